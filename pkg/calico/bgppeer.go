@@ -1,0 +1,125 @@
+package calico
+
+import (
+	"net/netip"
+	"time"
+)
+
+// BGPPeer is a BGPPeer with the fields that decide its sessions.
+type BGPPeer struct {
+	Metadata
+
+	// Node and NodeSelector choose the local nodes; NodeSelector wins, and
+	// with both empty all nodes are meant.
+	Node         string
+	NodeSelector string
+	// PeerSelector chooses the remote nodes.
+	PeerSelector string
+	// PeerIP is the remote address as it was written, with its port if any.
+	PeerIP string
+	// PeerAddress and PeerPort are read from PeerIP: the zero Addr where it
+	// does not parse, and 0 where it names no port.
+	PeerAddress netip.Addr
+	PeerPort    uint16
+	// ASNumber is the remote AS of PeerIP. 0 when it is missing, which Calico
+	// does not default and BIRD refuses.
+	ASNumber uint32
+	// LocalWorkloadSelector makes the peers pods on the local node.
+	LocalWorkloadSelector string
+	// MaxRestartTime and KeepaliveTime are nil where BIRD's default holds.
+	MaxRestartTime *time.Duration
+	KeepaliveTime  *time.Duration
+	// ReverseManual tells that the reverse peering is not made by Calico.
+	ReverseManual bool
+
+	nodeSelector, peerSelector *Selector
+}
+
+// Local returns the parsed NodeSelector, nil when it is empty or does not
+// parse; Calico matches no node with one that does not parse.
+func (p *BGPPeer) Local() *Selector { return p.nodeSelector }
+
+// Remote returns the parsed PeerSelector, nil when it is empty or does not
+// parse.
+func (p *BGPPeer) Remote() *Selector { return p.peerSelector }
+
+// Canonical reports whether PeerIP's address is written as Calico writes the
+// addresses of its nodes. Calico compares the text: a peer written otherwise
+// is not recognised as a node, and no reverse peering is made for it
+// (confd/pkg/backends/calico/client.go).
+func (p *BGPPeer) Canonical() bool {
+	text := p.PeerAddress.String()
+	if p.PeerPort == 0 {
+		return p.PeerIP == text
+	}
+	return hostOf(p.PeerIP) == text
+}
+
+// hostOf returns the address part of "v4:port" or "[v6]:port".
+func hostOf(text string) string {
+	for i := len(text) - 1; i >= 0; i-- {
+		if text[i] == ':' {
+			text = text[:i]
+			break
+		}
+	}
+	if len(text) > 1 && text[0] == '[' && text[len(text)-1] == ']' {
+		return text[1 : len(text)-1]
+	}
+	return text
+}
+
+func decodeBGPPeer(m Metadata, spec *fields) Object {
+	p := &BGPPeer{
+		Metadata:              m,
+		Node:                  spec.text("node"),
+		NodeSelector:          spec.text("nodeSelector"),
+		PeerSelector:          spec.text("peerSelector"),
+		PeerIP:                spec.text("peerIP"),
+		LocalWorkloadSelector: spec.text("localWorkloadSelector"),
+		MaxRestartTime:        spec.duration("maxRestartTime"),
+		KeepaliveTime:         spec.duration("keepaliveTime"),
+		ReverseManual:         spec.text("reversePeering") == "Manual",
+	}
+	if asn := spec.asNumber("asNumber"); asn != nil {
+		p.ASNumber = *asn
+	}
+	p.nodeSelector = p.selector("nodeSelector", p.NodeSelector)
+	p.peerSelector = p.selector("peerSelector", p.PeerSelector)
+	if p.PeerIP != "" {
+		p.readPeerIP()
+	}
+	switch {
+	case p.Node != "" && p.NodeSelector != "":
+		p.problem("spec.node", "is ignored because nodeSelector is set too")
+	case p.PeerIP == "" && p.PeerSelector == "" && p.LocalWorkloadSelector == "":
+		p.problem("spec", "has no peerIP, peerSelector or localWorkloadSelector: Calico takes every single-stack node for the peer, which makes a second full mesh")
+	}
+	if p.PeerAddress.IsValid() && p.ASNumber == 0 {
+		p.problem("spec.asNumber", "is missing or 0, which BIRD refuses: the BGP configuration of every node that has this peer no longer changes")
+	}
+	return p
+}
+
+func (p *BGPPeer) selector(field, text string) *Selector {
+	if text == "" {
+		return nil
+	}
+	s, err := ParseSelector(text)
+	if err != nil {
+		p.problem("spec."+field, "%q does not parse, so it matches no node: %v", text, err)
+	}
+	return s
+}
+
+func (p *BGPPeer) readPeerIP() {
+	if a, err := netip.ParseAddr(p.PeerIP); err == nil {
+		p.PeerAddress = a.Unmap()
+	} else if ap, err := netip.ParseAddrPort(p.PeerIP); err == nil {
+		p.PeerAddress, p.PeerPort = ap.Addr().Unmap(), ap.Port()
+	}
+	if !p.PeerAddress.IsValid() || p.PeerAddress.Zone() != "" {
+		p.PeerAddress = netip.Addr{}
+		p.problem("spec.peerIP", "%q is not an address, \"IPv4:port\" or \"[IPv6]:port\", so Calico ignores the peer", p.PeerIP)
+	}
+}

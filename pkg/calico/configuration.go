@@ -1,0 +1,155 @@
+package calico
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/version"
+
+	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+)
+
+// Defaults that hold where the API leaves a value out.
+const (
+	// DefaultASNumber is the AS number of a cluster that sets none
+	// (confd/pkg/backends/calico/client.go, globalDefaults).
+	DefaultASNumber = 64512
+	// DefaultRestartTime and DefaultKeepaliveTime are BIRD's: graceful restart
+	// time, and a third of the hold time of 240 s (proto/bgp/config.Y).
+	DefaultRestartTime   = 120 * time.Second
+	DefaultKeepaliveTime = 80 * time.Second
+)
+
+// BGPConfiguration is a BGPConfiguration. Calico reads those named "default"
+// and "node.NODENAME" and ignores all others.
+type BGPConfiguration struct {
+	Metadata
+
+	// NodeToNodeMeshEnabled is nil where the default, true, holds. Calico
+	// honours it on "default" only.
+	NodeToNodeMeshEnabled *bool
+	// ASNumber is nil where DefaultASNumber holds; "default" only.
+	ASNumber *uint32
+	// NodeMeshMaxRestartTime is nil where BIRD's default holds; "default" only.
+	NodeMeshMaxRestartTime *time.Duration
+	// ListenPort is 0 where BIRD's default, 179, holds.
+	ListenPort uint16
+	// ProgramClusterRoutes is empty where the Calico version's default holds.
+	ProgramClusterRoutes string
+}
+
+// nodePrefix begins the name of a BGPConfiguration for one node.
+const nodePrefix = "node."
+
+func decodeBGPConfiguration(m Metadata, spec *fields) Object {
+	c := &BGPConfiguration{
+		Metadata:               m,
+		ASNumber:               spec.asNumber("asNumber"),
+		NodeMeshMaxRestartTime: spec.duration("nodeMeshMaxRestartTime"),
+		ListenPort:             uint16(spec.number("listenPort", 0, 65535)),
+		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
+	}
+	if spec.has("nodeToNodeMeshEnabled") {
+		on := spec.flag("nodeToNodeMeshEnabled")
+		c.NodeToNodeMeshEnabled = &on
+	}
+	if c.Name == Default {
+		return c
+	}
+	if !strings.HasPrefix(c.Name, nodePrefix) {
+		c.problem("metadata.name", "%q is neither \"default\" nor \"node.NODENAME\", so Calico ignores the object", c.Name)
+		return c
+	}
+	for _, field := range []string{"nodeToNodeMeshEnabled", "asNumber", "nodeMeshMaxRestartTime"} {
+		if spec.has(field) {
+			c.problem("spec."+field, "is honoured on the BGPConfiguration \"default\" only, so Calico ignores it here")
+		}
+	}
+	return c
+}
+
+// NodeOf returns the node that the configuration is for, "" for "default" and
+// for names that Calico ignores.
+func (c *BGPConfiguration) NodeOf() string {
+	node, ok := strings.CutPrefix(c.Name, nodePrefix)
+	if !ok {
+		return ""
+	}
+	return node
+}
+
+// MeshEnabled reports whether the node-to-node mesh is on under the
+// configuration "default" c, nil when there is none: it is on unless it is
+// switched off.
+func (c *BGPConfiguration) MeshEnabled() bool {
+	return c == nil || c.NodeToNodeMeshEnabled == nil || *c.NodeToNodeMeshEnabled
+}
+
+// ClusterASNumber returns the AS number of nodes without one of their own,
+// under the configuration "default" c, nil when there is none.
+func (c *BGPConfiguration) ClusterASNumber() uint32 {
+	if c == nil || c.ASNumber == nil {
+		return DefaultASNumber
+	}
+	return *c.ASNumber
+}
+
+// IPPool is an IPPool.
+type IPPool struct {
+	Metadata
+
+	// Family is that of the pool's CIDR.
+	Family Family
+	// VXLANMode and IPIPMode are "Never" where they are not set.
+	VXLANMode, IPIPMode string
+	// Workload tells whether pods get their addresses from the pool.
+	Workload bool
+}
+
+func decodeIPPool(m Metadata, spec *fields) Object {
+	p := &IPPool{Metadata: m, VXLANMode: spec.text("vxlanMode"), IPIPMode: spec.text("ipipMode")}
+	if strings.Contains(spec.text("cidr"), ":") {
+		p.Family = IPv6
+	}
+	if p.VXLANMode == "" {
+		p.VXLANMode = string(v3.VXLANModeNever)
+	}
+	if p.IPIPMode == "" {
+		p.IPIPMode = string(v3.IPIPModeNever)
+	}
+	uses := spec.texts("allowedUses")
+	p.Workload = len(uses) == 0 || slices.Contains(uses, string(v3.IPPoolAllowedUseWorkload))
+	return p
+}
+
+// FelixConfiguration is a FelixConfiguration.
+type FelixConfiguration struct {
+	Metadata
+
+	// ProgramClusterRoutes is empty where the Calico version's default holds.
+	ProgramClusterRoutes string
+}
+
+func decodeFelixConfiguration(m Metadata, spec *fields) Object {
+	return &FelixConfiguration{Metadata: m, ProgramClusterRoutes: spec.text("programClusterRoutes")}
+}
+
+// ClusterInformation is a ClusterInformation.
+type ClusterInformation struct {
+	Metadata
+
+	// Version is Calico's version, nil when it is unknown or not that of
+	// Calico itself but of a product built on it, whose numbers differ.
+	Version *version.Version
+}
+
+func decodeClusterInformation(m Metadata, spec *fields) Object {
+	c := &ClusterInformation{Metadata: m}
+	text, variant := spec.text("calicoVersion"), spec.text("variant")
+	if variant == "" || variant == "Calico" {
+		// A version such as "master" is unknown, which is all there is to say.
+		c.Version, _ = version.ParseGeneric(text)
+	}
+	return c
+}

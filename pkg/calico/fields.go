@@ -1,0 +1,191 @@
+package calico
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/projectcalico/api/pkg/lib/numorstring"
+)
+
+// fields reads the values of a JSON object. The first value of a wrong type is
+// kept as err; what is absent or null reads as the zero value.
+type fields struct {
+	path   string
+	values map[string]any
+	err    *FieldError
+}
+
+func (f *fields) fail(name, format string, args ...any) {
+	if f.err == nil {
+		f.err = &FieldError{f.at(name), fmt.Sprintf(format, args...)}
+	}
+}
+
+func (f *fields) at(name string) string {
+	if f.path == "" {
+		return name
+	}
+	return f.path + "." + name
+}
+
+// get reads the field name as a T, the zero value when it is absent.
+func get[T any](f *fields, name, want string) T {
+	var zero T
+	v, ok := f.values[name]
+	if !ok || v == nil {
+		return zero
+	}
+	t, ok := v.(T)
+	if !ok {
+		f.fail(name, "must be %s, is %s", want, describe(v))
+	}
+	return t
+}
+
+func (f *fields) has(name string) bool { return f.values[name] != nil }
+
+func (f *fields) text(name string) string { return get[string](f, name, "a string") }
+
+func (f *fields) flag(name string) bool { return get[bool](f, name, "true or false") }
+
+func (f *fields) object(name string) *fields {
+	return &fields{path: f.at(name), values: get[map[string]any](f, name, "an object")}
+}
+
+func (f *fields) texts(name string) []string {
+	var out []string
+	for i, v := range get[[]any](f, name, "a list") {
+		s, ok := v.(string)
+		if !ok {
+			f.fail(fmt.Sprintf("%s[%d]", name, i), "must be a string, is %s", describe(v))
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (f *fields) textMap(name string) map[string]string {
+	m := get[map[string]any](f, name, "an object")
+	if len(m) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		s, ok := v.(string)
+		if !ok {
+			f.fail(name+"."+k, "must be a string, is %s", describe(v))
+		}
+		out[k] = s
+	}
+	return out
+}
+
+// number reads an integer in [low, high], 0 when it is absent.
+func (f *fields) number(name string, low, high int64) int64 {
+	v, ok := f.values[name]
+	if !ok || v == nil {
+		return 0
+	}
+	n, ok := integer(v)
+	if !ok || n < low || n > high {
+		f.fail(name, "must be a whole number from %d to %d, is %s", low, high, describe(v))
+		return 0
+	}
+	return n
+}
+
+// duration reads a metav1.Duration, nil when it is absent.
+func (f *fields) duration(name string) *time.Duration {
+	if !f.has(name) {
+		return nil
+	}
+	s := f.text(name)
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		f.fail(name, "must be a duration such as \"120s\" or \"2m\", is %q", s)
+		return nil
+	}
+	return &d
+}
+
+// asNumber reads an AS number, a number or a string in plain or in "high.low"
+// notation (numorstring.ASNumber); nil when it is absent.
+func (f *fields) asNumber(name string) *uint32 {
+	v := f.values[name]
+	if v == nil {
+		return nil
+	}
+	s, ok := v.(string)
+	if n, isInt := integer(v); isInt {
+		s, ok = strconv.FormatInt(n, 10), true
+	}
+	asn, err := numorstring.ASNumberFromString(s)
+	if !ok || err != nil {
+		f.fail(name, "must be an AS number from 0 to 4294967295, is %s", describe(v))
+		return nil
+	}
+	n := uint32(asn)
+	return &n
+}
+
+// integer reads the number forms of encoding/json, sigs.k8s.io/json and
+// unstructured objects.
+func integer(v any) (int64, bool) {
+	switch n := v.(type) {
+	case int64:
+		return n, true
+	case float64:
+		return int64(n), n == math.Trunc(n) && math.Abs(n) < 1<<53
+	default:
+		return 0, false
+	}
+}
+
+func describe(v any) string {
+	switch t := v.(type) {
+	case string:
+		return strconv.Quote(t)
+	case map[string]any:
+		return "an object"
+	case []any:
+		return "a list"
+	default:
+		return fmt.Sprint(t)
+	}
+}
+
+// jsonEqual compares JSON values; 1 and 1.0 are equal.
+func jsonEqual(a, b any) bool {
+	switch x := a.(type) {
+	case map[string]any:
+		y, ok := b.(map[string]any)
+		if !ok || len(x) != len(y) {
+			return false
+		}
+		for k, v := range x {
+			if w, ok := y[k]; !ok || !jsonEqual(v, w) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		y, ok := b.([]any)
+		if !ok || len(x) != len(y) {
+			return false
+		}
+		for i := range x {
+			if !jsonEqual(x[i], y[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	if x, ok := integer(a); ok {
+		y, ok := integer(b)
+		return ok && x == y
+	}
+	return reflect.DeepEqual(a, b)
+}

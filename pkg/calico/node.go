@@ -1,0 +1,178 @@
+package calico
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/projectcalico/api/pkg/lib/numorstring"
+)
+
+// Annotations of a core/v1 Node that decide BGP
+// (libcalico-go/lib/backend/k8s/resources/node.go).
+const (
+	AnnotationIPv4Address = "projectcalico.org/IPv4Address"
+	AnnotationIPv6Address = "projectcalico.org/IPv6Address"
+	AnnotationASNumber    = "projectcalico.org/ASNumber"
+	AnnotationClusterID   = "projectcalico.org/RouteReflectorClusterID"
+	AnnotationLabels      = "projectcalico.org/labels"
+)
+
+// NodeAnnotations lists the annotations of a core/v1 Node that decide BGP.
+var NodeAnnotations = []string{AnnotationIPv4Address, AnnotationIPv6Address, AnnotationASNumber, AnnotationClusterID, AnnotationLabels}
+
+// Family is an address family.
+type Family int
+
+// The address families.
+const (
+	IPv4 Family = iota
+	IPv6
+)
+
+// Families lists the address families in order.
+var Families = [...]Family{IPv4, IPv6}
+
+// String gives "IPv4" or "IPv6".
+func (f Family) String() string { return [...]string{"IPv4", "IPv6"}[f] }
+
+// FamilyOf returns the family of a valid address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+// Node is what BGP needs of a node. A Node without addresses has no BGP, but
+// selectors still see it.
+type Node struct {
+	Name string
+	// Labels are those that Calico's selectors see.
+	Labels map[string]string
+	// Address is the node's BGP address in each family, with its network's
+	// length where that is known; the zero Prefix where there is none.
+	Address [2]netip.Prefix
+	// ASNumber is the node's own AS number, nil where the cluster's holds.
+	// 0 is a value: BIRD refuses it.
+	ASNumber *uint32
+	// ClusterID makes the node a route reflector unless it is empty.
+	ClusterID string
+
+	problems []Problem
+}
+
+// ID returns the Node's kind and name.
+func (n *Node) ID() ID { return ID{KindNode, n.Name} }
+
+// Problems lists the annotations that Calico refuses and treats as absent,
+// saying so in a log at info level only.
+func (n *Node) Problems() []Problem { return n.problems }
+
+// SpeaksBGP reports whether the node has a BGP address in family f.
+func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
+
+// RouteReflector reports whether the node is a route reflector, which takes it
+// out of the node-to-node mesh.
+func (n *Node) RouteReflector() bool { return n.ClusterID != "" }
+
+func (n *Node) equal(m *Node) bool {
+	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID &&
+		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
+		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.problems, m.problems)
+}
+
+// NodeFromCore reads a core/v1 Node's labels and Calico's annotations.
+func NodeFromCore(node *corev1.Node) *Node {
+	return newNode(node.Name, node.Labels, node.Annotations)
+}
+
+func newNode(name string, labels, annotations map[string]string) *Node {
+	n := &Node{Name: name, Labels: labels}
+	at := func(key string) (string, string) { return annotations[key], "metadata.annotations[" + key + "]" }
+	if text, field := at(AnnotationLabels); text != "" {
+		var own map[string]string
+		if err := json.Unmarshal([]byte(text), &own); err != nil {
+			n.problem(field, "is not a JSON object of strings, so Calico ignores it: %v", err)
+		} else if len(own) > 0 {
+			// Kubernetes' own labels win over the annotation's.
+			n.Labels = own
+			maps.Copy(n.Labels, labels)
+		}
+	}
+	for f, key := range []string{AnnotationIPv4Address, AnnotationIPv6Address} {
+		text, field := at(key)
+		n.setAddress(Family(f), field, text)
+	}
+	text, field := at(AnnotationASNumber)
+	if text != "" {
+		if asn, err := numorstring.ASNumberFromString(text); err != nil {
+			n.problem(field, "%q is not an AS number, so Calico ignores it", text)
+		} else {
+			v := uint32(asn)
+			n.ASNumber = &v
+		}
+	}
+	text, field = at(AnnotationClusterID)
+	n.setClusterID(field, text)
+	return n
+}
+
+func (n *Node) problem(field, format string, args ...any) {
+	n.problems = append(n.problems, Problem{field, fmt.Sprintf(format, args...)})
+}
+
+func (n *Node) setAddress(f Family, field, text string) {
+	if text == "" {
+		return
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		var a netip.Addr
+		if a, err = netip.ParseAddr(text); err == nil && a.Zone() == "" {
+			a = a.Unmap()
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+	}
+	if !p.IsValid() || FamilyOf(p.Addr()) != f {
+		n.problem(field, "%q is not an %s address, so the node has no %s BGP", text, f, f)
+		return
+	}
+	n.Address[f] = p
+}
+
+// setClusterID accepts what Calico does: an IPv4 address, or an IPv4 network
+// without host bits (which BIRD then refuses).
+func (n *Node) setClusterID(field, text string) {
+	if text == "" {
+		return
+	}
+	if a, err := netip.ParseAddr(text); err == nil && a.Is4() {
+		n.ClusterID = text
+		return
+	}
+	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() && p == p.Masked() {
+		n.ClusterID = text
+		n.problem(field, "%q has a mask, which BIRD refuses: the node's BGP configuration no longer changes", text)
+		return
+	}
+	n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)
+}
+
+// nodeFromCalico reads a projectcalico.org/v3 Node as calicoctl writes it.
+func nodeFromCalico(name string, labels map[string]string, spec *fields) *Node {
+	bgp := spec.object("bgp")
+	n := &Node{Name: name, Labels: labels, ASNumber: bgp.asNumber("asNumber")}
+	for f, key := range []string{"ipv4Address", "ipv6Address"} {
+		n.setAddress(Family(f), bgp.at(key), bgp.text(key))
+	}
+	n.setClusterID(bgp.at("routeReflectorClusterID"), bgp.text("routeReflectorClusterID"))
+	if spec.err == nil {
+		spec.err = bgp.err
+	}
+	return n
+}

@@ -1,0 +1,145 @@
+package calico
+
+import (
+	"errors"
+
+	"github.com/bits-and-blooms/bitset"
+	"github.com/projectcalico/calico/libcalico-go/lib/selector/parser"
+)
+
+// Selector is a parsed Calico selector.
+type Selector struct {
+	root parser.Selector
+}
+
+// ParseSelector parses text with Calico's own parser. Newlines outside strings
+// are refused as Calico does since its parser was rewritten; the parser of
+// v3.23 lets some of them through.
+func ParseSelector(text string) (*Selector, error) {
+	if newlineOutsideString(text) {
+		return nil, errors.New("a newline is not allowed in a selector")
+	}
+	root, err := parser.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return &Selector{root}, nil
+}
+
+func newlineOutsideString(text string) bool {
+	quote := byte(0)
+	for i := range len(text) {
+		switch c := text[i]; {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '\n' || c == '\r':
+			return true
+		}
+	}
+	return false
+}
+
+// Matches reports whether the selector matches labels.
+func (s *Selector) Matches(labels map[string]string) bool { return s.root.Evaluate(labels) }
+
+// Universe is a numbered set of things with labels.
+type Universe interface {
+	// Len returns the number of things; they are numbered from 0.
+	Len() uint
+	// Where returns those for whose value of label match says yes; a thing
+	// without the label has the value "" and present false. The caller may
+	// change the returned set. match is called once for each distinct value.
+	Where(label string, match func(value string, present bool) bool) *bitset.BitSet
+}
+
+// Select returns the things in u that the selector matches. The cost is that
+// of a few set operations for each condition in the selector.
+func (s *Selector) Select(u Universe) *bitset.BitSet {
+	v := &firstNode{}
+	s.root.AcceptVisitor(v)
+	return selectNode(v.node, u)
+}
+
+// firstNode keeps the first node that a visit meets, the root's.
+type firstNode struct{ node any }
+
+// Visit implements parser.Visitor.
+func (v *firstNode) Visit(n any) {
+	if v.node == nil {
+		v.node = n
+	}
+}
+
+func selectNode(n any, u Universe) *bitset.BitSet {
+	switch n := n.(type) {
+	case *parser.AndNode:
+		set := selectNode(n.Operands[0], u)
+		for _, o := range n.Operands[1:] {
+			set.InPlaceIntersection(selectNode(o, u))
+		}
+		return set
+	case *parser.OrNode:
+		set := selectNode(n.Operands[0], u)
+		for _, o := range n.Operands[1:] {
+			set.InPlaceUnion(selectNode(o, u))
+		}
+		return set
+	case *parser.NotNode:
+		return complement(selectNode(n.Operand, u), u.Len())
+	case *parser.AllNode, *parser.GlobalNode:
+		return complement(bitset.New(u.Len()), u.Len())
+	}
+	// Everything else is a condition on one label, and Calico's own code says
+	// whether a value meets it.
+	label := labelOf(n)
+	leaf := n.(interface{ Evaluate(parser.Labels) bool })
+	return u.Where(label, func(value string, present bool) bool {
+		return leaf.Evaluate(oneLabel{label, value, present})
+	})
+}
+
+func complement(s *bitset.BitSet, n uint) *bitset.BitSet {
+	out := bitset.New(n)
+	out.FlipRange(0, n)
+	return out.Difference(s)
+}
+
+func labelOf(n any) string {
+	switch n := n.(type) {
+	case *parser.LabelEqValueNode:
+		return n.LabelName
+	case *parser.LabelNeValueNode:
+		return n.LabelName
+	case *parser.LabelContainsValueNode:
+		return n.LabelName
+	case *parser.LabelStartsWithValueNode:
+		return n.LabelName
+	case *parser.LabelEndsWithValueNode:
+		return n.LabelName
+	case *parser.LabelInSetNode:
+		return n.LabelName
+	case *parser.LabelNotInSetNode:
+		return n.LabelName
+	case *parser.HasNode:
+		return n.LabelName
+	}
+	return "" // The pinned parser has no other node.
+}
+
+// oneLabel is a parser.Labels with one label, present or not.
+type oneLabel struct {
+	name, value string
+	present     bool
+}
+
+// Get implements parser.Labels.
+func (l oneLabel) Get(name string) (string, bool) {
+	if name != l.name {
+		return "", false
+	}
+	return l.value, l.present
+}

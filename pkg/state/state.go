@@ -1,0 +1,227 @@
+// Package state holds every object that decides BGP in one cluster: an
+// immutable snapshot of them, and the change of one. It is pure: no client, no
+// clock.
+package state
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// Snapshot is an immutable state at one moment. The slices are sorted by name;
+// neither they nor the objects may be changed. A nil *Snapshot is the empty
+// state.
+type Snapshot struct {
+	nodes          []*calico.Node
+	peers          []*calico.BGPPeer
+	configurations []*calico.BGPConfiguration
+	pools          []*calico.IPPool
+	felix          []*calico.FelixConfiguration
+	clusters       []*calico.ClusterInformation
+}
+
+// Change is one create, update or delete of one object.
+type Change struct {
+	// Before is nil for a create, After for a delete.
+	Before, After calico.Object
+}
+
+// Operation is what a change does, in the words of an AdmissionReview.
+type Operation string
+
+// The operations.
+const (
+	Create Operation = "CREATE"
+	Update Operation = "UPDATE"
+	Delete Operation = "DELETE"
+)
+
+// Operation derives what the change does from which side is absent.
+func (c Change) Operation() Operation {
+	switch {
+	case c.Before == nil:
+		return Create
+	case c.After == nil:
+		return Delete
+	default:
+		return Update
+	}
+}
+
+// ID returns the id of the changed object.
+func (c Change) ID() calico.ID {
+	if c.After != nil {
+		return c.After.ID()
+	}
+	return c.Before.ID()
+}
+
+// New returns a snapshot of objects, in any order. Of two with the same id the
+// later one holds. O(n log n).
+func New(objects ...calico.Object) *Snapshot {
+	s := &Snapshot{}
+	for _, o := range objects {
+		switch o := o.(type) {
+		case *calico.Node:
+			s.nodes = append(s.nodes, o)
+		case *calico.BGPPeer:
+			s.peers = append(s.peers, o)
+		case *calico.BGPConfiguration:
+			s.configurations = append(s.configurations, o)
+		case *calico.IPPool:
+			s.pools = append(s.pools, o)
+		case *calico.FelixConfiguration:
+			s.felix = append(s.felix, o)
+		case *calico.ClusterInformation:
+			s.clusters = append(s.clusters, o)
+		}
+	}
+	s.nodes, s.peers, s.configurations = sorted(s.nodes), sorted(s.peers), sorted(s.configurations)
+	s.pools, s.felix, s.clusters = sorted(s.pools), sorted(s.felix), sorted(s.clusters)
+	return s
+}
+
+// Apply returns the snapshot after a change; it shares with s all that did not
+// change. What the change's Before says does not matter, only its id. A change
+// that leaves the state as it was returns s. The cost is a copy of one slice
+// of pointers.
+func (s *Snapshot) Apply(c Change) *Snapshot {
+	id := c.ID()
+	if calico.Equal(s.Get(id), c.After) {
+		return s
+	}
+	n := Snapshot{}
+	if s != nil {
+		n = *s
+	}
+	switch id.Kind {
+	case calico.KindNode:
+		n.nodes = with(n.nodes, id.Name, c.After)
+	case calico.KindBGPPeer:
+		n.peers = with(n.peers, id.Name, c.After)
+	case calico.KindBGPConfiguration:
+		n.configurations = with(n.configurations, id.Name, c.After)
+	case calico.KindIPPool:
+		n.pools = with(n.pools, id.Name, c.After)
+	case calico.KindFelixConfiguration:
+		n.felix = with(n.felix, id.Name, c.After)
+	case calico.KindClusterInformation:
+		n.clusters = with(n.clusters, id.Name, c.After)
+	}
+	return &n
+}
+
+// Get returns the object with the given id, nil when there is none.
+func (s *Snapshot) Get(id calico.ID) calico.Object {
+	if s == nil {
+		return nil
+	}
+	switch id.Kind {
+	case calico.KindNode:
+		return find(s.nodes, id.Name)
+	case calico.KindBGPPeer:
+		return find(s.peers, id.Name)
+	case calico.KindBGPConfiguration:
+		return find(s.configurations, id.Name)
+	case calico.KindIPPool:
+		return find(s.pools, id.Name)
+	case calico.KindFelixConfiguration:
+		return find(s.felix, id.Name)
+	case calico.KindClusterInformation:
+		return find(s.clusters, id.Name)
+	}
+	return nil
+}
+
+// Nodes returns the nodes, sorted by name.
+func (s *Snapshot) Nodes() []*calico.Node {
+	if s == nil {
+		return nil
+	}
+	return s.nodes
+}
+
+// BGPPeers returns the BGPPeers, sorted by name.
+func (s *Snapshot) BGPPeers() []*calico.BGPPeer {
+	if s == nil {
+		return nil
+	}
+	return s.peers
+}
+
+// BGPConfigurations returns the BGPConfigurations, sorted by name.
+func (s *Snapshot) BGPConfigurations() []*calico.BGPConfiguration {
+	if s == nil {
+		return nil
+	}
+	return s.configurations
+}
+
+// IPPools returns the IPPools, sorted by name.
+func (s *Snapshot) IPPools() []*calico.IPPool {
+	if s == nil {
+		return nil
+	}
+	return s.pools
+}
+
+// BGPConfiguration returns the BGPConfiguration of the given name, nil when
+// there is none.
+func (s *Snapshot) BGPConfiguration(name string) *calico.BGPConfiguration {
+	c, _ := s.Get(calico.ID{Kind: calico.KindBGPConfiguration, Name: name}).(*calico.BGPConfiguration)
+	return c
+}
+
+// FelixConfiguration returns the FelixConfiguration "default", nil when there
+// is none.
+func (s *Snapshot) FelixConfiguration() *calico.FelixConfiguration {
+	c, _ := s.Get(calico.ID{Kind: calico.KindFelixConfiguration, Name: calico.Default}).(*calico.FelixConfiguration)
+	return c
+}
+
+// ClusterInformation returns the ClusterInformation "default", nil when there
+// is none.
+func (s *Snapshot) ClusterInformation() *calico.ClusterInformation {
+	c, _ := s.Get(calico.ID{Kind: calico.KindClusterInformation, Name: calico.Default}).(*calico.ClusterInformation)
+	return c
+}
+
+// sorted sorts list by name and keeps the last of those that share one.
+func sorted[T calico.Object](list []T) []T {
+	slices.SortStableFunc(list, func(a, b T) int { return cmp.Compare(a.ID().Name, b.ID().Name) })
+	out := list[:0]
+	for i, o := range list {
+		if i+1 == len(list) || list[i+1].ID().Name != o.ID().Name {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+func search[T calico.Object](list []T, name string) (int, bool) {
+	return slices.BinarySearchFunc(list, name, func(o T, name string) int { return cmp.Compare(o.ID().Name, name) })
+}
+
+func find[T calico.Object](list []T, name string) calico.Object {
+	if i, ok := search(list, name); ok {
+		return list[i]
+	}
+	return nil
+}
+
+// with returns a copy of list in which the object of the given name is after,
+// or is not there when after is nil.
+func with[T calico.Object](list []T, name string, after calico.Object) []T {
+	i, found := search(list, name)
+	end := i
+	if found {
+		end++
+	}
+	var middle []T
+	if after != nil {
+		middle = []T{after.(T)}
+	}
+	return slices.Concat(list[:i], middle, list[end:])
+}

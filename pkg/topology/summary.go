@@ -1,0 +1,192 @@
+// Package topology computes, from a snapshot, the BGP sessions that Calico
+// would configure, and the summary of them that policies read. It is pure.
+//
+// Node sets are bit sets and a full mesh is a formula, so that the cost of a
+// summary grows with the number of BGPPeers and, with a very small constant,
+// with the number of nodes, never with nodes x nodes.
+package topology
+
+import "github.com/bgpguard/bgpguard/pkg/calico"
+
+// Summary is what policies read of a state: its JSON form is input.state. Its
+// size does not depend on the number of nodes. Every field is always present.
+// Summaries share the parts that are equal, so two parts that are the same
+// pointer are the same; none may be changed.
+type Summary struct {
+	// CalicoVersion is "MAJOR.MINOR.PATCH", or "" where the state does not tell.
+	CalicoVersion string `json:"calicoVersion"`
+	// Nodes counts the nodes.
+	Nodes *Nodes `json:"nodes"`
+	// Mesh is the node-to-node mesh.
+	Mesh *Mesh `json:"mesh"`
+	// Reflectors tells, for each family, how many route reflectors the other
+	// nodes have sessions to.
+	Reflectors *PerFamily[Reflectors] `json:"reflectors"`
+	// PodTraffic tells, for each family, whether pod traffic between nodes
+	// needs BGP.
+	PodTraffic *PerFamily[PodTraffic] `json:"podTraffic"`
+	// Timers groups the sessions by their timers.
+	Timers *Timers `json:"timers"`
+	// BGPPeers holds the BGPPeers by name.
+	BGPPeers map[string]*BGPPeer `json:"bgpPeers"`
+	// BGPConfigurations holds the BGPConfigurations by name.
+	BGPConfigurations map[string]*BGPConfiguration `json:"bgpConfigurations"`
+	// IPPools holds the IPPools by name.
+	IPPools map[string]*IPPool `json:"ipPools"`
+}
+
+// PerFamily holds a T for each address family.
+type PerFamily[T any] struct {
+	IPv4 T `json:"IPv4"`
+	IPv6 T `json:"IPv6"`
+}
+
+// In returns the T of family f.
+func (p *PerFamily[T]) In(f calico.Family) *T {
+	if f == calico.IPv4 {
+		return &p.IPv4
+	}
+	return &p.IPv6
+}
+
+// Nodes counts nodes.
+type Nodes struct {
+	// Total counts all Node objects, BGP those with a BGP address,
+	// Reflectors those of them that are route reflectors.
+	Total      int `json:"total"`
+	BGP        int `json:"bgp"`
+	Reflectors int `json:"reflectors"`
+}
+
+// Mesh is the node-to-node mesh: of the nodes that speak BGP, all but the
+// route reflectors take part.
+type Mesh struct {
+	Enabled bool `json:"enabled"`
+	// Source says where Enabled comes from: "set" and "unset" are about the
+	// field nodeToNodeMeshEnabled of the BGPConfiguration "default",
+	// "absent" means that there is no such object.
+	Source string `json:"source"`
+	// Nodes counts those that take part, or would if the mesh were on.
+	Nodes int `json:"nodes"`
+	// SessionsPerNode and Sessions count over both families; 0 when the mesh
+	// is off. A family with n nodes has n(n-1)/2 sessions.
+	SessionsPerNode int `json:"sessionsPerNode"`
+	Sessions        int `json:"sessions"`
+}
+
+// Reflectors tells how many route reflectors the nodes of one family that are
+// none themselves have sessions to by BGPPeers.
+type Reflectors struct {
+	// Total counts the route reflectors with an address in this family.
+	Total int `json:"total"`
+	// Nodes counts the nodes that are none.
+	Nodes int `json:"nodes"`
+	// Levels says how many nodes have sessions to exactly so many reflectors,
+	// fewest first, levels without nodes left out; the last level that can be
+	// there, MaxLevel, stands for itself and all above.
+	Levels []Level `json:"levels"`
+}
+
+// MaxLevel is the highest number of reflectors of one node that is told apart.
+const MaxLevel = 16
+
+// Level is a group of nodes with sessions to equally many reflectors.
+type Level struct {
+	Reflectors int `json:"reflectors"`
+	Nodes      int `json:"nodes"`
+	// Sample names the first few of them.
+	Sample []string `json:"sample"`
+}
+
+// SampleSize is how many nodes a sample names at the most.
+const SampleSize = 3
+
+// PodTraffic tells whether pod traffic between nodes needs BGP in one family.
+type PodTraffic struct {
+	NeedsBGP bool `json:"needsBGP"`
+	// Pools names the IPPools that do, none where the state has no IPPool.
+	Pools []string `json:"pools"`
+}
+
+// Timers groups sessions by their timers.
+type Timers struct {
+	// RestartTime is the graceful restart time that the nodes advertise.
+	RestartTime []TimerGroup `json:"restartTime"`
+	// KeepaliveTime is the time between keepalives.
+	KeepaliveTime []TimerGroup `json:"keepaliveTime"`
+	// MeshRestartTime is nodeMeshMaxRestartTime of the BGPConfiguration
+	// "default".
+	MeshRestartTime OptionalSeconds `json:"nodeMeshMaxRestartTime"`
+}
+
+// OptionalSeconds is a duration that may not be set; Seconds is then 0.
+type OptionalSeconds struct {
+	Set     bool `json:"set"`
+	Seconds int  `json:"seconds"`
+}
+
+// TimerGroup is all that gives sessions the same value of one timer.
+type TimerGroup struct {
+	// Seconds is the value in effect: rounded as Calico does, BIRD's default
+	// where nothing is set.
+	Seconds int `json:"seconds"`
+	// Scope is "nodes" for sessions between nodes of the state, "external"
+	// for all others.
+	Scope string `json:"scope"`
+	// Sessions counts the sessions between nodes; 0 for external ones.
+	Sessions int `json:"sessions"`
+	// Objects are those that set the value, or leave it out.
+	Objects []TimerObject `json:"objects"`
+}
+
+// TimerObject is a BGPPeer or, for the mesh, the BGPConfiguration "default".
+type TimerObject struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Set tells whether the object sets the timer itself.
+	Set      bool `json:"set"`
+	Sessions int  `json:"sessions"`
+}
+
+// Object is what all objects in a summary have in common: what was sent.
+type Object struct {
+	Name        string            `json:"name"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	// Spec is the spec as it was sent, every field of it.
+	Spec map[string]any `json:"spec"`
+	// Problems lists what Calico would ignore or refuse in the object.
+	Problems []string `json:"problems"`
+}
+
+// BGPPeer is a BGPPeer and what it comes to.
+type BGPPeer struct {
+	Object
+	// Scope is "nodes" where the peers are nodes of the state, "workloads"
+	// where they are pods, "external" otherwise.
+	Scope string `json:"scope"`
+	// LocalNodes and RemoteNodes count the nodes on both sides that speak BGP.
+	LocalNodes  int `json:"localNodes"`
+	RemoteNodes int `json:"remoteNodes"`
+	// Sessions counts the sessions between nodes of the state.
+	Sessions int `json:"sessions"`
+	// RestartTime and KeepaliveTime are in seconds, as in TimerGroup.
+	RestartTime   int `json:"restartTimeSeconds"`
+	KeepaliveTime int `json:"keepaliveTimeSeconds"`
+}
+
+// BGPConfiguration is a BGPConfiguration.
+type BGPConfiguration struct {
+	Object
+	// Node is the node that it is for, "" for "default".
+	Node string `json:"node"`
+}
+
+// IPPool is an IPPool.
+type IPPool struct {
+	Object
+	Family string `json:"family"`
+	// NeedsBGP tells whether pods of this pool need BGP to reach pods on
+	// other nodes.
+	NeedsBGP bool `json:"needsBGP"`
+}
