@@ -1,0 +1,272 @@
+// Package manifest reads Kubernetes objects from YAML and JSON files and
+// remembers where each field stands, so that an error can name file, line and
+// field.
+package manifest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	yamlv3 "go.yaml.in/yaml/v3"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	k8sjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+)
+
+// Stdin is the path that stands for standard input.
+const Stdin = "-"
+
+// Document is one object of a file. The items of a List are documents of
+// their own.
+type Document struct {
+	// File is the path as it was given, or the file in a given directory;
+	// "<stdin>" for standard input.
+	File string
+	// Line is where the object starts, counted from 1.
+	Line int
+	// Object is the object as JSON; integers are int64.
+	Object map[string]any
+
+	node   *yamlv3.Node
+	offset int
+}
+
+// Error is an error at a place in a file.
+type Error struct {
+	File string
+	Line int
+	Err  error
+}
+
+// Error gives "file:line: error".
+func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
+
+// Unwrap returns the error without its place.
+func (e *Error) Unwrap() error { return e.Err }
+
+// At returns err at the line of a field, such as "spec.peerIP" or
+// "spec.filters[1]"; of the nearest parent that is there if the field is not.
+func (d *Document) At(field string, err error) error {
+	line := d.Line
+	node := d.node
+	for _, step := range steps(field) {
+		next := child(node, step)
+		if next == nil {
+			break
+		}
+		line, node = next.Line+d.offset, next
+	}
+	return &Error{d.File, line, err}
+}
+
+var stepPattern = regexp.MustCompile(`\[([^\]]*)\]|([^.\[\]]+)`)
+
+func steps(field string) []string {
+	var out []string
+	for _, m := range stepPattern.FindAllStringSubmatch(field, -1) {
+		out = append(out, m[1]+m[2])
+	}
+	return out
+}
+
+// child returns the key node of a mapping, whose line is the field's, with the
+// value hung below it, or the item of a sequence.
+func child(n *yamlv3.Node, step string) *yamlv3.Node {
+	if n == nil {
+		return nil
+	}
+	if n.Kind == yamlv3.ScalarNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	switch n.Kind {
+	case yamlv3.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == step {
+				key := *n.Content[i]
+				key.Content = []*yamlv3.Node{n.Content[i+1]}
+				return &key
+			}
+		}
+	case yamlv3.SequenceNode:
+		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
+			return n.Content[i]
+		}
+	}
+	return nil
+}
+
+// Read reads the objects of all paths in order: files, directories (their
+// .yaml, .yml and .json files, by name, not those of directories below), and
+// "-" for stdin. Errors are *Error where a place is known.
+func Read(paths []string, stdin io.Reader) ([]Document, error) {
+	var docs []Document
+	for _, path := range paths {
+		files := []string{path}
+		if path != Stdin {
+			var err error
+			if files, err = list(path); err != nil {
+				return nil, err
+			}
+		}
+		for _, file := range files {
+			more, err := readFile(file, stdin)
+			if err != nil {
+				return nil, err
+			}
+			docs = append(docs, more...)
+		}
+	}
+	return docs, nil
+}
+
+func list(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, plain(err)
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, plain(err)
+	}
+	var files []string
+	for _, e := range entries {
+		file := filepath.Join(path, e.Name())
+		// A mounted ConfigMap's files are links; its hidden folders are not.
+		info, err := os.Stat(file)
+		if err != nil || info.IsDir() || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) {
+			continue
+		}
+		files = append(files, file)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: no .yaml, .yml or .json file in this directory", path)
+	}
+	return files, nil
+}
+
+// plain turns "open x: no such file" into "x: no such file".
+func plain(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", e.Path, e.Err)
+	}
+	return err
+}
+
+func readFile(path string, stdin io.Reader) ([]Document, error) {
+	if path == Stdin {
+		data, err := io.ReadAll(stdin)
+		if err != nil {
+			return nil, fmt.Errorf("<stdin>: %w", err)
+		}
+		return Parse("<stdin>", data)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, plain(err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads the objects in data, one or several YAML or JSON documents; file
+// is the name for errors.
+func Parse(file string, data []byte) ([]Document, error) {
+	var docs []Document
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	rest, before := data, 0 // before: lines in front of rest
+	for {
+		text, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return docs, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		// The reader drops separators: find the text again to count lines.
+		if i := bytes.Index(rest, bytes.TrimRight(text, "\n")); i >= 0 {
+			before += bytes.Count(rest[:i], []byte("\n"))
+			rest = rest[i:]
+		}
+		more, err := parseOne(file, text, before)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, more...)
+	}
+}
+
+func parseOne(file string, text []byte, offset int) ([]Document, error) {
+	// Values are read as kubectl reads them; the second parser only tells lines.
+	raw, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, syntaxError(file, offset, err)
+	}
+	var object any
+	if err := k8sjson.UnmarshalCaseSensitivePreserveInts(raw, &object); err != nil {
+		return nil, &Error{file, offset + 1, err}
+	}
+	if object == nil {
+		return nil, nil // Only comments.
+	}
+	var root yamlv3.Node
+	if err := yamlv3.Unmarshal(text, &root); err != nil || len(root.Content) == 0 {
+		return nil, syntaxError(file, offset, err)
+	}
+	return documents(file, offset, root.Content[0], object)
+}
+
+func documents(file string, offset int, node *yamlv3.Node, object any) ([]Document, error) {
+	d := Document{File: file, Line: node.Line + offset, node: node, offset: offset}
+	var ok bool
+	if d.Object, ok = object.(map[string]any); !ok {
+		return nil, &Error{file, d.Line, errors.New("must be an object with apiVersion and kind")}
+	}
+	for _, field := range []string{"apiVersion", "kind"} {
+		if s, ok := d.Object[field].(string); !ok || s == "" {
+			return nil, d.At(field, fmt.Errorf("%s: is missing or not a string", field))
+		}
+	}
+	items, ok := d.Object["items"].([]any)
+	if !ok || !strings.HasSuffix(d.Object["kind"].(string), "List") {
+		return []Document{d}, nil
+	}
+	list := child(node, "items")
+	var docs []Document
+	for i, item := range items {
+		more, err := documents(file, offset, child(list, strconv.Itoa(i)), item)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, more...)
+	}
+	return docs, nil
+}
+
+var linePattern = regexp.MustCompile(`line (\d+): `)
+
+// syntaxError moves the line that the YAML parser names, which counts from the
+// start of its document, to the front.
+func syntaxError(file string, offset int, err error) error {
+	if err == nil {
+		err = errors.New("is empty")
+	}
+	text, line := err.Error(), 1
+	if m := linePattern.FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1]) // It is all digits.
+		text = strings.Replace(text, m[0], "", 1)
+	}
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "error converting YAML to JSON: "), "yaml: ")
+	return &Error{file, line + offset, errors.New(strings.Join(strings.Fields(text), " "))}
+}

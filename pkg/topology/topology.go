@@ -1,0 +1,210 @@
+package topology
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// Topology is what a snapshot comes to. It is immutable.
+type Topology struct {
+	snapshot *state.Snapshot
+	index    *index
+	peerings []*peering // in order of the BGPPeers
+	summary  *Summary
+}
+
+// Summary returns the summary that policies read.
+func (t *Topology) Summary() *Summary { return t.summary }
+
+// Compute returns the topology of s. before is that of an earlier snapshot, or
+// nil: what did not change since is taken from it, and the parts of the
+// summary that are equal are shared with it. The result does not depend on
+// before. Without before, O(nodes x labels that selectors name); with it,
+// what the change touches plus O(reflectors x BGPPeers) set operations.
+func Compute(s *state.Snapshot, before *Topology) *Topology {
+	if before != nil && before.snapshot == s {
+		return before
+	}
+	t := &Topology{snapshot: s}
+	if before != nil && slices.Equal(before.index.nodes, s.Nodes()) {
+		t.index = before.index
+	} else {
+		t.index = newIndex(s.Nodes())
+	}
+	t.resolve(before)
+	t.summarize(before)
+	return t
+}
+
+// resolve resolves the BGPPeers, as far as before has not done so.
+func (t *Topology) resolve(before *Topology) {
+	known := map[*calico.BGPPeer]*peering{}
+	sameConfigurations := false
+	if before != nil && before.index == t.index {
+		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), t.snapshot.BGPConfigurations())
+		for _, p := range before.peerings {
+			known[p.peer] = p
+		}
+	}
+	for _, p := range t.snapshot.BGPPeers() {
+		r := known[p]
+		// What is not given by selectors rests on AS numbers and ports too.
+		if r == nil || (p.PeerSelector == "" && !sameConfigurations) {
+			r = resolve(p, t.index, t.snapshot)
+			r.part = peerPart(r)
+			if before != nil {
+				r.part = share(before.summary.BGPPeers[p.Name], r.part)
+			}
+		}
+		t.peerings = append(t.peerings, r)
+	}
+}
+
+func (t *Topology) summarize(before *Topology) {
+	old := &Summary{}
+	if before != nil {
+		old = before.summary
+	}
+	peers := make(map[string]*BGPPeer, len(t.peerings))
+	for _, r := range t.peerings {
+		peers[r.peer.Name] = r.part
+	}
+	s := &Summary{
+		Nodes:    share(old.Nodes, t.nodes()),
+		Mesh:     share(old.Mesh, t.mesh()),
+		BGPPeers: shareAll(old.BGPPeers, peers),
+	}
+	if v := calicoVersion(t.snapshot); v != nil {
+		s.CalicoVersion = v.String()
+	}
+	s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
+	s.Timers = share(old.Timers, t.timers(s.Mesh))
+	needs := func(p *calico.IPPool) bool { return poolNeedsBGP(p, t.snapshot) }
+	s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
+	s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
+		return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
+	})
+	s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
+		return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
+	})
+	t.summary = s
+}
+
+func (t *Topology) nodes() *Nodes {
+	ix := t.index
+	bgp := ix.bgp[calico.IPv4].Union(ix.bgp[calico.IPv6])
+	return &Nodes{Total: len(ix.nodes), BGP: int(bgp.Count()), Reflectors: int(bgp.IntersectionCardinality(ix.reflectors))}
+}
+
+// mesh is the node-to-node mesh: a pair of nodes has a session in each family
+// in which both have an address, unless one of them is a route reflector
+// (confd/pkg/backends/calico/bgp_processor.go).
+func (t *Topology) mesh() *Mesh {
+	c := t.snapshot.BGPConfiguration(calico.Default)
+	m := &Mesh{Enabled: c.MeshEnabled(), Source: "set"}
+	switch {
+	case c == nil:
+		m.Source = "absent"
+	case c.NodeToNodeMeshEnabled == nil:
+		m.Source = "unset"
+	}
+	ix := t.index
+	four, six := ix.bgp[calico.IPv4].Difference(ix.reflectors), ix.bgp[calico.IPv6].Difference(ix.reflectors)
+	m.Nodes = int(four.UnionCardinality(six))
+	if !m.Enabled {
+		return m
+	}
+	// The node with the most sessions is one with addresses in both families,
+	// where there is such a node.
+	each := func(n uint) int { return max(int(n)-1, 0) }
+	n4, n6 := four.Count(), six.Count()
+	m.SessionsPerNode = max(each(n4), each(n6))
+	if four.IntersectionCardinality(six) > 0 {
+		m.SessionsPerNode = each(n4) + each(n6)
+	}
+	for _, n := range []int{int(n4), int(n6)} {
+		m.Sessions += n * (n - 1) / 2
+	}
+	return m
+}
+
+func peerPart(r *peering) *BGPPeer {
+	p := r.peer
+	b := &BGPPeer{
+		Object: object(&p.Metadata, r.problems), Scope: r.scope, Sessions: r.sessions(),
+		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime),
+	}
+	speaks := r.index.bgp[calico.IPv4].Union(r.index.bgp[calico.IPv6])
+	b.LocalNodes = int(r.local.IntersectionCardinality(speaks))
+	b.RemoteNodes = int(r.remote.IntersectionCardinality(speaks))
+	return b
+}
+
+func object(m *calico.Metadata, problems []string) Object {
+	o := Object{Name: m.Name, Labels: m.Labels, Annotations: m.Annotations, Spec: m.Spec, Problems: []string{}}
+	for _, p := range m.Problems() {
+		o.Problems = append(o.Problems, p.String())
+	}
+	o.Problems = append(o.Problems, problems...)
+	return o
+}
+
+// share returns old where it says the same as new.
+func share[T any](old, fresh *T) *T {
+	if old != nil && reflect.DeepEqual(old, fresh) {
+		return old
+	}
+	return fresh
+}
+
+// shareAll returns old where it holds the same pointers as fresh.
+func shareAll[T any](old, fresh map[string]*T) map[string]*T {
+	if len(old) != len(fresh) {
+		return fresh
+	}
+	for k, v := range fresh {
+		if old[k] != v {
+			return fresh
+		}
+	}
+	if old == nil {
+		return fresh
+	}
+	return old
+}
+
+// parts makes the summary's part of each object in list, sharing with old what
+// is equal.
+func parts[O calico.Object, T any](list []O, old map[string]*T, part func(O) *T) map[string]*T {
+	out := make(map[string]*T, len(list))
+	for _, o := range list {
+		name := o.ID().Name
+		out[name] = share(old[name], part(o))
+	}
+	return shareAll(old, out)
+}
+
+// Problems lists what Calico would ignore or refuse in the object of the given
+// id: what the object itself shows and, for a BGPPeer, what only the state
+// shows.
+func (t *Topology) Problems(id calico.ID) []string {
+	out := []string{}
+	if o := t.snapshot.Get(id); o != nil {
+		for _, p := range o.Problems() {
+			out = append(out, p.String())
+		}
+	}
+	for _, r := range t.peerings {
+		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
+			out = append(out, r.problems...)
+			if !r.local.Any() {
+				out = append(out, fmt.Sprintf("spec: selects no local node out of %d", len(t.index.nodes)))
+			}
+		}
+	}
+	return out
+}
