@@ -1,0 +1,97 @@
+package admission
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// change is what a request asks for.
+type change struct {
+	state.Change
+	// notes are for the user, about parts of the request that were not judged.
+	notes []string
+}
+
+// nothing reports that the change does not touch the state.
+func (c change) nothing() bool { return c.Before == nil && c.After == nil }
+
+// failure is why a request cannot be judged.
+type failure struct {
+	code    int32
+	message string
+}
+
+// readChange reads the change that a request asks for. The snapshot tells what
+// a delete deletes where the request does not.
+func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *failure) {
+	var c change
+	switch req.Operation {
+	case admissionv1.Create, admissionv1.Update, admissionv1.Delete:
+	default:
+		return c, &failure{http.StatusBadRequest, fmt.Sprintf("operation %q is not one that is reviewed; known are CREATE, UPDATE and DELETE", req.Operation)}
+	}
+	if req.Operation != admissionv1.Delete {
+		after, err := calico.DecodeJSON(req.Object.Raw)
+		if err != nil {
+			if deleting(req.Object.Raw) {
+				c.notes = append(c.notes, fmt.Sprintf("%s does not parse and is being deleted, so the change is not judged: %v", describe(req), err))
+				return c, nil
+			}
+			return c, unreadable(req, err)
+		}
+		c.After = after
+	}
+	if req.Operation == admissionv1.Create {
+		return c, nil
+	}
+	before, err := calico.DecodeJSON(req.OldObject.Raw)
+	if unknown := (*calico.UnknownKindError)(nil); errors.As(err, &unknown) {
+		return c, unreadable(req, err)
+	}
+	if err != nil {
+		// Never a reason to refuse: it would lock in what is broken. What does
+		// not parse is not part of the state either.
+		c.notes = append(c.notes, fmt.Sprintf("%s does not parse as it was before the change, which is judged without it: %v", describe(req), err))
+		before = snapshot.Get(calico.ID{Kind: calico.Kind(req.Kind.Kind), Name: req.Name})
+	}
+	c.Before = before
+	return c, nil
+}
+
+func unreadable(req *admission.Request, err error) *failure {
+	if field := (*calico.FieldError)(nil); errors.As(err, &field) {
+		return &failure{http.StatusUnprocessableEntity, fmt.Sprintf("%s does not parse: %v", describe(req), err)}
+	}
+	if unknown := (*calico.UnknownKindError)(nil); errors.As(err, &unknown) {
+		return &failure{http.StatusBadRequest, err.Error()}
+	}
+	return &failure{http.StatusBadRequest, fmt.Sprintf("%s is not a JSON object: %v", describe(req), err)}
+}
+
+// deleting reports whether an object only waits for its finalizers. Refusing
+// their removal would keep it for ever.
+func deleting(raw []byte) bool {
+	var object struct {
+		Metadata struct {
+			DeletionTimestamp *metav1.Time `json:"deletionTimestamp"`
+		} `json:"metadata"`
+	}
+	return json.Unmarshal(raw, &object) == nil && object.Metadata.DeletionTimestamp != nil
+}
+
+// describe gives "Kind name" as far as the request tells.
+func describe(req *admission.Request) string {
+	if req.Name == "" {
+		return req.Kind.Kind
+	}
+	return req.Kind.Kind + " " + req.Name
+}

@@ -1,0 +1,76 @@
+// Package admission turns an AdmissionReview into a change, and the decision
+// about it into a response.
+package admission
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
+
+// Cluster tells the state to judge on and how old it is; *cluster.Store does.
+type Cluster interface {
+	Snapshot() (*state.Snapshot, time.Duration, error)
+}
+
+// Judge decides about a change; *validate.Engine does.
+type Judge interface {
+	Decide(context.Context, *state.Snapshot, state.Change) *validate.Decision
+}
+
+// Handler answers admission requests. A denial is a response with code 403;
+// any other code from 400 on says that the request could not be judged.
+type Handler struct {
+	cluster Cluster
+	judge   Judge
+	twins   *twins
+}
+
+// New returns a handler that asks judge about changes to cluster.
+func New(cluster Cluster, judge Judge) *Handler {
+	return &Handler{cluster: cluster, judge: judge, twins: newTwins(time.Now)}
+}
+
+// Handle implements admission.Handler.
+func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+	start := time.Now()
+	r := h.answer(ctx, &req)
+	took := time.Since(start)
+	if r.twin {
+		logf.FromContext(ctx).V(1).Info("Answered the second review of a change, not counted again", "result", r.result)
+		return r.Response
+	}
+	r.count(took)
+	r.log(logf.FromContext(ctx))
+	return r.Response
+}
+
+// answer leaves no trace beyond the reply, so that a dry run is judged by the
+// same code as the rest.
+func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
+	r := &reply{request: req}
+	snapshot, age, err := h.cluster.Snapshot()
+	if err != nil {
+		// Fails closed: without the state a change that cuts nodes off looks
+		// like any other.
+		return r.fail(http.StatusServiceUnavailable, err.Error())
+	}
+	r.age = age
+	c, failure := readChange(req, snapshot)
+	r.notes = c.notes
+	switch {
+	case failure != nil:
+		return r.fail(failure.code, failure.message)
+	case c.nothing():
+		return r.allow()
+	}
+	r.id = c.ID()
+	r.twin = h.twins.second(req, c.Change)
+	return r.decide(h.judge.Decide(ctx, snapshot, c.Change))
+}

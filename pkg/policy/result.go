@@ -1,0 +1,46 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// violation reads one element of the rule's set:
+// {"id", "size", "msg", "details", "objects": [{"kind", "name"}]}.
+func (p *Policy) violation(item any) (violation.Violation, error) {
+	v := violation.Violation{Policy: p.Name, Action: p.Action, Details: map[string]any{}, Objects: []violation.Object{}}
+	m, ok := item.(map[string]any)
+	if !ok {
+		return v, fmt.Errorf("rule %s holds a %T, not an object", ruleName, item)
+	}
+	if v.ID, ok = m["id"].(string); !ok || v.ID == "" {
+		return v, fmt.Errorf("a violation has no \"id\" that is a string")
+	}
+	if v.Message, ok = m["msg"].(string); !ok || v.Message == "" {
+		return v, fmt.Errorf("violation %q has no \"msg\" that is a string", v.ID)
+	}
+	size, ok := m["size"].(json.Number)
+	if !ok {
+		return v, fmt.Errorf("violation %q has no \"size\" that is a number", v.ID)
+	}
+	var err error
+	if v.Size, err = size.Float64(); err != nil {
+		return v, fmt.Errorf("violation %q: size: %w", v.ID, err)
+	}
+	if d, ok := m["details"].(map[string]any); ok {
+		v.Details = d
+	}
+	objects, _ := m["objects"].([]any)
+	for _, item := range objects {
+		o, _ := item.(map[string]any)
+		kind, ok := o["kind"].(string)
+		name, ok2 := o["name"].(string)
+		if !ok || !ok2 {
+			return v, fmt.Errorf("violation %q: \"objects\" must hold {\"kind\", \"name\"}", v.ID)
+		}
+		v.Objects = append(v.Objects, violation.Object{Kind: kind, Name: name})
+	}
+	return v, nil
+}

@@ -1,0 +1,105 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// schema is the JSON schema of a policy's parameters.
+type schema struct {
+	compiled *jsonschema.Schema
+	defaults map[string]any
+}
+
+// newSchema compiles the schema in a policy's METADATA; nil means that the
+// policy takes no parameters.
+func newSchema(name string, v any) (*schema, error) {
+	if v == nil {
+		v = map[string]any{"type": "object", "additionalProperties": false}
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := parseJSON(text)
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	url := "mem:///" + name
+	if err := c.AddResource(url, doc); err != nil {
+		return nil, err
+	}
+	s := &schema{defaults: map[string]any{}}
+	if s.compiled, err = c.Compile(url); err != nil {
+		return nil, err
+	}
+	properties, _ := doc.(map[string]any)["properties"].(map[string]any)
+	for name, p := range properties {
+		if p, ok := p.(map[string]any); ok && p["default"] != nil {
+			s.defaults[name] = p["default"]
+		}
+	}
+	if err := s.compiled.Validate(s.defaults); err != nil {
+		return nil, fmt.Errorf("the defaults do not fit the schema: %w", err)
+	}
+	return s, nil
+}
+
+// parseJSON keeps numbers as they are written, as jsonschema wants them.
+func parseJSON(text []byte) (any, error) { return jsonschema.UnmarshalJSON(bytes.NewReader(text)) }
+
+// parameterError is a parameter that does not fit its schema.
+type parameterError struct {
+	field   string // below spec.parameters, "" for the parameters as a whole
+	message string
+}
+
+// fill returns parameters with the defaults of those left out, or what does not
+// fit the schema.
+func (s *schema) fill(parameters map[string]any) (map[string]any, *parameterError) {
+	text, err := json.Marshal(parameters)
+	if err != nil {
+		return nil, &parameterError{"", err.Error()}
+	}
+	doc, err := parseJSON(text)
+	if err != nil {
+		return nil, &parameterError{"", err.Error()}
+	}
+	given, _ := doc.(map[string]any)
+	if given == nil {
+		given = map[string]any{}
+	}
+	if err := s.compiled.Validate(given); err != nil {
+		return nil, s.explain(err)
+	}
+	out := maps.Clone(s.defaults)
+	maps.Copy(out, given)
+	return out, nil
+}
+
+// explain turns the first cause of a validation error into one sentence.
+func (s *schema) explain(err error) *parameterError {
+	e, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return &parameterError{"", err.Error()}
+	}
+	for len(e.Causes) > 0 {
+		e = e.Causes[0]
+	}
+	text := e.ErrorKind.LocalizedString(message.NewPrinter(language.English))
+	field := strings.Join(e.InstanceLocation, ".")
+	if strings.HasPrefix(text, "additional properties") && s.compiled.Properties != nil {
+		text += "; known are " + strings.Join(slices.Sorted(maps.Keys(s.compiled.Properties)), ", ")
+	}
+	return &parameterError{field, text}
+}

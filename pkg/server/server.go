@@ -1,0 +1,163 @@
+// Package server is the webhook's process: options, wiring, probes, reload and
+// shutdown.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/bgpguard/bgpguard/certs"
+	"github.com/bgpguard/bgpguard/pkg/admission"
+	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
+
+// leaseName is the Lease of the leader election.
+const leaseName = "bgpguard.policy.bgpguard.io"
+
+// Run runs the webhook until ctx is done and all requests are answered. It
+// logs to w.
+func Run(ctx context.Context, o Options, w io.Writer) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	log := newLogger(w, &o)
+	policies, set, err := loadPolicies(o.Policies, log.WithName("policies"))
+	if err != nil {
+		return fmt.Errorf("policies: %w", err)
+	}
+	config, err := restConfig(o.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("kubeconfig: %w", err)
+	}
+	if err := registerMetrics(metrics.Registry); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+
+	// The certificate's source needs the manager, which needs the servers that
+	// ask the source; they ask for the first time when they are started.
+	var source *certs.Source
+	withCertificate := func(c *tls.Config) {
+		c.MinVersion = tls.VersionTLS13
+		c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return source.GetCertificate(hello) }
+	}
+	store := cluster.NewStore(log.WithName("cluster"))
+	mgr, err := newManager(config, &o, log, store, withCertificate)
+	if err != nil {
+		return err
+	}
+	source, err = certs.New(mgr, certs.Options{
+		Dir: o.CertDir, Namespace: o.namespace(namespaceFile), Secret: o.CertSecret, Service: o.CertService,
+		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
+	})
+	if err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+
+	engine := validate.NewEngine(set)
+	policies.use = func(set *policy.Set) {
+		engine.SetPolicies(set)
+		store.Announce() // what is computed ahead for the snapshot depends on the policies
+	}
+	follower, err := cluster.NewFollower(mgr, store, engine.Warm)
+	if err != nil {
+		return err
+	}
+	handler, err := admission.New(store, engine).HTTP(log.WithName("admission"), o.RequestTimeout)
+	if err != nil {
+		return err
+	}
+	mgr.GetWebhookServer().Register(admission.Path, handler)
+	for _, runnable := range []manager.Runnable{follower, policies} {
+		if err := mgr.Add(runnable); err != nil {
+			return err
+		}
+	}
+
+	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
+	if err := addProbes(mgr, map[string]healthz.Checker{
+		"cluster":     store.Check,
+		"certificate": source.Check,
+		"webhook":     mgr.GetWebhookServer().StartedChecker(),
+		"shutdown":    stopping.Check,
+		"policies": func(*http.Request) error {
+			if len(engine.Policies().Names()) == 0 {
+				return fmt.Errorf("no policy is loaded")
+			}
+			return nil
+		},
+	}); err != nil {
+		return err
+	}
+	running, stop := stopping.after(ctx)
+	defer stop()
+	return mgr.Start(running)
+}
+
+func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, withCertificate func(*tls.Config)) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	return ctrl.NewManager(config, manager.Options{
+		Scheme: scheme,
+		Logger: log,
+		Cache:  store.CacheOptions(),
+		Metrics: metricsserver.Options{
+			BindAddress:    o.MetricsBindAddress,
+			SecureServing:  true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+			TLSOpts:        []func(*tls.Config){withCertificate},
+		},
+		HealthProbeBindAddress: o.HealthProbeBindAddress,
+		WebhookServer: webhook.NewServer(webhook.Options{
+			Host: o.Host, Port: o.Port, TLSOpts: []func(*tls.Config){withCertificate},
+		}),
+		LeaderElection:                o.LeaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       o.namespace(namespaceFile),
+		LeaderElectionReleaseOnCancel: true,
+	})
+}
+
+func addProbes(mgr manager.Manager, ready map[string]healthz.Checker) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	for name, check := range ready {
+		if err := mgr.AddReadyzCheck(name, check); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restConfig does what controller-runtime does, without its global flag.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		return ctrl.GetConfig()
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.UserAgent = "bgpguard"
+	return config, nil
+}

@@ -1,0 +1,149 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// Decision is what a change gets.
+type Decision struct {
+	// Allowed is false where a policy whose action is Deny found a new or
+	// larger violation, or could not judge; see Judged.
+	Allowed bool
+	// Warnings are for the user: violations of policies whose action is Warn,
+	// violations that were there before and are about the changed object, and
+	// what Calico would ignore in it.
+	Warnings []string
+	// Violations are those that the change makes or makes larger, sorted by
+	// policy and id, whatever their action.
+	Violations []violation.Violation
+	// Failures are the policies that could not judge, by name.
+	Failures []Failure
+}
+
+// Failure is a policy that could not judge. It is an error, not a denial.
+type Failure struct {
+	Policy string
+	Action violation.Action
+	Err    error
+}
+
+// Decide judges a change to s. It evaluates only what the change can have
+// touched; the judgement of s itself is kept between calls.
+func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, c state.Change) *Decision {
+	base := e.judgeBase(ctx, s)
+	after := base
+	if next := s.Apply(c); next != s {
+		after = e.judge(ctx, next, base.policies, base)
+	}
+	d := &Decision{Allowed: true}
+	id := c.ID()
+	changed := violation.Object{Kind: string(id.Kind), Name: id.Name}
+	for i, p := range base.policies.Policies() {
+		was, is := base.results[i], after.results[i]
+		if err := firstOf(is.err, was.err); err != nil {
+			d.fail(Failure{p.Name, p.Action, err})
+		}
+		if is.err != nil {
+			continue
+		}
+		sizes := map[string]float64{}
+		for _, v := range was.violations {
+			sizes[v.ID] = v.Size
+		}
+		for _, v := range is.violations {
+			size, there := sizes[v.ID]
+			switch {
+			// Where the state before could not be judged, nothing is known to
+			// have been there: the change gets the blame rather than a pass.
+			case was.err != nil || !there || v.Size > size:
+				d.add(v)
+			case v.Concerns(changed):
+				d.Warnings = append(d.Warnings, line(v)+" (this was so before)")
+			}
+		}
+	}
+	for _, problem := range after.topology.Problems(id) {
+		d.Warnings = append(d.Warnings, changed.String()+": "+problem)
+	}
+	return d
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	if b != nil {
+		return fmt.Errorf("on the state before the change: %w", b)
+	}
+	return nil
+}
+
+func (d *Decision) add(v violation.Violation) {
+	d.Violations = append(d.Violations, v)
+	switch v.Action {
+	case violation.Deny:
+		d.Allowed = false
+	case violation.Warn:
+		d.Warnings = append(d.Warnings, line(v))
+	case violation.Audit:
+	}
+}
+
+// fail records a policy that could not judge. Where its action is Deny the
+// change is held back: a policy that fails must not be a way around it. Else
+// the user is told, as by a violation.
+func (d *Decision) fail(f Failure) {
+	d.Failures = append(d.Failures, f)
+	switch f.Action {
+	case violation.Deny:
+		d.Allowed = false
+	case violation.Warn:
+		d.Warnings = append(d.Warnings, f.line())
+	case violation.Audit:
+	}
+}
+
+// Judged reports whether the decision rests on a judgement: false where a
+// policy whose action is Deny could not judge and no other one denies.
+func (d *Decision) Judged() bool {
+	for _, v := range d.Violations {
+		if v.Action == violation.Deny {
+			return true
+		}
+	}
+	return d.Allowed
+}
+
+// maxLines bounds the lines of a message: a terminal's screen.
+const maxLines = 20
+
+// Message says why the change is not allowed: a line for each violation that
+// denies it and each policy that could not judge; "" where it is allowed.
+func (d *Decision) Message() string {
+	var lines []string
+	for _, v := range d.Violations {
+		if v.Action == violation.Deny {
+			lines = append(lines, line(v))
+		}
+	}
+	for _, f := range d.Failures {
+		if f.Action == violation.Deny {
+			lines = append(lines, f.line())
+		}
+	}
+	if more := len(lines) - maxLines; more > 0 {
+		lines = append(lines[:maxLines], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func line(v violation.Violation) string { return "[" + v.Policy + "] " + v.Message }
+
+func (f *Failure) line() string {
+	return fmt.Sprintf("[%s] could not be evaluated, which is an error of the policy and no verdict: %v", f.Policy, f.Err)
+}

@@ -1,0 +1,138 @@
+// Package validate is the heart of bgpguard, and pure: a snapshot and a change
+// give a decision, a snapshot gives violations.
+//
+// A policy describes a bad state. The engine evaluates it on the state before
+// a change and after it and compares the violations by policy and id: what is
+// new, or larger, is held against the change; what was there before is not, so
+// that nobody is kept from mending; what is gone is not spoken of.
+package validate
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// Engine judges changes by a set of policies. It is safe for concurrent use.
+type Engine struct {
+	policies atomic.Pointer[policy.Set]
+	now      func() time.Time
+
+	mu   sync.Mutex // held while base is computed anew, so that it is once
+	base atomic.Pointer[judgement]
+}
+
+// judgement is what all policies say of one snapshot.
+type judgement struct {
+	snapshot *state.Snapshot
+	policies *policy.Set
+	topology *topology.Topology
+	input    *stateInput
+	results  []result // in order of the policies
+}
+
+// result is what one policy says of one snapshot: violations, or why it could
+// not judge.
+type result struct {
+	violations []violation.Violation
+	err        error
+}
+
+// NewEngine returns an engine that judges by policies.
+func NewEngine(policies *policy.Set) *Engine {
+	e := &Engine{now: time.Now}
+	e.policies.Store(policies)
+	return e
+}
+
+// SetPolicies replaces the policies; requests under way finish with the old.
+func (e *Engine) SetPolicies(policies *policy.Set) { e.policies.Store(policies) }
+
+// Policies returns the policies in force.
+func (e *Engine) Policies() *policy.Set { return e.policies.Load() }
+
+// Warm judges s itself, so that the next Decide on it need not. What a policy
+// could not judge is tried again by Decide.
+func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) { e.judgeBase(ctx, s) }
+
+// judgeBase returns the judgement of s, computed once for each pair of
+// snapshot and policies, and from the one before as far as that reaches.
+func (e *Engine) judgeBase(ctx context.Context, s *state.Snapshot) *judgement {
+	policies := e.policies.Load()
+	if j := e.base.Load(); j.fits(s, policies) {
+		return j
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.base.Load()
+	if old.fits(s, policies) {
+		return old
+	}
+	j := e.judge(ctx, s, policies, old)
+	e.base.Store(j)
+	return j
+}
+
+// fits reports whether j is the judgement asked for. One in which a policy
+// failed, perhaps for want of time, is not kept.
+func (j *judgement) fits(s *state.Snapshot, policies *policy.Set) bool {
+	if j == nil || j.snapshot != s || j.policies != policies {
+		return false
+	}
+	for _, r := range j.results {
+		if r.err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// judge evaluates all policies on s, always all of them: one that fails hides
+// no other's violations. What before has judged and the way from its snapshot
+// to s does not touch is taken from there.
+func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *judgement) *judgement {
+	j := &judgement{snapshot: s, policies: policies}
+	var oldTopology *topology.Topology
+	var oldInput *stateInput
+	if before != nil {
+		oldTopology, oldInput = before.topology, before.input
+	}
+	j.topology = topology.Compute(s, oldTopology)
+	j.input = newStateInput(j.topology.Summary(), oldInput)
+	document := j.input.document(e.now())
+	var oldDocument = document
+	reusable := before != nil && before.policies == policies
+	if reusable {
+		oldDocument = before.input.document(e.now())
+	}
+	j.results = make([]result, len(policies.Policies()))
+	for i, p := range policies.Policies() {
+		if reusable && before.results[i].err == nil && p.Unaffected(oldDocument, document) {
+			j.results[i] = before.results[i]
+			continue
+		}
+		j.results[i].violations, j.results[i].err = p.Evaluate(ctx, document)
+	}
+	return j
+}
+
+// Violations returns all violations of s, sorted by policy and id, and the
+// policies that could not judge.
+func (e *Engine) Violations(ctx context.Context, s *state.Snapshot) ([]violation.Violation, []Failure) {
+	j := e.judgeBase(ctx, s)
+	var found []violation.Violation
+	var failures []Failure
+	for i, p := range j.policies.Policies() {
+		found = append(found, j.results[i].violations...)
+		if err := j.results[i].err; err != nil {
+			failures = append(failures, Failure{p.Name, p.Action, err})
+		}
+	}
+	return found, failures
+}
