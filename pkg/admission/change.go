@@ -36,6 +36,8 @@ func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *fail
 	var c change
 	switch req.Operation {
 	case admissionv1.Create, admissionv1.Update, admissionv1.Delete:
+	case "":
+		return c, &failure{http.StatusBadRequest, "the body is not an AdmissionReview with a request"}
 	default:
 		return c, &failure{http.StatusBadRequest, fmt.Sprintf("operation %q is not one that is reviewed; known are CREATE, UPDATE and DELETE", req.Operation)}
 	}

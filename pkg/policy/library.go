@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-
-	"github.com/bgpguard/bgpguard/policies"
 )
 
 // Definition is one policy of a library: a Rego package with its METADATA.
@@ -139,5 +137,5 @@ func (l *library) reads(d *Definition) []ast.Ref {
 		})
 	}
 	slices.SortFunc(out, func(a, b ast.Ref) int { return a.Compare(b) })
-	return slices.CompactFunc(out, ast.Ref.Equal)
+	return slices.CompactFunc(out, func(a, b ast.Ref) bool { return a.Equal(b) })
 }

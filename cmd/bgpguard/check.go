@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/manifest"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
+
+type checkOptions struct {
+	files, states, policies []string
+	delete                  bool
+	output                  string
+}
+
+func newCheck() *cobra.Command {
+	o := checkOptions{output: report.Text}
+	cmd := &cobra.Command{
+		Use:   "check -f CHANGE [--state STATE]",
+		Short: "Judge a change as the webhook would, from files",
+		Long: `Judge a change as the webhook would, from files: the same policies through
+the same code, and no cluster.
+
+Files hold objects of core/v1 (Node), crd.projectcalico.org/v1 and
+projectcalico.org/v3 in YAML or JSON: calicoctl exports, "kubectl get -o yaml"
+lists, several documents, directories. Several changed objects are judged one
+after the other, each on the state that the one before leaves, as kubectl
+would send them; those after a denied one are still judged, without it.
+
+Exit code: 0 allowed, 1 denied, 2 unusable input.`,
+		Example: `  bgpguard check -f change.yaml --state cluster.yaml
+  kubectl get nodes,bgppeers,bgpconfigurations,ippools -o yaml | bgpguard check -f change.yaml --state -
+  bgpguard check --delete -f peer.yaml --state cluster/ -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "`file`, directory or - (stdin) with the changed objects; repeatable")
+	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
+	f.StringArrayVar(&o.policies, "policies", nil, "`file` or directory of BGPPolicy documents; repeatable (default: the library with its defaults, all Deny)")
+	f.BoolVar(&o.delete, "delete", false, "delete each object of -f instead of applying it")
+	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(report.Formats, ", "))
+	return cmd
+}
+
+func (o *checkOptions) validate() error {
+	if len(o.files) == 0 {
+		return errors.New("flag -f is required: the file with the change, or - for stdin")
+	}
+	if !slices.Contains(report.Formats, o.output) {
+		return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(report.Formats, ", "), o.output)
+	}
+	stdins := 0
+	for _, p := range slices.Concat(o.files, o.states) {
+		if p == manifest.Stdin {
+			stdins++
+		}
+	}
+	if stdins > 1 {
+		return errors.New("flags -f and --state: - (stdin) can be read only once")
+	}
+	return nil
+}
+
+func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	policies, err := o.compile()
+	if err != nil {
+		return err
+	}
+	objects, err := readObjects(o.states, stdin)
+	if err != nil {
+		return err
+	}
+	changed, err := readObjects(o.files, stdin)
+	if err != nil {
+		return err
+	}
+	if len(changed) == 0 {
+		return fmt.Errorf("%s: no object to judge", strings.Join(o.files, ", "))
+	}
+	engine := validate.NewEngine(policies)
+	snapshot := state.New(objects...)
+	var checked []report.Checked
+	allowed := true
+	for _, object := range changed {
+		c := state.Change{Before: snapshot.Get(object.ID()), After: object}
+		if o.delete {
+			c.After = nil
+			if c.Before == nil {
+				return fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
+			}
+		}
+		d := engine.Decide(ctx, snapshot, c)
+		checked = append(checked, report.Checked{Change: c, Decision: d})
+		if d.Allowed {
+			snapshot = snapshot.Apply(c)
+		}
+		allowed = allowed && d.Allowed
+	}
+	if err := report.Write(stdout, o.output, checked); err != nil {
+		return err
+	}
+	if !allowed {
+		return errDenied
+	}
+	return nil
+}
+
+func (o *checkOptions) compile() (*policy.Set, error) {
+	docs, err := policy.Defaults()
+	if len(o.policies) > 0 {
+		docs, err = policy.Load(o.policies)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return policy.Compile(docs)
+}
+
+// readObjects reads and decodes the objects of all paths. All that do
+// not decode are named.
+func readObjects(paths []string, stdin io.Reader) ([]calico.Object, error) {
+	docs, err := manifest.Read(paths, stdin)
+	if err != nil {
+		return nil, err
+	}
+	var objects []calico.Object
+	var errs []error
+	for _, d := range docs {
+		object, err := calico.Decode(d.Object)
+		if err == nil {
+			objects = append(objects, object)
+			continue
+		}
+		field := "kind"
+		if e, ok := errors.AsType[*calico.FieldError](err); ok {
+			field = e.Field
+		}
+		errs = append(errs, d.At(field, err))
+	}
+	return objects, errors.Join(errs...)
+}

@@ -1,0 +1,176 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+const (
+	create = admissionv1.Create
+	update = admissionv1.Update
+	remove = admissionv1.Delete
+)
+
+func TestHandle(t *testing.T) {
+	failed := &validate.Decision{Failures: []validate.Failure{{Policy: "mine", Action: violation.Deny, Err: errors.New("division by zero")}}}
+	warned := &validate.Decision{Allowed: true, Warnings: []string{"[timers-consistent] 2 sessions differ (this was so before)"}}
+	tests := map[string]struct {
+		request admission.Request
+		judge   judgeFunc
+		cluster fakeCluster
+		want    string
+	}{
+		"a change that breaks nothing is allowed": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			judge:   always(allowed()),
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"}}`,
+		},
+		"a denial carries message, causes and audit annotations": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			judge:   always(denied()),
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\njudged on cluster data confirmed 3s ago","reason":"Forbidden","details":{"name":"a","group":"projectcalico.org","kind":"BGPPeer","causes":[{"reason":"mesh-node-limit/mesh","message":"120 nodes, limit 100: turn the mesh off"}]},"code":403},` +
+				`"auditAnnotations":{"data-age":"3s","decision":"denied","violations":"[{\"policy\":\"mesh-node-limit\",\"id\":\"mesh\",\"size\":20,\"action\":\"Deny\",\"message\":\"120 nodes, limit 100: turn the mesh off\"}]"}}`,
+		},
+		"warnings reach a user whose change is allowed": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			judge:   always(warned),
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["[timers-consistent] 2 sessions differ (this was so before)"]}`,
+		},
+		"a policy that fails is an error and no denial": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			judge:   always(failed),
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the change could not be judged:\n[mine] could not be evaluated, which is an error of the policy and no verdict: division by zero\njudged on cluster data confirmed 3s ago","reason":"InternalError","code":500},"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine"}}`,
+		},
+		"requests before the caches are synced are refused": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", cluster.ErrNotSynced)},
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"not ready: still reading Node from the API server","reason":"ServiceUnavailable","code":503},"auditAnnotations":{"data-age":"0s","decision":"error"}}`,
+		},
+		"an unknown kind is a bad request": {
+			request: request(create, v3, "Tier", "a", strings.Replace(peer(v3, "a", "{}"), "BGPPeer", "Tier", 1), ""),
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"Tier of projectcalico.org/v3 does not decide BGP; known are Node of v1 and projectcalico.org/v3, and BGPConfiguration, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3","reason":"BadRequest","code":400},` +
+				`"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
+		},
+		"an unknown group is a bad request": {
+			request: request(remove, "example.com", "BGPPeer", "a", "", strings.Replace(peer(v3, "a", "{}"), v3, "example.com", 1)),
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPeer of example.com/v3 does not decide BGP; known are Node of v1 and projectcalico.org/v3, and BGPConfiguration, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3","reason":"BadRequest","code":400},` +
+				`"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
+		},
+		"an operation that is not reviewed is a bad request": {
+			request: request("CONNECT", v3, "BGPPeer", "a", "", ""),
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"operation \"CONNECT\" is not one that is reviewed; known are CREATE, UPDATE and DELETE","reason":"BadRequest","code":400},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
+		},
+		"an object that does not parse names the field": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", `{"peerIP":7}`), ""),
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPeer a does not parse: spec.peerIP: must be a string, is 7","reason":"Invalid","code":422},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
+		},
+		"an object that is no JSON is a bad request": {
+			request: request(create, v3, "BGPPeer", "a", "{", ""),
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPeer a is not a JSON object: unexpected end of JSON input","reason":"BadRequest","code":400},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
+		},
+		"an object that does not parse can be deleted": {
+			request: request(remove, v3, "BGPPeer", "a", "", peer(v3, "a", `{"peerIP":7}`)),
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a does not parse as it was before the change, which is judged without it: spec.peerIP: must be a string, is 7"]}`,
+		},
+		"the finalizers of an object that does not parse can be removed": {
+			request: request(update, v3, "BGPPeer", "a", `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"a","deletionTimestamp":"2026-11-01T00:00:00Z"},"spec":{"peerIP":7}}`, peer(v3, "a", `{"peerIP":7}`)),
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a does not parse and is being deleted, so the change is not judged: spec.peerIP: must be a string, is 7"]}`,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			judge := test.judge
+			if judge == nil {
+				judge = func(context.Context, *state.Snapshot, state.Change) *validate.Decision {
+					t.Error("the engine was asked")
+					return allowed()
+				}
+			}
+			r := New(test.cluster, judge).Handle(t.Context(), test.request)
+			if got := toJSON(t, r.AdmissionResponse); got != test.want {
+				t.Errorf("got\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOldObjectThatDoesNotParseIsMended(t *testing.T) {
+	var got state.Change
+	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c state.Change) *validate.Decision {
+		got = c
+		return allowed()
+	})
+	req := request(update, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), peer(v3, "a", `{"peerIP":7}`))
+	r := New(fakeCluster{}, judge).Handle(t.Context(), req)
+	if !r.Allowed || got.Before != nil || got.After == nil {
+		t.Errorf("allowed %t, before %v, after %v", r.Allowed, got.Before, got.After)
+	}
+}
+
+func TestBothGroupsMakeTheSameChange(t *testing.T) {
+	var keys []twin
+	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c state.Change) *validate.Decision {
+		key, ok := keyOf(&admission.Request{}, c)
+		if !ok {
+			t.Errorf("%s cannot be told apart", c.ID())
+		}
+		keys = append(keys, key)
+		return denied()
+	})
+	h := New(fakeCluster{}, judge)
+	third := h.Handle(t.Context(), request(create, v3, "BGPPeer", "a", `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"a","labels":{"rack":"1"},"uid":"x"},"spec":{"peerIP":"10.0.0.1","asNumber":64512}}`, ""))
+	first := h.Handle(t.Context(), request(create, v1, "BGPPeer", "a", `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPPeer","metadata":{"name":"a","annotations":{"projectcalico.org/metadata":"{\"labels\":{\"rack\":\"1\"}}"}},"spec":{"asNumber":64512,"peerIP":"10.0.0.1"}}`, ""))
+	if keys[0] != keys[1] {
+		t.Errorf("got two changes: %v", keys)
+	}
+	if third.Result.Message != first.Result.Message || third.Allowed != first.Allowed {
+		t.Errorf("got two answers: %s and %s", toJSON(t, third), toJSON(t, first))
+	}
+}
+
+func TestLongDenialIsBounded(t *testing.T) {
+	d := &validate.Decision{}
+	for i := range 200 {
+		d.Violations = append(d.Violations, violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: strings.Repeat("long ", 1000)})
+	}
+	r := New(fakeCluster{}, always(d)).Handle(t.Context(), request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""))
+	if n := len(r.Result.Details.Causes); n != maxCauses {
+		t.Errorf("got %d causes", n)
+	}
+	if n := len(r.Result.Details.Causes[0].Message); n > maxCauseLength {
+		t.Errorf("got a cause of %d bytes", n)
+	}
+	if n := len(r.AuditAnnotations["violations"]); n > maxAuditViolations {
+		t.Errorf("got audit annotations of %d bytes", n)
+	}
+	if got := r.AuditAnnotations["violations-omitted"]; got != "185" {
+		t.Errorf("%s violations were left out", got)
+	}
+}
+
+func TestLogOfADenial(t *testing.T) {
+	ctx, out := logged(t)
+	dry := true
+	req := request(create, v3, "BGPPeer", "a", peer(v3, "a", `{"peerIP":"10.0.0.1","asNumber":64512,"password":"hunter2"}`), "")
+	req.DryRun = &dry
+	req.UID = types.UID("uid-7")
+	h := New(fakeCluster{}, always(denied()))
+	ctx = contextWithRequest(ctx, &req)
+	h.Handle(ctx, req)
+	want := `{"level":"INFO","msg":"Denied","operation":"CREATE","group":"projectcalico.org","kind":"BGPPeer","name":"a","user":"jane","dryRun":true,"requestID":"uid-7","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\njudged on cluster data confirmed 3s ago"}` + "\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out, want)
+	}
+}

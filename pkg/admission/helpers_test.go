@@ -1,0 +1,110 @@
+package admission
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// fakeCluster is a Cluster whose data is three seconds old.
+type fakeCluster struct {
+	snapshot *state.Snapshot
+	err      error
+}
+
+func (c fakeCluster) Snapshot() (*state.Snapshot, time.Duration, error) {
+	return c.snapshot, 3 * time.Second, c.err
+}
+
+// judgeFunc is a Judge.
+type judgeFunc func(context.Context, *state.Snapshot, state.Change) *validate.Decision
+
+func (f judgeFunc) Decide(ctx context.Context, s *state.Snapshot, c state.Change) *validate.Decision {
+	return f(ctx, s, c)
+}
+
+func always(d *validate.Decision) judgeFunc {
+	return func(context.Context, *state.Snapshot, state.Change) *validate.Decision { return d }
+}
+
+func allowed() *validate.Decision { return &validate.Decision{Allowed: true} }
+
+func denied() *validate.Decision {
+	return &validate.Decision{Violations: []violation.Violation{{
+		Policy: "mesh-node-limit", ID: "mesh", Size: 20, Action: violation.Deny, Message: "120 nodes, limit 100: turn the mesh off",
+	}}}
+}
+
+// request returns one by user jane about a BGPPeer or BGPConfiguration.
+func request(op admissionv1.Operation, group, kind, name, object, old string) admission.Request {
+	r := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
+		UID: "uid-1", Operation: op, Name: name,
+		Kind:     metav1.GroupVersionKind{Group: group, Version: map[string]string{v1: "v1", v3: "v3"}[group], Kind: kind},
+		UserInfo: authenticationv1.UserInfo{Username: "jane", Groups: []string{"secret-group"}},
+	}}
+	if object != "" {
+		r.Object = runtime.RawExtension{Raw: []byte(object)}
+	}
+	if old != "" {
+		r.OldObject = runtime.RawExtension{Raw: []byte(old)}
+	}
+	return r
+}
+
+const (
+	v1 = "crd.projectcalico.org"
+	v3 = "projectcalico.org"
+)
+
+// peer returns a BGPPeer as JSON.
+func peer(group, name, spec string) string {
+	version := map[string]string{v1: "v1", v3: "v3"}[group]
+	return `{"apiVersion":"` + group + `/` + version + `","kind":"BGPPeer","metadata":{"name":"` + name + `"},"spec":` + spec + `}`
+}
+
+const goodSpec = `{"peerIP":"10.0.0.1","asNumber":64512}`
+
+// logged returns a context whose logger writes to the returned buffer, without
+// the time.
+func logged(t *testing.T) (context.Context, *bytes.Buffer) {
+	var b bytes.Buffer
+	return logf.IntoContext(t.Context(), jsonLogger(&b)), &b
+}
+
+func jsonLogger(b *bytes.Buffer) logr.Logger {
+	return logr.FromSlogHandler(slog.NewJSONHandler(b, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
+
+func toJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// contextWithRequest does to the logger what HTTP has done for every request.
+func contextWithRequest(ctx context.Context, req *admission.Request) context.Context {
+	return logf.IntoContext(ctx, withRequest(logf.FromContext(ctx), req))
+}

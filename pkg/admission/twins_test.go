@@ -1,0 +1,72 @@
+package admission
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+func TestTwinIsCountedOnce(t *testing.T) {
+	dry := true
+	first := request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), "")
+	second := request(create, v1, "BGPPeer", "a", peer(v1, "a", goodSpec), "")
+	other := request(create, v1, "BGPPeer", "a", peer(v1, "a", `{"peerIP":"10.0.0.2","asNumber":64512}`), "")
+	dryRun := second
+	dryRun.DryRun = &dry
+	type step struct {
+		request admission.Request
+		after   time.Duration
+	}
+	tests := map[string]struct {
+		steps []step
+		want  float64
+	}{
+		"a change that is reviewed in both groups":        {[]step{{first, 0}, {second, time.Second}}, 1},
+		"a change that is made again":                     {[]step{{first, 0}, {second, time.Second}, {second, 0}}, 2},
+		"a change that is made in the one group only":     {[]step{{second, 0}, {second, 0}}, 2},
+		"a change to something else":                      {[]step{{first, 0}, {other, 0}}, 2},
+		"a dry run and then the change":                   {[]step{{first, 0}, {dryRun, 0}}, 2},
+		"a second review that comes too late for a twin":  {[]step{{first, 0}, {second, twinAge + time.Second}}, 2},
+		"a second review that comes just in time":         {[]step{{first, 0}, {second, twinAge}}, 1},
+		"a delete that Calico's API server does not show": {[]step{{request(remove, v1, "BGPPeer", "a", "", peer(v1, "a", goodSpec)), 0}}, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			clock := time.Unix(0, 0)
+			h := New(fakeCluster{}, always(denied()))
+			h.twins = newTwins(func() time.Time { return clock })
+			count := func() float64 {
+				return testutil.ToFloat64(decisions.WithLabelValues("mesh-node-limit", "Deny", "false")) +
+					testutil.ToFloat64(decisions.WithLabelValues("mesh-node-limit", "Deny", "true"))
+			}
+			before := count()
+			for _, s := range test.steps {
+				clock = clock.Add(s.after)
+				if r := h.Handle(t.Context(), s.request); r.Allowed || r.Result.Code != 403 {
+					t.Errorf("answered %s", toJSON(t, r))
+				}
+			}
+			if got := count() - before; got != test.want {
+				t.Errorf("counted %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTwinsAreBounded(t *testing.T) {
+	clock := time.Unix(0, 0)
+	tw := newTwins(func() time.Time { return clock })
+	for i := range 3 * maxTwin {
+		tw.remember(twin{after: [32]byte{byte(i), byte(i >> 8)}})
+	}
+	if len(tw.seen) != maxTwin {
+		t.Errorf("%d are remembered", len(tw.seen))
+	}
+	clock = clock.Add(2 * twinAge)
+	tw.remember(twin{dryRun: true})
+	if len(tw.seen) != 1 {
+		t.Errorf("%d are remembered when all others are too old", len(tw.seen))
+	}
+}

@@ -1,0 +1,53 @@
+package admission
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWarnings(t *testing.T) {
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = strings.Repeat(string(rune('a'+i%26)), i+1)
+	}
+	tests := map[string]struct {
+		texts, want []string
+	}{
+		"none":                             {nil, nil},
+		"a short one stays as it is":       {[]string{"[p] 2 nodes short"}, []string{"[p] 2 nodes short"}},
+		"one that is said twice":           {[]string{"a", "a"}, []string{"a"}},
+		"empty ones are left out":          {[]string{"", " \n"}, nil},
+		"typographic characters":           {[]string{"“x” – y… →"}, []string{`"x" - y... ->`}},
+		"lines and tabs become spaces":     {[]string{"a\nb\tc"}, []string{"a b c"}},
+		"what has no ASCII form":           {[]string{"node-ü \x1b[31m\x00"}, []string{"node-? ?[31m?"}},
+		"a long one is cut at a word":      {[]string{strings.Repeat("word ", 60)}, []string{strings.TrimSpace(strings.Repeat("word ", 50)) + "..."}},
+		"a long one without words is, too": {[]string{strings.Repeat("x", 300)}, []string{strings.Repeat("x", 253) + "..."}},
+	}
+	for name, test := range tests {
+		if got := warnings(test.texts); !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+
+	total := 0
+	got := warnings(many)
+	for _, w := range got {
+		total += len(w)
+		if len(w) > maxWarning {
+			t.Errorf("a warning of %d bytes", len(w))
+		}
+	}
+	if total > maxWarnings {
+		t.Errorf("%d bytes of warnings", total)
+	}
+	if last := got[len(got)-1]; last != "and 11 more warnings, see the audit log" {
+		t.Errorf("the last one is %q", last)
+	}
+}
+
+func TestCutKeepsRunesWhole(t *testing.T) {
+	if got, want := cut(strings.Repeat("ü", 10), 10), "üüü..."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

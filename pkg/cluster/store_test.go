@@ -1,0 +1,232 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// syncedStore returns a store that follows kinds and has read all of them.
+func syncedStore(kinds ...calico.Kind) *Store {
+	s := NewStore(logr.Discard())
+	s.follow(kinds)
+	for _, f := range s.feeds {
+		close(f.synced)
+	}
+	return s
+}
+
+func node(name string, tweaks ...func(*corev1.Node)) *corev1.Node {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/hostname": name}}}
+	for _, tweak := range tweaks {
+		tweak(n)
+	}
+	return n
+}
+
+func label(key, value string) func(*corev1.Node) {
+	return func(n *corev1.Node) { n.Labels[key] = value }
+}
+
+func object(kind calico.Kind, name string, spec map[string]any) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "crd.projectcalico.org/v1", "kind": string(kind), "metadata": map[string]any{"name": name}, "spec": spec,
+	}}
+}
+
+func peer(name string, asn int64) *unstructured.Unstructured {
+	return object(calico.KindBGPPeer, name, map[string]any{"peerIP": "10.0.0.1", "asNumber": asn})
+}
+
+func names(s *state.Snapshot) string {
+	var out []string
+	for _, n := range s.Nodes() {
+		out = append(out, n.Name+n.Labels["rack"])
+	}
+	for _, p := range s.BGPPeers() {
+		out = append(out, fmt.Sprint(p.Name, p.ASNumber))
+	}
+	return strings.Join(out, " ")
+}
+
+func snapshot(t *testing.T, s *Store) *state.Snapshot {
+	t.Helper()
+	got, _, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestSnapshotFollowsEvents(t *testing.T) {
+	tests := map[string]struct {
+		events func(nodes, peers toolscache.ResourceEventHandler)
+		want   string
+	}{
+		"an object is added": {
+			func(nodes, _ toolscache.ResourceEventHandler) { nodes.OnAdd(node("b"), false) },
+			"a b p1",
+		},
+		"an object is changed": {
+			func(nodes, _ toolscache.ResourceEventHandler) { nodes.OnUpdate(node("a"), node("a", label("rack", "7"))) },
+			"a7 p1",
+		},
+		"an object is removed": {
+			func(_, peers toolscache.ResourceEventHandler) { peers.OnDelete(peer("p", 1)) },
+			"a",
+		},
+		"an object is removed while the watch was broken": {
+			func(_, peers toolscache.ResourceEventHandler) {
+				peers.OnDelete(toolscache.DeletedFinalStateUnknown{Key: "p"})
+			},
+			"a",
+		},
+		"an object comes and goes between two snapshots": {
+			func(nodes, _ toolscache.ResourceEventHandler) {
+				nodes.OnAdd(node("b"), false)
+				nodes.OnDelete(node("b"))
+			},
+			"a p1",
+		},
+		"an object no longer parses": {
+			func(_, peers toolscache.ResourceEventHandler) {
+				peers.OnUpdate(nil, object(calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
+			},
+			"a",
+		},
+		"an object parses again": {
+			func(_, peers toolscache.ResourceEventHandler) {
+				peers.OnUpdate(nil, object(calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
+				peers.OnUpdate(nil, peer("p", 2))
+			},
+			"a p2",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := syncedStore(calico.KindNode, calico.KindBGPPeer)
+			nodes, peers := s.handler(calico.KindNode), s.handler(calico.KindBGPPeer)
+			nodes.OnAdd(node("a"), true)
+			peers.OnAdd(peer("p", 1), true)
+			before := snapshot(t, s)
+			test.events(nodes, peers)
+			if got := names(snapshot(t, s)); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if got := names(before); got != "a p1" {
+				t.Errorf("the snapshot from before became %q", got)
+			}
+		})
+	}
+}
+
+func TestBulkAndSingleStepsAgree(t *testing.T) {
+	bulk, single := syncedStore(calico.KindNode), syncedStore(calico.KindNode)
+	for i := range 4 * bulkFrom {
+		n := node(fmt.Sprintf("n%03d", i*7%(2*bulkFrom)), label("rack", fmt.Sprint(i)))
+		for _, s := range []*Store{bulk, single} {
+			h := s.handler(calico.KindNode)
+			h.OnAdd(n, true)
+			if i%5 == 0 {
+				h.OnDelete(n)
+			}
+		}
+		snapshot(t, single)
+	}
+	if got, want := names(snapshot(t, bulk)), names(snapshot(t, single)); got != want || got == "" {
+		t.Errorf("in bulk\n%s\none by one\n%s", got, want)
+	}
+}
+
+func TestUpdateThatSaysNothingNewKeepsTheSnapshot(t *testing.T) {
+	s := syncedStore(calico.KindNode)
+	h := s.handler(calico.KindNode)
+	h.OnAdd(node("a"), true)
+	before := snapshot(t, s)
+	<-s.announce
+	h.OnUpdate(node("a"), node("a", func(n *corev1.Node) { n.ResourceVersion = "2" }))
+	if snapshot(t, s) != before {
+		t.Error("there is a new snapshot")
+	}
+	select {
+	case <-s.announce:
+		t.Error("the snapshot was announced again")
+	default:
+	}
+}
+
+func TestNotSynced(t *testing.T) {
+	s := NewStore(logr.Discard())
+	check := func(want string) {
+		t.Helper()
+		_, _, err := s.Snapshot()
+		if !errors.Is(err, ErrNotSynced) || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if ready := s.Check(nil); ready == nil || ready.Error() != want {
+			t.Errorf("readiness says %v", ready)
+		}
+	}
+	check("not ready: no API group that serves BGPPeers was found yet")
+	s.follow([]calico.Kind{calico.KindNode, calico.KindBGPPeer})
+	check("not ready: still reading Node, BGPPeer from the API server")
+	close(s.feeds[0].synced)
+	check("not ready: still reading BGPPeer from the API server")
+	close(s.feeds[1].synced)
+	if err := s.Check(nil); err != nil {
+		t.Error(err)
+	}
+	if got := snapshot(t, s); got != nil {
+		t.Errorf("an empty cluster gives %v", got)
+	}
+}
+
+func TestAgeIsThatOfTheMostSilentKind(t *testing.T) {
+	s := syncedStore(calico.KindNode, calico.KindBGPPeer)
+	now := time.Unix(1000, 0)
+	s.now = func() time.Time { return now }
+	s.feed(calico.KindNode).heard.Store(now.Add(-2 * time.Second).UnixNano())
+	s.feed(calico.KindBGPPeer).heard.Store(now.Add(-40 * time.Second).UnixNano())
+	if _, age, _ := s.Snapshot(); age != 40*time.Second {
+		t.Errorf("got %s", age)
+	}
+}
+
+func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
+	var out bytes.Buffer
+	s := syncedStore(calico.KindBGPPeer)
+	s.log = logr.FromSlogHandler(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	h := s.handler(calico.KindBGPPeer)
+	bad := object(calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7), "password": "hunter2"})
+	h.OnAdd(bad, true)
+	h.OnUpdate(bad, bad)
+	want := `level=ERROR msg="An object does not parse and is left out of the state" err="spec.peerIP: must be a string, is 7" kind=BGPPeer name=p` + "\n"
+	if out.String() != want {
+		t.Errorf("got %s", out.String())
+	}
+	if len(s.undecodable) != 1 {
+		t.Errorf("counted %v", s.undecodable)
+	}
+	h.OnDelete(bad)
+	if len(s.undecodable) != 0 {
+		t.Errorf("still counted: %v", s.undecodable)
+	}
+}

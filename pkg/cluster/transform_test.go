@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"unsafe"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+func TestTransform(t *testing.T) {
+	full := node("a", func(n *corev1.Node) {
+		n.UID, n.ResourceVersion = "uid", "7"
+		n.Annotations = map[string]string{calico.AnnotationIPv4Address: "10.0.0.1/24", "other": "x"}
+		n.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
+		n.Spec.PodCIDR = "10.1.0.0/24"
+		n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
+	})
+	slim := node("a", func(n *corev1.Node) {
+		n.UID, n.ResourceVersion = "uid", "7"
+		n.Annotations = map[string]string{calico.AnnotationIPv4Address: "10.0.0.1/24"}
+	})
+	managed := peer("p", 1)
+	managed.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl"}})
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}
+	tests := map[string]struct{ in, want runtime.Object }{
+		"a Node keeps what BGP needs":               {full, slim},
+		"a Node that was cut down stays as it is":   {slim.DeepCopy(), slim},
+		"an object of Calico loses managed fields":  {managed, peer("p", 1)},
+		"what others cache is left as it is":        {secret, secret.DeepCopy()},
+		"a Node without labels or annotations does": {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}},
+	}
+	for name, test := range tests {
+		got, err := NewStore(logr.Discard()).transform(test.in)
+		if err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %v, %v", name, got, err)
+		}
+	}
+}
+
+func TestInternerKeepsOneCopyAndIsBounded(t *testing.T) {
+	var i interner
+	a, b := i.of(fmt.Sprint("zone-", 1)), i.of(fmt.Sprint("zone-", 1))
+	if unsafe.StringData(a) != unsafe.StringData(b) {
+		t.Error("there are two copies")
+	}
+	for n := range 2 * internLimit {
+		i.of(fmt.Sprint(n))
+	}
+	if len(i.known) > internLimit {
+		t.Errorf("%d strings are known", len(i.known))
+	}
+}
