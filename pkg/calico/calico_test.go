@@ -1,0 +1,230 @@
+package calico
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/bits-and-blooms/bitset"
+)
+
+func decode(t *testing.T, text string) Object {
+	t.Helper()
+	o, err := DecodeJSON([]byte(text))
+	if err != nil {
+		t.Fatalf("DecodeJSON(%s): %v", text, err)
+	}
+	return o
+}
+
+func TestBothGroupsFormsOfAnObjectAreEqual(t *testing.T) {
+	v3 := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p","labels":{"team":"net"},
+		"annotations":{"bgpguard.io/note":"x","kubectl.kubernetes.io/last-applied-configuration":"{}"}},"spec":{"peerIP":"10.0.0.1","asNumber":64512}}`)
+	v1 := decode(t, `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPPeer","metadata":{"name":"p","annotations":
+		{"projectcalico.org/metadata":"{\"labels\":{\"team\":\"net\"},\"annotations\":{\"bgpguard.io/note\":\"x\"}}"}},"spec":{"peerIP":"10.0.0.1","asNumber":64512.0}}`)
+	if !Equal(v1, v3) {
+		t.Errorf("the forms differ:\n%+v\n%+v", v1, v3)
+	}
+	if got := Annotation(v1, "bgpguard.io/note"); got != "x" {
+		t.Errorf("annotation = %q, want x", got)
+	}
+	if Equal(v1, decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"10.0.0.1","asNumber":64512}}`)) {
+		t.Error("objects with other labels are equal")
+	}
+}
+
+func TestUnknownFieldsStayInTheSpec(t *testing.T) {
+	p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"10.0.0.1","asNumber":1,"fromTheFuture":{"a":[1]}}}`).(*BGPPeer)
+	if _, ok := p.Spec["fromTheFuture"]; !ok {
+		t.Errorf("spec = %v, lost fromTheFuture", p.Spec)
+	}
+}
+
+func TestDecodeNamesTheFieldThatDoesNotParse(t *testing.T) {
+	for want, text := range map[string]string{
+		`spec.maxRestartTime: must be a duration such as "120s" or "2m", is "soon"`: `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"maxRestartTime":"soon"}}`,
+		`spec.nodeToNodeMeshEnabled: must be true or false, is "off"`:               `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPConfiguration","metadata":{"name":"default"},"spec":{"nodeToNodeMeshEnabled":"off"}}`,
+		`spec.asNumber: must be an AS number from 0 to 4294967295, is 4294967296`:   `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"asNumber":4294967296}}`,
+		`spec.listenPort: must be a whole number from 0 to 65535, is 70000`:         `{"apiVersion":"projectcalico.org/v3","kind":"BGPConfiguration","metadata":{"name":"default"},"spec":{"listenPort":70000}}`,
+		`metadata.name: is missing`:                                            `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{},"spec":{}}`,
+		`spec: must be an object, is "x"`:                                      `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":"x"}`,
+		`spec.bgp.asNumber: must be an AS number from 0 to 4294967295, is "x"`: `{"apiVersion":"projectcalico.org/v3","kind":"Node","metadata":{"name":"n"},"spec":{"bgp":{"asNumber":"x"}}}`,
+		`metadata.labels.a: must be a string, is 1`:                            `{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","labels":{"a":1}}}`,
+		`spec.allowedUses[1]: must be a string, is 2`:                          `{"apiVersion":"projectcalico.org/v3","kind":"IPPool","metadata":{"name":"p"},"spec":{"allowedUses":["Workload",2]}}`,
+		"Pod of v1 does not decide BGP; known are Node of v1 and projectcalico.org/v3, and BGPConfiguration, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`,
+	} {
+		_, err := DecodeJSON([]byte(text))
+		if err == nil || err.Error() != want {
+			t.Errorf("%s\n got %v\nwant %s", text, err, want)
+		}
+	}
+	_, err := DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"node":1}}`))
+	if e, ok := errors.AsType[*FieldError](err); !ok || e.Field != "spec.node" {
+		t.Errorf("got %v, want a FieldError at spec.node", err)
+	}
+}
+
+func TestNodeReadsWhatCalicoAccepts(t *testing.T) {
+	n := newNode("n", map[string]string{"a": "kubernetes"}, map[string]string{
+		AnnotationIPv4Address: "10.0.0.1/24", AnnotationIPv6Address: "FD00::A1/64", AnnotationASNumber: "1.2",
+		AnnotationClusterID: "244.0.0.1", AnnotationLabels: `{"a":"calico","b":"calico"}`,
+	})
+	if n.Address[IPv4] != netip.MustParsePrefix("10.0.0.1/24") || n.Address[IPv6].Addr().String() != "fd00::a1" {
+		t.Errorf("addresses = %v", n.Address)
+	}
+	if *n.ASNumber != 65538 || !n.RouteReflector() || len(n.Problems()) != 0 {
+		t.Errorf("node = %+v", n)
+	}
+	if n.Labels["a"] != "kubernetes" || n.Labels["b"] != "calico" {
+		t.Errorf("labels = %v: Kubernetes' own must win", n.Labels)
+	}
+}
+
+func TestNodeNamesWhatCalicoRefuses(t *testing.T) {
+	n := newNode("n", nil, map[string]string{
+		AnnotationIPv4Address: "fd00::1", AnnotationIPv6Address: "x", AnnotationASNumber: " 1",
+		AnnotationClusterID: "244.0.0.1/8", AnnotationLabels: `{`,
+	})
+	var fields []string
+	for _, p := range n.Problems() {
+		fields = append(fields, p.Field)
+	}
+	want := []string{"metadata.annotations[projectcalico.org/labels]", "metadata.annotations[projectcalico.org/IPv4Address]",
+		"metadata.annotations[projectcalico.org/IPv6Address]", "metadata.annotations[projectcalico.org/ASNumber]",
+		"metadata.annotations[projectcalico.org/RouteReflectorClusterID]"}
+	if !slices.Equal(fields, want) {
+		t.Errorf("problems at %v, want %v", fields, want)
+	}
+	if n.SpeaksBGP(IPv4) || n.SpeaksBGP(IPv6) || n.RouteReflector() || n.ASNumber != nil {
+		t.Errorf("node = %+v, want nothing of it taken", n)
+	}
+	if masked := newNode("n", nil, map[string]string{AnnotationClusterID: "244.0.0.0/8"}); !masked.RouteReflector() || len(masked.Problems()) != 1 {
+		t.Errorf("a masked cluster ID makes a reflector whose configuration BIRD refuses, got %+v", masked)
+	}
+}
+
+func TestPeerIP(t *testing.T) {
+	for text, want := range map[string]struct {
+		address   string
+		port      uint16
+		canonical bool
+	}{
+		"10.0.0.1":        {"10.0.0.1", 0, true},
+		"10.0.0.1:1790":   {"10.0.0.1", 1790, true},
+		"fd00::1":         {"fd00::1", 0, true},
+		"[fd00::1]:179":   {"fd00::1", 179, true},
+		"fd00:0:0::1":     {"fd00::1", 0, false},
+		"[fd00:0::1]:179": {"fd00::1", 179, false},
+	} {
+		p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"asNumber":1,"peerIP":"`+text+`"}}`).(*BGPPeer)
+		if p.PeerAddress.String() != want.address || p.PeerPort != want.port || p.Canonical() != want.canonical || len(p.Problems()) > 0 {
+			t.Errorf("%s: address %v port %d canonical %v problems %v", text, p.PeerAddress, p.PeerPort, p.Canonical(), p.Problems())
+		}
+	}
+	for _, text := range []string{"10.0.0", "10.0.0.1:x", "fe80::1%eth0", "host"} {
+		p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"`+text+`"}}`).(*BGPPeer)
+		if p.PeerAddress.IsValid() || len(p.Problems()) != 1 {
+			t.Errorf("%s: address %v problems %v, want none and one", text, p.PeerAddress, p.Problems())
+		}
+	}
+}
+
+// labelled is a Universe of label maps, the plain way.
+type labelled []map[string]string
+
+func (l labelled) Len() uint { return uint(len(l)) }
+
+func (l labelled) Where(label string, match func(string, bool) bool) *bitset.BitSet {
+	set := bitset.New(l.Len())
+	for i, m := range l {
+		if v, ok := m[label]; match(v, ok) {
+			set.Set(uint(i))
+		}
+	}
+	return set
+}
+
+func TestSelectAgreesWithCalicosOwnEvaluation(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	leaves := []string{"has(a)", "!has(b)", "a == 'x'", "a != 'x'", "b in {'x','y'}", "b not in {'x'}", "a contains 'x'",
+		"a starts with 'x'", "b ends with 'y'", "all()", "global()", "a == ''"}
+	var random func(depth int) string
+	random = func(depth int) string {
+		if depth == 0 || r.IntN(3) == 0 {
+			return leaves[r.IntN(len(leaves))]
+		}
+		switch r.IntN(3) {
+		case 0:
+			return "(" + random(depth-1) + " && " + random(depth-1) + ")"
+		case 1:
+			return "(" + random(depth-1) + " || " + random(depth-1) + ")"
+		default:
+			return "!(" + random(depth-1) + ")"
+		}
+	}
+	values := []string{"", "x", "y", "xy"}
+	things := labelled{}
+	for range 40 {
+		m := map[string]string{}
+		for _, k := range []string{"a", "b"} {
+			if r.IntN(3) > 0 {
+				m[k] = values[r.IntN(len(values))]
+			}
+		}
+		things = append(things, m)
+	}
+	for range 2000 {
+		text := random(4)
+		s, err := ParseSelector(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		set := s.Select(things)
+		for i, m := range things {
+			if set.Test(uint(i)) != s.Matches(m) {
+				t.Fatalf("%s on %v: Select says %v, Calico says %v", text, m, set.Test(uint(i)), s.Matches(m))
+			}
+		}
+	}
+}
+
+func TestSelectorsThatCalicoRefuses(t *testing.T) {
+	for _, text := range []string{"a = 'b'", "has (a)", "a == b", "()", "has(\na)", "has(a)\n"} {
+		if _, err := ParseSelector(text); err == nil {
+			t.Errorf("%q parses", text)
+		}
+	}
+	if _, err := ParseSelector("a == 'x\ny'"); err != nil {
+		t.Errorf("a newline in a string: %v", err)
+	}
+}
+
+func FuzzDecodeJSON(f *testing.F) {
+	f.Add([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"nodeSelector":"has(a)","peerIP":"[fd00::1]:179","asNumber":"1.2","maxRestartTime":"2m"}}`))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","annotations":{"projectcalico.org/IPv4Address":"10.0.0.1/24","projectcalico.org/labels":"{}"}}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		o, err := DecodeJSON(raw)
+		if err == nil && !Equal(o, o) {
+			t.Errorf("%s decodes to an object that is not equal to itself", raw)
+		}
+	})
+}
+
+func FuzzParseSelector(f *testing.F) {
+	f.Add("has(a) && b in {'x', \"y\"} || !(c contains 'z')", "a", "x")
+	f.Fuzz(func(t *testing.T, text, label, value string) {
+		s, err := ParseSelector(text)
+		if err != nil {
+			return
+		}
+		things := labelled{{label: value}, {}}
+		set := s.Select(things)
+		for i, m := range things {
+			if set.Test(uint(i)) != s.Matches(m) {
+				t.Errorf("%q on %v: Select and Calico differ", text, m)
+			}
+		}
+	})
+}
