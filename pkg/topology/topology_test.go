@@ -1,0 +1,186 @@
+package topology
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+func configuration(t testing.TB, spec map[string]any) calico.Object {
+	return newObject(t, "BGPConfiguration", calico.Default, spec)
+}
+
+func nodes(t testing.TB, n int, options ...nodeOption) []calico.Object {
+	var out []calico.Object
+	for i := range n {
+		out = append(out, node(t, fmt.Sprintf("n%04d", i), append([]nodeOption{with("ipv4Address", fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1))}, options...)...))
+	}
+	return out
+}
+
+func TestMesh(t *testing.T) {
+	dual := func(i int) calico.Object {
+		return node(t, fmt.Sprintf("d%d", i), with("ipv4Address", fmt.Sprintf("10.1.0.%d/16", i+1)), with("ipv6Address", fmt.Sprintf("fd00::%x", i+1)))
+	}
+	reflector := node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"))
+	bare := node(t, "bare")
+	for name, c := range map[string]struct {
+		objects []calico.Object
+		want    Mesh
+	}{
+		"is on without a BGPConfiguration":    {nodes(t, 4), Mesh{true, "absent", 4, 3, 6}},
+		"is on where the field is not set":    {append(nodes(t, 4), configuration(t, nil)), Mesh{true, "unset", 4, 3, 6}},
+		"is on where the field says so":       {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})), Mesh{true, "set", 4, 3, 6}},
+		"has no sessions where it is off":     {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})), Mesh{false, "set", 4, 0, 0}},
+		"is without reflectors":               {append(nodes(t, 4), reflector), Mesh{true, "absent", 4, 3, 6}},
+		"is without nodes that have no BGP":   {append(nodes(t, 4), bare), Mesh{true, "absent", 4, 3, 6}},
+		"of two families adds their sessions": {append(nodes(t, 2), dual(0), dual(1)), Mesh{true, "absent", 4, 4, 7}},
+		"of one node has no session":          {nodes(t, 1), Mesh{true, "absent", 1, 0, 0}},
+		"of no node has no session":           {nil, Mesh{true, "absent", 0, 0, 0}},
+		"is not switched by other objects": {append(nodes(t, 4), newObject(t, "BGPConfiguration", "node.n0001", map[string]any{"nodeToNodeMeshEnabled": false})),
+			Mesh{true, "absent", 4, 3, 6}},
+	} {
+		if got := *Compute(state.New(c.objects...), nil).Summary().Mesh; got != c.want {
+			t.Errorf("the mesh %s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestPodTraffic(t *testing.T) {
+	pool := func(spec map[string]any) calico.Object { return newObject(t, "IPPool", "pool", spec) }
+	version := func(v string) calico.Object {
+		return newObject(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": v})
+	}
+	felix := func(v string) calico.Object {
+		return newObject(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": v})
+	}
+	program := func(v string) calico.Object { return configuration(t, map[string]any{"programClusterRoutes": v}) }
+	plain := map[string]any{"cidr": "10.0.0.0/16"}
+	ipip := map[string]any{"cidr": "10.0.0.0/16", "ipipMode": "Always"}
+	for name, c := range map[string]struct {
+		objects []calico.Object
+		four    bool
+		six     bool
+	}{
+		"no pool is known":                                    {nil, true, true},
+		"a pool has no encapsulation":                         {[]calico.Object{pool(plain)}, true, false},
+		"a pool is IPv6":                                      {[]calico.Object{pool(map[string]any{"cidr": "fd00::/64"})}, false, true},
+		"a pool is VXLAN":                                     {[]calico.Object{pool(map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "CrossSubnet"})}, false, false},
+		"a pool is for tunnels only":                          {[]calico.Object{pool(map[string]any{"cidr": "10.0.0.0/16", "allowedUses": []any{"Tunnel"}})}, true, true},
+		"a disabled pool still carries":                       {[]calico.Object{pool(map[string]any{"cidr": "10.0.0.0/16", "disabled": true})}, true, false},
+		"IPIP, and the version is unknown":                    {[]calico.Object{pool(ipip)}, true, false},
+		"IPIP on v3.31":                                       {[]calico.Object{pool(ipip), version("v3.31.2"), felix("Enabled")}, true, false},
+		"IPIP on v3.32, Felix by both switches":               {[]calico.Object{pool(ipip), version("v3.32.0"), felix("Enabled"), program("Disabled")}, false, false},
+		"IPIP on v3.32, one switch only":                      {[]calico.Object{pool(ipip), version("v3.32.0"), felix("Enabled")}, true, false},
+		"IPIP on v3.33":                                       {[]calico.Object{pool(ipip), version("v3.33.0")}, false, false},
+		"IPIP on v3.33 with Felix switched off":               {[]calico.Object{pool(ipip), version("v3.33.0"), felix("Disabled")}, true, false},
+		"no encapsulation on v3.33":                           {[]calico.Object{pool(plain), version("v3.33.0")}, true, false},
+		"no encapsulation on v3.33 by Felix":                  {[]calico.Object{pool(plain), version("v3.33.0"), felix("Enabled")}, false, false},
+		"no encapsulation on v3.33 by Felix alone":            {[]calico.Object{pool(plain), version("v3.33.0"), felix("EnabledNoEncapOnly")}, false, false},
+		"IPIP on v3.33 where Felix has no encapsulation only": {[]calico.Object{pool(ipip), version("v3.33.0"), felix("EnabledNoEncapOnly")}, true, false},
+	} {
+		got := Compute(state.New(c.objects...), nil).Summary().PodTraffic
+		if got.IPv4.NeedsBGP != c.four || got.IPv6.NeedsBGP != c.six {
+			t.Errorf("%s: needs BGP IPv4 %v IPv6 %v, want %v %v", name, got.IPv4.NeedsBGP, got.IPv6.NeedsBGP, c.four, c.six)
+		}
+	}
+}
+
+func TestTimers(t *testing.T) {
+	objects := append(nodes(t, 3, label("role", "node")),
+		node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"), label("role", "rr")),
+		configuration(t, map[string]any{"nodeMeshMaxRestartTime": "2m30s"}),
+		newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "role == 'node'", "peerSelector": "role == 'rr'", "maxRestartTime": "89600ms", "keepaliveTime": "300ms"}),
+		newObject(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(65000), "keepaliveTime": "20s"}),
+		newObject(t, "BGPPeer", "c", map[string]any{"peerIP": "10.2.0.1", "asNumber": int64(64512)}),
+	)
+	got := Compute(state.New(objects...), nil).Summary().Timers
+	want := &Timers{
+		MeshRestartTime: OptionalSeconds{true, 150},
+		RestartTime: []TimerGroup{
+			{120, "external", 0, []TimerObject{{"BGPPeer", "b", false, 0}}},
+			{90, "nodes", 3, []TimerObject{{"BGPPeer", "a", true, 3}}},
+			{120, "nodes", 3, []TimerObject{{"BGPPeer", "c", false, 3}}},
+			{150, "nodes", 3, []TimerObject{{"BGPConfiguration", "default", true, 3}}},
+		},
+		KeepaliveTime: []TimerGroup{
+			{20, "external", 0, []TimerObject{{"BGPPeer", "b", true, 0}}},
+			{80, "nodes", 9, []TimerObject{{"BGPConfiguration", "default", false, 3}, {"BGPPeer", "a", true, 3}, {"BGPPeer", "c", false, 3}}},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestSessionsOfABGPPeerCountEachPairOnce(t *testing.T) {
+	objects := append(nodes(t, 5), newObject(t, "BGPPeer", "all", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
+	if got := Compute(state.New(objects...), nil).Summary().BGPPeers["all"]; got.Sessions != 10 || got.LocalNodes != 5 || got.RemoteNodes != 5 {
+		t.Errorf("got %+v, want 10 sessions of 5 nodes", got)
+	}
+}
+
+func TestAnEmptyBGPPeerMakesASecondMeshOfSingleStackNodes(t *testing.T) {
+	dual := node(t, "dual", with("ipv4Address", "10.9.0.1/16"), with("ipv6Address", "fd00::9"))
+	s := state.New(append(nodes(t, 4), dual, newObject(t, "BGPPeer", "empty", nil))...)
+	topology := Compute(s, nil)
+	if got := topology.Summary().BGPPeers["empty"]; got.Scope != "nodes" || got.Sessions != 6 {
+		t.Errorf("got %+v, want 6 sessions between the 4 single-stack nodes", got)
+	}
+	if len(topology.Problems(calico.ID{Kind: calico.KindBGPPeer, Name: "empty"})) != 1 {
+		t.Error("the trap is not named")
+	}
+}
+
+func TestProblemsThatOnlyTheStateShows(t *testing.T) {
+	objects := append(nodes(t, 2),
+		configuration(t, map[string]any{"listenPort": int64(1790)}),
+		newObject(t, "BGPPeer", "as", map[string]any{"peerIP": "10.0.0.1", "asNumber": int64(65000)}),
+		newObject(t, "BGPPeer", "port", map[string]any{"peerIP": "10.0.0.1:179", "asNumber": int64(64512)}),
+		newObject(t, "BGPPeer", "nobody", map[string]any{"nodeSelector": "has(x)", "peerSelector": "all()"}),
+	)
+	topology := Compute(state.New(objects...), nil)
+	for name, want := range map[string]string{
+		"as":     "spec.asNumber: is 65000, but the peer is node n0000 of AS 64512: the session does not come up",
+		"port":   "spec.peerIP: names port 179, but node n0000 listens on another: Calico makes no session back",
+		"nobody": "spec: selects no local node out of 2",
+	} {
+		if got := topology.Problems(calico.ID{Kind: calico.KindBGPPeer, Name: name}); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestWhatDoesNotChangeIsShared(t *testing.T) {
+	s := state.New(append(nodes(t, 5), newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))...)
+	before := Compute(s, nil)
+	after := Compute(s.Apply(state.Change{After: newObject(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)})}), before)
+	a, b := before.Summary(), after.Summary()
+	if a.Nodes != b.Nodes || a.Mesh != b.Mesh || a.Reflectors != b.Reflectors || a.PodTraffic != b.PodTraffic || a.BGPPeers["a"] != b.BGPPeers["a"] {
+		t.Error("parts that say the same are not shared")
+	}
+	if before.index != after.index {
+		t.Error("the nodes were indexed again")
+	}
+	if Compute(s, before) != before {
+		t.Error("the same snapshot was computed again")
+	}
+}
+
+// TestAChangeSelectsOnce counts the work: the nodes' labels are read once for
+// each label that selectors name, however many changes follow.
+func TestAChangeSelectsOnce(t *testing.T) {
+	s := state.New(append(nodes(t, 100, label("rack", "r1")), newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "rack == 'r1'", "peerSelector": "has(rack)"}))...)
+	topology := Compute(s, nil)
+	column := topology.index.columns["rack"]
+	for i := range 10 {
+		s = s.Apply(state.Change{After: newObject(t, "BGPPeer", "b", map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%d'", i), "peerSelector": "has(rack)"})})
+		topology = Compute(s, topology)
+	}
+	if topology.index.columns["rack"] != column || len(topology.index.columns) != 1 {
+		t.Error("labels were read again")
+	}
+}
