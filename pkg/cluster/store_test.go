@@ -81,7 +81,9 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 			"a b p1",
 		},
 		"an object is changed": {
-			func(nodes, _ toolscache.ResourceEventHandler) { nodes.OnUpdate(node("a"), node("a", label("rack", "7"))) },
+			func(nodes, _ toolscache.ResourceEventHandler) {
+				nodes.OnUpdate(node("a"), node("a", label("rack", "7")))
+			},
 			"a7 p1",
 		},
 		"an object is removed": {

@@ -65,7 +65,9 @@ func loadLibrary(fsys fs.FS) (*library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", schemaFile, err)
 	}
+	// For all modules, and by the name under which opa check finds the file.
 	schemas.Put(ast.SchemaRootRef, input)
+	schemas.Put(ast.SchemaRootRef.Append(ast.StringTerm("input")), input)
 	c := ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true).WithUseTypeCheckAnnotations(true).WithSchemas(schemas)
 	if c.Compile(modules); c.Failed() {
 		return nil, c.Errors

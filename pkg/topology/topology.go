@@ -204,6 +204,9 @@ func (t *Topology) Problems(id calico.ID) []string {
 			if !r.local.Any() {
 				out = append(out, fmt.Sprintf("spec: selects no local node out of %d", len(t.index.nodes)))
 			}
+			if r.peer.PeerSelector != "" && !r.remote.Any() {
+				out = append(out, fmt.Sprintf("spec.peerSelector: selects no node out of %d", len(t.index.nodes)))
+			}
 		}
 	}
 	return out

@@ -1,15 +1,17 @@
 # METADATA
-# title: Node-to-node mesh limit
+# title: Limit on the nodes of the node-to-node mesh
 # description: |
-#   The full node-to-node mesh may not be on when more than maxNodes nodes take
-#   part in it. Its sessions grow as n(n-1)/2, and a starting node waits up to
-#   240 seconds for the slowest of its n-1 neighbours. Route reflectors take no
-#   part in the mesh.
+#   The full mesh may not be on with more than maxNodes nodes in it. Every node
+#   of a mesh has a session to every other: the sessions grow with the square of
+#   the nodes, and so do memory, restarts and the time until routes settle. Route
+#   reflectors take no part in the mesh and are not counted.
 # related_resources:
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
-#     description: Calico on full mesh and route reflectors
-#   - ref: https://github.com/projectcalico/calico/issues/9976
-#     description: 800 nodes in a mesh take four minutes to bring routes back
+#     description: Calico, full mesh and route reflectors
+#   - ref: https://www.rfc-editor.org/rfc/rfc4456
+#     description: BGP route reflection, an alternative to full mesh
+# schemas:
+#   - input: schema.input
 # custom:
 #   severity: high
 #   judges: state
@@ -19,48 +21,50 @@
 #     properties:
 #       maxNodes:
 #         type: integer
-#         minimum: 1
+#         description: How many nodes may be in the full mesh.
 #         default: 100
-#         description: The largest number of nodes in a full mesh.
+#         minimum: 1
 package policies.mesh_node_limit
 
 import data.policies.lib.text
 
 # METADATA
-# title: The mesh is on with too many nodes
+# description: The mesh, when it is on and has too many nodes. Its size is how many are too many.
 violation contains {
 	"id": "node-to-node-mesh",
-	"size": mesh.nodes - input.parameters.maxNodes,
-	"msg": sprintf(
-		concat(" ", [
-			"the node-to-node mesh is on (%s) with %s: %s on each and %s in all; the limit is %s:",
-			"let BGPPeers connect all nodes to route reflectors,",
-			"then set nodeToNodeMeshEnabled to false in BGPConfiguration default",
-		]),
-		[
-			_why[mesh.source],
-			text.counted(mesh.nodes, "node"),
-			text.counted(mesh.sessionsPerNode, "session"),
-			text.number(mesh.sessions),
-			text.counted(input.parameters.maxNodes, "node"),
-		],
-	),
+	"size": mesh.nodes - limit,
+	"msg": _message(mesh, limit),
 	"details": {
 		"nodes": mesh.nodes,
-		"maxNodes": input.parameters.maxNodes,
 		"sessionsPerNode": mesh.sessionsPerNode,
 		"sessions": mesh.sessions,
+		"maxNodes": limit,
 		"source": mesh.source,
 	},
 	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
 } if {
+	input.state.mesh.enabled
 	mesh := input.state.mesh
-	mesh.enabled
-	mesh.nodes > input.parameters.maxNodes
+	limit := input.parameters.maxNodes
+	mesh.nodes > limit
 }
 
-_why := {
-	"set": "nodeToNodeMeshEnabled is true",
-	"unset": "nodeToNodeMeshEnabled is not set, which means on",
-	"absent": "there is no BGPConfiguration default, which means on",
+_message(mesh, limit) := concat("", [
+	sprintf("the node-to-node mesh is on (%s) with %s, ", [_why_on[mesh.source], text.counted(mesh.nodes, "node")]),
+	sprintf("%s on each and %s in all; ", [text.counted(mesh.sessionsPerNode, "session"), text.number(mesh.sessions)]),
+	sprintf("the limit is %s: peer the nodes with route reflectors by BGPPeers, ", [text.counted(limit, "node")]),
+	_turn_off[mesh.source],
+])
+
+# Most meshes are on because nobody said anything: the message has to tell.
+_why_on := {
+	"set": "nodeToNodeMeshEnabled: true",
+	"unset": "nodeToNodeMeshEnabled is not set, and unset means on",
+	"absent": "there is no BGPConfiguration default, and without one the mesh is on",
+}
+
+_turn_off := {
+	"set": "then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
+	"unset": "then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
+	"absent": "then create BGPConfiguration default with nodeToNodeMeshEnabled: false",
 }

@@ -1,14 +1,17 @@
 # METADATA
-# title: Route reflectors required
+# title: Route reflectors in place of the mesh
 # description: |
-#   With the node-to-node mesh off, every node that speaks BGP and is not a
-#   route reflector itself has sessions to at least minReflectors of them. Not
-#   demanded in a family in which no IPPool needs BGP to carry pod traffic.
+#   With the node-to-node mesh off, every node that is not a route reflector
+#   itself has BGP sessions to at least minReflectors of them, in each address
+#   family in which pod traffic between nodes needs BGP. A node with none has no
+#   routes to the pods of others, and they have none to its pods.
 # related_resources:
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
-#     description: Calico on route reflectors
+#     description: Calico, route reflectors
 #   - ref: https://www.rfc-editor.org/rfc/rfc4456
-#     description: BGP route reflection
+#     description: BGP route reflection, an alternative to full mesh
+# schemas:
+#   - input: schema.input
 # custom:
 #   severity: critical
 #   judges: state
@@ -18,78 +21,92 @@
 #     properties:
 #       minReflectors:
 #         type: integer
+#         description: How many route reflectors each node has sessions to at the least.
+#         default: 2
 #         minimum: 1
 #         maximum: 16
-#         default: 2
-#         description: The smallest number of route reflectors that a node has sessions to.
 package policies.route_reflectors_required
 
 import data.policies.lib.text
 
 # METADATA
-# title: Nodes have sessions to too few route reflectors
 # description: |
-#   The size counts missing sessions, so that a node that loses its last
-#   reflector makes it worse although no more nodes are short.
+#   An address family in which nodes are short of route reflectors. Its size is
+#   how many sessions they lack, so that a node that loses its last reflector is
+#   worse than one that loses its second.
 violation contains {
 	"id": family,
-	"size": sum([missing | some level in short; missing := level.nodes * (minimum - level.reflectors)]),
-	"msg": sprintf(
-		"the mesh is off and %s of %s %s sessions to fewer than %d route reflectors (%s have none): %s: %s",
-		[
-			text.number(nodes),
-			text.counted(reflectors.nodes, "node"),
-			_verb(nodes),
-			minimum,
-			text.number(without),
-			text.sample(names, nodes),
-			_remedy(reflectors.total, minimum),
-		],
-	),
-	"details": {
-		"family": family,
-		"nodes": reflectors.nodes,
-		"short": nodes,
-		"without": without,
-		"reflectors": reflectors.total,
-		"minReflectors": minimum,
-		"sample": names,
-	},
+	"size": sum([missing | some level in short; missing := level.nodes * (least - level.reflectors)]),
+	"msg": _message(details),
+	"details": details,
 	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
 } if {
 	not input.state.mesh.enabled
-	minimum := input.parameters.minReflectors
-	some family, reflectors in input.state.reflectors
+	some family in _families
+	least := input.parameters.minReflectors
+	short := [level | some level in input.state.reflectors[family].levels; level.reflectors < least]
+	count(short) > 0
+	details := {
+		"family": family,
+		"nodes": input.state.reflectors[family].nodes,
+		"short": sum([level.nodes | some level in short]),
+		"without": sum([level.nodes | some level in short; level.reflectors == 0]),
+		"minReflectors": least,
+		"reflectors": input.state.reflectors[family].total,
+		"sample": array.slice([name | some level in short; some name in level.sample], 0, 3),
+	}
+}
+
+# Those that count: a family can be needed, by a state without pools for one,
+# and have no node.
+_families contains family if {
+	some family in ["IPv4", "IPv6"]
 	input.state.podTraffic[family].needsBGP
-	short := [level | some level in reflectors.levels; level.reflectors < minimum]
-	nodes := sum([level.nodes | some level in short])
-	nodes > 0
-	without := sum([level.nodes | some level in short; level.reflectors == 0])
-	names := array.slice([name | some level in short; some name in level.sample], 0, 3)
+	input.state.reflectors[family].nodes > 0
 }
 
-_verb(nodes) := "has" if nodes == 1
+_message(details) := sprintf("the node-to-node mesh is off and %s of %s (%s) %s: %s, or keep the mesh on", [
+	text.number(details.short),
+	text.counted(details.nodes, concat("", [_prefix(details.family), "node"])),
+	text.some_of(details.sample, details.short),
+	_lack(details),
+	_remedy(details),
+])
 
-_verb(nodes) := "have" if nodes != 1
-
-_remedy(total, minimum) := sprintf(
-	concat(" ", [
-		"there are %s route reflectors and %d are needed:",
-		"give nodes a routeReflectorClusterID and a label, cover the others by a BGPPeer that selects it,",
-		"or keep the mesh on",
-	]),
-	[_some(total), minimum],
-) if {
-	total < minimum
+_lack(details) := sprintf("have no %sroute reflector to peer with, because the cluster has none", [prefix]) if {
+	details.reflectors == 0
+	prefix := _prefix(details.family)
 }
 
-_remedy(total, minimum) := sprintf(
-	"there are %d route reflectors: cover the nodes by the nodeSelector of a BGPPeer whose peerSelector selects them, or keep the mesh on",
-	[total],
-) if {
-	total >= minimum
+_lack(details) := sprintf("have BGP sessions to fewer than %s, %s of them to none; the cluster has %s", [
+	text.counted(details.minReflectors, concat("", [_prefix(details.family), "route reflector"])),
+	text.number(details.without),
+	text.number(details.reflectors),
+]) if {
+	details.reflectors in numbers.range(1, details.minReflectors - 1)
 }
 
-_some(0) := "no"
+_lack(details) := sprintf("are not covered by BGPPeers with at least %s of the cluster's %s, %s of them with none", [
+	text.number(details.minReflectors),
+	text.counted(details.reflectors, concat("", [_prefix(details.family), "route reflector"])),
+	text.number(details.without),
+]) if {
+	details.reflectors >= details.minReflectors
+}
 
-_some(n) := sprintf("only %d", [n]) if n > 0
+_remedy(details) := concat("", [
+	sprintf("make at least %s (annotation ", [text.counted(details.minReflectors, "node")]),
+	"projectcalico.org/RouteReflectorClusterID and a label) and ",
+	"cover all nodes by a BGPPeer whose peerSelector selects them",
+]) if {
+	details.reflectors < details.minReflectors
+}
+
+_remedy(details) := "widen the nodeSelector of a BGPPeer that peers with them" if {
+	details.reflectors >= details.minReflectors
+}
+
+# The family is only worth a word where there are two.
+_prefix(family) := concat("", [family, " "]) if count(_families) == 2
+
+_prefix(_) := "" if count(_families) < 2

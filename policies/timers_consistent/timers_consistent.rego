@@ -67,7 +67,7 @@ violation contains {
 			text.counted(sum([use.sessions | some use in uses]), "session"),
 			timer.words,
 			common,
-			text.sample([label | some use in array.slice(differing, 0, 3); label := _label(use)], count(differing)),
+			text.some_of([label | some use in array.slice(differing, 0, 3); label := _label(use)], count(differing)),
 			timer.field,
 		],
 	),

@@ -1,47 +1,26 @@
 # METADATA
-# title: Text
-# description: Numbers and lists as messages write them.
+# title: Words for messages
+# description: Numbers, counted things and shortened lists, as people read them.
 package policies.lib.text
 
 # METADATA
-# title: number
-# description: A whole number with commas between thousands, for example 7,140.
-number(n) := s if {
-	n < 1000
-	s := sprintf("%d", [n])
-}
-
-number(n) := s if {
-	n >= 1000
-	n < 1000000
-	s := sprintf("%d,%03d", [floor(n / 1000), n % 1000])
-}
-
-number(n) := s if {
-	n >= 1000000
-	s := sprintf("%d,%03d,%03d", [floor(n / 1000000), floor(n / 1000) % 1000, n % 1000])
+# description: The digits of a whole number in groups of three, "7,140".
+number(n) := strings.reverse(trim_suffix(groups, ",")) if {
+	groups := regex.replace(strings.reverse(format_int(n, 10)), `([0-9]{3})`, "$1,")
 }
 
 # METADATA
-# title: counted
-# description: A number and its noun, for example "1 node" or "3 nodes".
-counted(n, noun) := concat(" ", [number(n), plural(n, noun)])
+# description: So many of a thing whose plural ends in s, "1 node" or "1,200 nodes".
+# scope: document
+counted(1, noun) := concat(" ", ["1", noun])
+
+counted(n, noun) := sprintf("%s %ss", [number(n), noun]) if n != 1
 
 # METADATA
-# title: plural
-# description: The noun as it follows the number n.
-plural(n, noun) := noun if n == 1
+# description: The names that are given of so many in all, "a, b and 5 more".
+# scope: document
+some_of(names, total) := concat(", ", names) if count(names) >= total
 
-plural(n, noun) := concat("", [noun, "s"]) if n != 1
-
-# METADATA
-# title: sample
-# description: The first names of a list of total, for example "a, b and 7 more".
-sample(names, total) := concat(", ", names) if total <= count(names)
-
-sample(names, total) := sprintf("%s and %s more", [
-	concat(", ", names),
-	number(total - count(names)),
-]) if {
-	total > count(names)
+some_of(names, total) := sprintf("%s and %s more", [concat(", ", names), number(total - count(names))]) if {
+	count(names) < total
 }

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestLogFormats(t *testing.T) {
+	tests := map[string]struct{ format, level, want string }{
+		"json":                        {"json", "info", `"level":"INFO","msg":"hello","name":"a"}` + "\n"},
+		"text":                        {"text", "info", `level=INFO msg=hello name=a` + "\n"},
+		"info is left out at error":   {"text", "error", ``},
+		"what is verbose needs debug": {"text", "debug", "level=INFO msg=hello name=a\n|level=DEBUG+3 msg=details\n"},
+	}
+	for name, test := range tests {
+		var out bytes.Buffer
+		log := newLogger(&out, &Options{LogFormat: test.format, LogLevel: test.level})
+		log.Info("hello", "name", "a")
+		log.V(1).Info("details")
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			// The time comes first.
+			_, line, _ = strings.Cut(line, map[string]string{"json": ",", "text": " "}[test.format])
+			got = append(got, line)
+		}
+		if strings.Join(got, "|") != test.want {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+func TestMetricsAreRegisteredOnce(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	for range 2 {
+		if err := registerMetrics(registry); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := registry.Gather(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownIsToldBeforeItHappens(t *testing.T) {
+	s := &shutdown{log: logr.Discard(), delay: time.Millisecond}
+	ctx, cancel := context.WithCancel(t.Context())
+	running, stop := s.after(ctx)
+	defer stop()
+	if err := s.Check(nil); err != nil {
+		t.Errorf("not ready before the signal: %v", err)
+	}
+	cancel()
+	<-running.Done()
+	if err := s.Check(nil); err == nil || err.Error() != "shutting down" {
+		t.Errorf("readiness says %v after the signal", err)
+	}
+}
+
+func TestShutdownWaitsForTheDelay(t *testing.T) {
+	s := &shutdown{log: logr.Discard(), delay: time.Hour}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	running, stop := s.after(ctx)
+	for s.Check(nil) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if running.Err() != nil {
+		t.Error("the process ended before the delay")
+	}
+	stop()
+}
+
+func TestRunNamesAFlagThatIsWrong(t *testing.T) {
+	o := DefaultOptions()
+	o.Port = -1
+	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || err.Error() != `--port: must be from 1 to 65535, is "-1"` {
+		t.Errorf("got %v", err)
+	}
+}

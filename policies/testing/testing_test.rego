@@ -1,0 +1,43 @@
+# METADATA
+# title: Input for tests
+# description: |
+#   The summary of a small cluster in which nothing is wrong, for the tests of
+#   policies to change: 3 route reflectors, 7 other nodes that each have sessions
+#   to all of them by BGPPeer to-reflectors, mesh off, IPv4 only.
+package policies.testing_test
+
+# METADATA
+# description: The input in which the good state is changed by a patch, as object.union does.
+input_with(patch, parameters) := {
+	"state": object.union(_good, patch),
+	"parameters": parameters,
+	"now": 1767225600000000000,
+}
+
+_good := {
+	"calicoVersion": "3.32.1",
+	"nodes": {"total": 10, "bgp": 10, "reflectors": 3},
+	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0},
+	"reflectors": {
+		"IPv4": {
+			"total": 3,
+			"nodes": 7,
+			"levels": [{"reflectors": 3, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}],
+		},
+		"IPv6": {"total": 0, "nodes": 0, "levels": []},
+	},
+	"podTraffic": {
+		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"]},
+		"IPv6": {"needsBGP": false, "pools": []},
+	},
+	"timers": {
+		"restartTime": [{"seconds": 120, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
+		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
+		"nodeMeshMaxRestartTime": {"set": false, "seconds": 0},
+	},
+	"bgpPeers": {},
+	"bgpConfigurations": {},
+	"ipPools": {},
+}
+
+_to_reflectors := {"kind": "BGPPeer", "name": "to-reflectors", "set": false, "sessions": 21}
