@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -18,7 +19,7 @@ const maxAuditViolations = 16 << 10
 // annotations returns the audit annotations; the API server puts the name of
 // the webhook before their keys.
 func (r *reply) annotations() map[string]string {
-	a := map[string]string{"decision": r.result, "data-age": r.age.String()}
+	a := map[string]string{"decision": r.result, "data-age": r.age.Round(time.Millisecond).String()}
 	if r.decision == nil {
 		return a
 	}

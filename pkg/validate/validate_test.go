@@ -1,0 +1,302 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+func object(t testing.TB, kind, name string, spec map[string]any) calico.Object {
+	t.Helper()
+	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func node(t testing.TB, i int, reflector bool) calico.Object {
+	t.Helper()
+	labels, bgp := map[string]any{"rack": fmt.Sprintf("r%d", i%16)}, map[string]any{"ipv4Address": fmt.Sprintf("10.%d.%d.%d/8", i>>16, i>>8&255, i&255)}
+	if reflector {
+		labels["rr"] = "true"
+		bgp["routeReflectorClusterID"] = "244.0.0.1"
+	}
+	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": "Node",
+		"metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i), "labels": labels}, "spec": map[string]any{"bgp": bgp}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func nodes(t testing.TB, n, reflectors int) []calico.Object {
+	var out []calico.Object
+	for i := range n {
+		out = append(out, node(t, i, i < reflectors))
+	}
+	return out
+}
+
+func mesh(t testing.TB, on bool) calico.Object {
+	return object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": on})
+}
+
+func peer(t testing.TB, name, local, remote string, more ...any) calico.Object {
+	spec := map[string]any{"nodeSelector": local, "peerSelector": remote}
+	for i := 0; i < len(more); i += 2 {
+		spec[more[i].(string)] = more[i+1]
+	}
+	return object(t, "BGPPeer", name, spec)
+}
+
+// compiled compiles BGPPolicy documents written as YAML.
+func compiled(t testing.TB, documents string) *policy.Set {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(file, []byte(documents), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := policy.Load([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func document(name, library, action, parameters string) string {
+	return fmt.Sprintf("---\napiVersion: policy.bgpguard.io/v1alpha1\nkind: BGPPolicy\nmetadata: {name: %s}\nspec: {policy: %s, parameters: {%s}, validationActions: [%s]}\n",
+		name, library, parameters, action)
+}
+
+func defaults(t testing.TB) *policy.Set {
+	t.Helper()
+	docs, err := policy.Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func decide(t testing.TB, set *policy.Set, before []calico.Object, c state.Change) *Decision {
+	t.Helper()
+	return NewEngine(set).Decide(t.Context(), state.New(before...), c)
+}
+
+func TestDecisions(t *testing.T) {
+	reflected := func(more ...calico.Object) []calico.Object {
+		return append(append(nodes(t, 120, 3), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")), more...)
+	}
+	pool := object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"})
+	for name, c := range map[string]struct {
+		before []calico.Object
+		change state.Change
+		deny   string // the policies that deny
+		warn   string // a part of the first warning
+	}{
+		"the mesh may stay on with 100 nodes": {append(nodes(t, 100, 0), mesh(t, false), pool), state.Change{After: mesh(t, true)}, "", ""},
+		"the mesh may not go on with 101":     {append(nodes(t, 101, 0), mesh(t, false), pool), state.Change{After: mesh(t, true)}, "mesh-node-limit", ""},
+		"a mesh field left out means on": {append(nodes(t, 101, 0), mesh(t, false), pool),
+			state.Change{After: object(t, "BGPConfiguration", "default", nil)}, "mesh-node-limit", ""},
+		"deleting the configuration that had the mesh off puts it on": {append(nodes(t, 101, 0), mesh(t, false), pool), state.Change{Before: mesh(t, false)}, "mesh-node-limit", ""},
+		"a create that leaves a mesh on which was on is no worse, and told": {nodes(t, 120, 0),
+			state.Change{After: object(t, "BGPConfiguration", "default", nil)}, "", "[mesh-node-limit] the node-to-node mesh is on"},
+		"the mesh may not go off without reflectors":     {append(nodes(t, 50, 0), mesh(t, true)), state.Change{After: mesh(t, false)}, "route-reflectors-required", ""},
+		"it may where the pods' pool is VXLAN":           {append(nodes(t, 50, 0), mesh(t, true), pool), state.Change{After: mesh(t, false)}, "", ""},
+		"it may with covered reflectors":                 {reflected(), state.Change{After: mesh(t, false)}, "", ""},
+		"the last BGPPeer of the workers may not go":     {reflected(mesh(t, false)), state.Change{Before: peer(t, "workers", "", "")}, "route-reflectors-required", ""},
+		"it may while the mesh carries them":             {append(reflected(mesh(t, true))[20:], mesh(t, true)), state.Change{Before: peer(t, "workers", "", "")}, "", ""},
+		"a selector that loses its nodes may not":        {reflected(mesh(t, false)), state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}, "route-reflectors-required", "BGPPeer workers: spec: selects no local node out of 120"},
+		"a selector that does not parse matches no node": {reflected(mesh(t, false)), state.Change{After: peer(t, "workers", "has(", "has(rr)")}, "route-reflectors-required", `BGPPeer workers: spec.nodeSelector: "has(" does not parse`},
+		"a restart time unlike the others' may not":      {reflected(mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "timers-consistent", ""},
+		"the same duration in another form may":          {reflected(mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
+		"an external peer's restart time is its own affair": {reflected(mesh(t, false)),
+			state.Change{After: object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(64900), "maxRestartTime": "300s"})}, "", ""},
+		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 2), object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
+			state.Change{After: peer(t, "p", "has(rr)", "!has(rr)")}, "timers-consistent", ""},
+	} {
+		d := decide(t, defaults(t), c.before, c.change)
+		var denied []string
+		for _, v := range d.Violations {
+			denied = append(denied, v.Policy)
+		}
+		if got := strings.Join(denied, ","); got != c.deny || d.Allowed != (c.deny == "") || len(d.Failures) > 0 {
+			t.Errorf("%s: denied by %q, want %q\n%s %v", name, got, c.deny, d.Message(), d.Failures)
+		}
+		warning := strings.Join(d.Warnings, "\n")
+		if !strings.HasPrefix(warning, c.warn) || (c.warn == "" && warning != "") {
+			t.Errorf("%s: warnings %q, want %q", name, warning, c.warn)
+		}
+	}
+}
+
+func TestActions(t *testing.T) {
+	before := append(nodes(t, 101, 0), mesh(t, false), object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}))
+	c := state.Change{After: mesh(t, true)}
+	for action, want := range map[string]struct{ allowed, warned bool }{
+		"Deny": {false, false}, "Warn": {true, true}, "Audit": {true, false}, "Deny, Audit": {false, false}, "Warn, Audit": {true, true},
+	} {
+		d := decide(t, compiled(t, document("limit", "mesh-node-limit", action, "")), before, c)
+		if d.Allowed != want.allowed || (len(d.Warnings) > 0) != want.warned || len(d.Violations) != 1 || (d.Message() == "") != d.Allowed {
+			t.Errorf("%s: %+v", action, d)
+		}
+	}
+}
+
+func TestAPolicyThatFailsDeniesAsAnErrorAndHidesNoOther(t *testing.T) {
+	before := append(nodes(t, 101, 0), mesh(t, false), object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}))
+	c := state.Change{After: mesh(t, true)}
+	// The pattern of the parameter lets through more than fits 64 bits of nanoseconds.
+	broken := document("broken", "timers-consistent", "%s", "restartTime: 99999999999h")
+	d := decide(t, compiled(t, fmt.Sprintf(broken, "Deny")), before, c)
+	if d.Allowed || d.Judged() || len(d.Failures) != 1 || !strings.HasPrefix(d.Message(), "[broken] could not be evaluated") {
+		t.Errorf("alone: %+v %s", d, d.Message())
+	}
+	d = decide(t, compiled(t, fmt.Sprintf(broken, "Deny")+document("limit", "mesh-node-limit", "Deny", "")), before, c)
+	if d.Allowed || !d.Judged() || len(d.Failures) != 1 || len(d.Violations) != 1 {
+		t.Errorf("beside another: %+v", d)
+	}
+	d = decide(t, compiled(t, fmt.Sprintf(broken, "Warn")), before, c)
+	if !d.Allowed || len(d.Warnings) != 1 {
+		t.Errorf("with Warn: %+v", d)
+	}
+}
+
+func TestACancelledEvaluationIsAnErrorAndNotKept(t *testing.T) {
+	e := NewEngine(defaults(t))
+	s := state.New(append(nodes(t, 120, 0), mesh(t, true))...)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if d := e.Decide(ctx, s, state.Change{After: mesh(t, false)}); d.Allowed || len(d.Failures) == 0 {
+		t.Errorf("cancelled: %+v", d)
+	}
+	if d := e.Decide(t.Context(), s, state.Change{After: mesh(t, false)}); d.Allowed || len(d.Failures) > 0 || len(d.Violations) != 1 {
+		t.Errorf("afterwards: %+v", d)
+	}
+}
+
+func randomObject(t testing.TB, r *rand.Rand) calico.Object {
+	selectors := []string{"has(rr)", "!has(rr)", "all()", "rack == 'r1'", "broken ="}
+	switch r.IntN(4) {
+	case 0:
+		return node(t, r.IntN(8), r.IntN(3) == 0)
+	case 1:
+		return mesh(t, r.IntN(2) == 0)
+	default:
+		p := peer(t, fmt.Sprintf("p%d", r.IntN(4)), selectors[r.IntN(5)], selectors[r.IntN(5)])
+		if r.IntN(2) == 0 {
+			p = peer(t, p.ID().Name, selectors[r.IntN(5)], selectors[r.IntN(5)], "maxRestartTime", []string{"90s", "120s", "3m"}[r.IntN(3)])
+		}
+		return p
+	}
+}
+
+// TestNoWorse holds the engine to its promises on random changes: denied means
+// that some violation is new or larger; a change that leaves the state as it
+// was is never denied; and the judgement kept between requests, the order of
+// policies and the order of objects do not matter.
+func TestNoWorse(t *testing.T) {
+	text := []string{
+		document("a-mesh", "mesh-node-limit", "Deny", "maxNodes: 3"),
+		document("b-reflectors", "route-reflectors-required", "Deny", "minReflectors: 1"),
+		document("c-timers", "timers-consistent", "Deny", ""),
+		document("d-timers", "timers-consistent", "Deny", "restartTime: 120s"),
+	}
+	set := compiled(t, strings.Join(text, ""))
+	slices.Reverse(text)
+	reversed := NewEngine(compiled(t, strings.Join(text, "")))
+	r := rand.New(rand.NewPCG(7, 7))
+	kept := NewEngine(set)
+	s := state.New()
+	denied := 0
+	for step := range 1500 {
+		c := state.Change{After: randomObject(t, r)}
+		if r.IntN(4) == 0 {
+			c = state.Change{Before: c.After}
+		}
+		d := kept.Decide(t.Context(), s, c)
+		if len(d.Failures) > 0 {
+			t.Fatalf("step %d: %+v", step, d.Failures)
+		}
+		next := s.Apply(c)
+		before, _ := NewEngine(set).Violations(t.Context(), s)
+		after, _ := NewEngine(set).Violations(t.Context(), next)
+		if worse := worse(before, after); d.Allowed == worse {
+			t.Fatalf("step %d: allowed %v, worse %v\nbefore %v\nafter %v\n%s", step, d.Allowed, worse, before, after, d.Message())
+		}
+		if other := reversed.Decide(t.Context(), s, c); !reflect.DeepEqual(d, other) {
+			t.Fatalf("step %d: the order of policies matters:\n%+v\n%+v", step, d, other)
+		}
+		if c.After != nil {
+			if again := kept.Decide(t.Context(), next, state.Change{Before: c.After, After: c.After}); !again.Allowed {
+				t.Fatalf("step %d: a change of nothing is denied: %s", step, again.Message())
+			}
+		}
+		if !d.Allowed {
+			denied++
+		}
+		if d.Allowed || r.IntN(2) == 0 { // Bad states come to be, too.
+			s = next
+		}
+	}
+	if denied < 100 || denied > 1400 {
+		t.Errorf("%d of 1500 changes were denied: the test does not test much", denied)
+	}
+}
+
+func worse(before, after []violation.Violation) bool {
+	return slices.ContainsFunc(after, func(v violation.Violation) bool {
+		i := slices.IndexFunc(before, func(w violation.Violation) bool { return violation.Compare(v, w) == 0 })
+		return i < 0 || v.Size > before[i].Size
+	})
+}
+
+func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
+	e := NewEngine(defaults(t))
+	s := state.New(append(nodes(t, 20, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"))...)
+	base := e.judgeBase(t.Context(), s)
+	next := e.judge(t.Context(), s.Apply(state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}), base.policies, base)
+	a, b := base.input.document(e.now()), next.input.document(e.now())
+	for _, p := range base.policies.Policies() {
+		if !p.Unaffected(a, b) {
+			t.Errorf("%s is evaluated again, but nothing that it reads changed", p.Name)
+		}
+	}
+	changed := e.judge(t.Context(), s.Apply(state.Change{Before: peer(t, "workers", "", "")}), base.policies, base)
+	c := changed.input.document(e.now())
+	for _, p := range base.policies.Policies() {
+		if p.Unaffected(a, c) != (p.Name == "mesh-node-limit") {
+			t.Errorf("%s: Unaffected = %v by the loss of a BGPPeer", p.Name, p.Unaffected(a, c))
+		}
+	}
+}
+
+func TestAMessageIsCapped(t *testing.T) {
+	d := &Decision{}
+	for i := range 25 {
+		d.add(violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: "m"})
+	}
+	lines := strings.Split(d.Message(), "\n")
+	if len(lines) != maxLines+1 || lines[maxLines] != "and 5 more" {
+		t.Errorf("got %d lines, the last %q", len(lines), lines[len(lines)-1])
+	}
+}
