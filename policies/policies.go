@@ -1,10 +1,16 @@
-// Package policies is the library of policies, in Rego. Each folder is one
-// policy; lib holds what they share, schemas the schema of their input.
+// Package policies holds the policies that come with bgpguard, in Rego. Each
+// folder is one policy; lib holds what they share, schemas the shape of their
+// input.
 package policies
 
 import "embed"
 
-// FS holds the library's Rego modules and the input's schema.
+// FS holds the Rego modules of all policies and of lib, without their tests,
+// and the schema of their input, schemas/input.json.
 //
-//go:embed lib mesh_node_limit route_reflectors_required timers_consistent schemas
+//go:embed lib/text/text.rego
+//go:embed mesh_node_limit/mesh_node_limit.rego
+//go:embed route_reflectors_required/route_reflectors_required.rego
+//go:embed timers_consistent/timers_consistent.rego
+//go:embed schemas/input.json
 var FS embed.FS

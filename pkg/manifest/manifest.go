@@ -106,8 +106,8 @@ func child(n *yamlv3.Node, step string) *yamlv3.Node {
 }
 
 // Read reads the objects of all paths in order: files, directories (their
-// .yaml, .yml and .json files, by name, not those of directories below), and
-// "-" for stdin. Errors are *Error where a place is known.
+// .yaml, .yml and .json files, by name, without kustomization.yaml and what is
+// in directories below), and "-" for stdin. Errors are *Error where a place is known.
 func Read(paths []string, stdin io.Reader) ([]Document, error) {
 	var docs []Document
 	for _, path := range paths {
@@ -147,6 +147,9 @@ func list(path string) ([]string, error) {
 		// A mounted ConfigMap's files are links; its hidden folders are not.
 		info, err := os.Stat(file)
 		if err != nil || info.IsDir() || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) {
+			continue
+		}
+		if strings.HasPrefix(e.Name(), "kustomization.") { // It is about the objects, not one of them.
 			continue
 		}
 		files = append(files, file)

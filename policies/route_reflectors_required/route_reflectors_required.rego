@@ -67,46 +67,52 @@ _families contains family if {
 
 _message(details) := sprintf("the node-to-node mesh is off and %s of %s (%s) %s: %s, or keep the mesh on", [
 	text.number(details.short),
-	text.counted(details.nodes, concat("", [_prefix(details.family), "node"])),
+	text.counted(details.nodes, _noun("node", details)),
 	text.some_of(details.sample, details.short),
 	_lack(details),
 	_remedy(details),
 ])
 
-_lack(details) := sprintf("have no %sroute reflector to peer with, because the cluster has none", [prefix]) if {
+_lack(details) := sprintf("%s no %s to peer with, because the cluster has none and the minimum is %s", [
+	text.agree(details.short, "has", "have"),
+	_noun("route reflector", details),
+	text.number(details.minReflectors),
+]) if {
 	details.reflectors == 0
-	prefix := _prefix(details.family)
 }
 
-_lack(details) := sprintf("have BGP sessions to fewer than %s, %s of them to none; the cluster has %s", [
-	text.counted(details.minReflectors, concat("", [_prefix(details.family), "route reflector"])),
+_lack(details) := sprintf("%s BGP sessions to fewer than %s, %s of them to none, and the cluster has only %s", [
+	text.agree(details.short, "has", "have"),
+	text.counted(details.minReflectors, _noun("route reflector", details)),
 	text.number(details.without),
 	text.number(details.reflectors),
 ]) if {
-	details.reflectors in numbers.range(1, details.minReflectors - 1)
+	details.reflectors > 0
+	details.reflectors < details.minReflectors
 }
 
-_lack(details) := sprintf("are not covered by BGPPeers with at least %s of the cluster's %s, %s of them with none", [
+_lack(details) := sprintf("%s not covered by BGPPeers with at least %s of the cluster's %s, %s of them with none", [
+	text.agree(details.short, "is", "are"),
 	text.number(details.minReflectors),
-	text.counted(details.reflectors, concat("", [_prefix(details.family), "route reflector"])),
+	text.counted(details.reflectors, _noun("route reflector", details)),
 	text.number(details.without),
 ]) if {
 	details.reflectors >= details.minReflectors
 }
 
 _remedy(details) := concat("", [
-	sprintf("make at least %s (annotation ", [text.counted(details.minReflectors, "node")]),
-	"projectcalico.org/RouteReflectorClusterID and a label) and ",
+	sprintf("have at least %s ", [text.counted(details.minReflectors, _noun("route reflector", details))]),
+	"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) and ",
 	"cover all nodes by a BGPPeer whose peerSelector selects them",
 ]) if {
 	details.reflectors < details.minReflectors
 }
 
-_remedy(details) := "widen the nodeSelector of a BGPPeer that peers with them" if {
+_remedy(details) := "widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors" if {
 	details.reflectors >= details.minReflectors
 }
 
 # The family is only worth a word where there are two.
-_prefix(family) := concat("", [family, " "]) if count(_families) == 2
+_noun(noun, details) := sprintf("%s %s", [details.family, noun]) if count(_families) == 2
 
-_prefix(_) := "" if count(_families) < 2
+_noun(noun, _) := noun if count(_families) < 2

@@ -1,17 +1,21 @@
 # METADATA
-# title: Timers consistent
+# title: One value for each BGP timer
 # description: |
-#   Graceful restart time and keepalive time match the cluster-wide setting: the
-#   parameter where it is set; else, for the restart time of sessions between
-#   nodes, nodeMeshMaxRestartTime of the BGPConfiguration default; else the value
-#   that most sessions between nodes use. A field that is left out counts as
-#   BIRD's default, 120 and 80 seconds. External peers are judged against
-#   parameters only.
+#   BGPPeers and the node-to-node mesh have the same graceful restart time and the
+#   same keepalive time as the rest of the cluster. The value that all are held to
+#   is, in this order, the policy's parameter; for restart times between nodes,
+#   nodeMeshMaxRestartTime of BGPConfiguration default; else what most sessions
+#   between nodes have. Bounds hold besides. A timer that is left out counts as
+#   BIRD's default.
 # related_resources:
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
-#     description: BGPPeer maxRestartTime and keepaliveTime
+#     description: Calico, BGPPeer
+#   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgpconfig
+#     description: Calico, BGPConfiguration
 #   - ref: https://www.rfc-editor.org/rfc/rfc4724
-#     description: Graceful restart for BGP
+#     description: Graceful restart mechanism for BGP
+# schemas:
+#   - input: schema.input
 # custom:
 #   severity: medium
 #   judges: state
@@ -19,193 +23,250 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       restartTime: &duration
+#       restartTime:
 #         type: string
-#         pattern: '^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$'
-#         description: A duration such as 120s or 2m.
-#       minRestartTime: *duration
-#       maxRestartTime: *duration
-#       keepaliveTime: *duration
-#       minKeepaliveTime: *duration
-#       maxKeepaliveTime: *duration
+#         description: The graceful restart time that all have, a duration such as 120s or 2m.
+#         pattern: ^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$
+#       keepaliveTime:
+#         type: string
+#         description: The keepalive time that all BGPPeers have, a duration such as 80s.
+#         pattern: ^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$
+#       minRestartTime:
+#         type: string
+#         description: The shortest graceful restart time, a duration.
+#         pattern: ^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$
+#       maxRestartTime:
+#         type: string
+#         description: The longest graceful restart time, a duration.
+#         pattern: ^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$
+#       minKeepaliveTime:
+#         type: string
+#         description: The shortest keepalive time, a duration.
+#         pattern: ^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$
+#       maxKeepaliveTime:
+#         type: string
+#         description: The longest keepalive time, a duration.
+#         pattern: ^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$
 package policies.timers_consistent
 
 import data.policies.lib.text
 
 # METADATA
-# title: A timer differs from the setting
+# description: |
+#   An object with another value than the one that is set for it. The size is the
+#   seconds between.
 violation contains {
-	"id": sprintf("%s/%s/%s", [timer.id, obj.kind, obj.name]),
-	"size": abs(group.seconds - timer.setting),
-	"msg": sprintf(
-		"%s is %ds (%s), but the cluster-wide setting is %ds (%s): set it to %ds, or change the setting first",
-		[_name(timer, obj), group.seconds, _origin(obj, timer), timer.setting, timer.source, timer.setting],
-	),
-	"details": {"seconds": group.seconds, "setting": timer.setting, "source": timer.source, "sessions": obj.sessions},
-	"objects": [{"kind": obj.kind, "name": obj.name}],
+	"id": sprintf("%s/%s/%s", [timer, holder.kind, holder.name]),
+	"size": abs(group.seconds - setting.seconds),
+	"msg": sprintf("%s, %s than the %ds of %s: set spec.%s: %ds in %s %s", [
+		_has(holder, group.seconds, field),
+		_difference(group.seconds, setting.seconds),
+		setting.seconds,
+		setting.source,
+		field,
+		setting.seconds,
+		holder.kind,
+		holder.name,
+	]),
+	"details": {
+		"timer": timer,
+		"seconds": group.seconds,
+		"set": holder.set,
+		"setting": setting.seconds,
+		"source": setting.source,
+	},
+	"objects": [{"kind": holder.kind, "name": holder.name}],
 } if {
-	some timer in _timers
-	timer.source != ""
-	some group in timer.groups
-	group.seconds != timer.setting
-	group.scope in timer.scopes
-	some obj in group.objects
-	_settable(timer, obj)
-	not _is_setting(timer, obj)
+	some timer, setting in _settings
+	some group in _groups[timer]
+	group.scope in setting.scopes
+	group.seconds != setting.seconds
+	some holder in group.objects
+
+	# The mesh has no field for its keepalive time: nothing to hold it to.
+	field := _timers[timer].fields[holder.kind]
 }
 
 # METADATA
-# title: Sessions between nodes have different values
-# description: The size counts the seconds off over all sessions that differ.
+# description: |
+#   Objects with another value than most sessions between nodes have, where no
+#   value is set. The size is the seconds between, for each of their sessions.
 violation contains {
-	"id": timer.id,
-	"size": sum([off | some use in differing; off := use.sessions * abs(use.seconds - common)]),
-	"msg": sprintf(
-		"%s of %s between nodes have another %s than the %ds that most use: %s: set %s alike on all",
-		[
-			text.number(sessions),
-			text.counted(sum([use.sessions | some use in uses]), "session"),
-			timer.words,
-			common,
-			text.some_of([label | some use in array.slice(differing, 0, 3); label := _label(use)], count(differing)),
-			timer.field,
-		],
-	),
-	"details": {"setting": common, "sessions": sessions},
-	"objects": [{"kind": use.kind, "name": use.name} | some use in differing],
+	"id": timer,
+	"size": sum([off | some holder in differing; off := holder.sessions * abs(holder.seconds - most.seconds)]),
+	"msg": sprintf("the %s of %s between nodes differs from the %ds of %s others (%s): %s, or %s %s", [
+		about.noun,
+		text.counted(sessions, "session"),
+		most.seconds,
+		text.number(most.sessions),
+		text.some_of(sample, count(differing)),
+		_remedy(differing, most.seconds, about.fields),
+		"set the value for all as the policy's parameter",
+		about.parameter,
+	]),
+	"details": {
+		"timer": timer,
+		"values": sort({holder.seconds | some holder in differing}),
+		"sessions": sessions,
+		"setting": most.seconds,
+		"settingSessions": most.sessions,
+	},
+	"objects": [{"kind": holder.kind, "name": holder.name} | some holder in differing],
 } if {
-	some timer in _timers
-	timer.source == ""
-	uses := [use |
-		some group in timer.groups
-		group.scope == "nodes"
-		some obj in group.objects
-		obj.sessions > 0
-		use := object.union(obj, {"seconds": group.seconds})
+	some timer, about in _timers
+	not _settings[timer]
+	between_nodes := [group | some group in _groups[timer]; group.scope == "nodes"; group.sessions > 0]
+	count(between_nodes) > 1
+	most := _most(between_nodes, about.usual)
+	differing := _differing(between_nodes, most.seconds)
+	sessions := sum([holder.sessions | some holder in differing])
+	sample := [_has(holder, holder.seconds, object.get(about.fields, holder.kind, "")) |
+		some holder in array.slice(differing, 0, 3)
 	]
-	count({use.seconds | some use in uses}) > 1
-	common := _common(uses, timer.default)
-	differing := [use | some use in uses; use.seconds != common]
-	sessions := sum([use.sessions | some use in differing])
 }
 
 # METADATA
-# title: A timer is out of bounds
+# description: An object whose value is out of bounds. The size is the seconds beyond.
 violation contains {
-	"id": sprintf("%s-bounds/%s/%s", [timer.id, obj.kind, obj.name]),
-	"size": beyond,
-	"msg": sprintf(
-		"%s is %ds (%s), %ds beyond the bounds of %s to %s: set it to a value within them",
-		[_name(timer, obj), group.seconds, _origin(obj, timer), beyond, _bound(timer.low, "0s"), _bound(timer.high, "any")],
-	),
-	"details": {"seconds": group.seconds, "beyond": beyond},
-	"objects": [{"kind": obj.kind, "name": obj.name}],
+	"id": sprintf("%s-bounds/%s/%s", [bound.timer, holder.kind, holder.name]),
+	"size": abs(group.seconds - bound.seconds),
+	"msg": sprintf("%s, %s than the %s %ds of the policy's parameter %s: set spec.%s: %ds or %s in %s %s", [
+		_has(holder, group.seconds, field),
+		_difference(group.seconds, bound.seconds),
+		bound.side,
+		bound.seconds,
+		bound.parameter,
+		field,
+		bound.seconds,
+		{"minimum": "more", "maximum": "less"}[bound.side],
+		holder.kind,
+		holder.name,
+	]),
+	"details": {
+		"timer": bound.timer,
+		"seconds": group.seconds,
+		"set": holder.set,
+		bound.side: bound.seconds,
+	},
+	"objects": [{"kind": holder.kind, "name": holder.name}],
 } if {
-	some timer in _timers
-	some group in timer.groups
-	beyond := max([0, timer.low - group.seconds, _over(group.seconds, timer.high)])
-	beyond > 0
-	some obj in group.objects
-	_settable(timer, obj)
+	some bound in _bounds
+	some group in _groups[bound.timer]
+	_beyond(bound.side, group.seconds, bound.seconds)
+	some holder in group.objects
+	field := _timers[bound.timer].fields[holder.kind]
 }
 
-_timers := [
-	{
-		"id": "restart-time",
-		"words": "graceful restart time",
-		"field": "maxRestartTime",
-		"default": 120,
-		"groups": input.state.timers.restartTime,
-		"setting": _restart.seconds,
-		"source": _restart.source,
-		"scopes": _restart.scopes,
-		"low": _seconds("minRestartTime", 0),
-		"high": _seconds("maxRestartTime", -1),
-	},
-	{
-		"id": "keepalive-time",
-		"words": "keepalive time",
-		"field": "keepaliveTime",
-		"default": 80,
-		"groups": input.state.timers.keepaliveTime,
-		"setting": _seconds("keepaliveTime", 0),
-		"source": _parameter("keepaliveTime"),
-		"scopes": ["nodes", "external"],
-		"low": _seconds("minKeepaliveTime", 0),
-		"high": _seconds("maxKeepaliveTime", -1),
-	},
-]
+_groups := {
+	"restart-time": input.state.timers.restartTime,
+	"keepalive-time": input.state.timers.keepaliveTime,
+}
 
-_restart := {
-	"seconds": _seconds("restartTime", 0),
-	"source": "the policy's parameter restartTime",
+# What is known of each timer: BIRD's usual value, the fields that set it, the
+# parameters that are about it.
+_timers := {
+	"restart-time": {
+		"noun": "restart time",
+		"usual": 120,
+		"fields": {"BGPPeer": "maxRestartTime", "BGPConfiguration": "nodeMeshMaxRestartTime"},
+		"parameter": "restartTime",
+		"minimum": "minRestartTime",
+		"maximum": "maxRestartTime",
+	},
+	"keepalive-time": {
+		"noun": "keepalive time",
+		"usual": 80,
+		"fields": {"BGPPeer": "keepaliveTime"},
+		"parameter": "keepaliveTime",
+		"minimum": "minKeepaliveTime",
+		"maximum": "maxKeepaliveTime",
+	},
+}
+
+# The values that are set, by timer, and which sessions they are for: external
+# peers have their own, unless a parameter says otherwise.
+_settings[timer] := {
+	"seconds": _seconds(input.parameters[about.parameter]),
+	"source": sprintf("the policy's parameter %s", [about.parameter]),
 	"scopes": ["nodes", "external"],
 } if {
-	_given("restartTime")
-} else := {
+	some timer, about in _timers
+}
+
+_settings["restart-time"] := {
 	"seconds": input.state.timers.nodeMeshMaxRestartTime.seconds,
-	"source": "nodeMeshMaxRestartTime of BGPConfiguration default",
+	"source": "nodeMeshMaxRestartTime in BGPConfiguration default",
 	"scopes": ["nodes"],
 } if {
+	not input.parameters.restartTime
 	input.state.timers.nodeMeshMaxRestartTime.set
-} else := {"seconds": 0, "source": "", "scopes": []}
-
-# The value that most sessions use; of those with equally many BIRD's default,
-# or else the smallest.
-_common(uses, preferred) := preferred if {
-	preferred in _most(uses)
-} else := min(_most(uses))
-
-_most(uses) := {seconds |
-	most := max([n | some n in _sessions(uses)])
-	some seconds, n in _sessions(uses)
-	n == most
 }
 
-_sessions(uses) := {seconds: n |
-	some seconds in {use.seconds | some use in uses}
-	n := sum([use.sessions | some use in uses; use.seconds == seconds])
+_bounds contains bound if {
+	some timer, about in _timers
+	some side in ["minimum", "maximum"]
+	seconds := _seconds(input.parameters[about[side]])
+	bound := {"timer": timer, "side": side, "seconds": seconds, "parameter": about[side]}
 }
 
-_given(name) if input.parameters[name] != ""
+_beyond("minimum", seconds, bound) if seconds < bound
 
-_parameter(name) := sprintf("the policy's parameter %s", [name]) if _given(name)
+_beyond("maximum", seconds, bound) if seconds > bound
 
-_parameter(name) := "" if not _given(name)
+# Rounded as Calico rounds what it configures.
+_seconds(duration) := round(time.parse_duration_ns(duration) / 1000000000)
 
-_seconds(name, _) := round(time.parse_duration_ns(input.parameters[name]) / 1000000000) if _given(name)
-
-_seconds(name, otherwise) := otherwise if not _given(name)
-
-_over(_, -1) := 0
-
-_over(seconds, high) := seconds - high if high >= 0
-
-_bound(-1, otherwise) := otherwise
-
-_bound(0, otherwise) := otherwise
-
-_bound(seconds, _) := sprintf("%ds", [seconds]) if seconds > 0
-
-# The mesh's keepalive time cannot be configured.
-_settable(timer, _) if timer.field == "maxRestartTime"
-
-_settable(_, obj) if obj.kind == "BGPPeer"
-
-# nodeMeshMaxRestartTime does not differ from itself.
-_is_setting(timer, obj) if {
-	obj.kind == "BGPConfiguration"
-	timer.source == "nodeMeshMaxRestartTime of BGPConfiguration default"
+# The value that most sessions have. A tie goes to BIRD's default, or else to the
+# smallest, so that the answer depends on no order.
+_most(groups, usual) := {"seconds": _preferred(tied, usual), "sessions": sessions} if {
+	sessions := max([group.sessions | some group in groups])
+	tied := {group.seconds | some group in groups; group.sessions == sessions}
 }
 
-_name(timer, obj) := sprintf("%s of BGPPeer %s", [timer.field, obj.name]) if obj.kind == "BGPPeer"
+_preferred(tied, usual) := usual if usual in tied
 
-_name(_, obj) := "nodeMeshMaxRestartTime of BGPConfiguration default" if obj.kind == "BGPConfiguration"
+_preferred(tied, usual) := min(tied) if not usual in tied
 
-_label(use) := sprintf("BGPPeer %s (%ds)", [use.name, use.seconds]) if use.kind == "BGPPeer"
+# The objects with sessions of another value, sorted by kind and name.
+_differing(groups, seconds) := sort([object.union(holder, {"seconds": group.seconds}) |
+	some group in groups
+	group.seconds != seconds
+	some holder in group.objects
+	holder.sessions > 0
+])
 
-_label(use) := sprintf("the mesh (%ds)", [use.seconds]) if use.kind == "BGPConfiguration"
+_has(holder, seconds, field) := sprintf("%s %s has %s %ds", [holder.kind, holder.name, field, seconds]) if {
+	holder.set
+}
 
-_origin(obj, _) := "as it sets it" if obj.set
+_has(holder, seconds, field) := sprintf("%s %s leaves %s out, so BIRD's default %ds holds", [
+	holder.kind,
+	holder.name,
+	field,
+	seconds,
+]) if {
+	not holder.set
+	field != ""
+}
 
-_origin(obj, timer) := sprintf("BIRD's default, as it sets no %s", [timer.field]) if not obj.set
+_has(_, seconds, "") := sprintf("the mesh has BIRD's default %ds, which cannot be changed", [seconds])
+
+_difference(seconds, setting) := sprintf("%ds more", [seconds - setting]) if seconds > setting
+
+_difference(seconds, setting) := sprintf("%ds less", [setting - seconds]) if seconds < setting
+
+_remedy(holders, seconds, fields) := sprintf("set %s", [concat(" and ", assignments)]) if {
+	kinds := {holder.kind | some holder in holders}
+	assignments := [sprintf("spec.%s: %ds in %s", [fields[kind], seconds, _named(holders, kind)]) | some kind in kinds]
+	count(assignments) == count(kinds)
+}
+
+# Only the mesh has a kind without a field, and its value is BIRD's default.
+_remedy(holders, _, fields) := "leave spec.keepaliveTime out in all BGPPeers while the mesh is on" if {
+	some holder in holders
+	not fields[holder.kind]
+}
+
+_named(holders, kind) := text.agree(count(names), sprintf("%s %s", [kind, names[0]]), sprintf("these %ss", [kind])) if {
+	names := [holder.name | some holder in holders; holder.kind == kind]
+}

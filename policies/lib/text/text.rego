@@ -10,11 +10,15 @@ number(n) := strings.reverse(trim_suffix(groups, ",")) if {
 }
 
 # METADATA
-# description: So many of a thing whose plural ends in s, "1 node" or "1,200 nodes".
+# description: The word that goes with so many, the first with one and the second with all else.
 # scope: document
-counted(1, noun) := concat(" ", ["1", noun])
+agree(1, one, _) := one
 
-counted(n, noun) := sprintf("%s %ss", [number(n), noun]) if n != 1
+agree(n, _, many) := many if n != 1
+
+# METADATA
+# description: So many of a thing whose plural ends in s, "1 node" or "1,200 nodes".
+counted(n, noun) := sprintf("%s %s", [number(n), agree(n, noun, sprintf("%ss", [noun]))])
 
 # METADATA
 # description: The names that are given of so many in all, "a, b and 5 more".

@@ -12,6 +12,11 @@ test_counted_knows_singular_and_plural if {
 	{n: text.counted(n, "node") | some n, _ in cases} == cases
 }
 
+test_agree_has_one_word_for_one if {
+	cases := {0: "have", 1: "has", 2: "have"}
+	{n: text.agree(n, "has", "have") | some n, _ in cases} == cases
+}
+
 test_some_of_says_how_many_are_left_out if {
 	text.some_of(["a"], 1) == "a"
 	text.some_of(["a", "b", "c"], 3) == "a, b, c"

@@ -1,0 +1,174 @@
+# bgpguard needs Go and make, nothing else: every tool and the control plane of the tests are Go programs, pinned
+# in modules of their own (tools/*, test/controlplane) and built into bin/ on first use.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The steps share two cores and one Go build cache: side by side they only get in each other's way.
+.NOTPARALLEL:
+
+# How the product is built, here and in the Dockerfile (which calls `make build`). Without -trimpath and
+# -buildvcs=false the same commit would give other bytes in another folder or without its .git.
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO_BUILD  = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+IMAGE    ?= bgpguard:$(VERSION)
+
+FUZZTIME   ?= 5s
+BENCHCOUNT ?= 6
+
+# What needs the control plane lives below test/; everything else is a unit.
+UNITS = $$(go list ./... | grep -v /bgpguard/test/)
+
+step = @printf '\n==> %s\n'
+
+##@ Use
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build controlplane crds ## Guard a real API server on this machine (KEEP=1 leaves it up to play with)
+	$(step) 'demo'
+	@KEEP=$(KEEP) go run ./test/demo
+
+.PHONY: build
+build: ## Build bin/webhook and bin/bgpguard
+	$(step) 'build bin/webhook and bin/bgpguard (a minute on a cold cache)'
+	@$(GO_BUILD) -o bin/webhook ./cmd/webhook
+	@$(GO_BUILD) -o bin/bgpguard ./cmd/bgpguard
+
+.PHONY: image
+image: ## Build the container image (needs Docker)
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: manifests
+manifests: bin/tools/kustomize ## Render what `kubectl apply -k` installs into bin/manifests
+	$(step) 'manifests: render config/'
+	@mkdir -p bin/manifests
+	@for overlay in default certmanager; do \
+		bin/tools/kustomize build config/$$overlay -o bin/manifests/$$overlay.yaml || exit 1; done
+
+.PHONY: clean
+clean: ## Remove bin/, the tools and the control plane with it
+	rm -rf bin
+
+##@ Check
+
+.PHONY: test
+test: fmt-check vet lint tidy-check policies-check manifests unit e2e ## Everything that CI runs, in this order
+	$(step) 'all passed'
+
+.PHONY: fmt-check
+fmt-check: ## gofmt
+	$(step) 'fmt-check: gofmt'
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "run gofmt -w on: $$unformatted" >&2; exit 1; }
+
+.PHONY: vet
+vet: ## go vet
+	$(step) 'vet: go vet (two minutes on a cold cache)'
+	@go vet ./...
+
+.PHONY: lint
+lint: bin/tools/golangci-lint ## golangci-lint
+	$(step) 'lint: golangci-lint'
+	@bin/tools/golangci-lint run
+
+.PHONY: tidy-check
+tidy-check: ## go.mod and go.sum of every module say what the code needs
+	$(step) 'tidy-check: go mod tidy -diff in every module'
+	@for module in . test/controlplane $(dir $(wildcard tools/*/go.mod)); do \
+		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
+
+.PHONY: policies-check
+policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, regal lint, opa test
+	$(step) 'policies-check: opa fmt, opa check, regal, opa test'
+	@bin/tools/opa fmt --fail --list policies
+	@bin/tools/opa check --strict --schema policies/schemas policies
+	@REGAL_DISABLE_VERSION_CHECK=1 bin/tools/regal lint --fail-level warning policies
+	@bin/tools/opa test policies
+
+.PHONY: unit
+unit: ## Unit tests, with the race detector where there is a C compiler
+	$(step) 'unit: go test'
+	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race: it needs a C compiler'; }; \
+		go test $$race $(UNITS)
+
+.PHONY: e2e
+e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
+	$(step) 'e2e: go test ./test/... against a real control plane'
+	@go test -count=1 -p 1 ./test/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (5s)
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd pkg policies certs test 2>/dev/null | \
+	while IFS=: read -r file declaration; do \
+		target=$${declaration#func }; \
+		printf '\n==> fuzz %s: %s\n' "$$(dirname "$$file")" "$$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+	done
+
+##@ Measure
+
+.PHONY: bench
+bench: build controlplane ## Measure bgpguard beside a webhook that does nothing, at 100 to 10,000 nodes
+	$(step) 'bench: go run ./test/bench'
+	@go run ./test/bench
+
+.PHONY: bench-stages
+bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), BENCHCOUNT runs summed up
+	$(step) 'bench-stages: go test -bench'
+	@go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) $(UNITS) >bin/bench.txt
+	@bin/tools/benchstat bin/bench.txt
+
+##@ Parts
+
+CONTROLPLANE = bin/controlplane/etcd bin/controlplane/kube-apiserver bin/controlplane/kubectl
+
+.PHONY: controlplane
+ifdef KUBEBUILDER_ASSETS
+# Tests run in the folders of their packages, where a relative path leads elsewhere.
+export KUBEBUILDER_ASSETS := $(abspath $(KUBEBUILDER_ASSETS))
+controlplane: ## Build etcd, kube-apiserver and kubectl (8 minutes, once), unless KUBEBUILDER_ASSETS says where they are
+	$(step) 'control plane: taken from KUBEBUILDER_ASSETS=$(KUBEBUILDER_ASSETS)'
+else
+controlplane: $(CONTROLPLANE)
+endif
+
+$(CONTROLPLANE): test/controlplane/go.mod test/controlplane/go.sum
+
+bin/controlplane/etcd: # about half a minute
+	$(step) 'control plane 1/3: build etcd (half a minute, once)'
+	@cd test/controlplane && ../../tools/build.sh ../../$@ go.etcd.io/etcd/server/v3
+
+# Without its version linked in, a Kubernetes binary calls itself v0.0.0-master.
+kubernetes_ldflags = version=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes) && minor=$${version\#v1.} && \
+	ldflags="-X k8s.io/component-base/version.gitVersion=$$version -X k8s.io/component-base/version.gitMajor=1 \
+	-X k8s.io/component-base/version.gitMinor=$${minor%%.*}"
+
+bin/controlplane/kube-apiserver:
+	$(step) 'control plane 2/3: build kube-apiserver (6 minutes on two cores, once)'
+	@cd test/controlplane && $(kubernetes_ldflags) && \
+		../../tools/build.sh ../../$@ k8s.io/kubernetes/cmd/kube-apiserver "$$ldflags"
+
+bin/controlplane/kubectl:
+	$(step) 'control plane 3/3: build kubectl (a minute, once)'
+	@cd test/controlplane && $(kubernetes_ldflags) && \
+		../../tools/build.sh ../../$@ k8s.io/kubernetes/cmd/kubectl "$$ldflags"
+
+.PHONY: crds
+crds: bin/crds/.done ## Write Calico's CRDs into bin/crds/{v1,v3}, from Calico's own modules
+
+bin/crds/.done: go.mod $(wildcard test/crds/*.go) bin/tools/controller-gen
+	$(step) 'crds: collect crd.projectcalico.org/v1, generate projectcalico.org/v3'
+	@go run ./test/crds -controller-gen bin/tools/controller-gen -output bin/crds
+	@touch $@
+
+.PHONY: tools
+tools: $(patsubst tools/%/go.mod,bin/tools/%,$(wildcard tools/*/go.mod)) ## Build every tool into bin/tools
+
+# golangci-lint takes about three minutes, each other tool less than two.
+bin/tools/%: tools/%/go.mod tools/%/go.sum tools/build.sh
+	$(step) 'tool: build $* (up to three minutes, once)'
+	@cd tools/$* && ../build.sh ../../$@ "$$(sed -n 's/^tool //p' go.mod)"

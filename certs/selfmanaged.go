@@ -1,0 +1,90 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/open-policy-agent/cert-controller/pkg/rotator"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// authority names the CA and its organization.
+const authority = "bgpguard-ca"
+
+// rotators counts the rotators of this process: every controller needs a name of its own, and a test may run several
+// replicas in one process.
+var rotators atomic.Int32
+
+func newSelfManaged(mgr manager.Manager, o Options) (*Source, error) {
+	dir, err := os.MkdirTemp("", "bgpguard-certs-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for cert-controller to look into: %w", err)
+	}
+	byName := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+	watched, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(),
+		Scheme:     mgr.GetScheme(),
+		Mapper:     mgr.GetRESTMapper(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: byName(o.Secret)}}},
+			&admissionregistrationv1.ValidatingWebhookConfiguration{}: {Field: byName(o.WebhookConfiguration)},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of the certificate Secret: %w", err)
+	}
+	s := &selfManaged{
+		secret:        types.NamespacedName{Namespace: o.Namespace, Name: o.Secret},
+		configuration: o.WebhookConfiguration,
+		cache:         watched,
+		log:           mgr.GetLogger().WithName("certs"),
+		marker:        filepath.Join(dir, certName),
+	}
+	s.wait(errors.New("it was not read yet"))
+	if err := mgr.Add(s); err != nil {
+		return nil, fmt.Errorf("adding the watch of the certificate Secret: %w", err)
+	}
+	if err := rotator.AddRotator(trustManager{Manager: mgr, client: trustKeeper{
+		Client: mgr.GetClient(),
+		reader: mgr.GetAPIReader(),
+		now:    time.Now,
+	}}, newRotator(o, dir)); err != nil {
+		return nil, fmt.Errorf("adding cert-controller: %w", err)
+	}
+	return &Source{current: s.current}, nil
+}
+
+func newRotator(o Options, dir string) *rotator.CertRotator {
+	name := "bgpguard-certificates"
+	if n := rotators.Add(1); n > 1 {
+		name = fmt.Sprintf("%s-%d", name, n)
+	}
+	return &rotator.CertRotator{
+		SecretKey:      types.NamespacedName{Namespace: o.Namespace, Name: o.Secret},
+		CertDir:        dir,
+		CertName:       certName,
+		KeyName:        keyName,
+		CAName:         authority,
+		CAOrganization: authority,
+		DNSName:        fmt.Sprintf("%s.%s.svc", o.Service, o.Namespace),
+		ExtraDNSNames:  o.ExtraDNSNames,
+		Webhooks:       []rotator.WebhookInfo{{Name: o.WebhookConfiguration, Type: rotator.Validating}},
+		FieldOwner:     "bgpguard",
+		ControllerName: name,
+		// cert-controller closes this channel when it is done; readiness is decided by Source.Check instead, which
+		// also sees whether the CA that was injected fits.
+		IsReady: make(chan struct{}),
+		// Whichever replica comes first renews: the others' writes fail on the Secret's resource version.
+		RequireLeaderElection: false,
+	}
+}

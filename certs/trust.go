@@ -1,0 +1,136 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// maxTrusted bounds a caBundle: the CA in use, the one before it that replicas may still serve, and one to spare for
+// two rotations in short succession.
+const maxTrusted = 3
+
+// trustManager is the manager that cert-controller gets to see: the same but for the client that it writes with.
+type trustManager struct {
+	manager.Manager
+	client client.Client
+}
+
+func (m trustManager) GetClient() client.Client { return m.client }
+
+// trustKeeper is a client that adds a CA to a webhook configuration where cert-controller would put it in the place of
+// the one before, at a moment when replicas still serve a certificate of that. The CA before stays until it expires,
+// which at a renewal is the 90 days that cert-controller leaves itself. To distrust it at once, empty the caBundle
+// by hand: the CA in use comes back alone.
+//
+// It makes several replicas safe as well: one that hasn't seen the newest Secret yet and injects the CA it knows
+// doesn't take the newer one away.
+type trustKeeper struct {
+	client.Client
+	reader client.Reader
+	now    func() time.Time
+}
+
+// Update writes webhook configurations in the way described above, and all else as it is.
+func (k trustKeeper) Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error {
+	injected, ok := obj.(*unstructured.Unstructured)
+	if !ok || injected.GetKind() != "ValidatingWebhookConfiguration" {
+		return k.Client.Update(ctx, obj, opts...)
+	}
+	// What cert-controller passes comes from a cache and has lost its caBundle. The live one also makes the write
+	// fail, and be tried again, if another replica writes between this read and it.
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(admissionregistrationv1.SchemeGroupVersion.WithKind(injected.GetKind()))
+	if err := k.reader.Get(ctx, client.ObjectKeyFromObject(injected), live); err != nil {
+		return fmt.Errorf("reading the current CA bundle: %w", err)
+	}
+	changed, err := addTrust(live, injected, k.now())
+	if err != nil || !changed {
+		return err
+	}
+	return k.Client.Update(ctx, live, opts...)
+}
+
+// addTrust adds the CA that injected carries to each webhook of live and tells whether that changed anything. It works
+// on the unstructured form so that fields unknown to our types survive.
+func addTrust(live, injected *unstructured.Unstructured, now time.Time) (changed bool, err error) {
+	bundles, err := caBundles(injected)
+	if err != nil {
+		return false, err
+	}
+	if len(bundles) == 0 {
+		return false, nil
+	}
+	webhooks, _, err := unstructured.NestedSlice(live.Object, "webhooks")
+	if err != nil {
+		return false, err
+	}
+	current, err := caBundles(live)
+	if err != nil {
+		return false, err
+	}
+	for i := range webhooks {
+		// cert-controller injects the same CA everywhere, so the first stands for all.
+		merged := mergeBundles(bundles[0], current[i], now)
+		if bytes.Equal(merged, current[i]) {
+			continue
+		}
+		changed = true
+		encoded := base64.StdEncoding.EncodeToString(merged)
+		if err := unstructured.SetNestedField(webhooks[i].(map[string]any), encoded, "clientConfig", "caBundle"); err != nil {
+			return false, err
+		}
+	}
+	return changed, unstructured.SetNestedSlice(live.Object, webhooks, "webhooks")
+}
+
+// caBundles returns one entry for each webhook of the configuration, nil where it has no caBundle.
+func caBundles(configuration *unstructured.Unstructured) ([][]byte, error) {
+	webhooks, _, err := unstructured.NestedSlice(configuration.Object, "webhooks")
+	if err != nil {
+		return nil, err
+	}
+	bundles := make([][]byte, len(webhooks))
+	for i, webhook := range webhooks {
+		fields, ok := webhook.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("webhooks[%d] is not an object", i)
+		}
+		encoded, _, err := unstructured.NestedString(fields, "clientConfig", "caBundle")
+		if err != nil {
+			return nil, fmt.Errorf("webhooks[%d]: %w", i, err)
+		}
+		if bundles[i], err = base64.StdEncoding.DecodeString(encoded); err != nil {
+			return nil, fmt.Errorf("webhooks[%d].clientConfig.caBundle: %w", i, err)
+		}
+	}
+	return bundles, nil
+}
+
+// mergeBundles puts the injected CA first and keeps after it, newest first, those of the present bundle that can still
+// verify anything.
+func mergeBundles(injected, present []byte, now time.Time) []byte {
+	merged := parseCertificates(injected)
+	others := parseCertificates(present)
+	slices.SortStableFunc(others, func(a, b *x509.Certificate) int { return b.NotBefore.Compare(a.NotBefore) })
+	for _, ca := range others {
+		if len(merged) < maxTrusted && ca.IsCA && now.Before(ca.NotAfter) && !slices.ContainsFunc(merged, ca.Equal) {
+			merged = append(merged, ca)
+		}
+	}
+	var bundle bytes.Buffer
+	for _, ca := range merged {
+		bundle.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}))
+	}
+	return bundle.Bytes()
+}

@@ -1,0 +1,199 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	certmetrics "sigs.k8s.io/controller-runtime/pkg/certwatcher/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// selfManaged serves the certificate of the Secret from memory. It watches the Secret itself, since a mounted one
+// arrives up to a minute and a half later, all of it time in which the CA and the certificate may not fit each other.
+type selfManaged struct {
+	secret        types.NamespacedName
+	configuration string
+
+	cache    cache.Cache
+	log      logr.Logger
+	rollover rollover
+	// missing says what there is to wait for while nothing is served.
+	missing atomic.Pointer[error]
+	// reported is the problem that was last logged; none if all is well.
+	reported string
+	// marker is the file that tells cert-controller that this process has a certificate. It looks for the mounted
+	// one; here there is none, and private keys stay off the disk.
+	marker string
+}
+
+// NeedLeaderElection makes the manager run the watch on every replica.
+func (s *selfManaged) NeedLeaderElection() bool { return false }
+
+// Start keeps the served certificate in step with the Secret and the webhook configuration until ctx ends.
+func (s *selfManaged) Start(ctx context.Context) error {
+	defer os.RemoveAll(filepath.Dir(s.marker))
+
+	changed := make(chan struct{}, 1)
+	for _, obj := range []client.Object{&corev1.Secret{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}} {
+		informer, err := s.cache.GetInformer(ctx, obj, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", obj, err)
+		}
+		if _, err := informer.AddEventHandler(notify(changed)); err != nil {
+			return fmt.Errorf("watching %T: %w", obj, err)
+		}
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.cache.Start(ctx) }()
+	// An absent webhook configuration and one that was not listed yet look the same, and only one of them may be
+	// taken for an answer.
+	if s.cache.WaitForCacheSync(ctx) {
+		s.run(ctx, s.cache, changed)
+	}
+	return <-stopped
+}
+
+// notify makes a handler that leaves one note, however many events there are: the reader looks at everything anyway.
+func notify(changed chan<- struct{}) toolscache.ResourceEventHandler {
+	note := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { note() },
+		UpdateFunc: func(any, any) { note() },
+		DeleteFunc: func(any) { note() },
+	}
+}
+
+func (s *selfManaged) run(ctx context.Context, reader client.Reader, changed <-chan struct{}) {
+	for {
+		var again <-chan time.Time
+		if left := s.refresh(ctx, reader, time.Now()); left > 0 {
+			again = time.After(left)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-again:
+		}
+	}
+}
+
+// refresh looks at the Secret and the webhook configuration, and returns when to look again even if neither changes.
+func (s *selfManaged) refresh(ctx context.Context, reader client.Reader, now time.Time) time.Duration {
+	pair, err := s.read(ctx, reader)
+	if err != nil {
+		s.reject(err)
+		return 0
+	}
+	trusted, err := s.trusted(ctx, reader)
+	if err != nil {
+		s.reject(err)
+		return 0
+	}
+	before := s.rollover.served.Load()
+	served, again := s.rollover.consider(pair, trusted, now)
+	if !served {
+		s.hold()
+		return again
+	}
+	s.reported = ""
+	if !pair.equal(before) {
+		reportExpiry(pair.cert.Leaf, pair.ca)
+		s.log.Info("Serving the certificate of the Secret", "secret", s.secret,
+			"notAfter", pair.cert.Leaf.NotAfter, "caNotAfter", pair.ca.NotAfter)
+		s.mark()
+	}
+	return 0
+}
+
+func (s *selfManaged) read(ctx context.Context, reader client.Reader) (*keyPair, error) {
+	var secret corev1.Secret
+	if err := reader.Get(ctx, s.secret, &secret); err != nil {
+		return nil, err
+	}
+	return parseSecret(&secret)
+}
+
+// trusted returns the CAs that the API server accepts, for each webhook of the configuration.
+func (s *selfManaged) trusted(ctx context.Context, reader client.Reader) ([][]*x509.Certificate, error) {
+	var configuration admissionregistrationv1.ValidatingWebhookConfiguration
+	err := reader.Get(ctx, types.NamespacedName{Name: s.configuration}, &configuration)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	trusted := make([][]*x509.Certificate, 0, len(configuration.Webhooks))
+	for _, webhook := range configuration.Webhooks {
+		trusted = append(trusted, parseCertificates(webhook.ClientConfig.CABundle))
+	}
+	return trusted, nil
+}
+
+// reject keeps what is served, because a certificate that works beats none, and reports the problem, because what is
+// served will expire.
+func (s *selfManaged) reject(err error) {
+	s.wait(err)
+	if s.rollover.served.Load() == nil && errors.Is(err, errEmpty) {
+		return // Every installation begins like this.
+	}
+	if s.once(err.Error()) {
+		certmetrics.ReadCertificateErrors.Inc()
+		s.log.Error(err, "Cannot use the certificate Secret, what was served before stays", "secret", s.secret)
+	}
+}
+
+// hold notes that the certificate of the Secret cannot be served yet.
+func (s *selfManaged) hold() {
+	reason := fmt.Errorf("ValidatingWebhookConfiguration %q does not trust its CA yet", s.configuration)
+	s.wait(reason)
+	if s.once(reason.Error()) {
+		s.log.Info("Holding a new certificate back until every API server knows its CA", "secret", s.secret)
+	}
+}
+
+// once tells whether this differs from what was reported last: changes of one object have the other looked at as well.
+func (s *selfManaged) once(report string) bool {
+	defer func() { s.reported = report }()
+	return report != s.reported
+}
+
+func (s *selfManaged) wait(reason error) {
+	err := fmt.Errorf("no serving certificate yet: Secret %q: %w", s.secret, reason)
+	s.missing.Store(&err)
+}
+
+func (s *selfManaged) current() (*tls.Certificate, error) {
+	if served := s.rollover.served.Load(); served != nil {
+		return served.cert, nil
+	}
+	return nil, *s.missing.Load()
+}
+
+// mark tells cert-controller that the certificate has arrived. Without it cert-controller ends the process after some
+// 20 minutes, so that is what becomes of an error here.
+func (s *selfManaged) mark() {
+	if err := os.WriteFile(s.marker, nil, 0o600); err != nil {
+		s.log.Error(err, "Cannot tell cert-controller that there is a certificate")
+	}
+}

@@ -1,0 +1,61 @@
+// Command webhook is bgpguard's admission webhook.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bgpguard/bgpguard/pkg/server"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		return 1
+	}
+	return 0
+}
+
+func command() *cobra.Command {
+	options := server.DefaultOptions()
+	cmd := &cobra.Command{
+		Use: "webhook",
+		Long: `webhook answers a Kubernetes API server whether a change to Calico's BGP objects may be made.
+
+It follows the cluster's Nodes, BGPConfigurations, BGPPeers and IPPools, evaluates its policies on the state
+before and after each change, and denies a change that makes something new wrong or something wrong worse.
+
+It serves /validate over HTTPS, /healthz and /readyz over HTTP, and /metrics over HTTPS.`,
+		Example: `  webhook --policies /etc/bgpguard/policies
+  webhook --kubeconfig ~/.kube/config --cert-dir ./certs --host 127.0.0.1 --log-format text`,
+		Version:       version(),
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return server.Run(cmd.Context(), options, os.Stderr) },
+	}
+	options.AddFlags(cmd.Flags())
+	cmd.Flags().SortFlags = false
+	return cmd
+}
+
+// version is the module's, or the commit's that it was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

@@ -1,0 +1,168 @@
+package policies.route_reflectors_required_test
+
+import data.policies.route_reflectors_required as rule
+import data.policies.testing_test as testing
+
+test_success_all_nodes_have_enough if {
+	_violations({}, 2) == set()
+}
+
+test_success_exactly_enough if {
+	_violations({}, 3) == set()
+}
+
+test_success_mesh_on if {
+	_violations({"mesh": {"enabled": true}, "reflectors": {"IPv4": _no_reflectors}}, 2) == set()
+}
+
+test_success_no_pool_needs_bgp if {
+	patch := {"podTraffic": {"IPv4": {"needsBGP": false}}, "reflectors": {"IPv4": _no_reflectors}}
+	_violations(patch, 2) == set()
+}
+
+test_success_a_family_without_nodes if {
+	_violations({"podTraffic": {"IPv6": {"needsBGP": true}}}, 2) == set()
+}
+
+test_success_all_nodes_are_reflectors if {
+	_violations({"reflectors": {"IPv4": {"total": 3, "nodes": 0, "levels": []}}}, 2) == set()
+}
+
+test_success_the_highest_level_stands_for_all_above if {
+	levels := [{"reflectors": 16, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
+	_violations({"reflectors": {"IPv4": {"total": 20, "levels": levels}}}, 16) == set()
+}
+
+test_fail_no_reflectors_at_all if {
+	_violations({"reflectors": {"IPv4": _no_reflectors}}, 2) == {{
+		"id": "IPv4",
+		"size": 10000,
+		"msg": concat("", [
+			"the node-to-node mesh is off and 5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) ",
+			"have no route reflector to peer with, because the cluster has none and the minimum is 2: ",
+			"have at least 2 route reflectors ",
+			"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
+			"and cover all nodes by a BGPPeer whose peerSelector selects them, or keep the mesh on",
+		]),
+		"details": {
+			"family": "IPv4",
+			"nodes": 5000,
+			"short": 5000,
+			"without": 5000,
+			"minReflectors": 2,
+			"reflectors": 0,
+			"sample": ["node-1", "node-2", "node-3"],
+		},
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	}}
+}
+
+test_fail_too_few_reflectors if {
+	levels := [
+		{"reflectors": 0, "nodes": 2, "sample": ["node-8", "node-9"]},
+		{"reflectors": 1, "nodes": 7, "sample": ["node-2", "node-3", "node-4"]},
+	]
+	_violations({"reflectors": {"IPv4": {"total": 1, "nodes": 9, "levels": levels}}}, 2) == {{
+		"id": "IPv4",
+		"size": 11,
+		"msg": concat("", [
+			"the node-to-node mesh is off and 9 of 9 nodes (node-8, node-9, node-2 and 6 more) ",
+			"have BGP sessions to fewer than 2 route reflectors, 2 of them to none, and the cluster has only 1: ",
+			"have at least 2 route reflectors ",
+			"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
+			"and cover all nodes by a BGPPeer whose peerSelector selects them, or keep the mesh on",
+		]),
+		"details": {
+			"family": "IPv4",
+			"nodes": 9,
+			"short": 9,
+			"without": 2,
+			"minReflectors": 2,
+			"reflectors": 1,
+			"sample": ["node-8", "node-9", "node-2"],
+		},
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	}}
+}
+
+test_fail_node_not_covered_by_a_peer if {
+	levels := [
+		{"reflectors": 0, "nodes": 1, "sample": ["node-4"]},
+		{"reflectors": 3, "nodes": 6, "sample": ["node-5", "node-6", "node-7"]},
+	]
+	_violations({"reflectors": {"IPv4": {"levels": levels}}}, 2) == {{
+		"id": "IPv4",
+		"size": 2,
+		"msg": concat("", [
+			"the node-to-node mesh is off and 1 of 7 nodes (node-4) ",
+			"is not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors, 1 of them with none: ",
+			"widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, ",
+			"or keep the mesh on",
+		]),
+		"details": {
+			"family": "IPv4",
+			"nodes": 7,
+			"short": 1,
+			"without": 1,
+			"minReflectors": 2,
+			"reflectors": 3,
+			"sample": ["node-4"],
+		},
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	}}
+}
+
+test_fail_losing_the_last_reflector_is_worse_than_losing_one if {
+	sizes := [violation.size |
+		some reflectors in [1, 0]
+		levels := [{"reflectors": reflectors, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
+		some violation in _violations({"reflectors": {"IPv4": {"levels": levels}}}, 2)
+	]
+	sizes == [7, 14]
+}
+
+test_fail_a_minimum_of_one if {
+	levels := [{"reflectors": 0, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
+	some violation in _violations({"reflectors": {"IPv4": {"total": 1, "levels": levels}}}, 1)
+	violation.size == 7
+	violation.msg == concat("", [
+		"the node-to-node mesh is off and 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
+		"are not covered by BGPPeers with at least 1 of the cluster's 1 route reflector, 7 of them with none: ",
+		"widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, or keep the mesh on",
+	])
+}
+
+test_fail_one_family_of_two_is_named if {
+	levels := [{"reflectors": 0, "nodes": 4, "sample": ["node-4", "node-5", "node-6"]}]
+	patch := {
+		"podTraffic": {"IPv6": {"needsBGP": true}},
+		"reflectors": {"IPv6": {"total": 0, "nodes": 4, "levels": levels}},
+	}
+	some violation in _violations(patch, 2)
+	violation.id == "IPv6"
+	violation.msg == concat("", [
+		"the node-to-node mesh is off and 4 of 4 IPv6 nodes (node-4, node-5, node-6 and 1 more) ",
+		"have no IPv6 route reflector to peer with, because the cluster has none and the minimum is 2: ",
+		"have at least 2 IPv6 route reflectors ",
+		"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
+		"and cover all nodes by a BGPPeer whose peerSelector selects them, or keep the mesh on",
+	])
+}
+
+test_fail_both_families_are_two_violations if {
+	patch := {
+		"podTraffic": {"IPv6": {"needsBGP": true}},
+		"reflectors": {"IPv4": _no_reflectors, "IPv6": _no_reflectors},
+	}
+	{violation.id | some violation in _violations(patch, 2)} == {"IPv4", "IPv6"}
+}
+
+_no_reflectors := {
+	"total": 0,
+	"nodes": 5000,
+	"levels": [{"reflectors": 0, "nodes": 5000, "sample": ["node-1", "node-2", "node-3"]}],
+}
+
+_violations(patch, least) := found if {
+	found := rule.violation with input as testing.input_with(patch, {"minReflectors": least})
+}

@@ -1,0 +1,74 @@
+package env
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// module is the first line of the go.mod that marks the root of the repository.
+const module = "module github.com/bgpguard/bgpguard\n"
+
+// findRoot is the root of the repository that the current folder belongs to.
+func findRoot() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(text), module) {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is not inside a checkout of bgpguard", start)
+		}
+	}
+}
+
+// binaries are the paths of the programs that make a control plane.
+type binaries struct{ etcd, apiServer, kubectl string }
+
+// findControlPlane finds the programs in KUBEBUILDER_ASSETS where that is set, and in bin/controlplane otherwise.
+func findControlPlane(root string) (binaries, error) {
+	dir, remedy := filepath.Join(root, "bin", "controlplane"), "run `make controlplane`"
+	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
+		dir, remedy = assets, "correct KUBEBUILDER_ASSETS, or unset it and run `make controlplane`"
+	}
+	found := binaries{
+		etcd:      filepath.Join(dir, "etcd"),
+		apiServer: filepath.Join(dir, "kube-apiserver"),
+		kubectl:   filepath.Join(dir, "kubectl"),
+	}
+	for _, path := range []string{found.etcd, found.apiServer, found.kubectl} {
+		if err := need(path, remedy); err != nil {
+			return binaries{}, err
+		}
+	}
+	return found, nil
+}
+
+// findCRDs is the folder of CRDs of each group.
+func findCRDs(root string, groups []Group) ([]string, error) {
+	folders := make([]string, len(groups))
+	for i, group := range groups {
+		folders[i] = filepath.Join(root, "bin", "crds", string(group))
+		if err := need(folders[i], "run `make crds`"); err != nil {
+			return nil, err
+		}
+	}
+	return folders, nil
+}
+
+// need says how to get a file that is not there.
+func need(path, remedy string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is missing: %s", path, remedy)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}

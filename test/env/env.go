@@ -1,0 +1,197 @@
+// Package env runs a real Kubernetes control plane on loopback for the end-to-end tests, the benchmarks and the
+// demo: etcd and kube-apiserver as child processes, the real kubectl, Calico's CRDs, Nodes as Calico writes them,
+// and the webhook as it runs in production: in a process of its own, as its own ServiceAccount.
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// Group is an API group that Calico's objects can be served in.
+type Group string
+
+const (
+	// GroupV1 is crd.projectcalico.org/v1, the CRDs that Calico keeps its objects in.
+	GroupV1 Group = "v1"
+	// GroupV3 is projectcalico.org/v3, which newer Calico serves as CRDs too.
+	GroupV3 Group = "v3"
+)
+
+// APIVersion is the apiVersion of an object of the group.
+func (g Group) APIVersion() string {
+	if g == GroupV3 {
+		return "projectcalico.org/v3"
+	}
+	return "crd.projectcalico.org/v1"
+}
+
+// startTimeout bounds the start and the stop of etcd and of kube-apiserver each. They take a few seconds; a
+// machine that also compiles can take many times that.
+const startTimeout = 2 * time.Minute
+
+// Options say what Start starts.
+type Options struct {
+	// Groups are those whose CRDs are installed.
+	Groups []Group
+	// Dir receives the kubeconfigs and the logs, and outlives the environment. Without it they go to a temporary
+	// folder that Stop removes.
+	Dir string
+}
+
+// Environment is a running control plane. Its methods may be called side by side.
+type Environment struct {
+	// Config and Client are those of a cluster administrator.
+	Config *rest.Config
+	Client kubernetes.Interface
+	// Admin is kubectl as a cluster administrator.
+	Admin Kubectl
+	// Dir holds kubeconfigs and logs.
+	Dir string
+	// AuditLog is the API server's audit log of the requests for Calico's objects and for Nodes, one JSON
+	// document a line. It is where the annotations of admission webhooks end up.
+	AuditLog string
+	// WebhookPort is the port that ApplyKustomization points webhook configurations at and that StartWebhook
+	// serves on: known from the beginning, because the configuration exists before the process does.
+	WebhookPort int
+
+	root      string
+	scratch   string // what ends with the environment
+	plane     *envtest.Environment
+	logs      []*os.File
+	mu        sync.Mutex
+	webhooks  []*Webhook
+	stopOnce  sync.Once
+	stopError error
+}
+
+// Start starts etcd and kube-apiserver, and returns when the API server answers and serves the CRDs. The caller
+// must call Stop, also when the context has ended.
+func Start(ctx context.Context, options Options) (*Environment, error) {
+	e, err := prepare(options)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.start(ctx); err != nil {
+		return nil, errors.Join(err, e.Stop())
+	}
+	return e, nil
+}
+
+// prepare finds everything that the environment needs before anything is started.
+func prepare(options Options) (*Environment, error) {
+	root, err := findRoot()
+	if err != nil {
+		return nil, err
+	}
+	binaries, err := findControlPlane(root)
+	if err != nil {
+		return nil, err
+	}
+	crds, err := findCRDs(root, options.Groups)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+
+	// The control plane's own files never outlive it. envtest would choose folders too, and forget those of a start
+	// that failed.
+	scratch, err := os.MkdirTemp("", "bgpguard-env-")
+	if err != nil {
+		return nil, err
+	}
+	e := &Environment{root: root, Dir: options.Dir, WebhookPort: ports[0], scratch: scratch}
+	if e.Dir == "" {
+		e.Dir = filepath.Join(scratch, "environment")
+	}
+	e.AuditLog = filepath.Join(e.Dir, "audit.log")
+	etcdDir, apiServerDir := filepath.Join(scratch, "etcd"), filepath.Join(scratch, "kube-apiserver")
+
+	existing := false // An inherited USE_EXISTING_CLUSTER must never aim the tests at somebody's cluster.
+	e.plane = &envtest.Environment{
+		UseExistingCluster:       &existing,
+		CRDDirectoryPaths:        crds,
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStartTimeout: startTimeout,
+		ControlPlaneStopTimeout:  startTimeout,
+	}
+	e.plane.ControlPlane.Etcd = &envtest.Etcd{Path: binaries.etcd, DataDir: etcdDir}
+	e.plane.ControlPlane.APIServer = &envtest.APIServer{Path: binaries.apiServer, CertDir: apiServerDir}
+	e.plane.ControlPlane.KubectlPath = binaries.kubectl
+
+	for _, dir := range []string{e.Dir, etcdDir, apiServerDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(scratch))
+		}
+	}
+	return e, nil
+}
+
+// start runs the control plane and makes the administrator's clients.
+func (e *Environment) start(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// controller-runtime prints a warning with a stack trace when nobody has said where its logs go.
+	ctrllog.SetLogger(logr.Discard())
+
+	if err := e.configureAPIServer(); err != nil {
+		return err
+	}
+	if err := e.openLogs(); err != nil {
+		return err
+	}
+	config, err := e.plane.Start()
+	if err != nil {
+		return fmt.Errorf("start the control plane: %w\n%s", err, e.controlPlaneLogs())
+	}
+	e.Config = config
+	if e.Client, err = kubernetes.NewForConfig(config); err != nil {
+		return err
+	}
+	kubeconfig := filepath.Join(e.Dir, "admin.kubeconfig")
+	if err := os.WriteFile(kubeconfig, e.plane.KubeConfig, 0o600); err != nil {
+		return err
+	}
+	e.Admin = e.As(kubeconfig)
+	// envtest knows no contexts: whoever gave up meanwhile is told only now.
+	return ctx.Err()
+}
+
+// Stop ends every process that the environment started and waits for them. It may be called more than once.
+func (e *Environment) Stop() error {
+	e.stopOnce.Do(func() {
+		e.mu.Lock()
+		webhooks := e.webhooks
+		e.mu.Unlock()
+
+		var problems []error
+		for _, webhook := range webhooks {
+			problems = append(problems, webhook.Stop())
+		}
+		if err := e.plane.Stop(); err != nil {
+			problems = append(problems, fmt.Errorf("stop the control plane: %w", err))
+		}
+		for _, log := range e.logs {
+			problems = append(problems, log.Close())
+		}
+		problems = append(problems, os.RemoveAll(e.scratch))
+		e.stopError = errors.Join(problems...)
+	})
+	return e.stopError
+}
