@@ -10,7 +10,7 @@
 # -buildvcs=false the same commit would give other bytes in another folder or without its .git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_BUILD  = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
-IMAGE    ?= bgpguard:$(VERSION)
+IMAGE    ?= bgpguard/webhook:$(VERSION)
 
 FUZZTIME   ?= 5s
 BENCHCOUNT ?= 6

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -38,7 +39,7 @@ func TestMergeBundles(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := mergeBundles(test.injected, test.present, epoch.Add(test.at))
-			if string(got) != string(test.want) {
+			if !bytes.Equal(got, test.want) {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
 		})

@@ -41,14 +41,13 @@ before and after each change, and denies a change that makes something new wrong
 It serves /validate over HTTPS, /healthz and /readyz over HTTP, and /metrics over HTTPS.`,
 		Example: `  webhook --policies /etc/bgpguard/policies
   webhook --kubeconfig ~/.kube/config --cert-dir ./certs --host 127.0.0.1 --log-format text`,
-		Version:       version(),
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return server.Run(cmd.Context(), options, os.Stderr) },
+		Version:      version(),
+		Args:         cobra.NoArgs,
+		SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return server.Run(cmd.Context(), options, os.Stderr) },
 	}
-	options.AddFlags(cmd.Flags())
 	cmd.Flags().SortFlags = false
+	options.AddFlags(cmd.Flags())
 	return cmd
 }
 

@@ -82,6 +82,7 @@ const goodSpec = `{"peerIP":"10.0.0.1","asNumber":64512}`
 // logged returns a context whose logger writes to the returned buffer, without
 // the time.
 func logged(t *testing.T) (context.Context, *bytes.Buffer) {
+	t.Helper()
 	var b bytes.Buffer
 	return logf.IntoContext(t.Context(), jsonLogger(&b)), &b
 }

@@ -133,7 +133,7 @@ func (r *reply) log(log logr.Logger) {
 func (r *reply) policies(action violation.Action) []string {
 	var names []string
 	for _, v := range r.decision.Violations { // sorted by policy
-		if v.Action == action && (names == nil || names[len(names)-1] != v.Policy) {
+		if v.Action == action && (len(names) == 0 || names[len(names)-1] != v.Policy) {
 			names = append(names, v.Policy)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/runtime"
 	fcache "k8s.io/client-go/tools/cache/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,7 +36,7 @@ func (f *fakeInformers) source(kind calico.Kind) *fcache.FakeControllerSource {
 
 func (f *fakeInformers) GetInformer(_ context.Context, o client.Object, _ ...cache.InformerGetOption) (cache.Informer, error) {
 	options := f.store.CacheOptions()
-	informer := options.NewInformer(f.source(kindOf(o)), o.DeepCopyObject().(runtime.Object), 0, nil)
+	informer := options.NewInformer(f.source(kindOf(o)), o.DeepCopyObject(), 0, nil)
 	if err := informer.SetTransform(options.DefaultTransform); err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@
 package manifest
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"strings"
 
 	yamlv3 "go.yaml.in/yaml/v3"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	k8sjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
@@ -87,6 +85,9 @@ func child(n *yamlv3.Node, step string) *yamlv3.Node {
 	}
 	if n.Kind == yamlv3.ScalarNode && len(n.Content) == 1 {
 		n = n.Content[0]
+	}
+	if n.Kind == yamlv3.AliasNode {
+		n = n.Alias
 	}
 	switch n.Kind {
 	case yamlv3.MappingNode:
@@ -187,27 +188,33 @@ func readFile(path string, stdin io.Reader) ([]Document, error) {
 // is the name for errors.
 func Parse(file string, data []byte) ([]Document, error) {
 	var docs []Document
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
-	rest, before := data, 0 // before: lines in front of rest
-	for {
-		text, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return docs, nil
+	start, offset, line := 0, 0, 0 // of the document: byte and lines before it
+	end := 0
+	for text := range bytes.Lines(data) {
+		line++
+		if separates(text) {
+			more, err := parseOne(file, data[start:end], offset)
+			if err != nil {
+				return nil, err
+			}
+			docs = append(docs, more...)
+			start, offset = end+len(text), line
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		// The reader drops separators: find the text again to count lines.
-		if i := bytes.Index(rest, bytes.TrimRight(text, "\n")); i >= 0 {
-			before += bytes.Count(rest[:i], []byte("\n"))
-			rest = rest[i:]
-		}
-		more, err := parseOne(file, text, before)
-		if err != nil {
-			return nil, err
-		}
-		docs = append(docs, more...)
+		end += len(text)
 	}
+	more, err := parseOne(file, data[start:], offset)
+	if err != nil {
+		return nil, err
+	}
+	return append(docs, more...), nil
+}
+
+// separates reports whether a line stands between two documents, by the rule of
+// kubectl: dashes with nothing but space or a comment behind them.
+func separates(line []byte) bool {
+	rest, ok := bytes.CutPrefix(line, []byte("---"))
+	rest = bytes.TrimSpace(rest)
+	return ok && (len(rest) == 0 || rest[0] == '#')
 }
 
 func parseOne(file string, text []byte, offset int) ([]Document, error) {
@@ -220,12 +227,21 @@ func parseOne(file string, text []byte, offset int) ([]Document, error) {
 	if err := k8sjson.UnmarshalCaseSensitivePreserveInts(raw, &object); err != nil {
 		return nil, &Error{file, offset + 1, err}
 	}
-	if object == nil {
-		return nil, nil // Only comments.
-	}
-	var root yamlv3.Node
-	if err := yamlv3.Unmarshal(text, &root); err != nil || len(root.Content) == 0 {
+	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
+	var root, next yamlv3.Node
+	if err := decoder.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
 		return nil, syntaxError(file, offset, err)
+	}
+	// Both parsers stop behind the first document: what follows, such as a
+	// second JSON object, must not be lost silently.
+	switch err := decoder.Decode(&next); {
+	case err == nil:
+		return nil, &Error{file, next.Line + offset, errors.New("must be a document of its own: put a line with --- before it")}
+	case !errors.Is(err, io.EOF):
+		return nil, syntaxError(file, offset, err)
+	}
+	if object == nil || len(root.Content) == 0 {
+		return nil, nil // Only comments.
 	}
 	return documents(file, offset, root.Content[0], object)
 }
@@ -248,7 +264,11 @@ func documents(file string, offset int, node *yamlv3.Node, object any) ([]Docume
 	list := child(node, "items")
 	var docs []Document
 	for i, item := range items {
-		more, err := documents(file, offset, child(list, strconv.Itoa(i)), item)
+		at := child(list, strconv.Itoa(i))
+		if at == nil { // It comes out of a merge key.
+			at = node
+		}
+		more, err := documents(file, offset, at, item)
 		if err != nil {
 			return nil, err
 		}
@@ -270,6 +290,9 @@ func syntaxError(file string, offset int, err error) error {
 		line, _ = strconv.Atoi(m[1]) // It is all digits.
 		text = strings.Replace(text, m[0], "", 1)
 	}
-	text = strings.TrimPrefix(strings.TrimPrefix(text, "error converting YAML to JSON: "), "yaml: ")
-	return &Error{file, line + offset, errors.New(strings.Join(strings.Fields(text), " "))}
+	text = strings.Join(strings.Fields(text), " ")
+	for _, prefix := range []string{"error converting YAML to JSON: ", "yaml: ", "unmarshal errors: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return &Error{file, line + offset, errors.New(text)}
 }

@@ -127,7 +127,7 @@ func (l *library) reads(d *Definition) []ast.Ref {
 	var out []ast.Ref
 	for _, m := range l.compiler.Modules {
 		own := m.Package.Path.Equal(d.ref)
-		helper := len(m.Package.Path) > 2 && m.Package.Path[1].Value.Compare(ast.String(packageLib)) == 0
+		helper := len(m.Package.Path) > 2 && m.Package.Path[2].Value.Compare(ast.String(packageLib)) == 0
 		if !own && !helper {
 			continue
 		}

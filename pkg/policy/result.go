@@ -29,10 +29,15 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 	if v.Size, err = size.Float64(); err != nil {
 		return v, fmt.Errorf("violation %q: size: %w", v.ID, err)
 	}
-	if d, ok := m["details"].(map[string]any); ok {
-		v.Details = d
+	if d := m["details"]; d != nil {
+		if v.Details, ok = d.(map[string]any); !ok {
+			return v, fmt.Errorf("violation %q: \"details\" must be an object", v.ID)
+		}
 	}
-	objects, _ := m["objects"].([]any)
+	objects, ok := m["objects"].([]any)
+	if m["objects"] != nil && !ok {
+		return v, fmt.Errorf("violation %q: \"objects\" must be a list", v.ID)
+	}
 	for _, item := range objects {
 		o, _ := item.(map[string]any)
 		kind, ok := o["kind"].(string)

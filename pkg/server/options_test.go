@@ -29,8 +29,8 @@ func TestEveryOptionHasItsFlag(t *testing.T) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.AddFlags(flags)
 	fields := reflect.TypeFor[Options]()
-	for i := range fields.NumField() {
-		if name := kebab(fields.Field(i).Name); flags.Lookup(name) == nil {
+	for field := range fields.Fields() {
+		if name := kebab(field.Name); flags.Lookup(name) == nil {
 			t.Errorf("there is no --%s", name)
 		}
 	}

@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -99,7 +100,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		"shutdown":    stopping.Check,
 		"policies": func(*http.Request) error {
 			if len(engine.Policies().Names()) == 0 {
-				return fmt.Errorf("no policy is loaded")
+				return errors.New("no policy is loaded")
 			}
 			return nil
 		},

@@ -1,0 +1,114 @@
+package validate
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+var sizes = []int{100, 1000, 5000, 10000}
+
+// benchState is a cluster of n nodes with 3 reflectors and 20 BGPPeers: one
+// for each of 16 racks, one among the reflectors, 3 external.
+func benchState(b *testing.B, n int) *state.Snapshot {
+	objects := append(nodes(b, n, 3), mesh(b, false), peer(b, "reflectors", "has(rr)", "has(rr)"))
+	for i := range 16 {
+		objects = append(objects, peer(b, fmt.Sprintf("rack-%02d", i), fmt.Sprintf("rack == 'r%d'", i), "has(rr)"))
+	}
+	for i := range 3 {
+		objects = append(objects, object(b, "BGPPeer", fmt.Sprintf("tor-%d", i),
+			map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
+	}
+	return state.New(objects...)
+}
+
+func forSizes(b *testing.B, run func(b *testing.B, s *state.Snapshot)) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("nodes=%d", n), func(b *testing.B) {
+			s := benchState(b, n)
+			b.ReportAllocs()
+			b.ResetTimer()
+			run(b, s)
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	raw := []byte(`{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPPeer","metadata":{"name":"rack-00","uid":"7c2f7d3e-5f0e-4a55-9d5e-000000000001","managedFields":[{"manager":"calicoctl"}]},
+		"spec":{"nodeSelector":"rack == 'r0'","peerSelector":"has(rr)","keepOriginalNextHop":true}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := calico.DecodeJSON(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkApply(b *testing.B) {
+	forSizes(b, func(b *testing.B, s *state.Snapshot) {
+		c := state.Change{After: peer(b, "rack-00", "rack == 'r0'", "has(rr)", "keepOriginalNextHop", true)}
+		for b.Loop() {
+			if s.Apply(c) == s {
+				b.Fatal("nothing changed")
+			}
+		}
+	})
+}
+
+func BenchmarkSummarizeFirst(b *testing.B) {
+	forSizes(b, func(b *testing.B, s *state.Snapshot) {
+		for b.Loop() {
+			if topology.Compute(s, nil).Summary().Nodes.Reflectors != 3 {
+				b.Fatal("wrong summary")
+			}
+		}
+	})
+}
+
+func BenchmarkSummarizeChange(b *testing.B) {
+	forSizes(b, func(b *testing.B, s *state.Snapshot) {
+		before := topology.Compute(s, nil)
+		next := s.Apply(state.Change{After: peer(b, "rack-00", "rack == 'r1'", "has(rr)")})
+		for b.Loop() {
+			if topology.Compute(next, before).Summary().Reflectors == before.Summary().Reflectors {
+				b.Fatal("nothing changed")
+			}
+		}
+	})
+}
+
+// BenchmarkDecide is what one admission request costs without HTTP and JSON.
+func BenchmarkDecide(b *testing.B) {
+	for name, c := range map[string]struct {
+		change  func(b *testing.B) state.Change
+		allowed bool
+	}{
+		"change=nothing-read": {func(b *testing.B) state.Change {
+			return state.Change{After: peer(b, "rack-00", "rack == 'r0'", "has(rr)", "keepOriginalNextHop", true)}
+		}, true},
+		"change=timer": {func(b *testing.B) state.Change {
+			return state.Change{After: peer(b, "rack-00", "rack == 'r0'", "has(rr)", "maxRestartTime", "300s")}
+		}, false},
+		"change=delete": {func(b *testing.B) state.Change {
+			return state.Change{Before: peer(b, "rack-00", "rack == 'r0'", "has(rr)")}
+		}, false},
+		"change=mesh-on": {func(b *testing.B) state.Change { return state.Change{After: mesh(b, true)} }, true},
+	} {
+		b.Run(name, func(b *testing.B) {
+			forSizes(b, func(b *testing.B, s *state.Snapshot) {
+				e := NewEngine(defaults(b))
+				e.Warm(b.Context(), s)
+				change := c.change(b)
+				allowed := c.allowed && !(name == "change=mesh-on" && len(s.Nodes()) > 103)
+				for b.Loop() {
+					if d := e.Decide(b.Context(), s, change); d.Allowed != allowed {
+						b.Fatalf("allowed %v: %s", d.Allowed, d.Message())
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,237 @@
+// Package e2e tests bgpguard as it runs in production: a real kube-apiserver,
+// real kubectl, the manifests of config/, and the webhook's own process with
+// the rights of its ServiceAccount.
+package e2e
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/bgpguard/bgpguard/test/env"
+)
+
+const nodeCount = 110
+
+// cluster is a control plane with nodes, bgpguard's manifests and its process.
+type cluster struct {
+	*env.Environment
+	group   env.Group
+	webhook *env.Webhook
+}
+
+func start(t *testing.T, group env.Group) *cluster {
+	t.Helper()
+	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{group}}), group: group}
+	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ApplyKustomization(t.Context(), "config/default"); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{Policies: []string{"../../config/policies"}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.webhook.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("the webhook's log:\n%s", c.webhook.Log())
+		}
+	})
+	return c
+}
+
+// object is a manifest of the cluster's group.
+func (c *cluster) object(kind, name, spec string) string {
+	return fmt.Sprintf("apiVersion: %s\nkind: %s\nmetadata: {name: %s}\nspec: {%s}\n", c.group.APIVersion(), kind, name, spec)
+}
+
+// kubectl runs kubectl, a manifest on its standard input.
+func (c *cluster) kubectl(t *testing.T, input, args string) env.Result {
+	t.Helper()
+	result, err := c.Admin.RunWithInput(t.Context(), input, strings.Fields(args)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func (c *cluster) allowed(t *testing.T, input, args string) env.Result {
+	t.Helper()
+	result := c.kubectl(t, input, args)
+	if err := result.Err(); err != nil {
+		t.Fatalf("must be allowed: %v", err)
+	}
+	return result
+}
+
+func (c *cluster) denied(t *testing.T, policy, input, args string) {
+	t.Helper()
+	result := c.kubectl(t, input, args)
+	want := `admission webhook "bgp.bgpguard.io" denied the request: [` + policy + "] "
+	if result.ExitCode != 1 || !strings.Contains(result.Stderr, want) {
+		t.Fatalf("%s: exit code %d, want a denial by %s, got: %s%s", result, result.ExitCode, policy, result.Stdout, result.Stderr)
+	}
+}
+
+func TestGuardInBothGroups(t *testing.T) {
+	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
+		t.Run(string(group), func(t *testing.T) {
+			c := start(t, group)
+			c.guard(t)
+			c.metrics(t)
+			c.log(t)
+		})
+	}
+}
+
+func (c *cluster) guard(t *testing.T) {
+	t.Helper()
+	meshOn, meshOff := c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: true"), c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: false")
+	workers := c.object("BGPPeer", "workers", `nodeSelector: "!has(route-reflector)", peerSelector: has(route-reflector)`)
+	reflectors := `nodeSelector: has(route-reflector), peerSelector: has(route-reflector)`
+
+	// What was bad before is told and not denied.
+	if warned := c.allowed(t, meshOn, "apply -f -"); !strings.HasPrefix(warned.Stderr, "Warning: [mesh-node-limit] the node-to-node mesh is on") {
+		t.Errorf("stderr %q, want a warning of mesh-node-limit", warned.Stderr)
+	}
+	for _, how := range []string{"apply -f -", "apply -f - --dry-run=server", "apply -f - --server-side --force-conflicts", "replace -f -"} {
+		c.denied(t, "route-reflectors-required", meshOff, how)
+	}
+	c.allowed(t, "", "label node node-0000 node-0001 node-0002 route-reflector=true")
+	c.allowed(t, "", "annotate node node-0000 node-0001 node-0002 projectcalico.org/RouteReflectorClusterID=244.0.0.1")
+	c.allowed(t, workers, "apply -f -")
+	c.allowed(t, c.object("BGPPeer", "reflectors", reflectors), "apply -f -")
+	c.settled(t, meshOff)
+	c.allowed(t, meshOff, "apply -f -")
+
+	c.denied(t, "mesh-node-limit", meshOn, "apply -f -")
+	c.denied(t, "mesh-node-limit", c.object("BGPConfiguration", "default", ""), "replace -f -")
+	c.denied(t, "mesh-node-limit", "", "delete bgpconfiguration default")
+	c.denied(t, "timers-consistent", c.object("BGPPeer", "reflectors", reflectors+", maxRestartTime: 300s"), "apply -f -")
+	c.allowed(t, c.object("BGPPeer", "reflectors", reflectors+", maxRestartTime: 2m"), "apply -f -")
+	if c.group == env.GroupV3 { // A field that the typed API lacks; the old CRD drops it.
+		c.denied(t, "timers-consistent", c.object("BGPPeer", "reflectors", reflectors+", keepaliveTime: 20s"), "apply -f -")
+	}
+	c.denied(t, "route-reflectors-required", "", "delete bgppeer workers")
+	c.denied(t, "route-reflectors-required", "", "delete bgppeer workers --dry-run=server")
+	c.denied(t, "route-reflectors-required", "", "delete bgppeers --all")
+	c.allowed(t, c.object("BGPConfiguration", "node.node-0001", "listenPort: 1790"), "apply -f -")
+	if warned := c.allowed(t, c.object("BGPPeer", "typo", `nodeSelector: "has(", peerSelector: all()`), "apply -f -"); !strings.HasPrefix(warned.Stderr, `Warning: BGPPeer typo: spec.nodeSelector: "has(" does not parse`) {
+		t.Errorf("stderr %q, want a warning that the selector does not parse", warned.Stderr)
+	}
+	c.allowed(t, "", "delete bgppeer typo")
+}
+
+// settled waits until the webhook has seen the nodes' labels: kubectl's writes
+// of Nodes are not reviewed, so nothing else orders them before what follows.
+func (c *cluster) settled(t *testing.T, change string) {
+	t.Helper()
+	for range 200 {
+		if c.kubectl(t, change, "apply -f - --dry-run=server").ExitCode == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("the webhook did not learn of the route reflectors:\n%s", c.webhook.Log())
+}
+
+// metrics are served to those whom RBAC lets read them, and to no one else.
+func (c *cluster) metrics(t *testing.T) {
+	t.Helper()
+	if status, _ := c.scrape(t, ""); status != http.StatusUnauthorized {
+		t.Errorf("metrics without a token: status %d, want 401", status)
+	}
+	if status, _ := c.scrape(t, c.token(t, "stranger")); status != http.StatusForbidden {
+		t.Errorf("metrics without the right: status %d, want 403", status)
+	}
+	// Bound before it first asks: a refusal is remembered for a while.
+	token := c.token(t, "prometheus")
+	c.allowed(t, "", "create clusterrolebinding prometheus --clusterrole=bgpguard-metrics-reader --serviceaccount=default:prometheus")
+	status, text := c.scrape(t, token)
+	for _, want := range []string{
+		`bgpguard_decisions_total{action="Deny",dry_run="true",policy="route-reflectors-required"} `,
+		"bgpguard_snapshot_age_seconds ", `bgpguard_snapshot_objects{kind="Node"} 110`, "bgpguard_request_duration_seconds_count",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("status %d: no %s in the metrics:\n%s", status, want, grep(text, "bgpguard_"))
+		}
+	}
+}
+
+// token makes a ServiceAccount and returns a token of it.
+func (c *cluster) token(t *testing.T, name string) string {
+	t.Helper()
+	c.allowed(t, "", "create serviceaccount "+name+" --namespace=default")
+	kubeconfig, err := c.ServiceAccountKubeconfig(t.Context(), "default", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.BearerToken
+}
+
+func (c *cluster) scrape(t *testing.T, token string) (int, string) {
+	t.Helper()
+	// The metrics endpoint's certificate is its own; who asks is what is tested.
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // loopback
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.webhook.MetricsURL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// log holds one line for each denial, and nothing secret.
+func (c *cluster) log(t *testing.T) {
+	t.Helper()
+	data, err := os.ReadFile(c.webhook.LogFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	if !strings.Contains(text, `"operation":"DELETE"`) || !strings.Contains(text, "route-reflectors-required") {
+		t.Errorf("no line about a denied delete in the log:\n%s", text)
+	}
+	for _, secret := range []string{"PRIVATE KEY", "Bearer "} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is in the log", secret)
+		}
+	}
+}
+
+func grep(text, part string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "")
+}
