@@ -112,7 +112,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (5s)
 ##@ Measure
 
 .PHONY: bench
-bench: build controlplane ## Measure bgpguard beside a webhook that does nothing, at 100 to 10,000 nodes
+bench: build controlplane crds ## Measure bgpguard beside a webhook that does nothing, at 100 to 10,000 nodes
 	$(step) 'bench: go run ./test/bench'
 	@go run ./test/bench
 

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/server"
 )
+
+// version is set by the linker.
+var version = "dev"
 
 func main() { os.Exit(run()) }
 
@@ -41,7 +43,7 @@ before and after each change, and denies a change that makes something new wrong
 It serves /validate over HTTPS, /healthz and /readyz over HTTP, and /metrics over HTTPS.`,
 		Example: `  webhook --policies /etc/bgpguard/policies
   webhook --kubeconfig ~/.kube/config --cert-dir ./certs --host 127.0.0.1 --log-format text`,
-		Version:      version(),
+		Version:      version,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return server.Run(cmd.Context(), options, os.Stderr) },
@@ -49,12 +51,4 @@ It serves /validate over HTTPS, /healthz and /readyz over HTTP, and /metrics ove
 	cmd.Flags().SortFlags = false
 	options.AddFlags(cmd.Flags())
 	return cmd
-}
-
-// version is the module's, or the commit's that it was built from.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

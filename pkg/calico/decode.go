@@ -107,7 +107,10 @@ func (m *Metadata) unwrap(meta *fields) {
 	delete(m.Annotations, annotationMetadata)
 	delete(m.Annotations, annotationLastApplied)
 	if wrapped != "" {
-		var own struct{ Labels, Annotations map[string]string }
+		var own struct {
+			Labels      map[string]string `json:"labels"`
+			Annotations map[string]string `json:"annotations"`
+		}
 		if err := json.Unmarshal([]byte(wrapped), &own); err != nil {
 			meta.fail("annotations["+annotationMetadata+"]", "is not the JSON that Calico writes: %v", err)
 			return

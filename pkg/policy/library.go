@@ -69,7 +69,8 @@ func loadLibrary(fsys fs.FS) (*library, error) {
 	schemas.Put(ast.SchemaRootRef, input)
 	schemas.Put(ast.SchemaRootRef.Append(ast.StringTerm("input")), input)
 	c := ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true).WithUseTypeCheckAnnotations(true).WithSchemas(schemas)
-	if c.Compile(modules); c.Failed() {
+	c.Compile(modules)
+	if c.Failed() {
 		return nil, c.Errors
 	}
 	lib := &library{compiler: c, definitions: map[string]*Definition{}}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -16,7 +17,7 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 		return v, fmt.Errorf("rule %s holds a %T, not an object", ruleName, item)
 	}
 	if v.ID, ok = m["id"].(string); !ok || v.ID == "" {
-		return v, fmt.Errorf("a violation has no \"id\" that is a string")
+		return v, errors.New("a violation has no \"id\" that is a string")
 	}
 	if v.Message, ok = m["msg"].(string); !ok || v.Message == "" {
 		return v, fmt.Errorf("violation %q has no \"msg\" that is a string", v.ID)

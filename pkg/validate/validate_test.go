@@ -243,7 +243,7 @@ func TestNoWorse(t *testing.T) {
 		if worse := worse(before, after); d.Allowed == worse {
 			t.Fatalf("step %d: allowed %v, worse %v\nbefore %v\nafter %v\n%s", step, d.Allowed, worse, before, after, d.Message())
 		}
-		if other := reversed.Decide(t.Context(), s, c); !reflect.DeepEqual(d, other) {
+		if other := reversed.Decide(t.Context(), s, c); !reflect.DeepEqual(d.Violations, other.Violations) || !slices.Equal(d.Warnings, other.Warnings) {
 			t.Fatalf("step %d: the order of policies matters:\n%+v\n%+v", step, d, other)
 		}
 		if c.After != nil {

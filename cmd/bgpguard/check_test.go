@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	nodeList = `apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Node, metadata: {name: a, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24}}}
+- {apiVersion: v1, kind: Node, metadata: {name: b, annotations: {projectcalico.org/IPv4Address: 10.0.0.2/24}}}
+`
+	calicoNodes = `apiVersion: projectcalico.org/v3
+kind: Node
+metadata: {name: a}
+spec: {bgp: {ipv4Address: 10.0.0.1/24}}
+---
+apiVersion: projectcalico.org/v3
+kind: Node
+metadata: {name: b}
+spec: {bgp: {ipv4Address: 10.0.0.2/24}}
+`
+	nodeC = `{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "c", "annotations": {"projectcalico.org/IPv4Address": "10.0.0.3/24"}}}`
+	// The limit is one node, so that two small nodes are too many.
+	meshPolicy = `apiVersion: policy.bgpguard.io/v1alpha1
+kind: BGPPolicy
+metadata:
+  name: mesh
+spec:
+  policy: mesh-node-limit
+  parameters:
+    maxNodes: 1
+  validationActions: [Deny]
+`
+	meshOff = `apiVersion: projectcalico.org/v3
+kind: BGPConfiguration
+metadata: {name: default}
+spec: {nodeToNodeMeshEnabled: false}
+`
+	meshOn = `apiVersion: crd.projectcalico.org/v1
+kind: BGPConfiguration
+metadata: {name: default}
+spec: {nodeToNodeMeshEnabled: true}
+`
+)
+
+// What mesh-node-limit says in these tests.
+const (
+	meshOf2On     = "the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 2 nodes, 1 session on each and 1 in all; the limit is 1 node: peer the nodes with route reflectors by BGPPeers, then set nodeToNodeMeshEnabled: false in BGPConfiguration default"
+	meshOf2Absent = "the node-to-node mesh is on (there is no BGPConfiguration default, and without one the mesh is on) with 2 nodes, 1 session on each and 1 in all; the limit is 1 node: peer the nodes with route reflectors by BGPPeers, then create BGPConfiguration default with nodeToNodeMeshEnabled: false"
+)
+
+// files are written into an empty directory, which is the working directory of
+// the command, so that what it prints is the same everywhere.
+type files map[string]string
+
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+func check(t *testing.T, in files, stdin string, args ...string) result {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, text := range in {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	code := run(append([]string{"check"}, args...), strings.NewReader(stdin), &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+func compare(t *testing.T, got, want result) {
+	t.Helper()
+	if got.code != want.code {
+		t.Errorf("exit code %d, want %d", got.code, want.code)
+	}
+	if got.stdout != want.stdout {
+		t.Errorf("stdout:\n%s\nwant:\n%s", got.stdout, want.stdout)
+	}
+	if got.stderr != want.stderr {
+		t.Errorf("stderr:\n%s\nwant:\n%s", got.stderr, want.stderr)
+	}
+}
+
+func TestCheckJudges(t *testing.T) {
+	deniedC := "create Node c: allowed\n" // The mesh is off: one more node is nobody's harm.
+	for name, c := range map[string]struct {
+		in    files
+		stdin string
+		args  string
+		want  result
+	}{
+		"a change that harms nothing is allowed": {
+			in:   files{"change.yaml": meshOff, "state.yaml": nodeList, "p.yaml": meshPolicy},
+			args: "-f change.yaml --state state.yaml --policies p.yaml",
+			want: result{code: exitOK, stdout: "create BGPConfiguration default: allowed\n"},
+		},
+		"a mesh that grows too large is denied": {
+			in:   files{"change.yaml": meshOn, "off.yaml": meshOff, "state.yaml": nodeList, "p.yaml": meshPolicy},
+			args: "-f change.yaml --state state.yaml --state off.yaml --policies p.yaml",
+			want: result{code: exitDenied, stdout: "update BGPConfiguration default: denied\n  [mesh] " + meshOf2On + "\n"},
+		},
+		"nodes as calicoctl exports them count as those of Kubernetes": {
+			in:   files{"change.yaml": meshOn, "off.yaml": meshOff, "state.yaml": calicoNodes, "p.yaml": meshPolicy},
+			args: "-f change.yaml --state state.yaml --state off.yaml --policies p.yaml",
+			want: result{code: exitDenied, stdout: "update BGPConfiguration default: denied\n  [mesh] " + meshOf2On + "\n"},
+		},
+		"the delete of the object that has the mesh off is denied": {
+			in:   files{"change.yaml": meshOff, "state.yaml": nodeList + "---\n" + meshOff, "p.yaml": meshPolicy},
+			args: "--delete -f change.yaml --state state.yaml --policies p.yaml",
+			want: result{code: exitDenied, stdout: "delete BGPConfiguration default: denied\n  [mesh] " + meshOf2Absent + "\n"},
+		},
+		"several objects are judged one after the other, without those that were denied": {
+			in:   files{"change.yaml": nodeList + "---\n" + meshOff + "---\n" + nodeC, "p.yaml": meshPolicy},
+			args: "-f change.yaml --policies p.yaml",
+			want: result{code: exitDenied, stdout: "create Node a: allowed\ncreate Node b: denied\n  [mesh] " + meshOf2Absent + "\n" +
+				"create BGPConfiguration default: allowed\ncreate Node c: allowed\n4 changes: 3 allowed, 1 denied\n"},
+		},
+		"an object that comes twice is a create and then an update": {
+			in:   files{"change.yaml": nodeC, "again.json": nodeC, "p.yaml": meshPolicy},
+			args: "-f change.yaml --filename again.json --policies p.yaml",
+			want: result{code: exitOK, stdout: "create Node c: allowed\nupdate Node c: allowed\n2 changes: 2 allowed, 0 denied\n"},
+		},
+		"the change is read from stdin": {
+			in:    files{"state.yaml": nodeList + "---\n" + meshOff, "p.yaml": meshPolicy},
+			stdin: nodeC,
+			args:  "-f - --state state.yaml --policies p.yaml",
+			want:  result{code: exitOK, stdout: deniedC},
+		},
+		"the state is read from stdin": {
+			in:    files{"change.yaml": nodeC, "p.yaml": meshPolicy},
+			stdin: nodeList + "---\n" + meshOff,
+			args:  "-f change.yaml --state - --policies p.yaml",
+			want:  result{code: exitOK, stdout: deniedC},
+		},
+		"the state is a directory of YAML and JSON files": {
+			in: files{"state/nodes.yaml": nodeList, "state/off.yml": meshOff, "state/c.json": nodeC, "state/README.md": "no: [YAML",
+				"state/kustomization.yaml": "resources: [nodes.yaml]", "state/below/x.yaml": "no: [YAML", "change.yaml": meshOn, "p.yaml": meshPolicy},
+			args: "-f change.yaml --state state --policies p.yaml",
+			want: result{code: exitDenied, stdout: "update BGPConfiguration default: denied\n  [mesh] the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 3 nodes, 2 sessions on each and 3 in all; the limit is 1 node: peer the nodes with route reflectors by BGPPeers, then set nodeToNodeMeshEnabled: false in BGPConfiguration default\n"},
+		},
+		"a policy that only warns lets the change pass": {
+			in:   files{"change.yaml": meshOn, "state.yaml": nodeList + "---\n" + meshOff, "p.yaml": strings.Replace(meshPolicy, "Deny", "Warn, Audit", 1)},
+			args: "-f change.yaml --state state.yaml --policies p.yaml",
+			want: result{code: exitOK, stdout: "update BGPConfiguration default: allowed\n  Warning: [mesh] " + meshOf2On + "\n"},
+		},
+		"what was so before is a warning for the object that it is about": {
+			in:   files{"change.yaml": meshOn, "state.yaml": nodeList + "---\n" + meshOn, "p.yaml": meshPolicy},
+			args: "-f change.yaml --state state.yaml --policies p.yaml",
+			want: result{code: exitOK, stdout: "update BGPConfiguration default: allowed\n  Warning: [mesh] " + meshOf2On + " (this was so before)\n"},
+		},
+		"JSON holds the decision and each violation": {
+			in:   files{"change.yaml": meshOn, "state.yaml": nodeList + "---\n" + meshOff, "p.yaml": meshPolicy},
+			args: "-f change.yaml --state state.yaml --policies p.yaml -o json",
+			want: result{code: exitDenied, stdout: `{
+  "allowed": false,
+  "warnings": [],
+  "violations": [
+    {
+      "policy": "mesh",
+      "id": "node-to-node-mesh",
+      "size": 1,
+      "action": "Deny",
+      "message": "` + meshOf2On + `",
+      "details": {
+        "maxNodes": 1,
+        "nodes": 2,
+        "sessions": 1,
+        "sessionsPerNode": 1,
+        "source": "set"
+      },
+      "objects": [
+        {
+          "kind": "BGPConfiguration",
+          "name": "default"
+        }
+      ]
+    }
+  ]
+}
+`},
+		},
+		"JSON of an allowed change has empty lists": {
+			in:   files{"change.yaml": nodeC},
+			args: "-f change.yaml --output json",
+			want: result{code: exitOK, stdout: "{\n  \"allowed\": true,\n  \"warnings\": [],\n  \"violations\": []\n}\n"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			compare(t, check(t, c.in, c.stdin, strings.Fields(c.args)...), c.want)
+		})
+	}
+}
+
+func TestCheckNamesWhatIsUnusable(t *testing.T) {
+	const kinds = "known are Node of v1 and projectcalico.org/v3, and BGPConfiguration, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"
+	for name, c := range map[string]struct {
+		in   files
+		args string
+		want string
+	}{
+		"no file": {
+			args: "", want: "flag -f is required: the file with the change, or - for stdin",
+		},
+		"a file that is not there": {
+			args: "-f nowhere.yaml", want: "nowhere.yaml: no such file or directory",
+		},
+		"a directory without objects": {
+			in: files{"empty/README.md": ""}, args: "-f empty", want: "empty: no .yaml, .yml or .json file in this directory",
+		},
+		"a file without objects": {
+			in: files{"c.yaml": "# Nothing here.\n"}, args: "-f c.yaml", want: "c.yaml: no object to judge",
+		},
+		"YAML that does not parse": {
+			in: files{"c.yaml": meshOff + "---\nkind: Node\nmetadata:\n\tname: x\n"}, args: "-f c.yaml",
+			want: "c.yaml:8: found character that cannot start any token",
+		},
+		"fields of a wrong type, in all files": {
+			in: files{"c.yaml": nodeC + "\n---\napiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata:\n  name: p\nspec:\n  peerIP: 10.0.0.1\n  asNumber: many\n",
+				"d.yaml": "apiVersion: v1\nkind: Node\nmetadata:\n  name: 7\n"},
+			args: "-f c.yaml -f d.yaml",
+			want: "c.yaml:9: spec.asNumber: must be an AS number from 0 to 4294967295, is \"many\"\nd.yaml:4: metadata.name: must be a string, is 7",
+		},
+		"a field of a wrong type in the state": {
+			in:   files{"c.yaml": nodeC, "s.yaml": "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: a\n    labels:\n      rack: 1\n"},
+			args: "-f c.yaml --state s.yaml", want: "s.yaml:9: metadata.labels.rack: must be a string, is 1",
+		},
+		"a kind that does not decide BGP": {
+			in: files{"c.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"}, args: "-f c.yaml",
+			want: "c.yaml:2: Pod of v1 does not decide BGP; " + kinds,
+		},
+		"an object without a kind": {
+			in: files{"c.yaml": "apiVersion: v1\nmetadata: {name: p}\n"}, args: "-f c.yaml", want: "c.yaml:1: kind: is missing or not a string",
+		},
+		"a delete of what is not there": {
+			in: files{"c.yaml": nodeC}, args: "--delete -f c.yaml", want: "Node c cannot be deleted: the state does not hold it",
+		},
+		"an unknown output format": {
+			in: files{"c.yaml": nodeC}, args: "-f c.yaml -o xml", want: `flag -o must be one of text, json, is "xml"`,
+		},
+		"stdin for two flags": {
+			args: "-f - --state -", want: "flags -f and --state: - (stdin) can be read only once",
+		},
+		"an unknown flag": {
+			args: "--force", want: "unknown flag: --force",
+		},
+		"an argument without a flag": {
+			args: "change.yaml", want: `unknown command "change.yaml" for "bgpguard check"`,
+		},
+		"a parameter that the policy lacks": {
+			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "maxNodes: 1", "maxNode: 1", 1)},
+			args: "-f c.yaml --policies p.yaml",
+			want: "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes",
+		},
+		"a parameter of a wrong type": {
+			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "maxNodes: 1", "maxNodes: many", 1)},
+			args: "-f c.yaml --policies p.yaml",
+			want: "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer",
+		},
+		"a policy that the library lacks": {
+			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "mesh-node-limit", "mesh", 1)},
+			args: "-f c.yaml --policies p.yaml",
+			want: `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are mesh-node-limit, route-reflectors-required, timers-consistent`,
+		},
+		"two documents of one name": {
+			in:   files{"c.yaml": nodeC, "p.yaml": meshPolicy + "---\n" + meshPolicy},
+			args: "-f c.yaml --policies p.yaml",
+			want: "p.yaml:14: BGPPolicy mesh: metadata.name: is the name of two documents",
+		},
+		"Deny together with Warn": {
+			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "[Deny]", "[Deny, Warn]", 1)},
+			args: "-f c.yaml --policies p.yaml",
+			want: "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			compare(t, check(t, c.in, "", strings.Fields(c.args)...), result{code: exitUnusable, stderr: "error: " + c.want + "\n"})
+		})
+	}
+}
+
+func TestSamplesAreDeniedAsTheirCommentSays(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	const dir = "../../config/samples/"
+	code := run([]string{"check", "-f", dir + "change.yaml", "--state", dir + "cluster.yaml"}, strings.NewReader(""), &stdout, &stderr)
+	compare(t, result{code, stdout.String(), stderr.String()}, result{code: exitDenied, stdout: `update BGPPeer workers: denied
+  [route-reflectors-required] the node-to-node mesh is off and 3 of 3 nodes (node-4, node-5, node-6) are not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors, 3 of them with none: widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, or keep the mesh on
+  Warning: BGPPeer workers: spec.peerSelector: selects no node out of 6
+`})
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bgpguard/bgpguard/test/env"
+)
+
+const (
+	reflectors = 3
+	racks      = 16
+	torPeers   = 3
+	images     = 20
+	// maxNodes is twice the largest cluster that Kubernetes is built for.
+	// maxNodes is the largest cluster that Kubernetes is said to support, twice.
+	maxNodes = 10000
+)
+
+// fill makes a cluster in which nothing is wrong: mesh off, each rack's nodes peered with all reflectors.
+func fill(ctx context.Context, e *env.Environment, count int) error {
+	nodes := env.Nodes(count)
+	for i, node := range nodes {
+		if i < reflectors {
+			env.RouteReflector("244.0.0.1")(node)
+		}
+		node.Labels["rack"] = rack(i % racks)
+		furnish(node, i)
+	}
+	if err := e.CreateNodes(ctx, nodes); err != nil {
+		return err
+	}
+	applied, err := e.Admin.RunWithInput(ctx, calicoObjects(), "apply", "-f", "-")
+	if err != nil {
+		return err
+	}
+	return applied.Err()
+}
+
+func rack(number int) string { return fmt.Sprintf("r%02d", number) }
+
+// rackPeer is the name of the BGPPeer between a rack's nodes and the reflectors.
+func rackPeer(number int) string { return "rack-" + rack(number) }
+
+// calicoObjects are the default BGPConfiguration and the BGPPeers.
+func calicoObjects() string {
+	var text strings.Builder
+	add := func(kind, name, spec string) {
+		fmt.Fprintf(&text, "---\n{apiVersion: %s, kind: %s, metadata: {name: %s}, spec: %s}\n", env.GroupV1.APIVersion(), kind, name, spec)
+	}
+	add("BGPConfiguration", "default", "{asNumber: 64512, logSeverityScreen: Info, nodeToNodeMeshEnabled: false}")
+	add("BGPPeer", "reflectors", "{nodeSelector: has(route-reflector), peerSelector: has(route-reflector)}")
+	for i := range racks {
+		add("BGPPeer", rackPeer(i), fmt.Sprintf("{nodeSelector: rack == '%s', peerSelector: has(route-reflector)}", rack(i)))
+	}
+	for i := range torPeers {
+		add("BGPPeer", "tor-"+rack(i), fmt.Sprintf("{nodeSelector: rack == '%s', peerIP: 10.255.0.%d, asNumber: %d, maxRestartTime: 120s}", rack(i), i+1, 64600+i))
+	}
+	return text.String()
+}
+
+// furnish gives a Node the bulk that kubelet and cloud leave on it, which the webhook has to read past: 15 labels,
+// five conditions, and the images that kubelet lists.
+func furnish(node *corev1.Node, number int) {
+	for key, value := range map[string]string{
+		"beta.kubernetes.io/arch":         "amd64",
+		"beta.kubernetes.io/os":           "linux",
+		"example.com/hardware-generation": "gen-4",
+		"example.com/image-version":       "2026.04.1",
+		"example.com/maintenance-window":  fmt.Sprintf("window-%d", number%7),
+		"example.com/owner":               "platform",
+		"example.com/pool":                fmt.Sprintf("pool-%d", number%5),
+		"example.com/power-feed":          fmt.Sprintf("feed-%d", number%2),
+	} {
+		node.Labels[key] = value
+	}
+	node.Spec.PodCIDR = fmt.Sprintf("172.%d.%d.0/24", 16+number/256, number%256)
+	node.Spec.ProviderID = fmt.Sprintf("metal:///region-1/%036x", number)
+
+	now := metav1.Now()
+	for i := range node.Status.Conditions {
+		node.Status.Conditions[i].LastHeartbeatTime, node.Status.Conditions[i].LastTransitionTime = now, now
+	}
+	for _, pressure := range []corev1.NodeConditionType{corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure, corev1.NodeNetworkUnavailable} {
+		node.Status.Conditions = append(node.Status.Conditions, corev1.NodeCondition{
+			Type: pressure, Status: corev1.ConditionFalse, LastHeartbeatTime: now, LastTransitionTime: now,
+			Reason: "KubeletHasNoPressure", Message: "kubelet has enough of it",
+		})
+	}
+	capacity := node.Status.Capacity.DeepCopy()
+	capacity[corev1.ResourceEphemeralStorage] = resource.MustParse("480Gi")
+	node.Status.Capacity, node.Status.Allocatable = capacity, capacity
+	node.Status.NodeInfo.MachineID = fmt.Sprintf("%032x", number)
+	node.Status.NodeInfo.SystemUUID = fmt.Sprintf("%036x", number)
+	node.Status.NodeInfo.BootID = fmt.Sprintf("%036x", number)
+	node.Status.NodeInfo.KernelVersion = "6.12.31-generic"
+	node.Status.NodeInfo.OSImage = "Example Linux 12"
+	for i := range images {
+		repository := fmt.Sprintf("images.example.com/platform/team-%02d/service-%02d", i%6, i)
+		node.Status.Images = append(node.Status.Images, corev1.ContainerImage{
+			Names:     []string{fmt.Sprintf("%s@sha256:%064x", repository, i+1), fmt.Sprintf("%s:v1.%d.0", repository, i)},
+			SizeBytes: int64(20_000_000 + i*1_000_003),
+		})
+	}
+}
+
+// nodeSize is how many bytes of JSON one Node is, as the API server stores it.
+func nodeSize(ctx context.Context, e *env.Environment) (int, error) {
+	raw, err := e.Client.CoreV1().RESTClient().Get().AbsPath("/api/v1/nodes/" + env.Node(0).Name).DoRaw(ctx)
+	return len(raw), err
+}

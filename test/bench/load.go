@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+)
+
+const (
+	// warmup is how many requests open a connection and fill both sides' caches before anything counts.
+	warmup = 20
+	// maxRequests bounds what one connection sends in a repetition, however long that may take.
+	maxRequests = 100_000
+	// patience is how long the API server waits for a webhook of config/webhook; it says so in each request.
+	patience = 5 * time.Second
+)
+
+// numbers has no two requests of this process be the same.
+var numbers atomic.Int64
+
+// target is a webhook to be asked.
+type target struct {
+	url     string
+	tls     *tls.Config
+	allowed func(question) bool
+}
+
+func newTarget(address string, ca []byte, allowed func(question) bool) (*target, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, errors.New("the CA is not a certificate")
+	}
+	return &target{
+		url:     address + "?timeout=" + patience.String(),
+		tls:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
+		allowed: allowed,
+	}, nil
+}
+
+// client has one connection, which it keeps.
+func (t *target) client() *http.Client {
+	transport := &http.Transport{
+		TLSClientConfig: t.tls, DisableCompression: true, MaxConnsPerHost: 1,
+		Protocols: new(http.Protocols),
+		// Whatever the name resolves to: nothing but this machine is ever loaded.
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		},
+	}
+	transport.Protocols.SetHTTP1(true)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// timing is what one repetition measured.
+type timing struct {
+	p50, p99  time.Duration
+	perSecond float64
+}
+
+// measure asks the question on some connections for a while, on each the next when the last is answered.
+func (t *target) measure(ctx context.Context, q question, connections int, duration time.Duration) (timing, error) {
+	clients := make([]*http.Client, connections)
+	for i := range clients {
+		clients[i] = t.client()
+		defer clients[i].CloseIdleConnections()
+	}
+	if _, err := t.ask(ctx, clients, q, func(asked int) bool { return asked < warmup }); err != nil {
+		return timing{}, err
+	}
+	began := time.Now()
+	latencies, err := t.ask(ctx, clients, q, func(asked int) bool {
+		return asked < maxRequests && time.Since(began) < duration
+	})
+	took := time.Since(began)
+	if err != nil {
+		return timing{}, err
+	}
+	slices.Sort(latencies)
+	return timing{
+		p50: percentile(latencies, 50), p99: percentile(latencies, 99),
+		perSecond: float64(len(latencies)) / took.Seconds(),
+	}, nil
+}
+
+// ask is how long each answer took, over all connections. The first failure ends it on all of them.
+func (t *target) ask(ctx context.Context, clients []*http.Client, q question, more func(asked int) bool) ([]time.Duration, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	latencies := make([][]time.Duration, len(clients))
+	var group sync.WaitGroup
+	for i, client := range clients {
+		group.Go(func() {
+			own := make([]time.Duration, 0, 1<<14)
+			for more(len(own)) {
+				latency, err := t.askOnce(ctx, client, q)
+				if err != nil {
+					cancel(err)
+					return
+				}
+				own = append(own, latency)
+			}
+			latencies[i] = own
+		})
+	}
+	group.Wait()
+	return slices.Concat(latencies...), context.Cause(ctx)
+}
+
+// askOnce times one answer, and then looks at what it says.
+func (t *target) askOnce(ctx context.Context, client *http.Client, q question) (time.Duration, error) {
+	body, uid := q.review(numbers.Add(1))
+	began := time.Now()
+	answer, err := post(ctx, client, t.url, body)
+	latency := time.Since(began)
+	if err != nil {
+		return 0, err
+	}
+	return latency, checkAnswer(answer, uid, t.allowed(q))
+}
+
+func post(ctx context.Context, client *http.Client, address string, body []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", response.Status, answer)
+	}
+	return answer, err
+}
+
+// checkAnswer makes sure that a decision was made, and the right one: an error is quick too.
+func checkAnswer(answer []byte, uid string, allowed bool) error {
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(answer, &review); err != nil {
+		return fmt.Errorf("the answer is not an AdmissionReview: %w", err)
+	}
+	response := review.Response
+	switch {
+	case response == nil || string(response.UID) != uid:
+		return fmt.Errorf("this answers another request than %s: %s", uid, answer)
+	case response.Allowed != allowed:
+		return fmt.Errorf("allowed should be %t: %s", allowed, answer)
+	case !allowed && (response.Result == nil || response.Result.Code != http.StatusForbidden):
+		return fmt.Errorf("this is an error, not a denial: %s", answer)
+	}
+	return nil
+}
+
+// percentile is by nearest rank. At least one latency is there: the first request is sent before time is up.
+func percentile(sorted []time.Duration, percent int) time.Duration {
+	rank := (len(sorted)*percent + 99) / 100
+	return sorted[rank-1]
+}
+
+// medians takes each number's median by itself.
+func medians(timings []timing) timing {
+	var result timing
+	middle := len(timings) / 2
+	slices.SortFunc(timings, func(a, b timing) int { return int(a.p50 - b.p50) })
+	result.p50 = timings[middle].p50
+	slices.SortFunc(timings, func(a, b timing) int { return int(a.p99 - b.p99) })
+	result.p99 = timings[middle].p99
+	slices.SortFunc(timings, func(a, b timing) int { return int(a.perSecond - b.perSecond) })
+	result.perSecond = timings[middle].perSecond
+	return result
+}

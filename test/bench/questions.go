@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+
+	"github.com/bgpguard/bgpguard/test/env"
+)
+
+// Where a review holds what differs from one request to the next.
+const (
+	uidMarker    = "@uid@"
+	numberMarker = "@number@"
+)
+
+// question is an AdmissionReview to be asked again and again, about a change that is never the same.
+type question struct {
+	name    string
+	allowed bool
+	// head, middle and tail are the review around its UID and its number.
+	head, middle, tail []byte
+}
+
+// review is the question's request of a number, and its UID.
+func (q *question) review(number int64) (body []byte, uid string) {
+	uid = fmt.Sprintf("00000000-0000-4000-8000-%012x", number)
+	return bytes.Join([][]byte{q.head, []byte(uid), q.middle, fmt.Appendf(nil, "%012d", number), q.tail}, nil), uid
+}
+
+// readQuestions makes the questions from the live objects, with all that the API server keeps on them.
+func readQuestions(ctx context.Context, e *env.Environment, nodes int) ([]question, error) {
+	peer, err := read(ctx, e, "bgppeers", rackPeer(0))
+	if err != nil {
+		return nil, err
+	}
+	configuration, err := read(ctx, e, "bgpconfigurations", "default")
+	if err != nil {
+		return nil, err
+	}
+	// config/policies allows a mesh of 100, in which reflectors take no part.
+	mesh := question{name: "mesh-on-deny"}
+	if nodes-reflectors <= 100 {
+		mesh = question{name: "mesh-on-allow", allowed: true}
+	}
+	questions := []struct {
+		question
+		operation admissionv1.Operation
+		resource  string
+		live      *unstructured.Unstructured
+		field     string
+		value     any
+	}{
+		{question{name: "peer-update-allow", allowed: true}, admissionv1.Update, "bgppeers", peer, "keepOriginalNextHop", true},
+		{question{name: "peer-timer-deny"}, admissionv1.Update, "bgppeers", peer, "maxRestartTime", "300s"},
+		{question{name: "peer-delete-deny"}, admissionv1.Delete, "bgppeers", peer, "", nil},
+		{mesh, admissionv1.Update, "bgpconfigurations", configuration, "nodeToNodeMeshEnabled", true},
+	}
+	result := make([]question, len(questions))
+	for i, q := range questions {
+		request, err := newRequest(q.operation, q.resource, q.live, q.field, q.value)
+		if err != nil {
+			return nil, err
+		}
+		if err := q.split(request); err != nil {
+			return nil, fmt.Errorf("%s: %w", q.name, err)
+		}
+		result[i] = q.question
+	}
+	return result, nil
+}
+
+// read reads an object as the API server sends it.
+func read(ctx context.Context, e *env.Environment, resource, name string) (*unstructured.Unstructured, error) {
+	path := "/apis/" + env.GroupV1.APIVersion() + "/" + resource + "/" + name
+	raw, err := e.Client.CoreV1().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	object := &unstructured.Unstructured{}
+	return object, object.UnmarshalJSON(raw)
+}
+
+// newRequest is the request to delete the live object, or to change one field of it.
+func newRequest(operation admissionv1.Operation, resource string, live *unstructured.Unstructured, field string, value any) (*admissionv1.AdmissionRequest, error) {
+	gvk := live.GroupVersionKind()
+	kind := metav1.GroupVersionKind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind}
+	of := metav1.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: resource}
+	request := &admissionv1.AdmissionRequest{
+		UID: uidMarker, Kind: kind, RequestKind: &kind, Resource: of, RequestResource: &of,
+		Name: live.GetName(), Operation: operation, DryRun: ptr.To(false),
+		UserInfo: authenticationv1.UserInfo{Username: "operator", Groups: []string{"network-operators", "system:authenticated"}},
+	}
+	if operation == admissionv1.Delete {
+		request.Options.Raw = []byte(`{"kind":"DeleteOptions","apiVersion":"meta.k8s.io/v1","propagationPolicy":"Background"}`)
+		var err error
+		request.OldObject, err = numbered(live)
+		return request, err
+	}
+	request.Options.Raw = []byte(`{"kind":"UpdateOptions","apiVersion":"meta.k8s.io/v1","fieldManager":"kubectl-edit"}`)
+	changed := live.DeepCopy()
+	changed.SetGeneration(live.GetGeneration() + 1)
+	if err := unstructured.SetNestedField(changed.Object, value, "spec", field); err != nil {
+		return nil, err
+	}
+	var err error
+	if request.Object, err = numbered(changed); err != nil {
+		return nil, err
+	}
+	request.OldObject.Raw, err = live.MarshalJSON()
+	return request, err
+}
+
+// numbered is the object with an annotation that no two requests share, so that no answer can be one from before.
+func numbered(object *unstructured.Unstructured) (runtime.RawExtension, error) {
+	object = object.DeepCopy()
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations["bench.bgpguard.io/number"] = numberMarker
+	object.SetAnnotations(annotations)
+	raw, err := object.MarshalJSON()
+	return runtime.RawExtension{Raw: raw}, err
+}
+
+// split keeps the review of a request in the parts that stay the same.
+func (q *question) split(request *admissionv1.AdmissionRequest) error {
+	review := admissionv1.AdmissionReview{Request: request}
+	review.SetGroupVersionKind(admissionv1.SchemeGroupVersion.WithKind("AdmissionReview"))
+	body, err := json.Marshal(review)
+	if err != nil {
+		return err
+	}
+	var uid, number bool
+	q.head, body, uid = bytes.Cut(body, []byte(uidMarker))
+	q.middle, q.tail, number = bytes.Cut(body, []byte(numberMarker))
+	if !uid || !number {
+		return fmt.Errorf("the review has lost its UID or its number: %s", body)
+	}
+	return nil
+}
