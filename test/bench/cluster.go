@@ -18,7 +18,6 @@ const (
 	torPeers   = 3
 	images     = 20
 	// maxNodes is twice the largest cluster that Kubernetes is built for.
-	// maxNodes is the largest cluster that Kubernetes is said to support, twice.
 	maxNodes = 10000
 )
 
@@ -79,6 +78,7 @@ func furnish(node *corev1.Node, number int) {
 	} {
 		node.Labels[key] = value
 	}
+	node.Annotations["csi.volume.kubernetes.io/nodeid"] = fmt.Sprintf(`{"block.csi.example.com":"%036x"}`, number)
 	node.Spec.PodCIDR = fmt.Sprintf("172.%d.%d.0/24", 16+number/256, number%256)
 	node.Spec.ProviderID = fmt.Sprintf("metal:///region-1/%036x", number)
 
@@ -101,7 +101,7 @@ func furnish(node *corev1.Node, number int) {
 	node.Status.NodeInfo.KernelVersion = "6.12.31-generic"
 	node.Status.NodeInfo.OSImage = "Example Linux 12"
 	for i := range images {
-		repository := fmt.Sprintf("images.example.com/platform/team-%02d/service-%02d", i%6, i)
+		repository := fmt.Sprintf("registry.region-1.images.example.com/platform/team-%02d/service-%02d", i%6, i)
 		node.Status.Images = append(node.Status.Images, corev1.ContainerImage{
 			Names:     []string{fmt.Sprintf("%s@sha256:%064x", repository, i+1), fmt.Sprintf("%s:v1.%d.0", repository, i)},
 			SizeBytes: int64(20_000_000 + i*1_000_003),

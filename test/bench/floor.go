@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -118,21 +120,24 @@ func (f *floor) start(ctx context.Context, id identity, port int) error {
 	}
 	f.stdin, f.pid = stdin, f.command.Process.Pid
 	go func() { f.exited <- f.command.Wait() }()
-	return awaitPort(ctx, port)
+	return awaitTLS(ctx, id.ca, port)
 }
 
-// awaitPort waits until something listens.
-func awaitPort(ctx context.Context, port int) error {
+// awaitTLS waits until the port answers with a certificate of the CA.
+func awaitTLS(ctx context.Context, ca []byte, port int) error {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	dialer := &tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13}}
 	ctx, cancel := context.WithTimeout(ctx, floorTimeout)
 	defer cancel()
 	for {
-		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		connection, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			return connection.Close()
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the floor does not listen: %w", err)
+			return fmt.Errorf("the floor does not answer: %w", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

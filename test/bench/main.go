@@ -174,7 +174,7 @@ func compare(ctx context.Context, o options, questions []question, floor, guard 
 	var rows []row
 	for _, q := range questions {
 		for _, connections := range []int{1, 8} {
-			say("%s, %d connections", q.name, connections)
+			say("  %s, connections: %d", q.name, connections)
 			var floors, guards []timing
 			for range o.repetitions {
 				for _, turn := range []struct {
