@@ -94,7 +94,7 @@ func compare(t *testing.T, got, want result) {
 }
 
 func TestCheckJudges(t *testing.T) {
-	deniedC := "create Node c: allowed\n" // The mesh is off: one more node is nobody's harm.
+	allowedC := "create Node c: allowed\n" // The mesh is off: one more node is nobody's harm.
 	for name, c := range map[string]struct {
 		in    files
 		stdin string
@@ -136,13 +136,13 @@ func TestCheckJudges(t *testing.T) {
 			in:    files{"state.yaml": nodeList + "---\n" + meshOff, "p.yaml": meshPolicy},
 			stdin: nodeC,
 			args:  "-f - --state state.yaml --policies p.yaml",
-			want:  result{code: exitOK, stdout: deniedC},
+			want:  result{code: exitOK, stdout: allowedC},
 		},
 		"the state is read from stdin": {
 			in:    files{"change.yaml": nodeC, "p.yaml": meshPolicy},
 			stdin: nodeList + "---\n" + meshOff,
 			args:  "-f change.yaml --state - --policies p.yaml",
-			want:  result{code: exitOK, stdout: deniedC},
+			want:  result{code: exitOK, stdout: allowedC},
 		},
 		"the state is a directory of YAML and JSON files": {
 			in: files{"state/nodes.yaml": nodeList, "state/off.yml": meshOff, "state/c.json": nodeC, "state/README.md": "no: [YAML",

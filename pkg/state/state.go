@@ -88,6 +88,9 @@ func New(objects ...calico.Object) *Snapshot {
 // that leaves the state as it was returns s. The cost is a copy of one slice
 // of pointers.
 func (s *Snapshot) Apply(c Change) *Snapshot {
+	if c.Before == nil && c.After == nil {
+		return s
+	}
 	id := c.ID()
 	if calico.Equal(s.Get(id), c.After) {
 		return s

@@ -101,7 +101,7 @@ func BenchmarkDecide(b *testing.B) {
 			forSizes(b, func(b *testing.B, s *state.Snapshot) {
 				e := NewEngine(defaults(b))
 				e.Warm(b.Context(), s)
-				change := c.change(b)
+				change := known(s, c.change(b))
 				allowed := c.allowed && !(name == "change=mesh-on" && len(s.Nodes()) > 103)
 				for b.Loop() {
 					if d := e.Decide(b.Context(), s, change); d.Allowed != allowed {

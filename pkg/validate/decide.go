@@ -36,6 +36,12 @@ type Failure struct {
 // touched; the judgement of s itself is kept between calls.
 func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, c state.Change) *Decision {
 	base := e.judgeBase(ctx, s)
+	// The request knows better than a snapshot, which may lag behind, what the
+	// object was before: two changes of it in a row are each judged on their own.
+	if known := s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before}); known != s {
+		s = known
+		base = e.judge(ctx, s, base.policies, base)
+	}
 	after := base
 	if next := s.Apply(c); next != s {
 		after = e.judge(ctx, next, base.policies, base)

@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/manifest"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+	"github.com/bgpguard/bgpguard/policies"
+)
+
+// one compiles a library of the one policy "a" and a document "doc" of it.
+func one(t *testing.T, body string) *Policy {
+	t.Helper()
+	lib, err := libraryOf(t, map[string]string{"a/a.rego": a(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Document{}
+	d.Name, d.Spec.Policy, d.Spec.ValidationActions = "doc", "a", []violation.Action{violation.Audit, violation.Warn}
+	set, err := lib.compile([]Document{d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set.Policies()[0]
+}
+
+// sample is the summary of a real cluster's files as input.state.
+func sample(t *testing.T) ast.Object {
+	t.Helper()
+	docs, err := manifest.Read([]string{"../../config/samples/cluster.yaml"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var objects []calico.Object
+	for _, d := range docs {
+		o, err := calico.Decode(d.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, o)
+	}
+	summary := topology.Compute(state.New(objects...), nil).Summary()
+	return ast.NewObject(
+		[2]*ast.Term{ast.StringTerm("state"), ast.NewTerm(Value(summary))},
+		[2]*ast.Term{ast.StringTerm("now"), ast.NewTerm(ast.IntNumberTerm(1).Value)},
+	)
+}
+
+func TestEvaluate(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		want string // the violations as JSON, or the error
+	}{
+		"finds nothing": {
+			always + " if input.state.nodes.total > 1000", `null`,
+		},
+		"sorts by id, fills what is left out and names document and action": {
+			`violation contains {"id": id, "size": 0.5, "msg": "m"} if some id in ["z", "b"]`,
+			`[{"policy":"doc","id":"b","size":0.5,"action":"Warn","message":"m","details":{},"objects":[]},` +
+				`{"policy":"doc","id":"z","size":0.5,"action":"Warn","message":"m","details":{},"objects":[]}]`,
+		},
+		"sees state and parameters": {
+			`violation contains {"id": "x", "size": input.state.nodes.total - input.parameters.limit, "msg": "m", "details": {"n": 1}, "objects": [{"kind": "Node", "name": "n"}]}`,
+			`[{"policy":"doc","id":"x","size":3,"action":"Warn","message":"m","details":{"n":1},"objects":[{"kind":"Node","name":"n"}]}]`,
+		},
+		"an element that is no object":    {`violation contains "x"`, `rule violation holds a string, not an object`},
+		"no id":                           {`violation contains {"size": 1, "msg": "m"}`, `a violation has no "id" that is a string`},
+		"an id that is no string":         {`violation contains {"id": 1, "size": 1, "msg": "m"}`, `a violation has no "id" that is a string`},
+		"an empty id":                     {`violation contains {"id": "", "size": 1, "msg": "m"}`, `a violation has no "id" that is a string`},
+		"no message":                      {`violation contains {"id": "x", "size": 1}`, `violation "x" has no "msg" that is a string`},
+		"no size":                         {`violation contains {"id": "x", "msg": "m"}`, `violation "x" has no "size" that is a number`},
+		"a size that is no number":        {`violation contains {"id": "x", "size": "1", "msg": "m"}`, `violation "x" has no "size" that is a number`},
+		"details that are no object":      {`violation contains {"id": "x", "size": 1, "msg": "m", "details": 1}`, `violation "x": "details" must be an object`},
+		"objects that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": {"kind": "Node"}}`, `violation "x": "objects" must be a list`},
+		"an object without a name":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node"}]}`, `violation "x": "objects" must hold {"kind", "name"}`},
+		"an object that is a text":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": ["Node n"]}`, `violation "x": "objects" must hold {"kind", "name"}`},
+		"two violations of one id":        {`violation contains {"id": "x", "size": n, "msg": "m"} if some n in [1, 2]`, `two violations have the id "x"`},
+		"a builtin that fails":            {`violation contains {"id": "x", "size": to_number(input.state.calicoVersion), "msg": "m"} if input.state.nodes.total > 0`, `policies/a/a.rego:15: eval_builtin_error: to_number: strconv.ParseFloat: parsing "": invalid syntax`},
+		"a complete rule with two values": {always + " if _x > 0\n\n_x := n if some n in [1, 2]", "policies/a/a.rego:17: eval_conflict_error: rule data.policies.a._x produced conflicting values:\n  1 at policies/a/a.rego:17\n  2 at policies/a/a.rego:17"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := one(t, c.body).Evaluate(t.Context(), sample(t))
+			text, _ := json.Marshal(found)
+			got := string(text)
+			if err != nil {
+				got = err.Error()
+				if found != nil {
+					t.Errorf("violations %v beside an error", found)
+				}
+			}
+			if got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestEvaluateStopsWithItsContext(t *testing.T) {
+	// Ten thousand million steps: what would not be stopped would not end.
+	p := one(t, always+` if {
+	some i in numbers.range(1, 100000)
+	some j in numbers.range(1, 100000)
+	i * j == input.state.nodes.total - 1000
+}`)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	found, err := p.Evaluate(ctx, sample(t))
+	if want := "stopped before it had finished: context deadline exceeded"; fmt.Sprint(err) != want || found != nil {
+		t.Errorf("%v and error %v, want %s", found, err, want)
+	}
+}
+
+func TestEvaluateLeavesItsInputAlone(t *testing.T) {
+	in := sample(t)
+	before := in.String()
+	if _, err := one(t, always).Evaluate(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	if in.String() != before {
+		t.Errorf("the input became %s", in)
+	}
+}
+
+func TestUnaffectedComparesWhatThePolicyReads(t *testing.T) {
+	p := one(t, always+" if {\n\tinput.state.mesh.enabled\n\tinput.state.bgpPeers.p.sessions > input.parameters.limit\n}")
+	value := func(text string) ast.Object { return ast.MustParseTerm(text).Value.(ast.Object) }
+	base := `{"state": {"mesh": {"enabled": true, "nodes": 1}, "bgpPeers": {"p": {"sessions": 1}}}, "now": 1}`
+	for name, c := range map[string]struct {
+		from, to string
+		want     bool
+	}{
+		"nothing changed":              {"", "", true},
+		"a part that it does not read": {`"nodes": 1`, `"nodes": 2`, true},
+		"the time":                     {`"now": 1`, `"now": 2`, true},
+		"a part that it reads":         {`true`, `false`, false},
+		"a part that is gone":          {`"p": {"sessions": 1}`, ``, false},
+		"a part of another object":     {`"p": {`, `"q": {"sessions": 7}, "p": {`, true},
+		"a part with another type":     {`{"p": {"sessions": 1}}`, `[]`, false},
+	} {
+		if got := p.Unaffected(value(base), value(strings.Replace(base, c.from, c.to, 1))); got != c.want {
+			t.Errorf("%s: unaffected %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestTheInputSchemaHoldsForARealSummary(t *testing.T) {
+	text, err := fs.ReadFile(policies.FS, schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := parseJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("mem:///input.json", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("mem:///input.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := sample(t)
+	in.Insert(parametersKey, ast.NewTerm(ast.NewObject()))
+	good, err := ast.JSON(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func(v any) error {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(fresh)
+	}
+	if err := validate(good); err != nil {
+		t.Fatalf("a real input does not fit: %v", err)
+	}
+	// Each field of each object whose keys the schema fixes is needed, and no other may be there.
+	for _, path := range []string{"", "state", "state.nodes", "state.mesh", "state.reflectors", "state.reflectors.IPv4", "state.podTraffic.IPv6",
+		"state.timers", "state.timers.nodeMeshMaxRestartTime", "state.bgpPeers.workers", "state.bgpConfigurations.default", "state.ipPools.default-ipv4-ippool"} {
+		part := good.(map[string]any)
+		for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' }) {
+			part = part[step].(map[string]any)
+		}
+		for field, value := range part {
+			delete(part, field)
+			if validate(good) == nil {
+				t.Errorf("fits without %s.%s", path, field)
+			}
+			part[field] = value
+		}
+		part["surplus"] = "x"
+		if validate(good) == nil {
+			t.Errorf("fits with a surplus field in %s", path)
+		}
+		delete(part, "surplus")
+	}
+}

@@ -1,0 +1,371 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/bgpguard/bgpguard/policies"
+)
+
+const metadata = `# METADATA
+# title: A test
+# schemas:
+#   - input: schema.input
+# custom:
+#   judges: state
+#   parameters:
+#     type: object
+#     additionalProperties: false
+#     properties:
+#       limit: {type: integer, default: 3, minimum: 1}
+#       name: {type: string}
+`
+
+// a is the body of a library policy called "a".
+func a(body string) string { return metadata + "package policies.a\n\n" + body + "\n" }
+
+// always finds one violation, whatever the input.
+const always = `violation contains {"id": "x", "size": 1, "msg": "m", "details": {}, "objects": []}`
+
+func libraryOf(t *testing.T, modules map[string]string) (*library, error) {
+	t.Helper()
+	schema, err := fs.ReadFile(policies.FS, schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := fstest.MapFS{schemaFile: {Data: schema}}
+	for name, text := range modules {
+		in[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return loadLibrary(in)
+}
+
+func TestCapabilitiesForbidWhatIsNotAFunctionOfItsArguments(t *testing.T) {
+	for builtin, call := range map[string]string{
+		"http.send":            `http.send({"method": "get", "url": "http://localhost"})`,
+		"net.lookup_ip_addr":   `net.lookup_ip_addr("localhost")`,
+		"opa.runtime":          `opa.runtime()`,
+		"time.now_ns":          `time.now_ns()`,
+		"rand.intn":            `rand.intn("x", 2)`,
+		"uuid.rfc4122":         `uuid.rfc4122("x")`,
+		"io.jwt.decode_verify": `io.jwt.decode_verify("x", {"secret": "s"})`,
+	} {
+		for _, b := range Capabilities().Builtins {
+			if b.Name == builtin {
+				t.Errorf("%s is allowed", builtin)
+			}
+		}
+		_, err := libraryOf(t, map[string]string{"a/a.rego": a(fmt.Sprintf("violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if %s", call))})
+		if want := "undefined function " + builtin; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a policy with %s: error %v, want %q", builtin, err, want)
+		}
+	}
+	if c := Capabilities(); c.AllowNet == nil || len(c.AllowNet) > 0 {
+		t.Errorf("hosts that may be reached: %q, want an empty list, for nil means all", c.AllowNet)
+	}
+}
+
+func TestLoadLibraryRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ file, text, want string }{
+		"a package without a violation rule": {
+			"a/a.rego", a(`deny contains "x"`),
+			`policies/a/a.rego: package data.policies.a has no rule "violation contains ...", so it could never find anything`,
+		},
+		"a violation rule that is no set": {
+			"a/a.rego", a(`violation := true`),
+			`policies/a/a.rego: package data.policies.a has no rule "violation contains ...", so it could never find anything`,
+		},
+		"a typo in an input path": {
+			"a/a.rego", a(always + " if input.state.mesh.enabeld"),
+			"1 error occurred: policies/a/a.rego:15: rego_type_error: undefined ref: input.state.mesh.enabeld\n" +
+				"\tinput.state.mesh.enabeld\n\t                 ^\n\t                 have: \"enabeld\"\n" +
+				"\t                 want (one of): [\"enabled\" \"nodes\" \"sessions\" \"sessionsPerNode\" \"source\"]",
+		},
+		"a variable that is not used": {
+			"a/a.rego", a(always + " if {\n\tx := 1\n}"),
+			"1 error occurred: policies/a/a.rego:16: rego_compile_error: assigned var x unused",
+		},
+		"METADATA without a title": {
+			"a/a.rego", strings.Replace(a(always), "# title: A test\n", "", 1),
+			"policies/a/a.rego: package data.policies.a has no METADATA with a title",
+		},
+		"no METADATA at all": {
+			"a/a.rego", "package policies.a\n\n" + always,
+			"policies/a/a.rego: package data.policies.a has no METADATA with a title",
+		},
+		"a policy that judges something else than states": {
+			"a/a.rego", strings.Replace(a(always), "judges: state", "judges: change", 1),
+			`policies/a/a.rego: METADATA custom.judges must be "state", is change`,
+		},
+		"a policy that does not say what it judges": {
+			"a/a.rego", strings.Replace(a(always), "#   judges: state\n", "", 1),
+			`policies/a/a.rego: METADATA custom.judges must be "state", is <nil>`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := libraryOf(t, map[string]string{c.file: c.text})
+			if err == nil || err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestLoadLibraryRefusesParametersThatAreNoSchema(t *testing.T) {
+	for name, c := range map[string]struct{ from, to, want string }{
+		"a default that does not fit": {"default: 3", "default: 0", "policies/a/a.rego: METADATA custom.parameters: the defaults do not fit the schema: "},
+		"an unknown type":             {"type: integer", "type: whole", "policies/a/a.rego: METADATA custom.parameters: "},
+	} {
+		_, err := libraryOf(t, map[string]string{"a/a.rego": strings.Replace(a(always), c.from, c.to, 1)})
+		// What follows is jsonschema's.
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s:\n got %v\nwant %s...", name, err, c.want)
+		}
+	}
+}
+
+func TestLoadLibraryWithoutASchema(t *testing.T) {
+	_, err := loadLibrary(fstest.MapFS{"a/a.rego": {Data: []byte(a(always))}})
+	if want := "reading the input schema: open schemas/input.json: file does not exist"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestTestsAndHelpersAreNoPolicies(t *testing.T) {
+	lib, err := libraryOf(t, map[string]string{
+		"a/a.rego":       a(always),
+		"a/a_test.rego":  "package policies.a_test\n\nthis is not Rego",
+		"lib/x/x.rego":   "package policies.lib.x\n\none := 1",
+		"top_level.rego": "package policies\n\ntwo := 2",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lib.definitions) != 1 || lib.definitions["a"] == nil {
+		t.Errorf("policies %v, want a alone", lib.definitions)
+	}
+}
+
+// A policy is skipped when nothing that it reads has changed: a path that is
+// forgotten would make it blind to changes there.
+func TestReadsHoldsEveryPathIntoTheInput(t *testing.T) {
+	lib, err := libraryOf(t, map[string]string{
+		"a/a.rego": a(`import data.policies.lib.x
+import input.state.podTraffic as traffic
+
+violation contains {"id": peer.name, "size": input.parameters.limit, "msg": "m"} if {
+	some peer in input.state.bgpPeers
+	x.many
+	_helper(input.state.mesh)
+	traffic.IPv4.needsBGP
+	count([level | some level in input.state.reflectors[_].levels]) > 0
+}
+
+_helper(mesh) if mesh.enabled`),
+		"b/b.rego":     strings.Replace(a(always+" if input.state.timers.restartTime[0].seconds > 1"), "package policies.a", "package policies.b", 1),
+		"lib/x/x.rego": "package policies.lib.x\n\nmany if input.state.nodes.total > 5",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{
+		"a": {"parameters.limit", "state.bgpPeers", "state.mesh", "state.nodes.total", "state.podTraffic.IPv4.needsBGP", "state.reflectors"},
+		// With the helpers, whether it uses them or not.
+		"b": {"state.nodes.total", "state.timers.restartTime.0.seconds"},
+	} {
+		var got []string
+		for _, ref := range lib.reads(lib.definitions[name]) {
+			var steps []string
+			for _, step := range ref {
+				steps = append(steps, strings.Trim(step.String(), `"`))
+			}
+			got = append(got, strings.Join(steps, "."))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s reads %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestDefaultsAreTheDocumentsUnderConfig(t *testing.T) {
+	docs, err := Load([]string{"../../config/policies"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed, err := Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	builtIn, err := Compile(defaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(installed.Names(), builtIn.Names()) {
+		t.Fatalf("config has %q, the library %q", installed.Names(), builtIn.Names())
+	}
+	for i, p := range installed.Policies() {
+		d := builtIn.Policies()[i]
+		if p.Action != d.Action || p.parameters.Value.Compare(d.parameters.Value) != 0 {
+			t.Errorf("%s: config says %s with %v, the default is %s with %v", p.Name, p.Action, p.parameters, d.Action, d.parameters)
+		}
+	}
+	for _, d := range docs {
+		if d.Name != d.Spec.Policy || filepath.Base(d.source.File) != d.Name+".yaml" {
+			t.Errorf("%s: names %s for policy %s", d.source.File, d.Name, d.Spec.Policy)
+		}
+	}
+}
+
+func TestLoadAndCompileNameFileLineAndField(t *testing.T) {
+	const good = `apiVersion: policy.bgpguard.io/v1alpha1
+kind: BGPPolicy
+metadata:
+  name: mesh
+spec:
+  policy: mesh-node-limit
+  parameters:
+    maxNodes: 50
+  validationActions:
+  - Deny
+`
+	replaced := func(from, to string) string { return strings.Replace(good, from, to, 1) }
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing wrong":                   {good, "<nil>"},
+		"a kind that is no BGPPolicy":     {replaced("kind: BGPPolicy", "kind: Policy"), "p.yaml:2: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is Policy of policy.bgpguard.io/v1alpha1"},
+		"another group":                   {replaced("policy.bgpguard.io/v1alpha1", "v1"), "p.yaml:2: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is BGPPolicy of v1"},
+		"no document":                     {"# none\n", "p.yaml: no BGPPolicy document, so nothing would be enforced"},
+		"no name":                         {replaced("  name: mesh", "  labels: {}"), "p.yaml:3: metadata.name: is missing"},
+		"a field that is none":            {replaced("  parameters:", "  params:"), "p.yaml:7: spec.params: is not a field of a BGPPolicy"},
+		"a field of a wrong type":         {replaced("policy: mesh-node-limit", "policy: 7"), "p.yaml:6: BGPPolicy mesh: spec.policy: must be of type string, is a number"},
+		"no actions":                      {replaced("  validationActions:\n  - Deny\n", ""), "p.yaml:5: BGPPolicy mesh: spec.validationActions: must name at least one of Deny, Warn, Audit"},
+		"an unknown action":               {replaced("- Deny", "- Audit\n  - deny"), `p.yaml:11: BGPPolicy mesh: spec.validationActions[1]: must be Deny, Warn or Audit, is "deny"`},
+		"an action twice":                 {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: names Deny twice"},
+		"Deny with Warn":                  {replaced("- Deny", "- Warn\n  - Deny"), "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user"},
+		"Warn with Audit":                 {replaced("- Deny", "- Warn\n  - Audit"), "<nil>"},
+		"an unknown policy":               {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are mesh-node-limit, route-reflectors-required, timers-consistent`},
+		"an unknown parameter":            {replaced("maxNodes", "maxNode"), "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes"},
+		"a parameter of a wrong type":     {replaced("50", "fifty"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer"},
+		"a parameter out of bounds":       {replaced("50", "0"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: minimum: got 0, want 1"},
+		"two documents of one name":       {good + "---\n" + good, "p.yaml:15: BGPPolicy mesh: metadata.name: is the name of two documents"},
+		"all that is wrong, in one error": {replaced("- Deny", "- deny") + "---\n" + replaced("kind: BGPPolicy", "kind: X"), "p.yaml:10: BGPPolicy mesh: spec.validationActions[0]: must be Deny, Warn or Audit, is \"deny\"\np.yaml:13: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is X of policy.bgpguard.io/v1alpha1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if err := os.WriteFile("p.yaml", []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			docs, err := Load([]string{"p.yaml"})
+			if err == nil {
+				_, err = Compile(docs)
+			}
+			if got := fmt.Sprint(err); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestCompileOrdersByNameAndFillsDefaults(t *testing.T) {
+	lib, err := libraryOf(t, map[string]string{"a/a.rego": a(always)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var docs []Document
+	for _, name := range []string{"z", "b", "m"} {
+		d := Document{}
+		d.Name, d.Spec.Policy = name, "a"
+		docs = append(docs, d)
+	}
+	docs[1].Spec.Parameters = map[string]any{"name": "n", "limit": int64(9)}
+	set, err := lib.compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set.Names(); !slices.Equal(got, []string{"b", "m", "z"}) {
+		t.Errorf("order %q", got)
+	}
+	for i, want := range []string{`{"limit": 9, "name": "n"}`, `{"limit": 3}`, `{"limit": 3}`} {
+		if got := set.Policies()[i].parameters.String(); got != want {
+			t.Errorf("parameters of %s: %s, want %s", set.Names()[i], got, want)
+		}
+	}
+}
+
+func TestValueIsWhatTheJSONFormGives(t *testing.T) {
+	type embedded struct {
+		Name string `json:"name"`
+	}
+	type all struct {
+		embedded
+		Flag  bool               `json:"flag,omitempty"`
+		Int   int                `json:"int"`
+		Long  int64              `json:"long"`
+		Float float64            `json:"float"`
+		List  []string           `json:"list"`
+		Deep  []map[string][]int `json:"deep"`
+		Any   any                `json:"any"`
+		To    *embedded          `json:"to"`
+		Nil   *embedded          `json:"nil"`
+	}
+	for name, v := range map[string]any{
+		"null":                         nil,
+		"a text":                       "ü \"x\"\n",
+		"an integer":                   int64(-4294967295),
+		"a number that is huge":        1e300,
+		"a fraction":                   0.1,
+		"a whole float":                64512.0,
+		"what JSON decodes to":         map[string]any{"a": []any{nil, true, 1.5, int64(2), "x", map[string]any{}}, "b": map[string]any{"c": []any{}}},
+		"a zero struct with its lists": all{List: []string{}, Deep: []map[string][]int{}},
+		"a struct": all{embedded{"n"}, true, 1, 1 << 40, 2.25, []string{"a", ""}, []map[string][]int{{"b": {1, 2}, "a": {}}, {}},
+			map[string]any{"k": int64(1)}, &embedded{"m"}, nil},
+		"pointers in a map": map[string]*embedded{"z": {"1"}, "a": nil},
+	} {
+		if a, ok := v.(all); ok && !a.Flag {
+			v = struct { // omitempty leaves the field out of the JSON form; Value never does.
+				all
+				Flag bool `json:"flag"`
+			}{all: a}
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var decoded any
+		if err := json.Unmarshal(text, &decoded); err != nil {
+			t.Fatal(err)
+		}
+		want, err := ast.InterfaceToValue(decoded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Value(v); got.Compare(want) != 0 {
+			t.Errorf("%s (%s):\n got %v\nwant %v", name, reflect.TypeOf(v), got, want)
+		}
+	}
+}
+
+func TestValueHasEveryField(t *testing.T) {
+	v := struct {
+		List  []string       `json:"list"`
+		Map   map[string]any `json:"map"`
+		Ready ast.Value      `json:"ready"`
+	}{Ready: ast.String("as it is")}
+	if got, want := Value(v).String(), `{"list": [], "map": {}, "ready": "as it is"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
