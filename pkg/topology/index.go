@@ -16,8 +16,11 @@ import (
 type index struct {
 	nodes      []*calico.Node
 	bgp        [2]*bitset.BitSet // those with an address, by family
+	speakers   *bitset.BitSet    // those with an address in any family
 	reflectors *bitset.BitSet    // those with a cluster ID
 	byAddress  map[netip.Addr][]uint
+	counts     *Nodes
+	mesh       Mesh // as if it were on; see meshOf
 
 	mu      sync.Mutex
 	columns map[string]*column // by label, made when a selector first asks
@@ -48,7 +51,26 @@ func newIndex(nodes []*calico.Node) *index {
 			ix.reflectors.Set(uint(i))
 		}
 	}
+	ix.speakers = ix.bgp[calico.IPv4].Union(ix.bgp[calico.IPv6])
+	ix.counts = &Nodes{Total: len(nodes), BGP: int(ix.speakers.Count()), Reflectors: int(ix.speakers.IntersectionCardinality(ix.reflectors))}
+	ix.mesh = ix.meshOfAll()
 	return ix
+}
+
+// meshOfAll is the mesh if it is on: a pair of nodes has a session in each
+// family in which both have an address, unless one of them is a route
+// reflector (confd/pkg/backends/calico/bgp_processor.go).
+func (ix *index) meshOfAll() Mesh {
+	four, six := ix.bgp[calico.IPv4].Difference(ix.reflectors), ix.bgp[calico.IPv6].Difference(ix.reflectors)
+	n4, n6 := int(four.Count()), int(six.Count())
+	m := Mesh{Nodes: int(four.UnionCardinality(six)), Sessions: n4*(n4-1)/2 + n6*(n6-1)/2}
+	// The node with the most sessions is one with addresses in both families,
+	// where there is such a node.
+	m.SessionsPerNode = max(n4-1, n6-1, 0)
+	if four.IntersectionCardinality(six) > 0 {
+		m.SessionsPerNode = n4 - 1 + n6 - 1
+	}
+	return m
 }
 
 // Len implements calico.Universe.

@@ -253,13 +253,19 @@ func TestIncrementalSummaryEqualsFromScratch(t *testing.T) {
 		topology := Compute(s, nil)
 		for range 8 {
 			var after calico.Object
-			switch r.IntN(3) {
+			switch r.IntN(4) {
 			case 0:
 				after = randomNode(t, r, r.IntN(14))
 			case 1:
 				after = randomPeer(t, r, r.IntN(6), 12)
-			default:
+			case 2:
 				after = randomConfiguration(t, r)
+			default: // Names no peer, or names one again.
+				spec := map[string]any{"nodeSelector": "rack == '1'"}
+				if r.IntN(2) == 0 {
+					spec["peerSelector"] = "has(rr)"
+				}
+				after = newObject(t, "BGPPeer", "p0", spec)
 			}
 			c := state.Change{After: after}
 			if r.IntN(3) == 0 {

@@ -29,6 +29,8 @@ type peering struct {
 	families [2]bool
 	// reverse tells that Calico makes the half-sessions back.
 	reverse bool
+	// sides are local and remote by family; computed last.
+	sides [2]sides
 	// problems are those that only the state shows.
 	problems []string
 	// part is what the summary says of the BGPPeer.
@@ -36,10 +38,29 @@ type peering struct {
 }
 
 // resolve finds the nodes on both sides of a BGPPeer by the rules of
-// confd/pkg/backends/calico/client.go (updatePeersV1).
-func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
+// confd/pkg/backends/calico/client.go (updatePeersV1). old is the BGPPeer of
+// that name resolved against the same nodes, or nil: selectors that it has too
+// need not be evaluated again.
+func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot, old *peering) *peering {
 	r := &peering{peer: p, index: ix, scope: scopeExternal, families: [2]bool{true, true}, reverse: !p.ReverseManual}
+	r.findNodes(s, old)
+	if old != nil && old.local == r.local && old.remote == r.remote && old.families == r.families {
+		r.sides = old.sides
+	} else {
+		r.sides = [2]sides{r.sidesIn(calico.IPv4), r.sidesIn(calico.IPv6)}
+	}
+	r.part = peerPart(r)
+	return r
+}
+
+func (r *peering) findNodes(s *state.Snapshot, old *peering) {
+	p, ix := r.peer, r.index
+	if old != nil && old.withoutPeer() { // Its local nodes are not all that it selects.
+		old = nil
+	}
 	switch {
+	case p.NodeSelector != "" && old != nil && old.peer.NodeSelector == p.NodeSelector:
+		r.local = old.local
 	case p.NodeSelector != "":
 		r.local = r.selected(p.Local())
 	case p.Node != "":
@@ -50,6 +71,8 @@ func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
 	switch {
 	case p.LocalWorkloadSelector != "":
 		r.scope, r.remote, r.reverse = scopeWorkloads, bitset.New(ix.Len()), false
+	case p.PeerSelector != "" && old != nil && old.peer.PeerSelector == p.PeerSelector && old.peer.LocalWorkloadSelector == "":
+		r.scope, r.remote = scopeNodes, old.remote
 	case p.PeerSelector != "":
 		r.scope, r.remote = scopeNodes, r.selected(p.Remote())
 	case p.PeerIP != "":
@@ -57,7 +80,11 @@ func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
 	default:
 		r.empty(s)
 	}
-	return r
+}
+
+// withoutPeer reports whether the BGPPeer names no peer at all; see empty.
+func (r *peering) withoutPeer() bool {
+	return r.peer.LocalWorkloadSelector == "" && r.peer.PeerSelector == "" && r.peer.PeerIP == ""
 }
 
 func (r *peering) selected(s *calico.Selector) *bitset.BitSet {
@@ -143,23 +170,37 @@ func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 	return true
 }
 
-// sides returns the local and the remote nodes with an address in family f.
-func (r *peering) sides(f calico.Family) (local, remote *bitset.BitSet) {
+// sides are the local and the remote nodes with an address in one family.
+type sides struct{ local, remote *bitset.BitSet }
+
+func (r *peering) sidesIn(f calico.Family) sides {
 	if !r.families[f] {
-		none := bitset.New(r.index.Len())
-		return none, none
+		return sides{&bitset.BitSet{}, &bitset.BitSet{}}
 	}
-	return r.local.Intersection(r.index.bgp[f]), r.remote.Intersection(r.index.bgp[f])
+	return sides{r.local.Intersection(r.index.bgp[f]), r.remote.Intersection(r.index.bgp[f])}
 }
 
 // sessions counts the pairs of nodes, per family, that the peering gives a
 // half-session: a pair that is in both sides both ways round counts once.
 func (r *peering) sessions() int {
 	n := 0
-	for _, f := range calico.Families {
-		local, remote := r.sides(f)
-		both := int(local.IntersectionCardinality(remote))
-		n += int(local.Count())*int(remote.Count()) - both - both*(both-1)/2
+	for _, s := range r.sides {
+		both := int(s.local.IntersectionCardinality(s.remote))
+		n += int(s.local.Count())*int(s.remote.Count()) - both - both*(both-1)/2
 	}
 	return n
+}
+
+// sameSessions reports whether both give the same nodes half-sessions.
+func (r *peering) sameSessions(q *peering) bool {
+	if r == q {
+		return true
+	}
+	for f := range r.sides {
+		a, b := r.sides[f], q.sides[f]
+		if (a.local != b.local && !a.local.Equal(b.local)) || (a.remote != b.remote && !a.remote.Equal(b.remote)) {
+			return false
+		}
+	}
+	return r.reverse == q.reverse
 }

@@ -16,15 +16,8 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 
 	// least[k] holds the nodes with sessions to at least k+1 reflectors.
 	var least []*bitset.BitSet
-	sides := make([]familySides, 0, len(t.peerings))
-	for _, p := range t.peerings {
-		local, remote := p.sides(f)
-		if local.Any() && remote.Any() {
-			sides = append(sides, familySides{local, remote, p.reverse})
-		}
-	}
 	for r, ok := reflectors.NextSet(0); ok; r, ok = reflectors.NextSet(r + 1) {
-		with := neighbours(r, sides, ix.Len())
+		with := t.neighbours(r, f)
 		with.InPlaceIntersection(clients)
 		for k := range least {
 			// Those that had at least k+1 before and this one too have k+2.
@@ -51,26 +44,23 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	return out
 }
 
-type familySides struct {
-	local, remote *bitset.BitSet
-	reverse       bool
-}
-
-// neighbours returns the nodes that have a session with node r by BGPPeers: a
-// half-session each way, from whichever BGPPeers.
-func neighbours(r uint, peerings []familySides, n uint) *bitset.BitSet {
+// neighbours returns the nodes that have a session with node r by BGPPeers in
+// family f: a half-session each way, from whichever BGPPeers.
+func (t *Topology) neighbours(r uint, f calico.Family) *bitset.BitSet {
+	n := t.index.Len()
 	out, in := bitset.New(n), bitset.New(n)
-	for _, p := range peerings {
-		if p.local.Test(r) {
-			out.InPlaceUnion(p.remote)
+	for _, p := range t.peerings {
+		s := p.sides[f]
+		if s.local.Test(r) {
+			out.InPlaceUnion(s.remote)
 			if p.reverse {
-				in.InPlaceUnion(p.remote)
+				in.InPlaceUnion(s.remote)
 			}
 		}
-		if p.remote.Test(r) {
-			in.InPlaceUnion(p.local)
+		if s.remote.Test(r) {
+			in.InPlaceUnion(s.local)
 			if p.reverse {
-				out.InPlaceUnion(p.local)
+				out.InPlaceUnion(s.local)
 			}
 		}
 	}

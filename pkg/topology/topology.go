@@ -42,26 +42,32 @@ func Compute(s *state.Snapshot, before *Topology) *Topology {
 
 // resolve resolves the BGPPeers, as far as before has not done so.
 func (t *Topology) resolve(before *Topology) {
-	known := map[*calico.BGPPeer]*peering{}
+	known := map[string]*peering{}
 	sameConfigurations := false
 	if before != nil && before.index == t.index {
 		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), t.snapshot.BGPConfigurations())
 		for _, p := range before.peerings {
-			known[p.peer] = p
+			known[p.peer.Name] = p
 		}
 	}
+	t.peerings = make([]*peering, 0, len(t.snapshot.BGPPeers()))
 	for _, p := range t.snapshot.BGPPeers() {
-		r := known[p]
+		r := known[p.Name]
 		// What is not given by selectors rests on AS numbers and ports too.
-		if r == nil || (p.PeerSelector == "" && !sameConfigurations) {
-			r = resolve(p, t.index, t.snapshot)
-			r.part = peerPart(r)
+		if r == nil || r.peer != p || (p.PeerSelector == "" && !sameConfigurations) {
+			r = resolve(p, t.index, t.snapshot, r)
 			if before != nil {
 				r.part = share(before.summary.BGPPeers[p.Name], r.part)
 			}
 		}
 		t.peerings = append(t.peerings, r)
 	}
+}
+
+// sameSessions reports whether the BGPPeers give the same nodes the same
+// half-sessions as in before, whatever else in them changed.
+func (t *Topology) sameSessions(before *Topology) bool {
+	return t.index == before.index && slices.EqualFunc(t.peerings, before.peerings, (*peering).sameSessions)
 }
 
 func (t *Topology) summarize(before *Topology) {
@@ -74,14 +80,18 @@ func (t *Topology) summarize(before *Topology) {
 		peers[r.peer.Name] = r.part
 	}
 	s := &Summary{
-		Nodes:    share(old.Nodes, t.nodes()),
+		Nodes:    share(old.Nodes, t.index.counts),
 		Mesh:     share(old.Mesh, t.mesh()),
 		BGPPeers: shareAll(old.BGPPeers, peers),
 	}
 	if v := calicoVersion(t.snapshot); v != nil {
 		s.CalicoVersion = v.String()
 	}
-	s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
+	if before != nil && t.sameSessions(before) {
+		s.Reflectors = old.Reflectors
+	} else {
+		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
+	}
 	s.Timers = share(old.Timers, t.timers(s.Mesh))
 	needs := func(p *calico.IPPool) bool { return poolNeedsBGP(p, t.snapshot) }
 	s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
@@ -94,42 +104,21 @@ func (t *Topology) summarize(before *Topology) {
 	t.summary = s
 }
 
-func (t *Topology) nodes() *Nodes {
-	ix := t.index
-	bgp := ix.bgp[calico.IPv4].Union(ix.bgp[calico.IPv6])
-	return &Nodes{Total: len(ix.nodes), BGP: int(bgp.Count()), Reflectors: int(bgp.IntersectionCardinality(ix.reflectors))}
-}
-
-// mesh is the node-to-node mesh: a pair of nodes has a session in each family
-// in which both have an address, unless one of them is a route reflector
-// (confd/pkg/backends/calico/bgp_processor.go).
+// mesh is the node-to-node mesh under the BGPConfiguration "default".
 func (t *Topology) mesh() *Mesh {
 	c := t.snapshot.BGPConfiguration(calico.Default)
-	m := &Mesh{Enabled: c.MeshEnabled(), Source: "set"}
+	m := t.index.mesh
+	m.Enabled, m.Source = c.MeshEnabled(), "set"
 	switch {
 	case c == nil:
 		m.Source = "absent"
 	case c.NodeToNodeMeshEnabled == nil:
 		m.Source = "unset"
 	}
-	ix := t.index
-	four, six := ix.bgp[calico.IPv4].Difference(ix.reflectors), ix.bgp[calico.IPv6].Difference(ix.reflectors)
-	m.Nodes = int(four.UnionCardinality(six))
 	if !m.Enabled {
-		return m
+		m.SessionsPerNode, m.Sessions = 0, 0
 	}
-	// The node with the most sessions is one with addresses in both families,
-	// where there is such a node.
-	each := func(n uint) int { return max(int(n)-1, 0) }
-	n4, n6 := four.Count(), six.Count()
-	m.SessionsPerNode = max(each(n4), each(n6))
-	if four.IntersectionCardinality(six) > 0 {
-		m.SessionsPerNode = each(n4) + each(n6)
-	}
-	for _, n := range []int{int(n4), int(n6)} {
-		m.Sessions += n * (n - 1) / 2
-	}
-	return m
+	return &m
 }
 
 func peerPart(r *peering) *BGPPeer {
@@ -138,9 +127,8 @@ func peerPart(r *peering) *BGPPeer {
 		Object: object(&p.Metadata, r.problems), Scope: r.scope, Sessions: r.sessions(),
 		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime),
 	}
-	speaks := r.index.bgp[calico.IPv4].Union(r.index.bgp[calico.IPv6])
-	b.LocalNodes = int(r.local.IntersectionCardinality(speaks))
-	b.RemoteNodes = int(r.remote.IntersectionCardinality(speaks))
+	b.LocalNodes = int(r.local.IntersectionCardinality(r.index.speakers))
+	b.RemoteNodes = int(r.remote.IntersectionCardinality(r.index.speakers))
 	return b
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,7 +67,7 @@ func calicoObjects() string {
 // furnish gives a Node the bulk that kubelet and cloud leave on it, which the webhook has to read past: 15 labels,
 // five conditions, and the images that kubelet lists.
 func furnish(node *corev1.Node, number int) {
-	for key, value := range map[string]string{
+	maps.Copy(node.Labels, map[string]string{
 		"beta.kubernetes.io/arch":         "amd64",
 		"beta.kubernetes.io/os":           "linux",
 		"example.com/hardware-generation": "gen-4",
@@ -75,9 +76,7 @@ func furnish(node *corev1.Node, number int) {
 		"example.com/owner":               "platform",
 		"example.com/pool":                fmt.Sprintf("pool-%d", number%5),
 		"example.com/power-feed":          fmt.Sprintf("feed-%d", number%2),
-	} {
-		node.Labels[key] = value
-	}
+	})
 	node.Annotations["csi.volume.kubernetes.io/nodeid"] = fmt.Sprintf(`{"block.csi.example.com":"%036x"}`, number)
 	node.Spec.PodCIDR = fmt.Sprintf("172.%d.%d.0/24", 16+number/256, number%256)
 	node.Spec.ProviderID = fmt.Sprintf("metal:///region-1/%036x", number)

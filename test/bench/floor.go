@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -37,7 +38,7 @@ const (
 // serveFloor allows every change until standard input ends: however the parent ends, that does.
 func serveFloor(dir string) error {
 	ctrllog.SetLogger(logr.Discard())
-	text, err := os.ReadFile(filepath.Join(dir, portFile))
+	text, err := fs.ReadFile(os.DirFS(dir), portFile)
 	if err != nil {
 		return err
 	}

@@ -79,8 +79,12 @@ func (t *target) measure(ctx context.Context, q question, connections int, durat
 	clients := make([]*http.Client, connections)
 	for i := range clients {
 		clients[i] = t.client()
-		defer clients[i].CloseIdleConnections()
 	}
+	defer func() {
+		for _, client := range clients {
+			client.CloseIdleConnections()
+		}
+	}()
 	if _, err := t.ask(ctx, clients, q, func(asked int) bool { return asked < warmup }); err != nil {
 		return timing{}, err
 	}

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
 
 	"github.com/bgpguard/bgpguard/test/env"
 )
@@ -86,7 +85,8 @@ func read(ctx context.Context, e *env.Environment, resource, name string) (*unst
 		return nil, err
 	}
 	object := &unstructured.Unstructured{}
-	return object, object.UnmarshalJSON(raw)
+	err = object.UnmarshalJSON(raw)
+	return object, err
 }
 
 // newRequest is the request to delete the live object, or to change one field of it.
@@ -96,7 +96,7 @@ func newRequest(operation admissionv1.Operation, resource string, live *unstruct
 	of := metav1.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: resource}
 	request := &admissionv1.AdmissionRequest{
 		UID: uidMarker, Kind: kind, RequestKind: &kind, Resource: of, RequestResource: &of,
-		Name: live.GetName(), Operation: operation, DryRun: ptr.To(false),
+		Name: live.GetName(), Operation: operation, DryRun: new(false),
 		UserInfo: authenticationv1.UserInfo{Username: "operator", Groups: []string{"network-operators", "system:authenticated"}},
 	}
 	if operation == admissionv1.Delete {
