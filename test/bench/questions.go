@@ -19,6 +19,8 @@ import (
 const (
 	uidMarker    = "@uid@"
 	numberMarker = "@number@"
+	// numberKey is the annotation, or the extra field of the user, that is the number.
+	numberKey = "bench.bgpguard.io/number"
 )
 
 // question is an AdmissionReview to be asked again and again, about a change that is never the same.
@@ -101,8 +103,10 @@ func newRequest(operation admissionv1.Operation, resource string, live *unstruct
 	}
 	if operation == admissionv1.Delete {
 		request.Options.Raw = []byte(`{"kind":"DeleteOptions","apiVersion":"meta.k8s.io/v1","propagationPolicy":"Background"}`)
+		// The object is deleted as it is, or it would be another one than the cluster's: only the user can differ.
+		request.UserInfo.Extra = map[string]authenticationv1.ExtraValue{numberKey: {numberMarker}}
 		var err error
-		request.OldObject, err = numbered(live)
+		request.OldObject.Raw, err = live.MarshalJSON()
 		return request, err
 	}
 	request.Options.Raw = []byte(`{"kind":"UpdateOptions","apiVersion":"meta.k8s.io/v1","fieldManager":"kubectl-edit"}`)
@@ -126,7 +130,7 @@ func numbered(object *unstructured.Unstructured) (runtime.RawExtension, error) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations["bench.bgpguard.io/number"] = numberMarker
+	annotations[numberKey] = numberMarker
 	object.SetAnnotations(annotations)
 	raw, err := object.MarshalJSON()
 	return runtime.RawExtension{Raw: raw}, err
