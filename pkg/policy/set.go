@@ -139,6 +139,22 @@ func (s *Set) Names() []string {
 	return out
 }
 
+// Reads reports whether any policy refers to a part of input.state. What none
+// refers to need not be in the input.
+func (s *Set) Reads(part string) bool {
+	key := ast.InternedTerm(part)
+	for _, p := range s.policies {
+		for _, ref := range p.reads {
+			if len(ref) == 0 || (ref[0].Equal(stateKey) && (len(ref) == 1 || ref[1].Equal(key))) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var stateKey = ast.InternedTerm("state")
+
 var parametersKey = ast.InternedTerm("parameters")
 
 // Unaffected reports whether the policy's result is the same for two inputs

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -34,7 +36,8 @@ type judgement struct {
 	policies *policy.Set
 	topology *topology.Topology
 	input    *stateInput
-	results  []result // in order of the policies
+	document ast.Object // the whole input but for the parameters
+	results  []result   // in order of the policies
 }
 
 // result is what one policy says of one snapshot: violations, or why it could
@@ -100,24 +103,23 @@ func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.
 	j := &judgement{snapshot: s, policies: policies}
 	var oldTopology *topology.Topology
 	var oldInput *stateInput
+	reusable := before != nil && before.policies == policies
 	if before != nil {
-		oldTopology, oldInput = before.topology, before.input
+		oldTopology = before.topology
+	}
+	if reusable {
+		oldInput = before.input
 	}
 	j.topology = topology.Compute(s, oldTopology)
-	j.input = newStateInput(j.topology.Summary(), oldInput)
-	document := j.input.document(e.now())
-	var oldDocument = document
-	reusable := before != nil && before.policies == policies
-	if reusable {
-		oldDocument = before.input.document(e.now())
-	}
+	j.input = newStateInput(j.topology.Summary(), policies, oldInput)
+	j.document = j.input.document(e.now())
 	j.results = make([]result, len(policies.Policies()))
 	for i, p := range policies.Policies() {
-		if reusable && before.results[i].err == nil && p.Unaffected(oldDocument, document) {
+		if reusable && before.results[i].err == nil && p.Unaffected(before.document, j.document) {
 			j.results[i] = before.results[i]
 			continue
 		}
-		j.results[i].violations, j.results[i].err = p.Evaluate(ctx, document)
+		j.results[i].violations, j.results[i].err = p.Evaluate(ctx, j.document)
 	}
 	return j
 }

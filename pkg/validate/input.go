@@ -17,9 +17,9 @@ type stateInput struct {
 	value   ast.Object
 }
 
-// parts lists what a summary consists of: the pointer or map that tells two
-// parts apart, and how to convert it.
-func newStateInput(s *topology.Summary, before *stateInput) *stateInput {
+// newStateInput converts the parts of s that the policies read. before is an
+// input for the same policies, or nil.
+func newStateInput(s *topology.Summary, policies *policy.Set, before *stateInput) *stateInput {
 	if before != nil && before.summary == s {
 		return before
 	}
@@ -28,48 +28,58 @@ func newStateInput(s *topology.Summary, before *stateInput) *stateInput {
 		old = before.summary
 	}
 	in := &stateInput{summary: s, value: ast.NewObject()}
-	put := func(key string, same bool, convert func() ast.Value) {
-		k := ast.InternedTerm(key)
-		if same && before != nil {
-			in.value.Insert(k, before.value.Get(k))
+	put := func(key string, same bool, convert func(known ast.Object) ast.Value) {
+		if !policies.Reads(key) {
 			return
 		}
-		in.value.Insert(k, ast.NewTerm(convert()))
+		k := ast.InternedTerm(key)
+		var known *ast.Term
+		if before != nil {
+			known = before.value.Get(k)
+		}
+		switch {
+		case known != nil && same:
+			in.value.Insert(k, known)
+		case known != nil:
+			objects, _ := known.Value.(ast.Object)
+			in.value.Insert(k, ast.NewTerm(convert(objects)))
+		default:
+			in.value.Insert(k, ast.NewTerm(convert(nil)))
+		}
 	}
-	put("calicoVersion", s.CalicoVersion == old.CalicoVersion, func() ast.Value { return ast.String(s.CalicoVersion) })
-	put("nodes", s.Nodes == old.Nodes, func() ast.Value { return policy.Value(s.Nodes) })
-	put("mesh", s.Mesh == old.Mesh, func() ast.Value { return policy.Value(s.Mesh) })
-	put("reflectors", s.Reflectors == old.Reflectors, func() ast.Value { return policy.Value(s.Reflectors) })
-	put("podTraffic", s.PodTraffic == old.PodTraffic, func() ast.Value { return policy.Value(s.PodTraffic) })
-	put("timers", s.Timers == old.Timers, func() ast.Value { return policy.Value(s.Timers) })
-	putObjects(in, before, "bgpPeers", s.BGPPeers, old.BGPPeers)
-	putObjects(in, before, "bgpConfigurations", s.BGPConfigurations, old.BGPConfigurations)
-	putObjects(in, before, "ipPools", s.IPPools, old.IPPools)
+	whole := func(v any) func(ast.Object) ast.Value { return func(ast.Object) ast.Value { return policy.Value(v) } }
+	put("calicoVersion", s.CalicoVersion == old.CalicoVersion, whole(s.CalicoVersion))
+	put("nodes", s.Nodes == old.Nodes, whole(s.Nodes))
+	put("mesh", s.Mesh == old.Mesh, whole(s.Mesh))
+	put("reflectors", s.Reflectors == old.Reflectors, whole(s.Reflectors))
+	put("podTraffic", s.PodTraffic == old.PodTraffic, whole(s.PodTraffic))
+	put("timers", s.Timers == old.Timers, whole(s.Timers))
+	put("bgpPeers", false, each(s.BGPPeers, old.BGPPeers))
+	put("bgpConfigurations", false, each(s.BGPConfigurations, old.BGPConfigurations))
+	put("ipPools", false, each(s.IPPools, old.IPPools))
 	return in
 }
 
-// putObjects converts a map of objects; those that before has too are shared.
-func putObjects[T any](in, before *stateInput, key string, objects, old map[string]*T) {
-	k := ast.InternedTerm(key)
-	var known ast.Object
-	if before != nil {
-		known = before.value.Get(k).Value.(ast.Object)
-	}
-	obj := ast.NewObject()
-	same := known != nil && len(objects) == len(old)
-	for name, o := range objects {
-		n := ast.StringTerm(name)
-		if known != nil && old[name] == o {
-			obj.Insert(n, known.Get(n))
-			continue
+// each converts a map of objects; those that are the same in old, and known
+// from there, are shared.
+func each[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
+	return func(known ast.Object) ast.Value {
+		obj := ast.NewObject()
+		same := known != nil && len(objects) == len(old)
+		for name, o := range objects {
+			n := ast.StringTerm(name)
+			if known != nil && old[name] == o {
+				obj.Insert(n, known.Get(n))
+				continue
+			}
+			same = false
+			obj.Insert(n, ast.NewTerm(policy.Value(o)))
 		}
-		same = false
-		obj.Insert(n, ast.NewTerm(policy.Value(o)))
+		if same {
+			return known
+		}
+		return obj
 	}
-	if same {
-		obj = known
-	}
-	in.value.Insert(k, ast.NewTerm(obj))
 }
 
 // document is the whole input of a policy, but for its parameters.

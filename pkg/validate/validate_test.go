@@ -284,14 +284,14 @@ func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
 	s := state.New(append(nodes(t, 20, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"))...)
 	base := e.judgeBase(t.Context(), s)
 	next := e.judge(t.Context(), s.Apply(state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}), base.policies, base)
-	a, b := base.input.document(e.now()), next.input.document(e.now())
+	a, b := base.document, next.document
 	for _, p := range base.policies.Policies() {
 		if !p.Unaffected(a, b) {
 			t.Errorf("%s is evaluated again, but nothing that it reads changed", p.Name)
 		}
 	}
 	changed := e.judge(t.Context(), s.Apply(state.Change{Before: peer(t, "workers", "", "")}), base.policies, base)
-	c := changed.input.document(e.now())
+	c := changed.document
 	for _, p := range base.policies.Policies() {
 		if p.Unaffected(a, c) != (p.Name == "mesh-node-limit") {
 			t.Errorf("%s: Unaffected = %v by the loss of a BGPPeer", p.Name, p.Unaffected(a, c))
