@@ -5,8 +5,16 @@ package policies.lib.text
 
 # METADATA
 # description: The digits of a whole number in groups of three, "7,140".
-number(n) := strings.reverse(trim_suffix(groups, ",")) if {
-	groups := regex.replace(strings.reverse(format_int(n, 10)), `([0-9]{3})`, "$1,")
+# scope: document
+number(n) := sprintf("%d", [n]) if n < 1000
+
+number(n) := sprintf("%d,%03d", [floor(n / 1000), n % 1000]) if {
+	n >= 1000
+	n < 1000000
+}
+
+number(n) := sprintf("%d,%03d,%03d", [floor(n / 1000000), floor(n / 1000) % 1000, n % 1000]) if {
+	n >= 1000000
 }
 
 # METADATA
