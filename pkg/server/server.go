@@ -39,6 +39,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
+	limitGarbage()
 	log := newLogger(w, &o)
 	policies, set, err := loadPolicies(o.Policies, log.WithName("policies"))
 	if err != nil {
