@@ -299,3 +299,17 @@ func TestSamplesAreDeniedAsTheirCommentSays(t *testing.T) {
   Warning: BGPPeer workers: spec.peerSelector: selects no node out of 6
 `})
 }
+
+func TestREADMEShowsWhatTheSamplesGive(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const dir = "config/samples/"
+	var stdout, stderr bytes.Buffer
+	run([]string{"check", "-f", "../../" + dir + "change.yaml", "--state", "../../" + dir + "cluster.yaml"}, strings.NewReader(""), &stdout, &stderr)
+	want := "$ go run ./cmd/bgpguard check -f " + dir + "change.yaml --state " + dir + "cluster.yaml\n" + stdout.String() + "```\n"
+	if !strings.Contains(string(readme), want) {
+		t.Errorf("README.md does not show this:\n%s", want)
+	}
+}
