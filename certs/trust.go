@@ -26,6 +26,7 @@ type trustManager struct {
 	client client.Client
 }
 
+// GetClient implements manager.Manager.
 func (m trustManager) GetClient() client.Client { return m.client }
 
 // trustKeeper is a client that adds a CA to a webhook configuration where cert-controller would put it in the place of
