@@ -38,9 +38,9 @@ lists, several documents, directories. Several changed objects are judged one
 after the other, each on the state that the one before leaves, as kubectl
 would send them; those after a denied one are still judged, without it.
 
-Exit code: 0 allowed, 1 denied, 2 unusable input.`,
+Exit code: 0 allowed, 1 denied or a policy could not judge, 2 unusable input.`,
 		Example: `  bgpguard check -f change.yaml --state cluster.yaml
-  kubectl get nodes,bgppeers,bgpconfigurations,ippools -o yaml | bgpguard check -f change.yaml --state -
+  kubectl get nodes,bgppeers,bgpconfigurations,ippools,felixconfigurations,clusterinformations -o yaml | bgpguard check -f change.yaml --state -
   bgpguard check --delete -f peer.yaml --state cluster/ -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -71,6 +71,9 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		return r.allow()
 	}
 	r.id = c.ID()
-	r.twin = h.twins.second(req, c.Change)
-	return r.decide(h.judge.Decide(ctx, snapshot, c.Change))
+	r.decide(h.judge.Decide(ctx, snapshot, c.Change))
+	// What is denied is not written, so no second review follows it: asked
+	// again it is another request, and another line in the log.
+	r.twin = r.Allowed && h.twins.second(req, c.Change)
+	return r
 }

@@ -6,6 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 func TestTwinIsCountedOnce(t *testing.T) {
@@ -35,16 +38,19 @@ func TestTwinIsCountedOnce(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			clock := time.Unix(0, 0)
-			h := New(fakeCluster{}, always(denied()))
+			h := New(fakeCluster{}, always(&validate.Decision{
+				Allowed:    true,
+				Violations: []violation.Violation{{Policy: "mesh-node-limit", ID: "x", Action: violation.Warn}},
+			}))
 			h.twins = newTwins(func() time.Time { return clock })
 			count := func() float64 {
-				return testutil.ToFloat64(decisions.WithLabelValues("mesh-node-limit", "Deny", "false")) +
-					testutil.ToFloat64(decisions.WithLabelValues("mesh-node-limit", "Deny", "true"))
+				return testutil.ToFloat64(decisions.WithLabelValues("mesh-node-limit", "Warn", "false")) +
+					testutil.ToFloat64(decisions.WithLabelValues("mesh-node-limit", "Warn", "true"))
 			}
 			before := count()
 			for _, s := range test.steps {
 				clock = clock.Add(s.after)
-				if r := h.Handle(t.Context(), s.request); r.Allowed || r.Result.Code != 403 {
+				if r := h.Handle(t.Context(), s.request); !r.Allowed {
 					t.Errorf("answered %s", toJSON(t, r))
 				}
 			}
@@ -52,6 +58,19 @@ func TestTwinIsCountedOnce(t *testing.T) {
 				t.Errorf("counted %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// A change that is denied is not written, so what looks like its twin is
+// another try.
+func TestDenialsHaveNoTwins(t *testing.T) {
+	h := New(fakeCluster{}, always(denied()))
+	counter := decisions.WithLabelValues("mesh-node-limit", "Deny", "false")
+	before := testutil.ToFloat64(counter)
+	h.Handle(t.Context(), request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""))
+	h.Handle(t.Context(), request(create, v1, "BGPPeer", "a", peer(v1, "a", goodSpec), ""))
+	if got := testutil.ToFloat64(counter) - before; got != 2 {
+		t.Errorf("counted %v, want 2", got)
 	}
 }
 

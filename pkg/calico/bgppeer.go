@@ -84,6 +84,8 @@ func decodeBGPPeer(m Metadata, spec *fields) Object {
 	if asn := spec.asNumber("asNumber"); asn != nil {
 		p.ASNumber = *asn
 	}
+	p.MaxRestartTime = p.timer("maxRestartTime", p.MaxRestartTime, maxRestartTime)
+	p.KeepaliveTime = p.timer("keepaliveTime", p.KeepaliveTime, 0)
 	p.nodeSelector = p.selector("nodeSelector", p.NodeSelector)
 	p.peerSelector = p.selector("peerSelector", p.PeerSelector)
 	if p.PeerIP != "" {
@@ -99,6 +101,24 @@ func decodeBGPPeer(m Metadata, spec *fields) Object {
 		p.problem("spec.asNumber", "is missing or 0, which BIRD refuses: the BGP configuration of every node that has this peer no longer changes")
 	}
 	return p
+}
+
+// maxRestartTime is the longest that RFC 4724 section 3 can carry, in 12 bits
+// of seconds; BIRD lets more wrap.
+const maxRestartTime = 4095 * time.Second
+
+// timer names a timer that cannot be what its author meant. A negative one is
+// taken for none.
+func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) *time.Duration {
+	switch {
+	case d == nil:
+	case *d < 0:
+		m.problem("spec."+field, "%v is negative, which is no time", *d)
+		return nil
+	case longest > 0 && *d > longest:
+		m.problem("spec."+field, "%v is longer than the %v that BGP can carry, and wraps", *d, longest)
+	}
+	return d
 }
 
 func (p *BGPPeer) selector(field, text string) *Selector {

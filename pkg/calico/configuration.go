@@ -50,6 +50,7 @@ func decodeBGPConfiguration(m Metadata, spec *fields) Object {
 		ListenPort:             uint16(spec.number("listenPort", 0, 65535)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
 	}
+	c.NodeMeshMaxRestartTime = c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
 	if spec.has("nodeToNodeMeshEnabled") {
 		on := spec.flag("nodeToNodeMeshEnabled")
 		c.NodeToNodeMeshEnabled = &on

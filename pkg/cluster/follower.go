@@ -161,6 +161,17 @@ func (f *Follower) signalSynced(ctx context.Context, feed *feed, registration to
 	}
 }
 
+// decode is calico.Decode without its panics: an object that brings one about
+// would do so again after every restart.
+func decode(object map[string]any) (decoded calico.Object, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			decoded, err = nil, fmt.Errorf("decoding it panicked: %v", r)
+		}
+	}()
+	return calico.Decode(object)
+}
+
 // handler returns what an informer of the given kind is to call.
 func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 	put := func(object any) {
@@ -168,7 +179,7 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 		case *corev1.Node:
 			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.NodeFromCore(o), nil)
 		case *unstructured.Unstructured:
-			decoded, err := calico.Decode(o.Object)
+			decoded, err := decode(o.Object)
 			s.put(calico.ID{Kind: kind, Name: o.GetName()}, decoded, err)
 		}
 	}

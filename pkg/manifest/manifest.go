@@ -170,6 +170,9 @@ func plain(err error) error {
 }
 
 func readFile(path string, stdin io.Reader) ([]Document, error) {
+	if path == Stdin && stdin == nil {
+		return nil, errors.New("- (standard input) cannot be read here: name a file or a directory")
+	}
 	if path == Stdin {
 		data, err := io.ReadAll(stdin)
 		if err != nil {

@@ -369,3 +369,10 @@ func TestValueHasEveryField(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+func TestPoliciesAreNotReadFromStandardInput(t *testing.T) {
+	_, err := Load([]string{"-"})
+	if want := "- (standard input) cannot be read here: name a file or a directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

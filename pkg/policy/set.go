@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -66,6 +67,16 @@ func Defaults() ([]Document, error) {
 		docs = append(docs, doc)
 	}
 	return docs, nil
+}
+
+// CompileFrom is Compile with another library than the one that is built in:
+// Rego modules and schemas/input.json in fsys, laid out as in package policies.
+func CompileFrom(fsys fs.FS, docs []Document) (*Set, error) {
+	lib, err := loadLibrary(fsys)
+	if err != nil {
+		return nil, err
+	}
+	return lib.compile(docs)
 }
 
 // Compile checks and prepares documents. Errors name file, line and field; all
@@ -196,6 +207,11 @@ func equalAt(a, b ast.Value, ref ast.Ref) bool {
 // policy could not judge, never that it found something: a failing builtin, a
 // result of the wrong shape, or the context's end, which stops the evaluation.
 func (p *Policy) Evaluate(ctx context.Context, input ast.Object) (found []violation.Violation, err error) {
+	defer func() {
+		if r := recover(); r != nil { // An error of this policy, which must hide no other's violations.
+			found, err = nil, fmt.Errorf("panicked: %v", r)
+		}
+	}()
 	full := ast.NewObject([2]*ast.Term{parametersKey, p.parameters})
 	input.Foreach(func(k, v *ast.Term) { full.Insert(k, v) })
 	results, err := p.query.Eval(ctx, rego.EvalParsedInput(full))

@@ -27,6 +27,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/admission"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
@@ -78,7 +79,11 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		engine.SetPolicies(set)
 		store.Announce() // what is computed ahead for the snapshot depends on the policies
 	}
-	follower, err := cluster.NewFollower(mgr, store, engine.Warm)
+	follower, err := cluster.NewFollower(mgr, store, func(ctx context.Context, s *state.Snapshot) {
+		if err := engine.Warm(ctx, s); err != nil {
+			log.Error(err, "Cannot judge the state")
+		}
+	})
 	if err != nil {
 		return err
 	}

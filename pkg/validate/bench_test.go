@@ -100,7 +100,9 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			forSizes(b, func(b *testing.B, s *state.Snapshot) {
 				e := NewEngine(defaults(b))
-				e.Warm(b.Context(), s)
+				if err := e.Warm(b.Context(), s); err != nil {
+					b.Fatal(err)
+				}
 				change := known(s, c.change(b))
 				allowed := c.allowed && !(name == "change=mesh-on" && len(s.Nodes()) > 103)
 				for b.Loop() {

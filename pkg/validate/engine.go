@@ -9,7 +9,7 @@ package validate
 
 import (
 	"context"
-	"sync"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +26,7 @@ type Engine struct {
 	policies atomic.Pointer[policy.Set]
 	now      func() time.Time
 
-	mu   sync.Mutex // held while base is computed anew, so that it is once
+	turn chan struct{} // holds one while base is computed anew, so that it is once
 	base atomic.Pointer[judgement]
 }
 
@@ -49,7 +49,7 @@ type result struct {
 
 // NewEngine returns an engine that judges by policies.
 func NewEngine(policies *policy.Set) *Engine {
-	e := &Engine{now: time.Now}
+	e := &Engine{now: time.Now, turn: make(chan struct{}, 1)}
 	e.policies.Store(policies)
 	return e
 }
@@ -60,9 +60,23 @@ func (e *Engine) SetPolicies(policies *policy.Set) { e.policies.Store(policies) 
 // Policies returns the policies in force.
 func (e *Engine) Policies() *policy.Set { return e.policies.Load() }
 
+// warmTime bounds Warm: no request waits longer for an answer.
+const warmTime = 5 * time.Second
+
 // Warm judges s itself, so that the next Decide on it need not. What a policy
-// could not judge is tried again by Decide.
-func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) { e.judgeBase(ctx, s) }
+// could not judge is tried again by Decide; so is what panics, which there ends
+// one request and not the process.
+func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("judging the state panicked: %v", r)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, warmTime)
+	defer cancel()
+	e.judgeBase(ctx, s)
+	return nil
+}
 
 // judgeBase returns the judgement of s, computed once for each pair of
 // snapshot and policies, and from the one before as far as that reaches.
@@ -71,8 +85,12 @@ func (e *Engine) judgeBase(ctx context.Context, s *state.Snapshot) *judgement {
 	if j := e.base.Load(); j.fits(s, policies) {
 		return j
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-ctx.Done(): // Its policies fail for want of time, and say so.
+		return e.judge(ctx, s, policies, nil)
+	}
 	old := e.base.Load()
 	if old.fits(s, policies) {
 		return old
@@ -119,9 +137,20 @@ func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.
 			j.results[i] = before.results[i]
 			continue
 		}
-		j.results[i].violations, j.results[i].err = p.Evaluate(ctx, j.document)
+		j.results[i].violations, j.results[i].err = evaluate(ctx, p, j.document, len(j.results)-i)
 	}
 	return j
+}
+
+// evaluate gives a policy its share of the time that is left for so many, so
+// that one that does not end takes no time from the others.
+func evaluate(ctx context.Context, p *policy.Policy, document ast.Object, left int) ([]violation.Violation, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left+1))
+		defer cancel()
+	}
+	return p.Evaluate(ctx, document)
 }
 
 // Violations returns all violations of s, sorted by policy and id, and the

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -169,22 +171,70 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// misbehaving is a library of policies that fail, loop, or always find
+// something.
+func misbehaving(t testing.TB, documents ...string) *policy.Set {
+	t.Helper()
+	meta := "# METADATA\n# title: x\n# custom:\n#   judges: state\npackage policies."
+	module := func(name, rule string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(meta + name + "\n\nviolation contains " + rule + "\n")}
+	}
+	found := `{"id": "x", "size": input.state.nodes.total, "msg": "m", "details": {}, "objects": []}`
+	fsys := fstest.MapFS{
+		"schemas/input.json": {Data: []byte(`{"type": "object"}`)},
+		"fails/fails.rego":   module("fails", found+" if time.parse_duration_ns(\"soon\") > 0"),
+		"loops/loops.rego":   module("loops", found+" if {\n\tsome i in numbers.range(1, 100000)\n\tsome j in numbers.range(1, 100000)\n\ti * j < 0\n}"),
+		"finds/finds.rego":   module("finds", found+" if input.state.nodes.total > 101"),
+	}
+	file := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(file, []byte(strings.Join(documents, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := policy.Load([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.CompileFrom(fsys, docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
 func TestAPolicyThatFailsDeniesAsAnErrorAndHidesNoOther(t *testing.T) {
-	before := append(nodes(t, 101, 0), mesh(t, false), object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}))
-	c := state.Change{After: mesh(t, true)}
-	// The pattern of the parameter lets through more than fits 64 bits of nanoseconds.
-	broken := document("broken", "timers-consistent", "%s", "restartTime: 99999999999h")
-	d := decide(t, compiled(t, fmt.Sprintf(broken, "Deny")), before, c)
+	before, c := nodes(t, 101, 0), state.Change{After: node(t, 200, false)}
+	d := decide(t, misbehaving(t, document("broken", "fails", "Deny", "")), before, c)
 	if d.Allowed || d.Judged() || len(d.Failures) != 1 || !strings.HasPrefix(d.Message(), "[broken] could not be evaluated") {
 		t.Errorf("alone: %+v %s", d, d.Message())
 	}
-	d = decide(t, compiled(t, fmt.Sprintf(broken, "Deny")+document("limit", "mesh-node-limit", "Deny", "")), before, c)
+	d = decide(t, misbehaving(t, document("broken", "fails", "Deny", ""), document("limit", "finds", "Deny", "")), before, c)
 	if d.Allowed || !d.Judged() || len(d.Failures) != 1 || len(d.Violations) != 1 {
 		t.Errorf("beside another: %+v", d)
 	}
-	d = decide(t, compiled(t, fmt.Sprintf(broken, "Warn")), before, c)
+	d = decide(t, misbehaving(t, document("broken", "fails", "Warn", "")), before, c)
 	if !d.Allowed || len(d.Warnings) != 1 {
 		t.Errorf("with Warn: %+v", d)
+	}
+}
+
+func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
+	e := NewEngine(misbehaving(t, document("a-loop", "loops", "Audit", ""), document("limit", "finds", "Deny", "")))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	d := e.Decide(ctx, state.New(nodes(t, 101, 0)...), state.Change{After: node(t, 200, false)})
+	if d.Allowed || !d.Judged() || len(d.Violations) != 1 || len(d.Failures) != 1 || d.Failures[0].Policy != "a-loop" {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestADecisionDoesNotWaitForOneThatDoesNotEnd(t *testing.T) {
+	e := NewEngine(misbehaving(t, document("loop", "loops", "Deny", "")))
+	s := state.New(nodes(t, 2, 0)...)
+	e.turn <- struct{}{} // As held by a Warm that is still at it.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if d := e.Decide(ctx, s, state.Change{After: node(t, 200, false)}); d.Allowed || d.Judged() {
+		t.Errorf("got %+v", d)
 	}
 }
 
