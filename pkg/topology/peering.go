@@ -202,5 +202,5 @@ func (r *peering) sameSessions(q *peering) bool {
 			return false
 		}
 	}
-	return r.reverse == q.reverse
+	return r.reverse == q.reverse && r.peer.Name == q.peer.Name
 }

@@ -12,10 +12,16 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	ix := t.index
 	reflectors := ix.bgp[f].Intersection(ix.reflectors)
 	clients := ix.bgp[f].Difference(ix.reflectors)
-	out := Reflectors{Total: int(reflectors.Count()), Nodes: int(clients.Count()), Levels: []Level{}}
+	out := Reflectors{Total: int(reflectors.Count()), Nodes: int(clients.Count()), Levels: []Level{}, BGPPeers: []string{}}
 
 	// least[k] holds the nodes with sessions to at least k+1 reflectors.
 	var least []*bitset.BitSet
+	for _, p := range t.peerings {
+		s := p.sides[f]
+		if (s.local.IntersectionCardinality(reflectors) > 0 && s.remote.Any()) || (s.remote.IntersectionCardinality(reflectors) > 0 && s.local.Any()) {
+			out.BGPPeers = append(out.BGPPeers, p.peer.Name)
+		}
+	}
 	for r, ok := reflectors.NextSet(0); ok; r, ok = reflectors.NextSet(r + 1) {
 		with := t.neighbours(r, f)
 		with.InPlaceIntersection(clients)

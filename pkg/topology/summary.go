@@ -85,6 +85,8 @@ type Reflectors struct {
 	// fewest first, levels without nodes left out; the last level that can be
 	// there, MaxLevel, stands for itself and all above.
 	Levels []Level `json:"levels"`
+	// BGPPeers names those that give a reflector sessions in this family.
+	BGPPeers []string `json:"bgpPeers"`
 }
 
 // MaxLevel is the highest number of reflectors of one node that is told apart.

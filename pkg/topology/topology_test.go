@@ -184,3 +184,17 @@ func TestAChangeSelectsOnce(t *testing.T) {
 		t.Error("labels were read again")
 	}
 }
+
+func TestBGPPeersThatReachReflectors(t *testing.T) {
+	objects := append(nodes(t, 3),
+		node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"), label("rr", "")),
+		newObject(t, "BGPPeer", "to", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"}),
+		newObject(t, "BGPPeer", "from", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "!has(rr)"}),
+		newObject(t, "BGPPeer", "beside", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "!has(rr)"}),
+		newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)}),
+	)
+	got := Compute(state.New(objects...), nil).Summary().Reflectors
+	if want := []string{"from", "to"}; !reflect.DeepEqual(got.IPv4.BGPPeers, want) || len(got.IPv6.BGPPeers) != 0 {
+		t.Errorf("got %v and %v, want %v and none", got.IPv4.BGPPeers, got.IPv6.BGPPeers, want)
+	}
+}

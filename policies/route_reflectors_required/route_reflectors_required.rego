@@ -39,13 +39,14 @@ violation contains {
 	"size": sum([missing | some level in short; missing := level.nodes * (least - level.reflectors)]),
 	"msg": _message(details),
 	"details": details,
-	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], peers),
 } if {
 	not input.state.mesh.enabled
 	some family in _families
 	least := input.parameters.minReflectors
 	short := [level | some level in input.state.reflectors[family].levels; level.reflectors < least]
 	count(short) > 0
+	peers := [{"kind": "BGPPeer", "name": name} | some name in input.state.reflectors[family].bgpPeers]
 	details := {
 		"family": family,
 		"nodes": input.state.reflectors[family].nodes,

@@ -25,7 +25,13 @@ test_success_a_family_without_nodes if {
 }
 
 test_success_all_nodes_are_reflectors if {
-	_violations({"reflectors": {"IPv4": {"total": 3, "nodes": 0, "levels": []}}}, 2) == set()
+	_violations(
+		{"reflectors": {"IPv4": {
+			"total": 3, "nodes": 0, "bgpPeers": ["to-reflectors"],
+			"levels": [],
+		}}},
+		2,
+	) == set()
 }
 
 test_success_the_highest_level_stands_for_all_above if {
@@ -53,7 +59,7 @@ test_fail_no_reflectors_at_all if {
 			"reflectors": 0,
 			"sample": ["node-1", "node-2", "node-3"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
 	}}
 }
 
@@ -81,7 +87,7 @@ test_fail_too_few_reflectors if {
 			"reflectors": 1,
 			"sample": ["node-8", "node-9", "node-2"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
 	}}
 }
 
@@ -108,7 +114,7 @@ test_fail_node_not_covered_by_a_peer if {
 			"reflectors": 3,
 			"sample": ["node-4"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
 	}}
 }
 
@@ -160,6 +166,7 @@ test_fail_both_families_are_two_violations if {
 _no_reflectors := {
 	"total": 0,
 	"nodes": 5000,
+	"bgpPeers": ["to-reflectors"],
 	"levels": [{"reflectors": 0, "nodes": 5000, "sample": ["node-1", "node-2", "node-3"]}],
 }
 

@@ -22,9 +22,10 @@ _good := {
 		"IPv4": {
 			"total": 3,
 			"nodes": 7,
+			"bgpPeers": ["to-reflectors"],
 			"levels": [{"reflectors": 3, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}],
 		},
-		"IPv6": {"total": 0, "nodes": 0, "levels": []},
+		"IPv6": {"total": 0, "nodes": 0, "bgpPeers": [], "levels": []},
 	},
 	"podTraffic": {
 		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"]},
