@@ -12,7 +12,7 @@ import (
 var (
 	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_requests_total",
-		Help: "Requests by what became of them: allowed, denied, invalid (what they say cannot be judged) or error (the guard could not judge).",
+		Help: "Reviews that could be read, by what became of them: allowed, denied, invalid (what they say cannot be judged) or error (the guard could not judge).",
 	}, []string{"result", "operation", "kind", "dry_run"})
 	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_decisions_total",

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/bits-and-blooms/bitset"
@@ -195,6 +196,9 @@ func TestSelectorsThatCalicoRefuses(t *testing.T) {
 		if _, err := ParseSelector(text); err == nil {
 			t.Errorf("%q parses", text)
 		}
+	}
+	if _, err := ParseSelector("has(a"); err == nil || strings.Contains(err.Error(), "{") {
+		t.Errorf("got %v, want a reason without the parser's tokens", err)
 	}
 	if _, err := ParseSelector("a == 'x\ny'"); err != nil {
 		t.Errorf("a newline in a string: %v", err)

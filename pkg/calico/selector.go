@@ -2,6 +2,7 @@ package calico
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 	"github.com/projectcalico/calico/libcalico-go/lib/selector/parser"
@@ -21,7 +22,9 @@ func ParseSelector(text string) (*Selector, error) {
 	}
 	root, err := parser.Parse(text)
 	if err != nil {
-		return nil, err
+		// Some of the parser's messages end in a dump of its own token.
+		reason, _, _ := strings.Cut(err.Error(), " not {")
+		return nil, errors.New(reason)
 	}
 	return &Selector{root}, nil
 }

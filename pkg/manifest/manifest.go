@@ -260,9 +260,12 @@ func documents(file string, offset int, node *yamlv3.Node, object any) ([]Docume
 			return nil, d.At(field, fmt.Errorf("%s: is missing or not a string", field))
 		}
 	}
-	items, ok := d.Object["items"].([]any)
-	if !ok || !strings.HasSuffix(d.Object["kind"].(string), "List") {
+	if !strings.HasSuffix(d.Object["kind"].(string), "List") {
 		return []Document{d}, nil
+	}
+	items, ok := d.Object["items"].([]any)
+	if !ok {
+		return nil, d.At("items", errors.New("items: must be a list of objects"))
 	}
 	list := child(node, "items")
 	var docs []Document

@@ -183,3 +183,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAListNeedsItems(t *testing.T) {
+	for _, text := range []string{"apiVersion: v1\nkind: List\n", "apiVersion: v1\nkind: List\nitems: x\n"} {
+		if _, err := Parse("f.yaml", []byte(text)); err == nil || !strings.HasSuffix(err.Error(), ": items: must be a list of objects") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}

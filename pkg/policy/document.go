@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -62,7 +63,7 @@ func (d *Document) decode() error {
 		field := ""
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			field = e.Field
-			err = fmt.Errorf("must be of type %s, is a %s", e.Type, e.Value)
+			err = fmt.Errorf("must be %s, is a %s", jsonType(e.Type.Kind()), e.Value)
 		}
 		return d.errorf(field, "%v", err)
 	}
@@ -70,6 +71,18 @@ func (d *Document) decode() error {
 		return d.errorf("metadata.name", "is missing")
 	}
 	return d.checkActions()
+}
+
+// jsonType names what a Go value of a kind is in JSON.
+func jsonType(k reflect.Kind) string {
+	switch k {
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	default: // A BGPPolicy has no numbers and no flags.
+		return "a string"
+	}
 }
 
 func (d *Document) checkActions() error {

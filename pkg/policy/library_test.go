@@ -251,7 +251,7 @@ spec:
 		"no document":                     {"# none\n", "p.yaml: no BGPPolicy document, so nothing would be enforced"},
 		"no name":                         {replaced("  name: mesh", "  labels: {}"), "p.yaml:3: metadata.name: is missing"},
 		"a field that is none":            {replaced("  parameters:", "  params:"), "p.yaml:7: spec.params: is not a field of a BGPPolicy"},
-		"a field of a wrong type":         {replaced("policy: mesh-node-limit", "policy: 7"), "p.yaml:6: BGPPolicy mesh: spec.policy: must be of type string, is a number"},
+		"a field of a wrong type":         {replaced("policy: mesh-node-limit", "policy: 7"), "p.yaml:6: BGPPolicy mesh: spec.policy: must be a string, is a number"},
 		"no actions":                      {replaced("  validationActions:\n  - Deny\n", ""), "p.yaml:5: BGPPolicy mesh: spec.validationActions: must name at least one of Deny, Warn, Audit"},
 		"an unknown action":               {replaced("- Deny", "- Audit\n  - deny"), `p.yaml:11: BGPPolicy mesh: spec.validationActions[1]: must be Deny, Warn or Audit, is "deny"`},
 		"an action twice":                 {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: names Deny twice"},
@@ -373,6 +373,18 @@ func TestValueHasEveryField(t *testing.T) {
 func TestPoliciesAreNotReadFromStandardInput(t *testing.T) {
 	_, err := Load([]string{"-"})
 	if want := "- (standard input) cannot be read here: name a file or a directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestActionsMustBeAList(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.yaml")
+	text := "apiVersion: policy.bgpguard.io/v1alpha1\nkind: BGPPolicy\nmetadata: {name: x}\nspec:\n  policy: mesh-node-limit\n  validationActions: Deny\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load([]string{file})
+	if want := file + ":6: BGPPolicy x: spec.validationActions: must be a list, is a string"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

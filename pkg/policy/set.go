@@ -89,8 +89,13 @@ func Compile(docs []Document) (*Set, error) {
 	return lib.compile(docs)
 }
 
-func (l *library) compile(docs []Document) (*Set, error) {
-	s := &Set{}
+func (l *library) compile(docs []Document) (s *Set, err error) {
+	defer func() {
+		if r := recover(); r != nil { // A set that cannot be used; the one in force stays.
+			s, err = nil, fmt.Errorf("compiling the policies panicked: %v", r)
+		}
+	}()
+	s = &Set{}
 	var errs []error
 	for _, d := range docs {
 		p, err := l.prepare(&d)
@@ -212,6 +217,9 @@ func (p *Policy) Evaluate(ctx context.Context, input ast.Object) (found []violat
 			found, err = nil, fmt.Errorf("panicked: %v", r)
 		}
 	}()
+	if ctx.Err() != nil { // A short evaluation would else be over before it notices.
+		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
+	}
 	full := ast.NewObject([2]*ast.Term{parametersKey, p.parameters})
 	input.Foreach(func(k, v *ast.Term) { full.Insert(k, v) })
 	results, err := p.query.Eval(ctx, rego.EvalParsedInput(full))

@@ -221,7 +221,7 @@ func TestAPolicyThatFailsDeniesAsAnErrorAndHidesNoOther(t *testing.T) {
 
 func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
 	e := NewEngine(misbehaving(t, document("a-loop", "loops", "Audit", ""), document("limit", "finds", "Deny", "")))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	d := e.Decide(ctx, state.New(nodes(t, 101, 0)...), state.Change{After: node(t, 200, false)})
 	if d.Allowed || !d.Judged() || len(d.Violations) != 1 || len(d.Failures) != 1 || d.Failures[0].Policy != "a-loop" {

@@ -51,10 +51,19 @@ violation contains {
 
 _message(mesh, limit) := concat("", [
 	sprintf("the node-to-node mesh is on (%s) with %s, ", [_why_on[mesh.source], text.counted(mesh.nodes, "node")]),
-	sprintf("%s on each and %s in all; ", [text.counted(mesh.sessionsPerNode, "session"), text.number(mesh.sessions)]),
+	sprintf("%s on each and %s in all%s; ", [
+		text.counted(mesh.sessionsPerNode, "session"),
+		text.number(mesh.sessions),
+		_families(mesh),
+	]),
 	sprintf("the limit is %s: peer the nodes with route reflectors by BGPPeers, ", [text.counted(limit, "node")]),
 	_turn_off[mesh.source],
 ])
+
+# Where n nodes do not have n(n-1)/2 sessions, the two families are added up.
+_families(mesh) := "" if mesh.sessions == (mesh.nodes * (mesh.nodes - 1)) / 2
+
+_families(mesh) := " (IPv4 and IPv6)" if mesh.sessions != (mesh.nodes * (mesh.nodes - 1)) / 2
 
 # Most meshes are on because nobody said anything: the message has to tell.
 _why_on := {
