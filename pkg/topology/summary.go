@@ -22,6 +22,14 @@ type Summary struct {
 	// Reflectors tells, for each family, how many route reflectors the other
 	// nodes have sessions to.
 	Reflectors *PerFamily[Reflectors] `json:"reflectors"`
+	// Sessions counts, for each family, the sessions between nodes and the
+	// half-sessions on which none comes up.
+	Sessions *PerFamily[Sessions] `json:"sessions"`
+	// Routes tells, for each family, which nodes have the routes to the pods of
+	// which others.
+	Routes *PerFamily[Routes] `json:"routes"`
+	// Convergence estimates how long routes are missing after a start or a loss.
+	Convergence *Convergence `json:"convergence"`
 	// PodTraffic tells, for each family, whether pod traffic between nodes
 	// needs BGP.
 	PodTraffic *PerFamily[PodTraffic] `json:"podTraffic"`
@@ -56,6 +64,115 @@ type Nodes struct {
 	Total      int `json:"total"`
 	BGP        int `json:"bgp"`
 	Reflectors int `json:"reflectors"`
+	// NotReady are those with a BGP address that are not ready, or gone and
+	// still an object: no session with them comes up.
+	NotReady NodeSet `json:"notReady"`
+}
+
+// NodeSet is a set of nodes: how many, and the names of the first few.
+type NodeSet struct {
+	Nodes  int      `json:"nodes"`
+	Sample []string `json:"sample"`
+	// Members stands for the whole set. A policy puts it into the "members" of
+	// a violation to have the engine compare the sets before and after a
+	// change, node by node.
+	Members string `json:"members"`
+}
+
+// PairSet is a set of pairs of nodes, as NodeSet.
+type PairSet struct {
+	Pairs   int    `json:"pairs"`
+	Sample  []Pair `json:"sample"`
+	Members string `json:"members"`
+}
+
+// Sessions counts sessions of one family.
+type Sessions struct {
+	// Total counts the sessions between nodes of the state.
+	Total int `json:"total"`
+	// External counts the half-sessions to peers that are no nodes of the state.
+	External int `json:"external"`
+	// Most is the highest number of half-sessions on one node, on which a
+	// session stands or whose other side is not known; MostNode is the first
+	// such node.
+	Most     int    `json:"most"`
+	MostNode string `json:"mostNode"`
+	// Broken counts the half-sessions on which no session comes up, and by reason.
+	Broken        int            `json:"broken"`
+	BrokenReasons map[Reason]int `json:"brokenReasons"`
+	// Ambiguous counts those that depend on the order in which Calico visits BGPPeers.
+	Ambiguous int `json:"ambiguous"`
+	// Frozen are the nodes whose BIRD refuses its configuration.
+	Frozen NodeSet `json:"frozen"`
+}
+
+// Routes tells who has the routes to whose pods in one family, if what is not
+// a node of the state carries routes on between the nodes that peer with it,
+// and if it does not. A state does not tell which is so.
+type Routes struct {
+	// Carried assumes that all peers outside pass routes, or traffic, on to
+	// each other and to every node that peers with one of them.
+	Carried *Reach `json:"carried"`
+	// Isolated assumes that they pass nothing on. It is the same as Carried
+	// where there is no such peer.
+	Isolated *Reach `json:"isolated"`
+	// NotExported names the IPPools that need BGP and that disableBGPExport
+	// keeps out of it: no node has routes to their pods.
+	NotExported []string `json:"notExported"`
+	// Filtered names the BGPPeers with BGPFilters, which are taken to let the
+	// routes to pods pass.
+	Filtered []string `json:"filtered"`
+}
+
+// Reach is reachability under one assumption about what is outside.
+type Reach struct {
+	// Nodes counts those with an address in the family.
+	Nodes int `json:"nodes"`
+	// Partitions counts the groups of nodes between which there are no routes
+	// both ways; LargestPartition is the number of nodes of the largest.
+	Partitions       int `json:"partitions"`
+	LargestPartition int `json:"largestPartition"`
+	// CutOff are the nodes without a session to any other, where there are
+	// others.
+	CutOff NodeSet `json:"cutOff"`
+	// WithoutRoute are the pairs of which at least one node has no route to
+	// the other's pods.
+	WithoutRoute PairSet `json:"withoutRoute"`
+	// SinglePoints are what all sessions of some nodes depend on.
+	SinglePoints []SinglePoint `json:"singlePoints"`
+}
+
+// SinglePoint is a node, zone or external peer whose loss would cut nodes off:
+// every path of theirs runs through it.
+type SinglePoint struct {
+	Kind string `json:"kind"` // "node", "zone" or "externalPeer"
+	Name string `json:"name"`
+	// Nodes counts those that would be cut off, itself and its own nodes not
+	// among them.
+	Nodes  int      `json:"nodes"`
+	Sample []string `json:"sample"`
+}
+
+// Convergence estimates, from BIRD's timers as Calico sets them, how long a
+// node is without routes.
+type Convergence struct {
+	// Start is what a start of calico-node costs a node, at the worst.
+	Start Delay `json:"start"`
+	// Waiting are the nodes that wait the whole graceful-restart wait at every
+	// start, because a half-session of theirs cannot come up.
+	Waiting NodeSet `json:"waiting"`
+	// ReflectorCrash, ReflectorStop and ReflectorSilence are what the loss of a
+	// route reflector costs the nodes that lose their last one: its process
+	// ends without a word, it is stopped in order, its machine or network is gone.
+	ReflectorCrash   Delay `json:"reflectorCrash"`
+	ReflectorStop    Delay `json:"reflectorStop"`
+	ReflectorSilence Delay `json:"reflectorSilence"`
+}
+
+// Delay is an estimate and its reason.
+type Delay struct {
+	Seconds int    `json:"seconds"`
+	Reason  string `json:"reason"`
 }
 
 // Mesh is the node-to-node mesh: of the nodes that speak BGP, all but the
@@ -98,6 +215,8 @@ type Level struct {
 	Nodes      int `json:"nodes"`
 	// Sample names the first few of them.
 	Sample []string `json:"sample"`
+	// Members stands for the nodes with at most so many, as in NodeSet.
+	Members string `json:"members"`
 }
 
 // SampleSize is how many nodes a sample names at the most.
