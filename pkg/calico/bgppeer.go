@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"math"
 	"net/netip"
 	"time"
 )
@@ -26,6 +27,25 @@ type BGPPeer struct {
 	ASNumber uint32
 	// LocalWorkloadSelector makes the peers pods on the local node.
 	LocalWorkloadSelector string
+	// LocalASNumber is what the local nodes present themselves with instead of
+	// their own AS number, 0 for none; NumAllowedLocalASNumbers how often their
+	// own may be in the path of a route that they take. Calico honours both for
+	// PeerIP only, and LocalASNumber for local workloads.
+	LocalASNumber            uint32
+	NumAllowedLocalASNumbers int
+	// TTLSecurity is the number of hops, 0 for off.
+	TTLSecurity int
+	// ReachableBy is the gateway to PeerIP, empty for none.
+	ReachableBy string
+	// Filters names BGPFilters, Password a Secret and its key, "name/key".
+	Filters  []string
+	Password string
+	// SourceAddressNone tells that the kernel chooses the source address.
+	SourceAddressNone bool
+	// NextHopMode is "Self", "Keep" or "" for BGP's own rule.
+	// KeepOriginalNextHop is its older form, for eBGP only.
+	NextHopMode         string
+	KeepOriginalNextHop bool
 	// MaxRestartTime and KeepaliveTime are nil where BIRD's default holds.
 	MaxRestartTime *time.Duration
 	KeepaliveTime  *time.Duration
@@ -80,6 +100,20 @@ func decodeBGPPeer(m Metadata, spec *fields) Object {
 		MaxRestartTime:        spec.duration("maxRestartTime"),
 		KeepaliveTime:         spec.duration("keepaliveTime"),
 		ReverseManual:         spec.text("reversePeering") == "Manual",
+
+		NumAllowedLocalASNumbers: int(spec.number("numAllowedLocalASNumbers", 0, math.MaxInt32)),
+		TTLSecurity:              int(spec.number("ttlSecurity", 0, math.MaxUint8)),
+		ReachableBy:              spec.text("reachableBy"),
+		Filters:                  spec.texts("filters"),
+		Password:                 spec.secret("password"),
+		SourceAddressNone:        spec.text("sourceAddress") == "None",
+		KeepOriginalNextHop:      spec.flag("keepOriginalNextHop"),
+	}
+	if mode := spec.text("nextHopMode"); mode != "Auto" {
+		p.NextHopMode = mode
+	}
+	if asn := spec.asNumber("localASNumber"); asn != nil {
+		p.LocalASNumber = *asn
 	}
 	if asn := spec.asNumber("asNumber"); asn != nil {
 		p.ASNumber = *asn

@@ -33,6 +33,9 @@ type BGPConfiguration struct {
 	ASNumber *uint32
 	// NodeMeshMaxRestartTime is nil where BIRD's default holds; "default" only.
 	NodeMeshMaxRestartTime *time.Duration
+	// NodeMeshPassword names the mesh's Secret and its key, "name/key";
+	// "default" only.
+	NodeMeshPassword string
 	// ListenPort is 0 where BIRD's default, 179, holds.
 	ListenPort uint16
 	// ProgramClusterRoutes is empty where the Calico version's default holds.
@@ -47,6 +50,7 @@ func decodeBGPConfiguration(m Metadata, spec *fields) Object {
 		Metadata:               m,
 		ASNumber:               spec.asNumber("asNumber"),
 		NodeMeshMaxRestartTime: spec.duration("nodeMeshMaxRestartTime"),
+		NodeMeshPassword:       spec.secret("nodeMeshPassword"),
 		ListenPort:             uint16(spec.number("listenPort", 0, 65535)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
 	}
@@ -104,6 +108,8 @@ type IPPool struct {
 	Family Family
 	// VXLANMode and IPIPMode are "Never" where they are not set.
 	VXLANMode, IPIPMode string
+	// DisableBGPExport tells that no node tells its peers of the pool's routes.
+	DisableBGPExport bool
 	// Workload tells whether pods get their addresses from the pool.
 	Workload bool
 }
@@ -119,6 +125,7 @@ func decodeIPPool(m Metadata, spec *fields) Object {
 	if p.IPIPMode == "" {
 		p.IPIPMode = string(v3.IPIPModeNever)
 	}
+	p.DisableBGPExport = spec.flag("disableBGPExport")
 	uses := spec.texts("allowedUses")
 	p.Workload = len(uses) == 0 || slices.Contains(uses, string(v3.IPPoolAllowedUseWorkload))
 	return p

@@ -81,7 +81,10 @@ func Decode(v map[string]any) (Object, error) {
 	var o Object
 	switch decode := decoders[kind]; {
 	case kind == KindNode && apiVersion == "v1":
-		o = newNode(m.Name, m.Labels, m.Annotations)
+		n, status := newNode(m.Name, m.Labels, m.Annotations), f.object("status")
+		n.NotReady = notReady(status)
+		f.adopt(status)
+		o = n
 	case kind == KindNode && group == GroupV3:
 		o = nodeFromCalico(m.Name, m.Labels, spec)
 	case decode != nil && (group == GroupV1 || group == GroupV3):

@@ -55,6 +55,28 @@ func (f *fields) object(name string) *fields {
 	return &fields{path: f.at(name), values: get[map[string]any](f, name, "an object")}
 }
 
+// secret reads a BGPPassword and gives "name/key" of its secretKeyRef, "" where
+// there is none.
+func (f *fields) secret(name string) string {
+	password := f.object(name)
+	ref := password.object("secretKeyRef")
+	secret, key := ref.text("name"), ref.text("key")
+	f.adopt(password, ref)
+	if secret == "" && key == "" {
+		return ""
+	}
+	return secret + "/" + key
+}
+
+// adopt takes over the first error of objects inside f.
+func (f *fields) adopt(inner ...*fields) {
+	for _, i := range inner {
+		if f.err == nil {
+			f.err = i.err
+		}
+	}
+}
+
 func (f *fields) texts(name string) []string {
 	var out []string
 	for i, v := range get[[]any](f, name, "a list") {

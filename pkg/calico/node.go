@@ -62,6 +62,10 @@ type Node struct {
 	ASNumber *uint32
 	// ClusterID makes the node a route reflector unless it is empty.
 	ClusterID string
+	// NotReady tells that the node's condition Ready is False or Unknown: it is
+	// down, or its machine is gone and only the object is left. False also
+	// where the state does not tell.
+	NotReady bool
 
 	problems []Problem
 }
@@ -81,14 +85,32 @@ func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
 func (n *Node) RouteReflector() bool { return n.ClusterID != "" }
 
 func (n *Node) equal(m *Node) bool {
-	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID &&
+	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
 		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.problems, m.problems)
 }
 
-// NodeFromCore reads a core/v1 Node's labels and Calico's annotations.
+// NodeFromCore reads a core/v1 Node's labels, Calico's annotations and the
+// condition Ready.
 func NodeFromCore(node *corev1.Node) *Node {
-	return newNode(node.Name, node.Labels, node.Annotations)
+	n := newNode(node.Name, node.Labels, node.Annotations)
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			n.NotReady = c.Status != corev1.ConditionTrue
+		}
+	}
+	return n
+}
+
+// notReady reads the condition Ready of a core/v1 Node's status.
+func notReady(status *fields) bool {
+	for _, v := range get[[]any](status, "conditions", "a list") {
+		c, _ := v.(map[string]any)
+		if c["type"] == string(corev1.NodeReady) {
+			return c["status"] != string(corev1.ConditionTrue)
+		}
+	}
+	return false
 }
 
 func newNode(name string, labels, annotations map[string]string) *Node {
@@ -171,8 +193,6 @@ func nodeFromCalico(name string, labels map[string]string, spec *fields) *Node {
 		n.setAddress(Family(f), bgp.at(key), bgp.text(key))
 	}
 	n.setClusterID(bgp.at("routeReflectorClusterID"), bgp.text("routeReflectorClusterID"))
-	if spec.err == nil {
-		spec.err = bgp.err
-	}
+	spec.adopt(bgp)
 	return n
 }

@@ -46,7 +46,14 @@ func (s *Store) slim(node *corev1.Node) *corev1.Node {
 			meta.Annotations[key] = value
 		}
 	}
-	return &corev1.Node{ObjectMeta: meta}
+	slim := &corev1.Node{ObjectMeta: meta}
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			// Without its times and texts, so that a heartbeat changes nothing.
+			slim.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	return slim
 }
 
 // internLimit bounds the strings that an interner knows. Labels of nodes have
