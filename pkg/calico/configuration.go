@@ -74,6 +74,9 @@ func decodeBGPConfiguration(m Metadata, spec *fields) Object {
 	return c
 }
 
+// NodeConfiguration is the name of the BGPConfiguration for one node.
+func NodeConfiguration(node string) string { return nodePrefix + node }
+
 // NodeOf returns the node that the configuration is for, "" for "default" and
 // for names that Calico ignores.
 func (c *BGPConfiguration) NodeOf() string {

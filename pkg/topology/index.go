@@ -1,76 +1,116 @@
 package topology
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"sync"
 
 	"github.com/bits-and-blooms/bitset"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // index holds the nodes of one snapshot as columns and bit sets; node i is
 // nodes[i], in order of names. It is shared by all topologies whose nodes are
-// the same slice, and safe for concurrent use.
+// the same, and safe for concurrent use.
 type index struct {
 	nodes      []*calico.Node
 	bgp        [2]*bitset.BitSet // those with an address, by family
 	speakers   *bitset.BitSet    // those with an address in any family
 	reflectors *bitset.BitSet    // those with a cluster ID
-	byAddress  map[netip.Addr][]uint
-	counts     *Nodes
-	mesh       Mesh // as if it were on; see meshOf
+	notReady   *bitset.BitSet    // those that speak BGP and are not ready
+	addresses  *addresses
+	traits     *traits
+	zones      *column
 
-	mu      sync.Mutex
-	columns map[string]*column // by label, made when a selector first asks
+	mu         sync.Mutex
+	columns    map[string]*column   // by label, made when a selector first asks
+	selections map[string]selection // by selector
 }
 
-// column is one label's value on every node: an index into values, whose
-// first entry stands for the label's absence.
-type column struct {
-	ids    []uint32
-	values []string
+// selection is what a selector selects; the set is never changed.
+type selection struct {
+	selector *calico.Selector
+	nodes    *bitset.BitSet
 }
 
-func newIndex(nodes []*calico.Node) *index {
+// maxSelections bounds the selectors that an index remembers: those of all
+// BGPPeers, and those that were only tried.
+const maxSelections = 4096
+
+// newIndex indexes nodes; what an index of other nodes, or nil, knows of those
+// that are in both is taken from it. O(nodes log nodes) without one. With one
+// that differs in a few nodes, O(nodes) with a small constant, and nothing at
+// all for the sets that come out the same.
+func newIndex(nodes []*calico.Node, old *index) *index {
+	if old != nil {
+		if e := diff(old.nodes, nodes); e.small() {
+			return old.edited(nodes, e)
+		}
+	}
 	n := uint(len(nodes))
 	ix := &index{
-		nodes: nodes, bgp: [2]*bitset.BitSet{bitset.New(n), bitset.New(n)}, reflectors: bitset.New(n),
-		byAddress: make(map[netip.Addr][]uint, n), columns: map[string]*column{},
+		nodes: nodes, bgp: [2]*bitset.BitSet{bitset.New(n), bitset.New(n)}, reflectors: bitset.New(n), notReady: bitset.New(n),
+		columns: map[string]*column{}, selections: map[string]selection{},
 	}
 	for i, node := range nodes {
 		for _, f := range calico.Families {
-			if node.SpeaksBGP(f) {
-				ix.bgp[f].Set(uint(i))
-				a := node.Address[f].Addr()
-				ix.byAddress[a] = append(ix.byAddress[a], uint(i))
-			}
+			ix.bgp[f].SetTo(uint(i), node.SpeaksBGP(f))
 		}
-		if node.RouteReflector() {
-			ix.reflectors.Set(uint(i))
-		}
+		ix.reflectors.SetTo(uint(i), node.RouteReflector())
+		ix.notReady.SetTo(uint(i), isDown(node))
 	}
 	ix.speakers = ix.bgp[calico.IPv4].Union(ix.bgp[calico.IPv6])
-	ix.counts = &Nodes{Total: len(nodes), BGP: int(ix.speakers.Count()), Reflectors: int(ix.speakers.IntersectionCardinality(ix.reflectors))}
-	ix.mesh = ix.meshOfAll()
+	ix.addresses = newAddresses(nodes)
+	ix.traits = newTraits(ix, nil, nil)
+	ix.zones = ix.column(corev1.LabelTopologyZone)
 	return ix
 }
 
-// meshOfAll is the mesh if it is on: a pair of nodes has a session in each
-// family in which both have an address, unless one of them is a route
-// reflector (confd/pkg/backends/calico/bgp_processor.go).
-func (ix *index) meshOfAll() Mesh {
-	four, six := ix.bgp[calico.IPv4].Difference(ix.reflectors), ix.bgp[calico.IPv6].Difference(ix.reflectors)
-	n4, n6 := int(four.Count()), int(six.Count())
-	m := Mesh{Nodes: int(four.UnionCardinality(six)), Sessions: n4*(n4-1)/2 + n6*(n6-1)/2}
-	// The node with the most sessions is one with addresses in both families,
-	// where there is such a node.
-	m.SessionsPerNode = max(n4-1, n6-1, 0)
-	if four.IntersectionCardinality(six) > 0 {
-		m.SessionsPerNode = n4 - 1 + n6 - 1
+func isDown(n *calico.Node) bool {
+	return n.NotReady && (n.SpeaksBGP(calico.IPv4) || n.SpeaksBGP(calico.IPv6))
+}
+
+// edited returns the index after e, sharing with ix what e leaves as it was.
+func (ix *index) edited(nodes []*calico.Node, e *edit) *index {
+	out := &index{nodes: nodes, columns: map[string]*column{}, selections: map[string]selection{}}
+	for _, f := range calico.Families {
+		out.bgp[f] = e.carry(ix.bgp[f], nodes, func(n *calico.Node) bool { return n.SpeaksBGP(f) })
 	}
-	return m
+	if out.bgp == ix.bgp {
+		out.speakers = ix.speakers
+	} else {
+		out.speakers = out.bgp[calico.IPv4].Union(out.bgp[calico.IPv6])
+	}
+	out.reflectors = e.carry(ix.reflectors, nodes, (*calico.Node).RouteReflector)
+	out.notReady = e.carry(ix.notReady, nodes, isDown)
+	out.addresses = ix.addresses
+	if e.shifts() || !slices.EqualFunc(ix.nodes[e.at:e.at+e.removed], nodes[e.at:e.at+e.added], func(a, b *calico.Node) bool { return a.Address == b.Address }) {
+		out.addresses = ix.addresses.edited(nodes, e)
+	}
+	out.traits = newTraits(out, ix, e)
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	for label, c := range ix.columns {
+		if carried := c.edited(label, nodes, e); carried != nil {
+			out.columns[label] = carried
+		}
+	}
+	for text, s := range ix.selections {
+		out.selections[text] = selection{s.selector, e.carry(s.nodes, nodes, func(n *calico.Node) bool { return s.selector.Matches(n.Labels) })}
+	}
+	if out.zones = out.columns[corev1.LabelTopologyZone]; out.zones == nil {
+		out.zones = out.column(corev1.LabelTopologyZone)
+	}
+	return out
+}
+
+// sameSessions reports whether nothing that decides or describes sessions and
+// routes differs between the nodes of two indexes.
+func (ix *index) sameSessions(old *index) bool {
+	return ix == old || ix.bgp == old.bgp && ix.traits == old.traits && ix.addresses == old.addresses && ix.notReady == old.notReady && ix.zones == old.zones
 }
 
 // Len implements calico.Universe.
@@ -92,29 +132,29 @@ func (ix *index) Where(label string, match func(string, bool) bool) *bitset.BitS
 	return set
 }
 
-func (ix *index) column(label string) *column {
+// selected returns the nodes that a selector matches; nil, for one that does
+// not parse, matches none. The set must not be changed.
+func (ix *index) selected(text string, s *calico.Selector) *bitset.BitSet {
+	if s == nil {
+		return bitset.New(ix.Len())
+	}
+	ix.mu.Lock()
+	known, ok := ix.selections[text]
+	ix.mu.Unlock()
+	if ok {
+		return known.nodes
+	}
+	set := s.Select(ix)
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if c := ix.columns[label]; c != nil {
-		return c
+	if known, ok := ix.selections[text]; ok {
+		return known.nodes // Two that ask at once get one set, to be told equal at a glance.
 	}
-	c := &column{ids: make([]uint32, len(ix.nodes)), values: []string{""}}
-	ids := map[string]uint32{}
-	for i, node := range ix.nodes {
-		v, ok := node.Labels[label]
-		if !ok {
-			continue
-		}
-		id, known := ids[v]
-		if !known {
-			id = uint32(len(c.values))
-			ids[v] = id
-			c.values = append(c.values, v)
-		}
-		c.ids[i] = id
+	if len(ix.selections) >= maxSelections {
+		clear(ix.selections)
 	}
-	ix.columns[label] = c
-	return c
+	ix.selections[text] = selection{s, set}
+	return set
 }
 
 // all returns the set of all nodes.
@@ -124,30 +164,107 @@ func (ix *index) all() *bitset.BitSet {
 	return set
 }
 
+// find returns the number of the node with the given name.
+func (ix *index) find(name string) (uint, bool) {
+	i, ok := slices.BinarySearchFunc(ix.nodes, name, func(n *calico.Node, name string) int { return cmp.Compare(n.Name, name) })
+	return uint(i), ok
+}
+
 // named returns the set of the node with the given name, empty when there is
 // none: Calico takes the name as it stands.
 func (ix *index) named(name string) *bitset.BitSet {
 	set := bitset.New(ix.Len())
-	if i, ok := slices.BinarySearchFunc(ix.nodes, name, func(n *calico.Node, name string) int {
-		switch {
-		case n.Name < name:
-			return -1
-		case n.Name > name:
-			return 1
-		default:
-			return 0
-		}
-	}); ok {
-		set.Set(uint(i))
+	if i, ok := ix.find(name); ok {
+		set.Set(i)
 	}
 	return set
 }
 
-// sample names the first few nodes of set.
-func (ix *index) sample(set *bitset.BitSet) []string {
-	out := []string{}
-	for i, ok := set.NextSet(0); ok && len(out) < SampleSize; i, ok = set.NextSet(i + 1) {
-		out = append(out, ix.nodes[i].Name)
+// nodeSet names the first few nodes of set.
+func (ix *index) nodeSet(set *bitset.BitSet, members string) NodeSet {
+	out := NodeSet{Sample: []string{}, Members: members}
+	if set == nil {
+		return out
+	}
+	out.Nodes = int(set.Count())
+	for i, ok := set.NextSet(0); ok && len(out.Sample) < SampleSize; i, ok = set.NextSet(i + 1) {
+		out.Sample = append(out.Sample, ix.nodes[i].Name)
 	}
 	return out
+}
+
+// addresses are the BGP addresses of all nodes, in order.
+type addresses struct {
+	list []located
+	// shared are the nodes whose address another one has too, by family.
+	shared [2]*bitset.BitSet
+}
+
+type located struct {
+	address netip.Addr
+	node    uint32
+}
+
+func compareLocated(a, b located) int {
+	return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.node, b.node))
+}
+
+func newAddresses(nodes []*calico.Node) *addresses {
+	a := &addresses{list: make([]located, 0, len(nodes))}
+	for i, n := range nodes {
+		a.add(n, i)
+	}
+	slices.SortFunc(a.list, compareLocated)
+	a.findShared()
+	return a
+}
+
+func (a *addresses) add(n *calico.Node, i int) {
+	for _, f := range calico.Families {
+		if n.SpeaksBGP(f) {
+			a.list = append(a.list, located{n.Address[f].Addr(), uint32(i)})
+		}
+	}
+}
+
+func (a *addresses) edited(nodes []*calico.Node, e *edit) *addresses {
+	out := &addresses{list: make([]located, 0, len(a.list)+2*e.added)}
+	for _, l := range a.list {
+		switch i := int(l.node); {
+		case i < e.at:
+			out.list = append(out.list, l)
+		case i >= e.at+e.removed:
+			out.list = append(out.list, located{l.address, uint32(i - e.removed + e.added)})
+		}
+	}
+	fresh := &addresses{}
+	for i := e.at; i < e.at+e.added; i++ {
+		fresh.add(nodes[i], i)
+	}
+	for _, l := range fresh.list {
+		i, _ := slices.BinarySearchFunc(out.list, l, compareLocated)
+		out.list = slices.Insert(out.list, i, l)
+	}
+	out.findShared()
+	return out
+}
+
+func (a *addresses) findShared() {
+	a.shared = [2]*bitset.BitSet{{}, {}}
+	for i := 1; i < len(a.list); i++ {
+		if p, q := a.list[i-1], a.list[i]; p.address == q.address {
+			f := calico.FamilyOf(p.address)
+			a.shared[f].Set(uint(p.node)).Set(uint(q.node))
+		}
+	}
+}
+
+// at returns the nodes with an address, in order.
+func (a *addresses) at(address netip.Addr) []located {
+	from, _ := slices.BinarySearchFunc(a.list, located{address, 0}, compareLocated)
+	to := from
+	for to < len(a.list) && a.list[to].address == address {
+		to++
+	}
+	return a.list[from:to]
 }

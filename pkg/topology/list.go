@@ -1,33 +1,355 @@
 package topology
 
 import (
+	"cmp"
+	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // HalfSessions lists the half-sessions of one node, or of all nodes for "", in
-// order of node, family and protocol.
-func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] { panic("not yet") }
+// order of node, family and protocol. Those that are ambiguous are not among
+// them. What is listed is made on the way: one node's at a time.
+func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
+	return func(yield func(HalfSession) bool) {
+		t.each(node, func(list []listed) bool {
+			for i := range list {
+				if l := &list[i]; len(l.ways) == 1 && !yield(l.halfSession(&l.ways[0])) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
 
 // Broken lists the half-sessions on which no session can come up, of one node
 // or of all for "", in the order of HalfSessions.
-func (t *Topology) Broken(node string) iter.Seq[BrokenSession] { panic("not yet") }
+func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
+	return func(yield func(BrokenSession) bool) {
+		t.each(node, func(list []listed) bool {
+			for i := range list {
+				if l := &list[i]; len(l.ways) == 1 && l.reason != "" && !yield(l.broken()) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
 
 // Ambiguous lists the half-sessions that depend on the order in which Calico
-// visits BGPPeers, in order of node, family and peer.
-func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] { panic("not yet") }
+// visits BGPPeers, of one node or of all for "", in the order of HalfSessions.
+func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
+	return func(yield func(AmbiguousSession) bool) {
+		t.each(node, func(list []listed) bool {
+			for i := range list {
+				if l := &list[i]; len(l.ways) > 1 && !yield(l.ambiguous()) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
 
-// Frozen lists the nodes whose BIRD refuses its configuration.
-func (t *Topology) Frozen() []FrozenNode { panic("not yet") }
+// listed is one half-session of one node.
+type listed struct {
+	half
+	network  *network
+	node     uint32
+	address  string // the neighbour's
+	peer     int    // the neighbour's node; -1 for none
+	reason   Reason
+	external bool
+	back     *way // the first of the other side's first half; nil for none
+}
+
+// each calls visit with the half-sessions of each node and family.
+func (t *Topology) each(node string, visit func([]listed) bool) {
+	members := make([][]uint32, len(t.groups.list))
+	for i, g := range t.groups.of {
+		members[g] = append(members[g], uint32(i))
+	}
+	for i, n := range t.index.nodes {
+		if node != "" && n.Name != node {
+			continue
+		}
+		for _, f := range calico.Families {
+			if n.SpeaksBGP(f) && !visit(t.networks[f].listNode(uint32(i), members)) {
+				return
+			}
+		}
+	}
+}
+
+func (n *network) listNode(i uint32, members [][]uint32) []listed {
+	var out []listed
+	g := n.groups.of[i]
+	list := n.from(g)
+	for k := range list {
+		l := &list[k]
+		var back *way
+		if m := n.link(l.to, l.from); m != nil {
+			back = &m.halves[0].ways[0]
+		}
+		for _, j := range members[l.to] {
+			if i == j {
+				continue
+			}
+			for x := range l.halves {
+				one := listed{half: l.halves[x], network: n, node: i, address: n.addressOf(j).String(), peer: int(j), reason: l.reason, back: back}
+				if x > 0 {
+					one.reason = n.laterReason(l, &one.half)
+				}
+				out = append(out, one)
+			}
+		}
+	}
+	out = n.listMesh(out, i, members)
+	for k := range n.outsides {
+		o := &n.outsides[k]
+		for x := range o.halves {
+			h := &o.halves[x]
+			if !h.nodes.Test(uint(i)) {
+				continue
+			}
+			one := listed{half: h.half, network: n, node: i, address: o.address.String(), peer: -1, external: true}
+			one.ways = h.waysOf(uint(i))
+			one.port = one.ways[0].settings.port
+			switch s := &one.ways[0].settings; {
+			case s.peerASN == 0 || s.local(&n.sides[g]) == 0:
+				one.reason = ASNumberZero
+			case h.idle.Test(uint(i)):
+				one.reason = Overlapping
+			}
+			out = append(out, one)
+		}
+	}
+	for _, p := range n.workloads {
+		if p.local.Test(uint(i)) {
+			out = append(out, listed{half: half{prefix: prefixWorkload, ways: []way{{p.workload(), []*peering{p}}}}, network: n, node: i, peer: -1, external: true})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b listed) int { return cmp.Compare(a.name(), b.name()) })
+	return out
+}
+
+// listMesh lists the mesh's half-sessions with nodes that no link reaches.
+func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed {
+	g := n.groups.of[i]
+	if !n.meshed(g) {
+		return out
+	}
+	kind := n.meshKind(g)
+	for other, list := range n.mesh {
+		for _, to := range list {
+			if n.link(g, to) != nil || n.sameAddress(g, to) {
+				continue
+			}
+			h := half{prefix: prefixMesh, port: n.sides[to].port, ways: []way{{settings: n.rules.meshSettings(&n.sides[g], &n.sides[to])}}}
+			back := &way{settings: n.rules.meshSettings(&n.sides[to], &n.sides[g])}
+			var reason Reason
+			switch {
+			case h.ways[0].settings.peerASN == 0 || n.sides[g].asn == 0:
+				reason = ASNumberZero
+			case !n.rules.meshFits(kind, other):
+				reason = ASNumberMismatch
+			}
+			for _, j := range members[to] {
+				if i != j {
+					out = append(out, listed{half: h, network: n, node: i, address: n.addressOf(j).String(), peer: int(j), reason: reason, back: back})
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (n *network) meshKind(g uint32) int {
+	for kind, list := range n.mesh {
+		if _, ok := slices.BinarySearch(list, g); ok {
+			return kind
+		}
+	}
+	return meshPlain
+}
+
+// name is the protocol's; a pod's address is known to its node only, so its
+// BGPPeer's name stands in for it.
+func (l *listed) name() string {
+	if l.prefix == prefixWorkload {
+		return l.prefix.String() + l.ways[0].sources[0].peer.Name
+	}
+	return l.protocol(l.address)
+}
+
+func (l *listed) side() *side { return &l.network.sides[l.network.groups.of[l.node]] }
+
+func (l *listed) peerNode() string {
+	if l.peer < 0 {
+		return ""
+	}
+	return l.network.index.nodes[l.peer].Name
+}
+
+func (l *listed) halfSession(w *way) HalfSession {
+	s, own := &w.settings, l.network.addressOf(l.node).String()
+	h := HalfSession{
+		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.name(), PeerIP: l.address,
+		PeerPort: portOr179(l.port), PeerNode: l.peerNode(), PeerASN: s.peerASN, LocalASN: s.local(l.side()),
+		Passive: l.passive(s, own, l.address), RouteReflectorClient: s.client(l.side(), l.prefix),
+		NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, Password: s.password, ReachableBy: s.reachableBy, Sources: l.sources(w),
+	}
+	if h.RouteReflectorClient {
+		h.ClusterID = l.side().clusterID
+	}
+	if s.restart != unset {
+		h.GracefulRestartTime = &s.restart
+	}
+	if s.keepalive > 0 {
+		h.KeepaliveTime = &s.keepalive
+	}
+	if l.prefix == prefixMesh || l.prefix != prefixWorkload && !s.sourceNone {
+		h.SourceAddress = own
+	}
+	switch {
+	case s.nextHopMode != "":
+		h.NextHopMode = s.nextHopMode
+	case s.keepOriginal && !s.internal(l.side()):
+		h.NextHopMode = "Keep"
+	}
+	if s.filters != "" {
+		h.Filters = strings.Split(s.filters, ",")
+	}
+	switch {
+	case l.reason != "":
+		h.Status = Broken
+	case l.external:
+		h.Status = External
+	default:
+		h.Status = Paired
+	}
+	return h
+}
+
+func (l *listed) sources(w *way) []string {
+	out := []string{}
+	if l.prefix == prefixMesh && l.network.rules.meshSource {
+		out = append(out, calico.Default)
+	}
+	for _, p := range w.sources {
+		out = append(out, p.peer.Name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (l *listed) broken() BrokenSession {
+	return BrokenSession{
+		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.name(), PeerIP: l.address, PeerNode: l.peerNode(),
+		Reason: l.reason, Message: l.message(), Sources: l.sources(&l.ways[0]),
+	}
+}
+
+func (l *listed) message() string {
+	s := &l.ways[0].settings
+	peer := l.peerNode()
+	switch l.reason {
+	case NoReturn:
+		return fmt.Sprintf("%s has no half-session back: it needs a BGPPeer that gives it one, or reversePeering Auto", peer)
+	case ASNumberMismatch:
+		b := &l.network.sides[l.network.groups.of[l.peer]]
+		return fmt.Sprintf("AS %d is expected of %s, which presents %d, and expects %d of this node, which presents %d",
+			s.peerASN, peer, l.back.settings.local(b), l.back.settings.peerASN, s.local(l.side()))
+	case ASNumberZero:
+		return fmt.Sprintf("BIRD refuses the AS numbers %d (remote) and %d (local): neither may be 0", s.peerASN, s.local(l.side()))
+	case PasswordMismatch:
+		return fmt.Sprintf("the password is %s, that of %s is %s", orNone(s.password), peer, orNone(l.back.settings.password))
+	case TTLSecurityMismatch:
+		return fmt.Sprintf("ttlSecurity is %d here and %d on %s: both must have it or neither", s.ttl, l.back.settings.ttl, peer)
+	case NobodyDials:
+		return fmt.Sprintf("neither side dials a port on which the other listens: this one %s port %d, %s listens on %d",
+			map[bool]string{true: "waits at", false: "dials"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
+			portOr179(l.port), peer, portOr179(l.network.sides[l.network.groups.of[l.peer]].port))
+	case Overlapping:
+		return "another protocol of the node with this neighbour comes first and takes the connection"
+	case AddressShared:
+		return fmt.Sprintf("several nodes have the address %s or this node's own", l.address)
+	}
+	return ""
+}
+
+func orNone(s string) string { return cmp.Or(s, "none") }
+
+func (l *listed) ambiguous() AmbiguousSession {
+	out := AmbiguousSession{
+		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), PeerIP: l.address, PeerNode: l.peerNode(),
+		Sources: []string{}, Differs: []string{}, Candidates: []HalfSession{},
+	}
+	type candidate struct {
+		name string
+		way  way
+	}
+	var list []candidate
+	for _, w := range l.ways {
+		for _, p := range w.sources {
+			list = append(list, candidate{p.peer.Name, way{w.settings, []*peering{p}}})
+		}
+	}
+	slices.SortFunc(list, func(a, b candidate) int { return cmp.Compare(a.name, b.name) })
+	for _, c := range list {
+		out.Sources = append(out.Sources, c.name)
+		one := *l
+		one.port, one.reason, one.external = c.way.settings.port, "", false
+		h := one.halfSession(&c.way)
+		h.Status = ""
+		out.Candidates = append(out.Candidates, h)
+	}
+	out.Differs = differences(out.Candidates)
+	return out
+}
+
+// workload returns the settings for a peer that is a pod.
+func (r *peering) workload() settings {
+	s := r.common()
+	s.peerASN, s.localASN = r.peer.ASNumber, r.peer.LocalASNumber
+	return s
+}
 
 // Ignored lists what Calico would ignore or refuse in the objects of the state.
-func (t *Topology) Ignored() []Ignored { panic("not yet") }
-
-// Graph returns the topology for drawing.
-func (t *Topology) Graph() *Graph { panic("not yet") }
+func (t *Topology) Ignored() []Ignored {
+	out := []Ignored{}
+	add := func(o calico.Object) {
+		for _, m := range t.Problems(o.ID()) {
+			out = append(out, Ignored{string(o.ID().Kind), o.ID().Name, m})
+		}
+	}
+	for _, o := range t.snapshot.BGPConfigurations() {
+		add(o)
+	}
+	for _, o := range t.snapshot.BGPPeers() {
+		add(o)
+	}
+	for _, o := range t.snapshot.IPPools() {
+		add(o)
+	}
+	for _, o := range t.snapshot.Nodes() {
+		if len(o.Problems()) > 0 {
+			add(o)
+		}
+	}
+	return out
+}
 
 // HasRoute reports whether node "to" has the routes to the pods of node "from"
 // in family f; carried says what is assumed of peers that are no nodes of the
 // state, as in Routes.
-func (t *Topology) HasRoute(f calico.Family, from, to string, carried bool) bool { panic("not yet") }
+func (t *Topology) HasRoute(f calico.Family, from, to string, carried bool) bool {
+	a, ok := t.index.find(from)
+	b, ok2 := t.index.find(to)
+	return ok && ok2 && t.routings[f].hasRoute(carried, a, b)
+}

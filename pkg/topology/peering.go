@@ -2,6 +2,9 @@ package topology
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -16,137 +19,162 @@ const (
 	scopeExternal  = "external"
 )
 
-// peering is a BGPPeer resolved against the nodes of a state: half-sessions
-// from every local to every remote node and, where Calico adds the reverse,
-// back.
+// peering is a BGPPeer resolved against the nodes of a state, by the rules of
+// confd/pkg/backends/calico/client.go (updatePeersV1): every local node gets a
+// half-session to every remote one and, where Calico makes the reverse, every
+// node in back gets one to every local node.
 type peering struct {
 	peer  *calico.BGPPeer
-	index *index
+	scope string
 
-	scope         string
-	local, remote *bitset.BitSet
-	// family limits a peerIP to its own family; both for a peerSelector.
-	families [2]bool
-	// reverse tells that Calico makes the half-sessions back.
-	reverse bool
-	// sides are local and remote by family; computed last.
-	sides [2]sides
+	local, remote, back *bitset.BitSet
+	// forward and reverse tell in which families there are half-sessions from
+	// the local nodes, and back to them.
+	forward, reverse [2]bool
+	// port is that of a peerIP: the given one or, for a node, its listen port.
+	port uint16
+	// nodeAddress tells that peerIP is written as some node's address.
+	nodeAddress bool
+	// below are the nodes whose address comes before the peerIP as text, where
+	// that matters: of two ends, Calico makes one passive by that.
+	below *bitset.BitSet
 	// problems are those that only the state shows.
 	problems []string
-	// part is what the summary says of the BGPPeer.
-	part *BGPPeer
 }
 
-// resolve finds the nodes on both sides of a BGPPeer by the rules of
-// confd/pkg/backends/calico/client.go (updatePeersV1). old is the BGPPeer of
-// that name resolved against the same nodes, or nil: selectors that it has too
-// need not be evaluated again.
-func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot, old *peering) *peering {
-	r := &peering{peer: p, index: ix, scope: scopeExternal, families: [2]bool{true, true}, reverse: !p.ReverseManual}
-	r.findNodes(s, old)
-	if old != nil && old.local == r.local && old.remote == r.remote && old.families == r.families {
-		r.sides = old.sides
-	} else {
-		r.sides = [2]sides{r.sidesIn(calico.IPv4), r.sidesIn(calico.IPv6)}
-	}
-	r.part = peerPart(r)
-	return r
-}
-
-func (r *peering) findNodes(s *state.Snapshot, old *peering) {
-	p, ix := r.peer, r.index
-	if old != nil && old.withoutPeer() { // Its local nodes are not all that it selects.
-		old = nil
-	}
+// resolve finds the nodes on both sides of a BGPPeer.
+func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
+	r := &peering{peer: p, scope: scopeNodes}
 	switch {
-	case p.NodeSelector != "" && old != nil && old.peer.NodeSelector == p.NodeSelector:
-		r.local = old.local
 	case p.NodeSelector != "":
-		r.local = r.selected(p.Local())
+		r.local = ix.selected(p.NodeSelector, p.Local())
 	case p.Node != "":
 		r.local = ix.named(p.Node)
 	default:
-		r.local = ix.all()
+		r.local = ix.selected("", everything)
 	}
 	switch {
 	case p.LocalWorkloadSelector != "":
-		r.scope, r.remote, r.reverse = scopeWorkloads, bitset.New(ix.Len()), false
-	case p.PeerSelector != "" && old != nil && old.peer.PeerSelector == p.PeerSelector && old.peer.LocalWorkloadSelector == "":
-		r.scope, r.remote = scopeNodes, old.remote
+		r.scope, r.remote = scopeWorkloads, bitset.New(ix.Len())
 	case p.PeerSelector != "":
-		r.scope, r.remote = scopeNodes, r.selected(p.Remote())
+		r.remote = ix.selected(p.PeerSelector, p.Remote())
+		r.back = r.remote
+		r.forward = [2]bool{true, true}
+		r.reverse = r.forward
 	case p.PeerIP != "":
-		r.byAddress(s)
+		r.byAddress(ix, s)
 	default:
-		r.empty(s)
+		r.withoutPeer(ix, s)
 	}
+	if r.back == nil {
+		r.back = bitset.New(ix.Len())
+	}
+	if p.ReverseManual {
+		r.reverse = [2]bool{}
+	}
+	return r
 }
 
-// withoutPeer reports whether the BGPPeer names no peer at all; see empty.
-func (r *peering) withoutPeer() bool {
-	return r.peer.LocalWorkloadSelector == "" && r.peer.PeerSelector == "" && r.peer.PeerIP == ""
-}
+// everything is the selector of a BGPPeer that selects no nodes: all are meant.
+var everything, _ = calico.ParseSelector("all()")
 
-func (r *peering) selected(s *calico.Selector) *bitset.BitSet {
-	if s == nil { // It did not parse: Calico matches no node.
-		return bitset.New(r.index.Len())
-	}
-	return s.Select(r.index)
+// global reports whether Calico enters the peer once for all nodes, and not
+// for each.
+func (r *peering) global() bool { return r.peer.NodeSelector == "" && r.peer.Node == "" }
+
+// onAddress reports whether the peer is given by its address.
+func (r *peering) onAddress() bool {
+	return r.peer.PeerAddress.IsValid() && r.forward != [2]bool{} && r.peer.PeerSelector == ""
 }
 
 func (r *peering) problem(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Sprintf(format, args...))
 }
 
-// byAddress resolves a peerIP. Where it is the address of a node, the session
-// can stand only if the AS number given is the node's.
-func (r *peering) byAddress(s *state.Snapshot) {
-	r.remote = bitset.New(r.index.Len())
+// byAddress resolves a peerIP. Calico compares it with the addresses of nodes
+// as text; BIRD, which meets the node at it, as an address.
+func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 	p := r.peer
+	r.scope, r.remote, r.port = scopeExternal, bitset.New(ix.Len()), p.PeerPort
 	if !p.PeerAddress.IsValid() {
 		return
 	}
 	f := calico.FamilyOf(p.PeerAddress)
-	r.families = [2]bool{f == calico.IPv4, f == calico.IPv6}
-	for _, i := range r.index.byAddress[p.PeerAddress] {
-		node := r.index.nodes[i]
+	r.forward[f] = r.reachable()
+	r.back = bitset.New(ix.Len())
+	nodes := ix.addresses.at(p.PeerAddress)
+	for _, l := range nodes {
+		node := ix.nodes[l.node]
 		r.scope = scopeNodes
+		r.remote.Set(uint(l.node))
+		if !p.Canonical() {
+			continue
+		}
+		r.nodeAddress = true
 		switch asn := asNumberOf(node, s); {
-		case p.ASNumber != asn:
+		case p.ASNumber != asn && (p.ASNumber != 0 || asn != s.BGPConfiguration(calico.Default).ClusterASNumber()):
 			r.problem("spec.asNumber: is %d, but the peer is node %s of AS %d: the session does not come up", p.ASNumber, node.Name, asn)
 		case !portFits(p, node, s):
 			r.problem("spec.peerIP: names port %d, but node %s listens on another: Calico makes no session back", p.PeerPort, node.Name)
 		default:
-			r.remote.Set(i)
-		}
-	}
-	if r.scope == scopeNodes && !p.Canonical() {
-		// Calico compares the text and does not see a node in it.
-		r.reverse = false
-		r.problem("spec.peerIP: is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
-	}
-}
-
-// empty resolves a BGPPeer without any peer. Calico makes no forward
-// half-sessions, but its reverse pass takes the empty address for that of
-// every node without an address in the other family, which gives these
-// half-sessions to all local nodes. They stand only where both sides are such
-// nodes.
-func (r *peering) empty(s *state.Snapshot) {
-	r.scope = scopeNodes
-	single := r.index.bgp[calico.IPv4].SymmetricDifference(r.index.bgp[calico.IPv6])
-	r.remote = bitset.New(r.index.Len())
-	r.families = [2]bool{true, false} // An absent port and address: IPv4 only.
-	if r.reverse && r.peer.ASNumber == 0 {
-		asn := s.BGPConfiguration(calico.Default).ClusterASNumber()
-		for i, ok := single.NextSet(0); ok; i, ok = single.NextSet(i + 1) {
-			if asNumberOf(r.index.nodes[i], s) == asn {
-				r.remote.Set(i)
+			r.back.Set(uint(l.node))
+			r.reverse[f] = true
+			if r.port == 0 {
+				r.port = listenPort(node.Name, s)
 			}
 		}
 	}
-	r.local = r.local.Intersection(r.remote)
-	r.remote = r.local
+	if len(nodes) > 0 && !p.Canonical() {
+		r.problem("spec.peerIP: is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
+	}
+	if r.nodeAddress {
+		r.below = ix.below(p.PeerAddress, f)
+	}
+}
+
+// reachable reports whether Calico takes the peer's reachableBy; it skips a
+// peer with one that is no address of the peer's family.
+func (r *peering) reachable() bool {
+	if r.peer.ReachableBy == "" {
+		return true
+	}
+	a, err := netip.ParseAddr(r.peer.ReachableBy)
+	if err != nil || calico.FamilyOf(a.Unmap()) != calico.FamilyOf(r.peer.PeerAddress) {
+		r.problem("spec.reachableBy: %q is not an %s address, so Calico ignores the peer", r.peer.ReachableBy, calico.FamilyOf(r.peer.PeerAddress))
+		return false
+	}
+	return true
+}
+
+// below returns the nodes whose address in family f comes before a as text.
+func (ix *index) below(a netip.Addr, f calico.Family) *bitset.BitSet {
+	text := a.String()
+	set := bitset.New(ix.Len())
+	for i, ok := ix.bgp[f].NextSet(0); ok; i, ok = ix.bgp[f].NextSet(i + 1) {
+		if ix.nodes[i].Address[f].Addr().String() < text {
+			set.Set(i)
+		}
+	}
+	return set
+}
+
+// withoutPeer resolves a BGPPeer without any peer. Calico makes no forward
+// half-sessions, but its reverse pass takes the empty address for that of
+// every node that lacks one in a family, and gives these half-sessions to all
+// local nodes. An absent port and address count as IPv4.
+func (r *peering) withoutPeer(ix *index, s *state.Snapshot) {
+	r.back = bitset.New(ix.Len())
+	r.reverse[calico.IPv4] = true
+	asn := r.peer.ASNumber
+	if asn == 0 {
+		asn = s.BGPConfiguration(calico.Default).ClusterASNumber()
+	}
+	for i, n := range ix.nodes {
+		if !(n.SpeaksBGP(calico.IPv4) && n.SpeaksBGP(calico.IPv6)) && asNumberOf(n, s) == asn {
+			r.back.Set(uint(i))
+		}
+	}
+	r.remote = r.back
 }
 
 func asNumberOf(n *calico.Node, s *state.Snapshot) uint32 {
@@ -156,13 +184,24 @@ func asNumberOf(n *calico.Node, s *state.Snapshot) uint32 {
 	return s.BGPConfiguration(calico.Default).ClusterASNumber()
 }
 
+// listenPort is the port on which a node listens: its own, else the cluster's,
+// else 0 for BIRD's default.
+func listenPort(node string, s *state.Snapshot) uint16 {
+	for _, name := range []string{calico.NodeConfiguration(node), calico.Default} {
+		if c := s.BGPConfiguration(name); c != nil && c.ListenPort != 0 {
+			return c.ListenPort
+		}
+	}
+	return 0
+}
+
 // portFits reports whether Calico takes the port of a peerIP for the node's:
 // neither the node's nor the cluster's listenPort may be set to another.
 func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 	if p.PeerPort == 0 {
 		return true
 	}
-	for _, name := range []string{"node." + n.Name, calico.Default} {
+	for _, name := range []string{calico.NodeConfiguration(n.Name), calico.Default} {
 		if c := s.BGPConfiguration(name); c != nil && c.ListenPort != 0 && c.ListenPort != p.PeerPort {
 			return false
 		}
@@ -170,37 +209,63 @@ func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 	return true
 }
 
-// sides are the local and the remote nodes with an address in one family.
-type sides struct{ local, remote *bitset.BitSet }
-
-func (r *peering) sidesIn(f calico.Family) sides {
-	if !r.families[f] {
-		return sides{&bitset.BitSet{}, &bitset.BitSet{}}
-	}
-	return sides{r.local.Intersection(r.index.bgp[f]), r.remote.Intersection(r.index.bgp[f])}
+// settings are what Calico's table of peers holds for one peer of a node. Two
+// BGPPeers that give a node one peer with the same settings do no harm; with
+// different ones, either may win.
+type settings struct {
+	peerASN, localASN              uint32 // localASN is 0 for the node's own
+	clusterID                      string // the peer's, "" where it has none or it is not known
+	port                           uint16 // 0 for none
+	password, nextHopMode, filters string
+	reachableBy                    string
+	sourceNone, keepOriginal       bool
+	nodeAddress                    bool
+	restart, keepalive             int // seconds, unset for BIRD's default
+	allow, ttl                     int
 }
 
-// sessions counts the pairs of nodes, per family, that the peering gives a
-// half-session: a pair that is in both sides both ways round counts once.
-func (r *peering) sessions() int {
-	n := 0
-	for _, s := range r.sides {
-		both := int(s.local.IntersectionCardinality(s.remote))
-		n += int(s.local.Count())*int(s.remote.Count()) - both - both*(both-1)/2
+// unset is the value of a timer that BIRD's default holds for.
+const unset = -1
+
+// settingsFor returns the settings of the peering for a peer that is a node of
+// the given group, forward or back.
+func (r *peering) settingsFor(g *group, port uint16, asn uint32, back bool) settings {
+	s := r.common()
+	if r.onAddress() && !back {
+		r.addressed(&s)
+		return s
 	}
-	return n
+	s.peerASN, s.clusterID, s.port = asn, g.clusterID, port
+	return s
 }
 
-// sameSessions reports whether both give the same nodes half-sessions.
-func (r *peering) sameSessions(q *peering) bool {
-	if r == q {
-		return true
-	}
-	for f := range r.sides {
-		a, b := r.sides[f], q.sides[f]
-		if (a.local != b.local && !a.local.Equal(b.local)) || (a.remote != b.remote && !a.remote.Equal(b.remote)) {
-			return false
-		}
-	}
-	return r.reverse == q.reverse && r.peer.Name == q.peer.Name
+// outside returns the settings for a peer that is not a node of the state.
+func (r *peering) outside() settings {
+	s := r.common()
+	r.addressed(&s)
+	return s
 }
+
+// addressed adds what Calico takes from a BGPPeer with a peerIP only.
+func (r *peering) addressed(s *settings) {
+	p := r.peer
+	s.peerASN, s.localASN, s.port, s.allow = p.ASNumber, p.LocalASNumber, r.port, p.NumAllowedLocalASNumbers
+	s.keepOriginal, s.nodeAddress = p.KeepOriginalNextHop, r.nodeAddress
+}
+
+func (r *peering) common() settings {
+	p := r.peer
+	return settings{
+		password: p.Password, nextHopMode: p.NextHopMode, filters: strings.Join(p.Filters, ","), reachableBy: p.ReachableBy,
+		sourceNone: p.SourceAddressNone, restart: optionalSeconds(p.MaxRestartTime), keepalive: optionalSeconds(p.KeepaliveTime), ttl: p.TTLSecurity,
+	}
+}
+
+// equivalent reports whether two peerings give the same half-sessions.
+func (r *peering) equivalent(q *peering) bool {
+	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.global() == q.global() && r.onAddress() == q.onAddress() &&
+		r.peer.PeerAddress == q.peer.PeerAddress && r.outside() == q.outside() && r.forward == q.forward && r.reverse == q.reverse &&
+		sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && slices.Equal(r.peer.Filters, q.peer.Filters)
+}
+
+func sameSet(a, b *bitset.BitSet) bool { return a == b || a.Equal(b) }

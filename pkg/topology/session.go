@@ -1,9 +1,5 @@
 package topology
 
-import (
-	"github.com/bgpguard/bgpguard/pkg/calico"
-)
-
 // HalfSession is one side of a BGP session as Calico configures it: one
 // "protocol bgp" block in a node's bird.cfg (IPv4) or bird6.cfg (IPv6). It is
 // told from the node that holds it.
@@ -43,6 +39,8 @@ type HalfSession struct {
 	NumAllowedLocalASNumbers int `json:"numAllowedLocalASNumbers,omitempty"`
 	// TTLSecurity is the number of hops of GTSM (RFC 5082), 0 for off.
 	TTLSecurity int `json:"ttlSecurity,omitempty"`
+	// ReachableBy is the gateway by which PeerIP is reached, if one is set.
+	ReachableBy string `json:"reachableBy,omitempty"`
 	// Password names the Secret and its key, "name/key"; never what is in it.
 	Password string `json:"password,omitempty"`
 	// Filters names the BGPFilters.
@@ -199,5 +197,3 @@ type Link struct {
 
 // Pair is two nodes, in order of names.
 type Pair [2]string
-
-var _ = calico.IPv4

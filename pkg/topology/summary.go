@@ -119,6 +119,9 @@ type Routes struct {
 	// NotExported names the IPPools that need BGP and that disableBGPExport
 	// keeps out of it: no node has routes to their pods.
 	NotExported []string `json:"notExported"`
+	// BGPPeers names all that give nodes sessions in either family, but for
+	// those with pods.
+	BGPPeers []string `json:"bgpPeers"`
 	// Filtered names the BGPPeers with BGPFilters, which are taken to let the
 	// routes to pods pass.
 	Filtered []string `json:"filtered"`
@@ -161,8 +164,8 @@ type Convergence struct {
 	// Waiting are the nodes that wait the whole graceful-restart wait at every
 	// start, because a half-session of theirs cannot come up.
 	Waiting NodeSet `json:"waiting"`
-	// ReflectorCrash, ReflectorStop and ReflectorSilence are what the loss of a
-	// route reflector costs the nodes that lose their last one: its process
+	// ReflectorCrash, ReflectorStop and ReflectorSilence tell after what time
+	// nodes lose the routes that come by one route reflector only: its process
 	// ends without a word, it is stopped in order, its machine or network is gone.
 	ReflectorCrash   Delay `json:"reflectorCrash"`
 	ReflectorStop    Delay `json:"reflectorStop"`

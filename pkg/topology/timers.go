@@ -31,8 +31,16 @@ func keepaliveTime(d *time.Duration) int {
 	return seconds(*d)
 }
 
+// optionalSeconds is a timer as it is written, unset for nil.
+func optionalSeconds(d *time.Duration) int {
+	if d == nil {
+		return unset
+	}
+	return seconds(*d)
+}
+
 // timers groups the mesh and the BGPPeers by their timers.
-func (t *Topology) timers(mesh *Mesh) *Timers {
+func (t *Topology) timers(s *Summary) *Timers {
 	out := &Timers{}
 	restart, keepalive := timerGroups{}, timerGroups{}
 	c := t.snapshot.BGPConfiguration(calico.Default)
@@ -41,14 +49,15 @@ func (t *Topology) timers(mesh *Mesh) *Timers {
 		meshRestart = c.NodeMeshMaxRestartTime
 		out.MeshRestartTime = OptionalSeconds{true, seconds(*meshRestart)}
 	}
-	if mesh.Enabled {
-		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: mesh.Sessions}
+	if s.Mesh.Enabled {
+		sessions := t.tallies[0].bySource[meshSource] + t.tallies[1].bySource[meshSource]
+		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: sessions}
 		keepalive.add(keepaliveTime(nil), scopeNodes, o) // The mesh's cannot be set.
 		o.Set = meshRestart != nil
 		restart.add(restartTime(meshRestart), scopeNodes, o)
 	}
 	for _, r := range t.peerings {
-		p, b := r.peer, r.part
+		p, b := r.peer, s.BGPPeers[r.peer.Name]
 		scope := b.Scope
 		if scope != scopeNodes {
 			scope = scopeExternal

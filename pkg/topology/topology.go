@@ -2,8 +2,11 @@ package topology
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
+	"strings"
+
+	"github.com/bits-and-blooms/bitset"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -14,6 +17,12 @@ type Topology struct {
 	snapshot *state.Snapshot
 	index    *index
 	peerings []*peering // in order of the BGPPeers
+	rules    rules
+	groups   *groups
+	networks [2]*network
+	tallies  [2]*tally
+	routings [2]*routing
+	waiting  *bitset.BitSet // nodes; nil for none
 	summary  *Summary
 }
 
@@ -24,18 +33,29 @@ func (t *Topology) Summary() *Summary { return t.summary }
 // nil: what did not change since is taken from it, and the parts of the
 // summary that are equal are shared with it. The result does not depend on
 // before. Without before, O(nodes x labels that selectors name); with it,
-// what the change touches plus O(reflectors x BGPPeers) set operations.
+// what the change touches, and where sessions change, O(nodes) with a very
+// small constant and O(BGPPeers x groups of nodes that peer alike).
 func Compute(s *state.Snapshot, before *Topology) *Topology {
 	if before != nil && before.snapshot == s {
 		return before
 	}
 	t := &Topology{snapshot: s}
-	if before != nil && slices.Equal(before.index.nodes, s.Nodes()) {
-		t.index = before.index
+	var old *index
+	if before != nil {
+		old = before.index
+	}
+	if old != nil && slices.Equal(old.nodes, s.Nodes()) {
+		t.index = old
 	} else {
-		t.index = newIndex(s.Nodes())
+		t.index = newIndex(s.Nodes(), old)
 	}
 	t.resolve(before)
+	t.rules = newRules(s)
+	if before != nil && t.sameSessions(before) {
+		t.groups, t.networks, t.tallies, t.routings, t.waiting = before.groups, before.networks, before.tallies, before.routings, before.waiting
+	} else {
+		t.connect(before)
+	}
 	t.summarize(before)
 	return t
 }
@@ -44,7 +64,7 @@ func Compute(s *state.Snapshot, before *Topology) *Topology {
 func (t *Topology) resolve(before *Topology) {
 	known := map[string]*peering{}
 	sameConfigurations := false
-	if before != nil && before.index == t.index {
+	if before != nil {
 		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), t.snapshot.BGPConfigurations())
 		for _, p := range before.peerings {
 			known[p.peer.Name] = p
@@ -54,126 +74,115 @@ func (t *Topology) resolve(before *Topology) {
 	for _, p := range t.snapshot.BGPPeers() {
 		r := known[p.Name]
 		// What is not given by selectors rests on AS numbers and ports too.
-		if r == nil || r.peer != p || (p.PeerSelector == "" && !sameConfigurations) {
-			r = resolve(p, t.index, t.snapshot, r)
-			if before != nil {
-				r.part = share(before.summary.BGPPeers[p.Name], r.part)
+		if r == nil || r.peer != p || before.index != t.index || p.PeerSelector == "" && !sameConfigurations {
+			fresh := resolve(p, t.index, t.snapshot)
+			if r == nil || r.peer != p || !slices.Equal(r.problems, fresh.problems) || !r.equivalent(fresh) {
+				r = fresh
 			}
 		}
 		t.peerings = append(t.peerings, r)
 	}
 }
 
-// sameSessions reports whether the BGPPeers give the same nodes the same
-// half-sessions as in before, whatever else in them changed.
-func (t *Topology) sameSessions(before *Topology) bool {
-	return t.index == before.index && slices.EqualFunc(t.peerings, before.peerings, (*peering).sameSessions)
-}
-
-func (t *Topology) summarize(before *Topology) {
-	old := &Summary{}
-	if before != nil {
-		old = before.summary
+func newRules(s *state.Snapshot) rules {
+	c := s.BGPConfiguration(calico.Default)
+	r := rules{mesh: c.MeshEnabled(), asn: c.ClusterASNumber(), meshRestart: unset, peerInherits: true}
+	if v := calicoVersion(s); v != nil {
+		r.peerInherits = v.AtLeast(version.MajorMinor(3, 32))
 	}
-	peers := make(map[string]*BGPPeer, len(t.peerings))
-	for _, r := range t.peerings {
-		peers[r.peer.Name] = r.part
+	if c != nil {
+		r.meshPassword, r.meshRestart = c.NodeMeshPassword, optionalSeconds(c.NodeMeshMaxRestartTime)
+		r.meshSource = true
 	}
-	s := &Summary{
-		Nodes:    share(old.Nodes, t.index.counts),
-		Mesh:     share(old.Mesh, t.mesh()),
-		BGPPeers: shareAll(old.BGPPeers, peers),
-	}
-	if v := calicoVersion(t.snapshot); v != nil {
-		s.CalicoVersion = v.String()
-	}
-	if before != nil && t.sameSessions(before) {
-		s.Reflectors = old.Reflectors
-	} else {
-		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
-	}
-	s.Timers = share(old.Timers, t.timers(s.Mesh))
-	needs := func(p *calico.IPPool) bool { return poolNeedsBGP(p, t.snapshot) }
-	s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
-	s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
-		return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
-	})
-	s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
-		return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
-	})
-	t.summary = s
-}
-
-// mesh is the node-to-node mesh under the BGPConfiguration "default".
-func (t *Topology) mesh() *Mesh {
-	c := t.snapshot.BGPConfiguration(calico.Default)
-	m := t.index.mesh
-	m.Enabled, m.Source = c.MeshEnabled(), "set"
-	switch {
-	case c == nil:
-		m.Source = "absent"
-	case c.NodeToNodeMeshEnabled == nil:
-		m.Source = "unset"
-	}
-	if !m.Enabled {
-		m.SessionsPerNode, m.Sessions = 0, 0
-	}
-	return &m
-}
-
-func peerPart(r *peering) *BGPPeer {
-	p := r.peer
-	b := &BGPPeer{
-		Object: object(&p.Metadata, r.problems), Scope: r.scope, Sessions: r.sessions(),
-		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime),
-	}
-	b.LocalNodes = int(r.local.IntersectionCardinality(r.index.speakers))
-	b.RemoteNodes = int(r.remote.IntersectionCardinality(r.index.speakers))
-	return b
-}
-
-func object(m *calico.Metadata, problems []string) Object {
-	o := Object{Name: m.Name, Labels: m.Labels, Annotations: m.Annotations, Spec: m.Spec, Problems: []string{}}
-	for _, p := range m.Problems() {
-		o.Problems = append(o.Problems, p.String())
-	}
-	o.Problems = append(o.Problems, problems...)
-	return o
-}
-
-// share returns old where it says the same as new.
-func share[T any](old, fresh *T) *T {
-	if old != nil && reflect.DeepEqual(old, fresh) {
-		return old
-	}
-	return fresh
-}
-
-// shareAll returns old where it holds the same pointers as fresh.
-func shareAll[T any](old, fresh map[string]*T) map[string]*T {
-	if len(old) != len(fresh) {
-		return fresh
-	}
-	for k, v := range fresh {
-		if old[k] != v {
-			return fresh
+	var ports strings.Builder
+	for _, c := range s.BGPConfigurations() {
+		if c.ListenPort != 0 {
+			fmt.Fprintf(&ports, "%s %d\n", c.Name, c.ListenPort)
 		}
 	}
-	if old == nil {
-		return fresh
-	}
-	return old
+	r.ports = ports.String()
+	return r
 }
 
-// parts makes the summary's part of each object in list, sharing with old what
-// is equal.
-func parts[O calico.Object, T any](list []O, old map[string]*T, part func(O) *T) map[string]*T {
-	out := make(map[string]*T, len(list))
-	for _, o := range list {
-		name := o.ID().Name
-		out[name] = share(old[name], part(o))
+// sameSessions reports whether all half-sessions and routes are as before.
+func (t *Topology) sameSessions(before *Topology) bool {
+	return t.rules == before.rules && t.index.sameSessions(before.index) && slices.EqualFunc(t.peerings, before.peerings, (*peering).equivalent)
+}
+
+// connect works out the half-sessions, the sessions and the routes.
+func (t *Topology) connect(before *Topology) {
+	var outsides [2][]outside
+	var exitSets [2]map[exit]*bitset.BitSet
+	ports := t.listenPorts()
+	splits := make([]*bitset.BitSet, 0, 4*len(t.peerings))
+	for _, port := range sortedKeys(ports) {
+		splits = append(splits, ports[port])
 	}
-	return shareAll(old, out)
+	for _, p := range t.peerings {
+		if p.scope == scopeNodes {
+			splits = append(splits, p.local, p.remote, p.back, p.below)
+		}
+	}
+	for _, f := range calico.Families {
+		outsides[f] = findOutsides(f, t.index, t.peerings)
+		exitSets[f] = exits(outsides[f])
+		for _, k := range sortedExits(exitSets[f]) {
+			splits = append(splits, exitSets[f][k])
+		}
+	}
+	var old *groups
+	if before != nil {
+		old = before.groups
+	}
+	t.groups = newGroups(t.index.traits, splits, old)
+	sides := t.sides(ports)
+	for _, f := range calico.Families {
+		n := newNetwork(f, t.index, t.groups, sides, t.rules, t.peerings, outsides[f])
+		t.networks[f] = n
+		t.tallies[f] = n.count()
+		t.routings[f] = newRouting(newQuotient(n, exitSets[f]))
+		if w := n.waiting(t.tallies[f]); w != nil {
+			if t.waiting != nil {
+				w.InPlaceUnion(t.waiting)
+			}
+			t.waiting = w
+		}
+	}
+}
+
+// listenPorts returns the nodes with a listen port of their own, by port.
+func (t *Topology) listenPorts() map[uint16]*bitset.BitSet {
+	out := map[uint16]*bitset.BitSet{}
+	for _, c := range t.snapshot.BGPConfigurations() {
+		if i, ok := t.index.find(c.NodeOf()); ok && c.NodeOf() != "" && c.ListenPort != 0 {
+			if out[c.ListenPort] == nil {
+				out[c.ListenPort] = bitset.New(t.index.Len())
+			}
+			out[c.ListenPort].Set(i)
+		}
+	}
+	return out
+}
+
+func (t *Topology) sides(ports map[uint16]*bitset.BitSet) []side {
+	sides := make([]side, len(t.groups.list))
+	cluster := uint16(0)
+	if c := t.snapshot.BGPConfiguration(calico.Default); c != nil {
+		cluster = c.ListenPort
+	}
+	for i := range sides {
+		g := &t.groups.list[i]
+		sides[i] = side{group: g, asn: t.rules.asn, port: cluster}
+		if g.asn >= 0 {
+			sides[i].asn = uint32(g.asn)
+		}
+		for port, set := range ports {
+			if set.Test(uint(g.first[0])) {
+				sides[i].port = port
+			}
+		}
+	}
+	return sides
 }
 
 // Problems lists what Calico would ignore or refuse in the object of the given
@@ -189,10 +198,10 @@ func (t *Topology) Problems(id calico.ID) []string {
 	for _, r := range t.peerings {
 		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
 			out = append(out, r.problems...)
-			if !r.local.Any() {
+			if r.local.None() {
 				out = append(out, fmt.Sprintf("spec: selects no local node out of %d", len(t.index.nodes)))
 			}
-			if r.peer.PeerSelector != "" && !r.remote.Any() {
+			if r.peer.PeerSelector != "" && r.remote.None() {
 				out = append(out, fmt.Sprintf("spec.peerSelector: selects no node out of %d", len(t.index.nodes)))
 			}
 		}

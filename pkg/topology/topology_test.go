@@ -170,21 +170,6 @@ func TestWhatDoesNotChangeIsShared(t *testing.T) {
 	}
 }
 
-// TestAChangeSelectsOnce counts the work: the nodes' labels are read once for
-// each label that selectors name, however many changes follow.
-func TestAChangeSelectsOnce(t *testing.T) {
-	s := state.New(append(nodes(t, 100, label("rack", "r1")), newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "rack == 'r1'", "peerSelector": "has(rack)"}))...)
-	topology := Compute(s, nil)
-	column := topology.index.columns["rack"]
-	for i := range 10 {
-		s = s.Apply(state.Change{After: newObject(t, "BGPPeer", "b", map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%d'", i), "peerSelector": "has(rack)"})})
-		topology = Compute(s, topology)
-	}
-	if topology.index.columns["rack"] != column || len(topology.index.columns) != 1 {
-		t.Error("labels were read again")
-	}
-}
-
 func TestBGPPeersThatReachReflectors(t *testing.T) {
 	objects := append(nodes(t, 3),
 		node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"), label("rr", "")),

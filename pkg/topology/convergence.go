@@ -1,0 +1,57 @@
+package topology
+
+import (
+	"fmt"
+
+	"github.com/bits-and-blooms/bitset"
+)
+
+// BIRD's timers as Calico sets them, in seconds: connect delay, connect retry
+// and error wait by the template, the others by BIRD's defaults
+// (bird.cfg.template; proto/bgp/config.Y, nest/proto.c of BIRD 1.6).
+const (
+	connectDelay        = 2
+	connectRetry        = 5
+	errorWait           = 5
+	holdTime            = 240
+	defaultRestart      = 120
+	gracefulRestartWait = 240
+)
+
+// convergence estimates how long routes are missing. A node that starts holds
+// the routes that it learned back from its kernel until every configured peer
+// has sent its End-of-RIB (RFC 4724 section 4.1) or BIRD's wait runs out: one
+// dead peer is enough for the latter.
+func convergence(ix *index, networks [2]*network, waiting *bitset.BitSet) *Convergence {
+	c := &Convergence{Waiting: ix.nodeSet(waiting, waitingName)}
+	c.Start = Delay{connectDelay + connectRetry, fmt.Sprintf(
+		"every configured session can come up: peers are dialled %d s after the start and again every %d s, and routes are used once each has sent its End-of-RIB", connectDelay, connectRetry)}
+	if c.Waiting.Nodes > 0 {
+		c.Start = Delay{gracefulRestartWait, fmt.Sprintf(
+			"a node with a half-session on which no session comes up, or with a peer that is down, uses no learned route before BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
+	}
+	restart, reflectors := defaultRestart, false
+	for _, n := range networks {
+		for i := range n.links {
+			l := &n.links[i]
+			if !n.sides[l.from].reflector() || !l.stands() {
+				continue
+			}
+			for _, w := range l.halves[0].ways {
+				if s := w.settings.restart; s != unset && (!reflectors || s < restart) {
+					restart = s
+				}
+			}
+			reflectors = true
+		}
+	}
+	if !reflectors {
+		none := Delay{0, "no node has a session to a route reflector"}
+		c.ReflectorCrash, c.ReflectorStop, c.ReflectorSilence = none, none, none
+		return c
+	}
+	c.ReflectorCrash = Delay{restart, fmt.Sprintf("its peers keep the routes for the graceful restart time of %d s that it advertised, then drop them", restart)}
+	c.ReflectorStop = Delay{0, fmt.Sprintf("its peers drop the routes at once, and dial again after %d s", errorWait)}
+	c.ReflectorSilence = Delay{holdTime, fmt.Sprintf("its peers keep the routes until the hold time of %d s has passed without a word, then drop them", holdTime)}
+	return c
+}

@@ -1,0 +1,280 @@
+package topology
+
+import (
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// tally is what there is of sessions in a network, by BGPPeer where one is
+// behind them.
+type tally struct {
+	Sessions
+	// bySource counts the sessions that a BGPPeer gives a side of; the mesh's
+	// are under meshSource.
+	bySource map[string]int
+	// dead are the groups with a half-session on which no session comes up.
+	dead []bool
+}
+
+// meshSource stands for the mesh among the names of BGPPeers.
+const meshSource = ""
+
+// count counts the sessions of a network. O(links + groups + outside peers).
+func (n *network) count() *tally {
+	t := &tally{bySource: map[string]int{}, dead: make([]bool, len(n.sides))}
+	t.BrokenReasons = map[Reason]int{}
+	degrees := make([]int, len(n.sides))
+	for i := range n.links {
+		l := &n.links[i]
+		n.countLink(t, l, degrees)
+	}
+	n.countMesh(t, degrees)
+	n.countOutsides(t)
+	t.Most, t.MostNode = n.most(degrees)
+	t.Frozen = n.index.nodeSet(n.frozen(), frozenName+n.family.String())
+	return t
+}
+
+func (t *tally) broken(reason Reason, halves int, group uint32) {
+	t.Broken += halves
+	t.BrokenReasons[reason] += halves
+	t.dead[group] = true
+}
+
+// ordered counts the ordered pairs of different nodes of two groups.
+func (n *network) ordered(a, b uint32) int {
+	if a == b {
+		return 2 * n.groups.pairs(a, b)
+	}
+	return n.groups.pairs(a, b)
+}
+
+func (n *network) countLink(t *tally, l *link, degrees []int) {
+	halves := n.ordered(l.from, l.to)
+	for i := range l.halves {
+		h := &l.halves[i]
+		switch {
+		case h.ambiguous():
+			t.Ambiguous += halves
+		case i > 0:
+			t.broken(n.laterReason(l, h), halves, l.from)
+		case !l.stands():
+			t.broken(l.reason, halves, l.from)
+		}
+		// An ambiguous one may be dead as well.
+		if i > 0 || !l.stands() {
+			t.dead[l.from] = true
+		}
+	}
+	if !l.stands() {
+		return
+	}
+	degrees[l.from] += halves / n.sides[l.from].nodes
+	if l.from > l.to {
+		return
+	}
+	sessions := n.groups.pairs(l.from, l.to)
+	t.Total += sessions
+	for name := range n.sourcesOf(l) {
+		t.bySource[name] += sessions
+	}
+}
+
+// laterReason is why a half-session that is not the first stays idle.
+func (n *network) laterReason(l *link, h *half) Reason {
+	a := &n.sides[l.from]
+	if s := &h.ways[0].settings; s.peerASN == 0 || s.local(a) == 0 {
+		return ASNumberZero
+	}
+	if n.isShared(l.from) || n.isShared(l.to) {
+		return AddressShared
+	}
+	return Overlapping
+}
+
+// sourcesOf names the BGPPeers behind a session, at either end, and
+// meshSource.
+func (n *network) sourcesOf(l *link) map[string]bool {
+	out := map[string]bool{}
+	for _, end := range []*link{l, n.link(l.to, l.from)} {
+		for _, w := range end.halves[0].ways {
+			for _, p := range w.sources {
+				out[p.peer.Name] = true
+			}
+		}
+		if end.halves[0].prefix == prefixMesh {
+			out[meshSource] = true
+		}
+	}
+	return out
+}
+
+// countMesh counts the mesh's sessions as a formula, but for those pairs that
+// have a link.
+func (n *network) countMesh(t *tally, degrees []int) {
+	sizes, linked := [meshKinds]int{}, make([][meshKinds]int, len(n.sides)) // nodes of linked groups
+	kinds := map[uint32]int{}
+	for kind, list := range n.mesh {
+		for _, g := range list {
+			kinds[g] = kind
+			sizes[kind] += n.sides[g].nodes
+		}
+	}
+	if len(kinds) == 0 {
+		return
+	}
+	for i := range n.links {
+		l := &n.links[i]
+		if kind, ok := kinds[l.to]; ok {
+			linked[l.from][kind] += n.sides[l.to].nodes
+		}
+	}
+	sessions := 0 // counted from both ends
+	for g, kind := range kinds {
+		nodes := n.sides[g].nodes
+		for other := range meshKinds {
+			peers := sizes[other] - linked[g][other]
+			if other == kind && n.link(g, g) == nil {
+				peers-- // itself
+			}
+			for _, s := range n.sharing() { // They are skipped and have no link.
+				if n.sameAddress(g, s) && kinds[s] == other {
+					peers--
+				}
+			}
+			if n.rules.meshFits(kind, other) {
+				sessions += nodes * peers
+				degrees[g] += peers
+			} else if peers > 0 {
+				t.broken(ASNumberMismatch, nodes*peers, g)
+			}
+		}
+	}
+	t.Total += sessions / 2
+	t.bySource[meshSource] += sessions / 2
+}
+
+func (n *network) countOutsides(t *tally) {
+	for _, p := range n.workloads {
+		t.External += int(p.local.IntersectionCardinality(n.index.bgp[n.family]))
+	}
+	for i := range n.outsides {
+		for k := range n.outsides[i].halves {
+			h := &n.outsides[i].halves[k]
+			t.Ambiguous += int(h.ambiguous.Count())
+			for _, v := range h.variants {
+				nodes := v.nodes.Difference(h.ambiguous)
+				idle := nodes.Intersection(h.idle)
+				zero := n.outsideZero(&v, nodes)
+				t.External += int(nodes.Count()) - int(idle.UnionCardinality(zero))
+				if zero.Any() {
+					t.Broken += int(zero.Count())
+					t.BrokenReasons[ASNumberZero] += int(zero.Count())
+				}
+				if c := int(idle.DifferenceCardinality(zero)); c > 0 {
+					t.Broken += c
+					t.BrokenReasons[Overlapping] += c
+				}
+			}
+		}
+	}
+}
+
+// outsideZero returns those of nodes for which an AS number of 0 is in it.
+func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
+	if v.settings.peerASN == 0 {
+		return nodes
+	}
+	if v.settings.localASN != 0 {
+		return bitset.New(0)
+	}
+	zero := n.groups.union(func(g int) bool { return n.sides[g].asn == 0 })
+	if zero == nil {
+		return bitset.New(0)
+	}
+	return zero.Intersection(nodes)
+}
+
+// most finds the node with the most half-sessions that work or may work.
+// Outside peers are counted for the node's own BGPPeers, O(outside peers) for
+// each group's first node.
+func (n *network) most(degrees []int) (sessions int, name string) {
+	for g := range n.sides {
+		s := &n.sides[g]
+		if !s.speaks(n.family) {
+			continue
+		}
+		d := degrees[g]
+		for i := range n.outsides {
+			if n.outsides[i].nodes.Test(uint(s.first[0])) {
+				d++
+			}
+		}
+		if d > sessions {
+			sessions, name = d, n.index.nodes[s.first[0]].Name
+		}
+	}
+	return sessions, name
+}
+
+// waiting returns the nodes that have a half-session on which no session comes
+// up, a peer that is not ready among the reasons; nil for none. O(nodes) where
+// there are any.
+func (n *network) waiting(t *tally) *bitset.BitSet {
+	down := n.index.notReady.Intersection(n.index.bgp[n.family])
+	downIn := make([]int, len(n.sides))
+	for i, ok := down.NextSet(0); ok; i, ok = down.NextSet(i + 1) {
+		downIn[n.groups.of[i]]++
+	}
+	meshDown := 0
+	for g, c := range downIn {
+		if n.meshed(uint32(g)) {
+			meshDown += c
+		}
+	}
+	out := n.groups.union(func(g int) bool {
+		if t.dead[g] {
+			return true
+		}
+		// A node that is down itself and the only one does not wait for itself;
+		// it is down anyway, so it is let count.
+		if n.meshed(uint32(g)) && meshDown > 0 {
+			return true
+		}
+		for _, l := range n.from(uint32(g)) {
+			if downIn[l.to] > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	for i := range n.outsides {
+		for k := range n.outsides[i].halves {
+			h := &n.outsides[i].halves[k]
+			for _, set := range []*bitset.BitSet{h.nodes.Intersection(h.idle)} {
+				if set.Any() {
+					if out == nil {
+						out = bitset.New(uint(len(n.groups.of)))
+					}
+					out.InPlaceUnion(set)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// meshSummary is the node-to-node mesh under the BGPConfiguration "default".
+func (ix *index) meshSummary() Mesh {
+	four, six := ix.bgp[calico.IPv4].Difference(ix.reflectors), ix.bgp[calico.IPv6].Difference(ix.reflectors)
+	n4, n6 := int(four.Count()), int(six.Count())
+	m := Mesh{Nodes: int(four.UnionCardinality(six)), Sessions: n4*(n4-1)/2 + n6*(n6-1)/2}
+	// The node with the most sessions is one with addresses in both families,
+	// where there is such a node.
+	m.SessionsPerNode = max(n4-1, n6-1, 0)
+	if four.IntersectionCardinality(six) > 0 {
+		m.SessionsPerNode = n4 - 1 + n6 - 1
+	}
+	return m
+}

@@ -1,0 +1,203 @@
+package topology
+
+import (
+	"slices"
+)
+
+// How a node has a route.
+type origin uint8
+
+const (
+	own      origin = iota
+	external        // over eBGP
+	internal        // over iBGP
+)
+
+// route is one origin node's route as the nodes of a vertex have it. What
+// matters is where it may still go (RFC 4271 section 9.1.2, RFC 4456 section 8,
+// and BIRD's proto/bgp/packets.c and attrs.c).
+type route struct {
+	at     int32
+	from   origin
+	client bool   // iBGP: the half-session that it came by is with a client
+	asn    uint32 // the local AS number of that half-session
+	// clusters and path are sorted: the cluster list, and the AS numbers that
+	// eBGP prepended.
+	clusters []int
+	path     []uint32
+}
+
+// reaches[a*n+b] tells that the nodes of vertex b have the routes of those of
+// vertex a, for a == b that each has those of the others.
+type reaches []bool
+
+// flood follows the routes of every vertex. With carried, what is outside
+// hands every route on to all that peer with it. O(vertices x hops) for the
+// usual networks, in which a route is reflected but once or twice.
+func (q *quotient) flood(carried bool) reaches {
+	n := len(q.vertices)
+	out := make(reaches, n*n)
+	f := &flooding{quotient: q, carried: carried, routes: make([][]route, n)}
+	for a := range q.vertices {
+		f.run(int32(a), out[a*n:(a+1)*n])
+	}
+	return out
+}
+
+// flooding is the routes of one node of a vertex on their way. The node is told
+// apart from the rest of its vertex.
+type flooding struct {
+	*quotient
+	carried bool
+	source  int32
+	got     []bool
+	missing int
+	routes  [][]route // of each vertex; none of one makes another superfluous
+	queue   []route
+	outside bool // what is outside has it
+}
+
+func (f *flooding) run(source int32, got []bool) {
+	f.source, f.got, f.outside = source, got, false
+	f.queue = f.queue[:0]
+	f.missing = len(f.vertices)
+	for i := range f.routes {
+		f.routes[i] = f.routes[i][:0]
+	}
+	if f.vertices[source].nodes == 1 {
+		f.missing--
+	}
+	f.send(&route{at: source, from: own})
+	for len(f.queue) > 0 && f.missing > 0 {
+		r := f.queue[0]
+		f.queue = f.queue[1:]
+		f.send(&r)
+	}
+}
+
+// members counts the nodes of a vertex that may have the route: all but the
+// one that it is of.
+func (f *flooding) members(v int32) int {
+	if v == f.source {
+		return f.vertices[v].nodes - 1
+	}
+	return f.vertices[v].nodes
+}
+
+// send passes a route on over every session that takes it.
+func (f *flooding) send(r *route) {
+	v := &f.vertices[r.at]
+	reflected := r.clusters // as a reflector passes it on
+	if v.cluster >= 0 && !slices.Contains(r.clusters, v.cluster) {
+		reflected = slices.Sorted(slices.Values(append(slices.Clone(r.clusters), v.cluster)))
+	}
+	for i := range v.hops {
+		h := &v.hops[i]
+		others := f.members(h.to)
+		if h.to == r.at && r.from != own {
+			others-- // Nobody sends to itself.
+		}
+		if others < 1 || !r.passes(h.internal, h.outClient, h.outASN, v.cluster) {
+			continue
+		}
+		next := route{at: h.to, from: internal, client: h.inClient, asn: h.inASN, clusters: r.clusters, path: r.path}
+		switch {
+		case !h.internal:
+			next.from, next.clusters = external, nil
+			next.path = slices.Sorted(slices.Values(append(slices.Clone(r.path), h.outASN)))
+		case r.from == internal && r.asn == h.outASN:
+			next.clusters = reflected
+		}
+		f.receive(&next, h)
+	}
+	if f.carried && !f.outside {
+		for _, x := range v.exits {
+			if r.passes(x.internal, x.client, x.asn, v.cluster) {
+				f.spread()
+				return
+			}
+		}
+	}
+}
+
+// passes reports whether a node passes a route on over a half-session.
+func (r *route) passes(toInternal, toClient bool, asn uint32, cluster int) bool {
+	if r.from != internal || !toInternal || r.asn != asn {
+		return true
+	}
+	if !r.client && !toClient {
+		return false
+	}
+	return !toClient || !slices.Contains(r.clusters, cluster)
+}
+
+// receive has the other side of a hop take in a route, unless it drops it.
+func (f *flooding) receive(r *route, h *hop) {
+	v := &f.vertices[r.at]
+	if h.internal && h.inClient && slices.Contains(r.clusters, v.cluster) {
+		return
+	}
+	loops := 0
+	for _, asn := range r.path {
+		if asn == h.inASN {
+			loops++
+		}
+	}
+	if loops > h.inAllow {
+		return
+	}
+	f.keep(r)
+}
+
+// spread has all that peer with what is outside take the route from there.
+func (f *flooding) spread() {
+	f.outside = true
+	for i := range f.vertices {
+		if f.members(int32(i)) < 1 {
+			continue
+		}
+		for _, x := range f.vertices[i].exits {
+			from := external
+			if x.internal {
+				from = internal
+			}
+			f.keep(&route{at: int32(i), from: from, client: x.client, asn: x.asn})
+		}
+	}
+}
+
+// keep adds a route to those of its vertex, unless one is there that goes
+// wherever it would.
+func (f *flooding) keep(r *route) {
+	for i := range f.routes[r.at] {
+		if f.routes[r.at][i].covers(r) {
+			return
+		}
+	}
+	if !f.got[r.at] {
+		f.got[r.at] = true
+		f.missing--
+	}
+	f.routes[r.at] = append(f.routes[r.at], *r)
+	if f.vertices[r.at].relays {
+		f.queue = append(f.queue, *r)
+	}
+}
+
+func (r *route) covers(s *route) bool {
+	if r.from != external && (r.from != s.from || r.client != s.client || r.asn != s.asn) {
+		return false
+	}
+	return subset(r.clusters, s.clusters) && subset(r.path, s.path)
+}
+
+// subset reports whether sorted a is contained in sorted b, each as often.
+func subset[T int | uint32](a, b []T) bool {
+	i := 0
+	for _, x := range b {
+		if i < len(a) && a[i] == x {
+			i++
+		}
+	}
+	return i == len(a)
+}

@@ -1,0 +1,172 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// frozen returns the nodes whose BIRD refuses the configuration; nil for none.
+// O(links + outside peers), and O(nodes) where there are any.
+func (n *network) frozen() *bitset.BitSet {
+	set := n.groups.union(func(g int) bool { return len(n.refusals(uint32(g))) > 0 })
+	for i := range n.outsides {
+		for k := range n.outsides[i].halves {
+			for _, v := range n.outsides[i].halves[k].variants {
+				refused := n.outsideZero(&v, v.nodes)
+				if linkLocal(n.outsides[i].address) {
+					refused = v.nodes
+				}
+				if refused.Any() {
+					if set == nil {
+						set = bitset.New(uint(len(n.groups.of)))
+					}
+					set.InPlaceUnion(refused)
+				}
+			}
+		}
+	}
+	return set
+}
+
+// refusals says why BIRD refuses the configuration of the nodes of a group,
+// outside peers left out: what `bird -p` of 1.6.8 does not accept.
+func (n *network) refusals(g uint32) []string {
+	s := &n.sides[g]
+	if !s.speaks(n.family) {
+		return nil
+	}
+	var out []string
+	list := n.from(g)
+	for i := range list {
+		l := &list[i]
+		for k := range l.halves {
+			out = append(out, n.refusalsOf(s, l, &l.halves[k])...)
+		}
+	}
+	if n.meshed(g) {
+		out = append(out, n.meshRefusals(g)...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (n *network) refusalsOf(s *side, l *link, h *half) []string {
+	var out []string
+	for _, w := range h.ways {
+		switch {
+		case w.settings.peerASN == 0 && n.sides[l.to].asn == 0:
+			out = append(out, fmt.Sprintf("the AS number 0 of %s", n.describe(l.to)))
+		case w.settings.peerASN == 0:
+			out = append(out, fmt.Sprintf("the remote AS number 0 in BGPPeer %s", names(w.sources)))
+		case w.settings.local(s) == 0:
+			out = append(out, "the node's own AS number 0")
+		}
+		if w.settings.client(s, h.prefix) && strings.Contains(s.clusterID, "/") {
+			out = append(out, fmt.Sprintf("the cluster ID %s, which has a mask", s.clusterID))
+		}
+	}
+	if linkLocal(n.address(l.to)) {
+		out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", n.address(l.to)))
+	}
+	return out
+}
+
+// meshRefusals are those of the mesh's half-sessions with groups that no link
+// reaches.
+func (n *network) meshRefusals(g uint32) []string {
+	var out []string
+	s := &n.sides[g]
+	for kind := range meshKinds {
+		for _, other := range n.mesh[kind] {
+			if other == g && s.nodes == 1 || n.sameAddress(g, other) {
+				continue
+			}
+			b := &n.sides[other]
+			if n.rules.meshSettings(s, b).peerASN == 0 || s.asn == 0 {
+				out = append(out, fmt.Sprintf("the AS number 0 of %s", n.describe(other)))
+			}
+			if linkLocal(n.address(other)) {
+				out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", n.address(other)))
+			}
+		}
+	}
+	for _, shared := range n.sharing() {
+		// Its address makes two protocols of one name, for all but its owners.
+		if n.meshed(shared) && shared != g && !n.sameAddress(g, shared) && n.twiceInMesh(shared) {
+			out = append(out, fmt.Sprintf("two protocols of one name, for the address %s of several nodes", n.address(shared)))
+		}
+	}
+	return out
+}
+
+func (n *network) twiceInMesh(shared uint32) bool {
+	count := 0
+	for _, l := range n.index.addresses.at(n.address(shared)) {
+		if n.meshed(n.groups.of[l.node]) {
+			count++
+		}
+	}
+	return count > 1
+}
+
+// describe names a group for a message.
+func (n *network) describe(g uint32) string {
+	s := &n.sides[g]
+	name := "node " + n.index.nodes[s.first[0]].Name
+	if s.nodes > 1 {
+		name += fmt.Sprintf(" and %d more", s.nodes-1)
+	}
+	return name
+}
+
+func names(peerings []*peering) string {
+	var out []string
+	for _, p := range peerings {
+		out = append(out, p.peer.Name)
+	}
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), ", ")
+}
+
+func linkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
+// Frozen lists the nodes whose BIRD refuses its configuration.
+func (t *Topology) Frozen() []FrozenNode {
+	out := []FrozenNode{}
+	for i, node := range t.index.nodes {
+		for _, f := range calico.Families {
+			n := t.networks[f]
+			if !node.SpeaksBGP(f) {
+				continue
+			}
+			reasons := n.refusals(n.groups.of[i])
+			for k := range n.outsides {
+				o := &n.outsides[k]
+				for h := range o.halves {
+					for _, w := range o.halves[h].waysOf(uint(i)) {
+						switch {
+						case w.settings.peerASN == 0:
+							reasons = append(reasons, fmt.Sprintf("the remote AS number 0 in BGPPeer %s", names(w.sources)))
+						case w.settings.local(&n.sides[n.groups.of[i]]) == 0:
+							reasons = append(reasons, "the node's own AS number 0")
+						}
+						if linkLocal(o.address) {
+							reasons = append(reasons, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", o.address))
+						}
+					}
+				}
+			}
+			if len(reasons) > 0 {
+				slices.Sort(reasons)
+				out = append(out, FrozenNode{node.Name, f.String(), slices.Compact(reasons)})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,231 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// maxOutside is how many outside peers a graph tells apart; more are one.
+const maxOutside = 40
+
+// Graph returns the topology for drawing. Made on demand. O(nodes x outside
+// peers + groups squared).
+func (t *Topology) Graph() *Graph {
+	b := &grapher{Topology: t, graph: &Graph{Groups: []Group{}, Externals: []Outside{}, Links: []Link{}}, links: map[linkKey]*Link{}, number: map[string]int{}}
+	b.divide()
+	for _, f := range calico.Families {
+		b.connect(t.networks[f])
+		b.leave(t.networks[f])
+	}
+	for _, l := range b.links {
+		slices.Sort(l.Sources)
+		l.Sources = slices.Compact(l.Sources)
+		b.graph.Links = append(b.graph.Links, *l)
+	}
+	slices.SortFunc(b.graph.Links, compareLinks)
+	return b.graph
+}
+
+type linkKey struct{ from, to, kind string }
+
+// grapher draws up a Graph.
+type grapher struct {
+	*Topology
+	graph  *Graph
+	parts  *groups // groups, told apart by outside peers too
+	of     []int   // of each part, an index into graph.Groups; -1 without BGP
+	number map[string]int
+	links  map[linkKey]*Link
+}
+
+// divide makes the groups of the graph: parts that have the same neighbours in
+// both families and the same outside peers.
+func (b *grapher) divide() {
+	splits := slices.Clone(b.groups.splits)
+	outsides := b.outsides()
+	for _, o := range outsides {
+		splits = append(splits, o.nodes)
+	}
+	b.parts = newGroups(b.index.traits, splits, nil)
+	b.of = make([]int, len(b.parts.list))
+	first := map[int][]uint32{}
+	for p := range b.parts.list {
+		part := &b.parts.list[p]
+		b.of[p] = -1
+		if !part.four && !part.six {
+			continue
+		}
+		node := uint(part.first[0])
+		key := fmt.Sprint(b.routings[0].vertexOf(node), b.routings[1].vertexOf(node))
+		for i, o := range outsides {
+			if len(outsides) <= maxOutside && o.nodes.Test(node) {
+				key += fmt.Sprint(" ", i)
+			}
+		}
+		i, ok := b.number[key]
+		if !ok {
+			i = len(b.graph.Groups)
+			b.number[key] = i
+			side := &b.networks[0].sides[b.groups.of[node]]
+			b.graph.Groups = append(b.graph.Groups, Group{ID: fmt.Sprintf("group-%d", i+1), Role: b.role(node), ASN: side.asn, ClusterID: side.clusterID})
+		}
+		b.of[p] = i
+		b.graph.Groups[i].Nodes += part.nodes
+		first[i] = append(first[i], part.first...)
+	}
+	for i := range b.graph.Groups {
+		b.graph.Groups[i].Sample = b.routings[0].names(first[i])
+	}
+}
+
+// outsides are those of both families.
+func (b *grapher) outsides() []outside {
+	return slices.Concat(b.networks[0].outsides, b.networks[1].outsides)
+}
+
+// role is what a node is in the drawing.
+func (b *grapher) role(node uint) string {
+	reflector, client, mesh, any := false, false, false, false
+	for _, f := range calico.Families {
+		r := b.routings[f]
+		v := r.vertexOf(node)
+		if v < 0 {
+			continue
+		}
+		g := b.groups.of[node]
+		one := &r.vertices[v]
+		reflector = reflector || one.cluster >= 0
+		mesh = mesh || b.networks[f].meshed(g)
+		any = any || len(one.hops) > 0 || len(one.exits) > 0
+		client = client || slices.ContainsFunc(one.hops, func(h hop) bool { return h.inClient })
+	}
+	switch {
+	case !any:
+		return RoleCutOff
+	case reflector:
+		return RoleReflector
+	case client:
+		return RoleClient
+	case mesh:
+		return RoleMesh
+	}
+	return RolePeer
+}
+
+// connect draws the links between groups.
+func (b *grapher) connect(n *network) {
+	for p := range b.parts.list {
+		for q := range b.parts.list[:p+1] {
+			from, to := b.of[p], b.of[q]
+			pairs := b.parts.pairs(uint32(p), uint32(q))
+			if from < 0 || to < 0 || pairs == 0 || !b.parts.list[p].speaks(n.family) || !b.parts.list[q].speaks(n.family) {
+				continue
+			}
+			if kind, sources := n.kindOf(b.groups.of[b.parts.list[p].first[0]], b.groups.of[b.parts.list[q].first[0]]); kind != "" {
+				b.add(b.graph.Groups[min(from, to)].ID, b.graph.Groups[max(from, to)].ID, kind, n.family, pairs, sources)
+			}
+		}
+	}
+}
+
+// kindOf is the kind of the link between two groups, "" for none.
+func (n *network) kindOf(a, c uint32) (kind string, sources []string) {
+	if n.sameAddress(a, c) {
+		return "", nil
+	}
+	l, m := n.link(a, c), n.link(c, a)
+	if l == nil && m == nil {
+		if !n.meshed(a) || !n.meshed(c) {
+			return "", nil
+		}
+		if !n.rules.meshFits(n.meshKind(a), n.meshKind(c)) {
+			return LinkBroken, nil
+		}
+		return LinkMesh, nil
+	}
+	for _, one := range []*link{l, m} {
+		if one == nil {
+			continue
+		}
+		for _, w := range one.halves[0].ways {
+			for _, p := range w.sources {
+				sources = append(sources, p.peer.Name)
+			}
+		}
+	}
+	switch {
+	case l == nil || m == nil || !l.stands():
+		return LinkBroken, sources
+	case l.halves[0].prefix == prefixMesh && m.halves[0].prefix == prefixMesh:
+		return LinkMesh, sources
+	}
+	if t, u := n.terms(l, m), n.terms(m, l); t.outClient || u.outClient {
+		return LinkReflector, sources
+	}
+	return LinkPeer, sources
+}
+
+func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sources []string) {
+	key := linkKey{from, to, kind}
+	l := b.links[key]
+	if l == nil {
+		l = &Link{From: from, To: to, Kind: kind, Sources: []string{}}
+		b.links[key] = l
+	}
+	l.Sessions += sessions
+	if !slices.Contains(l.Families, f.String()) {
+		l.Families = append(l.Families, f.String())
+	}
+	l.Sources = append(l.Sources, sources...)
+}
+
+// leave draws the outside peers and the links to them.
+func (b *grapher) leave(n *network) {
+	many := len(b.outsides()) > maxOutside
+	for i := range n.outsides {
+		o := &n.outsides[i]
+		id, label := "outside-"+o.address.String(), o.address.String()
+		if many {
+			id, label = "outside", fmt.Sprintf("%d external peers", len(b.outsides()))
+		}
+		v := o.halves[0].variants[0]
+		if !slices.ContainsFunc(b.graph.Externals, func(x Outside) bool { return x.ID == id }) {
+			one := Outside{ID: id, PeerIP: label}
+			if !many {
+				one.ASN = v.settings.peerASN
+			}
+			b.graph.Externals = append(b.graph.Externals, one)
+		}
+		sources := []string{}
+		for _, h := range o.halves {
+			for _, v := range h.variants {
+				for _, p := range v.sources {
+					sources = append(sources, p.peer.Name)
+				}
+			}
+		}
+		counts := b.countIn(o.nodes)
+		for _, g := range sortedKeys(counts) {
+			b.add(b.graph.Groups[g].ID, id, LinkExternal, n.family, counts[g], sources)
+		}
+	}
+}
+
+// countIn counts the nodes of a set by group of the graph.
+func (b *grapher) countIn(set *bitset.BitSet) map[int]int {
+	out := map[int]int{}
+	for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
+		if g := b.of[b.parts.of[i]]; g >= 0 {
+			out[g]++
+		}
+	}
+	return out
+}
+
+func compareLinks(a, b Link) int {
+	return slices.Compare([]string{a.From, a.To, a.Kind}, []string{b.From, b.To, b.Kind})
+}

@@ -1,0 +1,166 @@
+package topology
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// prefix begins the names of Calico's BGP protocols, in the order in which the
+// names sort and BIRD therefore meets them.
+type prefix uint8
+
+const (
+	prefixGlobal prefix = iota
+	prefixWorkload
+	prefixMesh
+	prefixNode
+)
+
+func (p prefix) String() string {
+	return [...]string{"Global_", "Local_Workload_", "Mesh_", "Node_"}[p]
+}
+
+// half is the half-session of every node of one group towards every node of
+// another, or towards a peer that is not a node.
+type half struct {
+	prefix prefix
+	port   uint16
+	pass   pass // in which Calico enters it
+	// ways are the settings that it may have, with the BGPPeers that give
+	// them. More than one, and it is ambiguous.
+	ways []way
+}
+
+type way struct {
+	settings settings
+	sources  []*peering // none for the mesh
+}
+
+func (h *half) ambiguous() bool { return len(h.ways) > 1 }
+
+// add takes in one more BGPPeer that gives the half-session.
+func (h *half) add(s settings, p *peering) {
+	for i := range h.ways {
+		if h.ways[i].settings == s {
+			if p != nil && !slices.Contains(h.ways[i].sources, p) {
+				h.ways[i].sources = append(h.ways[i].sources, p)
+			}
+			return
+		}
+	}
+	w := way{settings: s}
+	if p != nil {
+		w.sources = []*peering{p}
+	}
+	h.ways = append(h.ways, w)
+}
+
+// suffix is what follows the address in the protocol's name.
+func (h *half) suffix() string {
+	if h.port == 0 || h.prefix == prefixMesh {
+		return ""
+	}
+	return "_port_" + strconv.Itoa(int(h.port))
+}
+
+// compareHalves orders half-sessions with one neighbour as their names do.
+func compareHalves(a, b half) int {
+	return cmp.Or(cmp.Compare(a.prefix, b.prefix), strings.Compare(a.suffix(), b.suffix()))
+}
+
+// protocol is the name of the protocol with a neighbour.
+func (h *half) protocol(address string) string {
+	return h.prefix.String() + strings.NewReplacer(".", "_", ":", "_").Replace(address) + h.suffix()
+}
+
+// defaultPort is where BIRD listens and what it dials, where nothing is set.
+const defaultPort = 179
+
+func portOr179(port uint16) uint16 { return cmp.Or(port, defaultPort) }
+
+// localASN is what a node of g presents itself with.
+func (s *settings) local(g *side) uint32 { return cmp.Or(s.localASN, g.asn) }
+
+// internal reports whether it is iBGP, as Calico and BIRD tell it.
+func (s *settings) internal(g *side) bool { return s.peerASN == s.local(g) }
+
+// normalise drops what does not show in a node's bird.cfg: BGPPeers that differ
+// in nothing else do no harm together.
+func (s *settings) normalise(g *side, p pass) {
+	if s.clusterID != g.clusterID {
+		s.clusterID = ""
+	}
+	if p != passGlobal {
+		s.nodeAddress = false
+	}
+	if s.localASN == g.asn {
+		s.localASN = 0
+	}
+	if s.nextHopMode != "" || s.internal(g) {
+		s.keepOriginal = false
+	}
+	if s.keepalive == 0 { // BIRD takes it as unset.
+		s.keepalive = unset
+	}
+}
+
+// client reports whether a node of g takes the peer for its client: it is a
+// reflector itself, and the peer is none or one with another cluster ID, as
+// far as Calico knows (bgp_processor.go, buildPeerFromData). The mesh has none.
+func (s *settings) client(g *side, p prefix) bool {
+	return p != prefixMesh && g.reflector() && s.internal(g) && s.clusterID != g.clusterID
+}
+
+// side is what both ends of a session need to know of a group.
+type side struct {
+	*group
+	asn  uint32 // in effect
+	port uint16 // where its nodes listen, 0 for BIRD's default
+}
+
+// passive reports whether the protocol waits for its peer to dial. own and peer
+// are addresses as text, which is how Calico compares them.
+func (h *half) passive(s *settings, own, peer string) bool {
+	switch h.prefix {
+	case prefixMesh:
+		return peer > own
+	case prefixGlobal:
+		return s.nodeAddress && peer > own
+	case prefixWorkload:
+		return true
+	default:
+		return false
+	}
+}
+
+// rules are what the whole cluster's configuration says of sessions.
+type rules struct {
+	mesh bool
+	asn  uint32
+	// peerInherits tells that a node takes the AS number of a mesh peer without
+	// one of its own for its own, and not for the cluster's: so since v3.32
+	// (bgp_processor.go, processMeshPeers), and where the version is not known.
+	peerInherits bool
+	meshPassword string
+	meshRestart  int
+	meshSource   bool   // there is a BGPConfiguration "default"
+	ports        string // all listen ports, to be compared
+}
+
+// meshSettings are those of the mesh for the half-session of a towards b.
+func (r *rules) meshSettings(a, b *side) settings {
+	s := settings{peerASN: b.asn, port: b.port, password: r.meshPassword, restart: r.meshRestart, keepalive: unset}
+	if b.trait.asn < 0 && r.peerInherits {
+		s.peerASN = a.asn
+	}
+	return s
+}
+
+// inMesh reports whether the nodes of a group take part in the mesh.
+func (r *rules) inMesh(g *side, f calico.Family) bool {
+	return r.mesh && g.speaks(f) && !g.reflector()
+}

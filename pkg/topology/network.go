@@ -1,0 +1,256 @@
+package topology
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// network is the half-sessions of one family between groups of nodes, and the
+// sessions that they make.
+type network struct {
+	family calico.Family
+	groups *groups
+	rules  rules
+	sides  []side
+	index  *index
+	// links are those between groups that a BGPPeer connects, in order of from
+	// and to; starts[g] is where those from group g start. The mesh's are not
+	// among them but where a BGPPeer is there too.
+	links  []link
+	starts []int
+	// mesh are the groups that take part in the mesh, by how it tells their AS
+	// numbers.
+	mesh     [meshKinds][]uint32
+	outsides []outside
+	// workloads are the BGPPeers whose peers are pods.
+	workloads []*peering
+}
+
+// link is the half-sessions from all nodes of group from to all of group to.
+type link struct {
+	from, to uint32
+	halves   []half // in order of names: BIRD gives the first the connection
+	// reason is why no session stands on the first half, "" where one does.
+	reason Reason
+}
+
+// Kinds of groups in the mesh.
+const (
+	meshPlain = iota // without an AS number of their own
+	meshSame         // with the cluster's as their own
+	meshOther        // with another
+	meshKinds
+)
+
+// pass is the order in which Calico enters peers in its table; an earlier one
+// wins.
+type pass uint8
+
+const (
+	passGlobal pass = iota
+	passNode
+	passReverse
+	passMesh
+)
+
+// candidate is a half-session that a BGPPeer would give.
+type candidate struct {
+	from, to uint32
+	pass     pass
+	target   uint32 // the group whose settings count; to, but for shared addresses
+	peering  *peering
+}
+
+func newNetwork(f calico.Family, ix *index, g *groups, sides []side, r rules, peerings []*peering, outsides []outside) *network {
+	n := &network{family: f, groups: g, rules: r, sides: sides, index: ix, outsides: outsides}
+	for _, p := range peerings {
+		if p.scope == scopeWorkloads {
+			n.workloads = append(n.workloads, p)
+		}
+	}
+	n.findMesh()
+	n.connect(n.candidates(peerings))
+	n.pair()
+	return n
+}
+
+func (n *network) findMesh() {
+	for i := range n.sides {
+		s := &n.sides[i]
+		if !n.rules.inMesh(s, n.family) {
+			continue
+		}
+		kind := meshPlain
+		switch {
+		case s.trait.asn == int64(n.rules.asn):
+			kind = meshSame
+		case s.trait.asn >= 0:
+			kind = meshOther
+		}
+		n.mesh[kind] = append(n.mesh[kind], uint32(i))
+	}
+}
+
+// meshFits reports whether a mesh session comes up between two kinds: from
+// v3.32 on a node with an AS number of its own expects it of a peer without one.
+func (r *rules) meshFits(a, b int) bool {
+	return !r.peerInherits || min(a, b) != meshPlain || max(a, b) != meshOther
+}
+
+// candidates lists what the BGPPeers give. O(BGPPeers x groups + candidates).
+func (n *network) candidates(peerings []*peering) []candidate {
+	var out []candidate
+	for _, p := range peerings {
+		local, remote, back := n.in(p.local), n.in(p.remote), n.in(p.back)
+		if p.forward[n.family] {
+			pass := passNode
+			if p.global() {
+				pass = passGlobal
+			}
+			out = n.cross(out, local, remote, pass, p)
+		}
+		if p.reverse[n.family] {
+			out = n.cross(out, back, local, passReverse, p)
+		}
+	}
+	// Where there is a mesh too, both ends have its half-sessions.
+	for i, end := 0, len(out); i < end; i++ {
+		if c := out[i]; n.meshed(c.from) && n.meshed(c.to) {
+			out = append(out, candidate{from: c.from, to: c.to, pass: passMesh, target: c.to}, candidate{from: c.to, to: c.from, pass: passMesh, target: c.from})
+		}
+	}
+	// In the mesh, a shared address concerns all.
+	for _, shared := range n.sharing() {
+		for i := range n.sides {
+			if a, b := uint32(i), shared; n.meshed(a) && n.meshed(b) && a != b && !n.sameAddress(a, b) {
+				out = append(out, candidate{from: a, to: b, pass: passMesh, target: b}, candidate{from: b, to: a, pass: passMesh, target: a})
+			}
+		}
+	}
+	return out
+}
+
+// in lists the groups with an address in the family that are in set.
+func (n *network) in(set interface{ Test(uint) bool }) []uint32 {
+	out := make([]uint32, 0, len(n.sides))
+	for i := range n.sides {
+		if n.sides[i].speaks(n.family) && set.Test(uint(n.sides[i].first[0])) {
+			out = append(out, uint32(i))
+		}
+	}
+	return out
+}
+
+func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peering) []candidate {
+	for _, a := range from {
+		for _, b := range to {
+			owner := n.owner(b)
+			if a == b && n.sides[a].nodes == 1 || n.sameAddress(a, owner) {
+				continue
+			}
+			out = append(out, candidate{a, owner, pass, b, p})
+		}
+	}
+	return out
+}
+
+func (n *network) meshed(g uint32) bool { return n.rules.inMesh(&n.sides[g], n.family) }
+
+// sharing lists the groups, of one node each, whose address another node has
+// too.
+func (n *network) sharing() []uint32 {
+	var out []uint32
+	shared := n.index.addresses.shared[n.family]
+	for i, ok := shared.NextSet(0); ok; i, ok = shared.NextSet(i + 1) {
+		out = append(out, n.groups.of[i])
+	}
+	return out
+}
+
+func (n *network) isShared(g uint32) bool {
+	return n.sides[g].alone > 0 && n.index.addresses.shared[n.family].Test(uint(n.sides[g].first[0]))
+}
+
+// owner is the group that stands for all that share g's address: Calico's
+// table has one entry for it.
+func (n *network) owner(g uint32) uint32 {
+	if !n.isShared(g) {
+		return g
+	}
+	return n.groups.of[n.index.addresses.at(n.address(g))[0].node]
+}
+
+func (n *network) sameAddress(a, b uint32) bool {
+	return a != b && n.isShared(a) && n.isShared(b) && n.address(a) == n.address(b)
+}
+
+// connect makes links of candidates by the precedence of Calico's table.
+// O(candidates log candidates).
+func (n *network) connect(candidates []candidate) {
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.pass, b.pass))
+	})
+	n.starts = make([]int, len(n.sides)+1)
+	for i := 0; i < len(candidates); {
+		l := link{from: candidates[i].from, to: candidates[i].to}
+		for ; i < len(candidates) && candidates[i].from == l.from && candidates[i].to == l.to; i++ {
+			n.enter(&l, &candidates[i])
+		}
+		slices.SortFunc(l.halves, compareHalves)
+		n.links = append(n.links, l)
+	}
+	at := 0
+	for g := range n.sides {
+		n.starts[g] = at
+		for at < len(n.links) && int(n.links[at].from) == g {
+			at++
+		}
+	}
+	n.starts[len(n.sides)] = at
+}
+
+// enter puts a candidate into the table unless an earlier pass has the key.
+func (n *network) enter(l *link, c *candidate) {
+	a, b := &n.sides[c.from], &n.sides[c.target]
+	if c.pass == passMesh {
+		if !slices.ContainsFunc(l.halves, func(h half) bool { return h.prefix == prefixMesh }) {
+			h := half{prefix: prefixMesh, port: b.port}
+			h.add(n.rules.meshSettings(a, b), nil)
+			l.halves = append(l.halves, h)
+		}
+		return
+	}
+	s := c.peering.settingsFor(b.group, b.port, b.asn, c.pass == passReverse)
+	s.normalise(a, c.pass)
+	for i := range l.halves {
+		h := &l.halves[i]
+		if h.prefix == prefixMesh || portOr179(h.port) != portOr179(s.port) {
+			continue
+		}
+		if h.pass == c.pass {
+			h.add(s, c.peering)
+		}
+		return
+	}
+	h := half{prefix: prefixNode, port: s.port, pass: c.pass}
+	if c.pass == passGlobal {
+		h.prefix = prefixGlobal
+	}
+	h.add(s, c.peering)
+	l.halves = append(l.halves, h)
+}
+
+// from returns the links from a group.
+func (n *network) from(g uint32) []link { return n.links[n.starts[g]:n.starts[g+1]] }
+
+// link returns that between two groups, nil for none.
+func (n *network) link(from, to uint32) *link {
+	list := n.from(from)
+	i, ok := slices.BinarySearchFunc(list, to, func(l link, to uint32) int { return cmp.Compare(l.to, to) })
+	if !ok {
+		return nil
+	}
+	return &list[i]
+}

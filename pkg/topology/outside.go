@@ -1,0 +1,166 @@
+package topology
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// outside is one address that nodes peer with and that is no node's. All that
+// is known of it is the nodes' halves.
+type outside struct {
+	address netip.Addr
+	halves  []outsideHalf // in order of names
+	// nodes are all that have one, and leave the connection to the first.
+	nodes *bitset.BitSet
+}
+
+// outsideHalf is the half-session of some nodes towards an outside address.
+type outsideHalf struct {
+	half     // without its ways, which differ between nodes
+	variants []variant
+	nodes    *bitset.BitSet
+	// idle are those that have another half-session with the address, which
+	// comes first.
+	idle *bitset.BitSet
+	// ambiguous are those that get different settings by several BGPPeers.
+	ambiguous *bitset.BitSet
+}
+
+// variant is settings, the BGPPeers that give them, and to which nodes.
+type variant struct {
+	settings settings
+	sources  []*peering
+	nodes    *bitset.BitSet
+}
+
+// findOutsides collects what the BGPPeers with a peerIP that is no node's give,
+// by address. O(BGPPeers x set operations).
+func findOutsides(f calico.Family, ix *index, peerings []*peering) []outside {
+	type key struct {
+		address netip.Addr
+		port    uint16 // 0 is 179
+	}
+	table := map[key][]*peering{}
+	for _, p := range peerings {
+		if p.scope == scopeExternal && p.forward[f] {
+			k := key{p.peer.PeerAddress, portOr179(p.port)}
+			table[k] = append(table[k], p)
+		}
+	}
+	byAddress := map[netip.Addr][]outsideHalf{}
+	for k, list := range table {
+		byAddress[k.address] = append(byAddress[k.address], outsideHalves(ix.bgp[f], list)...)
+	}
+	out := make([]outside, 0, len(byAddress))
+	for address, halves := range byAddress {
+		slices.SortFunc(halves, func(a, b outsideHalf) int { return compareHalves(a.half, b.half) })
+		o := outside{address: address, halves: halves, nodes: bitset.New(ix.Len())}
+		for i := range o.halves {
+			h := &o.halves[i]
+			h.idle = h.nodes.Intersection(o.nodes)
+			o.nodes.InPlaceUnion(h.nodes)
+		}
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b outside) int { return a.address.Compare(b.address) })
+	return out
+}
+
+// outsideHalves divides the BGPPeers of one key of Calico's table: the global
+// ones hold for all nodes, and only without one do those of the nodes. BGPPeers
+// that name the port 179 and ones that leave it out meet in one key.
+func outsideHalves(speakers *bitset.BitSet, list []*peering) []outsideHalf {
+	if i := slices.IndexFunc(list, (*peering).global); i >= 0 {
+		list = slices.DeleteFunc(slices.Clone(list), func(p *peering) bool { return !p.global() })
+	}
+	h := outsideHalf{half: half{prefix: prefixNode, port: list[0].port}, nodes: bitset.New(0), ambiguous: bitset.New(0)}
+	if list[0].global() {
+		h.prefix = prefixGlobal
+	}
+	for _, p := range list {
+		nodes := p.local.Intersection(speakers)
+		if nodes.None() {
+			continue
+		}
+		s := p.outside()
+		h.port = min(h.port, s.port)
+		i := slices.IndexFunc(h.variants, func(v variant) bool { return v.settings == s })
+		if i < 0 {
+			h.variants = append(h.variants, variant{settings: s, nodes: bitset.New(0)})
+			i = len(h.variants) - 1
+		}
+		v := &h.variants[i]
+		v.sources = append(v.sources, p)
+		v.nodes.InPlaceUnion(nodes)
+	}
+	for _, v := range h.variants {
+		h.ambiguous.InPlaceUnion(h.nodes.Intersection(v.nodes))
+		h.nodes.InPlaceUnion(v.nodes)
+	}
+	if len(h.variants) == 0 {
+		return nil
+	}
+	return []outsideHalf{h}
+}
+
+// ways returns what node i may get.
+func (h *outsideHalf) waysOf(i uint) []way {
+	var out []way
+	for _, v := range h.variants {
+		if !v.nodes.Test(i) {
+			continue
+		}
+		w := way{settings: v.settings}
+		for _, p := range v.sources {
+			if p.local.Test(i) {
+				w.sources = append(w.sources, p)
+			}
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// exit is how nodes exchange routes with what is outside; those that do so
+// alike need not be told apart.
+type exit struct {
+	peerASN, localASN uint32
+	allow             int
+}
+
+// exits returns the nodes by how they exchange routes with what is outside. A
+// BGPPeer with an AS number of 0 gives none: BIRD refuses it.
+func exits(outsides []outside) map[exit]*bitset.BitSet {
+	out := map[exit]*bitset.BitSet{}
+	for _, o := range outsides {
+		for _, h := range o.halves {
+			for _, v := range h.variants {
+				if v.settings.peerASN == 0 {
+					continue
+				}
+				k := exit{v.settings.peerASN, v.settings.localASN, v.settings.allow}
+				if out[k] == nil {
+					out[k] = bitset.New(0)
+				}
+				out[k].InPlaceUnion(v.nodes.Difference(h.idle))
+			}
+		}
+	}
+	return out
+}
+
+func sortedExits(m map[exit]*bitset.BitSet) []exit {
+	out := make([]exit, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b exit) int {
+		return cmp.Or(cmp.Compare(a.peerASN, b.peerASN), cmp.Compare(a.localASN, b.localASN), cmp.Compare(a.allow, b.allow))
+	})
+	return out
+}

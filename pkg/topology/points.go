@@ -1,0 +1,162 @@
+package topology
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+)
+
+// The kinds of a SinglePoint.
+const (
+	pointNode     = "node"
+	pointZone     = "zone"
+	pointExternal = "externalPeer"
+)
+
+// point is what every session of the nodes of a vertex is with.
+type point struct{ kind, name string }
+
+// mixed stands for several zones, or one that is not known.
+const mixed = -1
+
+// singlePoints finds the nodes whose sessions are all with one other node that
+// hands routes on, in one zone, or with one outside peer. O(nodes + hops), where
+// there are any; a mesh has none.
+func (r *routing) singlePoints(carried bool) []SinglePoint {
+	zones := r.zones()
+	sets := map[point]*bitset.BitSet{}
+	add := func(p point, node int) {
+		if sets[p] == nil {
+			sets[p] = bitset.New(uint(len(r.network.groups.of)))
+		}
+		sets[p].Set(uint(node))
+	}
+	points := make([]point, len(r.vertices))
+	zoneOf := make([]int, len(r.vertices))
+	some := false
+	for i := range r.vertices {
+		points[i], zoneOf[i] = r.point(carried, i, zones)
+		some = some || points[i].kind != ""
+	}
+	if some {
+		for node, g := range r.network.groups.of {
+			v := r.quotient.of[g]
+			if v < 0 || points[v].kind == "" || points[v].kind == pointZone && int(r.network.index.zones.ids[node]) == zoneOf[v] {
+				continue
+			}
+			add(points[v], node)
+		}
+	}
+	if carried {
+		r.externalPoints(sets)
+	}
+	out := make([]SinglePoint, 0, len(sets))
+	for p, set := range sets {
+		nodes := r.network.index.nodeSet(set, "")
+		out = append(out, SinglePoint{Kind: p.kind, Name: p.name, Nodes: nodes.Nodes, Sample: nodes.Sample})
+	}
+	slices.SortFunc(out, func(a, b SinglePoint) int {
+		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// point is what all sessions of the nodes of vertex i are with, if there is
+// such a thing and routes of others come that way.
+func (r *routing) point(carried bool, i int, zones []int) (point, int) {
+	v := &r.vertices[i]
+	if len(v.hops) == 0 || carried && len(v.exits) > 0 || !r.beyond(carried, i) {
+		return point{}, mixed
+	}
+	neighbours, zone := 0, zones[v.hops[0].to]
+	for _, h := range v.hops {
+		w := &r.vertices[h.to]
+		neighbours += w.nodes
+		if int(h.to) == i {
+			neighbours--
+		}
+		if zones[h.to] != zone {
+			zone = mixed
+		}
+	}
+	switch {
+	case neighbours == 1:
+		one := v.first[0]
+		for _, h := range v.hops {
+			if int(h.to) != i {
+				one = r.vertices[h.to].first[0]
+			}
+		}
+		return point{pointNode, r.network.index.nodes[one].Name}, mixed
+	case zone != mixed:
+		return point{pointZone, r.network.index.zones.values[zone]}, zone
+	}
+	return point{}, mixed
+}
+
+// beyond reports whether the nodes of vertex i have routes of nodes other than
+// those that they have sessions with.
+func (r *routing) beyond(carried bool, i int) bool {
+	has, n := r.of(carried), len(r.vertices)
+	for w := range n {
+		if has[w*n+i] && !slices.ContainsFunc(r.vertices[i].hops, func(h hop) bool { return int(h.to) == w }) {
+			return true
+		}
+	}
+	return false
+}
+
+// zones tells the zone of each vertex's nodes, as a value of the index's
+// column. O(nodes).
+func (r *routing) zones() []int {
+	out := make([]int, len(r.vertices))
+	for i := range out {
+		out[i] = -2 // none seen yet
+	}
+	for node, g := range r.network.groups.of {
+		v := r.quotient.of[g]
+		if v < 0 {
+			continue
+		}
+		zone := int(r.network.index.zones.ids[node])
+		if zone == 0 {
+			zone = mixed
+		}
+		switch out[v] {
+		case zone:
+		case -2:
+			out[v] = zone
+		default:
+			out[v] = mixed
+		}
+	}
+	return out
+}
+
+// externalPoints finds the nodes without a session to another node that peer
+// with exactly one outside address.
+func (r *routing) externalPoints(sets map[point]*bitset.BitSet) {
+	outsides := r.network.outsides
+	if len(outsides) == 0 {
+		return
+	}
+	lonely := r.network.groups.union(func(g int) bool {
+		v := r.quotient.of[g]
+		return v >= 0 && len(r.vertices[v].hops) == 0 && len(r.vertices[v].exits) > 0 && r.beyond(true, int(v))
+	})
+	if lonely == nil {
+		return
+	}
+	once, twice := bitset.New(0), bitset.New(0)
+	for _, o := range outsides {
+		twice.InPlaceUnion(once.Intersection(o.nodes))
+		once.InPlaceUnion(o.nodes)
+	}
+	lonely.InPlaceDifference(twice)
+	for _, o := range outsides {
+		if set := lonely.Intersection(o.nodes); set.Any() {
+			sets[point{pointExternal, o.address.String()}] = set
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package topology
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// handle names a set of nodes or pairs of the summary; see NodeSet.Members.
+func handle(f calico.Family, assumption, set string) string {
+	return fmt.Sprintf("routes/%s/%s/%s", f, assumption, set)
+}
+
+// The assumptions about what is outside, and the sets, in handles.
+const (
+	carriedName      = "carried"
+	isolatedName     = "isolated"
+	cutOffName       = "cutOff"
+	withoutRouteName = "withoutRoute"
+)
+
+// routing is who has whose routes in one family.
+type routing struct {
+	*quotient
+	carried, isolated reaches
+}
+
+func newRouting(q *quotient) *routing {
+	r := &routing{quotient: q}
+	r.isolated = q.flood(false)
+	r.carried = r.isolated
+	if slices.ContainsFunc(q.vertices, func(v vertex) bool { return len(v.exits) > 0 }) {
+		r.carried = q.flood(true)
+	}
+	return r
+}
+
+func (r *routing) of(carried bool) reaches {
+	if carried {
+		return r.carried
+	}
+	return r.isolated
+}
+
+// mutual reports whether nodes of two vertices have each other's routes.
+func (q *quotient) mutual(has reaches, a, b int) bool {
+	n := len(q.vertices)
+	return has[a*n+b] && has[b*n+a]
+}
+
+// alone reports whether the nodes of a vertex neither have a route of another
+// node nor does one have theirs.
+func (q *quotient) alone(has reaches, v int) bool {
+	n := len(q.vertices)
+	for w := range n {
+		if has[v*n+w] || has[w*n+v] {
+			return false
+		}
+	}
+	return true
+}
+
+// reach sums up one assumption.
+func (r *routing) reach(carried bool) *Reach {
+	has, f, name := r.of(carried), r.network.family, isolatedName
+	if carried {
+		name = carriedName
+	}
+	out := &Reach{
+		CutOff:       NodeSet{Sample: []string{}, Members: handle(f, name, cutOffName)},
+		WithoutRoute: PairSet{Sample: []Pair{}, Members: handle(f, name, withoutRouteName)},
+		SinglePoints: r.singlePoints(carried),
+	}
+	for i := range r.vertices {
+		out.Nodes += r.vertices[i].nodes
+	}
+	r.partitions(has, out)
+	r.pairs(has, &out.WithoutRoute)
+	if out.Nodes < 2 {
+		return out
+	}
+	var first []uint32
+	for i := range r.vertices {
+		if r.alone(has, i) {
+			out.CutOff.Nodes += r.vertices[i].nodes
+			first = append(first, r.vertices[i].first...)
+		}
+	}
+	out.CutOff.Sample = r.names(first)
+	return out
+}
+
+// names are those of the first few of nodes.
+func (q *quotient) names(nodes []uint32) []string {
+	out := []string{}
+	slices.Sort(nodes)
+	for _, i := range nodes[:min(len(nodes), SampleSize)] {
+		out = append(out, q.network.index.nodes[i].Name)
+	}
+	return out
+}
+
+// partitions counts the groups of nodes that are connected by routes both ways.
+// O(vertices squared).
+func (r *routing) partitions(has reaches, out *Reach) {
+	parent := make([]int, len(r.vertices))
+	for i := range parent {
+		parent[i] = i
+	}
+	find := func(i int) int {
+		for parent[i] != i {
+			i = parent[i]
+		}
+		return i
+	}
+	whole := make([]bool, len(parent)) // the nodes of the vertex are connected
+	for a := range parent {
+		for b := range a + 1 {
+			if !r.mutual(has, a, b) {
+				continue
+			}
+			whole[a], whole[b] = true, true
+			parent[find(a)] = find(b)
+		}
+	}
+	sizes := make([]int, len(parent))
+	for i := range parent {
+		if v := &r.vertices[i]; whole[i] {
+			sizes[find(i)] += v.nodes
+		} else {
+			out.Partitions += v.nodes
+			out.LargestPartition = max(out.LargestPartition, 1)
+		}
+	}
+	for _, n := range sizes {
+		if n > 0 {
+			out.Partitions++
+			out.LargestPartition = max(out.LargestPartition, n)
+		}
+	}
+}
+
+// pairs counts the pairs of nodes of which one lacks the other's routes.
+func (r *routing) pairs(has reaches, out *PairSet) {
+	var found [][2]uint32
+	for a := range r.vertices {
+		for b := range a + 1 {
+			v, w := &r.vertices[a], &r.vertices[b]
+			count := v.nodes * w.nodes
+			if a == b {
+				count = v.nodes * (v.nodes - 1) / 2
+			}
+			if count == 0 || r.mutual(has, a, b) {
+				continue
+			}
+			out.Pairs += count
+			for _, i := range v.first {
+				for _, j := range w.first {
+					if i != j {
+						found = append(found, [2]uint32{min(i, j), max(i, j)})
+					}
+				}
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b [2]uint32) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	for _, p := range slices.Compact(found) {
+		if len(out.Sample) == SampleSize {
+			break
+		}
+		out.Sample = append(out.Sample, Pair{r.network.index.nodes[p[0]].Name, r.network.index.nodes[p[1]].Name})
+	}
+}
+
+// hasRoute reports whether node b has the routes of node a.
+func (r *routing) hasRoute(carried bool, a, b uint) bool {
+	v, w := r.vertexOf(a), r.vertexOf(b)
+	return v >= 0 && w >= 0 && a != b && r.of(carried)[int(v)*len(r.vertices)+int(w)]
+}
+
+// vertexOf is the vertex of a node, -1 for one without an address.
+func (r *routing) vertexOf(node uint) int32 { return r.quotient.of[r.network.groups.of[node]] }

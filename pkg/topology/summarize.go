@@ -1,0 +1,231 @@
+package topology
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+func (t *Topology) summarize(before *Topology) {
+	old := &Summary{}
+	if before != nil {
+		old = before.summary
+	}
+	s := &Summary{}
+	if v := calicoVersion(t.snapshot); v != nil {
+		s.CalicoVersion = v.String()
+	}
+	s.Nodes = share(old.Nodes, t.nodes())
+	s.Mesh = share(old.Mesh, t.mesh())
+	if before != nil && t.routings == before.routings {
+		s.Sessions, s.Reflectors, s.Convergence, s.Routes = old.Sessions, old.Reflectors, old.Convergence, old.Routes
+	} else {
+		s.Sessions = share(old.Sessions, &PerFamily[Sessions]{t.tallies[0].Sessions, t.tallies[1].Sessions})
+		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
+		s.Convergence = share(old.Convergence, convergence(t.index, t.networks, t.waiting))
+	}
+	needs := func(p *calico.IPPool) bool { return poolNeedsBGP(p, t.snapshot) }
+	s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
+	s.Routes = share(old.Routes, t.routes(before, needs))
+	peers := make(map[string]*BGPPeer, len(t.peerings))
+	for _, r := range t.peerings {
+		peers[r.peer.Name] = share(old.BGPPeers[r.peer.Name], t.peerPart(r))
+	}
+	s.BGPPeers = shareAll(old.BGPPeers, peers)
+	s.Timers = share(old.Timers, t.timers(s))
+	s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
+		return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
+	})
+	s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
+		return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
+	})
+	t.summary = s
+}
+
+// Handles of node sets; see NodeSet.Members.
+const (
+	notReadyName = "notReady"
+	waitingName  = "waiting"
+)
+
+func (t *Topology) nodes() *Nodes {
+	ix := t.index
+	return &Nodes{
+		Total: len(ix.nodes), BGP: int(ix.speakers.Count()), Reflectors: int(ix.speakers.IntersectionCardinality(ix.reflectors)),
+		NotReady: ix.nodeSet(ix.notReady, notReadyName),
+	}
+}
+
+// mesh is the node-to-node mesh under the BGPConfiguration "default".
+func (t *Topology) mesh() *Mesh {
+	c := t.snapshot.BGPConfiguration(calico.Default)
+	m := t.index.meshSummary()
+	m.Enabled, m.Source = c.MeshEnabled(), "set"
+	switch {
+	case c == nil:
+		m.Source = "absent"
+	case c.NodeToNodeMeshEnabled == nil:
+		m.Source = "unset"
+	}
+	if !m.Enabled {
+		m.SessionsPerNode, m.Sessions = 0, 0
+	}
+	return &m
+}
+
+// routes sums up who has whose routes, from before where sessions are the same.
+func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
+	out := &PerFamily[Routes]{}
+	for _, f := range calico.Families {
+		r := t.routings[f]
+		one := out.In(f)
+		switch {
+		case before != nil && r == before.routings[f]:
+			old := before.summary.Routes.In(f)
+			one.Carried, one.Isolated = old.Carried, old.Isolated
+		default:
+			one.Isolated = r.reach(false)
+			one.Carried = r.reach(true)
+		}
+		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
+		for _, p := range t.snapshot.IPPools() {
+			if p.Family == f && p.Workload && p.DisableBGPExport && needs(p) {
+				one.NotExported = append(one.NotExported, p.Name)
+			}
+		}
+		for _, p := range t.peerings {
+			if p.scope != scopeWorkloads {
+				one.BGPPeers = append(one.BGPPeers, p.peer.Name)
+			}
+			if len(p.peer.Filters) > 0 && (p.forward[f] || p.reverse[f]) {
+				one.Filtered = append(one.Filtered, p.peer.Name)
+			}
+		}
+	}
+	return out
+}
+
+func (t *Topology) peerPart(r *peering) *BGPPeer {
+	p := r.peer
+	b := &BGPPeer{
+		Object: object(&p.Metadata, r.problems), Scope: r.scope,
+		Sessions:    t.tallies[0].bySource[p.Name] + t.tallies[1].bySource[p.Name],
+		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime),
+	}
+	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.speakers))
+	b.RemoteNodes = int(r.remote.IntersectionCardinality(t.index.speakers))
+	return b
+}
+
+// reflectorsIn tells how many route reflectors the other nodes have sessions
+// to in family f. O(nodes + links).
+func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
+	n := t.networks[f]
+	out := Reflectors{Levels: []Level{}, BGPPeers: []string{}}
+	peers := map[string]bool{}
+	levels := map[int][]uint32{} // the first nodes
+	counts := map[int]int{}
+	for g := range n.sides {
+		s := &n.sides[g]
+		switch {
+		case !s.speaks(f):
+			continue
+		case s.reflector():
+			out.Total += s.nodes
+			for _, l := range n.from(uint32(g)) {
+				n.giving(&l, peers)
+			}
+			continue
+		}
+		out.Nodes += s.nodes
+		level := n.reflectorsOf(uint32(g))
+		counts[level] += s.nodes
+		levels[level] = append(levels[level], s.first...)
+		for _, l := range n.from(uint32(g)) {
+			if n.sides[l.to].reflector() {
+				n.giving(&l, peers)
+			}
+		}
+	}
+	for _, level := range sortedKeys(counts) {
+		out.Levels = append(out.Levels, Level{level, counts[level], t.routings[f].names(levels[level]), atMostName(f, level)})
+	}
+	out.BGPPeers = append(out.BGPPeers, sortedKeys(peers)...)
+	return out
+}
+
+// reflectorsOf counts the route reflectors that the nodes of a group have
+// sessions to, MaxLevel at the most.
+func (n *network) reflectorsOf(g uint32) int {
+	count := 0
+	list := n.from(g)
+	for i := range list {
+		if n.sides[list[i].to].reflector() && list[i].stands() {
+			count += n.sides[list[i].to].nodes
+		}
+	}
+	return min(count, MaxLevel)
+}
+
+// giving adds the BGPPeers that give the half-sessions of a link.
+func (n *network) giving(l *link, peers map[string]bool) {
+	for i := range l.halves {
+		for _, w := range l.halves[i].ways {
+			for _, p := range w.sources {
+				peers[p.peer.Name] = true
+			}
+		}
+	}
+}
+
+func object(m *calico.Metadata, problems []string) Object {
+	o := Object{Name: m.Name, Labels: m.Labels, Annotations: m.Annotations, Spec: m.Spec, Problems: []string{}}
+	for _, p := range m.Problems() {
+		o.Problems = append(o.Problems, p.String())
+	}
+	o.Problems = append(o.Problems, problems...)
+	return o
+}
+
+// share returns old where it says the same as new.
+func share[T any](old, fresh *T) *T {
+	if old == fresh || old != nil && reflect.DeepEqual(old, fresh) {
+		return old
+	}
+	return fresh
+}
+
+// shareAll returns old where it holds the same pointers as fresh.
+func shareAll[T any](old, fresh map[string]*T) map[string]*T {
+	if old == nil || len(old) != len(fresh) {
+		return fresh
+	}
+	for k, v := range fresh {
+		if old[k] != v {
+			return fresh
+		}
+	}
+	return old
+}
+
+// parts makes the summary's part of each object in list, sharing with old what
+// is equal.
+func parts[O calico.Object, T any](list []O, old map[string]*T, part func(O) *T) map[string]*T {
+	out := make(map[string]*T, len(list))
+	for _, o := range list {
+		name := o.ID().Name
+		out[name] = share(old[name], part(o))
+	}
+	return shareAll(old, out)
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	out := make([]K, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
