@@ -319,6 +319,7 @@ func TestValueIsWhatTheJSONFormGives(t *testing.T) {
 		List  []string           `json:"list"`
 		Deep  []map[string][]int `json:"deep"`
 		Any   any                `json:"any"`
+		Pair  [2]string          `json:"pair"`
 		To    *embedded          `json:"to"`
 		Nil   *embedded          `json:"nil"`
 	}
@@ -332,7 +333,7 @@ func TestValueIsWhatTheJSONFormGives(t *testing.T) {
 		"what JSON decodes to":         map[string]any{"a": []any{nil, true, 1.5, int64(2), "x", map[string]any{}}, "b": map[string]any{"c": []any{}}},
 		"a zero struct with its lists": all{List: []string{}, Deep: []map[string][]int{}},
 		"a struct": all{embedded{"n"}, true, 1, 1 << 40, 2.25, []string{"a", ""}, []map[string][]int{{"b": {1, 2}, "a": {}}, {}},
-			map[string]any{"k": int64(1)}, &embedded{"m"}, nil},
+			map[string]any{"k": int64(1)}, [2]string{"c", "d"}, &embedded{"m"}, nil},
 		"pointers in a map": map[string]*embedded{"z": {"1"}, "a": nil},
 	} {
 		if a, ok := v.(all); ok && !a.Flag {
