@@ -42,7 +42,14 @@ violation contains {
 	"id": sprintf("%s/without-route", [family]),
 	"size": reach.withoutRoute.pairs,
 	"members": [reach.cutOff.members, reach.withoutRoute.members],
-	"msg": concat("", [_problem(details), _remedy(details), _on_the_mesh, _on_outside(details), _on_broken(family)]),
+	"msg": concat("", [
+		_problem(details),
+		": ",
+		_remedy(details),
+		_on_the_mesh,
+		_on_outside(details),
+		_on_broken(family),
+	]),
 	"details": details,
 	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers),
 } if {
@@ -165,7 +172,7 @@ _parts(details) := sprintf(" (the nodes fall into %s parts, of which the largest
 }
 
 _remedy(details) := concat(" ", [
-	": peer",
+	"peer",
 	text.agree(details.cutOff, "it", "them"),
 	"with the rest by a BGPPeer, for example with route reflectors",
 ]) if {
@@ -173,7 +180,7 @@ _remedy(details) := concat(" ", [
 }
 
 _remedy(details) := concat("", [
-	": peer all nodes with the same route reflectors, ",
+	"peer all nodes with the same route reflectors, ",
 	"and route reflectors of different cluster IDs with each other",
 ]) if {
 	not _only_cut_off(details)
