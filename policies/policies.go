@@ -10,6 +10,7 @@ import "embed"
 //
 //go:embed lib/text/text.rego
 //go:embed mesh_node_limit/mesh_node_limit.rego
+//go:embed reachability_preserved/reachability_preserved.rego
 //go:embed route_reflectors_required/route_reflectors_required.rego
 //go:embed timers_consistent/timers_consistent.rego
 //go:embed schemas/input.json

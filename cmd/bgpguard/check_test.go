@@ -271,7 +271,7 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 		"a policy that the library lacks": {
 			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "mesh-node-limit", "mesh", 1)},
 			args: "-f c.yaml --policies p.yaml",
-			want: `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are mesh-node-limit, route-reflectors-required, timers-consistent`,
+			want: `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are mesh-node-limit, reachability-preserved, route-reflectors-required, timers-consistent`,
 		},
 		"two documents of one name": {
 			in:   files{"c.yaml": nodeC, "p.yaml": meshPolicy + "---\n" + meshPolicy},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,8 @@ func TestEvaluate(t *testing.T) {
 		"objects that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": {"kind": "Node"}}`, `violation "x": "objects" must be a list`},
 		"an object without a name":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node"}]}`, `violation "x": "objects" must hold {"kind", "name"}`},
 		"an object that is a text":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": ["Node n"]}`, `violation "x": "objects" must hold {"kind", "name"}`},
+		"members that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "members": "all"}`, `violation "x": "members" must be a list`},
+		"members that are no strings":     {`violation contains {"id": "x", "size": 1, "msg": "m", "members": ["a", 1]}`, `violation "x": "members" must hold strings`},
 		"two violations of one id":        {`violation contains {"id": "x", "size": n, "msg": "m"} if some n in [1, 2]`, `two violations have the id "x"`},
 		"a builtin that fails":            {`violation contains {"id": "x", "size": to_number(input.state.calicoVersion), "msg": "m"} if input.state.nodes.total > 0`, `policies/a/a.rego:15: eval_builtin_error: to_number: strconv.ParseFloat: parsing "": invalid syntax`},
 		"a complete rule with two values": {always + " if _x > 0\n\n_x := n if some n in [1, 2]", "policies/a/a.rego:17: eval_conflict_error: rule data.policies.a._x produced conflicting values:\n  1 at policies/a/a.rego:17\n  2 at policies/a/a.rego:17"},
@@ -105,6 +108,20 @@ func TestEvaluate(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestMembersAreReadAndKeptOutOfWhatIsPrinted(t *testing.T) {
+	found, err := one(t, `violation contains {"id": "x", "size": 1, "msg": "m", "members": ["b", "a"]}`).Evaluate(t.Context(), sample(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 1 || !slices.Equal(found[0].Members, []string{"b", "a"}) {
+		t.Errorf("found %+v, want one with the members b and a", found)
+	}
+	text, err := json.Marshal(found)
+	if want := `[{"policy":"doc","id":"x","size":1,"action":"Warn","message":"m","details":{},"objects":[]}]`; err != nil || string(text) != want {
+		t.Errorf("got  %s, %v\nwant %s", text, err, want)
 	}
 }
 
@@ -194,7 +211,9 @@ func TestTheInputSchemaHoldsForARealSummary(t *testing.T) {
 		t.Fatalf("a real input does not fit: %v", err)
 	}
 	// Each field of each object whose keys the schema fixes is needed, and no other may be there.
-	for _, path := range []string{"", "state", "state.nodes", "state.mesh", "state.reflectors", "state.reflectors.IPv4", "state.podTraffic.IPv6",
+	for _, path := range []string{"", "state", "state.nodes", "state.mesh", "state.reflectors", "state.reflectors.IPv4", "state.sessions",
+		"state.sessions.IPv4", "state.sessions.IPv4.frozen", "state.routes.IPv6", "state.routes.IPv4.carried", "state.routes.IPv4.isolated.withoutRoute",
+		"state.convergence", "state.convergence.start", "state.podTraffic.IPv6",
 		"state.timers", "state.timers.nodeMeshMaxRestartTime", "state.bgpPeers.workers", "state.bgpConfigurations.default", "state.ipPools.default-ipv4-ippool"} {
 		part := good.(map[string]any)
 		for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' }) {

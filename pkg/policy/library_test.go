@@ -257,7 +257,7 @@ spec:
 		"an action twice":                 {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: names Deny twice"},
 		"Deny with Warn":                  {replaced("- Deny", "- Warn\n  - Deny"), "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user"},
 		"Warn with Audit":                 {replaced("- Deny", "- Warn\n  - Audit"), "<nil>"},
-		"an unknown policy":               {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are mesh-node-limit, route-reflectors-required, timers-consistent`},
+		"an unknown policy":               {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are mesh-node-limit, reachability-preserved, route-reflectors-required, timers-consistent`},
 		"an unknown parameter":            {replaced("maxNodes", "maxNode"), "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes"},
 		"a parameter of a wrong type":     {replaced("50", "fifty"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer"},
 		"a parameter out of bounds":       {replaced("50", "0"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: minimum: got 0, want 1"},
@@ -319,6 +319,7 @@ func TestValueIsWhatTheJSONFormGives(t *testing.T) {
 		List  []string           `json:"list"`
 		Deep  []map[string][]int `json:"deep"`
 		Any   any                `json:"any"`
+		Pair  [2]string          `json:"pair"`
 		To    *embedded          `json:"to"`
 		Nil   *embedded          `json:"nil"`
 	}
@@ -332,7 +333,7 @@ func TestValueIsWhatTheJSONFormGives(t *testing.T) {
 		"what JSON decodes to":         map[string]any{"a": []any{nil, true, 1.5, int64(2), "x", map[string]any{}}, "b": map[string]any{"c": []any{}}},
 		"a zero struct with its lists": all{List: []string{}, Deep: []map[string][]int{}},
 		"a struct": all{embedded{"n"}, true, 1, 1 << 40, 2.25, []string{"a", ""}, []map[string][]int{{"b": {1, 2}, "a": {}}, {}},
-			map[string]any{"k": int64(1)}, &embedded{"m"}, nil},
+			map[string]any{"k": int64(1)}, [2]string{"c", "d"}, &embedded{"m"}, nil},
 		"pointers in a map": map[string]*embedded{"z": {"1"}, "a": nil},
 	} {
 		if a, ok := v.(all); ok && !a.Flag {

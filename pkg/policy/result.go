@@ -9,7 +9,7 @@ import (
 )
 
 // violation reads one element of the rule's set:
-// {"id", "size", "msg", "details", "objects": [{"kind", "name"}]}.
+// {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members"}.
 func (p *Policy) violation(item any) (violation.Violation, error) {
 	v := violation.Violation{Policy: p.Name, Action: p.Action, Details: map[string]any{}, Objects: []violation.Object{}}
 	m, ok := item.(map[string]any)
@@ -47,6 +47,17 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 			return v, fmt.Errorf("violation %q: \"objects\" must hold {\"kind\", \"name\"}", v.ID)
 		}
 		v.Objects = append(v.Objects, violation.Object{Kind: kind, Name: name})
+	}
+	members, ok := m["members"].([]any)
+	if m["members"] != nil && !ok {
+		return v, fmt.Errorf("violation %q: \"members\" must be a list", v.ID)
+	}
+	for _, item := range members {
+		name, ok := item.(string)
+		if !ok {
+			return v, fmt.Errorf("violation %q: \"members\" must hold strings", v.ID)
+		}
+		v.Members = append(v.Members, name)
 	}
 	return v, nil
 }

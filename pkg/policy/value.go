@@ -12,9 +12,9 @@ import (
 
 // Value turns a Go value into a value of Rego, as encoding/json would turn it
 // into JSON, without the way through text: structs by their json tags, maps
-// with string keys, slices, pointers, and what JSON decodes to. A nil map
-// becomes {}, a nil slice [], so that every field is present. Fields of type
-// ast.Value are taken as they are.
+// with string keys, slices, arrays, pointers, and what JSON decodes to. A nil
+// map becomes {}, a nil slice [], so that every field is present. Fields of
+// type ast.Value are taken as they are.
 func Value(v any) ast.Value { return value(reflect.ValueOf(v)) }
 
 var astValue = reflect.TypeFor[ast.Value]()
@@ -38,7 +38,7 @@ func value(v reflect.Value) ast.Value {
 		return obj
 	case reflect.Map:
 		return mapValue(v)
-	case reflect.Slice:
+	case reflect.Slice, reflect.Array:
 		terms := make([]*ast.Term, v.Len())
 		for i := range terms {
 			terms[i] = ast.NewTerm(value(v.Index(i)))

@@ -88,7 +88,7 @@ func TestLibraryRunsWithoutPolicyFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := set.Names(); !slices.Equal(got, []string{"mesh-node-limit", "route-reflectors-required", "timers-consistent"}) {
+	if got := set.Names(); !slices.Equal(got, []string{"mesh-node-limit", "reachability-preserved", "route-reflectors-required", "timers-consistent"}) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -48,6 +48,12 @@ type Violation struct {
 	Details map[string]any `json:"details"`
 	// Objects are those that the violation is about.
 	Objects []Object `json:"objects"`
+	// Members names the sets of nodes, or of pairs of nodes, that the violation
+	// is about, as the summary of the state names them in its fields "members".
+	// Of two states with the same violation, the one with a node or a pair in a
+	// set that was not in it before is worse, whatever the sizes say. They are
+	// for that comparison only, and mean nothing outside it.
+	Members []string `json:"-"`
 }
 
 // Concerns reports whether o is among the objects of v.

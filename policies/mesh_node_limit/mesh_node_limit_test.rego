@@ -29,6 +29,17 @@ test_fail_the_smallest_mesh_over_the_smallest_limit if {
 	])
 }
 
+test_fail_both_families_are_added_up if {
+	mesh := {"enabled": true, "nodes": 3, "sessionsPerNode": 4, "sessions": 6}
+	some violation in _violations(mesh, 2)
+	violation.msg == concat("", [
+		"the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 3 nodes, ",
+		"4 sessions on each and 6 in all (IPv4 and IPv6); ",
+		"the limit is 2 nodes: peer the nodes with route reflectors by BGPPeers, ",
+		"then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
+	])
+}
+
 test_fail_mesh_on_with_too_many_nodes[source] if {
 	some source, words in {
 		"set": {

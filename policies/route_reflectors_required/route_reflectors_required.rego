@@ -37,6 +37,7 @@ import data.policies.lib.text
 violation contains {
 	"id": family,
 	"size": sum([missing | some level in short; missing := level.nodes * (least - level.reflectors)]),
+	"members": [level.members | some level in short],
 	"msg": _message(details),
 	"details": details,
 	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], peers),

@@ -35,7 +35,7 @@ test_success_all_nodes_are_reflectors if {
 }
 
 test_success_the_highest_level_stands_for_all_above if {
-	levels := [{"reflectors": 16, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
+	levels := [_level(16, 7, ["node-4", "node-5", "node-6"])]
 	_violations({"reflectors": {"IPv4": {"total": 20, "levels": levels}}}, 16) == set()
 }
 
@@ -43,6 +43,7 @@ test_fail_no_reflectors_at_all if {
 	_violations({"reflectors": {"IPv4": _no_reflectors}}, 2) == {{
 		"id": "IPv4",
 		"size": 10000,
+		"members": ["reflectors/0"],
 		"msg": concat("", [
 			"the node-to-node mesh is off and 5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) ",
 			"have no route reflector to peer with, because the cluster has none and the minimum is 2: ",
@@ -65,12 +66,13 @@ test_fail_no_reflectors_at_all if {
 
 test_fail_too_few_reflectors if {
 	levels := [
-		{"reflectors": 0, "nodes": 2, "sample": ["node-8", "node-9"]},
-		{"reflectors": 1, "nodes": 7, "sample": ["node-2", "node-3", "node-4"]},
+		_level(0, 2, ["node-8", "node-9"]),
+		_level(1, 7, ["node-2", "node-3", "node-4"]),
 	]
 	_violations({"reflectors": {"IPv4": {"total": 1, "nodes": 9, "levels": levels}}}, 2) == {{
 		"id": "IPv4",
 		"size": 11,
+		"members": ["reflectors/0", "reflectors/1"],
 		"msg": concat("", [
 			"the node-to-node mesh is off and 9 of 9 nodes (node-8, node-9, node-2 and 6 more) ",
 			"have BGP sessions to fewer than 2 route reflectors, 2 of them to none, and the cluster has only 1: ",
@@ -93,12 +95,13 @@ test_fail_too_few_reflectors if {
 
 test_fail_node_not_covered_by_a_peer if {
 	levels := [
-		{"reflectors": 0, "nodes": 1, "sample": ["node-4"]},
-		{"reflectors": 3, "nodes": 6, "sample": ["node-5", "node-6", "node-7"]},
+		_level(0, 1, ["node-4"]),
+		_level(3, 6, ["node-5", "node-6", "node-7"]),
 	]
 	_violations({"reflectors": {"IPv4": {"levels": levels}}}, 2) == {{
 		"id": "IPv4",
 		"size": 2,
+		"members": ["reflectors/0"],
 		"msg": concat("", [
 			"the node-to-node mesh is off and 1 of 7 nodes (node-4) ",
 			"is not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors, 1 of them with none: ",
@@ -121,14 +124,14 @@ test_fail_node_not_covered_by_a_peer if {
 test_fail_losing_the_last_reflector_is_worse_than_losing_one if {
 	sizes := [violation.size |
 		some reflectors in [1, 0]
-		levels := [{"reflectors": reflectors, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
+		levels := [_level(reflectors, 7, ["node-4", "node-5", "node-6"])]
 		some violation in _violations({"reflectors": {"IPv4": {"levels": levels}}}, 2)
 	]
 	sizes == [7, 14]
 }
 
 test_fail_a_minimum_of_one if {
-	levels := [{"reflectors": 0, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
+	levels := [_level(0, 7, ["node-4", "node-5", "node-6"])]
 	some violation in _violations({"reflectors": {"IPv4": {"total": 1, "levels": levels}}}, 1)
 	violation.size == 7
 	violation.msg == concat("", [
@@ -139,7 +142,7 @@ test_fail_a_minimum_of_one if {
 }
 
 test_fail_one_family_of_two_is_named if {
-	levels := [{"reflectors": 0, "nodes": 4, "sample": ["node-4", "node-5", "node-6"]}]
+	levels := [_level(0, 4, ["node-4", "node-5", "node-6"])]
 	patch := {
 		"podTraffic": {"IPv6": {"needsBGP": true}},
 		"reflectors": {"IPv6": {"total": 0, "nodes": 4, "levels": levels}},
@@ -163,11 +166,18 @@ test_fail_both_families_are_two_violations if {
 	{violation.id | some violation in _violations(patch, 2)} == {"IPv4", "IPv6"}
 }
 
+_level(reflectors, nodes, sample) := {
+	"reflectors": reflectors,
+	"nodes": nodes,
+	"sample": sample,
+	"members": sprintf("reflectors/%d", [reflectors]),
+}
+
 _no_reflectors := {
 	"total": 0,
 	"nodes": 5000,
 	"bgpPeers": ["to-reflectors"],
-	"levels": [{"reflectors": 0, "nodes": 5000, "sample": ["node-1", "node-2", "node-3"]}],
+	"levels": [_level(0, 5000, ["node-1", "node-2", "node-3"])],
 }
 
 _violations(patch, least) := found if {

@@ -16,16 +16,36 @@ input_with(patch, parameters) := {
 
 _good := {
 	"calicoVersion": "3.32.1",
-	"nodes": {"total": 10, "bgp": 10, "reflectors": 3},
+	"nodes": {"total": 10, "bgp": 10, "reflectors": 3, "notReady": _no_nodes},
 	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0},
 	"reflectors": {
 		"IPv4": {
 			"total": 3,
 			"nodes": 7,
 			"bgpPeers": ["to-reflectors"],
-			"levels": [{"reflectors": 3, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}],
+			"levels": [{
+				"reflectors": 3,
+				"nodes": 7,
+				"sample": ["node-4", "node-5", "node-6"],
+				"members": "reflectors/3",
+			}],
 		},
 		"IPv6": {"total": 0, "nodes": 0, "bgpPeers": [], "levels": []},
+	},
+	"sessions": {
+		"IPv4": object.union(_no_sessions, {"total": 21, "most": 7, "mostNode": "node-1"}),
+		"IPv6": _no_sessions,
+	},
+	"routes": {
+		"IPv4": {"carried": _all_reached, "isolated": _all_reached, "notExported": [], "filtered": []},
+		"IPv6": {"carried": _none_there, "isolated": _none_there, "notExported": [], "filtered": []},
+	},
+	"convergence": {
+		"start": {"seconds": 12, "reason": "connect delay"},
+		"waiting": _no_nodes,
+		"reflectorCrash": {"seconds": 0, "reason": "routes are kept"},
+		"reflectorStop": {"seconds": 0, "reason": "others are left"},
+		"reflectorSilence": {"seconds": 0, "reason": "others are left"},
 	},
 	"podTraffic": {
 		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"]},
@@ -42,3 +62,27 @@ _good := {
 }
 
 _to_reflectors := {"kind": "BGPPeer", "name": "to-reflectors", "set": false, "sessions": 21}
+
+_no_nodes := {"nodes": 0, "sample": [], "members": "none"}
+
+_no_sessions := {
+	"total": 0,
+	"external": 0,
+	"most": 0,
+	"mostNode": "",
+	"broken": 0,
+	"brokenReasons": {},
+	"ambiguous": 0,
+	"frozen": _no_nodes,
+}
+
+_all_reached := {
+	"nodes": 10,
+	"partitions": 1,
+	"largestPartition": 10,
+	"cutOff": _no_nodes,
+	"withoutRoute": {"pairs": 0, "sample": [], "members": "none"},
+	"singlePoints": [],
+}
+
+_none_there := object.union(_all_reached, {"nodes": 0, "partitions": 0, "largestPartition": 0})

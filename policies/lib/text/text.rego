@@ -15,6 +15,16 @@ number(n) := sprintf("%d,%03d", [floor(n / 1000), n % 1000]) if {
 
 number(n) := sprintf("%d,%03d,%03d", [floor(n / 1000000), floor(n / 1000) % 1000, n % 1000]) if {
 	n >= 1000000
+	n < 1000000000
+}
+
+number(n) := sprintf("%d,%03d,%03d,%03d", [
+	floor(n / 1000000000),
+	floor(n / 1000000) % 1000,
+	floor(n / 1000) % 1000,
+	n % 1000,
+]) if {
+	n >= 1000000000
 }
 
 # METADATA

@@ -3,7 +3,17 @@ package policies.lib.text_test
 import data.policies.lib.text
 
 test_number_groups_digits_by_three if {
-	cases := {0: "0", 7: "7", 100: "100", 1000: "1,000", 7140: "7,140", 100000: "100,000", 1234567: "1,234,567"}
+	cases := {
+		0: "0",
+		7: "7",
+		100: "100",
+		1000: "1,000",
+		7140: "7,140",
+		100000: "100,000",
+		1234567: "1,234,567",
+		49995000: "49,995,000",
+		1249975000: "1,249,975,000",
+	}
 	{n: text.number(n) | some n, _ in cases} == cases
 }
 

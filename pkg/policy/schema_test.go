@@ -1,0 +1,103 @@
+package policy
+
+import (
+	"io/fs"
+	"maps"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/policies"
+)
+
+// TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay looks at all types, also at
+// those that no small cluster has an example of.
+func TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay(t *testing.T) {
+	text, err := fs.ReadFile(policies.FS, schemaFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := parseJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := document.(map[string]any)
+	c := schemaComparison{t: t, definitions: root["definitions"].(map[string]any)}
+	c.compare("state", root["properties"].(map[string]any)["state"], reflect.TypeFor[topology.Summary]())
+}
+
+var jsonTypes = map[reflect.Kind]string{
+	reflect.Bool: "boolean", reflect.Int: "integer", reflect.String: "string",
+	reflect.Slice: "array", reflect.Array: "array", reflect.Map: "object", reflect.Struct: "object",
+}
+
+type schemaComparison struct {
+	t           *testing.T
+	definitions map[string]any
+}
+
+// compare reports where a schema allows something else than the JSON form of a
+// type, as Value gives it.
+func (c *schemaComparison) compare(at string, schema any, is reflect.Type) {
+	s := schema.(map[string]any)
+	if ref, ok := s["$ref"].(string); ok {
+		s = c.definitions[path.Base(ref)].(map[string]any)
+	}
+	if is.Kind() == reflect.Pointer {
+		is = is.Elem()
+	}
+	if types, ok := s["type"].([]any); ok { // Labels and specs may be null besides.
+		s = maps.Clone(s)
+		s["type"] = types[0]
+	}
+	if want := jsonTypes[is.Kind()]; s["type"] != want {
+		c.t.Errorf("%s is of type %v, want %s", at, s["type"], want)
+		return
+	}
+	switch is.Kind() {
+	case reflect.Struct:
+		c.compareFields(at, s, is)
+	case reflect.Slice, reflect.Array:
+		c.compare(at+"[]", s["items"], is.Elem())
+	case reflect.Map:
+		if is.Elem().Kind() == reflect.Interface {
+			if s["additionalProperties"] != true {
+				c.t.Errorf("%s may not hold anything", at)
+			}
+			return
+		}
+		c.compare(at+".*", s["additionalProperties"], is.Elem())
+	default:
+	}
+}
+
+func (c *schemaComparison) compareFields(at string, s map[string]any, is reflect.Type) {
+	properties := s["properties"].(map[string]any)
+	var fields, required []string
+	for _, f := range reflect.VisibleFields(is) {
+		if f.Anonymous {
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fields = append(fields, name)
+		if properties[name] == nil {
+			c.t.Errorf("%s has no %s", at, name)
+			continue
+		}
+		c.compare(at+"."+name, properties[name], f.Type)
+	}
+	for _, name := range s["required"].([]any) {
+		required = append(required, name.(string))
+	}
+	slices.Sort(fields)
+	slices.Sort(required)
+	if known := slices.Sorted(maps.Keys(properties)); !slices.Equal(known, fields) || !slices.Equal(required, fields) {
+		c.t.Errorf("%s has %q and requires %q, want %q", at, known, required, fields)
+	}
+	if s["additionalProperties"] != false {
+		c.t.Errorf("%s may hold other fields", at)
+	}
+}

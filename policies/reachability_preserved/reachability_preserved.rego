@@ -1,0 +1,218 @@
+# METADATA
+# title: Routes between all nodes
+# description: |
+#   Every two nodes have the routes to each other's pods, in each address family in
+#   which pod traffic between nodes needs BGP, and no IPPool that needs BGP is kept
+#   out of it. What routers outside the cluster do with routes, no object tells:
+#   externalPeers says what to assume of them.
+# related_resources:
+#   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
+#     description: Calico, full mesh and route reflectors
+#   - ref: https://www.rfc-editor.org/rfc/rfc4456
+#     description: BGP route reflection, an alternative to full mesh
+#   - ref: https://docs.tigera.io/calico/latest/reference/resources/ippool
+#     description: Calico, IPPool
+# schemas:
+#   - input: schema.input
+# custom:
+#   severity: critical
+#   judges: state
+#   parameters:
+#     type: object
+#     additionalProperties: false
+#     properties:
+#       externalPeers:
+#         type: string
+#         description: |
+#           Whether peers that are not nodes of the cluster carry routes, or traffic, on
+#           between the nodes that peer with them, or are to be ignored.
+#         default: carry
+#         enum: [carry, ignore]
+package policies.reachability_preserved
+
+import data.policies.lib.text
+
+# METADATA
+# description: |
+#   An address family in which nodes have no routes to each other's pods. Its size
+#   is the pairs of such nodes. Nodes that are cut off are a part of this violation
+#   and none beside it: who joins a few of them to each other, as the first step of
+#   mending, would otherwise have one violation less and a new one.
+violation contains {
+	"id": sprintf("%s/without-route", [family]),
+	"size": reach.withoutRoute.pairs,
+	"members": [reach.cutOff.members, reach.withoutRoute.members],
+	"msg": concat("", [
+		_problem(details),
+		": ",
+		_remedy(details),
+		_on_the_mesh,
+		_on_outside(details),
+		_on_broken(family),
+	]),
+	"details": details,
+	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers),
+} if {
+	some family in _families
+	reach := _reach[family]
+	reach.withoutRoute.pairs > 0
+	details := {
+		"family": family,
+		"nodes": reach.nodes,
+		"cutOff": reach.cutOff.nodes,
+		"cutOffSample": reach.cutOff.sample,
+		"pairs": _pairs(reach.nodes),
+		"withoutRoute": reach.withoutRoute.pairs,
+		"withoutRouteSample": reach.withoutRoute.sample,
+		"partitions": reach.partitions,
+		"largestPartition": reach.largestPartition,
+		"externalPeers": input.parameters.externalPeers,
+	}
+}
+
+# METADATA
+# description: IPPools whose pods no other node has routes to. Its size is how many they are.
+violation contains {
+	"id": sprintf("%s/not-exported", [family]),
+	"size": count(pools),
+	"msg": concat("", [
+		sprintf("%s (%s) %s pod traffic between nodes and %s disableBGPExport: true, ", [
+			text.counted(count(pools), "IPPool"),
+			text.some_of(array.slice(pools, 0, 3), count(pools)),
+			text.agree(count(pools), "needs BGP for", "need BGP for"),
+			text.agree(count(pools), "has", "have"),
+		]),
+		sprintf("so no node has routes to %s pods on other nodes: ", [text.agree(count(pools), "its", "their")]),
+		"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
+	]),
+	"details": {"family": family, "ipPools": pools},
+	"objects": [{"kind": "IPPool", "name": name} | some name in pools],
+} if {
+	some family in _families
+	pools := input.state.routes[family].notExported
+	count(pools) > 0
+}
+
+# Those that count: a single node has nobody to reach.
+_families contains family if {
+	some family in ["IPv4", "IPv6"]
+	input.state.podTraffic[family].needsBGP
+	_reach[family].nodes > 1
+}
+
+_reach[family] := routes.carried if {
+	input.parameters.externalPeers == "carry"
+	some family, routes in input.state.routes
+}
+
+_reach[family] := routes.isolated if {
+	input.parameters.externalPeers == "ignore"
+	some family, routes in input.state.routes
+}
+
+# Through any of them nodes may have lost their sessions, also through one that
+# now selects nobody, or whose peerIP is no node's any more.
+_bgp_peers := [{"kind": "BGPPeer", "name": name} |
+	some name, peer in input.state.bgpPeers
+	peer.scope != "workloads"
+]
+
+_pairs(nodes) := (nodes * (nodes - 1)) / 2
+
+# Every pair without a route has a node in it that is cut off.
+_only_cut_off(details) if {
+	others := details.nodes - details.cutOff
+	details.withoutRoute == (details.cutOff * others) + _pairs(details.cutOff)
+}
+
+_problem(details) := sprintf("%s, so pods on %s and on other nodes do not reach each other", [
+	_cut_off(details),
+	text.agree(details.cutOff, "it", "them"),
+]) if {
+	_only_cut_off(details)
+}
+
+_problem(details) := sprintf("%s%s of %s of %s (%s) have no routes both ways, %s%s", [
+	_beside(details),
+	text.number(details.withoutRoute),
+	text.counted(details.pairs, "pair"),
+	_noun("nodes", details),
+	text.some_of([concat(" with ", pair) | some pair in details.withoutRouteSample], details.withoutRoute),
+	"so pods on them do not reach each other",
+	_parts(details),
+]) if {
+	not _only_cut_off(details)
+}
+
+_cut_off(details) := sprintf("%s of %s (%s) %s cut off: %s no BGP session to any other node", [
+	text.number(details.cutOff),
+	text.counted(details.nodes, _noun("node", details)),
+	text.some_of(details.cutOffSample, details.cutOff),
+	text.agree(details.cutOff, "is", "are"),
+	text.agree(details.cutOff, "it has", "they have"),
+])
+
+_beside(details) := "" if details.cutOff == 0
+
+_beside(details) := sprintf("%s; with %s, ", [
+	_cut_off(details),
+	text.agree(details.cutOff, "it", "them"),
+]) if {
+	details.cutOff > 0
+}
+
+# Nodes without routes to some need not fall apart, if others have routes to all.
+_parts(details) := "" if details.partitions <= 1
+
+_parts(details) := sprintf(" (the nodes fall into %s parts, of which the largest has %s)", [
+	text.number(details.partitions),
+	text.number(details.largestPartition),
+]) if {
+	details.partitions > 1
+}
+
+_remedy(details) := concat(" ", [
+	"peer",
+	text.agree(details.cutOff, "it", "them"),
+	"with the rest by a BGPPeer, for example with route reflectors",
+]) if {
+	_only_cut_off(details)
+}
+
+_remedy(details) := concat("", [
+	"peer all nodes with the same route reflectors, ",
+	"and route reflectors of different cluster IDs with each other",
+]) if {
+	not _only_cut_off(details)
+}
+
+_on_the_mesh := " (the node-to-node mesh leaves route reflectors out)" if input.state.mesh.enabled
+
+_on_the_mesh := ", or keep the node-to-node mesh on" if not input.state.mesh.enabled
+
+# Where the other assumption would make a difference, say so.
+_on_outside(details) := "" if _left_by_carry(details) >= details.withoutRoute
+
+_on_outside(details) := concat("", [
+	"; if the peers outside the cluster carry routes on, set the policy's parameter externalPeers: carry, ",
+	sprintf("which leaves %s", [text.counted(_left_by_carry(details), "pair")]),
+]) if {
+	_left_by_carry(details) < details.withoutRoute
+}
+
+_left_by_carry(details) := input.state.routes[details.family].carried.withoutRoute.pairs
+
+_on_broken(family) := "" if input.state.sessions[family].broken == 0
+
+_on_broken(family) := sprintf("; %s no session comes up (%s): bgpguard topology lists them", [
+	sprintf("on %s", [text.counted(sessions.broken, "half-session")]),
+	concat(", ", [sprintf("%s %s", [reason, text.number(n)]) | some reason, n in sessions.brokenReasons]),
+]) if {
+	sessions := input.state.sessions[family]
+	sessions.broken > 0
+}
+
+# The family is only worth a word where there are two.
+_noun(noun, details) := sprintf("%s %s", [details.family, noun]) if count(_families) == 2
+
+_noun(noun, _) := noun if count(_families) < 2

@@ -1,0 +1,261 @@
+package policies.reachability_preserved_test
+
+import data.policies.reachability_preserved as rule
+import data.policies.testing_test as testing
+
+test_success_all_nodes_have_all_routes if {
+	every external_peers in ["carry", "ignore"] {
+		_violations({}, external_peers) == set()
+	}
+}
+
+test_success_no_pool_needs_bgp if {
+	patch := object.union(_ipv4(_two_cut_off), {"podTraffic": {"IPv4": {"needsBGP": false}}})
+	_violations(patch, "carry") == set()
+}
+
+test_success_a_single_node_has_nobody_to_reach if {
+	patch := {"routes": {"IPv4": {
+		"carried": {"nodes": 1, "largestPartition": 1},
+		"notExported": ["pool-a"],
+	}}}
+	_violations(patch, "carry") == set()
+}
+
+test_success_a_family_without_nodes if {
+	_violations({"podTraffic": {"IPv6": {"needsBGP": true}}}, "carry") == set()
+}
+
+test_success_peers_outside_are_taken_to_carry_routes_on if {
+	_violations({"routes": {"IPv4": {"isolated": _two_cut_off}}}, "carry") == set()
+}
+
+test_fail_nodes_are_cut_off if {
+	_violations(object.union(_ipv4(_two_cut_off), {"bgpPeers": _bgp_peers}), "carry") == {{
+		"id": "IPv4/without-route",
+		"size": 17,
+		"members": ["cut-off", "without-route"],
+		"msg": concat("", [
+			"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
+			"so pods on them and on other nodes do not reach each other: ",
+			"peer them with the rest by a BGPPeer, for example with route reflectors, ",
+			"or keep the node-to-node mesh on",
+		]),
+		"details": {
+			"family": "IPv4",
+			"nodes": 10,
+			"cutOff": 2,
+			"cutOffSample": ["node-8", "node-9"],
+			"pairs": 45,
+			"withoutRoute": 17,
+			"withoutRouteSample": [["node-1", "node-8"], ["node-1", "node-9"], ["node-2", "node-8"]],
+			"partitions": 3,
+			"largestPartition": 8,
+			"externalPeers": "carry",
+		},
+		"objects": [
+			{"kind": "BGPConfiguration", "name": "default"},
+			{"kind": "BGPPeer", "name": "racks"},
+			{"kind": "BGPPeer", "name": "to-reflectors"},
+			{"kind": "BGPPeer", "name": "tor"},
+		],
+	}}
+}
+
+test_fail_one_node_is_cut_off_beside_the_mesh if {
+	reach := _reach({
+		"partitions": 2,
+		"largestPartition": 9,
+		"cutOff": {"nodes": 1, "sample": ["node-9"]},
+		"withoutRoute": {"pairs": 9, "sample": [["node-1", "node-9"], ["node-2", "node-9"], ["node-3", "node-9"]]},
+	})
+	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}})
+	_messages(patch, "carry") == {concat("", [
+		"1 of 10 nodes (node-9) is cut off: it has no BGP session to any other node, ",
+		"so pods on it and on other nodes do not reach each other: ",
+		"peer it with the rest by a BGPPeer, for example with route reflectors ",
+		"(the node-to-node mesh leaves route reflectors out)",
+	])}
+}
+
+test_fail_all_nodes_are_cut_off if {
+	reach := _reach({
+		"nodes": 5000,
+		"partitions": 5000,
+		"largestPartition": 1,
+		"cutOff": {"nodes": 5000, "sample": ["node-1", "node-2", "node-3"]},
+		"withoutRoute": {
+			"pairs": 12497500,
+			"sample": [["node-1", "node-2"], ["node-1", "node-3"], ["node-1", "node-4"]],
+		},
+	})
+	_messages(_ipv4(reach), "carry") == {concat("", [
+		"5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) are cut off: ",
+		"they have no BGP session to any other node, so pods on them and on other nodes do not reach each other: ",
+		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
+		"or keep the node-to-node mesh on",
+	])}
+}
+
+test_fail_nodes_fall_apart if {
+	some violation in _violations(_ipv4(_apart), "carry")
+	violation.id == "IPv4/without-route"
+	violation.size == 24
+	violation.msg == concat("", [
+		"24 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 21 more) ",
+		"have no routes both ways, so pods on them do not reach each other ",
+		"(the nodes fall into 2 parts, of which the largest has 6): ",
+		"peer all nodes with the same route reflectors, ",
+		"and route reflectors of different cluster IDs with each other, or keep the node-to-node mesh on",
+	])
+}
+
+test_fail_nodes_without_routes_do_not_fall_apart if {
+	reach := _reach({"withoutRoute": {"pairs": 1, "sample": [["node-8", "node-9"]]}})
+	_messages(_ipv4(reach), "carry") == {concat("", [
+		"1 of 45 pairs of nodes (node-8 with node-9) ",
+		"have no routes both ways, so pods on them do not reach each other: ",
+		"peer all nodes with the same route reflectors, ",
+		"and route reflectors of different cluster IDs with each other, or keep the node-to-node mesh on",
+	])}
+}
+
+test_fail_nodes_fall_apart_and_one_is_cut_off if {
+	reach := object.union(_apart, {
+		"partitions": 3,
+		"largestPartition": 6,
+		"cutOff": {"nodes": 1, "sample": ["node-9"]},
+		"withoutRoute": {"pairs": 27},
+	})
+	_messages(_ipv4(reach), "carry") == {concat("", [
+		"1 of 10 nodes (node-9) is cut off: it has no BGP session to any other node; with it, ",
+		"27 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 24 more) ",
+		"have no routes both ways, so pods on them do not reach each other ",
+		"(the nodes fall into 3 parts, of which the largest has 6): ",
+		"peer all nodes with the same route reflectors, ",
+		"and route reflectors of different cluster IDs with each other, or keep the node-to-node mesh on",
+	])}
+}
+
+# Whatever is mended, the violation keeps its id: a step that helps some nodes
+# must not look like a new harm.
+test_fail_the_id_stays_when_cut_off_nodes_join_each_other if {
+	every reach in [_two_cut_off, _apart] {
+		{violation.id | some violation in _violations(_ipv4(reach), "carry")} == {"IPv4/without-route"}
+	}
+}
+
+test_fail_peers_outside_are_ignored if {
+	some violation in _violations({"routes": {"IPv4": {"isolated": _two_cut_off}}}, "ignore")
+	violation.details.externalPeers == "ignore"
+	violation.msg == concat("", [
+		"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
+		"so pods on them and on other nodes do not reach each other: ",
+		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
+		"or keep the node-to-node mesh on; ",
+		"if the peers outside the cluster carry routes on, set the policy's parameter externalPeers: carry, ",
+		"which leaves 0 pairs",
+	])
+}
+
+test_fail_peers_outside_make_no_difference if {
+	patch := {"routes": {"IPv4": {"carried": _two_cut_off, "isolated": _two_cut_off}}}
+	some message in _messages(patch, "carry")
+	_messages(patch, "ignore") == {message}
+}
+
+test_fail_broken_half_sessions_are_pointed_at[broken] if {
+	some broken, words in {
+		1: {"reasons": {"NoReturn": 1}, "text": "on 1 half-session no session comes up (NoReturn 1)"},
+		1009: {
+			"reasons": {"NoReturn": 9, "ASNumberMismatch": 1000},
+			"text": "on 1,009 half-sessions no session comes up (ASNumberMismatch 1,000, NoReturn 9)",
+		},
+	}
+	sessions := {"IPv4": {"broken": broken, "brokenReasons": words.reasons}}
+	_messages(object.union(_ipv4(_two_cut_off), {"sessions": sessions}), "carry") == {concat("", [
+		"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
+		"so pods on them and on other nodes do not reach each other: ",
+		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
+		"or keep the node-to-node mesh on; ",
+		words.text,
+		": bgpguard topology lists them",
+	])}
+}
+
+test_fail_families_are_named_where_there_are_two if {
+	routes := {"IPv4": {"carried": _two_cut_off}, "IPv6": {"carried": _apart}}
+	violations := _violations({"routes": routes, "podTraffic": {"IPv6": {"needsBGP": true}}}, "carry")
+	{violation.id: substring(violation.msg, 0, indexof(violation.msg, " (")) | some violation in violations} == {
+		"IPv4/without-route": "2 of 10 IPv4 nodes",
+		"IPv6/without-route": "24 of 45 pairs of IPv6 nodes",
+	}
+}
+
+test_fail_pools_are_kept_out_of_bgp if {
+	_violations({"routes": {"IPv4": {"notExported": ["pool-a"]}}}, "carry") == {{
+		"id": "IPv4/not-exported",
+		"size": 1,
+		"msg": concat("", [
+			"1 IPPool (pool-a) needs BGP for pod traffic between nodes and has disableBGPExport: true, ",
+			"so no node has routes to its pods on other nodes: ",
+			"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
+		]),
+		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
+		"objects": [{"kind": "IPPool", "name": "pool-a"}],
+	}}
+}
+
+test_fail_many_pools_are_kept_out_of_bgp if {
+	pools := ["pool-a", "pool-b", "pool-c", "pool-d", "pool-e"]
+	some violation in _violations({"routes": {"IPv4": {"notExported": pools}}}, "ignore")
+	violation.size == 5
+	violation.msg == concat("", [
+		"5 IPPools (pool-a, pool-b, pool-c and 2 more) ",
+		"need BGP for pod traffic between nodes and have disableBGPExport: true, ",
+		"so no node has routes to their pods on other nodes: ",
+		"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
+	])
+	count(violation.objects) == 5
+}
+
+_two_cut_off := _reach({
+	"partitions": 3,
+	"largestPartition": 8,
+	"cutOff": {"nodes": 2, "sample": ["node-8", "node-9"]},
+	"withoutRoute": {"pairs": 17, "sample": [["node-1", "node-8"], ["node-1", "node-9"], ["node-2", "node-8"]]},
+})
+
+_apart := _reach({
+	"partitions": 2,
+	"largestPartition": 6,
+	"withoutRoute": {"pairs": 24, "sample": [["node-1", "node-7"], ["node-1", "node-8"], ["node-1", "node-9"]]},
+})
+
+# Ten nodes in one piece, with a patch.
+_reach(patch) := object.union(
+	{
+		"nodes": 10,
+		"partitions": 1,
+		"largestPartition": 10,
+		"cutOff": {"nodes": 0, "sample": [], "members": "cut-off"},
+		"withoutRoute": {"pairs": 0, "sample": [], "members": "without-route"},
+		"singlePoints": [],
+	},
+	patch,
+)
+
+_ipv4(reach) := {"routes": {"IPv4": {"carried": reach, "isolated": reach}}}
+
+_bgp_peers := {
+	"pods": {"name": "pods", "scope": "workloads"},
+	"racks": {"name": "racks", "scope": "nodes"},
+	"to-reflectors": {"name": "to-reflectors", "scope": "nodes"},
+	"tor": {"name": "tor", "scope": "external"},
+}
+
+_messages(patch, external_peers) := {violation.msg | some violation in _violations(patch, external_peers)}
+
+_violations(patch, external_peers) := found if {
+	found := rule.violation with input as testing.input_with(patch, {"externalPeers": external_peers})
+}
