@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -21,6 +22,9 @@ type Decision struct {
 	// Violations are those that the change makes or makes larger, sorted by
 	// policy and id, whatever their action.
 	Violations []violation.Violation
+	// Effects says how the change reaches sessions, where violations are about
+	// the nodes that it harms; see topology.Topology.Effects.
+	Effects []string
 	// Failures are the policies that could not judge, by name.
 	Failures []Failure
 }
@@ -63,20 +67,60 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, c state.Change) 
 		}
 		for _, v := range is.violations {
 			size, there := sizes[v.ID]
+			gained, err := gain(after.topology, base.topology, &v)
+			if err != nil {
+				d.fail(Failure{p.Name, p.Action, err})
+				break
+			}
 			switch {
 			// Where the state before could not be judged, nothing is known to
 			// have been there: the change gets the blame rather than a pass.
-			case was.err != nil || !there || v.Size > size:
+			case was.err != nil || !there || v.Size > size || gained != "":
+				if there && gained != "" {
+					v.Message += "; new among them: " + gained
+				}
+				if len(v.Members) > 0 && d.Effects == nil {
+					d.Effects = after.topology.Effects(base.topology, c)
+				}
 				d.add(v)
 			case v.Concerns(changed):
 				d.Warnings = append(d.Warnings, line(v)+" (this was so before)")
 			}
 		}
 	}
+	if d.Allowed && len(d.Warnings) > 0 && len(d.Effects) > 0 {
+		d.Warnings = append(d.Warnings, d.effect())
+	}
 	for _, problem := range after.topology.Problems(id) {
 		d.Warnings = append(d.Warnings, changed.String()+": "+problem)
 	}
 	return d
+}
+
+// gain names the nodes, or pairs of nodes, that are in the sets of v now and
+// were not before the change: a violation that no longer harms one node and
+// newly harms another is not the same, whatever its size. "" where there is
+// none. The sets are nested, so the first that gained says it.
+func gain(after, before *topology.Topology, v *violation.Violation) (string, error) {
+	for _, members := range v.Members {
+		n, sample, err := after.Gained(before, members)
+		if err != nil {
+			return "", fmt.Errorf("violation %q: %w", v.ID, err)
+		}
+		if n > 0 {
+			return someOf(sample, n), nil
+		}
+	}
+	return "", nil
+}
+
+// someOf gives the names that are known of so many in all.
+func someOf(names []string, total int) string {
+	text := strings.Join(names, ", ")
+	if more := total - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func firstOf(a, b error) error {
@@ -145,7 +189,22 @@ func (d *Decision) Message() string {
 	if more := len(lines) - maxLines; more > 0 {
 		lines = append(lines[:maxLines], fmt.Sprintf("and %d more", more))
 	}
+	if len(lines) > 0 && len(d.Effects) > 0 {
+		lines = append(lines, d.effect())
+	}
 	return strings.Join(lines, "\n")
+}
+
+// maxEffects bounds the effects in a message.
+const maxEffects = 4
+
+// effect is the line that says what the change does.
+func (d *Decision) effect() string {
+	text := "what the change does: " + strings.Join(d.Effects[:min(len(d.Effects), maxEffects)], "; ")
+	if more := len(d.Effects) - maxEffects; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
 }
 
 func line(v violation.Violation) string { return "[" + v.Policy + "] " + v.Message }

@@ -51,7 +51,7 @@ violation contains {
 		_on_broken(family),
 	]),
 	"details": details,
-	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers),
+	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers(family)),
 } if {
 	some family in _families
 	reach := _reach[family]
@@ -112,10 +112,7 @@ _reach[family] := routes.isolated if {
 
 # Through any of them nodes may have lost their sessions, also through one that
 # now selects nobody, or whose peerIP is no node's any more.
-_bgp_peers := [{"kind": "BGPPeer", "name": name} |
-	some name, peer in input.state.bgpPeers
-	peer.scope != "workloads"
-]
+_bgp_peers(family) := [{"kind": "BGPPeer", "name": name} | some name in input.state.routes[family].bgpPeers]
 
 _pairs(nodes) := (nodes * (nodes - 1)) / 2
 

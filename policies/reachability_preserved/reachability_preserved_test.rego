@@ -31,7 +31,8 @@ test_success_peers_outside_are_taken_to_carry_routes_on if {
 }
 
 test_fail_nodes_are_cut_off if {
-	_violations(object.union(_ipv4(_two_cut_off), {"bgpPeers": _bgp_peers}), "carry") == {{
+	patch := object.union(_ipv4(_two_cut_off), {"routes": {"IPv4": {"bgpPeers": ["racks", "to-reflectors", "tor"]}}})
+	_violations(patch, "carry") == {{
 		"id": "IPv4/without-route",
 		"size": 17,
 		"members": ["cut-off", "without-route"],
@@ -246,13 +247,6 @@ _reach(patch) := object.union(
 )
 
 _ipv4(reach) := {"routes": {"IPv4": {"carried": reach, "isolated": reach}}}
-
-_bgp_peers := {
-	"pods": {"name": "pods", "scope": "workloads"},
-	"racks": {"name": "racks", "scope": "nodes"},
-	"to-reflectors": {"name": "to-reflectors", "scope": "nodes"},
-	"tor": {"name": "tor", "scope": "external"},
-}
 
 _messages(patch, external_peers) := {violation.msg | some violation in _violations(patch, external_peers)}
 

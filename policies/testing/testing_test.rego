@@ -37,8 +37,8 @@ _good := {
 		"IPv6": _no_sessions,
 	},
 	"routes": {
-		"IPv4": {"carried": _all_reached, "isolated": _all_reached, "notExported": [], "filtered": []},
-		"IPv6": {"carried": _none_there, "isolated": _none_there, "notExported": [], "filtered": []},
+		"IPv4": {"carried": _all_reached, "isolated": _all_reached, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []},
+		"IPv6": {"carried": _none_there, "isolated": _none_there, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []},
 	},
 	"convergence": {
 		"start": {"seconds": 12, "reason": "connect delay"},
