@@ -163,7 +163,7 @@ func TestLongDenialIsBounded(t *testing.T) {
 func TestLogOfADenial(t *testing.T) {
 	ctx, out := logged(t)
 	dry := true
-	req := request(create, v3, "BGPPeer", "a", peer(v3, "a", `{"peerIP":"10.0.0.1","asNumber":64512,"password":"hunter2"}`), "")
+	req := request(create, v3, "BGPPeer", "a", peer(v3, "a", `{"peerIP":"10.0.0.1","asNumber":64512,"password":{"secretKeyRef":{"name":"bgp","key":"hunter2"}}}`), "")
 	req.DryRun = &dry
 	req.UID = types.UID("uid-7")
 	h := New(fakeCluster{}, always(denied()))

@@ -79,7 +79,7 @@ func TestHTTP(t *testing.T) {
 }
 
 func TestLogHoldsNoObjects(t *testing.T) {
-	body := strings.Replace(review(), `"asNumber"`, `"password":"hunter2","asNumber"`, 1)
+	body := strings.Replace(review(), `"asNumber"`, `"password":{"secretKeyRef":{"name":"bgp","key":"hunter2"}},"asNumber"`, 1)
 	for name, judge := range map[string]Judge{"denied": always(denied()), "allowed": always(allowed())} {
 		if _, log := post(t, judge, "/validate", body); strings.Contains(log, "hunter2") {
 			t.Errorf("%s: the log holds what was in the object: %s", name, log)

@@ -58,6 +58,13 @@ func (f *fields) object(name string) *fields {
 // secret reads a BGPPassword and gives "name/key" of its secretKeyRef, "" where
 // there is none.
 func (f *fields) secret(name string) string {
+	if v := f.values[name]; v != nil {
+		if _, ok := v.(map[string]any); !ok {
+			// What stands there may be a password: it is not repeated.
+			f.fail(name, "must be an object with a secretKeyRef")
+			return ""
+		}
+	}
 	password := f.object(name)
 	ref := password.object("secretKeyRef")
 	secret, key := ref.text("name"), ref.text("key")

@@ -33,7 +33,7 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 	}
 	for _, name := range sortedKeys(known) {
 		sessions := before.summary.BGPPeers[name].Sessions
-		out = append(out, fmt.Sprintf("without BGPPeer %s, which gives %s", name, counted(sessions, "session")))
+		out = append(out, fmt.Sprintf("BGPPeer %s goes, which gave %s", name, counted(sessions, "session")))
 	}
 	return out
 }
@@ -63,7 +63,7 @@ func (t *Topology) ownEffect(before *Topology, c state.Change) string {
 		if t.rules.mesh {
 			return "the node-to-node mesh goes on"
 		}
-		return fmt.Sprintf("the node-to-node mesh goes off, which gives %s", counted(before.summary.Mesh.Sessions, "session"))
+		return fmt.Sprintf("the node-to-node mesh goes off, which gave %s", counted(before.summary.Mesh.Sessions, "session"))
 	case id.Kind == calico.KindBGPConfiguration && t.rules.asn != before.rules.asn:
 		return fmt.Sprintf("the cluster's AS number becomes %d, %d before", t.rules.asn, before.rules.asn)
 	case id.Kind == calico.KindNode:
