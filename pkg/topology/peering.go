@@ -246,6 +246,14 @@ func (r *peering) outside() settings {
 	return s
 }
 
+// given returns all that the BGPPeer itself says of its sessions.
+func (r *peering) given() settings {
+	if r.peer.PeerIP != "" {
+		return r.outside()
+	}
+	return r.common()
+}
+
 // addressed adds what Calico takes from a BGPPeer with a peerIP only.
 func (r *peering) addressed(s *settings) {
 	p := r.peer
@@ -263,8 +271,8 @@ func (r *peering) common() settings {
 
 // equivalent reports whether two peerings give the same half-sessions.
 func (r *peering) equivalent(q *peering) bool {
-	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.global() == q.global() && r.onAddress() == q.onAddress() &&
-		r.peer.PeerAddress == q.peer.PeerAddress && r.outside() == q.outside() && r.forward == q.forward && r.reverse == q.reverse &&
+	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.onAddress() == q.onAddress() &&
+		r.peer.PeerAddress == q.peer.PeerAddress && r.given() == q.given() && r.forward == q.forward && r.reverse == q.reverse &&
 		sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && slices.Equal(r.peer.Filters, q.peer.Filters)
 }
 
