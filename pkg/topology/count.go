@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"slices"
+
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -143,11 +145,11 @@ func (n *network) countMesh(t *tally, degrees []int) {
 					peers--
 				}
 			}
-			if n.rules.meshFits(kind, other) {
+			if reason := n.rules.meshReason(kind, other); reason == "" {
 				sessions += nodes * peers
 				degrees[g] += peers
 			} else if peers > 0 {
-				t.broken(ASNumberMismatch, nodes*peers, g)
+				t.broken(reason, nodes*peers, g)
 			}
 		}
 	}
@@ -207,7 +209,12 @@ func (n *network) most(degrees []int) (sessions int, name string) {
 		}
 		d := degrees[g]
 		for i := range n.outsides {
-			if n.outsides[i].nodes.Test(uint(s.first[0])) {
+			if o := &n.outsides[i]; o.nodes.Test(uint(s.first[0])) && o.works(uint(s.first[0]), s) {
+				d++
+			}
+		}
+		for _, p := range n.workloads {
+			if p.local.Test(uint(s.first[0])) {
 				d++
 			}
 		}
@@ -216,6 +223,17 @@ func (n *network) most(degrees []int) (sessions int, name string) {
 		}
 	}
 	return sessions, name
+}
+
+// works reports whether node i, of side s, has a half-session with the outside
+// peer that BIRD takes.
+func (o *outside) works(i uint, s *side) bool {
+	for k := range o.halves {
+		if h := &o.halves[k]; h.nodes.Test(i) && !h.idle.Test(i) {
+			return !slices.ContainsFunc(h.waysOf(i), func(w way) bool { return w.settings.peerASN == 0 || w.settings.local(s) == 0 })
+		}
+	}
+	return false
 }
 
 // waiting returns the nodes that have a half-session on which no session comes

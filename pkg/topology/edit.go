@@ -49,6 +49,9 @@ func (e *edit) carry(set *bitset.BitSet, nodes []*calico.Node, belongs func(*cal
 		for range e.added {
 			out.InsertAt(uint(e.at))
 		}
+		// DeleteAt keeps the last word when it is no longer needed.
+		n := uint(len(nodes))
+		out = bitset.FromWithLength(n, out.Words()[:(n+63)/64])
 	}
 	for _, i := range e.places() {
 		out.SetTo(i, belongs(nodes[i]))

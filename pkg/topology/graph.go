@@ -142,7 +142,7 @@ func (n *network) kindOf(a, c uint32) (kind string, sources []string) {
 		if !n.meshed(a) || !n.meshed(c) {
 			return "", nil
 		}
-		if !n.rules.meshFits(n.meshKind(a), n.meshKind(c)) {
+		if n.rules.meshReason(n.meshKind(a), n.meshKind(c)) != "" {
 			return LinkBroken, nil
 		}
 		return LinkMesh, nil

@@ -152,13 +152,7 @@ func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed 
 			}
 			h := half{prefix: prefixMesh, port: n.sides[to].port, ways: []way{{settings: n.rules.meshSettings(&n.sides[g], &n.sides[to])}}}
 			back := &way{settings: n.rules.meshSettings(&n.sides[to], &n.sides[g])}
-			var reason Reason
-			switch {
-			case h.ways[0].settings.peerASN == 0 || n.sides[g].asn == 0:
-				reason = ASNumberZero
-			case !n.rules.meshFits(kind, other):
-				reason = ASNumberMismatch
-			}
+			reason := n.rules.meshReason(kind, other)
 			for _, j := range members[to] {
 				if i != j {
 					out = append(out, listed{half: h, network: n, node: i, address: n.addressOf(j).String(), peer: int(j), reason: reason, back: back})
@@ -309,6 +303,7 @@ func (l *listed) ambiguous() AmbiguousSession {
 		h.Status = ""
 		out.Candidates = append(out.Candidates, h)
 	}
+	out.Sources = slices.Compact(out.Sources) // One BGPPeer may give two, where nodes share an address.
 	out.Differs = differences(out.Candidates)
 	return out
 }

@@ -41,6 +41,7 @@ const (
 	meshPlain = iota // without an AS number of their own
 	meshSame         // with the cluster's as their own
 	meshOther        // with another
+	meshZero         // with 0, which BIRD refuses
 	meshKinds
 )
 
@@ -84,6 +85,8 @@ func (n *network) findMesh() {
 		}
 		kind := meshPlain
 		switch {
+		case s.trait.asn == 0:
+			kind = meshZero
 		case s.trait.asn == int64(n.rules.asn):
 			kind = meshSame
 		case s.trait.asn >= 0:
@@ -93,10 +96,18 @@ func (n *network) findMesh() {
 	}
 }
 
-// meshFits reports whether a mesh session comes up between two kinds: from
-// v3.32 on a node with an AS number of its own expects it of a peer without one.
-func (r *rules) meshFits(a, b int) bool {
-	return !r.peerInherits || min(a, b) != meshPlain || max(a, b) != meshOther
+// meshReason says why no mesh session comes up on the half-session of a node of
+// kind a towards one of kind b, "" where one does. From v3.32 on, a node with an
+// AS number of its own expects it of a peer without one.
+func (r *rules) meshReason(a, b int) Reason {
+	zero := func(kind int) bool { return kind == meshZero || kind == meshPlain && r.asn == 0 }
+	switch {
+	case zero(a), b == meshZero, zero(b) && !r.peerInherits:
+		return ASNumberZero
+	case zero(b), r.peerInherits && min(a, b) == meshPlain && max(a, b) == meshOther:
+		return ASNumberMismatch
+	}
+	return ""
 }
 
 // candidates lists what the BGPPeers give. O(BGPPeers x groups + candidates).

@@ -54,7 +54,9 @@ func findOutsides(f calico.Family, ix *index, peerings []*peering) []outside {
 	}
 	byAddress := map[netip.Addr][]outsideHalf{}
 	for k, list := range table {
-		byAddress[k.address] = append(byAddress[k.address], outsideHalves(ix.bgp[f], list)...)
+		if h := newOutsideHalf(ix.bgp[f], list); h.nodes.Any() {
+			byAddress[k.address] = append(byAddress[k.address], h)
+		}
 	}
 	out := make([]outside, 0, len(byAddress))
 	for address, halves := range byAddress {
@@ -71,10 +73,10 @@ func findOutsides(f calico.Family, ix *index, peerings []*peering) []outside {
 	return out
 }
 
-// outsideHalves divides the BGPPeers of one key of Calico's table: the global
+// newOutsideHalf sums up the BGPPeers of one key of Calico's table: the global
 // ones hold for all nodes, and only without one do those of the nodes. BGPPeers
 // that name the port 179 and ones that leave it out meet in one key.
-func outsideHalves(speakers *bitset.BitSet, list []*peering) []outsideHalf {
+func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
 	if i := slices.IndexFunc(list, (*peering).global); i >= 0 {
 		list = slices.DeleteFunc(slices.Clone(list), func(p *peering) bool { return !p.global() })
 	}
@@ -102,13 +104,10 @@ func outsideHalves(speakers *bitset.BitSet, list []*peering) []outsideHalf {
 		h.ambiguous.InPlaceUnion(h.nodes.Intersection(v.nodes))
 		h.nodes.InPlaceUnion(v.nodes)
 	}
-	if len(h.variants) == 0 {
-		return nil
-	}
-	return []outsideHalf{h}
+	return h
 }
 
-// ways returns what node i may get.
+// waysOf returns what node i may get.
 func (h *outsideHalf) waysOf(i uint) []way {
 	var out []way
 	for _, v := range h.variants {

@@ -3,7 +3,6 @@ package topology
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/bits-and-blooms/bitset"
@@ -273,7 +272,7 @@ func (r *peering) common() settings {
 func (r *peering) equivalent(q *peering) bool {
 	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.onAddress() == q.onAddress() &&
 		r.peer.PeerAddress == q.peer.PeerAddress && r.given() == q.given() && r.forward == q.forward && r.reverse == q.reverse &&
-		sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && slices.Equal(r.peer.Filters, q.peer.Filters)
+		sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
 }
 
-func sameSet(a, b *bitset.BitSet) bool { return a == b || a.Equal(b) }
+func sameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }

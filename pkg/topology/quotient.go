@@ -80,8 +80,8 @@ func newQuotient(n *network, exits map[exit]*bitset.BitSet) *quotient {
 		}
 		edges[g] = n.edges(uint32(g))
 		for _, k := range exitKeys {
-			if exits[k].Test(uint(s.first[0])) {
-				exitHops[g] = append(exitHops[g], k.hop(s))
+			if h := k.hop(s); h.asn != 0 && exits[k].Test(uint(s.first[0])) { // BIRD refuses 0.
+				exitHops[g] = append(exitHops[g], h)
 			}
 		}
 		key := signature(n, uint32(g), kinds[g], edges[g], exitHops[g])
@@ -133,7 +133,7 @@ func (q *quotient) join(v *vertex, edges []hop, kinds []int) {
 		for i := range q.vertices {
 			w := &q.vertices[i]
 			kind := kinds[w.groups[0]]
-			if kind < 0 || linked[int32(i)] || !n.rules.meshFits(kinds[g], kind) || n.isShared(g) || n.isShared(w.groups[0]) {
+			if kind < 0 || linked[int32(i)] || n.rules.meshReason(kinds[g], kind) != "" || n.isShared(g) || n.isShared(w.groups[0]) {
 				continue
 			}
 			a, b := &n.sides[g], &n.sides[w.groups[0]]
