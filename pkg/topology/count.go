@@ -166,18 +166,20 @@ func (n *network) countOutsides(t *tally) {
 			h := &n.outsides[i].halves[k]
 			t.Ambiguous += int(h.ambiguous.Count())
 			for _, v := range h.variants {
-				nodes := v.nodes.Difference(h.ambiguous)
-				idle := nodes.Intersection(h.idle)
-				zero := n.outsideZero(&v, nodes)
-				t.External += int(nodes.Count()) - int(idle.UnionCardinality(zero))
-				if zero.Any() {
-					t.Broken += int(zero.Count())
-					t.BrokenReasons[ASNumberZero] += int(zero.Count())
+				left := v.nodes.Difference(h.ambiguous)
+				for _, dead := range []struct {
+					reason Reason
+					nodes  *bitset.BitSet
+				}{
+					{ASNumberZero, n.outsideZero(&v, left)}, {AddressShared, n.index.addresses.shared[n.family]}, {Overlapping, h.idle},
+				} {
+					if c := int(left.IntersectionCardinality(dead.nodes)); c > 0 {
+						t.Broken += c
+						t.BrokenReasons[dead.reason] += c
+						left = left.Difference(dead.nodes)
+					}
 				}
-				if c := int(idle.DifferenceCardinality(zero)); c > 0 {
-					t.Broken += c
-					t.BrokenReasons[Overlapping] += c
-				}
+				t.External += int(left.Count())
 			}
 		}
 	}
@@ -209,7 +211,7 @@ func (n *network) most(degrees []int) (sessions int, name string) {
 		}
 		d := degrees[g]
 		for i := range n.outsides {
-			if o := &n.outsides[i]; o.nodes.Test(uint(s.first[0])) && o.works(uint(s.first[0]), s) {
+			if o := &n.outsides[i]; o.nodes.Test(uint(s.first[0])) && !n.isShared(uint32(g)) && o.works(uint(s.first[0]), s) {
 				d++
 			}
 		}
@@ -270,13 +272,12 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 	for i := range n.outsides {
 		for k := range n.outsides[i].halves {
 			h := &n.outsides[i].halves[k]
-			for _, set := range []*bitset.BitSet{h.nodes.Intersection(h.idle)} {
-				if set.Any() {
-					if out == nil {
-						out = bitset.New(uint(len(n.groups.of)))
-					}
-					out.InPlaceUnion(set)
+			dead := h.idle.Union(h.nodes.Intersection(n.index.addresses.shared[n.family]))
+			if dead.Any() {
+				if out == nil {
+					out = bitset.New(uint(len(n.groups.of)))
 				}
+				out.InPlaceUnion(dead)
 			}
 		}
 	}

@@ -123,6 +123,8 @@ func (n *network) listNode(i uint32, members [][]uint32) []listed {
 			switch s := &one.ways[0].settings; {
 			case s.peerASN == 0 || s.local(&n.sides[g]) == 0:
 				one.reason = ASNumberZero
+			case n.isShared(g):
+				one.reason = AddressShared
 			case h.idle.Test(uint(i)):
 				one.reason = Overlapping
 			}

@@ -133,8 +133,9 @@ type exit struct {
 }
 
 // exits returns the nodes by how they exchange routes with what is outside. A
-// BGPPeer with an AS number of 0 gives none: BIRD refuses it.
-func exits(outsides []outside) map[exit]*bitset.BitSet {
+// BGPPeer with an AS number of 0 gives none, as BIRD refuses it, nor does a node
+// have one whose address, in shared, is another's too.
+func exits(outsides []outside, shared *bitset.BitSet) map[exit]*bitset.BitSet {
 	out := map[exit]*bitset.BitSet{}
 	for _, o := range outsides {
 		for _, h := range o.halves {
@@ -146,7 +147,7 @@ func exits(outsides []outside) map[exit]*bitset.BitSet {
 				if out[k] == nil {
 					out[k] = bitset.New(0)
 				}
-				out[k].InPlaceUnion(v.nodes.Difference(h.idle))
+				out[k].InPlaceUnion(v.nodes.Difference(h.idle).Difference(shared))
 			}
 		}
 	}

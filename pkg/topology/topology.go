@@ -125,7 +125,7 @@ func (t *Topology) connect(before *Topology) {
 	}
 	for _, f := range calico.Families {
 		outsides[f] = findOutsides(f, t.index, t.peerings)
-		exitSets[f] = exits(outsides[f])
+		exitSets[f] = exits(outsides[f], t.index.addresses.shared[f])
 		for _, k := range sortedExits(exitSets[f]) {
 			splits = append(splits, exitSets[f][k])
 		}
