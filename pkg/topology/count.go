@@ -141,7 +141,7 @@ func (n *network) countMesh(t *tally, degrees []int) {
 				peers-- // itself
 			}
 			for _, s := range n.sharing() { // They are skipped and have no link.
-				if n.sameAddress(g, s) && kinds[s] == other {
+				if k, ok := kinds[s]; ok && k == other && n.sameAddress(g, s) {
 					peers--
 				}
 			}

@@ -18,9 +18,11 @@ func (n *network) frozen() *bitset.BitSet {
 	for i := range n.outsides {
 		for k := range n.outsides[i].halves {
 			for _, v := range n.outsides[i].halves[k].variants {
-				refused := n.outsideZero(&v, v.nodes)
-				if linkLocal(n.outsides[i].address) {
-					refused = v.nodes
+				refused := v.nodes
+				if some := n.groups.union(func(g int) bool { return len(n.outsideRefusals(&n.outsides[i], &v.settings, uint32(g))) > 0 }); some != nil {
+					refused = refused.Intersection(some)
+				} else {
+					continue
 				}
 				if refused.Any() {
 					if set == nil {
@@ -67,7 +69,7 @@ func (n *network) refusalsOf(s *side, l *link, h *half) []string {
 		case w.settings.local(s) == 0:
 			out = append(out, "the node's own AS number 0")
 		}
-		if w.settings.client(s, h.prefix) && strings.Contains(s.clusterID, "/") {
+		if w.settings.client(s, h.prefix) && masked(s.clusterID) {
 			out = append(out, fmt.Sprintf("the cluster ID %s, which has a mask", s.clusterID))
 		}
 	}
@@ -76,6 +78,27 @@ func (n *network) refusalsOf(s *side, l *link, h *half) []string {
 	}
 	return out
 }
+
+// outsideRefusals are those of a half-session of group g with an outside peer.
+func (n *network) outsideRefusals(o *outside, s *settings, g uint32) []string {
+	var out []string
+	own := &n.sides[g]
+	switch {
+	case s.peerASN == 0:
+		out = append(out, "the remote AS number 0")
+	case s.local(own) == 0:
+		out = append(out, "the node's own AS number 0")
+	}
+	if s.client(own, prefixNode) && masked(own.clusterID) {
+		out = append(out, fmt.Sprintf("the cluster ID %s, which has a mask", own.clusterID))
+	}
+	if linkLocal(o.address) {
+		out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", o.address))
+	}
+	return out
+}
+
+func masked(clusterID string) bool { return strings.Contains(clusterID, "/") }
 
 // meshRefusals are those of the mesh's half-sessions with groups that no link
 // reaches.
@@ -150,14 +173,8 @@ func (t *Topology) Frozen() []FrozenNode {
 				o := &n.outsides[k]
 				for h := range o.halves {
 					for _, w := range o.halves[h].waysOf(uint(i)) {
-						switch {
-						case w.settings.peerASN == 0:
-							reasons = append(reasons, fmt.Sprintf("the remote AS number 0 in BGPPeer %s", names(w.sources)))
-						case w.settings.local(&n.sides[n.groups.of[i]]) == 0:
-							reasons = append(reasons, "the node's own AS number 0")
-						}
-						if linkLocal(o.address) {
-							reasons = append(reasons, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", o.address))
+						for _, reason := range n.outsideRefusals(o, &w.settings, n.groups.of[i]) {
+							reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, names(w.sources)))
 						}
 					}
 				}

@@ -14,6 +14,7 @@ type trait struct {
 	four, six bool
 	asn       int64 // -1 for none of its own
 	clusterID string
+	linkLocal bool   // the IPv6 address is, which no peer can dial
 	alone     uint32 // number + 1 of a node that shares an address, else 0
 }
 
@@ -72,6 +73,7 @@ func (t *traits) edited(ix *index, e *edit) *traits {
 func (ix *index) trait(i int) trait {
 	n := ix.nodes[i]
 	k := trait{four: n.SpeaksBGP(calico.IPv4), six: n.SpeaksBGP(calico.IPv6), asn: -1, clusterID: n.ClusterID}
+	k.linkLocal = k.six && linkLocal(n.Address[calico.IPv6].Addr())
 	if n.ASNumber != nil {
 		k.asn = int64(*n.ASNumber)
 	}
@@ -96,10 +98,14 @@ type groups struct {
 // group is nodes that peer alike, never none.
 type group struct {
 	trait
-	// first are the first few nodes in order of names; first[0] stands for all.
+	// first are the first few nodes, in order of names; first[0] stands for all.
 	first []uint32
 	nodes int
 }
+
+// firstNodes is how many first nodes a group names: enough for a sample of pairs
+// of them.
+const firstNodes = SampleSize + 1
 
 // newGroups divides the nodes by their traits and by each set of splits. old,
 // or nil, is returned if it is divided by the same. O(nodes + members of the
@@ -134,14 +140,14 @@ func (g *groups) number(ids int) {
 	numbers := make([]uint32, ids)
 	for i, id := range g.of {
 		if numbers[id] == 0 {
-			g.list = append(g.list, group{trait: g.traits.list[g.traits.of[i]], first: make([]uint32, 0, SampleSize)})
+			g.list = append(g.list, group{trait: g.traits.list[g.traits.of[i]], first: make([]uint32, 0, firstNodes)})
 			numbers[id] = uint32(len(g.list))
 		}
 		number := numbers[id] - 1
 		g.of[i] = number
 		one := &g.list[number]
 		one.nodes++
-		if len(one.first) < SampleSize {
+		if len(one.first) < firstNodes {
 			one.first = append(one.first, uint32(i))
 		}
 	}

@@ -133,12 +133,18 @@ type exit struct {
 }
 
 // exits returns the nodes by how they exchange routes with what is outside. A
-// BGPPeer with an AS number of 0 gives none, as BIRD refuses it, nor does a node
+// BGPPeer with an AS number of 0 gives none, as BIRD may refuse it, nor does a node
 // have one whose address, in shared, is another's too.
 func exits(outsides []outside, shared *bitset.BitSet) map[exit]*bitset.BitSet {
 	out := map[exit]*bitset.BitSet{}
 	for _, o := range outsides {
 		for _, h := range o.halves {
+			zero := bitset.New(0)
+			for _, v := range h.variants {
+				if v.settings.peerASN == 0 {
+					zero.InPlaceUnion(v.nodes)
+				}
+			}
 			for _, v := range h.variants {
 				if v.settings.peerASN == 0 {
 					continue
@@ -147,7 +153,7 @@ func exits(outsides []outside, shared *bitset.BitSet) map[exit]*bitset.BitSet {
 				if out[k] == nil {
 					out[k] = bitset.New(0)
 				}
-				out[k].InPlaceUnion(v.nodes.Difference(h.idle).Difference(shared))
+				out[k].InPlaceUnion(v.nodes.Difference(h.idle).Difference(shared).Difference(zero))
 			}
 		}
 	}

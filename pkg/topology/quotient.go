@@ -106,7 +106,7 @@ func newQuotient(n *network, exits map[exit]*bitset.BitSet) *quotient {
 	for i := range q.vertices {
 		v := &q.vertices[i]
 		slices.Sort(v.first)
-		v.first = v.first[:min(len(v.first), SampleSize)]
+		v.first = v.first[:min(len(v.first), firstNodes)]
 		q.join(v, edges[v.groups[0]], kinds)
 	}
 	return q
