@@ -15,25 +15,39 @@ import (
 // O(links + outside peers), and O(nodes) where there are any.
 func (n *network) frozen() *bitset.BitSet {
 	set := n.groups.union(func(g int) bool { return len(n.refusals(uint32(g))) > 0 })
+	for _, u := range n.unpaired() {
+		some := n.groups.union(func(g int) bool { return len(n.unpairedRefusals(&u, uint32(g))) > 0 })
+		if some == nil || some.IntersectionCardinality(u.nodes) == 0 {
+			continue
+		}
+		if set == nil {
+			set = bitset.New(uint(len(n.groups.of)))
+		}
+		set.InPlaceUnion(some.Intersection(u.nodes))
+	}
+	return set
+}
+
+// unpaired is half-sessions of some nodes whose other side is no node: an
+// outside peer, or, without an address, pods.
+type unpaired struct {
+	variant
+	address netip.Addr
+}
+
+func (n *network) unpaired() []unpaired {
+	var out []unpaired
 	for i := range n.outsides {
 		for k := range n.outsides[i].halves {
 			for _, v := range n.outsides[i].halves[k].variants {
-				refused := v.nodes
-				if some := n.groups.union(func(g int) bool { return len(n.outsideRefusals(&n.outsides[i], &v.settings, uint32(g))) > 0 }); some != nil {
-					refused = refused.Intersection(some)
-				} else {
-					continue
-				}
-				if refused.Any() {
-					if set == nil {
-						set = bitset.New(uint(len(n.groups.of)))
-					}
-					set.InPlaceUnion(refused)
-				}
+				out = append(out, unpaired{v, n.outsides[i].address})
 			}
 		}
 	}
-	return set
+	for _, p := range n.workloads {
+		out = append(out, unpaired{variant: variant{p.workload(), []*peering{p}, p.local.Intersection(n.index.bgp[n.family])}})
+	}
+	return out
 }
 
 // refusals says why BIRD refuses the configuration of the nodes of a group,
@@ -79,21 +93,21 @@ func (n *network) refusalsOf(s *side, l *link, h *half) []string {
 	return out
 }
 
-// outsideRefusals are those of a half-session of group g with an outside peer.
-func (n *network) outsideRefusals(o *outside, s *settings, g uint32) []string {
+// unpairedRefusals are those of such a half-session for the nodes of group g.
+func (n *network) unpairedRefusals(u *unpaired, g uint32) []string {
 	var out []string
 	own := &n.sides[g]
 	switch {
-	case s.peerASN == 0:
+	case u.settings.peerASN == 0:
 		out = append(out, "the remote AS number 0")
-	case s.local(own) == 0:
+	case u.settings.local(own) == 0:
 		out = append(out, "the node's own AS number 0")
 	}
-	if s.client(own, prefixNode) && masked(own.clusterID) {
+	if u.settings.client(own, prefixNode) && masked(own.clusterID) {
 		out = append(out, fmt.Sprintf("the cluster ID %s, which has a mask", own.clusterID))
 	}
-	if linkLocal(o.address) {
-		out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", o.address))
+	if linkLocal(u.address) {
+		out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", u.address))
 	}
 	return out
 }
@@ -162,6 +176,7 @@ func linkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 // Frozen lists the nodes whose BIRD refuses its configuration.
 func (t *Topology) Frozen() []FrozenNode {
 	out := []FrozenNode{}
+	loose := [2][]unpaired{t.networks[0].unpaired(), t.networks[1].unpaired()}
 	for i, node := range t.index.nodes {
 		for _, f := range calico.Families {
 			n := t.networks[f]
@@ -169,14 +184,12 @@ func (t *Topology) Frozen() []FrozenNode {
 				continue
 			}
 			reasons := n.refusals(n.groups.of[i])
-			for k := range n.outsides {
-				o := &n.outsides[k]
-				for h := range o.halves {
-					for _, w := range o.halves[h].waysOf(uint(i)) {
-						for _, reason := range n.outsideRefusals(o, &w.settings, n.groups.of[i]) {
-							reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, names(w.sources)))
-						}
-					}
+			for _, u := range loose[f] {
+				if !u.nodes.Test(uint(i)) {
+					continue
+				}
+				for _, reason := range n.unpairedRefusals(&u, n.groups.of[i]) {
+					reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, names(u.sourcesAt(uint(i)))))
 				}
 			}
 			if len(reasons) > 0 {

@@ -90,12 +90,9 @@ func (s *settings) internal(g *side) bool { return s.peerASN == s.local(g) }
 
 // normalise drops what does not show in a node's bird.cfg: BGPPeers that differ
 // in nothing else do no harm together.
-func (s *settings) normalise(g *side, p pass) {
+func (s *settings) normalise(g *side) {
 	if s.clusterID != g.clusterID {
 		s.clusterID = ""
-	}
-	if p != passGlobal {
-		s.nodeAddress = false
 	}
 	if s.localASN == g.asn {
 		s.localASN = 0
@@ -129,7 +126,7 @@ func (h *half) passive(s *settings, own, peer string) bool {
 	case prefixMesh:
 		return peer > own
 	case prefixGlobal:
-		return s.nodeAddress && peer > own
+		return s.passive
 	case prefixWorkload:
 		return true
 	default:

@@ -158,8 +158,8 @@ func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peerin
 	for _, a := range from {
 		for _, b := range to {
 			owner := n.owner(b)
-			if a == b && n.sides[a].nodes == 1 || n.sameAddress(a, owner) {
-				continue
+			if a == owner && n.sides[a].nodes == 1 || n.sameAddress(a, owner) {
+				continue // Nobody peers with its own address.
 			}
 			out = append(out, candidate{a, owner, pass, b, p})
 		}
@@ -234,7 +234,8 @@ func (n *network) enter(l *link, c *candidate) {
 		return
 	}
 	s := c.peering.settingsFor(b.group, b.port, b.asn, c.pass == passReverse)
-	s.normalise(a, c.pass)
+	s.passive = c.pass == passGlobal && c.peering.below != nil && c.peering.below.Test(uint(a.first[0]))
+	s.normalise(a)
 	for i := range l.halves {
 		h := &l.halves[i]
 		if h.prefix == prefixMesh || portOr179(h.port) != portOr179(s.port) {

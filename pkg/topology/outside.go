@@ -114,13 +114,18 @@ func (h *outsideHalf) waysOf(i uint) []way {
 		if !v.nodes.Test(i) {
 			continue
 		}
-		w := way{settings: v.settings}
-		for _, p := range v.sources {
-			if p.local.Test(i) {
-				w.sources = append(w.sources, p)
-			}
+		out = append(out, way{v.settings, v.sourcesAt(i)})
+	}
+	return out
+}
+
+// sourcesAt are the BGPPeers that give it to node i.
+func (v *variant) sourcesAt(i uint) []*peering {
+	var out []*peering
+	for _, p := range v.sources {
+		if p.local.Test(i) {
+			out = append(out, p)
 		}
-		out = append(out, w)
 	}
 	return out
 }

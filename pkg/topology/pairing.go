@@ -61,10 +61,12 @@ func (n *network) fit(l, m *link, a, b *side, s, t *settings) Reason {
 // divided so that all nodes of l.from fare alike with it.
 func (n *network) dials(l *link, s *settings) bool {
 	h := &l.halves[0]
-	if h.prefix == prefixMesh || s.nodeAddress {
-		if h.passive(s, n.address(l.from).String(), n.address(l.to).String()) {
-			return false
-		}
+	own, peer := "", ""
+	if h.prefix == prefixMesh {
+		own, peer = n.address(l.from).String(), n.address(l.to).String()
+	}
+	if h.passive(s, own, peer) {
+		return false
 	}
 	return portOr179(s.port) == portOr179(n.sides[l.to].port)
 }

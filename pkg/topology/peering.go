@@ -32,10 +32,9 @@ type peering struct {
 	forward, reverse [2]bool
 	// port is that of a peerIP: the given one or, for a node, its listen port.
 	port uint16
-	// nodeAddress tells that peerIP is written as some node's address.
-	nodeAddress bool
 	// below are the nodes whose address comes before the peerIP as text, where
-	// that matters: of two ends, Calico makes one passive by that.
+	// that is written as some node's address: for a global BGPPeer, Calico makes
+	// them wait for the peer to dial. nil elsewhere.
 	below *bitset.BitSet
 	// problems are those that only the state shows.
 	problems []string
@@ -101,7 +100,7 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 	f := calico.FamilyOf(p.PeerAddress)
 	r.forward[f] = r.reachable()
 	r.back = bitset.New(ix.Len())
-	nodes := ix.addresses.at(p.PeerAddress)
+	nodes, known := ix.addresses.at(p.PeerAddress), false
 	for _, l := range nodes {
 		node := ix.nodes[l.node]
 		r.scope = scopeNodes
@@ -109,7 +108,7 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 		if !p.Canonical() {
 			continue
 		}
-		r.nodeAddress = true
+		known = true
 		switch asn := asNumberOf(node, s); {
 		case p.ASNumber != asn && (p.ASNumber != 0 || asn != s.BGPConfiguration(calico.Default).ClusterASNumber()):
 			r.problem("spec.asNumber: is %d, but the peer is node %s of AS %d: the session does not come up", p.ASNumber, node.Name, asn)
@@ -126,7 +125,7 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 	if len(nodes) > 0 && !p.Canonical() {
 		r.problem("spec.peerIP: is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
 	}
-	if r.nodeAddress {
+	if known && r.global() {
 		r.below = ix.below(p.PeerAddress, f)
 	}
 }
@@ -218,7 +217,7 @@ type settings struct {
 	password, nextHopMode, filters string
 	reachableBy                    string
 	sourceNone, keepOriginal       bool
-	nodeAddress                    bool
+	passive                        bool
 	restart, keepalive             int // seconds, unset for BIRD's default
 	allow, ttl                     int
 }
@@ -257,7 +256,7 @@ func (r *peering) given() settings {
 func (r *peering) addressed(s *settings) {
 	p := r.peer
 	s.peerASN, s.localASN, s.port, s.allow = p.ASNumber, p.LocalASNumber, r.port, p.NumAllowedLocalASNumbers
-	s.keepOriginal, s.nodeAddress = p.KeepOriginalNextHop, r.nodeAddress
+	s.keepOriginal = p.KeepOriginalNextHop
 }
 
 func (r *peering) common() settings {
