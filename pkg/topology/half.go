@@ -91,11 +91,11 @@ func (s *settings) internal(g *side) bool { return s.peerASN == s.local(g) }
 // normalise drops what does not show in a node's bird.cfg: BGPPeers that differ
 // in nothing else do no harm together.
 func (s *settings) normalise(g *side) {
-	if s.clusterID != g.clusterID {
-		s.clusterID = ""
-	}
 	if s.localASN == g.asn {
 		s.localASN = 0
+	}
+	if !s.internal(g) || s.clusterID != g.clusterID {
+		s.clusterID = ""
 	}
 	if s.nextHopMode != "" || s.internal(g) {
 		s.keepOriginal = false
