@@ -164,9 +164,11 @@ func (n *network) countOutsides(t *tally) {
 	for i := range n.outsides {
 		for k := range n.outsides[i].halves {
 			h := &n.outsides[i].halves[k]
-			t.Ambiguous += int(h.ambiguous.Count())
+			counted := n.ambiguousAt(h)
+			t.Ambiguous += int(counted.Count())
 			for _, v := range h.variants {
-				left := v.nodes.Difference(h.ambiguous)
+				left := v.nodes.Difference(counted)
+				counted.InPlaceUnion(v.nodes) // Variants that come to the same are one.
 				for _, dead := range []struct {
 					reason Reason
 					nodes  *bitset.BitSet
@@ -211,7 +213,7 @@ func (n *network) most(degrees []int) (sessions int, name string) {
 		}
 		d := degrees[g]
 		for i := range n.outsides {
-			if o := &n.outsides[i]; o.nodes.Test(uint(s.first[0])) && !n.isShared(uint32(g)) && o.works(uint(s.first[0]), s) {
+			if o := &n.outsides[i]; o.nodes.Test(uint(s.first[0])) && !n.isShared(uint32(g)) && n.works(o, uint(s.first[0])) {
 				d++
 			}
 		}
@@ -227,12 +229,13 @@ func (n *network) most(degrees []int) (sessions int, name string) {
 	return sessions, name
 }
 
-// works reports whether node i, of side s, has a half-session with the outside
-// peer that BIRD takes.
-func (o *outside) works(i uint, s *side) bool {
+// works reports whether node i has a half-session with an outside peer that
+// BIRD takes.
+func (n *network) works(o *outside, i uint) bool {
 	for k := range o.halves {
 		if h := &o.halves[k]; h.nodes.Test(i) && !h.idle.Test(i) {
-			return !slices.ContainsFunc(h.waysOf(i), func(w way) bool { return w.settings.peerASN == 0 || w.settings.local(s) == 0 })
+			own := &n.sides[n.groups.of[i]]
+			return !slices.ContainsFunc(n.waysAt(h, i), func(w way) bool { return w.settings.peerASN == 0 || w.settings.local(own) == 0 })
 		}
 	}
 	return false

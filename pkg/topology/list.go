@@ -118,7 +118,7 @@ func (n *network) listNode(i uint32, members [][]uint32) []listed {
 				continue
 			}
 			one := listed{half: h.half, network: n, node: i, address: o.address.String(), peer: -1, external: true}
-			one.ways = h.waysOf(uint(i))
+			one.ways = n.waysAt(h, uint(i))
 			one.port = one.ways[0].settings.port
 			switch s := &one.ways[0].settings; {
 			case s.peerASN == 0 || s.local(&n.sides[g]) == 0:

@@ -27,8 +27,6 @@ type outsideHalf struct {
 	// idle are those that have another half-session with the address, which
 	// comes first.
 	idle *bitset.BitSet
-	// ambiguous are those that get different settings by several BGPPeers.
-	ambiguous *bitset.BitSet
 }
 
 // variant is settings, the BGPPeers that give them, and to which nodes.
@@ -80,7 +78,7 @@ func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
 	if i := slices.IndexFunc(list, (*peering).global); i >= 0 {
 		list = slices.DeleteFunc(slices.Clone(list), func(p *peering) bool { return !p.global() })
 	}
-	h := outsideHalf{half: half{prefix: prefixNode, port: list[0].port}, nodes: bitset.New(0), ambiguous: bitset.New(0)}
+	h := outsideHalf{half: half{prefix: prefixNode, port: list[0].port}, nodes: bitset.New(0)}
 	if list[0].global() {
 		h.prefix = prefixGlobal
 	}
@@ -101,20 +99,47 @@ func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
 		v.nodes.InPlaceUnion(nodes)
 	}
 	for _, v := range h.variants {
-		h.ambiguous.InPlaceUnion(h.nodes.Intersection(v.nodes))
 		h.nodes.InPlaceUnion(v.nodes)
 	}
 	return h
 }
 
-// waysOf returns what node i may get.
-func (h *outsideHalf) waysOf(i uint) []way {
-	var out []way
+// waysAt returns what node i may get; what does not show in its bird.cfg makes
+// no difference.
+func (n *network) waysAt(h *outsideHalf, i uint) []way {
+	merged := half{}
 	for _, v := range h.variants {
 		if !v.nodes.Test(i) {
 			continue
 		}
-		out = append(out, way{v.settings, v.sourcesAt(i)})
+		s := v.settings
+		s.normalise(&n.sides[n.groups.of[i]])
+		for _, p := range v.sourcesAt(i) {
+			merged.add(s, p)
+		}
+	}
+	return merged.ways
+}
+
+// ambiguousAt returns the nodes that get different settings by several
+// BGPPeers.
+func (n *network) ambiguousAt(h *outsideHalf) *bitset.BitSet {
+	out := bitset.New(0)
+	for k, v := range h.variants {
+		for _, w := range h.variants[:k] {
+			both := v.nodes.Intersection(w.nodes)
+			if both.None() {
+				continue
+			}
+			if differ := n.groups.union(func(g int) bool {
+				a, b := v.settings, w.settings
+				a.normalise(&n.sides[g])
+				b.normalise(&n.sides[g])
+				return a != b
+			}); differ != nil {
+				out.InPlaceUnion(both.Intersection(differ))
+			}
+		}
 	}
 	return out
 }
