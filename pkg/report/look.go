@@ -2,7 +2,6 @@ package report
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
@@ -90,38 +89,4 @@ func lookOf(looks []look, key string) look {
 		return look{key: key, one: key, many: key}
 	}
 	return looks[i]
-}
-
-// lines are what stands in the shape of a group.
-func groupLines(g topology.Group) []string {
-	last := asn(g.ASN)
-	if g.ClusterID != "" {
-		last += ", cluster ID " + clean(g.ClusterID)
-	}
-	role := lookOf(roles, g.Role)
-	return []string{Count(g.Nodes, role.one, role.many), names(g.Sample, g.Nodes), last}
-}
-
-func outsideLines(o topology.Outside) []string {
-	return []string{lookOf(roles, roleOutside).one, clean(o.PeerIP), asn(o.ASN)}
-}
-
-// linkText is what stands beside a link.
-func linkText(l topology.Link) string {
-	kind := lookOf(kinds, l.Kind)
-	return Count(l.Sessions, kind.one, kind.many) + ", " + strings.Join(l.Families, " and ")
-}
-
-// downwards returns the two ends of each link, the one of the higher role first.
-func downwards(g *topology.Graph) func(l topology.Link) (from, to string) {
-	rank := map[string]int{}
-	for _, group := range g.Groups {
-		rank[group.ID] = slices.IndexFunc(roles, func(l look) bool { return l.key == group.Role })
-	}
-	return func(l topology.Link) (from, to string) {
-		if rank[l.From] <= rank[l.To] {
-			return l.From, l.To
-		}
-		return l.To, l.From
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -81,18 +82,57 @@ func (t *Topology) reach(r *topology.Routes) *topology.Reach {
 	return r.Isolated
 }
 
-// first returns the first limit values of seq and how many there are in all.
-func first[T any](seq iter.Seq[T], limit int) (values []T, total int) {
-	for v := range seq {
-		if total < limit {
-			values = append(values, v)
-		}
-		total++
+// unknown stands for a total that only a look at all of a sequence tells.
+const unknown = -1
+
+// totals counts the broken and the ambiguous half-sessions. The summary knows
+// them for all nodes, so that nobody has to look at 25 million half-sessions to
+// find that none is broken.
+func (t *Topology) totals() (broken, ambiguous int) {
+	if t.Node != "" {
+		return unknown, unknown
 	}
-	return values, total
+	for _, f := range calico.Families {
+		s := t.Summary.Sessions.In(f)
+		broken, ambiguous = broken+s.Broken, ambiguous+s.Ambiguous
+	}
+	return broken, ambiguous
+}
+
+// take is seq, which has total values, without a look for one more.
+func take[T any](seq iter.Seq[T], total int) iter.Seq[T] {
+	if total == unknown {
+		return seq
+	}
+	return func(yield func(T) bool) {
+		if total == 0 {
+			return
+		}
+		taken := 0
+		for v := range seq {
+			taken++
+			if !yield(v) || taken == total {
+				return
+			}
+		}
+	}
+}
+
+// first returns the first limit values of seq, and how many there are in all.
+func first[T any](seq iter.Seq[T], limit, total int) (values []T, all int) {
+	if total == unknown {
+		for v := range seq {
+			if all < limit {
+				values = append(values, v)
+			}
+			all++
+		}
+		return values, all
+	}
+	return slices.Collect(take(seq, min(limit, total))), total
 }
 
 // head is first for a slice.
-func head[T any](list []T, limit int) (values []T, total int) {
-	return first(slices.Values(list), limit)
+func head[T any](list []T, limit int) (values []T, all int) {
+	return first(slices.Values(list), limit, len(list))
 }

@@ -264,8 +264,8 @@ func TestSVGNamesEveryGroupAndIsWellFormed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			topology := topology()
 			text := xmlText(t, render(t, SVG, topology))
-			for _, g := range topology.Graph.Groups {
-				for _, line := range groupLines(g) {
+			for _, s := range newPicture(topology.Graph).shapes {
+				for _, line := range s.lines() {
 					if !strings.Contains(text, line) {
 						t.Errorf("%q is not in the picture", line)
 					}
@@ -367,6 +367,73 @@ func TestJSONIsStreamed(t *testing.T) {
 
 // halfSession is the type where a variable hides its package.
 type halfSession = topology.HalfSession
+
+// TestFaultsAreNotSoughtBeyondTheLastThatIsShown counts what is looked at.
+func TestFaultsAreNotSoughtBeyondTheLastThatIsShown(t *testing.T) {
+	for name, c := range map[string]struct{ broken, most int }{
+		"none is broken":  {0, 0},
+		"two are broken":  {2, 2},
+		"many are broken": {1_000_000, rowsShown},
+	} {
+		for _, format := range []string{Text, HTML} {
+			t.Run(name+" as "+format, func(t *testing.T) {
+				looked := 0
+				topology := mesh5()
+				topology.Summary.Sessions.IPv4.Broken = c.broken
+				topology.Summary.Sessions.IPv4.BrokenReasons = map[reason]int{"NoReturn": c.broken}
+				topology.Broken = func(yield func(brokenSession) bool) {
+					for range 1_000_000 {
+						looked++
+						if !yield(brokenSession{Node: "a", Reason: "NoReturn"}) {
+							return
+						}
+					}
+				}
+				render(t, format, topology)
+				if looked > c.most {
+					t.Errorf("looked at %d, want at most %d", looked, c.most)
+				}
+			})
+		}
+	}
+}
+
+// The types of topology where a variable hides the package.
+type (
+	brokenSession = topology.BrokenSession
+	reason        = topology.Reason
+)
+
+// racks are 45 racks with a router each, more than a picture holds.
+func racks() *topology.Graph {
+	g := &topology.Graph{}
+	for i := range 45 {
+		group, router := fmt.Sprintf("g%02d", i), fmt.Sprintf("x%02d", i)
+		g.Groups = append(g.Groups, topology.Group{ID: group, Role: topology.RolePeer, Nodes: 100, Sample: []string{group + "-a", group + "-b"}, ASN: uint32(64600 + i)})
+		g.Externals = append(g.Externals, topology.Outside{ID: router, PeerIP: fmt.Sprintf("172.16.%d.1", i), ASN: 65000})
+		g.Links = append(g.Links, topology.Link{From: group, To: router, Kind: topology.LinkExternal, Sessions: 100, Families: []string{"IPv4"}, Sources: []string{"tor-" + group}})
+	}
+	return g
+}
+
+func TestAPictureOfTooManyShapesHasOneForEachRole(t *testing.T) {
+	p := newPicture(racks()).folded()
+	var got []string
+	for _, s := range p.shapes {
+		got = append(got, strings.Join(s.lines(), "; "))
+	}
+	for _, l := range p.links {
+		got = append(got, l.From+" to "+l.To+": "+linkText(l)+" "+linkSources(l))
+	}
+	want := []string{
+		"45 external peers; 172.16.0.1, 172.16.1.1, 172.16.2.1 and 42 more; in 45 groups that peer alike",
+		"4,500 nodes with other sessions only; g00-a, g00-b, g01-a and 4,497 more; in 45 groups that peer alike",
+		"outside to peer: 4,500 external sessions, IPv4 from tor-g00, tor-g01, tor-g02 and 42 more",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
 
 // limited takes nothing.
 type limited struct{ err error }

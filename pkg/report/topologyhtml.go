@@ -23,7 +23,7 @@ var topologyTemplate = template.Must(template.New("topology").Parse(topologyPage
 
 // page is what the template shows.
 type page struct {
-	Pictures    []picture
+	Figures     []figure
 	Facts       []fact
 	Comparison  []row // where there is a change
 	Routes      []routes
@@ -31,7 +31,7 @@ type page struct {
 	Tables      []table
 }
 
-type picture struct {
+type figure struct {
 	Title, Text string
 	SVG         template.HTML
 }
@@ -51,11 +51,11 @@ type table struct {
 
 // writeTopologyHTML writes t as one page that loads nothing and runs nothing.
 func writeTopologyHTML(w io.Writer, t *Topology) error {
-	pictures, err := pictures(t)
+	figures, err := figures(t)
 	if err != nil {
 		return err
 	}
-	p := page{Pictures: pictures, Facts: facts(t.Summary), Convergence: delays(t.Summary.Convergence)}
+	p := page{Figures: figures, Facts: facts(t.Summary), Convergence: delays(t.Summary.Convergence)}
 	for _, f := range calico.Families {
 		if findings := routeFindings(t, f); len(findings) > 0 {
 			p.Routes = append(p.Routes, routes{f.String() + assumption(t, f), findings})
@@ -65,22 +65,23 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 		p.Comparison = comparison(t.Before, t)
 		p.Tables = append(p.Tables, differencesTable(t))
 	}
+	broken, ambiguous := t.totals()
 	p.Tables = append(p.Tables,
-		tableOf("Half-sessions on which no session can come up", []string{"Node", "Family", "Protocol", "Reason", "Message", "From"}, t.Broken,
+		tableOf("Half-sessions on which no session can come up", []string{"Node", "Family", "Protocol", "Reason", "Message", "From"}, t.Broken, broken,
 			func(b topology.BrokenSession) []string {
 				return []string{b.Node, b.Family, b.Protocol, string(b.Reason), b.Message, names(b.Sources, len(b.Sources))}
 			}),
-		tableOf("Half-sessions that depend on the order in which Calico visits BGPPeers", []string{"Node", "Family", "Peer", "BGPPeers", "Differ in"}, t.Ambiguous,
+		tableOf("Half-sessions that depend on the order in which Calico visits BGPPeers", []string{"Node", "Family", "Peer", "BGPPeers", "Differ in"}, t.Ambiguous, ambiguous,
 			func(a topology.AmbiguousSession) []string {
 				return []string{a.Node, a.Family, a.PeerIP, names(a.Sources, len(a.Sources)), names(a.Differs, len(a.Differs))}
 			}),
-		tableOf("Nodes whose BIRD refuses its configuration", []string{"Node", "Family", "Reasons"}, slices.Values(t.Frozen),
+		tableOf("Nodes whose BIRD refuses its configuration", []string{"Node", "Family", "Reasons"}, slices.Values(t.Frozen), len(t.Frozen),
 			func(n topology.FrozenNode) []string { return []string{n.Node, n.Family, strings.Join(n.Reasons, "; ")} }),
-		tableOf("What Calico ignores or refuses in objects", []string{"Kind", "Name", "Message"}, slices.Values(t.Ignored),
+		tableOf("What Calico ignores or refuses in objects", []string{"Kind", "Name", "Message"}, slices.Values(t.Ignored), len(t.Ignored),
 			func(i topology.Ignored) []string { return []string{i.Kind, i.Name, i.Message} }),
 		singlePoints(t),
-		groups(t.Graph),
-		links(t.Graph),
+		shapes(newPicture(t.Graph)),
+		links(newPicture(t.Graph)),
 	)
 	var b bytes.Buffer
 	if err := topologyTemplate.Execute(&b, p); err != nil {
@@ -90,41 +91,28 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 	return err
 }
 
-// pictures draws the topology, and before it that before the change.
-func pictures(t *Topology) ([]picture, error) {
+// figures draws the topology, and before it that before the change.
+func figures(t *Topology) ([]figure, error) {
 	if t.Before == nil {
-		p, err := newPicture("Topology", t.Graph)
-		return []picture{p}, err
+		f, err := newFigure("Topology", t.Graph)
+		return []figure{f}, err
 	}
-	before, err := newPicture("Before the change", t.Before.Graph)
+	before, err := newFigure("Before the change", t.Before.Graph)
 	if err != nil {
 		return nil, err
 	}
-	after, err := newPicture("After the change", t.Graph)
-	return []picture{before, after}, err
+	after, err := newFigure("After the change", t.Graph)
+	return []figure{before, after}, err
 }
 
-func newPicture(title string, g *topology.Graph) (picture, error) {
-	svg, err := draw(g, title)
-	return picture{title, pictureText(g), template.HTML(svg)}, err //nolint:gosec // D2 escapes the text in what it draws.
+func newFigure(title string, g *topology.Graph) (figure, error) {
+	p := newPicture(g)
+	svg, err := draw(p.folded(), title)
+	return figure{title, p.text(), template.HTML(svg)}, err //nolint:gosec // D2 escapes the text in what it draws.
 }
 
-// pictureText says in words what the picture of g shows.
-func pictureText(g *topology.Graph) string {
-	var parts []string
-	for _, group := range g.Groups {
-		role := lookOf(roles, group.Role)
-		parts = append(parts, Count(group.Nodes, role.one, role.many))
-	}
-	if n := len(g.Externals); n > 0 {
-		outside := lookOf(roles, roleOutside)
-		parts = append(parts, Count(n, outside.one, outside.many))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func tableOf[T any](title string, header []string, seq iter.Seq[T], cells func(T) []string) table {
-	list, total := first(seq, rowsShown)
+func tableOf[T any](title string, header []string, seq iter.Seq[T], total int, cells func(T) []string) table {
+	list, total := first(seq, rowsShown, total)
 	out := table{Title: title, Header: header}
 	for _, v := range list {
 		row := cells(v)
@@ -140,7 +128,7 @@ func tableOf[T any](title string, header []string, seq iter.Seq[T], cells func(T
 }
 
 func differencesTable(t *Topology) table {
-	return tableOf("Half-sessions that the change adds, removes or alters", []string{"Change", "Node", "Family", "Protocol", "From"}, t.changes(),
+	return tableOf("Half-sessions that the change adds, removes or alters", []string{"Change", "Node", "Family", "Protocol", "From"}, t.changes(), unknown,
 		func(d difference) []string {
 			verb, h := "altered", d.After
 			switch {
@@ -164,29 +152,26 @@ func singlePoints(t *Topology) table {
 			points = append(points, point{f.String(), s})
 		}
 	}
-	return tableOf("Single points: what cuts nodes off when it is lost", []string{"Family", "Kind", "Name", "Nodes cut off"}, slices.Values(points),
+	return tableOf("Single points: what cuts nodes off when it is lost", []string{"Family", "Kind", "Name", "Nodes cut off"}, slices.Values(points), len(points),
 		func(p point) []string {
 			return []string{p.family, singlePointKinds[p.Kind], p.Name, nodes(p.Nodes, p.Sample)}
 		})
 }
 
-func groups(g *topology.Graph) table {
-	return tableOf("The groups in the picture", []string{"Group", "Nodes", "Members", "AS", "Cluster ID"}, slices.Values(g.Groups),
-		func(group topology.Group) []string {
-			return []string{lookOf(roles, group.Role).many, number(group.Nodes), names(group.Sample, group.Nodes), asn(group.ASN), group.ClusterID}
+func shapes(p *picture) table {
+	return tableOf("The groups of nodes and the peers outside", []string{"Group", "Nodes or peers", "Members", "AS"}, slices.Values(p.shapes), len(p.shapes),
+		func(s shape) []string {
+			return []string{lookOf(roles, s.role).many, number(s.size), names(s.names, s.size), s.last}
 		})
 }
 
-func links(g *topology.Graph) table {
+func links(p *picture) table {
 	called := map[string]string{}
-	for _, group := range g.Groups {
-		called[group.ID] = lookOf(roles, group.Role).many + " " + names(group.Sample, group.Nodes)
+	for _, s := range p.shapes {
+		called[s.id] = s.called()
 	}
-	for _, o := range g.Externals {
-		called[o.ID] = o.PeerIP
-	}
-	return tableOf("The lines in the picture", []string{"Between", "And", "Kind", "Count", "Families", "From"}, slices.Values(g.Links),
+	return tableOf("The sessions between them", []string{"Between", "And", "What", "Objects"}, slices.Values(p.links), len(p.links),
 		func(l topology.Link) []string {
-			return []string{called[l.From], called[l.To], lookOf(kinds, l.Kind).many, number(l.Sessions), strings.Join(l.Families, ", "), linkSources(l)}
+			return []string{called[l.From], called[l.To], linkText(l), linkSources(l)}
 		})
 }

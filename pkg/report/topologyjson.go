@@ -18,8 +18,9 @@ func writeTopologyJSON(w io.Writer, t *Topology) error {
 	j.text("{\n  \"summary\": ")
 	j.value(t.Summary)
 	list(j, "  ", "sessions", t.Sessions)
-	list(j, "  ", "broken", t.Broken)
-	list(j, "  ", "ambiguous", t.Ambiguous)
+	broken, ambiguous := t.totals()
+	list(j, "  ", "broken", take(t.Broken, broken))
+	list(j, "  ", "ambiguous", take(t.Ambiguous, ambiguous))
 	list(j, "  ", "ignored", slices.Values(t.Ignored))
 	list(j, "  ", "frozen", slices.Values(t.Frozen))
 	if t.Before != nil {

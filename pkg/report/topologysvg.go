@@ -26,7 +26,7 @@ const padding = 20
 // writeTopologySVG draws the graph of t. D2 measures the text, lays the graph out
 // and draws it, with the font within the file and for light and dark pages.
 func writeTopologySVG(w io.Writer, t *Topology) error {
-	svg, err := draw(t.Graph, "")
+	svg, err := draw(newPicture(t.Graph).folded(), "")
 	if err != nil {
 		return err
 	}
@@ -36,9 +36,9 @@ func writeTopologySVG(w io.Writer, t *Topology) error {
 
 const xmlHeader = `<?xml version="1.0" encoding="utf-8"?>` + "\n"
 
-// draw returns the svg element of a graph. Elements of one page need different
+// draw returns the svg element of a picture. Elements of one page need different
 // names, or each would take the other's fonts.
-func draw(g *topology.Graph, name string) ([]byte, error) {
+func draw(p *picture, name string) ([]byte, error) {
 	ruler, err := textmeasure.NewRuler()
 	if err != nil {
 		return nil, fmt.Errorf("loading the fonts of the picture: %w", err)
@@ -49,7 +49,7 @@ func draw(g *topology.Graph, name string) ([]byte, error) {
 		Pad: new(int64(padding)), ThemeID: &d2themescatalog.NeutralDefault.ID, DarkThemeID: &d2themescatalog.DarkMauve.ID,
 		NoXMLTag: new(true), OmitVersion: new(true), Salt: &name, Scale: new(1.0),
 	}
-	diagram, _, err := d2lib.Compile(ctx, d2(g), &d2lib.CompileOptions{
+	diagram, _, err := d2lib.Compile(ctx, d2(p), &d2lib.CompileOptions{
 		Ruler: ruler,
 		LayoutResolver: func(string) (d2graph.LayoutGraph, error) {
 			return func(ctx context.Context, g *d2graph.Graph) error { return d2dagrelayout.Layout(ctx, g, nil) }, nil
@@ -65,29 +65,28 @@ func draw(g *topology.Graph, name string) ([]byte, error) {
 	return svg, nil
 }
 
-// d2 writes g in D2 (https://d2lang.com), with a legend of what is in it.
-func d2(g *topology.Graph) string {
-	var shapes, links strings.Builder
-	used := map[string]bool{}
-	for _, o := range g.Externals {
-		used[roleOutside] = true
-		fmt.Fprintf(&shapes, "%s: %s {class: %s}\n", d2Quote(o.ID), d2Quote(outsideLines(o)...), roleOutside)
+// d2 writes p in D2 (https://d2lang.com), with a legend of what is in it.
+func d2(p *picture) string {
+	var b strings.Builder
+	if p.sideways() {
+		b.WriteString("direction: right\n")
 	}
-	for _, group := range g.Groups {
-		used[group.Role] = true
-		class := group.Role
-		if group.Nodes > 1 {
+	used := map[string]bool{}
+	for _, s := range p.shapes {
+		used[s.role] = true
+		class := s.role
+		if s.size > 1 {
 			class = "[" + class + "; many]"
 		}
-		fmt.Fprintf(&shapes, "%s: %s {class: %s}\n", d2Quote(group.ID), d2Quote(groupLines(group)...), class)
+		fmt.Fprintf(&b, "%s: %s {class: %s}\n", d2Quote(s.id), d2Quote(s.lines()...), class)
 	}
-	ends := downwards(g)
-	for _, l := range g.Links {
+	ends := p.downwards()
+	for _, l := range p.links {
 		used[linkClass(l.Kind)] = true
 		from, to := ends(l)
-		fmt.Fprintf(&links, "%s %s %s: %s {class: %s}\n", d2Quote(from), d2Arrow(l.Kind), d2Quote(to), d2Quote(linkText(l)), linkClass(l.Kind))
+		fmt.Fprintf(&b, "%s %s %s: %s {class: %s}\n", d2Quote(from), d2Arrow(l.Kind), d2Quote(to), d2Quote(linkText(l)), linkClass(l.Kind))
 	}
-	return d2Legend(used) + d2Classes() + shapes.String() + links.String()
+	return d2Legend(used) + d2Classes() + b.String()
 }
 
 // linkClass keeps the classes of links apart from those of roles.

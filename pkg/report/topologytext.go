@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,23 +16,23 @@ import (
 // shown is how many of a kind the text lists before it counts the rest.
 const shown = 5
 
-// writeTopologyText writes t for a person: what is there, what is wrong, how long
-// routes are missing, what a change does, and the sessions of one node.
+// writeTopologyText writes t for a person: what is there, what a change does, what
+// is wrong, how long routes are missing, and the sessions of one node.
 func writeTopologyText(w io.Writer, t *Topology) error {
 	p := &printer{}
 	p.totals(t)
+	if t.Before != nil {
+		p.change(t)
+	}
 	p.reflectors(t)
 	for _, f := range calico.Families {
 		p.routes(t, f)
 	}
-	p.broken(t.Broken)
-	p.ambiguous(t.Ambiguous)
+	p.broken(t)
+	p.ambiguous(t)
 	p.frozen(t.Frozen)
 	p.ignored(t.Ignored)
 	p.convergence(t.Summary.Convergence)
-	if t.Before != nil {
-		p.change(t)
-	}
 	if t.Node != "" {
 		p.sessions(t)
 	}
@@ -109,15 +108,11 @@ func (p *printer) routes(t *Topology, f calico.Family) {
 	}
 }
 
-func (p *printer) broken(seq iter.Seq[topology.BrokenSession]) {
-	total, byReason := 0, map[topology.Reason][]topology.BrokenSession{}
-	counts := map[topology.Reason]int{}
-	for b := range seq {
-		total++
-		counts[b.Reason]++
-		if len(byReason[b.Reason]) < topology.SampleSize {
-			byReason[b.Reason] = append(byReason[b.Reason], b)
-		}
+func (p *printer) broken(t *Topology) {
+	samples, counts := brokenByReason(t)
+	total := 0
+	for _, n := range counts {
+		total += n
 	}
 	if total == 0 {
 		return
@@ -125,11 +120,47 @@ func (p *printer) broken(seq iter.Seq[topology.BrokenSession]) {
 	p.section(Count(total, "half-session"), " on which no session can come up:")
 	for _, reason := range byCount(counts) {
 		p.line(1, string(reason), ": ", number(counts[reason]))
-		for _, b := range byReason[reason] {
+		for _, b := range samples[reason] {
 			p.line(2, clean(b.Node), " ", b.Family, " ", clean(b.Protocol), ": ", clean(b.Message), from(b.Sources))
 		}
-		p.rest(2, counts[reason], topology.SampleSize)
+		p.rest(2, counts[reason], len(samples[reason]))
 	}
+}
+
+// brokenByReason returns the first few broken half-sessions of each reason, and
+// how many there are. Where the summary tells how many, it looks no further than
+// the last of the first few.
+func brokenByReason(t *Topology) (samples map[topology.Reason][]topology.BrokenSession, counts map[topology.Reason]int) {
+	samples, counts = map[topology.Reason][]topology.BrokenSession{}, map[topology.Reason]int{}
+	if t.Node != "" {
+		for b := range t.Broken {
+			counts[b.Reason]++
+			if len(samples[b.Reason]) < topology.SampleSize {
+				samples[b.Reason] = append(samples[b.Reason], b)
+			}
+		}
+		return samples, counts
+	}
+	for _, f := range calico.Families {
+		for reason, n := range t.Summary.Sessions.In(f).BrokenReasons {
+			counts[reason] += n
+		}
+	}
+	wanted := 0
+	for _, n := range counts {
+		wanted += min(n, topology.SampleSize)
+	}
+	few := func(yield func(topology.BrokenSession) bool) {
+		for b := range t.Broken {
+			if len(samples[b.Reason]) < topology.SampleSize && !yield(b) {
+				return
+			}
+		}
+	}
+	for b := range take(few, wanted) {
+		samples[b.Reason] = append(samples[b.Reason], b)
+	}
+	return samples, counts
 }
 
 // byCount returns the keys of counts, the most frequent first.
@@ -150,8 +181,9 @@ func from(sources []string) string {
 	return " (from " + names(sources[:min(len(sources), topology.SampleSize)], len(sources)) + ")"
 }
 
-func (p *printer) ambiguous(seq iter.Seq[topology.AmbiguousSession]) {
-	list, total := first(seq, shown)
+func (p *printer) ambiguous(t *Topology) {
+	_, known := t.totals()
+	list, total := first(t.Ambiguous, shown, known)
 	if total == 0 {
 		return
 	}
