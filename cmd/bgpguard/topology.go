@@ -58,6 +58,9 @@ half-sessions; totals, routes and pictures are always of all nodes. A full mesh 
 5,000 nodes has 25 million half-sessions: -o json writes them one by one, -o yaml
 holds all of them in memory first.
 
+Pictures show nodes that peer alike as one group. With more than 24 groups and
+external peers, svg and html show one for each role; dot has them all.
+
 What a peer outside the cluster does with the routes that it gets is in no object.
 --external-peers says what to assume in text and html: that such peers carry them
 on, to each other and to every node that peers with one of them, or that they are

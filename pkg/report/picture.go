@@ -29,7 +29,7 @@ const wide = 8
 
 // manyShapes is how many shapes a person takes in; with more, those of one role
 // become one.
-const manyShapes = 40
+const manyShapes = 24
 
 func newPicture(g *topology.Graph) *picture {
 	p := &picture{links: g.Links}
@@ -63,7 +63,10 @@ func (p *picture) folded() *picture {
 		f := &out.shapes[i]
 		f.size += s.size
 		f.groups++
-		f.last = "in " + Count(f.groups, "group") + " that peer alike"
+		f.last = ""
+		if s.role != roleOutside {
+			f.last = "in " + Count(f.groups, "group") + " that peer alike"
+		}
 		f.names = slices.Concat(f.names, s.names)
 		f.names = f.names[:min(len(f.names), topology.SampleSize)]
 	}
@@ -97,7 +100,11 @@ func (p *picture) sideways() bool { return len(p.shapes) > wide }
 // lines are the label of s.
 func (s *shape) lines() []string {
 	role := lookOf(roles, s.role)
-	return []string{Count(s.size, role.one, role.many), names(s.names, s.size), s.last}
+	lines := []string{Count(s.size, role.one, role.many), names(s.names, s.size)}
+	if s.last != "" {
+		lines = append(lines, s.last)
+	}
+	return lines
 }
 
 // called is what s is called elsewhere: "reflector clients a, b and 4,977 more".
