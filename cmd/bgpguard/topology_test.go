@@ -97,8 +97,8 @@ Routes to pods, IPv4:
   2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
 ` + estimates + `
 1 half-session of node rr:
-  FAMILY  PROTOCOL       PEER                 PEER AS  LOCAL AS  DIALS  REFLECTS  FROM     STATUS
-  IPv4    Node_10_0_0_2  10.0.0.2 (worker-1)  64512    64512     yes    ` + `yes       clients  Paired
+  FAMILY  PROTOCOL       PEER                 REMOTE AS  LOCAL AS  DIALS  REFLECTS  FROM     STATUS
+  IPv4    Node_10_0_0_2  10.0.0.2 (worker-1)  64512      64512     yes    ` + `yes       clients  Paired
 `,
 		},
 		"what a change adds": {

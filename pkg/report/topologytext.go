@@ -270,7 +270,7 @@ func keep(list []topology.HalfSession, h *topology.HalfSession, total *int) []to
 }
 
 func (p *printer) sessions(t *Topology) {
-	rows := [][]string{{"FAMILY", "PROTOCOL", "PEER", "PEER AS", "LOCAL AS", "DIALS", "REFLECTS", "FROM", "STATUS"}}
+	rows := [][]string{{"FAMILY", "PROTOCOL", "PEER", "REMOTE AS", "LOCAL AS", "DIALS", "REFLECTS", "FROM", "STATUS"}}
 	for h := range t.Sessions {
 		peer := h.PeerIP
 		if h.PeerNode != "" {
