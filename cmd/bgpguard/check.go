@@ -10,8 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -63,13 +61,7 @@ func (o *checkOptions) validate() error {
 	if !slices.Contains(report.Formats, o.output) {
 		return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(report.Formats, ", "), o.output)
 	}
-	stdins := 0
-	for _, p := range slices.Concat(o.files, o.states) {
-		if p == manifest.Stdin {
-			stdins++
-		}
-	}
-	if stdins > 1 {
+	if stdins(o.files, o.states) > 1 {
 		return errors.New("flags -f and --state: - (stdin) can be read only once")
 	}
 	return nil
@@ -131,28 +123,4 @@ func (o *checkOptions) compile() (*policy.Set, error) {
 		return nil, err
 	}
 	return policy.Compile(docs)
-}
-
-// readObjects reads and decodes the objects of all paths. All that do
-// not decode are named.
-func readObjects(paths []string, stdin io.Reader) ([]calico.Object, error) {
-	docs, err := manifest.Read(paths, stdin)
-	if err != nil {
-		return nil, err
-	}
-	var objects []calico.Object
-	var errs []error
-	for _, d := range docs {
-		object, err := calico.Decode(d.Object)
-		if err == nil {
-			objects = append(objects, object)
-			continue
-		}
-		field := "kind"
-		if e, ok := errors.AsType[*calico.FieldError](err); ok {
-			field = e.Field
-		}
-		errs = append(errs, d.At(field, err))
-	}
-	return objects, errors.Join(errs...)
 }

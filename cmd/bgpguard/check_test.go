@@ -66,6 +66,11 @@ type result struct {
 
 func check(t *testing.T, in files, stdin string, args ...string) result {
 	t.Helper()
+	return bgpguard(t, in, stdin, append([]string{"check"}, args...)...)
+}
+
+func bgpguard(t *testing.T, in files, stdin string, args ...string) result {
+	t.Helper()
 	t.Chdir(t.TempDir())
 	for name, text := range in {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
@@ -76,7 +81,7 @@ func check(t *testing.T, in files, stdin string, args ...string) result {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	code := run(append([]string{"check"}, args...), strings.NewReader(stdin), &stdout, &stderr)
+	code := run(args, strings.NewReader(stdin), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 

@@ -1,4 +1,5 @@
-// Command bgpguard judges changes to a Calico cluster's BGP offline.
+// Command bgpguard judges changes to a Calico cluster's BGP, and shows what BGP
+// they lead to, offline.
 package main
 
 import (
@@ -38,7 +39,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newCheck())
+	root.AddCommand(newCheck(), newTopology())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/manifest"
+)
+
+// readObjects reads and decodes the objects of all paths. All that do
+// not decode are named.
+func readObjects(paths []string, stdin io.Reader) ([]calico.Object, error) {
+	docs, err := manifest.Read(paths, stdin)
+	if err != nil {
+		return nil, err
+	}
+	var objects []calico.Object
+	var errs []error
+	for _, d := range docs {
+		object, err := calico.Decode(d.Object)
+		if err == nil {
+			objects = append(objects, object)
+			continue
+		}
+		field := "kind"
+		if e, ok := errors.AsType[*calico.FieldError](err); ok {
+			field = e.Field
+		}
+		errs = append(errs, d.At(field, err))
+	}
+	return objects, errors.Join(errs...)
+}
+
+// stdins counts how often stdin is among paths.
+func stdins(paths ...[]string) int {
+	count := 0
+	for _, p := range slices.Concat(paths...) {
+		if p == manifest.Stdin {
+			count++
+		}
+	}
+	return count
+}

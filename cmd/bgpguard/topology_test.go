@@ -1,0 +1,327 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/bgpguard/bgpguard/pkg/report"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+const (
+	// clusterOf3 has a reflector, a client, and a node that peers with nobody.
+	clusterOf3 = `apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Node, metadata: {name: rr, labels: {role: rr}, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24, projectcalico.org/RouteReflectorClusterID: 244.0.0.1}}}
+- {apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: worker-1, labels: {role: client}}, spec: {bgp: {ipv4Address: 10.0.0.2/24}}}
+- {apiVersion: v1, kind: Node, metadata: {name: worker-2, annotations: {projectcalico.org/IPv4Address: 10.0.0.3/24}}}
+- {apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default}, spec: {nodeToNodeMeshEnabled: false}}
+- {apiVersion: crd.projectcalico.org/v1, kind: BGPPeer, metadata: {name: clients}, spec: {nodeSelector: role == 'client', peerSelector: role == 'rr'}}
+`
+	wider = `apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: clients}
+spec: {nodeSelector: role != 'rr', peerSelector: role == 'rr'}
+`
+	router = `apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: router}
+spec: {nodeSelector: role != 'rr', peerIP: 172.16.0.1, asNumber: 65000}
+`
+)
+
+const (
+	factsOf3 = `Nodes: 3, all with BGP, 1 route reflector
+Mesh: off
+`
+	estimates = `
+How long routes are missing, at the worst (an estimate from BIRD's timers):
+  start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  crash of a last route reflector: 120 s: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
+  stop of a last route reflector: 0 s: its peers drop the routes at once, and dial again after 5 s
+  silence of a last route reflector: 240 s: its peers keep the routes until the hold time of 240 s has passed without a word, then drop them
+`
+	unknownVersion = "Calico: unknown; --calico-version or a ClusterInformation tells it\n"
+)
+
+func TestTopologyShows(t *testing.T) {
+	for name, c := range map[string]struct {
+		in    files
+		stdin string
+		args  string
+		want  string
+	}{
+		"a mesh": {
+			in: files{"state.yaml": nodeList}, args: "-f state.yaml --calico-version v3.31.2",
+			want: `Nodes: 2, all with BGP
+Mesh: on, as it is where nothing is set, 1 session between 2 nodes
+Sessions IPv4: 1 between nodes, at most 1 on one node (a)
+Sessions IPv6: none
+Calico: 3.31.2
+
+Routes to pods, IPv4:
+  each of 2 nodes has the routes to the pods of all others
+
+How long routes are missing, at the worst (an estimate from BIRD's timers):
+  start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  crash of a last route reflector: 0 s: no node has a session to a route reflector
+  stop of a last route reflector: 0 s: no node has a session to a route reflector
+  silence of a last route reflector: 0 s: no node has a session to a route reflector
+`,
+		},
+		"the sessions of one node, from stdin": {
+			stdin: clusterOf3, args: "-f - --node rr",
+			want: factsOf3 + `Sessions IPv4: 1 between nodes, at most 1 on one node (rr)
+Sessions IPv6: none
+Reflectors of a node, IPv4: none on 1 node (worker-2); 1 on 1 node (worker-1)
+` + unknownVersion + `
+Route reflectors and their load:
+  NODE  CLUSTER ID  SESSIONS
+  rr    244.0.0.1   1
+
+Routes to pods, IPv4:
+  1 node (worker-2) is cut off: no session to any other
+  2 partitions without routes between them, the largest of 2 of 3 nodes
+  2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
+` + estimates + `
+1 half-session of node rr:
+  FAMILY  PROTOCOL       PEER                 REMOTE AS  LOCAL AS  DIALS  REFLECTS  FROM     STATUS
+  IPv4    Node_10_0_0_2  10.0.0.2 (worker-1)  64512      64512     yes    ` + `yes       clients  Paired
+`,
+		},
+		"what a change adds": {
+			in: files{"state/a.yaml": clusterOf3, "change.yaml": wider}, args: "-f state --change change.yaml",
+			want: factsOf3 + `Sessions IPv4: 2 between nodes, at most 2 on one node (rr)
+Sessions IPv6: none
+Reflectors of a node, IPv4: 1 on 2 nodes (worker-1, worker-2)
+` + unknownVersion + `
+The change adds 2 half-sessions, removes 0 and alters 0:
+                                BEFORE  AFTER
+  nodes with BGP                3       3
+  sessions between nodes, IPv4  1       2
+  most on one node, IPv4        1       2
+  nodes cut off, IPv4           1       0
+  pairs without a route, IPv4   2       0
+  added:
+    rr IPv4 Node_10_0_0_3 (from clients)
+    worker-2 IPv4 Node_10_0_0_1 (from clients)
+
+Route reflectors and their load:
+  NODE  CLUSTER ID  SESSIONS
+  rr    244.0.0.1   2
+
+Routes to pods, IPv4:
+  each of 3 nodes has the routes to the pods of all others
+  single point: without node rr, 2 nodes (worker-1, worker-2) would be cut off
+` + estimates,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			compare(t, bgpguard(t, c.in, c.stdin, append([]string{"topology"}, strings.Fields(c.args)...)...), result{code: exitOK, stdout: c.want})
+		})
+	}
+}
+
+// TestTopologySaysWhatItAssumesOfExternalPeers shows the part that differs.
+func TestTopologySaysWhatItAssumesOfExternalPeers(t *testing.T) {
+	in := files{"state.yaml": clusterOf3 + "---\n" + router}
+	for assumption, want := range map[string]string{
+		"carry": `Routes to pods, IPv4, if external peers carry routes on:
+  each of 3 nodes has the routes to the pods of all others
+`,
+		"ignore": `Routes to pods, IPv4, if external peers carry no routes on:
+  1 node (worker-2) is cut off: no session to any other
+  2 partitions without routes between them, the largest of 2 of 3 nodes
+  2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
+`,
+	} {
+		t.Run(assumption, func(t *testing.T) {
+			got := bgpguard(t, in, "", "topology", "-f", "state.yaml", "--external-peers", assumption)
+			if got.code != exitOK || !strings.Contains(got.stdout, want) {
+				t.Errorf("exit code %d\n%s%s\nwant in it\n%s", got.code, got.stdout, got.stderr, want)
+			}
+		})
+	}
+}
+
+// document is what the tests read of -o json.
+type document struct {
+	Summary  topology.Summary       `json:"summary"`
+	Sessions []topology.HalfSession `json:"sessions"`
+	Changes  struct {
+		Added   []topology.HalfSession `json:"added"`
+		Removed []topology.HalfSession `json:"removed"`
+		Altered []struct {
+			Before topology.HalfSession `json:"before"`
+			After  topology.HalfSession `json:"after"`
+		} `json:"altered"`
+	} `json:"changes"`
+}
+
+func TestTopologyJSONFollowsTheSchema(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("../../pkg/report/topology.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const slower = "\n---\napiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {name: clients}\nspec: {nodeSelector: role == 'client', peerSelector: role == 'rr', keepaliveTime: 30s}\n"
+	in := files{"state.yaml": clusterOf3 + "---\n" + router, "peer.yaml": router, "slower.yaml": slower}
+	for name, c := range map[string]struct {
+		args                    string
+		nodes                   []string
+		added, removed, altered []string
+	}{
+		"all nodes":      {args: "", nodes: []string{"rr", "worker-1", "worker-1", "worker-2"}},
+		"one node":       {args: "--node rr", nodes: []string{"rr"}},
+		"a delete":       {args: "--change peer.yaml --delete", nodes: []string{"rr", "worker-1"}, removed: []string{"worker-1", "worker-2"}},
+		"of one node":    {args: "--change peer.yaml --delete --node worker-2", removed: []string{"worker-2"}},
+		"other timers":   {args: "--change slower.yaml", nodes: []string{"rr", "worker-1", "worker-1", "worker-2"}, altered: []string{"rr", "worker-1"}},
+		"nothing at all": {args: "--change peer.yaml", nodes: []string{"rr", "worker-1", "worker-1", "worker-2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := bgpguard(t, in, "", strings.Fields("topology -f state.yaml -o json "+c.args)...)
+			compare(t, result{code: got.code, stderr: got.stderr}, result{code: exitOK})
+			doc, err := jsonschema.UnmarshalJSON(strings.NewReader(got.stdout))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(doc); err != nil {
+				t.Error(err)
+			}
+			var d document
+			if err := json.Unmarshal([]byte(got.stdout), &d); err != nil {
+				t.Fatal(err)
+			}
+			var nodes, added, removed, altered []string
+			for _, h := range d.Sessions {
+				nodes = append(nodes, h.Node)
+			}
+			for _, h := range d.Changes.Added {
+				added = append(added, h.Node)
+			}
+			for _, h := range d.Changes.Removed {
+				removed = append(removed, h.Node)
+			}
+			for _, h := range d.Changes.Altered {
+				altered = append(altered, h.After.Node)
+				if *h.After.KeepaliveTime != 30 || h.Before.KeepaliveTime != nil {
+					t.Errorf("altered from %v to %v", h.Before, h.After)
+				}
+			}
+			if !slices.Equal(nodes, c.nodes) || !slices.Equal(added, c.added) || !slices.Equal(removed, c.removed) || !slices.Equal(altered, c.altered) {
+				t.Errorf("sessions of %q, added on %q, removed on %q, altered on %q", nodes, added, removed, altered)
+			}
+		})
+	}
+}
+
+func TestTopologyPicturesNameTheGroups(t *testing.T) {
+	in := files{"state.yaml": clusterOf3 + "---\n" + router, "change.yaml": wider}
+	for _, format := range []string{report.DOT, report.SVG, report.HTML} {
+		t.Run(format, func(t *testing.T) {
+			got := bgpguard(t, in, "", "topology", "-f", "state.yaml", "--change", "change.yaml", "-o", format)
+			compare(t, result{code: got.code, stderr: got.stderr}, result{code: exitOK})
+			for _, want := range []string{"1 route reflector", "2 reflector clients", "worker-1, worker-2", "172.16.0.1", "2 reflected sessions", "2 external sessions"} {
+				if !strings.Contains(got.stdout, want) {
+					t.Errorf("%q is not in\n%s", want, got.stdout)
+				}
+			}
+			if format == report.SVG && xml.Unmarshal([]byte(got.stdout), new(struct{})) != nil {
+				t.Error("not well-formed")
+			}
+		})
+	}
+}
+
+func TestTopologyNamesWhatIsUnusable(t *testing.T) {
+	in := files{"state.yaml": clusterOf3, "peer.yaml": router, "empty.yaml": "# Nothing here.\n"}
+	for name, c := range map[string]struct{ args, want string }{
+		"no file":                       {"", "flag -f is required: the file with the objects of the cluster, or - for stdin"},
+		"no node":                       {"-f peer.yaml", "peer.yaml: no Node among 1 object: without nodes there are no sessions"},
+		"no object":                     {"-f empty.yaml", "empty.yaml: no Node among 0 objects: without nodes there are no sessions"},
+		"a change without objects":      {"-f state.yaml --change empty.yaml", "empty.yaml: no object to apply"},
+		"a delete without a change":     {"-f state.yaml --delete", "flag --delete needs --change: the file with the objects to delete"},
+		"a delete of what is not there": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: the state does not hold it"},
+		"a node with a slip":            {"-f state.yaml --node wroker-1", `flag --node: no node "wroker-1" among 3 nodes; near it: worker-1`},
+		"a part of a name":              {"-f state.yaml --node worker", `flag --node: no node "worker" among 3 nodes; near it: worker-1, worker-2`},
+		"a node unlike any":             {"-f state.yaml --node elsewhere", `flag --node: no node "elsewhere" among 3 nodes`},
+		"no version":                    {"-f state.yaml --calico-version new", `flag --calico-version must be a version such as v3.31.2, is "new"`},
+		"an unknown assumption":         {"-f state.yaml --external-peers maybe", `flag --external-peers must be one of carry, ignore, is "maybe"`},
+		"an unknown format":             {"-f state.yaml -o png", `flag -o must be one of text, json, yaml, dot, svg, html, is "png"`},
+		"stdin for two flags":           {"-f - --change -", "flags -f and --change: - (stdin) can be read only once"},
+		"an argument without a flag":    {"state.yaml", `unknown command "state.yaml" for "bgpguard topology"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := bgpguard(t, in, "", append([]string{"topology"}, strings.Fields(c.args)...)...)
+			compare(t, got, result{code: exitUnusable, stderr: "error: " + c.want + "\n"})
+		})
+	}
+}
+
+func TestTheVersionOfTheFlagHolds(t *testing.T) {
+	const old = "---\napiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.20.0}\n"
+	for args, want := range map[string]string{"": "Calico: 3.20.0\n", "--calico-version v3.33.1": "Calico: 3.33.1\n"} {
+		got := bgpguard(t, files{"state.yaml": clusterOf3 + old}, "", strings.Fields("topology -f state.yaml "+args)...)
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("%q: %q is not in\n%s%s", args, want, got.stdout, got.stderr)
+		}
+	}
+}
+
+// TestHalfSessionsComeInOrder holds the simulator to the order on which the
+// differences rest, with addresses whose texts and numbers sort differently.
+func TestHalfSessionsComeInOrder(t *testing.T) {
+	objects, err := readObjects([]string{"-"}, strings.NewReader(clusterOf3+`---
+apiVersion: v1
+kind: Node
+metadata: {name: a, annotations: {projectcalico.org/IPv4Address: 10.0.0.100, projectcalico.org/IPv6Address: "fd00::1"}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: B, annotations: {projectcalico.org/IPv4Address: 9.0.0.10, projectcalico.org/IPv6Address: "fd00::a"}}
+---
+apiVersion: projectcalico.org/v3
+kind: BGPConfiguration
+metadata: {name: default}
+---
+`+router))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []topology.HalfSession
+	for h := range topology.Compute(state.New(objects...), nil).HalfSessions("") {
+		got = append(got, h)
+	}
+	sorted := slices.Clone(got)
+	slices.SortStableFunc(sorted, func(a, b topology.HalfSession) int {
+		return strings.Compare(a.Node+"\x00"+a.Family+"\x00"+a.Protocol, b.Node+"\x00"+b.Family+"\x00"+b.Protocol)
+	})
+	if len(got) < 10 || !reflect.DeepEqual(got, sorted) {
+		t.Errorf("%d half-sessions:\n%v\nsorted\n%v", len(got), got, sorted)
+	}
+}
+
+func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o := topologyOptions{states: []string{"-"}, externalPeers: carry, output: report.JSON}
+	err := o.run(ctx, strings.NewReader(clusterOf3), io.Discard)
+	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted, so the output is not complete: context canceled" {
+		t.Errorf("error %v", err)
+	}
+	var b bytes.Buffer
+	if err := o.run(t.Context(), strings.NewReader(clusterOf3), &b); err != nil || b.Len() == 0 {
+		t.Errorf("error %v without an interrupt", err)
+	}
+}

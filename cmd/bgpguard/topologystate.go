@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/report"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// read reads the state.
+func (o *topologyOptions) read(stdin io.Reader) (*state.Snapshot, error) {
+	objects, err := readObjects(o.states, stdin)
+	if err != nil {
+		return nil, err
+	}
+	if o.calicoVersion != "" {
+		// Of two objects of one name the later one holds.
+		version, err := clusterInformation(o.calicoVersion)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, version)
+	}
+	s := state.New(objects...)
+	if len(s.Nodes()) == 0 {
+		return nil, fmt.Errorf("%s: no Node among %s: without nodes there are no sessions", strings.Join(o.states, ", "), report.Count(len(objects), "object"))
+	}
+	return s, nil
+}
+
+// clusterInformation is the ClusterInformation of a cluster with that version of Calico.
+func clusterInformation(version string) (calico.Object, error) {
+	object, err := calico.Decode(map[string]any{
+		"apiVersion": calico.GroupV3, "kind": string(calico.KindClusterInformation),
+		"metadata": map[string]any{"name": calico.Default}, "spec": map[string]any{"calicoVersion": version},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := object.(*calico.ClusterInformation); !ok || c.Version == nil {
+		return nil, fmt.Errorf("flag --calico-version must be a version such as v3.31.2, is %q", version)
+	}
+	return object, nil
+}
+
+// change applies the objects of --change to s.
+func (o *topologyOptions) change(s *state.Snapshot, stdin io.Reader) (*state.Snapshot, error) {
+	if len(o.changes) == 0 {
+		return s, nil
+	}
+	changed, err := readObjects(o.changes, stdin)
+	if err != nil {
+		return nil, err
+	}
+	if len(changed) == 0 {
+		return nil, fmt.Errorf("%s: no object to apply", strings.Join(o.changes, ", "))
+	}
+	for _, object := range changed {
+		c := state.Change{Before: s.Get(object.ID()), After: object}
+		if o.delete {
+			c.After = nil
+			if c.Before == nil {
+				return nil, fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
+			}
+		}
+		s = s.Apply(c)
+	}
+	return s, nil
+}
+
+// findNode returns an error unless --node is in one of the states.
+func (o *topologyOptions) findNode(before, after *state.Snapshot) error {
+	id := calico.ID{Kind: calico.KindNode, Name: o.node}
+	if o.node == "" || before.Get(id) != nil || after.Get(id) != nil {
+		return nil
+	}
+	among := report.Count(len(after.Nodes()), "node")
+	near := nearest(o.node, after.Nodes())
+	if len(near) == 0 {
+		return fmt.Errorf("flag --node: no node %q among %s", o.node, among)
+	}
+	return fmt.Errorf("flag --node: no node %q among %s; near it: %s", o.node, among, strings.Join(near, ", "))
+}
+
+// nearest names the first few nodes whose names are a slip of the hand away from
+// name, or hold it, the nearest first.
+func nearest(name string, nodes []*calico.Node) []string {
+	const slips, most = 2, 3
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var found []candidate
+	for _, n := range nodes {
+		if d := levenshtein.ComputeDistance(name, n.Name); d <= slips || strings.Contains(n.Name, name) {
+			found = append(found, candidate{n.Name, d})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	var names []string
+	for _, c := range found[:min(len(found), most)] {
+		names = append(names, c.name)
+	}
+	return names
+}

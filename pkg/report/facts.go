@@ -1,0 +1,195 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+// fact is a line of text or a row of a table.
+type fact struct{ Name, Value string }
+
+// facts are the totals of a state.
+func facts(s *topology.Summary) []fact {
+	n := s.Nodes
+	total := number(n.Total) + ", all with BGP"
+	if n.BGP < n.Total {
+		total = fmt.Sprintf("%s, %s of them with BGP", number(n.Total), number(n.BGP))
+	}
+	if n.Reflectors > 0 {
+		total += ", " + Count(n.Reflectors, "route reflector")
+	}
+	if n.NotReady.Nodes > 0 {
+		total += fmt.Sprintf("; not ready: %s", nodes(n.NotReady.Nodes, n.NotReady.Sample))
+	}
+	out := []fact{{"Nodes", total}, {"Mesh", mesh(s.Mesh)}}
+	for _, f := range calico.Families {
+		out = append(out, fact{"Sessions " + f.String(), sessions(s.Sessions.In(f))})
+	}
+	for _, f := range calico.Families {
+		if r := s.Reflectors.In(f); r.Total > 0 && r.Nodes > 0 {
+			out = append(out, fact{"Reflectors of a node, " + f.String(), levels(r)})
+		}
+	}
+	version := s.CalicoVersion
+	if version == "" {
+		version = "unknown; --calico-version or a ClusterInformation tells it"
+	}
+	return append(out, fact{"Calico", version})
+}
+
+func mesh(m *topology.Mesh) string {
+	switch {
+	case m.Enabled && m.Source == "set":
+		return fmt.Sprintf("on, %s between %s", Count(m.Sessions, "session"), Count(m.Nodes, "node"))
+	case m.Enabled:
+		return fmt.Sprintf("on, as it is where nothing is set, %s between %s", Count(m.Sessions, "session"), Count(m.Nodes, "node"))
+	default:
+		return "off"
+	}
+}
+
+func sessions(s *topology.Sessions) string {
+	if s.Total+s.External+s.Broken == 0 {
+		return "none"
+	}
+	parts := []string{number(s.Total) + " between nodes"}
+	if s.External > 0 {
+		parts = append(parts, number(s.External)+" with external peers")
+	}
+	if s.Broken > 0 {
+		parts = append(parts, Count(s.Broken, "broken half-session"))
+	}
+	if s.Most > 0 {
+		parts = append(parts, fmt.Sprintf("at most %s on one node (%s)", number(s.Most), clean(s.MostNode)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// levels says how many nodes have sessions to how many reflectors.
+func levels(r *topology.Reflectors) string {
+	parts := make([]string, 0, len(r.Levels))
+	for _, l := range r.Levels {
+		what := number(l.Reflectors)
+		switch l.Reflectors {
+		case 0:
+			what = "none"
+		case topology.MaxLevel:
+			what += " or more"
+		}
+		parts = append(parts, fmt.Sprintf("%s on %s", what, nodes(l.Nodes, l.Sample)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// assumption says what the routes of a family rest on, where it matters.
+func assumption(t *Topology, f calico.Family) string {
+	switch {
+	case t.Summary.Sessions.In(f).External == 0:
+		return ""
+	case t.Carried:
+		return ", if external peers carry routes on"
+	default:
+		return ", if external peers carry no routes on"
+	}
+}
+
+// routeFindings is what the routes of a family lack, or that they lack nothing;
+// nothing where the family is not in use.
+func routeFindings(t *Topology, f calico.Family) []string {
+	routes := t.Summary.Routes.In(f)
+	r := t.reach(routes)
+	if r.Nodes == 0 {
+		return nil
+	}
+	var out []string
+	if r.CutOff.Nodes > 0 {
+		out = append(out, nodes(r.CutOff.Nodes, r.CutOff.Sample)+either(r.CutOff.Nodes, " is", " are")+" cut off: no session to any other")
+	}
+	if r.Partitions > 1 {
+		out = append(out, fmt.Sprintf("%s partitions without routes between them, the largest of %s of %s",
+			number(r.Partitions), number(r.LargestPartition), Count(r.Nodes, "node")))
+	}
+	if n := r.WithoutRoute.Pairs; n > 0 {
+		pairs := make([]string, len(r.WithoutRoute.Sample))
+		for i, pair := range r.WithoutRoute.Sample {
+			pairs[i] = pair[0] + " and " + pair[1]
+		}
+		out = append(out, Count(n, "pair")+" of nodes without a route: "+names(pairs, n))
+	}
+	if len(out) == 0 {
+		out = append(out, either(r.Nodes, "the only node needs none", fmt.Sprintf("each of %s has the routes to the pods of all others", Count(r.Nodes, "node"))))
+	}
+	for i, s := range r.SinglePoints {
+		if i == shown {
+			out = append(out, fmt.Sprintf("and %s more", Count(len(r.SinglePoints)-shown, "single point", "single points")))
+			break
+		}
+		out = append(out, singlePoint(s))
+	}
+	if len(routes.NotExported) > 0 {
+		out = append(out, fmt.Sprintf("no routes to the pods of %s %s, which disableBGPExport keeps out of BGP",
+			either(len(routes.NotExported), "IPPool", "IPPools"), names(routes.NotExported, len(routes.NotExported))))
+	}
+	if len(routes.Filtered) > 0 {
+		out = append(out, "BGPFilters are taken to let these routes pass: "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered)))
+	}
+	if !t.Summary.PodTraffic.In(f).NeedsBGP {
+		out = append(out, "pod traffic between nodes needs none of them: all IPPools are encapsulated without BGP")
+	}
+	return out
+}
+
+// singlePointKinds are the kinds of single points in words.
+var singlePointKinds = map[string]string{"node": "node", "zone": "zone", "externalPeer": "external peer"}
+
+func singlePoint(s topology.SinglePoint) string {
+	return fmt.Sprintf("single point: without %s %s, %s would be cut off", singlePointKinds[s.Kind], clean(s.Name), nodes(s.Nodes, s.Sample))
+}
+
+// delays are the estimates of c.
+func delays(c *topology.Convergence) []fact {
+	start := estimate(c.Start)
+	if c.Waiting.Nodes > 0 {
+		start += "; so at each start of " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
+	}
+	return []fact{
+		{"start of calico-node", start},
+		{"crash of a last route reflector", estimate(c.ReflectorCrash)},
+		{"stop of a last route reflector", estimate(c.ReflectorStop)},
+		{"silence of a last route reflector", estimate(c.ReflectorSilence)},
+	}
+}
+
+func estimate(d topology.Delay) string {
+	return fmt.Sprintf("%s s: %s", number(d.Seconds), clean(d.Reason))
+}
+
+// row compares one figure before and after a change.
+type row struct{ Name, Before, After string }
+
+// comparison compares the totals before and after a change, without those that
+// are 0 both times.
+func comparison(before, after *Topology) []row {
+	compare := func(name string, of func(*Topology) int) row { return row{name, number(of(before)), number(of(after))} }
+	out := []row{compare("nodes with BGP", func(t *Topology) int { return t.Summary.Nodes.BGP })}
+	for _, f := range calico.Families {
+		in := func(t *Topology) *topology.Sessions { return t.Summary.Sessions.In(f) }
+		reach := func(t *Topology) *topology.Reach { return t.reach(t.Summary.Routes.In(f)) }
+		for _, r := range []row{
+			compare("sessions between nodes, "+f.String(), func(t *Topology) int { return in(t).Total }),
+			compare("external half-sessions, "+f.String(), func(t *Topology) int { return in(t).External }),
+			compare("broken half-sessions, "+f.String(), func(t *Topology) int { return in(t).Broken }),
+			compare("most on one node, "+f.String(), func(t *Topology) int { return in(t).Most }),
+			compare("nodes cut off, "+f.String(), func(t *Topology) int { return reach(t).CutOff.Nodes }),
+			compare("pairs without a route, "+f.String(), func(t *Topology) int { return reach(t).WithoutRoute.Pairs }),
+		} {
+			if r.Before != "0" || r.After != "0" {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,138 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+// The further output formats of a topology.
+const (
+	YAML = "yaml"
+	DOT  = "dot"
+	SVG  = "svg"
+	HTML = "html"
+)
+
+// TopologyFormats lists the output formats of a topology, the default first.
+var TopologyFormats = []string{Text, JSON, YAML, DOT, SVG, HTML}
+
+// Topology is what a report shows of one state. Sequences can be long (a full
+// mesh of 5,000 nodes has 25 million half-sessions), can be ranged over more
+// than once, and are never held as a whole.
+type Topology struct {
+	Summary *topology.Summary
+	// Node is the node that Sessions, Broken, Ambiguous and Frozen are about, ""
+	// for all.
+	Node      string
+	Sessions  iter.Seq[topology.HalfSession]
+	Broken    iter.Seq[topology.BrokenSession]
+	Ambiguous iter.Seq[topology.AmbiguousSession]
+	Frozen    []topology.FrozenNode
+	Ignored   []topology.Ignored
+	Graph     *topology.Graph
+	// Reflectors are the route reflectors, in order of names.
+	Reflectors []Reflector
+	// Carried says which assumption about peers outside Text and HTML show: that
+	// these carry routes on, or that they do not.
+	Carried bool
+	// Before is the topology before a change, nil where there is no change.
+	Before *Topology
+}
+
+// Reflector is a route reflector and its load.
+type Reflector struct {
+	Node      string
+	ClusterID string
+	// Sessions counts the half-sessions on it on which a session stands or whose
+	// other side is not known.
+	Sessions int
+}
+
+// WriteTopology writes t to w in one of TopologyFormats.
+func WriteTopology(w io.Writer, format string, t *Topology) error {
+	switch format {
+	case Text:
+		return writeTopologyText(w, t)
+	case JSON:
+		return writeTopologyJSON(w, t)
+	case YAML:
+		return writeTopologyYAML(w, t)
+	case DOT:
+		return writeTopologyDOT(w, t)
+	case SVG:
+		return writeTopologySVG(w, t)
+	case HTML:
+		return writeTopologyHTML(w, t)
+	default:
+		return fmt.Errorf("unknown output format %q", format)
+	}
+}
+
+// reach is what the report says of the routes in one family, under the
+// assumption of t.
+func (t *Topology) reach(r *topology.Routes) *topology.Reach {
+	if t.Carried {
+		return r.Carried
+	}
+	return r.Isolated
+}
+
+// unknown stands for a total that only a look at all of a sequence tells.
+const unknown = -1
+
+// totals counts the broken and the ambiguous half-sessions. The summary knows
+// them for all nodes, so that nobody has to look at 25 million half-sessions to
+// find that none is broken.
+func (t *Topology) totals() (broken, ambiguous int) {
+	if t.Node != "" {
+		return unknown, unknown
+	}
+	for _, f := range calico.Families {
+		s := t.Summary.Sessions.In(f)
+		broken, ambiguous = broken+s.Broken, ambiguous+s.Ambiguous
+	}
+	return broken, ambiguous
+}
+
+// take is seq, which has total values, without a look for one more.
+func take[T any](seq iter.Seq[T], total int) iter.Seq[T] {
+	if total == unknown {
+		return seq
+	}
+	return func(yield func(T) bool) {
+		if total == 0 {
+			return
+		}
+		taken := 0
+		for v := range seq {
+			taken++
+			if !yield(v) || taken == total {
+				return
+			}
+		}
+	}
+}
+
+// first returns the first limit values of seq, and how many there are in all.
+func first[T any](seq iter.Seq[T], limit, total int) (values []T, all int) {
+	if total == unknown {
+		for v := range seq {
+			if all < limit {
+				values = append(values, v)
+			}
+			all++
+		}
+		return values, all
+	}
+	return slices.Collect(take(seq, min(limit, total))), total
+}
+
+// head is first for a slice.
+func head[T any](list []T, limit int) (values []T, all int) {
+	return first(slices.Values(list), limit, len(list))
+}
