@@ -28,7 +28,7 @@ type traits struct {
 // newTraits numbers the traits of ix's nodes. old is an index that e leads
 // from, or nil. O(nodes).
 func newTraits(ix, old *index, e *edit) *traits {
-	if old != nil && ix.addresses == old.addresses {
+	if old != nil && !ix.addresses.anyShared() && !old.addresses.anyShared() {
 		if t := old.traits.edited(ix, e); t != nil {
 			return t
 		}
@@ -47,27 +47,23 @@ func newTraits(ix, old *index, e *edit) *traits {
 	return t
 }
 
-// edited returns the traits after an edit that moves no node and no address;
-// nil where a trait is new.
+// edited returns the traits after an edit, t itself where they are the same;
+// nil where a trait is new. No address may be shared, before or after.
 func (t *traits) edited(ix *index, e *edit) *traits {
-	var of []uint32
+	ids := make([]uint32, 0, e.added)
+	same := !e.shifts()
 	for i := e.at; i < e.at+e.added; i++ {
 		id, ok := t.known[ix.trait(i)]
 		if !ok {
 			return nil
 		}
-		if id == t.of[i] {
-			continue
-		}
-		if of == nil {
-			of = slices.Clone(t.of)
-		}
-		of[i] = id
+		ids = append(ids, id)
+		same = same && id == t.of[i]
 	}
-	if of == nil {
+	if same {
 		return t
 	}
-	return &traits{of: of, list: t.list, known: t.known}
+	return &traits{of: slices.Concat(t.of[:e.at], ids, t.of[e.at+e.removed:]), list: t.list, known: t.known}
 }
 
 func (ix *index) trait(i int) trait {

@@ -259,6 +259,10 @@ func (a *addresses) findShared() {
 	}
 }
 
+func (a *addresses) anyShared() bool {
+	return a.shared[calico.IPv4].Any() || a.shared[calico.IPv6].Any()
+}
+
 // at returns the nodes with an address, in order.
 func (a *addresses) at(address netip.Addr) []located {
 	from, _ := slices.BinarySearchFunc(a.list, located{address, 0}, compareLocated)

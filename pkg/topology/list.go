@@ -259,8 +259,10 @@ func (l *listed) message() string {
 		return fmt.Sprintf("%s has no half-session back: it needs a BGPPeer that gives it one, or reversePeering Auto", peer)
 	case ASNumberMismatch:
 		b := &l.network.sides[l.network.groups.of[l.peer]]
-		return fmt.Sprintf("AS %d is expected of %s, which presents %d, and expects %d of this node, which presents %d",
-			s.peerASN, peer, l.back.settings.local(b), l.back.settings.peerASN, s.local(l.side()))
+		if theirs := l.back.settings.local(b); s.peerASN != theirs {
+			return fmt.Sprintf("expects AS %d of %s, which has AS %d on this session", s.peerASN, peer, theirs)
+		}
+		return fmt.Sprintf("has AS %d on this session, and %s expects AS %d", s.local(l.side()), peer, l.back.settings.peerASN)
 	case ASNumberZero:
 		return fmt.Sprintf("BIRD refuses the AS numbers %d (remote) and %d (local): neither may be 0", s.peerASN, s.local(l.side()))
 	case PasswordMismatch:

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 func (t *Topology) summarize(before *Topology) {
@@ -27,21 +28,60 @@ func (t *Topology) summarize(before *Topology) {
 		s.Convergence = share(old.Convergence, convergence(t.index, t.networks, t.waiting))
 	}
 	needs := func(p *calico.IPPool) bool { return poolNeedsBGP(p, t.snapshot) }
-	s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
 	s.Routes = share(old.Routes, t.routes(before, needs))
-	peers := make(map[string]*BGPPeer, len(t.peerings))
-	for _, r := range t.peerings {
-		peers[r.peer.Name] = share(old.BGPPeers[r.peer.Name], t.peerPart(r))
+	peersSame := t.summarizePeers(s, before)
+	switch {
+	case before != nil && sameButNodes(t.snapshot, before.snapshot):
+		s.PodTraffic, s.IPPools, s.BGPConfigurations = old.PodTraffic, old.IPPools, old.BGPConfigurations
+	default:
+		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
+		s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
+			return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
+		})
+		s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
+			return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
+		})
+		peersSame = false
 	}
-	s.BGPPeers = shareAll(old.BGPPeers, peers)
-	s.Timers = share(old.Timers, t.timers(s))
-	s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
-		return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
-	})
-	s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
-		return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
-	})
+	s.Timers = old.Timers
+	if !peersSame || s.Mesh != old.Mesh {
+		s.Timers = share(old.Timers, t.timers(s))
+	}
 	t.summary = s
+}
+
+// summarizePeers makes the parts of the BGPPeers, and reports whether all are
+// those of before, and their sessions with them.
+func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
+	known := map[*peering]bool{}
+	var old map[string]*BGPPeer
+	if before != nil {
+		old = before.summary.BGPPeers
+		if t.tallies == before.tallies && t.index.speakers == before.index.speakers {
+			for _, r := range before.peerings {
+				known[r] = true
+			}
+		}
+	}
+	peers := make(map[string]*BGPPeer, len(t.peerings))
+	same := len(known) == len(t.peerings)
+	for _, r := range t.peerings {
+		if known[r] {
+			peers[r.peer.Name] = old[r.peer.Name]
+			continue
+		}
+		same = false
+		peers[r.peer.Name] = share(old[r.peer.Name], t.peerPart(r))
+	}
+	s.BGPPeers = shareAll(old, peers)
+	return same && before != nil && t.tallies == before.tallies
+}
+
+// sameButNodes reports whether two snapshots hold the same objects apart from
+// Nodes and BGPPeers.
+func sameButNodes(a, b *state.Snapshot) bool {
+	return slices.Equal(a.BGPConfigurations(), b.BGPConfigurations()) && slices.Equal(a.IPPools(), b.IPPools()) &&
+		a.FelixConfiguration() == b.FelixConfiguration() && a.ClusterInformation() == b.ClusterInformation()
 }
 
 // Handles of node sets; see NodeSet.Members.
