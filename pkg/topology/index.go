@@ -41,13 +41,14 @@ type selection struct {
 const maxSelections = 4096
 
 // newIndex indexes nodes; what an index of other nodes, or nil, knows of those
-// that are in both is taken from it. O(nodes log nodes) without one. With one
+// that are in both is taken from it, and of the selectors those that keep
+// reports to be still in use. O(nodes log nodes) without one. With one
 // that differs in a few nodes, O(nodes) with a small constant, and nothing at
 // all for the sets that come out the same.
-func newIndex(nodes []*calico.Node, old *index) *index {
+func newIndex(nodes []*calico.Node, old *index, keep func(selector string) bool) *index {
 	if old != nil {
 		if e := diff(old.nodes, nodes); e.small() {
-			return old.edited(nodes, e)
+			return old.edited(nodes, e, keep)
 		}
 	}
 	n := uint(len(nodes))
@@ -74,7 +75,7 @@ func isDown(n *calico.Node) bool {
 }
 
 // edited returns the index after e, sharing with ix what e leaves as it was.
-func (ix *index) edited(nodes []*calico.Node, e *edit) *index {
+func (ix *index) edited(nodes []*calico.Node, e *edit, keep func(selector string) bool) *index {
 	out := &index{nodes: nodes, columns: map[string]*column{}, selections: map[string]selection{}}
 	for _, f := range calico.Families {
 		out.bgp[f] = e.carry(ix.bgp[f], nodes, func(n *calico.Node) bool { return n.SpeaksBGP(f) })
@@ -99,6 +100,9 @@ func (ix *index) edited(nodes []*calico.Node, e *edit) *index {
 		}
 	}
 	for text, s := range ix.selections {
+		if !keep(text) {
+			continue
+		}
 		out.selections[text] = selection{s.selector, e.carry(s.nodes, nodes, func(n *calico.Node) bool { return s.selector.Matches(n.Labels) })}
 	}
 	if out.zones = out.columns[corev1.LabelTopologyZone]; out.zones == nil {

@@ -47,7 +47,7 @@ func Compute(s *state.Snapshot, before *Topology) *Topology {
 	if old != nil && slices.Equal(old.nodes, s.Nodes()) {
 		t.index = old
 	} else {
-		t.index = newIndex(s.Nodes(), old)
+		t.index = newIndex(s.Nodes(), old, selectorsOf(s))
 	}
 	t.resolve(before)
 	t.rules = newRules(s)
@@ -58,6 +58,17 @@ func Compute(s *state.Snapshot, before *Topology) *Topology {
 	}
 	t.summarize(before)
 	return t
+}
+
+// selectorsOf tells which selectors the BGPPeers of a snapshot have, "" among
+// them, which stands for all nodes.
+func selectorsOf(s *state.Snapshot) func(string) bool {
+	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
+	used[""] = true
+	for _, p := range s.BGPPeers() {
+		used[p.NodeSelector], used[p.PeerSelector] = true, true
+	}
+	return func(selector string) bool { return used[selector] }
 }
 
 // resolve resolves the BGPPeers, as far as before has not done so.
