@@ -21,6 +21,7 @@ var undertakers = []string{
 	"system:kube-controller-manager",
 	"system:cloud-controller-manager",
 	"system:serviceaccount:kube-system:cloud-controller-manager",
+	"eks:cloud-controller-manager",
 	// The cluster-autoscaler leaves Nodes to the above, except with a few cloud
 	// providers (its chart's templates/clusterrole.yaml).
 	"system:serviceaccount:kube-system:cluster-autoscaler",

@@ -63,6 +63,7 @@ func TestWhoIsLetThrough(t *testing.T) {
 		"kube-controller-manager":                            {nodeRequest(remove, "system:kube-controller-manager"), departedNode},
 		"cloud-controller-manager with a certificate":        {nodeRequest(remove, "system:cloud-controller-manager"), departedNode},
 		"cloud-controller-manager as a ServiceAccount":       {nodeRequest(remove, "system:serviceaccount:kube-system:cloud-controller-manager"), departedNode},
+		"cloud-controller-manager of EKS":                    {nodeRequest(remove, "eks:cloud-controller-manager"), departedNode},
 		"cluster-autoscaler":                                 {nodeRequest(remove, "system:serviceaccount:kube-system:cluster-autoscaler"), departedNode},
 		"Karpenter":                                          {nodeRequest(remove, "system:serviceaccount:kube-system:karpenter"), departedNode},
 		"Karpenter in the namespace it had before":           {nodeRequest(remove, "system:serviceaccount:karpenter:karpenter"), departedNode},
