@@ -23,7 +23,8 @@ var (
 )
 
 // piDayNodes are 120 workers and the route reflectors cp-1 to cp-3, without
-// IPv6, so that every message comes once.
+// IPv6, so that every message comes once. Each reflector has a cluster ID of its
+// own, so that one passes on the routes of another that only it still peers with.
 func piDayNodes() []*corev1.Node {
 	ipv4Only := func(node *corev1.Node) { delete(node.Annotations, "projectcalico.org/IPv6Address") }
 	nodes := env.Nodes(nodeCount, ipv4Only)
@@ -32,7 +33,7 @@ func piDayNodes() []*corev1.Node {
 			node.Name = fmt.Sprintf("cp-%d", number)
 			node.Labels["kubernetes.io/hostname"] = node.Name
 			node.Labels[master] = ""
-			node.Annotations["projectcalico.org/RouteReflectorClusterID"] = "244.0.0.1"
+			node.Annotations["projectcalico.org/RouteReflectorClusterID"] = fmt.Sprintf("244.0.0.%d", number)
 		}))
 	}
 	return nodes

@@ -32,7 +32,7 @@ type step struct {
 	// args are kubectl's; input is the manifest on its standard input.
 	args  string
 	input string
-	// denied is the policy that must deny the command, "" where it must pass.
+	// denied is a policy that must deny the command, "" where it must pass.
 	denied string
 	// warned is the policy of a warning that must come.
 	warned string

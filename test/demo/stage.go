@@ -101,7 +101,8 @@ func (s *stage) do(ctx context.Context, step step) error {
 	ok := !denied
 	if step.denied != "" {
 		want = "denied by " + step.denied
-		ok = denied && strings.Contains(result.Stderr, "denied the request: ["+step.denied+"]")
+		_, message, _ := strings.Cut(result.Stderr, "denied the request: ")
+		ok = denied && strings.Contains(message, "["+step.denied+"] ")
 	}
 	if step.warned != "" {
 		want += " with a warning of " + step.warned

@@ -83,8 +83,8 @@ func (c *cluster) denied(t *testing.T, policy, input, args string) {
 func (c *cluster) deniedBy(t *testing.T, webhook, policy, input, args string) {
 	t.Helper()
 	result := c.kubectl(t, input, args)
-	want := `admission webhook "` + webhook + `" denied the request: [` + policy + "] "
-	if result.ExitCode != 1 || !strings.Contains(result.Stderr, want) {
+	_, message, found := strings.Cut(result.Stderr, `admission webhook "`+webhook+`" denied the request: `)
+	if result.ExitCode != 1 || !found || !strings.Contains(message, "["+policy+"] ") {
 		t.Fatalf("%s: exit code %d, want a denial by %s, got: %s%s", result, result.ExitCode, policy, result.Stdout, result.Stderr)
 	}
 }
