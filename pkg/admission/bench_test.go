@@ -58,7 +58,7 @@ func BenchmarkNodeLabel(b *testing.B) {
 
 // labelled returns a request that gives a node of reflected a label.
 func labelled(number int, label string) admission.Request {
-	r := request(update, "", "Node", nodeName(number), benchNode(number, `,"`+label+`":"z"`), benchNode(number, ""))
+	r := request(update, "", "Node", nodeName(number), benchNode(number, `,"`+label+`":"a"`), benchNode(number, ""))
 	r.Kind.Version = "v1"
 	return r
 }
