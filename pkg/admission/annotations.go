@@ -20,6 +20,9 @@ const maxAuditViolations = 16 << 10
 // the webhook before their keys.
 func (r *reply) annotations() map[string]string {
 	a := map[string]string{"decision": r.result, "data-age": r.age.Round(time.Millisecond).String()}
+	if r.notEnforced != "" {
+		a["not-enforced"] = r.notEnforced
+	}
 	if r.decision == nil {
 		return a
 	}

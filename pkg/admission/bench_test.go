@@ -1,6 +1,16 @@
 package admission
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
 
 // BenchmarkRespond is a request without HTTP and without the judgement: the
 // change is decoded, the decision turned into a response.
@@ -19,4 +29,89 @@ func BenchmarkRespond(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkNodeLabel is a request that changes a label of a Node, in a cluster
+// with 3 route reflectors. The floor is the same request without a judgement;
+// a label that nothing selects by has to cost about that, whatever the size.
+func BenchmarkNodeLabel(b *testing.B) {
+	for _, size := range []int{100, 5000} {
+		snapshot := state.New(reflected(b, size)...)
+		for _, label := range []string{"floor", "unread", "selected"} {
+			b.Run(fmt.Sprintf("label=%s/nodes=%d", label, size), func(b *testing.B) {
+				var judge Judge = always(allowed())
+				if label != "floor" {
+					judge = warm(b, snapshot)
+				}
+				req := labelled(size-1, map[string]string{"floor": "other", "unread": "other", "selected": "rack"}[label])
+				h := New(fakeCluster{snapshot: snapshot}, judge)
+				b.ReportAllocs()
+				for b.Loop() {
+					if r := h.Handle(b.Context(), req); !r.Allowed || r.AuditAnnotations["decision"] != resultAllowed {
+						b.Fatal(r.Result, r.AuditAnnotations)
+					}
+				}
+			})
+		}
+	}
+}
+
+// labelled returns a request that gives a node of reflected a label.
+func labelled(number int, label string) admission.Request {
+	r := request(update, "", "Node", nodeName(number), benchNode(number, `,"`+label+`":"a"`), benchNode(number, ""))
+	r.Kind.Version = "v1"
+	return r
+}
+
+func nodeName(number int) string { return fmt.Sprintf("node-%05d", number) }
+
+// benchNode returns a Node as JSON; the first three are route reflectors.
+func benchNode(number int, moreLabels string) string {
+	role, clusterID := "worker", ""
+	if number < 3 {
+		role, clusterID = "reflector", `,"projectcalico.org/RouteReflectorClusterID":"244.0.0.1"`
+	}
+	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Node","metadata":{"name":%q,"labels":{"kubernetes.io/hostname":%[1]q,"role":%q%s},"annotations":{"projectcalico.org/IPv4Address":"10.%d.%d.1/8"%s}},"status":{"conditions":[{"type":"Ready","status":"True"}]}}`,
+		nodeName(number), role, moreLabels, number>>8, number&255, clusterID)
+}
+
+// reflected returns a cluster of so many nodes whose mesh is off. Its selectors
+// read the labels role and rack.
+func reflected(b *testing.B, size int) []calico.Object {
+	b.Helper()
+	documents := []string{
+		`{"apiVersion":"projectcalico.org/v3","kind":"BGPConfiguration","metadata":{"name":"default"},"spec":{"nodeToNodeMeshEnabled":false}}`,
+		peer(v3, "all", `{"nodeSelector":"all()","peerSelector":"role == 'reflector'"}`),
+		peer(v3, "rack", `{"nodeSelector":"rack == 'a'","peerIP":"172.16.0.1","asNumber":64600}`),
+	}
+	for number := range size {
+		documents = append(documents, benchNode(number, ""))
+	}
+	objects := make([]calico.Object, len(documents))
+	for i, document := range documents {
+		var err error
+		if objects[i], err = calico.DecodeJSON([]byte(document)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return objects
+}
+
+// warm returns an engine with the policies that are installed by default, which
+// has judged the snapshot as the webhook has before a request comes.
+func warm(b *testing.B, snapshot *state.Snapshot) *validate.Engine {
+	b.Helper()
+	documents, err := policy.Defaults()
+	if err != nil {
+		b.Fatal(err)
+	}
+	set, err := policy.Compile(documents)
+	if err != nil {
+		b.Fatal(err)
+	}
+	engine := validate.NewEngine(set)
+	if err := engine.Warm(b.Context(), snapshot); err != nil {
+		b.Fatal(err)
+	}
+	return engine
 }

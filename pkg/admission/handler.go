@@ -25,7 +25,8 @@ type Judge interface {
 }
 
 // Handler answers admission requests. A denial is a response with code 403;
-// any other code from 400 on says that the request could not be judged.
+// any other code from 400 on says that the request could not be judged. Some
+// writes of Nodes are let through in spite of either; see leniency.
 type Handler struct {
 	cluster Cluster
 	judge   Judge
@@ -57,8 +58,8 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	r := &reply{request: req}
 	snapshot, age, err := h.cluster.Snapshot()
 	if err != nil {
-		// Fails closed: without the state a change that cuts nodes off looks
-		// like any other.
+		// Fails closed, but for Nodes: without the state a change that cuts nodes
+		// off looks like any other.
 		return r.fail(http.StatusServiceUnavailable, err.Error())
 	}
 	r.age = age

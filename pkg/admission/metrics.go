@@ -12,7 +12,7 @@ import (
 var (
 	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_requests_total",
-		Help: "Reviews that could be read, by what became of them: allowed, denied, invalid (what they say cannot be judged) or error (the guard could not judge).",
+		Help: "Reviews that could be read, by what became of them: allowed, denied, invalid (what they say cannot be judged) or error (the guard could not judge; a Node is let through then).",
 	}, []string{"result", "operation", "kind", "dry_run"})
 	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_decisions_total",
@@ -50,8 +50,12 @@ func (r *reply) count(took time.Duration) {
 		return
 	}
 	for _, action := range violation.Actions {
+		followed := action
+		if action == violation.Deny && r.notEnforced != "" {
+			followed = violation.Warn
+		}
 		for _, policy := range r.policies(action) {
-			decisions.WithLabelValues(policy, string(action), dry).Inc()
+			decisions.WithLabelValues(policy, string(followed), dry).Inc()
 		}
 	}
 	for _, f := range r.decision.Failures {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -43,6 +44,9 @@ type reply struct {
 	decision *validate.Decision
 	result   string
 	twin     bool
+	// notEnforced says why the request is let through although policies deny it
+	// or nobody judged it, and message what would have held it back.
+	notEnforced, message string
 }
 
 // decide turns a decision into the response.
@@ -50,7 +54,8 @@ func (r *reply) decide(d *validate.Decision) *reply {
 	r.decision = d
 	switch {
 	case !d.Judged():
-		// Fails closed and says so: a policy that would deny could not tell.
+		// Fails closed, but for Nodes, and says so: a policy that would deny could
+		// not tell.
 		return r.fail(http.StatusInternalServerError, "the change could not be judged:\n"+d.Message()+"\n"+r.dataAge())
 	case !d.Allowed:
 		return r.deny(d.Message())
@@ -66,6 +71,9 @@ func (r *reply) allow() *reply {
 }
 
 func (r *reply) deny(message string) *reply {
+	if reason := leniency(r.request); reason != "" {
+		return r.letThrough(resultAllowed, reason, message)
+	}
 	r.result = resultDenied
 	r.Result = &metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
@@ -88,14 +96,28 @@ func (r *reply) fail(code int32, message string) *reply {
 	case http.StatusUnprocessableEntity:
 		r.result, reason = resultInvalid, metav1.StatusReasonInvalid
 	}
+	if r.result == resultError && aboutNode(r.request) {
+		// Fails open, as the API server does for Nodes when nobody answers.
+		return r.letThrough(resultError, unjudgedNode, message)
+	}
 	r.Result = &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}
+	return r.complete()
+}
+
+// letThrough allows what message would have held back, and tells so.
+func (r *reply) letThrough(result, reason, message string) *reply {
+	r.result, r.notEnforced, r.message = result, reason, message
+	r.Allowed = true
 	return r.complete()
 }
 
 func (r *reply) complete() *reply {
 	var texts []string
+	if r.notEnforced != "" {
+		texts = append([]string{describe(r.request) + " is let through, because " + r.notEnforced}, strings.Split(r.message, "\n")...)
+	}
 	if r.decision != nil {
-		texts = r.decision.Warnings
+		texts = append(texts, r.decision.Warnings...)
 	}
 	r.Warnings = warnings(slices.Concat(texts, r.notes))
 	r.AuditAnnotations = r.annotations()
@@ -116,15 +138,20 @@ func (r *reply) dataAge() string {
 	return fmt.Sprintf("judged on cluster data confirmed %s ago", r.age.Round(time.Second))
 }
 
-// log writes one line for each request that was not allowed. It names the
-// object and never what is in it, apart from what the user is told anyway.
+// log writes one line for each request that was not allowed, or is only for
+// who asks. It names the object and never what is in it, apart from what the
+// user is told anyway.
 func (r *reply) log(log logr.Logger) {
-	switch r.result {
-	case resultDenied:
+	switch {
+	case r.notEnforced != "" && r.result == resultError:
+		log.Error(nil, "Could not be judged, let through", "reason", r.notEnforced, "message", r.message)
+	case r.notEnforced != "":
+		log.Info("Let through against policies", "reason", r.notEnforced, "policies", r.policies(violation.Deny), "message", r.message)
+	case r.result == resultDenied:
 		log.Info("Denied", "policies", r.policies(violation.Deny), "message", r.Result.Message)
-	case resultInvalid:
+	case r.result == resultInvalid:
 		log.Info("Rejected as invalid", "code", r.Result.Code, "message", r.Result.Message)
-	case resultError:
+	case r.result == resultError:
 		log.Error(nil, "Could not be judged", "code", r.Result.Code, "message", r.Result.Message)
 	}
 }

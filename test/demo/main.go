@@ -1,7 +1,7 @@
-// Command demo shows bgpguard's main job on a real API server: it starts etcd
-// and kube-apiserver on loopback, installs Calico's CRDs and bgpguard as its
-// manifests say, makes a cluster of 120 nodes, and types real kubectl commands.
-// It exits 0 only if every answer was the expected one.
+// Command demo shows bgpguard's main job on a real API server. For each act it
+// starts etcd and kube-apiserver on loopback, installs Calico's CRDs and
+// bgpguard as its manifests say, makes a cluster of some 120 nodes, and types
+// real kubectl commands. It exits 0 only if every answer was the expected one.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	keep := flag.Bool("keep", os.Getenv("KEEP") != "" && os.Getenv("KEEP") != "0", "leave the control plane up until interrupted")
+	keep := flag.Bool("keep", os.Getenv("KEEP") != "" && os.Getenv("KEEP") != "0", "leave the last control plane up until interrupted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -30,46 +30,24 @@ func run() int {
 	return 0
 }
 
-func demo(ctx context.Context, keep bool) (err error) {
+func demo(ctx context.Context, keep bool) error {
 	began := time.Now()
-	say("Starting etcd and kube-apiserver on loopback, with Calico's CRDs")
-	e, err := env.Start(ctx, env.Options{Groups: []env.Group{env.GroupV1}})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if stopErr := e.Stop(); err == nil {
-			err = stopErr
+	stage := &stage{}
+	for _, act := range acts[:len(acts)-1] {
+		if err := stage.perform(ctx, act, func(*env.Environment) {}); err != nil {
+			return err
 		}
-	}()
-	say("Making 120 nodes as Calico writes them")
-	if err := e.CreateNodes(ctx, env.Nodes(nodeCount)); err != nil {
-		return err
 	}
-	say("kubectl apply -k config/default: bgpguard's own manifests (calling the process below instead of a pod)")
-	if _, err := e.ApplyKustomization(ctx, "config/default"); err != nil {
-		return err
-	}
-	say("Starting the webhook with its ServiceAccount's token")
-	webhook, err := e.StartWebhook(ctx, env.WebhookOptions{Policies: []string{"config/policies"}})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if stopErr := webhook.Stop(); err == nil {
-			err = stopErr
+	finale := func(e *env.Environment) {
+		fmt.Printf("\n%d commands, %d denied and %d allowed, %d not as expected, in %s.\n",
+			stage.commands, stage.denied, stage.commands-stage.denied, stage.wrong, time.Since(began).Round(time.Second))
+		if keep {
+			fmt.Printf("\nThe control plane stays up until Ctrl-C:\n  export KUBECONFIG=%s\n  %s get nodes\n", e.Admin.Kubeconfig, e.Admin.Path)
+			<-ctx.Done()
 		}
-	}()
-
-	stage := &stage{kubectl: e.Admin}
-	if err := stage.play(ctx, scenes); err != nil {
-		return fmt.Errorf("%w\nthe webhook's log:\n%s", err, webhook.Log())
 	}
-	fmt.Printf("\n%d commands, %d denied and %d allowed, %d not as expected, in %s.\n",
-		stage.commands, stage.denied, stage.commands-stage.denied, stage.wrong, time.Since(began).Round(time.Second))
-	if keep {
-		fmt.Printf("\nThe control plane stays up until Ctrl-C:\n  export KUBECONFIG=%s\n  %s get nodes\n", e.Admin.Kubeconfig, e.Admin.Path)
-		<-ctx.Done()
+	if err := stage.perform(ctx, acts[len(acts)-1], finale); err != nil {
+		return err
 	}
 	if stage.wrong > 0 {
 		return fmt.Errorf("%d answers were not the expected ones", stage.wrong)

@@ -77,9 +77,14 @@ func (c *cluster) allowed(t *testing.T, input, args string) env.Result {
 
 func (c *cluster) denied(t *testing.T, policy, input, args string) {
 	t.Helper()
+	c.deniedBy(t, "bgp.bgpguard.io", policy, input, args)
+}
+
+func (c *cluster) deniedBy(t *testing.T, webhook, policy, input, args string) {
+	t.Helper()
 	result := c.kubectl(t, input, args)
-	want := `admission webhook "bgp.bgpguard.io" denied the request: [` + policy + "] "
-	if result.ExitCode != 1 || !strings.Contains(result.Stderr, want) {
+	_, message, found := strings.Cut(result.Stderr, `admission webhook "`+webhook+`" denied the request: `)
+	if result.ExitCode != 1 || !found || !strings.Contains(message, "["+policy+"] ") {
 		t.Fatalf("%s: exit code %d, want a denial by %s, got: %s%s", result, result.ExitCode, policy, result.Stdout, result.Stderr)
 	}
 }
@@ -95,11 +100,26 @@ func TestGuardInBothGroups(t *testing.T) {
 	}
 }
 
+// reflectors is the spec of the BGPPeer among the route reflectors.
+const reflectors = "nodeSelector: has(route-reflector), peerSelector: has(route-reflector)"
+
+// reflect leads the cluster from the mesh to three route reflectors, by steps
+// of which each may be made.
+func (c *cluster) reflect(t *testing.T) {
+	t.Helper()
+	c.allowed(t, "", "label node node-0000 node-0001 node-0002 route-reflector=true")
+	c.allowed(t, c.object("BGPPeer", "workers", `nodeSelector: "!has(route-reflector)", peerSelector: has(route-reflector)`), "apply -f -")
+	c.allowed(t, c.object("BGPPeer", "reflectors", reflectors), "apply -f -")
+	// A cluster ID takes a node out of the mesh, so the BGPPeers come first.
+	c.allowed(t, "", "annotate node node-0000 node-0001 node-0002 projectcalico.org/RouteReflectorClusterID=244.0.0.1")
+	meshOff := c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: false")
+	c.until(t, 0, meshOff, "apply -f - --dry-run=server")
+	c.allowed(t, meshOff, "apply -f -")
+}
+
 func (c *cluster) guard(t *testing.T) {
 	t.Helper()
 	meshOn, meshOff := c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: true"), c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: false")
-	workers := c.object("BGPPeer", "workers", `nodeSelector: "!has(route-reflector)", peerSelector: has(route-reflector)`)
-	reflectors := `nodeSelector: has(route-reflector), peerSelector: has(route-reflector)`
 
 	// What was bad before is told and not denied.
 	if warned := c.allowed(t, meshOn, "apply -f -"); !strings.HasPrefix(warned.Stderr, "Warning: [mesh-node-limit] the node-to-node mesh is on") {
@@ -108,12 +128,7 @@ func (c *cluster) guard(t *testing.T) {
 	for _, how := range []string{"apply -f -", "apply -f - --dry-run=server", "apply -f - --server-side --force-conflicts", "replace -f -"} {
 		c.denied(t, "route-reflectors-required", meshOff, how)
 	}
-	c.allowed(t, "", "label node node-0000 node-0001 node-0002 route-reflector=true")
-	c.allowed(t, "", "annotate node node-0000 node-0001 node-0002 projectcalico.org/RouteReflectorClusterID=244.0.0.1")
-	c.allowed(t, workers, "apply -f -")
-	c.allowed(t, c.object("BGPPeer", "reflectors", reflectors), "apply -f -")
-	c.settled(t, meshOff)
-	c.allowed(t, meshOff, "apply -f -")
+	c.reflect(t)
 
 	c.denied(t, "mesh-node-limit", meshOn, "apply -f -")
 	c.denied(t, "mesh-node-limit", c.object("BGPConfiguration", "default", ""), "replace -f -")
@@ -133,17 +148,18 @@ func (c *cluster) guard(t *testing.T) {
 	c.allowed(t, "", "delete bgppeer typo")
 }
 
-// settled waits until the webhook has seen the nodes' labels: kubectl's writes
-// of Nodes are not reviewed, so nothing else orders them before what follows.
-func (c *cluster) settled(t *testing.T, change string) {
+// until runs kubectl until it ends with an exit code. The webhook learns of a
+// write that it let pass as everybody does, by watch and a moment later.
+func (c *cluster) until(t *testing.T, exitCode int, input, args string) {
 	t.Helper()
+	var last env.Result
 	for range 200 {
-		if c.kubectl(t, change, "apply -f - --dry-run=server").ExitCode == 0 {
+		if last = c.kubectl(t, input, args); last.ExitCode == exitCode {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatalf("the webhook did not learn of the route reflectors:\n%s", c.webhook.Log())
+	t.Fatalf("%s: still exit code %d: %s%s\nthe webhook's log:\n%s", last, last.ExitCode, last.Stdout, last.Stderr, c.webhook.Log())
 }
 
 // metrics are served to those whom RBAC lets read them, and to no one else.
@@ -155,10 +171,7 @@ func (c *cluster) metrics(t *testing.T) {
 	if status, _ := c.scrape(t, c.token(t, "stranger")); status != http.StatusForbidden {
 		t.Errorf("metrics without the right: status %d, want 403", status)
 	}
-	// Bound before it first asks: a refusal is remembered for a while.
-	token := c.token(t, "prometheus")
-	c.allowed(t, "", "create clusterrolebinding prometheus --clusterrole=bgpguard-metrics-reader --serviceaccount=default:prometheus")
-	status, text := c.scrape(t, token)
+	status, text := c.scrape(t, c.prometheus(t))
 	for _, want := range []string{
 		`bgpguard_decisions_total{action="Deny",dry_run="true",policy="route-reflectors-required"} `,
 		"bgpguard_snapshot_age_seconds ", `bgpguard_snapshot_objects{kind="Node"} 110`, "bgpguard_request_duration_seconds_count",
@@ -167,6 +180,15 @@ func (c *cluster) metrics(t *testing.T) {
 			t.Errorf("status %d: no %s in the metrics:\n%s", status, want, grep(text, "bgpguard_"))
 		}
 	}
+}
+
+// prometheus returns a token of one who may read the metrics.
+func (c *cluster) prometheus(t *testing.T) string {
+	t.Helper()
+	// Bound before it first asks: a refusal is remembered for a while.
+	token := c.token(t, "prometheus")
+	c.allowed(t, "", "create clusterrolebinding prometheus --clusterrole=bgpguard-metrics-reader --serviceaccount=default:prometheus")
+	return token
 }
 
 // token makes a ServiceAccount and returns a token of it.
