@@ -28,7 +28,7 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 		old := known[p.peer.Name]
 		delete(known, p.peer.Name)
 		if old != nil {
-			out = append(out, p.moved(old)...)
+			out = append(out, t.moved(before, p, old)...)
 		}
 	}
 	for _, name := range sortedKeys(known) {
@@ -38,12 +38,14 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 	return out
 }
 
-// moved says which selectors of a BGPPeer match other nodes than before.
-func (r *peering) moved(old *peering) []string {
+// moved says which selectors of a BGPPeer match other nodes than before. One
+// that matches all nodes, of which there are now more or fewer, is not worth a
+// word.
+func (t *Topology) moved(before *Topology, r, old *peering) []string {
 	var out []string
 	tell := func(field, text, oldText string, now, was uint) {
 		switch {
-		case now == was:
+		case now == was, now == t.index.Len() && was == before.index.Len():
 		case text == oldText && text != "":
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %d before", r.peer.Name, field, text, counted(int(now), "node"), was))
 		case text != oldText:
