@@ -1,0 +1,61 @@
+package topology
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// incrementally applies n random changes, and says where a topology computed
+// from the one before differs from one computed from nothing.
+func incrementally(g *generator, objects []calico.Object, n int) string {
+	s := state.New(objects...)
+	topology := Compute(s, nil)
+	for i := range n {
+		change := g.change()
+		before := s
+		s = s.Apply(change)
+		next := Compute(s, topology)
+		if fault := topologiesDiffer(next, Compute(s, nil)); fault != "" {
+			return fmt.Sprintf("incremental and from scratch differ after change %d, %s %s: %s\nstate before:\n%s\nstate after:\n%s",
+				i, change.Operation(), change.ID(), fault, show(before), show(s))
+		}
+		// What was computed before must not have changed with it.
+		if fault := topologiesDiffer(topology, Compute(before, nil)); fault != "" {
+			return fmt.Sprintf("the topology before change %d, %s %s, is another one after it: %s\nstate before:\n%s",
+				i, change.Operation(), change.ID(), fault, show(before))
+		}
+		topology = next
+	}
+	return ""
+}
+
+func TestIncrementalEqualsFromScratch(t *testing.T) {
+	forRandomStates(t, 6, seeds/8, func(r *rand.Rand, objects []calico.Object) string {
+		return incrementally(newGenerator(t, r), objects, 8)
+	})
+}
+
+// FuzzIncremental has bytes decide a state and changes to it.
+func FuzzIncremental(f *testing.F) {
+	f.Add([]byte{})
+	for seed := range uint64(8) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		var bytes []byte
+		for range 400 {
+			bytes = append(bytes, byte(r.IntN(256)))
+		}
+		f.Add(bytes)
+	}
+	f.Fuzz(func(t *testing.T, bytes []byte) {
+		c := &byteChoices{slices.Clone(bytes)}
+		g := newGenerator(t, c)
+		if fault := incrementally(g, g.state(), 1+c.IntN(12)); fault != "" {
+			t.Fatal(fault)
+		}
+	})
+}

@@ -1,0 +1,246 @@
+package topology
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// naiveSlot is one protocol block of one node. It has one candidate, or several that
+// differ where Calico's order of visiting BGPPeers decides between them.
+type naiveSlot struct {
+	node       *calico.Node
+	family     calico.Family
+	peer       netip.Addr // the zero Addr for local workloads
+	candidates []HalfSession
+
+	// status and reason say what becomes of it; certain is false where the
+	// reason depends on which candidate, of either side, is looked at first.
+	status  Status
+	reason  Reason
+	certain bool
+}
+
+func (s *naiveSlot) workload() bool { return !s.peer.IsValid() }
+
+func (s *naiveSlot) ambiguous() bool { return len(s.candidates) > 1 }
+
+// protocol is the block's name, the first of those that it may have.
+func (s *naiveSlot) protocol() string {
+	name := s.candidates[0].Protocol
+	for _, c := range s.candidates {
+		name = min(name, c.Protocol)
+	}
+	return name
+}
+
+// fill makes the slots of all nodes and finds the operative ones.
+func (m *naive) fill() {
+	table := m.table()
+	for _, n := range m.nodes {
+		for _, f := range calico.Families {
+			if n.SpeaksBGP(f) {
+				m.fillMesh(n, f)
+				m.fillPeers(n, f, table)
+				m.fillWorkloads(n, f)
+			}
+		}
+	}
+	slices.SortStableFunc(m.slots, func(a, b *naiveSlot) int {
+		return cmp.Or(cmp.Compare(a.node.Name, b.node.Name), cmp.Compare(a.family, b.family), cmp.Compare(a.protocol(), b.protocol()))
+	})
+	for _, s := range m.slots {
+		key := naiveNeighbour{s.node, s.peer}
+		if m.operative[key] == nil && !s.workload() {
+			m.operative[key] = s
+		}
+	}
+	for _, s := range m.slots {
+		m.judge(s)
+	}
+}
+
+func (m *naive) fillMesh(n *calico.Node, f calico.Family) {
+	c := m.state.BGPConfiguration(calico.Default)
+	if c != nil && c.NodeToNodeMeshEnabled != nil && !*c.NodeToNodeMeshEnabled || n.ClusterID != "" {
+		return
+	}
+	for _, p := range m.nodes {
+		if p == n || p.ClusterID != "" || !p.SpeaksBGP(f) || addressText(p, f) == addressText(n, f) {
+			continue
+		}
+		h := HalfSession{
+			Node: n.Name, Family: f.String(), Protocol: "Mesh_" + underscores(p.Address[f].Addr()),
+			PeerIP: addressText(p, f), PeerPort: portOr179(m.listenPort(p)), PeerNode: p.Name,
+			PeerASN: m.meshASN(n, p), LocalASN: m.asnOf(n),
+			Passive: addressText(p, f) > addressText(n, f), SourceAddress: addressText(n, f), Sources: []string{},
+		}
+		if c != nil {
+			h.GracefulRestartTime, h.Password, h.Sources = wholeSeconds(c.NodeMeshMaxRestartTime), c.NodeMeshPassword, []string{c.Name}
+		}
+		m.slots = append(m.slots, &naiveSlot{node: n, family: f, peer: p.Address[f].Addr(), candidates: []HalfSession{h}})
+	}
+}
+
+// meshASN is the AS number that n expects of p in the mesh: without an
+// annotation the cluster's up to Calico v3.31, and n's own since.
+func (m *naive) meshASN(n, p *calico.Node) uint32 {
+	if p.ASNumber != nil {
+		return *p.ASNumber
+	}
+	if c := m.state.ClusterInformation(); c != nil && c.Version != nil && (c.Version.Major() < 3 || c.Version.Major() == 3 && c.Version.Minor() <= 31) {
+		return m.globalASN()
+	}
+	return m.asnOf(n)
+}
+
+func (m *naive) fillPeers(n *calico.Node, f calico.Family, table map[naiveKey][]naivePeering) {
+	for key, peerings := range table {
+		if key.scope != allNodes && key.scope != n.Name || calico.FamilyOf(key.address) != f || key.address == n.Address[f].Addr() {
+			continue
+		}
+		var halves []HalfSession
+		for _, p := range peerings {
+			halves = append(halves, m.render(n, f, key.scope, p))
+		}
+		m.slots = append(m.slots, &naiveSlot{node: n, family: f, peer: key.address, candidates: joined(halves)})
+	}
+}
+
+// joined makes one half-session of several that say the same.
+func joined(halves []HalfSession) []HalfSession {
+	if len(differing(halves)) > 0 {
+		return halves
+	}
+	one := halves[0]
+	one.Sources = sourcesOf(halves)
+	return []HalfSession{one}
+}
+
+func sourcesOf(halves []HalfSession) []string {
+	var out []string
+	for _, h := range halves {
+		out = append(out, h.Sources...)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// differing names the fields, by their names in JSON, in which half-sessions
+// differ.
+func differing(halves []HalfSession) []string {
+	var out []string
+	fields := reflect.TypeFor[HalfSession]()
+	for i := range fields.NumField() {
+		name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
+		for _, h := range halves[1:] {
+			if name != "sources" && !reflect.DeepEqual(reflect.ValueOf(h).Field(i).Interface(), reflect.ValueOf(halves[0]).Field(i).Interface()) {
+				out = append(out, name)
+				break
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// render is what node n's bird.cfg says of a peer.
+func (m *naive) render(n *calico.Node, f calico.Family, scope string, p naivePeering) HalfSession {
+	kind := "Node_"
+	if scope == allNodes {
+		kind = "Global_"
+	}
+	h := m.settings(n, f, p.peer)
+	h.Protocol = kind + underscores(p.address)
+	if p.port != 0 {
+		h.Protocol += fmt.Sprintf("_port_%d", p.port)
+	}
+	h.PeerIP, h.PeerPort, h.PeerASN = p.address.String(), portOr179(p.port), p.asn
+	if owner := m.owner(f, p.address); owner != nil {
+		h.PeerNode = owner.Name
+	}
+	if p.byIP {
+		h.NumAllowedLocalASNumbers = p.peer.NumAllowedLocalASNumbers
+		if p.peer.LocalASNumber != 0 {
+			h.LocalASN = p.peer.LocalASNumber
+		}
+		if p.peer.KeepOriginalNextHop && h.NextHopMode == "" && h.PeerASN != h.LocalASN {
+			h.NextHopMode = "Keep"
+		}
+	}
+	h.Passive = scope == allNodes && p.calicoNode && h.PeerIP > addressText(n, f)
+	if !p.peer.SourceAddressNone {
+		h.SourceAddress = addressText(n, f)
+	}
+	m.reflects(n, &h, p.clusterID)
+	return h
+}
+
+// settings are those that a half-session takes from its BGPPeer whatever the
+// peer is.
+func (m *naive) settings(n *calico.Node, f calico.Family, p *calico.BGPPeer) HalfSession {
+	h := HalfSession{
+		Node: n.Name, Family: f.String(), LocalASN: m.asnOf(n), PeerPort: 179,
+		GracefulRestartTime: wholeSeconds(p.MaxRestartTime), KeepaliveTime: wholeSeconds(p.KeepaliveTime),
+		NextHopMode: p.NextHopMode, TTLSecurity: p.TTLSecurity, Password: p.Password,
+		Filters: p.Filters, Sources: []string{p.Name},
+	}
+	if h.KeepaliveTime != nil && *h.KeepaliveTime == 0 {
+		h.KeepaliveTime = nil // BIRD takes 0 for not set.
+	}
+	return h
+}
+
+// reflects makes the neighbour a client where n is a reflector.
+func (m *naive) reflects(n *calico.Node, h *HalfSession, peerClusterID string) {
+	if n.ClusterID != "" && h.PeerASN == h.LocalASN && peerClusterID != n.ClusterID {
+		h.RouteReflectorClient, h.ClusterID = true, n.ClusterID
+	}
+}
+
+// fillWorkloads makes one slot for the pods of n that a BGPPeer peers with;
+// their addresses are not known.
+func (m *naive) fillWorkloads(n *calico.Node, f calico.Family) {
+	for _, p := range m.state.BGPPeers() {
+		if p.LocalWorkloadSelector == "" || !slices.Contains(m.locals(p), n) {
+			continue
+		}
+		h := m.settings(n, f, p)
+		h.Protocol, h.PeerASN, h.Passive = "Local_Workload_"+p.Name, p.ASNumber, true
+		if p.LocalASNumber != 0 {
+			h.LocalASN = p.LocalASNumber
+		}
+		m.reflects(n, &h, "")
+		m.slots = append(m.slots, &naiveSlot{node: n, family: f, candidates: []HalfSession{h}})
+	}
+}
+
+// owner returns the first node with an address, nil when there is none.
+func (m *naive) owner(f calico.Family, a netip.Addr) *calico.Node {
+	for _, n := range m.nodes {
+		if n.SpeaksBGP(f) && n.Address[f].Addr() == a {
+			return n
+		}
+	}
+	return nil
+}
+
+func underscores(a netip.Addr) string {
+	return strings.NewReplacer(".", "_", ":", "_").Replace(a.String())
+}
+
+// wholeSeconds rounds as Calico does.
+func wholeSeconds(d *time.Duration) *int {
+	if d == nil {
+		return nil
+	}
+	n := int(math.Round(d.Seconds()))
+	return &n
+}

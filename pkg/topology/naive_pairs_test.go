@@ -1,0 +1,90 @@
+package topology
+
+import (
+	"net/netip"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// judge says what becomes of a slot. One with several candidates stands only if
+// each of them would.
+func (m *naive) judge(s *naiveSlot) {
+	back := m.back(s)
+	s.certain = !s.ambiguous() && (back == nil || !back.ambiguous())
+	s.status = Paired
+	if s.workload() || m.owner(s.family, s.peer) == nil {
+		s.status = External
+	}
+	for _, own := range s.candidates {
+		if s.reason = m.fault(s, own); s.reason != "" {
+			s.status = Broken
+			return
+		}
+	}
+}
+
+// back returns the operative slot of the neighbour towards s, nil when there is
+// none.
+func (m *naive) back(s *naiveSlot) *naiveSlot {
+	if s.workload() {
+		return nil
+	}
+	return m.operative[naiveNeighbour{m.owner(s.family, s.peer), s.node.Address[s.family].Addr()}]
+}
+
+// fault returns the first reason why no session comes up on a candidate of s,
+// "" when there is none.
+func (m *naive) fault(s *naiveSlot, own HalfSession) Reason {
+	switch {
+	case s.workload():
+		return ""
+	case own.PeerASN == 0 || own.LocalASN == 0:
+		return ASNumberZero
+	case m.shared(s.family, s.peer) || m.shared(s.family, s.node.Address[s.family].Addr()):
+		return AddressShared
+	case m.operative[naiveNeighbour{s.node, s.peer}] != s:
+		return Overlapping
+	}
+	far := m.owner(s.family, s.peer)
+	if far == nil {
+		return ""
+	}
+	back := m.back(s)
+	if back == nil {
+		return NoReturn
+	}
+	for _, other := range back.candidates {
+		if r := m.mismatch(s.node, far, own, other); r != "" {
+			return r
+		}
+	}
+	return ""
+}
+
+func (m *naive) mismatch(near, far *calico.Node, own, other HalfSession) Reason {
+	dials := func(h HalfSession, to *calico.Node) bool {
+		return !h.Passive && h.PeerPort == portOr179(m.listenPort(to))
+	}
+	switch {
+	case own.PeerASN != other.LocalASN || other.PeerASN != own.LocalASN:
+		return ASNumberMismatch
+	case own.Password != other.Password:
+		return PasswordMismatch
+	case (own.TTLSecurity > 0) != (other.TTLSecurity > 0):
+		return TTLSecurityMismatch
+	case !dials(own, far) && !dials(other, near):
+		return NobodyDials
+	}
+	return ""
+}
+
+// shared tells whether two nodes have an address.
+func (m *naive) shared(f calico.Family, a netip.Addr) bool {
+	count := 0
+	for _, n := range m.nodes {
+		if n.SpeaksBGP(f) && n.Address[f].Addr() == a {
+			count++
+		}
+	}
+	return count > 1
+}

@@ -1,0 +1,158 @@
+package topology
+
+import (
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// naiveRoute is one path to the origin's pods as a node has it.
+type naiveRoute struct {
+	at *calico.Node
+	// in is the half-session over which it came, nil for the node's own.
+	in *naiveSlot
+	// clusters is the cluster list, path the AS path.
+	clusters []string
+	path     []uint32
+}
+
+// naiveFlood is the origin's routes on their way.
+type naiveFlood struct {
+	model   *naive
+	origin  *calico.Node
+	family  calico.Family
+	carried bool // whether what is outside hands routes on
+	outside bool // whether it has got one
+	// routes are all that have come anywhere, fresh those to be passed on yet.
+	routes, fresh []naiveRoute
+}
+
+// reached returns the nodes that get origin's routes in family f: they are
+// passed on, all paths of them since Calico's BIRD adds paths, until nothing new
+// comes.
+func (m *naive) reached(f calico.Family, origin *calico.Node, carried bool) map[*calico.Node]bool {
+	w := &naiveFlood{model: m, origin: origin, family: f, carried: carried}
+	out := map[*calico.Node]bool{}
+	if !origin.SpeaksBGP(f) {
+		return out
+	}
+	w.fresh = []naiveRoute{{at: origin}}
+	for len(w.fresh) > 0 {
+		r := w.fresh[0]
+		w.fresh = w.fresh[1:]
+		out[r.at] = true
+		w.spread(r)
+	}
+	return out
+}
+
+// spread passes a route on to every neighbour that may have it.
+func (w *naiveFlood) spread(r naiveRoute) {
+	for _, s := range w.model.slots {
+		if s.node != r.at || s.family != w.family || s == r.in || s.workload() || !s.exports(r) {
+			continue
+		}
+		switch {
+		case s.status == Paired:
+			w.send(r, s)
+		case s.status == External && w.carried && !w.outside:
+			w.outside = true
+			w.handOn()
+		}
+	}
+}
+
+// handOn gives what is outside to all nodes that peer with it.
+func (w *naiveFlood) handOn() {
+	for _, s := range w.model.slots {
+		if s.family == w.family && !s.workload() && s.status == External {
+			w.receive(naiveRoute{at: s.node, in: s})
+		}
+	}
+}
+
+// exports tells whether BIRD exports r over s (proto/bgp/attrs.c,
+// bgp_import_control).
+func (s *naiveSlot) exports(r naiveRoute) bool {
+	if s.client() && slices.Contains(r.clusters, s.node.ClusterID) {
+		return false
+	}
+	return !s.reflected(r) || s.client() || r.in.client()
+}
+
+// reflected tells whether only a reflector passes r on over s.
+func (s *naiveSlot) reflected(r naiveRoute) bool {
+	return r.in != nil && r.in.internal() && s.internal() && r.in.localASN() == s.localASN()
+}
+
+// send passes r over a session.
+func (w *naiveFlood) send(r naiveRoute, s *naiveSlot) {
+	next := naiveRoute{at: w.model.owner(s.family, s.peer), in: w.model.back(s), clusters: r.clusters, path: r.path}
+	switch {
+	case !s.internal():
+		next.path, next.clusters = append(slices.Clone(r.path), s.localASN()), nil
+	case s.reflected(r) && !slices.Contains(r.clusters, s.node.ClusterID):
+		next.clusters = append(slices.Clone(r.clusters), s.node.ClusterID)
+	}
+	w.receive(next)
+}
+
+// receive keeps a route unless the node drops it, or has one over the same
+// session that goes wherever this one would go.
+func (w *naiveFlood) receive(r naiveRoute) {
+	if r.at == w.origin || r.in.client() && slices.Contains(r.clusters, r.at.ClusterID) || timesIn(r.path, r.in.localASN()) > r.in.allowed() {
+		return
+	}
+	for _, has := range w.routes {
+		if has.at == r.at && has.in == r.in && atMost(has, r) {
+			return
+		}
+	}
+	w.routes, w.fresh = append(w.routes, r), append(w.fresh, r)
+}
+
+// atMost tells whether a's cluster list and AS path have nothing more than b's.
+func atMost(a, b naiveRoute) bool {
+	for _, id := range a.clusters {
+		if !slices.Contains(b.clusters, id) {
+			return false
+		}
+	}
+	for _, asn := range a.path {
+		if timesIn(a.path, asn) > timesIn(b.path, asn) {
+			return false
+		}
+	}
+	return true
+}
+
+func timesIn(path []uint32, asn uint32) int {
+	n := 0
+	for _, a := range path {
+		if a == asn {
+			n++
+		}
+	}
+	return n
+}
+
+// What follows reads a slot with several candidates so that no more is promised
+// than each of them gives.
+
+func (s *naiveSlot) internal() bool {
+	return slices.ContainsFunc(s.candidates, func(h HalfSession) bool { return h.PeerASN == h.LocalASN })
+}
+
+func (s *naiveSlot) client() bool {
+	return !slices.ContainsFunc(s.candidates, func(h HalfSession) bool { return !h.RouteReflectorClient })
+}
+
+func (s *naiveSlot) localASN() uint32 { return s.candidates[0].LocalASN }
+
+func (s *naiveSlot) allowed() int {
+	n := s.candidates[0].NumAllowedLocalASNumbers
+	for _, h := range s.candidates {
+		n = min(n, h.NumAllowedLocalASNumbers)
+	}
+	return n
+}

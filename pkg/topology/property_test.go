@@ -1,0 +1,182 @@
+package topology
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// seeds is how many random states each property is tried on.
+const seeds = 4000
+
+// forRandomStates calls check with random states; what check returns is printed
+// with all that it takes to see it again.
+func forRandomStates(t *testing.T, stream, seeds uint64, check func(r *rand.Rand, objects []calico.Object) string) {
+	t.Helper()
+	for seed := range seeds {
+		r := rand.New(rand.NewPCG(seed, stream))
+		objects := newGenerator(t, r).state()
+		if fault := check(r, slices.Clone(objects)); fault != "" {
+			t.Fatalf("seed %d of stream %d: %s\nstate:\n%s", seed, stream, fault, show(state.New(objects...)))
+		}
+	}
+}
+
+func TestSessionsAgreeWithTheNaiveModel(t *testing.T) {
+	forRandomStates(t, 1, seeds, func(_ *rand.Rand, objects []calico.Object) string {
+		s := state.New(objects...)
+		return sessionsDiffer(viewOf(Compute(s, nil)), newNaive(s))
+	})
+}
+
+// sessionsDiffer compares the lists of sessions of an implementation with the
+// naive model's.
+func sessionsDiffer(got *view, m *naive) string {
+	want := m.view()
+	vague := map[string]bool{}
+	for _, s := range m.slots {
+		vague[s.node.Name+s.family.String()+s.protocol()] = !s.certain
+	}
+	plain := func(list []BrokenSession) []BrokenSession {
+		list = slices.Clone(list)
+		for i, b := range list {
+			list[i].Message = ""
+			if vague[b.Node+b.Family+b.Protocol] {
+				list[i].Reason = ""
+			}
+		}
+		return list
+	}
+	return difference("half-sessions", got.halves, want.halves) +
+		difference("broken", plain(got.broken), plain(want.broken)) +
+		difference("ambiguous", got.ambiguous, want.ambiguous) +
+		difference("frozen", got.frozen, want.frozen)
+}
+
+// difference says which elements only one of two lists has, or that their order
+// differs; it compares what would be printed.
+func difference[T any](what string, got, want []T) string {
+	g, w := texts(got), texts(want)
+	if slices.Equal(g, w) {
+		return ""
+	}
+	var b strings.Builder
+	for _, s := range g {
+		if !slices.Contains(w, s) {
+			fmt.Fprintf(&b, "\n%s: got       %s", what, s)
+		}
+	}
+	for _, s := range w {
+		if !slices.Contains(g, s) {
+			fmt.Fprintf(&b, "\n%s: naive has %s", what, s)
+		}
+	}
+	if b.Len() == 0 {
+		fmt.Fprintf(&b, "\n%s: got other order or number: %q, naive has %q", what, g, w)
+	}
+	return b.String()
+}
+
+func texts[T any](list []T) []string {
+	out := []string{}
+	for _, v := range list {
+		text, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		out = append(out, string(text))
+	}
+	return out
+}
+
+func TestRoutesAgreeWithTheNaiveModel(t *testing.T) {
+	forRandomStates(t, 2, seeds, func(_ *rand.Rand, objects []calico.Object) string {
+		s := state.New(objects...)
+		topology, model := Compute(s, nil), newNaive(s).view()
+		for _, f := range calico.Families {
+			for _, from := range s.Nodes() {
+				for _, to := range s.Nodes() {
+					for _, carried := range []bool{false, true} {
+						got, want := topology.HasRoute(f, from.Name, to.Name, carried), model.hasRoute(f, from.Name, to.Name, carried)
+						if from != to && got != want {
+							return fmt.Sprintf("%s route from %s to %s, carried %v: got %v, naive has %v", f, from.Name, to.Name, carried, got, want)
+						}
+					}
+				}
+			}
+		}
+		return ""
+	})
+}
+
+func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
+	forRandomStates(t, 3, seeds, func(_ *rand.Rand, objects []calico.Object) string {
+		s := state.New(objects...)
+		got, m := Compute(s, nil).Summary(), newNaive(s)
+		for _, f := range calico.Families {
+			if g, w := levelsOf(got.Reflectors.In(f)), m.levels(f); g != w {
+				return fmt.Sprintf("%s reflectors: got %s, naive has %s", f, g, w)
+			}
+			if g, w := totalsOf(got.Sessions.In(f)), m.totals(f); g != w {
+				return fmt.Sprintf("%s sessions: got %s, naive has %s", f, g, w)
+			}
+			routes := got.Routes.In(f)
+			for carried, reach := range map[bool]*Reach{false: routes.Isolated, true: routes.Carried} {
+				if g, w := reachOf(reach), m.reach(f, carried); g != w {
+					return fmt.Sprintf("%s routes, carried %v: got %s, naive has %s", f, carried, g, w)
+				}
+			}
+		}
+		return ""
+	})
+}
+
+func TestASessionStandsOnBothSides(t *testing.T) {
+	forRandomStates(t, 4, seeds, func(_ *rand.Rand, objects []calico.Object) string {
+		v := viewOf(Compute(state.New(objects...), nil))
+		type end struct{ node, family, peer string }
+		stands := map[end]int{}
+		for _, h := range v.halves {
+			if h.Status == Paired {
+				stands[end{h.Node, h.Family, h.PeerNode}]++
+			}
+		}
+		for _, a := range v.ambiguous { // Has no status; may be the other side of one that stands.
+			stands[end{a.Node, a.Family, a.PeerNode}]++
+		}
+		for _, h := range v.halves {
+			if h.Status == Paired && stands[end{h.PeerNode, h.Family, h.Node}] == 0 {
+				return fmt.Sprintf("%s %s stands on one side only", h.Node, h.Protocol)
+			}
+		}
+		return ""
+	})
+}
+
+func TestOrderOfObjectsDoesNotMatter(t *testing.T) {
+	forRandomStates(t, 5, seeds/8, func(r *rand.Rand, objects []calico.Object) string {
+		want := Compute(state.New(slices.Clone(objects)...), nil)
+		r.Shuffle(len(objects), func(i, j int) { objects[i], objects[j] = objects[j], objects[i] })
+		return topologiesDiffer(Compute(state.New(objects...), nil), want)
+	})
+}
+
+// topologiesDiffer compares all that two topologies say.
+func topologiesDiffer(got, want *Topology) string {
+	if g, w := got.Summary(), want.Summary(); !reflect.DeepEqual(g, w) {
+		return difference("summary", []*Summary{g}, []*Summary{w})
+	}
+	g, w := viewOf(got), viewOf(want)
+	fault := difference("half-sessions", g.halves, w.halves) + difference("broken", g.broken, w.broken) +
+		difference("ambiguous", g.ambiguous, w.ambiguous) + difference("frozen", got.Frozen(), want.Frozen()) +
+		difference("ignored", got.Ignored(), want.Ignored()) +
+		difference("graph", []*Graph{got.Graph()}, []*Graph{want.Graph()})
+	return fault
+}

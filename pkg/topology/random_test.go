@@ -1,0 +1,289 @@
+package topology
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// choices makes decisions: a random generator, or a fuzzer's bytes.
+type choices interface {
+	// IntN returns a number in [0, n).
+	IntN(n int) int
+}
+
+// byteChoices takes each decision from a byte, and 0 when there are no more.
+type byteChoices struct{ bytes []byte }
+
+// IntN implements choices.
+func (c *byteChoices) IntN(n int) int {
+	if len(c.bytes) == 0 {
+		return 0
+	}
+	b := c.bytes[0]
+	c.bytes = c.bytes[1:]
+	return int(b) % n
+}
+
+// generator makes objects. Most of what it makes goes well together; how often
+// something is odd differs from state to state, or nothing would be left to see
+// of what works.
+type generator struct {
+	t       testing.TB
+	choices choices
+	// odd is how many of 12 decisions are for something odd: 0, 1 or 3.
+	odd int
+}
+
+func newGenerator(t testing.TB, c choices) *generator {
+	return &generator{t, c, pick(c, 0, 1, 3)}
+}
+
+func pick[T any](c choices, of ...T) T { return of[c.IntN(len(of))] }
+
+func (g *generator) one(in int) bool { return g.choices.IntN(in) == 0 }
+
+func (g *generator) oddly() bool { return g.choices.IntN(12) < g.odd }
+
+// maxNodes bounds the nodes of a state, maxPeers its BGPPeers.
+const (
+	maxNodes = 10
+	maxPeers = 6
+)
+
+// hosts are the last parts of the nodes' addresses: text order is another one.
+var hosts = [maxNodes]int{9, 10, 100, 8, 99, 101, 11, 200, 12, 90}
+
+func (g *generator) state() []calico.Object {
+	var out []calico.Object
+	for i := range 1 + g.choices.IntN(maxNodes) {
+		out = append(out, g.node(i))
+	}
+	for i := range g.choices.IntN(maxPeers + 1) {
+		out = append(out, g.bgpPeer(i))
+	}
+	if !g.one(3) {
+		out = append(out, g.configuration())
+	}
+	for range g.choices.IntN(1 + g.odd) {
+		out = append(out, g.nodeConfiguration())
+	}
+	if !g.one(3) {
+		out = append(out, g.version())
+	}
+	return out
+}
+
+func nodeName(i int) string { return fmt.Sprintf("n%02d", i) }
+
+func (g *generator) node(i int) calico.Object {
+	host := func() int {
+		if g.oddly() && g.one(4) {
+			return hosts[g.choices.IntN(maxNodes)] // Two nodes may share it.
+		}
+		return hosts[i]
+	}
+	var options []nodeOption
+	if !g.oddly() {
+		options = append(options, with("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
+	}
+	switch {
+	case g.one(2):
+	case g.oddly() && g.one(4):
+		options = append(options, with("ipv6Address", fmt.Sprintf("fe80::%d", host())))
+	default:
+		options = append(options, with("ipv6Address", fmt.Sprintf("fd00::%d/64", host())))
+	}
+	if g.one(3) {
+		options = append(options, with("routeReflectorClusterID", g.clusterID()), label("rr", ""))
+	}
+	if g.one(4) {
+		options = append(options, with("asNumber", g.asn()))
+	}
+	return node(g.t, nodeName(i), append(options, label("rack", pick(g.choices, "a", "b", "c")))...)
+}
+
+func (g *generator) clusterID() string {
+	if g.oddly() && g.one(4) {
+		return "244.0.0.0/8"
+	}
+	return pick(g.choices, "244.0.0.1", "244.0.0.1", "244.0.0.2", "244.0.0.3")
+}
+
+func (g *generator) asn() int64 {
+	if g.oddly() && g.one(4) {
+		return 0
+	}
+	return pick[int64](g.choices, 64512, 64512, 64513, 64514)
+}
+
+func (g *generator) selector() string {
+	if g.oddly() {
+		return pick(g.choices, " ", "broken =", "has(nothing)", "rack != 'a'")
+	}
+	return pick(g.choices, "all()", "has(rr)", "has(rr)", "!has(rr)", "rack == 'a'", "rack in {'b', 'c'}")
+}
+
+func (g *generator) bgpPeer(i int) calico.Object {
+	spec := map[string]any{}
+	if g.oddly() && g.one(2) {
+		// Two that point at each other by addresses alone, with ports.
+		spec["peerIP"], spec["asNumber"] = fmt.Sprintf("10.0.0.%d:%d", hosts[g.choices.IntN(2)], pick(g.choices, 179, 1790, 1791)), int64(64512)
+		spec["reversePeering"] = "Manual"
+		if g.one(2) {
+			spec["nodeSelector"] = "all()"
+		}
+		return newObject(g.t, "BGPPeer", fmt.Sprintf("p%d", i), spec)
+	}
+	switch g.choices.IntN(5) {
+	case 0:
+	case 1:
+		spec["node"] = nodeName(g.choices.IntN(maxNodes + 1))
+	default:
+		spec["nodeSelector"] = g.selector()
+	}
+	g.remote(spec)
+	g.settings(spec)
+	return newObject(g.t, "BGPPeer", fmt.Sprintf("p%d", i), spec)
+}
+
+// remote fills in what the peers are.
+func (g *generator) remote(spec map[string]any) {
+	if g.oddly() {
+		switch g.choices.IntN(3) {
+		case 0:
+			return // The BGPPeer that names no peer.
+		case 1:
+			spec["localWorkloadSelector"] = "all()"
+			spec["asNumber"] = g.asn()
+			g.localASN(spec)
+			return
+		}
+	}
+	if !g.one(3) {
+		spec["peerSelector"] = g.selector()
+		return
+	}
+	spec["peerIP"] = g.peerIP()
+	if !g.oddly() {
+		spec["asNumber"] = g.asn()
+	}
+	g.localASN(spec)
+}
+
+func (g *generator) localASN(spec map[string]any) {
+	if g.oddly() {
+		spec["localASNumber"] = pick[int64](g.choices, 64512, 64513, 65000)
+	}
+	if g.oddly() {
+		spec["numAllowedLocalASNumbers"] = int64(1 + g.choices.IntN(2))
+	}
+	if g.oddly() {
+		spec["keepOriginalNextHop"] = true
+	}
+}
+
+func (g *generator) peerIP() string {
+	host := hosts[g.choices.IntN(pick(g.choices, 2, maxNodes))]
+	if g.oddly() {
+		port := pick(g.choices, 179, 179, 1790, 1791)
+		switch g.choices.IntN(8) {
+		case 0:
+			return fmt.Sprintf("fd00:0:0::%d", host)
+		case 1:
+			return fmt.Sprintf("[fd00::%d]:%d", host, port)
+		case 2:
+			return fmt.Sprintf("[fd00:0::%d]:%d", host, port)
+		case 3:
+			return fmt.Sprintf("192.0.2.1:%d", port)
+		case 4:
+			return "nonsense"
+		}
+		return fmt.Sprintf("10.0.0.%d:%d", host, port)
+	}
+	if g.one(3) {
+		return pick(g.choices, "192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1")
+	}
+	return fmt.Sprintf(pick(g.choices, "10.0.0.%d", "fd00::%d"), host)
+}
+
+// settings fills in what a session may have besides its ends.
+func (g *generator) settings(spec map[string]any) {
+	secret := func(key string) map[string]any {
+		return map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": key}}
+	}
+	for _, s := range []struct {
+		key    string
+		values []any
+	}{ // In order, so that a seed always gives the same.
+		{"password", []any{secret("a"), secret("b")}},
+		{"ttlSecurity", []any{int64(1), int64(2)}},
+		{"maxRestartTime", []any{"120s", "0s", "89600ms"}},
+		{"keepaliveTime", []any{"300ms", "20s"}},
+		{"sourceAddress", []any{"None", "UseNodeIP"}},
+		{"reversePeering", []any{"Manual", "Auto"}},
+		{"filters", []any{[]any{"f"}, []any{"f", "g"}}},
+	} {
+		if g.oddly() && g.one(2) {
+			spec[s.key] = pick(g.choices, s.values...)
+		}
+	}
+	if spec["keepOriginalNextHop"] == nil && g.oddly() {
+		spec["nextHopMode"] = pick(g.choices, "Self", "Keep", "Auto")
+	}
+}
+
+func (g *generator) configuration() calico.Object {
+	spec := map[string]any{}
+	if !g.one(3) {
+		spec["nodeToNodeMeshEnabled"] = g.one(2)
+	}
+	if g.one(4) {
+		spec["asNumber"] = g.asn()
+	}
+	if g.oddly() {
+		spec["listenPort"] = pick[int64](g.choices, 179, 1790)
+	}
+	if g.oddly() {
+		spec["nodeMeshMaxRestartTime"] = "180s"
+	}
+	if g.oddly() {
+		spec["nodeMeshPassword"] = map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "a"}}
+	}
+	return newObject(g.t, "BGPConfiguration", calico.Default, spec)
+}
+
+func (g *generator) nodeConfiguration() calico.Object {
+	spec := map[string]any{"listenPort": pick[int64](g.choices, 179, 1790, 1791)}
+	if g.one(3) {
+		spec["nodeToNodeMeshEnabled"] = false // Which Calico ignores here.
+	}
+	return newObject(g.t, "BGPConfiguration", "node."+nodeName(g.choices.IntN(pick(g.choices, 2, maxNodes))), spec)
+}
+
+func (g *generator) version() calico.Object {
+	return clusterOfVersion(g.t, pick(g.choices, "v3.31.2", "v3.32.0", "master"))
+}
+
+// change makes a change of one object: a create, a replacement or a delete.
+func (g *generator) change() state.Change {
+	var o calico.Object
+	switch g.choices.IntN(10) {
+	case 0, 1, 2, 3:
+		o = g.node(g.choices.IntN(maxNodes))
+	case 4, 5, 6:
+		o = g.bgpPeer(g.choices.IntN(maxPeers))
+	case 7:
+		o = g.configuration()
+	case 8:
+		o = g.nodeConfiguration()
+	default:
+		o = g.version()
+	}
+	if g.one(4) {
+		return state.Change{Before: o}
+	}
+	return state.Change{After: o}
+}

@@ -1,0 +1,134 @@
+package topology
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// routeTrap is a state and the IPv4 routes that are missing in it: if nothing
+// outside hands routes on, and if everything does.
+type routeTrap struct {
+	objects           []calico.Object
+	isolated, carried string
+}
+
+func (c *routeTrap) check(t *testing.T, name string, v *view, s *state.Snapshot) {
+	t.Helper()
+	missing := func(carried bool) string {
+		var out []string
+		for _, from := range s.Nodes() {
+			for _, to := range s.Nodes() {
+				if from != to && !v.hasRoute(calico.IPv4, from.Name, to.Name, carried) {
+					out = append(out, fmt.Sprintf("%s>%s", from.Name, to.Name))
+				}
+			}
+		}
+		return strings.Join(out, " ")
+	}
+	if isolated, carried := missing(false), missing(true); isolated != c.isolated || carried != c.carried {
+		t.Errorf("%s: without routes from outside %q, with %q, want %q and %q\nstate:\n%s", name, isolated, carried, c.isolated, c.carried, show(s))
+	}
+}
+
+func TestRouteTraps(t *testing.T) {
+	for name, c := range routeTraps(t) {
+		s := state.New(c.objects...)
+		c.check(t, name, viewOf(Compute(s, nil)), s)
+	}
+}
+
+func TestTheNaiveModelKnowsTheRouteTraps(t *testing.T) {
+	for name, c := range routeTraps(t) {
+		s := state.New(c.objects...)
+		c.check(t, name, newNaive(s).view(), s)
+	}
+}
+
+func routeTraps(t *testing.T) map[string]*routeTrap {
+	t.Helper()
+	out := insideRouteTraps(t)
+	maps.Copy(out, outsideRouteTraps(t))
+	return out
+}
+
+// joins is a BGPPeer between two nodes.
+func joins(t *testing.T, from, to string, more map[string]any) calico.Object {
+	t.Helper()
+	spec := map[string]any{"nodeSelector": fmt.Sprintf("name == '%s'", from), "peerSelector": fmt.Sprintf("name == '%s'", to)}
+	maps.Copy(spec, more)
+	return bgpPeer(t, from+"-"+to, spec)
+}
+
+// named is a node 10.0.0.N with its name as a label.
+func named(t *testing.T, name string, n int, options ...nodeOption) calico.Object {
+	t.Helper()
+	return at(t, name, fmt.Sprintf("10.0.0.%d", n), append(options, label("name", name))...)
+}
+
+func insideRouteTraps(t *testing.T) map[string]*routeTrap {
+	t.Helper()
+	id := func(id string) nodeOption { return with("routeReflectorClusterID", id) }
+	asn := func(n int64) nodeOption { return with("asNumber", n) }
+	chain := func(ids ...string) []calico.Object {
+		// a, then a reflector for each ID, each peering with the next, then b.
+		out := []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2)}
+		before := "a"
+		for i, c := range ids {
+			name := fmt.Sprintf("r%d", i)
+			out = append(out, named(t, name, 10+i, id(c)), joins(t, before, name, nil))
+			before = name
+		}
+		return append(out, joins(t, before, "b", nil))
+	}
+	ebgp := func(a, middle, b int64) []calico.Object {
+		return []calico.Object{noMesh(t), named(t, "a", 1, asn(a)), named(t, "m", 2, asn(middle)), named(t, "z", 3, asn(b)), joins(t, "a", "m", nil), joins(t, "m", "z", nil)}
+	}
+	return map[string]*routeTrap{
+		"a node in the middle is no reflector": {
+			objects:  []calico.Object{noMesh(t), named(t, "a", 1), named(t, "m", 2), named(t, "z", 3), joins(t, "a", "m", nil), joins(t, "m", "z", nil)},
+			isolated: "a>z z>a", carried: "a>z z>a",
+		},
+		"a reflector in the middle reflects":       {objects: chain("244.0.0.1")},
+		"reflectors in a row with an ID each do":   {objects: chain("244.0.0.1", "244.0.0.2", "244.0.0.3")},
+		"an ID that comes again stops at the last": {objects: chain("244.0.0.1", "244.0.0.2", "244.0.0.1"), isolated: "a>b a>r2 b>a b>r0", carried: "a>b a>r2 b>a b>r0"},
+		"the AS in the middle passes on":           {objects: ebgp(64513, 64512, 64514)},
+		"the same AS on both ends is a loop":       {objects: ebgp(64513, 64512, 64513), isolated: "a>z z>a", carried: "a>z z>a"},
+		"iBGP, then eBGP passes on":                {objects: ebgp(64512, 64512, 64513)},
+		"a local AS number for one session passes routes on that none reflects": {
+			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "m", 2), named(t, "z", 3, asn(64513)), joins(t, "a", "m", nil),
+				bgpPeer(t, "there", map[string]any{"node": "m", "peerIP": "10.0.0.3", "asNumber": int64(64513), "localASNumber": int64(64513), "reversePeering": "Manual"}),
+				bgpPeer(t, "back", map[string]any{"node": "z", "peerIP": "10.0.0.2", "asNumber": int64(64513), "reversePeering": "Manual"})},
+		},
+	}
+}
+
+func outsideRouteTraps(t *testing.T) map[string]*routeTrap {
+	t.Helper()
+	router := func(asn int64) calico.Object {
+		return bgpPeer(t, "router", map[string]any{"nodeSelector": "has(name)", "peerIP": "192.0.2.1", "asNumber": asn})
+	}
+	return map[string]*routeTrap{
+		"a router outside may carry all":                 {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(65000)}, isolated: "a>b b>a"},
+		"a router of the same AS outside may too":        {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(64512)}, isolated: "a>b b>a"},
+		"a router outside leaves those without it alone": {objects: []calico.Object{noMesh(t), named(t, "a", 1), at(t, "b", "10.0.0.2"), router(65000)}, isolated: "a>b b>a", carried: "a>b b>a"},
+		"what an iBGP neighbour gave does not go out by iBGP": {
+			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", label("inner", "")), router(64512),
+				bgpPeer(t, "in", map[string]any{"nodeSelector": "has(inner)", "peerSelector": "name == 'a'"})},
+			isolated: "a>b b>a b>c c>b", carried: "b>c c>b",
+		},
+		"what an iBGP neighbour gave goes out by eBGP, and comes in": {
+			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", label("inner", "")), router(65000),
+				bgpPeer(t, "in", map[string]any{"nodeSelector": "has(inner)", "peerSelector": "name == 'a'"})},
+			isolated: "a>b b>a b>c c>b",
+		},
+		"pods on a node carry nothing": {
+			objects:  []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), bgpPeer(t, "pods", map[string]any{"localWorkloadSelector": "all()", "asNumber": int64(65000)})},
+			isolated: "a>b b>a", carried: "a>b b>a",
+		},
+	}
+}
