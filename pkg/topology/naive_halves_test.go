@@ -78,7 +78,7 @@ func (m *naive) fillMesh(n *calico.Node, f calico.Family) {
 		}
 		h := HalfSession{
 			Node: n.Name, Family: f.String(), Protocol: "Mesh_" + underscores(p.Address[f].Addr()),
-			PeerIP: addressText(p, f), PeerPort: portOr179(m.listenPort(p)), PeerNode: p.Name,
+			PeerIP: addressText(p, f), PeerPort: naivePort(m.listenPort(p)), PeerNode: p.Name,
 			PeerASN: m.meshASN(n, p), LocalASN: m.asnOf(n),
 			Passive: addressText(p, f) > addressText(n, f), SourceAddress: addressText(n, f), Sources: []string{},
 		}
@@ -114,14 +114,22 @@ func (m *naive) fillPeers(n *calico.Node, f calico.Family, table map[naiveKey][]
 	}
 }
 
-// joined makes one half-session of several that say the same.
+// joined makes one half-session of several that say the same. Others stay as
+// they are, but for a BGPPeer that says one thing twice: of two nodes with one
+// address.
 func joined(halves []HalfSession) []HalfSession {
-	if len(differing(halves)) > 0 {
-		return halves
-	}
 	one := halves[0]
 	one.Sources = sourcesOf(halves)
-	return []HalfSession{one}
+	if len(differing(halves)) == 0 {
+		return []HalfSession{one}
+	}
+	var out []HalfSession
+	for _, h := range halves {
+		if !slices.ContainsFunc(out, func(o HalfSession) bool { return reflect.DeepEqual(o, h) }) {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 func sourcesOf(halves []HalfSession) []string {
@@ -130,7 +138,7 @@ func sourcesOf(halves []HalfSession) []string {
 		out = append(out, h.Sources...)
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // differing names the fields, by their names in JSON, in which half-sessions
@@ -162,7 +170,7 @@ func (m *naive) render(n *calico.Node, f calico.Family, scope string, p naivePee
 	if p.port != 0 {
 		h.Protocol += fmt.Sprintf("_port_%d", p.port)
 	}
-	h.PeerIP, h.PeerPort, h.PeerASN = p.address.String(), portOr179(p.port), p.asn
+	h.PeerIP, h.PeerPort, h.PeerASN = p.address.String(), naivePort(p.port), p.asn
 	if owner := m.owner(f, p.address); owner != nil {
 		h.PeerNode = owner.Name
 	}

@@ -63,7 +63,7 @@ func (m *naive) fault(s *naiveSlot, own HalfSession) Reason {
 
 func (m *naive) mismatch(near, far *calico.Node, own, other HalfSession) Reason {
 	dials := func(h HalfSession, to *calico.Node) bool {
-		return !h.Passive && h.PeerPort == portOr179(m.listenPort(to))
+		return !h.Passive && h.PeerPort == naivePort(m.listenPort(to))
 	}
 	switch {
 	case own.PeerASN != other.LocalASN || other.PeerASN != own.LocalASN:

@@ -60,20 +60,16 @@ type naivePeering struct {
 // table goes through the BGPPeers three times as confd does
 // (confd/pkg/backends/calico/client.go, updatePeersV1): those of all nodes, the
 // others, and the way back. What is taken stays. Within one pass Calico visits
-// BGPPeers in any order, so that each of them may win: all are kept.
+// BGPPeers in any order, and the nodes that a selector matches too, so that each
+// of several may win: all are kept.
 func (m *naive) table() map[naiveKey][]naivePeering {
 	table := map[naiveKey][]naivePeering{}
 	for _, pass := range []func(emit func(string, naivePeering)){m.globalPass, m.nodePass, m.reversePass} {
 		found := map[naiveKey][]naivePeering{}
 		pass(func(scope string, p naivePeering) {
-			key := naiveKey{scope, p.address, portOr179(p.port)}
+			key := naiveKey{scope, p.address, naivePort(p.port)}
 			if table[key] != nil || table[naiveKey{allNodes, key.address, key.port}] != nil {
 				return
-			}
-			for _, other := range found[key] {
-				if other.peer == p.peer {
-					return // Two nodes with one address; the first stays.
-				}
 			}
 			found[key] = append(found[key], p)
 		})
@@ -274,8 +270,8 @@ func (m *naive) listenPort(n *calico.Node) uint16 {
 	return m.defaultListenPort()
 }
 
-// portOr179 gives BGP's port where none is set.
-func portOr179(port uint16) uint16 {
+// naivePort gives BGP's port where none is set.
+func naivePort(port uint16) uint16 {
 	if port == 0 {
 		return 179
 	}

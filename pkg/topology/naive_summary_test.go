@@ -122,13 +122,20 @@ func (m *naive) reach(f calico.Family, carried bool) string {
 	return reachOf(out)
 }
 
-// alone tells whether a node has no session to any other; with carried, a peer
-// outside counts as one.
+// alone tells whether a node has no session to any other; with carried, what is
+// outside makes one between all that peer with it.
 func (m *naive) alone(n *calico.Node, f calico.Family, carried bool) bool {
+	leaves, others := false, false
 	for _, s := range m.slots {
-		if s.node == n && s.family == f && (s.status == Paired || carried && s.status == External && !s.workload()) {
+		switch {
+		case s.family != f || s.workload():
+		case s.status == Paired && s.node == n:
 			return false
+		case s.status == External && s.node == n:
+			leaves = true
+		case s.status == External:
+			others = true
 		}
 	}
-	return true
+	return !carried || !leaves || !others
 }

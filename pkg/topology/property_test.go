@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -56,8 +57,21 @@ func sessionsDiffer(got *view, m *naive) string {
 	}
 	return difference("half-sessions", got.halves, want.halves) +
 		difference("broken", plain(got.broken), plain(want.broken)) +
-		difference("ambiguous", got.ambiguous, want.ambiguous) +
+		difference("ambiguous", ordered(got.ambiguous), ordered(want.ambiguous)) +
 		difference("frozen", got.frozen, want.frozen)
+}
+
+// ordered puts the candidates of one BGPPeer, of which it has several where two
+// nodes share an address, into one order.
+func ordered(list []AmbiguousSession) []AmbiguousSession {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Candidates = slices.Clone(list[i].Candidates)
+		slices.SortStableFunc(list[i].Candidates, func(a, b HalfSession) int {
+			return cmp.Or(slices.Compare(a.Sources, b.Sources), slices.Compare(texts([]HalfSession{a}), texts([]HalfSession{b})))
+		})
+	}
+	return list
 }
 
 // difference says which elements only one of two lists has, or that their order
