@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -110,7 +111,7 @@ func asnText(n *calico.Node) string {
 	if n.ASNumber == nil {
 		return "of the cluster"
 	}
-	return fmt.Sprint(*n.ASNumber)
+	return strconv.FormatUint(uint64(*n.ASNumber), 10)
 }
 
 func counted(n int, noun string) string {

@@ -51,7 +51,9 @@ func (n *network) unpaired() []unpaired {
 }
 
 // refusals says why BIRD refuses the configuration of the nodes of a group,
-// outside peers left out: what `bird -p` of 1.6.8 does not accept.
+// outside peers left out: what `bird -p` of 1.6.8 does not accept. A node with
+// an IPv6 address alone, whose router ID would be empty, is none of them: such
+// clusters run, with CALICO_ROUTER_ID set, which is in no object.
 func (n *network) refusals(g uint32) []string {
 	s := &n.sides[g]
 	if !s.speaks(n.family) {

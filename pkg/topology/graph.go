@@ -60,12 +60,13 @@ func (b *grapher) divide() {
 			continue
 		}
 		node := uint(part.first[0])
-		key := fmt.Sprint(b.routings[0].vertexOf(node), b.routings[1].vertexOf(node))
+		far := []int{}
 		for i, o := range outsides {
 			if len(outsides) <= maxOutside && o.nodes.Test(node) {
-				key += fmt.Sprint(" ", i)
+				far = append(far, i)
 			}
 		}
+		key := fmt.Sprint(b.routings[0].vertexOf(node), b.routings[1].vertexOf(node), far)
 		i, ok := b.number[key]
 		if !ok {
 			i = len(b.graph.Groups)
@@ -89,7 +90,7 @@ func (b *grapher) outsides() []outside {
 
 // role is what a node is in the drawing.
 func (b *grapher) role(node uint) string {
-	reflector, client, mesh, any := false, false, false, false
+	reflector, client, mesh, some := false, false, false, false
 	for _, f := range calico.Families {
 		r := b.routings[f]
 		v := r.vertexOf(node)
@@ -100,11 +101,11 @@ func (b *grapher) role(node uint) string {
 		one := &r.vertices[v]
 		reflector = reflector || one.cluster >= 0
 		mesh = mesh || b.networks[f].meshed(g)
-		any = any || len(one.hops) > 0 || len(one.exits) > 0
+		some = some || len(one.hops) > 0 || len(one.exits) > 0
 		client = client || slices.ContainsFunc(one.hops, func(h hop) bool { return h.inClient })
 	}
 	switch {
-	case !any:
+	case !some:
 		return RoleCutOff
 	case reflector:
 		return RoleReflector

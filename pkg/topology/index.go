@@ -161,13 +161,6 @@ func (ix *index) selected(text string, s *calico.Selector) *bitset.BitSet {
 	return set
 }
 
-// all returns the set of all nodes.
-func (ix *index) all() *bitset.BitSet {
-	set := bitset.New(ix.Len())
-	set.FlipRange(0, ix.Len())
-	return set
-}
-
 // find returns the number of the node with the given name.
 func (ix *index) find(name string) (uint, bool) {
 	i, ok := slices.BinarySearchFunc(ix.nodes, name, func(n *calico.Node, name string) int { return cmp.Compare(n.Name, name) })

@@ -9,9 +9,6 @@ import (
 // frozen tells whether BIRD refuses what Calico would write for a node and
 // family, or may refuse it where the order of BGPPeers decides.
 func (m *naive) frozen(n *calico.Node, f calico.Family) bool {
-	if f == calico.IPv6 && n.SpeaksBGP(calico.IPv6) && !n.SpeaksBGP(calico.IPv4) {
-		return true // The router ID is empty.
-	}
 	names := map[string]bool{}
 	for _, s := range m.slots {
 		if s.node != n || s.family != f {

@@ -14,7 +14,6 @@ type quotient struct {
 	network  *network
 	of       []int32 // of each group, an index into vertices; -1 without an address
 	vertices []vertex
-	clusters []string // the cluster IDs, numbered
 }
 
 type vertex struct {

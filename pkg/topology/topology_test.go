@@ -13,6 +13,10 @@ func configuration(t testing.TB, spec map[string]any) calico.Object {
 	return newObject(t, "BGPConfiguration", calico.Default, spec)
 }
 
+func meshOff(t testing.TB) calico.Object {
+	return configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})
+}
+
 func nodes(t testing.TB, n int, options ...nodeOption) []calico.Object {
 	var out []calico.Object
 	for i := range n {
@@ -117,7 +121,7 @@ func TestTimers(t *testing.T) {
 }
 
 func TestSessionsOfABGPPeerCountEachPairOnce(t *testing.T) {
-	objects := append(nodes(t, 5), newObject(t, "BGPPeer", "all", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
+	objects := append(nodes(t, 5), meshOff(t), newObject(t, "BGPPeer", "all", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
 	if got := Compute(state.New(objects...), nil).Summary().BGPPeers["all"]; got.Sessions != 10 || got.LocalNodes != 5 || got.RemoteNodes != 5 {
 		t.Errorf("got %+v, want 10 sessions of 5 nodes", got)
 	}
@@ -125,7 +129,7 @@ func TestSessionsOfABGPPeerCountEachPairOnce(t *testing.T) {
 
 func TestAnEmptyBGPPeerMakesASecondMeshOfSingleStackNodes(t *testing.T) {
 	dual := node(t, "dual", with("ipv4Address", "10.9.0.1/16"), with("ipv6Address", "fd00::9"))
-	s := state.New(append(nodes(t, 4), dual, newObject(t, "BGPPeer", "empty", nil))...)
+	s := state.New(append(nodes(t, 4), dual, meshOff(t), newObject(t, "BGPPeer", "empty", nil))...)
 	topology := Compute(s, nil)
 	if got := topology.Summary().BGPPeers["empty"]; got.Scope != "nodes" || got.Sessions != 6 {
 		t.Errorf("got %+v, want 6 sessions between the 4 single-stack nodes", got)

@@ -117,10 +117,9 @@ func frozenTraps(t *testing.T) map[string]*trap {
 				a Global_fe80__1 External asn 64512>65000 by p
 				a IPv6 frozen`,
 		},
-		"a node without an IPv4 address has no router ID": {
+		"a node with an IPv6 address alone is not called frozen: CALICO_ROUTER_ID is in no object": {
 			objects: []calico.Object{noMesh(t), node(t, "a", with("ipv6Address", "fd00::1"))},
-			want: `
-				a IPv6 frozen`,
+			want:    "",
 		},
 	}
 }

@@ -1,0 +1,214 @@
+package topology
+
+import (
+	"fmt"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+var sizes = []int{100, 1000, 5000, 10000}
+
+// cluster is a state of n nodes in 16 racks and 3 zones with 3 reflectors and
+// 20 BGPPeers: one for each rack, one among the reflectors, 3 external.
+func cluster(t testing.TB, n int, mesh bool) *state.Snapshot {
+	objects := []calico.Object{
+		configuration(t, map[string]any{"nodeToNodeMeshEnabled": mesh}),
+		rackPeer(t, "reflectors", "has(rr)"),
+	}
+	for i := range n {
+		objects = append(objects, clusterNode(t, i))
+	}
+	for i := range 16 {
+		objects = append(objects, rackPeer(t, fmt.Sprintf("rack-%02d", i), fmt.Sprintf("rack == 'r%d'", i)))
+	}
+	for i := range 3 {
+		objects = append(objects, newObject(t, "BGPPeer", fmt.Sprintf("tor-%d", i),
+			map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
+	}
+	return state.New(objects...)
+}
+
+func clusterNode(t testing.TB, i int, options ...nodeOption) calico.Object {
+	options = append([]nodeOption{
+		with("ipv4Address", fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1)), label("rack", fmt.Sprintf("r%d", i%16)), label("topology.kubernetes.io/zone", fmt.Sprintf("zone-%d", i%3)),
+	}, options...)
+	if i < 3 {
+		options = append(options, with("routeReflectorClusterID", "244.0.0.1"), label("rr", ""))
+	}
+	return node(t, fmt.Sprintf("node-%05d", i), options...)
+}
+
+func rackPeer(t testing.TB, name, selector string) calico.Object {
+	return newObject(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "has(rr)"})
+}
+
+// modes are whether the mesh is on.
+var modes = map[string]bool{"mesh": true, "reflectors": false}
+
+func forClusters(b *testing.B, run func(b *testing.B, s *state.Snapshot)) {
+	for _, mode := range sortedKeys(modes) {
+		for _, n := range sizes {
+			b.Run(fmt.Sprintf("mode=%s/nodes=%d", mode, n), func(b *testing.B) {
+				s := cluster(b, n, modes[mode])
+				b.ReportAllocs()
+				run(b, s)
+			})
+		}
+	}
+}
+
+// BenchmarkFirst is a state to its first summary.
+func BenchmarkFirst(b *testing.B) {
+	forClusters(b, func(b *testing.B, s *state.Snapshot) {
+		for b.Loop() {
+			if Compute(s, nil).Summary().Nodes.Reflectors != 3 {
+				b.Fatal("wrong summary")
+			}
+		}
+	})
+}
+
+// changes are one-object changes of a cluster, by what they reach.
+var changes = map[string]func(testing.TB, *state.Snapshot) state.Change{
+	"peer-selector": func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{After: rackPeer(t, "rack-00", "rack == 'r1'")}
+	},
+	"peer-delete": func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{Before: rackPeer(t, "rack-00", "rack == 'r0'")}
+	},
+	"configuration-asn": func(t testing.TB, s *state.Snapshot) state.Change {
+		return state.Change{After: configuration(t, map[string]any{"nodeToNodeMeshEnabled": s.BGPConfiguration(calico.Default).MeshEnabled(), "asNumber": int64(65000)})}
+	},
+	"configuration-mesh": func(t testing.TB, s *state.Snapshot) state.Change {
+		return state.Change{After: configuration(t, map[string]any{"nodeToNodeMeshEnabled": !s.BGPConfiguration(calico.Default).MeshEnabled()})}
+	},
+	"node-unread-label": func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{After: clusterNode(t, 50, label("nobody-reads", "this"))}
+	},
+	"node-rack-label": func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{After: clusterNode(t, 50, label("rack", "r9"))}
+	},
+	"node-reflector-label": func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{After: clusterNode(t, 60, label("rr", ""))}
+	},
+	"node-delete": func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{Before: clusterNode(t, 50)}
+	},
+}
+
+// BenchmarkChange is a one-object change to a new summary.
+func BenchmarkChange(b *testing.B) {
+	for _, name := range sortedKeys(changes) {
+		b.Run("change="+name, func(b *testing.B) {
+			forClusters(b, func(b *testing.B, s *state.Snapshot) {
+				before := Compute(s, nil)
+				next := s.Apply(changes[name](b, s))
+				for b.Loop() {
+					if Compute(next, before) == before {
+						b.Fatal("nothing changed")
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkMemory tells what a topology keeps beside the objects, as
+// bytes/topology.
+func BenchmarkMemory(b *testing.B) {
+	forClusters(b, func(b *testing.B, s *state.Snapshot) {
+		var kept []*Topology
+		before := heap()
+		for b.Loop() {
+			kept = append(kept, Compute(s, nil))
+		}
+		b.ReportMetric(float64(heap()-before)/float64(len(kept)), "bytes/topology")
+		runtime.KeepAlive(kept)
+	})
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// work is how much there is to do for a state, whatever its speed.
+type work struct{ groups, links, vertices, hops int }
+
+func (t *Topology) work() work {
+	w := work{groups: len(t.groups.list)}
+	for _, f := range calico.Families {
+		w.links += len(t.networks[f].links)
+		w.vertices += len(t.routings[f].vertices)
+		for _, v := range t.routings[f].vertices {
+			w.hops += len(v.hops)
+		}
+	}
+	return w
+}
+
+func TestTheWorkDoesNotGrowWithTheNodes(t *testing.T) {
+	for _, mode := range sortedKeys(modes) {
+		small, large := Compute(cluster(t, 100, modes[mode]), nil).work(), Compute(cluster(t, 2000, modes[mode]), nil).work()
+		if small != large {
+			t.Errorf("%s: 100 nodes are %+v, 2,000 nodes %+v: want the same", mode, small, large)
+		}
+	}
+}
+
+// TestAChangeAllocatesAsOftenWithMoreNodes counts allocations: each stands for
+// a set, a group or a link that is made anew.
+func TestAChangeAllocatesAsOftenWithMoreNodes(t *testing.T) {
+	for _, mode := range sortedKeys(modes) {
+		for _, name := range sortedKeys(changes) {
+			counts := [2]float64{}
+			for i, n := range []int{100, 2000} {
+				s := cluster(t, n, modes[mode])
+				before := Compute(s, nil)
+				next := s.Apply(changes[name](t, s))
+				counts[i] = testing.AllocsPerRun(10, func() { Compute(next, before) })
+			}
+			// Slices that grow by appending, and maps, take a few steps more.
+			if counts[1] > counts[0]*1.1+8 {
+				t.Errorf("%s, %s: %v allocations with 100 nodes, %v with 2,000", mode, name, counts[0], counts[1])
+			}
+		}
+	}
+}
+
+func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
+	s := cluster(t, 100, false)
+	before := Compute(s, nil)
+	after := Compute(s.Apply(changes["node-unread-label"](t, s)), before)
+	a, b := reflect.ValueOf(*before.Summary()), reflect.ValueOf(*after.Summary())
+	for i := range a.NumField() {
+		if f := a.Field(i); f.Kind() != reflect.String && f.Pointer() != b.Field(i).Pointer() {
+			t.Errorf("%s was made anew", a.Type().Field(i).Name)
+		}
+	}
+	if before.groups != after.groups || before.networks != after.networks {
+		t.Error("sessions were computed again")
+	}
+}
+
+// TestAChangeReadsLabelsOnce counts selector evaluations: a selector that was
+// asked before is not evaluated again, however many changes follow, and a new
+// one reads a column that is there.
+func TestAChangeReadsLabelsOnce(t *testing.T) {
+	s := cluster(t, 100, false)
+	topology := Compute(s, nil)
+	column, selections := topology.index.columns["rack"], len(topology.index.selections)
+	for i := range 10 {
+		s = s.Apply(state.Change{After: rackPeer(t, "rack-00", fmt.Sprintf("rack == 'r%d'", i))})
+		topology = Compute(s, topology)
+	}
+	if topology.index.columns["rack"] != column || len(topology.index.selections) != selections {
+		t.Errorf("labels were read again: %d selections, %d before", len(topology.index.selections), selections)
+	}
+}
