@@ -1,8 +1,6 @@
 package topology
 
 import (
-	"slices"
-
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -203,42 +201,40 @@ func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
 }
 
 // most finds the node with the most half-sessions that work or may work.
-// Outside peers are counted for the node's own BGPPeers, O(outside peers) for
-// each group's first node.
+// O(nodes + half-sessions with what is no node).
 func (n *network) most(degrees []int) (sessions int, name string) {
-	for g := range n.sides {
-		s := &n.sides[g]
-		if !s.speaks(n.family) {
-			continue
+	counts := make([]int, len(n.groups.of))
+	for i, g := range n.groups.of {
+		counts[i] = degrees[g]
+	}
+	add := func(set *bitset.BitSet) {
+		for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
+			counts[i]++
 		}
-		d := degrees[g]
-		for i := range n.outsides {
-			if o := &n.outsides[i]; o.nodes.Test(uint(s.first[0])) && !n.isShared(uint32(g)) && n.works(o, uint(s.first[0])) {
-				d++
-			}
+	}
+	for i := range n.outsides {
+		for k := range n.outsides[i].halves {
+			add(n.working(&n.outsides[i].halves[k]))
 		}
-		for _, p := range n.workloads {
-			if p.local.Test(uint(s.first[0])) {
-				d++
-			}
-		}
-		if d > sessions {
-			sessions, name = d, n.index.nodes[s.first[0]].Name
+	}
+	for _, p := range n.workloads {
+		add(p.local.Intersection(n.index.bgp[n.family]))
+	}
+	for i, c := range counts {
+		if c > sessions {
+			sessions, name = c, n.index.nodes[i].Name
 		}
 	}
 	return sessions, name
 }
 
-// works reports whether node i has a half-session with an outside peer that
-// BIRD takes.
-func (n *network) works(o *outside, i uint) bool {
-	for k := range o.halves {
-		if h := &o.halves[k]; h.nodes.Test(i) && !h.idle.Test(i) {
-			own := &n.sides[n.groups.of[i]]
-			return !slices.ContainsFunc(n.waysAt(h, i), func(w way) bool { return w.settings.peerASN == 0 || w.settings.local(own) == 0 })
-		}
+// working returns the nodes whose half-session with an outside peer BIRD takes.
+func (n *network) working(h *outsideHalf) *bitset.BitSet {
+	out := h.nodes.Difference(h.idle).Difference(n.index.addresses.shared[n.family])
+	for i := range h.variants {
+		out.InPlaceDifference(n.outsideZero(&h.variants[i], h.variants[i].nodes))
 	}
-	return false
+	return out
 }
 
 // waiting returns the nodes that have a half-session on which no session comes

@@ -35,7 +35,7 @@ func incrementally(g *generator, objects []calico.Object, n int) string {
 }
 
 func TestIncrementalEqualsFromScratch(t *testing.T) {
-	forRandomStates(t, 6, seeds/8, func(r *rand.Rand, objects []calico.Object) string {
+	forRandomStates(t, 6, seeds/16, func(r *rand.Rand, objects []calico.Object) string {
 		return incrementally(newGenerator(t, r), objects, 8)
 	})
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -44,9 +45,20 @@ func (m *naive) levels(f calico.Family) string {
 	return levelsOf(r)
 }
 
-func totalsOf(s *Sessions) string {
-	return fmt.Sprintf("total %d, external %d, most %d on %q, broken %d %v, ambiguous %d, frozen %d %v",
-		s.Total, s.External, s.Most, s.MostNode, s.Broken, s.BrokenReasons, s.Ambiguous, s.Frozen.Nodes, s.Frozen.Sample)
+// totalsOf leaves the reasons out where they depend on which candidate of an
+// ambiguous half-session is looked at first.
+func totalsOf(s *Sessions, certain bool) string {
+	text := fmt.Sprintf("total %d, external %d, most %d on %q, broken %d, ambiguous %d, frozen %d %v",
+		s.Total, s.External, s.Most, s.MostNode, s.Broken, s.Ambiguous, s.Frozen.Nodes, s.Frozen.Sample)
+	if certain {
+		text += fmt.Sprintf(", reasons %v", s.BrokenReasons)
+	}
+	return text
+}
+
+// certain tells whether all reasons are.
+func (m *naive) certain(f calico.Family) bool {
+	return !slices.ContainsFunc(m.slots, func(s *naiveSlot) bool { return s.family == f && s.status == Broken && !s.certain })
 }
 
 func (m *naive) totals(f calico.Family) string {
@@ -84,7 +96,7 @@ func (m *naive) totals(f calico.Family) string {
 		}
 	}
 	out.Total = paired / 2
-	return totalsOf(out)
+	return totalsOf(out, m.certain(f))
 }
 
 func reachOf(r *Reach) string {

@@ -24,10 +24,31 @@ func forRandomStates(t *testing.T, stream, seeds uint64, check func(r *rand.Rand
 	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, stream))
 		objects := newGenerator(t, r).state()
+		if onTwoPorts(state.New(slices.Clone(objects)...)) {
+			continue
+		}
 		if fault := check(r, slices.Clone(objects)); fault != "" {
 			t.Fatalf("seed %d of stream %d: %s\nstate:\n%s", seed, stream, fault, show(state.New(objects...)))
 		}
 	}
+}
+
+// onTwoPorts tells whether nodes with one address listen on different ports: of
+// these Calico takes one at random for a peerIP without a port, which is beyond
+// what the models say of nodes with one address, that no session comes up.
+func onTwoPorts(s *state.Snapshot) bool {
+	m := &naive{state: s}
+	ports := map[string]uint16{}
+	for _, n := range s.Nodes() {
+		for _, f := range calico.Families {
+			text, port := addressText(n, f), m.listenPort(n)
+			if before, ok := ports[text]; ok && n.SpeaksBGP(f) && before != port {
+				return true
+			}
+			ports[text] = port
+		}
+	}
+	return false
 }
 
 func TestSessionsAgreeWithTheNaiveModel(t *testing.T) {
@@ -61,8 +82,10 @@ func sessionsDiffer(got *view, m *naive) string {
 		difference("frozen", got.frozen, want.frozen)
 }
 
-// ordered puts the candidates of one BGPPeer, of which it has several where two
-// nodes share an address, into one order.
+// ordered puts ambiguous half-sessions into the order of their peers, since the
+// candidates of one may have different names; and the candidates of one BGPPeer,
+// of which there are several where two nodes share an address, into that of
+// their texts.
 func ordered(list []AmbiguousSession) []AmbiguousSession {
 	list = slices.Clone(list)
 	for i := range list {
@@ -71,6 +94,9 @@ func ordered(list []AmbiguousSession) []AmbiguousSession {
 			return cmp.Or(slices.Compare(a.Sources, b.Sources), slices.Compare(texts([]HalfSession{a}), texts([]HalfSession{b})))
 		})
 	}
+	slices.SortStableFunc(list, func(a, b AmbiguousSession) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Family, b.Family), cmp.Compare(a.PeerIP, b.PeerIP))
+	})
 	return list
 }
 
@@ -89,11 +115,11 @@ func difference[T any](what string, got, want []T) string {
 	}
 	for _, s := range w {
 		if !slices.Contains(g, s) {
-			fmt.Fprintf(&b, "\n%s: naive has %s", what, s)
+			fmt.Fprintf(&b, "\n%s: want      %s", what, s)
 		}
 	}
 	if b.Len() == 0 {
-		fmt.Fprintf(&b, "\n%s: got other order or number: %q, naive has %q", what, g, w)
+		fmt.Fprintf(&b, "\n%s: got other order or number: %q, want %q", what, g, w)
 	}
 	return b.String()
 }
@@ -120,7 +146,7 @@ func TestRoutesAgreeWithTheNaiveModel(t *testing.T) {
 					for _, carried := range []bool{false, true} {
 						got, want := topology.HasRoute(f, from.Name, to.Name, carried), model.hasRoute(f, from.Name, to.Name, carried)
 						if from != to && got != want {
-							return fmt.Sprintf("%s route from %s to %s, carried %v: got %v, naive has %v", f, from.Name, to.Name, carried, got, want)
+							return fmt.Sprintf("%s route from %s to %s, carried %v: got %v, want %v", f, from.Name, to.Name, carried, got, want)
 						}
 					}
 				}
@@ -136,15 +162,15 @@ func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 		got, m := Compute(s, nil).Summary(), newNaive(s)
 		for _, f := range calico.Families {
 			if g, w := levelsOf(got.Reflectors.In(f)), m.levels(f); g != w {
-				return fmt.Sprintf("%s reflectors: got %s, naive has %s", f, g, w)
+				return fmt.Sprintf("%s reflectors: got %s, want %s", f, g, w)
 			}
-			if g, w := totalsOf(got.Sessions.In(f)), m.totals(f); g != w {
-				return fmt.Sprintf("%s sessions: got %s, naive has %s", f, g, w)
+			if g, w := totalsOf(got.Sessions.In(f), m.certain(f)), m.totals(f); g != w {
+				return fmt.Sprintf("%s sessions: got %s, want %s", f, g, w)
 			}
 			routes := got.Routes.In(f)
 			for carried, reach := range map[bool]*Reach{false: routes.Isolated, true: routes.Carried} {
 				if g, w := reachOf(reach), m.reach(f, carried); g != w {
-					return fmt.Sprintf("%s routes, carried %v: got %s, naive has %s", f, carried, g, w)
+					return fmt.Sprintf("%s routes, carried %v: got %s, want %s", f, carried, g, w)
 				}
 			}
 		}
@@ -184,8 +210,11 @@ func TestOrderOfObjectsDoesNotMatter(t *testing.T) {
 
 // topologiesDiffer compares all that two topologies say.
 func topologiesDiffer(got, want *Topology) string {
-	if g, w := got.Summary(), want.Summary(); !reflect.DeepEqual(g, w) {
-		return difference("summary", []*Summary{g}, []*Summary{w})
+	a, b := reflect.ValueOf(*got.Summary()), reflect.ValueOf(*want.Summary())
+	for i := range a.NumField() {
+		if g, w := a.Field(i).Interface(), b.Field(i).Interface(); !reflect.DeepEqual(g, w) {
+			return difference("summary, "+a.Type().Field(i).Name, []any{g}, []any{w})
+		}
 	}
 	g, w := viewOf(got), viewOf(want)
 	fault := difference("half-sessions", g.halves, w.halves) + difference("broken", g.broken, w.broken) +

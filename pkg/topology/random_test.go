@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -68,7 +69,9 @@ func (g *generator) state() []calico.Object {
 		out = append(out, g.configuration())
 	}
 	for range g.choices.IntN(1 + g.odd) {
-		out = append(out, g.nodeConfiguration())
+		if c := g.nodeConfiguration(); !slices.ContainsFunc(out, func(o calico.Object) bool { return o.ID() == c.ID() }) {
+			out = append(out, c)
+		}
 	}
 	if !g.one(3) {
 		out = append(out, g.version())
