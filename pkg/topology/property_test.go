@@ -15,7 +15,7 @@ import (
 )
 
 // seeds is how many random states each property is tried on.
-const seeds = 4000
+const seeds = 1500
 
 // forRandomStates calls check with random states; what check returns is printed
 // with all that it takes to see it again.
