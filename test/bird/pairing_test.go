@@ -150,7 +150,7 @@ func sets(lists ...string) []map[Speaker]View {
 	out := make([]map[Speaker]View, 0, len(lists))
 	for _, text := range lists {
 		var one, two View
-		for _, name := range strings.Fields(text) {
+		for name := range strings.FieldsSeq(text) {
 			if name[0] == 'a' {
 				one.Sessions = append(one.Sessions, name)
 			} else {

@@ -1,8 +1,11 @@
 package bird
 
-import "testing"
+import (
+	"maps"
+	"testing"
+)
 
-// all to reflectors is the usual BGPPeer: every node peers with the nodes of the label.
+// toReflectors is the usual BGPPeer: every node peers with the nodes of the label.
 func toReflectors() object {
 	return peer("to-reflectors", object{"nodeSelector": "all()", "peerSelector": "has(reflector)"})
 }
@@ -11,9 +14,7 @@ func toReflectors() object {
 func between(name, local, remote string, more ...object) object {
 	spec := object{"nodeSelector": local, "peerSelector": remote}
 	for _, m := range more {
-		for k, v := range m {
-			spec[k] = v
-		}
+		maps.Copy(spec, m)
 	}
 	return peer(name, spec)
 }

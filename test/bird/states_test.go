@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -101,9 +102,13 @@ func newWorld(t *testing.T, list []object) *world {
 	t.Helper()
 	decoded := make([]calico.Object, 0, len(list))
 	for _, o := range list {
-		d, err := calico.Decode(o)
+		raw, err := json.Marshal(o)
 		if err != nil {
-			t.Fatalf("%v in %v", err, o)
+			t.Fatal(err)
+		}
+		d, err := calico.DecodeJSON(raw)
+		if err != nil {
+			t.Fatalf("%v in %s", err, raw)
 		}
 		decoded = append(decoded, d)
 	}
@@ -113,7 +118,7 @@ func newWorld(t *testing.T, list []object) *world {
 	if w.nodes, err = Nodes(s, w.topology); err != nil {
 		t.Fatal(err)
 	}
-	w.want = Predict(w.topology, w.nodes)
+	w.want = Predict(s, w.topology, w.nodes)
 	return w
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -28,9 +29,9 @@ func (v View) Equal(w View) bool {
 	return slices.Equal(v.Sessions, w.Sessions) && slices.Equal(v.Routes, w.Routes)
 }
 
-// Predict gives what t, the topology of nodes, foretells for every speaker. What is not a node of the state is not
-// there either, so it carries nothing on; and a BIRD that refuses its configuration does not run.
-func Predict(t *topology.Topology, nodes []Node) map[Speaker]View {
+// Predict gives what t, the topology of s and nodes, foretells for every speaker. What is not a node of the state is
+// not there either, so it carries nothing on; and a BIRD that refuses its configuration does not run.
+func Predict(s *state.Snapshot, t *topology.Topology, nodes []Node) map[Speaker]View {
 	frozen := map[Speaker]bool{}
 	for _, n := range t.Frozen() {
 		for _, f := range calico.Families {
@@ -40,30 +41,40 @@ func Predict(t *topology.Topology, nodes []Node) map[Speaker]View {
 		}
 	}
 	views := map[Speaker]View{}
-	for _, n := range nodes {
-		for _, f := range calico.Families {
-			if s := (Speaker{n.Name, f}); n.Address[f].IsValid() && !frozen[s] {
-				views[s] = predict(t, s, nodes, frozen)
+	for _, f := range calico.Families {
+		// A topology has the routes of frozen nodes by their last configuration; here they have none.
+		running := withoutNodes(s, t, func(node string) bool { return frozen[Speaker{node, f}] })
+		for _, n := range nodes {
+			self := Speaker{n.Name, f}
+			if !n.Address[f].IsValid() || frozen[self] {
+				continue
 			}
+			var v View
+			for _, h := range n.HalfSessions {
+				if h.Family == f.String() && h.Status == topology.Paired && !frozen[Speaker{h.PeerNode, f}] {
+					v.Sessions = append(v.Sessions, h.Protocol)
+				}
+			}
+			slices.Sort(v.Sessions)
+			for _, from := range nodes {
+				if from.Name != n.Name && !frozen[Speaker{from.Name, f}] && running.HasRoute(f, from.Name, n.Name, false) {
+					v.Routes = append(v.Routes, from.Name)
+				}
+			}
+			views[self] = v
 		}
 	}
 	return views
 }
 
-func predict(t *topology.Topology, s Speaker, nodes []Node, frozen map[Speaker]bool) View {
-	var v View
-	for h := range t.HalfSessions(s.Node) {
-		if h.Family == s.Family.String() && h.Status == topology.Paired && !frozen[Speaker{h.PeerNode, s.Family}] {
-			v.Sessions = append(v.Sessions, h.Protocol)
+// withoutNodes is the topology of s, which is t, once some of its nodes are gone.
+func withoutNodes(s *state.Snapshot, t *topology.Topology, gone func(node string) bool) *topology.Topology {
+	for _, n := range s.Nodes() {
+		if gone(n.Name) {
+			s = s.Apply(state.Change{Before: n})
 		}
 	}
-	slices.Sort(v.Sessions)
-	for _, from := range nodes {
-		if from.Name != s.Node && from.Address[s.Family].IsValid() && t.HasRoute(s.Family, from.Name, s.Node, false) {
-			v.Routes = append(v.Routes, from.Name)
-		}
-	}
-	return v
+	return topology.Compute(s, t)
 }
 
 // established reads the names of the protocols with a session from `show protocols all`, in order.
