@@ -41,6 +41,7 @@ func list(h ...topology.HalfSession) []topology.HalfSession { return h }
 
 // TestPairing holds BIRD to the rules by which the topology says whether a session stands on two half-sessions.
 func TestPairing(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		one, two []topology.HalfSession // a… and b…
 		ports    [2]uint16              // on which the nodes listen, 0 for BIRD's default

@@ -13,6 +13,7 @@ const randomStates = 40
 
 // TestRandomStates compares BIRD with the prediction in states that nobody has thought of.
 func TestRandomStates(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(randomStates) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))

@@ -24,6 +24,7 @@ var reflector = label("reflector", "")
 // TestScenarios compares BIRD with the prediction in states that a cluster is meant to be in, or gets into by a
 // well-known mistake.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	manual := object{"reversePeering": "Manual"}
 	tests := map[string][]object{
 		"a full mesh": nodes(1, 6),
@@ -115,6 +116,7 @@ func TestScenarios(t *testing.T) {
 
 // TestChange compares BIRD with the prediction before and after changes, which reach all nodes at about the same time.
 func TestChange(t *testing.T) {
+	t.Parallel()
 	members := objects(node(1, reflector, clusterID("244.0.0.1")), node(2, reflector, clusterID("244.0.0.2")), nodes(3, 6))
 	tests := map[string][][]object{
 		"from a mesh to reflectors, which are made first": {
