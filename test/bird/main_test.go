@@ -45,7 +45,6 @@ func missing() error {
 // start starts a cluster that ends with the test, when there is room for its daemons.
 func start(t *testing.T, nodes []Node, o Options) *Cluster {
 	t.Helper()
-	t.Parallel()
 	daemons := int64(0)
 	for _, n := range nodes {
 		for _, a := range n.Address {

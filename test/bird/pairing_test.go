@@ -125,6 +125,7 @@ func TestPairing(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			nodes := []Node{
 				{Name: "one", ListenPort: tc.ports[0], HalfSessions: tc.one},
 				{Name: "two", ListenPort: tc.ports[1], HalfSessions: tc.two},

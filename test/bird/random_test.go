@@ -16,6 +16,7 @@ func TestRandomStates(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(randomStates) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 0))
 			w := newWorld(t, randomState(r))
 			for uncertain(w) {

@@ -45,6 +45,7 @@ func TestRestart(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, tc.objects)
 			want, waiting := map[string]int{}, len(tc.dead) // Whoever the others wait for waits for them, once it starts.
 			for _, n := range w.nodes {

@@ -108,6 +108,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for name, list := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, list)
 			w.await(t, start(t, w.nodes, Options{}))
 		})
@@ -131,6 +132,7 @@ func TestChange(t *testing.T) {
 	}
 	for name, states := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, states[0])
 			c := start(t, w.nodes, Options{})
 			w.await(t, c)
