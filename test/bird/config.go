@@ -2,6 +2,8 @@ package bird
 
 import (
 	"fmt"
+	"hash/fnv"
+	"net/netip"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -16,12 +18,8 @@ const defaultPort = 179
 // test has none of: service ranges, communities, filters, and local workloads, whose addresses no API object tells.
 func (n *Node) Config(f calico.Family) string {
 	var b strings.Builder
-	routerID := ""
-	if n.Address[calico.IPv4].IsValid() {
-		routerID = n.Address[calico.IPv4].String()
-	}
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("router id %s;", routerID) // Empty on a node without IPv4, and refused, as Calico's is.
+	line("router id %s;", n.routerID())
 	if n.ListenPort != 0 {
 		line("listen bgp port %d;", n.ListenPort)
 	}
@@ -44,6 +42,17 @@ func (n *Node) Config(f calico.Family) string {
 		}
 	}
 	return b.String()
+}
+
+// routerID is the node's IPv4 address. A node without one has no router ID, and no BGP, unless calico-node is given
+// CALICO_ROUTER_ID, so it is taken to be "hash": a number made of the node's name.
+func (n *Node) routerID() netip.Addr {
+	if a := n.Address[calico.IPv4]; a.IsValid() {
+		return a
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(n.Name)) // It cannot fail.
+	return netip.AddrFrom4([4]byte(h.Sum(nil)))
 }
 
 // protocol is the block of one half-session.
