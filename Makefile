@@ -1,5 +1,6 @@
-# bgpguard needs Go and make, nothing else: every tool and the control plane of the tests are Go programs, pinned
-# in modules of their own (tools/*, test/controlplane) and built into bin/ on first use.
+# bgpguard needs Go and make: every tool and the control plane of the tests are Go programs, pinned in modules of
+# their own (tools/*, test/controlplane) and built into bin/ on first use. `make bird` alone, which `make test` ends
+# with, needs more: root, BIRD 1.6 and iproute2 (apt-get install bird iproute2).
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,8 +16,9 @@ IMAGE    ?= bgpguard/webhook:$(VERSION)
 FUZZTIME   ?= 5s
 BENCHCOUNT ?= 6
 
-# What needs the control plane lives below test/; everything else is a unit.
+# What needs the control plane, or BIRD, lives below test/; everything else is a unit.
 UNITS = $$(go list ./... | grep -v /bgpguard/test/)
+E2E = $$(go list ./test/... | grep -v '/bgpguard/test/bird$$')
 
 step = @printf '\n==> %s\n'
 
@@ -57,7 +59,7 @@ clean: ## Remove bin/, the tools and the control plane with it
 ##@ Check
 
 .PHONY: test
-test: fmt-check vet lint tidy-check policies-check manifests unit e2e ## Everything that CI runs, in this order
+test: fmt-check vet lint tidy-check policies-check manifests unit e2e bird ## Everything that CI runs, in this order
 	$(step) 'all passed'
 
 .PHONY: fmt-check
@@ -98,7 +100,12 @@ unit: ## Unit tests, with the race detector where there is a C compiler
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
 	$(step) 'e2e: go test ./test/... against a real control plane'
-	@go test -count=1 -p 1 ./test/...
+	@go test -count=1 -p 1 $(E2E)
+
+.PHONY: bird
+bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (needs root, bird and iproute2)
+	$(step) 'bird: go test ./test/bird against BIRD (three minutes, mostly of waiting)'
+	@go test -count=1 ./test/bird
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (5s)

@@ -1,0 +1,152 @@
+package bird
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// Cluster is nodes whose BIRDs run on one link.
+type Cluster struct {
+	nodes   []Node
+	dir     string
+	network *network
+	daemons []*daemon
+	changed time.Time // when the BIRDs were last given a configuration
+}
+
+// Options say how the BIRDs are started.
+type Options struct {
+	// Recovery starts them as calico-node does, with -R: as if they came back after a crash.
+	Recovery bool
+	// Dead names nodes that are down: they have an address, but no BIRD.
+	Dead map[string]bool
+}
+
+// Start starts the BIRDs of nodes, but for those that refuse their configuration, which Refused tells. The caller
+// calls Close also when it fails.
+func Start(nodes []Node, o Options) (*Cluster, error) {
+	c := &Cluster{nodes: nodes, changed: time.Now()}
+	var err error
+	if c.dir, err = os.MkdirTemp("", "bgpg-"); err != nil {
+		return c, err
+	}
+	if c.network, err = newNetwork(nodes); err != nil {
+		return c, err
+	}
+	for i, n := range nodes {
+		for _, f := range calico.Families {
+			if !n.Address[f].IsValid() || o.Dead[n.Name] {
+				continue
+			}
+			d, err := newDaemon(c.dir, &n, f)
+			if err != nil {
+				return c, err
+			}
+			c.daemons = append(c.daemons, d)
+			if d.refused() != "" {
+				continue
+			}
+			if err := d.start(c.network.namespace(i), o.Recovery); err != nil {
+				return c, err
+			}
+		}
+	}
+	return c, nil
+}
+
+// Close ends all that Start has begun.
+func (c *Cluster) Close() error {
+	for _, d := range c.daemons {
+		d.stop()
+	}
+	var errs []error
+	if c.network != nil {
+		errs = append(errs, c.network.remove())
+	}
+	if c.dir != "" {
+		errs = append(errs, os.RemoveAll(c.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// Refused tells what each BIRD that refuses its configuration has against it.
+func (c *Cluster) Refused() map[Speaker]string {
+	refused := map[Speaker]string{}
+	for _, d := range c.daemons {
+		if why := d.refused(); why != "" {
+			refused[d.speaker] = why
+		}
+	}
+	return refused
+}
+
+// Reconfigure gives the running BIRDs the configurations of nodes, which are the same nodes as before, as confd does
+// after a change.
+func (c *Cluster) Reconfigure(ctx context.Context, nodes []Node) error {
+	c.nodes, c.changed = nodes, time.Now()
+	for _, n := range nodes {
+		for _, f := range calico.Families {
+			d := c.daemon(Speaker{n.Name, f})
+			if d == nil {
+				continue
+			}
+			if err := os.WriteFile(d.config, []byte(n.Config(f)), 0o600); err != nil {
+				return err
+			}
+			if _, err := ask(ctx, d.socket, "configure"); err != nil {
+				return fmt.Errorf("node %s, %s: %w", n.Name, f, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) daemon(s Speaker) *daemon {
+	for _, d := range c.daemons {
+		if d.speaker == s && d.process != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// See tells what every running BIRD has.
+func (c *Cluster) See(ctx context.Context) (map[Speaker]View, error) {
+	owners := map[netip.Prefix]string{}
+	for _, n := range c.nodes {
+		for _, p := range n.Pods {
+			owners[p] = n.Name
+		}
+	}
+	views := map[Speaker]View{}
+	for _, d := range c.daemons {
+		if d.process == nil {
+			continue
+		}
+		protocols, err := ask(ctx, d.socket, "show protocols all")
+		if err != nil {
+			return nil, d.failed(err)
+		}
+		routes, err := ask(ctx, d.socket, "show route where source = RTS_BGP")
+		if err != nil {
+			return nil, d.failed(err)
+		}
+		views[d.speaker] = View{established(protocols), destinations(routes, owners, d.speaker.Node)}
+	}
+	return views, nil
+}
+
+// Status is what one running BIRD answers to `show status`.
+func (c *Cluster) Status(ctx context.Context, s Speaker) ([]string, error) {
+	d := c.daemon(s)
+	if d == nil {
+		return nil, fmt.Errorf("no BIRD runs on node %s for %s", s.Node, s.Family)
+	}
+	return ask(ctx, d.socket, "show status")
+}

@@ -1,0 +1,80 @@
+package bird
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// programs are BIRD 1.6's for IPv4 and IPv6.
+var programs = [2]string{"bird", "bird6"}
+
+// daemon is one BIRD.
+type daemon struct {
+	speaker Speaker
+	config  string // path
+	socket  string
+	log     string    // path
+	process *exec.Cmd // nil while it doesn't run
+}
+
+// newDaemon writes the configuration of a BIRD in dir.
+func newDaemon(dir string, n *Node, f calico.Family) (*daemon, error) {
+	base := filepath.Join(dir, n.Name+"."+programs[f])
+	d := &daemon{speaker: Speaker{n.Name, f}, config: base + ".cfg", socket: base + ".ctl", log: base + ".log"}
+	return d, os.WriteFile(d.config, []byte(n.Config(f)), 0o600)
+}
+
+// refused asks BIRD whether it would take the configuration, as confd does before it puts it in place
+// (confd/pkg/resource/template/resource.go), and returns what it has against it, or "".
+func (d *daemon) refused() string {
+	out, err := exec.Command(programs[d.speaker.Family], "-p", "-c", d.config).CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("%v: %s", err, bytes.TrimSpace(out))
+}
+
+// start starts the daemon in a namespace. It stays in the foreground, so that it is a child to be ended and waited
+// for. With recovery it starts as calico-node starts it: as if it came back after a crash.
+func (d *daemon) start(namespace string, recovery bool) error {
+	args := []string{"netns", "exec", namespace, programs[d.speaker.Family], "-f", "-c", d.config, "-s", d.socket, "-P", d.socket + ".pid"}
+	if recovery {
+		args = append(args, "-R")
+	}
+	log, err := os.Create(d.log)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	process := exec.Command("ip", args...) // It turns itself into BIRD; there is no second process.
+	process.Stdout, process.Stderr = log, log
+	if err := process.Start(); err != nil {
+		return err
+	}
+	d.process = process
+	return nil
+}
+
+// stop ends the daemon, if it runs, without a word to its peers.
+func (d *daemon) stop() {
+	if d.process == nil {
+		return
+	}
+	_ = d.process.Process.Kill() // It may have ended; Wait tells nothing else either.
+	_ = d.process.Wait()
+	d.process = nil
+}
+
+// failed adds to an error whose it is, and what the daemon has printed.
+func (d *daemon) failed(err error) error {
+	log, readErr := os.ReadFile(d.log)
+	if readErr != nil {
+		log = []byte(readErr.Error())
+	}
+	return fmt.Errorf("node %s, %s: %w; it has printed: %s", d.speaker.Node, programs[d.speaker.Family], err, bytes.TrimSpace(log))
+}

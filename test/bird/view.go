@@ -1,0 +1,110 @@
+package bird
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+// Speaker is one node in one family: one BIRD.
+type Speaker struct {
+	Node   string
+	Family calico.Family
+}
+
+// View is what a speaker has, foretold or seen.
+type View struct {
+	// Sessions names the protocols on which a session is established, in order.
+	Sessions []string
+	// Routes names the other nodes to whose pods there is a route, in order.
+	Routes []string
+}
+
+// Equal reports whether both have the same sessions and routes.
+func (v View) Equal(w View) bool {
+	return slices.Equal(v.Sessions, w.Sessions) && slices.Equal(v.Routes, w.Routes)
+}
+
+// Predict gives what t, the topology of s and nodes, foretells for every speaker. What is not a node of the state is
+// not there either, so it carries nothing on; and a BIRD that refuses its configuration does not run.
+func Predict(s *state.Snapshot, t *topology.Topology, nodes []Node) map[Speaker]View {
+	frozen := map[Speaker]bool{}
+	for _, n := range t.Frozen() {
+		for _, f := range calico.Families {
+			if n.Family == f.String() {
+				frozen[Speaker{n.Node, f}] = true
+			}
+		}
+	}
+	views := map[Speaker]View{}
+	for _, f := range calico.Families {
+		// A topology has the routes of frozen nodes by their last configuration; here they have none.
+		running := withoutNodes(s, t, func(node string) bool { return frozen[Speaker{node, f}] })
+		for _, n := range nodes {
+			self := Speaker{n.Name, f}
+			if !n.Address[f].IsValid() || frozen[self] {
+				continue
+			}
+			var v View
+			for _, h := range n.HalfSessions {
+				if h.Family == f.String() && h.Status == topology.Paired && !frozen[Speaker{h.PeerNode, f}] {
+					v.Sessions = append(v.Sessions, h.Protocol)
+				}
+			}
+			slices.Sort(v.Sessions)
+			for _, from := range nodes {
+				if from.Name != n.Name && !frozen[Speaker{from.Name, f}] && running.HasRoute(f, from.Name, n.Name, false) {
+					v.Routes = append(v.Routes, from.Name)
+				}
+			}
+			views[self] = v
+		}
+	}
+	return views
+}
+
+// withoutNodes is the topology of s, which is t, once some of its nodes are gone.
+func withoutNodes(s *state.Snapshot, t *topology.Topology, gone func(node string) bool) *topology.Topology {
+	for _, n := range s.Nodes() {
+		if gone(n.Name) {
+			s = s.Apply(state.Change{Before: n})
+		}
+	}
+	return topology.Compute(s, t)
+}
+
+// established reads the names of the protocols with a session from `show protocols all`, in order.
+func established(lines []string) []string {
+	var names []string
+	name := ""
+	for _, line := range lines {
+		if !strings.HasPrefix(line, " ") {
+			name, _, _ = strings.Cut(line, " ")
+			continue
+		}
+		if state, ok := strings.CutPrefix(strings.TrimSpace(line), "BGP state:"); ok && strings.TrimSpace(state) == "Established" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// destinations reads from `show route` which nodes but self own the blocks of pods to which there is a
+// route, in order.
+func destinations(lines []string, owners map[netip.Prefix]string, self string) []string {
+	var names []string
+	for _, line := range lines {
+		// A further path to the same destination has a blank in its place.
+		net, err := netip.ParsePrefix(strings.Fields(line + " -")[0])
+		if owner := owners[net]; err == nil && owner != "" && owner != self {
+			names = append(names, owner)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
