@@ -28,7 +28,7 @@ func convergence(ix *index, networks [2]*network, waiting *bitset.BitSet) *Conve
 		"every configured session can come up: peers are dialled %d s after the start and again every %d s, and routes are used once each has sent its End-of-RIB", connectDelay, connectRetry)}
 	if c.Waiting.Nodes > 0 {
 		c.Start = Delay{gracefulRestartWait, fmt.Sprintf(
-			"a node with a half-session on which no session comes up, or with a peer that is down, uses no learned route before BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
+			"a node with a half-session on which no session comes up, other than by a wrong AS number, or with a peer that is down, uses no learned route before BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
 	}
 	restart, reflectors := defaultRestart, false
 	for _, n := range networks {

@@ -13,7 +13,8 @@ type tally struct {
 	// bySource counts the sessions that a BGPPeer gives a side of; the mesh's
 	// are under meshSource.
 	bySource map[string]int
-	// dead are the groups with a half-session on which no session comes up.
+	// dead are the groups with a half-session for which a starting BIRD waits in
+	// vain.
 	dead []bool
 }
 
@@ -39,8 +40,14 @@ func (n *network) count() *tally {
 func (t *tally) broken(reason Reason, halves int, group uint32) {
 	t.Broken += halves
 	t.BrokenReasons[reason] += halves
-	t.dead[group] = true
+	t.dead[group] = t.dead[group] || waitsFor(reason)
 }
+
+// waitsFor reports whether a starting BIRD waits for a half-session that is
+// broken for the given reason. It does not wait for a protocol that has failed
+// by an error of BGP, which a wrong AS number is (nest/proto.c,
+// proto_falling_down; seen in BIRD 1.6.8).
+func waitsFor(reason Reason) bool { return reason != ASNumberMismatch }
 
 // ordered counts the ordered pairs of different nodes of two groups.
 func (n *network) ordered(a, b uint32) int {
@@ -63,7 +70,7 @@ func (n *network) countLink(t *tally, l *link, degrees []int) {
 			t.broken(l.reason, halves, l.from)
 		}
 		// An ambiguous one may be dead as well.
-		if i > 0 || !l.stands() {
+		if i > 0 || !l.stands() && waitsFor(l.reason) {
 			t.dead[l.from] = true
 		}
 	}
@@ -237,8 +244,8 @@ func (n *network) working(h *outsideHalf) *bitset.BitSet {
 	return out
 }
 
-// waiting returns the nodes that have a half-session on which no session comes
-// up, a peer that is not ready among the reasons; nil for none. O(nodes) where
+// waiting returns the nodes that have a half-session for which a starting BIRD
+// waits in vain, a peer that is not ready among the reasons; nil for none. O(nodes) where
 // there are any.
 func (n *network) waiting(t *tally) *bitset.BitSet {
 	down := n.index.notReady.Intersection(n.index.bgp[n.family])

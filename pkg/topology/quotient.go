@@ -44,6 +44,8 @@ type terms struct {
 	inClient bool
 	inASN    uint32
 	inAllow  int
+	// ownAllow is the sender's inAllow the other way, which tells vertices apart.
+	ownAllow int
 }
 
 // exitHop is a session with what is outside, as its node has it.
@@ -167,11 +169,18 @@ func (n *network) terms(l, m *link) terms {
 	t := terms{internal: first.internal(a), outASN: first.local(a), inASN: m.halves[0].ways[0].settings.local(b)}
 	t.outClient = !l.some(func(s *settings) bool { return !s.client(a, l.halves[0].prefix) })
 	t.inClient = !m.some(func(s *settings) bool { return !s.client(b, m.halves[0].prefix) })
-	t.inAllow = m.halves[0].ways[0].settings.allow
-	for _, w := range m.halves[0].ways {
-		t.inAllow = min(t.inAllow, w.settings.allow)
-	}
+	t.inAllow, t.ownAllow = m.allow(), l.allow()
 	return t
+}
+
+// allow is how often the nodes of l.from take a route with their own AS number
+// in its path.
+func (l *link) allow() int {
+	least := l.halves[0].ways[0].settings.allow
+	for _, w := range l.halves[0].ways {
+		least = min(least, w.settings.allow)
+	}
+	return least
 }
 
 func (k exit) hop(s *side) exitHop {
@@ -213,6 +222,7 @@ func signature(n *network, g uint32, mesh int, edges []hop, exits []exitHop) str
 		b = binary.BigEndian.AppendUint32(b, e.outASN)
 		b = binary.BigEndian.AppendUint32(b, e.inASN)
 		b = binary.BigEndian.AppendUint32(b, uint32(e.inAllow))
+		b = binary.BigEndian.AppendUint32(b, uint32(e.ownAllow))
 		flags(e.internal, e.outClient, e.inClient)
 	}
 	// A link without a session takes the mesh's place too.

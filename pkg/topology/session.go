@@ -91,8 +91,9 @@ const (
 	AddressShared Reason = "AddressShared"
 )
 
-// BrokenSession is a half-session on which no session can come up. Each costs
-// its node the whole graceful-restart wait of 240 s at every start of calico-node.
+// BrokenSession is a half-session on which no session can come up. Each, but for
+// those of an ASNumberMismatch, costs its node the whole graceful-restart wait of
+// 240 s at every start of calico-node.
 type BrokenSession struct {
 	Node     string `json:"node"`
 	Family   string `json:"family"`

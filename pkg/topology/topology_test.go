@@ -187,3 +187,17 @@ func TestBGPPeersThatReachReflectors(t *testing.T) {
 		t.Errorf("got %v and %v, want %v and none", got.IPv4.BGPPeers, got.IPv6.BGPPeers, want)
 	}
 }
+
+// Two nodes of one AS number on either side of another: only the one that takes
+// its own number back has the other's routes.
+func TestNodesThatTakeTheirOwnASNumberBackAreToldApart(t *testing.T) {
+	at := func(name, address string, asn int64) calico.Object {
+		return node(t, name, with("ipv4Address", address), with("asNumber", asn))
+	}
+	one := newObject(t, "BGPPeer", "one", map[string]any{"node": "a", "peerIP": "10.0.0.2", "asNumber": int64(65002), "numAllowedLocalASNumbers": int64(1)})
+	other := newObject(t, "BGPPeer", "other", map[string]any{"node": "c", "peerIP": "10.0.0.2", "asNumber": int64(65002)})
+	topology := Compute(state.New(meshOff(t), at("a", "10.0.0.1", 65001), at("b", "10.0.0.2", 65002), at("c", "10.0.0.3", 65001), one, other), nil)
+	if there, back := topology.HasRoute(calico.IPv4, "c", "a", false), topology.HasRoute(calico.IPv4, "a", "c", false); !there || back {
+		t.Errorf("a has c's route: %v, c has a's: %v; want true and false", there, back)
+	}
+}
