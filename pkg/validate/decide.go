@@ -51,50 +51,61 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, c state.Change) 
 		after = e.judge(ctx, next, base.policies, base)
 	}
 	d := &Decision{Allowed: true}
-	id := c.ID()
-	changed := violation.Object{Kind: string(id.Kind), Name: id.Name}
 	for i, p := range base.policies.Policies() {
 		was, is := base.results[i], after.results[i]
-		if err := firstOf(is.err, was.err); err != nil {
+		err := is.err
+		if err == nil {
+			err = d.compare(base, after, c, i)
+		}
+		if err = firstOf(err, was.err); err != nil {
 			d.fail(Failure{p.Name, p.Action, err})
-		}
-		if is.err != nil {
-			continue
-		}
-		sizes := map[string]float64{}
-		for _, v := range was.violations {
-			sizes[v.ID] = v.Size
-		}
-		for _, v := range is.violations {
-			size, there := sizes[v.ID]
-			gained, err := gain(after.topology, base.topology, &v)
-			if err != nil {
-				d.fail(Failure{p.Name, p.Action, err})
-				break
-			}
-			switch {
-			// Where the state before could not be judged, nothing is known to
-			// have been there: the change gets the blame rather than a pass.
-			case was.err != nil || !there || v.Size > size || gained != "":
-				if there && gained != "" {
-					v.Message += "; new among them: " + gained
-				}
-				if len(v.Members) > 0 && d.Effects == nil {
-					d.Effects = after.topology.Effects(base.topology, c)
-				}
-				d.add(v)
-			case v.Concerns(changed):
-				d.Warnings = append(d.Warnings, line(v)+" (this was so before)")
-			}
 		}
 	}
 	if d.Allowed && len(d.Warnings) > 0 && len(d.Effects) > 0 {
 		d.Warnings = append(d.Warnings, d.effect())
 	}
-	for _, problem := range after.topology.Problems(id) {
-		d.Warnings = append(d.Warnings, changed.String()+": "+problem)
+	for _, problem := range after.topology.Problems(c.ID()) {
+		d.Warnings = append(d.Warnings, changedBy(c).String()+": "+problem)
 	}
 	return d
+}
+
+// changedBy is the object of a change.
+func changedBy(c state.Change) violation.Object {
+	return violation.Object{Kind: string(c.ID().Kind), Name: c.ID().Name}
+}
+
+// compare takes what the policy of number i says of the states before and after
+// the change into the decision. An error means that it gave sets of nodes that
+// are none.
+func (d *Decision) compare(before, after *judgement, c state.Change, i int) error {
+	was, is := before.results[i], after.results[i]
+	sizes := map[string]float64{}
+	for _, v := range was.violations {
+		sizes[v.ID] = v.Size
+	}
+	for _, v := range is.violations {
+		size, there := sizes[v.ID]
+		gained, err := gain(after.topology, before.topology, &v)
+		if err != nil {
+			return err
+		}
+		switch {
+		// Where the state before could not be judged, nothing is known to
+		// have been there: the change gets the blame rather than a pass.
+		case was.err != nil || !there || v.Size > size || gained != "":
+			if there && gained != "" {
+				v.Message += "; new among them: " + gained
+			}
+			if len(v.Members) > 0 && d.Effects == nil {
+				d.Effects = after.topology.Effects(before.topology, c)
+			}
+			d.add(v)
+		case v.Concerns(changedBy(c)):
+			d.Warnings = append(d.Warnings, line(v)+" (this was so before)")
+		}
+	}
+	return nil
 }
 
 // gain names the nodes, or pairs of nodes, that are in the sets of v now and
@@ -123,12 +134,14 @@ func someOf(names []string, total int) string {
 	return text
 }
 
-func firstOf(a, b error) error {
-	if a != nil {
-		return a
+// firstOf is the error on the state after a change, else that on the state
+// before it, which it says.
+func firstOf(after, before error) error {
+	if after != nil {
+		return after
 	}
-	if b != nil {
-		return fmt.Errorf("on the state before the change: %w", b)
+	if before != nil {
+		return fmt.Errorf("on the state before the change: %w", before)
 	}
 	return nil
 }

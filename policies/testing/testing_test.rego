@@ -37,8 +37,8 @@ _good := {
 		"IPv6": _no_sessions,
 	},
 	"routes": {
-		"IPv4": {"carried": _all_reached, "isolated": _all_reached, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []},
-		"IPv6": {"carried": _none_there, "isolated": _none_there, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []},
+		"IPv4": object.union(_no_routes, {"carried": _all_reached, "isolated": _all_reached}),
+		"IPv6": object.union(_no_routes, {"carried": _none_there, "isolated": _none_there}),
 	},
 	"convergence": {
 		"start": {"seconds": 12, "reason": "connect delay"},
@@ -86,3 +86,5 @@ _all_reached := {
 }
 
 _none_there := object.union(_all_reached, {"nodes": 0, "partitions": 0, "largestPartition": 0})
+
+_no_routes := {"notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []}
