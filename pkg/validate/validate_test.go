@@ -376,3 +376,24 @@ func TestWhatTheRequestSaysOfTheObjectBeforeWins(t *testing.T) {
 		t.Errorf("a create that makes nothing worse is denied: %s", d.Message())
 	}
 }
+
+// A state in which some nodes are cut off may not be mended at the cost of
+// others, and may be mended bit by bit.
+func TestHarmToOneNodeIsNotBalancedByMendingAnother(t *testing.T) {
+	before := append(nodes(t, 12, 2), mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"), peer(t, "workers", "rack == 'r3'", "has(rr)"))
+	for name, c := range map[string]struct {
+		selector, deny, message string
+	}{
+		"the one node for another": {"rack == 'r4'", "reachability-preserved,route-reflectors-required", "; new among them: node-00003\n"},
+		"the one node and another": {"rack in {'r3', 'r4'}", "", ""},
+	} {
+		d := decide(t, defaults(t), before, state.Change{After: peer(t, "workers", c.selector, "has(rr)")})
+		var denied []string
+		for _, v := range d.Violations {
+			denied = append(denied, v.Policy)
+		}
+		if got := strings.Join(denied, ","); got != c.deny || !strings.Contains(d.Message(), c.message) {
+			t.Errorf("%s: denied by %q, want %q with %q\n%s", name, got, c.deny, c.message, d.Message())
+		}
+	}
+}
