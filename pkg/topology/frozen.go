@@ -121,18 +121,18 @@ func masked(clusterID string) bool { return strings.Contains(clusterID, "/") }
 func (n *network) meshRefusals(g uint32) []string {
 	var out []string
 	s := &n.sides[g]
-	for kind := range meshKinds {
-		for _, other := range n.mesh[kind] {
-			if other == g && s.nodes == 1 || n.sameAddress(g, other) {
-				continue
-			}
-			b := &n.sides[other]
-			if n.rules.meshSettings(s, b).peerASN == 0 || s.asn == 0 {
-				out = append(out, fmt.Sprintf("the AS number 0 of %s", n.describe(other)))
-			}
-			if linkLocal(n.address(other)) {
-				out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", n.address(other)))
-			}
+	if s.asn == 0 && n.meshNodes() > 1 {
+		out = append(out, "the node's own AS number 0")
+	}
+	for _, other := range n.suspects {
+		if other == g && s.nodes == 1 || n.sameAddress(g, other) {
+			continue
+		}
+		if n.rules.meshSettings(s, &n.sides[other]).peerASN == 0 {
+			out = append(out, fmt.Sprintf("the AS number 0 of %s", n.describe(other)))
+		}
+		if linkLocal(n.address(other)) {
+			out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", n.address(other)))
 		}
 	}
 	for _, shared := range n.sharing() {
@@ -142,6 +142,17 @@ func (n *network) meshRefusals(g uint32) []string {
 		}
 	}
 	return out
+}
+
+// meshNodes counts the nodes in the mesh.
+func (n *network) meshNodes() int {
+	count := 0
+	for _, list := range n.mesh {
+		for _, g := range list {
+			count += n.sides[g].nodes
+		}
+	}
+	return count
 }
 
 func (n *network) twiceInMesh(shared uint32) bool {

@@ -114,18 +114,25 @@ func newGroups(t *traits, splits []*bitset.BitSet, old *groups) *groups {
 	g := &groups{of: slices.Clone(t.of), splits: splits, traits: t}
 	ids := uint32(len(t.list))
 	buffer := make([]uint, 256)
+	into := make([]uint32, ids) // 0 for none: no group is moved into an old one
+	var moved []uint32
 	for _, set := range splits {
-		into := make([]uint32, ids) // 0 for none: no group is moved into an old one
 		for i, members := set.NextSetMany(0, buffer); len(members) > 0; i, members = set.NextSetMany(i+1, buffer) {
 			for _, m := range members {
 				id := g.of[m]
 				if into[id] == 0 {
 					into[id] = ids
+					into = append(into, 0)
+					moved = append(moved, id)
 					ids++
 				}
 				g.of[m] = into[id]
 			}
 		}
+		for _, id := range moved {
+			into[id] = 0
+		}
+		moved = moved[:0]
 	}
 	g.number(int(ids))
 	return g

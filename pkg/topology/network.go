@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
@@ -23,6 +25,7 @@ type network struct {
 	// mesh are the groups that take part in the mesh, by how it tells their AS
 	// numbers.
 	mesh     [meshKinds][]uint32
+	suspects []uint32 // those of the mesh that BIRD may not take for peers
 	outsides []outside
 	// workloads are the BGPPeers whose peers are pods.
 	workloads []*peering
@@ -93,6 +96,9 @@ func (n *network) findMesh() {
 			kind = meshOther
 		}
 		n.mesh[kind] = append(n.mesh[kind], uint32(i))
+		if s.asn == 0 || linkLocal(n.address(uint32(i))) {
+			n.suspects = append(n.suspects, uint32(i))
+		}
 	}
 }
 
@@ -143,9 +149,19 @@ func (n *network) candidates(peerings []*peering) []candidate {
 	return out
 }
 
-// in lists the groups with an address in the family that are in set.
-func (n *network) in(set interface{ Test(uint) bool }) []uint32 {
-	out := make([]uint32, 0, len(n.sides))
+// in lists the groups with an address in the family that are in set, which
+// holds all nodes of a group or none. O(the smaller of groups and members).
+func (n *network) in(set *bitset.BitSet) []uint32 {
+	members := int(set.Count())
+	out := make([]uint32, 0, min(members, len(n.sides)))
+	if members < len(n.sides) {
+		for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
+			if g := n.groups.of[i]; n.sides[g].first[0] == uint32(i) && n.sides[g].speaks(n.family) {
+				out = append(out, g)
+			}
+		}
+		return out
+	}
 	for i := range n.sides {
 		if n.sides[i].speaks(n.family) && set.Test(uint(n.sides[i].first[0])) {
 			out = append(out, uint32(i))

@@ -125,6 +125,9 @@ func (n *network) waysAt(h *outsideHalf, i uint) []way {
 // BGPPeers.
 func (n *network) ambiguousAt(h *outsideHalf) *bitset.BitSet {
 	out := bitset.New(0)
+	if h.disjoint() {
+		return out
+	}
 	for k, v := range h.variants {
 		for _, w := range h.variants[:k] {
 			both := v.nodes.Intersection(w.nodes)
@@ -142,6 +145,19 @@ func (n *network) ambiguousAt(h *outsideHalf) *bitset.BitSet {
 		}
 	}
 	return out
+}
+
+// disjoint reports whether no node has two variants, as where each has a BGPPeer
+// of its own.
+func (h *outsideHalf) disjoint() bool {
+	seen := bitset.New(0)
+	for _, v := range h.variants {
+		if seen.IntersectionCardinality(v.nodes) > 0 {
+			return false
+		}
+		seen.InPlaceUnion(v.nodes)
+	}
+	return true
 }
 
 // sourcesAt are the BGPPeers that give it to node i.
