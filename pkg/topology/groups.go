@@ -114,7 +114,7 @@ func newGroups(t *traits, splits []*bitset.BitSet, old *groups) *groups {
 	g := &groups{of: slices.Clone(t.of), splits: splits, traits: t}
 	ids := uint32(len(t.list))
 	buffer := make([]uint, 256)
-	into := make([]uint32, ids) // 0 for none: no group is moved into an old one
+	into := slices.Repeat([]uint32{0}, int(ids)) // 0 for none: no group is moved into an old one
 	var moved []uint32
 	for _, set := range splits {
 		for i, members := set.NextSetMany(0, buffer); len(members) > 0; i, members = set.NextSetMany(i+1, buffer) {
