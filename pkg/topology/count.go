@@ -207,16 +207,27 @@ func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
 	return zero.Intersection(nodes)
 }
 
-// most finds the node with the most half-sessions that work or may work.
-// O(nodes + half-sessions with what is no node).
+// most finds the node with the most half-sessions that work or may work, the
+// first in order of names of several. O(groups + half-sessions with what is no
+// node).
 func (n *network) most(degrees []int) (sessions int, name string) {
-	counts := make([]int, len(n.groups.of))
-	for i, g := range n.groups.of {
-		counts[i] = degrees[g]
+	busiest := -1
+	consider := func(count, node int) {
+		if count > sessions || count == sessions && node < busiest {
+			sessions, busiest = count, node
+		}
 	}
+	for g, d := range degrees {
+		consider(d, int(n.sides[g].first[0]))
+	}
+	// Only the nodes of these sets differ from the rest of their groups.
+	var more []int32
 	add := func(set *bitset.BitSet) {
+		if more == nil && set.Any() {
+			more = make([]int32, len(n.groups.of))
+		}
 		for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
-			counts[i]++
+			more[i]++
 		}
 	}
 	for i := range n.outsides {
@@ -227,12 +238,15 @@ func (n *network) most(degrees []int) (sessions int, name string) {
 	for _, p := range n.workloads {
 		add(p.local.Intersection(n.index.bgp[n.family]))
 	}
-	for i, c := range counts {
-		if c > sessions {
-			sessions, name = c, n.index.nodes[i].Name
+	for i, c := range more {
+		if c > 0 {
+			consider(degrees[n.groups.of[i]]+int(c), i)
 		}
 	}
-	return sessions, name
+	if busiest < 0 {
+		return 0, ""
+	}
+	return sessions, n.index.nodes[busiest].Name
 }
 
 // working returns the nodes whose half-session with an outside peer BIRD takes.
