@@ -136,8 +136,11 @@ func routeFindings(t *Topology, f calico.Family) []string {
 	if len(routes.Filtered) > 0 {
 		out = append(out, "BGPFilters are taken to let these routes pass: "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered)))
 	}
-	if !t.Summary.PodTraffic.In(f).NeedsBGP {
-		out = append(out, "pod traffic between nodes needs none of them: all IPPools are encapsulated without BGP")
+	switch traffic := t.Summary.PodTraffic.In(f); {
+	case !traffic.NeedsBGP:
+		out = append(out, fmt.Sprintf("pod traffic between nodes needs none of them: no %s IPPool depends on BGP", f))
+	case len(traffic.Pools) > 0:
+		out = append(out, fmt.Sprintf("pod traffic of %s %s needs them", either(len(traffic.Pools), "IPPool", "IPPools"), names(traffic.Pools, len(traffic.Pools))))
 	}
 	return out
 }
