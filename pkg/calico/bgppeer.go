@@ -131,7 +131,14 @@ func decodeBGPPeer(m Metadata, spec *fields) Object {
 	case p.PeerIP == "" && p.PeerSelector == "" && p.LocalWorkloadSelector == "":
 		p.problem("spec", "has no peerIP, peerSelector or localWorkloadSelector: Calico takes every single-stack node for the peer, which makes a second full mesh")
 	}
-	if p.PeerAddress.IsValid() && p.ASNumber == 0 {
+	if p.PeerSelector != "" {
+		for _, field := range []string{"peerIP", "asNumber"} {
+			if spec.has(field) {
+				p.problem("spec."+field, "is ignored because peerSelector is set too")
+			}
+		}
+	}
+	if p.PeerAddress.IsValid() && p.PeerSelector == "" && p.ASNumber == 0 {
 		p.problem("spec.asNumber", "is missing or 0, which BIRD refuses: the BGP configuration of every node that has this peer no longer changes")
 	}
 	return p

@@ -6,51 +6,24 @@ import (
 	"strings"
 	"unicode"
 
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
+	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
-var english = message.NewPrinter(language.English)
+// number, either and Count are words', under names that read well here.
+var (
+	number = words.Number
+	either = words.Either
+	// Count writes "1 node" or "7,140 nodes".
+	Count = words.Count
+)
 
-// number writes n with thousands separators: "7,140".
-func number(n int) string { return english.Sprintf("%d", n) }
-
-// Count writes "1 node" or "7,140 nodes"; many is the plural where an "s" does
-// not make it.
-func Count(n int, one string, many ...string) string {
-	switch {
-	case n == 1:
-		return "1 " + one
-	case len(many) > 0:
-		return number(n) + " " + many[0]
-	default:
-		return number(n) + " " + one + "s"
-	}
-}
-
-// either is one for 1 and many for all other numbers.
-func either(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
-}
-
-// names lists the first few names of total: "a, b and 4,977 more".
+// names lists the first few names of total, so that none of them can draw.
 func names(sample []string, total int) string {
 	cleaned := make([]string, len(sample))
 	for i, s := range sample {
 		cleaned[i] = clean(s)
 	}
-	text := strings.Join(cleaned, ", ")
-	switch rest := total - len(sample); {
-	case rest <= 0:
-		return text
-	case text == "":
-		return number(total)
-	default:
-		return text + " and " + number(rest) + " more"
-	}
+	return words.SomeOf(cleaned, total)
 }
 
 // nodes counts nodes and names the first few of them.

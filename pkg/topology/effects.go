@@ -1,40 +1,46 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
+	"reflect"
+	"slices"
 	"strconv"
+
+	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // Effects says in words how a change, which led from the state before to that
-// of t, reaches the sessions: the BGPPeers whose selectors now match other
-// nodes, with how many and how many before, and what the object itself lost.
-// One sentence each, without a full stop, in a fixed order; none where the
-// sessions are the same.
+// of t, reaches the sessions: what the changed object itself lost or newly is,
+// then the BGPPeers whose selectors now match other nodes, with how many and how
+// many before, those first whose sessions change most. One sentence each,
+// without a full stop; none where the sessions are the same.
 func (t *Topology) Effects(before *Topology, c state.Change) []string {
 	if t.routings == before.routings {
 		return nil
 	}
-	var out []string
-	if text := t.ownEffect(before, c); text != "" {
-		out = append(out, text)
-	}
+	out := t.ownEffects(before, c)
 	known := map[string]*peering{}
 	for _, p := range before.peerings {
 		known[p.peer.Name] = p
 	}
+	type moved struct {
+		texts []string
+		loss  int // of sessions
+	}
+	var others []moved
 	for _, p := range t.peerings {
-		old := known[p.peer.Name]
-		delete(known, p.peer.Name)
-		if old != nil {
-			out = append(out, t.moved(before, p, old)...)
+		if old := known[p.peer.Name]; old != nil {
+			others = append(others, moved{t.moved(before, p, old), before.summary.BGPPeers[p.peer.Name].Sessions - t.summary.BGPPeers[p.peer.Name].Sessions})
 		}
 	}
-	for _, name := range sortedKeys(known) {
-		sessions := before.summary.BGPPeers[name].Sessions
-		out = append(out, fmt.Sprintf("BGPPeer %s goes, which gave %s", name, counted(sessions, "session")))
+	slices.SortStableFunc(others, func(a, b moved) int { return cmp.Compare(b.loss, a.loss) })
+	for _, m := range others {
+		out = append(out, m.texts...)
 	}
 	return out
 }
@@ -44,35 +50,88 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 // word.
 func (t *Topology) moved(before *Topology, r, old *peering) []string {
 	var out []string
-	tell := func(field, text, oldText string, now, was uint) {
+	tell := func(field, text, oldText string, now, was *bitset.BitSet) {
+		n, m := int(now.Count()), int(was.Count())
 		switch {
-		case now == was, now == t.index.Len() && was == before.index.Len():
-		case text == oldText && text != "":
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %d before", r.peer.Name, field, text, counted(int(now), "node"), was))
-		case text != oldText:
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s; before, %q matched %d", r.peer.Name, field, text, counted(int(now), "node"), oldText, was))
+		case text == oldText && (text == "" || sameSet(now, was) || now.Count() == t.index.Len() && was.Count() == before.index.Len()):
+		case text == oldText && n == m:
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches other nodes, %s as before", r.peer.Name, field, text, words.Number(n)))
+		case text == oldText:
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %s before", r.peer.Name, field, text, words.Count(n, "node"), words.Number(m)))
+		default:
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s; before, %q matched %s",
+				r.peer.Name, field, text, words.Count(n, "node"), oldText, words.Number(m)))
 		}
 	}
-	tell("nodeSelector", r.peer.NodeSelector, old.peer.NodeSelector, r.local.Count(), old.local.Count())
-	tell("peerSelector", r.peer.PeerSelector, old.peer.PeerSelector, r.remote.Count(), old.remote.Count())
+	tell("nodeSelector", r.peer.NodeSelector, old.peer.NodeSelector, r.local, old.local)
+	tell("peerSelector", r.peer.PeerSelector, old.peer.PeerSelector, r.remote, old.remote)
 	return out
 }
 
-// ownEffect says what the changed object itself, a Node or the cluster's
-// configuration, is no longer, or newly is.
-func (t *Topology) ownEffect(before *Topology, c state.Change) string {
-	switch id := c.ID(); {
-	case id.Kind == calico.KindBGPConfiguration && t.rules.mesh != before.rules.mesh:
-		if t.rules.mesh {
-			return "the node-to-node mesh goes on"
+// ownEffects says what the changed object itself is no longer, or newly is.
+func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
+	var out []string
+	switch c.ID().Kind {
+	case calico.KindBGPConfiguration:
+		if t.rules.mesh && !before.rules.mesh {
+			out = append(out, "the node-to-node mesh goes on")
 		}
-		return fmt.Sprintf("the node-to-node mesh goes off, which gave %s", counted(before.summary.Mesh.Sessions, "session"))
-	case id.Kind == calico.KindBGPConfiguration && t.rules.asn != before.rules.asn:
-		return fmt.Sprintf("the cluster's AS number becomes %d, %d before", t.rules.asn, before.rules.asn)
-	case id.Kind == calico.KindNode:
-		return nodeEffect(c)
+		if !t.rules.mesh && before.rules.mesh {
+			out = append(out, "the node-to-node mesh goes off, which gave "+words.Count(before.summary.Mesh.Sessions, "session"))
+		}
+		if t.rules.asn != before.rules.asn {
+			out = append(out, fmt.Sprintf("the cluster's AS number becomes %d, %d before", t.rules.asn, before.rules.asn))
+		}
+	case calico.KindNode:
+		if text := nodeEffect(c); text != "" {
+			out = append(out, text)
+		}
+	case calico.KindBGPPeer:
+		out = append(out, t.peerEffects(before, c)...)
 	}
-	return ""
+	return out
+}
+
+// peerEffects says what a BGPPeer that is changed itself does, its selectors
+// left out, which moved tells.
+func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
+	name := c.ID().Name
+	was, ok := before.snapshot.Get(c.ID()).(*calico.BGPPeer)
+	is, ok2 := t.snapshot.Get(c.ID()).(*calico.BGPPeer)
+	switch {
+	case ok && !ok2:
+		return []string{fmt.Sprintf("BGPPeer %s goes, which gave %s", name, words.Count(before.summary.BGPPeers[name].Sessions, "session"))}
+	case !ok && ok2:
+		return []string{fmt.Sprintf("BGPPeer %s is new, and gives %s", name, words.Count(t.summary.BGPPeers[name].Sessions, "session"))}
+	case !ok:
+		return nil
+	}
+	var out []string
+	fields := map[string]bool{}
+	for _, spec := range []map[string]any{was.Spec, is.Spec} {
+		for field := range spec {
+			fields[field] = field != "nodeSelector" && field != "peerSelector"
+		}
+	}
+	for _, field := range sortedKeys(fields) {
+		if fields[field] && !reflect.DeepEqual(was.Spec[field], is.Spec[field]) {
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s is %s, %s before", name, field, scalar(is.Spec[field]), scalar(was.Spec[field])))
+		}
+	}
+	return out
+}
+
+// scalar writes a value of a spec, and of those that are made up of others, such
+// as a reference to a Secret, only that they are there.
+func scalar(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "not set"
+	case map[string]any, []any:
+		return "another"
+	default:
+		return fmt.Sprint(v)
+	}
 }
 
 func nodeEffect(c state.Change) string {
@@ -112,11 +171,4 @@ func asnText(n *calico.Node) string {
 		return "of the cluster"
 	}
 	return strconv.FormatUint(uint64(*n.ASNumber), 10)
-}
-
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

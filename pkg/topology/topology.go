@@ -10,6 +10,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // Topology is what a snapshot comes to. It is immutable.
@@ -209,11 +210,11 @@ func (t *Topology) Problems(id calico.ID) []string {
 	for _, r := range t.peerings {
 		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
 			out = append(out, r.problems...)
-			if r.local.None() {
-				out = append(out, fmt.Sprintf("spec: selects no local node out of %d", len(t.index.nodes)))
+			if r.local.None() && (r.peer.NodeSelector == "" || r.peer.Local() != nil) {
+				out = append(out, "spec: selects no local node out of "+words.Number(len(t.index.nodes)))
 			}
-			if r.peer.PeerSelector != "" && r.remote.None() {
-				out = append(out, fmt.Sprintf("spec.peerSelector: selects no node out of %d", len(t.index.nodes)))
+			if r.peer.PeerSelector != "" && r.peer.Remote() != nil && r.remote.None() {
+				out = append(out, "spec.peerSelector: selects no node out of "+words.Number(len(t.index.nodes)))
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/violation"
+	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // Decision is what a change gets.
@@ -119,19 +120,10 @@ func gain(after, before *topology.Topology, v *violation.Violation) (string, err
 			return "", fmt.Errorf("violation %q: %w", v.ID, err)
 		}
 		if n > 0 {
-			return someOf(sample, n), nil
+			return words.SomeOf(sample, n), nil
 		}
 	}
 	return "", nil
-}
-
-// someOf gives the names that are known of so many in all.
-func someOf(names []string, total int) string {
-	text := strings.Join(names, ", ")
-	if more := total - len(names); more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
 }
 
 // firstOf is the error on the state after a change, else that on the state

@@ -1,0 +1,50 @@
+// Package words writes numbers, counted things and shortened lists as people
+// read them, in messages of any kind. It is a leaf.
+package words
+
+import (
+	"strings"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+var english = message.NewPrinter(language.English)
+
+// Number writes n with thousands separators: "7,140".
+func Number(n int) string { return english.Sprintf("%d", n) }
+
+// Count writes "1 node" or "7,140 nodes"; many is the plural where an "s" does
+// not make it.
+func Count(n int, one string, many ...string) string {
+	switch {
+	case n == 1:
+		return "1 " + one
+	case len(many) > 0:
+		return Number(n) + " " + many[0]
+	default:
+		return Number(n) + " " + one + "s"
+	}
+}
+
+// Either is one for 1 and many for all other numbers.
+func Either(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// SomeOf lists the names that are known of total: "a, b and 4,977 more"; where
+// none is known, the number alone.
+func SomeOf(names []string, total int) string {
+	text := strings.Join(names, ", ")
+	switch rest := total - len(names); {
+	case rest <= 0:
+		return text
+	case text == "":
+		return Number(total)
+	default:
+		return text + " and " + Number(rest) + " more"
+	}
+}
