@@ -85,6 +85,9 @@ func (t *Topology) member(parts []string) (is func(i int) bool, ok bool) {
 		return func(i int) bool { return t.index.notReady.Test(uint(i)) }, true
 	case len(parts) == 1 && parts[0] == waitingName:
 		return func(i int) bool { return t.waiting != nil && t.waiting.Test(uint(i)) }, true
+	case len(parts) == 2 && parts[0]+"/" == noAddressName:
+		f, ok := family(parts[1])
+		return func(i int) bool { return !t.index.bgp[f].Test(uint(i)) }, ok
 	case len(parts) == 2 && parts[0]+"/" == frozenName:
 		f, ok := family(parts[1])
 		frozen := t.networks[f].frozen()

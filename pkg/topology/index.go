@@ -161,6 +161,12 @@ func (ix *index) selected(text string, s *calico.Selector) *bitset.BitSet {
 	return set
 }
 
+// without returns the nodes that have no address in family f.
+func (ix *index) without(f calico.Family) *bitset.BitSet {
+	all := bitset.New(ix.Len())
+	return all.FlipRange(0, ix.Len()).Difference(ix.bgp[f])
+}
+
 // find returns the number of the node with the given name.
 func (ix *index) find(name string) (uint, bool) {
 	i, ok := slices.BinarySearchFunc(ix.nodes, name, func(n *calico.Node, name string) int { return cmp.Compare(n.Name, name) })

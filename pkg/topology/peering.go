@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -109,8 +110,10 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 			continue
 		}
 		known = true
+		// A missing AS number is the cluster's on the way back.
+		expected := cmp.Or(p.ASNumber, s.BGPConfiguration(calico.Default).ClusterASNumber())
 		switch asn := asNumberOf(node, s); {
-		case p.ASNumber != asn && (p.ASNumber != 0 || asn != s.BGPConfiguration(calico.Default).ClusterASNumber()):
+		case asn != expected:
 			r.problem("spec.asNumber: is %d, but the peer is node %s of AS %d: the session does not come up", p.ASNumber, node.Name, asn)
 		case !portFits(p, node, s):
 			r.problem("spec.peerIP: names port %d, but node %s listens on another: Calico makes no session back", p.PeerPort, node.Name)

@@ -88,6 +88,8 @@ func sameButNodes(a, b *state.Snapshot) bool {
 const (
 	notReadyName = "notReady"
 	waitingName  = "waiting"
+	// noAddressName begins the handle of the nodes without an address in a family.
+	noAddressName = "noAddress/"
 )
 
 func (t *Topology) nodes() *Nodes {
@@ -129,6 +131,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			one.Isolated = r.reach(false)
 			one.Carried = r.reach(true)
 		}
+		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
 		for _, p := range t.snapshot.IPPools() {
 			if p.Family == f && p.Workload && p.DisableBGPExport && needs(p) {
@@ -174,8 +177,13 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 			continue
 		case s.reflector():
 			out.Total += s.nodes
+			serves := false
 			for _, l := range n.from(uint32(g)) {
 				n.giving(&l, peers)
+				serves = serves || l.stands() && !n.sides[l.to].reflector()
+			}
+			if serves {
+				out.Peered += s.nodes
 			}
 			continue
 		}

@@ -116,6 +116,9 @@ type Routes struct {
 	// Isolated assumes that they pass nothing on. It is the same as Carried
 	// where there is no such peer.
 	Isolated *Reach `json:"isolated"`
+	// NoAddress are the nodes without an address in the family, which Calico gives
+	// no session in it.
+	NoAddress NodeSet `json:"noAddress"`
 	// NotExported names the IPPools that need BGP and that disableBGPExport
 	// keeps out of it: no node has routes to their pods.
 	NotExported []string `json:"notExported"`
@@ -199,6 +202,8 @@ type Mesh struct {
 type Reflectors struct {
 	// Total counts the route reflectors with an address in this family.
 	Total int `json:"total"`
+	// Peered counts those to which nodes that are none have a session.
+	Peered int `json:"peered"`
 	// Nodes counts the nodes that are none.
 	Nodes int `json:"nodes"`
 	// Levels says how many nodes have sessions to exactly so many reflectors,

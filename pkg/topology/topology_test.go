@@ -201,3 +201,16 @@ func TestNodesThatTakeTheirOwnASNumberBackAreToldApart(t *testing.T) {
 		t.Errorf("a has c's route: %v, c has a's: %v; want true and false", there, back)
 	}
 }
+
+// A peerIP without an AS number means the cluster's on the way back, not 0.
+func TestAMissingASNumberIsTheClustersOnTheWayBack(t *testing.T) {
+	objects := []calico.Object{meshOff(t), node(t, "a", with("ipv4Address", "10.0.0.1")), node(t, "b", with("ipv4Address", "10.0.0.2"), with("asNumber", int64(0))),
+		newObject(t, "BGPPeer", "p", map[string]any{"node": "a", "peerIP": "10.0.0.2"})}
+	topology := Compute(state.New(objects...), nil)
+	for h := range topology.HalfSessions("b") {
+		t.Errorf("b has %+v, want none", h)
+	}
+	if frozen := topology.Frozen(); len(frozen) != 1 || frozen[0].Node != "a" {
+		t.Errorf("frozen: %+v, want a alone", frozen)
+	}
+}

@@ -93,6 +93,37 @@ violation contains {
 	count(pools) > 0
 }
 
+# METADATA
+# description: |
+#   Nodes that Calico gives no session in a family that others have, because they
+#   have no address in it. Its size is how many they are. Nobody who edits a
+#   BGPPeer can do anything about it, so it is about no object: it is there to
+#   hold back the change that takes an address away.
+violation contains {
+	"id": sprintf("%s/no-address", [family]),
+	"size": missing.nodes,
+	"members": [missing.members],
+	"msg": concat("", [
+		sprintf("%s of %s (%s) %s no %s address for BGP, so Calico gives %s no session: ", [
+			text.number(missing.nodes),
+			text.counted(input.state.nodes.total, "node"),
+			text.some_of(missing.sample, missing.nodes),
+			text.agree(missing.nodes, "has", "have"),
+			family,
+			text.agree(missing.nodes, "it", "them"),
+		]),
+		sprintf("set the annotation projectcalico.org/%sAddress to the node's address, as calico-node does", [family]),
+	]),
+	"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
+	"objects": [],
+} if {
+	some family in ["IPv4", "IPv6"]
+	input.state.podTraffic[family].needsBGP
+	_reach[family].nodes > 0
+	missing := input.state.routes[family].noAddress
+	missing.nodes > 0
+}
+
 # Those that count: a single node has nobody to reach.
 _families contains family if {
 	some family in ["IPv4", "IPv6"]
@@ -129,12 +160,13 @@ _problem(details) := sprintf("%s, so pods on %s and on other nodes do not reach 
 	_only_cut_off(details)
 }
 
-_problem(details) := sprintf("%s%s of %s of %s (%s) have no routes both ways, %s%s", [
+_problem(details) := sprintf("%s%s of %s of %s (%s) %s not have routes to each other, %s%s", [
 	_beside(details),
 	text.number(details.withoutRoute),
 	text.counted(details.pairs, "pair"),
 	_noun("nodes", details),
 	text.some_of([concat(" with ", pair) | some pair in details.withoutRouteSample], details.withoutRoute),
+	text.agree(details.withoutRoute, "does", "do"),
 	"so pods on them do not reach each other",
 	_parts(details),
 ]) if {
@@ -177,15 +209,15 @@ _remedy(details) := concat(" ", [
 }
 
 _remedy(details) := concat("", [
-	"peer all nodes with the same route reflectors, ",
-	"and route reflectors of different cluster IDs with each other",
+	"give both nodes of a pair sessions to the same route reflector or to each other, route reflectors among them; ",
+	"one reflector passes routes on to the clients of another only if their cluster IDs differ",
 ]) if {
 	not _only_cut_off(details)
 }
 
 _on_the_mesh := " (the node-to-node mesh leaves route reflectors out)" if input.state.mesh.enabled
 
-_on_the_mesh := ", or keep the node-to-node mesh on" if not input.state.mesh.enabled
+_on_the_mesh := ", or have the node-to-node mesh on" if not input.state.mesh.enabled
 
 # Where the other assumption would make a difference, say so.
 _on_outside(details) := "" if _left_by_carry(details) >= details.withoutRoute
@@ -201,12 +233,10 @@ _left_by_carry(details) := input.state.routes[details.family].carried.withoutRou
 
 _on_broken(family) := "" if input.state.sessions[family].broken == 0
 
-_on_broken(family) := sprintf("; %s no session comes up (%s): bgpguard topology lists them", [
-	sprintf("on %s", [text.counted(sessions.broken, "half-session")]),
-	concat(", ", [sprintf("%s %s", [reason, text.number(n)]) | some reason, n in sessions.brokenReasons]),
-]) if {
+_on_broken(family) := sprintf("; on %s no session comes up: bgpguard topology -f STATE says why", [counted]) if {
 	sessions := input.state.sessions[family]
 	sessions.broken > 0
+	counted := text.counted(sessions.broken, "half-session")
 }
 
 # The family is only worth a word where there are two.

@@ -40,7 +40,7 @@ test_fail_nodes_are_cut_off if {
 			"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
 			"so pods on them and on other nodes do not reach each other: ",
 			"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-			"or keep the node-to-node mesh on",
+			"or have the node-to-node mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -94,7 +94,7 @@ test_fail_all_nodes_are_cut_off if {
 		"5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) are cut off: ",
 		"they have no BGP session to any other node, so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-		"or keep the node-to-node mesh on",
+		"or have the node-to-node mesh on",
 	])}
 }
 
@@ -104,10 +104,12 @@ test_fail_nodes_fall_apart if {
 	violation.size == 24
 	violation.msg == concat("", [
 		"24 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 21 more) ",
-		"have no routes both ways, so pods on them do not reach each other ",
+		"do not have routes to each other, so pods on them do not reach each other ",
 		"(the nodes fall into 2 parts, of which the largest has 6): ",
-		"peer all nodes with the same route reflectors, ",
-		"and route reflectors of different cluster IDs with each other, or keep the node-to-node mesh on",
+		"give both nodes of a pair sessions to the same route reflector or to each other, ",
+		"route reflectors among them; ",
+		"one reflector passes routes on to the clients of another only if their cluster IDs differ, ",
+		"or have the node-to-node mesh on",
 	])
 }
 
@@ -115,9 +117,11 @@ test_fail_nodes_without_routes_do_not_fall_apart if {
 	reach := _reach({"withoutRoute": {"pairs": 1, "sample": [["node-8", "node-9"]]}})
 	_messages(_ipv4(reach), "carry") == {concat("", [
 		"1 of 45 pairs of nodes (node-8 with node-9) ",
-		"have no routes both ways, so pods on them do not reach each other: ",
-		"peer all nodes with the same route reflectors, ",
-		"and route reflectors of different cluster IDs with each other, or keep the node-to-node mesh on",
+		"does not have routes to each other, so pods on them do not reach each other: ",
+		"give both nodes of a pair sessions to the same route reflector or to each other, ",
+		"route reflectors among them; ",
+		"one reflector passes routes on to the clients of another only if their cluster IDs differ, ",
+		"or have the node-to-node mesh on",
 	])}
 }
 
@@ -131,10 +135,12 @@ test_fail_nodes_fall_apart_and_one_is_cut_off if {
 	_messages(_ipv4(reach), "carry") == {concat("", [
 		"1 of 10 nodes (node-9) is cut off: it has no BGP session to any other node; with it, ",
 		"27 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 24 more) ",
-		"have no routes both ways, so pods on them do not reach each other ",
+		"do not have routes to each other, so pods on them do not reach each other ",
 		"(the nodes fall into 3 parts, of which the largest has 6): ",
-		"peer all nodes with the same route reflectors, ",
-		"and route reflectors of different cluster IDs with each other, or keep the node-to-node mesh on",
+		"give both nodes of a pair sessions to the same route reflector or to each other, ",
+		"route reflectors among them; ",
+		"one reflector passes routes on to the clients of another only if their cluster IDs differ, ",
+		"or have the node-to-node mesh on",
 	])}
 }
 
@@ -153,7 +159,7 @@ test_fail_peers_outside_are_ignored if {
 		"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
 		"so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-		"or keep the node-to-node mesh on; ",
+		"or have the node-to-node mesh on; ",
 		"if the peers outside the cluster carry routes on, set the policy's parameter externalPeers: carry, ",
 		"which leaves 0 pairs",
 	])
@@ -167,10 +173,10 @@ test_fail_peers_outside_make_no_difference if {
 
 test_fail_broken_half_sessions_are_pointed_at[broken] if {
 	some broken, words in {
-		1: {"reasons": {"NoReturn": 1}, "text": "on 1 half-session no session comes up (NoReturn 1)"},
+		1: {"reasons": {"NoReturn": 1}, "text": "on 1 half-session no session comes up"},
 		1009: {
 			"reasons": {"NoReturn": 9, "ASNumberMismatch": 1000},
-			"text": "on 1,009 half-sessions no session comes up (ASNumberMismatch 1,000, NoReturn 9)",
+			"text": "on 1,009 half-sessions no session comes up",
 		},
 	}
 	sessions := {"IPv4": {"broken": broken, "brokenReasons": words.reasons}}
@@ -178,9 +184,9 @@ test_fail_broken_half_sessions_are_pointed_at[broken] if {
 		"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
 		"so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-		"or keep the node-to-node mesh on; ",
+		"or have the node-to-node mesh on; ",
 		words.text,
-		": bgpguard topology lists them",
+		": bgpguard topology -f STATE says why",
 	])}
 }
 
@@ -252,4 +258,25 @@ _messages(patch, external_peers) := {violation.msg | some violation in _violatio
 
 _violations(patch, external_peers) := found if {
 	found := rule.violation with input as testing.input_with(patch, {"externalPeers": external_peers})
+}
+
+test_fail_nodes_have_lost_their_address if {
+	missing := {"nodes": 1, "sample": ["node-9"], "members": "no-address"}
+	_violations({"routes": {"IPv4": {"noAddress": missing}}}, "carry") == {{
+		"id": "IPv4/no-address",
+		"size": 1,
+		"members": ["no-address"],
+		"msg": concat("", [
+			"1 of 10 nodes (node-9) has no IPv4 address for BGP, so Calico gives it no session: ",
+			"set the annotation projectcalico.org/IPv4Address to the node's address, as calico-node does",
+		]),
+		"details": {"family": "IPv4", "nodes": 1, "sample": ["node-9"]},
+		"objects": [],
+	}}
+}
+
+test_success_a_family_that_no_node_has if {
+	missing := {"nodes": 10, "sample": ["node-1", "node-2", "node-3"], "members": "no-address"}
+	patch := {"routes": {"IPv6": {"noAddress": missing}}, "podTraffic": {"IPv6": {"needsBGP": true}}}
+	_violations(patch, "carry") == set()
 }

@@ -55,6 +55,7 @@ violation contains {
 		"without": sum([level.nodes | some level in short; level.reflectors == 0]),
 		"minReflectors": least,
 		"reflectors": input.state.reflectors[family].total,
+		"peered": input.state.reflectors[family].peered,
 		"sample": array.slice([name | some level in short; some name in level.sample], 0, 3),
 	}
 }
@@ -67,7 +68,7 @@ _families contains family if {
 	input.state.reflectors[family].nodes > 0
 }
 
-_message(details) := sprintf("the node-to-node mesh is off and %s of %s (%s) %s: %s, or keep the mesh on", [
+_message(details) := sprintf("the node-to-node mesh is off and %s of %s (%s) %s: %s, or have the mesh on", [
 	text.number(details.short),
 	text.counted(details.nodes, _noun("node", details)),
 	text.some_of(details.sample, details.short),
@@ -112,6 +113,27 @@ _remedy(details) := concat("", [
 
 _remedy(details) := "widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors" if {
 	details.reflectors >= details.minReflectors
+	details.peered >= details.minReflectors
+}
+
+_remedy(details) := concat("", [
+	sprintf("only %s of them %s sessions to other nodes, so select the others again, ", [
+		text.number(details.peered),
+		text.agree(details.peered, "has", "have"),
+	]),
+	"by their labels or by the peerSelector of a BGPPeer",
+]) if {
+	details.reflectors >= details.minReflectors
+	details.peered < details.minReflectors
+	details.peered > 0
+}
+
+_remedy(details) := concat("", [
+	"none of them has a session to another node, so select them again, ",
+	"by their labels or by the peerSelector of a BGPPeer",
+]) if {
+	details.reflectors >= details.minReflectors
+	details.peered == 0
 }
 
 # The family is only worth a word where there are two.

@@ -27,7 +27,7 @@ test_success_a_family_without_nodes if {
 test_success_all_nodes_are_reflectors if {
 	_violations(
 		{"reflectors": {"IPv4": {
-			"total": 3, "nodes": 0, "bgpPeers": ["to-reflectors"],
+			"total": 3, "peered": 0, "nodes": 0, "bgpPeers": ["to-reflectors"],
 			"levels": [],
 		}}},
 		2,
@@ -49,7 +49,7 @@ test_fail_no_reflectors_at_all if {
 			"have no route reflector to peer with, because the cluster has none and the minimum is 2: ",
 			"have at least 2 route reflectors ",
 			"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
-			"and cover all nodes by a BGPPeer whose peerSelector selects them, or keep the mesh on",
+			"and cover all nodes by a BGPPeer whose peerSelector selects them, or have the mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -58,6 +58,7 @@ test_fail_no_reflectors_at_all if {
 			"without": 5000,
 			"minReflectors": 2,
 			"reflectors": 0,
+			"peered": 0,
 			"sample": ["node-1", "node-2", "node-3"],
 		},
 		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
@@ -78,7 +79,7 @@ test_fail_too_few_reflectors if {
 			"have BGP sessions to fewer than 2 route reflectors, 2 of them to none, and the cluster has only 1: ",
 			"have at least 2 route reflectors ",
 			"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
-			"and cover all nodes by a BGPPeer whose peerSelector selects them, or keep the mesh on",
+			"and cover all nodes by a BGPPeer whose peerSelector selects them, or have the mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -87,6 +88,7 @@ test_fail_too_few_reflectors if {
 			"without": 2,
 			"minReflectors": 2,
 			"reflectors": 1,
+			"peered": 3,
 			"sample": ["node-8", "node-9", "node-2"],
 		},
 		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
@@ -106,7 +108,7 @@ test_fail_node_not_covered_by_a_peer if {
 			"the node-to-node mesh is off and 1 of 7 nodes (node-4) ",
 			"is not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors, 1 of them with none: ",
 			"widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, ",
-			"or keep the mesh on",
+			"or have the mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -115,6 +117,7 @@ test_fail_node_not_covered_by_a_peer if {
 			"without": 1,
 			"minReflectors": 2,
 			"reflectors": 3,
+			"peered": 3,
 			"sample": ["node-4"],
 		},
 		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
@@ -137,7 +140,7 @@ test_fail_a_minimum_of_one if {
 	violation.msg == concat("", [
 		"the node-to-node mesh is off and 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
 		"are not covered by BGPPeers with at least 1 of the cluster's 1 route reflector, 7 of them with none: ",
-		"widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, or keep the mesh on",
+		"widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, or have the mesh on",
 	])
 }
 
@@ -154,7 +157,7 @@ test_fail_one_family_of_two_is_named if {
 		"have no IPv6 route reflector to peer with, because the cluster has none and the minimum is 2: ",
 		"have at least 2 IPv6 route reflectors ",
 		"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
-		"and cover all nodes by a BGPPeer whose peerSelector selects them, or keep the mesh on",
+		"and cover all nodes by a BGPPeer whose peerSelector selects them, or have the mesh on",
 	])
 }
 
@@ -175,6 +178,7 @@ _level(reflectors, nodes, sample) := {
 
 _no_reflectors := {
 	"total": 0,
+	"peered": 0,
 	"nodes": 5000,
 	"bgpPeers": ["to-reflectors"],
 	"levels": [_level(0, 5000, ["node-1", "node-2", "node-3"])],
@@ -182,4 +186,16 @@ _no_reflectors := {
 
 _violations(patch, least) := found if {
 	found := rule.violation with input as testing.input_with(patch, {"minReflectors": least})
+}
+
+test_fail_reflectors_that_no_peer_selects if {
+	levels := [{"reflectors": 1, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
+	some violation in _violations({"reflectors": {"IPv4": {"peered": 1, "levels": levels}}}, 2)
+	violation.details.peered == 1
+	violation.msg == concat("", [
+		"the node-to-node mesh is off and 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
+		"are not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors, 0 of them with none: ",
+		"only 1 of them has sessions to other nodes, so select the others again, by their labels or by the ",
+		"peerSelector of a BGPPeer, or have the mesh on",
+	])
 }

@@ -21,6 +21,7 @@ _good := {
 	"reflectors": {
 		"IPv4": {
 			"total": 3,
+			"peered": 3,
 			"nodes": 7,
 			"bgpPeers": ["to-reflectors"],
 			"levels": [{
@@ -30,7 +31,7 @@ _good := {
 				"members": "reflectors/3",
 			}],
 		},
-		"IPv6": {"total": 0, "nodes": 0, "bgpPeers": [], "levels": []},
+		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": []},
 	},
 	"sessions": {
 		"IPv4": object.union(_no_sessions, {"total": 21, "most": 7, "mostNode": "node-1"}),
@@ -87,4 +88,4 @@ _all_reached := {
 
 _none_there := object.union(_all_reached, {"nodes": 0, "partitions": 0, "largestPartition": 0})
 
-_no_routes := {"notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []}
+_no_routes := {"noAddress": _no_nodes, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []}
