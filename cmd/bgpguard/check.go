@@ -79,6 +79,10 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if err != nil {
 		return err
 	}
+	if len(o.states) > 0 && len(objects) == 0 {
+		// Every change to nothing is allowed: what was to make the state has failed.
+		return fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
+	}
 	changed, err := readObjects(o.files, stdin)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // A second signal ends what does not heed the first.
 	root := &cobra.Command{
 		Use:           "bgpguard",
 		Short:         "Judge changes to a Calico cluster's BGP before they break its network",

@@ -55,8 +55,8 @@ that are added, removed and altered, dot and svg draw it alone.
 
 With --node, half-sessions and faults are those of one node, and text lists its
 half-sessions; totals, routes and pictures are always of all nodes. A full mesh of
-5,000 nodes has 25 million half-sessions: -o json writes them one by one, -o yaml
-holds all of them in memory first.
+5,000 nodes has 25 million half-sessions: -o json writes them one by one, -o yaml,
+which holds all in memory, refuses so many.
 
 Pictures show nodes that peer alike as one group. With more than 24 groups and
 external peers, svg and html show one for each role; dot has them all.

@@ -47,11 +47,11 @@ const (
 Mesh: off
 `
 	estimates = `
-How long routes are missing, at the worst (an estimate from BIRD's timers):
-  start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
-  crash of a last route reflector: 120 s: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
-  stop of a last route reflector: 0 s: its peers drop the routes at once, and dial again after 5 s
-  silence of a last route reflector: 240 s: its peers keep the routes until the hold time of 240 s has passed without a word, then drop them
+Starts and losses, at the worst (an estimate from BIRD's timers):
+  routes missing after a start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  routes kept after the crash of a node's last route reflector: 120 s: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
+  routes kept after its orderly stop: 0 s: its peers drop the routes at once, and dial again after 5 s
+  routes kept after it falls silent: 240 s: its peers keep the routes until the hold time of 240 s has passed without a word, then drop them
 `
 	unknownVersion = "Calico: unknown; --calico-version or a ClusterInformation tells it\n"
 )
@@ -74,11 +74,8 @@ Calico: 3.31.2
 Routes to pods, IPv4:
   each of 2 nodes has the routes to the pods of all others
 
-How long routes are missing, at the worst (an estimate from BIRD's timers):
-  start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
-  crash of a last route reflector: 0 s: no node has a session to a route reflector
-  stop of a last route reflector: 0 s: no node has a session to a route reflector
-  silence of a last route reflector: 0 s: no node has a session to a route reflector
+Starts and losses, at the worst (an estimate from BIRD's timers):
+  routes missing after a start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
 `,
 		},
 		"the sessions of one node, from stdin": {

@@ -18,12 +18,21 @@ const (
 )
 
 // warnings returns texts as they may be sent: ASCII, each once, within the
-// API server's limits, with a last one that counts those left out.
+// API server's limits, with a last one that counts those left out. They are
+// shortened only where all of them take more than half of what the API server
+// lets pass, so that the end, which says what to do, is usually there.
 func warnings(texts []string) []string {
 	var out []string
-	total := 0
+	total, longest := 0, maxWarning
+	for _, text := range texts {
+		total += len(text)
+	}
+	if total <= maxWarnings/2 {
+		longest = maxWarnings / 2
+	}
+	total = 0
 	for i, text := range texts {
-		text = cut(ascii(text), maxWarning)
+		text = cut(ascii(text), longest)
 		if text == "" || slices.Contains(out, text) {
 			continue
 		}

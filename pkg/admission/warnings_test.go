@@ -14,15 +14,17 @@ func TestWarnings(t *testing.T) {
 	tests := map[string]struct {
 		texts, want []string
 	}{
-		"none":                             {nil, nil},
-		"a short one stays as it is":       {[]string{"[p] 2 nodes short"}, []string{"[p] 2 nodes short"}},
-		"one that is said twice":           {[]string{"a", "a"}, []string{"a"}},
-		"empty ones are left out":          {[]string{"", " \n"}, nil},
-		"typographic characters":           {[]string{"“x” – y… →"}, []string{`"x" - y... ->`}},
-		"lines and tabs become spaces":     {[]string{"a\nb\tc"}, []string{"a b c"}},
-		"what has no ASCII form":           {[]string{"node-ü \x1b[31m\x00"}, []string{"node-? ?[31m?"}},
-		"a long one is cut at a word":      {[]string{strings.Repeat("word ", 60)}, []string{strings.TrimSpace(strings.Repeat("word ", 50)) + "..."}},
-		"a long one without words is, too": {[]string{strings.Repeat("x", 300)}, []string{strings.Repeat("x", 253) + "..."}},
+		"none":                                 {nil, nil},
+		"a short one stays as it is":           {[]string{"[p] 2 nodes short"}, []string{"[p] 2 nodes short"}},
+		"one that is said twice":               {[]string{"a", "a"}, []string{"a"}},
+		"empty ones are left out":              {[]string{"", " \n"}, nil},
+		"typographic characters":               {[]string{"“x” – y… →"}, []string{`"x" - y... ->`}},
+		"lines and tabs become spaces":         {[]string{"a\nb\tc"}, []string{"a b c"}},
+		"what has no ASCII form":               {[]string{"node-ü \x1b[31m\x00"}, []string{"node-? ?[31m?"}},
+		"a long one stays where there is room": {[]string{strings.Repeat("x", 2000)}, []string{strings.Repeat("x", 2000)}},
+		"long ones are cut at a word": {[]string{strings.Repeat("word ", 60), strings.Repeat("word ", 400)},
+			[]string{strings.TrimSpace(strings.Repeat("word ", 50)) + "..."}},
+		"a very long one without words is cut, too": {[]string{strings.Repeat("x", 3000)}, []string{strings.Repeat("x", 253) + "..."}},
 	}
 	for name, test := range tests {
 		if got := warnings(test.texts); !slices.Equal(got, test.want) {

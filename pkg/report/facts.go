@@ -158,12 +158,14 @@ func delays(c *topology.Convergence) []fact {
 	if c.Waiting.Nodes > 0 {
 		start += "; so at each start of " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
 	}
-	return []fact{
-		{"start of calico-node", start},
-		{"crash of a last route reflector", estimate(c.ReflectorCrash)},
-		{"stop of a last route reflector", estimate(c.ReflectorStop)},
-		{"silence of a last route reflector", estimate(c.ReflectorSilence)},
+	out := []fact{{"routes missing after a start of calico-node", start}}
+	if c.ReflectorSilence.Seconds > 0 { // else there is no route reflector
+		out = append(out,
+			fact{"routes kept after the crash of a node's last route reflector", estimate(c.ReflectorCrash)},
+			fact{"routes kept after its orderly stop", estimate(c.ReflectorStop)},
+			fact{"routes kept after it falls silent", estimate(c.ReflectorSilence)})
 	}
+	return out
 }
 
 func estimate(d topology.Delay) string {

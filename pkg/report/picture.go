@@ -34,7 +34,11 @@ const manyShapes = 24
 func newPicture(g *topology.Graph) *picture {
 	p := &picture{links: g.Links}
 	for _, o := range g.Externals {
-		p.shapes = append(p.shapes, shape{o.ID, roleOutside, 1, 1, []string{o.PeerIP}, asn(o.ASN)})
+		last := ""
+		if o.ASN != 0 {
+			last = asn(o.ASN)
+		}
+		p.shapes = append(p.shapes, shape{o.ID, roleOutside, o.Peers, 1, o.PeerIPs, last})
 	}
 	for _, group := range g.Groups {
 		last := asn(group.ASN)

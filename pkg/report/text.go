@@ -14,7 +14,7 @@ func writeText(w io.Writer, checked []Checked) error {
 	var b strings.Builder
 	denied := 0
 	for _, c := range checked {
-		what := verbs[c.Change.Operation()] + " " + c.Change.ID().String()
+		what := verbs[c.Change.Operation()] + " " + clean(c.Change.ID().String())
 		switch d := c.Decision; {
 		case d.Allowed:
 			fmt.Fprintf(&b, "%s: allowed\n", what)
@@ -26,10 +26,12 @@ func writeText(w io.Writer, checked []Checked) error {
 			denied++
 		}
 		if text := c.Decision.Message(); text != "" {
-			fmt.Fprintf(&b, "  %s\n", strings.ReplaceAll(text, "\n", "\n  "))
+			for line := range strings.SplitSeq(text, "\n") {
+				fmt.Fprintf(&b, "  %s\n", clean(line))
+			}
 		}
 		for _, warning := range c.Decision.Warnings {
-			fmt.Fprintf(&b, "  Warning: %s\n", warning)
+			fmt.Fprintf(&b, "  Warning: %s\n", clean(warning))
 		}
 	}
 	if len(checked) > 1 {

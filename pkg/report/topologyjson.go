@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"slices"
@@ -38,9 +39,23 @@ func writeTopologyJSON(w io.Writer, t *Topology) error {
 	return j.w.Flush()
 }
 
-// writeTopologyYAML writes the same data as JSON; it holds all of it.
+// maxYAML bounds the JSON that is turned into YAML, which takes some twenty times
+// its size of memory: the half-sessions of a mesh of some 400 nodes.
+const maxYAML = 64 << 20
+
+// bounded is a buffer that refuses more than maxYAML.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxYAML {
+		return 0, errors.New("there is too much to show for -o yaml, which is held in memory whole: use -o json, or --node for one node")
+	}
+	return b.Buffer.Write(p)
+}
+
+// writeTopologyYAML writes the same data as JSON, as far as it holds all of it.
 func writeTopologyYAML(w io.Writer, t *Topology) error {
-	var b bytes.Buffer
+	var b bounded
 	if err := writeTopologyJSON(&b, t); err != nil {
 		return err
 	}

@@ -220,7 +220,7 @@ func (p *printer) ignored(list []topology.Ignored) {
 }
 
 func (p *printer) convergence(c *topology.Convergence) {
-	p.section("How long routes are missing, at the worst (an estimate from BIRD's timers):")
+	p.section("Starts and losses, at the worst (an estimate from BIRD's timers):")
 	for _, d := range delays(c) {
 		p.line(1, d.Name, ": ", d.Value)
 	}

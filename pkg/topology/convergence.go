@@ -16,6 +16,9 @@ const (
 	holdTime            = 240
 	defaultRestart      = 120
 	gracefulRestartWait = 240
+	// carriedRestart are the bits of a restart time that RFC 4724 section 3
+	// carries; BIRD lets more wrap.
+	carriedRestart = 1<<12 - 1
 )
 
 // convergence estimates how long routes are missing. A node that starts holds
@@ -30,7 +33,7 @@ func convergence(ix *index, networks [2]*network, waiting *bitset.BitSet) *Conve
 		c.Start = Delay{gracefulRestartWait, fmt.Sprintf(
 			"a node with a half-session on which no session comes up, other than by a wrong AS number, or with a peer that is down, uses no learned route before BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
 	}
-	restart, reflectors := defaultRestart, false
+	restart := -1 // the shortest that a route reflector advertises
 	for _, n := range networks {
 		for i := range n.links {
 			l := &n.links[i]
@@ -38,14 +41,18 @@ func convergence(ix *index, networks [2]*network, waiting *bitset.BitSet) *Conve
 				continue
 			}
 			for _, w := range l.halves[0].ways {
-				if s := w.settings.restart; s != unset && (!reflectors || s < restart) {
+				s := w.settings.restart
+				if s == unset {
+					s = defaultRestart
+				}
+				s &= carriedRestart
+				if restart < 0 || s < restart {
 					restart = s
 				}
 			}
-			reflectors = true
 		}
 	}
-	if !reflectors {
+	if restart < 0 {
 		none := Delay{0, "no node has a session to a route reflector"}
 		c.ReflectorCrash, c.ReflectorStop, c.ReflectorSilence = none, none, none
 		return c

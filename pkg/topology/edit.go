@@ -32,6 +32,11 @@ func diff(from, to []*calico.Node) *edit {
 
 func (e *edit) small() bool { return e.removed <= maxEdit && e.added <= maxEdit }
 
+// renames reports whether a node takes the place of another in one step.
+func (e *edit) renames(from, to []*calico.Node) bool {
+	return !e.shifts() && !slices.EqualFunc(from[e.at:e.at+e.removed], to[e.at:e.at+e.added], func(a, b *calico.Node) bool { return a.Name == b.Name })
+}
+
 // shifts reports whether nodes behind the edit get other numbers.
 func (e *edit) shifts() bool { return e.removed != e.added }
 

@@ -47,13 +47,15 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 
 // moved says which selectors of a BGPPeer match other nodes than before. One
 // that matches all nodes, of which there are now more or fewer, is not worth a
-// word.
+// word, nor is one that is not set.
 func (t *Topology) moved(before *Topology, r, old *peering) []string {
 	var out []string
 	tell := func(field, text, oldText string, now, was *bitset.BitSet) {
 		n, m := int(now.Count()), int(was.Count())
 		switch {
-		case text == oldText && (text == "" || sameSet(now, was) || now.Count() == t.index.Len() && was.Count() == before.index.Len()):
+		case text == "", text == oldText && n == t.index.size() && m == before.index.size():
+		// Where nodes have come or gone, the numbers in the sets are others.
+		case text == oldText && n == m && (sameSet(now, was) || t.index.size() != before.index.size()):
 		case text == oldText && n == m:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches other nodes, %s as before", r.peer.Name, field, text, words.Number(n)))
 		case text == oldText:
@@ -71,8 +73,8 @@ func (t *Topology) moved(before *Topology, r, old *peering) []string {
 // ownEffects says what the changed object itself is no longer, or newly is.
 func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 	var out []string
-	switch c.ID().Kind {
-	case calico.KindBGPConfiguration:
+	switch kind := c.ID().Kind; {
+	case kind == calico.KindBGPConfiguration:
 		if t.rules.mesh && !before.rules.mesh {
 			out = append(out, "the node-to-node mesh goes on")
 		}
@@ -82,11 +84,11 @@ func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 		if t.rules.asn != before.rules.asn {
 			out = append(out, fmt.Sprintf("the cluster's AS number becomes %d, %d before", t.rules.asn, before.rules.asn))
 		}
-	case calico.KindNode:
+	case kind == calico.KindNode:
 		if text := nodeEffect(c); text != "" {
 			out = append(out, text)
 		}
-	case calico.KindBGPPeer:
+	case kind == calico.KindBGPPeer:
 		out = append(out, t.peerEffects(before, c)...)
 	}
 	return out

@@ -37,7 +37,7 @@ type reaches []bool
 func (q *quotient) flood(carried bool) reaches {
 	n := len(q.vertices)
 	out := make(reaches, n*n)
-	f := &flooding{quotient: q, carried: carried, routes: make([][]route, n)}
+	f := &flooding{quotient: q, carried: carried, routes: make([][]route, n), parts: q.connected(carried)}
 	for a := range q.vertices {
 		f.run(int32(a), out[a*n:(a+1)*n])
 	}
@@ -52,6 +52,7 @@ type flooding struct {
 	source  int32
 	got     []bool
 	missing int
+	parts   []int     // of each vertex, the part of the network that hops connect
 	routes  [][]route // of each vertex; none of one makes another superfluous
 	queue   []route
 	outside bool // what is outside has it
@@ -60,7 +61,12 @@ type flooding struct {
 func (f *flooding) run(source int32, got []bool) {
 	f.source, f.got, f.outside = source, got, false
 	f.queue = f.queue[:0]
-	f.missing = len(f.vertices)
+	f.missing = 0
+	for _, part := range f.parts {
+		if part == f.parts[source] {
+			f.missing++
+		}
+	}
 	for i := range f.routes {
 		f.routes[i] = f.routes[i][:0]
 	}
@@ -100,6 +106,9 @@ func (f *flooding) send(r *route) {
 		if others < 1 || !r.passes(h.internal, h.outClient, h.outASN, v.cluster) {
 			continue
 		}
+		if !h.internal && f.external(r, h.to) {
+			continue
+		}
 		next := route{at: h.to, from: internal, client: h.inClient, asn: h.inASN, clusters: r.clusters, path: r.path}
 		switch {
 		case !h.internal:
@@ -118,6 +127,50 @@ func (f *flooding) send(r *route) {
 			}
 		}
 	}
+}
+
+// external reports whether the nodes of vertex v have a route over eBGP already
+// that goes wherever r would, passed on to them over eBGP. It is asked before
+// the path is made, as most routes in a mesh of AS numbers end here.
+func (f *flooding) external(r *route, v int32) bool {
+	for i := range f.routes[v] {
+		if s := &f.routes[v][i]; s.from == external && len(s.clusters) == 0 && subset(s.path, r.path) {
+			return true
+		}
+	}
+	return false
+}
+
+// connected numbers the parts of the network between which there is no hop; what
+// is outside connects all that have an exit, if it carries routes on.
+func (q *quotient) connected(carried bool) []int {
+	part := make([]int, len(q.vertices))
+	for i := range part {
+		part[i] = i
+	}
+	find := func(i int) int {
+		for part[i] != i {
+			part[i] = part[part[i]]
+			i = part[i]
+		}
+		return i
+	}
+	exit := -1
+	for i := range q.vertices {
+		for _, h := range q.vertices[i].hops {
+			part[find(i)] = find(int(h.to))
+		}
+		if carried && len(q.vertices[i].exits) > 0 {
+			if exit >= 0 {
+				part[find(i)] = find(exit)
+			}
+			exit = i
+		}
+	}
+	for i := range part {
+		part[i] = find(i)
+	}
+	return part
 }
 
 // passes reports whether a node passes a route on over a half-session.
@@ -166,6 +219,12 @@ func (f *flooding) spread() {
 	}
 }
 
+// maxRoutes bounds the routes of one node that the nodes of a vertex pass on: the
+// first, which have come the shortest way. Without it, networks of many AS
+// numbers in layers would have as many as there are ways through them. What is
+// dropped is not counted on.
+const maxRoutes = 16
+
 // keep adds a route to those of its vertex, unless one is there that goes
 // wherever it would.
 func (f *flooding) keep(r *route) {
@@ -177,6 +236,9 @@ func (f *flooding) keep(r *route) {
 	if !f.got[r.at] {
 		f.got[r.at] = true
 		f.missing--
+	}
+	if len(f.routes[r.at]) >= maxRoutes {
+		return
 	}
 	f.routes[r.at] = append(f.routes[r.at], *r)
 	if f.vertices[r.at].relays {

@@ -23,6 +23,9 @@ func atMostName(f calico.Family, level int) string {
 // NodeSet; one that is not known is an error of the policy that gives it.
 // O(nodes), for pairs O(nodes + kinds of nodes squared).
 func (t *Topology) Gained(before *Topology, members string) (int, []string, error) {
+	if t == before {
+		return 0, nil, nil
+	}
 	parts := strings.Split(members, "/")
 	if len(parts) == 4 && parts[0] == "routes" && parts[3] == withoutRouteName {
 		if f, carried, ok := assumption(parts); ok {

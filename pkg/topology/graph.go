@@ -101,7 +101,7 @@ func (b *grapher) role(node uint) string {
 		one := &r.vertices[v]
 		reflector = reflector || one.cluster >= 0
 		mesh = mesh || b.networks[f].meshed(g)
-		some = some || len(one.hops) > 0 || len(one.exits) > 0
+		some = some || !r.alone(r.carried, int(v))
 		client = client || slices.ContainsFunc(one.hops, func(h hop) bool { return h.inClient })
 	}
 	switch {
@@ -126,7 +126,12 @@ func (b *grapher) connect(n *network) {
 			if from < 0 || to < 0 || pairs == 0 || !b.parts.list[p].speaks(n.family) || !b.parts.list[q].speaks(n.family) {
 				continue
 			}
-			if kind, sources := n.kindOf(b.groups.of[b.parts.list[p].first[0]], b.groups.of[b.parts.list[q].first[0]]); kind != "" {
+			g, h := b.groups.of[b.parts.list[p].first[0]], b.groups.of[b.parts.list[q].first[0]]
+			if kind, sources := n.kindOf(g, h); kind != "" {
+				// Of what is broken, each half-session counts.
+				if kind == LinkBroken && (n.link(g, h) == nil) == (n.link(h, g) == nil) {
+					pairs *= 2
+				}
 				b.add(b.graph.Groups[min(from, to)].ID, b.graph.Groups[max(from, to)].ID, kind, n.family, pairs, sources)
 			}
 		}
@@ -189,30 +194,49 @@ func (b *grapher) leave(n *network) {
 	many := len(b.outsides()) > maxOutside
 	for i := range n.outsides {
 		o := &n.outsides[i]
-		id, label := "outside-"+o.address.String(), o.address.String()
+		id := "outside-" + o.address.String()
 		if many {
-			id, label = "outside", fmt.Sprintf("%d external peers", len(b.outsides()))
+			id = "outside"
 		}
-		v := o.halves[0].variants[0]
-		if !slices.ContainsFunc(b.graph.Externals, func(x Outside) bool { return x.ID == id }) {
-			one := Outside{ID: id, PeerIP: label}
-			if !many {
-				one.ASN = v.settings.peerASN
-			}
-			b.graph.Externals = append(b.graph.Externals, one)
-		}
+		b.meet(id, o, many)
 		sources := []string{}
-		for _, h := range o.halves {
+		for k := range o.halves {
+			h := &o.halves[k]
 			for _, v := range h.variants {
 				for _, p := range v.sources {
 					sources = append(sources, p.peer.Name)
 				}
 			}
+			working := n.working(h)
+			b.reach(id, working, LinkExternal, n.family, sources)
+			b.reach(id, h.nodes.Difference(working), LinkBroken, n.family, sources)
 		}
-		counts := b.countIn(o.nodes)
-		for _, g := range sortedKeys(counts) {
-			b.add(b.graph.Groups[g].ID, id, LinkExternal, n.family, counts[g], sources)
+	}
+}
+
+// meet adds an outside peer to the graph, to the one that stands for all where
+// there are many.
+func (b *grapher) meet(id string, o *outside, many bool) {
+	i := slices.IndexFunc(b.graph.Externals, func(x Outside) bool { return x.ID == id })
+	if i < 0 {
+		i = len(b.graph.Externals)
+		b.graph.Externals = append(b.graph.Externals, Outside{ID: id})
+		if !many {
+			b.graph.Externals[i].ASN = o.halves[0].variants[0].settings.peerASN
 		}
+	}
+	x := &b.graph.Externals[i]
+	x.Peers++
+	if len(x.PeerIPs) < SampleSize {
+		x.PeerIPs = append(x.PeerIPs, o.address.String())
+	}
+}
+
+// reach draws the links of nodes with an outside peer.
+func (b *grapher) reach(id string, nodes *bitset.BitSet, kind string, f calico.Family, sources []string) {
+	counts := b.countIn(nodes)
+	for _, g := range sortedKeys(counts) {
+		b.add(b.graph.Groups[g].ID, id, kind, f, counts[g], sources)
 	}
 }
 

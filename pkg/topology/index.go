@@ -28,6 +28,7 @@ type index struct {
 	mu         sync.Mutex
 	columns    map[string]*column   // by label, made when a selector first asks
 	selections map[string]selection // by selector
+	limit      int                  // of selections
 }
 
 // selection is what a selector selects; the set is never changed.
@@ -36,9 +37,9 @@ type selection struct {
 	nodes    *bitset.BitSet
 }
 
-// maxSelections bounds the selectors that an index remembers: those of all
-// BGPPeers, and those that were only tried.
-const maxSelections = 4096
+// maxTried bounds the selectors that an index remembers beside those that are in
+// use: those that were only tried.
+const maxTried = 4096
 
 // newIndex indexes nodes; what an index of other nodes, or nil, knows of those
 // that are in both is taken from it, and of the selectors those that keep
@@ -47,7 +48,7 @@ const maxSelections = 4096
 // all for the sets that come out the same.
 func newIndex(nodes []*calico.Node, old *index, keep func(selector string) bool) *index {
 	if old != nil {
-		if e := diff(old.nodes, nodes); e.small() {
+		if e := diff(old.nodes, nodes); e.small() && !e.renames(old.nodes, nodes) {
 			return old.edited(nodes, e, keep)
 		}
 	}
@@ -120,6 +121,8 @@ func (ix *index) sameSessions(old *index) bool {
 // Len implements calico.Universe.
 func (ix *index) Len() uint { return uint(len(ix.nodes)) }
 
+func (ix *index) size() int { return len(ix.nodes) }
+
 // Where implements calico.Universe. O(nodes) with one comparison each.
 func (ix *index) Where(label string, match func(string, bool) bool) *bitset.BitSet {
 	c := ix.column(label)
@@ -154,7 +157,7 @@ func (ix *index) selected(text string, s *calico.Selector) *bitset.BitSet {
 	if known, ok := ix.selections[text]; ok {
 		return known.nodes // Two that ask at once get one set, to be told equal at a glance.
 	}
-	if len(ix.selections) >= maxSelections {
+	if len(ix.selections) >= ix.limit {
 		clear(ix.selections)
 	}
 	ix.selections[text] = selection{s, set}
@@ -165,6 +168,13 @@ func (ix *index) selected(text string, s *calico.Selector) *bitset.BitSet {
 func (ix *index) without(f calico.Family) *bitset.BitSet {
 	all := bitset.New(ix.Len())
 	return all.FlipRange(0, ix.Len()).Difference(ix.bgp[f])
+}
+
+// use makes room for the selectors of so many BGPPeers.
+func (ix *index) use(peers int) {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	ix.limit = max(ix.limit, 2*peers+maxTried)
 }
 
 // find returns the number of the node with the given name.

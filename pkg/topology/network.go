@@ -250,7 +250,7 @@ func (n *network) enter(l *link, c *candidate) {
 		return
 	}
 	s := c.peering.settingsFor(b.group, b.port, b.asn, c.pass == passReverse)
-	s.passive = c.pass == passGlobal && c.peering.below != nil && c.peering.below.Test(uint(a.first[0]))
+	s.passive = c.pass == passGlobal && c.peering.known && c.peering.below.Test(uint(a.first[0]))
 	s.normalise(a)
 	for i := range l.halves {
 		h := &l.halves[i]

@@ -33,10 +33,12 @@ type peering struct {
 	forward, reverse [2]bool
 	// port is that of a peerIP: the given one or, for a node, its listen port.
 	port uint16
-	// below are the nodes whose address comes before the peerIP as text, where
-	// that is written as some node's address: for a global BGPPeer, Calico makes
-	// them wait for the peer to dial. nil elsewhere.
+	// below are, for a global BGPPeer with a node's address, the nodes whose
+	// address comes before it as text: which end of two is passive depends on
+	// that. nil elsewhere. Calico makes them wait for the peer to dial if known,
+	// that is, if peerIP is written as the node's address is.
 	below *bitset.BitSet
+	known bool
 	// problems are those that only the state shows.
 	problems []string
 }
@@ -101,7 +103,7 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 	f := calico.FamilyOf(p.PeerAddress)
 	r.forward[f] = r.reachable()
 	r.back = bitset.New(ix.Len())
-	nodes, known := ix.addresses.at(p.PeerAddress), false
+	nodes := ix.addresses.at(p.PeerAddress)
 	for _, l := range nodes {
 		node := ix.nodes[l.node]
 		r.scope = scopeNodes
@@ -109,7 +111,7 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 		if !p.Canonical() {
 			continue
 		}
-		known = true
+		r.known = true
 		// A missing AS number is the cluster's on the way back.
 		expected := cmp.Or(p.ASNumber, s.BGPConfiguration(calico.Default).ClusterASNumber())
 		switch asn := asNumberOf(node, s); {
@@ -128,7 +130,7 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 	if len(nodes) > 0 && !p.Canonical() {
 		r.problem("spec.peerIP: is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
 	}
-	if known && r.global() {
+	if len(nodes) > 0 && r.global() {
 		r.below = ix.below(p.PeerAddress, f)
 	}
 }
@@ -272,7 +274,7 @@ func (r *peering) common() settings {
 
 // equivalent reports whether two peerings give the same half-sessions.
 func (r *peering) equivalent(q *peering) bool {
-	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.onAddress() == q.onAddress() &&
+	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.onAddress() == q.onAddress() &&
 		r.peer.PeerAddress == q.peer.PeerAddress && r.given() == q.given() && r.forward == q.forward && r.reverse == q.reverse &&
 		sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
 }

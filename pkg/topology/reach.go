@@ -163,15 +163,24 @@ func (r *routing) pairs(has reaches, out *PairSet) {
 					}
 				}
 			}
+			if len(found) > maxFound {
+				found = firstPairs(found)
+			}
 		}
 	}
-	slices.SortFunc(found, func(a, b [2]uint32) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
-	for _, p := range slices.Compact(found) {
-		if len(out.Sample) == SampleSize {
-			break
-		}
+	for _, p := range firstPairs(found) {
 		out.Sample = append(out.Sample, Pair{r.network.index.nodes[p[0]].Name, r.network.index.nodes[p[1]].Name})
 	}
+}
+
+// maxFound is how many pairs are kept until all but the first few are dropped.
+const maxFound = 1024
+
+// firstPairs returns the first few of pairs of nodes, in order.
+func firstPairs(found [][2]uint32) [][2]uint32 {
+	slices.SortFunc(found, func(a, b [2]uint32) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	found = slices.Compact(found)
+	return found[:min(len(found), SampleSize)]
 }
 
 // hasRoute reports whether node b has the routes of node a.

@@ -168,11 +168,14 @@ type Group struct {
 	ClusterID string   `json:"clusterID,omitempty"`
 }
 
-// Outside is a peer that is not a node of the state.
+// Outside is a peer that is not a node of the state, or many of them.
 type Outside struct {
-	ID     string `json:"id"`
-	PeerIP string `json:"peerIP"`
-	ASN    uint32 `json:"asn"`
+	ID string `json:"id"`
+	// Peers counts them; PeerIPs are the first few addresses.
+	Peers   int      `json:"peers"`
+	PeerIPs []string `json:"peerIPs"`
+	// ASN is 0 where there are many.
+	ASN uint32 `json:"asn"`
 }
 
 // Kinds of a Link.
@@ -184,8 +187,8 @@ const (
 	LinkBroken    = "broken" // at least one half-session on which no session comes up
 )
 
-// Link is the sessions, or broken half-sessions, of one kind between two groups
-// or a group and an outside peer. From and To are IDs; they are the same for
+// Link is the sessions, or for LinkBroken the broken half-sessions, of one kind
+// between two groups or a group and an outside peer. From and To are IDs; they are the same for
 // sessions within a group.
 type Link struct {
 	From     string   `json:"from"`

@@ -21,7 +21,7 @@ func (t *Topology) summarize(before *Topology) {
 	s.Nodes = share(old.Nodes, t.nodes())
 	s.Mesh = share(old.Mesh, t.mesh())
 	if before != nil && t.routings == before.routings {
-		s.Sessions, s.Reflectors, s.Convergence, s.Routes = old.Sessions, old.Reflectors, old.Convergence, old.Routes
+		s.Sessions, s.Reflectors, s.Convergence = old.Sessions, old.Reflectors, old.Convergence
 	} else {
 		s.Sessions = share(old.Sessions, &PerFamily[Sessions]{t.tallies[0].Sessions, t.tallies[1].Sessions})
 		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})

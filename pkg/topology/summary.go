@@ -65,7 +65,7 @@ type Nodes struct {
 	BGP        int `json:"bgp"`
 	Reflectors int `json:"reflectors"`
 	// NotReady are those with a BGP address that are not ready, or gone and
-	// still an object: no session with them comes up.
+	// still an object. Sessions with them are counted as they are configured.
 	NotReady NodeSet `json:"notReady"`
 }
 
@@ -149,7 +149,7 @@ type Reach struct {
 }
 
 // SinglePoint is a node, zone or external peer whose loss would cut nodes off:
-// every path of theirs runs through it.
+// all their sessions are with it, and the routes of others come by it.
 type SinglePoint struct {
 	Kind string `json:"kind"` // "node", "zone" or "externalPeer"
 	Name string `json:"name"`

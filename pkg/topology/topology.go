@@ -50,6 +50,7 @@ func Compute(s *state.Snapshot, before *Topology) *Topology {
 	} else {
 		t.index = newIndex(s.Nodes(), old, selectorsOf(s))
 	}
+	t.index.use(len(s.BGPPeers()))
 	t.resolve(before)
 	t.rules = newRules(s)
 	if before != nil && t.sameSessions(before) {

@@ -214,3 +214,18 @@ func TestAMissingASNumberIsTheClustersOnTheWayBack(t *testing.T) {
 		t.Errorf("frozen: %+v, want a alone", frozen)
 	}
 }
+
+// A node that takes the place of another, with its address, between two
+// snapshots.
+func TestANodeReplacedByAnotherIsNotTakenForIt(t *testing.T) {
+	at := func(name, address string) calico.Object { return node(t, name, with("ipv4Address", address)) }
+	s := state.New(meshOff(t), at("a1", "10.0.0.1"), at("a2", "10.0.0.2"),
+		newObject(t, "BGPConfiguration", "node.a2", map[string]any{"listenPort": int64(1790)}),
+		newObject(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
+	before := Compute(s, nil)
+	s = s.Apply(state.Change{Before: at("a2", "10.0.0.2")}).Apply(state.Change{After: at("a3", "10.0.0.2")})
+	got, want := Compute(s, before), Compute(s, nil)
+	if fault := topologiesDiffer(got, want); fault != "" {
+		t.Error(fault)
+	}
+}

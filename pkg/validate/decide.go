@@ -87,15 +87,18 @@ func (d *Decision) compare(before, after *judgement, c state.Change, i int) erro
 	}
 	for _, v := range is.violations {
 		size, there := sizes[v.ID]
-		gained, err := gain(after.topology, before.topology, &v)
-		if err != nil {
-			return err
+		gained := ""
+		if there {
+			var err error
+			if gained, err = gain(after.topology, before.topology, &v); err != nil {
+				return err
+			}
 		}
 		switch {
 		// Where the state before could not be judged, nothing is known to
 		// have been there: the change gets the blame rather than a pass.
 		case was.err != nil || !there || v.Size > size || gained != "":
-			if there && gained != "" {
+			if gained != "" {
 				v.Message += "; new among them: " + gained
 			}
 			if len(v.Members) > 0 && d.Effects == nil {

@@ -95,8 +95,9 @@ violation contains {
 
 # METADATA
 # description: |
-#   Nodes that Calico gives no session in a family that others have, because they
-#   have no address in it. Its size is how many they are. Nobody who edits a
+#   Nodes that Calico gives no session in a family, because they have no address in
+#   it. It is there also where no node has one, so that giving the nodes addresses,
+#   one by one, makes it smaller from the first on. Its size is how many they are. Nobody who edits a
 #   BGPPeer can do anything about it, so it is about no object: it is there to
 #   hold back the change that takes an address away.
 violation contains {
@@ -117,11 +118,22 @@ violation contains {
 	"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
 	"objects": [],
 } if {
+	some family in _wanted
+	missing := input.state.routes[family].noAddress
+	missing.nodes > 0
+}
+
+# Families in which nodes are to have an address: pools need it, or, where the state
+# has no pools, nodes have one.
+_wanted contains family if {
+	some family in ["IPv4", "IPv6"]
+	count(input.state.podTraffic[family].pools) > 0
+}
+
+_wanted contains family if {
 	some family in ["IPv4", "IPv6"]
 	input.state.podTraffic[family].needsBGP
 	_reach[family].nodes > 0
-	missing := input.state.routes[family].noAddress
-	missing.nodes > 0
 }
 
 # Those that count: a single node has nobody to reach.

@@ -275,7 +275,13 @@ test_fail_nodes_have_lost_their_address if {
 	}}
 }
 
-test_success_a_family_that_no_node_has if {
+test_fail_a_family_that_no_node_has_yet if {
+	missing := {"nodes": 10, "sample": ["node-1", "node-2", "node-3"], "members": "no-address"}
+	patch := {"routes": {"IPv6": {"noAddress": missing}}, "podTraffic": {"IPv6": {"needsBGP": true, "pools": ["six"]}}}
+	{violation.id: violation.size | some violation in _violations(patch, "carry")} == {"IPv6/no-address": 10}
+}
+
+test_success_a_family_that_no_node_has_and_no_pool_is_known_to_need if {
 	missing := {"nodes": 10, "sample": ["node-1", "node-2", "node-3"], "members": "no-address"}
 	patch := {"routes": {"IPv6": {"noAddress": missing}}, "podTraffic": {"IPv6": {"needsBGP": true}}}
 	_violations(patch, "carry") == set()
