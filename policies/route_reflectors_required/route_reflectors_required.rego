@@ -94,14 +94,18 @@ _lack(details) := sprintf("%s BGP sessions to fewer than %s, %s of them to none,
 	details.reflectors < details.minReflectors
 }
 
-_lack(details) := sprintf("%s not covered by BGPPeers with at least %s of the cluster's %s, %s of them with none", [
+_lack(details) := sprintf("%s not covered by BGPPeers with at least %s of the cluster's %s%s", [
 	text.agree(details.short, "is", "are"),
 	text.number(details.minReflectors),
 	text.counted(details.reflectors, _noun("route reflector", details)),
-	text.number(details.without),
+	_without(details),
 ]) if {
 	details.reflectors >= details.minReflectors
 }
+
+_without(details) := "" if details.without == 0
+
+_without(details) := sprintf(", %s of them with none", [text.number(details.without)]) if details.without > 0
 
 _remedy(details) := concat("", [
 	sprintf("have at least %s ", [text.counted(details.minReflectors, _noun("route reflector", details))]),
