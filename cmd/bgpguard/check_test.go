@@ -303,7 +303,7 @@ func TestSamplesAreDeniedAsTheirCommentSays(t *testing.T) {
 	const dir = "../../config/samples/"
 	code := run([]string{"check", "-f", dir + "change.yaml", "--state", dir + "cluster.yaml"}, strings.NewReader(""), &stdout, &stderr)
 	compare(t, result{code, stdout.String(), stderr.String()}, result{code: exitDenied, stdout: `update BGPPeer workers: denied
-  [reachability-preserved] 3 of 6 nodes (node-4, node-5, node-6) are cut off: they have no BGP session to any other node, so pods on them and on other nodes do not reach each other: peer them with the rest by a BGPPeer, for example with route reflectors, or have the node-to-node mesh on
+  [reachability-preserved] 3 of 6 nodes (node-4, node-5, node-6) are cut off: no BGP session gives them routes to other nodes, so pods on them and on other nodes do not reach each other: peer them with the rest by a BGPPeer, for example with route reflectors, or have the node-to-node mesh on
   [route-reflectors-required] the node-to-node mesh is off and 3 of 3 nodes (node-4, node-5, node-6) are not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors, 3 of them with none: none of them has a session to another node, so select them again, by their labels or by the peerSelector of a BGPPeer, or have the mesh on
   what the change does: BGPPeer workers: peerSelector "has(node-role.kubernetes.io/route-reflector)" matches 0 nodes; before, "has(route-reflector)" matched 3
   Warning: BGPPeer workers: spec.peerSelector: selects no node out of 6

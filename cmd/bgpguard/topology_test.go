@@ -89,7 +89,7 @@ Route reflectors and their load:
   rr    244.0.0.1   1
 
 Routes to pods, IPv4:
-  1 node (worker-2) is cut off: no session to any other
+  1 node (worker-2) is cut off: no routes to or from any other
   2 partitions without routes between them, the largest of 2 of 3 nodes
   2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
 ` + estimates + `
@@ -139,7 +139,7 @@ func TestTopologySaysWhatItAssumesOfExternalPeers(t *testing.T) {
   each of 3 nodes has the routes to the pods of all others
 `,
 		"ignore": `Routes to pods, IPv4, if external peers carry no routes on:
-  1 node (worker-2) is cut off: no session to any other
+  1 node (worker-2) is cut off: no routes to or from any other
   2 partitions without routes between them, the largest of 2 of 3 nodes
   2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
 `,

@@ -66,7 +66,7 @@ func decodeBGPConfiguration(m Metadata, spec *fields) Object {
 		c.problem("metadata.name", "%q is neither \"default\" nor \"node.NODENAME\", so Calico ignores the object", c.Name)
 		return c
 	}
-	for _, field := range []string{"nodeToNodeMeshEnabled", "asNumber", "nodeMeshMaxRestartTime"} {
+	for _, field := range []string{"nodeToNodeMeshEnabled", "asNumber", "nodeMeshMaxRestartTime", "nodeMeshPassword", "bindMode"} {
 		if spec.has(field) {
 			c.problem("spec."+field, "is honoured on the BGPConfiguration \"default\" only, so Calico ignores it here")
 		}

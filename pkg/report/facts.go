@@ -106,7 +106,7 @@ func routeFindings(t *Topology, f calico.Family) []string {
 	}
 	var out []string
 	if r.CutOff.Nodes > 0 {
-		out = append(out, nodes(r.CutOff.Nodes, r.CutOff.Sample)+either(r.CutOff.Nodes, " is", " are")+" cut off: no session to any other")
+		out = append(out, nodes(r.CutOff.Nodes, r.CutOff.Sample)+either(r.CutOff.Nodes, " is", " are")+" cut off: no routes to or from any other")
 	}
 	if r.Partitions > 1 {
 		out = append(out, fmt.Sprintf("%s partitions without routes between them, the largest of %s of %s",

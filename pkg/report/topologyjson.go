@@ -46,6 +46,7 @@ const maxYAML = 64 << 20
 // bounded is a buffer that refuses more than maxYAML.
 type bounded struct{ bytes.Buffer }
 
+// Write refuses what would make the buffer larger than maxYAML.
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > maxYAML {
 		return 0, errors.New("there is too much to show for -o yaml, which is held in memory whole: use -o json, or --node for one node")

@@ -20,6 +20,7 @@ const (
 	prefixNode
 )
 
+// String gives the prefix as it stands in names.
 func (p prefix) String() string {
 	return [...]string{"Global_", "Local_Workload_", "Mesh_", "Node_"}[p]
 }

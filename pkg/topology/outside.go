@@ -175,7 +175,6 @@ func (v *variant) sourcesAt(i uint) []*peering {
 // alike need not be told apart.
 type exit struct {
 	peerASN, localASN uint32
-	allow             int
 }
 
 // exits returns the nodes by how they exchange routes with what is outside. A
@@ -195,7 +194,7 @@ func exits(outsides []outside, shared *bitset.BitSet) map[exit]*bitset.BitSet {
 				if v.settings.peerASN == 0 {
 					continue
 				}
-				k := exit{v.settings.peerASN, v.settings.localASN, v.settings.allow}
+				k := exit{v.settings.peerASN, v.settings.localASN}
 				if out[k] == nil {
 					out[k] = bitset.New(0)
 				}
@@ -212,7 +211,7 @@ func sortedExits(m map[exit]*bitset.BitSet) []exit {
 		out = append(out, k)
 	}
 	slices.SortFunc(out, func(a, b exit) int {
-		return cmp.Or(cmp.Compare(a.peerASN, b.peerASN), cmp.Compare(a.localASN, b.localASN), cmp.Compare(a.allow, b.allow))
+		return cmp.Or(cmp.Compare(a.peerASN, b.peerASN), cmp.Compare(a.localASN, b.localASN))
 	})
 	return out
 }

@@ -52,7 +52,6 @@ type terms struct {
 type exitHop struct {
 	internal, client bool
 	asn              uint32
-	allow            int
 }
 
 // newQuotient merges the groups of a network. O(links + mesh groups squared
@@ -188,7 +187,7 @@ func (k exit) hop(s *side) exitHop {
 	if local == 0 {
 		local = s.asn
 	}
-	h := exitHop{internal: k.peerASN == local, asn: local, allow: k.allow}
+	h := exitHop{internal: k.peerASN == local, asn: local}
 	h.client = h.internal && s.reflector()
 	return h
 }
@@ -214,7 +213,6 @@ func signature(n *network, g uint32, mesh int, edges []hop, exits []exitHop) str
 	}
 	for _, e := range exits {
 		b = binary.BigEndian.AppendUint32(append(b, 'x'), e.asn)
-		b = binary.BigEndian.AppendUint32(b, uint32(e.allow))
 		flags(e.internal, e.client)
 	}
 	for _, e := range edges {

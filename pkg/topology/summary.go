@@ -111,7 +111,8 @@ type Sessions struct {
 // and if it does not. A state does not tell which is so.
 type Routes struct {
 	// Carried assumes that all peers outside pass routes, or traffic, on to
-	// each other and to every node that peers with one of them.
+	// each other and to every node that peers with one of them, whatever the AS
+	// numbers in their paths.
 	Carried *Reach `json:"carried"`
 	// Isolated assumes that they pass nothing on. It is the same as Carried
 	// where there is no such peer.
@@ -138,8 +139,8 @@ type Reach struct {
 	// both ways; LargestPartition is the number of nodes of the largest.
 	Partitions       int `json:"partitions"`
 	LargestPartition int `json:"largestPartition"`
-	// CutOff are the nodes without a session to any other, where there are
-	// others.
+	// CutOff are the nodes that have the routes of no other and whose routes no
+	// other has, where there are others: mostly, those without a session.
 	CutOff NodeSet `json:"cutOff"`
 	// WithoutRoute are the pairs of which at least one node has no route to
 	// the other's pods.

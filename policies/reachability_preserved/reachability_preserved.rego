@@ -185,12 +185,12 @@ _problem(details) := sprintf("%s%s of %s of %s (%s) %s not have routes to each o
 	not _only_cut_off(details)
 }
 
-_cut_off(details) := sprintf("%s of %s (%s) %s cut off: %s no BGP session to any other node", [
+_cut_off(details) := sprintf("%s of %s (%s) %s cut off: no BGP session gives %s routes to other nodes", [
 	text.number(details.cutOff),
 	text.counted(details.nodes, _noun("node", details)),
 	text.some_of(details.cutOffSample, details.cutOff),
 	text.agree(details.cutOff, "is", "are"),
-	text.agree(details.cutOff, "it has", "they have"),
+	text.agree(details.cutOff, "it", "them"),
 ])
 
 _beside(details) := "" if details.cutOff == 0

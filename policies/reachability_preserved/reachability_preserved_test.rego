@@ -37,7 +37,7 @@ test_fail_nodes_are_cut_off if {
 		"size": 17,
 		"members": ["cut-off", "without-route"],
 		"msg": concat("", [
-			"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
+			"2 of 10 nodes (node-8, node-9) are cut off: no BGP session gives them routes to other nodes, ",
 			"so pods on them and on other nodes do not reach each other: ",
 			"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 			"or have the node-to-node mesh on",
@@ -72,7 +72,7 @@ test_fail_one_node_is_cut_off_beside_the_mesh if {
 	})
 	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}})
 	_messages(patch, "carry") == {concat("", [
-		"1 of 10 nodes (node-9) is cut off: it has no BGP session to any other node, ",
+		"1 of 10 nodes (node-9) is cut off: no BGP session gives it routes to other nodes, ",
 		"so pods on it and on other nodes do not reach each other: ",
 		"peer it with the rest by a BGPPeer, for example with route reflectors ",
 		"(the node-to-node mesh leaves route reflectors out)",
@@ -92,7 +92,7 @@ test_fail_all_nodes_are_cut_off if {
 	})
 	_messages(_ipv4(reach), "carry") == {concat("", [
 		"5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) are cut off: ",
-		"they have no BGP session to any other node, so pods on them and on other nodes do not reach each other: ",
+		"no BGP session gives them routes to other nodes, so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 		"or have the node-to-node mesh on",
 	])}
@@ -133,7 +133,7 @@ test_fail_nodes_fall_apart_and_one_is_cut_off if {
 		"withoutRoute": {"pairs": 27},
 	})
 	_messages(_ipv4(reach), "carry") == {concat("", [
-		"1 of 10 nodes (node-9) is cut off: it has no BGP session to any other node; with it, ",
+		"1 of 10 nodes (node-9) is cut off: no BGP session gives it routes to other nodes; with it, ",
 		"27 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 24 more) ",
 		"do not have routes to each other, so pods on them do not reach each other ",
 		"(the nodes fall into 3 parts, of which the largest has 6): ",
@@ -156,7 +156,7 @@ test_fail_peers_outside_are_ignored if {
 	some violation in _violations({"routes": {"IPv4": {"isolated": _two_cut_off}}}, "ignore")
 	violation.details.externalPeers == "ignore"
 	violation.msg == concat("", [
-		"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
+		"2 of 10 nodes (node-8, node-9) are cut off: no BGP session gives them routes to other nodes, ",
 		"so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 		"or have the node-to-node mesh on; ",
@@ -181,7 +181,7 @@ test_fail_broken_half_sessions_are_pointed_at[broken] if {
 	}
 	sessions := {"IPv4": {"broken": broken, "brokenReasons": words.reasons}}
 	_messages(object.union(_ipv4(_two_cut_off), {"sessions": sessions}), "carry") == {concat("", [
-		"2 of 10 nodes (node-8, node-9) are cut off: they have no BGP session to any other node, ",
+		"2 of 10 nodes (node-8, node-9) are cut off: no BGP session gives them routes to other nodes, ",
 		"so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 		"or have the node-to-node mesh on; ",
