@@ -5,13 +5,15 @@ package policies
 
 import "embed"
 
-// FS holds the Rego modules of all policies and of lib, without their tests,
-// and the schema of their input, schemas/input.json.
+// FS holds the Rego modules of all policies, without their tests, and of lib,
+// what tests share, and the schemas of the input of policies that judge states
+// (schemas/input.json) and changes (schemas/change.json).
 //
 //go:embed lib/text/text.rego
 //go:embed mesh_node_limit/mesh_node_limit.rego
 //go:embed reachability_preserved/reachability_preserved.rego
 //go:embed route_reflectors_required/route_reflectors_required.rego
 //go:embed timers_consistent/timers_consistent.rego
-//go:embed schemas/input.json
+//go:embed schemas/change.json schemas/input.json
+//go:embed testing/testing_test.rego
 var FS embed.FS

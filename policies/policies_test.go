@@ -10,9 +10,11 @@ import (
 )
 
 // A policy that somebody adds must not be forgotten in the list of FS.
-func TestFSHoldsEveryModuleThatIsNoTest(t *testing.T) {
+func TestFSHoldsEveryModuleButTheTests(t *testing.T) {
 	want := modules(t, os.DirFS("."))
-	want = slices.DeleteFunc(want, func(name string) bool { return strings.HasSuffix(name, "_test.rego") })
+	want = slices.DeleteFunc(want, func(name string) bool {
+		return strings.HasSuffix(name, "_test.rego") && !strings.HasPrefix(name, "testing/")
+	})
 	if got := modules(t, FS); !slices.Equal(got, want) {
 		t.Errorf("FS holds %q, want %q", got, want)
 	}

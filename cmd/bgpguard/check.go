@@ -102,7 +102,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 				return fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
 			}
 		}
-		d := engine.Decide(ctx, snapshot, c)
+		d := engine.Decide(ctx, snapshot, validate.Request{Change: c})
 		checked = append(checked, report.Checked{Change: c, Decision: d})
 		if d.Allowed {
 			snapshot = snapshot.Apply(c)

@@ -21,7 +21,7 @@ type Cluster interface {
 
 // Judge decides about a change; *validate.Engine does.
 type Judge interface {
-	Decide(context.Context, *state.Snapshot, state.Change) *validate.Decision
+	Decide(context.Context, *state.Snapshot, validate.Request) *validate.Decision
 }
 
 // Handler answers admission requests. A denial is a response with code 403;
@@ -72,7 +72,9 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		return r.allow()
 	}
 	r.id = c.ID()
-	r.decide(h.judge.Decide(ctx, snapshot, c.Change))
+	r.decide(h.judge.Decide(ctx, snapshot, validate.Request{
+		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: req.DryRun != nil && *req.DryRun,
+	}))
 	// What is denied is not written, so no second review follows it: asked
 	// again it is another request, and another line in the log.
 	r.twin = r.Allowed && h.twins.second(req, c.Change)

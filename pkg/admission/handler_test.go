@@ -93,7 +93,7 @@ func TestHandle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			judge := test.judge
 			if judge == nil {
-				judge = func(context.Context, *state.Snapshot, state.Change) *validate.Decision {
+				judge = func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
 					t.Error("the engine was asked")
 					return allowed()
 				}
@@ -108,8 +108,8 @@ func TestHandle(t *testing.T) {
 
 func TestOldObjectThatDoesNotParseIsMended(t *testing.T) {
 	var got state.Change
-	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c state.Change) *validate.Decision {
-		got = c
+	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
+		got = c.Change
 		return allowed()
 	})
 	req := request(update, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), peer(v3, "a", `{"peerIP":7}`))
@@ -121,8 +121,8 @@ func TestOldObjectThatDoesNotParseIsMended(t *testing.T) {
 
 func TestBothGroupsMakeTheSameChange(t *testing.T) {
 	var keys []twin
-	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c state.Change) *validate.Decision {
-		key, ok := keyOf(&admission.Request{}, c)
+	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
+		key, ok := keyOf(&admission.Request{}, c.Change)
 		if !ok {
 			t.Errorf("%s cannot be told apart", c.ID())
 		}

@@ -32,14 +32,14 @@ func (c fakeCluster) Snapshot() (*state.Snapshot, time.Duration, error) {
 }
 
 // judgeFunc is a Judge.
-type judgeFunc func(context.Context, *state.Snapshot, state.Change) *validate.Decision
+type judgeFunc func(context.Context, *state.Snapshot, validate.Request) *validate.Decision
 
-func (f judgeFunc) Decide(ctx context.Context, s *state.Snapshot, c state.Change) *validate.Decision {
+func (f judgeFunc) Decide(ctx context.Context, s *state.Snapshot, c validate.Request) *validate.Decision {
 	return f(ctx, s, c)
 }
 
 func always(d *validate.Decision) judgeFunc {
-	return func(context.Context, *state.Snapshot, state.Change) *validate.Decision { return d }
+	return func(context.Context, *state.Snapshot, validate.Request) *validate.Decision { return d }
 }
 
 func allowed() *validate.Decision { return &validate.Decision{Allowed: true} }

@@ -63,7 +63,7 @@ func TestHTTP(t *testing.T) {
 		},
 		"a panic is an error with the request's UID": {
 			body: review(),
-			judge: judgeFunc(func(context.Context, *state.Snapshot, state.Change) *validate.Decision {
+			judge: judgeFunc(func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
 				panic("out of cheese")
 			}),
 			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"uid-1","allowed":false,"status":{"metadata":{},"message":"panic: out of cheese [recovered]","code":500}}}`,
@@ -88,7 +88,7 @@ func TestLogHoldsNoObjects(t *testing.T) {
 }
 
 func TestRequestOutlivesTheServersContext(t *testing.T) {
-	judge := judgeFunc(func(ctx context.Context, _ *state.Snapshot, _ state.Change) *validate.Decision {
+	judge := judgeFunc(func(ctx context.Context, _ *state.Snapshot, _ validate.Request) *validate.Decision {
 		if err := ctx.Err(); err != nil {
 			t.Errorf("a shutdown ended the request: %v", err)
 		}

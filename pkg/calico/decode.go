@@ -60,8 +60,8 @@ func DecodeJSON(raw []byte) (Object, error) {
 
 // Decode reads one object of any API form: core/v1 Node, and the others of
 // crd.projectcalico.org/v1 and projectcalico.org/v3. The two groups' forms of
-// one object decode to equal objects. The object keeps v's spec, which must
-// not be changed afterwards. Errors are *FieldError or *UnknownKindError.
+// one object decode to equal objects. The object keeps v, which must not be
+// changed afterwards. Errors are *FieldError or *UnknownKindError.
 func Decode(v map[string]any) (Object, error) {
 	f := &fields{values: v}
 	apiVersion, kind := f.text("apiVersion"), Kind(f.text("kind"))
@@ -72,7 +72,7 @@ func Decode(v map[string]any) (Object, error) {
 	meta := f.object("metadata")
 	m := Metadata{
 		kind: kind, Name: meta.text("name"), Labels: meta.textMap("labels"), Annotations: meta.textMap("annotations"),
-		Spec: get[map[string]any](f, "spec", "an object"),
+		Spec: get[map[string]any](f, "spec", "an object"), sent: v,
 	}
 	if f.err == nil && meta.err == nil && m.Name == "" {
 		meta.fail("name", "is missing")
@@ -82,7 +82,7 @@ func Decode(v map[string]any) (Object, error) {
 	switch decode := decoders[kind]; {
 	case kind == KindNode && apiVersion == "v1":
 		n, status := newNode(m.Name, m.Labels, m.Annotations), f.object("status")
-		n.NotReady = notReady(status)
+		n.NotReady, n.sent = notReady(status), v
 		f.adopt(status)
 		o = n
 	case kind == KindNode && group == GroupV3:

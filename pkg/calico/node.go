@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -67,6 +68,7 @@ type Node struct {
 	// where the state does not tell.
 	NotReady bool
 
+	sent     map[string]any // the whole core/v1 Node, nil where it was not read from JSON
 	problems []Problem
 }
 
@@ -88,6 +90,35 @@ func (n *Node) equal(m *Node) bool {
 	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
 		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.problems, m.problems)
+}
+
+func (n *Node) manifest() map[string]any {
+	if n.sent != nil {
+		out := maps.Clone(n.sent)
+		meta, _ := out["metadata"].(map[string]any)
+		meta = maps.Clone(meta)
+		delete(meta, "managedFields")
+		for _, key := range []string{"labels", "annotations"} {
+			if meta[key] == nil {
+				meta[key] = map[string]any{}
+			}
+		}
+		out["metadata"] = meta
+		return out
+	}
+	annotations := map[string]string{}
+	for f, key := range []string{AnnotationIPv4Address, AnnotationIPv6Address} {
+		if n.Address[f].IsValid() {
+			annotations[key] = n.Address[f].String()
+		}
+	}
+	if n.ASNumber != nil {
+		annotations[AnnotationASNumber] = strconv.FormatUint(uint64(*n.ASNumber), 10)
+	}
+	if n.ClusterID != "" {
+		annotations[AnnotationClusterID] = n.ClusterID
+	}
+	return map[string]any{"apiVersion": "v1", "kind": string(KindNode), "metadata": withTexts(map[string]any{"name": n.Name}, n.Labels, annotations)}
 }
 
 // NodeFromCore reads a core/v1 Node's labels, Calico's annotations and the

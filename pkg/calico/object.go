@@ -79,6 +79,7 @@ type Metadata struct {
 	Spec map[string]any
 
 	kind     Kind
+	sent     map[string]any // the whole object as it was sent
 	problems []Problem
 }
 
@@ -102,6 +103,69 @@ func Annotation(o Object, key string) string {
 }
 
 func (m *Metadata) metadata() *Metadata { return m }
+
+// Labels returns the labels of o, as Calico's selectors see them; nil for nil.
+func Labels(o Object) map[string]string {
+	switch o := o.(type) {
+	case *Node:
+		return labelsOf(o.Labels)
+	case interface{ metadata() *Metadata }:
+		return labelsOf(o.metadata().Labels)
+	default:
+		return nil
+	}
+}
+
+// labelsOf tells an object without labels from none.
+func labelsOf(labels map[string]string) map[string]string {
+	if labels == nil {
+		return map[string]string{}
+	}
+	return labels
+}
+
+// Manifest returns o as it was sent, with the labels and annotations that its
+// author wrote: what Calico wraps into an annotation is unwrapped. A Node that
+// was not read from JSON, or is one of projectcalico.org, is made anew as a
+// core/v1 Node of what is known of it. nil for nil. What is returned shares
+// values with o and must not be changed.
+func Manifest(o Object) map[string]any {
+	switch o := o.(type) {
+	case *Node:
+		return o.manifest()
+	case interface{ metadata() *Metadata }:
+		return o.metadata().manifest()
+	default:
+		return nil
+	}
+}
+
+func (m *Metadata) manifest() map[string]any {
+	out := maps.Clone(m.sent)
+	if out == nil {
+		out = map[string]any{"kind": string(m.kind), "spec": m.Spec}
+	}
+	sent, _ := out["metadata"].(map[string]any)
+	meta := maps.Clone(sent)
+	if meta == nil {
+		meta = map[string]any{"name": m.Name}
+	}
+	delete(meta, "managedFields") // They are about the sending, and longer than the rest.
+	out["metadata"] = withTexts(meta, m.Labels, m.Annotations)
+	return out
+}
+
+// withTexts puts labels and annotations into an object's metadata.
+func withTexts(meta map[string]any, labels, annotations map[string]string) map[string]any {
+	for key, texts := range map[string]map[string]string{"labels": labels, "annotations": annotations} {
+		values := make(map[string]any, len(texts))
+		for k, v := range texts {
+			values[k] = v
+		}
+		meta[key] = values
+	}
+	return meta
+}
 
 // Equal reports whether two objects say the same: the same object, labels,
 // annotations and spec, whatever their API form. Nil equals only nil.

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8sjson "sigs.k8s.io/json"
+
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -44,22 +47,24 @@ func Load(paths []string) ([]Document, error) {
 	return docs, errors.Join(errs...)
 }
 
+// NewDocument returns a BGPPolicy that was read from an API server, checked as
+// Load checks those in files.
+func NewDocument(o v1alpha1.BGPPolicy) (Document, error) {
+	d := Document{BGPPolicy: o}
+	return d, d.check()
+}
+
 func (d *Document) decode() error {
 	o := d.source.Object
-	if o["apiVersion"] != v1alpha1.GroupVersion || o["kind"] != v1alpha1.KindBGPPolicy {
-		return d.errorf("kind", "must be %s of %s, is %v of %v", v1alpha1.KindBGPPolicy, v1alpha1.GroupVersion, o["kind"], o["apiVersion"])
+	if o["apiVersion"] != v1alpha1.APIVersion || o["kind"] != v1alpha1.KindBGPPolicy {
+		return d.errorf("kind", "must be %s of %s, is %v of %v", v1alpha1.KindBGPPolicy, v1alpha1.APIVersion, o["kind"], o["apiVersion"])
 	}
 	text, err := json.Marshal(o)
 	if err != nil {
 		return d.errorf("", "%v", err)
 	}
-	spec, _ := o["spec"].(map[string]any)
-	for field := range spec {
-		if !slices.Contains([]string{"policy", "parameters", "validationActions"}, field) {
-			return d.errorf("spec."+field, "is not a field of a BGPPolicy")
-		}
-	}
-	if err := json.Unmarshal(text, &d.BGPPolicy); err != nil {
+	unknown, err := k8sjson.UnmarshalStrict(text, &d.BGPPolicy, k8sjson.DisallowUnknownFields)
+	if err != nil {
 		field := ""
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			field = e.Field
@@ -67,10 +72,18 @@ func (d *Document) decode() error {
 		}
 		return d.errorf(field, "%v", err)
 	}
-	if d.Name == "" {
-		return d.errorf("metadata.name", "is missing")
+	var errs []error
+	for _, err := range unknown {
+		field := ""
+		if e, ok := errors.AsType[k8sjson.FieldError](err); ok {
+			field = e.FieldPath()
+		}
+		errs = append(errs, d.errorf(field, "is not a field of a BGPPolicy"))
 	}
-	return d.checkActions()
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return d.check()
 }
 
 // jsonType names what a Go value of a kind is in JSON.
@@ -80,28 +93,81 @@ func jsonType(k reflect.Kind) string {
 		return "a list"
 	case reflect.Map, reflect.Struct:
 		return "an object"
-	default: // A BGPPolicy has no numbers and no flags.
+	case reflect.Int32, reflect.Int64:
+		return "a whole number"
+	default: // A BGPPolicy has no flags.
 		return "a string"
 	}
 }
 
-func (d *Document) checkActions() error {
-	actions := d.Spec.ValidationActions
-	const field = "spec.validationActions"
+// check holds what the schema of a BGPPolicy holds, as files come without an
+// API server that would.
+func (d *Document) check() error {
+	if d.Name == "" {
+		return d.errorf("metadata.name", "is missing")
+	}
+	var errs []error
+	fail := func(field, format string, args ...any) { errs = append(errs, d.errorf(field, format, args...)) }
+	switch {
+	case d.Spec.Policy == "" && d.Spec.Rego == nil:
+		fail("spec.policy", "is missing: the name of a policy of the library; or have one of your own in spec.rego")
+	case d.Spec.Policy != "" && d.Spec.Rego != nil:
+		fail("spec.rego", "excludes spec.policy: it is a policy of its own")
+	case d.Spec.Rego != nil && len(d.Spec.Rego.Modules) == 0:
+		fail("spec.rego.modules", "must hold at least one module")
+	}
+	if problem := checkActions(d.Spec.ValidationActions); problem != nil {
+		fail("spec."+problem.field, "%s", problem.message)
+	}
+	if m := d.Spec.Match; m != nil {
+		for field, set := range map[string]struct{ got, known []string }{
+			"kinds":      {m.Kinds, Kinds},
+			"operations": {m.Operations, Operations},
+		} {
+			for i, v := range set.got {
+				if !slices.Contains(set.known, v) {
+					fail(fmt.Sprintf("spec.match.%s[%d]", field, i), "must be one of %s, is %q", strings.Join(set.known, ", "), v)
+				}
+			}
+		}
+		if _, err := metav1.LabelSelectorAsSelector(m.LabelSelector); err != nil {
+			fail("spec.match.labelSelector", "%v", err)
+		}
+	}
+	if e := d.Spec.Exempt; e != nil {
+		for i, a := range e.ServiceAccounts {
+			if a.Namespace == "" || a.Name == "" {
+				fail(fmt.Sprintf("spec.exempt.serviceAccounts[%d]", i), "must have a namespace and a name")
+			}
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+// fieldProblem is what is wrong with a field.
+type fieldProblem struct{ field, message string }
+
+// Error gives "field: message".
+func (p *fieldProblem) Error() string { return p.field + ": " + p.message }
+
+// checkActions returns what is wrong with validation actions, nil if nothing.
+func checkActions(actions []violation.Action) *fieldProblem {
+	const field = "validationActions"
 	if len(actions) == 0 {
-		return d.errorf(field, "must name at least one of Deny, Warn, Audit")
+		return &fieldProblem{field, "must name at least one of Deny, Warn, Audit"}
 	}
 	for i, a := range actions {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		if !slices.Contains(violation.Actions, a) {
-			return d.errorf(at, "must be Deny, Warn or Audit, is %q", a)
+			return &fieldProblem{at, fmt.Sprintf("must be Deny, Warn or Audit, is %q", a)}
 		}
 		if slices.Contains(actions[:i], a) {
-			return d.errorf(at, "names %s twice", a)
+			return &fieldProblem{at, fmt.Sprintf("names %s twice", a)}
 		}
 	}
 	if slices.Contains(actions, violation.Deny) && slices.Contains(actions, violation.Warn) {
-		return d.errorf(field, "must not name both Deny and Warn: a denial already tells the user")
+		return &fieldProblem{field, "must not name both Deny and Warn: a denial already tells the user"}
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func one(t *testing.T, body string) *Policy {
 	}
 	d := Document{}
 	d.Name, d.Spec.Policy, d.Spec.ValidationActions = "doc", "a", []violation.Action{violation.Audit, violation.Warn}
-	set, err := lib.compile([]Document{d})
+	set, err := lib.Compile([]Document{d})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,11 +91,11 @@ func TestEvaluate(t *testing.T) {
 		"members that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "members": "all"}`, `violation "x": "members" must be a list`},
 		"members that are no strings":     {`violation contains {"id": "x", "size": 1, "msg": "m", "members": ["a", 1]}`, `violation "x": "members" must hold strings`},
 		"two violations of one id":        {`violation contains {"id": "x", "size": n, "msg": "m"} if some n in [1, 2]`, `two violations have the id "x"`},
-		"a builtin that fails":            {`violation contains {"id": "x", "size": to_number(input.state.calicoVersion), "msg": "m"} if input.state.nodes.total > 0`, `policies/a/a.rego:15: eval_builtin_error: to_number: strconv.ParseFloat: parsing "": invalid syntax`},
-		"a complete rule with two values": {always + " if _x > 0\n\n_x := n if some n in [1, 2]", "policies/a/a.rego:17: eval_conflict_error: rule data.policies.a._x produced conflicting values:\n  1 at policies/a/a.rego:17\n  2 at policies/a/a.rego:17"},
+		"a builtin that fails":            {`violation contains {"id": "x", "size": to_number(input.state.calicoVersion), "msg": "m"} if input.state.nodes.total > 0`, `a/a.rego:17: eval_builtin_error: to_number: strconv.ParseFloat: parsing "": invalid syntax`},
+		"a complete rule with two values": {always + " if _x > 0\n\n_x := n if some n in [1, 2]", "a/a.rego:19: eval_conflict_error: rule data.policies.a._x produced conflicting values:\n  1 at a/a.rego:19\n  2 at a/a.rego:19"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found, err := one(t, c.body).Evaluate(t.Context(), sample(t))
+			found, err := one(t, c.body).Evaluate(t.Context(), sample(t), nil)
 			text, _ := json.Marshal(found)
 			got := string(text)
 			if err != nil {
@@ -112,7 +112,7 @@ func TestEvaluate(t *testing.T) {
 }
 
 func TestMembersAreReadAndKeptOutOfWhatIsPrinted(t *testing.T) {
-	found, err := one(t, `violation contains {"id": "x", "size": 1, "msg": "m", "members": ["b", "a"]}`).Evaluate(t.Context(), sample(t))
+	found, err := one(t, `violation contains {"id": "x", "size": 1, "msg": "m", "members": ["b", "a"]}`).Evaluate(t.Context(), sample(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestEvaluateStopsWithItsContext(t *testing.T) {
 }`)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	found, err := p.Evaluate(ctx, sample(t))
+	found, err := p.Evaluate(ctx, sample(t), nil)
 	if want := "stopped before it had finished: context deadline exceeded"; fmt.Sprint(err) != want || found != nil {
 		t.Errorf("%v and error %v, want %s", found, err, want)
 	}
@@ -143,7 +143,7 @@ func TestEvaluateStopsWithItsContext(t *testing.T) {
 func TestEvaluateLeavesItsInputAlone(t *testing.T) {
 	in := sample(t)
 	before := in.String()
-	if _, err := one(t, always).Evaluate(t.Context(), in); err != nil {
+	if _, err := one(t, always).Evaluate(t.Context(), in, nil); err != nil {
 		t.Fatal(err)
 	}
 	if in.String() != before {
@@ -174,7 +174,7 @@ func TestUnaffectedComparesWhatThePolicyReads(t *testing.T) {
 }
 
 func TestTheInputSchemaHoldsForARealSummary(t *testing.T) {
-	text, err := fs.ReadFile(policies.FS, schemaFile)
+	text, err := fs.ReadFile(policies.FS, stateSchema)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,28 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
+
+	"github.com/bgpguard/bgpguard/pkg/violation"
+	"github.com/bgpguard/bgpguard/policies"
+)
+
+// What a policy judges: the METADATA custom.judges.
+const (
+	// JudgesState is a policy that describes a bad state. The engine compares its
+	// violations before and after a change.
+	JudgesState = "state"
+	// JudgesChange is a policy that judges the change itself, and sees it.
+	JudgesChange = "change"
 )
 
 // Definition is one policy of a library: a Rego package with its METADATA.
@@ -18,15 +32,49 @@ type Definition struct {
 	Name        string
 	Title       string
 	Description string
-	Severity    string
+	// Severity is one of Severities.
+	Severity string
+	// Judges is JudgesState or JudgesChange.
+	Judges string
+	// Actions are the validation actions that its author recommends.
+	Actions []violation.Action
+	// Related are links to what is behind it, in order.
+	Related []Link
+	// Source is where it comes from, File the module that defines it.
+	Source, File string
 
-	schema *schema
-	ref    ast.Ref // data.policies.NAME
+	schema   *schema
+	ref      ast.Ref // data.policies.NAME
+	unit     *unit
+	reads    []ast.Ref // paths into input
+	readsAll bool      // reads data.state
 }
 
-// library is a set of compiled policies.
-type library struct {
-	compiler    *ast.Compiler
+// Link is a related resource.
+type Link struct {
+	Ref         string `json:"ref"`
+	Description string `json:"description"`
+}
+
+// Severities lists what a policy's severity can be, worst first.
+var Severities = []string{"critical", "high", "medium", "low"}
+
+// Parameters returns the JSON schema of the policy's parameters.
+func (d *Definition) Parameters() any { return d.schema.source }
+
+// Defaults returns the values of the parameters that have one.
+func (d *Definition) Defaults() map[string]any { return maps.Clone(d.schema.defaults) }
+
+// unit is what was compiled together.
+type unit struct {
+	source   Source
+	compiler *ast.Compiler
+	store    storage.Store
+}
+
+// Library is the policies that BGPPolicies can name. It is immutable and safe
+// for concurrent use.
+type Library struct {
 	definitions map[string]*Definition
 }
 
@@ -34,111 +82,326 @@ const (
 	packageRoot = "policies" // of all policies and their shared helpers
 	packageLib  = "lib"      // below packageRoot: helpers, not policies
 	ruleName    = "violation"
-	schemaFile  = "schemas/input.json"
+	// The schemas of the input of policies that judge states and changes.
+	stateSchema  = "schemas/input.json"
+	changeSchema = "schemas/change.json"
 )
 
-// loadLibrary parses and compiles all modules in fsys against the input
-// schema, strictly and with Capabilities only.
-func loadLibrary(fsys fs.FS) (*library, error) {
-	modules := map[string]*ast.Module{}
-	err := fs.WalkDir(fsys, ".", func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Ext(file) != ".rego" || strings.HasSuffix(file, "_test.rego") {
-			return err
-		}
-		text, err := fs.ReadFile(fsys, file)
-		if err != nil {
-			return err
-		}
-		name := path.Join(packageRoot, file)
-		modules[name], err = ast.ParseModuleWithOpts(name, string(text), ast.ParserOptions{ProcessAnnotation: true, Capabilities: Capabilities()})
-		return err
-	})
+// embedded is the library that is built in; it is compiled once.
+var embedded = sync.OnceValues(func() (*Library, error) {
+	source, err := SourceFromFS("the library", policies.FS)
 	if err != nil {
 		return nil, err
 	}
-	schemas := ast.NewSchemaSet()
-	text, err := fs.ReadFile(fsys, schemaFile)
+	l := &Library{definitions: map[string]*Definition{}}
+	return l, l.add(source)
+})
+
+// Embedded returns the library that is built in.
+func Embedded() (*Library, error) { return embedded() }
+
+// NewLibrary returns the library that is built in with the policies of further
+// sources. Errors name file and line; those of all sources are joined.
+func NewLibrary(sources ...Source) (*Library, error) {
+	base, err := embedded()
+	if err != nil || len(sources) == 0 {
+		return base, err
+	}
+	l := &Library{definitions: maps.Clone(base.definitions)}
+	var errs []error
+	for _, source := range sources {
+		if err := l.add(source); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", source.Name, err))
+		}
+	}
+	return l, errors.Join(errs...)
+}
+
+// Definitions returns the policies of the library, in order of their names.
+func (l *Library) Definitions() []*Definition {
+	return slices.SortedFunc(maps.Values(l.definitions), func(a, b *Definition) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Definition returns the policy of the given name, nil where there is none.
+func (l *Library) Definition(name string) *Definition { return l.definitions[name] }
+
+func (l *Library) add(source Source) error {
+	definitions, err := compile(source)
 	if err != nil {
-		return nil, fmt.Errorf("reading the input schema: %w", err)
+		return err
 	}
-	input, err := parseJSON(text)
+	var errs []error
+	for _, d := range definitions {
+		if other := l.definitions[d.Name]; other != nil {
+			errs = append(errs, fmt.Errorf("%s: policy %s is already defined by %s (%s)", d.File, d.Name, other.Source, other.File))
+			continue
+		}
+		l.definitions[d.Name] = d
+	}
+	return errors.Join(errs...)
+}
+
+// compile parses and compiles a source against the input schemas, strictly and
+// with Capabilities only, and returns the policies in it, in order of their
+// names.
+func compile(source Source) ([]*Definition, error) {
+	modules, err := parse(source.Modules)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", schemaFile, err)
+		return nil, err
 	}
-	// For all modules, and by the name under which opa check finds the file.
-	schemas.Put(ast.SchemaRootRef, input)
-	schemas.Put(ast.SchemaRootRef.Append(ast.StringTerm("input")), input)
-	c := ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true).WithUseTypeCheckAnnotations(true).WithSchemas(schemas)
-	c.Compile(modules)
-	if c.Failed() {
-		return nil, c.Errors
+	u := &unit{source: source, store: source.store()}
+	product := maps.Clone(modules)
+	maps.DeleteFunc(product, func(file string, _ *ast.Module) bool { return isTest(file) })
+	all, err := withShared(product, false)
+	if err != nil {
+		return nil, err
 	}
-	lib := &library{compiler: c, definitions: map[string]*Definition{}}
+	if u.compiler, err = newCompiler(); err != nil {
+		return nil, err
+	}
+	if u.compiler.Compile(all); u.compiler.Failed() {
+		return nil, plain(u.compiler.Errors)
+	}
+	var out []*Definition
+	var errs []error
+	for _, files := range packages(product) {
+		d, err := define(files, product)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", files[0], err))
+			continue
+		}
+		d.Source, d.unit = source.Name, u
+		if err := d.findReads(); err != nil {
+			errs = append(errs, err)
+		}
+		out = append(out, d)
+	}
+	if len(out) == 0 && len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("no policy in it: a policy is a package %s.NAME", packageRoot))
+	}
+	return out, errors.Join(errs...)
+}
+
+// packages returns the names of the files of each package that is a policy, in
+// order of the packages. All below policies but policies.lib are; what stands
+// elsewhere is theirs to share.
+func packages(modules map[string]*ast.Module) [][]string {
+	files := map[string][]string{}
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
-		d, err := define(file, modules[file])
+		ref := modules[file].Package.Path
+		if len(ref) > 2 && ref[1].Value.Compare(ast.String(packageRoot)) == 0 && ref[2].Value.Compare(ast.String(packageLib)) != 0 {
+			files[ref.String()] = append(files[ref.String()], file)
+		}
+	}
+	var out [][]string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		out = append(out, files[name])
+	}
+	return out
+}
+
+func parse(texts map[string]string) (map[string]*ast.Module, error) {
+	modules := map[string]*ast.Module{}
+	var errs []error
+	for _, file := range slices.Sorted(maps.Keys(texts)) {
+		m, err := ast.ParseModuleWithOpts(file, texts[file], ast.ParserOptions{ProcessAnnotation: true, Capabilities: Capabilities()})
+		if err != nil {
+			errs = append(errs, plain(err))
+			continue
+		}
+		if m == nil { // Nothing but comments, or not even those.
+			errs = append(errs, fmt.Errorf("%s: is empty", file))
+			continue
+		}
+		modules[file] = m
+	}
+	return modules, errors.Join(errs...)
+}
+
+// shared returns the built-in helpers, and with tests also what the built-in
+// tests share, but for the packages that modules bring along themselves.
+var shared = sync.OnceValues(func() (map[string]*ast.Module, error) {
+	source, err := SourceFromFS("the library", policies.FS)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(source.Modules, func(file, _ string) bool {
+		return !strings.HasPrefix(file, packageLib+"/") && !strings.HasPrefix(file, "testing/")
+	})
+	return parse(source.Modules)
+})
+
+// withShared adds to modules the helpers that they do not bring along.
+func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Module, error) {
+	helpers, err := shared()
+	if err != nil {
+		return nil, err
+	}
+	own := map[string]bool{}
+	for _, m := range modules {
+		own[m.Package.Path.String()] = true
+	}
+	out := maps.Clone(modules)
+	for file, m := range helpers {
+		if !own[m.Package.Path.String()] && (tests || !isTest(file)) {
+			out["bgpguard/"+file] = m
+		}
+	}
+	return out, nil
+}
+
+// newCompiler returns a compiler that holds policies to what they may do.
+func newCompiler() (*ast.Compiler, error) {
+	schemas, err := inputSchemas()
+	if err != nil {
+		return nil, err
+	}
+	return ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true).
+		WithUseTypeCheckAnnotations(true).WithSchemas(schemas), nil
+}
+
+// inputSchemas returns the schemas of input, under the names by which opa check
+// finds their files. The root's is the wider one, that of policies that judge
+// changes: whether a policy that judges states reads the change is checked
+// apart, with a message that says so.
+var inputSchemas = sync.OnceValues(func() (*ast.SchemaSet, error) {
+	schemas := ast.NewSchemaSet()
+	for name, file := range map[string]string{"input": stateSchema, "change": changeSchema} {
+		text, err := fs.ReadFile(policies.FS, file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the schema of the input: %w", err)
+		}
+		schema, err := parseJSON(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		if d != nil {
-			lib.definitions[d.Name] = d
+		schemas.Put(ast.SchemaRootRef.Append(ast.StringTerm(name)), schema)
+		if file == changeSchema {
+			schemas.Put(ast.SchemaRootRef, schema)
 		}
 	}
-	return lib, nil
+	return schemas, nil
+})
+
+// plain gives each of OPA's errors a line of its own, without the count that
+// they come with.
+func plain(err error) error {
+	list, ok := errors.AsType[ast.Errors](err)
+	if !ok {
+		return err
+	}
+	var errs []error
+	for _, e := range list {
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
 }
 
-// define reads the METADATA of a policy's package; nil for helpers.
-func define(file string, m *ast.Module) (*Definition, error) {
-	ref := m.Package.Path
-	if len(ref) < 3 || ref[2].Value.Compare(ast.String(packageLib)) == 0 {
-		return nil, nil
+// define reads the METADATA of a policy's package, which is made of files.
+func define(files []string, modules map[string]*ast.Module) (*Definition, error) {
+	ref := modules[files[0]].Package.Path
+	if len(ref) != 3 {
+		return nil, fmt.Errorf("package %s must be %s.NAME for a policy, or below %s.%s for what policies share",
+			packageName(ref), packageRoot, packageRoot, packageLib)
 	}
-	d := &Definition{Name: strings.ReplaceAll(string(ref[len(ref)-1].Value.(ast.String)), "_", "-"), ref: ref}
-	// A package in which no rule could be evaluated would pass everything.
-	if !slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool {
-		return r.Head.Name == ruleName && r.Head.RuleKind() == ast.MultiValue
-	}) {
-		return nil, fmt.Errorf("package %s has no rule \"%s contains ...\", so it could never find anything", ref, ruleName)
-	}
+	name := string(ref[2].Value.(ast.String))
+	d := &Definition{Name: strings.ReplaceAll(name, "_", "-"), File: files[0], ref: ref}
+	finds := false
 	var meta *ast.Annotations
-	for _, a := range m.Annotations {
-		if a.Scope == "package" {
-			meta = a
+	for _, file := range files {
+		for _, r := range modules[file].Rules {
+			finds = finds || (r.Head.Name == ruleName && r.Head.RuleKind() == ast.MultiValue)
+		}
+		for _, a := range modules[file].Annotations {
+			if a.Scope == "package" && a.Title != "" {
+				meta, d.File = a, file
+			}
 		}
 	}
-	if meta == nil || meta.Title == "" {
-		return nil, fmt.Errorf("package %s has no METADATA with a title", ref)
+	switch {
+	case !finds: // It would pass everything.
+		return nil, fmt.Errorf("package %s has no rule \"%s contains ...\", so it could never find anything", packageName(ref), ruleName)
+	case meta == nil:
+		return nil, fmt.Errorf("package %s has no METADATA with a title", packageName(ref))
 	}
-	d.Title, d.Description = meta.Title, meta.Description
-	d.Severity, _ = meta.Custom["severity"].(string)
-	// The engine compares the violations of two states; a policy that judges
-	// changes would need other input.
-	if judges := meta.Custom["judges"]; judges != "state" {
-		return nil, fmt.Errorf("METADATA custom.judges must be \"state\", is %v", judges)
-	}
-	var err error
-	if d.schema, err = newSchema(file, meta.Custom["parameters"]); err != nil {
-		return nil, fmt.Errorf("METADATA custom.parameters: %w", err)
+	if err := d.readMetadata(meta); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
 
-// reads returns the paths into input that the policy's package and the helpers
-// refer to, as far as they are constant: its result depends on nothing else.
-func (l *library) reads(d *Definition) []ast.Ref {
-	var out []ast.Ref
-	for _, m := range l.compiler.Modules {
-		own := m.Package.Path.Equal(d.ref)
-		helper := len(m.Package.Path) > 2 && m.Package.Path[2].Value.Compare(ast.String(packageLib)) == 0
-		if !own && !helper {
+func packageName(ref ast.Ref) string { return strings.TrimPrefix(ref.String(), "data.") }
+
+func (d *Definition) readMetadata(meta *ast.Annotations) error {
+	d.Title, d.Description = meta.Title, strings.TrimSpace(meta.Description)
+	for _, r := range meta.RelatedResources {
+		d.Related = append(d.Related, Link{r.Ref.String(), r.Description})
+	}
+	d.Severity, _ = meta.Custom["severity"].(string)
+	if !slices.Contains(Severities, d.Severity) {
+		return fmt.Errorf("METADATA custom.severity must be one of %s, is %v", strings.Join(Severities, ", "), meta.Custom["severity"])
+	}
+	d.Judges, _ = meta.Custom["judges"].(string)
+	if d.Judges != JudgesState && d.Judges != JudgesChange {
+		return fmt.Errorf("METADATA custom.judges must be %q or %q, is %v", JudgesState, JudgesChange, meta.Custom["judges"])
+	}
+	actions, _ := meta.Custom["validationActions"].([]any)
+	for _, v := range actions {
+		name, _ := v.(string)
+		d.Actions = append(d.Actions, violation.Action(name))
+	}
+	if problem := checkActions(d.Actions); problem != nil {
+		return fmt.Errorf("METADATA custom.%w", problem)
+	}
+	var err error
+	if d.schema, err = newSchema(d.File, meta.Custom["parameters"]); err != nil {
+		return fmt.Errorf("METADATA custom.parameters: %w", err)
+	}
+	return nil
+}
+
+// findReads finds the paths into input that the policy's rules and all that
+// they depend on refer to, as far as they are constant: its result depends on
+// nothing else but, where they refer to data.state, on that.
+func (d *Definition) findReads() error {
+	c := d.unit.compiler
+	seen := map[*ast.Rule]bool{}
+	var open []*ast.Rule
+	for _, m := range c.Modules {
+		if m.Package.Path.Equal(d.ref) {
+			open = append(open, m.Rules...)
+		}
+	}
+	var forbidden []error
+	for len(open) > 0 {
+		r := open[len(open)-1]
+		open = open[:len(open)-1]
+		if seen[r] {
 			continue
 		}
-		ast.WalkRefs(m, func(r ast.Ref) bool {
-			if r[0].Equal(ast.InputRootDocument) {
-				out = append(out, r.ConstantPrefix()[1:])
+		seen[r] = true
+		for next := range c.Graph.Dependencies(r) {
+			if next, ok := next.(*ast.Rule); ok {
+				open = append(open, next)
+			}
+		}
+		ast.WalkRefs(r, func(ref ast.Ref) bool {
+			switch {
+			case ref[0].Equal(ast.InputRootDocument):
+				path := ref.ConstantPrefix()[1:]
+				d.reads = append(d.reads, path)
+				if d.Judges == JudgesState && len(path) > 0 && (path[0].Equal(changeKey) || path[0].Equal(beforeKey)) {
+					forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states cannot read input.%s, as the same policy judges "+
+						"states without a change; METADATA custom.judges: change is for those that must", ref[0].Location, path[0].Value))
+				}
+			case ref[0].Equal(ast.DefaultRootDocument) && (len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value)):
+				d.readsAll = true
 			}
 			return false
 		})
 	}
-	slices.SortFunc(out, func(a, b ast.Ref) int { return a.Compare(b) })
-	return slices.CompactFunc(out, func(a, b ast.Ref) bool { return a.Equal(b) })
+	slices.SortFunc(d.reads, func(a, b ast.Ref) int { return a.Compare(b) })
+	d.reads = slices.CompactFunc(d.reads, func(a, b ast.Ref) bool { return a.Equal(b) })
+	slices.SortFunc(forbidden, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(forbidden...)
 }

@@ -3,18 +3,16 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
-	"github.com/bgpguard/bgpguard/policies"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
 const metadata = `# METADATA
@@ -22,7 +20,9 @@ const metadata = `# METADATA
 # schemas:
 #   - input: schema.input
 # custom:
+#   severity: low
 #   judges: state
+#   validationActions: [Deny]
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -37,17 +37,10 @@ func a(body string) string { return metadata + "package policies.a\n\n" + body +
 // always finds one violation, whatever the input.
 const always = `violation contains {"id": "x", "size": 1, "msg": "m", "details": {}, "objects": []}`
 
-func libraryOf(t *testing.T, modules map[string]string) (*library, error) {
+func libraryOf(t *testing.T, modules map[string]string) (*Library, error) {
 	t.Helper()
-	schema, err := fs.ReadFile(policies.FS, schemaFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := fstest.MapFS{schemaFile: {Data: schema}}
-	for name, text := range modules {
-		in[name] = &fstest.MapFile{Data: []byte(text)}
-	}
-	return loadLibrary(in)
+	l := &Library{definitions: map[string]*Definition{}}
+	return l, l.add(Source{Name: "test", Modules: modules})
 }
 
 func TestCapabilitiesForbidWhatIsNotAFunctionOfItsArguments(t *testing.T) {
@@ -79,37 +72,50 @@ func TestLoadLibraryRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, want string }{
 		"a package without a violation rule": {
 			"a/a.rego", a(`deny contains "x"`),
-			`policies/a/a.rego: package data.policies.a has no rule "violation contains ...", so it could never find anything`,
+			`a/a.rego: package policies.a has no rule "violation contains ...", so it could never find anything`,
 		},
 		"a violation rule that is no set": {
 			"a/a.rego", a(`violation := true`),
-			`policies/a/a.rego: package data.policies.a has no rule "violation contains ...", so it could never find anything`,
+			`a/a.rego: package policies.a has no rule "violation contains ...", so it could never find anything`,
 		},
 		"a typo in an input path": {
 			"a/a.rego", a(always + " if input.state.mesh.enabeld"),
-			"1 error occurred: policies/a/a.rego:15: rego_type_error: undefined ref: input.state.mesh.enabeld\n" +
+			"a/a.rego:17: rego_type_error: undefined ref: input.state.mesh.enabeld\n" +
 				"\tinput.state.mesh.enabeld\n\t                 ^\n\t                 have: \"enabeld\"\n" +
 				"\t                 want (one of): [\"enabled\" \"nodes\" \"sessions\" \"sessionsPerNode\" \"source\"]",
 		},
 		"a variable that is not used": {
 			"a/a.rego", a(always + " if {\n\tx := 1\n}"),
-			"1 error occurred: policies/a/a.rego:16: rego_compile_error: assigned var x unused",
+			"a/a.rego:18: rego_compile_error: assigned var x unused",
 		},
 		"METADATA without a title": {
 			"a/a.rego", strings.Replace(a(always), "# title: A test\n", "", 1),
-			"policies/a/a.rego: package data.policies.a has no METADATA with a title",
+			"a/a.rego: package policies.a has no METADATA with a title",
 		},
 		"no METADATA at all": {
 			"a/a.rego", "package policies.a\n\n" + always,
-			"policies/a/a.rego: package data.policies.a has no METADATA with a title",
+			"a/a.rego: package policies.a has no METADATA with a title",
 		},
 		"a policy that judges something else than states": {
-			"a/a.rego", strings.Replace(a(always), "judges: state", "judges: change", 1),
-			`policies/a/a.rego: METADATA custom.judges must be "state", is change`,
+			"a/a.rego", strings.Replace(a(always), "judges: state", "judges: nothing", 1),
+			`a/a.rego: METADATA custom.judges must be "state" or "change", is nothing`,
+		},
+		"a policy that judges states and reads the change": {
+			"a/a.rego", strings.Replace(a(always+" if input.change.user == `root`"), "# schemas:\n#   - input: schema.input\n", "", 1),
+			"a/a.rego:15: a policy that judges states cannot read input.change, as the same policy judges states without a change; " +
+				"METADATA custom.judges: change is for those that must",
+		},
+		"a severity that is none": {
+			"a/a.rego", strings.Replace(a(always), "severity: low", "severity: dire", 1),
+			"a/a.rego: METADATA custom.severity must be one of critical, high, medium, low, is dire",
+		},
+		"no action": {
+			"a/a.rego", strings.Replace(a(always), "[Deny]", "[]", 1),
+			"a/a.rego: METADATA custom.validationActions: must name at least one of Deny, Warn, Audit",
 		},
 		"a policy that does not say what it judges": {
 			"a/a.rego", strings.Replace(a(always), "#   judges: state\n", "", 1),
-			`policies/a/a.rego: METADATA custom.judges must be "state", is <nil>`,
+			`a/a.rego: METADATA custom.judges must be "state" or "change", is <nil>`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,8 +129,8 @@ func TestLoadLibraryRefuses(t *testing.T) {
 
 func TestLoadLibraryRefusesParametersThatAreNoSchema(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
-		"a default that does not fit": {"default: 3", "default: 0", "policies/a/a.rego: METADATA custom.parameters: the defaults do not fit the schema: "},
-		"an unknown type":             {"type: integer", "type: whole", "policies/a/a.rego: METADATA custom.parameters: "},
+		"a default that does not fit": {"default: 3", "default: 0", "a/a.rego: METADATA custom.parameters: the defaults do not fit the schema: "},
+		"an unknown type":             {"type: integer", "type: whole", "a/a.rego: METADATA custom.parameters: "},
 	} {
 		_, err := libraryOf(t, map[string]string{"a/a.rego": strings.Replace(a(always), c.from, c.to, 1)})
 		// What follows is jsonschema's.
@@ -134,17 +140,10 @@ func TestLoadLibraryRefusesParametersThatAreNoSchema(t *testing.T) {
 	}
 }
 
-func TestLoadLibraryWithoutASchema(t *testing.T) {
-	_, err := loadLibrary(fstest.MapFS{"a/a.rego": {Data: []byte(a(always))}})
-	if want := "reading the input schema: open schemas/input.json: file does not exist"; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
-	}
-}
-
 func TestTestsAndHelpersAreNoPolicies(t *testing.T) {
 	lib, err := libraryOf(t, map[string]string{
 		"a/a.rego":       a(always),
-		"a/a_test.rego":  "package policies.a_test\n\nthis is not Rego",
+		"a/a_test.rego":  "package policies.a_test\n\ntest_x if true",
 		"lib/x/x.rego":   "package policies.lib.x\n\none := 1",
 		"top_level.rego": "package policies\n\ntwo := 2",
 	})
@@ -180,11 +179,10 @@ _helper(mesh) if mesh.enabled`),
 	}
 	for name, want := range map[string][]string{
 		"a": {"parameters.limit", "state.bgpPeers", "state.mesh", "state.nodes.total", "state.podTraffic.IPv4.needsBGP", "state.reflectors"},
-		// With the helpers, whether it uses them or not.
-		"b": {"state.nodes.total", "state.timers.restartTime.0.seconds"},
+		"b": {"state.timers.restartTime.0.seconds"},
 	} {
 		var got []string
-		for _, ref := range lib.reads(lib.definitions[name]) {
+		for _, ref := range lib.definitions[name].reads {
 			var steps []string
 			for _, step := range ref {
 				steps = append(steps, strings.Trim(step.String(), `"`))
@@ -250,7 +248,7 @@ spec:
 		"another group":                   {replaced("policy.bgpguard.io/v1alpha1", "v1"), "p.yaml:2: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is BGPPolicy of v1"},
 		"no document":                     {"# none\n", "p.yaml: no BGPPolicy document, so nothing would be enforced"},
 		"no name":                         {replaced("  name: mesh", "  labels: {}"), "p.yaml:3: metadata.name: is missing"},
-		"a field that is none":            {replaced("  parameters:", "  params:"), "p.yaml:7: spec.params: is not a field of a BGPPolicy"},
+		"a field that is none":            {replaced("  parameters:", "  params:"), "p.yaml:7: BGPPolicy mesh: spec.params: is not a field of a BGPPolicy"},
 		"a field of a wrong type":         {replaced("policy: mesh-node-limit", "policy: 7"), "p.yaml:6: BGPPolicy mesh: spec.policy: must be a string, is a number"},
 		"no actions":                      {replaced("  validationActions:\n  - Deny\n", ""), "p.yaml:5: BGPPolicy mesh: spec.validationActions: must name at least one of Deny, Warn, Audit"},
 		"an unknown action":               {replaced("- Deny", "- Audit\n  - deny"), `p.yaml:11: BGPPolicy mesh: spec.validationActions[1]: must be Deny, Warn or Audit, is "deny"`},
@@ -291,8 +289,8 @@ func TestCompileOrdersByNameAndFillsDefaults(t *testing.T) {
 		d.Name, d.Spec.Policy = name, "a"
 		docs = append(docs, d)
 	}
-	docs[1].Spec.Parameters = map[string]any{"name": "n", "limit": int64(9)}
-	set, err := lib.compile(docs)
+	docs[1].Spec.Parameters = &apiextensionsv1.JSON{Raw: []byte(`{"name": "n", "limit": 9}`)}
+	set, err := lib.Compile(docs)
 	if err != nil {
 		t.Fatal(err)
 	}

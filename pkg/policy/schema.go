@@ -16,6 +16,7 @@ import (
 
 // schema is the JSON schema of a policy's parameters.
 type schema struct {
+	source   any // as in the METADATA
 	compiled *jsonschema.Schema
 	defaults map[string]any
 }
@@ -39,7 +40,7 @@ func newSchema(name string, v any) (*schema, error) {
 	if err := c.AddResource(url, doc); err != nil {
 		return nil, err
 	}
-	s := &schema{defaults: map[string]any{}}
+	s := &schema{source: v, defaults: map[string]any{}}
 	if s.compiled, err = c.Compile(url); err != nil {
 		return nil, err
 	}
@@ -64,20 +65,21 @@ type parameterError struct {
 	message string
 }
 
-// fill returns parameters with the defaults of those left out, or what does not
-// fit the schema.
-func (s *schema) fill(parameters map[string]any) (map[string]any, *parameterError) {
-	text, err := json.Marshal(parameters)
-	if err != nil {
-		return nil, &parameterError{"", err.Error()}
-	}
-	doc, err := parseJSON(text)
-	if err != nil {
-		return nil, &parameterError{"", err.Error()}
-	}
-	given, _ := doc.(map[string]any)
-	if given == nil {
-		given = map[string]any{}
+// fill returns parameters, in JSON, with the defaults of those left out, or what
+// does not fit the schema. No text means no parameters.
+func (s *schema) fill(text []byte) (map[string]any, *parameterError) {
+	given := map[string]any{}
+	if len(text) > 0 {
+		doc, err := parseJSON(text)
+		if err != nil {
+			return nil, &parameterError{"", err.Error()}
+		}
+		if doc != nil {
+			var ok bool
+			if given, ok = doc.(map[string]any); !ok {
+				return nil, &parameterError{"", "must be an object"}
+			}
+		}
 	}
 	if err := s.compiled.Validate(given); err != nil {
 		return nil, s.explain(err)

@@ -16,7 +16,7 @@ import (
 // TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay looks at all types, also at
 // those that no small cluster has an example of.
 func TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay(t *testing.T) {
-	text, err := fs.ReadFile(policies.FS, schemaFile)
+	text, err := fs.ReadFile(policies.FS, stateSchema)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/policies"
 )
 
 // Set is the compiled policies that hold, in order of their names. It is
@@ -31,95 +27,87 @@ type Policy struct {
 	Name string
 	// Action is the strongest of its validation actions.
 	Action violation.Action
+	// Definition is the policy in Rego.
+	Definition *Definition
 
+	match      matcher
 	parameters *ast.Term
 	query      rego.PreparedEvalQuery
-	reads      []ast.Ref
-}
-
-// embedded is the library that is built in; it is compiled once.
-var embedded = sync.OnceValues(func() (*library, error) { return loadLibrary(policies.FS) })
-
-// Definitions returns the policies of the library, in order of their names.
-func Definitions() ([]*Definition, error) {
-	lib, err := embedded()
-	if err != nil {
-		return nil, err
-	}
-	out := slices.Collect(maps.Values(lib.definitions))
-	slices.SortFunc(out, func(a, b *Definition) int { return strings.Compare(a.Name, b.Name) })
-	return out, nil
 }
 
 // Defaults returns one document for each policy of the library, with its
-// default parameters and the action Deny.
+// default parameters and the actions that its METADATA recommends.
 func Defaults() ([]Document, error) {
-	definitions, err := Definitions()
+	l, err := embedded()
 	if err != nil {
 		return nil, err
 	}
 	var docs []Document
-	for _, d := range definitions {
+	for _, d := range l.Definitions() {
 		doc := Document{}
-		doc.APIVersion, doc.Kind = v1alpha1.GroupVersion, v1alpha1.KindBGPPolicy
+		doc.APIVersion, doc.Kind = v1alpha1.APIVersion, v1alpha1.KindBGPPolicy
 		doc.Name = d.Name
-		doc.Spec = v1alpha1.BGPPolicySpec{Policy: d.Name, ValidationActions: []violation.Action{violation.Deny}}
+		doc.Spec = v1alpha1.BGPPolicySpec{Policy: d.Name, ValidationActions: slices.Clone(d.Actions)}
 		docs = append(docs, doc)
 	}
 	return docs, nil
 }
 
-// CompileFrom is Compile with another library than the one that is built in:
-// Rego modules and schemas/input.json in fsys, laid out as in package policies.
-func CompileFrom(fsys fs.FS, docs []Document) (*Set, error) {
-	lib, err := loadLibrary(fsys)
+// Compile is Library.Compile with the library that is built in.
+func Compile(docs []Document) (*Set, error) {
+	l, err := embedded()
 	if err != nil {
 		return nil, err
 	}
-	return lib.compile(docs)
+	return l.Compile(docs)
 }
 
 // Compile checks and prepares documents. Errors name file, line and field; all
 // that can be found are joined.
-func Compile(docs []Document) (*Set, error) {
-	lib, err := embedded()
-	if err != nil {
-		return nil, err
-	}
-	return lib.compile(docs)
-}
-
-func (l *library) compile(docs []Document) (s *Set, err error) {
-	defer func() {
-		if r := recover(); r != nil { // A set that cannot be used; the one in force stays.
-			s, err = nil, fmt.Errorf("compiling the policies panicked: %v", r)
-		}
-	}()
-	s = &Set{}
+func (l *Library) Compile(docs []Document) (*Set, error) {
+	var prepared []*Policy
 	var errs []error
+	seen := map[string]bool{}
 	for _, d := range docs {
-		p, err := l.prepare(&d)
+		if seen[d.Name] {
+			errs = append(errs, d.errorf("metadata.name", "is the name of two documents"))
+			continue
+		}
+		seen[d.Name] = true
+		p, err := l.Prepare(&d)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		i, twice := slices.BinarySearchFunc(s.policies, p.Name, func(p *Policy, name string) int { return strings.Compare(p.Name, name) })
-		if twice {
-			errs = append(errs, d.errorf("metadata.name", "is the name of two documents"))
-			continue
-		}
-		s.policies = slices.Insert(s.policies, i, p)
+		prepared = append(prepared, p)
 	}
-	return s, errors.Join(errs...)
+	return NewSet(prepared), errors.Join(errs...)
 }
 
-func (l *library) prepare(d *Document) (*Policy, error) {
-	def := l.definitions[d.Spec.Policy]
-	if def == nil {
-		return nil, d.errorf("spec.policy", "%q is not in the library; known are %s", d.Spec.Policy,
-			strings.Join(slices.Sorted(maps.Keys(l.definitions)), ", "))
+// NewSet returns the set of policies, whose names must differ.
+func NewSet(prepared []*Policy) *Set {
+	s := &Set{policies: slices.Clone(prepared)}
+	slices.SortFunc(s.policies, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+// Prepare checks and compiles a document. Errors name file, line and field. The
+// tests of a policy of the document's own are not run; see Policy.Test.
+func (l *Library) Prepare(d *Document) (p *Policy, err error) {
+	defer func() {
+		if r := recover(); r != nil { // A policy that cannot be used; the one in force stays.
+			p, err = nil, d.errorf("", "compiling it panicked: %v", r)
+		}
+	}()
+	def, err := l.definition(d)
+	if err != nil {
+		return nil, err
 	}
-	parameters, bad := def.schema.fill(d.Spec.Parameters)
+	var text []byte
+	if d.Spec.Parameters != nil {
+		text = d.Spec.Parameters.Raw
+	}
+	parameters, bad := def.schema.fill(text)
 	if bad != nil {
 		return nil, d.errorf(strings.TrimSuffix("spec.parameters."+bad.field, "."), "%s", bad.message)
 	}
@@ -130,8 +118,8 @@ func (l *library) prepare(d *Document) (*Policy, error) {
 	query := append(slices.Clone(def.ref), ast.StringTerm(ruleName))
 	prepared, err := rego.New(
 		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(query)))),
-		rego.Compiler(l.compiler),
-		rego.Store(inmem.New()),
+		rego.Compiler(def.unit.compiler),
+		rego.Store(def.unit.store),
 		// A builtin that fails would otherwise make its rule undefined, which
 		// reads as "nothing wrong".
 		rego.StrictBuiltinErrors(true),
@@ -139,7 +127,38 @@ func (l *library) prepare(d *Document) (*Policy, error) {
 	if err != nil {
 		return nil, d.errorf("spec.policy", "%v", err)
 	}
-	return &Policy{Name: d.Name, Action: d.strongest(), parameters: ast.NewTerm(value), query: prepared, reads: l.reads(def)}, nil
+	return &Policy{
+		Name: d.Name, Action: d.strongest(), Definition: def,
+		match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), query: prepared,
+	}, nil
+}
+
+// definition returns the policy that a document names, or brings along.
+func (l *Library) definition(d *Document) (*Definition, error) {
+	if d.Spec.Rego == nil {
+		def := l.definitions[d.Spec.Policy]
+		if def == nil {
+			return nil, d.errorf("spec.policy", "%q is not in the library; known are %s", d.Spec.Policy,
+				strings.Join(slices.Sorted(maps.Keys(l.definitions)), ", "))
+		}
+		return def, nil
+	}
+	source := Source{Name: v1alpha1.KindBGPPolicy + " " + d.Name, Modules: map[string]string{}}
+	for i, m := range d.Spec.Rego.Modules {
+		if _, twice := source.Modules[m.Name]; twice {
+			return nil, d.errorf(fmt.Sprintf("spec.rego.modules[%d].name", i), "%q is the name of two modules", m.Name)
+		}
+		source.Modules[m.Name] = m.Text
+	}
+	definitions, err := compile(source)
+	if err != nil {
+		return nil, d.errorf("spec.rego.modules", "%w", err)
+	}
+	if len(definitions) > 1 {
+		return nil, d.errorf("spec.rego.modules", "hold %d policies, %s and %s among them; a BGPPolicy is one", len(definitions),
+			definitions[0].Name, definitions[1].Name)
+	}
+	return definitions[0], nil
 }
 
 // Policies returns the policies in order of their names. The slice must not be
@@ -155,13 +174,13 @@ func (s *Set) Names() []string {
 	return out
 }
 
-// Reads reports whether any policy refers to a part of input.state. What none
-// refers to need not be in the input.
+// Reads reports whether any policy refers to a part of the summary of a state.
+// What none refers to need not be in the input.
 func (s *Set) Reads(part string) bool {
 	key := ast.InternedTerm(part)
 	for _, p := range s.policies {
-		for _, ref := range p.reads {
-			if len(ref) == 0 || (ref[0].Equal(stateKey) && (len(ref) == 1 || ref[1].Equal(key))) {
+		for _, ref := range p.Definition.reads {
+			if len(ref) == 0 || ((ref[0].Equal(stateKey) || ref[0].Equal(beforeKey)) && (len(ref) == 1 || ref[1].Equal(key))) {
 				return true
 			}
 		}
@@ -169,15 +188,21 @@ func (s *Set) Reads(part string) bool {
 	return false
 }
 
-var stateKey = ast.InternedTerm("state")
+var (
+	stateKey      = ast.InternedTerm("state")
+	beforeKey     = ast.InternedTerm("before")
+	changeKey     = ast.InternedTerm("change")
+	parametersKey = ast.InternedTerm("parameters")
+)
 
-var parametersKey = ast.InternedTerm("parameters")
+// ReadsData reports whether the policy refers to data.state.
+func (p *Policy) ReadsData() bool { return p.Definition.readsAll }
 
 // Unaffected reports whether the policy's result is the same for two inputs
-// because nothing that it reads of them differs. Parts that are the same
-// pointer cost nothing to compare.
+// because nothing that it reads of them differs, data.state aside. Parts that
+// are the same pointer cost nothing to compare.
 func (p *Policy) Unaffected(a, b ast.Object) bool {
-	for _, ref := range p.reads {
+	for _, ref := range p.Definition.reads {
 		if len(ref) > 0 && ref[0].Equal(parametersKey) {
 			continue
 		}
@@ -207,11 +232,39 @@ func equalAt(a, b ast.Value, ref ast.Ref) bool {
 	return a == b || a.Compare(b) == 0
 }
 
+// Input returns the input of the policy: input, which holds all else, and its
+// parameters.
+func (p *Policy) Input(input ast.Object) ast.Object {
+	full := ast.NewObject([2]*ast.Term{parametersKey, p.parameters})
+	input.Foreach(func(k, v *ast.Term) { full.Insert(k, v) })
+	return full
+}
+
+// stateData answers for data.state, which changes with each evaluation, before
+// the store is asked, which does not.
+type stateData struct{ value ast.Value }
+
+// Get implements topdown.BaseCache.
+func (s stateData) Get(ref ast.Ref) ast.Value {
+	if len(ref) < 2 || !ref[1].Equal(stateKey) {
+		return nil
+	}
+	v, err := s.value.Find(ref[2:])
+	if err != nil { // Not there; nor is it in the store.
+		return nil
+	}
+	return v
+}
+
+// Put implements topdown.BaseCache. The store gives values that need no caching.
+func (stateData) Put(ast.Ref, ast.Value) {}
+
 // Evaluate returns the violations of the policy for input, sorted by id. input
-// holds all but the parameters, which the policy adds. An error means that the
+// holds all but the parameters, which the policy adds; state gives data.state to
+// a policy that refers to it. An error means that the
 // policy could not judge, never that it found something: a failing builtin, a
 // result of the wrong shape, or the context's end, which stops the evaluation.
-func (p *Policy) Evaluate(ctx context.Context, input ast.Object) (found []violation.Violation, err error) {
+func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() ast.Value) (found []violation.Violation, err error) {
 	defer func() {
 		if r := recover(); r != nil { // An error of this policy, which must hide no other's violations.
 			found, err = nil, fmt.Errorf("panicked: %v", r)
@@ -220,9 +273,11 @@ func (p *Policy) Evaluate(ctx context.Context, input ast.Object) (found []violat
 	if ctx.Err() != nil { // A short evaluation would else be over before it notices.
 		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
-	full := ast.NewObject([2]*ast.Term{parametersKey, p.parameters})
-	input.Foreach(func(k, v *ast.Term) { full.Insert(k, v) })
-	results, err := p.query.Eval(ctx, rego.EvalParsedInput(full))
+	options := []rego.EvalOption{rego.EvalParsedInput(p.Input(input))}
+	if p.ReadsData() {
+		options = append(options, rego.EvalBaseCache(stateData{state()}))
+	}
+	results, err := p.query.Eval(ctx, options...)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("stopped before it had finished: %w", context.Cause(ctx))

@@ -146,6 +146,13 @@ func (s *Snapshot) Nodes() []*calico.Node {
 	return s.nodes
 }
 
+// SameNodes reports whether two snapshots share their nodes, because no change
+// of a node lies between them. It may be false where none does.
+func SameNodes(a, b *Snapshot) bool {
+	x, y := a.Nodes(), b.Nodes()
+	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
+}
+
 // BGPPeers returns the BGPPeers, sorted by name.
 func (s *Snapshot) BGPPeers() []*calico.BGPPeer {
 	if s == nil {

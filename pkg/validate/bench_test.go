@@ -106,7 +106,7 @@ func BenchmarkDecide(b *testing.B) {
 				change := known(s, c.change(b))
 				allowed := c.allowed && !(name == "change=mesh-on" && len(s.Nodes()) > 103)
 				for b.Loop() {
-					if d := e.Decide(b.Context(), s, change); d.Allowed != allowed {
+					if d := e.Decide(b.Context(), s, Request{Change: change}); d.Allowed != allowed {
 						b.Fatalf("allowed %v: %s", d.Allowed, d.Message())
 					}
 				}
@@ -123,7 +123,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		j := e.judgeBase(b.Context(), s)
 		for b.Loop() {
 			for _, p := range j.policies.Policies() {
-				if found, err := p.Evaluate(b.Context(), j.document); err != nil || len(found) > 0 {
+				if found, err := p.Evaluate(b.Context(), j.document, nil); err != nil || len(found) > 0 {
 					b.Fatal(found, err)
 				}
 			}

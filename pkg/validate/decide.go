@@ -3,13 +3,28 @@ package validate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 	"github.com/bgpguard/bgpguard/pkg/words"
 )
+
+// Request is a change, and who asks for it.
+type Request struct {
+	state.Change
+	// User asks for the change, and is in Groups; "" where nobody is known.
+	User   string
+	Groups []string
+	// DryRun tells that the change is not going to be made.
+	DryRun bool
+}
 
 // Decision is what a change gets.
 type Decision struct {
@@ -28,6 +43,9 @@ type Decision struct {
 	Effects []string
 	// Failures are the policies that could not judge, by name.
 	Failures []Failure
+	// Exempted names the policies that would have denied the change, had the
+	// user not been exempt from them.
+	Exempted []string
 }
 
 // Failure is a policy that could not judge. It is an error, not a denial.
@@ -38,8 +56,14 @@ type Failure struct {
 }
 
 // Decide judges a change to s. It evaluates only what the change can have
-// touched; the judgement of s itself is kept between calls.
-func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, c state.Change) *Decision {
+// touched; the judgement of s itself is kept between calls. A request without a
+// change is allowed.
+func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Decision {
+	d := &Decision{Allowed: true}
+	c := r.Change
+	if c.Before == nil && c.After == nil {
+		return d
+	}
 	base := e.judgeBase(ctx, s)
 	// The request knows better than a snapshot, which may lag behind, what the
 	// object was before: two changes of it in a row are each judged on their own.
@@ -51,15 +75,25 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, c state.Change) 
 	if next := s.Apply(c); next != s {
 		after = e.judge(ctx, next, base.policies, base)
 	}
-	d := &Decision{Allowed: true}
+	asked := r.asked()
+	document := e.changeDocument(base, after, &r)
 	for i, p := range base.policies.Policies() {
-		was, is := base.results[i], after.results[i]
-		err := is.err
-		if err == nil {
-			err = d.compare(base, after, c, i)
+		if !p.Matches(asked) {
+			continue
 		}
-		if err = firstOf(err, was.err); err != nil {
-			d.fail(Failure{p.Name, p.Action, err})
+		exempt := p.Exempts(asked)
+		var err error
+		switch p.Definition.Judges {
+		case policy.JudgesChange:
+			err = d.judgeChange(ctx, p, document, after, exempt, len(base.results)-i)
+		default:
+			if err = after.results[i].err; err == nil {
+				err = d.compare(base, after, c, i, exempt)
+			}
+			err = firstOf(err, base.results[i].err)
+		}
+		if err != nil {
+			d.fail(Failure{p.Name, p.Action, err}, exempt)
 		}
 	}
 	if d.Allowed && len(d.Warnings) > 0 && len(d.Effects) > 0 {
@@ -71,6 +105,27 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, c state.Change) 
 	return d
 }
 
+// asked is what a BGPPolicy's match and exempt look at.
+func (r *Request) asked() *policy.Request {
+	return &policy.Request{
+		Kind: string(r.ID().Kind), Name: r.ID().Name, Operation: string(r.Operation()),
+		Labels: [2]map[string]string{calico.Labels(r.Before), calico.Labels(r.After)}, User: r.User, Groups: r.Groups,
+	}
+}
+
+// judgeChange evaluates a policy that judges changes; each of its violations
+// counts.
+func (d *Decision) judgeChange(ctx context.Context, p *policy.Policy, document func() ast.Object, after *judgement, exempt bool, left int) error {
+	found, err := evaluate(ctx, p, document(), after.data, left)
+	if err != nil {
+		return err
+	}
+	for _, v := range found {
+		d.add(v, exempt)
+	}
+	return nil
+}
+
 // changedBy is the object of a change.
 func changedBy(c state.Change) violation.Object {
 	return violation.Object{Kind: string(c.ID().Kind), Name: c.ID().Name}
@@ -79,7 +134,7 @@ func changedBy(c state.Change) violation.Object {
 // compare takes what the policy of number i says of the states before and after
 // the change into the decision. An error means that it gave sets of nodes that
 // are none.
-func (d *Decision) compare(before, after *judgement, c state.Change, i int) error {
+func (d *Decision) compare(before, after *judgement, c state.Change, i int, exempt bool) error {
 	was, is := before.results[i], after.results[i]
 	sizes := map[string]float64{}
 	for _, v := range was.violations {
@@ -104,7 +159,7 @@ func (d *Decision) compare(before, after *judgement, c state.Change, i int) erro
 			if len(v.Members) > 0 && d.Effects == nil {
 				d.Effects = after.topology.Effects(before.topology, c)
 			}
-			d.add(v)
+			d.add(v, exempt)
 		case v.Concerns(changedBy(c)):
 			d.Warnings = append(d.Warnings, line(v)+" (this was so before)")
 		}
@@ -141,7 +196,13 @@ func firstOf(after, before error) error {
 	return nil
 }
 
-func (d *Decision) add(v violation.Violation) {
+// add takes in a violation. What an exempt user's change brings about is told
+// and recorded, and holds nothing back.
+func (d *Decision) add(v violation.Violation, exempt bool) {
+	if exempt {
+		d.exempt(v.Policy, v.Action, line(v))
+		v.Action = violation.Audit
+	}
 	d.Violations = append(d.Violations, v)
 	switch v.Action {
 	case violation.Deny:
@@ -155,7 +216,11 @@ func (d *Decision) add(v violation.Violation) {
 // fail records a policy that could not judge. Where its action is Deny the
 // change is held back: a policy that fails must not be a way around it. Else
 // the user is told, as by a violation.
-func (d *Decision) fail(f Failure) {
+func (d *Decision) fail(f Failure, exempt bool) {
+	if exempt {
+		d.exempt(f.Policy, f.Action, f.line())
+		f.Action = violation.Audit
+	}
 	d.Failures = append(d.Failures, f)
 	switch f.Action {
 	case violation.Deny:
@@ -163,6 +228,17 @@ func (d *Decision) fail(f Failure) {
 	case violation.Warn:
 		d.Warnings = append(d.Warnings, f.line())
 	case violation.Audit:
+	}
+}
+
+// exempt tells what the action would have been.
+func (d *Decision) exempt(name string, action violation.Action, text string) {
+	if action == violation.Audit {
+		return
+	}
+	d.Warnings = append(d.Warnings, text+" (not enforced: you are exempt from this policy)")
+	if action == violation.Deny && !slices.Contains(d.Exempted, name) {
+		d.Exempted = append(d.Exempted, name)
 	}
 }
 

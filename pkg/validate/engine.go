@@ -37,7 +37,8 @@ type judgement struct {
 	topology *topology.Topology
 	input    *stateInput
 	document ast.Object // the whole input but for the parameters
-	results  []result   // in order of the policies
+	data     func() ast.Value
+	results  []result // in order of the policies; empty for those that judge changes
 }
 
 // result is what one policy says of one snapshot: violations, or why it could
@@ -121,9 +122,10 @@ func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.
 	j := &judgement{snapshot: s, policies: policies}
 	var oldTopology *topology.Topology
 	var oldInput *stateInput
+	var oldData func() ast.Value
 	reusable := before != nil && before.policies == policies
 	if before != nil {
-		oldTopology = before.topology
+		oldTopology, oldData = before.topology, before.data
 	}
 	if reusable {
 		oldInput = before.input
@@ -131,30 +133,37 @@ func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.
 	j.topology = topology.Compute(s, oldTopology)
 	j.input = newStateInput(j.topology.Summary(), policies, oldInput)
 	j.document = j.input.document(e.now())
+	sameNodes := before != nil && state.SameNodes(before.snapshot, s)
+	if j.data = oldData; !sameNodes {
+		j.data = newStateData(s)
+	}
 	j.results = make([]result, len(policies.Policies()))
 	for i, p := range policies.Policies() {
-		if reusable && before.results[i].err == nil && p.Unaffected(before.document, j.document) {
+		if p.Definition.Judges == policy.JudgesChange {
+			continue
+		}
+		if reusable && before.results[i].err == nil && (sameNodes || !p.ReadsData()) && p.Unaffected(before.document, j.document) {
 			j.results[i] = before.results[i]
 			continue
 		}
-		j.results[i].violations, j.results[i].err = evaluate(ctx, p, j.document, len(j.results)-i)
+		j.results[i].violations, j.results[i].err = evaluate(ctx, p, j.document, j.data, len(j.results)-i)
 	}
 	return j
 }
 
 // evaluate gives a policy its share of the time that is left for so many, so
 // that one that does not end takes no time from the others.
-func evaluate(ctx context.Context, p *policy.Policy, document ast.Object, left int) ([]violation.Violation, error) {
+func evaluate(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value, left int) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left+1))
 		defer cancel()
 	}
-	return p.Evaluate(ctx, document)
+	return p.Evaluate(ctx, document, data)
 }
 
 // Violations returns all violations of s, sorted by policy and id, and the
-// policies that could not judge.
+// policies that could not judge. Policies that judge changes have no part in it.
 func (e *Engine) Violations(ctx context.Context, s *state.Snapshot) ([]violation.Violation, []Failure) {
 	j := e.judgeBase(ctx, s)
 	var found []violation.Violation

@@ -1,10 +1,12 @@
 package validate
 
 import (
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
@@ -91,4 +93,31 @@ func (in *stateInput) document(now time.Time) ast.Object {
 		[2]*ast.Term{ast.InternedTerm("state"), ast.NewTerm(in.value)},
 		[2]*ast.Term{ast.InternedTerm("now"), ast.NewTerm(ast.IntNumberTerm(int(now.UnixNano())).Value)},
 	)
+}
+
+// changeDocument returns what gives the input of policies that judge changes,
+// but for their parameters; it is made once, and only if it is asked for.
+func (e *Engine) changeDocument(before, after *judgement, r *Request) func() ast.Object {
+	return sync.OnceValue(func() ast.Object {
+		change := struct {
+			Operation string         `json:"operation"`
+			Kind      string         `json:"kind"`
+			Name      string         `json:"name"`
+			User      string         `json:"user"`
+			Groups    []string       `json:"groups"`
+			DryRun    bool           `json:"dryRun"`
+			Object    map[string]any `json:"object"`
+			OldObject map[string]any `json:"oldObject"`
+		}{string(r.Operation()), string(r.ID().Kind), r.ID().Name, r.User, r.Groups, r.DryRun, calico.Manifest(r.After), calico.Manifest(r.Before)}
+		value, _ := policy.Value(change).(ast.Object)
+		for key, object := range map[string]calico.Object{"object": r.After, "oldObject": r.Before} {
+			if object == nil { // An empty object would say that there is one.
+				value.Insert(ast.InternedTerm(key), ast.NullTerm())
+			}
+		}
+		document := after.input.document(e.now())
+		document.Insert(ast.InternedTerm("before"), ast.NewTerm(before.input.value))
+		document.Insert(ast.InternedTerm("change"), ast.NewTerm(value))
+		return document
+	})
 }

@@ -5,26 +5,28 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // A part that is left out would make every rule that reads it undefined, which
 // reads as "nothing wrong".
 func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
-	const whole = "# METADATA\n# title: x\n# custom:\n#   judges: state\npackage policies.whole\n\n" +
-		"violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if input.state == {}\n"
+	const whole = "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.whole\n\n" +
+		"violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if count(input.state) == 0\n"
 	d := policy.Document{}
 	d.Name, d.Spec.Policy = "whole", "whole"
-	set, err := policy.CompileFrom(fstest.MapFS{
-		"schemas/input.json": {Data: []byte(`{"type": "object"}`)},
-		"whole/whole.rego":   {Data: []byte(whole)},
-	}, []policy.Document{d})
+	d.Spec.ValidationActions = []violation.Action{violation.Deny}
+	lib, err := policy.NewLibrary(policy.Source{Name: "test", Modules: map[string]string{"whole.rego": whole}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := lib.Compile([]policy.Document{d})
 	if err != nil {
 		t.Fatal(err)
 	}

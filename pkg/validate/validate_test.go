@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -102,7 +101,7 @@ func defaults(t testing.TB) *policy.Set {
 func decide(t testing.TB, set *policy.Set, before []calico.Object, c state.Change) *Decision {
 	t.Helper()
 	s := state.New(before...)
-	return NewEngine(set).Decide(t.Context(), s, known(s, c))
+	return NewEngine(set).Decide(t.Context(), s, Request{Change: known(s, c)})
 }
 
 // known completes a change with the object as it is in s.
@@ -181,17 +180,14 @@ func TestActions(t *testing.T) {
 // something.
 func misbehaving(t testing.TB, documents ...string) *policy.Set {
 	t.Helper()
-	meta := "# METADATA\n# title: x\n# custom:\n#   judges: state\npackage policies."
-	module := func(name, rule string) *fstest.MapFile {
-		return &fstest.MapFile{Data: []byte(meta + name + "\n\nviolation contains " + rule + "\n")}
-	}
+	meta := "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies."
+	module := func(name, rule string) string { return meta + name + "\n\nviolation contains " + rule + "\n" }
 	found := `{"id": "x", "size": input.state.nodes.total, "msg": "m", "details": {}, "objects": []}`
-	fsys := fstest.MapFS{
-		"schemas/input.json": {Data: []byte(`{"type": "object"}`)},
-		"fails/fails.rego":   module("fails", found+" if time.parse_duration_ns(\"soon\") > 0"),
-		"loops/loops.rego":   module("loops", found+" if {\n\tsome i in numbers.range(1, 100000)\n\tsome j in numbers.range(1, 100000)\n\ti * j < 0\n}"),
-		"finds/finds.rego":   module("finds", found+" if input.state.nodes.total > 101"),
-	}
+	source := policy.Source{Name: "test", Modules: map[string]string{
+		"fails/fails.rego": module("fails", found+" if time.parse_duration_ns(\"soon\") > 0"),
+		"loops/loops.rego": module("loops", found+" if {\n\tsome i in numbers.range(1, 100000)\n\tsome j in numbers.range(1, 100000)\n\ti * j < 0\n}"),
+		"finds/finds.rego": module("finds", found+" if input.state.nodes.total > 101"),
+	}}
 	file := filepath.Join(t.TempDir(), "policies.yaml")
 	if err := os.WriteFile(file, []byte(strings.Join(documents, "")), 0o600); err != nil {
 		t.Fatal(err)
@@ -200,7 +196,11 @@ func misbehaving(t testing.TB, documents ...string) *policy.Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := policy.CompileFrom(fsys, docs)
+	lib, err := policy.NewLibrary(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := lib.Compile(docs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
 	e := NewEngine(misbehaving(t, document("a-loop", "loops", "Audit", ""), document("limit", "finds", "Deny", "")))
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
-	d := e.Decide(ctx, state.New(nodes(t, 101, 0)...), state.Change{After: node(t, 200, false)})
+	d := e.Decide(ctx, state.New(nodes(t, 101, 0)...), Request{Change: state.Change{After: node(t, 200, false)}})
 	if d.Allowed || !d.Judged() || len(d.Violations) != 1 || len(d.Failures) != 1 || d.Failures[0].Policy != "a-loop" {
 		t.Errorf("got %+v", d)
 	}
@@ -239,7 +239,7 @@ func TestADecisionDoesNotWaitForOneThatDoesNotEnd(t *testing.T) {
 	e.turn <- struct{}{} // As held by a Warm that is still at it.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if d := e.Decide(ctx, s, state.Change{After: node(t, 200, false)}); d.Allowed || d.Judged() {
+	if d := e.Decide(ctx, s, Request{Change: state.Change{After: node(t, 200, false)}}); d.Allowed || d.Judged() {
 		t.Errorf("got %+v", d)
 	}
 }
@@ -250,10 +250,10 @@ func TestACancelledEvaluationIsAnErrorAndNotKept(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	c := known(s, state.Change{After: mesh(t, false)})
-	if d := e.Decide(ctx, s, c); d.Allowed || len(d.Failures) == 0 {
+	if d := e.Decide(ctx, s, Request{Change: c}); d.Allowed || len(d.Failures) == 0 {
 		t.Errorf("cancelled: %+v", d)
 	}
-	if d := e.Decide(t.Context(), s, c); d.Allowed || len(d.Failures) > 0 || len(d.Violations) != 2 {
+	if d := e.Decide(t.Context(), s, Request{Change: c}); d.Allowed || len(d.Failures) > 0 || len(d.Violations) != 2 {
 		t.Errorf("afterwards: %+v", d)
 	}
 }
@@ -298,7 +298,7 @@ func TestNoWorse(t *testing.T) {
 		if c.Before != nil && r.IntN(4) == 0 {
 			c.After = nil
 		}
-		d := kept.Decide(t.Context(), s, c)
+		d := kept.Decide(t.Context(), s, Request{Change: c})
 		if len(d.Failures) > 0 {
 			t.Fatalf("step %d: %+v", step, d.Failures)
 		}
@@ -308,11 +308,11 @@ func TestNoWorse(t *testing.T) {
 		if worse := worse(before, after); d.Allowed == worse {
 			t.Fatalf("step %d: allowed %v, worse %v\nbefore %v\nafter %v\n%s", step, d.Allowed, worse, before, after, d.Message())
 		}
-		if other := reversed.Decide(t.Context(), s, c); !reflect.DeepEqual(d.Violations, other.Violations) || !slices.Equal(d.Warnings, other.Warnings) {
+		if other := reversed.Decide(t.Context(), s, Request{Change: c}); !reflect.DeepEqual(d.Violations, other.Violations) || !slices.Equal(d.Warnings, other.Warnings) {
 			t.Fatalf("step %d: the order of policies matters:\n%+v\n%+v", step, d, other)
 		}
 		if c.After != nil {
-			if again := kept.Decide(t.Context(), next, state.Change{Before: c.After, After: c.After}); !again.Allowed {
+			if again := kept.Decide(t.Context(), next, Request{Change: state.Change{Before: c.After, After: c.After}}); !again.Allowed {
 				t.Fatalf("step %d: a change of nothing is denied: %s", step, again.Message())
 			}
 		}
@@ -358,7 +358,7 @@ func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
 func TestAMessageIsCapped(t *testing.T) {
 	d := &Decision{}
 	for i := range 25 {
-		d.add(violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: "m"})
+		d.add(violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: "m"}, false)
 	}
 	lines := strings.Split(d.Message(), "\n")
 	if len(lines) != maxLines+1 || lines[maxLines] != "and 5 more" {
@@ -371,12 +371,12 @@ func TestWhatTheRequestSaysOfTheObjectBeforeWins(t *testing.T) {
 	workers, reflectors := peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")
 	// The snapshot does not know the BGPPeer yet, but the API server deletes it.
 	lagging := state.New(append(nodes(t, 20, 3), mesh(t, false), reflectors)...)
-	if d := e.Decide(t.Context(), lagging, state.Change{Before: workers}); d.Allowed {
+	if d := e.Decide(t.Context(), lagging, Request{Change: state.Change{Before: workers}}); d.Allowed {
 		t.Error("the delete of a BGPPeer that the snapshot lacks is allowed")
 	}
 	// It still has the one that is gone.
 	lagging = state.New(append(nodes(t, 20, 3), mesh(t, false), reflectors, workers)...)
-	if d := e.Decide(t.Context(), lagging, state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}); !d.Allowed {
+	if d := e.Decide(t.Context(), lagging, Request{Change: state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}}); !d.Allowed {
 		t.Errorf("a create that makes nothing worse is denied: %s", d.Message())
 	}
 }

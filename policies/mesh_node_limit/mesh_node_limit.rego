@@ -15,6 +15,7 @@
 # custom:
 #   severity: high
 #   judges: state
+#   validationActions: [Deny]
 #   parameters:
 #     type: object
 #     additionalProperties: false

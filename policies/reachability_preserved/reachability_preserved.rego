@@ -17,6 +17,7 @@
 # custom:
 #   severity: critical
 #   judges: state
+#   validationActions: [Deny]
 #   parameters:
 #     type: object
 #     additionalProperties: false

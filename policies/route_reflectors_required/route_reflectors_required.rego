@@ -15,6 +15,7 @@
 # custom:
 #   severity: critical
 #   judges: state
+#   validationActions: [Deny]
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -19,6 +19,7 @@
 # custom:
 #   severity: medium
 #   judges: state
+#   validationActions: [Deny]
 #   parameters:
 #     type: object
 #     additionalProperties: false

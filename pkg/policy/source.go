@@ -1,0 +1,54 @@
+package policy
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+)
+
+// Source is Rego modules that are compiled together and apart from all others:
+// an error in one source does not reach the next.
+type Source struct {
+	// Name says in messages where the modules come from: a directory, a bundle.
+	Name string
+	// Modules holds the texts by file name. Those whose name ends in "_test.rego"
+	// are tests.
+	Modules map[string]string
+	// Data is what the modules see as data, beside the rules; nil for nothing.
+	Data map[string]any
+}
+
+const (
+	extension     = ".rego"
+	testExtension = "_test.rego"
+)
+
+// SourceFromFS returns a source of all Rego modules below root.
+func SourceFromFS(name string, root fs.FS) (Source, error) {
+	s := Source{Name: name, Modules: map[string]string{}}
+	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(file) != extension {
+			return err
+		}
+		text, err := fs.ReadFile(root, file)
+		s.Modules[file] = string(text)
+		return err
+	})
+	return s, err
+}
+
+// store returns a store of the source's data. Values are read from it as they
+// are kept: what a bundle brings along is converted once.
+func (s *Source) store() storage.Store {
+	data := s.Data
+	if data == nil {
+		data = map[string]any{}
+	}
+	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true))
+}
+
+// isTest reports whether a module is one of tests.
+func isTest(file string) bool { return strings.HasSuffix(file, testExtension) }

@@ -1,0 +1,103 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/cover"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/tester"
+)
+
+// Test runs the tests that come with the policy's source and returns an error
+// that names each one that fails, with file and line. It is over within limit;
+// what then has not been run has failed.
+func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
+	source := p.Definition.unit.source
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(source.Modules)), isTest) {
+		return nil
+	}
+	results, err := source.Test(ctx, TestOptions{Limit: limit})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range results {
+		if text := failure(r); text != "" {
+			errs = append(errs, errors.New(text))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// failure says that and where a test failed, "" for one that passed.
+func failure(r *tester.Result) string {
+	name := strings.TrimPrefix(r.Package, "data.") + "." + r.Name
+	switch {
+	case r.Error != nil:
+		return fmt.Sprintf("%s: test %s could not be run: %v", r.Location, name, r.Error)
+	case r.Fail:
+		return fmt.Sprintf("%s: test %s fails", r.Location, name)
+	default: // Those that are left to be done (todo_) do not fail, as with opa test.
+		return ""
+	}
+}
+
+// TestOptions says how tests are run.
+type TestOptions struct {
+	// Limit is how long all tests together may take.
+	Limit time.Duration
+	// Filter is a regular expression that the names of the tests have to match,
+	// "data.policies.NAME_test.test_x"; all match "".
+	Filter string
+	// Coverage, if it is not nil, is told which expressions were evaluated.
+	Coverage *cover.Cover
+}
+
+// Test runs the tests of a source, with the built-in helpers that it does not
+// bring along. An error says that they could not be run, or were not over in
+// time; a test that fails is a result.
+func (s *Source) Test(ctx context.Context, o TestOptions) ([]*tester.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Limit)
+	defer cancel()
+	modules, err := parse(s.Modules)
+	if err != nil {
+		return nil, err
+	}
+	if modules, err = withShared(modules, true); err != nil {
+		return nil, err
+	}
+	for file, m := range modules { // The runner changes what it is given.
+		modules[file] = m.Copy()
+	}
+	compiler, err := newCompiler()
+	if err != nil {
+		return nil, err
+	}
+	store := s.store()
+	runner := tester.NewRunner().SetCompiler(compiler.WithEnablePrintStatements(true)).SetStore(store).SetModules(modules).
+		CapturePrintOutput(true).RaiseBuiltinErrors(true).SetTimeout(o.Limit).Filter(o.Filter)
+	if o.Coverage != nil {
+		runner.SetCoverageQueryTracer(o.Coverage)
+	}
+	var out []*tester.Result
+	err = storage.Txn(ctx, store, storage.WriteParams, func(txn storage.Transaction) error {
+		results, err := runner.RunTests(ctx, txn)
+		if err != nil {
+			return plain(err)
+		}
+		for r := range results {
+			out = append(out, r)
+		}
+		return nil
+	})
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("the tests were not over after %s", o.Limit)
+	}
+	return out, err
+}

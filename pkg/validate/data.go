@@ -1,0 +1,51 @@
+package validate
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// nodeData is a node as data.state.nodes holds it.
+type nodeData struct {
+	Name                    string            `json:"name"`
+	Labels                  map[string]string `json:"labels"`
+	IPv4Address             string            `json:"ipv4Address"`
+	IPv6Address             string            `json:"ipv6Address"`
+	ASNumber                *int              `json:"asNumber"`
+	RouteReflectorClusterID string            `json:"routeReflectorClusterID"`
+	NotReady                bool              `json:"notReady"`
+}
+
+// newStateData returns data.state for policies that refer to it: all nodes of a
+// snapshot. It is made when it is asked for the first time, in O(nodes).
+func newStateData(s *state.Snapshot) func() ast.Value {
+	return sync.OnceValue(func() ast.Value {
+		nodes := ast.NewObject()
+		for _, n := range s.Nodes() {
+			d := nodeData{
+				Name: n.Name, Labels: n.Labels, RouteReflectorClusterID: n.ClusterID, NotReady: n.NotReady,
+				IPv4Address: prefixText(n.Address[calico.IPv4]), IPv6Address: prefixText(n.Address[calico.IPv6]),
+			}
+			if n.ASNumber != nil {
+				asn := int(*n.ASNumber)
+				d.ASNumber = &asn
+			}
+			nodes.Insert(ast.StringTerm(n.Name), ast.NewTerm(policy.Value(d)))
+		}
+		return ast.NewObject([2]*ast.Term{ast.InternedTerm("nodes"), ast.NewTerm(nodes)})
+	})
+}
+
+// prefixText is an address with its mask, "" for none.
+func prefixText(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
+}
