@@ -392,7 +392,7 @@ func (d *Definition) findReads() error {
 				d.reads = append(d.reads, path)
 				if d.Judges == JudgesState && len(path) > 0 && (path[0].Equal(changeKey) || path[0].Equal(beforeKey)) {
 					forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states cannot read input.%s, as the same policy judges "+
-						"states without a change; METADATA custom.judges: change is for those that must", ref[0].Location, path[0].Value))
+						"states without a change; METADATA custom.judges: change is for those that must", ref[0].Location, strings.Trim(path[0].String(), `"`)))
 				}
 			case ref[0].Equal(ast.DefaultRootDocument) && (len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value)):
 				d.readsAll = true
