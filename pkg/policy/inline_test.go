@@ -1,0 +1,249 @@
+package policy
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// inline is a BGPPolicy "own" with modules of its own, name and text in turn.
+func inline(modules ...string) *Document {
+	d := &Document{}
+	d.Name = "own"
+	d.Spec.ValidationActions = []violation.Action{violation.Deny}
+	d.Spec.Rego = &v1alpha1.Rego{}
+	for i := 0; i < len(modules); i += 2 {
+		d.Spec.Rego.Modules = append(d.Spec.Rego.Modules, v1alpha1.Module{Name: modules[i], Text: modules[i+1]})
+	}
+	return d
+}
+
+func prepare(t *testing.T, d *Document) (*Policy, error) {
+	t.Helper()
+	l, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Prepare(d)
+}
+
+// usesHelpers finds a violation in every state, in words of the built-in
+// helpers.
+const usesHelpers = `import data.policies.lib.text
+
+violation contains {"id": "x", "size": 1, "msg": text.counted(input.state.nodes.total, "node")}`
+
+func TestAPolicyOfOnesOwnSeesTheHelpersAndRunsItsTests(t *testing.T) {
+	const test = `package policies.a_test
+
+import data.policies.a
+import data.policies.testing_test as testing
+
+test_ten_nodes if {
+	some v in a.violation with input as testing.input_with({}, {})
+	v.msg == "10 nodes"
+}
+`
+	p, err := prepare(t, inline("a.rego", a(usesHelpers), "a_test.rego", test))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Test(t.Context(), time.Minute); err != nil {
+		t.Errorf("its tests: %v", err)
+	}
+	found, err := p.Evaluate(t.Context(), sample(t), nil)
+	if err != nil || len(found) != 1 || found[0].Message != "6 nodes" || found[0].Policy != "own" {
+		t.Errorf("found %+v, %v", found, err)
+	}
+
+	for name, c := range map[string]struct{ from, to, want string }{
+		"a test that fails":        {"10 nodes", "11 nodes", "a_test.rego:6: test policies.a_test.test_ten_nodes fails"},
+		"a test that cannot run":   {`v.msg == "10 nodes"`, `to_number(v.msg) == 10`, "a_test.rego:6: test policies.a_test.test_ten_nodes could not be run: "},
+		"a test that does not end": {`v.msg == "10 nodes"`, "some i, j, k in numbers.range(1, 100000)\n\ti + j + k < 0", "the tests were not over after 200ms"},
+		"a test of what is not there": {`data.policies.a`, `data.policies.b as a`,
+			`a_test.rego:6: test policies.a_test.test_ten_nodes fails`},
+	} {
+		limit := time.Minute
+		if strings.Contains(c.want, "200ms") {
+			limit = 200 * time.Millisecond
+			c.to = "some i in numbers.range(1, 100000)\n\tsome j in numbers.range(1, 100000)\n\ti * j < 0"
+		}
+		p, err := prepare(t, inline("a.rego", a(usesHelpers), "a_test.rego", strings.Replace(test, c.from, c.to, 1)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := p.Test(t.Context(), limit); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s...", name, err, c.want)
+		}
+	}
+}
+
+func TestAPolicyOfOnesOwnThatCannotBeUsedSaysWhy(t *testing.T) {
+	for name, c := range map[string]struct {
+		modules []string
+		want    string
+	}{
+		"Rego that does not parse": {
+			[]string{"a.rego", a("violation contains {")},
+			"BGPPolicy own: spec.rego.modules: a.rego:18: rego_parse_error: ",
+		},
+		"Rego that does not compile": {
+			[]string{"a.rego", a(always + " if nothing.of_this_name")},
+			"BGPPolicy own: spec.rego.modules: a.rego:17: rego_unsafe_var_error: var nothing is unsafe",
+		},
+		"a test that does not parse": {
+			[]string{"a.rego", a(always), "a_test.rego", "package policies.a_test\n\ntest_x if"},
+			"BGPPolicy own: spec.rego.modules: a_test.rego:3: rego_parse_error: ",
+		},
+		"no policy": {
+			[]string{"a.rego", "package mesh\n\nx := 1"},
+			"BGPPolicy own: spec.rego.modules: no policy in it: a policy is a package policies.NAME",
+		},
+		"two policies": {
+			[]string{"a.rego", a(always), "b.rego", strings.Replace(a(always), "policies.a", "policies.b", 1)},
+			"BGPPolicy own: spec.rego.modules: hold 2 policies, a and b among them; a BGPPolicy is one",
+		},
+		"two modules of one name": {
+			[]string{"a.rego", a(always), "a.rego", a(always)},
+			`BGPPolicy own: spec.rego.modules[1].name: "a.rego" is the name of two modules`,
+		},
+		"a module of nothing": {
+			[]string{"a.rego", "# only this\n"},
+			"BGPPolicy own: spec.rego.modules: a.rego:0: rego_parse_error: empty module",
+		},
+	} {
+		_, err := prepare(t, inline(c.modules...))
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s:\n got %v\nwant %s...", name, err, c.want)
+		}
+	}
+}
+
+func TestAPackageMayBeOfSeveralFiles(t *testing.T) {
+	p, err := prepare(t, inline("a.rego", a("limit := 7"), "more.rego", "package policies.a\n\nviolation contains {\"id\": \"x\", \"size\": limit, \"msg\": \"m\"}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := p.Evaluate(t.Context(), sample(t), nil)
+	if err != nil || len(found) != 1 || found[0].Size != 7 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
+func TestNewLibraryRefusesANameThatIsTaken(t *testing.T) {
+	taken := strings.Replace(a(always), "policies.a", "policies.mesh_node_limit", 1)
+	_, err := NewLibrary(Source{Name: "dir", Modules: map[string]string{"m.rego": taken}})
+	const want = "dir: m.rego: policy mesh-node-limit is already defined by the library (mesh_node_limit/mesh_node_limit.rego)"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestALibraryIsNotHarmedByABadSource(t *testing.T) {
+	l, err := NewLibrary(Source{Name: "good", Modules: map[string]string{"a.rego": a(always)}}, Source{Name: "bad", Modules: map[string]string{"b.rego": "x"}})
+	if err == nil || !strings.HasPrefix(err.Error(), "bad: b.rego:1: rego_parse_error: ") {
+		t.Errorf("got %v", err)
+	}
+	if l.Definition("a") == nil || l.Definition("mesh-node-limit") == nil {
+		t.Error("the good policies are gone")
+	}
+}
+
+func TestDataOfASourceIsThereBesideTheState(t *testing.T) {
+	body := "violation contains {\"id\": \"x\", \"size\": count(data.state.nodes) + data.limits.most, \"msg\": \"m\"}"
+	l, err := NewLibrary(Source{Name: "s", Modules: map[string]string{"a.rego": a(body)}, Data: map[string]any{"limits": map[string]any{"most": 40}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Document{}
+	d.Name, d.Spec.Policy, d.Spec.ValidationActions = "own", "a", []violation.Action{violation.Deny}
+	p, err := l.Prepare(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := p.Evaluate(t.Context(), sample(t), func() ast.Value { return ast.MustParseTerm(`{"nodes": {"n1": {}, "n2": {}}}`).Value })
+	if err != nil || len(found) != 1 || found[0].Size != 42 {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
+func TestMatchesAndExempts(t *testing.T) {
+	change := Request{
+		Kind: "BGPPeer", Name: "rack-1", Operation: "UPDATE", User: "alice", Groups: []string{"net", "all"},
+		Labels: [2]map[string]string{{"tier": "old"}, {"tier": "new"}},
+	}
+	create := change
+	create.Labels[0] = nil
+	for name, c := range map[string]struct {
+		match   *v1alpha1.Match
+		request Request
+		want    bool
+	}{
+		"no match limits nothing":                 {nil, change, true},
+		"an empty match limits nothing":           {&v1alpha1.Match{}, change, true},
+		"its kind":                                {&v1alpha1.Match{Kinds: []string{"Node", "BGPPeer"}}, change, true},
+		"another kind":                            {&v1alpha1.Match{Kinds: []string{"Node"}}, change, false},
+		"its operation":                           {&v1alpha1.Match{Operations: []string{"UPDATE"}}, change, true},
+		"another operation":                       {&v1alpha1.Match{Operations: []string{"CREATE", "DELETE"}}, change, false},
+		"its name":                                {&v1alpha1.Match{Names: []string{"x", "rack-1"}}, change, true},
+		"a pattern of its name":                   {&v1alpha1.Match{Names: []string{"rack-*"}}, change, true},
+		"a dot stands for itself":                 {&v1alpha1.Match{Names: []string{"rack.1"}}, change, false},
+		"a name that only begins like it":         {&v1alpha1.Match{Names: []string{"rack"}}, change, false},
+		"alternatives hold as a whole":            {&v1alpha1.Match{Names: []string{"rack", "1"}}, change, false},
+		"labels after":                            {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "new"}}}, change, true},
+		"labels before":                           {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "old"}}}, change, true},
+		"labels of neither":                       {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "x"}}}, change, false},
+		"what is not there has not even no label": {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: "DoesNotExist"}}}}, create, false},
+		"all fields have to match":                {&v1alpha1.Match{Kinds: []string{"BGPPeer"}, Operations: []string{"DELETE"}}, change, false},
+	} {
+		d := inline("a.rego", a(always))
+		d.Spec.Match = c.match
+		p, err := prepare(t, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Matches(&c.request); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+	for name, c := range map[string]struct {
+		exempt *v1alpha1.Exempt
+		user   string
+		want   bool
+	}{
+		"nobody":            {nil, "alice", false},
+		"the user":          {&v1alpha1.Exempt{Users: []string{"bob", "alice"}}, "alice", true},
+		"another user":      {&v1alpha1.Exempt{Users: []string{"bob"}}, "alice", false},
+		"a group of theirs": {&v1alpha1.Exempt{Groups: []string{"net"}}, "alice", true},
+		"another group":     {&v1alpha1.Exempt{Groups: []string{"alice"}}, "alice", false},
+		"a service account": {&v1alpha1.Exempt{ServiceAccounts: []v1alpha1.ServiceAccount{{Namespace: "n", Name: "a"}}}, "system:serviceaccount:n:a", true},
+		"no user at all":    {&v1alpha1.Exempt{Users: []string{"bob"}}, "", false},
+	} {
+		d := inline("a.rego", a(always))
+		d.Spec.Exempt = c.exempt
+		p, err := prepare(t, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Exempts(&Request{User: c.user, Groups: change.Groups}); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestTestsEndWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := Source{Name: "s", Modules: map[string]string{"a_test.rego": "package policies.a_test\n\ntest_x if true\n"}}
+	if _, err := s.Test(ctx, TestOptions{Limit: time.Minute}); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,190 @@
+package validate
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// own is a set of the one BGPPolicy "own", which brings its Rego along. extra is
+// more of its spec, as JSON.
+func own(t testing.TB, judges, rule, extra string) *policy.Set {
+	t.Helper()
+	module, err := json.Marshal("# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: " + judges +
+		"\n#   validationActions: [Deny]\npackage policies.x\n\n" + rule + "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "own.yaml")
+	text := `{"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPPolicy", "metadata": {"name": "own"}, "spec": {` +
+		`"rego": {"modules": [{"name": "x.rego", "text": ` + string(module) + `}]}, "validationActions": ["Deny"]` + extra + `}}`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := policy.Load([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// told is a violation whose message is the JSON of what the rule calls x.
+func told(x string) string {
+	return "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": json.marshal(x)} if x := " + x
+}
+
+// only returns the message of the only violation of a decision, read as JSON.
+func only(t *testing.T, d *Decision) any {
+	t.Helper()
+	if len(d.Violations) != 1 || len(d.Failures) > 0 {
+		t.Fatalf("got %+v", d)
+	}
+	var v any
+	if err := json.Unmarshal([]byte(d.Violations[0].Message), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestAPolicyThatJudgesChangesSeesTheChange(t *testing.T) {
+	set := own(t, "change", told("input.change"), "")
+	before := peer(t, "workers", "has(rr)", "has(rr)")
+	after, err := calico.Decode(map[string]any{
+		"apiVersion": "crd.projectcalico.org/v1", "kind": "BGPPeer",
+		"metadata": map[string]any{
+			"name": "workers", "uid": "u", "managedFields": []any{},
+			"annotations": map[string]any{"projectcalico.org/metadata": `{"labels":{"l":"v"},"annotations":{"approved-by":"CHG-1"}}`},
+		},
+		"spec":   map[string]any{"peerSelector": "all()", "newField": int64(4294967295)},
+		"status": map[string]any{"s": true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := state.New(before)
+	got := only(t, NewEngine(set).Decide(t.Context(), s, Request{
+		Change: state.Change{Before: before, After: after}, User: "alice", Groups: []string{"g"}, DryRun: true,
+	}))
+	want := map[string]any{
+		"operation": "UPDATE", "kind": "BGPPeer", "name": "workers", "user": "alice", "groups": []any{"g"}, "dryRun": true,
+		"object": map[string]any{
+			"apiVersion": "crd.projectcalico.org/v1", "kind": "BGPPeer",
+			"metadata": map[string]any{
+				"name": "workers", "uid": "u", "labels": map[string]any{"l": "v"}, "annotations": map[string]any{"approved-by": "CHG-1"},
+			},
+			"spec": map[string]any{"peerSelector": "all()", "newField": 4294967295.0}, "status": map[string]any{"s": true},
+		},
+	}
+	old, _ := got.(map[string]any)["oldObject"].(map[string]any)
+	if spec, _ := old["spec"].(map[string]any); spec["peerSelector"] != "has(rr)" {
+		t.Errorf("oldObject is %v", old)
+	}
+	delete(got.(map[string]any), "oldObject")
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+
+	created := only(t, NewEngine(set).Decide(t.Context(), nil, Request{Change: state.Change{After: after}}))
+	if old, there := created.(map[string]any)["oldObject"]; !there || old != nil {
+		t.Errorf("oldObject of a create is %v, want null", old)
+	}
+}
+
+func TestANodeThatIsNotKnownAsItWasSentIsMadeAnew(t *testing.T) {
+	set := own(t, "change", told("input.change.oldObject.metadata"), "")
+	n := node(t, 7, true)
+	sent := only(t, NewEngine(set).Decide(t.Context(), state.New(n), Request{Change: state.Change{Before: n}}))
+	annotations := sent.(map[string]any)["annotations"].(map[string]any)
+	if annotations[calico.AnnotationIPv4Address] == nil || annotations[calico.AnnotationClusterID] == nil {
+		t.Errorf("metadata %v", sent)
+	}
+}
+
+func TestAPolicyThatJudgesChangesSeesTheStateBeforeAndAfter(t *testing.T) {
+	set := own(t, "change", told("[input.before.nodes.total, input.state.nodes.total]"), "")
+	d := NewEngine(set).Decide(t.Context(), state.New(nodes(t, 5, 0)...), Request{Change: state.Change{After: node(t, 200, false)}})
+	if got := only(t, d); !reflect.DeepEqual(got, []any{5.0, 6.0}) {
+		t.Errorf("nodes before and after: %v", got)
+	}
+	if d.Allowed {
+		t.Error("allowed")
+	}
+}
+
+func TestAPolicyThatJudgesChangesHasNoPartInTheAudit(t *testing.T) {
+	e := NewEngine(own(t, "change", told("input.change"), ""))
+	if found, failures := e.Violations(t.Context(), state.New(nodes(t, 3, 0)...)); len(found) > 0 || len(failures) > 0 {
+		t.Errorf("found %v, %v", found, failures)
+	}
+}
+
+func TestAPolicyCanReadAllNodes(t *testing.T) {
+	e := NewEngine(own(t, "state", told(`[n | some n in data.state.nodes; n.routeReflectorClusterID != ""]`), ""))
+	s := state.New(nodes(t, 3, 0)...)
+	if found, failures := e.Violations(t.Context(), s); len(found) != 1 || found[0].Message != "[]" || len(failures) > 0 {
+		t.Errorf("before: %v, %v", found, failures)
+	}
+	d := e.Decide(t.Context(), s, Request{Change: state.Change{After: node(t, 9, true)}})
+	if !d.Allowed { // The violation was there before, whatever it says.
+		t.Fatalf("denied: %s", d.Message())
+	}
+	found, _ := e.Violations(t.Context(), s.Apply(state.Change{After: node(t, 9, true)}))
+	if len(found) != 1 || !strings.Contains(found[0].Message, `"routeReflectorClusterID":"`) || !strings.Contains(found[0].Message, `"asNumber":null`) {
+		t.Errorf("after: %v", found)
+	}
+}
+
+func TestMatchLimitsWhatIsJudgedAndNotTheAudit(t *testing.T) {
+	rule := "violation contains {\"id\": \"x\", \"size\": input.state.nodes.total, \"msg\": \"m\"}"
+	e := NewEngine(own(t, "state", rule, `, "match": {"operations": ["DELETE"]}`))
+	s := state.New(nodes(t, 3, 0)...)
+	if d := e.Decide(t.Context(), s, Request{Change: state.Change{After: node(t, 9, false)}}); !d.Allowed || len(d.Violations) > 0 {
+		t.Errorf("got %+v", d)
+	}
+	if found, _ := e.Violations(t.Context(), s); len(found) != 1 {
+		t.Errorf("audit found %v", found)
+	}
+}
+
+func TestAnExemptUserIsToldAndNotHeldBack(t *testing.T) {
+	rule := "violation contains {\"id\": \"x\", \"size\": input.state.nodes.total, \"msg\": \"too many\"}"
+	e := NewEngine(own(t, "state", rule, `, "exempt": {"groups": ["breakers"]}`))
+	s, c := state.New(nodes(t, 3, 0)...), state.Change{After: node(t, 9, false)}
+	if d := e.Decide(t.Context(), s, Request{Change: c, User: "u", Groups: []string{"others"}}); d.Allowed {
+		t.Error("another is allowed")
+	}
+	d := e.Decide(t.Context(), s, Request{Change: c, User: "u", Groups: []string{"breakers"}})
+	if !d.Allowed || !d.Judged() || !slices.Equal(d.Exempted, []string{"own"}) ||
+		!slices.Equal(d.Warnings, []string{"[own] too many (not enforced: you are exempt from this policy)"}) ||
+		len(d.Violations) != 1 || d.Violations[0].Action != violation.Audit {
+		t.Errorf("got %+v", d)
+	}
+
+	fails := NewEngine(own(t, "change", "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if to_number(input.change.name) > 0", `, "exempt": {"users": ["u"]}`))
+	d = fails.Decide(t.Context(), s, Request{Change: c, User: "u"})
+	if !d.Allowed || len(d.Failures) != 1 || len(d.Warnings) != 1 || !slices.Equal(d.Exempted, []string{"own"}) {
+		t.Errorf("a policy that fails: %+v", d)
+	}
+	if d = fails.Decide(t.Context(), s, Request{Change: c}); d.Allowed || d.Judged() {
+		t.Errorf("a policy that fails, without exemption: %+v", d)
+	}
+}
+
+func TestNoChangeIsAllowed(t *testing.T) {
+	if d := NewEngine(defaults(t)).Decide(t.Context(), nil, Request{}); !d.Allowed || len(d.Warnings) > 0 {
+		t.Errorf("got %+v", d)
+	}
+}
