@@ -87,9 +87,9 @@ tidy-check: ## go.mod and go.sum of every module say what the code needs
 policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, regal lint, opa test
 	$(step) 'policies-check: opa fmt, opa check, regal, opa test'
 	@bin/tools/opa fmt --fail --list policies
-	@bin/tools/opa check --strict --schema policies/schemas policies
+	@bin/tools/opa check --bundle --strict --schema policies/schemas policies
 	@REGAL_DISABLE_VERSION_CHECK=1 bin/tools/regal lint --fail-level warning policies
-	@bin/tools/opa test policies
+	@bin/tools/opa test --bundle policies
 
 .PHONY: unit
 unit: ## Unit tests, with the race detector where there is a C compiler

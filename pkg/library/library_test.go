@@ -172,7 +172,7 @@ func serve(t *testing.T) *server {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		w.Header().Set("Etag", etag)
+		w.Header().Set("ETag", etag)
 		_, _ = w.Write(content)
 	}))
 	t.Cleanup(s.Close)

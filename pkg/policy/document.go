@@ -51,7 +51,8 @@ func Load(paths []string) ([]Document, error) {
 // Load checks those in files.
 func NewDocument(o v1alpha1.BGPPolicy) (Document, error) {
 	d := Document{BGPPolicy: o}
-	return d, d.check()
+	err := d.check()
+	return d, err
 }
 
 func (d *Document) decode() error {
@@ -145,29 +146,29 @@ func (d *Document) check() error {
 	return errors.Join(errs...)
 }
 
-// fieldProblem is what is wrong with a field.
-type fieldProblem struct{ field, message string }
+// fieldError is what is wrong with a field.
+type fieldError struct{ field, message string }
 
 // Error gives "field: message".
-func (p *fieldProblem) Error() string { return p.field + ": " + p.message }
+func (p *fieldError) Error() string { return p.field + ": " + p.message }
 
 // checkActions returns what is wrong with validation actions, nil if nothing.
-func checkActions(actions []violation.Action) *fieldProblem {
+func checkActions(actions []violation.Action) *fieldError {
 	const field = "validationActions"
 	if len(actions) == 0 {
-		return &fieldProblem{field, "must name at least one of Deny, Warn, Audit"}
+		return &fieldError{field, "must name at least one of Deny, Warn, Audit"}
 	}
 	for i, a := range actions {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		if !slices.Contains(violation.Actions, a) {
-			return &fieldProblem{at, fmt.Sprintf("must be Deny, Warn or Audit, is %q", a)}
+			return &fieldError{at, fmt.Sprintf("must be Deny, Warn or Audit, is %q", a)}
 		}
 		if slices.Contains(actions[:i], a) {
-			return &fieldProblem{at, fmt.Sprintf("names %s twice", a)}
+			return &fieldError{at, fmt.Sprintf("names %s twice", a)}
 		}
 	}
 	if slices.Contains(actions, violation.Deny) && slices.Contains(actions, violation.Warn) {
-		return &fieldProblem{field, "must not name both Deny and Warn: a denial already tells the user"}
+		return &fieldError{field, "must not name both Deny and Warn: a denial already tells the user"}
 	}
 	return nil
 }

@@ -159,7 +159,8 @@ func compile(source Source) ([]*Definition, error) {
 	if u.compiler, err = newCompiler(); err != nil {
 		return nil, err
 	}
-	if u.compiler.Compile(all); u.compiler.Failed() {
+	u.compiler.Compile(all)
+	if u.compiler.Failed() {
 		return nil, plain(u.compiler.Errors)
 	}
 	var out []*Definition
