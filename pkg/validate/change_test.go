@@ -188,3 +188,26 @@ func TestNoChangeIsAllowed(t *testing.T) {
 		t.Errorf("got %+v", d)
 	}
 }
+
+func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
+	e := NewEngine(defaults(t))
+	s := state.New(nodes(t, 3, 0)...)
+	if err := e.Warm(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	try := func(judges, rule string) ([]violation.Violation, error) {
+		return e.Try(t.Context(), s, own(t, judges, rule, "").Policies()[0])
+	}
+	if found, err := try("state", told("input.state.nodes.total")); err != nil || len(found) != 1 || found[0].Message != "3" {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if _, err := try("state", `violation contains {"id": "x", "size": 1, "msg": "m"} if to_number(input.state.calicoVersion) > 0`); err == nil {
+		t.Error("a policy that fails gives no error")
+	}
+	if found, err := try("change", told("input.change")); len(found) > 0 || err != nil {
+		t.Errorf("one that judges changes: %v, %v", found, err)
+	}
+	if found, _ := e.Violations(t.Context(), s); len(found) > 0 {
+		t.Errorf("the policies in force find %v", found)
+	}
+}

@@ -162,6 +162,16 @@ func evaluate(ctx context.Context, p *policy.Policy, document ast.Object, data f
 	return p.Evaluate(ctx, document, data)
 }
 
+// Try returns what a policy that is not in force would find in s, sorted by id. A
+// policy that judges changes finds nothing, as there is none.
+func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) ([]violation.Violation, error) {
+	if p.Definition.Judges == policy.JudgesChange {
+		return nil, nil
+	}
+	r := e.judge(ctx, s, policy.NewSet([]*policy.Policy{p}), e.base.Load()).results[0]
+	return r.violations, r.err
+}
+
 // Violations returns all violations of s, sorted by policy and id, and the
 // policies that could not judge. Policies that judge changes have no part in it.
 func (e *Engine) Violations(ctx context.Context, s *state.Snapshot) ([]violation.Violation, []Failure) {
