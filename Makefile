@@ -113,7 +113,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (5s)
 	while IFS=: read -r file declaration; do \
 		target=$${declaration#func }; \
 		printf '\n==> fuzz %s: %s\n' "$$(dirname "$$file")" "$$target"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" || exit 1; \
 	done
 
 ##@ Measure
