@@ -22,6 +22,13 @@ func (s *Secret) ID() ID { return ID{KindSecret, s.Name} }
 // Problems lists nothing: Calico reads the one key that it is referred to.
 func (s *Secret) Problems() []Problem { return nil }
 
+// MayServeCalicoNode reports whether the Secret is in a namespace that calico-node,
+// which reads those of its own only, runs in as Calico's manifests or the Tigera
+// operator install it; also where it does not say in which one it is.
+func (s *Secret) MayServeCalicoNode() bool {
+	return slices.Contains([]string{"", "kube-system", "calico-system"}, s.Namespace)
+}
+
 func (s *Secret) equal(t *Secret) bool {
 	return s.Name == t.Name && s.Namespace == t.Namespace && slices.Equal(s.Keys, t.Keys)
 }

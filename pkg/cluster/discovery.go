@@ -36,6 +36,7 @@ var resources = []struct {
 	{calico.KindBGPConfiguration, "bgpconfigurations", true},
 	{calico.KindBGPPeer, "bgppeers", true},
 	{calico.KindIPPool, "ippools", false},
+	{calico.KindBGPFilter, "bgpfilters", false},
 	{calico.KindFelixConfiguration, "felixconfigurations", false},
 	{calico.KindClusterInformation, "clusterinformations", false},
 }

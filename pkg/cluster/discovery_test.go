@@ -29,17 +29,17 @@ func (d fakeDiscovery) ServerResourcesForGroupVersion(gv string) (*metav1.APIRes
 	return list, nil
 }
 
-var all = []string{"bgppeers", "bgpconfigurations", "ippools", "felixconfigurations", "clusterinformations"}
+var all = []string{"bgppeers", "bgpconfigurations", "ippools", "bgpfilters", "felixconfigurations", "clusterinformations"}
 
 func TestDiscover(t *testing.T) {
 	tests := map[string]struct {
 		served fakeDiscovery
 		want   string
 	}{
-		"the CRDs that calico-node reads":       {fakeDiscovery{"crd.projectcalico.org/v1": all}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, FelixConfiguration, ClusterInformation"},
-		"they come first where both are served": {fakeDiscovery{"crd.projectcalico.org/v1": all, "projectcalico.org/v3": all}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, FelixConfiguration, ClusterInformation"},
-		"newer Calico without the old CRDs":     {fakeDiscovery{"projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, FelixConfiguration, ClusterInformation"},
-		"old CRDs of which only some are left":  {fakeDiscovery{"crd.projectcalico.org/v1": {"ippools"}, "projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, FelixConfiguration, ClusterInformation"},
+		"the CRDs that calico-node reads":       {fakeDiscovery{"crd.projectcalico.org/v1": all}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
+		"they come first where both are served": {fakeDiscovery{"crd.projectcalico.org/v1": all, "projectcalico.org/v3": all}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
+		"newer Calico without the old CRDs":     {fakeDiscovery{"projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
+		"old CRDs of which only some are left":  {fakeDiscovery{"crd.projectcalico.org/v1": {"ippools"}, "projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
 		"a kind that is not there is left out":  {fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer"},
 		"a kind that must be there is missing":  {fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers"}}, "crd.projectcalico.org/v1 serves no bgpconfigurations"},
 		"Calico is not installed":               {fakeDiscovery{}, "neither crd.projectcalico.org/v1 nor projectcalico.org/v3 serves bgppeers: are Calico's CRDs installed?"},

@@ -9,11 +9,12 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -37,18 +38,28 @@ type Follower struct {
 	log       logr.Logger
 	informers cache.Informers
 	discovery discoverer
+	secrets   toolscache.ListerWatcher // nil where Secrets are not read
 	changed   func(context.Context, *state.Snapshot)
 }
 
-// NewFollower returns a follower; the caller adds it to the manager. changed
+// NewFollower returns a follower; the caller adds it to the manager. It reads the
+// Secrets in namespace, of which it keeps no value, and none where that is "". changed
 // is called with the new snapshot after each change, never more than once at a
 // time, and with one call for all changes that happened during the last one.
-func NewFollower(mgr manager.Manager, store *Store, changed func(context.Context, *state.Snapshot)) (*Follower, error) {
+func NewFollower(mgr manager.Manager, store *Store, namespace string, changed func(context.Context, *state.Snapshot)) (*Follower, error) {
 	client, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client: %w", err)
 	}
-	return &Follower{store: store, log: store.log, informers: mgr.GetCache(), discovery: client, changed: changed}, nil
+	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), discovery: client, changed: changed}
+	if namespace != "" {
+		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+		if err != nil {
+			return nil, fmt.Errorf("making a client for Secrets: %w", err)
+		}
+		f.secrets = toolscache.NewListWatchFromClient(core.RESTClient(), "secrets", namespace, fields.Everything())
+	}
+	return f, nil
 }
 
 // NeedLeaderElection tells the manager that every replica follows.
@@ -69,9 +80,17 @@ func (f *Follower) Start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	f.store.follow(append([]calico.Kind{calico.KindNode}, found.kinds...))
+	kinds := append([]calico.Kind{calico.KindNode}, found.kinds...)
+	if f.secrets != nil {
+		kinds = append(kinds, calico.KindSecret)
+	}
+	f.store.follow(kinds)
 	for _, feed := range f.store.feeds {
-		registration, err := f.subscribe(ctx, feed.kind, found.group)
+		informer, err := f.informer(ctx, &wg, feed, found.group)
+		var registration toolscache.ResourceEventHandlerRegistration
+		if err == nil {
+			registration, err = informer.AddEventHandler(f.store.handler(feed.kind))
+		}
 		if err != nil {
 			return fmt.Errorf("following %s: %w", feed.kind, err)
 		}
@@ -135,18 +154,28 @@ func (f *Follower) checkGroup(found served) error {
 	return nil
 }
 
-func (f *Follower) subscribe(ctx context.Context, kind calico.Kind, group schema.GroupVersion) (toolscache.ResourceEventHandlerRegistration, error) {
-	var object client.Object = &corev1.Node{}
-	if kind != calico.KindNode {
-		u := &unstructured.Unstructured{}
-		u.SetGroupVersionKind(group.WithKind(string(kind)))
-		object = u
+// subscriber is the part of an informer that is needed here.
+type subscriber interface {
+	AddEventHandler(toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error)
+}
+
+// informer returns that of a feed: the cache's, or for Secrets one of its own, as the
+// cache's would be for all namespaces and hold the values.
+func (f *Follower) informer(ctx context.Context, wg *sync.WaitGroup, feed *feed, group schema.GroupVersion) (subscriber, error) {
+	switch feed.kind {
+	case calico.KindSecret:
+		informer, err := f.store.secretInformer(f.secrets, feed)
+		if err != nil {
+			return nil, err
+		}
+		wg.Go(func() { informer.RunWithContext(ctx) })
+		return informer, nil
+	case calico.KindNode:
+		return f.informers.GetInformer(ctx, &corev1.Node{}, cache.BlockUntilSynced(false))
 	}
-	informer, err := f.informers.GetInformer(ctx, object, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, err
-	}
-	return informer.AddEventHandler(f.store.handler(kind))
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(group.WithKind(string(feed.kind)))
+	return f.informers.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 }
 
 // signalSynced waits for the handler and not for the informer alone, which is
@@ -178,6 +207,8 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 		switch o := object.(type) {
 		case *corev1.Node:
 			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.NodeFromCore(o), nil)
+		case *corev1.Secret:
+			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.SecretFromCore(o), nil)
 		case *unstructured.Unstructured:
 			decoded, err := decode(o.Object)
 			s.put(calico.ID{Kind: kind, Name: o.GetName()}, decoded, err)
@@ -187,10 +218,10 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 		AddFunc:    put,
 		UpdateFunc: func(_, object any) { put(object) },
 		DeleteFunc: func(object any) {
-			// The key is the name, as all kinds are cluster-scoped; it is also
-			// there where only the informer's last word of the object is known.
-			if name, err := toolscache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
-				s.remove(calico.ID{Kind: kind, Name: name})
+			// The key holds the name, also where only the informer's last word of the
+			// object is known.
+			if name, err := toolscache.DeletionHandlingObjectToName(object); err == nil {
+				s.remove(calico.ID{Kind: kind, Name: name.Name})
 			}
 		},
 	}

@@ -37,6 +37,13 @@ func (s *Store) newInformer(lw toolscache.ListerWatcher, object runtime.Object, 
 	return toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
 }
 
+// secretInformer makes the informer of Secrets, which keeps none of their values.
+func (s *Store) secretInformer(lw toolscache.ListerWatcher, f *feed) (toolscache.SharedIndexInformer, error) {
+	heard := s.listen(toolscache.ToListerWatcherWithContext(lw), f)
+	informer := toolscache.NewSharedIndexInformer(heard, &corev1.Secret{}, 0, toolscache.Indexers{})
+	return informer, informer.SetTransform(withoutValues)
+}
+
 func (s *Store) listen(lw toolscache.ListerWatcherWithContext, f *feed) *toolscache.ListWatch {
 	heard := func() { f.heard.Store(s.now().UnixNano()) }
 	return &toolscache.ListWatch{

@@ -148,7 +148,7 @@ func (s *Store) build() *state.Snapshot {
 		for _, o := range s.objects {
 			all = append(all, o)
 		}
-		s.current = state.New(all...)
+		s.current = state.New(all...).Knowing(s.kinds()...)
 	default:
 		for id := range s.pending {
 			c := state.Change{Before: s.current.Get(id), After: s.objects[id]}
@@ -175,6 +175,16 @@ func (s *Store) follow(kinds []calico.Kind) {
 		f.heard.Store(s.now().UnixNano())
 		s.feeds = append(s.feeds, f)
 	}
+	s.current = s.current.Knowing(s.kinds()...)
+}
+
+// kinds are those that are fed: all objects of them are known.
+func (s *Store) kinds() []calico.Kind {
+	kinds := make([]calico.Kind, len(s.feeds))
+	for i, f := range s.feeds {
+		kinds[i] = f.kind
+	}
+	return kinds
 }
 
 // feed returns the feed of a kind, nil where it is not followed.

@@ -25,6 +25,22 @@ func (s *Store) transform(in any) (any, error) {
 	return in, nil
 }
 
+// withoutValues leaves of a Secret its name and the names of its keys.
+func withoutValues(in any) (any, error) {
+	secret, ok := in.(*corev1.Secret)
+	if !ok {
+		return in, nil
+	}
+	out := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: secret.Name, Namespace: secret.Namespace, UID: secret.UID, ResourceVersion: secret.ResourceVersion},
+		Data:       make(map[string][]byte, len(secret.Data)),
+	}
+	for key := range secret.Data {
+		out.Data[key] = nil
+	}
+	return out, nil
+}
+
 func (s *Store) slim(node *corev1.Node) *corev1.Node {
 	meta := metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion}
 	if len(node.Labels) > 0 {

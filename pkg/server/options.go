@@ -43,6 +43,9 @@ type Options struct {
 	// Namespace is the one that the process runs in; "" finds it out.
 	Namespace   string
 	LeaderElect bool
+	// CalicoNamespace is the one that calico-node runs in, whose Secrets are read,
+	// of each its name and those of its keys; "" reads no Secret.
+	CalicoNamespace string
 
 	// MetricsBindAddress and HealthProbeBindAddress are HOST:PORT, "0" for none.
 	MetricsBindAddress     string
@@ -87,6 +90,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "namespace of bgpguard's own objects; without it, $POD_NAMESPACE, then that of the pod's service account, then "+defaultNamespace)
 	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "elect a leader among the replicas; all of them answer requests in any case")
 
+	flags.StringVar(&o.CalicoNamespace, "calico-namespace", o.CalicoNamespace, "namespace of calico-node, to tell policies which of the Secrets and keys that BGPPeers name are there; no value is kept; without it, no Secret is read")
+
 	flags.StringVar(&o.MetricsBindAddress, "metrics-bind-address", o.MetricsBindAddress, `address that metrics are served on over HTTPS, to those whom RBAC lets "get" the URL /metrics; "0" for none`)
 	flags.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", o.HealthProbeBindAddress, `address that /healthz and /readyz are served on; "0" for none`)
 
@@ -117,6 +122,7 @@ func (o *Options) Validate() error {
 		}
 	}
 	check(o.Namespace == "" || isName(o.Namespace), "namespace", o.Namespace, "must be the name of a namespace")
+	check(o.CalicoNamespace == "" || isName(o.CalicoNamespace), "calico-namespace", o.CalicoNamespace, "must be the name of a namespace")
 	check(isBindAddress(o.MetricsBindAddress), "metrics-bind-address", o.MetricsBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(isBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(slices.Contains(logFormats, o.LogFormat), "log-format", o.LogFormat, "must be "+strings.Join(logFormats, " or "))

@@ -60,6 +60,7 @@ func TestValidate(t *testing.T) {
 		"no Secret, but files":          {func(o *Options) { o.CertSecret, o.CertDir = "", "/certs" }, ``},
 		"an address for a name":         {func(o *Options) { o.CertExtraDNSNames = []string{"10.0.0.1"} }, `--cert-extra-dns-names: must be a DNS name, is "10.0.0.1"`},
 		"a namespace that cannot be":    {func(o *Options) { o.Namespace = "A b" }, `--namespace: must be the name of a namespace, is "A b"`},
+		"a namespace of no calico-node": {func(o *Options) { o.CalicoNamespace = "A b" }, `--calico-namespace: must be the name of a namespace, is "A b"`},
 		"an address without a port":     {func(o *Options) { o.MetricsBindAddress = "localhost" }, `--metrics-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"metrics switched off":          {func(o *Options) { o.MetricsBindAddress = "0" }, ``},
 		"probes on loopback":            {func(o *Options) { o.HealthProbeBindAddress = "[::1]:8081" }, ``},

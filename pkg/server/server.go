@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		engine.SetPolicies(set)
 		store.Announce() // what is computed ahead for the snapshot depends on the policies
 	}
-	follower, err := cluster.NewFollower(mgr, store, func(ctx context.Context, s *state.Snapshot) {
+	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace, func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
 			log.Error(err, "Cannot judge the state")
 		}

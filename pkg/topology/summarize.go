@@ -116,7 +116,7 @@ const (
 	notReadyName = "notReady"
 	// meshNotReadyName is that of those in the mesh.
 	meshNotReadyName = "mesh/notReady"
-	waitingName  = "waiting"
+	waitingName      = "waiting"
 	// noAddressName begins the handle of the nodes without an address in a family.
 	noAddressName = "noAddress/"
 )
