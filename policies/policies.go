@@ -10,10 +10,18 @@ import "embed"
 // (schemas/input.json) and changes (schemas/change.json).
 //
 //go:embed lib/text/text.rego
+//go:embed ambiguous_peering/ambiguous_peering.rego
+//go:embed bird_accepts/bird_accepts.rego
 //go:embed mesh_node_limit/mesh_node_limit.rego
+//go:embed overlapping_sessions/overlapping_sessions.rego
 //go:embed reachability_preserved/reachability_preserved.rego
+//go:embed reflector_redundancy/reflector_redundancy.rego
 //go:embed route_reflectors_required/route_reflectors_required.rego
+//go:embed session_budget/session_budget.rego
+//go:embed stale_mesh_peers/stale_mesh_peers.rego
+//go:embed timer_safety/timer_safety.rego
 //go:embed timers_consistent/timers_consistent.rego
+//go:embed unpaired_sessions/unpaired_sessions.rego
 //go:embed schemas/change.json schemas/input.json
 //go:embed testing/testing_test.rego
 var FS embed.FS

@@ -231,6 +231,14 @@ func TestDefaultsAreTheDocumentsUnderConfig(t *testing.T) {
 }
 
 func TestLoadAndCompileNameFileLineAndField(t *testing.T) {
+	docs, err := Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var known []string
+	for _, d := range docs {
+		known = append(known, d.Spec.Policy)
+	}
 	const good = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: BGPPolicy
 metadata:
@@ -256,7 +264,7 @@ spec:
 		"an action twice":                 {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: names Deny twice"},
 		"Deny with Warn":                  {replaced("- Deny", "- Warn\n  - Deny"), "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user"},
 		"Warn with Audit":                 {replaced("- Deny", "- Warn\n  - Audit"), "<nil>"},
-		"an unknown policy":               {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are mesh-node-limit, reachability-preserved, route-reflectors-required, timers-consistent`},
+		"an unknown policy":               {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are ` + strings.Join(known, ", ")},
 		"an unknown parameter":            {replaced("maxNodes", "maxNode"), "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes"},
 		"a parameter of a wrong type":     {replaced("50", "fifty"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer"},
 		"a parameter out of bounds":       {replaced("50", "0"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: minimum: got 0, want 1"},
@@ -386,5 +394,29 @@ func TestActionsMustBeAList(t *testing.T) {
 	_, err := Load([]string{file})
 	if want := file + ":6: BGPPolicy x: spec.validationActions: must be a list, is a string"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestEveryPolicyHasAnExample(t *testing.T) {
+	l, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range l.Definitions() {
+		file := filepath.Join("../../policies", filepath.Dir(d.File), "example.yaml")
+		docs, err := Load([]string{file})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if len(docs) != 1 || docs[0].Name != d.Name || docs[0].Spec.Policy != d.Name {
+			t.Errorf("%s is not one of %s", file, d.Name)
+		}
+		if _, err := l.Compile(docs); err != nil {
+			t.Error(err)
+		}
+		if len(d.Related) == 0 || d.Description == "" {
+			t.Errorf("%s has no description, or no related resource to link to", d.Name)
+		}
 	}
 }

@@ -211,3 +211,30 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 		t.Errorf("the policies in force find %v", found)
 	}
 }
+
+// The policy knows what to do by the simulator's own words.
+func TestWhatBIRDRefusesComesWithARemedy(t *testing.T) {
+	cluster := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
+		calico.AnnotationIPv4Address: "10.9.9.9/24", calico.AnnotationClusterID: "244.0.0.0/8",
+	}}}
+	zero := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
+		calico.AnnotationIPv4Address: "10.9.9.9/24", calico.AnnotationASNumber: "0",
+	}}}
+	shared := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
+		calico.AnnotationIPv4Address: "10.0.0.1/24",
+	}}}
+	for name, o := range map[string]map[string]any{
+		"a masked cluster ID": cluster, "AS 0 of a node": zero, "an address of two nodes": shared,
+		"a BGPPeer without an AS number": {"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": map[string]any{"name": "tor"},
+			"spec": map[string]any{"peerIP": "192.0.2.1"}},
+	} {
+		after, err := calico.Decode(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := decide(t, compiled(t, document("bird", "bird-accepts", "Deny", "")), nodes(t, 4, 0), state.Change{After: after})
+		if d.Allowed || strings.Contains(d.Message(), "mend that first") {
+			t.Errorf("%s: allowed %t, %s", name, d.Allowed, d.Message())
+		}
+	}
+}

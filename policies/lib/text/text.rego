@@ -46,3 +46,7 @@ some_of(names, total) := concat(", ", names) if count(names) >= total
 some_of(names, total) := sprintf("%s and %s more", [concat(", ", names), number(total - count(names))]) if {
 	count(names) < total
 }
+
+# METADATA
+# description: The first three of all names, "a, b, c and 2 more".
+first_of(names) := some_of(array.slice(names, 0, 3), count(names))

@@ -1,0 +1,41 @@
+package policies.ambiguous_peering_test
+
+import data.policies.ambiguous_peering as rule
+import data.policies.testing_test as testing
+
+test_success_one_setting_for_each_peer if {
+	rule.violation == set() with input as testing.input_with({}, {})
+}
+
+test_fail_two_bgp_peers_that_differ if {
+	some violation in _violations(2, ["a", "b"], ["password"])
+	violation.id == "IPv4"
+	violation.size == 2
+	violation.members == ["ambiguous"]
+	violation.objects == [{"kind": "BGPPeer", "name": "a"}, {"kind": "BGPPeer", "name": "b"}]
+	violation.msg == concat("", [
+		"BGPPeers a, b give 1 node (node-4) the same peers in IPv4 with different settings (password), ",
+		"and which of them holds for 2 half-sessions is left to chance: ",
+		"have one BGPPeer for each peer, or the same settings in all",
+	])
+}
+
+test_fail_many_are_cut_short if {
+	some violation in _violations(1, ["a", "b", "c", "d"], ["1", "2", "3", "4", "5", "6", "7"])
+	startswith(violation.msg, concat("", [
+		"BGPPeers a, b, c and 1 more give 1 node (node-4) the same peers in IPv4 ",
+		"with different settings (1, 2, 3, 4, 5 and 2 more), ",
+	]))
+}
+
+_violations(half_sessions, peers, fields) := found if {
+	chance := {
+		"halfSessions": half_sessions,
+		"nodes": 1,
+		"sample": ["node-4"],
+		"members": "ambiguous",
+		"bgpPeers": peers,
+		"fields": fields,
+	}
+	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"ambiguous": chance}}}, {})
+}

@@ -1,0 +1,51 @@
+package policies.bird_accepts_test
+
+import data.policies.bird_accepts as rule
+import data.policies.testing_test as testing
+
+test_success_bird_accepts_all if {
+	_violations([]) == set()
+}
+
+test_fail_one_node if {
+	some violation in _violations([_refused(1, [])])
+	violation.id == "IPv4/a cluster ID with a mask"
+	violation.size == 1
+	violation.members == ["frozen"]
+	violation.objects == [{"kind": "Node", "name": "node-1"}]
+	violation.msg == concat("", [
+		"BIRD refuses the IPv4 configuration of 1 node (node-1): a cluster ID with a mask; ",
+		"it keeps what it has, no later change reaches it, and after a start it has no BGP: ",
+		"set the annotation projectcalico.org/RouteReflectorClusterID to an address without a mask",
+	])
+}
+
+test_fail_many_nodes_by_a_bgp_peer if {
+	some violation in _violations([_refused(5000, ["tor"])])
+	violation.objects == [{"kind": "BGPPeer", "name": "tor"}, {"kind": "Node", "name": "node-1"}]
+	violation.msg == concat("", [
+		"BIRD refuses the IPv4 configuration of 5,000 nodes (node-1 and 4,999 more): ",
+		"a cluster ID with a mask (BGPPeer tor); ",
+		"each of them keeps what it has, no later change reaches it, and after a start it has no BGP: ",
+		"set the annotation projectcalico.org/RouteReflectorClusterID to an address without a mask",
+	])
+}
+
+test_fail_each_reason_is_a_violation if {
+	found := _violations([_refused(1, []), object.union(_refused(1, []), {"reason": "another"})])
+	count(found) == 2
+	some violation in found
+	endswith(violation.msg, ": mend that first")
+}
+
+_refused(nodes, peers) := {
+	"reason": "a cluster ID with a mask",
+	"nodes": nodes,
+	"sample": ["node-1"],
+	"members": "frozen",
+	"bgpPeers": peers,
+}
+
+_violations(reasons) := found if {
+	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"frozenReasons": reasons}}}, {})
+}

@@ -1,0 +1,63 @@
+package policies.overlapping_sessions_test
+
+import data.policies.overlapping_sessions as rule
+import data.policies.testing_test as testing
+
+test_success_one_protocol_for_each_neighbour if {
+	_violations({}) == set()
+}
+
+test_success_half_sessions_that_are_broken_otherwise if {
+	_violations({"sessions": {"IPv4": {"brokenReasons": {"NoReturn": _idle}}}}) == set()
+}
+
+test_fail_the_mesh_over_bgp_peers if {
+	some violation in _violations(object.union(_overlapping(_idle), {"mesh": {"enabled": true}}))
+	violation.id == "IPv4"
+	violation.size == 90
+	violation.members == ["overlapping"]
+	violation.objects == [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "all-to-all"}]
+	violation.msg == concat("", [
+		"90 half-sessions of 10 nodes (node-1, node-2, node-3 and 7 more) stay idle in IPv4, ",
+		"because another protocol of the node has the same neighbour, ",
+		"and each start of calico-node on them waits 240 s for them: ",
+		"once the BGPPeers alone connect all nodes, set nodeToNodeMeshEnabled: false in BGPConfiguration default; ",
+		"if it is the mesh that is wanted, delete the BGPPeers between the same nodes (all-to-all)",
+	])
+}
+
+test_fail_one_neighbour_on_two_ports if {
+	idle := {
+		"halfSessions": 1,
+		"nodes": 1,
+		"sample": ["node-1"],
+		"members": "overlapping",
+		"bgpPeers": ["a", "b", "c", "d"],
+	}
+	some violation in _violations(_overlapping(idle))
+	violation.msg == concat("", [
+		"1 half-session of 1 node (node-1) stays idle in IPv4, ",
+		"because another protocol of the node has the same neighbour, ",
+		"and each start of calico-node on it waits 240 s for it: ",
+		"have one BGPPeer, and one port, for each neighbour (a, b, c and 1 more)",
+	])
+}
+
+test_fail_without_bgp_peers_that_are_known if {
+	some violation in _violations(_overlapping(object.union(_idle, {"bgpPeers": []})))
+	endswith(violation.msg, ": have one BGPPeer, and one port, for each neighbour")
+}
+
+_idle := {
+	"halfSessions": 90,
+	"nodes": 10,
+	"sample": ["node-1", "node-2", "node-3"],
+	"members": "overlapping",
+	"bgpPeers": ["all-to-all"],
+}
+
+_overlapping(idle) := {"sessions": {"IPv4": {"brokenReasons": {"Overlapping": idle}}}}
+
+_violations(patch) := found if {
+	found := rule.violation with input as testing.input_with(patch, {})
+}

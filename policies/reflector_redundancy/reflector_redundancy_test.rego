@@ -1,0 +1,109 @@
+package policies.reflector_redundancy_test
+
+import data.policies.reflector_redundancy as rule
+import data.policies.testing_test as testing
+
+test_success_nothing_depends_on_one_thing if {
+	_violations({}, {}) == set()
+}
+
+test_success_pod_traffic_does_not_need_bgp if {
+	patch := object.union(_points([_node]), {"podTraffic": {"IPv4": {"needsBGP": false}}})
+	_violations(patch, {}) == set()
+}
+
+test_success_a_kind_that_is_not_asked_for if {
+	_violations(_points([_router]), {}) == set()
+}
+
+test_success_points_that_are_none_under_the_other_assumption if {
+	patch := {"routes": {"IPv4": {"carried": {"singlePoints": []}, "isolated": {"singlePoints": [_node]}}}}
+	_violations(patch, {}) == set()
+	count(_violations(patch, {"externalPeers": "ignore"})) == 1
+}
+
+test_success_reflectors_at_the_limit if {
+	_violations({}, {"maxSessions": 7}) == set()
+}
+
+test_fail_one_reflector_alone if {
+	some violation in _violations(_points([_node]), {})
+	violation.id == "IPv4/single-point/node/node-1"
+	violation.size == 7
+	violation.members == ["point/node-1"]
+	violation.objects == [{"kind": "Node", "name": "node-1"}, {"kind": "BGPPeer", "name": "to-reflectors"}]
+	violation.msg == concat("", [
+		"the loss of node node-1 alone would cut 7 nodes (node-4, node-5, node-6 and 4 more) off: ",
+		"peer them with a second route reflector, by its labels or by the peerSelector of a BGPPeer",
+	])
+}
+
+test_fail_a_zone_and_a_node_are_two if {
+	found := _violations(_points([_node, _zone]), {})
+	{violation.id | some violation in found} == {"IPv4/single-point/node/node-1", "IPv4/single-point/zone/a"}
+}
+
+test_fail_a_zone_is_no_object if {
+	some violation in _violations(_points([_zone]), {})
+	violation.objects == [{"kind": "BGPPeer", "name": "to-reflectors"}]
+	violation.msg == concat("", [
+		"the loss of zone a alone would cut 1 node (node-9) off: ",
+		"have a route reflector in another zone too, and peer them with it",
+	])
+}
+
+test_fail_a_router_where_that_is_asked_for if {
+	some violation in _violations(_points([_router]), {"kinds": ["externalPeer"]})
+	violation.msg == concat("", [
+		"the loss of the peer outside the cluster 192.0.2.1 alone ",
+		"would cut 40 nodes (node-4, node-5, node-6 and 37 more) off: ",
+		"peer them with a second router, or with route reflectors",
+	])
+}
+
+test_fail_the_family_is_named_where_there_are_two if {
+	patch := object.union(_points([_zone]), {"podTraffic": {"IPv6": {"needsBGP": true}}})
+	some violation in _violations(patch, {})
+	startswith(violation.msg, "the loss of zone a alone would cut 1 node (node-9) off in IPv4: ")
+}
+
+test_fail_reflectors_with_too_many_sessions if {
+	load := [
+		{"sessions": 12, "nodes": 1, "sample": ["node-1"], "members": "load/12"},
+		{"sessions": 9, "nodes": 3, "sample": ["node-2", "node-3", "node-7"], "members": "load/9"},
+		{"sessions": 4, "nodes": 1, "sample": ["node-8"], "members": "load/4"},
+	]
+	some violation in _violations({"reflectors": {"IPv4": {"load": load}}}, {"maxSessions": 8})
+	violation.id == "IPv4/load"
+	violation.size == 7
+	violation.members == ["load/12", "load/9"]
+	violation.msg == concat("", [
+		"4 route reflectors (node-1, node-2, node-3 and 1 more) have more than 8 sessions, up to 12: ",
+		"add route reflectors and divide the nodes among them, or raise the policy's parameter maxSessions",
+	])
+}
+
+_node := {
+	"kind": "node",
+	"name": "node-1",
+	"nodes": 7,
+	"sample": ["node-4", "node-5", "node-6"],
+	"members": "point/node-1",
+}
+
+_zone := {"kind": "zone", "name": "a", "nodes": 1, "sample": ["node-9"], "members": "point/a"}
+
+_router := {
+	"kind": "externalPeer",
+	"name": "192.0.2.1",
+	"nodes": 40,
+	"sample": ["node-4", "node-5", "node-6"],
+	"members": "point/192.0.2.1",
+}
+
+_points(points) := {"routes": {"IPv4": {"carried": {"singlePoints": points}}}}
+
+_violations(patch, parameters) := found if {
+	defaults := {"kinds": ["node", "zone"], "externalPeers": "carry", "maxSessions": 2000}
+	found := rule.violation with input as testing.input_with(patch, object.union(defaults, parameters))
+}
