@@ -232,7 +232,7 @@ func TestWhatBIRDRefusesComesWithARemedy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := decide(t, compiled(t, document("bird", "bird-accepts", "Deny", "")), nodes(t, 4, 0), state.Change{After: after})
+		d := decide(t, compiled(t, document("bird", "bird-accepts", "Deny", "")), append(nodes(t, 4, 0), peer(t, "all", "all()", "all()")), state.Change{After: after})
 		if d.Allowed || strings.Contains(d.Message(), "mend that first") {
 			t.Errorf("%s: allowed %t, %s", name, d.Allowed, d.Message())
 		}

@@ -61,7 +61,7 @@ violation contains {
 # By the reasons as the simulator words them (pkg/topology/frozen.go).
 _remedies := {
 	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or take it away", [_as_number]),
-	"the AS number 0 of a peer that is a node": sprintf("set the annotation %s of that node to its AS number", [_as_number]),
+	"the AS number 0 of a peer that is a node": sprintf("set that node's annotation %s to its AS number", [_as_number]),
 	"the remote AS number 0 of a BGPPeer": "set asNumber of the BGPPeer, which Calico does not default for a peerIP",
 	"a cluster ID with a mask": sprintf("set the annotation %s to an address without a mask", [_cluster_id]),
 	"two protocols of one name, for an address that several nodes have": "give each node an address of its own",
