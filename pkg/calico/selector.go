@@ -28,7 +28,7 @@ func ParseSelector(text string) (*Selector, error) {
 		reason, _, _ := strings.Cut(err.Error(), " not {")
 		return nil, errors.New(reason)
 	}
-	v := &labelNames{}
+	v := &labelNames{[]string{}}
 	root.AcceptVisitor(v)
 	slices.Sort(v.names)
 	return &Selector{root, slices.Compact(v.names)}, nil

@@ -9,11 +9,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-var kinds = []calico.Kind{calico.KindNode, calico.KindBGPPeer, calico.KindBGPConfiguration, calico.KindIPPool, calico.KindFelixConfiguration, calico.KindClusterInformation}
+var kinds = []calico.Kind{calico.KindNode, calico.KindBGPPeer, calico.KindBGPConfiguration, calico.KindIPPool, calico.KindFelixConfiguration, calico.KindClusterInformation, calico.KindBGPFilter, calico.KindSecret}
 
 // object makes an object; variant tells two of one id apart.
 func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Object {
 	t.Helper()
+	if kind == calico.KindSecret {
+		return &calico.Secret{Name: name, Keys: []string{fmt.Sprint(variant)}}
+	}
 	o, err := calico.Decode(map[string]any{
 		"apiVersion": "projectcalico.org/v3", "kind": string(kind),
 		"metadata": map[string]any{"name": name, "labels": map[string]any{"variant": fmt.Sprint(variant)}},
@@ -39,7 +42,13 @@ func objects(s *Snapshot) []calico.Object {
 	for _, o := range s.IPPools() {
 		out = append(out, o)
 	}
-	if o := s.FelixConfiguration(); o != nil {
+	for _, o := range s.FelixConfigurations() {
+		out = append(out, o)
+	}
+	for _, o := range s.BGPFilters() {
+		out = append(out, o)
+	}
+	for _, o := range s.Secrets() {
 		out = append(out, o)
 	}
 	if o := s.ClusterInformation(); o != nil {
@@ -114,7 +123,7 @@ func TestTheLastOfTwoWithOneIDHolds(t *testing.T) {
 		if got := s.Get(last.ID()); got != last {
 			t.Errorf("%s: holds %v, want the last", kind, got)
 		}
-		all := len(s.nodes) + len(s.peers) + len(s.configurations) + len(s.pools) + len(s.felix) + len(s.clusters)
+		all := len(s.nodes) + len(s.peers) + len(s.configurations) + len(s.pools) + len(s.felix) + len(s.clusters) + len(s.filters) + len(s.secrets)
 		if all != 3 {
 			t.Errorf("%s: holds %d objects, want 3", kind, all)
 		}
@@ -159,5 +168,38 @@ func TestOperationAndIDAreDerivedFromTheSides(t *testing.T) {
 		if got := c.Operation(); got != want || c.ID().String() != "BGPPeer p" {
 			t.Errorf("%s of %s, want %s of BGPPeer p", got, c.ID(), want)
 		}
+	}
+}
+
+func TestWhatASnapshotKnows(t *testing.T) {
+	filter := object(t, calico.KindBGPFilter, "f", 0)
+	for name, c := range map[string]struct {
+		snapshot         *Snapshot
+		filters, secrets bool
+	}{
+		"the empty state":                       {nil, false, false},
+		"a state without":                       {New(object(t, calico.KindNode, "a", 0)), false, false},
+		"a state with a BGPFilter":              {New(filter), true, false},
+		"a state with a Secret":                 {New(object(t, calico.KindSecret, "s", 0)), false, true},
+		"a state whose maker asked for both":    {New().Knowing(calico.KindBGPFilter, calico.KindSecret), true, true},
+		"an empty state whose maker asked":      {(*Snapshot)(nil).Knowing(calico.KindSecret), false, true},
+		"another kind was asked for":            {New().Knowing(calico.KindNode), false, false},
+		"the only BGPFilter is deleted":         {New(filter).Apply(Change{Before: filter}), true, false},
+		"a change creates the first BGPFilter":  {New().Apply(Change{After: filter}), false, false},
+		"a change of what was asked for before": {New().Knowing(calico.KindBGPFilter).Apply(Change{After: filter}), true, false},
+	} {
+		if filters, secrets := c.snapshot.Knows(calico.KindBGPFilter), c.snapshot.Knows(calico.KindSecret); filters != c.filters || secrets != c.secrets {
+			t.Errorf("%s: knows BGPFilters %v and Secrets %v, want %v and %v", name, filters, secrets, c.filters, c.secrets)
+		}
+		if !c.snapshot.Knows(calico.KindNode) {
+			t.Errorf("%s: does not know the Nodes", name)
+		}
+	}
+	s := New(filter)
+	if s.Knowing(calico.KindBGPFilter, calico.KindNode) != s || (*Snapshot)(nil).Knowing() != nil {
+		t.Error("a snapshot that says the same is made anew")
+	}
+	if s.Knowing(calico.KindSecret); s.Knows(calico.KindSecret) {
+		t.Error("a snapshot was changed")
 	}
 }

@@ -274,10 +274,29 @@ func (g *generator) version() calico.Object {
 	return clusterOfVersion(g.t, pick(g.choices, "v3.31.2", "v3.32.0", "master"))
 }
 
+// beside makes an object that decides no session.
+func (g *generator) beside() calico.Object {
+	program := map[string]any{"programClusterRoutes": pick(g.choices, "Enabled", "Disabled", "EnabledIPIPOnly")}
+	switch g.choices.IntN(5) {
+	case 0:
+		return newObject(g.t, "FelixConfiguration", pick(g.choices, calico.Default, "node.n00"), program)
+	case 1:
+		return newObject(g.t, "BGPConfiguration", calico.Default, program)
+	case 2:
+		return newObject(g.t, "BGPFilter", pick(g.choices, "f", "g"), nil)
+	case 3:
+		return &calico.Secret{Name: "bgp", Keys: []string{pick(g.choices, "a", "b")}}
+	default:
+		return newObject(g.t, "IPPool", pick(g.choices, "a", "b"), map[string]any{
+			"cidr": pick(g.choices, "10.0.0.0/16", "fd00::/64"), "ipipMode": pick(g.choices, "Never", "Always"), "disableBGPExport": g.one(4),
+		})
+	}
+}
+
 // change makes a change of one object: a create, a replacement or a delete.
 func (g *generator) change() state.Change {
 	var o calico.Object
-	switch g.choices.IntN(10) {
+	switch g.choices.IntN(12) {
 	case 0, 1, 2, 3:
 		o = g.node(g.choices.IntN(maxNodes))
 	case 4, 5, 6:
@@ -286,6 +305,8 @@ func (g *generator) change() state.Change {
 		o = g.configuration()
 	case 8:
 		o = g.nodeConfiguration()
+	case 9, 10:
+		o = g.beside()
 	default:
 		o = g.version()
 	}
