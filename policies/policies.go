@@ -9,7 +9,10 @@ import "embed"
 // what tests share, and the schemas of the input of policies that judge states
 // (schemas/input.json) and changes (schemas/change.json).
 //
+//go:embed lib/approval/approval.rego
+//go:embed lib/asn/asn.rego
 //go:embed lib/text/text.rego
+//go:embed lib/window/window.rego
 //go:embed mesh_node_limit/mesh_node_limit.rego
 //go:embed reachability_preserved/reachability_preserved.rego
 //go:embed route_reflectors_required/route_reflectors_required.rego
