@@ -17,24 +17,13 @@ input_with(patch, parameters) := {
 _good := {
 	"calicoVersion": "3.32.1",
 	"nodes": {"total": 10, "bgp": 10, "reflectors": 3, "notReady": _no_nodes},
-	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0},
+	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0, "notReady": _no_nodes},
 	"reflectors": {
-		"IPv4": {
-			"total": 3,
-			"peered": 3,
-			"nodes": 7,
-			"bgpPeers": ["to-reflectors"],
-			"levels": [{
-				"reflectors": 3,
-				"nodes": 7,
-				"sample": ["node-4", "node-5", "node-6"],
-				"members": "reflectors/3",
-			}],
-		},
-		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": []},
+		"IPv4": _three_reflectors,
+		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": [], "load": []},
 	},
 	"sessions": {
-		"IPv4": object.union(_no_sessions, {"total": 21, "most": 7, "mostNode": "node-1"}),
+		"IPv4": object.union(_no_sessions, {"total": 21, "most": 7, "mostNode": "node-1", "load": [_three_sessions]}),
 		"IPv6": _no_sessions,
 	},
 	"routes": {
@@ -52,6 +41,7 @@ _good := {
 		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"]},
 		"IPv6": {"needsBGP": false, "pools": []},
 	},
+	"clusterRoutes": _bird_programs,
 	"timers": {
 		"restartTime": [{"seconds": 120, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
 		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
@@ -60,21 +50,66 @@ _good := {
 	"bgpPeers": {},
 	"bgpConfigurations": {},
 	"ipPools": {},
+	"felixConfigurations": {},
+	"bgpFilters": {"known": false, "names": []},
+	"secrets": {"known": false, "keys": {}},
+}
+
+_three_reflectors := {
+	"total": 3,
+	"peered": 3,
+	"nodes": 7,
+	"bgpPeers": ["to-reflectors"],
+	"levels": [{
+		"reflectors": 3,
+		"nodes": 7,
+		"sample": ["node-4", "node-5", "node-6"],
+		"members": "reflectors/3",
+	}],
+	"load": [{
+		"sessions": 7,
+		"nodes": 3,
+		"sample": ["node-1", "node-2", "node-3"],
+		"members": "reflectors/7",
+	}],
+}
+
+_bird_programs := {
+	"ipip": {"felix": false, "bird": true, "pools": []},
+	"noEncap": {"felix": false, "bird": true, "pools": ["default-ipv4-ippool"]},
+	"setting": {"felix": "Disabled", "bird": "Enabled"},
+	"version": "3.32",
 }
 
 _to_reflectors := {"kind": "BGPPeer", "name": "to-reflectors", "set": false, "sessions": 21}
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}
 
+_three_sessions := {
+	"sessions": 3,
+	"nodes": 7,
+	"sample": ["node-4", "node-5", "node-6"],
+	"members": "sessions/3",
+}
+
 _no_sessions := {
 	"total": 0,
 	"external": 0,
 	"most": 0,
 	"mostNode": "",
+	"load": [],
 	"broken": 0,
 	"brokenReasons": {},
-	"ambiguous": 0,
+	"ambiguous": {
+		"halfSessions": 0,
+		"nodes": 0,
+		"sample": [],
+		"members": "none",
+		"bgpPeers": [],
+		"fields": [],
+	},
 	"frozen": _no_nodes,
+	"frozenReasons": [],
 }
 
 _all_reached := {
