@@ -9,6 +9,9 @@ import "embed"
 // what tests share, and the schemas of the input of policies that judge states
 // (schemas/input.json) and changes (schemas/change.json).
 //
+//go:embed dangling_references/dangling_references.rego
+//go:embed default_only_fields/default_only_fields.rego
+//go:embed felix_agreement/felix_agreement.rego
 //go:embed lib/approval/approval.rego
 //go:embed lib/asn/asn.rego
 //go:embed lib/text/text.rego
@@ -16,6 +19,7 @@ import "embed"
 //go:embed mesh_node_limit/mesh_node_limit.rego
 //go:embed reachability_preserved/reachability_preserved.rego
 //go:embed route_reflectors_required/route_reflectors_required.rego
+//go:embed selector_hygiene/selector_hygiene.rego
 //go:embed timers_consistent/timers_consistent.rego
 //go:embed schemas/change.json schemas/input.json
 //go:embed testing/testing_test.rego
