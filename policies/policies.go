@@ -11,6 +11,7 @@ import "embed"
 //
 //go:embed dangling_references/dangling_references.rego
 //go:embed default_only_fields/default_only_fields.rego
+//go:embed external_peer_hygiene/external_peer_hygiene.rego
 //go:embed felix_agreement/felix_agreement.rego
 //go:embed lib/approval/approval.rego
 //go:embed lib/asn/asn.rego

@@ -80,7 +80,7 @@ _passwords contains {
 	"kind": "BGPPeer",
 	"name": peer.name,
 	"field": "password",
-	"reference": object.get(password, "secretKeyRef", {}),
+	"reference": _reference(password),
 	"sessions": "its sessions have",
 } if {
 	some peer in input.state.bgpPeers
@@ -93,7 +93,7 @@ _passwords contains {
 	"kind": "BGPConfiguration",
 	"name": "default",
 	"field": "nodeMeshPassword",
-	"reference": object.get(password, "secretKeyRef", {}),
+	"reference": _reference(password),
 	"sessions": "the sessions of the mesh have",
 } if {
 	input.state.mesh.enabled
@@ -101,8 +101,12 @@ _passwords contains {
 	is_object(password)
 }
 
+_reference(password) := password.secretKeyRef if {
+	is_object(password.secretKeyRef)
+} else := {}
+
 _wrong(holder) := sprintf("spec.%s.secretKeyRef has no %s", [holder.field, concat(" and no ", missing)]) if {
-	missing := [part | some part in ["name", "key"]; object.get(holder.reference, part, "") == ""]
+	missing := [part | some part in ["name", "key"]; object.get(holder.reference, part, "") in {"", null}]
 	count(missing) > 0
 }
 

@@ -99,6 +99,8 @@ test_fail_a_reference_with_parts_missing if {
 	cases := {
 		"no name": [{"secretKeyRef": {"key": "tor"}}, "has no name"],
 		"no key": [{"secretKeyRef": {"name": "bgp", "key": ""}}, "has no key"],
+		"null": [{"secretKeyRef": {"name": null, "key": "tor"}}, "has no name"],
+		"a reference that is null": [{"secretKeyRef": null}, "has no name and no key"],
 		"neither": [{"secretKeyRef": {}}, "has no name and no key"],
 		"no reference": [{}, "has no name and no key"],
 	}
