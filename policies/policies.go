@@ -23,5 +23,5 @@ import "embed"
 //go:embed selector_hygiene/selector_hygiene.rego
 //go:embed timers_consistent/timers_consistent.rego
 //go:embed schemas/change.json schemas/input.json
-//go:embed testing/testing_test.rego
+//go:embed testing/change_test.rego testing/testing_test.rego
 var FS embed.FS
