@@ -15,16 +15,11 @@ given(change, approval) if {
 }
 
 # METADATA
-# description: How to have a change approved; empty where approvals are not asked for.
-# scope: document
-advice(approval) := "" if not approval.annotation
-
+# description: How to have a change approved; empty where it cannot be.
 advice(approval) := sprintf("set the annotation %s%s", [approval.annotation, _matching(_pattern(approval))]) if {
 	approval.annotation
 	problem(approval) == ""
-}
-
-advice(approval) := problem(approval) if problem(approval) != ""
+} else := ""
 
 # METADATA
 # description: Why no change can be approved, empty where it can.
