@@ -9,12 +9,16 @@ import "embed"
 // what tests share, and the schemas of the input of policies that judge states
 // (schemas/input.json) and changes (schemas/change.json).
 //
+//go:embed as_number_change/as_number_change.rego
+//go:embed change_window/change_window.rego
 //go:embed dangling_references/dangling_references.rego
 //go:embed default_only_fields/default_only_fields.rego
+//go:embed encapsulation_change/encapsulation_change.rego
 //go:embed external_peer_hygiene/external_peer_hygiene.rego
 //go:embed felix_agreement/felix_agreement.rego
 //go:embed lib/approval/approval.rego
 //go:embed lib/asn/asn.rego
+//go:embed lib/permission/permission.rego
 //go:embed lib/text/text.rego
 //go:embed lib/window/window.rego
 //go:embed mesh_node_limit/mesh_node_limit.rego
