@@ -209,7 +209,7 @@ func TestCheckJudges(t *testing.T) {
 }
 
 func TestCheckNamesWhatIsUnusable(t *testing.T) {
-	const kinds = "known are Node of v1 and projectcalico.org/v3, and BGPConfiguration, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"
+	const kinds = "known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"
 	for name, c := range map[string]struct {
 		in   files
 		args string
@@ -247,6 +247,13 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 		"a kind that does not decide BGP": {
 			in: files{"c.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"}, args: "-f c.yaml",
 			want: "c.yaml:2: Pod of v1 does not decide BGP; " + kinds,
+		},
+		"a Secret whose values are no object, and are not shown": {
+			in:   files{"c.yaml": nodeC, "s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: hunter2\n"},
+			args: "-f c.yaml --state s.yaml", want: "s.yaml:4: data: must be an object",
+		},
+		"a change of nothing but a CalicoNodeStatus": {
+			in: files{"c.yaml": "apiVersion: projectcalico.org/v3\nkind: CalicoNodeStatus\nmetadata: {name: a}\n"}, args: "-f c.yaml", want: "c.yaml: no object to judge",
 		},
 		"an object without a kind": {
 			in: files{"c.yaml": "apiVersion: v1\nmetadata: {name: p}\n"}, args: "-f c.yaml", want: "c.yaml:1: kind: is missing or not a string",

@@ -10,7 +10,8 @@ import (
 )
 
 // readObjects reads and decodes the objects of all paths. All that do
-// not decode are named.
+// not decode are named. Left out is what exports hold beside: CalicoNodeStatus
+// objects, and Secrets that calico-node does not read.
 func readObjects(paths []string, stdin io.Reader) ([]calico.Object, error) {
 	docs, err := manifest.Read(paths, stdin)
 	if err != nil {
@@ -21,7 +22,12 @@ func readObjects(paths []string, stdin io.Reader) ([]calico.Object, error) {
 	for _, d := range docs {
 		object, err := calico.Decode(d.Object)
 		if err == nil {
-			objects = append(objects, object)
+			if secret, ok := object.(*calico.Secret); !ok || secret.MayServeCalicoNode() {
+				objects = append(objects, object)
+			}
+			continue
+		}
+		if unknown, ok := errors.AsType[*calico.UnknownKindError](err); ok && unknown.Status() {
 			continue
 		}
 		field := "kind"

@@ -146,6 +146,12 @@ func decodeFelixConfiguration(m Metadata, spec *fields) Object {
 	return &FelixConfiguration{Metadata: m, ProgramClusterRoutes: spec.text("programClusterRoutes")}
 }
 
+// BGPFilter is a BGPFilter. What it lets pass is in its spec and is not looked
+// into.
+type BGPFilter struct{ Metadata }
+
+func decodeBGPFilter(m Metadata, _ *fields) Object { return &BGPFilter{Metadata: m} }
+
 // ClusterInformation is a ClusterInformation.
 type ClusterInformation struct {
 	Metadata

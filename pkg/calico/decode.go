@@ -29,6 +29,7 @@ var decoders = map[Kind]func(Metadata, *fields) Object{
 	KindBGPConfiguration:   decodeBGPConfiguration,
 	KindBGPPeer:            decodeBGPPeer,
 	KindIPPool:             decodeIPPool,
+	KindBGPFilter:          decodeBGPFilter,
 	KindFelixConfiguration: decodeFelixConfiguration,
 	KindClusterInformation: decodeClusterInformation,
 }
@@ -43,8 +44,15 @@ func (e *UnknownKindError) Error() string {
 		kinds = append(kinds, string(k))
 	}
 	slices.Sort(kinds)
-	return fmt.Sprintf("%s of %s does not decide BGP; known are Node of v1 and %s/v3, and %s of %s/v1 and %s/v3",
+	return fmt.Sprintf("%s of %s does not decide BGP; known are Node of v1 and %s/v3, Secret of v1, and %s of %s/v1 and %s/v3",
 		e.Kind, e.APIVersion, GroupV3, strings.Join(kinds, ", "), GroupV1, GroupV3)
+}
+
+// Status reports whether it is a CalicoNodeStatus, which tells how sessions are
+// doing and decides nothing of them.
+func (e *UnknownKindError) Status() bool {
+	group, _, _ := strings.Cut(e.APIVersion, "/")
+	return e.Kind == "CalicoNodeStatus" && (group == GroupV1 || group == GroupV3)
 }
 
 // DecodeJSON reads one object of any API form from JSON. Errors are
@@ -58,15 +66,19 @@ func DecodeJSON(raw []byte) (Object, error) {
 	return Decode(v)
 }
 
-// Decode reads one object of any API form: core/v1 Node, and the others of
-// crd.projectcalico.org/v1 and projectcalico.org/v3. The two groups' forms of
-// one object decode to equal objects. The object keeps v, which must not be
-// changed afterwards. Errors are *FieldError or *UnknownKindError.
+// Decode reads one object of any API form: core/v1 Node and Secret, and the others
+// of crd.projectcalico.org/v1 and projectcalico.org/v3. The two groups' forms of
+// one object decode to equal objects. The object keeps v, unless it is a Secret;
+// v must not be changed afterwards. Errors are *FieldError or *UnknownKindError;
+// of a Secret they hold no value.
 func Decode(v map[string]any) (Object, error) {
 	f := &fields{values: v}
 	apiVersion, kind := f.text("apiVersion"), Kind(f.text("kind"))
 	if f.err != nil {
 		return nil, f.err
+	}
+	if kind == KindSecret && apiVersion == "v1" {
+		return decodeSecret(v)
 	}
 	group, _, _ := strings.Cut(apiVersion, "/")
 	meta := f.object("metadata")

@@ -20,15 +20,18 @@ const (
 	KindBGPConfiguration   Kind = "BGPConfiguration"
 	KindBGPPeer            Kind = "BGPPeer"
 	KindIPPool             Kind = "IPPool"
+	KindBGPFilter          Kind = "BGPFilter"
 	KindFelixConfiguration Kind = "FelixConfiguration"
 	KindClusterInformation Kind = "ClusterInformation"
+	KindSecret             Kind = "Secret"
 )
 
 // Default is the name of the BGPConfiguration, FelixConfiguration and
 // ClusterInformation that hold for the whole cluster.
 const Default = "default"
 
-// ID identifies one object; all kinds are cluster-scoped.
+// ID identifies one object. All kinds are cluster-scoped but for Secrets, which
+// are those of one namespace.
 type ID struct {
 	Kind Kind
 	Name string
@@ -37,8 +40,9 @@ type ID struct {
 // String gives "Kind name".
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 
-// Object is a Node, BGPConfiguration, BGPPeer, IPPool, FelixConfiguration or
-// ClusterInformation. Objects are immutable once decoded.
+// Object is a Node, BGPConfiguration, BGPPeer, IPPool, BGPFilter,
+// FelixConfiguration, ClusterInformation or Secret. Objects are immutable once
+// decoded.
 type Object interface {
 	// ID returns the object's kind and name.
 	ID() ID
@@ -69,7 +73,7 @@ type FieldError struct {
 // Error gives "field: message".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// Metadata is what all objects but Nodes have in common.
+// Metadata is what all objects but Nodes and Secrets have in common.
 type Metadata struct {
 	Name        string
 	Labels      map[string]string
@@ -94,7 +98,7 @@ func (m *Metadata) problem(field, format string, args ...any) {
 }
 
 // Annotation returns the value of an annotation of o, or "" when it has none
-// or is a Node.
+// or is a Node or a Secret.
 func Annotation(o Object, key string) string {
 	if m, ok := o.(interface{ metadata() *Metadata }); ok {
 		return m.metadata().Annotations[key]
@@ -104,7 +108,8 @@ func Annotation(o Object, key string) string {
 
 func (m *Metadata) metadata() *Metadata { return m }
 
-// Labels returns the labels of o, as Calico's selectors see them; nil for nil.
+// Labels returns the labels of o, as Calico's selectors see them; nil for nil and
+// for a Secret, of which none are kept.
 func Labels(o Object) map[string]string {
 	switch o := o.(type) {
 	case *Node:
@@ -127,11 +132,13 @@ func labelsOf(labels map[string]string) map[string]string {
 // Manifest returns o as it was sent, with the labels and annotations that its
 // author wrote: what Calico wraps into an annotation is unwrapped. A Node that
 // was not read from JSON, or is one of projectcalico.org, is made anew as a
-// core/v1 Node of what is known of it. nil for nil. What is returned shares
-// values with o and must not be changed.
+// core/v1 Node of what is known of it, and so is a Secret. nil for nil. What is
+// returned shares values with o and must not be changed.
 func Manifest(o Object) map[string]any {
 	switch o := o.(type) {
 	case *Node:
+		return o.manifest()
+	case *Secret:
 		return o.manifest()
 	case interface{ metadata() *Metadata }:
 		return o.metadata().manifest()
@@ -176,6 +183,10 @@ func Equal(a, b Object) bool {
 	if an, ok := a.(*Node); ok {
 		bn, ok := b.(*Node)
 		return ok && an.equal(bn)
+	}
+	if as, ok := a.(*Secret); ok {
+		bs, ok := b.(*Secret)
+		return ok && as.equal(bs)
 	}
 	am, ok := a.(interface{ metadata() *Metadata })
 	bm, ok2 := b.(interface{ metadata() *Metadata })

@@ -2,6 +2,7 @@ package calico
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/bits-and-blooms/bitset"
@@ -10,7 +11,8 @@ import (
 
 // Selector is a parsed Calico selector.
 type Selector struct {
-	root parser.Selector
+	root   parser.Selector
+	labels []string
 }
 
 // ParseSelector parses text with Calico's own parser. Newlines outside strings
@@ -26,7 +28,24 @@ func ParseSelector(text string) (*Selector, error) {
 		reason, _, _ := strings.Cut(err.Error(), " not {")
 		return nil, errors.New(reason)
 	}
-	return &Selector{root}, nil
+	v := &labelNames{}
+	root.AcceptVisitor(v)
+	slices.Sort(v.names)
+	return &Selector{root, slices.Compact(v.names)}, nil
+}
+
+// Labels returns the names of the labels that the selector reads, sorted. They
+// must not be changed.
+func (s *Selector) Labels() []string { return s.labels }
+
+// labelNames collects the labels that a selector reads.
+type labelNames struct{ names []string }
+
+// Visit implements parser.Visitor.
+func (v *labelNames) Visit(n any) {
+	if label := labelOf(n); label != "" {
+		v.names = append(v.names, label)
+	}
 }
 
 func newlineOutsideString(text string) bool {

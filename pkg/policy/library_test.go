@@ -83,7 +83,7 @@ func TestLoadLibraryRefuses(t *testing.T) {
 			"a/a.rego", a(always + " if input.state.mesh.enabeld"),
 			"a/a.rego:17: rego_type_error: undefined ref: input.state.mesh.enabeld\n" +
 				"\tinput.state.mesh.enabeld\n\t                 ^\n\t                 have: \"enabeld\"\n" +
-				"\t                 want (one of): [\"enabled\" \"nodes\" \"sessions\" \"sessionsPerNode\" \"source\"]",
+				"\t                 want (one of): [\"enabled\" \"nodes\" \"notReady\" \"sessions\" \"sessionsPerNode\" \"source\"]",
 		},
 		"a variable that is not used": {
 			"a/a.rego", a(always + " if {\n\tx := 1\n}"),

@@ -81,8 +81,8 @@ func large() *Topology {
 	s := summary(5000, 3)
 	s.Nodes.NotReady = set(2, "node-7", "node-9")
 	s.Sessions.IPv4 = topology.Sessions{
-		Total: 22068, External: 3, Most: 4983, MostNode: "rr-1", Broken: 8, Ambiguous: 1, Frozen: set(1, "node-8"),
-		BrokenReasons: map[topology.Reason]int{topology.NoReturn: 7, topology.ASNumberMismatch: 1},
+		Total: 22068, External: 3, Most: 4983, MostNode: "rr-1", Broken: 8, Ambiguous: topology.Ambiguous{HalfGroup: topology.HalfGroup{HalfSessions: 1}}, Frozen: set(1, "node-8"),
+		BrokenReasons: map[topology.Reason]topology.HalfGroup{topology.NoReturn: {HalfSessions: 7}, topology.ASNumberMismatch: {HalfSessions: 1}},
 	}
 	s.Reflectors.IPv4 = topology.Reflectors{Total: 3, Nodes: 4997, BGPPeers: []string{"clients"}, Levels: []topology.Level{
 		{Reflectors: 0, Nodes: 139, Sample: []string{"old-1", "old-2", "old-3"}}, {Reflectors: 3, Nodes: 4858, Sample: []string{"node-1", "node-2", "node-3"}},
@@ -92,8 +92,8 @@ func large() *Topology {
 	isolated.CutOff = set(17, "new-1", "new-2", "new-3")
 	isolated.WithoutRoute = topology.PairSet{Pairs: 667449, Sample: []topology.Pair{{"new-1", "new-2"}, {"new-1", "new-3"}}}
 	isolated.SinglePoints = []topology.SinglePoint{
-		{Kind: "zone", Name: "zone-a", Nodes: 4858, Sample: []string{"node-1", "node-2", "node-3"}},
-		{Kind: "externalPeer", Name: "172.16.0.1", Nodes: 1, Sample: []string{"tor-1"}},
+		{Kind: "zone", Name: "zone-a", NodeSet: set(4858, "node-1", "node-2", "node-3")},
+		{Kind: "externalPeer", Name: "172.16.0.1", NodeSet: set(1, "tor-1")},
 	}
 	s.Routes.IPv4 = topology.Routes{Carried: reach(5000), Isolated: isolated, NotExported: []string{"quiet"}, Filtered: []string{"tor"}}
 	s.Convergence.Start = topology.Delay{Seconds: 240, Reason: "a peer that never comes up holds routes back for the whole graceful-restart wait of 240 s"}

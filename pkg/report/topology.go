@@ -94,7 +94,7 @@ func (t *Topology) totals() (broken, ambiguous int) {
 	}
 	for _, f := range calico.Families {
 		s := t.Summary.Sessions.In(f)
-		broken, ambiguous = broken+s.Broken, ambiguous+s.Ambiguous
+		broken, ambiguous = broken+s.Broken, ambiguous+s.Ambiguous.HalfSessions
 	}
 	return broken, ambiguous
 }

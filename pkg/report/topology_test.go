@@ -204,7 +204,7 @@ func TestFaultsAreNotSoughtBeyondTheLastThatIsShown(t *testing.T) {
 				looked := 0
 				topology := mesh5()
 				topology.Summary.Sessions.IPv4.Broken = c.broken
-				topology.Summary.Sessions.IPv4.BrokenReasons = map[reason]int{"NoReturn": c.broken}
+				topology.Summary.Sessions.IPv4.BrokenReasons = map[reason]halfGroup{"NoReturn": {HalfSessions: c.broken}}
 				topology.Broken = func(yield func(brokenSession) bool) {
 					for range 1_000_000 {
 						looked++
@@ -226,6 +226,7 @@ func TestFaultsAreNotSoughtBeyondTheLastThatIsShown(t *testing.T) {
 type (
 	brokenSession = topology.BrokenSession
 	reason        = topology.Reason
+	halfGroup     = topology.HalfGroup
 )
 
 func TestAPictureOfTooManyShapesHasOneForEachRole(t *testing.T) {

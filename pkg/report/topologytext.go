@@ -143,7 +143,7 @@ func brokenByReason(t *Topology) (samples map[topology.Reason][]topology.BrokenS
 	}
 	for _, f := range calico.Families {
 		for reason, n := range t.Summary.Sessions.In(f).BrokenReasons {
-			counts[reason] += n
+			counts[reason] += n.HalfSessions
 		}
 	}
 	wanted := 0

@@ -20,6 +20,10 @@ type Snapshot struct {
 	pools          []*calico.IPPool
 	felix          []*calico.FelixConfiguration
 	clusters       []*calico.ClusterInformation
+	filters        []*calico.BGPFilter
+	secrets        []*calico.Secret
+	// filtersKnown and secretsKnown tell that there are no others.
+	filtersKnown, secretsKnown bool
 }
 
 // Change is one create, update or delete of one object.
@@ -59,7 +63,8 @@ func (c Change) ID() calico.ID {
 }
 
 // New returns a snapshot of objects, in any order. Of two with the same id the
-// later one holds. O(n log n).
+// later one holds. BGPFilters and Secrets, which may be missing from a state that
+// nobody asked for them, are known if there is one. O(n log n).
 func New(objects ...calico.Object) *Snapshot {
 	s := &Snapshot{}
 	for _, o := range objects {
@@ -76,11 +81,45 @@ func New(objects ...calico.Object) *Snapshot {
 			s.felix = append(s.felix, o)
 		case *calico.ClusterInformation:
 			s.clusters = append(s.clusters, o)
+		case *calico.BGPFilter:
+			s.filters = append(s.filters, o)
+		case *calico.Secret:
+			s.secrets = append(s.secrets, o)
 		}
 	}
 	s.nodes, s.peers, s.configurations = sorted(s.nodes), sorted(s.peers), sorted(s.configurations)
 	s.pools, s.felix, s.clusters = sorted(s.pools), sorted(s.felix), sorted(s.clusters)
+	s.filters, s.secrets = sorted(s.filters), sorted(s.secrets)
+	s.filtersKnown, s.secretsKnown = len(s.filters) > 0, len(s.secrets) > 0
 	return s
+}
+
+// Knowing returns the snapshot of which it is known that it holds all objects of
+// the given kinds, also where there are none. Kinds other than BGPFilter and
+// Secret always are.
+func (s *Snapshot) Knowing(kinds ...calico.Kind) *Snapshot {
+	n := Snapshot{}
+	if s != nil {
+		n = *s
+	}
+	n.filtersKnown = n.filtersKnown || slices.Contains(kinds, calico.KindBGPFilter)
+	n.secretsKnown = n.secretsKnown || slices.Contains(kinds, calico.KindSecret)
+	if n.filtersKnown == s.Knows(calico.KindBGPFilter) && n.secretsKnown == s.Knows(calico.KindSecret) {
+		return s
+	}
+	return &n
+}
+
+// Knows reports whether the snapshot holds all objects of a kind. What a change
+// creates makes no difference to that.
+func (s *Snapshot) Knows(kind calico.Kind) bool {
+	switch kind {
+	case calico.KindBGPFilter:
+		return s != nil && s.filtersKnown
+	case calico.KindSecret:
+		return s != nil && s.secretsKnown
+	}
+	return true
 }
 
 // Apply returns the snapshot after a change; it shares with s all that did not
@@ -112,6 +151,10 @@ func (s *Snapshot) Apply(c Change) *Snapshot {
 		n.felix = with(n.felix, id.Name, c.After)
 	case calico.KindClusterInformation:
 		n.clusters = with(n.clusters, id.Name, c.After)
+	case calico.KindBGPFilter:
+		n.filters = with(n.filters, id.Name, c.After)
+	case calico.KindSecret:
+		n.secrets = with(n.secrets, id.Name, c.After)
 	}
 	return &n
 }
@@ -134,6 +177,10 @@ func (s *Snapshot) Get(id calico.ID) calico.Object {
 		return find(s.felix, id.Name)
 	case calico.KindClusterInformation:
 		return find(s.clusters, id.Name)
+	case calico.KindBGPFilter:
+		return find(s.filters, id.Name)
+	case calico.KindSecret:
+		return find(s.secrets, id.Name)
 	}
 	return nil
 }
@@ -175,6 +222,30 @@ func (s *Snapshot) IPPools() []*calico.IPPool {
 		return nil
 	}
 	return s.pools
+}
+
+// FelixConfigurations returns the FelixConfigurations, sorted by name.
+func (s *Snapshot) FelixConfigurations() []*calico.FelixConfiguration {
+	if s == nil {
+		return nil
+	}
+	return s.felix
+}
+
+// BGPFilters returns the BGPFilters, sorted by name.
+func (s *Snapshot) BGPFilters() []*calico.BGPFilter {
+	if s == nil {
+		return nil
+	}
+	return s.filters
+}
+
+// Secrets returns the Secrets in calico-node's namespace, sorted by name.
+func (s *Snapshot) Secrets() []*calico.Secret {
+	if s == nil {
+		return nil
+	}
+	return s.secrets
 }
 
 // BGPConfiguration returns the BGPConfiguration of the given name, nil when

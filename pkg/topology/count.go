@@ -13,9 +13,18 @@ type tally struct {
 	// bySource counts the sessions that a BGPPeer gives a side of; the mesh's
 	// are under meshSource.
 	bySource map[string]int
+	// broken, ambiguous and frozen are the half-sessions and nodes behind the
+	// Sessions' parts: broken by reason, frozen by what BIRD refuses and, under
+	// anyRefusal, in all.
+	broken    map[Reason]*marks
+	ambiguous marks
+	frozen    map[string]*marks
+	loads     *loads
 	// dead are the groups with a half-session for which a starting BIRD waits in
 	// vain.
 	dead []bool
+	// reflectorLoad is the Load of the route reflectors.
+	reflectorLoad []Load
 }
 
 // meshSource stands for the mesh among the names of BGPPeers.
@@ -23,24 +32,53 @@ const meshSource = ""
 
 // count counts the sessions of a network. O(links + groups + outside peers).
 func (n *network) count() *tally {
-	t := &tally{bySource: map[string]int{}, dead: make([]bool, len(n.sides))}
-	t.BrokenReasons = map[Reason]int{}
-	degrees := make([]int, len(n.sides))
+	t := &tally{bySource: map[string]int{}, dead: make([]bool, len(n.sides)), broken: map[Reason]*marks{}}
+	degrees, fields := make([]int, len(n.sides)), map[string]bool{}
 	for i := range n.links {
 		l := &n.links[i]
-		n.countLink(t, l, degrees)
+		n.countLink(t, l, degrees, fields)
 	}
 	n.countMesh(t, degrees)
-	n.countOutsides(t)
-	t.Most, t.MostNode = n.most(degrees)
-	t.Frozen = n.index.nodeSet(n.frozen(), frozenName+n.family.String())
+	n.countOutsides(t, fields)
+	t.loads, t.frozen = n.newLoads(degrees), n.frozen()
+	n.sumUp(t, fields)
 	return t
 }
 
-func (t *tally) broken(reason Reason, halves int, group uint32) {
+// sumUp makes the Sessions' parts that name nodes.
+func (n *network) sumUp(t *tally, fields map[string]bool) {
+	loads := t.loads.groups(n)
+	t.Load, t.reflectorLoad = n.list(loads[0], sessionsName), n.list(loads[1], reflectorsName)
+	t.Most, t.MostNode = n.most(t.Load, t.reflectorLoad)
+	t.BrokenReasons = make(map[Reason]HalfGroup, len(t.broken))
+	for reason, m := range t.broken {
+		t.BrokenReasons[reason] = m.halfGroup(n, brokenName(n.family, reason))
+	}
+	t.Ambiguous = Ambiguous{t.ambiguous.halfGroup(n, ambiguousName(n.family)), firstNames(fields)}
+	t.Frozen, t.FrozenReasons = NodeSet{Sample: []string{}, Members: frozenName + n.family.String()}, []FrozenReason{}
+	if all := t.frozen[anyRefusal]; all != nil {
+		t.Frozen = all.nodeSet(n, t.Frozen.Members)
+	}
+	for _, reason := range sortedKeys(t.frozen) {
+		if m := t.frozen[reason]; reason != anyRefusal {
+			t.FrozenReasons = append(t.FrozenReasons, FrozenReason{reason, m.nodeSet(n, t.Frozen.Members+"/"+reason), firstNames(m.peers)})
+		}
+	}
+}
+
+// breaks takes in the half-sessions of all nodes of a group, given in such ways, on
+// which no session comes up.
+func (n *network) breaks(t *tally, reason Reason, halves int, group uint32, ways ...way) {
 	t.Broken += halves
-	t.BrokenReasons[reason] += halves
+	t.marked(reason).group(n, group, halves, ways...)
 	t.dead[group] = t.dead[group] || waitsFor(reason)
+}
+
+func (t *tally) marked(reason Reason) *marks {
+	if t.broken[reason] == nil {
+		t.broken[reason] = &marks{}
+	}
+	return t.broken[reason]
 }
 
 // waitsFor reports whether a starting BIRD waits for a half-session that is
@@ -57,17 +95,18 @@ func (n *network) ordered(a, b uint32) int {
 	return n.groups.pairs(a, b)
 }
 
-func (n *network) countLink(t *tally, l *link, degrees []int) {
+func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]bool) {
 	halves := n.ordered(l.from, l.to)
 	for i := range l.halves {
 		h := &l.halves[i]
 		switch {
 		case h.ambiguous():
-			t.Ambiguous += halves
+			t.ambiguous.group(n, l.from, halves, h.ways...)
+			h.differences(&n.sides[l.from], fields)
 		case i > 0:
-			t.broken(n.laterReason(l, h), halves, l.from)
+			n.breaks(t, n.laterReason(l, h), halves, l.from, h.ways...)
 		case !l.stands():
-			t.broken(l.reason, halves, l.from)
+			n.breaks(t, l.reason, halves, l.from, h.ways...)
 		}
 		// An ambiguous one may be dead as well.
 		if i > 0 || !l.stands() && waitsFor(l.reason) {
@@ -154,7 +193,7 @@ func (n *network) countMesh(t *tally, degrees []int) {
 				sessions += nodes * peers
 				degrees[g] += peers
 			} else if peers > 0 {
-				t.broken(reason, nodes*peers, g)
+				n.breaks(t, reason, nodes*peers, g)
 			}
 		}
 	}
@@ -162,15 +201,18 @@ func (n *network) countMesh(t *tally, degrees []int) {
 	t.bySource[meshSource] += sessions / 2
 }
 
-func (n *network) countOutsides(t *tally) {
+func (n *network) countOutsides(t *tally, fields map[string]bool) {
 	for _, p := range n.workloads {
 		t.External += int(p.local.IntersectionCardinality(n.index.bgp[n.family]))
 	}
 	for i := range n.outsides {
 		for k := range n.outsides[i].halves {
 			h := &n.outsides[i].halves[k]
-			counted := n.ambiguousAt(h)
-			t.Ambiguous += int(counted.Count())
+			counted := n.ambiguousAt(h, fields)
+			if counted.Any() {
+				t.ambiguous.single(counted)
+				h.sourcesAt(&t.ambiguous, counted)
+			}
 			for _, v := range h.variants {
 				left := v.nodes.Difference(counted)
 				counted.InPlaceUnion(v.nodes) // Variants that come to the same are one.
@@ -182,13 +224,22 @@ func (n *network) countOutsides(t *tally) {
 				} {
 					if c := int(left.IntersectionCardinality(dead.nodes)); c > 0 {
 						t.Broken += c
-						t.BrokenReasons[dead.reason] += c
+						m, hit := t.marked(dead.reason), left.Intersection(dead.nodes)
+						m.single(hit)
+						h.sourcesAt(m, hit)
 						left = left.Difference(dead.nodes)
 					}
 				}
 				t.External += int(left.Count())
 			}
 		}
+	}
+}
+
+// sourcesAt takes in the BGPPeers that give the half-session to some nodes.
+func (h *outsideHalf) sourcesAt(m *marks, nodes *bitset.BitSet) {
+	for i := range h.variants {
+		m.byAt(h.variants[i].sources, nodes)
 	}
 }
 
@@ -205,48 +256,6 @@ func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
 		return bitset.New(0)
 	}
 	return zero.Intersection(nodes)
-}
-
-// most finds the node with the most half-sessions that work or may work, the
-// first in order of names of several. O(groups + half-sessions with what is no
-// node).
-func (n *network) most(degrees []int) (sessions int, name string) {
-	busiest := -1
-	consider := func(count, node int) {
-		if count > sessions || count == sessions && node < busiest {
-			sessions, busiest = count, node
-		}
-	}
-	for g, d := range degrees {
-		consider(d, int(n.sides[g].first[0]))
-	}
-	// Only the nodes of these sets differ from the rest of their groups.
-	var more []int32
-	add := func(set *bitset.BitSet) {
-		if more == nil && set.Any() {
-			more = make([]int32, len(n.groups.of))
-		}
-		for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
-			more[i]++
-		}
-	}
-	for i := range n.outsides {
-		for k := range n.outsides[i].halves {
-			add(n.working(&n.outsides[i].halves[k]))
-		}
-	}
-	for _, p := range n.workloads {
-		add(p.local.Intersection(n.index.bgp[n.family]))
-	}
-	for i, c := range more {
-		if c > 0 {
-			consider(degrees[n.groups.of[i]]+int(c), i)
-		}
-	}
-	if busiest < 0 {
-		return 0, ""
-	}
-	return sessions, n.index.nodes[busiest].Name
 }
 
 // working returns the nodes whose half-session with an outside peer BIRD takes.

@@ -6,26 +6,75 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bits-and-blooms/bitset"
-
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// frozen returns the nodes whose BIRD refuses the configuration; nil for none.
-// O(links + outside peers), and O(nodes) where there are any.
-func (n *network) frozen() *bitset.BitSet {
-	set := n.groups.union(func(g int) bool { return len(n.refusals(uint32(g))) > 0 })
-	for _, u := range n.unpaired() {
-		some := n.groups.union(func(g int) bool { return len(n.unpairedRefusals(&u, uint32(g))) > 0 })
-		if some == nil || some.IntersectionCardinality(u.nodes) == 0 {
-			continue
-		}
-		if set == nil {
-			set = bitset.New(uint(len(n.groups.of)))
-		}
-		set.InPlaceUnion(some.Intersection(u.nodes))
+// What BIRD refuses, as the summary has it: of every case the same, so that it is
+// the same reason as long as there is one. Frozen tells the cases.
+const (
+	refusesOwnZero    = "the node's own AS number 0"
+	refusesPeerZero   = "the AS number 0 of a peer that is a node"
+	refusesRemoteZero = "the remote AS number 0 of a BGPPeer"
+	refusesMask       = "a cluster ID with a mask"
+	refusesLinkLocal  = "the link-local address of a peer, for which Calico gives no interface"
+	refusesTwice      = "two protocols of one name, for an address that several nodes have"
+	anyRefusal        = ""
+)
+
+// refusal is something that BIRD refuses, in general and in words about this case,
+// with the BGPPeers that give it.
+type refusal struct {
+	reason, text string
+	sources      []*peering
+}
+
+func textsOf(refusals []refusal) []string {
+	var out []string
+	for _, r := range refusals {
+		out = append(out, r.text)
 	}
-	return set
+	return out
+}
+
+// frozen returns the nodes whose BIRD refuses the configuration, by what it refuses
+// and, under anyRefusal, in all. O(links + outside peers x groups), and O(nodes)
+// where there are any among the latter.
+func (n *network) frozen() map[string]*marks {
+	out := map[string]*marks{}
+	at := func(reason string) *marks {
+		if out[reason] == nil {
+			out[reason] = &marks{}
+		}
+		return out[reason]
+	}
+	for g := range n.sides {
+		for _, r := range n.refusals(uint32(g)) {
+			at(r.reason).group(n, uint32(g), 0)
+			at(r.reason).by(r.sources)
+		}
+	}
+	for _, u := range n.unpaired() {
+		groups := map[string][]bool{}
+		for g := range n.sides {
+			for _, r := range n.unpairedRefusals(&u, uint32(g)) {
+				if groups[r.reason] == nil {
+					groups[r.reason] = make([]bool, len(n.sides))
+				}
+				groups[r.reason][g] = true
+			}
+		}
+		for reason, some := range groups {
+			hit := n.groups.union(func(g int) bool { return some[g] }).Intersection(u.nodes)
+			if hit.Any() {
+				at(reason).single(hit)
+				at(reason).byAt(u.sources, hit)
+			}
+		}
+	}
+	for _, reason := range sortedKeys(out) {
+		at(anyRefusal).join(n, out[reason])
+	}
+	return out
 }
 
 // unpaired is half-sessions of some nodes whose other side is no node: an
@@ -54,12 +103,12 @@ func (n *network) unpaired() []unpaired {
 // outside peers left out: what `bird -p` of 1.6.8 does not accept. A node with
 // an IPv6 address alone, whose router ID would be empty, is none of them: such
 // clusters run, with CALICO_ROUTER_ID set, which is in no object.
-func (n *network) refusals(g uint32) []string {
+func (n *network) refusals(g uint32) []refusal {
 	s := &n.sides[g]
 	if !s.speaks(n.family) {
 		return nil
 	}
-	var out []string
+	var out []refusal
 	list := n.from(g)
 	for i := range list {
 		l := &list[i]
@@ -70,46 +119,59 @@ func (n *network) refusals(g uint32) []string {
 	if n.meshed(g) {
 		out = append(out, n.meshRefusals(g)...)
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }
 
-func (n *network) refusalsOf(s *side, l *link, h *half) []string {
-	var out []string
+func (n *network) refusalsOf(s *side, l *link, h *half) []refusal {
+	var out []refusal
 	for _, w := range h.ways {
+		add := func(reason, text string) { out = append(out, refusal{reason, text, w.sources}) }
+		if w.settings.local(s) == 0 {
+			add(refusesOwnZero, refusesOwnZero)
+		}
 		switch {
-		case w.settings.peerASN == 0 && n.sides[l.to].asn == 0:
-			out = append(out, fmt.Sprintf("the AS number 0 of %s", n.describe(l.to)))
-		case w.settings.peerASN == 0:
-			out = append(out, fmt.Sprintf("the remote AS number 0 in BGPPeer %s", names(w.sources)))
-		case w.settings.local(s) == 0:
-			out = append(out, "the node's own AS number 0")
+		case w.settings.peerASN != 0:
+		case n.sides[l.to].asn == 0:
+			add(refusesPeerZero, fmt.Sprintf("the AS number 0 of %s", n.describe(l.to)))
+		case h.prefix != prefixMesh: // There it is the node's own.
+			add(refusesRemoteZero, fmt.Sprintf("the remote AS number 0 in BGPPeer %s", names(w.sources)))
 		}
 		if w.settings.client(s, h.prefix) && masked(s.clusterID) {
-			out = append(out, fmt.Sprintf("the cluster ID %s, which has a mask", s.clusterID))
+			add(refusesMask, maskText(s.clusterID))
 		}
-	}
-	if linkLocal(n.address(l.to)) {
-		out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", n.address(l.to)))
+		if linkLocal(n.address(l.to)) {
+			add(refusesLinkLocal, linkLocalText(n.address(l.to)))
+		}
 	}
 	return out
 }
 
+func maskText(clusterID string) string {
+	return fmt.Sprintf("the cluster ID %s, which has a mask", clusterID)
+}
+
+func linkLocalText(address netip.Addr) string {
+	return fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", address)
+}
+
 // unpairedRefusals are those of such a half-session for the nodes of group g.
-func (n *network) unpairedRefusals(u *unpaired, g uint32) []string {
-	var out []string
+func (n *network) unpairedRefusals(u *unpaired, g uint32) []refusal {
+	var out []refusal
 	own := &n.sides[g]
-	switch {
-	case u.settings.peerASN == 0:
-		out = append(out, "the remote AS number 0")
-	case u.settings.local(own) == 0:
-		out = append(out, "the node's own AS number 0")
+	if !own.speaks(n.family) {
+		return nil
+	}
+	if u.settings.local(own) == 0 {
+		out = append(out, refusal{reason: refusesOwnZero, text: refusesOwnZero})
+	}
+	if u.settings.peerASN == 0 {
+		out = append(out, refusal{reason: refusesRemoteZero, text: "the remote AS number 0"})
 	}
 	if u.settings.client(own, prefixNode) && masked(own.clusterID) {
-		out = append(out, fmt.Sprintf("the cluster ID %s, which has a mask", own.clusterID))
+		out = append(out, refusal{reason: refusesMask, text: maskText(own.clusterID)})
 	}
 	if linkLocal(u.address) {
-		out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", u.address))
+		out = append(out, refusal{reason: refusesLinkLocal, text: linkLocalText(u.address)})
 	}
 	return out
 }
@@ -118,27 +180,28 @@ func masked(clusterID string) bool { return strings.Contains(clusterID, "/") }
 
 // meshRefusals are those of the mesh's half-sessions with groups that no link
 // reaches.
-func (n *network) meshRefusals(g uint32) []string {
-	var out []string
+func (n *network) meshRefusals(g uint32) []refusal {
+	var out []refusal
+	add := func(reason, text string) { out = append(out, refusal{reason: reason, text: text}) }
 	s := &n.sides[g]
 	if s.asn == 0 && n.meshNodes() > 1 {
-		out = append(out, "the node's own AS number 0")
+		add(refusesOwnZero, refusesOwnZero)
 	}
 	for _, other := range n.suspects {
 		if other == g && s.nodes == 1 || n.sameAddress(g, other) {
 			continue
 		}
-		if n.rules.meshSettings(s, &n.sides[other]).peerASN == 0 {
-			out = append(out, fmt.Sprintf("the AS number 0 of %s", n.describe(other)))
+		if n.rules.meshSettings(s, &n.sides[other]).peerASN == 0 && n.sides[other].asn == 0 {
+			add(refusesPeerZero, fmt.Sprintf("the AS number 0 of %s", n.describe(other)))
 		}
 		if linkLocal(n.address(other)) {
-			out = append(out, fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", n.address(other)))
+			add(refusesLinkLocal, linkLocalText(n.address(other)))
 		}
 	}
 	for _, shared := range n.sharing() {
 		// Its address makes two protocols of one name, for all but its owners.
 		if n.meshed(shared) && shared != g && !n.sameAddress(g, shared) && n.twiceInMesh(shared) {
-			out = append(out, fmt.Sprintf("two protocols of one name, for the address %s of several nodes", n.address(shared)))
+			add(refusesTwice, fmt.Sprintf("two protocols of one name, for the address %s of several nodes", n.address(shared)))
 		}
 	}
 	return out
@@ -196,12 +259,12 @@ func (t *Topology) Frozen() []FrozenNode {
 			if !node.SpeaksBGP(f) {
 				continue
 			}
-			reasons := n.refusals(n.groups.of[i])
+			reasons := textsOf(n.refusals(n.groups.of[i]))
 			for _, u := range loose[f] {
 				if !u.nodes.Test(uint(i)) {
 					continue
 				}
-				for _, reason := range n.unpairedRefusals(&u, n.groups.of[i]) {
+				for _, reason := range textsOf(n.unpairedRefusals(&u, n.groups.of[i])) {
 					reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, names(u.sourcesAt(uint(i)))))
 				}
 			}

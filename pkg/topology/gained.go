@@ -8,8 +8,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// frozenName begins the handle of the frozen nodes of a family.
+// frozenName begins the handle of the frozen nodes of a family, and, with a reason
+// behind it, of those that are frozen for it.
 const frozenName = "frozen/"
+
+// brokenName is the handle of the nodes with half-sessions that are broken for a
+// reason, ambiguousName that of those with ambiguous ones.
+func brokenName(f calico.Family, reason Reason) string {
+	return fmt.Sprintf("sessions/%s/broken/%s", f, reason)
+}
+
+func ambiguousName(f calico.Family) string { return fmt.Sprintf("sessions/%s/ambiguous", f) }
 
 // atMostName is the handle of the nodes with sessions to at most so many route
 // reflectors.
@@ -91,11 +100,30 @@ func (t *Topology) member(parts []string) (is func(i int) bool, ok bool) {
 	case len(parts) == 2 && parts[0]+"/" == noAddressName:
 		f, ok := family(parts[1])
 		return func(i int) bool { return !t.index.bgp[f].Test(uint(i)) }, ok
+	case strings.Join(parts, "/") == meshNotReadyName:
+		set := t.meshNotReady()
+		return func(i int) bool { return set != nil && set.Test(uint(i)) }, true
 	case len(parts) == 2 && parts[0]+"/" == frozenName:
 		f, ok := family(parts[1])
-		frozen := t.networks[f].frozen()
-		return func(i int) bool { return frozen != nil && frozen.Test(uint(i)) }, ok
-	case len(parts) == 4 && parts[0] == "reflectors" && parts[2] == "atMost":
+		return t.marked(f, t.tallies[f].frozen[anyRefusal]), ok
+	case len(parts) == 3 && parts[0]+"/" == frozenName:
+		f, ok := family(parts[1])
+		return t.marked(f, t.tallies[f].frozen[parts[2]]), ok
+	case len(parts) == 3 && parts[0] == sessionsName && parts[2] == "ambiguous":
+		f, ok := family(parts[1])
+		return t.marked(f, &t.tallies[f].ambiguous), ok
+	case len(parts) == 4 && parts[0] == sessionsName && parts[2] == "broken":
+		f, ok := family(parts[1])
+		return t.marked(f, t.tallies[f].broken[Reason(parts[3])]), ok
+	case len(parts) == 4 && (parts[0] == sessionsName || parts[0] == reflectorsName) && parts[2] == loadName:
+		f, ok := family(parts[1])
+		sessions, err := strconv.Atoi(parts[3])
+		return t.atLeast(f, parts[0] == reflectorsName, sessions), ok && err == nil
+	case len(parts) == 6 && parts[0] == "routes" && parts[3] == pointName:
+		f, carried, ok := assumption(parts)
+		set := t.routings[f].pointSets(carried)[point{parts[4], parts[5]}]
+		return func(i int) bool { return set != nil && set.Test(uint(i)) }, ok
+	case len(parts) == 4 && parts[0] == reflectorsName && parts[2] == "atMost":
 		f, ok := family(parts[1])
 		level, err := strconv.Atoi(parts[3])
 		return t.atMost(f, level), ok && err == nil
@@ -104,6 +132,20 @@ func (t *Topology) member(parts []string) (is func(i int) bool, ok bool) {
 		return t.cutOff(f, carried), ok
 	}
 	return nil, false
+}
+
+// marked is the test for marks, of which nil are none.
+func (t *Topology) marked(f calico.Family, m *marks) func(int) bool {
+	return func(i int) bool { return m.has(t.networks[f], i) }
+}
+
+func (t *Topology) atLeast(f calico.Family, reflectors bool, sessions int) func(int) bool {
+	n, loads := t.networks[f], t.tallies[f].loads
+	return func(i int) bool {
+		g := n.groups.of[i]
+		s := &n.sides[g]
+		return s.speaks(f) && s.reflector() == reflectors && loads.of(i, g) >= sessions
+	}
 }
 
 func (t *Topology) atMost(f calico.Family, level int) func(int) bool {

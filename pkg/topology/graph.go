@@ -79,7 +79,7 @@ func (b *grapher) divide() {
 		first[i] = append(first[i], part.first...)
 	}
 	for i := range b.graph.Groups {
-		b.graph.Groups[i].Sample = b.routings[0].names(first[i])
+		b.graph.Groups[i].Sample = b.index.sample(first[i])
 	}
 }
 

@@ -206,6 +206,16 @@ func (ix *index) nodeSet(set *bitset.BitSet, members string) NodeSet {
 	return out
 }
 
+// sample names the first few of nodes, in order; it sorts them.
+func (ix *index) sample(nodes []uint32) []string {
+	out := []string{}
+	slices.Sort(nodes)
+	for _, i := range nodes[:min(len(nodes), SampleSize)] {
+		out = append(out, ix.nodes[i].Name)
+	}
+	return out
+}
+
 // addresses are the BGP addresses of all nodes, in order.
 type addresses struct {
 	list []located

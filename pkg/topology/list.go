@@ -212,12 +212,7 @@ func (l *listed) halfSession(w *way) HalfSession {
 	if l.prefix == prefixMesh || l.prefix != prefixWorkload && !s.sourceNone {
 		h.SourceAddress = own
 	}
-	switch {
-	case s.nextHopMode != "":
-		h.NextHopMode = s.nextHopMode
-	case s.keepOriginal && !s.internal(l.side()):
-		h.NextHopMode = "Keep"
-	}
+	h.NextHopMode = s.nextHop(l.side())
 	if s.filters != "" {
 		h.Filters = strings.Split(s.filters, ",")
 	}

@@ -11,7 +11,7 @@ import (
 // counting in the naive model.
 
 func levelsOf(r *Reflectors) string {
-	text := fmt.Sprintf("%d reflectors, %d nodes", r.Total, r.Nodes)
+	text := fmt.Sprintf("%d reflectors, %d nodes, %s", r.Total, r.Nodes, loadOf(r.Load))
 	for _, l := range r.Levels {
 		text += fmt.Sprintf("; %d: %d nodes %v", l.Reflectors, l.Nodes, l.Sample)
 	}
@@ -19,7 +19,7 @@ func levelsOf(r *Reflectors) string {
 }
 
 func (m *naive) levels(f calico.Family) string {
-	r := &Reflectors{}
+	r := &Reflectors{Load: m.load(f, true)}
 	with := map[int][]string{}
 	for _, n := range m.nodes {
 		switch {
@@ -48,12 +48,56 @@ func (m *naive) levels(f calico.Family) string {
 // totalsOf leaves the reasons out where they depend on which candidate of an
 // ambiguous half-session is looked at first.
 func totalsOf(s *Sessions, certain bool) string {
-	text := fmt.Sprintf("total %d, external %d, most %d on %q, broken %d, ambiguous %d, frozen %d %v",
-		s.Total, s.External, s.Most, s.MostNode, s.Broken, s.Ambiguous, s.Frozen.Nodes, s.Frozen.Sample)
+	text := fmt.Sprintf("total %d, external %d, most %d on %q, %s, broken %d, ambiguous %s differ in %v, frozen %s",
+		s.Total, s.External, s.Most, s.MostNode, loadOf(s.Load), s.Broken, halfGroupOf(s.Ambiguous.HalfGroup), s.Ambiguous.Fields, nodeSetOf(s.Frozen))
+	for _, r := range s.FrozenReasons {
+		text += fmt.Sprintf(", frozen by %s: %s by %v", r.Reason, nodeSetOf(r.NodeSet), r.BGPPeers)
+	}
 	if certain {
-		text += fmt.Sprintf(", reasons %v", s.BrokenReasons)
+		for _, reason := range sortedKeys(s.BrokenReasons) {
+			text += fmt.Sprintf(", %s: %s", reason, halfGroupOf(s.BrokenReasons[reason]))
+		}
 	}
 	return text
+}
+
+func nodeSetOf(s NodeSet) string { return fmt.Sprintf("%d nodes %v", s.Nodes, s.Sample) }
+
+func halfGroupOf(g HalfGroup) string {
+	return fmt.Sprintf("%d on %s by %v", g.HalfSessions, nodeSetOf(g.NodeSet), g.BGPPeers)
+}
+
+func loadOf(list []Load) string {
+	text := "load"
+	for _, l := range list {
+		text += fmt.Sprintf(" %d on %d nodes %v", l.Sessions, l.Nodes, l.Sample)
+	}
+	return text
+}
+
+// load tells how many half-sessions nodes have on which a session stands, or whose
+// other side is not known.
+func (m *naive) load(f calico.Family, reflectors bool) []Load {
+	with := map[int][]string{}
+	for _, n := range m.nodes {
+		if !n.SpeaksBGP(f) || n.RouteReflector() != reflectors {
+			continue
+		}
+		count := 0
+		for _, s := range m.slots {
+			if s.node == n && s.family == f && s.status != Broken {
+				count++
+			}
+		}
+		with[count] = append(with[count], n.Name)
+	}
+	var out []Load
+	for count := 2 * (len(m.slots) + 1); count >= 0 && len(out) < MaxLoads; count-- {
+		if names := with[count]; len(names) > 0 {
+			out = append(out, Load{Sessions: count, Nodes: len(names), Sample: names[:min(SampleSize, len(names))]})
+		}
+	}
+	return out
 }
 
 // certain tells whether all reasons are.
@@ -62,7 +106,9 @@ func (m *naive) certain(f calico.Family) bool {
 }
 
 func (m *naive) totals(f calico.Family) string {
-	out := &Sessions{BrokenReasons: map[Reason]int{}}
+	out := &Sessions{BrokenReasons: map[Reason]HalfGroup{}, Load: m.load(f, false)}
+	broken, frozen := map[Reason]*naiveSet{}, map[string]*naiveSet{}
+	all, ambiguous, fields := &naiveSet{}, &naiveSet{}, &naiveSet{}
 	paired := 0
 	for _, n := range m.nodes {
 		mine := 0
@@ -71,12 +117,16 @@ func (m *naive) totals(f calico.Family) string {
 			case s.node != n || s.family != f:
 				continue
 			case s.ambiguous():
-				out.Ambiguous++
+				ambiguous.add(n, 1, s.peersOf(s.candidates...))
+				fields.add(n, 1, differing(s.candidates))
 			case s.status == External:
 				out.External++
 			case s.status == Broken:
 				out.Broken++
-				out.BrokenReasons[s.reason]++
+				if broken[s.reason] == nil {
+					broken[s.reason] = &naiveSet{}
+				}
+				broken[s.reason].add(n, 1, s.peersOf(s.candidates...))
 			}
 			if s.status == Paired {
 				paired++
@@ -88,15 +138,57 @@ func (m *naive) totals(f calico.Family) string {
 		if mine > out.Most {
 			out.Most, out.MostNode = mine, n.Name
 		}
-		if m.frozen(n, f) {
-			out.Frozen.Nodes++
-			if len(out.Frozen.Sample) < SampleSize {
-				out.Frozen.Sample = append(out.Frozen.Sample, n.Name)
+		for reason, peers := range m.refusals(n, f) {
+			if frozen[reason] == nil {
+				frozen[reason] = &naiveSet{}
 			}
+			frozen[reason].add(n, 0, peers)
+			all.add(n, 0, nil)
 		}
 	}
-	out.Total = paired / 2
+	out.Total, out.Frozen = paired/2, all.nodeSet()
+	out.Ambiguous = Ambiguous{ambiguous.halfGroup(), fields.names()}
+	for reason, set := range broken {
+		out.BrokenReasons[reason] = set.halfGroup()
+	}
+	for _, reason := range sortedKeys(frozen) {
+		out.FrozenReasons = append(out.FrozenReasons, FrozenReason{reason, frozen[reason].nodeSet(), frozen[reason].names()})
+	}
 	return totalsOf(out, m.certain(f))
+}
+
+// meshNotReady are the nodes in the mesh that are not ready.
+func (m *naive) meshNotReady() NodeSet {
+	out := &naiveSet{}
+	c := m.state.BGPConfiguration(calico.Default)
+	for _, n := range m.nodes {
+		if (c == nil || c.NodeToNodeMeshEnabled == nil || *c.NodeToNodeMeshEnabled) && n.NotReady && !n.RouteReflector() && (n.SpeaksBGP(calico.IPv4) || n.SpeaksBGP(calico.IPv6)) {
+			out.add(n, 0, nil)
+		}
+	}
+	return out.nodeSet()
+}
+
+// selectors tells the selectors of a BGPPeer, by matching node by node.
+func (m *naive) selectors(p *calico.BGPPeer) string {
+	text := ""
+	for _, s := range []struct {
+		field, text string
+		selector    *calico.Selector
+	}{{"spec.nodeSelector", p.NodeSelector, p.Local()}, {"spec.peerSelector", p.PeerSelector, p.Remote()}} {
+		if s.text != "" {
+			text += fmt.Sprintf("%s %q parses %v matches %d; ", s.field, s.text, s.selector != nil, len(m.selected(s.selector)))
+		}
+	}
+	return text
+}
+
+func selectorsOfPart(list []Selector) string {
+	text := ""
+	for _, s := range list {
+		text += fmt.Sprintf("%s %q parses %v matches %d; ", s.Field, s.Text, s.Error == "", s.Nodes)
+	}
+	return text
 }
 
 func reachOf(r *Reach) string {

@@ -122,8 +122,8 @@ func (n *network) waysAt(h *outsideHalf, i uint) []way {
 }
 
 // ambiguousAt returns the nodes that get different settings by several
-// BGPPeers.
-func (n *network) ambiguousAt(h *outsideHalf) *bitset.BitSet {
+// BGPPeers, and adds the fields that differ.
+func (n *network) ambiguousAt(h *outsideHalf, fields map[string]bool) *bitset.BitSet {
 	out := bitset.New(0)
 	if h.disjoint() {
 		return out
@@ -140,11 +140,29 @@ func (n *network) ambiguousAt(h *outsideHalf) *bitset.BitSet {
 				b.normalise(&n.sides[g])
 				return a != b
 			}); differ != nil {
-				out.InPlaceUnion(both.Intersection(differ))
+				both.InPlaceIntersection(differ)
+				out.InPlaceUnion(both)
+				n.outsideDifferences(h, &v.settings, &w.settings, both, fields)
 			}
 		}
 	}
 	return out
+}
+
+// outsideDifferences adds the fields in which two settings differ on some nodes.
+func (n *network) outsideDifferences(h *outsideHalf, v, w *settings, nodes *bitset.BitSet, fields map[string]bool) {
+	seen := make([]bool, len(n.sides))
+	for i, ok := nodes.NextSet(0); ok; i, ok = nodes.NextSet(i + 1) {
+		g := n.groups.of[i]
+		if seen[g] {
+			continue
+		}
+		seen[g] = true
+		a, b := *v, *w
+		a.normalise(&n.sides[g])
+		b.normalise(&n.sides[g])
+		a.differences(&b, h.prefix, &n.sides[g], fields)
+	}
 }
 
 // disjoint reports whether no node has two variants, as where each has a BGPPeer

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/bits-and-blooms/bitset"
@@ -41,11 +42,13 @@ type peering struct {
 	known bool
 	// problems are those that only the state shows.
 	problems []string
+	// selectors are those that are set.
+	selectors []Selector
 }
 
 // resolve finds the nodes on both sides of a BGPPeer.
 func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
-	r := &peering{peer: p, scope: scopeNodes}
+	r := &peering{peer: p, scope: scopeNodes, selectors: selectors(p, ix)}
 	switch {
 	case p.NodeSelector != "":
 		r.local = ix.selected(p.NodeSelector, p.Local())
@@ -74,6 +77,24 @@ func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
 		r.reverse = [2]bool{}
 	}
 	return r
+}
+
+// selectors tells the selectors of a BGPPeer that are set.
+func selectors(p *calico.BGPPeer, ix *index) []Selector {
+	out := []Selector{}
+	add := func(field, text string, s *calico.Selector) {
+		switch {
+		case text == "":
+		case s == nil:
+			_, err := calico.ParseSelector(text)
+			out = append(out, Selector{Field: field, Text: text, Error: err.Error(), Labels: []string{}})
+		default:
+			out = append(out, Selector{Field: field, Text: text, Labels: s.Labels(), Nodes: int(ix.selected(text, s).Count())})
+		}
+	}
+	add("spec.nodeSelector", p.NodeSelector, p.Local())
+	add("spec.peerSelector", p.PeerSelector, p.Remote())
+	return out
 }
 
 // everything is the selector of a BGPPeer that selects no nodes: all are meant.
@@ -276,7 +297,13 @@ func (r *peering) common() settings {
 func (r *peering) equivalent(q *peering) bool {
 	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.onAddress() == q.onAddress() &&
 		r.peer.PeerAddress == q.peer.PeerAddress && r.given() == q.given() && r.forward == q.forward && r.reverse == q.reverse &&
-		sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
+		sameSelectors(r.selectors, q.selectors) && sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
+}
+
+// sameSelectors compares how many nodes selectors match, which says the same of
+// those of one BGPPeer.
+func sameSelectors(a, b []Selector) bool {
+	return slices.EqualFunc(a, b, func(x, y Selector) bool { return x.Nodes == y.Nodes })
 }
 
 func sameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }

@@ -1,6 +1,9 @@
 package topology
 
 import (
+	"cmp"
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/util/version"
 
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
@@ -9,49 +12,113 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// Values of programClusterRoutes (Calico v3.33).
+// Values of programClusterRoutes. Each names the classes of IPPools that the
+// component programs the routes of; VXLAN is Felix's in any case
+// (design/cluster-route-programming/DESIGN.md, section 1).
 const (
 	programEnabled     = "Enabled"
 	programDisabled    = "Disabled"
+	programIPIPOnly    = "EnabledIPIPOnly"
 	programNoEncapOnly = "EnabledNoEncapOnly"
 )
 
-// poolNeedsBGP reports whether pods of a pool need BGP to reach pods on other
-// nodes: unless the pool is VXLAN, BIRD programs the routes to them, or Felix
-// from v3.33 on, as programClusterRoutes says
-// (design/cluster-route-programming/DESIGN.md). Where the version is not known
-// the answer is the careful one.
-func poolNeedsBGP(p *calico.IPPool, s *state.Snapshot) bool {
-	if p.VXLANMode != string(v3.VXLANModeNever) {
-		return false
-	}
-	ipip := p.IPIPMode != string(v3.IPIPModeNever)
-	felix := ""
+// programming is who programs the routes of the IPPools without VXLAN.
+type programming struct {
+	// setting is programClusterRoutes in effect, "" where it is not known.
+	setting ClusterRoutesSetting
+	// ipip and noEncap are those of a class, without its pools.
+	ipip, noEncap PoolClass
+	version       *version.Version // nil where it is not known
+}
+
+// newProgramming reads programClusterRoutes as the version of Calico does:
+//
+//   - before v3.31 there is no such field, and BIRD programs both classes;
+//   - v3.31 has it for Felix only, for IPIP, and BIRD goes on as before;
+//   - v3.32 has it for both, Enabled or Disabled, each for both classes;
+//   - from v3.33 on it has the four values (felix/config/config_params.go and
+//     confd/pkg/backends/calico/bgp_processor.go, clusterRoutePolicy), and a value that
+//     is not among them counts as none.
+//
+// Where the version is not known, what is set counts as from v3.33 on, and what is
+// not set as before.
+func newProgramming(s *state.Snapshot) programming {
+	p := programming{version: calicoVersion(s)}
 	if c := s.FelixConfiguration(); c != nil {
-		felix = c.ProgramClusterRoutes
+		p.setting.Felix = c.ProgramClusterRoutes
 	}
-	v := calicoVersion(s)
+	if c := s.BGPConfiguration(calico.Default); c != nil {
+		p.setting.BIRD = c.ProgramClusterRoutes
+	}
 	switch {
-	case v == nil:
-		return true
-	case v.AtLeast(version.MajorMinor(3, 33)):
-		switch felix {
-		case programEnabled:
-			return false
-		case programDisabled:
-			return true
-		case programNoEncapOnly:
-			return ipip
-		default: // EnabledIPIPOnly, unset, and what Calico does not know.
-			return !ipip
-		}
-	case v.AtLeast(version.MajorMinor(3, 32)):
-		// v3.32 has two values, and IPIP only is handed over by both switches.
-		c := s.BGPConfiguration(calico.Default)
-		return !ipip || felix != programEnabled || c == nil || c.ProgramClusterRoutes != programDisabled
+	case p.version == nil:
+		p.setting.Felix, p.setting.BIRD = fourValues(p.setting.Felix, ""), fourValues(p.setting.BIRD, "")
+	case p.version.AtLeast(version.MajorMinor(3, 33)):
+		p.setting.Felix, p.setting.BIRD = fourValues(p.setting.Felix, programIPIPOnly), fourValues(p.setting.BIRD, programNoEncapOnly)
 	default:
-		return true
+		if p.setting.Felix != programEnabled || !p.version.AtLeast(version.MajorMinor(3, 31)) {
+			p.setting.Felix = programDisabled
+		}
+		if p.setting.BIRD != programDisabled || !p.version.AtLeast(version.MajorMinor(3, 32)) {
+			p.setting.BIRD = programEnabled
+		}
 	}
+	p.ipip.Felix, p.noEncap.Felix = classes(p.setting.Felix, programDisabled)
+	p.ipip.BIRD, p.noEncap.BIRD = classes(p.setting.BIRD, programEnabled)
+	if p.version != nil && !p.version.AtLeast(version.MajorMinor(3, 32)) {
+		p.noEncap.Felix = false
+	}
+	return p
+}
+
+func fourValues(value, otherwise string) string {
+	switch value {
+	case programEnabled, programDisabled, programIPIPOnly, programNoEncapOnly:
+		return value
+	}
+	return otherwise
+}
+
+// classes tells which classes a value stands for, or, empty, the other one.
+func classes(value, otherwise string) (ipip, noEncap bool) {
+	value = cmp.Or(value, otherwise)
+	return value == programEnabled || value == programIPIPOnly, value == programEnabled || value == programNoEncapOnly
+}
+
+// class returns that of a pool, nil for one that Felix serves by VXLAN.
+func (p *programming) class(pool *calico.IPPool) *PoolClass {
+	switch {
+	case pool.VXLANMode != string(v3.VXLANModeNever):
+		return nil
+	case pool.IPIPMode != string(v3.IPIPModeNever):
+		return &p.ipip
+	}
+	return &p.noEncap
+}
+
+// needsBGP reports whether pods of a pool need BGP to reach pods on other nodes:
+// unless Felix programs the routes to them, and nobody else. Where the version is
+// not known the answer is the careful one.
+func (p *programming) needsBGP(pool *calico.IPPool) bool {
+	c := p.class(pool)
+	return c != nil && (p.version == nil || c.BIRD || !c.Felix)
+}
+
+// clusterRoutes tells who programs the routes to pods on other nodes.
+func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
+	p := newProgramming(s)
+	out := &ClusterRoutes{Setting: p.setting}
+	if p.version != nil {
+		out.Version = fmt.Sprintf("%d.%d", p.version.Major(), p.version.Minor())
+	}
+	p.ipip.Pools, p.noEncap.Pools = []string{}, []string{}
+	for _, pool := range s.IPPools() {
+		if c := p.class(pool); c != nil && pool.Workload {
+			c.Pools = append(c.Pools, pool.Name)
+		}
+	}
+	out.IPIP, out.NoEncap = p.ipip, p.noEncap
+	return out
 }
 
 func calicoVersion(s *state.Snapshot) *version.Version {

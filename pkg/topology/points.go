@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // The kinds of a SinglePoint.
@@ -20,10 +22,23 @@ type point struct{ kind, name string }
 // mixed stands for several zones, or one that is not known.
 const mixed = -1
 
-// singlePoints finds the nodes whose sessions are all with one other node that
+// singlePoints tells what pointSets finds, the one with the most nodes first.
+func (r *routing) singlePoints(carried bool) []SinglePoint {
+	sets := r.pointSets(carried)
+	out := make([]SinglePoint, 0, len(sets))
+	for p, set := range sets {
+		out = append(out, SinglePoint{p.kind, p.name, r.network.index.nodeSet(set, p.members(r.network.family, carried))})
+	}
+	slices.SortFunc(out, func(a, b SinglePoint) int {
+		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// pointSets finds the nodes whose sessions are all with one other node that
 // hands routes on, in one zone, or with one outside peer. O(nodes + hops), where
 // there are any; a mesh has none.
-func (r *routing) singlePoints(carried bool) []SinglePoint {
+func (r *routing) pointSets(carried bool) map[point]*bitset.BitSet {
 	zones := r.zones()
 	sets := map[point]*bitset.BitSet{}
 	add := func(p point, node int) {
@@ -51,15 +66,12 @@ func (r *routing) singlePoints(carried bool) []SinglePoint {
 	if carried {
 		r.externalPoints(sets)
 	}
-	out := make([]SinglePoint, 0, len(sets))
-	for p, set := range sets {
-		nodes := r.network.index.nodeSet(set, "")
-		out = append(out, SinglePoint{Kind: p.kind, Name: p.name, Nodes: nodes.Nodes, Sample: nodes.Sample})
-	}
-	slices.SortFunc(out, func(a, b SinglePoint) int {
-		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
-	})
-	return out
+	return sets
+}
+
+// members is the handle of the nodes that depend on the point.
+func (p point) members(f calico.Family, carried bool) string {
+	return handle(f, assumptionName(carried), pointName+"/"+p.kind+"/"+p.name)
 }
 
 // point is what all sessions of the nodes of vertex i are with, if there is

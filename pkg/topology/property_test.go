@@ -160,6 +160,14 @@ func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 	forRandomStates(t, 3, seeds, func(_ *rand.Rand, objects []calico.Object) string {
 		s := state.New(objects...)
 		got, m := Compute(s, nil).Summary(), newNaive(s)
+		if g, w := nodeSetOf(got.Mesh.NotReady), nodeSetOf(m.meshNotReady()); g != w {
+			return fmt.Sprintf("not ready in the mesh: got %s, want %s", g, w)
+		}
+		for _, p := range s.BGPPeers() {
+			if g, w := selectorsOfPart(got.BGPPeers[p.Name].Selectors), m.selectors(p); g != w {
+				return fmt.Sprintf("selectors of %s: got %s, want %s", p.Name, g, w)
+			}
+		}
 		for _, f := range calico.Families {
 			if g, w := levelsOf(got.Reflectors.In(f)), m.levels(f); g != w {
 				return fmt.Sprintf("%s reflectors: got %s, want %s", f, g, w)

@@ -105,7 +105,11 @@ func (g *generator) node(i int) calico.Object {
 	if g.one(4) {
 		options = append(options, with("asNumber", g.asn()))
 	}
-	return node(g.t, nodeName(i), append(options, label("rack", pick(g.choices, "a", "b", "c")))...)
+	o := node(g.t, nodeName(i), append(options, label("rack", pick(g.choices, "a", "b", "c")))...)
+	if n, ok := o.(*calico.Node); ok {
+		n.NotReady = g.oddly()
+	}
+	return o
 }
 
 func (g *generator) clusterID() string {

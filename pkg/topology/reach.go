@@ -19,7 +19,15 @@ const (
 	isolatedName     = "isolated"
 	cutOffName       = "cutOff"
 	withoutRouteName = "withoutRoute"
+	pointName        = "singlePoint"
 )
+
+func assumptionName(carried bool) string {
+	if carried {
+		return carriedName
+	}
+	return isolatedName
+}
 
 // routing is who has whose routes in one family.
 type routing struct {
@@ -64,10 +72,7 @@ func (q *quotient) alone(has reaches, v int) bool {
 
 // reach sums up one assumption.
 func (r *routing) reach(carried bool) *Reach {
-	has, f, name := r.of(carried), r.network.family, isolatedName
-	if carried {
-		name = carriedName
-	}
+	has, f, name := r.of(carried), r.network.family, assumptionName(carried)
 	out := &Reach{
 		CutOff:       NodeSet{Sample: []string{}, Members: handle(f, name, cutOffName)},
 		WithoutRoute: PairSet{Sample: []Pair{}, Members: handle(f, name, withoutRouteName)},
@@ -88,17 +93,7 @@ func (r *routing) reach(carried bool) *Reach {
 			first = append(first, r.vertices[i].first...)
 		}
 	}
-	out.CutOff.Sample = r.names(first)
-	return out
-}
-
-// names are those of the first few of nodes.
-func (q *quotient) names(nodes []uint32) []string {
-	out := []string{}
-	slices.Sort(nodes)
-	for _, i := range nodes[:min(len(nodes), SampleSize)] {
-		out = append(out, q.network.index.nodes[i].Name)
-	}
+	out.CutOff.Sample = r.network.index.sample(first)
 	return out
 }
 

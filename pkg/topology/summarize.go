@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
@@ -27,13 +29,20 @@ func (t *Topology) summarize(before *Topology) {
 		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
 		s.Convergence = share(old.Convergence, convergence(t.index, t.networks, t.waiting))
 	}
-	needs := func(p *calico.IPPool) bool { return poolNeedsBGP(p, t.snapshot) }
+	programming := newProgramming(t.snapshot)
+	needs := programming.needsBGP
 	s.Routes = share(old.Routes, t.routes(before, needs))
 	peersSame := t.summarizePeers(s, before)
 	switch {
 	case before != nil && sameButNodes(t.snapshot, before.snapshot):
 		s.PodTraffic, s.IPPools, s.BGPConfigurations = old.PodTraffic, old.IPPools, old.BGPConfigurations
+		s.ClusterRoutes, s.FelixConfigurations, s.BGPFilters, s.Secrets = old.ClusterRoutes, old.FelixConfigurations, old.BGPFilters, old.Secrets
 	default:
+		s.ClusterRoutes = share(old.ClusterRoutes, clusterRoutes(t.snapshot))
+		s.FelixConfigurations = parts(t.snapshot.FelixConfigurations(), old.FelixConfigurations, func(c *calico.FelixConfiguration) *FelixConfiguration {
+			return &FelixConfiguration{object(&c.Metadata, nil)}
+		})
+		s.BGPFilters, s.Secrets = share(old.BGPFilters, filters(t.snapshot)), share(old.Secrets, secrets(t.snapshot))
 		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
 		s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
 			return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
@@ -81,12 +90,32 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 // Nodes and BGPPeers.
 func sameButNodes(a, b *state.Snapshot) bool {
 	return slices.Equal(a.BGPConfigurations(), b.BGPConfigurations()) && slices.Equal(a.IPPools(), b.IPPools()) &&
-		a.FelixConfiguration() == b.FelixConfiguration() && a.ClusterInformation() == b.ClusterInformation()
+		slices.Equal(a.FelixConfigurations(), b.FelixConfigurations()) && a.ClusterInformation() == b.ClusterInformation() &&
+		slices.Equal(a.BGPFilters(), b.BGPFilters()) && slices.Equal(a.Secrets(), b.Secrets()) &&
+		a.Knows(calico.KindBGPFilter) == b.Knows(calico.KindBGPFilter) && a.Knows(calico.KindSecret) == b.Knows(calico.KindSecret)
+}
+
+func filters(s *state.Snapshot) *BGPFilters {
+	out := &BGPFilters{Known: s.Knows(calico.KindBGPFilter), Names: []string{}}
+	for _, f := range s.BGPFilters() {
+		out.Names = append(out.Names, f.Name)
+	}
+	return out
+}
+
+func secrets(s *state.Snapshot) *Secrets {
+	out := &Secrets{Known: s.Knows(calico.KindSecret), Keys: map[string][]string{}}
+	for _, secret := range s.Secrets() {
+		out.Keys[secret.Name] = secret.Keys
+	}
+	return out
 }
 
 // Handles of node sets; see NodeSet.Members.
 const (
 	notReadyName = "notReady"
+	// meshNotReadyName is that of those in the mesh.
+	meshNotReadyName = "mesh/notReady"
 	waitingName  = "waiting"
 	// noAddressName begins the handle of the nodes without an address in a family.
 	noAddressName = "noAddress/"
@@ -114,7 +143,16 @@ func (t *Topology) mesh() *Mesh {
 	if !m.Enabled {
 		m.SessionsPerNode, m.Sessions = 0, 0
 	}
+	m.NotReady = t.index.nodeSet(t.meshNotReady(), meshNotReadyName)
 	return &m
+}
+
+// meshNotReady returns the nodes in the mesh that are not ready; nil for none.
+func (t *Topology) meshNotReady() *bitset.BitSet {
+	if !t.snapshot.BGPConfiguration(calico.Default).MeshEnabled() {
+		return nil
+	}
+	return t.index.notReady.Difference(t.index.reflectors)
 }
 
 // routes sums up who has whose routes, from before where sessions are the same.
@@ -155,7 +193,7 @@ func (t *Topology) peerPart(r *peering) *BGPPeer {
 	b := &BGPPeer{
 		Object: object(&p.Metadata, r.problems), Scope: r.scope,
 		Sessions:    t.tallies[0].bySource[p.Name] + t.tallies[1].bySource[p.Name],
-		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime),
+		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.selectors,
 	}
 	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.speakers))
 	b.RemoteNodes = int(r.remote.IntersectionCardinality(t.index.speakers))
@@ -166,7 +204,7 @@ func (t *Topology) peerPart(r *peering) *BGPPeer {
 // to in family f. O(nodes + links).
 func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	n := t.networks[f]
-	out := Reflectors{Levels: []Level{}, BGPPeers: []string{}}
+	out := Reflectors{Levels: []Level{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
 	peers := map[string]bool{}
 	levels := map[int][]uint32{} // the first nodes
 	counts := map[int]int{}
@@ -198,7 +236,7 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		}
 	}
 	for _, level := range sortedKeys(counts) {
-		out.Levels = append(out.Levels, Level{level, counts[level], t.routings[f].names(levels[level]), atMostName(f, level)})
+		out.Levels = append(out.Levels, Level{level, counts[level], t.index.sample(levels[level]), atMostName(f, level)})
 	}
 	out.BGPPeers = append(out.BGPPeers, sortedKeys(peers)...)
 	return out

@@ -33,6 +33,8 @@ type Summary struct {
 	// PodTraffic tells, for each family, whether pod traffic between nodes
 	// needs BGP.
 	PodTraffic *PerFamily[PodTraffic] `json:"podTraffic"`
+	// ClusterRoutes tells who programs the routes to pods on other nodes.
+	ClusterRoutes *ClusterRoutes `json:"clusterRoutes"`
 	// Timers groups the sessions by their timers.
 	Timers *Timers `json:"timers"`
 	// BGPPeers holds the BGPPeers by name.
@@ -41,6 +43,12 @@ type Summary struct {
 	BGPConfigurations map[string]*BGPConfiguration `json:"bgpConfigurations"`
 	// IPPools holds the IPPools by name.
 	IPPools map[string]*IPPool `json:"ipPools"`
+	// FelixConfigurations holds the FelixConfigurations by name.
+	FelixConfigurations map[string]*FelixConfiguration `json:"felixConfigurations"`
+	// BGPFilters names the BGPFilters.
+	BGPFilters *BGPFilters `json:"bgpFilters"`
+	// Secrets names the Secrets in calico-node's namespace.
+	Secrets *Secrets `json:"secrets"`
 }
 
 // PerFamily holds a T for each address family.
@@ -97,13 +105,59 @@ type Sessions struct {
 	// such node.
 	Most     int    `json:"most"`
 	MostNode string `json:"mostNode"`
-	// Broken counts the half-sessions on which no session comes up, and by reason.
-	Broken        int            `json:"broken"`
-	BrokenReasons map[Reason]int `json:"brokenReasons"`
-	// Ambiguous counts those that depend on the order in which Calico visits BGPPeers.
-	Ambiguous int `json:"ambiguous"`
-	// Frozen are the nodes whose BIRD refuses its configuration.
-	Frozen NodeSet `json:"frozen"`
+	// Load tells how many of the nodes that are no route reflectors have so many
+	// half-sessions, counted as in Most, most first.
+	Load []Load `json:"load"`
+	// Broken counts the half-sessions on which no session comes up;
+	// BrokenReasons tells of them by reason.
+	Broken        int                  `json:"broken"`
+	BrokenReasons map[Reason]HalfGroup `json:"brokenReasons"`
+	// Ambiguous are those that depend on the order in which Calico visits BGPPeers.
+	Ambiguous Ambiguous `json:"ambiguous"`
+	// Frozen are the nodes whose BIRD refuses its configuration; FrozenReasons
+	// tells what it refuses, sorted.
+	Frozen        NodeSet        `json:"frozen"`
+	FrozenReasons []FrozenReason `json:"frozenReasons"`
+}
+
+// Load is the nodes with equally many half-sessions.
+type Load struct {
+	Sessions int      `json:"sessions"`
+	Nodes    int      `json:"nodes"`
+	Sample   []string `json:"sample"`
+	// Members stands for the nodes with at least so many, as in NodeSet.
+	Members string `json:"members"`
+}
+
+// MaxLoads is how many values of Load are told apart at the most.
+const MaxLoads = 16
+
+// MaxNames is how many BGPPeers or fields a list names at the most.
+const MaxNames = 10
+
+// HalfGroup is half-sessions that have something in common.
+type HalfGroup struct {
+	HalfSessions int `json:"halfSessions"`
+	// NodeSet is the nodes that have them.
+	NodeSet
+	// BGPPeers names the first few that give them.
+	BGPPeers []string `json:"bgpPeers"`
+}
+
+// Ambiguous is the half-sessions for which several BGPPeers give different
+// settings.
+type Ambiguous struct {
+	HalfGroup
+	// Fields names what they differ in, as AmbiguousSession does.
+	Fields []string `json:"fields"`
+}
+
+// FrozenReason is something that BIRD refuses, and the nodes that have it.
+type FrozenReason struct {
+	Reason string `json:"reason"`
+	NodeSet
+	// BGPPeers names the first few that give the half-sessions with it.
+	BGPPeers []string `json:"bgpPeers"`
 }
 
 // Routes tells who has the routes to whose pods in one family, if what is not
@@ -154,10 +208,9 @@ type Reach struct {
 type SinglePoint struct {
 	Kind string `json:"kind"` // "node", "zone" or "externalPeer"
 	Name string `json:"name"`
-	// Nodes counts those that would be cut off, itself and its own nodes not
+	// NodeSet is those that would be cut off, itself and its own nodes not
 	// among them.
-	Nodes  int      `json:"nodes"`
-	Sample []string `json:"sample"`
+	NodeSet
 }
 
 // Convergence estimates, from BIRD's timers as Calico sets them, how long a
@@ -196,6 +249,9 @@ type Mesh struct {
 	// is off. A family with n nodes has n(n-1)/2 sessions.
 	SessionsPerNode int `json:"sessionsPerNode"`
 	Sessions        int `json:"sessions"`
+	// NotReady are those that take part and are not ready, none when the mesh is
+	// off.
+	NotReady NodeSet `json:"notReady"`
 }
 
 // Reflectors tells how many route reflectors the nodes of one family that are
@@ -211,6 +267,8 @@ type Reflectors struct {
 	// fewest first, levels without nodes left out; the last level that can be
 	// there, MaxLevel, stands for itself and all above.
 	Levels []Level `json:"levels"`
+	// Load is that of the route reflectors, as in Sessions.
+	Load []Load `json:"load"`
 	// BGPPeers names those that give a reflector sessions in this family.
 	BGPPeers []string `json:"bgpPeers"`
 }
@@ -236,6 +294,34 @@ type PodTraffic struct {
 	NeedsBGP bool `json:"needsBGP"`
 	// Pools names the IPPools that do, none where the state has no IPPool.
 	Pools []string `json:"pools"`
+}
+
+// ClusterRoutes tells who programs the routes to pods on other nodes into a node's
+// kernel, for the IPPools for pods that Felix does not serve by VXLAN in any case.
+// One that nobody programs has no routes; one that both do, has them flapping.
+type ClusterRoutes struct {
+	IPIP    PoolClass `json:"ipip"`
+	NoEncap PoolClass `json:"noEncap"`
+	// Setting is programClusterRoutes in effect.
+	Setting ClusterRoutesSetting `json:"setting"`
+	// Version is Calico's "MAJOR.MINOR", which the defaults depend on, or "" where
+	// the state does not tell. What is not set then counts as before v3.33.
+	Version string `json:"version"`
+}
+
+// PoolClass is the IPPools of one encapsulation.
+type PoolClass struct {
+	// Felix and BIRD tell who programs their routes.
+	Felix bool     `json:"felix"`
+	BIRD  bool     `json:"bird"`
+	Pools []string `json:"pools"`
+}
+
+// ClusterRoutesSetting is programClusterRoutes of the FelixConfiguration and the
+// BGPConfiguration "default"; "" where it is not set and the version not known.
+type ClusterRoutesSetting struct {
+	Felix string `json:"felix"`
+	BIRD  string `json:"bird"`
 }
 
 // Timers groups sessions by their timers.
@@ -303,6 +389,20 @@ type BGPPeer struct {
 	// RestartTime and KeepaliveTime are in seconds, as in TimerGroup.
 	RestartTime   int `json:"restartTimeSeconds"`
 	KeepaliveTime int `json:"keepaliveTimeSeconds"`
+	// Selectors are its nodeSelector and peerSelector, those that are set.
+	Selectors []Selector `json:"selectors"`
+}
+
+// Selector is a selector of nodes.
+type Selector struct {
+	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
+	Text  string `json:"text"`
+	// Error says why it does not parse, "" where it does.
+	Error string `json:"error"`
+	// Labels names the labels that it reads, sorted.
+	Labels []string `json:"labels"`
+	// Nodes counts those that it matches, also those without BGP.
+	Nodes int `json:"nodes"`
 }
 
 // BGPConfiguration is a BGPConfiguration.
@@ -319,4 +419,19 @@ type IPPool struct {
 	// NeedsBGP tells whether pods of this pool need BGP to reach pods on
 	// other nodes.
 	NeedsBGP bool `json:"needsBGP"`
+}
+
+// FelixConfiguration is a FelixConfiguration.
+type FelixConfiguration struct{ Object }
+
+// BGPFilters names the BGPFilters. Not Known, there may be others than Names.
+type BGPFilters struct {
+	Known bool     `json:"known"`
+	Names []string `json:"names"`
+}
+
+// Secrets holds the keys of Secrets, by name. Not Known, there may be others.
+type Secrets struct {
+	Known bool                `json:"known"`
+	Keys  map[string][]string `json:"keys"`
 }

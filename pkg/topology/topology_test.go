@@ -31,23 +31,24 @@ func TestMesh(t *testing.T) {
 	}
 	reflector := node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"))
 	bare := node(t, "bare")
+	none := NodeSet{Sample: []string{}, Members: "mesh/notReady"}
 	for name, c := range map[string]struct {
 		objects []calico.Object
 		want    Mesh
 	}{
-		"is on without a BGPConfiguration":    {nodes(t, 4), Mesh{true, "absent", 4, 3, 6}},
-		"is on where the field is not set":    {append(nodes(t, 4), configuration(t, nil)), Mesh{true, "unset", 4, 3, 6}},
-		"is on where the field says so":       {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})), Mesh{true, "set", 4, 3, 6}},
-		"has no sessions where it is off":     {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})), Mesh{false, "set", 4, 0, 0}},
-		"is without reflectors":               {append(nodes(t, 4), reflector), Mesh{true, "absent", 4, 3, 6}},
-		"is without nodes that have no BGP":   {append(nodes(t, 4), bare), Mesh{true, "absent", 4, 3, 6}},
-		"of two families adds their sessions": {append(nodes(t, 2), dual(0), dual(1)), Mesh{true, "absent", 4, 4, 7}},
-		"of one node has no session":          {nodes(t, 1), Mesh{true, "absent", 1, 0, 0}},
-		"of no node has no session":           {nil, Mesh{true, "absent", 0, 0, 0}},
+		"is on without a BGPConfiguration":    {nodes(t, 4), Mesh{true, "absent", 4, 3, 6, none}},
+		"is on where the field is not set":    {append(nodes(t, 4), configuration(t, nil)), Mesh{true, "unset", 4, 3, 6, none}},
+		"is on where the field says so":       {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})), Mesh{true, "set", 4, 3, 6, none}},
+		"has no sessions where it is off":     {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})), Mesh{false, "set", 4, 0, 0, none}},
+		"is without reflectors":               {append(nodes(t, 4), reflector), Mesh{true, "absent", 4, 3, 6, none}},
+		"is without nodes that have no BGP":   {append(nodes(t, 4), bare), Mesh{true, "absent", 4, 3, 6, none}},
+		"of two families adds their sessions": {append(nodes(t, 2), dual(0), dual(1)), Mesh{true, "absent", 4, 4, 7, none}},
+		"of one node has no session":          {nodes(t, 1), Mesh{true, "absent", 1, 0, 0, none}},
+		"of no node has no session":           {nil, Mesh{true, "absent", 0, 0, 0, none}},
 		"is not switched by other objects": {append(nodes(t, 4), newObject(t, "BGPConfiguration", "node.n0001", map[string]any{"nodeToNodeMeshEnabled": false})),
-			Mesh{true, "absent", 4, 3, 6}},
+			Mesh{true, "absent", 4, 3, 6, none}},
 	} {
-		if got := *Compute(state.New(c.objects...), nil).Summary().Mesh; got != c.want {
+		if got := *Compute(state.New(c.objects...), nil).Summary().Mesh; !reflect.DeepEqual(got, c.want) {
 			t.Errorf("the mesh %s: got %+v, want %+v", name, got, c.want)
 		}
 	}
@@ -82,8 +83,14 @@ func TestPodTraffic(t *testing.T) {
 		"IPIP on v3.33":                                       {[]calico.Object{pool(ipip), version("v3.33.0")}, false, false},
 		"IPIP on v3.33 with Felix switched off":               {[]calico.Object{pool(ipip), version("v3.33.0"), felix("Disabled")}, true, false},
 		"no encapsulation on v3.33":                           {[]calico.Object{pool(plain), version("v3.33.0")}, true, false},
-		"no encapsulation on v3.33 by Felix":                  {[]calico.Object{pool(plain), version("v3.33.0"), felix("Enabled")}, false, false},
-		"no encapsulation on v3.33 by Felix alone":            {[]calico.Object{pool(plain), version("v3.33.0"), felix("EnabledNoEncapOnly")}, false, false},
+		"no encapsulation on v3.32, Felix by both switches":   {[]calico.Object{pool(plain), version("v3.32.0"), felix("Enabled"), program("Disabled")}, false, false},
+		"no encapsulation on v3.31, where Felix cannot":       {[]calico.Object{pool(plain), version("v3.31.2"), felix("Enabled"), program("Disabled")}, true, false},
+		"no encapsulation on v3.33 by Felix and by BIRD":      {[]calico.Object{pool(plain), version("v3.33.0"), felix("Enabled")}, true, false},
+		"no encapsulation on v3.33 by Felix":                  {[]calico.Object{pool(plain), version("v3.33.0"), felix("Enabled"), program("Disabled")}, false, false},
+		"no encapsulation on v3.33 by Felix, IPIP by BIRD":    {[]calico.Object{pool(plain), version("v3.33.0"), felix("EnabledNoEncapOnly"), program("EnabledIPIPOnly")}, false, false},
+		"no encapsulation on v3.33 by nobody":                 {[]calico.Object{pool(plain), version("v3.33.0"), program("EnabledIPIPOnly")}, true, false},
+		"IPIP on v3.33 by Felix and by BIRD":                  {[]calico.Object{pool(ipip), version("v3.33.0"), program("Enabled")}, true, false},
+		"IPIP on v3.33 where BIRD has a value of no version":  {[]calico.Object{pool(ipip), version("v3.33.0"), program("Someday")}, false, false},
 		"IPIP on v3.33 where Felix has no encapsulation only": {[]calico.Object{pool(ipip), version("v3.33.0"), felix("EnabledNoEncapOnly")}, true, false},
 	} {
 		got := Compute(state.New(c.objects...), nil).Summary().PodTraffic

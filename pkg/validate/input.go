@@ -58,10 +58,14 @@ func newStateInput(s *topology.Summary, policies *policy.Set, before *stateInput
 	put("routes", s.Routes == old.Routes, whole(s.Routes))
 	put("convergence", s.Convergence == old.Convergence, whole(s.Convergence))
 	put("podTraffic", s.PodTraffic == old.PodTraffic, whole(s.PodTraffic))
+	put("clusterRoutes", s.ClusterRoutes == old.ClusterRoutes, whole(s.ClusterRoutes))
 	put("timers", s.Timers == old.Timers, whole(s.Timers))
 	put("bgpPeers", false, each(s.BGPPeers, old.BGPPeers))
 	put("bgpConfigurations", false, each(s.BGPConfigurations, old.BGPConfigurations))
 	put("ipPools", false, each(s.IPPools, old.IPPools))
+	put("felixConfigurations", false, each(s.FelixConfigurations, old.FelixConfigurations))
+	put("bgpFilters", s.BGPFilters == old.BGPFilters, whole(s.BGPFilters))
+	put("secrets", s.Secrets == old.Secrets, whole(s.Secrets))
 	return in
 }
 

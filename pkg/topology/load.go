@@ -1,0 +1,140 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// loads are the half-sessions of the nodes, those on which a session stands or
+// whose other side is not known.
+type loads struct {
+	degrees []int   // of the nodes of each group, with other nodes
+	more    []int32 // of each node, with what is no node; nil for none
+}
+
+// of is how many node i of group g has.
+func (l *loads) of(i int, g uint32) int {
+	if l.more == nil {
+		return l.degrees[g]
+	}
+	return l.degrees[g] + int(l.more[i])
+}
+
+// newLoads adds to the degrees of groups what is no node. O(half-sessions with
+// it), and O(nodes) where there are any.
+func (n *network) newLoads(degrees []int) *loads {
+	l := &loads{degrees: degrees}
+	for i := range n.outsides {
+		for k := range n.outsides[i].halves {
+			l.add(n, n.working(&n.outsides[i].halves[k]))
+		}
+	}
+	for _, p := range n.workloads {
+		l.add(n, p.local.Intersection(n.index.bgp[n.family]))
+	}
+	return l
+}
+
+func (l *loads) add(n *network, set *bitset.BitSet) {
+	if l.more == nil && set.Any() {
+		l.more = make([]int32, len(n.groups.of))
+	}
+	for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
+		l.more[i]++
+	}
+}
+
+// loadGroup is nodes with equally many half-sessions; first are the first few of
+// them, and may be in any order.
+type loadGroup struct {
+	nodes int
+	first []uint32
+}
+
+// groups tells which nodes have how many, by whether they are route reflectors.
+// O(groups), and O(nodes) where some have half-sessions with what is no node.
+func (l *loads) groups(n *network) [2]map[int]*loadGroup {
+	out := [2]map[int]*loadGroup{{}, {}}
+	at := func(g uint32, sessions int) *loadGroup {
+		kind := out[0]
+		if n.sides[g].reflector() {
+			kind = out[1]
+		}
+		if kind[sessions] == nil {
+			kind[sessions] = &loadGroup{}
+		}
+		return kind[sessions]
+	}
+	if l.more == nil {
+		for g := range n.sides {
+			if s := &n.sides[g]; s.speaks(n.family) {
+				one := at(uint32(g), l.degrees[g])
+				one.nodes += s.nodes
+				one.first = append(one.first, s.first...)
+			}
+		}
+		return out
+	}
+	// Nodes of one group differ in few ways, so what was looked up last is kept.
+	type last struct {
+		more int32
+		*loadGroup
+	}
+	known := make([]last, len(n.sides))
+	for i, g := range n.groups.of {
+		if !n.sides[g].speaks(n.family) {
+			continue
+		}
+		k := &known[g]
+		if k.loadGroup == nil || k.more != l.more[i] {
+			*k = last{l.more[i], at(g, l.of(i, g))}
+		}
+		k.nodes++
+		if len(k.first) < SampleSize {
+			k.first = append(k.first, uint32(i))
+		}
+	}
+	return out
+}
+
+// atLeastName is the handle of the nodes with at least so many half-sessions.
+func atLeastName(part string, f calico.Family, sessions int) string {
+	return fmt.Sprintf("%s/%s/%s/%d", part, f, loadName, sessions)
+}
+
+// The parts of the summary with loads, and their name in handles.
+const (
+	sessionsName   = "sessions"
+	reflectorsName = "reflectors"
+	loadName       = "load"
+)
+
+// list tells groups of loads, most first.
+func (n *network) list(groups map[int]*loadGroup, part string) []Load {
+	counts := sortedKeys(groups)
+	slices.Reverse(counts)
+	out := make([]Load, 0, min(len(counts), MaxLoads))
+	for _, count := range counts[:min(len(counts), MaxLoads)] {
+		g := groups[count]
+		out = append(out, Load{count, g.nodes, n.index.sample(g.first), atLeastName(part, n.family, count)})
+	}
+	return out
+}
+
+// most finds the node with the most half-sessions, the first in order of names of
+// several; none where nobody has one.
+func (n *network) most(loads ...[]Load) (sessions int, name string) {
+	for _, list := range loads {
+		if len(list) == 0 || list[0].Sessions == 0 {
+			continue
+		}
+		if one := list[0]; one.Sessions > sessions || one.Sessions == sessions && one.Sample[0] < name {
+			sessions, name = one.Sessions, one.Sample[0]
+		}
+	}
+	return sessions, name
+}
