@@ -69,9 +69,13 @@ func changeSchema(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	var input struct {
-		Schema      string `json:"$schema"`
-		Properties  struct{ State, Parameters, Now json.RawMessage }
-		Definitions json.RawMessage
+		Schema     string `json:"$schema"`
+		Properties struct {
+			State      json.RawMessage `json:"state"`
+			Parameters json.RawMessage `json:"parameters"`
+			Now        json.RawMessage `json:"now"`
+		} `json:"properties"`
+		Definitions json.RawMessage `json:"definitions"`
 	}
 	if err := json.Unmarshal(text, &input); err != nil {
 		t.Fatal(err)

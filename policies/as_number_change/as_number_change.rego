@@ -107,7 +107,7 @@ _resets contains {
 	"from": from,
 	"to": to,
 	"sessions": sessions,
-	"words": sprintf("the AS number of the cluster changes from %d to %d, which ends the sessions of all nodes %s: %s", [
+	"words": sprintf("the AS number of the cluster changes from %d to %d, which ends the sessions of all nodes %s (%s)", [
 		from,
 		to,
 		"without one of their own",

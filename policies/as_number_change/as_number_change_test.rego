@@ -37,7 +37,7 @@ test_fail_the_number_of_the_cluster_changes if {
 		"size": 21,
 		"msg": concat("", [
 			"the AS number of the cluster changes from 64512 to 64600, which ends the sessions of all nodes ",
-			"without one of their own: up to 21 sessions between 10 nodes: ",
+			"without one of their own (up to 21 sessions between 10 nodes): ",
 			"set the annotation policy.bgpguard.io/approval to a value",
 		]),
 		"details": {"from": 64512, "to": 64600, "sessions": 21},
@@ -68,8 +68,8 @@ test_fail_peers_outside_expect_the_old_number if {
 	some violation in _violations(_cluster("UPDATE", {}, {"asNumber": 64600}), before, {})
 	violation.size == 50
 	contains(violation.msg, concat("", [
-		": up to 26 sessions between 10 nodes and 24 with peers outside, ",
-		"which come up again when these expect the new number: ",
+		" (up to 26 sessions between 10 nodes and 24 with peers outside, ",
+		"which come up again when these expect the new number): ",
 	]))
 }
 
