@@ -171,18 +171,14 @@ _any(text) if {
 } else := false
 
 # The values of a field; undefined if a part of it is none.
-_values(text, field) := union({_item(item, field) | some item in items}) if {
+_values(text, field) := union({values | some values in parts}) if {
 	items := split(text, ",")
-	every item in items {
-		_item(item, field)
-	}
+	parts := [_item(item, field) | some item in items]
+	count(parts) == count(items)
 }
 
 # A value, a range or all, of which a step takes every so manieth.
-_item(item, field) := {value |
-	some value in numbers.range(range[0], range[1])
-	(value - range[0]) % step == 0
-} if {
+_item(item, field) := {value | some value in numbers.range_step(range[0], range[1], step)} if {
 	parts := regex.find_all_string_submatch_n(`^([0-9a-zA-Z]+|\*)(-[0-9a-zA-Z]+)?(/[0-9]{1,2})?$`, item, 1)[0]
 	range := _range(parts[1], trim_prefix(parts[2], "-"), parts[3] != "", field)
 	range[0] <= range[1]

@@ -167,6 +167,7 @@ test_the_next_opening_is_in_the_window_s_time_zone if {
 		"2026-11-24T20:59:59Z": "Tue 2026-11-24 22:00 Europe/Berlin",
 		"2026-11-24T21:00:00Z": "Wed 2026-11-25 22:00 Europe/Berlin",
 		"2026-11-27T23:00:00Z": "Sat 2026-11-28 08:30 UTC",
+		"2026-11-28T08:10:00Z": "Sat 2026-11-28 08:30 UTC",
 		"2026-11-28T08:45:00Z": "Sat 2026-11-28 09:30 UTC",
 		"2026-12-31T22:00:00Z": "Fri 2027-01-01 22:00 Europe/Berlin",
 	}
