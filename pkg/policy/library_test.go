@@ -230,6 +230,27 @@ func TestDefaultsAreTheDocumentsUnderConfig(t *testing.T) {
 	}
 }
 
+func TestExamplesOfThePoliciesCompile(t *testing.T) {
+	files, err := filepath.Glob("../../policies/*/example.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples found: %v", err)
+	}
+	for _, file := range files {
+		docs, err := Load([]string{file})
+		if err == nil {
+			_, err = Compile(docs)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		for _, d := range docs {
+			if folder := filepath.Base(filepath.Dir(file)); d.Spec.Policy != strings.ReplaceAll(folder, "_", "-") {
+				t.Errorf("%s is an example of %s", file, d.Spec.Policy)
+			}
+		}
+	}
+}
+
 func TestLoadAndCompileNameFileLineAndField(t *testing.T) {
 	const good = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: BGPPolicy

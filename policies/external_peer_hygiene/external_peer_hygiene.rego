@@ -124,9 +124,10 @@ violation contains {
 	"objects": [{"kind": "BGPPeer", "name": name} | some name in names],
 } if {
 	some address, peers in _by_address
+	used := [peer | some peer in peers; peer.localNodes > 0]
 	names := sort({peer.name |
-		some peer in peers
-		some other in peers
+		some peer in used
+		some other in used
 		peer.name != other.name
 		_same_nodes(peer, other)
 	})

@@ -128,6 +128,11 @@ test_success_other_nodes_or_ports if {
 	}
 }
 
+test_success_two_of_which_one_has_no_node if {
+	idle := object.union(_peer("two", {}), {"localNodes": 0})
+	_violations({"bgpPeers": {"one": _peer("one", {}), "two": idle}}, {}) == set()
+}
+
 test_fail_two_for_the_same_nodes if {
 	_of_two({}, {}) == {{
 		"id": "same-peer/10.0.0.1",
@@ -214,7 +219,12 @@ _of_two(one, two) := _violations({"bgpPeers": {"one": _peer("one", one), "two": 
 
 _of_peer(spec, parameters) := _violations({"bgpPeers": {"tor-1": _peer("tor-1", spec)}}, parameters)
 
-_peer(name, spec) := {"name": name, "scope": "external", "spec": object.union(_in_order, spec)}
+_peer(name, spec) := {
+	"name": name,
+	"scope": "external",
+	"localNodes": 3,
+	"spec": object.union(_in_order, spec),
+}
 
 _in_order := {
 	"peerIP": "10.0.0.1",
