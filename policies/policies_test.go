@@ -1,6 +1,10 @@
 package policies
 
 import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -33,4 +37,74 @@ func modules(t *testing.T, in fs.FS) []string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+var update = flag.Bool("update", false, "write schemas/change.json anew from schemas/input.json")
+
+// Policies that judge changes see what those that judge states see, the state
+// before besides, and the change.
+func TestTheSchemaOfChangesIsThatOfStatesAndMore(t *testing.T) {
+	const file = "schemas/change.json"
+	want := changeSchema(t)
+	if *update {
+		if err := os.WriteFile(file, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not what schemas/input.json gives; write it anew: go test ./policies -run TheSchemaOfChanges -update", file)
+	}
+}
+
+// changeSchema gives the schema of the input of policies that judge changes,
+// with the parts of schemas/input.json in the order that they have there.
+func changeSchema(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile("schemas/input.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var input struct {
+		Schema     string `json:"$schema"`
+		Properties struct {
+			State      json.RawMessage `json:"state"`
+			Parameters json.RawMessage `json:"parameters"`
+			Now        json.RawMessage `json:"now"`
+		} `json:"properties"`
+		Definitions json.RawMessage `json:"definitions"`
+	}
+	if err := json.Unmarshal(text, &input); err != nil {
+		t.Fatal(err)
+	}
+	object := `{"description": "The object as it was sent, null where it is not there.", "type": ["object", "null"], "additionalProperties": true}`
+	change := `{
+		"description": "The change.", "type": "object", "additionalProperties": false,
+		"required": ["operation", "kind", "name", "user", "groups", "dryRun", "object", "oldObject"],
+		"properties": {
+			"operation": {"type": "string", "enum": ["CREATE", "UPDATE", "DELETE"]},
+			"kind": {"type": "string"}, "name": {"type": "string"}, "user": {"type": "string"},
+			"groups": {"type": "array", "items": {"type": "string"}}, "dryRun": {"type": "boolean"},
+			"object": ` + object + `, "oldObject": ` + object + `
+		}
+	}`
+	definitions := bytes.TrimRight(bytes.TrimSuffix(input.Definitions, []byte("}")), " \n")
+	whole := fmt.Sprintf(`{
+		"$schema": %q, "title": "The input of a policy that judges changes", "type": "object", "additionalProperties": false,
+		"required": ["state", "before", "change", "parameters", "now"],
+		"properties": {
+			"state": {"$ref": "#/definitions/state"}, "before": {"$ref": "#/definitions/state"}, "change": %s,
+			"parameters": %s, "now": %s
+		},
+		"definitions": %s, "state": %s}
+	}`, input.Schema, change, input.Properties.Parameters, input.Properties.Now, definitions, input.Properties.State)
+	var out bytes.Buffer
+	if err := json.Indent(&out, []byte(whole), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
 }

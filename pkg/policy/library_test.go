@@ -231,14 +231,6 @@ func TestDefaultsAreTheDocumentsUnderConfig(t *testing.T) {
 }
 
 func TestLoadAndCompileNameFileLineAndField(t *testing.T) {
-	docs, err := Defaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var known []string
-	for _, d := range docs {
-		known = append(known, d.Spec.Policy)
-	}
 	const good = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: BGPPolicy
 metadata:
@@ -252,21 +244,33 @@ spec:
 `
 	replaced := func(from, to string) string { return strings.Replace(good, from, to, 1) }
 	for name, c := range map[string]struct{ text, want string }{
-		"nothing wrong":                   {good, "<nil>"},
-		"a kind that is no BGPPolicy":     {replaced("kind: BGPPolicy", "kind: Policy"), "p.yaml:2: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is Policy of policy.bgpguard.io/v1alpha1"},
-		"another group":                   {replaced("policy.bgpguard.io/v1alpha1", "v1"), "p.yaml:2: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is BGPPolicy of v1"},
-		"no document":                     {"# none\n", "p.yaml: no BGPPolicy document, so nothing would be enforced"},
-		"no name":                         {replaced("  name: mesh", "  labels: {}"), "p.yaml:3: metadata.name: is missing"},
-		"a field that is none":            {replaced("  parameters:", "  params:"), "p.yaml:7: BGPPolicy mesh: spec.params: is not a field of a BGPPolicy"},
-		"a field of a wrong type":         {replaced("policy: mesh-node-limit", "policy: 7"), "p.yaml:6: BGPPolicy mesh: spec.policy: must be a string, is a number"},
-		"no actions":                      {replaced("  validationActions:\n  - Deny\n", ""), "p.yaml:5: BGPPolicy mesh: spec.validationActions: must name at least one of Deny, Warn, Audit"},
-		"an unknown action":               {replaced("- Deny", "- Audit\n  - deny"), `p.yaml:11: BGPPolicy mesh: spec.validationActions[1]: must be Deny, Warn or Audit, is "deny"`},
-		"an action twice":                 {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: names Deny twice"},
-		"Deny with Warn":                  {replaced("- Deny", "- Warn\n  - Deny"), "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user"},
-		"Warn with Audit":                 {replaced("- Deny", "- Warn\n  - Audit"), "<nil>"},
-		"an unknown policy":               {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are ` + strings.Join(known, ", ")},
-		"an unknown parameter":            {replaced("maxNodes", "maxNode"), "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes"},
-		"a parameter of a wrong type":     {replaced("50", "fifty"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer"},
+		"nothing wrong":               {good, "<nil>"},
+		"a kind that is no BGPPolicy": {replaced("kind: BGPPolicy", "kind: Policy"), "p.yaml:2: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is Policy of policy.bgpguard.io/v1alpha1"},
+		"another group":               {replaced("policy.bgpguard.io/v1alpha1", "v1"), "p.yaml:2: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is BGPPolicy of v1"},
+		"no document":                 {"# none\n", "p.yaml: no BGPPolicy document, so nothing would be enforced"},
+		"no name":                     {replaced("  name: mesh", "  labels: {}"), "p.yaml:3: metadata.name: is missing"},
+		"a field that is none":        {replaced("  parameters:", "  params:"), "p.yaml:7: BGPPolicy mesh: spec.params: is not a field of a BGPPolicy"},
+		"a field of a wrong type":     {replaced("policy: mesh-node-limit", "policy: 7"), "p.yaml:6: BGPPolicy mesh: spec.policy: must be a string, is a number"},
+		"no actions":                  {replaced("  validationActions:\n  - Deny\n", ""), "p.yaml:5: BGPPolicy mesh: spec.validationActions: must name at least one of Deny, Warn, Audit"},
+		"an unknown action":           {replaced("- Deny", "- Audit\n  - deny"), `p.yaml:11: BGPPolicy mesh: spec.validationActions[1]: must be Deny, Warn or Audit, is "deny"`},
+		"an action twice":             {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: names Deny twice"},
+		"Deny with Warn":              {replaced("- Deny", "- Warn\n  - Deny"), "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user"},
+		"Warn with Audit":             {replaced("- Deny", "- Warn\n  - Audit"), "<nil>"},
+		"an unknown policy":           {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are ` + libraryNames(t)},
+		"an unknown parameter":        {replaced("maxNodes", "maxNode"), "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes"},
+		"a parameter of a wrong type": {replaced("50", "fifty"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer"},
+		"a time zone that is none": {
+			replaced("mesh-node-limit\n  parameters:\n    maxNodes: 50", "change-window\n  parameters:\n    windows:\n    - {schedule: 0 22 * * *, duration: 6h, timeZone: Europe/Nowhere}"),
+			"p.yaml:9: BGPPolicy mesh: spec.parameters.windows.0.timeZone: 'Europe/Nowhere' is not valid time-zone: unknown time zone Europe/Nowhere",
+		},
+		"the time zone of the process": {
+			replaced("mesh-node-limit\n  parameters:\n    maxNodes: 50", "change-window\n  parameters:\n    windows:\n    - {schedule: 0 22 * * *, duration: 6h, timeZone: Local}"),
+			"p.yaml:9: BGPPolicy mesh: spec.parameters.windows.0.timeZone: 'Local' is not valid time-zone: must be the name of a time zone, for example Europe/Berlin",
+		},
+		"a pattern that is none": {
+			replaced("mesh-node-limit\n  parameters:\n    maxNodes: 50", "change-window\n  parameters:\n    approval: {annotation: a, pattern: (}"),
+			"p.yaml:8: BGPPolicy mesh: spec.parameters.approval.pattern: '(' is not valid regex: error parsing regexp: missing closing ): `(`",
+		},
 		"a parameter out of bounds":       {replaced("50", "0"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: minimum: got 0, want 1"},
 		"two documents of one name":       {good + "---\n" + good, "p.yaml:15: BGPPolicy mesh: metadata.name: is the name of two documents"},
 		"all that is wrong, in one error": {replaced("- Deny", "- deny") + "---\n" + replaced("kind: BGPPolicy", "kind: X"), "p.yaml:10: BGPPolicy mesh: spec.validationActions[0]: must be Deny, Warn or Audit, is \"deny\"\np.yaml:13: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is X of policy.bgpguard.io/v1alpha1"},
@@ -285,6 +289,20 @@ spec:
 			}
 		})
 	}
+}
+
+// libraryNames lists the policies that are built in, in order.
+func libraryNames(t *testing.T) string {
+	t.Helper()
+	l, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range l.Definitions() {
+		names = append(names, d.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func TestCompileOrdersByNameAndFillsDefaults(t *testing.T) {

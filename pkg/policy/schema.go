@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
@@ -36,6 +37,9 @@ func newSchema(name string, v any) (*schema, error) {
 		return nil, err
 	}
 	c := jsonschema.NewCompiler()
+	// A format that were not held to would fail when a change is judged.
+	c.AssertFormat()
+	c.RegisterFormat(&jsonschema.Format{Name: "time-zone", Validate: timeZone})
 	url := "mem:///" + name
 	if err := c.AddResource(url, doc); err != nil {
 		return nil, err
@@ -54,6 +58,20 @@ func newSchema(name string, v any) (*schema, error) {
 		return nil, fmt.Errorf("the defaults do not fit the schema: %w", err)
 	}
 	return s, nil
+}
+
+// timeZone refuses what is not the name of a time zone, and the process's own,
+// which is another one elsewhere.
+func timeZone(v any) error {
+	name, ok := v.(string)
+	if !ok { // That is for the type to say.
+		return nil
+	}
+	if name == "" || name == "Local" {
+		return errors.New("must be the name of a time zone, for example Europe/Berlin")
+	}
+	_, err := time.LoadLocation(name)
+	return err
 }
 
 // parseJSON keeps numbers as they are written, as jsonschema wants them.

@@ -29,29 +29,6 @@ func TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay(t *testing.T) {
 	c.compare("state", root["properties"].(map[string]any)["state"], reflect.TypeFor[topology.Summary]())
 }
 
-func TestBothSchemasOfTheInputHaveTheSameState(t *testing.T) {
-	read := func(name string) map[string]any {
-		t.Helper()
-		text, err := fs.ReadFile(policies.FS, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		document, err := parseJSON(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return document.(map[string]any)
-	}
-	states, changes := read(stateSchema), read(changeSchema)
-	want, got := states["definitions"].(map[string]any), changes["definitions"].(map[string]any)
-	want["state"] = states["properties"].(map[string]any)["state"]
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if !reflect.DeepEqual(got[name], want[name]) {
-			t.Errorf("%s is not %s's definition of %s", changeSchema, stateSchema, name)
-		}
-	}
-}
-
 var jsonTypes = map[reflect.Kind]string{
 	reflect.Bool: "boolean", reflect.Int: "integer", reflect.String: "string",
 	reflect.Slice: "array", reflect.Array: "array", reflect.Map: "object", reflect.Struct: "object",

@@ -85,11 +85,16 @@ func document(name, library, action, parameters string) string {
 		name, library, parameters, action)
 }
 
-func defaults(t testing.TB) *policy.Set {
+// defaults gives the policies of the library that have one of the names, or all
+// of them where none is given.
+func defaults(t testing.TB, names ...string) *policy.Set {
 	t.Helper()
 	docs, err := policy.Defaults()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(names) > 0 {
+		docs = slices.DeleteFunc(docs, func(d policy.Document) bool { return !slices.Contains(names, d.Name) })
 	}
 	set, err := policy.Compile(docs)
 	if err != nil {
@@ -109,6 +114,9 @@ func known(s *state.Snapshot, c state.Change) state.Change {
 	c.Before = s.Get(c.ID())
 	return c
 }
+
+// aboutSessions names policies about what becomes of sessions and routes.
+var aboutSessions = []string{"mesh-node-limit", "reachability-preserved", "route-reflectors-required", "timers-consistent"}
 
 func TestDecisions(t *testing.T) {
 	reflected := func(more ...calico.Object) []calico.Object {
@@ -148,7 +156,7 @@ func TestDecisions(t *testing.T) {
 		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 2), object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
 			state.Change{After: peer(t, "p", "has(rr)", "all()")}, "timers-consistent", ""},
 	} {
-		d := decide(t, defaults(t), c.before, c.change)
+		d := decide(t, defaults(t, aboutSessions...), c.before, c.change)
 		var denied []string
 		for _, v := range d.Violations {
 			denied = append(denied, v.Policy)
@@ -336,7 +344,7 @@ func worse(before, after []violation.Violation) bool {
 }
 
 func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
-	e := NewEngine(defaults(t))
+	e := NewEngine(defaults(t, aboutSessions...))
 	s := state.New(append(nodes(t, 20, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"))...)
 	base := e.judgeBase(t.Context(), s)
 	next := e.judge(t.Context(), s.Apply(state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}), base.policies, base)

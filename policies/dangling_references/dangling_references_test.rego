@@ -1,0 +1,144 @@
+package policies.dangling_references_test
+
+import data.policies.dangling_references as rule
+import data.policies.testing_test as testing
+
+test_success_all_that_is_named_is_there if {
+	_violations({
+		"bgpPeers": {"tor": _peer({"filters": ["no-default"], "password": _secret("bgp", "tor")})},
+		"bgpConfigurations": {"default": {"name": "default", "spec": {"nodeMeshPassword": _secret("bgp", "mesh")}}},
+		"mesh": {"enabled": true},
+		"bgpFilters": {"known": true, "names": ["no-default", "other"]},
+		"secrets": {"known": true, "keys": {"bgp": ["mesh", "tor"]}},
+	}) == set()
+}
+
+test_success_nothing_is_named if {
+	every spec in [null, {}, {"filters": [], "password": null}, {"filters": null}] {
+		_violations(object.union(_nothing_there, {"bgpPeers": {"tor": _peer(spec)}})) == set()
+	}
+}
+
+test_success_what_is_there_is_not_known if {
+	_violations({
+		"bgpPeers": {"tor": _peer({"filters": ["no-default"], "password": _secret("bgp", "tor")})},
+		"bgpFilters": {"known": false, "names": []},
+		"secrets": {"known": false, "keys": {}},
+	}) == set()
+}
+
+test_success_the_password_of_a_mesh_that_is_off if {
+	patch := {
+		"bgpConfigurations": {"default": {"name": "default", "spec": {"nodeMeshPassword": _secret("bgp", "mesh")}}},
+		"mesh": {"enabled": false},
+	}
+	_violations(object.union(_nothing_there, patch)) == set()
+}
+
+test_success_the_mesh_has_its_password_from_default_only if {
+	patch := {
+		"bgpConfigurations": {"node.a": {"name": "node.a", "spec": {"nodeMeshPassword": _secret("bgp", "mesh")}}},
+		"mesh": {"enabled": true},
+	}
+	_violations(object.union(_nothing_there, patch)) == set()
+}
+
+test_fail_a_filter_is_not_there if {
+	patch := {"bgpPeers": {"tor": _peer({"filters": ["no-default", "there"]})}}
+	_violations(object.union({"bgpFilters": {"known": true, "names": ["there"]}}, patch)) == {{
+		"id": "BGPPeer/tor/filters",
+		"size": 1,
+		"msg": concat("", [
+			"BGPPeer tor names 1 BGPFilter (no-default) that is not there: ",
+			"Calico skips it, and the routes that it is to block pass; create it, or take it out of spec.filters",
+		]),
+		"details": {"filters": ["no-default"]},
+		"objects": [
+			{"kind": "BGPPeer", "name": "tor"},
+			{"kind": "BGPFilter", "name": "no-default"},
+		],
+	}}
+}
+
+test_fail_many_filters_are_not_there if {
+	patch := {"bgpPeers": {"tor": _peer({"filters": ["d", "c", "b", "a", "a"]})}}
+	some violation in _violations(object.union(_nothing_there, patch))
+	violation.size == 4
+	violation.msg == concat("", [
+		"BGPPeer tor names 4 BGPFilters (a, b, c and 1 more) that are not there: Calico skips them, ",
+		"and the routes that they are to block pass; create them, or take them out of spec.filters",
+	])
+}
+
+test_fail_a_secret_is_not_there if {
+	patch := {"bgpPeers": {"tor": _peer({"password": _secret("bgp", "tor")})}}
+	_violations(object.union(_nothing_there, patch)) == {{
+		"id": "BGPPeer/tor/password",
+		"size": 1,
+		"msg": concat("", [
+			"BGPPeer tor: there is no Secret bgp in calico-node's namespace: its sessions have no password ",
+			"and do not come up where the other side has one; create it, or name another",
+		]),
+		"details": {"field": "spec.password", "secret": "bgp", "key": "tor"},
+		"objects": [{"kind": "BGPPeer", "name": "tor"}],
+	}}
+}
+
+test_fail_a_secret_without_the_key if {
+	patch := {"bgpPeers": {"tor": _peer({"password": _secret("bgp", "tor")})}}
+	every keys in [[], ["mesh"]] {
+		some violation in _violations(object.union({"secrets": {"known": true, "keys": {"bgp": keys}}}, patch))
+		violation.msg == concat("", [
+			"BGPPeer tor: the Secret bgp has no key tor: its sessions have no password ",
+			"and do not come up where the other side has one; create it, or name another",
+		])
+	}
+}
+
+test_fail_a_reference_with_parts_missing if {
+	cases := {
+		"no name": [{"secretKeyRef": {"key": "tor"}}, "has no name"],
+		"no key": [{"secretKeyRef": {"name": "bgp", "key": ""}}, "has no key"],
+		"null": [{"secretKeyRef": {"name": null, "key": "tor"}}, "has no name"],
+		"a reference that is null": [{"secretKeyRef": null}, "has no name and no key"],
+		"neither": [{"secretKeyRef": {}}, "has no name and no key"],
+		"no reference": [{}, "has no name and no key"],
+	}
+	every case in cases {
+		messages := {violation.msg |
+			some violation in _violations({"bgpPeers": {"tor": _peer({"password": case[0]})}})
+		}
+		messages == {concat("", [
+			sprintf("BGPPeer tor: spec.password.secretKeyRef %s: its sessions have no password ", [case[1]]),
+			"and do not come up where the other side has one; set name and key",
+		])}
+	}
+}
+
+test_fail_the_mesh_has_no_password if {
+	patch := {
+		"bgpConfigurations": {"default": {"name": "default", "spec": {"nodeMeshPassword": _secret("bgp", "mesh")}}},
+		"mesh": {"enabled": true},
+	}
+	_violations(object.union(_nothing_there, patch)) == {{
+		"id": "BGPConfiguration/default/nodeMeshPassword",
+		"size": 1,
+		"msg": concat("", [
+			"BGPConfiguration default: there is no Secret bgp in calico-node's namespace: ",
+			"the sessions of the mesh have no password and do not come up where the other side has one; ",
+			"create it, or name another",
+		]),
+		"details": {"field": "spec.nodeMeshPassword", "secret": "bgp", "key": "mesh"},
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	}}
+}
+
+_nothing_there := {"bgpFilters": {"known": true, "names": []}, "secrets": {"known": true, "keys": {}}}
+
+_secret(name, key) := {"secretKeyRef": {"name": name, "key": key}}
+
+_peer(spec) := {"name": "tor", "spec": spec}
+
+_violations(patch) := found if {
+	found := rule.violation with input as testing.input_with(patch, {})
+}

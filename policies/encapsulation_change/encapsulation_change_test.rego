@@ -1,0 +1,175 @@
+package policies.encapsulation_change_test
+
+import data.policies.encapsulation_change as rule
+import data.policies.testing_test as testing
+
+# The safe road: first the IPPools to VXLAN, then the mesh off.
+
+test_success_from_bgp_to_vxlan_step_by_step if {
+	steps := [
+		[_meshed(["pool-a", "pool-b"]), _meshed(["pool-b"])],
+		[_meshed(["pool-b"]), _meshed([])],
+		[_meshed([]), _apart([])],
+	]
+	every step in steps {
+		_violations(step[0], step[1], "carry") == set()
+	}
+}
+
+test_success_from_vxlan_to_bgp_step_by_step if {
+	steps := [
+		[_apart([]), _meshed([])],
+		[_meshed([]), _meshed(["pool-a"])],
+		[_meshed(["pool-a"]), _meshed(["pool-a", "pool-b"])],
+	]
+	every step in steps {
+		_violations(step[0], step[1], "carry") == set()
+	}
+}
+
+test_success_the_mesh_goes_off_where_bgppeers_carry_the_routes if {
+	_violations(_meshed(["pool-a"]), _peered(["pool-a"]), "carry") == set()
+}
+
+test_success_what_was_bad_before_does_not_get_worse if {
+	_violations(_apart(["pool-a"]), _apart(["pool-a"]), "carry") == set()
+	_violations(_apart(["pool-a"]), _apart([]), "carry") == set()
+}
+
+test_success_the_first_pool_of_a_cluster_that_is_being_built if {
+	_violations(object.remove(_apart([]), ["ipPools"]), _apart(["pool-a"]), "carry") == set()
+}
+
+test_success_no_node_at_all if {
+	after := _with_reach(["pool-a"], false, {"nodes": 0, "withoutRoute": {"pairs": 0}})
+	_violations(_apart([]), after, "carry") == set()
+}
+
+test_fail_a_pool_comes_to_need_bgp if {
+	_violations(_apart([]), _apart(["pool-a"]), "carry") == {{
+		"id": "IPv4/needs-bgp",
+		"size": 1,
+		"msg": concat("", [
+			"with this change IPPool pool-a needs BGP for pod traffic between nodes, ",
+			"and 45 of 45 pairs of nodes have no routes to each other: ",
+			"have vxlanMode: CrossSubnet or Always in it, ",
+			"or first give all nodes routes to each other, by BGPPeers or the node-to-node mesh",
+		]),
+		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
+		"objects": [{"kind": "IPPool", "name": "pool-a"}],
+	}}
+}
+
+# reachability-preserved has a violation in the family already: it does not grow.
+test_fail_one_more_pool_comes_to_need_bgp if {
+	some violation in _violations(_apart(["pool-a"]), _apart(["pool-a", "pool-b"]), "carry")
+	violation.details.ipPools == ["pool-b"]
+}
+
+test_fail_several_pools_come_to_need_bgp if {
+	some violation in _violations(_apart([]), _apart(["pool-a", "pool-b"]), "carry")
+	violation.size == 2
+	contains(violation.msg, "with this change 2 IPPools (pool-a, pool-b) need BGP for pod traffic between nodes, and ")
+	contains(violation.msg, "have vxlanMode: CrossSubnet or Always in them, ")
+}
+
+test_fail_a_pool_of_a_family_without_addresses if {
+	before := object.union(_meshed([]), {"podTraffic": {"IPv6": {"needsBGP": false, "pools": []}}})
+	after := object.union(_meshed([]), {
+		"podTraffic": {"IPv6": {"needsBGP": true, "pools": ["pool-6"]}},
+		"routes": {"IPv6": {"noAddress": {"nodes": 10}}},
+	})
+	some violation in _violations(before, after, "carry")
+	violation.id == "IPv6/needs-bgp"
+	contains(violation.msg, "between nodes, and none of 10 nodes has an IPv6 address for BGP: ")
+}
+
+test_fail_peers_outside_are_ignored if {
+	after := object.union(_peered(["pool-a"]), {"routes": {"IPv4": {"isolated": {"withoutRoute": {"pairs": 45}}}}})
+	_violations(_peered([]), after, "carry") == set()
+	{violation.id | some violation in _violations(_peered([]), after, "ignore")} == {"IPv4/needs-bgp"}
+}
+
+test_fail_the_mesh_goes_off_while_pools_need_bgp if {
+	_violations(_meshed(["pool-a", "pool-b"]), _apart(["pool-a", "pool-b"]), "carry") == {{
+		"id": "IPv4/mesh-off",
+		"size": 2,
+		"msg": concat("", [
+			"the node-to-node mesh goes off while 2 IPPools (pool-a, pool-b) still need BGP, ",
+			"and routes between nodes go with it: first have vxlanMode: CrossSubnet and ipipMode: Never in them, ",
+			"which then need no BGP, or give all nodes routes to each other by BGPPeers; then turn the mesh off",
+		]),
+		"details": {"family": "IPv4", "ipPools": ["pool-a", "pool-b"], "withoutRoute": 45},
+		"objects": [
+			{"kind": "BGPConfiguration", "name": "default"},
+			{"kind": "IPPool", "name": "pool-a"},
+			{"kind": "IPPool", "name": "pool-b"},
+		],
+	}}
+}
+
+test_fail_one_pool_was_forgotten_on_the_road_to_vxlan if {
+	some violation in _violations(_meshed(["pool-b"]), _apart(["pool-b"]), "carry")
+	contains(violation.msg, "goes off while IPPool pool-b still needs BGP, ")
+	contains(violation.msg, "in it, which then needs no BGP, ")
+}
+
+# Who programs the routes.
+
+test_success_routes_are_handed_over_by_way_of_both if {
+	_violations(_programs(false, true, "Disabled"), _programs(true, true, "Enabled"), "carry") == set()
+	_violations(_programs(true, true, "Enabled"), _programs(true, false, "Enabled"), "carry") == set()
+}
+
+test_success_who_programs_them_is_not_known if {
+	_violations(_programs(false, true, "Disabled"), _programs(false, false, ""), "carry") == set()
+}
+
+test_success_nobody_did_before if {
+	_violations(_programs(false, false, "Disabled"), _programs(false, false, "Disabled"), "carry") == set()
+}
+
+test_fail_nobody_programs_the_routes_any_more if {
+	_violations(_programs(true, false, "Enabled"), _programs(false, false, "Disabled"), "carry") == {{
+		"id": "noEncap/nobody",
+		"size": 1,
+		"msg": concat("", [
+			"with this change nobody programs the routes to pods on other nodes for IPPool pool-a: ",
+			"programClusterRoutes is Disabled for Felix and Disabled for BIRD; ",
+			"have one of them program the routes before the other stops",
+		]),
+		"details": {"class": "noEncap", "ipPools": ["pool-a"], "felix": "Disabled", "bird": "Disabled"},
+		"objects": [{"kind": "IPPool", "name": "pool-a"}],
+	}}
+}
+
+test_fail_a_pool_comes_to_a_class_that_nobody_programs if {
+	before := object.union(_programs(false, false, "Disabled"), {"clusterRoutes": {"noEncap": {"pools": []}}})
+	some violation in _violations(before, _programs(false, false, "Disabled"), "carry")
+	violation.id == "noEncap/nobody"
+}
+
+_programs(felix, bird, setting) := object.union(_peered(["pool-a"]), {"clusterRoutes": {
+	"ipip": {"pools": []},
+	"noEncap": {"felix": felix, "bird": bird, "pools": ["pool-a"]},
+	"setting": {"felix": setting, "bird": "Disabled"},
+}})
+
+_meshed(pools) := _with_reach(pools, true, {"withoutRoute": {"pairs": 0}})
+
+_peered(pools) := _with_reach(pools, false, {"withoutRoute": {"pairs": 0}})
+
+_apart(pools) := _with_reach(pools, false, {"withoutRoute": {"pairs": 45}})
+
+_with_reach(pools, mesh, reach) := {
+	"mesh": {"enabled": mesh},
+	"podTraffic": {"IPv4": {"needsBGP": count(pools) > 0, "pools": pools}},
+	"routes": {"IPv4": {"carried": reach, "isolated": reach}},
+	"ipPools": {"pool-a": {"name": "pool-a"}, "pool-b": {"name": "pool-b"}},
+}
+
+_violations(before, after, external_peers) := found if {
+	change := {"kind": "IPPool", "name": "pool-a"}
+	parameters := {"externalPeers": external_peers}
+	found := rule.violation with input as testing.change_with(change, before, after, parameters)
+}

@@ -1,0 +1,155 @@
+package policies.felix_agreement_test
+
+import data.policies.felix_agreement as rule
+import data.policies.testing_test as testing
+
+test_success_one_of_the_two_programs_each_class if {
+	_violations({"clusterRoutes": {
+		"ipip": {"felix": true, "bird": false, "pools": ["pool-a"]},
+		"noEncap": {"felix": false, "bird": true, "pools": ["pool-b"]},
+		"setting": {"felix": "EnabledIPIPOnly", "bird": "EnabledNoEncapOnly"},
+		"version": "3.33",
+	}}) == set()
+}
+
+test_success_classes_without_pools if {
+	every programs in [true, false] {
+		_violations({"clusterRoutes": {
+			"ipip": {"felix": programs, "bird": programs, "pools": []},
+			"noEncap": {"felix": programs, "bird": programs, "pools": []},
+			"setting": {"felix": "Enabled", "bird": "Enabled"},
+		}}) == set()
+	}
+}
+
+test_success_a_setting_that_is_not_known if {
+	every setting in [{"felix": "", "bird": "Enabled"}, {"felix": "Enabled", "bird": ""}] {
+		_violations({"clusterRoutes": {
+			"ipip": {"felix": false, "bird": false, "pools": ["pool-a"]},
+			"noEncap": {"felix": true, "bird": true, "pools": ["pool-b"]},
+			"setting": setting,
+		}}) == set()
+	}
+}
+
+test_success_priorities_are_the_same if {
+	cases := [
+		{"felix": {}, "bird": {}},
+		{"felix": null, "bird": null},
+		{"felix": {"ipv4NormalRoutePriority": 1024}, "bird": {}},
+		{"felix": {}, "bird": {"ipv6NormalRoutePriority": 1024}},
+		{"felix": {"ipv4NormalRoutePriority": 2000}, "bird": {"ipv4NormalRoutePriority": 2000}},
+	]
+	every case in cases {
+		_violations(_priorities(case.felix, case.bird)) == set()
+	}
+}
+
+test_success_priorities_of_felix_are_not_known if {
+	bird := {"default": {"name": "default", "spec": {"ipv4NormalRoutePriority": 2000}}}
+	_violations({"bgpConfigurations": bird}) == set()
+}
+
+test_success_priorities_of_a_node_that_sets_none if {
+	patch := {"felixConfigurations": {"node.node-1": {"name": "node.node-1", "spec": {}}}}
+	_violations(object.union(_priorities({}, {}), patch)) == set()
+}
+
+test_fail_nobody_programs_the_routes if {
+	_violations(_no_encap(false, false, {"felix": "Disabled", "bird": "EnabledIPIPOnly"})) == {{
+		"id": "noEncap/nobody",
+		"size": 1,
+		"msg": concat("", [
+			"nobody programs the routes to pods on other nodes for 1 IPPool without encapsulation (pool-b): ",
+			"programClusterRoutes is Disabled for Felix and EnabledIPIPOnly for BIRD; have one of them program them, ",
+			"in FelixConfiguration default or in BGPConfiguration default",
+		]),
+		"details": {"class": "noEncap", "ipPools": ["pool-b"], "felix": "Disabled", "bird": "EnabledIPIPOnly"},
+		"objects": [
+			{"kind": "FelixConfiguration", "name": "default"},
+			{"kind": "BGPConfiguration", "name": "default"},
+			{"kind": "IPPool", "name": "pool-b"},
+		],
+	}}
+}
+
+test_fail_both_program_the_routes if {
+	pools := ["pool-a", "pool-b", "pool-c", "pool-d"]
+	some violation in _violations({"clusterRoutes": {
+		"ipip": {"felix": true, "bird": true, "pools": pools},
+		"noEncap": {"felix": false, "bird": true, "pools": []},
+		"setting": {"felix": "EnabledIPIPOnly", "bird": "Enabled"},
+	}})
+	violation.id == "ipip/both"
+	violation.size == 4
+	violation.msg == concat("", [
+		"Felix and BIRD both program the routes to pods on other nodes for 4 IPPools with IP-in-IP ",
+		"(pool-a, pool-b, pool-c and 1 more), which come and go: programClusterRoutes is EnabledIPIPOnly for Felix ",
+		"and Enabled for BIRD; take them from one of the two, ",
+		"in FelixConfiguration default or in BGPConfiguration default",
+	])
+	violation.details == {"class": "ipip", "ipPools": pools, "felix": "EnabledIPIPOnly", "bird": "Enabled"}
+	count(violation.objects) == 6
+}
+
+test_fail_priorities_differ if {
+	_violations(_priorities({"ipv4NormalRoutePriority": 2000}, {})) == {{
+		"id": "default/ipv4NormalRoutePriority",
+		"size": 1,
+		"msg": concat("", [
+			"ipv4NormalRoutePriority is 2000 in FelixConfiguration default and 1024 (the default) in BGPConfiguration ",
+			"default, so BIRD takes usual routes to pods for those of pods that move, or the other way round: ",
+			"set the same in both",
+		]),
+		"details": {"field": "ipv4NormalRoutePriority", "felix": 2000, "bird": 1024},
+		"objects": [
+			{"kind": "FelixConfiguration", "name": "default"},
+			{"kind": "BGPConfiguration", "name": "default"},
+		],
+	}}
+}
+
+test_fail_priorities_of_one_node_differ if {
+	patch := {"felixConfigurations": {
+		"node.node-1": {"name": "node.node-1", "spec": {"ipv6NormalRoutePriority": 100}},
+		"other": {"name": "other", "spec": {"ipv6NormalRoutePriority": 100}},
+	}}
+	violations := _violations(object.union(_priorities({}, {}), patch))
+	{violation.id | some violation in violations} == {"node.node-1/ipv6NormalRoutePriority"}
+}
+
+test_fail_only_agreements_that_are_asked_for if {
+	patch := object.union(
+		_priorities({"ipv4NormalRoutePriority": 2000}, {}),
+		{"clusterRoutes": {
+			"ipip": {"felix": true, "bird": true, "pools": ["pool-a"]},
+			"noEncap": {"felix": false, "bird": false, "pools": ["pool-b"]},
+			"setting": {"felix": "EnabledIPIPOnly", "bird": "EnabledIPIPOnly"},
+		}},
+	)
+	found := {agreement: ids |
+		some agreement in ["somebody", "one", "priorities"]
+		violations := rule.violation with input as testing.input_with(patch, {"agreements": [agreement]})
+		ids := {violation.id | some violation in violations}
+	}
+	found == {
+		"somebody": {"noEncap/nobody"},
+		"one": {"ipip/both"},
+		"priorities": {"default/ipv4NormalRoutePriority"},
+	}
+}
+
+_no_encap(felix, bird, setting) := {"clusterRoutes": {
+	"ipip": {"felix": false, "bird": true, "pools": []},
+	"noEncap": {"felix": felix, "bird": bird, "pools": ["pool-b"]},
+	"setting": setting,
+}}
+
+_priorities(felix, bird) := {
+	"felixConfigurations": {"default": {"name": "default", "spec": felix}},
+	"bgpConfigurations": {"default": {"name": "default", "spec": bird}},
+}
+
+_violations(patch) := found if {
+	found := rule.violation with input as testing.input_with(patch, {"agreements": ["somebody", "one", "priorities"]})
+}

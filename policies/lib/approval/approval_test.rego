@@ -1,0 +1,51 @@
+package policies.lib.approval_test
+
+import data.policies.lib.approval
+
+test_the_annotation_of_what_is_sent_approves if {
+	every operation in ["CREATE", "UPDATE"] {
+		approval.given({"operation": operation, "object": _with("CHG-12"), "oldObject": null}, _tickets)
+		not approval.given({"operation": operation, "object": _with("CHG-"), "oldObject": _with("CHG-12")}, _tickets)
+	}
+}
+
+test_the_annotation_of_what_is_deleted_approves if {
+	approval.given({"operation": "DELETE", "object": null, "oldObject": _with("CHG-12")}, _tickets)
+	not approval.given({"operation": "DELETE", "object": null, "oldObject": {"metadata": {}}}, _tickets)
+}
+
+test_the_whole_value_has_to_match if {
+	every value in ["xCHG-12", "CHG-12 is denied", "", "CHG-12\n"] {
+		not approval.given({"operation": "CREATE", "object": _with(value)}, _tickets)
+	}
+	every value in ["a", "bb"] {
+		approval.given({"operation": "CREATE", "object": _with(value)}, object.union(_tickets, {"pattern": "a|b+"}))
+	}
+}
+
+test_any_value_approves_where_there_is_no_pattern if {
+	approval.given({"operation": "CREATE", "object": _with("x")}, {"annotation": "example.org/ticket"})
+	not approval.given({"operation": "CREATE", "object": _with("")}, {"annotation": "example.org/ticket"})
+}
+
+test_nothing_approves_where_no_annotation_is_named if {
+	not approval.given({"operation": "CREATE", "object": _with("x")}, {})
+}
+
+test_a_pattern_that_is_none_is_said_and_approves_nothing if {
+	broken := {"annotation": "example.org/ticket", "pattern": "CHG-("}
+	not approval.given({"operation": "CREATE", "object": _with("CHG-(")}, broken)
+	approval.problem(broken) == `the pattern of approvals "CHG-(" is not a regular expression`
+	approval.advice(broken) == ""
+	approval.problem(_tickets) == ""
+}
+
+test_advice_names_annotation_and_pattern if {
+	approval.advice(_tickets) == "set the annotation example.org/ticket to a value that matches CHG-[0-9]+"
+	approval.advice({"annotation": "example.org/ticket"}) == "set the annotation example.org/ticket to a value"
+	approval.advice({}) == ""
+}
+
+_tickets := {"annotation": "example.org/ticket", "pattern": "CHG-[0-9]+"}
+
+_with(value) := {"metadata": {"name": "x", "annotations": {"example.org/ticket": value}}}

@@ -1,0 +1,34 @@
+# METADATA
+# title: AS numbers
+# description: |
+#   AS numbers in the forms that Calico reads: a number, or a text such as "64512" or
+#   "1.10", of which the latter is two halves of 16 bits.
+package policies.lib.asn
+
+# METADATA
+# description: The AS number that a value gives, or another one where it gives none.
+# scope: document
+number(value, _) := value if is_number(value)
+
+number(value, other) := to_number(_plain(value)) if {
+	_is_plain(value)
+	to_number(_plain(value)) <= 4294967295
+} else := (to_number(_plain(halves[0])) * 65536) + to_number(_plain(halves[1])) if {
+	is_string(value)
+	halves := split(value, ".")
+	count(halves) == 2
+	every half in halves {
+		_is_plain(half)
+		to_number(_plain(half)) <= 65535
+	}
+} else := other if {
+	not is_number(value)
+}
+
+_is_plain(text) if {
+	is_string(text)
+	regex.match(`^[0-9]{1,10}$`, text)
+}
+
+# Zeros in front are none of a number's.
+_plain(digits) := regex.replace(digits, `^0+([0-9])`, `$1`)

@@ -1,0 +1,141 @@
+package policies.selector_hygiene_test
+
+import data.policies.selector_hygiene as rule
+import data.policies.testing_test as testing
+
+test_success_selectors_with_labels_of_ones_own if {
+	selectors := [
+		_selector("spec.nodeSelector", "!has(route-reflector)", ["route-reflector"], 7),
+		_selector("spec.peerSelector", "has(route-reflector)", ["route-reflector"], 3),
+	]
+	_violations(selectors, _default) == set()
+}
+
+test_success_hosts_and_zones_stay if {
+	labels := [
+		"topology.kubernetes.io/zone",
+		"topology.kubernetes.io/region",
+		"kubernetes.io/hostname",
+		"kubernetes.io/os",
+		"node-role.kubernetes.io/route-reflector",
+	]
+	_violations([_selector("spec.nodeSelector", "x", labels, 1)], _default) == set()
+}
+
+test_success_no_selector if {
+	_violations([], _default) == set()
+}
+
+test_success_nothing_to_select_where_there_is_no_node if {
+	patch := {
+		"nodes": {"total": 0},
+		"bgpPeers": {"racks": _peer([_selector("spec.nodeSelector", "all()", [], 0)])},
+	}
+	found := rule.violation with input as testing.input_with(patch, {"labels": _default})
+	found == set()
+}
+
+test_fail_a_selector_that_does_not_parse if {
+	selector := {
+		"field": "spec.peerSelector",
+		"text": "rack = 'a'",
+		"error": "unexpected characters",
+		"labels": [],
+		"nodes": 0,
+	}
+	_violations([selector], _default) == {{
+		"id": "racks/spec.peerSelector/syntax",
+		"size": 1,
+		"msg": concat("", [
+			`BGPPeer racks: spec.peerSelector "rack = 'a'" does not parse (unexpected characters), `,
+			"and Calico takes such a selector to select no node: mend it",
+		]),
+		"details": {"field": "spec.peerSelector", "selector": "rack = 'a'", "error": "unexpected characters"},
+		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+	}}
+}
+
+test_fail_a_selector_that_selects_no_node if {
+	_violations([_selector("spec.peerSelector", "rack == 'a'", ["rack"], 0)], _default) == {{
+		"id": "racks/spec.peerSelector/nodes",
+		"size": 1,
+		"msg": concat("", [
+			`BGPPeer racks: spec.peerSelector "rack == 'a'" selects none of 10 nodes, `,
+			"so it gives no session to a node: label the nodes that are meant, or mend the selector",
+		]),
+		"details": {"field": "spec.peerSelector", "selector": "rack == 'a'", "nodes": 10},
+		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+	}}
+	some violation in _violations([_selector("spec.nodeSelector", "rack == 'a'", ["rack"], 0)], _default)
+	violation.id == "racks/spec.nodeSelector/nodes"
+	contains(violation.msg, "so no node gets its sessions: ")
+}
+
+test_fail_a_selector_rests_on_a_label_of_the_installer if {
+	label := "node-role.kubernetes.io/master"
+	_violations([_selector("spec.peerSelector", sprintf("has(%s)", [label]), [label], 3)], _default) == {{
+		"id": "racks/spec.peerSelector/labels",
+		"size": 1,
+		"msg": concat("", [
+			`BGPPeer racks: spec.peerSelector "has(node-role.kubernetes.io/master)" rests on the label `,
+			"node-role.kubernetes.io/master, which is not yours: an upgrade or a cloud may take it away, ",
+			"and the sessions with it; select a label of your own, or take it out of the policy's parameter labels",
+		]),
+		"details": {
+			"field": "spec.peerSelector",
+			"selector": "has(node-role.kubernetes.io/master)",
+			"labels": ["node-role.kubernetes.io/master"],
+		},
+		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+	}}
+}
+
+test_fail_labels_by_pattern if {
+	labels := ["beta.kubernetes.io/arch", "beta.kubernetes.io/os", "failure-domain.beta.kubernetes.io/zone", "rack"]
+	some violation in _violations([_selector("spec.nodeSelector", "x", labels, 1)], _default)
+	violation.size == 3
+	violation.details.labels == [
+		"beta.kubernetes.io/arch",
+		"beta.kubernetes.io/os",
+		"failure-domain.beta.kubernetes.io/zone",
+	]
+	contains(violation.msg, "rests on the labels beta.kubernetes.io/arch, ")
+	contains(violation.msg, "which are not yours: an upgrade or a cloud may take them away, and the sessions with them; ")
+}
+
+test_fail_labels_of_the_parameter_only if {
+	labels := ["node-role.kubernetes.io/master", "rack-a"]
+	selectors := [_selector("spec.nodeSelector", "x", labels, 1)]
+	{violation.details.labels | some violation in _violations(selectors, ["rack-*"])} == {["rack-a"]}
+	_violations(selectors, ["rack", "*-b"]) == set()
+	_violations(selectors, []) == set()
+}
+
+test_fail_a_selector_can_be_wrong_in_two_ways if {
+	selectors := [_selector("spec.peerSelector", "has(kubernetes.io/role)", ["kubernetes.io/role"], 0)]
+	{violation.id | some violation in _violations(selectors, _default)} == {
+		"racks/spec.peerSelector/labels",
+		"racks/spec.peerSelector/nodes",
+	}
+}
+
+_default := [
+	"node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane",
+	"kubernetes.io/role", "beta.kubernetes.io/*",
+	"failure-domain.beta.kubernetes.io/*", "node.kubernetes.io/instance-type",
+]
+
+_peer(selectors) := {"name": "racks", "selectors": selectors}
+
+_selector(field, text, labels, nodes) := {
+	"field": field,
+	"text": text,
+	"error": "",
+	"labels": labels,
+	"nodes": nodes,
+}
+
+_violations(selectors, labels) := found if {
+	patch := {"bgpPeers": {"racks": _peer(selectors)}}
+	found := rule.violation with input as testing.input_with(patch, {"labels": labels})
+}
