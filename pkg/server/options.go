@@ -16,8 +16,8 @@ import (
 
 // Options says how the process runs. Fields are named like their flags.
 type Options struct {
-	// Policies are files and directories of BGPPolicy documents; the library's
-	// policies with their defaults where there are none.
+	// Policies are files and directories of BGPPolicy documents; where there are
+	// none, the cluster's BGPPolicies hold.
 	Policies []string
 
 	// Host and Port are where the webhook listens; Host "" means everywhere.
@@ -70,7 +70,7 @@ func DefaultOptions() Options {
 
 // AddFlags adds a flag for each option; their defaults are what o holds.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.Policies, "policies", o.Policies, "file or directory of BGPPolicy documents, read again when it changes; may be repeated; without it, every policy of the library runs with its defaults and denies")
+	flags.StringArrayVar(&o.Policies, "policies", o.Policies, "file or directory of BGPPolicy documents, read again when it changes, in place of the cluster's BGPPolicies; may be repeated")
 
 	flags.StringVar(&o.Host, "host", o.Host, "address that the webhook listens on; empty for all")
 	flags.IntVar(&o.Port, "port", o.Port, "port that the webhook listens on")
