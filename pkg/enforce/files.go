@@ -31,7 +31,8 @@ type Files struct {
 // error names file, line and field.
 func NewFiles(keeper *Keeper, paths []string, log logr.Logger) (*Files, error) {
 	f := &Files{paths: paths, log: log, keeper: keeper}
-	return f, f.load()
+	err := f.load()
+	return f, err
 }
 
 // NeedLeaderElection tells the manager that every replica reads its policies.

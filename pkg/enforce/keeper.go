@@ -164,13 +164,14 @@ func (e *entry) holdsFor(d policy.Document, library *policy.Library) bool {
 	return e.Err == nil && e.Policy.Definition == library.Definition(d.Spec.Policy)
 }
 
-// again is the entry for a document that says the same.
-func (e entry) again(d policy.Document) entry {
-	e.document, e.Generation = d, d.Generation
+// again returns the entry for a document that says the same.
+func (e *entry) again(d policy.Document) entry {
+	next := *e
+	next.document, next.Generation = d, d.Generation
 	if e.Err == nil {
-		e.Enforced = d.Generation
+		next.Enforced = d.Generation
 	}
-	return e
+	return next
 }
 
 // check checks a document for itself.

@@ -3,9 +3,12 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bgpguard/bgpguard/test/env"
 )
@@ -49,9 +52,7 @@ type fields map[string]any
 // otherwise.
 func bgpPolicy(name string, spec fields) string {
 	whole := fields{"validationActions": []string{"Deny"}}
-	for key, value := range spec {
-		whole[key] = value
-	}
+	maps.Copy(whole, spec)
 	text, err := json.Marshal(fields{
 		"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPPolicy", "metadata": fields{"name": name}, "spec": whole,
 	})
@@ -116,8 +117,8 @@ func (c *cluster) installed(t *testing.T) {
 	lines := strings.Split(got, "\n")
 	for i, want := range []string{
 		"NAME POLICY JUDGES ACTIONS ENFORCED VIOLATIONS AGE",
-		`mesh-node-limit mesh-node-limit state ["Deny"] True 1 `,
-		`reachability-preserved reachability-preserved state ["Deny"] True 0 `,
+		"mesh-node-limit " + `mesh-node-limit state ["Deny"] True 1 `,
+		"reachability-preserved " + `reachability-preserved state ["Deny"] True 0 `,
 	} {
 		if line := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(line, want) {
 			t.Errorf("got %q, want %q, of\n%s", line, want, got)
@@ -382,4 +383,78 @@ func (c *cluster) deleted(t *testing.T) {
 	}
 	c.reflect(t)
 	c.until(t, 0, c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: true"), "apply -f - --dry-run=server")
+}
+
+// The guard may be there before its CRD: it judges nothing until it knows which
+// policies there are, and then what there is, be it nothing.
+func TestBGPPoliciesComeLater(t *testing.T) {
+	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	for _, folder := range []string{"config/manager", "config/rbac", "config/webhook"} {
+		if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	started := make(chan error, 1)
+	go func() {
+		var err error
+		c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{})
+		started <- err
+	}()
+	meshOff := c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: false")
+	const unknown = "not ready: still reading BGPPolicy of policy.bgpguard.io/v1alpha1 from the API server"
+	c.refusedUntil(t, meshOff, unknown, started)
+	if log := c.earlyLog(t); !strings.Contains(log, "trying again until they are served: kubectl apply -k config/crd") {
+		t.Errorf("the log does not say what is missing:\n%s", log)
+	}
+
+	if _, err := c.ApplyKustomization(t.Context(), "config/crd"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	c.allowed(t, meshOff, "apply -f -")
+	if log := c.earlyLog(t); !strings.Contains(log, "There is no BGPPolicy: nothing is enforced") {
+		t.Errorf("the log does not say that nothing is enforced:\n%s", log)
+	}
+	if _, metrics := c.scrape(t, c.prometheus(t)); !strings.Contains(metrics, "bgpguard_policies_loaded 0") {
+		t.Errorf("the metrics say %s", grep(metrics, "bgpguard_polic"))
+	}
+	if _, err := c.ApplyKustomization(t.Context(), "config/policies"); err != nil {
+		t.Fatal(err)
+	}
+	c.allowed(t, "", "wait bgppolicies --all --for=condition=Enforced --timeout=30s")
+}
+
+// refusedUntil asks until it is refused for the given reason.
+func (c *cluster) refusedUntil(t *testing.T, input, reason string, ended <-chan error) {
+	t.Helper()
+	for {
+		result := c.kubectl(t, input, "apply -f -")
+		if result.ExitCode == 0 {
+			t.Fatalf("%s was allowed by a guard that knows no policies", input)
+		}
+		if strings.Contains(result.Stderr, reason) {
+			return
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("the webhook is ready, or has ended: %v", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// earlyLog is that of a webhook that may not be ready yet.
+func (c *cluster) earlyLog(t *testing.T) string {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(c.Dir, "webhook-*.log"))
+	if err != nil || len(logs) != 1 {
+		t.Fatalf("logs %q, %v", logs, err)
+	}
+	text, err := os.ReadFile(logs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
