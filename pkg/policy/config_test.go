@@ -109,7 +109,7 @@ func comment(indent, text string) string {
 		}
 		line = ""
 	}
-	for _, word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(text) {
 		if len(indent)+len(line)+len(word) > width {
 			flush()
 		}
