@@ -34,7 +34,9 @@ const (
 	lagLimit = time.Minute
 	// maxMessage bounds messages in bytes, well below what the CRD takes.
 	maxMessage = 4096
-	// manager owns the leader's fields; each replica's have a manager of their own.
+	// maxOwner is the longest name of a field manager.
+	maxOwner = 128
+	// fieldManager owns the leader's fields; each replica's have one of their own.
 	fieldManager = "bgpguard"
 )
 
@@ -72,7 +74,9 @@ func (s *status) keep(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
-		eachTime(ctx, s.own, ownDelay, ownDelay, func() { s.write(ctx, fieldManager+"-"+s.replica, s.ownPart) })
+		owner := fieldManager + "-" + s.replica
+		owner = owner[:min(len(owner), maxOwner)]
+		eachTime(ctx, s.own, ownDelay, ownDelay, func() { s.write(ctx, owner, s.ownPart) })
 	})
 	select {
 	case <-ctx.Done():
