@@ -49,17 +49,23 @@ image: ## Build the container image (needs Docker)
 manifests: bin/tools/kustomize ## Render what `kubectl apply -k` installs into bin/manifests
 	$(step) 'manifests: render config/'
 	@mkdir -p bin/manifests
-	@for overlay in default certmanager; do \
+	@for overlay in crd default certmanager; do \
 		bin/tools/kustomize build config/$$overlay -o bin/manifests/$$overlay.yaml || exit 1; done
 
 .PHONY: clean
 clean: ## Remove bin/, the tools and the control plane with it
 	rm -rf bin
 
+.PHONY: generate
+generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copies, config/policies from the policies' METADATA
+	$(step) 'generate: controller-gen, config/policies'
+	@bin/tools/controller-gen object crd paths=./pkg/api/... output:crd:dir=config/crd
+	@go test ./pkg/policy -run '^TestConfigHoldsTheLibrary$$' -update
+
 ##@ Check
 
 .PHONY: test
-test: fmt-check vet lint tidy-check policies-check manifests unit e2e bird ## Everything that CI runs, in this order
+test: fmt-check vet lint tidy-check generate-check policies-check manifests unit e2e bird ## Everything that CI runs, in this order
 	$(step) 'all passed'
 
 .PHONY: fmt-check
@@ -82,6 +88,14 @@ tidy-check: ## go.mod and go.sum of every module say what the code needs
 	$(step) 'tidy-check: go mod tidy -diff in every module'
 	@for module in . test/controlplane $(dir $(wildcard tools/*/go.mod)); do \
 		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
+
+.PHONY: generate-check
+generate-check: bin/tools/controller-gen ## The CRD and the deep copies say what the Go types say (for config/policies, a unit test does)
+	$(step) 'generate-check: controller-gen'
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+		bin/tools/controller-gen object crd paths=./pkg/api/... output:dir="$$fresh" && \
+		for file in config/crd/policy.bgpguard.io_bgppolicies.yaml pkg/api/v1alpha1/zz_generated.deepcopy.go; do \
+			diff -u "$$file" "$$fresh/$$(basename "$$file")" || { echo "run make generate" >&2; exit 1; }; done
 
 .PHONY: policies-check
 policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, regal lint, opa test

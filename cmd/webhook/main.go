@@ -39,10 +39,11 @@ func command() *cobra.Command {
 
 It follows the cluster's Nodes, BGPConfigurations, BGPPeers and IPPools, evaluates its policies on the state
 before and after each change, and denies a change that makes something new wrong or something wrong worse.
+The policies are the cluster's BGPPolicies, whose status it writes and whose changes it reviews as well.
 
-It serves /validate over HTTPS, /healthz and /readyz over HTTP, and /metrics over HTTPS.`,
-		Example: `  webhook --policies /etc/bgpguard/policies
-  webhook --kubeconfig ~/.kube/config --cert-dir ./certs --host 127.0.0.1 --log-format text`,
+It serves /validate and /validate-bgppolicy over HTTPS, /healthz and /readyz over HTTP, and /metrics over HTTPS.`,
+		Example: `  webhook --leader-elect
+  webhook --policies ./policies --kubeconfig ~/.kube/config --cert-dir ./certs --host 127.0.0.1 --log-format text`,
 		Version:      version,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,

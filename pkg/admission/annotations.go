@@ -32,6 +32,9 @@ func (r *reply) annotations() map[string]string {
 			a["violations-omitted"] = strconv.Itoa(omitted)
 		}
 	}
+	if len(r.decision.Exempted) > 0 {
+		a["exempted"] = strings.Join(r.decision.Exempted, ",")
+	}
 	var failed []string
 	for _, f := range r.decision.Failures {
 		failed = append(failed, f.Policy)

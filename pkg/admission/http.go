@@ -29,6 +29,10 @@ const maxMargin = 200 * time.Millisecond
 // HTTP returns the handler as the API server calls it. An answer takes limit at
 // the most, less where the API server waits for less.
 func (h *Handler) HTTP(log logr.Logger, limit time.Duration) (http.Handler, error) {
+	return serve(h, log, limit)
+}
+
+func serve(h admission.Handler, log logr.Logger, limit time.Duration) (http.Handler, error) {
 	hook, err := admission.StandaloneWebhook(&admission.Webhook{Handler: h, LogConstructor: withRequest}, admission.StandaloneOptions{Logger: log})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,10 @@ var (
 		Name: "bgpguard_decisions_total",
 		Help: "Requests for which a policy found something new or worse, by the policy and what followed from it.",
 	}, []string{"policy", "action", "dry_run"})
+	exemptions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bgpguard_exemptions_total",
+		Help: "Requests that a policy would have denied, had the user not been exempt from it.",
+	}, []string{"policy", "dry_run"})
 	policyFailures = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_policy_failures_total",
 		Help: "Requests for which a policy could not be evaluated.",
@@ -33,7 +37,7 @@ var (
 // Collectors returns the metrics of this package. They are the process's and
 // not a handler's.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{requests, decisions, policyFailures, duration}
+	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, duration}
 }
 
 // count counts a dry run like the rest, told apart by a label. No label holds
@@ -57,6 +61,9 @@ func (r *reply) count(took time.Duration) {
 		for _, policy := range r.policies(action) {
 			decisions.WithLabelValues(policy, string(followed), dry).Inc()
 		}
+	}
+	for _, policy := range r.decision.Exempted {
+		exemptions.WithLabelValues(policy, dry).Inc()
 	}
 	for _, f := range r.decision.Failures {
 		policyFailures.WithLabelValues(f.Policy).Inc()

@@ -153,6 +153,8 @@ func (r *reply) log(log logr.Logger) {
 		log.Info("Rejected as invalid", "code", r.Result.Code, "message", r.Result.Message)
 	case r.result == resultError:
 		log.Error(nil, "Could not be judged", "code", r.Result.Code, "message", r.Result.Message)
+	case r.decision != nil && len(r.decision.Exempted) > 0:
+		log.Info("Let through, as the user is exempt", "policies", r.decision.Exempted)
 	}
 }
 

@@ -29,8 +29,8 @@ import (
 
 // Options says where policies come from, beside those that are built in.
 type Options struct {
-	// Dirs are directories of Rego modules, or bundle tarballs.
-	Dirs []string
+	// Paths are directories of Rego modules, or tarballs of bundles.
+	Paths []string
 	// Config is the path of an OPA configuration whose services, keys and bundles
 	// are used; "" for no bundles.
 	Config string
@@ -69,13 +69,13 @@ func New(o Options, log logr.Logger, use func(*policy.Library)) (*Follower, *pol
 		}
 	}
 	var errs []error
-	for _, dir := range o.Dirs {
-		source, err := policy.SourceFromPath(dir)
+	for _, path := range o.Paths {
+		source, err := policy.SourceFromPath(path)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		f.sources[dir] = source
+		f.sources[path] = source
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, nil, err
@@ -135,9 +135,9 @@ func (f *Follower) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			for _, dir := range f.options.Dirs {
-				source, err := policy.SourceFromPath(dir)
-				f.changed(dir, source, err)
+			for _, path := range f.options.Paths {
+				source, err := policy.SourceFromPath(path)
+				f.changed(path, source, err)
 			}
 		}
 	}

@@ -111,7 +111,7 @@ func TestADirectoryIsFollowed(t *testing.T) {
 	file := filepath.Join(dir, "a.rego")
 	write(t, file, module("a", "one"))
 	write(t, filepath.Join(dir, "example.yaml"), "not: data")
-	f, l, libraries := follow(t, Options{Dirs: []string{dir}})
+	f, l, libraries := follow(t, Options{Paths: []string{dir}})
 	if l.Definition("a") == nil || l.Definition("mesh-node-limit") == nil {
 		t.Fatal("the first library does not have both")
 	}
@@ -138,9 +138,9 @@ func TestNewRefuses(t *testing.T) {
 		o    Options
 		want string
 	}{
-		"a directory that is not there": {Options{Dirs: []string{"/nowhere"}}, "/nowhere: "},
-		"a directory without Rego":      {Options{Dirs: []string{empty}}, empty + ": no Rego module in it"},
-		"Rego that does not compile":    {Options{Dirs: []string{bad}}, bad + ": " + bad + "/a.rego:3: rego_unsafe_var_error"},
+		"a directory that is not there": {Options{Paths: []string{"/nowhere"}}, "/nowhere: "},
+		"a directory without Rego":      {Options{Paths: []string{empty}}, empty + ": no Rego module in it"},
+		"Rego that does not compile":    {Options{Paths: []string{bad}}, bad + ": " + bad + "/a.rego:3: rego_unsafe_var_error"},
 		"no configuration":              {Options{Config: "/nowhere"}, "/nowhere: open /nowhere: no such file or directory"},
 		"a configuration of no bundles": {Options{Config: config}, config + ": bundles: is missing or empty, so nothing would be loaded"},
 	} {
@@ -235,7 +235,7 @@ func TestATarballIsFollowed(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "bundle.tar.gz")
 	write(t, file, string(tarball(t, "a", "one", "")))
-	if _, l, _ := follow(t, Options{Dirs: []string{file}}); l.Definition("a") == nil {
+	if _, l, _ := follow(t, Options{Paths: []string{file}}); l.Definition("a") == nil {
 		t.Error("not read as a directory")
 	}
 	config := filepath.Join(dir, "opa.yaml")

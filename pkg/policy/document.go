@@ -33,12 +33,18 @@ func Load(paths []string) ([]Document, error) {
 	}
 	var docs []Document
 	var errs []error
+	seen := map[string]bool{}
 	for _, source := range sources {
 		d := Document{source: &source}
 		if err := d.decode(); err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		if seen[d.Name] {
+			errs = append(errs, d.errorf("metadata.name", "is the name of two documents"))
+			continue
+		}
+		seen[d.Name] = true
 		docs = append(docs, d)
 	}
 	if len(sources) == 0 {
@@ -173,12 +179,26 @@ func checkActions(actions []violation.Action) *fieldError {
 	return nil
 }
 
+// FieldError is what is wrong with a field of a document. It is in the chain of
+// every error about one.
+type FieldError struct {
+	// Field is, for example, "spec.parameters.maxNodes".
+	Field string
+	Err   error
+}
+
+// Error gives "field: error".
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns the error without its field.
+func (e *FieldError) Unwrap() error { return e.Err }
+
 // errorf returns an error at a field; with file and line where the document
 // was read from a file.
 func (d *Document) errorf(field, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	if field != "" {
-		err = fmt.Errorf("%s: %w", field, err)
+		err = &FieldError{field, err}
 	}
 	if d.Name != "" {
 		err = fmt.Errorf("%s %s: %w", v1alpha1.KindBGPPolicy, d.Name, err)

@@ -197,39 +197,6 @@ _helper(mesh) if mesh.enabled`),
 	}
 }
 
-func TestDefaultsAreTheDocumentsUnderConfig(t *testing.T) {
-	docs, err := Load([]string{"../../config/policies"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defaults, err := Defaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	installed, err := Compile(docs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	builtIn, err := Compile(defaults)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(installed.Names(), builtIn.Names()) {
-		t.Fatalf("config has %q, the library %q", installed.Names(), builtIn.Names())
-	}
-	for i, p := range installed.Policies() {
-		d := builtIn.Policies()[i]
-		if p.Action != d.Action || p.parameters.Value.Compare(d.parameters.Value) != 0 {
-			t.Errorf("%s: config says %s with %v, the default is %s with %v", p.Name, p.Action, p.parameters, d.Action, d.parameters)
-		}
-	}
-	for _, d := range docs {
-		if d.Name != d.Spec.Policy || filepath.Base(d.source.File) != d.Name+".yaml" {
-			t.Errorf("%s: names %s for policy %s", d.source.File, d.Name, d.Spec.Policy)
-		}
-	}
-}
-
 func TestLoadAndCompileNameFileLineAndField(t *testing.T) {
 	const good = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: BGPPolicy

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -62,18 +63,12 @@ func Compile(docs []Document) (*Set, error) {
 	return l.Compile(docs)
 }
 
-// Compile checks and prepares documents. Errors name file, line and field; all
-// that can be found are joined.
+// Compile prepares documents, whose names must differ. Errors name file, line
+// and field; all that can be found are joined.
 func (l *Library) Compile(docs []Document) (*Set, error) {
 	var prepared []*Policy
 	var errs []error
-	seen := map[string]bool{}
 	for _, d := range docs {
-		if seen[d.Name] {
-			errs = append(errs, d.errorf("metadata.name", "is the name of two documents"))
-			continue
-		}
-		seen[d.Name] = true
 		p, err := l.Prepare(&d)
 		if err != nil {
 			errs = append(errs, err)
@@ -91,8 +86,25 @@ func NewSet(prepared []*Policy) *Set {
 	return s
 }
 
-// Prepare checks and compiles a document. Errors name file, line and field. The
-// tests of a policy of the document's own are not run; see Policy.Test.
+// Check is Prepare for a document that nobody has checked yet: it holds what the
+// schema of a BGPPolicy holds, and runs the tests of a policy of the document's
+// own, which may take as long as limit. Their taking longer is a *LimitError.
+func (l *Library) Check(ctx context.Context, d *Document, limit time.Duration) (*Policy, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	p, err := l.Prepare(d)
+	if err != nil || d.Spec.Rego == nil {
+		return p, err
+	}
+	if err := p.Test(ctx, limit); err != nil {
+		return nil, d.errorf("spec.rego.modules", "%w", err)
+	}
+	return p, nil
+}
+
+// Prepare compiles a document. Errors name file, line and field. The tests of a
+// policy of the document's own are not run; see Check.
 func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	defer func() {
 		if r := recover(); r != nil { // A policy that cannot be used; the one in force stays.

@@ -35,6 +35,13 @@ func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
 	return errors.Join(errs...)
 }
 
+// LimitError is that tests were not over in time, which can be the machine's
+// fault.
+type LimitError struct{ Limit time.Duration }
+
+// Error names the limit.
+func (e *LimitError) Error() string { return fmt.Sprintf("the tests were not over after %s", e.Limit) }
+
 // failure says that and where a test failed, "" for one that passed.
 func failure(r *tester.Result) string {
 	name := strings.TrimPrefix(r.Package, "data.") + "." + r.Name
@@ -97,7 +104,7 @@ func (s *Source) Test(ctx context.Context, o TestOptions) ([]*tester.Result, err
 		return nil
 	})
 	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("the tests were not over after %s", o.Limit)
+		err = &LimitError{o.Limit}
 	}
 	return out, err
 }

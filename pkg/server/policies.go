@@ -2,98 +2,65 @@ package server
 
 import (
 	"context"
-	"reflect"
+	"net/http"
+	"os"
 	"time"
 
 	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/enforce"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// reloadInterval is how often the policies' files are read again. Looking at
-// what they say works on every file system, also where a mounted ConfigMap is
-// replaced by swapping symbolic links; it costs less than a millisecond.
-const reloadInterval = time.Second
-
-// policies keeps a policy set in step with its files. It is a
-// manager.Runnable.
+// policies is where the policies come from.
 type policies struct {
-	paths []string
-	log   logr.Logger
-	use   func(*policy.Set)
-
-	documents []policy.Document
-	// failed is the last error, so that a bad set is told once.
-	failed string
+	// runnable keeps the keeper in step with it.
+	runnable manager.Runnable
+	// check fails until they are known, and recount is told of a new state.
+	check   healthz.Checker
+	recount func()
+	// notes are for those who write BGPPolicies.
+	notes []string
 }
 
-// loadPolicies returns the set that the process starts with. An error names
-// file, line and field.
-func loadPolicies(paths []string, log logr.Logger) (*policies, *policy.Set, error) {
-	p := &policies{paths: paths, log: log}
-	var err error
-	if p.documents, err = p.read(); err != nil {
-		return nil, nil, err
-	}
-	set, err := policy.Compile(p.documents)
-	if err != nil {
-		return nil, nil, err
-	}
-	p.loaded("Loaded policies", set)
-	return p, set, nil
-}
-
-func (p *policies) read() ([]policy.Document, error) {
-	if len(p.paths) == 0 {
-		return policy.Defaults()
-	}
-	return policy.Load(p.paths)
-}
-
-// NeedLeaderElection tells the manager that every replica reads its policies.
-func (p *policies) NeedLeaderElection() bool { return false }
-
-// Start reads the files again and again until ctx is done.
-func (p *policies) Start(ctx context.Context) error {
-	ticker := time.NewTicker(reloadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			p.reload()
+// newPolicies takes the policies from files, and where there are none from the
+// cluster's BGPPolicies.
+func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, count func(context.Context) map[string]int32, log logr.Logger) policies {
+	if files != nil {
+		return policies{
+			runnable: files, check: healthz.Ping, recount: func() {},
+			notes: []string{"this bgpguard reads its policies from files (--policies): BGPPolicies in the cluster are not enforced"},
 		}
 	}
+	objects := enforce.NewObjects(mgr, keeper, replica(), count, log.WithName("policies"))
+	return policies{runnable: objects, check: objects.Check, recount: objects.Recount}
 }
 
-// reload keeps the last good set where the new one cannot be used: a typing
-// error in a ConfigMap must neither stop enforcement nor take the guard down.
-func (p *policies) reload() {
-	documents, err := p.read()
-	if err == nil && reflect.DeepEqual(documents, p.documents) {
-		p.failed = ""
-		return
+// replica names this process: where a pod has the host's network, its node.
+func replica() string {
+	if name := os.Getenv("HOSTNAME"); name != "" {
+		return name
 	}
-	var set *policy.Set
-	if err == nil {
-		set, err = policy.Compile(documents)
-	}
+	name, err := os.Hostname()
 	if err != nil {
-		if err.Error() != p.failed {
-			p.failed = err.Error()
-			policyReloadFailures.Inc()
-			p.log.Error(err, "Cannot use the changed policies, the last good ones stay in force")
-		}
-		return
+		return "unknown"
 	}
-	p.documents, p.failed = documents, ""
-	p.use(set)
-	p.loaded("Policies changed", set)
+	return name
 }
 
-func (p *policies) loaded(message string, set *policy.Set) {
-	names := set.Names()
-	policiesLoaded.Set(float64(len(names)))
-	p.log.Info(message, "policies", names)
+// judgedBy is a cluster that can be judged only when the policies are known.
+type judgedBy struct {
+	*cluster.Store
+	policies healthz.Checker
+}
+
+// Snapshot is the store's.
+func (c judgedBy) Snapshot() (*state.Snapshot, time.Duration, error) {
+	if err := c.policies((*http.Request)(nil)); err != nil {
+		return nil, 0, err
+	}
+	return c.Store.Snapshot()
 }

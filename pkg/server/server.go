@@ -5,10 +5,8 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,7 +23,10 @@ import (
 
 	"github.com/bgpguard/bgpguard/certs"
 	"github.com/bgpguard/bgpguard/pkg/admission"
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/enforce"
+	"github.com/bgpguard/bgpguard/pkg/library"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -42,9 +43,23 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	limitGarbage()
 	log := newLogger(w, &o)
-	policies, set, err := loadPolicies(o.Policies, log.WithName("policies"))
+	store := cluster.NewStore(log.WithName("cluster"))
+	engine := validate.NewEngine(policy.NewSet(nil))
+	var keeper *enforce.Keeper
+	sources, policyLibrary, err := library.New(library.Options{Paths: o.PolicyDirs, Config: o.OPAConfig}, log.WithName("library"),
+		func(l *policy.Library) { keeper.SetLibrary(l) })
 	if err != nil {
 		return fmt.Errorf("policies: %w", err)
+	}
+	keeper = enforce.NewKeeper(policyLibrary, log.WithName("policies"), func(set *policy.Set) {
+		engine.SetPolicies(set)
+		store.Announce() // what is computed ahead for the snapshot depends on the policies
+	})
+	var files *enforce.Files
+	if len(o.Policies) > 0 { // Before anything else: a typing error should end the start at once.
+		if files, err = enforce.NewFiles(keeper, o.Policies, log.WithName("policies")); err != nil {
+			return fmt.Errorf("policies: %w", err)
+		}
 	}
 	config, err := restConfig(o.Kubeconfig)
 	if err != nil {
@@ -61,7 +76,6 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		c.MinVersion = tls.VersionTLS13
 		c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return source.GetCertificate(hello) }
 	}
-	store := cluster.NewStore(log.WithName("cluster"))
 	mgr, err := newManager(config, &o, log, store, withCertificate)
 	if err != nil {
 		return err
@@ -74,25 +88,27 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return fmt.Errorf("certificates: %w", err)
 	}
 
-	engine := validate.NewEngine(set)
-	policies.use = func(set *policy.Set) {
-		engine.SetPolicies(set)
-		store.Announce() // what is computed ahead for the snapshot depends on the policies
-	}
+	policies := newPolicies(mgr, keeper, files, func(ctx context.Context) map[string]int32 { return enforce.Count(ctx, store, engine) }, log)
 	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace, func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
 			log.Error(err, "Cannot judge the state")
 		}
+		policies.recount()
 	})
 	if err != nil {
 		return err
 	}
-	handler, err := admission.New(store, engine).HTTP(log.WithName("admission"), o.RequestTimeout)
+	handler, err := admission.New(judgedBy{store, policies.check}, engine).HTTP(log.WithName("admission"), o.RequestTimeout)
+	if err != nil {
+		return err
+	}
+	policyHandler, err := admission.NewPolicyHandler(keeper, policies.notes...).HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
 	}
 	mgr.GetWebhookServer().Register(admission.Path, handler)
-	for _, runnable := range []manager.Runnable{follower, policies} {
+	mgr.GetWebhookServer().Register(admission.PolicyPath, policyHandler)
+	for _, runnable := range []manager.Runnable{follower, sources, policies.runnable} {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
@@ -104,12 +120,8 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		"certificate": source.Check,
 		"webhook":     mgr.GetWebhookServer().StartedChecker(),
 		"shutdown":    stopping.Check,
-		"policies": func(*http.Request) error {
-			if len(engine.Policies().Names()) == 0 {
-				return errors.New("no policy is loaded")
-			}
-			return nil
-		},
+		"policies":    policies.check,
+		"library":     sources.Check,
 	}); err != nil {
 		return err
 	}
@@ -120,8 +132,10 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 
 func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, withCertificate func(*tls.Config)) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, err
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
 	}
 	return ctrl.NewManager(config, manager.Options{
 		Scheme: scheme,

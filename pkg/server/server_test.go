@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,16 @@ func TestRunNamesAFlagThatIsWrong(t *testing.T) {
 	o := DefaultOptions()
 	o.Port = -1
 	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || err.Error() != `--port: must be from 1 to 65535, is "-1"` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPoliciesThatDoNotLoadEndTheStart(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing.yaml")
+	o := DefaultOptions()
+	o.Policies = []string{missing}
+	err := Run(t.Context(), o, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("got %v", err)
 	}
 }

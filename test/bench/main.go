@@ -112,11 +112,11 @@ func benchSize(ctx context.Context, o options, nodes int) (r report, err error) 
 	}
 
 	say("%d nodes: start the webhooks", nodes)
-	if _, err := e.ApplyKustomization(ctx, "config/default"); err != nil {
+	if err := e.Install(ctx); err != nil {
 		return r, err
 	}
 	began := time.Now()
-	webhook, err := e.StartWebhook(ctx, env.WebhookOptions{Binary: o.webhook, Policies: []string{"config/policies"}})
+	webhook, err := e.StartWebhook(ctx, env.WebhookOptions{Binary: o.webhook})
 	if err != nil {
 		return r, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,7 +17,8 @@ type act struct {
 	nodes []*corev1.Node
 	// found is what the cluster has before bgpguard comes, as a manifest.
 	found string
-	// policies is the folder of the BGPPolicy documents.
+	// policies is a folder of BGPPolicy documents that hold in place of those in
+	// the cluster, which are the ones of the default install; "" for these.
 	policies string
 	scenes   []scene
 }
@@ -36,6 +38,9 @@ type step struct {
 	denied string
 	// warned is the policy of a warning that must come.
 	warned string
+	// refused is why a command must fail that no policy denies, told what must be
+	// said of one that passes.
+	refused, told string
 }
 
 func configuration(spec string) string {
@@ -62,7 +67,7 @@ const (
 )
 
 var acts = []act{
-	{title: "From the mesh to route reflectors", nodes: env.Nodes(nodeCount), policies: "config/policies", scenes: towardsReflectors},
+	{title: "From the mesh to route reflectors", nodes: env.Nodes(nodeCount), scenes: slices.Concat(towardsReflectors, policyOfOnesOwn)},
 	{title: "The label that was taken away", nodes: piDayNodes(), found: meshOff + "---\n" + byMaster, policies: "test/demo/policies", scenes: piDay},
 }
 

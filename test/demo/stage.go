@@ -38,12 +38,18 @@ func (s *stage) perform(ctx context.Context, act act, finale func(*env.Environme
 			return err
 		}
 	}
-	say("kubectl apply -k config/default: bgpguard's own manifests (calling the process below instead of a pod)")
-	if _, err := e.ApplyKustomization(ctx, "config/default"); err != nil {
+	say("kubectl apply -k config/crd, config/default: bgpguard's own manifests (calling the process below instead of a pod)")
+	if err := e.Install(ctx); err != nil {
 		return err
 	}
-	say("Starting the webhook with its ServiceAccount's token and the policies of " + act.policies)
-	webhook, err := e.StartWebhook(ctx, env.WebhookOptions{Policies: []string{act.policies}})
+	var options env.WebhookOptions
+	where := "BGPPolicies of the cluster"
+	if act.policies != "" {
+		options.Policies = []string{act.policies}
+		where = "BGPPolicies of " + act.policies
+	}
+	say("Starting the webhook with its ServiceAccount's token and the " + where)
+	webhook, err := e.StartWebhook(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -103,6 +109,14 @@ func (s *stage) do(ctx context.Context, step step) error {
 		want = "denied by " + step.denied
 		_, message, _ := strings.Cut(result.Stderr, "denied the request: ")
 		ok = denied && strings.Contains(message, "["+step.denied+"] ")
+	}
+	if step.refused != "" {
+		want = "refused: " + step.refused
+		ok = denied && strings.Contains(result.Stderr, step.refused)
+	}
+	if step.told != "" {
+		want += " with " + step.told
+		ok = ok && strings.Contains(result.Stdout+result.Stderr, step.told)
 	}
 	if step.warned != "" {
 		want += " with a warning of " + step.warned

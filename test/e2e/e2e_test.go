@@ -27,17 +27,18 @@ type cluster struct {
 	webhook *env.Webhook
 }
 
-func start(t *testing.T, group env.Group) *cluster {
+// start installs bgpguard and starts its webhook with args.
+func start(t *testing.T, group env.Group, args ...string) *cluster {
 	t.Helper()
 	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{group}}), group: group}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.ApplyKustomization(t.Context(), "config/default"); err != nil {
+	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{Policies: []string{"../../config/policies"}}); err != nil {
+	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{Args: args}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -18,6 +18,7 @@ rules:
   resources:
   - group: crd.projectcalico.org
   - group: projectcalico.org
+  - group: policy.bgpguard.io
   - group: ""
     resources: [nodes, nodes/status]
 - level: None

@@ -60,7 +60,7 @@ type Environment struct {
 	Admin Kubectl
 	// Dir holds kubeconfigs and logs.
 	Dir string
-	// AuditLog is the API server's audit log of the requests for Calico's objects and for Nodes, one JSON
+	// AuditLog is the API server's audit log of the requests for Calico's objects, Nodes and BGPPolicies, one JSON
 	// document a line. It is where the annotations of admission webhooks end up.
 	AuditLog string
 	// WebhookPort is the port that ApplyKustomization points webhook configurations at and that StartWebhook

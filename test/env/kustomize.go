@@ -14,6 +14,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// Install installs bgpguard as one does in a cluster: the CRD, and all else once BGPPolicies are served. What it
+// installs calls the webhook of StartWebhook, which is not started yet.
+func (e *Environment) Install(ctx context.Context) error {
+	if _, err := e.ApplyKustomization(ctx, "config/crd"); err != nil {
+		return err
+	}
+	served, err := e.Admin.Run(ctx, "wait", "--for=condition=Established", "crd/bgppolicies.policy.bgpguard.io")
+	if err := errors.Join(err, served.Err()); err != nil {
+		return err
+	}
+	_, err = e.ApplyKustomization(ctx, "config/default")
+	return err
+}
+
 // ApplyKustomization applies a folder of the repository as `kubectl apply -k` does, except that webhook
 // configurations call the webhook on this machine: see PointAt. The result is that of the applying kubectl.
 func (e *Environment) ApplyKustomization(ctx context.Context, folder string) (Result, error) {

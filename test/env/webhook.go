@@ -27,8 +27,11 @@ type WebhookOptions struct {
 	Binary string
 	// Namespace and ServiceAccount are what it runs as; bgpguard-system and bgpguard by default. Both must exist.
 	Namespace, ServiceAccount string
-	// Policies are the files and folders of BGPPolicy documents.
+	// Policies are files and folders of BGPPolicy documents that hold in place of the cluster's BGPPolicies.
 	Policies []string
+	// Hostname is for a further replica, beside the one that the API server calls: it goes by this name, and serves
+	// on a port of its own.
+	Hostname string
 	// Args come after the arguments that the environment passes, and so override them.
 	Args []string
 }
@@ -50,7 +53,8 @@ type Webhook struct {
 }
 
 // StartWebhook runs the webhook as it runs in production, with the rights of its ServiceAccount and no others,
-// and returns when it says that it is ready. One at a time: they share the environment's WebhookPort.
+// and returns when it says that it is ready. One at a time, but for further replicas: they share the environment's
+// WebhookPort.
 func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) (*Webhook, error) {
 	options = e.withDefaults(options)
 	if err := need(options.Binary, "run `make build`"); err != nil {
@@ -60,16 +64,19 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
-	metrics, health := loopback(ports[0]), loopback(ports[1])
+	metrics, health, port := loopback(ports[0]), loopback(ports[1]), e.WebhookPort
+	if options.Hostname != "" {
+		port = ports[2]
+	}
 	args := []string{
 		"--kubeconfig=" + kubeconfig,
 		"--namespace=" + options.Namespace,
 		"--host=127.0.0.1",
-		"--port=" + strconv.Itoa(e.WebhookPort),
+		"--port=" + strconv.Itoa(port),
 		"--metrics-bind-address=" + metrics,
 		"--health-probe-bind-address=" + health,
 		"--cert-extra-dns-names=localhost",
@@ -80,11 +87,11 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 		args = append(args, "--policies="+path)
 	}
 
-	webhook, err := e.launch(options.Binary, append(args, options.Args...))
+	webhook, err := e.launch(options, append(args, options.Args...))
 	if err != nil {
 		return nil, err
 	}
-	webhook.URL = fmt.Sprintf("https://localhost:%d/validate", e.WebhookPort)
+	webhook.URL = fmt.Sprintf("https://localhost:%d/validate", port)
 	webhook.MetricsURL = "https://" + metrics + "/metrics"
 	if err := webhook.waitReady(ctx, "http://"+health+"/readyz"); err != nil {
 		// The error has the log already, and how the process ended where it did by itself.
@@ -112,15 +119,18 @@ func (e *Environment) withDefaults(options WebhookOptions) WebhookOptions {
 }
 
 // launch starts the process, with a log file of its own.
-func (e *Environment) launch(binary string, args []string) (*Webhook, error) {
+func (e *Environment) launch(options WebhookOptions, args []string) (*Webhook, error) {
 	log, err := os.CreateTemp(e.Dir, "webhook-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // The child has its own handle.
 
-	webhook := &Webhook{LogFile: log.Name(), command: exec.Command(binary, args...), exited: make(chan struct{})}
+	webhook := &Webhook{LogFile: log.Name(), command: exec.Command(options.Binary, args...), exited: make(chan struct{})}
 	webhook.command.Env = environment()
+	if options.Hostname != "" {
+		webhook.command.Env = append(webhook.command.Env, "HOSTNAME="+options.Hostname)
+	}
 	webhook.command.Stdout, webhook.command.Stderr = log, log
 	// In a process group of its own, so that an interrupt typed at the terminal ends the webhook through Stop, like
 	// the rest of the environment, and not at the same moment as the test or the demo that needs it.

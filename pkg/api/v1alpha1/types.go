@@ -180,6 +180,23 @@ const (
 	ConditionEnforced = "Enforced"
 )
 
+// The reasons of conditions.
+const (
+	// ReasonValid is that of Compiled where it is true.
+	ReasonValid = "Valid"
+	// ReasonInvalid is that of Compiled where it is false, and of Enforced where
+	// nothing at all is enforced.
+	ReasonInvalid = "Invalid"
+	// ReasonEnforced is that of Enforced where it is true.
+	ReasonEnforced = "Enforced"
+	// ReasonLastGood is that of Enforced where changes are judged by an older
+	// generation, as the current one cannot be used.
+	ReasonLastGood = "LastGood"
+	// ReasonReplicasDiffer is that of Enforced where some replicas do not judge by
+	// the current generation.
+	ReasonReplicasDiffer = "ReplicasDiffer"
+)
+
 // BGPPolicyStatus is what became of a BGPPolicy.
 type BGPPolicyStatus struct {
 	// ObservedGeneration is the generation that the status is about.

@@ -1,4 +1,4 @@
-package server
+package enforce
 
 import (
 	"bytes"
@@ -12,8 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
 // document returns a BGPPolicy document of the library policy mesh-node-limit.
@@ -31,33 +29,33 @@ func TestPoliciesFollowTheirFiles(t *testing.T) {
 	var out bytes.Buffer
 	log := logr.FromSlogHandler(slog.NewTextHandler(&out, nil))
 	write(document("one", "Deny"))
-	p, first, err := loadPolicies([]string{file}, log)
+	keeper := newKeeper(t, log)
+	f, err := NewFiles(keeper, []string{file}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	current := first
-	p.use = func(set *policy.Set) { current = set }
-	failures := func() float64 { return testutil.ToFloat64(policyReloadFailures) }
+	first := keeper.Set()
+	failures := func() float64 { return testutil.ToFloat64(reloadFailures) }
 	before := failures()
 
-	p.reload()
-	if current != first {
+	f.reload()
+	if keeper.Set() != first {
 		t.Error("files that did not change were used again")
 	}
 	write(document("one", "Deny") + "---\n" + document("two", "Warn"))
-	p.reload()
-	if got := current.Names(); !slices.Equal(got, []string{"one", "two"}) {
+	f.reload()
+	if got := keeper.Set().Names(); !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("after a change there are %q", got)
 	}
 	if got := testutil.ToFloat64(policiesLoaded); got != 2 {
 		t.Errorf("the metric says %v", got)
 	}
 
-	good := current
+	good := keeper.Set()
 	write(document("one", "Shout"))
-	p.reload()
-	p.reload()
-	if current != good {
+	f.reload()
+	f.reload()
+	if keeper.Set() != good {
 		t.Error("a bad set was used")
 	}
 	if got := failures() - before; got != 1 {
@@ -67,36 +65,24 @@ func TestPoliciesFollowTheirFiles(t *testing.T) {
 		t.Errorf("logged %d times, want once with file and line: %s", n, out.String())
 	}
 	write(document("three", "Deny"))
-	p.reload()
-	if got := current.Names(); !slices.Equal(got, []string{"three"}) {
+	f.reload()
+	if got := keeper.Set().Names(); !slices.Equal(got, []string{"three"}) {
 		t.Errorf("after mending there are %q", got)
 	}
 }
 
-func TestPoliciesThatDoNotLoadEndTheStart(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "missing.yaml")
-	o := DefaultOptions()
-	o.Policies = []string{missing}
-	err := Run(t.Context(), o, &bytes.Buffer{})
-	if err == nil || !strings.Contains(err.Error(), missing) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestLibraryRunsWithoutPolicyFiles(t *testing.T) {
-	_, set, err := loadPolicies(nil, logr.Discard())
-	if err != nil {
+func TestFilesHoldAllOrNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policies.yaml")
+	text := document("one", "Deny") + "---\n" + strings.Replace(document("two", "Deny"), "policy: mesh-node-limit", "policy: nothing", 1)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	library, err := policy.Embedded()
-	if err != nil {
-		t.Fatal(err)
+	keeper := newKeeper(t, logr.Discard())
+	_, err := NewFiles(keeper, []string{file}, logr.Discard())
+	if want := file + ":14: BGPPolicy two: spec.policy: \"nothing\" is not in the library"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got  %v\nwant %s...", err, want)
 	}
-	var want []string
-	for _, d := range library.Definitions() {
-		want = append(want, d.Name)
-	}
-	if got := set.Names(); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	if names := keeper.Set().Names(); names != nil {
+		t.Errorf("%q are in force", names)
 	}
 }

@@ -1,0 +1,210 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	admissionv1 "k8s.io/api/admission/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
+
+// fakePolicies has the built-in library, and in force what it is given.
+type fakePolicies struct{ set *policy.Set }
+
+func (p fakePolicies) Set() *policy.Set { return p.set }
+
+func (p fakePolicies) Check(ctx context.Context, d *policy.Document) (*policy.Policy, error) {
+	l, err := policy.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	return l.Check(ctx, d, time.Second)
+}
+
+// inForce returns policies with the default install in force.
+func inForce(t *testing.T) fakePolicies {
+	t.Helper()
+	documents, err := policy.Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(documents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fakePolicies{set}
+}
+
+// bgpPolicy returns a BGPPolicy as JSON.
+func bgpPolicy(name, spec string) string {
+	return `{"apiVersion":"policy.bgpguard.io/v1alpha1","kind":"BGPPolicy","metadata":{"name":"` + name + `"},"spec":` + spec + `}`
+}
+
+func policyRequest(op admissionv1.Operation, name, object, old string) admission.Request {
+	r := request(op, v1alpha1.Group, v1alpha1.KindBGPPolicy, name, object, old)
+	r.Kind.Version = v1alpha1.Version
+	return r
+}
+
+func TestBGPPolicyReview(t *testing.T) {
+	const (
+		mesh  = `{"policy":"mesh-node-limit","validationActions":["Deny"]}`
+		typo  = `{"policy":"mesh-limit","validationActions":["Deny"]}`
+		plain = `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"}}`
+	)
+	weakened := func(how string) string {
+		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","weakened":"BGPPolicy mesh guards less than before: ` + how + `"},"warnings":["BGPPolicy mesh guards less than before: ` + how + `"]}`
+	}
+	deleted := func(text string) string {
+		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","no-longer-enforced":"` + text + `"},"warnings":["` + text + `"]}`
+	}
+	for name, test := range map[string]struct {
+		request  admission.Request
+		policies *fakePolicies
+		want     string
+	}{
+		"what can be used is allowed": {request: policyRequest(create, "mesh", bgpPolicy("mesh", mesh), ""), want: plain},
+		"a policy that is not known": {
+			request: policyRequest(create, "mesh", bgpPolicy("mesh", typo), ""),
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: spec.policy: \"mesh-limit\" is not in the library; known are mesh-node-limit, reachability-preserved, route-reflectors-required, timers-consistent","reason":"Invalid",` +
+				`"details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"\"mesh-limit\" is not in the library; known are mesh-node-limit, reachability-preserved, route-reflectors-required, timers-consistent","field":"spec.policy"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
+		},
+		"each field that is wrong is a cause": {
+			request: policyRequest(create, "mesh", bgpPolicy("mesh", `{"policy":"mesh-node-limit","validationActions":["Shout"],"match":{"kinds":["Pod"]}}`), ""),
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: spec.match.kinds[0]: must be one of Node, BGPConfiguration, BGPPeer, BGPFilter, IPPool, FelixConfiguration, is \"Pod\"\nBGPPolicy mesh: spec.validationActions[0]: must be Deny, Warn or Audit, is \"Shout\"","reason":"Invalid",` +
+				`"details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"must be one of Node, BGPConfiguration, BGPPeer, BGPFilter, IPPool, FelixConfiguration, is \"Pod\"","field":"spec.match.kinds[0]"},{"reason":"FieldValueInvalid","message":"must be Deny, Warn or Audit, is \"Shout\"","field":"spec.validationActions[0]"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
+		},
+		"one without a name yet": {
+			request: policyRequest(create, "", strings.Replace(bgpPolicy("", mesh), `"name":""`, `"generateName":"mesh-"`, 1), ""), want: plain,
+		},
+		"a bad one that is there can get a label": {
+			request: policyRequest(update, "mesh", strings.Replace(bgpPolicy("mesh", typo), `"name":"mesh"`, `"name":"mesh","labels":{"a":"b"}`, 1), bgpPolicy("mesh", typo)), want: plain,
+		},
+		"a bad one that is being deleted loses its finalizers": {
+			request: policyRequest(update, "mesh", strings.Replace(bgpPolicy("mesh", typo), `"name":"mesh"`, `"name":"mesh","deletionTimestamp":"2026-11-01T00:00:00Z"`, 1), bgpPolicy("mesh", mesh)), want: plain,
+		},
+		"a bad one can be mended": {request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", `{"validationActions":[7]}`)), want: plain},
+		"one that denies no longer": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "Deny", "Audit", 1)), bgpPolicy("mesh", mesh)),
+			want:    weakened("what it finds is no longer denied (validationActions: Audit, was Deny)"),
+		},
+		"one that exempts more": {
+			request: policyRequest(update, "mesh",
+				bgpPolicy("mesh", strings.Replace(mesh, "{", `{"exempt":{"users":["old","jane"],"groups":["ops"],"serviceAccounts":[{"namespace":"a","name":"b"}]},`, 1)),
+				bgpPolicy("mesh", strings.Replace(mesh, "{", `{"exempt":{"users":["old"]},`, 1))),
+			want: weakened("it no longer holds back user jane, group ops, service account a/b"),
+		},
+		"one that exempts less": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", strings.Replace(mesh, "{", `{"exempt":{"users":["old"]},`, 1))), want: plain,
+		},
+		"one that becomes another policy": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "mesh-node-limit", "timers-consistent", 1)), bgpPolicy("mesh", mesh)),
+			want:    weakened("policy mesh-node-limit is no longer enforced by it"),
+		},
+		"a delete": {
+			request: policyRequest(remove, "mesh-node-limit", "", bgpPolicy("mesh-node-limit", mesh)),
+			want:    deleted("BGPPolicy mesh-node-limit is deleted: policy mesh-node-limit is no longer enforced by it (Deny); changes are still judged by 3 policies"),
+		},
+		"a delete of one that was not in force": {
+			request: policyRequest(remove, "", "", bgpPolicy("bad", typo)),
+			want:    deleted("BGPPolicy bad was not in force; changes are still judged by 4 policies"),
+		},
+		"a delete of the last": {
+			request: policyRequest(remove, "mesh", "", ""), policies: &fakePolicies{policy.NewSet(nil)},
+			want: deleted("BGPPolicy mesh was not in force; no policy is left, so that changes are no longer judged at all"),
+		},
+		"another kind": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy is reviewed here, not BGPPeer of \"projectcalico.org\"","reason":"BadRequest","code":400},"auditAnnotations":{"decision":"invalid"}}`,
+		},
+		"no JSON": {
+			request: policyRequest(create, "mesh", "{", ""),
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh does not parse: unexpected end of JSON input","reason":"BadRequest","code":400},"auditAnnotations":{"decision":"invalid"}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policies := inForce(t)
+			if test.policies != nil {
+				policies = *test.policies
+			}
+			r := NewPolicyHandler(policies).Handle(t.Context(), test.request)
+			if got := toJSON(t, r.AdmissionResponse); got != test.want {
+				t.Errorf("got\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestBGPPolicyReviewIsLoggedAndCounted(t *testing.T) {
+	ctx, log := logged(t)
+	counted := func() float64 {
+		return testutil.ToFloat64(requests.WithLabelValues("allowed", "DELETE", "BGPPolicy", "false"))
+	}
+	before := counted()
+	req := policyRequest(remove, "timers-consistent", "", bgpPolicy("timers-consistent", `{"policy":"timers-consistent","validationActions":["Deny"]}`))
+	r := NewPolicyHandler(inForce(t), "they are not used").Handle(contextWithRequest(ctx, &req), req)
+	want := `{"level":"INFO","msg":"A BGPPolicy is deleted","operation":"DELETE","group":"policy.bgpguard.io","kind":"BGPPolicy","name":"timers-consistent","user":"jane","dryRun":false,"requestID":"uid-1","message":"BGPPolicy timers-consistent is deleted: policy timers-consistent is no longer enforced by it (Deny); changes are still judged by 3 policies"}` + "\n"
+	if log.String() != want {
+		t.Errorf("logged\n%swant\n%s", log, want)
+	}
+	if n := len(r.Warnings); n != 2 || r.Warnings[1] != "they are not used" {
+		t.Errorf("warned %q", r.Warnings)
+	}
+	if got := counted() - before; got != 1 {
+		t.Errorf("counted %v", got)
+	}
+}
+
+func TestBGPPolicyReviewOverHTTP(t *testing.T) {
+	h, err := NewPolicyHandler(inForce(t)).HTTP(logr.Discard(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"uid-1","operation":"CREATE","name":"a","kind":{"group":"policy.bgpguard.io","version":"v1alpha1","kind":"BGPPolicy"},"object":` +
+		bgpPolicy("a", `{"policy":"timers-consistent","validationActions":["Deny"]}`) + `}}`
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, PolicyPath, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if !strings.Contains(w.Body.String(), `"uid":"uid-1","allowed":true`) {
+		t.Errorf("got %s", w.Body)
+	}
+}
+
+func TestExemptUserIsLetThroughAndRecorded(t *testing.T) {
+	ctx, log := logged(t)
+	decision := &validate.Decision{Allowed: true, Exempted: []string{"mesh-node-limit", "mine"}, Warnings: []string{"[mesh-node-limit] 120 nodes (not enforced: you are exempt from this policy)"}}
+	counted := func() float64 {
+		return testutil.ToFloat64(exemptions.WithLabelValues("mesh-node-limit", "false"))
+	}
+	before := counted()
+	r := New(fakeCluster{}, always(decision)).Handle(ctx, request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""))
+	want := `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed","exempted":"mesh-node-limit,mine"},"warnings":["[mesh-node-limit] 120 nodes (not enforced: you are exempt from this policy)"]}`
+	if got := toJSON(t, r.AdmissionResponse); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if want := `{"level":"INFO","msg":"Let through, as the user is exempt","policies":["mesh-node-limit","mine"]}` + "\n"; log.String() != want {
+		t.Errorf("logged\n%swant\n%s", log, want)
+	}
+	if got := counted() - before; got != 1 {
+		t.Errorf("counted %v", got)
+	}
+}
+
+func TestErrorsWithoutAFieldAreAboutTheSpec(t *testing.T) {
+	got := fieldCauses(errors.Join(errors.New("x"), &policy.FieldError{Field: "spec.policy", Err: errors.New("y")}))
+	if text := toJSON(t, got); text != `[{"reason":"FieldValueInvalid","message":"x","field":"spec"},{"reason":"FieldValueInvalid","message":"y","field":"spec.policy"}]` {
+		t.Errorf("got %s", text)
+	}
+}

@@ -1,0 +1,152 @@
+package enforce
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+)
+
+// Intervals of Objects.
+const (
+	// retryInterval is how long it waits for the CRD before it looks again.
+	retryInterval = time.Second
+	// recheckInterval is how often what failed for want of time is tried again.
+	recheckInterval = time.Minute
+)
+
+// Objects keeps a keeper in step with the BGPPolicies of a cluster, and their
+// status in step with the keeper. It is a manager.Runnable.
+type Objects struct {
+	keeper  *Keeper
+	cache   cache.Cache
+	log     logr.Logger
+	status  *status
+	changed chan struct{}
+	read    atomic.Bool
+}
+
+// NewObjects returns what keeps keeper in step; the caller adds it to the
+// manager, whose scheme must know BGPPolicies. replica names this process in
+// their status. count counts violations in the state, by the name of the
+// BGPPolicy; it leaves out those that do not judge states, or cannot, and is nil
+// where the state is not known. See Count.
+func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count func(context.Context) map[string]int32, log logr.Logger) *Objects {
+	return &Objects{
+		keeper: keeper, cache: mgr.GetCache(), log: log, changed: make(chan struct{}, 1),
+		status: &status{
+			keeper: keeper, count: count, replica: replica, elected: mgr.Elected(), log: log,
+			cached: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient().Status(), now: time.Now,
+			own: make(chan struct{}, 1), rest: make(chan struct{}, 1), lagging: map[lag]time.Time{},
+		},
+	}
+}
+
+// NeedLeaderElection tells the manager that every replica reads its policies.
+func (o *Objects) NeedLeaderElection() bool { return false }
+
+// Check is a healthz.Checker for readiness: it fails until what all BGPPolicies
+// say is in force. The error is a cluster.ErrNotSynced.
+func (o *Objects) Check(*http.Request) error {
+	if !o.read.Load() {
+		return fmt.Errorf("%w: still reading %s of %s from the API server", cluster.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
+	}
+	return nil
+}
+
+// Recount has the violations in the status counted again, soon.
+func (o *Objects) Recount() { poke(o.status.rest) }
+
+// Start follows the BGPPolicies until ctx is done.
+func (o *Objects) Start(ctx context.Context) error {
+	registration, err := o.subscribe(ctx)
+	if registration == nil || err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-registration.HasSyncedChecker().Done():
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { o.status.keep(ctx) })
+	recheck := time.NewTicker(recheckInterval)
+	defer recheck.Stop()
+	for {
+		if err := o.take(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-o.changed:
+		case <-recheck.C:
+		}
+	}
+}
+
+// subscribe waits until BGPPolicies are served, so that the guard may be
+// installed before its CRD. It returns nil when ctx is done first.
+func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandlerRegistration, error) {
+	last := ""
+	for {
+		informer, err := o.cache.GetInformer(ctx, &v1alpha1.BGPPolicy{}, cache.BlockUntilSynced(false))
+		if err == nil {
+			changed := func() { poke(o.changed) }
+			return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+				AddFunc:    func(any) { changed() },
+				UpdateFunc: func(any, any) { changed() },
+				DeleteFunc: func(any) { changed() },
+			})
+		}
+		if err.Error() != last {
+			last = err.Error()
+			o.log.Error(err, "Cannot read BGPPolicies yet, trying again until they are served: kubectl apply -k config/crd")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(retryInterval):
+		}
+	}
+}
+
+// take hands the BGPPolicies as they are to the keeper.
+func (o *Objects) take(ctx context.Context) error {
+	var list v1alpha1.BGPPolicyList
+	if err := o.cache.List(ctx, &list); err != nil {
+		return fmt.Errorf("reading BGPPolicies: %w", err)
+	}
+	documents := make([]policy.Document, len(list.Items))
+	for i, item := range list.Items {
+		documents[i].BGPPolicy = item
+	}
+	had := len(o.keeper.Outcomes()) > 0
+	o.keeper.SetDocuments(documents)
+	if first := !o.read.Swap(true); len(documents) == 0 && (first || had) {
+		o.log.Info("There is no BGPPolicy: nothing is enforced")
+	}
+	poke(o.status.own)
+	poke(o.status.rest)
+	return nil
+}
+
+// poke wakes whoever reads from c. One that is still to wake covers this one.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,320 @@
+package enforce
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+)
+
+const (
+	// ownDelay and restDelay gather what happens at once into one write. The
+	// leader waits longer, so that the other replicas have said their word.
+	ownDelay  = 100 * time.Millisecond
+	restDelay = 500 * time.Millisecond
+	// restInterval is the least time between two writes of the leader's part.
+	restInterval = 2 * time.Second
+	// retryWrites is how often what could not be written is tried again.
+	retryWrites = 10 * time.Second
+	// lagLimit is how long a replica may lag behind before its entry is dropped:
+	// it has gone, and would keep a BGPPolicy from being enforced for ever.
+	lagLimit = time.Minute
+	// maxMessage bounds messages in bytes, well below what the CRD takes.
+	maxMessage = 4096
+	// maxOwner is the longest name of a field manager.
+	maxOwner = 128
+	// fieldManager owns the leader's fields; each replica's have one of their own.
+	fieldManager = "bgpguard"
+)
+
+// status writes the status of BGPPolicies: on each replica its own entry, on
+// the elected one the rest. What is said already is not written again.
+type status struct {
+	keeper *Keeper
+	// count counts violations by the name of their BGPPolicy; nil where the state
+	// is not known.
+	count   func(context.Context) map[string]int32
+	replica string
+	elected <-chan struct{}
+	log     logr.Logger
+	// cached tells that there is something to write, live what is there.
+	cached, live client.Reader
+	writer       client.SubResourceWriter
+	now          func() time.Time
+	// own and rest wake the two writers.
+	own, rest chan struct{}
+	lagging   map[lag]time.Time
+}
+
+// lag is a replica that has not seen a BGPPolicy's current generation.
+type lag struct {
+	uid     types.UID
+	replica string
+}
+
+// part returns the part of a status that is to be written, nil where it is
+// there already.
+type part func(*v1alpha1.BGPPolicy, *Outcome) *v1alpha1.BGPPolicyStatus
+
+// keep writes until ctx is done.
+func (s *status) keep(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		owner := fieldManager + "-" + s.replica
+		owner = owner[:min(len(owner), maxOwner)]
+		eachTime(ctx, s.own, ownDelay, ownDelay, func() { s.write(ctx, owner, s.ownPart) })
+	})
+	select {
+	case <-ctx.Done():
+	case <-s.elected:
+		eachTime(ctx, s.rest, restDelay, restInterval, func() { s.lead(ctx) })
+	}
+}
+
+// eachTime runs run a delay after it is woken, and again after a while in which
+// nobody wakes it, but not more often than once an interval.
+func eachTime(ctx context.Context, wake <-chan struct{}, delay, interval time.Duration, run func()) {
+	retry := time.NewTicker(retryWrites)
+	defer retry.Stop()
+	pause := func(d time.Duration) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-retry.C:
+		}
+		pause(delay)
+		select {
+		case <-wake: // What has come meanwhile is covered.
+		default:
+		}
+		if ctx.Err() == nil {
+			run()
+		}
+		pause(interval - delay)
+	}
+}
+
+// lead writes all but the replicas' entries, and drops those of replicas that
+// have gone.
+func (s *status) lead(ctx context.Context) {
+	counts := s.count(ctx)
+	s.dropLagging(ctx)
+	s.write(ctx, fieldManager, func(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPPolicyStatus {
+		violations := o.Status.Violations
+		if counts != nil {
+			violations = nil
+			if n, ok := counts[o.Name]; ok {
+				violations = &n
+			}
+		}
+		return s.restPart(o, outcome, violations)
+	})
+}
+
+// write writes one part of the status of every BGPPolicy where it is not there
+// yet.
+func (s *status) write(ctx context.Context, owner string, part part) {
+	for _, outcome := range s.keeper.Outcomes() {
+		if err := s.writeOne(ctx, owner, &outcome, part); err != nil && ctx.Err() == nil {
+			s.log.Error(err, "Cannot write the status of a BGPPolicy", "policy", outcome.Name)
+		}
+	}
+}
+
+func (s *status) writeOne(ctx context.Context, owner string, outcome *Outcome, part part) error {
+	var o v1alpha1.BGPPolicy
+	var want *v1alpha1.BGPPolicyStatus
+	// The cache may not know yet what was written a moment ago.
+	for _, from := range []client.Reader{s.cached, s.live} {
+		if err := from.Get(ctx, client.ObjectKey{Name: outcome.Name}, &o); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		// Another object, or generation, than the outcome is about: that of the
+		// other is on its way.
+		if o.UID != outcome.UID || o.Generation != outcome.Generation {
+			return nil
+		}
+		if want = part(&o, outcome); want == nil {
+			return nil
+		}
+	}
+	text, err := json.Marshal(map[string]any{
+		"apiVersion": v1alpha1.APIVersion, "kind": v1alpha1.KindBGPPolicy,
+		"metadata": map[string]any{"name": o.Name, "uid": o.UID},
+		"status":   want,
+	})
+	if err != nil {
+		return err
+	}
+	err = s.writer.Patch(ctx, &o, client.RawPatch(types.ApplyPatchType, text), client.FieldOwner(owner), client.ForceOwnership)
+	return client.IgnoreNotFound(err)
+}
+
+// ownPart is this replica's entry.
+func (s *status) ownPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPPolicyStatus {
+	want := s.entry(outcome)
+	for _, r := range o.Status.Replicas {
+		if r.Name == want.Name {
+			is := r
+			is.LastTransitionTime = metav1.Time{}
+			if is == want {
+				return nil
+			}
+		}
+	}
+	want.LastTransitionTime = metav1.NewTime(s.now())
+	return &v1alpha1.BGPPolicyStatus{Replicas: []v1alpha1.Replica{want}}
+}
+
+// entry is this replica's entry, without its time.
+func (s *status) entry(outcome *Outcome) v1alpha1.Replica {
+	r := v1alpha1.Replica{Name: s.replica, ObservedGeneration: outcome.Generation, EnforcedGeneration: outcome.Enforced}
+	if outcome.Err != nil {
+		r.Error = bounded(outcome.Err.Error())
+	}
+	return r
+}
+
+// restPart is all but the replicas' entries.
+func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome, violations *int32) *v1alpha1.BGPPolicyStatus {
+	want := v1alpha1.BGPPolicyStatus{
+		ObservedGeneration: outcome.Generation, Policy: o.Spec.Policy, Violations: violations,
+		Conditions: slices.Clone(o.Status.Conditions),
+	}
+	if outcome.Policy != nil {
+		want.Policy, want.Judges = outcome.Policy.Definition.Name, outcome.Policy.Definition.Judges
+	}
+	replicas := []v1alpha1.Replica{s.entry(outcome)}
+	for _, r := range o.Status.Replicas {
+		if r.Name != s.replica {
+			replicas = append(replicas, r)
+		}
+	}
+	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas)} {
+		c.ObservedGeneration, c.LastTransitionTime, c.Message = outcome.Generation, metav1.NewTime(s.now()), bounded(c.Message)
+		meta.SetStatusCondition(&want.Conditions, c)
+	}
+	is := o.Status
+	is.Replicas = nil
+	if equality.Semantic.DeepEqual(is, want) {
+		return nil
+	}
+	return &want
+}
+
+func compiled(outcome *Outcome) metav1.Condition {
+	if outcome.Err != nil {
+		return metav1.Condition{
+			Type: v1alpha1.ConditionCompiled, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalid, Message: outcome.Err.Error(),
+		}
+	}
+	return metav1.Condition{
+		Type: v1alpha1.ConditionCompiled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonValid,
+		Message: fmt.Sprintf("policy %s can be used as it is here", outcome.Policy.Definition.Name),
+	}
+}
+
+// enforced looks at all replicas, the leader's own entry first.
+func enforced(outcome *Outcome, replicas []v1alpha1.Replica) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionEnforced, Status: metav1.ConditionFalse}
+	if outcome.Err != nil {
+		c.Reason = v1alpha1.ReasonInvalid
+		c.Message = fmt.Sprintf("nothing is enforced, as generation %d cannot be used: see condition %s", outcome.Generation, v1alpha1.ConditionCompiled)
+		if outcome.Policy != nil {
+			c.Reason = v1alpha1.ReasonLastGood
+			c.Message = fmt.Sprintf("changes are still judged by generation %d, as generation %d cannot be used: see condition %s",
+				outcome.Enforced, outcome.Generation, v1alpha1.ConditionCompiled)
+		}
+		return c
+	}
+	var behind []string
+	for _, r := range replicas {
+		if r.EnforcedGeneration != outcome.Generation {
+			behind = append(behind, fmt.Sprintf("%s by generation %d", r.Name, r.EnforcedGeneration))
+		}
+	}
+	if behind != nil {
+		c.Reason = v1alpha1.ReasonReplicasDiffer
+		c.Message = fmt.Sprintf("%d of %d replicas do not judge by generation %d yet: %s; see status.replicas",
+			len(behind), len(replicas), outcome.Generation, strings.Join(behind, ", "))
+		return c
+	}
+	c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonEnforced
+	c.Message = fmt.Sprintf("changes are judged by generation %d on each replica (%d)", outcome.Generation, len(replicas))
+	return c
+}
+
+// dropLagging drops the entries of replicas that have lagged behind for longer
+// than any that still runs.
+func (s *status) dropLagging(ctx context.Context) {
+	var list v1alpha1.BGPPolicyList
+	if err := s.cached.List(ctx, &list); err != nil {
+		s.log.Error(err, "Cannot look for replicas that have gone")
+		return
+	}
+	still := map[lag]time.Time{}
+	for _, o := range list.Items {
+		kept := slices.DeleteFunc(slices.Clone(o.Status.Replicas), func(r v1alpha1.Replica) bool {
+			if r.Name == s.replica || r.ObservedGeneration >= o.Generation {
+				return false
+			}
+			key := lag{o.UID, r.Name}
+			since, known := s.lagging[key]
+			if !known {
+				since = s.now()
+			}
+			still[key] = since
+			return s.now().Sub(since) > lagLimit
+		})
+		if len(kept) == len(o.Status.Replicas) {
+			continue
+		}
+		if err := s.drop(ctx, &o, kept); err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) {
+			s.log.Error(err, "Cannot drop a replica from the status of a BGPPolicy", "policy", o.Name)
+		}
+	}
+	s.lagging = still
+}
+
+// drop writes the entries that are kept, unless the object has changed: other
+// replicas write theirs meanwhile.
+func (s *status) drop(ctx context.Context, o *v1alpha1.BGPPolicy, kept []v1alpha1.Replica) error {
+	text, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": o.ResourceVersion},
+		"status":   map[string]any{"replicas": kept},
+	})
+	if err != nil {
+		return err
+	}
+	err = s.writer.Patch(ctx, o, client.RawPatch(types.MergePatchType, text), client.FieldOwner(fieldManager))
+	return client.IgnoreNotFound(err)
+}
+
+// bounded shortens a message that is longer than anybody reads.
+func bounded(text string) string {
+	if len(text) <= maxMessage {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxMessage], "") + "..."
+}

@@ -1,0 +1,288 @@
+package enforce
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+)
+
+// apiServer holds one BGPPolicy and takes what status writes, as far as that
+// goes: an entry of a replica is its own, the rest is one.
+type apiServer struct {
+	client.Reader
+	client.SubResourceWriter
+	object v1alpha1.BGPPolicy
+	// writes are who wrote, in order.
+	writes []string
+}
+
+func (a *apiServer) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
+	if key.Name != a.object.Name {
+		return apierrors.NewNotFound(schema.GroupResource{Resource: "bgppolicies"}, key.Name)
+	}
+	a.object.DeepCopyInto(out.(*v1alpha1.BGPPolicy))
+	return nil
+}
+
+func (a *apiServer) List(_ context.Context, out client.ObjectList, _ ...client.ListOption) error {
+	out.(*v1alpha1.BGPPolicyList).Items = []v1alpha1.BGPPolicy{*a.object.DeepCopy()}
+	return nil
+}
+
+func (a *apiServer) Patch(_ context.Context, o client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	var all client.SubResourcePatchOptions
+	all.ApplyOptions(options)
+	text, err := patch.Data(o)
+	if err != nil {
+		return err
+	}
+	var sent v1alpha1.BGPPolicy
+	if err := json.Unmarshal(text, &sent); err != nil {
+		return err
+	}
+	a.writes = append(a.writes, all.FieldManager)
+	status := &a.object.Status
+	switch {
+	case patch.Type() == types.MergePatchType:
+		status.Replicas = sent.Status.Replicas
+	case sent.Status.Replicas != nil:
+		one := sent.Status.Replicas[0]
+		status.Replicas = append(slices.DeleteFunc(status.Replicas, func(r v1alpha1.Replica) bool { return r.Name == one.Name }), one)
+	default:
+		replicas := status.Replicas
+		*status = sent.Status
+		status.Replicas = replicas
+	}
+	return nil
+}
+
+// clock is a time that a test sets.
+type clock struct{ at time.Time }
+
+func (c *clock) now() time.Time { return c.at }
+
+// bench is a status on a server with the first of documents.
+func bench(t *testing.T, documents ...policy.Document) (*status, *apiServer, *clock) {
+	t.Helper()
+	server := &apiServer{object: documents[0].BGPPolicy}
+	at := &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	k := newKeeper(t, logr.Discard())
+	k.SetDocuments(documents)
+	return &status{
+		keeper: k, replica: "a", log: logr.Discard(), cached: server, live: server, writer: server, now: at.now,
+		count:   func(context.Context) map[string]int32 { return map[string]int32{"mesh": 1} },
+		lagging: map[lag]time.Time{},
+	}, server, at
+}
+
+func (s *status) round(t *testing.T) {
+	t.Helper()
+	s.write(t.Context(), fieldManager+"-"+s.replica, s.ownPart)
+	s.lead(t.Context())
+}
+
+// change has the server hold, and the keeper see, another generation.
+func (a *apiServer) change(s *status, d policy.Document) {
+	a.object.Spec, a.object.Generation = d.Spec, d.Generation
+	s.keeper.SetDocuments([]policy.Document{d})
+}
+
+func TestStatusIsWrittenOnceForEachChange(t *testing.T) {
+	s, server, at := bench(t, named("mesh", "mesh-node-limit", 1))
+	began := at.at
+	s.round(t)
+	s.round(t)
+	if got := fmt.Sprint(server.writes); got != "[bgpguard-a bgpguard]" {
+		t.Errorf("wrote %s", got)
+	}
+	want := `{"observedGeneration":1,"policy":"mesh-node-limit","judges":"state","violations":1,"conditions":[` +
+		`{"type":"Compiled","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Valid","message":"policy mesh-node-limit can be used as it is here"},` +
+		`{"type":"Enforced","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Enforced","message":"changes are judged by generation 1 on each replica (1)"}],` +
+		`"replicas":[{"name":"a","observedGeneration":1,"enforcedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z"}]}`
+	if text, err := json.Marshal(server.object.Status); err != nil || string(text) != want {
+		t.Errorf("got\n%s\nwant\n%s", text, want)
+	}
+
+	at.at = began.Add(time.Hour)
+	server.change(s, withText(named("mesh", "mesh-node-limit", 2), `{"maxNodes": 7}`))
+	s.round(t)
+	if got := len(server.writes); got != 4 {
+		t.Errorf("wrote %q", server.writes)
+	}
+	if is := server.object.Status; !is.Replicas[0].LastTransitionTime.Time.Equal(at.at) || is.ObservedGeneration != 2 ||
+		!is.Conditions[1].LastTransitionTime.Time.Equal(began) || is.Conditions[1].ObservedGeneration != 2 {
+		t.Errorf("got %+v", is)
+	}
+
+	at.at = began.Add(2 * time.Hour)
+	server.change(s, named("mesh", "nothing", 3))
+	s.round(t)
+	if is := server.object.Status.Conditions[1]; is.Reason != v1alpha1.ReasonLastGood || !is.LastTransitionTime.Time.Equal(at.at) {
+		t.Errorf("got %+v", is)
+	}
+}
+
+func TestViolationsInTheStatus(t *testing.T) {
+	s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
+	counts := map[string]int32{"mesh": 3}
+	s.count = func(context.Context) map[string]int32 { return counts }
+	for _, step := range []struct {
+		name   string
+		counts map[string]int32
+		want   string
+		writes int
+	}{
+		{"counted", map[string]int32{"mesh": 3}, "3", 1},
+		{"a state that is not known keeps the number", nil, "3", 1},
+		{"none is a number too", map[string]int32{"mesh": 0}, "0", 2},
+		{"a policy that cannot judge has none", map[string]int32{}, "none", 3},
+	} {
+		counts = step.counts
+		s.lead(t.Context())
+		got := "none"
+		if n := server.object.Status.Violations; n != nil {
+			got = fmt.Sprint(*n)
+		}
+		if got != step.want || len(server.writes) != step.writes {
+			t.Errorf("%s: got %s with %d writes, want %s with %d", step.name, got, len(server.writes), step.want, step.writes)
+		}
+	}
+}
+
+// What a replica says is about the object that it has seen, and about none that
+// took its place.
+func TestNothingIsWrittenAboutAnotherObject(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.BGPPolicy){
+		"another generation": func(o *v1alpha1.BGPPolicy) { o.Generation = 2 },
+		"another object":     func(o *v1alpha1.BGPPolicy) { o.UID = "other" },
+		"none":               func(o *v1alpha1.BGPPolicy) { o.Name = "other" },
+	} {
+		s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
+		change(&server.object)
+		s.round(t)
+		if len(server.writes) > 0 {
+			t.Errorf("%s: %q wrote", name, server.writes)
+		}
+	}
+}
+
+func TestACacheThatLagsBehindCausesNoWrite(t *testing.T) {
+	s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
+	stale := &apiServer{object: server.object}
+	s.cached = stale
+	s.round(t)
+	s.round(t)
+	if len(server.writes) != 2 {
+		t.Errorf("%q wrote", server.writes)
+	}
+}
+
+func TestEnforcedLooksAtAllReplicas(t *testing.T) {
+	of := func(name string, generation int64) v1alpha1.Replica {
+		return v1alpha1.Replica{Name: name, ObservedGeneration: generation, EnforcedGeneration: generation}
+	}
+	good := Outcome{Name: "p", Generation: 3, Enforced: 3, Policy: &policy.Policy{}}
+	for name, c := range map[string]struct {
+		outcome  Outcome
+		replicas []v1alpha1.Replica
+		want     string
+	}{
+		"all agree": {good, []v1alpha1.Replica{of("a", 3), of("b", 3)}, "True Enforced: changes are judged by generation 3 on each replica (2)"},
+		"one is behind": {
+			good, []v1alpha1.Replica{of("a", 3), of("b", 2)},
+			"False ReplicasDiffer: 1 of 2 replicas do not judge by generation 3 yet: b by generation 2; see status.replicas",
+		},
+		"an older generation": {
+			Outcome{Generation: 3, Enforced: 2, Policy: &policy.Policy{}, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 2)},
+			"False LastGood: changes are still judged by generation 2, as generation 3 cannot be used: see condition Compiled",
+		},
+		"nothing": {
+			Outcome{Generation: 3, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 0)},
+			"False Invalid: nothing is enforced, as generation 3 cannot be used: see condition Compiled",
+		},
+	} {
+		got := enforced(&c.outcome, c.replicas)
+		if text := fmt.Sprintf("%s %s: %s", got.Status, got.Reason, got.Message); text != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", name, text, c.want)
+		}
+	}
+}
+
+func TestReplicasThatHaveGoneAreDropped(t *testing.T) {
+	s, server, at := bench(t, named("mesh", "mesh-node-limit", 2))
+	server.object.Status.Replicas = []v1alpha1.Replica{
+		{Name: "gone", ObservedGeneration: 1, EnforcedGeneration: 1, LastTransitionTime: metav1.NewTime(at.at)},
+		{Name: "slow", ObservedGeneration: 1, EnforcedGeneration: 1, LastTransitionTime: metav1.NewTime(at.at)},
+		{Name: "here", ObservedGeneration: 2, EnforcedGeneration: 2, LastTransitionTime: metav1.NewTime(at.at)},
+	}
+	names := func() string {
+		var out []string
+		for _, r := range server.object.Status.Replicas {
+			out = append(out, r.Name)
+		}
+		return strings.Join(out, " ")
+	}
+	s.round(t)
+	at.at = at.at.Add(lagLimit)
+	s.round(t)
+	if got := names(); got != "gone slow here a" {
+		t.Fatalf("after just a minute there are %s", got)
+	}
+	server.object.Status.Replicas[1].ObservedGeneration = 2 // It was but slow.
+	server.object.Status.Replicas[1].EnforcedGeneration = 2
+	at.at = at.at.Add(time.Second)
+	s.round(t)
+	if got := names(); got != "slow here a" {
+		t.Errorf("after more than a minute there are %s", got)
+	}
+	if is := server.object.Status.Conditions[1]; is.Status != metav1.ConditionTrue {
+		t.Errorf("got %+v", is)
+	}
+}
+
+func TestLongErrorsAreShortened(t *testing.T) {
+	if got := bounded(strings.Repeat("ä", maxMessage)); len(got) > maxMessage+3 || !strings.HasSuffix(got, "ä...") {
+		t.Errorf("got %d bytes that end in %q", len(got), got[len(got)-10:])
+	}
+}
+
+func TestWritesAreGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		wake := make(chan struct{}, 1)
+		began := time.Now()
+		var at []time.Duration
+		go eachTime(ctx, wake, restDelay, restInterval, func() { at = append(at, time.Since(began)) })
+		for range 50 { // Five seconds of changes.
+			poke(wake)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(30 * time.Second) // And then none, but for the retries.
+		cancel()
+		synctest.Wait()
+		for i := range at[1:] {
+			if gap := at[i+1] - at[i]; gap < restInterval {
+				t.Errorf("ran at %v: two of them only %s apart", at, gap)
+			}
+		}
+		if at[0] != restDelay || len(at) < 5 || len(at) > 7 {
+			t.Errorf("ran at %v", at)
+		}
+	})
+}

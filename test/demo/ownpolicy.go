@@ -1,0 +1,47 @@
+package main
+
+import "strings"
+
+// own is a policy of somebody's own, as one writes it.
+const own = `apiVersion: policy.bgpguard.io/v1alpha1
+kind: BGPPolicy
+metadata:
+  name: peers-have-owners
+spec:
+  validationActions: [Deny]
+  match:
+    kinds: [BGPPeer]
+    operations: [CREATE]
+  rego:
+    modules:
+    - name: peers_have_owners.rego
+      text: |
+        # METADATA
+        # title: Every BGPPeer names its owner
+        # custom:
+        #   severity: low
+        #   judges: change
+        #   validationActions: [Deny]
+        package policies.peers_have_owners
+
+        violation contains {
+          "id": "owner",
+          "size": 1,
+          "msg": "the BGPPeer names no owner: annotate it with example.com/owner",
+        } if {
+          not input.change.object.metadata.annotations["example.com/owner"]
+        }
+`
+
+var policyOfOnesOwn = []scene{
+	{"A policy of one's own is an object like any other. One that does not compile is refused with file and line.", []step{
+		{args: apply, input: strings.Replace(own, "input.change", "input.chnage", 1), refused: "peers_have_owners.rego:14: rego_type_error: undefined ref: input.chnage"},
+		{args: apply, input: own},
+		{args: "wait bgppolicy peers-have-owners --for=condition=Enforced", told: "condition met"},
+		{args: apply, input: peer("rack-7", "  nodeSelector: rack == '7'\n  peerSelector: has(route-reflector)\n"), denied: "peers-have-owners"},
+		{args: "get bgppolicies", told: "peers-have-owners"},
+	}},
+	{"To delete a policy is allowed. It is told, and recorded in the audit log.", []step{
+		{args: "delete bgppolicy peers-have-owners", told: "is no longer enforced by it (Deny); changes are still judged by"},
+	}},
+}
