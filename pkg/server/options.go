@@ -19,12 +19,12 @@ type Options struct {
 	// Policies are files and directories of BGPPolicy documents; where there are
 	// none, the cluster's BGPPolicies hold.
 	Policies []string
-	// PolicyDirs are directories of Rego modules, or tarballs of bundles, whose
+	// PolicyDir are directories of Rego modules, or tarballs of bundles, whose
 	// policies BGPPolicies can name beside those that are built in.
-	PolicyDirs []string
-	// OPAConfig is the path of an OPA configuration with the services, keys and
+	PolicyDir []string
+	// OpaConfig is the path of an OPA configuration with the services, keys and
 	// bundles to load policies from; "" for none.
-	OPAConfig string
+	OpaConfig string
 
 	// Host and Port are where the webhook listens; Host "" means everywhere.
 	Host string
@@ -80,8 +80,8 @@ func DefaultOptions() Options {
 // AddFlags adds a flag for each option; their defaults are what o holds.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.Policies, "policies", o.Policies, "file or directory of BGPPolicy documents, read again when it changes, in place of the cluster's BGPPolicies; may be repeated")
-	flags.StringArrayVar(&o.PolicyDirs, "policy-dir", o.PolicyDirs, "directory of Rego modules, or tarball of an OPA bundle, with policies that BGPPolicies can name, read again when it changes; may be repeated")
-	flags.StringVar(&o.OPAConfig, "opa-config", o.OPAConfig, "OPA configuration file whose services, keys and bundles are used: policies from bundles over HTTP(S), from OCI registries or files, with their signatures verified")
+	flags.StringArrayVar(&o.PolicyDir, "policy-dir", o.PolicyDir, "directory of Rego modules, or tarball of an OPA bundle, with policies that BGPPolicies can name, read again when it changes; may be repeated")
+	flags.StringVar(&o.OpaConfig, "opa-config", o.OpaConfig, "OPA configuration file whose services, keys and bundles are used: policies from bundles over HTTP(S), from OCI registries or files, with their signatures verified")
 
 	flags.StringVar(&o.Host, "host", o.Host, "address that the webhook listens on; empty for all")
 	flags.IntVar(&o.Port, "port", o.Port, "port that the webhook listens on")
@@ -115,7 +115,7 @@ func (o *Options) Validate() error {
 			errs = append(errs, fmt.Errorf("--%s: %s, is %q", flag, rule, fmt.Sprint(value)))
 		}
 	}
-	for _, path := range o.PolicyDirs {
+	for _, path := range o.PolicyDir {
 		check(path != "", "policy-dir", path, "must be a path")
 	}
 	for _, path := range o.Policies {

@@ -53,7 +53,7 @@ func TestValidate(t *testing.T) {
 		want   string
 	}{
 		"a path that is empty":          {func(o *Options) { o.Policies = []string{""} }, `--policies: must be a path, is ""`},
-		"a directory that is empty":     {func(o *Options) { o.PolicyDirs = []string{""} }, `--policy-dir: must be a path, is ""`},
+		"a directory that is empty":     {func(o *Options) { o.PolicyDir = []string{""} }, `--policy-dir: must be a path, is ""`},
 		"a port out of range":           {func(o *Options) { o.Port = 65536 }, `--port: must be from 1 to 65535, is "65536"`},
 		"no time for a request":         {func(o *Options) { o.RequestTimeout = 0 }, `--request-timeout: must be above 0s and at most 30s, which is the longest that an API server waits, is "0s"`},
 		"a delay in the past":           {func(o *Options) { o.ShutdownDelay = -time.Second }, `--shutdown-delay: must not be negative, is "-1s"`},

@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	store := cluster.NewStore(log.WithName("cluster"))
 	engine := validate.NewEngine(policy.NewSet(nil))
 	var keeper *enforce.Keeper
-	sources, policyLibrary, err := library.New(library.Options{Paths: o.PolicyDirs, Config: o.OPAConfig}, log.WithName("library"),
+	sources, policyLibrary, err := library.New(library.Options{Paths: o.PolicyDir, Config: o.OpaConfig}, log.WithName("library"),
 		func(l *policy.Library) { keeper.SetLibrary(l) })
 	if err != nil {
 		return fmt.Errorf("policies: %w", err)
