@@ -45,13 +45,19 @@ func Defaults() ([]Document, error) {
 	}
 	var docs []Document
 	for _, d := range l.Definitions() {
-		doc := Document{}
-		doc.APIVersion, doc.Kind = v1alpha1.APIVersion, v1alpha1.KindBGPPolicy
-		doc.Name = d.Name
-		doc.Spec = v1alpha1.BGPPolicySpec{Policy: d.Name, ValidationActions: slices.Clone(d.Actions)}
-		docs = append(docs, doc)
+		docs = append(docs, Default(d))
 	}
 	return docs, nil
+}
+
+// Default returns a document for a policy, with its default parameters and the
+// actions that its METADATA recommends.
+func Default(d *Definition) Document {
+	doc := Document{}
+	doc.APIVersion, doc.Kind = v1alpha1.APIVersion, v1alpha1.KindBGPPolicy
+	doc.Name = d.Name
+	doc.Spec = v1alpha1.BGPPolicySpec{Policy: d.Name, ValidationActions: slices.Clone(d.Actions)}
+	return doc
 }
 
 // Compile is Library.Compile with the library that is built in.

@@ -55,6 +55,10 @@ func NewEngine(policies *policy.Set) *Engine {
 	return e
 }
 
+// SetClock has the policies take now for the time. It is for use before the
+// first decision.
+func (e *Engine) SetClock(now func() time.Time) { e.now = now }
+
 // SetPolicies replaces the policies; requests under way finish with the old.
 func (e *Engine) SetPolicies(policies *policy.Set) { e.policies.Store(policies) }
 

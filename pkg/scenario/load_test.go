@@ -1,0 +1,260 @@
+package scenario
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/bgpguard/bgpguard/pkg/manifest"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+)
+
+const good = `apiVersion: policy.bgpguard.io/v1alpha1
+kind: Scenario
+metadata:
+  name: small
+state:
+- nodes: {count: 2, prefix: w, ipv4: 10.0.0.0/24}
+steps:
+- name: a node more
+  apply:
+    apiVersion: v1
+    kind: Node
+    metadata: {name: x, annotations: {projectcalico.org/IPv4Address: 10.0.0.9/24}}
+  expect:
+    allowed: true
+`
+
+func load(t *testing.T, text string) ([]*Scenario, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("s.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load([]string{"s.yaml"})
+}
+
+func TestLoadNamesFileLineAndField(t *testing.T) {
+	replaced := func(from, to string) string { return strings.Replace(good, from, to, 1) }
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing wrong":                 {good, "<nil>"},
+		"another kind":                  {replaced("kind: Scenario", "kind: Test"), "s.yaml:2: kind: must be Scenario of policy.bgpguard.io/v1alpha1, is Test of policy.bgpguard.io/v1alpha1"},
+		"no name":                       {replaced("  name: small", "  name: ''"), "s.yaml:4: metadata.name: is missing"},
+		"an unknown field":              {replaced("  expect:", "  expects: {}\n  expect:"), "s.yaml:13: steps[0].expects: is not a field of a Scenario"},
+		"a field of a wrong type":       {replaced("    allowed: true", "    allowed: maybe"), "s.yaml:7: steps.expect.allowed: cannot be a string"},
+		"no expectation":                {replaced("    allowed: true", "    noWarnings: true"), "s.yaml:13: steps[0].expect.allowed: is missing: true or false"},
+		"no step":                       {good[:strings.Index(good, "steps:")] + "steps: []\n", "s.yaml:7: steps: is empty, so nothing would be tested"},
+		"a step without a name":         {replaced("name: a node more", "name: ''"), "s.yaml:8: steps[0].name: is missing"},
+		"a step without a change":       {replaced("  apply:", "  delete: {kind: Node, name: w1}\n  apply:"), "s.yaml:8: steps[0]: must hold exactly one of apply, patch and delete"},
+		"a message of what is allowed":  {replaced("allowed: true", "allowed: true\n    message: [x]"), "s.yaml:13: steps[0].expect: an allowed change has no policies that deny it and no message; what policies only warn of is in warnings"},
+		"warnings and none":             {replaced("allowed: true", "allowed: true\n    noWarnings: true\n    warnings: [x]"), "s.yaml:15: steps[0].expect.noWarnings: excludes warnings"},
+		"a time that is none":           {replaced("state:", "now: noon\nstate:"), `s.yaml:5: now: must be a time such as 2026-01-31T22:00:00Z, is "noon"`},
+		"an object that does not parse": {replaced("kind: Node", "kind: Nod"), "s.yaml:9: steps[0].apply: Nod of v1 does not decide BGP; known are Node of v1 and "},
+		"too many nodes":                {replaced("count: 2", "count: 300"), "s.yaml:6: state[0].nodes: 10.0.0.0/24 has no address for node 256 of 300"},
+		"no nodes":                      {replaced("count: 2", "count: 0"), "s.yaml:6: state[0].nodes: count must be from 1 to 100000, is 0"},
+		"a network that is none":        {replaced("10.0.0.0/24}", "fd00::/64}"), `s.yaml:6: state[0].nodes: ipv4 must be a network such as 10.0.0.0/16, is "fd00::/64"`},
+		"a file that is not there":      {replaced("- nodes:", "- file: gone.yaml\n- nodes:"), "s.yaml:6: gone.yaml: no such file or directory"},
+		"policies that are none":        {replaced("state:", "policies: [{kind: BGPPolicy}]\nstate:"), "s.yaml:5: policies[0]: must be {file: PATH}, {library: true} or a BGPPolicy of policy.bgpguard.io/v1alpha1, is BGPPolicy of"},
+		"library: false":                {replaced("state:", "policies: [{library: false}]\nstate:"), "s.yaml:5: policies[0].library: must be true"},
+		"broken YAML":                   {replaced("metadata:", "metadata: ["), "s.yaml:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, c.text)
+			if got := "<nil>"; err == nil && got != c.want || err != nil && !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got  %v\nwant %s...", err, c.want)
+			}
+		})
+	}
+}
+
+func TestRunSaysWhatIsNotAsExpected(t *testing.T) {
+	for name, c := range map[string]struct{ from, to, want string }{
+		"allowed for denied": {"allowed: true", "allowed: false\n    policies: [mesh-node-limit]\n    message: [too many]", `FAIL: scenario small (1 step)
+  FAIL: s.yaml:8: a node more
+    it is allowed, expected is denied
+    it is denied by no policy, expected is mesh-node-limit
+    the message does not hold "too many"
+`},
+		"a warning that does not come": {"allowed: true", "allowed: true\n    warnings: [x]", `FAIL: scenario small (1 step)
+  FAIL: s.yaml:8: a node more
+    no warning holds "x"
+`},
+		"warnings that come": {"10.0.0.9/24}}", "10.0.0.9/24, projectcalico.org/ASNumber: x}}\n  user: u", ""},
+		"as expected":        {"allowed: true", "allowed: true\n    noWarnings: true", "PASS: scenario small (1 step)\n  PASS: s.yaml:8: a node more\n"},
+	} {
+		scenarios, err := load(t, strings.Replace(good, c.from, c.to, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		library, err := policy.Embedded()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "warnings that come" {
+			scenarios[0].Steps[0].Expect.NoWarnings = true
+		}
+		r, err := Run(t.Context(), scenarios[0], library)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		if err := WriteText(&text, []*Result{r}, true); err != nil {
+			t.Fatal(err)
+		}
+		if name == "warnings that come" {
+			if got := text.String(); !strings.Contains(got, "there are warnings, expected are none\n    warning: Node x: ") {
+				t.Errorf("%s: got\n%s", name, got)
+			}
+			continue
+		}
+		if got := text.String(); got != c.want {
+			t.Errorf("%s: got\n%swant\n%s", name, got, c.want)
+		}
+	}
+}
+
+func TestAStepOnWhatIsNotThereCannotBeRun(t *testing.T) {
+	library, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := good[strings.Index(good, "  apply:"):strings.Index(good, "  expect:")]
+	for change, want := range map[string]string{
+		"  delete: {kind: Node, name: gone}\n":                                   "s.yaml:9: steps[0].delete: there is no Node gone in the state",
+		"  patch: {kind: BGPPeer, name: x, merge: {}}\n":                         "s.yaml:9: steps[0].patch: there is no BGPPeer x in the state",
+		"  patch: {kind: Node, name: w1, merge: {metadata: {name: other}}}\n":    "s.yaml:9: steps[0].patch.merge: makes it Node other",
+		"  patch: {kind: Node, name: w1, merge: {metadata: {labels: {a: [1]}}}}": "s.yaml:9: steps[0].patch.merge.metadata.labels.a: must be a string, is a list",
+	} {
+		scenarios, err := load(t, strings.Replace(good, apply, change+"\n", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Run(t.Context(), scenarios[0], library); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	for _, c := range []struct{ target, patch, want string }{ // RFC 7386, appendix A
+		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
+		{`{"a":"b"}`, `{"a":null}`, `{}`},
+		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`},
+		{`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
+		{`{"a":"foo"}`, `{"a":{"b":{"c":null}}}`, `{"a":{"b":{}}}`},
+		{`{"e":null}`, `{"a":1}`, `{"a":1,"e":null}`},
+	} {
+		var target, patch any
+		for text, v := range map[string]*any{c.target: &target, c.patch: &patch} {
+			if err := json.Unmarshal([]byte(text), v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := json.Marshal(merge(target, patch))
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s + %s = %s, want %s", c.target, c.patch, got, c.want)
+		}
+	}
+}
+
+// properties collects the names that a schema knows of an object.
+func properties(schema any) []string {
+	m, _ := schema.(map[string]any)
+	p, _ := m["properties"].(map[string]any)
+	var out []string
+	for name := range p {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func fields(t reflect.Type) []string {
+	var out []string
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestTheSchemaIsInStep(t *testing.T) {
+	text, err := os.ReadFile("scenario.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	definitions := document.(map[string]any)["definitions"].(map[string]any)
+	for name, c := range map[string]struct {
+		schema any
+		t      reflect.Type
+	}{
+		"Scenario": {document, reflect.TypeFor[Scenario]()},
+		"Step":     {definitions["step"], reflect.TypeFor[Step]()},
+		"Expect":   {definitions["expect"], reflect.TypeFor[Expect]()},
+		"Nodes":    {definitions["nodes"], reflect.TypeFor[Nodes]()},
+		"Patch":    {definitions["patch"], reflect.TypeFor[Patch]()},
+		"Target":   {definitions["target"], reflect.TypeFor[Target]()},
+	} {
+		if got, want := properties(c.schema), fields(c.t); !slices.Equal(got, want) {
+			t.Errorf("%s: the schema has %q, the type %q", name, got, want)
+		}
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("mem:///s", document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("mem:///s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := manifest.Read([]string{filepath.Join("..", "..", "test", "scenarios")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range docs {
+		text, err := json.Marshal(d.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(v); err != nil {
+			t.Errorf("%s: %v", d.File, err)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(good)
+	f.Add(strings.Replace(good, "- nodes:", "- apiVersion: v1\n  kind: Node\n  metadata: {name: y}\n- nodes:", 1))
+	f.Add("apiVersion: policy.bgpguard.io/v1alpha1\nkind: Scenario\nsteps: [{patch: {merge: 1}}]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		docs, err := manifest.Parse("s.yaml", []byte(text))
+		if err != nil {
+			return
+		}
+		for _, d := range docs {
+			s, err := read(d)
+			if err == nil && (s.Metadata.Name == "" || len(s.Steps) == 0) {
+				t.Errorf("taken: %+v", s)
+			}
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package scenario
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"strconv"
+
+	k8sjson "sigs.k8s.io/json"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// maxNodes is far above the largest clusters there are.
+const maxNodes = 100_000
+
+// Nodes makes many Nodes that are alike, as nobody writes 800 of them.
+type Nodes struct {
+	// Count is how many there are; they are called Prefix1, Prefix2 and so on.
+	Count  int    `json:"count"`
+	Prefix string `json:"prefix"`
+	// Labels are on all of them.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Zones are given to them in turn, as label topology.kubernetes.io/zone.
+	Zones []string `json:"zones,omitempty"`
+	// IPv4 and IPv6 are networks of which each gets an address, from the first on.
+	IPv4 string `json:"ipv4,omitempty"`
+	IPv6 string `json:"ipv6,omitempty"`
+	// ASNumber and RouteReflectorClusterID are those of the annotations.
+	ASNumber                string `json:"asNumber,omitempty"`
+	RouteReflectorClusterID string `json:"routeReflectorClusterID,omitempty"`
+	// NotReady says that the condition Ready is False.
+	NotReady bool `json:"notReady,omitempty"`
+}
+
+func generate(v any) ([]calico.Object, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var n Nodes
+	unknown, err := k8sjson.UnmarshalStrict(text, &n, k8sjson.DisallowUnknownFields)
+	if err = errors.Join(append(unknown, err)...); err != nil {
+		return nil, err
+	}
+	if n.Count < 1 || n.Count > maxNodes {
+		return nil, fmt.Errorf("count must be from 1 to %d, is %d", maxNodes, n.Count)
+	}
+	if n.Prefix == "" {
+		return nil, errors.New("prefix is missing")
+	}
+	var addresses [2]netip.Addr
+	var masks [2]netip.Prefix
+	for f, text := range []string{n.IPv4, n.IPv6} {
+		if text == "" {
+			continue
+		}
+		if masks[f], err = netip.ParsePrefix(text); err != nil || calico.FamilyOf(masks[f].Addr()) != calico.Family(f) {
+			return nil, fmt.Errorf("%s must be a network such as 10.0.0.0/16, is %q", []string{"ipv4", "ipv6"}[f], text)
+		}
+		addresses[f] = masks[f].Masked().Addr()
+	}
+	out := make([]calico.Object, 0, n.Count)
+	for i := range n.Count {
+		labels := map[string]any{}
+		for k, v := range n.Labels {
+			labels[k] = v
+		}
+		if len(n.Zones) > 0 {
+			labels["topology.kubernetes.io/zone"] = n.Zones[i%len(n.Zones)]
+		}
+		annotations := map[string]any{}
+		for f, key := range []string{calico.AnnotationIPv4Address, calico.AnnotationIPv6Address} {
+			if !addresses[f].IsValid() {
+				continue
+			}
+			addresses[f] = addresses[f].Next()
+			if !masks[f].Contains(addresses[f]) {
+				return nil, fmt.Errorf("%s has no address for node %d of %d", masks[f], i+1, n.Count)
+			}
+			annotations[key] = netip.PrefixFrom(addresses[f], masks[f].Bits()).String()
+		}
+		for key, text := range map[string]string{calico.AnnotationASNumber: n.ASNumber, calico.AnnotationClusterID: n.RouteReflectorClusterID} {
+			if text != "" {
+				annotations[key] = text
+			}
+		}
+		object := map[string]any{
+			"apiVersion": "v1", "kind": string(calico.KindNode),
+			"metadata": map[string]any{"name": n.Prefix + strconv.Itoa(i+1), "labels": maps.Clone(labels), "annotations": annotations},
+		}
+		if n.NotReady {
+			object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "False"}}}
+		}
+		o, err := calico.Decode(object)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}

@@ -1,0 +1,39 @@
+package scenario
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
+)
+
+func TestTheLibraryKeepsItsScenarios(t *testing.T) {
+	scenarios, err := Load([]string{"../../test/scenarios"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(scenarios) == 0 {
+		t.Fatal("there are none")
+	}
+	library, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range scenarios {
+		r, err := Run(t.Context(), s, library)
+		if err != nil {
+			t.Errorf("%s: %v", s.Metadata.Name, err)
+			continue
+		}
+		if s.Title == "" || s.Description == "" {
+			t.Errorf("%s does not say why it is there", s.Metadata.Name)
+		}
+		if !r.Passed() {
+			var text bytes.Buffer
+			if err := WriteText(&text, []*Result{r}, false); err != nil {
+				t.Fatal(err)
+			}
+			t.Error(text.String())
+		}
+	}
+}
