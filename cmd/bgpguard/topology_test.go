@@ -322,3 +322,38 @@ func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
 		t.Errorf("error %v without an interrupt", err)
 	}
 }
+
+// What `kubectl get` exports of a cluster holds more than decides sessions.
+func TestAStateTellsTheNamesOfBGPFiltersAndSecretKeys(t *testing.T) {
+	const more = `---
+{apiVersion: crd.projectcalico.org/v1, kind: BGPFilter, metadata: {name: no-default}, spec: {importV4: []}}
+---
+{apiVersion: projectcalico.org/v3, kind: CalicoNodeStatus, metadata: {name: worker-1}, spec: {node: worker-1}}
+---
+apiVersion: v1
+kind: SecretList
+items:
+- {apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: calico-system}, data: {tor: aHVudGVyMg==, mesh: aHVudGVyMg==}}
+- {apiVersion: v1, kind: Secret, metadata: {name: other, namespace: default}, stringData: {tor: hunter2}}
+`
+	got := bgpguard(t, files{"s.yaml": clusterOf3 + more}, "", "topology", "-f", "s.yaml", "-o", "json")
+	if got.code != 0 || got.stderr != "" {
+		t.Fatalf("code %d, stderr %s", got.code, got.stderr)
+	}
+	for _, want := range []string{`"bgpFilters":{"known":true,"names":["no-default"]}`, `"secrets":{"known":true,"keys":{"bgp":["mesh","tor"]}}`} {
+		if !strings.Contains(strings.ReplaceAll(got.stdout, ": ", ":"), want) {
+			t.Errorf("%s is not in %s", want, got.stdout)
+		}
+	}
+	if strings.Contains(got.stdout, "aHVudGVyMg") || strings.Contains(got.stdout, "hunter2") {
+		t.Errorf("a password is in %s", got.stdout)
+	}
+}
+
+func TestABGPFilterAndASecretMayChange(t *testing.T) {
+	const change = `{apiVersion: projectcalico.org/v3, kind: BGPFilter, metadata: {name: f}, spec: {}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: kube-system}, data: {tor: aHVudGVyMg==}}
+`
+	compare(t, check(t, files{"s.yaml": clusterOf3, "c.yaml": change}, "", "-f", "c.yaml", "--state", "s.yaml"), result{stdout: "create BGPFilter f: allowed\ncreate Secret bgp: allowed\n2 changes: 2 allowed, 0 denied\n"})
+}

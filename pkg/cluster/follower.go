@@ -162,15 +162,15 @@ type subscriber interface {
 // informer returns that of a feed: the cache's, or for Secrets one of its own, as the
 // cache's would be for all namespaces and hold the values.
 func (f *Follower) informer(ctx context.Context, wg *sync.WaitGroup, feed *feed, group schema.GroupVersion) (subscriber, error) {
-	switch feed.kind {
-	case calico.KindSecret:
+	if feed.kind == calico.KindSecret {
 		informer, err := f.store.secretInformer(f.secrets, feed)
 		if err != nil {
 			return nil, err
 		}
 		wg.Go(func() { informer.RunWithContext(ctx) })
 		return informer, nil
-	case calico.KindNode:
+	}
+	if feed.kind == calico.KindNode {
 		return f.informers.GetInformer(ctx, &corev1.Node{}, cache.BlockUntilSynced(false))
 	}
 	object := &unstructured.Unstructured{}

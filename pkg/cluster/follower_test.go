@@ -2,11 +2,17 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 	fcache "k8s.io/client-go/tools/cache/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -89,5 +95,114 @@ func TestFollowerFeedsTheStore(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// secretsOf tells what a snapshot says of BGPFilters and Secrets.
+func secretsOf(s *state.Snapshot) string {
+	text := fmt.Sprintf("filters %v", s.Knows(calico.KindBGPFilter))
+	for _, f := range s.BGPFilters() {
+		text += " " + f.Name
+	}
+	text += fmt.Sprintf(" secrets %v", s.Knows(calico.KindSecret))
+	for _, secret := range s.Secrets() {
+		text += fmt.Sprintf(" %s/%s%v", secret.Namespace, secret.Name, secret.Keys)
+	}
+	return text
+}
+
+func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
+	secret := func(name string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "calico-system"}, Data: map[string][]byte{"tor": []byte("hunter2"), "mesh": nil}}
+	}
+	type sources struct{ filters, secrets *fcache.FakeControllerSource }
+	type step struct {
+		do   func(sources)
+		want string
+	}
+	nothing := func(sources) {}
+	for name, c := range map[string]struct {
+		served  []string // beside what has to be
+		secrets bool
+		steps   []step
+	}{
+		"neither is asked for":     {nil, false, []step{{nothing, "filters false secrets false"}}},
+		"both are there and empty": {[]string{"bgpfilters"}, true, []step{{nothing, "filters true secrets true"}}},
+		"they come and go": {[]string{"bgpfilters"}, true, []step{
+			{func(s sources) { s.filters.Add(object(calico.KindBGPFilter, "f", nil)) }, "filters true f secrets true"},
+			{func(s sources) { s.secrets.Add(secret("bgp")) }, "filters true f secrets true calico-system/bgp[mesh tor]"},
+			{func(s sources) { s.secrets.Delete(secret("bgp")) }, "filters true f secrets true"},
+			{func(s sources) { s.filters.Delete(object(calico.KindBGPFilter, "f", nil)) }, "filters true secrets true"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			store := NewStore(logr.Discard())
+			informers := &fakeInformers{ctx: ctx, store: store, sources: map[calico.Kind]*fcache.FakeControllerSource{}}
+			from := sources{informers.source(calico.KindBGPFilter), fcache.NewFakeControllerSource()}
+			announced := make(chan string)
+			f := &Follower{
+				store: store, log: logr.Discard(), informers: informers,
+				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
+				changed: func(ctx context.Context, s *state.Snapshot) {
+					select {
+					case announced <- secretsOf(s):
+					case <-ctx.Done():
+					}
+				},
+			}
+			if c.secrets {
+				f.secrets = from.secrets
+			}
+			done := make(chan error)
+			go func() { done <- f.Start(ctx) }()
+			for _, step := range c.steps {
+				step.do(from)
+				for got := ""; got != step.want; {
+					select {
+					case got = <-announced:
+					case err := <-done:
+						t.Fatalf("ended with %v", err)
+					case <-time.After(30 * time.Second):
+						t.Fatalf("%s was never announced, last %s", step.want, got)
+					}
+				}
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestSecretInformerKeepsNoValue(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	source := fcache.NewFakeControllerSource()
+	source.Add(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "bgp", Namespace: "calico-system", Annotations: map[string]string{"last": "hunter2"}, Labels: map[string]string{"a": "hunter2"},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "hunter2"}},
+		},
+		Data: map[string][]byte{"tor": []byte("hunter2")}, StringData: map[string]string{"tor": "hunter2"},
+	})
+	store := NewStore(logr.Discard())
+	store.follow([]calico.Kind{calico.KindSecret})
+	informer, err := store.secretInformer(source, store.feeds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	go informer.RunWithContext(ctx)
+	if !toolscache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		t.Fatal("never read")
+	}
+	held := informer.GetStore().List()
+	text, err := json.Marshal(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(text); len(held) != 1 || !strings.Contains(got, `"data":{"tor":null}`) || strings.Contains(got, "hunter2") || strings.Contains(got, "aHVudGVyMg") {
+		t.Errorf("it holds %s", got)
 	}
 }

@@ -153,6 +153,16 @@ func TestBulkAndSingleStepsAgree(t *testing.T) {
 	}
 }
 
+func TestASnapshotInBulkKnowsWhatIsFollowed(t *testing.T) {
+	s := syncedStore(calico.KindNode, calico.KindBGPFilter)
+	for i := range bulkFrom {
+		s.handler(calico.KindNode).OnAdd(node(fmt.Sprint(i)), true)
+	}
+	if got := snapshot(t, s); !got.Knows(calico.KindBGPFilter) || got.Knows(calico.KindSecret) {
+		t.Errorf("knows BGPFilters %v, Secrets %v", got.Knows(calico.KindBGPFilter), got.Knows(calico.KindSecret))
+	}
+}
+
 func TestUpdateThatSaysNothingNewKeepsTheSnapshot(t *testing.T) {
 	s := syncedStore(calico.KindNode)
 	h := s.handler(calico.KindNode)

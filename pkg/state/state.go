@@ -113,13 +113,10 @@ func (s *Snapshot) Knowing(kinds ...calico.Kind) *Snapshot {
 // Knows reports whether the snapshot holds all objects of a kind. What a change
 // creates makes no difference to that.
 func (s *Snapshot) Knows(kind calico.Kind) bool {
-	switch kind {
-	case calico.KindBGPFilter:
+	if kind == calico.KindBGPFilter {
 		return s != nil && s.filtersKnown
-	case calico.KindSecret:
-		return s != nil && s.secretsKnown
 	}
-	return true
+	return kind != calico.KindSecret || s != nil && s.secretsKnown
 }
 
 // Apply returns the snapshot after a change; it shares with s all that did not

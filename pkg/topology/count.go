@@ -222,13 +222,15 @@ func (n *network) countOutsides(t *tally, fields map[string]bool) {
 				}{
 					{ASNumberZero, n.outsideZero(&v, left)}, {AddressShared, n.index.addresses.shared[n.family]}, {Overlapping, h.idle},
 				} {
-					if c := int(left.IntersectionCardinality(dead.nodes)); c > 0 {
-						t.Broken += c
-						m, hit := t.marked(dead.reason), left.Intersection(dead.nodes)
-						m.single(hit)
-						h.sourcesAt(m, hit)
-						left = left.Difference(dead.nodes)
+					c := int(left.IntersectionCardinality(dead.nodes))
+					if c == 0 {
+						continue
 					}
+					t.Broken += c
+					m, hit := t.marked(dead.reason), left.Intersection(dead.nodes)
+					m.single(hit)
+					h.sourcesAt(m, hit)
+					left = left.Difference(dead.nodes)
 				}
 				t.External += int(left.Count())
 			}

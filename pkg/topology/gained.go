@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
@@ -36,7 +38,7 @@ func (t *Topology) Gained(before *Topology, members string) (int, []string, erro
 		return 0, nil, nil
 	}
 	parts := strings.Split(members, "/")
-	if len(parts) == 4 && parts[0] == "routes" && parts[3] == withoutRouteName {
+	if len(parts) == 4 && parts[0] == routesName && parts[3] == withoutRouteName {
 		if f, carried, ok := assumption(parts); ok {
 			n, sample := t.gainedPairs(before, f, carried)
 			return n, sample, nil
@@ -92,44 +94,80 @@ func assumption(parts []string) (f calico.Family, carried, ok bool) {
 
 // member returns the test for membership in a set of nodes.
 func (t *Topology) member(parts []string) (is func(i int) bool, ok bool) {
+	switch strings.Join(parts, "/") {
+	case notReadyName:
+		return within(t.index.notReady), true
+	case waitingName:
+		return within(t.waiting), true
+	case meshNotReadyName:
+		return within(t.meshNotReady()), true
+	}
+	if len(parts) < 2 {
+		return nil, false
+	}
+	f, ok := family(parts[1])
+	if !ok {
+		return nil, false
+	}
+	switch part, rest := parts[0], parts[2:]; {
+	case part+"/" == noAddressName && len(rest) == 0:
+		return within(t.index.without(f)), true
+	case part+"/" == frozenName && len(rest) == 0:
+		return t.marked(f, t.tallies[f].frozen[anyRefusal]), true
+	case part+"/" == frozenName && len(rest) == 1:
+		return t.marked(f, t.tallies[f].frozen[rest[0]]), true
+	case part == sessionsName:
+		return t.sessionsMember(f, rest)
+	case part == reflectorsName:
+		return t.reflectorsMember(f, rest)
+	case part == routesName:
+		return t.routesMember(f, parts)
+	}
+	return nil, false
+}
+
+// within is the test for a set, of which nil is none.
+func within(set *bitset.BitSet) func(int) bool {
+	return func(i int) bool { return set != nil && set.Test(uint(i)) }
+}
+
+func (t *Topology) sessionsMember(f calico.Family, rest []string) (is func(int) bool, ok bool) {
 	switch {
-	case len(parts) == 1 && parts[0] == notReadyName:
-		return func(i int) bool { return t.index.notReady.Test(uint(i)) }, true
-	case len(parts) == 1 && parts[0] == waitingName:
-		return func(i int) bool { return t.waiting != nil && t.waiting.Test(uint(i)) }, true
-	case len(parts) == 2 && parts[0]+"/" == noAddressName:
-		f, ok := family(parts[1])
-		return func(i int) bool { return !t.index.bgp[f].Test(uint(i)) }, ok
-	case strings.Join(parts, "/") == meshNotReadyName:
-		set := t.meshNotReady()
-		return func(i int) bool { return set != nil && set.Test(uint(i)) }, true
-	case len(parts) == 2 && parts[0]+"/" == frozenName:
-		f, ok := family(parts[1])
-		return t.marked(f, t.tallies[f].frozen[anyRefusal]), ok
-	case len(parts) == 3 && parts[0]+"/" == frozenName:
-		f, ok := family(parts[1])
-		return t.marked(f, t.tallies[f].frozen[parts[2]]), ok
-	case len(parts) == 3 && parts[0] == sessionsName && parts[2] == "ambiguous":
-		f, ok := family(parts[1])
-		return t.marked(f, &t.tallies[f].ambiguous), ok
-	case len(parts) == 4 && parts[0] == sessionsName && parts[2] == "broken":
-		f, ok := family(parts[1])
-		return t.marked(f, t.tallies[f].broken[Reason(parts[3])]), ok
-	case len(parts) == 4 && (parts[0] == sessionsName || parts[0] == reflectorsName) && parts[2] == loadName:
-		f, ok := family(parts[1])
-		sessions, err := strconv.Atoi(parts[3])
-		return t.atLeast(f, parts[0] == reflectorsName, sessions), ok && err == nil
-	case len(parts) == 6 && parts[0] == "routes" && parts[3] == pointName:
-		f, carried, ok := assumption(parts)
-		set := t.routings[f].pointSets(carried)[point{parts[4], parts[5]}]
-		return func(i int) bool { return set != nil && set.Test(uint(i)) }, ok
-	case len(parts) == 4 && parts[0] == reflectorsName && parts[2] == "atMost":
-		f, ok := family(parts[1])
-		level, err := strconv.Atoi(parts[3])
-		return t.atMost(f, level), ok && err == nil
-	case len(parts) == 4 && parts[0] == "routes" && parts[3] == cutOffName:
-		f, carried, ok := assumption(parts)
+	case len(rest) == 1 && rest[0] == "ambiguous":
+		return t.marked(f, &t.tallies[f].ambiguous), true
+	case len(rest) == 2 && rest[0] == "broken":
+		return t.marked(f, t.tallies[f].broken[Reason(rest[1])]), true
+	case len(rest) == 2 && rest[0] == loadName:
+		sessions, err := strconv.Atoi(rest[1])
+		return t.atLeast(f, false, sessions), err == nil
+	}
+	return nil, false
+}
+
+func (t *Topology) reflectorsMember(f calico.Family, rest []string) (is func(int) bool, ok bool) {
+	if len(rest) != 2 {
+		return nil, false
+	}
+	number, err := strconv.Atoi(rest[1])
+	switch rest[0] {
+	case "atMost":
+		return t.atMost(f, number), err == nil
+	case loadName:
+		return t.atLeast(f, true, number), err == nil
+	}
+	return nil, false
+}
+
+func (t *Topology) routesMember(f calico.Family, parts []string) (is func(int) bool, ok bool) {
+	if len(parts) < 4 {
+		return nil, false
+	}
+	_, carried, ok := assumption(parts)
+	switch {
+	case len(parts) == 4 && parts[3] == cutOffName:
 		return t.cutOff(f, carried), ok
+	case len(parts) == 6 && parts[3] == pointName:
+		return within(t.routings[f].pointSets(carried)[point{parts[4], parts[5]}]), ok
 	}
 	return nil, false
 }

@@ -67,14 +67,16 @@ func (m *marks) join(n *network, other *marks) {
 
 // has reports whether node i is marked; no node is where m is nil.
 func (m *marks) has(n *network, i int) bool {
-	return m != nil && (m.groups != nil && m.groups[n.groups.of[i]] || m.nodes != nil && m.nodes.Test(uint(i)))
+	return m != nil && (m.hasGroup(int(n.groups.of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
 }
+
+func (m *marks) hasGroup(g int) bool { return len(m.groups) > g && m.groups[g] }
 
 // nodeSet tells the marked nodes. O(groups), and O(nodes) where single ones are.
 func (m *marks) nodeSet(n *network, members string) NodeSet {
 	if m.nodes != nil {
 		set := m.nodes
-		if all := n.groups.union(func(g int) bool { return m.groups != nil && m.groups[g] }); all != nil {
+		if all := n.groups.union(m.hasGroup); all != nil {
 			set = set.Union(all)
 		}
 		return n.index.nodeSet(set, members)

@@ -10,11 +10,12 @@ import (
 
 // handle names a set of nodes or pairs of the summary; see NodeSet.Members.
 func handle(f calico.Family, assumption, set string) string {
-	return fmt.Sprintf("routes/%s/%s/%s", f, assumption, set)
+	return fmt.Sprintf("%s/%s/%s/%s", routesName, f, assumption, set)
 }
 
 // The assumptions about what is outside, and the sets, in handles.
 const (
+	routesName       = "routes"
 	carriedName      = "carried"
 	isolatedName     = "isolated"
 	cutOffName       = "cutOff"

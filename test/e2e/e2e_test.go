@@ -147,6 +147,8 @@ func (c *cluster) guard(t *testing.T) {
 		t.Errorf("stderr %q, want a warning that the selector does not parse", warned.Stderr)
 	}
 	c.allowed(t, "", "delete bgppeer typo")
+	c.denied(t, "reachability-preserved", c.object("IPPool", "quiet", "cidr: 10.9.0.0/16, disableBGPExport: true"), "apply -f -")
+	c.allowed(t, c.object("FelixConfiguration", "default", "logSeverityScreen: Info"), "apply -f -")
 }
 
 // until runs kubectl until it ends with an exit code. The webhook learns of a
@@ -247,6 +249,20 @@ func (c *cluster) log(t *testing.T) {
 			t.Errorf("%q is in the log", secret)
 		}
 	}
+}
+
+// untilScraped waits for a line in the metrics: the gauges are brought up to date a
+// moment later.
+func (c *cluster) untilScraped(t *testing.T, token, want string) {
+	t.Helper()
+	text := ""
+	for range 200 {
+		if _, text = c.scrape(t, token); strings.Contains(text, want) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("no %s in the metrics:\n%s\nthe webhook's log:\n%s", want, grep(text, "bgpguard_"), c.webhook.Log())
 }
 
 func grep(text, part string) string {
