@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -251,17 +252,22 @@ func (c *checker) parameters() {
 	properties, _ := schema["properties"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p, _ := properties[name].(map[string]any)
-		for _, field := range []struct{ name, why string }{
-			{"description", "what it is for"},
-			{"type", "what it can be"},
-			{"default", "what it is when it is left out"},
-		} {
-			if v, there := p[field.name]; !there || v == "" {
-				c.add(Error, checkParameters, at, "METADATA custom.parameters.properties.%s has no %s: say %s", name, field.name, field.why)
-			}
+		description, _ := p["description"].(string)
+		if description == "" {
+			c.add(Error, checkParameters, at, "METADATA custom.parameters.properties.%s has no description: say what it is for", name)
+		}
+		if p["type"] == nil {
+			c.add(Error, checkParameters, at, "METADATA custom.parameters.properties.%s has no type: say what it can be", name)
+		}
+		if p["default"] == nil && !optional.MatchString(description) {
+			c.add(Warning, checkParameters, at, "METADATA custom.parameters.properties.%s has no default: what reads it is undefined where it is left out; "+
+				"give it one, or say in its description what holds without it", name)
 		}
 	}
 }
+
+// optional matches a description that says what holds where a parameter is left out.
+var optional = regexp.MustCompile(`(?i)without\s+it|left\s+out`)
 
 // tests checks that the policy has tests of its own.
 func (c *checker) tests() {

@@ -183,7 +183,7 @@ func (s *reader) expr(e *ast.Expr, sc *scope) {
 		for _, t := range []*ast.Term{terms.Key, terms.Value} {
 			if t != nil {
 				inner.bind(t)
-				inner.vary(t, sc.resolve(terms.Domain))
+				inner.elements(t, terms.Domain)
 			}
 		}
 		s.body(terms.Body, inner)
@@ -208,7 +208,7 @@ func (s *reader) assign(target, value *ast.Term, sc *scope) {
 		}
 	}
 	if sc.variesIn(value) {
-		sc.vary(target, nil)
+		sc.vary(target)
 	}
 	sc.bind(target)
 }
@@ -222,25 +222,28 @@ func (s *reader) some(d *ast.SomeDecl, sc *scope) {
 		}
 		domain := call[len(call)-1]
 		s.walk(domain, sc)
-		ref := sc.resolve(domain)
-		s.iterate(sc, ref, domain.Location)
+		s.iterate(sc, sc.resolve(domain), domain.Location)
 		for _, t := range call[1 : len(call)-1] {
 			sc.bind(t)
-			sc.vary(t, ref)
+			sc.elements(t, domain)
 		}
 	}
 }
 
-// vary says that the variables of t change with each turn of an iteration over a
-// document. Parameters are few, and the same in each evaluation.
-func (sc *scope) vary(t *ast.Term, over ast.Ref) {
-	if over != nil && over.HasPrefix(parametersRef) {
-		return
-	}
+// vary says that the variables of t change with each turn of an iteration.
+func (sc *scope) vary(t *ast.Term) {
 	ast.WalkVars(t, func(v ast.Var) bool {
 		sc.varies[v] = true
 		return false
 	})
+}
+
+// elements says so of t where it goes through a state. Parameters are few, and of
+// what a function is given nothing is known.
+func (sc *scope) elements(t, domain *ast.Term) {
+	if ofState(sc.resolve(domain)) || sc.variesIn(domain) {
+		sc.vary(t)
+	}
 }
 
 func (sc *scope) variesIn(t *ast.Term) bool {
@@ -326,7 +329,7 @@ func (s *reader) ref(ref ast.Ref, at *ast.Location, sc *scope) {
 		}
 		s.iterate(sc, whole[:i], at)
 		sc.bound[v] = true
-		sc.vary(step, whole[:i])
+		sc.elements(step, ast.NewTerm(whole[:i]))
 	}
 }
 
