@@ -251,6 +251,9 @@ var shared = sync.OnceValues(func() (map[string]*ast.Module, error) {
 	return parse(source.Modules)
 })
 
+// builtIn is before the names of the built-in helpers' files.
+const builtIn = "bgpguard/"
+
 // withShared adds to modules the helpers that they do not bring along.
 func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Module, error) {
 	helpers, err := shared()
@@ -264,7 +267,7 @@ func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Mod
 	out := maps.Clone(modules)
 	for file, m := range helpers {
 		if !own[m.Package.Path.String()] && (tests || !isTest(file)) {
-			out["bgpguard/"+file] = m
+			out[builtIn+file] = m
 		}
 	}
 	return out, nil
