@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -74,10 +73,6 @@ func Check(path string) (*Report, error) {
 	r := &Report{Policies: []string{}, Findings: []Finding{}}
 	source, err := policy.SourceFromPath(path)
 	if err != nil {
-		if findings := compileFindings(err); findings != nil { // It is read, and does not parse.
-			r.Findings = findings
-			return r, nil
-		}
 		return nil, err
 	}
 	base, err := policy.Embedded()
@@ -86,9 +81,7 @@ func Check(path string) (*Report, error) {
 	}
 	library, err := base.With(source)
 	if err != nil {
-		if r.Findings = compileFindings(err); r.Findings == nil {
-			return nil, err
-		}
+		r.Findings = compileFindings(err)
 		return r, nil
 	}
 	modules, err := parse(source.Modules)
@@ -131,12 +124,8 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 }
 
 // compileFindings turns what a compiler says into findings: each of OPA's errors
-// has its place, others say theirs in their text. nil where err is about reading.
+// has its place, others say theirs in their text.
 func compileFindings(err error) []Finding {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		return nil
-	}
 	var out []Finding
 	var walk func(error)
 	walk = func(err error) {
