@@ -90,6 +90,10 @@ func (s *Scenario) NewResult() *Result {
 	return &Result{Name: s.Metadata.Name, File: s.source.File, Line: s.source.Line}
 }
 
+// Documents returns the BGPPolicies that the scenario brings along; none where the
+// library's defaults hold.
+func (s *Scenario) Documents() []policy.Document { return s.documents }
+
 // Objects returns the objects of the state before the first step.
 func (s *Scenario) Objects() []calico.Object { return s.objects }
 
