@@ -232,7 +232,9 @@ func TestBGPPolicyIsTriedOnTheStateAsItIs(t *testing.T) {
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the cluster as it is, which hold no change back that does not make it worse: mesh is too large; and 1 more"]}`,
 		},
 		"it cannot judge": {
-			func(context.Context, *policy.Policy) ([]violation.Violation, error) { return nil, errors.New("division by zero") },
+			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+				return nil, errors.New("division by zero")
+			},
 			`{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: cannot judge the cluster as it is: division by zero","reason":"Invalid","details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"BGPPolicy mesh: cannot judge the cluster as it is: division by zero","field":"spec"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
 		},
 	} {
