@@ -54,6 +54,7 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"a step without a name":         {replaced("name: a node more", "name: ''"), "s.yaml:8: steps[0].name: is missing"},
 		"a step without a change":       {replaced("  apply:", "  delete: {kind: Node, name: w1}\n  apply:"), "s.yaml:8: steps[0]: must hold exactly one of apply, patch and delete"},
 		"a message of what is allowed":  {replaced("allowed: true", "allowed: true\n    message: [x]"), "s.yaml:13: steps[0].expect: an allowed change has no policies that deny it and no message; what policies only warn of is in warnings"},
+		"groups of nobody":              {replaced("  expect:", "  groups: [g]\n  expect:"), "s.yaml:8: steps[0].user: is missing: who is in the groups"},
 		"warnings and none":             {replaced("allowed: true", "allowed: true\n    noWarnings: true\n    warnings: [x]"), "s.yaml:15: steps[0].expect.noWarnings: excludes warnings"},
 		"a time that is none":           {replaced("state:", "now: noon\nstate:"), `s.yaml:5: now: must be a time such as 2026-01-31T22:00:00Z, is "noon"`},
 		"an object that does not parse": {replaced("kind: Node", "kind: Nod"), "s.yaml:9: steps[0].apply: Nod of v1 does not decide BGP; known are Node of v1 and "},

@@ -186,6 +186,9 @@ func (s *Scenario) check() []error {
 		if changes != 1 {
 			errs = append(errs, s.fail(at, "must hold exactly one of apply, patch and delete"))
 		}
+		if step.User == "" && len(step.Groups) > 0 {
+			errs = append(errs, s.fail(at+".user", "is missing: who is in the groups"))
+		}
 		switch e := step.Expect; {
 		case e.Allowed == nil:
 			errs = append(errs, s.fail(at+".expect.allowed", "is missing: true or false"))
