@@ -43,6 +43,7 @@ func load(t *testing.T, text string) ([]*Scenario, error) {
 
 func TestLoadNamesFileLineAndField(t *testing.T) {
 	replaced := func(from, to string) string { return strings.Replace(good, from, to, 1) }
+	before, _, _ := strings.Cut(good, "steps:")
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing wrong":                 {good, "<nil>"},
 		"another kind":                  {replaced("kind: Scenario", "kind: Test"), "s.yaml:2: kind: must be Scenario of policy.bgpguard.io/v1alpha1, is Test of policy.bgpguard.io/v1alpha1"},
@@ -50,7 +51,7 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"an unknown field":              {replaced("  expect:", "  expects: {}\n  expect:"), "s.yaml:13: steps[0].expects: is not a field of a Scenario"},
 		"a field of a wrong type":       {replaced("    allowed: true", "    allowed: maybe"), "s.yaml:7: steps.expect.allowed: cannot be a string"},
 		"no expectation":                {replaced("    allowed: true", "    noWarnings: true"), "s.yaml:13: steps[0].expect.allowed: is missing: true or false"},
-		"no step":                       {good[:strings.Index(good, "steps:")] + "steps: []\n", "s.yaml:7: steps: is empty, so nothing would be tested"},
+		"no step":                       {before + "steps: []\n", "s.yaml:7: steps: is empty, so nothing would be tested"},
 		"a step without a name":         {replaced("name: a node more", "name: ''"), "s.yaml:8: steps[0].name: is missing"},
 		"a step without a change":       {replaced("  apply:", "  delete: {kind: Node, name: w1}\n  apply:"), "s.yaml:8: steps[0]: must hold exactly one of apply, patch and delete"},
 		"a message of what is allowed":  {replaced("allowed: true", "allowed: true\n    message: [x]"), "s.yaml:13: steps[0].expect: an allowed change has no policies that deny it and no message; what policies only warn of is in warnings"},

@@ -306,7 +306,7 @@ func inlinePolicy(item map[string]any) (policy.Document, error) {
 		return policy.Document{}, err
 	}
 	unknown, err := k8sjson.UnmarshalStrict(text, &o, k8sjson.DisallowUnknownFields)
-	if err = errors.Join(append(unknown, err)...); err != nil {
+	if err := errors.Join(append(unknown, err)...); err != nil {
 		return policy.Document{}, err
 	}
 	if o.APIVersion != v1alpha1.APIVersion || o.Kind != v1alpha1.KindBGPPolicy {
