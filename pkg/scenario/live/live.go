@@ -1,0 +1,418 @@
+// Package live runs scenarios against an API server that bgpguard guards.
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/scenario"
+)
+
+// How long the guard is given to learn what was done, and how often it is asked.
+// After each change it has the time of settle before it is asked about the next,
+// so that it does not give the expected answer out of what it knew before.
+const (
+	patience = 10 * time.Second
+	pause    = 50 * time.Millisecond
+	settle   = 300 * time.Millisecond
+)
+
+// Run runs a scenario against an API server and takes away again what it made.
+// The API server must hold no Node, BGPPeer, BGPConfiguration or IPPool, nor any
+// object of a kind that the scenario names: nobody is to run it against a cluster
+// that is in use. With policies of its own, the scenario wants no BGPPolicy there
+// either; without, those that are there judge. A step's user is also in the group
+// system:masters, so that its rights are not what the API server refuses. An error
+// says that the scenario could not be run, or not be taken away again.
+func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (result *scenario.Result, err error) {
+	r := &run{scenario: s, config: rest.CopyConfig(config)}
+	r.config.WarningHandlerWithContext = r
+	r.config.QPS, r.config.Burst = -1, -1 // The objects of a scenario are few.
+	if err := r.connect(); err != nil {
+		return nil, err
+	}
+	if err := r.refuse(ctx); err != nil {
+		return nil, err
+	}
+	// What was made is taken away also where the context is done.
+	defer func() { err = errors.Join(err, r.clean(context.WithoutCancel(ctx))) }()
+	if err := r.make(ctx); err != nil {
+		return nil, fmt.Errorf("making the state of scenario %s: %w", s.Metadata.Name, err)
+	}
+	result = s.NewResult()
+	for i := range s.Steps {
+		step, err := r.step(ctx, i)
+		if err != nil {
+			return nil, fmt.Errorf("scenario %s, step %q: %w", s.Metadata.Name, s.Steps[i].Name, err)
+		}
+		result.Steps = append(result.Steps, step)
+	}
+	return result, nil
+}
+
+// run is one scenario under way.
+type run struct {
+	scenario *scenario.Scenario
+	config   *rest.Config
+	client   dynamic.Interface
+	mapper   meta.RESTMapper
+	made     []made // in the order in which they were made
+
+	mu       sync.Mutex
+	warnings []string
+}
+
+// made is an object that the run has made.
+type made struct {
+	resource schema.GroupVersionResource
+	name     string
+}
+
+// HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
+func (r *run) HandleWarningHeaderWithContext(_ context.Context, code int, _, text string) {
+	if code != 299 || text == "" { // Other codes are no API server's.
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.warnings = append(r.warnings, text)
+}
+
+func (r *run) takeWarnings() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := r.warnings
+	r.warnings = nil
+	return out
+}
+
+func (r *run) connect() error {
+	client, err := discovery.NewDiscoveryClientForConfig(r.config)
+	if err != nil {
+		return err
+	}
+	r.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client))
+	r.client, err = dynamic.NewForConfig(r.config)
+	return err
+}
+
+// resource returns where the API server serves a kind, in either of Calico's
+// groups.
+func (r *run) resource(kind string) (schema.GroupVersionResource, schema.GroupVersionKind, error) {
+	var err error
+	for _, gv := range []schema.GroupVersion{
+		{Version: "v1"}, {Group: calico.GroupV3, Version: "v3"}, {Group: calico.GroupV1, Version: "v1"}, v1alpha1.GroupVersion,
+	} {
+		mapping, e := r.mapper.RESTMapping(schema.GroupKind{Group: gv.Group, Kind: kind}, gv.Version)
+		if e == nil {
+			return mapping.Resource, mapping.GroupVersionKind, nil
+		}
+		err = e
+	}
+	return schema.GroupVersionResource{}, schema.GroupVersionKind{}, fmt.Errorf("the API server does not serve %s: %w", kind, err)
+}
+
+// refuse returns an error where the API server holds what the scenario could
+// meet.
+func (r *run) refuse(ctx context.Context) error {
+	kinds := []string{"Node", "BGPPeer", "BGPConfiguration", "IPPool"}
+	for _, kind := range r.scenario.Kinds() {
+		if !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(r.scenario.Policies) > 0 {
+		kinds = append(kinds, v1alpha1.KindBGPPolicy)
+	}
+	for _, kind := range kinds {
+		resource, _, err := r.resource(kind)
+		if err != nil {
+			return err
+		}
+		list, err := r.client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
+		if err != nil {
+			return fmt.Errorf("looking for objects that are there already: %w", err)
+		}
+		if len(list.Items) > 0 {
+			return fmt.Errorf("the API server holds %s %s: a scenario makes and deletes objects, so it runs only where there is none, not in a cluster that is in use",
+				kind, list.Items[0].GetName())
+		}
+	}
+	return nil
+}
+
+// make makes the state. Nodes come after what gives them sessions and before the
+// policies, so that nothing on the way there is denied.
+func (r *run) make(ctx context.Context) error {
+	objects := slices.Clone(r.scenario.Objects())
+	slices.SortStableFunc(objects, func(a, b calico.Object) int { return rank(a) - rank(b) })
+	for _, o := range objects {
+		if err := r.create(ctx, calico.Manifest(o)); err != nil {
+			return err
+		}
+	}
+	for _, d := range r.scenario.Documents() {
+		text, err := json.Marshal(d.BGPPolicy)
+		if err != nil {
+			return err
+		}
+		object := &unstructured.Unstructured{}
+		if err := object.UnmarshalJSON(text); err != nil {
+			return err
+		}
+		unstructured.RemoveNestedField(object.Object, "status")
+		if err := r.create(ctx, object.Object); err != nil {
+			return err
+		}
+	}
+	r.takeWarnings()
+	if err := r.awaitPolicies(ctx); err != nil {
+		return err
+	}
+	return sleep(ctx, settle)
+}
+
+func rank(o calico.Object) int {
+	if o.ID().Kind == calico.KindNode {
+		return 1
+	}
+	return 0
+}
+
+func (r *run) create(ctx context.Context, manifest map[string]any) error {
+	object, resource, err := r.object(manifest)
+	if err != nil {
+		return err
+	}
+	if _, err := r.client.Resource(resource).Create(ctx, object, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	r.made = append(r.made, made{resource, object.GetName()})
+	return nil
+}
+
+// object returns a manifest in the form in which the API server serves its kind.
+func (r *run) object(manifest map[string]any) (*unstructured.Unstructured, schema.GroupVersionResource, error) {
+	object := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(manifest)}
+	resource, kind, err := r.resource(object.GetKind())
+	if err != nil {
+		return nil, resource, err
+	}
+	object.SetGroupVersionKind(kind)
+	return object, resource, nil
+}
+
+// awaitPolicies waits until all BGPPolicies that the scenario brings are
+// enforced.
+func (r *run) awaitPolicies(ctx context.Context) error {
+	if len(r.scenario.Documents()) == 0 {
+		return nil
+	}
+	resource, _, err := r.resource(v1alpha1.KindBGPPolicy)
+	if err != nil {
+		return err
+	}
+	return r.until(ctx, func() (bool, error) {
+		list, err := r.client.Resource(resource).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		for i := range list.Items {
+			if !enforced(&list.Items[i]) {
+				return false, nil
+			}
+		}
+		return true, nil
+	}, "the BGPPolicies are not enforced; is bgpguard running?")
+}
+
+func enforced(o *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	return slices.ContainsFunc(conditions, func(c any) bool {
+		m, _ := c.(map[string]any)
+		return m["type"] == v1alpha1.ConditionEnforced && m["status"] == string(metav1.ConditionTrue)
+	})
+}
+
+func (r *run) until(ctx context.Context, done func() (bool, error), otherwise string) error {
+	deadline := time.Now().Add(patience)
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("after %s %s", patience, otherwise)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// step makes the change of step i. It is asked for as a dry run until it gets
+// what is expected, as the guard learns of the step before a little later than
+// the API server, and then for good.
+func (r *run) step(ctx context.Context, i int) (scenario.StepResult, error) {
+	var result scenario.StepResult
+	err := r.until(ctx, func() (bool, error) {
+		outcome, err := r.send(ctx, i, true)
+		if err != nil {
+			return false, err
+		}
+		result = r.scenario.Judge(i, outcome)
+		return len(result.Failures) == 0, nil
+	}, "")
+	if len(result.Failures) > 0 {
+		return result, nil
+	}
+	if err != nil {
+		return result, err
+	}
+	outcome, err := r.send(ctx, i, false)
+	if err == nil && outcome.Allowed {
+		err = sleep(ctx, settle)
+	}
+	return r.scenario.Judge(i, outcome), err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// send sends the change of step i. An error is one that is no denial.
+func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, error) {
+	step := &r.scenario.Steps[i]
+	client := r.client
+	if step.User != "" || len(step.Groups) > 0 {
+		config := rest.CopyConfig(r.config)
+		// Its groups are to be looked at, not its rights.
+		config.Impersonate = rest.ImpersonationConfig{UserName: step.User, Groups: append(slices.Clone(step.Groups), "system:masters")}
+		var err error
+		if client, err = dynamic.NewForConfig(config); err != nil {
+			return scenario.Outcome{}, err
+		}
+	}
+	r.takeWarnings()
+	created, err := r.change(ctx, client, step, dry)
+	outcome := scenario.Outcome{Allowed: err == nil, Warnings: r.takeWarnings()}
+	if err == nil {
+		if created != nil && !dry {
+			r.made = append(r.made, *created)
+		}
+		return outcome, nil
+	}
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if _, message, denied := strings.Cut(err.Error(), "denied the request: "); ok && denied && apierrors.IsForbidden(err) {
+		outcome.Message = message
+		outcome.Policies = policies(status.ErrStatus.Details)
+		return outcome, nil
+	}
+	return outcome, err
+}
+
+// policies names those that the causes of a denial are about.
+func policies(details *metav1.StatusDetails) []string {
+	if details == nil {
+		return nil
+	}
+	var out []string
+	for _, c := range details.Causes {
+		if name, _, _ := strings.Cut(string(c.Type), "/"); !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// change makes the change of a step, and returns what it makes that was not
+// there.
+func (r *run) change(ctx context.Context, client dynamic.Interface, step *scenario.Step, dry bool) (*made, error) {
+	var options []string
+	if dry {
+		options = []string{metav1.DryRunAll}
+	}
+	if step.Apply != nil {
+		object, resource, err := r.object(step.Apply)
+		if err != nil {
+			return nil, err
+		}
+		old, err := r.client.Resource(resource).Get(ctx, object.GetName(), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			_, err = client.Resource(resource).Create(ctx, object, metav1.CreateOptions{DryRun: options})
+			return &made{resource, object.GetName()}, err
+		}
+		if err != nil {
+			return nil, err
+		}
+		object.SetResourceVersion(old.GetResourceVersion())
+		_, err = client.Resource(resource).Update(ctx, object, metav1.UpdateOptions{DryRun: options})
+		return nil, err
+	}
+	if step.Delete != nil {
+		resource, _, err := r.resource(step.Delete.Kind)
+		if err != nil {
+			return nil, err
+		}
+		return nil, client.Resource(resource).Delete(ctx, step.Delete.Name, metav1.DeleteOptions{DryRun: options})
+	}
+	resource, _, err := r.resource(step.Patch.Kind)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(step.Patch.Merge)
+	if err != nil {
+		return nil, err
+	}
+	_, err = client.Resource(resource).Patch(ctx, step.Patch.Name, types.MergePatchType, text, metav1.PatchOptions{DryRun: options})
+	return nil, err
+}
+
+// clean takes away what was made, the last first. The guard may deny what would
+// harm nodes that are still there, so it goes round until nothing is left.
+func (r *run) clean(ctx context.Context) error {
+	var last error
+	err := r.until(ctx, func() (bool, error) {
+		var left []made
+		for _, m := range slices.Backward(r.made) {
+			err := r.client.Resource(m.resource).Delete(ctx, m.name, metav1.DeleteOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				left = append(left, m)
+				last = err
+			}
+		}
+		slices.Reverse(left)
+		r.made = left
+		return len(left) == 0, nil
+	}, "what the scenario made could not be deleted")
+	if err != nil && last != nil {
+		return fmt.Errorf("%w: %w", err, last)
+	}
+	return err
+}

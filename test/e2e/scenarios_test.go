@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/scenario"
+	"github.com/bgpguard/bgpguard/pkg/scenario/live"
+	"github.com/bgpguard/bgpguard/test/env"
+)
+
+// What the scenarios say of the engine holds of the whole way from an API
+// server's client to the guard and back.
+func TestScenariosHoldLive(t *testing.T) {
+	scenarios, err := scenario.Load([]string{"../scenarios"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
+	if err := c.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.webhook.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	run := func(s *scenario.Scenario) {
+		r, err := live.Run(t.Context(), s, c.Config)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if !r.Passed() {
+			var text bytes.Buffer
+			if err := scenario.WriteText(&text, []*scenario.Result{r}, false); err != nil {
+				t.Fatal(err)
+			}
+			t.Error(text.String())
+		}
+	}
+	// Those without policies of their own are judged by the default install.
+	ran := 0
+	for _, own := range []bool{false, true} {
+		if own {
+			c.allowed(t, "", "delete bgppolicies --all")
+		}
+		for _, s := range scenarios {
+			if s.OfflineOnly == "" && (len(s.Policies) > 0) == own {
+				run(s)
+				ran++
+			}
+		}
+	}
+	if offline := len(scenarios) - ran; offline != 2 { // 800 nodes, and a clock that stands still
+		t.Errorf("%d scenarios were not run, want 2", offline)
+	}
+}
