@@ -36,8 +36,13 @@ func (t *Tested) writeText(w io.Writer) error {
 			return err
 		}
 	}
-	passed := 0
+	passed, ran := 0, 0
 	for _, r := range t.Scenarios {
+		if r.Skipped != "" {
+			fmt.Fprintf(&b, "SKIPPED: scenario %s: %s\n", r.Name, r.Skipped)
+			continue
+		}
+		ran++
 		if r.Err != nil {
 			fmt.Fprintf(&b, "ERROR: scenario %s: %v\n", r.Name, r.Err)
 			continue
@@ -51,7 +56,7 @@ func (t *Tested) writeText(w io.Writer) error {
 		}
 	}
 	if len(t.Scenarios) > 0 {
-		fmt.Fprintf(&b, "SCENARIOS: %d/%d\n", passed, len(t.Scenarios))
+		fmt.Fprintf(&b, "SCENARIOS: %d/%d\n", passed, ran)
 	}
 	if t.Coverage != nil {
 		b.WriteString("\nCoverage by Rego tests:\n")
@@ -90,7 +95,7 @@ type testCase struct {
 	// Result is pass, fail, error or skip.
 	Result  string  `json:"result"`
 	Seconds float64 `json:"seconds"`
-	// Message says why it did not pass, Output is what it printed.
+	// Message says why it did not pass or was passed over, Output is what it printed.
 	Message string `json:"message,omitempty"`
 	Output  string `json:"output,omitempty"`
 	// Steps are those of a scenario.
@@ -130,6 +135,8 @@ func (t *Tested) cases() (rego, scenarios []testCase, err error) {
 	for _, r := range t.Scenarios {
 		c := testCase{Name: r.Name, File: r.File, Line: r.Line, Result: passed, Seconds: r.Duration.Seconds(), Steps: r.Steps}
 		switch {
+		case r.Skipped != "":
+			c.Result, c.Message = skipped, r.Skipped
 		case r.Err != nil:
 			c.Result, c.Message = errored, r.Err.Error()
 		case !r.Passed():
