@@ -10,16 +10,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 type checkOptions struct {
-	files, states, policies []string
-	delete                  bool
-	output                  string
+	libraryOptions
+
+	files, states []string
+	delete        bool
+	output        string
 }
 
 func newCheck() *cobra.Command {
@@ -48,7 +49,7 @@ Exit code: 0 allowed, 1 denied or a policy could not judge, 2 unusable input.`,
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "`file`, directory or - (stdin) with the changed objects; repeatable")
 	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
-	f.StringArrayVar(&o.policies, "policies", nil, "`file` or directory of BGPPolicy documents; repeatable (default: the library with its defaults, all Deny)")
+	o.add(f)
 	f.BoolVar(&o.delete, "delete", false, "delete each object of -f instead of applying it")
 	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(report.Formats, ", "))
 	return cmd
@@ -71,7 +72,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if err := o.validate(); err != nil {
 		return err
 	}
-	policies, err := o.compile()
+	policies, err := o.set()
 	if err != nil {
 		return err
 	}
@@ -116,15 +117,4 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 		return errDenied
 	}
 	return nil
-}
-
-func (o *checkOptions) compile() (*policy.Set, error) {
-	docs, err := policy.Defaults()
-	if len(o.policies) > 0 {
-		docs, err = policy.Load(o.policies)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return policy.Compile(docs)
 }

@@ -35,7 +35,6 @@ test_success_a_setting_that_is_not_known if {
 test_success_priorities_are_the_same if {
 	cases := [
 		{"felix": {}, "bird": {}},
-		{"felix": null, "bird": null},
 		{"felix": {"ipv4NormalRoutePriority": 1024}, "bird": {}},
 		{"felix": {}, "bird": {"ipv6NormalRoutePriority": 1024}},
 		{"felix": {"ipv4NormalRoutePriority": 2000}, "bird": {"ipv4NormalRoutePriority": 2000}},
