@@ -91,6 +91,19 @@ test_fail_both_program_the_routes if {
 	count(violation.objects) == 6
 }
 
+test_fail_bird_cannot_leave_routes_to_felix_before_v3_32 if {
+	some violation in _violations({"clusterRoutes": {
+		"ipip": {"felix": true, "bird": true, "pools": ["pool-a"]},
+		"noEncap": {"felix": false, "bird": true, "pools": []},
+		"setting": {"felix": "Enabled", "bird": "Enabled"},
+		"version": "3.31",
+	}})
+	endswith(violation.msg, concat("", [
+		"; set programClusterRoutes: Disabled in FelixConfiguration default, ",
+		"for BIRD has no such field before v3.32",
+	]))
+}
+
 test_fail_priorities_differ if {
 	_violations(_priorities({"ipv4NormalRoutePriority": 2000}, {})) == {{
 		"id": "default/ipv4NormalRoutePriority",
