@@ -119,8 +119,10 @@ func (t *trace) TraceEvent(e topdown.Event) {
 			known.entered++
 		}
 	case topdown.EvalOp:
-		t.settle(&e)
-		t.pending[e.QueryID] = t.step(&e)
+		if s := t.step(&e); s != nil { // Else it is a part of the one before that the compiler made.
+			t.settle(&e)
+			t.pending[e.QueryID] = s
+		}
 	case topdown.FailOp:
 		if s := t.step(&e); s != nil {
 			s.fails++
@@ -172,7 +174,7 @@ func (t *trace) find(e *topdown.Event) *step {
 		}
 		for _, s := range r.steps {
 			within := s.at.Offset <= at.Offset && at.Offset < s.at.Offset+max(1, len(s.at.Text))
-			if within && s.depth <= t.depth[e.QueryID] && (found == nil || len(s.at.Text) <= len(found.at.Text)) {
+			if within && s.depth == t.depth[e.QueryID] && (found == nil || len(s.at.Text) <= len(found.at.Text)) {
 				found = s
 			}
 		}
