@@ -33,6 +33,7 @@ type Policy struct {
 
 	match      matcher
 	parameters *ast.Term
+	values     map[string]any // the parameters
 	query      rego.PreparedEvalQuery
 }
 
@@ -147,7 +148,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	}
 	return &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
-		match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), query: prepared,
+		match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters, query: prepared,
 	}, nil
 }
 
@@ -182,6 +183,10 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 // Policies returns the policies in order of their names. The slice must not be
 // changed.
 func (s *Set) Policies() []*Policy { return s.policies }
+
+// Parameters returns the values in effect, defaults among them. The map must not
+// be changed.
+func (p *Policy) Parameters() map[string]any { return p.values }
 
 // Names returns the names of the policies in order.
 func (s *Set) Names() []string {
