@@ -41,12 +41,11 @@ func writeGitHub(w io.Writer, c *Check) error {
 // message is what f says, and for a violation a line for each effect of the
 // change.
 func (c *Checked) message(f finding) string {
-	text := clean(f.message)
-	if f.old || f.failed || f.rule == ignoredRule {
-		return text
+	lines := []string{clean(f.message)}
+	if !f.old && !f.failed && f.rule != ignoredRule {
+		for _, effect := range c.Decision.Effects {
+			lines = append(lines, effectPrefix+clean(effect))
+		}
 	}
-	for _, effect := range c.Decision.Effects {
-		text += "\n" + effectPrefix + clean(effect)
-	}
-	return text
+	return strings.Join(lines, "\n")
 }
