@@ -36,7 +36,7 @@ func (c *Checked) findings() []finding {
 	var out []finding
 	said := map[string]bool{}
 	for _, v := range d.Violations {
-		out = append(out, finding{rule: v.Policy, action: v.Action, message: v.Message})
+		out = append(out, finding{rule: v.Policy, action: v.Action, field: c.named(&v), message: v.Message})
 		said["["+v.Policy+"] "+v.Message] = true
 	}
 	for _, f := range d.Failures {
@@ -55,6 +55,19 @@ func (c *Checked) findings() []finding {
 	return out
 }
 
+// named is the field of the changed object that v names in its details, "" where
+// it names none or is about other objects too.
+func (c *Checked) named(v *violation.Violation) string {
+	id := c.Change.ID()
+	field, _ := v.Details["field"].(string)
+	if len(v.Objects) != 1 || v.Objects[0] != (violation.Object{Kind: string(id.Kind), Name: id.Name}) || !isField(field) {
+		return ""
+	}
+	return field
+}
+
+func isField(s string) bool { return strings.HasPrefix(s, "spec") || strings.HasPrefix(s, "metadata") }
+
 // effectPrefix begins the warning that says what the change does.
 const effectPrefix = "what the change does: "
 
@@ -71,7 +84,7 @@ func (c *Checked) warning(text string) finding {
 	if rest, ok := strings.CutPrefix(text, c.Change.ID().String()+": "); ok {
 		f.message = rest
 		field, _, _ := strings.Cut(rest, ": ")
-		if strings.HasPrefix(field, "spec") || strings.HasPrefix(field, "metadata") {
+		if isField(field) {
 			f.field = field
 		}
 	}
@@ -100,8 +113,10 @@ func marks(found []finding, changed []changedField) map[string][]string {
 	}
 	for _, f := range found {
 		switch {
-		case f.field != "":
+		case f.field != "" && f.rule == ignoredRule:
 			mark(f.field, "warning")
+		case f.field != "":
+			mark(f.field, f.rule)
 		case !f.old && !f.failed && f.rule != ignoredRule:
 			for _, c := range changed {
 				mark(c.Field, f.rule)

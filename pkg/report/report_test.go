@@ -223,6 +223,28 @@ func TestWarningsAreToldApart(t *testing.T) {
 	}
 }
 
+func TestAViolationNamesAFieldOfTheChangedObjectAlone(t *testing.T) {
+	p, other := violation.Object{Kind: "BGPPeer", Name: "p"}, violation.Object{Kind: "BGPPeer", Name: "q"}
+	for name, c := range map[string]struct {
+		field   any
+		objects []violation.Object
+		want    string
+	}{
+		"about it alone":               {"spec.asNumber", []violation.Object{p}, "spec.asNumber"},
+		"about another":                {"spec.asNumber", []violation.Object{other}, ""},
+		"about another too":            {"spec.asNumber", []violation.Object{p, other}, ""},
+		"about none":                   {"spec.asNumber", nil, ""},
+		"with a field that is none":    {"asNumber", []violation.Object{p}, ""},
+		"with a field that is no text": {3, []violation.Object{p}, ""},
+	} {
+		v := violation.Violation{Policy: "x", Details: map[string]any{"field": c.field}, Objects: c.objects}
+		checked := Checked{Change: state.Change{After: peer(t, "p")}, Decision: &validate.Decision{Violations: []violation.Violation{v}}}
+		if got := checked.findings()[0].field; got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 func TestMarksAreOnlyWhereTheCauseCanBe(t *testing.T) {
 	changed := []changedField{{Field: "spec.a"}, {Field: "spec.b"}}
 	for name, c := range map[string]struct {
@@ -232,6 +254,7 @@ func TestMarksAreOnlyWhereTheCauseCanBe(t *testing.T) {
 		"a violation is about all that changed":         {finding{rule: "p"}, map[string]string{"spec.a": "p", "spec.b": "p"}},
 		"what was so before is not":                     {finding{rule: "p", old: true}, nil},
 		"a policy that could not judge is not":          {finding{rule: "p", failed: true}, nil},
+		"a violation that names a field is about that":  {finding{rule: "p", field: "spec.b"}, map[string]string{"spec.b": "p"}},
 		"a warning that names a field is about that":    {finding{rule: ignoredRule, field: "spec.b"}, map[string]string{"spec.b": "warning"}},
 		"be it one that did not change":                 {finding{rule: ignoredRule, field: "spec.c"}, map[string]string{"spec.c": "warning"}},
 		"a warning that names none is about none of it": {finding{rule: ignoredRule}, nil},
