@@ -49,12 +49,6 @@ spec: {nodeToNodeMeshEnabled: true}
 `
 )
 
-// What mesh-node-limit says in these tests.
-const (
-	meshOf2On     = "the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 2 nodes, 1 session on each and 1 in all; the limit is 1 node: peer the nodes with route reflectors by BGPPeers, then set nodeToNodeMeshEnabled: false in BGPConfiguration default"
-	meshOf2Absent = "the node-to-node mesh is on (there is no BGPConfiguration default, and without one the mesh is on) with 2 nodes, 1 session on each and 1 in all; the limit is 1 node: peer the nodes with route reflectors by BGPPeers, then create BGPConfiguration default with nodeToNodeMeshEnabled: false"
-)
-
 // files are written into an empty directory, which is the working directory of
 // the command, so that what it prints is the same everywhere.
 type files map[string]string

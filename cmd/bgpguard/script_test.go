@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"sigs.k8s.io/yaml"
 )
 
 var update = flag.Bool("update", false, "write what the scripts compare with anew")
@@ -47,4 +51,31 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// TestPreCommitHooksRun gives the command of each hook arguments as a user does.
+func TestPreCommitHooksRun(t *testing.T) {
+	t.Chdir("../..")
+	text, err := os.ReadFile(".pre-commit-hooks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hooks []struct{ ID, Name, Entry, Language string }
+	if err := yaml.Unmarshal(text, &hooks); err != nil {
+		t.Fatal(err)
+	}
+	if len(hooks) == 0 {
+		t.Fatal("no hook")
+	}
+	for _, h := range hooks {
+		entry := strings.Fields(h.Entry)
+		if h.ID == "" || h.Name == "" || h.Language != "golang" || len(entry) == 0 || entry[0] != "bgpguard" {
+			t.Fatalf("hook %+v", h)
+		}
+		var stdout, stderr bytes.Buffer
+		args := slices.Concat(entry[1:], []string{"-f", "config/samples/cluster.yaml", "--state", "config/samples/cluster.yaml"})
+		if code := run(args, strings.NewReader(""), &stdout, &stderr); code != exitOK {
+			t.Errorf("%s: exit code %d\n%s%s", h.ID, code, stdout.String(), stderr.String())
+		}
+	}
 }
