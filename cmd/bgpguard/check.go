@@ -19,11 +19,13 @@ import (
 )
 
 type checkOptions struct {
-	files, states, policies []string
-	delete, explain         bool
-	as                      string
-	groups                  []string
-	output                  string
+	libraryOptions
+
+	files, states   []string
+	delete, explain bool
+	as              string
+	groups          []string
+	output          string
 }
 
 func newCheck() *cobra.Command {
@@ -66,7 +68,7 @@ or could not be judged; 2 unusable input or flags.`,
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "`file`, directory or - (stdin) with the changed objects; repeatable")
 	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
-	f.StringArrayVar(&o.policies, "policies", nil, "`file` or directory of BGPPolicy documents; repeatable (default: the library, each policy with its defaults)")
+	o.add(f)
 	f.BoolVar(&o.delete, "delete", false, "delete each object of -f instead of applying it")
 	f.BoolVar(&o.explain, "explain", false, "say what is behind each violation; with -o "+strings.Join(report.Explained, ", "))
 	f.StringVar(&o.as, "as", "", "`user` who makes the change, for what policies exempt and for policies that judge changes")
@@ -98,7 +100,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if err := o.validate(); err != nil {
 		return err
 	}
-	policies, err := o.compile()
+	policies, err := o.set()
 	if err != nil {
 		return err
 	}
@@ -155,7 +157,7 @@ func (o *checkOptions) judge(ctx context.Context, policies *policy.Set, snapshot
 }
 
 // groupsOf adds to a user's groups those that the API server adds for whoever is
-// impersonated (k8s.io/apiserver/pkg/endpoints/filters/impersonation.go).
+// impersonated (k8s.io/apiserver/pkg/endpoints/filters, WithImpersonation).
 func groupsOf(user string, groups []string) []string {
 	if user == "" {
 		return nil
@@ -175,15 +177,4 @@ func groupsOf(user string, groups []string) []string {
 func colorful(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
-}
-
-func (o *checkOptions) compile() (*policy.Set, error) {
-	docs, err := policy.Defaults()
-	if len(o.policies) > 0 {
-		docs, err = policy.Load(o.policies)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return policy.Compile(docs)
 }

@@ -40,7 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newCheck(), newTopology())
+	root.AddCommand(newCheck(), newTopology(), newInput(), newPolicy())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

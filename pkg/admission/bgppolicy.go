@@ -35,18 +35,23 @@ type Policies interface {
 	Set() *policy.Set
 }
 
+// Try returns what a policy would find in the state as it is, nothing where the
+// state is not known yet. An error says that the policy cannot judge it.
+type Try func(context.Context, *policy.Policy) ([]violation.Violation, error)
+
 // PolicyHandler reviews BGPPolicies: one that cannot be used is refused, one
 // that guards less than before is allowed, told and recorded. It keeps nobody
 // from removing what is there.
 type PolicyHandler struct {
 	policies Policies
+	try      Try
 	// notes are told with each answer.
 	notes []string
 }
 
 // NewPolicyHandler returns a handler. notes are for the user of each request.
-func NewPolicyHandler(policies Policies, notes ...string) *PolicyHandler {
-	return &PolicyHandler{policies: policies, notes: notes}
+func NewPolicyHandler(policies Policies, try Try, notes ...string) *PolicyHandler {
+	return &PolicyHandler{policies: policies, try: try, notes: notes}
 }
 
 // HTTP returns the handler as the API server calls it; see Handler.HTTP.
@@ -96,7 +101,11 @@ func (h *PolicyHandler) review(ctx context.Context, req *admission.Request) *pol
 	if is.Name == "" { // The API server gives it one after the review.
 		is.Name = is.GenerateName
 	}
-	if _, err := h.policies.Check(ctx, &policy.Document{BGPPolicy: is}); err != nil {
+	p, err := h.policies.Check(ctx, &policy.Document{BGPPolicy: is})
+	if err == nil {
+		err = h.tellFound(ctx, r, p)
+	}
+	if err != nil {
 		r.refuse(log, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
 		r.Result.Details = &metav1.StatusDetails{
 			Name: req.Name, Group: req.Kind.Group, Kind: req.Kind.Kind, Causes: fieldCauses(err),
@@ -114,6 +123,24 @@ func (r *policyReview) refuse(log logr.Logger, code int32, reason metav1.StatusR
 	r.Result = &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: err.Error()}
 	log.Info("Rejected as invalid", "code", code, "message", err.Error())
 	return r
+}
+
+// tellFound says what a policy finds in the state as it is. One that cannot judge
+// it would hold back every change, or none.
+func (h *PolicyHandler) tellFound(ctx context.Context, r *policyReview, p *policy.Policy) error {
+	found, err := h.try(ctx, p)
+	if err != nil {
+		return fmt.Errorf("BGPPolicy %s: cannot judge the cluster as it is: %w", p.Name, err)
+	}
+	if len(found) > 0 {
+		text := fmt.Sprintf("BGPPolicy %s finds %s in the cluster as it is, which %s no change back that does not make it worse: %s", p.Name,
+			words.Count(len(found), "violation"), words.Either(len(found), "holds", "hold"), found[0].Message)
+		if len(found) > 1 {
+			text += fmt.Sprintf("; and %d more", len(found)-1)
+		}
+		r.Warnings = append(r.Warnings, text)
+	}
+	return nil
 }
 
 // tellDeleted says what is no longer enforced.
@@ -157,6 +184,9 @@ func weakened(old, is *v1alpha1.BGPPolicySpec) []string {
 	}
 	if slices.Contains(old.ValidationActions, violation.Deny) && !slices.Contains(is.ValidationActions, violation.Deny) {
 		ways = append(ways, fmt.Sprintf("what it finds is no longer denied (validationActions: %s, was %s)", actions(is.ValidationActions), actions(old.ValidationActions)))
+	}
+	if is.Match != nil && !reflect.DeepEqual(old.Match, is.Match) {
+		ways = append(ways, "it judges only the changes that its new match selects")
 	}
 	had := exempted(old.Exempt)
 	var more []string

@@ -18,6 +18,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // fakePolicies has the built-in library, and in force what it is given.
@@ -151,7 +152,7 @@ func TestBGPPolicyReview(t *testing.T) {
 			if test.policies != nil {
 				policies = *test.policies
 			}
-			r := NewPolicyHandler(policies).Handle(t.Context(), test.request)
+			r := NewPolicyHandler(policies, nothing).Handle(t.Context(), test.request)
 			if got := toJSON(t, r.AdmissionResponse); got != test.want {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
@@ -166,7 +167,7 @@ func TestBGPPolicyReviewIsLoggedAndCounted(t *testing.T) {
 	}
 	before := counted()
 	req := policyRequest(remove, "timers-consistent", "", bgpPolicy("timers-consistent", `{"policy":"timers-consistent","validationActions":["Deny"]}`))
-	r := NewPolicyHandler(inForce(t), "they are not used").Handle(contextWithRequest(ctx, &req), req)
+	r := NewPolicyHandler(inForce(t), nothing, "they are not used").Handle(contextWithRequest(ctx, &req), req)
 	want := `{"level":"INFO","msg":"A BGPPolicy is deleted","operation":"DELETE","group":"policy.bgpguard.io","kind":"BGPPolicy","name":"timers-consistent","user":"jane","dryRun":false,"requestID":"uid-1","message":"BGPPolicy timers-consistent is deleted: policy timers-consistent is no longer enforced by it (Deny); changes are still judged by 3 policies"}` + "\n"
 	if log.String() != want {
 		t.Errorf("logged\n%swant\n%s", log, want)
@@ -180,7 +181,7 @@ func TestBGPPolicyReviewIsLoggedAndCounted(t *testing.T) {
 }
 
 func TestBGPPolicyReviewOverHTTP(t *testing.T) {
-	h, err := NewPolicyHandler(inForce(t)).HTTP(logr.Discard(), time.Second)
+	h, err := NewPolicyHandler(inForce(t), nothing).HTTP(logr.Discard(), time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,6 +213,35 @@ func TestExemptUserIsLetThroughAndRecorded(t *testing.T) {
 	}
 	if got := counted() - before; got != 1 {
 		t.Errorf("counted %v", got)
+	}
+}
+
+// nothing is what policies find in a state without violations.
+func nothing(context.Context, *policy.Policy) ([]violation.Violation, error) { return nil, nil }
+
+func TestBGPPolicyIsTriedOnTheStateAsItIs(t *testing.T) {
+	req := policyRequest(create, "mesh", bgpPolicy("mesh", `{"policy":"mesh-node-limit","validationActions":["Deny"]}`), "")
+	for name, c := range map[string]struct {
+		try  Try
+		want string
+	}{
+		"it finds something": {
+			func(_ context.Context, p *policy.Policy) ([]violation.Violation, error) {
+				return []violation.Violation{{Message: p.Name + " is too large"}, {Message: "x"}}, nil
+			},
+			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the cluster as it is, which hold no change back that does not make it worse: mesh is too large; and 1 more"]}`,
+		},
+		"it cannot judge": {
+			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+				return nil, errors.New("division by zero")
+			},
+			`{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: cannot judge the cluster as it is: division by zero","reason":"Invalid","details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"BGPPolicy mesh: cannot judge the cluster as it is: division by zero","field":"spec"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
+		},
+	} {
+		r := NewPolicyHandler(inForce(t), c.try).Handle(t.Context(), req)
+		if got := toJSON(t, r.AdmissionResponse); got != c.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, c.want)
+		}
 	}
 }
 

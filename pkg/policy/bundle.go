@@ -2,9 +2,15 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/loader"
+
+	"github.com/bgpguard/bgpguard/policies"
 )
 
 // SourceFromBundle returns the modules and the data of an OPA bundle.
@@ -28,4 +34,79 @@ func SourceFromPath(path string) (Source, error) {
 		return Source{}, fmt.Errorf("%s: no Rego module in it", path)
 	}
 	return s, nil
+}
+
+// Bundle returns the modules of a source that are no tests, and its data, as an
+// OPA bundle. It is whole: the built-in helpers that its modules use and that it
+// does not bring along are in it. file says what a module is called in it.
+func (s *Source) Bundle(file func(name string) string) (*bundle.Bundle, error) {
+	modules, err := parse(s.Modules)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(modules, func(name string, _ *ast.Module) bool { return isTest(name) })
+	helpers, err := withShared(modules, false)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(helpers, func(name string, _ *ast.Module) bool { return modules[name] != nil })
+	b := &bundle.Bundle{Data: s.Data}
+	if b.Data == nil {
+		b.Data = map[string]any{}
+	}
+	roots := map[string]bool{}
+	add := func(name string, m *ast.Module, text string) {
+		b.Modules = append(b.Modules, bundle.ModuleFile{URL: name, Path: name, Raw: []byte(text), Parsed: m})
+		root, _ := m.Package.Path.Ptr()
+		roots[root] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(modules)) {
+		add(file(name), modules[name], s.Modules[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(used(modules, helpers))) {
+		text, err := policies.FS.ReadFile(name[len(builtIn):])
+		if err != nil {
+			return nil, err
+		}
+		add(name, helpers[name], string(text))
+	}
+	for name := range b.Data {
+		roots[name] = true
+	}
+	paths := outermost(roots)
+	b.Manifest.Roots = &paths
+	b.Manifest.SetRegoVersion(ast.RegoV1)
+	return b, nil
+}
+
+// used returns those of the helpers that modules refer to, and that those refer
+// to in turn.
+func used(modules, helpers map[string]*ast.Module) map[string]*ast.Module {
+	out := map[string]*ast.Module{}
+	open := slices.Collect(maps.Values(modules))
+	for len(open) > 0 {
+		m := open[len(open)-1]
+		open = open[:len(open)-1]
+		ast.WalkRefs(m, func(ref ast.Ref) bool {
+			for name, helper := range helpers {
+				if out[name] == nil && ref.HasPrefix(helper.Package.Path) {
+					out[name] = helper
+					open = append(open, helper)
+				}
+			}
+			return false
+		})
+	}
+	return out
+}
+
+// outermost returns the paths that are not below others of them, in order.
+func outermost(paths map[string]bool) []string {
+	var out []string
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		if !slices.ContainsFunc(out, func(outer string) bool { return strings.HasPrefix(path, outer+"/") }) {
+			out = append(out, path)
+		}
+	}
+	return out
 }

@@ -65,6 +65,10 @@ func (d *Definition) Parameters() any { return d.schema.source }
 // Defaults returns the values of the parameters that have one.
 func (d *Definition) Defaults() map[string]any { return maps.Clone(d.schema.defaults) }
 
+// Modules returns the texts of the modules that were compiled together with the
+// policy, its own among them, by file name. The map must not be changed.
+func (d *Definition) Modules() map[string]string { return d.unit.source.Modules }
+
 // unit is what was compiled together.
 type unit struct {
 	source   Source
@@ -115,6 +119,21 @@ func NewLibrary(sources ...Source) (*Library, error) {
 		}
 	}
 	return l, errors.Join(errs...)
+}
+
+// With returns the library with the policies of a source, which take the place of
+// those of the same name: for the source on which somebody works, which may be
+// that of the library itself. Errors name file and line.
+func (l *Library) With(source Source) (*Library, error) {
+	definitions, err := compile(source)
+	if err != nil {
+		return nil, err
+	}
+	out := &Library{definitions: maps.Clone(l.definitions)}
+	for _, d := range definitions {
+		out.definitions[d.Name] = d
+	}
+	return out, nil
 }
 
 // Definitions returns the policies of the library, in order of their names.
@@ -232,6 +251,9 @@ var shared = sync.OnceValues(func() (map[string]*ast.Module, error) {
 	return parse(source.Modules)
 })
 
+// builtIn is before the names of the built-in helpers' files.
+const builtIn = "bgpguard/"
+
 // withShared adds to modules the helpers that they do not bring along.
 func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Module, error) {
 	helpers, err := shared()
@@ -245,7 +267,7 @@ func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Mod
 	out := maps.Clone(modules)
 	for file, m := range helpers {
 		if !own[m.Package.Path.String()] && (tests || !isTest(file)) {
-			out["bgpguard/"+file] = m
+			out[builtIn+file] = m
 		}
 	}
 	return out, nil

@@ -388,7 +388,7 @@ func TestEveryPolicyHasAnExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range l.Definitions() {
-		file := filepath.Join("../../policies", filepath.Dir(d.File), "example.yaml")
+		file := filepath.Join("..", "..", "policies", filepath.Dir(d.File), "example.yaml")
 		docs, err := Load([]string{file})
 		if err != nil {
 			t.Error(err)

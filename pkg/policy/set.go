@@ -11,6 +11,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -287,7 +288,16 @@ func (stateData) Put(ast.Ref, ast.Value) {}
 // a policy that refers to it. An error means that the
 // policy could not judge, never that it found something: a failing builtin, a
 // result of the wrong shape, or the context's end, which stops the evaluation.
-func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() ast.Value) (found []violation.Violation, err error) {
+func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
+	return p.evaluate(ctx, input, state)
+}
+
+// Trace is Evaluate that tells a tracer each step.
+func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.Value, tracer topdown.QueryTracer) ([]violation.Violation, error) {
+	return p.evaluate(ctx, input, state, rego.EvalQueryTracer(tracer))
+}
+
+func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() ast.Value, more ...rego.EvalOption) (found []violation.Violation, err error) {
 	defer func() {
 		if r := recover(); r != nil { // An error of this policy, which must hide no other's violations.
 			found, err = nil, fmt.Errorf("panicked: %v", r)
@@ -296,7 +306,7 @@ func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() as
 	if ctx.Err() != nil { // A short evaluation would else be over before it notices.
 		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
-	options := []rego.EvalOption{rego.EvalParsedInput(p.Input(input))}
+	options := append(more, rego.EvalParsedInput(p.Input(input)))
 	if p.ReadsData() {
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}

@@ -64,6 +64,8 @@ type TestOptions struct {
 	Filter string
 	// Coverage, if it is not nil, is told which expressions were evaluated.
 	Coverage *cover.Cover
+	// Trace has results hold how each test was evaluated. It excludes Coverage.
+	Trace bool
 }
 
 // Test runs the tests of a source, with the built-in helpers that it does not
@@ -88,7 +90,7 @@ func (s *Source) Test(ctx context.Context, o TestOptions) ([]*tester.Result, err
 	}
 	store := s.store()
 	runner := tester.NewRunner().SetCompiler(compiler.WithEnablePrintStatements(true)).SetStore(store).SetModules(modules).
-		CapturePrintOutput(true).RaiseBuiltinErrors(true).SetTimeout(o.Limit).Filter(o.Filter)
+		CapturePrintOutput(true).RaiseBuiltinErrors(true).SetTimeout(o.Limit).Filter(o.Filter).EnableTracing(o.Trace)
 	if o.Coverage != nil {
 		runner.SetCoverageQueryTracer(o.Coverage)
 	}

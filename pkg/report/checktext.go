@@ -111,7 +111,7 @@ func (c *Checked) textFields(b *strings.Builder, found []finding, p painter) {
 		return
 	}
 	if c.Source.File != "" {
-		first := finding{rule: problemRule}
+		var first finding // Without one, that of the change.
 		if len(found) > 0 {
 			first = found[0]
 		}

@@ -43,6 +43,7 @@ func load(t *testing.T, text string) ([]*Scenario, error) {
 
 func TestLoadNamesFileLineAndField(t *testing.T) {
 	replaced := func(from, to string) string { return strings.Replace(good, from, to, 1) }
+	before, _, _ := strings.Cut(good, "steps:")
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing wrong":                 {good, "<nil>"},
 		"another kind":                  {replaced("kind: Scenario", "kind: Test"), "s.yaml:2: kind: must be Scenario of policy.bgpguard.io/v1alpha1, is Test of policy.bgpguard.io/v1alpha1"},
@@ -50,10 +51,11 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"an unknown field":              {replaced("  expect:", "  expects: {}\n  expect:"), "s.yaml:13: steps[0].expects: is not a field of a Scenario"},
 		"a field of a wrong type":       {replaced("    allowed: true", "    allowed: maybe"), "s.yaml:7: steps.expect.allowed: cannot be a string"},
 		"no expectation":                {replaced("    allowed: true", "    noWarnings: true"), "s.yaml:13: steps[0].expect.allowed: is missing: true or false"},
-		"no step":                       {good[:strings.Index(good, "steps:")] + "steps: []\n", "s.yaml:7: steps: is empty, so nothing would be tested"},
+		"no step":                       {before + "steps: []\n", "s.yaml:7: steps: is empty, so nothing would be tested"},
 		"a step without a name":         {replaced("name: a node more", "name: ''"), "s.yaml:8: steps[0].name: is missing"},
 		"a step without a change":       {replaced("  apply:", "  delete: {kind: Node, name: w1}\n  apply:"), "s.yaml:8: steps[0]: must hold exactly one of apply, patch and delete"},
 		"a message of what is allowed":  {replaced("allowed: true", "allowed: true\n    message: [x]"), "s.yaml:13: steps[0].expect: an allowed change has no policies that deny it and no message; what policies only warn of is in warnings"},
+		"groups of nobody":              {replaced("  expect:", "  groups: [g]\n  expect:"), "s.yaml:8: steps[0].user: is missing: who is in the groups"},
 		"warnings and none":             {replaced("allowed: true", "allowed: true\n    noWarnings: true\n    warnings: [x]"), "s.yaml:15: steps[0].expect.noWarnings: excludes warnings"},
 		"a time that is none":           {replaced("state:", "now: noon\nstate:"), `s.yaml:5: now: must be a time such as 2026-01-31T22:00:00Z, is "noon"`},
 		"an object that does not parse": {replaced("kind: Node", "kind: Nod"), "s.yaml:9: steps[0].apply: Nod of v1 does not decide BGP; known are Node of v1 and "},

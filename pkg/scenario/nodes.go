@@ -42,7 +42,7 @@ func generate(v any) ([]calico.Object, error) {
 	}
 	var n Nodes
 	unknown, err := k8sjson.UnmarshalStrict(text, &n, k8sjson.DisallowUnknownFields)
-	if err = errors.Join(append(unknown, err)...); err != nil {
+	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, err
 	}
 	if n.Count < 1 || n.Count > maxNodes {

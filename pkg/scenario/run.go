@@ -94,6 +94,26 @@ func (s *Scenario) NewResult() *Result {
 // library's defaults hold.
 func (s *Scenario) Documents() []policy.Document { return s.documents }
 
+// Kinds returns the kinds of all objects that the scenario names, some twice.
+func (s *Scenario) Kinds() []string {
+	var out []string
+	for _, o := range s.objects {
+		out = append(out, string(o.ID().Kind))
+	}
+	for i := range s.Steps {
+		switch step := &s.Steps[i]; {
+		case step.Patch != nil:
+			out = append(out, step.Patch.Kind)
+		case step.Delete != nil:
+			out = append(out, step.Delete.Kind)
+		default:
+			kind, _ := step.Apply["kind"].(string)
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
 // Objects returns the objects of the state before the first step.
 func (s *Scenario) Objects() []calico.Object { return s.objects }
 

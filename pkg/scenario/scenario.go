@@ -186,6 +186,9 @@ func (s *Scenario) check() []error {
 		if changes != 1 {
 			errs = append(errs, s.fail(at, "must hold exactly one of apply, patch and delete"))
 		}
+		if step.User == "" && len(step.Groups) > 0 {
+			errs = append(errs, s.fail(at+".user", "is missing: who is in the groups"))
+		}
 		switch e := step.Expect; {
 		case e.Allowed == nil:
 			errs = append(errs, s.fail(at+".expect.allowed", "is missing: true or false"))
@@ -303,7 +306,7 @@ func inlinePolicy(item map[string]any) (policy.Document, error) {
 		return policy.Document{}, err
 	}
 	unknown, err := k8sjson.UnmarshalStrict(text, &o, k8sjson.DisallowUnknownFields)
-	if err = errors.Join(append(unknown, err)...); err != nil {
+	if err := errors.Join(append(unknown, err)...); err != nil {
 		return policy.Document{}, err
 	}
 	if o.APIVersion != v1alpha1.APIVersion || o.Kind != v1alpha1.KindBGPPolicy {

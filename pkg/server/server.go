@@ -30,6 +30,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // leaseName is the Lease of the leader election.
@@ -102,7 +103,13 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	policyHandler, err := admission.NewPolicyHandler(keeper, policies.notes...).HTTP(log.WithName("admission"), o.RequestTimeout)
+	policyHandler, err := admission.NewPolicyHandler(keeper, func(ctx context.Context, p *policy.Policy) ([]violation.Violation, error) {
+		snapshot, _, err := store.Snapshot()
+		if err != nil {
+			return nil, nil //nolint:nilerr // The state is not known yet: policies may come before it.
+		}
+		return engine.Try(ctx, snapshot, p)
+	}, policies.notes...).HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
 	}

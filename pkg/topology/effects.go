@@ -102,9 +102,9 @@ func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 	is, ok2 := t.snapshot.Get(c.ID()).(*calico.BGPPeer)
 	switch {
 	case ok && !ok2:
-		return []string{fmt.Sprintf("BGPPeer %s goes, which gave %s", name, words.Count(before.summary.BGPPeers[name].Sessions, "session"))}
+		return []string{fmt.Sprintf("BGPPeer %s goes, which gave %s", name, before.summary.BGPPeers[name].gives())}
 	case !ok && ok2:
-		return []string{fmt.Sprintf("BGPPeer %s is new, and gives %s", name, words.Count(t.summary.BGPPeers[name].Sessions, "session"))}
+		return []string{fmt.Sprintf("BGPPeer %s is new, and gives %s", name, t.summary.BGPPeers[name].gives())}
 	case !ok:
 		return nil
 	}
@@ -121,6 +121,19 @@ func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 		}
 	}
 	return out
+}
+
+// gives says in words what sessions the BGPPeer gives. Those with peers that are
+// no nodes are not counted, but the nodes that have them are.
+func (b *BGPPeer) gives() string {
+	switch b.Scope {
+	case scopeExternal:
+		return words.Count(b.LocalNodes, "node") + " sessions with a peer outside the cluster"
+	case scopeWorkloads:
+		return words.Count(b.LocalNodes, "node") + " sessions with pods"
+	default:
+		return words.Count(b.Sessions, "session")
+	}
 }
 
 // scalar writes a value of a spec, and of those that are made up of others, such

@@ -84,10 +84,8 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 		return d
 	}
 	base := e.judgeBase(ctx, s)
-	// The request knows better than a snapshot, which may lag behind, what the
-	// object was before: two changes of it in a row are each judged on their own.
-	if known := s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before}); known != s {
-		s = known
+	if k := asKnown(s, c); k != s {
+		s = k
 		base = e.judge(ctx, s, base.policies, base)
 	}
 	after := base
@@ -126,6 +124,13 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 		}
 	}
 	return d
+}
+
+// asKnown is s with the object of a change as the change knows it before. A request
+// knows better than a snapshot, which may lag behind: two changes of an object in
+// a row are each judged on their own.
+func asKnown(s *state.Snapshot, c state.Change) *state.Snapshot {
+	return s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before})
 }
 
 // asked is what a BGPPolicy's match and exempt look at.

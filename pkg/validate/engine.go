@@ -123,24 +123,10 @@ func (j *judgement) fits(s *state.Snapshot, policies *policy.Set) bool {
 // no other's violations. What before has judged and the way from its snapshot
 // to s does not touch is taken from there.
 func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *judgement) *judgement {
-	j := &judgement{snapshot: s, policies: policies}
-	var oldTopology *topology.Topology
-	var oldInput *stateInput
-	var oldData func() ast.Value
 	reusable := before != nil && before.policies == policies
-	if before != nil {
-		oldTopology, oldData = before.topology, before.data
-	}
-	if reusable {
-		oldInput = before.input
-	}
-	j.topology = topology.Compute(s, oldTopology)
-	j.input = newStateInput(j.topology.Summary(), policies, oldInput)
-	j.document = j.input.document(e.now())
+	j := e.look(s, policies.Reads, before, reusable)
+	j.policies = policies
 	sameNodes := before != nil && state.SameNodes(before.snapshot, s)
-	if j.data = oldData; !sameNodes {
-		j.data = newStateData(s)
-	}
 	j.results = make([]result, len(policies.Policies()))
 	for i, p := range policies.Policies() {
 		if p.Definition.Judges == policy.JudgesChange {
@@ -151,6 +137,28 @@ func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.
 			continue
 		}
 		j.results[i].violations, j.results[i].err = evaluate(ctx, p, j.document, j.data, len(j.results)-i)
+	}
+	return j
+}
+
+// look gives what policies see of s, of which no more than the parts that they
+// read is converted. What before has seen is taken from there, its parts where
+// they are the same that were asked for.
+func (e *Engine) look(s *state.Snapshot, reads func(part string) bool, before *judgement, sameParts bool) *judgement {
+	j := &judgement{snapshot: s}
+	var oldTopology *topology.Topology
+	var oldInput *stateInput
+	if before != nil {
+		oldTopology, j.data = before.topology, before.data
+	}
+	if sameParts {
+		oldInput = before.input
+	}
+	j.topology = topology.Compute(s, oldTopology)
+	j.input = newStateInput(j.topology.Summary(), reads, oldInput)
+	j.document = j.input.document(e.now())
+	if before == nil || !state.SameNodes(before.snapshot, s) {
+		j.data = newStateData(s)
 	}
 	return j
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -19,9 +20,9 @@ type stateInput struct {
 	value   ast.Object
 }
 
-// newStateInput converts the parts of s that the policies read. before is an
-// input for the same policies, or nil.
-func newStateInput(s *topology.Summary, policies *policy.Set, before *stateInput) *stateInput {
+// newStateInput converts the parts of s that policies read. before is an input
+// for the same policies, or nil.
+func newStateInput(s *topology.Summary, reads func(part string) bool, before *stateInput) *stateInput {
 	if before != nil && before.summary == s {
 		return before
 	}
@@ -31,7 +32,7 @@ func newStateInput(s *topology.Summary, policies *policy.Set, before *stateInput
 	}
 	in := &stateInput{summary: s, value: ast.NewObject()}
 	put := func(key string, same bool, convert func(known ast.Object) ast.Value) {
-		if !policies.Reads(key) {
+		if !reads(key) {
 			return
 		}
 		k := ast.InternedTerm(key)
@@ -124,4 +125,21 @@ func (e *Engine) changeDocument(before, after *judgement, r *Request) func() ast
 		document.Insert(ast.InternedTerm("change"), ast.NewTerm(value))
 		return document
 	})
+}
+
+// Input returns the document that a policy sees as input of a request, but for
+// its parameters, and data.state. It is the one that Decide evaluates policies
+// on, with every part of the state, whether or not a policy in force reads it.
+// Without a change it is that of the state, which has no part before and no part
+// change.
+func (e *Engine) Input(s *state.Snapshot, r Request) (input ast.Object, data ast.Value) {
+	every := func(string) bool { return true }
+	if r.Before == nil && r.After == nil {
+		j := e.look(s, every, nil, false)
+		return j.document, j.data()
+	}
+	s = asKnown(s, r.Change)
+	before := e.look(s, every, nil, false)
+	after := e.look(s.Apply(r.Change), every, before, true)
+	return e.changeDocument(before, after, &r)(), after.data()
 }

@@ -35,7 +35,7 @@ func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		want = append(want, name)
 	}
-	in := newStateInput(topology.Compute(state.New(), nil).Summary(), set, nil)
+	in := newStateInput(topology.Compute(state.New(), nil).Summary(), set.Reads, nil)
 	in.value.Foreach(func(key, _ *ast.Term) { got = append(got, string(key.Value.(ast.String))) })
 	slices.Sort(want)
 	slices.Sort(got)

@@ -32,7 +32,7 @@ violation contains {
 			text.counted(chance.nodes, "node"),
 			text.some_of(chance.sample, chance.nodes),
 			family,
-			text.some_of(array.slice(chance.fields, 0, 5), count(chance.fields)),
+			text.some_of(array.slice(fields, 0, 5), count(fields)),
 		]),
 		sprintf("and which of them holds for %s is left to chance: ", [text.counted(chance.halfSessions, "half-session")]),
 		"have one BGPPeer for each peer, or the same settings in all",
@@ -43,11 +43,17 @@ violation contains {
 		"nodes": chance.nodes,
 		"sample": chance.sample,
 		"bgpPeers": chance.bgpPeers,
-		"fields": chance.fields,
+		"fields": fields,
 	},
 	"objects": [{"kind": "BGPPeer", "name": name} | some name in chance.bgpPeers],
 } if {
 	some family in ["IPv4", "IPv6"]
 	chance := input.state.sessions[family].ambiguous
 	chance.halfSessions > 0
+	fields := sort({_in_bgp_peers(field) | some field in chance.fields})
 }
+
+# Some fields of half-sessions have another name in BGPPeers.
+_in_bgp_peers(field) := object.get(_names, field, field)
+
+_names := {"peerASN": "asNumber", "localASN": "localASNumber", "gracefulRestartTime": "maxRestartTime"}

@@ -20,6 +20,12 @@ test_fail_two_bgp_peers_that_differ if {
 	])
 }
 
+test_fail_fields_have_their_names_in_bgp_peers if {
+	some violation in _violations(2, ["a", "b"], ["gracefulRestartTime", "peerASN", "ttlSecurity"])
+	violation.details.fields == ["asNumber", "maxRestartTime", "ttlSecurity"]
+	contains(violation.msg, " with different settings (asNumber, maxRestartTime, ttlSecurity), ")
+}
+
 test_fail_many_are_cut_short if {
 	some violation in _violations(1, ["a", "b", "c", "d"], ["1", "2", "3", "4", "5", "6", "7"])
 	startswith(violation.msg, concat("", [

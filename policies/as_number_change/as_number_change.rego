@@ -5,7 +5,8 @@
 #   an approval. Each session with another AS number on one of its sides is ended and started
 #   anew, and comes up only if the other side expects the new one. Without BGPConfiguration
 #   default, or without a number in it, the AS number of the cluster is 64512. A change that
-#   ends no session is not held back.
+#   ends no session is not held back, nor is one from or to the AS number 0, or that of a peer
+#   from or to none: BIRD refuses it, as bird-accepts says, and keeps the sessions that it has.
 # related_resources:
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgpconfig
 #     description: Calico, BGPConfiguration and the AS number of the cluster
@@ -118,7 +119,7 @@ _resets contains {
 	input.change.name == "default"
 	from := _number(input.change.oldObject, "asNumber", _default)
 	to := _number(input.change.object, "asNumber", _default)
-	from != to
+	_ends_sessions(from, to)
 	sessions := _between_nodes + _outside
 	sessions > 0
 }
@@ -141,7 +142,7 @@ _resets contains {
 	_speaks_bgp(input.change.object)
 	from := _number_of_node(input.change.oldObject)
 	to := _number_of_node(input.change.object)
-	from != to
+	_ends_sessions(from, to)
 }
 
 # Those of one peer: its own, and the one that nodes show it.
@@ -162,9 +163,9 @@ _resets contains {
 	_target(input.change.oldObject) == _target(input.change.object)
 	_target(input.change.object) != ["", ""]
 	some field in ["asNumber", "localASNumber"]
-	from := _number(input.change.oldObject, field, null)
-	to := _number(input.change.object, field, null)
-	from != to
+	from := _number(input.change.oldObject, field, _unset[field])
+	to := _number(input.change.object, field, _unset[field])
+	_ends_sessions(from, to)
 	peer := input.before.bgpPeers[input.change.name]
 
 	# Of those with routers outside, each node has one.
@@ -172,7 +173,16 @@ _resets contains {
 	sessions > 0
 }
 
+# BIRD takes neither 0 for an AS number nor the configuration that has it.
+_ends_sessions(from, to) if {
+	from != to
+	not 0 in {from, to}
+}
+
 _default := 64512
+
+# A BGPPeer without an AS number has 0 in Calico's eyes; without one to show, it shows that of the node.
+_unset := {"asNumber": 0, "localASNumber": null}
 
 _number(object_, field, other) := asn.number(object.get(object_, ["spec", field], null), other) if is_object(object_)
 

@@ -149,6 +149,14 @@ test_success_a_peer_that_comes_or_goes_or_has_no_session if {
 	_violations(_peer("UPDATE", {"asNumber": 65000}, {"asNumber": 65001}), {}, {}) == set()
 }
 
+test_success_an_as_number_that_bird_refuses_has_no_sessions_to_end if {
+	_violations(_peer("UPDATE", {}, {"asNumber": 65001}), _with_peer(0, 7), {}) == set()
+	_violations(_peer("UPDATE", {"asNumber": 0}, {"asNumber": 65001}), _with_peer(0, 7), {}) == set()
+	_violations(_peer("UPDATE", {"asNumber": 65001}, {}), _with_peer(0, 7), {}) == set()
+	_violations(_cluster("UPDATE", {"asNumber": 0}, {"asNumber": 64600}), {}, {}) == set()
+	_violations(_node("UPDATE", {"projectcalico.org/ASNumber": "0"}, {}), {}, {}) == set()
+}
+
 test_fail_the_number_of_a_peer_changes if {
 	_violations(_peer("UPDATE", {"asNumber": 65000}, {"asNumber": 65001}), _with_peer(0, 7), {}) == {{
 		"id": "as-number",

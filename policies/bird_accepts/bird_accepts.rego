@@ -22,6 +22,7 @@
 #     additionalProperties: false
 package policies.bird_accepts
 
+import data.policies.lib.asn
 import data.policies.lib.text
 
 # METADATA
@@ -60,8 +61,14 @@ violation contains {
 
 # By the reasons as the simulator words them (pkg/topology/frozen.go).
 _remedies := {
-	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or take it away", [_as_number]),
-	"the AS number 0 of a peer that is a node": sprintf("set that node's annotation %s to its AS number", [_as_number]),
+	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or take it away%s", [
+		_as_number,
+		_or_of_cluster,
+	]),
+	"the AS number 0 of a peer that is a node": sprintf("set that node's annotation %s to its AS number%s", [
+		_as_number,
+		_or_of_cluster,
+	]),
 	"the remote AS number 0 of a BGPPeer": "set asNumber of the BGPPeer, which Calico does not default for a peerIP",
 	"a cluster ID with a mask": sprintf("set the annotation %s to an address without a mask", [_cluster_id]),
 	"two protocols of one name, for an address that several nodes have": "give each node an address of its own",
@@ -69,10 +76,20 @@ _remedies := {
 
 _as_number := "projectcalico.org/ASNumber"
 
+default _or_of_cluster := ""
+
+# Nodes without a number of their own have that of the cluster.
+_or_of_cluster := ", and asNumber of BGPConfiguration default to that of the cluster" if {
+	asn.number(object.get(input.state.bgpConfigurations, ["default", "spec", "asNumber"], null), null) == 0
+}
+
 _cluster_id := "projectcalico.org/RouteReflectorClusterID"
 
 _named(refused) := "" if count(refused.bgpPeers) == 0
 
-_named(refused) := sprintf(" (BGPPeer %s)", [text.first_of(refused.bgpPeers)]) if {
+_named(refused) := sprintf(" (%s %s)", [
+	text.agree(count(refused.bgpPeers), "BGPPeer", "BGPPeers"),
+	text.first_of(refused.bgpPeers),
+]) if {
 	count(refused.bgpPeers) > 0
 }

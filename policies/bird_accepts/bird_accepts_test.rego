@@ -38,6 +38,30 @@ test_fail_each_reason_is_a_violation if {
 	endswith(violation.msg, ": mend that first")
 }
 
+test_fail_several_bgp_peers_are_named if {
+	some violation in _violations([_refused(2, ["a", "b"])])
+	contains(violation.msg, ": a cluster ID with a mask (BGPPeers a, b); ")
+}
+
+test_fail_the_as_number_0_of_the_cluster if {
+	refused := object.union(_refused(1, []), {"reason": "the node's own AS number 0"})
+	cases := {
+		"": {"asNumber": 64512},
+		", and asNumber of BGPConfiguration default to that of the cluster": {"asNumber": 0},
+	}
+	every remedy, spec in cases {
+		patch := {
+			"sessions": {"IPv4": {"frozenReasons": [refused]}},
+			"bgpConfigurations": {"default": {"name": "default", "spec": spec}},
+		}
+		some violation in rule.violation with input as testing.input_with(patch, {})
+		endswith(violation.msg, concat("", [
+			": set the annotation projectcalico.org/ASNumber to the node's AS number, or take it away",
+			remedy,
+		]))
+	}
+}
+
 _refused(nodes, peers) := {
 	"reason": "a cluster ID with a mask",
 	"nodes": nodes,

@@ -72,7 +72,7 @@ violation contains {
 			text.some_of(array.slice(routes.pools, 0, 3), count(routes.pools)),
 		]),
 		sprintf("which come and go: programClusterRoutes is %s for Felix and %s for BIRD; ", [setting.felix, setting.bird]),
-		"take them from one of the two, in FelixConfiguration default or in BGPConfiguration default",
+		_take_away,
 	]),
 	"details": {"class": routes.class, "ipPools": routes.pools, "felix": setting.felix, "bird": setting.bird},
 	"objects": _objects(routes.pools),
@@ -113,6 +113,16 @@ violation contains {
 	felix_priority := _priority(felix.spec, field)
 	bird_priority := _priority(bird, field)
 	felix_priority != bird_priority
+}
+
+default _take_away := "take them from one of the two, in FelixConfiguration default or in BGPConfiguration default"
+
+# Felix had the field a version before BIRD.
+_take_away := concat("", [
+	"set programClusterRoutes: Disabled in FelixConfiguration default, ",
+	"for BIRD has no such field before v3.32",
+]) if {
+	input.state.clusterRoutes.version == "3.31"
 }
 
 # The classes with IPPools, if it is known who programs their routes.

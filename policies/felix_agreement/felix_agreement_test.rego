@@ -35,7 +35,6 @@ test_success_a_setting_that_is_not_known if {
 test_success_priorities_are_the_same if {
 	cases := [
 		{"felix": {}, "bird": {}},
-		{"felix": null, "bird": null},
 		{"felix": {"ipv4NormalRoutePriority": 1024}, "bird": {}},
 		{"felix": {}, "bird": {"ipv6NormalRoutePriority": 1024}},
 		{"felix": {"ipv4NormalRoutePriority": 2000}, "bird": {"ipv4NormalRoutePriority": 2000}},
@@ -90,6 +89,19 @@ test_fail_both_program_the_routes if {
 	])
 	violation.details == {"class": "ipip", "ipPools": pools, "felix": "EnabledIPIPOnly", "bird": "Enabled"}
 	count(violation.objects) == 6
+}
+
+test_fail_bird_cannot_leave_routes_to_felix_before_v3_32 if {
+	some violation in _violations({"clusterRoutes": {
+		"ipip": {"felix": true, "bird": true, "pools": ["pool-a"]},
+		"noEncap": {"felix": false, "bird": true, "pools": []},
+		"setting": {"felix": "Enabled", "bird": "Enabled"},
+		"version": "3.31",
+	}})
+	endswith(violation.msg, concat("", [
+		"; set programClusterRoutes: Disabled in FelixConfiguration default, ",
+		"for BIRD has no such field before v3.32",
+	]))
 }
 
 test_fail_priorities_differ if {

@@ -42,7 +42,7 @@ violation contains {
 			text.agree(idle.nodes, "it", "them"),
 			text.agree(idle.halfSessions, "it", "them"),
 		]),
-		_remedy(idle),
+		_remedy(idle, mesh),
 	]),
 	"details": {
 		"family": family,
@@ -50,27 +50,37 @@ violation contains {
 		"nodes": idle.nodes,
 		"sample": idle.sample,
 		"bgpPeers": idle.bgpPeers,
-		"mesh": input.state.mesh.enabled,
+		"mesh": mesh,
 	},
 	"objects": array.concat(
-		[{"kind": "BGPConfiguration", "name": "default"} | input.state.mesh.enabled],
+		[{"kind": "BGPConfiguration", "name": "default"} | mesh],
 		[{"kind": "BGPPeer", "name": name} | some name in idle.bgpPeers],
 	),
 } if {
 	some family in ["IPv4", "IPv6"]
 	idle := input.state.sessions[family].brokenReasons.Overlapping
+	mesh := _by_mesh(idle)
 }
 
-_remedy(idle) := concat("", [
+# The mesh has no part in it where all that is idle is with peers outside.
+_by_mesh(idle) if {
+	input.state.mesh.enabled
+	not _all_outside(idle.bgpPeers)
+} else := false
+
+_all_outside(names) if {
+	count(names) > 0
+	every name in names {
+		input.state.bgpPeers[name].scope == "external"
+	}
+}
+
+_remedy(idle, true) := concat("", [
 	"once the BGPPeers alone connect all nodes, set nodeToNodeMeshEnabled: false in BGPConfiguration default; ",
 	sprintf("if it is the mesh that is wanted, delete the BGPPeers between the same nodes%s", [_named(idle)]),
-]) if {
-	input.state.mesh.enabled
-}
+])
 
-_remedy(idle) := sprintf("have one BGPPeer, and one port, for each neighbour%s", [_named(idle)]) if {
-	not input.state.mesh.enabled
-}
+_remedy(idle, false) := sprintf("have one BGPPeer, and one port, for each neighbour%s", [_named(idle)])
 
 _named(idle) := "" if count(idle.bgpPeers) == 0
 

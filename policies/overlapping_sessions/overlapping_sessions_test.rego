@@ -43,6 +43,15 @@ test_fail_one_neighbour_on_two_ports if {
 	])
 }
 
+test_fail_one_router_on_two_ports_has_nothing_to_do_with_the_mesh if {
+	peers := {"tor-a": {"name": "tor-a", "scope": "external"}}
+	idle := object.union(_idle, {"bgpPeers": ["tor-a"]})
+	patch := object.union(_overlapping(idle), {"mesh": {"enabled": true}, "bgpPeers": peers})
+	some violation in _violations(patch)
+	violation.objects == [{"kind": "BGPPeer", "name": "tor-a"}]
+	endswith(violation.msg, ": have one BGPPeer, and one port, for each neighbour (tor-a)")
+}
+
 test_fail_without_bgp_peers_that_are_known if {
 	some violation in _violations(_overlapping(object.union(_idle, {"bgpPeers": []})))
 	endswith(violation.msg, ": have one BGPPeer, and one port, for each neighbour")

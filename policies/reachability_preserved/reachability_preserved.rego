@@ -228,7 +228,16 @@ _remedy(details) := concat("", [
 	not _only_cut_off(details)
 }
 
-_on_the_mesh := " (the node-to-node mesh leaves route reflectors out)" if input.state.mesh.enabled
+_on_the_mesh := " (the node-to-node mesh leaves route reflectors out)" if {
+	input.state.mesh.enabled
+	input.state.nodes.reflectors > 0
+}
+
+# Without one, something else keeps sessions of the mesh down.
+_on_the_mesh := "" if {
+	input.state.mesh.enabled
+	input.state.nodes.reflectors == 0
+}
 
 _on_the_mesh := ", or have the node-to-node mesh on" if not input.state.mesh.enabled
 

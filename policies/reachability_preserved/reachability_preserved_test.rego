@@ -79,6 +79,16 @@ test_fail_one_node_is_cut_off_beside_the_mesh if {
 	])}
 }
 
+test_fail_a_mesh_without_reflectors_does_not_leave_them_out if {
+	reach := _reach({
+		"cutOff": {"nodes": 1, "sample": ["node-9"]},
+		"withoutRoute": {"pairs": 9, "sample": [["node-1", "node-9"], ["node-2", "node-9"], ["node-3", "node-9"]]},
+	})
+	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}, "nodes": {"reflectors": 0}})
+	some message in _messages(patch, "carry")
+	endswith(message, ": peer it with the rest by a BGPPeer, for example with route reflectors")
+}
+
 test_fail_all_nodes_are_cut_off if {
 	reach := _reach({
 		"nodes": 5000,

@@ -62,20 +62,29 @@ violation contains {
 }
 
 # Those that count: a family can be needed, by a state without pools for one,
-# and have no node.
+# and have no node, and a node that is alone has nobody to have routes to.
 _families contains family if {
 	some family in ["IPv4", "IPv6"]
 	input.state.podTraffic[family].needsBGP
 	input.state.reflectors[family].nodes > 0
+	input.state.reflectors[family].nodes + input.state.reflectors[family].total > 1
 }
 
-_message(details) := sprintf("the node-to-node mesh is off and %s of %s (%s) %s: %s, or have the mesh on", [
+_message(details) := sprintf("the node-to-node mesh is off and %s of %s (%s) %s: %s, or have the mesh on%s", [
 	text.number(details.short),
 	text.counted(details.nodes, _noun("node", details)),
 	text.some_of(details.sample, details.short),
 	_lack(details),
 	_remedy(details),
+	_on_outside(details),
 ])
+
+# Nothing tells what routers outside the cluster do with routes, but whoever peers
+# with them and has no reflector may mean it so.
+_on_outside(details) := "; if peers outside the cluster do what route reflectors do, have this policy warn" if {
+	details.reflectors == 0
+	input.state.sessions[details.family].external > 0
+} else := ""
 
 _lack(details) := sprintf("%s no %s to peer with, because the cluster has none and the minimum is %s", [
 	text.agree(details.short, "has", "have"),
@@ -85,10 +94,10 @@ _lack(details) := sprintf("%s no %s to peer with, because the cluster has none a
 	details.reflectors == 0
 }
 
-_lack(details) := sprintf("%s BGP sessions to fewer than %s, %s of them to none, and the cluster has only %s", [
+_lack(details) := sprintf("%s BGP sessions to fewer than %s%s, and the cluster has only %s", [
 	text.agree(details.short, "has", "have"),
 	text.counted(details.minReflectors, _noun("route reflector", details)),
-	text.number(details.without),
+	_without(details, "to"),
 	text.number(details.reflectors),
 ]) if {
 	details.reflectors > 0
@@ -99,14 +108,14 @@ _lack(details) := sprintf("%s not covered by BGPPeers with at least %s of the cl
 	text.agree(details.short, "is", "are"),
 	text.number(details.minReflectors),
 	text.counted(details.reflectors, _noun("route reflector", details)),
-	_without(details),
+	_without(details, "with"),
 ]) if {
 	details.reflectors >= details.minReflectors
 }
 
-_without(details) := "" if details.without == 0
+_without(details, _) := "" if details.without == 0
 
-_without(details) := sprintf(", %s of them with none", [text.number(details.without)]) if details.without > 0
+_without(details, word) := sprintf(", %s of them %s none", [text.number(details.without), word]) if details.without > 0
 
 _remedy(details) := concat("", [
 	sprintf("have at least %s ", [text.counted(details.minReflectors, _noun("route reflector", details))]),

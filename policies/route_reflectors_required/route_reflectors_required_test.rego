@@ -65,6 +65,27 @@ test_fail_no_reflectors_at_all if {
 	}}
 }
 
+test_success_a_node_that_is_alone if {
+	alone := object.union(_no_reflectors, {"nodes": 1, "levels": [_level(0, 1, ["node-1"])]})
+	_violations({"reflectors": {"IPv4": alone}}, 2) == set()
+
+	# With a route reflector beside it, it is not.
+	some violation in _violations({"reflectors": {"IPv4": object.union(alone, {"total": 1})}}, 2)
+	violation.size == 2
+}
+
+test_fail_some_reflectors_but_not_enough_for_any_node if {
+	levels := [_level(1, 7, ["node-2", "node-3", "node-4"])]
+	some violation in _violations({"reflectors": {"IPv4": {"total": 1, "levels": levels}}}, 2)
+	contains(violation.msg, " have BGP sessions to fewer than 2 route reflectors, and the cluster has only 1: ")
+}
+
+test_fail_peers_outside_may_take_their_place if {
+	patch := {"sessions": {"IPv4": {"external": 10}}, "reflectors": {"IPv4": _no_reflectors}}
+	some violation in _violations(patch, 2)
+	endswith(violation.msg, "; if peers outside the cluster do what route reflectors do, have this policy warn")
+}
+
 test_fail_too_few_reflectors if {
 	levels := [
 		_level(0, 2, ["node-8", "node-9"]),

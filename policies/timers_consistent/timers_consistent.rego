@@ -26,27 +26,27 @@
 #     properties:
 #       restartTime:
 #         type: string
-#         description: The graceful restart time that all have, a duration such as 120s or 2m.
+#         description: The graceful restart time that all have, a duration such as 120s or 2m; any without it.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       keepaliveTime:
 #         type: string
-#         description: The keepalive time that all BGPPeers have, a duration such as 80s.
+#         description: The keepalive time that all BGPPeers have, a duration such as 80s; any without it.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minRestartTime:
 #         type: string
-#         description: The shortest graceful restart time, a duration.
+#         description: The shortest graceful restart time, a duration; any without it.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       maxRestartTime:
 #         type: string
-#         description: The longest graceful restart time, a duration.
+#         description: The longest graceful restart time, a duration; any without it.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minKeepaliveTime:
 #         type: string
-#         description: The shortest keepalive time, a duration.
+#         description: The shortest keepalive time, a duration; any without it.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       maxKeepaliveTime:
 #         type: string
-#         description: The longest keepalive time, a duration.
+#         description: The longest keepalive time, a duration; any without it.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 package policies.timers_consistent
 

@@ -96,6 +96,9 @@ _wait(reason) := ", and each start of calico-node there waits 240 s for them" if
 
 _named(broken) := "" if count(broken.bgpPeers) == 0
 
-_named(broken) := sprintf("; by BGPPeer %s", [text.first_of(broken.bgpPeers)]) if {
+_named(broken) := sprintf("; by %s %s", [
+	text.agree(count(broken.bgpPeers), "BGPPeer", "BGPPeers"),
+	text.first_of(broken.bgpPeers),
+]) if {
 	count(broken.bgpPeers) > 0
 }

@@ -38,6 +38,11 @@ test_fail_another_as_number_does_not_wait if {
 	])
 }
 
+test_fail_several_bgp_peers_are_named if {
+	some violation in _violations(_broken("NoReturn", object.union(_some, {"bgpPeers": ["a", "b", "c", "d"]})))
+	endswith(violation.msg, "; by BGPPeers a, b, c and 1 more")
+}
+
 test_fail_each_reason_is_a_violation if {
 	reasons := {"NoReturn", "ASNumberMismatch", "PasswordMismatch", "TTLSecurityMismatch", "NobodyDials"}
 	patch := {"sessions": {"IPv6": {"brokenReasons": {reason: _some | some reason in reasons}}}}

@@ -55,7 +55,7 @@ func TestScenariosHoldLive(t *testing.T) {
 			}
 		}
 	}
-	if ran < len(scenarios)/2 {
-		t.Errorf("only %d of %d scenarios were run", ran, len(scenarios))
+	if offline := len(scenarios) - ran; offline != 2 { // 800 nodes, and a clock that stands still
+		t.Errorf("%d scenarios were not run, want 2", offline)
 	}
 }

@@ -15,8 +15,10 @@ func TestSecretsAreReadWhereTheComponentIsInstalled(t *testing.T) {
 	c.allowed(t, "", "create namespace calico-system")
 	c.allowed(t, "", "create secret generic bgp --namespace=calico-system --from-literal=tor=hunter2")
 	c.allowed(t, "", "create secret generic other --namespace=default --from-literal=tor=hunter2")
-	if _, err := c.ApplyKustomization(t.Context(), "test/e2e/testdata/secrets"); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"config/crd", "test/e2e/testdata/secrets"} {
+		if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
+			t.Fatal(err)
+		}
 	}
 	const argument = "--calico-namespace=calico-system"
 	if deployed := c.allowed(t, "", "get deployment bgpguard --namespace=bgpguard-system -o jsonpath={.spec.template.spec.containers[0].args}"); !strings.Contains(deployed.Stdout, argument) {

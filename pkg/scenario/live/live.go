@@ -30,17 +30,22 @@ import (
 )
 
 // How long the guard is given to learn what was done, and how often it is asked.
+// After each change it has the time of settle before it is asked about the next,
+// so that it does not give the expected answer out of what it knew before.
 const (
 	patience = 10 * time.Second
 	pause    = 50 * time.Millisecond
+	settle   = 300 * time.Millisecond
 )
 
 // Run runs a scenario against an API server and takes away again what it made.
-// The API server must hold no Node, BGPPeer, BGPConfiguration or other object
-// that the scenario could meet: nobody is to run it against a cluster that is
-// in use. With policies of its own, the scenario wants no BGPPolicy there either;
-// without, those that are there judge. An error says that it could not be run.
-func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (*scenario.Result, error) {
+// The API server must hold no Node, BGPPeer, BGPConfiguration or IPPool, nor any
+// object of a kind that the scenario names: nobody is to run it against a cluster
+// that is in use. With policies of its own, the scenario wants no BGPPolicy there
+// either; without, those that are there judge. A step's user is also in the group
+// system:masters, so that its rights are not what the API server refuses. An error
+// says that the scenario could not be run, or not be taken away again.
+func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (result *scenario.Result, err error) {
 	r := &run{scenario: s, config: rest.CopyConfig(config)}
 	r.config.WarningHandlerWithContext = r
 	r.config.QPS, r.config.Burst = -1, -1 // The objects of a scenario are few.
@@ -51,11 +56,11 @@ func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (*scena
 		return nil, err
 	}
 	// What was made is taken away also where the context is done.
-	defer func() { _ = r.clean(context.WithoutCancel(ctx)) }()
+	defer func() { err = errors.Join(err, r.clean(context.WithoutCancel(ctx))) }()
 	if err := r.make(ctx); err != nil {
 		return nil, fmt.Errorf("making the state of scenario %s: %w", s.Metadata.Name, err)
 	}
-	result := s.NewResult()
+	result = s.NewResult()
 	for i := range s.Steps {
 		step, err := r.step(ctx, i)
 		if err != nil {
@@ -63,7 +68,7 @@ func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (*scena
 		}
 		result.Steps = append(result.Steps, step)
 	}
-	return result, r.clean(ctx)
+	return result, nil
 }
 
 // run is one scenario under way.
@@ -132,6 +137,11 @@ func (r *run) resource(kind string) (schema.GroupVersionResource, schema.GroupVe
 // meet.
 func (r *run) refuse(ctx context.Context) error {
 	kinds := []string{"Node", "BGPPeer", "BGPConfiguration", "IPPool"}
+	for _, kind := range r.scenario.Kinds() {
+		if !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
 	if len(r.scenario.Policies) > 0 {
 		kinds = append(kinds, v1alpha1.KindBGPPolicy)
 	}
@@ -177,7 +187,10 @@ func (r *run) make(ctx context.Context) error {
 		}
 	}
 	r.takeWarnings()
-	return r.awaitPolicies(ctx)
+	if err := r.awaitPolicies(ctx); err != nil {
+		return err
+	}
+	return sleep(ctx, settle)
 }
 
 func rank(o calico.Object) int {
@@ -252,10 +265,8 @@ func (r *run) until(ctx context.Context, done func() (bool, error), otherwise st
 		if time.Now().After(deadline) {
 			return fmt.Errorf("after %s %s", patience, otherwise)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
+		if err := sleep(ctx, pause); err != nil {
+			return err
 		}
 	}
 }
@@ -280,7 +291,19 @@ func (r *run) step(ctx context.Context, i int) (scenario.StepResult, error) {
 		return result, err
 	}
 	outcome, err := r.send(ctx, i, false)
+	if err == nil && outcome.Allowed {
+		err = sleep(ctx, settle)
+	}
 	return r.scenario.Judge(i, outcome), err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // send sends the change of step i. An error is one that is no denial.

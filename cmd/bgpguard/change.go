@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/words"
+)
+
+// changeOptions say what one change, and the state that it is made to, are.
+type changeOptions struct {
+	files, states []string
+	delete        bool
+}
+
+func (o *changeOptions) add(f *pflag.FlagSet) {
+	f.StringArrayVarP(&o.files, "filename", "f", nil, "`file` or - (stdin) with the changed object")
+	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
+	f.BoolVar(&o.delete, "delete", false, "delete the object of -f instead of applying it")
+}
+
+// read reads the state, and the change where there is one.
+func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, state.Change, error) {
+	var none state.Change
+	if stdins(o.files, o.states) > 1 {
+		return nil, none, fmt.Errorf("flags -f and --state: - (stdin) can be read only once")
+	}
+	objects, err := readObjects(o.states, stdin)
+	if err != nil {
+		return nil, none, err
+	}
+	if len(o.states) > 0 && len(objects) == 0 {
+		return nil, none, fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
+	}
+	snapshot := state.New(objects...)
+	if len(o.files) == 0 {
+		return snapshot, none, nil
+	}
+	changed, err := readObjects(o.files, stdin)
+	if err != nil {
+		return nil, none, err
+	}
+	if len(changed) != 1 {
+		return nil, none, fmt.Errorf("%s: holds %s; it must hold the one that changes", strings.Join(o.files, ", "), words.Count(len(changed), "object"))
+	}
+	c := state.Change{Before: snapshot.Get(changed[0].ID()), After: changed[0]}
+	if o.delete {
+		c.After = nil
+		if c.Before == nil {
+			return nil, none, fmt.Errorf("%s cannot be deleted: the state does not hold it", changed[0].ID())
+		}
+	}
+	return snapshot, c, nil
+}

@@ -1,0 +1,21 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// newPolicy is the command of those who write policies.
+func newPolicy() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Write, check, test and document policies",
+		Long: `Write, check, test and document policies.
+
+A policy is a Rego package policies.NAME with METADATA and a rule "violation". It is
+plain Rego: opa, regal and conftest read the same files.`,
+		Example: `  bgpguard policy new rack-has-reflector
+  bgpguard policy check policies
+  bgpguard policy test policies --coverage
+  bgpguard policy show mesh-node-limit`,
+	}
+	cmd.AddCommand(newPolicyNew(), newPolicyCheck(), newPolicyList(), newPolicyShow(), newPolicyTest(), newPolicyBuild())
+	return cmd
+}

@@ -1,0 +1,28 @@
+// Package author is for those who write policies: it makes new ones, checks,
+// explains, measures, documents and packs them. It stands on the packages that
+// the webhook judges with, knows no cluster, and has no part in a decision.
+package author
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+)
+
+// The formats that more than one of the commands writes.
+const (
+	Text = "text"
+	JSON = "json"
+	YAML = "yaml"
+)
+
+// writeJSON writes v as indented JSON, with the characters of messages as they are.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// folder is the name of a policy as a package, and the folder of its files.
+func folder(name string) string { return strings.ReplaceAll(name, "-", "_") }

@@ -1,0 +1,334 @@
+package author
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/bgpguard/bgpguard/pkg/manifest"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/words"
+)
+
+// The severities of findings.
+const (
+	// Error is what keeps a policy from being used, or from being understood.
+	Error = "error"
+	// Warning is what is likely to be a mistake, or to cost time in each admission.
+	Warning = "warning"
+)
+
+// Finding is something that is wrong with a policy.
+type Finding struct {
+	// Severity is Error or Warning, Check the name of the check.
+	Severity string `json:"severity"`
+	Check    string `json:"check"`
+	// Policy is the name of the policy, "" where it could not be told.
+	Policy string `json:"policy"`
+	File   string `json:"file"`
+	// Line and Column start at 1; 0 is for the file as a whole.
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+}
+
+// The names of the checks, beside those of what is slow.
+const (
+	checkCompile    = "compile"
+	checkMetadata   = "metadata"
+	checkParameters = "parameters"
+	checkTests      = "tests"
+	checkExample    = "example"
+)
+
+// Report is what Check found.
+type Report struct {
+	// Policies are the names of those that were checked.
+	Policies []string  `json:"policies"`
+	Findings []Finding `json:"findings"`
+}
+
+// Count returns how many findings of a severity there are.
+func (r *Report) Count(severity string) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Severity == severity {
+			n++
+		}
+	}
+	return n
+}
+
+// Check checks the policies of a directory, or of the tarball of a bundle. An
+// error says that it could not be read; what does not compile is a finding.
+func Check(path string) (*Report, error) {
+	r := &Report{Policies: []string{}, Findings: []Finding{}}
+	source, err := policy.SourceFromPath(path)
+	if err != nil {
+		return nil, err
+	}
+	base, err := policy.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	library, err := base.With(source)
+	if err != nil {
+		r.Findings = compileFindings(err)
+		return r, nil
+	}
+	modules, err := parse(source.Modules)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range Own(library, source) {
+		r.Policies = append(r.Policies, d.Name)
+		c := checker{library: library, definition: d, modules: modules}
+		c.metadata()
+		c.parameters()
+		c.tests()
+		c.example(source)
+		r.Findings = append(r.Findings, c.findings...)
+	}
+	r.Findings = append(r.Findings, slow(modules)...)
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return r, nil
+}
+
+// Own returns the policies of a library that come from a source, in order of
+// their names.
+func Own(library *policy.Library, source policy.Source) []*policy.Definition {
+	return slices.DeleteFunc(library.Definitions(), func(d *policy.Definition) bool { return d.Source != source.Name })
+}
+
+// parse parses modules as they are written.
+func parse(texts map[string]string) (map[string]*ast.Module, error) {
+	out := map[string]*ast.Module{}
+	for _, file := range slices.Sorted(maps.Keys(texts)) {
+		m, err := ast.ParseModuleWithOpts(file, texts[file], ast.ParserOptions{ProcessAnnotation: true})
+		if err != nil {
+			return nil, err
+		}
+		out[file] = m
+	}
+	return out, nil
+}
+
+// compileFindings turns what a compiler says into findings: each of OPA's errors
+// has its place, others say theirs in their text.
+func compileFindings(err error) []Finding {
+	var out []Finding
+	var walk func(error)
+	walk = func(err error) {
+		switch e := err.(type) { //nolint:errorlint // The tree of errors is walked.
+		case *ast.Error:
+			f := Finding{Severity: Error, Check: checkCompile, Message: e.Message}
+			if e.Location != nil {
+				f.File, f.Line, f.Column = e.Location.File, e.Location.Row, e.Location.Col
+			}
+			if e.Details != nil {
+				f.Message += "\n" + strings.Join(e.Details.Lines(), "\n")
+			}
+			out = append(out, f)
+		case ast.Errors:
+			for _, each := range e {
+				walk(each)
+			}
+		case interface{ Unwrap() []error }:
+			for _, each := range e.Unwrap() {
+				walk(each)
+			}
+		default:
+			if list, ok := errors.AsType[ast.Errors](err); ok {
+				walk(list)
+				return
+			}
+			if one, ok := errors.AsType[*ast.Error](err); ok {
+				walk(one)
+				return
+			}
+			out = append(out, plain(err))
+		}
+	}
+	walk(err)
+	return out
+}
+
+// plain is an error whose text starts with its file, and perhaps line and column.
+func plain(err error) Finding {
+	f := Finding{Severity: Error, Check: checkCompile, Message: err.Error()}
+	file, rest, found := strings.Cut(f.Message, ": ")
+	if !found || strings.ContainsAny(file, " \n") {
+		return f
+	}
+	f.Message, f.File = rest, file
+	name, position, found := strings.Cut(file, ".rego:")
+	if !found {
+		return f
+	}
+	if n, _ := fmt.Sscanf(position, "%d:%d", &f.Line, &f.Column); n > 0 {
+		f.File = name + ".rego"
+	}
+	return f
+}
+
+// checker checks one policy.
+type checker struct {
+	library    *policy.Library
+	definition *policy.Definition
+	modules    map[string]*ast.Module // of the whole source
+	findings   []Finding
+}
+
+// add adds a finding at a place in the policy's main module.
+func (c *checker) add(severity, check string, at *ast.Location, format string, args ...any) {
+	f := Finding{Severity: severity, Check: check, Policy: c.definition.Name, File: c.definition.File, Message: fmt.Sprintf(format, args...)}
+	if at != nil {
+		f.File, f.Line, f.Column = at.File, at.Row, at.Col
+	}
+	c.findings = append(c.findings, f)
+}
+
+// metadata checks what compiling does not require of METADATA.
+func (c *checker) metadata() {
+	module := c.modules[c.definition.File]
+	at := module.Package.Location
+	if c.definition.Description == "" {
+		c.add(Error, checkMetadata, at, "METADATA has no description: say what is bad, and why")
+	}
+	if len(c.definition.Related) == 0 {
+		c.add(Warning, checkMetadata, at, "METADATA has no related_resources: link what is behind the policy, for those whose change it holds back")
+	}
+	want := map[string]string{policy.JudgesState: "schema.input", policy.JudgesChange: "schema.change"}[c.definition.Judges]
+	for _, a := range module.Annotations {
+		if a.Scope != "package" || a.Title == "" {
+			continue
+		}
+		schema := ""
+		for _, s := range a.Schemas {
+			if s.Path.Equal(ast.InputRootRef) {
+				schema = s.Schema.String()
+			}
+		}
+		if schema != want {
+			c.add(Error, checkMetadata, a.Location, "METADATA schemas must hold \"- input: %s\", so that what the policy reads of a %s is checked", want, c.definition.Judges)
+		}
+	}
+	if title := c.definition.Title; strings.HasSuffix(title, ".") {
+		c.add(Warning, checkMetadata, at, "METADATA title %q is a headline, which ends without a full stop", title)
+	}
+}
+
+// parameters checks that each parameter can be understood and left out.
+func (c *checker) parameters() {
+	at := c.modules[c.definition.File].Package.Location
+	schema, _ := c.definition.Parameters().(map[string]any)
+	if schema["type"] != "object" {
+		c.add(Error, checkParameters, at, "METADATA custom.parameters must have type: object")
+	}
+	if schema["additionalProperties"] != false {
+		c.add(Error, checkParameters, at, "METADATA custom.parameters must have additionalProperties: false, or a slip in a parameter's name goes unseen")
+	}
+	properties, _ := schema["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		p, _ := properties[name].(map[string]any)
+		description, _ := p["description"].(string)
+		if description == "" {
+			c.add(Error, checkParameters, at, "METADATA custom.parameters.properties.%s has no description: say what it is for", name)
+		}
+		if p["type"] == nil {
+			c.add(Error, checkParameters, at, "METADATA custom.parameters.properties.%s has no type: say what it can be", name)
+		}
+		if p["default"] == nil && !optional.MatchString(description) {
+			c.add(Warning, checkParameters, at, "METADATA custom.parameters.properties.%s has no default: what reads it is undefined where it is left out; "+
+				"give it one, or say in its description what holds without it", name)
+		}
+	}
+}
+
+// optional matches a description that says what holds where a parameter is left out.
+var optional = regexp.MustCompile(`(?i)without\s+it|left\s+out`)
+
+// tests checks that the policy has tests of its own.
+func (c *checker) tests() {
+	pkg := c.modules[c.definition.File].Package
+	own := pkg.Path.String()
+	for _, m := range c.modules {
+		if name := m.Package.Path.String(); name != own && name != own+"_test" {
+			continue
+		}
+		for _, r := range m.Rules {
+			if strings.HasPrefix(string(r.Head.Name), "test_") || strings.HasPrefix(r.Head.Ref().String(), "test_") {
+				return
+			}
+		}
+	}
+	c.add(Error, checkTests, pkg.Location, "no test: a module of package %s_test has to hold rules whose names start with test_", strings.TrimPrefix(own, "data."))
+}
+
+// example checks that a BGPPolicy shows how the policy is used.
+func (c *checker) example(source policy.Source) {
+	at := c.modules[c.definition.File].Package.Location
+	path := filepath.Join(filepath.Dir(c.definition.File), exampleFile)
+	if filepath.Ext(source.Name) == ".gz" || filepath.Ext(source.Name) == ".tgz" {
+		return // A bundle holds modules and data, and no examples.
+	}
+	if !exists(path) {
+		c.add(Error, checkExample, at, "no %s beside it: write a BGPPolicy that names the policy, with its parameters explained", exampleFile)
+		return
+	}
+	docs, err := policy.Load([]string{path})
+	if err == nil {
+		_, err = c.library.Compile(docs)
+	}
+	if err != nil {
+		f := plain(err)
+		f.Check, f.Policy, f.File = checkExample, c.definition.Name, path
+		if e, ok := errors.AsType[*manifest.Error](err); ok {
+			f.Line, f.Message = e.Line, e.Err.Error()
+		}
+		c.findings = append(c.findings, f)
+		return
+	}
+	if !slices.ContainsFunc(docs, func(d policy.Document) bool { return d.Spec.Policy == c.definition.Name }) {
+		c.findings = append(c.findings, Finding{
+			Severity: Error, Check: checkExample, Policy: c.definition.Name, File: path,
+			Message: fmt.Sprintf("no BGPPolicy in it has spec.policy: %s", c.definition.Name),
+		})
+	}
+}
+
+// WriteText writes a line for each finding, as compilers do, and how many there
+// are.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	for _, f := range r.Findings {
+		b.WriteString(f.File)
+		if f.Line > 0 {
+			fmt.Fprintf(&b, ":%d", f.Line)
+		}
+		if f.Column > 0 {
+			fmt.Fprintf(&b, ":%d", f.Column)
+		}
+		if f.File != "" {
+			b.WriteString(": ")
+		}
+		fmt.Fprintf(&b, "%s: %s [%s]\n", f.Severity, strings.ReplaceAll(f.Message, "\n", "\n    "), f.Check)
+	}
+	fmt.Fprintf(&b, "%s checked: %s, %s\n", words.Count(len(r.Policies), "policy", "policies"),
+		words.Count(r.Count(Error), Error), words.Count(r.Count(Warning), Warning))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteJSON writes the report as JSON.
+func (r *Report) WriteJSON(w io.Writer) error { return writeJSON(w, r) }

@@ -1,0 +1,279 @@
+package author
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/cover"
+	"github.com/open-policy-agent/opa/v1/tester"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/scenario"
+)
+
+// TestOptions say which tests are run, and how.
+type TestOptions struct {
+	// Filter is a regular expression that the names of tests and scenarios have to
+	// match: "data.policies.NAME_test.test_x", or that of a scenario.
+	Filter string
+	// Coverage asks for which lines of the policies the Rego tests reach.
+	Coverage bool
+	// Live passes over scenarios that are for files only.
+	Live bool
+	// Run runs a scenario; scenario.Run does so without a cluster.
+	Run func(ctx context.Context, s *scenario.Scenario, library *policy.Library) (*scenario.Result, error)
+}
+
+// testLimit is how long the Rego tests of a source may take together.
+const testLimit = time.Minute
+
+// Tested is what became of tests.
+type Tested struct {
+	Rego      []*tester.Result
+	Scenarios []ScenarioResult
+	Coverage  []FileCoverage
+}
+
+// ScenarioResult is a scenario's result, or why it could not be run.
+type ScenarioResult struct {
+	*scenario.Result
+
+	Err      error
+	Skipped  string // why it was passed over, "" where it was run
+	Duration time.Duration
+}
+
+// FileCoverage is how much of a module the Rego tests reach.
+type FileCoverage struct {
+	File    string  `json:"file"`
+	Percent float64 `json:"percent"`
+	// Missed are the lines that they do not, as ranges such as "12" and "14-17".
+	Missed []string `json:"missed"`
+}
+
+// Test runs the Rego tests and the scenarios of all paths: directories, modules
+// and files of scenarios. The scenarios see the policies of the directories beside
+// the built-in ones. An error says that tests could not be run, or that there are
+// none.
+func Test(ctx context.Context, paths []string, o TestOptions) (*Tested, error) {
+	filter, err := regexp.Compile(o.Filter)
+	if err != nil {
+		return nil, fmt.Errorf("the pattern of tests: %w", err)
+	}
+	sources, files, err := testFiles(paths)
+	if err != nil {
+		return nil, err
+	}
+	library, err := policy.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	out := &Tested{}
+	for _, source := range sources {
+		if err := out.rego(ctx, source, o); err != nil {
+			return nil, err
+		}
+		if !hasPolicies(source) {
+			continue
+		}
+		if library, err = library.With(source); err != nil {
+			return nil, err
+		}
+	}
+	scenarios, err := loadScenarios(files)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range scenarios {
+		if !filter.MatchString(s.Metadata.Name) {
+			continue
+		}
+		if o.Live && s.OfflineOnly != "" {
+			out.Scenarios = append(out.Scenarios, ScenarioResult{Result: s.NewResult(), Skipped: s.OfflineOnly})
+			continue
+		}
+		start := time.Now()
+		result, err := o.Run(ctx, s, library)
+		if err != nil {
+			result = s.NewResult()
+		}
+		out.Scenarios = append(out.Scenarios, ScenarioResult{Result: result, Err: err, Duration: time.Since(start)})
+	}
+	switch {
+	case len(out.Rego)+len(out.Scenarios) > 0:
+		return out, nil
+	case o.Filter != "":
+		return nil, fmt.Errorf("%s: no test and no scenario matches %q", strings.Join(paths, ", "), o.Filter)
+	default:
+		return nil, fmt.Errorf("%s: no test and no scenario in it", strings.Join(paths, ", "))
+	}
+}
+
+// hasPolicies reports whether a source holds more than tests.
+func hasPolicies(s policy.Source) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Keys(s.Modules)), func(file string) bool { return !strings.HasSuffix(file, "_test.rego") })
+}
+
+func loadScenarios(files []string) ([]*scenario.Scenario, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	return scenario.Load(files)
+}
+
+// rego runs the Rego tests of a source. Those that fail are run once more, with
+// their traces.
+func (t *Tested) rego(ctx context.Context, source policy.Source, o TestOptions) error {
+	options := policy.TestOptions{Limit: testLimit, Filter: o.Filter}
+	if o.Coverage {
+		options.Coverage = cover.New()
+	}
+	results, err := source.Test(ctx, options)
+	if err != nil {
+		return err
+	}
+	var failed []string
+	for _, r := range results {
+		if r.Fail {
+			failed = append(failed, regexp.QuoteMeta(r.Package+"."+r.Name))
+		}
+	}
+	if len(failed) > 0 {
+		traced, err := source.Test(ctx, policy.TestOptions{Limit: testLimit, Filter: "^(" + strings.Join(failed, "|") + ")$", Trace: true})
+		if err != nil {
+			return err
+		}
+		results = slices.DeleteFunc(results, func(r *tester.Result) bool { return r.Fail })
+		results = append(results, traced...)
+	}
+	slices.SortFunc(results, func(a, b *tester.Result) int {
+		return strings.Compare(fmt.Sprintf("%s:%09d", a.Location.File, a.Location.Row), fmt.Sprintf("%s:%09d", b.Location.File, b.Location.Row))
+	})
+	t.Rego = append(t.Rego, results...)
+	if options.Coverage == nil {
+		return nil
+	}
+	modules, err := parse(source.Modules)
+	if err != nil {
+		return err
+	}
+	report := options.Coverage.Report(modules)
+	for _, file := range slices.Sorted(maps.Keys(report.Files)) {
+		if strings.HasSuffix(file, "_test.rego") {
+			continue
+		}
+		c := FileCoverage{File: file, Percent: math.Round(report.Files[file].Coverage*10) / 10, Missed: []string{}}
+		for _, r := range report.Files[file].NotCovered {
+			text := fmt.Sprint(r.Start.Row)
+			if r.End.Row != r.Start.Row {
+				text = fmt.Sprintf("%d-%d", r.Start.Row, r.End.Row)
+			}
+			c.Missed = append(c.Missed, text)
+		}
+		t.Coverage = append(t.Coverage, c)
+	}
+	return nil
+}
+
+// Failed returns how many Rego tests and scenarios did not pass.
+func (t *Tested) Failed() int {
+	n := 0
+	for _, r := range t.Rego {
+		if r.Fail || r.Error != nil {
+			n++
+		}
+	}
+	for _, r := range t.Scenarios {
+		if !r.passed() {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *ScenarioResult) passed() bool { return r.Err == nil && r.Passed() }
+
+// testFiles sorts paths into sources of Rego and files of scenarios.
+func testFiles(paths []string) ([]policy.Source, []string, error) {
+	var sources []policy.Source
+	var scenarios []string
+	modules := policy.Source{Name: "the modules", Modules: map[string]string{}}
+	var errs []error
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			errs = append(errs, pathError(path, err))
+		case info.IsDir():
+			source, files, err := testsIn(path)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			if len(source.Modules) > 0 {
+				sources = append(sources, source)
+			}
+			scenarios = append(scenarios, files...)
+		case filepath.Ext(path) == ".rego":
+			text, err := os.ReadFile(path)
+			errs = append(errs, err)
+			modules.Modules[path] = string(text)
+		default:
+			scenarios = append(scenarios, path)
+		}
+	}
+	if len(modules.Modules) > 0 {
+		sources = append(sources, modules)
+	}
+	return sources, scenarios, errors.Join(errs...)
+}
+
+// isScenario finds the documents that are scenarios, in YAML and JSON.
+var isScenario = regexp.MustCompile(`(?m)^\s*"?kind"?:\s*["']?` + scenario.Kind + `\b`)
+
+// testsIn returns the modules below a directory and its files of scenarios.
+func testsIn(dir string) (policy.Source, []string, error) {
+	rego := false
+	var scenarios []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		switch filepath.Ext(path) {
+		case ".rego":
+			rego = true
+		case ".yaml", ".yml", ".json":
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if isScenario.Match(text) {
+				scenarios = append(scenarios, path)
+			}
+		}
+		return nil
+	})
+	if err != nil || !rego {
+		return policy.Source{}, scenarios, err
+	}
+	source, err := policy.SourceFromPath(dir)
+	return source, scenarios, err
+}
+
+// pathError says of a path what is wrong with it, in the order of other messages.
+func pathError(path string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
