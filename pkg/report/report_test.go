@@ -3,17 +3,28 @@ package report
 import (
 	"bytes"
 	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-func peer(t *testing.T, name string) calico.Object {
+func peer(t testing.TB, name string, spec ...any) calico.Object {
 	t.Helper()
-	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": map[string]any{"name": name}})
+	fields := map[string]any{}
+	for i := 0; i < len(spec); i += 2 {
+		fields[spec[i].(string)] = spec[i+1]
+	}
+	o, err := calico.Decode(map[string]any{
+		"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,93 +32,359 @@ func peer(t *testing.T, name string) calico.Object {
 }
 
 func found(policy, id string, action violation.Action) violation.Violation {
-	return violation.Violation{Policy: policy, ID: id, Size: 1.5, Action: action, Message: "<" + id + "> is wrong & bad",
-		Details: map[string]any{}, Objects: []violation.Object{{Kind: "BGPPeer", Name: id}}}
+	return violation.Violation{
+		Policy: policy, ID: id, Size: 1.5, Action: action, Message: "<" + id + "> is wrong & bad",
+		Details: map[string]any{"nodes": 3}, Objects: []violation.Object{{Kind: "BGPPeer", Name: id}},
+	}
 }
 
-func TestReports(t *testing.T) {
-	p := peer(t, "p")
-	allowed := Checked{state.Change{After: p}, &validate.Decision{Allowed: true}}
-	warned := Checked{state.Change{Before: p, After: p}, &validate.Decision{Allowed: true,
-		Violations: []violation.Violation{found("soft", "a", violation.Warn)}, Warnings: []string{"[soft] <a> is wrong & bad", "a second one"}}}
-	denied := Checked{state.Change{Before: p}, &validate.Decision{
-		Violations: []violation.Violation{found("hard", "a", violation.Deny), found("hard", "b", violation.Deny), found("quiet", "c", violation.Audit)},
-		Failures:   []validate.Failure{{Policy: "broken", Action: violation.Deny, Err: errors.New("division by zero")}}, Warnings: []string{"mind the gap"}}}
-	unjudged := Checked{state.Change{After: p}, &validate.Decision{
-		Failures: []validate.Failure{{Policy: "broken", Action: violation.Deny, Err: errors.New("division by zero")}}}}
-	for name, c := range map[string]struct {
-		checked    []Checked
-		text, json string
+// source says that line 1 is the object's and 7 that of its fields.
+var source = Source{File: "dir/a file.yaml", LineOf: func(field string) int {
+	if field == "" {
+		return 1
+	}
+	return 7
+}}
+
+// inForce are policies of every action.
+func inForce(t testing.TB) []*policy.Policy {
+	t.Helper()
+	library, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*policy.Policy
+	for _, p := range []struct {
+		name       string
+		action     violation.Action
+		definition policy.Definition
 	}{
-		"an allowed change": {
-			[]Checked{allowed},
-			"create BGPPeer p: allowed\n",
-			"{\n  \"allowed\": true,\n  \"warnings\": [],\n  \"violations\": []\n}\n",
-		},
-		"an allowed change with warnings": {
-			[]Checked{warned},
-			"update BGPPeer p: allowed\n  Warning: [soft] <a> is wrong & bad\n  Warning: a second one\n",
-			`{
-  "allowed": true,
-  "warnings": [
-    "[soft] <a> is wrong & bad",
-    "a second one"
-  ],
-  "violations": [
-    {
-      "policy": "soft",
-      "id": "a",
-      "size": 1.5,
-      "action": "Warn",
-      "message": "<a> is wrong & bad",
-      "details": {},
-      "objects": [
-        {
-          "kind": "BGPPeer",
-          "name": "a"
-        }
-      ]
-    }
-  ]
-}
-`,
-		},
-		"a denied change, with a policy that failed": {
-			[]Checked{denied},
-			"delete BGPPeer p: denied\n  [hard] <a> is wrong & bad\n  [hard] <b> is wrong & bad\n" +
-				"  [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero\n  Warning: mind the gap\n",
-			"",
-		},
-		"a change that could not be judged": {
-			[]Checked{unjudged},
-			"create BGPPeer p: could not be judged\n  [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero\n",
-			"{\n  \"allowed\": false,\n  \"warnings\": [],\n  \"violations\": [],\n  \"errors\": [\n    \"broken: division by zero\"\n  ]\n}\n",
-		},
-		"several changes, of which all must be allowed": {
-			[]Checked{allowed, unjudged, allowed},
-			"create BGPPeer p: allowed\ncreate BGPPeer p: could not be judged\n" +
-				"  [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero\n" +
-				"create BGPPeer p: allowed\n3 changes: 2 allowed, 1 denied\n",
-			"{\n  \"allowed\": false,\n  \"warnings\": [],\n  \"violations\": [],\n  \"errors\": [\n    \"broken: division by zero\"\n  ]\n}\n",
-		},
+		{"broken", violation.Deny, policy.Definition{Name: "broken", Title: "Broken", Severity: "medium"}},
+		{"hard", violation.Deny, policy.Definition{
+			Name: "mesh-node-limit", Title: "A hard rule", Description: "It holds that {all} is well.\n", Severity: "critical",
+			Related: []policy.Link{{Ref: "https://example.com/a", Description: "A page"}, {Ref: "https://example.com/b"}},
+		}},
+		{"quiet", violation.Audit, policy.Definition{Name: "quiet", Title: "A quiet rule", Severity: "low"}},
+		{"soft", violation.Warn, policy.Definition{Name: "soft", Title: "A soft rule", Severity: "medium"}},
 	} {
+		document := policy.Default(library.Definition("mesh-node-limit"))
+		document.Name = p.name
+		compiled, err := library.Prepare(&document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled.Action, compiled.Definition = p.action, &p.definition
+		out = append(out, compiled)
+	}
+	return out
+}
+
+func failure() []validate.Failure {
+	return []validate.Failure{{Policy: "broken", Action: violation.Deny, Err: errors.New("division by zero")}}
+}
+
+// checks are decisions of every kind.
+func checks(t testing.TB) map[string]*Check {
+	t.Helper()
+	p := peer(t, "p", "asNumber", int64(64512))
+	q := peer(t, "p", "asNumber", int64(64513))
+	allowed := Checked{Change: state.Change{After: p}, Decision: &validate.Decision{Allowed: true}}
+	warned := Checked{
+		Change: state.Change{Before: p, After: q}, Source: source,
+		Decision: &validate.Decision{
+			Allowed: true, Violations: []violation.Violation{found("soft", "a", violation.Warn)}, Effects: []string{"a session goes"},
+			Standing: []violation.Violation{found("hard", "b", violation.Deny)},
+			Problems: []calico.Problem{{Field: "spec.asNumber", Message: "is odd"}, {Field: "spec", Message: "is as well"}},
+			Warnings: []string{
+				"[soft] <a> is wrong & bad", "[hard] <b> is wrong & bad (this was so before)", "what the change does: a session goes",
+				"BGPPeer p: spec.asNumber: is odd", "BGPPeer p: spec: is as well",
+			},
+		},
+	}
+	denied := Checked{
+		Change: state.Change{Before: p}, Source: source,
+		Decision: &validate.Decision{
+			Violations: []violation.Violation{found("hard", "a", violation.Deny), found("hard", "b", violation.Deny), found("quiet", "c", violation.Audit)},
+			Failures:   failure(), Warnings: []string{"BGPPeer p: spec: mind the gap"}, Effects: []string{"a session goes", "another comes"},
+			Problems: []calico.Problem{{Field: "spec", Message: "mind the gap"}},
+		},
+	}
+	denied.Decision.Violations[0].Link = "https://example.com/a"
+	unjudged := Checked{Change: state.Change{After: p}, Decision: &validate.Decision{Failures: failure()}}
+	before := found("hard", "a", violation.Deny)
+	before.Size, before.Details = 1, map[string]any{"nodes": 2}
+	denied.Decision.Earlier = []violation.Violation{before}
+	exempted := Checked{Change: state.Change{Before: p, After: q}, Decision: &validate.Decision{
+		Allowed: true, Violations: []violation.Violation{found("hard", "p", violation.Audit)}, Exempted: []string{"hard"},
+		Warnings: []string{"[hard] <p> is wrong & bad (not enforced: you are exempt from this policy)"},
+	}}
+	exempted.Decision.Violations[0].Details["field"] = "asNumber"
+	policies := inForce(t)
+	out := map[string]*Check{}
+	for name, changes := range map[string][]Checked{
+		"an allowed change":                             {allowed},
+		"an allowed change with warnings":               {warned},
+		"a denied change, with a policy that failed":    {denied},
+		"a change that could not be judged":             {unjudged},
+		"several changes, of which all must be allowed": {allowed, unjudged, allowed},
+		"a denied change, explained":                    {denied},
+		"a change by somebody who is exempt":            {exempted},
+	} {
+		out[name] = &Check{Changes: changes, Policies: policies, Version: "v1", Explain: strings.HasSuffix(name, ", explained")}
+	}
+	return out
+}
+
+func renderCheck(t testing.TB, format string, c *Check) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, format, c); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
+	const denied = `delete BGPPeer p: denied
+  [hard] <a> is wrong & bad (https://example.com/a)
+  [hard] <b> is wrong & bad
+  [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero
+  what the change does: a session goes; another comes
+  Warning: BGPPeer p: spec: mind the gap
+  Audit: [quiet] <c> is wrong & bad
+`
+	const unjudged = `create BGPPeer p: could not be judged
+  [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero
+`
+	want := map[string]string{
+		"an allowed change": "create BGPPeer p: allowed\n",
+		"an allowed change with warnings": `update BGPPeer p: allowed
+  dir/a file.yaml:7
+    - spec.asNumber: 64512
+    + spec.asNumber: 64513  <- soft, warning
+  Warning: [soft] <a> is wrong & bad
+  Warning: [hard] <b> is wrong & bad (this was so before)
+  Warning: what the change does: a session goes
+  Warning: BGPPeer p: spec.asNumber: is odd
+  Warning: BGPPeer p: spec: is as well
+`,
+		"a denied change, with a policy that failed": denied,
+		"a change that could not be judged":          unjudged,
+		"several changes, of which all must be allowed": "create BGPPeer p: allowed\n" + unjudged +
+			"create BGPPeer p: allowed\n3 changes: 2 allowed, 1 denied\n",
+		"a denied change, explained": denied + `  Why [hard], a, Deny:
+    A hard rule (policy mesh-node-limit, severity critical)
+      It holds that {all} is well.
+    see https://example.com/a (A page)
+    see https://example.com/b
+    parameters: maxNodes 100
+    size: 1.5, before 1
+    numbers: nodes 3 (before 2)
+    about: BGPPeer a
+  Why [hard], b, Deny:
+    A hard rule (policy mesh-node-limit, severity critical)
+      It holds that {all} is well.
+    see https://example.com/a (A page)
+    see https://example.com/b
+    parameters: maxNodes 100
+    size: 1.5; before the change there was no such violation
+    numbers: nodes 3
+    about: BGPPeer b
+  Why [quiet], c, Audit:
+    A quiet rule (policy quiet, severity low)
+    parameters: maxNodes 100
+    size: 1.5; before the change there was no such violation
+    numbers: nodes 3
+    about: BGPPeer c
+  All that the change does:
+    a session goes
+    another comes
+`,
+		"a change by somebody who is exempt": `update BGPPeer p: allowed
+    - spec.asNumber: 64512
+    + spec.asNumber: 64513  <- hard
+  Warning: [hard] <p> is wrong & bad (not enforced: you are exempt from this policy)
+`,
+	}
+	for name, c := range checks(t) {
 		t.Run(name, func(t *testing.T) {
-			for format, want := range map[string]string{Text: c.text, JSON: c.json} {
-				var b bytes.Buffer
-				if err := Write(&b, format, c.checked); err != nil {
-					t.Fatal(err)
-				}
-				if got := b.String(); want != "" && got != want {
-					t.Errorf("%s:\n%s\nwant:\n%s", format, got, want)
-				}
+			if got := renderCheck(t, Text, c); got != want[name] {
+				t.Errorf("got\n%s\nwant\n%s", got, want[name])
 			}
 		})
 	}
 }
 
+func TestColoursChangeNothingElse(t *testing.T) {
+	for name, c := range checks(t) {
+		plain := renderCheck(t, Text, c)
+		colored := *c
+		colored.Color = true
+		got := renderCheck(t, Text, &colored)
+		for _, code := range []string{red, green, yellow, "0"} {
+			got = strings.ReplaceAll(got, "\x1b["+code+"m", "")
+		}
+		if got != plain {
+			t.Errorf("%s: without its colours it is\n%s\nand in plain\n%s", name, got, plain)
+		}
+		for _, format := range Formats[1:] {
+			if renderCheck(t, format, &colored) != renderCheck(t, format, c) {
+				t.Errorf("%s: %s has colours", name, format)
+			}
+		}
+	}
+}
+
+func TestFindingsAreToldApart(t *testing.T) {
+	for name, want := range map[string][]finding{
+		"an allowed change with warnings": {
+			{rule: "soft", action: violation.Warn, message: "<a> is wrong & bad"},
+			{rule: "hard", action: violation.Warn, standing: true, message: "<b> is wrong & bad (this was so before)"},
+			{rule: problemRule, action: violation.Warn, fields: []string{"spec.asNumber"}, at: "spec.asNumber", message: "spec.asNumber: is odd"},
+			{rule: problemRule, action: violation.Warn, at: "spec", message: "spec: is as well"},
+		},
+		"a change by somebody who is exempt": {{
+			rule: "hard", action: violation.Audit, exempt: true, fields: []string{"spec.asNumber"},
+			message: "<p> is wrong & bad (not enforced: you are exempt from this policy)",
+		}},
+		"a change that could not be judged": {{
+			rule: "broken", action: violation.Deny, failed: true,
+			message: "could not be evaluated, which is an error of the policy and no verdict: division by zero",
+		}},
+	} {
+		c := checks(t)[name]
+		if got := c.findings(&c.Changes[0]); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
+		}
+	}
+}
+
+func TestMarksAreOnlyWhereTheCauseCanBe(t *testing.T) {
+	change := Checked{Change: state.Change{
+		Before: peer(t, "p", "a", "x", "b", "x", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
+		After:  peer(t, "p", "a", "y", "b", "y", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
+	}}
+	names := func(object string, details map[string]any) finding {
+		v := violation.Violation{Objects: []violation.Object{{Kind: "BGPPeer", Name: object}}, Details: details}
+		return finding{rule: "p", fields: change.fieldsOf(&v)}
+	}
+	for name, c := range map[string]struct {
+		found finding
+		want  string
+	}{
+		"a violation is about all that changed":                  {finding{rule: "p"}, "spec.a p; spec.b p"},
+		"one that names a field is about that":                   {names("p", map[string]any{"field": "spec.b"}), "spec.b p"},
+		"and so is one that names several, without their parent": {names("p", map[string]any{"fields": []any{"b", "c"}}), "spec.b p; spec.c p"},
+		"one that names an object is about what is in it":        {names("p", map[string]any{"field": "d"}), "spec.d.e p; spec.d.f p"},
+		"a field of another object is none of this one":          {names("q", map[string]any{"field": "spec.b"}), "spec.a p; spec.b p"},
+		"nor is a field that the object lacks":                   {names("p", map[string]any{"field": "spec.x"}), "spec.a p; spec.b p"},
+		"what was so before is not about what changed":           {finding{rule: "p", standing: true}, ""},
+		"nor is a policy that could not judge":                   {finding{rule: "p", failed: true}, ""},
+		"a problem is about its field":                           {finding{rule: problemRule, fields: change.leaves("spec.c")}, "spec.c warning"},
+		"a problem of the object as a whole is about none":       {finding{rule: problemRule, fields: change.leaves("spec")}, ""},
+	} {
+		var got []string
+		about := change.marks([]finding{c.found, c.found})
+		for _, field := range slices.Sorted(maps.Keys(about)) {
+			got = append(got, field+" "+strings.Join(about[field], ","))
+		}
+		if text := strings.Join(got, "; "); text != c.want {
+			t.Errorf("%s: got %s, want %s", name, text, c.want)
+		}
+	}
+}
+
+func TestACreateAndADeleteShowWhatIsNamed(t *testing.T) {
+	o := peer(t, "p", "asNumber", int64(1), "peerIP", "10.0.0.1")
+	v := found("soft", "p", violation.Warn)
+	v.Details = map[string]any{"field": "spec.asNumber"}
+	for want, change := range map[string]state.Change{"    + spec.asNumber: 1  <- soft\n": {After: o}, "    - spec.asNumber: 1  <- soft\n": {Before: o}} {
+		c := &Check{Policies: inForce(t), Changes: []Checked{{Change: change, Decision: &validate.Decision{Allowed: true, Violations: []violation.Violation{v}}}}}
+		if got := renderCheck(t, Text, c); !strings.HasSuffix(got, want) || strings.Contains(got, "peerIP") {
+			t.Errorf("got\n%s\nwant at its end\n%s", got, want)
+		}
+	}
+}
+
+func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
+	text := func(c state.Change) string {
+		var out []string
+		for _, f := range (&Checked{Change: c}).changed() {
+			out = append(out, f.Field+" "+compact(f.Before)+">"+compact(f.After))
+		}
+		return strings.Join(out, "; ")
+	}
+	node := func(v map[string]any) calico.Object {
+		v["apiVersion"], v["kind"] = "v1", "Node"
+		o, err := calico.Decode(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	for name, c := range map[string]struct {
+		change state.Change
+		want   string
+	}{
+		"a create has none": {state.Change{After: peer(t, "p", "asNumber", int64(1))}, ""},
+		"a delete has none": {state.Change{Before: peer(t, "p", "asNumber", int64(1))}, ""},
+		"numbers of two kinds are the same, and null is absent": {
+			state.Change{Before: peer(t, "p", "asNumber", int64(1), "extra", nil), After: peer(t, "p", "asNumber", 1.0)}, "",
+		},
+		"objects are compared field by field, lists as a whole": {
+			state.Change{
+				Before: peer(t, "p", "extra", map[string]any{"a": "x", "b.c/d": "y"}, "list", []any{"a", "b"}),
+				After:  peer(t, "p", "extra", map[string]any{"a": "z"}, "list", []any{"b"}),
+			},
+			`spec.extra.a x>z; spec.extra[b.c/d] y>; spec.list ["a","b"]>["b"]`,
+		},
+		"an empty object is a value": {state.Change{Before: peer(t, "p"), After: peer(t, "p", "extra", map[string]any{})}, "spec.extra >{}"},
+		"a Node has those that decide BGP": {
+			state.Change{
+				Before: node(map[string]any{
+					"metadata": map[string]any{"name": "n", "labels": map[string]any{"rack": "a"}, "annotations": map[string]any{"other": "x"}},
+					"status":   map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "Unknown"}}},
+				}),
+				After: node(map[string]any{"metadata": map[string]any{
+					"name": "n", "labels": map[string]any{"rack": "b"}, "annotations": map[string]any{"other": "y", calico.AnnotationIPv4Address: "10.0.0.1/24"},
+				}}),
+			},
+			"metadata.annotations[projectcalico.org/IPv4Address] >10.0.0.1/24; metadata.labels.rack a>b",
+		},
+	} {
+		if got := text(c.change); got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
+		}
+	}
+}
+
+func TestLongValuesShowWhereTheyDiffer(t *testing.T) {
+	long := strings.Repeat("ä", 300)
+	for name, c := range map[string]struct{ before, after, wantBefore, wantAfter string }{
+		"short values stay":               {"abc", "abd", "abc", "abd"},
+		"a short one stays beside none":   {"", "abc", "", "abc"},
+		"a long one is cut at its end":    {"", long, "", strings.Repeat("ä", 100) + "…"},
+		"two are cut to their difference": {long + "x", long + "yz", "…" + strings.Repeat("ä", 10) + "x", "…" + strings.Repeat("ä", 10) + "yz"},
+		"one that is the other's begin":   {long, long + "y", "…" + strings.Repeat("ä", 10), "…" + strings.Repeat("ä", 10) + "y"},
+	} {
+		if before, after := shorten(c.before, c.after); before != c.wantBefore || after != c.wantAfter {
+			t.Errorf("%s: got %q and %q, want %q and %q", name, before, after, c.wantBefore, c.wantAfter)
+		}
+	}
+}
+
 func TestAnUnknownFormatIsAnError(t *testing.T) {
 	var b bytes.Buffer
-	if err := Write(&b, "xml", nil); err == nil || err.Error() != `unknown output format "xml"` || b.Len() > 0 {
+	if err := Write(&b, "xml", &Check{}); err == nil || err.Error() != `unknown output format "xml"` || b.Len() > 0 {
 		t.Errorf("error %v, output %q", err, b.String())
+	}
+}
+
+func TestEveryFormatPassesOnWhatTheWriterSays(t *testing.T) {
+	full := errors.New("disk full")
+	for _, format := range Formats {
+		if err := Write(limited{full}, format, checks(t)["a denied change, explained"]); !errors.Is(err, full) {
+			t.Errorf("%s: got %v", format, err)
+		}
 	}
 }

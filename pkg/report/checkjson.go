@@ -1,0 +1,101 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// checkDocument is the JSON form of a check; check.schema.json describes it.
+type checkDocument struct {
+	Allowed bool             `json:"allowed"`
+	Changes []changeDocument `json:"changes"`
+}
+
+type changeDocument struct {
+	Kind       string              `json:"kind"`
+	Name       string              `json:"name"`
+	Operation  state.Operation     `json:"operation"`
+	File       string              `json:"file,omitempty"`
+	Line       int                 `json:"line,omitempty"`
+	Allowed    bool                `json:"allowed"`
+	Violations []violationDocument `json:"violations"`
+	Warnings   []string            `json:"warnings"`
+	Effects    []string            `json:"effects"`
+	Failures   []failureDocument   `json:"failures"`
+}
+
+type violationDocument struct {
+	violation.Violation
+
+	Explanation *explanation `json:"explanation,omitempty"`
+}
+
+type failureDocument struct {
+	Policy  string           `json:"policy"`
+	Action  violation.Action `json:"action"`
+	Message string           `json:"message"`
+}
+
+func (c *Check) document() *checkDocument {
+	out := &checkDocument{Allowed: c.denied() == 0, Changes: []changeDocument{}}
+	for i := range c.Changes {
+		out.Changes = append(out.Changes, c.changeDocument(&c.Changes[i]))
+	}
+	return out
+}
+
+func (c *Check) changeDocument(change *Checked) changeDocument {
+	d, id := change.Decision, change.Change.ID()
+	out := changeDocument{
+		Kind: string(id.Kind), Name: id.Name, Operation: change.Change.Operation(), File: change.Source.File, Line: change.Source.line(""),
+		Allowed: d.Allowed, Violations: []violationDocument{}, Warnings: list0(d.Warnings), Effects: list0(d.Effects), Failures: []failureDocument{},
+	}
+	for _, v := range d.Violations {
+		document := violationDocument{Violation: v}
+		if c.Explain {
+			document.Explanation = c.explain(d, &v)
+		}
+		out.Violations = append(out.Violations, document)
+	}
+	for _, f := range d.Failures {
+		out.Failures = append(out.Failures, failureDocument{f.Policy, f.Action, f.Err.Error()})
+	}
+	return out
+}
+
+// list0 is list, empty rather than null.
+func list0[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func writeJSON(w io.Writer, c *Check) error { return encode(w, c.document()) }
+
+// encode writes v as JSON for people: indented, and with < and & as they are.
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func writeYAML(w io.Writer, c *Check) error {
+	var b bytes.Buffer
+	if err := writeJSON(&b, c); err != nil {
+		return err
+	}
+	text, err := yaml.JSONToYAML(b.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
