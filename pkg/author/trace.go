@@ -16,7 +16,7 @@ import (
 // with the values of the first time. However long the evaluation is, it is as long
 // as the policy.
 type trace struct {
-	rules   []*ruleTrace // as they were first evaluated
+	rules   []*ruleTrace          // as they were first evaluated
 	known   map[string]*ruleTrace // all rules, by place
 	pending map[uint64]*step      // the expression of each query that was evaluated last
 	depth   map[uint64]int        // of each query: 0 for the body of a rule, more within
