@@ -34,7 +34,7 @@ func SourceFromPath(path string) (Source, error) {
 		}
 		return Source{}, fmt.Errorf("%s: %w", path, err)
 	}
-	b, err := loader.NewFileLoader().WithBundleLazyLoadingMode(true).AsBundle(path)
+	b, err := loader.NewFileLoader().AsBundle(path)
 	if err != nil {
 		return Source{}, fmt.Errorf("%s: %w", path, plain(err))
 	}
