@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -18,9 +20,11 @@ import (
 type checkOptions struct {
 	libraryOptions
 
-	files, states []string
-	delete        bool
-	output        string
+	files, states   []string
+	delete, explain bool
+	user            string
+	groups          []string
+	output          string
 }
 
 func newCheck() *cobra.Command {
@@ -37,10 +41,23 @@ lists, several documents, directories. Several changed objects are judged one
 after the other, each on the state that the one before leaves, as kubectl
 would send them; those after a denied one are still judged, without it.
 
-Exit code: 0 allowed, 1 denied or a policy could not judge, 2 unusable input.`,
+The formats of -o:
+  text    each change with its changed fields, and behind them what denies it;
+          in colours on a terminal, unless the environment has NO_COLOR
+  json    an object with an entry for each change; pkg/report/check.schema.json
+  yaml    the same
+  sarif   SARIF 2.1.0, for code scanning: a result for each violation and warning,
+          at the line of the changed field
+  junit   a test case for each change and policy: failed where the policy denies,
+          skipped where it warns
+  github  workflow commands, which GitHub shows beside the lines of a pull request
+
+Exit code: 0 every change is allowed, with warnings or without; 1 one is denied, or
+a policy that denies could not judge it; 2 unusable input or flags.`,
 		Example: `  bgpguard check -f change.yaml --state cluster.yaml
   kubectl get nodes,bgppeers,bgpconfigurations,ippools,felixconfigurations,clusterinformations -o yaml | bgpguard check -f change.yaml --state -
-  bgpguard check --delete -f peer.yaml --state cluster/ -o json`,
+  bgpguard check --delete -f peer.yaml --state cluster/ -o json
+  bgpguard check -f change.yaml --state cluster/ --explain`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
@@ -51,6 +68,9 @@ Exit code: 0 allowed, 1 denied or a policy could not judge, 2 unusable input.`,
 	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
 	o.add(f)
 	f.BoolVar(&o.delete, "delete", false, "delete each object of -f instead of applying it")
+	f.StringVar(&o.user, "as", "", "`user` who makes the changes, for policies that exempt users or judge changes")
+	f.StringArrayVar(&o.groups, "as-group", nil, "`group` that the user of --as is in; repeatable")
+	f.BoolVar(&o.explain, "explain", false, "say what is behind each violation: the policy, its parameters, the numbers before and after; with -o "+strings.Join(report.Explained, ", "))
 	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(report.Formats, ", "))
 	return cmd
 }
@@ -61,6 +81,12 @@ func (o *checkOptions) validate() error {
 	}
 	if !slices.Contains(report.Formats, o.output) {
 		return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(report.Formats, ", "), o.output)
+	}
+	if o.explain && !slices.Contains(report.Explained, o.output) {
+		return fmt.Errorf("flag --explain: -o must be one of %s, is %q", strings.Join(report.Explained, ", "), o.output)
+	}
+	if o.user == "" && len(o.groups) > 0 {
+		return errors.New("flag --as-group needs --as: the user who is in the group")
 	}
 	if stdins(o.files, o.states) > 1 {
 		return errors.New("flags -f and --state: - (stdin) can be read only once")
@@ -84,37 +110,61 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 		// Every change to nothing is allowed: what was to make the state has failed.
 		return fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
 	}
-	changed, err := readObjects(o.files, stdin)
+	changed, err := readLocated(o.files, stdin)
 	if err != nil {
 		return err
 	}
 	if len(changed) == 0 {
 		return fmt.Errorf("%s: no object to judge", strings.Join(o.files, ", "))
 	}
-	engine := validate.NewEngine(policies)
-	snapshot := state.New(objects...)
-	var checked []report.Checked
-	allowed := true
-	for _, object := range changed {
-		c := state.Change{Before: snapshot.Get(object.ID()), After: object}
-		if o.delete {
-			c.After = nil
-			if c.Before == nil {
-				return fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
-			}
-		}
-		d := engine.Decide(ctx, snapshot, validate.Request{Change: c})
-		checked = append(checked, report.Checked{Change: c, Decision: d})
-		if d.Allowed {
-			snapshot = snapshot.Apply(c)
-		}
-		allowed = allowed && d.Allowed
-	}
-	if err := report.Write(stdout, o.output, checked); err != nil {
+	rules, err := rules(policies)
+	if err != nil {
 		return err
 	}
-	if !allowed {
+	checked, err := o.judge(ctx, validate.NewEngine(policies), rules, state.New(objects...), changed)
+	if err != nil {
+		return err
+	}
+	out := &report.Check{Changes: checked, Rules: rules, Version: version, Color: colorful(stdout)}
+	if err := report.Write(stdout, o.output, out); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(checked, func(c report.Checked) bool { return !c.Decision.Allowed }) {
 		return errDenied
 	}
 	return nil
+}
+
+// judge judges the changed objects one after the other, each on the state that
+// those before it leave.
+func (o *checkOptions) judge(ctx context.Context, engine *validate.Engine, rules []report.Rule, snapshot *state.Snapshot, changed []located) ([]report.Checked, error) {
+	var checked []report.Checked
+	for _, object := range changed {
+		c := state.Change{Before: snapshot.Get(object.ID()), After: object.Object}
+		if o.delete {
+			c.After = nil
+			if c.Before == nil {
+				return nil, fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
+			}
+		}
+		d := engine.Decide(ctx, snapshot, validate.Request{Change: c, User: o.user, Groups: o.groups})
+		one := report.Checked{Change: c, Decision: d, Source: sourceOf(&object)}
+		if o.explain {
+			var err error
+			if one.Explanations, err = explain(ctx, engine, rules, snapshot, c, d); err != nil {
+				return nil, err
+			}
+		}
+		checked = append(checked, one)
+		if d.Allowed {
+			snapshot = snapshot.Apply(c)
+		}
+	}
+	return checked, nil
+}
+
+// colorful reports whether w shows colours and wants them (no-color.org).
+func colorful(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }

@@ -21,14 +21,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Stdin is the path that stands for standard input.
-const Stdin = "-"
+// Stdin is the path that stands for standard input, StdinFile the File of the
+// documents that come from there.
+const (
+	Stdin     = "-"
+	StdinFile = "<stdin>"
+)
 
 // Document is one object of a file. The items of a List are documents of
 // their own.
 type Document struct {
 	// File is the path as it was given, or the file in a given directory;
-	// "<stdin>" for standard input.
+	// StdinFile for standard input.
 	File string
 	// Line is where the object starts, counted from 1.
 	Line int
@@ -55,6 +59,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // At returns err at the line of a field, such as "spec.peerIP" or
 // "spec.filters[1]"; of the nearest parent that is there if the field is not.
 func (d *Document) At(field string, err error) error {
+	return &Error{d.File, d.LineOf(field), err}
+}
+
+// LineOf returns the line of a field, counted from 1; of the nearest parent that
+// is there if the field is not.
+func (d *Document) LineOf(field string) int {
 	line := d.Line
 	node := d.node
 	for _, step := range steps(field) {
@@ -64,7 +74,7 @@ func (d *Document) At(field string, err error) error {
 		}
 		line, node = next.Line+d.offset, next
 	}
-	return &Error{d.File, line, err}
+	return line
 }
 
 var stepPattern = regexp.MustCompile(`\[([^\]]*)\]|([^.\[\]]+)`)
@@ -176,9 +186,9 @@ func readFile(path string, stdin io.Reader) ([]Document, error) {
 	if path == Stdin {
 		data, err := io.ReadAll(stdin)
 		if err != nil {
-			return nil, fmt.Errorf("<stdin>: %w", err)
+			return nil, fmt.Errorf("%s: %w", StdinFile, err)
 		}
-		return Parse("<stdin>", data)
+		return Parse(StdinFile, data)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

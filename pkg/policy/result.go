@@ -12,6 +12,9 @@ import (
 // {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members"}.
 func (p *Policy) violation(item any) (violation.Violation, error) {
 	v := violation.Violation{Policy: p.Name, Action: p.Action, Details: map[string]any{}, Objects: []violation.Object{}}
+	if related := p.Definition.Related; len(related) > 0 {
+		v.Link = related[0].Ref
+	}
 	m, ok := item.(map[string]any)
 	if !ok {
 		return v, fmt.Errorf("rule %s holds a %T, not an object", ruleName, item)

@@ -184,6 +184,16 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 // changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
+// Parameters returns the values in effect, with the defaults of those that the
+// BGPPolicy leaves out.
+func (p *Policy) Parameters() (map[string]any, error) {
+	v, err := ast.JSON(p.parameters.Value)
+	if err != nil {
+		return nil, err
+	}
+	return v.(map[string]any), nil // As an object it was made.
+}
+
 // Names returns the names of the policies in order.
 func (s *Set) Names() []string {
 	var out []string

@@ -1,5 +1,5 @@
 // Package report renders what the CLI found. Each format has a file; Formats
-// lists them all.
+// and TopologyFormats list them all.
 package report
 
 import (
@@ -8,31 +8,146 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// The output formats.
+// The output formats of a check. YAML is among those of a topology too.
 const (
-	Text = "text"
-	JSON = "json"
+	Text   = "text"
+	JSON   = "json"
+	SARIF  = "sarif"
+	JUnit  = "junit"
+	GitHub = "github"
 )
 
-// Formats lists the output formats, the default first.
-var Formats = []string{Text, JSON}
+// Formats lists the output formats of a check, the default first.
+var Formats = []string{Text, JSON, YAML, SARIF, JUnit, GitHub}
+
+// Explained lists those of Formats that show explanations.
+var Explained = []string{Text, JSON, YAML}
+
+// Check is the decisions on a sequence of changes.
+type Check struct {
+	Changes []Checked
+	// Rules are the policies in force, in order of their names.
+	Rules []Rule
+	// Version is the program's.
+	Version string
+	// Color makes Text use a terminal's colours.
+	Color bool
+}
 
 // Checked is a change and its decision.
 type Checked struct {
 	Change   state.Change
 	Decision *validate.Decision
+	// Source is where the changed object stands.
+	Source Source
+	// Explanations belong to the decision's violations, one to each; nil where
+	// nobody asked for them.
+	Explanations []Explanation
 }
 
-// Write writes the decisions on a sequence of changes to w.
-func Write(w io.Writer, format string, checked []Checked) error {
+// Source is where an object stands in a file.
+type Source struct {
+	// File is "" for an object that is in none.
+	File string
+	// LineOf tells the line of a field, or of its nearest parent; that of the
+	// object for "".
+	LineOf func(field string) int
+}
+
+// Rule is a policy in force.
+type Rule struct {
+	// Name is that of the BGPPolicy, by which violations name it.
+	Name string
+	// Policy is its name in the library.
+	Policy      string
+	Title       string
+	Description string
+	Severity    string
+	Links       []Link
+	// Parameters are the values in effect.
+	Parameters map[string]any
+}
+
+// Link is where to read more about a policy.
+type Link struct {
+	Ref         string `json:"ref"`
+	Description string `json:"description"`
+}
+
+// Explanation is what is behind a violation.
+type Explanation struct {
+	Rule Rule
+	// Before is the violation as it was before the change, nil where it was not
+	// there.
+	Before *violation.Violation
+	// Gained are those nodes, or pairs of nodes, of the violation that were not
+	// in it before: how many, and the first few.
+	Gained Gained
+}
+
+// Gained is a number of nodes or pairs of nodes, and the first few.
+type Gained struct {
+	Total  int      `json:"total"`
+	Sample []string `json:"sample"`
+}
+
+// Write writes c to w in one of Formats.
+func Write(w io.Writer, format string, c *Check) error {
 	switch format {
 	case Text:
-		return writeText(w, checked)
+		return writeText(w, c)
 	case JSON:
-		return writeJSON(w, checked)
+		return writeJSON(w, c)
+	case YAML:
+		return writeYAML(w, c)
+	case SARIF:
+		return writeSARIF(w, c)
+	case JUnit:
+		return writeJUnit(w, c)
+	case GitHub:
+		return writeGitHub(w, c)
 	default:
 		return fmt.Errorf("unknown output format %q", format)
 	}
+}
+
+// denied counts the changes that are not allowed.
+func (c *Check) denied() int {
+	n := 0
+	for _, change := range c.Changes {
+		if !change.Decision.Allowed {
+			n++
+		}
+	}
+	return n
+}
+
+var verbs = map[state.Operation]string{state.Create: "create", state.Update: "update", state.Delete: "delete"}
+
+// what names the change: "update BGPPeer workers".
+func (c *Checked) what() string {
+	return verbs[c.Change.Operation()] + " " + clean(c.Change.ID().String())
+}
+
+// verdict says what became of the change.
+func (c *Checked) verdict() string {
+	switch d := c.Decision; {
+	case d.Allowed:
+		return "allowed"
+	case d.Judged():
+		return "denied"
+	default:
+		return "could not be judged"
+	}
+}
+
+// line returns the line of a field, 0 where the object is in no file.
+func (s Source) line(field string) int {
+	if s.File == "" || s.LineOf == nil {
+		return 0
+	}
+	return s.LineOf(field)
 }

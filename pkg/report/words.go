@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/bgpguard/bgpguard/pkg/words"
 )
@@ -35,9 +36,10 @@ func nodes(n int, sample []string) string {
 }
 
 // clean writes what does not print, such as the escape that begins a terminal's
-// control sequence, the way that Go does, so that no name can draw.
+// control sequence, the way that Go does, so that no name can draw. What is no
+// UTF-8 becomes the character that stands for it.
 func clean(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return s
 	}
 	var b strings.Builder

@@ -98,7 +98,9 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 		d.Warnings = append(d.Warnings, d.effect())
 	}
 	for _, problem := range after.topology.Problems(c.ID()) {
-		d.Warnings = append(d.Warnings, changedBy(c).String()+": "+problem)
+		if !d.tellsOf(changedBy(c), problem) {
+			d.Warnings = append(d.Warnings, changedBy(c).String()+": "+problem)
+		}
 	}
 	return d
 }
@@ -134,6 +136,24 @@ func (d *Decision) judgeChange(ctx context.Context, p *policy.Policy, document f
 // changedBy is the object of a change.
 func changedBy(c state.Change) violation.Object {
 	return violation.Object{Kind: string(c.ID().Kind), Name: c.ID().Name}
+}
+
+// tellsOf reports whether a violation that the user is told of is about the field
+// of an object that a problem, "field: message", is about.
+func (d *Decision) tellsOf(o violation.Object, problem string) bool {
+	field, _, _ := strings.Cut(problem, ": ")
+	for _, v := range d.Violations {
+		if v.Action == violation.Audit || !v.Concerns(o) {
+			continue
+		}
+		fields, _ := v.Details["fields"].([]any)
+		for _, f := range append(fields, v.Details["field"]) {
+			if f == field || f == strings.TrimPrefix(field, "spec.") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // compare takes what the policy of number i says of the states before and after
@@ -296,7 +316,15 @@ func (d *Decision) effect() string {
 	return text
 }
 
-func line(v violation.Violation) string { return "[" + v.Policy + "] " + v.Message }
+// line is a violation as people read it: what is wrong, the numbers, what to do,
+// and where to read on.
+func line(v violation.Violation) string {
+	text := "[" + v.Policy + "] " + v.Message
+	if v.Link != "" {
+		text += " (" + v.Link + ")"
+	}
+	return text
+}
 
 func (f *Failure) line() string {
 	return fmt.Sprintf("[%s] could not be evaluated, which is an error of the policy and no verdict: %v", f.Policy, f.Err)

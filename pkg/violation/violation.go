@@ -44,6 +44,8 @@ type Violation struct {
 	Action Action `json:"action"`
 	// Message says what is wrong, the numbers, and what to do.
 	Message string `json:"message"`
+	// Link is where to read on, "" where the policy names nothing.
+	Link string `json:"link,omitempty"`
 	// Details holds the numbers behind the message, for programs.
 	Details map[string]any `json:"details"`
 	// Objects are those that the violation is about.

@@ -1,0 +1,347 @@
+package report
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// schemas are compiled once: the fuzzer wants them thousands of times.
+var schemas = map[string]*jsonschema.Schema{}
+
+func validateJSON(t testing.TB, schemaFile, text string) any {
+	t.Helper()
+	schema := schemas[schemaFile]
+	if schema == nil {
+		compiler := jsonschema.NewCompiler()
+		compiler.AssertFormat()
+		var err error
+		if schema, err = compiler.Compile(schemaFile); err != nil {
+			t.Fatal(err)
+		}
+		schemas[schemaFile] = schema
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(doc); err != nil {
+		t.Error(err)
+	}
+	return doc
+}
+
+func TestJSONAndYAMLOfACheckFollowTheSchema(t *testing.T) {
+	written := map[string]bool{}
+	for name, c := range checks(t) {
+		text := renderCheck(t, JSON, c)
+		keys(validateJSON(t, "check.schema.json", text), written)
+		var fromJSON, fromYAML any
+		if err := errors.Join(json.Unmarshal([]byte(text), &fromJSON), yaml.Unmarshal([]byte(renderCheck(t, YAML, c)), &fromYAML)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(fromJSON, fromYAML) {
+			t.Errorf("%s: YAML says\n%v\nJSON says\n%v", name, fromYAML, fromJSON)
+		}
+	}
+	// The schema describes nothing that is never written.
+	for _, property := range schemaProperties(t, "check.schema.json") {
+		if !written[property] {
+			t.Errorf("no check has the property %q of the schema", property)
+		}
+	}
+}
+
+// keys collects the keys of all objects in v.
+func keys(v any, into map[string]bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, v := range v {
+			into[k] = true
+			keys(v, into)
+		}
+	case []any:
+		for _, v := range v {
+			keys(v, into)
+		}
+	}
+}
+
+// schemaProperties collects the names below "properties" anywhere in a schema.
+func schemaProperties(t *testing.T, file string) []string {
+	t.Helper()
+	var out []string
+	var collect func(v any)
+	collect = func(v any) {
+		m, _ := v.(map[string]any)
+		properties, _ := m["properties"].(map[string]any)
+		for name := range properties {
+			out = append(out, name)
+		}
+		for _, v := range m {
+			collect(v)
+			if list, ok := v.([]any); ok {
+				for _, v := range list {
+					collect(v)
+				}
+			}
+		}
+	}
+	collect(readJSON(t, file))
+	if len(out) == 0 {
+		t.Fatal("the schema has no properties")
+	}
+	return out
+}
+
+func TestSARIFHasWhatCodeScanningNeeds(t *testing.T) {
+	for name, c := range checks(t) {
+		t.Run(name, func(t *testing.T) {
+			text := renderCheck(t, SARIF, c)
+			validateJSON(t, "testdata/sarif.schema.json", text)
+			run := parseSARIF(t, text)
+			var rules []string
+			for _, r := range run.Tool.Driver.Rules {
+				rules = append(rules, r.ID)
+			}
+			if want := []string{"broken", "hard", "quiet", "soft", ignoredRule}; !slices.Equal(rules, want) {
+				t.Errorf("rules %q, want %q", rules, want)
+			}
+			for _, r := range run.Results {
+				if rules[r.RuleIndex] != r.RuleID {
+					t.Errorf("index %d of rule %s is that of %s", r.RuleIndex, r.RuleID, rules[r.RuleIndex])
+				}
+			}
+		})
+	}
+	run := parseSARIF(t, renderCheck(t, SARIF, checks(t)["a denied change, with a policy that failed"]))
+	var got []string
+	for _, r := range run.Results {
+		got = append(got, fmt.Sprintf("%s %s %s:%d", r.RuleID, r.Level, r.Locations[0].Physical.Artifact.URI, r.Locations[0].Physical.Region.StartLine))
+	}
+	want := []string{
+		"hard error dir/a%20file.yaml:1", "hard error dir/a%20file.yaml:1", "quiet note dir/a%20file.yaml:1", "broken error dir/a%20file.yaml:1",
+		ignoredRule + " warning dir/a%20file.yaml:1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("results %q, want %q", got, want)
+	}
+	if run.Invocations[0].ExecutionSuccessful {
+		t.Error("a run in which a policy failed is a success")
+	}
+	hard := run.Tool.Driver.Rules[1]
+	if hard.Name != "mesh-node-limit" || hard.HelpURI != "https://example.com/a" || hard.DefaultConfiguration.Level != "error" ||
+		hard.Help.Text != "It holds that {{all}} is well.\nA page https://example.com/a\nhttps://example.com/b" {
+		t.Errorf("rule %+v", hard)
+	}
+	var levels []string
+	for _, r := range run.Tool.Driver.Rules {
+		levels = append(levels, r.DefaultConfiguration.Level)
+	}
+	if want := []string{"warning", "error", "note", "warning", "warning"}; !slices.Equal(levels, want) {
+		t.Errorf("levels of the rules %q, want %q", levels, want)
+	}
+	warned := parseSARIF(t, renderCheck(t, SARIF, checks(t)["an allowed change with warnings"]))
+	if line := warned.Results[0].Locations[0].Physical.Region.StartLine; line != 7 {
+		t.Errorf("a violation of a change of one field is at line %d, want that of the field, 7", line)
+	}
+	if line := warned.Results[1].Locations[0].Physical.Region.StartLine; line != 1 {
+		t.Errorf("what was so before is at line %d, want that of the object, 1", line)
+	}
+}
+
+func parseSARIF(t testing.TB, text string) sarifRun {
+	t.Helper()
+	var log sarifLog
+	if err := json.Unmarshal([]byte(text), &log); err != nil {
+		t.Fatal(err)
+	}
+	return log.Runs[0]
+}
+
+func TestFilesBecomeURIs(t *testing.T) {
+	for path, want := range map[string]string{
+		"a/b.yaml":     "a/b.yaml",
+		"../a b.yaml":  "../a%20b.yaml",
+		"a:b.yaml":     "./a:b.yaml",
+		"/tmp/x.yaml":  "file:///tmp/x.yaml",
+		"a?b#c%d.yaml": "a%3Fb%23c%25d.yaml",
+	} {
+		if got := fileURI(path); got != want {
+			t.Errorf("%s: got %s, want %s", path, got, want)
+		}
+	}
+}
+
+func parseJUnit(t testing.TB, text string) junitSuite {
+	t.Helper()
+	var suites junitSuites
+	if err := xml.Unmarshal([]byte(text), &suites); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return suites.Suites[0]
+}
+
+func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
+	for name, c := range map[string]struct {
+		totals string // tests, failures, errors, skipped
+		cases  string // what is not passed
+	}{
+		"an allowed change":                             {"4 0 0 0", ""},
+		"an allowed change with warnings":               {"5 0 0 3", "hard skipped, soft skipped, calico-ignores skipped"},
+		"a denied change, with a policy that failed":    {"5 1 1 2", "broken error, hard failure, quiet skipped, calico-ignores skipped"},
+		"a change that could not be judged":             {"4 0 1 0", "broken error"},
+		"several changes, of which all must be allowed": {"12 0 1 0", "broken error"},
+	} {
+		suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)[name]))
+		if got := fmt.Sprint(suite.Tests, suite.Failures, suite.Errors, suite.Skipped); got != c.totals {
+			t.Errorf("%s: totals %s, want %s", name, got, c.totals)
+		}
+		var cases []string
+		for _, one := range suite.Cases {
+			for what, result := range map[string]*junitResult{"failure": one.Failure, "error": one.Error, "skipped": one.Skipped} {
+				if result != nil {
+					cases = append(cases, one.Name+" "+what)
+				}
+			}
+		}
+		if got := strings.Join(cases, ", "); got != c.cases || len(suite.Cases) != suite.Tests {
+			t.Errorf("%s: %d cases, not passed %q, want %q", name, len(suite.Cases), got, c.cases)
+		}
+	}
+	suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)["a denied change, with a policy that failed"]))
+	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes\nwhat the change does: another comes\n" +
+		"Deny: <b> is wrong & bad\nwhat the change does: a session goes\nwhat the change does: another comes"
+	if got := suite.Cases[1].Failure; got.Text != want || got.Message != "Deny: <a> is wrong & bad" {
+		t.Errorf("got %+v, want\n%s", got, want)
+	}
+}
+
+// command is a workflow command as GitHub's runner reads it.
+type command struct {
+	name, message string
+	properties    map[string]string
+}
+
+// parseCommands reads lines as actions/runner does (ActionCommand.TryParseV2).
+func parseCommands(text string) (commands []command, others []string) {
+	unescape := strings.NewReplacer("%0D", "\r", "%0A", "\n", "%25", "%").Replace
+	unescapeProperty := strings.NewReplacer("%0D", "\r", "%0A", "\n", "%3A", ":", "%2C", ",", "%25", "%").Replace
+	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		rest, ok := strings.CutPrefix(strings.TrimLeftFunc(line, unicode.IsSpace), "::")
+		head, message, ok2 := strings.Cut(rest, "::")
+		if !ok || !ok2 {
+			others = append(others, line)
+			continue
+		}
+		c := command{message: unescape(message), properties: map[string]string{}}
+		var properties string
+		c.name, properties, _ = strings.Cut(head, " ")
+		for p := range strings.SplitSeq(properties, ",") {
+			k, v, _ := strings.Cut(p, "=")
+			c.properties[k] = unescapeProperty(v)
+		}
+		commands = append(commands, c)
+	}
+	return commands, others
+}
+
+func TestGitHubGetsACommandForEachFinding(t *testing.T) {
+	commands, others := parseCommands(renderCheck(t, GitHub, checks(t)["a denied change, with a policy that failed"]))
+	var got []string
+	for _, c := range commands {
+		got = append(got, fmt.Sprintf("%s %s:%s %s", c.name, c.properties["file"], c.properties["line"], c.properties["title"]))
+	}
+	want := []string{
+		"error dir/a file.yaml:1 hard: delete BGPPeer p", "error dir/a file.yaml:1 hard: delete BGPPeer p", "notice dir/a file.yaml:1 quiet: delete BGPPeer p",
+		"error dir/a file.yaml:1 broken: delete BGPPeer p", "warning dir/a file.yaml:1 calico-ignores: delete BGPPeer p",
+	}
+	if !slices.Equal(got, want) || !slices.Equal(others, []string{"delete BGPPeer p: denied"}) {
+		t.Errorf("got %q beside %q, want %q", got, others, want)
+	}
+	if want := "<a> is wrong & bad\nwhat the change does: a session goes\nwhat the change does: another comes"; commands[0].message != want {
+		t.Errorf("message %q, want %q", commands[0].message, want)
+	}
+}
+
+// FuzzFormatsKeepTextsWhole gives every format texts that would be more than texts:
+// what a parser of the format reads is what was said, and nothing else.
+func FuzzFormatsKeepTextsWhole(f *testing.F) {
+	for _, hostile := range []string{
+		"plain", "a\n::error::b", "a\r::set-output name=x::y", "%0A::error::", "100%", "]]><x/>", "\x00\x01\x0b\x1b[31m", "\ufffe\uffff\u2028\u202e",
+		"\xff\xc0", `"&<>'`, "a,line=1::b", "[text](http://example.com)", "{0} {{x}}", "::", " ", "\ud7ff😀",
+	} {
+		f.Add(hostile, hostile, hostile, hostile)
+	}
+	f.Fuzz(func(t *testing.T, name, rule, message, file string) {
+		if name == "" || rule == "" || message == "" || rule == ignoredRule {
+			return
+		}
+		v := violation.Violation{Policy: rule, ID: rule, Action: violation.Deny, Message: message, Details: map[string]any{}, Objects: []violation.Object{}}
+		c := &Check{Rules: []Rule{{Name: rule, Policy: rule, Title: rule, Description: message}}, Changes: []Checked{{
+			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Violations: []violation.Violation{v}, Effects: []string{message}},
+			Source: Source{File: file, LineOf: source.LineOf},
+		}}}
+		said := clean(message) + "\nwhat the change does: " + clean(message)
+		what := "create BGPPeer " + clean(name)
+
+		commands, others := parseCommands(renderCheck(t, GitHub, c))
+		if len(commands) != 1 || len(others) != 1 || others[0] != what+": denied" {
+			t.Fatalf("commands %q and lines %q", commands, others)
+		}
+		wantTitle := clean(rule) + ": " + what
+		if got := commands[0]; got.name != "error" || got.message != said || got.properties["title"] != wantTitle || got.properties["file"] != file {
+			t.Errorf("command %q, want message %q, title %q, file %q", got, said, wantTitle, file)
+		}
+		if file != "" && len(commands[0].properties) != 3 {
+			t.Errorf("properties %q", commands[0].properties)
+		}
+
+		suite := parseJUnit(t, renderCheck(t, JUnit, c))
+		if got := suite.Cases[0]; len(suite.Cases) != 1 || got.Class != what || got.Name != clean(rule) || got.File != clean(file) || got.Failure.Text != "Deny: "+said {
+			t.Errorf("test case %+v with %+v", got, got.Failure)
+		}
+
+		text := renderCheck(t, SARIF, c)
+		validateJSON(t, "testdata/sarif.schema.json", text)
+		run := parseSARIF(t, text)
+		unescape := strings.NewReplacer("{{", "{", "}}", "}", "] (", "](").Replace
+		if got, want := run.Results[0].Message.Text, what+": "+said; unescape(got) != strings.ReplaceAll(want, "] (", "](") || strings.Contains(got, "](") {
+			t.Errorf("message %q, want %q", got, want)
+		}
+
+		validateJSON(t, "check.schema.json", renderCheck(t, JSON, c))
+		for line := range strings.Lines(renderCheck(t, Text, c)) {
+			if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("text has %q", line)
+			}
+		}
+	})
+}
+
+func readJSON(t testing.TB, file string) any {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
