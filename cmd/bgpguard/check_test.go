@@ -2,11 +2,12 @@ package main
 
 import (
 	"bytes"
-	"github.com/bgpguard/bgpguard/pkg/policy"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
 const (
