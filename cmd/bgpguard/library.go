@@ -48,14 +48,21 @@ func (o *libraryOptions) set() (*policy.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	return o.compile(library)
+}
+
+// compile gives those of --policies, else one for each policy of the library.
+func (o *libraryOptions) compile(library *policy.Library) (*policy.Set, error) {
+	if len(o.policies) > 0 {
+		docs, err := policy.Load(o.policies)
+		if err != nil {
+			return nil, err
+		}
+		return library.Compile(docs)
+	}
 	var docs []policy.Document
 	for _, d := range library.Definitions() {
 		docs = append(docs, policy.Default(d))
-	}
-	if len(o.policies) > 0 {
-		if docs, err = policy.Load(o.policies); err != nil {
-			return nil, err
-		}
 	}
 	return library.Compile(docs)
 }

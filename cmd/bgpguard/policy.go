@@ -16,6 +16,6 @@ plain Rego: opa, regal and conftest read the same files.`,
   bgpguard policy test policies --coverage
   bgpguard policy show mesh-node-limit`,
 	}
-	cmd.AddCommand(newPolicyNew(), newPolicyCheck(), newPolicyList(), newPolicyShow(), newPolicyTest(), newPolicyBuild())
+	cmd.AddCommand(newPolicyNew(), newPolicyCheck(), newPolicyList(), newPolicyShow(), newPolicyTest(), newPolicyBench(), newPolicyExplain(), newPolicyBuild())
 	return cmd
 }

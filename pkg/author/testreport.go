@@ -260,4 +260,6 @@ func (t *Tested) writeJUnit(w io.Writer) error {
 	return err
 }
 
-func seconds(s float64) string { return fmt.Sprintf("%.3f", time.Duration(s*float64(time.Second)).Seconds()) }
+func seconds(s float64) string {
+	return fmt.Sprintf("%.3f", time.Duration(s*float64(time.Second)).Seconds())
+}

@@ -135,22 +135,33 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	if err != nil {
 		return nil, d.errorf("spec.parameters", "%v", err)
 	}
-	query := append(slices.Clone(def.ref), ast.StringTerm(ruleName))
-	prepared, err := rego.New(
+	p = &Policy{Name: d.Name, Action: d.strongest(), Definition: def, match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters}
+	if p.query, err = def.prepare(); err != nil {
+		return nil, d.errorf("spec.policy", "%v", err)
+	}
+	return p, nil
+}
+
+// prepare returns the query that asks the policy for its violations.
+func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
+	query := append(slices.Clone(d.ref), ast.StringTerm(ruleName))
+	return rego.New(
 		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(query)))),
-		rego.Compiler(def.unit.compiler),
-		rego.Store(def.unit.store),
+		rego.Compiler(d.unit.compiler),
+		rego.Store(d.unit.store),
 		// A builtin that fails would otherwise make its rule undefined, which
 		// reads as "nothing wrong".
 		rego.StrictBuiltinErrors(true),
 	).PrepareForEval(context.Background())
-	if err != nil {
-		return nil, d.errorf("spec.policy", "%v", err)
-	}
-	return &Policy{
-		Name: d.Name, Action: d.strongest(), Definition: def,
-		match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters, query: prepared,
-	}, nil
+}
+
+// Anew returns the policy as it is when it has just been loaded: nothing that an
+// evaluation leaves behind is in it.
+func (p *Policy) Anew() (*Policy, error) {
+	out := *p
+	var err error
+	out.query, err = p.Definition.prepare()
+	return &out, err
 }
 
 // definition returns the policy that a document names, or brings along.

@@ -1,0 +1,189 @@
+package author
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+	"github.com/bgpguard/bgpguard/pkg/words"
+)
+
+// Explanation is how a decision came about.
+type Explanation struct {
+	request  validate.Request
+	decision *validate.Decision
+	policies []explained
+	silent   int // policies that have no part in it
+}
+
+// explained is what one policy had to do with it.
+type explained struct {
+	policy *policy.Policy
+	// evaluations are that on the state before the change and that after it, or the
+	// one of the change.
+	evaluations []evaluation
+}
+
+type evaluation struct {
+	on    string
+	found []violation.Violation
+	err   error
+	trace *trace
+}
+
+// Explain decides about a change and traces the policies that have a part in it:
+// that of the given name, or all that find something on either side of the change.
+func Explain(ctx context.Context, set *policy.Set, name string, s *state.Snapshot, r validate.Request) (*Explanation, error) {
+	engine := validate.NewEngine(set)
+	out := &Explanation{request: r, decision: engine.Decide(ctx, s, r)}
+	before, dataBefore := engine.Input(s, validate.Request{})
+	after, dataAfter := engine.Input(s, r)
+	for _, p := range set.Policies() {
+		if name != "" && p.Name != name {
+			continue
+		}
+		modules, err := parse(p.Definition.Modules())
+		if err != nil {
+			return nil, err
+		}
+		pkg := modules[p.Definition.File].Package.Path
+		evaluate := func(on string, input ast.Object, data ast.Value) evaluation {
+			e := evaluation{on: on, trace: newTrace(modules, pkg)}
+			e.found, e.err = p.Trace(ctx, input, func() ast.Value { return data }, e.trace)
+			return e
+		}
+		x := explained{policy: p}
+		if p.Definition.Judges == policy.JudgesChange {
+			x.evaluations = []evaluation{evaluate("the change", after, dataAfter)}
+		} else {
+			x.evaluations = []evaluation{
+				evaluate("the state before the change", before, dataBefore),
+				evaluate("the state after the change", after, dataAfter),
+			}
+		}
+		silent := !slices.ContainsFunc(x.evaluations, func(e evaluation) bool { return len(e.found) > 0 || e.err != nil })
+		if silent && name == "" {
+			out.silent++
+			continue
+		}
+		out.policies = append(out.policies, x)
+	}
+	return out, nil
+}
+
+// WriteText writes the explanation: the traces, what was found, and what the engine
+// made of it.
+func (e *Explanation) WriteText(w io.Writer) error {
+	var b strings.Builder
+	for _, x := range e.policies {
+		d := x.policy.Definition
+		fmt.Fprintf(&b, "%s: %s (%s)\n", x.policy.Name, d.Title, d.File)
+		known := map[string]string{}
+		for _, ev := range x.evaluations {
+			fmt.Fprintf(&b, "\n  On %s: %s\n", ev.on, ev.result())
+			rules := ev.trace.text()
+			if len(rules) == 0 {
+				b.WriteString("    no rule was evaluated: a look at their first expressions tells that none can hold\n")
+			}
+			for _, lines := range rules {
+				text := strings.Join(lines, "\n    ")
+				if known[lines[0]] == text {
+					text = lines[0] + ", as before"
+				}
+				known[lines[0]] = text
+				fmt.Fprintf(&b, "    %s\n", text)
+			}
+		}
+		b.WriteString("\n  Why:\n")
+		for _, line := range e.reasons(&x) {
+			fmt.Fprintf(&b, "    %s\n", line)
+		}
+		b.WriteString("\n")
+	}
+	if e.silent > 0 {
+		fmt.Fprintf(&b, "%s found nothing, neither before the change nor after it.\n", words.Count(e.silent, "other policy", "other policies"))
+	}
+	word := "allowed"
+	if !e.decision.Allowed {
+		word = "denied"
+	}
+	fmt.Fprintf(&b, "%s %s: %s\n", strings.ToLower(string(e.request.Operation())), e.request.ID(), word)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (ev *evaluation) result() string {
+	if ev.err != nil {
+		return "it could not judge: " + ev.err.Error()
+	}
+	return words.Count(len(ev.found), "violation")
+}
+
+// reasons says of each violation what the engine made of it.
+func (e *Explanation) reasons(x *explained) []string {
+	last := x.evaluations[len(x.evaluations)-1]
+	before := map[string]violation.Violation{}
+	if len(x.evaluations) > 1 {
+		for _, v := range x.evaluations[0].found {
+			before[v.ID] = v
+		}
+	}
+	var out []string
+	for _, ev := range x.evaluations {
+		if ev.err != nil {
+			out = append(out, fmt.Sprintf("it could not judge %s: %s", ev.on, effect(x.policy.Action)))
+		}
+	}
+	for _, v := range last.found {
+		was, there := before[v.ID]
+		delete(before, v.ID)
+		held := slices.ContainsFunc(e.decision.Violations, func(d violation.Violation) bool { return d.Policy == v.Policy && d.ID == v.ID })
+		reason := ""
+		switch {
+		case !held && !there:
+			reason = "the BGPPolicy's match passes this change over: it is not held against it"
+		case !held:
+			reason = fmt.Sprintf("was there before with size %s, and is not larger: it is not held against the change", size(was.Size))
+		case x.policy.Definition.Judges == policy.JudgesChange:
+			reason = effect(x.policy.Action)
+		case !there:
+			reason = "is new: " + effect(x.policy.Action)
+		case v.Size > was.Size:
+			reason = fmt.Sprintf("grew from size %s: %s", size(was.Size), effect(x.policy.Action))
+		default:
+			reason = "reaches nodes that it did not reach before: " + effect(x.policy.Action)
+		}
+		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), reason), "  "+v.Message)
+	}
+	for _, v := range x.evaluations[0].found {
+		if _, gone := before[v.ID]; gone {
+			out = append(out, fmt.Sprintf("%q is gone: nothing is said of it", v.ID), "  "+v.Message)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, "it found nothing, so there is nothing to hold against the change")
+	}
+	return out
+}
+
+func effect(action violation.Action) string {
+	switch action {
+	case violation.Deny:
+		return "the change is denied"
+	case violation.Warn:
+		return "the user is warned"
+	default:
+		return "it is recorded"
+	}
+}
+
+func size(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
