@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -22,7 +23,7 @@ type checkOptions struct {
 
 	files, states   []string
 	delete, explain bool
-	user            string
+	as              string
 	groups          []string
 	output          string
 }
@@ -42,22 +43,23 @@ after the other, each on the state that the one before leaves, as kubectl
 would send them; those after a denied one are still judged, without it.
 
 The formats of -o:
-  text    each change with its changed fields, and behind them what denies it;
-          in colours on a terminal, unless the environment has NO_COLOR
+  text    each change with the fields that it changes, marked with the policies
+          that object, and what they say; in colours on a terminal, unless the
+          environment has NO_COLOR
   json    an object with an entry for each change; pkg/report/check.schema.json
   yaml    the same
-  sarif   SARIF 2.1.0, for code scanning: a result for each violation and warning,
-          at the line of the changed field
+  sarif   SARIF 2.1.0 for code scanning: a result for each violation and warning,
+          at the line of the field that it is about
   junit   a test case for each change and policy: failed where the policy denies,
           skipped where it warns
   github  workflow commands, which GitHub shows beside the lines of a pull request
 
-Exit code: 0 every change is allowed, with warnings or without; 1 one is denied, or
-a policy that denies could not judge it; 2 unusable input or flags.`,
+Exit code: 0 every change is allowed, with warnings or without; 1 one is denied,
+or could not be judged; 2 unusable input or flags.`,
 		Example: `  bgpguard check -f change.yaml --state cluster.yaml
   kubectl get nodes,bgppeers,bgpconfigurations,ippools,felixconfigurations,clusterinformations -o yaml | bgpguard check -f change.yaml --state -
   bgpguard check --delete -f peer.yaml --state cluster/ -o json
-  bgpguard check -f change.yaml --state cluster/ --explain`,
+  bgpguard check -f change.yaml --state cluster/ --explain --as jane --as-group network`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
@@ -68,9 +70,9 @@ a policy that denies could not judge it; 2 unusable input or flags.`,
 	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
 	o.add(f)
 	f.BoolVar(&o.delete, "delete", false, "delete each object of -f instead of applying it")
-	f.StringVar(&o.user, "as", "", "`user` who makes the changes, for policies that exempt users or judge changes")
-	f.StringArrayVar(&o.groups, "as-group", nil, "`group` that the user of --as is in; repeatable")
-	f.BoolVar(&o.explain, "explain", false, "say what is behind each violation: the policy, its parameters, the numbers before and after; with -o "+strings.Join(report.Explained, ", "))
+	f.BoolVar(&o.explain, "explain", false, "say what is behind each violation; with -o "+strings.Join(report.Explained, ", "))
+	f.StringVar(&o.as, "as", "", "`user` who makes the change, for what policies exempt and for policies that judge changes")
+	f.StringArrayVar(&o.groups, "as-group", nil, "`group` of that user; repeatable")
 	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(report.Formats, ", "))
 	return cmd
 }
@@ -85,7 +87,7 @@ func (o *checkOptions) validate() error {
 	if o.explain && !slices.Contains(report.Explained, o.output) {
 		return fmt.Errorf("flag --explain: -o must be one of %s, is %q", strings.Join(report.Explained, ", "), o.output)
 	}
-	if o.user == "" && len(o.groups) > 0 {
+	if len(o.groups) > 0 && o.as == "" {
 		return errors.New("flag --as-group needs --as: the user who is in the group")
 	}
 	if stdins(o.files, o.states) > 1 {
@@ -117,15 +119,11 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if len(changed) == 0 {
 		return fmt.Errorf("%s: no object to judge", strings.Join(o.files, ", "))
 	}
-	rules, err := rules(policies)
+	checked, err := o.judge(ctx, policies, state.New(objects...), changed)
 	if err != nil {
 		return err
 	}
-	checked, err := o.judge(ctx, validate.NewEngine(policies), rules, state.New(objects...), changed)
-	if err != nil {
-		return err
-	}
-	out := &report.Check{Changes: checked, Rules: rules, Version: version, Color: colorful(stdout)}
+	out := &report.Check{Changes: checked, Policies: policies.Policies(), Version: version, Explain: o.explain, Color: colorful(stdout)}
 	if err := report.Write(stdout, o.output, out); err != nil {
 		return err
 	}
@@ -137,7 +135,9 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 
 // judge judges the changed objects one after the other, each on the state that
 // those before it leave.
-func (o *checkOptions) judge(ctx context.Context, engine *validate.Engine, rules []report.Rule, snapshot *state.Snapshot, changed []located) ([]report.Checked, error) {
+func (o *checkOptions) judge(ctx context.Context, policies *policy.Set, snapshot *state.Snapshot, changed []located) ([]report.Checked, error) {
+	engine := validate.NewEngine(policies)
+	groups := groupsOf(o.as, o.groups)
 	var checked []report.Checked
 	for _, object := range changed {
 		c := state.Change{Before: snapshot.Get(object.ID()), After: object.Object}
@@ -147,15 +147,8 @@ func (o *checkOptions) judge(ctx context.Context, engine *validate.Engine, rules
 				return nil, fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
 			}
 		}
-		d := engine.Decide(ctx, snapshot, validate.Request{Change: c, User: o.user, Groups: o.groups})
-		one := report.Checked{Change: c, Decision: d, Source: sourceOf(&object)}
-		if o.explain {
-			var err error
-			if one.Explanations, err = explain(ctx, engine, rules, snapshot, c, d); err != nil {
-				return nil, err
-			}
-		}
-		checked = append(checked, one)
+		d := engine.Decide(ctx, snapshot, validate.Request{Change: c, User: o.as, Groups: groups})
+		checked = append(checked, report.Checked{Change: c, Decision: d, Source: object.source()})
 		if d.Allowed {
 			snapshot = snapshot.Apply(c)
 		}
@@ -163,7 +156,24 @@ func (o *checkOptions) judge(ctx context.Context, engine *validate.Engine, rules
 	return checked, nil
 }
 
-// colorful reports whether w shows colours and wants them (no-color.org).
+// groupsOf adds to a user's groups those that the API server adds for whoever is
+// impersonated (k8s.io/apiserver/pkg/endpoints/filters, WithImpersonation).
+func groupsOf(user string, groups []string) []string {
+	if user == "" {
+		return nil
+	}
+	out := slices.Clone(groups)
+	if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok && len(groups) == 0 {
+		namespace, _, _ := strings.Cut(account, ":")
+		out = append(out, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
+	}
+	if !slices.Contains(out, "system:authenticated") {
+		out = append(out, "system:authenticated")
+	}
+	return out
+}
+
+// colorful reports whether w shows colours, and the user wants them (no-color.org).
 func colorful(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))

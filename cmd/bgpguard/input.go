@@ -7,6 +7,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 // located is an object and the document that it was read from.
@@ -21,14 +22,14 @@ type located struct {
 // objects, and Secrets that calico-node does not read.
 func readObjects(paths []string, stdin io.Reader) ([]calico.Object, error) {
 	found, err := readLocated(paths, stdin)
-	var objects []calico.Object
-	for _, l := range found {
-		objects = append(objects, l.Object)
+	objects := make([]calico.Object, len(found))
+	for i, l := range found {
+		objects[i] = l.Object
 	}
 	return objects, err
 }
 
-// readLocated is readObjects, and tells where they stand.
+// readLocated is readObjects, and tells where the objects stand.
 func readLocated(paths []string, stdin io.Reader) ([]located, error) {
 	docs, err := manifest.Read(paths, stdin)
 	if err != nil {
@@ -54,6 +55,27 @@ func readLocated(paths []string, stdin io.Reader) ([]located, error) {
 		errs = append(errs, d.At(field, err))
 	}
 	return objects, errors.Join(errs...)
+}
+
+// calicoctlFields are the fields of calicoctl's Node by those of Kubernetes'.
+var calicoctlFields = map[string]string{
+	"metadata.annotations[" + calico.AnnotationIPv4Address + "]": "spec.bgp.ipv4Address",
+	"metadata.annotations[" + calico.AnnotationIPv6Address + "]": "spec.bgp.ipv6Address",
+	"metadata.annotations[" + calico.AnnotationASNumber + "]":    "spec.bgp.asNumber",
+	"metadata.annotations[" + calico.AnnotationClusterID + "]":   "spec.bgp.routeReflectorClusterID",
+}
+
+// source tells where the object stands; nowhere if it came from standard input.
+func (l *located) source() report.Source {
+	if l.document.File == manifest.StdinFile {
+		return report.Source{}
+	}
+	return report.Source{File: l.document.File, LineOf: func(field string) int {
+		if own := calicoctlFields[field]; own != "" && l.document.Object["apiVersion"] != "v1" {
+			field = own
+		}
+		return l.document.LineOf(field)
+	}}
 }
 
 // stdins counts how often stdin is among paths.

@@ -197,12 +197,3 @@ func Equal(a, b Object) bool {
 	return x.ID() == y.ID() && maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) &&
 		jsonEqual(x.Spec, y.Spec)
 }
-
-// MetadataOf returns what o has in common with all objects but Nodes, nil where
-// o has none. It must not be changed.
-func MetadataOf(o Object) *Metadata {
-	if m, ok := o.(interface{ metadata() *Metadata }); ok {
-		return m.metadata()
-	}
-	return nil
-}

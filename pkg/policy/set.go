@@ -34,6 +34,7 @@ type Policy struct {
 
 	match      matcher
 	parameters *ast.Term
+	values     map[string]any // the parameters
 	query      rego.PreparedEvalQuery
 }
 
@@ -134,7 +135,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	if err != nil {
 		return nil, d.errorf("spec.parameters", "%v", err)
 	}
-	p = &Policy{Name: d.Name, Action: d.strongest(), Definition: def, match: newMatcher(&d.Spec), parameters: ast.NewTerm(value)}
+	p = &Policy{Name: d.Name, Action: d.strongest(), Definition: def, match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters}
 	if p.query, err = def.prepare(); err != nil {
 		return nil, d.errorf("spec.policy", "%v", err)
 	}
@@ -195,15 +196,9 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 // changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
-// Parameters returns the values in effect, with the defaults of those that the
-// BGPPolicy leaves out.
-func (p *Policy) Parameters() (map[string]any, error) {
-	v, err := ast.JSON(p.parameters.Value)
-	if err != nil {
-		return nil, err
-	}
-	return v.(map[string]any), nil // As an object it was made.
-}
+// Parameters returns the values in effect, defaults among them. The map must not
+// be changed.
+func (p *Policy) Parameters() map[string]any { return p.values }
 
 // Names returns the names of the policies in order.
 func (s *Set) Names() []string {

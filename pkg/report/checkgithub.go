@@ -24,28 +24,15 @@ func writeGitHub(w io.Writer, c *Check) error {
 	var b strings.Builder
 	for i := range c.Changes {
 		change := &c.Changes[i]
-		changed := changedFields(change.Change)
 		fmt.Fprintf(&b, "%s: %s\n", change.what(), change.verdict())
-		for _, f := range change.findings() {
+		for _, f := range c.findings(change) {
 			fmt.Fprintf(&b, "::%s ", workflowCommands[f.action])
 			if change.Source.File != "" {
-				fmt.Fprintf(&b, "file=%s,line=%d,", escapeProperty.Replace(change.Source.File), change.place(f, changed))
+				fmt.Fprintf(&b, "file=%s,line=%d,", escapeProperty.Replace(change.Source.File), change.line(&f))
 			}
-			fmt.Fprintf(&b, "title=%s::%s\n", escapeProperty.Replace(clean(f.rule+": "+change.what())), escapeMessage.Replace(change.message(f)))
+			fmt.Fprintf(&b, "title=%s::%s\n", escapeProperty.Replace(clean(f.rule+": "+change.what())), escapeMessage.Replace(change.text(&f)))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// message is what f says, and for a violation a line for each effect of the
-// change.
-func (c *Checked) message(f finding) string {
-	lines := []string{clean(f.message)}
-	if !f.old && !f.failed && f.rule != ignoredRule {
-		for _, effect := range c.Decision.Effects {
-			lines = append(lines, effectPrefix+clean(effect))
-		}
-	}
-	return strings.Join(lines, "\n")
 }

@@ -18,40 +18,22 @@ type checkDocument struct {
 }
 
 type changeDocument struct {
-	Kind          string              `json:"kind"`
-	Name          string              `json:"name"`
-	Operation     state.Operation     `json:"operation"`
-	File          string              `json:"file,omitempty"`
-	Line          int                 `json:"line,omitempty"`
-	Allowed       bool                `json:"allowed"`
-	ChangedFields []changedField      `json:"changedFields"`
-	Violations    []violationDocument `json:"violations"`
-	Warnings      []string            `json:"warnings"`
-	Effects       []string            `json:"effects"`
-	Failures      []failureDocument   `json:"failures"`
+	Kind       string              `json:"kind"`
+	Name       string              `json:"name"`
+	Operation  state.Operation     `json:"operation"`
+	File       string              `json:"file,omitempty"`
+	Line       int                 `json:"line,omitempty"`
+	Allowed    bool                `json:"allowed"`
+	Violations []violationDocument `json:"violations"`
+	Warnings   []string            `json:"warnings"`
+	Effects    []string            `json:"effects"`
+	Failures   []failureDocument   `json:"failures"`
 }
 
 type violationDocument struct {
 	violation.Violation
 
-	Explanation *explanationDocument `json:"explanation,omitempty"`
-}
-
-type explanationDocument struct {
-	Policy      string         `json:"policy"`
-	Title       string         `json:"title"`
-	Description string         `json:"description"`
-	Severity    string         `json:"severity"`
-	Links       []Link         `json:"links"`
-	Parameters  map[string]any `json:"parameters"`
-	Before      *numbers       `json:"before"`
-	After       numbers        `json:"after"`
-	Gained      Gained         `json:"gained"`
-}
-
-type numbers struct {
-	Size    float64        `json:"size"`
-	Details map[string]any `json:"details"`
+	Explanation *explanation `json:"explanation,omitempty"`
 }
 
 type failureDocument struct {
@@ -60,45 +42,29 @@ type failureDocument struct {
 	Message string           `json:"message"`
 }
 
-func newCheckDocument(c *Check) *checkDocument {
+func (c *Check) document() *checkDocument {
 	out := &checkDocument{Allowed: c.denied() == 0, Changes: []changeDocument{}}
 	for i := range c.Changes {
-		out.Changes = append(out.Changes, newChangeDocument(&c.Changes[i]))
+		out.Changes = append(out.Changes, c.changeDocument(&c.Changes[i]))
 	}
 	return out
 }
 
-func newChangeDocument(c *Checked) changeDocument {
-	d, id := c.Decision, c.Change.ID()
+func (c *Check) changeDocument(change *Checked) changeDocument {
+	d, id := change.Decision, change.Change.ID()
 	out := changeDocument{
-		Kind: string(id.Kind), Name: id.Name, Operation: c.Change.Operation(), File: c.Source.File, Line: c.Source.line(""),
-		Allowed: d.Allowed, ChangedFields: changedFields(c.Change), Violations: []violationDocument{},
-		Warnings: list0(d.Warnings), Effects: list0(d.Effects), Failures: []failureDocument{},
+		Kind: string(id.Kind), Name: id.Name, Operation: change.Change.Operation(), File: change.Source.File, Line: change.Source.line(""),
+		Allowed: d.Allowed, Violations: []violationDocument{}, Warnings: list0(d.Warnings), Effects: list0(d.Effects), Failures: []failureDocument{},
 	}
-	for i, v := range d.Violations {
+	for _, v := range d.Violations {
 		document := violationDocument{Violation: v}
-		if i < len(c.Explanations) {
-			document.Explanation = newExplanationDocument(&v, &c.Explanations[i])
+		if c.Explain {
+			document.Explanation = c.explain(d, &v)
 		}
 		out.Violations = append(out.Violations, document)
 	}
 	for _, f := range d.Failures {
 		out.Failures = append(out.Failures, failureDocument{f.Policy, f.Action, f.Err.Error()})
-	}
-	return out
-}
-
-func newExplanationDocument(v *violation.Violation, e *Explanation) *explanationDocument {
-	r := e.Rule
-	out := &explanationDocument{
-		Policy: r.Policy, Title: r.Title, Description: r.Description, Severity: r.Severity, Links: list0(r.Links),
-		Parameters: r.Parameters, After: numbers{v.Size, v.Details}, Gained: Gained{e.Gained.Total, list0(e.Gained.Sample)},
-	}
-	if out.Parameters == nil {
-		out.Parameters = map[string]any{}
-	}
-	if e.Before != nil {
-		out.Before = &numbers{e.Before.Size, e.Before.Details}
 	}
 	return out
 }
@@ -111,7 +77,7 @@ func list0[T any](list []T) []T {
 	return list
 }
 
-func writeJSON(w io.Writer, c *Check) error { return encode(w, newCheckDocument(c)) }
+func writeJSON(w io.Writer, c *Check) error { return encode(w, c.document()) }
 
 // encode writes v as JSON for people: indented, and with < and & as they are.
 func encode(w io.Writer, v any) error {

@@ -46,17 +46,16 @@ func writeJUnit(w io.Writer, c *Check) error {
 	suite := junitSuite{Name: "bgpguard check"}
 	for i := range c.Changes {
 		change := &c.Changes[i]
-		changed := changedFields(change.Change)
 		byRule := map[string][]finding{}
-		for _, f := range change.findings() {
+		for _, f := range c.findings(change) {
 			byRule[f.rule] = append(byRule[f.rule], f)
 		}
 		for _, name := range c.ruleNames() {
 			found := byRule[name]
-			if name == ignoredRule && len(found) == 0 {
+			if name == problemRule && len(found) == 0 {
 				continue
 			}
-			suite.add(junitTest(change, name, found, changed))
+			suite.add(junitTest(change, name, found))
 		}
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -84,19 +83,19 @@ func (s *junitSuite) add(c junitCase) {
 	s.Cases = append(s.Cases, c)
 }
 
-func junitTest(c *Checked, rule string, found []finding, changed []changedField) junitCase {
+func junitTest(c *Checked, rule string, found []finding) junitCase {
 	out := junitCase{Class: c.what(), Name: clean(rule), File: clean(c.Source.File), Line: c.Source.line("")}
 	var lines []string
 	denies, failed := false, false
 	for _, f := range found {
-		lines = append(lines, string(f.action)+": "+c.message(f))
+		lines = append(lines, string(f.action)+": "+c.text(&f))
 		denies = denies || (f.action == violation.Deny && !f.failed)
 		failed = failed || (f.action == violation.Deny && f.failed)
 	}
 	if len(found) == 0 {
 		return out
 	}
-	out.Line = c.place(found[0], changed)
+	out.Line = c.line(&found[0])
 	result := &junitResult{Message: string(found[0].action) + ": " + clean(found[0].message), Text: strings.Join(lines, "\n")}
 	switch {
 	case denies:
@@ -111,11 +110,11 @@ func junitTest(c *Checked, rule string, found []finding, changed []changedField)
 	return out
 }
 
-// ruleNames lists the names of the rules in force, and ignoredRule.
+// ruleNames lists the names of the policies in force, and problemRule.
 func (c *Check) ruleNames() []string {
 	var out []string
-	for _, r := range c.Rules {
-		out = append(out, r.Name)
+	for _, p := range c.Policies {
+		out = append(out, p.Name)
 	}
-	return append(out, ignoredRule)
+	return append(out, problemRule)
 }

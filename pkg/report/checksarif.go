@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -95,25 +96,24 @@ func sarifText(s string) sarifMessage { return sarifMessage{escapeSARIF.Replace(
 func writeSARIF(w io.Writer, c *Check) error {
 	run := sarifRun{Invocations: []sarifInvocation{{ExecutionSuccessful: true}}, Results: []sarifResult{}}
 	run.Tool.Driver = sarifDriver{Name: "bgpguard", Version: c.Version, InformationURI: homepage}
-	for _, r := range c.Rules {
-		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(r))
+	for _, p := range c.Policies {
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(p.Name, p.Definition))
 	}
-	run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(Rule{
-		Name: ignoredRule, Policy: ignoredRule, Title: "Calico ignores or refuses a part of the object", Severity: "medium",
+	run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(problemRule, &policy.Definition{
+		Name: "calico-problem", Title: "Calico ignores or refuses a part of the object", Severity: "medium",
 		Description: "What the API server accepts and Calico then ignores or refuses, with nothing but a line in a log.",
 	}))
 	names := c.ruleNames()
 	for i := range c.Changes {
 		change := &c.Changes[i]
-		changed := changedFields(change.Change)
-		for _, f := range change.findings() {
+		for _, f := range c.findings(change) {
 			if f.failed {
 				run.Invocations[0].ExecutionSuccessful = false
 			}
 			run.Results = append(run.Results, sarifResult{
 				RuleID: f.rule, RuleIndex: slices.Index(names, f.rule), Level: sarifResultLevels[f.action],
-				Message:    sarifText(change.what() + ": " + change.message(f)),
-				Locations:  []sarifLocation{sarifLocationOf(change, change.place(f, changed))},
+				Message:    sarifText(change.what() + ": " + change.text(&f)),
+				Locations:  []sarifLocation{sarifLocationOf(change, change.line(&f))},
 				Properties: map[string]any{"action": f.action, "operation": change.Change.Operation(), "allowed": change.Decision.Allowed},
 			})
 		}
@@ -121,19 +121,16 @@ func writeSARIF(w io.Writer, c *Check) error {
 	return encode(w, sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}})
 }
 
-func sarifRuleOf(r Rule) sarifRule {
+func sarifRuleOf(name string, of *policy.Definition) sarifRule {
 	out := sarifRule{
-		ID: r.Name, Name: r.Policy, ShortDescription: sarifText(r.Title), FullDescription: sarifText(strings.TrimSpace(r.Description)),
-		DefaultConfiguration: sarifLevel{sarifLevels[r.Severity]}, Properties: map[string]any{"severity": r.Severity},
-	}
-	if out.DefaultConfiguration.Level == "" { // SARIF's own default.
-		out.DefaultConfiguration.Level, out.Properties = "warning", nil
+		ID: name, Name: of.Name, ShortDescription: sarifText(of.Title), FullDescription: sarifText(strings.TrimSpace(of.Description)),
+		DefaultConfiguration: sarifLevel{sarifLevels[of.Severity]}, Properties: map[string]any{"severity": of.Severity},
 	}
 	if out.FullDescription.Text == "" { // SARIF has no empty texts.
 		out.FullDescription = out.ShortDescription
 	}
 	out.Help = out.FullDescription
-	for i, l := range r.Links {
+	for i, l := range of.Related {
 		if i == 0 {
 			out.HelpURI = l.Ref
 		}

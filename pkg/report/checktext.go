@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -28,7 +29,7 @@ func (p painter) paint(color, text string) string {
 func writeText(w io.Writer, c *Check) error {
 	var b strings.Builder
 	for i := range c.Changes {
-		textChange(&b, &c.Changes[i], painter(c.Color))
+		c.textChange(&b, &c.Changes[i])
 	}
 	if n := len(c.Changes); n > 1 {
 		fmt.Fprintf(&b, "%d changes: %d allowed, %d denied\n", n, n-c.denied(), c.denied())
@@ -37,95 +38,86 @@ func writeText(w io.Writer, c *Check) error {
 	return err
 }
 
-func textChange(b *strings.Builder, c *Checked, p painter) {
+func (c *Check) textChange(b *strings.Builder, change *Checked) {
+	p, d, found := painter(c.Color), change.Decision, c.findings(change)
 	color := green
-	if !c.Decision.Allowed {
+	if !d.Allowed {
 		color = red
 	}
-	fmt.Fprintf(b, "%s: %s\n", c.what(), p.paint(color, c.verdict()))
-	textFields(b, c, p)
-	if text := c.Decision.Message(); text != "" {
+	fmt.Fprintf(b, "%s: %s\n", change.what(), p.paint(color, change.verdict()))
+	change.textFields(b, found, p)
+	if text := d.Message(); text != "" {
 		for line := range strings.SplitSeq(text, "\n") {
 			fmt.Fprintf(b, "  %s\n", clean(line))
 		}
 	}
-	for _, warning := range c.Decision.Warnings {
+	for _, warning := range d.Warnings {
 		fmt.Fprintf(b, "  %s %s\n", p.paint(yellow, "Warning:"), clean(warning))
 	}
-	for _, f := range c.findings() {
-		if f.action == violation.Audit {
+	for _, f := range found {
+		if f.action == violation.Audit && !f.exempt { // Else it is among the warnings.
 			fmt.Fprintf(b, "  Audit: [%s] %s\n", clean(f.rule), clean(f.message))
 		}
 	}
-	for i, e := range c.Explanations {
-		textExplanation(b, &c.Decision.Violations[i], &e)
+	if !c.Explain || len(d.Violations) == 0 {
+		return
 	}
-	if effects := c.Decision.Effects; len(c.Explanations) > 0 && len(effects) > 0 {
+	for i := range d.Violations {
+		textExplanation(b, &d.Violations[i], c.explain(d, &d.Violations[i]))
+	}
+	if len(d.Effects) > 0 {
 		b.WriteString("  All that the change does:\n")
-		for _, effect := range effects {
+		for _, effect := range d.Effects {
 			fmt.Fprintf(b, "    %s\n", clean(effect))
 		}
 	}
 }
 
 // textFields shows the fields that an update changes, and those of any change
-// that a warning names; behind each, what is about it.
-func textFields(b *strings.Builder, c *Checked, p painter) {
-	found, changed := c.findings(), changedFields(c.Change)
-	about := marks(found, changed)
-	mark := func(field string) string {
-		if len(about[field]) == 0 {
-			return ""
-		}
-		return p.paint(yellow, "  <- "+clean(strings.Join(about[field], ", ")))
-	}
-	shown := map[string]bool{}
+// that a finding names; behind each, what is about it.
+func (c *Checked) textFields(b *strings.Builder, found []finding, p painter) {
+	about := c.marks(found)
 	var lines []string
-	add := func(color, sign, field, value, mark string) {
-		lines = append(lines, "    "+p.paint(color, sign+" "+clean(field)+": "+clean(value))+mark)
-	}
-	for _, f := range changed {
-		shown[f.Field] = true
+	for _, f := range c.fields() {
+		changes := f.differs() && c.Change.Operation() == state.Update
+		if !changes && len(about[f.Field]) == 0 {
+			continue
+		}
+		mark := ""
+		if by := about[f.Field]; len(by) > 0 {
+			mark = p.paint(yellow, "  <- "+clean(strings.Join(by, ", ")))
+		}
+		line := func(color, sign, value, mark string) {
+			text := sign + " " + clean(f.Field) + ": " + clean(value)
+			if color != "" {
+				text = p.paint(color, text)
+			}
+			lines = append(lines, "    "+text+mark)
+		}
 		before, after := shorten(compact(f.Before), compact(f.After))
 		switch {
 		case f.After == nil:
-			add(red, "-", f.Field, before, mark(f.Field))
+			line(red, "-", before, mark)
 		case f.Before == nil:
-			add(green, "+", f.Field, after, mark(f.Field))
+			line(green, "+", after, mark)
+		case !changes:
+			line("", " ", cut(compact(f.After), 0), mark)
 		default:
-			add(red, "-", f.Field, before, "")
-			add(green, "+", f.Field, after, mark(f.Field))
-		}
-	}
-	if c.Change.After != nil {
-		values := fieldsOf(c.Change.After)
-		for _, f := range found {
-			if v, there := values[f.field]; there && !shown[f.field] {
-				shown[f.field] = true
-				lines = append(lines, fmt.Sprintf("      %s: %s%s", clean(f.field), clean(cut(compact(v), 0)), mark(f.field)))
-			}
+			line(red, "-", before, "")
+			line(green, "+", after, mark)
 		}
 	}
 	if len(lines) == 0 {
 		return
 	}
-	if place := c.where(found, changed); place != "" {
-		fmt.Fprintf(b, "  %s\n", place)
+	if c.Source.File != "" {
+		var first finding // Without one, that of the change.
+		if len(found) > 0 {
+			first = found[0]
+		}
+		fmt.Fprintf(b, "  %s:%d\n", clean(c.Source.File), c.line(&first))
 	}
 	for _, line := range lines {
 		fmt.Fprintln(b, line)
 	}
-}
-
-// where gives "file:line" of the first finding, or of the object; "" where it is
-// in no file.
-func (c *Checked) where(found []finding, changed []changedField) string {
-	if c.Source.File == "" {
-		return ""
-	}
-	var first finding
-	if len(found) > 0 {
-		first = found[0]
-	}
-	return fmt.Sprintf("%s:%d", clean(c.Source.File), c.place(first, changed))
 }

@@ -7,42 +7,70 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
+// explanation is what is behind a violation.
+type explanation struct {
+	Policy      string         `json:"policy"`
+	Title       string         `json:"title"`
+	Description string         `json:"description"`
+	Severity    string         `json:"severity"`
+	Links       []policy.Link  `json:"links"`
+	Parameters  map[string]any `json:"parameters"`
+	Before      *numbers       `json:"before"`
+}
+
+// numbers are those of a violation.
+type numbers struct {
+	Size    float64        `json:"size"`
+	Details map[string]any `json:"details"`
+}
+
+// explain says what is behind a violation of a decision.
+func (c *Check) explain(d *validate.Decision, v *violation.Violation) *explanation {
+	out := &explanation{Links: []policy.Link{}, Parameters: map[string]any{}}
+	if p := c.policy(v.Policy); p != nil {
+		of := p.Definition
+		out.Policy, out.Title, out.Description, out.Severity = of.Name, of.Title, of.Description, of.Severity
+		out.Links, out.Parameters = append(out.Links, of.Related...), p.Parameters()
+	}
+	for _, old := range d.Earlier {
+		if violation.Compare(old, *v) == 0 {
+			out.Before = &numbers{old.Size, old.Details}
+		}
+	}
+	return out
+}
+
 // textExplanation writes what is behind v.
-func textExplanation(b *strings.Builder, v *violation.Violation, e *Explanation) {
+func textExplanation(b *strings.Builder, v *violation.Violation, e *explanation) {
 	line := func(format string, args ...any) { fmt.Fprintf(b, "    "+format+"\n", args...) }
 	fmt.Fprintf(b, "  Why [%s], %s, %s:\n", clean(v.Policy), clean(v.ID), v.Action)
-	r := e.Rule
-	title := clean(r.Title)
-	if r.Severity != "" {
-		title += " (severity " + clean(r.Severity) + ")"
-	}
-	line("%s", title)
-	for text := range strings.Lines(r.Description) {
+	line("%s (policy %s, severity %s)", clean(e.Title), clean(e.Policy), clean(e.Severity))
+	for text := range strings.Lines(e.Description) {
 		line("  %s", clean(strings.TrimSpace(text)))
 	}
-	for _, l := range r.Links {
+	for _, l := range e.Links {
 		text := "see " + clean(l.Ref)
 		if l.Description != "" {
 			text += " (" + clean(l.Description) + ")"
 		}
 		line("%s", text)
 	}
-	if len(r.Parameters) > 0 {
-		line("parameters: %s", pairs(r.Parameters, r.Parameters))
+	if len(e.Parameters) > 0 {
+		line("parameters: %s", pairs(e.Parameters, e.Parameters))
 	}
+	before := v.Details
 	if e.Before == nil {
-		line("size: %s; there was no such violation before the change", size(v.Size))
+		line("size: %s; before the change there was no such violation", size(v.Size))
 	} else {
 		line("size: %s, before %s", size(v.Size), size(e.Before.Size))
+		before = e.Before.Details
 	}
 	if len(v.Details) > 0 {
-		before := v.Details
-		if e.Before != nil {
-			before = e.Before.Details
-		}
 		line("numbers: %s", pairs(v.Details, before))
 	}
 	if len(v.Objects) > 0 {
@@ -52,19 +80,17 @@ func textExplanation(b *strings.Builder, v *violation.Violation, e *Explanation)
 		}
 		line("about: %s", strings.Join(objects, ", "))
 	}
-	if e.Gained.Total > 0 {
-		line("not so before for: %s", names(e.Gained.Sample, e.Gained.Total))
-	}
 }
 
 // pairs lists the members of m; those that were others before with these.
 func pairs(m, before map[string]any) string {
 	out := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		is, was := shorten(compact(m[k]), compact(before[k]))
-		text := clean(k) + " " + clean(is)
+		is, was := compact(m[k]), compact(before[k])
+		text := clean(k) + " " + clean(cut(is, 0))
 		if is != was {
-			text += fmt.Sprintf(" (before %s)", clean(was))
+			was, is = shorten(was, is)
+			text = fmt.Sprintf("%s %s (before %s)", clean(k), clean(is), clean(was))
 		}
 		out = append(out, text)
 	}

@@ -4,107 +4,126 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// ignoredRule is the name under which formats that name a rule for everything
-// list what Calico would ignore or refuse in the changed object.
-const ignoredRule = "calico-ignores"
+// problemRule is what formats that name a rule for everything call what Calico
+// would ignore or refuse in the changed object. No BGPPolicy has such a name.
+const problemRule = "calico/problem"
 
 // finding is one thing that a decision says of a change, whoever says it.
 type finding struct {
-	// rule is the name of the BGPPolicy, or ignoredRule.
+	// rule is the name of the BGPPolicy, or problemRule.
 	rule   string
 	action violation.Action
-	// failed tells that the policy could not judge.
-	failed bool
-	// old tells that it was so before the change.
-	old bool
-	// field is the field of the changed object that it is about, "" where that
-	// cannot be told.
-	field   string
+	// failed tells that the policy could not judge, standing that it was so before
+	// the change, exempt that the policy does not hold for the user.
+	failed, standing, exempt bool
+	// fields are those of the changed object that it is about; none where that
+	// cannot be told. at is the one at whose line it stands, or their parent.
+	fields  []string
+	at      string
 	message string
 }
 
-// oldSuffix ends the warning about a violation that was there before.
-const oldSuffix = " (this was so before)"
+// caused reports whether the change brought about what f says.
+func (f *finding) caused() bool { return !f.failed && !f.standing && f.rule != problemRule }
 
-// findings lists what the decision on c says: violations, policies that could not
-// judge, and those of the warnings that are neither.
-func (c *Checked) findings() []finding {
-	d := c.Decision
+// findings lists what the decision on a change says: violations, policies that
+// could not judge, and what Calico would ignore or refuse.
+func (c *Check) findings(change *Checked) []finding {
+	d := change.Decision
 	var out []finding
-	said := map[string]bool{}
 	for _, v := range d.Violations {
-		out = append(out, finding{rule: v.Policy, action: v.Action, field: c.named(&v), message: v.Message})
-		said["["+v.Policy+"] "+v.Message] = true
+		f := finding{rule: v.Policy, action: v.Action, fields: change.fieldsOf(&v), message: v.Text()}
+		c.exempt(&f)
+		out = append(out, f)
 	}
-	for _, f := range d.Failures {
+	for _, v := range d.Standing {
 		out = append(out, finding{
-			rule: f.Policy, action: f.Action, failed: true,
-			message: "could not be evaluated, which is an error of the policy and no verdict: " + f.Err.Error(),
+			rule: v.Policy, action: violation.Warn, standing: true, fields: change.fieldsOf(&v), message: v.Text() + validate.SoBefore,
 		})
-		said["["+f.Policy+"] "+out[len(out)-1].message] = true
 	}
-	for _, w := range d.Warnings {
-		if said[w] || (len(d.Effects) > 0 && strings.HasPrefix(w, effectPrefix)) {
-			continue
-		}
-		out = append(out, c.warning(w))
+	for _, failure := range d.Failures {
+		f := finding{rule: failure.Policy, action: failure.Action, failed: true, message: failure.Text()}
+		c.exempt(&f)
+		out = append(out, f)
+	}
+	for _, p := range d.Problems {
+		out = append(out, finding{rule: problemRule, action: violation.Warn, fields: change.leaves(p.Field), at: p.Field, message: p.String()})
 	}
 	return out
 }
 
-// named is the field of the changed object that v names in its details, "" where
-// it names none or is about other objects too.
-func (c *Checked) named(v *violation.Violation) string {
+// exempt tells whether f is about a user who is exempt: it has then another
+// action than its policy.
+func (c *Check) exempt(f *finding) {
+	if p := c.policy(f.rule); p != nil && p.Action != f.action {
+		f.exempt = true
+		f.message += validate.NotEnforced
+	}
+}
+
+// policy returns the policy in force of the given name, nil where there is none.
+func (c *Check) policy(name string) *policy.Policy {
+	for _, p := range c.Policies {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// fieldsOf lists the fields of the changed object that v names.
+func (c *Checked) fieldsOf(v *violation.Violation) []string {
 	id := c.Change.ID()
-	field, _ := v.Details["field"].(string)
-	if len(v.Objects) != 1 || v.Objects[0] != (violation.Object{Kind: string(id.Kind), Name: id.Name}) || !isField(field) {
-		return ""
+	if !v.Concerns(violation.Object{Kind: string(id.Kind), Name: id.Name}) {
+		return nil
 	}
-	return field
+	var out []string
+	for _, field := range v.Fields() {
+		out = append(out, c.leaves(field)...)
+	}
+	return out
 }
 
-func isField(s string) bool { return strings.HasPrefix(s, "spec") || strings.HasPrefix(s, "metadata") }
-
-// effectPrefix begins the warning that says what the change does.
-const effectPrefix = "what the change does: "
-
-// warning reads a warning that is neither a new violation nor a failure: "[policy]
-// message", or "Kind name: field: message" about the changed object.
-func (c *Checked) warning(text string) finding {
-	f := finding{rule: ignoredRule, action: violation.Warn, message: text, old: strings.HasSuffix(text, oldSuffix)}
-	if rest, ok := strings.CutPrefix(text, "["); ok {
-		if policy, message, ok := strings.Cut(rest, "] "); ok {
-			f.rule, f.message = policy, message
-		}
-		return f
+// leaves lists the fields of the changed object, before or after the change, that
+// are field or stand below it; none for the object as a whole.
+func (c *Checked) leaves(field string) []string {
+	if field == "spec" || field == "metadata" {
+		return nil
 	}
-	if rest, ok := strings.CutPrefix(text, c.Change.ID().String()+": "); ok {
-		f.message = rest
-		field, _, _ := strings.Cut(rest, ": ")
-		if isField(field) {
-			f.field = field
+	var out []string
+	for _, f := range c.fields() {
+		if rest, ok := strings.CutPrefix(f.Field, field); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			out = append(out, f.Field)
 		}
 	}
-	return f
+	return out
 }
 
-// place returns the line of the changed object that f is about: that of the field
+// line returns the line of the changed object that f is about: that of the field
 // that it names; else, if the change brought it about and is of one field alone,
-// that field's; else the object's.
-func (c *Checked) place(f finding, changed []changedField) int {
-	field := f.field
-	if field == "" && !f.old && len(changed) == 1 {
-		field = changed[0].Field
+// that field's; else the object's. 0 where the object is in no file.
+func (c *Checked) line(f *finding) int {
+	if f.at != "" {
+		return c.Source.line(f.at)
 	}
-	return c.Source.line(field)
+	if len(f.fields) > 0 {
+		return c.Source.line(f.fields[0])
+	}
+	if changed := c.changed(); f.caused() && len(changed) == 1 {
+		return c.Source.line(changed[0].Field)
+	}
+	return c.Source.line("")
 }
 
-// marks tells for each field what is about it: names of policies, or "warning".
-// What does not name its field and was not so before is about all that changed.
-func marks(found []finding, changed []changedField) map[string][]string {
+// marks tells for each field what is about it: names of policies, or "warning" for
+// what Calico makes of it. What the change brought about and does not name its
+// field is about all fields that changed.
+func (c *Checked) marks(found []finding) map[string][]string {
 	out := map[string][]string{}
 	mark := func(field, by string) {
 		if !slices.Contains(out[field], by) {
@@ -112,16 +131,27 @@ func marks(found []finding, changed []changedField) map[string][]string {
 		}
 	}
 	for _, f := range found {
-		switch {
-		case f.field != "" && f.rule == ignoredRule:
-			mark(f.field, "warning")
-		case f.field != "":
-			mark(f.field, f.rule)
-		case !f.old && !f.failed && f.rule != ignoredRule:
-			for _, c := range changed {
-				mark(c.Field, f.rule)
+		by := f.rule
+		if f.rule == problemRule {
+			by = "warning"
+		}
+		for _, field := range f.fields {
+			mark(field, by)
+		}
+		if len(f.fields) == 0 && f.caused() {
+			for _, changed := range c.changed() {
+				mark(changed.Field, by)
 			}
 		}
 	}
 	return out
+}
+
+// text is what f says, and where the change brought it about what that does.
+func (c *Checked) text(f *finding) string {
+	text := clean(f.message)
+	if effect := c.Decision.Effect(); f.caused() && effect != "" {
+		text += "\n" + clean(effect)
+	}
+	return text
 }

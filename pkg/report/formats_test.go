@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -118,7 +119,7 @@ func TestSARIFHasWhatCodeScanningNeeds(t *testing.T) {
 			for _, r := range run.Tool.Driver.Rules {
 				rules = append(rules, r.ID)
 			}
-			if want := []string{"broken", "hard", "quiet", "soft", ignoredRule}; !slices.Equal(rules, want) {
+			if want := []string{"broken", "hard", "quiet", "soft", problemRule}; !slices.Equal(rules, want) {
 				t.Errorf("rules %q, want %q", rules, want)
 			}
 			for _, r := range run.Results {
@@ -135,7 +136,7 @@ func TestSARIFHasWhatCodeScanningNeeds(t *testing.T) {
 	}
 	want := []string{
 		"hard error dir/a%20file.yaml:1", "hard error dir/a%20file.yaml:1", "quiet note dir/a%20file.yaml:1", "broken error dir/a%20file.yaml:1",
-		ignoredRule + " warning dir/a%20file.yaml:1",
+		problemRule + " warning dir/a%20file.yaml:7",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("results %q, want %q", got, want)
@@ -202,8 +203,8 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		cases  string // what is not passed
 	}{
 		"an allowed change":                             {"4 0 0 0", ""},
-		"an allowed change with warnings":               {"5 0 0 3", "hard skipped, soft skipped, calico-ignores skipped"},
-		"a denied change, with a policy that failed":    {"5 1 1 2", "broken error, hard failure, quiet skipped, calico-ignores skipped"},
+		"an allowed change with warnings":               {"5 0 0 3", "hard skipped, soft skipped, calico/problem skipped"},
+		"a denied change, with a policy that failed":    {"5 1 1 2", "broken error, hard failure, quiet skipped, calico/problem skipped"},
 		"a change that could not be judged":             {"4 0 1 0", "broken error"},
 		"several changes, of which all must be allowed": {"12 0 1 0", "broken error"},
 	} {
@@ -224,9 +225,9 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		}
 	}
 	suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)["a denied change, with a policy that failed"]))
-	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes\nwhat the change does: another comes\n" +
-		"Deny: <b> is wrong & bad\nwhat the change does: a session goes\nwhat the change does: another comes"
-	if got := suite.Cases[1].Failure; got.Text != want || got.Message != "Deny: <a> is wrong & bad" {
+	want := "Deny: <a> is wrong & bad (https://example.com/a)\nwhat the change does: a session goes; another comes\n" +
+		"Deny: <b> is wrong & bad\nwhat the change does: a session goes; another comes"
+	if got := suite.Cases[1].Failure; got.Text != want || got.Message != "Deny: <a> is wrong & bad (https://example.com/a)" {
 		t.Errorf("got %+v, want\n%s", got, want)
 	}
 }
@@ -268,12 +269,12 @@ func TestGitHubGetsACommandForEachFinding(t *testing.T) {
 	}
 	want := []string{
 		"error dir/a file.yaml:1 hard: delete BGPPeer p", "error dir/a file.yaml:1 hard: delete BGPPeer p", "notice dir/a file.yaml:1 quiet: delete BGPPeer p",
-		"error dir/a file.yaml:1 broken: delete BGPPeer p", "warning dir/a file.yaml:1 calico-ignores: delete BGPPeer p",
+		"error dir/a file.yaml:1 broken: delete BGPPeer p", "warning dir/a file.yaml:7 calico/problem: delete BGPPeer p",
 	}
 	if !slices.Equal(got, want) || !slices.Equal(others, []string{"delete BGPPeer p: denied"}) {
 		t.Errorf("got %q beside %q, want %q", got, others, want)
 	}
-	if want := "<a> is wrong & bad\nwhat the change does: a session goes\nwhat the change does: another comes"; commands[0].message != want {
+	if want := "<a> is wrong & bad (https://example.com/a)\nwhat the change does: a session goes; another comes"; commands[0].message != want {
 		t.Errorf("message %q, want %q", commands[0].message, want)
 	}
 }
@@ -288,11 +289,11 @@ func FuzzFormatsKeepTextsWhole(f *testing.F) {
 		f.Add(hostile, hostile, hostile, hostile)
 	}
 	f.Fuzz(func(t *testing.T, name, rule, message, file string) {
-		if name == "" || rule == "" || message == "" || rule == ignoredRule {
+		if name == "" || rule == "" || message == "" || rule == problemRule {
 			return
 		}
 		v := violation.Violation{Policy: rule, ID: rule, Action: violation.Deny, Message: message, Details: map[string]any{}, Objects: []violation.Object{}}
-		c := &Check{Rules: []Rule{{Name: rule, Policy: rule, Title: rule, Description: message}}, Changes: []Checked{{
+		c := &Check{Policies: []*policy.Policy{{Name: rule, Action: violation.Deny, Definition: &policy.Definition{Name: rule, Title: rule, Description: message, Severity: "high"}}}, Changes: []Checked{{
 			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Violations: []violation.Violation{v}, Effects: []string{message}},
 			Source: Source{File: file, LineOf: source.LineOf},
 		}}}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
-	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // The output formats of a check. YAML is among those of a topology too.
@@ -29,10 +29,12 @@ var Explained = []string{Text, JSON, YAML}
 // Check is the decisions on a sequence of changes.
 type Check struct {
 	Changes []Checked
-	// Rules are the policies in force, in order of their names.
-	Rules []Rule
+	// Policies are those in force, in order of their names.
+	Policies []*policy.Policy
 	// Version is the program's.
 	Version string
+	// Explain adds to each violation what is behind it.
+	Explain bool
 	// Color makes Text use a terminal's colours.
 	Color bool
 }
@@ -43,9 +45,6 @@ type Checked struct {
 	Decision *validate.Decision
 	// Source is where the changed object stands.
 	Source Source
-	// Explanations belong to the decision's violations, one to each; nil where
-	// nobody asked for them.
-	Explanations []Explanation
 }
 
 // Source is where an object stands in a file.
@@ -55,43 +54,6 @@ type Source struct {
 	// LineOf tells the line of a field, or of its nearest parent; that of the
 	// object for "".
 	LineOf func(field string) int
-}
-
-// Rule is a policy in force.
-type Rule struct {
-	// Name is that of the BGPPolicy, by which violations name it.
-	Name string
-	// Policy is its name in the library.
-	Policy      string
-	Title       string
-	Description string
-	Severity    string
-	Links       []Link
-	// Parameters are the values in effect.
-	Parameters map[string]any
-}
-
-// Link is where to read more about a policy.
-type Link struct {
-	Ref         string `json:"ref"`
-	Description string `json:"description"`
-}
-
-// Explanation is what is behind a violation.
-type Explanation struct {
-	Rule Rule
-	// Before is the violation as it was before the change, nil where it was not
-	// there.
-	Before *violation.Violation
-	// Gained are those nodes, or pairs of nodes, of the violation that were not
-	// in it before: how many, and the first few.
-	Gained Gained
-}
-
-// Gained is a number of nodes or pairs of nodes, and the first few.
-type Gained struct {
-	Total  int      `json:"total"`
-	Sample []string `json:"sample"`
 }
 
 // Write writes c to w in one of Formats.

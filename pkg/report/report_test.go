@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -43,14 +46,37 @@ var source = Source{File: "dir/a file.yaml", LineOf: func(field string) int {
 	return 7
 }}
 
-var rulesInForce = []Rule{
-	{Name: "broken", Policy: "broken", Title: "Broken"},
-	{
-		Name: "hard", Policy: "mesh-node-limit", Title: "A hard rule", Description: "It holds that {all} is well.\n", Severity: "critical",
-		Links: []Link{{"https://example.com/a", "A page"}, {"https://example.com/b", ""}}, Parameters: map[string]any{"maxNodes": 1, "what": "x"},
-	},
-	{Name: "quiet", Policy: "quiet", Title: "A quiet rule", Severity: "low"},
-	{Name: "soft", Policy: "soft", Title: "A soft rule", Severity: "medium"},
+// inForce are policies of every action.
+func inForce(t testing.TB) []*policy.Policy {
+	t.Helper()
+	library, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*policy.Policy
+	for _, p := range []struct {
+		name       string
+		action     violation.Action
+		definition policy.Definition
+	}{
+		{"broken", violation.Deny, policy.Definition{Name: "broken", Title: "Broken", Severity: "medium"}},
+		{"hard", violation.Deny, policy.Definition{
+			Name: "mesh-node-limit", Title: "A hard rule", Description: "It holds that {all} is well.\n", Severity: "critical",
+			Related: []policy.Link{{Ref: "https://example.com/a", Description: "A page"}, {Ref: "https://example.com/b"}},
+		}},
+		{"quiet", violation.Audit, policy.Definition{Name: "quiet", Title: "A quiet rule", Severity: "low"}},
+		{"soft", violation.Warn, policy.Definition{Name: "soft", Title: "A soft rule", Severity: "medium"}},
+	} {
+		document := policy.Default(library.Definition("mesh-node-limit"))
+		document.Name = p.name
+		compiled, err := library.Prepare(&document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled.Action, compiled.Definition = p.action, &p.definition
+		out = append(out, compiled)
+	}
+	return out
 }
 
 func failure() []validate.Failure {
@@ -67,9 +93,11 @@ func checks(t testing.TB) map[string]*Check {
 		Change: state.Change{Before: p, After: q}, Source: source,
 		Decision: &validate.Decision{
 			Allowed: true, Violations: []violation.Violation{found("soft", "a", violation.Warn)}, Effects: []string{"a session goes"},
+			Standing: []violation.Violation{found("hard", "b", violation.Deny)},
+			Problems: []calico.Problem{{Field: "spec.asNumber", Message: "is odd"}, {Field: "spec", Message: "is as well"}},
 			Warnings: []string{
-				"[soft] <a> is wrong & bad", "[hard] <b> is old (this was so before)", "what the change does: a session goes",
-				"BGPPeer p: spec.asNumber: is odd", "a word without a form",
+				"[soft] <a> is wrong & bad", "[hard] <b> is wrong & bad (this was so before)", "what the change does: a session goes",
+				"BGPPeer p: spec.asNumber: is odd", "BGPPeer p: spec: is as well",
 			},
 		},
 	}
@@ -77,16 +105,21 @@ func checks(t testing.TB) map[string]*Check {
 		Change: state.Change{Before: p}, Source: source,
 		Decision: &validate.Decision{
 			Violations: []violation.Violation{found("hard", "a", violation.Deny), found("hard", "b", violation.Deny), found("quiet", "c", violation.Audit)},
-			Failures:   failure(), Warnings: []string{"mind the gap"}, Effects: []string{"a session goes", "another comes"},
+			Failures:   failure(), Warnings: []string{"BGPPeer p: spec: mind the gap"}, Effects: []string{"a session goes", "another comes"},
+			Problems: []calico.Problem{{Field: "spec", Message: "mind the gap"}},
 		},
 	}
+	denied.Decision.Violations[0].Link = "https://example.com/a"
 	unjudged := Checked{Change: state.Change{After: p}, Decision: &validate.Decision{Failures: failure()}}
-	explained := denied
 	before := found("hard", "a", violation.Deny)
 	before.Size, before.Details = 1, map[string]any{"nodes": 2}
-	explained.Explanations = []Explanation{
-		{Rule: rulesInForce[1], Before: &before, Gained: Gained{5, []string{"n1", "n2", "n3"}}}, {Rule: rulesInForce[1]}, {Rule: rulesInForce[2]},
-	}
+	denied.Decision.Earlier = []violation.Violation{before}
+	exempted := Checked{Change: state.Change{Before: p, After: q}, Decision: &validate.Decision{
+		Allowed: true, Violations: []violation.Violation{found("hard", "p", violation.Audit)}, Exempted: []string{"hard"},
+		Warnings: []string{"[hard] <p> is wrong & bad (not enforced: you are exempt from this policy)"},
+	}}
+	exempted.Decision.Violations[0].Details["field"] = "asNumber"
+	policies := inForce(t)
 	out := map[string]*Check{}
 	for name, changes := range map[string][]Checked{
 		"an allowed change":                             {allowed},
@@ -94,9 +127,10 @@ func checks(t testing.TB) map[string]*Check {
 		"a denied change, with a policy that failed":    {denied},
 		"a change that could not be judged":             {unjudged},
 		"several changes, of which all must be allowed": {allowed, unjudged, allowed},
-		"a denied change, explained":                    {explained},
+		"a denied change, explained":                    {denied},
+		"a change by somebody who is exempt":            {exempted},
 	} {
-		out[name] = &Check{Changes: changes, Rules: rulesInForce, Version: "v1"}
+		out[name] = &Check{Changes: changes, Policies: policies, Version: "v1", Explain: strings.HasSuffix(name, ", explained")}
 	}
 	return out
 }
@@ -112,11 +146,11 @@ func renderCheck(t testing.TB, format string, c *Check) string {
 
 func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
 	const denied = `delete BGPPeer p: denied
-  [hard] <a> is wrong & bad
+  [hard] <a> is wrong & bad (https://example.com/a)
   [hard] <b> is wrong & bad
   [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero
   what the change does: a session goes; another comes
-  Warning: mind the gap
+  Warning: BGPPeer p: spec: mind the gap
   Audit: [quiet] <c> is wrong & bad
 `
 	const unjudged = `create BGPPeer p: could not be judged
@@ -129,42 +163,47 @@ func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
     - spec.asNumber: 64512
     + spec.asNumber: 64513  <- soft, warning
   Warning: [soft] <a> is wrong & bad
-  Warning: [hard] <b> is old (this was so before)
+  Warning: [hard] <b> is wrong & bad (this was so before)
   Warning: what the change does: a session goes
   Warning: BGPPeer p: spec.asNumber: is odd
-  Warning: a word without a form
+  Warning: BGPPeer p: spec: is as well
 `,
 		"a denied change, with a policy that failed": denied,
 		"a change that could not be judged":          unjudged,
 		"several changes, of which all must be allowed": "create BGPPeer p: allowed\n" + unjudged +
 			"create BGPPeer p: allowed\n3 changes: 2 allowed, 1 denied\n",
 		"a denied change, explained": denied + `  Why [hard], a, Deny:
-    A hard rule (severity critical)
+    A hard rule (policy mesh-node-limit, severity critical)
       It holds that {all} is well.
     see https://example.com/a (A page)
     see https://example.com/b
-    parameters: maxNodes 1, what x
+    parameters: maxNodes 100
     size: 1.5, before 1
     numbers: nodes 3 (before 2)
     about: BGPPeer a
-    not so before for: n1, n2, n3 and 2 more
   Why [hard], b, Deny:
-    A hard rule (severity critical)
+    A hard rule (policy mesh-node-limit, severity critical)
       It holds that {all} is well.
     see https://example.com/a (A page)
     see https://example.com/b
-    parameters: maxNodes 1, what x
-    size: 1.5; there was no such violation before the change
+    parameters: maxNodes 100
+    size: 1.5; before the change there was no such violation
     numbers: nodes 3
     about: BGPPeer b
   Why [quiet], c, Audit:
-    A quiet rule (severity low)
-    size: 1.5; there was no such violation before the change
+    A quiet rule (policy quiet, severity low)
+    parameters: maxNodes 100
+    size: 1.5; before the change there was no such violation
     numbers: nodes 3
     about: BGPPeer c
   All that the change does:
     a session goes
     another comes
+`,
+		"a change by somebody who is exempt": `update BGPPeer p: allowed
+    - spec.asNumber: 64512
+    + spec.asNumber: 64513  <- hard
+  Warning: [hard] <p> is wrong & bad (not enforced: you are exempt from this policy)
 `,
 	}
 	for name, c := range checks(t) {
@@ -196,75 +235,73 @@ func TestColoursChangeNothingElse(t *testing.T) {
 	}
 }
 
-func TestWarningsAreToldApart(t *testing.T) {
-	c := checks(t)["an allowed change with warnings"].Changes[0]
-	want := []finding{
-		{rule: "soft", action: violation.Warn, message: "<a> is wrong & bad"},
-		{rule: "hard", action: violation.Warn, old: true, message: "<b> is old (this was so before)"},
-		{rule: ignoredRule, action: violation.Warn, field: "spec.asNumber", message: "spec.asNumber: is odd"},
-		{rule: ignoredRule, action: violation.Warn, message: "a word without a form"},
-	}
-	got := c.findings()
-	if len(got) != len(want) {
-		t.Fatalf("got %+v", got)
-	}
-	for i, f := range got {
-		if f != want[i] {
-			t.Errorf("finding %d is %+v, want %+v", i, f, want[i])
-		}
-	}
-	// A policy that could not judge and only warns is said once.
-	failed := Checked{Change: c.Change, Decision: &validate.Decision{
-		Allowed: true, Failures: []validate.Failure{{Policy: "soft", Action: violation.Warn, Err: errors.New("x")}},
-		Warnings: []string{"[soft] could not be evaluated, which is an error of the policy and no verdict: x"},
-	}}
-	if got := failed.findings(); len(got) != 1 || !got[0].failed {
-		t.Errorf("a failure that warns gives %+v", got)
-	}
-}
-
-func TestAViolationNamesAFieldOfTheChangedObjectAlone(t *testing.T) {
-	p, other := violation.Object{Kind: "BGPPeer", Name: "p"}, violation.Object{Kind: "BGPPeer", Name: "q"}
-	for name, c := range map[string]struct {
-		field   any
-		objects []violation.Object
-		want    string
-	}{
-		"about it alone":               {"spec.asNumber", []violation.Object{p}, "spec.asNumber"},
-		"about another":                {"spec.asNumber", []violation.Object{other}, ""},
-		"about another too":            {"spec.asNumber", []violation.Object{p, other}, ""},
-		"about none":                   {"spec.asNumber", nil, ""},
-		"with a field that is none":    {"asNumber", []violation.Object{p}, ""},
-		"with a field that is no text": {3, []violation.Object{p}, ""},
+func TestFindingsAreToldApart(t *testing.T) {
+	for name, want := range map[string][]finding{
+		"an allowed change with warnings": {
+			{rule: "soft", action: violation.Warn, message: "<a> is wrong & bad"},
+			{rule: "hard", action: violation.Warn, standing: true, message: "<b> is wrong & bad (this was so before)"},
+			{rule: problemRule, action: violation.Warn, fields: []string{"spec.asNumber"}, at: "spec.asNumber", message: "spec.asNumber: is odd"},
+			{rule: problemRule, action: violation.Warn, at: "spec", message: "spec: is as well"},
+		},
+		"a change by somebody who is exempt": {{
+			rule: "hard", action: violation.Audit, exempt: true, fields: []string{"spec.asNumber"},
+			message: "<p> is wrong & bad (not enforced: you are exempt from this policy)",
+		}},
+		"a change that could not be judged": {{
+			rule: "broken", action: violation.Deny, failed: true,
+			message: "could not be evaluated, which is an error of the policy and no verdict: division by zero",
+		}},
 	} {
-		v := violation.Violation{Policy: "x", Details: map[string]any{"field": c.field}, Objects: c.objects}
-		checked := Checked{Change: state.Change{After: peer(t, "p")}, Decision: &validate.Decision{Violations: []violation.Violation{v}}}
-		if got := checked.findings()[0].field; got != c.want {
-			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		c := checks(t)[name]
+		if got := c.findings(&c.Changes[0]); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
 		}
 	}
 }
 
 func TestMarksAreOnlyWhereTheCauseCanBe(t *testing.T) {
-	changed := []changedField{{Field: "spec.a"}, {Field: "spec.b"}}
+	change := Checked{Change: state.Change{
+		Before: peer(t, "p", "a", "x", "b", "x", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
+		After:  peer(t, "p", "a", "y", "b", "y", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
+	}}
+	names := func(object string, details map[string]any) finding {
+		v := violation.Violation{Objects: []violation.Object{{Kind: "BGPPeer", Name: object}}, Details: details}
+		return finding{rule: "p", fields: change.fieldsOf(&v)}
+	}
 	for name, c := range map[string]struct {
 		found finding
-		want  map[string]string
+		want  string
 	}{
-		"a violation is about all that changed":         {finding{rule: "p"}, map[string]string{"spec.a": "p", "spec.b": "p"}},
-		"what was so before is not":                     {finding{rule: "p", old: true}, nil},
-		"a policy that could not judge is not":          {finding{rule: "p", failed: true}, nil},
-		"a violation that names a field is about that":  {finding{rule: "p", field: "spec.b"}, map[string]string{"spec.b": "p"}},
-		"a warning that names a field is about that":    {finding{rule: ignoredRule, field: "spec.b"}, map[string]string{"spec.b": "warning"}},
-		"be it one that did not change":                 {finding{rule: ignoredRule, field: "spec.c"}, map[string]string{"spec.c": "warning"}},
-		"a warning that names none is about none of it": {finding{rule: ignoredRule}, nil},
+		"a violation is about all that changed":                  {finding{rule: "p"}, "spec.a p; spec.b p"},
+		"one that names a field is about that":                   {names("p", map[string]any{"field": "spec.b"}), "spec.b p"},
+		"and so is one that names several, without their parent": {names("p", map[string]any{"fields": []any{"b", "c"}}), "spec.b p; spec.c p"},
+		"one that names an object is about what is in it":        {names("p", map[string]any{"field": "d"}), "spec.d.e p; spec.d.f p"},
+		"a field of another object is none of this one":          {names("q", map[string]any{"field": "spec.b"}), "spec.a p; spec.b p"},
+		"nor is a field that the object lacks":                   {names("p", map[string]any{"field": "spec.x"}), "spec.a p; spec.b p"},
+		"what was so before is not about what changed":           {finding{rule: "p", standing: true}, ""},
+		"nor is a policy that could not judge":                   {finding{rule: "p", failed: true}, ""},
+		"a problem is about its field":                           {finding{rule: problemRule, fields: change.leaves("spec.c")}, "spec.c warning"},
+		"a problem of the object as a whole is about none":       {finding{rule: problemRule, fields: change.leaves("spec")}, ""},
 	} {
-		got := map[string]string{}
-		for field, by := range marks([]finding{c.found, c.found}, changed) {
-			got[field] = strings.Join(by, ",")
+		var got []string
+		about := change.marks([]finding{c.found, c.found})
+		for _, field := range slices.Sorted(maps.Keys(about)) {
+			got = append(got, field+" "+strings.Join(about[field], ","))
 		}
-		if !maps.Equal(got, c.want) {
-			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		if text := strings.Join(got, "; "); text != c.want {
+			t.Errorf("%s: got %s, want %s", name, text, c.want)
+		}
+	}
+}
+
+func TestACreateAndADeleteShowWhatIsNamed(t *testing.T) {
+	o := peer(t, "p", "asNumber", int64(1), "peerIP", "10.0.0.1")
+	v := found("soft", "p", violation.Warn)
+	v.Details = map[string]any{"field": "spec.asNumber"}
+	for want, change := range map[string]state.Change{"    + spec.asNumber: 1  <- soft\n": {After: o}, "    - spec.asNumber: 1  <- soft\n": {Before: o}} {
+		c := &Check{Policies: inForce(t), Changes: []Checked{{Change: change, Decision: &validate.Decision{Allowed: true, Violations: []violation.Violation{v}}}}}
+		if got := renderCheck(t, Text, c); !strings.HasSuffix(got, want) || strings.Contains(got, "peerIP") {
+			t.Errorf("got\n%s\nwant at its end\n%s", got, want)
 		}
 	}
 }
@@ -272,7 +309,7 @@ func TestMarksAreOnlyWhereTheCauseCanBe(t *testing.T) {
 func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
 	text := func(c state.Change) string {
 		var out []string
-		for _, f := range changedFields(c) {
+		for _, f := range (&Checked{Change: c}).changed() {
 			out = append(out, f.Field+" "+compact(f.Before)+">"+compact(f.After))
 		}
 		return strings.Join(out, "; ")
@@ -312,7 +349,7 @@ func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
 					"name": "n", "labels": map[string]any{"rack": "b"}, "annotations": map[string]any{"other": "y", calico.AnnotationIPv4Address: "10.0.0.1/24"},
 				}}),
 			},
-			"metadata.annotations[projectcalico.org/IPv4Address] >10.0.0.1/24; metadata.labels[rack] a>b; status.conditions[Ready] not True>",
+			"metadata.annotations[projectcalico.org/IPv4Address] >10.0.0.1/24; metadata.labels.rack a>b",
 		},
 	} {
 		if got := text(c.change); got != c.want {

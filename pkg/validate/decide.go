@@ -38,6 +38,15 @@ type Decision struct {
 	// Violations are those that the change makes or makes larger, sorted by
 	// policy and id, whatever their action.
 	Violations []violation.Violation
+	// Earlier are, of those, the ones that were there before the change, as they
+	// were.
+	Earlier []violation.Violation
+	// Standing are the violations that are about the changed object and that the
+	// change makes no larger.
+	Standing []violation.Violation
+	// Problems are what Calico would ignore or refuse in the changed object, but
+	// for fields of which a violation says it.
+	Problems []calico.Problem
 	// Effects says how the change reaches sessions, where violations are about
 	// the nodes that it harms; see topology.Topology.Effects.
 	Effects []string
@@ -46,6 +55,9 @@ type Decision struct {
 	// Exempted names the policies that would have denied the change, had the
 	// user not been exempt from them.
 	Exempted []string
+
+	// told are the fields of the changed object of which a violation tells the user.
+	told []string
 }
 
 // Failure is a policy that could not judge. It is an error, not a denial.
@@ -54,6 +66,13 @@ type Failure struct {
 	Action violation.Action
 	Err    error
 }
+
+// What ends the warning of a violation that was there before the change, and of
+// one that does not hold its user back.
+const (
+	SoBefore    = " (this was so before)"
+	NotEnforced = " (not enforced: you are exempt from this policy)"
+)
 
 // Decide judges a change to s. It evaluates only what the change can have
 // touched; the judgement of s itself is kept between calls. A request without a
@@ -83,7 +102,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 		var err error
 		switch p.Definition.Judges {
 		case policy.JudgesChange:
-			err = d.judgeChange(ctx, p, document, after, exempt, len(base.results)-i)
+			err = d.judgeChange(ctx, p, document, after, c, exempt, len(base.results)-i)
 		default:
 			if err = after.results[i].err; err == nil {
 				err = d.compare(base, after, c, i, exempt)
@@ -95,11 +114,13 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 		}
 	}
 	if d.Allowed && len(d.Warnings) > 0 && len(d.Effects) > 0 {
-		d.Warnings = append(d.Warnings, d.effect())
+		d.Warnings = append(d.Warnings, d.Effect())
 	}
-	for _, problem := range after.topology.Problems(c.ID()) {
-		if !d.tellsOf(changedBy(c), problem) {
-			d.Warnings = append(d.Warnings, changedBy(c).String()+": "+problem)
+	for _, text := range after.topology.Problems(c.ID()) {
+		field, message, _ := strings.Cut(text, ": ")
+		if !slices.Contains(d.told, field) {
+			d.Problems = append(d.Problems, calico.Problem{Field: field, Message: message})
+			d.Warnings = append(d.Warnings, changedBy(c).String()+": "+text)
 		}
 	}
 	return d
@@ -122,12 +143,13 @@ func (r *Request) asked() *policy.Request {
 
 // judgeChange evaluates a policy that judges changes; each of its violations
 // counts.
-func (d *Decision) judgeChange(ctx context.Context, p *policy.Policy, document func() ast.Object, after *judgement, exempt bool, left int) error {
+func (d *Decision) judgeChange(ctx context.Context, p *policy.Policy, document func() ast.Object, after *judgement, c state.Change, exempt bool, left int) error {
 	found, err := evaluate(ctx, p, document(), after.data, left)
 	if err != nil {
 		return err
 	}
 	for _, v := range found {
+		d.tell(&v, c)
 		d.add(v, exempt)
 	}
 	return nil
@@ -138,35 +160,17 @@ func changedBy(c state.Change) violation.Object {
 	return violation.Object{Kind: string(c.ID().Kind), Name: c.ID().Name}
 }
 
-// tellsOf reports whether a violation that the user is told of is about the field
-// of an object that a problem, "field: message", is about.
-func (d *Decision) tellsOf(o violation.Object, problem string) bool {
-	field, _, _ := strings.Cut(problem, ": ")
-	for _, v := range d.Violations {
-		if v.Action == violation.Audit || !v.Concerns(o) {
-			continue
-		}
-		fields, _ := v.Details["fields"].([]any)
-		for _, f := range append(fields, v.Details["field"]) {
-			if f == field || f == strings.TrimPrefix(field, "spec.") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // compare takes what the policy of number i says of the states before and after
 // the change into the decision. An error means that it gave sets of nodes that
 // are none.
 func (d *Decision) compare(before, after *judgement, c state.Change, i int, exempt bool) error {
 	was, is := before.results[i], after.results[i]
-	sizes := map[string]float64{}
+	earlier := map[string]violation.Violation{}
 	for _, v := range was.violations {
-		sizes[v.ID] = v.Size
+		earlier[v.ID] = v
 	}
 	for _, v := range is.violations {
-		size, there := sizes[v.ID]
+		old, there := earlier[v.ID]
 		gained := ""
 		if there {
 			var err error
@@ -177,19 +181,32 @@ func (d *Decision) compare(before, after *judgement, c state.Change, i int, exem
 		switch {
 		// Where the state before could not be judged, nothing is known to
 		// have been there: the change gets the blame rather than a pass.
-		case was.err != nil || !there || v.Size > size || gained != "":
+		case was.err != nil || !there || v.Size > old.Size || gained != "":
 			if gained != "" {
 				v.Message += "; new among them: " + gained
 			}
 			if len(v.Members) > 0 && d.Effects == nil {
 				d.Effects = after.topology.Effects(before.topology, c)
 			}
+			if there {
+				d.Earlier = append(d.Earlier, old)
+			}
+			d.tell(&v, c)
 			d.add(v, exempt)
 		case v.Concerns(changedBy(c)):
-			d.Warnings = append(d.Warnings, line(v)+" (this was so before)")
+			d.Standing = append(d.Standing, v)
+			d.Warnings = append(d.Warnings, line(v)+SoBefore)
+			d.tell(&v, c)
 		}
 	}
 	return nil
+}
+
+// tell records the fields of the changed object of which v tells the user.
+func (d *Decision) tell(v *violation.Violation, c state.Change) {
+	if v.Action != violation.Audit && v.Concerns(changedBy(c)) {
+		d.told = append(d.told, v.Fields()...)
+	}
 }
 
 // gain names the nodes, or pairs of nodes, that are in the sets of v now and
@@ -261,7 +278,7 @@ func (d *Decision) exempt(name string, action violation.Action, text string) {
 	if action == violation.Audit {
 		return
 	}
-	d.Warnings = append(d.Warnings, text+" (not enforced: you are exempt from this policy)")
+	d.Warnings = append(d.Warnings, text+NotEnforced)
 	if action == violation.Deny && !slices.Contains(d.Exempted, name) {
 		d.Exempted = append(d.Exempted, name)
 	}
@@ -299,7 +316,7 @@ func (d *Decision) Message() string {
 		lines = append(lines[:maxLines], fmt.Sprintf("and %d more", more))
 	}
 	if len(lines) > 0 && len(d.Effects) > 0 {
-		lines = append(lines, d.effect())
+		lines = append(lines, d.Effect())
 	}
 	return strings.Join(lines, "\n")
 }
@@ -307,8 +324,11 @@ func (d *Decision) Message() string {
 // maxEffects bounds the effects in a message.
 const maxEffects = 4
 
-// effect is the line that says what the change does.
-func (d *Decision) effect() string {
+// Effect is the line that says what the change does, "" where Effects are none.
+func (d *Decision) Effect() string {
+	if len(d.Effects) == 0 {
+		return ""
+	}
 	text := "what the change does: " + strings.Join(d.Effects[:min(len(d.Effects), maxEffects)], "; ")
 	if more := len(d.Effects) - maxEffects; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
@@ -316,16 +336,11 @@ func (d *Decision) effect() string {
 	return text
 }
 
-// line is a violation as people read it: what is wrong, the numbers, what to do,
-// and where to read on.
-func line(v violation.Violation) string {
-	text := "[" + v.Policy + "] " + v.Message
-	if v.Link != "" {
-		text += " (" + v.Link + ")"
-	}
-	return text
+func line(v violation.Violation) string { return "[" + v.Policy + "] " + v.Text() }
+
+// Text says what the failure means.
+func (f *Failure) Text() string {
+	return fmt.Sprintf("could not be evaluated, which is an error of the policy and no verdict: %v", f.Err)
 }
 
-func (f *Failure) line() string {
-	return fmt.Sprintf("[%s] could not be evaluated, which is an error of the policy and no verdict: %v", f.Policy, f.Err)
-}
+func (f *Failure) line() string { return "[" + f.Policy + "] " + f.Text() }

@@ -396,7 +396,7 @@ func TestHarmToOneNodeIsNotBalancedByMendingAnother(t *testing.T) {
 	for name, c := range map[string]struct {
 		selector, deny, message string
 	}{
-		"the one node for another": {"rack == 'r4'", "reachability-preserved,route-reflectors-required", "; new among them: node-00003 ("},
+		"the one node for another": {"rack == 'r4'", "reachability-preserved,route-reflectors-required", "; new among them: node-00003 (https://"},
 		"the one node and another": {"rack in {'r3', 'r4'}", "", ""},
 	} {
 		d := decide(t, defaults(t), before, state.Change{After: peer(t, "workers", c.selector, "has(rr)")})

@@ -6,6 +6,7 @@ package violation
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Action is what follows from a violation, with the names and the meaning of
@@ -44,10 +45,10 @@ type Violation struct {
 	Action Action `json:"action"`
 	// Message says what is wrong, the numbers, and what to do.
 	Message string `json:"message"`
-	// Link is where to read on, "" where the policy names nothing.
-	Link string `json:"link,omitempty"`
 	// Details holds the numbers behind the message, for programs.
 	Details map[string]any `json:"details"`
+	// Link is where to read more about the policy, "" where it names nothing.
+	Link string `json:"link,omitempty"`
 	// Objects are those that the violation is about.
 	Objects []Object `json:"objects"`
 	// Members names the sets of nodes, or of pairs of nodes, that the violation
@@ -56,6 +57,33 @@ type Violation struct {
 	// set that was not in it before is worse, whatever the sizes say. They are
 	// for that comparison only, and mean nothing outside it.
 	Members []string `json:"-"`
+}
+
+// Text gives the message, and behind it in parentheses the link.
+func (v *Violation) Text() string {
+	if v.Link == "" {
+		return v.Message
+	}
+	return v.Message + " (" + v.Link + ")"
+}
+
+// Fields lists the fields of its objects that the violation is about, as paths such
+// as "spec.peerSelector": what the policy gives as "field" or "fields" in the
+// details. None where it does not tell.
+func (v *Violation) Fields() []string {
+	names, _ := v.Details["fields"].([]any)
+	var out []string
+	for _, name := range append([]any{v.Details["field"]}, names...) {
+		field, ok := name.(string)
+		if !ok || field == "" {
+			continue
+		}
+		if top, _, _ := strings.Cut(field, "."); top != "spec" && top != "metadata" {
+			field = "spec." + field
+		}
+		out = append(out, field)
+	}
+	return out
 }
 
 // Concerns reports whether o is among the objects of v.

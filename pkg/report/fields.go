@@ -12,63 +12,60 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// changedField is a field of an object before and after a change; nil where it
-// is not there.
-type changedField struct {
-	Field  string `json:"field"`
-	Before any    `json:"before"`
-	After  any    `json:"after"`
+// field is a field of an object before and after a change; nil where it is not
+// there.
+type field struct {
+	Field         string
+	Before, After any
 }
 
-// changedFields lists what an update changes in an object, in order of fields.
-// Lists are compared as a whole.
-func changedFields(c state.Change) []changedField {
-	out := []changedField{}
-	if c.Operation() != state.Update {
-		return out
-	}
-	before, after := fieldsOf(c.Before), fieldsOf(c.After)
+// differs reports whether the change changes the field.
+func (f *field) differs() bool { return compact(f.Before) != compact(f.After) }
+
+// fields lists the fields of the changed object in order. Lists count as a whole.
+func (c *Checked) fields() []field {
+	before, after := fieldsOf(c.Change.Before), fieldsOf(c.Change.After)
 	all := maps.Clone(before)
 	maps.Copy(all, after)
-	for _, field := range slices.Sorted(maps.Keys(all)) {
-		if b, a := before[field], after[field]; compact(b) != compact(a) {
-			out = append(out, changedField{field, b, a})
-		}
+	var out []field
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, field{path, before[path], after[path]})
 	}
 	return out
 }
+
+// changed lists the fields that an update changes; none for a create and a delete,
+// which change all.
+func (c *Checked) changed() []field {
+	if c.Change.Operation() != state.Update {
+		return nil
+	}
+	return slices.DeleteFunc(c.fields(), func(f field) bool { return !f.differs() })
+}
+
+// lastApplied is kubectl's copy of the whole object.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // fieldsOf returns the values of the fields of o that can decide BGP, by their
 // paths. Those of a Node are named as in core/v1.
 func fieldsOf(o calico.Object) map[string]any {
 	out := map[string]any{}
-	labels := func(of map[string]string, path string) {
-		for k, v := range of {
-			out[path+"["+k+"]"] = v
-		}
+	manifest := calico.Manifest(o)
+	metadata, _ := manifest["metadata"].(map[string]any)
+	if labels, _ := metadata["labels"].(map[string]any); len(labels) > 0 {
+		flatten(out, "metadata.labels", labels)
 	}
-	if n, ok := o.(*calico.Node); ok {
-		labels(n.Labels, "metadata.labels")
-		for f, key := range []string{calico.AnnotationIPv4Address, calico.AnnotationIPv6Address} {
-			if n.Address[f].IsValid() {
-				out["metadata.annotations["+key+"]"] = n.Address[f].String()
-			}
-		}
-		if n.ASNumber != nil {
-			out["metadata.annotations["+calico.AnnotationASNumber+"]"] = int64(*n.ASNumber)
-		}
-		if n.ClusterID != "" {
-			out["metadata.annotations["+calico.AnnotationClusterID+"]"] = n.ClusterID
-		}
-		if n.NotReady {
-			out["status.conditions[Ready]"] = "not True"
-		}
-		return out
+	_, isNode := o.(*calico.Node)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	annotations = maps.Clone(annotations)
+	maps.DeleteFunc(annotations, func(k string, _ any) bool {
+		return k == lastApplied || (isNode && !slices.Contains(calico.NodeAnnotations, k))
+	})
+	if len(annotations) > 0 {
+		flatten(out, "metadata.annotations", annotations)
 	}
-	if m := calico.MetadataOf(o); m != nil {
-		labels(m.Labels, "metadata.labels")
-		labels(m.Annotations, "metadata.annotations")
-		flatten(out, "spec", m.Spec)
+	if spec, _ := manifest["spec"].(map[string]any); len(spec) > 0 && !isNode {
+		flatten(out, "spec", spec)
 	}
 	return out
 }
@@ -81,7 +78,7 @@ func flatten(out map[string]any, path string, v any) {
 	m, ok := v.(map[string]any)
 	switch {
 	case v == nil:
-	case !ok || (len(m) == 0 && path != "spec"):
+	case !ok || len(m) == 0:
 		out[path] = v
 	default:
 		for k, v := range m {
