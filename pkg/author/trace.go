@@ -16,7 +16,7 @@ import (
 // with the values of the first time. However long the evaluation is, it is as long
 // as the policy.
 type trace struct {
-	rules   []*ruleTrace // as they were first evaluated
+	rules   []*ruleTrace          // as they were first evaluated
 	known   map[string]*ruleTrace // all rules, by place
 	pending map[uint64]*step      // the expression of each query that was evaluated last
 	depth   map[uint64]int        // of each query: 0 for the body of a rule, more within
@@ -119,8 +119,10 @@ func (t *trace) TraceEvent(e topdown.Event) {
 			known.entered++
 		}
 	case topdown.EvalOp:
-		t.settle(&e)
-		t.pending[e.QueryID] = t.step(&e)
+		if s := t.step(&e); s != nil { // Else it is a part of the one before that the compiler made.
+			t.settle(&e)
+			t.pending[e.QueryID] = s
+		}
 	case topdown.FailOp:
 		if s := t.step(&e); s != nil {
 			s.fails++
@@ -172,7 +174,7 @@ func (t *trace) find(e *topdown.Event) *step {
 		}
 		for _, s := range r.steps {
 			within := s.at.Offset <= at.Offset && at.Offset < s.at.Offset+max(1, len(s.at.Text))
-			if within && s.depth <= t.depth[e.QueryID] && (found == nil || len(s.at.Text) <= len(found.at.Text)) {
+			if within && s.depth == t.depth[e.QueryID] && (found == nil || len(s.at.Text) <= len(found.at.Text)) {
 				found = s
 			}
 		}
