@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
 const (
@@ -92,6 +94,19 @@ func compare(t *testing.T, got, want result) {
 	}
 }
 
+func libraryNames(t *testing.T) string {
+	t.Helper()
+	l, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range l.Definitions() {
+		names = append(names, d.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 func TestCheckNamesWhatIsUnusable(t *testing.T) {
 	const kinds = "known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"
 	for name, c := range map[string]struct {
@@ -166,6 +181,11 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "maxNodes: 1", "maxNodes: many", 1)},
 			args: "-f c.yaml --policies p.yaml",
 			want: "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer",
+		},
+		"a policy that the library lacks": {
+			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "mesh-node-limit", "mesh", 1)},
+			args: "-f c.yaml --policies p.yaml",
+			want: `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are ` + libraryNames(t),
 		},
 		"two documents of one name": {
 			in:   files{"c.yaml": nodeC, "p.yaml": meshPolicy + "---\n" + meshPolicy},

@@ -18,16 +18,17 @@ type checkDocument struct {
 }
 
 type changeDocument struct {
-	Kind       string              `json:"kind"`
-	Name       string              `json:"name"`
-	Operation  state.Operation     `json:"operation"`
-	File       string              `json:"file,omitempty"`
-	Line       int                 `json:"line,omitempty"`
-	Allowed    bool                `json:"allowed"`
-	Violations []violationDocument `json:"violations"`
-	Warnings   []string            `json:"warnings"`
-	Effects    []string            `json:"effects"`
-	Failures   []failureDocument   `json:"failures"`
+	Kind          string              `json:"kind"`
+	Name          string              `json:"name"`
+	Operation     state.Operation     `json:"operation"`
+	File          string              `json:"file,omitempty"`
+	Line          int                 `json:"line,omitempty"`
+	Allowed       bool                `json:"allowed"`
+	ChangedFields []field             `json:"changedFields"`
+	Violations    []violationDocument `json:"violations"`
+	Warnings      []string            `json:"warnings"`
+	Effects       []string            `json:"effects"`
+	Failures      []failureDocument   `json:"failures"`
 }
 
 type violationDocument struct {
@@ -54,7 +55,7 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 	d, id := change.Decision, change.Change.ID()
 	out := changeDocument{
 		Kind: string(id.Kind), Name: id.Name, Operation: change.Change.Operation(), File: change.Source.File, Line: change.Source.line(""),
-		Allowed: d.Allowed, Violations: []violationDocument{}, Warnings: list0(d.Warnings), Effects: list0(d.Effects), Failures: []failureDocument{},
+		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: []violationDocument{}, Warnings: list0(d.Warnings), Effects: list0(d.Effects), Failures: []failureDocument{},
 	}
 	for _, v := range d.Violations {
 		document := violationDocument{Violation: v}

@@ -15,8 +15,9 @@ import (
 // field is a field of an object before and after a change; nil where it is not
 // there.
 type field struct {
-	Field         string
-	Before, After any
+	Field  string `json:"field"`
+	Before any    `json:"before"`
+	After  any    `json:"after"`
 }
 
 // differs reports whether the change changes the field.

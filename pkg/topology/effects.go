@@ -85,7 +85,7 @@ func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 			out = append(out, fmt.Sprintf("the cluster's AS number becomes %d, %d before", t.rules.asn, before.rules.asn))
 		}
 	case kind == calico.KindNode:
-		if text := nodeEffect(c); text != "" {
+		if text := nodeEffect(c, before.rules.mesh); text != "" {
 			out = append(out, text)
 		}
 	case kind == calico.KindBGPPeer:
@@ -149,7 +149,8 @@ func scalar(v any) string {
 	}
 }
 
-func nodeEffect(c state.Change) string {
+// nodeEffect says what a Node is no longer, or newly is, where the mesh was on or off.
+func nodeEffect(c state.Change, mesh bool) string {
 	was, ok := c.Before.(*calico.Node)
 	is, ok2 := c.After.(*calico.Node)
 	switch {
@@ -160,7 +161,11 @@ func nodeEffect(c state.Change) string {
 	case was.ClusterID != is.ClusterID && is.ClusterID == "":
 		return fmt.Sprintf("Node %s is no longer a route reflector (cluster ID %s before)", is.Name, was.ClusterID)
 	case was.ClusterID != is.ClusterID && was.ClusterID == "":
-		return fmt.Sprintf("Node %s becomes a route reflector (cluster ID %s) and leaves the node-to-node mesh", is.Name, is.ClusterID)
+		text := fmt.Sprintf("Node %s becomes a route reflector (cluster ID %s)", is.Name, is.ClusterID)
+		if mesh {
+			text += " and leaves the node-to-node mesh"
+		}
+		return text
 	case was.ClusterID != is.ClusterID:
 		return fmt.Sprintf("Node %s has cluster ID %s, %s before", is.Name, is.ClusterID, was.ClusterID)
 	}

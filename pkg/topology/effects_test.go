@@ -35,3 +35,31 @@ func TestEffectsSayWhatSessionsABGPPeerGives(t *testing.T) {
 		})
 	}
 }
+
+func TestOnlyAMeshThatIsOnIsLeftByARouteReflector(t *testing.T) {
+	for name, c := range map[string]struct {
+		mesh bool
+		want string
+	}{
+		"mesh on":  {true, "Node b becomes a route reflector (cluster ID 244.0.0.1) and leaves the node-to-node mesh"},
+		"mesh off": {false, "Node b becomes a route reflector (cluster ID 244.0.0.1)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain := node(t, "b", with("ipv4Address", "10.0.0.2"))
+			s := state.New(
+				newObject(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": c.mesh}),
+				newObject(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}),
+				node(t, "a", with("ipv4Address", "10.0.0.1")), plain,
+			)
+			change := state.Change{
+				Before: plain,
+				After:  node(t, "b", with("ipv4Address", "10.0.0.2"), with("routeReflectorClusterID", "244.0.0.1")),
+			}
+			before := Compute(s, nil)
+			after := Compute(s.Apply(change), before)
+			if got := after.Effects(before, change); !slices.Contains(got, c.want) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -141,6 +142,7 @@ func (r *routing) partitions(has reaches, out *Reach) {
 // pairs counts the pairs of nodes of which one lacks the other's routes.
 func (r *routing) pairs(has reaches, out *PairSet) {
 	var found [][2]uint32
+	last := [2]uint32{math.MaxUint32, math.MaxUint32} // of the first few so far
 	for a := range r.vertices {
 		for b := range a + 1 {
 			v, w := &r.vertices[a], &r.vertices[b]
@@ -154,13 +156,15 @@ func (r *routing) pairs(has reaches, out *PairSet) {
 			out.Pairs += count
 			for _, i := range v.first {
 				for _, j := range w.first {
-					if i != j {
-						found = append(found, [2]uint32{min(i, j), max(i, j)})
+					if p := [2]uint32{min(i, j), max(i, j)}; i != j && comparePairs(p, last) < 0 {
+						found = append(found, p)
 					}
 				}
 			}
 			if len(found) > maxFound {
-				found = firstPairs(found)
+				if found = firstPairs(found); len(found) == SampleSize {
+					last = found[SampleSize-1]
+				}
 			}
 		}
 	}
@@ -170,13 +174,17 @@ func (r *routing) pairs(has reaches, out *PairSet) {
 }
 
 // maxFound is how many pairs are kept until all but the first few are dropped.
-const maxFound = 1024
+const maxFound = 64
 
 // firstPairs returns the first few of pairs of nodes, in order.
 func firstPairs(found [][2]uint32) [][2]uint32 {
-	slices.SortFunc(found, func(a, b [2]uint32) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) })
+	slices.SortFunc(found, comparePairs)
 	found = slices.Compact(found)
 	return found[:min(len(found), SampleSize)]
+}
+
+func comparePairs(a, b [2]uint32) int {
+	return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
 }
 
 // hasRoute reports whether node b has the routes of node a.

@@ -374,6 +374,48 @@ func TestAMessageIsCapped(t *testing.T) {
 	}
 }
 
+func TestCalicosProblemIsToldUnlessAViolationTellsIt(t *testing.T) {
+	const problem = "spec.peerSelector: selects no node out of 5"
+	lost, found := peer(t, "p", "all()", "has(lost)"), peer(t, "p", "all()", "all()")
+	for name, c := range map[string]struct {
+		action string
+		before calico.Object
+		told   bool // by Calico's problem
+	}{
+		"a policy that denies tells it":              {"Deny", found, false},
+		"so does one that warns":                     {"Warn", found, false},
+		"and one of which it was so before":          {"Deny", lost, false},
+		"one that only records tells the user none":  {"Audit", found, true},
+		"one that is about another field is not one": {"", found, true},
+	} {
+		set := defaults(t, "mesh-node-limit")
+		if c.action != "" {
+			set = compiled(t, document("p", "selector-hygiene", c.action, ""))
+		}
+		change := state.Change{After: object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "has(lost)", "keepaliveTime": "9s"})}
+		d := decide(t, set, append(nodes(t, 5, 0), mesh(t, true), c.before), change)
+		told := slices.ContainsFunc(d.Problems, func(p calico.Problem) bool { return p.String() == problem })
+		if warned := slices.Contains(d.Warnings, "BGPPeer p: "+problem); told != c.told || warned != c.told {
+			t.Errorf("%s: problems %q, warnings %q", name, d.Problems, d.Warnings)
+		}
+		if standing := len(d.Standing) == 1 && d.Standing[0].Policy == "p"; standing != (c.before == lost) {
+			t.Errorf("%s: violations that were so before: %+v", name, d.Standing)
+		}
+	}
+}
+
+func TestADecisionKnowsWhatGrewAsItWas(t *testing.T) {
+	set := compiled(t, document("m", "mesh-node-limit", "Deny", "maxNodes: 1"))
+	d := decide(t, set, append(nodes(t, 3, 0), mesh(t, true)), state.Change{After: node(t, 3, false)})
+	if len(d.Violations) != 1 || len(d.Earlier) != 1 || d.Violations[0].Size != 3 || d.Earlier[0].Size != 2 || violation.Compare(d.Violations[0], d.Earlier[0]) != 0 {
+		t.Errorf("violations %+v, earlier %+v", d.Violations, d.Earlier)
+	}
+	d = decide(t, set, append(nodes(t, 3, 0), mesh(t, false)), state.Change{After: mesh(t, true)})
+	if len(d.Violations) != 1 || len(d.Earlier) != 0 {
+		t.Errorf("what is new was there: %+v, %+v", d.Violations, d.Earlier)
+	}
+}
+
 func TestWhatTheRequestSaysOfTheObjectBeforeWins(t *testing.T) {
 	e := NewEngine(defaults(t))
 	workers, reflectors := peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")

@@ -124,13 +124,11 @@ violation contains {
 	"objects": [{"kind": "BGPPeer", "name": name} | some name in names],
 } if {
 	some address, peers in _by_address
-	used := [peer | some peer in peers; peer.localNodes > 0]
-	names := sort({peer.name |
-		some peer in used
-		some other in used
-		peer.name != other.name
-		_same_nodes(peer, other)
-	})
+	count(peers) > 1
+	names := sort(_of_same_nodes([{"name": peer.name, "nodes": _nodes(peer)} |
+		some peer in peers
+		peer.localNodes > 0
+	]))
 	count(names) > 1
 }
 
@@ -194,12 +192,21 @@ _key(address) := address.ip if address.port == 179
 
 _key(address) := sprintf("%s port %d", [address.ip, address.port]) if address.port != 179
 
-# Only where it is certain: selectors that differ may select the same nodes.
-_same_nodes(one, other) if _nodes(one) == _nodes(other)
+# The names of those that give a node the peer beside another one. Only where it is
+# certain: selectors that differ may select the same nodes.
+_of_same_nodes(peers) := {peer.name | some peer in peers} if {
+	["", ""] in {peer.nodes | some peer in peers}
+}
 
-_same_nodes(one, _) if _nodes(one) == ["", ""]
-
-_same_nodes(_, other) if _nodes(other) == ["", ""]
+# Sorted, those of the same nodes are next to each other.
+_of_same_nodes(peers) := {name |
+	some i
+	sorted[i].nodes == sorted[i + 1].nodes
+	some name in [sorted[i].name, sorted[i + 1].name]
+} if {
+	not ["", ""] in {peer.nodes | some peer in peers}
+	sorted := [{"nodes": pair[0], "name": pair[1]} | some pair in sort([[peer.nodes, peer.name] | some peer in peers])]
+}
 
 # nodeSelector wins over node.
 _nodes(peer) := ["", selector] if {
