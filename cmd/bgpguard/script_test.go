@@ -63,13 +63,14 @@ func withTools(e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	tools := filepath.Join(root, "bin", "tools")
 	for _, tool := range []string{"opa", "regal"} {
-		if _, err := os.Stat(filepath.Join(root, "bin/tools", tool)); err != nil {
+		if _, err := os.Stat(filepath.Join(tools, tool)); err != nil {
 			return fmt.Errorf("%w: run make bin/tools/%s", err, tool)
 		}
 	}
-	e.Setenv("PATH", e.Getenv("PATH")+string(os.PathListSeparator)+filepath.Join(root, "bin/tools"))
-	e.Setenv("SAMPLES", filepath.Join(root, "config/samples"))
+	e.Setenv("PATH", e.Getenv("PATH")+string(os.PathListSeparator)+tools)
+	e.Setenv("SAMPLES", filepath.Join(root, "config", "samples"))
 	e.Setenv("POLICIES", filepath.Join(root, "policies"))
 	e.Setenv("REGAL_DISABLE_VERSION_CHECK", "1")
 	return nil

@@ -32,10 +32,9 @@ var patterns = map[string]int{
 }
 
 var (
-	stateRef      = ast.MustParseRef("input.state")
-	beforeRef     = ast.MustParseRef("input.before")
-	parametersRef = ast.MustParseRef("input.parameters")
-	allNodes      = ast.MustParseRef("data.state.nodes")
+	stateRef  = ast.MustParseRef("input.state")
+	beforeRef = ast.MustParseRef("input.before")
+	allNodes  = ast.MustParseRef("data.state.nodes")
 	// large are the collections that grow with a cluster.
 	large = []ast.Ref{ast.MustParseRef("input.state.bgpPeers"), ast.MustParseRef("input.before.bgpPeers"), allNodes}
 )

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -206,7 +207,7 @@ func ranges(list []cover.Range) []string {
 			last = max(last, list[i].End.Row)
 		}
 		if first == last {
-			out = append(out, fmt.Sprint(first))
+			out = append(out, strconv.Itoa(first))
 			continue
 		}
 		out = append(out, fmt.Sprintf("%d-%d", first, last))
@@ -272,9 +273,14 @@ var isScenario = regexp.MustCompile(`(?m)^\s*"?kind"?:\s*["']?` + scenario.Kind 
 
 // testsIn returns the modules below a directory and its files of scenarios.
 func testsIn(dir string) (policy.Source, []string, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return policy.Source{}, nil, err
+	}
+	defer root.Close()
 	rego := false
 	var scenarios []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -282,12 +288,12 @@ func testsIn(dir string) (policy.Source, []string, error) {
 		case ".rego":
 			rego = true
 		case ".yaml", ".yml", ".json":
-			text, err := os.ReadFile(path)
+			text, err := root.ReadFile(path)
 			if err != nil {
 				return err
 			}
 			if isScenario.Match(text) {
-				scenarios = append(scenarios, path)
+				scenarios = append(scenarios, filepath.Join(dir, path))
 			}
 		}
 		return nil
