@@ -128,7 +128,9 @@ func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
 }
 
 func TestRangesAreWrittenOnce(t *testing.T) {
-	at := func(from, to int) cover.Range { return cover.Range{Start: cover.Position{Row: from}, End: cover.Position{Row: to}} }
+	at := func(from, to int) cover.Range {
+		return cover.Range{Start: cover.Position{Row: from}, End: cover.Position{Row: to}}
+	}
 	for _, c := range []struct {
 		list []cover.Range
 		want string
