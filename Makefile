@@ -106,7 +106,7 @@ policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, re
 	@bin/tools/opa test --bundle policies
 
 .PHONY: unit
-unit: ## Unit tests, with the race detector where there is a C compiler
+unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where there is a C compiler
 	$(step) 'unit: go test'
 	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race: it needs a C compiler'; }; \
 		go test $$race $(UNITS)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
@@ -15,20 +17,34 @@ import (
 type changeOptions struct {
 	files, states []string
 	delete        bool
+	as            string
+	groups        []string
 }
 
 func (o *changeOptions) add(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "`file` or - (stdin) with the changed object")
 	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
 	f.BoolVar(&o.delete, "delete", false, "delete the object of -f instead of applying it")
+	f.StringVar(&o.as, "as", "", "`user` who makes the change")
+	f.StringArrayVar(&o.groups, "as-group", nil, "`group` of that user; repeatable")
+}
+
+func (o *changeOptions) validate() error {
+	switch {
+	case stdins(o.files, o.states) > 1:
+		return errors.New("flags -f and --state: - (stdin) can be read only once")
+	case o.delete && len(o.files) == 0:
+		return errors.New("flag --delete needs -f: the file with the object to delete")
+	case len(o.groups) > 0 && o.as == "":
+		return errors.New("flag --as-group needs --as: the user who is in the group")
+	default:
+		return nil
+	}
 }
 
 // read reads the state, and the change where there is one.
-func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, state.Change, error) {
-	var none state.Change
-	if stdins(o.files, o.states) > 1 {
-		return nil, none, fmt.Errorf("flags -f and --state: - (stdin) can be read only once")
-	}
+func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, validate.Request, error) {
+	none := validate.Request{User: o.as, Groups: o.groups}
 	objects, err := readObjects(o.states, stdin)
 	if err != nil {
 		return nil, none, err
@@ -47,12 +63,13 @@ func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, state.Change, er
 	if len(changed) != 1 {
 		return nil, none, fmt.Errorf("%s: holds %s; it must hold the one that changes", strings.Join(o.files, ", "), words.Count(len(changed), "object"))
 	}
-	c := state.Change{Before: snapshot.Get(changed[0].ID()), After: changed[0]}
+	r := none
+	r.Change = state.Change{Before: snapshot.Get(changed[0].ID()), After: changed[0]}
 	if o.delete {
-		c.After = nil
-		if c.Before == nil {
+		r.After = nil
+		if r.Before == nil {
 			return nil, none, fmt.Errorf("%s cannot be deleted: the state does not hold it", changed[0].ID())
 		}
 	}
-	return snapshot, c, nil
+	return snapshot, r, nil
 }

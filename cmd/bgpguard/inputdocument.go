@@ -60,8 +60,8 @@ func (o *inputOptions) run(stdin io.Reader, stdout io.Writer) error {
 	if len(o.states) == 0 && len(o.files) == 0 {
 		return errors.New("flag --state is required: the file with the objects of the cluster, or - for stdin")
 	}
-	if o.delete && len(o.files) == 0 {
-		return errors.New("flag --delete needs -f: the file with the object to delete")
+	if err := o.validate(); err != nil {
+		return err
 	}
 	set, err := o.set()
 	if err != nil {
@@ -71,7 +71,7 @@ func (o *inputOptions) run(stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	snapshot, change, err := o.read(stdin)
+	snapshot, request, err := o.read(stdin)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (o *inputOptions) run(stdin io.Reader, stdout io.Writer) error {
 	}
 	engine := validate.NewEngine(set)
 	engine.SetClock(o.now)
-	input, data := engine.Input(snapshot, validate.Request{Change: change})
+	input, data := engine.Input(snapshot, request)
 	switch {
 	case o.data:
 		return writeJSON(stdout, ast.NewObject([2]*ast.Term{ast.StringTerm("state"), ast.NewTerm(data)}))

@@ -31,7 +31,7 @@ and warn of what costs time in each admission:
   square       iterations over BGPPeers or nodes for each BGPPeer or node
   pattern      regular expressions and globs that are made for each element
   walk, range  visits of a whole state, long lists of numbers
-  print        print left in
+  print        what was left in while debugging
 
 Exit code: 0 no error, 1 an error, 2 unusable input. Warnings do not change it.`,
 		Example: `  bgpguard policy check policies

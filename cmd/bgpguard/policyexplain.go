@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
-	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 func newPolicyExplain() *cobra.Command {
@@ -33,6 +32,9 @@ Exit code: 0 explained, whatever the decision, 2 unusable input.`,
 			if len(change.files) == 0 {
 				return errors.New("flag -f is required: the file with the change, or - for stdin")
 			}
+			if err := change.validate(); err != nil {
+				return err
+			}
 			set, err := library.set()
 			if err != nil {
 				return err
@@ -40,11 +42,11 @@ Exit code: 0 explained, whatever the decision, 2 unusable input.`,
 			if _, err := find(set, name); err != nil {
 				return err
 			}
-			snapshot, c, err := change.read(cmd.InOrStdin())
+			snapshot, request, err := change.read(cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			e, err := author.Explain(cmd.Context(), set, name, snapshot, validate.Request{Change: c})
+			e, err := author.Explain(cmd.Context(), set, name, snapshot, request)
 			if err != nil {
 				return err
 			}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +34,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
+		Setup:               withTools,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
 				if len(args) < 2 {
@@ -51,6 +54,26 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// withTools lets scripts run opa and regal, which "make tools" builds, and read the
+// samples.
+func withTools(e *testscript.Env) error {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	tools := filepath.Join(root, "bin", "tools")
+	for _, tool := range []string{"opa", "regal"} {
+		if _, err := os.Stat(filepath.Join(tools, tool)); err != nil {
+			return fmt.Errorf("%w: run make bin/tools/%s", err, tool)
+		}
+	}
+	e.Setenv("PATH", e.Getenv("PATH")+string(os.PathListSeparator)+tools)
+	e.Setenv("SAMPLES", filepath.Join(root, "config", "samples"))
+	e.Setenv("POLICIES", filepath.Join(root, "policies"))
+	e.Setenv("REGAL_DISABLE_VERSION_CHECK", "1")
+	return nil
 }
 
 // TestPreCommitHooksRun gives the command of each hook arguments as a user does.

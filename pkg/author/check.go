@@ -72,6 +72,10 @@ func (r *Report) Count(severity string) int {
 func Check(path string) (*Report, error) {
 	r := &Report{Policies: []string{}, Findings: []Finding{}}
 	source, err := policy.SourceFromPath(path)
+	if err != nil && placed(err) {
+		r.Findings = compileFindings(err)
+		return r, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -148,12 +152,8 @@ func compileFindings(err error) []Finding {
 				walk(each)
 			}
 		default:
-			if list, ok := errors.AsType[ast.Errors](err); ok {
-				walk(list)
-				return
-			}
-			if one, ok := errors.AsType[*ast.Error](err); ok {
-				walk(one)
+			if placed(err) {
+				walk(errors.Unwrap(err))
 				return
 			}
 			out = append(out, plain(err))
@@ -161,6 +161,13 @@ func compileFindings(err error) []Finding {
 	}
 	walk(err)
 	return out
+}
+
+// placed reports whether an error holds one of OPA's, which has a place.
+func placed(err error) bool {
+	_, list := errors.AsType[ast.Errors](err)
+	_, one := errors.AsType[*ast.Error](err)
+	return list || one
 }
 
 // plain is an error whose text starts with its file, and perhaps line and column.
@@ -322,7 +329,11 @@ func (r *Report) WriteText(w io.Writer) error {
 		if f.File != "" {
 			b.WriteString(": ")
 		}
-		fmt.Fprintf(&b, "%s: %s [%s]\n", f.Severity, strings.ReplaceAll(f.Message, "\n", "\n    "), f.Check)
+		message, source, _ := strings.Cut(f.Message, "\n")
+		fmt.Fprintf(&b, "%s: %s [%s]\n", f.Severity, message, f.Check)
+		for line := range strings.Lines(source) {
+			fmt.Fprintf(&b, "    %s\n", strings.TrimRight(line, "\n"))
+		}
 	}
 	fmt.Fprintf(&b, "%s checked: %s, %s\n", words.Count(len(r.Policies), "policy", "policies"),
 		words.Count(r.Count(Error), Error), words.Count(r.Count(Warning), Warning))

@@ -110,7 +110,11 @@ func (e *Explanation) WriteText(w io.Writer) error {
 		b.WriteString("\n")
 	}
 	if e.silent > 0 {
-		fmt.Fprintf(&b, "%s found nothing, neither before the change nor after it.\n", words.Count(e.silent, "other policy", "other policies"))
+		one, many := "policy", "policies"
+		if len(e.policies) > 0 {
+			one, many = "other policy", "other policies"
+		}
+		fmt.Fprintf(&b, "%s found nothing, neither before the change nor after it.\n", words.Count(e.silent, one, many))
 	}
 	word := "allowed"
 	if !e.decision.Allowed {
@@ -147,7 +151,7 @@ func (e *Explanation) reasons(x *explained) []string {
 		was, there := before[v.ID]
 		delete(before, v.ID)
 		held := slices.ContainsFunc(e.decision.Violations, func(d violation.Violation) bool { return d.Policy == v.Policy && d.ID == v.ID })
-		reason := ""
+		var reason string
 		switch {
 		case !held && !there:
 			reason = "the BGPPolicy's match passes this change over: it is not held against it"

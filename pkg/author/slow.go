@@ -32,10 +32,9 @@ var patterns = map[string]int{
 }
 
 var (
-	stateRef      = ast.MustParseRef("input.state")
-	beforeRef     = ast.MustParseRef("input.before")
-	parametersRef = ast.MustParseRef("input.parameters")
-	allNodes      = ast.MustParseRef("data.state.nodes")
+	stateRef  = ast.MustParseRef("input.state")
+	beforeRef = ast.MustParseRef("input.before")
+	allNodes  = ast.MustParseRef("data.state.nodes")
 	// large are the collections that grow with a cluster.
 	large = []ast.Ref{ast.MustParseRef("input.state.bgpPeers"), ast.MustParseRef("input.before.bgpPeers"), allNodes}
 )
@@ -269,7 +268,7 @@ func (s *reader) iterate(sc *scope, over ast.Ref, at *ast.Location) {
 func (s *reader) turn(sc *scope, name string, at *ast.Location) {
 	s.found = true
 	if len(sc.outer) > 0 {
-		s.add(checkSquare, at, "iterates over %s for each of %s: the work grows with the one times the other; "+
+		s.add(checkSquare, at, "iterates over %s within an iteration over %s: the work grows with the one times the other; "+
 			"build an object by what they have in common once, and look it up", name, sc.outer[0])
 	}
 	sc.outer = append(sc.outer, name)

@@ -131,6 +131,7 @@ func (t *trace) TraceEvent(e topdown.Event) {
 		delete(t.pending, e.QueryID)
 	case topdown.RedoOp:
 		delete(t.pending, e.QueryID)
+	default: // What else there is says nothing of an expression.
 	}
 }
 
@@ -187,70 +188,89 @@ func (s *step) note(way int, e *topdown.Event) {
 	if s.values[way] != "" || s.expr == nil {
 		return
 	}
-	locals := map[ast.Var]ast.Value{}
+	v := values{locals: map[ast.Var]ast.Value{}, input: e.Input()}
 	for generated, meta := range e.LocalMetadata {
-		if v := e.Locals.Get(generated); v != nil {
-			locals[meta.Name] = v
+		if value := e.Locals.Get(generated); value != nil {
+			v.locals[meta.Name] = value
 		}
 	}
-	var out []string
-	seen := map[string]bool{}
-	add := func(name string, v ast.Value) {
-		if v == nil || seen[name] || !ground(v) {
-			return
-		}
-		seen[name] = true
-		out = append(out, name+" = "+shorten(v.String()))
-	}
-	var visitor *ast.GenericVisitor
-	visitor = ast.NewGenericVisitor(func(x any) bool {
-		switch x := x.(type) {
-		case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
-			return true
-		case *ast.Every:
-			visitor.Walk(x.Domain)
-			return true
-		case *ast.SomeDecl:
-			for _, symbol := range x.Symbols {
-				if call, ok := symbol.Value.(ast.Call); ok {
-					for _, t := range call[1 : len(call)-1] {
-						visitor.Walk(t)
-					}
-				}
-			}
-			return true
-		case *ast.Expr:
-			if terms, ok := x.Terms.([]*ast.Term); ok {
-				if x.IsAssignment() {
-					terms = terms[:2] // The other side is the same.
-				}
-				for _, t := range terms[1:] {
-					visitor.Walk(t)
-				}
-				return true
-			}
-		case *ast.Term:
-			switch v := x.Value.(type) {
-			case ast.Var:
-				add(string(v), locals[v])
-			case ast.Ref:
-				add(v.String(), resolve(v, locals, e.Input()))
-				return true
-			case ast.Call:
-				for _, t := range v[1:] {
-					visitor.Walk(t)
-				}
-				return true
-			}
-		}
-		return false
-	})
-	visitor.Walk(s.expr)
+	v.visitor = ast.NewGenericVisitor(v.visit)
+	v.visitor.Walk(s.expr)
 	const most = 4
-	if len(out) > most {
-		out = append(out[:most], "...")
+	if len(v.texts) > most {
+		v.texts = append(v.texts[:most], "...")
 	}
-	s.values[way] = strings.Join(out, ", ")
+	s.values[way] = strings.Join(v.texts, ", ")
+}
+
+// values collects the values of the variables and references of an expression, but
+// for those within comprehensions, which are evaluated by themselves.
+type values struct {
+	locals  map[ast.Var]ast.Value
+	input   *ast.Term
+	visitor *ast.GenericVisitor
+	texts   []string
+}
+
+func (v *values) visit(x any) bool {
+	switch x := x.(type) {
+	case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
+		return true
+	case *ast.Every:
+		v.visitor.Walk(x.Domain)
+		return true
+	case *ast.SomeDecl:
+		for _, symbol := range x.Symbols {
+			if call, ok := symbol.Value.(ast.Call); ok {
+				v.walk(call[1 : len(call)-1])
+			}
+		}
+		return true
+	case *ast.Expr:
+		terms, call := x.Terms.([]*ast.Term)
+		switch {
+		case !call:
+			return false
+		case x.IsAssignment(): // The other side is the same.
+			v.visitor.Walk(terms[1])
+		default:
+			v.walk(terms[1:])
+		}
+		return true
+	case *ast.Term:
+		return v.term(x)
+	default:
+		return false
+	}
+}
+
+func (v *values) walk(terms []*ast.Term) {
+	for _, t := range terms {
+		v.visitor.Walk(t)
+	}
+}
+
+func (v *values) term(t *ast.Term) bool {
+	switch value := t.Value.(type) {
+	case ast.Var:
+		v.add(string(value), v.locals[value])
+	case ast.Ref:
+		v.add(value.String(), resolve(value, v.locals, v.input))
+		return true
+	case ast.Call:
+		v.walk(value[1:])
+		return true
+	}
+	return false
+}
+
+func (v *values) add(name string, value ast.Value) {
+	if value == nil || !ast.NewTerm(value).IsGround() {
+		return
+	}
+	if text := name + " = " + shorten(value.String()); !slices.Contains(v.texts, text) {
+		v.texts = append(v.texts, text)
+	}
 }
 
 // resolve is what a reference into input or a variable's value leads to, nil where
@@ -288,8 +308,6 @@ func resolve(ref ast.Ref, locals map[ast.Var]ast.Value, input *ast.Term) ast.Val
 	}
 	return v
 }
-
-func ground(v ast.Value) bool { return ast.NewTerm(v).IsGround() }
 
 // shorten cuts a value to what a line has room for.
 func shorten(text string) string {

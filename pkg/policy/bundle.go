@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -25,7 +28,13 @@ func SourceFromBundle(name string, b *bundle.Bundle) Source {
 // SourceFromPath reads the modules and the data of a directory, or of a bundle's
 // tarball. Errors name file and line.
 func SourceFromPath(path string) (Source, error) {
-	b, err := loader.NewFileLoader().WithBundleLazyLoadingMode(true).AsBundle(path)
+	if _, err := os.Stat(path); err != nil {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err
+		}
+		return Source{}, fmt.Errorf("%s: %w", path, err)
+	}
+	b, err := loader.NewFileLoader().AsBundle(path)
 	if err != nil {
 		return Source{}, fmt.Errorf("%s: %w", path, plain(err))
 	}

@@ -2,6 +2,9 @@ package policy
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -245,5 +248,27 @@ func TestTestsEndWithTheContext(t *testing.T) {
 	s := Source{Name: "s", Modules: map[string]string{"a_test.rego": "package policies.a_test\n\ntest_x if true\n"}}
 	if _, err := s.Test(ctx, TestOptions{Limit: time.Minute}); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestDataOfADirectoryIsRead(t *testing.T) {
+	dir := t.TempDir()
+	for file, text := range map[string]string{
+		"a.rego":          metadata + "package policies.a\n\nviolation contains {\"id\": data.teams.names[0], \"size\": 1, \"msg\": \"m\"}\n",
+		"teams/data.yaml": "names: [network]\n", "example.yaml": "is: no data\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, file)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source, err := SourceFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]any{"teams": map[string]any{"names": []any{"network"}}}; !reflect.DeepEqual(source.Data, want) {
+		t.Errorf("data %v, want %v", source.Data, want)
 	}
 }

@@ -317,7 +317,7 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if ctx.Err() != nil { // A short evaluation would else be over before it notices.
 		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
-	options := append(more, rego.EvalParsedInput(p.Input(input)))
+	options := append([]rego.EvalOption{rego.EvalParsedInput(p.Input(input))}, more...)
 	if p.ReadsData() {
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}
