@@ -111,7 +111,8 @@ func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
 	defer cancel()
 	runs := 0
 	Watch(ctx, []string{dir}, time.Millisecond, func(context.Context) {
-		switch runs++; runs {
+		runs++
+		switch runs {
 		case 1:
 			write("package a\n\nb := 1\n")
 		case 2:
@@ -123,7 +124,7 @@ func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
 		}
 	})
 	if runs != 3 {
-		t.Errorf("%d runs, want 3: the first, one for the file that changed, one for that that went", runs)
+		t.Errorf("%d runs, want 3: one at first, one for a change of the file, one for its end", runs)
 	}
 }
 
@@ -150,7 +151,8 @@ func TestAMeasurementEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
 	_, err := measure(ctx, nil, func(*policy.Policy) error {
-		if calls++; calls == 3 {
+		calls++
+		if calls == 3 {
 			cancel()
 		}
 		return nil

@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -91,7 +92,7 @@ func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(got) != string(reencode(t, text)) {
+			if !bytes.Equal(got, reencode(t, text)) {
 				t.Errorf("evaluated\n%s\nprinted\n%s", got, text)
 			}
 		})
