@@ -27,7 +27,7 @@ Exit code: 0 written, 2 not written.`,
 		Example: `  bgpguard policy new peers-have-owners
   bgpguard policy new delete-with-ticket --judges change --dir platform/policies
   bgpguard policy check policies && bgpguard policy test policies
-  opa check --bundle --strict --schema policies/schemas policies && opa test --bundle policies && regal lint policies`,
+  opa check --strict --schema policies/schemas policies && opa test policies && regal lint policies`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			written, err := author.New(dir, args[0], judges)

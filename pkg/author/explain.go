@@ -120,14 +120,14 @@ func (e *Explanation) WriteText(w io.Writer) error {
 	if !e.decision.Allowed {
 		word = "denied"
 	}
-	fmt.Fprintf(&b, "%s %s: %s\n", strings.ToLower(string(e.request.Operation())), e.request.ID(), word)
+	fmt.Fprintf(&b, "%s %s: %s\n", strings.ToLower(string(e.request.Operation())), words.Clean(e.request.ID().String()), word)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 func (ev *evaluation) result() string {
 	if ev.err != nil {
-		return "it could not judge: " + ev.err.Error()
+		return "it could not judge: " + words.Clean(ev.err.Error())
 	}
 	return words.Count(len(ev.found), "violation")
 }
@@ -166,11 +166,11 @@ func (e *Explanation) reasons(x *explained) []string {
 		default:
 			reason = "reaches nodes that it did not reach before: " + effect(x.policy.Action)
 		}
-		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), reason), "  "+v.Message)
+		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), reason), "  "+words.Clean(v.Message))
 	}
 	for _, v := range x.evaluations[0].found {
 		if _, gone := before[v.ID]; gone {
-			out = append(out, fmt.Sprintf("%q is gone: nothing is said of it", v.ID), "  "+v.Message)
+			out = append(out, fmt.Sprintf("%q is gone: nothing is said of it", v.ID), "  "+words.Clean(v.Message))
 		}
 	}
 	if len(out) == 0 {

@@ -61,7 +61,13 @@ func New(dir, name, judges string) ([]string, error) {
 			if err != nil {
 				return err
 			}
-			return write(filepath.Join(dir, filepath.FromSlash(file)), text)
+			path := filepath.Join(dir, filepath.FromSlash(file))
+			if schema, ok := strings.CutSuffix(path, ".json"); ok && !exists(path) {
+				path = schema + schemaExtension
+			} else if ok {
+				return nil
+			}
+			return write(path, text)
 		})
 		if err != nil {
 			return written, err
@@ -133,6 +139,10 @@ func scaffold(name, judges string) (*scaffolded, error) {
 }
 
 const (
+	// opa takes files that end in .json for data, and those of two schemas collide;
+	// a schema may end in anything.
+	schemaExtension = ".jsonschema"
+
 	exampleFile = "example.yaml"
 	regalFolder = ".regal"
 )

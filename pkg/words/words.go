@@ -3,7 +3,10 @@
 package words
 
 import (
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
@@ -47,4 +50,22 @@ func SomeOf(names []string, total int) string {
 	default:
 		return text + " and " + Number(rest) + " more"
 	}
+}
+
+// Clean writes what does not print, such as the escape that begins a terminal's
+// control sequence, the way that Go does, so that no name can draw. What is no
+// UTF-8 becomes the character that stands for it.
+func Clean(s string) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return b.String()
 }
