@@ -33,6 +33,5 @@ func nodes(n int, sample []string) string {
 	return fmt.Sprintf("%s (%s)", Count(n, "node"), names(sample, n))
 }
 
-
 // asn is an AS number as people write it.
 func asn(n uint32) string { return "AS " + strconv.FormatUint(uint64(n), 10) }
