@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -66,7 +67,7 @@ func (o *policyBenchOptions) run(ctx context.Context, w io.Writer, args []string
 				return err
 			}
 			if library, err = library.With(source); err != nil {
-				return err
+				return fmt.Errorf("%s: %w", arg, err)
 			}
 			timed = append(timed, author.Own(library, source)...)
 			continue

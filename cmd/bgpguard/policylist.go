@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -77,7 +78,7 @@ func ownPolicies(path string) (*own, error) {
 	}
 	library, err := base.With(source)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &own{source, library, author.Own(library, source)}, nil
 }

@@ -56,7 +56,7 @@ func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 	}
 	library, err := base.With(whole)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", whole.Name, err)
 	}
 	b, err := whole.Bundle(func(name string) string { return inside[name] })
 	if err != nil {

@@ -86,6 +86,9 @@ func Check(path string) (*Report, error) {
 	library, err := base.With(source)
 	if err != nil {
 		r.Findings = compileFindings(err)
+		for i := range r.Findings {
+			r.Findings[i].File = cmp.Or(r.Findings[i].File, path)
+		}
 		return r, nil
 	}
 	modules, err := parse(source.Modules)

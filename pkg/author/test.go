@@ -89,7 +89,7 @@ func Test(ctx context.Context, paths []string, o TestOptions) (*Tested, error) {
 			continue
 		}
 		if library, err = library.With(source); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", source.Name, err)
 		}
 	}
 	scenarios, err := loadScenarios(files)

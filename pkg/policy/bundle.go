@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -33,6 +34,9 @@ func SourceFromPath(path string) (Source, error) {
 			err = e.Err
 		}
 		return Source{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if filepath.Ext(path) == extension {
+		return Source{}, fmt.Errorf("%s: is one module; name the directory that it is in", path)
 	}
 	b, err := loader.NewFileLoader().AsBundle(path)
 	if err != nil {
