@@ -1,10 +1,13 @@
 package validate
 
 import (
+	"bytes"
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -41,5 +44,82 @@ func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		t.Errorf("input.state has %q, the summary %q", got, want)
+	}
+}
+
+// What is printed for those who write policies has to be what a policy sees: here
+// one that tells its whole input.
+func TestInputGivesWhatDecideEvaluates(t *testing.T) {
+	now := func() time.Time { return time.Unix(1767225600, 0) }
+	objects := append(nodes(t, 12, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)"))
+	for name, c := range map[string]struct {
+		judges string
+		known  bool // the request knows the object as the snapshot does
+	}{
+		"a policy that judges changes":           {policy.JudgesChange, true},
+		"a policy that judges states":            {policy.JudgesState, true},
+		"a snapshot that lags behind the object": {policy.JudgesChange, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := state.New(objects...)
+			r := Request{Change: state.Change{After: peer(t, "workers", "has(none)", "has(rr)")}, User: "alice", Groups: []string{"g"}}
+			r.Before = s.Get(r.ID())
+			if !c.known {
+				r.Before = peer(t, "workers", "has(other)", "has(rr)")
+			}
+			// The id is another one after the change, or the violation would be held against nothing.
+			set := own(t, c.judges, `violation contains {"id": id, "size": 1, "msg": json.marshal(object.union(input, {"nodes": data.state.nodes}))} if
+	id := input.state.bgpPeers.workers.spec.nodeSelector`, "")
+			engine := NewEngine(set)
+			engine.SetClock(now)
+			evaluated := only(t, engine.Decide(t.Context(), s, r))
+			input, data := engine.Input(s, r)
+			printed := set.Policies()[0].Input(input)
+			printed.Insert(ast.StringTerm("nodes"), data.(ast.Object).Get(ast.StringTerm("nodes")))
+			want, err := ast.JSON(printed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.judges == policy.JudgesState { // The change is in it, and it does not read that.
+				delete(want.(map[string]any), "change")
+				delete(want.(map[string]any), "before")
+			}
+			text, err := json.Marshal(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := json.Marshal(evaluated)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, reencode(t, text)) {
+				t.Errorf("evaluated\n%s\nprinted\n%s", got, text)
+			}
+		})
+	}
+}
+
+// reencode writes JSON as encoding/json writes what it has read.
+func reencode(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestInputWithoutAChangeIsThatOfTheState(t *testing.T) {
+	engine := NewEngine(policy.NewSet(nil))
+	input, data := engine.Input(state.New(nodes(t, 3, 1)...), Request{})
+	if got := input.Len(); got != 2 || input.Get(ast.StringTerm("state")) == nil || input.Get(ast.StringTerm("now")) == nil {
+		t.Errorf("input has %d parts: %v", got, input)
+	}
+	if known, ok := data.(ast.Object).Get(ast.StringTerm("nodes")).Value.(ast.Object); !ok || known.Len() != 3 {
+		t.Errorf("data %v", data)
 	}
 }

@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"os/exec"
 	"testing"
+
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/bgpguard/bgpguard/pkg/scenario"
 	"github.com/bgpguard/bgpguard/pkg/scenario/live"
@@ -55,7 +58,27 @@ func TestScenariosHoldLive(t *testing.T) {
 			}
 		}
 	}
+	fromTheCommandLine(t, c)
 	if offline := len(scenarios) - ran; offline != 2 { // 800 nodes, and a clock that stands still
 		t.Errorf("%d scenarios were not run, want 2", offline)
+	}
+}
+
+// fromTheCommandLine runs a scenario as a user does.
+func fromTheCommandLine(t *testing.T, c *cluster) {
+	t.Helper()
+	kubeconfig, err := c.UserKubeconfig("tester", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.LoadFromFile(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "../../bin/bgpguard", "policy", "test", "../scenarios/policy-of-ones-own.yaml", "../scenarios/change-window.yaml",
+		"--live", "--kubeconfig", kubeconfig, "--context", config.CurrentContext).CombinedOutput()
+	want := "SKIPPED: scenario change-window: an API server has a clock of its own\nSCENARIOS: 1/1\n"
+	if err != nil || string(out) != want {
+		t.Errorf("error %v\n%s\nwant\n%s", err, out, want)
 	}
 }
