@@ -8,8 +8,10 @@ COPY . .
 ARG TARGETOS TARGETARCH VERSION=dev
 RUN VERSION=$VERSION GOOS=$TARGETOS GOARCH=$TARGETARCH make build
 
-# Nothing but the binary: it is static, its CA bundle comes with the service account, and there is no shell to misuse.
+# Nothing but the binary and the CAs that servers of bundles are known by: it is static, holds its time zones, and there
+# is no shell to misuse.
 FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/bin/webhook /webhook
 # By number, so that the kubelet can see that it isn't root.
 USER 65532:65532

@@ -3,6 +3,7 @@ package policy
 import (
 	"io/fs"
 	"maps"
+	"os/exec"
 	"path"
 	"reflect"
 	"slices"
@@ -99,5 +100,16 @@ func (c *schemaComparison) compareFields(at string, s map[string]any, is reflect
 	}
 	if s["additionalProperties"] != false {
 		c.t.Errorf("%s may hold other fields", at)
+	}
+}
+
+// The image has no time zones of its own: they are part of the program.
+func TestTimeZonesComeAlong(t *testing.T) {
+	deps, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, deps)
+	}
+	if !slices.Contains(strings.Fields(string(deps)), "time/tzdata") {
+		t.Error("time/tzdata is not linked in")
 	}
 }
