@@ -43,7 +43,7 @@ Exit code: 0 printed, 2 unusable input.`,
 		Example: `  bgpguard input --state cluster.yaml --policy mesh-node-limit >input.json
   opa eval -i input.json -b policies data.policies.mesh_node_limit.violation
   bgpguard input -f change.yaml --state cluster.yaml --policy change-window --policies policies.yaml
-  bgpguard input --state cluster.yaml | conftest test -p policies --namespace policies.my_policy -
+  bgpguard input --state cluster.yaml --policy my-policy --policy-dir policies | conftest test -p policies --namespace policies.my_policy -
   bgpguard input --state cluster.yaml --data >data.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.InOrStdin(), cmd.OutOrStdout()) },

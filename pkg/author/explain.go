@@ -144,13 +144,13 @@ func (e *Explanation) reasons(x *explained) []string {
 	var out []string
 	for _, ev := range x.evaluations {
 		if ev.err != nil {
-			out = append(out, fmt.Sprintf("it could not judge %s: %s", ev.on, effect(x.policy.Action)))
+			out = append(out, fmt.Sprintf("it could not judge %s: %s", ev.on, e.failed(x.policy)))
 		}
 	}
 	for _, v := range last.found {
 		was, there := before[v.ID]
 		delete(before, v.ID)
-		held := slices.ContainsFunc(e.decision.Violations, func(d violation.Violation) bool { return d.Policy == v.Policy && d.ID == v.ID })
+		held, effect := e.effect(x.policy, &v)
 		var reason string
 		switch {
 		case !held && !there:
@@ -158,13 +158,13 @@ func (e *Explanation) reasons(x *explained) []string {
 		case !held:
 			reason = fmt.Sprintf("was there before with size %s, and is not larger: it is not held against the change", size(was.Size))
 		case x.policy.Definition.Judges == policy.JudgesChange:
-			reason = effect(x.policy.Action)
+			reason = effect
 		case !there:
-			reason = "is new: " + effect(x.policy.Action)
+			reason = "is new: " + effect
 		case v.Size > was.Size:
-			reason = fmt.Sprintf("grew from size %s: %s", size(was.Size), effect(x.policy.Action))
+			reason = fmt.Sprintf("grew from size %s: %s", size(was.Size), effect)
 		default:
-			reason = "reaches nodes that it did not reach before: " + effect(x.policy.Action)
+			reason = "reaches nodes that it did not reach before: " + effect
 		}
 		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), reason), "  "+words.Clean(v.Message))
 	}
@@ -179,11 +179,35 @@ func (e *Explanation) reasons(x *explained) []string {
 	return out
 }
 
-func effect(action violation.Action) string {
-	switch action {
-	case violation.Deny:
+// effect reports whether a violation is held against the change, and what follows.
+func (e *Explanation) effect(p *policy.Policy, v *violation.Violation) (held bool, text string) {
+	for _, d := range e.decision.Violations {
+		if violation.Compare(d, *v) == 0 {
+			return true, consequence(p.Action, d.Action)
+		}
+	}
+	return false, ""
+}
+
+// failed says what follows from a policy that could not judge.
+func (e *Explanation) failed(p *policy.Policy) string {
+	for _, f := range e.decision.Failures {
+		if f.Policy == p.Name {
+			return consequence(p.Action, f.Action)
+		}
+	}
+	return "the BGPPolicy's match passes this change over"
+}
+
+// consequence says what an action does, which is another one for users who are
+// exempt.
+func consequence(own, action violation.Action) string {
+	switch {
+	case own != action:
+		return "the user is exempt, so it is told and recorded"
+	case action == violation.Deny:
 		return "the change is denied"
-	case violation.Warn:
+	case action == violation.Warn:
 		return "the user is warned"
 	default:
 		return "it is recorded"
