@@ -272,3 +272,59 @@ func TestDataOfADirectoryIsRead(t *testing.T) {
 		t.Errorf("data %v, want %v", source.Data, want)
 	}
 }
+
+// A policy is evaluated only where what it reads has changed, and its input holds
+// only what policies read: to miss a way of reading is to make it blind.
+func TestEveryWayOfReadingIsSeen(t *testing.T) {
+	const all = "(all)"
+	for name, c := range map[string]struct {
+		body  string
+		reads string
+		data  bool
+	}{
+		"a path":                      {"x if input.state.mesh.enabled", "state.mesh.enabled", false},
+		"a variable":                  {"x if {\n\ti := input\n\ti.state.mesh.enabled\n}", all, false},
+		"an argument":                 {"x if _f(input)\n\n_f(i) if i.state.mesh.enabled", all, false},
+		"an argument that is a part":  {"x if _f(input.state)\n\n_f(s) if s.mesh.enabled", "state", false},
+		"a builtin's argument":        {"x if object.get(input, [\"state\", \"mesh\", \"enabled\"], false)", all, false},
+		"a walk":                      {"x if {\n\tsome p, v\n\twalk(input, [p, v])\n\tv == 3\n}", all, false},
+		"a key that is computed":      {"x if input.state[input.parameters.name].enabled", "parameters.name state", false},
+		"with":                        {"x if _g with input as {\"a\": 1}\n\n_g if input.a", all + " a", false},
+		"an else":                     {"x if _h == 2\n\n_h := 1 if input.state.mesh.enabled\n\nelse := 2 if input.state.nodes.total > 1", "state.mesh.enabled state.nodes.total", false},
+		"nodes":                       {"x if count(data.state.nodes) > 1", "", true},
+		"nodes by another name":       {"import data.state as st\n\nx if count(st.nodes) > 1", "", true},
+		"nodes by a key":              {"x if {\n\tsome k in [\"state\"]\n\tcount(data[k].nodes) > 1\n}", "", true},
+		"nodes of an input's name":    {"x if data.state.nodes[input.parameters.name].notReady", "parameters.name", true},
+		"data of the policy's source": {"x if data.limits.most > 1", "", false},
+	} {
+		body, rule := c.body, "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if x"
+		if i := strings.Index(body, "\n\nx if"); strings.HasPrefix(body, "import") && i > 0 { // Imports come first.
+			rule = body[:i] + "\n\n" + rule
+			body = body[i+2:]
+		}
+		text := strings.Replace(a(rule+"\n\n"+body), "# schemas:\n#   - input: schema.input\n", "", 1)
+		if name == "with" {
+			text = strings.Replace(text, "input.a", "object.get(input, \"a\", 0) == 1", 1)
+			c.reads = all
+		}
+		p, err := prepare(t, inline("a.rego", text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got []string
+		for _, ref := range p.Definition.reads {
+			var steps []string
+			for _, step := range ref {
+				steps = append(steps, strings.Trim(step.String(), `"`))
+			}
+			if steps == nil {
+				steps = []string{all}
+			}
+			got = append(got, strings.Join(steps, "."))
+		}
+		if text := strings.Join(got, " "); text != c.reads || p.ReadsData() != c.data {
+			t.Errorf("%s: reads %q, data %v; want %q, %v", name, text, p.ReadsData(), c.reads, c.data)
+		}
+	}
+}

@@ -383,6 +383,28 @@ func (d *Definition) readMetadata(meta *ast.Annotations) error {
 	return nil
 }
 
+// walkRoots calls visit for each reference in x that begins at input or data, and
+// for each of the two by itself, as where the whole of it is given to a function.
+func walkRoots(x any, visit func(ast.Ref)) {
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case ast.Ref:
+			if x[0].Equal(ast.InputRootDocument) || x[0].Equal(ast.DefaultRootDocument) {
+				visit(x)
+				for _, term := range x[1:] { // Keys may be references too.
+					walkRoots(term, visit)
+				}
+				return true
+			}
+		case *ast.Term:
+			if v, ok := x.Value.(ast.Var); ok && (x.Equal(ast.InputRootDocument) || x.Equal(ast.DefaultRootDocument)) {
+				visit(ast.Ref{ast.NewTerm(v).SetLocation(x.Location)})
+			}
+		}
+		return false
+	}).Walk(x)
+}
+
 // findReads finds the paths into input that the policy's rules and all that
 // they depend on refer to, as far as they are constant: its result depends on
 // nothing else but, where they refer to data.state, on that.
@@ -408,7 +430,7 @@ func (d *Definition) findReads() error {
 				open = append(open, next)
 			}
 		}
-		ast.WalkRefs(r, func(ref ast.Ref) bool {
+		walkRoots(r, func(ref ast.Ref) {
 			switch {
 			case ref[0].Equal(ast.InputRootDocument):
 				path := ref.ConstantPrefix()[1:]
@@ -417,10 +439,9 @@ func (d *Definition) findReads() error {
 					forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states cannot read input.%s, as the same policy judges "+
 						"states without a change; METADATA custom.judges: change is for those that must", ref[0].Location, strings.Trim(path[0].String(), `"`)))
 				}
-			case ref[0].Equal(ast.DefaultRootDocument) && (len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value)):
+			case len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value):
 				d.readsAll = true
 			}
-			return false
 		})
 	}
 	slices.SortFunc(d.reads, func(a, b ast.Ref) int { return a.Compare(b) })
