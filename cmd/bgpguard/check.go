@@ -112,7 +112,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 		// Every change to nothing is allowed: what was to make the state has failed.
 		return fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
 	}
-	changed, err := readLocated(o.files, stdin)
+	changed, err := state.ReadFiles(o.files, stdin)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 
 // judge judges the changed objects one after the other, each on the state that
 // those before it leave.
-func (o *checkOptions) judge(ctx context.Context, policies *policy.Set, snapshot *state.Snapshot, changed []located) ([]report.Checked, error) {
+func (o *checkOptions) judge(ctx context.Context, policies *policy.Set, snapshot *state.Snapshot, changed []state.Read) ([]report.Checked, error) {
 	engine := validate.NewEngine(policies)
 	groups := groupsOf(o.as, o.groups)
 	var checked []report.Checked
@@ -148,7 +148,7 @@ func (o *checkOptions) judge(ctx context.Context, policies *policy.Set, snapshot
 			}
 		}
 		d := engine.Decide(ctx, snapshot, validate.Request{Change: c, User: o.as, Groups: groups})
-		checked = append(checked, report.Checked{Change: c, Decision: d, Source: object.source()})
+		checked = append(checked, report.Checked{Change: c, Decision: d, Source: sourceOf(&object)})
 		if d.Allowed {
 			snapshot = snapshot.Apply(c)
 		}

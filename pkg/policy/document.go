@@ -3,15 +3,12 @@
 package policy
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	k8sjson "sigs.k8s.io/json"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
@@ -36,7 +33,7 @@ func Load(paths []string) ([]Document, error) {
 	seen := map[string]bool{}
 	for _, source := range sources {
 		d := Document{source: &source}
-		if err := d.decode(); err != nil {
+		if err := d.decode(source.Object); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -53,39 +50,21 @@ func Load(paths []string) ([]Document, error) {
 	return docs, errors.Join(errs...)
 }
 
-// NewDocument returns a BGPPolicy that was read from an API server, checked as
-// Load checks those in files.
-func NewDocument(o v1alpha1.BGPPolicy) (Document, error) {
-	d := Document{BGPPolicy: o}
-	err := d.check()
+// Decode reads a BGPPolicy from JSON values, checked as Load checks those in
+// files. Errors are *FieldError.
+func Decode(object map[string]any) (Document, error) {
+	var d Document
+	err := d.decode(object)
 	return d, err
 }
 
-func (d *Document) decode() error {
-	o := d.source.Object
+func (d *Document) decode(o map[string]any) error {
 	if o["apiVersion"] != v1alpha1.APIVersion || o["kind"] != v1alpha1.KindBGPPolicy {
-		return d.errorf("kind", "must be %s of %s, is %v of %v", v1alpha1.KindBGPPolicy, v1alpha1.APIVersion, o["kind"], o["apiVersion"])
-	}
-	text, err := json.Marshal(o)
-	if err != nil {
-		return d.errorf("", "%v", err)
-	}
-	unknown, err := k8sjson.UnmarshalStrict(text, &d.BGPPolicy, k8sjson.DisallowUnknownFields)
-	if err != nil {
-		field := ""
-		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			field = e.Field
-			err = fmt.Errorf("must be %s, is a %s", jsonType(e.Type.Kind()), e.Value)
-		}
-		return d.errorf(field, "%v", err)
+		return d.errorf("kind", "must be %s of %s, is %s of %s", v1alpha1.KindBGPPolicy, v1alpha1.APIVersion, orNothing(o["kind"]), orNothing(o["apiVersion"]))
 	}
 	var errs []error
-	for _, err := range unknown {
-		field := ""
-		if e, ok := errors.AsType[k8sjson.FieldError](err); ok {
-			field = e.FieldPath()
-		}
-		errs = append(errs, d.errorf(field, "is not a field of a BGPPolicy"))
+	for _, e := range manifest.Unmarshal(o, v1alpha1.KindBGPPolicy, &d.BGPPolicy) {
+		errs = append(errs, d.errorf(e.Field, "%s", e.Message))
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)
@@ -93,18 +72,12 @@ func (d *Document) decode() error {
 	return d.check()
 }
 
-// jsonType names what a Go value of a kind is in JSON.
-func jsonType(k reflect.Kind) string {
-	switch k {
-	case reflect.Slice:
-		return "a list"
-	case reflect.Map, reflect.Struct:
-		return "an object"
-	case reflect.Int32, reflect.Int64:
-		return "a whole number"
-	default: // A BGPPolicy has no flags.
-		return "a string"
+// orNothing is a value as it is written, or that there is none.
+func orNothing(v any) string {
+	if v == nil {
+		return "nothing"
 	}
+	return fmt.Sprint(v)
 }
 
 // check holds what the schema of a BGPPolicy holds, as files come without an

@@ -141,6 +141,9 @@ func (l *Library) Definitions() []*Definition {
 	return slices.SortedFunc(maps.Values(l.definitions), func(a, b *Definition) int { return strings.Compare(a.Name, b.Name) })
 }
 
+// Names returns the names of the policies of the library, in order.
+func (l *Library) Names() []string { return slices.Sorted(maps.Keys(l.definitions)) }
+
 // Definition returns the policy of the given name, nil where there is none.
 func (l *Library) Definition(name string) *Definition { return l.definitions[name] }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -170,7 +169,7 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 		def := l.definitions[d.Spec.Policy]
 		if def == nil {
 			return nil, d.errorf("spec.policy", "%q is not in the library; known are %s", d.Spec.Policy,
-				strings.Join(slices.Sorted(maps.Keys(l.definitions)), ", "))
+				strings.Join(l.Names(), ", "))
 		}
 		return def, nil
 	}

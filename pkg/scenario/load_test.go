@@ -49,7 +49,7 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"another kind":                  {replaced("kind: Scenario", "kind: Test"), "s.yaml:2: kind: must be Scenario of policy.bgpguard.io/v1alpha1, is Test of policy.bgpguard.io/v1alpha1"},
 		"no name":                       {replaced("  name: small", "  name: ''"), "s.yaml:4: metadata.name: is missing"},
 		"an unknown field":              {replaced("  expect:", "  expects: {}\n  expect:"), "s.yaml:13: steps[0].expects: is not a field of a Scenario"},
-		"a field of a wrong type":       {replaced("    allowed: true", "    allowed: maybe"), "s.yaml:7: steps.expect.allowed: cannot be a string"},
+		"a field of a wrong type":       {replaced("    allowed: true", "    allowed: maybe"), "s.yaml:7: steps.expect.allowed: must be true or false, is a string"},
 		"no expectation":                {replaced("    allowed: true", "    noWarnings: true"), "s.yaml:13: steps[0].expect.allowed: is missing: true or false"},
 		"no step":                       {before + "steps: []\n", "s.yaml:7: steps: is empty, so nothing would be tested"},
 		"a step without a name":         {replaced("name: a node more", "name: ''"), "s.yaml:8: steps[0].name: is missing"},
@@ -63,9 +63,18 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"no nodes":                      {replaced("count: 2", "count: 0"), "s.yaml:6: state[0].nodes: count must be from 1 to 100000, is 0"},
 		"a network that is none":        {replaced("10.0.0.0/24}", "fd00::/64}"), `s.yaml:6: state[0].nodes: ipv4 must be a network such as 10.0.0.0/16, is "fd00::/64"`},
 		"a file that is not there":      {replaced("- nodes:", "- file: gone.yaml\n- nodes:"), "s.yaml:6: gone.yaml: no such file or directory"},
-		"policies that are none":        {replaced("state:", "policies: [{kind: BGPPolicy}]\nstate:"), "s.yaml:5: policies[0]: must be {file: PATH}, {library: true} or a BGPPolicy of policy.bgpguard.io/v1alpha1, is BGPPolicy of"},
-		"library: false":                {replaced("state:", "policies: [{library: false}]\nstate:"), "s.yaml:5: policies[0].library: must be true"},
-		"broken YAML":                   {replaced("metadata:", "metadata: ["), "s.yaml:"},
+		"policies that are none":        {replaced("state:", "policies: [{kind: Policy}]\nstate:"), "s.yaml:5: policies[0]: must be {file: PATH}, {library: true} or a BGPPolicy of policy.bgpguard.io/v1alpha1"},
+		"a policy of no version":        {replaced("state:", "policies: [{kind: BGPPolicy}]\nstate:"), "s.yaml:5: policies[0]: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is BGPPolicy of nothing"},
+		"a policy's unknown field": {
+			replaced("state:", "policies:\n- apiVersion: policy.bgpguard.io/v1alpha1\n  kind: BGPPolicy\n  metadata: {name: x}\n  spec:\n    policies: y\nstate:"),
+			"s.yaml:10: policies[0]: BGPPolicy x: spec.policies: is not a field of a BGPPolicy",
+		},
+		"a file beside something else": {replaced("- nodes:", "- {file: x.yaml, kind: Node}\n- nodes:"), "s.yaml:6: state[0].kind: is not a field of a reference to a file"},
+		"a file without a name":        {replaced("- nodes:", "- file: ''\n- nodes:"), "s.yaml:6: state[0].file: must be a path"},
+		"a file that is a number":      {replaced("- nodes:", "- file: 7\n- nodes:"), "s.yaml:6: state[0].file: must be a string, is a number"},
+		"nodes of an unknown field":    {replaced("count: 2", "number: 2"), "s.yaml:6: state[0].nodes.number: is not a field of a group of nodes"},
+		"library: false":               {replaced("state:", "policies: [{library: false}]\nstate:"), "s.yaml:5: policies[0].library: must be true, and stand alone"},
+		"broken YAML":                  {replaced("metadata:", "metadata: ["), "s.yaml:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.text)

@@ -1,14 +1,11 @@
 package scenario
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"strconv"
-
-	k8sjson "sigs.k8s.io/json"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -35,16 +32,8 @@ type Nodes struct {
 	NotReady bool `json:"notReady,omitempty"`
 }
 
-func generate(v any) ([]calico.Object, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var n Nodes
-	unknown, err := k8sjson.UnmarshalStrict(text, &n, k8sjson.DisallowUnknownFields)
-	if err := errors.Join(append(unknown, err)...); err != nil {
-		return nil, err
-	}
+// objects returns the Nodes.
+func (n *Nodes) objects() ([]calico.Object, error) {
 	if n.Count < 1 || n.Count > maxNodes {
 		return nil, fmt.Errorf("count must be from 1 to %d, is %d", maxNodes, n.Count)
 	}
@@ -57,6 +46,7 @@ func generate(v any) ([]calico.Object, error) {
 		if text == "" {
 			continue
 		}
+		var err error
 		if masks[f], err = netip.ParsePrefix(text); err != nil || calico.FamilyOf(masks[f].Addr()) != calico.Family(f) {
 			return nil, fmt.Errorf("%s must be a network such as 10.0.0.0/16, is %q", []string{"ipv4", "ipv6"}[f], text)
 		}

@@ -4,7 +4,6 @@
 package scenario
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -12,12 +11,11 @@ import (
 	"strings"
 	"time"
 
-	k8sjson "sigs.k8s.io/json"
-
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Kind is the kind of a scenario, in the API version of a BGPPolicy.
@@ -124,26 +122,12 @@ func read(source manifest.Document) (*Scenario, error) {
 	if kind, version := source.Object["kind"], source.Object["apiVersion"]; kind != Kind || version != v1alpha1.APIVersion {
 		return nil, source.At("kind", fmt.Errorf("kind: must be %s of %s, is %v of %v", Kind, v1alpha1.APIVersion, kind, version))
 	}
-	text, err := json.Marshal(source.Object)
-	if err != nil {
-		return nil, source.At("", err)
-	}
-	unknown, err := k8sjson.UnmarshalStrict(text, s, k8sjson.DisallowUnknownFields)
-	if err != nil {
-		field := ""
-		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			field = e.Field
-			err = fmt.Errorf("%s: cannot be a %s", field, e.Value)
-		}
-		return nil, source.At(field, err)
-	}
 	var errs []error
-	for _, err := range unknown {
-		field := ""
-		if e, ok := errors.AsType[k8sjson.FieldError](err); ok {
-			field = e.FieldPath()
-		}
-		errs = append(errs, source.At(field, fmt.Errorf("%s: is not a field of a %s", field, Kind)))
+	for _, e := range manifest.Unmarshal(source.Object, Kind, s) {
+		errs = append(errs, s.fail(e.Field, "%s", e.Message))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	errs = append(errs, s.check()...)
 	if len(errs) == 0 {
@@ -201,12 +185,65 @@ func (s *Scenario) check() []error {
 	return errs
 }
 
-// path returns a path relative to the scenario's file.
-func (s *Scenario) path(name string) string {
-	if filepath.IsAbs(name) {
-		return name
+func has(item map[string]any, key string) bool {
+	_, ok := item[key]
+	return ok
+}
+
+// unmarshal reads a part of the scenario, a kind of thing, that stands at a field.
+func (s *Scenario) unmarshal(part any, at, kind string, v any) error {
+	var errs []error
+	for _, e := range manifest.Unmarshal(part, kind, v) {
+		errs = append(errs, s.fail(strings.TrimSuffix(at+"."+e.Field, "."), "%s", e.Message))
 	}
-	return filepath.Join(filepath.Dir(s.source.File), name)
+	return errors.Join(errs...)
+}
+
+// file returns the path that an item {file: PATH} names; it is relative to the
+// scenario's own.
+func (s *Scenario) file(item map[string]any, at string) (string, error) {
+	var named struct {
+		File string `json:"file"`
+	}
+	if err := s.unmarshal(item, at, "reference to a file", &named); err != nil {
+		return "", err
+	}
+	if named.File == "" {
+		return "", s.fail(at+".file", "must be a path")
+	}
+	if filepath.IsAbs(named.File) {
+		return named.File, nil
+	}
+	return filepath.Join(filepath.Dir(s.source.File), named.File), nil
+}
+
+// within adds to an error where the scenario names what it is about, unless it
+// tells of a place in the scenario itself.
+func (s *Scenario) within(at string, err error) error {
+	if e, ok := errors.AsType[*manifest.Error](err); err == nil || ok && e.File == s.source.File {
+		return err
+	}
+	return s.source.At(at, err)
+}
+
+// inside gives the errors of a document that is a part of the scenario the place
+// of their field.
+func (s *Scenario) inside(at string, err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range joined.Unwrap() {
+			errs = append(errs, s.inside(at, e))
+		}
+		return errors.Join(errs...)
+	}
+	if err == nil {
+		return nil
+	}
+	field := at
+	if e, ok := errors.AsType[*policy.FieldError](err); ok {
+		field += "." + e.Field
+	}
+	return s.source.At(field, fmt.Errorf("%s: %w", at, err))
 }
 
 func (s *Scenario) readState() error {
@@ -214,15 +251,23 @@ func (s *Scenario) readState() error {
 	for i, item := range s.State {
 		at := fmt.Sprintf("state[%d]", i)
 		switch {
-		case item["file"] != nil:
-			name, _ := item["file"].(string)
-			objects, err := readObjects(s.path(name))
-			if err != nil {
-				errs = append(errs, s.source.At(at+".file", err))
+		case has(item, "file"):
+			path, err := s.file(item, at)
+			if err == nil {
+				var read []state.Read
+				read, err = state.ReadFiles([]string{path}, nil)
+				s.objects = append(s.objects, state.Objects(read)...)
 			}
-			s.objects = append(s.objects, objects...)
-		case item["nodes"] != nil:
-			nodes, err := generate(item["nodes"])
+			errs = append(errs, s.within(at+".file", err))
+		case has(item, "nodes"):
+			var group struct {
+				Nodes Nodes `json:"nodes"`
+			}
+			if err := s.unmarshal(item, at, "group of nodes", &group); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			nodes, err := group.Nodes.objects()
 			if err != nil {
 				errs = append(errs, s.fail(at+".nodes", "%w", err))
 			}
@@ -253,65 +298,33 @@ func (s *Scenario) decodeError(at string, err error) error {
 	return s.fail(at, "%w", err)
 }
 
-func readObjects(path string) ([]calico.Object, error) {
-	docs, err := manifest.Read([]string{path}, nil)
-	if err != nil {
-		return nil, err
-	}
-	var out []calico.Object
-	for _, d := range docs {
-		o, err := calico.Decode(d.Object)
-		if err != nil {
-			return nil, d.At("kind", err)
-		}
-		out = append(out, o)
-	}
-	return out, nil
-}
-
 func (s *Scenario) readPolicies() error {
 	var errs []error
 	for i, item := range s.Policies {
 		at := fmt.Sprintf("policies[%d]", i)
 		switch {
-		case item["file"] != nil:
-			name, _ := item["file"].(string)
-			docs, err := policy.Load([]string{s.path(name)})
-			if err != nil {
-				errs = append(errs, s.source.At(at+".file", err))
+		case has(item, "file"):
+			path, err := s.file(item, at)
+			if err == nil {
+				var docs []policy.Document
+				docs, err = policy.Load([]string{path})
+				s.documents = append(s.documents, docs...)
 			}
-			s.documents = append(s.documents, docs...)
-		case item["library"] != nil:
+			errs = append(errs, s.within(at+".file", err))
+		case has(item, "library"):
 			docs, err := policy.Defaults()
-			if err != nil || item["library"] != true {
-				errs = append(errs, s.fail(at+".library", "must be true"))
+			if err != nil || item["library"] != true || len(item) > 1 {
+				errs = append(errs, s.fail(at+".library", "must be true, and stand alone"))
 			}
 			s.documents = append(s.documents, docs...)
 		default:
-			doc, err := inlinePolicy(item)
-			if err != nil {
-				errs = append(errs, s.fail(at, "%w", err))
-				continue
+			doc, err := policy.Decode(item)
+			if item["kind"] != v1alpha1.KindBGPPolicy {
+				err = errors.New("must be {file: PATH}, {library: true} or a " + v1alpha1.KindBGPPolicy + " of " + v1alpha1.APIVersion)
 			}
+			errs = append(errs, s.inside(at, err))
 			s.documents = append(s.documents, doc)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func inlinePolicy(item map[string]any) (policy.Document, error) {
-	var o v1alpha1.BGPPolicy
-	text, err := json.Marshal(item)
-	if err != nil {
-		return policy.Document{}, err
-	}
-	unknown, err := k8sjson.UnmarshalStrict(text, &o, k8sjson.DisallowUnknownFields)
-	if err := errors.Join(append(unknown, err)...); err != nil {
-		return policy.Document{}, err
-	}
-	if o.APIVersion != v1alpha1.APIVersion || o.Kind != v1alpha1.KindBGPPolicy {
-		return policy.Document{}, fmt.Errorf("must be {file: PATH}, {library: true} or a %s of %s, is %s", v1alpha1.KindBGPPolicy, v1alpha1.APIVersion,
-			strings.TrimSpace(o.Kind+" of "+o.APIVersion))
-	}
-	return policy.NewDocument(o)
 }

@@ -1,0 +1,59 @@
+package manifest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+
+	k8sjson "sigs.k8s.io/json"
+)
+
+// FieldError is a field that does not fit the type that it is read into.
+type FieldError struct {
+	// Field is its path, for example "spec.match.kinds"; "" for the whole.
+	Field   string
+	Message string
+}
+
+// Unmarshal reads an object of JSON values into v, as an API server does that
+// validates strictly: a field that v does not have, or of another type, is an
+// error. kind says in messages what the object is.
+func Unmarshal(object any, kind string, v any) []FieldError {
+	text, err := json.Marshal(object)
+	if err != nil {
+		return []FieldError{{Message: err.Error()}}
+	}
+	unknown, err := k8sjson.UnmarshalStrict(text, v, k8sjson.DisallowUnknownFields)
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return []FieldError{{e.Field, fmt.Sprintf("must be %s, is a %s", jsonType(e.Type.Kind()), e.Value)}}
+	}
+	if err != nil {
+		return []FieldError{{Message: err.Error()}}
+	}
+	var out []FieldError
+	for _, err := range unknown {
+		field := ""
+		if e, ok := errors.AsType[k8sjson.FieldError](err); ok {
+			field = e.FieldPath()
+		}
+		out = append(out, FieldError{field, "is not a field of a " + kind})
+	}
+	return out
+}
+
+// jsonType names what a Go value of a kind is in JSON.
+func jsonType(k reflect.Kind) string {
+	switch k {
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a string"
+	}
+}
