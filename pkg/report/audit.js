@@ -6,6 +6,9 @@
   for (const section of document.querySelectorAll("[data-violations]")) {
     const controls = section.querySelector(".controls");
     const list = section.querySelector(".violations");
+    if (!list) {
+      continue;
+    }
     const showing = section.querySelector(".showing");
     const more = section.querySelector(".more");
     const items = Array.from(list.children);
@@ -90,11 +93,13 @@
     });
   }
 
-  for (const button of document.querySelectorAll(".size")) {
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      const full = button.closest("figure").classList.toggle("full");
-      button.setAttribute("aria-pressed", full);
-    });
+  for (const figure of document.querySelectorAll("figure:has(.picture)")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "size";
+    button.textContent = "Full size";
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => button.setAttribute("aria-pressed", figure.classList.toggle("full")));
+    figure.querySelector("figcaption").append(button);
   }
 })();

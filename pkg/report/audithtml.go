@@ -24,6 +24,10 @@ const (
 	fewestShown     = 20
 )
 
+// worstDelay is the length of a whole bar, in seconds: BIRD's graceful-restart wait and
+// its hold time.
+const worstDelay = 240
+
 // objectsShown is how many objects of a violation the page names.
 const objectsShown = 5
 
@@ -381,12 +385,15 @@ var origins = map[audit.Origin]string{
 	audit.Unwatched:     "while no audit ran",
 }
 
+// capital writes the first letter of text, an ASCII one, as a capital.
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
 // sentence makes a sentence of text.
 func sentence(text string) string {
 	if text == "" {
 		return ""
 	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+	return capital(text) + "."
 }
 
 func objects(v *audit.Violation) string {
@@ -416,12 +423,12 @@ func (c *clusterPart) state(a *audit.Audit) error {
 	c.Timers = timerCells(t.Summary.Timers)
 	c.Tiles = tiles(t)
 	list := events(t.Summary.Convergence)
-	longest := 1
+	longest := worstDelay
 	for _, e := range list {
 		longest = max(longest, e.seconds)
 	}
 	for _, e := range list {
-		c.Delays = append(c.Delays, delayPart{sentence(e.name), number(e.seconds) + " s", sentence(e.reason), newBar(e.seconds, longest, "")})
+		c.Delays = append(c.Delays, delayPart{capital(e.name), number(e.seconds) + " s", sentence(e.reason), newBar(e.seconds, longest, "")})
 	}
 	for _, f := range faultTables(t) {
 		if len(f.Rows) > 0 {

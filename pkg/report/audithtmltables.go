@@ -164,7 +164,7 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 // timerCells lists the values of the timers and marks those that few have. It is nil
 // where there are no sessions.
 func timerCells(t *topology.Timers) *cells {
-	c := &cells{Title: "Values of the timers, and who sets them", Header: append(heads("Timer", "Sessions", "Value", ""), numberHead("Number"), columnHead{Text: "Set by"})}
+	c := &cells{Title: "Values of the timers, and who sets them", Header: append(heads("Timer", "Where", "Value", "Mark"), numberHead("Sessions"), columnHead{Text: "Set by"})}
 	add := func(name string, groups []topology.TimerGroup, set topology.OptionalSeconds, byDefault int) {
 		for _, scope := range []string{"nodes", "external"} {
 			in := slices.DeleteFunc(slices.Clone(groups), func(g topology.TimerGroup) bool { return g.Scope != scope })
@@ -246,7 +246,7 @@ func policyCells(a *audit.Audit) cells {
 		case p.Violations > 0:
 			result = cell{Badge: &badge{tone(p.Severity), tone(p.Severity), Count(p.Violations, "violation")}, Value: strconv.Itoa(p.Violations)}
 		case p.Judges != policy.JudgesState:
-			result = cell{Text: "judges changes, no state", Value: "-2"}
+			result = cell{Text: "judges changes only", Value: "-2"}
 		}
 		c.Rows = append(c.Rows, cellRow{Cells: []cell{
 			{Text: clean(p.Name)}, {Text: clean(p.Title)}, {Text: clean(p.Severity), Value: fmt.Sprint(audit.Rank(p.Severity))}, {Text: string(p.Action)}, result,

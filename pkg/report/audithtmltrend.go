@@ -15,10 +15,10 @@ const pointsShown = 100
 
 // The chart of the trend, in its own units.
 const (
-	chartWidth  = 900
+	chartWidth  = 1160
 	chartHeight = 260
-	chartLeft   = 48
-	chartRight  = 884
+	chartLeft   = 52
+	chartRight  = 1146
 	chartTop    = 14
 	chartBottom = 226
 )
@@ -37,7 +37,8 @@ type trend struct {
 	Table                    cells
 }
 
-type area struct{ Tone, Path string }
+// area is a band of the chart, and the line on top of it.
+type area struct{ Tone, Path, Edge string }
 
 type gridLine struct {
 	Y, TextY int
@@ -108,36 +109,24 @@ func chartX(at time.Time, points []audit.Point) int {
 	return chartLeft + int(float64(chartRight-chartLeft)*float64(at.Sub(first))/float64(last.Sub(first)))
 }
 
-// areas draws one band for each severity. A count holds until the next audit.
+// areas draws one band for each severity that is there, with an edge on top.
 func (t *trend) areas(points []audit.Point, top int) {
 	below := make([]int, len(points))
 	for _, severity := range policy.Severities {
-		var b strings.Builder
-		any := false
+		var edge, back []string
 		for i, p := range points {
-			y := chartY(below[i]+p.Violations[severity], top)
-			if i == 0 {
-				fmt.Fprintf(&b, "M%d %d", chartX(p.Time, points), y)
-			} else {
-				fmt.Fprintf(&b, "H%dV%d", chartX(p.Time, points), y)
-			}
-			any = any || p.Violations[severity] > 0
-		}
-		for i := len(points) - 1; i >= 0; i-- {
-			if i < len(points)-1 {
-				fmt.Fprintf(&b, "V%dH%d", chartY(below[i], top), chartX(points[i].Time, points))
-			} else {
-				fmt.Fprintf(&b, "V%d", chartY(below[i], top))
-			}
-		}
-		b.WriteString("Z")
-		for i, p := range points {
+			x := chartX(p.Time, points)
+			back = append(back, fmt.Sprintf("%d %d", x, chartY(below[i], top)))
 			below[i] += p.Violations[severity]
+			edge = append(edge, fmt.Sprintf("%d %d", x, chartY(below[i], top)))
 		}
-		if any {
-			t.Areas = append(t.Areas, area{tone(severity), b.String()})
-			t.Legend = append([]badge{{tone(severity), tone(severity), severity}}, t.Legend...)
+		if !slices.ContainsFunc(points, func(p audit.Point) bool { return p.Violations[severity] > 0 }) {
+			continue
 		}
+		line := "M" + strings.Join(edge, "L")
+		slices.Reverse(back)
+		t.Areas = append(t.Areas, area{tone(severity), line + "L" + strings.Join(back, "L") + "Z", line})
+		t.Legend = slices.Insert(t.Legend, 0, badge{tone(severity), tone(severity), severity})
 	}
 }
 

@@ -33,9 +33,10 @@ type routes struct {
 	Findings []string
 }
 
-// table is the first few rows of a list; Rest tells of those left out.
+// table is the first few rows of a list of Total; Rest tells of those left out.
 type table struct {
 	Title  string
+	Total  string
 	Header []string
 	Rows   [][]string
 	Rest   string
@@ -65,7 +66,7 @@ func comparisonTable(t *Topology) *table {
 
 func tableOf[T any](title string, header []string, seq iter.Seq[T], total int, cells func(T) []string) table {
 	list, total := first(seq, rowsShown, total)
-	out := table{Title: title, Header: header}
+	out := table{Title: title, Total: number(total), Header: header}
 	for _, v := range list {
 		row := cells(v)
 		for i, cell := range row {

@@ -131,14 +131,47 @@ func open(t *testing.T, report []byte, v view) *page {
 			t.Error(c)
 		}
 	})
+	p.do(
+		call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}),
+		call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: v.noScripts}))
+	p.look(v)
+	p.do(chromedp.Navigate(p.file))
+	return p
+}
+
+// look changes how the page is looked at.
+func (p *page) look(v view) {
+	p.Helper()
 	if v.width == 0 {
 		v.width = desktop
 	}
-	p.do(
-		call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}),
-		call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: v.noScripts}),
-		chromedp.EmulateViewport(int64(v.width), height), call(emulation.SetEmulatedMedia, v.media()), chromedp.Navigate(p.file))
-	return p
+	p.do(chromedp.EmulateViewport(int64(v.width), height), call(emulation.SetEmulatedMedia, v.media()))
+}
+
+// everywhere looks at the page in every way in which people do: it has to be accessible and to fit.
+func (p *page) everywhere(name string) {
+	p.Helper()
+	for _, w := range []struct {
+		name string
+		view view
+	}{{"light", view{}}, {"dark", view{dark: true}}, {"telephone", view{width: telephone}}, {"print", view{print: true}}} {
+		p.look(w.view)
+		p.accessible(name + " " + w.name)
+		p.fits(name + " " + w.name)
+		p.shot(name + " " + w.name)
+	}
+	p.pdf(name)
+}
+
+// says fails for what is not to be read in the page.
+func (p *page) says(texts ...string) {
+	p.Helper()
+	text := ask[string](p, `document.body.innerText`)
+	for _, want := range texts {
+		if !strings.Contains(text, want) {
+			p.Errorf("the page does not say %q", want)
+		}
+	}
 }
 
 // call is a command of the browser's as an action.
@@ -226,7 +259,7 @@ type fault struct {
 }
 
 // accessible fails for what axe-core calls serious or critical.
-func (p *page) accessible() {
+func (p *page) accessible(name string) {
 	p.Helper()
 	p.do(chromedp.Evaluate[chromedp.Void](axe))
 	found := ask[struct {
@@ -238,16 +271,16 @@ func (p *page) accessible() {
 	}
 	for _, f := range found.Faults {
 		if f.Impact == "serious" || f.Impact == "critical" {
-			p.Errorf("axe-core: %s: %s (%s) at %d places, the first %s\n%s", f.Impact, f.ID, f.Help, len(f.Nodes), f.Nodes[0].HTML, f.Nodes[0].Summary)
+			p.Errorf("%s: axe-core: %s: %s (%s) at %d places, the first %s\n%s", name, f.Impact, f.ID, f.Help, len(f.Nodes), f.Nodes[0].HTML, f.Nodes[0].Summary)
 		}
 	}
 }
 
 // fits fails where one has to scroll sideways to see all of the page.
-func (p *page) fits() {
+func (p *page) fits(name string) {
 	p.Helper()
 	if over := ask[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-		p.Errorf("the page is %d pixels wider than the window; the first element that stands out: %s", over, ask[string](p, `
+		p.Errorf("%s: the page is %d pixels wider than the window; the first element that stands out: %s", name, over, ask[string](p, `
 			(Array.from(document.body.querySelectorAll("*")).find(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1) || document.body).outerHTML.slice(0, 200)`))
 	}
 }
@@ -255,12 +288,23 @@ func (p *page) fits() {
 // shot writes a picture of the whole page into the folder that SHOTS names, for people to look at.
 func (p *page) shot(name string) {
 	p.Helper()
-	folder := os.Getenv("SHOTS")
-	if folder == "" {
-		return
+	if folder := os.Getenv("SHOTS"); folder != "" {
+		keep(p, folder, name+".png", get(p, chromedp.FullScreenshot(100)))
 	}
-	picture := get(p, chromedp.FullScreenshot(100))
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600); err != nil {
+}
+
+// pdf prints the page, and keeps the print beside the pictures.
+func (p *page) pdf(name string) {
+	p.Helper()
+	p.look(view{print: true})
+	if folder := os.Getenv("SHOTS"); folder != "" {
+		keep(p, folder, name+".pdf", get(p, chromedp.PrintToPDF()))
+	}
+}
+
+func keep(p *page, folder, name string, data []byte) {
+	p.Helper()
+	if err := os.WriteFile(filepath.Join(folder, strings.ReplaceAll(name, " ", "-")), data, 0o600); err != nil {
 		p.Fatal(err)
 	}
 }
