@@ -38,7 +38,7 @@ func difference[T interface {
 	}
 	var out []Change
 	for len(before) > 0 || len(after) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(before) == 0:
 			order = 1
