@@ -148,20 +148,31 @@ func (p *page) look(v view) {
 	p.do(chromedp.EmulateViewport(int64(v.width), height), call(emulation.SetEmulatedMedia, v.media()))
 }
 
-// everywhere looks at the page in every way in which people do: it has to be accessible and to fit.
+// everywhere looks at the page in every way in which people do: it has to be accessible and to fit. Colours and layout
+// are asked for where they differ, as axe-core takes its time.
 func (p *page) everywhere(name string) {
 	p.Helper()
 	for _, w := range []struct {
-		name string
-		view view
-	}{{"light", view{}}, {"dark", view{dark: true}}, {"telephone", view{width: telephone}}, {"print", view{print: true}}} {
+		name, rules string
+		view        view
+	}{
+		{"light", allRules, view{}},
+		{"dark", `{runOnly: ["color-contrast"]}`, view{dark: true}},
+		{"telephone", `{rules: {"color-contrast": {enabled: false}}}`, view{width: telephone}},
+		{"print", "", view{print: true}},
+	} {
 		p.look(w.view)
-		p.accessible(name + " " + w.name)
+		if w.rules != "" {
+			p.accessible(name+" "+w.name, w.rules)
+		}
 		p.fits(name + " " + w.name)
 		p.shot(name + " " + w.name)
 	}
 	p.pdf(name)
 }
+
+// allRules are axe-core's options for all of its rules.
+const allRules = "{}"
 
 // says fails for what is not to be read in the page.
 func (p *page) says(texts ...string) {
@@ -259,13 +270,15 @@ type fault struct {
 }
 
 // accessible fails for what axe-core calls serious or critical.
-func (p *page) accessible(name string) {
+func (p *page) accessible(name, options string) {
 	p.Helper()
-	p.do(chromedp.Evaluate[chromedp.Void](axe))
+	if !ask[bool](p, `"axe" in window`) {
+		p.do(chromedp.Evaluate[chromedp.Void](axe))
+	}
 	found := ask[struct {
 		Faults []fault `json:"violations"`
 		Passes int     `json:"passes"`
-	}](p, `axe.run(document, {resultTypes: ["violations"]}).then(r => ({violations: r.violations, passes: r.passes.length}))`)
+	}](p, `axe.run(document, {resultTypes: ["violations"], ...`+options+`}).then(r => ({violations: r.violations, passes: r.passes.length}))`)
 	if found.Passes == 0 {
 		p.Error("axe-core checked nothing")
 	}
