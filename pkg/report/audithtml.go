@@ -346,7 +346,7 @@ func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPa
 		Severity: clean(v.Severity), Tone: tone(v.Severity), Policy: clean(v.Policy), Message: clean(v.Message), Cause: sentence(clean(v.Cause)), Drift: v.Origin.Drift(),
 		Since: v.FirstSeen.Unix(), Place: place, Badges: []badge{{tone(v.Severity), tone(v.Severity), clean(v.Severity)}},
 	}
-	if strings.HasPrefix(v.Link, "https://") || strings.HasPrefix(v.Link, "http://") {
+	if v.Link == clean(v.Link) && (strings.HasPrefix(v.Link, "https://") || strings.HasPrefix(v.Link, "http://")) {
 		p.Link = v.Link
 	}
 	switch v.Compared {
@@ -367,7 +367,7 @@ func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPa
 	if v.FirstSeen.Equal(a.Time) {
 		first = "in this audit"
 	}
-	p.Facts = append(p.Facts, fact{"first seen", first}, fact{"last seen", moment(v.LastSeen)}, fact{"action", string(v.Action)})
+	p.Facts = append(p.Facts, fact{"first seen", first}, fact{"last seen", moment(v.LastSeen)}, fact{"action", clean(string(v.Action))})
 	if came := origins[v.Origin]; came != "" && !p.Drift {
 		p.Facts = append(p.Facts, fact{"came", came})
 	}
