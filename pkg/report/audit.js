@@ -37,11 +37,16 @@
         item.hidden = !fit || (!all && found > few);
       }
       const shown = all ? found : Math.min(found, few);
-      showing.textContent = found === 0
-        ? "None of " + items.length.toLocaleString("en") + " fits."
-        : "Showing " + shown.toLocaleString("en") + (shown < found ? " of " + found.toLocaleString("en") + " that fit" : "") + " of " + items.length.toLocaleString("en") + ".";
+      const count = (n) => n.toLocaleString("en");
+      if (found === 0) {
+        showing.textContent = "None of " + count(items.length) + " fits.";
+      } else if (found === items.length || found === shown) {
+        showing.textContent = "Showing " + count(shown) + " of " + count(items.length) + ".";
+      } else {
+        showing.textContent = "Showing " + count(shown) + " of " + count(found) + " that fit, of " + count(items.length) + ".";
+      }
       more.hidden = shown === found;
-      more.textContent = "Show all " + found.toLocaleString("en");
+      more.textContent = "Show all " + count(found);
     };
 
     controls.addEventListener("submit", (event) => event.preventDefault());

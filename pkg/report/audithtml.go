@@ -54,7 +54,8 @@ type auditPage struct {
 	ScriptHash      string
 	Style           template.CSS
 	Script          template.JS
-	Fleet           *fleet // where there are several clusters
+	Fleet           *fleet // where there are several clusters, or some could not be read
+	Unread          []fact
 	Clusters        []*clusterPart
 }
 
@@ -134,31 +135,30 @@ func writeAuditHTML(w io.Writer, r *audit.Report) error {
 		Style:      template.CSS(pageStyle + auditStyle), Script: template.JS(auditScript), //nolint:gosec // They are files of this package.
 		Title: "BGP audit", Subtitle: "bgpguard " + clean(r.Version),
 	}
-	shown := violationsShown
-	if n := len(r.Clusters); n > 1 {
-		p.Title += " of " + Count(n, "cluster")
-		shown = max(violationsShown/n, fewestShown)
+	for _, u := range r.Unread {
+		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
 	}
+	shown := max(violationsShown/max(len(r.Clusters), 1), fewestShown)
+	several := len(r.Clusters) != 1 || len(r.Unread) > 0
 	for i, a := range r.Clusters {
 		c, err := newClusterPart(a, fmt.Sprintf("c%d", i+1), shown)
 		if err != nil {
 			return err
 		}
-		if c.Several = len(r.Clusters) > 1; c.Several {
+		if c.Several = several; several {
 			c.Verdict.Name = c.Name
 		}
 		p.Clusters = append(p.Clusters, c)
 	}
-	switch len(r.Clusters) {
-	case 0:
-	case 1:
+	if several {
+		p.Title += " of " + Count(len(r.Clusters)+len(r.Unread), "cluster")
+		p.Fleet = newFleet(r, p.Clusters)
+	} else {
 		a := r.Clusters[0]
 		if a.Cluster != "" {
 			p.Title += " of " + clean(a.Cluster)
 		}
 		p.Subtitle = strings.Join([]string{moment(a.Time), p.Subtitle, calicoVersion(a)}, " · ")
-	default:
-		p.Fleet = newFleet(r, p.Clusters)
 	}
 	return execute(w, "audit.html", p)
 }
@@ -175,7 +175,7 @@ func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") 
 
 func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) {
 	c := &clusterPart{
-		ID: id, Name: clusterName(a), Where: moment(a.Time) + " · " + calicoVersion(a), Verdict: verdictOf(a), Policies: policyCells(a), Trend: newTrend(a),
+		ID: id, Name: clusterName(a.Cluster), Where: moment(a.Time) + " · " + calicoVersion(a), Verdict: verdictOf(a), Policies: policyCells(a), Trend: newTrend(a),
 	}
 	for _, f := range a.Failures {
 		c.Failures = append(c.Failures, fact{clean(f.Policy), clean(f.Message)})
@@ -191,11 +191,12 @@ func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) 
 	return c, nil
 }
 
-func clusterName(a *audit.Audit) string {
-	if a.Cluster == "" {
+// clusterName is what a cluster is called, whether it has a name or not.
+func clusterName(name string) string {
+	if name == "" {
 		return "the cluster"
 	}
-	return clean(a.Cluster)
+	return clean(name)
 }
 
 // verdictOf says in one sentence how the cluster does, and below it what else has to
@@ -343,11 +344,8 @@ func (c *clusterPart) violations(a *audit.Audit, limit int) {
 
 func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPart {
 	p := violationPart{
-		Severity: clean(v.Severity), Tone: tone(v.Severity), Policy: clean(v.Policy), Message: clean(v.Message), Cause: sentence(clean(v.Cause)), Drift: v.Origin.Drift(),
+		Severity: clean(v.Severity), Tone: tone(v.Severity), Policy: clean(v.Policy), Message: clean(v.Message), Cause: sentence(clean(v.Cause)), Drift: v.Origin.Drift(), Link: webLink(v.Link),
 		Since: v.FirstSeen.Unix(), Place: place, Badges: []badge{{tone(v.Severity), tone(v.Severity), clean(v.Severity)}},
-	}
-	if v.Link == clean(v.Link) && (strings.HasPrefix(v.Link, "https://") || strings.HasPrefix(v.Link, "http://")) {
-		p.Link = v.Link
 	}
 	switch v.Compared {
 	case audit.New:
@@ -372,6 +370,14 @@ func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPa
 		p.Facts = append(p.Facts, fact{"came", came})
 	}
 	return p
+}
+
+// webLink is link where that leads to a page of the web, else "".
+func webLink(link string) string {
+	if link == clean(link) && (strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://")) {
+		return link
+	}
+	return ""
 }
 
 // origins are the origins in words that go on from "it came".
@@ -537,13 +543,25 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 		}
 		t.Rows = append(t.Rows, cellRow{Cells: append(row, numberCell(point.Nodes), numberCell(point.Sessions), cell{Text: moment(a.Time), Value: fmt.Sprint(a.Time.Unix())})})
 	}
+	for _, u := range r.Unread {
+		row := []cell{{Text: clusterName(u.Cluster)}, {Badge: &badge{unsure, unsure, "could not be read"}, Value: "-1"}}
+		for len(row) < len(t.Header) {
+			row = append(row, cell{})
+		}
+		t.Rows = append(t.Rows, cellRow{Cells: row})
+	}
 	v := verdict{Tone: good, Icon: good, Counts: countsOf(counts), Text: "No violations in " + Count(len(r.Clusters), "cluster")}
+	if n := len(r.Unread); n > 0 {
+		v.More = append(v.More, Count(n, "cluster")+" could not be read.")
+	}
 	switch {
 	case with > 0:
 		v.Tone, v.Icon = tone(worst), tone(worst)
 		v.Text = fmt.Sprintf("%s, in %s of %s", violationsText(counts), number(with), Count(len(r.Clusters), "cluster"))
 	case failures > 0:
 		v.Tone, v.Icon, v.Text = unsure, unsure, v.Text+", but not all policies could judge"
+	case len(r.Unread) > 0:
+		v.Tone, v.Icon = unsure, unsure
 	}
 	return &fleet{v, t}
 }
