@@ -280,11 +280,13 @@ func comparedText(a *audit.Audit) string {
 		return ""
 	}
 	var parts []string
-	if compared > 0 {
-		parts = append(parts, fmt.Sprintf("%s new, %s worse, %s as before", number(counts[audit.New]), number(counts[audit.Worse]), number(counts[audit.Known])))
-	}
-	if n := len(a.Resolved); n > 0 {
-		parts = append(parts, number(n)+" gone")
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{counts[audit.New], "new"}, {counts[audit.Worse], "worse"}, {counts[audit.Known], "as before"}, {len(a.Resolved), "gone"}} {
+		if part.n > 0 {
+			parts = append(parts, number(part.n)+" "+part.word)
+		}
 	}
 	since := "Since the audit before: "
 	switch {

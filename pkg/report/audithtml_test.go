@@ -170,14 +170,14 @@ func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
 				withFound(a, "hygiene", 1, func(v *audit.Violation) { v.Compared = audit.Worse })
 				a.Resolved = a.Violations[:1]
 			},
-			"medium", "3 medium violations", []string{"Since the baseline: 2 new, 1 worse, 0 as before, 1 gone."},
+			"medium", "3 medium violations", []string{"Since the baseline: 2 new, 1 worse, 1 gone."},
 		},
 		"a change": {
 			func(a *audit.Audit) {
 				withFound(a, "hygiene", 1, func(v *audit.Violation) { v.Compared = audit.Known })
 				a.Before = &audit.Audit{}
 			},
-			"medium", "1 medium violation", []string{"By the change: 0 new, 0 worse, 1 as before."},
+			"medium", "1 medium violation", []string{"By the change: 1 as before."},
 		},
 		"all mended": {
 			func(a *audit.Audit) { a.Resolved = []audit.Violation{{}} }, good, "No violations: all 2 policies that judge a state hold",
