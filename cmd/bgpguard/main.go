@@ -40,7 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newCheck(), newTopology(), newInput(), newPolicy())
+	root.AddCommand(newCheck(), newTopology(), newInput(), newPolicy(), newSnapshot())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

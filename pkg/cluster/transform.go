@@ -16,7 +16,7 @@ import (
 func (s *Store) transform(in any) (any, error) {
 	switch o := in.(type) {
 	case *corev1.Node:
-		return s.slim(o), nil
+		return s.intern.slim(o), nil
 	case *unstructured.Unstructured:
 		if kindOf(o) != "" {
 			o.SetManagedFields(nil)
@@ -41,7 +41,8 @@ func withoutValues(in any) (any, error) {
 	return out, nil
 }
 
-func (s *Store) slim(node *corev1.Node) *corev1.Node {
+// slim returns what decides BGP of a Node, and what tells it from others.
+func (i *interner) slim(node *corev1.Node) *corev1.Node {
 	meta := metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion}
 	if len(node.Labels) > 0 {
 		meta.Labels = make(map[string]string, len(node.Labels))
@@ -49,9 +50,9 @@ func (s *Store) slim(node *corev1.Node) *corev1.Node {
 			if value == node.Name {
 				value = node.Name // kubernetes.io/hostname; no other node has it
 			} else {
-				value = s.intern.of(value)
+				value = i.of(value)
 			}
-			meta.Labels[s.intern.of(key)] = value
+			meta.Labels[i.of(key)] = value
 		}
 	}
 	for _, key := range calico.NodeAnnotations {
