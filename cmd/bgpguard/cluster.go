@@ -120,16 +120,10 @@ func plainPath(err error) error {
 	return err
 }
 
-// read reads the cluster. How far it is, and what it lacks, is told on stderr.
+// read reads the cluster, and tells on stderr how far it is.
 func (c *liveCluster) read(ctx context.Context, stderr io.Writer) (*cluster.Reading, error) {
 	p := newProgress(stderr)
 	reading, err := cluster.Read(ctx, c.config, cluster.ReadOptions{Progress: p.show})
 	p.end()
-	if err != nil {
-		return nil, err
-	}
-	for _, u := range reading.Unread {
-		fmt.Fprintln(stderr, "note:", words.Clean(u.String()))
-	}
-	return reading, nil
+	return reading, err
 }

@@ -85,6 +85,9 @@ func (o *snapshotOptions) run(ctx context.Context, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
+	for _, u := range reading.Unread {
+		fmt.Fprintln(stderr, "note:", words.Clean(u.String()))
+	}
 	text, err := snapshotText(live.String(), began, reading)
 	if err != nil {
 		return err
