@@ -229,7 +229,10 @@ func (o *auditOptions) readCluster(ctx context.Context, live *liveCluster, libra
 	for _, u := range reading.Unread {
 		out.notes = append(out.notes, u.String())
 	}
-	return out, o.policiesOf(ctx, live, library, &out)
+	if err := o.policiesOf(ctx, live, library, &out); err != nil {
+		return known{}, err
+	}
+	return out, nil
 }
 
 // sourcesOf tells where the objects stand that were read.
@@ -274,7 +277,7 @@ func (o *auditOptions) earlier() (history []*audit.Report, baseline *audit.Repor
 		if err != nil {
 			return nil, fmt.Errorf("flag --%s: %w", flag, plainPath(err))
 		}
-		defer f.Close() //nolint:errcheck // It was only read.
+		defer f.Close()
 		r, err := audit.Read(f)
 		if err != nil {
 			return nil, fmt.Errorf("flag --%s: %s: %w", flag, path, err)

@@ -57,7 +57,7 @@ func markdownOne(b *strings.Builder, one *audit.Audit) {
 	}
 	notes := make([]string, 0, len(one.Notes)+len(one.Failures))
 	for _, f := range one.Failures {
-		notes = append(notes, fmt.Sprintf("**error:** `%s` %s", codeSpan(f.Policy), markdown(f.Message)))
+		notes = append(notes, fmt.Sprintf("**error:** %s %s", codeSpan(f.Policy), markdown(f.Message)))
 	}
 	for _, note := range one.Notes {
 		notes = append(notes, "note: "+markdown(note))
@@ -71,13 +71,13 @@ func markdownOne(b *strings.Builder, one *audit.Audit) {
 	resolved := make([]string, 0, len(one.Resolved))
 	for i := range one.Resolved {
 		v := &one.Resolved[i]
-		resolved = append(resolved, fmt.Sprintf("`%s` %s", codeSpan(v.Policy), markdown(v.ID+gone(v))))
+		resolved = append(resolved, fmt.Sprintf("%s %s", codeSpan(v.Policy), markdown(v.ID+gone(v))))
 	}
 	markdownList(b, "Gone", resolved)
 }
 
 func markdownViolation(one *audit.Audit, v *audit.Violation) string {
-	out := fmt.Sprintf("**%s** `%s` %s", markdown(v.Severity), codeSpan(v.Policy), markdown(v.Message))
+	out := fmt.Sprintf("**%s** %s %s", markdown(v.Severity), codeSpan(v.Policy), markdown(v.Message))
 	if v.Link != "" {
 		out += " (<" + strings.NewReplacer("<", "", ">", "", " ", "").Replace(clean(v.Link)) + ">)"
 	}
@@ -90,8 +90,8 @@ func markdownViolation(one *audit.Audit, v *audit.Violation) string {
 	return out
 }
 
-// codeSpan is the text of a code span, in which a backslash escapes nothing.
-func codeSpan(s string) string { return strings.ReplaceAll(clean(s), "`", "'") }
+// codeSpan is a code span, in which a backslash escapes nothing.
+func codeSpan(s string) string { return "`" + strings.ReplaceAll(clean(s), "`", "'") + "`" }
 
 func markdownList(b *strings.Builder, title string, items []string) {
 	if len(items) == 0 {

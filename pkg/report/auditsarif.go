@@ -1,8 +1,10 @@
 package report
 
 import (
+	"cmp"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/encode"
@@ -34,7 +36,7 @@ func writeAuditSARIF(w io.Writer, a *Audit) error {
 }
 
 func (a *Audit) sarifRun(cluster string) sarifRun {
-	run := sarifRun{Invocations: []sarifInvocation{{ExecutionSuccessful: true}}, Results: []sarifResult{}, Automation: &sarifAutomation{"bgpguard audit/" + cluster}}
+	run := sarifRun{Invocations: []sarifInvocation{{ExecutionSuccessful: true}}, Results: []sarifResult{}, Automation: &sarifAutomation{strings.TrimSuffix("bgpguard-audit/"+cluster, "/") + "/"}}
 	run.Tool.Driver = sarifDriver{Name: "bgpguard", Version: a.Version, InformationURI: homepage, Rules: []sarifRule{}}
 	return run
 }
@@ -84,6 +86,9 @@ func (a *Audit) sarifResult(one *audit.Audit, v *audit.Violation, rule int) sari
 	}
 	for _, o := range v.Objects[:min(len(v.Objects), shown)] {
 		out.Locations = append(out.Locations, a.sarifLocation(o, v.Fields()))
+	}
+	if len(out.Locations) == 0 { // Code scanning wants one.
+		out.Locations = append(out.Locations, a.sarifLocation(violation.Object{Kind: "Cluster", Name: cmp.Or(one.Cluster, "state")}, nil))
 	}
 	return out
 }
