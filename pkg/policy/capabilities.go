@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	// Policies reckon in time zones, and the image holds nothing but the binary.
 	_ "time/tzdata"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
 // reachesOut lists builtins that OPA does not mark as nondeterministic, and
@@ -24,3 +27,24 @@ func Capabilities() *ast.Capabilities {
 	c.AllowNet = []string{}
 	return c
 }
+
+// guardBuiltins has builtins that panic fail. OPA runs tests on goroutines of its
+// own, on which a panic ends the process: those who apply a BGPPolicy could end
+// every replica by one test. It changes OPA's table of builtins, so it has to be
+// called before anything is evaluated.
+var guardBuiltins = sync.OnceFunc(func() {
+	for _, b := range Capabilities().Builtins {
+		call := topdown.GetBuiltin(b.Name)
+		if call == nil { // The compiler has rewritten it.
+			continue
+		}
+		topdown.RegisterBuiltinFunc(b.Name, func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) (err error) {
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("panicked: %v", r)
+				}
+			}()
+			return call(bctx, args, iter)
+		})
+	}
+})
