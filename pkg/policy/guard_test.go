@@ -2,14 +2,21 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/types"
 )
 
 // shift panics in a builtin: no machine holds a number of so many bits.
@@ -74,5 +81,69 @@ func TestAModuleThatHasTheNameOfAHelperIsRefused(t *testing.T) {
 	// One that brings the helper's package along takes its place.
 	if _, err := prepare(t, inline("a.rego", a(always), name, "package policies.lib.text\n\nx := 1")); err != nil {
 		t.Error(err)
+	}
+}
+
+// blocks has a builtin test.block that returns when the test lets it, and heeds
+// nothing before: not that the context ends, as it does when the builtin is called.
+func blocks(t *testing.T) (ctx context.Context, release func()) {
+	t.Helper()
+	const name = "test.block"
+	if topdown.GetBuiltin(name) == nil {
+		ast.RegisterBuiltin(&ast.Builtin{Name: name, Decl: types.NewFunction(nil, types.N)})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	let := make(chan struct{})
+	topdown.RegisterBuiltinFunc(name, func(_ topdown.BuiltinContext, _ []*ast.Term, iter func(*ast.Term) error) error {
+		cancel()
+		<-let
+		return iter(ast.IntNumberTerm(1))
+	})
+	release = sync.OnceFunc(func() { close(let) })
+	t.Cleanup(release)
+	return ctx, release
+}
+
+func TestAnEvaluationThatHeedsNothingIsLeftBehind(t *testing.T) {
+	ctx, release := blocks(t)
+	p, err := check(t, inline("a.rego", a(strings.Replace(always, `"size": 1`, `"size": test.block()`, 1))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := sample(t)
+	if _, err := p.Evaluate(ctx, in, nil); err == nil || err.Error() != "stopped before it had finished: context canceled" {
+		t.Errorf("stopped: %v", err)
+	}
+	if _, err := p.Evaluate(t.Context(), in, nil); err == nil || !strings.HasPrefix(err.Error(), "not started: an earlier evaluation was to stop and has not") {
+		t.Errorf("while it has not ended: %v", err)
+	}
+	release()
+	for p.abandoned.Load() > 0 {
+		runtime.Gosched()
+	}
+	if found, err := p.Evaluate(t.Context(), in, nil); err != nil || len(found) != 1 {
+		t.Errorf("afterwards: %v, %v", found, err)
+	}
+}
+
+func TestTestsThatHeedNothingAreLeftBehind(t *testing.T) {
+	ctx, release := blocks(t)
+	l, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := inline("a.rego", a(always), "a_test.rego", "package policies.a_test\n\ntest_a if test.block() == 1")
+	_, err = l.Check(ctx, d, time.Minute)
+	slow, ok := errors.AsType[*LimitError](err)
+	if !ok || !slow.Running() {
+		t.Fatalf("got %v, want an error of tests that are running", err)
+	}
+	release()
+	<-slow.ended
+	if slow.Running() {
+		t.Error("they have ended, and are said to be running")
+	}
+	if _, err := check(t, d); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
