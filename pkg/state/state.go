@@ -227,7 +227,7 @@ func (s *Snapshot) Nodes() []*calico.Node {
 
 // SameNodes reports whether two snapshots share their nodes, because no change
 // of a node lies between them. It may be false where none does.
-func SameNodes(a, b *Snapshot) bool { return same(a.Nodes(), b.Nodes()) }
+func SameNodes(a, b *Snapshot) bool { return identical(a.Nodes(), b.Nodes()) }
 
 // SameConfiguration reports whether two snapshots share all that decides BGP, because
 // nothing lies between them but changes of CalicoNodeStatuses. It may be false where
@@ -236,12 +236,12 @@ func SameConfiguration(a, b *Snapshot) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return same(a.nodes, b.nodes) && same(a.peers, b.peers) && same(a.configurations, b.configurations) && same(a.pools, b.pools) &&
-		same(a.felix, b.felix) && same(a.clusters, b.clusters) && same(a.filters, b.filters) && same(a.secrets, b.secrets) &&
+	return identical(a.nodes, b.nodes) && identical(a.peers, b.peers) && identical(a.configurations, b.configurations) && identical(a.pools, b.pools) &&
+		identical(a.felix, b.felix) && identical(a.clusters, b.clusters) && identical(a.filters, b.filters) && identical(a.secrets, b.secrets) &&
 		a.filtersKnown == b.filtersKnown && a.secretsKnown == b.secretsKnown
 }
 
-func same[T any](x, y []T) bool {
+func identical[T any](x, y []T) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
 }
 
