@@ -115,8 +115,8 @@ const (
 	SessionActive
 	SessionOpenSent
 	SessionOpenConfirm
-	SessionEstablished
 	SessionClose
+	SessionEstablished // the last, so that the rows of one peer end with those that are
 )
 
 // String gives the API's word, "" for SessionOther.
@@ -128,7 +128,7 @@ var (
 	peerTypes     = [...]string{"", string(v3.BGPPeerTypeNodeMesh), string(v3.BGPPeerTypeNodePeer), string(v3.BGPPeerTypeGlobalPeer)}
 	sessionStates = [...]string{
 		"", string(v3.BGPSessionStateIdle), string(v3.BGPSessionStateConnect), string(v3.BGPSessionStateActive), string(v3.BGPSessionStateOpenSent),
-		string(v3.BGPSessionStateOpenConfirm), string(v3.BGPSessionStateEstablished), string(v3.BGPSessionStateClose),
+		string(v3.BGPSessionStateOpenConfirm), string(v3.BGPSessionStateClose), string(v3.BGPSessionStateEstablished),
 	}
 )
 
