@@ -299,7 +299,8 @@ func decodeNodeStatus(v map[string]any) (Object, error) {
 	if f.err == nil && meta.err == nil && s.Name == "" {
 		meta.fail("name", "is missing")
 	}
-	if f.adopt(meta); f.err != nil {
+	f.adopt(meta)
+	if f.err != nil {
 		return nil, f.err
 	}
 	spec, status := f.object("spec"), f.object("status")
@@ -345,7 +346,7 @@ func (s *NodeStatus) readSpec(spec *fields) {
 	}
 	slices.Sort(s.classes)
 	timing := &fields{path: spec.path, values: spec.values}
-	period := time.Duration(timing.number("updatePeriodSeconds", 0, maxUpdatePeriod)) * time.Second
+	period := time.Duration(timing.number("updatePeriodSeconds", maxUpdatePeriod)) * time.Second
 	if timing.has("updatePeriodSeconds") && timing.err == nil {
 		s.UpdatePeriod = &period
 	}
@@ -424,7 +425,7 @@ func (f *fields) word(name string, words []string) int {
 }
 
 // count reads a number of things, 0 when it is absent.
-func (f *fields) count(name string) int { return int(f.number(name, 0, math.MaxInt32)) }
+func (f *fields) count(name string) int { return int(f.number(name, math.MaxInt32)) }
 
 // moment reads a point in time in UTC and whole seconds, the zero time when it is absent.
 func (f *fields) moment(name, layout string) time.Time {

@@ -2,6 +2,7 @@ package health
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -141,28 +142,34 @@ func (h *Health) join(n topology.Neighbours, rows []calico.PeerStatus) tally {
 	})
 	var out tally
 	for len(list) > 0 || len(rows) > 0 {
+		first := firstOf(list, rows)
 		i, j := 0, 0
-		order := 0
-		switch {
-		case len(list) == 0:
-			order = 1
-		case len(rows) == 0:
-			order = -1
-		default:
-			order = cmp.Or(cmp.Compare(list[0].Type, rows[0].Type), list[0].IP.Compare(rows[0].IP))
+		for i < len(list) && (neighbour{list[i].Type, list[i].IP}) == first {
+			i++
 		}
-		if order <= 0 {
-			for i = 1; i < len(list) && list[i].Type == list[0].Type && list[i].IP == list[0].IP; i++ {
-			}
-		}
-		if order >= 0 {
-			for j = 1; j < len(rows) && rows[j].Type == rows[0].Type && rows[j].IP == rows[0].IP; j++ {
-			}
+		for j < len(rows) && (neighbour{rows[j].Type, rows[j].IP}) == first {
+			j++
 		}
 		h.match(&out, n, list[:i], rows[:j])
 		list, rows = list[i:], rows[j:]
 	}
 	return out
+}
+
+// neighbour is what half-sessions and rows are joined by.
+type neighbour struct {
+	kind calico.PeerType
+	ip   netip.Addr
+}
+
+// firstOf is the neighbour that comes first in two lists in order, of which one is not empty.
+func firstOf(list []topology.Neighbour, rows []calico.PeerStatus) neighbour {
+	switch {
+	case len(rows) == 0, len(list) > 0 && cmp.Or(cmp.Compare(list[0].Type, rows[0].Type), list[0].IP.Compare(rows[0].IP)) < 0:
+		return neighbour{list[0].Type, list[0].IP}
+	default:
+		return neighbour{rows[0].Type, rows[0].IP}
+	}
 }
 
 // match holds the rows of one neighbour against its half-sessions, in order of rank.
