@@ -275,7 +275,7 @@ status:
 			s := snapshot(t, file(t, "cluster.yaml"), statuses, c.more)
 			got := strings.Split(lines(Compare(s, topology.Compute(s, nil), now)), "\n")
 			var want []string
-			for _, line := range strings.SplitSeq(asWhole, "\n") {
+			for line := range strings.SplitSeq(asWhole, "\n") {
 				lost := false
 				for _, l := range c.lost {
 					lost = lost || strings.HasPrefix(line, l)
