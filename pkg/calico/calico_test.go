@@ -208,6 +208,7 @@ func TestSelectorsThatCalicoRefuses(t *testing.T) {
 func FuzzDecodeJSON(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"nodeSelector":"has(a)","peerIP":"[fd00::1]:179","asNumber":"1.2","maxRestartTime":"2m"}}`))
 	f.Add([]byte(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","annotations":{"projectcalico.org/IPv4Address":"10.0.0.1/24","projectcalico.org/labels":"{}"}}}`))
+	f.Add([]byte(`{"apiVersion":"projectcalico.org/v3",` + statusMeta + wholeStatus + `}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		o, err := DecodeJSON(raw)
 		if err == nil && !Equal(o, o) {
