@@ -14,7 +14,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // violationsShown is how many violations a page shows, shared out between the
@@ -27,9 +26,6 @@ const (
 // worstDelay is the length of a whole bar, in seconds: BIRD's graceful-restart wait and
 // its hold time.
 const worstDelay = 240
-
-// objectsShown is how many objects of a violation the page names.
-const objectsShown = 5
 
 //go:embed audit.css
 var auditStyle string
@@ -219,7 +215,7 @@ func verdictOf(a *audit.Audit) verdict {
 	if n := len(a.Failures); n > 0 && len(a.Violations) > 0 {
 		v.More = append(v.More, Count(n, "policy", "policies")+" could not judge, so there may be more.")
 	}
-	if n := drifted(a); n > 0 {
+	if n := drifting(a); n > 0 {
 		v.More = append(v.More, fmt.Sprintf("Drift: %s came past admission, or may have.", either(n, "1 violation", number(n)+" violations")))
 	}
 	if text := comparedText(a); text != "" {
@@ -233,16 +229,6 @@ func judging(a *audit.Audit) int {
 	n := 0
 	for _, p := range a.Policies {
 		if p.Judges == policy.JudgesState {
-			n++
-		}
-	}
-	return n
-}
-
-func drifted(a *audit.Audit) int {
-	n := 0
-	for i := range a.Violations {
-		if a.Violations[i].Origin.Drift() {
 			n++
 		}
 	}
@@ -339,7 +325,7 @@ func (c *clusterPart) violations(a *audit.Audit, limit int) {
 	if len(a.Resolved) > 0 {
 		c.Resolved = new(tableOf("Gone", []string{"Severity", "Policy", "About", "First seen", "Last seen", "Why"}, slices.Values(a.Resolved), len(a.Resolved),
 			func(v audit.Violation) []string {
-				return []string{v.Severity, v.Policy, objects(&v), moment(v.FirstSeen), moment(v.LastSeen), v.Cause}
+				return []string{v.Severity, v.Policy, objects(&v.Violation), moment(v.FirstSeen), moment(v.LastSeen), v.Cause}
 			}))
 	}
 }
@@ -361,7 +347,7 @@ func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPa
 		p.Badges = append(p.Badges, badge{unsure, "drift", "drift: " + origins[v.Origin]})
 	}
 	if len(v.Objects) > 0 {
-		p.Facts = append(p.Facts, fact{"about", objects(v)})
+		p.Facts = append(p.Facts, fact{"about", objects(&v.Violation)})
 	}
 	first := moment(v.FirstSeen)
 	if v.FirstSeen.Equal(a.Time) {
@@ -402,14 +388,6 @@ func sentence(text string) string {
 		return ""
 	}
 	return capital(text) + "."
-}
-
-func objects(v *audit.Violation) string {
-	list := make([]string, 0, objectsShown)
-	for _, o := range v.Objects[:min(len(v.Objects), objectsShown)] {
-		list = append(list, clean(o.String()))
-	}
-	return words.SomeOf(list, len(v.Objects))
 }
 
 // state shows the state that was judged, as far as it is at hand: an audit that was

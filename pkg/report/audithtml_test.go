@@ -80,10 +80,10 @@ func withFound(a *audit.Audit, name string, n int, edit func(*audit.Violation)) 
 	return a
 }
 
-func renderAudit(t testing.TB, audits ...*audit.Audit) string {
+func auditPageOf(t testing.TB, audits ...*audit.Audit) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := WriteAudit(&b, HTML, &audit.Report{Version: "v1.2.3", Clusters: audits}); err != nil {
+	if err := WriteAudit(&b, HTML, &Audit{Report: &audit.Report{Version: "v1.2.3", Clusters: audits}}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -199,7 +199,7 @@ func TestThePageSaysAllOfAViolation(t *testing.T) {
 	a := withFound(audited(t, racked), "reach", 1, func(v *audit.Violation) {
 		v.Origin, v.Cause, v.Compared = audit.Exempt, "it came by the change of BGPPeer peer-00000 by alice, for whom the policy does not hold", audit.New
 	})
-	got := textOf(t, renderAudit(t, a), func(n *html.Node) bool {
+	got := textOf(t, auditPageOf(t, a), func(n *html.Node) bool {
 		return n.Data == "li" && strings.HasPrefix(attribute(n, "class"), "violation ")
 	})
 	want := "critical new drift: by a user who is exempt reach Routes between all " +
@@ -217,7 +217,7 @@ func TestSectionsOfThePage(t *testing.T) {
 	a.Notes = []string{"Secrets are not readable"}
 	a.Trend = []audit.Point{{Time: noon.Add(-24 * time.Hour), Violations: map[string]int{"medium": 5}, Nodes: 4, Sessions: 5, StartSeconds: 7}}
 	a.Resolved = []audit.Violation{{Violation: violation.Violation{Policy: "hygiene", Objects: []violation.Object{{Kind: "BGPPeer", Name: "old"}}}, Severity: "medium", FirstSeen: noon, LastSeen: noon, Cause: "its policy is no longer in force"}}
-	page := renderAudit(t, a)
+	page := auditPageOf(t, a)
 	for id, wants := range map[string][]string{
 		"c1-violations": {"Gone", "medium hygiene BGPPeer old 1 Jul 2026 12:00 UTC 1 Jul 2026 12:00 UTC its policy is no longer in force"},
 		"c1-failures":   {"reach: it took too long"},
@@ -255,7 +255,7 @@ func TestAChangeIsDrawnBeforeAndAfter(t *testing.T) {
 	before := audited(t, racked)
 	after := audited(t, strings.Replace(racked, "nodeSelector: '!has(rr)'", "nodeSelector: has(rr)", 1))
 	after.Before = before
-	page := renderAudit(t, after)
+	page := auditPageOf(t, after)
 	got := textOf(t, page, sectionOf("c1-topology"))
 	for _, want := range []string{"Before the change: 2 route reflectors, 2 reflector clients", "After the change: 2 route reflectors, 2 nodes cut off"} {
 		if !strings.Contains(got, want) {
@@ -271,7 +271,7 @@ func TestAFleetHasAnOverview(t *testing.T) {
 	clean, failing, bad := audited(t, racked), audited(t, racked), withFound(audited(t, racked), "reach", 7, nil)
 	clean.Cluster, failing.Cluster, bad.Cluster = "edge", "", "prod"
 	failing.Failures = []audit.Failure{{Policy: "reach"}}
-	page := renderAudit(t, clean, failing, bad)
+	page := auditPageOf(t, clean, failing, bad)
 	got := textOf(t, page, func(n *html.Node) bool { return n.Data == "main" })
 	for _, want := range []string{
 		"7 critical violations, in 1 of 3 clusters", "edge no violations 0 0 0 0 4 5 1 Jul 2026 12:00 UTC", "the cluster not all judged 0 0 0 0",
@@ -290,7 +290,7 @@ func TestAFleetHasAnOverview(t *testing.T) {
 func TestThePageOfManyViolationsIsBounded(t *testing.T) {
 	long := strings.Repeat("a word and a half, ", 40)
 	a := withFound(audited(t, racked), "hygiene", 9_990, func(v *audit.Violation) { v.Message += long })
-	page := renderAudit(t, withFound(a, "reach", 10, func(v *audit.Violation) { v.Message += long }))
+	page := auditPageOf(t, withFound(a, "reach", 10, func(v *audit.Violation) { v.Message += long }))
 	if size := len(page); size > 2<<20 {
 		t.Errorf("the page has %d bytes", size)
 	}
@@ -310,7 +310,7 @@ func TestAFleetSharesOutTheViolations(t *testing.T) {
 	for range 3 {
 		audits = append(audits, withFound(audited(t, racked), "hygiene", 400, nil))
 	}
-	if n := strings.Count(renderAudit(t, audits...), `<li class="violation `); n != violationsShown/3*3 {
+	if n := strings.Count(auditPageOf(t, audits...), `<li class="violation `); n != violationsShown/3*3 {
 		t.Errorf("the page shows %d violations", n)
 	}
 }
@@ -318,7 +318,7 @@ func TestAFleetSharesOutTheViolations(t *testing.T) {
 func TestAnAuditThatWasReadBackHasNoStateToShow(t *testing.T) {
 	a := withFound(audited(t, racked), "hygiene", 1, nil)
 	a.Snapshot, a.Topology = nil, nil
-	page := renderAudit(t, a)
+	page := auditPageOf(t, a)
 	for _, id := range []string{"c1-topology", "c1-state", "c1-timers", "c1-convergence"} {
 		if strings.Contains(page, `"`+id+`"`) || strings.Contains(page, `"#`+id+`"`) {
 			t.Errorf("there is a section %s", id)
@@ -330,7 +330,7 @@ func TestAnAuditThatWasReadBackHasNoStateToShow(t *testing.T) {
 }
 
 func TestTheScriptIsTheOneThatThePageLetsIn(t *testing.T) {
-	page := renderAudit(t, audited(t, racked))
+	page := auditPageOf(t, audited(t, racked))
 	var script, csp string
 	for n := range parsePage(t, page).Descendants() {
 		switch {
@@ -475,7 +475,7 @@ func FuzzNoTextBecomesMarkup(f *testing.F) {
 		})
 		a.Resolved = a.Violations
 		a.Topology = nil // A picture takes its time; TestNoNameOfAnObjectBecomesMarkup has one.
-		return renderAudit(t, a, a)
+		return auditPageOf(t, a, a)
 	}
 	want := skeleton(f, page(f, "x"))
 	f.Fuzz(func(t *testing.T, s string) {
@@ -502,7 +502,7 @@ func TestNoNameOfAnObjectBecomesMarkup(t *testing.T) {
 			}
 			objects = append(objects, object)
 		}
-		return renderAudit(t, audited(t, strings.Join(objects, "---")))
+		return auditPageOf(t, audited(t, strings.Join(objects, "---")))
 	}
 	if got, want := skeleton(t, of(hostile)), skeleton(t, of("plain")); got != want {
 		t.Errorf("the page has other elements:\n%s\nwant\n%s", got, want)
