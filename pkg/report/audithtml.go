@@ -84,8 +84,9 @@ type clusterPart struct {
 	Routes        []routes
 	Reflectors    []cells
 	Timers        *cells
-	Delays        []delayPart
+	Delays        []barPart
 	Faults        []table
+	Health        *healthPart // nil where nobody looked
 	Trend         *trend
 	Policies      cells
 }
@@ -117,7 +118,8 @@ type violationPart struct {
 	Place                  int
 }
 
-type delayPart struct {
+// barPart is a line of a chart with bars.
+type barPart struct {
 	Name, Value, Reason string
 	Bar                 bar
 }
@@ -414,7 +416,7 @@ func (c *clusterPart) state(a *audit.Audit) error {
 		longest = max(longest, e.seconds)
 	}
 	for _, e := range list {
-		c.Delays = append(c.Delays, delayPart{capital(e.name), number(e.seconds) + " s", sentence(e.reason), newBar(e.seconds, longest, "")})
+		c.Delays = append(c.Delays, barPart{capital(e.name), number(e.seconds) + " s", sentence(e.reason), newBar(e.seconds, longest, "")})
 	}
 	for _, f := range faultTables(t) {
 		if len(f.Rows) > 0 {
