@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bgpguard/bgpguard/pkg/health"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -53,6 +54,8 @@ type Audit struct {
 	Summary *topology.Summary `json:"summary"`
 	// Trend is earlier audits of the cluster, oldest first.
 	Trend []Point `json:"trend"`
+	// Health is what the nodes report of their BGP, nil where nobody looked.
+	Health *health.Health `json:"health,omitempty"`
 
 	// Snapshot is the state, Topology its sessions and routes. Both are nil in an
 	// audit that was read back.
