@@ -13,6 +13,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/health"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
@@ -174,6 +175,7 @@ func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") 
 func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) {
 	c := &clusterPart{
 		ID: id, Name: clusterName(a.Cluster), Where: moment(a.Time) + " · " + calicoVersion(a), Verdict: verdictOf(a), Policies: policyCells(a), Trend: newTrend(a),
+		Health: newHealthPart(a.Health),
 	}
 	for _, f := range a.Failures {
 		c.Failures = append(c.Failures, fact{clean(f.Policy), clean(f.Message)})
@@ -409,7 +411,7 @@ func (c *clusterPart) state(a *audit.Audit) error {
 	c.Routes = routesOf(t)
 	c.Reflectors = reflectorCells(a.Snapshot, t)
 	c.Timers = timerCells(t.Summary.Timers)
-	c.Tiles = tiles(t)
+	c.Tiles = tiles(t, a.Health)
 	list := events(t.Summary.Convergence)
 	longest := worstDelay
 	for _, e := range list {
@@ -440,7 +442,7 @@ func auditTopology(a *audit.Audit) *Topology {
 }
 
 // tiles are the numbers that say what cluster this is, and how it does.
-func tiles(t *Topology) []tile {
+func tiles(t *Topology, h *health.Health) []tile {
 	s := t.Summary
 	four, six := s.Sessions.In(calico.IPv4), s.Sessions.In(calico.IPv6)
 	how := Count(s.Nodes.Reflectors, "route reflector")
@@ -467,12 +469,19 @@ func tiles(t *Topology) []tile {
 	if n := s.Convergence.Waiting.Nodes; n > 0 {
 		start = "without routes on " + Count(n, "node")
 	}
-	return []tile{
+	out := []tile{
 		{"Nodes with BGP", number(s.Nodes.BGP), how},
 		{"Sessions between nodes", number(four.Total + six.Total), sessionsNote},
 		{"Nodes cut off", number(cutOff), cutOffNote},
 		{"Start of calico-node", number(s.Convergence.Start.Seconds) + " s", start},
 	}
+	if h != nil && h.Known {
+		established, predicted := h.Sessions.IPv4.Established+h.Sessions.IPv6.Established, h.Sessions.IPv4.Predicted+h.Sessions.IPv6.Predicted
+		if predicted > 0 {
+			out = append(out, tile{"Sessions established", percent(established, predicted), fmt.Sprintf("on the %s of %s nodes that report", number(h.Reporting), number(h.Nodes))})
+		}
+	}
+	return out
 }
 
 // contents lists the sections of the part, by the ends of their ids.
@@ -489,6 +498,7 @@ func (c *clusterPart) contents() {
 	add(len(c.Reflectors) > 0, "reflectors", "Reflectors and zones")
 	add(c.Timers != nil, "timers", "Timers")
 	add(len(c.Delays) > 0, "convergence", "Convergence")
+	add(c.Health != nil, "health", "BGP health")
 	add(len(c.Faults) > 0, "faults", "Faults")
 	add(c.Trend != nil, "trend", "Trend")
 	add(true, "policies", "What was checked")

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/health"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -405,6 +406,61 @@ func TestTrends(t *testing.T) {
 	a.Trend = many
 	if got := newTrend(a); len(got.Table.Rows) != pointsShown || got.Table.Rest != "and 401 earlier ones" {
 		t.Errorf("%d rows, %q", len(got.Table.Rows), got.Table.Rest)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	sessions := func(established, predicted, waiting int) health.Sessions {
+		return health.Sessions{Predicted: predicted, Established: established, Waiting: waiting, SuccessRate: new(float64(established) / float64(predicted))}
+	}
+	for name, c := range map[string]struct {
+		health *health.Health
+		want   string
+	}{
+		"not known": {&health.Health{}, "BGP health, as the nodes report it The CalicoNodeStatuses are not known, so nothing can be said of which sessions stand."},
+		"nobody reports": {
+			&health.Health{Known: true, Nodes: 4, Missing: health.NodeSet{Nodes: 4, Sample: []string{"a", "b", "c"}}},
+			"BGP health, as the nodes report it Figure Value Nodes that report 0 of 4; no CalicoNodeStatus was made for 4 nodes (a, b, c and 1 more)",
+		},
+		"all is well": {
+			&health.Health{
+				Known: true, Nodes: 4, Reporting: 4,
+				Sessions: topology.PerFamily[health.Sessions]{IPv4: sessions(10, 10, 0)}, Daemons: topology.PerFamily[health.Daemons]{IPv4: health.Daemons{Ready: 4}},
+			},
+			"BGP health, as the nodes report it Sessions established, IPv4 100 % 10 of 10 half-sessions that are predicted, on the nodes that report. " +
+				"Figure Value Nodes that report 4 of 4 BIRD IPv4 4 ready, 0 not ready",
+		},
+		"all that can be wrong": {
+			&health.Health{
+				Known: true, Nodes: 5000, Reporting: 4999, Sessions: topology.PerFamily[health.Sessions]{IPv4: sessions(29_999, 30_000, 0), IPv6: sessions(1, 3, 1)},
+				Down: health.List[health.Session]{Total: 60, Items: slices.Repeat([]health.Session{{
+					Node: "a", Family: "IPv4", PeerIP: "10.0.0.2", PeerNode: "b", Type: "NodePeer", State: "Active", Since: "08:00:00", Sources: []string{"clients"},
+				}}, 60)},
+				Outdated: health.List[health.Outdated]{Total: 1, Items: []health.Outdated{{Status: "s", Node: "c", Message: "calico-node has not written it"}}},
+				NotReady: health.List[health.Daemon]{Total: 1, Items: []health.Daemon{{Node: "d", Family: "IPv6", State: "NotReady", Version: "v1"}}},
+				Restarts: health.Restarts{SlowestSeconds: new(48), MedianSeconds: new(7), Measured: health.List[health.Restart]{
+					Total: 1, Items: []health.Restart{{Node: "e", Family: "IPv4", Boot: noon, Seconds: 48, Established: 2, NotEstablished: 1}},
+				}},
+			},
+			"BGP health, as the nodes report it Sessions established, IPv4 99.9 % 29,999 of 30,000 half-sessions that are predicted, on the nodes that report. " +
+				"Sessions established, IPv6 33.3 % 1 of 3 half-sessions that are predicted, on the nodes that report. 1 waits for the end of a graceful restart. " +
+				"Figure Value Nodes that report 4,999 of 5,000; 1 status cannot be compared " +
+				"Starts of BIRD 7 s until the last session was up in the median, 48 s at the worst, of 1 start " +
+				"Predicted, and reported not to be established: 60 Predicted, and reported not to be established Node Family Peer Type State Since From " +
+				strings.Repeat("a IPv4 10.0.0.2 (b) NodePeer Active 08:00:00 clients ", rowsShown) + "and 10 more " +
+				"BIRDs that are not ready: 1 BIRDs that are not ready Node Family State Version d IPv6 NotReady v1 " +
+				"CalicoNodeStatuses that are not compared: 1 CalicoNodeStatuses that are not compared Node Status Last updated Why c s never calico-node has not written it " +
+				"Starts of BIRD, the slowest first: 1 Starts of BIRD, the slowest first Node Family Start Until the last session was up Established Not established " +
+				"e IPv4 1 Jul 2026 12:00 UTC 48 s 2 1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := audited(t, racked)
+			a.Health, a.Topology = c.health, nil
+			if got := textOf(t, auditPageOf(t, a), sectionOf("c1-health")); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
 	}
 }
 

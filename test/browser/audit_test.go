@@ -30,8 +30,8 @@ func TestAudit(t *testing.T) {
 			[]string{"BGP audit of edge-1", "No violations: all 17 policies that judge a state hold", "5 mesh nodes", "zone-3"},
 		},
 		{
-			"100 nodes", pageOf(t, past(auditOf(t, "prod-eu", manifest(t, 100, faults...)))),
-			[]string{"4 violations, 1 of them high", "Drift: 1 violation came past admission", "31 audits", "BGPPeer mistyped", "node-0002"},
+			"100 nodes", pageOf(t, reporting(past(auditOf(t, "prod-eu", manifest(t, 100, faults...))))),
+			[]string{"99.6 %", "4 violations, 1 of them high", "Drift: 1 violation came past admission", "31 audits", "BGPPeer mistyped", "node-0002"},
 		},
 		{
 			"100 nodes after a change", pageOf(t, changed),

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/health"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/test/env"
 )
@@ -114,6 +116,30 @@ func past(a *audit.Audit) *audit.Audit {
 		p.Time = now.AddDate(0, 0, day-30)
 		p.Violations = map[string]int{"critical": max(0, (day-20)/4), "high": 3 + day%4, "medium": 12 - day/4, "low": day % 3}
 		a.Trend = append(a.Trend, p)
+	}
+	return a
+}
+
+// reporting gives a what its nodes would report: all but ten, of which one node has lost a session, and one BIRD is down.
+func reporting(a *audit.Audit) *audit.Audit {
+	predicted := a.Summary.Sessions.IPv4.Total * 2
+	rate := float64(predicted-2) / float64(predicted)
+	boot := now.Add(-3 * time.Hour)
+	a.Health = &health.Health{
+		Known: true, Nodes: a.Summary.Nodes.BGP, Reporting: a.Summary.Nodes.BGP - 10, Missing: health.NodeSet{Nodes: 9, Sample: []string{"node-0090", "node-0091", "node-0092"}},
+		Outdated: health.List[health.Outdated]{Total: 1, Items: []health.Outdated{{
+			Status: "node-0099", Node: "node-0099", LastUpdated: &boot, Reason: health.Stopped, Message: "calico-node no longer writes it: see whether it runs on the node",
+		}}},
+		Sessions: topology.PerFamily[health.Sessions]{IPv4: health.Sessions{Predicted: predicted, Established: predicted - 2, Waiting: 1, SuccessRate: &rate}},
+		Down: health.List[health.Session]{Total: 1, Items: []health.Session{{
+			Node: "node-0007", Family: "IPv4", PeerIP: "10.0.0.1", PeerNode: "node-0000", Type: "NodePeer", State: "Connect", Since: "08:12:44", Sources: []string{"clients"},
+		}}},
+		Daemons:  topology.PerFamily[health.Daemons]{IPv4: health.Daemons{Ready: a.Summary.Nodes.BGP - 11, NotReady: 1}},
+		NotReady: health.List[health.Daemon]{Total: 1, Items: []health.Daemon{{Node: "node-0042", Family: "IPv4", State: "NotReady"}}},
+		Restarts: health.Restarts{
+			SlowestSeconds: new(48), MedianSeconds: new(11),
+			Measured: health.List[health.Restart]{Total: 1, Items: []health.Restart{{Node: "node-0003", Family: "IPv4", Boot: boot, Seconds: 48, Established: 3}}},
+		},
 	}
 	return a
 }
