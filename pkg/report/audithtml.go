@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -527,13 +528,13 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 		}
 		row := []cell{
 			{Text: parts[i].Name, Link: "#" + parts[i].ID},
-			{Badge: &badge{v.Tone, v.Icon, fleetWord(a)}, Value: fmt.Sprint(rank)},
+			{Badge: &badge{v.Tone, v.Icon, fleetWord(a)}, Value: strconv.Itoa(rank)},
 		}
 		for _, severity := range policy.Severities {
 			counts[severity] += point.Violations[severity]
 			row = append(row, numberCell(point.Violations[severity]))
 		}
-		t.Rows = append(t.Rows, cellRow{Cells: append(row, numberCell(point.Nodes), numberCell(point.Sessions), cell{Text: moment(a.Time), Value: fmt.Sprint(a.Time.Unix())})})
+		t.Rows = append(t.Rows, cellRow{Cells: append(row, numberCell(point.Nodes), numberCell(point.Sessions), cell{Text: moment(a.Time), Value: strconv.FormatInt(a.Time.Unix(), 10)})})
 	}
 	for _, u := range r.Unread {
 		row := []cell{{Text: clusterName(u.Cluster)}, {Badge: &badge{unsure, unsure, "could not be read"}, Value: "-1"}}

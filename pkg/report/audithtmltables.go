@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -249,7 +248,7 @@ func policyCells(a *audit.Audit) cells {
 			result = cell{Text: "judges changes only", Value: "-2"}
 		}
 		c.Rows = append(c.Rows, cellRow{Cells: []cell{
-			{Text: clean(p.Name), Link: webLink(p.Link)}, {Text: clean(p.Title)}, {Text: clean(p.Severity), Value: fmt.Sprint(audit.Rank(p.Severity))}, {Text: clean(string(p.Action))}, result,
+			{Text: clean(p.Name), Link: webLink(p.Link)}, {Text: clean(p.Title)}, {Text: clean(p.Severity), Value: strconv.Itoa(audit.Rank(p.Severity))}, {Text: clean(string(p.Action))}, result,
 		}})
 	}
 	c.cut()

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -160,7 +161,7 @@ func trendCells(points []audit.Point, left int) cells {
 	}
 	c.Header = append(c.Header, numberHead("Nodes"), numberHead("Sessions"), numberHead("Start, s"))
 	for _, p := range slices.Backward(points) {
-		row := []cell{{Text: moment(p.Time), Value: fmt.Sprint(p.Time.Unix())}}
+		row := []cell{{Text: moment(p.Time), Value: strconv.FormatInt(p.Time.Unix(), 10)}}
 		for _, severity := range policy.Severities {
 			row = append(row, numberCell(p.Violations[severity]))
 		}

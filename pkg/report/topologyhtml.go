@@ -29,7 +29,8 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 		return err
 	}
 	p := topologyPage{
-		Style: template.CSS(pageStyle), Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary)),
+		Style:   template.CSS(pageStyle), //nolint:gosec // It is a file of this package.
+		Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary)),
 		Comparison: comparisonTable(t), Routes: routesOf(t),
 		Convergence: factsTable("Starts and losses, at the worst", []string{"Event", "Estimate from BIRD's timers"}, delays(t.Summary.Convergence)),
 	}

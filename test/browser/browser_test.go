@@ -61,7 +61,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "%s does not start: %v\n", program, err)
 		return 1
 	}
-	chromium = ctx
+	chromium = ctx //nolint:fatcontext // One for all tests is meant.
 	return m.Run()
 }
 
