@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
@@ -113,12 +113,13 @@ func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error)
 		comment("Note: %s.", u)
 	}
 	for _, object := range r.Manifests {
-		text, err := yaml.Marshal(object)
-		if err != nil {
+		b.WriteString("---\n")
+		e := yaml.NewEncoder(&b)
+		e.SetIndent(2)
+		e.CompactSeqIndent() // As kubectl writes lists.
+		if err := errors.Join(e.Encode(object), e.Close()); err != nil {
 			return nil, fmt.Errorf("writing an object as YAML: %w", err)
 		}
-		b.WriteString("---\n")
-		b.Write(text)
 	}
 	return b.Bytes(), nil
 }
@@ -132,7 +133,9 @@ func counts(r *cluster.Reading) []string {
 		if n < 0 {
 			n = len(rest)
 		}
-		out = append(out, words.Count(n, kind, plural(kind)))
+		if _, list := rest[0]["items"]; !list {
+			out = append(out, words.Count(n, kind, plural(kind)))
+		}
 		rest = rest[n:]
 	}
 	if out == nil {

@@ -67,7 +67,8 @@ type Reading struct {
 	Objects []calico.Object
 	// Manifests are these objects in the form of the API, with their labels,
 	// annotations and specs as their authors wrote them, and without what nothing
-	// here reads. They share values with Objects and must not be changed.
+	// here reads. They share values with Objects and must not be changed. An empty
+	// list says that there is no object of a kind that a state may lack otherwise.
 	Manifests []map[string]any
 	// Unread is what the reading lacks, sorted by kind and name.
 	Unread []Unread
@@ -118,6 +119,10 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 		case err == nil:
 			known = append(known, kind)
 			r.decode(kind, manifests)
+			if len(manifests) == 0 && !state.New().Knows(kind) {
+				none := map[string]any{"apiVersion": r.group.String(), "kind": string(kind) + "List", "items": []any{}}
+				r.reading.Manifests = append(r.reading.Manifests, none)
+			}
 		case kind == kindCalicoNodeStatus && apierrors.IsNotFound(err): // Calico before v3.21 has none.
 		case optional(kind) && apierrors.IsForbidden(err):
 			r.reading.Unread = append(r.reading.Unread, Unread{Kind: kind, Err: r.explain(ctx, r.resource(kind).GroupResource(), err)})
@@ -171,7 +176,7 @@ func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
 	}
 	binary := rest.CopyConfig(config)
-	binary.ContentType = "application/vnd.kubernetes.protobuf" // A third of the time and of the bytes of JSON.
+	binary.ContentType = "application/vnd.kubernetes.protobuf" // A third of the time that JSON takes.
 	core, err := corev1client.NewForConfigAndClient(binary, client)
 	if err != nil {
 		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
@@ -285,7 +290,7 @@ func (r *reader) finish(known []calico.Kind) *Reading {
 	out := &r.reading
 	out.State = state.New(out.Objects...).Knowing(known...)
 	if refersToSecret(out.State) {
-		out.Unread = append(out.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("Secrets are never read here, so passwords are taken to be there")})
+		out.Unread = append(out.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("Secrets are never read here")})
 	}
 	compare := func(aKind, aName, bKind, bName string) int {
 		return cmp.Or(cmp.Compare(aKind, bKind), cmp.Compare(aName, bName))
