@@ -164,11 +164,11 @@ func writeWhole(path string, data []byte) (err error) {
 			err = errors.Join(plainPath(err), os.Remove(f.Name()))
 		}
 	}()
-	_, err = f.Write(data)
-	if err == nil {
+	if _, err = f.Write(data); err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	if err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

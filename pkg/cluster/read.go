@@ -254,7 +254,7 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 			return nil, nil, err
 		}
 		for i := range list.Items {
-			out = append(out, nodeManifest(r.intern.slim(&list.Items[i])))
+			out = append(out, nodeManifest(slim(&list.Items[i], &r.intern)))
 		}
 		return out, list, nil
 	}
@@ -290,7 +290,7 @@ func (r *reader) finish(known []calico.Kind) *Reading {
 	out := &r.reading
 	out.State = state.New(out.Objects...).Knowing(known...)
 	if refersToSecret(out.State) {
-		out.Unread = append(out.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("Secrets are never read here")})
+		out.Unread = append(out.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("this never asks for Secrets")})
 	}
 	compare := func(aKind, aName, bKind, bName string) int {
 		return cmp.Or(cmp.Compare(aKind, bKind), cmp.Compare(aName, bName))

@@ -190,10 +190,10 @@ func summary(t *testing.T, s *state.Snapshot) string {
 	return string(text)
 }
 
-// tap sees the requests of a reading, and may answer one itself.
+// tap sees the requests of a reading, and may answer one itself: that it is gone.
 type tap struct {
 	next   http.RoundTripper
-	answer func(*http.Request) *http.Response
+	answer func(*http.Request) string // the body of a 410, "" for what the API server says
 
 	mu   sync.Mutex
 	seen []string // "GET resource"
@@ -206,15 +206,16 @@ func (p *tap) RoundTrip(r *http.Request) (*http.Response, error) {
 		p.mu.Unlock()
 	}
 	if p.answer != nil {
-		if response := p.answer(r); response != nil {
-			return response, nil
+		if body := p.answer(r); body != "" {
+			header := http.Header{"Content-Type": {"application/json"}}
+			return &http.Response{StatusCode: http.StatusGone, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 		}
 	}
 	return p.next.RoundTrip(r)
 }
 
 // tapped is the configuration of a client whose requests are seen.
-func (c *cluster) tapped(answer func(*http.Request) *http.Response) (*rest.Config, *tap) {
+func (c *cluster) tapped(answer func(*http.Request) string) (*rest.Config, *tap) {
 	p := &tap{answer: answer}
 	config := rest.CopyConfig(c.Config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -249,7 +250,7 @@ func (c *cluster) pages(t *testing.T) {
 	if want := []reader.Progress{{Kind: "Node", Objects: 500, Total: manyNodes}, {Kind: "Node", Objects: 1000, Total: manyNodes}, {Kind: "Node", Objects: manyNodes, Total: manyNodes}}; !slices.Equal(shown, want) {
 		t.Errorf("progress %v, want %v", shown, want)
 	}
-	if want := []string{"no Secret was read, and what depends on one is not judged: Secrets are never read here"}; !slices.Equal(told(live), want) {
+	if want := []string{"no Secret was read, and what depends on one is not judged: this never asks for Secrets"}; !slices.Equal(told(live), want) {
 		t.Errorf("told %q, want %q", told(live), want)
 	}
 }
@@ -265,17 +266,13 @@ func told(r *reader.Reading) []string {
 // expires takes the API server's memory of a list away, in the middle of it.
 func (c *cluster) expires(t *testing.T) {
 	t.Helper()
-	expired := func(times int) func(*http.Request) *http.Response {
-		return func(r *http.Request) *http.Response {
+	expired := func(times int) func(*http.Request) string {
+		return func(r *http.Request) string {
 			if !r.URL.Query().Has("continue") || times == 0 {
-				return nil
+				return ""
 			}
 			times--
-			body := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"The provided continue parameter is too old","reason":"Expired","code":410}`
-			return &http.Response{
-				StatusCode: http.StatusGone, Header: http.Header{"Content-Type": {"application/json"}},
-				Body: io.NopCloser(strings.NewReader(body)), Request: r,
-			}
+			return `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"The provided continue parameter is too old","reason":"Expired","code":410}`
 		}
 	}
 	lists := func(seen []string) int {
