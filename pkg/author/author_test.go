@@ -81,14 +81,14 @@ func TestTheMadeUpClusterIsOneInWhichLittleIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine := validate.NewEngine(set)
-	found, failures := engine.Violations(t.Context(), snapshot)
-	for _, v := range found {
+	judged := engine.Judge(t.Context(), snapshot)
+	for _, v := range judged.Violations {
 		if v.Policy != "external-peer-hygiene" { // Its routers have no password.
 			t.Errorf("%s: %s", v.Policy, v.Message)
 		}
 	}
-	if len(failures) > 0 {
-		t.Errorf("failures %v", failures)
+	if len(judged.Failures) > 0 {
+		t.Errorf("failures %v", judged.Failures)
 	}
 	if snapshot.Apply(change) == snapshot {
 		t.Error("the change changes nothing")

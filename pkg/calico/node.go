@@ -86,6 +86,13 @@ func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
 // out of the node-to-node mesh.
 func (n *Node) RouteReflector() bool { return n.ClusterID != "" }
 
+// SameBGP reports whether m differs from n in no more than whether it is ready.
+func (n *Node) SameBGP(m *Node) bool {
+	same := *m
+	same.NotReady = n.NotReady
+	return n.equal(&same)
+}
+
 func (n *Node) equal(m *Node) bool {
 	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&

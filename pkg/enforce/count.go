@@ -22,17 +22,17 @@ func Count(ctx context.Context, store *cluster.Store, engine *validate.Engine) m
 	}
 	ctx, cancel := context.WithTimeout(ctx, countLimit)
 	defer cancel()
+	judged := engine.Judge(ctx, snapshot)
 	counts := map[string]int32{}
-	for _, p := range engine.Policies().Policies() {
+	for _, p := range judged.Policies.Policies() {
 		if p.Definition.Judges == policy.JudgesState {
 			counts[p.Name] = 0
 		}
 	}
-	found, failures := engine.Violations(ctx, snapshot)
-	for _, v := range found {
+	for _, v := range judged.Violations {
 		counts[v.Policy]++
 	}
-	for _, f := range failures {
+	for _, f := range judged.Failures {
 		delete(counts, f.Policy)
 	}
 	return counts

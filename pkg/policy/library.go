@@ -72,6 +72,7 @@ func (d *Definition) Modules() map[string]string { return d.unit.source.Modules 
 // unit is what was compiled together.
 type unit struct {
 	source   Source
+	digest   string
 	compiler *ast.Compiler
 	store    storage.Store
 }
@@ -171,7 +172,7 @@ func compile(source Source) ([]*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{source: source, store: source.store()}
+	u := &unit{source: source, digest: source.digest(), store: source.store()}
 	product := maps.Clone(modules)
 	maps.DeleteFunc(product, func(file string, _ *ast.Module) bool { return isTest(file) })
 	all, err := withShared(product, false)

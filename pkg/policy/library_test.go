@@ -265,11 +265,7 @@ func libraryNames(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, d := range l.Definitions() {
-		names = append(names, d.Name)
-	}
-	return strings.Join(names, ", ")
+	return strings.Join(l.Names(), ", ")
 }
 
 func TestCompileOrdersByNameAndFillsDefaults(t *testing.T) {

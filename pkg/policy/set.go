@@ -2,6 +2,9 @@ package policy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,10 +34,11 @@ type Policy struct {
 	// Definition is the policy in Rego.
 	Definition *Definition
 
-	match      matcher
-	parameters *ast.Term
-	values     map[string]any // the parameters
-	query      rego.PreparedEvalQuery
+	fingerprint string
+	match       matcher
+	parameters  *ast.Term
+	values      map[string]any // the parameters
+	query       rego.PreparedEvalQuery
 }
 
 // Defaults returns one document for each policy of the library, with its
@@ -134,7 +138,10 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	if err != nil {
 		return nil, d.errorf("spec.parameters", "%v", err)
 	}
-	p = &Policy{Name: d.Name, Action: d.strongest(), Definition: def, match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters}
+	p = &Policy{
+		Name: d.Name, Action: d.strongest(), Definition: def,
+		fingerprint: fingerprint(d, def), match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters,
+	}
 	if p.query, err = def.prepare(); err != nil {
 		return nil, d.errorf("spec.policy", "%v", err)
 	}
@@ -190,6 +197,18 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 	}
 	return definitions[0], nil
 }
+
+// fingerprint is that of a document, with the policy that it names or brings along.
+func fingerprint(d *Document, def *Definition) string {
+	spec, _ := json.Marshal(&d.Spec) //nolint:errchkjson // It came as JSON.
+	sum := sha256.Sum256(slices.Concat([]byte(def.Name+" "+def.unit.digest+" "), spec))
+	return hex.EncodeToString(sum[:])
+}
+
+// Fingerprint differs between policies that may judge one state differently: by
+// other Rego or other data, parameters or actions. It is the same in every process
+// that has the same policy.
+func (p *Policy) Fingerprint() string { return p.fingerprint }
 
 // Policies returns the policies in order of their names. The slice must not be
 // changed.

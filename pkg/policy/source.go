@@ -1,8 +1,14 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -52,3 +58,14 @@ func (s *Source) store() storage.Store {
 
 // isTest reports whether a module is one of tests.
 func isTest(file string) bool { return strings.HasSuffix(file, testExtension) }
+
+// digest tells sources with other modules or other data apart.
+func (s *Source) digest() string {
+	h := sha256.New()
+	for _, file := range slices.Sorted(maps.Keys(s.Modules)) {
+		fmt.Fprintf(h, "%q %q\n", file, s.Modules[file])
+	}
+	data, _ := json.Marshal(s.Data) //nolint:errchkjson // It came as JSON or YAML. Maps are written in order of keys.
+	h.Write(data)
+	return hex.EncodeToString(h.Sum(nil))
+}

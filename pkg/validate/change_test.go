@@ -126,22 +126,22 @@ func TestAPolicyThatJudgesChangesSeesTheStateBeforeAndAfter(t *testing.T) {
 
 func TestAPolicyThatJudgesChangesHasNoPartInTheAudit(t *testing.T) {
 	e := NewEngine(own(t, "change", told("input.change"), ""))
-	if found, failures := e.Violations(t.Context(), state.New(nodes(t, 3, 0)...)); len(found) > 0 || len(failures) > 0 {
-		t.Errorf("found %v, %v", found, failures)
+	if j := e.Judge(t.Context(), state.New(nodes(t, 3, 0)...)); len(j.Violations) > 0 || len(j.Failures) > 0 {
+		t.Errorf("found %v, %v", j.Violations, j.Failures)
 	}
 }
 
 func TestAPolicyCanReadAllNodes(t *testing.T) {
 	e := NewEngine(own(t, "state", told(`[n | some n in data.state.nodes; n.routeReflectorClusterID != ""]`), ""))
 	s := state.New(nodes(t, 3, 0)...)
-	if found, failures := e.Violations(t.Context(), s); len(found) != 1 || found[0].Message != "[]" || len(failures) > 0 {
-		t.Errorf("before: %v, %v", found, failures)
+	if j := e.Judge(t.Context(), s); len(j.Violations) != 1 || j.Violations[0].Message != "[]" || len(j.Failures) > 0 {
+		t.Errorf("before: %v, %v", j.Violations, j.Failures)
 	}
 	d := e.Decide(t.Context(), s, Request{Change: state.Change{After: node(t, 9, true)}})
 	if !d.Allowed { // The violation was there before, whatever it says.
 		t.Fatalf("denied: %s", d.Message())
 	}
-	found, _ := e.Violations(t.Context(), s.Apply(state.Change{After: node(t, 9, true)}))
+	found := e.Judge(t.Context(), s.Apply(state.Change{After: node(t, 9, true)})).Violations
 	if len(found) != 1 || !strings.Contains(found[0].Message, `"routeReflectorClusterID":"`) || !strings.Contains(found[0].Message, `"asNumber":null`) {
 		t.Errorf("after: %v", found)
 	}
@@ -154,7 +154,7 @@ func TestMatchLimitsWhatIsJudgedAndNotTheAudit(t *testing.T) {
 	if d := e.Decide(t.Context(), s, Request{Change: state.Change{After: node(t, 9, false)}}); !d.Allowed || len(d.Violations) > 0 {
 		t.Errorf("got %+v", d)
 	}
-	if found, _ := e.Violations(t.Context(), s); len(found) != 1 {
+	if found := e.Judge(t.Context(), s).Violations; len(found) != 1 {
 		t.Errorf("audit found %v", found)
 	}
 }
@@ -207,7 +207,7 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 	if found, err := try("change", told("input.change")); len(found) > 0 || err != nil {
 		t.Errorf("one that judges changes: %v, %v", found, err)
 	}
-	if found, _ := e.Violations(t.Context(), s); len(found) > 0 {
+	if found := e.Judge(t.Context(), s).Violations; len(found) > 0 {
 		t.Errorf("the policies in force find %v", found)
 	}
 }

@@ -184,17 +184,27 @@ func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) (
 	return r.violations, r.err
 }
 
-// Violations returns all violations of s, sorted by policy and id, and the
-// policies that could not judge. Policies that judge changes have no part in it.
-func (e *Engine) Violations(ctx context.Context, s *state.Snapshot) ([]violation.Violation, []Failure) {
+// Judged is what policies say of a state as it is.
+type Judged struct {
+	// Policies are those that were asked.
+	Policies *policy.Set
+	// Topology is that of the state.
+	Topology *topology.Topology
+	// Violations are sorted by policy and id.
+	Violations []violation.Violation
+	// Failures are the policies that could not judge, by name.
+	Failures []Failure
+}
+
+// Judge judges s as it is. Policies that judge changes have no part in it.
+func (e *Engine) Judge(ctx context.Context, s *state.Snapshot) Judged {
 	j := e.judgeBase(ctx, s)
-	var found []violation.Violation
-	var failures []Failure
+	out := Judged{Policies: j.policies, Topology: j.topology}
 	for i, p := range j.policies.Policies() {
-		found = append(found, j.results[i].violations...)
+		out.Violations = append(out.Violations, j.results[i].violations...)
 		if err := j.results[i].err; err != nil {
-			failures = append(failures, Failure{p.Name, p.Action, err})
+			out.Failures = append(out.Failures, Failure{p.Name, p.Action, err})
 		}
 	}
-	return found, failures
+	return out
 }

@@ -311,8 +311,8 @@ func TestNoWorse(t *testing.T) {
 			t.Fatalf("step %d: %+v", step, d.Failures)
 		}
 		next := s.Apply(c)
-		before, _ := NewEngine(set).Violations(t.Context(), s)
-		after, _ := NewEngine(set).Violations(t.Context(), next)
+		before := NewEngine(set).Judge(t.Context(), s).Violations
+		after := NewEngine(set).Judge(t.Context(), next).Violations
 		if worse := worse(before, after); d.Allowed == worse {
 			t.Fatalf("step %d: allowed %v, worse %v\nbefore %v\nafter %v\n%s", step, d.Allowed, worse, before, after, d.Message())
 		}
