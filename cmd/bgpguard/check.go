@@ -108,7 +108,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if err != nil {
 		return err
 	}
-	changed, err := state.ReadFiles(o.files, stdin)
+	changed, err := state.ReadChanges(o.files, stdin)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/words"
@@ -112,7 +113,7 @@ func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error)
 	for _, u := range r.Unread {
 		comment("Note: %s.", u)
 	}
-	for _, object := range r.Manifests {
+	for object := range r.Manifests() {
 		b.WriteString("---\n")
 		e := yaml.NewEncoder(&b)
 		e.SetIndent(2)
@@ -127,15 +128,13 @@ func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error)
 // counts says how many objects of each kind were read, in the order of the file.
 func counts(r *cluster.Reading) []string {
 	var out []string
-	for rest := r.Manifests; len(rest) > 0; {
-		kind, _ := rest[0]["kind"].(string)
-		n := slices.IndexFunc(rest, func(m map[string]any) bool { return m["kind"] != kind })
+	for rest := r.Objects; len(rest) > 0; {
+		kind := rest[0].ID().Kind
+		n := slices.IndexFunc(rest, func(o calico.Object) bool { return o.ID().Kind != kind })
 		if n < 0 {
 			n = len(rest)
 		}
-		if _, list := rest[0]["items"]; !list {
-			out = append(out, words.Count(n, kind, plural(kind)))
-		}
+		out = append(out, words.Count(n, string(kind), plural(string(kind))))
 		rest = rest[n:]
 	}
 	if out == nil {

@@ -32,9 +32,13 @@ func FuzzASnapshotIsReadBack(f *testing.F) {
 			"metadata": map[string]any{"name": "p", "annotations": map[string]any{key: value}},
 			"spec":     map[string]any{"number": number, key: []any{value, map[string]any{key: value}}},
 		}
+		decoded, err := calico.Decode(object)
+		if err != nil {
+			return // The key is that of a field, and the value does not fit.
+		}
 		r := &cluster.Reading{
-			Manifests: []map[string]any{object},
-			Unread:    []cluster.Unread{{Kind: calico.KindBGPPeer, Name: value, Err: errors.New(value)}},
+			Objects: []calico.Object{decoded},
+			Unread:  []cluster.Unread{{Kind: calico.KindBGPPeer, Name: value, Err: errors.New(value)}},
 		}
 		text, err := snapshotText(value, time.Unix(0, 0), r)
 		if err != nil {

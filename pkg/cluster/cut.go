@@ -6,9 +6,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// cut returns of one of Calico's objects what decides BGP or says who made it so:
-// who wrote which field, versions and ids are left out, and so is what a status
-// lists of routes, which is most of it.
+// cut returns of one of Calico's objects what its author wrote, and of a
+// CalicoNodeStatus its status too: managed fields, versions and ids are left out.
 func cut(object map[string]any) map[string]any {
 	metadata := kept(object["metadata"], "name", "labels", "annotations")
 	out := map[string]any{"metadata": metadata}
@@ -21,8 +20,7 @@ func cut(object map[string]any) map[string]any {
 		delete(annotations, corev1.LastAppliedConfigAnnotation)
 	}
 	withoutEmpty(out)
-	if status, ok := object["status"].(map[string]any); ok && out["kind"] == string(kindCalicoNodeStatus) {
-		delete(status, "routes")
+	if status, ok := object["status"]; ok && out["kind"] == string(calico.KindCalicoNodeStatus) {
 		out["status"] = status
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -19,8 +20,8 @@ type Read struct {
 
 // ReadState reads the state that the files of all paths hold, as ReadFiles reads
 // them; without a path it is empty, but files without an object are an error. An
-// empty list of a kind says that there is none, which matters of BGPFilters: they
-// may also be missing because nobody asked for them.
+// empty list of a kind says that there is none, which matters of those that a state
+// may lack because nobody asked for them.
 func ReadState(paths []string, stdin io.Reader) (*Snapshot, error) {
 	objects, none, err := readFiles(paths, stdin)
 	if err != nil {
@@ -35,8 +36,7 @@ func ReadState(paths []string, stdin io.Reader) (*Snapshot, error) {
 
 // ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them
 // is stdin. Errors name file, line and field; those of all objects are joined.
-// Left out is what exports hold beside: CalicoNodeStatus objects, and Secrets that
-// calico-node does not read.
+// Left out are Secrets that calico-node does not read, which exports hold beside.
 func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 	objects, _, err := readFiles(paths, stdin)
 	return objects, err
@@ -61,9 +61,6 @@ func readFiles(paths []string, stdin io.Reader) (out []Read, none []calico.Kind,
 			}
 			continue
 		}
-		if unknown, ok := errors.AsType[*calico.UnknownKindError](err); ok && unknown.Status() {
-			continue
-		}
 		field := "kind"
 		if e, ok := errors.AsType[*calico.FieldError](err); ok {
 			field = e.Field
@@ -83,6 +80,13 @@ func emptyList(object map[string]any) (kind calico.Kind, ok bool) {
 		kind = calico.Kind(text)
 	}
 	return kind, ok
+}
+
+// ReadChanges is ReadFiles for objects that change, without CalicoNodeStatuses: an
+// export holds them beside, and there is nothing in them to judge.
+func ReadChanges(paths []string, stdin io.Reader) ([]Read, error) {
+	read, err := ReadFiles(paths, stdin)
+	return slices.DeleteFunc(read, func(r Read) bool { return r.ID().Kind == calico.KindCalicoNodeStatus }), err
 }
 
 // Objects returns the objects of all that was read.
