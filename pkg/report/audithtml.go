@@ -49,12 +49,14 @@ const (
 // auditPage is what audit.html shows.
 type auditPage struct {
 	Title, Subtitle string
-	ScriptHash      string
-	Style           template.CSS
-	Script          template.JS
-	Fleet           *fleet // where there are several clusters, or some could not be read
-	Unread          []fact
-	Clusters        []*clusterPart
+	// ScriptHash is the digest of the one script that may run. Styles may stand
+	// anywhere, as they do in D2's pictures.
+	ScriptHash string
+	Style      template.CSS
+	Script     template.JS
+	Fleet      *fleet // where there are several clusters, or some could not be read
+	Unread     []fact
+	Clusters   []*clusterPart
 }
 
 type fleet struct {
