@@ -186,7 +186,7 @@ func (a *Auditor) turn(ctx context.Context) (again time.Duration) {
 		if r := recover(); r != nil {
 			auditErrors.Inc()
 			a.failed, again = true, failedRetry
-			a.sayError(fmt.Errorf("it panicked: %v\n%s", r, debug.Stack()), "Cannot audit the state")
+			a.sayError(fmt.Errorf("it panicked: %v", r), "Cannot audit the state", "stack", string(debug.Stack()))
 		}
 	}()
 	snapshot, _, err := a.cluster.Snapshot()
@@ -316,10 +316,10 @@ func (a *Auditor) publish(ctx context.Context) error {
 }
 
 // sayError logs an error once, until all is well.
-func (a *Auditor) sayError(err error, text string) {
+func (a *Auditor) sayError(err error, text string, more ...any) {
 	if err.Error() != a.said {
 		a.said = err.Error()
-		a.log.Error(err, text)
+		a.log.Error(err, text, more...)
 	}
 }
 

@@ -99,7 +99,7 @@ func resolvedNotice(a *audit.Audit, v *audit.Violation) notice {
 
 func newNotice(a *audit.Audit, v *audit.Violation, reason string) notice {
 	return notice{
-		Reason: reason, Time: a.Time, Policy: v.Policy, ID: v.ID, Objects: v.Objects[:min(len(v.Objects), maxObjects):maxObjects],
+		Reason: reason, Time: a.Time, Policy: v.Policy, ID: v.ID, Objects: v.Objects[:min(len(v.Objects), maxObjects)],
 		severity: v.Severity, origin: v.Origin, firstSeen: v.FirstSeen,
 	}
 }
