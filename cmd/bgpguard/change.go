@@ -56,10 +56,11 @@ func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, validate.Request
 	if len(o.files) == 0 {
 		return snapshot, none, nil
 	}
-	changed, err := readObjects(o.files, stdin)
+	read, err := state.ReadChanges(o.files, stdin)
 	if err != nil {
 		return nil, none, err
 	}
+	changed := state.Objects(read)
 	if len(changed) != 1 {
 		return nil, none, fmt.Errorf("%s: holds %s; it must hold the one that changes", strings.Join(o.files, ", "), words.Count(len(changed), "object"))
 	}

@@ -112,7 +112,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 		// Every change to nothing is allowed: what was to make the state has failed.
 		return fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
 	}
-	changed, err := state.ReadFiles(o.files, stdin)
+	changed, err := state.ReadChanges(o.files, stdin)
 	if err != nil {
 		return err
 	}

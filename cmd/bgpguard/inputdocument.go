@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/spf13/cobra"
 
+	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
@@ -83,12 +83,12 @@ func (o *inputOptions) run(stdin io.Reader, stdout io.Writer) error {
 	input, data := engine.Input(snapshot, request)
 	switch {
 	case o.data:
-		return writeJSON(stdout, ast.NewObject([2]*ast.Term{ast.StringTerm("state"), ast.NewTerm(data)}))
+		return writeValue(stdout, ast.NewObject([2]*ast.Term{ast.StringTerm("state"), ast.NewTerm(data)}))
 	case p != nil:
-		return writeJSON(stdout, p.Input(input))
+		return writeValue(stdout, p.Input(input))
 	default:
 		input.Insert(ast.StringTerm("parameters"), ast.NewTerm(ast.NewObject()))
-		return writeJSON(stdout, input)
+		return writeValue(stdout, input)
 	}
 }
 
@@ -105,13 +105,11 @@ func find(set *policy.Set, name string) (*policy.Policy, error) {
 	return nil, fmt.Errorf("flag --policy: no policy %q; there are %s", name, strings.Join(set.Names(), ", "))
 }
 
-func writeJSON(w io.Writer, v ast.Value) error {
+// writeValue writes a value of Rego as JSON.
+func writeValue(w io.Writer, v ast.Value) error {
 	plain, err := ast.JSON(v)
 	if err != nil {
 		return err
 	}
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(plain)
+	return encode.JSON(w, plain)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -62,14 +61,12 @@ func (o *policyBenchOptions) run(ctx context.Context, w io.Writer, args []string
 	var timed []*policy.Definition
 	for _, arg := range args {
 		if info, err := os.Stat(arg); err == nil && (info.IsDir() || library.Definition(arg) == nil) {
-			source, err := policy.SourceFromPath(arg)
+			own, err := author.Load(library, arg)
 			if err != nil {
 				return err
 			}
-			if library, err = library.With(source); err != nil {
-				return fmt.Errorf("%s: %w", arg, err)
-			}
-			timed = append(timed, author.Own(library, source)...)
+			library = own.Library
+			timed = append(timed, own.Definitions...)
 			continue
 		}
 		d := library.Definition(arg)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
@@ -47,38 +46,17 @@ func runPolicyList(w io.Writer, paths []string, o *libraryOptions, output string
 		}
 		return author.WriteList(w, output, library.Definitions())
 	}
+	library, err := policy.Embedded()
+	if err != nil {
+		return err
+	}
 	var definitions []*policy.Definition
 	for _, path := range paths {
-		own, err := ownPolicies(path)
+		own, err := author.Load(library, path)
 		if err != nil {
 			return err
 		}
-		definitions = append(definitions, own.definitions...)
+		definitions = append(definitions, own.Definitions...)
 	}
 	return author.WriteList(w, output, definitions)
-}
-
-// own is the policies of a directory, and the library with them.
-type own struct {
-	source      policy.Source
-	library     *policy.Library
-	definitions []*policy.Definition
-}
-
-// ownPolicies reads the policies of a directory, which may be those of the
-// built-in library itself.
-func ownPolicies(path string) (*own, error) {
-	source, err := policy.SourceFromPath(path)
-	if err != nil {
-		return nil, err
-	}
-	base, err := policy.Embedded()
-	if err != nil {
-		return nil, err
-	}
-	library, err := base.With(source)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return &own{source, library, author.Own(library, source)}, nil
 }

@@ -47,9 +47,5 @@ Exit code: 0 shown, 2 unusable input.`,
 var showFormats = []string{author.Text, author.Markdown, author.JSON, author.YAML}
 
 func unknownPolicy(library *policy.Library, name string) error {
-	var known []string
-	for _, d := range library.Definitions() {
-		known = append(known, d.Name)
-	}
-	return fmt.Errorf("no policy %q; there are %s", name, strings.Join(known, ", "))
+	return fmt.Errorf("no policy %q; there are %s", name, strings.Join(library.Names(), ", "))
 }

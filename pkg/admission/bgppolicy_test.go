@@ -78,11 +78,7 @@ func TestBGPPolicyReview(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, d := range l.Definitions() {
-		names = append(names, d.Name)
-	}
-	known := strings.Join(names, ", ")
+	known := strings.Join(l.Names(), ", ")
 	for name, test := range map[string]struct {
 		request  admission.Request
 		policies *fakePolicies

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -129,7 +130,7 @@ func Read(in io.Reader) (*Report, error) {
 		return nil, fmt.Errorf("no report of bgpguard audit -o json: %w", err)
 	}
 	if len(r.Clusters) == 0 {
-		return nil, fmt.Errorf("no report of bgpguard audit -o json: no clusters in it")
+		return nil, errors.New("no report of bgpguard audit -o json: no clusters in it")
 	}
 	for i, a := range r.Clusters {
 		if a == nil || a.Time.IsZero() {

@@ -125,6 +125,11 @@ func objectOf(c state.Change) violation.Object {
 // settle tells how a violation came about of which some changes, or none, are to
 // blame.
 func settle(ctx context.Context, step Step, v *Violation, reviewed []state.Change, blamed []violation.Object) {
+	if len(blamed) == 0 && len(reviewed) == 1 {
+		v.Origin = Allowed
+		v.Cause = "it came by the change of " + objectOf(reviewed[0]).String() + ", which the policy does not match"
+		return
+	}
 	if len(blamed) == 0 {
 		v.Origin = Together
 		v.Cause = "the changes that it came by are each allowed: " + list(reviewed)

@@ -3,11 +3,7 @@
 // the webhook judges with, knows no cluster, and has no part in a decision.
 package author
 
-import (
-	"encoding/json"
-	"io"
-	"strings"
-)
+import "strings"
 
 // The formats that more than one of the commands writes.
 const (
@@ -15,14 +11,6 @@ const (
 	JSON = "json"
 	YAML = "yaml"
 )
-
-// writeJSON writes v as indented JSON, with the characters of messages as they are.
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
 
 // folder is the name of a policy as a package, and the folder of its files.
 func folder(name string) string { return strings.ReplaceAll(name, "-", "_") }

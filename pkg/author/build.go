@@ -50,13 +50,13 @@ func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 			whole.Data[key] = value
 		}
 	}
-	base, err := policy.Embedded()
+	library, err := policy.Embedded()
 	if err != nil {
 		return nil, err
 	}
-	library, err := base.With(whole)
+	own, err := add(library, whole)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", whole.Name, err)
+		return nil, err
 	}
 	b, err := whole.Bundle(func(name string) string { return inside[name] })
 	if err != nil {
@@ -69,7 +69,7 @@ func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 		}
 	}
 	var names []string
-	for _, d := range Own(library, whole) {
+	for _, d := range own.Definitions {
 		names = append(names, d.Name)
 	}
 	return names, bundle.NewWriter(w).DisableFormat(true).Write(*b)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/words"
@@ -71,19 +72,16 @@ func (r *Report) Count(severity string) int {
 // error says that it could not be read; what does not compile is a finding.
 func Check(path string) (*Report, error) {
 	r := &Report{Policies: []string{}, Findings: []Finding{}}
-	source, err := policy.SourceFromPath(path)
-	if err != nil && placed(err) {
-		r.Findings = compileFindings(err)
-		return r, nil
-	}
+	library, err := policy.Embedded()
 	if err != nil {
 		return nil, err
 	}
-	base, err := policy.Embedded()
-	if err != nil {
+	own, err := Load(library, path)
+	if e, ok := errors.AsType[*compileError](err); ok {
+		err = e.err
+	} else if err != nil && !placed(err) {
 		return nil, err
 	}
-	library, err := base.With(source)
 	if err != nil {
 		r.Findings = compileFindings(err)
 		for i := range r.Findings {
@@ -91,17 +89,17 @@ func Check(path string) (*Report, error) {
 		}
 		return r, nil
 	}
-	modules, err := parse(source.Modules)
+	modules, err := parse(own.Source.Modules)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range Own(library, source) {
+	for _, d := range own.Definitions {
 		r.Policies = append(r.Policies, d.Name)
-		c := checker{library: library, definition: d, modules: modules}
+		c := checker{library: own.Library, definition: d, modules: modules}
 		c.metadata()
 		c.parameters()
 		c.tests()
-		c.example(source)
+		c.example(own.Source)
 		r.Findings = append(r.Findings, c.findings...)
 	}
 	r.Findings = append(r.Findings, slow(modules)...)
@@ -109,12 +107,6 @@ func Check(path string) (*Report, error) {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return r, nil
-}
-
-// Own returns the policies of a library that come from a source, in order of
-// their names.
-func Own(library *policy.Library, source policy.Source) []*policy.Definition {
-	return slices.DeleteFunc(library.Definitions(), func(d *policy.Definition) bool { return d.Source != source.Name })
 }
 
 // parse parses modules as they are written.
@@ -345,4 +337,4 @@ func (r *Report) WriteText(w io.Writer) error {
 }
 
 // WriteJSON writes the report as JSON.
-func (r *Report) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
+func (r *Report) WriteJSON(w io.Writer) error { return encode.JSON(w, r) }

@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -132,14 +133,9 @@ func (d *Description) Write(w io.Writer, format string) error {
 
 func writeDocument(w io.Writer, format string, v any) error {
 	if format == JSON {
-		return writeJSON(w, v)
+		return encode.JSON(w, v)
 	}
-	text, err := yaml.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(text)
-	return err
+	return encode.YAML(w, v)
 }
 
 func names(actions []violation.Action) string {

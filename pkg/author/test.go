@@ -88,9 +88,11 @@ func Test(ctx context.Context, paths []string, o TestOptions) (*Tested, error) {
 		if !hasPolicies(source) {
 			continue
 		}
-		if library, err = library.With(source); err != nil {
-			return nil, fmt.Errorf("%s: %w", source.Name, err)
+		own, err := add(library, source)
+		if err != nil {
+			return nil, err
 		}
+		library = own.Library
 	}
 	scenarios, err := loadScenarios(files)
 	if err != nil {

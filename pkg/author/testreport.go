@@ -2,7 +2,6 @@ package author
 
 import (
 	"bytes"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/tester"
 
+	"github.com/bgpguard/bgpguard/pkg/encode"
+	"github.com/bgpguard/bgpguard/pkg/junit"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
 )
 
@@ -170,7 +171,7 @@ func (t *Tested) writeJSON(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, struct {
+	return encode.JSON(w, struct {
 		Failed    int            `json:"failed"`
 		Rego      []testCase     `json:"rego"`
 		Scenarios []testCase     `json:"scenarios"`
@@ -178,44 +179,12 @@ func (t *Tested) writeJSON(w io.Writer) error {
 	}{t.Failed(), rego, scenarios, t.Coverage})
 }
 
-// The document that CI systems read.
-type (
-	junitSuites struct {
-		XMLName xml.Name     `xml:"testsuites"`
-		Suites  []junitSuite `xml:"testsuite"`
-	}
-	junitSuite struct {
-		Name     string      `xml:"name,attr"`
-		Tests    int         `xml:"tests,attr"`
-		Failures int         `xml:"failures,attr"`
-		Errors   int         `xml:"errors,attr"`
-		Skipped  int         `xml:"skipped,attr"`
-		Time     string      `xml:"time,attr"`
-		Cases    []junitCase `xml:"testcase"`
-	}
-	junitCase struct {
-		Name    string        `xml:"name,attr"`
-		Class   string        `xml:"classname,attr"`
-		File    string        `xml:"file,attr"`
-		Line    int           `xml:"line,attr"`
-		Time    string        `xml:"time,attr"`
-		Failure *junitFailure `xml:"failure"`
-		Error   *junitFailure `xml:"error"`
-		Skipped *struct{}     `xml:"skipped"`
-		Output  string        `xml:"system-out,omitempty"`
-	}
-	junitFailure struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
-	}
-)
-
 func (t *Tested) writeJUnit(w io.Writer) error {
 	rego, scenarios, err := t.cases()
 	if err != nil {
 		return err
 	}
-	var out junitSuites
+	var out []junit.Suite
 	for _, s := range []struct {
 		name  string
 		cases []testCase
@@ -223,43 +192,35 @@ func (t *Tested) writeJUnit(w io.Writer) error {
 		if len(s.cases) == 0 {
 			continue
 		}
-		suite := junitSuite{Name: s.name, Tests: len(s.cases)}
+		suite := junit.Suite{Name: s.name}
 		total := 0.0
 		for _, c := range s.cases {
-			j := junitCase{Name: c.Name, Class: s.name, File: c.File, Line: c.Line, Time: seconds(c.Seconds), Output: c.Output}
-			if i := strings.LastIndex(c.Name, "."); i > 0 {
-				j.Class, j.Name = c.Name[:i], c.Name[i+1:]
-			}
-			first, _, _ := strings.Cut(c.Message, "\n")
-			switch c.Result {
-			case failed:
-				j.Failure = &junitFailure{first, c.Message}
-				suite.Failures++
-			case errored:
-				j.Error = &junitFailure{first, c.Message}
-				suite.Errors++
-			case skipped:
-				j.Skipped = &struct{}{}
-				suite.Skipped++
-			}
+			suite.Add(c.junit(s.name))
 			total += c.Seconds
-			suite.Cases = append(suite.Cases, j)
 		}
 		suite.Time = seconds(total)
-		out.Suites = append(out.Suites, suite)
+		out = append(out, suite)
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(out); err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, "\n")
-	return err
+	return junit.Write(w, out...)
 }
 
-func seconds(s float64) string {
-	return fmt.Sprintf("%.3f", time.Duration(s*float64(time.Second)).Seconds())
+// junit is the test in JUnit; one whose name has no package is of class.
+func (c *testCase) junit(class string) junit.Case {
+	out := junit.Case{Class: class, Name: c.Name, File: c.File, Line: c.Line, Time: seconds(c.Seconds), Output: c.Output}
+	if i := strings.LastIndex(c.Name, "."); i > 0 {
+		out.Class, out.Name = c.Name[:i], c.Name[i+1:]
+	}
+	first, _, _ := strings.Cut(c.Message, "\n")
+	result := &junit.Result{Message: first, Text: c.Message}
+	switch c.Result {
+	case failed:
+		out.Failure = result
+	case errored:
+		out.Error = result
+	case skipped:
+		out.Skipped = result
+	}
+	return out
 }
+
+func seconds(s float64) string { return junit.Seconds(time.Duration(s * float64(time.Second))) }

@@ -39,6 +39,7 @@ var resources = []struct {
 	{calico.KindBGPFilter, "bgpfilters", false},
 	{calico.KindFelixConfiguration, "felixconfigurations", false},
 	{calico.KindClusterInformation, "clusterinformations", false},
+	{calico.KindCalicoNodeStatus, "caliconodestatuses", false},
 }
 
 // served is what an API server offers of Calico.

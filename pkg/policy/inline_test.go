@@ -328,3 +328,38 @@ func TestEveryWayOfReadingIsSeen(t *testing.T) {
 		}
 	}
 }
+
+func TestAFingerprintTellsPoliciesApart(t *testing.T) {
+	const module = "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.x\n\nviolation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"}\n"
+	of := func(text, action string, data map[string]any) string {
+		l, err := NewLibrary(Source{Name: "s", Modules: map[string]string{"x.rego": text}, Data: data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Decode(map[string]any{
+			"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPPolicy", "metadata": map[string]any{"name": "x"},
+			"spec": map[string]any{"policy": "x", "validationActions": []any{action}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := l.Prepare(&d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Fingerprint()
+	}
+	one := of(module, "Deny", nil)
+	if of(module, "Deny", nil) != one {
+		t.Error("the same policy, compiled again, has another fingerprint")
+	}
+	for name, other := range map[string]string{
+		"another rule":   of(strings.ReplaceAll(module, "\"m\"", "\"n\""), "Deny", nil),
+		"another action": of(module, "Warn", nil),
+		"data":           of(module, "Deny", map[string]any{"limits": map[string]any{"a": 1}}),
+	} {
+		if other == one {
+			t.Errorf("%s: the same fingerprint", name)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (s *Source) digest() string {
 	for _, file := range slices.Sorted(maps.Keys(s.Modules)) {
 		fmt.Fprintf(h, "%q %q\n", file, s.Modules[file])
 	}
-	// Data came as JSON or YAML, so it is JSON; maps are written in order of keys.
-	_ = json.NewEncoder(h).Encode(s.Data)
+	data, _ := json.Marshal(s.Data) //nolint:errchkjson // It came as JSON or YAML. Maps are written in order of keys.
+	h.Write(data)
 	return hex.EncodeToString(h.Sum(nil))
 }

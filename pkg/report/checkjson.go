@@ -1,12 +1,6 @@
 package report
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
-
-	"sigs.k8s.io/yaml"
-
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -76,27 +70,4 @@ func list0[T any](list []T) []T {
 		return []T{}
 	}
 	return list
-}
-
-func writeJSON(w io.Writer, c *Check) error { return encode(w, c.document()) }
-
-// encode writes v as JSON for people: indented, and with < and & as they are.
-func encode(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-func writeYAML(w io.Writer, c *Check) error {
-	var b bytes.Buffer
-	if err := writeJSON(&b, c); err != nil {
-		return err
-	}
-	text, err := yaml.JSONToYAML(b.Bytes())
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(text)
-	return err
 }

@@ -1,49 +1,19 @@
 package report
 
 import (
-	"encoding/xml"
 	"io"
 	"strings"
 
+	"github.com/bgpguard/bgpguard/pkg/junit"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
-
-type junitSuites struct {
-	XMLName xml.Name     `xml:"testsuites"`
-	Suites  []junitSuite `xml:"testsuite"`
-}
-
-type junitSuite struct {
-	Name     string      `xml:"name,attr"`
-	Tests    int         `xml:"tests,attr"`
-	Failures int         `xml:"failures,attr"`
-	Errors   int         `xml:"errors,attr"`
-	Skipped  int         `xml:"skipped,attr"`
-	Cases    []junitCase `xml:"testcase"`
-}
-
-type junitCase struct {
-	Class   string       `xml:"classname,attr"`
-	Name    string       `xml:"name,attr"`
-	File    string       `xml:"file,attr,omitempty"`
-	Line    int          `xml:"line,attr,omitempty"`
-	Failure *junitResult `xml:"failure"`
-	Error   *junitResult `xml:"error"`
-	Skipped *junitResult `xml:"skipped"`
-}
-
-type junitResult struct {
-	Type    string `xml:"type,attr,omitempty"`
-	Message string `xml:"message,attr"`
-	Text    string `xml:",chardata"`
-}
 
 // writeJUnit writes a test case for each change and policy: it fails where the
 // policy denies the change, is in error where it could not judge, and skipped
 // where it warns or only records. A last one for what Calico would ignore is there
 // where there is such.
 func writeJUnit(w io.Writer, c *Check) error {
-	suite := junitSuite{Name: "bgpguard check"}
+	suite := junit.Suite{Name: "bgpguard check"}
 	for i := range c.Changes {
 		change := &c.Changes[i]
 		byRule := map[string][]finding{}
@@ -55,36 +25,14 @@ func writeJUnit(w io.Writer, c *Check) error {
 			if name == problemRule && len(found) == 0 {
 				continue
 			}
-			suite.add(junitTest(change, name, found))
+			suite.Add(junitTest(change, name, found))
 		}
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(junitSuites{Suites: []junitSuite{suite}}); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return junit.Write(w, suite)
 }
 
-func (s *junitSuite) add(c junitCase) {
-	s.Tests++
-	switch {
-	case c.Failure != nil:
-		s.Failures++
-	case c.Error != nil:
-		s.Errors++
-	case c.Skipped != nil:
-		s.Skipped++
-	}
-	s.Cases = append(s.Cases, c)
-}
-
-func junitTest(c *Checked, rule string, found []finding) junitCase {
-	out := junitCase{Class: c.what(), Name: clean(rule), File: clean(c.Source.File), Line: c.Source.line("")}
+func junitTest(c *Checked, rule string, found []finding) junit.Case {
+	out := junit.Case{Class: c.what(), Name: clean(rule), File: clean(c.Source.File), Line: c.Source.line("")}
 	var lines []string
 	denies, failed := false, false
 	for _, f := range found {
@@ -96,7 +44,7 @@ func junitTest(c *Checked, rule string, found []finding) junitCase {
 		return out
 	}
 	out.Line = c.line(&found[0])
-	result := &junitResult{Message: string(found[0].action) + ": " + clean(found[0].message), Text: strings.Join(lines, "\n")}
+	result := &junit.Result{Message: string(found[0].action) + ": " + clean(found[0].message), Text: strings.Join(lines, "\n")}
 	switch {
 	case denies:
 		result.Type = "denied"

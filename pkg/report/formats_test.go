@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 
+	"github.com/bgpguard/bgpguard/pkg/junit"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -188,13 +189,16 @@ func TestFilesBecomeURIs(t *testing.T) {
 	}
 }
 
-func parseJUnit(t testing.TB, text string) junitSuite {
+func parseJUnit(t testing.TB, text string) junit.Suite {
 	t.Helper()
-	var suites junitSuites
-	if err := xml.Unmarshal([]byte(text), &suites); err != nil {
+	var document struct {
+		XMLName xml.Name      `xml:"testsuites"`
+		Suites  []junit.Suite `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal([]byte(text), &document); err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	return suites.Suites[0]
+	return document.Suites[0]
 }
 
 func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
@@ -214,7 +218,7 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		}
 		var cases []string
 		for _, one := range suite.Cases {
-			for what, result := range map[string]*junitResult{"failure": one.Failure, "error": one.Error, "skipped": one.Skipped} {
+			for what, result := range map[string]*junit.Result{"failure": one.Failure, "error": one.Error, "skipped": one.Skipped} {
 				if result != nil {
 					cases = append(cases, one.Name+" "+what)
 				}

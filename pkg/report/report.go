@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -62,9 +63,9 @@ func Write(w io.Writer, format string, c *Check) error {
 	case Text:
 		return writeText(w, c)
 	case JSON:
-		return writeJSON(w, c)
+		return encode.JSON(w, c.document())
 	case YAML:
-		return writeYAML(w, c)
+		return encode.YAML(w, c.document())
 	case SARIF:
 		return writeSARIF(w, c)
 	case JUnit:

@@ -9,7 +9,7 @@ import (
 	"iter"
 	"slices"
 
-	"sigs.k8s.io/yaml"
+	"github.com/bgpguard/bgpguard/pkg/encode"
 )
 
 // writeTopologyJSON writes what topology.schema.json describes, one element of
@@ -60,12 +60,7 @@ func writeTopologyYAML(w io.Writer, t *Topology) error {
 	if err := writeTopologyJSON(&b, t); err != nil {
 		return err
 	}
-	text, err := yaml.JSONToYAML(b.Bytes())
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(text)
-	return err
+	return encode.YAMLOf(w, b.Bytes())
 }
 
 // jsonWriter writes JSON piece by piece and keeps the first error.

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
@@ -17,8 +18,7 @@ type Read struct {
 
 // ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them
 // is stdin. Errors name file, line and field; those of all objects are joined.
-// Left out is what exports hold beside: CalicoNodeStatus objects, and Secrets that
-// calico-node does not read.
+// Left out are Secrets that calico-node does not read, which exports hold beside.
 func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 	docs, err := manifest.Read(paths, stdin)
 	if err != nil {
@@ -34,9 +34,6 @@ func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 			}
 			continue
 		}
-		if unknown, ok := errors.AsType[*calico.UnknownKindError](err); ok && unknown.Status() {
-			continue
-		}
 		field := "kind"
 		if e, ok := errors.AsType[*calico.FieldError](err); ok {
 			field = e.Field
@@ -44,6 +41,13 @@ func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 		errs = append(errs, d.At(field, err))
 	}
 	return out, errors.Join(errs...)
+}
+
+// ReadChanges is ReadFiles for objects that change, without CalicoNodeStatuses: an
+// export holds them beside, and there is nothing in them to judge.
+func ReadChanges(paths []string, stdin io.Reader) ([]Read, error) {
+	read, err := ReadFiles(paths, stdin)
+	return slices.DeleteFunc(read, func(r Read) bool { return r.ID().Kind == calico.KindCalicoNodeStatus }), err
 }
 
 // Objects returns the objects of all that was read.

@@ -1,0 +1,444 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+var start = time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
+
+func object(t testing.TB, kind, name string, spec map[string]any) calico.Object {
+	t.Helper()
+	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func node(t testing.TB, i int, labels map[string]any) calico.Object {
+	t.Helper()
+	o, err := calico.Decode(map[string]any{
+		"apiVersion": "projectcalico.org/v3", "kind": "Node", "metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i), "labels": labels},
+		"spec": map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.%d.%d/8", i>>8, i&255)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func nodes(t testing.TB, n int) []calico.Object {
+	var out []calico.Object
+	for i := range n {
+		out = append(out, node(t, i, nil))
+	}
+	return out
+}
+
+func mesh(t testing.TB, on bool) calico.Object {
+	return object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": on})
+}
+
+// policies compiles BGPPolicies, each the name of one of the library, then its
+// spec's further fields.
+func policies(t testing.TB, specs ...string) *policy.Set {
+	t.Helper()
+	if len(specs) == 0 {
+		return policy.NewSet(nil)
+	}
+	var text strings.Builder
+	for _, spec := range specs {
+		name, rest, _ := strings.Cut(spec, " ")
+		fmt.Fprintf(&text, "---\napiVersion: policy.bgpguard.io/v1alpha1\nkind: BGPPolicy\nmetadata: {name: %s}\nspec: {policy: %[1]s, %s}\n", name, rest)
+	}
+	file := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := policy.Load([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+const (
+	deny3 = "mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny]"
+	warn3 = "mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Warn]"
+)
+
+func run(t testing.TB, set *policy.Set, s *state.Snapshot, minute int) *Audit {
+	t.Helper()
+	return Run(t.Context(), validate.NewEngine(set), s, Options{Cluster: "c", Time: start.Add(time.Duration(minute) * time.Minute)})
+}
+
+// follow is the audit of s, a minute after that of a trail, and the next trail.
+func follow(t testing.TB, trail *Trail, set *policy.Set, s *state.Snapshot, minute int, step Step) (*Audit, *Trail) {
+	t.Helper()
+	a := run(t, set, s, minute)
+	return a, trail.Follow(t.Context(), a, validate.NewEngine(set), step)
+}
+
+// failing is a policy that cannot judge a state with more than three nodes.
+func failing(t testing.TB) *policy.Set {
+	t.Helper()
+	module := "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.x\n\n" +
+		"violation contains {\"id\": \"x\", \"size\": 1, \"msg\": sprintf(\"%v\", [1 / (4 - input.state.nodes.total)])}\n"
+	text, err := json.Marshal(map[string]any{
+		"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPPolicy", "metadata": map[string]any{"name": "x"},
+		"spec": map[string]any{"rego": map[string]any{"modules": []any{map[string]any{"name": "x.rego", "text": module}}}, "validationActions": []string{"Deny"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := policy.Load([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func TestAnAuditSaysWhatEachPolicyFound(t *testing.T) {
+	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]", "change-window validationActions: [Deny]")
+	s := state.New(append(nodes(t, 4), object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"}))...)
+	a := run(t, set, s, 0)
+	var got []string
+	for _, v := range a.Violations {
+		got = append(got, v.Severity+" "+v.Policy)
+		if !v.FirstSeen.Equal(start) || !v.LastSeen.Equal(start) || v.Origin != "" {
+			t.Errorf("%s: seen from %s to %s, origin %q", v.Policy, v.FirstSeen, v.LastSeen, v.Origin)
+		}
+	}
+	if want := []string{"high mesh-node-limit", "medium selector-hygiene"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	counts := map[string]int{}
+	for _, p := range a.Policies {
+		counts[p.Name+" "+p.Judges] = p.Violations
+	}
+	if want := map[string]int{"change-window change": 0, "mesh-node-limit state": 1, "selector-hygiene state": 1}; !reflect.DeepEqual(counts, want) {
+		t.Errorf("policies %v, want %v", counts, want)
+	}
+	if a.Worst() != "high" || a.Count()["medium"] != 1 || a.Count()["critical"] != 0 {
+		t.Errorf("worst %q, counts %v", a.Worst(), a.Count())
+	}
+	if a.Topology == nil || a.Summary.Nodes.BGP != 4 {
+		t.Errorf("summary %+v", a.Summary)
+	}
+}
+
+func TestAPolicyThatCannotJudgeIsNoViolation(t *testing.T) {
+	a := run(t, failing(t), state.New(nodes(t, 4)...), 0)
+	if len(a.Violations) > 0 || len(a.Failures) != 1 || a.Failures[0].Policy != "x" || !strings.Contains(a.Failures[0].Message, "divide by zero") {
+		t.Errorf("got %+v, %+v", a.Violations, a.Failures)
+	}
+}
+
+func TestAViolationIsFollowedUntilItIsGone(t *testing.T) {
+	set := policies(t, deny3)
+	bad, good := state.New(nodes(t, 4)...), state.New(nodes(t, 3)...)
+	first, trail := follow(t, nil, set, bad, 0, Step{})
+	if v := first.Violations[0]; v.Origin != Standing || v.Cause != "" {
+		t.Errorf("the first audit: %s, %s", v.Origin, v.Cause)
+	}
+	second, trail := follow(t, trail, set, bad, 1, Step{Before: bad})
+	if v := second.Violations[0]; v.Origin != Standing || !v.FirstSeen.Equal(start) || !v.LastSeen.Equal(start.Add(time.Minute)) {
+		t.Errorf("the second: %s, from %s to %s", v.Origin, v.FirstSeen, v.LastSeen)
+	}
+	third, trail := follow(t, trail, set, good, 2, Step{Before: bad})
+	if len(third.Violations) > 0 || len(third.Resolved) != 1 {
+		t.Fatalf("the third: %+v, resolved %+v", third.Violations, third.Resolved)
+	}
+	if v := third.Resolved[0]; v.Policy != "mesh-node-limit" || v.Severity != "high" || v.Cause != "" || !v.FirstSeen.Equal(start) || !v.LastSeen.Equal(start.Add(time.Minute)) ||
+		!slices.Equal(v.Objects, first.Violations[0].Objects[:1]) {
+		t.Errorf("resolved %+v", v)
+	}
+	if fourth, _ := follow(t, trail, set, good, 3, Step{Before: good}); len(fourth.Resolved) > 0 {
+		t.Errorf("resolved twice: %+v", fourth.Resolved)
+	}
+}
+
+func TestTheTrailOutlivesItsProcess(t *testing.T) {
+	set := policies(t, deny3)
+	bad := state.New(nodes(t, 4)...)
+	_, trail := follow(t, nil, set, bad, 0, Step{})
+	text, err := json.Marshal(trail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read Trail
+	if err := json.Unmarshal(text, &read); err != nil {
+		t.Fatal(err)
+	}
+	// Policies are compiled anew as well.
+	a, _ := follow(t, &read, policies(t, deny3), bad, 5, Step{})
+	if v := a.Violations[0]; v.Origin != Standing || !v.FirstSeen.Equal(start) {
+		t.Errorf("%s since %s", v.Origin, v.FirstSeen)
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	three, four := state.New(append(nodes(t, 3), mesh(t, true))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	off := state.New(append(nodes(t, 4), mesh(t, false))...)
+	labelled := func(s *state.Snapshot, n int) *state.Snapshot {
+		for i := range n {
+			s = s.Apply(state.Change{After: node(t, i%4, map[string]any{"n": fmt.Sprint(i)})})
+			if i >= 4 {
+				s = s.Apply(state.Change{After: object(t, "BGPPeer", fmt.Sprint("p", i), map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(64512)})})
+			}
+		}
+		return s
+	}
+	exempt := func(_ context.Context, policy string, o violation.Object) (string, bool) {
+		return "jane", policy == "mesh-node-limit" && o.String() == "BGPConfiguration default"
+	}
+	notReady := func() *state.Snapshot {
+		n := *four.Nodes()[0]
+		n.NotReady = true
+		return off.Apply(state.Change{After: &n})
+	}
+	for name, c := range map[string]struct {
+		policies string
+		before   *state.Snapshot
+		after    *state.Snapshot
+		exempted func(context.Context, string, violation.Object) (string, bool)
+		want     Origin
+		cause    string
+	}{
+		"a policy that warns lets it come":         {warn3, off, four, nil, Allowed, ""},
+		"a node joins":                             {deny3, three, four, nil, Unreviewed, "does not review"},
+		"a node joins, and another gets a label":   {deny3, three, labelled(four, 1), nil, Unreviewed, "does not review"},
+		"the mesh is put on":                       {deny3, off, four, nil, PastAdmission, "BGPConfiguration default"},
+		"and a node is no longer ready":            {deny3, notReady(), four, nil, PastAdmission, "BGPConfiguration default"},
+		"and a node gets a label":                  {deny3, off, labelled(four, 1), nil, PastAdmission, "BGPConfiguration default, which"},
+		"by one who is exempt":                     {deny3, off, four, exempt, Exempt, "BGPConfiguration default by jane"},
+		"by one who is exempt from something else": {deny3, off, four, func(context.Context, string, violation.Object) (string, bool) { return "", false }, PastAdmission, "BGPConfiguration default"},
+		"by one whom the policy does not match":    {"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [Node]}", off, four, nil, Allowed, "BGPConfiguration default, which the policy does not match"},
+		"the mesh is put on and a node gets a label, and the policy matches neither": {
+			"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [BGPPeer]}", off, labelled(four, 1), nil, Together,
+			"each allowed: Node node-00000, BGPConfiguration default",
+		},
+		"with more changes than are tried": {deny3, off, labelled(four, 60), nil, Together, "61 changes at once"},
+		"while nobody looked":              {deny3, nil, four, nil, Unwatched, "after 2026-03-14T19:00:00Z, while no audit ran"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := policies(t, c.policies)
+			_, trail := follow(t, nil, set, off, 0, Step{})
+			a, _ := follow(t, trail, set, c.after, 1, Step{Before: c.before, Exempted: c.exempted})
+			if len(a.Violations) != 1 {
+				t.Fatalf("got %+v", a.Violations)
+			}
+			if v := a.Violations[0]; v.Origin != c.want || !strings.Contains(v.Cause, c.cause) || (c.cause == "") != (v.Cause == "") {
+				t.Errorf("got %s, %q; want %s, %q", v.Origin, v.Cause, c.want, c.cause)
+			}
+		})
+	}
+}
+
+func TestDriftIsWhatAPolicyDenies(t *testing.T) {
+	want := []Origin{Exempt, PastAdmission, Together, Unwatched}
+	if got := slices.DeleteFunc(slices.Clone(Origins), func(o Origin) bool { return !o.Drift() }); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWhatGrowsCameAboutAnew(t *testing.T) {
+	set := policies(t, deny3)
+	on, off := state.New(append(nodes(t, 4), mesh(t, true))...), state.New(append(nodes(t, 5), mesh(t, false))...)
+	_, trail := follow(t, nil, set, on, 0, Step{})
+	five := off.Apply(state.Change{After: mesh(t, true)})
+	a, trail := follow(t, trail, set, five, 1, Step{Before: on})
+	if v := a.Violations[0]; v.Origin != Unreviewed || !v.FirstSeen.Equal(start) {
+		t.Errorf("larger: %s since %s", v.Origin, v.FirstSeen)
+	}
+	a, _ = follow(t, trail, set, on, 2, Step{Before: five})
+	if v := a.Violations[0]; v.Origin != Unreviewed {
+		t.Errorf("smaller: %s", v.Origin)
+	}
+}
+
+func TestAPolicyThatComesFindsWhatStands(t *testing.T) {
+	s := state.New(nodes(t, 4)...)
+	looser := policies(t, "mesh-node-limit parameters: {maxNodes: 10}, validationActions: [Deny]")
+	for name, before := range map[string]*policy.Set{"it was not there": policies(t), "it had another parameter": looser} {
+		_, trail := follow(t, nil, before, s, 0, Step{})
+		a, _ := follow(t, trail, policies(t, deny3), s, 1, Step{Before: s})
+		if v := a.Violations[0]; v.Origin != Standing {
+			t.Errorf("%s: %s", name, v.Origin)
+		}
+	}
+}
+
+func TestAPolicyThatGoesTakesItsViolationsAlong(t *testing.T) {
+	s := state.New(nodes(t, 4)...)
+	_, trail := follow(t, nil, policies(t, deny3), s, 0, Step{})
+	a, _ := follow(t, trail, policies(t), s, 1, Step{Before: s})
+	if len(a.Resolved) != 1 || a.Resolved[0].Cause != "its policy is no longer in force" {
+		t.Errorf("resolved %+v", a.Resolved)
+	}
+}
+
+func TestWhatAPolicyCannotJudgeIsNotGone(t *testing.T) {
+	set := failing(t)
+	three, four := state.New(nodes(t, 3)...), state.New(nodes(t, 4)...)
+	_, trail := follow(t, nil, set, three, 0, Step{})
+	a, trail := follow(t, trail, set, four, 1, Step{Before: three})
+	if len(a.Violations) > 0 || len(a.Resolved) > 0 || len(a.Failures) != 1 {
+		t.Fatalf("got %+v, resolved %+v, failures %+v", a.Violations, a.Resolved, a.Failures)
+	}
+	a, _ = follow(t, trail, set, three, 2, Step{Before: four})
+	if v := a.Violations[0]; v.Origin != Standing || !v.FirstSeen.Equal(start) {
+		t.Errorf("afterwards: %s since %s", v.Origin, v.FirstSeen)
+	}
+}
+
+func TestATrailIsBounded(t *testing.T) {
+	trail := &Trail{}
+	for i := range maxSeen + 5 {
+		severity := "low"
+		if i >= maxSeen {
+			severity = "critical"
+		}
+		trail.Violations = append(trail.Violations, Seen{Policy: "p", ID: fmt.Sprintf("%05d", i), Severity: severity})
+	}
+	trail.bound()
+	if len(trail.Violations) != maxSeen || trail.Violations[maxSeen-1].Severity != "critical" {
+		t.Errorf("%d are kept, the last is %+v", len(trail.Violations), trail.Violations[len(trail.Violations)-1])
+	}
+}
+
+func TestCompareTellsWhatIsNew(t *testing.T) {
+	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]")
+	dangling := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"})
+	four, five := state.New(nodes(t, 4)...), state.New(nodes(t, 5)...)
+	for name, c := range map[string]struct {
+		before, after *state.Snapshot
+		want          string
+		resolved      int
+	}{
+		"the same":   {four, four, "mesh-node-limit Known", 0},
+		"larger":     {four, five, "mesh-node-limit Worse", 0},
+		"smaller":    {five, four, "mesh-node-limit Known", 0},
+		"new beside": {four, four.Apply(state.Change{After: dangling}), "mesh-node-limit Known, selector-hygiene New", 0},
+		"gone":       {four.Apply(state.Change{After: dangling}), four, "mesh-node-limit Known", 1},
+	} {
+		earlier, a := run(t, set, c.before, 0), run(t, set, c.after, 1)
+		a.Compare(earlier)
+		var got []string
+		for _, v := range a.Violations {
+			got = append(got, v.Policy+" "+string(v.Compared))
+			if since := start; v.Compared != New && !v.FirstSeen.Equal(since) {
+				t.Errorf("%s: %s first seen %s", name, v.Policy, v.FirstSeen)
+			}
+		}
+		if strings.Join(got, ", ") != c.want || len(a.Resolved) != c.resolved {
+			t.Errorf("%s: %q, %d resolved; want %q, %d", name, got, len(a.Resolved), c.want, c.resolved)
+		}
+	}
+}
+
+func TestAReportIsReadBack(t *testing.T) {
+	a := run(t, policies(t, deny3), state.New(nodes(t, 4)...), 0)
+	a.AddTrend(run(t, policies(t, deny3), state.New(nodes(t, 3)...), -5))
+	text, err := json.Marshal(&Report{Version: "v1", Clusters: []*Audit{a}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(text, again) {
+		t.Errorf("got  %s\nwant %s", again, text)
+	}
+	if got := r.Of("c"); !reflect.DeepEqual(got.Point(), a.Point()) {
+		t.Errorf("point %+v, want %+v", got.Point(), a.Point())
+	}
+	for name, text := range map[string]string{
+		"no JSON": "x", "no object": "[]", "no clusters": "{}", "null": `{"clusters":[null]}`, "another document": `{"clusters":[{"name":"x"}]}`,
+		"a summary with holes": `{"clusters":[{"time":"2026-03-14T19:00:00Z","summary":{}}]}`,
+	} {
+		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "no report of bgpguard audit -o json") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheTrendIsOfEarlierAudits(t *testing.T) {
+	set, s := policies(t, deny3), state.New(nodes(t, 4)...)
+	before, between, now, later := run(t, set, s, -9), run(t, set, s, -5), run(t, set, s, 0), run(t, set, s, 3)
+	between.AddTrend(before)
+	now.AddTrend(later, between, before, now)
+	var minutes []float64
+	for _, p := range now.Trend {
+		minutes = append(minutes, p.Time.Sub(start).Minutes())
+		if p.Violations["high"] != 1 || p.Nodes != 4 || p.Sessions != 6 || p.StartSeconds == 0 {
+			t.Errorf("point %+v", p)
+		}
+	}
+	if !slices.Equal(minutes, []float64{-9, -5}) {
+		t.Errorf("got %v", minutes)
+	}
+}
+
+func TestAClusterIsFoundByName(t *testing.T) {
+	a, b := &Audit{Cluster: "a"}, &Audit{Cluster: "b"}
+	two, nameless := &Report{Clusters: []*Audit{a, b}}, &Report{Clusters: []*Audit{{}}}
+	if two.Of("b") != b || two.Of("c") != nil || two.Of("") != nil {
+		t.Error("of two")
+	}
+	if one := (&Report{Clusters: []*Audit{a}}); one.Of("") != a || one.Of("b") != nil {
+		t.Error("of one")
+	}
+	if nameless.Of("b") != nameless.Clusters[0] {
+		t.Error("of one without a name")
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(`{"version":"v","clusters":[{"cluster":"c","time":"2026-03-14T19:00:00Z","violations":[{"policy":"p","id":"i","size":1}],"summary":{"nodes":{},"sessions":{},"convergence":{}}}]}`)
+	f.Fuzz(func(_ *testing.T, text string) {
+		r, err := Read(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		for _, a := range r.Clusters { // Whatever was read can be compared with.
+			a.Point()
+			now := &Audit{Time: a.Time.Add(time.Hour)}
+			now.Compare(a)
+			now.AddTrend(a)
+		}
+	})
+}

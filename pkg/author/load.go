@@ -1,0 +1,48 @@
+package author
+
+import (
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
+)
+
+// Own is the policies of a directory, or of the tarball of a bundle.
+type Own struct {
+	Source policy.Source
+	// Library is a library with the policies, which take the place of those of their
+	// names: they may be the built-in library itself, on which somebody works.
+	Library *policy.Library
+	// Definitions are the policies, in order of their names.
+	Definitions []*policy.Definition
+}
+
+// Load reads the policies at path and adds them to a library. Errors name the path.
+func Load(library *policy.Library, path string) (*Own, error) {
+	source, err := policy.SourceFromPath(path)
+	if err != nil {
+		return nil, err
+	}
+	return add(library, source)
+}
+
+// add adds the policies of a source to a library. Its error is a *compileError.
+func add(library *policy.Library, source policy.Source) (*Own, error) {
+	library, err := library.With(source)
+	if err != nil {
+		return nil, &compileError{source.Name, err}
+	}
+	own := slices.DeleteFunc(library.Definitions(), func(d *policy.Definition) bool { return d.Source != source.Name })
+	return &Own{source, library, own}, nil
+}
+
+// compileError says that the policies of a source cannot be used.
+type compileError struct {
+	source string
+	err    error
+}
+
+// Error names the source.
+func (e *compileError) Error() string { return e.source + ": " + e.err.Error() }
+
+// Unwrap returns the error, without the source.
+func (e *compileError) Unwrap() error { return e.err }
