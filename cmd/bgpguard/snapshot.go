@@ -13,8 +13,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/words"
@@ -115,13 +116,14 @@ func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error)
 	for _, u := range r.Unread {
 		comment("Note: %s.", u)
 	}
-	for _, object := range r.Manifests {
-		text, err := yaml.Marshal(object)
-		if err != nil {
+	for object := range r.Manifests() {
+		b.WriteString("---\n")
+		e := yaml.NewEncoder(&b)
+		e.SetIndent(2)
+		e.CompactSeqIndent() // As kubectl writes lists.
+		if err := errors.Join(e.Encode(object), e.Close()); err != nil {
 			return nil, fmt.Errorf("writing an object as YAML: %w", err)
 		}
-		b.WriteString("---\n")
-		b.Write(text)
 	}
 	return b.Bytes(), nil
 }
@@ -129,13 +131,13 @@ func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error)
 // counts says how many objects of each kind were read, in the order of the file.
 func counts(r *cluster.Reading) []string {
 	var out []string
-	for rest := r.Manifests; len(rest) > 0; {
-		kind, _ := rest[0]["kind"].(string)
-		n := slices.IndexFunc(rest, func(m map[string]any) bool { return m["kind"] != kind })
+	for rest := r.Objects; len(rest) > 0; {
+		kind := rest[0].ID().Kind
+		n := slices.IndexFunc(rest, func(o calico.Object) bool { return o.ID().Kind != kind })
 		if n < 0 {
 			n = len(rest)
 		}
-		out = append(out, words.Count(n, kind, plural(kind)))
+		out = append(out, words.Count(n, string(kind), plural(string(kind))))
 		rest = rest[n:]
 	}
 	if out == nil {
@@ -164,11 +166,11 @@ func writeWhole(path string, data []byte) (err error) {
 			err = errors.Join(plainPath(err), os.Remove(f.Name()))
 		}
 	}()
-	_, err = f.Write(data)
-	if err == nil {
+	if _, err = f.Write(data); err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	if err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

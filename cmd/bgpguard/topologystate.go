@@ -16,21 +16,19 @@ import (
 
 // read reads the state.
 func (o *topologyOptions) read(stdin io.Reader) (*state.Snapshot, error) {
-	objects, err := readObjects(o.states, stdin)
+	s, err := state.ReadState(o.states, stdin)
 	if err != nil {
 		return nil, err
 	}
 	if o.calicoVersion != "" {
-		// Of two objects of one name the later one holds.
 		version, err := clusterInformation(o.calicoVersion)
 		if err != nil {
 			return nil, err
 		}
-		objects = append(objects, version)
+		s = s.Apply(state.Change{After: version})
 	}
-	s := state.New(objects...)
 	if len(s.Nodes()) == 0 {
-		return nil, fmt.Errorf("%s: no Node among %s: without nodes there are no sessions", strings.Join(o.states, ", "), report.Count(len(objects), "object"))
+		return nil, fmt.Errorf("%s: no Node among the objects: without nodes there are no sessions", strings.Join(o.states, ", "))
 	}
 	return s, nil
 }

@@ -6,21 +6,21 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// cut returns of one of Calico's objects what decides BGP or says who made it so:
-// who wrote which field, versions and ids are left out, and so is what a status
-// lists of routes, which is most of it.
+// cut returns of one of Calico's objects what its author wrote, and of a
+// CalicoNodeStatus its status too: managed fields, versions and ids are left out.
 func cut(object map[string]any) map[string]any {
-	out := map[string]any{"metadata": kept(object["metadata"], "name", "labels", "annotations")}
+	metadata := kept(object["metadata"], "name", "labels", "annotations")
+	out := map[string]any{"metadata": metadata}
 	for _, key := range []string{"apiVersion", "kind", "spec"} {
 		if value, ok := object[key]; ok {
 			out[key] = value
 		}
 	}
-	if annotations, ok := out["metadata"].(map[string]any)["annotations"].(map[string]any); ok {
+	if annotations, ok := metadata["annotations"].(map[string]any); ok {
 		delete(annotations, corev1.LastAppliedConfigAnnotation)
 	}
-	if status, ok := object["status"].(map[string]any); ok && out["kind"] == string(kindCalicoNodeStatus) {
-		delete(status, "routes")
+	withoutEmpty(out)
+	if status, ok := object["status"]; ok && out["kind"] == string(calico.KindCalicoNodeStatus) {
 		out["status"] = status
 	}
 	return out
@@ -62,8 +62,8 @@ func nodeManifest(slim *corev1.Node) map[string]any {
 	return out
 }
 
-// withoutEmpty takes empty labels and annotations away from a manifest that
-// calico.Manifest returned, whose metadata are its own.
+// withoutEmpty takes empty labels and annotations away from a manifest whose
+// metadata are its own.
 func withoutEmpty(manifest map[string]any) map[string]any {
 	metadata, _ := manifest["metadata"].(map[string]any)
 	for _, key := range []string{"labels", "annotations"} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"slices"
 	"time"
@@ -35,13 +36,6 @@ const (
 	requestTimeout = time.Minute
 )
 
-// kindCalicoNodeStatus is listed beside the kinds that decide BGP: it tells how
-// sessions are doing.
-const kindCalicoNodeStatus calico.Kind = "CalicoNodeStatus"
-
-// statusResource serves CalicoNodeStatuses, in Calico's group.
-const statusResource = "caliconodestatuses"
-
 // ReadOptions say how a cluster is read.
 type ReadOptions struct {
 	// Progress, where it is not nil, is told after each page how far the reading is.
@@ -61,16 +55,35 @@ type Progress struct {
 // Reading is a cluster as it was read once. Each kind is as it was at one
 // moment, which is not the same moment for all.
 type Reading struct {
-	// State holds the objects that decide BGP, and knows the kinds that were read.
+	// State holds the objects, and knows the kinds that were read.
 	State *state.Snapshot
-	// Objects are all that decode, sorted by kind and name.
+	// Objects are those that decode, sorted by kind and name.
 	Objects []calico.Object
-	// Manifests are these objects in the form of the API, with their labels,
-	// annotations and specs as their authors wrote them, and without what nothing
-	// here reads. They share values with Objects and must not be changed.
-	Manifests []map[string]any
 	// Unread is what the reading lacks, sorted by kind and name.
 	Unread []Unread
+
+	// none are the empty lists of the kinds that a state may lack and of which there
+	// is none.
+	none []map[string]any
+}
+
+// Manifests gives the objects, in their order, in the form of the API: with the
+// labels, annotations and specs that their authors wrote, and without what nothing
+// here reads. Before them come empty lists, which tell state.ReadState that there is
+// no object of a kind. What is given shares values with Objects and must not be changed.
+func (r *Reading) Manifests() iter.Seq[map[string]any] {
+	return func(yield func(map[string]any) bool) {
+		for _, list := range r.none {
+			if !yield(list) {
+				return
+			}
+		}
+		for _, object := range r.Objects {
+			if !yield(withoutEmpty(calico.Manifest(object))) {
+				return
+			}
+		}
+	}
 }
 
 // Unread is a kind that was not read, or an object that does not decode.
@@ -107,30 +120,26 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 		return nil, r.explain(ctx, schema.GroupResource{}, err)
 	}
 	r.group = found.group
-	kinds := append([]calico.Kind{calico.KindNode}, found.kinds...)
-	if !slices.Contains(kinds, kindCalicoNodeStatus) {
-		kinds = append(kinds, kindCalicoNodeStatus)
-	}
-	known := make([]calico.Kind, 0, len(kinds))
-	for _, kind := range kinds {
-		manifests, err := r.list(ctx, kind)
+	out := &Reading{}
+	var known []calico.Kind
+	for _, kind := range append([]calico.Kind{calico.KindNode}, found.kinds...) {
+		optional := !state.New().Knows(kind)
+		read, err := r.list(ctx, kind)
 		switch {
 		case err == nil:
 			known = append(known, kind)
-			r.decode(kind, manifests)
-		case kind == kindCalicoNodeStatus && apierrors.IsNotFound(err): // Calico before v3.21 has none.
-		case optional(kind) && apierrors.IsForbidden(err):
-			r.reading.Unread = append(r.reading.Unread, Unread{Kind: kind, Err: r.explain(ctx, r.resource(kind).GroupResource(), err)})
+			out.Objects, out.Unread = append(out.Objects, read.objects...), append(out.Unread, read.unread...)
+			if optional && len(read.objects) == 0 {
+				out.none = append(out.none, map[string]any{"apiVersion": r.group.String(), "kind": string(kind) + "List", "items": []any{}})
+			}
+		case optional && apierrors.IsForbidden(err):
+			out.Unread = append(out.Unread, Unread{Kind: kind, Err: r.explain(ctx, r.resource(kind).GroupResource(), err)})
 		default:
 			return nil, r.explain(ctx, r.resource(kind).GroupResource(), err)
 		}
 	}
-	return r.finish(known), nil
-}
-
-// optional reports whether a state can do without the objects of a kind.
-func optional(kind calico.Kind) bool {
-	return kind == kindCalicoNodeStatus || !state.New().Knows(kind)
+	out.finish(known)
+	return out, nil
 }
 
 type discovererFunc func(groupVersion string) (*metav1.APIResourceList, error)
@@ -148,7 +157,6 @@ type reader struct {
 	group     schema.GroupVersion
 	progress  func(Progress)
 	intern    interner
-	reading   Reading
 }
 
 func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
@@ -171,7 +179,7 @@ func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
 	}
 	binary := rest.CopyConfig(config)
-	binary.ContentType = "application/vnd.kubernetes.protobuf" // A third of the time and of the bytes of JSON.
+	binary.ContentType = "application/vnd.kubernetes.protobuf" // A third of the time that JSON takes.
 	core, err := corev1client.NewForConfigAndClient(binary, client)
 	if err != nil {
 		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
@@ -185,44 +193,60 @@ func (r *reader) resource(kind calico.Kind) schema.GroupVersionResource {
 	if kind == calico.KindNode {
 		return schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 	}
-	for _, known := range resources {
-		if known.kind == kind {
-			return r.group.WithResource(known.name)
-		}
-	}
-	return r.group.WithResource(statusResource)
+	i := slices.IndexFunc(resources, func(known resource) bool { return known.kind == kind })
+	return r.group.WithResource(resources[i].name)
 }
 
-// list lists the objects of a kind, cut down page by page.
-func (r *reader) list(ctx context.Context, kind calico.Kind) ([]map[string]any, error) {
+// listed is what was read of a kind.
+type listed struct {
+	objects []calico.Object
+	unread  []Unread
+}
+
+// take takes in an object, cut down.
+func (l *listed) take(kind calico.Kind, manifest map[string]any) {
+	object, err := decode(manifest)
+	if err != nil {
+		l.unread = append(l.unread, Unread{kind, nameOf(manifest), err})
+		return
+	}
+	l.objects = append(l.objects, object)
+}
+
+// list lists the objects of a kind.
+func (r *reader) list(ctx context.Context, kind calico.Kind) (listed, error) {
 	var err error
 	for range attempts {
-		var manifests []map[string]any
-		if manifests, err = r.pages(ctx, kind); !apierrors.IsResourceExpired(err) {
-			return manifests, err
+		var read listed
+		if read, err = r.pages(ctx, kind); !apierrors.IsResourceExpired(err) {
+			return read, err
 		}
 	}
-	return nil, fmt.Errorf("the API server forgot the list in the middle, %d times, because reading it takes too long: %w", attempts, err)
+	return listed{}, fmt.Errorf("the API server forgot the list in the middle, %d times, because reading it takes too long: %w", attempts, err)
 }
 
-func (r *reader) pages(ctx context.Context, kind calico.Kind) ([]map[string]any, error) {
+// pages lists the objects of a kind page by page, so that no more than one page of
+// them is in memory as the API server sends them.
+func (r *reader) pages(ctx context.Context, kind calico.Kind) (listed, error) {
 	options := metav1.ListOptions{Limit: pageSize}
-	if kind == kindCalicoNodeStatus {
+	if kind == calico.KindCalicoNodeStatus {
 		options.Limit = statusPageSize
 	}
-	var manifests []map[string]any
-	for {
+	var out listed
+	for count := 0; ; {
 		page, list, err := r.page(ctx, kind, options)
 		if err != nil {
-			return nil, err
+			return listed{}, err
 		}
-		manifests = append(manifests, page...)
-		options.Continue = list.GetContinue()
+		for _, manifest := range page {
+			out.take(kind, manifest)
+		}
+		count += len(page)
 		if r.progress != nil {
-			r.progress(Progress{Kind: kind, Objects: len(manifests), Total: total(len(manifests), list)})
+			r.progress(Progress{Kind: kind, Objects: count, Total: total(count, list)})
 		}
-		if options.Continue == "" {
-			return manifests, nil
+		if options.Continue = list.GetContinue(); options.Continue == "" {
+			return out, nil
 		}
 	}
 }
@@ -249,7 +273,7 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 			return nil, nil, err
 		}
 		for i := range list.Items {
-			out = append(out, nodeManifest(r.intern.slim(&list.Items[i])))
+			out = append(out, nodeManifest(slim(&list.Items[i], &r.intern)))
 		}
 		return out, list, nil
 	}
@@ -263,44 +287,19 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 	return out, list, nil
 }
 
-// decode takes in the objects of one kind.
-func (r *reader) decode(kind calico.Kind, manifests []map[string]any) {
-	for _, manifest := range manifests {
-		object, err := decode(manifest)
-		if unknown, ok := errors.AsType[*calico.UnknownKindError](err); ok && unknown.Status() {
-			r.reading.Manifests = append(r.reading.Manifests, manifest)
-			continue
-		}
-		if err != nil {
-			r.reading.Unread = append(r.reading.Unread, Unread{kind, nameOf(manifest), err})
-			continue
-		}
-		r.reading.Objects = append(r.reading.Objects, object)
-		r.reading.Manifests = append(r.reading.Manifests, withoutEmpty(calico.Manifest(object)))
-	}
-}
-
 // finish puts what was read in order.
-func (r *reader) finish(known []calico.Kind) *Reading {
-	out := &r.reading
-	out.State = state.New(out.Objects...).Knowing(known...)
-	if refersToSecret(out.State) {
-		out.Unread = append(out.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("Secrets are never read here, so passwords are taken to be there")})
+func (r *Reading) finish(known []calico.Kind) {
+	r.State = state.New(r.Objects...).Knowing(known...)
+	if refersToSecret(r.State) {
+		r.Unread = append(r.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("this never asks for Secrets")})
 	}
-	compare := func(aKind, aName, bKind, bName string) int {
-		return cmp.Or(cmp.Compare(aKind, bKind), cmp.Compare(aName, bName))
+	compare := func(a, b calico.ID) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	}
-	slices.SortFunc(out.Objects, func(a, b calico.Object) int {
-		x, y := a.ID(), b.ID()
-		return compare(string(x.Kind), x.Name, string(y.Kind), y.Name)
+	slices.SortFunc(r.Objects, func(a, b calico.Object) int { return compare(a.ID(), b.ID()) })
+	slices.SortFunc(r.Unread, func(a, b Unread) int {
+		return compare(calico.ID{Kind: a.Kind, Name: a.Name}, calico.ID{Kind: b.Kind, Name: b.Name})
 	})
-	slices.SortFunc(out.Manifests, func(a, b map[string]any) int {
-		x, _ := a["kind"].(string)
-		y, _ := b["kind"].(string)
-		return compare(x, nameOf(a), y, nameOf(b))
-	})
-	slices.SortFunc(out.Unread, func(a, b Unread) int { return compare(string(a.Kind), a.Name, string(b.Kind), b.Name) })
-	return out
 }
 
 // refersToSecret reports whether a session's password is in a Secret.

@@ -17,7 +17,7 @@ import (
 func (s *Store) transform(in any) (any, error) {
 	switch o := in.(type) {
 	case *corev1.Node:
-		return s.intern.slim(o), nil
+		return slim(o, &s.intern), nil
 	case *unstructured.Unstructured:
 		switch kindOf(o) {
 		case "":
@@ -62,7 +62,7 @@ func withoutValues(in any) (any, error) {
 }
 
 // slim returns what decides BGP of a Node, and what tells it from others.
-func (i *interner) slim(node *corev1.Node) *corev1.Node {
+func slim(node *corev1.Node, intern *interner) *corev1.Node {
 	meta := metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion}
 	if len(node.Labels) > 0 {
 		meta.Labels = make(map[string]string, len(node.Labels))
@@ -70,9 +70,9 @@ func (i *interner) slim(node *corev1.Node) *corev1.Node {
 			if value == node.Name {
 				value = node.Name // kubernetes.io/hostname; no other node has it
 			} else {
-				value = i.of(value)
+				value = intern.of(value)
 			}
-			meta.Labels[i.of(key)] = value
+			meta.Labels[intern.of(key)] = value
 		}
 	}
 	for _, key := range calico.NodeAnnotations {
@@ -83,14 +83,14 @@ func (i *interner) slim(node *corev1.Node) *corev1.Node {
 			meta.Annotations[key] = value
 		}
 	}
-	slim := &corev1.Node{ObjectMeta: meta}
+	out := &corev1.Node{ObjectMeta: meta}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady {
 			// Without its times and texts, so that a heartbeat changes nothing.
-			slim.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
+			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
 		}
 	}
-	return slim
+	return out
 }
 
 // internLimit bounds the strings that an interner knows. Labels of nodes have
