@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -123,7 +124,9 @@ func (a *apiServer) List(_ context.Context, out client.ObjectList, options ...cl
 	all.ApplyOptions(options)
 	list := out.(*eventsv1.EventList)
 	for _, e := range a.events {
-		if all.Namespace == e.Namespace && all.FieldSelector.String() == fmt.Sprintf("reason=%s,regarding.kind=%s,regarding.name=%s,reportingController=%s", e.Reason, e.Regarding.Kind, e.Regarding.Name, e.ReportingController) {
+		if all.Namespace == e.Namespace && all.FieldSelector.Matches(fields.Set{
+			"reason": e.Reason, "regarding.kind": e.Regarding.Kind, "regarding.name": e.Regarding.Name, "reportingController": e.ReportingController,
+		}) {
 			list.Items = append(list.Items, *e)
 		}
 	}
@@ -214,7 +217,7 @@ func object(t testing.TB, kind, name string, spec map[string]any) calico.Object 
 // cluster is a state of n nodes, with the mesh on or off, and more.
 func cluster(t testing.TB, n int, mesh bool, more ...calico.Object) *state.Snapshot {
 	t.Helper()
-	objects := append(more, object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": mesh}))
+	objects := slices.Concat(more, []calico.Object{object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": mesh})})
 	for i := range n {
 		objects = append(objects, object(t, "Node", fmt.Sprintf("node-%d", i), map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.0.%d/8", i+1)}}))
 	}

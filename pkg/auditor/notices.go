@@ -121,9 +121,10 @@ func boundNotices(notices []notice) []notice {
 		}
 		left[resolved] = 0 // A later one that is smaller is not worse.
 		k := kind{n.Policy, n.Reason}
-		if more[k]++; more[k] == 1 {
+		if more[k] == 0 {
 			order = append(order, n)
 		}
+		more[k]++
 	}
 	for _, first := range order {
 		n := first
