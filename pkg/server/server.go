@@ -192,5 +192,6 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 		return nil, err
 	}
 	config.UserAgent = "bgpguard"
+	config.QPS = -1 // The API server has priority and fairness.
 	return config, nil
 }
