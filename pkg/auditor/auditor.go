@@ -126,14 +126,14 @@ func (a *Auditor) Notify() {
 func (a *Auditor) Latest() *audit.Audit { return a.latest.Load() }
 
 // Counts returns how many violations each policy found in the last audit, by the name
-// of the BGPPolicy. Policies that judge changes, or could not judge, are left out;
-// nil says that there is no audit yet.
-func (a *Auditor) Counts() map[string]int32 {
+// of the BGPPolicy, and when that was. Policies that judge changes, or could not judge,
+// are left out; nil says that there is no audit yet.
+func (a *Auditor) Counts() (counts map[string]int32, at time.Time) {
 	latest := a.Latest()
 	if latest == nil {
-		return nil
+		return nil, time.Time{}
 	}
-	counts := map[string]int32{}
+	counts = map[string]int32{}
 	for _, p := range latest.Policies {
 		if p.Judges == policy.JudgesState {
 			counts[p.Name] = int32(p.Violations)
@@ -142,7 +142,7 @@ func (a *Auditor) Counts() map[string]int32 {
 	for _, f := range latest.Failures {
 		delete(counts, f.Policy)
 	}
-	return counts
+	return counts, latest.Time
 }
 
 // Start audits until ctx is done.

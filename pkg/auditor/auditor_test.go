@@ -320,15 +320,15 @@ func TestWhatWaitedTooLongIsNoNews(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	r := start(t, newAPIServer(), policies(t, deny3, hygiene, "change-window validationActions: [Deny]"), nil)
-	if got := r.Counts(); got != nil {
+	if got, _ := r.Counts(); got != nil {
 		t.Errorf("before the first audit: %v", got)
 	}
 	r.then(t, 0, cluster(t, 4, true))
-	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1 selector-hygiene:0]" {
+	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1 selector-hygiene:0] 2026-03-14 19:00:00 +0000 UTC" {
 		t.Errorf("got %s", got)
 	}
-	r.latest.Store(&audit.Audit{Policies: r.Latest().Policies, Failures: []audit.Failure{{Policy: "selector-hygiene"}}})
-	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1]" {
+	r.latest.Store(&audit.Audit{Time: began, Policies: r.Latest().Policies, Failures: []audit.Failure{{Policy: "selector-hygiene"}}})
+	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1] 2026-03-14 19:00:00 +0000 UTC" {
 		t.Errorf("got %s", got)
 	}
 }

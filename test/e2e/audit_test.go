@@ -127,6 +127,9 @@ func (c *cluster) standing(t *testing.T) {
 	t.Helper()
 	c.allowed(t, c.mesh(true), "apply -f -")
 	c.await(t, meshLimit, "{.status.violations}", "1")
+	if at := c.get(t, meshLimit, "{.status.lastAuditTime}"); !strings.HasPrefix(at, "20") {
+		t.Errorf("audited at %q", at)
+	}
 	e := c.reported(t, meshLimit, "BGPConfiguration", "default", "ViolationFound", 1)
 	if !strings.HasPrefix(e.Note, "["+meshLimit+"] the node-to-node mesh is on ") || e.Type != "Warning" || e.Action != "Audit" {
 		t.Errorf("the Event is %+v", e)
