@@ -410,7 +410,7 @@ func (c *clusterPart) state(a *audit.Audit) error {
 	}
 	c.PictureTables = pictureTables(t)
 	c.Comparison = comparisonTable(t)
-	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary)))
+	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary, "")))
 	c.Routes = routesOf(t)
 	c.Reflectors = reflectorCells(a.Snapshot, t)
 	c.Timers = timerCells(t.Summary.Timers)
