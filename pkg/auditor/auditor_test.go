@@ -327,6 +327,9 @@ func TestCounts(t *testing.T) {
 	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1 selector-hygiene:0] 2026-03-14 19:00:00 +0000 UTC" {
 		t.Errorf("got %s", got)
 	}
+	if got := fmt.Sprint(r.Latest().Notes); got != "[a note]" {
+		t.Errorf("the notes are %s", got)
+	}
 	r.latest.Store(&audit.Audit{Time: began, Policies: r.Latest().Policies, Failures: []audit.Failure{{Policy: "selector-hygiene"}}})
 	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1] 2026-03-14 19:00:00 +0000 UTC" {
 		t.Errorf("got %s", got)
