@@ -349,7 +349,7 @@ func TestAuditsAreCoalesced(t *testing.T) {
 		check := func(audits int, why string) {
 			t.Helper()
 			synctest.Wait()
-			if got := len(r.out.audits); got != audits {
+			if got := r.out.count(); got != audits {
 				t.Errorf("%s: %d audits, want %d", why, got, audits)
 			}
 		}
@@ -357,7 +357,7 @@ func TestAuditsAreCoalesced(t *testing.T) {
 		close(elected)
 		check(1, "elected")
 		for range 3 {
-			r.state.snapshot = cluster(t, 4, true)
+			r.state.set(cluster(t, 4, true))
 			r.Notify()
 			r.Notify()
 			time.Sleep(500 * time.Millisecond)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,19 +147,39 @@ func (a *apiServer) told() string {
 
 // stateOf is a Cluster.
 type stateOf struct {
+	mu       sync.Mutex
 	snapshot *state.Snapshot
 	err      error
 }
 
-func (s *stateOf) Snapshot() (*state.Snapshot, time.Duration, error) { return s.snapshot, 0, s.err }
+func (s *stateOf) set(snapshot *state.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snapshot = snapshot
+}
+
+func (s *stateOf) Snapshot() (*state.Snapshot, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.snapshot, 0, s.err
+}
 
 // published is a Publisher.
 type published struct {
+	mu     sync.Mutex
 	audits []*audit.Audit
 	err    error
 }
 
+func (p *published) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.audits)
+}
+
 func (p *published) Publish(_ context.Context, a *audit.Audit) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.err == nil {
 		p.audits = append(p.audits, a)
 	}
@@ -201,7 +222,7 @@ func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) 
 func (r *replica) then(t testing.TB, after time.Duration, s *state.Snapshot) time.Duration {
 	t.Helper()
 	r.at = r.at.Add(after)
-	r.state.snapshot = s
+	r.state.set(s)
 	return r.turn(t.Context())
 }
 
