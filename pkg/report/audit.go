@@ -45,6 +45,8 @@ func WriteAudit(w io.Writer, format string, a *Audit) error {
 		return encode.JSON(w, a.Report)
 	case YAML:
 		return encode.YAML(w, a.Report)
+	case HTML:
+		return writeAuditHTML(w, a.Report)
 	case Markdown:
 		return writeAuditMarkdown(w, a)
 	case SARIF:
