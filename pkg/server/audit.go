@@ -31,6 +31,13 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, known auditable, 
 	exemptions := auditor.NewExemptions(mgr, replica(), log)
 	return auditing{exemptions: exemptions, Auditor: auditor.New(mgr, engine, known, exemptions, auditor.Options{
 		Delay: o.AuditDelay, Interval: o.AuditInterval, Namespace: o.namespace(namespaceFile), Replica: replica(),
+		Notes: func() []string {
+			var notes []string
+			for _, u := range known.Unread() {
+				notes = append(notes, u.String())
+			}
+			return notes
+		},
 		Reference:  reference(mgr.GetCache(), follower, policies),
 		Publishers: []auditor.Publisher{status{policies.recount}},
 	}, log)}

@@ -68,6 +68,7 @@ func TestValidate(t *testing.T) {
 		"more audits than delays":       {func(o *Options) { o.AuditInterval = time.Second }, `--audit-interval: must be at least 1s, and at least --audit-delay, is "1s"`},
 		"audits each second":            {func(o *Options) { o.AuditDelay, o.AuditInterval = time.Second, time.Second }, ``},
 		"an address without a port":     {func(o *Options) { o.MetricsBindAddress = "localhost" }, `--metrics-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
+		"a report without a port":       {func(o *Options) { o.ReportBindAddress = "localhost" }, `--report-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"metrics switched off":          {func(o *Options) { o.MetricsBindAddress = "0" }, ``},
 		"probes on loopback":            {func(o *Options) { o.HealthProbeBindAddress = "[::1]:8081" }, ``},
 		"a format that is not known":    {func(o *Options) { o.LogFormat = "xml" }, `--log-format: must be json or text, is "xml"`},
