@@ -33,7 +33,6 @@ func run() int {
 
 func command() *cobra.Command {
 	options := server.DefaultOptions()
-	options.Version = version
 	cmd := &cobra.Command{
 		Use: "webhook",
 		Long: `webhook answers a Kubernetes API server whether a change to Calico's BGP objects may be made.
@@ -48,7 +47,7 @@ It serves /validate and /validate-bgppolicy over HTTPS, /healthz and /readyz ove
 		Version:      version,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return server.Run(cmd.Context(), options, os.Stderr) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return server.Run(cmd.Context(), options, version, os.Stderr) },
 	}
 	cmd.Flags().SortFlags = false
 	options.AddFlags(cmd.Flags())

@@ -66,9 +66,6 @@ type Options struct {
 
 	LogFormat string
 	LogLevel  string
-
-	// Version is that of the program. It has no flag.
-	Version string
 }
 
 // DefaultOptions returns the options that hold where no flag is given.

@@ -15,12 +15,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 )
 
-// ask returns the answer of p, read to its end.
-func ask(t *testing.T, p *page, method string) (*http.Response, string) {
+// ask returns the answer of p, and its text.
+func ask(t *testing.T, p *page, method string) (answer *httptest.ResponseRecorder, text string) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	p.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, reportPath, http.NoBody))
-	return w.Result(), w.Body.String()
+	return w, w.Body.String()
 }
 
 func TestThePageIsDrawnOncePerAudit(t *testing.T) {
@@ -34,9 +34,9 @@ func TestThePageIsDrawnOncePerAudit(t *testing.T) {
 		},
 	}
 	for range 3 {
-		if response, body := ask(t, p, http.MethodGet); response.StatusCode != http.StatusOK || body != "cluster " ||
-			response.Header.Get("Content-Type") != "text/html; charset=utf-8" || response.Header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("got %d, %q, %v", response.StatusCode, body, response.Header)
+		if response, body := ask(t, p, http.MethodGet); response.Code != http.StatusOK || body != "cluster " ||
+			response.Header().Get("Content-Type") != "text/html; charset=utf-8" || response.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("got %d, %q, %v", response.Code, body, response.Header())
 		}
 	}
 	if drawn != 1 {
@@ -63,8 +63,8 @@ func TestThePageSaysWhyThereIsNone(t *testing.T) {
 		"somebody writes":        {http.MethodPost, works, nil, http.StatusMethodNotAllowed, "use GET"},
 	} {
 		response, body := ask(t, &page{log: logr.Discard(), audit: c.audit, render: c.render}, c.method)
-		if response.StatusCode != c.status || !strings.Contains(body, c.body) || strings.Contains(body, "secret detail") {
-			t.Errorf("%s: %d, %q", name, response.StatusCode, body)
+		if response.Code != c.status || !strings.Contains(body, c.body) || strings.Contains(body, "secret detail") {
+			t.Errorf("%s: %d, %q", name, response.Code, body)
 		}
 	}
 }

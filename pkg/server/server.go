@@ -38,8 +38,8 @@ import (
 const leaseName = "bgpguard.policy.bgpguard.io"
 
 // Run runs the webhook until ctx is done and all requests are answered. It
-// logs to w.
-func Run(ctx context.Context, o Options, w io.Writer) error {
+// logs to w; version is that of the program.
+func Run(ctx context.Context, o Options, version string, w io.Writer) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 
 	if o.ReportBindAddress != "0" {
-		if err := addPage(mgr, o.ReportBindAddress, newPage(audits.Current, o.Version, log.WithName("report")), withCertificate); err != nil {
+		if err := addPage(mgr, o.ReportBindAddress, newPage(audits.Current, version, log.WithName("report")), withCertificate); err != nil {
 			return fmt.Errorf("the report: %w", err)
 		}
 	}

@@ -80,7 +80,7 @@ func TestShutdownWaitsForTheDelay(t *testing.T) {
 func TestRunNamesAFlagThatIsWrong(t *testing.T) {
 	o := DefaultOptions()
 	o.Port = -1
-	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || err.Error() != `--port: must be from 1 to 65535, is "-1"` {
+	if err := Run(t.Context(), o, "v1", &bytes.Buffer{}); err == nil || err.Error() != `--port: must be from 1 to 65535, is "-1"` {
 		t.Errorf("got %v", err)
 	}
 }
@@ -89,7 +89,7 @@ func TestPoliciesThatDoNotLoadEndTheStart(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
 	o := DefaultOptions()
 	o.Policies = []string{missing}
-	err := Run(t.Context(), o, &bytes.Buffer{})
+	err := Run(t.Context(), o, "v1", &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("got %v", err)
 	}
