@@ -47,7 +47,9 @@ It serves /validate and /validate-bgppolicy over HTTPS, /healthz and /readyz ove
 		Version:      version,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return server.Run(cmd.Context(), options, version, os.Stderr) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return server.Run(cmd.Context(), options, version, os.Stderr)
+		},
 	}
 	cmd.Flags().SortFlags = false
 	options.AddFlags(cmd.Flags())
