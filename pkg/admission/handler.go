@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -31,12 +32,20 @@ type Handler struct {
 	cluster Cluster
 	judge   Judge
 	twins   *twins
+	record  Record
 }
+
+// Record is told of each change that is let through although policies deny it, as they
+// do not hold for the user, and that is going to be made. It must not block.
+type Record func(object corev1.ObjectReference, user string, policies []string)
 
 // New returns a handler that asks judge about changes to cluster.
 func New(cluster Cluster, judge Judge) *Handler {
-	return &Handler{cluster: cluster, judge: judge, twins: newTwins(time.Now)}
+	return &Handler{cluster: cluster, judge: judge, twins: newTwins(time.Now), record: func(corev1.ObjectReference, string, []string) {}}
 }
+
+// SetRecord has record told. It is for use before the first request.
+func (h *Handler) SetRecord(record Record) { h.record = record }
 
 // Handle implements admission.Handler.
 func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
@@ -49,6 +58,9 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	}
 	r.count(took)
 	r.log(logf.FromContext(ctx))
+	if policies := r.passed(); policies != nil && !dryRun(&req) {
+		h.record(r.reference(), req.UserInfo.Username, policies)
+	}
 	return r.Response
 }
 

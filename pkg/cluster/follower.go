@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,6 +16,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -37,9 +39,12 @@ type Follower struct {
 	store     *Store
 	log       logr.Logger
 	informers cache.Informers
+	cached    client.Reader
 	discovery discoverer
 	secrets   toolscache.ListerWatcher // nil where Secrets are not read
 	changed   func(context.Context, *state.Snapshot)
+	// found is nil until it is known what the API server serves.
+	found atomic.Pointer[served]
 }
 
 // NewFollower returns a follower; the caller adds it to the manager. It reads the
@@ -47,11 +52,11 @@ type Follower struct {
 // is called with the new snapshot after each change, never more than once at a
 // time, and with one call for all changes that happened during the last one.
 func NewFollower(mgr manager.Manager, store *Store, namespace string, changed func(context.Context, *state.Snapshot)) (*Follower, error) {
-	client, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	discoverer, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client: %w", err)
 	}
-	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), discovery: client, changed: changed}
+	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, changed: changed}
 	if namespace != "" {
 		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
@@ -73,6 +78,7 @@ func (f *Follower) Start(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	f.found.Store(&found)
 	f.log.Info("Reading Calico's objects", "group", found.group.String(), "kinds", found.kinds)
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -41,8 +41,8 @@ type Objects struct {
 // manager, whose scheme must know BGPPolicies. replica names this process in
 // their status. count counts violations in the state, by the name of the
 // BGPPolicy; it leaves out those that do not judge states, or cannot, and is nil
-// where the state is not known. See Count.
-func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count func(context.Context) map[string]int32, log logr.Logger) *Objects {
+// where that is not known.
+func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count func() map[string]int32, log logr.Logger) *Objects {
 	return &Objects{
 		keeper: keeper, cache: mgr.GetCache(), log: log, changed: make(chan struct{}, 1),
 		status: &status{
@@ -65,7 +65,7 @@ func (o *Objects) Check(*http.Request) error {
 	return nil
 }
 
-// Recount has the violations in the status counted again, soon.
+// Recount has the violations in the status brought up to date, soon.
 func (o *Objects) Recount() { poke(o.status.rest) }
 
 // Start follows the BGPPolicies until ctx is done.

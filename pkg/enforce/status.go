@@ -44,9 +44,9 @@ const (
 // the elected one the rest. What is said already is not written again.
 type status struct {
 	keeper *Keeper
-	// count counts violations by the name of their BGPPolicy; nil where the state
-	// is not known.
-	count   func(context.Context) map[string]int32
+	// count counts violations by the name of their BGPPolicy; nil where that is not
+	// known.
+	count   func() map[string]int32
 	replica string
 	elected <-chan struct{}
 	log     logr.Logger
@@ -118,7 +118,7 @@ func eachTime(ctx context.Context, wake <-chan struct{}, delay, interval time.Du
 // lead writes all but the replicas' entries, and drops those of replicas that
 // have gone.
 func (s *status) lead(ctx context.Context) {
-	counts := s.count(ctx)
+	counts := s.count()
 	s.dropLagging(ctx)
 	s.write(ctx, fieldManager, func(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPPolicyStatus {
 		violations := o.Status.Violations

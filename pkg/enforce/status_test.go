@@ -86,7 +86,7 @@ func bench(t *testing.T, documents ...policy.Document) (*status, *apiServer, *cl
 	k.SetDocuments(documents)
 	return &status{
 		keeper: k, replica: "a", log: logr.Discard(), cached: server, live: server, writer: server, now: at.now,
-		count:   func(context.Context) map[string]int32 { return map[string]int32{"mesh": 1} },
+		count:   func() map[string]int32 { return map[string]int32{"mesh": 1} },
 		lagging: map[lag]time.Time{},
 	}, server, at
 }
@@ -141,7 +141,7 @@ func TestStatusIsWrittenOnceForEachChange(t *testing.T) {
 func TestViolationsInTheStatus(t *testing.T) {
 	s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
 	counts := map[string]int32{"mesh": 3}
-	s.count = func(context.Context) map[string]int32 { return counts }
+	s.count = func() map[string]int32 { return counts }
 	for _, step := range []struct {
 		name   string
 		counts map[string]int32

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bgpguard/bgpguard/pkg/admission"
+	"github.com/bgpguard/bgpguard/pkg/auditor"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
 	"github.com/bgpguard/bgpguard/pkg/library"
@@ -14,7 +15,7 @@ import (
 
 // registerMetrics may be called more than once in a process, as tests do.
 func registerMetrics(registry prometheus.Registerer) error {
-	for _, c := range slices.Concat(admission.Collectors(), cluster.Collectors(), enforce.Collectors(), library.Collectors()) {
+	for _, c := range slices.Concat(admission.Collectors(), auditor.Collectors(), cluster.Collectors(), enforce.Collectors(), library.Collectors()) {
 		if err := registry.Register(c); err != nil {
 			if registered := (prometheus.AlreadyRegisteredError{}); !errors.As(err, &registered) {
 				return err

@@ -53,6 +53,11 @@ type Options struct {
 	// of each its name and those of its keys; "" reads no Secret.
 	CalicoNamespace string
 
+	// AuditDelay is how long after a change the state is audited, AuditInterval how
+	// long it is not audited at the most.
+	AuditDelay    time.Duration
+	AuditInterval time.Duration
+
 	// MetricsBindAddress and HealthProbeBindAddress are HOST:PORT, "0" for none.
 	MetricsBindAddress     string
 	HealthProbeBindAddress string
@@ -70,6 +75,8 @@ func DefaultOptions() Options {
 		CertSecret:             "bgpguard-webhook-cert",
 		CertService:            "bgpguard-webhook",
 		WebhookConfiguration:   "bgpguard",
+		AuditDelay:             2 * time.Second,
+		AuditInterval:          5 * time.Minute,
 		MetricsBindAddress:     ":8443",
 		HealthProbeBindAddress: ":8081",
 		LogFormat:              formatJSON,
@@ -99,6 +106,9 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "elect a leader among the replicas; all of them answer requests in any case")
 
 	flags.StringVar(&o.CalicoNamespace, "calico-namespace", o.CalicoNamespace, "namespace of calico-node, to tell policies which of the Secrets and keys that BGPPeers name are there; no value is kept; without it, no Secret is read")
+
+	flags.DurationVar(&o.AuditDelay, "audit-delay", o.AuditDelay, "how long after a change the state is audited, so that what changes at once is one audit; the elected replica audits")
+	flags.DurationVar(&o.AuditInterval, "audit-interval", o.AuditInterval, "how often the state is audited where nothing changes")
 
 	flags.StringVar(&o.MetricsBindAddress, "metrics-bind-address", o.MetricsBindAddress, `address that metrics are served on over HTTPS, to those whom RBAC lets "get" the URL /metrics; "0" for none`)
 	flags.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", o.HealthProbeBindAddress, `address that /healthz and /readyz are served on; "0" for none`)
@@ -134,6 +144,8 @@ func (o *Options) Validate() error {
 	}
 	check(o.Namespace == "" || isName(o.Namespace), "namespace", o.Namespace, "must be the name of a namespace")
 	check(o.CalicoNamespace == "" || isName(o.CalicoNamespace), "calico-namespace", o.CalicoNamespace, "must be the name of a namespace")
+	check(o.AuditDelay >= 0 && o.AuditDelay <= time.Minute, "audit-delay", o.AuditDelay, "must be from 0s to 1m")
+	check(o.AuditInterval >= time.Second && o.AuditInterval >= o.AuditDelay, "audit-interval", o.AuditInterval, "must be at least 1s, and at least --audit-delay")
 	check(isBindAddress(o.MetricsBindAddress), "metrics-bind-address", o.MetricsBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(isBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(slices.Contains(logFormats, o.LogFormat), "log-format", o.LogFormat, "must be "+strings.Join(logFormats, " or "))

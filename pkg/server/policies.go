@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"net/http"
 	"os"
 	"time"
@@ -19,16 +18,18 @@ import (
 type policies struct {
 	// runnable keeps the keeper in step with it.
 	runnable manager.Runnable
-	// check fails until they are known, and recount is told of a new state.
+	// check fails until they are known, and recount is told of a new audit.
 	check   healthz.Checker
 	recount func()
+	// objects says that they are the cluster's BGPPolicies.
+	objects bool
 	// notes are for those who write BGPPolicies.
 	notes []string
 }
 
 // newPolicies takes the policies from files, and where there are none from the
 // cluster's BGPPolicies.
-func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, count func(context.Context) map[string]int32, log logr.Logger) policies {
+func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, count func() map[string]int32, log logr.Logger) policies {
 	if files != nil {
 		return policies{
 			runnable: files, check: healthz.Ping, recount: func() {},
@@ -36,7 +37,7 @@ func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Fil
 		}
 	}
 	objects := enforce.NewObjects(mgr, keeper, replica(), count, log.WithName("policies"))
-	return policies{runnable: objects, check: objects.Check, recount: objects.Recount}
+	return policies{runnable: objects, check: objects.Check, recount: objects.Recount, objects: true}
 }
 
 // replica names this process: where a pod has the host's network, its node.

@@ -89,17 +89,22 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return fmt.Errorf("certificates: %w", err)
 	}
 
-	policies := newPolicies(mgr, keeper, files, func(ctx context.Context) map[string]int32 { return enforce.Count(ctx, store, engine) }, log)
+	var audits auditing
+	policies := newPolicies(mgr, keeper, files, func() map[string]int32 { return audits.Counts() }, log)
 	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace, func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
 			log.Error(err, "Cannot judge the state")
 		}
-		policies.recount()
+		audits.Notify()
 	})
 	if err != nil {
 		return err
 	}
-	handler, err := admission.New(judgedBy{store, policies.check}, engine).HTTP(log.WithName("admission"), o.RequestTimeout)
+	judged := judgedBy{store, policies.check}
+	audits = newAuditing(mgr, engine, auditable{judged, sources.Check}, follower, &policies, &o, log)
+	admit := admission.New(judged, engine)
+	admit.SetRecord(audits.exemptions.Record)
+	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
 	}
@@ -115,7 +120,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	mgr.GetWebhookServer().Register(admission.Path, handler)
 	mgr.GetWebhookServer().Register(admission.PolicyPath, policyHandler)
-	for _, runnable := range []manager.Runnable{follower, sources, policies.runnable} {
+	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}

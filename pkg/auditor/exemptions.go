@@ -1,0 +1,139 @@
+package auditor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+const (
+	// reasonExempted is that of Events about changes that were let through.
+	reasonExempted = "Exempted"
+	// maxQueue bounds the records that wait to be written.
+	maxQueue = 256
+	// recordLimit bounds the writing of one.
+	recordLimit = 5 * time.Second
+	// recordSpan is the time in which changes of one object by one user are one record,
+	// and so how much older than a change its record may be.
+	recordSpan = time.Minute
+)
+
+// exemption is a change that was let through although policies deny it.
+type exemption struct {
+	object   corev1.ObjectReference
+	user     string
+	policies []string
+	at       time.Time
+}
+
+// Exemptions keeps record of the changes that were let through although policies deny
+// them: as Events about the changed object, which every replica writes and the one that
+// audits reads. It is a manager.Runnable, and safe for concurrent use.
+type Exemptions struct {
+	reader  client.Reader
+	writer  client.Writer
+	replica string
+	log     logr.Logger
+	now     func() time.Time
+	queue   chan exemption
+}
+
+// NewExemptions returns a record; the caller adds it to the manager. replica names this
+// process.
+func NewExemptions(mgr manager.Manager, replica string, log logr.Logger) *Exemptions {
+	return &Exemptions{
+		reader: mgr.GetAPIReader(), writer: mgr.GetClient(), replica: replica, log: log, now: time.Now, queue: make(chan exemption, maxQueue),
+	}
+}
+
+// NeedLeaderElection tells the manager that every replica keeps record.
+func (e *Exemptions) NeedLeaderElection() bool { return false }
+
+// Record has a change of an object recorded that was let through although policies deny
+// it. It never blocks: where too many wait to be written it is dropped, and counted.
+func (e *Exemptions) Record(object corev1.ObjectReference, user string, policies []string) {
+	select {
+	case e.queue <- exemption{object, user, slices.Sorted(slices.Values(policies)), e.now()}:
+	default:
+		exemptionsDropped.Inc()
+	}
+}
+
+// Start writes records until ctx is done, and then those that still wait.
+func (e *Exemptions) Start(ctx context.Context) error {
+	for {
+		select {
+		case x := <-e.queue:
+			e.write(x)
+		case <-ctx.Done():
+			for {
+				select {
+				case x := <-e.queue:
+					e.write(x)
+				default:
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// write has a context of its own: what is answered while the process ends is recorded
+// too.
+func (e *Exemptions) write(x exemption) {
+	ctx, cancel := context.WithTimeout(context.Background(), recordLimit)
+	defer cancel()
+	policies := strings.Join(x.policies, ",")
+	event := newEvent(e.replica, x.object, reasonExempted, "Admit", x.at.Truncate(recordSpan), x.user, policies)
+	event.Type, event.Annotations = corev1.EventTypeWarning, map[string]string{annotationPolicies: policies, annotationUser: x.user}
+	event.Note = bounded(fmt.Sprintf("a change by %s was let through although policies deny it, as they do not hold for this user: %s", x.user, policies))
+	if err := e.writer.Create(ctx, event); err != nil && !apierrors.IsAlreadyExists(err) {
+		exemptionsDropped.Inc()
+		e.log.Error(err, "Cannot record that a change was let through", "kind", x.object.Kind, "name", x.object.Name, "user", x.user, "policies", x.policies)
+	}
+}
+
+// since returns who tells who made a change of an object past a policy since a time, as
+// far as Events are kept.
+func (e *Exemptions) since(since time.Time) func(context.Context, string, violation.Object) (string, bool) {
+	from := since.Add(-recordSpan)
+	known := map[violation.Object][]eventsv1.Event{}
+	return func(ctx context.Context, policy string, object violation.Object) (string, bool) {
+		found, asked := known[object]
+		if !asked {
+			found = e.about(ctx, object)
+			known[object] = found
+		}
+		for i := range found {
+			event := &found[i]
+			if event.EventTime.Time.Before(from) || !slices.Contains(strings.Split(event.Annotations[annotationPolicies], ","), policy) {
+				continue
+			}
+			return event.Annotations[annotationUser], true
+		}
+		return "", false
+	}
+}
+
+// about returns the records of changes of an object.
+func (e *Exemptions) about(ctx context.Context, object violation.Object) []eventsv1.Event {
+	var list eventsv1.EventList
+	err := e.reader.List(ctx, &list, client.InNamespace(eventNamespace), client.MatchingFields{
+		"reason": reasonExempted, "regarding.kind": object.Kind, "regarding.name": object.Name, "reportingController": controller,
+	})
+	if err != nil { // The change then counts as one that was not reviewed.
+		e.log.Error(err, "Cannot look for who made a change", "object", object.String())
+	}
+	return list.Items
+}
