@@ -45,21 +45,15 @@ func (o *changeOptions) validate() error {
 // read reads the state, and the change where there is one.
 func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, validate.Request, error) {
 	none := validate.Request{User: o.as, Groups: o.groups}
-	objects, err := readObjects(o.states, stdin)
+	snapshot, err := state.ReadState(o.states, stdin)
+	if err != nil || len(o.files) == 0 {
+		return snapshot, none, err
+	}
+	read, err := state.ReadChanges(o.files, stdin)
 	if err != nil {
 		return nil, none, err
 	}
-	if len(o.states) > 0 && len(objects) == 0 {
-		return nil, none, fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
-	}
-	snapshot := state.New(objects...)
-	if len(o.files) == 0 {
-		return snapshot, none, nil
-	}
-	changed, err := readObjects(o.files, stdin)
-	if err != nil {
-		return nil, none, err
-	}
+	changed := state.Objects(read)
 	if len(changed) != 1 {
 		return nil, none, fmt.Errorf("%s: holds %s; it must hold the one that changes", strings.Join(o.files, ", "), words.Count(len(changed), "object"))
 	}

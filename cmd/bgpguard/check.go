@@ -104,22 +104,18 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if err != nil {
 		return err
 	}
-	objects, err := readObjects(o.states, stdin)
+	snapshot, err := state.ReadState(o.states, stdin)
 	if err != nil {
 		return err
 	}
-	if len(o.states) > 0 && len(objects) == 0 {
-		// Every change to nothing is allowed: what was to make the state has failed.
-		return fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
-	}
-	changed, err := state.ReadFiles(o.files, stdin)
+	changed, err := state.ReadChanges(o.files, stdin)
 	if err != nil {
 		return err
 	}
 	if len(changed) == 0 {
 		return fmt.Errorf("%s: no object to judge", strings.Join(o.files, ", "))
 	}
-	checked, err := o.judge(ctx, policies, state.New(objects...), changed)
+	checked, err := o.judge(ctx, policies, snapshot, changed)
 	if err != nil {
 		return err
 	}

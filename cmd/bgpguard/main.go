@@ -20,7 +20,7 @@ var version = "dev"
 // Exit codes, as conftest and opa users know them.
 const (
 	exitOK       = 0 // allowed
-	exitDenied   = 1 // denied, or a policy could not judge
+	exitDenied   = 1 // denied, or a policy could not judge; in an audit, a violation
 	exitUnusable = 2 // unusable input or flags
 )
 
@@ -40,7 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newCheck(), newTopology(), newInput(), newPolicy())
+	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newSnapshot())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

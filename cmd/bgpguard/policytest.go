@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -19,10 +18,11 @@ import (
 
 type policyTestOptions struct {
 	author.TestOptions
+	clusterOptions
 
-	watch, live         bool
-	context, kubeconfig string
-	output              string
+	watch, live bool
+	context     string
+	output      string
 }
 
 func newPolicyTest() *cobra.Command {
@@ -70,7 +70,7 @@ no test at all.`,
 	f.BoolVar(&o.watch, "watch", false, "run again when a file changes, until interrupted")
 	f.BoolVar(&o.live, "live", false, "run scenarios against the API server of --context")
 	f.StringVar(&o.context, "context", "", "`name` of the context of the kubeconfig")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` with the kubeconfig (default: as kubectl finds it)")
+	o.add(f)
 	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(testFormats, ", "))
 	return cmd
 }
@@ -89,15 +89,13 @@ func (o *policyTestOptions) connect() error {
 	case o.context == "":
 		return errors.New("flag --context is required with --live: the context of a cluster that is there for tests")
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
+	found, err := o.find(o.context)
 	if err != nil {
-		return fmt.Errorf("flag --context: %w", err)
+		return err
 	}
 	o.Live = true
 	o.Run = func(ctx context.Context, s *scenario.Scenario, _ *policy.Library) (*scenario.Result, error) {
-		return live.Run(ctx, s, config)
+		return live.Run(ctx, s, found.config)
 	}
 	return nil
 }

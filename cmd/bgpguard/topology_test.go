@@ -245,8 +245,8 @@ func TestTopologyNamesWhatIsUnusable(t *testing.T) {
 	in := files{"state.yaml": clusterOf3, "peer.yaml": router, "empty.yaml": "# Nothing here.\n"}
 	for name, c := range map[string]struct{ args, want string }{
 		"no file":                       {"", "flag -f is required: the file with the objects of the cluster, or - for stdin"},
-		"no node":                       {"-f peer.yaml", "peer.yaml: no Node among 1 object: without nodes there are no sessions"},
-		"no object":                     {"-f empty.yaml", "empty.yaml: no Node among 0 objects: without nodes there are no sessions"},
+		"no node":                       {"-f peer.yaml", "peer.yaml: no Node among the objects: without nodes there are no sessions"},
+		"no object":                     {"-f empty.yaml", "empty.yaml: no object of a cluster"},
 		"a change without objects":      {"-f state.yaml --change empty.yaml", "empty.yaml: no object to apply"},
 		"a delete without a change":     {"-f state.yaml --delete", "flag --delete needs --change: the file with the objects to delete"},
 		"a delete of what is not there": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: the state does not hold it"},

@@ -16,21 +16,19 @@ import (
 
 // read reads the state.
 func (o *topologyOptions) read(stdin io.Reader) (*state.Snapshot, error) {
-	objects, err := readObjects(o.states, stdin)
+	s, err := state.ReadState(o.states, stdin)
 	if err != nil {
 		return nil, err
 	}
 	if o.calicoVersion != "" {
-		// Of two objects of one name the later one holds.
 		version, err := clusterInformation(o.calicoVersion)
 		if err != nil {
 			return nil, err
 		}
-		objects = append(objects, version)
+		s = s.Apply(state.Change{After: version})
 	}
-	s := state.New(objects...)
 	if len(s.Nodes()) == 0 {
-		return nil, fmt.Errorf("%s: no Node among %s: without nodes there are no sessions", strings.Join(o.states, ", "), report.Count(len(objects), "object"))
+		return nil, fmt.Errorf("%s: no Node among the objects: without nodes there are no sessions", strings.Join(o.states, ", "))
 	}
 	return s, nil
 }
@@ -52,19 +50,25 @@ func clusterInformation(version string) (calico.Object, error) {
 
 // change applies the objects of --change to s.
 func (o *topologyOptions) change(s *state.Snapshot, stdin io.Reader) (*state.Snapshot, error) {
-	if len(o.changes) == 0 {
+	return applyFiles(o.changes, o.delete, s, stdin)
+}
+
+// applyFiles applies the objects of files to s one after the other, or deletes them;
+// without files, nothing changes.
+func applyFiles(files []string, remove bool, s *state.Snapshot, stdin io.Reader) (*state.Snapshot, error) {
+	if len(files) == 0 {
 		return s, nil
 	}
-	changed, err := readObjects(o.changes, stdin)
+	changed, err := readObjects(files, stdin)
 	if err != nil {
 		return nil, err
 	}
 	if len(changed) == 0 {
-		return nil, fmt.Errorf("%s: no object to apply", strings.Join(o.changes, ", "))
+		return nil, fmt.Errorf("%s: no object to apply", strings.Join(files, ", "))
 	}
 	for _, object := range changed {
 		c := state.Change{Before: s.Get(object.ID()), After: object}
-		if o.delete {
+		if remove {
 			c.After = nil
 			if c.Before == nil {
 				return nil, fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())

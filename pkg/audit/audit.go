@@ -23,6 +23,14 @@ type Report struct {
 	Version string `json:"version"`
 	// Clusters are in the order in which they were asked for.
 	Clusters []*Audit `json:"clusters"`
+	// Unread are those that could not be read, and so are not among Clusters.
+	Unread []Unread `json:"unread"`
+}
+
+// Unread is a cluster that could not be read.
+type Unread struct {
+	Cluster string `json:"cluster"`
+	Message string `json:"message"`
 }
 
 // Audit is what one audit of one cluster found. Lists are empty rather than nil.
@@ -58,9 +66,12 @@ type Audit struct {
 type Policy struct {
 	// Name is that of the BGPPolicy.
 	Name string `json:"name"`
-	// Policy is the name of the policy in Rego, Title what it holds.
-	Policy   string           `json:"policy"`
-	Title    string           `json:"title"`
+	// Policy is the name of the policy in Rego, Title and Description what it holds.
+	Policy      string `json:"policy"`
+	Title       string `json:"title"`
+	Description string `json:"description"`
+	// Link is where to read more, "" where it names nothing.
+	Link     string           `json:"link"`
 	Severity string           `json:"severity"`
 	Action   violation.Action `json:"action"`
 	// Judges is "state" or "change". One that judges changes has no part in an
@@ -88,6 +99,15 @@ type Violation struct {
 	// Compared is what became of it since the baseline or by the change, "" where
 	// there is neither.
 	Compared Comparison `json:"compared,omitempty"`
+}
+
+// NoSeverity stands for a severity above the worst: no violation has it.
+const NoSeverity = "none"
+
+// Fails reports whether v counts as a failure where violations of a severity and
+// above do, or none for NoSeverity. One that is known from a baseline does not.
+func (v *Violation) Fails(severity string) bool {
+	return severity != NoSeverity && v.Compared != Known && Rank(v.Severity) <= Rank(severity)
 }
 
 // Failure is a policy that could not judge. It is an error, not a violation.
@@ -118,9 +138,14 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 	for i, p := range judged.Policies.Policies() {
 		d := p.Definition
 		severities[p.Name], index[p.Name] = d.Severity, i
-		a.Policies = append(a.Policies, Policy{
-			Name: p.Name, Policy: d.Name, Title: d.Title, Severity: d.Severity, Action: p.Action, Judges: d.Judges, fingerprint: p.Fingerprint(),
-		})
+		one := Policy{
+			Name: p.Name, Policy: d.Name, Title: d.Title, Description: d.Description, Severity: d.Severity, Action: p.Action, Judges: d.Judges,
+			fingerprint: p.Fingerprint(),
+		}
+		if len(d.Related) > 0 {
+			one.Link = d.Related[0].Ref
+		}
+		a.Policies = append(a.Policies, one)
 	}
 	for _, v := range judged.Violations {
 		a.Policies[index[v.Policy]].Violations++

@@ -101,8 +101,8 @@ func decodeBGPPeer(m Metadata, spec *fields) Object {
 		KeepaliveTime:         spec.duration("keepaliveTime"),
 		ReverseManual:         spec.text("reversePeering") == "Manual",
 
-		NumAllowedLocalASNumbers: int(spec.number("numAllowedLocalASNumbers", 0, math.MaxInt32)),
-		TTLSecurity:              int(spec.number("ttlSecurity", 0, math.MaxUint8)),
+		NumAllowedLocalASNumbers: int(spec.number("numAllowedLocalASNumbers", math.MaxInt32)),
+		TTLSecurity:              int(spec.number("ttlSecurity", math.MaxUint8)),
 		ReachableBy:              spec.text("reachableBy"),
 		Filters:                  spec.texts("filters"),
 		Password:                 spec.secret("password"),

@@ -54,7 +54,7 @@ func TestDecodeNamesTheFieldThatDoesNotParse(t *testing.T) {
 		`spec.bgp.asNumber: must be an AS number from 0 to 4294967295, is "x"`: `{"apiVersion":"projectcalico.org/v3","kind":"Node","metadata":{"name":"n"},"spec":{"bgp":{"asNumber":"x"}}}`,
 		`metadata.labels.a: must be a string, is 1`:                            `{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","labels":{"a":1}}}`,
 		`spec.allowedUses[1]: must be a string, is 2`:                          `{"apiVersion":"projectcalico.org/v3","kind":"IPPool","metadata":{"name":"p"},"spec":{"allowedUses":["Workload",2]}}`,
-		"Pod of v1 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`,
+		"Pod of v1 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`,
 	} {
 		_, err := DecodeJSON([]byte(text))
 		if err == nil || err.Error() != want {
@@ -208,6 +208,7 @@ func TestSelectorsThatCalicoRefuses(t *testing.T) {
 func FuzzDecodeJSON(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"nodeSelector":"has(a)","peerIP":"[fd00::1]:179","asNumber":"1.2","maxRestartTime":"2m"}}`))
 	f.Add([]byte(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","annotations":{"projectcalico.org/IPv4Address":"10.0.0.1/24","projectcalico.org/labels":"{}"}}}`))
+	f.Add([]byte(`{"apiVersion":"projectcalico.org/v3",` + statusMeta + wholeStatus + `}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		o, err := DecodeJSON(raw)
 		if err == nil && !Equal(o, o) {

@@ -51,7 +51,7 @@ func decodeBGPConfiguration(m Metadata, spec *fields) Object {
 		ASNumber:               spec.asNumber("asNumber"),
 		NodeMeshMaxRestartTime: spec.duration("nodeMeshMaxRestartTime"),
 		NodeMeshPassword:       spec.secret("nodeMeshPassword"),
-		ListenPort:             uint16(spec.number("listenPort", 0, 65535)),
+		ListenPort:             uint16(spec.number("listenPort", 65535)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
 	}
 	c.NodeMeshMaxRestartTime = c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)

@@ -34,25 +34,20 @@ var decoders = map[Kind]func(Metadata, *fields) Object{
 	KindClusterInformation: decodeClusterInformation,
 }
 
-// UnknownKindError is an object of a kind or group that does not decide BGP.
+// UnknownKindError is an object of a kind or group that neither decides BGP nor tells
+// how it is doing.
 type UnknownKindError struct{ APIVersion, Kind string }
 
 // Error names the kind and those that are known.
 func (e *UnknownKindError) Error() string {
-	kinds := make([]string, 0, len(decoders))
+	kinds := make([]string, 0, len(decoders)+1)
 	for k := range decoders {
 		kinds = append(kinds, string(k))
 	}
+	kinds = append(kinds, string(KindCalicoNodeStatus))
 	slices.Sort(kinds)
 	return fmt.Sprintf("%s of %s does not decide BGP; known are Node of v1 and %s/v3, Secret of v1, and %s of %s/v1 and %s/v3",
 		e.Kind, e.APIVersion, GroupV3, strings.Join(kinds, ", "), GroupV1, GroupV3)
-}
-
-// Status reports whether it is a CalicoNodeStatus, which tells how sessions are
-// doing and decides nothing of them.
-func (e *UnknownKindError) Status() bool {
-	group, _, _ := strings.Cut(e.APIVersion, "/")
-	return e.Kind == "CalicoNodeStatus" && (group == GroupV1 || group == GroupV3)
 }
 
 // DecodeJSON reads one object of any API form from JSON. Errors are
@@ -68,9 +63,9 @@ func DecodeJSON(raw []byte) (Object, error) {
 
 // Decode reads one object of any API form: core/v1 Node and Secret, and the others
 // of crd.projectcalico.org/v1 and projectcalico.org/v3. The two groups' forms of
-// one object decode to equal objects. The object keeps v, unless it is a Secret;
-// v must not be changed afterwards. Errors are *FieldError or *UnknownKindError;
-// of a Secret they hold no value.
+// one object decode to equal objects. The object keeps v, unless it is a Secret or a
+// CalicoNodeStatus; v must not be changed afterwards. Errors are *FieldError or
+// *UnknownKindError; of a Secret they hold no value.
 func Decode(v map[string]any) (Object, error) {
 	f := &fields{values: v}
 	apiVersion, kind := f.text("apiVersion"), Kind(f.text("kind"))
@@ -81,6 +76,9 @@ func Decode(v map[string]any) (Object, error) {
 		return decodeSecret(v)
 	}
 	group, _, _ := strings.Cut(apiVersion, "/")
+	if kind == KindCalicoNodeStatus && (group == GroupV1 || group == GroupV3) {
+		return decodeNodeStatus(v)
+	}
 	meta := f.object("metadata")
 	m := Metadata{
 		kind: kind, Name: meta.text("name"), Labels: meta.textMap("labels"), Annotations: meta.textMap("annotations"),

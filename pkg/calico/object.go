@@ -11,10 +11,10 @@ import (
 	"maps"
 )
 
-// Kind is the kind of an object that decides BGP.
+// Kind is the kind of an object that decides BGP, or tells how it is doing.
 type Kind string
 
-// The kinds that decide BGP.
+// The kinds that decide BGP, and CalicoNodeStatus.
 const (
 	KindNode               Kind = "Node"
 	KindBGPConfiguration   Kind = "BGPConfiguration"
@@ -24,6 +24,7 @@ const (
 	KindFelixConfiguration Kind = "FelixConfiguration"
 	KindClusterInformation Kind = "ClusterInformation"
 	KindSecret             Kind = "Secret"
+	KindCalicoNodeStatus   Kind = "CalicoNodeStatus"
 )
 
 // Default is the name of the BGPConfiguration, FelixConfiguration and
@@ -41,8 +42,8 @@ type ID struct {
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 
 // Object is a Node, BGPConfiguration, BGPPeer, IPPool, BGPFilter,
-// FelixConfiguration, ClusterInformation or Secret. Objects are immutable once
-// decoded.
+// FelixConfiguration, ClusterInformation, Secret or NodeStatus. Objects are
+// immutable once decoded.
 type Object interface {
 	// ID returns the object's kind and name.
 	ID() ID
@@ -73,7 +74,7 @@ type FieldError struct {
 // Error gives "field: message".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// Metadata is what all objects but Nodes and Secrets have in common.
+// Metadata is what all objects but Nodes, Secrets and NodeStatuses have in common.
 type Metadata struct {
 	Name        string
 	Labels      map[string]string
@@ -98,7 +99,7 @@ func (m *Metadata) problem(field, format string, args ...any) {
 }
 
 // Annotation returns the value of an annotation of o, or "" when it has none
-// or is a Node or a Secret.
+// or is a Node, a Secret or a NodeStatus.
 func Annotation(o Object, key string) string {
 	if m, ok := o.(interface{ metadata() *Metadata }); ok {
 		return m.metadata().Annotations[key]
@@ -109,7 +110,7 @@ func Annotation(o Object, key string) string {
 func (m *Metadata) metadata() *Metadata { return m }
 
 // Labels returns the labels of o, as Calico's selectors see them; nil for nil and
-// for a Secret, of which none are kept.
+// for a Secret or a NodeStatus, of which none are kept.
 func Labels(o Object) map[string]string {
 	switch o := o.(type) {
 	case *Node:
@@ -132,13 +133,15 @@ func labelsOf(labels map[string]string) map[string]string {
 // Manifest returns o as it was sent, with the labels and annotations that its
 // author wrote: what Calico wraps into an annotation is unwrapped. A Node that
 // was not read from JSON, or is one of projectcalico.org, is made anew as a
-// core/v1 Node of what is known of it, and so is a Secret. nil for nil. What is
+// core/v1 Node of what is known of it, and so are a Secret and a NodeStatus. nil for nil. What is
 // returned shares values with o and must not be changed.
 func Manifest(o Object) map[string]any {
 	switch o := o.(type) {
 	case *Node:
 		return o.manifest()
 	case *Secret:
+		return o.manifest()
+	case *NodeStatus:
 		return o.manifest()
 	case interface{ metadata() *Metadata }:
 		return o.metadata().manifest()
@@ -186,6 +189,10 @@ func Equal(a, b Object) bool {
 	}
 	if as, ok := a.(*Secret); ok {
 		bs, ok := b.(*Secret)
+		return ok && as.equal(bs)
+	}
+	if as, ok := a.(*NodeStatus); ok {
+		bs, ok := b.(*NodeStatus)
 		return ok && as.equal(bs)
 	}
 	am, ok := a.(interface{ metadata() *Metadata })

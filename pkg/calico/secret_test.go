@@ -96,21 +96,6 @@ func TestABGPFilterIsReadFromBothGroupsAndKept(t *testing.T) {
 	}
 }
 
-func TestACalicoNodeStatusIsToldFromOtherUnknownKinds(t *testing.T) {
-	for text, want := range map[string]bool{
-		`{"apiVersion":"projectcalico.org/v3","kind":"CalicoNodeStatus","metadata":{"name":"a"}}`:     true,
-		`{"apiVersion":"crd.projectcalico.org/v1","kind":"CalicoNodeStatus","metadata":{"name":"a"}}`: true,
-		`{"apiVersion":"example.com/v1","kind":"CalicoNodeStatus","metadata":{"name":"a"}}`:           false,
-		`{"apiVersion":"projectcalico.org/v3","kind":"Tier","metadata":{"name":"a"}}`:                 false,
-	} {
-		_, err := DecodeJSON([]byte(text))
-		unknown, ok := err.(*UnknownKindError) //nolint:errorlint // It is returned as it is.
-		if !ok || unknown.Status() != want {
-			t.Errorf("%s: got %v", text, err)
-		}
-	}
-}
-
 func TestLabelsThatASelectorReads(t *testing.T) {
 	for text, want := range map[string][]string{
 		"all()":   nil,

@@ -25,20 +25,24 @@ var groups = []schema.GroupVersion{
 	{Group: calico.GroupV3, Version: "v3"},
 }
 
-// resources names the kinds to read from such a group and their resources.
-// Without the first two there is nothing to guard; the others were added to
-// Calico over time or belong to parts that may be missing.
-var resources = []struct {
+// resource is where the objects of a kind are.
+type resource struct {
 	kind     calico.Kind
 	name     string
 	required bool
-}{
+}
+
+// resources names the kinds to read from such a group and their resources.
+// Without the first two there is nothing to guard; the others were added to
+// Calico over time or belong to parts that may be missing.
+var resources = []resource{
 	{calico.KindBGPConfiguration, "bgpconfigurations", true},
 	{calico.KindBGPPeer, "bgppeers", true},
 	{calico.KindIPPool, "ippools", false},
 	{calico.KindBGPFilter, "bgpfilters", false},
 	{calico.KindFelixConfiguration, "felixconfigurations", false},
 	{calico.KindClusterInformation, "clusterinformations", false},
+	{calico.KindCalicoNodeStatus, "caliconodestatuses", false},
 }
 
 // served is what an API server offers of Calico.

@@ -41,6 +41,7 @@ func TestDiscover(t *testing.T) {
 		"newer Calico without the old CRDs":     {fakeDiscovery{"projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
 		"old CRDs of which only some are left":  {fakeDiscovery{"crd.projectcalico.org/v1": {"ippools"}, "projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
 		"a kind that is not there is left out":  {fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer"},
+		"statuses are read where they are":      {fakeDiscovery{"crd.projectcalico.org/v1": {"caliconodestatuses", "bgppeers", "bgpconfigurations"}}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, CalicoNodeStatus"},
 		"a kind that must be there is missing":  {fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers"}}, "crd.projectcalico.org/v1 serves no bgpconfigurations"},
 		"Calico is not installed":               {fakeDiscovery{}, "neither crd.projectcalico.org/v1 nor projectcalico.org/v3 serves bgppeers: are Calico's CRDs installed?"},
 		"the API server cannot tell":            {fakeDiscovery{"crd.projectcalico.org/v1": nil, "projectcalico.org/v3": all}, "asking what crd.projectcalico.org/v1 serves: the server is currently unable to handle the request"},

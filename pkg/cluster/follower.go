@@ -190,9 +190,8 @@ func (f *Follower) signalSynced(ctx context.Context, feed *feed, registration to
 	select {
 	case <-ctx.Done():
 	case <-registration.HasSyncedChecker().Done():
-		close(feed.synced)
 		f.log.Info("Read all objects of a kind", "kind", feed.kind)
-		f.store.Announce()
+		f.store.read(feed)
 	}
 }
 
@@ -215,6 +214,8 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.NodeFromCore(o), nil)
 		case *corev1.Secret:
 			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.SecretFromCore(o), nil)
+		case *nodeStatus:
+			s.put(calico.ID{Kind: kind, Name: o.Name}, o.decoded, o.err)
 		case *unstructured.Unstructured:
 			decoded, err := decode(o.Object)
 			s.put(calico.ID{Kind: kind, Name: o.GetName()}, decoded, err)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -173,6 +174,92 @@ func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Who may not list CalicoNodeStatuses, as an older role of the guard does not, is
+// refused again and again.
+func TestFollowerIsReadyWithoutCalicoNodeStatuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		served  []string
+		refused error
+		want    string
+	}{
+		"they are not served":     {nil, nil, "known false"},
+		"they may not be listed":  {[]string{"caliconodestatuses"}, errors.New("forbidden"), "known false"},
+		"there are none":          {[]string{"caliconodestatuses"}, nil, "known true"},
+		"there is one of a node":  {[]string{"caliconodestatuses"}, nil, "known true a1"},
+		"there are some of nodes": {[]string{"caliconodestatuses"}, nil, "known true a1 b2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			store := NewStore(logr.Discard())
+			informers := &fakeInformers{ctx: ctx, store: store, sources: map[calico.Kind]*fcache.FakeControllerSource{}}
+			source := informers.source(calico.KindCalicoNodeStatus)
+			source.ListError = c.refused
+			for i, one := range strings.Fields(c.want)[2:] {
+				source.Add(status(one[:1], int64(i+1)))
+			}
+			announced := make(chan string)
+			f := &Follower{
+				store: store, log: logr.Discard(), informers: informers,
+				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
+				changed: func(ctx context.Context, s *state.Snapshot) {
+					select {
+					case announced <- statuses(s):
+					case <-ctx.Done():
+					}
+				},
+			}
+			done := make(chan error)
+			go func() { done <- f.Start(ctx) }()
+			for got := ""; got != c.want; {
+				select {
+				case got = <-announced:
+				case err := <-done:
+					t.Fatalf("ended with %v", err)
+				case <-time.After(30 * time.Second):
+					t.Fatalf("%s was never announced, last %s", c.want, got)
+				}
+			}
+			if err := store.Check(nil); err != nil {
+				t.Errorf("not ready: %v", err)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What an informer keeps of a CalicoNodeStatus is what a snapshot holds.
+func TestTheInformerOfCalicoNodeStatusesKeepsNoRoutes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	source := fcache.NewFakeControllerSource()
+	source.Add(status("a", 1))
+	store := NewStore(logr.Discard())
+	options := store.CacheOptions()
+	kind := object(calico.KindCalicoNodeStatus, "", nil)
+	informer := options.NewInformer(source, kind, 0, toolscache.Indexers{})
+	if err := informer.SetTransform(options.DefaultTransform); err != nil {
+		t.Fatal(err)
+	}
+	go informer.RunWithContext(ctx)
+	if !toolscache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		t.Fatal("never read")
+	}
+	held := informer.GetStore().List()
+	if len(held) != 1 {
+		t.Fatalf("it holds %v", held)
+	}
+	kept, ok := held[0].(*nodeStatus)
+	if !ok || kept.err != nil || kept.Name != "a" || kept.ResourceVersion == "" || len(kept.ManagedFields) > 0 {
+		t.Fatalf("it holds %+v", held[0])
+	}
+	if s, ok := kept.decoded.(*calico.NodeStatus); !ok || s.Node != "a" || len(s.Families[calico.IPv4].Peers) != 1 {
+		t.Errorf("it holds %+v", kept.decoded)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 var (
 	snapshotAge = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_age_seconds",
-		Help: "Time since the API server was last heard of by the kind that has been silent longest.",
+		Help: "Time since the API server was last heard of by the kind that has been silent longest, of those by which something is judged.",
 	})
 	snapshotObjects = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_objects",
@@ -39,12 +39,14 @@ func (s *Store) setGauges() {
 		undecodable[id.Kind]++
 	}
 	for _, f := range s.feeds {
-		kind, synced := string(f.kind), 0.0
+		kind, synced, objects := string(f.kind), 0.0, s.counts[f.kind]
 		if f.isSynced() {
 			synced = 1
+		} else if f.extra {
+			objects = 0 // They are withheld from the state.
 		}
 		kindSynced.WithLabelValues(kind).Set(synced)
-		snapshotObjects.WithLabelValues(kind).Set(float64(s.counts[f.kind]))
+		snapshotObjects.WithLabelValues(kind).Set(float64(objects))
 		undecodableObjects.WithLabelValues(kind).Set(float64(undecodable[f.kind]))
 	}
 	if len(s.feeds) > 0 {

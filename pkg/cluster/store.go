@@ -50,6 +50,9 @@ type Store struct {
 // feed is where the objects of one kind come from.
 type feed struct {
 	kind calico.Kind
+	// extra tells that nothing is judged by the kind: no snapshot waits for it, and
+	// none holds any of it before all of it was read.
+	extra bool
 	// heard is when the API server last spoke of this kind, in Unix nanoseconds.
 	heard atomic.Int64
 	// synced is closed when all objects of the initial list are in the store.
@@ -80,8 +83,8 @@ func NewStore(log logr.Logger) *Store {
 
 // Snapshot returns the state as it is known now and how old that knowledge is:
 // the time since the API server was last heard of by the kind that has been
-// silent longest. The API server speaks up about once a minute even where
-// nothing changes. Errors are ErrNotSynced.
+// silent longest, of those by which something is judged. The API server speaks
+// up about once a minute even where nothing changes. Errors are ErrNotSynced.
 func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +131,7 @@ func (s *Store) notSynced() error {
 	}
 	var missing []string
 	for _, f := range s.feeds {
-		if !f.isSynced() {
+		if !f.extra && !f.isSynced() {
 			missing = append(missing, string(f.kind))
 		}
 	}
@@ -145,10 +148,12 @@ func (s *Store) build() *state.Snapshot {
 		return s.current
 	case len(s.pending) >= bulkFrom:
 		all := make([]calico.Object, 0, len(s.objects))
-		for _, o := range s.objects {
-			all = append(all, o)
+		for id, o := range s.objects {
+			if !s.withholds(id.Kind) {
+				all = append(all, o)
+			}
 		}
-		s.current = state.New(all...).Knowing(s.kinds()...)
+		s.current = state.New(all...).Knowing(s.kinds()...).Sharing(s.current)
 	default:
 		for id := range s.pending {
 			c := state.Change{Before: s.current.Get(id), After: s.objects[id]}
@@ -162,8 +167,13 @@ func (s *Store) build() *state.Snapshot {
 }
 
 func (s *Store) age() time.Duration {
-	oldest := slices.MinFunc(s.feeds, func(a, b *feed) int { return int(a.heard.Load() - b.heard.Load()) })
-	return max(0, s.now().Sub(time.Unix(0, oldest.heard.Load())))
+	oldest := s.now().UnixNano()
+	for _, f := range s.feeds {
+		if !f.extra {
+			oldest = min(oldest, f.heard.Load())
+		}
+	}
+	return s.now().Sub(time.Unix(0, oldest))
 }
 
 // follow says which kinds will be fed.
@@ -171,20 +181,43 @@ func (s *Store) follow(kinds []calico.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, kind := range kinds {
-		f := &feed{kind: kind, synced: make(chan struct{})}
+		f := &feed{kind: kind, extra: kind == calico.KindCalicoNodeStatus, synced: make(chan struct{})}
 		f.heard.Store(s.now().UnixNano())
 		s.feeds = append(s.feeds, f)
 	}
 	s.current = s.current.Knowing(s.kinds()...)
 }
 
-// kinds are those that are fed: all objects of them are known.
+// read takes in that all objects of a feed's initial list are in the store.
+func (s *Store) read(f *feed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(f.synced)
+	if f.extra {
+		s.current = s.current.Knowing(f.kind)
+		for id := range s.objects {
+			if id.Kind == f.kind {
+				s.pending[id] = struct{}{}
+			}
+		}
+	}
+	s.Announce()
+}
+
+// kinds are those of which a snapshot holds all objects.
 func (s *Store) kinds() []calico.Kind {
-	kinds := make([]calico.Kind, len(s.feeds))
-	for i, f := range s.feeds {
-		kinds[i] = f.kind
+	var kinds []calico.Kind
+	for _, f := range s.feeds {
+		if !f.extra || f.isSynced() {
+			kinds = append(kinds, f.kind)
+		}
 	}
 	return kinds
+}
+
+// withholds reports whether snapshots are made without the objects of a kind.
+func (s *Store) withholds(kind calico.Kind) bool {
+	return slices.ContainsFunc(s.feeds, func(f *feed) bool { return f.kind == kind && f.extra && !f.isSynced() })
 }
 
 // feed returns the feed of a kind, nil where it is not followed.
@@ -240,6 +273,9 @@ func (s *Store) set(id calico.ID, o calico.Object) {
 	}
 	if old == nil {
 		s.counts[id.Kind]++
+	}
+	if s.withholds(id.Kind) {
+		return
 	}
 	s.pending[id] = struct{}{}
 	s.Announce()

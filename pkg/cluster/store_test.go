@@ -217,6 +217,96 @@ func TestAgeIsThatOfTheMostSilentKind(t *testing.T) {
 	}
 }
 
+// status is a CalicoNodeStatus of a node with a route and a row.
+func status(name string, established int64) *unstructured.Unstructured {
+	s := object(calico.KindCalicoNodeStatus, name, map[string]any{"node": name})
+	s.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "calico-node"}})
+	s.Object["status"] = map[string]any{
+		"bgp":    map[string]any{"numberEstablishedV4": established, "peersV4": []any{map[string]any{"peerIP": "10.0.0.2", "type": "NodeMesh", "state": "Established", "since": "11:00:05"}}},
+		"routes": map[string]any{"routesV4": []any{map[string]any{"destination": "10.1.0.0/26"}}},
+	}
+	return s
+}
+
+// statuses tells what a snapshot knows of CalicoNodeStatuses.
+func statuses(s *state.Snapshot) string {
+	out := fmt.Sprintf("known %v", s.Knows(calico.KindCalicoNodeStatus))
+	for _, one := range s.NodeStatuses() {
+		out += fmt.Sprint(" ", one.Name, one.Families[calico.IPv4].Established)
+	}
+	return out
+}
+
+// Nothing is judged by statuses: the guard does not wait for them, and one half of
+// them is worse than none.
+func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
+	for name, count := range map[string]int{"one by one": 2, "in bulk": bulkFrom + 2} {
+		t.Run(name, func(t *testing.T) {
+			s := NewStore(logr.Discard())
+			now := time.Unix(1000, 0)
+			s.now = func() time.Time { return now }
+			s.follow([]calico.Kind{calico.KindNode, calico.KindCalicoNodeStatus})
+			feeds := s.feeds
+			h := s.handler(calico.KindCalicoNodeStatus)
+			told := func(name string, established int64) {
+				slim, err := s.transform(status(name, established))
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.OnAdd(slim, true)
+			}
+			if err := s.Check(nil); err == nil || err.Error() != "not ready: still reading Node from the API server" {
+				t.Errorf("ready: %v", err)
+			}
+			for i := range count {
+				s.handler(calico.KindNode).OnAdd(node(fmt.Sprintf("n%02d", i)), true)
+			}
+			s.read(feeds[0])
+			told("a", 1)
+			if got := snapshot(t, s); statuses(got) != "known false" || len(got.Nodes()) != count {
+				t.Errorf("while they are read: %s, %d nodes", statuses(got), len(got.Nodes()))
+			}
+			told("b", 2)
+			if got := statuses(snapshot(t, s)); got != "known false" {
+				t.Errorf("while they are read: %s", got)
+			}
+			before := snapshot(t, s)
+			s.read(feeds[1])
+			if got := snapshot(t, s); statuses(got) != "known true a1 b2" || !state.SameConfiguration(got, before) {
+				t.Errorf("once they are read: %s, the same configuration %v", statuses(got), state.SameConfiguration(got, before))
+			}
+			told("a", 3)
+			h.OnDelete(toolscache.DeletedFinalStateUnknown{Key: "b"})
+			if got := statuses(snapshot(t, s)); got != "known true a3" {
+				t.Errorf("after changes: %s", got)
+			}
+			for i := range bulkFrom {
+				told(fmt.Sprintf("z%02d", i), 1)
+			}
+			if got := snapshot(t, s); len(got.NodeStatuses()) != bulkFrom+1 || !state.SameConfiguration(got, before) {
+				t.Errorf("after many changes at once: %d statuses, the same configuration %v", len(got.NodeStatuses()), state.SameConfiguration(got, before))
+			}
+			s.feed(calico.KindCalicoNodeStatus).heard.Store(0)
+			if _, age, err := s.Snapshot(); age != 0 || err != nil {
+				t.Errorf("where nothing is heard of them, the state is %s old, error %v", age, err)
+			}
+		})
+	}
+}
+
+func TestAStatusThatSaysTheSameIsNotAnnounced(t *testing.T) {
+	s := syncedStore(calico.KindNode, calico.KindCalicoNodeStatus)
+	h := s.handler(calico.KindCalicoNodeStatus)
+	h.OnAdd(newNodeStatus(status("a", 1)), true)
+	<-s.announce
+	h.OnUpdate(nil, newNodeStatus(status("a", 1)))
+	select {
+	case <-s.announce:
+		t.Error("the snapshot was announced again")
+	default:
+	}
+}
+
 func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 	var out bytes.Buffer
 	s := syncedStore(calico.KindBGPPeer)

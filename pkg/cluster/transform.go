@@ -11,18 +11,38 @@ import (
 )
 
 // transform drops what nothing here reads before an informer keeps an object:
-// a Node of 9 KB comes down to less than 1 KB. Objects of other kinds, which
-// belong to other users of the cache, are left as they are.
+// a Node of 9 KB comes down to less than 1 KB, and a CalicoNodeStatus, with a row for
+// each session and each route of a node, to what it decodes to. Objects of other
+// kinds, which belong to other users of the cache, are left as they are.
 func (s *Store) transform(in any) (any, error) {
 	switch o := in.(type) {
 	case *corev1.Node:
-		return s.slim(o), nil
+		return slim(o, &s.intern), nil
 	case *unstructured.Unstructured:
-		if kindOf(o) != "" {
+		switch kindOf(o) {
+		case "":
+		case calico.KindCalicoNodeStatus:
+			return newNodeStatus(o), nil
+		default:
 			o.SetManagedFields(nil)
 		}
 	}
 	return in, nil
+}
+
+// nodeStatus is a CalicoNodeStatus as an informer keeps it, which needs its name and
+// its version: decoded, or why it does not decode.
+type nodeStatus struct {
+	metav1.ObjectMeta
+
+	decoded calico.Object
+	err     error
+}
+
+func newNodeStatus(o *unstructured.Unstructured) *nodeStatus {
+	out := &nodeStatus{ObjectMeta: metav1.ObjectMeta{Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion()}}
+	out.decoded, out.err = decode(o.Object)
+	return out
 }
 
 // withoutValues leaves of a Secret its name and the names of its keys.
@@ -41,7 +61,8 @@ func withoutValues(in any) (any, error) {
 	return out, nil
 }
 
-func (s *Store) slim(node *corev1.Node) *corev1.Node {
+// slim returns what decides BGP of a Node, and what tells it from others.
+func slim(node *corev1.Node, intern *interner) *corev1.Node {
 	meta := metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion}
 	if len(node.Labels) > 0 {
 		meta.Labels = make(map[string]string, len(node.Labels))
@@ -49,9 +70,9 @@ func (s *Store) slim(node *corev1.Node) *corev1.Node {
 			if value == node.Name {
 				value = node.Name // kubernetes.io/hostname; no other node has it
 			} else {
-				value = s.intern.of(value)
+				value = intern.of(value)
 			}
-			meta.Labels[s.intern.of(key)] = value
+			meta.Labels[intern.of(key)] = value
 		}
 	}
 	for _, key := range calico.NodeAnnotations {
@@ -62,14 +83,14 @@ func (s *Store) slim(node *corev1.Node) *corev1.Node {
 			meta.Annotations[key] = value
 		}
 	}
-	slim := &corev1.Node{ObjectMeta: meta}
+	out := &corev1.Node{ObjectMeta: meta}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady {
 			// Without its times and texts, so that a heartbeat changes nothing.
-			slim.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
+			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
 		}
 	}
-	return slim
+	return out
 }
 
 // internLimit bounds the strings that an interner knows. Labels of nodes have

@@ -155,8 +155,8 @@ func (e *entry) holdsFor(d policy.Document, library *policy.Library) bool {
 	if e.UID != d.UID || !reflect.DeepEqual(e.document.Spec, d.Spec) {
 		return false
 	}
-	if _, slow := errors.AsType[*policy.LimitError](e.Err); slow {
-		return false // Perhaps the machine was busy.
+	if slow, ok := errors.AsType[*policy.LimitError](e.Err); ok {
+		return slow.Running() // Else the machine was perhaps busy.
 	}
 	if d.Spec.Rego != nil || e.library == library {
 		return true

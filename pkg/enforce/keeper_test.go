@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-logr/logr"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	opatypes "github.com/open-policy-agent/opa/v1/types"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -273,5 +278,40 @@ func TestTestsThatWereTooSlowAreRunAgain(t *testing.T) {
 	k.SetDocuments([]policy.Document{d})
 	if got := states(k); got != "good: 1/1 !" {
 		t.Errorf("what is wrong was checked again: got %s", got)
+	}
+}
+
+// Tests that heed nothing hold the keeper up no longer than their limit, and are not
+// run again while they still run: each time would leave one more behind.
+func TestTestsThatDoNotEndAreNotRunAgain(t *testing.T) {
+	const builtin = "test.hang"
+	var calls atomic.Int32
+	let := make(chan struct{})
+	release := sync.OnceFunc(func() { close(let) })
+	defer release()
+	ast.RegisterBuiltin(&ast.Builtin{Name: builtin, Decl: opatypes.NewFunction(nil, opatypes.N)})
+	topdown.RegisterBuiltinFunc(builtin, func(_ topdown.BuiltinContext, _ []*ast.Term, iter func(*ast.Term) error) error {
+		calls.Add(1)
+		<-let
+		return iter(ast.IntNumberTerm(1))
+	})
+	k := newKeeper(t, logr.Discard())
+	hangs, mesh := own("hangs", "test_x if test.hang() == 1", 1), named("mesh", "mesh-node-limit", 1)
+	k.SetDocuments([]policy.Document{hangs, mesh})
+	k.SetDocuments([]policy.Document{hangs, mesh})
+	if got := states(k); got != "hangs: 0/1 !, mesh: 1/1" || calls.Load() != 1 {
+		t.Errorf("got %s, and the test was run %d times", got, calls.Load())
+	}
+	slow, ok := errors.AsType[*policy.LimitError](k.Outcomes()[0].Err)
+	if !ok {
+		t.Fatalf("error %v", k.Outcomes()[0].Err)
+	}
+	release()
+	for slow.Running() {
+		runtime.Gosched()
+	}
+	k.SetDocuments([]policy.Document{hangs, mesh})
+	if got := states(k); got != "hangs: 1/1, mesh: 1/1" || calls.Load() != 2 {
+		t.Errorf("got %s, and the test was run %d times", got, calls.Load())
 	}
 }

@@ -29,7 +29,7 @@ const (
 )
 
 // Document is one object of a file. The items of a List are documents of
-// their own.
+// their own; a list of one kind that has none, such as a NodeList, is a document.
 type Document struct {
 	// File is the path as it was given, or the file in a given directory;
 	// StdinFile for standard input.
@@ -276,6 +276,9 @@ func documents(file string, offset int, node *yamlv3.Node, object any) ([]Docume
 	items, ok := d.Object["items"].([]any)
 	if !ok {
 		return nil, d.At("items", errors.New("items: must be a list of objects"))
+	}
+	if len(items) == 0 && d.Object["kind"] != "List" {
+		return []Document{d}, nil
 	}
 	list := child(node, "items")
 	var docs []Document

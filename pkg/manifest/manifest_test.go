@@ -32,6 +32,7 @@ func TestParseRemembersWhereObjectsAndFieldsAre(t *testing.T) {
 		"a list in a second document":               {node + "---\napiVersion: v1\nkind: NodeList\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: b\n", "metadata.name", "1:4 9:12"},
 		"a list in a list":                          {"apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: List\n  items:\n  - apiVersion: v1\n    kind: Node\n", "kind", "7:8"},
 		"an empty list":                             {"apiVersion: v1\nkind: List\nitems: []\n", "kind", ""},
+		"an empty list of one kind":                 {"---\napiVersion: v1\nkind: NodeList\nitems: []\n", "items", "2:4"},
 		"JSON":                                      {"{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Node\",\n  \"metadata\": {\n    \"name\": \"a\"}}", "metadata.name", "1:5"},
 		"JSON lists":                                {"{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n{\"apiVersion\": \"v1\",\n\"kind\": \"Node\"},\n{\"apiVersion\": \"v1\",\n\"kind\": \"Node\"}]}", "kind", "2:3 4:5"},
 		"items that are an alias":                   {"apiVersion: v1\nkind: List\nx: &x\n- apiVersion: v1\n  kind: Node\nitems: *x\n", "kind", "4:5"},

@@ -270,15 +270,21 @@ func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Mod
 	}
 	out := maps.Clone(modules)
 	for file, m := range helpers {
-		if !own[m.Package.Path.String()] && (tests || !isTest(file)) {
-			out[builtIn+file] = m
+		if own[m.Package.Path.String()] || (isTest(file) && !tests) {
+			continue
 		}
+		name := builtIn + file
+		if out[name] != nil { // One of the two would be left out.
+			return nil, fmt.Errorf("%s: is the name of a built-in module; give it another one", name)
+		}
+		out[name] = m
 	}
 	return out, nil
 }
 
 // newCompiler returns a compiler that holds policies to what they may do.
 func newCompiler() (*ast.Compiler, error) {
+	guardBuiltins()
 	schemas, err := inputSchemas()
 	if err != nil {
 		return nil, err

@@ -44,15 +44,16 @@ func libraryOf(t *testing.T, modules map[string]string) (*Library, error) {
 	return l, err
 }
 
-func TestCapabilitiesForbidWhatIsNotAFunctionOfItsArguments(t *testing.T) {
+func TestCapabilitiesForbidWhatIsNotAFunctionOfItsArgumentsOrTakesAllMemory(t *testing.T) {
 	for builtin, call := range map[string]string{
-		"http.send":            `http.send({"method": "get", "url": "http://localhost"})`,
-		"net.lookup_ip_addr":   `net.lookup_ip_addr("localhost")`,
-		"opa.runtime":          `opa.runtime()`,
-		"time.now_ns":          `time.now_ns()`,
-		"rand.intn":            `rand.intn("x", 2)`,
-		"uuid.rfc4122":         `uuid.rfc4122("x")`,
-		"io.jwt.decode_verify": `io.jwt.decode_verify("x", {"secret": "s"})`,
+		"graph.reachable_paths": `graph.reachable_paths({"a": ["b"]}, {"a"})`,
+		"http.send":             `http.send({"method": "get", "url": "http://localhost"})`,
+		"net.lookup_ip_addr":    `net.lookup_ip_addr("localhost")`,
+		"opa.runtime":           `opa.runtime()`,
+		"time.now_ns":           `time.now_ns()`,
+		"rand.intn":             `rand.intn("x", 2)`,
+		"uuid.rfc4122":          `uuid.rfc4122("x")`,
+		"io.jwt.decode_verify":  `io.jwt.decode_verify("x", {"secret": "s"})`,
 	} {
 		for _, b := range Capabilities().Builtins {
 			if b.Name == builtin {

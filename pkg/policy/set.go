@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -39,6 +40,8 @@ type Policy struct {
 	parameters  *ast.Term
 	values      map[string]any // the parameters
 	query       rego.PreparedEvalQuery
+	// abandoned counts evaluations that did not end when they were told to.
+	abandoned *atomic.Int32
 }
 
 // Defaults returns one document for each policy of the library, with its
@@ -141,6 +144,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	p = &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
 		fingerprint: fingerprint(d, def), match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters,
+		abandoned: &atomic.Int32{},
 	}
 	if p.query, err = def.prepare(); err != nil {
 		return nil, d.errorf("spec.policy", "%v", err)
@@ -165,6 +169,7 @@ func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
 // evaluation leaves behind is in it.
 func (p *Policy) Anew() (*Policy, error) {
 	out := *p
+	out.abandoned = &atomic.Int32{}
 	var err error
 	out.query, err = p.Definition.prepare()
 	return &out, err
@@ -335,11 +340,21 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if ctx.Err() != nil { // A short evaluation would else be over before it notices.
 		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
+	if p.abandoned.Load() > 0 { // Each request would leave one more behind, until there is no machine left.
+		return nil, errors.New("not started: an earlier evaluation was to stop and has not, so a builtin that it calls takes too long; call it with less")
+	}
 	options := append([]rego.EvalOption{rego.EvalParsedInput(p.Input(input))}, more...)
 	if p.ReadsData() {
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}
-	results, err := p.query.Eval(ctx, options...)
+	results, ended, err := untilEnd(ctx, func() (rego.ResultSet, error) { return p.query.Eval(ctx, options...) })
+	if ended != nil {
+		p.abandoned.Add(1)
+		go func() {
+			<-ended
+			p.abandoned.Add(-1)
+		}()
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("stopped before it had finished: %w", context.Cause(ctx))

@@ -37,10 +37,28 @@ func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
 
 // LimitError is that tests were not over in time, which can be the machine's
 // fault.
-type LimitError struct{ Limit time.Duration }
+type LimitError struct {
+	Limit time.Duration
+	// ended is closed when tests that did not stop have ended; nil for those that did.
+	ended <-chan struct{}
+}
 
 // Error names the limit.
 func (e *LimitError) Error() string { return fmt.Sprintf("the tests were not over after %s", e.Limit) }
+
+// Running reports whether the tests are running still: one is in a builtin that takes
+// long and heeds nothing. To run them again would leave one more behind.
+func (e *LimitError) Running() bool {
+	if e.ended == nil {
+		return false
+	}
+	select {
+	case <-e.ended:
+		return false
+	default:
+		return true
+	}
+}
 
 // failure says that and where a test failed, "" for one that passed.
 func failure(r *tester.Result) string {
@@ -74,6 +92,14 @@ type TestOptions struct {
 func (s *Source) Test(ctx context.Context, o TestOptions) ([]*tester.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Limit)
 	defer cancel()
+	out, ended, err := untilEnd(ctx, func() ([]*tester.Result, error) { return s.test(ctx, o) })
+	if ended != nil || (err == nil && ctx.Err() != nil) {
+		return out, &LimitError{o.Limit, ended}
+	}
+	return out, err
+}
+
+func (s *Source) test(ctx context.Context, o TestOptions) ([]*tester.Result, error) {
 	modules, err := parse(s.Modules)
 	if err != nil {
 		return nil, err
@@ -105,8 +131,5 @@ func (s *Source) Test(ctx context.Context, o TestOptions) ([]*tester.Result, err
 		}
 		return nil
 	})
-	if err == nil && ctx.Err() != nil {
-		err = &LimitError{o.Limit}
-	}
 	return out, err
 }

@@ -23,11 +23,20 @@ type (
 		Tool struct {
 			Driver sarifDriver `json:"driver"`
 		} `json:"tool"`
+		Automation  *sarifAutomation  `json:"automationDetails,omitempty"`
 		Invocations []sarifInvocation `json:"invocations"`
 		Results     []sarifResult     `json:"results"`
 	}
+	sarifAutomation struct {
+		ID string `json:"id"`
+	}
 	sarifInvocation struct {
-		ExecutionSuccessful bool `json:"executionSuccessful"`
+		ExecutionSuccessful bool                `json:"executionSuccessful"`
+		Notifications       []sarifNotification `json:"toolExecutionNotifications,omitempty"`
+	}
+	sarifNotification struct {
+		Level   string       `json:"level"`
+		Message sarifMessage `json:"message"`
 	}
 	sarifDriver struct {
 		Name           string      `json:"name"`
@@ -52,12 +61,14 @@ type (
 		Level string `json:"level"`
 	}
 	sarifResult struct {
-		RuleID     string          `json:"ruleId"`
-		RuleIndex  int             `json:"ruleIndex"`
-		Level      string          `json:"level"`
-		Message    sarifMessage    `json:"message"`
-		Locations  []sarifLocation `json:"locations"`
-		Properties map[string]any  `json:"properties"`
+		RuleID       string            `json:"ruleId"`
+		RuleIndex    int               `json:"ruleIndex"`
+		Level        string            `json:"level"`
+		Message      sarifMessage      `json:"message"`
+		Locations    []sarifLocation   `json:"locations"`
+		Fingerprints map[string]string `json:"partialFingerprints,omitempty"`
+		State        string            `json:"baselineState,omitempty"`
+		Properties   map[string]any    `json:"properties"`
 	}
 	sarifLocation struct {
 		Physical *sarifPhysical `json:"physicalLocation,omitempty"`
@@ -76,6 +87,11 @@ type (
 		Full string `json:"fullyQualifiedName"`
 		Kind string `json:"kind"`
 	}
+)
+
+const (
+	sarifSchema  = "https://json.schemastore.org/sarif-2.1.0.json"
+	sarifVersion = "2.1.0"
 )
 
 const homepage = "https://github.com/bgpguard/bgpguard"
@@ -119,7 +135,7 @@ func writeSARIF(w io.Writer, c *Check) error {
 			})
 		}
 	}
-	return encode.JSON(w, sarifLog{"https://json.schemastore.org/sarif-2.1.0.json", "2.1.0", []sarifRun{run}})
+	return encode.JSON(w, sarifLog{sarifSchema, sarifVersion, []sarifRun{run}})
 }
 
 func sarifRuleOf(name string, of *policy.Definition) sarifRule {

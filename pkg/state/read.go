@@ -2,7 +2,10 @@ package state
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
@@ -15,26 +18,47 @@ type Read struct {
 	Document manifest.Document
 }
 
-// ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them
-// is stdin. Errors name file, line and field; those of all objects are joined.
-// Left out is what exports hold beside: CalicoNodeStatus objects, and Secrets that
-// calico-node does not read.
-func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
-	docs, err := manifest.Read(paths, stdin)
+// ReadState reads the state that the files of all paths hold, as ReadFiles reads
+// them; without a path it is empty, but files without an object are an error. An
+// empty list of a kind says that there is none, which matters of those that a state
+// may lack because nobody asked for them.
+func ReadState(paths []string, stdin io.Reader) (*Snapshot, error) {
+	objects, none, err := readFiles(paths, stdin)
 	if err != nil {
 		return nil, err
 	}
-	var out []Read
+	if len(paths) > 0 && len(objects) == 0 {
+		// Every change to nothing is allowed: what was to make the state has failed.
+		return nil, fmt.Errorf("%s: no object of a cluster", strings.Join(paths, ", "))
+	}
+	return New(Objects(objects)...).Knowing(none...), nil
+}
+
+// ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them
+// is stdin. Errors name file, line and field; those of all objects are joined.
+// Left out are Secrets that calico-node does not read, which exports hold beside.
+func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
+	objects, _, err := readFiles(paths, stdin)
+	return objects, err
+}
+
+// readFiles returns the kinds too of which the files say that there is no object.
+func readFiles(paths []string, stdin io.Reader) (out []Read, none []calico.Kind, err error) {
+	docs, err := manifest.Read(paths, stdin)
+	if err != nil {
+		return nil, nil, err
+	}
 	var errs []error
 	for _, d := range docs {
+		if kind, ok := emptyList(d.Object); ok {
+			none = append(none, kind)
+			continue
+		}
 		object, err := calico.Decode(d.Object)
 		if err == nil {
 			if secret, ok := object.(*calico.Secret); !ok || secret.MayServeCalicoNode() {
 				out = append(out, Read{object, d})
 			}
-			continue
-		}
-		if unknown, ok := errors.AsType[*calico.UnknownKindError](err); ok && unknown.Status() {
 			continue
 		}
 		field := "kind"
@@ -43,7 +67,26 @@ func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 		}
 		errs = append(errs, d.At(field, err))
 	}
-	return out, errors.Join(errs...)
+	return out, none, errors.Join(errs...)
+}
+
+// emptyList returns the kind of an empty list, "" for one that is not Calico's: a
+// list of Secrets, say, is of one namespace and does not tell of which.
+func emptyList(object map[string]any) (kind calico.Kind, ok bool) {
+	text, _ := object["kind"].(string)
+	text, ok = strings.CutSuffix(text, "List")
+	version, _ := object["apiVersion"].(string)
+	if group, _, _ := strings.Cut(version, "/"); group == calico.GroupV1 || group == calico.GroupV3 {
+		kind = calico.Kind(text)
+	}
+	return kind, ok
+}
+
+// ReadChanges is ReadFiles for objects that change, without CalicoNodeStatuses: an
+// export holds them beside, and there is nothing in them to judge.
+func ReadChanges(paths []string, stdin io.Reader) ([]Read, error) {
+	read, err := ReadFiles(paths, stdin)
+	return slices.DeleteFunc(read, func(r Read) bool { return r.ID().Kind == calico.KindCalicoNodeStatus }), err
 }
 
 // Objects returns the objects of all that was read.

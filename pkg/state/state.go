@@ -1,6 +1,6 @@
-// Package state holds every object that decides BGP in one cluster: an
-// immutable snapshot of them, and the change of one. It is pure: no client, no
-// clock.
+// Package state holds every object that decides BGP in one cluster, and what its
+// nodes report of it: an immutable snapshot of them, and the change of one. It is
+// pure: no client, no clock.
 package state
 
 import (
@@ -22,8 +22,9 @@ type Snapshot struct {
 	clusters       []*calico.ClusterInformation
 	filters        []*calico.BGPFilter
 	secrets        []*calico.Secret
-	// filtersKnown and secretsKnown tell that there are no others.
-	filtersKnown, secretsKnown bool
+	statuses       []*calico.NodeStatus
+	// filtersKnown, secretsKnown and statusesKnown tell that there are no others.
+	filtersKnown, secretsKnown, statusesKnown bool
 }
 
 // Change is one create, update or delete of one object.
@@ -63,8 +64,8 @@ func (c Change) ID() calico.ID {
 }
 
 // New returns a snapshot of objects, in any order. Of two with the same id the
-// later one holds. BGPFilters and Secrets, which may be missing from a state that
-// nobody asked for them, are known if there is one. O(n log n).
+// later one holds. BGPFilters, Secrets and CalicoNodeStatuses, which may be missing
+// from a state that nobody asked for them, are known if there is one. O(n log n).
 func New(objects ...calico.Object) *Snapshot {
 	s := &Snapshot{}
 	for _, o := range objects {
@@ -85,18 +86,20 @@ func New(objects ...calico.Object) *Snapshot {
 			s.filters = append(s.filters, o)
 		case *calico.Secret:
 			s.secrets = append(s.secrets, o)
+		case *calico.NodeStatus:
+			s.statuses = append(s.statuses, o)
 		}
 	}
 	s.nodes, s.peers, s.configurations = sorted(s.nodes), sorted(s.peers), sorted(s.configurations)
 	s.pools, s.felix, s.clusters = sorted(s.pools), sorted(s.felix), sorted(s.clusters)
-	s.filters, s.secrets = sorted(s.filters), sorted(s.secrets)
-	s.filtersKnown, s.secretsKnown = len(s.filters) > 0, len(s.secrets) > 0
+	s.filters, s.secrets, s.statuses = sorted(s.filters), sorted(s.secrets), sorted(s.statuses)
+	s.filtersKnown, s.secretsKnown, s.statusesKnown = len(s.filters) > 0, len(s.secrets) > 0, len(s.statuses) > 0
 	return s
 }
 
 // Knowing returns the snapshot of which it is known that it holds all objects of
-// the given kinds, also where there are none. Kinds other than BGPFilter and
-// Secret always are.
+// the given kinds, also where there are none. Kinds other than BGPFilter, Secret
+// and CalicoNodeStatus always are.
 func (s *Snapshot) Knowing(kinds ...calico.Kind) *Snapshot {
 	n := Snapshot{}
 	if s != nil {
@@ -104,19 +107,47 @@ func (s *Snapshot) Knowing(kinds ...calico.Kind) *Snapshot {
 	}
 	n.filtersKnown = n.filtersKnown || slices.Contains(kinds, calico.KindBGPFilter)
 	n.secretsKnown = n.secretsKnown || slices.Contains(kinds, calico.KindSecret)
-	if n.filtersKnown == s.Knows(calico.KindBGPFilter) && n.secretsKnown == s.Knows(calico.KindSecret) {
+	n.statusesKnown = n.statusesKnown || slices.Contains(kinds, calico.KindCalicoNodeStatus)
+	if n.filtersKnown == s.Knows(calico.KindBGPFilter) && n.secretsKnown == s.Knows(calico.KindSecret) && n.statusesKnown == s.Knows(calico.KindCalicoNodeStatus) {
 		return s
 	}
 	return &n
 }
 
+// Sharing returns the snapshot with those lists of old that hold the same objects in
+// the place of its own, so that a snapshot that was made anew is told as quickly from
+// the one before as if Apply had made it. O(n).
+func (s *Snapshot) Sharing(old *Snapshot) *Snapshot {
+	if s == nil || old == nil {
+		return s
+	}
+	n := *s
+	n.nodes, n.peers, n.configurations = shared(old.nodes, n.nodes), shared(old.peers, n.peers), shared(old.configurations, n.configurations)
+	n.pools, n.felix, n.clusters = shared(old.pools, n.pools), shared(old.felix, n.felix), shared(old.clusters, n.clusters)
+	n.filters, n.secrets, n.statuses = shared(old.filters, n.filters), shared(old.secrets, n.secrets), shared(old.statuses, n.statuses)
+	return &n
+}
+
+func shared[T comparable](old, list []T) []T {
+	if slices.Equal(old, list) {
+		return old
+	}
+	return list
+}
+
 // Knows reports whether the snapshot holds all objects of a kind. What a change
 // creates makes no difference to that.
 func (s *Snapshot) Knows(kind calico.Kind) bool {
-	if kind == calico.KindBGPFilter {
+	switch kind {
+	case calico.KindBGPFilter:
 		return s != nil && s.filtersKnown
+	case calico.KindSecret:
+		return s != nil && s.secretsKnown
+	case calico.KindCalicoNodeStatus:
+		return s != nil && s.statusesKnown
+	default:
+		return true
 	}
-	return kind != calico.KindSecret || s != nil && s.secretsKnown
 }
 
 // Apply returns the snapshot after a change; it shares with s all that did not
@@ -152,6 +183,8 @@ func (s *Snapshot) Apply(c Change) *Snapshot {
 		n.filters = with(n.filters, id.Name, c.After)
 	case calico.KindSecret:
 		n.secrets = with(n.secrets, id.Name, c.After)
+	case calico.KindCalicoNodeStatus:
+		n.statuses = with(n.statuses, id.Name, c.After)
 	}
 	return &n
 }
@@ -178,6 +211,8 @@ func (s *Snapshot) Get(id calico.ID) calico.Object {
 		return find(s.filters, id.Name)
 	case calico.KindSecret:
 		return find(s.secrets, id.Name)
+	case calico.KindCalicoNodeStatus:
+		return find(s.statuses, id.Name)
 	}
 	return nil
 }
@@ -192,8 +227,21 @@ func (s *Snapshot) Nodes() []*calico.Node {
 
 // SameNodes reports whether two snapshots share their nodes, because no change
 // of a node lies between them. It may be false where none does.
-func SameNodes(a, b *Snapshot) bool {
-	x, y := a.Nodes(), b.Nodes()
+func SameNodes(a, b *Snapshot) bool { return identical(a.Nodes(), b.Nodes()) }
+
+// SameConfiguration reports whether two snapshots share all that decides BGP, because
+// nothing lies between them but changes of CalicoNodeStatuses. It may be false where
+// nothing does. O(1).
+func SameConfiguration(a, b *Snapshot) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return identical(a.nodes, b.nodes) && identical(a.peers, b.peers) && identical(a.configurations, b.configurations) && identical(a.pools, b.pools) &&
+		identical(a.felix, b.felix) && identical(a.clusters, b.clusters) && identical(a.filters, b.filters) && identical(a.secrets, b.secrets) &&
+		a.filtersKnown == b.filtersKnown && a.secretsKnown == b.secretsKnown
+}
+
+func identical[T any](x, y []T) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
 }
 
@@ -243,6 +291,14 @@ func (s *Snapshot) Secrets() []*calico.Secret {
 		return nil
 	}
 	return s.secrets
+}
+
+// NodeStatuses returns the CalicoNodeStatuses, sorted by name.
+func (s *Snapshot) NodeStatuses() []*calico.NodeStatus {
+	if s == nil {
+		return nil
+	}
+	return s.statuses
 }
 
 // BGPConfiguration returns the BGPConfiguration of the given name, nil when

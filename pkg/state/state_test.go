@@ -9,7 +9,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-var kinds = []calico.Kind{calico.KindNode, calico.KindBGPPeer, calico.KindBGPConfiguration, calico.KindIPPool, calico.KindFelixConfiguration, calico.KindClusterInformation, calico.KindBGPFilter, calico.KindSecret}
+var kinds = []calico.Kind{calico.KindNode, calico.KindBGPPeer, calico.KindBGPConfiguration, calico.KindIPPool, calico.KindFelixConfiguration, calico.KindClusterInformation, calico.KindBGPFilter, calico.KindSecret, calico.KindCalicoNodeStatus}
 
 // object makes an object; variant tells two of one id apart.
 func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Object {
@@ -20,6 +20,7 @@ func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Obj
 	o, err := calico.Decode(map[string]any{
 		"apiVersion": "projectcalico.org/v3", "kind": string(kind),
 		"metadata": map[string]any{"name": name, "labels": map[string]any{"variant": fmt.Sprint(variant)}},
+		"status":   map[string]any{"bgp": map[string]any{"numberEstablishedV4": int64(variant)}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +50,9 @@ func objects(s *Snapshot) []calico.Object {
 		out = append(out, o)
 	}
 	for _, o := range s.Secrets() {
+		out = append(out, o)
+	}
+	for _, o := range s.NodeStatuses() {
 		out = append(out, o)
 	}
 	if o := s.ClusterInformation(); o != nil {
@@ -123,7 +127,7 @@ func TestTheLastOfTwoWithOneIDHolds(t *testing.T) {
 		if got := s.Get(last.ID()); got != last {
 			t.Errorf("%s: holds %v, want the last", kind, got)
 		}
-		all := len(s.nodes) + len(s.peers) + len(s.configurations) + len(s.pools) + len(s.felix) + len(s.clusters) + len(s.filters) + len(s.secrets)
+		all := len(s.nodes) + len(s.peers) + len(s.configurations) + len(s.pools) + len(s.felix) + len(s.clusters) + len(s.filters) + len(s.secrets) + len(s.statuses)
 		if all != 3 {
 			t.Errorf("%s: holds %d objects, want 3", kind, all)
 		}
@@ -172,24 +176,30 @@ func TestOperationAndIDAreDerivedFromTheSides(t *testing.T) {
 }
 
 func TestWhatASnapshotKnows(t *testing.T) {
-	filter := object(t, calico.KindBGPFilter, "f", 0)
+	filter, status := object(t, calico.KindBGPFilter, "f", 0), object(t, calico.KindCalicoNodeStatus, "a", 0)
+	asked := []calico.Kind{calico.KindBGPFilter, calico.KindSecret, calico.KindCalicoNodeStatus}
 	for name, c := range map[string]struct {
-		snapshot         *Snapshot
-		filters, secrets bool
+		snapshot *Snapshot
+		want     []calico.Kind
 	}{
-		"the empty state":                       {nil, false, false},
-		"a state without":                       {New(object(t, calico.KindNode, "a", 0)), false, false},
-		"a state with a BGPFilter":              {New(filter), true, false},
-		"a state with a Secret":                 {New(object(t, calico.KindSecret, "s", 0)), false, true},
-		"a state whose maker asked for both":    {New().Knowing(calico.KindBGPFilter, calico.KindSecret), true, true},
-		"an empty state whose maker asked":      {(*Snapshot)(nil).Knowing(calico.KindSecret), false, true},
-		"another kind was asked for":            {New().Knowing(calico.KindNode), false, false},
-		"the only BGPFilter is deleted":         {New(filter).Apply(Change{Before: filter}), true, false},
-		"a change creates the first BGPFilter":  {New().Apply(Change{After: filter}), false, false},
-		"a change of what was asked for before": {New().Knowing(calico.KindBGPFilter).Apply(Change{After: filter}), true, false},
+		"the empty state":                       {nil, nil},
+		"a state without":                       {New(object(t, calico.KindNode, "a", 0)), nil},
+		"a state with a BGPFilter":              {New(filter), asked[:1]},
+		"a state with a Secret":                 {New(object(t, calico.KindSecret, "s", 0)), asked[1:2]},
+		"a state with a CalicoNodeStatus":       {New(status), asked[2:]},
+		"a state whose maker asked for all":     {New().Knowing(asked...), asked},
+		"an empty state whose maker asked":      {(*Snapshot)(nil).Knowing(calico.KindSecret), asked[1:2]},
+		"another kind was asked for":            {New().Knowing(calico.KindNode), nil},
+		"the only BGPFilter is deleted":         {New(filter).Apply(Change{Before: filter}), asked[:1]},
+		"the only CalicoNodeStatus is deleted":  {New(status).Apply(Change{Before: status}), asked[2:]},
+		"a change creates the first BGPFilter":  {New().Apply(Change{After: filter}), nil},
+		"a change creates the first status":     {New().Apply(Change{After: status}), nil},
+		"a change of what was asked for before": {New().Knowing(calico.KindBGPFilter).Apply(Change{After: filter}), asked[:1]},
 	} {
-		if filters, secrets := c.snapshot.Knows(calico.KindBGPFilter), c.snapshot.Knows(calico.KindSecret); filters != c.filters || secrets != c.secrets {
-			t.Errorf("%s: knows BGPFilters %v and Secrets %v, want %v and %v", name, filters, secrets, c.filters, c.secrets)
+		for _, kind := range asked {
+			if got := c.snapshot.Knows(kind); got != slices.Contains(c.want, kind) {
+				t.Errorf("%s: knows all %s: %v", name, kind, got)
+			}
 		}
 		if !c.snapshot.Knows(calico.KindNode) {
 			t.Errorf("%s: does not know the Nodes", name)
@@ -199,7 +209,61 @@ func TestWhatASnapshotKnows(t *testing.T) {
 	if s.Knowing(calico.KindBGPFilter, calico.KindNode) != s || (*Snapshot)(nil).Knowing() != nil {
 		t.Error("a snapshot that says the same is made anew")
 	}
-	if more := s.Knowing(calico.KindSecret); s.Knows(calico.KindSecret) || !more.Knows(calico.KindSecret) {
-		t.Error("a snapshot was changed in place")
+	for _, kind := range asked[1:] {
+		if more := s.Knowing(kind); s.Knows(kind) || !more.Knows(kind) {
+			t.Errorf("%s: a snapshot was changed in place", kind)
+		}
+	}
+}
+
+func TestOnlyACalicoNodeStatusLeavesTheConfigurationAsItIs(t *testing.T) {
+	var all []calico.Object
+	for _, kind := range kinds {
+		all = append(all, object(t, kind, "default", 0))
+	}
+	s := New(all...)
+	for _, kind := range kinds {
+		next := s.Apply(Change{After: object(t, kind, "default", 1)})
+		if got, want := SameConfiguration(s, next), kind == calico.KindCalicoNodeStatus; got != want {
+			t.Errorf("a change of a %s: the same configuration: %v", kind, got)
+		}
+		if got, want := SameNodes(s, next), kind != calico.KindNode; got != want {
+			t.Errorf("a change of a %s: the same nodes: %v", kind, got)
+		}
+	}
+	empty := New()
+	for _, kind := range kinds {
+		if got, want := SameConfiguration(empty, empty.Knowing(kind)), kind != calico.KindBGPFilter && kind != calico.KindSecret; got != want {
+			t.Errorf("one that knows all %s too: the same configuration: %v", kind, got)
+		}
+	}
+	if SameConfiguration(nil, s) || !SameConfiguration(nil, nil) {
+		t.Error("no snapshot is told wrongly from one")
+	}
+}
+
+// A snapshot that is made of all objects again has other lists, though they hold the same.
+func TestSharingKeepsTheListsThatHoldTheSameObjects(t *testing.T) {
+	var all []calico.Object
+	for _, kind := range kinds {
+		all = append(all, object(t, kind, "default", 0))
+	}
+	s := New(all...)
+	for i, kind := range kinds {
+		changed := slices.Clone(all)
+		changed[i] = object(t, kind, "default", 1)
+		again := New(changed...).Sharing(s)
+		if !same(objects(again), objects(New(changed...))) {
+			t.Errorf("a change of a %s: holds %v", kind, objects(again))
+		}
+		if got, want := SameConfiguration(s, again), kind == calico.KindCalicoNodeStatus; got != want {
+			t.Errorf("a change of a %s: the same configuration: %v", kind, got)
+		}
+	}
+	if again := New(all...); SameConfiguration(s, again) || !SameConfiguration(s, again.Sharing(s)) {
+		t.Error("lists are shared without Sharing, or not with it")
+	}
+	if (*Snapshot)(nil).Sharing(s) != nil || s.Sharing(nil) != s {
+		t.Error("sharing with nothing makes another snapshot")
 	}
 }

@@ -243,3 +243,17 @@ func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
 		t.Errorf("after the delete of the BGPFilter: %+v", after.BGPFilters)
 	}
 }
+
+func TestACalicoNodeStatusChangesNothing(t *testing.T) {
+	status := decode(t, "CalicoNodeStatus", map[string]any{"name": "a"}, map[string]any{"node": "node-00001", "updatePeriodSeconds": int64(0)})
+	s := cluster(t, 20, false)
+	before := Compute(s, nil)
+	next := s.Apply(state.Change{After: status})
+	after := Compute(next, before)
+	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.groups != before.groups {
+		t.Error("something was made anew, or the state is the old one")
+	}
+	if again := Compute(next.Apply(changes["peer-delete"](t, next)), after).Summary(); again.Sessions == before.Summary().Sessions {
+		t.Error("what changes later is not seen")
+	}
+}

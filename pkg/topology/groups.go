@@ -179,6 +179,15 @@ func (g *group) speaks(f calico.Family) bool {
 
 func (g *group) reflector() bool { return g.clusterID != "" }
 
+// members lists the nodes of each group. O(nodes).
+func (g *groups) members() [][]uint32 {
+	out := make([][]uint32, len(g.list))
+	for i, id := range g.of {
+		out[id] = append(out[id], uint32(i))
+	}
+	return out
+}
+
 // pairs counts the pairs of different nodes of groups a and b, which may be
 // the same.
 func (g *groups) pairs(a, b uint32) int {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -61,19 +62,18 @@ type listed struct {
 	half
 	network  *network
 	node     uint32
-	address  string // the neighbour's
-	peer     int    // the neighbour's node; -1 for none
+	ip       netip.Addr // the neighbour's; the zero Addr for a local workload
+	peer     int        // the neighbour's node; -1 for none
 	reason   Reason
 	external bool
 	back     *way // the first of the other side's first half; nil for none
+	// address is ip as text, title the protocol's name.
+	address, title string
 }
 
 // each calls visit with the half-sessions of each node and family.
 func (t *Topology) each(node string, visit func([]listed) bool) {
-	members := make([][]uint32, len(t.groups.list))
-	for i, g := range t.groups.of {
-		members[g] = append(members[g], uint32(i))
-	}
+	members := t.groups.members()
 	for i, n := range t.index.nodes {
 		if node != "" && n.Name != node {
 			continue
@@ -86,8 +86,23 @@ func (t *Topology) each(node string, visit func([]listed) bool) {
 	}
 }
 
+// listNode lists the half-sessions of a node in order of their protocols.
 func (n *network) listNode(i uint32, members [][]uint32) []listed {
-	var out []listed
+	out := n.collect(nil, i, members)
+	for k := range out {
+		l := &out[k]
+		if l.ip.IsValid() {
+			l.address = l.ip.String()
+		}
+		l.title = l.name()
+	}
+	slices.SortStableFunc(out, func(a, b listed) int { return cmp.Compare(a.title, b.title) })
+	return out
+}
+
+// collect appends the half-sessions of a node, without address and title, which cost
+// more than the rest.
+func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 	g := n.groups.of[i]
 	list := n.from(g)
 	for k := range list {
@@ -101,7 +116,7 @@ func (n *network) listNode(i uint32, members [][]uint32) []listed {
 				continue
 			}
 			for x := range l.halves {
-				one := listed{half: l.halves[x], network: n, node: i, address: n.addressOf(j).String(), peer: int(j), reason: l.reason, back: back}
+				one := listed{half: l.halves[x], network: n, node: i, ip: n.addressOf(j), peer: int(j), reason: l.reason, back: back}
 				if x > 0 {
 					one.reason = n.laterReason(l, &one.half)
 				}
@@ -117,7 +132,7 @@ func (n *network) listNode(i uint32, members [][]uint32) []listed {
 			if !h.nodes.Test(uint(i)) {
 				continue
 			}
-			one := listed{half: h.half, network: n, node: i, address: o.address.String(), peer: -1, external: true}
+			one := listed{half: h.half, network: n, node: i, ip: o.address, peer: -1, external: true}
 			one.ways = n.waysAt(h, uint(i))
 			one.port = one.ways[0].settings.port
 			switch s := &one.ways[0].settings; {
@@ -136,7 +151,6 @@ func (n *network) listNode(i uint32, members [][]uint32) []listed {
 			out = append(out, listed{half: half{prefix: prefixWorkload, ways: []way{{p.workload(), []*peering{p}}}}, network: n, node: i, peer: -1, external: true})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b listed) int { return cmp.Compare(a.name(), b.name()) })
 	return out
 }
 
@@ -157,7 +171,7 @@ func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed 
 			reason := n.rules.meshReason(kind, other)
 			for _, j := range members[to] {
 				if i != j {
-					out = append(out, listed{half: h, network: n, node: i, address: n.addressOf(j).String(), peer: int(j), reason: reason, back: back})
+					out = append(out, listed{half: h, network: n, node: i, ip: n.addressOf(j), peer: int(j), reason: reason, back: back})
 				}
 			}
 		}
@@ -195,7 +209,7 @@ func (l *listed) peerNode() string {
 func (l *listed) halfSession(w *way) HalfSession {
 	s, own := &w.settings, l.network.addressOf(l.node).String()
 	h := HalfSession{
-		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.name(), PeerIP: l.address,
+		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.title, PeerIP: l.address,
 		PeerPort: portOr179(l.port), PeerNode: l.peerNode(), PeerASN: s.peerASN, LocalASN: s.local(l.side()),
 		Passive: l.passive(s, own, l.address), RouteReflectorClient: s.client(l.side(), l.prefix),
 		NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, Password: s.password, ReachableBy: s.reachableBy, Sources: l.sources(w),
@@ -216,14 +230,7 @@ func (l *listed) halfSession(w *way) HalfSession {
 	if s.filters != "" {
 		h.Filters = strings.Split(s.filters, ",")
 	}
-	switch {
-	case l.reason != "":
-		h.Status = Broken
-	case l.external:
-		h.Status = External
-	default:
-		h.Status = Paired
-	}
+	h.Status = l.status()
 	return h
 }
 
@@ -241,7 +248,7 @@ func (l *listed) sources(w *way) []string {
 
 func (l *listed) broken() BrokenSession {
 	return BrokenSession{
-		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.name(), PeerIP: l.address, PeerNode: l.peerNode(),
+		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.title, PeerIP: l.address, PeerNode: l.peerNode(),
 		Reason: l.reason, Message: l.message(), Sources: l.sources(&l.ways[0]),
 	}
 }
@@ -298,9 +305,8 @@ func (l *listed) ambiguous() AmbiguousSession {
 		out.Sources = append(out.Sources, c.name)
 		one := *l
 		one.port, one.reason, one.external = c.way.settings.port, "", false
-		h := one.halfSession(&c.way)
-		h.Status = ""
-		out.Candidates = append(out.Candidates, h)
+		one.title = one.name()
+		out.Candidates = append(out.Candidates, one.halfSession(&c.way))
 	}
 	out.Sources = slices.Compact(out.Sources) // One BGPPeer may give two, where nodes share an address.
 	out.Differs = differences(out.Candidates)

@@ -451,3 +451,50 @@ func TestHarmToOneNodeIsNotBalancedByMendingAnother(t *testing.T) {
 		}
 	}
 }
+
+// Each node's status changes for itself, thousands of times an hour, and decides nothing.
+// A policy that is evaluated fails here, as there is no time left.
+func TestAChangeOfACalicoNodeStatusIsNoWork(t *testing.T) {
+	status := func(name string, established int64) calico.Object {
+		o, err := calico.Decode(map[string]any{
+			"apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": map[string]any{"name": name},
+			"status": map[string]any{"bgp": map[string]any{"numberEstablishedV4": established}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	set := defaults(t)
+	objects := append(nodes(t, 12, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), status("a", 1))
+	s := state.New(objects...)
+	engine := NewEngine(set)
+	base := engine.judge(t.Context(), s, set, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	failed := func(j *judgement) (out []string) {
+		for i, r := range j.results {
+			if r.err != nil {
+				out = append(out, set.Policies()[i].Name)
+			}
+		}
+		return out
+	}
+	if got := failed(engine.judge(ctx, s, set, nil)); len(got) < 10 {
+		t.Fatalf("without time, only %q fail", got)
+	}
+	for name, next := range map[string]*state.Snapshot{
+		"a status changes":                              s.Apply(state.Change{Before: status("a", 1), After: status("a", 2)}),
+		"a status is made":                              s.Apply(state.Change{After: status("b", 2)}),
+		"the last status goes":                          s.Apply(state.Change{Before: status("a", 1)}),
+		"all are read again, and many statuses are new": state.New(append(slices.Clone(objects), status("a", 3), status("b", 3))...).Sharing(s),
+	} {
+		after := engine.judge(ctx, next, set, base)
+		if got := failed(after); len(got) > 0 {
+			t.Errorf("%s: evaluated again: %q", name, got)
+		}
+		if after.topology.Summary() != base.topology.Summary() || after.input != base.input || after.snapshot != next {
+			t.Errorf("%s: something was made anew", name)
+		}
+	}
+}

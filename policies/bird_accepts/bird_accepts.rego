@@ -3,9 +3,8 @@
 # description: |
 #   No node gets a configuration that its BIRD refuses: an AS number of 0, as a BGPPeer
 #   with peerIP and without asNumber gives, a cluster ID with a mask, one address on two
-#   nodes, a route reflector's client in another AS. BIRD keeps what it has, and no
-#   later change reaches the node until the cause is gone; a node that starts anew has
-#   no BGP at all.
+#   nodes. BIRD keeps what it has, and no later change reaches the node until the cause
+#   is gone; a node that starts anew has no BGP at all.
 # related_resources:
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer

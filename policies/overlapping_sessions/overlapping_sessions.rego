@@ -5,7 +5,8 @@
 #   mesh is on over BGPPeers between the same nodes, or when one neighbour is given on
 #   two ports. Only one of them comes up. The other stays idle, with its own password,
 #   filters and timers, and makes each start of calico-node wait. For a while, on the
-#   way from the mesh to route reflectors, that is as it should be.
+#   way from the mesh to route reflectors, that is as it should be: a change is warned
+#   of, and what stays is a violation of the audit.
 # related_resources:
 #   - ref: https://github.com/projectcalico/calico/issues/3785
 #     description: Calico issue 3785, the mesh switched back on over route reflectors
@@ -16,7 +17,7 @@
 # custom:
 #   severity: medium
 #   judges: state
-#   validationActions: [Warn]
+#   validationActions: [Warn, Audit]
 #   parameters:
 #     type: object
 #     additionalProperties: false

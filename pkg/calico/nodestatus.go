@@ -1,0 +1,444 @@
+package calico
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+)
+
+// NodeStatus is a CalicoNodeStatus: what a node's calico-node reports of its BIRD.
+// It decides nothing. A node may have several and most clusters have none: users make
+// them, and calico-node fills in the status (node/pkg/status).
+//
+// Of a full mesh it has a row for each other node, so rows are kept small, and
+// labels, annotations and routes are not kept at all.
+type NodeStatus struct {
+	Name string
+	// Node is the node that reports; "" where the object does not say.
+	Node string
+	// Agent and BGP tell which classes are asked for: the daemon and its peers. What
+	// is not asked for is not reported.
+	Agent, BGP bool
+	// UpdatePeriod is how often calico-node asks BIRD, 0 for once when the object is
+	// made or its spec changes. nil where it is not set: calico-node then passes the
+	// object over.
+	UpdatePeriod *time.Duration
+	// LastUpdated is when the status last changed, in UTC and whole seconds, and not
+	// when it was last looked at: one that says the same is not written again
+	// (reporter.go). The zero time where calico-node has not written yet.
+	LastUpdated time.Time
+	// Families are what is reported of each family's daemon.
+	Families [2]FamilyStatus
+
+	// classes are the other classes that are asked for.
+	classes  []string
+	problems []Problem
+}
+
+// FamilyStatus is what a node reports of the BIRD of one address family.
+type FamilyStatus struct {
+	Daemon DaemonStatus
+	// Established counts the protocols that are up, NotEstablished the others. One
+	// that waits for graceful restart recovery has a row that says Established, and is
+	// not up: BIRD takes routes from it and gives it none.
+	Established, NotEstablished int
+	// Peers are the rows, sorted by Type, IP, State and Since.
+	Peers []PeerStatus
+}
+
+// DaemonStatus is what a node reports of a BIRD. Nothing but a state of NotReady means
+// that nobody answered on its socket (populators/bird_status.go).
+type DaemonStatus struct {
+	State             DaemonState
+	Version, RouterID string
+	// LastBoot and LastReconfiguration are in the time zone of calico-node, which its
+	// image sets to UTC, in whole seconds; the zero time where they are not known.
+	LastBoot, LastReconfiguration time.Time
+}
+
+// Unreachable reports whether nobody answered on the socket of BIRD.
+func (d *DaemonStatus) Unreachable() bool { return *d == DaemonStatus{State: DaemonNotReady} }
+
+// PeerStatus is what a node reports of one BGP protocol of its BIRD: Local_Workload_
+// ones are left out, and those that are down without an error too (populators/peers.go).
+type PeerStatus struct {
+	// IP is the neighbour's address; the zero Addr where it is not known.
+	IP    netip.Addr
+	Type  PeerType
+	State SessionState
+	Since Since
+}
+
+// DaemonState is whether a BIRD is ready.
+type DaemonState uint8
+
+// The states of a BIRD.
+const (
+	DaemonUnknown DaemonState = iota
+	DaemonReady
+	DaemonNotReady
+)
+
+// String gives the API's word, "" for one that is unknown.
+func (s DaemonState) String() string { return daemonStates[s] }
+
+// PeerType is what Calico makes a BGP protocol from.
+type PeerType uint8
+
+// The types of a peer.
+const (
+	PeerUnknown PeerType = iota
+	PeerMesh
+	PeerNode   // from a BGPPeer that names or selects nodes
+	PeerGlobal // from one that is for all nodes
+)
+
+// String gives the API's word, "" for one that is unknown.
+func (t PeerType) String() string { return peerTypes[t] }
+
+// SessionState is the state of a BGP session (RFC 4271, section 8.2.2).
+type SessionState uint8
+
+// The states of a session. SessionOther is reported as no state at all, and stands for
+// what the API has no word for: BIRD's Passive, of one that waits for its peer to dial,
+// and Down.
+const (
+	SessionOther SessionState = iota
+	SessionIdle
+	SessionConnect
+	SessionActive
+	SessionOpenSent
+	SessionOpenConfirm
+	SessionClose
+	SessionEstablished // the last, so that the rows of one peer end with those that are
+)
+
+// String gives the API's word, "" for SessionOther.
+func (s SessionState) String() string { return sessionStates[s] }
+
+// The words of the API, by state.
+var (
+	daemonStates  = [...]string{"", string(v3.BGPDaemonStateReady), string(v3.BGPDaemonStateNotReady)}
+	peerTypes     = [...]string{"", string(v3.BGPPeerTypeNodeMesh), string(v3.BGPPeerTypeNodePeer), string(v3.BGPPeerTypeGlobalPeer)}
+	sessionStates = [...]string{
+		"", string(v3.BGPSessionStateIdle), string(v3.BGPSessionStateConnect), string(v3.BGPSessionStateActive), string(v3.BGPSessionStateOpenSent),
+		string(v3.BGPSessionStateOpenConfirm), string(v3.BGPSessionStateClose), string(v3.BGPSessionStateEstablished),
+	}
+)
+
+// Since is when a protocol last changed its state, as BIRD tells it: for the first 20
+// hours the time of day, in whole seconds and without a date, and then the date without
+// a time (BIRD's format "iso short", conf/conf.c). The zero Since is one that is not known.
+type Since struct {
+	// value is 1 + the second of the day, or -1 - the day since 1970.
+	value int32
+}
+
+// SinceLimit is how long BIRD gives the time of day before it gives the date.
+const SinceLimit = 20 * time.Hour
+
+const (
+	timeOfDay = "15:04:05"
+	day       = 24 * time.Hour
+)
+
+// String gives what BIRD wrote, "" for one that is not known.
+func (s Since) String() string {
+	switch {
+	case s.value > 0:
+		return time.Unix(int64(s.value-1), 0).UTC().Format(timeOfDay)
+	case s.value < 0:
+		return time.Unix(0, 0).UTC().AddDate(0, 0, int(-1-s.value)).Format(time.DateOnly)
+	default:
+		return ""
+	}
+}
+
+// Clock returns the time since midnight; false where BIRD gave the date, or nothing.
+func (s Since) Clock() (time.Duration, bool) {
+	return time.Duration(max(0, s.value-1)) * time.Second, s.value > 0
+}
+
+// After returns the first moment after or at from with the time of day of s; false where
+// s has none.
+func (s Since) After(from time.Time) (time.Time, bool) {
+	clock, ok := s.Clock()
+	if !ok {
+		return time.Time{}, false
+	}
+	at := from.UTC().Truncate(day).Add(clock)
+	if at.Before(from) {
+		at = at.Add(day)
+	}
+	return at, true
+}
+
+func parseSince(text string) (Since, bool) {
+	if at, err := time.Parse(timeOfDay, text); err == nil {
+		return Since{int32(at.Hour()*3600+at.Minute()*60+at.Second()) + 1}, true
+	}
+	// Days before 1970 are those of no clock.
+	if at, err := time.Parse(time.DateOnly, text); err == nil && at.Unix() >= 0 {
+		return Since{int32(-1 - at.Unix()/int64(day/time.Second))}, true
+	}
+	return Since{}, text == ""
+}
+
+// ID returns the object's kind and name.
+func (s *NodeStatus) ID() ID { return ID{KindCalicoNodeStatus, s.Name} }
+
+// Problems lists the fields that do not say what Calico would write there: one for each
+// part of the object at the most.
+func (s *NodeStatus) Problems() []Problem { return s.problems }
+
+func (s *NodeStatus) equal(o *NodeStatus) bool {
+	same := s.Name == o.Name && s.Node == o.Node && s.Agent == o.Agent && s.BGP == o.BGP && slices.Equal(s.classes, o.classes) &&
+		(s.UpdatePeriod == nil) == (o.UpdatePeriod == nil) && (s.UpdatePeriod == nil || *s.UpdatePeriod == *o.UpdatePeriod) &&
+		s.LastUpdated.Equal(o.LastUpdated) && slices.Equal(s.problems, o.problems)
+	for f := range s.Families {
+		a, b := &s.Families[f], &o.Families[f]
+		same = same && a.Daemon == b.Daemon && a.Established == b.Established && a.NotEstablished == b.NotEstablished && slices.Equal(a.Peers, b.Peers)
+	}
+	return same
+}
+
+// manifest gives all that is known.
+func (s *NodeStatus) manifest() map[string]any {
+	spec, status := map[string]any{}, map[string]any{}
+	put(spec, "node", s.Node)
+	var classes []any
+	for _, c := range s.classNames() {
+		classes = append(classes, c)
+	}
+	spec["classes"] = classes
+	if s.UpdatePeriod != nil {
+		spec["updatePeriodSeconds"] = int64(*s.UpdatePeriod / time.Second)
+	}
+	if !s.LastUpdated.IsZero() {
+		status["lastUpdated"] = s.LastUpdated.Format(time.RFC3339)
+	}
+	agent, bgp := map[string]any{}, map[string]any{}
+	for f, names := range statusFields {
+		family := &s.Families[f]
+		agent[names.daemon] = family.Daemon.manifest()
+		bgp[names.established], bgp[names.notEstablished] = int64(family.Established), int64(family.NotEstablished)
+		rows := make([]any, len(family.Peers))
+		for i := range family.Peers {
+			rows[i] = family.Peers[i].manifest()
+		}
+		bgp[names.peers] = rows
+	}
+	status["agent"], status["bgp"] = agent, bgp
+	return map[string]any{
+		"apiVersion": v3.GroupVersionCurrent, "kind": string(KindCalicoNodeStatus), "metadata": withTexts(map[string]any{"name": s.Name}, nil, nil),
+		"spec": spec, "status": status,
+	}
+}
+
+func (s *NodeStatus) classNames() []string {
+	out := slices.Clone(s.classes)
+	if s.Agent {
+		out = append(out, string(v3.NodeStatusClassTypeAgent))
+	}
+	if s.BGP {
+		out = append(out, string(v3.NodeStatusClassTypeBGP))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (d *DaemonStatus) manifest() map[string]any {
+	out := map[string]any{}
+	put(out, "state", d.State.String())
+	put(out, "version", d.Version)
+	put(out, "routerID", d.RouterID)
+	for key, at := range map[string]time.Time{"lastBootTime": d.LastBoot, "lastReconfigurationTime": d.LastReconfiguration} {
+		if !at.IsZero() {
+			out[key] = at.Format(time.DateTime)
+		}
+	}
+	return out
+}
+
+func (p *PeerStatus) manifest() map[string]any {
+	out := map[string]any{}
+	if p.IP.IsValid() {
+		out["peerIP"] = p.IP.String()
+	}
+	put(out, "type", p.Type.String())
+	put(out, "state", p.State.String())
+	put(out, "since", p.Since.String())
+	return out
+}
+
+// put sets what is not "".
+func put(to map[string]any, key, value string) {
+	if value != "" {
+		to[key] = value
+	}
+}
+
+// statusFields are the names of the fields of each family.
+var statusFields = [2]struct{ daemon, peers, established, notEstablished string }{
+	{"birdV4", "peersV4", "numberEstablishedV4", "numberNotEstablishedV4"},
+	{"birdV6", "peersV6", "numberEstablishedV6", "numberNotEstablishedV6"},
+}
+
+// decodeNodeStatus reads a CalicoNodeStatus. Only its name has to be right: what else
+// does not parse is a problem and reads as unknown.
+func decodeNodeStatus(v map[string]any) (Object, error) {
+	f := &fields{values: v}
+	meta := f.object("metadata")
+	s := &NodeStatus{Name: meta.text("name")}
+	if f.err == nil && meta.err == nil && s.Name == "" {
+		meta.fail("name", "is missing")
+	}
+	f.adopt(meta)
+	if f.err != nil {
+		return nil, f.err
+	}
+	spec, status := f.object("spec"), f.object("status")
+	s.take(f)
+	s.readSpec(spec)
+	s.LastUpdated = status.moment("lastUpdated", time.RFC3339)
+	agent, bgp := status.object("agent"), status.object("bgp")
+	s.take(status)
+	for family, names := range statusFields {
+		one := &s.Families[family]
+		one.Daemon = s.readDaemon(agent.object(names.daemon))
+		one.Established, one.NotEstablished = bgp.count(names.established), bgp.count(names.notEstablished)
+		rows := get[[]any](bgp, names.peers, "a list")
+		one.Peers = s.readPeers(Family(family), bgp.at(names.peers), rows)
+	}
+	s.take(agent, bgp)
+	return s, nil
+}
+
+// take makes problems of errors.
+func (s *NodeStatus) take(from ...*fields) {
+	for _, f := range from {
+		if f.err != nil {
+			s.problems = append(s.problems, Problem(*f.err))
+		}
+	}
+}
+
+// maxUpdatePeriod is a day, in seconds, above which Calico refuses the object.
+const maxUpdatePeriod = 86400
+
+func (s *NodeStatus) readSpec(spec *fields) {
+	s.Node = spec.text("node")
+	for _, c := range spec.texts("classes") {
+		switch v3.NodeStatusClassType(c) {
+		case v3.NodeStatusClassTypeAgent:
+			s.Agent = true
+		case v3.NodeStatusClassTypeBGP:
+			s.BGP = true
+		default:
+			s.classes = append(s.classes, strings.Clone(c))
+		}
+	}
+	slices.Sort(s.classes)
+	timing := &fields{path: spec.path, values: spec.values}
+	period := time.Duration(timing.number("updatePeriodSeconds", maxUpdatePeriod)) * time.Second
+	if timing.has("updatePeriodSeconds") && timing.err == nil {
+		s.UpdatePeriod = &period
+	}
+	s.take(spec, timing)
+}
+
+func (s *NodeStatus) readDaemon(f *fields) DaemonStatus {
+	d := DaemonStatus{
+		State: DaemonState(f.word("state", daemonStates[:])), Version: f.text("version"), RouterID: f.text("routerID"),
+		LastBoot: f.moment("lastBootTime", time.DateTime), LastReconfiguration: f.moment("lastReconfigurationTime", time.DateTime),
+	}
+	s.take(f)
+	return d
+}
+
+// readPeers reads the rows at a path; of those that do not parse, the first is a problem.
+func (s *NodeStatus) readPeers(family Family, path string, rows []any) []PeerStatus {
+	if len(rows) == 0 {
+		return nil
+	}
+	out := make([]PeerStatus, len(rows))
+	told := false
+	for i, v := range rows {
+		values, ok := v.(map[string]any)
+		row := fields{values: values}
+		if !ok {
+			row.err = &FieldError{"", "must be an object, is " + describe(v)}
+		}
+		out[i] = row.peer(family)
+		if row.err != nil && !told {
+			told = true
+			field := fmt.Sprintf("%s[%d]", path, i)
+			if row.err.Field != "" {
+				field += "." + row.err.Field
+			}
+			s.problems = append(s.problems, Problem{field, row.err.Message})
+		}
+	}
+	slices.SortFunc(out, comparePeers)
+	return out
+}
+
+func comparePeers(a, b PeerStatus) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), a.IP.Compare(b.IP), cmp.Compare(a.State, b.State), cmp.Compare(a.Since.value, b.Since.value))
+}
+
+func (f *fields) peer(family Family) PeerStatus {
+	p := PeerStatus{Type: PeerType(f.word("type", peerTypes[:])), State: SessionState(f.word("state", sessionStates[:]))}
+	if text := f.text("peerIP"); text != "" {
+		ip, err := netip.ParseAddr(text)
+		// BIRD writes the interface of a link-local address, which no API object names.
+		if ip = ip.WithZone(""); err != nil || FamilyOf(ip) != family {
+			f.fail("peerIP", "must be an %s address, is %q", family, text)
+		} else {
+			p.IP = ip
+		}
+	}
+	if (!p.IP.IsValid() || p.Type == PeerUnknown) && f.err == nil {
+		f.fail("peerIP", "a row without peerIP or type belongs to no peer")
+	}
+	var ok bool
+	if p.Since, ok = parseSince(f.text("since")); !ok {
+		f.fail("since", "must be a time of day such as \"15:20:31\" or a date such as \"2026-11-21\", is %q", f.text("since"))
+	}
+	return p
+}
+
+// word reads one of words and gives its number; 0, that of "", for others.
+func (f *fields) word(name string, words []string) int {
+	text := f.text(name)
+	i := slices.Index(words, text)
+	if i < 0 {
+		f.fail(name, "must be one of %s, is %q", strings.Join(words[1:], ", "), text)
+	}
+	return max(0, i)
+}
+
+// count reads a number of things, 0 when it is absent.
+func (f *fields) count(name string) int { return int(f.number(name, math.MaxInt32)) }
+
+// moment reads a point in time in UTC and whole seconds, the zero time when it is absent.
+func (f *fields) moment(name, layout string) time.Time {
+	text := f.text(name)
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(layout, text)
+	at = at.UTC().Truncate(time.Second)
+	// A year that does not have four digits is one that cannot be written again.
+	if err != nil || at.Year() < 1 || at.Year() > 9999 {
+		f.fail(name, "must be a time such as %q, is %q", layout, text)
+		return time.Time{}
+	}
+	return at
+}

@@ -1,0 +1,35 @@
+package cluster
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+)
+
+// policyResource serves BGPPolicies.
+var policyResource = schema.GroupVersionResource{Group: "policy.bgpguard.io", Version: "v1alpha1", Resource: "bgppolicies"}
+
+// ReadPolicies reads the BGPPolicies of a cluster once, sorted by name; none where
+// the API server does not know the kind. An error says what it means.
+func ReadPolicies(ctx context.Context, config *rest.Config) ([]map[string]any, error) {
+	r, err := newReader(config, ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.objects.Resource(policyResource).List(ctx, metav1.ListOptions{})
+	switch {
+	case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
+		return nil, nil
+	case err != nil:
+		return nil, r.explain(ctx, policyResource.GroupResource(), err)
+	}
+	out := make([]map[string]any, len(list.Items))
+	for i := range list.Items {
+		out[i] = list.Items[i].Object
+	}
+	return out, nil
+}

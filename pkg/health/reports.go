@@ -1,0 +1,106 @@
+package health
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// reports are the statuses that are compared, by node.
+type reports struct {
+	sessions, daemons map[string]*calico.NodeStatus
+	// asked are the nodes with any that has the class BGP.
+	asked map[string]bool
+}
+
+// choose finds, of each node, the status that changed last and tells of its sessions, and
+// the one that tells of its daemons; those that no longer tell anything are outdated.
+func (h *Health) choose(s *state.Snapshot, now time.Time) *reports {
+	list := s.NodeStatuses()
+	r := &reports{make(map[string]*calico.NodeStatus, len(list)), make(map[string]*calico.NodeStatus, len(list)), make(map[string]bool, len(list))}
+	for _, status := range list {
+		if !status.BGP && !status.Agent {
+			continue
+		}
+		node, _ := s.Get(calico.ID{Kind: calico.KindNode, Name: status.Node}).(*calico.Node)
+		r.asked[status.Node] = r.asked[status.Node] || status.BGP
+		reason, message := outdated(status, node, now)
+		if reason == "" && status.Agent {
+			later(r.daemons, status)
+		}
+		if reason == "" && status.BGP && emptied(status) {
+			reason = Emptied
+			message = "lists no session: the BIRD of IPv6 does not answer, and calico-node then leaves out the sessions of IPv4 too"
+			if !status.Agent {
+				message = "lists no session, which does not tell BIRD without any from one that does not answer: add Agent to spec.classes"
+			}
+		}
+		switch {
+		case reason != "":
+			h.Outdated.add(func() Outdated { return Outdated{status.Name, status.Node, known(status.LastUpdated), reason, message} })
+		case status.BGP:
+			later(r.sessions, status)
+		}
+	}
+	return r
+}
+
+// later puts a status in the place of one that changed before it.
+func later(of map[string]*calico.NodeStatus, status *calico.NodeStatus) {
+	if old := of[status.Node]; old == nil || status.LastUpdated.After(old.LastUpdated) {
+		of[status.Node] = status
+	}
+}
+
+// writeDelay is how long calico-node may take to write a status, tries after a conflict and
+// the API server's load included, before it is taken to have stopped.
+const writeDelay = 10 * time.Minute
+
+// outdated says why a status tells nothing of its node now; "" where it does.
+func outdated(status *calico.NodeStatus, node *calico.Node, now time.Time) (Reason, string) {
+	problems := status.Problems()
+	switch {
+	case len(problems) > 0:
+		return Malformed, problems[0].String()
+	case node == nil:
+		return UnknownNode, fmt.Sprintf("spec.node: there is no Node %q: delete the CalicoNodeStatus, or correct the name", status.Node)
+	case node.NotReady:
+		return NodeNotReady, "the node is not ready, so its report may be from before"
+	case status.UpdatePeriod == nil:
+		return NotRefreshed, "spec.updatePeriodSeconds is missing, so calico-node passes the object over: set it"
+	case status.LastUpdated.IsZero():
+		return NeverWritten, "calico-node has not written a status: is it running, and may it update CalicoNodeStatuses?"
+	case *status.UpdatePeriod == 0:
+		return NotRefreshed, "spec.updatePeriodSeconds is 0, so the status is written once and not refreshed: set a period"
+	}
+	limit := calico.SinceLimit + 2**status.UpdatePeriod + writeDelay
+	if age := now.Sub(status.LastUpdated); age > limit && tellsTime(status) {
+		return Stopped, fmt.Sprintf("was last written %s ago and gives the time of day of changes, which BIRD does for %s: calico-node no longer writes it",
+			age.Truncate(time.Minute), calico.SinceLimit)
+	}
+	return "", ""
+}
+
+// tellsTime reports whether a row gives the time of day.
+func tellsTime(status *calico.NodeStatus) bool {
+	for f := range status.Families {
+		for i := range status.Families[f].Peers {
+			if _, ok := status.Families[f].Peers[i].Since.Clock(); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// emptied reports whether a status may lack the sessions of IPv4 because the BIRD of
+// IPv6 does not answer.
+func emptied(status *calico.NodeStatus) bool {
+	four, six := &status.Families[calico.IPv4], &status.Families[calico.IPv6]
+	if len(four.Peers) > 0 || len(six.Peers) > 0 {
+		return false
+	}
+	return !status.Agent || six.Daemon.Unreachable() && !four.Daemon.Unreachable()
+}

@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/types"
+)
+
+// shift panics in a builtin: no machine holds a number of so many bits.
+const shift = "bits.lsh(1, 9223372036854775807)"
+
+func check(t *testing.T, d *Document) (*Policy, error) {
+	t.Helper()
+	l, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Check(context.Background(), d, time.Minute)
+}
+
+func TestABuiltinThatPanicsIsAnErrorOfThePolicy(t *testing.T) {
+	// OPA runs tests on goroutines of its own, on which a panic would end the process.
+	_, err := check(t, inline("a.rego", a(always), "a_test.rego", "package policies.a_test\n\ntest_a if "+shift+" > 0"))
+	want := "test policies.a_test.test_a could not be run: a_test.rego:3: eval_builtin_error: bits.lsh: panicked: "
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a test: %v, want %q in it", err, want)
+	}
+	p, err := check(t, inline("a.rego", a(strings.Replace(always, `"size": 1`, `"size": `+shift, 1))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = "bits.lsh: panicked: "
+	if _, err := p.Evaluate(t.Context(), sample(t), nil); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a policy: %v, want %q in it", err, want)
+	}
+}
+
+func TestASchemaOfParametersReadsNoFileAndNoServer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "schema.json")
+	if err := os.WriteFile(file, []byte(`{"type": "string"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{"file://" + file, "http://localhost/schema.json"} {
+		text := strings.Replace(a(always), "name: {type: string}", `name: {$ref: "`+url+`"}`, 1)
+		want := `METADATA custom.parameters: failing loading "` + url + `": a schema can refer to nothing but parts of itself`
+		if _, err := prepare(t, inline("a.rego", text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", url, err, want)
+		}
+	}
+	text := strings.Replace(a(always), "name: {type: string}", `name: {$ref: "#/properties/limit"}`, 1)
+	if _, err := prepare(t, inline("a.rego", text)); err != nil {
+		t.Errorf("a reference into itself: %v", err)
+	}
+}
+
+func TestAModuleThatHasTheNameOfAHelperIsRefused(t *testing.T) {
+	const name = "bgpguard/lib/text/text.rego"
+	want := "BGPPolicy own: spec.rego.modules: " + name + ": is the name of a built-in module; give it another one"
+	if _, err := prepare(t, inline(name, a(always))); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	// One that brings the helper's package along takes its place.
+	if _, err := prepare(t, inline("a.rego", a(always), name, "package policies.lib.text\n\nx := 1")); err != nil {
+		t.Error(err)
+	}
+}
+
+// blocks has a builtin test.block that returns when the test lets it, and heeds
+// nothing before: not that the context ends, as it does when the builtin is called.
+func blocks(t *testing.T) (ctx context.Context, release func()) {
+	t.Helper()
+	const name = "test.block"
+	if topdown.GetBuiltin(name) == nil {
+		ast.RegisterBuiltin(&ast.Builtin{Name: name, Decl: types.NewFunction(nil, types.N)})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	let := make(chan struct{})
+	topdown.RegisterBuiltinFunc(name, func(_ topdown.BuiltinContext, _ []*ast.Term, iter func(*ast.Term) error) error {
+		cancel()
+		<-let
+		return iter(ast.IntNumberTerm(1))
+	})
+	release = sync.OnceFunc(func() { close(let) })
+	t.Cleanup(release)
+	return ctx, release
+}
+
+func TestAnEvaluationThatHeedsNothingIsLeftBehind(t *testing.T) {
+	ctx, release := blocks(t)
+	p, err := check(t, inline("a.rego", a(strings.Replace(always, `"size": 1`, `"size": test.block()`, 1))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := sample(t)
+	if _, err := p.Evaluate(ctx, in, nil); err == nil || err.Error() != "stopped before it had finished: context canceled" {
+		t.Errorf("stopped: %v", err)
+	}
+	if _, err := p.Evaluate(t.Context(), in, nil); err == nil || !strings.HasPrefix(err.Error(), "not started: an earlier evaluation was to stop and has not") {
+		t.Errorf("while it has not ended: %v", err)
+	}
+	release()
+	for p.abandoned.Load() > 0 {
+		runtime.Gosched()
+	}
+	if found, err := p.Evaluate(t.Context(), in, nil); err != nil || len(found) != 1 {
+		t.Errorf("afterwards: %v, %v", found, err)
+	}
+}
+
+func TestTestsThatHeedNothingAreLeftBehind(t *testing.T) {
+	ctx, release := blocks(t)
+	l, err := Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := inline("a.rego", a(always), "a_test.rego", "package policies.a_test\n\ntest_a if test.block() == 1")
+	_, err = l.Check(ctx, d, time.Minute)
+	slow, ok := errors.AsType[*LimitError](err)
+	if !ok || !slow.Running() {
+		t.Fatalf("got %v, want an error of tests that are running", err)
+	}
+	release()
+	<-slow.ended
+	if slow.Running() {
+		t.Error("they have ended, and are said to be running")
+	}
+	if _, err := check(t, d); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
