@@ -18,7 +18,7 @@ BENCHCOUNT ?= 6
 
 # What needs the control plane, or BIRD, lives below test/; everything else is a unit.
 UNITS = $$(go list ./... | grep -v /bgpguard/test/)
-E2E = $$(go list ./test/... | grep -v '/bgpguard/test/bird$$')
+E2E = $$(go list ./test/... | grep -v '/bgpguard/test/\(bird\|monitoring\)$$')
 
 step = @printf '\n==> %s\n'
 
@@ -65,7 +65,7 @@ generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copie
 ##@ Check
 
 .PHONY: test
-test: fmt-check vet lint tidy-check generate-check policies-check manifests unit e2e bird ## Everything that CI runs, in this order
+test: fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e bird ## Everything that CI runs, in this order
 	$(step) 'all passed'
 
 .PHONY: fmt-check
@@ -104,6 +104,11 @@ policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, re
 	@bin/tools/opa check --bundle --strict --schema policies/schemas policies
 	@REGAL_DISABLE_VERSION_CHECK=1 bin/tools/regal lint --fail-level warning policies
 	@bin/tools/opa test --bundle policies
+
+.PHONY: monitoring-check
+monitoring-check: bin/tools/kustomize bin/tools/promtool ## Alerts fire and do not; every metric of alerts and dashboard exists
+	$(step) 'monitoring-check: promtool, go test ./test/monitoring'
+	@go test -count=1 ./test/monitoring
 
 .PHONY: unit
 unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where there is a C compiler

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -51,7 +52,7 @@ type reporting struct {
 
 func startReporting(t *testing.T) *reporting {
 	t.Helper()
-	r := &reporting{Environment: env.StartForTest(t, env.Options{})}
+	r := &reporting{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}})}
 	if err := r.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -368,6 +369,27 @@ func TestReports(t *testing.T) {
 		publish(t, c.writer(t, auditor.ReportsPolicyReport), a)
 		if got := c.list(t, openreports.ClusterPolicyReport); len(got) == 0 {
 			t.Error("none were written")
+		}
+	})
+	t.Run("the API server counts what alerts and dashboard ask for", func(t *testing.T) {
+		// No webhook runs here: calls fail, openly for Nodes and BGPPolicies, and closed for Calico's objects.
+		c.kubectl(t, "label", "bgppolicies", "--all", "x=y")
+		peer := "apiVersion: crd.projectcalico.org/v1\nkind: BGPPeer\nmetadata: {name: p}\nspec: {peerIP: 192.0.2.1, asNumber: 64512}\n"
+		if result, err := c.Admin.RunWithInput(t.Context(), peer, "apply", "-f", "-"); err != nil || result.Err() == nil {
+			t.Fatal("a BGPPeer came in without its webhook", err)
+		}
+		result, err := c.Admin.Run(t.Context(), "get", "--raw", "/metrics")
+		if err != nil || result.Err() != nil {
+			t.Fatal(err, result.Err())
+		}
+		for _, pattern := range []string{
+			`apiserver_admission_webhook_fail_open_count\{name="[a-z]+\.bgpguard\.io",`,
+			`apiserver_admission_webhook_rejection_count\{error_type="calling_webhook_error",name="bgp\.bgpguard\.io",`,
+			`apiserver_admission_webhook_admission_duration_seconds_bucket\{name="[a-z]+\.bgpguard\.io",.*le="1"`,
+		} {
+			if !regexp.MustCompile(`(?m)^` + pattern).MatchString(result.Stdout) {
+				t.Errorf("there is no %s", pattern)
+			}
 		}
 	})
 	t.Run("bgpguard may not: the error says so", func(t *testing.T) {
