@@ -1,6 +1,7 @@
 # bgpguard needs Go and make: every tool and the control plane of the tests are Go programs, pinned in modules of
-# their own (tools/*, test/controlplane) and built into bin/ on first use. `make bird` alone, which `make test` ends
-# with, needs more: root, BIRD 1.6 and iproute2 (apt-get install bird iproute2).
+# their own (tools/*, test/controlplane) and built into bin/ on first use. Two parts of `make test` need more:
+# `make browser` Chromium and npm (apt-get install chromium npm), `make bird`, the last one, root, BIRD 1.6 and
+# iproute2 (apt-get install bird iproute2).
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -16,9 +17,9 @@ IMAGE    ?= bgpguard/webhook:$(VERSION)
 FUZZTIME   ?= 5s
 BENCHCOUNT ?= 6
 
-# What needs the control plane, or BIRD, lives below test/; everything else is a unit.
+# What needs the control plane, a browser or BIRD lives below test/; everything else is a unit.
 UNITS = $$(go list ./... | grep -v /bgpguard/test/)
-E2E = $$(go list ./test/... | grep -v '/bgpguard/test/\(bird\|monitoring\)$$')
+E2E = $$(go list ./test/... | grep -Ev '/bgpguard/test/(bird|browser|monitoring)$$')
 
 step = @printf '\n==> %s\n'
 
@@ -65,7 +66,7 @@ generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copie
 ##@ Check
 
 .PHONY: test
-test: fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e bird ## Everything that CI runs, in this order
+test: fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e browser bird ## Everything that CI runs, in this order
 	$(step) 'all passed'
 
 .PHONY: fmt-check
@@ -120,6 +121,17 @@ unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where 
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
 	$(step) 'e2e: go test ./test/... against a real control plane'
 	@go test -count=1 -p 1 $(E2E)
+
+.PHONY: browser
+browser: build test/browser/node_modules/.package-lock.json ## HTML reports in Chromium, with axe-core (needs chromium and npm)
+	$(step) 'browser: go test ./test/browser in Chromium'
+	@go test -count=1 ./test/browser
+
+# npm writes this file when it is done.
+test/browser/node_modules/.package-lock.json: test/browser/package.json test/browser/package-lock.json
+	$(step) 'browser: npm ci'
+	@cd test/browser && npm ci --silent
+	@touch $@
 
 .PHONY: bird
 bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (needs root, bird and iproute2)

@@ -183,19 +183,16 @@ type known struct {
 // clusters, one that cannot be read is told in the report.
 func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin io.Reader, stderr io.Writer, out *report.Audit) ([]known, error) {
 	if len(o.states) > 0 {
-		read, err := state.ReadFiles(o.states, stdin)
+		snapshot, read, err := state.ReadState(o.states, stdin)
 		if err != nil {
 			return nil, err
-		}
-		if len(read) == 0 {
-			return nil, fmt.Errorf("%s: no object of a cluster", strings.Join(o.states, ", "))
 		}
 		policies, err := o.compile(library)
 		if err != nil {
 			return nil, err
 		}
 		out.Sources = sourcesOf(read)
-		return []known{{snapshot: state.New(state.Objects(read)...), policies: policies}}, nil
+		return []known{{snapshot: snapshot, policies: policies}}, nil
 	}
 	contexts := o.contexts
 	if len(contexts) == 0 {

@@ -45,7 +45,7 @@ func (o *changeOptions) validate() error {
 // read reads the state, and the change where there is one.
 func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, validate.Request, error) {
 	none := validate.Request{User: o.as, Groups: o.groups}
-	snapshot, err := state.ReadState(o.states, stdin)
+	snapshot, _, err := state.ReadState(o.states, stdin)
 	if err != nil || len(o.files) == 0 {
 		return snapshot, none, err
 	}

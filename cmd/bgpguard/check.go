@@ -104,7 +104,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if err != nil {
 		return err
 	}
-	snapshot, err := state.ReadState(o.states, stdin)
+	snapshot, _, err := state.ReadState(o.states, stdin)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Command bgpguard judges changes to a Calico cluster's BGP, and shows what BGP
-// they lead to, offline.
+// Command bgpguard judges changes to a Calico cluster's BGP, shows what BGP they
+// lead to, and saves the state of a cluster so that both can be done offline.
 package main
 
 import (

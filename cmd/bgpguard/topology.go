@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -140,24 +139,12 @@ func (o *topologyOptions) report(ctx context.Context, s *state.Snapshot, t *topo
 	r := &report.Topology{
 		Summary: t.Summary(), Node: o.node, Carried: o.externalPeers == carry,
 		Sessions: until(ctx, t.HalfSessions(o.node)), Broken: until(ctx, t.Broken(o.node)), Ambiguous: until(ctx, t.Ambiguous(o.node)),
-		Ignored: t.Ignored(), Graph: t.Graph(),
+		Ignored: t.Ignored(), Graph: t.Graph(), Reflectors: report.Reflectors(s, t),
 	}
 	for _, f := range t.Frozen() {
 		if o.node == "" || f.Node == o.node {
 			r.Frozen = append(r.Frozen, f)
 		}
-	}
-	for _, n := range s.Nodes() {
-		if !n.RouteReflector() || !slices.ContainsFunc(calico.Families[:], n.SpeaksBGP) {
-			continue
-		}
-		reflector := report.Reflector{Node: n.Name, ClusterID: n.ClusterID}
-		for h := range t.HalfSessions(n.Name) {
-			if h.Status != topology.Broken {
-				reflector.Sessions++
-			}
-		}
-		r.Reflectors = append(r.Reflectors, reflector)
 	}
 	return r
 }

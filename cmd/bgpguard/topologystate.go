@@ -16,7 +16,7 @@ import (
 
 // read reads the state.
 func (o *topologyOptions) read(stdin io.Reader) (*state.Snapshot, error) {
-	s, err := state.ReadState(o.states, stdin)
+	s, _, err := state.ReadState(o.states, stdin)
 	if err != nil {
 		return nil, err
 	}

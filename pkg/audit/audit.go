@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bgpguard/bgpguard/pkg/health"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -51,6 +52,8 @@ type Audit struct {
 	Notes []string `json:"notes"`
 	// Summary is the input of the policies, input.state.
 	Summary *topology.Summary `json:"summary"`
+	// Health is what the nodes report of their BGP, held against the prediction.
+	Health *health.Health `json:"health"`
 	// Trend is earlier audits of the cluster, oldest first.
 	Trend []Point `json:"trend"`
 
@@ -132,7 +135,8 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 	judged := engine.Judge(ctx, s)
 	a := &Audit{
 		Cluster: o.Cluster, Time: o.Time.UTC(), Policies: []Policy{}, Violations: []Violation{}, Resolved: []Violation{}, Failures: []Failure{},
-		Notes: slices.Concat([]string{}, o.Notes), Summary: judged.Topology.Summary(), Trend: []Point{}, Snapshot: s, Topology: judged.Topology,
+		Notes: slices.Concat([]string{}, o.Notes), Summary: judged.Topology.Summary(),
+		Health: health.Compare(s, judged.Topology, o.Time), Trend: []Point{}, Snapshot: s, Topology: judged.Topology,
 	}
 	severities, index := map[string]string{}, map[string]int{}
 	for i, p := range judged.Policies.Policies() {

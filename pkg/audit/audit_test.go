@@ -205,6 +205,18 @@ func TestTheTrailOutlivesItsProcess(t *testing.T) {
 	}
 }
 
+func TestATrailIsRecalledByThoseWhoDoNotFollow(t *testing.T) {
+	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]")
+	bad := state.New(nodes(t, 4)...)
+	_, trail := follow(t, nil, set, bad, 0, Step{})
+	a := run(t, set, bad.Apply(state.Change{After: object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"})}), 5)
+	trail.Recall(a)
+	if known, fresh := a.Violations[0], a.Violations[1]; !known.FirstSeen.Equal(start) || known.Origin != Standing || !fresh.FirstSeen.Equal(a.Time) || fresh.Origin != "" {
+		t.Errorf("known since %s, %s; new since %s, %s", known.FirstSeen, known.Origin, fresh.FirstSeen, fresh.Origin)
+	}
+	(*Trail)(nil).Recall(a)
+}
+
 func TestOrigins(t *testing.T) {
 	three, four := state.New(append(nodes(t, 3), mesh(t, true))...), state.New(append(nodes(t, 4), mesh(t, true))...)
 	off := state.New(append(nodes(t, 4), mesh(t, false))...)

@@ -124,6 +124,25 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 	return next
 }
 
+// Recall tells of each violation of a what t remembers of it. It is for those who look
+// at a state that others follow: what t does not know is taken for new.
+func (t *Trail) Recall(a *Audit) {
+	if t == nil {
+		return
+	}
+	old := make(map[key]*Seen, len(t.Violations))
+	for i := range t.Violations {
+		s := &t.Violations[i]
+		old[key{s.Policy, s.ID}] = s
+	}
+	for i := range a.Violations {
+		v := &a.Violations[i]
+		if was := old[keyOf(&v.Violation)]; was != nil {
+			v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause
+		}
+	}
+}
+
 // bound keeps no more than a Trail may hold, the most severe, and sorts them.
 func (t *Trail) bound() {
 	if len(t.Violations) > maxSeen {

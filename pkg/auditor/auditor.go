@@ -80,6 +80,7 @@ type Auditor struct {
 	store      *store
 	events     *events
 	exemptions *Exemptions
+	current    current
 
 	// What follows is only for the goroutine of Start.
 	leads  bool
@@ -126,14 +127,14 @@ func (a *Auditor) Notify() {
 func (a *Auditor) Latest() *audit.Audit { return a.latest.Load() }
 
 // Counts returns how many violations each policy found in the last audit, by the name
-// of the BGPPolicy. Policies that judge changes, or could not judge, are left out;
-// nil says that there is no audit yet.
-func (a *Auditor) Counts() map[string]int32 {
+// of the BGPPolicy, and when that was. Policies that judge changes, or could not judge,
+// are left out; nil says that there is no audit yet.
+func (a *Auditor) Counts() (counts map[string]int32, at time.Time) {
 	latest := a.Latest()
 	if latest == nil {
-		return nil
+		return nil, time.Time{}
 	}
-	counts := map[string]int32{}
+	counts = map[string]int32{}
 	for _, p := range latest.Policies {
 		if p.Judges == policy.JudgesState {
 			counts[p.Name] = int32(p.Violations)
@@ -142,7 +143,7 @@ func (a *Auditor) Counts() map[string]int32 {
 	for _, f := range latest.Failures {
 		delete(counts, f.Policy)
 	}
-	return counts
+	return counts, latest.Time
 }
 
 // Start audits until ctx is done.
@@ -186,7 +187,7 @@ func (a *Auditor) turn(ctx context.Context) (again time.Duration) {
 		if r := recover(); r != nil {
 			auditErrors.Inc()
 			a.failed, again = true, failedRetry
-			a.sayError(fmt.Errorf("it panicked: %v\n%s", r, debug.Stack()), "Cannot audit the state")
+			a.sayError(fmt.Errorf("it panicked: %v", r), "Cannot audit the state", "stack", string(debug.Stack()))
 		}
 	}()
 	snapshot, _, err := a.cluster.Snapshot()
@@ -316,10 +317,10 @@ func (a *Auditor) publish(ctx context.Context) error {
 }
 
 // sayError logs an error once, until all is well.
-func (a *Auditor) sayError(err error, text string) {
+func (a *Auditor) sayError(err error, text string, more ...any) {
 	if err.Error() != a.said {
 		a.said = err.Error()
-		a.log.Error(err, text)
+		a.log.Error(err, text, more...)
 	}
 }
 

@@ -24,9 +24,11 @@ const (
 	maxQueue = 256
 	// recordLimit bounds the writing of one.
 	recordLimit = 5 * time.Second
-	// recordSpan is the time in which changes of one object by one user are one record,
-	// and so how much older than a change its record may be.
-	recordSpan = time.Minute
+	// recordSpan is the time in which changes of one object by one user are one record.
+	recordSpan = time.Second
+	// recordLead is how much older than the state a record may be that is of a change
+	// to it: it was reviewed before it was made, by a replica with another clock.
+	recordLead = 5 * time.Second
 )
 
 // exemption is a change that was let through although policies deny it.
@@ -107,7 +109,7 @@ func (e *Exemptions) write(x exemption) {
 // since returns who tells who made a change of an object past a policy since a time, as
 // far as Events are kept.
 func (e *Exemptions) since(since time.Time) func(context.Context, string, violation.Object) (string, bool) {
-	from := since.Add(-recordSpan)
+	from := since.Add(-recordLead)
 	known := map[violation.Object][]eventsv1.Event{}
 	return func(ctx context.Context, policy string, object violation.Object) (string, bool) {
 		found, asked := known[object]

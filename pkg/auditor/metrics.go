@@ -115,7 +115,7 @@ func setGauges(a *audit.Audit, took time.Duration) {
 	list.add(failuresNow, len(a.Failures))
 	list.value(lastSuccess, float64(a.Time.UnixMilli())/1000)
 	list.topology(a.Summary)
-	list.health(health.Compare(a.Snapshot, a.Topology, a.Time))
+	list.health(a.Health)
 	found.latest.Store((*[]prometheus.Metric)(&list))
 }
 

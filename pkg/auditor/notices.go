@@ -99,7 +99,7 @@ func resolvedNotice(a *audit.Audit, v *audit.Violation) notice {
 
 func newNotice(a *audit.Audit, v *audit.Violation, reason string) notice {
 	return notice{
-		Reason: reason, Time: a.Time, Policy: v.Policy, ID: v.ID, Objects: v.Objects[:min(len(v.Objects), maxObjects):maxObjects],
+		Reason: reason, Time: a.Time, Policy: v.Policy, ID: v.ID, Objects: v.Objects[:min(len(v.Objects), maxObjects)],
 		severity: v.Severity, origin: v.Origin, firstSeen: v.FirstSeen,
 	}
 }
@@ -121,9 +121,10 @@ func boundNotices(notices []notice) []notice {
 		}
 		left[resolved] = 0 // A later one that is smaller is not worse.
 		k := kind{n.Policy, n.Reason}
-		if more[k]++; more[k] == 1 {
+		if more[k] == 0 {
 			order = append(order, n)
 		}
+		more[k]++
 	}
 	for _, first := range order {
 		n := first

@@ -1,6 +1,7 @@
 package auditor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -35,10 +36,10 @@ func (p *past) add(now time.Time, s *state.Snapshot) {
 
 // at returns the state at a time, nil where it is not known. Between two moments it is
 // that of the first, which is the state then or a little before.
-func (p past) at(t time.Time) *state.Snapshot {
-	for i := len(p) - 1; i >= 0; i-- {
-		if !p[i].from.After(t) {
-			return p[i].snapshot
+func (p *past) at(t time.Time) *state.Snapshot {
+	for _, m := range slices.Backward(*p) {
+		if !m.from.After(t) {
+			return m.snapshot
 		}
 	}
 	return nil

@@ -13,13 +13,17 @@ import (
 
 // Reference names a cluster-scoped object that is followed, as the API server serves
 // it: with its UID, where it is there. It is false for other kinds, such as Secrets, and
-// as long as it is not known what is served.
+// for those whose objects have not been read.
 func (f *Follower) Reference(ctx context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
+	// Of a kind that was not read the cache would wait for the objects.
+	if feed := f.store.feed(kind); feed == nil || !feed.isSynced() {
+		return corev1.ObjectReference{}, false
+	}
 	ref := corev1.ObjectReference{Kind: string(kind), Name: name, APIVersion: "v1"}
 	var object client.Object = &corev1.Node{}
 	if kind != calico.KindNode {
 		found := f.found.Load()
-		if found == nil || !slices.Contains(found.kinds, kind) {
+		if !slices.Contains(found.kinds, kind) {
 			return corev1.ObjectReference{}, false
 		}
 		ref.APIVersion = found.group.String()

@@ -1,5 +1,5 @@
-// Package cluster keeps a snapshot in step with an API server. It is the only
-// reader of a live cluster.
+// Package cluster keeps a snapshot in step with an API server, or reads it once. It
+// is the only reader of a live cluster.
 package cluster
 
 import (

@@ -39,10 +39,8 @@ type Objects struct {
 
 // NewObjects returns what keeps keeper in step; the caller adds it to the
 // manager, whose scheme must know BGPPolicies. replica names this process in
-// their status. count counts violations in the state, by the name of the
-// BGPPolicy; it leaves out those that do not judge states, or cannot, and is nil
-// where that is not known.
-func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count func() map[string]int32, log logr.Logger) *Objects {
+// their status, and count is for the violations in it.
+func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count Count, log logr.Logger) *Objects {
 	return &Objects{
 		keeper: keeper, cache: mgr.GetCache(), log: log, changed: make(chan struct{}, 1),
 		status: &status{

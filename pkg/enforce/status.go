@@ -32,6 +32,9 @@ const (
 	// lagLimit is how long a replica may lag behind before its entry is dropped:
 	// it has gone, and would keep a BGPPolicy from being enforced for ever.
 	lagLimit = time.Minute
+	// auditAge is how old the time of the last audit in a status gets where nothing
+	// else is to be written.
+	auditAge = 5 * time.Minute
 	// maxMessage bounds messages in bytes, well below what the CRD takes.
 	maxMessage = 4096
 	// maxOwner is the longest name of a field manager.
@@ -43,10 +46,8 @@ const (
 // status writes the status of BGPPolicies: on each replica its own entry, on
 // the elected one the rest. What is said already is not written again.
 type status struct {
-	keeper *Keeper
-	// count counts violations by the name of their BGPPolicy; nil where that is not
-	// known.
-	count   func() map[string]int32
+	keeper  *Keeper
+	count   Count
 	replica string
 	elected <-chan struct{}
 	log     logr.Logger
@@ -64,6 +65,11 @@ type lag struct {
 	uid     types.UID
 	replica string
 }
+
+// Count tells how many violations each policy finds in the state, by the name of its
+// BGPPolicy, and when they were counted. Those that do not judge states, or cannot,
+// are left out; nil where that is not known.
+type Count func() (violations map[string]int32, at time.Time)
 
 // part returns the part of a status that is to be written, nil where it is
 // there already.
@@ -118,18 +124,35 @@ func eachTime(ctx context.Context, wake <-chan struct{}, delay, interval time.Du
 // lead writes all but the replicas' entries, and drops those of replicas that
 // have gone.
 func (s *status) lead(ctx context.Context) {
-	counts := s.count()
+	counts, at := s.count()
 	s.dropLagging(ctx)
 	s.write(ctx, fieldManager, func(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPPolicyStatus {
-		violations := o.Status.Violations
+		violations, audited := o.Status.Violations, o.Status.LastAuditTime
 		if counts != nil {
-			violations = nil
+			violations, audited = nil, nil
 			if n, ok := counts[o.Name]; ok {
-				violations = &n
+				violations, audited = &n, auditTime(&o.Status, n, at)
 			}
 		}
-		return s.restPart(o, outcome, violations)
+		want := s.restPart(o, outcome)
+		want.Violations, want.LastAuditTime = violations, audited
+		is := o.Status
+		is.Replicas = nil
+		if equality.Semantic.DeepEqual(is, *want) {
+			return nil
+		}
+		return want
 	})
+}
+
+// auditTime is the time of an audit to be written, which is the one that is there as
+// long as it says about the same: in a cluster that changes all the time there is an
+// audit every few seconds.
+func auditTime(is *v1alpha1.BGPPolicyStatus, violations int32, at time.Time) *metav1.Time {
+	if is.LastAuditTime != nil && is.Violations != nil && *is.Violations == violations && at.Sub(is.LastAuditTime.Time) < auditAge {
+		return is.LastAuditTime
+	}
+	return &metav1.Time{Time: at.Truncate(time.Second)}
 }
 
 // write writes one part of the status of every BGPPolicy where it is not there
@@ -196,10 +219,10 @@ func (s *status) entry(outcome *Outcome) v1alpha1.Replica {
 	return r
 }
 
-// restPart is all but the replicas' entries.
-func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome, violations *int32) *v1alpha1.BGPPolicyStatus {
+// restPart is all but the violations and the replicas' entries.
+func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPPolicyStatus {
 	want := v1alpha1.BGPPolicyStatus{
-		ObservedGeneration: outcome.Generation, Policy: o.Spec.Policy, Violations: violations,
+		ObservedGeneration: outcome.Generation, Policy: o.Spec.Policy,
 		Conditions: slices.Clone(o.Status.Conditions),
 	}
 	if outcome.Policy != nil {
@@ -214,11 +237,6 @@ func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome, violations *i
 	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas)} {
 		c.ObservedGeneration, c.LastTransitionTime, c.Message = outcome.Generation, metav1.NewTime(s.now()), bounded(c.Message)
 		meta.SetStatusCondition(&want.Conditions, c)
-	}
-	is := o.Status
-	is.Replicas = nil
-	if equality.Semantic.DeepEqual(is, want) {
-		return nil
 	}
 	return &want
 }

@@ -86,7 +86,7 @@ func bench(t *testing.T, documents ...policy.Document) (*status, *apiServer, *cl
 	k.SetDocuments(documents)
 	return &status{
 		keeper: k, replica: "a", log: logr.Discard(), cached: server, live: server, writer: server, now: at.now,
-		count:   func() map[string]int32 { return map[string]int32{"mesh": 1} },
+		count:   func() (map[string]int32, time.Time) { return map[string]int32{"mesh": 1}, at.at },
 		lagging: map[lag]time.Time{},
 	}, server, at
 }
@@ -111,7 +111,7 @@ func TestStatusIsWrittenOnceForEachChange(t *testing.T) {
 	if got := fmt.Sprint(server.writes); got != "[bgpguard-a bgpguard]" {
 		t.Errorf("wrote %s", got)
 	}
-	want := `{"observedGeneration":1,"policy":"mesh-node-limit","judges":"state","violations":1,"conditions":[` +
+	want := `{"observedGeneration":1,"policy":"mesh-node-limit","judges":"state","violations":1,"lastAuditTime":"2026-01-01T00:00:00Z","conditions":[` +
 		`{"type":"Compiled","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Valid","message":"policy mesh-node-limit can be used as it is here"},` +
 		`{"type":"Enforced","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Enforced","message":"changes are judged by generation 1 on each replica (1)"}],` +
 		`"replicas":[{"name":"a","observedGeneration":1,"enforcedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z"}]}`
@@ -140,24 +140,30 @@ func TestStatusIsWrittenOnceForEachChange(t *testing.T) {
 
 func TestViolationsInTheStatus(t *testing.T) {
 	s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
-	counts := map[string]int32{"mesh": 3}
-	s.count = func() map[string]int32 { return counts }
+	var counts map[string]int32
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s.count = func() (map[string]int32, time.Time) { return counts, at }
 	for _, step := range []struct {
 		name   string
+		after  time.Duration
 		counts map[string]int32
 		want   string
 		writes int
 	}{
-		{"counted", map[string]int32{"mesh": 3}, "3", 1},
-		{"a state that is not known keeps the number", nil, "3", 1},
-		{"none is a number too", map[string]int32{"mesh": 0}, "0", 2},
-		{"a policy that cannot judge has none", map[string]int32{}, "none", 3},
+		{"counted", 0, map[string]int32{"mesh": 3}, "3 at 00:00:00", 1},
+		{"counted again", 2 * time.Second, map[string]int32{"mesh": 3}, "3 at 00:00:00", 1},
+		{"a state that is not known keeps the number", 0, nil, "3 at 00:00:00", 1},
+		{"none is a number too", 2 * time.Second, map[string]int32{"mesh": 0}, "0 at 00:00:04", 2},
+		{"counted again after a while", 5 * time.Minute, map[string]int32{"mesh": 0}, "0 at 00:05:04", 3},
+		{"a policy that cannot judge has none", 0, map[string]int32{}, "none", 4},
 	} {
-		counts = step.counts
+		counts, at = step.counts, at.Add(step.after)
 		s.lead(t.Context())
 		got := "none"
-		if n := server.object.Status.Violations; n != nil {
-			got = fmt.Sprint(*n)
+		if is := server.object.Status; is.Violations != nil {
+			got = fmt.Sprintf("%d at %s", *is.Violations, is.LastAuditTime.UTC().Format(time.TimeOnly))
+		} else if is.LastAuditTime != nil {
+			t.Errorf("%s: audited at %s", step.name, is.LastAuditTime)
 		}
 		if got != step.want || len(server.writes) != step.writes {
 			t.Errorf("%s: got %s with %d writes, want %s with %d", step.name, got, len(server.writes), step.want, step.writes)

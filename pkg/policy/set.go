@@ -246,7 +246,23 @@ func (s *Set) Reads(part string) bool {
 	return false
 }
 
+// ReadsTime reports whether what any policy finds in a state may depend on the time.
+func (s *Set) ReadsTime() bool {
+	for _, p := range s.policies {
+		if p.Definition.Judges == JudgesChange {
+			continue
+		}
+		for _, ref := range p.Definition.reads {
+			if len(ref) == 0 || ref[0].Equal(nowKey) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 var (
+	nowKey        = ast.InternedTerm("now")
 	stateKey      = ast.InternedTerm("state")
 	beforeKey     = ast.InternedTerm("before")
 	changeKey     = ast.InternedTerm("change")

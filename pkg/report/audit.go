@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -44,6 +45,8 @@ func WriteAudit(w io.Writer, format string, a *Audit) error {
 		return encode.JSON(w, a.Report)
 	case YAML:
 		return encode.YAML(w, a.Report)
+	case HTML:
+		return writeAuditHTML(w, a.Report)
 	case Markdown:
 		return writeAuditMarkdown(w, a)
 	case SARIF:
@@ -126,6 +129,43 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// bgpHealth says what the nodes report of their sessions, in a line; "" where the
+// report does not tell.
+func bgpHealth(a *audit.Audit) string {
+	h := a.Health
+	switch {
+	case h == nil:
+		return ""
+	case !h.Known:
+		return "not known: no CalicoNodeStatus was read"
+	case h.Reporting == 0:
+		return fmt.Sprintf("not known: none of %s has a CalicoNodeStatus of class BGP that is kept up to date", Count(h.Nodes, "node"))
+	}
+	predicted, established := 0, 0
+	for _, f := range calico.Families {
+		s := h.Sessions.In(f)
+		predicted, established = predicted+s.Predicted, established+s.Established
+	}
+	parts := []string{fmt.Sprintf("%s of %s established", number(established), Count(predicted, "predicted half-session"))}
+	for _, one := range []struct {
+		n    int
+		what string
+	}{
+		{h.Down.Total, "down"}, {h.Absent.Total, "absent"}, {h.Unexpected.Total, "not predicted"},
+	} {
+		if one.n > 0 {
+			parts = append(parts, number(one.n)+" "+one.what)
+		}
+	}
+	if n := h.NotReady.Total; n > 0 {
+		parts = append(parts, Count(n, "BIRD is", "BIRDs are")+" not ready")
+	}
+	if s := h.Restarts.SlowestSeconds; s != nil {
+		parts = append(parts, fmt.Sprintf("sessions were up at most %s s after the last starts (median %s s)", number(*s), number(*h.Restarts.MedianSeconds)))
+	}
+	return strings.Join(parts, ", ") + fmt.Sprintf("; as %s of %s report", number(h.Reporting), Count(h.Nodes, "node"))
 }
 
 // history says since when a violation is there, how it came about, and what became

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/health"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -63,14 +64,33 @@ func wrong() *audit.Audit {
 		Cluster: "prod", Time: monday, Policies: auditPolicies(), Violations: []audit.Violation{drift, fresh, known}, Resolved: []audit.Violation{gone},
 		Failures: []audit.Failure{{Policy: "broken", Severity: "low", Action: violation.Warn, Message: "divide by zero"}},
 		Notes:    []string{"no BGPFilter was read"}, Summary: s,
-		Trend: []audit.Point{{Time: monday.Add(-time.Hour), Violations: map[string]int{"high": 1}, Nodes: 6, Sessions: 12, StartSeconds: 12}},
+		Health: reported(),
+		Trend:  []audit.Point{{Time: monday.Add(-time.Hour), Violations: map[string]int{"high": 1}, Nodes: 6, Sessions: 12, StartSeconds: 12}},
 	}
+}
+
+// reported is what three of six nodes report.
+func reported() *health.Health {
+	rate, slowest, median := 0.75, 12, 7
+	h := &health.Health{
+		Known: true, Nodes: 6, Reporting: 3, Missing: health.NodeSet{Nodes: 2, Sample: []string{"d", "e"}},
+		Outdated:   health.List[health.Outdated]{Total: 1, Items: []health.Outdated{{Status: "f", Node: "f", Reason: health.NotRefreshed, Message: "updatePeriodSeconds is 0"}}},
+		Down:       health.List[health.Session]{Total: 1, Items: []health.Session{{Node: "a", Family: "IPv4", PeerIP: "10.0.0.9", Type: "NodePeer", State: "Active", Sources: []string{"workers"}}}},
+		Absent:     health.List[health.Session]{Total: 2, Items: []health.Session{}},
+		Unexpected: health.List[health.Session]{Items: []health.Session{}},
+		NotReady:   health.List[health.Daemon]{Total: 1, Items: []health.Daemon{{Node: "b", Family: "IPv4", State: "NotReady"}}},
+		Restarts: health.Restarts{SlowestSeconds: &slowest, MedianSeconds: &median, Measured: health.List[health.Restart]{
+			Total: 1, Items: []health.Restart{{Node: "a", Family: "IPv4", Boot: monday, Seconds: 12, Established: 9}},
+		}},
+	}
+	h.Sessions.IPv4 = health.Sessions{Predicted: 12, Established: 9, SuccessRate: &rate}
+	return h
 }
 
 func clean6() *audit.Audit {
 	return &audit.Audit{
 		Cluster: "staging", Time: monday, Policies: auditPolicies()[1:], Violations: []audit.Violation{}, Resolved: []audit.Violation{},
-		Failures: []audit.Failure{}, Notes: []string{}, Summary: summary(6, 0), Trend: []audit.Point{},
+		Failures: []audit.Failure{}, Notes: []string{}, Summary: summary(6, 0), Health: health.Compare(nil, nil, monday), Trend: []audit.Point{},
 	}
 }
 
@@ -134,6 +154,7 @@ func TestTextOfAnAudit(t *testing.T) {
 	for name, want := range map[string]string{
 		"found": `cluster prod: 3 violations (1 critical, 2 medium) of 4 policies, of which 1 could not judge
   6 nodes with BGP, 3 route reflectors, 12 sessions between nodes, mesh off, a start of calico-node costs a node up to 12 s of routes
+  BGP: 9 of 12 predicted half-sessions established, 1 down, 2 absent, 1 BIRD is not ready, sessions were up at most 12 s after the last starts (median 7 s); as 3 of 6 nodes report
   Note: no BGPFilter was read
   Error: [broken] divide by zero
 
@@ -153,6 +174,7 @@ medium: [hygiene] 3 nodes are wrong: mend them (https://example.com/hygiene)
 `,
 		"clean": `cluster staging: no violation of 3 policies
   6 nodes with BGP, 0 sessions between nodes, mesh off, a start of calico-node costs a node up to 12 s of routes
+  BGP: not known: no CalicoNodeStatus was read
 `,
 	} {
 		if got := renderAudit(t, Text, audits()[name]); got != want {

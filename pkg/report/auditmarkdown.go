@@ -55,6 +55,9 @@ func markdownOne(b *strings.Builder, one *audit.Audit) {
 	if figures := auditFigures(one); figures != "" {
 		fmt.Fprintf(b, "\n%s\n", markdown(figures))
 	}
+	if h := bgpHealth(one); h != "" {
+		fmt.Fprintf(b, "\nBGP: %s\n", markdown(h))
+	}
 	notes := make([]string, 0, len(one.Notes)+len(one.Failures))
 	for _, f := range one.Failures {
 		notes = append(notes, fmt.Sprintf("**error:** %s %s", codeSpan(f.Policy), markdown(f.Message)))

@@ -52,6 +52,9 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 	if figures := auditFigures(one); figures != "" {
 		fmt.Fprintf(b, "  %s\n", figures)
 	}
+	if h := bgpHealth(one); h != "" {
+		fmt.Fprintf(b, "  BGP: %s\n", h)
+	}
 	for _, note := range one.Notes {
 		fmt.Fprintf(b, "  %s %s\n", p.paint(yellow, "Note:"), clean(note))
 	}

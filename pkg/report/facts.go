@@ -152,24 +152,36 @@ func singlePoint(s topology.SinglePoint) string {
 	return fmt.Sprintf("single point: without %s %s, %s would be cut off", singlePointKinds[s.Kind], clean(s.Name), nodes(s.Nodes, s.Sample))
 }
 
-// delays are the estimates of c.
-func delays(c *topology.Convergence) []fact {
-	start := estimate(c.Start)
+// event is a start or a loss, and what is estimated of it.
+type event struct {
+	name, reason string
+	seconds      int
+}
+
+// events are the estimates of c.
+func events(c *topology.Convergence) []event {
+	of := func(name string, d topology.Delay) event { return event{name, clean(d.Reason), d.Seconds} }
+	start := of("routes missing after a start of calico-node", c.Start)
 	if c.Waiting.Nodes > 0 {
-		start += "; so at each start of " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
+		start.reason += "; so at each start of " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
 	}
-	out := []fact{{"routes missing after a start of calico-node", start}}
+	out := []event{start}
 	if c.ReflectorSilence.Seconds > 0 { // else there is no route reflector
 		out = append(out,
-			fact{"routes kept after the crash of a node's last route reflector", estimate(c.ReflectorCrash)},
-			fact{"routes kept after its orderly stop", estimate(c.ReflectorStop)},
-			fact{"routes kept after it falls silent", estimate(c.ReflectorSilence)})
+			of("routes kept after the crash of a node's last route reflector", c.ReflectorCrash),
+			of("routes kept after its orderly stop", c.ReflectorStop),
+			of("routes kept after it falls silent", c.ReflectorSilence))
 	}
 	return out
 }
 
-func estimate(d topology.Delay) string {
-	return fmt.Sprintf("%s s: %s", number(d.Seconds), clean(d.Reason))
+// delays are the estimates of c in words.
+func delays(c *topology.Convergence) []fact {
+	var out []fact
+	for _, e := range events(c) {
+		out = append(out, fact{e.name, number(e.seconds) + " s: " + e.reason})
+	}
+	return out
 }
 
 // row compares one figure before and after a change.

@@ -41,7 +41,7 @@ func TestTopologyReports(t *testing.T) {
 			})
 		}
 		t.Run(name+" as html", func(t *testing.T) {
-			golden(t, withoutSVG(t, render(t, HTML, topology())))
+			golden(t, withoutSVG(t, strings.Replace(render(t, HTML, topology()), pageStyle, "STYLE", 1)))
 		})
 	}
 }

@@ -2,10 +2,8 @@ package report
 
 import (
 	"bytes"
-	_ "embed" // the page
 	"html/template"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 
@@ -13,60 +11,62 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// rowsShown is how many rows of a table the page shows before it counts the rest.
-const rowsShown = 50
-
-//go:embed topology.html
-var topologyPage string
-
-var topologyTemplate = template.Must(template.New("topology").Parse(topologyPage))
-
-// page is what the template shows.
-type page struct {
+// topologyPage is what topology.html shows.
+type topologyPage struct {
+	Style       template.CSS
 	Figures     []figure
-	Facts       []fact
-	Comparison  []row // where there is a change
+	Facts       table
+	Comparison  *table // where there is a change
 	Routes      []routes
-	Convergence []fact
+	Convergence table
 	Tables      []table
-}
-
-type figure struct {
-	Title, Text string
-	SVG         template.HTML
-}
-
-type routes struct {
-	Title    string
-	Findings []string
-}
-
-// table is the first few rows of a list; Rest tells of those left out.
-type table struct {
-	Title  string
-	Header []string
-	Rows   [][]string
-	Rest   string
 }
 
 // writeTopologyHTML writes t as one page that loads nothing and runs nothing.
 func writeTopologyHTML(w io.Writer, t *Topology) error {
-	figures, err := figures(t)
+	figures, err := figures(t, "")
 	if err != nil {
 		return err
 	}
-	p := page{Figures: figures, Facts: facts(t.Summary), Convergence: delays(t.Summary.Convergence)}
-	for _, f := range calico.Families {
-		if findings := routeFindings(t, f); len(findings) > 0 {
-			p.Routes = append(p.Routes, routes{f.String() + assumption(t, f), findings})
-		}
+	p := topologyPage{
+		Style:   template.CSS(pageStyle), //nolint:gosec // It is a file of this package.
+		Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary)),
+		Comparison: comparisonTable(t), Routes: routesOf(t),
+		Convergence: factsTable("Starts and losses, at the worst", []string{"Event", "Estimate from BIRD's timers"}, delays(t.Summary.Convergence)),
 	}
 	if t.Before != nil {
-		p.Comparison = comparison(t.Before, t)
 		p.Tables = append(p.Tables, differencesTable(t))
 	}
+	p.Tables = append(p.Tables, faultTables(t)...)
+	p.Tables = append(p.Tables, pictureTables(t)...)
+	return execute(w, "topology.html", p)
+}
+
+// execute writes the page that a template makes of data, or nothing.
+func execute(w io.Writer, name string, data any) error {
+	var b bytes.Buffer
+	if err := pageTemplates.ExecuteTemplate(&b, name, data); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// routesOf is what the routes of each family in use lack.
+func routesOf(t *Topology) []routes {
+	var out []routes
+	for _, f := range calico.Families {
+		if findings := routeFindings(t, f); len(findings) > 0 {
+			out = append(out, routes{f.String() + assumption(t, f), findings})
+		}
+	}
+	return out
+}
+
+// faultTables list what is broken or in doubt, and what hangs on one thing.
+func faultTables(t *Topology) []table {
 	broken, ambiguous := t.totals()
-	p.Tables = append(p.Tables,
+	return []table{
 		tableOf("Half-sessions on which no session can come up", []string{"Node", "Family", "Protocol", "Reason", "Message", "From"}, t.Broken, broken,
 			func(b topology.BrokenSession) []string {
 				return []string{b.Node, b.Family, b.Protocol, string(b.Reason), b.Message, names(b.Sources, len(b.Sources))}
@@ -80,51 +80,13 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 		tableOf("What Calico ignores or refuses in objects", []string{"Kind", "Name", "Message"}, slices.Values(t.Ignored), len(t.Ignored),
 			func(i topology.Ignored) []string { return []string{i.Kind, i.Name, i.Message} }),
 		singlePoints(t),
-		shapes(newPicture(t.Graph)),
-		links(newPicture(t.Graph)),
-	)
-	var b bytes.Buffer
-	if err := topologyTemplate.Execute(&b, p); err != nil {
-		return err
 	}
-	_, err = w.Write(b.Bytes())
-	return err
 }
 
-// figures draws the topology, and before it that before the change.
-func figures(t *Topology) ([]figure, error) {
-	if t.Before == nil {
-		f, err := newFigure("Topology", t.Graph)
-		return []figure{f}, err
-	}
-	before, err := newFigure("Before the change", t.Before.Graph)
-	if err != nil {
-		return nil, err
-	}
-	after, err := newFigure("After the change", t.Graph)
-	return []figure{before, after}, err
-}
-
-func newFigure(title string, g *topology.Graph) (figure, error) {
-	p := newPicture(g)
-	svg, err := draw(p.folded(), title)
-	return figure{title, p.text(), template.HTML(svg)}, err //nolint:gosec // D2 escapes the text in what it draws.
-}
-
-func tableOf[T any](title string, header []string, seq iter.Seq[T], total int, cells func(T) []string) table {
-	list, total := first(seq, rowsShown, total)
-	out := table{Title: title, Header: header}
-	for _, v := range list {
-		row := cells(v)
-		for i, cell := range row {
-			row[i] = clean(cell)
-		}
-		out.Rows = append(out.Rows, row)
-	}
-	if rest := total - len(list); rest > 0 {
-		out.Rest = "and " + number(rest) + " more"
-	}
-	return out
+// pictureTables say what the picture of t shows.
+func pictureTables(t *Topology) []table {
+	p := newPicture(t.Graph)
+	return []table{shapes(p), links(p)}
 }
 
 func differencesTable(t *Topology) table {

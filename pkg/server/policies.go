@@ -29,7 +29,7 @@ type policies struct {
 
 // newPolicies takes the policies from files, and where there are none from the
 // cluster's BGPPolicies.
-func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, count func() map[string]int32, log logr.Logger) policies {
+func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, count enforce.Count, log logr.Logger) policies {
 	if files != nil {
 		return policies{
 			runnable: files, check: healthz.Ping, recount: func() {},

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -90,7 +91,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 
 	var audits auditing
-	policies := newPolicies(mgr, keeper, files, func() map[string]int32 { return audits.Counts() }, log)
+	policies := newPolicies(mgr, keeper, files, func() (map[string]int32, time.Time) { return audits.Counts() }, log) //nolint:gocritic // audits comes later.
 	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace, func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
 			log.Error(err, "Cannot judge the state")
@@ -192,5 +193,6 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 		return nil, err
 	}
 	config.UserAgent = "bgpguard"
+	config.QPS = -1 // The API server has priority and fairness.
 	return config, nil
 }

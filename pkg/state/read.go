@@ -21,17 +21,18 @@ type Read struct {
 // ReadState reads the state that the files of all paths hold, as ReadFiles reads
 // them; without a path it is empty, but files without an object are an error. An
 // empty list of a kind says that there is none, which matters of those that a state
-// may lack because nobody asked for them.
-func ReadState(paths []string, stdin io.Reader) (*Snapshot, error) {
+// may lack because nobody asked for them. With the state come its objects as they
+// were read.
+func ReadState(paths []string, stdin io.Reader) (*Snapshot, []Read, error) {
 	objects, none, err := readFiles(paths, stdin)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(paths) > 0 && len(objects) == 0 {
 		// Every change to nothing is allowed: what was to make the state has failed.
-		return nil, fmt.Errorf("%s: no object of a cluster", strings.Join(paths, ", "))
+		return nil, nil, fmt.Errorf("%s: no object of a cluster", strings.Join(paths, ", "))
 	}
-	return New(Objects(objects)...).Knowing(none...), nil
+	return New(Objects(objects)...).Knowing(none...), objects, nil
 }
 
 // ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them

@@ -29,7 +29,7 @@ func TestWhatFilesSayOfAState(t *testing.T) {
 		"nothing but a list that says that of one kind": {empty("projectcalico.org/v3", "BGPFilterList"), "-: no object of a cluster"},
 	}
 	for name, test := range tests {
-		s, err := ReadState([]string{"-"}, strings.NewReader(test.file))
+		s, _, err := ReadState([]string{"-"}, strings.NewReader(test.file))
 		got := fmt.Sprintf("%d node, BGPFilters %s, Secrets %s", len(s.Nodes()), known(s, calico.KindBGPFilter), known(s, calico.KindSecret))
 		if err != nil {
 			got = err.Error()
@@ -38,7 +38,7 @@ func TestWhatFilesSayOfAState(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
-	if s, err := ReadState(nil, nil); err != nil || len(s.Nodes()) > 0 {
+	if s, _, err := ReadState(nil, nil); err != nil || len(s.Nodes()) > 0 {
 		t.Errorf("no file: error %v, %d nodes; want the empty state", err, len(s.Nodes()))
 	}
 }

@@ -34,8 +34,9 @@ func (t *Topology) Summary() *Summary { return t.summary }
 // nil: what did not change since is taken from it, and the parts of the
 // summary that are equal are shared with it. The result does not depend on
 // before. Without before, O(nodes x labels that selectors name); with it,
-// what the change touches, which is O(1) for CalicoNodeStatuses, and where sessions change, O(nodes) with a very
-// small constant and O(BGPPeers x groups of nodes that peer alike).
+// what the change touches, which for CalicoNodeStatuses is nothing; where
+// sessions change, O(nodes) with a very small constant and O(BGPPeers x groups
+// of nodes that peer alike).
 func Compute(s *state.Snapshot, before *Topology) *Topology {
 	if before != nil && before.snapshot == s {
 		return before

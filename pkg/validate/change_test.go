@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -235,6 +236,28 @@ func TestWhatBIRDRefusesComesWithARemedy(t *testing.T) {
 		d := decide(t, compiled(t, document("bird", "bird-accepts", "Deny", "")), append(nodes(t, 4, 0), peer(t, "all", "all()", "all()")), state.Change{After: after})
 		if d.Allowed || strings.Contains(d.Message(), "mend that first") {
 			t.Errorf("%s: allowed %t, %s", name, d.Allowed, d.Message())
+		}
+	}
+}
+
+// What has come about by time alone is found without a change, and not held against
+// the next one.
+func TestTimeGoesOn(t *testing.T) {
+	at := time.Unix(1000, 0)
+	engine := NewEngine(own(t, policy.JudgesState, `violation contains {"id": "late", "size": 1, "msg": "it is late"} if input.now > 1005000000000`, ""))
+	engine.SetClock(func() time.Time { return at })
+	s := state.New(nodes(t, 3, 1)...)
+	for _, step := range []struct {
+		second     int64
+		violations int
+	}{{1000, 0}, {1005, 0}, {1006, 1}, {1007, 1}} {
+		at = time.Unix(step.second, 0)
+		d := engine.Decide(t.Context(), s, Request{Change: state.Change{After: peer(t, "a", "all()", "has(rr)")}})
+		if len(d.Violations) > 0 {
+			t.Errorf("at %d: the change is blamed: %v", step.second, d.Violations)
+		}
+		if got := engine.Judge(t.Context(), s).Violations; len(got) != step.violations {
+			t.Errorf("at %d: found %v", step.second, got)
 		}
 	}
 }

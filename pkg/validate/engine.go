@@ -34,6 +34,7 @@ type Engine struct {
 type judgement struct {
 	snapshot *state.Snapshot
 	policies *policy.Set
+	at       time.Time // that the policies took for the time
 	topology *topology.Topology
 	input    *stateInput
 	document ast.Object // the whole input but for the parameters
@@ -87,7 +88,7 @@ func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 // snapshot and policies, and from the one before as far as that reaches.
 func (e *Engine) judgeBase(ctx context.Context, s *state.Snapshot) *judgement {
 	policies := e.policies.Load()
-	if j := e.base.Load(); j.fits(s, policies) {
+	if j := e.base.Load(); j.fits(s, policies, e.now()) {
 		return j
 	}
 	select {
@@ -97,7 +98,7 @@ func (e *Engine) judgeBase(ctx context.Context, s *state.Snapshot) *judgement {
 		return e.judge(ctx, s, policies, nil)
 	}
 	old := e.base.Load()
-	if old.fits(s, policies) {
+	if old.fits(s, policies, e.now()) {
 		return old
 	}
 	j := e.judge(ctx, s, policies, old)
@@ -105,10 +106,17 @@ func (e *Engine) judgeBase(ctx context.Context, s *state.Snapshot) *judgement {
 	return j
 }
 
+// timely is how old a judgement may be by policies that look at the time. What has
+// come about by time alone is there before the next change, and not held against it.
+const timely = time.Second
+
 // fits reports whether j is the judgement asked for. One in which a policy
 // failed, perhaps for want of time, is not kept.
-func (j *judgement) fits(s *state.Snapshot, policies *policy.Set) bool {
+func (j *judgement) fits(s *state.Snapshot, policies *policy.Set, now time.Time) bool {
 	if j == nil || j.snapshot != s || j.policies != policies {
+		return false
+	}
+	if now.Sub(j.at) >= timely && policies.ReadsTime() {
 		return false
 	}
 	for _, r := range j.results {
@@ -156,7 +164,8 @@ func (e *Engine) look(s *state.Snapshot, reads func(part string) bool, before *j
 	}
 	j.topology = topology.Compute(s, oldTopology)
 	j.input = newStateInput(j.topology.Summary(), reads, oldInput)
-	j.document = j.input.document(e.now())
+	j.at = e.now()
+	j.document = j.input.document(j.at)
 	if before == nil || !state.SameNodes(before.snapshot, s) {
 		j.data = newStateData(s)
 	}

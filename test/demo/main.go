@@ -39,8 +39,8 @@ func demo(ctx context.Context, keep bool) error {
 		}
 	}
 	finale := func(e *env.Environment) {
-		fmt.Printf("\n%d commands, %d denied and %d allowed, %d not as expected, in %s.\n",
-			stage.commands, stage.denied, stage.commands-stage.denied, stage.wrong, time.Since(began).Round(time.Second))
+		fmt.Printf("\n%d commands, %d denied, %d not as expected, in %s.\n",
+			stage.commands, stage.denied, stage.wrong, time.Since(began).Round(time.Second))
 		if keep {
 			fmt.Printf("\nThe control plane stays up until Ctrl-C:\n  export KUBECONFIG=%s\n  %s get nodes\n", e.Admin.Kubeconfig, e.Admin.Path)
 			<-ctx.Done()

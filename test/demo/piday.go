@@ -59,4 +59,9 @@ var piDay = []scene{
 		{args: "label node cp-3 " + master + "-"},
 		{args: "delete bgppeer route-reflectors"},
 	}},
+	{"In an emergency somebody deletes the webhook's configuration, and takes the new label away as well. Nobody is asked now; the audit says what is wrong.", []step{
+		{args: "delete validatingwebhookconfiguration bgpguard"},
+		{args: "label node cp-1 cp-2 cp-3 " + role + "-"},
+		{args: "audit --policies test/demo/policies --fail-on critical", finds: reach},
+	}},
 }

@@ -29,11 +29,14 @@ type scene struct {
 	steps []step
 }
 
-// step is one kubectl command and the answer that must come.
+// step is one command and the answer that must come.
 type step struct {
-	// args are kubectl's; input is the manifest on its standard input.
+	// args are kubectl's, or bgpguard's where finds is set; input is the manifest on
+	// its standard input.
 	args  string
 	input string
+	// finds is a policy of which an audit must find a violation.
+	finds string
 	// denied is a policy that must deny the command, "" where it must pass.
 	denied string
 	// warned is the policy of a warning that must come.

@@ -88,6 +88,9 @@ func (s *stage) play(ctx context.Context, scenes []scene) error {
 }
 
 func (s *stage) do(ctx context.Context, step step) error {
+	if step.finds != "" {
+		return s.audit(ctx, step)
+	}
 	if step.input != "" {
 		fmt.Printf("\n$ cat <<EOF | kubectl %s\n%sEOF\n", step.args, step.input)
 	} else {
@@ -125,6 +128,24 @@ func (s *stage) do(ctx context.Context, step step) error {
 	if !ok {
 		s.wrong++
 		fmt.Printf("!!! expected: %s\n", want)
+	}
+	return nil
+}
+
+// audit runs bgpguard against the cluster.
+func (s *stage) audit(ctx context.Context, step step) error {
+	fmt.Printf("\n$ bgpguard %s\n", step.args)
+	program := s.kubectl
+	program.Path = "bin/bgpguard"
+	result, err := program.Run(ctx, strings.Fields(step.args)...)
+	if err != nil {
+		return err
+	}
+	fmt.Print(result.Stdout, result.Stderr)
+	s.commands++
+	if result.ExitCode != 1 || !strings.Contains(result.Stdout, "critical: ["+step.finds+"] ") {
+		s.wrong++
+		fmt.Printf("!!! expected: exit code 1 and a violation of %s\n", step.finds)
 	}
 	return nil
 }

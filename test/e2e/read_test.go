@@ -163,7 +163,7 @@ func (c *cluster) roundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	saved, err := state.ReadState([]string{file}, nil)
+	saved, _, err := state.ReadState([]string{file}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,7 @@ type Webhook struct {
 	command *exec.Cmd
 	exited  chan struct{} // closed when the process has ended; exit is set by then
 	exit    error
+	killed  bool
 }
 
 // StartWebhook runs the webhook as it runs in production, with the rights of its ServiceAccount and no others,
@@ -189,9 +190,19 @@ func (w *Webhook) Log() string {
 	return tail(w.LogFile)
 }
 
+// Kill ends the webhook as the kernel would that is short of memory: at once, in the middle of whatever it is at.
+func (w *Webhook) Kill() {
+	w.killed = true
+	_ = w.command.Process.Kill() // It may have ended by itself at any moment.
+	<-w.exited
+}
+
 // Stop asks the webhook to end, waits until it has, and reports how it ended where that was not in order. It may
-// be called more than once.
+// be called more than once, and of one that was killed it reports nothing.
 func (w *Webhook) Stop() error {
+	if w.killed {
+		return nil
+	}
 	// The process may have ended by itself at any moment: an error here says no more than that.
 	_ = w.command.Process.Signal(syscall.SIGTERM)
 	select {

@@ -22,6 +22,7 @@ import (
 // +kubebuilder:printcolumn:name="Actions",type=string,JSONPath=`.spec.validationActions`
 // +kubebuilder:printcolumn:name="Enforced",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].status`
 // +kubebuilder:printcolumn:name="Violations",type=integer,JSONPath=`.status.violations`
+// +kubebuilder:printcolumn:name="Audited",type=date,JSONPath=`.status.lastAuditTime`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type BGPPolicy struct {
 	metav1.TypeMeta `json:",inline"`
@@ -213,6 +214,10 @@ type BGPPolicyStatus struct {
 	// not there where the policy judges changes, or cannot judge.
 	// +optional
 	Violations *int32 `json:"violations,omitempty"`
+	// LastAuditTime is when they were counted: brought up to date when there are
+	// more or fewer, and otherwise every few minutes.
+	// +optional
+	LastAuditTime *metav1.Time `json:"lastAuditTime,omitempty"`
 	// Conditions are Compiled and Enforced.
 	// +optional
 	// +listType=map

@@ -118,6 +118,10 @@ func (in *BGPPolicyStatus) DeepCopyInto(out *BGPPolicyStatus) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.LastAuditTime != nil {
+		in, out := &in.LastAuditTime, &out.LastAuditTime
+		*out = (*in).DeepCopy()
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]metav1.Condition, len(*in))

@@ -1,0 +1,374 @@
+package auditor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+const meshNote = "[mesh-node-limit] the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 4 nodes, 3 sessions on each and 6 in all; the limit is 3 nodes: " +
+	"peer the nodes with route reflectors by BGPPeers, then set nodeToNodeMeshEnabled: false in BGPConfiguration default"
+
+const drift = "came past admission, or may have: it came by the change of BGPConfiguration default, which the policy denies and which was not reviewed, or made in spite of it; "
+
+// changes is what happens to a cluster, as a leader finds it.
+func TestWhatIsTold(t *testing.T) {
+	on, off := cluster(t, 4, true), cluster(t, 4, false)
+	set := policies(t, deny3)
+	found := func(at string) string {
+		return at + " ViolationFound BGPConfiguration default: " + meshNote
+	}
+	drifted := func(at, how string) string {
+		return at + " DriftFound BGPConfiguration default: " + strings.Replace(meshNote, "] ", "] "+how, 1)
+	}
+	resolved := func(at, since string) string {
+		return at + " ViolationResolved BGPConfiguration default: [mesh-node-limit] resolved: node-to-node-mesh is no longer found; it was first seen at 2026-03-14T" + since + "Z"
+	}
+	for name, test := range map[string]struct {
+		states []*state.Snapshot
+		want   []string
+	}{
+		"what is wrong at the start":                 {[]*state.Snapshot{on}, []string{found("19:00:00")}},
+		"what stays wrong is told once":              {[]*state.Snapshot{on, on, cluster(t, 4, true)}, []string{found("19:00:00")}},
+		"what is mended is told once":                {[]*state.Snapshot{on, off, off, cluster(t, 4, false)}, []string{found("19:00:00"), resolved("19:00:10", "19:00:00")}},
+		"what comes past admission":                  {[]*state.Snapshot{off, on}, []string{drifted("19:00:10", drift)}},
+		"what comes again":                           {[]*state.Snapshot{off, on, off, on}, []string{drifted("19:00:10", drift), resolved("19:00:20", "19:00:10"), drifted("19:00:30", drift)}},
+		"what is right is not spoken of":             {[]*state.Snapshot{off, off}, nil},
+		"what comes by nodes that join is no drift":  {[]*state.Snapshot{cluster(t, 3, true), on}, []string{found("19:00:10")}},
+		"what is wrong and gets larger is told once": {[]*state.Snapshot{on, cluster(t, 5, true)}, []string{found("19:00:00")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newAPIServer()
+			r := start(t, server, set, test.states[0])
+			after := time.Duration(0)
+			for _, s := range test.states {
+				if again := r.then(t, after, s); again <= time.Minute {
+					t.Errorf("looks again in %s", again)
+				}
+				after = 10 * time.Second
+			}
+			if got, want := server.told(), strings.Join(test.want, "\n"); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			if server.created != len(test.want) {
+				t.Errorf("%d Events were made", server.created)
+			}
+		})
+	}
+}
+
+func TestWhoIsExemptIsNamed(t *testing.T) {
+	for name, test := range map[string]struct {
+		object, policy string
+		age            time.Duration
+		want           audit.Origin
+	}{
+		"a change that was recorded":                 {"default", "mesh-node-limit", 0, audit.Exempt},
+		"a change of another object":                 {"other", "mesh-node-limit", 0, audit.PastAdmission},
+		"a change past another policy":               {"default", "mesh-node", 0, audit.PastAdmission},
+		"a change long before":                       {"default", "mesh-node-limit", time.Minute, audit.PastAdmission},
+		"a change just before the audit before this": {"default", "mesh-node-limit", 12 * time.Second, audit.Exempt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newAPIServer()
+			r := start(t, server, policies(t, deny3), nil)
+			r.then(t, 0, cluster(t, 4, false))
+			r.at = began.Add(10*time.Second - test.age)
+			r.exemptions.Record(corev1.ObjectReference{Kind: "BGPConfiguration", Name: test.object}, "jane", []string{"timer-safety", test.policy})
+			r.exemptions.write(<-r.exemptions.queue)
+			r.at = began
+			r.then(t, 10*time.Second, cluster(t, 4, true))
+			v := r.Latest().Violations[0]
+			if v.Origin != test.want || (v.Origin == audit.Exempt) != (v.Cause == "it came by the change of BGPConfiguration default by jane, for whom the policy does not hold") {
+				t.Errorf("got %s: %s", v.Origin, v.Cause)
+			}
+		})
+	}
+}
+
+func TestARecordIsWrittenOnceForChangesAtOnce(t *testing.T) {
+	server := newAPIServer()
+	r := start(t, server, policies(t, deny3), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 3 {
+		r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", []string{"b", "a"})
+	}
+	r.at = r.at.Add(2 * time.Second)
+	r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", []string{"a", "b"})
+	cancel() // What waits is written all the same.
+	if err := r.exemptions.Start(ctx); err != nil {
+		t.Error(err)
+	}
+	const note = " Exempted Node a: a change by jane was let through although policies deny it, as they do not hold for this user: a,b"
+	if got, want := server.told(), "19:00:00"+note+"\n19:00:02"+note; got != want {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestARecordNeverBlocks(t *testing.T) {
+	r := start(t, newAPIServer(), policies(t, deny3), nil)
+	before := value(t, exemptionsDropped)
+	for range maxQueue + 2 {
+		r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a"}, "jane", nil)
+	}
+	if got := value(t, exemptionsDropped) - before; got != 2 {
+		t.Errorf("%v were dropped", got)
+	}
+}
+
+// Whatever the last leader had done when it ended, the next goes on from there.
+func TestANewLeaderLosesAndDoublesNothing(t *testing.T) {
+	on, off := cluster(t, 4, true), cluster(t, 4, false)
+	broken := errors.New("broken")
+	end := map[string]func(server *apiServer, first *replica){
+		"after all was done":                   func(*apiServer, *replica) {},
+		"before the Events were sent":          func(s *apiServer, _ *replica) { s.refuse["event"] = broken },
+		"before the trail was written":         func(s *apiServer, _ *replica) { s.refuse["write"] = broken },
+		"after the trail was written, unheard": func(s *apiServer, _ *replica) { s.lost = true },
+	}
+	for name, end := range end {
+		t.Run(name, func(t *testing.T) {
+			server := newAPIServer()
+			set := policies(t, deny3, hygiene)
+			typo := object(t, "BGPPeer", "typo", map[string]any{"nodeSelector": "has("})
+			first, second := start(t, server, set, nil), start(t, server, set, nil)
+			second.leads = false
+			both := func(after time.Duration, s *state.Snapshot) {
+				first.then(t, after, s)
+				second.then(t, after, s)
+			}
+			both(0, cluster(t, 4, false, typo))
+			end(server, first)
+			both(10*time.Second, on) // drift, and the typo is gone
+			server.refuse = map[string]error{}
+
+			second.leads = true // the first is no more
+			second.then(t, 15*time.Second, on)
+			second.then(t, 10*time.Second, on)
+			second.then(t, 10*time.Second, off)
+
+			got := map[string]int{}
+			for _, e := range server.events {
+				got[e.Reason+" "+e.Regarding.Name]++
+			}
+			want := map[string]int{"ViolationFound typo": 1, "ViolationResolved typo": 1, "DriftFound default": 1, "ViolationResolved default": 1}
+			if fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("told %v, want %v:\n%s", got, want, server.told())
+			}
+			if !strings.Contains(server.told(), "] "+drift) {
+				t.Errorf("the drift has another cause:\n%s", server.told())
+			}
+		})
+	}
+}
+
+// Two that both take themselves for the leader do not write over each other's trail.
+func TestALeaderThatWasOvertakenGoesOnFromTheOther(t *testing.T) {
+	server := newAPIServer()
+	set := policies(t, deny3)
+	on, off := cluster(t, 4, true), cluster(t, 4, false)
+	first, second := start(t, server, set, nil), start(t, server, set, nil)
+	first.then(t, 0, off)
+	second.then(t, time.Second, off)
+	second.then(t, time.Second, on)
+	before := server.configMap.ResourceVersion
+	if again := first.then(t, 3*time.Second, on); again != failedRetry {
+		t.Errorf("looks again in %s", again)
+	}
+	if server.configMap.ResourceVersion != before || !strings.Contains(first.log.String(), "Another replica has audited the state") {
+		t.Errorf("wrote over the other's trail:\n%s", first.log)
+	}
+	first.then(t, failedRetry, on)
+	if got := first.Latest().Violations[0]; !got.FirstSeen.Equal(began.Add(2*time.Second)) || got.Origin != audit.PastAdmission {
+		t.Errorf("first seen %s, %s", got.FirstSeen, got.Origin)
+	}
+	if len(server.events) != 1 {
+		t.Errorf("told\n%s", server.told())
+	}
+}
+
+func TestTheTrailIsWrittenSeldom(t *testing.T) {
+	server := newAPIServer()
+	r := start(t, server, policies(t, deny3), nil)
+	step := func(after time.Duration, s *state.Snapshot, writes int, why string) {
+		t.Helper()
+		before := server.writes
+		r.then(t, after, s)
+		if got := server.writes - before; got != writes {
+			t.Errorf("%s: %d writes, want %d", why, got, writes)
+		}
+	}
+	off := cluster(t, 4, false)
+	step(0, off, 1, "the first audit")
+	step(10*time.Second, off, 0, "nothing changed")
+	step(10*time.Second, cluster(t, 5, false), 0, "a state in which nothing is found")
+	step(10*time.Second, cluster(t, 5, true), 1, "a violation")
+	step(10*time.Second, cluster(t, 6, true), 1, "a larger violation")
+	step(30*time.Second, cluster(t, 6, true), 0, "a state with the same violation")
+	step(30*time.Second, cluster(t, 6, true), 1, "states for a minute")
+	last := cluster(t, 6, true)
+	step(time.Minute, last, 1, "another minute")
+	step(4*time.Minute, last, 0, "less than an interval")
+	step(time.Minute, last, 1, "an interval")
+	r.engine.SetPolicies(policies(t, deny3, hygiene))
+	step(time.Second, last, 1, "other policies")
+}
+
+// Whoever looks at the state again without need would do so on every replica for ever.
+func TestNothingIsAuditedWithoutNeed(t *testing.T) {
+	r := start(t, newAPIServer(), policies(t, deny3), nil)
+	step := func(after time.Duration, s *state.Snapshot, want bool, why string) {
+		t.Helper()
+		before := r.Latest()
+		r.then(t, after, s)
+		if audited := r.Latest() != before; audited != want {
+			t.Errorf("%s: audited %t", why, audited)
+		}
+	}
+	off := cluster(t, 4, false)
+	r.state.err = errors.New("not known yet")
+	step(0, off, false, "a state that is not known")
+	r.state.err = nil
+	r.leads = false
+	step(time.Hour, off, false, "a replica that was not elected")
+	r.leads = true
+	step(0, off, true, "one that was")
+	step(5*time.Minute-1, off, false, "less than an interval")
+	step(1, off, true, "an interval")
+	step(1, cluster(t, 4, false), true, "another state")
+	r.engine.SetPolicies(policies(t, deny3))
+	step(1, r.state.snapshot, true, "other policies")
+}
+
+func TestWhatFailsIsTriedAgainAndLoggedOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		fail, mend func(*apiServer, *replica)
+		log        string
+	}{
+		"the trail cannot be read": {
+			func(s *apiServer, _ *replica) { s.refuse["read"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
+			`level=ERROR msg="Cannot read what the last audit found, so there is none yet; trying again" err=forbidden` + "\n",
+		},
+		"the trail cannot be written": {
+			func(s *apiServer, _ *replica) { s.refuse["write"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
+			`level=ERROR msg="Cannot tell all that the audit found, trying again" err="writing what the audit found: forbidden"` + "\n",
+		},
+		"Events cannot be written": {
+			func(s *apiServer, _ *replica) { s.refuse["event"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
+			`level=ERROR msg="Cannot tell all that the audit found, trying again" err="sending Events: forbidden"` + "\n",
+		},
+		"a publisher fails": {
+			func(_ *apiServer, r *replica) { r.out.err = errors.New("no such kind") }, func(_ *apiServer, r *replica) { r.out.err = nil },
+			`level=ERROR msg="Cannot tell all that the audit found, trying again" err="no such kind"` + "\n",
+		},
+		"it panics": {
+			func(_ *apiServer, r *replica) { r.events.reference = nil }, func(s *apiServer, r *replica) {
+				r.events.reference = start(t, s, policies(t, deny3), nil).events.reference
+			},
+			`level=ERROR msg="Cannot audit the state" err="it panicked: runtime error: invalid memory address or nil pointer dereference"` + "\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, on := newAPIServer(), cluster(t, 4, true)
+			r := start(t, server, policies(t, deny3), on)
+			test.fail(server, r)
+			for range 3 {
+				if again := r.then(t, failedRetry, on); again != failedRetry {
+					t.Errorf("tries again in %s", again)
+				}
+			}
+			var errs string
+			for line := range strings.Lines(r.log.String()) {
+				if strings.Contains(line, "level=ERROR") {
+					errs += line
+				}
+			}
+			if errs != test.log {
+				t.Errorf("logged\n%s", errs)
+			}
+			test.mend(server, r)
+			if again := r.then(t, failedRetry, on); again < time.Minute {
+				t.Errorf("all is well and it looks again in %s", again)
+			}
+			if len(server.events) != 1 || server.configMap == nil || len(r.out.audits) == 0 || r.out.audits[len(r.out.audits)-1] != r.Latest() {
+				t.Errorf("told\n%s\nlogged\n%s", server.told(), r.log)
+			}
+		})
+	}
+}
+
+func TestWhatWaitedTooLongIsNoNews(t *testing.T) {
+	server, on := newAPIServer(), cluster(t, 4, true)
+	r := start(t, server, policies(t, deny3), on)
+	server.refuse["event"] = errors.New("forbidden")
+	r.then(t, 0, on)
+	server.refuse = map[string]error{}
+	r.then(t, eventAge+time.Minute, on)
+	if len(server.events) > 0 {
+		t.Errorf("told\n%s", server.told())
+	}
+}
+
+func TestCounts(t *testing.T) {
+	r := start(t, newAPIServer(), policies(t, deny3, hygiene, "change-window validationActions: [Deny]"), nil)
+	if got, _ := r.Counts(); got != nil {
+		t.Errorf("before the first audit: %v", got)
+	}
+	r.then(t, 0, cluster(t, 4, true))
+	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1 selector-hygiene:0] 2026-03-14 19:00:00 +0000 UTC" {
+		t.Errorf("got %s", got)
+	}
+	r.latest.Store(&audit.Audit{Time: began, Policies: r.Latest().Policies, Failures: []audit.Failure{{Policy: "selector-hygiene"}}})
+	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1] 2026-03-14 19:00:00 +0000 UTC" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Changes at once are one audit, which is a delay after the first of them.
+func TestAuditsAreCoalesced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newAPIServer(), policies(t, deny3), cluster(t, 4, true))
+		r.leads, r.Auditor.now = false, time.Now
+		elected := make(chan struct{})
+		r.elected = elected
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Start(ctx) }()
+		check := func(audits int, why string) {
+			t.Helper()
+			synctest.Wait()
+			if got := len(r.out.audits); got != audits {
+				t.Errorf("%s: %d audits, want %d", why, got, audits)
+			}
+		}
+		check(0, "not elected")
+		close(elected)
+		check(1, "elected")
+		for range 3 {
+			r.state.snapshot = cluster(t, 4, true)
+			r.Notify()
+			r.Notify()
+			time.Sleep(500 * time.Millisecond)
+			check(1, "changes within the delay")
+		}
+		time.Sleep(time.Second)
+		check(2, "after the delay")
+		time.Sleep(4*time.Minute + 59*time.Second)
+		check(2, "before the interval is over")
+		time.Sleep(2 * time.Second)
+		check(3, "after the interval")
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,254 @@
+package auditor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
+
+var began = time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
+
+// apiServer holds the ConfigMap and Events, as far as that goes. The real one is in
+// test/e2e; this one can fail, and is counted.
+type apiServer struct {
+	client.Client
+	configMap *corev1.ConfigMap
+	events    map[string]*eventsv1.Event
+	// writes counts writes of the ConfigMap, and created those of Events.
+	writes, created int
+	// refuse is the error of what it is named for: "read", "write" or "event". lost has
+	// a write be made and its answer get lost.
+	refuse map[string]error
+	lost   bool
+}
+
+func newAPIServer() *apiServer {
+	return &apiServer{events: map[string]*eventsv1.Event{}, refuse: map[string]error{}}
+}
+
+var configMaps = schema.GroupResource{Resource: "configmaps"}
+
+func (a *apiServer) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
+	if err := a.refuse["read"]; err != nil {
+		return err
+	}
+	if a.configMap == nil || client.ObjectKeyFromObject(a.configMap) != key {
+		return apierrors.NewNotFound(configMaps, key.Name)
+	}
+	a.configMap.DeepCopyInto(out.(*corev1.ConfigMap))
+	return nil
+}
+
+func (a *apiServer) Create(_ context.Context, in client.Object, _ ...client.CreateOption) error {
+	switch o := in.(type) {
+	case *eventsv1.Event:
+		if err := a.refuse["event"]; err != nil {
+			return err
+		}
+		if a.events[o.Name] != nil {
+			return apierrors.NewAlreadyExists(schema.GroupResource{Resource: "events"}, o.Name)
+		}
+		if len(o.Note) > 1024 {
+			return apierrors.NewInvalid(schema.GroupKind{Kind: "Event"}, o.Name, nil)
+		}
+		a.events[o.Name] = o.DeepCopy()
+		a.created++
+	case *corev1.ConfigMap:
+		if a.configMap != nil {
+			return apierrors.NewAlreadyExists(configMaps, o.Name)
+		}
+		return a.put(o)
+	}
+	return nil
+}
+
+func (a *apiServer) Update(_ context.Context, in client.Object, _ ...client.UpdateOption) error {
+	o := in.(*corev1.ConfigMap)
+	switch {
+	case a.configMap == nil:
+		return apierrors.NewNotFound(configMaps, o.Name)
+	case a.configMap.ResourceVersion != o.ResourceVersion:
+		return apierrors.NewConflict(configMaps, o.Name, errors.New("it was changed"))
+	}
+	return a.put(o)
+}
+
+func (a *apiServer) put(o *corev1.ConfigMap) error {
+	if err := a.refuse["write"]; err != nil {
+		return err
+	}
+	size := 0
+	for _, data := range o.BinaryData {
+		size += len(data)
+	}
+	if size > 1<<20 {
+		return apierrors.NewRequestEntityTooLargeError("limit is 1 MiB")
+	}
+	a.writes++
+	kept := o.DeepCopy()
+	kept.ResourceVersion = strconv.Itoa(a.writes)
+	a.configMap = kept
+	if a.lost {
+		a.lost = false
+		return errors.New("connection reset")
+	}
+	o.ResourceVersion = kept.ResourceVersion
+	return nil
+}
+
+func (a *apiServer) List(_ context.Context, out client.ObjectList, options ...client.ListOption) error {
+	var all client.ListOptions
+	all.ApplyOptions(options)
+	list := out.(*eventsv1.EventList)
+	for _, e := range a.events {
+		if all.Namespace == e.Namespace && all.FieldSelector.Matches(fields.Set{
+			"reason": e.Reason, "regarding.kind": e.Regarding.Kind, "regarding.name": e.Regarding.Name, "reportingController": e.ReportingController,
+		}) {
+			list.Items = append(list.Items, *e)
+		}
+	}
+	return nil
+}
+
+// told lists the Events: reason, object and the beginning of the note.
+func (a *apiServer) told() string {
+	var out []string
+	for _, e := range a.events {
+		note := strings.ReplaceAll(e.Note, " ("+"https://docs.tigera.io/calico/latest/networking/configuring/bgp)", "")
+		out = append(out, fmt.Sprintf("%s %s %s %s: %s", e.EventTime.UTC().Format("15:04:05"), e.Reason, e.Regarding.Kind, e.Regarding.Name, note))
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n")
+}
+
+// stateOf is a Cluster.
+type stateOf struct {
+	snapshot *state.Snapshot
+	err      error
+}
+
+func (s *stateOf) Snapshot() (*state.Snapshot, time.Duration, error) { return s.snapshot, 0, s.err }
+
+// published is a Publisher.
+type published struct {
+	audits []*audit.Audit
+	err    error
+}
+
+func (p *published) Publish(_ context.Context, a *audit.Audit) error {
+	if p.err == nil {
+		p.audits = append(p.audits, a)
+	}
+	return p.err
+}
+
+// replica is an auditor in a test.
+type replica struct {
+	*Auditor
+	state *stateOf
+	out   *published
+	log   *bytes.Buffer
+	at    time.Time
+}
+
+// start returns an auditor of s that leads, and whose clock stands still.
+func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) *replica {
+	t.Helper()
+	r := &replica{state: &stateOf{snapshot: s}, out: &published{}, log: &bytes.Buffer{}, at: began}
+	log := logr.FromSlogHandler(slog.NewTextHandler(r.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == "stack" {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	now := func() time.Time { return r.at }
+	r.Auditor = &Auditor{
+		engine: validate.NewEngine(set), cluster: r.state, log: log, now: now, news: make(chan struct{}, 1), leads: true,
+		options: Options{Delay: 2 * time.Second, Interval: 5 * time.Minute, Publishers: []Publisher{r.out}},
+		store:   &store{reader: server, writer: server, namespace: "bgpguard-system", interval: 5 * time.Minute, log: log},
+		events: &events{writer: server, replica: "r", log: log, reference: func(_ context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
+			return corev1.ObjectReference{Kind: string(kind), Name: name}, kind != calico.KindSecret
+		}},
+		exemptions: &Exemptions{reader: server, writer: server, replica: "r", log: log, now: now, queue: make(chan exemption, maxQueue)},
+	}
+	return r
+}
+
+// then has the state be s after a while, and the auditor look at it.
+func (r *replica) then(t testing.TB, after time.Duration, s *state.Snapshot) time.Duration {
+	t.Helper()
+	r.at = r.at.Add(after)
+	r.state.snapshot = s
+	return r.turn(t.Context())
+}
+
+func object(t testing.TB, kind, name string, spec map[string]any) calico.Object {
+	t.Helper()
+	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// cluster is a state of n nodes, with the mesh on or off, and more.
+func cluster(t testing.TB, n int, mesh bool, more ...calico.Object) *state.Snapshot {
+	t.Helper()
+	objects := slices.Concat(more, []calico.Object{object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": mesh})})
+	for i := range n {
+		objects = append(objects, object(t, "Node", fmt.Sprintf("node-%d", i), map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.0.%d/8", i+1)}}))
+	}
+	return state.New(objects...)
+}
+
+const (
+	deny3   = "mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny]"
+	hygiene = "selector-hygiene validationActions: [Warn]"
+)
+
+// policies compiles BGPPolicies, each the name of one of the library, then its spec's
+// further fields.
+func policies(t testing.TB, specs ...string) *policy.Set {
+	t.Helper()
+	var text strings.Builder
+	for _, spec := range specs {
+		name, rest, _ := strings.Cut(spec, " ")
+		fmt.Fprintf(&text, "---\napiVersion: policy.bgpguard.io/v1alpha1\nkind: BGPPolicy\nmetadata: {name: %s}\nspec: {policy: %[1]s, %s}\n", name, rest)
+	}
+	file := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := policy.Load([]string{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}

@@ -1,0 +1,178 @@
+package auditor
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+func value(t testing.TB, c prometheus.Collector) float64 {
+	t.Helper()
+	return testutil.ToFloat64(c)
+}
+
+// many is a record of n violations, each of its own node and with a cause of its own.
+func many(n int) record {
+	r := record{Trail: &audit.Trail{Time: began, Policies: map[string]string{"a": "x"}}}
+	for i := range n {
+		id := fmt.Sprintf("node-%x.%x", i*7919, i*104729)
+		r.Trail.Violations = append(r.Trail.Violations, audit.Seen{
+			Policy: "a", ID: id, Size: float64(i * 31 % 977), Severity: policy.Severities[i%len(policy.Severities)], Action: violation.Deny,
+			FirstSeen: began.Add(time.Duration(i) * 1237 * time.Millisecond), LastSeen: began, Origin: audit.PastAdmission,
+			Cause: "it came by the change of Node " + id + ", which the policy denies", Object: &violation.Object{Kind: "Node", Name: id},
+		})
+	}
+	return r
+}
+
+func TestARecordFitsIntoAConfigMap(t *testing.T) {
+	for _, test := range []struct {
+		violations, kept int // at least
+		all              bool
+	}{{0, 0, true}, {1000, 1000, true}, {20_000, 20_000, true}, {40_000, 25_000, false}} {
+		r := many(test.violations)
+		r.fit(test.violations)
+		kept, size := len(r.Trail.Violations), len(r.encode())
+		if size > maxRecord || kept < test.kept || r.Omitted != test.violations-kept || (r.Omitted == 0) != test.all {
+			t.Errorf("%d violations: kept %d, omitted %d, %d bytes", test.violations, kept, r.Omitted, size)
+		}
+		count := map[string]int{}
+		for i, s := range r.Trail.Violations {
+			count[s.Severity]++
+			if i > 0 && s.ID < r.Trail.Violations[i-1].ID && !test.all {
+				t.Fatalf("%s comes after %s", s.ID, r.Trail.Violations[i-1].ID)
+			}
+		}
+		if r.Omitted > 0 && (count["medium"] != test.violations/4 || count["low"] == test.violations/4) {
+			t.Errorf("kept %v", count)
+		}
+	}
+}
+
+func TestNoticesThatWaitAreBounded(t *testing.T) {
+	r := many(0)
+	for i := range maxNotices + 7 {
+		r.Notices = append(r.Notices, notice{ID: fmt.Sprint(i)})
+	}
+	r.fit(0)
+	if len(r.Notices) != maxNotices || r.Notices[0].ID != "7" {
+		t.Errorf("kept %d from %s on", len(r.Notices), r.Notices[0].ID)
+	}
+}
+
+func TestARecordComesBackAsItWas(t *testing.T) {
+	r := many(3)
+	r.Omitted, r.Notices = 7, []notice{{Reason: reasonFound, Time: began, Policy: "a", ID: "b", Note: "c", Objects: []violation.Object{{Kind: "Node", Name: "d"}}}}
+	got, err := decode(r.encode())
+	if err != nil || !reflect.DeepEqual(got, r) || !got.same(&r) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	r.Trail.Time, r.Trail.Violations[1].LastSeen = began.Add(time.Hour), began.Add(time.Hour)
+	if !got.same(&r) {
+		t.Error("when it was seen last makes a difference")
+	}
+	for name, change := range map[string]func(*audit.Trail){
+		"a policy":           func(t *audit.Trail) { t.Policies = map[string]string{"a": "y"} },
+		"how large it is":    func(t *audit.Trail) { t.Violations[1].Size++ },
+		"since when":         func(t *audit.Trail) { t.Violations[1].FirstSeen = began.Add(time.Hour) },
+		"which object":       func(t *audit.Trail) { t.Violations[1].Object = &violation.Object{Kind: "Node", Name: "other"} },
+		"that it is of none": func(t *audit.Trail) { t.Violations[1].Object = nil },
+		"that one is gone":   func(t *audit.Trail) { t.Violations = t.Violations[1:] },
+	} {
+		other := many(3)
+		change(other.Trail)
+		if got.same(&other) || other.same(&got) {
+			t.Errorf("%s makes no difference", name)
+		}
+	}
+}
+
+// What cannot be used is told, and nobody takes what stands there for new.
+func TestADamagedRecordIsNone(t *testing.T) {
+	good := many(1)
+	packed := func(text string) []byte {
+		var b bytes.Buffer
+		b.Write(gzipped(t, text))
+		return b.Bytes()
+	}
+	for name, test := range map[string]struct {
+		format string
+		data   []byte
+		want   string
+	}{
+		"a format that is not known": {"2", good.encode(), `it has format \"2\", this bgpguard knows \"1\"`},
+		"no record at all":           {"1", nil, "EOF"},
+		"a record that is cut short": {"1", good.encode()[:100], "unexpected EOF"},
+		"a record that is no JSON":   {"1", packed("{"), "unexpected end of JSON input"},
+		"a record without a trail":   {"1", packed("{}"), "it has no trail with a time"},
+		"a trail without a time":     {"1", packed(`{"trail":{}}`), "it has no trail with a time"},
+		"far too much":               {"1", packed(strings.Repeat(" ", maxDecoded+1)), "it has more than 67108864 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newAPIServer()
+			server.configMap = &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "bgpguard-system", Name: ConfigMapName, ResourceVersion: "7", Labels: map[string]string{"mine": "yes"}},
+				Data:       map[string]string{formatKey: test.format}, BinaryData: map[string][]byte{recordKey: test.data},
+			}
+			r := start(t, server, policies(t, deny3), nil)
+			r.then(t, 0, cluster(t, 4, true))
+			if v := r.Latest().Violations[0]; v.Origin != audit.Standing {
+				t.Errorf("the mesh has origin %q", v.Origin)
+			}
+			if !strings.Contains(r.log.String(), `msg="Cannot use what the last audit found, starting anew" err=`) || !strings.Contains(r.log.String(), test.want) {
+				t.Errorf("want %s, logged\n%s", test.want, r.log)
+			}
+			if _, err := decode(server.configMap.BinaryData[recordKey]); err != nil || server.configMap.Data[formatKey] != format || server.configMap.Labels["mine"] != "yes" {
+				t.Errorf("wrote %v (%v)", server.configMap, err)
+			}
+		})
+	}
+}
+
+// Whoever labels the ConfigMap, or deletes it, is no other leader.
+func TestAConfigMapThatSomebodyTouchedIsWritten(t *testing.T) {
+	for name, touch := range map[string]func(*apiServer){
+		"somebody labels it":  func(s *apiServer) { s.configMap.ResourceVersion = "x"; s.configMap.Labels["mine"] = "yes" },
+		"somebody deletes it": func(s *apiServer) { s.configMap = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newAPIServer()
+			r := start(t, server, policies(t, deny3), nil)
+			r.then(t, 0, cluster(t, 4, false))
+			touch(server)
+			r.then(t, 10*time.Second, cluster(t, 4, true))
+			got, err := decode(server.configMap.BinaryData[recordKey])
+			if err != nil || len(got.Trail.Violations) != 1 || len(server.events) != 1 {
+				t.Errorf("wrote %+v (%v), told\n%s\nlogged\n%s", got, err, server.told(), r.log)
+			}
+		})
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	r := many(2)
+	f.Add(r.encode())
+	f.Add(gzipped(f, `{"trail":{"time":"2026-03-14T19:00:00Z","violations":[{"policy":"a","object":{}}]},"notices":[{}]}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		got, err := decode(in)
+		if err != nil {
+			return
+		}
+		again, err := decode(got.encode())
+		if err != nil || !again.same(&got) {
+			t.Errorf("%+v came back as %+v (%v)", got, again, err)
+		}
+	})
+}

@@ -1,0 +1,256 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+// cells is a table with more than text in it. The first cell of a row is its head.
+type cells struct {
+	Title    string
+	Sortable bool
+	Header   []columnHead
+	Rows     []cellRow
+	Rest     string
+}
+
+// columnHead is the head of a column; one that is "plain" is not sorted by.
+type columnHead struct{ Text, Class string }
+
+// cellRow is a row; one that is Odd stands out.
+type cellRow struct {
+	Odd   bool
+	Cells []cell
+}
+
+// cell is a badge, a bar or a link, and a text. Value is what it is sorted by where
+// that is not the text.
+type cell struct {
+	Text, Class, Value, Link string
+	Badge                    *badge
+	Bar                      *bar
+}
+
+// bar is the part of something, Width of 100.
+type bar struct{ Tone, Width string }
+
+func newBar(n, most int, tone string) bar {
+	return bar{tone, strconv.FormatFloat(100*float64(n)/float64(max(most, 1)), 'f', 1, 64)}
+}
+
+func heads(texts ...string) []columnHead {
+	out := make([]columnHead, len(texts))
+	for i, t := range texts {
+		out[i].Text = t
+	}
+	return out
+}
+
+func numberHead(text string) columnHead { return columnHead{text, "number"} }
+
+func numberCell(n int) cell { return cell{Text: number(n), Class: "number"} }
+
+// cut keeps the first rows of t that a page shows, and counts the rest.
+func (t *cells) cut() {
+	if rest := len(t.Rows) - rowsShown; rest > 0 {
+		t.Rows, t.Rest = t.Rows[:rowsShown], "and "+number(rest)+" more"
+	}
+}
+
+// Reflectors lists the route reflectors of s that speak BGP, in order of names, with
+// their load in t, the topology of s. O(sessions of the reflectors).
+func Reflectors(s *state.Snapshot, t *topology.Topology) []Reflector {
+	var out []Reflector
+	for _, n := range s.Nodes() {
+		if !n.RouteReflector() || !speaksBGP(n) {
+			continue
+		}
+		r := Reflector{Node: n.Name, ClusterID: n.ClusterID}
+		for h := range t.HalfSessions(n.Name) {
+			if h.Status != topology.Broken {
+				r.Sessions++
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func speaksBGP(n *calico.Node) bool { return slices.ContainsFunc(calico.Families[:], n.SpeaksBGP) }
+
+// noZone stands for the zone of nodes that have no such label.
+const noZone = "none"
+
+func zoneOf(labels map[string]string) string { return cmp.Or(labels[corev1.LabelTopologyZone], noZone) }
+
+// reflectorCells are a table of the route reflectors, the busiest first, and one of the
+// zones; each only where there are some.
+func reflectorCells(s *state.Snapshot, t *Topology) []cells {
+	var out []cells
+	zones := map[string]string{}
+	for _, n := range s.Nodes() {
+		zones[n.Name] = zoneOf(n.Labels)
+	}
+	if len(t.Reflectors) > 0 {
+		list := slices.SortedStableFunc(slices.Values(t.Reflectors), func(a, b Reflector) int { return cmp.Compare(b.Sessions, a.Sessions) })
+		c := cells{Title: "Route reflectors", Sortable: true, Header: append(heads("Node", "Zone", "Cluster ID"), numberHead("Sessions"), columnHead{"Load", "plain"})}
+		for _, r := range list {
+			load := newBar(r.Sessions, list[0].Sessions, "")
+			c.Rows = append(c.Rows, cellRow{Cells: []cell{
+				{Text: clean(r.Node)}, {Text: clean(zones[r.Node])}, {Text: clean(r.ClusterID)}, numberCell(r.Sessions), {Bar: &load, Class: "load"},
+			}})
+		}
+		c.cut()
+		out = append(out, c)
+	}
+	if c := zoneCells(s, t); len(c.Rows) > 0 {
+		out = append(out, c)
+	}
+	return out
+}
+
+// zoneCells tells of each zone how many nodes and route reflectors are in it, and who
+// would be cut off without it. It is empty where no node has a zone.
+func zoneCells(s *state.Snapshot, t *Topology) cells {
+	type zone struct{ nodes, reflectors int }
+	zones := map[string]*zone{}
+	for _, n := range s.Nodes() {
+		if !speaksBGP(n) {
+			continue
+		}
+		name := zoneOf(n.Labels)
+		if zones[name] == nil {
+			zones[name] = &zone{}
+		}
+		zones[name].nodes++
+		if n.RouteReflector() {
+			zones[name].reflectors++
+		}
+	}
+	c := cells{Title: "Zones", Sortable: true, Header: append(heads("Zone"), numberHead("Nodes"), numberHead("Route reflectors"), columnHead{Text: "If the zone is lost"})}
+	if zones[noZone] != nil && len(zones) == 1 {
+		return c
+	}
+	for _, name := range slices.Sorted(maps.Keys(zones)) {
+		z := zones[name]
+		row := cellRow{Cells: []cell{{Text: clean(name)}, numberCell(z.nodes), numberCell(z.reflectors)}}
+		lost := cell{Text: "no node outside it is cut off", Value: "0"}
+		for _, f := range calico.Families {
+			for _, p := range t.reach(t.Summary.Routes.In(f)).SinglePoints {
+				if p.Kind == "zone" && p.Name == name && !row.Odd {
+					row.Odd = true
+					lost = cell{Text: nodes(p.Nodes, p.Sample) + " would be cut off, " + f.String(), Value: strconv.Itoa(p.Nodes), Badge: &badge{odd, odd, "single point"}}
+				}
+			}
+		}
+		row.Cells = append(row.Cells, lost)
+		c.Rows = append(c.Rows, row)
+	}
+	c.cut()
+	return c
+}
+
+// timerCells lists the values of the timers and marks those that few have. It is nil
+// where there are no sessions.
+func timerCells(t *topology.Timers) *cells {
+	c := &cells{Title: "Values of the timers, and who sets them", Header: append(heads("Timer", "Where", "Value", "Mark"), numberHead("Sessions"), columnHead{Text: "Set by"})}
+	add := func(name string, groups []topology.TimerGroup, set topology.OptionalSeconds, byDefault int) {
+		for _, scope := range []string{"nodes", "external"} {
+			in := slices.DeleteFunc(slices.Clone(groups), func(g topology.TimerGroup) bool { return g.Scope != scope })
+			usual := usualSeconds(in, byDefault)
+			if set.Set && scope == "nodes" {
+				usual = set.Seconds
+			}
+			for _, g := range in {
+				row := cellRow{Odd: g.Seconds != usual}
+				mark := cell{Badge: &badge{good, good, "usual"}}
+				if row.Odd {
+					mark = cell{Badge: &badge{odd, odd, "odd"}}
+				}
+				count := cell{Text: "not known", Class: "number"} // Nobody knows how many there are outside.
+				if scope == "nodes" {
+					count = numberCell(g.Sessions)
+				}
+				row.Cells = []cell{{Text: name}, {Text: scopes[scope]}, {Text: number(g.Seconds) + " s"}, mark, count, {Text: holders(g.Objects)}}
+				c.Rows = append(c.Rows, row)
+			}
+		}
+	}
+	add("Graceful restart time", t.RestartTime, t.MeshRestartTime, int(calico.DefaultRestartTime.Seconds()))
+	add("Keepalive time", t.KeepaliveTime, topology.OptionalSeconds{}, int(calico.DefaultKeepaliveTime.Seconds()))
+	if len(c.Rows) == 0 {
+		return nil
+	}
+	c.cut()
+	return c
+}
+
+var scopes = map[string]string{"nodes": "between nodes", "external": "to peers outside"}
+
+// usualSeconds is what most sessions have, or most objects where sessions are not
+// counted; among equals BIRD's default.
+func usualSeconds(groups []topology.TimerGroup, byDefault int) int {
+	if len(groups) == 0 {
+		return byDefault
+	}
+	weigh := func(g topology.TimerGroup) (sessions, objects, isDefault int) {
+		if g.Seconds == byDefault {
+			isDefault = 1
+		}
+		return g.Sessions, len(g.Objects), isDefault
+	}
+	return slices.MaxFunc(groups, func(a, b topology.TimerGroup) int {
+		sa, oa, da := weigh(a)
+		sb, ob, db := weigh(b)
+		return cmp.Or(cmp.Compare(sa, sb), cmp.Compare(oa, ob), cmp.Compare(da, db))
+	}).Seconds
+}
+
+// holders names the objects that give a timer its value.
+func holders(list []topology.TimerObject) string {
+	sample := make([]string, 0, topology.SampleSize)
+	for _, o := range list[:min(len(list), topology.SampleSize)] {
+		text := o.Kind + " " + o.Name
+		if !o.Set {
+			text += " (leaves it out)"
+		}
+		sample = append(sample, text)
+	}
+	return names(sample, len(list))
+}
+
+// policyCells lists the policies and what they found, so that people see what was
+// checked.
+func policyCells(a *audit.Audit) cells {
+	c := cells{Title: "Policies in force", Sortable: true, Header: heads("Policy", "What it holds", "Severity", "Action", "Result")}
+	failed := map[string]bool{}
+	for _, f := range a.Failures {
+		failed[f.Policy] = true
+	}
+	for _, p := range a.Policies {
+		result := cell{Badge: &badge{good, good, "holds"}, Value: "0"}
+		switch {
+		case failed[p.Name]:
+			result = cell{Badge: &badge{unsure, unsure, "could not judge"}, Value: "-1"}
+		case p.Violations > 0:
+			result = cell{Badge: &badge{tone(p.Severity), tone(p.Severity), Count(p.Violations, "violation")}, Value: strconv.Itoa(p.Violations)}
+		case p.Judges != policy.JudgesState:
+			result = cell{Text: "judges changes only", Value: "-2"}
+		}
+		c.Rows = append(c.Rows, cellRow{Cells: []cell{
+			{Text: clean(p.Name), Link: webLink(p.Link)}, {Text: clean(p.Title)}, {Text: clean(p.Severity), Value: strconv.Itoa(audit.Rank(p.Severity))}, {Text: clean(string(p.Action))}, result,
+		}})
+	}
+	c.cut()
+	return c
+}

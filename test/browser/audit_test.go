@@ -1,0 +1,269 @@
+package browser
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+func TestAudit(t *testing.T) {
+	changed := auditOf(t, "prod-eu", strings.Replace(manifest(t, 100), "'!has(route-reflector)'", "rack == 'rack-001'", 1))
+	changed.Before = auditOf(t, "prod-eu", manifest(t, 100))
+	changed.Compare(changed.Before)
+	large := auditOf(t, "prod-us", manifest(t, 5000, faults...))
+	large = many(large, 10_000-len(large.Violations))
+	for _, c := range []struct {
+		name string
+		page []byte
+		says []string
+	}{
+		{
+			"5 nodes", pageOf(t, auditOf(t, "edge-1", manifest(t, 5))),
+			[]string{"BGP audit of edge-1", "No violations: all 17 policies that judge a state hold", "5 mesh nodes", "zone-3"},
+		},
+		{
+			"100 nodes", pageOf(t, reporting(past(auditOf(t, "prod-eu", manifest(t, 100, faults...))))),
+			[]string{"99.6 %", "4 violations, 1 of them high", "Drift: 1 violation came past admission", "31 audits", "BGPPeer mistyped", "node-0002"},
+		},
+		{
+			"100 nodes after a change", pageOf(t, changed),
+			[]string{"By the change:", "Before the change", "After the change", "nodes cut off"},
+		},
+		{
+			"5000 nodes", pageOf(t, large),
+			[]string{"10,000 violations", "Showing 25 of 500.", "9,500 more, none of them more severe than these, are not in this page", "4,999"},
+		},
+		{
+			"fleet", pageOf(t, auditOf(t, "edge-1", manifest(t, 5)), past(auditOf(t, "prod-eu", manifest(t, 100, faults...)))),
+			[]string{"BGP audit of 2 clusters", "4 violations, 1 of them high, in 1 of 2 clusters"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := open(t, c.page, view{})
+			p.says(c.says...)
+			if n := ask[int](p, `document.querySelectorAll("*").length`); n > 15_000 {
+				t.Errorf("the page has %d elements", n)
+			}
+			if len(c.page) > 2<<20 {
+				t.Errorf("the page has %d bytes", len(c.page))
+			}
+			p.everywhere("audit " + c.name)
+		})
+	}
+}
+
+// many adds n violations, of every severity and of ten policies, the newest last.
+func many(a *audit.Audit, n int) *audit.Audit {
+	for i := range n {
+		severity := []string{"critical", "high", "medium", "low"}[i*4/n]
+		v := audit.Violation{
+			Violation: violation.Violation{
+				Policy: fmt.Sprintf("%s-%d", severity, i%10), ID: fmt.Sprint(i), Action: violation.Warn, Link: "https://docs.example.com/policies",
+				Message: fmt.Sprintf("BGPPeer rack-%05d peers with 172.16.0.1, which no node of the rack reaches: set spec.peerIP to the address of the rack's own router", i),
+				Objects: []violation.Object{{Kind: "BGPPeer", Name: fmt.Sprintf("rack-%05d", i)}},
+			},
+			Severity: severity, FirstSeen: now.Add(time.Duration(i-n) * time.Minute), LastSeen: now,
+		}
+		if i%50 == 0 {
+			v.Origin, v.Cause = audit.Unwatched, "it came after 2026-07-01T09:00:00Z, while no audit ran"
+		}
+		a.Violations = append(a.Violations, v)
+	}
+	slices.SortStableFunc(a.Violations, func(x, y audit.Violation) int { return audit.Rank(x.Severity) - audit.Rank(y.Severity) })
+	return a
+}
+
+// listed are the names of the objects of the violations that can be seen.
+func (p *page) listed() []string {
+	p.Helper()
+	return ask[[]string](p, `Array.from(document.querySelectorAll(".violation")).filter(v => v.checkVisibility()).map(v => v.querySelector("dd").textContent)`)
+}
+
+func (p *page) shows(want string) {
+	p.Helper()
+	if got := ask[string](p, `document.querySelector(".showing").textContent`); got != want {
+		p.Errorf("the page says %q, want %q", got, want)
+	}
+}
+
+// choose sets a control as a user does.
+func (p *page) choose(name, value string) {
+	p.Helper()
+	ask[bool](p, fmt.Sprintf(`(() => {
+		const control = document.querySelector(".controls").elements[%q];
+		if (control.type === "checkbox") { control.checked = %q === "true"; } else { control.value = %q; }
+		return control.dispatchEvent(new Event("input", {bubbles: true}));
+	})()`, name, value, value))
+}
+
+func TestViolationsAreFoundAndSorted(t *testing.T) {
+	p := open(t, pageOf(t, many(auditOf(t, "prod", manifest(t, 5)), 400)), view{})
+	if n := len(p.listed()); n != 25 {
+		t.Errorf("%d violations are shown at first", n)
+	}
+	p.shows("Showing 25 of 400.")
+
+	p.do(chromedp.SendKeys(chromedp.CSS(".search input"), "RACK-0012 own"))
+	p.shows("Showing 10 of 400.")
+	if got := p.listed(); len(got) != 10 || got[0] != "BGPPeer rack-00120" || got[9] != "BGPPeer rack-00129" {
+		t.Errorf("the search finds %q", got)
+	}
+	p.choose("text", "no such thing")
+	p.shows("None of 400 fits.")
+	p.choose("text", "")
+
+	p.choose("severity", "low")
+	p.shows("Showing 25 of 100 that fit, of 400.")
+	if got := p.listed(); got[0] != "BGPPeer rack-00300" {
+		t.Errorf("the first of the low ones is %q", got[0])
+	}
+	p.choose("policy", "low-3")
+	p.shows("Showing 10 of 400.")
+	p.choose("severity", "high")
+	p.shows("None of 400 fits.")
+	p.choose("severity", "")
+	p.choose("policy", "")
+	p.choose("drift", "true")
+	p.shows("Showing 8 of 400.")
+	p.choose("drift", "false")
+
+	for order, want := range map[string]string{"newest": "BGPPeer rack-00399", "oldest": "BGPPeer rack-00000", "policy": "BGPPeer rack-00000", "severity": "BGPPeer rack-00000"} {
+		p.choose("order", order)
+		if got := p.listed()[0]; got != want {
+			t.Errorf("by %s the first is %q, want %q", order, got, want)
+		}
+	}
+	p.choose("order", "policy")
+	if got := p.listed()[10]; got != "BGPPeer rack-00001" {
+		t.Errorf("behind the ten of the first policy comes %q", got)
+	}
+
+	p.do(chromedp.Click(chromedp.CSS(".more")))
+	p.shows("Showing 400 of 400.")
+	if n := len(p.listed()); n != 400 {
+		t.Errorf("%d of all violations are shown", n)
+	}
+	if got := ask[bool](p, `document.activeElement === document.querySelectorAll(".violation")[25]`); !got {
+		t.Error("the first of the further violations has not got the focus")
+	}
+}
+
+func TestTablesAreSorted(t *testing.T) {
+	p := open(t, pageOf(t, auditOf(t, "prod", manifest(t, 100, faults...))), view{})
+	results := func() []string {
+		return ask[[]string](p, `Array.from(document.querySelectorAll("#c1-policies + .tables tbody tr")).map(r => r.cells[4].textContent.trim())`)
+	}
+	click := func(head string) {
+		p.do(chromedp.Click(chromedp.Search(`//table[caption="Policies in force"]//button[.="` + head + `"]`)))
+	}
+	click("Result")
+	if got := results(); got[0] != "judges changes only" || got[len(got)-1] != "2 violations" {
+		t.Errorf("upwards: %q", got)
+	}
+	click("Result")
+	if got := results(); got[0] != "2 violations" || got[len(got)-1] != "judges changes only" {
+		t.Errorf("downwards: %q", got)
+	}
+	click("Severity")
+	if got := ask[[]string](p, `Array.from(document.querySelectorAll("#c1-policies + .tables th[aria-sort]")).map(h => h.textContent + " " + h.getAttribute("aria-sort"))`); !slices.Equal(got, []string{"Severity ascending"}) {
+		t.Errorf("the heads say %q", got)
+	}
+}
+
+func TestThePageIsUsedFromTheKeyboard(t *testing.T) {
+	p := open(t, pageOf(t, past(auditOf(t, "prod", manifest(t, 100, faults...)))), view{})
+	focused := func() string {
+		return ask[string](p, `(e => e.getAttribute("name") || e.id || e.className || e.getAttribute("href") || e.tagName)(document.activeElement)`)
+	}
+	p.do(chromedp.KeyEvent(kb.Tab))
+	if got := focused(); got != "skip" {
+		t.Errorf("the first tab leads to %s", got)
+	}
+	if !ask[bool](p, `document.activeElement.getBoundingClientRect().left >= 0`) {
+		t.Error("the link that has the focus cannot be seen")
+	}
+	p.do(chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.Tab))
+	var order []string
+	for range 40 {
+		order = append(order, focused())
+		p.do(chromedp.KeyEvent(kb.Tab))
+	}
+	for _, want := range []string{"#c1-violations", "text", "severity", "policy", "order", "drift", "picture", "size"} {
+		if !slices.Contains(order, want) {
+			t.Errorf("the focus does not come to %s, but to %q", want, order)
+		}
+	}
+	// Space on the button for the size of the picture.
+	p.do(chromedp.Focus(chromedp.CSS(".size")), chromedp.KeyEvent(" "))
+	if !ask[bool](p, `document.querySelector(".size").getAttribute("aria-pressed") === "true" && document.querySelector(".picture").scrollWidth > document.querySelector(".picture").clientWidth`) {
+		t.Error("the picture has not got its full size")
+	}
+}
+
+func TestThePageCanBeReadWithoutScripts(t *testing.T) {
+	p := open(t, pageOf(t, many(auditOf(t, "prod", manifest(t, 5)), 400)), view{noScripts: true})
+	if n := len(p.listed()); n != 400 {
+		t.Errorf("%d of 400 violations can be seen", n)
+	}
+	if ask[bool](p, `document.querySelector(".controls").checkVisibility()`) {
+		t.Error("there are controls that do nothing")
+	}
+}
+
+func TestThePageIsPrinted(t *testing.T) {
+	p := open(t, pageOf(t, past(auditOf(t, "prod", manifest(t, 100, faults...)))), view{print: true, dark: true})
+	for _, hidden := range []string{".controls", ".contents", ".more", ".size"} {
+		if ask[bool](p, fmt.Sprintf(`document.querySelector(%q).checkVisibility()`, hidden)) {
+			t.Errorf("%s is printed", hidden)
+		}
+	}
+	if got := ask[string](p, `getComputedStyle(document.body).backgroundColor`); got != "rgb(255, 255, 255)" {
+		t.Errorf("paper is %s", got)
+	}
+	p.says("4 violations, 1 of them high", "What was checked")
+	for _, closed := range []string{"The sessions between them", "Audits, the newest first"} {
+		if !ask[bool](p, fmt.Sprintf(`Array.from(document.querySelectorAll("caption")).find(c => c.textContent === %q).getBoundingClientRect().height > 0`, closed)) {
+			t.Errorf("%q is not printed", closed)
+		}
+	}
+}
+
+func TestTheOverviewOfAFleetLeadsToItsClusters(t *testing.T) {
+	p := open(t, pageOf(t, auditOf(t, "edge-1", manifest(t, 5)), auditOf(t, "edge-2", manifest(t, 4))), view{})
+	p.do(chromedp.Click(chromedp.Search(`//a[.="edge-2"]`)))
+	if got := ask[string](p, `location.hash + " " + document.querySelector(location.hash).getAttribute("aria-label")`); got != "#c2 edge-2" {
+		t.Errorf("the link leads to %s", got)
+	}
+	if top := ask[float64](p, `document.querySelector("#c2").getBoundingClientRect().top`); top < -1 || top > height {
+		t.Errorf("the cluster is at %v", top)
+	}
+}
+
+// TestTheBrowserTells has pages that do what no report may, so that one knows that it would be noticed.
+func TestTheBrowserTells(t *testing.T) {
+	for name, c := range map[string]struct{ body, want string }{
+		"a request":          {`<img alt="" src="http://198.51.100.1/a.png">`, "the page asks for http://198.51.100.1/a.png"},
+		"an exception":       {`<script>nothing()</script>`, "the page throws"},
+		"the console":        {`<script>console.error("x")</script>`, `the page writes to the console: error "x"`},
+		"a policy that bars": {`<meta http-equiv="Content-Security-Policy" content="script-src 'none'"><script>1</script>`, "the browser reports: error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, []byte("<!DOCTYPE html><title>x</title>"+c.body), view{})
+			get(p, chromedp.Poll[bool](`document.readyState === "complete"`))
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if !slices.ContainsFunc(p.complaints, func(s string) bool { return strings.HasPrefix(s, c.want) }) {
+				t.Errorf("the complaints are %q", p.complaints)
+			}
+			p.complaints = nil
+		})
+	}
+}
