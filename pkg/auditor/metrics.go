@@ -81,7 +81,7 @@ type gauges struct {
 	latest atomic.Pointer[[]prometheus.Metric]
 }
 
-var found = &gauges{}
+var lastFound = &gauges{}
 
 // Describe implements prometheus.Collector.
 func (*gauges) Describe(to chan<- *prometheus.Desc) {
@@ -105,7 +105,7 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 
 // Collectors returns the metrics of this package. They are the process's and not an
 // auditor's.
-func Collectors() []prometheus.Collector { return append(counters(), auditDuration, found) }
+func Collectors() []prometheus.Collector { return append(counters(), auditDuration, lastFound) }
 
 // setGauges takes over what an audit found and how long it took.
 func setGauges(a *audit.Audit, took time.Duration) {
@@ -116,11 +116,11 @@ func setGauges(a *audit.Audit, took time.Duration) {
 	list.value(lastSuccess, float64(a.Time.UnixMilli())/1000)
 	list.topology(a.Summary)
 	list.health(a.Health)
-	found.latest.Store((*[]prometheus.Metric)(&list))
+	lastFound.latest.Store((*[]prometheus.Metric)(&list))
 }
 
 // clearGauges forgets what was found last.
-func clearGauges() { found.latest.Store(nil) }
+func clearGauges() { lastFound.latest.Store(nil) }
 
 // measured are metrics with their values.
 type measured []prometheus.Metric

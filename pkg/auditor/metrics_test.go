@@ -22,7 +22,7 @@ import (
 func scraped(t *testing.T) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(found)
+	registry.MustRegister(lastFound)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -49,8 +49,8 @@ func decodedObject(t *testing.T, kind, name string, spec map[string]any) calico.
 	return o
 }
 
-// stateOf is a state of nodes, so many of them route reflectors, that all nodes peer with.
-func stateOf(t *testing.T, nodes, reflectors int, mesh bool, further ...calico.Object) *state.Snapshot {
+// clusterOf is a state of nodes, so many of them route reflectors, that all nodes peer with.
+func clusterOf(t *testing.T, nodes, reflectors int, mesh bool, further ...calico.Object) *state.Snapshot {
 	t.Helper()
 	objects := append([]calico.Object{decodedObject(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": mesh})}, further...)
 	for i := range nodes {
@@ -108,7 +108,7 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 		want    map[string]float64
 		absent  []string
 	}{
-		"a large mesh": {stateOf(t, 110, 0, true), false, map[string]float64{
+		"a large mesh": {clusterOf(t, 110, 0, true), false, map[string]float64{
 			"bgpguard_violations{action=Deny,policy=mesh-node-limit,severity=high}":  1,
 			"bgpguard_violations{action=Deny,policy=bird-accepts,severity=critical}": 0,
 			"bgpguard_violations_drift{policy=mesh-node-limit}":                      1,
@@ -125,22 +125,22 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 			"bgpguard_nodes_short_of_reflectors{family=IPv4}":                        0,
 			"bgpguard_pod_traffic_needs_bgp{family=IPv4}":                            1,
 		}, []string{"bgpguard_violations{action=Deny,policy=change-window,severity=high}", "bgpguard_nodes_without_status{}", "bgpguard_bgp_success_ratio{family=IPv4}"}},
-		"one reflector is too few": {stateOf(t, 10, 1, false), false, map[string]float64{
+		"one reflector is too few": {clusterOf(t, 10, 1, false), false, map[string]float64{
 			"bgpguard_mesh_enabled{}":                         0,
 			"bgpguard_nodes{role=node}":                       9,
 			"bgpguard_nodes{role=route-reflector}":            1,
 			"bgpguard_nodes_short_of_reflectors{family=IPv4}": 9,
 			"bgpguard_nodes_cut_off{family=IPv4}":             0,
 		}, nil},
-		"without mesh and reflectors all are cut off": {stateOf(t, 3, 0, false, decodedObject(t, "BGPPeer", "out", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(1), "node": "n000"})), false,
+		"without mesh and reflectors all are cut off": {clusterOf(t, 3, 0, false, decodedObject(t, "BGPPeer", "out", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(1), "node": "n000"})), false,
 			map[string]float64{
 				"bgpguard_partitions{family=IPv4}":                       3,
 				"bgpguard_nodes_cut_off{family=IPv4}":                    3,
 				"bgpguard_predicted_external_half_sessions{family=IPv4}": 1,
 			}, nil},
-		"a policy that cannot judge": {stateOf(t, 110, 0, true), true, map[string]float64{"bgpguard_audit_policies_failed{}": 1},
+		"a policy that cannot judge": {clusterOf(t, 110, 0, true), true, map[string]float64{"bgpguard_audit_policies_failed{}": 1},
 			[]string{"bgpguard_violations{action=Deny,policy=mesh-node-limit,severity=high}", "bgpguard_violations_drift{policy=mesh-node-limit}"}},
-		"nodes that report": {stateOf(t, 3, 0, true, statusOf(t, "n000", 55, "10.0.0.1", "10.0.0.2"), statusOf(t, "n001", 58, "10.0.0.0")), false, map[string]float64{
+		"nodes that report": {clusterOf(t, 3, 0, true, statusOf(t, "n000", 55, "10.0.0.1", "10.0.0.2"), statusOf(t, "n001", 58, "10.0.0.0")), false, map[string]float64{
 			"bgpguard_nodes_with_status{}":                     2,
 			"bgpguard_nodes_without_status{}":                  1,
 			"bgpguard_bgp_sessions_expected{family=IPv4}":      4,
@@ -181,7 +181,7 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 func TestMetricsAreNamedAsPrometheusWantsThem(t *testing.T) {
 	t.Cleanup(clearGauges)
 	engine := validate.NewEngine(libraryPolicies(t))
-	setGauges(audit.Run(t.Context(), engine, stateOf(t, 3, 0, true, statusOf(t, "n000", 55, "10.0.0.1")), audit.Options{Time: time.Now()}), time.Millisecond)
+	setGauges(audit.Run(t.Context(), engine, clusterOf(t, 3, 0, true, statusOf(t, "n000", 55, "10.0.0.1")), audit.Options{Time: time.Now()}), time.Millisecond)
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(Collectors()...)
 	families, err := registry.Gather()
