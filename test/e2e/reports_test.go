@@ -400,6 +400,31 @@ func TestReports(t *testing.T) {
 	})
 }
 
+// TestTheWebhookReports runs the process itself: what it audits is in reports and metrics.
+func TestTheWebhookReports(t *testing.T) {
+	c := start(t, env.GroupV1, "--audit-delay=100ms")
+	objects, err := dynamic.NewForConfig(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reporting{Environment: c.Environment, objects: objects}
+	r.serve(t, openreports.ClusterReport, true)
+	// It looks for the kind with the next audit, which a change of a policy makes due.
+	c.allowed(t, "", `patch bgppolicy stale-mesh-peers --type=merge -p {"spec":{"validationActions":["Warn"]}}`)
+	const name = "clusterreport/bgpguard-mesh-node-limit"
+	c.allowed(t, "", "wait --for=create --timeout=60s "+name)
+	c.allowed(t, "", "wait --for=jsonpath={.summary.fail}=1 --timeout=60s "+name)
+	o := r.list(t, openreports.ClusterReport)["bgpguard-mesh-node-limit"]
+	if owners := o.GetOwnerReferences(); len(owners) != 1 || owners[0].Name != "mesh-node-limit" {
+		t.Errorf("it is owned by %v", owners)
+	}
+	token := c.prometheus(t)
+	c.untilScraped(t, token, `bgpguard_violations{action="Deny",policy="mesh-node-limit",severity="high"} 1`)
+	c.untilScraped(t, token, `bgpguard_predicted_sessions{family="IPv4"} 5995`)
+	c.allowed(t, "", "delete bgppolicy mesh-node-limit")
+	c.allowed(t, "", "wait --for=delete --timeout=60s "+name)
+}
+
 func (r *reporting) kubectl(t *testing.T, args ...string) {
 	t.Helper()
 	result, err := r.Admin.Run(t.Context(), args...)
