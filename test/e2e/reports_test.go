@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,21 @@ type reporting struct {
 
 	mu  sync.Mutex
 	log bytes.Buffer
+	// written counts the reports that were sent.
+	written atomic.Int64
+}
+
+// counted counts what is written through the transport.
+type counted struct {
+	http.RoundTripper
+	written *atomic.Int64
+}
+
+func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch {
+		c.written.Add(1)
+	}
+	return c.RoundTripper.RoundTrip(r)
 }
 
 func startReporting(t *testing.T) *reporting {
@@ -66,6 +82,7 @@ func startReporting(t *testing.T) *reporting {
 	if r.client, err = rest.HTTPClientFor(r.user); err != nil {
 		t.Fatal(err)
 	}
+	r.client.Transport = counted{r.client.Transport, &r.written}
 	if r.objects, err = dynamic.NewForConfig(r.Config); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +291,7 @@ func TestReports(t *testing.T) {
 		}
 	})
 	t.Run("an audit that finds the same writes nothing, nor does the next leader", func(t *testing.T) {
-		before := c.versions(t, openreports.ClusterReport)
+		before, sent := c.versions(t, openreports.ClusterReport), c.written.Load()
 		later := audited(t, 101, now.Add(time.Hour))
 		for i := range later.Violations {
 			later.Violations[i].FirstSeen = now
@@ -283,6 +300,9 @@ func TestReports(t *testing.T) {
 		publish(t, c.writer(t, auditor.ReportsAuto), later)
 		if after := c.versions(t, openreports.ClusterReport); !maps.Equal(before, after) {
 			t.Errorf("before %v, after %v", before, after)
+		}
+		if now := c.written.Load(); now != sent || sent == 0 {
+			t.Errorf("%d reports were sent, after %d that were due", now-sent, sent)
 		}
 	})
 	t.Run("one that finds other things writes the reports of these alone", func(t *testing.T) {
