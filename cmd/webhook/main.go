@@ -33,6 +33,7 @@ func run() int {
 
 func command() *cobra.Command {
 	options := server.DefaultOptions()
+	options.Version = version
 	cmd := &cobra.Command{
 		Use: "webhook",
 		Long: `webhook answers a Kubernetes API server whether a change to Calico's BGP objects may be made.

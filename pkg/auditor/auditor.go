@@ -61,6 +61,8 @@ type Options struct {
 	Replica string
 	// Reference names objects for Events.
 	Reference Reference
+	// Notes say what of the state is not known.
+	Notes func() []string
 	// Publishers are told of each audit, in this order.
 	Publishers []Publisher
 }
@@ -257,7 +259,7 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 		step.Before = a.past.at(before.Time)
 		step.Exempted = a.exemptions.since(before.Time)
 	}
-	found := audit.Run(limited, a.engine, snapshot, audit.Options{Time: now})
+	found := audit.Run(limited, a.engine, snapshot, audit.Options{Time: now, Notes: a.options.Notes()})
 	// An engine of its own: that of the requests would forget the state as it is for
 	// the states that are looked at here, and this one is not to remember any.
 	trail := before.Follow(limited, found, validate.NewEngine(set), step)

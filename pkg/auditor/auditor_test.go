@@ -327,6 +327,9 @@ func TestCounts(t *testing.T) {
 	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1 selector-hygiene:0] 2026-03-14 19:00:00 +0000 UTC" {
 		t.Errorf("got %s", got)
 	}
+	if got := fmt.Sprint(r.Latest().Notes); got != "[a note]" {
+		t.Errorf("the notes are %s", got)
+	}
 	r.latest.Store(&audit.Audit{Time: began, Policies: r.Latest().Policies, Failures: []audit.Failure{{Policy: "selector-hygiene"}}})
 	if got := fmt.Sprint(r.Counts()); got != "map[mesh-node-limit:1] 2026-03-14 19:00:00 +0000 UTC" {
 		t.Errorf("got %s", got)
@@ -346,7 +349,7 @@ func TestAuditsAreCoalesced(t *testing.T) {
 		check := func(audits int, why string) {
 			t.Helper()
 			synctest.Wait()
-			if got := len(r.out.audits); got != audits {
+			if got := r.out.count(); got != audits {
 				t.Errorf("%s: %d audits, want %d", why, got, audits)
 			}
 		}
@@ -354,7 +357,7 @@ func TestAuditsAreCoalesced(t *testing.T) {
 		close(elected)
 		check(1, "elected")
 		for range 3 {
-			r.state.snapshot = cluster(t, 4, true)
+			r.state.set(cluster(t, 4, true))
 			r.Notify()
 			r.Notify()
 			time.Sleep(500 * time.Millisecond)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,19 +147,39 @@ func (a *apiServer) told() string {
 
 // stateOf is a Cluster.
 type stateOf struct {
+	mu       sync.Mutex
 	snapshot *state.Snapshot
 	err      error
 }
 
-func (s *stateOf) Snapshot() (*state.Snapshot, time.Duration, error) { return s.snapshot, 0, s.err }
+func (s *stateOf) set(snapshot *state.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snapshot = snapshot
+}
+
+func (s *stateOf) Snapshot() (*state.Snapshot, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.snapshot, 0, s.err
+}
 
 // published is a Publisher.
 type published struct {
+	mu     sync.Mutex
 	audits []*audit.Audit
 	err    error
 }
 
+func (p *published) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.audits)
+}
+
 func (p *published) Publish(_ context.Context, a *audit.Audit) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.err == nil {
 		p.audits = append(p.audits, a)
 	}
@@ -187,7 +208,7 @@ func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) 
 	now := func() time.Time { return r.at }
 	r.Auditor = &Auditor{
 		engine: validate.NewEngine(set), cluster: r.state, log: log, now: now, news: make(chan struct{}, 1), leads: true,
-		options: Options{Delay: 2 * time.Second, Interval: 5 * time.Minute, Publishers: []Publisher{r.out}},
+		options: Options{Delay: 2 * time.Second, Interval: 5 * time.Minute, Notes: func() []string { return []string{"a note"} }, Publishers: []Publisher{r.out}},
 		store:   &store{reader: server, writer: server, namespace: "bgpguard-system", interval: 5 * time.Minute, log: log},
 		events: &events{writer: server, replica: "r", log: log, reference: func(_ context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
 			return corev1.ObjectReference{Kind: string(kind), Name: name}, kind != calico.KindSecret
@@ -201,7 +222,7 @@ func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) 
 func (r *replica) then(t testing.TB, after time.Duration, s *state.Snapshot) time.Duration {
 	t.Helper()
 	r.at = r.at.Add(after)
-	r.state.snapshot = s
+	r.state.set(s)
 	return r.turn(t.Context())
 }
 

@@ -36,8 +36,9 @@ const (
 	// maxRecord is how long an encoded record may be in bytes: the API server takes
 	// ConfigMaps of up to 1 MiB.
 	maxRecord = 900 << 10
-	// maxDecoded bounds what a record is unpacked to; the longest takes a quarter.
-	maxDecoded = 64 << 20
+	// maxDecoded bounds what a record is unpacked to. The longest that tests make takes
+	// a third.
+	maxDecoded = 32 << 20
 	// trailRefresh is how soon the record is written again where nothing is new but
 	// the state: what is remembered of the state does not reach back much longer.
 	trailRefresh = pastLimit / 2
@@ -72,10 +73,11 @@ func (r *record) fit(violations int) {
 
 // size is at least how long the record is when it is encoded, in bytes.
 func (r *record) size() int {
-	if text := r.text(); len(text) <= maxRecord { // Hardly any record is longer before it is packed.
+	text := r.text()
+	if len(text) <= maxRecord { // Hardly any record is longer before it is packed.
 		return len(text)
 	}
-	return len(r.encode())
+	return len(pack(text))
 }
 
 // text gives the record before it is packed. It holds nothing that has no JSON form.
@@ -88,10 +90,12 @@ func (r *record) text() []byte {
 }
 
 // encode gives the record as it is kept.
-func (r *record) encode() []byte {
+func (r *record) encode() []byte { return pack(r.text()) }
+
+func pack(text []byte) []byte {
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
-	_, err := zip.Write(r.text())
+	_, err := zip.Write(text)
 	if err = errors.Join(err, zip.Close()); err != nil {
 		panic(err) // A buffer takes all.
 	}

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,19 @@ func (s *Store) Check(*http.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.notSynced()
+}
+
+// Unread returns the objects that do not decode, and so are left out of the state,
+// sorted by kind and name.
+func (s *Store) Unread() []Unread {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Unread, 0, len(s.undecodable))
+	for id, text := range s.undecodable {
+		out = append(out, Unread{Kind: id.Kind, Name: id.Name, Err: errors.New(text)})
+	}
+	slices.SortFunc(out, func(a, b Unread) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
+	return out
 }
 
 // Announce has the snapshot announced again as if it had changed.

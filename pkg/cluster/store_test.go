@@ -327,6 +327,12 @@ func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 	if len(s.undecodable) != 1 {
 		t.Errorf("counted %v", s.undecodable)
 	}
+	h.OnAdd(object(calico.KindBGPPeer, "a", map[string]any{"peerIP": int64(8)}), false)
+	const unread = "[BGPPeer a is left out, as it does not parse: spec.peerIP: must be a string, is 8 BGPPeer p is left out, as it does not parse: spec.peerIP: must be a string, is 7]"
+	if got := fmt.Sprint(s.Unread()); got != unread {
+		t.Errorf("unread are %s", got)
+	}
+	h.OnDelete(peer("a", 1))
 	h.OnDelete(bad)
 	if len(s.undecodable) != 0 {
 		t.Errorf("still counted: %v", s.undecodable)

@@ -49,12 +49,14 @@ const (
 // auditPage is what audit.html shows.
 type auditPage struct {
 	Title, Subtitle string
-	ScriptHash      string
-	Style           template.CSS
-	Script          template.JS
-	Fleet           *fleet // where there are several clusters, or some could not be read
-	Unread          []fact
-	Clusters        []*clusterPart
+	// ScriptHash is the digest of the one script that may run. Styles may stand
+	// anywhere, as they do in D2's pictures.
+	ScriptHash string
+	Style      template.CSS
+	Script     template.JS
+	Fleet      *fleet // where there are several clusters, or some could not be read
+	Unread     []fact
+	Clusters   []*clusterPart
 }
 
 type fleet struct {
@@ -408,7 +410,7 @@ func (c *clusterPart) state(a *audit.Audit) error {
 	}
 	c.PictureTables = pictureTables(t)
 	c.Comparison = comparisonTable(t)
-	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary)))
+	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary, "")))
 	c.Routes = routesOf(t)
 	c.Reflectors = reflectorCells(a.Snapshot, t)
 	c.Timers = timerCells(t.Summary.Timers)

@@ -88,10 +88,8 @@ func Reflectors(s *state.Snapshot, t *topology.Topology) []Reflector {
 
 func speaksBGP(n *calico.Node) bool { return slices.ContainsFunc(calico.Families[:], n.SpeaksBGP) }
 
-// noZone stands for the zone of nodes that have no such label.
-const noZone = "none"
-
-func zoneOf(labels map[string]string) string { return cmp.Or(labels[corev1.LabelTopologyZone], noZone) }
+// zoneText names a zone, "" for nodes without such a label.
+func zoneText(zone string) string { return cmp.Or(clean(zone), "no zone") }
 
 // reflectorCells are a table of the route reflectors, the busiest first, and one of the
 // zones; each only where there are some.
@@ -99,7 +97,7 @@ func reflectorCells(s *state.Snapshot, t *Topology) []cells {
 	var out []cells
 	zones := map[string]string{}
 	for _, n := range s.Nodes() {
-		zones[n.Name] = zoneOf(n.Labels)
+		zones[n.Name] = n.Labels[corev1.LabelTopologyZone]
 	}
 	if len(t.Reflectors) > 0 {
 		list := slices.SortedStableFunc(slices.Values(t.Reflectors), func(a, b Reflector) int { return cmp.Compare(b.Sessions, a.Sessions) })
@@ -107,7 +105,7 @@ func reflectorCells(s *state.Snapshot, t *Topology) []cells {
 		for _, r := range list {
 			load := newBar(r.Sessions, list[0].Sessions, "")
 			c.Rows = append(c.Rows, cellRow{Cells: []cell{
-				{Text: clean(r.Node)}, {Text: clean(zones[r.Node])}, {Text: clean(r.ClusterID)}, numberCell(r.Sessions), {Bar: &load, Class: "load"},
+				{Text: clean(r.Node)}, {Text: zoneText(zones[r.Node])}, {Text: clean(r.ClusterID)}, numberCell(r.Sessions), {Bar: &load, Class: "load"},
 			}})
 		}
 		c.cut()
@@ -128,7 +126,7 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 		if !speaksBGP(n) {
 			continue
 		}
-		name := zoneOf(n.Labels)
+		name := n.Labels[corev1.LabelTopologyZone]
 		if zones[name] == nil {
 			zones[name] = &zone{}
 		}
@@ -138,12 +136,12 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 		}
 	}
 	c := cells{Title: "Zones", Sortable: true, Header: append(heads("Zone"), numberHead("Nodes"), numberHead("Route reflectors"), columnHead{Text: "If the zone is lost"})}
-	if zones[noZone] != nil && len(zones) == 1 {
+	if zones[""] != nil && len(zones) == 1 {
 		return c
 	}
 	for _, name := range slices.Sorted(maps.Keys(zones)) {
 		z := zones[name]
-		row := cellRow{Cells: []cell{{Text: clean(name)}, numberCell(z.nodes), numberCell(z.reflectors)}}
+		row := cellRow{Cells: []cell{{Text: zoneText(name)}, numberCell(z.nodes), numberCell(z.reflectors)}}
 		lost := cell{Text: "no node outside it is cut off", Value: "0"}
 		for _, f := range calico.Families {
 			for _, p := range t.reach(t.Summary.Routes.In(f)).SinglePoints {

@@ -11,8 +11,9 @@ import (
 // fact is a line of text or a row of a table.
 type fact struct{ Name, Value string }
 
-// facts are the totals of a state.
-func facts(s *topology.Summary) []fact {
+// facts are the totals of a state. hint says what else than a ClusterInformation
+// tells Calico's version, "" for nothing.
+func facts(s *topology.Summary, hint string) []fact {
 	n := s.Nodes
 	total := number(n.Total) + ", all with BGP"
 	if n.BGP < n.Total {
@@ -35,7 +36,7 @@ func facts(s *topology.Summary) []fact {
 	}
 	version := s.CalicoVersion
 	if version == "" {
-		version = "unknown; --calico-version or a ClusterInformation tells it"
+		version = "unknown; " + hint + "a ClusterInformation tells it"
 	}
 	return append(out, fact{"Calico", version})
 }

@@ -18,6 +18,9 @@ const (
 	HTML = "html"
 )
 
+// versionFlag is what else than a state tells Calico's version.
+const versionFlag = "--calico-version or "
+
 // TopologyFormats lists the output formats of a topology, the default first.
 var TopologyFormats = []string{Text, JSON, YAML, DOT, SVG, HTML}
 

@@ -30,7 +30,7 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 	}
 	p := topologyPage{
 		Style:   template.CSS(pageStyle), //nolint:gosec // It is a file of this package.
-		Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary)),
+		Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary, versionFlag)),
 		Comparison: comparisonTable(t), Routes: routesOf(t),
 		Convergence: factsTable("Starts and losses, at the worst", []string{"Event", "Estimate from BIRD's timers"}, delays(t.Summary.Convergence)),
 	}

@@ -71,7 +71,7 @@ func (p *printer) rest(indent, total, listed int) {
 }
 
 func (p *printer) totals(t *Topology) {
-	for _, fact := range facts(t.Summary) {
+	for _, fact := range facts(t.Summary, versionFlag) {
 		p.line(0, fact.Name, ": ", fact.Value)
 	}
 }

@@ -41,6 +41,13 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, known auditable, 
 	}
 	a.Auditor = auditor.New(mgr, engine, known, a.exemptions, auditor.Options{
 		Delay: o.AuditDelay, Interval: o.AuditInterval, Namespace: o.namespace(namespaceFile), Replica: replica(),
+		Notes: func() []string {
+			var notes []string
+			for _, u := range known.Unread() {
+				notes = append(notes, u.String())
+			}
+			return notes
+		},
 		Reference: named, Publishers: publishers,
 	}, log)
 	return a, nil

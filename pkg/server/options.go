@@ -63,12 +63,17 @@ type Options struct {
 	// auditor.ReportKinds.
 	Reports string
 
-	// MetricsBindAddress and HealthProbeBindAddress are HOST:PORT, "0" for none.
+	// MetricsBindAddress, HealthProbeBindAddress and ReportBindAddress are HOST:PORT,
+	// "0" for none.
 	MetricsBindAddress     string
 	HealthProbeBindAddress string
+	ReportBindAddress      string
 
 	LogFormat string
 	LogLevel  string
+
+	// Version is that of the program. It has no flag.
+	Version string
 }
 
 // DefaultOptions returns the options that hold where no flag is given.
@@ -85,6 +90,7 @@ func DefaultOptions() Options {
 		Reports:                auditor.ReportsAuto,
 		MetricsBindAddress:     ":8443",
 		HealthProbeBindAddress: ":8081",
+		ReportBindAddress:      "0",
 		LogFormat:              formatJSON,
 		LogLevel:               "info",
 	}
@@ -119,6 +125,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 
 	flags.StringVar(&o.MetricsBindAddress, "metrics-bind-address", o.MetricsBindAddress, `address that metrics are served on over HTTPS, to those whom RBAC lets "get" the URL /metrics; "0" for none`)
 	flags.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", o.HealthProbeBindAddress, `address that /healthz and /readyz are served on; "0" for none`)
+
+	flags.StringVar(&o.ReportBindAddress, "report-bind-address", o.ReportBindAddress, `address that the report of the current audit is served on as HTML over HTTPS, to those whom RBAC lets "get" the URL /report; "0" for none`)
 
 	flags.StringVar(&o.LogFormat, "log-format", o.LogFormat, "format of the log: "+strings.Join(logFormats, " or "))
 	flags.StringVar(&o.LogLevel, "log-level", o.LogLevel, "least level that is logged: debug, info or error")
@@ -156,6 +164,7 @@ func (o *Options) Validate() error {
 	check(slices.Contains(auditor.ReportKinds, o.Reports), "reports", o.Reports, "must be one of "+strings.Join(auditor.ReportKinds, ", "))
 	check(isBindAddress(o.MetricsBindAddress), "metrics-bind-address", o.MetricsBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(isBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, `must be HOST:PORT, :PORT or 0`)
+	check(isBindAddress(o.ReportBindAddress), "report-bind-address", o.ReportBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(slices.Contains(logFormats, o.LogFormat), "log-format", o.LogFormat, "must be "+strings.Join(logFormats, " or "))
 	_, known := logLevels[o.LogLevel]
 	check(known, "log-level", o.LogLevel, "must be debug, info or error")

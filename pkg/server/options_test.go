@@ -69,6 +69,7 @@ func TestValidate(t *testing.T) {
 		"audits each second":            {func(o *Options) { o.AuditDelay, o.AuditInterval = time.Second, time.Second }, ``},
 		"reports that nobody knows":     {func(o *Options) { o.Reports = "xml" }, `--reports: must be one of auto, openreports, policyreport, none, is "xml"`},
 		"an address without a port":     {func(o *Options) { o.MetricsBindAddress = "localhost" }, `--metrics-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
+		"a report without a port":       {func(o *Options) { o.ReportBindAddress = "localhost" }, `--report-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"metrics switched off":          {func(o *Options) { o.MetricsBindAddress = "0" }, ``},
 		"probes on loopback":            {func(o *Options) { o.HealthProbeBindAddress = "[::1]:8081" }, ``},
 		"a format that is not known":    {func(o *Options) { o.LogFormat = "xml" }, `--log-format: must be json or text, is "xml"`},

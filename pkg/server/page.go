@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 // reportPath is where the report is served.
@@ -40,6 +41,13 @@ type page struct {
 	mu    sync.Mutex
 	of    *audit.Audit
 	drawn []byte
+}
+
+// newPage returns the page of what current gives; version is that of bgpguard.
+func newPage(current func(context.Context) (*audit.Audit, error), version string, log logr.Logger) *page {
+	return &page{log: log, audit: current, render: func(w io.Writer, a *audit.Audit) error {
+		return report.WriteAudit(w, report.HTML, &report.Audit{Report: &audit.Report{Version: version, Clusters: []*audit.Audit{a}}})
+	}}
 }
 
 // ServeHTTP answers 503 where the state is not known yet.

@@ -129,6 +129,12 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 	}
 
+	if o.ReportBindAddress != "0" {
+		if err := addPage(mgr, o.ReportBindAddress, newPage(audits.Current, o.Version, log.WithName("report")), withCertificate); err != nil {
+			return fmt.Errorf("the report: %w", err)
+		}
+	}
+
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
 	if err := addProbes(mgr, map[string]healthz.Checker{
 		"cluster":     store.Check,

@@ -16,7 +16,7 @@ import (
 // them. What is listed is made on the way: one node's at a time.
 func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	return func(yield func(HalfSession) bool) {
-		t.each(node, func(list []listed) bool {
+		t.each(node, nil, func(list []listed) bool {
 			for i := range list {
 				if l := &list[i]; len(l.ways) == 1 && !yield(l.halfSession(&l.ways[0])) {
 					return false
@@ -28,10 +28,20 @@ func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 }
 
 // Broken lists the half-sessions on which no session can come up, of one node
-// or of all for "", in the order of HalfSessions.
+// or of all for "", in the order of HalfSessions. O(half-sessions of the nodes that
+// have such ones).
 func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
+	var has [2][]func(int) bool
+	for _, f := range calico.Families {
+		for _, m := range t.tallies[f].broken {
+			has[f] = append(has[f], t.marked(f, m))
+		}
+	}
+	marked := func(f calico.Family, i int) bool {
+		return slices.ContainsFunc(has[f], func(is func(int) bool) bool { return is(i) })
+	}
 	return func(yield func(BrokenSession) bool) {
-		t.each(node, func(list []listed) bool {
+		t.each(node, marked, func(list []listed) bool {
 			for i := range list {
 				if l := &list[i]; len(l.ways) == 1 && l.reason != "" && !yield(l.broken()) {
 					return false
@@ -44,9 +54,11 @@ func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
 
 // Ambiguous lists the half-sessions that depend on the order in which Calico
 // visits BGPPeers, of one node or of all for "", in the order of HalfSessions.
+// O(half-sessions of the nodes that have such ones).
 func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
+	marked := func(f calico.Family, i int) bool { return t.marked(f, &t.tallies[f].ambiguous)(i) }
 	return func(yield func(AmbiguousSession) bool) {
-		t.each(node, func(list []listed) bool {
+		t.each(node, marked, func(list []listed) bool {
 			for i := range list {
 				if l := &list[i]; len(l.ways) > 1 && !yield(l.ambiguous()) {
 					return false
@@ -71,15 +83,16 @@ type listed struct {
 	address, title string
 }
 
-// each calls visit with the half-sessions of each node and family.
-func (t *Topology) each(node string, visit func([]listed) bool) {
+// each calls visit with the half-sessions of each node and family, of those that are
+// wanted; nil wants all.
+func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, visit func([]listed) bool) {
 	members := t.groups.members()
 	for i, n := range t.index.nodes {
 		if node != "" && n.Name != node {
 			continue
 		}
 		for _, f := range calico.Families {
-			if n.SpeaksBGP(f) && !visit(t.networks[f].listNode(uint32(i), members)) {
+			if n.SpeaksBGP(f) && (wanted == nil || wanted(f, i)) && !visit(t.networks[f].listNode(uint32(i), members)) {
 				return
 			}
 		}

@@ -60,6 +60,16 @@ func TestAudit(t *testing.T) {
 	}
 }
 
+// TestTheProgramWritesThePage runs bgpguard as people do: an audit, and a day later one that knows the first, of a change.
+func TestTheProgramWritesThePage(t *testing.T) {
+	state := write(t, manifest(t, 20))
+	earlier := write(t, string(bgpguard(t, "audit", "-f", state, "-o", "json")))
+	change := write(t, "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: clients}}")
+	p := open(t, bgpguard(t, "audit", "-f", state, "--change", change, "--delete", "--history", earlier, "--fail-on", "none", "-o", "html"), view{})
+	p.says("By the change:", "17 nodes cut off", "Before the change", "2 audits", "more than the 0 of")
+	p.everywhere("audit of a change by the program")
+}
+
 // many adds n violations, of every severity and of ten policies, the newest last.
 func many(a *audit.Audit, n int) *audit.Audit {
 	for i := range n {

@@ -31,6 +31,7 @@ func TestAudit(t *testing.T) {
 	t.Run("what a policy lets pass is no drift", func(t *testing.T) { c.warned(t) })
 	t.Run("what came while the webhook was not asked is drift", func(t *testing.T) { c.past(t) })
 	t.Run("what an exempt user did has their name", func(t *testing.T) { c.exempted(t) })
+	t.Run("ten thousand violations are few Events and a small record", func(t *testing.T) { c.many(t) })
 	t.Run("a leader that is killed takes nothing with it, and nothing is told twice", func(t *testing.T) { c.elected(t) })
 }
 
@@ -229,6 +230,44 @@ func (c *cluster) exempted(t *testing.T) {
 	c.origin(t, "Exempt", "it came by the change of BGPConfiguration default by jane, for whom the policy does not hold")
 	c.allowed(t, c.mesh(false), "apply -f -")
 	c.reported(t, meshLimit, "BGPConfiguration", "default", "ViolationResolved", 3)
+}
+
+// manyPolicy finds 10,000 violations, whatever the state.
+const manyPolicy = `# METADATA
+# title: A policy that finds much
+# custom:
+#   severity: low
+#   judges: state
+#   validationActions: [Warn]
+package policies.much
+
+violation contains {
+	"id": sprintf("violation-%d", [i]),
+	"size": 1,
+	"msg": sprintf("number %d of 10,000 things that are wrong with the cluster, which has %d nodes", [i, input.state.nodes.total]),
+	"objects": [{"kind": "Node", "name": sprintf("node-%04d", [i % 100])}],
+} if {
+	some i in numbers.range(1, 10000)
+}
+`
+
+func (c *cluster) many(t *testing.T) {
+	t.Helper()
+	c.allowed(t, bgpPolicy("much", fields{"rego": rego("much.rego", manyPolicy), "validationActions": []string{"Warn"}}), "apply -f -")
+	c.await(t, "much", "{.status.violations}", "10000")
+	if e := c.reported(t, "much", "BGPPolicy", "much", "ViolationFound", 1); e.Note != "[much] and 9,950 more violations found" || e.Regarding.UID == "" {
+		t.Errorf("the Event is %+v", e)
+	}
+	if n := len(c.followed(t)); n < 10_000 {
+		t.Errorf("%d violations are followed", n)
+	}
+	c.allowed(t, "", "delete bgppolicy much")
+	if e := c.reported(t, "much", "BGPPolicy", "much", "ViolationResolved", 1); e.Note != "[much] and 9,950 more violations resolved" {
+		t.Errorf("the Event is %+v", e)
+	}
+	if v, there := c.followed(t)["much/violation-1"]; there {
+		t.Errorf("still followed: %v", v)
+	}
 }
 
 // elected has the leader killed while violations stand, one come while there is none,

@@ -4,9 +4,7 @@
 package e2e
 
 import (
-	"crypto/tls"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -211,26 +209,8 @@ func (c *cluster) token(t *testing.T, name string) string {
 
 func (c *cluster) scrape(t *testing.T, token string) (int, string) {
 	t.Helper()
-	// The metrics endpoint's certificate is its own; who asks is what is tested.
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.webhook.MetricsURL, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(body)
+	status, _, body := fetch(t, http.MethodGet, c.webhook.MetricsURL, token)
+	return status, body
 }
 
 // log holds one line for each denial, and nothing secret.
