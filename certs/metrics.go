@@ -2,10 +2,8 @@ package certs
 
 import (
 	"crypto/x509"
-	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 // expiry covers the CA as well as the certificate, because a CA that expires under a valid certificate fails every
@@ -15,14 +13,8 @@ var expiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Help: "Unix time at which the serving certificate, or the CA that signed it, expires.",
 }, []string{"certificate"})
 
-// registerMetrics may be called more than once: a test runs several replicas in one process.
-func registerMetrics() error {
-	err := metrics.Registry.Register(expiry)
-	if registered := (prometheus.AlreadyRegisteredError{}); errors.As(err, &registered) {
-		return nil
-	}
-	return err
-}
+// Collectors returns the metrics of this package. They are the process's and not a source's.
+func Collectors() []prometheus.Collector { return []prometheus.Collector{expiry} }
 
 // reportExpiry sets the gauges. A CA that isn't known has no series, rather than one that says it expired in 1970.
 func reportExpiry(serving, ca *x509.Certificate) {

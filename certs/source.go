@@ -1,4 +1,4 @@
-// Package certs owns the certificate with which the webhook serves, and exports one thing: the source of the current one.
+// Package certs owns the certificate with which the webhook serves, and exports the source of the current one.
 //
 // There are two ways to get a certificate, and a process uses exactly one of them. By default cert-controller makes and
 // renews a CA and a serving certificate in a Secret and tells the API server about the CA; see selfManaged. With
@@ -76,9 +76,6 @@ type Source struct {
 func New(mgr manager.Manager, o Options) (*Source, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("options of the serving certificate: %w", err)
-	}
-	if err := registerMetrics(); err != nil {
-		return nil, fmt.Errorf("registering the certificate metrics: %w", err)
 	}
 	if o.Dir != "" {
 		return newFromFiles(mgr, o.Dir)

@@ -53,6 +53,8 @@ func WriteAudit(w io.Writer, format string, a *Audit) error {
 		return writeAuditSARIF(w, a)
 	case JUnit:
 		return writeAuditJUnit(w, a)
+	case OpenReports:
+		return writeAuditOpenReports(w, a.Report)
 	default:
 		return fmt.Errorf("unknown output format %q", format)
 	}

@@ -23,13 +23,23 @@ import (
 type auditing struct {
 	*auditor.Auditor
 	exemptions *auditor.Exemptions
+	reports    *auditor.Reports // nil where none are written
 }
 
 // newAuditing audits what follower follows by engine's policies, once known is so.
-func newAuditing(mgr manager.Manager, engine *validate.Engine, known auditable, follower *cluster.Follower, policies *policies, o *Options, log logr.Logger) auditing {
+func newAuditing(mgr manager.Manager, engine *validate.Engine, known auditable, follower *cluster.Follower, policies *policies, o *Options, log logr.Logger) (auditing, error) {
 	log = log.WithName("audit")
-	exemptions := auditor.NewExemptions(mgr, replica(), log)
-	return auditing{exemptions: exemptions, Auditor: auditor.New(mgr, engine, known, exemptions, auditor.Options{
+	named := reference(mgr.GetCache(), follower, policies)
+	publishers := []auditor.Publisher{status{policies.recount}}
+	a := auditing{exemptions: auditor.NewExemptions(mgr, replica(), log)}
+	if o.Reports != auditor.ReportsNone {
+		var err error
+		if a.reports, err = auditor.NewReports(mgr.GetConfig(), mgr.GetHTTPClient(), auditor.ReportOptions{Kind: o.Reports, Reference: named}, log); err != nil {
+			return auditing{}, err
+		}
+		publishers = append(publishers, a.reports)
+	}
+	a.Auditor = auditor.New(mgr, engine, known, a.exemptions, auditor.Options{
 		Delay: o.AuditDelay, Interval: o.AuditInterval, Namespace: o.namespace(namespaceFile), Replica: replica(),
 		Notes: func() []string {
 			var notes []string
@@ -38,13 +48,19 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, known auditable, 
 			}
 			return notes
 		},
-		Reference:  reference(mgr.GetCache(), follower, policies),
-		Publishers: []auditor.Publisher{status{policies.recount}},
-	}, log)}
+		Reference: named, Publishers: publishers,
+	}, log)
+	return a, nil
 }
 
 // runnables are what the manager is to run.
-func (a auditing) runnables() []manager.Runnable { return []manager.Runnable{a.Auditor, a.exemptions} }
+func (a auditing) runnables() []manager.Runnable {
+	runnables := []manager.Runnable{a.Auditor, a.exemptions}
+	if a.reports != nil {
+		runnables = append(runnables, a.reports)
+	}
+	return runnables
+}
 
 // auditable is a cluster that can be audited: all policies are known, with the library
 // that they name. Without that, what they find would seem to come and go at each start.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bgpguard/bgpguard/certs"
 	"github.com/bgpguard/bgpguard/pkg/admission"
 	"github.com/bgpguard/bgpguard/pkg/auditor"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
@@ -13,9 +14,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/library"
 )
 
+// Collectors returns all metrics that are bgpguard's own.
+func Collectors() []prometheus.Collector {
+	return slices.Concat(
+		admission.Collectors(), auditor.Collectors(), certs.Collectors(), cluster.Collectors(), enforce.Collectors(), library.Collectors(),
+	)
+}
+
 // registerMetrics may be called more than once in a process, as tests do.
 func registerMetrics(registry prometheus.Registerer) error {
-	for _, c := range slices.Concat(admission.Collectors(), auditor.Collectors(), cluster.Collectors(), enforce.Collectors(), library.Collectors()) {
+	for _, c := range Collectors() {
 		if err := registry.Register(c); err != nil {
 			if registered := (prometheus.AlreadyRegisteredError{}); !errors.As(err, &registered) {
 				return err

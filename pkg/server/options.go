@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/bgpguard/bgpguard/pkg/auditor"
 )
 
 // Options says how the process runs. Fields are named like their flags.
@@ -57,6 +59,9 @@ type Options struct {
 	// long it is not audited at the most.
 	AuditDelay    time.Duration
 	AuditInterval time.Duration
+	// Reports says as which kind of objects audits are reported, one of
+	// auditor.ReportKinds.
+	Reports string
 
 	// MetricsBindAddress, HealthProbeBindAddress and ReportBindAddress are HOST:PORT,
 	// "0" for none.
@@ -79,6 +84,7 @@ func DefaultOptions() Options {
 		WebhookConfiguration:   "bgpguard",
 		AuditDelay:             2 * time.Second,
 		AuditInterval:          5 * time.Minute,
+		Reports:                auditor.ReportsAuto,
 		MetricsBindAddress:     ":8443",
 		HealthProbeBindAddress: ":8081",
 		ReportBindAddress:      "0",
@@ -112,6 +118,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 
 	flags.DurationVar(&o.AuditDelay, "audit-delay", o.AuditDelay, "how long after a change the state is audited, so that what changes at once is one audit; the elected replica audits")
 	flags.DurationVar(&o.AuditInterval, "audit-interval", o.AuditInterval, "how often the state is audited where nothing changes")
+	flags.StringVar(&o.Reports, "reports", o.Reports, "objects that audits are reported as, for tools such as Policy Reporter: "+auditor.ReportsOpenReports+" (openreports.io), "+auditor.ReportsPolicyReport+" (wgpolicyk8s.io), "+auditor.ReportsAuto+" for the first of them that the cluster serves, "+auditor.ReportsNone)
 
 	flags.StringVar(&o.MetricsBindAddress, "metrics-bind-address", o.MetricsBindAddress, `address that metrics are served on over HTTPS, to those whom RBAC lets "get" the URL /metrics; "0" for none`)
 	flags.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", o.HealthProbeBindAddress, `address that /healthz and /readyz are served on; "0" for none`)
@@ -151,6 +158,7 @@ func (o *Options) Validate() error {
 	check(o.CalicoNamespace == "" || isName(o.CalicoNamespace), "calico-namespace", o.CalicoNamespace, "must be the name of a namespace")
 	check(o.AuditDelay >= 0 && o.AuditDelay <= time.Minute, "audit-delay", o.AuditDelay, "must be from 0s to 1m")
 	check(o.AuditInterval >= time.Second && o.AuditInterval >= o.AuditDelay, "audit-interval", o.AuditInterval, "must be at least 1s, and at least --audit-delay")
+	check(slices.Contains(auditor.ReportKinds, o.Reports), "reports", o.Reports, "must be one of "+strings.Join(auditor.ReportKinds, ", "))
 	check(isBindAddress(o.MetricsBindAddress), "metrics-bind-address", o.MetricsBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(isBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, `must be HOST:PORT, :PORT or 0`)
 	check(isBindAddress(o.ReportBindAddress), "report-bind-address", o.ReportBindAddress, `must be HOST:PORT, :PORT or 0`)

@@ -67,6 +67,7 @@ func TestValidate(t *testing.T) {
 		"no time between audits":        {func(o *Options) { o.AuditInterval = 0 }, `--audit-interval: must be at least 1s, and at least --audit-delay, is "0s"`},
 		"more audits than delays":       {func(o *Options) { o.AuditInterval = time.Second }, `--audit-interval: must be at least 1s, and at least --audit-delay, is "1s"`},
 		"audits each second":            {func(o *Options) { o.AuditDelay, o.AuditInterval = time.Second, time.Second }, ``},
+		"reports that nobody knows":     {func(o *Options) { o.Reports = "xml" }, `--reports: must be one of auto, openreports, policyreport, none, is "xml"`},
 		"an address without a port":     {func(o *Options) { o.MetricsBindAddress = "localhost" }, `--metrics-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"a report without a port":       {func(o *Options) { o.ReportBindAddress = "localhost" }, `--report-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"metrics switched off":          {func(o *Options) { o.MetricsBindAddress = "0" }, ``},

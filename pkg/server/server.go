@@ -102,7 +102,9 @@ func Run(ctx context.Context, o Options, version string, w io.Writer) error {
 		return err
 	}
 	judged := judgedBy{store, policies.check}
-	audits = newAuditing(mgr, engine, auditable{judged, sources.Check}, follower, &policies, &o, log)
+	if audits, err = newAuditing(mgr, engine, auditable{judged, sources.Check}, follower, &policies, &o, log); err != nil {
+		return err
+	}
 	admit := admission.New(judged, engine)
 	admit.SetRecord(audits.exemptions.Record)
 	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)

@@ -1,0 +1,247 @@
+package openreports
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/openreports/reports-api/apis/openreports.io/v1alpha1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+var first = time.Date(2026, 3, 14, 19, 0, 0, 5, time.UTC)
+
+// audited is an audit of a policy with violations.
+func audited(action violation.Action, violations ...audit.Violation) *audit.Audit {
+	p := audit.Policy{Name: "mesh-node-limit", Title: "The mesh is small", Severity: "high", Action: action, Judges: "state", Violations: len(violations)}
+	for i := range violations {
+		violations[i].Policy, violations[i].Action, violations[i].Severity = p.Name, action, p.Severity
+	}
+	return &audit.Audit{Time: first.Add(time.Hour), Policies: []audit.Policy{p}, Violations: violations}
+}
+
+func found(id string, size float64) audit.Violation {
+	return audit.Violation{
+		Violation: violation.Violation{
+			ID: id, Size: size, Message: "too many nodes", Link: "https://example.com", Details: map[string]any{"nodes": 120.0, "maxNodes": 100.0},
+			Objects: []violation.Object{{Kind: "BGPConfiguration", Name: "default"}, {Kind: "Node", Name: "n"}},
+		},
+		FirstSeen: first, LastSeen: first.Add(time.Hour), Origin: audit.PastAdmission, Cause: "it came by night",
+	}
+}
+
+func one(t testing.TB, a *audit.Audit) *v1alpha1.ClusterReport {
+	t.Helper()
+	reports := Reports(a, References)
+	if len(reports) != 1 {
+		t.Fatalf("%d reports", len(reports))
+	}
+	return reports[0]
+}
+
+func text(t testing.TB, value any) string {
+	t.Helper()
+	out, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestAViolationIsAResult(t *testing.T) {
+	r := one(t, audited(violation.Deny, found("limit", 1.5)))
+	want := `{"source":"bgpguard","policy":"mesh-node-limit","rule":"limit","category":"BGP","severity":"high",` +
+		`"timestamp":{"seconds":1773514800,"nanos":5},"result":"fail","scored":true,"resources":[` +
+		`{"kind":"BGPConfiguration","name":"default","apiVersion":"projectcalico.org/v3"},{"kind":"Node","name":"n","apiVersion":"v1"}],` +
+		`"message":"too many nodes","properties":{"action":"Deny","cause":"it came by night","details.maxNodes":"100","details.nodes":"120",` +
+		`"first-seen":"2026-03-14T19:00:00Z","link":"https://example.com","origin":"PastAdmission","size":"1.5"}}`
+	if got := text(t, r.Results[0]); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if r.Name != "bgpguard-mesh-node-limit" || r.Labels["app.kubernetes.io/managed-by"] != "bgpguard" || r.Source != "bgpguard" || len(r.Annotations) > 0 {
+		t.Errorf("the report is %+v", r.ObjectMeta)
+	}
+}
+
+func TestWhatAPolicyFoundIsSummedUp(t *testing.T) {
+	failing := audited(violation.Warn)
+	failing.Failures = []audit.Failure{{Policy: "mesh-node-limit", Message: "divide by zero"}}
+	for name, c := range map[string]struct {
+		audit   *audit.Audit
+		summary v1alpha1.ReportSummary
+		result  v1alpha1.Result
+		scored  bool
+		message string
+	}{
+		"what a policy denies is a failure, and scored": {
+			audited(violation.Deny, found("a", 1), found("b", 1)), v1alpha1.ReportSummary{Fail: 2}, "fail", true, "too many nodes",
+		},
+		"what it warns of is a warning":    {audited(violation.Warn, found("a", 1)), v1alpha1.ReportSummary{Warn: 1}, "warn", false, "too many nodes"},
+		"and so is what it only audits":    {audited(violation.Audit, found("a", 1)), v1alpha1.ReportSummary{Warn: 1}, "warn", false, "too many nodes"},
+		"a policy without violations":      {audited(violation.Deny), v1alpha1.ReportSummary{Pass: 1}, "pass", true, "no violations: The mesh is small"},
+		"one that cannot judge is no pass": {failing, v1alpha1.ReportSummary{Error: 1}, "error", false, "could not judge the cluster, so what is wrong is not known: divide by zero"},
+	} {
+		r := one(t, c.audit)
+		if r.Summary != c.summary || r.Results[0].Result != c.result || r.Results[0].Scored != c.scored || !strings.Contains(r.Results[0].Description, c.message) {
+			t.Errorf("%s: %+v, %+v", name, r.Summary, r.Results[0])
+		}
+	}
+}
+
+func TestAPolicyThatJudgesChangesHasNoReport(t *testing.T) {
+	a := audited(violation.Deny)
+	a.Policies[0].Judges = "change"
+	if got := Reports(a, References); len(got) > 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAReportIsBoundedAndSaysWhatIsNotListed(t *testing.T) {
+	long := strings.Repeat("ä", 100_000)
+	for name, c := range map[string]struct {
+		message string
+		least   int // results
+	}{
+		"so many that their number is bounded": {"too many nodes", MaxResults},
+		"so long that their size is":           {long, 100},
+	} {
+		var violations []audit.Violation
+		for i := range 10_000 {
+			v := found(fmt.Sprintf("v-%05d", i), float64(i%7))
+			v.Message = c.message
+			v.Details = map[string]any{"many": map[string]any{"a": long, long: 1.0}}
+			violations = append(violations, v)
+		}
+		r := one(t, audited(violation.Deny, violations...))
+		listed := len(r.Results) - 1
+		if r.Summary.Fail != 10_000 || listed < c.least || listed > MaxResults {
+			t.Errorf("%s: %d listed of %d", name, listed, r.Summary.Fail)
+		}
+		if size := len(text(t, r)); size > MaxSize+8<<10 {
+			t.Errorf("%s: %d bytes", name, size)
+		}
+		if got, want := r.Annotations[CutAnnotation], fmt.Sprint(10_000-listed); got != want {
+			t.Errorf("%s: the annotation says %s, want %s", name, got, want)
+		}
+		note := r.Results[0]
+		if note.Rule != "results-cut" || note.Result != "fail" || !strings.Contains(note.Description, "of 10,000 violations are not listed") || note.Subjects[0].Kind != "BGPPolicy" {
+			t.Errorf("%s: the first result is %+v", name, note)
+		}
+		if got := r.Results[1].Properties["size"]; got != "6" {
+			t.Errorf("%s: the first that is listed has size %s", name, got)
+		}
+		for _, result := range r.Results {
+			if !utf8.ValidString(result.Description) || len(result.Description) > maxMessage {
+				t.Fatalf("%s: a message of %d bytes", name, len(result.Description))
+			}
+		}
+	}
+}
+
+func TestAReportOfTheSameIsTheSame(t *testing.T) {
+	violations := func() []audit.Violation {
+		var out []audit.Violation
+		for i := range 700 {
+			out = append(out, found(fmt.Sprint("v-", i), float64(i%3)))
+		}
+		return out
+	}
+	want := text(t, one(t, audited(violation.Deny, violations()...)))
+	later := violations()
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(later), func(i, j int) { later[i], later[j] = later[j], later[i] })
+	for i := range later {
+		later[i].LastSeen = later[i].LastSeen.Add(time.Hour)
+	}
+	a := audited(violation.Deny, later...)
+	a.Time = a.Time.Add(time.Hour)
+	if got := text(t, one(t, a)); got != want {
+		t.Error("a later audit that found the same gave another report")
+	}
+	later[3].Size = 9
+	if got := text(t, one(t, a)); got == want {
+		t.Error("one that found something worse gave the same")
+	}
+}
+
+func TestDetailsBecomeProperties(t *testing.T) {
+	many := map[string]any{}
+	for i := range 100 {
+		many[fmt.Sprint("n", i)] = json.Number("1")
+	}
+	for name, c := range map[string]struct {
+		details map[string]any
+		want    map[string]string
+	}{
+		"numbers, texts and booleans": {map[string]any{"a": 0.5, "b": "x", "c": true, "d": 7}, map[string]string{"d.a": "0.5", "d.b": "x", "d.c": "true", "d.d": "7"}},
+		"what is inside has a path":   {map[string]any{"a": map[string]any{"b": 1.0}}, map[string]string{"d.a.b": "1"}},
+		"lists of them are joined":    {map[string]any{"a": []any{"x", 1.0}}, map[string]string{"d.a": "x, 1"}},
+		"the rest is left out":        {map[string]any{"a": nil, "b": []any{}, "c": []any{map[string]any{}}}, map[string]string{}},
+	} {
+		got := map[string]string{}
+		flatten(got, "d", c.details)
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+	got := map[string]string{}
+	flatten(got, "d", many)
+	if len(got) != maxDetails {
+		t.Errorf("%d of 100", len(got))
+	}
+}
+
+func TestNamesAreThoseOfObjectsAndDistinct(t *testing.T) {
+	seen := map[string]string{}
+	for _, policy := range []string{"a", "a.b", strings.Repeat("a", 253), strings.Repeat("a", 252) + "b", strings.Repeat("a.", 126) + "a", "A", "ä", ""} {
+		name := Name(policy)
+		if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 || !strings.HasPrefix(name, NamePrefix) {
+			t.Errorf("%q: %q: %q", policy, name, problems)
+		}
+		if other, ok := seen[name]; ok {
+			t.Errorf("%q and %q are both %q", policy, other, name)
+		}
+		seen[name] = policy
+	}
+}
+
+func TestObjectsHoldWhatTheirKindKnows(t *testing.T) {
+	r := one(t, audited(violation.Deny))
+	for kind, c := range map[Kind]struct {
+		version    string
+		withSource bool
+	}{
+		ClusterReport: {"openreports.io/v1alpha1", true}, ClusterPolicyReport: {"wgpolicyk8s.io/v1alpha2", false},
+	} {
+		o := kind.Object(r)
+		if o.GetAPIVersion() != c.version || o.GetKind() != string(kind) || o.GetName() != r.Name {
+			t.Errorf("%s: %s %s", kind, o.GetAPIVersion(), o.GetKind())
+		}
+		_, source := o.Object["source"]
+		_, configuration := o.Object["configuration"]
+		if source != c.withSource || configuration != c.withSource {
+			t.Errorf("%s: source %t, configuration %t", kind, source, configuration)
+		}
+		results, _, err := unstructured.NestedSlice(o.Object, "results")
+		if err != nil || len(results) != 1 {
+			t.Fatalf("%s: %v, %v", kind, results, err)
+		}
+		// Without a time of its own a result would be from 1970.
+		if result, ok := results[0].(map[string]any); !ok || result["timestamp"] != nil || result["source"] != "bgpguard" {
+			t.Errorf("%s: the result is %v", kind, results[0])
+		}
+	}
+	o := ClusterPolicyReport.Object(one(t, audited(violation.Deny, found("a", 1))))
+	results, _, _ := unstructured.NestedSlice(o.Object, "results")
+	if seconds, _, _ := unstructured.NestedInt64(results[0].(map[string]any), "timestamp", "seconds"); seconds != first.Unix() {
+		t.Errorf("first seen at %d", seconds)
+	}
+}

@@ -1,0 +1,39 @@
+package report
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/encode"
+	"github.com/bgpguard/bgpguard/pkg/openreports"
+)
+
+// clusterAnnotation says which cluster a report is of, where several are audited.
+const clusterAnnotation = "bgpguard.io/cluster"
+
+// writeAuditOpenReports writes the reports that the webhook would write, as YAML
+// documents, so that they can be applied where it does not run. Those of different
+// clusters have the same names: they are for different clusters.
+func writeAuditOpenReports(w io.Writer, r *audit.Report) error {
+	var out bytes.Buffer
+	for _, a := range r.Clusters {
+		for _, report := range openreports.Reports(a, openreports.References) {
+			o := openreports.ClusterReport.Object(report)
+			if a.Cluster != "" {
+				annotations := o.GetAnnotations()
+				if annotations == nil {
+					annotations = map[string]string{}
+				}
+				annotations[clusterAnnotation] = a.Cluster
+				o.SetAnnotations(annotations)
+			}
+			out.WriteString("---\n")
+			if err := encode.YAML(&out, o.Object); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}

@@ -1,0 +1,503 @@
+// Package monitoring tests what config/components/monitoring installs: that each alert
+// fires when it should and not otherwise, by promtool, that alerts and panels name
+// metrics that exist, and that what is scraped is there.
+package monitoring
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bgpguard/bgpguard/pkg/server"
+)
+
+const (
+	root    = "../.."
+	project = "https://github.com/bgpguard/bgpguard"
+)
+
+// foreign are the metrics that are not bgpguard's, by who exports them.
+var foreign = map[string]string{
+	"up": "Prometheus",
+	"apiserver_admission_webhook_fail_open_count":            "kube-apiserver",
+	"apiserver_admission_webhook_rejection_count":            "kube-apiserver",
+	"apiserver_admission_webhook_admission_duration_seconds": "kube-apiserver",
+	"container_cpu_usage_seconds_total":                      "kubelet, from cAdvisor",
+	"container_memory_working_set_bytes":                     "kubelet, from cAdvisor",
+	"kube_pod_container_resource_limits":                     "kube-state-metrics",
+}
+
+// tool runs a program of bin/tools.
+func tool(name string, args ...string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(root, "bin", "tools", name))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%w: run `make bin/tools/%s`", err, name)
+	}
+	out, err := exec.Command(path, args...).CombinedOutput()
+	return string(out), err
+}
+
+// render gives what is installed with the component.
+var render = sync.OnceValues(func() ([]*unstructured.Unstructured, error) {
+	out, err := tool("kustomize", "build", "testdata")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	var objects []*unstructured.Unstructured
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(out)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(document, &o.Object); err != nil {
+			return nil, err
+		}
+		objects = append(objects, o)
+	}
+})
+
+// installed are the objects that the component adds to the default installation, and
+// those of that.
+func installed(t *testing.T) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+// the is the one object of a kind, with a name that begins like that.
+func the(t *testing.T, kind, name string) *unstructured.Unstructured {
+	t.Helper()
+	for _, o := range installed(t) {
+		if o.GetKind() == kind && strings.HasPrefix(o.GetName(), name) {
+			return o
+		}
+	}
+	t.Fatalf("there is no %s %s", kind, name)
+	return nil
+}
+
+type rules struct {
+	Groups []group `json:"groups"`
+}
+
+type group struct {
+	Name  string `json:"name"`
+	Rules []rule `json:"rules"`
+}
+
+type rule struct {
+	Alert       string            `json:"alert,omitempty"`
+	Record      string            `json:"record,omitempty"`
+	Expr        string            `json:"expr"`
+	For         string            `json:"for,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// alerts are the rules as promtool takes them: what is in the PrometheusRule.
+func alerts(t *testing.T) rules {
+	t.Helper()
+	var out rules
+	convert(t, the(t, "PrometheusRule", "bgpguard").Object["spec"], &out)
+	return out
+}
+
+func (r rules) all() []rule {
+	var out []rule
+	for _, g := range r.Groups {
+		out = append(out, g.Rules...)
+	}
+	return out
+}
+
+func convert(t *testing.T, from, to any) {
+	t.Helper()
+	text, err := json.Marshal(from)
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, file string, value any) {
+	t.Helper()
+	text, err := yaml.Marshal(value)
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// parse has promtool look at rules.
+func parse(t *testing.T, r rules) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, file, r)
+	if out, err := tool("promtool", "check", "rules", "--lint=all", "--lint-fatal", file); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestRulesParse(t *testing.T) { parse(t, alerts(t)) }
+
+func TestAlertsFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
+	dir := t.TempDir()
+	r := alerts(t)
+	for _, g := range r.Groups {
+		for i := range g.Rules { // The tests state the numbers that people read first; the rest holds none.
+			g.Rules[i].Annotations = map[string]string{"summary": g.Rules[i].Annotations["summary"]}
+		}
+	}
+	write(t, filepath.Join(dir, "rules.yaml"), r)
+	text, err := os.ReadFile(filepath.Join("testdata", "alerts.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := filepath.Join(dir, "alerts.yaml")
+	if err := os.WriteFile(tests, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := tool("promtool", "test", "rules", tests); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+
+	// Nothing that is not tested.
+	var file struct {
+		Tests []struct {
+			Cases []struct {
+				Alert string `json:"alertname"`
+				Fires []any  `json:"exp_alerts"`
+			} `json:"alert_rule_test"`
+		} `json:"tests"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	fires, holds := map[string]bool{}, map[string]bool{}
+	for _, test := range file.Tests {
+		for _, c := range test.Cases {
+			if len(c.Fires) > 0 {
+				fires[c.Alert] = true
+			} else {
+				holds[c.Alert] = true
+			}
+		}
+	}
+	for _, r := range r.all() {
+		if !fires[r.Alert] || !holds[r.Alert] {
+			t.Errorf("%s: testdata/alerts.yaml has it fire: %t, and not fire: %t", r.Alert, fires[r.Alert], holds[r.Alert])
+		}
+	}
+}
+
+func TestAlertsSayWhatToDo(t *testing.T) {
+	anchors := headings(t)
+	readme := readme(t)
+	for _, r := range alerts(t).all() {
+		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) {
+			t.Errorf("%s has severity %q", r.Alert, r.Labels["severity"])
+		}
+		if r.Annotations["summary"] == "" || len(r.Annotations["description"]) < 40 {
+			t.Errorf("%s has no summary or description", r.Alert)
+		}
+		anchor, ok := strings.CutPrefix(r.Annotations["runbook_url"], project+"#")
+		if !ok || !anchors[anchor] {
+			t.Errorf("%s: %s is no heading of README.md", r.Alert, r.Annotations["runbook_url"])
+		}
+		if name := strings.TrimPrefix(r.Alert, "BGPGuard"); !strings.Contains(readme, "`"+name+"`") && !strings.Contains(readme, "`"+r.Alert+"`") {
+			t.Errorf("README.md does not name %s", r.Alert)
+		}
+	}
+}
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// headings are the anchors that GitHub gives the headings of README.md.
+func headings(t *testing.T) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(readme(t), -1) {
+		out[strings.ReplaceAll(strings.ToLower(regexp.MustCompile("[^A-Za-z0-9 -]").ReplaceAllString(m[1], "")), " ", "-")] = true
+	}
+	return out
+}
+
+// own are the names of bgpguard's metrics.
+func own() map[string]bool {
+	names := map[string]bool{}
+	described := make(chan *prometheus.Desc)
+	go func() {
+		defer close(described)
+		for _, c := range server.Collectors() {
+			c.Describe(described)
+		}
+	}()
+	name := regexp.MustCompile(`fqName: "([^"]+)"`)
+	for d := range described {
+		names[name.FindStringSubmatch(d.String())[1]] = true
+	}
+	return names
+}
+
+var (
+	text       = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+	matchers   = regexp.MustCompile(`\{[^{}]*\}`)
+	ranges     = regexp.MustCompile(`\[[^\]]*\]`)
+	grouping   = regexp.MustCompile(`\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)`)
+	identifier = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*\s*\(?`)
+	operators  = []string{"and", "or", "unless", "offset", "bool"}
+)
+
+// metrics are those that an expression names.
+func metrics(expr string) []string {
+	for _, strip := range []*regexp.Regexp{text, matchers, ranges, grouping} {
+		expr = strip.ReplaceAllString(expr, " ")
+	}
+	expr = regexp.MustCompile(`\b\d+[a-z]*\b`).ReplaceAllString(expr, " ") // numbers and durations
+	var out []string
+	for _, name := range identifier.FindAllString(expr, -1) {
+		if strings.HasSuffix(name, "(") || slices.Contains(operators, strings.TrimSpace(name)) {
+			continue
+		}
+		out = append(out, strings.TrimSpace(name))
+	}
+	return out
+}
+
+func TestMetricsOfAnExpression(t *testing.T) {
+	for expr, want := range map[string][]string{
+		`sum by (a) (rate(m_total{x="y_total",z=~"a{2}"}[5m] offset 15m)) > 1000`: {"m_total"},
+		`(a:b - on (x) group_left (y) c) / 5 and d == bool 1 or absent(e)`:        {"a:b", "c", "d", "e"},
+	} {
+		if got := metrics(expr); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", expr, got, want)
+		}
+	}
+}
+
+func TestEveryMetricThatIsNamedExists(t *testing.T) {
+	known := own()
+	named := map[string]bool{}
+	check := func(where, expr string) {
+		found := metrics(expr)
+		if len(found) == 0 {
+			t.Errorf("%s: %s names no metric", where, expr)
+		}
+		for _, name := range found {
+			base := strings.TrimSuffix(name, "_bucket")
+			named[base] = true
+			if !known[base] && foreign[base] == "" {
+				t.Errorf("%s: there is no metric %s", where, name)
+			}
+		}
+	}
+	for _, r := range alerts(t).all() {
+		check(r.Alert, r.Expr)
+	}
+	for _, p := range loadDashboard(t).Panels {
+		for _, target := range p.Targets {
+			check(p.Title, target.Expr)
+		}
+	}
+	for name, by := range foreign {
+		if !named[name] {
+			t.Errorf("%s of %s is named nowhere", name, by)
+		}
+	}
+}
+
+func TestPrometheusScrapesTheMetricsAlone(t *testing.T) {
+	monitor := the(t, "ServiceMonitor", "bgpguard")
+	selector, _, err := unstructured.NestedStringMap(monitor.Object, "spec", "selector", "matchLabels")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec struct {
+		Endpoints []struct {
+			Port      string `json:"port"`
+			Scheme    string `json:"scheme"`
+			TLSConfig struct {
+				ServerName string `json:"serverName"`
+				CA         struct {
+					Secret struct {
+						Name string `json:"name"`
+					} `json:"secret"`
+				} `json:"ca"`
+			} `json:"tlsConfig"`
+		} `json:"endpoints"`
+	}
+	convert(t, monitor.Object["spec"], &spec)
+	var services, secrets []string
+	for _, o := range installed(t) {
+		switch o.GetKind() {
+		case "Secret":
+			secrets = append(secrets, o.GetName())
+		case "Service":
+			labels := o.GetLabels()
+			for name, value := range selector {
+				if labels[name] != value {
+					labels = nil
+				}
+			}
+			ports, _, err := unstructured.NestedSlice(o.Object, "spec", "ports")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if port, ok := ports[0].(map[string]any); labels != nil && ok && port["name"] == spec.Endpoints[0].Port && o.GetNamespace() == monitor.GetNamespace() {
+				services = append(services, o.GetName())
+			}
+		}
+	}
+	if !slices.Equal(services, []string{"bgpguard-metrics"}) {
+		t.Errorf("it selects %q", services)
+	}
+	if e := spec.Endpoints[0]; e.Scheme != "https" || !slices.Contains(secrets, e.TLSConfig.CA.Secret.Name) ||
+		e.TLSConfig.ServerName != fmt.Sprintf("%s.%s.svc", server.DefaultOptions().CertService, monitor.GetNamespace()) {
+		t.Errorf("it scrapes %+v; Secrets are %q", e, secrets)
+	}
+}
+
+type dashboard struct {
+	UID           string `json:"uid"`
+	Title         string `json:"title"`
+	SchemaVersion int    `json:"schemaVersion"`
+	Templating    struct {
+		List []struct {
+			Name string `json:"name"`
+			Type string `json:"type"`
+		} `json:"list"`
+	} `json:"templating"`
+	Panels []struct {
+		ID          int             `json:"id"`
+		Type        string          `json:"type"`
+		Title       string          `json:"title"`
+		Description string          `json:"description"`
+		Grid        grid            `json:"gridPos"`
+		Panels      []any           `json:"panels"`
+		Datasource  json.RawMessage `json:"datasource"`
+		FieldConfig struct {
+			Defaults struct {
+				Unit       string `json:"unit"`
+				Thresholds struct {
+					Steps []any `json:"steps"`
+				} `json:"thresholds"`
+			} `json:"defaults"`
+		} `json:"fieldConfig"`
+		Targets []struct {
+			RefID string `json:"refId"`
+			Expr  string `json:"expr"`
+		} `json:"targets"`
+	} `json:"panels"`
+}
+
+type grid struct {
+	X int `json:"x"`
+	Y int `json:"y"`
+	W int `json:"w"`
+	H int `json:"h"`
+}
+
+func (g grid) overlaps(o grid) bool {
+	return g.X < o.X+o.W && o.X < g.X+g.W && g.Y < o.Y+o.H && o.Y < g.Y+g.H
+}
+
+// loadDashboard reads the dashboard out of the ConfigMap that Grafana's sidecar finds.
+func loadDashboard(t *testing.T) dashboard {
+	t.Helper()
+	o := the(t, "ConfigMap", "bgpguard-dashboard")
+	if o.GetName() != "bgpguard-dashboard" || o.GetLabels()["grafana_dashboard"] != "1" {
+		t.Errorf("the ConfigMap is %s with labels %v", o.GetName(), o.GetLabels())
+	}
+	data, _, err := unstructured.NestedStringMap(o.Object, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d dashboard
+	if err := json.Unmarshal([]byte(data["bgpguard.json"]), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestDashboard(t *testing.T) {
+	d := loadDashboard(t)
+	if d.UID != "bgpguard" || d.SchemaVersion < 41 || len(d.Templating.List) != 1 || d.Templating.List[0].Type != "datasource" {
+		t.Errorf("the dashboard is %s, schema %d, with variables %v", d.UID, d.SchemaVersion, d.Templating.List)
+	}
+	ids, titles := map[int]bool{}, map[string]bool{}
+	var rows []string
+	parsed := rules{Groups: []group{{Name: "panels"}}}
+	for i, p := range d.Panels {
+		if ids[p.ID] || p.ID == 0 || titles[p.Title] || p.Title == "" {
+			t.Errorf("panel %d %q: its id or its title is another's, or there is none", p.ID, p.Title)
+		}
+		ids[p.ID], titles[p.Title] = true, true
+		if p.Grid.X < 0 || p.Grid.X+p.Grid.W > 24 || p.Grid.W < 1 || p.Grid.H < 1 {
+			t.Errorf("%s: it is not within 24 columns: %+v", p.Title, p.Grid)
+		}
+		for _, o := range d.Panels[:i] {
+			if p.Grid.overlaps(o.Grid) {
+				t.Errorf("%s and %s overlap", p.Title, o.Title)
+			}
+		}
+		if p.Type == "row" {
+			rows = append(rows, p.Title)
+			continue
+		}
+		if !slices.Contains([]string{"stat", "timeseries", "table"}, p.Type) {
+			t.Errorf("%s has type %s", p.Title, p.Type)
+		}
+		if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.FieldConfig.Defaults.Thresholds.Steps) == 0 || len(p.Targets) == 0 {
+			t.Errorf("%s lacks a description, a unit, thresholds or expressions", p.Title)
+		}
+		if want := `{"type":"prometheus","uid":"${datasource}"}`; strings.Join(strings.Fields(string(p.Datasource)), "") != want {
+			t.Errorf("%s has datasource %s", p.Title, p.Datasource)
+		}
+		for _, target := range p.Targets {
+			parsed.Groups[0].Rules = append(parsed.Groups[0].Rules, rule{
+				Record: fmt.Sprintf("panel:%d:%s", p.ID, strings.ToLower(target.RefID)), Expr: strings.ReplaceAll(target.Expr, "$__rate_interval", "5m"),
+			})
+		}
+	}
+	if want := []string{"Verdict", "Topology", "Convergence", "BGP health", "Admission", "Audit", "Control plane"}; !slices.Equal(rows, want) {
+		t.Errorf("rows %q, want %q", rows, want)
+	}
+	parse(t, parsed)
+}
