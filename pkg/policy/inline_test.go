@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -331,14 +332,16 @@ func TestEveryWayOfReadingIsSeen(t *testing.T) {
 
 func TestAFingerprintTellsPoliciesApart(t *testing.T) {
 	const module = "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.x\n\nviolation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"}\n"
-	of := func(text, action string, data map[string]any) string {
+	with := func(text, action string, data, more map[string]any) string {
 		l, err := NewLibrary(Source{Name: "s", Modules: map[string]string{"x.rego": text}, Data: data})
 		if err != nil {
 			t.Fatal(err)
 		}
+		spec := map[string]any{"policy": "x", "validationActions": []any{action}}
+		maps.Copy(spec, more)
 		d, err := Decode(map[string]any{
 			"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPPolicy", "metadata": map[string]any{"name": "x"},
-			"spec": map[string]any{"policy": "x", "validationActions": []any{action}},
+			"spec": spec,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -349,9 +352,15 @@ func TestAFingerprintTellsPoliciesApart(t *testing.T) {
 		}
 		return p.Fingerprint()
 	}
+	of := func(text, action string, data map[string]any) string { return with(text, action, data, nil) }
 	one := of(module, "Deny", nil)
 	if of(module, "Deny", nil) != one {
 		t.Error("the same policy, compiled again, has another fingerprint")
+	}
+	for _, more := range []map[string]any{{"exempt": map[string]any{"users": []any{"jane"}}}, {"match": map[string]any{"kinds": []any{"BGPPeer"}}}} {
+		if with(module, "Deny", nil, more) != one {
+			t.Errorf("%v: another fingerprint for what judges states alike", more)
+		}
 	}
 	for name, other := range map[string]string{
 		"another rule":   of(strings.ReplaceAll(module, "\"m\"", "\"n\""), "Deny", nil),

@@ -205,14 +205,16 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 
 // fingerprint is that of a document, with the policy that it names or brings along.
 func fingerprint(d *Document, def *Definition) string {
-	spec, _ := json.Marshal(&d.Spec) //nolint:errchkjson // It came as JSON.
+	of := d.Spec
+	of.Match, of.Exempt = nil, nil // They are about changes.
+	spec, _ := json.Marshal(&of)   //nolint:errchkjson // It came as JSON.
 	sum := sha256.Sum256(slices.Concat([]byte(def.Name+" "+def.unit.digest+" "), spec))
 	return hex.EncodeToString(sum[:])
 }
 
 // Fingerprint differs between policies that may judge one state differently: by
-// other Rego or other data, parameters or actions. It is the same in every process
-// that has the same policy.
+// other Rego or other data, parameters or actions. Whose changes a policy judges makes
+// no difference. It is the same in every process that has the same policy.
 func (p *Policy) Fingerprint() string { return p.fingerprint }
 
 // Policies returns the policies in order of their names. The slice must not be
