@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -237,6 +238,11 @@ func TestOrigins(t *testing.T) {
 		n.NotReady = true
 		return off.Apply(state.Change{After: &n})
 	}
+	booting := func() *state.Snapshot {
+		n := *four.Nodes()[3]
+		n.Address, n.Labels = [2]netip.Prefix{}, map[string]string{"fresh": ""}
+		return four.Apply(state.Change{After: &n})
+	}
 	for name, c := range map[string]struct {
 		policies string
 		before   *state.Snapshot
@@ -247,6 +253,7 @@ func TestOrigins(t *testing.T) {
 	}{
 		"a policy that warns lets it come":         {warn3, off, four, nil, Allowed, ""},
 		"a node joins":                             {deny3, three, four, nil, Unreviewed, "does not review"},
+		"calico-node starts on a new node":         {deny3, booting(), four, nil, Unreviewed, "does not review"},
 		"a node joins, and another gets a label":   {deny3, three, labelled(four, 1), nil, Unreviewed, "does not review"},
 		"the mesh is put on":                       {deny3, off, four, nil, PastAdmission, "BGPConfiguration default"},
 		"and a node is no longer ready":            {deny3, notReady(), four, nil, PastAdmission, "BGPConfiguration default"},
@@ -294,6 +301,51 @@ func TestWhatGrowsCameAboutAnew(t *testing.T) {
 	a, _ = follow(t, trail, set, on, 2, Step{Before: five})
 	if v := a.Violations[0]; v.Origin != Unreviewed {
 		t.Errorf("smaller: %s", v.Origin)
+	}
+}
+
+func TestWhatCamePastAdmissionStaysDriftWhenItGrows(t *testing.T) {
+	set := policies(t, deny3)
+	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	five := state.New(append(nodes(t, 5), mesh(t, true))...)
+	_, trail := follow(t, nil, set, off, 0, Step{})
+	_, trail = follow(t, trail, set, on, 1, Step{Before: off})
+	a, _ := follow(t, trail, set, five, 2, Step{Before: on})
+	if v := a.Violations[0]; v.Origin != PastAdmission || !strings.Contains(v.Cause, "BGPConfiguration default") {
+		t.Errorf("a node joined, and it is %s: %s", v.Origin, v.Cause)
+	}
+}
+
+// A policy that fails on four nodes and judges three finds what may have come while it
+// failed.
+func TestWhatCameWhileAPolicyFailedIsNotTakenForUnreviewed(t *testing.T) {
+	set := failing(t)
+	three, four := state.New(nodes(t, 3)...), state.New(nodes(t, 4)...)
+	_, trail := follow(t, nil, set, three, 0, Step{})
+	trail.Violations = nil // It found nothing while it judged.
+	_, trail = follow(t, trail, set, four, 1, Step{Before: three})
+	a, trail := follow(t, trail, set, three, 2, Step{Before: four})
+	if v := a.Violations[0]; v.Origin != Unwatched || v.Cause != "it came while its policy could not judge" {
+		t.Errorf("got %s: %s", v.Origin, v.Cause)
+	}
+	trail.Violations = nil
+	a, _ = follow(t, trail, set, three, 3, Step{Before: three})
+	if v := a.Violations[0]; v.Origin != Unreviewed {
+		t.Errorf("once it has judged again: %s", v.Origin)
+	}
+}
+
+// Without time to judge anything else, what is known without that is told, and no drift.
+func TestANodeThatJoinsIsNoDriftWhereTimeIsOut(t *testing.T) {
+	set := policies(t, deny3)
+	three, four := state.New(append(nodes(t, 3), mesh(t, true))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	_, trail := follow(t, nil, set, three, 0, Step{})
+	a := run(t, set, four, 1)
+	out, cancel := context.WithCancel(t.Context())
+	cancel()
+	trail.Follow(out, a, validate.NewEngine(set), Step{Before: three})
+	if v := a.Violations[0]; v.Origin != Unreviewed {
+		t.Errorf("got %s: %s", v.Origin, v.Cause)
 	}
 }
 

@@ -25,8 +25,8 @@ const (
 	Standing Origin = "Standing"
 	// Allowed came by changes that the policy does not deny.
 	Allowed Origin = "Allowed"
-	// Unreviewed came by changes that admission does not review: a node that joins or
-	// is no longer ready, a Secret.
+	// Unreviewed came by changes that admission does not review, or does not hold back:
+	// a node that joins or is no longer ready, a Secret.
 	Unreviewed Origin = "Unreviewed"
 	// Exempt came by a change that the policy denies, of a user for whom it does not
 	// hold.
@@ -36,7 +36,7 @@ const (
 	PastAdmission Origin = "PastAdmission"
 	// Together came by several changes that the policy allows one by one.
 	Together Origin = "Together"
-	// Unwatched came while no audit ran.
+	// Unwatched came while no audit ran, or while its policy could not judge.
 	Unwatched Origin = "Unwatched"
 )
 
@@ -52,6 +52,9 @@ func (o Origin) Drift() bool {
 // maxTried is how many changes are tried one by one to find the one at fault. More
 // come at once only when much is restored or moved.
 const maxTried = 50
+
+// notReviewed is the cause of what came by changes that admission does not review.
+const notReviewed = "it came by changes that admission does not review, such as nodes that join or are no longer ready"
 
 // explain tells how violations of policies that deny came about since the audit
 // before. It judges the state before anew, once, and each change to it.
@@ -71,6 +74,12 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 		} else {
 			ground = ground.Apply(c)
 		}
+	}
+	if len(reviewed) == 0 { // Nothing has to be judged to know.
+		for _, v := range appeared {
+			v.Origin, v.Cause = Unreviewed, notReviewed
+		}
+		return
 	}
 	appeared = unreviewed(ctx, engine, ground, appeared)
 	if len(appeared) == 0 {
@@ -101,8 +110,7 @@ func unreviewed(ctx context.Context, engine *validate.Engine, ground *state.Snap
 		if !ok || size < v.Size {
 			return false
 		}
-		v.Origin = Unreviewed
-		v.Cause = "it came by changes that admission does not review, such as nodes that join or are no longer ready"
+		v.Origin, v.Cause = Unreviewed, notReviewed
 		return true
 	})
 }
@@ -171,13 +179,15 @@ func someObjects(objects []violation.Object) string {
 
 // Reviewed reports whether admission reviews a change: config/webhook sends it
 // those of Calico's objects that people write, and deletes and changes of Nodes but
-// not that a node joins, or whether it is ready.
+// not whether they are ready. A node joins in two steps: kubelet makes the Node, which
+// is not reviewed, and calico-node gives it its BGP addresses, which no policy may hold
+// back.
 func Reviewed(c state.Change) bool {
 	switch c.ID().Kind {
 	case calico.KindNode:
 		before, _ := c.Before.(*calico.Node)
 		after, _ := c.After.(*calico.Node)
-		if before == nil {
+		if before == nil || !before.SpeaksBGP(calico.IPv4) && !before.SpeaksBGP(calico.IPv6) {
 			return false
 		}
 		return after == nil || !before.SameBGP(after)

@@ -19,6 +19,8 @@ type Trail struct {
 	Time time.Time `json:"time"`
 	// Policies holds the fingerprints of the policies that judged then, by name.
 	Policies map[string]string `json:"policies"`
+	// Failed names those that could not judge then, sorted.
+	Failed []string `json:"failed,omitempty"`
 	// Violations are those that were there, sorted by policy and id.
 	Violations []Seen `json:"violations"`
 }
@@ -79,7 +81,11 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		next.Policies[p.Name] = p.fingerprint
 		known[p.Name] = t.Policies[p.Name] == p.fingerprint
 	}
+	for _, f := range a.Failures {
+		next.Failed = append(next.Failed, f.Policy)
+	}
 	var appeared []*Violation
+	drift := map[*Violation]*Seen{} // what came past admission, and is larger now
 	for i := range a.Violations {
 		v := &a.Violations[i]
 		was := old[keyOf(&v.Violation)]
@@ -95,12 +101,22 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 			}
 		case v.Action != violation.Deny:
 			v.Origin, v.Cause = Allowed, ""
+		case slices.Contains(t.Failed, v.Policy):
+			v.Origin, v.Cause = Unwatched, "it came while its policy could not judge"
 		default:
 			appeared = append(appeared, v)
+			if was != nil && was.Origin.Drift() {
+				drift[v] = was
+			}
 		}
 	}
 	if len(appeared) > 0 {
 		explain(ctx, engine, step, t.Time, a, appeared)
+	}
+	for v, was := range drift {
+		if !v.Origin.Drift() { // A node that joins makes it larger, not right.
+			v.Origin, v.Cause = was.Origin, was.Cause
+		}
 	}
 	for i := range t.Violations {
 		s := &t.Violations[i]
