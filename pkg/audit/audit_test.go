@@ -316,6 +316,46 @@ func TestWhatCamePastAdmissionStaysDriftWhenItGrows(t *testing.T) {
 	}
 }
 
+// A violation of the same size that harms other nodes than before is another to admission,
+// and so to the audit.
+func TestHarmThatMovesIsDriftThoughItIsNoLarger(t *testing.T) {
+	set := policies(t, "reachability-preserved validationActions: [Deny]")
+	peers := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "in == 'yes'", "peerSelector": "in == 'yes'"})
+	cutOff := func(out ...int) *state.Snapshot {
+		objects := []calico.Object{mesh(t, false), peers, object(t, "IPPool", "pool", map[string]any{"cidr": "10.244.0.0/16", "ipipMode": "Always"})}
+		for i := range 6 {
+			in := map[string]any{"in": "yes"}
+			if slices.Contains(out, i) {
+				in = map[string]any{}
+			}
+			objects = append(objects, node(t, i, in))
+		}
+		return state.New(objects...)
+	}
+	for name, c := range map[string]struct {
+		after  *state.Snapshot
+		origin Origin
+	}{
+		"the same nodes": {cutOff(5), Standing},
+		"another node":   {cutOff(4), PastAdmission},
+		"no node less":   {cutOff(4, 5), PastAdmission},
+		"a node joins":   {cutOff(5).Apply(state.Change{After: node(t, 6, map[string]any{"in": "yes"})}), Unreviewed},
+		"a node leaves":  {cutOff(5).Apply(state.Change{Before: node(t, 0, nil)}), Standing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := cutOff(5)
+			was, trail := follow(t, nil, set, before, 0, Step{})
+			a, _ := follow(t, trail, set, c.after, 1, Step{Before: before})
+			if len(was.Violations) != len(a.Violations) || len(a.Violations) == 0 {
+				t.Fatalf("before %+v, after %+v", was.Violations, a.Violations)
+			}
+			if v := a.Violations[0]; v.Origin != c.origin || !v.FirstSeen.Equal(start) || (v.Origin == PastAdmission) != strings.Contains(v.Cause, "Node node-00004") {
+				t.Errorf("%s since %s: %s (size %v, was %v)", v.Origin, v.FirstSeen, v.Cause, v.Size, was.Violations[0].Size)
+			}
+		})
+	}
+}
+
 // A policy that fails on four nodes and judges three finds what may have come while it
 // failed.
 func TestWhatCameWhileAPolicyFailedIsNotTakenForUnreviewed(t *testing.T) {

@@ -81,7 +81,7 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 		}
 		return
 	}
-	appeared = unreviewed(ctx, engine, ground, appeared)
+	appeared = unreviewed(ctx, engine, ground, a.Topology, appeared)
 	if len(appeared) == 0 {
 		return
 	}
@@ -100,18 +100,43 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 
 // unreviewed settles the violations that are there without any change that admission
 // reviews, and returns the rest.
-func unreviewed(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, appeared []*Violation) []*Violation {
+func unreviewed(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, now *topology.Topology, appeared []*Violation) []*Violation {
 	there := map[key]float64{}
-	for _, v := range engine.Judge(ctx, ground).Violations {
+	judged := engine.Judge(ctx, ground)
+	for _, v := range judged.Violations {
 		there[keyOf(&v)] = v.Size
 	}
 	return slices.DeleteFunc(appeared, func(v *Violation) bool {
 		size, ok := there[keyOf(&v.Violation)]
-		if !ok || size < v.Size {
+		if !ok || size < v.Size || harmsMore(now, judged.Topology, v) {
 			return false
 		}
 		v.Origin, v.Cause = Unreviewed, notReviewed
 		return true
+	})
+}
+
+// moves returns what tells whether a violation of a harms nodes that it would not have
+// harmed in the state before: admission takes that for another one, whatever its size.
+func moves(before *state.Snapshot, a *Audit) func(*Violation) bool {
+	var was *topology.Topology // computed where it is needed
+	return func(v *Violation) bool {
+		if before == nil || before == a.Snapshot || len(v.Members) == 0 {
+			return false
+		}
+		if was == nil {
+			was = topology.Compute(before, a.Topology)
+		}
+		return harmsMore(a.Topology, was, v)
+	}
+}
+
+// harmsMore reports whether a set of v has nodes now that it did not have before. A
+// handle that means nothing is for admission to complain of.
+func harmsMore(now, before *topology.Topology, v *Violation) bool {
+	return slices.ContainsFunc(v.Members, func(members string) bool {
+		gained, _, err := now.Gained(before, members)
+		return err == nil && gained > 0
 	})
 }
 

@@ -85,7 +85,8 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		next.Failed = append(next.Failed, f.Policy)
 	}
 	var appeared []*Violation
-	drift := map[*Violation]*Seen{} // what came past admission, and is larger now
+	earlier := map[*Violation]*Seen{} // those of them that were there before
+	moved := moves(step.Before, a)
 	for i := range a.Violations {
 		v := &a.Violations[i]
 		was := old[keyOf(&v.Violation)]
@@ -94,7 +95,7 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 			v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause
 		}
 		switch {
-		case was != nil && v.Size <= was.Size:
+		case was != nil && v.Size <= was.Size && (!known[v.Policy] || v.Action != violation.Deny || !moved(v)):
 		case !known[v.Policy]:
 			if was == nil {
 				v.Origin = Standing
@@ -105,16 +106,17 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 			v.Origin, v.Cause = Unwatched, "it came while its policy could not judge"
 		default:
 			appeared = append(appeared, v)
-			if was != nil && was.Origin.Drift() {
-				drift[v] = was
+			if was != nil {
+				earlier[v] = was
 			}
 		}
 	}
 	if len(appeared) > 0 {
 		explain(ctx, engine, step, t.Time, a, appeared)
 	}
-	for v, was := range drift {
-		if !v.Origin.Drift() { // A node that joins makes it larger, not right.
+	for v, was := range earlier {
+		// A node that joins makes what came past admission larger, not right.
+		if !v.Origin.Drift() && (was.Origin.Drift() || v.Size <= was.Size) {
 			v.Origin, v.Cause = was.Origin, was.Cause
 		}
 	}
