@@ -401,6 +401,17 @@ func TestAPolicyThatComesFindsWhatStands(t *testing.T) {
 	}
 }
 
+// In an emergency somebody is made exempt and makes the change at once, which is one audit.
+func TestWhatComesWithAnExemptionIsDrift(t *testing.T) {
+	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	_, trail := follow(t, nil, policies(t, deny3), off, 0, Step{})
+	jane := func(context.Context, string, violation.Object) (string, bool) { return "jane", true }
+	a, _ := follow(t, trail, policies(t, deny3+", exempt: {users: [jane]}"), on, 1, Step{Before: off, Exempted: jane})
+	if v := a.Violations[0]; v.Origin != Exempt {
+		t.Errorf("got %s: %s", v.Origin, v.Cause)
+	}
+}
+
 func TestAPolicyThatGoesTakesItsViolationsAlong(t *testing.T) {
 	s := state.New(nodes(t, 4)...)
 	_, trail := follow(t, nil, policies(t, deny3), s, 0, Step{})

@@ -331,14 +331,17 @@ func TestEveryWayOfReadingIsSeen(t *testing.T) {
 
 func TestAFingerprintTellsPoliciesApart(t *testing.T) {
 	const module = "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.x\n\nviolation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"}\n"
-	of := func(text, action string, data map[string]any) string {
+	of := func(text, action string, data map[string]any, more ...any) string {
 		l, err := NewLibrary(Source{Name: "s", Modules: map[string]string{"x.rego": text}, Data: data})
 		if err != nil {
 			t.Fatal(err)
 		}
+		spec := map[string]any{"policy": "x", "validationActions": []any{action}}
+		if more != nil {
+			spec[more[0].(string)] = more[1]
+		}
 		d, err := Decode(map[string]any{
-			"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPPolicy", "metadata": map[string]any{"name": "x"},
-			"spec": map[string]any{"policy": "x", "validationActions": []any{action}},
+			"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPPolicy", "metadata": map[string]any{"name": "x"}, "spec": spec,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -352,6 +355,15 @@ func TestAFingerprintTellsPoliciesApart(t *testing.T) {
 	one := of(module, "Deny", nil)
 	if of(module, "Deny", nil) != one {
 		t.Error("the same policy, compiled again, has another fingerprint")
+	}
+	// Who and what it holds for changes nothing of what it finds.
+	for name, other := range map[string]string{
+		"an exempt user":     of(module, "Deny", nil, "exempt", map[string]any{"users": []any{"jane"}}),
+		"a match for a kind": of(module, "Deny", nil, "match", map[string]any{"kinds": []any{"BGPPeer"}}),
+	} {
+		if other != one {
+			t.Errorf("%s: another fingerprint", name)
+		}
 	}
 	for name, other := range map[string]string{
 		"another rule":   of(strings.ReplaceAll(module, "\"m\"", "\"n\""), "Deny", nil),

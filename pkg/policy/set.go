@@ -204,15 +204,19 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 }
 
 // fingerprint is that of a document, with the policy that it names or brings along.
+// Whom and what it holds for has no part in it: somebody who is made exempt and makes a
+// change at once, as in an emergency, is told of all the same.
 func fingerprint(d *Document, def *Definition) string {
-	spec, _ := json.Marshal(&d.Spec) //nolint:errchkjson // It came as JSON.
+	judges := d.Spec
+	judges.Match, judges.Exempt = nil, nil
+	spec, _ := json.Marshal(&judges) //nolint:errchkjson // It came as JSON.
 	sum := sha256.Sum256(slices.Concat([]byte(def.Name+" "+def.unit.digest+" "), spec))
 	return hex.EncodeToString(sum[:])
 }
 
 // Fingerprint differs between policies that may judge one state differently: by
-// other Rego or other data, parameters or actions. It is the same in every process
-// that has the same policy.
+// other Rego or other data, parameters or actions, not by what they match or exempt. It
+// is the same in every process that has the same policy.
 func (p *Policy) Fingerprint() string { return p.fingerprint }
 
 // Policies returns the policies in order of their names. The slice must not be
