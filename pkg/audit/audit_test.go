@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -237,6 +238,11 @@ func TestOrigins(t *testing.T) {
 		n.NotReady = true
 		return off.Apply(state.Change{After: &n})
 	}
+	booting := func() *state.Snapshot {
+		n := *four.Nodes()[3]
+		n.Address, n.Labels = [2]netip.Prefix{}, map[string]string{"fresh": ""}
+		return four.Apply(state.Change{After: &n})
+	}
 	for name, c := range map[string]struct {
 		policies string
 		before   *state.Snapshot
@@ -247,6 +253,7 @@ func TestOrigins(t *testing.T) {
 	}{
 		"a policy that warns lets it come":         {warn3, off, four, nil, Allowed, ""},
 		"a node joins":                             {deny3, three, four, nil, Unreviewed, "does not review"},
+		"calico-node starts on a new node":         {deny3, booting(), four, nil, Unreviewed, "does not review"},
 		"a node joins, and another gets a label":   {deny3, three, labelled(four, 1), nil, Unreviewed, "does not review"},
 		"the mesh is put on":                       {deny3, off, four, nil, PastAdmission, "BGPConfiguration default"},
 		"and a node is no longer ready":            {deny3, notReady(), four, nil, PastAdmission, "BGPConfiguration default"},
@@ -297,6 +304,91 @@ func TestWhatGrowsCameAboutAnew(t *testing.T) {
 	}
 }
 
+func TestWhatCamePastAdmissionStaysDriftWhenItGrows(t *testing.T) {
+	set := policies(t, deny3)
+	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	five := state.New(append(nodes(t, 5), mesh(t, true))...)
+	_, trail := follow(t, nil, set, off, 0, Step{})
+	_, trail = follow(t, trail, set, on, 1, Step{Before: off})
+	a, _ := follow(t, trail, set, five, 2, Step{Before: on})
+	if v := a.Violations[0]; v.Origin != PastAdmission || !strings.Contains(v.Cause, "BGPConfiguration default") {
+		t.Errorf("a node joined, and it is %s: %s", v.Origin, v.Cause)
+	}
+}
+
+// A violation of the same size that harms other nodes than before is another to admission,
+// and so to the audit.
+func TestHarmThatMovesIsDriftThoughItIsNoLarger(t *testing.T) {
+	set := policies(t, "reachability-preserved validationActions: [Deny]")
+	peers := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "in == 'yes'", "peerSelector": "in == 'yes'"})
+	cutOff := func(out ...int) *state.Snapshot {
+		objects := []calico.Object{mesh(t, false), peers, object(t, "IPPool", "pool", map[string]any{"cidr": "10.244.0.0/16", "ipipMode": "Always"})}
+		for i := range 6 {
+			in := map[string]any{"in": "yes"}
+			if slices.Contains(out, i) {
+				in = map[string]any{}
+			}
+			objects = append(objects, node(t, i, in))
+		}
+		return state.New(objects...)
+	}
+	for name, c := range map[string]struct {
+		after  *state.Snapshot
+		origin Origin
+	}{
+		"the same nodes": {cutOff(5), Standing},
+		"another node":   {cutOff(4), PastAdmission},
+		"no node less":   {cutOff(4, 5), PastAdmission},
+		"a node joins":   {cutOff(5).Apply(state.Change{After: node(t, 6, map[string]any{"in": "yes"})}), Unreviewed},
+		"a node leaves":  {cutOff(5).Apply(state.Change{Before: node(t, 0, nil)}), Standing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := cutOff(5)
+			was, trail := follow(t, nil, set, before, 0, Step{})
+			a, _ := follow(t, trail, set, c.after, 1, Step{Before: before})
+			if len(was.Violations) != len(a.Violations) || len(a.Violations) == 0 {
+				t.Fatalf("before %+v, after %+v", was.Violations, a.Violations)
+			}
+			if v := a.Violations[0]; v.Origin != c.origin || !v.FirstSeen.Equal(start) || (v.Origin == PastAdmission) != strings.Contains(v.Cause, "Node node-00004") {
+				t.Errorf("%s since %s: %s (size %v, was %v)", v.Origin, v.FirstSeen, v.Cause, v.Size, was.Violations[0].Size)
+			}
+		})
+	}
+}
+
+// A policy that fails on four nodes and judges three finds what may have come while it
+// failed.
+func TestWhatCameWhileAPolicyFailedIsNotTakenForUnreviewed(t *testing.T) {
+	set := failing(t)
+	three, four := state.New(nodes(t, 3)...), state.New(nodes(t, 4)...)
+	_, trail := follow(t, nil, set, three, 0, Step{})
+	trail.Violations = nil // It found nothing while it judged.
+	_, trail = follow(t, trail, set, four, 1, Step{Before: three})
+	a, trail := follow(t, trail, set, three, 2, Step{Before: four})
+	if v := a.Violations[0]; v.Origin != Unwatched || v.Cause != "it came while its policy could not judge" {
+		t.Errorf("got %s: %s", v.Origin, v.Cause)
+	}
+	trail.Violations = nil
+	a, _ = follow(t, trail, set, three, 3, Step{Before: three})
+	if v := a.Violations[0]; v.Origin != Unreviewed {
+		t.Errorf("once it has judged again: %s", v.Origin)
+	}
+}
+
+// Without time to judge anything else, what is known without that is told, and no drift.
+func TestANodeThatJoinsIsNoDriftWhereTimeIsOut(t *testing.T) {
+	set := policies(t, deny3)
+	three, four := state.New(append(nodes(t, 3), mesh(t, true))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	_, trail := follow(t, nil, set, three, 0, Step{})
+	a := run(t, set, four, 1)
+	out, cancel := context.WithCancel(t.Context())
+	cancel()
+	trail.Follow(out, a, validate.NewEngine(set), Step{Before: three})
+	if v := a.Violations[0]; v.Origin != Unreviewed {
+		t.Errorf("got %s: %s", v.Origin, v.Cause)
+	}
+}
+
 func TestAPolicyThatComesFindsWhatStands(t *testing.T) {
 	s := state.New(nodes(t, 4)...)
 	looser := policies(t, "mesh-node-limit parameters: {maxNodes: 10}, validationActions: [Deny]")
@@ -306,6 +398,17 @@ func TestAPolicyThatComesFindsWhatStands(t *testing.T) {
 		if v := a.Violations[0]; v.Origin != Standing {
 			t.Errorf("%s: %s", name, v.Origin)
 		}
+	}
+}
+
+// In an emergency somebody is made exempt and makes the change at once, which is one audit.
+func TestWhatComesWithAnExemptionIsDrift(t *testing.T) {
+	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	_, trail := follow(t, nil, policies(t, deny3), off, 0, Step{})
+	jane := func(context.Context, string, violation.Object) (string, bool) { return "jane", true }
+	a, _ := follow(t, trail, policies(t, deny3+", exempt: {users: [jane]}"), on, 1, Step{Before: off, Exempted: jane})
+	if v := a.Violations[0]; v.Origin != Exempt {
+		t.Errorf("got %s: %s", v.Origin, v.Cause)
 	}
 }
 

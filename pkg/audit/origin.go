@@ -25,8 +25,8 @@ const (
 	Standing Origin = "Standing"
 	// Allowed came by changes that the policy does not deny.
 	Allowed Origin = "Allowed"
-	// Unreviewed came by changes that admission does not review: a node that joins or
-	// is no longer ready, a Secret.
+	// Unreviewed came by changes that admission does not review, or does not hold back:
+	// a node that joins or is no longer ready, a Secret.
 	Unreviewed Origin = "Unreviewed"
 	// Exempt came by a change that the policy denies, of a user for whom it does not
 	// hold.
@@ -36,7 +36,7 @@ const (
 	PastAdmission Origin = "PastAdmission"
 	// Together came by several changes that the policy allows one by one.
 	Together Origin = "Together"
-	// Unwatched came while no audit ran.
+	// Unwatched came while no audit ran, or while its policy could not judge.
 	Unwatched Origin = "Unwatched"
 )
 
@@ -52,6 +52,9 @@ func (o Origin) Drift() bool {
 // maxTried is how many changes are tried one by one to find the one at fault. More
 // come at once only when much is restored or moved.
 const maxTried = 50
+
+// notReviewed is the cause of what came by changes that admission does not review.
+const notReviewed = "it came by changes that admission does not review, such as nodes that join or are no longer ready"
 
 // explain tells how violations of policies that deny came about since the audit
 // before. It judges the state before anew, once, and each change to it.
@@ -72,7 +75,13 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 			ground = ground.Apply(c)
 		}
 	}
-	appeared = unreviewed(ctx, engine, ground, appeared)
+	if len(reviewed) == 0 { // Nothing has to be judged to know.
+		for _, v := range appeared {
+			v.Origin, v.Cause = Unreviewed, notReviewed
+		}
+		return
+	}
+	appeared = unreviewed(ctx, engine, ground, a.Topology, appeared)
 	if len(appeared) == 0 {
 		return
 	}
@@ -91,19 +100,43 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 
 // unreviewed settles the violations that are there without any change that admission
 // reviews, and returns the rest.
-func unreviewed(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, appeared []*Violation) []*Violation {
+func unreviewed(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, now *topology.Topology, appeared []*Violation) []*Violation {
 	there := map[key]float64{}
-	for _, v := range engine.Judge(ctx, ground).Violations {
+	judged := engine.Judge(ctx, ground)
+	for _, v := range judged.Violations {
 		there[keyOf(&v)] = v.Size
 	}
 	return slices.DeleteFunc(appeared, func(v *Violation) bool {
 		size, ok := there[keyOf(&v.Violation)]
-		if !ok || size < v.Size {
+		if !ok || size < v.Size || harmsMore(now, judged.Topology, v) {
 			return false
 		}
-		v.Origin = Unreviewed
-		v.Cause = "it came by changes that admission does not review, such as nodes that join or are no longer ready"
+		v.Origin, v.Cause = Unreviewed, notReviewed
 		return true
+	})
+}
+
+// moves returns what tells whether a violation of a harms nodes that it would not have
+// harmed in the state before: admission takes that for another one, whatever its size.
+func moves(before *state.Snapshot, a *Audit) func(*Violation) bool {
+	var was *topology.Topology // computed where it is needed
+	return func(v *Violation) bool {
+		if before == nil || before == a.Snapshot || len(v.Members) == 0 {
+			return false
+		}
+		if was == nil {
+			was = topology.Compute(before, a.Topology)
+		}
+		return harmsMore(a.Topology, was, v)
+	}
+}
+
+// harmsMore reports whether a set of v has nodes now that it did not have before. A
+// handle that means nothing is for admission to complain of.
+func harmsMore(now, before *topology.Topology, v *Violation) bool {
+	return slices.ContainsFunc(v.Members, func(members string) bool {
+		gained, _, err := now.Gained(before, members)
+		return err == nil && gained > 0
 	})
 }
 
@@ -171,13 +204,15 @@ func someObjects(objects []violation.Object) string {
 
 // Reviewed reports whether admission reviews a change: config/webhook sends it
 // those of Calico's objects that people write, and deletes and changes of Nodes but
-// not that a node joins, or whether it is ready.
+// not whether they are ready. A node joins in two steps: kubelet makes the Node, which
+// is not reviewed, and calico-node gives it its BGP addresses, which no policy may hold
+// back.
 func Reviewed(c state.Change) bool {
 	switch c.ID().Kind {
 	case calico.KindNode:
 		before, _ := c.Before.(*calico.Node)
 		after, _ := c.After.(*calico.Node)
-		if before == nil {
+		if before == nil || !before.SpeaksBGP(calico.IPv4) && !before.SpeaksBGP(calico.IPv6) {
 			return false
 		}
 		return after == nil || !before.SameBGP(after)

@@ -19,6 +19,8 @@ type Trail struct {
 	Time time.Time `json:"time"`
 	// Policies holds the fingerprints of the policies that judged then, by name.
 	Policies map[string]string `json:"policies"`
+	// Failed names those that could not judge then, sorted.
+	Failed []string `json:"failed,omitempty"`
 	// Violations are those that were there, sorted by policy and id.
 	Violations []Seen `json:"violations"`
 }
@@ -56,8 +58,7 @@ type Step struct {
 // Trail is that before the first audit. engine is one for this alone, as it looks at
 // states that are none any more.
 func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, step Step) *Trail {
-	first := t == nil
-	if first {
+	if t == nil {
 		t = &Trail{}
 	}
 	old := make(map[key]*Seen, len(t.Violations))
@@ -66,7 +67,60 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		old[key{s.Policy, s.ID}] = s
 	}
 	next := &Trail{Time: a.Time, Policies: map[string]string{}, Violations: make([]Seen, 0, len(a.Violations))}
-	known := map[string]bool{} // the policies that judged the state before as they judge this one
+	known := t.judged(a, next)
+	var appeared []*Violation
+	earlier := map[*Violation]*Seen{} // those of them that were there before
+	moved := moves(step.Before, a)
+	for i := range a.Violations {
+		v := &a.Violations[i]
+		was := old[keyOf(&v.Violation)]
+		delete(old, keyOf(&v.Violation))
+		if was != nil {
+			v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause
+		}
+		switch {
+		case was != nil && v.Size <= was.Size && (!known[v.Policy] || v.Action != violation.Deny || !moved(v)):
+		case !known[v.Policy]:
+			if was == nil {
+				v.Origin = Standing
+			}
+		case v.Action != violation.Deny:
+			v.Origin, v.Cause = Allowed, ""
+		case slices.Contains(t.Failed, v.Policy):
+			v.Origin, v.Cause = Unwatched, "it came while its policy could not judge"
+		default:
+			appeared = append(appeared, v)
+			if was != nil {
+				earlier[v] = was
+			}
+		}
+	}
+	if len(appeared) > 0 {
+		explain(ctx, engine, step, t.Time, a, appeared)
+	}
+	keep(earlier)
+	t.resolve(a, old, next)
+	for i := range a.Violations {
+		next.Violations = append(next.Violations, seen(&a.Violations[i]))
+	}
+	next.bound()
+	return next
+}
+
+// keep gives violations that were there before their origin back where nothing since
+// came past admission: a node that joins makes what did larger, not right.
+func keep(earlier map[*Violation]*Seen) {
+	for v, was := range earlier {
+		if !v.Origin.Drift() && (was.Origin.Drift() || v.Size <= was.Size) {
+			v.Origin, v.Cause = was.Origin, was.Cause
+		}
+	}
+}
+
+// judged puts into next the policies that judged a, and those that failed. It returns
+// those that judged the state before as they judge this one.
+func (t *Trail) judged(a *Audit, next *Trail) map[string]bool {
+	known := map[string]bool{}
 	for _, p := range a.Policies {
 		// What could not judge is as it was when it last could: what it finds when it
 		// can again may have come meanwhile.
@@ -79,29 +133,15 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		next.Policies[p.Name] = p.fingerprint
 		known[p.Name] = t.Policies[p.Name] == p.fingerprint
 	}
-	var appeared []*Violation
-	for i := range a.Violations {
-		v := &a.Violations[i]
-		was := old[keyOf(&v.Violation)]
-		delete(old, keyOf(&v.Violation))
-		if was != nil {
-			v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause
-		}
-		switch {
-		case was != nil && v.Size <= was.Size:
-		case !known[v.Policy]:
-			if was == nil {
-				v.Origin = Standing
-			}
-		case v.Action != violation.Deny:
-			v.Origin, v.Cause = Allowed, ""
-		default:
-			appeared = append(appeared, v)
-		}
+	for _, f := range a.Failures {
+		next.Failed = append(next.Failed, f.Policy)
 	}
-	if len(appeared) > 0 {
-		explain(ctx, engine, step, t.Time, a, appeared)
-	}
+	return known
+}
+
+// resolve lists in a what is left of old, which is gone. What its policy could not judge
+// is in next as it was.
+func (t *Trail) resolve(a *Audit, old map[key]*Seen, next *Trail) {
 	for i := range t.Violations {
 		s := &t.Violations[i]
 		if old[key{s.Policy, s.ID}] == nil {
@@ -117,11 +157,6 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		}
 		a.Resolved = append(a.Resolved, gone)
 	}
-	for i := range a.Violations {
-		next.Violations = append(next.Violations, seen(&a.Violations[i]))
-	}
-	next.bound()
-	return next
 }
 
 // Recall tells of each violation of a what t remembers of it. It is for those who look

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -33,6 +35,11 @@ const (
 	unknownRetry = time.Second
 	// failedRetry is how soon what failed is tried again, where nothing else happens.
 	failedRetry = 10 * time.Second
+	// newsBurst audits may find something else than the one before, at any time, and
+	// then one in each newsInterval: what they find is written, and what comes and goes
+	// all the time would be a burden for the API server.
+	newsBurst    = 60
+	newsInterval = 30 * time.Second
 )
 
 // Cluster tells the state as it is, and how old it is. An error says that it, or by
@@ -53,7 +60,8 @@ type Reference func(ctx context.Context, kind calico.Kind, name string) (corev1.
 // Options say how an Auditor works.
 type Options struct {
 	// Delay is how long after a change the state is audited, so that what changes
-	// at once is one audit. Interval is how long it is not audited at the most.
+	// at once is one audit; it is longer while what is found changes all the time.
+	// Interval is how long it is not audited at the most.
 	Delay, Interval time.Duration
 	// Namespace is the one of bgpguard's own objects.
 	Namespace string
@@ -95,6 +103,10 @@ type Auditor struct {
 	// record is what is to be known of the audits so far, with the notices that are
 	// not sent yet.
 	record record
+	// pace allows audits to find something else than the one before, and hold is how
+	// long after a change the next audit has to wait for that.
+	pace *rate.Limiter
+	hold time.Duration
 	// unpublished says that latest has not reached every publisher.
 	unpublished bool
 	// said is the last error in the log.
@@ -109,9 +121,11 @@ func New(mgr manager.Manager, engine *validate.Engine, cluster Cluster, exemptio
 		engine: engine, cluster: cluster, options: o, elected: mgr.Elected(), log: log, now: time.Now, news: make(chan struct{}, 1),
 		store:      &store{reader: mgr.GetAPIReader(), writer: mgr.GetClient(), namespace: o.Namespace, interval: o.Interval, log: log},
 		events:     &events{writer: mgr.GetClient(), reference: o.Reference, replica: o.Replica, log: log},
-		exemptions: exemptions,
+		exemptions: exemptions, pace: newPace(),
 	}
 }
+
+func newPace() *rate.Limiter { return rate.NewLimiter(rate.Every(newsInterval), newsBurst) }
 
 // NeedLeaderElection tells the manager that every replica follows the state.
 func (a *Auditor) NeedLeaderElection() bool { return false }
@@ -161,7 +175,7 @@ func (a *Auditor) Start(ctx context.Context) error {
 		case <-elected:
 			a.leads, elected = true, nil
 		case <-a.news:
-			pause(ctx, a.options.Delay)
+			pause(ctx, max(a.options.Delay, a.hold))
 		}
 		timer.Stop()
 		if ctx.Err() != nil {
@@ -271,6 +285,14 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	a.record = record{Trail: trail, Notices: append(a.record.Notices, boundNotices(news)...)}
 	a.record.fit(len(found.Violations))
 	a.policies, a.failed, a.unpublished = set, false, true
+	a.hold = 0
+	if !sameFound(a.Latest(), found) {
+		one := a.pace.ReserveN(now, 1)
+		if a.hold = one.DelayFrom(now); a.hold > newsInterval { // It was not waited for, as what fails is tried again.
+			a.hold = newsInterval
+			one.CancelAt(now)
+		}
+	}
 	a.latest.Store(found)
 	setGauges(found, time.Since(began))
 	countNotices(news)
@@ -278,6 +300,13 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	if a.record.Omitted > 0 {
 		a.log.Info("There are more violations than can be followed, so new ones are not told one by one", "followed", len(a.record.Trail.Violations), "omitted", a.record.Omitted)
 	}
+}
+
+// sameFound reports whether two audits found the same, as far as that is written.
+func sameFound(a, b *audit.Audit) bool {
+	return a != nil && slices.Equal(a.Failures, b.Failures) && slices.EqualFunc(a.Violations, b.Violations, func(v, w audit.Violation) bool {
+		return v.Policy == w.Policy && v.ID == w.ID && v.Size == w.Size && v.Message == w.Message
+	})
 }
 
 // tell writes what is to be known of the audits so far, sends what is news and then

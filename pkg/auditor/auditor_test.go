@@ -375,3 +375,48 @@ func TestAuditsAreCoalesced(t *testing.T) {
 		}
 	})
 }
+
+// What comes and goes with every state is told at once for a while, and then seldom: each
+// time it is Events, a ConfigMap, statuses and reports.
+func TestWhatFlapsIsNotToldWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		states := []*state.Snapshot{cluster(t, 4, true), cluster(t, 4, false)}
+		r := start(t, server, policies(t, deny3), states[0])
+		r.Auditor.now = time.Now
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Start(ctx) }()
+		for i := range 20 * 60 { // One hour.
+			r.state.set(states[i%2])
+			r.Notify()
+			time.Sleep(3 * time.Second)
+			if i == newsBurst-1 && r.out.count() != newsBurst {
+				t.Errorf("%d audits of the first %d states", r.out.count(), newsBurst)
+			}
+		}
+		synctest.Wait()
+		most := newsBurst + int(time.Hour/newsInterval)
+		if seldom := int(time.Hour / trailRefresh); server.created > most || server.writes > most+seldom || r.out.count() > most+seldom {
+			t.Errorf("%d Events, %d writes of the trail, %d audits; want no more than %d", server.created, server.writes, r.out.count(), most)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAuditsWaitOnlyForWhatFlaps(t *testing.T) {
+	r := start(t, newAPIServer(), policies(t, deny3), nil)
+	for i := range 2 * newsBurst {
+		r.then(t, time.Second, cluster(t, 4, i%2 == 0))
+		if waits := i >= newsBurst+newsBurst/int(newsInterval/time.Second); waits != (r.hold > newsInterval/2) || r.hold > newsInterval {
+			t.Errorf("after %d changes the next audit waits for %s", i+1, r.hold)
+		}
+	}
+	r.then(t, time.Second, cluster(t, 4, false))
+	if r.hold > 0 {
+		t.Errorf("after a state with the same violations the next audit waits for %s", r.hold)
+	}
+}

@@ -207,7 +207,7 @@ func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) 
 	}}))
 	now := func() time.Time { return r.at }
 	r.Auditor = &Auditor{
-		engine: validate.NewEngine(set), cluster: r.state, log: log, now: now, news: make(chan struct{}, 1), leads: true,
+		engine: validate.NewEngine(set), cluster: r.state, log: log, now: now, news: make(chan struct{}, 1), leads: true, pace: newPace(),
 		options: Options{Delay: 2 * time.Second, Interval: 5 * time.Minute, Notes: func() []string { return []string{"a note"} }, Publishers: []Publisher{r.out}},
 		store:   &store{reader: server, writer: server, namespace: "bgpguard-system", interval: 5 * time.Minute, log: log},
 		events: &events{writer: server, replica: "r", log: log, reference: func(_ context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {

@@ -65,7 +65,7 @@ func noticesOf(a *audit.Audit, before *audit.Trail, cut bool) []notice {
 		v := &a.Violations[i]
 		switch was := old[key{v.Policy, v.ID}]; {
 		case was == nil && cut:
-		case was == nil, v.Size > was.Size && v.Origin.Drift() && (v.Origin != was.Origin || v.Cause != was.Cause):
+		case was == nil, v.Origin.Drift() && (v.Origin != was.Origin || v.Cause != was.Cause):
 			out = append(out, foundNotice(a, v))
 		}
 	}

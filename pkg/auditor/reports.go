@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -127,21 +128,31 @@ func (r *Reports) Start(ctx context.Context) error {
 }
 
 // Refresh writes the reports of the last audit that are missing or not as they should
-// be. What goes wrong is in the log, once.
+// be. What goes wrong is in the log, once; what panics does not end the process, which
+// answers requests too.
 func (r *Reports) Refresh(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			r.sayError(fmt.Errorf("it panicked: %v", p), "stack", string(debug.Stack()))
+		}
+	}()
 	if r.latest == nil {
 		return
 	}
-	err := r.write(ctx, r.latest)
-	if err == nil || ctx.Err() != nil {
-		r.failed = ""
+	if err := r.write(ctx, r.latest); err != nil && ctx.Err() == nil {
+		r.sayError(err)
 		return
 	}
+	r.failed = ""
+}
+
+// sayError logs an error once, until all is well.
+func (r *Reports) sayError(err error, more ...any) {
 	if text := err.Error(); text != r.failed {
 		r.failed = text
-		r.log.Error(err, "Cannot write reports, trying again")
+		r.log.Error(err, "Cannot write reports, trying again", more...)
 	}
 }
 

@@ -127,7 +127,7 @@ func decode(in []byte) (record, error) {
 
 // same reports whether two records say the same, whenever they say it.
 func (r *record) same(other *record) bool {
-	return other.Trail != nil && maps.Equal(r.Trail.Policies, other.Trail.Policies) &&
+	return other.Trail != nil && maps.Equal(r.Trail.Policies, other.Trail.Policies) && slices.Equal(r.Trail.Failed, other.Trail.Failed) &&
 		slices.EqualFunc(r.Trail.Violations, other.Trail.Violations, func(a, b audit.Seen) bool {
 			sameObject := a.Object == b.Object || a.Object != nil && b.Object != nil && *a.Object == *b.Object
 			sameTime := a.FirstSeen.Equal(b.FirstSeen)

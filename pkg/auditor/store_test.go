@@ -86,6 +86,7 @@ func TestARecordComesBackAsItWas(t *testing.T) {
 	}
 	for name, change := range map[string]func(*audit.Trail){
 		"a policy":           func(t *audit.Trail) { t.Policies = map[string]string{"a": "y"} },
+		"one that failed":    func(t *audit.Trail) { t.Failed = []string{"a"} },
 		"how large it is":    func(t *audit.Trail) { t.Violations[1].Size++ },
 		"since when":         func(t *audit.Trail) { t.Violations[1].FirstSeen = began.Add(time.Hour) },
 		"which object":       func(t *audit.Trail) { t.Violations[1].Object = &violation.Object{Kind: "Node", Name: "other"} },
