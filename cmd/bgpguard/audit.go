@@ -61,7 +61,7 @@ The formats of -o:
   openreports  ClusterReports of openreports.io/v1alpha1, as the webhook writes them
 
 Exit code: 0 no violation of the severity of --fail-on or above; 1 there is one; 2 unusable
-input or flags, a cluster could not be read, or a policy could not judge.`,
+input or flags, a cluster could not be read, a policy could not judge, or none judges states.`,
 		Example: `  bgpguard audit
   bgpguard audit --context prod-eu --context prod-us -o html >audit.html
   bgpguard audit -f cluster.yaml --fail-on high
@@ -155,13 +155,20 @@ func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 	if n := len(r.Unread); n > 0 {
 		return fmt.Errorf("%s could not be read; the report says why", words.Count(n, "cluster"))
 	}
-	fails, failed := false, 0
+	fails, failed, unjudged := false, 0, 0
 	for _, a := range r.Clusters {
+		if a.Judging() == 0 {
+			unjudged++
+		}
 		failed += len(a.Failures)
 		fails = fails || slices.ContainsFunc(a.Violations, func(v audit.Violation) bool { return v.Fails(o.failOn) })
 	}
 	if failed > 0 {
 		return fmt.Errorf("%s could not judge; the report says why", words.Count(failed, "policy", "policies"))
+	}
+	if unjudged > 0 {
+		return fmt.Errorf("nothing was checked%s: no policy that judges a state is in force: --policies names others",
+			words.Either(len(r.Clusters), "", fmt.Sprintf(" in %s of %d clusters", words.Number(unjudged), len(r.Clusters))))
 	}
 	if fails {
 		return errDenied

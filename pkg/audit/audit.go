@@ -176,6 +176,17 @@ func Rank(severity string) int {
 	return len(policy.Severities)
 }
 
+// Judging counts the policies that have a part in an audit: those that judge states.
+func (a *Audit) Judging() int {
+	n := 0
+	for _, p := range a.Policies {
+		if p.Judges == policy.JudgesState {
+			n++
+		}
+	}
+	return n
+}
+
 // Worst is the severity of the worst violation, "" where there is none.
 func (a *Audit) Worst() string {
 	if len(a.Violations) == 0 {

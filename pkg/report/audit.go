@@ -68,16 +68,16 @@ func auditOf(a *audit.Audit) string {
 	return "cluster " + clean(a.Cluster)
 }
 
+// nothingChecked is the verdict of an audit without a policy that has a part in it.
+const nothingChecked = "nothing was checked: no policy that judges a state is in force"
+
 // auditVerdict says how much is wrong, and how bad that is.
 func auditVerdict(a *audit.Audit) string {
-	judged, counts := 0, a.Count()
-	for _, p := range a.Policies {
-		if p.Judges == policy.JudgesState {
-			judged++
-		}
-	}
+	judged, counts := a.Judging(), a.Count()
 	var out string
 	switch n := len(a.Violations); {
+	case n == 0 && judged == 0:
+		return nothingChecked
 	case n == 0:
 		out = "no violation"
 	case a.Worst() == "":

@@ -206,13 +206,13 @@ func clusterName(name string) string {
 // be known to judge that.
 func verdictOf(a *audit.Audit) verdict {
 	v := verdict{Tone: good, Icon: good, Counts: countsOf(a.Count())}
-	judging := judging(a)
+	judging := a.Judging()
 	switch {
 	case len(a.Violations) > 0:
 		v.Tone, v.Icon = tone(a.Worst()), tone(a.Worst())
 		v.Text = violationsText(a.Count())
 	case judging == 0:
-		v.Tone, v.Icon, v.Text = unsure, unsure, "Nothing was checked: no policy that judges a state is in force"
+		v.Tone, v.Icon, v.Text = unsure, unsure, capital(nothingChecked)
 	case len(a.Failures) > 0:
 		v.Tone, v.Icon = unsure, unsure
 		v.Text = fmt.Sprintf("No violations, but %s of %s could not judge", number(len(a.Failures)), Count(judging, "policy", "policies"))
@@ -229,17 +229,6 @@ func verdictOf(a *audit.Audit) verdict {
 		v.More = append(v.More, text)
 	}
 	return v
-}
-
-// judging counts the policies that have a part in an audit.
-func judging(a *audit.Audit) int {
-	n := 0
-	for _, p := range a.Policies {
-		if p.Judges == policy.JudgesState {
-			n++
-		}
-	}
-	return n
 }
 
 // violationsText counts violations, and the worst of them.
@@ -509,7 +498,7 @@ func (c *clusterPart) contents() {
 
 // newFleet sums up the clusters of r.
 func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
-	counts, with, failures, worst := map[string]int{}, 0, 0, ""
+	counts, with, unjudged, worst := map[string]int{}, 0, 0, ""
 	t := cells{Title: "Clusters", Sortable: true, Header: heads("Cluster", "Verdict")}
 	for _, severity := range policy.Severities {
 		t.Header = append(t.Header, numberHead(strings.ToUpper(severity[:1])+severity[1:]))
@@ -522,7 +511,9 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 				worst = a.Worst()
 			}
 		}
-		failures += len(a.Failures)
+		if len(a.Failures) > 0 || a.Judging() == 0 {
+			unjudged++
+		}
 		v, point := parts[i].Verdict, a.Point()
 		rank := len(policy.Severities) + 1
 		if len(a.Violations) > 0 {
@@ -553,8 +544,10 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 	case with > 0:
 		v.Tone, v.Icon = tone(worst), tone(worst)
 		v.Text = fmt.Sprintf("%s, in %s of %s", violationsText(counts), number(with), Count(len(r.Clusters), "cluster"))
-	case failures > 0:
-		v.Tone, v.Icon, v.Text = unsure, unsure, v.Text+", but not all policies could judge"
+	case len(r.Clusters) == 0:
+		v.Tone, v.Icon, v.Text, v.More = unsure, unsure, "Nothing was checked: no cluster could be read", nil
+	case unjudged > 0:
+		v.Tone, v.Icon, v.Text = unsure, unsure, fmt.Sprintf("%s, but in %s of them not all was judged", v.Text, number(unjudged))
 	case len(r.Unread) > 0:
 		v.Tone, v.Icon = unsure, unsure
 	}
@@ -566,7 +559,7 @@ func fleetWord(a *audit.Audit) string {
 	switch {
 	case len(a.Violations) > 0:
 		return Count(len(a.Violations), "violation")
-	case len(a.Failures) > 0 || judging(a) == 0:
+	case len(a.Failures) > 0 || a.Judging() == 0:
 		return "not all judged"
 	default:
 		return "no violations"

@@ -287,6 +287,30 @@ func TestAFleetHasAnOverview(t *testing.T) {
 	}
 }
 
+// A fleet is as good as what of it was judged.
+func TestAFleetOfWhichNotAllIsJudgedIsNotGood(t *testing.T) {
+	idle := audited(t, racked)
+	idle.Policies = idle.Policies[2:]
+	unread := []audit.Unread{{Cluster: "lab", Message: "no answer"}, {Cluster: "eu", Message: "no answer"}}
+	for name, c := range map[string]struct {
+		report     audit.Report
+		tone, want string
+	}{
+		"all judged":        {audit.Report{Clusters: []*audit.Audit{audited(t, racked), audited(t, racked)}}, good, "No violations in 2 clusters"},
+		"no policy in one":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked), idle}}, unsure, "No violations in 2 clusters, but in 1 of them not all was judged"},
+		"one was not read":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked)}, Unread: unread[:1]}, unsure, "No violations in 1 cluster"},
+		"none of them read": {audit.Report{Unread: unread}, unsure, "Nothing was checked: no cluster could be read"},
+	} {
+		var parts []*clusterPart
+		for _, a := range c.report.Clusters {
+			parts = append(parts, &clusterPart{Verdict: verdictOf(a)})
+		}
+		if got := newFleet(&c.report, parts).Verdict; got.Tone != c.tone || got.Text != c.want {
+			t.Errorf("%s: %s, %q", name, got.Tone, got.Text)
+		}
+	}
+}
+
 // TestThePageOfManyViolationsIsBounded has ten thousand, with messages as long as the library's longest.
 func TestThePageOfManyViolationsIsBounded(t *testing.T) {
 	long := strings.Repeat("a word and a half, ", 40)

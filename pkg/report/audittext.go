@@ -39,7 +39,7 @@ func writeAuditText(w io.Writer, a *Audit) error {
 func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 	p := painter(a.Color)
 	color := green
-	if len(one.Violations) > 0 {
+	if len(one.Violations) > 0 || one.Judging() == 0 {
 		color = yellow
 		if c := severityColors[one.Worst()]; c != "" {
 			color = c
