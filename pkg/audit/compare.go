@@ -56,7 +56,7 @@ func (a *Audit) Compare(earlier *Audit) {
 			continue
 		}
 		gone := *v
-		if !a.inForce(v.Policy) {
+		if !a.InForce(v.Policy) {
 			gone.Cause = notInForce
 		}
 		a.Resolved = append(a.Resolved, gone)
@@ -84,7 +84,8 @@ func (a *Audit) failed(policy string) bool {
 	return slices.ContainsFunc(a.Failures, func(f Failure) bool { return f.Policy == policy })
 }
 
-func (a *Audit) inForce(policy string) bool {
+// InForce reports whether a policy of that name is among those in force.
+func (a *Audit) InForce(policy string) bool {
 	return slices.ContainsFunc(a.Policies, func(p Policy) bool { return p.Name == policy })
 }
 

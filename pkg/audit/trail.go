@@ -112,7 +112,7 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 			continue
 		}
 		gone := s.violation()
-		if !a.inForce(s.Policy) {
+		if !a.InForce(s.Policy) {
 			gone.Cause = notInForce
 		}
 		a.Resolved = append(a.Resolved, gone)

@@ -303,6 +303,42 @@ func TestWhatIsKnownDoesNotFail(t *testing.T) {
 	}
 }
 
+// A case is in the words of what fails it, not of what is known beside that.
+func TestACaseTellsWhatFailsIt(t *testing.T) {
+	a := wrong()
+	known, fresh := a.Violations[2], a.Violations[1]
+	known.Message, fresh.Message = "known for long", "new today"
+	a.Violations = []audit.Violation{known, fresh}
+	for _, c := range parseJUnit(t, renderAudit(t, JUnit, &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a}}, FailOn: "low"})).Cases {
+		if c.Failure != nil && c.Failure.Message != "medium: new today" {
+			t.Errorf("%s fails as %q", c.Name, c.Failure.Message)
+		}
+	}
+}
+
+// What no policy stands for is in the formats that go by policy too.
+func TestWhatNoPolicyJudgesIsInEveryFormat(t *testing.T) {
+	a := wrong()
+	a.Failures = []audit.Failure{{Policy: "ours", Message: "cannot be used here"}}
+	idle := &audit.Audit{Cluster: "idle", Time: monday}
+	r := &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a, idle}, Unread: []audit.Unread{{Cluster: "lab", Message: "no answer\nat all"}}}, FailOn: "low"}
+	for _, format := range AuditFormats {
+		text := renderAudit(t, format, r)
+		for _, want := range []string{"ours", "cannot be used here", "lab", "no answer"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s does not tell %q", format, want)
+			}
+		}
+	}
+	for format, want := range map[string]string{
+		JUnit: nothingChecked, Text: nothingChecked, Markdown: nothingChecked, HTML: capital(nothingChecked), OpenReports: "# No report of cluster lab, which could not be read: no answer\\nat all\n",
+	} {
+		if !strings.Contains(renderAudit(t, format, r), want) {
+			t.Errorf("%s does not tell %q", format, want)
+		}
+	}
+}
+
 func TestAnUnknownFormatOfAnAuditIsAnError(t *testing.T) {
 	if err := WriteAudit(&strings.Builder{}, "xml", audits()["clean"]); err == nil || err.Error() != `unknown output format "xml"` {
 		t.Errorf("got %v", err)
