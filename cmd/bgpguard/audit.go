@@ -303,8 +303,9 @@ func (o *auditOptions) earlier() (history []*audit.Report, baseline *audit.Repor
 }
 
 // compare compares each cluster with the baseline, and puts what was earlier before
-// it.
+// it. A cluster that has joined a fleet since then has nothing earlier: all in it is new.
 func (o *auditOptions) compare(r *audit.Report, history []*audit.Report, baseline *audit.Report) error {
+	earlier, compared := false, false
 	for _, a := range r.Clusters {
 		var trend []*audit.Audit
 		for _, h := range history {
@@ -312,26 +313,37 @@ func (o *auditOptions) compare(r *audit.Report, history []*audit.Report, baselin
 				trend = append(trend, was)
 			}
 		}
-		if len(history) > 0 && len(trend) == 0 {
-			return fmt.Errorf("flag --history: no report of cluster %q", a.Cluster)
-		}
+		earlier = earlier || len(trend) > 0
 		if baseline != nil {
-			was := baseline.Of(a.Cluster)
-			if was == nil {
-				return fmt.Errorf("flag --baseline: %s: no report of cluster %q; it has %s", o.baseline, a.Cluster, clusterNames(baseline))
+			was := &audit.Audit{}
+			if found := baseline.Of(a.Cluster); found != nil {
+				was, compared, trend = found, true, append(trend, found)
 			}
 			a.Compare(was)
-			trend = append(trend, was)
 		}
 		a.AddTrend(trend...)
 	}
-	return nil
+	switch {
+	case len(r.Clusters) == 0: // None could be read, as the report says.
+		return nil
+	case len(history) > 0 && !earlier:
+		return fmt.Errorf("flag --history: no report of %s; there are some of %s", clusterNames(r), clusterNames(history...))
+	case baseline != nil && !compared:
+		return fmt.Errorf("flag --baseline: %s: no report of %s; it has %s", o.baseline, clusterNames(r), clusterNames(baseline))
+	default:
+		return nil
+	}
 }
 
-func clusterNames(r *audit.Report) string {
-	names := make([]string, len(r.Clusters))
-	for i, a := range r.Clusters {
-		names[i] = fmt.Sprintf("%q", a.Cluster)
+// clusterNames names the clusters of reports, each once.
+func clusterNames(reports ...*audit.Report) string {
+	var names []string
+	for _, r := range reports {
+		for _, a := range r.Clusters {
+			if name := fmt.Sprintf("cluster %q", a.Cluster); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return strings.Join(names, ", ")
 }

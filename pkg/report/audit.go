@@ -98,6 +98,36 @@ func auditVerdict(a *audit.Audit) string {
 	return out
 }
 
+// comparedText says what became of the violations since the baseline, or by the
+// change; "" where there is neither.
+func comparedText(a *audit.Audit) string {
+	counts := map[audit.Comparison]int{}
+	for i := range a.Violations {
+		counts[a.Violations[i].Compared]++
+	}
+	compared := counts[audit.New] + counts[audit.Worse] + counts[audit.Known]
+	if compared == 0 && len(a.Resolved) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{counts[audit.New], "new"}, {counts[audit.Worse], "worse"}, {counts[audit.Known], "as before"}, {len(a.Resolved), "gone"}} {
+		if part.n > 0 {
+			parts = append(parts, number(part.n)+" "+part.word)
+		}
+	}
+	since := "Since the audit before: "
+	switch {
+	case a.Before != nil:
+		since = "By the change: "
+	case compared > 0:
+		since = "Since the baseline: "
+	}
+	return since + strings.Join(parts, ", ") + "."
+}
+
 // drifting counts the violations that came past admission.
 func drifting(a *audit.Audit) int {
 	n := 0

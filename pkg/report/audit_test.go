@@ -153,6 +153,7 @@ func TestJSONAndYAMLOfAnAuditFollowTheSchema(t *testing.T) {
 func TestTextOfAnAudit(t *testing.T) {
 	for name, want := range map[string]string{
 		"found": `cluster prod: 3 violations (1 critical, 2 medium) of 4 policies, of which 1 could not judge
+  Since the baseline: 1 new, 1 worse, 1 as before, 1 gone.
   6 nodes with BGP, 3 route reflectors, 12 sessions between nodes, mesh off, a start of calico-node costs a node up to 12 s of routes
   BGP: 9 of 12 predicted half-sessions established, 1 down, 2 absent, 1 BIRD is not ready, sessions were up at most 12 s after the last starts (median 7 s); as 3 of 6 nodes report
   Note: no BGPFilter was read

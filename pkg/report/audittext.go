@@ -49,8 +49,10 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 		color = red
 	}
 	fmt.Fprintf(b, "%s: %s\n", auditOf(one), p.paint(color, auditVerdict(one)))
-	if figures := auditFigures(one); figures != "" {
-		fmt.Fprintf(b, "  %s\n", figures)
+	for _, line := range []string{comparedText(one), auditFigures(one)} {
+		if line != "" {
+			fmt.Fprintf(b, "  %s\n", line)
+		}
 	}
 	if h := bgpHealth(one); h != "" {
 		fmt.Fprintf(b, "  BGP: %s\n", h)
