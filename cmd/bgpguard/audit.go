@@ -132,7 +132,7 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 		return err
 	}
 	for _, s := range states {
-		a, err := o.audit(ctx, s, stdin)
+		a, err := o.audit(ctx, s, stdin, out)
 		if err != nil {
 			return err
 		}
@@ -180,6 +180,7 @@ func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 type known struct {
 	cluster  string
 	snapshot *state.Snapshot
+	read     []state.Read // where it came from files
 	policies *policy.Set
 	notes    []string
 	// unusable are BGPPolicies of the cluster that cannot be used here.
@@ -194,12 +195,15 @@ func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin 
 		if err != nil {
 			return nil, err
 		}
+		if len(snapshot.Nodes()) == 0 {
+			return nil, noNode(o.states)
+		}
 		policies, err := o.compile(library)
 		if err != nil {
 			return nil, err
 		}
 		out.Sources = sourcesOf(read)
-		return []known{{snapshot: snapshot, policies: policies}}, nil
+		return []known{{snapshot: snapshot, read: read, policies: policies}}, nil
 	}
 	contexts := o.contexts
 	if len(contexts) == 0 {
@@ -254,16 +258,18 @@ func sourcesOf(read []state.Read) func(violation.Object) report.Source {
 	}
 }
 
-// audit judges one state, after the change where there is one.
-func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader) (*audit.Audit, error) {
+// audit judges one state, after the change where there is one. What is changed stands in
+// the files of the change from then on.
+func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
 	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Notes: s.notes}
 	a := audit.Run(ctx, engine, s.snapshot, options)
 	if len(o.changes) > 0 {
-		after, err := applyFiles(o.changes, o.delete, s.snapshot, stdin)
+		after, changed, err := applyFiles(o.changes, o.delete, s.snapshot, stdin)
 		if err != nil {
 			return nil, err
 		}
+		out.Sources = sourcesOf(slices.Concat(s.read, changed))
 		before := a
 		a = audit.Run(ctx, engine, after, options)
 		a.Compare(before)
