@@ -372,7 +372,7 @@ func (c *clusterPart) state(a *audit.Audit) error {
 	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary, "")))
 	c.Routes = routesOf(t)
 	c.Reflectors = reflectorCells(a.Snapshot, t)
-	c.Timers = timerCells(t.Summary.Timers)
+	c.Timers = timerCells(t.Summary)
 	c.Tiles = tiles(t, a.Health)
 	list := events(t.Summary.Convergence)
 	longest := worstDelay
