@@ -183,8 +183,25 @@ type known struct {
 	read     []state.Read // where it came from files
 	policies *policy.Set
 	notes    []string
+	// readAt is when the state was read, zero for just now.
+	readAt time.Time
 	// unusable are BGPPolicies of the cluster that cannot be used here.
 	unusable []audit.Failure
+}
+
+// dateStatuses takes the CalicoNodeStatuses of files for as old as the newest of them:
+// files do not say when they were written, and in those of yesterday all statuses would
+// look as if nobody wrote them any more. One of a time to come does not count.
+func (k *known) dateStatuses(now time.Time) {
+	for _, status := range k.snapshot.NodeStatuses() {
+		if at := status.LastUpdated; at.After(k.readAt) && at.Before(now) {
+			k.readAt = status.LastUpdated
+		}
+	}
+	if !k.readAt.IsZero() {
+		k.notes = append(k.notes, "how old the CalicoNodeStatuses are: files do not say when they were written, so it is counted from the newest, of "+
+			k.readAt.UTC().Format(time.RFC3339))
+	}
 }
 
 // read reads the states: that of the files, or those of the clusters. Of several
@@ -203,7 +220,9 @@ func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin 
 			return nil, err
 		}
 		out.Sources = sourcesOf(read)
-		return []known{{snapshot: snapshot, read: read, policies: policies}}, nil
+		out := known{snapshot: snapshot, read: read, policies: policies}
+		out.dateStatuses(time.Now())
+		return []known{out}, nil
 	}
 	contexts := o.contexts
 	if len(contexts) == 0 {
@@ -262,7 +281,7 @@ func sourcesOf(read []state.Read) func(violation.Object) report.Source {
 // the files of the change from then on.
 func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
-	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Notes: s.notes}
+	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
 	a := audit.Run(ctx, engine, s.snapshot, options)
 	if len(o.changes) > 0 {
 		after, changed, err := applyFiles(o.changes, o.delete, s.snapshot, stdin)

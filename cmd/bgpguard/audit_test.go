@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -47,6 +49,33 @@ func TestAClusterThatJoinsAFleetIsComparedWithNothing(t *testing.T) {
 		}
 		if err != nil || strings.Join(got, ", ") != c.want {
 			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestStatusesOfFilesAreAsOldAsTheNewest(t *testing.T) {
+	now := time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		updated []time.Duration // before now
+		want    time.Duration
+	}{
+		"the newest":         {[]time.Duration{72 * time.Hour, 48 * time.Hour, 50 * time.Hour}, 48 * time.Hour},
+		"one of the future":  {[]time.Duration{72 * time.Hour, -time.Hour}, 72 * time.Hour},
+		"none":               {nil, -1},
+		"only of the future": {[]time.Duration{-time.Hour}, -1},
+	} {
+		var objects []calico.Object
+		for i, d := range c.updated {
+			objects = append(objects, &calico.NodeStatus{Name: string(rune('a' + i)), LastUpdated: now.Add(-d)})
+		}
+		k := known{snapshot: state.New(objects...)}
+		k.dateStatuses(now)
+		want, notes := now.Add(-c.want), 1
+		if c.want < 0 {
+			want, notes = time.Time{}, 0
+		}
+		if !k.readAt.Equal(want) || len(k.notes) != notes {
+			t.Errorf("%s: %s, %q", name, k.readAt, k.notes)
 		}
 	}
 }
