@@ -406,7 +406,8 @@ func TestAViolationThatReachesOthersIsWorse(t *testing.T) {
 	}
 	earlier, a := run(t, set, without("'d'"), 0), run(t, set, without("'a'"), 1)
 	earlier.Topology = nil
-	if a.Compare(earlier); a.Violations[0].Compared != Known {
+	a.Compare(earlier)
+	if a.Violations[0].Compared != Known {
 		t.Errorf("without the topology before: %s", a.Violations[0].Compared)
 	}
 }
