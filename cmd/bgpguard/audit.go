@@ -44,7 +44,9 @@ Nodes and Calico's objects. It is judged by its own BGPPolicies, and where it ha
 or they may not be read, by the library with its defaults; --policies overrides both.
 
 With --baseline, a report of earlier in JSON, violations that it has already do not
-count as failures unless they have grown, and those that are gone are told. --history
+count as failures unless they have grown, and those that are gone are told. Which nodes
+a violation reaches is not in such a report: one that reaches others, and no more of
+them, passes for known, where --change would have it worse. --history
 takes earlier reports too, and shows how things went. With --change, the objects of
 that file are applied to the state first, or deleted with --delete, and the state after
 them is compared with that before.
