@@ -44,7 +44,9 @@ Nodes and Calico's objects. It is judged by its own BGPPolicies, and where it ha
 or they may not be read, by the library with its defaults; --policies overrides both.
 
 With --baseline, a report of earlier in JSON, violations that it has already do not
-count as failures unless they have grown, and those that are gone are told. --history
+count as failures unless they have grown, and those that are gone are told. Which nodes
+a violation reaches is not in such a report: one that reaches others, and no more of
+them, passes for known, where --change would have it worse. --history
 takes earlier reports too, and shows how things went. With --change, the objects of
 that file are applied to the state first, or deleted with --delete, and the state after
 them is compared with that before.
@@ -61,7 +63,7 @@ The formats of -o:
   openreports  ClusterReports of openreports.io/v1alpha1, as the webhook writes them
 
 Exit code: 0 no violation of the severity of --fail-on or above; 1 there is one; 2 unusable
-input or flags, a cluster could not be read, or a policy could not judge.`,
+input or flags, a cluster could not be read, a policy could not judge, or none judges states.`,
 		Example: `  bgpguard audit
   bgpguard audit --context prod-eu --context prod-us -o html >audit.html
   bgpguard audit -f cluster.yaml --fail-on high
@@ -132,7 +134,7 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 		return err
 	}
 	for _, s := range states {
-		a, err := o.audit(ctx, s, stdin)
+		a, err := o.audit(ctx, s, stdin, out)
 		if err != nil {
 			return err
 		}
@@ -155,13 +157,20 @@ func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 	if n := len(r.Unread); n > 0 {
 		return fmt.Errorf("%s could not be read; the report says why", words.Count(n, "cluster"))
 	}
-	fails, failed := false, 0
+	fails, failed, unjudged := false, 0, 0
 	for _, a := range r.Clusters {
+		if a.Judging() == 0 {
+			unjudged++
+		}
 		failed += len(a.Failures)
 		fails = fails || slices.ContainsFunc(a.Violations, func(v audit.Violation) bool { return v.Fails(o.failOn) })
 	}
 	if failed > 0 {
 		return fmt.Errorf("%s could not judge; the report says why", words.Count(failed, "policy", "policies"))
+	}
+	if unjudged > 0 {
+		return fmt.Errorf("nothing was checked%s: no policy that judges a state is in force: --policies names others",
+			words.Either(len(r.Clusters), "", fmt.Sprintf(" in %s of %d clusters", words.Number(unjudged), len(r.Clusters))))
 	}
 	if fails {
 		return errDenied
@@ -173,10 +182,28 @@ func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 type known struct {
 	cluster  string
 	snapshot *state.Snapshot
+	read     []state.Read // where it came from files
 	policies *policy.Set
 	notes    []string
+	// readAt is when the state was read, zero for just now.
+	readAt time.Time
 	// unusable are BGPPolicies of the cluster that cannot be used here.
 	unusable []audit.Failure
+}
+
+// dateStatuses takes the CalicoNodeStatuses of files for as old as the newest of them:
+// files do not say when they were written, and in those of yesterday all statuses would
+// look as if nobody wrote them any more. One of a time to come does not count.
+func (k *known) dateStatuses(now time.Time) {
+	for _, status := range k.snapshot.NodeStatuses() {
+		if at := status.LastUpdated; at.After(k.readAt) && at.Before(now) {
+			k.readAt = status.LastUpdated
+		}
+	}
+	if !k.readAt.IsZero() {
+		k.notes = append(k.notes, "how old the CalicoNodeStatuses are: files do not say when they were written, so it is counted from the newest, of "+
+			k.readAt.UTC().Format(time.RFC3339))
+	}
 }
 
 // read reads the states: that of the files, or those of the clusters. Of several
@@ -187,12 +214,17 @@ func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin 
 		if err != nil {
 			return nil, err
 		}
+		if len(snapshot.Nodes()) == 0 {
+			return nil, noNode(o.states)
+		}
 		policies, err := o.compile(library)
 		if err != nil {
 			return nil, err
 		}
 		out.Sources = sourcesOf(read)
-		return []known{{snapshot: snapshot, policies: policies}}, nil
+		out := known{snapshot: snapshot, read: read, policies: policies}
+		out.dateStatuses(time.Now())
+		return []known{out}, nil
 	}
 	contexts := o.contexts
 	if len(contexts) == 0 {
@@ -247,16 +279,18 @@ func sourcesOf(read []state.Read) func(violation.Object) report.Source {
 	}
 }
 
-// audit judges one state, after the change where there is one.
-func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader) (*audit.Audit, error) {
+// audit judges one state, after the change where there is one. What is changed stands in
+// the files of the change from then on.
+func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
-	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Notes: s.notes}
+	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
 	a := audit.Run(ctx, engine, s.snapshot, options)
 	if len(o.changes) > 0 {
-		after, err := applyFiles(o.changes, o.delete, s.snapshot, stdin)
+		after, changed, err := applyFiles(o.changes, o.delete, s.snapshot, stdin)
 		if err != nil {
 			return nil, err
 		}
+		out.Sources = sourcesOf(slices.Concat(s.read, changed))
 		before := a
 		a = audit.Run(ctx, engine, after, options)
 		a.Compare(before)
@@ -296,8 +330,9 @@ func (o *auditOptions) earlier() (history []*audit.Report, baseline *audit.Repor
 }
 
 // compare compares each cluster with the baseline, and puts what was earlier before
-// it.
+// it. A cluster that has joined a fleet since then has nothing earlier: all in it is new.
 func (o *auditOptions) compare(r *audit.Report, history []*audit.Report, baseline *audit.Report) error {
+	earlier, compared := false, false
 	for _, a := range r.Clusters {
 		var trend []*audit.Audit
 		for _, h := range history {
@@ -305,26 +340,37 @@ func (o *auditOptions) compare(r *audit.Report, history []*audit.Report, baselin
 				trend = append(trend, was)
 			}
 		}
-		if len(history) > 0 && len(trend) == 0 {
-			return fmt.Errorf("flag --history: no report of cluster %q", a.Cluster)
-		}
+		earlier = earlier || len(trend) > 0
 		if baseline != nil {
-			was := baseline.Of(a.Cluster)
-			if was == nil {
-				return fmt.Errorf("flag --baseline: %s: no report of cluster %q; it has %s", o.baseline, a.Cluster, clusterNames(baseline))
+			was := &audit.Audit{}
+			if found := baseline.Of(a.Cluster); found != nil {
+				was, compared, trend = found, true, append(trend, found)
 			}
 			a.Compare(was)
-			trend = append(trend, was)
 		}
 		a.AddTrend(trend...)
 	}
-	return nil
+	switch {
+	case len(r.Clusters) == 0: // None could be read, as the report says.
+		return nil
+	case len(history) > 0 && !earlier:
+		return fmt.Errorf("flag --history: no report of %s; there are some of %s", clusterNames(r), clusterNames(history...))
+	case baseline != nil && !compared:
+		return fmt.Errorf("flag --baseline: %s: no report of %s; it has %s", o.baseline, clusterNames(r), clusterNames(baseline))
+	default:
+		return nil
+	}
 }
 
-func clusterNames(r *audit.Report) string {
-	names := make([]string, len(r.Clusters))
-	for i, a := range r.Clusters {
-		names[i] = fmt.Sprintf("%q", a.Cluster)
+// clusterNames names the clusters of reports, each once.
+func clusterNames(reports ...*audit.Report) string {
+	var names []string
+	for _, r := range reports {
+		for _, a := range r.Clusters {
+			if name := fmt.Sprintf("cluster %q", a.Cluster); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return strings.Join(names, ", ")
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -9,12 +8,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
-
-// readObjects is state.ReadFiles without where the objects stand.
-func readObjects(paths []string, stdin io.Reader) ([]calico.Object, error) {
-	read, err := state.ReadFiles(paths, stdin)
-	return state.Objects(read), err
-}
 
 // calicoctlFields are the fields of calicoctl's Node by those of Kubernetes'.
 var calicoctlFields = map[string]string{

@@ -279,7 +279,7 @@ func TestTheVersionOfTheFlagHolds(t *testing.T) {
 // TestHalfSessionsComeInOrder holds the simulator to the order on which the
 // differences rest, with addresses whose texts and numbers sort differently.
 func TestHalfSessionsComeInOrder(t *testing.T) {
-	objects, err := readObjects([]string{"-"}, strings.NewReader(clusterOf3+`---
+	read, err := state.ReadFiles([]string{"-"}, strings.NewReader(clusterOf3+`---
 apiVersion: v1
 kind: Node
 metadata: {name: a, annotations: {projectcalico.org/IPv4Address: 10.0.0.100, projectcalico.org/IPv6Address: "fd00::1"}}
@@ -297,7 +297,7 @@ metadata: {name: default}
 		t.Fatal(err)
 	}
 	var got []topology.HalfSession
-	for h := range topology.Compute(state.New(objects...), nil).HalfSessions("") {
+	for h := range topology.Compute(state.New(state.Objects(read)...), nil).HalfSessions("") {
 		got = append(got, h)
 	}
 	sorted := slices.Clone(got)

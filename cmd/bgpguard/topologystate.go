@@ -28,9 +28,14 @@ func (o *topologyOptions) read(stdin io.Reader) (*state.Snapshot, error) {
 		s = s.Apply(state.Change{After: version})
 	}
 	if len(s.Nodes()) == 0 {
-		return nil, fmt.Errorf("%s: no Node among the objects: without nodes there are no sessions", strings.Join(o.states, ", "))
+		return nil, noNode(o.states)
 	}
 	return s, nil
+}
+
+// noNode is the error of a state that is empty of what everything else is about.
+func noNode(files []string) error {
+	return fmt.Errorf("%s: no Node among the objects: without nodes there are no sessions", strings.Join(files, ", "))
 }
 
 // clusterInformation is the ClusterInformation of a cluster with that version of Calico.
@@ -50,33 +55,34 @@ func clusterInformation(version string) (calico.Object, error) {
 
 // change applies the objects of --change to s.
 func (o *topologyOptions) change(s *state.Snapshot, stdin io.Reader) (*state.Snapshot, error) {
-	return applyFiles(o.changes, o.delete, s, stdin)
+	after, _, err := applyFiles(o.changes, o.delete, s, stdin)
+	return after, err
 }
 
-// applyFiles applies the objects of files to s one after the other, or deletes them;
-// without files, nothing changes.
-func applyFiles(files []string, remove bool, s *state.Snapshot, stdin io.Reader) (*state.Snapshot, error) {
+// applyFiles applies the objects of files to s one after the other, or deletes them, and
+// tells what it read; without files, nothing changes.
+func applyFiles(files []string, remove bool, s *state.Snapshot, stdin io.Reader) (*state.Snapshot, []state.Read, error) {
 	if len(files) == 0 {
-		return s, nil
+		return s, nil, nil
 	}
-	changed, err := readObjects(files, stdin)
+	changed, err := state.ReadFiles(files, stdin)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(changed) == 0 {
-		return nil, fmt.Errorf("%s: no object to apply", strings.Join(files, ", "))
+		return nil, nil, fmt.Errorf("%s: no object to apply", strings.Join(files, ", "))
 	}
-	for _, object := range changed {
+	for _, object := range state.Objects(changed) {
 		c := state.Change{Before: s.Get(object.ID()), After: object}
 		if remove {
 			c.After = nil
 			if c.Before == nil {
-				return nil, fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
+				return nil, nil, fmt.Errorf("%s cannot be deleted: the state does not hold it", object.ID())
 			}
 		}
 		s = s.Apply(c)
 	}
-	return s, nil
+	return s, changed, nil
 }
 
 // findNode returns an error unless --node is in one of the states.

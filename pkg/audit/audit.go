@@ -125,6 +125,9 @@ type Failure struct {
 type Options struct {
 	Cluster string
 	Time    time.Time
+	// Read is when the state was read, by which reports of nodes are old; the zero time
+	// stands for Time.
+	Read time.Time
 	// Notes say what of the state is not known.
 	Notes []string
 }
@@ -133,10 +136,14 @@ type Options struct {
 // the first time; see Trail and Compare.
 func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Options) *Audit {
 	judged := engine.Judge(ctx, s)
+	read := o.Read
+	if read.IsZero() {
+		read = o.Time
+	}
 	a := &Audit{
 		Cluster: o.Cluster, Time: o.Time.UTC(), Policies: []Policy{}, Violations: []Violation{}, Resolved: []Violation{}, Failures: []Failure{},
 		Notes: slices.Concat([]string{}, o.Notes), Summary: judged.Topology.Summary(),
-		Health: health.Compare(s, judged.Topology, o.Time), Trend: []Point{}, Snapshot: s, Topology: judged.Topology,
+		Health: health.Compare(s, judged.Topology, read), Trend: []Point{}, Snapshot: s, Topology: judged.Topology,
 	}
 	severities, index := map[string]string{}, map[string]int{}
 	for i, p := range judged.Policies.Policies() {
@@ -174,6 +181,17 @@ func Rank(severity string) int {
 		return i
 	}
 	return len(policy.Severities)
+}
+
+// Judging counts the policies that have a part in an audit: those that judge states.
+func (a *Audit) Judging() int {
+	n := 0
+	for _, p := range a.Policies {
+		if p.Judges == policy.JudgesState {
+			n++
+		}
+	}
+	return n
 }
 
 // Worst is the severity of the worst violation, "" where there is none.

@@ -480,6 +480,41 @@ func TestCompareTellsWhatIsNew(t *testing.T) {
 	}
 }
 
+// As admission has it: a violation of the same size that cuts off other nodes is worse. An audit
+// that was read back no longer knows which they were.
+func TestAViolationThatReachesOthersIsWorse(t *testing.T) {
+	set := policies(t, "reachability-preserved validationActions: [Deny]")
+	without := func(names string) *state.Snapshot {
+		peered := "name not in {" + names + "}"
+		objects := []calico.Object{mesh(t, false), object(t, "BGPPeer", "p", map[string]any{"nodeSelector": peered, "peerSelector": peered})}
+		for i, name := range []string{"a", "b", "c", "d", "e"} {
+			objects = append(objects, node(t, i, map[string]any{"name": name}))
+		}
+		return state.New(objects...)
+	}
+	for name, c := range map[string]struct {
+		before, after *state.Snapshot
+		want          Comparison
+	}{
+		"the same node":   {without("'d'"), without("'d'"), Known},
+		"another node":    {without("'d'"), without("'a'"), Worse},
+		"others, fewer":   {without("'d', 'e'"), without("'a'"), Worse},
+		"one fewer of it": {without("'a', 'b'"), without("'a'"), Known},
+	} {
+		earlier, a := run(t, set, c.before, 0), run(t, set, c.after, 1)
+		a.Compare(earlier)
+		if len(a.Violations) != 1 || a.Violations[0].Compared != c.want {
+			t.Errorf("%s: %+v, want %s", name, a.Violations, c.want)
+		}
+	}
+	earlier, a := run(t, set, without("'d'"), 0), run(t, set, without("'a'"), 1)
+	earlier.Topology = nil
+	a.Compare(earlier)
+	if a.Violations[0].Compared != Known {
+		t.Errorf("without the topology before: %s", a.Violations[0].Compared)
+	}
+}
+
 func TestAReportIsReadBack(t *testing.T) {
 	a := run(t, policies(t, deny3), state.New(nodes(t, 4)...), 0)
 	a.AddTrend(run(t, policies(t, deny3), state.New(nodes(t, 3)...), -5))

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // Comparison is what became of a violation since an earlier audit.
@@ -16,9 +18,11 @@ type Comparison string
 const (
 	// New was not there before.
 	New Comparison = "New"
-	// Worse was there, and smaller.
+	// Worse was there, and smaller, or did not reach a node or a pair of nodes that it
+	// reaches now. The latter is not told of an audit that was read back, which has no
+	// Topology.
 	Worse Comparison = "Worse"
-	// Known was there, and no smaller.
+	// Known was there, and is none of these.
 	Known Comparison = "Known"
 )
 
@@ -38,7 +42,7 @@ func (a *Audit) Compare(earlier *Audit) {
 		case was == nil:
 			v.Compared = New
 			continue
-		case v.Size > was.Size:
+		case v.Size > was.Size || a.reachesMore(earlier, &v.Violation):
 			v.Compared = Worse
 		default:
 			v.Compared = Known
@@ -52,11 +56,23 @@ func (a *Audit) Compare(earlier *Audit) {
 			continue
 		}
 		gone := *v
-		if !a.inForce(v.Policy) {
+		if !a.InForce(v.Policy) {
 			gone.Cause = notInForce
 		}
 		a.Resolved = append(a.Resolved, gone)
 	}
+}
+
+// reachesMore reports whether a violation that is in both audits reaches a node or a
+// pair of nodes now that it did not reach earlier, which admission would deny too.
+func (a *Audit) reachesMore(earlier *Audit, v *violation.Violation) bool {
+	if a.Topology == nil || earlier.Topology == nil {
+		return false
+	}
+	return slices.ContainsFunc(v.Members, func(members string) bool {
+		n, _, err := a.Topology.Gained(earlier.Topology, members)
+		return err != nil || n > 0 // What is no set may be any.
+	})
 }
 
 // notInForce is the cause of a violation that is gone with its policy.
@@ -68,7 +84,8 @@ func (a *Audit) failed(policy string) bool {
 	return slices.ContainsFunc(a.Failures, func(f Failure) bool { return f.Policy == policy })
 }
 
-func (a *Audit) inForce(policy string) bool {
+// InForce reports whether a policy of that name is among those in force.
+func (a *Audit) InForce(policy string) bool {
 	return slices.ContainsFunc(a.Policies, func(p Policy) bool { return p.Name == policy })
 }
 

@@ -152,7 +152,7 @@ func (t *Trail) resolve(a *Audit, old map[key]*Seen, next *Trail) {
 			continue
 		}
 		gone := s.violation()
-		if !a.inForce(s.Policy) {
+		if !a.InForce(s.Policy) {
 			gone.Cause = notInForce
 		}
 		a.Resolved = append(a.Resolved, gone)

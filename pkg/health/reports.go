@@ -67,7 +67,7 @@ func outdated(status *calico.NodeStatus, node *calico.Node, now time.Time) (Reas
 	case node == nil:
 		return UnknownNode, fmt.Sprintf("spec.node: there is no Node %q: delete the CalicoNodeStatus, or correct the name", status.Node)
 	case node.NotReady:
-		return NodeNotReady, "the node is not ready, so its report may be from before"
+		return NodeNotReady, "the node is not ready, so its report may be from before: see what is wrong with the node"
 	case status.UpdatePeriod == nil:
 		return NotRefreshed, "spec.updatePeriodSeconds is missing, so calico-node passes the object over: set it"
 	case status.LastUpdated.IsZero():
@@ -77,8 +77,8 @@ func outdated(status *calico.NodeStatus, node *calico.Node, now time.Time) (Reas
 	}
 	limit := calico.SinceLimit + 2**status.UpdatePeriod + writeDelay
 	if age := now.Sub(status.LastUpdated); age > limit && tellsTime(status) {
-		return Stopped, fmt.Sprintf("was last written %s ago and gives the time of day of changes, which BIRD does for %s: calico-node no longer writes it",
-			age.Truncate(time.Minute), calico.SinceLimit)
+		return Stopped, fmt.Sprintf("was last written %d h ago and gives the time of day of changes, which BIRD does for %d h: calico-node no longer writes it: see whether it runs on the node",
+			int(age.Hours()), int(calico.SinceLimit.Hours()))
 	}
 	return "", ""
 }

@@ -68,16 +68,16 @@ func auditOf(a *audit.Audit) string {
 	return "cluster " + clean(a.Cluster)
 }
 
+// nothingChecked is the verdict of an audit without a policy that has a part in it.
+const nothingChecked = "nothing was checked: no policy that judges a state is in force"
+
 // auditVerdict says how much is wrong, and how bad that is.
 func auditVerdict(a *audit.Audit) string {
-	judged, counts := 0, a.Count()
-	for _, p := range a.Policies {
-		if p.Judges == policy.JudgesState {
-			judged++
-		}
-	}
+	judged, counts := a.Judging(), a.Count()
 	var out string
 	switch n := len(a.Violations); {
+	case n == 0 && judged == 0:
+		return nothingChecked
 	case n == 0:
 		out = "no violation"
 	case a.Worst() == "":
@@ -96,6 +96,36 @@ func auditVerdict(a *audit.Audit) string {
 		out += fmt.Sprintf(", of which %s could not judge", number(n))
 	}
 	return out
+}
+
+// comparedText says what became of the violations since the baseline, or by the
+// change; "" where there is neither.
+func comparedText(a *audit.Audit) string {
+	counts := map[audit.Comparison]int{}
+	for i := range a.Violations {
+		counts[a.Violations[i].Compared]++
+	}
+	compared := counts[audit.New] + counts[audit.Worse] + counts[audit.Known]
+	if compared == 0 && len(a.Resolved) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{counts[audit.New], "new"}, {counts[audit.Worse], "worse"}, {counts[audit.Known], "as before"}, {len(a.Resolved), "gone"}} {
+		if part.n > 0 {
+			parts = append(parts, number(part.n)+" "+part.word)
+		}
+	}
+	since := "Since the audit before: "
+	switch {
+	case a.Before != nil:
+		since = "By the change: "
+	case compared > 0:
+		since = "Since the baseline: "
+	}
+	return since + strings.Join(parts, ", ") + "."
 }
 
 // drifting counts the violations that came past admission.

@@ -58,11 +58,22 @@
       all = false;
       show();
     });
-    more.addEventListener("click", () => {
-      const before = items.filter((item) => !item.hidden).length;
+    // Paper has no button: it gets all that fit.
+    let onScreen = all;
+    window.addEventListener("beforeprint", () => {
+      onScreen = all;
       all = true;
       show();
-      const next = items.filter((item) => !item.hidden)[before];
+    });
+    window.addEventListener("afterprint", () => {
+      all = onScreen;
+      show();
+    });
+    more.addEventListener("click", () => {
+      const seen = items.filter((item) => !item.hidden).length;
+      all = true;
+      show();
+      const next = items.filter((item) => !item.hidden)[seen];
       next.tabIndex = -1;
       next.focus();
     });

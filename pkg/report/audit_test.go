@@ -153,6 +153,7 @@ func TestJSONAndYAMLOfAnAuditFollowTheSchema(t *testing.T) {
 func TestTextOfAnAudit(t *testing.T) {
 	for name, want := range map[string]string{
 		"found": `cluster prod: 3 violations (1 critical, 2 medium) of 4 policies, of which 1 could not judge
+  Since the baseline: 1 new, 1 worse, 1 as before, 1 gone.
   6 nodes with BGP, 3 route reflectors, 12 sessions between nodes, mesh off, a start of calico-node costs a node up to 12 s of routes
   BGP: 9 of 12 predicted half-sessions established, 1 down, 2 absent, 1 BIRD is not ready, sessions were up at most 12 s after the last starts (median 7 s); as 3 of 6 nodes report
   Note: no BGPFilter was read
@@ -300,6 +301,42 @@ func TestWhatIsKnownDoesNotFail(t *testing.T) {
 	suite := parseJUnit(t, renderAudit(t, JUnit, &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a}}, FailOn: "low"}))
 	if suite.Failures != 0 || suite.Skipped != 1 {
 		t.Errorf("%d failures, %d skipped", suite.Failures, suite.Skipped)
+	}
+}
+
+// A case is in the words of what fails it, not of what is known beside that.
+func TestACaseTellsWhatFailsIt(t *testing.T) {
+	a := wrong()
+	known, fresh := a.Violations[2], a.Violations[1]
+	known.Message, fresh.Message = "known for long", "new today"
+	a.Violations = []audit.Violation{known, fresh}
+	for _, c := range parseJUnit(t, renderAudit(t, JUnit, &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a}}, FailOn: "low"})).Cases {
+		if c.Failure != nil && c.Failure.Message != "medium: new today" {
+			t.Errorf("%s fails as %q", c.Name, c.Failure.Message)
+		}
+	}
+}
+
+// What no policy stands for is in the formats that go by policy too.
+func TestWhatNoPolicyJudgesIsInEveryFormat(t *testing.T) {
+	a := wrong()
+	a.Failures = []audit.Failure{{Policy: "ours", Message: "cannot be used here"}}
+	idle := &audit.Audit{Cluster: "idle", Time: monday}
+	r := &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a, idle}, Unread: []audit.Unread{{Cluster: "lab", Message: "no answer\nat all"}}}, FailOn: "low"}
+	for _, format := range AuditFormats {
+		text := renderAudit(t, format, r)
+		for _, want := range []string{"ours", "cannot be used here", "lab", "no answer"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s does not tell %q", format, want)
+			}
+		}
+	}
+	for format, want := range map[string]string{
+		JUnit: nothingChecked, Text: nothingChecked, Markdown: nothingChecked, HTML: capital(nothingChecked), OpenReports: "# No report of cluster lab, which could not be read: no answer\\nat all\n",
+	} {
+		if !strings.Contains(renderAudit(t, format, r), want) {
+			t.Errorf("%s does not tell %q", format, want)
+		}
 	}
 }
 

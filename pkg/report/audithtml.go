@@ -206,13 +206,13 @@ func clusterName(name string) string {
 // be known to judge that.
 func verdictOf(a *audit.Audit) verdict {
 	v := verdict{Tone: good, Icon: good, Counts: countsOf(a.Count())}
-	judging := judging(a)
+	judging := a.Judging()
 	switch {
 	case len(a.Violations) > 0:
 		v.Tone, v.Icon = tone(a.Worst()), tone(a.Worst())
 		v.Text = violationsText(a.Count())
 	case judging == 0:
-		v.Tone, v.Icon, v.Text = unsure, unsure, "Nothing was checked: no policy that judges a state is in force"
+		v.Tone, v.Icon, v.Text = unsure, unsure, capital(nothingChecked)
 	case len(a.Failures) > 0:
 		v.Tone, v.Icon = unsure, unsure
 		v.Text = fmt.Sprintf("No violations, but %s of %s could not judge", number(len(a.Failures)), Count(judging, "policy", "policies"))
@@ -229,17 +229,6 @@ func verdictOf(a *audit.Audit) verdict {
 		v.More = append(v.More, text)
 	}
 	return v
-}
-
-// judging counts the policies that have a part in an audit.
-func judging(a *audit.Audit) int {
-	n := 0
-	for _, p := range a.Policies {
-		if p.Judges == policy.JudgesState {
-			n++
-		}
-	}
-	return n
 }
 
 // violationsText counts violations, and the worst of them.
@@ -259,36 +248,6 @@ func violationsText(counts map[string]int) string {
 	default:
 		return fmt.Sprintf("%s, %s of them %s", Count(total, "violation"), number(n), worst)
 	}
-}
-
-// comparedText says what became of the violations since the baseline, or by the
-// change; "" where there is neither.
-func comparedText(a *audit.Audit) string {
-	counts := map[audit.Comparison]int{}
-	for i := range a.Violations {
-		counts[a.Violations[i].Compared]++
-	}
-	compared := counts[audit.New] + counts[audit.Worse] + counts[audit.Known]
-	if compared == 0 && len(a.Resolved) == 0 {
-		return ""
-	}
-	var parts []string
-	for _, part := range []struct {
-		n    int
-		word string
-	}{{counts[audit.New], "new"}, {counts[audit.Worse], "worse"}, {counts[audit.Known], "as before"}, {len(a.Resolved), "gone"}} {
-		if part.n > 0 {
-			parts = append(parts, number(part.n)+" "+part.word)
-		}
-	}
-	since := "Since the audit before: "
-	switch {
-	case a.Before != nil:
-		since = "By the change: "
-	case compared > 0:
-		since = "Since the baseline: "
-	}
-	return since + strings.Join(parts, ", ") + "."
 }
 
 // countsOf lists the counts by severity, the worst first.
@@ -413,7 +372,7 @@ func (c *clusterPart) state(a *audit.Audit) error {
 	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary, "")))
 	c.Routes = routesOf(t)
 	c.Reflectors = reflectorCells(a.Snapshot, t)
-	c.Timers = timerCells(t.Summary.Timers)
+	c.Timers = timerCells(t.Summary)
 	c.Tiles = tiles(t, a.Health)
 	list := events(t.Summary.Convergence)
 	longest := worstDelay
@@ -509,7 +468,7 @@ func (c *clusterPart) contents() {
 
 // newFleet sums up the clusters of r.
 func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
-	counts, with, failures, worst := map[string]int{}, 0, 0, ""
+	counts, with, unjudged, worst := map[string]int{}, 0, 0, ""
 	t := cells{Title: "Clusters", Sortable: true, Header: heads("Cluster", "Verdict")}
 	for _, severity := range policy.Severities {
 		t.Header = append(t.Header, numberHead(strings.ToUpper(severity[:1])+severity[1:]))
@@ -522,7 +481,9 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 				worst = a.Worst()
 			}
 		}
-		failures += len(a.Failures)
+		if len(a.Failures) > 0 || a.Judging() == 0 {
+			unjudged++
+		}
 		v, point := parts[i].Verdict, a.Point()
 		rank := len(policy.Severities) + 1
 		if len(a.Violations) > 0 {
@@ -553,8 +514,10 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 	case with > 0:
 		v.Tone, v.Icon = tone(worst), tone(worst)
 		v.Text = fmt.Sprintf("%s, in %s of %s", violationsText(counts), number(with), Count(len(r.Clusters), "cluster"))
-	case failures > 0:
-		v.Tone, v.Icon, v.Text = unsure, unsure, v.Text+", but not all policies could judge"
+	case len(r.Clusters) == 0:
+		v.Tone, v.Icon, v.Text, v.More = unsure, unsure, "Nothing was checked: no cluster could be read", nil
+	case unjudged > 0:
+		v.Tone, v.Icon, v.Text = unsure, unsure, fmt.Sprintf("%s, but in %s of them not all was judged", v.Text, number(unjudged))
 	case len(r.Unread) > 0:
 		v.Tone, v.Icon = unsure, unsure
 	}
@@ -566,7 +529,7 @@ func fleetWord(a *audit.Audit) string {
 	switch {
 	case len(a.Violations) > 0:
 		return Count(len(a.Violations), "violation")
-	case len(a.Failures) > 0 || judging(a) == 0:
+	case len(a.Failures) > 0 || a.Judging() == 0:
 		return "not all judged"
 	default:
 		return "no violations"

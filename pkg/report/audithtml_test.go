@@ -287,6 +287,30 @@ func TestAFleetHasAnOverview(t *testing.T) {
 	}
 }
 
+// A fleet is as good as what of it was judged.
+func TestAFleetOfWhichNotAllIsJudgedIsNotGood(t *testing.T) {
+	idle := audited(t, racked)
+	idle.Policies = idle.Policies[2:]
+	unread := []audit.Unread{{Cluster: "lab", Message: "no answer"}, {Cluster: "eu", Message: "no answer"}}
+	for name, c := range map[string]struct {
+		report     audit.Report
+		tone, want string
+	}{
+		"all judged":        {audit.Report{Clusters: []*audit.Audit{audited(t, racked), audited(t, racked)}}, good, "No violations in 2 clusters"},
+		"no policy in one":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked), idle}}, unsure, "No violations in 2 clusters, but in 1 of them not all was judged"},
+		"one was not read":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked)}, Unread: unread[:1]}, unsure, "No violations in 1 cluster"},
+		"none of them read": {audit.Report{Unread: unread}, unsure, "Nothing was checked: no cluster could be read"},
+	} {
+		var parts []*clusterPart
+		for _, a := range c.report.Clusters {
+			parts = append(parts, &clusterPart{Verdict: verdictOf(a)})
+		}
+		if got := newFleet(&c.report, parts).Verdict; got.Tone != c.tone || got.Text != c.want {
+			t.Errorf("%s: %s, %q", name, got.Tone, got.Text)
+		}
+	}
+}
+
 // TestThePageOfManyViolationsIsBounded has ten thousand, with messages as long as the library's longest.
 func TestThePageOfManyViolationsIsBounded(t *testing.T) {
 	long := strings.Repeat("a word and a half, ", 40)
@@ -465,21 +489,27 @@ func TestHealth(t *testing.T) {
 }
 
 func TestUsualTimers(t *testing.T) {
-	group := func(seconds, sessions, objects int) topology.TimerGroup {
-		return topology.TimerGroup{Seconds: seconds, Sessions: sessions, Objects: make([]topology.TimerObject, objects)}
+	peers := map[string]*topology.BGPPeer{"none": {}, "one": {LocalNodes: 1}, "two": {LocalNodes: 2}, "three": {LocalNodes: 3}}
+	group := func(seconds, sessions int, objects ...string) topology.TimerGroup {
+		g := topology.TimerGroup{Seconds: seconds, Sessions: sessions}
+		for _, name := range objects {
+			g.Objects = append(g.Objects, topology.TimerObject{Kind: "BGPPeer", Name: name})
+		}
+		return g
 	}
 	for name, c := range map[string]struct {
 		groups []topology.TimerGroup
 		want   int
 	}{
-		"nothing":                 {nil, 80},
-		"most sessions":           {[]topology.TimerGroup{group(10, 5, 9), group(20, 6, 1)}, 20},
-		"most objects":            {[]topology.TimerGroup{group(10, 0, 1), group(20, 0, 2)}, 20},
-		"BIRD's among equals":     {[]topology.TimerGroup{group(10, 1, 1), group(80, 1, 1), group(90, 1, 1)}, 80},
-		"sessions before objects": {[]topology.TimerGroup{group(80, 1, 9), group(90, 2, 1)}, 90},
+		"nothing":               {nil, 80},
+		"most sessions":         {[]topology.TimerGroup{group(10, 5, "three"), group(20, 6, "one")}, 20},
+		"most nodes":            {[]topology.TimerGroup{group(10, 0, "one", "one"), group(20, 0, "three")}, 20},
+		"peers of no node":      {[]topology.TimerGroup{group(80, 0, "one"), group(90, 0, "none", "none")}, 80},
+		"BIRD's among equals":   {[]topology.TimerGroup{group(10, 1, "one"), group(80, 1, "one"), group(90, 1, "one")}, 80},
+		"sessions before nodes": {[]topology.TimerGroup{group(80, 1, "two", "three"), group(90, 2, "one")}, 90},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := usualSeconds(c.groups, 80); got != c.want {
+			if got := usualSeconds(c.groups, peers, 80); got != c.want {
 				t.Errorf("got %d, want %d", got, c.want)
 			}
 		})

@@ -160,12 +160,13 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 
 // timerCells lists the values of the timers and marks those that few have. It is nil
 // where there are no sessions.
-func timerCells(t *topology.Timers) *cells {
+func timerCells(s *topology.Summary) *cells {
+	t := s.Timers
 	c := &cells{Title: "Values of the timers, and who sets them", Header: append(heads("Timer", "Where", "Value", "Mark"), numberHead("Sessions"), columnHead{Text: "Set by"})}
 	add := func(name string, groups []topology.TimerGroup, set topology.OptionalSeconds, byDefault int) {
 		for _, scope := range []string{"nodes", "external"} {
 			in := slices.DeleteFunc(slices.Clone(groups), func(g topology.TimerGroup) bool { return g.Scope != scope })
-			usual := usualSeconds(in, byDefault)
+			usual := usualSeconds(in, s.BGPPeers, byDefault)
 			if set.Set && scope == "nodes" {
 				usual = set.Seconds
 			}
@@ -195,22 +196,28 @@ func timerCells(t *topology.Timers) *cells {
 
 var scopes = map[string]string{"nodes": "between nodes", "external": "to peers outside"}
 
-// usualSeconds is what most sessions have, or most objects where sessions are not
-// counted; among equals BIRD's default.
-func usualSeconds(groups []topology.TimerGroup, byDefault int) int {
+// usualSeconds is what most sessions have. Those with peers outside are not counted: there it is
+// what the BGPPeers of most nodes have, so that one of none has no say. Among equals it is BIRD's
+// default.
+func usualSeconds(groups []topology.TimerGroup, peers map[string]*topology.BGPPeer, byDefault int) int {
 	if len(groups) == 0 {
 		return byDefault
 	}
-	weigh := func(g topology.TimerGroup) (sessions, objects, isDefault int) {
+	weigh := func(g topology.TimerGroup) (sessions, nodes, isDefault int) {
+		for _, o := range g.Objects {
+			if p := peers[o.Name]; p != nil && o.Kind == string(calico.KindBGPPeer) {
+				nodes += p.LocalNodes
+			}
+		}
 		if g.Seconds == byDefault {
 			isDefault = 1
 		}
-		return g.Sessions, len(g.Objects), isDefault
+		return g.Sessions, nodes, isDefault
 	}
 	return slices.MaxFunc(groups, func(a, b topology.TimerGroup) int {
-		sa, oa, da := weigh(a)
-		sb, ob, db := weigh(b)
-		return cmp.Or(cmp.Compare(sa, sb), cmp.Compare(oa, ob), cmp.Compare(da, db))
+		sa, na, da := weigh(a)
+		sb, nb, db := weigh(b)
+		return cmp.Or(cmp.Compare(sa, sb), cmp.Compare(na, nb), cmp.Compare(da, db))
 	}).Seconds
 }
 

@@ -13,7 +13,8 @@ import (
 // writeAuditJUnit writes a suite for each cluster and in it a test case for each
 // policy that judges states: it fails where a violation counts as a failure, is
 // skipped where there are others only, and in error where the policy could not
-// judge. A cluster that could not be read is a suite of one case in error.
+// judge. What there is no policy for is a case in error too: a BGPPolicy that cannot be
+// used, a cluster that could not be read, or that no policy judges.
 func writeAuditJUnit(w io.Writer, a *Audit) error {
 	suites := make([]junit.Suite, 0, len(a.Unread)+len(a.Clusters))
 	for _, u := range a.Unread {
@@ -28,6 +29,14 @@ func writeAuditJUnit(w io.Writer, a *Audit) error {
 				suite.Add(a.junitCase(suite.Name, one, &p))
 			}
 		}
+		for _, f := range one.Failures {
+			if !one.InForce(f.Policy) {
+				suite.Add(notJudged(suite.Name, f.Policy, f.Message))
+			}
+		}
+		if one.Judging() == 0 {
+			suite.Add(notJudged(suite.Name, "judge the state", nothingChecked))
+		}
 		suites = append(suites, suite)
 	}
 	return junit.Write(w, suites...)
@@ -35,23 +44,27 @@ func writeAuditJUnit(w io.Writer, a *Audit) error {
 
 func suiteName(cluster string) string { return strings.TrimSpace("bgpguard audit " + clean(cluster)) }
 
+// notJudged is a test case in error.
+func notJudged(suite, name, message string) junit.Case {
+	return junit.Case{Class: suite, Name: clean(name), Error: &junit.Result{Type: "not judged", Message: clean(message), Text: clean(message)}}
+}
+
 func (a *Audit) junitCase(suite string, one *audit.Audit, p *audit.Policy) junit.Case {
-	out := junit.Case{Class: suite, Name: clean(p.Name)}
 	for _, f := range one.Failures {
 		if f.Policy == p.Name {
-			out.Error = &junit.Result{Type: "not judged", Message: clean(f.Message), Text: clean(f.Message)}
-			return out
+			return notJudged(suite, p.Name, f.Message)
 		}
 	}
+	out := junit.Case{Class: suite, Name: clean(p.Name)}
 	var lines []string
-	var first *audit.Violation
+	var first *audit.Violation // the first that fails, else the first of all
 	fails := false
 	for i := range one.Violations {
 		v := &one.Violations[i]
 		if v.Policy != p.Name {
 			continue
 		}
-		if first == nil {
+		if first == nil || !fails && v.Fails(a.FailOn) {
 			first = v
 		}
 		fails = fails || v.Fails(a.FailOn)

@@ -52,8 +52,10 @@ func markdownRow(b *strings.Builder, cells []string, header bool) {
 
 func markdownOne(b *strings.Builder, one *audit.Audit) {
 	fmt.Fprintf(b, "\n## %s\n\n**%s**\n", markdown(auditOf(one)), markdown(auditVerdict(one)))
-	if figures := auditFigures(one); figures != "" {
-		fmt.Fprintf(b, "\n%s\n", markdown(figures))
+	for _, line := range []string{comparedText(one), auditFigures(one)} {
+		if line != "" {
+			fmt.Fprintf(b, "\n%s\n", markdown(line))
+		}
 	}
 	if h := bgpHealth(one); h != "" {
 		fmt.Fprintf(b, "\nBGP: %s\n", markdown(h))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
@@ -14,10 +15,19 @@ const clusterAnnotation = "bgpguard.io/cluster"
 
 // writeAuditOpenReports writes the reports that the webhook would write, as YAML
 // documents, so that they can be applied where it does not run. Those of different
-// clusters have the same names: they are for different clusters.
+// clusters have the same names: they are for different clusters. Of what has no report,
+// comments tell.
 func writeAuditOpenReports(w io.Writer, r *audit.Report) error {
 	var out bytes.Buffer
+	for _, u := range r.Unread {
+		fmt.Fprintf(&out, "# No report of cluster %s, which could not be read: %s\n", clean(u.Cluster), clean(u.Message))
+	}
 	for _, a := range r.Clusters {
+		for _, f := range a.Failures {
+			if !a.InForce(f.Policy) {
+				fmt.Fprintf(&out, "# No report of policy %s of %s, which could not judge: %s\n", clean(f.Policy), auditOf(a), clean(f.Message))
+			}
+		}
 		for _, report := range openreports.Reports(a, openreports.References) {
 			o := openreports.ClusterReport.Object(report)
 			if a.Cluster != "" {

@@ -39,7 +39,7 @@ func writeAuditText(w io.Writer, a *Audit) error {
 func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 	p := painter(a.Color)
 	color := green
-	if len(one.Violations) > 0 {
+	if len(one.Violations) > 0 || one.Judging() == 0 {
 		color = yellow
 		if c := severityColors[one.Worst()]; c != "" {
 			color = c
@@ -49,8 +49,10 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 		color = red
 	}
 	fmt.Fprintf(b, "%s: %s\n", auditOf(one), p.paint(color, auditVerdict(one)))
-	if figures := auditFigures(one); figures != "" {
-		fmt.Fprintf(b, "  %s\n", figures)
+	for _, line := range []string{comparedText(one), auditFigures(one)} {
+		if line != "" {
+			fmt.Fprintf(b, "  %s\n", line)
+		}
 	}
 	if h := bgpHealth(one); h != "" {
 		fmt.Fprintf(b, "  BGP: %s\n", h)

@@ -246,6 +246,18 @@ func TestThePageIsPrinted(t *testing.T) {
 	}
 }
 
+// Nobody can ask paper for more, so it has all violations that fit; the screen is then as it was.
+func TestAllThatFitsIsPrinted(t *testing.T) {
+	p := open(t, pageOf(t, many(auditOf(t, "prod", manifest(t, 5)), 60)), view{})
+	p.shows("Showing 25 of 60.")
+	ask[bool](p, `addEventListener("beforeprint", () => { document.title = document.querySelectorAll(".violation:not([hidden])").length + ": " + document.querySelector(".showing").textContent }), true`)
+	get(p, chromedp.PrintToPDF())
+	if got := ask[string](p, `document.title`); got != "60: Showing 60 of 60." {
+		t.Errorf("printed are %s", got)
+	}
+	p.shows("Showing 25 of 60.")
+}
+
 func TestTheOverviewOfAFleetLeadsToItsClusters(t *testing.T) {
 	p := open(t, pageOf(t, auditOf(t, "edge-1", manifest(t, 5)), auditOf(t, "edge-2", manifest(t, 4))), view{})
 	p.do(chromedp.Click(chromedp.Search(`//a[.="edge-2"]`)))

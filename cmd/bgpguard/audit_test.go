@@ -1,0 +1,81 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+func TestAClusterThatJoinsAFleetIsComparedWithNothing(t *testing.T) {
+	at := time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
+	of := func(hour int, clusters ...string) *audit.Report {
+		r := &audit.Report{}
+		for _, name := range clusters {
+			v := audit.Violation{Violation: violation.Violation{Policy: "p", ID: "x"}, Severity: "high"}
+			r.Clusters = append(r.Clusters, &audit.Audit{Cluster: name, Time: at.Add(time.Duration(hour) * time.Hour), Violations: []audit.Violation{v}})
+		}
+		return r
+	}
+	for name, c := range map[string]struct {
+		now      *audit.Report
+		history  []*audit.Report
+		baseline *audit.Report
+		want     string
+		err      string
+	}{
+		"one joins":          {of(2, "eu", "us"), []*audit.Report{of(0, "eu")}, of(1, "eu", "asia"), "eu Known 2, us New 0", ""},
+		"only history":       {of(2, "eu", "us"), []*audit.Report{of(0, "us")}, nil, "eu  0, us  1", ""},
+		"another fleet":      {of(2, "eu", "us"), nil, of(1, "lab", "test"), "", `flag --baseline: b.json: no report of cluster "eu", cluster "us"; it has cluster "lab", cluster "test"`},
+		"another's history":  {of(2, "eu", "us"), []*audit.Report{of(0, "lab"), of(1, "lab", "test")}, nil, "", `flag --history: no report of cluster "eu", cluster "us"; there are some of cluster "lab", cluster "test"`},
+		"none could be read": {of(2), []*audit.Report{of(0, "eu")}, of(1, "eu"), "", ""},
+		"nothing to compare": {of(2, "eu"), nil, nil, "eu  0", ""},
+	} {
+		o := auditOptions{baseline: "b.json"}
+		err := o.compare(c.now, c.history, c.baseline)
+		if c.err != "" {
+			if err == nil || err.Error() != c.err {
+				t.Errorf("%s: got error %v", name, err)
+			}
+			continue
+		}
+		var got []string
+		for _, a := range c.now.Clusters {
+			got = append(got, a.Cluster+" "+string(a.Violations[0].Compared)+" "+string(rune('0'+len(a.Trend))))
+		}
+		if err != nil || strings.Join(got, ", ") != c.want {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestStatusesOfFilesAreAsOldAsTheNewest(t *testing.T) {
+	now := time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		updated []time.Duration // before now
+		want    time.Duration
+	}{
+		"the newest":         {[]time.Duration{72 * time.Hour, 48 * time.Hour, 50 * time.Hour}, 48 * time.Hour},
+		"one of the future":  {[]time.Duration{72 * time.Hour, -time.Hour}, 72 * time.Hour},
+		"none":               {nil, -1},
+		"only of the future": {[]time.Duration{-time.Hour}, -1},
+	} {
+		var objects []calico.Object
+		for i, d := range c.updated {
+			objects = append(objects, &calico.NodeStatus{Name: string(rune('a' + i)), LastUpdated: now.Add(-d)})
+		}
+		k := known{snapshot: state.New(objects...)}
+		k.dateStatuses(now)
+		want, notes := now.Add(-c.want), 1
+		if c.want < 0 {
+			want, notes = time.Time{}, 0
+		}
+		if !k.readAt.Equal(want) || len(k.notes) != notes {
+			t.Errorf("%s: %s, %q", name, k.readAt, k.notes)
+		}
+	}
+}
