@@ -97,7 +97,7 @@ func Reports(a *audit.Audit, reference Reference) []*v1alpha1.ClusterReport {
 		if p.Judges != policy.JudgesState {
 			continue
 		}
-		b := builder{policy: p, reference: reference, report: &v1alpha1.ClusterReport{
+		b := builder{policy: p, notes: a.Notes, reference: reference, report: &v1alpha1.ClusterReport{
 			TypeMeta:      metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ClusterReport"},
 			ObjectMeta:    metav1.ObjectMeta{Name: Name(p.Name), Labels: map[string]string{ManagedByLabel: Source}},
 			Source:        Source,
@@ -128,7 +128,9 @@ func Name(policyName string) string {
 
 // builder makes the report of one policy.
 type builder struct {
-	policy    *audit.Policy
+	policy *audit.Policy
+	// notes say what of the state is not known.
+	notes     []string
 	reference Reference
 	report    *v1alpha1.ClusterReport
 }
@@ -143,7 +145,11 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 		r.Results = append(r.Results, result)
 	case len(violations) == 0:
 		r.Summary.Pass = 1
-		r.Results = append(r.Results, b.result(pass, "", "no violations: "+b.policy.Title))
+		result := b.result(pass, "", "no violations: "+b.policy.Title)
+		if len(b.notes) > 0 { // There may be some in what was not judged.
+			result.Properties["notes"] = cut(strings.Join(b.notes, "; "), maxMessage)
+		}
+		r.Results = append(r.Results, result)
 	}
 	if b.policy.Action == violation.Deny {
 		r.Summary.Fail = len(violations)

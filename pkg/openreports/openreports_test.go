@@ -97,6 +97,17 @@ func TestWhatAPolicyFoundIsSummedUp(t *testing.T) {
 	}
 }
 
+func TestAPassSaysWhatWasNotJudged(t *testing.T) {
+	a := audited(violation.Deny)
+	if r := one(t, a); r.Results[0].Properties["notes"] != "" {
+		t.Errorf("of a state that is known: %v", r.Results[0].Properties)
+	}
+	a.Notes = []string{"no BGPFilter was read", "BGPPeer p is left out"}
+	if got := one(t, a).Results[0].Properties["notes"]; got != "no BGPFilter was read; BGPPeer p is left out" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestAPolicyThatJudgesChangesHasNoReport(t *testing.T) {
 	a := audited(violation.Deny)
 	a.Policies[0].Judges = "change"
