@@ -16,9 +16,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 type auditOptions struct {
@@ -155,7 +155,7 @@ func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 		return fmt.Errorf("interrupted, so the report is not complete: %w", err)
 	}
 	if n := len(r.Unread); n > 0 {
-		return fmt.Errorf("%s could not be read; the report says why", words.Count(n, "cluster"))
+		return fmt.Errorf("%s could not be read; the report says why", text.Count(n, "cluster"))
 	}
 	fails, failed, unjudged := false, 0, 0
 	for _, a := range r.Clusters {
@@ -166,11 +166,11 @@ func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 		fails = fails || slices.ContainsFunc(a.Violations, func(v audit.Violation) bool { return v.Fails(o.failOn) })
 	}
 	if failed > 0 {
-		return fmt.Errorf("%s could not judge; the report says why", words.Count(failed, "policy", "policies"))
+		return fmt.Errorf("%s could not judge; the report says why", text.Count(failed, "policy", "policies"))
 	}
 	if unjudged > 0 {
 		return fmt.Errorf("nothing was checked%s: no policy that judges a state is in force: --policies names others",
-			words.Either(len(r.Clusters), "", fmt.Sprintf(" in %s of %d clusters", words.Number(unjudged), len(r.Clusters))))
+			text.Either(len(r.Clusters), "", fmt.Sprintf(" in %s of %d clusters", text.Number(unjudged), len(r.Clusters))))
 	}
 	if fails {
 		return errDenied

@@ -7,7 +7,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // policiesOf finds the policies that judge a cluster: those of --policies, else its
@@ -40,7 +40,7 @@ func (o *auditOptions) policiesOf(ctx context.Context, live *liveCluster, librar
 		p, name, err := prepare(library, object)
 		if err != nil {
 			out.unusable = append(out.unusable, audit.Failure{
-				Policy: name, Message: fmt.Sprintf("cannot be used here, so nothing is judged by it: %s; --policy-dir brings policies that are not built in", words.Clean(err.Error())),
+				Policy: name, Message: fmt.Sprintf("cannot be used here, so nothing is judged by it: %s; --policy-dir brings policies that are not built in", text.Clean(err.Error())),
 			})
 			continue
 		}

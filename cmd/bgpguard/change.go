@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // changeOptions say what one change, and the state that it is made to, are.
@@ -55,7 +55,7 @@ func (o *changeOptions) read(stdin io.Reader) (*state.Snapshot, validate.Request
 	}
 	changed := state.Objects(read)
 	if len(changed) != 1 {
-		return nil, none, fmt.Errorf("%s: holds %s; it must hold the one that changes", strings.Join(o.files, ", "), words.Count(len(changed), "object"))
+		return nil, none, fmt.Errorf("%s: holds %s; it must hold the one that changes", strings.Join(o.files, ", "), text.Count(len(changed), "object"))
 	}
 	r := none
 	r.Change = state.Change{Before: snapshot.Get(changed[0].ID()), After: changed[0]}

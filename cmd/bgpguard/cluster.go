@@ -18,7 +18,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/bgpguard/bgpguard/pkg/cluster"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // clusterOptions say where clusters are found. Which context, or contexts, are
@@ -109,7 +109,7 @@ func missing(rules *clientcmd.ClientConfigLoadingRules) string {
 	if rules.ExplicitPath != "" {
 		files = []string{rules.ExplicitPath}
 	}
-	return strings.Join(files, ", ") + words.Either(len(files), " is not there or empty", " are not there or empty")
+	return strings.Join(files, ", ") + text.Either(len(files), " is not there or empty", " are not there or empty")
 }
 
 // plainPath turns "open x: no such file" into "x: no such file".

@@ -10,8 +10,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/spf13/cobra"
 
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
@@ -111,5 +111,5 @@ func writeValue(w io.Writer, v ast.Value) error {
 	if err != nil {
 		return err
 	}
-	return encode.JSON(w, plain)
+	return text.JSON(w, plain)
 }

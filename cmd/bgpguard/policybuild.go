@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 func newPolicyBuild() *cobra.Command {
@@ -42,7 +42,7 @@ Exit code: 0 written, 2 not written.`,
 			if err := os.WriteFile(output, b.Bytes(), 0o644); err != nil { //nolint:gosec // It is there to be handed on.
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: %s (%s)\n", output, words.Count(len(names), "policy", "policies"), strings.Join(names, ", "))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: %s (%s)\n", output, text.Count(len(names), "policy", "policies"), strings.Join(names, ", "))
 			return err
 		},
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // progressInterval is how often a line tells how far a reading is, where no bar can
@@ -51,9 +51,9 @@ func (p *progress) show(at cluster.Progress) {
 	p.told = now
 	of := ""
 	if at.Total > 0 {
-		of = " of " + words.Number(at.Total)
+		of = " of " + text.Number(at.Total)
 	}
-	fmt.Fprintf(p.w, "reading %s: %s%s\n", at.Kind, words.Number(at.Objects), of)
+	fmt.Fprintf(p.w, "reading %s: %s%s\n", at.Kind, text.Number(at.Objects), of)
 }
 
 func (p *progress) draw(at cluster.Progress) {

@@ -18,7 +18,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 type snapshotOptions struct {
@@ -87,7 +87,7 @@ func (o *snapshotOptions) run(ctx context.Context, stdout, stderr io.Writer) err
 		return err
 	}
 	for _, u := range reading.Unread {
-		fmt.Fprintln(stderr, "note:", words.Clean(u.String()))
+		fmt.Fprintln(stderr, "note:", text.Clean(u.String()))
 	}
 	text, err := snapshotText(live.String(), began, reading)
 	if err != nil {
@@ -109,7 +109,7 @@ func (o *snapshotOptions) run(ctx context.Context, stdout, stderr io.Writer) err
 func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error) {
 	var b bytes.Buffer
 	comment := func(format string, args ...any) {
-		b.WriteString("# " + words.Clean(fmt.Sprintf(format, args...)) + "\n")
+		b.WriteString("# " + text.Clean(fmt.Sprintf(format, args...)) + "\n")
 	}
 	comment("What decides BGP in %s, read at %s by bgpguard %s.", name, at.UTC().Format(time.RFC3339), version)
 	comment("%s.", strings.Join(counts(r), ", "))
@@ -137,7 +137,7 @@ func counts(r *cluster.Reading) []string {
 		if n < 0 {
 			n = len(rest)
 		}
-		out = append(out, words.Count(n, string(kind), plural(string(kind))))
+		out = append(out, text.Count(n, string(kind), plural(string(kind))))
 		rest = rest[n:]
 	}
 	if out == nil {

@@ -137,7 +137,7 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 // report is what there is to show of t, the topology of s.
 func (o *topologyOptions) report(ctx context.Context, s *state.Snapshot, t *topology.Topology) *report.Topology {
 	r := &report.Topology{
-		Summary: t.Summary(), Node: o.node, Carried: o.externalPeers == carry,
+		Summary: t.Summary(), Node: o.node, WithTransit: o.externalPeers == carry,
 		Sessions: until(ctx, t.HalfSessions(o.node)), Broken: until(ctx, t.Broken(o.node)), Ambiguous: until(ctx, t.Ambiguous(o.node)),
 		Ignored: t.Ignored(), Graph: t.Graph(), Reflectors: report.Reflectors(s, t),
 	}

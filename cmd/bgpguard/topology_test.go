@@ -89,7 +89,7 @@ Route reflectors and their load:
   rr    244.0.0.1   1
 
 Routes to pods, IPv4:
-  1 node (worker-2) is cut off: no routes to or from any other
+  1 node (worker-2) is isolated: no routes to or from any other
   2 partitions without routes between them, the largest of 2 of 3 nodes
   2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
 ` + estimates + `
@@ -109,7 +109,7 @@ The change adds 2 half-sessions, removes 0 and alters 0:
   nodes with BGP                3       3
   sessions between nodes, IPv4  1       2
   most on one node, IPv4        1       2
-  nodes cut off, IPv4           1       0
+  isolated nodes, IPv4           1       0
   pairs without a route, IPv4   2       0
   added:
     rr IPv4 Node_10_0_0_3 (from clients)
@@ -121,7 +121,7 @@ Route reflectors and their load:
 
 Routes to pods, IPv4:
   each of 3 nodes has the routes to the pods of all others
-  single point: without node rr, 2 nodes (worker-1, worker-2) would be cut off
+  single point: without node rr, 2 nodes (worker-1, worker-2) would be isolated
 ` + estimates,
 		},
 	} {
@@ -139,7 +139,7 @@ func TestTopologySaysWhatItAssumesOfExternalPeers(t *testing.T) {
   each of 3 nodes has the routes to the pods of all others
 `,
 		"ignore": `Routes to pods, IPv4, if external peers carry no routes on:
-  1 node (worker-2) is cut off: no routes to or from any other
+  1 node (worker-2) is isolated: no routes to or from any other
   2 partitions without routes between them, the largest of 2 of 3 nodes
   2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
 `,

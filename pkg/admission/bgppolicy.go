@@ -20,8 +20,8 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // PolicyPath is where the API server has BGPPolicies reviewed.
@@ -134,7 +134,7 @@ func (h *PolicyHandler) tellFound(ctx context.Context, r *policyReview, p *polic
 	}
 	if len(found) > 0 {
 		text := fmt.Sprintf("BGPPolicy %s finds %s in the cluster as it is, which %s no change back that does not make it worse: %s", p.Name,
-			words.Count(len(found), "violation"), words.Either(len(found), "holds", "hold"), found[0].Message)
+			text.Count(len(found), "violation"), text.Either(len(found), "holds", "hold"), found[0].Message)
 		if len(found) > 1 {
 			text += fmt.Sprintf("; and %d more", len(found)-1)
 		}
@@ -146,21 +146,21 @@ func (h *PolicyHandler) tellFound(ctx context.Context, r *policyReview, p *polic
 // tellDeleted says what is no longer enforced.
 func (h *PolicyHandler) tellDeleted(log logr.Logger, r *policyReview, o *v1alpha1.BGPPolicy) {
 	left := len(h.policies.Set().Policies())
-	text := fmt.Sprintf("BGPPolicy %s was not in force", o.Name)
+	message := fmt.Sprintf("BGPPolicy %s was not in force", o.Name)
 	for _, p := range h.policies.Set().Policies() {
 		if p.Name == o.Name {
 			left--
-			text = fmt.Sprintf("BGPPolicy %s is deleted: policy %s is no longer enforced by it (%s)", o.Name, p.Definition.Name, actions(o.Spec.ValidationActions))
+			message = fmt.Sprintf("BGPPolicy %s is deleted: policy %s is no longer enforced by it (%s)", o.Name, p.Definition.Name, actions(o.Spec.ValidationActions))
 		}
 	}
 	if left == 0 {
-		text += "; no policy is left, so that changes are no longer judged at all"
+		message += "; no policy is left, so that changes are no longer judged at all"
 	} else {
-		text += fmt.Sprintf("; changes are still judged by %s", words.Count(left, "policy", "policies"))
+		message += fmt.Sprintf("; changes are still judged by %s", text.Count(left, "policy", "policies"))
 	}
-	r.Warnings = append(r.Warnings, text)
-	r.AuditAnnotations["no-longer-enforced"] = text
-	log.Info("A BGPPolicy is deleted", "message", text)
+	r.Warnings = append(r.Warnings, message)
+	r.AuditAnnotations["no-longer-enforced"] = message
+	log.Info("A BGPPolicy is deleted", "message", message)
 }
 
 // tellWeakened says what a change takes away.

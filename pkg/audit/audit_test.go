@@ -321,7 +321,7 @@ func TestWhatCamePastAdmissionStaysDriftWhenItGrows(t *testing.T) {
 func TestHarmThatMovesIsDriftThoughItIsNoLarger(t *testing.T) {
 	set := policies(t, "reachability-preserved validationActions: [Deny]")
 	peers := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "in == 'yes'", "peerSelector": "in == 'yes'"})
-	cutOff := func(out ...int) *state.Snapshot {
+	isolated := func(out ...int) *state.Snapshot {
 		objects := []calico.Object{mesh(t, false), peers, object(t, "IPPool", "pool", map[string]any{"cidr": "10.244.0.0/16", "ipipMode": "Always"})}
 		for i := range 6 {
 			in := map[string]any{"in": "yes"}
@@ -336,14 +336,14 @@ func TestHarmThatMovesIsDriftThoughItIsNoLarger(t *testing.T) {
 		after  *state.Snapshot
 		origin Origin
 	}{
-		"the same nodes": {cutOff(5), Standing},
-		"another node":   {cutOff(4), PastAdmission},
-		"no node less":   {cutOff(4, 5), PastAdmission},
-		"a node joins":   {cutOff(5).Apply(state.Change{After: node(t, 6, map[string]any{"in": "yes"})}), Unreviewed},
-		"a node leaves":  {cutOff(5).Apply(state.Change{Before: node(t, 0, nil)}), Standing},
+		"the same nodes": {isolated(5), Standing},
+		"another node":   {isolated(4), PastAdmission},
+		"no node less":   {isolated(4, 5), PastAdmission},
+		"a node joins":   {isolated(5).Apply(state.Change{After: node(t, 6, map[string]any{"in": "yes"})}), Unreviewed},
+		"a node leaves":  {isolated(5).Apply(state.Change{Before: node(t, 0, nil)}), Standing},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := cutOff(5)
+			before := isolated(5)
 			was, trail := follow(t, nil, set, before, 0, Step{})
 			a, _ := follow(t, trail, set, c.after, 1, Step{Before: before})
 			if len(was.Violations) != len(a.Violations) || len(a.Violations) == 0 {

@@ -9,10 +9,10 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // Origin says how a violation came about.
@@ -88,7 +88,7 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 	if len(reviewed) > maxTried {
 		for _, v := range appeared {
 			v.Origin = Together
-			v.Cause = fmt.Sprintf("it came by one or more of %s at once", words.Count(len(reviewed), "change"))
+			v.Cause = fmt.Sprintf("it came by one or more of %s at once", text.Count(len(reviewed), "change"))
 		}
 		return
 	}
@@ -197,7 +197,7 @@ func someObjects(objects []violation.Object) string {
 		names = append(names, o.String())
 	}
 	if rest := len(objects) - len(names); rest > 0 {
-		names = append(names, words.Count(rest, "more", "more"))
+		names = append(names, text.Count(rest, "more", "more"))
 	}
 	return strings.Join(names, ", ")
 }

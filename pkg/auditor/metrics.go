@@ -46,7 +46,7 @@ var (
 
 	needsBGPNow   = describe("pod_traffic_needs_bgp", "1 where pod traffic between nodes needs routes by BGP, 0 where it does not.", "family")
 	partitionsNow = describe("partitions", "Groups of nodes between which there are no routes both ways, 1 where all have routes to all.", "family")
-	cutOffNow     = describe("nodes_cut_off", "Nodes that have no routes to others, nor others to them.", "family")
+	isolatedNow   = describe("nodes_isolated", "Nodes that have no routes to others, nor others to them.", "family")
 	frozenNow     = describe("nodes_frozen", "Nodes whose BIRD refuses its configuration and so keeps an old one.", "family")
 	shortNow      = describe("nodes_short_of_reflectors", "Nodes with sessions to fewer than 2 route reflectors, 0 where the node-to-node mesh is on.", "family")
 
@@ -87,7 +87,7 @@ var lastFound = &gauges{}
 func (*gauges) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		violationsNow, driftNow, failuresNow, lastSuccess, nodesNow, notReadyNow, meshNow, sessionsNow, externalNow, brokenNow, mostNow, needsBGPNow,
-		partitionsNow, cutOffNow, frozenNow, shortNow, startNow, waitingNow, lossNow, reportingNow, unreportedNow, expectedNow, establishedNow, ratioNow,
+		partitionsNow, isolatedNow, frozenNow, shortNow, startNow, waitingNow, lossNow, reportingNow, unreportedNow, expectedNow, establishedNow, ratioNow,
 		unexpectedNow, birdNow, restartNow,
 	} {
 		to <- d
@@ -168,7 +168,7 @@ func (m *measured) topology(s *topology.Summary) {
 	m.add(notReadyNow, s.Nodes.NotReady.Nodes)
 	m.flag(meshNow, s.Mesh.Enabled)
 	for _, f := range calico.Families {
-		family, sessions, reach := f.String(), s.Sessions.In(f), s.Routes.In(f).Carried
+		family, sessions, reach := f.String(), s.Sessions.In(f), s.Routes.In(f).WithTransit
 		m.add(sessionsNow, sessions.Total, family)
 		m.add(externalNow, sessions.External, family)
 		m.add(brokenNow, sessions.Broken, family)
@@ -176,7 +176,7 @@ func (m *measured) topology(s *topology.Summary) {
 		m.add(frozenNow, sessions.Frozen.Nodes, family)
 		m.flag(needsBGPNow, s.PodTraffic.In(f).NeedsBGP, family)
 		m.add(partitionsNow, reach.Partitions, family)
-		m.add(cutOffNow, reach.CutOff.Nodes, family)
+		m.add(isolatedNow, reach.Isolated.Nodes, family)
 		m.add(shortNow, short(s, f), family)
 	}
 	m.add(startNow, s.Convergence.Start.Seconds)

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // The reasons of Events.
@@ -128,7 +128,7 @@ func boundNotices(notices []notice) []notice {
 	}
 	for _, first := range order {
 		n := first
-		count := words.Count(more[kind{n.Policy, n.Reason}], "more violation")
+		count := text.Count(more[kind{n.Policy, n.Reason}], "more violation")
 		n.ID, n.Objects = "", nil
 		switch n.Reason {
 		case reasonResolved:

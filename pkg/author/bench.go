@@ -13,8 +13,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // GoBench is the format of Go's benchmarks, which benchstat reads.
@@ -184,7 +184,7 @@ func writeGoBench(w io.Writer, benches []*Bench) error {
 
 func (b *Bench) writeText(w io.Writer) error {
 	first, change, rest := median(b.Stages[stageFirst]), median(b.Stages[stageChange]), median(b.Stages[stageRest])
-	fmt.Fprintf(w, "%s on %s and %s, median of %d:\n", b.Policy, words.Count(b.Nodes, "node"), words.Count(b.BGPPeers, "BGPPeer"), len(b.Stages[stageFirst]))
+	fmt.Fprintf(w, "%s on %s and %s, median of %d:\n", b.Policy, text.Count(b.Nodes, "node"), text.Count(b.BGPPeers, "BGPPeer"), len(b.Stages[stageFirst]))
 	const row = "  %-46s  %10s  %12s  %12s\n"
 	fmt.Fprintf(w, row, "", "TIME", "BYTES", "ALLOCATIONS")
 	for _, stage := range []struct {
@@ -195,7 +195,7 @@ func (b *Bench) writeText(w io.Writer) error {
 		{"evaluation on the state after a change", change},
 		{"the rest of a decision, by all other policies", rest},
 	} {
-		fmt.Fprintf(w, row, stage.name, duration(stage.m.Time), words.Number(int(stage.m.Bytes)), words.Number(int(stage.m.Allocs)))
+		fmt.Fprintf(w, row, stage.name, duration(stage.m.Time), text.Number(int(stage.m.Bytes)), text.Number(int(stage.m.Allocs)))
 	}
 	const percent = 100
 	_, err := fmt.Fprintf(w, "It takes %.1f %% of a decision that evaluates it.\n", percent*change.Time/(change.Time+rest.Time))

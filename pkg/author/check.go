@@ -13,10 +13,9 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // The severities of findings.
@@ -330,11 +329,11 @@ func (r *Report) WriteText(w io.Writer) error {
 			fmt.Fprintf(&b, "    %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
-	fmt.Fprintf(&b, "%s checked: %s, %s\n", words.Count(len(r.Policies), "policy", "policies"),
-		words.Count(r.Count(Error), Error), words.Count(r.Count(Warning), Warning))
+	fmt.Fprintf(&b, "%s checked: %s, %s\n", text.Count(len(r.Policies), "policy", "policies"),
+		text.Count(r.Count(Error), Error), text.Count(r.Count(Warning), Warning))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // WriteJSON writes the report as JSON.
-func (r *Report) WriteJSON(w io.Writer) error { return encode.JSON(w, r) }
+func (r *Report) WriteJSON(w io.Writer) error { return text.JSON(w, r) }

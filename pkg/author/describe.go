@@ -11,8 +11,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -133,9 +133,9 @@ func (d *Description) Write(w io.Writer, format string) error {
 
 func writeDocument(w io.Writer, format string, v any) error {
 	if format == JSON {
-		return encode.JSON(w, v)
+		return text.JSON(w, v)
 	}
-	return encode.YAML(w, v)
+	return text.YAML(w, v)
 }
 
 func names(actions []violation.Action) string {

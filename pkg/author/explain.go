@@ -12,9 +12,9 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // Explanation is how a decision came about.
@@ -114,22 +114,22 @@ func (e *Explanation) WriteText(w io.Writer) error {
 		if len(e.policies) > 0 {
 			one, many = "other policy", "other policies"
 		}
-		fmt.Fprintf(&b, "%s found nothing, neither before the change nor after it.\n", words.Count(e.silent, one, many))
+		fmt.Fprintf(&b, "%s found nothing, neither before the change nor after it.\n", text.Count(e.silent, one, many))
 	}
 	word := "allowed"
 	if !e.decision.Allowed {
 		word = "denied"
 	}
-	fmt.Fprintf(&b, "%s %s: %s\n", strings.ToLower(string(e.request.Operation())), words.Clean(e.request.ID().String()), word)
+	fmt.Fprintf(&b, "%s %s: %s\n", strings.ToLower(string(e.request.Operation())), text.Clean(e.request.ID().String()), word)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 func (ev *evaluation) result() string {
 	if ev.err != nil {
-		return "it could not judge: " + words.Clean(ev.err.Error())
+		return "it could not judge: " + text.Clean(ev.err.Error())
 	}
-	return words.Count(len(ev.found), "violation")
+	return text.Count(len(ev.found), "violation")
 }
 
 // reasons says of each violation what the engine made of it.
@@ -166,11 +166,11 @@ func (e *Explanation) reasons(x *explained) []string {
 		default:
 			reason = "reaches nodes that it did not reach before: " + effect
 		}
-		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), reason), "  "+words.Clean(v.Message))
+		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), reason), "  "+text.Clean(v.Message))
 	}
 	for _, v := range x.evaluations[0].found {
 		if _, gone := before[v.ID]; gone {
-			out = append(out, fmt.Sprintf("%q is gone: nothing is said of it", v.ID), "  "+words.Clean(v.Message))
+			out = append(out, fmt.Sprintf("%q is gone: nothing is said of it", v.ID), "  "+text.Clean(v.Message))
 		}
 	}
 	if len(out) == 0 {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/tester"
 
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/junit"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // JUnit is the format that CI systems read.
@@ -171,7 +171,7 @@ func (t *Tested) writeJSON(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return encode.JSON(w, struct {
+	return text.JSON(w, struct {
 		Failed    int            `json:"failed"`
 		Rego      []testCase     `json:"rego"`
 		Scenarios []testCase     `json:"scenarios"`

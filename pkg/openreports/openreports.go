@@ -23,8 +23,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 const (
@@ -181,7 +181,7 @@ func (b *builder) list(violations []*audit.Violation) {
 	if rest := len(violations) - len(results); rest > 0 {
 		b.report.Annotations = map[string]string{CutAnnotation: strconv.Itoa(rest)}
 		cut := b.result(b.outcome(), cutRule, fmt.Sprintf("%s of %s are not listed here, for want of space: bgpguard audit lists all",
-			words.Number(rest), words.Count(len(violations), "violation")))
+			text.Number(rest), text.Count(len(violations), "violation")))
 		cut.Subjects = []corev1.ObjectReference{b.reference(violation.Object{Kind: bgpguard.KindBGPPolicy, Name: b.policy.Name})}
 		b.report.Results = append(b.report.Results, cut)
 	}

@@ -212,7 +212,7 @@ func TestTheInputSchemaHoldsForARealSummary(t *testing.T) {
 	}
 	// Each field of each object whose keys the schema fixes is needed, and no other may be there.
 	for _, path := range []string{"", "state", "state.nodes", "state.mesh", "state.reflectors", "state.reflectors.IPv4", "state.sessions",
-		"state.sessions.IPv4", "state.sessions.IPv4.frozen", "state.routes.IPv6", "state.routes.IPv4.carried", "state.routes.IPv4.isolated.withoutRoute",
+		"state.sessions.IPv4", "state.sessions.IPv4.frozen", "state.routes.IPv6", "state.routes.IPv4.withTransit", "state.routes.IPv4.withoutTransit.withoutRoute",
 		"state.convergence", "state.convergence.start", "state.podTraffic.IPv6",
 		"state.timers", "state.timers.nodeMeshMaxRestartTime", "state.bgpPeers.workers", "state.bgpConfigurations.default", "state.ipPools.default-ipv4-ippool"} {
 		part := good.(map[string]any)

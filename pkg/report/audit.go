@@ -9,8 +9,8 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -42,9 +42,9 @@ func WriteAudit(w io.Writer, format string, a *Audit) error {
 	case Text:
 		return writeAuditText(w, a)
 	case JSON:
-		return encode.JSON(w, a.Report)
+		return text.JSON(w, a.Report)
 	case YAML:
-		return encode.YAML(w, a.Report)
+		return text.YAML(w, a.Report)
 	case HTML:
 		return writeAuditHTML(w, a.Report)
 	case Markdown:

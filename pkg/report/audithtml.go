@@ -395,7 +395,7 @@ func (c *clusterPart) state(a *audit.Audit) error {
 func auditTopology(a *audit.Audit) *Topology {
 	t := &Topology{
 		Summary: a.Topology.Summary(), Sessions: a.Topology.HalfSessions(""), Broken: a.Topology.Broken(""), Ambiguous: a.Topology.Ambiguous(""),
-		Frozen: a.Topology.Frozen(), Ignored: a.Topology.Ignored(), Graph: a.Topology.Graph(), Reflectors: Reflectors(a.Snapshot, a.Topology), Carried: true,
+		Frozen: a.Topology.Frozen(), Ignored: a.Topology.Ignored(), Graph: a.Topology.Graph(), Reflectors: Reflectors(a.Snapshot, a.Topology), WithTransit: true,
 	}
 	if b := a.Before; b != nil && b.Topology != nil && b.Snapshot != nil {
 		t.Before = auditTopology(b)
@@ -418,14 +418,14 @@ func tiles(t *Topology, h *health.Health) []tile {
 	if n := four.Broken + six.Broken; n > 0 {
 		sessionsNote = Count(n, "broken half-session")
 	}
-	cutOff, partitions := 0, 0
+	isolated, partitions := 0, 0
 	for _, f := range calico.Families {
 		r := t.reach(s.Routes.In(f))
-		cutOff, partitions = max(cutOff, r.CutOff.Nodes), max(partitions, r.Partitions)
+		isolated, partitions = max(isolated, r.Isolated.Nodes), max(partitions, r.Partitions)
 	}
-	cutOffNote := "all have routes to each other"
+	isolatedNote := "all have routes to each other"
 	if partitions > 1 {
-		cutOffNote = Count(partitions, "partition")
+		isolatedNote = Count(partitions, "partition")
 	}
 	start := "without routes, at the worst"
 	if n := s.Convergence.Waiting.Nodes; n > 0 {
@@ -434,7 +434,7 @@ func tiles(t *Topology, h *health.Health) []tile {
 	out := []tile{
 		{"Nodes with BGP", number(s.Nodes.BGP), how},
 		{"Sessions between nodes", number(four.Total + six.Total), sessionsNote},
-		{"Nodes cut off", number(cutOff), cutOffNote},
+		{"Isolated nodes", number(isolated), isolatedNote},
 		{"Start of calico-node", number(s.Convergence.Start.Seconds) + " s", start},
 	}
 	if h != nil && h.Known {

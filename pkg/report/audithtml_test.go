@@ -227,7 +227,7 @@ func TestSectionsOfThePage(t *testing.T) {
 		"c1-state":      {"Nodes 4, all with BGP, 2 route reflectors", "each of 4 nodes has the routes to the pods of all others"},
 		"c1-reflectors": {
 			"rr-1 z1 244.0.0.1 3", "rr-2 z1 244.0.0.2 3",
-			"z1 2 2 single point 2 nodes (worker-1, worker-2) would be cut off, IPv4", "z2 2 0 no node outside it is cut off",
+			"z1 2 2 single point 2 nodes (worker-1, worker-2) would be isolated, IPv4", "z2 2 0 no node outside it is isolated",
 		},
 		"c1-timers": {
 			"Keepalive time between nodes 10 s odd 1 BGPPeer slow", "Keepalive time between nodes 80 s usual",
@@ -258,12 +258,12 @@ func TestAChangeIsDrawnBeforeAndAfter(t *testing.T) {
 	after.Before = before
 	page := auditPageOf(t, after)
 	got := textOf(t, page, sectionOf("c1-topology"))
-	for _, want := range []string{"Before the change: 2 route reflectors, 2 reflector clients", "After the change: 2 route reflectors, 2 nodes cut off"} {
+	for _, want := range []string{"Before the change: 2 route reflectors, 2 reflector clients", "After the change: 2 route reflectors, 2 isolated nodes"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not among %q", want, got)
 		}
 	}
-	if got, want := textOf(t, page, sectionOf("c1-change")), "nodes cut off, IPv4 0 2"; !strings.Contains(got, want) {
+	if got, want := textOf(t, page, sectionOf("c1-change")), "isolated nodes, IPv4 0 2"; !strings.Contains(got, want) {
 		t.Errorf("%q is not in %q", want, got)
 	}
 }

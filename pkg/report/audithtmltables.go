@@ -118,7 +118,7 @@ func reflectorCells(s *state.Snapshot, t *Topology) []cells {
 }
 
 // zoneCells tells of each zone how many nodes and route reflectors are in it, and who
-// would be cut off without it. It is empty where no node has a zone.
+// would be isolated without it. It is empty where no node has a zone.
 func zoneCells(s *state.Snapshot, t *Topology) cells {
 	type zone struct{ nodes, reflectors int }
 	zones := map[string]*zone{}
@@ -142,12 +142,12 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 	for _, name := range slices.Sorted(maps.Keys(zones)) {
 		z := zones[name]
 		row := cellRow{Cells: []cell{{Text: zoneText(name)}, numberCell(z.nodes), numberCell(z.reflectors)}}
-		lost := cell{Text: "no node outside it is cut off", Value: "0"}
+		lost := cell{Text: "no node outside it is isolated", Value: "0"}
 		for _, f := range calico.Families {
 			for _, p := range t.reach(t.Summary.Routes.In(f)).SinglePoints {
 				if p.Kind == "zone" && p.Name == name && !row.Odd {
 					row.Odd = true
-					lost = cell{Text: nodes(p.Nodes, p.Sample) + " would be cut off, " + f.String(), Value: strconv.Itoa(p.Nodes), Badge: &badge{odd, odd, "single point"}}
+					lost = cell{Text: nodes(p.Nodes, p.Sample) + " would be isolated, " + f.String(), Value: strconv.Itoa(p.Nodes), Badge: &badge{odd, odd, "single point"}}
 				}
 			}
 		}

@@ -6,8 +6,8 @@ import (
 	"io"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/openreports"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // clusterAnnotation says which cluster a report is of, where several are audited.
@@ -39,7 +39,7 @@ func writeAuditOpenReports(w io.Writer, r *audit.Report) error {
 				o.SetAnnotations(annotations)
 			}
 			out.WriteString("---\n")
-			if err := encode.YAML(&out, o.Object); err != nil {
+			if err := text.YAML(&out, o.Object); err != nil {
 				return err
 			}
 		}

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -32,7 +32,7 @@ func writeAuditSARIF(w io.Writer, a *Audit) error {
 	for _, one := range a.Clusters {
 		log.Runs = append(log.Runs, a.sarifOf(one))
 	}
-	return encode.JSON(w, log)
+	return text.JSON(w, log)
 }
 
 func (a *Audit) sarifRun(cluster string) sarifRun {

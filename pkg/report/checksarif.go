@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -135,7 +135,7 @@ func writeSARIF(w io.Writer, c *Check) error {
 			})
 		}
 	}
-	return encode.JSON(w, sarifLog{sarifSchema, sarifVersion, []sarifRun{run}})
+	return text.JSON(w, sarifLog{sarifSchema, sarifVersion, []sarifRun{run}})
 }
 
 func sarifRuleOf(name string, of *policy.Definition) sarifRule {

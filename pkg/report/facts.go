@@ -90,7 +90,7 @@ func assumption(t *Topology, f calico.Family) string {
 	switch {
 	case t.Summary.Sessions.In(f).External == 0:
 		return ""
-	case t.Carried:
+	case t.WithTransit:
 		return ", if external peers carry routes on"
 	default:
 		return ", if external peers carry no routes on"
@@ -106,8 +106,8 @@ func routeFindings(t *Topology, f calico.Family) []string {
 		return nil
 	}
 	var out []string
-	if r.CutOff.Nodes > 0 {
-		out = append(out, nodes(r.CutOff.Nodes, r.CutOff.Sample)+either(r.CutOff.Nodes, " is", " are")+" cut off: no routes to or from any other")
+	if r.Isolated.Nodes > 0 {
+		out = append(out, nodes(r.Isolated.Nodes, r.Isolated.Sample)+either(r.Isolated.Nodes, " is", " are")+" isolated: no routes to or from any other")
 	}
 	if r.Partitions > 1 {
 		out = append(out, fmt.Sprintf("%s partitions without routes between them, the largest of %s of %s",
@@ -150,7 +150,7 @@ func routeFindings(t *Topology, f calico.Family) []string {
 var singlePointKinds = map[string]string{"node": "node", "zone": "zone", "externalPeer": "external peer"}
 
 func singlePoint(s topology.SinglePoint) string {
-	return fmt.Sprintf("single point: without %s %s, %s would be cut off", singlePointKinds[s.Kind], clean(s.Name), nodes(s.Nodes, s.Sample))
+	return fmt.Sprintf("single point: without %s %s, %s would be isolated", singlePointKinds[s.Kind], clean(s.Name), nodes(s.Nodes, s.Sample))
 }
 
 // event is a start or a loss, and what is estimated of it.
@@ -201,7 +201,7 @@ func comparison(before, after *Topology) []row {
 			compare("external half-sessions, "+f.String(), func(t *Topology) int { return in(t).External }),
 			compare("broken half-sessions, "+f.String(), func(t *Topology) int { return in(t).Broken }),
 			compare("most on one node, "+f.String(), func(t *Topology) int { return in(t).Most }),
-			compare("nodes cut off, "+f.String(), func(t *Topology) int { return reach(t).CutOff.Nodes }),
+			compare("isolated nodes, "+f.String(), func(t *Topology) int { return reach(t).Isolated.Nodes }),
 			compare("pairs without a route, "+f.String(), func(t *Topology) int { return reach(t).WithoutRoute.Pairs }),
 		} {
 			if r.Before != "0" || r.After != "0" {

@@ -20,7 +20,7 @@ func set(n int, sample ...string) topology.NodeSet {
 
 func reach(nodes int) *topology.Reach {
 	return &topology.Reach{
-		Nodes: nodes, Partitions: min(nodes, 1), LargestPartition: nodes, CutOff: set(0),
+		Nodes: nodes, Partitions: min(nodes, 1), LargestPartition: nodes, Isolated: set(0),
 		WithoutRoute: topology.PairSet{Sample: []topology.Pair{}}, SinglePoints: []topology.SinglePoint{},
 	}
 }
@@ -33,7 +33,7 @@ func summary(nodes, reflectors int) *topology.Summary {
 		Reflectors: &topology.PerFamily[topology.Reflectors]{IPv4: topology.Reflectors{Levels: []topology.Level{}, BGPPeers: []string{}}},
 		Sessions:   &topology.PerFamily[topology.Sessions]{IPv4: topology.Sessions{Frozen: set(0)}, IPv6: topology.Sessions{Frozen: set(0)}},
 		Routes: &topology.PerFamily[topology.Routes]{
-			IPv4: topology.Routes{Carried: four, Isolated: four}, IPv6: topology.Routes{Carried: six, Isolated: six},
+			IPv4: topology.Routes{WithTransit: four, WithoutTransit: four}, IPv6: topology.Routes{WithTransit: six, WithoutTransit: six},
 		},
 		Convergence: &topology.Convergence{
 			Start:          topology.Delay{Seconds: 12, Reason: "connect delay 2 s, and up to 10 s until every peer has sent its routes"},
@@ -87,15 +87,15 @@ func large() *Topology {
 	s.Reflectors.IPv4 = topology.Reflectors{Total: 3, Nodes: 4997, BGPPeers: []string{"clients"}, Levels: []topology.Level{
 		{Reflectors: 0, Nodes: 139, Sample: []string{"old-1", "old-2", "old-3"}}, {Reflectors: 3, Nodes: 4858, Sample: []string{"node-1", "node-2", "node-3"}},
 	}}
-	isolated := reach(5000)
-	isolated.Partitions, isolated.LargestPartition = 19, 4863
-	isolated.CutOff = set(17, "new-1", "new-2", "new-3")
-	isolated.WithoutRoute = topology.PairSet{Pairs: 667449, Sample: []topology.Pair{{"new-1", "new-2"}, {"new-1", "new-3"}}}
-	isolated.SinglePoints = []topology.SinglePoint{
+	withoutTransit := reach(5000)
+	withoutTransit.Partitions, withoutTransit.LargestPartition = 19, 4863
+	withoutTransit.Isolated = set(17, "new-1", "new-2", "new-3")
+	withoutTransit.WithoutRoute = topology.PairSet{Pairs: 667449, Sample: []topology.Pair{{"new-1", "new-2"}, {"new-1", "new-3"}}}
+	withoutTransit.SinglePoints = []topology.SinglePoint{
 		{Kind: "zone", Name: "zone-a", NodeSet: set(4858, "node-1", "node-2", "node-3")},
 		{Kind: "externalPeer", Name: "172.16.0.1", NodeSet: set(1, "tor-1")},
 	}
-	s.Routes.IPv4 = topology.Routes{Carried: reach(5000), Isolated: isolated, NotExported: []string{"quiet"}, Filtered: []string{"tor"}}
+	s.Routes.IPv4 = topology.Routes{WithTransit: reach(5000), WithoutTransit: withoutTransit, NotExported: []string{"quiet"}, Filtered: []string{"tor"}}
 	s.Convergence.Start = topology.Delay{Seconds: 240, Reason: "a peer that never comes up holds routes back for the whole graceful-restart wait of 240 s"}
 	s.Convergence.Waiting = set(8, "node-10", "node-11", "node-12")
 	var broken []topology.BrokenSession
@@ -127,7 +127,7 @@ func large() *Topology {
 				{ID: "g2", Role: topology.RoleClient, Nodes: 4858, Sample: []string{"node-1", "node-2", "node-3"}, ASN: 64512},
 				{ID: "g3", Role: topology.RoleMesh, Nodes: 120, Sample: []string{"old-1", "old-2", "old-3"}, ASN: 64512},
 				{ID: "g4", Role: topology.RolePeer, Nodes: 2, Sample: []string{"tor-1", "tor-2"}, ASN: 64513},
-				{ID: "g5", Role: topology.RoleCutOff, Nodes: 17, Sample: []string{"new-1", "new-2", "new-3"}, ASN: 64512},
+				{ID: "g5", Role: topology.RoleIsolated, Nodes: 17, Sample: []string{"new-1", "new-2", "new-3"}, ASN: 64512},
 			},
 			Externals: []topology.Outside{{ID: "x1", Peers: 1, PeerIPs: []string{"172.16.0.1"}, ASN: 65000}},
 			Links: []topology.Link{
@@ -150,7 +150,7 @@ func changed() *Topology {
 	t.Summary.Nodes.Total, t.Summary.Nodes.BGP = 4, 4
 	t.Summary.Mesh = &topology.Mesh{Enabled: true, Source: "absent", Nodes: 4, SessionsPerNode: 3, Sessions: 6}
 	t.Summary.Sessions.IPv4 = topology.Sessions{Total: 6, Most: 3, MostNode: "a", Frozen: set(0)}
-	t.Summary.Routes.IPv4 = topology.Routes{Carried: reach(4), Isolated: reach(4)}
+	t.Summary.Routes.IPv4 = topology.Routes{WithTransit: reach(4), WithoutTransit: reach(4)}
 	var after []topology.HalfSession
 	for h := range before.Sessions {
 		if h.Node != "e" && h.PeerNode != "e" {

@@ -48,7 +48,7 @@ var roles = []look{
 		`shape: parallelogram; style: {fill: "#F5EEA8"; stroke: "#5C5600"; font-color: "#111111"}`,
 	},
 	{
-		topology.RoleCutOff, "node cut off", "nodes cut off",
+		topology.RoleIsolated, "isolated node", "isolated nodes",
 		`shape=octagon, style="filled,dashed", fillcolor="#FFFFFF", color="#B83200", penwidth=4`,
 		`shape: rectangle; style: {fill: "#FFFFFF"; stroke: "#B83200"; stroke-width: 5; stroke-dash: 4; font-color: "#111111"}`,
 	},

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/bgpguard/bgpguard/pkg/encode"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
@@ -63,9 +63,9 @@ func Write(w io.Writer, format string, c *Check) error {
 	case Text:
 		return writeText(w, c)
 	case JSON:
-		return encode.JSON(w, c.document())
+		return text.JSON(w, c.document())
 	case YAML:
-		return encode.YAML(w, c.document())
+		return text.YAML(w, c.document())
 	case SARIF:
 		return writeSARIF(w, c)
 	case JUnit:

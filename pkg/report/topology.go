@@ -40,9 +40,9 @@ type Topology struct {
 	Graph     *topology.Graph
 	// Reflectors are the route reflectors, in order of names.
 	Reflectors []Reflector
-	// Carried says which assumption about peers outside Text and HTML show: that
+	// WithTransit says which assumption about peers outside Text and HTML show: that
 	// these carry routes on, or that they do not.
-	Carried bool
+	WithTransit bool
 	// Before is the topology before a change, nil where there is no change.
 	Before *Topology
 }
@@ -79,10 +79,10 @@ func WriteTopology(w io.Writer, format string, t *Topology) error {
 // reach is what the report says of the routes in one family, under the
 // assumption of t.
 func (t *Topology) reach(r *topology.Routes) *topology.Reach {
-	if t.Carried {
-		return r.Carried
+	if t.WithTransit {
+		return r.WithTransit
 	}
-	return r.Isolated
+	return r.WithoutTransit
 }
 
 // unknown stands for a total that only a look at all of a sequence tells.

@@ -310,7 +310,7 @@ func TestEveryRoleAndKindOfLinkHasALookOfItsOwn(t *testing.T) {
 		looks []look
 		keys  []string
 	}{
-		"roles": {roles, []string{topology.RoleReflector, topology.RoleClient, topology.RoleMesh, topology.RolePeer, topology.RoleCutOff}},
+		"roles": {roles, []string{topology.RoleReflector, topology.RoleClient, topology.RoleMesh, topology.RolePeer, topology.RoleIsolated}},
 		"kinds": {kinds, []string{topology.LinkMesh, topology.LinkReflector, topology.LinkPeer, topology.LinkExternal, topology.LinkBroken}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -114,7 +114,7 @@ func singlePoints(t *Topology) table {
 			points = append(points, point{f.String(), s})
 		}
 	}
-	return tableOf("Single points: what cuts nodes off when it is lost", []string{"Family", "Kind", "Name", "Nodes cut off"}, slices.Values(points), len(points),
+	return tableOf("Single points: nodes that would be isolated without one element", []string{"Family", "Kind", "Name", "Isolated nodes"}, slices.Values(points), len(points),
 		func(p point) []string {
 			return []string{p.family, singlePointKinds[p.Kind], p.Name, nodes(p.Nodes, p.Sample)}
 		})

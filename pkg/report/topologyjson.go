@@ -9,7 +9,7 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/bgpguard/bgpguard/pkg/encode"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // writeTopologyJSON writes what topology.schema.json describes, one element of
@@ -60,7 +60,7 @@ func writeTopologyYAML(w io.Writer, t *Topology) error {
 	if err := writeTopologyJSON(&b, t); err != nil {
 		return err
 	}
-	return encode.YAMLOf(w, b.Bytes())
+	return text.YAMLOf(w, b.Bytes())
 }
 
 // jsonWriter writes JSON piece by piece and keeps the first error.

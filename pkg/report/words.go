@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // clean, number, either and Count are words', under names that read well here.
 var (
-	clean  = words.Clean
-	number = words.Number
-	either = words.Either
+	clean  = text.Clean
+	number = text.Number
+	either = text.Either
 	// Count writes "1 node" or "7,140 nodes".
-	Count = words.Count
+	Count = text.Count
 )
 
 // names lists the first few names of total, so that none of them can draw.
@@ -22,7 +22,7 @@ func names(sample []string, total int) string {
 	for i, s := range sample {
 		cleaned[i] = clean(s)
 	}
-	return words.SomeOf(cleaned, total)
+	return text.SomeOf(cleaned, total)
 }
 
 // nodes counts nodes and names the first few of them.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // WriteText writes results as opa test writes those of Rego tests: a line for
@@ -18,7 +18,7 @@ func WriteText(w io.Writer, results []*Result, verbose bool) error {
 		if !r.Passed() {
 			word = "FAIL"
 		}
-		fmt.Fprintf(&b, "%s: scenario %s (%s)\n", word, r.Name, words.Count(len(r.Steps), "step"))
+		fmt.Fprintf(&b, "%s: scenario %s (%s)\n", word, r.Name, text.Count(len(r.Steps), "step"))
 		for _, s := range r.Steps {
 			s.text(&b, r.File, verbose)
 		}

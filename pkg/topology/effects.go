@@ -11,7 +11,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // Effects says in words how a change, which led from the state before to that
@@ -50,19 +50,19 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 // word, nor is one that is not set.
 func (t *Topology) moved(before *Topology, r, old *peering) []string {
 	var out []string
-	tell := func(field, text, oldText string, now, was *bitset.BitSet) {
+	tell := func(field, phrase, oldText string, now, was *bitset.BitSet) {
 		n, m := int(now.Count()), int(was.Count())
 		switch {
-		case text == "", text == oldText && n == t.index.size() && m == before.index.size():
+		case phrase == "", phrase == oldText && n == t.index.size() && m == before.index.size():
 		// Where nodes have come or gone, the numbers in the sets are others.
-		case text == oldText && n == m && (sameSet(now, was) || t.index.size() != before.index.size()):
-		case text == oldText && n == m:
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches other nodes, %s as before", r.peer.Name, field, text, words.Number(n)))
-		case text == oldText:
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %s before", r.peer.Name, field, text, words.Count(n, "node"), words.Number(m)))
+		case phrase == oldText && n == m && (sameSet(now, was) || t.index.size() != before.index.size()):
+		case phrase == oldText && n == m:
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches other nodes, %s as before", r.peer.Name, field, phrase, text.Number(n)))
+		case phrase == oldText:
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %s before", r.peer.Name, field, phrase, text.Count(n, "node"), text.Number(m)))
 		default:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s; before, %q matched %s",
-				r.peer.Name, field, text, words.Count(n, "node"), oldText, words.Number(m)))
+				r.peer.Name, field, phrase, text.Count(n, "node"), oldText, text.Number(m)))
 		}
 	}
 	tell("nodeSelector", r.peer.NodeSelector, old.peer.NodeSelector, r.local, old.local)
@@ -79,7 +79,7 @@ func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 			out = append(out, "the node-to-node mesh goes on")
 		}
 		if !t.rules.mesh && before.rules.mesh {
-			out = append(out, "the node-to-node mesh goes off, which gave "+words.Count(before.summary.Mesh.Sessions, "session"))
+			out = append(out, "the node-to-node mesh goes off, which gave "+text.Count(before.summary.Mesh.Sessions, "session"))
 		}
 		if t.rules.asn != before.rules.asn {
 			out = append(out, fmt.Sprintf("the cluster's AS number becomes %d, %d before", t.rules.asn, before.rules.asn))
@@ -128,11 +128,11 @@ func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 func (b *BGPPeer) gives() string {
 	switch b.Scope {
 	case scopeExternal:
-		return words.Count(b.LocalNodes, "node") + " sessions with a peer outside the cluster"
+		return text.Count(b.LocalNodes, "node") + " sessions with a peer outside the cluster"
 	case scopeWorkloads:
-		return words.Count(b.LocalNodes, "node") + " sessions with pods"
+		return text.Count(b.LocalNodes, "node") + " sessions with pods"
 	default:
-		return words.Count(b.Sessions, "session")
+		return text.Count(b.Sessions, "session")
 	}
 }
 

@@ -31,13 +31,13 @@ type route struct {
 // vertex a, for a == b that each has those of the others.
 type reaches []bool
 
-// flood follows the routes of every vertex. With carried, what is outside
+// flood follows the routes of every vertex. With transit, what is outside
 // hands every route on to all that peer with it. O(vertices x hops) for the
 // usual networks, in which a route is reflected but once or twice.
-func (q *quotient) flood(carried bool) reaches {
+func (q *quotient) flood(transit bool) reaches {
 	n := len(q.vertices)
 	out := make(reaches, n*n)
-	f := &flooding{quotient: q, carried: carried, routes: make([][]route, n), parts: q.connected(carried)}
+	f := &flooding{quotient: q, withTransit: transit, routes: make([][]route, n), parts: q.connected(transit)}
 	for a := range q.vertices {
 		f.run(int32(a), out[a*n:(a+1)*n])
 	}
@@ -48,14 +48,14 @@ func (q *quotient) flood(carried bool) reaches {
 // apart from the rest of its vertex.
 type flooding struct {
 	*quotient
-	carried bool
-	source  int32
-	got     []bool
-	missing int
-	parts   []int     // of each vertex, the part of the network that hops connect
-	routes  [][]route // of each vertex; none of one makes another superfluous
-	queue   []route
-	outside bool // what is outside has it
+	withTransit bool
+	source      int32
+	got         []bool
+	missing     int
+	parts       []int     // of each vertex, the part of the network that hops connect
+	routes      [][]route // of each vertex; none of one makes another superfluous
+	queue       []route
+	outside     bool // what is outside has it
 }
 
 func (f *flooding) run(source int32, got []bool) {
@@ -119,7 +119,7 @@ func (f *flooding) send(r *route) {
 		}
 		f.receive(&next, h)
 	}
-	if f.carried && !f.outside {
+	if f.withTransit && !f.outside {
 		for _, x := range v.exits {
 			if r.passes(x.internal, x.client, x.asn, v.cluster) {
 				f.spread()
@@ -143,7 +143,7 @@ func (f *flooding) external(r *route, v int32) bool {
 
 // connected numbers the parts of the network between which there is no hop; what
 // is outside connects all that have an exit, if it carries routes on.
-func (q *quotient) connected(carried bool) []int {
+func (q *quotient) connected(transit bool) []int {
 	part := make([]int, len(q.vertices))
 	for i := range part {
 		part[i] = i
@@ -160,7 +160,7 @@ func (q *quotient) connected(carried bool) []int {
 		for _, h := range q.vertices[i].hops {
 			part[find(i)] = find(int(h.to))
 		}
-		if carried && len(q.vertices[i].exits) > 0 {
+		if transit && len(q.vertices[i].exits) > 0 {
 			if exit >= 0 {
 				part[find(i)] = find(exit)
 			}

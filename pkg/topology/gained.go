@@ -39,8 +39,8 @@ func (t *Topology) Gained(before *Topology, members string) (int, []string, erro
 	}
 	parts := strings.Split(members, "/")
 	if len(parts) == 4 && parts[0] == routesName && parts[3] == withoutRouteName {
-		if f, carried, ok := assumption(parts); ok {
-			n, sample := t.gainedPairs(before, f, carried)
+		if f, transit, ok := assumption(parts); ok {
+			n, sample := t.gainedPairs(before, f, transit)
 			return n, sample, nil
 		}
 	}
@@ -87,9 +87,9 @@ func family(name string) (calico.Family, bool) {
 	return 0, false
 }
 
-func assumption(parts []string) (f calico.Family, carried, ok bool) {
+func assumption(parts []string) (f calico.Family, transit, ok bool) {
 	f, ok = family(parts[1])
-	return f, parts[2] == carriedName, ok && (parts[2] == carriedName || parts[2] == isolatedName)
+	return f, parts[2] == withTransitName, ok && (parts[2] == withTransitName || parts[2] == withoutTransitName)
 }
 
 // member returns the test for membership in a set of nodes.
@@ -162,12 +162,12 @@ func (t *Topology) routesMember(f calico.Family, parts []string) (is func(int) b
 	if len(parts) < 4 {
 		return nil, false
 	}
-	_, carried, ok := assumption(parts)
+	_, transit, ok := assumption(parts)
 	switch {
-	case len(parts) == 4 && parts[3] == cutOffName:
-		return t.cutOff(f, carried), ok
+	case len(parts) == 4 && parts[3] == isolatedName:
+		return t.isolated(f, transit), ok
 	case len(parts) == 6 && parts[3] == pointName:
-		return within(t.routings[f].pointSets(carried)[point{parts[4], parts[5]}]), ok
+		return within(t.routings[f].pointSets(transit)[point{parts[4], parts[5]}]), ok
 	}
 	return nil, false
 }
@@ -196,12 +196,12 @@ func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
 	return func(i int) bool { return yes[t.groups.of[i]] }
 }
 
-func (t *Topology) cutOff(f calico.Family, carried bool) func(int) bool {
+func (t *Topology) isolated(f calico.Family, transit bool) func(int) bool {
 	r := t.routings[f]
 	yes := make([]bool, len(r.vertices))
 	nodes := 0
 	for v := range yes {
-		yes[v] = r.alone(r.of(carried), v)
+		yes[v] = r.alone(r.of(transit), v)
 		nodes += r.vertices[v].nodes
 	}
 	return func(i int) bool {
@@ -212,7 +212,7 @@ func (t *Topology) cutOff(f calico.Family, carried bool) func(int) bool {
 
 // gainedPairs counts the pairs of nodes that have lost a route between them.
 // Nodes that were and are alike are counted together.
-func (t *Topology) gainedPairs(before *Topology, f calico.Family, carried bool) (int, []string) {
+func (t *Topology) gainedPairs(before *Topology, f calico.Family, transit bool) (int, []string) {
 	type kind struct{ is, was int32 } // vertices; -1 for none, was -2 for a node that was not there
 	counts, first := map[kind]int{}, map[kind][]int{}
 	var kinds []kind
@@ -235,7 +235,7 @@ func (t *Topology) gainedPairs(before *Topology, f calico.Family, carried bool) 
 	})
 	// A node that had no address in the family, or was not there, had lost none.
 	had := func(a, b kind) bool {
-		return a.was < 0 || b.was < 0 || old.mutual(old.of(carried), int(a.was), int(b.was))
+		return a.was < 0 || b.was < 0 || old.mutual(old.of(transit), int(a.was), int(b.was))
 	}
 	n, sample := 0, []string{}
 	for x, a := range kinds {
@@ -245,7 +245,7 @@ func (t *Topology) gainedPairs(before *Topology, f calico.Family, carried bool) 
 				pairs = counts[a] * (counts[a] - 1) / 2
 				j = first[a][len(first[a])-1]
 			}
-			if pairs == 0 || now.mutual(now.of(carried), int(a.is), int(b.is)) || !had(a, b) {
+			if pairs == 0 || now.mutual(now.of(transit), int(a.is), int(b.is)) || !had(a, b) {
 				continue
 			}
 			n += pairs

@@ -101,12 +101,12 @@ func (b *grapher) role(node uint) string {
 		one := &r.vertices[v]
 		reflector = reflector || one.cluster >= 0
 		mesh = mesh || b.networks[f].meshed(g)
-		some = some || !r.alone(r.carried, int(v))
+		some = some || !r.alone(r.withTransit, int(v))
 		client = client || slices.ContainsFunc(one.hops, func(h hop) bool { return h.inClient })
 	}
 	switch {
 	case !some:
-		return RoleCutOff
+		return RoleIsolated
 	case reflector:
 		return RoleReflector
 	case client:

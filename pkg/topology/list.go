@@ -359,10 +359,10 @@ func (t *Topology) Ignored() []Ignored {
 }
 
 // HasRoute reports whether node "to" has the routes to the pods of node "from"
-// in family f; carried says what is assumed of peers that are no nodes of the
+// in family f; transit says what is assumed of peers that are no nodes of the
 // state, as in Routes.
-func (t *Topology) HasRoute(f calico.Family, from, to string, carried bool) bool {
+func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool {
 	a, ok := t.index.find(from)
 	b, ok2 := t.index.find(to)
-	return ok && ok2 && t.routings[f].hasRoute(carried, a, b)
+	return ok && ok2 && t.routings[f].hasRoute(transit, a, b)
 }

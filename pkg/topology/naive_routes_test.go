@@ -18,11 +18,11 @@ type naiveRoute struct {
 
 // naiveFlood is the origin's routes on their way.
 type naiveFlood struct {
-	model   *naive
-	origin  *calico.Node
-	family  calico.Family
-	carried bool // whether what is outside hands routes on
-	outside bool // whether it has got one
+	model       *naive
+	origin      *calico.Node
+	family      calico.Family
+	withTransit bool // whether what is outside hands routes on
+	outside     bool // whether it has got one
 	// routes are all that have come anywhere, fresh those to be passed on yet.
 	routes, fresh []naiveRoute
 }
@@ -30,8 +30,8 @@ type naiveFlood struct {
 // reached returns the nodes that get origin's routes in family f: they are
 // passed on, all paths of them since Calico's BIRD adds paths, until nothing new
 // comes.
-func (m *naive) reached(f calico.Family, origin *calico.Node, carried bool) map[*calico.Node]bool {
-	w := &naiveFlood{model: m, origin: origin, family: f, carried: carried}
+func (m *naive) reached(f calico.Family, origin *calico.Node, transit bool) map[*calico.Node]bool {
+	w := &naiveFlood{model: m, origin: origin, family: f, withTransit: transit}
 	out := map[*calico.Node]bool{}
 	if !origin.SpeaksBGP(f) {
 		return out
@@ -55,7 +55,7 @@ func (w *naiveFlood) spread(r naiveRoute) {
 		switch {
 		case s.status == Paired:
 			w.send(r, s)
-		case s.status == External && w.carried && !w.outside:
+		case s.status == External && w.withTransit && !w.outside:
 			w.outside = true
 			w.handOn()
 		}

@@ -192,26 +192,26 @@ func selectorsOfPart(list []Selector) string {
 }
 
 func reachOf(r *Reach) string {
-	return fmt.Sprintf("%d nodes, %d cut off %v, %d pairs without a route %v",
-		r.Nodes, r.CutOff.Nodes, r.CutOff.Sample, r.WithoutRoute.Pairs, r.WithoutRoute.Sample)
+	return fmt.Sprintf("%d nodes, %d isolated %v, %d pairs without a route %v",
+		r.Nodes, r.Isolated.Nodes, r.Isolated.Sample, r.WithoutRoute.Pairs, r.WithoutRoute.Sample)
 }
 
-func (m *naive) reach(f calico.Family, carried bool) string {
+func (m *naive) reach(f calico.Family, transit bool) string {
 	out := &Reach{}
 	var speakers []*calico.Node
 	to := map[*calico.Node]map[*calico.Node]bool{}
 	for _, n := range m.nodes {
 		if n.SpeaksBGP(f) {
 			speakers = append(speakers, n)
-			to[n] = m.reached(f, n, carried)
+			to[n] = m.reached(f, n, transit)
 		}
 	}
 	out.Nodes = len(speakers)
 	for i, n := range speakers {
-		if len(speakers) > 1 && m.alone(n, f, carried) {
-			out.CutOff.Nodes++
-			if len(out.CutOff.Sample) < SampleSize {
-				out.CutOff.Sample = append(out.CutOff.Sample, n.Name)
+		if len(speakers) > 1 && m.alone(n, f, transit) {
+			out.Isolated.Nodes++
+			if len(out.Isolated.Sample) < SampleSize {
+				out.Isolated.Sample = append(out.Isolated.Sample, n.Name)
 			}
 		}
 		for _, other := range speakers[i+1:] {
@@ -226,9 +226,9 @@ func (m *naive) reach(f calico.Family, carried bool) string {
 	return reachOf(out)
 }
 
-// alone tells whether a node has no session to any other; with carried, what is
+// alone tells whether a node has no session to any other; with transit, what is
 // outside makes one between all that peer with it.
-func (m *naive) alone(n *calico.Node, f calico.Family, carried bool) bool {
+func (m *naive) alone(n *calico.Node, f calico.Family, transit bool) bool {
 	leaves, others := false, false
 	for _, s := range m.slots {
 		switch {
@@ -241,5 +241,5 @@ func (m *naive) alone(n *calico.Node, f calico.Family, carried bool) bool {
 			others = true
 		}
 	}
-	return !carried || !leaves || !others
+	return !transit || !leaves || !others
 }

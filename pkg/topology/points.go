@@ -23,11 +23,11 @@ type point struct{ kind, name string }
 const mixed = -1
 
 // singlePoints tells what pointSets finds, the one with the most nodes first.
-func (r *routing) singlePoints(carried bool) []SinglePoint {
-	sets := r.pointSets(carried)
+func (r *routing) singlePoints(transit bool) []SinglePoint {
+	sets := r.pointSets(transit)
 	out := make([]SinglePoint, 0, len(sets))
 	for p, set := range sets {
-		out = append(out, SinglePoint{p.kind, p.name, r.network.index.nodeSet(set, p.members(r.network.family, carried))})
+		out = append(out, SinglePoint{p.kind, p.name, r.network.index.nodeSet(set, p.members(r.network.family, transit))})
 	}
 	slices.SortFunc(out, func(a, b SinglePoint) int {
 		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
@@ -38,7 +38,7 @@ func (r *routing) singlePoints(carried bool) []SinglePoint {
 // pointSets finds the nodes whose sessions are all with one other node that
 // hands routes on, in one zone, or with one outside peer. O(nodes + hops), where
 // there are any; a mesh has none.
-func (r *routing) pointSets(carried bool) map[point]*bitset.BitSet {
+func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 	zones := r.zones()
 	sets := map[point]*bitset.BitSet{}
 	add := func(p point, node int) {
@@ -51,7 +51,7 @@ func (r *routing) pointSets(carried bool) map[point]*bitset.BitSet {
 	zoneOf := make([]int, len(r.vertices))
 	some := false
 	for i := range r.vertices {
-		points[i], zoneOf[i] = r.point(carried, i, zones)
+		points[i], zoneOf[i] = r.point(transit, i, zones)
 		some = some || points[i].kind != ""
 	}
 	if some {
@@ -63,22 +63,22 @@ func (r *routing) pointSets(carried bool) map[point]*bitset.BitSet {
 			add(points[v], node)
 		}
 	}
-	if carried {
+	if transit {
 		r.externalPoints(sets)
 	}
 	return sets
 }
 
 // members is the handle of the nodes that depend on the point.
-func (p point) members(f calico.Family, carried bool) string {
-	return handle(f, assumptionName(carried), pointName+"/"+p.kind+"/"+p.name)
+func (p point) members(f calico.Family, transit bool) string {
+	return handle(f, assumptionName(transit), pointName+"/"+p.kind+"/"+p.name)
 }
 
 // point is what all sessions of the nodes of vertex i are with, if there is
 // such a thing and routes of others come that way.
-func (r *routing) point(carried bool, i int, zones []int) (point, int) {
+func (r *routing) point(transit bool, i int, zones []int) (point, int) {
 	v := &r.vertices[i]
-	if len(v.hops) == 0 || carried && len(v.exits) > 0 || !r.beyond(carried, i) {
+	if len(v.hops) == 0 || transit && len(v.exits) > 0 || !r.beyond(transit, i) {
 		return point{}, mixed
 	}
 	neighbours, zone := 0, zones[v.hops[0].to]
@@ -109,8 +109,8 @@ func (r *routing) point(carried bool, i int, zones []int) (point, int) {
 
 // beyond reports whether the nodes of vertex i have routes of nodes other than
 // those that they have sessions with.
-func (r *routing) beyond(carried bool, i int) bool {
-	has, n := r.of(carried), len(r.vertices)
+func (r *routing) beyond(transit bool, i int) bool {
+	has, n := r.of(transit), len(r.vertices)
 	for w := range n {
 		if has[w*n+i] && !slices.ContainsFunc(r.vertices[i].hops, func(h hop) bool { return int(h.to) == w }) {
 			return true

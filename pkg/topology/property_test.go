@@ -143,10 +143,10 @@ func TestRoutesAgreeWithTheNaiveModel(t *testing.T) {
 		for _, f := range calico.Families {
 			for _, from := range s.Nodes() {
 				for _, to := range s.Nodes() {
-					for _, carried := range []bool{false, true} {
-						got, want := topology.HasRoute(f, from.Name, to.Name, carried), model.hasRoute(f, from.Name, to.Name, carried)
+					for _, transit := range []bool{false, true} {
+						got, want := topology.HasRoute(f, from.Name, to.Name, transit), model.hasRoute(f, from.Name, to.Name, transit)
 						if from != to && got != want {
-							return fmt.Sprintf("%s route from %s to %s, carried %v: got %v, want %v", f, from.Name, to.Name, carried, got, want)
+							return fmt.Sprintf("%s route from %s to %s, transit %v: got %v, want %v", f, from.Name, to.Name, transit, got, want)
 						}
 					}
 				}
@@ -176,9 +176,9 @@ func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 				return fmt.Sprintf("%s sessions: got %s, want %s", f, g, w)
 			}
 			routes := got.Routes.In(f)
-			for carried, reach := range map[bool]*Reach{false: routes.Isolated, true: routes.Carried} {
-				if g, w := reachOf(reach), m.reach(f, carried); g != w {
-					return fmt.Sprintf("%s routes, carried %v: got %s, want %s", f, carried, g, w)
+			for transit, reach := range map[bool]*Reach{false: routes.WithoutTransit, true: routes.WithTransit} {
+				if g, w := reachOf(reach), m.reach(f, transit); g != w {
+					return fmt.Sprintf("%s routes, transit %v: got %s, want %s", f, transit, g, w)
 				}
 			}
 		}

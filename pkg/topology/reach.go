@@ -16,42 +16,42 @@ func handle(f calico.Family, assumption, set string) string {
 
 // The assumptions about what is outside, and the sets, in handles.
 const (
-	routesName       = "routes"
-	carriedName      = "carried"
-	isolatedName     = "isolated"
-	cutOffName       = "cutOff"
-	withoutRouteName = "withoutRoute"
-	pointName        = "singlePoint"
+	routesName         = "routes"
+	withTransitName    = "withTransit"
+	withoutTransitName = "withoutTransit"
+	isolatedName       = "isolated"
+	withoutRouteName   = "withoutRoute"
+	pointName          = "singlePoint"
 )
 
-func assumptionName(carried bool) string {
-	if carried {
-		return carriedName
+func assumptionName(transit bool) string {
+	if transit {
+		return withTransitName
 	}
-	return isolatedName
+	return withoutTransitName
 }
 
 // routing is who has whose routes in one family.
 type routing struct {
 	*quotient
-	carried, isolated reaches
+	withTransit, withoutTransit reaches
 }
 
 func newRouting(q *quotient) *routing {
 	r := &routing{quotient: q}
-	r.isolated = q.flood(false)
-	r.carried = r.isolated
+	r.withoutTransit = q.flood(false)
+	r.withTransit = r.withoutTransit
 	if slices.ContainsFunc(q.vertices, func(v vertex) bool { return len(v.exits) > 0 }) {
-		r.carried = q.flood(true)
+		r.withTransit = q.flood(true)
 	}
 	return r
 }
 
-func (r *routing) of(carried bool) reaches {
-	if carried {
-		return r.carried
+func (r *routing) of(transit bool) reaches {
+	if transit {
+		return r.withTransit
 	}
-	return r.isolated
+	return r.withoutTransit
 }
 
 // mutual reports whether nodes of two vertices have each other's routes.
@@ -73,12 +73,12 @@ func (q *quotient) alone(has reaches, v int) bool {
 }
 
 // reach sums up one assumption.
-func (r *routing) reach(carried bool) *Reach {
-	has, f, name := r.of(carried), r.network.family, assumptionName(carried)
+func (r *routing) reach(transit bool) *Reach {
+	has, f, name := r.of(transit), r.network.family, assumptionName(transit)
 	out := &Reach{
-		CutOff:       NodeSet{Sample: []string{}, Members: handle(f, name, cutOffName)},
+		Isolated:     NodeSet{Sample: []string{}, Members: handle(f, name, isolatedName)},
 		WithoutRoute: PairSet{Sample: []Pair{}, Members: handle(f, name, withoutRouteName)},
-		SinglePoints: r.singlePoints(carried),
+		SinglePoints: r.singlePoints(transit),
 	}
 	for i := range r.vertices {
 		out.Nodes += r.vertices[i].nodes
@@ -91,11 +91,11 @@ func (r *routing) reach(carried bool) *Reach {
 	var first []uint32
 	for i := range r.vertices {
 		if r.alone(has, i) {
-			out.CutOff.Nodes += r.vertices[i].nodes
+			out.Isolated.Nodes += r.vertices[i].nodes
 			first = append(first, r.vertices[i].first...)
 		}
 	}
-	out.CutOff.Sample = r.network.index.sample(first)
+	out.Isolated.Sample = r.network.index.sample(first)
 	return out
 }
 
@@ -188,9 +188,9 @@ func comparePairs(a, b [2]uint32) int {
 }
 
 // hasRoute reports whether node b has the routes of node a.
-func (r *routing) hasRoute(carried bool, a, b uint) bool {
+func (r *routing) hasRoute(transit bool, a, b uint) bool {
 	v, w := r.vertexOf(a), r.vertexOf(b)
-	return v >= 0 && w >= 0 && a != b && r.of(carried)[int(v)*len(r.vertices)+int(w)]
+	return v >= 0 && w >= 0 && a != b && r.of(transit)[int(v)*len(r.vertices)+int(w)]
 }
 
 // vertexOf is the vertex of a node, -1 for one without an address.

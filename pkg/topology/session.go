@@ -147,7 +147,7 @@ const (
 	RoleClient    = "client"    // has a session to a reflector
 	RoleMesh      = "mesh"      // has mesh sessions and none to a reflector
 	RolePeer      = "peer"      // has other sessions only
-	RoleCutOff    = "cutOff"    // has a BGP address and no session
+	RoleIsolated  = "isolated"  // has a BGP address and no session
 )
 
 // Graph is a topology for drawing: nodes that peer alike are one group, so that

@@ -164,10 +164,10 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 		switch {
 		case before != nil && r == before.routings[f]:
 			old := before.summary.Routes.In(f)
-			one.Carried, one.Isolated = old.Carried, old.Isolated
+			one.WithTransit, one.WithoutTransit = old.WithTransit, old.WithoutTransit
 		default:
-			one.Isolated = r.reach(false)
-			one.Carried = r.reach(true)
+			one.WithoutTransit = r.reach(false)
+			one.WithTransit = r.reach(true)
 		}
 		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}

@@ -164,13 +164,13 @@ type FrozenReason struct {
 // a node of the state carries routes on between the nodes that peer with it,
 // and if it does not. A state does not tell which is so.
 type Routes struct {
-	// Carried assumes that all peers outside pass routes, or traffic, on to
+	// WithTransit assumes that all peers outside pass routes, or traffic, on to
 	// each other and to every node that peers with one of them, whatever the AS
 	// numbers in their paths.
-	Carried *Reach `json:"carried"`
-	// Isolated assumes that they pass nothing on. It is the same as Carried
+	WithTransit *Reach `json:"withTransit"`
+	// WithoutTransit assumes that they pass nothing on. It is the same as WithTransit
 	// where there is no such peer.
-	Isolated *Reach `json:"isolated"`
+	WithoutTransit *Reach `json:"withoutTransit"`
 	// NoAddress are the nodes without an address in the family, which Calico gives
 	// no session in it.
 	NoAddress NodeSet `json:"noAddress"`
@@ -193,9 +193,9 @@ type Reach struct {
 	// both ways; LargestPartition is the number of nodes of the largest.
 	Partitions       int `json:"partitions"`
 	LargestPartition int `json:"largestPartition"`
-	// CutOff are the nodes that have the routes of no other and whose routes no
+	// Isolated are the nodes that have the routes of no other and whose routes no
 	// other has, where there are others: mostly, those without a session.
-	CutOff NodeSet `json:"cutOff"`
+	Isolated NodeSet `json:"isolated"`
 	// WithoutRoute are the pairs of which at least one node has no route to
 	// the other's pods.
 	WithoutRoute PairSet `json:"withoutRoute"`
@@ -208,7 +208,7 @@ type Reach struct {
 type SinglePoint struct {
 	Kind string `json:"kind"` // "node", "zone" or "externalPeer"
 	Name string `json:"name"`
-	// NodeSet is those that would be cut off, itself and its own nodes not
+	// NodeSet is those that would be isolated, itself and its own nodes not
 	// among them.
 	NodeSet
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/words"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // Topology is what a snapshot comes to. It is immutable.
@@ -218,10 +218,10 @@ func (t *Topology) Problems(id calico.ID) []string {
 		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
 			out = append(out, r.problems...)
 			if r.local.None() && (r.peer.NodeSelector == "" || r.peer.Local() != nil) {
-				out = append(out, "spec: selects no local node out of "+words.Number(len(t.index.nodes)))
+				out = append(out, "spec: selects no local node out of "+text.Number(len(t.index.nodes)))
 			}
 			if r.peer.PeerSelector != "" && r.peer.Remote() != nil && r.remote.None() {
-				out = append(out, "spec.peerSelector: selects no node out of "+words.Number(len(t.index.nodes)))
+				out = append(out, "spec.peerSelector: selects no node out of "+text.Number(len(t.index.nodes)))
 			}
 		}
 	}

@@ -13,25 +13,25 @@ import (
 // routeTrap is a state and the IPv4 routes that are missing in it: if nothing
 // outside hands routes on, and if everything does.
 type routeTrap struct {
-	objects           []calico.Object
-	isolated, carried string
+	objects                     []calico.Object
+	withoutTransit, withTransit string
 }
 
 func (c *routeTrap) check(t *testing.T, name string, v *view, s *state.Snapshot) {
 	t.Helper()
-	missing := func(carried bool) string {
+	missing := func(transit bool) string {
 		var out []string
 		for _, from := range s.Nodes() {
 			for _, to := range s.Nodes() {
-				if from != to && !v.hasRoute(calico.IPv4, from.Name, to.Name, carried) {
+				if from != to && !v.hasRoute(calico.IPv4, from.Name, to.Name, transit) {
 					out = append(out, fmt.Sprintf("%s>%s", from.Name, to.Name))
 				}
 			}
 		}
 		return strings.Join(out, " ")
 	}
-	if isolated, carried := missing(false), missing(true); isolated != c.isolated || carried != c.carried {
-		t.Errorf("%s: without routes from outside %q, with %q, want %q and %q\nstate:\n%s", name, isolated, carried, c.isolated, c.carried, show(s))
+	if withoutTransit, withTransit := missing(false), missing(true); withoutTransit != c.withoutTransit || withTransit != c.withTransit {
+		t.Errorf("%s: without routes from outside %q, with %q, want %q and %q\nstate:\n%s", name, withoutTransit, withTransit, c.withoutTransit, c.withTransit, show(s))
 	}
 }
 
@@ -90,14 +90,14 @@ func insideRouteTraps(t *testing.T) map[string]*routeTrap {
 	}
 	return map[string]*routeTrap{
 		"a node in the middle is no reflector": {
-			objects:  []calico.Object{noMesh(t), named(t, "a", 1), named(t, "m", 2), named(t, "z", 3), joins(t, "a", "m", nil), joins(t, "m", "z", nil)},
-			isolated: "a>z z>a", carried: "a>z z>a",
+			objects:        []calico.Object{noMesh(t), named(t, "a", 1), named(t, "m", 2), named(t, "z", 3), joins(t, "a", "m", nil), joins(t, "m", "z", nil)},
+			withoutTransit: "a>z z>a", withTransit: "a>z z>a",
 		},
 		"a reflector in the middle reflects":       {objects: chain("244.0.0.1")},
 		"reflectors in a row with an ID each do":   {objects: chain("244.0.0.1", "244.0.0.2", "244.0.0.3")},
-		"an ID that comes again stops at the last": {objects: chain("244.0.0.1", "244.0.0.2", "244.0.0.1"), isolated: "a>b a>r2 b>a b>r0", carried: "a>b a>r2 b>a b>r0"},
+		"an ID that comes again stops at the last": {objects: chain("244.0.0.1", "244.0.0.2", "244.0.0.1"), withoutTransit: "a>b a>r2 b>a b>r0", withTransit: "a>b a>r2 b>a b>r0"},
 		"the AS in the middle passes on":           {objects: ebgp(64513, 64512, 64514)},
-		"the same AS on both ends is a loop":       {objects: ebgp(64513, 64512, 64513), isolated: "a>z z>a", carried: "a>z z>a"},
+		"the same AS on both ends is a loop":       {objects: ebgp(64513, 64512, 64513), withoutTransit: "a>z z>a", withTransit: "a>z z>a"},
 		"iBGP, then eBGP passes on":                {objects: ebgp(64512, 64512, 64513)},
 		"a local AS number for one session passes routes on that none reflects": {
 			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "m", 2), named(t, "z", 3, asn(64513)), joins(t, "a", "m", nil),
@@ -113,22 +113,22 @@ func outsideRouteTraps(t *testing.T) map[string]*routeTrap {
 		return bgpPeer(t, "router", map[string]any{"nodeSelector": "has(name)", "peerIP": "192.0.2.1", "asNumber": asn})
 	}
 	return map[string]*routeTrap{
-		"a router outside may carry all":                 {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(65000)}, isolated: "a>b b>a"},
-		"a router of the same AS outside may too":        {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(64512)}, isolated: "a>b b>a"},
-		"a router outside leaves those without it alone": {objects: []calico.Object{noMesh(t), named(t, "a", 1), at(t, "b", "10.0.0.2"), router(65000)}, isolated: "a>b b>a", carried: "a>b b>a"},
+		"a router outside may carry all":                 {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(65000)}, withoutTransit: "a>b b>a"},
+		"a router of the same AS outside may too":        {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(64512)}, withoutTransit: "a>b b>a"},
+		"a router outside leaves those without it alone": {objects: []calico.Object{noMesh(t), named(t, "a", 1), at(t, "b", "10.0.0.2"), router(65000)}, withoutTransit: "a>b b>a", withTransit: "a>b b>a"},
 		"what an iBGP neighbour gave does not go out by iBGP": {
 			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", label("inner", "")), router(64512),
 				bgpPeer(t, "in", map[string]any{"nodeSelector": "has(inner)", "peerSelector": "name == 'a'"})},
-			isolated: "a>b b>a b>c c>b", carried: "b>c c>b",
+			withoutTransit: "a>b b>a b>c c>b", withTransit: "b>c c>b",
 		},
 		"what an iBGP neighbour gave goes out by eBGP, and comes in": {
 			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", label("inner", "")), router(65000),
 				bgpPeer(t, "in", map[string]any{"nodeSelector": "has(inner)", "peerSelector": "name == 'a'"})},
-			isolated: "a>b b>a b>c c>b",
+			withoutTransit: "a>b b>a b>c c>b",
 		},
 		"pods on a node carry nothing": {
-			objects:  []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), bgpPeer(t, "pods", map[string]any{"localWorkloadSelector": "all()", "asNumber": int64(65000)})},
-			isolated: "a>b b>a", carried: "a>b b>a",
+			objects:        []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), bgpPeer(t, "pods", map[string]any{"localWorkloadSelector": "all()", "asNumber": int64(65000)})},
+			withoutTransit: "a>b b>a", withTransit: "a>b b>a",
 		},
 	}
 }

@@ -16,7 +16,7 @@ type view struct {
 	ambiguous []AmbiguousSession
 	// frozen holds "NODE FAMILY".
 	frozen   []string
-	hasRoute func(f calico.Family, from, to string, carried bool) bool
+	hasRoute func(f calico.Family, from, to string, transit bool) bool
 }
 
 func viewOf(t *Topology) *view {
@@ -56,16 +56,16 @@ func (m *naive) view() *view {
 			if m.frozen(n, f) {
 				v.frozen = append(v.frozen, n.Name+" "+f.String())
 			}
-			for _, carried := range []bool{false, true} {
-				for to := range m.reached(f, n, carried) {
-					routes[fmt.Sprint(f, n.Name, "/", to.Name, carried)] = true
+			for _, transit := range []bool{false, true} {
+				for to := range m.reached(f, n, transit) {
+					routes[fmt.Sprint(f, n.Name, "/", to.Name, transit)] = true
 				}
 			}
 		}
 	}
 	slices.Sort(v.frozen)
-	v.hasRoute = func(f calico.Family, from, to string, carried bool) bool {
-		return routes[fmt.Sprint(f, from, "/", to, carried)]
+	v.hasRoute = func(f calico.Family, from, to string, transit bool) bool {
+		return routes[fmt.Sprint(f, from, "/", to, transit)]
 	}
 	return v
 }

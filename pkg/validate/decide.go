@@ -11,9 +11,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/violation"
-	"github.com/bgpguard/bgpguard/pkg/words"
 )
 
 // Request is a change, and who asks for it.
@@ -220,7 +220,7 @@ func gain(after, before *topology.Topology, v *violation.Violation) (string, err
 			return "", fmt.Errorf("violation %q: %w", v.ID, err)
 		}
 		if n > 0 {
-			return words.SomeOf(sample, n), nil
+			return text.SomeOf(sample, n), nil
 		}
 	}
 	return "", nil

@@ -431,7 +431,7 @@ func TestWhatTheRequestSaysOfTheObjectBeforeWins(t *testing.T) {
 	}
 }
 
-// A state in which some nodes are cut off may not be mended at the cost of
+// A state in which some nodes are isolated may not be mended at the cost of
 // others, and may be mended bit by bit.
 func TestHarmToOneNodeIsNotBalancedByMendingAnother(t *testing.T) {
 	before := append(nodes(t, 12, 2), mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"), peer(t, "workers", "rack == 'r3'", "has(rr)"))

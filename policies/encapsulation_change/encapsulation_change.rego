@@ -7,7 +7,7 @@
 #   does a change leave routes to pods on other nodes that nobody programs.
 #
 #   The road from BGP to VXLAN is safe in two steps: vxlanMode CrossSubnet and ipipMode Never
-#   in each IPPool, then the mesh off. How many nodes are cut off otherwise,
+#   in each IPPool, then the mesh off. How many nodes are isolated otherwise,
 #   reachability-preserved says; this policy names the IPPools.
 # related_resources:
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/vxlan-ipip
@@ -155,7 +155,7 @@ _reach[family] := routes[_assumed] if some family, routes in input.state.routes
 
 _reach_before[family] := routes[_assumed] if some family, routes in input.before.routes
 
-_assumed := {"carry": "carried", "ignore": "isolated"}[input.parameters.externalPeers]
+_assumed := {"carry": "withTransit", "ignore": "withoutTransit"}[input.parameters.externalPeers]
 
 _pools(pools, verbs) := trim_space(sprintf("IPPool %s %s", [pools[0], verbs[0]])) if count(pools) == 1
 

@@ -85,7 +85,7 @@ test_fail_a_pool_of_a_family_without_addresses if {
 }
 
 test_fail_peers_outside_are_ignored if {
-	after := object.union(_peered(["pool-a"]), {"routes": {"IPv4": {"isolated": {"withoutRoute": {"pairs": 45}}}}})
+	after := object.union(_peered(["pool-a"]), {"routes": {"IPv4": {"withoutTransit": {"withoutRoute": {"pairs": 45}}}}})
 	_violations(_peered([]), after, "carry") == set()
 	{violation.id | some violation in _violations(_peered([]), after, "ignore")} == {"IPv4/needs-bgp"}
 }
@@ -164,7 +164,7 @@ _apart(pools) := _with_reach(pools, false, {"withoutRoute": {"pairs": 45}})
 _with_reach(pools, mesh, reach) := {
 	"mesh": {"enabled": mesh},
 	"podTraffic": {"IPv4": {"needsBGP": count(pools) > 0, "pools": pools}},
-	"routes": {"IPv4": {"carried": reach, "isolated": reach}},
+	"routes": {"IPv4": {"withTransit": reach, "withoutTransit": reach}},
 	"ipPools": {"pool-a": {"name": "pool-a"}, "pool-b": {"name": "pool-b"}},
 }
 

@@ -36,13 +36,13 @@ import data.policies.lib.text
 # METADATA
 # description: |
 #   An address family in which nodes have no routes to each other's pods. Its size
-#   is the pairs of such nodes. Nodes that are cut off are a part of this violation
+#   is the pairs of such nodes. Nodes that are isolated are a part of this violation
 #   and none beside it: who joins a few of them to each other, as the first step of
 #   mending, would otherwise have one violation less and a new one.
 violation contains {
 	"id": sprintf("%s/without-route", [family]),
 	"size": reach.withoutRoute.pairs,
-	"members": [reach.cutOff.members, reach.withoutRoute.members],
+	"members": [reach.isolated.members, reach.withoutRoute.members],
 	"msg": concat("", [
 		_problem(details),
 		": ",
@@ -60,8 +60,8 @@ violation contains {
 	details := {
 		"family": family,
 		"nodes": reach.nodes,
-		"cutOff": reach.cutOff.nodes,
-		"cutOffSample": reach.cutOff.sample,
+		"isolated": reach.isolated.nodes,
+		"isolatedSample": reach.isolated.sample,
 		"pairs": _pairs(reach.nodes),
 		"withoutRoute": reach.withoutRoute.pairs,
 		"withoutRouteSample": reach.withoutRoute.sample,
@@ -144,12 +144,12 @@ _families contains family if {
 	_reach[family].nodes > 1
 }
 
-_reach[family] := routes.carried if {
+_reach[family] := routes.withTransit if {
 	input.parameters.externalPeers == "carry"
 	some family, routes in input.state.routes
 }
 
-_reach[family] := routes.isolated if {
+_reach[family] := routes.withoutTransit if {
 	input.parameters.externalPeers == "ignore"
 	some family, routes in input.state.routes
 }
@@ -160,17 +160,17 @@ _bgp_peers(family) := [{"kind": "BGPPeer", "name": name} | some name in input.st
 
 _pairs(nodes) := (nodes * (nodes - 1)) / 2
 
-# Every pair without a route has a node in it that is cut off.
-_only_cut_off(details) if {
-	others := details.nodes - details.cutOff
-	details.withoutRoute == (details.cutOff * others) + _pairs(details.cutOff)
+# Every pair without a route has a node in it that is isolated.
+_only_isolated(details) if {
+	others := details.nodes - details.isolated
+	details.withoutRoute == (details.isolated * others) + _pairs(details.isolated)
 }
 
 _problem(details) := sprintf("%s, so pods on %s and on other nodes do not reach each other", [
-	_cut_off(details),
-	text.agree(details.cutOff, "it", "them"),
+	_isolated(details),
+	text.agree(details.isolated, "it", "them"),
 ]) if {
-	_only_cut_off(details)
+	_only_isolated(details)
 }
 
 _problem(details) := sprintf("%s%s of %s of %s (%s) %s not have routes to each other, %s%s", [
@@ -183,24 +183,24 @@ _problem(details) := sprintf("%s%s of %s of %s (%s) %s not have routes to each o
 	"so pods on them do not reach each other",
 	_parts(details),
 ]) if {
-	not _only_cut_off(details)
+	not _only_isolated(details)
 }
 
-_cut_off(details) := sprintf("%s of %s (%s) %s cut off: no BGP session gives %s routes to other nodes", [
-	text.number(details.cutOff),
+_isolated(details) := sprintf("%s of %s (%s) %s isolated: no BGP session gives %s routes to other nodes", [
+	text.number(details.isolated),
 	text.counted(details.nodes, _noun("node", details)),
-	text.some_of(details.cutOffSample, details.cutOff),
-	text.agree(details.cutOff, "is", "are"),
-	text.agree(details.cutOff, "it", "them"),
+	text.some_of(details.isolatedSample, details.isolated),
+	text.agree(details.isolated, "is", "are"),
+	text.agree(details.isolated, "it", "them"),
 ])
 
-_beside(details) := "" if details.cutOff == 0
+_beside(details) := "" if details.isolated == 0
 
 _beside(details) := sprintf("%s; with %s, ", [
-	_cut_off(details),
-	text.agree(details.cutOff, "it", "them"),
+	_isolated(details),
+	text.agree(details.isolated, "it", "them"),
 ]) if {
-	details.cutOff > 0
+	details.isolated > 0
 }
 
 # Nodes without routes to some need not fall apart, if others have routes to all.
@@ -215,17 +215,17 @@ _parts(details) := sprintf(" (the nodes fall into %s parts, of which the largest
 
 _remedy(details) := concat(" ", [
 	"peer",
-	text.agree(details.cutOff, "it", "them"),
+	text.agree(details.isolated, "it", "them"),
 	"with the rest by a BGPPeer, for example with route reflectors",
 ]) if {
-	_only_cut_off(details)
+	_only_isolated(details)
 }
 
 _remedy(details) := concat("", [
 	"give both nodes of a pair sessions to the same route reflector or to each other, route reflectors among them; ",
 	"one reflector passes routes on to the clients of another only if their cluster IDs differ",
 ]) if {
-	not _only_cut_off(details)
+	not _only_isolated(details)
 }
 
 _on_the_mesh := " (the node-to-node mesh leaves route reflectors out)" if {
@@ -251,7 +251,7 @@ _on_outside(details) := concat("", [
 	_left_by_carry(details) < details.withoutRoute
 }
 
-_left_by_carry(details) := input.state.routes[details.family].carried.withoutRoute.pairs
+_left_by_carry(details) := input.state.routes[details.family].withTransit.withoutRoute.pairs
 
 _on_broken(family) := "" if input.state.sessions[family].broken == 0
 

@@ -10,13 +10,13 @@ test_success_all_nodes_have_all_routes if {
 }
 
 test_success_no_pool_needs_bgp if {
-	patch := object.union(_ipv4(_two_cut_off), {"podTraffic": {"IPv4": {"needsBGP": false}}})
+	patch := object.union(_ipv4(_two_isolated), {"podTraffic": {"IPv4": {"needsBGP": false}}})
 	_violations(patch, "carry") == set()
 }
 
 test_success_a_single_node_has_nobody_to_reach if {
 	patch := {"routes": {"IPv4": {
-		"carried": {"nodes": 1, "largestPartition": 1},
+		"withTransit": {"nodes": 1, "largestPartition": 1},
 		"notExported": ["pool-a"],
 	}}}
 	_violations(patch, "carry") == set()
@@ -27,17 +27,17 @@ test_success_a_family_without_nodes if {
 }
 
 test_success_peers_outside_are_taken_to_carry_routes_on if {
-	_violations({"routes": {"IPv4": {"isolated": _two_cut_off}}}, "carry") == set()
+	_violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}, "carry") == set()
 }
 
-test_fail_nodes_are_cut_off if {
-	patch := object.union(_ipv4(_two_cut_off), {"routes": {"IPv4": {"bgpPeers": ["racks", "to-reflectors", "tor"]}}})
+test_fail_nodes_are_isolated if {
+	patch := object.union(_ipv4(_two_isolated), {"routes": {"IPv4": {"bgpPeers": ["racks", "to-reflectors", "tor"]}}})
 	_violations(patch, "carry") == {{
 		"id": "IPv4/without-route",
 		"size": 17,
-		"members": ["cut-off", "without-route"],
+		"members": ["isolated", "without-route"],
 		"msg": concat("", [
-			"2 of 10 nodes (node-8, node-9) are cut off: no BGP session gives them routes to other nodes, ",
+			"2 of 10 nodes (node-8, node-9) are isolated: no BGP session gives them routes to other nodes, ",
 			"so pods on them and on other nodes do not reach each other: ",
 			"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 			"or have the node-to-node mesh on",
@@ -45,8 +45,8 @@ test_fail_nodes_are_cut_off if {
 		"details": {
 			"family": "IPv4",
 			"nodes": 10,
-			"cutOff": 2,
-			"cutOffSample": ["node-8", "node-9"],
+			"isolated": 2,
+			"isolatedSample": ["node-8", "node-9"],
 			"pairs": 45,
 			"withoutRoute": 17,
 			"withoutRouteSample": [["node-1", "node-8"], ["node-1", "node-9"], ["node-2", "node-8"]],
@@ -63,16 +63,16 @@ test_fail_nodes_are_cut_off if {
 	}}
 }
 
-test_fail_one_node_is_cut_off_beside_the_mesh if {
+test_fail_one_node_is_isolated_beside_the_mesh if {
 	reach := _reach({
 		"partitions": 2,
 		"largestPartition": 9,
-		"cutOff": {"nodes": 1, "sample": ["node-9"]},
+		"isolated": {"nodes": 1, "sample": ["node-9"]},
 		"withoutRoute": {"pairs": 9, "sample": [["node-1", "node-9"], ["node-2", "node-9"], ["node-3", "node-9"]]},
 	})
 	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}})
 	_messages(patch, "carry") == {concat("", [
-		"1 of 10 nodes (node-9) is cut off: no BGP session gives it routes to other nodes, ",
+		"1 of 10 nodes (node-9) is isolated: no BGP session gives it routes to other nodes, ",
 		"so pods on it and on other nodes do not reach each other: ",
 		"peer it with the rest by a BGPPeer, for example with route reflectors ",
 		"(the node-to-node mesh leaves route reflectors out)",
@@ -81,7 +81,7 @@ test_fail_one_node_is_cut_off_beside_the_mesh if {
 
 test_fail_a_mesh_without_reflectors_does_not_leave_them_out if {
 	reach := _reach({
-		"cutOff": {"nodes": 1, "sample": ["node-9"]},
+		"isolated": {"nodes": 1, "sample": ["node-9"]},
 		"withoutRoute": {"pairs": 9, "sample": [["node-1", "node-9"], ["node-2", "node-9"], ["node-3", "node-9"]]},
 	})
 	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}, "nodes": {"reflectors": 0}})
@@ -89,19 +89,19 @@ test_fail_a_mesh_without_reflectors_does_not_leave_them_out if {
 	endswith(message, ": peer it with the rest by a BGPPeer, for example with route reflectors")
 }
 
-test_fail_all_nodes_are_cut_off if {
+test_fail_all_nodes_are_isolated if {
 	reach := _reach({
 		"nodes": 5000,
 		"partitions": 5000,
 		"largestPartition": 1,
-		"cutOff": {"nodes": 5000, "sample": ["node-1", "node-2", "node-3"]},
+		"isolated": {"nodes": 5000, "sample": ["node-1", "node-2", "node-3"]},
 		"withoutRoute": {
 			"pairs": 12497500,
 			"sample": [["node-1", "node-2"], ["node-1", "node-3"], ["node-1", "node-4"]],
 		},
 	})
 	_messages(_ipv4(reach), "carry") == {concat("", [
-		"5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) are cut off: ",
+		"5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) are isolated: ",
 		"no BGP session gives them routes to other nodes, so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 		"or have the node-to-node mesh on",
@@ -135,15 +135,15 @@ test_fail_nodes_without_routes_do_not_fall_apart if {
 	])}
 }
 
-test_fail_nodes_fall_apart_and_one_is_cut_off if {
+test_fail_nodes_fall_apart_and_one_is_isolated if {
 	reach := object.union(_apart, {
 		"partitions": 3,
 		"largestPartition": 6,
-		"cutOff": {"nodes": 1, "sample": ["node-9"]},
+		"isolated": {"nodes": 1, "sample": ["node-9"]},
 		"withoutRoute": {"pairs": 27},
 	})
 	_messages(_ipv4(reach), "carry") == {concat("", [
-		"1 of 10 nodes (node-9) is cut off: no BGP session gives it routes to other nodes; with it, ",
+		"1 of 10 nodes (node-9) is isolated: no BGP session gives it routes to other nodes; with it, ",
 		"27 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 24 more) ",
 		"do not have routes to each other, so pods on them do not reach each other ",
 		"(the nodes fall into 3 parts, of which the largest has 6): ",
@@ -156,17 +156,17 @@ test_fail_nodes_fall_apart_and_one_is_cut_off if {
 
 # Whatever is mended, the violation keeps its id: a step that helps some nodes
 # must not look like a new harm.
-test_fail_the_id_stays_when_cut_off_nodes_join_each_other if {
-	every reach in [_two_cut_off, _apart] {
+test_fail_the_id_stays_when_isolated_nodes_join_each_other if {
+	every reach in [_two_isolated, _apart] {
 		{violation.id | some violation in _violations(_ipv4(reach), "carry")} == {"IPv4/without-route"}
 	}
 }
 
 test_fail_peers_outside_are_ignored if {
-	some violation in _violations({"routes": {"IPv4": {"isolated": _two_cut_off}}}, "ignore")
+	some violation in _violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}, "ignore")
 	violation.details.externalPeers == "ignore"
 	violation.msg == concat("", [
-		"2 of 10 nodes (node-8, node-9) are cut off: no BGP session gives them routes to other nodes, ",
+		"2 of 10 nodes (node-8, node-9) are isolated: no BGP session gives them routes to other nodes, ",
 		"so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 		"or have the node-to-node mesh on; ",
@@ -176,7 +176,7 @@ test_fail_peers_outside_are_ignored if {
 }
 
 test_fail_peers_outside_make_no_difference if {
-	patch := {"routes": {"IPv4": {"carried": _two_cut_off, "isolated": _two_cut_off}}}
+	patch := {"routes": {"IPv4": {"withTransit": _two_isolated, "withoutTransit": _two_isolated}}}
 	some message in _messages(patch, "carry")
 	_messages(patch, "ignore") == {message}
 }
@@ -187,8 +187,8 @@ test_fail_broken_half_sessions_are_pointed_at[broken] if {
 		1009: "on 1,009 half-sessions no session comes up",
 	}
 	sessions := {"IPv4": {"broken": broken}}
-	_messages(object.union(_ipv4(_two_cut_off), {"sessions": sessions}), "carry") == {concat("", [
-		"2 of 10 nodes (node-8, node-9) are cut off: no BGP session gives them routes to other nodes, ",
+	_messages(object.union(_ipv4(_two_isolated), {"sessions": sessions}), "carry") == {concat("", [
+		"2 of 10 nodes (node-8, node-9) are isolated: no BGP session gives them routes to other nodes, ",
 		"so pods on them and on other nodes do not reach each other: ",
 		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
 		"or have the node-to-node mesh on; ",
@@ -198,7 +198,7 @@ test_fail_broken_half_sessions_are_pointed_at[broken] if {
 }
 
 test_fail_families_are_named_where_there_are_two if {
-	routes := {"IPv4": {"carried": _two_cut_off}, "IPv6": {"carried": _apart}}
+	routes := {"IPv4": {"withTransit": _two_isolated}, "IPv6": {"withTransit": _apart}}
 	violations := _violations({"routes": routes, "podTraffic": {"IPv6": {"needsBGP": true}}}, "carry")
 	{violation.id: substring(violation.msg, 0, indexof(violation.msg, " (")) | some violation in violations} == {
 		"IPv4/without-route": "2 of 10 IPv4 nodes",
@@ -233,10 +233,10 @@ test_fail_many_pools_are_kept_out_of_bgp if {
 	count(violation.objects) == 5
 }
 
-_two_cut_off := _reach({
+_two_isolated := _reach({
 	"partitions": 3,
 	"largestPartition": 8,
-	"cutOff": {"nodes": 2, "sample": ["node-8", "node-9"]},
+	"isolated": {"nodes": 2, "sample": ["node-8", "node-9"]},
 	"withoutRoute": {"pairs": 17, "sample": [["node-1", "node-8"], ["node-1", "node-9"], ["node-2", "node-8"]]},
 })
 
@@ -252,14 +252,14 @@ _reach(patch) := object.union(
 		"nodes": 10,
 		"partitions": 1,
 		"largestPartition": 10,
-		"cutOff": {"nodes": 0, "sample": [], "members": "cut-off"},
+		"isolated": {"nodes": 0, "sample": [], "members": "isolated"},
 		"withoutRoute": {"pairs": 0, "sample": [], "members": "without-route"},
 		"singlePoints": [],
 	},
 	patch,
 )
 
-_ipv4(reach) := {"routes": {"IPv4": {"carried": reach, "isolated": reach}}}
+_ipv4(reach) := {"routes": {"IPv4": {"withTransit": reach, "withoutTransit": reach}}}
 
 _messages(patch, external_peers) := {violation.msg | some violation in _violations(patch, external_peers)}
 

@@ -109,9 +109,9 @@ violation contains {
 	sample := [name | some level in over; some name in level.sample]
 }
 
-_reach(family) := input.state.routes[family].carried if input.parameters.externalPeers == "carry"
+_reach(family) := input.state.routes[family].withTransit if input.parameters.externalPeers == "carry"
 
-_reach(family) := input.state.routes[family].isolated if input.parameters.externalPeers == "ignore"
+_reach(family) := input.state.routes[family].withoutTransit if input.parameters.externalPeers == "ignore"
 
 # A node is about itself; whatever gives nodes their sessions may be at fault.
 _objects(point, family) := array.concat(

@@ -17,7 +17,7 @@ test_success_a_kind_that_is_not_asked_for if {
 }
 
 test_success_points_that_are_none_under_the_other_assumption if {
-	patch := {"routes": {"IPv4": {"carried": {"singlePoints": []}, "isolated": {"singlePoints": [_node]}}}}
+	patch := {"routes": {"IPv4": {"withTransit": {"singlePoints": []}, "withoutTransit": {"singlePoints": [_node]}}}}
 	_violations(patch, {}) == set()
 	count(_violations(patch, {"externalPeers": "ignore"})) == 1
 }
@@ -101,7 +101,7 @@ _router := {
 	"members": "point/192.0.2.1",
 }
 
-_points(points) := {"routes": {"IPv4": {"carried": {"singlePoints": points}}}}
+_points(points) := {"routes": {"IPv4": {"withTransit": {"singlePoints": points}}}}
 
 _violations(patch, parameters) := found if {
 	defaults := {"kinds": ["node", "zone"], "externalPeers": "carry", "maxSessions": 2000}

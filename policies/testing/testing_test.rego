@@ -27,8 +27,8 @@ _good := {
 		"IPv6": _no_sessions,
 	},
 	"routes": {
-		"IPv4": object.union(_no_routes, {"carried": _all_reached, "isolated": _all_reached}),
-		"IPv6": object.union(_no_routes, {"carried": _none_there, "isolated": _none_there}),
+		"IPv4": object.union(_no_routes, {"withTransit": _all_reached, "withoutTransit": _all_reached}),
+		"IPv6": object.union(_no_routes, {"withTransit": _none_there, "withoutTransit": _none_there}),
 	},
 	"convergence": {
 		"start": {"seconds": 12, "reason": "connect delay"},
@@ -116,7 +116,7 @@ _all_reached := {
 	"nodes": 10,
 	"partitions": 1,
 	"largestPartition": 10,
-	"cutOff": _no_nodes,
+	"isolated": _no_nodes,
 	"withoutRoute": {"pairs": 0, "sample": [], "members": "none"},
 	"singlePoints": [],
 }

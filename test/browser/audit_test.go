@@ -35,7 +35,7 @@ func TestAudit(t *testing.T) {
 		},
 		{
 			"100 nodes after a change", pageOf(t, changed),
-			[]string{"By the change:", "Before the change", "After the change", "nodes cut off"},
+			[]string{"By the change:", "Before the change", "After the change", "isolated nodes"},
 		},
 		{
 			"5000 nodes", pageOf(t, large),
@@ -66,7 +66,7 @@ func TestTheProgramWritesThePage(t *testing.T) {
 	earlier := write(t, string(bgpguard(t, "audit", "-f", state, "-o", "json")))
 	change := write(t, "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: clients}}")
 	p := open(t, bgpguard(t, "audit", "-f", state, "--change", change, "--delete", "--history", earlier, "--fail-on", "none", "-o", "html"), view{})
-	p.says("By the change:", "17 nodes cut off", "Before the change", "2 audits", "more than the 0 of")
+	p.says("By the change:", "17 isolated nodes", "Before the change", "2 audits", "more than the 0 of")
 	p.everywhere("audit of a change by the program")
 }
 

@@ -29,7 +29,7 @@ func TestTopology(t *testing.T) {
 		{
 			"100 nodes after a change",
 			[]string{"-f", write(t, manifest(t, 100)), "--change", write(t, "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: clients}}"), "--delete"},
-			[]string{"Before the change", "After the change", "97 nodes cut off"},
+			[]string{"Before the change", "After the change", "97 isolated nodes"},
 		},
 		{"5000 nodes", []string{"-f", write(t, manifest(t, 5000))}, []string{"4,997 reflector clients"}},
 	} {

@@ -1,6 +1,6 @@
 // Package words writes numbers, counted things and shortened lists as people
 // read them, in messages of any kind. It is a leaf.
-package words
+package text
 
 import (
 	"strconv"
