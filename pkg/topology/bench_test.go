@@ -101,7 +101,7 @@ func forShapes(b *testing.B, run func(b *testing.B, shape shape, s *state.Snapsh
 func BenchmarkFirstWithAPeerPerNode(b *testing.B) {
 	forShapes(b, func(b *testing.B, _ shape, s *state.Snapshot) {
 		for b.Loop() {
-			if Compute(s, nil).Summary().Nodes.Reflectors != 3 {
+			if compute(b, s, nil).Summary().Nodes.Reflectors != 3 {
 				b.Fatal("wrong summary")
 			}
 		}
@@ -111,10 +111,10 @@ func BenchmarkFirstWithAPeerPerNode(b *testing.B) {
 // BenchmarkChangeOfAPeerPerNode is a change of one of them to a new summary.
 func BenchmarkChangeOfAPeerPerNode(b *testing.B) {
 	forShapes(b, func(b *testing.B, shape shape, s *state.Snapshot) {
-		before := Compute(s, nil)
+		before := compute(b, s, nil)
 		next := s.Apply(state.Change{After: shape.peerOf(b, 50, 1)})
 		for b.Loop() {
-			if Compute(next, before) == before {
+			if compute(b, next, before) == before {
 				b.Fatal("nothing changed")
 			}
 		}
