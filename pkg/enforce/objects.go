@@ -15,9 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
-	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Intervals of Objects.
@@ -57,10 +57,10 @@ func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count Count
 func (o *Objects) NeedLeaderElection() bool { return false }
 
 // Check is a healthz.Checker for readiness: it fails until what all BGPPolicies
-// say is in force. The error is a cluster.ErrNotSynced.
+// say is in force. The error is a state.ErrNotSynced.
 func (o *Objects) Check(*http.Request) error {
 	if !o.read.Load() {
-		return fmt.Errorf("%w: still reading %s of %s from the API server", cluster.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
+		return fmt.Errorf("%w: still reading %s of %s from the API server", state.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
@@ -70,12 +71,18 @@ type candidate struct {
 	peers    *peerGroup // nil for the mesh
 }
 
-func newNetwork(f calico.Family, ix *index, g *groups, sides []side, r rules, peers []*peerGroup, s spreads, workloads []*peering, outsides, merged []*outside) *network {
+func newNetwork(
+	ctx context.Context, f calico.Family, ix *index, g *groups, sides []side, r rules, peers []*peerGroup, s spreads, workloads []*peering, outsides, merged []*outside,
+) (*network, error) {
 	n := &network{family: f, groups: g, rules: r, sides: sides, index: ix, spreads: s, outsides: outsides, merged: merged, workloads: workloads}
 	n.findMesh()
-	n.connect(n.candidates(peers))
+	candidates, err := n.candidates(ctx, peers)
+	if err != nil {
+		return nil, err
+	}
+	n.connect(candidates)
 	n.pair()
-	return n
+	return n, ctx.Err()
 }
 
 func (n *network) findMesh() {
@@ -115,9 +122,12 @@ func (r *rules) meshReason(a, b int) Reason {
 }
 
 // candidates lists what the BGPPeers give. O(peer groups x groups + candidates).
-func (n *network) candidates(peers []*peerGroup) []candidate {
+func (n *network) candidates(ctx context.Context, peers []*peerGroup) ([]candidate, error) {
 	var out []candidate
 	for _, p := range peers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		local, remote, back := n.in(p.local), n.in(p.remote), n.in(p.back)
 		if p.forward[n.family] {
 			pass := passNode
@@ -144,7 +154,7 @@ func (n *network) candidates(peers []*peerGroup) []candidate {
 			}
 		}
 	}
-	return out
+	return out, ctx.Err()
 }
 
 // in lists the groups with an address in the family that are in set, which

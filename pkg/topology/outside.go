@@ -150,16 +150,14 @@ func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
 	out := []*outside{}
 	layers := map[exit][]*outside{}
 	for _, one := range all {
-		if one.list.list == nil || len(one.halves) > 1 || len(one.halves[0].variants) > 1 || linkLocal(one.address) {
+		if len(one.halves) > 1 || len(one.halves[0].variants) > 1 || linkLocal(one.address) {
 			out = append(out, one)
 			continue
 		}
 		v := &one.halves[0].variants[0]
 		kind := newExit(&v.settings, own)
 		list := layers[kind]
-		i := slices.IndexFunc(list, func(l *outside) bool {
-			return !slices.ContainsFunc(one.list.list, func(i uint32) bool { return l.nodes.Test(uint(i)) })
-		})
+		i := slices.IndexFunc(list, func(l *outside) bool { return !one.list.meets(l.nodes) })
 		if i < 0 {
 			l := &outside{address: one.address, nodes: bitset.New(nodes)}
 			h := outsideHalf{half: one.halves[0].half, nodes: l.nodes, idle: none}
@@ -172,9 +170,7 @@ func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
 			layers[kind] = list
 			i = len(list) - 1
 		}
-		for _, node := range one.list.list {
-			list[i].nodes.Set(uint(node))
-		}
+		one.list.addTo(list[i].nodes)
 		sum := &list[i].halves[0].variants[0]
 		sum.sources = append(sum.sources, v.sources...)
 	}

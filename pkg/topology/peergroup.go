@@ -90,6 +90,24 @@ func (l *nodeList) some(holds func(i uint32) bool) bool {
 	return found
 }
 
+// addTo adds the nodes to a set.
+func (l *nodeList) addTo(set *bitset.BitSet) {
+	if l.n > maxListed {
+		set.InPlaceUnion(l.set)
+	}
+	for _, i := range l.list {
+		set.Set(uint(i))
+	}
+}
+
+// meets reports whether one of the nodes is in a set.
+func (l *nodeList) meets(set *bitset.BitSet) bool {
+	if l.n > maxListed {
+		return set.IntersectionCardinality(l.set) > 0
+	}
+	return slices.ContainsFunc(l.list, func(i uint32) bool { return set.Test(uint(i)) })
+}
+
 // varying returns the nodes of the side of a member that varies.
 func (g *peerGroup) varying(r *peering) *nodeList {
 	if g.remoteVaries {
@@ -164,13 +182,7 @@ func groupPeerings(ix *index, peerings []*peering, old []*peerGroup) []*peerGrou
 func (g *peerGroup) unite(ix *index) {
 	all := bitset.New(ix.Len())
 	for _, r := range g.members {
-		if nodes := g.varying(r); nodes.list == nil {
-			all.InPlaceUnion(nodes.set)
-		} else {
-			for _, i := range nodes.list {
-				all.Set(uint(i))
-			}
-		}
+		g.varying(r).addTo(all)
 	}
 	one := *g.members[0]
 	if g.remoteVaries {

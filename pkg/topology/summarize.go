@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"reflect"
 	"slices"
@@ -12,7 +13,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-func (t *Topology) summarize(before *Topology) {
+func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 	old := &Summary{}
 	if before != nil {
 		old = before.summary
@@ -32,7 +33,11 @@ func (t *Topology) summarize(before *Topology) {
 	}
 	programming := newProgramming(t.snapshot)
 	needs := programming.needsBGP
-	s.Routes = share(old.Routes, t.routes(before, needs))
+	routes, err := t.routes(ctx, before, needs)
+	if err != nil {
+		return err
+	}
+	s.Routes = share(old.Routes, routes)
 	peersSame := t.summarizePeers(s, before)
 	switch {
 	case before != nil && sameButNodes(t.snapshot, before.snapshot):
@@ -58,6 +63,7 @@ func (t *Topology) summarize(before *Topology) {
 		s.Timers = share(old.Timers, t.timers(s))
 	}
 	t.summary = s
+	return nil
 }
 
 // summarizePeers makes the parts of the BGPPeers, and reports whether all are
@@ -190,7 +196,7 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 }
 
 // routes sums up who has whose routes, from before where sessions are the same.
-func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
+func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*calico.IPPool) bool) (*PerFamily[Routes], error) {
 	out := &PerFamily[Routes]{}
 	for _, f := range calico.Families {
 		r := t.routings[f]
@@ -200,8 +206,13 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			old := before.summary.Routes.In(f)
 			one.WithTransit, one.WithoutTransit = old.WithTransit, old.WithoutTransit
 		default:
-			one.WithoutTransit = r.reach(false)
-			one.WithTransit = r.reach(true)
+			var err error
+			if one.WithoutTransit, err = r.reach(ctx, false); err != nil {
+				return nil, err
+			}
+			if one.WithTransit, err = r.reach(ctx, true); err != nil {
+				return nil, err
+			}
 		}
 		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
@@ -219,7 +230,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
@@ -308,12 +319,11 @@ func (n *network) markGiving(l *link, peers []bool) {
 	}
 }
 
-func object(m *calico.Metadata, problems []string) Object {
+func object(m *calico.Metadata, problems []calico.Problem) Object {
 	o := Object{Name: m.Name, Labels: m.Labels, Annotations: m.Annotations, Spec: m.Spec, Problems: []string{}}
-	for _, p := range m.Problems() {
+	for _, p := range slices.Concat(m.Problems(), problems) {
 		o.Problems = append(o.Problems, p.String())
 	}
-	o.Problems = append(o.Problems, problems...)
 	return o
 }
 
