@@ -1,0 +1,38 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// workflowCommands are GitHub's words for what follows from a finding.
+var workflowCommands = map[violation.Action]string{violation.Deny: "error", violation.Warn: "warning", violation.Audit: "notice"}
+
+// GitHub's runner undoes this (actions/toolkit, packages/core/src/command.ts). A
+// line break that is left would begin a command of its own.
+var (
+	escapeMessage  = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+)
+
+// writeCheckGitHub writes a line for each change into the log, and a workflow command
+// for each finding.
+func writeCheckGitHub(w io.Writer, c *Check) error {
+	var b strings.Builder
+	for i := range c.Changes {
+		change := &c.Changes[i]
+		fmt.Fprintf(&b, "%s: %s\n", change.what(), change.verdict())
+		for _, f := range c.findings(change) {
+			fmt.Fprintf(&b, "::%s ", workflowCommands[f.action])
+			if change.Source.File != "" {
+				fmt.Fprintf(&b, "file=%s,line=%d,", escapeProperty.Replace(change.Source.File), change.line(&f))
+			}
+			fmt.Fprintf(&b, "title=%s::%s\n", escapeProperty.Replace(clean(f.rule+": "+change.what())), escapeMessage.Replace(change.text(&f)))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,210 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// description is the documentation of a policy, from its METADATA.
+type description struct {
+	Name        string             `json:"name"`
+	Title       string             `json:"title"`
+	Description string             `json:"description"`
+	Severity    string             `json:"severity"`
+	Judges      string             `json:"judges"`
+	Actions     []violation.Action `json:"validationActions"`
+	// Parameters are in order of names; each is followed by its fields.
+	Parameters []parameter   `json:"parameters"`
+	Schema     any           `json:"parameterSchema"`
+	Related    []policy.Link `json:"relatedResources"`
+	// Source is the library, directory or bundle that holds the policy, File its module.
+	Source string `json:"source"`
+	File   string `json:"file"`
+}
+
+// parameter is a parameter of a policy, or a field of one: "windows[].schedule".
+type parameter struct {
+	Name        string `json:"name"`
+	Type        string `json:"type"`
+	Default     any    `json:"default,omitempty"`
+	Description string `json:"description"`
+}
+
+// describe returns the documentation of a policy.
+func describe(d *policy.Definition) *description {
+	out := &description{
+		Name: d.Name, Title: d.Title, Description: d.Description, Severity: d.Severity, Judges: d.Judges, Actions: d.Actions,
+		Schema: d.Parameters(), Related: d.Related, Source: d.Source, File: d.File, Parameters: []parameter{},
+	}
+	out.addParameters("", d.Parameters())
+	if out.Related == nil {
+		out.Related = []policy.Link{}
+	}
+	return out
+}
+
+func (d *description) addParameters(prefix string, schema any) {
+	s, _ := schema.(map[string]any)
+	properties, _ := s["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		p, _ := properties[name].(map[string]any)
+		text, _ := p["description"].(string)
+		d.Parameters = append(d.Parameters, parameter{
+			Name: prefix + name, Type: typeOf(p), Default: p["default"], Description: strings.Join(strings.Fields(text), " "),
+		})
+		d.addParameters(prefix+name+".", p)
+		d.addParameters(prefix+name+"[].", p["items"])
+	}
+}
+
+// typeOf says what a value can be: "array of string", "one of carry, ignore".
+func typeOf(schema map[string]any) string {
+	text, _ := schema["type"].(string)
+	switch items, ok := schema["items"].(map[string]any); {
+	case ok && typeOf(items) != "":
+		text += " of " + typeOf(items)
+	case schema["enum"] != nil:
+		var values []string
+		list, _ := schema["enum"].([]any)
+		for _, v := range list {
+			values = append(values, fmt.Sprint(v))
+		}
+		return "one of " + strings.Join(values, ", ")
+	}
+	if v, ok := schema["minimum"]; ok {
+		text += fmt.Sprintf(", %v or more", v)
+	}
+	if v, ok := schema["maximum"]; ok {
+		text += fmt.Sprintf(", %v or less", v)
+	}
+	return text
+}
+
+// actions joins validation actions.
+func actions(list []violation.Action) string {
+	var out []string
+	for _, a := range list {
+		out = append(out, string(a))
+	}
+	return strings.Join(out, ", ")
+}
+
+// writePolicyText writes the documentation of a policy for a terminal.
+func writePolicyText(w io.Writer, of *policy.Definition) error {
+	d := describe(of)
+	const width = 100
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\n", d.Name, d.Title)
+	fmt.Fprintf(&b, "  judges    %s\n  severity  %s\n  actions   %s (recommended)\n  source    %s, %s\n\n%s\n",
+		d.judged(), d.Severity, actions(d.Actions), d.Source, d.File, d.Description)
+	if len(d.Parameters) > 0 {
+		b.WriteString("\nParameters:\n")
+	}
+	for _, p := range d.Parameters {
+		fmt.Fprintf(&b, "  %s (%s%s)\n", p.Name, p.Type, p.defaultText(", default "))
+		for _, line := range text.Wrap(p.Description, width-6) {
+			fmt.Fprintf(&b, "      %s\n", line)
+		}
+	}
+	if len(d.Related) > 0 {
+		b.WriteString("\nSee also:\n")
+	}
+	for _, l := range d.Related {
+		fmt.Fprintf(&b, "  %s\n", relatedLink(l, "%s: %s"))
+	}
+	fmt.Fprintf(&b, "\nExample:\n  %s\n", strings.ReplaceAll(strings.TrimSpace(d.example()), "\n", "\n  "))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// judged says what the policy judges.
+func (d *description) judged() string {
+	if d.Judges == policy.JudgesChange {
+		return "the change itself"
+	}
+	return "the state before and after a change, and in the audit"
+}
+
+// relatedLink formats a link by format, which takes the description and the
+// reference; without a description it is the reference.
+func relatedLink(l policy.Link, format string) string {
+	if l.Description == "" {
+		return l.Ref
+	}
+	return fmt.Sprintf(format, l.Description, l.Ref)
+}
+
+// defaultText returns the default in JSON with a prefix, "" if there is none.
+func (p *parameter) defaultText(prefix string) string {
+	if p.Default == nil {
+		return ""
+	}
+	text, err := json.Marshal(p.Default)
+	if err != nil { // It was read from YAML, so it can be written.
+		return ""
+	}
+	return prefix + string(text)
+}
+
+// writePolicyMarkdown writes the documentation of a policy as a page.
+func writePolicyMarkdown(w io.Writer, of *policy.Definition) error {
+	d := describe(of)
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n%s. Severity %s; judges %s; recommended: %s.\n\n%s\n", d.Name, d.Title, d.Severity, d.judged(), actions(d.Actions), d.Description)
+	if len(d.Parameters) > 0 {
+		b.WriteString("\n## Parameters\n\n| parameter | type | default | description |\n| --- | --- | --- | --- |\n")
+	}
+	cell := func(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+	for _, p := range d.Parameters {
+		value := p.defaultText("")
+		if value != "" {
+			value = "`" + value + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, cell(p.Type), cell(value), cell(p.Description))
+	}
+	fmt.Fprintf(&b, "\n## Example\n\n```yaml\n%s```\n", d.example())
+	if len(d.Related) > 0 {
+		b.WriteString("\n## See also\n\n")
+	}
+	for _, l := range d.Related {
+		fmt.Fprintf(&b, "- %s\n", relatedLink(l, "[%s](%s)"))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// example returns a BGPPolicy with the policy's defaults, each explained.
+func (d *description) example() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "apiVersion: policy.bgpguard.io/v1alpha1\nkind: BGPPolicy\nmetadata:\n  name: %s\nspec:\n  policy: %s\n", d.Name, d.Name)
+	first := true
+	for _, p := range d.Parameters {
+		if p.Default == nil || strings.ContainsAny(p.Name, ".[") {
+			continue
+		}
+		if first {
+			b.WriteString("  parameters:\n")
+			first = false
+		}
+		for _, line := range text.Wrap(p.Description, 94) {
+			fmt.Fprintf(&b, "    # %s\n", line)
+		}
+		text, err := yaml.Marshal(map[string]any{p.Name: p.Default})
+		if err != nil { // It was read from YAML.
+			continue
+		}
+		fmt.Fprintf(&b, "    %s\n", strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n    "))
+	}
+	fmt.Fprintf(&b, "  validationActions: [%s]\n", actions(d.Actions))
+	return b.String()
+}

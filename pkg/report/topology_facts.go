@@ -1,0 +1,214 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+// fact is a line of text or a row of a table: a name and a value.
+type fact struct{ Name, Value string }
+
+// facts returns the totals of a state. hint says how to set an unknown Calico version
+// other than by a ClusterInformation; "" for no other way.
+func facts(s *topology.Summary, hint string) []fact {
+	n := s.Nodes
+	total := number(n.Total) + ", all with BGP"
+	if n.BGP < n.Total {
+		total = fmt.Sprintf("%s, %s of them with BGP", number(n.Total), number(n.BGP))
+	}
+	if n.Reflectors > 0 {
+		total += ", " + Count(n.Reflectors, "route reflector")
+	}
+	if n.NotReady.Nodes > 0 {
+		total += fmt.Sprintf("; not ready: %s", nodes(n.NotReady.Nodes, n.NotReady.Sample))
+	}
+	out := []fact{{"Nodes", total}, {"Mesh", mesh(s.Mesh)}}
+	for _, f := range calico.Families {
+		out = append(out, fact{"Sessions " + f.String(), sessions(s.Sessions.In(f))})
+	}
+	for _, f := range calico.Families {
+		if r := s.Reflectors.In(f); r.Total > 0 && r.Nodes > 0 {
+			out = append(out, fact{"Route reflectors per node, " + f.String(), levels(r)})
+		}
+	}
+	version := s.CalicoVersion
+	if version == "" {
+		version = "unknown; " + hint + "add the ClusterInformation"
+	}
+	return append(out, fact{"Calico", version})
+}
+
+func mesh(m *topology.Mesh) string {
+	switch {
+	case m.Enabled && m.Source == "set":
+		return fmt.Sprintf("on, %s between %s", Count(m.Sessions, "session"), Count(m.Nodes, "node"))
+	case m.Enabled:
+		return fmt.Sprintf("on by default, %s between %s", Count(m.Sessions, "session"), Count(m.Nodes, "node"))
+	default:
+		return "off"
+	}
+}
+
+func sessions(s *topology.Sessions) string {
+	if s.Total+s.External+s.Broken == 0 {
+		return "none"
+	}
+	parts := []string{number(s.Total) + " between nodes"}
+	if s.External > 0 {
+		parts = append(parts, number(s.External)+" with external peers")
+	}
+	if s.Broken > 0 {
+		parts = append(parts, Count(s.Broken, "broken half-session"))
+	}
+	if s.Most > 0 {
+		parts = append(parts, fmt.Sprintf("at most %s on one node (%s)", number(s.Most), clean(s.MostNode)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// levels says how many nodes have sessions to how many route reflectors.
+func levels(r *topology.Reflectors) string {
+	parts := make([]string, 0, len(r.Levels))
+	for _, l := range r.Levels {
+		what := number(l.Reflectors)
+		switch l.Reflectors {
+		case 0:
+			what = "none"
+		case topology.MaxLevel:
+			what += " or more"
+		}
+		parts = append(parts, fmt.Sprintf("%s on %s", what, nodes(l.Nodes, l.Sample)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// assumption says which reading of external peers the routes of a family are
+// computed for; "" if the family has no external peers.
+func assumption(t *Topology, f calico.Family) string {
+	switch {
+	case t.Summary.Sessions.In(f).External == 0:
+		return ""
+	case t.WithTransit:
+		return ", with transit through external peers"
+	default:
+		return ", without transit through external peers"
+	}
+}
+
+// routeFindings returns what is wrong with the routes of a family, or that nothing is.
+// It is empty if the family is not in use.
+func routeFindings(t *Topology, f calico.Family) []string {
+	routes := t.Summary.Routes.In(f)
+	r := t.reach(routes)
+	if r.Nodes == 0 {
+		return nil
+	}
+	var out []string
+	if r.Isolated.Nodes > 0 {
+		out = append(out, nodes(r.Isolated.Nodes, r.Isolated.Sample)+either(r.Isolated.Nodes, " is", " are")+" isolated: no routes to or from any other")
+	}
+	if r.Partitions > 1 {
+		out = append(out, fmt.Sprintf("%s partitions without routes between them, the largest with %s of %s",
+			number(r.Partitions), number(r.LargestPartition), Count(r.Nodes, "node")))
+	}
+	if n := r.WithoutRoute.Pairs; n > 0 {
+		pairs := make([]string, len(r.WithoutRoute.Sample))
+		for i, pair := range r.WithoutRoute.Sample {
+			pairs[i] = pair[0] + " and " + pair[1]
+		}
+		out = append(out, Count(n, "pair")+" of nodes without a route: "+names(pairs, n))
+	}
+	if len(out) == 0 {
+		out = append(out, either(r.Nodes, "the only node needs no routes", fmt.Sprintf("each of %s has routes to the pods of all others", Count(r.Nodes, "node"))))
+	}
+	for i, s := range r.SinglePoints {
+		if i == shown {
+			out = append(out, fmt.Sprintf("and %s more", Count(len(r.SinglePoints)-shown, "single point of failure", "single points of failure")))
+			break
+		}
+		out = append(out, singlePoint(s))
+	}
+	if len(routes.NotExported) > 0 {
+		out = append(out, fmt.Sprintf("no routes to the pods of %s %s: disableBGPExport is true",
+			either(len(routes.NotExported), "IPPool", "IPPools"), names(routes.NotExported, len(routes.NotExported))))
+	}
+	if len(routes.Filtered) > 0 {
+		out = append(out, "BGPFilters are not evaluated: the filters of "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered))+" are assumed to accept all routes")
+	}
+	switch traffic := t.Summary.PodTraffic.In(f); {
+	case !traffic.NeedsBGP:
+		out = append(out, fmt.Sprintf("pod traffic between nodes does not need them: no %s IPPool depends on BGP", f))
+	case len(traffic.Pools) > 0:
+		out = append(out, fmt.Sprintf("pod traffic of %s %s needs these routes", either(len(traffic.Pools), "IPPool", "IPPools"), names(traffic.Pools, len(traffic.Pools))))
+	}
+	return out
+}
+
+// singlePointKinds are the names of the kinds of single points of failure.
+var singlePointKinds = map[string]string{"node": "node", "zone": "zone", "externalPeer": "external peer"}
+
+func singlePoint(s topology.SinglePoint) string {
+	return fmt.Sprintf("single point of failure: without %s %s, %s would be isolated", singlePointKinds[s.Kind], clean(s.Name), nodes(s.Nodes, s.Sample))
+}
+
+// event is a start or a loss and the estimated duration of its effect.
+type event struct {
+	name, reason string
+	seconds      int
+}
+
+// events returns the estimates of c.
+func events(c *topology.Convergence) []event {
+	of := func(name string, d topology.Delay) event { return event{name, clean(d.Reason), d.Seconds} }
+	start := of("routes missing after a start of calico-node", c.Start)
+	if c.Waiting.Nodes > 0 {
+		start.reason += "; this happens on " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
+	}
+	out := []event{start}
+	if c.ReflectorSilence.Seconds > 0 { // There are route reflectors.
+		out = append(out,
+			of("routes kept after the crash of a node's last route reflector", c.ReflectorCrash),
+			of("routes kept after its graceful stop", c.ReflectorStop),
+			of("routes kept after it stops responding", c.ReflectorSilence))
+	}
+	return out
+}
+
+// delays returns the estimates of c as text.
+func delays(c *topology.Convergence) []fact {
+	var out []fact
+	for _, e := range events(c) {
+		out = append(out, fact{e.name, Count(e.seconds, "second") + ": " + e.reason})
+	}
+	return out
+}
+
+// row compares one figure before and after a change.
+type row struct{ Name, Before, After string }
+
+// comparison compares the totals before and after a change. It omits those that are
+// 0 both times.
+func comparison(before, after *Topology) []row {
+	compare := func(name string, of func(*Topology) int) row { return row{name, number(of(before)), number(of(after))} }
+	out := []row{compare("nodes with BGP", func(t *Topology) int { return t.Summary.Nodes.BGP })}
+	for _, f := range calico.Families {
+		in := func(t *Topology) *topology.Sessions { return t.Summary.Sessions.In(f) }
+		reach := func(t *Topology) *topology.Reach { return t.reach(t.Summary.Routes.In(f)) }
+		for _, r := range []row{
+			compare("sessions between nodes, "+f.String(), func(t *Topology) int { return in(t).Total }),
+			compare("external half-sessions, "+f.String(), func(t *Topology) int { return in(t).External }),
+			compare("broken half-sessions, "+f.String(), func(t *Topology) int { return in(t).Broken }),
+			compare("most on one node, "+f.String(), func(t *Topology) int { return in(t).Most }),
+			compare("isolated nodes, "+f.String(), func(t *Topology) int { return reach(t).Isolated.Nodes }),
+			compare("pairs without a route, "+f.String(), func(t *Topology) int { return reach(t).WithoutRoute.Pairs }),
+		} {
+			if r.Before != "0" || r.After != "0" {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}

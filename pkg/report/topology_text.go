@@ -1,0 +1,295 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+// shown is the number of items that a list in text shows before it counts the rest.
+const shown = 5
+
+// writeTopologyText writes totals, the effect of a change, faults, convergence, and the
+// sessions of one node.
+func writeTopologyText(w io.Writer, t *Topology) error {
+	p := &printer{}
+	p.totals(t)
+	if t.Before != nil {
+		p.change(t)
+	}
+	p.reflectors(t)
+	for _, f := range calico.Families {
+		p.routes(t, f)
+	}
+	p.broken(t)
+	p.ambiguous(t)
+	p.frozen(t.Frozen)
+	p.ignored(t.Ignored)
+	p.convergence(t.Summary.Convergence)
+	if t.Node != "" {
+		p.sessions(t)
+	}
+	_, err := io.WriteString(w, p.String())
+	return err
+}
+
+// printer collects text in sections.
+type printer struct{ strings.Builder }
+
+func (p *printer) line(indent int, parts ...string) {
+	p.WriteString(strings.Repeat("  ", indent) + strings.Join(parts, "") + "\n")
+}
+
+// section begins a new section.
+func (p *printer) section(parts ...string) {
+	p.line(0)
+	p.line(0, parts...)
+}
+
+// table writes rows below their header, aligned.
+func (p *printer) table(indent int, rows [][]string) {
+	// A strings.Builder returns no errors.
+	w := tabwriter.NewWriter(&p.Builder, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Repeat("  ", indent)+strings.Join(row, "\t"))
+	}
+	_ = w.Flush()
+}
+
+// rest writes the number of items that were not listed.
+func (p *printer) rest(indent, total, listed int) {
+	if total > listed {
+		p.line(indent, "and ", number(total-listed), " more")
+	}
+}
+
+func (p *printer) totals(t *Topology) {
+	for _, fact := range facts(t.Summary, versionHint) {
+		p.line(0, fact.Name, ": ", fact.Value)
+	}
+}
+
+func (p *printer) reflectors(t *Topology) {
+	if len(t.Reflectors) == 0 {
+		return
+	}
+	p.section("Route reflectors and their load:")
+	rows := [][]string{{"NODE", "CLUSTER ID", "SESSIONS"}}
+	listed := busiest(t.Reflectors)
+	for _, r := range listed {
+		rows = append(rows, []string{clean(r.Node), clean(r.ClusterID), number(r.Sessions)})
+	}
+	p.table(1, rows)
+	p.rest(1, len(t.Reflectors), len(listed))
+}
+
+// busiest returns the reflectors to list, most sessions first.
+func busiest(list []Reflector) []Reflector {
+	sorted := slices.Clone(list)
+	slices.SortStableFunc(sorted, func(a, b Reflector) int { return cmp.Compare(b.Sessions, a.Sessions) })
+	return sorted[:min(len(sorted), 2*shown)]
+}
+
+func (p *printer) routes(t *Topology, f calico.Family) {
+	findings := routeFindings(t, f)
+	if len(findings) == 0 {
+		return
+	}
+	p.section("Routes to pods, ", f.String(), assumption(t, f), ":")
+	for _, finding := range findings {
+		p.line(1, finding)
+	}
+}
+
+func (p *printer) broken(t *Topology) {
+	samples, counts := brokenByReason(t)
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	if total == 0 {
+		return
+	}
+	p.section(Count(total, "half-session"), " that cannot come up:")
+	for _, reason := range byCount(counts) {
+		p.line(1, string(reason), ": ", number(counts[reason]))
+		for _, b := range samples[reason] {
+			p.line(2, clean(b.Node), " ", b.Family, " ", clean(b.Protocol), ": ", clean(b.Message), from(b.Sources))
+		}
+		p.rest(2, counts[reason], len(samples[reason]))
+	}
+}
+
+// brokenByReason returns the first few broken half-sessions of each reason and their
+// numbers. If the summary has the numbers, it stops at the last half-session that it
+// returns.
+func brokenByReason(t *Topology) (samples map[topology.Reason][]topology.BrokenSession, counts map[topology.Reason]int) {
+	samples, counts = map[topology.Reason][]topology.BrokenSession{}, map[topology.Reason]int{}
+	if t.Node != "" {
+		for b := range t.Broken {
+			counts[b.Reason]++
+			if len(samples[b.Reason]) < topology.SampleSize {
+				samples[b.Reason] = append(samples[b.Reason], b)
+			}
+		}
+		return samples, counts
+	}
+	for _, f := range calico.Families {
+		for reason, n := range t.Summary.Sessions.In(f).BrokenReasons {
+			counts[reason] += n.HalfSessions
+		}
+	}
+	wanted := 0
+	for _, n := range counts {
+		wanted += min(n, topology.SampleSize)
+	}
+	few := func(yield func(topology.BrokenSession) bool) {
+		for b := range t.Broken {
+			if len(samples[b.Reason]) < topology.SampleSize && !yield(b) {
+				return
+			}
+		}
+	}
+	for b := range take(few, wanted) {
+		samples[b.Reason] = append(samples[b.Reason], b)
+	}
+	return samples, counts
+}
+
+// byCount returns the keys of counts, most frequent first.
+func byCount[K cmp.Ordered](counts map[K]int) []K {
+	keys := make([]K, 0, len(counts))
+	for k := range counts {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b K) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
+	return keys
+}
+
+// from names the objects that configure something.
+func from(sources []string) string {
+	if len(sources) == 0 {
+		return ""
+	}
+	return " (from " + names(sources[:min(len(sources), topology.SampleSize)], len(sources)) + ")"
+}
+
+func (p *printer) ambiguous(t *Topology) {
+	_, known := t.totals()
+	list, total := first(t.Ambiguous, shown, known)
+	if total == 0 {
+		return
+	}
+	p.section(Count(total, "half-session"), " whose settings depend on the order in which Calico processes BGPPeers:")
+	for _, a := range list {
+		p.line(1, clean(a.Node), " ", a.Family, " to ", clean(a.PeerIP), ": BGPPeers ", names(a.Sources, len(a.Sources)),
+			" differ in ", names(a.Differs, len(a.Differs)))
+	}
+	p.rest(1, total, len(list))
+}
+
+func (p *printer) frozen(list []topology.FrozenNode) {
+	sample, total := head(list, shown)
+	if total == 0 {
+		return
+	}
+	p.section(Count(total, "configuration"), " that BIRD rejects (the node keeps the previous one):")
+	for _, n := range sample {
+		p.line(1, clean(n.Node), " ", n.Family, ": ", clean(strings.Join(n.Reasons, "; ")))
+	}
+	p.rest(1, total, len(sample))
+}
+
+func (p *printer) ignored(list []topology.Ignored) {
+	sample, total := head(list, 2*shown)
+	if total == 0 {
+		return
+	}
+	p.section(Count(total, "setting"), " that Calico ignores or rejects:")
+	for _, i := range sample {
+		p.line(1, i.Kind, " ", clean(i.Name), ": ", clean(i.Message))
+	}
+	p.rest(1, total, len(sample))
+}
+
+func (p *printer) convergence(c *topology.Convergence) {
+	p.section("Convergence, worst case (estimated from BIRD's timers):")
+	for _, d := range delays(c) {
+		p.line(1, d.Name, ": ", d.Value)
+	}
+}
+
+func (p *printer) change(t *Topology) {
+	var added, removed, changed []topology.HalfSession
+	var totals [3]int
+	for d := range t.changes() {
+		switch {
+		case d.Before == nil:
+			added = keep(added, d.After, &totals[0])
+		case d.After == nil:
+			removed = keep(removed, d.Before, &totals[1])
+		default:
+			changed = keep(changed, d.After, &totals[2])
+		}
+	}
+	p.section("The change adds ", Count(totals[0], "half-session"), ", removes ", number(totals[1]), " and alters ", number(totals[2]), ":")
+	rows := [][]string{{"", "BEFORE", "AFTER"}}
+	for _, r := range comparison(t.Before, t) {
+		rows = append(rows, []string{r.Name, r.Before, r.After})
+	}
+	p.table(1, rows)
+	for i, part := range []struct {
+		verb string
+		list []topology.HalfSession
+	}{{"added", added}, {"removed", removed}, {"altered", changed}} {
+		if totals[i] == 0 {
+			continue
+		}
+		p.line(1, part.verb, ":")
+		for _, h := range part.list {
+			p.line(2, clean(h.Node), " ", h.Family, " ", clean(h.Protocol), from(h.Sources))
+		}
+		p.rest(2, totals[i], len(part.list))
+	}
+}
+
+// keep counts h and keeps the first few.
+func keep(list []topology.HalfSession, h *topology.HalfSession, total *int) []topology.HalfSession {
+	*total++
+	if len(list) < shown {
+		list = append(list, *h)
+	}
+	return list
+}
+
+func (p *printer) sessions(t *Topology) {
+	rows := [][]string{{"FAMILY", "PROTOCOL", "PEER", "REMOTE AS", "LOCAL AS", "DIALS", "REFLECTS", "FROM", "STATUS"}}
+	for h := range t.Sessions {
+		peer := h.PeerIP
+		if h.PeerNode != "" {
+			peer += " (" + h.PeerNode + ")"
+		}
+		rows = append(rows, []string{
+			h.Family, clean(h.Protocol), clean(peer), strconv.FormatUint(uint64(h.PeerASN), 10), strconv.FormatUint(uint64(h.LocalASN), 10),
+			yes(!h.Passive), yes(h.RouteReflectorClient), names(h.Sources, len(h.Sources)), string(h.Status),
+		})
+	}
+	p.section(Count(len(rows)-1, "half-session"), " of node ", clean(t.Node), ":")
+	if len(rows) > 1 {
+		p.table(1, rows)
+	}
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
