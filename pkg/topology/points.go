@@ -6,7 +6,7 @@ import (
 
 	"github.com/bits-and-blooms/bitset"
 
-	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
 // The kinds of a SinglePoint.
@@ -16,18 +16,19 @@ const (
 	pointExternal = "externalPeer"
 )
 
-// point is what every session of the nodes of a vertex is with.
+// point is a node, zone or external peer by its name or address.
 type point struct{ kind, name string }
 
-// mixed stands for several zones, or one that is not known.
-const mixed = -1
-
-// singlePoints tells what pointSets finds, the one with the most nodes first.
-func (r *routing) singlePoints(transit bool) []SinglePoint {
-	sets := r.pointSets(transit)
+// singlePoints lists the single points of failure, the one with the most nodes
+// first. prefix begins the names of their sets.
+func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
+	f, sets := r.network.family, r.pointSets(transit)
 	out := make([]SinglePoint, 0, len(sets))
 	for p, set := range sets {
-		out = append(out, SinglePoint{p.kind, p.name, r.network.index.nodeSet(set, p.members(r.network.family, transit))})
+		members := r.measures.nodes(prefix+"singlePoint/"+p.kind+"/"+p.name, func(t *Topology) func(int) bool {
+			return within(t.routings[f].pointSets(transit)[p])
+		})
+		out = append(out, SinglePoint{p.kind, p.name, r.network.index.nodeSet(set, members)})
 	}
 	slices.SortFunc(out, func(a, b SinglePoint) int {
 		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
@@ -35,140 +36,67 @@ func (r *routing) singlePoints(transit bool) []SinglePoint {
 	return out
 }
 
-// pointSets finds the nodes whose sessions are all with one other node that
-// hands routes on, in one zone, or with one outside peer. O(nodes + hops), where
-// there are any; a mesh has none.
+// pointSets returns the nodes that depend on each single point. The nodes of a
+// zone are not among those that depend on it. O(vertices), and O(nodes + sessions
+// with external peers) where there is a single point.
 func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
-	zones := r.zones()
+	m, ix := r.In(transit), r.network.index
 	sets := map[point]*bitset.BitSet{}
-	add := func(p point, node int) {
-		if sets[p] == nil {
-			sets[p] = bitset.New(uint(len(r.network.groups.of)))
-		}
-		sets[p].Set(uint(node))
-	}
-	points := make([]point, len(r.vertices))
-	zoneOf := make([]int, len(r.vertices))
 	some := false
-	for i := range r.vertices {
-		points[i], zoneOf[i] = r.point(transit, i, zones)
-		some = some || points[i].kind != ""
+	for v := range r.vertices {
+		some = some || m.Dependency(v).Kind != routes.None
 	}
-	if some {
-		for node, g := range r.network.groups.of {
-			v := r.quotient.of[g]
-			if v < 0 || points[v].kind == "" || points[v].kind == pointZone && int(r.network.index.zones.ids[node]) == zoneOf[v] {
-				continue
+	if !some {
+		return sets
+	}
+	add := func(p point, node uint) {
+		if sets[p] == nil {
+			sets[p] = bitset.New(ix.Len())
+		}
+		sets[p].Set(node)
+	}
+	var external *bitset.BitSet // the nodes with sessions with external peers only
+	for node := range ix.Len() {
+		v := r.vertex(node)
+		if v < 0 {
+			continue
+		}
+		switch d := m.Dependency(v); d.Kind {
+		case routes.None:
+		case routes.OnNode:
+			add(point{pointNode, ix.nodes[r.vertices[d.Vertex].first[0]].Name}, node)
+		case routes.OnZone:
+			if int(ix.zones.ids[node]) != d.Zone {
+				add(point{pointZone, ix.zones.values[d.Zone]}, node)
 			}
-			add(points[v], node)
+		case routes.OnExternal:
+			if external == nil {
+				external = bitset.New(ix.Len())
+			}
+			external.Set(node)
 		}
 	}
-	if transit {
-		r.externalPoints(sets)
+	if external != nil {
+		r.externalPoints(external, add)
 	}
 	return sets
 }
 
-// members is the handle of the nodes that depend on the point.
-func (p point) members(f calico.Family, transit bool) string {
-	return handle(f, assumptionName(transit), pointName+"/"+p.kind+"/"+p.name)
-}
-
-// point is what all sessions of the nodes of vertex i are with, if there is
-// such a thing and routes of others come that way.
-func (r *routing) point(transit bool, i int, zones []int) (point, int) {
-	v := &r.vertices[i]
-	if len(v.hops) == 0 || transit && len(v.exits) > 0 || !r.beyond(transit, i) {
-		return point{}, mixed
-	}
-	neighbours, zone := 0, zones[v.hops[0].to]
-	for _, h := range v.hops {
-		w := &r.vertices[h.to]
-		neighbours += w.nodes
-		if int(h.to) == i {
-			neighbours--
-		}
-		if zones[h.to] != zone {
-			zone = mixed
-		}
-	}
-	switch {
-	case neighbours == 1:
-		one := v.first[0]
-		for _, h := range v.hops {
-			if int(h.to) != i {
-				one = r.vertices[h.to].first[0]
-			}
-		}
-		return point{pointNode, r.network.index.nodes[one].Name}, mixed
-	case zone != mixed:
-		return point{pointZone, r.network.index.zones.values[zone]}, zone
-	}
-	return point{}, mixed
-}
-
-// beyond reports whether the nodes of vertex i have routes of nodes other than
-// those that they have sessions with.
-func (r *routing) beyond(transit bool, i int) bool {
-	has, n := r.of(transit), len(r.vertices)
-	for w := range n {
-		if has[w*n+i] && !slices.ContainsFunc(r.vertices[i].hops, func(h hop) bool { return int(h.to) == w }) {
+// externalPoints adds those of nodes that peer with exactly one external peer.
+func (r *routing) externalPoints(nodes *bitset.BitSet, add func(p point, node uint)) {
+	peers := make([]int, nodes.Len())
+	for _, o := range r.network.outsides {
+		o.list.each(func(i uint32) bool {
+			peers[i]++
 			return true
-		}
+		})
 	}
-	return false
-}
-
-// zones tells the zone of each vertex's nodes, as a value of the index's
-// column. O(nodes).
-func (r *routing) zones() []int {
-	out := make([]int, len(r.vertices))
-	for i := range out {
-		out[i] = -2 // none seen yet
-	}
-	for node, g := range r.network.groups.of {
-		v := r.quotient.of[g]
-		if v < 0 {
-			continue
-		}
-		zone := int(r.network.index.zones.ids[node])
-		if zone == 0 {
-			zone = mixed
-		}
-		switch out[v] {
-		case zone:
-		case -2:
-			out[v] = zone
-		default:
-			out[v] = mixed
-		}
-	}
-	return out
-}
-
-// externalPoints finds the nodes without a session to another node that peer
-// with exactly one outside address.
-func (r *routing) externalPoints(sets map[point]*bitset.BitSet) {
-	outsides := r.network.outsides
-	if len(outsides) == 0 {
-		return
-	}
-	lonely := r.network.groups.union(func(g int) bool {
-		v := r.quotient.of[g]
-		return v >= 0 && len(r.vertices[v].hops) == 0 && len(r.vertices[v].exits) > 0 && r.beyond(true, int(v))
-	})
-	if lonely == nil {
-		return
-	}
-	once, twice := bitset.New(0), bitset.New(0)
-	for _, o := range outsides {
-		twice.InPlaceUnion(once.Intersection(o.nodes))
-		once.InPlaceUnion(o.nodes)
-	}
-	lonely.InPlaceDifference(twice)
-	for _, o := range outsides {
-		if set := lonely.Intersection(o.nodes); set.Any() {
-			sets[point{pointExternal, o.address.String()}] = set
-		}
+	for _, o := range r.network.outsides {
+		o.list.each(func(i uint32) bool {
+			if peers[i] == 1 && nodes.Test(uint(i)) {
+				add(point{pointExternal, o.address.String()}, uint(i))
+			}
+			return true
+		})
 	}
 }
