@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
-	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Intervals of Objects.
@@ -69,15 +69,15 @@ func (o *Objects) WriteStatus(mgr manager.Manager, replica string, count Count) 
 func (o *Objects) NeedLeaderElection() bool { return false }
 
 // Check is a healthz.Checker for readiness: it fails until all BGPPolicies were
-// read and the valid ones are in force. The error is a cluster.ErrNotSynced.
+// read and the valid ones are in force. The error is a state.ErrNotSynced.
 func (o *Objects) Check(*http.Request) error {
 	switch {
 	case o.read.Load():
 		return nil
 	case o.notServed.Load():
-		return fmt.Errorf("%w: %w", cluster.ErrNotSynced, ErrNotServed)
+		return fmt.Errorf("%w: %w", state.ErrNotSynced, ErrNotServed)
 	default:
-		return fmt.Errorf("%w: still reading %s of %s from the API server", cluster.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
+		return fmt.Errorf("%w: still reading %s of %s from the API server", state.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
 	}
 }
 

@@ -122,7 +122,10 @@ func (c *current) Audit(ctx context.Context) (*audit.Audit, error) {
 	if c.engine.Policies() != set {
 		c.engine.SetPolicies(set)
 	}
-	found := audit.Run(ctx, c.engine, snapshot, audit.Options{Cluster: c.name, Time: now, Notes: notes})
+	found, err := audit.Run(ctx, c.engine, snapshot, audit.Options{Cluster: c.name, Time: now, Notes: notes})
+	if err != nil {
+		return nil, err
+	}
 	for _, o := range outcomes {
 		if o.Err != nil {
 			found.Failures = append(found.Failures, audit.Failure{Policy: o.Name, Message: rejected(&o)})

@@ -123,6 +123,20 @@ func (ix *index) Len() uint { return uint(len(ix.nodes)) }
 
 func (ix *index) size() int { return len(ix.nodes) }
 
+// Having implements calico.Universe. O(nodes / 64 + nodes that match).
+func (ix *index) Having(label string, values ...string) *bitset.BitSet {
+	c := ix.column(label)
+	set := bitset.New(ix.Len())
+	for _, v := range values {
+		if id, ok := c.known[v]; ok {
+			for _, i := range c.nodesWith(id) {
+				set.Set(uint(i))
+			}
+		}
+	}
+	return set
+}
+
 // Where implements calico.Universe. O(nodes) with one comparison each.
 func (ix *index) Where(label string, match func(string, bool) bool) *bitset.BitSet {
 	c := ix.column(label)
@@ -280,6 +294,11 @@ func (a *addresses) findShared() {
 			a.shared[f].Set(uint(p.node)).Set(uint(q.node))
 		}
 	}
+}
+
+// isShared reports whether another node has an address of node i too.
+func (a *addresses) isShared(i uint32) bool {
+	return a.shared[calico.IPv4].Test(uint(i)) || a.shared[calico.IPv6].Test(uint(i))
 }
 
 func (a *addresses) anyShared() bool {

@@ -1,9 +1,8 @@
-package report
+package picture
 
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 
@@ -17,33 +16,22 @@ import (
 	"oss.terrastruct.com/d2/lib/log"
 	"oss.terrastruct.com/d2/lib/textmeasure"
 
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// padding is the white space around a picture, in pixels.
+// padding is the margin of a picture, in pixels.
 const padding = 20
 
-// writeTopologySVG draws the graph of t. D2 measures the text, lays the graph out
-// and draws it, with the font within the file and for light and dark pages.
-func writeTopologySVG(w io.Writer, t *Topology) error {
-	svg, err := draw(newPicture(t.Graph).folded(), "")
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, xmlHeader+string(svg)+"\n")
-	return err
-}
-
-const xmlHeader = `<?xml version="1.0" encoding="utf-8"?>` + "\n"
-
-// draw returns the svg element of a picture. Elements of one page need different
-// names, or each would take the other's fonts.
-func draw(p *picture, name string) ([]byte, error) {
+// SVG returns p as an svg element with its font in it, for light and dark pages. D2
+// measures the text, computes the layout and draws. Pictures on one page need
+// different names, else they share fonts.
+func (p *Picture) SVG(name string) ([]byte, error) {
 	ruler, err := textmeasure.NewRuler()
 	if err != nil {
 		return nil, fmt.Errorf("loading the fonts of the picture: %w", err)
 	}
-	// What the library logs are its own figures.
+	// The library logs durations.
 	ctx := log.With(context.Background(), slog.New(slog.DiscardHandler))
 	options := &d2svg.RenderOpts{
 		Pad: new(int64(padding)), ThemeID: &d2themescatalog.NeutralDefault.ID, DarkThemeID: &d2themescatalog.DarkMauve.ID,
@@ -65,34 +53,35 @@ func draw(p *picture, name string) ([]byte, error) {
 	return svg, nil
 }
 
-// d2 writes p in D2 (https://d2lang.com), with a legend of what is in it.
-func d2(p *picture) string {
+// d2 returns p in D2 (https://d2lang.com), with a legend.
+func d2(p *Picture) string {
 	var b strings.Builder
-	if p.sideways() {
+	if p.leftToRight() {
 		b.WriteString("direction: right\n")
 	}
 	used := map[string]bool{}
-	for _, s := range p.shapes {
-		used[s.role] = true
-		class := s.role
-		if s.size > 1 {
+	for _, s := range p.Shapes {
+		used[s.Role] = true
+		class := s.Role
+		if s.Size > 1 {
 			class = "[" + class + "; many]"
 		}
-		fmt.Fprintf(&b, "%s: %s {class: %s}\n", d2Quote(s.id), d2Quote(s.lines()...), class)
+		fmt.Fprintf(&b, "%s: %s {class: %s}\n", d2Quote(s.ID), d2Quote(s.Lines()...), class)
 	}
-	ends := p.downwards()
-	for _, l := range p.links {
+	ends := p.ends()
+	for _, l := range p.Links {
 		used[linkClass(l.Kind)] = true
 		from, to := ends(l)
-		fmt.Fprintf(&b, "%s %s %s: %s {class: %s}\n", d2Quote(from), d2Arrow(l.Kind), d2Quote(to), d2Quote(linkText(l)), linkClass(l.Kind))
+		fmt.Fprintf(&b, "%s %s %s: %s {class: %s}\n", d2Quote(from), d2Arrow(l.Kind), d2Quote(to), d2Quote(LinkText(l)), linkClass(l.Kind))
 	}
 	return d2Legend(used) + d2Classes() + b.String()
 }
 
-// linkClass keeps the classes of links apart from those of roles.
+// linkClass returns the class of a kind of link; classes of roles have no prefix.
 func linkClass(kind string) string { return "link-" + kind }
 
-// d2Arrow is the connection of a kind of link: only broken ones have heads, crosses.
+// d2Arrow returns the connection of a kind of link. Only broken links have heads,
+// which are crosses.
 func d2Arrow(kind string) string {
 	if kind == topology.LinkBroken {
 		return "<->"
@@ -100,6 +89,7 @@ func d2Arrow(kind string) string {
 	return "--"
 }
 
+// d2Classes returns the classes of roles and of kinds of links.
 func d2Classes() string {
 	var b strings.Builder
 	b.WriteString("classes: {\n  many: {style.multiple: true}\n")
@@ -113,7 +103,7 @@ func d2Classes() string {
 	return b.String()
 }
 
-// d2Legend explains the classes in use.
+// d2Legend returns a legend of the used classes.
 func d2Legend(used map[string]bool) string {
 	var b strings.Builder
 	b.WriteString("vars: {d2-legend: {\n")
@@ -122,7 +112,7 @@ func d2Legend(used map[string]bool) string {
 			fmt.Fprintf(&b, "  %s: %s {class: %s}\n", r.key, r.many, r.key)
 		}
 	}
-	// The ends of a connection have to be there; hidden, they are not drawn.
+	// A connection needs ends; these are transparent.
 	b.WriteString("  from: {style.opacity: 0}\n  to: {style.opacity: 0}\n")
 	for _, k := range kinds {
 		if used[linkClass(k.key)] {
@@ -133,11 +123,11 @@ func d2Legend(used map[string]bool) string {
 	return b.String()
 }
 
-// d2Quote writes lines as one quoted string.
+// d2Quote returns lines as one quoted string.
 func d2Quote(lines ...string) string {
 	cleaned := make([]string, len(lines))
 	for i, line := range lines {
-		cleaned[i] = clean(line)
+		cleaned[i] = text.Clean(line)
 	}
 	return d2format.Format(d2ast.FlatDoubleQuotedString(strings.Join(cleaned, "\n")))
 }
