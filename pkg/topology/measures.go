@@ -4,17 +4,24 @@ import (
 	"fmt"
 
 	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// measure compares one set of the summary in two topologies: how many of its
-// nodes or pairs of nodes are in the set now that were not before, and the first
-// few of them.
-type measure func(now, before *Topology) (n int, sample []string)
+// measure is one set of the summary, in whatever topology.
+type measure interface {
+	// gained compares the set in two topologies: how many of its nodes or pairs of
+	// nodes are in it now that were not before, and the first few of them.
+	gained(now, before *Topology) (n int, sample []string)
+}
 
 // measures are the sets of a part of the summary by the names that it hands out
 // as Members. What makes a name registers what the name stands for in the same
 // call. A policy hands names back in its violations, and Gained looks them up.
-type measures []namedMeasure
+type measures struct {
+	named []namedMeasure
+	finds []func(name string) measure
+}
 
 type namedMeasure struct {
 	name    string
@@ -23,25 +30,39 @@ type namedMeasure struct {
 
 // add registers a measure and returns its name.
 func (m *measures) add(name string, measure measure) string {
-	*m = append(*m, namedMeasure{name, measure})
+	if m.named == nil {
+		m.named = make([]namedMeasure, 0, 8)
+	}
+	m.named = append(m.named, namedMeasure{name, measure})
 	return name
 }
 
-// nodes registers a set of nodes and returns its name. members returns the test
-// for membership in the set that a topology has.
-func (m *measures) nodes(name string, members func(*Topology) func(node int) bool) string {
-	return m.add(name, func(now, before *Topology) (int, []string) {
-		return now.gainedNodes(before, members(now), members(before))
-	})
+// addAll registers many: find returns what a name stands for, nil for another
+// name.
+func (m *measures) addAll(find func(name string) measure) { m.finds = append(m.finds, find) }
+
+// find returns what a name stands for, nil for a name that is not registered.
+func (m *measures) find(name string) measure {
+	for i := range m.named {
+		if m.named[i].name == name {
+			return m.named[i].measure
+		}
+	}
+	for _, find := range m.finds {
+		if out := find(name); out != nil {
+			return out
+		}
+	}
+	return nil
 }
 
 // measure returns what a name stands for, nil where the summary does not have it.
 func (t *Topology) measure(name string) measure {
-	for _, list := range []measures{t.measures, t.sessionMeasures, t.tallies[0].measures, t.tallies[1].measures, t.routings[0].measures, t.routings[1].measures} {
-		for i := range list {
-			if list[i].name == name {
-				return list[i].measure
-			}
+	for _, m := range []*measures{
+		&t.measures, &t.sessionMeasures, &t.tallies[0].measures, &t.tallies[1].measures, &t.routings[0].measures, &t.routings[1].measures,
+	} {
+		if out := m.find(name); out != nil {
+			return out
 		}
 	}
 	return nil
@@ -63,18 +84,22 @@ func (t *Topology) Gained(before *Topology, members string) (int, []string, erro
 	if m == nil {
 		return 0, nil, fmt.Errorf("members %q is no set of the summary", members)
 	}
-	n, sample := m(t, before)
+	n, sample := m.gained(t, before)
 	return n, sample, nil
 }
 
-// gainedNodes counts the nodes that are in a set and were not before.
-func (t *Topology) gainedNodes(before *Topology, is, was func(node int) bool) (n int, sample []string) {
+// nodesOf is a set of nodes: it returns the test for membership in the set that a
+// topology has.
+type nodesOf func(*Topology) func(node int) bool
+
+func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
+	is, was := members(now), members(before)
 	sample = []string{}
-	t.matched(before, func(i, old int) {
+	now.matched(before, func(i, old int) {
 		if is(i) && (old < 0 || !was(old)) {
 			n++
 			if len(sample) < SampleSize {
-				sample = append(sample, t.index.nodes[i].Name)
+				sample = append(sample, now.index.nodes[i].Name)
 			}
 		}
 	})
@@ -103,10 +128,19 @@ func within(set *bitset.BitSet) func(int) bool {
 	return func(i int) bool { return set != nil && set.Test(uint(i)) }
 }
 
-// gainedPairs counts the pairs of nodes that have lost a route between them. Nodes
-// that were and are in the same vertices are counted together. A node that had no
-// address in the family, or was not there, has lost none.
-func (t *Topology) gainedPairs(before *Topology, now, old *routing, transit bool) (int, []string) {
+// pairsWithoutRoute is the pairs of nodes without a route between them, in one
+// family and one reading of external peers.
+type pairsWithoutRoute struct {
+	family  calico.Family
+	transit bool
+}
+
+// gained counts the pairs that have lost a route. Nodes that were and are in the
+// same vertices are counted together. A node that had no address in the family, or
+// was not there, has lost none.
+func (p pairsWithoutRoute) gained(t, before *Topology) (int, []string) {
+	now, old := t.routings[p.family], before.routings[p.family]
+	is, was := now.In(p.transit), old.In(p.transit)
 	type kind struct{ is, was int } // vertices; was is -1 for none
 	counts, first := map[kind]int{}, map[kind][]int{}
 	var kinds []kind
@@ -134,8 +168,8 @@ func (t *Topology) gainedPairs(before *Topology, now, old *routing, transit bool
 				pairs = counts[a] * (counts[a] - 1) / 2
 				j = first[a][len(first[a])-1]
 			}
-			had := a.was < 0 || b.was < 0 || old.In(transit).Mutual(a.was, b.was)
-			if pairs == 0 || !had || now.In(transit).Mutual(a.is, b.is) {
+			had := a.was < 0 || b.was < 0 || was.Mutual(a.was, b.was)
+			if pairs == 0 || !had || is.Mutual(a.is, b.is) {
 				continue
 			}
 			n += pairs

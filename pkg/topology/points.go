@@ -20,83 +20,128 @@ const (
 type point struct{ kind, name string }
 
 // singlePoints lists the single points of failure, the one with the most nodes
-// first. prefix begins the names of their sets.
+// first. prefix begins the names of their sets. O(vertices), and O(nodes +
+// external peers) where there is a single point.
 func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
-	f, sets := r.network.family, r.pointSets(transit)
-	out := make([]SinglePoint, 0, len(sets))
-	for p, set := range sets {
-		members := r.measures.nodes(prefix+"singlePoint/"+p.kind+"/"+p.name, func(t *Topology) func(int) bool {
-			return within(t.routings[f].pointSets(transit)[p])
-		})
-		out = append(out, SinglePoint{p.kind, p.name, r.network.index.nodeSet(set, members)})
+	ix, f := r.network.index, r.network.family
+	out := []SinglePoint{}
+	members := func(p point) string { return prefix + "singlePoint/" + p.kind + "/" + p.name }
+	for p, set := range r.pointSets(transit) {
+		out = append(out, SinglePoint{p.kind, p.name, ix.nodeSet(set, members(p))})
 	}
+	r.externalPoints(transit, func(o *outside, nodes *nodeList) {
+		if cap(out) == 0 {
+			out = make([]SinglePoint, 0, len(r.network.outsides))
+		}
+		p := point{pointExternal, o.name}
+		set := NodeSet{nodes.n, o.sample, members(p)}
+		if nodes.n != o.list.n {
+			set = ix.nodeSet(nodes.set, set.Members)
+		}
+		out = append(out, SinglePoint{p.kind, p.name, set})
+	})
 	slices.SortFunc(out, func(a, b SinglePoint) int {
 		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	// There may be one for each node, so the list itself has the names.
+	r.measures.addAll(func(name string) measure {
+		i := slices.IndexFunc(out, func(p SinglePoint) bool { return p.Members == name })
+		if i < 0 {
+			return nil
+		}
+		p := point{out[i].Kind, out[i].Name}
+		return nodesOf(func(t *Topology) func(int) bool { return within(t.routings[f].pointSet(transit, p)) })
 	})
 	return out
 }
 
-// pointSets returns the nodes that depend on each single point. The nodes of a
-// zone are not among those that depend on it. O(vertices), and O(nodes + sessions
-// with external peers) where there is a single point.
+// pointSet returns the nodes that depend on one point, nil for none.
+func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
+	if p.kind != pointExternal {
+		return r.pointSets(transit)[p]
+	}
+	var out *bitset.BitSet
+	r.externalPoints(transit, func(o *outside, nodes *nodeList) {
+		if o.name == p.name {
+			out = bitset.New(r.network.index.Len())
+			nodes.addTo(out)
+		}
+	})
+	return out
+}
+
+// pointSets returns the nodes that depend on each node or zone that is a single
+// point. The nodes of a zone are not among those that depend on it. O(vertices),
+// and O(nodes) where there is a single point.
 func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 	m, ix := r.In(transit), r.network.index
 	sets := map[point]*bitset.BitSet{}
 	some := false
 	for v := range r.vertices {
-		some = some || m.Dependency(v).Kind != routes.None
+		kind := m.Dependency(v).Kind
+		some = some || kind == routes.OnNode || kind == routes.OnZone
 	}
 	if !some {
 		return sets
 	}
-	add := func(p point, node uint) {
+	add := func(p point, node int) {
 		if sets[p] == nil {
 			sets[p] = bitset.New(ix.Len())
 		}
-		sets[p].Set(node)
+		sets[p].Set(uint(node))
 	}
-	var external *bitset.BitSet // the nodes with sessions with external peers only
-	for node := range ix.Len() {
-		v := r.vertex(node)
+	for node, g := range r.network.groups.of {
+		v := r.vertexOf[g]
 		if v < 0 {
 			continue
 		}
-		switch d := m.Dependency(v); d.Kind {
-		case routes.None:
+		switch d := m.Dependency(int(v)); d.Kind {
 		case routes.OnNode:
 			add(point{pointNode, ix.nodes[r.vertices[d.Vertex].first[0]].Name}, node)
 		case routes.OnZone:
 			if int(ix.zones.ids[node]) != d.Zone {
 				add(point{pointZone, ix.zones.values[d.Zone]}, node)
 			}
-		case routes.OnExternal:
-			if external == nil {
-				external = bitset.New(ix.Len())
-			}
-			external.Set(node)
+		case routes.None, routes.OnExternal:
 		}
-	}
-	if external != nil {
-		r.externalPoints(external, add)
 	}
 	return sets
 }
 
-// externalPoints adds those of nodes that peer with exactly one external peer.
-func (r *routing) externalPoints(nodes *bitset.BitSet, add func(p point, node uint)) {
-	peers := make([]int, nodes.Len())
-	for _, o := range r.network.outsides {
-		o.list.each(func(i uint32) bool {
-			peers[i]++
-			return true
-		})
+// externalPoints calls visit with the nodes whose only sessions are with one and
+// the same external peer, in order of the peers' names. O(vertices), and O(nodes +
+// external peers) where there are such nodes.
+func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nodeList)) {
+	m := r.In(transit)
+	left := r.network.groups.union(func(g int) bool {
+		v := r.vertexOf[g]
+		return v >= 0 && m.Dependency(int(v)).Kind == routes.OnExternal
+	})
+	if left == nil {
+		return
 	}
-	for _, o := range r.network.outsides {
-		o.list.each(func(i uint32) bool {
-			if peers[i] == 1 && nodes.Test(uint(i)) {
-				add(point{pointExternal, o.address.String()}, uint(i))
+	outsides := r.network.outsides
+	once := bitset.New(r.network.index.Len())
+	for _, o := range outsides {
+		if o.list.n > maxListed {
+			left.InPlaceDifference(o.nodes.Intersection(once))
+			once.InPlaceUnion(o.nodes)
+			continue
+		}
+		for _, i := range o.list.list {
+			if once.Test(uint(i)) {
+				left.Clear(uint(i))
 			}
-			return true
-		})
+			once.Set(uint(i))
+		}
+	}
+	for _, o := range outsides {
+		nodes := o.list
+		if nodes.some(func(i uint32) bool { return !left.Test(uint(i)) }) {
+			nodes = newNodeList(left.Intersection(o.nodes))
+		}
+		if nodes.n > 0 {
+			visit(o, &nodes)
+		}
 	}
 }

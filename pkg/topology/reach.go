@@ -3,7 +3,6 @@ package topology
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 )
@@ -16,7 +15,7 @@ func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
 	if transit {
 		reading = "withTransit"
 	}
-	prefix := fmt.Sprintf("routes/%s/%s/", f, reading)
+	prefix := "routes/" + f.String() + "/" + reading + "/"
 	out := &Reach{Nodes: r.graph.Nodes(), SinglePoints: r.singlePoints(transit, prefix)}
 	var err error
 	if out.Partitions, out.LargestPartition, err = m.Partitions(ctx); err != nil {
@@ -25,9 +24,7 @@ func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
 	if out.WithoutRoute, err = r.withoutRoute(ctx, transit); err != nil {
 		return nil, err
 	}
-	out.WithoutRoute.Members = r.measures.add(prefix+"withoutRoute", func(now, before *Topology) (int, []string) {
-		return now.gainedPairs(before, now.routings[f], before.routings[f], transit)
-	})
+	out.WithoutRoute.Members = r.measures.add(prefix+"withoutRoute", pairsWithoutRoute{f, transit})
 	var first []uint32
 	for v := range r.vertices {
 		if r.isolated(transit, v) {
@@ -36,13 +33,13 @@ func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
 		}
 	}
 	out.Isolated.Sample = r.network.index.sample(first)
-	out.Isolated.Members = r.measures.nodes(prefix+"isolated", func(t *Topology) func(int) bool {
+	out.Isolated.Members = r.measures.add(prefix+"isolated", nodesOf(func(t *Topology) func(int) bool {
 		r := t.routings[f]
 		return func(i int) bool {
 			v := r.vertex(uint(i))
 			return v >= 0 && r.isolated(transit, v)
 		}
-	})
+	}))
 	return out, nil
 }
 

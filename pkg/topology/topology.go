@@ -30,6 +30,10 @@ type Topology struct {
 	routings   [2]*routing
 	waiting    *bitset.BitSet // nodes; nil for none
 	summary    *Summary
+	// measures are the sets of the summary that are made with every topology,
+	// sessionMeasures those that are reused with the sessions. More are in tallies
+	// and routings.
+	measures, sessionMeasures measures
 }
 
 // Summary returns the summary that policies read.
@@ -86,7 +90,8 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	} else if err := t.connect(ctx, before); err != nil {
 		return err
 	}
-	return t.summarize(ctx, before)
+	t.summarize(before)
+	return nil
 }
 
 // selectorsOf tells which selectors the BGPPeers of a snapshot have, "" among
@@ -102,20 +107,24 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 
 // resolve resolves the BGPPeers, as far as before has not done so.
 func (t *Topology) resolve(ctx context.Context, before *Topology) error {
-	known := map[string]*peering{}
+	var was []*peering // in order of names, as the BGPPeers are
 	sameConfigurations := false
 	if before != nil {
 		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), t.snapshot.BGPConfigurations())
-		for _, p := range before.peerings {
-			known[p.peer.Name] = p
-		}
+		was = before.peerings
 	}
 	t.peerings = make([]*peering, 0, len(t.snapshot.BGPPeers()))
 	for _, p := range t.snapshot.BGPPeers() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := known[p.Name]
+		for len(was) > 0 && was[0].peer.Name < p.Name {
+			was = was[1:]
+		}
+		var r *peering
+		if len(was) > 0 && was[0].peer.Name == p.Name {
+			r = was[0]
+		}
 		// What is not given by selectors rests on AS numbers and ports too.
 		if r == nil || r.peer != p || before.index != t.index || p.PeerSelector == "" && !sameConfigurations {
 			fresh := resolve(p, t.index, t.snapshot)
@@ -206,11 +215,7 @@ func (t *Topology) connect(ctx context.Context, before *Topology) error {
 		if t.tallies[f], err = n.count(ctx, len(t.peerings)); err != nil {
 			return err
 		}
-		q, err := newQuotient(ctx, n, exitSets[f])
-		if err != nil {
-			return err
-		}
-		if t.routings[f], err = newRouting(ctx, q); err != nil {
+		if t.routings[f], err = newRouting(ctx, n, exitSets[f]); err != nil {
 			return err
 		}
 		if w := n.waiting(t.tallies[f]); w != nil {

@@ -40,6 +40,9 @@ func Compute(ctx context.Context, g *Graph) (*Routes, error) {
 func compute(ctx context.Context, g *Graph, transit bool) (*Reachability, error) {
 	n := len(g.Vertices)
 	r := &Reachability{graph: g, transit: transit, has: make([]bool, n*n)}
+	if n == 0 {
+		return r, nil
+	}
 	f := newFlood(g, transit)
 	for v := range n {
 		if err := f.run(ctx, int32(v), r.has[v*n:(v+1)*n]); err != nil {
