@@ -18,6 +18,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -49,7 +50,7 @@ func audited(t testing.TB, objects string) *audit.Audit {
 		t.Fatal(err)
 	}
 	s := state.New(state.Objects(read)...)
-	computed := topology.Compute(s, nil)
+	computed := topologytest.Compute(t, s, nil)
 	return &audit.Audit{
 		Cluster: "prod", Time: noon, Summary: computed.Summary(), Snapshot: s, Topology: computed,
 		Policies: []audit.Policy{
@@ -84,7 +85,7 @@ func withFound(a *audit.Audit, name string, n int, edit func(*audit.Violation)) 
 func auditPageOf(t testing.TB, audits ...*audit.Audit) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := WriteAudit(&b, HTML, &Audit{Report: &audit.Report{Version: "v1.2.3", Clusters: audits}}); err != nil {
+	if err := AuditFormats.Write(&b, HTML, &Audit{Report: &audit.Report{Version: "v1.2.3", Clusters: audits}}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
