@@ -58,10 +58,10 @@ clean: ## Remove bin/, the tools and the control plane with it
 	rm -rf bin
 
 .PHONY: generate
-generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copies, config/policies from the policies' METADATA
-	$(step) 'generate: controller-gen, config/policies'
+generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copies, config/policies and docs/policies from the policies' METADATA
+	$(step) 'generate: controller-gen, config/policies, docs/policies'
 	@bin/tools/controller-gen object crd paths=./pkg/api/... output:crd:dir=config/crd
-	@go test ./pkg/policy -run '^TestConfigHoldsTheLibrary$$' -update
+	@go test ./pkg/policy ./pkg/report -run '^Test(ConfigHolds|DocsHold)TheLibrary$$' -update
 
 ##@ Check
 
@@ -91,7 +91,7 @@ tidy-check: ## go.mod and go.sum of every module say what the code needs
 		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: generate-check
-generate-check: bin/tools/controller-gen ## The CRD and the deep copies say what the Go types say (for config/policies, a unit test does)
+generate-check: bin/tools/controller-gen ## The CRD and the deep copies say what the Go types say (for config/policies and docs/policies, unit tests do)
 	$(step) 'generate-check: controller-gen'
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 		bin/tools/controller-gen object crd paths=./pkg/api/... output:dir="$$fresh" && \

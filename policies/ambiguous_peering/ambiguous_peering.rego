@@ -17,10 +17,10 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Deny]
-#   example: |
+#   exampleMessage: |
 #     conflicting settings for the same peer in IPv4: 2 half-sessions on 1 node (node-4), BGPPeers
-#     to-reflectors, to-one-reflector, fields keepaliveTime; Calico uses one of them arbitrarily; keep
-#     one BGPPeer for each peer, or use the same settings in all
+#     all-nodes, rack-1, fields password; Calico uses one of them arbitrarily; keep one BGPPeer for
+#     each peer, or use the same settings in all
 #   remediation: |
 #     1. Compare the BGPPeers that the message names. Its list of fields shows where they differ.
 #     2. Keep one BGPPeer for each peer. To replace a BGPPeer, narrow the `nodeSelector` of the old one

@@ -8,14 +8,14 @@ test_success_one_setting_for_each_peer if {
 }
 
 test_fail_two_bgp_peers_that_differ if {
-	some violation in _violations(2, ["a", "b"], ["password"])
+	some violation in _violations(2, ["all-nodes", "rack-1"], ["password"])
 	violation.id == "IPv4"
 	violation.size == 2
 	violation.members == ["ambiguous"]
-	violation.objects == [{"kind": "BGPPeer", "name": "a"}, {"kind": "BGPPeer", "name": "b"}]
+	violation.objects == [{"kind": "BGPPeer", "name": "all-nodes"}, {"kind": "BGPPeer", "name": "rack-1"}]
 	violation.msg == concat("", [
 		"conflicting settings for the same peer in IPv4: 2 half-sessions on 1 node (node-4), ",
-		"BGPPeers a, b, fields password; Calico uses one of them arbitrarily; keep one BGPPeer ",
+		"BGPPeers all-nodes, rack-1, fields password; Calico uses one of them arbitrarily; keep one BGPPeer ",
 		"for each peer, or use the same settings in all",
 	])
 }
@@ -35,7 +35,7 @@ test_fail_many_are_cut_short if {
 }
 
 _violations(half_sessions, peers, fields) := found if {
-	chance := {
+	ambiguous := {
 		"halfSessions": half_sessions,
 		"nodes": 1,
 		"sample": ["node-4"],
@@ -43,5 +43,5 @@ _violations(half_sessions, peers, fields) := found if {
 		"bgpPeers": peers,
 		"fields": fields,
 	}
-	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"ambiguous": chance}}}, {})
+	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"ambiguous": ambiguous}}}, {})
 }

@@ -22,7 +22,7 @@
 #   severity: high
 #   judges: change
 #   validationActions: [Warn]
-#   example: |
+#   exampleMessage: |
 #     the AS number of node node-1 changes from 64512 to 65546: this resets all its sessions; set the
 #     annotation policy.bgpguard.io/approval
 #   remediation: |

@@ -20,10 +20,10 @@
 #   severity: critical
 #   judges: state
 #   validationActions: [Deny]
-#   example: |
-#     BIRD rejects the IPv4 configuration of 7 nodes (node-4, node-5, node-6 and 4 more): the remote AS
-#     number 0 of a BGPPeer, BGPPeers: tor; later changes do not reach these nodes, and after a restart
-#     they have no BGP; set asNumber of the BGPPeer, which has no default with peerIP
+#   exampleMessage: |
+#     BIRD rejects the IPv4 configuration of 1 node (node-1): a cluster ID with a mask; later changes
+#     do not reach these nodes, and after a restart they have no BGP; set the annotation
+#     projectcalico.org/RouteReflectorClusterID to an address without a mask
 #   remediation: |
 #     1. Set `asNumber` in every BGPPeer with `peerIP`: Calico has no default for it.
 #     2. Correct the annotations of the Nodes: `projectcalico.org/ASNumber` must not be 0, and

@@ -22,9 +22,10 @@
 #   severity: medium
 #   judges: change
 #   validationActions: [Deny]
-#   example: |
-#     BGPPeer tor-1 is updated outside the change windows: wait for the next window (Thu 2026-01-01 12:00
-#     Europe/Berlin), or set the annotation example.org/ticket to a value that matches CHG-[0-9]+
+#   exampleMessage: |
+#     BGPPeer tor-1 is updated outside the change windows: wait for the next window (Thu 2026-01-01
+#     12:00 Europe/Berlin), or set the annotation example.org/ticket to a value that matches
+#     CHG-[0-9]+
 #   remediation: |
 #     1. Wait for the next window. The message names it.
 #     2. Or approve the change: set the annotation of the parameter `approval` on the object, first or

@@ -21,8 +21,8 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
-#     BGPPeer tor-1 has BGPFilters that do not exist: 1 BGPFilter (no-default); Calico skips them and
+#   exampleMessage: |
+#     BGPPeer tor has BGPFilters that do not exist: 1 BGPFilter (no-default); Calico skips them and
 #     passes the routes that they should block; create them, or remove them from spec.filters
 #   remediation: |
 #     1. Check the spelling of the names in `spec.filters` and `spec.password.secretKeyRef`.

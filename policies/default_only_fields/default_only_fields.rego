@@ -18,7 +18,7 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
+#   exampleMessage: |
 #     BGPConfiguration node.node-1 sets fields without effect: Calico reads asNumber,
 #     nodeToNodeMeshEnabled only in BGPConfiguration default; remove them here, and set them in
 #     default if they are for all nodes, or the annotation projectcalico.org/ASNumber on node node-1

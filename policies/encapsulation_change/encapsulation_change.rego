@@ -1,10 +1,10 @@
 # METADATA
 # title: Encapsulation changes that keep pod traffic
 # description: |
-#   Finds changes after which pod traffic depends on BGP routes that are missing: an IPPool
-#   that changes from VXLAN to IP-in-IP or no encapsulation, a new IPPool without VXLAN, a
-#   node-to-node mesh that is turned off while IPPools need its routes, and a change after
-#   which neither Felix nor BIRD programs the routes to pods on other nodes.
+#   Finds changes after which pod traffic needs BGP routes that are missing, or that neither
+#   Felix nor BIRD programs. Such changes are an IPPool that changes from VXLAN to IP-in-IP or
+#   no encapsulation, a new IPPool without VXLAN, a node-to-node mesh that is turned off while
+#   IPPools need its routes, and a new value of programClusterRoutes.
 #
 #   Pods of these IPPools could no longer reach pods on other nodes. From BGP to VXLAN, two
 #   steps are safe: first set vxlanMode: CrossSubnet and ipipMode: Never in each IPPool,
@@ -23,7 +23,7 @@
 #   severity: critical
 #   judges: change
 #   validationActions: [Deny]
-#   example: |
+#   exampleMessage: |
 #     the node-to-node mesh is turned off while pod traffic needs its routes: 2 IPv4 IPPools (pool-a,
 #     pool-b); first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools, or connect all
 #     nodes with BGPPeers

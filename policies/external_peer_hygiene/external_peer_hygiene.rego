@@ -24,7 +24,7 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
+#   exampleMessage: |
 #     BGPPeer tor-1 has no password: anyone who can send packets from the peer's address can reset its
 #     sessions; set spec.password.secretKeyRef, and the same password on the router
 #   remediation: |

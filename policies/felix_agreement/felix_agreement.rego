@@ -23,10 +23,10 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
-#     neither Felix nor BIRD programs the routes to pods on other nodes: 1 IPPool with IP-in-IP (pool-a),
-#     programClusterRoutes is Disabled for Felix and Disabled for BIRD; enable it in FelixConfiguration
-#     default or in BGPConfiguration default
+#   exampleMessage: |
+#     neither Felix nor BIRD programs the routes to pods on other nodes: 1 IPPool without
+#     encapsulation (pool-b), programClusterRoutes is Disabled for Felix and EnabledIPIPOnly for BIRD;
+#     enable it in FelixConfiguration default or in BGPConfiguration default
 #   remediation: |
 #     1. Decide whether Felix or BIRD programs the routes. Set `programClusterRoutes: Enabled` for it in
 #        FelixConfiguration default or BGPConfiguration default.

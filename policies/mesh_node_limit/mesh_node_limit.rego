@@ -21,7 +21,7 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Deny]
-#   example: |
+#   exampleMessage: |
 #     the node-to-node mesh is too large: 120 nodes (limit 100), 119 sessions per node, 7,140 in
 #     total; the mesh is on because nodeToNodeMeshEnabled is unset: peer the nodes with route
 #     reflectors, then set nodeToNodeMeshEnabled: false in BGPConfiguration default

@@ -24,9 +24,9 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn, Audit]
-#   example: |
-#     duplicate IPv4 sessions to the same peer: 12 idle half-sessions on 4 nodes (node-4, node-5,
-#     node-6 and 1 more), BGPPeers: to-reflectors; each start of calico-node there waits 240 s; set
+#   exampleMessage: |
+#     duplicate IPv4 sessions to the same peer: 90 idle half-sessions on 10 nodes (node-1, node-2,
+#     node-3 and 7 more), BGPPeers: all-to-all; each start of calico-node there waits 240 s; set
 #     nodeToNodeMeshEnabled: false in BGPConfiguration default once the BGPPeers connect all nodes, or
 #     delete these BGPPeers if you want the mesh
 #   remediation: |

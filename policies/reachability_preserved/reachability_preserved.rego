@@ -23,13 +23,13 @@
 #   severity: critical
 #   judges: state
 #   validationActions: [Deny]
-#   example: |
-#     isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other nodes;
-#     connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the
+#   exampleMessage: |
+#     isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other
+#     nodes; connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the
 #     node-to-node mesh on
 #   remediation: |
-#     1. Look at the last line of the denial: it names the selectors that now match fewer nodes, and
-#        the sessions that the change removes.
+#     1. Read in the denial what the change does: which selectors match fewer nodes, and which sessions
+#        disappear.
 #     2. Make the change in the safe order: add the new sessions first, wait until they are
 #        established, and then remove the old ones.
 #     3. Isolated nodes need a BGPPeer that connects them to route reflectors, or the node-to-node

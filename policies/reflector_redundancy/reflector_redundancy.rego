@@ -22,7 +22,7 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
+#   exampleMessage: |
 #     single point of failure in IPv4: the loss of node node-1 would isolate 7 nodes (node-4, node-5,
 #     node-6 and 4 more); peer these nodes with a second route reflector, by its labels or by the
 #     peerSelector of a BGPPeer

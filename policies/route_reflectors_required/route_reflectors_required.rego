@@ -21,7 +21,7 @@
 #   severity: critical
 #   judges: state
 #   validationActions: [Deny]
-#   example: |
+#   exampleMessage: |
 #     too few IPv4 sessions to route reflectors: 5,000 of 5,000 nodes (node-1, node-2, node-3 and
 #     4,997 more) below the minimum of 2, 5,000 nodes with none; add 2 route reflectors (annotation
 #     projectcalico.org/RouteReflectorClusterID) and select them with a BGPPeer, or turn the

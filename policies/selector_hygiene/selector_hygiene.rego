@@ -20,10 +20,9 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
-#     BGPPeer to-reflectors has a selector that selects no node: spec.peerSelector "has(route-reflecter)"
-#     selects 0 of 10 nodes, so the BGPPeer gives nodes no sessions; label the nodes, or correct the
-#     selector
+#   exampleMessage: |
+#     BGPPeer racks has a selector that selects no node: spec.peerSelector "rack == 'a'" selects 0 of
+#     10 nodes, so the BGPPeer gives nodes no sessions; label the nodes, or correct the selector
 #   remediation: |
 #     1. Correct the selector. `kubectl get nodes --show-labels` shows the labels that nodes have.
 #     2. If the nodes do not exist yet or are labeled later, you can ignore the warning.

@@ -17,10 +17,10 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
-#     too many IPv6 sessions per node: 300 nodes (a, b, c and 297 more) above the limit of 200, up to
-#     299; peer the nodes with route reflectors and turn the node-to-node mesh off, or raise the
-#     parameter maxSessionsPerNode
+#   exampleMessage: |
+#     too many IPv6 sessions per node: 300 nodes (node-1, node-2, node-3 and 297 more) above the limit
+#     of 200, up to 299; peer the nodes with route reflectors and turn the node-to-node mesh off, or
+#     raise the parameter maxSessionsPerNode
 #   remediation: |
 #     1. If the node-to-node mesh is on, peer the nodes with route reflectors and turn the mesh off.
 #     2. If the mesh is off, look for a BGPPeer that selects many nodes on both sides. One side

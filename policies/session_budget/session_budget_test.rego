@@ -26,14 +26,14 @@ test_fail_one_node_with_one_session_too_many if {
 }
 
 test_fail_a_mesh_of_many if {
-	load := [{"sessions": 299, "nodes": 300, "sample": ["a", "b", "c"], "members": "load/299"}]
+	load := [{"sessions": 299, "nodes": 300, "sample": ["node-1", "node-2", "node-3"], "members": "load/299"}]
 	patch := {"mesh": {"enabled": true}, "sessions": {"IPv6": {"load": load}}}
 	some violation in _violations(patch, {"maxSessionsPerNode": 200})
 	violation.size == 29700
 	violation.objects == [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}]
 	violation.msg == concat("", [
-		"too many IPv6 sessions per node: 300 nodes (a, b, c and 297 more) above the limit of ",
-		"200, up to 299; peer the nodes with route reflectors and turn the node-to-node mesh off, ",
+		"too many IPv6 sessions per node: 300 nodes (node-1, node-2, node-3 and 297 more) above ",
+		"the limit of 200, up to 299; peer the nodes with route reflectors and turn the node-to-node mesh off, ",
 		"or raise the parameter maxSessionsPerNode",
 	])
 }

@@ -21,7 +21,7 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Audit]
-#   example: |
+#   exampleMessage: |
 #     NotReady nodes in the node-to-node mesh: 1 of 7 nodes (node-4), maximum 0; each start of
 #     calico-node on other nodes waits 240 s before it uses routes; fix the nodes, delete the Nodes of
 #     machines that no longer exist, or use route reflectors

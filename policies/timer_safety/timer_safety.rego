@@ -24,10 +24,10 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
-#     BGPPeer tor-1 has a short keepalive time: 5s, minimum 10s (parameter minKeepaliveTime); sessions
-#     of a busy node can flap; set keepaliveTime: 10s or more, or add the BGPPeer to the parameter
-#     fastPeers
+#   exampleMessage: |
+#     BGPPeer peer-0 has a short keepalive time: 3s, minimum 10s (parameter minKeepaliveTime);
+#     sessions of a busy node can flap; set keepaliveTime: 10s or more, or add the BGPPeer to the
+#     parameter fastPeers
 #   remediation: |
 #     1. Unset the timer to use BIRD's default (keepalive time 80 s, restart time 120 s), or set a value
 #        in the range of the message.

@@ -25,10 +25,10 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Deny]
-#   example: |
+#   exampleMessage: |
 #     different restart times between nodes: 120s for 7,140 sessions, other values for 10 sessions
-#     (BGPPeer rack-1: maxRestartTime 300s); set spec.maxRestartTime: 120s in BGPPeer rack-1, or set the
-#     parameter restartTime for all
+#     (BGPPeer rack-1: maxRestartTime 300s); set spec.maxRestartTime: 120s in BGPPeer rack-1, or set
+#     the parameter restartTime for all
 #   remediation: |
 #     1. Set the timer that the message names to the value of the rest of the cluster. The message
 #        names the field and the object.

@@ -21,7 +21,7 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Warn]
-#   example: |
+#   exampleMessage: |
 #     IPv4 sessions cannot come up because the two ends expect different AS numbers: 12 half-sessions
 #     on 4 nodes (node-4, node-5, node-6 and 1 more); set asNumber of the BGPPeer to that of the node
 #     with this peerIP, or set the AS numbers of all nodes in the same way
