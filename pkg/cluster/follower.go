@@ -44,21 +44,19 @@ type Follower struct {
 	cached    client.Reader
 	discovery discoverer
 	secrets   toolscache.ListerWatcher // nil where Secrets are not read
-	changed   func(context.Context, *state.Snapshot)
+	onChange  func(context.Context, *state.Snapshot)
 	// found is what the API server serves, nil until it is known.
 	found atomic.Pointer[served]
 }
 
 // NewFollower returns a follower; the caller adds it to the manager. It reads the Secrets
-// in namespace, none if namespace is "", and stores no value of them. It calls changed
-// with the new snapshot after a change, one call at a time, and once for all changes that
-// happened during the last call.
-func NewFollower(mgr manager.Manager, store *Store, namespace string, changed func(context.Context, *state.Snapshot)) (*Follower, error) {
+// in namespace, none if namespace is "", and stores no value of them.
+func NewFollower(mgr manager.Manager, store *Store, namespace string) (*Follower, error) {
 	discoverer, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client: %w", err)
 	}
-	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, changed: changed}
+	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, onChange: func(context.Context, *state.Snapshot) {}}
 	if namespace != "" {
 		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
@@ -68,6 +66,11 @@ func NewFollower(mgr manager.Manager, store *Store, namespace string, changed fu
 	}
 	return f, nil
 }
+
+// OnChange sets the function that is called with the new snapshot after a change, one call
+// at a time, and once for all changes that happened during the last call. Call it before
+// Start.
+func (f *Follower) OnChange(changed func(context.Context, *state.Snapshot)) { f.onChange = changed }
 
 // NeedLeaderElection returns false: every replica follows the cluster.
 func (f *Follower) NeedLeaderElection() bool { return false }
@@ -104,7 +107,7 @@ func (f *Follower) Start(ctx context.Context) error {
 		}
 		wg.Go(func() { f.signalSynced(ctx, feed, registration) })
 	}
-	wg.Go(func() { f.store.announceTo(ctx, f.changed) })
+	wg.Go(func() { f.store.announceTo(ctx, f.onChange) })
 	return f.watchGroup(ctx, found)
 }
 
