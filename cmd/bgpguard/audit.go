@@ -284,7 +284,10 @@ func sourcesOf(read []state.Read) func(violation.Object) report.Source {
 func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
 	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
-	a := audit.Run(ctx, engine, s.snapshot, options)
+	a, err := audit.Run(ctx, engine, s.snapshot, options)
+	if err != nil {
+		return nil, err
+	}
 	if len(o.changes) > 0 {
 		after, changed, err := applyFiles(o.changes, o.delete, s.snapshot, stdin)
 		if err != nil {
@@ -292,7 +295,9 @@ func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader, out 
 		}
 		out.Sources = sourcesOf(slices.Concat(s.read, changed))
 		before := a
-		a = audit.Run(ctx, engine, after, options)
+		if a, err = audit.Run(ctx, engine, after, options); err != nil {
+			return nil, err
+		}
 		a.Compare(before)
 		a.Before = before
 	}

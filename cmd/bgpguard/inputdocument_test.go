@@ -34,7 +34,7 @@ func TestThePublishedExamplesAreInStep(t *testing.T) {
 			change.as, change.groups = "alice", []string{"network"}
 			o := inputOptions{changeOptions: change, now: func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }}
 			var got bytes.Buffer
-			if err := o.run(strings.NewReader(""), &got); err != nil {
+			if err := o.run(t.Context(), strings.NewReader(""), &got); err != nil {
 				t.Fatal(err)
 			}
 			file := filepath.Join(examples, name)

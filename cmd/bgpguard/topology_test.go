@@ -17,6 +17,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
 
 const (
@@ -297,7 +298,7 @@ metadata: {name: default}
 		t.Fatal(err)
 	}
 	var got []topology.HalfSession
-	for h := range topology.Compute(state.New(state.Objects(read)...), nil).HalfSessions("") {
+	for h := range topologytest.Compute(t, state.New(state.Objects(read)...), nil).HalfSessions("") {
 		got = append(got, h)
 	}
 	sorted := slices.Clone(got)

@@ -77,7 +77,11 @@ func auditOf(t *testing.T, cluster, manifest string) *audit.Audit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return audit.Run(t.Context(), validate.NewEngine(policies), state.New(state.Objects(read)...), audit.Options{Cluster: cluster, Time: now})
+	a, err := audit.Run(t.Context(), validate.NewEngine(policies), state.New(state.Objects(read)...), audit.Options{Cluster: cluster, Time: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // pageOf is the page of audits.

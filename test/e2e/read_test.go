@@ -24,7 +24,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	reader "github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
@@ -187,7 +187,7 @@ func (c *cluster) roundTrip(t *testing.T) {
 
 func summary(t *testing.T, s *state.Snapshot) string {
 	t.Helper()
-	text, err := json.Marshal(topology.Compute(s, nil).Summary())
+	text, err := json.Marshal(topologytest.Compute(t, s, nil).Summary())
 	if err != nil {
 		t.Fatal(err)
 	}
