@@ -31,7 +31,7 @@ type auditOptions struct {
 }
 
 func newAudit() *cobra.Command {
-	o := auditOptions{output: report.Text, failOn: policy.Severities[len(policy.Severities)-1]}
+	o := auditOptions{output: report.AuditFormats.Default(), failOn: policy.Severities[len(policy.Severities)-1]}
 	cmd := &cobra.Command{
 		Use:   "audit [-f STATE | --context CONTEXT]",
 		Short: "Say what is wrong already, in a cluster or in files",
@@ -52,15 +52,7 @@ that file are applied to the state first, or deleted with --delete, and the stat
 them is compared with that before.
 
 The formats of -o:
-  text         the verdict, then each violation, worst first; in colours on a terminal,
-               unless the environment has NO_COLOR
-  json         pkg/report/audit.schema.json describes it; --baseline and --history read it
-  yaml         the same
-  html         one page with pictures, tables and the trend, which loads nothing
-  markdown     for issues and wikis
-  sarif        SARIF 2.1.0 for code scanning, with fingerprints and the baseline's states
-  junit        a test suite for each cluster, a test case for each policy
-  openreports  ClusterReports of openreports.io/v1alpha1, as the webhook writes them
+` + report.AuditFormats.Help() + `
 
 Exit code: 0 no violation of the severity of --fail-on or above; 1 there is one; 2 unusable
 input or flags, a cluster could not be read, a policy could not judge, or none judges states.`,
@@ -84,7 +76,7 @@ input or flags, a cluster could not be read, a policy could not judge, or none j
 	f.StringArrayVar(&o.history, "history", nil, "`file` with a report of earlier in JSON, for the trend; repeatable")
 	f.StringArrayVar(&o.changes, "change", nil, "`file`, directory or - (stdin) with objects to apply to the state first; repeatable")
 	f.BoolVar(&o.delete, "delete", false, "delete each object of --change instead of applying it")
-	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(report.AuditFormats, ", "))
+	f.StringVarP(&o.output, "output", "o", o.output, report.AuditFormats.Usage())
 	return cmd
 }
 
@@ -103,14 +95,12 @@ func (o *auditOptions) validate() error {
 		return errors.New("flags --change and --baseline exclude each other: a report compares with one of them")
 	case o.delete && len(o.changes) == 0:
 		return errors.New("flag --delete needs --change: the file with the objects to delete")
-	case !slices.Contains(report.AuditFormats, o.output):
-		return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(report.AuditFormats, ", "), o.output)
 	case !slices.Contains(failures, o.failOn):
 		return fmt.Errorf("flag --fail-on must be one of %s, is %q", strings.Join(failures, ", "), o.failOn)
 	case stdins(o.states, o.changes) > 1:
 		return errors.New("flags -f and --change: - (stdin) can be read only once")
 	default:
-		return nil
+		return report.AuditFormats.Validate(o.output)
 	}
 }
 
@@ -143,7 +133,7 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if err := o.compare(out.Report, earlier, baseline); err != nil {
 		return err
 	}
-	if err := report.WriteAudit(stdout, o.output, out); err != nil {
+	if err := report.AuditFormats.Write(stdout, o.output, out); err != nil {
 		return err
 	}
 	return o.outcome(ctx, out.Report)

@@ -29,7 +29,7 @@ type checkOptions struct {
 }
 
 func newCheck() *cobra.Command {
-	o := checkOptions{output: report.Text}
+	o := checkOptions{output: report.CheckFormats.Default()}
 	cmd := &cobra.Command{
 		Use:   "check -f CHANGE [--state STATE]",
 		Short: "Judge a change as the webhook would, from files",
@@ -43,16 +43,7 @@ after the other, each on the state that the one before leaves, as kubectl
 would send them; those after a denied one are still judged, without it.
 
 The formats of -o:
-  text    each change with the fields that it changes, marked with the policies
-          that object, and what they say; in colours on a terminal, unless the
-          environment has NO_COLOR
-  json    an object with an entry for each change; pkg/report/check.schema.json
-  yaml    the same
-  sarif   SARIF 2.1.0 for code scanning: a result for each violation and warning,
-          at the line of the field that it is about
-  junit   a test case for each change and policy: failed where the policy denies,
-          skipped where it warns
-  github  workflow commands, which GitHub shows beside the lines of a pull request
+` + report.CheckFormats.Help() + `
 
 Exit code: 0 every change is allowed, with warnings or without; 1 one is denied,
 or could not be judged; 2 unusable input or flags.`,
@@ -70,10 +61,10 @@ or could not be judged; 2 unusable input or flags.`,
 	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
 	o.add(f)
 	f.BoolVar(&o.delete, "delete", false, "delete each object of -f instead of applying it")
-	f.BoolVar(&o.explain, "explain", false, "say what is behind each violation; with -o "+strings.Join(report.Explained, ", "))
+	f.BoolVar(&o.explain, "explain", false, "say what is behind each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	f.StringVar(&o.as, "as", "", "`user` who makes the change, for what policies exempt and for policies that judge changes")
 	f.StringArrayVar(&o.groups, "as-group", nil, "`group` of that user; repeatable")
-	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(report.Formats, ", "))
+	f.StringVarP(&o.output, "output", "o", o.output, report.CheckFormats.Usage())
 	return cmd
 }
 
@@ -81,11 +72,11 @@ func (o *checkOptions) validate() error {
 	if len(o.files) == 0 {
 		return errors.New("flag -f is required: the file with the change, or - for stdin")
 	}
-	if !slices.Contains(report.Formats, o.output) {
-		return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(report.Formats, ", "), o.output)
+	if err := report.CheckFormats.Validate(o.output); err != nil {
+		return err
 	}
-	if o.explain && !slices.Contains(report.Explained, o.output) {
-		return fmt.Errorf("flag --explain: -o must be one of %s, is %q", strings.Join(report.Explained, ", "), o.output)
+	if formats := report.ExplainFormats.Names(); o.explain && !slices.Contains(formats, o.output) {
+		return fmt.Errorf("flag --explain: -o must be one of %s, is %q", strings.Join(formats, ", "), o.output)
 	}
 	if len(o.groups) > 0 && o.as == "" {
 		return errors.New("flag --as-group needs --as: the user who is in the group")
@@ -120,7 +111,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 		return err
 	}
 	out := &report.Check{Changes: checked, Policies: policies.Policies(), Version: version, Explain: o.explain, Color: colorful(stdout)}
-	if err := report.Write(stdout, o.output, out); err != nil {
+	if err := report.CheckFormats.Write(stdout, o.output, out); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(checked, func(c report.Checked) bool { return !c.Decision.Allowed }) {

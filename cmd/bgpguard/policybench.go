@@ -4,12 +4,12 @@ import (
 	"context"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 type policyBenchOptions struct {
@@ -20,7 +20,7 @@ type policyBenchOptions struct {
 }
 
 func newPolicyBench() *cobra.Command {
-	o := policyBenchOptions{BenchOptions: author.BenchOptions{Nodes: 1000, BGPPeers: 20, Count: 6}, output: author.Text}
+	o := policyBenchOptions{BenchOptions: author.BenchOptions{Nodes: 1000, BGPPeers: 20, Count: 6}, output: report.PolicyBenchFormats.Default()}
 	cmd := &cobra.Command{
 		Use:   "bench DIR|NAME...",
 		Short: "Time policies on a cluster of a given size",
@@ -44,14 +44,12 @@ Exit code: 0 timed, 2 unusable input or a policy that fails.`,
 	f.IntVar(&o.BGPPeers, "bgppeers", o.BGPPeers, "how many BGPPeers it has")
 	f.IntVar(&o.Count, "count", o.Count, "how often each measurement is made; the median is told")
 	o.add(f)
-	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(benchFormats, ", "))
+	f.StringVarP(&o.output, "output", "o", o.output, report.PolicyBenchFormats.Usage())
 	return cmd
 }
 
-var benchFormats = []string{author.Text, author.GoBench}
-
 func (o *policyBenchOptions) run(ctx context.Context, w io.Writer, args []string) error {
-	if err := checkFormat(o.output, benchFormats); err != nil {
+	if err := report.PolicyBenchFormats.Validate(o.output); err != nil {
 		return err
 	}
 	library, err := o.library()
@@ -87,11 +85,11 @@ func (o *policyBenchOptions) run(ctx context.Context, w io.Writer, args []string
 		}
 		policies = append(policies, p)
 	}
-	benches, err := author.RunBench(ctx, policies, all, o.BenchOptions)
+	benches, err := author.Bench(ctx, policies, all, o.BenchOptions)
 	if err != nil {
 		return err
 	}
-	return author.WriteBench(w, o.output, benches)
+	return report.PolicyBenchFormats.Write(w, o.output, benches)
 }
 
 // prepared is the policy as it holds, or with its defaults where it does not.

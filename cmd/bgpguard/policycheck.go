@@ -1,18 +1,16 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 func newPolicyCheck() *cobra.Command {
-	output := author.Text
+	output := report.PolicyCheckFormats.Default()
 	cmd := &cobra.Command{
 		Use:   "check DIR...",
 		Short: "Compile policies strictly and say what is wrong with them",
@@ -40,25 +38,15 @@ Exit code: 0 no error, 1 an error, 2 unusable input. Warnings do not change it.`
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPolicyCheck(cmd.OutOrStdout(), args, output) },
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", output, "output `format`: "+strings.Join(textAndJSON, ", "))
+	cmd.Flags().StringVarP(&output, "output", "o", output, report.PolicyCheckFormats.Usage())
 	return cmd
 }
 
-var textAndJSON = []string{author.Text, author.JSON}
-
-// checkFormat returns an error unless format is among formats.
-func checkFormat(format string, formats []string) error {
-	if slices.Contains(formats, format) {
-		return nil
-	}
-	return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(formats, ", "), format)
-}
-
 func runPolicyCheck(w io.Writer, paths []string, output string) error {
-	if err := checkFormat(output, textAndJSON); err != nil {
+	if err := report.PolicyCheckFormats.Validate(output); err != nil {
 		return err
 	}
-	whole := &author.Report{Policies: []string{}, Findings: []author.Finding{}}
+	whole := &author.CheckResult{Policies: []string{}, Findings: []author.Finding{}}
 	for _, path := range paths {
 		r, err := author.Check(path)
 		if err != nil {
@@ -67,11 +55,7 @@ func runPolicyCheck(w io.Writer, paths []string, output string) error {
 		whole.Policies = append(whole.Policies, r.Policies...)
 		whole.Findings = append(whole.Findings, r.Findings...)
 	}
-	write := whole.WriteText
-	if output == author.JSON {
-		write = whole.WriteJSON
-	}
-	if err := write(w); err != nil {
+	if err := report.PolicyCheckFormats.Write(w, output, whole); err != nil {
 		return err
 	}
 	if whole.Count(author.Error) > 0 {

@@ -2,17 +2,17 @@ package main
 
 import (
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 func newPolicyList() *cobra.Command {
 	var o libraryOptions
-	output := author.Text
+	output := report.PolicyListFormats.Default()
 	cmd := &cobra.Command{
 		Use:   "list [DIR...]",
 		Short: "List policies from their METADATA",
@@ -29,14 +29,12 @@ Exit code: 0 listed, 2 unusable input.`,
 		},
 	}
 	o.addDirs(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", output, "output `format`: "+strings.Join(listFormats, ", "))
+	cmd.Flags().StringVarP(&output, "output", "o", output, report.PolicyListFormats.Usage())
 	return cmd
 }
 
-var listFormats = []string{author.Text, author.JSON, author.YAML}
-
 func runPolicyList(w io.Writer, paths []string, o *libraryOptions, output string) error {
-	if err := checkFormat(output, listFormats); err != nil {
+	if err := report.PolicyListFormats.Validate(output); err != nil {
 		return err
 	}
 	if len(paths) == 0 {
@@ -44,7 +42,7 @@ func runPolicyList(w io.Writer, paths []string, o *libraryOptions, output string
 		if err != nil {
 			return err
 		}
-		return author.WriteList(w, output, library.Definitions())
+		return report.PolicyListFormats.Write(w, output, library.Definitions())
 	}
 	library, err := policy.Embedded()
 	if err != nil {
@@ -58,5 +56,5 @@ func runPolicyList(w io.Writer, paths []string, o *libraryOptions, output string
 		}
 		definitions = append(definitions, own.Definitions...)
 	}
-	return author.WriteList(w, output, definitions)
+	return report.PolicyListFormats.Write(w, output, definitions)
 }

@@ -6,13 +6,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 func newPolicyShow() *cobra.Command {
 	var o libraryOptions
-	output := author.Text
+	output := report.PolicyShowFormats.Default()
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show the documentation of a policy from its METADATA",
@@ -25,7 +25,7 @@ Exit code: 0 shown, 2 unusable input.`,
   bgpguard policy show change-window -o markdown >change-window.md`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(output, showFormats); err != nil {
+			if err := report.PolicyShowFormats.Validate(output); err != nil {
 				return err
 			}
 			library, err := o.library()
@@ -36,15 +36,13 @@ Exit code: 0 shown, 2 unusable input.`,
 			if d == nil {
 				return unknownPolicy(library, args[0])
 			}
-			return author.Describe(d).Write(cmd.OutOrStdout(), output)
+			return report.PolicyShowFormats.Write(cmd.OutOrStdout(), output, d)
 		},
 	}
 	o.addDirs(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", output, "output `format`: "+strings.Join(showFormats, ", "))
+	cmd.Flags().StringVarP(&output, "output", "o", output, report.PolicyShowFormats.Usage())
 	return cmd
 }
-
-var showFormats = []string{author.Text, author.Markdown, author.JSON, author.YAML}
 
 func unknownPolicy(library *policy.Library, name string) error {
 	return fmt.Errorf("no policy %q; there are %s", name, strings.Join(library.Names(), ", "))

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
 	"github.com/bgpguard/bgpguard/pkg/scenario/live"
 )
@@ -26,7 +26,7 @@ type policyTestOptions struct {
 }
 
 func newPolicyTest() *cobra.Command {
-	o := policyTestOptions{output: author.Text}
+	o := policyTestOptions{output: report.PolicyTestFormats.Default()}
 	cmd := &cobra.Command{
 		Use:   "test DIR|FILE...",
 		Short: "Run Rego tests and scenarios",
@@ -51,7 +51,7 @@ no test at all.`,
   bgpguard policy test scenarios --live --context kind-bgpguard`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(o.output, testFormats); err != nil {
+			if err := report.PolicyTestFormats.Validate(o.output); err != nil {
 				return err
 			}
 			if err := o.connect(); err != nil {
@@ -71,11 +71,9 @@ no test at all.`,
 	f.BoolVar(&o.live, "live", false, "run scenarios against the API server of --context")
 	f.StringVar(&o.context, "context", "", "`name` of the context of the kubeconfig")
 	o.add(f)
-	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(testFormats, ", "))
+	f.StringVarP(&o.output, "output", "o", o.output, report.PolicyTestFormats.Usage())
 	return cmd
 }
-
-var testFormats = []string{author.Text, author.JSON, author.JUnit}
 
 // connect says how scenarios are run. A cluster has to be named: none is taken by
 // accident.
@@ -105,7 +103,7 @@ func (o *policyTestOptions) run(ctx context.Context, w io.Writer, paths []string
 	if err != nil {
 		return err
 	}
-	if err := author.WriteTested(w, o.output, tested); err != nil {
+	if err := report.PolicyTestFormats.Write(w, o.output, tested); err != nil {
 		return err
 	}
 	if tested.Failed() > 0 {

@@ -33,7 +33,7 @@ type topologyOptions struct {
 }
 
 func newTopology() *cobra.Command {
-	o := topologyOptions{externalPeers: carry, output: report.Text}
+	o := topologyOptions{externalPeers: carry, output: report.TopologyFormats.Default()}
 	cmd := &cobra.Command{
 		Use:   "topology -f STATE [--change CHANGE]",
 		Short: "Show the BGP sessions that Calico would configure, from files",
@@ -65,6 +65,9 @@ What a peer outside the cluster does with the routes that it gets is in no objec
 on, to each other and to every node that peers with one of them, or that they are
 ignored. The summary in json and yaml has the routes of both assumptions.
 
+The formats of -o:
+` + report.TopologyFormats.Help() + `
+
 Exit code: 0 shown, 2 unusable input.`,
 		Example: `  bgpguard topology -f cluster.yaml
   kubectl get nodes,bgppeers,bgpconfigurations,ippools,felixconfigurations,clusterinformations -o yaml | bgpguard topology -f - --node worker-1
@@ -83,7 +86,7 @@ Exit code: 0 shown, 2 unusable input.`,
 	f.StringVar(&o.node, "node", "", "`name` of the node whose half-sessions and faults to show (default: all nodes)")
 	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: that of the ClusterInformation)")
 	f.StringVar(&o.externalPeers, "external-peers", o.externalPeers, "`assumption` about peers that are no nodes of the state: "+strings.Join(assumptions, ", "))
-	f.StringVarP(&o.output, "output", "o", o.output, "output `format`: "+strings.Join(report.TopologyFormats, ", "))
+	f.StringVarP(&o.output, "output", "o", o.output, report.TopologyFormats.Usage())
 	return cmd
 }
 
@@ -93,14 +96,12 @@ func (o *topologyOptions) validate() error {
 		return errors.New("flag -f is required: the file with the objects of the cluster, or - for stdin")
 	case o.delete && len(o.changes) == 0:
 		return errors.New("flag --delete needs --change: the file with the objects to delete")
-	case !slices.Contains(report.TopologyFormats, o.output):
-		return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(report.TopologyFormats, ", "), o.output)
 	case !slices.Contains(assumptions, o.externalPeers):
 		return fmt.Errorf("flag --external-peers must be one of %s, is %q", strings.Join(assumptions, ", "), o.externalPeers)
 	case stdins(o.states, o.changes) > 1:
 		return errors.New("flags -f and --change: - (stdin) can be read only once")
 	}
-	return nil
+	return report.TopologyFormats.Validate(o.output)
 }
 
 func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
@@ -132,7 +133,7 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 		shown = o.report(ctx, after, computed)
 		shown.Before = earlier
 	}
-	if err := report.WriteTopology(stdout, o.output, shown); err != nil {
+	if err := report.TopologyFormats.Write(stdout, o.output, shown); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

@@ -110,7 +110,7 @@ The change adds 2 half-sessions, removes 0 and alters 0:
   nodes with BGP                3       3
   sessions between nodes, IPv4  1       2
   most on one node, IPv4        1       2
-  isolated nodes, IPv4           1       0
+  isolated nodes, IPv4          1       0
   pairs without a route, IPv4   2       0
   added:
     rr IPv4 Node_10_0_0_3 (from clients)

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -19,14 +17,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func render(t *testing.T, format string, topology *Topology) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := WriteTopology(&b, format, topology); err != nil {
+	if err := TopologyFormats.Write(&b, format, topology); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -37,34 +34,19 @@ func TestTopologyReports(t *testing.T) {
 	for name, topology := range topologies {
 		for _, format := range []string{Text, JSON, YAML, DOT} {
 			t.Run(name+" as "+format, func(t *testing.T) {
-				golden(t, render(t, format, topology()))
+				checkGolden(t, render(t, format, topology()))
 			})
 		}
 		t.Run(name+" as html", func(t *testing.T) {
-			golden(t, withoutSVG(t, strings.Replace(render(t, HTML, topology()), pageStyle, "STYLE", 1)))
+			checkGolden(t, withoutSVG(t, strings.Replace(render(t, HTML, topology()), pageStyle, "STYLE", 1)))
 		})
 	}
 }
 
-// golden compares got with the file of the test's name.
-func golden(t *testing.T, got string) {
+// checkGolden compares got with the file of the test's name.
+func checkGolden(t *testing.T, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", strings.ReplaceAll(t.Name(), "/", "_")+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got\n%s\nwant (%s; -update writes it anew)\n%s", got, path, want)
-	}
+	golden.Check(t, filepath.Join("testdata", strings.ReplaceAll(t.Name(), "/", "_")+".golden"), []byte(got))
 }
 
 // withoutSVG cuts the pictures out of a page.
@@ -183,7 +165,7 @@ func TestJSONIsStreamed(t *testing.T) {
 		}
 	}
 	full := errors.New("disk full")
-	err := WriteTopology(limited{full}, JSON, topology)
+	err := TopologyFormats.Write(limited{full}, JSON, topology)
 	if !errors.Is(err, full) || made > 100 {
 		t.Errorf("error %v after %d half-sessions", err, made)
 	}
@@ -300,7 +282,7 @@ func TestDifferences(t *testing.T) {
 
 func TestAnUnknownFormatOfATopologyIsAnError(t *testing.T) {
 	var b bytes.Buffer
-	if err := WriteTopology(&b, "png", mesh5()); err == nil || err.Error() != `unknown output format "png"` || b.Len() > 0 {
+	if err := TopologyFormats.Write(&b, "png", mesh5()); err == nil || err.Error() != TopologyFormats.Validate("png").Error() || b.Len() > 0 {
 		t.Errorf("error %v, output %q", err, b.String())
 	}
 }

@@ -46,6 +46,81 @@ func rackPeer(t testing.TB, name, selector string) calico.Object {
 	return newObject(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "has(rr)"})
 }
 
+// shapes are the ways to give each node a BGPPeer of its own: which node it is
+// for, and with whom it peers.
+var shapes = []shape{{"name", "reflectors"}, {"name", "router"}, {"hostname", "reflectors"}, {"hostname", "router"}}
+
+type shape struct{ by, peer string }
+
+func (s shape) String() string { return "by=" + s.by + "/peer=" + s.peer }
+
+// peerOf returns the BGPPeer of node i, with the route reflectors or with a
+// router that no other node peers with.
+func (s shape) peerOf(t testing.TB, i int, asn int64) calico.Object {
+	name := fmt.Sprintf("node-%05d", i)
+	spec := map[string]any{"node": name}
+	if s.by == "hostname" {
+		spec = map[string]any{"nodeSelector": fmt.Sprintf("kubernetes.io/hostname == '%s'", name)}
+	}
+	switch s.peer {
+	case "reflectors":
+		spec["peerSelector"] = "has(rr)"
+		if asn != 0 {
+			spec["maxRestartTime"] = "3m"
+		}
+	default:
+		spec["peerIP"], spec["asNumber"] = fmt.Sprintf("172.16.%d.%d", i/250, i%250+1), 64600+asn
+	}
+	return newObject(t, "BGPPeer", "peer-of-"+name, spec)
+}
+
+// cluster is a state of n nodes, 3 of them route reflectors, each with a BGPPeer
+// of its own.
+func (s shape) cluster(t testing.TB, n int) *state.Snapshot {
+	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})}
+	for i := range n {
+		objects = append(objects, clusterNode(t, i, label("kubernetes.io/hostname", fmt.Sprintf("node-%05d", i))), s.peerOf(t, i, 0))
+	}
+	return state.New(objects...)
+}
+
+func forShapes(b *testing.B, run func(b *testing.B, shape shape, s *state.Snapshot)) {
+	for _, shape := range shapes {
+		for _, n := range []int{1000, 5000} {
+			b.Run(fmt.Sprintf("%s/nodes=%d", shape, n), func(b *testing.B) {
+				s := shape.cluster(b, n)
+				b.ReportAllocs()
+				run(b, shape, s)
+			})
+		}
+	}
+}
+
+// BenchmarkFirstWithAPeerPerNode is a state with a BGPPeer for each node to its
+// first summary.
+func BenchmarkFirstWithAPeerPerNode(b *testing.B) {
+	forShapes(b, func(b *testing.B, _ shape, s *state.Snapshot) {
+		for b.Loop() {
+			if compute(b, s, nil).Summary().Nodes.Reflectors != 3 {
+				b.Fatal("wrong summary")
+			}
+		}
+	})
+}
+
+// BenchmarkChangeOfAPeerPerNode is a change of one of them to a new summary.
+func BenchmarkChangeOfAPeerPerNode(b *testing.B) {
+	forShapes(b, func(b *testing.B, shape shape, s *state.Snapshot) {
+		before := compute(b, s, nil)
+		next := s.Apply(state.Change{After: shape.peerOf(b, 50, 1)})
+		for b.Loop() {
+			if compute(b, next, before) == before {
+				b.Fatal("nothing changed")
+			}
+		}
+	})
+}
+
 // modes are whether the mesh is on.
 var modes = map[string]bool{"mesh": true, "reflectors": false}
 

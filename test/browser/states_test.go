@@ -88,7 +88,7 @@ func auditOf(t *testing.T, cluster, manifest string) *audit.Audit {
 func pageOf(t *testing.T, audits ...*audit.Audit) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := report.WriteAudit(&b, report.HTML, &report.Audit{Report: &audit.Report{Version: "v1.4.0", Clusters: audits}}); err != nil {
+	if err := report.AuditFormats.Write(&b, report.HTML, &report.Audit{Report: &audit.Report{Version: "v1.4.0", Clusters: audits}}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
