@@ -73,6 +73,15 @@ func (v *Evaluation) Failures() []Failure {
 	return out
 }
 
+// Found returns what the policies found, for Compare.
+func (v *Evaluation) Found() Found {
+	f := Found{Violations: v.Violations(), Topology: v.Topology}
+	for _, failure := range v.Failures() {
+		f.Failed = append(f.Failed, failure.Policy)
+	}
+	return f
+}
+
 // NewEngine returns an engine that judges by policies.
 func NewEngine(policies *policy.Set) *Engine {
 	e := &Engine{now: time.Now, evaluating: make(chan struct{}, 1)}
