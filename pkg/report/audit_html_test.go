@@ -199,7 +199,7 @@ func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
 
 func TestThePageSaysAllOfAViolation(t *testing.T) {
 	a := withFound(audited(t, racked), "reach", 1, func(v *audit.Violation) {
-		v.Origin, v.Cause, v.Compared = audit.Exempt, "it came by the change of BGPPeer peer-00000 by alice, for whom the policy does not hold", audit.New
+		v.Origin, v.Cause, v.Compared = audit.Exempt, "introduced by a change to BGPPeer peer-00000 by alice, who is exempt from the policy", audit.New
 	})
 	got := textOf(t, auditPageOf(t, a), func(n *html.Node) bool {
 		return n.Data == "li" && strings.HasPrefix(attribute(n, "class"), "violation ")
