@@ -42,6 +42,6 @@ var policyOfOnesOwn = []scene{
 		{args: "get bgppolicies", told: "peers-have-owners"},
 	}},
 	{"To delete a policy is allowed. It is told, and recorded in the audit log.", []step{
-		{args: "delete bgppolicy peers-have-owners", told: "is no longer enforced by it (Deny); changes are still judged by"},
+		{args: "delete bgppolicy peers-have-owners", told: "it no longer enforces policy peers-have-owners (Deny);"},
 	}},
 }
