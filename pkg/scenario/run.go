@@ -74,10 +74,10 @@ func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, er
 			return nil, err
 		}
 		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: s.Steps[i].Groups})
-		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings}
-		for _, v := range d.Violations {
-			if v.Action == violation.Deny && !slices.Contains(o.Policies, v.Policy) {
-				o.Policies = append(o.Policies, v.Policy)
+		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
+		for v := range d.Worse() {
+			if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
+				o.Policies = append(o.Policies, name)
 			}
 		}
 		result.Steps = append(result.Steps, s.Judge(i, o))
