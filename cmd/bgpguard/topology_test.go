@@ -49,10 +49,10 @@ Mesh: off
 `
 	estimates = `
 Convergence, worst case (estimated from BIRD's timers):
-  routes missing after a start of calico-node: 7 seconds: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 s after the start, retries every 5 s, and uses routes once every peer has sent its End-of-RIB
   routes kept after the crash of a node's last route reflector: 120 seconds: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
-  routes kept after its graceful stop: 0 seconds: its peers drop the routes at once, and dial again after 5 s
-  routes kept after it stops responding: 240 seconds: its peers keep the routes until the hold time of 240 s has passed without a word, then drop them
+  routes kept after its graceful stop: 0 seconds: its peers drop the routes at once and reconnect after 5 s
+  routes kept after it stops responding: 240 seconds: its peers receive nothing for the hold time of 240 s, then drop the routes
 `
 	unknownVersion = "Calico: unknown; set --calico-version or add the ClusterInformation\n"
 )
@@ -76,7 +76,7 @@ Routes to pods, IPv4:
   each of 2 nodes has routes to the pods of all others
 
 Convergence, worst case (estimated from BIRD's timers):
-  routes missing after a start of calico-node: 7 seconds: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 s after the start, retries every 5 s, and uses routes once every peer has sent its End-of-RIB
 `,
 		},
 		"the sessions of one node, from stdin": {
@@ -310,13 +310,23 @@ metadata: {name: default}
 	}
 }
 
+// writerFunc writes by a function.
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
 func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
 	o := topologyOptions{states: []string{"-"}, externalPeers: carry, output: report.JSON}
-	err := o.run(ctx, strings.NewReader(clusterOf3), io.Discard)
+	err := o.run(ctx, strings.NewReader(clusterOf3), writerFunc(func(b []byte) (int, error) {
+		cancel()
+		return len(b), nil
+	}))
 	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted, so the output is not complete: context canceled" {
 		t.Errorf("error %v", err)
+	}
+	if err := o.run(ctx, strings.NewReader(clusterOf3), io.Discard); !errors.Is(err, context.Canceled) || err.Error() != "computing the topology: context canceled" {
+		t.Errorf("error %v where the interrupt comes before the list", err)
 	}
 	var b bytes.Buffer
 	if err := o.run(t.Context(), strings.NewReader(clusterOf3), &b); err != nil || b.Len() == 0 {
