@@ -195,7 +195,7 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			compare(t, check(t, c.in, "", strings.Fields(c.args)...), result{code: exitUnusable, stderr: "error: " + c.want + "\n"})
+			compare(t, check(t, c.in, "", strings.Fields(c.args)...), result{code: exitInvalid, stderr: "error: " + c.want + "\n"})
 		})
 	}
 }

@@ -1,80 +1,65 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 func newPolicyCheck() *cobra.Command {
-	output := author.Text
+	var output string
 	cmd := &cobra.Command{
 		Use:   "check DIR...",
-		Short: "Compile policies strictly and say what is wrong with them",
-		Long: `Compile the policies of directories, or of tarballs of OPA bundles, as the webhook does:
-strictly, against the schemas of the input, with the builtins that policies may use.
-Then check what makes a policy usable:
+		Short: "Compile policies strictly and report errors and slow rules",
+		Long: `Compile the policies in directories, or in tarballs of OPA bundles, as the webhook
+does: strictly, against the schemas of the input, and without disabled builtins.
+Then report errors in:
 
-  metadata     title, description, severity, what it judges, links, the schema it reads
-  parameters   a schema without unknown names; each with description, type and default
+  metadata     title, description, severity, judges, links, the schema of the input
+  parameters   a schema without unknown names; each parameter with a description,
+               a type and a default
   tests        a module NAME_test with tests
-  example      example.yaml beside it, with a BGPPolicy that compiles
+  example      example.yaml next to the policy, with a BGPPolicy that compiles
 
-and warn of what costs time in each admission:
+and warnings for what makes every admission slower:
 
   all-nodes    reads of data.state.nodes
   square       iterations over BGPPeers or nodes for each BGPPeer or node
-  pattern      regular expressions and globs that are made for each element
-  walk, range  visits of a whole state, long lists of numbers
-  print        what was left in while debugging
+  pattern      regular expressions and globs that are compiled for each element
+  walk, range  walks over a whole state, long ranges of numbers
+  print        print statements
 
-Exit code: 0 no error, 1 an error, 2 unusable input. Warnings do not change it.`,
+Exit code: 0 no error, with or without warnings; 1 an error; 2 invalid input or flags.`,
 		Example: `  bgpguard policy check policies
   bgpguard policy check policies/rack_has_reflector
   bgpguard policy check policies -o json | jq '.findings[] | select(.severity == "error")'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPolicyCheck(cmd.OutOrStdout(), args, output) },
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", output, "output `format`: "+strings.Join(textAndJSON, ", "))
+	addOutput(cmd, &output, report.PolicyCheckFormats)
 	return cmd
 }
 
-var textAndJSON = []string{author.Text, author.JSON}
-
-// checkFormat returns an error unless format is among formats.
-func checkFormat(format string, formats []string) error {
-	if slices.Contains(formats, format) {
-		return nil
-	}
-	return fmt.Errorf("flag -o must be one of %s, is %q", strings.Join(formats, ", "), format)
-}
-
 func runPolicyCheck(w io.Writer, paths []string, output string) error {
-	if err := checkFormat(output, textAndJSON); err != nil {
+	if err := report.PolicyCheckFormats.Validate(output); err != nil {
 		return err
 	}
-	whole := &author.Report{Policies: []string{}, Findings: []author.Finding{}}
+	all := &author.CheckResult{Policies: []string{}, Findings: []author.Finding{}}
 	for _, path := range paths {
 		r, err := author.Check(path)
 		if err != nil {
 			return err
 		}
-		whole.Policies = append(whole.Policies, r.Policies...)
-		whole.Findings = append(whole.Findings, r.Findings...)
+		all.Policies = append(all.Policies, r.Policies...)
+		all.Findings = append(all.Findings, r.Findings...)
 	}
-	write := whole.WriteText
-	if output == author.JSON {
-		write = whole.WriteJSON
-	}
-	if err := write(w); err != nil {
+	if err := writeFormat(w, report.PolicyCheckFormats, output, all); err != nil {
 		return err
 	}
-	if whole.Count(author.Error) > 0 {
+	if all.Count(author.Error) > 0 {
 		return errDenied
 	}
 	return nil

@@ -261,7 +261,7 @@ func TestTopologyNamesWhatIsUnusable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := bgpguard(t, in, "", append([]string{"topology"}, strings.Fields(c.args)...)...)
-			compare(t, got, result{code: exitUnusable, stderr: "error: " + c.want + "\n"})
+			compare(t, got, result{code: exitInvalid, stderr: "error: " + c.want + "\n"})
 		})
 	}
 }
