@@ -1,16 +1,11 @@
-// Package author is for those who write policies: it makes new ones, checks,
-// explains, measures, documents and packs them. It stands on the packages that
-// the webhook judges with, knows no cluster, and has no part in a decision.
+// Package author implements the commands for policy authors: it creates, checks,
+// tests, benchmarks, explains and packs policies. It returns data; pkg/report
+// writes them. It evaluates policies through the packages that the webhook uses,
+// reads no live cluster, and takes no part in a decision.
 package author
 
 import "strings"
 
-// The formats that more than one of the commands writes.
-const (
-	Text = "text"
-	JSON = "json"
-	YAML = "yaml"
-)
-
-// folder is the name of a policy as a package, and the folder of its files.
+// folder returns the name of a policy's package, which is also the name of its
+// folder.
 func folder(name string) string { return strings.ReplaceAll(name, "-", "_") }

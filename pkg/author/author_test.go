@@ -15,31 +15,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// The example that the documentation shows is what somebody copies.
-func TestTheExampleOfEveryPolicyCompiles(t *testing.T) {
-	library, err := policy.Embedded()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range library.Definitions() {
-		file := filepath.Join(t.TempDir(), "example.yaml")
-		if err := os.WriteFile(file, []byte(Describe(d).Example()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		docs, err := policy.Load([]string{file})
-		if err == nil {
-			_, err = library.Compile(docs)
-		}
-		if err != nil {
-			t.Errorf("%s: %v", d.Name, err)
-		}
-	}
-}
-
 // However often an expression is evaluated, it is a few lines.
 func TestATraceIsAsLongAsThePolicy(t *testing.T) {
 	lines := func(nodes, peers int) int {
-		snapshot, change, err := cluster(nodes, peers)
+		snapshot, change, err := syntheticCluster(nodes, peers)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,8 +46,8 @@ func TestATraceIsAsLongAsThePolicy(t *testing.T) {
 	}
 }
 
-func TestTheMadeUpClusterIsOneInWhichLittleIsWrong(t *testing.T) {
-	snapshot, change, err := cluster(100, 20)
+func TestTheSyntheticClusterHasFewViolations(t *testing.T) {
+	snapshot, change, err := syntheticCluster(100, 20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,9 @@
 package author
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"slices"
 	"time"
@@ -13,57 +11,48 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// GoBench is the format of Go's benchmarks, which benchstat reads.
-const GoBench = "bench"
-
-// BenchOptions say on which cluster policies are timed, and how often.
+// BenchOptions configure Bench.
 type BenchOptions struct {
+	// Nodes and BGPPeers are the size of the synthetic cluster.
 	Nodes, BGPPeers int
-	// Count is how often each measurement is made; what is told is the median.
+	// Count is the number of measurements of each stage.
 	Count int
 }
 
-// The stages that are timed.
-const (
-	// stageFirst is the first evaluation after the policy was loaded.
-	stageFirst = "first"
-	// stageChange is an evaluation on the state after a change.
-	stageChange = "change"
-	// stageRest is a whole decision by all other policies.
-	stageRest = "rest"
-)
+// BenchResult is the measurements of one policy.
+type BenchResult struct {
+	Policy string
+	// Nodes and BGPPeers are the size of the synthetic cluster.
+	Nodes, BGPPeers int
+	// First times the first evaluation after the policy was loaded, Change an
+	// evaluation of the state after a change, and Rest a whole decision by all other
+	// policies.
+	First, Change, Rest []Measurement
+}
 
-// Measurement is one measurement of one stage.
+// Measurement is one measurement: means of N runs.
 type Measurement struct {
-	N      int     // how often it was done
-	Time   float64 // nanoseconds each
-	Bytes  float64 // allocated each
+	N      int
+	Time   float64 // nanoseconds
+	Bytes  float64 // allocated
 	Allocs float64
 }
 
-// Bench is what was measured of a policy, by stage.
-type Bench struct {
-	Policy   string
-	Nodes    int
-	BGPPeers int
-	Stages   map[string][]Measurement
-}
-
-// RunBench times policies on a made-up cluster. all are the policies that hold
-// besides: what a policy takes is told beside what they take together.
-func RunBench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o BenchOptions) ([]*Bench, error) {
+// Bench benchmarks policies on a synthetic cluster. all are the policies in force,
+// whose decision time is the yardstick. An error says that a policy failed, or that
+// ctx ended.
+func Bench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o BenchOptions) ([]*BenchResult, error) {
 	if o.Count < 1 {
-		return nil, fmt.Errorf("a measurement is made once or more, not %d times", o.Count)
+		return nil, fmt.Errorf("the number of measurements must be 1 or more, is %d", o.Count)
 	}
-	snapshot, change, err := cluster(o.Nodes, o.BGPPeers)
+	snapshot, change, err := syntheticCluster(o.Nodes, o.BGPPeers)
 	if err != nil {
 		return nil, err
 	}
-	var out []*Bench
+	var out []*BenchResult
 	for _, p := range policies {
 		others := slices.DeleteFunc(slices.Clone(all.Policies()), func(q *policy.Policy) bool { return q.Definition == p.Definition })
 		engine := validate.NewEngine(policy.NewSet(others))
@@ -80,16 +69,16 @@ func RunBench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o
 			_, err := p.Evaluate(ctx, input, func() ast.Value { return data })
 			return err
 		}
-		b := &Bench{Policy: p.Name, Nodes: o.Nodes, BGPPeers: o.BGPPeers, Stages: map[string][]Measurement{}}
+		b := &BenchResult{Policy: p.Name, Nodes: o.Nodes, BGPPeers: o.BGPPeers}
 		for range o.Count {
 			for _, stage := range []struct {
-				name    string
-				prepare func() (*policy.Policy, error)
-				do      func(p *policy.Policy) error
+				measurements *[]Measurement
+				prepare      func() (*policy.Policy, error)
+				do           func(p *policy.Policy) error
 			}{
-				{stageFirst, p.Anew, func(p *policy.Policy) error { return evaluate(p, before, data) }},
-				{stageChange, nil, func(*policy.Policy) error { return evaluate(p, after, dataAfter) }},
-				{stageRest, nil, func(*policy.Policy) error {
+				{&b.First, p.Anew, func(p *policy.Policy) error { return evaluate(p, before, data) }},
+				{&b.Change, nil, func(*policy.Policy) error { return evaluate(p, after, dataAfter) }},
+				{&b.Rest, nil, func(*policy.Policy) error {
 					if d := engine.Decide(ctx, snapshot, request); len(d.Failures) > 0 {
 						return d.Failures[0].Err
 					}
@@ -100,7 +89,7 @@ func RunBench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o
 				if err != nil {
 					return nil, fmt.Errorf("policy %s: %w", p.Name, err)
 				}
-				b.Stages[stage.name] = append(b.Stages[stage.name], m)
+				*stage.measurements = append(*stage.measurements, m)
 			}
 		}
 		out = append(out, b)
@@ -108,15 +97,18 @@ func RunBench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o
 	return out, nil
 }
 
-// measured is how long one measurement takes, about.
-const measured = 100 * time.Millisecond
+// benchTime is the minimum duration of one measurement, including preparation.
+// testing.Benchmark cannot replace measure: it excludes preparation from its
+// minimum, so a policy that compiles slower than it evaluates would be compiled
+// thousands of times, and it cannot be interrupted.
+const benchTime = 100 * time.Millisecond
 
-// measure does something again and again. Where it takes preparing, each time is
-// measured by itself, and what prepare takes is not counted.
+// measure runs do repeatedly. With prepare, it measures each run separately and
+// excludes the time of prepare.
 func measure(ctx context.Context, prepare func() (*policy.Policy, error), do func(*policy.Policy) error) (Measurement, error) {
 	var m Measurement
 	var p *policy.Policy
-	for start := time.Now(); m.N == 0 || time.Since(start) < measured; {
+	for start := time.Now(); m.N == 0 || time.Since(start) < benchTime; {
 		if prepare != nil {
 			var err error
 			if p, err = prepare(); err != nil {
@@ -126,7 +118,7 @@ func measure(ctx context.Context, prepare func() (*policy.Policy, error), do fun
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		begun := time.Now()
-		for done := false; !done; done = prepare != nil || time.Since(begun) >= measured {
+		for done := false; !done; done = prepare != nil || time.Since(begun) >= benchTime {
 			if ctx.Err() != nil {
 				return m, errors.New("interrupted")
 			}
@@ -143,73 +135,4 @@ func measure(ctx context.Context, prepare func() (*policy.Policy, error), do fun
 	n := float64(m.N)
 	m.Time, m.Bytes, m.Allocs = m.Time/n, m.Bytes/n, m.Allocs/n
 	return m, nil
-}
-
-// median is the one in the middle, by time.
-func median(ms []Measurement) Measurement {
-	sorted := slices.SortedFunc(slices.Values(ms), func(a, b Measurement) int { return cmp.Compare(a.Time, b.Time) })
-	return sorted[len(sorted)/2]
-}
-
-// WriteBench writes measurements as Text or GoBench.
-func WriteBench(w io.Writer, format string, benches []*Bench) error {
-	if format == GoBench {
-		return writeGoBench(w, benches)
-	}
-	for i, b := range benches {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		if err := b.writeText(w); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func writeGoBench(w io.Writer, benches []*Bench) error {
-	_, err := fmt.Fprintf(w, "goos: %s\ngoarch: %s\n", runtime.GOOS, runtime.GOARCH)
-	for _, b := range benches {
-		for _, stage := range []string{stageFirst, stageChange, stageRest} {
-			for _, m := range b.Stages[stage] {
-				if err == nil {
-					_, err = fmt.Fprintf(w, "BenchmarkPolicy/policy=%s/stage=%s/nodes=%d/bgppeers=%d-%d\t%d\t%.0f ns/op\t%.0f B/op\t%.0f allocs/op\n",
-						b.Policy, stage, b.Nodes, b.BGPPeers, runtime.GOMAXPROCS(0), m.N, m.Time, m.Bytes, m.Allocs)
-				}
-			}
-		}
-	}
-	return err
-}
-
-func (b *Bench) writeText(w io.Writer) error {
-	first, change, rest := median(b.Stages[stageFirst]), median(b.Stages[stageChange]), median(b.Stages[stageRest])
-	fmt.Fprintf(w, "%s on %s and %s, median of %d:\n", b.Policy, text.Count(b.Nodes, "node"), text.Count(b.BGPPeers, "BGPPeer"), len(b.Stages[stageFirst]))
-	const row = "  %-46s  %10s  %12s  %12s\n"
-	fmt.Fprintf(w, row, "", "TIME", "BYTES", "ALLOCATIONS")
-	for _, stage := range []struct {
-		name string
-		m    Measurement
-	}{
-		{"first evaluation after it is loaded", first},
-		{"evaluation on the state after a change", change},
-		{"the rest of a decision, by all other policies", rest},
-	} {
-		fmt.Fprintf(w, row, stage.name, duration(stage.m.Time), text.Number(int(stage.m.Bytes)), text.Number(int(stage.m.Allocs)))
-	}
-	const percent = 100
-	_, err := fmt.Fprintf(w, "It takes %.1f %% of a decision that evaluates it.\n", percent*change.Time/(change.Time+rest.Time))
-	return err
-}
-
-func duration(nanoseconds float64) string {
-	d := time.Duration(nanoseconds)
-	switch {
-	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	case d >= time.Microsecond:
-		return d.Round(10 * time.Nanosecond).String()
-	default:
-		return d.String()
-	}
 }

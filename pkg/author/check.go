@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // The severities of findings.
@@ -49,15 +47,15 @@ const (
 	checkExample    = "example"
 )
 
-// Report is what Check found.
-type Report struct {
-	// Policies are the names of those that were checked.
+// CheckResult is the result of Check.
+type CheckResult struct {
+	// Policies are the names of the checked policies.
 	Policies []string  `json:"policies"`
 	Findings []Finding `json:"findings"`
 }
 
 // Count returns how many findings of a severity there are.
-func (r *Report) Count(severity string) int {
+func (r *CheckResult) Count(severity string) int {
 	n := 0
 	for _, f := range r.Findings {
 		if f.Severity == severity {
@@ -69,8 +67,8 @@ func (r *Report) Count(severity string) int {
 
 // Check checks the policies of a directory, or of the tarball of a bundle. An
 // error says that it could not be read; what does not compile is a finding.
-func Check(path string) (*Report, error) {
-	r := &Report{Policies: []string{}, Findings: []Finding{}}
+func Check(path string) (*CheckResult, error) {
+	r := &CheckResult{Policies: []string{}, Findings: []Finding{}}
 	library, err := policy.Embedded()
 	if err != nil {
 		return nil, err
@@ -307,33 +305,3 @@ func (c *checker) example(source policy.Source) {
 		})
 	}
 }
-
-// WriteText writes a line for each finding, as compilers do, and how many there
-// are.
-func (r *Report) WriteText(w io.Writer) error {
-	var b strings.Builder
-	for _, f := range r.Findings {
-		b.WriteString(f.File)
-		if f.Line > 0 {
-			fmt.Fprintf(&b, ":%d", f.Line)
-		}
-		if f.Column > 0 {
-			fmt.Fprintf(&b, ":%d", f.Column)
-		}
-		if f.File != "" {
-			b.WriteString(": ")
-		}
-		message, source, _ := strings.Cut(f.Message, "\n")
-		fmt.Fprintf(&b, "%s: %s [%s]\n", f.Severity, message, f.Check)
-		for line := range strings.Lines(source) {
-			fmt.Fprintf(&b, "    %s\n", strings.TrimRight(line, "\n"))
-		}
-	}
-	fmt.Fprintf(&b, "%s checked: %s, %s\n", text.Count(len(r.Policies), "policy", "policies"),
-		text.Count(r.Count(Error), Error), text.Count(r.Count(Warning), Warning))
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// WriteJSON writes the report as JSON.
-func (r *Report) WriteJSON(w io.Writer) error { return text.JSON(w, r) }

@@ -39,8 +39,8 @@ type TestOptions struct {
 // testLimit is how long the Rego tests of a source may take together.
 const testLimit = time.Minute
 
-// Tested is what became of tests.
-type Tested struct {
+// TestResult is the results of tests.
+type TestResult struct {
 	Rego      []*tester.Result
 	Scenarios []ScenarioResult
 	Coverage  []FileCoverage
@@ -67,7 +67,7 @@ type FileCoverage struct {
 // and files of scenarios. The scenarios see the policies of the directories beside
 // the built-in ones. An error says that tests could not be run, or that there are
 // none.
-func Test(ctx context.Context, paths []string, o TestOptions) (*Tested, error) {
+func Test(ctx context.Context, paths []string, o TestOptions) (*TestResult, error) {
 	filter, err := regexp.Compile(o.Filter)
 	if err != nil {
 		return nil, fmt.Errorf("the pattern of tests: %w", err)
@@ -80,7 +80,7 @@ func Test(ctx context.Context, paths []string, o TestOptions) (*Tested, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Tested{}
+	out := &TestResult{}
 	for _, source := range sources {
 		if err := out.rego(ctx, source, o); err != nil {
 			return nil, err
@@ -137,7 +137,7 @@ func loadScenarios(files []string) ([]*scenario.Scenario, error) {
 
 // rego runs the Rego tests of a source. Those that fail are run once more, with
 // their traces.
-func (t *Tested) rego(ctx context.Context, source policy.Source, o TestOptions) error {
+func (t *TestResult) rego(ctx context.Context, source policy.Source, o TestOptions) error {
 	options := policy.TestOptions{Limit: testLimit, Filter: o.Filter}
 	if o.Coverage {
 		options.Coverage = cover.New()
@@ -218,7 +218,7 @@ func ranges(list []cover.Range) []string {
 }
 
 // Failed returns how many Rego tests and scenarios did not pass.
-func (t *Tested) Failed() int {
+func (t *TestResult) Failed() int {
 	n := 0
 	for _, r := range t.Rego {
 		if r.Fail || r.Error != nil {

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -10,18 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
-
-// The further output formats of an audit.
-const (
-	Markdown    = "markdown"
-	OpenReports = "openreports"
-)
-
-// AuditFormats lists the output formats of an audit, the default first.
-var AuditFormats = []string{Text, JSON, YAML, HTML, Markdown, SARIF, JUnit, OpenReports}
 
 // Audit is the audits of one cluster or of several, and how they are shown.
 type Audit struct {
@@ -34,30 +23,6 @@ type Audit struct {
 	Sources func(violation.Object) Source
 	// Color makes Text use a terminal's colours.
 	Color bool
-}
-
-// WriteAudit writes a to w in one of AuditFormats.
-func WriteAudit(w io.Writer, format string, a *Audit) error {
-	switch format {
-	case Text:
-		return writeAuditText(w, a)
-	case JSON:
-		return text.JSON(w, a.Report)
-	case YAML:
-		return text.YAML(w, a.Report)
-	case HTML:
-		return writeAuditHTML(w, a.Report)
-	case Markdown:
-		return writeAuditMarkdown(w, a)
-	case SARIF:
-		return writeAuditSARIF(w, a)
-	case JUnit:
-		return writeAuditJUnit(w, a)
-	case OpenReports:
-		return writeAuditOpenReports(w, a.Report)
-	default:
-		return fmt.Errorf("unknown output format %q", format)
-	}
 }
 
 // auditOf names the cluster of an audit where it has a name.

@@ -116,7 +116,7 @@ func audits() map[string]*Audit {
 func renderAudit(t testing.TB, format string, a *Audit) string {
 	t.Helper()
 	var b strings.Builder
-	if err := WriteAudit(&b, format, a); err != nil {
+	if err := AuditFormats.Write(&b, format, a); err != nil {
 		t.Fatalf("%s: %v", format, err)
 	}
 	return b.String()
@@ -323,7 +323,7 @@ func TestWhatNoPolicyJudgesIsInEveryFormat(t *testing.T) {
 	a.Failures = []audit.Failure{{Policy: "ours", Message: "cannot be used here"}}
 	idle := &audit.Audit{Cluster: "idle", Time: monday}
 	r := &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a, idle}, Unread: []audit.Unread{{Cluster: "lab", Message: "no answer\nat all"}}}, FailOn: "low"}
-	for _, format := range AuditFormats {
+	for _, format := range AuditFormats.Names() {
 		text := renderAudit(t, format, r)
 		for _, want := range []string{"ours", "cannot be used here", "lab", "no answer"} {
 			if !strings.Contains(text, want) {
@@ -341,7 +341,7 @@ func TestWhatNoPolicyJudgesIsInEveryFormat(t *testing.T) {
 }
 
 func TestAnUnknownFormatOfAnAuditIsAnError(t *testing.T) {
-	if err := WriteAudit(&strings.Builder{}, "xml", audits()["clean"]); err == nil || err.Error() != `unknown output format "xml"` {
+	if err := AuditFormats.Write(&strings.Builder{}, "xml", audits()["clean"]); err == nil || err.Error() != AuditFormats.Validate("xml").Error() {
 		t.Errorf("got %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"slices"
@@ -15,8 +16,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
 
-	"github.com/bgpguard/bgpguard/pkg/junit"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report/junit"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -349,4 +350,79 @@ func readJSON(t testing.TB, file string) any {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// checkTable checks the rows of one command, whatever its result is.
+func checkTable[T any](t *testing.T, command string, formats Formats[T]) {
+	t.Helper()
+	t.Run(command, func(t *testing.T) {
+		names := formats.Names()
+		if len(names) == 0 || names[0] != Text || formats.Default() != Text {
+			t.Errorf("the formats are %v, the default is not text", names)
+		}
+		sorted := slices.Clone(names)
+		slices.Sort(sorted)
+		if len(slices.Compact(sorted)) != len(names) {
+			t.Errorf("a format is in the table twice: %v", names)
+		}
+		help := strings.Split(formats.Help(), "\n")
+		for _, f := range formats {
+			if f.Help == "" || strings.HasSuffix(f.Help, ".") || strings.ContainsAny(f.Help, "\n\t") || f.write == nil {
+				t.Errorf("%s: help %q, writer %v", f.Name, f.Help, f.write != nil)
+			}
+			if !slices.ContainsFunc(help, func(line string) bool { return strings.HasPrefix(line, "  "+f.Name+" ") }) {
+				t.Errorf("%s is not in the help:\n%s", f.Name, formats.Help())
+			}
+			if err := formats.Validate(f.Name); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, line := range help {
+			if len(line) > helpWidth {
+				t.Errorf("%d columns: %s", len(line), line)
+			}
+		}
+	})
+}
+
+func TestTheTableOfFormats(t *testing.T) {
+	checkTable(t, "check", CheckFormats)
+	checkTable(t, "check --explain", ExplainFormats)
+	checkTable(t, "audit", AuditFormats)
+	checkTable(t, "topology", TopologyFormats)
+	checkTable(t, "policy list", PolicyListFormats)
+	checkTable(t, "policy show", PolicyShowFormats)
+	checkTable(t, "policy check", PolicyCheckFormats)
+	checkTable(t, "policy test", PolicyTestFormats)
+	checkTable(t, "policy bench", PolicyBenchFormats)
+	checkTable(t, "policy explain", PolicyExplainFormats)
+}
+
+func TestFormatsAreHelpCompletionAndError(t *testing.T) {
+	write := func(w io.Writer, s string) error {
+		_, err := io.WriteString(w, s)
+		return err
+	}
+	f := Formats[string]{
+		{Text, "a text that is long enough to be continued on a line of its own, below the words before it", write},
+		{Markdown, "for wikis", write},
+	}
+	for name, c := range map[string]struct{ got, want string }{
+		"usage": {f.Usage(), "output `format`: text, markdown"},
+		"help": {f.Help(), `  text      a text that is long enough to be continued on a line of its own, below the
+            words before it
+  markdown  for wikis`},
+		"completions": {strings.Join(f.Completions()[1:], ""), "markdown\tfor wikis"},
+		"error":       {f.Write(io.Discard, "xml", "").Error(), `flag -o must be one of text, markdown, is "xml"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", c.got, c.want)
+			}
+		})
+	}
+	var b strings.Builder
+	if err := f.Write(&b, Markdown, "x"); err != nil || b.String() != "x" {
+		t.Errorf("wrote %q, %v", b.String(), err)
+	}
 }

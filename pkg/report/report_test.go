@@ -138,7 +138,7 @@ func checks(t testing.TB) map[string]*Check {
 func renderCheck(t testing.TB, format string, c *Check) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Write(&b, format, c); err != nil {
+	if err := CheckFormats.Write(&b, format, c); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -227,7 +227,7 @@ func TestColoursChangeNothingElse(t *testing.T) {
 		if got != plain {
 			t.Errorf("%s: without its colours it is\n%s\nand in plain\n%s", name, got, plain)
 		}
-		for _, format := range Formats[1:] {
+		for _, format := range CheckFormats.Names()[1:] {
 			if renderCheck(t, format, &colored) != renderCheck(t, format, c) {
 				t.Errorf("%s: %s has colours", name, format)
 			}
@@ -375,15 +375,15 @@ func TestLongValuesShowWhereTheyDiffer(t *testing.T) {
 
 func TestAnUnknownFormatIsAnError(t *testing.T) {
 	var b bytes.Buffer
-	if err := Write(&b, "xml", &Check{}); err == nil || err.Error() != `unknown output format "xml"` || b.Len() > 0 {
+	if err := CheckFormats.Write(&b, "xml", &Check{}); err == nil || err.Error() != CheckFormats.Validate("xml").Error() || b.Len() > 0 {
 		t.Errorf("error %v, output %q", err, b.String())
 	}
 }
 
 func TestEveryFormatPassesOnWhatTheWriterSays(t *testing.T) {
 	full := errors.New("disk full")
-	for _, format := range Formats {
-		if err := Write(limited{full}, format, checks(t)["a denied change, explained"]); !errors.Is(err, full) {
+	for _, format := range CheckFormats.Names() {
+		if err := CheckFormats.Write(limited{full}, format, checks(t)["a denied change, explained"]); !errors.Is(err, full) {
 			t.Errorf("%s: got %v", format, err)
 		}
 	}

@@ -1,8 +1,6 @@
 package report
 
 import (
-	"fmt"
-	"io"
 	"iter"
 	"slices"
 
@@ -10,19 +8,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// The further output formats of a topology.
-const (
-	YAML = "yaml"
-	DOT  = "dot"
-	SVG  = "svg"
-	HTML = "html"
-)
-
 // versionFlag is what else than a state tells Calico's version.
 const versionFlag = "--calico-version or "
-
-// TopologyFormats lists the output formats of a topology, the default first.
-var TopologyFormats = []string{Text, JSON, YAML, DOT, SVG, HTML}
 
 // Topology is what a report shows of one state. Sequences can be long (a full
 // mesh of 5,000 nodes has 25 million half-sessions), can be ranged over more
@@ -54,26 +41,6 @@ type Reflector struct {
 	// Sessions counts the half-sessions on it on which a session stands or whose
 	// other side is not known.
 	Sessions int
-}
-
-// WriteTopology writes t to w in one of TopologyFormats.
-func WriteTopology(w io.Writer, format string, t *Topology) error {
-	switch format {
-	case Text:
-		return writeTopologyText(w, t)
-	case JSON:
-		return writeTopologyJSON(w, t)
-	case YAML:
-		return writeTopologyYAML(w, t)
-	case DOT:
-		return writeTopologyDOT(w, t)
-	case SVG:
-		return writeTopologySVG(w, t)
-	case HTML:
-		return writeTopologyHTML(w, t)
-	default:
-		return fmt.Errorf("unknown output format %q", format)
-	}
 }
 
 // reach is what the report says of the routes in one family, under the

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func render(t *testing.T, format string, topology *Topology) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := WriteTopology(&b, format, topology); err != nil {
+	if err := TopologyFormats.Write(&b, format, topology); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -183,7 +183,7 @@ func TestJSONIsStreamed(t *testing.T) {
 		}
 	}
 	full := errors.New("disk full")
-	err := WriteTopology(limited{full}, JSON, topology)
+	err := TopologyFormats.Write(limited{full}, JSON, topology)
 	if !errors.Is(err, full) || made > 100 {
 		t.Errorf("error %v after %d half-sessions", err, made)
 	}
@@ -300,7 +300,7 @@ func TestDifferences(t *testing.T) {
 
 func TestAnUnknownFormatOfATopologyIsAnError(t *testing.T) {
 	var b bytes.Buffer
-	if err := WriteTopology(&b, "png", mesh5()); err == nil || err.Error() != `unknown output format "png"` || b.Len() > 0 {
+	if err := TopologyFormats.Write(&b, "png", mesh5()); err == nil || err.Error() != TopologyFormats.Validate("png").Error() || b.Len() > 0 {
 		t.Errorf("error %v, output %q", err, b.String())
 	}
 }

@@ -46,7 +46,7 @@ type page struct {
 // newPage returns the page of what current gives; version is that of bgpguard.
 func newPage(current func(context.Context) (*audit.Audit, error), version string, log logr.Logger) *page {
 	return &page{log: log, audit: current, render: func(w io.Writer, a *audit.Audit) error {
-		return report.WriteAudit(w, report.HTML, &report.Audit{Report: &audit.Report{Version: version, Clusters: []*audit.Audit{a}}})
+		return report.AuditFormats.Write(w, report.HTML, &report.Audit{Report: &audit.Report{Version: version, Clusters: []*audit.Audit{a}}})
 	}}
 }
 

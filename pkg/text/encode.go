@@ -1,5 +1,3 @@
-// Package encode writes values as JSON and YAML, in the one form that every
-// document of bgpguard has: indented, and with <, > and & as they are. It is a leaf.
 package text
 
 import (

@@ -1,5 +1,5 @@
-// Package words writes numbers, counted things and shortened lists as people
-// read them, in messages of any kind. It is a leaf.
+// Package text formats numbers, lists and other parts of messages for people, and
+// values as JSON and YAML. It is a leaf.
 package text
 
 import (
@@ -68,4 +68,28 @@ func Clean(s string) string {
 		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
 	}
 	return b.String()
+}
+
+// Wrap splits s into lines of at most width characters at white space. A longer word
+// is a line of its own.
+func Wrap(s string, width int) []string {
+	var lines []string
+	line, length := "", 0
+	for word := range strings.FieldsSeq(s) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case line == "":
+			line, length = word, n
+		case length+1+n > width:
+			lines = append(lines, line)
+			line, length = word, n
+		default:
+			line += " " + word
+			length += 1 + n
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
 }

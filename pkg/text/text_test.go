@@ -1,6 +1,9 @@
 package text
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
@@ -20,5 +23,25 @@ func TestWords(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for name, c := range map[string]struct {
+		text  string
+		width int
+		want  []string
+	}{
+		"nothing":                  {" \n", 5, nil},
+		"one line":                 {"a  b\nc", 5, []string{"a b c"}},
+		"exactly the width":        {"ab cd ef", 5, []string{"ab cd", "ef"}},
+		"a longer word":            {"a toolong b", 5, []string{"a", "toolong", "b"}},
+		"characters are not bytes": {"ää öö ü", 5, []string{"ää öö", "ü"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Wrap(c.text, c.width); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }

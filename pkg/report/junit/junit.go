@@ -1,5 +1,4 @@
-// Package junit writes what became of tests as the XML that CI systems read. It
-// is a leaf.
+// Package junit writes test results as JUnit XML, which CI systems read. It is a leaf.
 package junit
 
 import (
@@ -9,26 +8,27 @@ import (
 	"time"
 )
 
-// Suite is test cases that belong together, and how many there are of each kind.
+// Suite is a group of test cases with their totals.
 type Suite struct {
 	Name     string `xml:"name,attr"`
 	Tests    int    `xml:"tests,attr"`
 	Failures int    `xml:"failures,attr"`
 	Errors   int    `xml:"errors,attr"`
 	Skipped  int    `xml:"skipped,attr"`
-	// Time is in seconds, as Seconds writes them; "" where it was not measured.
+	// Time is in seconds, as Seconds formats it; "" if it was not measured.
 	Time  string `xml:"time,attr,omitempty"`
 	Cases []Case `xml:"testcase"`
 }
 
-// Case is a test. It passed where it has none of Failure, Error and Skipped.
+// Case is one test. It passed if Failure, Error and Skipped are nil.
 type Case struct {
 	Class string `xml:"classname,attr"`
 	Name  string `xml:"name,attr"`
-	// File and Line, from 1, are where it stands; "" and 0 for nowhere.
+	// File and Line are the position of the test; lines start at 1. "" and 0 if
+	// there is none. GitLab links the file.
 	File string `xml:"file,attr,omitempty"`
 	Line int    `xml:"line,attr,omitempty"`
-	// Time is in seconds, as Seconds writes them; "" where it was not measured.
+	// Time is in seconds, as Seconds formats it; "" if it was not measured.
 	Time    string  `xml:"time,attr,omitempty"`
 	Failure *Result `xml:"failure"`
 	Error   *Result `xml:"error"`
@@ -40,13 +40,12 @@ type Case struct {
 // Result says why a test did not pass.
 type Result struct {
 	Type string `xml:"type,attr,omitempty"`
-	// Message is the headline, Text all there is to say.
+	// Message is the headline, Text the whole message.
 	Message string `xml:"message,attr,omitempty"`
 	Text    string `xml:",chardata"`
 }
 
-// Add adds a case and counts it: as the first of a failure, an error and one that
-// was passed over that it has.
+// Add adds a case and counts it once: as failed, else as in error, else as skipped.
 func (s *Suite) Add(c Case) {
 	s.Tests++
 	switch {
@@ -60,8 +59,8 @@ func (s *Suite) Add(c Case) {
 	s.Cases = append(s.Cases, c)
 }
 
-// Seconds writes a duration as seconds with three decimals, as Suite.Time and
-// Case.Time hold it.
+// Seconds formats a duration in seconds with three decimals, for Suite.Time and
+// Case.Time.
 func Seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
 
 // document is the root element.
@@ -70,8 +69,8 @@ type document struct {
 	Suites  []Suite  `xml:"testsuite"`
 }
 
-// Write writes suites as a document. Characters that XML has no form for become
-// U+FFFD. An error is that of w.
+// Write writes suites as a document. Characters that XML cannot represent become
+// U+FFFD. An error is one of w.
 func Write(w io.Writer, suites ...Suite) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

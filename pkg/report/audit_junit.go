@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
-	"github.com/bgpguard/bgpguard/pkg/junit"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report/junit"
 )
 
 // writeAuditJUnit writes a suite for each cluster and in it a test case for each

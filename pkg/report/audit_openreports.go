@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/openreports"
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
@@ -17,7 +16,7 @@ const clusterAnnotation = "bgpguard.io/cluster"
 // documents, so that they can be applied where it does not run. Those of different
 // clusters have the same names: they are for different clusters. Of what has no report,
 // comments tell.
-func writeAuditOpenReports(w io.Writer, r *audit.Report) error {
+func writeAuditOpenReports(w io.Writer, r *Audit) error {
 	var out bytes.Buffer
 	for _, u := range r.Unread {
 		fmt.Fprintf(&out, "# No report of cluster %s, which could not be read: %s\n", clean(u.Cluster), clean(u.Message))

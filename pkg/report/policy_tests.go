@@ -1,4 +1,4 @@
-package author
+package report
 
 import (
 	"bytes"
@@ -10,27 +10,15 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/tester"
 
-	"github.com/bgpguard/bgpguard/pkg/junit"
+	"github.com/bgpguard/bgpguard/pkg/author"
+	"github.com/bgpguard/bgpguard/pkg/report/junit"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// JUnit is the format that CI systems read.
-const JUnit = "junit"
-
-// WriteTested writes what became of tests as Text, JSON or JUnit.
-func WriteTested(w io.Writer, format string, t *Tested) error {
-	switch format {
-	case JSON:
-		return t.writeJSON(w)
-	case JUnit:
-		return t.writeJUnit(w)
-	default:
-		return t.writeText(w)
-	}
-}
-
-func (t *Tested) writeText(w io.Writer) error {
+// writePolicyTestText writes failed tests and scenarios as opa test does, then totals
+// and the coverage.
+func writePolicyTestText(w io.Writer, t *author.TestResult) error {
 	var b bytes.Buffer
 	if len(t.Rego) > 0 {
 		if err := pretty(&b, t.Rego...); err != nil {
@@ -77,8 +65,8 @@ func (t *Tested) writeText(w io.Writer) error {
 	return err
 }
 
-// pretty writes results as opa test does, with the failing expression of each test
-// that fails and the values in it.
+// pretty writes results as opa test does. For each failed test it shows the failing
+// expression with its values.
 func pretty(w io.Writer, results ...*tester.Result) error {
 	c := make(chan *tester.Result, len(results))
 	for _, r := range results {
@@ -88,7 +76,7 @@ func pretty(w io.Writer, results ...*tester.Result) error {
 	return tester.PrettyReporter{Output: w, FailureLine: true, LocalVars: true}.Report(c)
 }
 
-// testCase is a test or a scenario in JSON.
+// testCase is the JSON form of a test or a scenario.
 type testCase struct {
 	Name string `json:"name"`
 	File string `json:"file"`
@@ -96,7 +84,7 @@ type testCase struct {
 	// Result is pass, fail, error or skip.
 	Result  string  `json:"result"`
 	Seconds float64 `json:"seconds"`
-	// Message says why it did not pass or was passed over, Output is what it printed.
+	// Message says why the test failed or was skipped. Output is what it printed.
 	Message string `json:"message,omitempty"`
 	Output  string `json:"output,omitempty"`
 	// Steps are those of a scenario.
@@ -111,7 +99,8 @@ const (
 	skipped = "skip"
 )
 
-func (t *Tested) cases() (rego, scenarios []testCase, err error) {
+// testCases returns the Rego tests and the scenarios of t.
+func testCases(t *author.TestResult) (rego, scenarios []testCase, err error) {
 	rego, scenarios = []testCase{}, []testCase{}
 	for _, r := range t.Rego {
 		c := testCase{
@@ -153,7 +142,7 @@ func (t *Tested) cases() (rego, scenarios []testCase, err error) {
 	return rego, scenarios, nil
 }
 
-// failureOf is the part of opa's report that shows the failing expression.
+// failureOf returns the part of opa's report that shows the failing expression.
 func failureOf(report string) string {
 	const heading = "FAILURES\n"
 	_, text, _ := strings.Cut(report, heading)
@@ -166,21 +155,21 @@ func failureOf(report string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (t *Tested) writeJSON(w io.Writer) error {
-	rego, scenarios, err := t.cases()
+func writePolicyTestJSON(w io.Writer, t *author.TestResult) error {
+	rego, scenarios, err := testCases(t)
 	if err != nil {
 		return err
 	}
 	return text.JSON(w, struct {
-		Failed    int            `json:"failed"`
-		Rego      []testCase     `json:"rego"`
-		Scenarios []testCase     `json:"scenarios"`
-		Coverage  []FileCoverage `json:"coverage,omitempty"`
+		Failed    int                   `json:"failed"`
+		Rego      []testCase            `json:"rego"`
+		Scenarios []testCase            `json:"scenarios"`
+		Coverage  []author.FileCoverage `json:"coverage,omitempty"`
 	}{t.Failed(), rego, scenarios, t.Coverage})
 }
 
-func (t *Tested) writeJUnit(w io.Writer) error {
-	rego, scenarios, err := t.cases()
+func writePolicyTestJUnit(w io.Writer, t *author.TestResult) error {
+	rego, scenarios, err := testCases(t)
 	if err != nil {
 		return err
 	}
@@ -204,7 +193,8 @@ func (t *Tested) writeJUnit(w io.Writer) error {
 	return junit.Write(w, out...)
 }
 
-// junit is the test in JUnit; one whose name has no package is of class.
+// junit returns the test as a JUnit test case. Its class is the package in its name,
+// else class.
 func (c *testCase) junit(class string) junit.Case {
 	out := junit.Case{Class: class, Name: c.Name, File: c.File, Line: c.Line, Time: seconds(c.Seconds), Output: c.Output}
 	if i := strings.LastIndex(c.Name, "."); i > 0 {

@@ -130,7 +130,7 @@ type barPart struct {
 
 // writeAuditHTML writes r as one page that loads nothing. A script within it finds
 // and sorts; without it, all of the page can be read.
-func writeAuditHTML(w io.Writer, r *audit.Report) error {
+func writeAuditHTML(w io.Writer, r *Audit) error {
 	digest := sha256.Sum256([]byte("\n" + auditScript))
 	p := auditPage{
 		ScriptHash: "sha256-" + base64.StdEncoding.EncodeToString(digest[:]),
@@ -154,7 +154,7 @@ func writeAuditHTML(w io.Writer, r *audit.Report) error {
 	}
 	if several {
 		p.Title += " of " + Count(len(r.Clusters)+len(r.Unread), "cluster")
-		p.Fleet = newFleet(r, p.Clusters)
+		p.Fleet = newFleet(r.Report, p.Clusters)
 	} else {
 		a := r.Clusters[0]
 		if a.Cluster != "" {

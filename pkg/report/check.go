@@ -1,31 +1,10 @@
-// Package report renders what the CLI found. Each format has a file; Formats
-// and TopologyFormats list them all.
 package report
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
-
-// The output formats of a check. YAML is among those of a topology too.
-const (
-	Text   = "text"
-	JSON   = "json"
-	SARIF  = "sarif"
-	JUnit  = "junit"
-	GitHub = "github"
-)
-
-// Formats lists the output formats of a check, the default first.
-var Formats = []string{Text, JSON, YAML, SARIF, JUnit, GitHub}
-
-// Explained lists those of Formats that show explanations.
-var Explained = []string{Text, JSON, YAML}
 
 // Check is the decisions on a sequence of changes.
 type Check struct {
@@ -55,26 +34,6 @@ type Source struct {
 	// LineOf tells the line of a field, or of its nearest parent; that of the
 	// object for "".
 	LineOf func(field string) int
-}
-
-// Write writes c to w in one of Formats.
-func Write(w io.Writer, format string, c *Check) error {
-	switch format {
-	case Text:
-		return writeText(w, c)
-	case JSON:
-		return text.JSON(w, c.document())
-	case YAML:
-		return text.YAML(w, c.document())
-	case SARIF:
-		return writeSARIF(w, c)
-	case JUnit:
-		return writeJUnit(w, c)
-	case GitHub:
-		return writeGitHub(w, c)
-	default:
-		return fmt.Errorf("unknown output format %q", format)
-	}
 }
 
 // denied counts the changes that are not allowed.

@@ -26,7 +26,7 @@ func (p painter) paint(color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-func writeText(w io.Writer, c *Check) error {
+func writeCheckText(w io.Writer, c *Check) error {
 	var b strings.Builder
 	for i := range c.Changes {
 		c.textChange(&b, &c.Changes[i])

@@ -84,7 +84,7 @@ func withFound(a *audit.Audit, name string, n int, edit func(*audit.Violation)) 
 func auditPageOf(t testing.TB, audits ...*audit.Audit) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := WriteAudit(&b, HTML, &Audit{Report: &audit.Report{Version: "v1.2.3", Clusters: audits}}); err != nil {
+	if err := AuditFormats.Write(&b, HTML, &Audit{Report: &audit.Report{Version: "v1.2.3", Clusters: audits}}); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

@@ -18,9 +18,9 @@ var (
 	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-// writeGitHub writes a line for each change into the log, and a workflow command
+// writeCheckGitHub writes a line for each change into the log, and a workflow command
 // for each finding.
-func writeGitHub(w io.Writer, c *Check) error {
+func writeCheckGitHub(w io.Writer, c *Check) error {
 	var b strings.Builder
 	for i := range c.Changes {
 		change := &c.Changes[i]

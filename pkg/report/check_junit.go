@@ -4,15 +4,15 @@ import (
 	"io"
 	"strings"
 
-	"github.com/bgpguard/bgpguard/pkg/junit"
+	"github.com/bgpguard/bgpguard/pkg/report/junit"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// writeJUnit writes a test case for each change and policy: it fails where the
+// writeCheckJUnit writes a test case for each change and policy: it fails where the
 // policy denies the change, is in error where it could not judge, and skipped
 // where it warns or only records. A last one for what Calico would ignore is there
 // where there is such.
-func writeJUnit(w io.Writer, c *Check) error {
+func writeCheckJUnit(w io.Writer, c *Check) error {
 	suite := junit.Suite{Name: "bgpguard check"}
 	for i := range c.Changes {
 		change := &c.Changes[i]

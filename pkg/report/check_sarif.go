@@ -110,7 +110,7 @@ var escapeSARIF = strings.NewReplacer("{", "{{", "}", "}}", "](", "] (")
 
 func sarifText(s string) sarifMessage { return sarifMessage{escapeSARIF.Replace(s)} }
 
-func writeSARIF(w io.Writer, c *Check) error {
+func writeCheckSARIF(w io.Writer, c *Check) error {
 	run := sarifRun{Invocations: []sarifInvocation{{ExecutionSuccessful: true}}, Results: []sarifResult{}}
 	run.Tool.Driver = sarifDriver{Name: "bgpguard", Version: c.Version, InformationURI: homepage}
 	for _, p := range c.Policies {

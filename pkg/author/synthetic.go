@@ -8,24 +8,25 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// The bounds of a made-up cluster.
+// The bounds of a synthetic cluster.
 const (
-	leastPeers = 2
-	mostNodes  = 100_000
+	minPeers   = 2
+	maxNodes   = 100_000
 	racks      = 16
 	reflectors = 3
 )
 
-// cluster makes up a cluster with the mesh off: route reflectors that peer with
-// each other and with all other nodes, and routers outside that peer with one rack
-// each. The change sets another restart time for the reflectors' sessions.
-func cluster(nodes, peers int) (*state.Snapshot, state.Change, error) {
+// syntheticCluster returns a cluster for benchmarks: the mesh is off, route
+// reflectors peer with each other and with all other nodes, and each external router
+// peers with one rack. The change sets another restart time for the reflectors'
+// sessions.
+func syntheticCluster(nodes, peers int) (*state.Snapshot, state.Change, error) {
 	none := state.Change{}
 	switch {
-	case nodes < 1 || nodes > mostNodes:
-		return nil, none, fmt.Errorf("a cluster has from 1 to %d nodes, not %d", mostNodes, nodes)
-	case peers < leastPeers:
-		return nil, none, fmt.Errorf("a cluster with route reflectors has %d BGPPeers or more, not %d", leastPeers, peers)
+	case nodes < 1 || nodes > maxNodes:
+		return nil, none, fmt.Errorf("the number of nodes must be from 1 to %d, is %d", maxNodes, nodes)
+	case peers < minPeers:
+		return nil, none, fmt.Errorf("the number of BGPPeers must be %d or more, is %d: two connect the route reflectors", minPeers, peers)
 	}
 	list := []map[string]any{
 		calicoObject("BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64512)}),
@@ -34,7 +35,7 @@ func cluster(nodes, peers int) (*state.Snapshot, state.Change, error) {
 		calicoObject("BGPPeer", "workers", reflected("!has(route-reflector)", "120s")),
 	}
 	router := netip.MustParseAddr("172.16.0.0")
-	for i := range peers - leastPeers {
+	for i := range peers - minPeers {
 		router = router.Next()
 		list = append(list, calicoObject("BGPPeer", fmt.Sprintf("router-%d", i+1), map[string]any{
 			"nodeSelector": fmt.Sprintf("rack == 'r%d'", i%racks), "peerIP": router.String(), "asNumber": int64(64600),
