@@ -20,6 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	certmetrics "sigs.k8s.io/controller-runtime/pkg/certwatcher/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/bgpguard/bgpguard/pkg/loop"
 )
 
 // selfManaged serves the certificate of the Secret from memory. It watches the Secret itself, since a mounted one
@@ -33,8 +35,8 @@ type selfManaged struct {
 	rollover rollover
 	// missing says what there is to wait for while nothing is served.
 	missing atomic.Pointer[error]
-	// reported is the problem that was last logged; none if all is well.
-	reported string
+	// failure is why the Secret's certificate is not served.
+	failure loop.Failure
 	// marker is the file that tells cert-controller that this process has a certificate. It looks for the mounted
 	// one; here there is none, and private keys stay off the disk.
 	marker string
@@ -47,7 +49,7 @@ func (s *selfManaged) NeedLeaderElection() bool { return false }
 func (s *selfManaged) Start(ctx context.Context) error {
 	defer os.RemoveAll(filepath.Dir(s.marker))
 
-	changed := make(chan struct{}, 1)
+	changed := loop.NewSignal()
 	for _, obj := range []client.Object{&corev1.Secret{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}} {
 		informer, err := s.cache.GetInformer(ctx, obj, cache.BlockUntilSynced(false))
 		if err != nil {
@@ -67,22 +69,16 @@ func (s *selfManaged) Start(ctx context.Context) error {
 	return <-stopped
 }
 
-// notify makes a handler that leaves one note, however many events there are: the reader looks at everything anyway.
-func notify(changed chan<- struct{}) toolscache.ResourceEventHandler {
-	note := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
+// notify returns a handler that sends changed for every event.
+func notify(changed loop.Signal) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { note() },
-		UpdateFunc: func(any, any) { note() },
-		DeleteFunc: func(any) { note() },
+		AddFunc:    func(any) { changed.Send() },
+		UpdateFunc: func(any, any) { changed.Send() },
+		DeleteFunc: func(any) { changed.Send() },
 	}
 }
 
-func (s *selfManaged) run(ctx context.Context, reader client.Reader, changed <-chan struct{}) {
+func (s *selfManaged) run(ctx context.Context, reader client.Reader, changed loop.Signal) {
 	for {
 		var again <-chan time.Time
 		if left := s.refresh(ctx, reader, time.Now()); left > 0 {
@@ -115,7 +111,7 @@ func (s *selfManaged) refresh(ctx context.Context, reader client.Reader, now tim
 		s.hold()
 		return again
 	}
-	s.reported = ""
+	s.failure.Clear()
 	if !pair.equal(before) {
 		reportExpiry(pair.cert.Leaf, pair.ca)
 		s.log.Info("Serving the certificate of the Secret", "secret", s.secret,
@@ -157,7 +153,7 @@ func (s *selfManaged) reject(err error) {
 	if s.rollover.served.Load() == nil && errors.Is(err, errEmpty) {
 		return // Every installation begins like this.
 	}
-	if s.once(err.Error()) {
+	if s.failure.Changed(err) {
 		certmetrics.ReadCertificateErrors.Inc()
 		s.log.Error(err, "Cannot use the certificate Secret, what was served before stays", "secret", s.secret)
 	}
@@ -167,15 +163,9 @@ func (s *selfManaged) reject(err error) {
 func (s *selfManaged) hold() {
 	reason := fmt.Errorf("ValidatingWebhookConfiguration %q does not trust its CA yet", s.configuration)
 	s.wait(reason)
-	if s.once(reason.Error()) {
+	if s.failure.Changed(reason) {
 		s.log.Info("Holding a new certificate back until every API server knows its CA", "secret", s.secret)
 	}
-}
-
-// once tells whether this differs from what was reported last: changes of one object have the other looked at as well.
-func (s *selfManaged) once(report string) bool {
-	defer func() { s.reported = report }()
-	return report != s.reported
 }
 
 func (s *selfManaged) wait(reason error) {

@@ -21,6 +21,8 @@ import (
 	certmetrics "sigs.k8s.io/controller-runtime/pkg/certwatcher/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/bgpguard/bgpguard/pkg/loop"
 )
 
 func newWatch(t *testing.T, log logr.Logger) *selfManaged {
@@ -147,7 +149,7 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := fake.NewClientBuilder().WithObjects(first.DeepCopy(), configuration(ca.pem)).Build()
 		s := newWatch(t, logr.Discard())
-		changed := make(chan struct{}, 1)
+		changed := loop.NewSignal()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {

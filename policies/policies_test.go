@@ -3,7 +3,6 @@ package policies
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bgpguard/bgpguard/test/golden"
 )
 
 // A policy that somebody adds must not be forgotten in the list of FS.
@@ -39,25 +40,10 @@ func modules(t *testing.T, in fs.FS) []string {
 	return out
 }
 
-var update = flag.Bool("update", false, "write schemas/change.json anew from schemas/input.json")
-
 // Policies that judge changes see what those that judge states see, the state
 // before besides, and the change.
 func TestTheSchemaOfChangesIsThatOfStatesAndMore(t *testing.T) {
-	const file = "schemas/change.json"
-	want := changeSchema(t)
-	if *update {
-		if err := os.WriteFile(file, want, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what schemas/input.json gives; write it anew: go test ./policies -run TheSchemaOfChanges -update", file)
-	}
+	golden.Check(t, "schemas/change.json", changeSchema(t))
 }
 
 // changeSchema gives the schema of the input of policies that judge changes,

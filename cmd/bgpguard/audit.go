@@ -306,7 +306,10 @@ func prepare(library *policy.Library, object map[string]any) (*policy.Policy, st
 func (o *auditOptions) audit(ctx context.Context, s auditedState, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
 	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
-	a := audit.Run(ctx, engine, s.snapshot, options)
+	a, err := audit.Run(ctx, engine, s.snapshot, options)
+	if err != nil {
+		return nil, err
+	}
 	changed, err := o.readChanges(stdin)
 	if err != nil {
 		return nil, err
@@ -318,7 +321,9 @@ func (o *auditOptions) audit(ctx context.Context, s auditedState, stdin io.Reade
 		}
 		out.Sources = sourcesOf(slices.Concat(s.read, changed))
 		before := a
-		a = audit.Run(ctx, engine, after, options)
+		if a, err = audit.Run(ctx, engine, after, options); err != nil {
+			return nil, err
+		}
 		a.Compare(before)
 		a.Before = before
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -46,7 +47,9 @@ Exit code: 0 success, 2 invalid input or flags.`,
   bgpguard input --state cluster.yaml --policy my-policy --policy-dir policies | conftest test -p policies --namespace policies.my_policy -
   bgpguard input --state cluster.yaml --data >data.json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.InOrStdin(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
 	}
 	f := cmd.Flags()
 	o.addChange(f)
@@ -56,7 +59,7 @@ Exit code: 0 success, 2 invalid input or flags.`,
 	return cmd
 }
 
-func (o *inputOptions) run(stdin io.Reader, stdout io.Writer) error {
+func (o *inputOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if len(o.files) == 0 {
 		if err := o.requireState(); err != nil {
 			return err
@@ -82,7 +85,10 @@ func (o *inputOptions) run(stdin io.Reader, stdout io.Writer) error {
 	}
 	engine := validate.NewEngine(set)
 	engine.SetClock(o.now)
-	input, data := engine.Input(snapshot, request)
+	input, data, err := engine.Input(ctx, snapshot, request)
+	if err != nil {
+		return err
+	}
 	switch {
 	case o.data:
 		return writeValue(stdout, ast.NewObject([2]*ast.Term{ast.StringTerm("state"), ast.NewTerm(data)}))

@@ -3,13 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/bgpguard/bgpguard/test/golden"
 )
 
 // TestThePublishedExamplesAreInStep holds the examples of the input to what the
@@ -31,25 +32,13 @@ func TestThePublishedExamplesAreInStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			change.files[0] = filepath.Join(samples, change.files[0])
 			change.states = []string{filepath.Join(samples, "cluster.yaml")}
-			change.as, change.groups = "alice", []string{"network"}
+			change.user, change.groups = "alice", []string{"network"}
 			o := inputOptions{changeOptions: change, now: func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }}
 			var got bytes.Buffer
-			if err := o.run(strings.NewReader(""), &got); err != nil {
+			if err := o.run(t.Context(), strings.NewReader(""), &got); err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join(examples, name)
-			if *update {
-				if err := os.WriteFile(file, got.Bytes(), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got.Bytes(), want) {
-				t.Errorf("%s is not what bgpguard input prints; write it anew: go test ./cmd/bgpguard -run ThePublishedExamples -update", file)
-			}
+			golden.Check(t, filepath.Join(examples, name), got.Bytes())
 			document, err := jsonschema.UnmarshalJSON(&got)
 			if err != nil {
 				t.Fatal(err)

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +13,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "write what the scripts compare with anew")
+	"github.com/bgpguard/bgpguard/test/golden"
+	"github.com/bgpguard/bgpguard/test/tool"
+)
 
 // TestMain makes bgpguard a command of the scripts: this very program.
 func TestMain(m *testing.M) {
@@ -33,7 +32,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		UpdateScripts:       *update,
+		UpdateScripts:       golden.Update(),
 		Setup:               withTools,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -56,20 +55,21 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// withTools lets scripts run opa and regal, which "make tools" builds, and read the
-// samples.
+// withTools lets scripts run opa and regal, and read the samples.
 func withTools(e *testscript.Env) error {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		return err
 	}
-	tools := filepath.Join(root, "bin", "tools")
-	for _, tool := range []string{"opa", "regal"} {
-		if _, err := os.Stat(filepath.Join(tools, tool)); err != nil {
-			return fmt.Errorf("%w: run make bin/tools/%s", err, tool)
+	path := e.Getenv("PATH")
+	for _, name := range []string{"opa", "regal"} {
+		program, err := tool.Path(name)
+		if err != nil {
+			return err
 		}
+		path += string(os.PathListSeparator) + filepath.Dir(program)
 	}
-	e.Setenv("PATH", e.Getenv("PATH")+string(os.PathListSeparator)+tools)
+	e.Setenv("PATH", path)
 	e.Setenv("SAMPLES", filepath.Join(root, "config", "samples"))
 	e.Setenv("POLICIES", filepath.Join(root, "policies"))
 	e.Setenv("REGAL_DISABLE_VERSION_CHECK", "1")

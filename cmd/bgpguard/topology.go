@@ -117,11 +117,18 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 	if err := o.findNode(before, after); err != nil {
 		return err
 	}
-	computed := topology.Compute(before, nil)
+	computed, err := topology.Compute(ctx, before, nil)
+	if err != nil {
+		return err
+	}
 	shown := o.report(ctx, before, computed)
 	if len(changed) > 0 {
 		earlier := shown
-		shown = o.report(ctx, after, topology.Compute(after, computed))
+		computed, err = topology.Compute(ctx, after, computed)
+		if err != nil {
+			return err
+		}
+		shown = o.report(ctx, after, computed)
 		shown.Before = earlier
 	}
 	if err := writeFormat(stdout, report.TopologyFormats, o.output, shown); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
 
 const (
@@ -109,7 +110,7 @@ The change adds 2 half-sessions, removes 0 and alters 0:
   nodes with BGP                3       3
   sessions between nodes, IPv4  1       2
   most on one node, IPv4        1       2
-  isolated nodes, IPv4           1       0
+  isolated nodes, IPv4          1       0
   pairs without a route, IPv4   2       0
   added:
     rr IPv4 Node_10_0_0_3 (from clients)
@@ -297,7 +298,7 @@ metadata: {name: default}
 		t.Fatal(err)
 	}
 	var got []topology.HalfSession
-	for h := range topology.Compute(state.New(state.Objects(read)...), nil).HalfSessions("") {
+	for h := range topologytest.Compute(t, state.New(state.Objects(read)...), nil).HalfSessions("") {
 		got = append(got, h)
 	}
 	sorted := slices.Clone(got)
@@ -312,7 +313,7 @@ metadata: {name: default}
 func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	o := topologyOptions{states: []string{"-"}, externalPeers: carry, output: report.JSON}
+	o := topologyOptions{changeOptions: changeOptions{states: []string{"-"}}, externalPeers: carry, output: report.JSON}
 	err := o.run(ctx, strings.NewReader(clusterOf3), io.Discard)
 	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted, so the output is not complete: context canceled" {
 		t.Errorf("error %v", err)

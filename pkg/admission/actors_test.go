@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -121,7 +121,7 @@ func TestAnswersAboutNodes(t *testing.T) {
 		},
 		"a state that is not known yet holds no Node back": {
 			request: nodeRequest(update, "system:node:cp-1"), judge: always(denied()),
-			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", cluster.ErrNotSynced)},
+			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", state.ErrNotSynced)},
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"0s","decision":"error","not-enforced":"kubelets and calico-node write Nodes, and do not depend on the guard"},` +
 				`"warnings":["Node cp-1 is let through, because kubelets and calico-node write Nodes, and do not depend on the guard","not ready: still reading Node from the API server"]}`,
 			log: `{"level":"ERROR","msg":"Could not be judged, let through","reason":"kubelets and calico-node write Nodes, and do not depend on the guard","message":"not ready: still reading Node from the API server"}` + "\n",

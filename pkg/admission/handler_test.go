@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -55,7 +54,7 @@ func TestHandle(t *testing.T) {
 		},
 		"requests before the caches are synced are refused": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
-			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", cluster.ErrNotSynced)},
+			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", state.ErrNotSynced)},
 			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"not ready: still reading Node from the API server","reason":"ServiceUnavailable","code":503},"auditAnnotations":{"data-age":"0s","decision":"error"}}`,
 		},
 		"an unknown kind is a bad request": {

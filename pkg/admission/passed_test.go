@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
@@ -37,7 +37,7 @@ func TestWhatPassesPoliciesIsRecorded(t *testing.T) {
 		"what is denied":                          {nodeRequest(update, "jane"), denied(), fakeCluster{}, ""},
 		"a controller that no policy holds for":   {nodeRequest(remove, lifecycle), denied(), fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mesh-node-limit]"},
 		"one that is exempt from another as well": {nodeRequest(remove, lifecycle), heldBack, fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mine mesh-node-limit]"},
-		"a Node that nobody could judge":          {nodeRequest(update, "jane"), denied(), fakeCluster{err: cluster.ErrNotSynced}, ""},
+		"a Node that nobody could judge":          {nodeRequest(update, "jane"), denied(), fakeCluster{err: state.ErrNotSynced}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""

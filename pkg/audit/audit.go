@@ -6,6 +6,7 @@ package audit
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -133,9 +134,13 @@ type Options struct {
 }
 
 // Run judges s by the policies of engine. Every violation is taken to be seen for
-// the first time; see Trail and Compare.
-func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Options) *Audit {
+// the first time; see Trail and Compare. The only error is that of ctx, where it ends
+// before the topology of s is computed.
+func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Options) (*Audit, error) {
 	judged := engine.Judge(ctx, s)
+	if judged.Topology == nil {
+		return nil, fmt.Errorf("auditing the state: %w", ctx.Err())
+	}
 	read := o.Read
 	if read.IsZero() {
 		read = o.Time
@@ -166,7 +171,7 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 	for _, f := range judged.Failures {
 		a.Failures = append(a.Failures, Failure{f.Policy, severities[f.Policy], f.Action, f.Text()})
 	}
-	return a
+	return a, nil
 }
 
 // compare puts the most severe first.

@@ -90,7 +90,11 @@ const (
 
 func run(t testing.TB, set *policy.Set, s *state.Snapshot, minute int) *Audit {
 	t.Helper()
-	return Run(t.Context(), validate.NewEngine(set), s, Options{Cluster: "c", Time: start.Add(time.Duration(minute) * time.Minute)})
+	a, err := Run(t.Context(), validate.NewEngine(set), s, Options{Cluster: "c", Time: start.Add(time.Duration(minute) * time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // follow is the audit of s, a minute after that of a trail, and the next trail.

@@ -118,14 +118,17 @@ func unreviewed(ctx context.Context, engine *validate.Engine, ground *state.Snap
 
 // moves returns what tells whether a violation of a harms nodes that it would not have
 // harmed in the state before: admission takes that for another one, whatever its size.
-func moves(before *state.Snapshot, a *Audit) func(*Violation) bool {
+func moves(ctx context.Context, before *state.Snapshot, a *Audit) func(*Violation) bool {
 	var was *topology.Topology // computed where it is needed
 	return func(v *Violation) bool {
 		if before == nil || before == a.Snapshot || len(v.Members) == 0 {
 			return false
 		}
 		if was == nil {
-			was = topology.Compute(before, a.Topology)
+			var err error
+			if was, err = topology.Compute(ctx, before, a.Topology); err != nil {
+				return true // What is not known counts as worse.
+			}
 		}
 		return harmsMore(a.Topology, was, v)
 	}

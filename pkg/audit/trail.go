@@ -70,7 +70,7 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 	known := t.judged(a, next)
 	var appeared []*Violation
 	earlier := map[*Violation]*Seen{} // those of them that were there before
-	moved := moves(step.Before, a)
+	moved := moves(ctx, step.Before, a)
 	for i := range a.Violations {
 		v := &a.Violations[i]
 		was := old[keyOf(&v.Violation)]

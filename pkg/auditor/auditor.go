@@ -231,7 +231,12 @@ func (a *Auditor) lead(ctx context.Context, now time.Time, snapshot *state.Snaps
 	}
 	set, latest := a.engine.Policies(), a.Latest()
 	if a.failed || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval {
-		a.audit(ctx, now, snapshot, set)
+		if err := a.audit(ctx, now, snapshot, set); err != nil && ctx.Err() == nil {
+			auditErrors.Inc()
+			a.failed = true
+			a.sayError(err, "Cannot audit the state, trying again")
+			return failedRetry
+		}
 	} else {
 		a.past.add(now, snapshot)
 	}
@@ -262,8 +267,9 @@ func (a *Auditor) load(ctx context.Context) error {
 	return nil
 }
 
-// audit judges the state and follows what it finds.
-func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snapshot, set *policy.Set) {
+// audit judges the state and follows what it finds. An error means that there was no
+// time for it.
+func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snapshot, set *policy.Set) error {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, auditLimit)
 	defer cancel()
@@ -273,12 +279,15 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 		step.Before = a.past.at(before.Time)
 		step.Exempted = a.exemptions.since(before.Time)
 	}
-	found := audit.Run(limited, a.engine, snapshot, audit.Options{Time: now, Notes: a.options.Notes()})
+	found, err := audit.Run(limited, a.engine, snapshot, audit.Options{Time: now, Notes: a.options.Notes()})
+	if err != nil {
+		return err
+	}
 	// An engine of its own: that of the requests would forget the state as it is for
 	// the states that are looked at here, and this one is not to remember any.
 	trail := before.Follow(limited, found, validate.NewEngine(set), step)
 	if ctx.Err() != nil {
-		return // What was stopped half-way says nothing.
+		return ctx.Err() // What was stopped half-way says nothing.
 	}
 	a.past.add(now, snapshot)
 	news := noticesOf(found, before, a.record.Omitted > 0)
@@ -300,6 +309,7 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	if a.record.Omitted > 0 {
 		a.log.Info("There are more violations than can be followed, so new ones are not told one by one", "followed", len(a.record.Trail.Violations), "omitted", a.record.Omitted)
 	}
+	return nil
 }
 
 // sameFound reports whether two audits found the same, as far as that is written.

@@ -92,16 +92,16 @@ func BenchmarkAudit(b *testing.B) {
 		b.ReportMetric(float64(violations), "violations")
 	}
 	b.Run("from=nothing", func(b *testing.B) {
-		measure(b, func(int) *audit.Audit { return audit.Run(b.Context(), validate.NewEngine(set), s, options) })
+		measure(b, func(int) *audit.Audit { return audited(b, validate.NewEngine(set), s, options) })
 	})
 	b.Run("from=change", func(b *testing.B) {
 		engine := validate.NewEngine(set)
-		before := audit.Run(b.Context(), engine, s, options)
+		before := audited(b, engine, s, options)
 		trail := (*audit.Trail)(nil).Follow(b.Context(), before, engine, audit.Step{})
 		other := object(b, "BGPPeer", "rack-07", map[string]any{"nodeSelector": "rack == 'r07' && !has(rr)", "peerSelector": "has(rr)", "keepOriginalNextHop": true})
 		states := []*state.Snapshot{s.Apply(state.Change{Before: s.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "rack-07"}), After: other}), s}
 		measure(b, func(i int) *audit.Audit {
-			a := audit.Run(b.Context(), engine, states[i%2], options)
+			a := audited(b, engine, states[i%2], options)
 			trail = trail.Follow(b.Context(), a, validate.NewEngine(set), audit.Step{Before: states[(i+1)%2]})
 			return a
 		})

@@ -41,7 +41,10 @@ func (a *Auditor) Current(ctx context.Context) (*audit.Audit, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, auditLimit)
 	defer cancel()
-	found := audit.Run(ctx, a.engine, snapshot, audit.Options{Time: now, Notes: a.options.Notes()})
+	found, err := audit.Run(ctx, a.engine, snapshot, audit.Options{Time: now, Notes: a.options.Notes()})
+	if err != nil {
+		return nil, err
+	}
 	remembered, err := (&store{reader: a.store.reader, namespace: a.store.namespace, log: a.log}).read(ctx)
 	if err != nil {
 		found.Notes = append(found.Notes, "since when violations are there, and how they came about, is not known: "+err.Error())

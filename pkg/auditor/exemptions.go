@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -99,7 +100,7 @@ func (e *Exemptions) write(x exemption) {
 	policies := strings.Join(x.policies, ",")
 	event := newEvent(e.replica, x.object, reasonExempted, "Admit", x.at.Truncate(recordSpan), x.user, policies)
 	event.Type, event.Annotations = corev1.EventTypeWarning, map[string]string{annotationPolicies: policies, annotationUser: x.user}
-	event.Note = bounded(fmt.Sprintf("a change by %s was let through although policies deny it, as they do not hold for this user: %s", x.user, policies))
+	event.Note = text.Cut(fmt.Sprintf("a change by %s was let through although policies deny it, as they do not hold for this user: %s", x.user, policies), maxNote)
 	if err := e.writer.Create(ctx, event); err != nil && !apierrors.IsAlreadyExists(err) {
 		exemptionsDropped.Inc()
 		e.log.Error(err, "Cannot record that a change was let through", "kind", x.object.Kind, "name", x.object.Name, "user", x.user, "policies", x.policies)

@@ -152,7 +152,7 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 		}, []string{"bgpguard_bgp_success_ratio{family=IPv6}"}},
 	} {
 		engine := validate.NewEngine(set)
-		a := audit.Run(t.Context(), engine, c.state, audit.Options{Time: now})
+		a := audited(t, engine, c.state, audit.Options{Time: now})
 		for i := range a.Violations {
 			a.Violations[i].Origin = audit.PastAdmission
 		}
@@ -178,10 +178,20 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 	}
 }
 
+// audited audits s by the policies of engine.
+func audited(t testing.TB, engine *validate.Engine, s *state.Snapshot, o audit.Options) *audit.Audit {
+	t.Helper()
+	a, err := audit.Run(t.Context(), engine, s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func TestMetricsAreNamedAsPrometheusWantsThem(t *testing.T) {
 	t.Cleanup(clearGauges)
 	engine := validate.NewEngine(libraryPolicies(t))
-	setGauges(audit.Run(t.Context(), engine, clusterOf(t, 3, 0, true, statusOf(t, "n000", 55, "10.0.0.1")), audit.Options{Time: time.Now()}), time.Millisecond)
+	setGauges(audited(t, engine, clusterOf(t, 3, 0, true, statusOf(t, "n000", 55, "10.0.0.1")), audit.Options{Time: time.Now()}), time.Millisecond)
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(Collectors()...)
 	families, err := registry.Gather()

@@ -3,7 +3,6 @@ package auditor
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
@@ -83,17 +82,17 @@ func foundNotice(a *audit.Audit, v *audit.Violation) notice {
 		// In front, so that a long message does not hide it.
 		n.Note = fmt.Sprintf("[%s] came past admission, or may have: %s; %s", v.Policy, v.Cause, v.Text())
 	}
-	n.Note = bounded(n.Note)
+	n.Note = text.Cut(n.Note, maxNote)
 	return n
 }
 
 func resolvedNotice(a *audit.Audit, v *audit.Violation) notice {
 	n := newNotice(a, v, reasonResolved)
-	text := fmt.Sprintf("[%s] resolved: %s is no longer found; it was first seen at %s", v.Policy, v.ID, v.FirstSeen.Format(time.RFC3339))
+	note := fmt.Sprintf("[%s] resolved: %s is no longer found; it was first seen at %s", v.Policy, v.ID, v.FirstSeen.Format(time.RFC3339))
 	if !slices.ContainsFunc(a.Policies, func(p audit.Policy) bool { return p.Name == v.Policy }) {
-		text = fmt.Sprintf("[%s] no longer looked for: %s, as %s; it was first seen at %s", v.Policy, v.ID, v.Cause, v.FirstSeen.Format(time.RFC3339))
+		note = fmt.Sprintf("[%s] no longer looked for: %s, as %s; it was first seen at %s", v.Policy, v.ID, v.Cause, v.FirstSeen.Format(time.RFC3339))
 	}
-	n.Note = bounded(text)
+	n.Note = text.Cut(note, maxNote)
 	return n
 }
 
@@ -141,13 +140,4 @@ func boundNotices(notices []notice) []notice {
 		out = append(out, n)
 	}
 	return out
-}
-
-// bounded shortens a note to what an Event takes.
-func bounded(text string) string {
-	if len(text) <= maxNote {
-		return text
-	}
-	const end = "..."
-	return strings.ToValidUTF8(text[:maxNote-len(end)], "") + end
 }

@@ -60,8 +60,14 @@ func Bench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o Be
 			return nil, err
 		}
 		request := validate.Request{Change: change, User: "bench"}
-		before, data := engine.Input(snapshot, validate.Request{})
-		after, dataAfter := engine.Input(snapshot, request)
+		before, data, err := engine.Input(ctx, snapshot, validate.Request{})
+		if err != nil {
+			return nil, err
+		}
+		after, dataAfter, err := engine.Input(ctx, snapshot, request)
+		if err != nil {
+			return nil, err
+		}
 		if p.Definition.Judges == policy.JudgesChange {
 			before, data = after, dataAfter
 		}

@@ -45,8 +45,14 @@ type evaluation struct {
 func Explain(ctx context.Context, set *policy.Set, name string, s *state.Snapshot, r validate.Request) (*Explanation, error) {
 	engine := validate.NewEngine(set)
 	out := &Explanation{request: r, decision: engine.Decide(ctx, s, r)}
-	before, dataBefore := engine.Input(s, validate.Request{})
-	after, dataAfter := engine.Input(s, r)
+	before, dataBefore, err := engine.Input(ctx, s, validate.Request{})
+	if err != nil {
+		return nil, err
+	}
+	after, dataAfter, err := engine.Input(ctx, s, r)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range set.Policies() {
 		if name != "" && p.Name != name {
 			continue

@@ -137,6 +137,10 @@ type labelled []map[string]string
 
 func (l labelled) Len() uint { return uint(len(l)) }
 
+func (l labelled) Having(label string, values ...string) *bitset.BitSet {
+	return l.Where(label, func(v string, present bool) bool { return present && slices.Contains(values, v) })
+}
+
 func (l labelled) Where(label string, match func(string, bool) bool) *bitset.BitSet {
 	set := bitset.New(l.Len())
 	for i, m := range l {
@@ -149,7 +153,7 @@ func (l labelled) Where(label string, match func(string, bool) bool) *bitset.Bit
 
 func TestSelectAgreesWithCalicosOwnEvaluation(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	leaves := []string{"has(a)", "!has(b)", "a == 'x'", "a != 'x'", "b in {'x','y'}", "b not in {'x'}", "a contains 'x'",
+	leaves := []string{"has(a)", "!has(b)", "a == 'x'", "a != 'x'", "b in {'x','y'}", "b not in {'x'}", "a in {}", "b in {\"y\", ''}", "a not in {'x', \"xy\"}", `b != "y"`, "b != ''", "a contains 'x'",
 		"a starts with 'x'", "b ends with 'y'", "all()", "global()", "a == ''"}
 	var random func(depth int) string
 	random = func(depth int) string {

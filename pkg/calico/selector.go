@@ -68,18 +68,23 @@ func newlineOutsideString(text string) bool {
 // Matches reports whether the selector matches labels.
 func (s *Selector) Matches(labels map[string]string) bool { return s.root.Evaluate(labels) }
 
-// Universe is a numbered set of things with labels.
+// Universe is a numbered set of things with labels. The caller may change the
+// sets that its methods return.
 type Universe interface {
 	// Len returns the number of things; they are numbered from 0.
 	Len() uint
-	// Where returns those for whose value of label match says yes; a thing
-	// without the label has the value "" and present false. The caller may
-	// change the returned set. match is called once for each distinct value.
+	// Having returns the things that have a label with one of values.
+	Having(label string, values ...string) *bitset.BitSet
+	// Where returns the things for whose value of a label match returns true; a
+	// thing without the label has the value "" and present false. match is called
+	// once for each distinct value.
 	Where(label string, match func(value string, present bool) bool) *bitset.BitSet
 }
 
-// Select returns the things in u that the selector matches. The cost is that
-// of a few set operations for each condition in the selector.
+// Select returns the things in u that the selector matches. It costs a few set
+// operations for each condition in the selector. Equality and set membership
+// are looked up; a condition on a part of a value is evaluated for each distinct
+// value.
 func (s *Selector) Select(u Universe) *bitset.BitSet {
 	v := &firstNode{}
 	s.root.AcceptVisitor(v)
@@ -114,6 +119,14 @@ func selectNode(n any, u Universe) *bitset.BitSet {
 		return complement(selectNode(n.Operand, u), u.Len())
 	case *parser.AllNode, *parser.GlobalNode:
 		return complement(bitset.New(u.Len()), u.Len())
+	case *parser.LabelEqValueNode:
+		return u.Having(n.LabelName, n.Value)
+	case *parser.LabelNeValueNode: // Matches a thing without the label too.
+		return complement(u.Having(n.LabelName, n.Value), u.Len())
+	case *parser.LabelInSetNode:
+		return u.Having(n.LabelName, n.Value...)
+	case *parser.LabelNotInSetNode:
+		return complement(u.Having(n.LabelName, n.Value...), u.Len())
 	}
 	// Everything else is a condition on one label, and Calico's own code says
 	// whether a value meets it.

@@ -56,7 +56,7 @@ func TestFollowerFeedsTheStore(t *testing.T) {
 	store := NewStore(logr.Discard())
 	informers := &fakeInformers{ctx: ctx, store: store, sources: map[calico.Kind]*fcache.FakeControllerSource{}}
 	informers.source(calico.KindNode).Add(node("a"))
-	informers.source(calico.KindBGPPeer).Add(peer("p", 1))
+	informers.source(calico.KindBGPPeer).Add(peer(t, "p", 1))
 
 	announced := make(chan string)
 	f := &Follower{
@@ -89,9 +89,9 @@ func TestFollowerFeedsTheStore(t *testing.T) {
 	await("a p1")
 	informers.source(calico.KindNode).Add(node("b"))
 	await("a b p1")
-	informers.source(calico.KindBGPPeer).Modify(peer("p", 2))
+	informers.source(calico.KindBGPPeer).Modify(peer(t, "p", 2))
 	await("a b p2")
-	informers.source(calico.KindBGPPeer).Delete(peer("p", 2))
+	informers.source(calico.KindBGPPeer).Delete(peer(t, "p", 2))
 	await("a b")
 	cancel()
 	if err := <-done; err != nil {
@@ -130,10 +130,10 @@ func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
 		"neither is asked for":     {nil, false, []step{{nothing, "filters false secrets false"}}},
 		"both are there and empty": {[]string{"bgpfilters"}, true, []step{{nothing, "filters true secrets true"}}},
 		"they come and go": {[]string{"bgpfilters"}, true, []step{
-			{func(s sources) { s.filters.Add(object(calico.KindBGPFilter, "f", nil)) }, "filters true f secrets true"},
+			{func(s sources) { s.filters.Add(object(t, calico.KindBGPFilter, "f", nil)) }, "filters true f secrets true"},
 			{func(s sources) { s.secrets.Add(secret("bgp")) }, "filters true f secrets true calico-system/bgp[mesh tor]"},
 			{func(s sources) { s.secrets.Delete(secret("bgp")) }, "filters true f secrets true"},
-			{func(s sources) { s.filters.Delete(object(calico.KindBGPFilter, "f", nil)) }, "filters true secrets true"},
+			{func(s sources) { s.filters.Delete(object(t, calico.KindBGPFilter, "f", nil)) }, "filters true secrets true"},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +198,7 @@ func TestFollowerIsReadyWithoutCalicoNodeStatuses(t *testing.T) {
 			source := informers.source(calico.KindCalicoNodeStatus)
 			source.ListError = c.refused
 			for i, one := range strings.Fields(c.want)[2:] {
-				source.Add(status(one[:1], int64(i+1)))
+				source.Add(status(t, one[:1], int64(i+1)))
 			}
 			announced := make(chan string)
 			f := &Follower{
@@ -238,10 +238,10 @@ func TestTheInformerOfCalicoNodeStatusesKeepsNoRoutes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	source := fcache.NewFakeControllerSource()
-	source.Add(status("a", 1))
+	source.Add(status(t, "a", 1))
 	store := NewStore(logr.Discard())
 	options := store.CacheOptions()
-	kind := object(calico.KindCalicoNodeStatus, "", nil)
+	kind := object(t, calico.KindCalicoNodeStatus, "", nil)
 	informer := options.NewInformer(source, kind, 0, toolscache.Indexers{})
 	if err := informer.SetTransform(options.DefaultTransform); err != nil {
 		t.Fatal(err)

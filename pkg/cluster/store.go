@@ -20,10 +20,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// ErrNotSynced is in the chain of every error of Store.Snapshot: the state is
-// not known yet, so nothing can be judged.
-var ErrNotSynced = errors.New("not ready")
-
 // bulkFrom is the number of changed objects from which a snapshot is made anew
 // rather than from the last one. One by one, each costs a copy of a slice of
 // pointers, at 5,000 nodes about 1/50 of sorting them all.
@@ -85,7 +81,7 @@ func NewStore(log logr.Logger) *Store {
 // Snapshot returns the state as it is known now and how old that knowledge is:
 // the time since the API server was last heard of by the kind that has been
 // silent longest, of those by which something is judged. The API server speaks
-// up about once a minute even where nothing changes. Errors are ErrNotSynced.
+// up about once a minute even where nothing changes. Errors are state.ErrNotSynced.
 func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +137,7 @@ func (s *Store) announceTo(ctx context.Context, changed func(context.Context, *s
 
 func (s *Store) notSynced() error {
 	if s.feeds == nil {
-		return fmt.Errorf("%w: no API group that serves BGPPeers was found yet", ErrNotSynced)
+		return fmt.Errorf("%w: no API group that serves BGPPeers was found yet", state.ErrNotSynced)
 	}
 	var missing []string
 	for _, f := range s.feeds {
@@ -152,7 +148,7 @@ func (s *Store) notSynced() error {
 	if missing == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: still reading %s from the API server", ErrNotSynced, strings.Join(missing, ", "))
+	return fmt.Errorf("%w: still reading %s from the API server", state.ErrNotSynced, strings.Join(missing, ", "))
 }
 
 // build brings current up to date. It is O(1) where nothing changed.

@@ -16,6 +16,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -41,14 +42,15 @@ func label(key, value string) func(*corev1.Node) {
 	return func(n *corev1.Node) { n.Labels[key] = value }
 }
 
-func object(kind calico.Kind, name string, spec map[string]any) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "crd.projectcalico.org/v1", "kind": string(kind), "metadata": map[string]any{"name": name}, "spec": spec,
-	}}
+// object is an object as an informer has it.
+func object(t testing.TB, kind calico.Kind, name string, spec calicotest.Spec) *unstructured.Unstructured {
+	t.Helper()
+	return &unstructured.Unstructured{Object: calicotest.Document(t, kind, name, spec, calicotest.CRD)}
 }
 
-func peer(name string, asn int64) *unstructured.Unstructured {
-	return object(calico.KindBGPPeer, name, map[string]any{"peerIP": "10.0.0.1", "asNumber": asn})
+func peer(t testing.TB, name string, asn int64) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, calico.KindBGPPeer, name, map[string]any{"peerIP": "10.0.0.1", "asNumber": asn})
 }
 
 func names(s *state.Snapshot) string {
@@ -87,7 +89,7 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 			"a7 p1",
 		},
 		"an object is removed": {
-			func(_, peers toolscache.ResourceEventHandler) { peers.OnDelete(peer("p", 1)) },
+			func(_, peers toolscache.ResourceEventHandler) { peers.OnDelete(peer(t, "p", 1)) },
 			"a",
 		},
 		"an object is removed while the watch was broken": {
@@ -105,14 +107,14 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 		},
 		"an object no longer parses": {
 			func(_, peers toolscache.ResourceEventHandler) {
-				peers.OnUpdate(nil, object(calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
+				peers.OnUpdate(nil, object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
 			},
 			"a",
 		},
 		"an object parses again": {
 			func(_, peers toolscache.ResourceEventHandler) {
-				peers.OnUpdate(nil, object(calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
-				peers.OnUpdate(nil, peer("p", 2))
+				peers.OnUpdate(nil, object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
+				peers.OnUpdate(nil, peer(t, "p", 2))
 			},
 			"a p2",
 		},
@@ -122,7 +124,7 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 			s := syncedStore(calico.KindNode, calico.KindBGPPeer)
 			nodes, peers := s.handler(calico.KindNode), s.handler(calico.KindBGPPeer)
 			nodes.OnAdd(node("a"), true)
-			peers.OnAdd(peer("p", 1), true)
+			peers.OnAdd(peer(t, "p", 1), true)
 			before := snapshot(t, s)
 			test.events(nodes, peers)
 			if got := names(snapshot(t, s)); got != test.want {
@@ -185,7 +187,7 @@ func TestNotSynced(t *testing.T) {
 	check := func(want string) {
 		t.Helper()
 		_, _, err := s.Snapshot()
-		if !errors.Is(err, ErrNotSynced) || err.Error() != want {
+		if !errors.Is(err, state.ErrNotSynced) || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 		if ready := s.Check(nil); ready == nil || ready.Error() != want {
@@ -218,8 +220,9 @@ func TestAgeIsThatOfTheMostSilentKind(t *testing.T) {
 }
 
 // status is a CalicoNodeStatus of a node with a route and a row.
-func status(name string, established int64) *unstructured.Unstructured {
-	s := object(calico.KindCalicoNodeStatus, name, map[string]any{"node": name})
+func status(t testing.TB, name string, established int64) *unstructured.Unstructured {
+	t.Helper()
+	s := object(t, calico.KindCalicoNodeStatus, name, map[string]any{"node": name})
 	s.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "calico-node"}})
 	s.Object["status"] = map[string]any{
 		"bgp":    map[string]any{"numberEstablishedV4": established, "peersV4": []any{map[string]any{"peerIP": "10.0.0.2", "type": "NodeMesh", "state": "Established", "since": "11:00:05"}}},
@@ -249,7 +252,7 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 			feeds := s.feeds
 			h := s.handler(calico.KindCalicoNodeStatus)
 			told := func(name string, established int64) {
-				slim, err := s.transform(status(name, established))
+				slim, err := s.transform(status(t, name, established))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -297,9 +300,9 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 func TestAStatusThatSaysTheSameIsNotAnnounced(t *testing.T) {
 	s := syncedStore(calico.KindNode, calico.KindCalicoNodeStatus)
 	h := s.handler(calico.KindCalicoNodeStatus)
-	h.OnAdd(newNodeStatus(status("a", 1)), true)
+	h.OnAdd(newNodeStatus(status(t, "a", 1)), true)
 	<-s.announce
-	h.OnUpdate(nil, newNodeStatus(status("a", 1)))
+	h.OnUpdate(nil, newNodeStatus(status(t, "a", 1)))
 	select {
 	case <-s.announce:
 		t.Error("the snapshot was announced again")
@@ -317,7 +320,7 @@ func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 		return a
 	}}))
 	h := s.handler(calico.KindBGPPeer)
-	bad := object(calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7), "password": "hunter2"})
+	bad := object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7), "password": "hunter2"})
 	h.OnAdd(bad, true)
 	h.OnUpdate(bad, bad)
 	want := `level=ERROR msg="An object does not parse and is left out of the state" err="spec.peerIP: must be a string, is 7" kind=BGPPeer name=p` + "\n"
@@ -327,12 +330,12 @@ func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 	if len(s.undecodable) != 1 {
 		t.Errorf("counted %v", s.undecodable)
 	}
-	h.OnAdd(object(calico.KindBGPPeer, "a", map[string]any{"peerIP": int64(8)}), false)
+	h.OnAdd(object(t, calico.KindBGPPeer, "a", map[string]any{"peerIP": int64(8)}), false)
 	const unread = "[BGPPeer a is left out, as it does not parse: spec.peerIP: must be a string, is 8 BGPPeer p is left out, as it does not parse: spec.peerIP: must be a string, is 7]"
 	if got := fmt.Sprint(s.Unread()); got != unread {
 		t.Errorf("unread are %s", got)
 	}
-	h.OnDelete(peer("a", 1))
+	h.OnDelete(peer(t, "a", 1))
 	h.OnDelete(bad)
 	if len(s.undecodable) != 0 {
 		t.Errorf("still counted: %v", s.undecodable)

@@ -26,13 +26,13 @@ func TestTransform(t *testing.T) {
 		n.UID, n.ResourceVersion = "uid", "7"
 		n.Annotations = map[string]string{calico.AnnotationIPv4Address: "10.0.0.1/24"}
 	})
-	managed := peer("p", 1)
+	managed := peer(t, "p", 1)
 	managed.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl"}})
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}
 	tests := map[string]struct{ in, want runtime.Object }{
 		"a Node keeps what BGP needs":               {full, slim},
 		"a Node that was cut down stays as it is":   {slim.DeepCopy(), slim},
-		"an object of Calico loses managed fields":  {managed, peer("p", 1)},
+		"an object of Calico loses managed fields":  {managed, peer(t, "p", 1)},
 		"what others cache is left as it is":        {secret, secret.DeepCopy()},
 		"a Node without labels or annotations does": {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}},
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
@@ -23,8 +24,7 @@ type Files struct {
 	keeper *Keeper
 
 	documents []policy.Document
-	// failed is the last error, so that a bad set is told once.
-	failed string
+	failure   loop.Failure
 }
 
 // NewFiles puts what the files hold in force, and returns what keeps it so. An
@@ -57,11 +57,10 @@ func (f *Files) Start(ctx context.Context) error {
 func (f *Files) reload() {
 	err := f.load()
 	if err == nil {
-		f.failed = ""
+		f.failure.Clear()
 		return
 	}
-	if err.Error() != f.failed {
-		f.failed = err.Error()
+	if f.failure.Changed(err) {
 		reloadFailures.Inc()
 		f.log.Error(err, "Cannot use the changed policies, the last good ones stay in force")
 	}

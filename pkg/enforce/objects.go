@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
-	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Intervals of Objects.
@@ -33,7 +35,7 @@ type Objects struct {
 	cache   cache.Cache
 	log     logr.Logger
 	status  *status
-	changed chan struct{}
+	changed loop.Signal
 	read    atomic.Bool
 }
 
@@ -42,11 +44,11 @@ type Objects struct {
 // their status, and count is for the violations in it.
 func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count Count, log logr.Logger) *Objects {
 	return &Objects{
-		keeper: keeper, cache: mgr.GetCache(), log: log, changed: make(chan struct{}, 1),
+		keeper: keeper, cache: mgr.GetCache(), log: log, changed: loop.NewSignal(),
 		status: &status{
 			keeper: keeper, count: count, replica: replica, elected: mgr.Elected(), log: log,
 			cached: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient().Status(), now: time.Now,
-			own: make(chan struct{}, 1), rest: make(chan struct{}, 1), lagging: map[lag]time.Time{},
+			own: loop.NewSignal(), rest: loop.NewSignal(), lagging: map[lag]time.Time{},
 		},
 	}
 }
@@ -55,21 +57,24 @@ func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count Count
 func (o *Objects) NeedLeaderElection() bool { return false }
 
 // Check is a healthz.Checker for readiness: it fails until what all BGPPolicies
-// say is in force. The error is a cluster.ErrNotSynced.
+// say is in force. The error is a state.ErrNotSynced.
 func (o *Objects) Check(*http.Request) error {
 	if !o.read.Load() {
-		return fmt.Errorf("%w: still reading %s of %s from the API server", cluster.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
+		return fmt.Errorf("%w: still reading %s of %s from the API server", state.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
 	}
 	return nil
 }
 
 // Recount has the violations in the status brought up to date, soon.
-func (o *Objects) Recount() { poke(o.status.rest) }
+func (o *Objects) Recount() { o.status.rest.Send() }
 
 // Start follows the BGPPolicies until ctx is done.
 func (o *Objects) Start(ctx context.Context) error {
 	registration, err := o.subscribe(ctx)
-	if registration == nil || err != nil {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	select {
@@ -95,30 +100,26 @@ func (o *Objects) Start(ctx context.Context) error {
 	}
 }
 
-// subscribe waits until BGPPolicies are served, so that the guard may be
-// installed before its CRD. It returns nil when ctx is done first.
+// subscribe waits until BGPPolicies are served, so that bgpguard can be installed
+// before its CRD. It returns an error when ctx is done first.
 func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandlerRegistration, error) {
-	last := ""
-	for {
-		informer, err := o.cache.GetInformer(ctx, &v1alpha1.BGPPolicy{}, cache.BlockUntilSynced(false))
-		if err == nil {
-			changed := func() { poke(o.changed) }
-			return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-				AddFunc:    func(any) { changed() },
-				UpdateFunc: func(any, any) { changed() },
-				DeleteFunc: func(any) { changed() },
-			})
+	var informer cache.Informer
+	var failure loop.Failure
+	if err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
+		var err error
+		informer, err = o.cache.GetInformer(ctx, &v1alpha1.BGPPolicy{}, cache.BlockUntilSynced(false))
+		if err != nil && failure.Changed(err) {
+			o.log.Error(err, "Cannot read BGPPolicies yet, retrying until they are served: kubectl apply -k config/crd")
 		}
-		if err.Error() != last {
-			last = err.Error()
-			o.log.Error(err, "Cannot read BGPPolicies yet, trying again until they are served: kubectl apply -k config/crd")
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil
-		case <-time.After(retryInterval):
-		}
+		return err == nil, nil
+	}); err != nil {
+		return nil, err
 	}
+	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { o.changed.Send() },
+		UpdateFunc: func(any, any) { o.changed.Send() },
+		DeleteFunc: func(any) { o.changed.Send() },
+	})
 }
 
 // take hands the BGPPolicies as they are to the keeper.
@@ -136,15 +137,7 @@ func (o *Objects) take(ctx context.Context) error {
 	if first := !o.read.Swap(true); len(documents) == 0 && (first || had) {
 		o.log.Info("There is no BGPPolicy: nothing is enforced")
 	}
-	poke(o.status.own)
-	poke(o.status.rest)
+	o.status.own.Send()
+	o.status.rest.Send()
 	return nil
-}
-
-// poke wakes whoever reads from c. One that is still to wake covers this one.
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -15,9 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 )
 
 const (
@@ -56,7 +58,7 @@ type status struct {
 	writer       client.SubResourceWriter
 	now          func() time.Time
 	// own and rest wake the two writers.
-	own, rest chan struct{}
+	own, rest loop.Signal
 	lagging   map[lag]time.Time
 }
 
@@ -82,43 +84,32 @@ func (s *status) keep(ctx context.Context) {
 	wg.Go(func() {
 		owner := fieldManager + "-" + s.replica
 		owner = owner[:min(len(owner), maxOwner)]
-		eachTime(ctx, s.own, ownDelay, ownDelay, func() { s.write(ctx, owner, s.ownPart) })
+		runOnSignal(ctx, s.own, ownDelay, ownDelay, func() { s.write(ctx, owner, s.ownPart) })
 	})
 	select {
 	case <-ctx.Done():
 	case <-s.elected:
-		eachTime(ctx, s.rest, restDelay, restInterval, func() { s.lead(ctx) })
+		runOnSignal(ctx, s.rest, restDelay, restInterval, func() { s.lead(ctx) })
 	}
 }
 
-// eachTime runs run a delay after it is woken, and again after a while in which
-// nobody wakes it, but not more often than once an interval.
-func eachTime(ctx context.Context, wake <-chan struct{}, delay, interval time.Duration, run func()) {
-	retry := time.NewTicker(retryWrites)
-	defer retry.Stop()
-	pause := func(d time.Duration) {
+// runOnSignal runs run a delay after wake was sent, or retryWrites after the last
+// run, and at most once in an interval.
+func runOnSignal(ctx context.Context, wake loop.Signal, delay, interval time.Duration, run func()) {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		retry := time.NewTimer(retryWrites)
+		defer retry.Stop()
 		select {
 		case <-ctx.Done():
-		case <-time.After(d):
-		}
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
 		case <-wake:
 		case <-retry.C:
 		}
-		pause(delay)
-		select {
-		case <-wake: // What has come meanwhile is covered.
-		default:
-		}
+		loop.Pause(ctx, delay)
+		wake.Clear() // This run includes what changed during the delay.
 		if ctx.Err() == nil {
 			run()
 		}
-		pause(interval - delay)
-	}
+	}, interval-delay)
 }
 
 // lead writes all but the replicas' entries, and drops those of replicas that

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
@@ -271,12 +272,12 @@ func TestLongErrorsAreShortened(t *testing.T) {
 func TestWritesAreGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		wake := make(chan struct{}, 1)
+		wake := loop.NewSignal()
 		began := time.Now()
 		var at []time.Duration
-		go eachTime(ctx, wake, restDelay, restInterval, func() { at = append(at, time.Since(began)) })
+		go runOnSignal(ctx, wake, restDelay, restInterval, func() { at = append(at, time.Since(began)) })
 		for range 50 { // Five seconds of changes.
-			poke(wake)
+			wake.Send()
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(30 * time.Second) // And then none, but for the retries.

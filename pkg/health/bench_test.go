@@ -6,7 +6,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
 
 func decoded(t testing.TB, object map[string]any) calico.Object {
@@ -110,7 +110,7 @@ func BenchmarkCompare(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := c.snapshot()
-			t := topology.Compute(s, nil)
+			t := topologytest.Compute(b, s, nil)
 			b.ReportAllocs()
 			for b.Loop() {
 				if h := Compare(s, t, now); h.Reporting != h.Nodes || h.Down.Total+h.Absent.Total+h.Unexpected.Total > 0 {

@@ -12,8 +12,8 @@ import (
 )
 
 // Compare tells what the nodes of s report of their BGP, held against t, the topology of
-// s or one that differs from it in nothing that decides BGP; nil has it computed. now is
-// what reports are old by. s may be nil.
+// s or one that differs from it in nothing that decides BGP. now is what reports are old
+// by. s may be nil, and t with it.
 //
 // O(nodes + rows of the statuses + half-sessions of the nodes that report), with the
 // sorting of each node's. In a full mesh all nodes' together are nodes times nodes.
@@ -25,9 +25,6 @@ func Compare(s *state.Snapshot, t *topology.Topology, now time.Time) *Health {
 	}
 	if !h.Known {
 		return h
-	}
-	if t == nil {
-		t = topology.Compute(s, nil)
 	}
 	r := h.choose(s, now)
 	h.count(s.Nodes(), r)

@@ -13,7 +13,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
 
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -273,7 +273,7 @@ status:
 				statuses = replaced(t, statuses, change)
 			}
 			s := snapshot(t, file(t, "cluster.yaml"), statuses, c.more)
-			got := strings.Split(lines(Compare(s, topology.Compute(s, nil), now)), "\n")
+			got := strings.Split(lines(Compare(s, topologytest.Compute(t, s, nil), now)), "\n")
 			var want []string
 			for line := range strings.SplitSeq(asWhole, "\n") {
 				lost := false
@@ -338,6 +338,15 @@ func missing(got, want []string) []string {
 	return out
 }
 
+// compare compares s with its topology.
+func compare(t *testing.T, s *state.Snapshot) *Health {
+	t.Helper()
+	if s == nil {
+		return Compare(nil, nil, now)
+	}
+	return Compare(s, topologytest.Compute(t, s, nil), now)
+}
+
 func TestNothingIsToldWhereNobodyAskedForStatuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		snapshot *state.Snapshot
@@ -347,7 +356,7 @@ func TestNothingIsToldWhereNobodyAskedForStatuses(t *testing.T) {
 		"a state without":                 {snapshot(t, file(t, "cluster.yaml")), "0 of 0 report, missing 0 []"},
 		"a state of which there are none": {snapshot(t, file(t, "cluster.yaml")).Knowing(calico.KindCalicoNodeStatus), "0 of 4 report, missing 4 [rr spare worker-1]"},
 	} {
-		h := Compare(c.snapshot, nil, now)
+		h := compare(t, c.snapshot)
 		if got := lines(h); got != c.want || h.Known != c.snapshot.Knows(calico.KindCalicoNodeStatus) {
 			t.Errorf("%s: known %v\n%s", name, h.Known, got)
 		}
@@ -372,7 +381,7 @@ func TestTheJSONHasEveryFieldAndNoNullList(t *testing.T) {
 
 func TestTheSuccessRateIsThatOfPredictedSessions(t *testing.T) {
 	statuses := replaced(t, file(t, "statuses.yaml"), []string{"name: worker-1", `since: "11:00:04", state: Established`, `since: "11:00:04", state: Connect`})
-	h := Compare(snapshot(t, file(t, "cluster.yaml"), statuses), nil, now)
+	h := compare(t, snapshot(t, file(t, "cluster.yaml"), statuses))
 	if four, six := h.Sessions.IPv4.SuccessRate, h.Sessions.IPv6.SuccessRate; four == nil || *four != 5.0/6 || six == nil || *six != 1 {
 		t.Errorf("got %v and %v", four, six)
 	}
@@ -386,7 +395,7 @@ func TestListsAreBoundedAndCounted(t *testing.T) {
 		}
 		return calico.SessionEstablished
 	})
-	h := Compare(s, nil, now)
+	h := compare(t, s)
 	if h.Down.Total != 198*3 || len(h.Down.Items) != MaxListed || h.Sessions.IPv4.Predicted != 397*3+3*399 {
 		t.Errorf("%d down, %d listed, %d predicted", h.Down.Total, len(h.Down.Items), h.Sessions.IPv4.Predicted)
 	}

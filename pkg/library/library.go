@@ -24,6 +24,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
@@ -52,9 +53,8 @@ type Follower struct {
 	mu sync.Mutex
 	// sources holds the last good source of each directory and bundle, by name.
 	sources map[string]policy.Source
-	// failed holds why the present one of a name cannot be used, so that it is
-	// told once.
-	failed map[string]string
+	// failures holds why the present source of a name cannot be used.
+	failures map[string]*loop.Failure
 }
 
 // New reads the directories and the configuration and returns a follower and
@@ -62,7 +62,7 @@ type Follower struct {
 // error names file and line. use is called with each further library, never more
 // than once at a time.
 func New(o Options, log logr.Logger, use func(*policy.Library)) (*Follower, *policy.Library, error) {
-	f := &Follower{options: o, log: log, use: use, sources: map[string]policy.Source{}, failed: map[string]string{}}
+	f := &Follower{options: o, log: log, use: use, sources: map[string]policy.Source{}, failures: map[string]*loop.Failure{}}
 	if o.Config != "" {
 		if err := f.configure(); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", o.Config, err)
@@ -153,8 +153,8 @@ func (f *Follower) Check(*http.Request) error {
 		if _, loaded := f.sources[bundleName(name)]; loaded {
 			continue
 		}
-		if why := f.failed[bundleName(name)]; why != "" {
-			name += " (" + why + ")"
+		if failure := f.failures[bundleName(name)]; failure != nil {
+			name += " (" + failure.String() + ")"
 		}
 		missing = append(missing, name)
 	}
@@ -226,7 +226,7 @@ func (f *Follower) changed(name string, source policy.Source, err error) {
 	defer f.mu.Unlock()
 	old, had := f.sources[name]
 	if err == nil && had && reflect.DeepEqual(old, source) {
-		delete(f.failed, name)
+		delete(f.failures, name)
 		return
 	}
 	var library *policy.Library
@@ -238,14 +238,16 @@ func (f *Follower) changed(name string, source policy.Source, err error) {
 		if f.sources[name] = old; !had {
 			delete(f.sources, name)
 		}
-		if f.failed[name] != err.Error() {
-			f.failed[name] = err.Error()
+		if f.failures[name] == nil {
+			f.failures[name] = &loop.Failure{}
+		}
+		if f.failures[name].Changed(err) {
 			failures.Inc()
 			f.log.Error(err, "Cannot use changed policies, the last good ones stay in the library", "source", name)
 		}
 		return
 	}
-	delete(f.failed, name)
+	delete(f.failures, name)
 	f.use(library)
 	f.log.Info("The library of policies changed", "source", name, "policies", len(library.Definitions()))
 }

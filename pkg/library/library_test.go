@@ -96,7 +96,9 @@ func awaitFailure(t *testing.T, f *Follower, source, want string) {
 	var got string
 	for range 200 {
 		f.mu.Lock()
-		got = f.failed[source]
+		if failure := f.failures[source]; failure != nil {
+			got = failure.String()
+		}
 		f.mu.Unlock()
 		if strings.Contains(got, want) {
 			return

@@ -147,7 +147,7 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 		r.Summary.Pass = 1
 		result := b.result(pass, "", "no violations: "+b.policy.Title)
 		if len(b.notes) > 0 { // There may be some in what was not judged.
-			result.Properties["notes"] = cut(strings.Join(b.notes, "; "), maxMessage)
+			result.Properties["notes"] = text.Cut(strings.Join(b.notes, "; "), maxMessage)
 		}
 		r.Results = append(r.Results, result)
 	}
@@ -199,7 +199,7 @@ func (b *builder) outcome() v1alpha1.Result {
 func (b *builder) result(outcome v1alpha1.Result, rule, message string) v1alpha1.ReportResult {
 	return v1alpha1.ReportResult{
 		Source: Source, Policy: b.policy.Name, Rule: rule, Category: category, Severity: v1alpha1.ResultSeverity(b.policy.Severity),
-		Result: outcome, Scored: b.policy.Action == violation.Deny, Description: cut(message, maxMessage),
+		Result: outcome, Scored: b.policy.Action == violation.Deny, Description: text.Cut(message, maxMessage),
 		Properties: map[string]string{"action": string(b.policy.Action)},
 	}
 }
@@ -219,7 +219,7 @@ func (b *builder) violation(v *audit.Violation) v1alpha1.ReportResult {
 	}
 	for name, value := range map[string]string{"origin": string(v.Origin), "cause": v.Cause, "link": v.Link} {
 		if value != "" {
-			p[name] = cut(value, maxMessage)
+			p[name] = text.Cut(value, maxMessage)
 		}
 	}
 	return result
@@ -234,13 +234,13 @@ func flatten(properties map[string]string, path string, details map[string]any) 
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		at := cut(path+"."+name, maxValue)
+		at := text.Cut(path+"."+name, maxValue)
 		if value, ok := details[name].(map[string]any); ok {
 			flatten(properties, at, value)
 			continue
 		}
 		if value, ok := plain(details[name]); ok && len(properties) < maxDetails {
-			properties[at] = cut(value, maxValue)
+			properties[at] = text.Cut(value, maxValue)
 		}
 	}
 }
@@ -274,12 +274,3 @@ func plain(value any) (string, bool) {
 }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-// cut cuts a text to a number of bytes, between characters.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return strings.ToValidUTF8(text, "�")
-	}
-	const mark = "…"
-	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
-}

@@ -48,7 +48,7 @@ func one(t testing.TB, a *audit.Audit) *v1alpha1.ClusterReport {
 	return reports[0]
 }
 
-func text(t testing.TB, value any) string {
+func jsonOf(t testing.TB, value any) string {
 	t.Helper()
 	out, err := json.Marshal(value)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestAViolationIsAResult(t *testing.T) {
 		`{"kind":"BGPConfiguration","name":"default","apiVersion":"projectcalico.org/v3"},{"kind":"Node","name":"n","apiVersion":"v1"}],` +
 		`"message":"too many nodes","properties":{"action":"Deny","cause":"it came by night","details.maxNodes":"100","details.nodes":"120",` +
 		`"first-seen":"2026-03-14T19:00:00Z","link":"https://example.com","origin":"PastAdmission","size":"1.5"}}`
-	if got := text(t, r.Results[0]); got != want {
+	if got := jsonOf(t, r.Results[0]); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if r.Name != "bgpguard-mesh-node-limit" || r.Labels["app.kubernetes.io/managed-by"] != "bgpguard" || r.Source != "bgpguard" || len(r.Annotations) > 0 {
@@ -137,7 +137,7 @@ func TestAReportIsBoundedAndSaysWhatIsNotListed(t *testing.T) {
 		if r.Summary.Fail != 10_000 || listed < c.least || listed > MaxResults {
 			t.Errorf("%s: %d listed of %d", name, listed, r.Summary.Fail)
 		}
-		if size := len(text(t, r)); size > MaxSize+8<<10 {
+		if size := len(jsonOf(t, r)); size > MaxSize+8<<10 {
 			t.Errorf("%s: %d bytes", name, size)
 		}
 		if got, want := r.Annotations[CutAnnotation], fmt.Sprint(10_000-listed); got != want {
@@ -166,7 +166,7 @@ func TestAReportOfTheSameIsTheSame(t *testing.T) {
 		}
 		return out
 	}
-	want := text(t, one(t, audited(violation.Deny, violations()...)))
+	want := jsonOf(t, one(t, audited(violation.Deny, violations()...)))
 	later := violations()
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(later), func(i, j int) { later[i], later[j] = later[j], later[i] })
 	for i := range later {
@@ -174,11 +174,11 @@ func TestAReportOfTheSameIsTheSame(t *testing.T) {
 	}
 	a := audited(violation.Deny, later...)
 	a.Time = a.Time.Add(time.Hour)
-	if got := text(t, one(t, a)); got != want {
+	if got := jsonOf(t, one(t, a)); got != want {
 		t.Error("a later audit that found the same gave another report")
 	}
 	later[3].Size = 9
-	if got := text(t, one(t, a)); got == want {
+	if got := jsonOf(t, one(t, a)); got == want {
 		t.Error("one that found something worse gave the same")
 	}
 }

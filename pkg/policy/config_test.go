@@ -1,22 +1,19 @@
 package policy
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/bgpguard/bgpguard/test/golden"
 )
 
 // configured is the folder with a BGPPolicy for each policy of the library.
 const configured = "../../config/policies"
-
-var update = flag.Bool("update", false, "write "+configured+" from the METADATA of the library (make generate)")
 
 // The default install has every policy of the library, as its METADATA says.
 func TestConfigHoldsTheLibrary(t *testing.T) {
@@ -31,39 +28,7 @@ func TestConfigHoldsTheLibrary(t *testing.T) {
 		want[file] = configure(t, d)
 		want[kustomization] += "- " + file + "\n"
 	}
-	if *update {
-		write(t, want)
-	}
-	files, err := os.ReadDir(configured)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) != len(want) {
-		t.Errorf("%d files, want %d: run `make generate`", len(files), len(want))
-	}
-	for name, text := range want {
-		if got, err := os.ReadFile(filepath.Join(configured, name)); err != nil || string(got) != text {
-			t.Errorf("%s does not say what the METADATA says (%v): run `make generate`", name, err)
-		}
-	}
-}
-
-func write(t *testing.T, files map[string]string) {
-	t.Helper()
-	old, err := filepath.Glob(configured + "/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range old {
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(configured, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	golden.CheckDir(t, configured, "*.yaml", want)
 }
 
 // configure writes a BGPPolicy with the defaults spelled out and explained.

@@ -17,7 +17,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 	"github.com/bgpguard/bgpguard/policies"
 )
@@ -53,7 +53,7 @@ func sample(t *testing.T) ast.Object {
 		}
 		objects = append(objects, o)
 	}
-	summary := topology.Compute(state.New(objects...), nil).Summary()
+	summary := topologytest.Compute(t, state.New(objects...), nil).Summary()
 	return ast.NewObject(
 		[2]*ast.Term{ast.StringTerm("state"), ast.NewTerm(Value(summary))},
 		[2]*ast.Term{ast.StringTerm("now"), ast.NewTerm(ast.IntNumberTerm(1).Value)},

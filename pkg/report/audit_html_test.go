@@ -18,6 +18,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -49,7 +50,7 @@ func audited(t testing.TB, objects string) *audit.Audit {
 		t.Fatal(err)
 	}
 	s := state.New(state.Objects(read)...)
-	computed := topology.Compute(s, nil)
+	computed := topologytest.Compute(t, s, nil)
 	return &audit.Audit{
 		Cluster: "prod", Time: noon, Summary: computed.Summary(), Snapshot: s, Topology: computed,
 		Policies: []audit.Policy{

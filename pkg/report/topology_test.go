@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -19,9 +17,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func render(t *testing.T, format string, topology *Topology) string {
 	t.Helper()
@@ -37,34 +34,19 @@ func TestTopologyReports(t *testing.T) {
 	for name, topology := range topologies {
 		for _, format := range []string{Text, JSON, YAML, DOT} {
 			t.Run(name+" as "+format, func(t *testing.T) {
-				golden(t, render(t, format, topology()))
+				checkGolden(t, render(t, format, topology()))
 			})
 		}
 		t.Run(name+" as html", func(t *testing.T) {
-			golden(t, withoutSVG(t, strings.Replace(render(t, HTML, topology()), pageStyle, "STYLE", 1)))
+			checkGolden(t, withoutSVG(t, strings.Replace(render(t, HTML, topology()), pageStyle, "STYLE", 1)))
 		})
 	}
 }
 
-// golden compares got with the file of the test's name.
-func golden(t *testing.T, got string) {
+// checkGolden compares got with the file of the test's name.
+func checkGolden(t *testing.T, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", strings.ReplaceAll(t.Name(), "/", "_")+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got\n%s\nwant (%s; -update writes it anew)\n%s", got, path, want)
-	}
+	golden.Check(t, filepath.Join("testdata", strings.ReplaceAll(t.Name(), "/", "_")+".golden"), []byte(got))
 }
 
 // withoutSVG cuts the pictures out of a page.

@@ -5,10 +5,15 @@ package state
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
+
+// ErrNotSynced is wrapped by errors that say that not all objects, of the state or of
+// the policies, have been read yet. The request can be repeated.
+var ErrNotSynced = errors.New("not ready")
 
 // Snapshot is an immutable state at one moment. The slices are sorted by name;
 // neither they nor the objects may be changed. A nil *Snapshot is the empty

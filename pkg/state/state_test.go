@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
 var kinds = []calico.Kind{calico.KindNode, calico.KindBGPPeer, calico.KindBGPConfiguration, calico.KindIPPool, calico.KindFelixConfiguration, calico.KindClusterInformation, calico.KindBGPFilter, calico.KindSecret, calico.KindCalicoNodeStatus}
@@ -17,15 +18,8 @@ func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Obj
 	if kind == calico.KindSecret {
 		return &calico.Secret{Name: name, Keys: []string{fmt.Sprint(variant)}}
 	}
-	o, err := calico.Decode(map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": string(kind),
-		"metadata": map[string]any{"name": name, "labels": map[string]any{"variant": fmt.Sprint(variant)}},
-		"status":   map[string]any{"bgp": map[string]any{"numberEstablishedV4": int64(variant)}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
+	return calicotest.Object(t, kind, name, nil, calicotest.Label("variant", fmt.Sprint(variant)),
+		calicotest.Status(map[string]any{"bgp": map[string]any{"numberEstablishedV4": variant}}))
 }
 
 // objects lists what a snapshot holds, by the accessors of each kind.

@@ -52,6 +52,29 @@ func SomeOf(names []string, total int) string {
 	}
 }
 
+// Cut shortens s to at most limit bytes and ends what it shortened with "...". It cuts
+// at a space where there is one in the second half, and never inside a character. The
+// result is valid UTF-8: invalid bytes of s become U+FFFD.
+func Cut(s string, limit int) string {
+	const dots = "..."
+	s = strings.ToValidUTF8(s, "\ufffd")
+	if len(s) <= limit {
+		return s
+	}
+	if limit <= len(dots) {
+		return dots[:max(limit, 0)]
+	}
+	end := limit - len(dots)
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	short := s[:end]
+	if i := strings.LastIndexByte(s[:end+1], ' '); i > limit/2 {
+		short = s[:i]
+	}
+	return strings.TrimRight(short, " ,;:") + dots
+}
+
 // Clean writes what does not print, such as the escape that begins a terminal's
 // control sequence, the way that Go does, so that no name can draw. What is no
 // UTF-8 becomes the character that stands for it.

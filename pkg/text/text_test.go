@@ -2,7 +2,9 @@ package text
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestWords(t *testing.T) {
@@ -24,6 +26,45 @@ func TestWords(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
+}
+
+func TestCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		in    string
+		limit int
+		want  string
+	}{
+		"a short text stays":                     {"two words", 9, "two words"},
+		"a long one is cut at a word":            {"one two three four", 16, "one two three..."},
+		"not inside a word, where that is short": {"one two three four", 17, "one two three..."},
+		"not at a space in the first half":       {"a bcdefghijklmnop", 10, "a bcdef..."},
+		"without the punctuation before the cut": {"first part; second part", 15, "first part..."},
+		"between characters":                     {strings.Repeat("ü", 10), 10, "üüü..."},
+		"an invalid byte is replaced":            {"a\xffb", 10, "a\ufffdb"},
+		"and counts with its replacement":        {"abcdefgh\xff", 10, "abcdefg..."},
+		"no room for more than the dots":         {"abcdef", 3, "..."},
+		"less room than that":                    {"abcdef", 2, ".."},
+		"none":                                   {"abcdef", 0, ""},
+		"a limit that makes no sense":            {"abcdef", -1, ""},
+		"the empty text":                         {"", 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Cut(c.in, c.limit); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func FuzzCut(f *testing.F) {
+	f.Add("some words, and more", 8)
+	f.Add("\xff\xfe…", 4)
+	f.Fuzz(func(t *testing.T, s string, limit int) {
+		got := Cut(s, limit)
+		if !utf8.ValidString(got) || len(got) > max(limit, 0) {
+			t.Errorf("%q, limit %d: got %q", s, limit, got)
+		}
+	})
 }
 
 func TestWrap(t *testing.T) {

@@ -46,6 +46,81 @@ func rackPeer(t testing.TB, name, selector string) calico.Object {
 	return newObject(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "has(rr)"})
 }
 
+// shapes are the ways to give each node a BGPPeer of its own: which node it is
+// for, and with whom it peers.
+var shapes = []shape{{"name", "reflectors"}, {"name", "router"}, {"hostname", "reflectors"}, {"hostname", "router"}}
+
+type shape struct{ by, peer string }
+
+func (s shape) String() string { return "by=" + s.by + "/peer=" + s.peer }
+
+// peerOf returns the BGPPeer of node i, with the route reflectors or with a
+// router that no other node peers with.
+func (s shape) peerOf(t testing.TB, i int, asn int64) calico.Object {
+	name := fmt.Sprintf("node-%05d", i)
+	spec := map[string]any{"node": name}
+	if s.by == "hostname" {
+		spec = map[string]any{"nodeSelector": fmt.Sprintf("kubernetes.io/hostname == '%s'", name)}
+	}
+	switch s.peer {
+	case "reflectors":
+		spec["peerSelector"] = "has(rr)"
+		if asn != 0 {
+			spec["maxRestartTime"] = "3m"
+		}
+	default:
+		spec["peerIP"], spec["asNumber"] = fmt.Sprintf("172.16.%d.%d", i/250, i%250+1), 64600+asn
+	}
+	return newObject(t, "BGPPeer", "peer-of-"+name, spec)
+}
+
+// cluster is a state of n nodes, 3 of them route reflectors, each with a BGPPeer
+// of its own.
+func (s shape) cluster(t testing.TB, n int) *state.Snapshot {
+	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})}
+	for i := range n {
+		objects = append(objects, clusterNode(t, i, label("kubernetes.io/hostname", fmt.Sprintf("node-%05d", i))), s.peerOf(t, i, 0))
+	}
+	return state.New(objects...)
+}
+
+func forShapes(b *testing.B, run func(b *testing.B, shape shape, s *state.Snapshot)) {
+	for _, shape := range shapes {
+		for _, n := range []int{1000, 5000} {
+			b.Run(fmt.Sprintf("%s/nodes=%d", shape, n), func(b *testing.B) {
+				s := shape.cluster(b, n)
+				b.ReportAllocs()
+				run(b, shape, s)
+			})
+		}
+	}
+}
+
+// BenchmarkFirstWithAPeerPerNode is a state with a BGPPeer for each node to its
+// first summary.
+func BenchmarkFirstWithAPeerPerNode(b *testing.B) {
+	forShapes(b, func(b *testing.B, _ shape, s *state.Snapshot) {
+		for b.Loop() {
+			if compute(b, s, nil).Summary().Nodes.Reflectors != 3 {
+				b.Fatal("wrong summary")
+			}
+		}
+	})
+}
+
+// BenchmarkChangeOfAPeerPerNode is a change of one of them to a new summary.
+func BenchmarkChangeOfAPeerPerNode(b *testing.B) {
+	forShapes(b, func(b *testing.B, shape shape, s *state.Snapshot) {
+		before := compute(b, s, nil)
+		next := s.Apply(state.Change{After: shape.peerOf(b, 50, 1)})
+		for b.Loop() {
+			if compute(b, next, before) == before {
+				b.Fatal("nothing changed")
+			}
+		}
+	})
+}
+
 // modes are whether the mesh is on.
 var modes = map[string]bool{"mesh": true, "reflectors": false}
 
@@ -65,7 +140,7 @@ func forClusters(b *testing.B, run func(b *testing.B, s *state.Snapshot)) {
 func BenchmarkFirst(b *testing.B) {
 	forClusters(b, func(b *testing.B, s *state.Snapshot) {
 		for b.Loop() {
-			if Compute(s, nil).Summary().Nodes.Reflectors != 3 {
+			if compute(b, s, nil).Summary().Nodes.Reflectors != 3 {
 				b.Fatal("wrong summary")
 			}
 		}
@@ -105,10 +180,10 @@ func BenchmarkChange(b *testing.B) {
 	for _, name := range sortedKeys(changes) {
 		b.Run("change="+name, func(b *testing.B) {
 			forClusters(b, func(b *testing.B, s *state.Snapshot) {
-				before := Compute(s, nil)
+				before := compute(b, s, nil)
 				next := s.Apply(changes[name](b, s))
 				for b.Loop() {
-					if Compute(next, before) == before {
+					if compute(b, next, before) == before {
 						b.Fatal("nothing changed")
 					}
 				}
@@ -124,7 +199,7 @@ func BenchmarkMemory(b *testing.B) {
 		var kept []*Topology
 		before := heap()
 		for b.Loop() {
-			kept = append(kept, Compute(s, nil))
+			kept = append(kept, compute(b, s, nil))
 		}
 		b.ReportMetric(float64(heap()-before)/float64(len(kept)), "bytes/topology")
 		runtime.KeepAlive(kept)
@@ -155,7 +230,7 @@ func (t *Topology) work() work {
 
 func TestTheWorkDoesNotGrowWithTheNodes(t *testing.T) {
 	for _, mode := range sortedKeys(modes) {
-		small, large := Compute(cluster(t, 100, modes[mode]), nil).work(), Compute(cluster(t, 2000, modes[mode]), nil).work()
+		small, large := compute(t, cluster(t, 100, modes[mode]), nil).work(), compute(t, cluster(t, 2000, modes[mode]), nil).work()
 		if small != large {
 			t.Errorf("%s: 100 nodes are %+v, 2,000 nodes %+v: want the same", mode, small, large)
 		}
@@ -170,9 +245,9 @@ func TestAChangeAllocatesAsOftenWithMoreNodes(t *testing.T) {
 			counts := [2]float64{}
 			for i, n := range []int{100, 2000} {
 				s := cluster(t, n, modes[mode])
-				before := Compute(s, nil)
+				before := compute(t, s, nil)
 				next := s.Apply(changes[name](t, s))
-				counts[i] = testing.AllocsPerRun(10, func() { Compute(next, before) })
+				counts[i] = testing.AllocsPerRun(10, func() { compute(t, next, before) })
 			}
 			// Slices that grow by appending, and maps, take a few steps more.
 			if counts[1] > counts[0]*1.1+8 {
@@ -184,8 +259,8 @@ func TestAChangeAllocatesAsOftenWithMoreNodes(t *testing.T) {
 
 func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 	s := cluster(t, 100, false)
-	before := Compute(s, nil)
-	after := Compute(s.Apply(changes["node-unread-label"](t, s)), before)
+	before := compute(t, s, nil)
+	after := compute(t, s.Apply(changes["node-unread-label"](t, s)), before)
 	a, b := reflect.ValueOf(*before.Summary()), reflect.ValueOf(*after.Summary())
 	for i := range a.NumField() {
 		if f := a.Field(i); f.Kind() != reflect.String && f.Pointer() != b.Field(i).Pointer() {
@@ -202,11 +277,11 @@ func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 // one reads a column that is there.
 func TestAChangeReadsLabelsOnce(t *testing.T) {
 	s := cluster(t, 100, false)
-	topology := Compute(s, nil)
+	topology := compute(t, s, nil)
 	column, selections := topology.index.columns["rack"], len(topology.index.selections)
 	for i := range 10 {
 		s = s.Apply(state.Change{After: rackPeer(t, "rack-00", fmt.Sprintf("rack == 'r%d'", i))})
-		topology = Compute(s, topology)
+		topology = compute(t, s, topology)
 	}
 	if topology.index.columns["rack"] != column || len(topology.index.selections) != selections {
 		t.Errorf("labels were read again: %d selections, %d before", len(topology.index.selections), selections)

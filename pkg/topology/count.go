@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"context"
+
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -31,19 +33,25 @@ type tally struct {
 const meshSource = ""
 
 // count counts the sessions of a network. O(links + groups + outside peers).
-func (n *network) count() *tally {
+func (n *network) count(ctx context.Context) (*tally, error) {
 	t := &tally{bySource: map[string]int{}, dead: make([]bool, len(n.sides)), broken: map[Reason]*marks{}}
 	degrees, fields := make([]int, len(n.sides)), map[string]bool{}
 	for i := range n.links {
-		l := &n.links[i]
-		n.countLink(t, l, degrees, fields)
+		if i%linksBetweenChecks == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		n.countLink(t, &n.links[i], degrees, fields)
 	}
 	n.countMesh(t, degrees)
 	n.countOutsides(t, fields)
 	t.loads, t.frozen = n.newLoads(degrees), n.frozen()
 	n.sumUp(t, fields)
-	return t
+	return t, nil
 }
+
+// linksBetweenChecks is how many links are counted until the context is asked
+// again.
+const linksBetweenChecks = 256
 
 // sumUp makes the Sessions' parts that name nodes.
 func (n *network) sumUp(t *tally, fields map[string]bool) {

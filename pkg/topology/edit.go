@@ -2,6 +2,7 @@ package topology
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -89,6 +90,31 @@ type column struct {
 	ids    []uint32
 	values []string
 	known  map[string]uint32
+
+	once   sync.Once
+	byID   []uint32 // the nodes in order of their values
+	starts []uint32 // of each value, where its nodes start in byID
+}
+
+// nodesWith returns the nodes whose value has the given ID. O(nodes) the first
+// time, then O(1).
+func (c *column) nodesWith(id uint32) []uint32 {
+	c.once.Do(func() {
+		c.starts = make([]uint32, len(c.values)+1)
+		for _, id := range c.ids {
+			c.starts[id+1]++
+		}
+		for id := range c.values {
+			c.starts[id+1] += c.starts[id]
+		}
+		next := slices.Clone(c.starts)
+		c.byID = make([]uint32, len(c.ids))
+		for i, id := range c.ids {
+			c.byID[next[id]] = uint32(i)
+			next[id]++
+		}
+	})
+	return c.byID[c.starts[id]:c.starts[id+1]]
 }
 
 func (ix *index) column(label string) *column {

@@ -24,8 +24,8 @@ func TestEffectsSayWhatSessionsABGPPeerGives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			peer := newObject(t, "BGPPeer", "p", c.spec)
 			create := state.Change{After: peer}
-			before := Compute(s, nil)
-			after := Compute(s.Apply(create), before)
+			before := compute(t, s, nil)
+			after := compute(t, s.Apply(create), before)
 			if got := after.Effects(before, create); !slices.Contains(got, "BGPPeer p is new, and gives "+c.want) {
 				t.Errorf("of its creation, got %q", got)
 			}
@@ -55,8 +55,8 @@ func TestOnlyAMeshThatIsOnIsLeftByARouteReflector(t *testing.T) {
 				Before: plain,
 				After:  node(t, "b", with("ipv4Address", "10.0.0.2"), with("routeReflectorClusterID", "244.0.0.1")),
 			}
-			before := Compute(s, nil)
-			after := Compute(s.Apply(change), before)
+			before := compute(t, s, nil)
+			after := compute(t, s.Apply(change), before)
 			if got := after.Effects(before, change); !slices.Contains(got, c.want) {
 				t.Errorf("got %q", got)
 			}

@@ -53,7 +53,7 @@ func handles(v any, out *[]handled) {
 func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
 	kinds := map[string]int{}
 	forRandomStates(t, 8, seeds/3, func(_ *rand.Rand, objects []calico.Object) string {
-		topology, nothing := Compute(state.New(objects...), nil), Compute(state.New(), nil)
+		topology, nothing := compute(t, state.New(objects...), nil), compute(t, state.New(), nil)
 		text, err := json.Marshal(topology.Summary())
 		if err != nil {
 			return err.Error()
@@ -90,7 +90,7 @@ func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
 }
 
 func TestHandlesThatAreNone(t *testing.T) {
-	a, b := Compute(state.New(nodes(t, 2)...), nil), Compute(state.New(), nil)
+	a, b := compute(t, state.New(nodes(t, 2)...), nil), compute(t, state.New(), nil)
 	for _, members := range []string{
 		"", "mesh", "mesh/ready", "sessions/IPv4", "sessions/IPv5/ambiguous", "sessions/IPv4/load/many", "reflectors/IPv5/load/1",
 		"routes/IPv4/perhaps/singlePoint/node/a", "routes/IPv4/withTransit/singlePoint/node", "frozen/IPv5/x", "sessions/IPv4/broken",
@@ -110,8 +110,8 @@ func TestWhatASetHasGained(t *testing.T) {
 		return node(t, name, with("ipv4Address", address), with("routeReflectorClusterID", "244.0.0.1"), label("rr", ""), label("topology.kubernetes.io/zone", "z"))
 	}
 	peering := newObject(t, "BGPPeer", "to", map[string]any{"nodeSelector": "all()", "peerSelector": "has(rr)"})
-	before := Compute(state.New(meshOff(t), rr("rr", "10.0.0.9"), at("a", "10.0.0.1", "y"), at("b", "10.0.0.2", "y"), peering), nil)
-	after := Compute(state.New(meshOff(t), rr("rr", "10.0.0.9"), rr("rs", "10.0.0.8"), at("b", "10.0.0.2", "y"), at("c", "10.0.0.3", "y"), peering,
+	before := compute(t, state.New(meshOff(t), rr("rr", "10.0.0.9"), at("a", "10.0.0.1", "y"), at("b", "10.0.0.2", "y"), peering), nil)
+	after := compute(t, state.New(meshOff(t), rr("rr", "10.0.0.9"), rr("rs", "10.0.0.8"), at("b", "10.0.0.2", "y"), at("c", "10.0.0.3", "y"), peering,
 		newObject(t, "BGPPeer", "one-way", map[string]any{"node": "b", "peerIP": "10.0.0.3", "asNumber": int64(64513)}),
 		newObject(t, "BGPPeer", "twice", map[string]any{"node": "b", "peerSelector": "has(rr)", "keepaliveTime": "20s"})), before)
 	for members, want := range map[string]string{
@@ -158,7 +158,7 @@ func TestWhoProgramsClusterRoutes(t *testing.T) {
 		"v4.0 with values of another version":     {[]calico.Object{clusterOfVersion(t, "v4.0.1"), felix("Someday"), bird("Never")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "4.0"`},
 		"a FelixConfiguration of a node":          {[]calico.Object{clusterOfVersion(t, "v3.33.0"), newObject(t, "FelixConfiguration", "node.a", map[string]any{"programClusterRoutes": "Disabled"})}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
 	} {
-		got := Compute(state.New(c.objects...), nil).Summary().ClusterRoutes
+		got := compute(t, state.New(c.objects...), nil).Summary().ClusterRoutes
 		by := func(p PoolClass) string {
 			switch {
 			case p.Felix && p.BIRD:
@@ -182,7 +182,7 @@ func TestWhoProgramsClusterRoutes(t *testing.T) {
 
 func TestPoolsWhoseRoutesSomebodyProgramsByChoice(t *testing.T) {
 	pool := func(name string, spec map[string]any) calico.Object { return newObject(t, "IPPool", name, spec) }
-	got := Compute(state.New(
+	got := compute(t, state.New(
 		pool("vxlan", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}), pool("plain", map[string]any{"cidr": "10.1.0.0/16"}),
 		pool("six", map[string]any{"cidr": "fd00::/64"}), pool("ipip", map[string]any{"cidr": "10.2.0.0/16", "ipipMode": "CrossSubnet"}),
 		pool("tunnel", map[string]any{"cidr": "10.3.0.0/16", "allowedUses": []any{"Tunnel"}}),
@@ -207,14 +207,14 @@ func TestSelectorsOfBGPPeers(t *testing.T) {
 			[]Selector{{"spec.nodeSelector", "has(rr)", "", []string{"rr"}, 1}, {"spec.peerSelector", "rack == 'a'", "", []string{"rack"}, 4}}},
 	} {
 		s := state.New(append(objects, newObject(t, "BGPPeer", "p", c.spec))...)
-		topology := Compute(s, nil)
+		topology := compute(t, s, nil)
 		got := topology.Summary().BGPPeers["p"].Selectors
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
 		}
 		// A Node that they match more, though it speaks no BGP.
 		s = s.Apply(state.Change{After: node(t, "more", label("rack", "a"), label("x", ""), label("rr", ""))})
-		if fault := topologiesDiffer(Compute(s, topology), Compute(s, nil)); fault != "" {
+		if fault := topologiesDiffer(compute(t, s, topology), compute(t, s, nil)); fault != "" {
 			t.Errorf("%s: %s", name, fault)
 		}
 	}
@@ -231,14 +231,14 @@ func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
 		"there are some":        {state.New(filter, secret), "true [f] true map[bgp:[a b]]"},
 		"there are none":        {state.New().Knowing(calico.KindBGPFilter, calico.KindSecret), "true [] true map[]"},
 	} {
-		s := Compute(c.snapshot, nil).Summary()
+		s := compute(t, c.snapshot, nil).Summary()
 		if got := fmt.Sprint(s.BGPFilters.Known, s.BGPFilters.Names, s.Secrets.Known, s.Secrets.Keys); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
 	s := state.New(filter, secret)
-	before := Compute(s, nil)
-	after := Compute(s.Apply(state.Change{Before: filter}), before).Summary()
+	before := compute(t, s, nil)
+	after := compute(t, s.Apply(state.Change{Before: filter}), before).Summary()
 	if !after.BGPFilters.Known || len(after.BGPFilters.Names) != 0 || after.Secrets != before.Summary().Secrets || after.Sessions != before.Summary().Sessions {
 		t.Errorf("after the delete of the BGPFilter: %+v", after.BGPFilters)
 	}
@@ -247,13 +247,13 @@ func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
 func TestACalicoNodeStatusChangesNothing(t *testing.T) {
 	status := decode(t, "CalicoNodeStatus", map[string]any{"name": "a"}, map[string]any{"node": "node-00001", "updatePeriodSeconds": int64(0)})
 	s := cluster(t, 20, false)
-	before := Compute(s, nil)
+	before := compute(t, s, nil)
 	next := s.Apply(state.Change{After: status})
-	after := Compute(next, before)
+	after := compute(t, next, before)
 	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.groups != before.groups {
 		t.Error("something was made anew, or the state is the old one")
 	}
-	if again := Compute(next.Apply(changes["peer-delete"](t, next)), after).Summary(); again.Sessions == before.Summary().Sessions {
+	if again := compute(t, next.Apply(changes["peer-delete"](t, next)), after).Summary(); again.Sessions == before.Summary().Sessions {
 		t.Error("what changes later is not seen")
 	}
 }

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"context"
 	"slices"
 )
 
@@ -34,14 +35,16 @@ type reaches []bool
 // flood follows the routes of every vertex. With transit, what is outside
 // hands every route on to all that peer with it. O(vertices x hops) for the
 // usual networks, in which a route is reflected but once or twice.
-func (q *quotient) flood(transit bool) reaches {
+func (q *quotient) flood(ctx context.Context, transit bool) (reaches, error) {
 	n := len(q.vertices)
 	out := make(reaches, n*n)
 	f := &flooding{quotient: q, withTransit: transit, routes: make([][]route, n), parts: q.connected(transit)}
 	for a := range q.vertices {
-		f.run(int32(a), out[a*n:(a+1)*n])
+		if err := f.run(ctx, int32(a), out[a*n:(a+1)*n]); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
 }
 
 // flooding is the routes of one node of a vertex on their way. The node is told
@@ -58,7 +61,9 @@ type flooding struct {
 	outside     bool // what is outside has it
 }
 
-func (f *flooding) run(source int32, got []bool) {
+// run follows the routes of one node of vertex source. The context is asked for
+// each route, which is passed on over at most as many hops as there are vertices.
+func (f *flooding) run(ctx context.Context, source int32, got []bool) error {
 	f.source, f.got, f.outside = source, got, false
 	f.queue = f.queue[:0]
 	f.missing = 0
@@ -75,10 +80,14 @@ func (f *flooding) run(source int32, got []bool) {
 	}
 	f.send(&route{at: source, from: own})
 	for len(f.queue) > 0 && f.missing > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		r := f.queue[0]
 		f.queue = f.queue[1:]
 		f.send(&r)
 	}
+	return ctx.Err()
 }
 
 // members counts the nodes of a vertex that may have the route: all but the

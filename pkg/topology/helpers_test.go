@@ -10,6 +10,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
+// compute computes the topology of s from that before, or from nothing for nil.
+func compute(t testing.TB, s *state.Snapshot, before *Topology) *Topology {
+	t.Helper()
+	out, err := Compute(t.Context(), s, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // decode decodes an object of projectcalico.org/v3.
 func decode(t testing.TB, kind string, metadata, spec map[string]any) calico.Object {
 	t.Helper()

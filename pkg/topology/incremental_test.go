@@ -14,18 +14,18 @@ import (
 // from the one before differs from one computed from nothing.
 func incrementally(g *generator, objects []calico.Object, n int) string {
 	s := state.New(objects...)
-	topology := Compute(s, nil)
+	topology := compute(g.t, s, nil)
 	for i := range n {
 		change := g.change()
 		before := s
 		s = s.Apply(change)
-		next := Compute(s, topology)
-		if fault := topologiesDiffer(next, Compute(s, nil)); fault != "" {
+		next := compute(g.t, s, topology)
+		if fault := topologiesDiffer(next, compute(g.t, s, nil)); fault != "" {
 			return fmt.Sprintf("incremental and from scratch differ after change %d, %s %s: %s\nstate before:\n%s\nstate after:\n%s",
 				i, change.Operation(), change.ID(), fault, show(before), show(s))
 		}
 		// What was computed before must not have changed with it.
-		if fault := topologiesDiffer(topology, Compute(before, nil)); fault != "" {
+		if fault := topologiesDiffer(topology, compute(g.t, before, nil)); fault != "" {
 			return fmt.Sprintf("the topology before change %d, %s %s, is another one after it: %s\nstate before:\n%s",
 				i, change.Operation(), change.ID(), fault, show(before))
 		}

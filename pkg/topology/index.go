@@ -123,6 +123,20 @@ func (ix *index) Len() uint { return uint(len(ix.nodes)) }
 
 func (ix *index) size() int { return len(ix.nodes) }
 
+// Having implements calico.Universe. O(nodes / 64 + nodes that match).
+func (ix *index) Having(label string, values ...string) *bitset.BitSet {
+	c := ix.column(label)
+	set := bitset.New(ix.Len())
+	for _, v := range values {
+		if id, ok := c.known[v]; ok {
+			for _, i := range c.nodesWith(id) {
+				set.Set(uint(i))
+			}
+		}
+	}
+	return set
+}
+
 // Where implements calico.Universe. O(nodes) with one comparison each.
 func (ix *index) Where(label string, match func(string, bool) bool) *bitset.BitSet {
 	c := ix.column(label)

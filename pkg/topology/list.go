@@ -337,8 +337,8 @@ func (r *peering) workload() settings {
 func (t *Topology) Ignored() []Ignored {
 	out := []Ignored{}
 	add := func(o calico.Object) {
-		for _, m := range t.Problems(o.ID()) {
-			out = append(out, Ignored{string(o.ID().Kind), o.ID().Name, m})
+		for _, p := range t.Problems(o.ID()) {
+			out = append(out, Ignored{string(o.ID().Kind), o.ID().Name, p.String()})
 		}
 	}
 	for _, o := range t.snapshot.BGPConfigurations() {

@@ -35,7 +35,7 @@ func listedNeighbours(t *Topology, wanted func(string) bool) []string {
 func TestNeighboursAreTheHalfSessionsThatAreListed(t *testing.T) {
 	statuses := map[Status]int{}
 	forRandomStates(t, 21, seeds/3, func(r *rand.Rand, objects []calico.Object) string {
-		topology := Compute(state.New(objects...), nil)
+		topology := compute(t, state.New(objects...), nil)
 		left := r.IntN(2)
 		wanted := func(name string) bool { return left == 0 || name[len(name)-1]%2 == 0 }
 		var got []string
@@ -60,7 +60,7 @@ func TestNeighboursAreTheHalfSessionsThatAreListed(t *testing.T) {
 // not read all nodes again.
 func TestNeighboursOfAllNodesAreOneWalk(t *testing.T) {
 	const nodes = 2000
-	topology := Compute(cluster(t, nodes, false), nil)
+	topology := compute(t, cluster(t, nodes, false), nil)
 	got := testing.AllocsPerRun(5, func() {
 		for range topology.Neighbours(func(*calico.Node) bool { return true }) {
 		}

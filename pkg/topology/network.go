@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
@@ -67,7 +68,9 @@ type candidate struct {
 	peering  *peering
 }
 
-func newNetwork(f calico.Family, ix *index, g *groups, sides []side, r rules, peerings []*peering, outsides []outside) *network {
+func newNetwork(
+	ctx context.Context, f calico.Family, ix *index, g *groups, sides []side, r rules, peerings []*peering, outsides []outside,
+) (*network, error) {
 	n := &network{family: f, groups: g, rules: r, sides: sides, index: ix, outsides: outsides}
 	for _, p := range peerings {
 		if p.scope == scopeWorkloads {
@@ -75,9 +78,13 @@ func newNetwork(f calico.Family, ix *index, g *groups, sides []side, r rules, pe
 		}
 	}
 	n.findMesh()
-	n.connect(n.candidates(peerings))
+	candidates, err := n.candidates(ctx, peerings)
+	if err != nil {
+		return nil, err
+	}
+	n.connect(candidates)
 	n.pair()
-	return n
+	return n, ctx.Err()
 }
 
 func (n *network) findMesh() {
@@ -117,9 +124,12 @@ func (r *rules) meshReason(a, b int) Reason {
 }
 
 // candidates lists what the BGPPeers give. O(BGPPeers x groups + candidates).
-func (n *network) candidates(peerings []*peering) []candidate {
+func (n *network) candidates(ctx context.Context, peerings []*peering) ([]candidate, error) {
 	var out []candidate
 	for _, p := range peerings {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		local, remote, back := n.in(p.local), n.in(p.remote), n.in(p.back)
 		if p.forward[n.family] {
 			pass := passNode
@@ -146,7 +156,7 @@ func (n *network) candidates(peerings []*peering) []candidate {
 			}
 		}
 	}
-	return out
+	return out, ctx.Err()
 }
 
 // in lists the groups with an address in the family that are in set, which

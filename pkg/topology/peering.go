@@ -41,7 +41,7 @@ type peering struct {
 	below *bitset.BitSet
 	known bool
 	// problems are those that only the state shows.
-	problems []string
+	problems []calico.Problem
 	// selectors are those that are set.
 	selectors []Selector
 }
@@ -109,8 +109,8 @@ func (r *peering) onAddress() bool {
 	return r.peer.PeerAddress.IsValid() && r.forward != [2]bool{} && r.peer.PeerSelector == ""
 }
 
-func (r *peering) problem(format string, args ...any) {
-	r.problems = append(r.problems, fmt.Sprintf(format, args...))
+func (r *peering) problem(field, format string, args ...any) {
+	r.problems = append(r.problems, calico.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
 // byAddress resolves a peerIP. Calico compares it with the addresses of nodes
@@ -137,9 +137,9 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 		expected := cmp.Or(p.ASNumber, s.BGPConfiguration(calico.Default).ClusterASNumber())
 		switch asn := asNumberOf(node, s); {
 		case asn != expected:
-			r.problem("spec.asNumber: is %d, but the peer is node %s of AS %d: the session does not come up", p.ASNumber, node.Name, asn)
+			r.problem("spec.asNumber", "is %d, but the peer is node %s of AS %d: the session does not come up", p.ASNumber, node.Name, asn)
 		case !portFits(p, node, s):
-			r.problem("spec.peerIP: names port %d, but node %s listens on another: Calico makes no session back", p.PeerPort, node.Name)
+			r.problem("spec.peerIP", "names port %d, but node %s listens on another: Calico makes no session back", p.PeerPort, node.Name)
 		default:
 			r.back.Set(uint(l.node))
 			r.reverse[f] = true
@@ -149,7 +149,7 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 		}
 	}
 	if len(nodes) > 0 && !p.Canonical() {
-		r.problem("spec.peerIP: is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
+		r.problem("spec.peerIP", "is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
 	}
 	if len(nodes) > 0 && r.global() {
 		r.below = ix.below(p.PeerAddress, f)
@@ -164,7 +164,7 @@ func (r *peering) reachable() bool {
 	}
 	a, err := netip.ParseAddr(r.peer.ReachableBy)
 	if err != nil || calico.FamilyOf(a.Unmap()) != calico.FamilyOf(r.peer.PeerAddress) {
-		r.problem("spec.reachableBy: %q is not an %s address, so Calico ignores the peer", r.peer.ReachableBy, calico.FamilyOf(r.peer.PeerAddress))
+		r.problem("spec.reachableBy", "%q is not an %s address, so Calico ignores the peer", r.peer.ReachableBy, calico.FamilyOf(r.peer.PeerAddress))
 		return false
 	}
 	return true

@@ -54,7 +54,7 @@ func onTwoPorts(s *state.Snapshot) bool {
 func TestSessionsAgreeWithTheNaiveModel(t *testing.T) {
 	forRandomStates(t, 1, seeds, func(_ *rand.Rand, objects []calico.Object) string {
 		s := state.New(objects...)
-		return sessionsDiffer(viewOf(Compute(s, nil)), newNaive(s))
+		return sessionsDiffer(viewOf(compute(t, s, nil)), newNaive(s))
 	})
 }
 
@@ -139,7 +139,7 @@ func texts[T any](list []T) []string {
 func TestRoutesAgreeWithTheNaiveModel(t *testing.T) {
 	forRandomStates(t, 2, seeds, func(_ *rand.Rand, objects []calico.Object) string {
 		s := state.New(objects...)
-		topology, model := Compute(s, nil), newNaive(s).view()
+		topology, model := compute(t, s, nil), newNaive(s).view()
 		for _, f := range calico.Families {
 			for _, from := range s.Nodes() {
 				for _, to := range s.Nodes() {
@@ -159,7 +159,7 @@ func TestRoutesAgreeWithTheNaiveModel(t *testing.T) {
 func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 	forRandomStates(t, 3, seeds, func(_ *rand.Rand, objects []calico.Object) string {
 		s := state.New(objects...)
-		got, m := Compute(s, nil).Summary(), newNaive(s)
+		got, m := compute(t, s, nil).Summary(), newNaive(s)
 		if g, w := nodeSetOf(got.Mesh.NotReady), nodeSetOf(m.meshNotReady()); g != w {
 			return fmt.Sprintf("not ready in the mesh: got %s, want %s", g, w)
 		}
@@ -188,7 +188,7 @@ func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 
 func TestASessionStandsOnBothSides(t *testing.T) {
 	forRandomStates(t, 4, seeds, func(_ *rand.Rand, objects []calico.Object) string {
-		v := viewOf(Compute(state.New(objects...), nil))
+		v := viewOf(compute(t, state.New(objects...), nil))
 		type end struct{ node, family, peer string }
 		stands := map[end]int{}
 		for _, h := range v.halves {
@@ -210,9 +210,9 @@ func TestASessionStandsOnBothSides(t *testing.T) {
 
 func TestOrderOfObjectsDoesNotMatter(t *testing.T) {
 	forRandomStates(t, 5, seeds/8, func(r *rand.Rand, objects []calico.Object) string {
-		want := Compute(state.New(slices.Clone(objects)...), nil)
+		want := compute(t, state.New(slices.Clone(objects)...), nil)
 		r.Shuffle(len(objects), func(i, j int) { objects[i], objects[j] = objects[j], objects[i] })
-		return topologiesDiffer(Compute(state.New(objects...), nil), want)
+		return topologiesDiffer(compute(t, state.New(objects...), nil), want)
 	})
 }
 

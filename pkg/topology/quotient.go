@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"context"
 	"encoding/binary"
 	"slices"
 
@@ -56,7 +57,7 @@ type exitHop struct {
 
 // newQuotient merges the groups of a network. O(links + mesh groups squared
 // after merging).
-func newQuotient(n *network, exits map[exit]*bitset.BitSet) *quotient {
+func newQuotient(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) (*quotient, error) {
 	q := &quotient{network: n, of: make([]int32, len(n.sides))}
 	edges := make([][]hop, len(n.sides)) // to groups, without the mesh's
 	exitHops := make([][]exitHop, len(n.sides))
@@ -77,6 +78,9 @@ func newQuotient(n *network, exits map[exit]*bitset.BitSet) *quotient {
 		q.of[g] = -1
 		if !s.speaks(n.family) {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		edges[g] = n.edges(uint32(g))
 		for _, k := range exitKeys {
@@ -104,12 +108,15 @@ func newQuotient(n *network, exits map[exit]*bitset.BitSet) *quotient {
 		one.first = append(one.first, s.first...)
 	}
 	for i := range q.vertices {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		v := &q.vertices[i]
 		slices.Sort(v.first)
 		v.first = v.first[:min(len(v.first), firstNodes)]
 		q.join(v, edges[v.groups[0]], kinds)
 	}
-	return q
+	return q, nil
 }
 
 // join makes the hops of a vertex: those to groups, each vertex once, and

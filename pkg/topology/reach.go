@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -37,14 +38,17 @@ type routing struct {
 	withTransit, withoutTransit reaches
 }
 
-func newRouting(q *quotient) *routing {
+func newRouting(ctx context.Context, q *quotient) (*routing, error) {
 	r := &routing{quotient: q}
-	r.withoutTransit = q.flood(false)
+	var err error
+	if r.withoutTransit, err = q.flood(ctx, false); err != nil {
+		return nil, err
+	}
 	r.withTransit = r.withoutTransit
 	if slices.ContainsFunc(q.vertices, func(v vertex) bool { return len(v.exits) > 0 }) {
-		r.withTransit = q.flood(true)
+		r.withTransit, err = q.flood(ctx, true)
 	}
-	return r
+	return r, err
 }
 
 func (r *routing) of(transit bool) reaches {
@@ -73,7 +77,7 @@ func (q *quotient) alone(has reaches, v int) bool {
 }
 
 // reach sums up one assumption.
-func (r *routing) reach(transit bool) *Reach {
+func (r *routing) reach(ctx context.Context, transit bool) (*Reach, error) {
 	has, f, name := r.of(transit), r.network.family, assumptionName(transit)
 	out := &Reach{
 		Isolated:     NodeSet{Sample: []string{}, Members: handle(f, name, isolatedName)},
@@ -83,10 +87,14 @@ func (r *routing) reach(transit bool) *Reach {
 	for i := range r.vertices {
 		out.Nodes += r.vertices[i].nodes
 	}
-	r.partitions(has, out)
-	r.pairs(has, &out.WithoutRoute)
+	if err := r.partitions(ctx, has, out); err != nil {
+		return nil, err
+	}
+	if err := r.pairs(ctx, has, &out.WithoutRoute); err != nil {
+		return nil, err
+	}
 	if out.Nodes < 2 {
-		return out
+		return out, nil
 	}
 	var first []uint32
 	for i := range r.vertices {
@@ -96,12 +104,12 @@ func (r *routing) reach(transit bool) *Reach {
 		}
 	}
 	out.Isolated.Sample = r.network.index.sample(first)
-	return out
+	return out, nil
 }
 
 // partitions counts the groups of nodes that are connected by routes both ways.
 // O(vertices squared).
-func (r *routing) partitions(has reaches, out *Reach) {
+func (r *routing) partitions(ctx context.Context, has reaches, out *Reach) error {
 	parent := make([]int, len(r.vertices))
 	for i := range parent {
 		parent[i] = i
@@ -114,6 +122,9 @@ func (r *routing) partitions(has reaches, out *Reach) {
 	}
 	whole := make([]bool, len(parent)) // the nodes of the vertex are connected
 	for a := range parent {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for b := range a + 1 {
 			if !r.mutual(has, a, b) {
 				continue
@@ -137,13 +148,17 @@ func (r *routing) partitions(has reaches, out *Reach) {
 			out.LargestPartition = max(out.LargestPartition, n)
 		}
 	}
+	return nil
 }
 
 // pairs counts the pairs of nodes of which one lacks the other's routes.
-func (r *routing) pairs(has reaches, out *PairSet) {
+func (r *routing) pairs(ctx context.Context, has reaches, out *PairSet) error {
 	var found [][2]uint32
 	last := [2]uint32{math.MaxUint32, math.MaxUint32} // of the first few so far
 	for a := range r.vertices {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for b := range a + 1 {
 			v, w := &r.vertices[a], &r.vertices[b]
 			count := v.nodes * w.nodes
@@ -171,6 +186,7 @@ func (r *routing) pairs(has reaches, out *PairSet) {
 	for _, p := range firstPairs(found) {
 		out.Sample = append(out.Sample, Pair{r.network.index.nodes[p[0]].Name, r.network.index.nodes[p[1]].Name})
 	}
+	return nil
 }
 
 // maxFound is how many pairs are kept until all but the first few are dropped.

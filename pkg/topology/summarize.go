@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"context"
 	"reflect"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-func (t *Topology) summarize(before *Topology) {
+func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 	old := &Summary{}
 	if before != nil {
 		old = before.summary
@@ -31,7 +32,11 @@ func (t *Topology) summarize(before *Topology) {
 	}
 	programming := newProgramming(t.snapshot)
 	needs := programming.needsBGP
-	s.Routes = share(old.Routes, t.routes(before, needs))
+	routes, err := t.routes(ctx, before, needs)
+	if err != nil {
+		return err
+	}
+	s.Routes = share(old.Routes, routes)
 	peersSame := t.summarizePeers(s, before)
 	switch {
 	case before != nil && sameButNodes(t.snapshot, before.snapshot):
@@ -57,6 +62,7 @@ func (t *Topology) summarize(before *Topology) {
 		s.Timers = share(old.Timers, t.timers(s))
 	}
 	t.summary = s
+	return nil
 }
 
 // summarizePeers makes the parts of the BGPPeers, and reports whether all are
@@ -156,7 +162,7 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 }
 
 // routes sums up who has whose routes, from before where sessions are the same.
-func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
+func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*calico.IPPool) bool) (*PerFamily[Routes], error) {
 	out := &PerFamily[Routes]{}
 	for _, f := range calico.Families {
 		r := t.routings[f]
@@ -166,8 +172,13 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			old := before.summary.Routes.In(f)
 			one.WithTransit, one.WithoutTransit = old.WithTransit, old.WithoutTransit
 		default:
-			one.WithoutTransit = r.reach(false)
-			one.WithTransit = r.reach(true)
+			var err error
+			if one.WithoutTransit, err = r.reach(ctx, false); err != nil {
+				return nil, err
+			}
+			if one.WithTransit, err = r.reach(ctx, true); err != nil {
+				return nil, err
+			}
 		}
 		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
@@ -185,7 +196,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 func (t *Topology) peerPart(r *peering) *BGPPeer {
@@ -266,12 +277,11 @@ func (n *network) giving(l *link, peers map[string]bool) {
 	}
 }
 
-func object(m *calico.Metadata, problems []string) Object {
+func object(m *calico.Metadata, problems []calico.Problem) Object {
 	o := Object{Name: m.Name, Labels: m.Labels, Annotations: m.Annotations, Spec: m.Spec, Problems: []string{}}
-	for _, p := range m.Problems() {
+	for _, p := range slices.Concat(m.Problems(), problems) {
 		o.Problems = append(o.Problems, p.String())
 	}
-	o.Problems = append(o.Problems, problems...)
 	return o
 }
 

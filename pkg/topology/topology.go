@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,22 +32,36 @@ type Topology struct {
 func (t *Topology) Summary() *Summary { return t.summary }
 
 // Compute returns the topology of s. before is that of an earlier snapshot, or
-// nil: what did not change since is taken from it, and the parts of the
-// summary that are equal are shared with it. The result does not depend on
-// before. Without before, O(nodes x labels that selectors name); with it,
-// what the change touches, which for CalicoNodeStatuses is nothing; where
-// sessions change, O(nodes) with a very small constant and O(BGPPeers x groups
-// of nodes that peer alike).
-func Compute(s *state.Snapshot, before *Topology) *Topology {
+// nil: what did not change since is reused, and the parts of the summary that
+// are equal are shared with it. The result does not depend on before. The only
+// error is that of ctx, once it is done.
+//
+// Without before, O(nodes x labels that selectors name); with it, what the
+// change touches, which for CalicoNodeStatuses is nothing; where sessions
+// change, O(nodes) with a very small constant and O(BGPPeers x groups of nodes
+// that peer alike).
+func Compute(ctx context.Context, s *state.Snapshot, before *Topology) (*Topology, error) {
 	if before != nil && before.snapshot == s {
-		return before
+		return before, nil
 	}
 	if before != nil && state.SameConfiguration(before.snapshot, s) {
 		t := *before
 		t.snapshot = s
-		return &t
+		return &t, nil
 	}
 	t := &Topology{snapshot: s}
+	if err := t.compute(ctx, before); err != nil {
+		return nil, fmt.Errorf("computing the topology: %w", err)
+	}
+	return t, nil
+}
+
+// compute fills in t, which has a snapshot and no more.
+func (t *Topology) compute(ctx context.Context, before *Topology) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s := t.snapshot
 	var old *index
 	if before != nil {
 		old = before.index
@@ -57,15 +72,16 @@ func Compute(s *state.Snapshot, before *Topology) *Topology {
 		t.index = newIndex(s.Nodes(), old, selectorsOf(s))
 	}
 	t.index.use(len(s.BGPPeers()))
-	t.resolve(before)
+	if err := t.resolve(ctx, before); err != nil {
+		return err
+	}
 	t.rules = newRules(s)
 	if before != nil && t.sameSessions(before) {
 		t.groups, t.networks, t.tallies, t.routings, t.waiting = before.groups, before.networks, before.tallies, before.routings, before.waiting
-	} else {
-		t.connect(before)
+	} else if err := t.connect(ctx, before); err != nil {
+		return err
 	}
-	t.summarize(before)
-	return t
+	return t.summarize(ctx, before)
 }
 
 // selectorsOf tells which selectors the BGPPeers of a snapshot have, "" among
@@ -80,7 +96,7 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 }
 
 // resolve resolves the BGPPeers, as far as before has not done so.
-func (t *Topology) resolve(before *Topology) {
+func (t *Topology) resolve(ctx context.Context, before *Topology) error {
 	known := map[string]*peering{}
 	sameConfigurations := false
 	if before != nil {
@@ -91,6 +107,9 @@ func (t *Topology) resolve(before *Topology) {
 	}
 	t.peerings = make([]*peering, 0, len(t.snapshot.BGPPeers()))
 	for _, p := range t.snapshot.BGPPeers() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		r := known[p.Name]
 		// What is not given by selectors rests on AS numbers and ports too.
 		if r == nil || r.peer != p || before.index != t.index || p.PeerSelector == "" && !sameConfigurations {
@@ -101,6 +120,7 @@ func (t *Topology) resolve(before *Topology) {
 		}
 		t.peerings = append(t.peerings, r)
 	}
+	return nil
 }
 
 func newRules(s *state.Snapshot) rules {
@@ -129,7 +149,7 @@ func (t *Topology) sameSessions(before *Topology) bool {
 }
 
 // connect works out the half-sessions, the sessions and the routes.
-func (t *Topology) connect(before *Topology) {
+func (t *Topology) connect(ctx context.Context, before *Topology) error {
 	var outsides [2][]outside
 	var exitSets [2]map[exit]*bitset.BitSet
 	ports := t.listenPorts()
@@ -156,10 +176,21 @@ func (t *Topology) connect(before *Topology) {
 	t.groups = newGroups(t.index.traits, splits, old)
 	sides := t.sides(ports)
 	for _, f := range calico.Families {
-		n := newNetwork(f, t.index, t.groups, sides, t.rules, t.peerings, outsides[f])
+		n, err := newNetwork(ctx, f, t.index, t.groups, sides, t.rules, t.peerings, outsides[f])
+		if err != nil {
+			return err
+		}
 		t.networks[f] = n
-		t.tallies[f] = n.count()
-		t.routings[f] = newRouting(newQuotient(n, exitSets[f]))
+		if t.tallies[f], err = n.count(ctx); err != nil {
+			return err
+		}
+		q, err := newQuotient(ctx, n, exitSets[f])
+		if err != nil {
+			return err
+		}
+		if t.routings[f], err = newRouting(ctx, q); err != nil {
+			return err
+		}
 		if w := n.waiting(t.tallies[f]); w != nil {
 			if t.waiting != nil {
 				w.InPlaceUnion(t.waiting)
@@ -167,6 +198,7 @@ func (t *Topology) connect(before *Topology) {
 			t.waiting = w
 		}
 	}
+	return nil
 }
 
 // listenPorts returns the nodes with a listen port of their own, by port.
@@ -207,21 +239,19 @@ func (t *Topology) sides(ports map[uint16]*bitset.BitSet) []side {
 // Problems lists what Calico would ignore or refuse in the object of the given
 // id: what the object itself shows and, for a BGPPeer, what only the state
 // shows.
-func (t *Topology) Problems(id calico.ID) []string {
-	out := []string{}
+func (t *Topology) Problems(id calico.ID) []calico.Problem {
+	out := []calico.Problem{}
 	if o := t.snapshot.Get(id); o != nil {
-		for _, p := range o.Problems() {
-			out = append(out, p.String())
-		}
+		out = append(out, o.Problems()...)
 	}
 	for _, r := range t.peerings {
 		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
 			out = append(out, r.problems...)
 			if r.local.None() && (r.peer.NodeSelector == "" || r.peer.Local() != nil) {
-				out = append(out, "spec: selects no local node out of "+text.Number(len(t.index.nodes)))
+				out = append(out, calico.Problem{Field: "spec", Message: "selects no local node out of " + text.Number(len(t.index.nodes))})
 			}
 			if r.peer.PeerSelector != "" && r.peer.Remote() != nil && r.remote.None() {
-				out = append(out, "spec.peerSelector: selects no node out of "+text.Number(len(t.index.nodes)))
+				out = append(out, calico.Problem{Field: "spec.peerSelector", Message: "selects no node out of " + text.Number(len(t.index.nodes))})
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func (c *routeTrap) check(t *testing.T, name string, v *view, s *state.Snapshot)
 func TestRouteTraps(t *testing.T) {
 	for name, c := range routeTraps(t) {
 		s := state.New(c.objects...)
-		c.check(t, name, viewOf(Compute(s, nil)), s)
+		c.check(t, name, viewOf(compute(t, s, nil)), s)
 	}
 }
 

@@ -37,7 +37,7 @@ func (c *trap) check(t *testing.T, name string, got []string) {
 func TestTraps(t *testing.T) {
 	for name, c := range traps(t) {
 		s := c.state()
-		c.check(t, name, viewOf(Compute(s, nil)).lines(s))
+		c.check(t, name, viewOf(compute(t, s, nil)).lines(s))
 	}
 }
 

@@ -84,15 +84,19 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 		return d
 	}
 	base := e.judgeBase(ctx, s)
-	if k := asKnown(s, c); k != s {
+	if k := asKnown(s, c); k != s && base.topology != nil {
 		s = k
 		base = e.judge(ctx, s, base.policies, base)
 	}
 	after := base
-	if next := s.Apply(c); next != s {
+	if next := s.Apply(c); next != s && base.topology != nil {
 		after = e.judge(ctx, next, base.policies, base)
 	}
 	asked := r.asked()
+	if after.topology == nil {
+		d.failAll(after, asked)
+		return d
+	}
 	document := e.changeDocument(base, after, &r)
 	for i, p := range base.policies.Policies() {
 		if !p.Matches(asked) {
@@ -116,11 +120,10 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	if d.Allowed && len(d.Warnings) > 0 && len(d.Effects) > 0 {
 		d.Warnings = append(d.Warnings, d.Effect())
 	}
-	for _, text := range after.topology.Problems(c.ID()) {
-		field, message, _ := strings.Cut(text, ": ")
-		if !slices.Contains(d.told, field) {
-			d.Problems = append(d.Problems, calico.Problem{Field: field, Message: message})
-			d.Warnings = append(d.Warnings, changedBy(c).String()+": "+text)
+	for _, p := range after.topology.Problems(c.ID()) {
+		if !slices.Contains(d.told, p.Field) {
+			d.Problems = append(d.Problems, p)
+			d.Warnings = append(d.Warnings, changedBy(c).String()+": "+p.String())
 		}
 	}
 	return d
@@ -270,6 +273,15 @@ func (d *Decision) fail(f Failure, exempt bool) {
 	case violation.Warn:
 		d.Warnings = append(d.Warnings, f.line())
 	case violation.Audit:
+	}
+}
+
+// failAll records that no policy could judge.
+func (d *Decision) failAll(j *judgement, asked *policy.Request) {
+	for i, p := range j.policies.Policies() {
+		if p.Matches(asked) {
+			d.fail(Failure{p.Name, p.Action, j.results[i].err}, p.Exempts(asked))
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ type judgement struct {
 	snapshot *state.Snapshot
 	policies *policy.Set
 	at       time.Time // that the policies took for the time
+	// topology is nil where the context ended before it was computed: every
+	// policy has failed then, and what follows but the results is not set.
 	topology *topology.Topology
 	input    *stateInput
 	document ast.Object // the whole input but for the parameters
@@ -94,15 +96,26 @@ func (e *Engine) judgeBase(ctx context.Context, s *state.Snapshot) *judgement {
 	select {
 	case e.turn <- struct{}{}:
 		defer func() { <-e.turn }()
-	case <-ctx.Done(): // Its policies fail for want of time, and say so.
-		return e.judge(ctx, s, policies, nil)
+	case <-ctx.Done():
+		return unjudged(s, policies, fmt.Errorf("waiting for the topology: %w", ctx.Err()))
 	}
 	old := e.base.Load()
 	if old.fits(s, policies, e.now()) {
 		return old
 	}
 	j := e.judge(ctx, s, policies, old)
-	e.base.Store(j)
+	if j.topology != nil {
+		e.base.Store(j)
+	}
+	return j
+}
+
+// unjudged is the judgement of s without a topology: all policies fail with err.
+func unjudged(s *state.Snapshot, policies *policy.Set, err error) *judgement {
+	j := &judgement{snapshot: s, policies: policies, results: make([]result, len(policies.Policies()))}
+	for i := range j.results {
+		j.results[i].err = err
+	}
 	return j
 }
 
@@ -132,7 +145,10 @@ func (j *judgement) fits(s *state.Snapshot, policies *policy.Set, now time.Time)
 // to s does not touch is taken from there.
 func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *judgement) *judgement {
 	reusable := before != nil && before.policies == policies
-	j := e.look(s, policies.Reads, before, reusable)
+	j, err := e.look(ctx, s, policies.Reads, before, reusable)
+	if err != nil {
+		return unjudged(s, policies, err)
+	}
 	j.policies = policies
 	sameNodes := before != nil && state.SameNodes(before.snapshot, s)
 	j.results = make([]result, len(policies.Policies()))
@@ -151,8 +167,8 @@ func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.
 
 // look gives what policies see of s, of which no more than the parts that they
 // read is converted. What before has seen is taken from there, its parts where
-// they are the same that were asked for.
-func (e *Engine) look(s *state.Snapshot, reads func(part string) bool, before *judgement, sameParts bool) *judgement {
+// they are the same that were asked for. The only error is that of ctx.
+func (e *Engine) look(ctx context.Context, s *state.Snapshot, reads func(part string) bool, before *judgement, sameParts bool) (*judgement, error) {
 	j := &judgement{snapshot: s}
 	var oldTopology *topology.Topology
 	var oldInput *stateInput
@@ -162,14 +178,17 @@ func (e *Engine) look(s *state.Snapshot, reads func(part string) bool, before *j
 	if sameParts {
 		oldInput = before.input
 	}
-	j.topology = topology.Compute(s, oldTopology)
+	var err error
+	if j.topology, err = topology.Compute(ctx, s, oldTopology); err != nil {
+		return nil, err
+	}
 	j.input = newStateInput(j.topology.Summary(), reads, oldInput)
 	j.at = e.now()
 	j.document = j.input.document(j.at)
 	if before == nil || !state.SameNodes(before.snapshot, s) {
 		j.data = newStateData(s)
 	}
-	return j
+	return j, nil
 }
 
 // evaluate gives a policy its share of the time that is left for so many, so
@@ -197,7 +216,8 @@ func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) (
 type Judged struct {
 	// Policies are those that were asked.
 	Policies *policy.Set
-	// Topology is that of the state.
+	// Topology is that of the state; nil where the context ended before it was
+	// computed, and all policies failed.
 	Topology *topology.Topology
 	// Violations are sorted by policy and id.
 	Violations []violation.Violation

@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -131,15 +132,24 @@ func (e *Engine) changeDocument(before, after *judgement, r *Request) func() ast
 // its parameters, and data.state. It is the one that Decide evaluates policies
 // on, with every part of the state, whether or not a policy in force reads it.
 // Without a change it is that of the state, which has no part before and no part
-// change.
-func (e *Engine) Input(s *state.Snapshot, r Request) (input ast.Object, data ast.Value) {
+// change. The only error is that of ctx.
+func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input ast.Object, data ast.Value, err error) {
 	every := func(string) bool { return true }
 	if r.Before == nil && r.After == nil {
-		j := e.look(s, every, nil, false)
-		return j.document, j.data()
+		j, err := e.look(ctx, s, every, nil, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		return j.document, j.data(), nil
 	}
 	s = asKnown(s, r.Change)
-	before := e.look(s, every, nil, false)
-	after := e.look(s.Apply(r.Change), every, before, true)
-	return e.changeDocument(before, after, &r)(), after.data()
+	before, err := e.look(ctx, s, every, nil, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	after, err := e.look(ctx, s.Apply(r.Change), every, before, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	return e.changeDocument(before, after, &r)(), after.data(), nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -38,7 +39,7 @@ func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		want = append(want, name)
 	}
-	in := newStateInput(topology.Compute(state.New(), nil).Summary(), set.Reads, nil)
+	in := newStateInput(topologytest.Compute(t, state.New(), nil).Summary(), set.Reads, nil)
 	in.value.Foreach(func(key, _ *ast.Term) { got = append(got, string(key.Value.(ast.String))) })
 	slices.Sort(want)
 	slices.Sort(got)
@@ -73,7 +74,10 @@ func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 			engine := NewEngine(set)
 			engine.SetClock(now)
 			evaluated := only(t, engine.Decide(t.Context(), s, r))
-			input, data := engine.Input(s, r)
+			input, data, err := engine.Input(t.Context(), s, r)
+			if err != nil {
+				t.Fatal(err)
+			}
 			printed := set.Policies()[0].Input(input)
 			printed.Insert(ast.StringTerm("nodes"), data.(ast.Object).Get(ast.StringTerm("nodes")))
 			want, err := ast.JSON(printed)
@@ -115,7 +119,10 @@ func reencode(t *testing.T, text []byte) []byte {
 
 func TestInputWithoutAChangeIsThatOfTheState(t *testing.T) {
 	engine := NewEngine(policy.NewSet(nil))
-	input, data := engine.Input(state.New(nodes(t, 3, 1)...), Request{})
+	input, data, err := engine.Input(t.Context(), state.New(nodes(t, 3, 1)...), Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := input.Len(); got != 2 || input.Get(ast.StringTerm("state")) == nil || input.Get(ast.StringTerm("now")) == nil {
 		t.Errorf("input has %d parts: %v", got, input)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
 
 // object is a Kubernetes object, or a part of one.
@@ -113,12 +114,14 @@ func newWorld(t *testing.T, list []object) *world {
 		decoded = append(decoded, d)
 	}
 	s := state.New(decoded...)
-	w := &world{objects: list, topology: topology.Compute(s, nil)}
+	w := &world{objects: list, topology: topologytest.Compute(t, s, nil)}
 	var err error
 	if w.nodes, err = Nodes(s, w.topology); err != nil {
 		t.Fatal(err)
 	}
-	w.want = Predict(s, w.topology, w.nodes)
+	if w.want, err = Predict(t.Context(), s, w.topology, w.nodes); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 

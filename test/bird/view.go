@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -30,8 +31,9 @@ func (v View) Equal(w View) bool {
 }
 
 // Predict gives what t, the topology of s and nodes, foretells for every speaker. What is not a node of the state is
-// not there either, so it carries nothing on; and a BIRD that refuses its configuration does not run.
-func Predict(s *state.Snapshot, t *topology.Topology, nodes []Node) map[Speaker]View {
+// not there either, so it carries nothing on; and a BIRD that refuses its configuration does not run. The only error
+// is that of ctx.
+func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes []Node) (map[Speaker]View, error) {
 	frozen := map[Speaker]bool{}
 	for _, n := range t.Frozen() {
 		for _, f := range calico.Families {
@@ -43,7 +45,10 @@ func Predict(s *state.Snapshot, t *topology.Topology, nodes []Node) map[Speaker]
 	views := map[Speaker]View{}
 	for _, f := range calico.Families {
 		// A topology has the routes of frozen nodes by their last configuration; here they have none.
-		running := withoutNodes(s, t, func(node string) bool { return frozen[Speaker{node, f}] })
+		running, err := withoutNodes(ctx, s, t, func(node string) bool { return frozen[Speaker{node, f}] })
+		if err != nil {
+			return nil, err
+		}
 		for _, n := range nodes {
 			self := Speaker{n.Name, f}
 			if !n.Address[f].IsValid() || frozen[self] {
@@ -64,17 +69,17 @@ func Predict(s *state.Snapshot, t *topology.Topology, nodes []Node) map[Speaker]
 			views[self] = v
 		}
 	}
-	return views
+	return views, nil
 }
 
 // withoutNodes is the topology of s, which is t, once some of its nodes are gone.
-func withoutNodes(s *state.Snapshot, t *topology.Topology, gone func(node string) bool) *topology.Topology {
+func withoutNodes(ctx context.Context, s *state.Snapshot, t *topology.Topology, gone func(node string) bool) (*topology.Topology, error) {
 	for _, n := range s.Nodes() {
 		if gone(n.Name) {
 			s = s.Apply(state.Change{Before: n})
 		}
 	}
-	return topology.Compute(s, t)
+	return topology.Compute(ctx, s, t)
 }
 
 // established reads the names of the protocols with a session from `show protocols all`, in order.

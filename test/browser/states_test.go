@@ -77,14 +77,18 @@ func auditOf(t *testing.T, cluster, manifest string) *audit.Audit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return audit.Run(t.Context(), validate.NewEngine(policies), state.New(state.Objects(read)...), audit.Options{Cluster: cluster, Time: now})
+	a, err := audit.Run(t.Context(), validate.NewEngine(policies), state.New(state.Objects(read)...), audit.Options{Cluster: cluster, Time: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // pageOf is the page of audits.
 func pageOf(t *testing.T, audits ...*audit.Audit) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := report.WriteAudit(&b, report.HTML, &report.Audit{Report: &audit.Report{Version: "v1.4.0", Clusters: audits}}); err != nil {
+	if err := report.AuditFormats.Write(&b, report.HTML, &report.Audit{Report: &audit.Report{Version: "v1.4.0", Clusters: audits}}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"io"
 	"net/http"
 	"os"
@@ -24,11 +23,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	reader "github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 	"github.com/bgpguard/bgpguard/test/env"
+	"github.com/bgpguard/bgpguard/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the snapshots that the tests compare with anew")
 
 // manyNodes take three pages.
 const manyNodes = 1203
@@ -125,19 +123,7 @@ func (c *cluster) golden(t *testing.T) {
 	if again := snapshotOf(t, c.snapshot(t)); again != got {
 		t.Errorf("another snapshot of the same state differs:\n%s\n%s", got, again)
 	}
-	want := filepath.Join("testdata", "snapshot-"+string(c.group)+".yaml")
-	if *update {
-		if err := os.WriteFile(want, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(text) {
-		t.Errorf("got\n%s\nwant\n%s\nif this is meant, write it with -update", got, text)
-	}
+	golden.Check(t, filepath.Join("testdata", "snapshot-"+string(c.group)+".yaml"), []byte(got))
 }
 
 var whenAndBy = regexp.MustCompile(`in \S+, read at \S+ by bgpguard \S+`)
@@ -187,7 +173,7 @@ func (c *cluster) roundTrip(t *testing.T) {
 
 func summary(t *testing.T, s *state.Snapshot) string {
 	t.Helper()
-	text, err := json.Marshal(topology.Compute(s, nil).Summary())
+	text, err := json.Marshal(topologytest.Compute(t, s, nil).Summary())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -201,7 +201,10 @@ func audited(t *testing.T, nodes int, at time.Time) *audit.Audit {
 		}
 		objects = append(objects, o)
 	}
-	a := audit.Run(t.Context(), validate.NewEngine(set), state.New(objects...), audit.Options{Time: at})
+	a, err := audit.Run(t.Context(), validate.NewEngine(set), state.New(objects...), audit.Options{Time: at})
+	if err != nil {
+		t.Fatal(err)
+	}
 	(*audit.Trail)(nil).Follow(t.Context(), a, validate.NewEngine(set), audit.Step{})
 	return a
 }

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bgpguard/bgpguard/pkg/server"
+	"github.com/bgpguard/bgpguard/test/tool"
 )
 
 const (
@@ -42,14 +43,11 @@ var foreign = map[string]string{
 	"kube_pod_container_resource_limits":                     "kube-state-metrics",
 }
 
-// tool runs a program of bin/tools.
-func tool(name string, args ...string) (string, error) {
-	path, err := filepath.Abs(filepath.Join(root, "bin", "tools", name))
+// run runs a program of bin/tools and returns what it printed.
+func run(name string, args ...string) (string, error) {
+	path, err := tool.Path(name)
 	if err != nil {
 		return "", err
-	}
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w: run `make bin/tools/%s`", err, name)
 	}
 	out, err := exec.Command(path, args...).CombinedOutput()
 	return string(out), err
@@ -57,7 +55,7 @@ func tool(name string, args ...string) (string, error) {
 
 // render gives what is installed with the component.
 var render = sync.OnceValues(func() ([]*unstructured.Unstructured, error) {
-	out, err := tool("kustomize", "build", "testdata")
+	out, err := run("kustomize", "build", "testdata")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
@@ -163,7 +161,7 @@ func parse(t *testing.T, r rules) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	write(t, file, r)
-	if out, err := tool("promtool", "check", "rules", "--lint=all", "--lint-fatal", file); err != nil {
+	if out, err := run("promtool", "check", "rules", "--lint=all", "--lint-fatal", file); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -187,7 +185,7 @@ func TestAlertsFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
 	if err := os.WriteFile(tests, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := tool("promtool", "test", "rules", tests); err != nil {
+	if out, err := run("promtool", "test", "rules", tests); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 

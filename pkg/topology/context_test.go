@@ -1,0 +1,76 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// counting is a context that counts how often it is asked whether it is done,
+// and is from a number of times on.
+type counting struct {
+	context.Context
+	asked, done int
+}
+
+func (c *counting) Err() error {
+	c.asked++
+	if c.done > 0 && c.asked >= c.done {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestComputeEndsWithItsContext ends the context at each place where it is
+// asked: nothing goes on from there.
+func TestComputeEndsWithItsContext(t *testing.T) {
+	objects := append(nodes(t, 6), rackPeer(t, "a", "all()"), newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(65000)}))
+	s := state.New(objects...)
+	before := compute(t, s, nil)
+	next := s.Apply(state.Change{After: configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})})
+	for name, c := range map[string]struct {
+		snapshot *state.Snapshot
+		before   *Topology
+	}{"from nothing": {s, nil}, "from before": {next, before}} {
+		t.Run(name, func(t *testing.T) {
+			whole := &counting{Context: t.Context()}
+			if _, err := Compute(whole, c.snapshot, c.before); err != nil {
+				t.Fatal(err)
+			}
+			for done := 1; done <= whole.asked; done++ {
+				ctx := &counting{Context: t.Context(), done: done}
+				topology, err := Compute(ctx, c.snapshot, c.before)
+				if topology != nil || !errors.Is(err, context.Canceled) {
+					t.Errorf("done at %d of %d: got %v, %v", done, whole.asked, topology, err)
+				}
+				if more := ctx.asked - done; more > 1 {
+					t.Errorf("done at %d of %d: asked %d times more", done, whole.asked, more)
+				}
+			}
+		})
+	}
+}
+
+// TestTheContextIsAskedAsTheWorkGrows counts how often: at least once for each
+// BGPPeer and for each vertex whose routes are followed.
+func TestTheContextIsAskedAsTheWorkGrows(t *testing.T) {
+	for _, n := range []int{20, 200} {
+		var objects []calico.Object
+		for i := range n {
+			name := fmt.Sprintf("n%d", i)
+			objects = append(objects, clusterNode(t, i, label("name", name)), rackPeer(t, name, fmt.Sprintf("name == '%s'", name)))
+		}
+		ctx := &counting{Context: t.Context()}
+		topology, err := Compute(ctx, state.New(objects...), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if least := n + len(topology.groups.list) + topology.work().vertices; len(topology.groups.list) < n || ctx.asked < least {
+			t.Errorf("%d BGPPeers, %d groups and %+v: asked %d times, want at least %d", n, len(topology.groups.list), topology.work(), ctx.asked, least)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package validate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// TestADoneContextComputesNothing proves it by what a judgement holds: one for
+// which anything was computed has a topology.
+func TestADoneContextComputesNothing(t *testing.T) {
+	s := state.New(nodes(t, 5, 1)...)
+	change := known(s, state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)")})
+	for name, cause := range map[string]struct {
+		end  func(context.Context) (context.Context, context.CancelFunc)
+		want error
+	}{
+		"canceled": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return ctx, cancel
+		}, context.Canceled},
+		"past its deadline": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 0)
+		}, context.DeadlineExceeded},
+	} {
+		for _, waits := range []bool{true, false} {
+			t.Run(map[bool]string{true: name + " while another request computes", false: name}[waits], func(t *testing.T) {
+				e := NewEngine(compiled(t, document("deny", "mesh-node-limit", "Deny", "")+document("warn", "mesh-node-limit", "Warn", "")))
+				if waits {
+					e.turn <- struct{}{}
+				}
+				ctx, cancel := cause.end(t.Context())
+				defer cancel()
+				if j := e.judgeBase(ctx, s); j.topology != nil || j.input != nil || e.base.Load() != nil {
+					t.Errorf("a judgement was computed: %+v", j)
+				}
+				d := e.Decide(ctx, s, Request{Change: change})
+				if d.Allowed || d.Judged() || len(d.Violations) > 0 || len(d.Failures) != 2 || len(d.Warnings) != 1 {
+					t.Fatalf("got %+v", d)
+				}
+				for i, want := range []violation.Action{violation.Deny, violation.Warn} {
+					if f := d.Failures[i]; f.Action != want || !errors.Is(f.Err, cause.want) {
+						t.Errorf("got %s: %v, want %s: %v", f.Action, f.Err, want, cause.want)
+					}
+				}
+				if j := e.Judge(ctx, s); j.Topology != nil || len(j.Violations) > 0 || len(j.Failures) != 2 {
+					t.Errorf("got %+v", j)
+				}
+				if _, _, err := e.Input(ctx, s, Request{Change: change}); !errors.Is(err, cause.want) {
+					t.Errorf("input: %v, want %v", err, cause.want)
+				}
+				if waits {
+					<-e.turn
+				}
+				if d := e.Decide(t.Context(), s, Request{Change: change}); len(d.Failures) > 0 {
+					t.Errorf("the next request fails: %+v", d.Failures)
+				}
+			})
+		}
+	}
+}
+
+// TestTheDeadlineEndsTheStateAfterToo has the state before cached, so that only
+// the state after the change is left to compute.
+func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
+	s := state.New(nodes(t, 5, 1)...)
+	e := NewEngine(defaults(t, aboutSessions...))
+	if err := e.Warm(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := e.Decide(ctx, s, Request{Change: known(s, state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)")})})
+	if d.Allowed || d.Judged() || len(d.Violations) > 0 {
+		t.Errorf("got %+v", d)
+	}
+	if !slices.ContainsFunc(d.Failures, func(f Failure) bool { return f.Action == violation.Deny && errors.Is(f.Err, context.Canceled) }) {
+		t.Errorf("no policy that denies failed: %+v", d.Failures)
+	}
+	if e.base.Load().topology == nil || e.base.Load().snapshot.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "workers"}) != nil {
+		t.Error("the judgement of the state before is lost")
+	}
+}
