@@ -62,15 +62,19 @@ func (o *changeOptions) requireFiles() error {
 // requireState returns an error if no file has a state.
 func (o *changeOptions) requireState() error {
 	if len(o.states) == 0 {
-		return fmt.Errorf("flag %s is required: the file with the cluster's objects, or - for stdin", o.statesFlag)
+		return fmt.Errorf("flag %s is required: the file with the objects of the cluster, or - for stdin", o.statesFlag)
 	}
 	return nil
 }
 
 func (o *changeOptions) validate() error {
+	other := o.statesFlag
+	if other == "-f" {
+		other = o.filesFlag
+	}
 	switch {
 	case countStdin(o.states)+countStdin(o.files) > 1:
-		return fmt.Errorf("flags %s and %s: - (stdin) can be read only once", o.filesFlag, o.statesFlag)
+		return fmt.Errorf("flags -f and %s: - (stdin) can be read only once", other)
 	case o.delete && len(o.files) == 0:
 		return fmt.Errorf("flag --delete requires %s: the file with the objects to delete", o.filesFlag)
 	case len(o.groups) > 0 && o.user == "":

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,18 +34,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // A second signal kills the process.
-	root := &cobra.Command{
-		Use:           "bgpguard",
-		Short:         "Check changes to the BGP of a Calico cluster before they break its network",
-		Version:       version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
-	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newSnapshot())
+	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	if width := terminalWidth(stdout); width > 0 {
+		root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
+	}
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return exitOK
@@ -54,4 +51,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "error:", err)
 		return exitInvalid
 	}
+}
+
+// newRoot returns the command bgpguard with all its verbs.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "bgpguard",
+		Short:         "Check changes to the BGP of a Calico cluster before they break its network",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newSnapshot())
+	return root
 }
