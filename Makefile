@@ -1,7 +1,6 @@
-# bgpguard needs Go and make: every tool and the control plane of the tests are Go programs, pinned in modules of
-# their own (tools/*, test/controlplane) and built into bin/ on first use. Two parts of `make test` need more:
-# `make browser` Chromium and npm (apt-get install chromium npm), `make bird`, the last one, root, BIRD 1.6 and
-# iproute2 (apt-get install bird iproute2).
+# bgpguard needs Go and make. Every tool and the control plane of the tests are Go programs, pinned in modules of their
+# own (tools/*, test/controlplane) and built into bin/ on first use. Two parts of `make test` need more: `make browser`
+# needs Chromium and npm, `make bird` needs root, BIRD 1.6 and iproute2. `make system` installs them.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -17,9 +16,14 @@ IMAGE    ?= bgpguard/webhook:$(VERSION)
 FUZZTIME   ?= 5s
 BENCHCOUNT ?= 6
 
-# What needs the control plane, a browser or BIRD lives below test/; everything else is a unit.
-UNITS = $$(go list ./... | grep -v /bgpguard/test/)
-E2E = $$(go list ./test/... | grep -Ev '/bgpguard/test/(bird|browser|monitoring)$$')
+# Tests with the build tag `system` need a control plane, a browser or BIRD; all others are unit tests. Unit tests run
+# with the race detector in packages that share memory between goroutines: the detector costs several times the time.
+SYSTEM     = -tags system
+CONCURRENT = $$(go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic")}}{{println $$.ImportPath}}{{end}}{{end}}' ./... | sort -u)
+# The core decides about a change; `make quick` tests it.
+CORE       = $(addprefix ./,$(addsuffix /...,pkg/text pkg/calico pkg/state pkg/topology pkg/policy pkg/validate pkg/admission pkg/audit policies))
+# Packages with golden files import test/golden in their tests.
+GOLDEN     = $$(go list $(SYSTEM) -f '{{range .TestImports}}{{if eq . "github.com/bgpguard/bgpguard/test/golden"}}{{println $$.ImportPath}}{{end}}{{end}}' ./...)
 
 step = @printf '\n==> %s\n'
 
@@ -58,16 +62,32 @@ clean: ## Remove bin/, the tools and the control plane with it
 	rm -rf bin
 
 .PHONY: generate
-generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copies, config/policies from the policies' METADATA
-	$(step) 'generate: controller-gen, config/policies'
+generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copies, BGPPolicies and pages of the library
+	$(step) 'generate: controller-gen, config/policies, docs/policies'
 	@bin/tools/controller-gen object crd paths=./pkg/api/... output:crd:dir=config/crd
-	@go test ./pkg/policy -run '^TestConfigHoldsTheLibrary$$' -update
+	@go test ./policies ./pkg/policy ./pkg/report -update
+
+.PHONY: golden
+golden: generate build controlplane crds ## Write every golden file (-update); read the difference before you commit it
+	$(step) 'golden: go test -update'
+	@go test $(SYSTEM) -count=1 -p 1 $(GOLDEN) -update
 
 ##@ Check
 
 .PHONY: test
-test: fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e browser bird ## Everything that CI runs, in this order
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e browser bird ## Everything that CI runs, in this order
 	$(step) 'all passed'
+
+.PHONY: quick
+quick: fmt-check ## Format, vet and unit tests of the core, without a control plane: under a minute on a warm cache
+	$(step) 'quick: go vet, go test of the core'
+	@go vet $(CORE)
+	@go test $(CORE)
+
+.PHONY: system
+system: ## Install what tests need beside Go and make: BIRD 1.6, iproute2, Chromium, npm (Debian and Ubuntu)
+	$(step) 'system: BIRD, iproute2, Chromium, npm'
+	@tools/system.sh bird=bird bird6=bird ip=iproute2 chromium=chromium npm=npm
 
 .PHONY: fmt-check
 fmt-check: ## gofmt
@@ -77,7 +97,7 @@ fmt-check: ## gofmt
 .PHONY: vet
 vet: ## go vet
 	$(step) 'vet: go vet (two minutes on a cold cache)'
-	@go vet ./...
+	@go vet $(SYSTEM) ./...
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## golangci-lint
@@ -112,20 +132,22 @@ monitoring-check: bin/tools/kustomize bin/tools/promtool ## Alerts fire and do n
 	@go test -count=1 ./test/monitoring
 
 .PHONY: unit
-unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where there is a C compiler
+unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where goroutines share memory
 	$(step) 'unit: go test'
-	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race: it needs a C compiler'; }; \
-		go test $$race $(UNITS)
+	@go test $$(go list ./... | grep -vxF "$(CONCURRENT)")
+	$(step) 'unit: go test -race'
+	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race, which needs a C compiler'; }; \
+		go test $$race $(CONCURRENT)
 
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
-	$(step) 'e2e: go test ./test/... against a real control plane'
-	@go test -count=1 -p 1 $(E2E)
+	$(step) 'e2e: go test ./test/e2e ./test/env against a real control plane'
+	@go test $(SYSTEM) -count=1 -p 1 ./test/e2e/... ./test/env/...
 
 .PHONY: browser
 browser: build test/browser/node_modules/.package-lock.json ## HTML reports in Chromium, with axe-core (needs chromium and npm)
 	$(step) 'browser: go test ./test/browser in Chromium'
-	@go test -count=1 ./test/browser
+	@go test $(SYSTEM) -count=1 ./test/browser
 
 # npm writes this file when it is done.
 test/browser/node_modules/.package-lock.json: test/browser/package.json test/browser/package-lock.json
@@ -134,9 +156,10 @@ test/browser/node_modules/.package-lock.json: test/browser/package.json test/bro
 	@touch $@
 
 .PHONY: bird
-bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (needs root, bird and iproute2)
-	$(step) 'bird: go test ./test/bird against BIRD (three minutes, mostly of waiting)'
-	@go test -count=1 ./test/bird
+bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (needs root or sudo, bird and iproute2)
+	$(step) 'bird: test/bird against BIRD (three minutes, mostly of waiting)'
+	@mkdir -p bin && go test $(SYSTEM) -c -o bin/bird.test ./test/bird
+	@cd test/bird && $$([ "$$(id -u)" = 0 ] || echo sudo -n) ../../bin/bird.test
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (5s)
@@ -157,7 +180,7 @@ bench: build controlplane crds ## Measure bgpguard beside a webhook that does no
 .PHONY: bench-stages
 bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), BENCHCOUNT runs summed up
 	$(step) 'bench-stages: go test -bench'
-	@go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) $(UNITS) >bin/bench.txt
+	@go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./... >bin/bench.txt
 	@bin/tools/benchstat bin/bench.txt
 
 ##@ Parts

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
@@ -61,7 +62,7 @@ var (
 		{Text, "totals, faults, routes and convergence", writeTopologyText},
 		{JSON, "every half-session, written one by one; the schema is pkg/report/topology.schema.json", writeTopologyJSON},
 		{YAML, "the same data as json, held in memory as a whole and therefore limited in size", writeTopologyYAML},
-		{DOT, "a picture for Graphviz, with every group of nodes", writeTopologyDOT},
+		{DOT, "a picture for Graphviz, with every group of nodes", func(w io.Writer, t *Topology) error { return writeString(w, picture.New(t.Graph).DOT()) }},
 		{SVG, "a picture; with more than 24 groups it has one shape per role", writeTopologySVG},
 		{HTML, "one page with the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
@@ -193,4 +194,9 @@ func (f Formats[T]) Write(w io.Writer, name string, v T) error {
 // only returns the formats of those names.
 func (f Formats[T]) only(names ...string) Formats[T] {
 	return slices.DeleteFunc(slices.Clone(f), func(format Format[T]) bool { return !slices.Contains(names, format.Name) })
+}
+
+func writeString(w io.Writer, s string) error {
+	_, err := io.WriteString(w, s)
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"iter"
 
+	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -96,7 +97,7 @@ func figures(t *Topology, of string) ([]figure, error) {
 }
 
 func newFigure(title, of string, g *topology.Graph) (figure, error) {
-	p := newPicture(g)
-	svg, err := draw(p.folded(), title+of)
-	return figure{title, p.text(), template.HTML(svg)}, err //nolint:gosec // D2 escapes the text in what it draws.
+	p := picture.New(g)
+	svg, err := p.Fold().SVG(title + of)
+	return figure{title, p.Text(), template.HTML(svg)}, err //nolint:gosec // D2 escapes the text in what it draws.
 }

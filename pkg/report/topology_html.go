@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/report/picture"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -83,9 +85,9 @@ func faultTables(t *Topology) []table {
 	}
 }
 
-// pictureTables say what the picture of t shows.
+// pictureTables list the shapes and links of the picture of t.
 func pictureTables(t *Topology) []table {
-	p := newPicture(t.Graph)
+	p := picture.New(t.Graph)
 	return []table{shapes(p), links(p)}
 }
 
@@ -120,20 +122,20 @@ func singlePoints(t *Topology) table {
 		})
 }
 
-func shapes(p *picture) table {
-	return tableOf("The groups of nodes and the peers outside", []string{"Group", "Nodes or peers", "Members", "AS"}, slices.Values(p.shapes), len(p.shapes),
-		func(s shape) []string {
-			return []string{lookOf(roles, s.role).many, number(s.size), names(s.names, s.size), s.last}
+func shapes(p *picture.Picture) table {
+	return tableOf("Groups of nodes and external peers", []string{"Group", "Nodes or peers", "Members", "AS"}, slices.Values(p.Shapes), len(p.Shapes),
+		func(s picture.Shape) []string {
+			return []string{s.RoleName(), number(s.Size), text.Names(s.Names, s.Size), s.Detail}
 		})
 }
 
-func links(p *picture) table {
-	called := map[string]string{}
-	for _, s := range p.shapes {
-		called[s.id] = s.called()
+func links(p *picture.Picture) table {
+	names := map[string]string{}
+	for _, s := range p.Shapes {
+		names[s.ID] = s.String()
 	}
-	return tableOf("The sessions between them", []string{"Between", "And", "What", "Objects"}, slices.Values(p.links), len(p.links),
+	return tableOf("Sessions between the groups", []string{"Between", "And", "Sessions", "Objects"}, slices.Values(p.Links), len(p.Links),
 		func(l topology.Link) []string {
-			return []string{called[l.From], called[l.To], linkText(l), linkSources(l)}
+			return []string{names[l.From], names[l.To], picture.LinkText(l), picture.LinkSources(l)}
 		})
 }

@@ -75,6 +75,15 @@ func Cut(s string, limit int) string {
 	return strings.TrimRight(short, " ,;:") + dots
 }
 
+// Names is SomeOf with every name cleaned by Clean.
+func Names(sample []string, total int) string {
+	cleaned := make([]string, len(sample))
+	for i, name := range sample {
+		cleaned[i] = Clean(name)
+	}
+	return SomeOf(cleaned, total)
+}
+
 // Clean writes what does not print, such as the escape that begins a terminal's
 // control sequence, the way that Go does, so that no name can draw. What is no
 // UTF-8 becomes the character that stands for it.

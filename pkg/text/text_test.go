@@ -20,6 +20,7 @@ func TestWords(t *testing.T) {
 		SomeOf([]string{"a", "b"}, 4979):   "a, b and 4,977 more",
 		SomeOf(nil, 1500):                  "1,500",
 		SomeOf(nil, 0):                     "",
+		Names([]string{"a\x1b"}, 2):        `a\x1b and 1 more`,
 		"one: " + SomeOf([]string{"a"}, 1): "one: a",
 	} {
 		if got != want {

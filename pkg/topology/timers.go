@@ -50,7 +50,7 @@ func (t *Topology) timers(s *Summary) *Timers {
 		out.MeshRestartTime = OptionalSeconds{true, seconds(*meshRestart)}
 	}
 	if s.Mesh.Enabled {
-		sessions := t.tallies[0].bySource[meshSource] + t.tallies[1].bySource[meshSource]
+		sessions := t.tallies[0].byMesh + t.tallies[1].byMesh
 		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: sessions}
 		keepalive.add(keepaliveTime(nil), scopeNodes, o) // The mesh's cannot be set.
 		o.Set = meshRestart != nil

@@ -1,3 +1,5 @@
+//go:build system
+
 // Package browser opens the HTML reports in Chromium, as the people who get them do, and asks what they would notice:
 // what the page says, what it does under their hands, whether a screen reader and a printer can use it.
 package browser

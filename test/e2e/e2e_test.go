@@ -1,3 +1,5 @@
+//go:build system
+
 // Package e2e tests bgpguard as it runs in production: a real kube-apiserver,
 // real kubectl, the manifests of config/, and the webhook's own process with
 // the rights of its ServiceAccount.

@@ -1,4 +1,4 @@
-package report
+package picture
 
 import (
 	"slices"
@@ -6,24 +6,24 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// look is how a role or a kind of link is drawn. Colours are light tints and
-// dark strokes of hues that the common kinds of colour blindness keep apart;
-// shapes, line styles and widths say the same without them.
+// look is how a role or a kind of link is drawn. Fills are light tints and strokes
+// are dark shades of hues that people with the common kinds of color blindness can
+// tell apart; shapes, line styles and widths carry the same information.
 type look struct {
-	key string // a role, a link's kind, or roleOutside
-	// one and many are what it is called.
+	key string // a role of topology, a kind of link, or roleExternal
+	// one and many are the name in the singular and in the plural.
 	one, many string
-	// dot are its attributes in Graphviz's DOT, d2 those in D2.
+	// dot and d2 are the attributes in Graphviz's DOT and in D2.
 	dot, d2 string
 }
 
-// roleOutside stands for peers that are no nodes of the state.
-const roleOutside = "outside"
+// roleExternal is the role of external peers.
+const roleExternal = "external"
 
-// roles are in order of rank, the highest first: a link is drawn downwards.
+// roles are in order of rank, the highest first. Links are drawn downwards.
 var roles = []look{
 	{
-		roleOutside, "external peer", "external peers",
+		roleExternal, "external peer", "external peers",
 		`shape=house, fillcolor="#E8D9E5", color="#6D3A5D"`,
 		`shape: cloud; style: {fill: "#E8D9E5"; stroke: "#6D3A5D"; font-color: "#111111"}`,
 	},
@@ -54,7 +54,7 @@ var roles = []look{
 	},
 }
 
-// kinds are the kinds of links, in colours that show on light and dark pages.
+// kinds are the kinds of links. Their colors are visible on light and dark pages.
 var kinds = []look{
 	{
 		topology.LinkReflector, "reflected session", "reflected sessions",
@@ -83,6 +83,7 @@ var kinds = []look{
 	},
 }
 
+// lookOf returns the look of a key; a key without one is its own name.
 func lookOf(looks []look, key string) look {
 	i := slices.IndexFunc(looks, func(l look) bool { return l.key == key })
 	if i < 0 {
