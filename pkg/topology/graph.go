@@ -87,7 +87,11 @@ func (b *grapher) divide() {
 
 // outsides are those of both families.
 func (b *grapher) outsides() []*outside {
-	return slices.Concat(b.networks[0].outsides, b.networks[1].outsides)
+	return slices.Concat(byAddress(b.networks[0].outsides), byAddress(b.networks[1].outsides))
+}
+
+func byAddress(list []*outside) []*outside {
+	return slices.SortedFunc(slices.Values(list), func(a, b *outside) int { return a.address.Compare(b.address) })
 }
 
 // role is what a node is in the drawing.
@@ -203,7 +207,7 @@ func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sour
 // leave draws the outside peers and the links to them.
 func (b *grapher) leave(n *network) {
 	many := len(b.outsides()) > maxOutside
-	for _, o := range n.outsides {
+	for _, o := range byAddress(n.outsides) {
 		id := "outside-" + o.address.String()
 		if many {
 			id = "outside"

@@ -14,10 +14,13 @@ import (
 // is known of it is the nodes' halves.
 type outside struct {
 	address netip.Addr
+	name    string        // address as text
 	halves  []outsideHalf // in order of names
 	// nodes are all that have one, and leave the connection to the first.
 	nodes *bitset.BitSet
 	list  nodeList // the same
+	// sample names the first few of them.
+	sample []string
 }
 
 // outsideHalf is the half-session of some nodes towards an outside address.
@@ -38,7 +41,7 @@ type variant struct {
 }
 
 // findOutsides collects what the BGPPeers with a peerIP that is no node's give,
-// in order of addresses. before, or nil, are the external peers of the same nodes
+// in order of their names. before, or nil, are the external peers of the same nodes
 // under the peerings was, and are reused where nothing changes. O(BGPPeers x set
 // operations), and O(BGPPeers) with a very small constant where few change.
 func findOutsides(f calico.Family, ix *index, peerings []*peering, before []*outside, was []*peering) []*outside {
@@ -71,18 +74,18 @@ func findOutsides(f calico.Family, ix *index, peerings []*peering, before []*out
 	}
 	unchanged := len(out)
 	for address, list := range changed {
-		if o := newOutside(address, ix.bgp[f], list); o != nil {
+		if o := newOutside(address, ix, f, list); o != nil {
 			out = append(out, o)
 		}
 	}
-	byAddress := func(a, b *outside) int { return a.address.Compare(b.address) }
+	byName := func(a, b *outside) int { return cmp.Compare(a.name, b.name) }
 	if fresh := out[unchanged:]; len(fresh) > maxEdit {
-		slices.SortFunc(out, byAddress)
+		slices.SortFunc(out, byName)
 	} else {
 		fresh = slices.Clone(fresh)
 		out = out[:unchanged]
 		for _, o := range fresh {
-			i, _ := slices.BinarySearchFunc(out, o, byAddress)
+			i, _ := slices.BinarySearchFunc(out, o, byName)
 			out = slices.Insert(out, i, o)
 		}
 	}
@@ -108,14 +111,14 @@ func eachDifference(a, b []*peering, visit func(*peering)) {
 
 // newOutside returns the external peer at an address, nil where no node has a
 // half-session with it.
-func newOutside(address netip.Addr, speakers *bitset.BitSet, peerings []*peering) *outside {
+func newOutside(address netip.Addr, ix *index, f calico.Family, peerings []*peering) *outside {
 	byPort := map[uint16][]*peering{}
 	for _, p := range peerings {
 		byPort[portOr179(p.port)] = append(byPort[portOr179(p.port)], p)
 	}
-	o := &outside{address: address}
+	o := &outside{address: address, name: address.String()}
 	for _, list := range byPort {
-		if h := newOutsideHalf(speakers, list); h.nodes.Any() {
+		if h := newOutsideHalf(ix.bgp[f], list); h.nodes.Any() {
 			o.halves = append(o.halves, h)
 		}
 	}
@@ -130,7 +133,7 @@ func newOutside(address netip.Addr, speakers *bitset.BitSet, peerings []*peering
 		h.idle = h.nodes.Intersection(o.nodes)
 		o.nodes = o.nodes.Union(h.nodes)
 	}
-	o.list = newNodeList(o.nodes)
+	o.list, o.sample = newNodeList(o.nodes), ix.nodeSet(o.nodes, "").Sample
 	return o
 }
 
@@ -149,6 +152,8 @@ const maxLayers = 8
 func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
 	out := []*outside{}
 	layers := map[exit][]*outside{}
+	var last exit
+	var list []*outside // the layers of last
 	for _, one := range all {
 		if len(one.halves) > 1 || len(one.halves[0].variants) > 1 || linkLocal(one.address) {
 			out = append(out, one)
@@ -156,7 +161,9 @@ func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
 		}
 		v := &one.halves[0].variants[0]
 		kind := newExit(&v.settings, own)
-		list := layers[kind]
+		if kind != last || list == nil {
+			last, list = kind, layers[kind]
+		}
 		i := slices.IndexFunc(list, func(l *outside) bool { return !one.list.meets(l.nodes) })
 		if i < 0 {
 			l := &outside{address: one.address, nodes: bitset.New(nodes)}

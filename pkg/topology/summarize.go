@@ -60,7 +60,7 @@ func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 	}
 	s.Timers = old.Timers
 	if !peersSame || s.Mesh != old.Mesh {
-		s.Timers = share(old.Timers, t.timers(s))
+		s.Timers = share(old.Timers, t.timers(s, old))
 	}
 	t.summary = s
 	return nil
@@ -214,6 +214,9 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 				return nil, err
 			}
 		}
+		if before != nil {
+			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
+		}
 		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
 		for _, p := range t.snapshot.IPPools() {
@@ -221,6 +224,7 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 				one.NotExported = append(one.NotExported, p.Name)
 			}
 		}
+		one.BGPPeers = slices.Grow(one.BGPPeers, len(t.peerings))
 		for _, p := range t.peerings {
 			if p.scope != scopeWorkloads {
 				one.BGPPeers = append(one.BGPPeers, p.peer.Name)
@@ -228,6 +232,11 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 			if len(p.peer.Filters) > 0 && (p.forward[f] || p.reverse[f]) {
 				one.Filtered = append(one.Filtered, p.peer.Name)
 			}
+		}
+		if before != nil {
+			old := before.summary.Routes.In(f)
+			reuseStrings(&one.BGPPeers, old.BGPPeers)
+			reuseStrings(&one.Filtered, old.Filtered)
 		}
 	}
 	return out, nil
@@ -325,6 +334,22 @@ func object(m *calico.Metadata, problems []calico.Problem) Object {
 		o.Problems = append(o.Problems, p.String())
 	}
 	return o
+}
+
+// reuse replaces a list by an equal one from before, which share then compares
+// without a look at its elements.
+func reuse[T any](list *[]T, old []T, equal func(a, b T) bool) {
+	if slices.EqualFunc(*list, old, equal) {
+		*list = old
+	}
+}
+
+func reuseStrings(list *[]string, old []string) {
+	reuse(list, old, func(a, b string) bool { return a == b })
+}
+
+func (p SinglePoint) equal(q SinglePoint) bool {
+	return p.Kind == q.Kind && p.Name == q.Name && p.Nodes == q.Nodes && p.Members == q.Members && slices.Equal(p.Sample, q.Sample)
 }
 
 // share returns old where it says the same as new.

@@ -102,20 +102,24 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 
 // resolve resolves the BGPPeers, as far as before has not done so.
 func (t *Topology) resolve(ctx context.Context, before *Topology) error {
-	known := map[string]*peering{}
+	var was []*peering // in order of names, as the BGPPeers are
 	sameConfigurations := false
 	if before != nil {
 		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), t.snapshot.BGPConfigurations())
-		for _, p := range before.peerings {
-			known[p.peer.Name] = p
-		}
+		was = before.peerings
 	}
 	t.peerings = make([]*peering, 0, len(t.snapshot.BGPPeers()))
 	for _, p := range t.snapshot.BGPPeers() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := known[p.Name]
+		for len(was) > 0 && was[0].peer.Name < p.Name {
+			was = was[1:]
+		}
+		var r *peering
+		if len(was) > 0 && was[0].peer.Name == p.Name {
+			r = was[0]
+		}
 		// What is not given by selectors rests on AS numbers and ports too.
 		if r == nil || r.peer != p || before.index != t.index || p.PeerSelector == "" && !sameConfigurations {
 			fresh := resolve(p, t.index, t.snapshot)
