@@ -41,7 +41,8 @@ func TestHelpOfEveryCommand(t *testing.T) {
 				}
 			}
 			cmd.Flags().VisitAll(func(f *pflag.Flag) {
-				if first, _ := utf8.DecodeRuneInString(strings.TrimPrefix(f.Usage, "`")); !unicode.IsLower(first) || strings.HasSuffix(f.Usage, ".") {
+				// A usage can start with the name of the value in backquotes.
+				if first, _ := utf8.DecodeRuneInString(f.Usage); first != '`' && !unicode.IsLower(first) || strings.HasSuffix(f.Usage, ".") {
 					t.Errorf("--%s: usage %q must start with a small letter and not end with a full stop", f.Name, f.Usage)
 				}
 			})

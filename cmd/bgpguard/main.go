@@ -62,6 +62,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newSnapshot())
+	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newServe(), newSnapshot())
 	return root
 }

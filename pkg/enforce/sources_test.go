@@ -1,4 +1,4 @@
-package library
+package enforce
 
 import (
 	"bytes"
@@ -21,8 +21,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// module is a policy of the given name whose title is text.
-func module(name, text string) string {
+// titledModule is a policy of the given name whose title is text.
+func titledModule(name, text string) string {
 	return "# METADATA\n# title: " + text + "\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\n" +
 		"package policies." + name + "\n\nviolation contains {\"id\": \"x\", \"size\": data." + name + ".limit, \"msg\": \"m\"}\n"
 }
@@ -34,7 +34,7 @@ func tarball(t *testing.T, name, text, key string) []byte {
 	b := bundle.Bundle{
 		Manifest: bundle.Manifest{Revision: text, Roots: &[]string{"policies/" + name, name}},
 		Data:     map[string]any{name: map[string]any{"limit": json.Number("7")}},
-		Modules:  []bundle.ModuleFile{{URL: "/" + name + ".rego", Path: "/" + name + ".rego", Raw: []byte(module(name, text))}},
+		Modules:  []bundle.ModuleFile{{URL: "/" + name + ".rego", Path: "/" + name + ".rego", Raw: []byte(titledModule(name, text))}},
 	}
 	if key != "" {
 		if err := b.GenerateSignature(bundle.NewSigningConfig(key, "HS256", ""), "k", false); err != nil {
@@ -55,23 +55,26 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// follow starts a follower and returns the libraries that it hands out.
-func follow(t *testing.T, o Options) (*Follower, *policy.Library, <-chan *policy.Library) {
+// follow starts following the sources and returns the first library and those that
+// come after it.
+func follow(t *testing.T, o SourceOptions) (*Sources, *policy.Library, <-chan *policy.Library) {
 	t.Helper()
 	libraries := make(chan *policy.Library, 100)
-	f, first, err := New(o, logr.Discard(), func(l *policy.Library) { libraries <- l })
+	s, err := NewSources(o, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.OnChange(func(l *policy.Library) { libraries <- l })
+	first := s.Library()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := f.Start(ctx); err != nil {
+		if err := s.Start(ctx); err != nil {
 			t.Errorf("following: %v", err)
 		}
 	})
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return f, first, libraries
+	return s, first, libraries
 }
 
 // await waits for a library in which the policy has the title.
@@ -90,8 +93,8 @@ func await(t *testing.T, libraries <-chan *policy.Library, name, title string) *
 	}
 }
 
-// awaitFailure waits until a source cannot be used, for a reason with want in it.
-func awaitFailure(t *testing.T, f *Follower, source, want string) {
+// awaitFailure waits until a source is rejected with an error that contains want.
+func awaitFailure(t *testing.T, f *Sources, source, want string) {
 	t.Helper()
 	var got string
 	for range 200 {
@@ -108,25 +111,25 @@ func awaitFailure(t *testing.T, f *Follower, source, want string) {
 	t.Fatalf("failure of %s is %q, want %q", source, got, want)
 }
 
-func TestADirectoryIsFollowed(t *testing.T) {
+func TestADirectoryIsReloaded(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.rego")
-	write(t, file, module("a", "one"))
+	write(t, file, titledModule("a", "one"))
 	write(t, filepath.Join(dir, "example.yaml"), "not: data")
-	f, l, libraries := follow(t, Options{Paths: []string{dir}})
+	f, l, libraries := follow(t, SourceOptions{Paths: []string{dir}})
 	if l.Definition("a") == nil || l.Definition("mesh-node-limit") == nil {
 		t.Fatal("the first library does not have both")
 	}
 	write(t, file, "package policies.a\n\nviolation contains")
 	awaitFailure(t, f, dir, "rego_parse_error")
-	write(t, file, module("a", "two"))
+	write(t, file, titledModule("a", "two"))
 	await(t, libraries, "a", "two")
 	if err := f.Check(nil); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestInvalidSourcesAreRejected(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad")
 	if err := os.Mkdir(bad, 0o700); err != nil {
@@ -137,18 +140,20 @@ func TestNewRefuses(t *testing.T) {
 	config := filepath.Join(dir, "opa.yaml")
 	write(t, config, "services: {s: {url: https://localhost}}\n")
 	for name, c := range map[string]struct {
-		o    Options
+		o    SourceOptions
 		want string
 	}{
-		"a directory that is not there": {Options{Paths: []string{"/nowhere"}}, "/nowhere: "},
-		"a directory without Rego":      {Options{Paths: []string{empty}}, empty + ": no Rego module in it"},
-		"Rego that does not compile":    {Options{Paths: []string{bad}}, bad + ": " + bad + "/a.rego:3: rego_unsafe_var_error"},
-		"no configuration":              {Options{Config: "/nowhere"}, "/nowhere: open /nowhere: no such file or directory"},
-		"a configuration of no bundles": {Options{Config: config}, config + ": bundles: is missing or empty, so nothing would be loaded"},
+		"a directory that is not there": {SourceOptions{Paths: []string{"/nowhere"}}, "/nowhere: "},
+		"a directory without Rego":      {SourceOptions{Paths: []string{empty}}, empty + ": no Rego module in it"},
+		"Rego that does not compile":    {SourceOptions{Paths: []string{bad}}, bad + ": " + bad + "/a.rego:3: rego_unsafe_var_error"},
+		"no configuration":              {SourceOptions{BundleConfig: "/nowhere"}, "/nowhere: open /nowhere: no such file or directory"},
+		"a configuration of no bundles": {SourceOptions{BundleConfig: config}, config + ": bundles: is missing or empty, so nothing would be loaded"},
 	} {
-		if _, _, err := New(c.o, logr.Discard(), nil); err == nil || !strings.HasPrefix(err.Error(), c.want) {
-			t.Errorf("%s:\n got %v\nwant %s...", name, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := NewSources(c.o, logr.Discard()); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("\n got %v\nwant %s...", err, c.want)
+			}
+		})
 	}
 }
 
@@ -190,13 +195,13 @@ func (s *server) put(path string, content []byte) {
 // often has OPA look for new bundles every second.
 const often = "polling: {min_delay_seconds: 1, max_delay_seconds: 1}"
 
-func TestBundlesAreFollowedOverHTTP(t *testing.T) {
+func TestBundlesAreReloadedOverHTTP(t *testing.T) {
 	s := serve(t)
 	s.put("/a.tar.gz", tarball(t, "a", "one", ""))
 	config := filepath.Join(t.TempDir(), "opa.yaml")
 	write(t, config, "services: {s: {url: "+s.URL+"}}\nbundles:\n"+
 		"  first: {service: s, resource: a.tar.gz, "+often+"}\n  second: {service: s, resource: b.tar.gz, "+often+"}\n")
-	f, _, libraries := follow(t, Options{Config: config})
+	f, _, libraries := follow(t, SourceOptions{BundleConfig: config})
 	await(t, libraries, "a", "one")
 	awaitFailure(t, f, "bundle second", "Not Found")
 	if err := f.Check(nil); err == nil || !strings.HasPrefix(err.Error(), "not ready: still loading bundle second (") {
@@ -225,7 +230,7 @@ func TestSignaturesOfBundlesAreVerified(t *testing.T) {
 	write(t, config, "services: {s: {url: "+s.URL+"}}\nkeys: {k: {algorithm: HS256, key: right}}\n"+
 		"bundles: {first: {service: s, resource: a.tar.gz, signing: {keyid: k}, "+often+"}}\n")
 	s.put("/a.tar.gz", tarball(t, "a", "unsigned", ""))
-	f, _, libraries := follow(t, Options{Config: config})
+	f, _, libraries := follow(t, SourceOptions{BundleConfig: config})
 	awaitFailure(t, f, "bundle first", "signature")
 	s.put("/a.tar.gz", tarball(t, "a", "forged", "wrong"))
 	awaitFailure(t, f, "bundle first", "verify")
@@ -233,16 +238,16 @@ func TestSignaturesOfBundlesAreVerified(t *testing.T) {
 	await(t, libraries, "a", "signed")
 }
 
-func TestATarballIsFollowed(t *testing.T) {
+func TestATarballIsReloaded(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "bundle.tar.gz")
 	write(t, file, string(tarball(t, "a", "one", "")))
-	if _, l, _ := follow(t, Options{Paths: []string{file}}); l.Definition("a") == nil {
+	if _, l, _ := follow(t, SourceOptions{Paths: []string{file}}); l.Definition("a") == nil {
 		t.Error("not read as a directory")
 	}
 	config := filepath.Join(dir, "opa.yaml")
 	write(t, config, "bundles: {first: {resource: \"file://"+file+"\"}}\n")
-	_, _, libraries := follow(t, Options{Config: config})
+	_, _, libraries := follow(t, SourceOptions{BundleConfig: config})
 	await(t, libraries, "a", "one")
 }
 
@@ -285,28 +290,28 @@ func registry(t *testing.T, layer []byte) *httptest.Server {
 	return s
 }
 
-func TestABundleComesFromAnOCIRegistry(t *testing.T) {
+func TestABundleIsPulledFromAnOCIRegistry(t *testing.T) {
 	s := registry(t, tarball(t, "a", "one", ""))
 	dir := t.TempDir()
 	config := filepath.Join(dir, "opa.yaml")
 	write(t, config, "persistence_directory: "+dir+"\nservices: {s: {url: "+s.URL+", type: oci}}\n"+
 		"bundles: {first: {service: s, resource: "+strings.TrimPrefix(s.URL, "http://")+"/policies/a:v1, "+often+"}}\n")
-	_, _, libraries := follow(t, Options{Config: config})
+	_, _, libraries := follow(t, SourceOptions{BundleConfig: config})
 	await(t, libraries, "a", "one")
 }
 
 // A server of bundles that is down must not keep a guard from starting.
-func TestAPersistedBundleIsThereWhenItsServerIsNot(t *testing.T) {
+func TestAPersistedBundleIsUsedWhenItsServerIsDown(t *testing.T) {
 	s := serve(t)
 	s.put("/a.tar.gz", tarball(t, "a", "one", ""))
 	dir := t.TempDir()
 	config := filepath.Join(dir, "opa.yaml")
 	write(t, config, "persistence_directory: "+dir+"\nservices: {s: {url: "+s.URL+"}}\n"+
 		"bundles: {first: {service: s, resource: a.tar.gz, persist: true, "+often+"}}\n")
-	_, _, libraries := follow(t, Options{Config: config})
+	_, _, libraries := follow(t, SourceOptions{BundleConfig: config})
 	await(t, libraries, "a", "one")
 	s.Close()
-	f, _, libraries := follow(t, Options{Config: config})
+	f, _, libraries := follow(t, SourceOptions{BundleConfig: config})
 	await(t, libraries, "a", "one")
 	if err := f.Check(nil); err != nil {
 		t.Errorf("not ready: %v", err)

@@ -1,4 +1,4 @@
-package library
+package enforce
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/logging"
 )
 
-// opaLogger has OPA log as the rest of the process does. What OPA tells of its
-// ordinary work is for debugging.
+// opaLogger writes OPA's log to the log of the process. OPA's Info level, which
+// includes each poll for a bundle, becomes Debug.
 type opaLogger struct{ log logr.Logger }
 
 // Debug implements logging.Logger.
@@ -32,7 +32,7 @@ func (l opaLogger) WithFields(fields map[string]any) logging.Logger {
 	return opaLogger{l.log.WithValues(list...)}
 }
 
-// GetLevel implements logging.Logger. The process' own level decides.
+// GetLevel implements logging.Logger. The level of the process decides.
 func (opaLogger) GetLevel() logging.Level { return logging.Debug }
 
 // SetLevel implements logging.Logger.
