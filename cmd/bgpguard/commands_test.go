@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,9 @@ func commands(cmd *cobra.Command) []*cobra.Command {
 	return out
 }
 
+// capitalized matches a text that starts with a word such as "Output", but not "OPA".
+var capitalized = regexp.MustCompile(`^[A-Z][a-z]`)
+
 func TestHelpOfEveryCommand(t *testing.T) {
 	for _, cmd := range commands(newRoot()) {
 		t.Run(cmd.CommandPath(), func(t *testing.T) {
@@ -41,9 +45,8 @@ func TestHelpOfEveryCommand(t *testing.T) {
 				}
 			}
 			cmd.Flags().VisitAll(func(f *pflag.Flag) {
-				// A usage can start with the name of the value in backquotes.
-				if first, _ := utf8.DecodeRuneInString(f.Usage); first != '`' && !unicode.IsLower(first) || strings.HasSuffix(f.Usage, ".") {
-					t.Errorf("--%s: usage %q must start with a small letter and not end with a full stop", f.Name, f.Usage)
+				if capitalized.MatchString(f.Usage) || strings.HasSuffix(f.Usage, ".") {
+					t.Errorf("--%s: usage %q must not start with a capitalized word or end with a full stop", f.Name, f.Usage)
 				}
 			})
 		})
