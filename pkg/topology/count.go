@@ -109,7 +109,11 @@ func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]
 		switch {
 		case h.ambiguous():
 			t.ambiguous.group(n, l.from, halves).by(n, l, h)
-			h.differences(&n.sides[l.from], fields)
+			all := make([]*settings, len(h.ways))
+			for k := range h.ways {
+				all[k] = &h.ways[k].settings
+			}
+			addDifferences(fields, &n.sides[l.from], h.prefix, all...)
 		case i > 0:
 			n.breaks(t, n.laterReason(l, h), halves, l.from).by(n, l, h)
 		case !l.stands():

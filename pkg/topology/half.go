@@ -57,11 +57,13 @@ func (h *half) add(s settings, from source) {
 }
 
 // suffix is what follows the address in the protocol's name.
-func (h *half) suffix() string {
-	if h.port == 0 || h.prefix == prefixMesh {
+func (h *half) suffix() string { return suffix(h.prefix, h.port) }
+
+func suffix(p prefix, port uint16) string {
+	if port == 0 || p == prefixMesh {
 		return ""
 	}
-	return "_port_" + strconv.Itoa(int(h.port))
+	return "_port_" + strconv.Itoa(int(port))
 }
 
 // compareHalves orders half-sessions with one neighbour as their names do.

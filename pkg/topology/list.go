@@ -6,7 +6,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -219,30 +218,12 @@ func (l *listed) peerNode() string {
 }
 
 func (l *listed) halfSession(w *way) HalfSession {
-	s, own := &w.settings, l.network.addressOf(l.node).String()
-	h := HalfSession{
-		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.title, PeerIP: l.address,
-		PeerPort: portOr179(l.port), PeerNode: l.peerNode(), PeerASN: s.peerASN, LocalASN: s.local(l.side()),
-		Passive: l.passive(s, own, l.address), RouteReflectorClient: s.client(l.side(), l.prefix),
-		NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, Password: s.password, ReachableBy: s.reachableBy, Sources: l.sources(w),
-	}
-	if h.RouteReflectorClient {
-		h.ClusterID = l.side().clusterID
-	}
-	if s.restart != unset {
-		h.GracefulRestartTime = &s.restart
-	}
-	if s.keepalive > 0 {
-		h.KeepaliveTime = &s.keepalive
-	}
-	if l.prefix == prefixMesh || l.prefix != prefixWorkload && !s.sourceNone {
-		h.SourceAddress = own
-	}
-	h.NextHopMode = s.nextHop(l.side())
-	if s.filters != "" {
-		h.Filters = strings.Split(s.filters, ",")
-	}
-	h.Status = l.status()
+	own := l.network.addressOf(l.node).String()
+	h := w.settings.halfSession(l.side(), l.prefix, own)
+	h.Node, h.Family, h.Protocol = l.network.index.nodes[l.node].Name, l.network.family.String(), l.title
+	h.PeerIP, h.PeerPort, h.PeerNode = l.address, portOr179(l.port), l.peerNode()
+	h.Passive = l.passive(&w.settings, own, l.address)
+	h.Sources, h.Status = l.sources(w), l.status()
 	return h
 }
 

@@ -281,7 +281,7 @@ func (n *network) outsideDifferences(h *outsideHalf, v, w *settings, nodes *bits
 		a, b := *v, *w
 		a.normalise(&n.sides[g])
 		b.normalise(&n.sides[g])
-		a.differences(&b, h.prefix, &n.sides[g], fields)
+		addDifferences(fields, &n.sides[g], h.prefix, &a, &b)
 	}
 }
 
