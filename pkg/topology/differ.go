@@ -4,18 +4,20 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // halfSession returns what settings show in the bird.cfg of a node of g, without
 // what names the node, its peer and the objects behind the half-session. own is
 // the node's address.
-func (s *settings) halfSession(g *side, p prefix, own string) HalfSession {
+func (s *settings) halfSession(g *nodes.Class, p prefix, own string) HalfSession {
 	h := HalfSession{
 		PeerPort: portOr179(s.port), PeerASN: s.peerASN, LocalASN: s.local(g), Passive: s.passive, RouteReflectorClient: s.client(g, p),
 		NextHopMode: s.nextHop(g), NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, ReachableBy: s.reachableBy, Password: s.password,
 	}
 	if h.RouteReflectorClient {
-		h.ClusterID = g.clusterID
+		h.ClusterID = g.ClusterID
 	}
 	if s.restart != unset {
 		h.GracefulRestartTime = &s.restart
@@ -33,7 +35,7 @@ func (s *settings) halfSession(g *side, p prefix, own string) HalfSession {
 }
 
 // nextHop is the next hop mode in effect.
-func (s *settings) nextHop(g *side) string {
+func (s *settings) nextHop(g *nodes.Class) string {
 	if s.nextHopMode == "" && s.keepOriginal && !s.internal(g) {
 		return "Keep"
 	}
@@ -42,7 +44,7 @@ func (s *settings) nextHop(g *side) string {
 
 // addDifferences adds the fields in which the half-sessions of nodes of g with some
 // settings differ, by the rule of differences.
-func addDifferences(fields map[string]bool, g *side, p prefix, list ...*settings) {
+func addDifferences(fields map[string]bool, g *nodes.Class, p prefix, list ...*settings) {
 	sessions := make([]HalfSession, len(list))
 	for i, s := range list {
 		sessions[i] = s.halfSession(g, p, "own")

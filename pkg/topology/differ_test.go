@@ -3,13 +3,15 @@ package topology
 import (
 	"reflect"
 	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // TestEverySettingShowsInAHalfSession changes one field of settings after the other: a
 // field that halfSession forgets would make no difference.
 func TestEverySettingShowsInAHalfSession(t *testing.T) {
 	// A route reflector of AS 64512, towards an external peer and one of its own AS.
-	own := &side{group: &group{trait: trait{clusterID: "244.0.0.1", asn: 64512}}, asn: 64512}
+	own := &nodes.Class{Identity: nodes.Identity{ASN: 64512, ClusterID: "244.0.0.1"}}
 	external := settings{peerASN: 65000, restart: unset, keepalive: unset}
 	internal := external
 	internal.peerASN = 64512

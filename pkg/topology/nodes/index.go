@@ -212,12 +212,6 @@ func (ix *Index) Named(name string) *bitset.BitSet {
 	return set
 }
 
-// Without returns the nodes that have no address in family f.
-func (ix *Index) Without(f calico.Family) *bitset.BitSet {
-	all := bitset.New(ix.Len())
-	return all.FlipRange(0, ix.Len()).Difference(ix.BGP[f])
-}
-
 // At returns the numbers of the nodes with a BGP address, in order. O(log nodes +
 // nodes at the address).
 func (ix *Index) At(address netip.Addr) []uint32 { return ix.addresses.at(address) }

@@ -135,7 +135,6 @@ func TestAnEditedIndexIsANewOne(t *testing.T) {
 		}{
 			{"IPv4", ix.BGP[0], fresh.BGP[0]}, {"IPv6", ix.BGP[1], fresh.BGP[1]}, {"speakers", ix.Speakers, fresh.Speakers},
 			{"reflectors", ix.Reflectors, fresh.Reflectors}, {"not ready", ix.NotReady, fresh.NotReady},
-			{"without IPv6", ix.Without(calico.IPv6), fresh.Without(calico.IPv6)},
 		} {
 			if !set.got.Equal(set.want) {
 				t.Fatalf("%s: got %v, want %v", set.name, set.got, set.want)
