@@ -41,7 +41,7 @@ func TestScenariosHoldLive(t *testing.T) {
 		}
 		if !r.Passed() {
 			var text bytes.Buffer
-			if err := scenario.WriteText(&text, []*scenario.Result{r}, false); err != nil {
+			if err := scenario.WriteText(&text, []*scenario.Result{r}); err != nil {
 				t.Fatal(err)
 			}
 			t.Error(text.String())
