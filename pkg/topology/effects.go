@@ -53,9 +53,9 @@ func (t *Topology) moved(before *Topology, r, old *peering) []string {
 	describe := func(field, selector, oldSelector string, now, was *bitset.BitSet) {
 		n, m := int(now.Count()), int(was.Count())
 		switch {
-		case selector == "", selector == oldSelector && n == t.index.size() && m == before.index.size():
+		case selector == "", selector == oldSelector && n == int(t.index.Len()) && m == int(before.index.Len()):
 		// Where nodes were added or deleted, the numbers in the sets differ.
-		case selector == oldSelector && n == m && (sameSet(now, was) || t.index.size() != before.index.size()):
+		case selector == oldSelector && n == m && (sameSet(now, was) || int(t.index.Len()) != int(before.index.Len())):
 		case selector == oldSelector && n == m:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s as before, but not the same", r.peer.Name, field, selector, text.Count(n, "node")))
 		case selector == oldSelector:
