@@ -1,19 +1,26 @@
-# Builds with the Makefile's flags, so that the binary is the same with and without Docker.
+# Two images from one build: `webhook`, the default, and `cli` (docker build --target cli), which also runs as the web UI.
+# The webhook's image holds nothing that is not needed at admission. The binaries are the same as those of `make build`.
 FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm AS build
 WORKDIR /src
-# The modules in a layer of their own: they change less often than the code.
+# A layer for the modules, which change less often than the code.
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG TARGETOS TARGETARCH VERSION=dev
 RUN VERSION=$VERSION GOOS=$TARGETOS GOARCH=$TARGETARCH make build
 
-# Nothing but the binary and the CAs that servers of bundles are known by: it is static, holds its time zones, and there
-# is no shell to misuse.
-FROM scratch
+# A static binary with its time zones, the CA certificates to verify bundle servers, and no shell.
+FROM scratch AS cli
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /src/bin/bgpguard /bgpguard
+# A number, so that the kubelet can verify runAsNonRoot.
+USER 65532:65532
+EXPOSE 8444
+ENTRYPOINT ["/bgpguard"]
+
+FROM scratch AS webhook
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/bin/webhook /webhook
-# By number, so that the kubelet can see that it isn't root.
 USER 65532:65532
 EXPOSE 9443 8443 8081
 ENTRYPOINT ["/webhook"]

@@ -12,6 +12,7 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_BUILD  = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 IMAGE    ?= bgpguard/webhook:$(VERSION)
+CLI_IMAGE ?= bgpguard/bgpguard:$(VERSION)
 
 FUZZTIME   ?= 5s
 BENCHCOUNT ?= 6
@@ -47,8 +48,9 @@ build: ## Build bin/webhook and bin/bgpguard
 	@$(GO_BUILD) -o bin/bgpguard ./cmd/bgpguard
 
 .PHONY: image
-image: ## Build the container image (needs Docker)
-	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+image: ## Build the container images of the webhook and of the CLI (needs Docker)
+	docker build --build-arg VERSION=$(VERSION) --target webhook -t $(IMAGE) .
+	docker build --build-arg VERSION=$(VERSION) --target cli -t $(CLI_IMAGE) .
 
 .PHONY: manifests
 manifests: bin/tools/kustomize ## Render what `kubectl apply -k` installs into bin/manifests

@@ -31,8 +31,8 @@ func TestFiles(t *testing.T) {
 	write(certName, firstCert)
 
 	mgr := newManager(t)
-	source, err := New(mgr, Options{Dir: dir})
-	if err != nil {
+	source := NewSource(Options{Dir: dir})
+	if err := source.SetupWithManager(mgr); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -96,8 +96,8 @@ func TestFilesWithoutCA(t *testing.T) {
 				}
 			}
 			expiry.WithLabelValues("ca").Set(1)
-			source, err := New(newManager(t), Options{Dir: dir})
-			if err != nil {
+			source := NewSource(Options{Dir: dir})
+			if err := source.SetupWithManager(newManager(t)); err != nil {
 				t.Fatal(err)
 			}
 			if err := source.Check(nil); err != nil {

@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// errEmpty tells a Secret that was not filled yet, which is how every installation begins, from a broken one.
+// errEmpty is the error of a Secret without data, as every installation begins.
 var errEmpty = errors.New("it holds no certificate yet")
 
 // keyPair is a serving certificate with its key and the CA that signed it. It is immutable.
@@ -20,7 +20,7 @@ type keyPair struct {
 	ca   *x509.Certificate
 }
 
-// parseSecret never puts any of the data into an error: errors are logged and shown in readiness.
+// parseSecret returns errors without any of the data: errors are logged and shown by the readiness probe.
 func parseSecret(secret *corev1.Secret) (*keyPair, error) {
 	if len(secret.Data[certName]) == 0 && len(secret.Data[keyName]) == 0 {
 		return nil, errEmpty
@@ -44,8 +44,8 @@ func (p *keyPair) equal(other *keyPair) bool {
 	return other != nil && bytes.Equal(p.cert.Leaf.Raw, other.cert.Leaf.Raw) && p.ca.Equal(other.ca)
 }
 
-// trustedBy tells whether a client that trusts these CAs accepts the certificate, leaving its validity in time aside:
-// an expired certificate is the better one to serve when there is no other, as its error names the cause.
+// trustedBy reports whether a client that trusts these CAs accepts the certificate, regardless of its expiry: where
+// there is no other, serving an expired certificate gives clients an error that names the cause.
 func (p *keyPair) trustedBy(cas ...*x509.Certificate) bool {
 	roots := x509.NewCertPool()
 	for _, ca := range cas {
@@ -55,8 +55,8 @@ func (p *keyPair) trustedBy(cas ...*x509.Certificate) bool {
 	return err == nil
 }
 
-// parseCertificates returns the certificates of a PEM bundle in order. Anything else in it is passed over, as the API
-// server does with a caBundle.
+// parseCertificates returns the certificates of a PEM bundle in order. It skips everything else, like the API server
+// does with a caBundle.
 func parseCertificates(data []byte) []*x509.Certificate {
 	var certificates []*x509.Certificate
 	for {

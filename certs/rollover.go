@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// settleTime is how long a new CA stands in the webhook configuration before a certificate of it is served: API servers
-// learn of a changed configuration by watch, each in its own time.
+// settleTime is the time between a new CA in the webhook configuration and the first use of its certificate: each API
+// server watches the configuration and gets the new one after a different delay.
 const settleTime = 5 * time.Second
 
-// rollover decides when a certificate from the Secret takes the place of the one that is served.
+// rollover decides when the certificate of the Secret replaces the one that is served.
 //
-// cert-controller puts a new CA and a certificate of it into the Secret first and tells the webhook configuration
-// afterwards. Serving the new one at once would make every review fail in between, and with failurePolicy Fail that
-// means every BGP change. So a replica keeps what it serves until the configuration trusts the new CA. Until then
-// the old CA must be trusted too, on every replica; trustKeeper sees to that.
+// cert-controller writes a new CA and its certificate into the Secret first, and into the webhook configuration
+// afterwards. If a replica served the new certificate at once, every review would fail in between, and with
+// failurePolicy Fail every BGP change. So a replica keeps its certificate until the configuration trusts the new CA.
+// During that time the configuration must trust the old CA as well, for all replicas; see trustKeeper.
 //
 // consider is called from one goroutine; served may be read from any.
 type rollover struct {
 	served atomic.Pointer[keyPair]
 
-	// waiting is the pair that the API servers are still getting to know, since that time.
+	// waiting is the pair whose CA is in the configuration since that time.
 	waiting *keyPair
 	since   time.Time
 }
 
-// consider looks at the pair in the Secret and at the CAs that each of the webhook configuration's clients trusts (none,
-// if there is no such configuration: then there is nobody to fail). It returns whether the pair is now served, or
-// else after which time to ask again; zero means that asking again helps only once something has changed.
+// consider gets the pair of the Secret and the CAs of each webhook in the configuration; none if there is no
+// configuration, and then no client either. It returns whether the pair is served from now on, and otherwise the time
+// after which to call it again, 0 for not before something changed.
 func (r *rollover) consider(candidate *keyPair, trusted [][]*x509.Certificate, now time.Time) (bool, time.Duration) {
 	served := r.served.Load()
 	if candidate.equal(served) {
@@ -39,7 +39,7 @@ func (r *rollover) consider(candidate *keyPair, trusted [][]*x509.Certificate, n
 		r.waiting = nil
 		return false, 0
 	}
-	// There is a reason to wait only if those who don't know the new CA yet are served by waiting.
+	// Waiting helps only clients that trust the served certificate and may not trust the new one yet.
 	wait := served != nil && trustedByAll(served, trusted) && !candidate.trustedBy(served.ca)
 	if wait {
 		if !candidate.equal(r.waiting) {

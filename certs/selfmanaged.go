@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -18,17 +19,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
-// authority names the CA and its organization.
+// authority is the name of the CA and of its organization.
 const authority = "bgpguard-ca"
 
-// rotators counts the rotators of this process: every controller needs a name of its own, and a test may run several
+// rotators counts the rotators of this process: each controller needs a unique name, and a test may run several
 // replicas in one process.
 var rotators atomic.Int32
 
-func newSelfManaged(mgr manager.Manager, o Options) (*Source, error) {
+// setupSelfManaged serves the certificate of the Secret, and has cert-controller create and renew it.
+func setupSelfManaged(mgr manager.Manager, o Options) (func() (*tls.Certificate, error), error) {
 	dir, err := os.MkdirTemp("", "bgpguard-certs-")
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for cert-controller to look into: %w", err)
+		return nil, fmt.Errorf("creating the directory that cert-controller watches: %w", err)
 	}
 	byName := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
 	watched, err := cache.New(mgr.GetConfig(), cache.Options{
@@ -41,7 +43,7 @@ func newSelfManaged(mgr manager.Manager, o Options) (*Source, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the cache of the certificate Secret: %w", err)
+		return nil, fmt.Errorf("creating the cache of the certificate Secret: %w", err)
 	}
 	s := &selfManaged{
 		secret:        types.NamespacedName{Namespace: o.Namespace, Name: o.Secret},
@@ -50,7 +52,7 @@ func newSelfManaged(mgr manager.Manager, o Options) (*Source, error) {
 		log:           mgr.GetLogger().WithName("certs"),
 		marker:        filepath.Join(dir, certName),
 	}
-	s.wait(errors.New("it was not read yet"))
+	s.wait(errors.New("not read yet"))
 	if err := mgr.Add(s); err != nil {
 		return nil, fmt.Errorf("adding the watch of the certificate Secret: %w", err)
 	}
@@ -61,7 +63,7 @@ func newSelfManaged(mgr manager.Manager, o Options) (*Source, error) {
 	}}, newRotator(o, dir)); err != nil {
 		return nil, fmt.Errorf("adding cert-controller: %w", err)
 	}
-	return &Source{current: s.current}, nil
+	return s.current, nil
 }
 
 func newRotator(o Options, dir string) *rotator.CertRotator {
@@ -81,10 +83,10 @@ func newRotator(o Options, dir string) *rotator.CertRotator {
 		Webhooks:       []rotator.WebhookInfo{{Name: o.WebhookConfiguration, Type: rotator.Validating}},
 		FieldOwner:     "bgpguard",
 		ControllerName: name,
-		// cert-controller closes this channel when it is done; readiness is decided by Source.Check instead, which
-		// also sees whether the CA that was injected fits.
+		// cert-controller closes this channel when it is done. Readiness uses Source.Check instead, which also checks
+		// that the webhook configuration trusts the CA.
 		IsReady: make(chan struct{}),
-		// Whichever replica comes first renews: the others' writes fail on the Secret's resource version.
+		// The first replica renews: the writes of the others fail with a conflict on the Secret.
 		RequireLeaderElection: false,
 	}
 }

@@ -1,9 +1,9 @@
-// Package certs owns the certificate with which the webhook serves, and exports the source of the current one.
+// Package certs owns the serving certificate of the webhook.
 //
-// There are two ways to get a certificate, and a process uses exactly one of them. By default cert-controller makes and
-// renews a CA and a serving certificate in a Secret and tells the API server about the CA; see selfManaged. With
-// Options.Dir set, the certificate is somebody else's (cert-manager's, say): it is read from files and neither the Secret
-// nor the webhook configuration is touched.
+// A process uses one of two kinds of certificates. By default cert-controller creates and renews a CA and a serving
+// certificate in a Secret, and writes the CA into the webhook configuration; see selfManaged. With Options.Dir set,
+// something else manages the certificate, for example cert-manager: it is read from files, and bgpguard writes neither
+// the Secret nor the webhook configuration.
 package certs
 
 import (
@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
-// The keys of the Secret and the names of the files, as Secrets of type kubernetes.io/tls and cert-manager have them.
+// The keys of the Secret and the names of the files, as in Secrets of type kubernetes.io/tls and cert-manager.
 const (
 	certName = "tls.crt"
 	keyName  = "tls.key"
@@ -25,20 +25,20 @@ const (
 
 // Options says where the serving certificate comes from.
 type Options struct {
-	// Dir is a directory with tls.crt and tls.key, and ca.crt if the CA's expiry is to be reported.
-	// When it is set, all other options are ignored; when it is empty, all but ExtraDNSNames are required.
+	// Dir is a directory with tls.crt and tls.key, and optionally ca.crt, whose expiry is then reported.
+	// If it is set, all other options are ignored. If it is empty, all but ExtraDNSNames are required.
 	Dir string
 
 	// Namespace holds the Secret and the Service.
 	Namespace string
-	// Secret is where the CA and the serving certificate are kept. It has to exist; it may be empty.
+	// Secret holds the CA and the serving certificate. It must exist; it may be empty.
 	Secret string
-	// Service is the name under which the API server calls the webhook.
+	// Service is the name of the Service through which the API server calls the webhook.
 	Service string
-	// WebhookConfiguration is the ValidatingWebhookConfiguration that is told about the CA.
+	// WebhookConfiguration is the name of the ValidatingWebhookConfiguration that gets the CA.
 	WebhookConfiguration string
-	// ExtraDNSNames are further names for which the certificate is valid. They count when a certificate is made: an
-	// existing one stays until its renewal, or until tls.crt is removed from the Secret.
+	// ExtraDNSNames are additional names of the certificate. A change takes effect when the next certificate is created:
+	// at the renewal, or after tls.crt is removed from the Secret.
 	ExtraDNSNames []string
 }
 
@@ -54,7 +54,7 @@ func (o Options) validate() error {
 		{"WebhookConfiguration", o.WebhookConfiguration},
 	} {
 		if required.value == "" {
-			errs = append(errs, fmt.Errorf("%s is required where no Dir is given", required.name))
+			errs = append(errs, fmt.Errorf("%s is required without Dir", required.name))
 		}
 	}
 	for _, name := range o.ExtraDNSNames {
@@ -66,25 +66,37 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// Source hands out the current serving certificate. It is safe for concurrent use.
+// Source returns the current serving certificate. It is safe for concurrent use after SetupWithManager.
 type Source struct {
+	options Options
 	current func() (*tls.Certificate, error)
 }
 
-// New returns the source that the options ask for and adds what keeps it current to the manager. All of that runs on
-// every replica, whether it leads or not: each replica serves, and any of them may be the one that renews.
-func New(mgr manager.Manager, o Options) (*Source, error) {
-	if err := o.validate(); err != nil {
-		return nil, fmt.Errorf("options of the serving certificate: %w", err)
-	}
-	if o.Dir != "" {
-		return newFromFiles(mgr, o.Dir)
-	}
-	return newSelfManaged(mgr, o)
+// NewSource returns a source without a certificate. The servers of a manager can refer to it before the manager exists;
+// SetupWithManager completes it.
+func NewSource(o Options) *Source {
+	return &Source{options: o, current: func() (*tls.Certificate, error) {
+		return nil, errors.New("no serving certificate yet: no manager runs")
+	}}
 }
 
-// GetCertificate fits tls.Config.GetCertificate. It returns an error that says what is missing until there is a
-// certificate, and from then on always the last good one.
+// SetupWithManager adds everything that keeps the certificate current to mgr. All of it runs on every replica: each
+// replica serves, and any of them may renew.
+func (s *Source) SetupWithManager(mgr manager.Manager) error {
+	if err := s.options.validate(); err != nil {
+		return fmt.Errorf("options of the serving certificate: %w", err)
+	}
+	var err error
+	if s.options.Dir != "" {
+		s.current, err = setupFiles(mgr, s.options.Dir)
+	} else {
+		s.current, err = setupSelfManaged(mgr, s.options)
+	}
+	return err
+}
+
+// GetCertificate implements tls.Config.GetCertificate. Until there is a certificate, it returns an error that says what
+// is missing. After that it always returns the last valid certificate.
 func (s *Source) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return s.current()
 }

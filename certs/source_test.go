@@ -41,10 +41,10 @@ func TestOptions(t *testing.T) {
 	}{
 		"a self-managed certificate needs to know where": {
 			options: Options{},
-			want: "options of the serving certificate: Namespace is required where no Dir is given\n" +
-				"Secret is required where no Dir is given\n" +
-				"Service is required where no Dir is given\n" +
-				"WebhookConfiguration is required where no Dir is given",
+			want: "options of the serving certificate: Namespace is required without Dir\n" +
+				"Secret is required without Dir\n" +
+				"Service is required without Dir\n" +
+				"WebhookConfiguration is required without Dir",
 		},
 		"an address is not a DNS name": {
 			options: Options{
@@ -60,7 +60,7 @@ func TestOptions(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := New(newManager(t), test.options)
+			err := NewSource(test.options).SetupWithManager(newManager(t))
 			if err == nil || err.Error() != test.want {
 				t.Errorf("got error %v, want %s", err, test.want)
 			}
@@ -68,15 +68,18 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-func TestNewTwiceInOneProcess(t *testing.T) {
+func TestTwoSourcesInOneProcess(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	const want = `no serving certificate yet: Secret "bgpguard-system/bgpguard-webhook-cert": it was not read yet`
+	const want = `no serving certificate yet: Secret "bgpguard-system/bgpguard-webhook-cert": not read yet`
 	for range 2 {
-		source, err := New(newManager(t), Options{
+		source := NewSource(Options{
 			Namespace: "bgpguard-system", Secret: "bgpguard-webhook-cert", Service: "bgpguard-webhook",
 			WebhookConfiguration: "bgpguard",
 		})
-		if err != nil {
+		if err := source.Check(nil); err == nil || err.Error() != "no serving certificate yet: no manager runs" {
+			t.Errorf("before it is set up: %v", err)
+		}
+		if err := source.SetupWithManager(newManager(t)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := source.GetCertificate(&tls.ClientHelloInfo{}); err == nil || err.Error() != want {

@@ -16,11 +16,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
-// maxTrusted bounds a caBundle: the CA in use, the one before it that replicas may still serve, and one to spare for
-// two rotations in short succession.
+// maxTrusted bounds the CAs of a caBundle: the current one, the previous one, whose certificates replicas may still
+// serve, and one more for two rotations in short succession.
 const maxTrusted = 3
 
-// trustManager is the manager that cert-controller gets to see: the same but for the client that it writes with.
+// trustManager is the manager that cert-controller uses: it writes with another client.
 type trustManager struct {
 	manager.Manager
 	client client.Client
@@ -29,13 +29,13 @@ type trustManager struct {
 // GetClient implements manager.Manager.
 func (m trustManager) GetClient() client.Client { return m.client }
 
-// trustKeeper is a client that adds a CA to a webhook configuration where cert-controller would put it in the place of
-// the one before, at a moment when replicas still serve a certificate of that. The CA before stays until it expires,
-// which at a renewal is the 90 days that cert-controller leaves itself. To distrust it at once, empty the caBundle
-// by hand: the CA in use comes back alone.
+// trustKeeper is a client that adds a CA to the caBundles of a webhook configuration, where cert-controller would
+// replace the previous CA while replicas still serve a certificate of it. The previous CA stays until it expires:
+// cert-controller renews 90 days before that. To distrust it at once, empty the caBundle: bgpguard writes only the
+// current CA then.
 //
-// It makes several replicas safe as well: one that hasn't seen the newest Secret yet and injects the CA it knows
-// doesn't take the newer one away.
+// It also protects replicas from each other: a replica that has not seen the newest Secret yet, and injects an older
+// CA, does not remove the newer one.
 type trustKeeper struct {
 	client.Client
 	reader client.Reader
@@ -48,8 +48,8 @@ func (k trustKeeper) Update(ctx context.Context, obj client.Object, opts ...clie
 	if !ok || injected.GetKind() != "ValidatingWebhookConfiguration" {
 		return k.Client.Update(ctx, obj, opts...)
 	}
-	// What cert-controller passes comes from a cache and has lost its caBundle. The live one also makes the write
-	// fail, and be tried again, if another replica writes between this read and it.
+	// The object that cert-controller passes comes from a cache and contains only its own caBundle. With the live
+	// object, the write also fails with a conflict, and is retried, if another replica writes after this read.
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(admissionregistrationv1.SchemeGroupVersion.WithKind(injected.GetKind()))
 	if err := k.reader.Get(ctx, client.ObjectKeyFromObject(injected), live); err != nil {
@@ -62,8 +62,8 @@ func (k trustKeeper) Update(ctx context.Context, obj client.Object, opts ...clie
 	return k.Client.Update(ctx, live, opts...)
 }
 
-// addTrust adds the CA that injected carries to each webhook of live and tells whether that changed anything. It works
-// on the unstructured form so that fields unknown to our types survive.
+// addTrust adds the CA of injected to each webhook of live, and reports whether that changed anything. It uses the
+// unstructured form to keep fields that are unknown to this version of the types.
 func addTrust(live, injected *unstructured.Unstructured, now time.Time) (changed bool, err error) {
 	bundles, err := caBundles(injected)
 	if err != nil {
@@ -81,7 +81,7 @@ func addTrust(live, injected *unstructured.Unstructured, now time.Time) (changed
 		return false, err
 	}
 	for i := range webhooks {
-		// cert-controller injects the same CA everywhere, so the first stands for all.
+		// cert-controller injects the same CA into all webhooks.
 		merged := mergeBundles(bundles[0], current[i], now)
 		if bytes.Equal(merged, current[i]) {
 			continue
@@ -118,8 +118,7 @@ func caBundles(configuration *unstructured.Unstructured) ([][]byte, error) {
 	return bundles, nil
 }
 
-// mergeBundles puts the injected CA first and keeps after it, newest first, those of the present bundle that can still
-// verify anything.
+// mergeBundles returns the injected CA followed by the CAs of the present bundle that have not expired, newest first.
 func mergeBundles(injected, present []byte, now time.Time) []byte {
 	merged := parseCertificates(injected)
 	others := parseCertificates(present)

@@ -24,8 +24,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/loop"
 )
 
-// selfManaged serves the certificate of the Secret from memory. It watches the Secret itself, since a mounted one
-// arrives up to a minute and a half later, all of it time in which the CA and the certificate may not fit each other.
+// selfManaged serves the certificate of the Secret from memory. It watches the Secret instead of mounting it: the
+// kubelet updates a mounted Secret up to 90 s later, and until then the API server may not trust the certificate.
 type selfManaged struct {
 	secret        types.NamespacedName
 	configuration string
@@ -33,16 +33,16 @@ type selfManaged struct {
 	cache    cache.Cache
 	log      logr.Logger
 	rollover rollover
-	// missing says what there is to wait for while nothing is served.
+	// missing is the reason why nothing is served.
 	missing atomic.Pointer[error]
 	// failure is why the Secret's certificate is not served.
 	failure loop.Failure
-	// marker is the file that tells cert-controller that this process has a certificate. It looks for the mounted
-	// one; here there is none, and private keys stay off the disk.
+	// marker is the file by which cert-controller detects that this process has a certificate. cert-controller
+	// expects the mounted certificate there; bgpguard writes an empty file, and no private key to the disk.
 	marker string
 }
 
-// NeedLeaderElection makes the manager run the watch on every replica.
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
 func (s *selfManaged) NeedLeaderElection() bool { return false }
 
 // Start keeps the served certificate in step with the Secret and the webhook configuration until ctx ends.
@@ -61,8 +61,7 @@ func (s *selfManaged) Start(ctx context.Context) error {
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.cache.Start(ctx) }()
-	// An absent webhook configuration and one that was not listed yet look the same, and only one of them may be
-	// taken for an answer.
+	// Before the cache is synced, a webhook configuration that was not listed yet looks like one that does not exist.
 	if s.cache.WaitForCacheSync(ctx) {
 		s.run(ctx, s.cache, changed)
 	}
@@ -93,7 +92,8 @@ func (s *selfManaged) run(ctx context.Context, reader client.Reader, changed loo
 	}
 }
 
-// refresh looks at the Secret and the webhook configuration, and returns when to look again even if neither changes.
+// refresh reads the Secret and the webhook configuration. It returns the time after which to call it again even if
+// neither changes, 0 for never.
 func (s *selfManaged) refresh(ctx context.Context, reader client.Reader, now time.Time) time.Duration {
 	pair, err := s.read(ctx, reader)
 	if err != nil {
@@ -146,25 +146,24 @@ func (s *selfManaged) trusted(ctx context.Context, reader client.Reader) ([][]*x
 	return trusted, nil
 }
 
-// reject keeps what is served, because a certificate that works beats none, and reports the problem, because what is
-// served will expire.
+// reject reports that the Secret is invalid. The served certificate stays, until it expires.
 func (s *selfManaged) reject(err error) {
 	s.wait(err)
 	if s.rollover.served.Load() == nil && errors.Is(err, errEmpty) {
-		return // Every installation begins like this.
+		return // A new installation.
 	}
 	if s.failure.Changed(err) {
 		certmetrics.ReadCertificateErrors.Inc()
-		s.log.Error(err, "Cannot use the certificate Secret, what was served before stays", "secret", s.secret)
+		s.log.Error(err, "The certificate Secret is invalid, still serving the previous certificate", "secret", s.secret)
 	}
 }
 
-// hold notes that the certificate of the Secret cannot be served yet.
+// hold reports that the certificate of the Secret cannot be served yet.
 func (s *selfManaged) hold() {
 	reason := fmt.Errorf("ValidatingWebhookConfiguration %q does not trust its CA yet", s.configuration)
 	s.wait(reason)
 	if s.failure.Changed(reason) {
-		s.log.Info("Holding a new certificate back until every API server knows its CA", "secret", s.secret)
+		s.log.Info("Not serving the new certificate until every API server trusts its CA", "secret", s.secret)
 	}
 }
 
@@ -180,10 +179,9 @@ func (s *selfManaged) current() (*tls.Certificate, error) {
 	return nil, *s.missing.Load()
 }
 
-// mark tells cert-controller that the certificate has arrived. Without it cert-controller ends the process after some
-// 20 minutes, so that is what becomes of an error here.
+// mark writes the marker. If that fails, cert-controller ends the process after about 20 minutes.
 func (s *selfManaged) mark() {
 	if err := os.WriteFile(s.marker, nil, 0o600); err != nil {
-		s.log.Error(err, "Cannot tell cert-controller that there is a certificate")
+		s.log.Error(err, "Cannot write the marker file for cert-controller")
 	}
 }

@@ -33,7 +33,7 @@ func newWatch(t *testing.T, log logr.Logger) *selfManaged {
 		log:           log,
 		marker:        filepath.Join(t.TempDir(), certName),
 	}
-	s.wait(errors.New("it was not read yet"))
+	s.wait(errors.New("not read yet"))
 	return s
 }
 
@@ -55,14 +55,14 @@ func TestRefresh(t *testing.T) {
 	}{{
 		name: "the Secret is missing",
 		err:  prefix + `secrets "bgpguard-webhook-cert" not found`, errors: 1,
-		logged: "Cannot use the certificate Secret",
+		logged: "The certificate Secret is invalid",
 	}, {
 		name: "the Secret is empty, as it is installed", secret: &corev1.Secret{},
 		err: prefix + `it holds no certificate yet`,
 	}, {
 		name: "the first certificate is there, but its CA not yet", secret: first,
 		err:    prefix + `ValidatingWebhookConfiguration "bgpguard" does not trust its CA yet`,
-		logged: "Holding a new certificate back",
+		logged: "Not serving the new certificate",
 	}, {
 		name: "the CA was injected", secret: first, bundle: ca.pem,
 		serves: first, logged: "Serving the certificate of the Secret",
@@ -86,10 +86,10 @@ func TestRefresh(t *testing.T) {
 		name: "the Secret was emptied", secret: &corev1.Secret{}, bundle: ca.pem,
 		serves: renewed, errors: 1, logged: "it holds no certificate yet",
 	}, {
-		name: "a new CA was made, not injected yet", secret: rotated, bundle: ca.pem,
-		serves: renewed, logged: "Holding a new certificate back",
+		name: "a new CA was created, not injected yet", secret: rotated, bundle: ca.pem,
+		serves: renewed, logged: "Not serving the new certificate",
 	}, {
-		name: "the new CA took the place of the old", secret: rotated, bundle: next.pem,
+		name: "the new CA replaced the old one", secret: rotated, bundle: next.pem,
 		serves: rotated, logged: "Serving the certificate of the Secret",
 	}, {
 		name:   "the Secret was deleted",

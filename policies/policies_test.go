@@ -66,7 +66,7 @@ func changeSchema(t *testing.T) []byte {
 	if err := json.Unmarshal(text, &input); err != nil {
 		t.Fatal(err)
 	}
-	object := `{"description": "The object as it was sent, null where it is not there.", "type": ["object", "null"], "additionalProperties": true}`
+	object := `{"description": "The object as it was sent; null if there is none.", "type": ["object", "null"], "additionalProperties": true}`
 	change := `{
 		"description": "The change.", "type": "object", "additionalProperties": false,
 		"required": ["operation", "kind", "name", "user", "groups", "dryRun", "object", "oldObject"],

@@ -40,7 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newSnapshot())
+	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newServe(), newSnapshot())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -48,13 +48,13 @@ const (
 Mesh: off
 `
 	estimates = `
-Starts and losses, at the worst (an estimate from BIRD's timers):
-  routes missing after a start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
-  routes kept after the crash of a node's last route reflector: 120 s: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
-  routes kept after its orderly stop: 0 s: its peers drop the routes at once, and dial again after 5 s
-  routes kept after it falls silent: 240 s: its peers keep the routes until the hold time of 240 s has passed without a word, then drop them
+Convergence, worst case (estimated from BIRD's timers):
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  routes kept after the crash of a node's last route reflector: 120 seconds: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
+  routes kept after its graceful stop: 0 seconds: its peers drop the routes at once, and dial again after 5 s
+  routes kept after it stops responding: 240 seconds: its peers keep the routes until the hold time of 240 s has passed without a word, then drop them
 `
-	unknownVersion = "Calico: unknown; --calico-version or a ClusterInformation tells it\n"
+	unknownVersion = "Calico: unknown; set --calico-version or add the ClusterInformation\n"
 )
 
 func TestTopologyShows(t *testing.T) {
@@ -67,23 +67,23 @@ func TestTopologyShows(t *testing.T) {
 		"a mesh": {
 			in: files{"state.yaml": nodeList}, args: "-f state.yaml --calico-version v3.31.2",
 			want: `Nodes: 2, all with BGP
-Mesh: on, as it is where nothing is set, 1 session between 2 nodes
+Mesh: on by default, 1 session between 2 nodes
 Sessions IPv4: 1 between nodes, at most 1 on one node (a)
 Sessions IPv6: none
 Calico: 3.31.2
 
 Routes to pods, IPv4:
-  each of 2 nodes has the routes to the pods of all others
+  each of 2 nodes has routes to the pods of all others
 
-Starts and losses, at the worst (an estimate from BIRD's timers):
-  routes missing after a start of calico-node: 7 s: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+Convergence, worst case (estimated from BIRD's timers):
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
 `,
 		},
 		"the sessions of one node, from stdin": {
 			stdin: clusterOf3, args: "-f - --node rr",
 			want: factsOf3 + `Sessions IPv4: 1 between nodes, at most 1 on one node (rr)
 Sessions IPv6: none
-Reflectors of a node, IPv4: none on 1 node (worker-2); 1 on 1 node (worker-1)
+Route reflectors per node, IPv4: none on 1 node (worker-2); 1 on 1 node (worker-1)
 ` + unknownVersion + `
 Route reflectors and their load:
   NODE  CLUSTER ID  SESSIONS
@@ -91,7 +91,7 @@ Route reflectors and their load:
 
 Routes to pods, IPv4:
   1 node (worker-2) is isolated: no routes to or from any other
-  2 partitions without routes between them, the largest of 2 of 3 nodes
+  2 partitions without routes between them, the largest with 2 of 3 nodes
   2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
 ` + estimates + `
 1 half-session of node rr:
@@ -103,7 +103,7 @@ Routes to pods, IPv4:
 			in: files{"state/a.yaml": clusterOf3, "change.yaml": wider}, args: "-f state --change change.yaml",
 			want: factsOf3 + `Sessions IPv4: 2 between nodes, at most 2 on one node (rr)
 Sessions IPv6: none
-Reflectors of a node, IPv4: 1 on 2 nodes (worker-1, worker-2)
+Route reflectors per node, IPv4: 1 on 2 nodes (worker-1, worker-2)
 ` + unknownVersion + `
 The change adds 2 half-sessions, removes 0 and alters 0:
                                 BEFORE  AFTER
@@ -121,8 +121,8 @@ Route reflectors and their load:
   rr    244.0.0.1   2
 
 Routes to pods, IPv4:
-  each of 3 nodes has the routes to the pods of all others
-  single point: without node rr, 2 nodes (worker-1, worker-2) would be isolated
+  each of 3 nodes has routes to the pods of all others
+  single point of failure: without node rr, 2 nodes (worker-1, worker-2) would be isolated
 ` + estimates,
 		},
 	} {
@@ -136,12 +136,12 @@ Routes to pods, IPv4:
 func TestTopologySaysWhatItAssumesOfExternalPeers(t *testing.T) {
 	in := files{"state.yaml": clusterOf3 + "---\n" + router}
 	for assumption, want := range map[string]string{
-		"carry": `Routes to pods, IPv4, if external peers carry routes on:
-  each of 3 nodes has the routes to the pods of all others
+		"carry": `Routes to pods, IPv4, with transit through external peers:
+  each of 3 nodes has routes to the pods of all others
 `,
-		"ignore": `Routes to pods, IPv4, if external peers carry no routes on:
+		"ignore": `Routes to pods, IPv4, without transit through external peers:
   1 node (worker-2) is isolated: no routes to or from any other
-  2 partitions without routes between them, the largest of 2 of 3 nodes
+  2 partitions without routes between them, the largest with 2 of 3 nodes
   2 pairs of nodes without a route: rr and worker-2, worker-1 and worker-2
 `,
 	} {

@@ -41,7 +41,7 @@ func noNode(files []string) error {
 // clusterInformation is the ClusterInformation of a cluster with that version of Calico.
 func clusterInformation(version string) (calico.Object, error) {
 	object, err := calico.Decode(map[string]any{
-		"apiVersion": calico.GroupV3, "kind": string(calico.KindClusterInformation),
+		"apiVersion": calico.APIVersionV3, "kind": string(calico.KindClusterInformation),
 		"metadata": map[string]any{"name": calico.Default}, "spec": map[string]any{"calicoVersion": version},
 	})
 	if err != nil {

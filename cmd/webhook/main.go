@@ -35,11 +35,11 @@ func command() *cobra.Command {
 	options := server.DefaultOptions()
 	cmd := &cobra.Command{
 		Use: "webhook",
-		Long: `webhook answers a Kubernetes API server whether a change to Calico's BGP objects may be made.
+		Long: `webhook reviews changes to Calico's BGP objects and Nodes for a Kubernetes API server.
 
-It follows the cluster's Nodes, BGPConfigurations, BGPPeers and IPPools, evaluates its policies on the state
-before and after each change, and denies a change that makes something new wrong or something wrong worse.
-The policies are the cluster's BGPPolicies, whose status it writes and whose changes it reviews as well.
+It follows the objects of the cluster that decide BGP. For each change it evaluates the policies on the
+state before and after the change, and denies a change that violates a policy anew or makes a violation
+worse. The policies are the cluster's BGPPolicies: webhook validates changes to them and writes their status.
 
 It serves /validate and /validate-bgppolicy over HTTPS, /healthz and /readyz over HTTP, and /metrics over HTTPS.`,
 		Example: `  webhook --leader-elect
@@ -48,7 +48,7 @@ It serves /validate and /validate-bgppolicy over HTTPS, /healthz and /readyz ove
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return server.Run(cmd.Context(), options, version, os.Stderr)
+			return server.Run(cmd.Context(), options, os.Stderr)
 		},
 	}
 	cmd.Flags().SortFlags = false

@@ -12,17 +12,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// Bounds of what twins remembers: the second review follows the first within
-// the API server's request timeout, and the guard's own state must not grow.
+// Bounds of the memory of twins. The second review follows the first within the API
+// server's request timeout.
 const (
 	twinAge = 30 * time.Second
 	maxTwin = 512
 )
 
-// twins recognises the second review of a change: Calico's API server has a
-// change reviewed as projectcalico.org/v3 for the user, and kube-apiserver
-// reviews what it then writes as crd.projectcalico.org/v1. It never has a part
-// in the decision: the two answers agree because the two changes are equal.
+// twins recognises the second review of a change, so that it is counted and logged
+// once: Calico's API server sends the change as projectcalico.org/v3 for the user, and
+// kube-apiserver sends what Calico's API server then writes as crd.projectcalico.org/v1.
+// Decisions do not depend on it: the two answers agree because the two changes are equal.
 type twins struct {
 	now func() time.Time
 
@@ -40,8 +40,8 @@ type twin struct {
 
 func newTwins(now func() time.Time) *twins { return &twins{now: now, seen: map[twin]time.Time{}} }
 
-// second reports whether the change was reviewed in the other group before. It
-// says so once: a change that is made again is counted again.
+// second reports whether the change was reviewed in the other group before. Each first
+// review has one second review: a change that is made again is counted again.
 func (t *twins) second(req *admission.Request, c state.Change) bool {
 	v3 := req.Kind.Group == calico.GroupV3
 	if !v3 && req.Kind.Group != calico.GroupV1 {
@@ -72,18 +72,18 @@ func (t *twins) remember(key twin) {
 		}
 	}
 	if len(t.seen) >= maxTwin {
-		return // The twin is counted twice, which is the lesser harm.
+		return // The change is counted twice.
 	}
 	t.seen[key] = now
 }
 
 func keyOf(req *admission.Request, c state.Change) (twin, bool) {
-	// The operation is that of the change: both reviews derive the same one.
+	// The operation of the change and not of the request, as both reviews have it.
 	key := twin{operation: c.Operation(), id: c.ID(), dryRun: dryRun(req)}
 	if c.After == nil {
 		return key, true
 	}
-	m := metadata(c.After)
+	m := calico.MetadataOf(c.After) // nil for a Node, which Calico's API server does not serve.
 	if m == nil {
 		return key, false
 	}
@@ -91,21 +91,4 @@ func keyOf(req *admission.Request, c state.Change) (twin, bool) {
 	text, err := json.Marshal([]any{m.Labels, m.Annotations, m.Spec})
 	key.after = sha256.Sum256(text)
 	return key, err == nil
-}
-
-// metadata returns nil for Nodes, which Calico's API server does not serve.
-func metadata(o calico.Object) *calico.Metadata {
-	switch o := o.(type) {
-	case *calico.BGPConfiguration:
-		return &o.Metadata
-	case *calico.BGPPeer:
-		return &o.Metadata
-	case *calico.IPPool:
-		return &o.Metadata
-	case *calico.FelixConfiguration:
-		return &o.Metadata
-	case *calico.ClusterInformation:
-		return &o.Metadata
-	}
-	return nil
 }

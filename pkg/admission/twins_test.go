@@ -7,6 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -56,6 +59,32 @@ func TestTwinIsCountedOnce(t *testing.T) {
 			}
 			if got := count() - before; got != test.want {
 				t.Errorf("counted %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// Every kind that both of Calico's groups serve can be reviewed twice.
+func TestTheSecondReviewOfEveryKindIsRecognised(t *testing.T) {
+	for _, info := range calico.Kinds() {
+		if !info.Calico || info.Review == calico.ReviewNone {
+			continue
+		}
+		t.Run(string(info.Kind), func(t *testing.T) {
+			tw := newTwins(time.Now)
+			reviewed := func(group string, tweaks ...calicotest.Tweak) bool {
+				document := calicotest.Document(t, info.Kind, "default", calicotest.Spec{"later": true}, tweaks...)
+				r := request(create, group, string(info.Kind), "default", string(calicotest.JSON(t, document)), "")
+				return tw.second(&r, state.Change{After: calicotest.Decode(t, document)})
+			}
+			if reviewed(v3) {
+				t.Error("the first review is taken for the second")
+			}
+			if !reviewed(v1, calicotest.CRD) {
+				t.Error("the second review is taken for another change")
+			}
+			if reviewed(v1, calicotest.CRD) {
+				t.Error("the same change, made again, is taken for the second review")
 			}
 		})
 	}

@@ -211,15 +211,15 @@ func someObjects(objects []violation.Object) string {
 // is not reviewed, and calico-node gives it its BGP addresses, which no policy may hold
 // back.
 func Reviewed(c state.Change) bool {
-	switch c.ID().Kind {
-	case calico.KindNode:
+	switch c.ID().Kind.Info().Review {
+	case calico.ReviewExisting:
 		before, _ := c.Before.(*calico.Node)
 		after, _ := c.After.(*calico.Node)
 		if before == nil || !before.SpeaksBGP(calico.IPv4) && !before.SpeaksBGP(calico.IPv6) {
 			return false
 		}
 		return after == nil || !before.SameBGP(after)
-	case calico.KindBGPConfiguration, calico.KindBGPPeer, calico.KindBGPFilter, calico.KindIPPool, calico.KindFelixConfiguration:
+	case calico.ReviewAll:
 		return true
 	default:
 		return false

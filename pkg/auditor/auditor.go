@@ -90,7 +90,6 @@ type Auditor struct {
 	store      *store
 	events     *events
 	exemptions *Exemptions
-	current    current
 
 	// What follows is only for the goroutine of Start.
 	leads  bool

@@ -15,8 +15,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-const meshNote = "[mesh-node-limit] the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 4 nodes, 3 sessions on each and 6 in all; the limit is 3 nodes: " +
-	"peer the nodes with route reflectors by BGPPeers, then set nodeToNodeMeshEnabled: false in BGPConfiguration default"
+const meshNote = "[mesh-node-limit] the node-to-node mesh is too large: 4 nodes (limit 3), 3 sessions per node, 6 in total; " +
+	"the mesh is on because nodeToNodeMeshEnabled is true: peer the nodes with route reflectors, then set nodeToNodeMeshEnabled: false in BGPConfiguration default"
 
 const drift = "came past admission, or may have: it came by the change of BGPConfiguration default, which the policy denies and which was not reviewed, or made in spite of it; "
 

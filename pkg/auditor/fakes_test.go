@@ -138,7 +138,7 @@ func (a *apiServer) List(_ context.Context, out client.ObjectList, options ...cl
 func (a *apiServer) told() string {
 	var out []string
 	for _, e := range a.events {
-		note := strings.ReplaceAll(e.Note, " ("+"https://docs.tigera.io/calico/latest/networking/configuring/bgp)", "")
+		note := strings.ReplaceAll(e.Note, " ("+"https://github.com/bgpguard/bgpguard/blob/main/docs/policies/mesh-node-limit.md)", "")
 		out = append(out, fmt.Sprintf("%s %s %s %s: %s", e.EventTime.UTC().Format("15:04:05"), e.Reason, e.Regarding.Kind, e.Regarding.Name, note))
 	}
 	slices.Sort(out)

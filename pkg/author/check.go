@@ -255,7 +255,7 @@ func (c *checker) parameters() {
 }
 
 // optional matches a description that says what holds where a parameter is left out.
-var optional = regexp.MustCompile(`(?i)without\s+it|left\s+out`)
+var optional = regexp.MustCompile(`(?i)without\s+it|left\s+out|unset`)
 
 // tests checks that the policy has tests of its own.
 func (c *checker) tests() {

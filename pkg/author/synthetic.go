@@ -60,7 +60,7 @@ func syntheticCluster(nodes, peers int) (*state.Snapshot, state.Change, error) {
 }
 
 func calicoObject(kind, name string, spec map[string]any) map[string]any {
-	return map[string]any{"apiVersion": calico.GroupV3, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}
+	return map[string]any{"apiVersion": calico.APIVersionV3, "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec}
 }
 
 func reflected(nodes, restart string) map[string]any {

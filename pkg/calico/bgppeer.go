@@ -89,7 +89,7 @@ func hostOf(text string) string {
 	return text
 }
 
-func decodeBGPPeer(m Metadata, spec *fields) Object {
+func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 	p := &BGPPeer{
 		Metadata:              m,
 		Node:                  spec.text("node"),

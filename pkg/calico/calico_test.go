@@ -28,7 +28,7 @@ func TestBothGroupsFormsOfAnObjectAreEqual(t *testing.T) {
 	if !Equal(v1, v3) {
 		t.Errorf("the forms differ:\n%+v\n%+v", v1, v3)
 	}
-	if got := Annotation(v1, "bgpguard.io/note"); got != "x" {
+	if got := MetadataOf(v1).Annotations["bgpguard.io/note"]; got != "x" {
 		t.Errorf("annotation = %q, want x", got)
 	}
 	if Equal(v1, decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"10.0.0.1","asNumber":64512}}`)) {

@@ -45,7 +45,7 @@ type BGPConfiguration struct {
 // nodePrefix begins the name of a BGPConfiguration for one node.
 const nodePrefix = "node."
 
-func decodeBGPConfiguration(m Metadata, spec *fields) Object {
+func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 	c := &BGPConfiguration{
 		Metadata:               m,
 		ASNumber:               spec.asNumber("asNumber"),
@@ -117,7 +117,7 @@ type IPPool struct {
 	Workload bool
 }
 
-func decodeIPPool(m Metadata, spec *fields) Object {
+func decodeIPPool(m Metadata, spec *fields) *IPPool {
 	p := &IPPool{Metadata: m, VXLANMode: spec.text("vxlanMode"), IPIPMode: spec.text("ipipMode")}
 	if strings.Contains(spec.text("cidr"), ":") {
 		p.Family = IPv6
@@ -142,7 +142,7 @@ type FelixConfiguration struct {
 	ProgramClusterRoutes string
 }
 
-func decodeFelixConfiguration(m Metadata, spec *fields) Object {
+func decodeFelixConfiguration(m Metadata, spec *fields) *FelixConfiguration {
 	return &FelixConfiguration{Metadata: m, ProgramClusterRoutes: spec.text("programClusterRoutes")}
 }
 
@@ -150,7 +150,7 @@ func decodeFelixConfiguration(m Metadata, spec *fields) Object {
 // into.
 type BGPFilter struct{ Metadata }
 
-func decodeBGPFilter(m Metadata, _ *fields) Object { return &BGPFilter{Metadata: m} }
+func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter { return &BGPFilter{Metadata: m} }
 
 // ClusterInformation is a ClusterInformation.
 type ClusterInformation struct {
@@ -161,7 +161,7 @@ type ClusterInformation struct {
 	Version *version.Version
 }
 
-func decodeClusterInformation(m Metadata, spec *fields) Object {
+func decodeClusterInformation(m Metadata, spec *fields) *ClusterInformation {
 	c := &ClusterInformation{Metadata: m}
 	text, variant := spec.text("calicoVersion"), spec.text("variant")
 	if variant == "" || variant == "Calico" {

@@ -2,22 +2,10 @@ package calico
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	k8sjson "sigs.k8s.io/json"
-
-	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
-)
-
-// The API groups that serve Calico's objects: the CRDs that calico-node reads
-// in its first form, and the public API, which newer Calico serves as CRDs.
-const (
-	GroupV1 = "crd.projectcalico.org"
-	GroupV3 = v3.Group
 )
 
 const (
@@ -25,33 +13,8 @@ const (
 	annotationLastApplied = corev1.LastAppliedConfigAnnotation
 )
 
-var decoders = map[Kind]func(Metadata, *fields) Object{
-	KindBGPConfiguration:   decodeBGPConfiguration,
-	KindBGPPeer:            decodeBGPPeer,
-	KindIPPool:             decodeIPPool,
-	KindBGPFilter:          decodeBGPFilter,
-	KindFelixConfiguration: decodeFelixConfiguration,
-	KindClusterInformation: decodeClusterInformation,
-}
-
-// UnknownKindError is an object of a kind or group that neither decides BGP nor tells
-// how it is doing.
-type UnknownKindError struct{ APIVersion, Kind string }
-
-// Error names the kind and those that are known.
-func (e *UnknownKindError) Error() string {
-	kinds := make([]string, 0, len(decoders)+1)
-	for k := range decoders {
-		kinds = append(kinds, string(k))
-	}
-	kinds = append(kinds, string(KindCalicoNodeStatus))
-	slices.Sort(kinds)
-	return fmt.Sprintf("%s of %s does not decide BGP; known are Node of v1 and %s/v3, Secret of v1, and %s of %s/v1 and %s/v3",
-		e.Kind, e.APIVersion, GroupV3, strings.Join(kinds, ", "), GroupV1, GroupV3)
-}
-
-// DecodeJSON reads one object of any API form from JSON. Errors are
-// *FieldError, *UnknownKindError, or those of the JSON syntax.
+// DecodeJSON decodes one object of any API form from JSON. Errors are *FieldError,
+// *UnknownKindError, or those of the JSON syntax.
 func DecodeJSON(raw []byte) (Object, error) {
 	var v map[string]any
 	// Integers stay integers: AS numbers and unknown fields alike.
@@ -61,59 +24,67 @@ func DecodeJSON(raw []byte) (Object, error) {
 	return Decode(v)
 }
 
-// Decode reads one object of any API form: core/v1 Node and Secret, and the others
-// of crd.projectcalico.org/v1 and projectcalico.org/v3. The two groups' forms of
-// one object decode to equal objects. The object keeps v, unless it is a Secret or a
-// CalicoNodeStatus; v must not be changed afterwards. Errors are *FieldError or
-// *UnknownKindError; of a Secret they hold no value.
+// Decode decodes one object of any kind and API version of the table of kinds. The
+// forms of one object in Calico's two API groups decode to equal objects. The object
+// keeps v, unless it is a Secret or a CalicoNodeStatus; v must not be changed
+// afterwards. Errors are *FieldError or *UnknownKindError; those of a Secret contain no
+// value of it.
 func Decode(v map[string]any) (Object, error) {
 	f := &fields{values: v}
-	apiVersion, kind := f.text("apiVersion"), Kind(f.text("kind"))
+	apiVersion, kind := f.text("apiVersion"), f.text("kind")
 	if f.err != nil {
 		return nil, f.err
 	}
-	if kind == KindSecret && apiVersion == "v1" {
-		return decodeSecret(v)
+	form, err := formOf(apiVersion, kind)
+	if err != nil {
+		return nil, err
 	}
-	group, _, _ := strings.Cut(apiVersion, "/")
-	if kind == KindCalicoNodeStatus && (group == GroupV1 || group == GroupV3) {
-		return decodeNodeStatus(v)
-	}
-	meta := f.object("metadata")
-	m := Metadata{
-		kind: kind, Name: meta.text("name"), Labels: meta.textMap("labels"), Annotations: meta.textMap("annotations"),
-		Spec: get[map[string]any](f, "spec", "an object"), sent: v,
-	}
-	if f.err == nil && meta.err == nil && m.Name == "" {
-		meta.fail("name", "is missing")
-	}
-	spec := &fields{path: "spec", values: m.Spec}
-	var o Object
-	switch decode := decoders[kind]; {
-	case kind == KindNode && apiVersion == "v1":
-		n, status := newNode(m.Name, m.Labels, m.Annotations), f.object("status")
-		n.NotReady, n.sent = notReady(status), v
-		f.adopt(status)
-		o = n
-	case kind == KindNode && group == GroupV3:
-		o = nodeFromCalico(m.Name, m.Labels, spec)
-	case decode != nil && (group == GroupV1 || group == GroupV3):
-		m.unwrap(meta)
-		o = decode(m, spec)
-	default:
-		return nil, &UnknownKindError{apiVersion, string(kind)}
-	}
-	for _, e := range []*FieldError{f.err, meta.err, spec.err} {
-		if e != nil {
-			return nil, e
-		}
-	}
-	return o, nil
+	return form.decode(v)
 }
 
-// unwrap undoes what Calico does to the metadata of its objects when it keeps
-// them as crd.projectcalico.org/v1: labels and annotations of the user sit as
-// JSON in one annotation (libcalico-go/lib/backend/k8s/resources/resources.go).
+// document is an object as it was sent, with its metadata and spec.
+type document struct {
+	Metadata
+
+	root, meta, spec *fields
+}
+
+// whole returns a decoder that reads the metadata and leaves the rest to decode.
+func whole(decode func(*document) Object) func(map[string]any) (Object, error) {
+	return func(v map[string]any) (Object, error) {
+		f := &fields{values: v}
+		meta := f.object("metadata")
+		d := &document{root: f, meta: meta}
+		d.Metadata = Metadata{
+			kind: Kind(f.text("kind")), Name: meta.text("name"), Labels: meta.textMap("labels"), Annotations: meta.textMap("annotations"),
+			Spec: get[map[string]any](f, "spec", "an object"), sent: v,
+		}
+		if f.err == nil && meta.err == nil && d.Name == "" {
+			meta.fail("name", "is missing")
+		}
+		d.spec = &fields{path: "spec", values: d.Spec}
+		o := decode(d)
+		for _, e := range []*FieldError{f.err, meta.err, d.spec.err} {
+			if e != nil {
+				return nil, e
+			}
+		}
+		return o, nil
+	}
+}
+
+// bothGroups returns the forms of a kind that both of Calico's API groups serve.
+func bothGroups[T Object](decode func(Metadata, *fields) T) []form {
+	d := whole(func(d *document) Object {
+		d.unwrap(d.meta)
+		return decode(d.Metadata, d.spec)
+	})
+	return []form{{APIVersionV1, d}, {APIVersionV3, d}}
+}
+
+// unwrap restores the labels and annotations of the user, which Calico stores as JSON
+// in one annotation of a crd.projectcalico.org/v1 object
+// (libcalico-go/lib/backend/k8s/resources/resources.go).
 func (m *Metadata) unwrap(meta *fields) {
 	wrapped := m.Annotations[annotationMetadata]
 	m.Annotations = maps.Clone(m.Annotations)

@@ -223,14 +223,22 @@ func (n *Node) setClusterID(field, text string) {
 	n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)
 }
 
-// nodeFromCalico reads a projectcalico.org/v3 Node as calicoctl writes it.
-func nodeFromCalico(name string, labels map[string]string, spec *fields) *Node {
-	bgp := spec.object("bgp")
-	n := &Node{Name: name, Labels: labels, ASNumber: bgp.asNumber("asNumber")}
+// decodeCoreNode reads a core/v1 Node.
+func decodeCoreNode(d *document) Object {
+	n, status := newNode(d.Name, d.Labels, d.Annotations), d.root.object("status")
+	n.NotReady, n.sent = notReady(status), d.sent
+	d.root.adopt(status)
+	return n
+}
+
+// decodeCalicoNode reads a projectcalico.org/v3 Node as calicoctl writes it.
+func decodeCalicoNode(d *document) Object {
+	bgp := d.spec.object("bgp")
+	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber")}
 	for f, key := range []string{"ipv4Address", "ipv6Address"} {
 		n.setAddress(Family(f), bgp.at(key), bgp.text(key))
 	}
 	n.setClusterID(bgp.at("routeReflectorClusterID"), bgp.text("routeReflectorClusterID"))
-	spec.adopt(bgp)
+	d.spec.adopt(bgp)
 	return n
 }

@@ -11,22 +11,6 @@ import (
 	"maps"
 )
 
-// Kind is the kind of an object that decides BGP, or tells how it is doing.
-type Kind string
-
-// The kinds that decide BGP, and CalicoNodeStatus.
-const (
-	KindNode               Kind = "Node"
-	KindBGPConfiguration   Kind = "BGPConfiguration"
-	KindBGPPeer            Kind = "BGPPeer"
-	KindIPPool             Kind = "IPPool"
-	KindBGPFilter          Kind = "BGPFilter"
-	KindFelixConfiguration Kind = "FelixConfiguration"
-	KindClusterInformation Kind = "ClusterInformation"
-	KindSecret             Kind = "Secret"
-	KindCalicoNodeStatus   Kind = "CalicoNodeStatus"
-)
-
 // Default is the name of the BGPConfiguration, FelixConfiguration and
 // ClusterInformation that hold for the whole cluster.
 const Default = "default"
@@ -98,28 +82,27 @@ func (m *Metadata) problem(field, format string, args ...any) {
 	m.problems = append(m.problems, Problem{field, fmt.Sprintf(format, args...)})
 }
 
-// Annotation returns the value of an annotation of o, or "" when it has none
-// or is a Node, a Secret or a NodeStatus.
-func Annotation(o Object, key string) string {
-	if m, ok := o.(interface{ metadata() *Metadata }); ok {
-		return m.metadata().Annotations[key]
-	}
-	return ""
-}
-
 func (m *Metadata) metadata() *Metadata { return m }
+
+// MetadataOf returns the metadata and spec of o, nil if it is a Node, a Secret or a
+// NodeStatus.
+func MetadataOf(o Object) *Metadata {
+	if m, ok := o.(interface{ metadata() *Metadata }); ok {
+		return m.metadata()
+	}
+	return nil
+}
 
 // Labels returns the labels of o, as Calico's selectors see them; nil for nil and
 // for a Secret or a NodeStatus, of which none are kept.
 func Labels(o Object) map[string]string {
-	switch o := o.(type) {
-	case *Node:
-		return labelsOf(o.Labels)
-	case interface{ metadata() *Metadata }:
-		return labelsOf(o.metadata().Labels)
-	default:
-		return nil
+	if n, ok := o.(*Node); ok {
+		return labelsOf(n.Labels)
 	}
+	if m := MetadataOf(o); m != nil {
+		return labelsOf(m.Labels)
+	}
+	return nil
 }
 
 // labelsOf tells an object without labels from none.
@@ -136,18 +119,10 @@ func labelsOf(labels map[string]string) map[string]string {
 // core/v1 Node of what is known of it, and so are a Secret and a NodeStatus. nil for nil. What is
 // returned shares values with o and must not be changed.
 func Manifest(o Object) map[string]any {
-	switch o := o.(type) {
-	case *Node:
-		return o.manifest()
-	case *Secret:
-		return o.manifest()
-	case *NodeStatus:
-		return o.manifest()
-	case interface{ metadata() *Metadata }:
-		return o.metadata().manifest()
-	default:
-		return nil
+	if m, ok := o.(interface{ manifest() map[string]any }); ok {
+		return m.manifest()
 	}
+	return nil
 }
 
 func (m *Metadata) manifest() map[string]any {
@@ -183,24 +158,18 @@ func Equal(a, b Object) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	if an, ok := a.(*Node); ok {
-		bn, ok := b.(*Node)
-		return ok && an.equal(bn)
+	switch a := a.(type) {
+	case *Node:
+		b, ok := b.(*Node)
+		return ok && a.equal(b)
+	case *Secret:
+		b, ok := b.(*Secret)
+		return ok && a.equal(b)
+	case *NodeStatus:
+		b, ok := b.(*NodeStatus)
+		return ok && a.equal(b)
 	}
-	if as, ok := a.(*Secret); ok {
-		bs, ok := b.(*Secret)
-		return ok && as.equal(bs)
-	}
-	if as, ok := a.(*NodeStatus); ok {
-		bs, ok := b.(*NodeStatus)
-		return ok && as.equal(bs)
-	}
-	am, ok := a.(interface{ metadata() *Metadata })
-	bm, ok2 := b.(interface{ metadata() *Metadata })
-	if !ok || !ok2 {
-		return false
-	}
-	x, y := am.metadata(), bm.metadata()
-	return x.ID() == y.ID() && maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) &&
+	x, y := MetadataOf(a), MetadataOf(b)
+	return x != nil && y != nil && x.ID() == y.ID() && maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) &&
 		jsonEqual(x.Spec, y.Spec)
 }

@@ -55,13 +55,13 @@ func (s *Secret) meta() metav1.ObjectMeta {
 
 func TestErrorsAboutASecretHoldNoValue(t *testing.T) {
 	for want, text := range map[string]string{
-		"data: must be an object":                 `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":"hunter2"}`,
-		"stringData: must be an object":           `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":["hunter2"]}`,
-		"metadata: must be an object":             `{"apiVersion":"v1","kind":"Secret","metadata":"hunter2"}`,
-		"metadata.name: must be a string":         `{"apiVersion":"v1","kind":"Secret","metadata":{"name":{"tor":"hunter2"}}}`,
-		"metadata.name: is missing":               `{"apiVersion":"v1","kind":"Secret","data":{"tor":"aHVudGVyMg=="}}`,
-		"metadata.namespace: must be a string":    `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":["hunter2"]}}`,
-		"Secret of v2 does not decide BGP; known": `{"apiVersion":"v2","kind":"Secret","metadata":{"name":"s"},"data":{"tor":"hunter2"}}`,
+		"data: must be an object":                        `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":"hunter2"}`,
+		"stringData: must be an object":                  `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":["hunter2"]}`,
+		"metadata: must be an object":                    `{"apiVersion":"v1","kind":"Secret","metadata":"hunter2"}`,
+		"metadata.name: must be a string":                `{"apiVersion":"v1","kind":"Secret","metadata":{"name":{"tor":"hunter2"}}}`,
+		"metadata.name: is missing":                      `{"apiVersion":"v1","kind":"Secret","data":{"tor":"aHVudGVyMg=="}}`,
+		"metadata.namespace: must be a string":           `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":["hunter2"]}}`,
+		"apiVersion: must be v1 for a Secret, is \"v2\"": `{"apiVersion":"v2","kind":"Secret","metadata":{"name":"s"},"data":{"tor":"hunter2"}}`,
 	} {
 		_, err := DecodeJSON([]byte(text))
 		if err == nil || !strings.HasPrefix(err.Error(), want) || leaks(err.Error()) {

@@ -17,35 +17,16 @@ type discoverer interface {
 	ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error)
 }
 
-// groups lists where Calico's objects may be, the one that calico-node reads
-// first: where crd.projectcalico.org is served, projectcalico.org is an
-// aggregated API over the same objects, or a migration that is not done yet.
+// groups lists the API groups in which Calico's objects may be served. The first one
+// has precedence, because calico-node reads it: where crd.projectcalico.org is served,
+// projectcalico.org is an aggregated API over the same objects, or the target of an
+// unfinished migration.
 var groups = []schema.GroupVersion{
 	{Group: calico.GroupV1, Version: "v1"},
 	{Group: calico.GroupV3, Version: "v3"},
 }
 
-// resource is where the objects of a kind are.
-type resource struct {
-	kind     calico.Kind
-	name     string
-	required bool
-}
-
-// resources names the kinds to read from such a group and their resources.
-// Without the first two there is nothing to guard; the others were added to
-// Calico over time or belong to parts that may be missing.
-var resources = []resource{
-	{calico.KindBGPConfiguration, "bgpconfigurations", true},
-	{calico.KindBGPPeer, "bgppeers", true},
-	{calico.KindIPPool, "ippools", false},
-	{calico.KindBGPFilter, "bgpfilters", false},
-	{calico.KindFelixConfiguration, "felixconfigurations", false},
-	{calico.KindClusterInformation, "clusterinformations", false},
-	{calico.KindCalicoNodeStatus, "caliconodestatuses", false},
-}
-
-// served is what an API server offers of Calico.
+// served is Calico's API group of an API server, and the kinds that are in it.
 type served struct {
 	group schema.GroupVersion
 	kinds []calico.Kind
@@ -64,7 +45,7 @@ func (s served) String() string {
 	return s.group.String() + ": " + strings.Join(kinds, ", ")
 }
 
-// discover finds the group to read Calico's objects from.
+// discover finds the API group to read Calico's objects from.
 func discover(client discoverer) (served, error) {
 	for _, group := range groups {
 		list, err := client.ServerResourcesForGroupVersion(group.String())
@@ -72,16 +53,18 @@ func discover(client discoverer) (served, error) {
 			continue
 		}
 		if err != nil {
-			// Going on to the next group could pick the wrong one.
-			return served{}, fmt.Errorf("asking what %s serves: %w", group, err)
+			// The next group could be the wrong one.
+			return served{}, fmt.Errorf("reading the resources of %s: %w", group, err)
 		}
 		found := served{group: group}
 		var missing []string
-		for _, r := range resources {
-			if slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == r.name }) {
-				found.kinds = append(found.kinds, r.kind)
-			} else if r.required {
-				missing = append(missing, r.name)
+		for _, info := range calico.Kinds() {
+			switch {
+			case !info.Calico:
+			case slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == info.Resource }):
+				found.kinds = append(found.kinds, info.Kind)
+			case info.Need == calico.Required:
+				missing = append(missing, info.Resource)
 			}
 		}
 		if missing == nil {

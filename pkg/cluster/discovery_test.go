@@ -44,17 +44,19 @@ func TestDiscover(t *testing.T) {
 		"statuses are read where they are":      {fakeDiscovery{"crd.projectcalico.org/v1": {"caliconodestatuses", "bgppeers", "bgpconfigurations"}}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, CalicoNodeStatus"},
 		"a kind that must be there is missing":  {fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers"}}, "crd.projectcalico.org/v1 serves no bgpconfigurations"},
 		"Calico is not installed":               {fakeDiscovery{}, "neither crd.projectcalico.org/v1 nor projectcalico.org/v3 serves bgppeers: are Calico's CRDs installed?"},
-		"the API server cannot tell":            {fakeDiscovery{"crd.projectcalico.org/v1": nil, "projectcalico.org/v3": all}, "asking what crd.projectcalico.org/v1 serves: the server is currently unable to handle the request"},
+		"the API server cannot tell":            {fakeDiscovery{"crd.projectcalico.org/v1": nil, "projectcalico.org/v3": all}, "reading the resources of crd.projectcalico.org/v1: the server is currently unable to handle the request"},
 	}
 	for name, test := range tests {
-		found, err := discover(test.served)
-		got := found.String()
-		if err != nil {
-			got = err.Error()
-		}
-		if got != test.want {
-			t.Errorf("%s: got %s, want %s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			found, err := discover(test.served)
+			got := found.String()
+			if err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
 	}
 }
 
@@ -74,13 +76,15 @@ func TestCheckGroup(t *testing.T) {
 		"a kind was added":           {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations", "ippools"}}, "the API server now serves Calico's objects as crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: starting again"},
 	}
 	for name, test := range tests {
-		f := &Follower{log: logr.Discard(), discovery: test.served}
-		got := ""
-		if err := f.checkGroup(found); err != nil {
-			got = err.Error()
-		}
-		if got != test.want {
-			t.Errorf("%s: got %q, want %q", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			f := &Follower{log: logr.Discard(), discovery: test.served}
+			got := ""
+			if err := f.checkGroup(found); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }

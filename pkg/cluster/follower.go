@@ -42,21 +42,19 @@ type Follower struct {
 	cached    client.Reader
 	discovery discoverer
 	secrets   toolscache.ListerWatcher // nil where Secrets are not read
-	changed   func(context.Context, *state.Snapshot)
+	onChange  func(context.Context, *state.Snapshot)
 	// found is nil until it is known what the API server serves.
 	found atomic.Pointer[served]
 }
 
 // NewFollower returns a follower; the caller adds it to the manager. It reads the
-// Secrets in namespace, of which it keeps no value, and none where that is "". changed
-// is called with the new snapshot after each change, never more than once at a
-// time, and with one call for all changes that happened during the last one.
-func NewFollower(mgr manager.Manager, store *Store, namespace string, changed func(context.Context, *state.Snapshot)) (*Follower, error) {
+// Secrets in namespace without keeping their values, and none where namespace is "".
+func NewFollower(mgr manager.Manager, store *Store, namespace string) (*Follower, error) {
 	discoverer, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("making a discovery client: %w", err)
 	}
-	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, changed: changed}
+	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, onChange: func(context.Context, *state.Snapshot) {}}
 	if namespace != "" {
 		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
@@ -66,6 +64,11 @@ func NewFollower(mgr manager.Manager, store *Store, namespace string, changed fu
 	}
 	return f, nil
 }
+
+// OnChange sets the function that is called with the new snapshot after each change,
+// never more than once at a time, and with one call for all changes that happened
+// during the last one. Call it before Start.
+func (f *Follower) OnChange(changed func(context.Context, *state.Snapshot)) { f.onChange = changed }
 
 // NeedLeaderElection tells the manager that every replica follows.
 func (f *Follower) NeedLeaderElection() bool { return false }
@@ -102,7 +105,7 @@ func (f *Follower) Start(ctx context.Context) error {
 		}
 		wg.Go(func() { f.signalSynced(ctx, feed, registration) })
 	}
-	wg.Go(func() { f.store.announceTo(ctx, f.changed) })
+	wg.Go(func() { f.store.announceTo(ctx, f.onChange) })
 	return f.watchGroup(ctx, found)
 }
 

@@ -62,7 +62,7 @@ func TestFollowerFeedsTheStore(t *testing.T) {
 	f := &Follower{
 		store: store, log: logr.Discard(), informers: informers,
 		discovery: fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}},
-		changed: func(ctx context.Context, s *state.Snapshot) {
+		onChange: func(ctx context.Context, s *state.Snapshot) {
 			select {
 			case announced <- names(s):
 			case <-ctx.Done():
@@ -145,7 +145,7 @@ func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
 			f := &Follower{
 				store: store, log: logr.Discard(), informers: informers,
 				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
-				changed: func(ctx context.Context, s *state.Snapshot) {
+				onChange: func(ctx context.Context, s *state.Snapshot) {
 					select {
 					case announced <- secretsOf(s):
 					case <-ctx.Done():
@@ -204,7 +204,7 @@ func TestFollowerIsReadyWithoutCalicoNodeStatuses(t *testing.T) {
 			f := &Follower{
 				store: store, log: logr.Discard(), informers: informers,
 				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
-				changed: func(ctx context.Context, s *state.Snapshot) {
+				onChange: func(ctx context.Context, s *state.Snapshot) {
 					select {
 					case announced <- statuses(s):
 					case <-ctx.Done():

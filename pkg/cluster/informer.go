@@ -76,9 +76,8 @@ func kindOf(object runtime.Object) calico.Kind {
 	case *corev1.Node:
 		return calico.KindNode
 	case *unstructured.Unstructured:
-		gvk := o.GroupVersionKind()
-		if gvk.Group == calico.GroupV1 || gvk.Group == calico.GroupV3 {
-			return calico.Kind(gvk.Kind)
+		if kind, err := calico.KindOf(o.GetAPIVersion(), o.GetKind()); err == nil {
+			return kind
 		}
 	}
 	return ""

@@ -123,7 +123,7 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 	out := &Reading{}
 	var known []calico.Kind
 	for _, kind := range append([]calico.Kind{calico.KindNode}, found.kinds...) {
-		optional := !state.New().Knows(kind)
+		optional := kind.Info().Need == calico.Optional
 		read, err := r.list(ctx, kind)
 		switch {
 		case err == nil:
@@ -190,11 +190,11 @@ func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 
 // resource is where the objects of a kind are served.
 func (r *reader) resource(kind calico.Kind) schema.GroupVersionResource {
-	if kind == calico.KindNode {
-		return schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+	info := kind.Info()
+	if !info.Calico {
+		return schema.GroupVersionResource{Version: calico.APIVersionCore, Resource: info.Resource}
 	}
-	i := slices.IndexFunc(resources, func(known resource) bool { return known.kind == kind })
-	return r.group.WithResource(resources[i].name)
+	return r.group.WithResource(info.Resource)
 }
 
 // listed is what was read of a kind.

@@ -191,7 +191,7 @@ func (s *Store) follow(kinds []calico.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, kind := range kinds {
-		f := &feed{kind: kind, extra: kind == calico.KindCalicoNodeStatus, synced: make(chan struct{})}
+		f := &feed{kind: kind, extra: kind.Info().Observation, synced: make(chan struct{})}
 		f.heard.Store(s.now().UnixNano())
 		s.feeds = append(s.feeds, f)
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// reloadInterval is how often the policies' files are read again. Looking at
-// what they say works on every file system, also where a mounted ConfigMap is
-// replaced by swapping symbolic links; it costs less than a millisecond.
+// reloadInterval is how often files are read again. Comparing contents works on
+// every file system, also where a mounted ConfigMap is replaced by swapping
+// symbolic links, and takes less than a millisecond.
 const reloadInterval = time.Second
 
-// Files keeps a keeper in step with files of BGPPolicy documents, of which
-// either all hold or none. It is a manager.Runnable.
+// Files keeps a keeper in step with files of BGPPolicy documents. Either all of
+// them are in force or none. It is a manager.Runnable.
 type Files struct {
 	paths  []string
 	log    logr.Logger
@@ -27,18 +27,19 @@ type Files struct {
 	failure   loop.Failure
 }
 
-// NewFiles puts what the files hold in force, and returns what keeps it so. An
-// error names file, line and field.
+// NewFiles loads the documents into the keeper. An error names file, line and
+// field.
 func NewFiles(keeper *Keeper, paths []string, log logr.Logger) (*Files, error) {
 	f := &Files{paths: paths, log: log, keeper: keeper}
 	err := f.load()
 	return f, err
 }
 
-// NeedLeaderElection tells the manager that every replica reads its policies.
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica
+// reads its files.
 func (f *Files) NeedLeaderElection() bool { return false }
 
-// Start reads the files again and again until ctx is done.
+// Start reloads the files until ctx is done.
 func (f *Files) Start(ctx context.Context) error {
 	ticker := time.NewTicker(reloadInterval)
 	defer ticker.Stop()
@@ -52,8 +53,8 @@ func (f *Files) Start(ctx context.Context) error {
 	}
 }
 
-// reload keeps the last good set where the new one cannot be used: a typing
-// error in a ConfigMap must neither stop enforcement nor take the guard down.
+// reload keeps the last valid documents where the new ones are rejected: a typo in
+// a ConfigMap must neither stop enforcement nor end the process.
 func (f *Files) reload() {
 	err := f.load()
 	if err == nil {
@@ -62,7 +63,7 @@ func (f *Files) reload() {
 	}
 	if f.failure.Changed(err) {
 		reloadFailures.Inc()
-		f.log.Error(err, "Cannot use the changed policies, the last good ones stay in force")
+		f.log.Error(err, "Changed policies are rejected, the last valid ones stay in force")
 	}
 }
 

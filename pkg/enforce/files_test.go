@@ -61,13 +61,13 @@ func TestPoliciesFollowTheirFiles(t *testing.T) {
 	if got := failures() - before; got != 1 {
 		t.Errorf("counted %v failures", got)
 	}
-	if n := strings.Count(out.String(), "Cannot use the changed policies"); n != 1 || !strings.Contains(out.String(), file+":7") {
+	if n := strings.Count(out.String(), "Changed policies are rejected"); n != 1 || !strings.Contains(out.String(), file+":7") {
 		t.Errorf("logged %d times, want once with file and line: %s", n, out.String())
 	}
 	write(document("three", "Deny"))
 	f.reload()
 	if got := keeper.Set().Names(); !slices.Equal(got, []string{"three"}) {
-		t.Errorf("after mending there are %q", got)
+		t.Errorf("after the fix there are %q", got)
 	}
 }
 

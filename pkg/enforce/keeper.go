@@ -1,6 +1,6 @@
-// Package enforce keeps the policies in force in step with their documents,
-// which are files or the BGPPolicies of a cluster, and tells of each what became
-// of it.
+// Package enforce keeps the policies in force in step with their sources: the
+// library with directories and OPA bundles, the BGPPolicies with files or with a
+// cluster. It writes the status of a cluster's BGPPolicies.
 package enforce
 
 import (
@@ -19,32 +19,32 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// testLimit is how long a policy's own tests may take: less than a user waits
-// for the answer to an apply, and than a change may take to be in force.
+// testLimit bounds the run of a policy's own tests: a user waits for it at an
+// apply, and a change is not in force before it ends.
 const testLimit = 2 * time.Second
 
-// Outcome is what became of a document.
+// Outcome is the result of loading a BGPPolicy.
 type Outcome struct {
 	Name string
-	// UID tells a BGPPolicy from another one that had its name before.
+	// UID distinguishes a BGPPolicy from an earlier one of the same name.
 	UID types.UID
-	// Generation is the one that was seen last.
+	// Generation is the generation that was seen last.
 	Generation int64
-	// Enforced is the generation that changes are judged by. It is older than
-	// Generation where that one cannot be used.
+	// Enforced is the generation that is in force, 0 for none. It is lower than
+	// Generation where that one is rejected.
 	Enforced int64
-	// Policy is what changes are judged by, nil for nothing.
+	// Policy is the policy that is in force, nil for none.
 	Policy *policy.Policy
-	// Err is why Generation cannot be used.
+	// Err is why Generation is rejected, nil where it is valid.
 	Err error
 }
 
-// Keeper holds the policies in force. What did not change is not compiled again,
-// what cannot be used leaves what was in force before, and no policy's error
-// reaches another. It is safe for concurrent use.
+// Keeper holds the policies in force. It compiles only what changed. A rejected
+// version of a policy leaves the last valid one in force, and affects no other
+// policy. It is safe for concurrent use.
 type Keeper struct {
-	log logr.Logger
-	use func(*policy.Set)
+	log      logr.Logger
+	onChange func(*policy.Set)
 
 	set      atomic.Pointer[policy.Set]
 	library  atomic.Pointer[policy.Library]
@@ -55,37 +55,45 @@ type Keeper struct {
 	entries   map[string]entry
 }
 
-// entry is a document as it was checked last, and what became of it.
+// entry is the last checked version of a document and its outcome.
 type entry struct {
 	Outcome
 	document policy.Document
 	library  *policy.Library
 }
 
-// NewKeeper returns a keeper without documents. use is called with each new set
-// before the keeper takes the next change; it must be quick.
-func NewKeeper(library *policy.Library, log logr.Logger, use func(*policy.Set)) *Keeper {
-	k := &Keeper{log: log, use: use}
+// NewKeeper returns a keeper without documents.
+func NewKeeper(library *policy.Library, log logr.Logger) *Keeper {
+	k := &Keeper{log: log, onChange: func(*policy.Set) {}}
 	k.library.Store(library)
 	k.set.Store(policy.NewSet(nil))
 	k.outcomes.Store(&[]Outcome{})
 	return k
 }
 
+// OnChange sets the function that is called with each new set, before the keeper
+// processes the next change. It must be fast. Call OnChange before the first
+// document is set.
+func (k *Keeper) OnChange(f func(*policy.Set)) { k.onChange = f }
+
 // Set returns the policies in force.
 func (k *Keeper) Set() *policy.Set { return k.set.Load() }
 
-// Outcomes returns what became of each document, in the order of their names.
-// The slice must not be changed.
+// Library returns the policies that documents can name.
+func (k *Keeper) Library() *policy.Library { return k.library.Load() }
+
+// Outcomes returns the outcome of each document, sorted by name. The caller must
+// not change the slice.
 func (k *Keeper) Outcomes() []Outcome { return *k.outcomes.Load() }
 
-// Check checks a document as the keeper would, and changes nothing.
+// Check returns the policy of a document, or the error with which the keeper
+// would reject the document. It changes nothing.
 func (k *Keeper) Check(ctx context.Context, d *policy.Document) (*policy.Policy, error) {
-	return k.library.Load().Check(ctx, d, testLimit)
+	return k.Library().Check(ctx, d, testLimit)
 }
 
-// SetLibrary has documents name the policies of another library. A document
-// that cannot be used with it keeps the policy that it has.
+// SetLibrary replaces the policies that documents can name. A document that is
+// rejected with the new library keeps the policy that it has.
 func (k *Keeper) SetLibrary(library *policy.Library) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -93,16 +101,17 @@ func (k *Keeper) SetLibrary(library *policy.Library) {
 	k.update(k.documents)
 }
 
-// SetDocuments replaces the documents, whose names must differ. One that cannot
-// be used keeps the policy that it had before; one that is gone has none.
+// SetDocuments replaces the documents, whose names must differ. A rejected
+// document keeps its last valid policy. The policy of a document that is no
+// longer in the list ends.
 func (k *Keeper) SetDocuments(documents []policy.Document) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.update(documents)
 }
 
-// SetAll is SetDocuments where all of them can be used, and otherwise an error
-// that changes nothing.
+// SetAll replaces the documents if all of them are valid. Otherwise it returns
+// an error and changes nothing.
 func (k *Keeper) SetAll(documents []policy.Document) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -121,9 +130,9 @@ func (k *Keeper) SetAll(documents []policy.Document) error {
 	return nil
 }
 
-// update checks what changed and puts it in force: first, in one step, all that
-// only has to be looked up in the library, then, one by one, what has tests to
-// run, so that slow ones hold up nothing but themselves.
+// update checks what changed and publishes it: first, in one step, all documents
+// that only name a policy of the library; then, one by one, those with tests to
+// run, so that slow tests delay only their own policy.
 func (k *Keeper) update(documents []policy.Document) {
 	before := k.entries
 	k.documents, k.entries = documents, map[string]entry{}
@@ -131,8 +140,8 @@ func (k *Keeper) update(documents []policy.Document) {
 	for _, d := range documents {
 		old, known := before[d.Name]
 		switch {
-		case known && old.holdsFor(d, k.library.Load()):
-			k.entries[d.Name] = old.again(d)
+		case known && old.covers(d, k.Library()):
+			k.entries[d.Name] = old.withGeneration(d)
 		case d.Spec.Rego != nil:
 			own = append(own, d)
 			if known && old.UID == d.UID { // In force until the new one is.
@@ -149,14 +158,13 @@ func (k *Keeper) update(documents []policy.Document) {
 	}
 }
 
-// holdsFor reports whether what became of the entry's document is what would
-// become of d.
-func (e *entry) holdsFor(d policy.Document, library *policy.Library) bool {
+// covers reports whether checking d would give the outcome of the entry.
+func (e *entry) covers(d policy.Document, library *policy.Library) bool {
 	if e.UID != d.UID || !reflect.DeepEqual(e.document.Spec, d.Spec) {
 		return false
 	}
 	if slow, ok := errors.AsType[*policy.LimitError](e.Err); ok {
-		return slow.Running() // Else the machine was perhaps busy.
+		return slow.Running() // Tests that have ended are run again: the machine may have been busy.
 	}
 	if d.Spec.Rego != nil || e.library == library {
 		return true
@@ -164,8 +172,8 @@ func (e *entry) holdsFor(d policy.Document, library *policy.Library) bool {
 	return e.Err == nil && e.Policy.Definition == library.Definition(d.Spec.Policy)
 }
 
-// again returns the entry for a document that says the same.
-func (e *entry) again(d policy.Document) entry {
+// withGeneration returns the entry of a later generation with the same spec.
+func (e *entry) withGeneration(d policy.Document) entry {
 	next := *e
 	next.document, next.Generation = d, d.Generation
 	if e.Err == nil {
@@ -174,17 +182,17 @@ func (e *entry) again(d policy.Document) entry {
 	return next
 }
 
-// check checks a document for itself.
+// check checks a document without regard to an earlier version.
 func (k *Keeper) check(d policy.Document) entry {
-	e := entry{Outcome: Outcome{Name: d.Name, UID: d.UID, Generation: d.Generation}, document: d, library: k.library.Load()}
+	e := entry{Outcome: Outcome{Name: d.Name, UID: d.UID, Generation: d.Generation}, document: d, library: k.Library()}
 	if e.Policy, e.Err = k.Check(context.Background(), &d); e.Err == nil {
 		e.Enforced = d.Generation
 	}
 	return e
 }
 
-// checkAfter is check, with what the document before has left in force where
-// this one cannot be used.
+// checkAfter checks a document. Where it is rejected, the policy of its earlier
+// version stays in force.
 func (k *Keeper) checkAfter(d policy.Document, old entry) entry {
 	e := k.check(d)
 	if e.Err == nil {
@@ -195,16 +203,16 @@ func (k *Keeper) checkAfter(d policy.Document, old entry) entry {
 	}
 	if old.Err == nil || old.Err.Error() != e.Err.Error() || old.Generation != e.Generation {
 		reloadFailures.Inc()
-		text := "Cannot use a BGPPolicy, so it is not enforced"
+		text := "A BGPPolicy is rejected and not enforced"
 		if e.Policy != nil {
-			text = "Cannot use a changed BGPPolicy, what was enforced before stays"
+			text = "A changed BGPPolicy is rejected, the last valid version stays in force"
 		}
 		k.log.Error(e.Err, text, "policy", d.Name, "generation", d.Generation, "enforced", e.Enforced)
 	}
 	return e
 }
 
-// publish hands over the set that the entries make, where it is another one.
+// publish stores the outcomes, and the set of policies if it changed.
 func (k *Keeper) publish() {
 	outcomes := make([]Outcome, 0, len(k.entries))
 	var policies []*policy.Policy
@@ -222,7 +230,7 @@ func (k *Keeper) publish() {
 		return
 	}
 	k.set.Store(set)
-	k.use(set)
+	k.onChange(set)
 	policiesLoaded.Set(float64(len(policies)))
 	k.log.Info("Policies changed", "policies", set.Names())
 }

@@ -41,7 +41,7 @@ func library(t *testing.T, names ...string) *policy.Library {
 
 func newKeeper(t *testing.T, log logr.Logger) *Keeper {
 	t.Helper()
-	return NewKeeper(library(t), log, func(*policy.Set) {})
+	return NewKeeper(library(t), log)
 }
 
 // module is a policy in Rego that always finds one violation.
@@ -153,7 +153,8 @@ func TestKeeper(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var c2 told
-			k := NewKeeper(library(t), logr.Discard(), c2.use)
+			k := NewKeeper(library(t), logr.Discard())
+			k.OnChange(c2.use)
 			for _, documents := range c.steps {
 				k.SetDocuments(documents)
 			}
@@ -184,7 +185,8 @@ func TestWhatDidNotChangeIsNotCompiledAgain(t *testing.T) {
 func TestAnotherLibrary(t *testing.T) {
 	var c told
 	first := library(t, "first")
-	k := NewKeeper(first, logr.Discard(), c.use)
+	k := NewKeeper(first, logr.Discard())
+	k.OnChange(c.use)
 	k.SetDocuments([]policy.Document{named("a", "first", 1), named("b", "second", 1), named("mesh", "mesh-node-limit", 1), own("good", passes, 1)})
 	if got, want := states(k), "a: 1/1, b: 0/1 !, good: 1/1, mesh: 1/1"; got != want {
 		t.Fatalf("got %s, want %s", got, want)
@@ -244,7 +246,7 @@ func TestABadPolicyIsLoggedOnceAndCounted(t *testing.T) {
 	bad := named("bad", "nothing", 7)
 	k.SetDocuments([]policy.Document{bad})
 	k.SetDocuments([]policy.Document{bad, named("mesh", "mesh-node-limit", 1)})
-	if n := strings.Count(out.String(), "Cannot use"); n != 1 || !strings.Contains(out.String(), "policy=bad generation=7 enforced=0") {
+	if n := strings.Count(out.String(), "A BGPPolicy is rejected"); n != 1 || !strings.Contains(out.String(), "policy=bad generation=7 enforced=0") {
 		t.Errorf("logged %d times: %s", n, out.String())
 	}
 	if got := testutil.ToFloat64(reloadFailures) - failures; got != 1 {

@@ -5,25 +5,30 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	policiesLoaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "bgpguard_policies_loaded",
-		Help: "Policies in force.",
+		Help: "Number of policies in force.",
 	})
 	reloadFailures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_policy_reload_failures_total",
-		Help: "Changes of the policies that could not be used, so that the last good ones stayed in force.",
+		Help: "Number of changed policies that were rejected. The last valid version stays in force.",
 	})
 	unusable = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_policy_unusable",
-		Help: "1 for each BGPPolicy that cannot be used as it is now; what it was before is enforced, or nothing.",
+		Help: "1 for each BGPPolicy whose current version is rejected. Its last valid version is enforced, or nothing.",
 	}, []string{"policy"})
+	libraryReloadFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "bgpguard_library_reload_failures_total",
+		Help: "Number of changed policy directories and bundles that were rejected. The library keeps the last valid version.",
+	})
 )
 
-// Collectors returns the metrics of this package. They are the process's and
-// not a keeper's.
+// Collectors returns the metrics of this package. They belong to the process,
+// not to a keeper.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{policiesLoaded, reloadFailures, unusable}
+	return []prometheus.Collector{policiesLoaded, reloadFailures, unusable, libraryReloadFailures}
 }
 
-// countUnusable forgets those that are gone or mended.
+// countUnusable sets the gauge of each rejected BGPPolicy, and deletes those of
+// all others.
 func countUnusable(outcomes []Outcome) {
 	unusable.Reset()
 	for _, o := range outcomes {

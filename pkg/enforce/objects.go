@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -22,51 +24,69 @@ import (
 
 // Intervals of Objects.
 const (
-	// retryInterval is how long it waits for the CRD before it looks again.
+	// retryInterval is the time between two attempts to find the CRD.
 	retryInterval = time.Second
-	// recheckInterval is how often what failed for want of time is tried again.
+	// recheckInterval is how often tests that exceeded their time limit are run
+	// again.
 	recheckInterval = time.Minute
 )
 
-// Objects keeps a keeper in step with the BGPPolicies of a cluster, and their
-// status in step with the keeper. It is a manager.Runnable.
+// ErrNotServed is in the error of Check where the cluster does not serve
+// BGPPolicies: their CRD is not installed.
+var ErrNotServed = errors.New("the API server does not serve " + v1alpha1.KindBGPPolicy + " of " + v1alpha1.APIVersion)
+
+// Objects keeps a keeper in step with the BGPPolicies of a cluster. It is a
+// manager.Runnable.
 type Objects struct {
-	keeper  *Keeper
-	cache   cache.Cache
-	log     logr.Logger
-	status  *status
-	changed loop.Signal
-	read    atomic.Bool
+	keeper    *Keeper
+	cache     cache.Cache
+	log       logr.Logger
+	changed   loop.Signal
+	read      atomic.Bool
+	notServed atomic.Bool
+	status    *status // nil where the status is not written
 }
 
-// NewObjects returns what keeps keeper in step; the caller adds it to the
-// manager, whose scheme must know BGPPolicies. replica names this process in
-// their status, and count is for the violations in it.
-func NewObjects(mgr manager.Manager, keeper *Keeper, replica string, count Count, log logr.Logger) *Objects {
-	return &Objects{
-		keeper: keeper, cache: mgr.GetCache(), log: log, changed: loop.NewSignal(),
-		status: &status{
-			keeper: keeper, count: count, replica: replica, elected: mgr.Elected(), log: log,
-			cached: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient().Status(), now: time.Now,
-			own: loop.NewSignal(), rest: loop.NewSignal(), lagging: map[lag]time.Time{},
-		},
+// NewObjects returns an Objects for the cluster of mgr, whose scheme must include
+// BGPPolicies. The caller adds it to mgr.
+func NewObjects(mgr manager.Manager, keeper *Keeper, log logr.Logger) *Objects {
+	return &Objects{keeper: keeper, cache: mgr.GetCache(), log: log, changed: loop.NewSignal()}
+}
+
+// WriteStatus makes Objects write the status of BGPPolicies: each replica its own
+// entry, the leader the rest. replica is the name of this process in them, count
+// returns the violations. Call it before Start.
+func (o *Objects) WriteStatus(mgr manager.Manager, replica string, count Count) {
+	o.status = &status{
+		keeper: o.keeper, count: count, replica: replica, elected: mgr.Elected(), log: o.log,
+		cached: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient().Status(), now: time.Now,
+		own: loop.NewSignal(), rest: loop.NewSignal(), lagging: map[lag]time.Time{},
 	}
 }
 
-// NeedLeaderElection tells the manager that every replica reads its policies.
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica
+// follows the BGPPolicies.
 func (o *Objects) NeedLeaderElection() bool { return false }
 
-// Check is a healthz.Checker for readiness: it fails until what all BGPPolicies
-// say is in force. The error is a state.ErrNotSynced.
+// Check is a healthz.Checker for readiness: it fails until all BGPPolicies were
+// read and the valid ones are in force. The error is a state.ErrNotSynced.
 func (o *Objects) Check(*http.Request) error {
-	if !o.read.Load() {
+	switch {
+	case o.read.Load():
+		return nil
+	case o.notServed.Load():
+		return fmt.Errorf("%w: %w", state.ErrNotSynced, ErrNotServed)
+	default:
 		return fmt.Errorf("%w: still reading %s of %s from the API server", state.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
 	}
-	return nil
 }
 
-// Recount has the violations in the status brought up to date, soon.
-func (o *Objects) Recount() { o.status.rest.Send() }
+// Recount makes the leader write the number of violations soon.
+func (o *Objects) Recount() {
+	if o.status != nil {
+		o.status.rest.Send()
+	}
+}
 
 // Start follows the BGPPolicies until ctx is done.
 func (o *Objects) Start(ctx context.Context) error {
@@ -84,11 +104,13 @@ func (o *Objects) Start(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { o.status.keep(ctx) })
+	if o.status != nil {
+		wg.Go(func() { o.status.keep(ctx) })
+	}
 	recheck := time.NewTicker(recheckInterval)
 	defer recheck.Stop()
 	for {
-		if err := o.take(ctx); err != nil && ctx.Err() == nil {
+		if err := o.load(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {
@@ -108,6 +130,7 @@ func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandle
 	if err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
 		var err error
 		informer, err = o.cache.GetInformer(ctx, &v1alpha1.BGPPolicy{}, cache.BlockUntilSynced(false))
+		o.notServed.Store(meta.IsNoMatchError(err))
 		if err != nil && failure.Changed(err) {
 			o.log.Error(err, "Cannot read BGPPolicies yet, retrying until they are served: kubectl apply -k config/crd")
 		}
@@ -122,8 +145,8 @@ func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandle
 	})
 }
 
-// take hands the BGPPolicies as they are to the keeper.
-func (o *Objects) take(ctx context.Context) error {
+// load passes the current BGPPolicies to the keeper.
+func (o *Objects) load(ctx context.Context) error {
 	var list v1alpha1.BGPPolicyList
 	if err := o.cache.List(ctx, &list); err != nil {
 		return fmt.Errorf("reading BGPPolicies: %w", err)
@@ -135,9 +158,11 @@ func (o *Objects) take(ctx context.Context) error {
 	had := len(o.keeper.Outcomes()) > 0
 	o.keeper.SetDocuments(documents)
 	if first := !o.read.Swap(true); len(documents) == 0 && (first || had) {
-		o.log.Info("There is no BGPPolicy: nothing is enforced")
+		o.log.Info("The cluster has no BGPPolicy: no policy is in force")
 	}
-	o.status.own.Send()
-	o.status.rest.Send()
+	if o.status != nil {
+		o.status.own.Send()
+		o.status.rest.Send()
+	}
 	return nil
 }

@@ -23,41 +23,41 @@ import (
 )
 
 const (
-	// ownDelay and restDelay gather what happens at once into one write. The
-	// leader waits longer, so that the other replicas have said their word.
+	// ownDelay and restDelay combine simultaneous changes into one write. The
+	// leader waits longer, until the other replicas have written their entries.
 	ownDelay  = 100 * time.Millisecond
 	restDelay = 500 * time.Millisecond
-	// restInterval is the least time between two writes of the leader's part.
+	// restInterval is the minimum time between two writes of the leader's part.
 	restInterval = 2 * time.Second
-	// retryWrites is how often what could not be written is tried again.
+	// retryWrites is the time after which a failed write is retried.
 	retryWrites = 10 * time.Second
-	// lagLimit is how long a replica may lag behind before its entry is dropped:
-	// it has gone, and would keep a BGPPolicy from being enforced for ever.
+	// lagLimit is how long a replica may lag behind before the leader drops its
+	// entry. The replica no longer exists, and condition Enforced waits for it.
 	lagLimit = time.Minute
-	// auditAge is how old the time of the last audit in a status gets where nothing
-	// else is to be written.
+	// auditAge is the maximum age of lastAuditTime where nothing else in the status
+	// changes.
 	auditAge = 5 * time.Minute
-	// maxMessage bounds messages in bytes, well below what the CRD takes.
+	// maxMessage bounds messages in bytes, well below the 32 KiB of a condition.
 	maxMessage = 4096
-	// maxOwner is the longest name of a field manager.
+	// maxOwner is the maximum length of a field manager's name.
 	maxOwner = 128
-	// fieldManager owns the leader's fields; each replica's have one of their own.
+	// fieldManager owns the leader's fields. Each replica has its own for its entry.
 	fieldManager = "bgpguard"
 )
 
-// status writes the status of BGPPolicies: on each replica its own entry, on
-// the elected one the rest. What is said already is not written again.
+// status writes the status of BGPPolicies: each replica its own entry, the leader
+// the rest. It writes only what differs.
 type status struct {
 	keeper  *Keeper
 	count   Count
 	replica string
 	elected <-chan struct{}
 	log     logr.Logger
-	// cached tells that there is something to write, live what is there.
+	// cached is read first, live before a write.
 	cached, live client.Reader
 	writer       client.SubResourceWriter
 	now          func() time.Time
-	// own and rest wake the two writers.
+	// own and rest wake the writer of each part.
 	own, rest loop.Signal
 	lagging   map[lag]time.Time
 }
@@ -68,16 +68,15 @@ type lag struct {
 	replica string
 }
 
-// Count tells how many violations each policy finds in the state, by the name of its
-// BGPPolicy, and when they were counted. Those that do not judge states, or cannot,
-// are left out; nil where that is not known.
+// Count returns the number of violations in the state by name of the BGPPolicy, and
+// when they were counted. It has no entry for policies that evaluate changes, nor
+// for those that failed; nil means that the state was not audited yet.
 type Count func() (violations map[string]int32, at time.Time)
 
-// part returns the part of a status that is to be written, nil where it is
-// there already.
+// part returns the part of a status to write, nil where it is up to date.
 type part func(*v1alpha1.BGPPolicy, *Outcome) *v1alpha1.BGPPolicyStatus
 
-// keep writes until ctx is done.
+// keep writes the status until ctx is done.
 func (s *status) keep(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -112,8 +111,8 @@ func runOnSignal(ctx context.Context, wake loop.Signal, delay, interval time.Dur
 	}, interval-delay)
 }
 
-// lead writes all but the replicas' entries, and drops those of replicas that
-// have gone.
+// lead writes all but the replicas' entries, and drops the entries of replicas
+// that no longer exist.
 func (s *status) lead(ctx context.Context) {
 	counts, at := s.count()
 	s.dropLagging(ctx)
@@ -136,9 +135,9 @@ func (s *status) lead(ctx context.Context) {
 	})
 }
 
-// auditTime is the time of an audit to be written, which is the one that is there as
-// long as it says about the same: in a cluster that changes all the time there is an
-// audit every few seconds.
+// auditTime returns the lastAuditTime to write. It keeps the present one until it is
+// auditAge old or the violations change: a cluster that changes all the time is
+// audited every few seconds.
 func auditTime(is *v1alpha1.BGPPolicyStatus, violations int32, at time.Time) *metav1.Time {
 	if is.LastAuditTime != nil && is.Violations != nil && *is.Violations == violations && at.Sub(is.LastAuditTime.Time) < auditAge {
 		return is.LastAuditTime
@@ -146,8 +145,7 @@ func auditTime(is *v1alpha1.BGPPolicyStatus, violations int32, at time.Time) *me
 	return &metav1.Time{Time: at.Truncate(time.Second)}
 }
 
-// write writes one part of the status of every BGPPolicy where it is not there
-// yet.
+// write writes one part of the status of every BGPPolicy where it differs.
 func (s *status) write(ctx context.Context, owner string, part part) {
 	for _, outcome := range s.keeper.Outcomes() {
 		if err := s.writeOne(ctx, owner, &outcome, part); err != nil && ctx.Err() == nil {
@@ -159,13 +157,13 @@ func (s *status) write(ctx context.Context, owner string, part part) {
 func (s *status) writeOne(ctx context.Context, owner string, outcome *Outcome, part part) error {
 	var o v1alpha1.BGPPolicy
 	var want *v1alpha1.BGPPolicyStatus
-	// The cache may not know yet what was written a moment ago.
+	// The cache may lag behind the last write.
 	for _, from := range []client.Reader{s.cached, s.live} {
 		if err := from.Get(ctx, client.ObjectKey{Name: outcome.Name}, &o); err != nil {
 			return client.IgnoreNotFound(err)
 		}
-		// Another object, or generation, than the outcome is about: that of the
-		// other is on its way.
+		// The outcome is about another object or generation. The keeper will get
+		// this one soon.
 		if o.UID != outcome.UID || o.Generation != outcome.Generation {
 			return nil
 		}
@@ -185,7 +183,7 @@ func (s *status) writeOne(ctx context.Context, owner string, outcome *Outcome, p
 	return client.IgnoreNotFound(err)
 }
 
-// ownPart is this replica's entry.
+// ownPart returns a status with this replica's entry.
 func (s *status) ownPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPPolicyStatus {
 	want := s.entry(outcome)
 	for _, r := range o.Status.Replicas {
@@ -201,7 +199,7 @@ func (s *status) ownPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPP
 	return &v1alpha1.BGPPolicyStatus{Replicas: []v1alpha1.Replica{want}}
 }
 
-// entry is this replica's entry, without its time.
+// entry returns this replica's entry without its time.
 func (s *status) entry(outcome *Outcome) v1alpha1.Replica {
 	r := v1alpha1.Replica{Name: s.replica, ObservedGeneration: outcome.Generation, EnforcedGeneration: outcome.Enforced}
 	if outcome.Err != nil {
@@ -210,7 +208,7 @@ func (s *status) entry(outcome *Outcome) v1alpha1.Replica {
 	return r
 }
 
-// restPart is all but the violations and the replicas' entries.
+// restPart returns a status without the violations and the replicas' entries.
 func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPPolicyStatus {
 	want := v1alpha1.BGPPolicyStatus{
 		ObservedGeneration: outcome.Generation, Policy: o.Spec.Policy,
@@ -240,19 +238,19 @@ func compiled(outcome *Outcome) metav1.Condition {
 	}
 	return metav1.Condition{
 		Type: v1alpha1.ConditionCompiled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonValid,
-		Message: fmt.Sprintf("policy %s can be used as it is here", outcome.Policy.Definition.Name),
+		Message: fmt.Sprintf("policy %s compiles, its parameters are valid and its tests pass", outcome.Policy.Definition.Name),
 	}
 }
 
-// enforced looks at all replicas, the leader's own entry first.
+// enforced returns the condition for all replicas, the leader's own entry first.
 func enforced(outcome *Outcome, replicas []v1alpha1.Replica) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionEnforced, Status: metav1.ConditionFalse}
 	if outcome.Err != nil {
 		c.Reason = v1alpha1.ReasonInvalid
-		c.Message = fmt.Sprintf("nothing is enforced, as generation %d cannot be used: see condition %s", outcome.Generation, v1alpha1.ConditionCompiled)
+		c.Message = fmt.Sprintf("nothing is enforced: generation %d is rejected, see condition %s", outcome.Generation, v1alpha1.ConditionCompiled)
 		if outcome.Policy != nil {
 			c.Reason = v1alpha1.ReasonLastGood
-			c.Message = fmt.Sprintf("changes are still judged by generation %d, as generation %d cannot be used: see condition %s",
+			c.Message = fmt.Sprintf("generation %d is still enforced: generation %d is rejected, see condition %s",
 				outcome.Enforced, outcome.Generation, v1alpha1.ConditionCompiled)
 		}
 		return c
@@ -260,26 +258,26 @@ func enforced(outcome *Outcome, replicas []v1alpha1.Replica) metav1.Condition {
 	var behind []string
 	for _, r := range replicas {
 		if r.EnforcedGeneration != outcome.Generation {
-			behind = append(behind, fmt.Sprintf("%s by generation %d", r.Name, r.EnforcedGeneration))
+			behind = append(behind, fmt.Sprintf("%s enforces generation %d", r.Name, r.EnforcedGeneration))
 		}
 	}
 	if behind != nil {
 		c.Reason = v1alpha1.ReasonReplicasDiffer
-		c.Message = fmt.Sprintf("%d of %d replicas do not judge by generation %d yet: %s; see status.replicas",
+		c.Message = fmt.Sprintf("%d of %d replicas do not enforce generation %d yet (%s): see status.replicas",
 			len(behind), len(replicas), outcome.Generation, strings.Join(behind, ", "))
 		return c
 	}
 	c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonEnforced
-	c.Message = fmt.Sprintf("changes are judged by generation %d on each replica (%d)", outcome.Generation, len(replicas))
+	c.Message = fmt.Sprintf("generation %d is enforced on all replicas (%d)", outcome.Generation, len(replicas))
 	return c
 }
 
 // dropLagging drops the entries of replicas that have lagged behind for longer
-// than any that still runs.
+// than lagLimit.
 func (s *status) dropLagging(ctx context.Context) {
 	var list v1alpha1.BGPPolicyList
 	if err := s.cached.List(ctx, &list); err != nil {
-		s.log.Error(err, "Cannot look for replicas that have gone")
+		s.log.Error(err, "Cannot list BGPPolicies to find replicas that no longer exist")
 		return
 	}
 	still := map[lag]time.Time{}
@@ -306,8 +304,8 @@ func (s *status) dropLagging(ctx context.Context) {
 	s.lagging = still
 }
 
-// drop writes the entries that are kept, unless the object has changed: other
-// replicas write theirs meanwhile.
+// drop replaces the entries by those in kept. It fails if the object has changed
+// meanwhile, because other replicas may have written their entries.
 func (s *status) drop(ctx context.Context, o *v1alpha1.BGPPolicy, kept []v1alpha1.Replica) error {
 	text, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": o.ResourceVersion},
@@ -320,7 +318,7 @@ func (s *status) drop(ctx context.Context, o *v1alpha1.BGPPolicy, kept []v1alpha
 	return client.IgnoreNotFound(err)
 }
 
-// bounded shortens a message that is longer than anybody reads.
+// bounded shortens a message to maxMessage bytes.
 func bounded(text string) string {
 	if len(text) <= maxMessage {
 		return text

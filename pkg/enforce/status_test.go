@@ -113,8 +113,8 @@ func TestStatusIsWrittenOnceForEachChange(t *testing.T) {
 		t.Errorf("wrote %s", got)
 	}
 	want := `{"observedGeneration":1,"policy":"mesh-node-limit","judges":"state","violations":1,"lastAuditTime":"2026-01-01T00:00:00Z","conditions":[` +
-		`{"type":"Compiled","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Valid","message":"policy mesh-node-limit can be used as it is here"},` +
-		`{"type":"Enforced","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Enforced","message":"changes are judged by generation 1 on each replica (1)"}],` +
+		`{"type":"Compiled","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Valid","message":"policy mesh-node-limit compiles, its parameters are valid and its tests pass"},` +
+		`{"type":"Enforced","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z","reason":"Enforced","message":"generation 1 is enforced on all replicas (1)"}],` +
 		`"replicas":[{"name":"a","observedGeneration":1,"enforcedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z"}]}`
 	if text, err := json.Marshal(server.object.Status); err != nil || string(text) != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
@@ -210,24 +210,26 @@ func TestEnforcedLooksAtAllReplicas(t *testing.T) {
 		replicas []v1alpha1.Replica
 		want     string
 	}{
-		"all agree": {good, []v1alpha1.Replica{of("a", 3), of("b", 3)}, "True Enforced: changes are judged by generation 3 on each replica (2)"},
+		"all agree": {good, []v1alpha1.Replica{of("a", 3), of("b", 3)}, "True Enforced: generation 3 is enforced on all replicas (2)"},
 		"one is behind": {
 			good, []v1alpha1.Replica{of("a", 3), of("b", 2)},
-			"False ReplicasDiffer: 1 of 2 replicas do not judge by generation 3 yet: b by generation 2; see status.replicas",
+			"False ReplicasDiffer: 1 of 2 replicas do not enforce generation 3 yet (b enforces generation 2): see status.replicas",
 		},
 		"an older generation": {
 			Outcome{Generation: 3, Enforced: 2, Policy: &policy.Policy{}, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 2)},
-			"False LastGood: changes are still judged by generation 2, as generation 3 cannot be used: see condition Compiled",
+			"False LastGood: generation 2 is still enforced: generation 3 is rejected, see condition Compiled",
 		},
 		"nothing": {
 			Outcome{Generation: 3, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 0)},
-			"False Invalid: nothing is enforced, as generation 3 cannot be used: see condition Compiled",
+			"False Invalid: nothing is enforced: generation 3 is rejected, see condition Compiled",
 		},
 	} {
-		got := enforced(&c.outcome, c.replicas)
-		if text := fmt.Sprintf("%s %s: %s", got.Status, got.Reason, got.Message); text != c.want {
-			t.Errorf("%s:\n got %s\nwant %s", name, text, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := enforced(&c.outcome, c.replicas)
+			if text := fmt.Sprintf("%s %s: %s", got.Status, got.Reason, got.Message); text != c.want {
+				t.Errorf("\n got %s\nwant %s", text, c.want)
+			}
+		})
 	}
 }
 

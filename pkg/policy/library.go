@@ -32,6 +32,10 @@ type Definition struct {
 	Name        string
 	Title       string
 	Description string
+	// Remediation is what to do about its violations, in Markdown, and
+	// ExampleMessage the message of one. Both can be empty.
+	Remediation    string
+	ExampleMessage string
 	// Severity is one of Severities.
 	Severity string
 	// Judges is JudgesState or JudgesChange.
@@ -367,6 +371,14 @@ func packageName(ref ast.Ref) string { return strings.TrimPrefix(ref.String(), "
 
 func (d *Definition) readMetadata(meta *ast.Annotations) error {
 	d.Title, d.Description = meta.Title, strings.TrimSpace(meta.Description)
+	for name, field := range map[string]*string{"remediation": &d.Remediation, "exampleMessage": &d.ExampleMessage} {
+		value, ok := meta.Custom[name]
+		if *field, _ = value.(string); ok && *field == "" {
+			return fmt.Errorf("METADATA custom.%s must be a string that is not empty, is %v", name, value)
+		}
+		*field = strings.TrimSpace(*field)
+	}
+	d.ExampleMessage = strings.Join(strings.Fields(d.ExampleMessage), " ")
 	for _, r := range meta.RelatedResources {
 		d.Related = append(d.Related, Link{r.Ref.String(), r.Description})
 	}

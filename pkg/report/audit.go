@@ -12,20 +12,20 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Audit is the audits of one cluster or of several, and how they are shown.
+// Audit is the audits of one or more clusters and the options of the report.
 type Audit struct {
 	*audit.Report
 
-	// FailOn is the severity from which on a violation counts as a failure, or
+	// FailOn is the lowest severity at which a violation counts as a failure, or
 	// audit.NoSeverity.
 	FailOn string
-	// Sources tells where objects stand; nil where they are in no files.
+	// Sources returns the position of an object; nil if the state is not from files.
 	Sources func(violation.Object) Source
-	// Color makes Text use a terminal's colours.
+	// Color makes Text use the colors of a terminal.
 	Color bool
 }
 
-// auditOf names the cluster of an audit where it has a name.
+// auditOf names what was audited: "cluster prod-eu", or "the state" for files.
 func auditOf(a *audit.Audit) string {
 	if a.Cluster == "" {
 		return "the state"
@@ -33,10 +33,10 @@ func auditOf(a *audit.Audit) string {
 	return "cluster " + clean(a.Cluster)
 }
 
-// nothingChecked is the verdict of an audit without a policy that has a part in it.
+// nothingChecked is the verdict of an audit without a policy that judges states.
 const nothingChecked = "nothing was checked: no policy that judges a state is in force"
 
-// auditVerdict says how much is wrong, and how bad that is.
+// auditVerdict counts the violations by severity and the evaluated policies.
 func auditVerdict(a *audit.Audit) string {
 	judged, counts := a.Judging(), a.Count()
 	var out string
@@ -44,7 +44,7 @@ func auditVerdict(a *audit.Audit) string {
 	case n == 0 && judged == 0:
 		return nothingChecked
 	case n == 0:
-		out = "no violation"
+		out = "no violations"
 	case a.Worst() == "":
 		out = Count(n, "violation")
 	default:
@@ -58,13 +58,13 @@ func auditVerdict(a *audit.Audit) string {
 	}
 	out += " of " + Count(judged, "policy", "policies")
 	if n := len(a.Failures); n > 0 {
-		out += fmt.Sprintf(", of which %s could not judge", number(n))
+		out += fmt.Sprintf("; %s could not be evaluated", number(n))
 	}
 	return out
 }
 
-// comparedText says what became of the violations since the baseline, or by the
-// change; "" where there is neither.
+// comparedText counts violations by their relation to the baseline, the previous audit
+// or the state before the change; "" if there is none of these.
 func comparedText(a *audit.Audit) string {
 	counts := map[audit.Comparison]int{}
 	for i := range a.Violations {
@@ -78,12 +78,12 @@ func comparedText(a *audit.Audit) string {
 	for _, part := range []struct {
 		n    int
 		word string
-	}{{counts[audit.New], "new"}, {counts[audit.Worse], "worse"}, {counts[audit.Known], "as before"}, {len(a.Resolved), "gone"}} {
+	}{{counts[audit.New], "new"}, {counts[audit.Worse], "worse"}, {counts[audit.Known], "as before"}, {len(a.Resolved), "resolved"}} {
 		if part.n > 0 {
 			parts = append(parts, number(part.n)+" "+part.word)
 		}
 	}
-	since := "Since the audit before: "
+	since := "Since the previous audit: "
 	switch {
 	case a.Before != nil:
 		since = "By the change: "
@@ -93,7 +93,7 @@ func comparedText(a *audit.Audit) string {
 	return since + strings.Join(parts, ", ") + "."
 }
 
-// drifting counts the violations that came past admission.
+// drifting counts the violations that bypassed admission.
 func drifting(a *audit.Audit) int {
 	n := 0
 	for i := range a.Violations {
@@ -104,7 +104,7 @@ func drifting(a *audit.Audit) int {
 	return n
 }
 
-// auditFigures are what a cluster amounts to, in a line.
+// auditFigures describes a cluster in one line; "" if it has no summary.
 func auditFigures(a *audit.Audit) string {
 	s := a.Summary
 	if s == nil {
@@ -117,7 +117,7 @@ func auditFigures(a *audit.Audit) string {
 	parts = append(parts,
 		Count(s.Sessions.IPv4.Total+s.Sessions.IPv6.Total, "session")+" between nodes",
 		"mesh "+either(btoi(s.Mesh.Enabled), "on", "off"),
-		fmt.Sprintf("a start of calico-node costs a node up to %s s of routes", number(s.Convergence.Start.Seconds)))
+		"up to "+Count(s.Convergence.Start.Seconds, "second")+" without routes after a start of calico-node")
 	return strings.Join(parts, ", ")
 }
 
@@ -128,17 +128,17 @@ func btoi(b bool) int {
 	return 0
 }
 
-// bgpHealth says what the nodes report of their sessions, in a line; "" where the
-// report does not tell.
+// bgpHealth summarizes in one line what the nodes report about their sessions; "" if
+// the audit did not read it.
 func bgpHealth(a *audit.Audit) string {
 	h := a.Health
 	switch {
 	case h == nil:
 		return ""
 	case !h.Known:
-		return "not known: no CalicoNodeStatus was read"
+		return "unknown: no CalicoNodeStatus was read"
 	case h.Reporting == 0:
-		return fmt.Sprintf("not known: none of %s has a CalicoNodeStatus of class BGP that is kept up to date", Count(h.Nodes, "node"))
+		return fmt.Sprintf("unknown: none of %s has an up-to-date CalicoNodeStatus of class BGP", Count(h.Nodes, "node"))
 	}
 	predicted, established := 0, 0
 	for _, f := range calico.Families {
@@ -160,13 +160,13 @@ func bgpHealth(a *audit.Audit) string {
 		parts = append(parts, Count(n, "BIRD is", "BIRDs are")+" not ready")
 	}
 	if s := h.Restarts.SlowestSeconds; s != nil {
-		parts = append(parts, fmt.Sprintf("sessions were up at most %s s after the last starts (median %s s)", number(*s), number(*h.Restarts.MedianSeconds)))
+		parts = append(parts, fmt.Sprintf("sessions came up within %s of the last starts (median %s)", Count(*s, "second"), Count(*h.Restarts.MedianSeconds, "second")))
 	}
-	return strings.Join(parts, ", ") + fmt.Sprintf("; as %s of %s report", number(h.Reporting), Count(h.Nodes, "node"))
+	return strings.Join(parts, ", ") + fmt.Sprintf("; reported by %s of %s", number(h.Reporting), Count(h.Nodes, "node"))
 }
 
-// history says since when a violation is there, how it came about, and what became
-// of it; "" where there is nothing to say.
+// history returns the relation of a violation to the baseline, when it was first seen
+// and where it came from; "" if nothing is known.
 func history(a *audit.Audit, v *audit.Violation) string {
 	var parts []string
 	switch v.Compared {
@@ -181,7 +181,7 @@ func history(a *audit.Audit, v *audit.Violation) string {
 		parts = append(parts, "since "+v.FirstSeen.UTC().Format(time.RFC3339))
 	}
 	if v.Origin.Drift() {
-		parts = append(parts, "came past admission ("+string(v.Origin)+")")
+		parts = append(parts, "bypassed admission ("+string(v.Origin)+")")
 	}
 	if v.Cause != "" {
 		parts = append(parts, clean(v.Cause))
@@ -189,7 +189,7 @@ func history(a *audit.Audit, v *audit.Violation) string {
 	return strings.Join(parts, "; ")
 }
 
-// objects names what a violation is about.
+// objects names the objects of a violation.
 func objects(v *violation.Violation) string {
 	list := make([]string, 0, shown)
 	for _, o := range v.Objects[:min(len(v.Objects), shown)] {
@@ -198,7 +198,7 @@ func objects(v *violation.Violation) string {
 	return names(list, len(v.Objects))
 }
 
-// auditTotals are the clusters of a fleet, a row each, beneath auditColumns.
+// auditTotals returns one row per cluster; auditColumns are the headings.
 func auditTotals(r *audit.Report) [][]string {
 	var out [][]string
 	for _, a := range r.Clusters {
@@ -223,7 +223,7 @@ func auditColumns() []string {
 	return slices.Concat([]string{"cluster", "violations"}, policy.Severities, []string{"drift", "nodes", "sessions"})
 }
 
-// source is where the first object of a violation stands that is in a file.
+// source returns the position of the first object of a violation that is in a file.
 func (a *Audit) source(v *violation.Violation) (Source, int) {
 	if a.Sources == nil {
 		return Source{}, 0

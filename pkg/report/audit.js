@@ -1,5 +1,5 @@
 "use strict";
-// The page says everything without this script, which finds and sorts.
+// This script filters and sorts. Without it, the page shows everything.
 (() => {
   const few = 25;
 
@@ -39,11 +39,11 @@
       const shown = all ? found : Math.min(found, few);
       const count = (n) => n.toLocaleString("en");
       if (found === 0) {
-        showing.textContent = "None of " + count(items.length) + " fits.";
+        showing.textContent = "None of " + count(items.length) + " matches.";
       } else if (found === items.length || found === shown) {
         showing.textContent = "Showing " + count(shown) + " of " + count(items.length) + ".";
       } else {
-        showing.textContent = "Showing " + count(shown) + " of " + count(found) + " that fit, of " + count(items.length) + ".";
+        showing.textContent = "Showing " + count(shown) + " of " + count(found) + " matches, of " + count(items.length) + ".";
       }
       more.hidden = shown === found;
       more.textContent = "Show all " + count(found);
@@ -58,7 +58,7 @@
       all = false;
       show();
     });
-    // Paper has no button: it gets all that fit.
+    // Print all matches: paper has no button.
     let onScreen = all;
     window.addEventListener("beforeprint", () => {
       onScreen = all;

@@ -18,27 +18,28 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// violationsShown is how many violations a page shows, shared out between the
-// clusters of a fleet, which get fewestShown each at the least.
+// violationsShown is the number of violations on a page, divided by the clusters of a
+// fleet; each cluster shows at least fewestShown.
 const (
 	violationsShown = 500
 	fewestShown     = 20
 )
 
-// worstDelay is the length of a whole bar, in seconds: BIRD's graceful-restart wait and
-// its hold time.
+// worstDelay is the duration of a full bar, in seconds: BIRD's graceful restart wait
+// time and its hold time.
 const worstDelay = 240
 
 //go:embed audit.css
 var auditStyle string
 
-// auditScript is all that runs in the page: the page lets in what has its digest.
+// auditScript is the only script of the page: the content security policy has its
+// digest.
 //
 //go:embed audit.js
 var auditScript string
 
-// Tones are how good or bad something is: classes of audit.css, and the severities
-// among them.
+// Tones are the classes of audit.css that say how good or bad something is, besides the
+// severities.
 const (
 	good    = "good"
 	unsure  = "unknown"
@@ -46,15 +47,15 @@ const (
 	odd     = "medium"
 )
 
-// auditPage is what audit.html shows.
+// auditPage is the data of audit.html.
 type auditPage struct {
 	Title, Subtitle string
-	// ScriptHash is the digest of the one script that may run. Styles may stand
-	// anywhere, as they do in D2's pictures.
+	// ScriptHash is the digest of the only script that may run. Styles are not
+	// restricted, because D2's pictures contain some.
 	ScriptHash string
 	Style      template.CSS
 	Script     template.JS
-	Fleet      *fleet // where there are several clusters, or some could not be read
+	Fleet      *fleet // nil for one cluster that was read
 	Unread     []fact
 	Clusters   []*clusterPart
 }
@@ -64,9 +65,9 @@ type fleet struct {
 	Table   cells
 }
 
-// clusterPart is what the page shows of one cluster.
+// clusterPart is the part of the page on one cluster.
 type clusterPart struct {
-	// ID begins the ids of the part's elements.
+	// ID is the prefix of the ids of the part's elements.
 	ID, Name, Where string
 	Several         bool
 	Verdict         verdict
@@ -84,20 +85,20 @@ type clusterPart struct {
 	Figures       []figure
 	PictureTables []table
 	Comparison    *table
-	Facts         *table // nil where the state is not at hand
+	Facts         *table // nil without the state
 	Routes        []routes
 	Reflectors    []cells
 	Timers        *cells
 	Delays        []barPart
 	Faults        []table
-	Health        *healthPart // nil where nobody looked
+	Health        *healthPart // nil if health was not read
 	Trend         *trend
 	Policies      cells
 }
 
-// verdict is the answer in one sentence, with a tone that has an icon of its name.
+// verdict is the result in one sentence.
 type verdict struct {
-	// Name is the cluster's where there are several.
+	// Name is the name of the cluster if there are several.
 	Name, Tone, Icon, Text string
 	More                   []string
 	Counts                 []count
@@ -105,10 +106,10 @@ type verdict struct {
 
 type count struct{ Severity, Tone, Icon, Count string }
 
-// badge is a word or two with an icon.
+// badge is one or two words with an icon.
 type badge struct{ Tone, Icon, Text string }
 
-// tile is a number that stands out.
+// tile is a highlighted number.
 type tile struct{ Name, Value, Note string }
 
 type violationPart struct {
@@ -122,14 +123,14 @@ type violationPart struct {
 	Place                  int
 }
 
-// barPart is a line of a chart with bars.
+// barPart is one bar of a bar chart.
 type barPart struct {
 	Name, Value, Reason string
 	Bar                 bar
 }
 
-// writeAuditHTML writes r as one page that loads nothing. A script within it finds
-// and sorts; without it, all of the page can be read.
+// writeAuditHTML writes r as one page without external resources. A script filters and
+// sorts; without it, the page shows everything.
 func writeAuditHTML(w io.Writer, r *Audit) error {
 	digest := sha256.Sum256([]byte("\n" + auditScript))
 	p := auditPage{
@@ -167,12 +168,12 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 
 func calicoVersion(a *audit.Audit) string {
 	if a.Summary == nil || a.Summary.CalicoVersion == "" {
-		return "Calico's version not known"
+		return "unknown Calico version"
 	}
 	return "Calico " + clean(a.Summary.CalicoVersion)
 }
 
-// moment writes a time as people of all countries read it.
+// moment formats a time with the name of the month, which no reader can mistake.
 func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") }
 
 func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) {
@@ -194,7 +195,7 @@ func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) 
 	return c, nil
 }
 
-// clusterName is what a cluster is called, whether it has a name or not.
+// clusterName returns the name of a cluster, or "the cluster" if it has none.
 func clusterName(name string) string {
 	if name == "" {
 		return "the cluster"
@@ -202,8 +203,8 @@ func clusterName(name string) string {
 	return clean(name)
 }
 
-// verdictOf says in one sentence how the cluster does, and below it what else has to
-// be known to judge that.
+// verdictOf returns the verdict on a cluster: the violations in one sentence, then
+// evaluation errors, drift and the comparison.
 func verdictOf(a *audit.Audit) verdict {
 	v := verdict{Tone: good, Icon: good, Counts: countsOf(a.Count())}
 	judging := a.Judging()
@@ -215,15 +216,15 @@ func verdictOf(a *audit.Audit) verdict {
 		v.Tone, v.Icon, v.Text = unsure, unsure, capital(nothingChecked)
 	case len(a.Failures) > 0:
 		v.Tone, v.Icon = unsure, unsure
-		v.Text = fmt.Sprintf("No violations, but %s of %s could not judge", number(len(a.Failures)), Count(judging, "policy", "policies"))
+		v.Text = fmt.Sprintf("No violations, but %s of %s could not be evaluated", number(len(a.Failures)), Count(judging, "policy", "policies"))
 	default:
-		v.Text = "No violations: " + either(judging, "the policy that judges a state holds", "all "+number(judging)+" policies that judge a state hold")
+		v.Text = "No violations: " + Count(judging, "policy", "policies") + " evaluated"
 	}
 	if n := len(a.Failures); n > 0 && len(a.Violations) > 0 {
-		v.More = append(v.More, Count(n, "policy", "policies")+" could not judge, so there may be more.")
+		v.More = append(v.More, Count(n, "policy", "policies")+" could not be evaluated, so there may be more violations.")
 	}
 	if n := drifting(a); n > 0 {
-		v.More = append(v.More, fmt.Sprintf("Drift: %s came past admission, or may have.", either(n, "1 violation", number(n)+" violations")))
+		v.More = append(v.More, fmt.Sprintf("Drift: %s bypassed admission, or may have.", either(n, "1 violation", number(n)+" violations")))
 	}
 	if text := comparedText(a); text != "" {
 		v.More = append(v.More, text)
@@ -231,7 +232,7 @@ func verdictOf(a *audit.Audit) verdict {
 	return v
 }
 
-// violationsText counts violations, and the worst of them.
+// violationsText counts all violations and the most severe ones.
 func violationsText(counts map[string]int) string {
 	total, worst := 0, ""
 	for _, severity := range policy.Severities {
@@ -250,7 +251,7 @@ func violationsText(counts map[string]int) string {
 	}
 }
 
-// countsOf lists the counts by severity, the worst first.
+// countsOf lists the counts by severity, most severe first.
 func countsOf(counts map[string]int) []count {
 	var out []count
 	for _, severity := range policy.Severities {
@@ -259,7 +260,7 @@ func countsOf(counts map[string]int) []count {
 	return out
 }
 
-// tone is a severity's, that of the least for one that is not known.
+// tone returns the tone of a severity; an unknown severity has that of the lowest.
 func tone(severity string) string {
 	if slices.Contains(policy.Severities, severity) {
 		return severity
@@ -267,7 +268,7 @@ func tone(severity string) string {
 	return policy.Severities[len(policy.Severities)-1]
 }
 
-// violations takes the most severe violations, at most limit.
+// violations adds the most severe violations, at most limit.
 func (c *clusterPart) violations(a *audit.Audit, limit int) {
 	titles := map[string]string{}
 	for _, p := range a.Policies {
@@ -286,10 +287,10 @@ func (c *clusterPart) violations(a *audit.Audit, limit int) {
 	slices.Sort(c.Found)
 	c.Found = slices.Compact(c.Found)
 	if rest := all - len(list); rest > 0 {
-		c.Rest = fmt.Sprintf("%s more, none of them more severe than these, %s not in this page: bgpguard audit -o json lists them.", number(rest), either(rest, "is", "are"))
+		c.Rest = fmt.Sprintf("%s more, none more severe than these, %s not on this page: bgpguard audit -o json lists all.", number(rest), either(rest, "is", "are"))
 	}
 	if len(a.Resolved) > 0 {
-		c.Resolved = new(tableOf("Gone", []string{"Severity", "Policy", "About", "First seen", "Last seen", "Why"}, slices.Values(a.Resolved), len(a.Resolved),
+		c.Resolved = new(tableOf("Resolved", []string{"Severity", "Policy", "About", "First seen", "Last seen", "Why"}, slices.Values(a.Resolved), len(a.Resolved),
 			func(v audit.Violation) []string {
 				return []string{v.Severity, v.Policy, objects(&v.Violation), moment(v.FirstSeen), moment(v.LastSeen), v.Cause}
 			}))
@@ -321,12 +322,12 @@ func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPa
 	}
 	p.Facts = append(p.Facts, fact{"first seen", first}, fact{"last seen", moment(v.LastSeen)}, fact{"action", clean(string(v.Action))})
 	if came := origins[v.Origin]; came != "" && !p.Drift {
-		p.Facts = append(p.Facts, fact{"came", came})
+		p.Facts = append(p.Facts, fact{"origin", came})
 	}
 	return p
 }
 
-// webLink is link where that leads to a page of the web, else "".
+// webLink returns link if it is a URL of the web, else "".
 func webLink(link string) string {
 	if link == clean(link) && (strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://")) {
 		return link
@@ -334,21 +335,21 @@ func webLink(link string) string {
 	return ""
 }
 
-// origins are the origins in words that go on from "it came".
+// origins describe the origins of violations.
 var origins = map[audit.Origin]string{
-	audit.Standing:      "before the first audit, or before its policy",
-	audit.Allowed:       "by changes that the policy does not deny",
-	audit.Unreviewed:    "by changes that admission does not review",
-	audit.Exempt:        "by a user who is exempt",
-	audit.PastAdmission: "past admission",
-	audit.Together:      "by several changes that are each allowed",
-	audit.Unwatched:     "while no audit ran",
+	audit.Standing:      "before the first audit or the policy",
+	audit.Allowed:       "changes that the policy does not deny",
+	audit.Unreviewed:    "changes that admission does not review",
+	audit.Exempt:        "change by an exempt user",
+	audit.PastAdmission: "bypassed admission",
+	audit.Together:      "several changes, each of them allowed",
+	audit.Unwatched:     "appeared while no audit ran",
 }
 
-// capital writes the first letter of text, an ASCII one, as a capital.
+// capital capitalizes the first letter of text, which is ASCII.
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
-// sentence makes a sentence of text.
+// sentence returns text as a sentence.
 func sentence(text string) string {
 	if text == "" {
 		return ""
@@ -356,8 +357,7 @@ func sentence(text string) string {
 	return capital(text) + "."
 }
 
-// state shows the state that was judged, as far as it is at hand: an audit that was
-// read back has only its summary.
+// state adds the audited state. An audit from a file has only its summary.
 func (c *clusterPart) state(a *audit.Audit) error {
 	if a.Topology == nil || a.Snapshot == nil {
 		return nil
@@ -390,8 +390,8 @@ func (c *clusterPart) state(a *audit.Audit) error {
 	return nil
 }
 
-// auditTopology is the topology of an audit as the topology's own report has it, and
-// that before the change.
+// auditTopology returns the topology of an audit, and that before the change, in the
+// form of the topology report.
 func auditTopology(a *audit.Audit) *Topology {
 	t := &Topology{
 		Summary: a.Topology.Summary(), Sessions: a.Topology.HalfSessions(""), Broken: a.Topology.Broken(""), Ambiguous: a.Topology.Ambiguous(""),
@@ -403,14 +403,14 @@ func auditTopology(a *audit.Audit) *Topology {
 	return t
 }
 
-// tiles are the numbers that say what cluster this is, and how it does.
+// tiles returns the most important numbers of the cluster.
 func tiles(t *Topology, h *health.Health) []tile {
 	s := t.Summary
 	four, six := s.Sessions.In(calico.IPv4), s.Sessions.In(calico.IPv6)
 	how := Count(s.Nodes.Reflectors, "route reflector")
 	switch {
 	case s.Mesh.Enabled && s.Nodes.Reflectors > 0:
-		how += " beside the mesh"
+		how += " and a full mesh"
 	case s.Mesh.Enabled:
 		how = "in a full mesh"
 	}
@@ -427,7 +427,7 @@ func tiles(t *Topology, h *health.Health) []tile {
 	if partitions > 1 {
 		isolatedNote = Count(partitions, "partition")
 	}
-	start := "without routes, at the worst"
+	start := "without routes, worst case"
 	if n := s.Convergence.Waiting.Nodes; n > 0 {
 		start = "without routes on " + Count(n, "node")
 	}
@@ -440,13 +440,13 @@ func tiles(t *Topology, h *health.Health) []tile {
 	if h != nil && h.Known {
 		established, predicted := h.Sessions.IPv4.Established+h.Sessions.IPv6.Established, h.Sessions.IPv4.Predicted+h.Sessions.IPv6.Predicted
 		if predicted > 0 {
-			out = append(out, tile{"Sessions established", percent(established, predicted), fmt.Sprintf("on the %s of %s nodes that report", number(h.Reporting), number(h.Nodes))})
+			out = append(out, tile{"Sessions established", percent(established, predicted), fmt.Sprintf("on %s of %s nodes that report", number(h.Reporting), number(h.Nodes))})
 		}
 	}
 	return out
 }
 
-// contents lists the sections of the part, by the ends of their ids.
+// contents lists the sections of the part; names are the suffixes of their ids.
 func (c *clusterPart) contents() {
 	add := func(there bool, id, title string) {
 		if there {
@@ -463,10 +463,10 @@ func (c *clusterPart) contents() {
 	add(c.Health != nil, "health", "BGP health")
 	add(len(c.Faults) > 0, "faults", "Faults")
 	add(c.Trend != nil, "trend", "Trend")
-	add(true, "policies", "What was checked")
+	add(true, "policies", "Policies")
 }
 
-// newFleet sums up the clusters of r.
+// newFleet returns the totals of the clusters of r.
 func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 	counts, with, unjudged, worst := map[string]int{}, 0, 0, ""
 	t := cells{Title: "Clusters", Sortable: true, Header: heads("Cluster", "Verdict")}
@@ -517,20 +517,20 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 	case len(r.Clusters) == 0:
 		v.Tone, v.Icon, v.Text, v.More = unsure, unsure, "Nothing was checked: no cluster could be read", nil
 	case unjudged > 0:
-		v.Tone, v.Icon, v.Text = unsure, unsure, fmt.Sprintf("%s, but in %s of them not all was judged", v.Text, number(unjudged))
+		v.Tone, v.Icon, v.Text = unsure, unsure, fmt.Sprintf("%s, but %s could not be fully evaluated", v.Text, number(unjudged))
 	case len(r.Unread) > 0:
 		v.Tone, v.Icon = unsure, unsure
 	}
 	return &fleet{v, t}
 }
 
-// fleetWord is the verdict in a word or two.
+// fleetWord returns the verdict in one or two words.
 func fleetWord(a *audit.Audit) string {
 	switch {
 	case len(a.Violations) > 0:
 		return Count(len(a.Violations), "violation")
 	case len(a.Failures) > 0 || a.Judging() == 0:
-		return "not all judged"
+		return "incomplete"
 	default:
 		return "no violations"
 	}

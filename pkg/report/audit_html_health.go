@@ -10,22 +10,22 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/health"
 )
 
-// healthPart is what the nodes report of their BGP.
+// healthPart is what the nodes report about their BGP sessions.
 type healthPart struct {
-	// Unknown says why there is nothing to show, "" where there is.
+	// Unknown says why nothing is known; "" otherwise.
 	Unknown string
 	Rates   []barPart
 	Facts   table
 	Tables  []table
 }
 
-// newHealthPart shows h, nil where nobody looked.
+// newHealthPart returns the part on h; nil if health was not read.
 func newHealthPart(h *health.Health) *healthPart {
 	switch {
 	case h == nil:
 		return nil
 	case !h.Known:
-		return &healthPart{Unknown: "The CalicoNodeStatuses are not known, so nothing can be said of which sessions stand."}
+		return &healthPart{Unknown: "The CalicoNodeStatuses were not read, so it is unknown which sessions are established."}
 	}
 	p := &healthPart{Facts: factsTable("BGP health", []string{"Figure", "Value"}, healthFacts(h))}
 	for _, f := range calico.Families {
@@ -37,16 +37,16 @@ func newHealthPart(h *health.Health) *healthPart {
 		if s.Established < s.Predicted {
 			mark = "high"
 		}
-		reason := fmt.Sprintf("%s of %s that are predicted, on the nodes that report.", number(s.Established), Count(s.Predicted, "half-session"))
+		reason := fmt.Sprintf("%s of %s on the nodes that report.", number(s.Established), Count(s.Predicted, "predicted half-session"))
 		if s.Waiting > 0 {
 			reason += fmt.Sprintf(" %s %s for the end of a graceful restart.", number(s.Waiting), either(s.Waiting, "waits", "wait"))
 		}
 		p.Rates = append(p.Rates, barPart{"Sessions established, " + f.String(), percent(s.Established, s.Predicted), reason, newBar(s.Established, s.Predicted, mark)})
 	}
 	for _, t := range []table{
-		sessionsTable("Predicted, and reported not to be established", h.Down),
-		sessionsTable("Predicted, and not reported", h.Absent),
-		sessionsTable("Reported, and not predicted", h.Unexpected),
+		sessionsTable("Predicted but not established", h.Down),
+		sessionsTable("Predicted but not reported", h.Absent),
+		sessionsTable("Reported but not predicted", h.Unexpected),
 		tableOf("BIRDs that are not ready", []string{"Node", "Family", "State", "Version"}, slices.Values(h.NotReady.Items), h.NotReady.Total,
 			func(d health.Daemon) []string { return []string{d.Node, d.Family, d.State, d.Version} }),
 		tableOf("CalicoNodeStatuses that are not compared", []string{"Node", "Status", "Last updated", "Why"}, slices.Values(h.Outdated.Items), h.Outdated.Total,
@@ -57,10 +57,10 @@ func newHealthPart(h *health.Health) *healthPart {
 				}
 				return []string{o.Node, o.Status, updated, o.Message}
 			}),
-		tableOf("Starts of BIRD, the slowest first", []string{"Node", "Family", "Start", "Until the last session was up", "Established", "Not established"},
+		tableOf("Starts of BIRD, slowest first", []string{"Node", "Family", "Start", "Until the last session came up", "Established", "Not established"},
 			slices.Values(h.Restarts.Measured.Items), h.Restarts.Measured.Total,
 			func(r health.Restart) []string {
-				return []string{r.Node, r.Family, moment(r.Boot), number(r.Seconds) + " s", number(r.Established), number(r.NotEstablished)}
+				return []string{r.Node, r.Family, moment(r.Boot), Count(r.Seconds, "second"), number(r.Established), number(r.NotEstablished)}
 			}),
 	} {
 		if len(t.Rows) > 0 {
@@ -81,14 +81,14 @@ func sessionsTable(title string, list health.List[health.Session]) table {
 		})
 }
 
-// healthFacts says who reports, and what of BIRD.
+// healthFacts returns how many nodes report, and the state of BIRD.
 func healthFacts(h *health.Health) []fact {
 	reports := number(h.Reporting) + " of " + number(h.Nodes)
 	if n := h.Missing.Nodes; n > 0 {
-		reports += "; no CalicoNodeStatus was made for " + nodes(n, h.Missing.Sample)
+		reports += "; there is no CalicoNodeStatus for " + nodes(n, h.Missing.Sample)
 	}
 	if n := h.Outdated.Total; n > 0 {
-		reports += "; " + Count(n, "status", "statuses") + " cannot be compared"
+		reports += "; " + Count(n, "status", "statuses") + " not compared"
 	}
 	out := []fact{{"Nodes that report", reports}}
 	for _, f := range calico.Families {
@@ -97,13 +97,13 @@ func healthFacts(h *health.Health) []fact {
 		}
 	}
 	if r := h.Restarts; r.MedianSeconds != nil && r.SlowestSeconds != nil {
-		out = append(out, fact{"Starts of BIRD", fmt.Sprintf("%s s until the last session was up in the median, %s s at the worst, of %s",
-			number(*r.MedianSeconds), number(*r.SlowestSeconds), Count(r.Measured.Total, "start"))})
+		out = append(out, fact{"Starts of BIRD", fmt.Sprintf("%s until the last session came up (median), %s (slowest), of %s",
+			Count(*r.MedianSeconds, "second"), Count(*r.SlowestSeconds, "second"), Count(r.Measured.Total, "start"))})
 	}
 	return out
 }
 
-// percent is the part of n in total, never 100 % where there is one less. total is not 0.
+// percent returns n/total in percent, rounded down. total must not be 0.
 func percent(n, total int) string {
 	tenths := n * 1000 / total
 	return strings.TrimSuffix(strconv.FormatFloat(float64(tenths)/10, 'f', 1, 64), ".0") + " %"

@@ -15,7 +15,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// cells is a table with more than text in it. The first cell of a row is its head.
+// cells is a table with badges, bars and links. The first cell of a row is its head.
 type cells struct {
 	Title    string
 	Sortable bool
@@ -24,24 +24,23 @@ type cells struct {
 	Rest     string
 }
 
-// columnHead is the head of a column; one that is "plain" is not sorted by.
+// columnHead is the head of a column. Class "plain" excludes it from sorting.
 type columnHead struct{ Text, Class string }
 
-// cellRow is a row; one that is Odd stands out.
+// cellRow is a row. Odd rows are highlighted.
 type cellRow struct {
 	Odd   bool
 	Cells []cell
 }
 
-// cell is a badge, a bar or a link, and a text. Value is what it is sorted by where
-// that is not the text.
+// cell is a badge, a bar or a link, and a text. Value is the sort key; "" for the text.
 type cell struct {
 	Text, Class, Value, Link string
 	Badge                    *badge
 	Bar                      *bar
 }
 
-// bar is the part of something, Width of 100.
+// bar is a share of 100: Width.
 type bar struct{ Tone, Width string }
 
 func newBar(n, most int, tone string) bar {
@@ -60,14 +59,14 @@ func numberHead(text string) columnHead { return columnHead{text, "number"} }
 
 func numberCell(n int) cell { return cell{Text: number(n), Class: "number"} }
 
-// cut keeps the first rows of t that a page shows, and counts the rest.
+// cut keeps the first rowsShown rows of t and counts the rest.
 func (t *cells) cut() {
 	if rest := len(t.Rows) - rowsShown; rest > 0 {
 		t.Rows, t.Rest = t.Rows[:rowsShown], "and "+number(rest)+" more"
 	}
 }
 
-// Reflectors lists the route reflectors of s that speak BGP, in order of names, with
+// Reflectors returns the route reflectors of s that speak BGP, in order of names, with
 // their load in t, the topology of s. O(sessions of the reflectors).
 func Reflectors(s *state.Snapshot, t *topology.Topology) []Reflector {
 	var out []Reflector
@@ -88,11 +87,11 @@ func Reflectors(s *state.Snapshot, t *topology.Topology) []Reflector {
 
 func speaksBGP(n *calico.Node) bool { return slices.ContainsFunc(calico.Families[:], n.SpeaksBGP) }
 
-// zoneText names a zone, "" for nodes without such a label.
+// zoneText names a zone; "" stands for nodes without a zone label.
 func zoneText(zone string) string { return cmp.Or(clean(zone), "no zone") }
 
-// reflectorCells are a table of the route reflectors, the busiest first, and one of the
-// zones; each only where there are some.
+// reflectorCells returns a table of route reflectors, most sessions first, and a table
+// of zones. It omits empty tables.
 func reflectorCells(s *state.Snapshot, t *Topology) []cells {
 	var out []cells
 	zones := map[string]string{}
@@ -117,8 +116,8 @@ func reflectorCells(s *state.Snapshot, t *Topology) []cells {
 	return out
 }
 
-// zoneCells tells of each zone how many nodes and route reflectors are in it, and who
-// would be isolated without it. It is empty where no node has a zone.
+// zoneCells returns for each zone the numbers of nodes and route reflectors, and the
+// nodes that would be isolated without it. It is empty if no node has a zone.
 func zoneCells(s *state.Snapshot, t *Topology) cells {
 	type zone struct{ nodes, reflectors int }
 	zones := map[string]*zone{}
@@ -142,12 +141,12 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 	for _, name := range slices.Sorted(maps.Keys(zones)) {
 		z := zones[name]
 		row := cellRow{Cells: []cell{{Text: zoneText(name)}, numberCell(z.nodes), numberCell(z.reflectors)}}
-		lost := cell{Text: "no node outside it is isolated", Value: "0"}
+		lost := cell{Text: "no other node is isolated", Value: "0"}
 		for _, f := range calico.Families {
 			for _, p := range t.reach(t.Summary.Routes.In(f)).SinglePoints {
 				if p.Kind == "zone" && p.Name == name && !row.Odd {
 					row.Odd = true
-					lost = cell{Text: nodes(p.Nodes, p.Sample) + " would be isolated, " + f.String(), Value: strconv.Itoa(p.Nodes), Badge: &badge{odd, odd, "single point"}}
+					lost = cell{Text: nodes(p.Nodes, p.Sample) + " would be isolated, " + f.String(), Value: strconv.Itoa(p.Nodes), Badge: &badge{odd, odd, "single point of failure"}}
 				}
 			}
 		}
@@ -158,11 +157,11 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 	return c
 }
 
-// timerCells lists the values of the timers and marks those that few have. It is nil
-// where there are no sessions.
+// timerCells lists the values of the timers and marks unusual ones. It is nil if there
+// are no sessions.
 func timerCells(s *topology.Summary) *cells {
 	t := s.Timers
-	c := &cells{Title: "Values of the timers, and who sets them", Header: append(heads("Timer", "Where", "Value", "Mark"), numberHead("Sessions"), columnHead{Text: "Set by"})}
+	c := &cells{Title: "Timer values and the objects that set them", Header: append(heads("Timer", "Where", "Value", "Mark"), numberHead("Sessions"), columnHead{Text: "Set by"})}
 	add := func(name string, groups []topology.TimerGroup, set topology.OptionalSeconds, byDefault int) {
 		for _, scope := range []string{"nodes", "external"} {
 			in := slices.DeleteFunc(slices.Clone(groups), func(g topology.TimerGroup) bool { return g.Scope != scope })
@@ -174,9 +173,9 @@ func timerCells(s *topology.Summary) *cells {
 				row := cellRow{Odd: g.Seconds != usual}
 				mark := cell{Badge: &badge{good, good, "usual"}}
 				if row.Odd {
-					mark = cell{Badge: &badge{odd, odd, "odd"}}
+					mark = cell{Badge: &badge{odd, odd, "unusual"}}
 				}
-				count := cell{Text: "not known", Class: "number"} // Nobody knows how many there are outside.
+				count := cell{Text: "unknown", Class: "number"} // The state does not hold external sessions.
 				if scope == "nodes" {
 					count = numberCell(g.Sessions)
 				}
@@ -194,11 +193,11 @@ func timerCells(s *topology.Summary) *cells {
 	return c
 }
 
-var scopes = map[string]string{"nodes": "between nodes", "external": "to peers outside"}
+var scopes = map[string]string{"nodes": "between nodes", "external": "to external peers"}
 
-// usualSeconds is what most sessions have. Those with peers outside are not counted: there it is
-// what the BGPPeers of most nodes have, so that one of none has no say. Among equals it is BIRD's
-// default.
+// usualSeconds returns the value of most sessions. External sessions are not counted:
+// there it is the value of the BGPPeers that select the most nodes. On a tie it is
+// BIRD's default.
 func usualSeconds(groups []topology.TimerGroup, peers map[string]*topology.BGPPeer, byDefault int) int {
 	if len(groups) == 0 {
 		return byDefault
@@ -221,32 +220,31 @@ func usualSeconds(groups []topology.TimerGroup, peers map[string]*topology.BGPPe
 	}).Seconds
 }
 
-// holders names the objects that give a timer its value.
+// holders names the objects that set a timer.
 func holders(list []topology.TimerObject) string {
 	sample := make([]string, 0, topology.SampleSize)
 	for _, o := range list[:min(len(list), topology.SampleSize)] {
 		text := o.Kind + " " + o.Name
 		if !o.Set {
-			text += " (leaves it out)"
+			text += " (unset)"
 		}
 		sample = append(sample, text)
 	}
 	return names(sample, len(list))
 }
 
-// policyCells lists the policies and what they found, so that people see what was
-// checked.
+// policyCells lists the policies in force with their results.
 func policyCells(a *audit.Audit) cells {
-	c := cells{Title: "Policies in force", Sortable: true, Header: heads("Policy", "What it holds", "Severity", "Action", "Result")}
+	c := cells{Title: "Policies in force", Sortable: true, Header: heads("Policy", "Title", "Severity", "Action", "Result")}
 	failed := map[string]bool{}
 	for _, f := range a.Failures {
 		failed[f.Policy] = true
 	}
 	for _, p := range a.Policies {
-		result := cell{Badge: &badge{good, good, "holds"}, Value: "0"}
+		result := cell{Badge: &badge{good, good, "no violations"}, Value: "0"}
 		switch {
 		case failed[p.Name]:
-			result = cell{Badge: &badge{unsure, unsure, "could not judge"}, Value: "-1"}
+			result = cell{Badge: &badge{unsure, unsure, "evaluation error"}, Value: "-1"}
 		case p.Violations > 0:
 			result = cell{Badge: &badge{tone(p.Severity), tone(p.Severity), Count(p.Violations, "violation")}, Value: strconv.Itoa(p.Violations)}
 		case p.Judges != policy.JudgesState:

@@ -147,24 +147,24 @@ func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
 		want  string
 		more  []string
 	}{
-		"all hold":     {func(*audit.Audit) {}, good, "No violations: all 2 policies that judge a state hold", nil},
-		"one alone":    {func(a *audit.Audit) { a.Policies = a.Policies[:1] }, good, "No violations: the policy that judges a state holds", nil},
+		"all hold":     {func(*audit.Audit) {}, good, "No violations: 2 policies evaluated", nil},
+		"one alone":    {func(a *audit.Audit) { a.Policies = a.Policies[:1] }, good, "No violations: 1 policy evaluated", nil},
 		"no policy":    {func(a *audit.Audit) { a.Policies = a.Policies[2:] }, unsure, "Nothing was checked: no policy that judges a state is in force", nil},
-		"one failed":   {func(a *audit.Audit) { a.Failures = []audit.Failure{failure} }, unsure, "No violations, but 1 of 2 policies could not judge", nil},
+		"one failed":   {func(a *audit.Audit) { a.Failures = []audit.Failure{failure} }, unsure, "No violations, but 1 of 2 policies could not be evaluated", nil},
 		"one found":    {func(a *audit.Audit) { withFound(a, "hygiene", 1, nil) }, "medium", "1 medium violation", nil},
 		"one kind":     {func(a *audit.Audit) { withFound(a, "hygiene", 1200, nil) }, "medium", "1,200 medium violations", nil},
 		"two kinds":    {func(a *audit.Audit) { withFound(withFound(a, "hygiene", 3, nil), "reach", 2, nil) }, "critical", "5 violations, 2 of them critical", nil},
 		"one is worse": {func(a *audit.Audit) { withFound(withFound(a, "hygiene", 3, nil), "reach", 1, nil) }, "critical", "4 violations, 1 of them critical", nil},
 		"found and failed": {
 			func(a *audit.Audit) { withFound(a, "hygiene", 1, nil).Failures = []audit.Failure{failure} }, "medium", "1 medium violation",
-			[]string{"1 policy could not judge, so there may be more."},
+			[]string{"1 policy could not be evaluated, so there may be more violations."},
 		},
 		"drift": {
 			func(a *audit.Audit) {
 				withFound(a, "hygiene", 2, func(v *audit.Violation) { v.Origin = audit.PastAdmission })
 				withFound(a, "reach", 1, func(v *audit.Violation) { v.Origin = audit.Allowed })
 			},
-			"critical", "3 violations, 1 of them critical", []string{"Drift: 2 violations came past admission, or may have."},
+			"critical", "3 violations, 1 of them critical", []string{"Drift: 2 violations bypassed admission, or may have."},
 		},
 		"a baseline": {
 			func(a *audit.Audit) {
@@ -172,7 +172,7 @@ func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
 				withFound(a, "hygiene", 1, func(v *audit.Violation) { v.Compared = audit.Worse })
 				a.Resolved = a.Violations[:1]
 			},
-			"medium", "3 medium violations", []string{"Since the baseline: 2 new, 1 worse, 1 gone."},
+			"medium", "3 medium violations", []string{"Since the baseline: 2 new, 1 worse, 1 resolved."},
 		},
 		"a change": {
 			func(a *audit.Audit) {
@@ -182,8 +182,8 @@ func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
 			"medium", "1 medium violation", []string{"By the change: 1 as before."},
 		},
 		"all mended": {
-			func(a *audit.Audit) { a.Resolved = []audit.Violation{{}} }, good, "No violations: all 2 policies that judge a state hold",
-			[]string{"Since the audit before: 1 gone."},
+			func(a *audit.Audit) { a.Resolved = []audit.Violation{{}} }, good, "No violations: 2 policies evaluated",
+			[]string{"Since the previous audit: 1 resolved."},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestThePageSaysAllOfAViolation(t *testing.T) {
 	got := textOf(t, auditPageOf(t, a), func(n *html.Node) bool {
 		return n.Data == "li" && strings.HasPrefix(attribute(n, "class"), "violation ")
 	})
-	want := "critical new drift: by a user who is exempt reach Routes between all " +
+	want := "critical new drift: change by an exempt user reach Routes between all " +
 		"node-00000 has no password: set spec.password of BGPPeer peer-00000 " +
 		"It came by the change of BGPPeer peer-00000 by alice, for whom the policy does not hold. " +
 		"about BGPPeer peer-00000 first seen 29 Jun 2026 12:00 UTC last seen 1 Jul 2026 12:00 UTC action Deny more https://example.com/reach"
@@ -221,23 +221,23 @@ func TestSectionsOfThePage(t *testing.T) {
 	a.Resolved = []audit.Violation{{Violation: violation.Violation{Policy: "hygiene", Objects: []violation.Object{{Kind: "BGPPeer", Name: "old"}}}, Severity: "medium", FirstSeen: noon, LastSeen: noon, Cause: "its policy is no longer in force"}}
 	page := auditPageOf(t, a)
 	for id, wants := range map[string][]string{
-		"c1-violations": {"Gone", "medium hygiene BGPPeer old 1 Jul 2026 12:00 UTC 1 Jul 2026 12:00 UTC its policy is no longer in force"},
+		"c1-violations": {"Resolved", "medium hygiene BGPPeer old 1 Jul 2026 12:00 UTC 1 Jul 2026 12:00 UTC its policy is no longer in force"},
 		"c1-failures":   {"reach: it took too long"},
 		"c1-notes":      {"Secrets are not readable"},
-		"c1-topology":   {"2 route reflectors", "2 reflector clients", "The sessions between them"},
-		"c1-state":      {"Nodes 4, all with BGP, 2 route reflectors", "each of 4 nodes has the routes to the pods of all others"},
+		"c1-topology":   {"2 route reflectors", "2 reflector clients", "Sessions between the groups"},
+		"c1-state":      {"Nodes 4, all with BGP, 2 route reflectors", "each of 4 nodes has routes to the pods of all others"},
 		"c1-reflectors": {
 			"rr-1 z1 244.0.0.1 3", "rr-2 z1 244.0.0.2 3",
-			"z1 2 2 single point 2 nodes (worker-1, worker-2) would be isolated, IPv4", "z2 2 0 no node outside it is isolated",
+			"z1 2 2 single point of failure 2 nodes (worker-1, worker-2) would be isolated, IPv4", "z2 2 0 no other node is isolated",
 		},
 		"c1-timers": {
-			"Keepalive time between nodes 10 s odd 1 BGPPeer slow", "Keepalive time between nodes 80 s usual",
-			"Graceful restart time between nodes 120 s usual", "BGPPeer clients (leaves it out)",
+			"Keepalive time between nodes 10 s unusual 1 BGPPeer slow", "Keepalive time between nodes 80 s usual",
+			"Graceful restart time between nodes 120 s usual", "BGPPeer clients (unset)",
 		},
 		"c1-convergence": {"Routes missing after a start of calico-node 7 s", "Routes kept after the crash of a node's last route reflector 120 s"},
 		"c1-trend":       {"2 violations now, 3 fewer than the 5 of 30 Jun 2026 12:00 UTC; 2 audits", "30 Jun 2026 12:00 UTC 0 0 5 0 4 5 7"},
 		"c1-policies": {
-			"reach Routes between all critical Deny could not judge", "hygiene Peers with passwords medium Warn 2 violations",
+			"reach Routes between all critical Deny evaluation error", "hygiene Peers with passwords medium Warn 2 violations",
 			"window Changes in windows low Deny judges changes only",
 		},
 	} {
@@ -248,7 +248,7 @@ func TestSectionsOfThePage(t *testing.T) {
 			}
 		}
 	}
-	if got := textOf(t, page, func(n *html.Node) bool { return n.Data == "header" }); got != "BGP audit of prod 1 Jul 2026 12:00 UTC · bgpguard v1.2.3 · Calico's version not known" {
+	if got := textOf(t, page, func(n *html.Node) bool { return n.Data == "header" }); got != "BGP audit of prod 1 Jul 2026 12:00 UTC · bgpguard v1.2.3 · unknown Calico version" {
 		t.Errorf("the header says %q", got)
 	}
 }
@@ -276,8 +276,8 @@ func TestAFleetHasAnOverview(t *testing.T) {
 	page := auditPageOf(t, clean, failing, bad)
 	got := textOf(t, page, func(n *html.Node) bool { return n.Data == "main" })
 	for _, want := range []string{
-		"7 critical violations, in 1 of 3 clusters", "edge no violations 0 0 0 0 4 5 1 Jul 2026 12:00 UTC", "the cluster not all judged 0 0 0 0",
-		"prod 7 violations 7 0 0 0 4 5", "edge No violations: all 2 policies that judge a state hold", "prod 7 critical violations",
+		"7 critical violations, in 1 of 3 clusters", "edge no violations 0 0 0 0 4 5 1 Jul 2026 12:00 UTC", "the cluster incomplete 0 0 0 0",
+		"prod 7 violations 7 0 0 0 4 5", "edge No violations: 2 policies evaluated", "prod 7 critical violations",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page does not say %q:\n%.2000s", want, got)
@@ -298,7 +298,7 @@ func TestAFleetOfWhichNotAllIsJudgedIsNotGood(t *testing.T) {
 		tone, want string
 	}{
 		"all judged":        {audit.Report{Clusters: []*audit.Audit{audited(t, racked), audited(t, racked)}}, good, "No violations in 2 clusters"},
-		"no policy in one":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked), idle}}, unsure, "No violations in 2 clusters, but in 1 of them not all was judged"},
+		"no policy in one":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked), idle}}, unsure, "No violations in 2 clusters, but 1 could not be fully evaluated"},
 		"one was not read":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked)}, Unread: unread[:1]}, unsure, "No violations in 1 cluster"},
 		"none of them read": {audit.Report{Unread: unread}, unsure, "Nothing was checked: no cluster could be read"},
 	} {
@@ -323,7 +323,7 @@ func TestThePageOfManyViolationsIsBounded(t *testing.T) {
 	if n := strings.Count(page, `<li class="violation `); n != violationsShown {
 		t.Errorf("the page shows %d violations", n)
 	}
-	if want := "9,500 more, none of them more severe than these, are not in this page: bgpguard audit -o json lists them."; !strings.Contains(page, want) {
+	if want := "9,500 more, none more severe than these, are not on this page: bgpguard audit -o json lists all."; !strings.Contains(page, want) {
 		t.Errorf("the page does not say %q", want)
 	}
 	if n := strings.Count(page, `data-severity="critical"`); n != 10 {
@@ -442,17 +442,17 @@ func TestHealth(t *testing.T) {
 		health *health.Health
 		want   string
 	}{
-		"not known": {&health.Health{}, "BGP health, as the nodes report it The CalicoNodeStatuses are not known, so nothing can be said of which sessions stand."},
+		"not known": {&health.Health{}, "BGP health, reported by the nodes The CalicoNodeStatuses were not read, so it is unknown which sessions are established."},
 		"nobody reports": {
 			&health.Health{Known: true, Nodes: 4, Missing: health.NodeSet{Nodes: 4, Sample: []string{"a", "b", "c"}}},
-			"BGP health, as the nodes report it Figure Value Nodes that report 0 of 4; no CalicoNodeStatus was made for 4 nodes (a, b, c and 1 more)",
+			"BGP health, reported by the nodes Figure Value Nodes that report 0 of 4; there is no CalicoNodeStatus for 4 nodes (a, b, c and 1 more)",
 		},
 		"all is well": {
 			&health.Health{
 				Known: true, Nodes: 4, Reporting: 4,
 				Sessions: topology.PerFamily[health.Sessions]{IPv4: sessions(10, 10, 0)}, Daemons: topology.PerFamily[health.Daemons]{IPv4: health.Daemons{Ready: 4}},
 			},
-			"BGP health, as the nodes report it Sessions established, IPv4 100 % 10 of 10 half-sessions that are predicted, on the nodes that report. " +
+			"BGP health, reported by the nodes Sessions established, IPv4 100 % 10 of 10 predicted half-sessions on the nodes that report. " +
 				"Figure Value Nodes that report 4 of 4 BIRD IPv4 4 ready, 0 not ready",
 		},
 		"all that can be wrong": {
@@ -467,16 +467,16 @@ func TestHealth(t *testing.T) {
 					Total: 1, Items: []health.Restart{{Node: "e", Family: "IPv4", Boot: noon, Seconds: 48, Established: 2, NotEstablished: 1}},
 				}},
 			},
-			"BGP health, as the nodes report it Sessions established, IPv4 99.9 % 29,999 of 30,000 half-sessions that are predicted, on the nodes that report. " +
-				"Sessions established, IPv6 33.3 % 1 of 3 half-sessions that are predicted, on the nodes that report. 1 waits for the end of a graceful restart. " +
-				"Figure Value Nodes that report 4,999 of 5,000; 1 status cannot be compared " +
-				"Starts of BIRD 7 s until the last session was up in the median, 48 s at the worst, of 1 start " +
-				"Predicted, and reported not to be established: 60 Predicted, and reported not to be established Node Family Peer Type State Since From " +
+			"BGP health, reported by the nodes Sessions established, IPv4 99.9 % 29,999 of 30,000 predicted half-sessions on the nodes that report. " +
+				"Sessions established, IPv6 33.3 % 1 of 3 predicted half-sessions on the nodes that report. 1 waits for the end of a graceful restart. " +
+				"Figure Value Nodes that report 4,999 of 5,000; 1 status not compared " +
+				"Starts of BIRD 7 seconds until the last session came up (median), 48 seconds (slowest), of 1 start " +
+				"Predicted but not established: 60 Predicted but not established Node Family Peer Type State Since From " +
 				strings.Repeat("a IPv4 10.0.0.2 (b) NodePeer Active 08:00:00 clients ", rowsShown) + "and 10 more " +
 				"BIRDs that are not ready: 1 BIRDs that are not ready Node Family State Version d IPv6 NotReady v1 " +
 				"CalicoNodeStatuses that are not compared: 1 CalicoNodeStatuses that are not compared Node Status Last updated Why c s never calico-node has not written it " +
-				"Starts of BIRD, the slowest first: 1 Starts of BIRD, the slowest first Node Family Start Until the last session was up Established Not established " +
-				"e IPv4 1 Jul 2026 12:00 UTC 48 s 2 1",
+				"Starts of BIRD, slowest first: 1 Starts of BIRD, slowest first Node Family Start Until the last session came up Established Not established " +
+				"e IPv4 1 Jul 2026 12:00 UTC 48 seconds 2 1",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// pointsShown is how many audits the trend shows, the newest.
+// pointsShown is the number of audits in the trend: the newest.
 const pointsShown = 100
 
-// The chart of the trend, in its own units.
+// The size of the chart, in its own units.
 const (
 	chartWidth  = 1160
 	chartHeight = 260
@@ -24,8 +24,8 @@ const (
 	chartBottom = 226
 )
 
-// trend is a chart of violations over time, in severities laid upon each other, the
-// worst at the bottom.
+// trend is a chart of violations over time with stacked severities, the most severe at
+// the bottom.
 type trend struct {
 	Text                     string
 	Width, Height            int
@@ -38,7 +38,7 @@ type trend struct {
 	Table                    cells
 }
 
-// area is a band of the chart, and the line on top of it.
+// area is a band of the chart and its upper edge.
 type area struct{ Tone, Path, Edge string }
 
 type gridLine struct {
@@ -51,7 +51,7 @@ type tick struct {
 	Text, Anchor string
 }
 
-// newTrend charts a and the audits before it, nil where there are none.
+// newTrend returns the chart of a and earlier audits; nil if there are no earlier ones.
 func newTrend(a *audit.Audit) *trend {
 	if len(a.Trend) == 0 {
 		return nil
@@ -101,7 +101,7 @@ func roundUp(n int) int {
 
 func chartY(n, top int) int { return chartBottom - n*(chartBottom-chartTop)/top }
 
-// chartX places a time between the first and the last.
+// chartX returns the position of a time between the first and the last.
 func chartX(at time.Time, points []audit.Point) int {
 	first, last := points[0].Time, points[len(points)-1].Time
 	if !last.After(first) {
@@ -110,7 +110,7 @@ func chartX(at time.Time, points []audit.Point) int {
 	return chartLeft + int(float64(chartRight-chartLeft)*float64(at.Sub(first))/float64(last.Sub(first)))
 }
 
-// areas draws one band for each severity that is there, with an edge on top.
+// areas adds one band for each severity that occurs.
 func (t *trend) areas(points []audit.Point, top int) {
 	below := make([]int, len(points))
 	for _, severity := range policy.Severities {
@@ -131,7 +131,7 @@ func (t *trend) areas(points []audit.Point, top int) {
 	}
 }
 
-// ticks names the first and the last time.
+// ticks adds the first and the last time.
 func (t *trend) ticks(points []audit.Point) {
 	t.Ticks = []tick{
 		{chartLeft, moment(points[0].Time), "start"},
@@ -139,7 +139,7 @@ func (t *trend) ticks(points []audit.Point) {
 	}
 }
 
-// trendText says what the chart shows.
+// trendText describes the chart.
 func trendText(points []audit.Point) string {
 	first, last := points[0], points[len(points)-1]
 	was, is := total(first), total(last)
@@ -153,13 +153,13 @@ func trendText(points []audit.Point) string {
 	return fmt.Sprintf("%s now, %s the %s of %s; %s", Count(is, "violation"), change, number(was), moment(first.Time), Count(len(points), "audit"))
 }
 
-// trendCells is the trend in numbers, the newest first.
+// trendCells returns the trend as a table, newest first.
 func trendCells(points []audit.Point, left int) cells {
-	c := cells{Title: "Audits, the newest first", Sortable: true, Header: heads("Time")}
+	c := cells{Title: "Audits, newest first", Sortable: true, Header: heads("Time")}
 	for _, severity := range policy.Severities {
 		c.Header = append(c.Header, numberHead(strings.ToUpper(severity[:1])+severity[1:]))
 	}
-	c.Header = append(c.Header, numberHead("Nodes"), numberHead("Sessions"), numberHead("Start, s"))
+	c.Header = append(c.Header, numberHead("Nodes"), numberHead("Sessions"), numberHead("Start, seconds"))
 	for _, p := range slices.Backward(points) {
 		row := []cell{{Text: moment(p.Time), Value: strconv.FormatInt(p.Time.Unix(), 10)}}
 		for _, severity := range policy.Severities {

@@ -10,11 +10,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/report/junit"
 )
 
-// writeAuditJUnit writes a suite for each cluster and in it a test case for each
-// policy that judges states: it fails where a violation counts as a failure, is
-// skipped where there are others only, and in error where the policy could not
-// judge. What there is no policy for is a case in error too: a BGPPolicy that cannot be
-// used, a cluster that could not be read, or that no policy judges.
+// writeAuditJUnit writes one suite per cluster with one test case per policy that
+// judges states. A test case fails if a violation counts as a failure, is skipped if
+// there are only other violations, and is in error if the policy could not be
+// evaluated. An unusable BGPPolicy, an unread cluster and a cluster without policies
+// are test cases in error.
 func writeAuditJUnit(w io.Writer, a *Audit) error {
 	suites := make([]junit.Suite, 0, len(a.Unread)+len(a.Clusters))
 	for _, u := range a.Unread {
@@ -31,11 +31,11 @@ func writeAuditJUnit(w io.Writer, a *Audit) error {
 		}
 		for _, f := range one.Failures {
 			if !one.InForce(f.Policy) {
-				suite.Add(notJudged(suite.Name, f.Policy, f.Message))
+				suite.Add(notEvaluated(suite.Name, f.Policy, f.Message))
 			}
 		}
 		if one.Judging() == 0 {
-			suite.Add(notJudged(suite.Name, "judge the state", nothingChecked))
+			suite.Add(notEvaluated(suite.Name, "evaluate the state", nothingChecked))
 		}
 		suites = append(suites, suite)
 	}
@@ -44,15 +44,15 @@ func writeAuditJUnit(w io.Writer, a *Audit) error {
 
 func suiteName(cluster string) string { return strings.TrimSpace("bgpguard audit " + clean(cluster)) }
 
-// notJudged is a test case in error.
-func notJudged(suite, name, message string) junit.Case {
-	return junit.Case{Class: suite, Name: clean(name), Error: &junit.Result{Type: "not judged", Message: clean(message), Text: clean(message)}}
+// notEvaluated returns a test case in error.
+func notEvaluated(suite, name, message string) junit.Case {
+	return junit.Case{Class: suite, Name: clean(name), Error: &junit.Result{Type: "not evaluated", Message: clean(message), Text: clean(message)}}
 }
 
 func (a *Audit) junitCase(suite string, one *audit.Audit, p *audit.Policy) junit.Case {
 	for _, f := range one.Failures {
 		if f.Policy == p.Name {
-			return notJudged(suite, p.Name, f.Message)
+			return notEvaluated(suite, p.Name, f.Message)
 		}
 	}
 	out := junit.Case{Class: suite, Name: clean(p.Name)}

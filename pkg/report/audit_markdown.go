@@ -9,11 +9,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 )
 
-// manyItems is how many items of a list Markdown shows before it folds the rest away.
+// manyItems is the number of list items that Markdown shows before it folds the rest.
 const manyItems = 10
 
-// escapeMarkdown keeps text from being markup or HTML (GitHub Flavored Markdown,
-// section 2.4: any punctuation of ASCII may have a backslash before it).
+// escapeMarkdown finds characters that could begin markup or HTML (GitHub Flavored
+// Markdown, section 2.4: a backslash may precede any ASCII punctuation).
 var escapeMarkdown = regexp.MustCompile("[\\\\`*_{}\\[\\]<>()#|~&@!-]")
 
 func markdown(s string) string { return escapeMarkdown.ReplaceAllString(clean(s), `\$0`) }
@@ -78,7 +78,7 @@ func markdownOne(b *strings.Builder, one *audit.Audit) {
 		v := &one.Resolved[i]
 		resolved = append(resolved, fmt.Sprintf("%s %s", codeSpan(v.Policy), markdown(v.ID+gone(v))))
 	}
-	markdownList(b, "Gone", resolved)
+	markdownList(b, "Resolved", resolved)
 }
 
 func markdownViolation(one *audit.Audit, v *audit.Violation) string {
@@ -95,7 +95,7 @@ func markdownViolation(one *audit.Audit, v *audit.Violation) string {
 	return out
 }
 
-// codeSpan is a code span, in which a backslash escapes nothing.
+// codeSpan returns s as a code span, in which backslashes do not escape.
 func codeSpan(s string) string { return "`" + strings.ReplaceAll(clean(s), "`", "'") + "`" }
 
 func markdownList(b *strings.Builder, title string, items []string) {

@@ -9,22 +9,21 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// clusterAnnotation says which cluster a report is of, where several are audited.
+// clusterAnnotation holds the cluster of a report if several clusters are audited.
 const clusterAnnotation = "bgpguard.io/cluster"
 
-// writeAuditOpenReports writes the reports that the webhook would write, as YAML
-// documents, so that they can be applied where it does not run. Those of different
-// clusters have the same names: they are for different clusters. Of what has no report,
-// comments tell.
+// writeAuditOpenReports writes the reports that the webhook would write as YAML
+// documents, for clusters without the webhook. Reports of different clusters have equal
+// names. Comments list clusters and policies without a report.
 func writeAuditOpenReports(w io.Writer, r *Audit) error {
 	var out bytes.Buffer
 	for _, u := range r.Unread {
-		fmt.Fprintf(&out, "# No report of cluster %s, which could not be read: %s\n", clean(u.Cluster), clean(u.Message))
+		fmt.Fprintf(&out, "# No report for cluster %s, which could not be read: %s\n", clean(u.Cluster), clean(u.Message))
 	}
 	for _, a := range r.Clusters {
 		for _, f := range a.Failures {
 			if !a.InForce(f.Policy) {
-				fmt.Fprintf(&out, "# No report of policy %s of %s, which could not judge: %s\n", clean(f.Policy), auditOf(a), clean(f.Message))
+				fmt.Fprintf(&out, "# No report for policy %s of %s, which could not be evaluated: %s\n", clean(f.Policy), auditOf(a), clean(f.Message))
 			}
 		}
 		for _, report := range openreports.Reports(a, openreports.References) {

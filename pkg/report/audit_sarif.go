@@ -12,16 +12,15 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// sarifStates are what SARIF calls what became of a result since the baseline
-// (3.27.24).
+// sarifStates are the baseline states of results (3.27.24).
 var sarifStates = map[audit.Comparison]string{audit.New: "new", audit.Worse: "updated", audit.Known: "unchanged"}
 
-// fingerprint names the fingerprint by which results of several runs are told to be
-// the same (3.27.17).
+// fingerprint is the name of the fingerprint that identifies a result across runs
+// (3.27.17).
 const fingerprint = "bgpguard/v1"
 
-// writeAuditSARIF writes a run for each cluster: those that could not be read have
-// no result, and their invocation did not succeed.
+// writeAuditSARIF writes one run per cluster. The run of an unread cluster has no
+// results and an unsuccessful invocation.
 func writeAuditSARIF(w io.Writer, a *Audit) error {
 	log := sarifLog{sarifSchema, sarifVersion, []sarifRun{}}
 	for _, u := range a.Unread {
@@ -65,10 +64,10 @@ func (a *Audit) sarifOf(one *audit.Audit) sarifRun {
 	}
 	for i := range one.Resolved {
 		v := &one.Resolved[i]
-		// A rule that is no longer in force is not among those of the run.
+		// The index is -1 if the policy is no longer in force.
 		result := a.sarifResult(one, v, slices.Index(rules, v.Policy))
 		result.State = "absent"
-		result.Message = sarifText("gone: " + clean(v.ID) + gone(v))
+		result.Message = sarifText("resolved: " + clean(v.ID) + gone(v))
 		run.Results = append(run.Results, result)
 	}
 	return run
@@ -87,7 +86,7 @@ func (a *Audit) sarifResult(one *audit.Audit, v *audit.Violation, rule int) sari
 	for _, o := range v.Objects[:min(len(v.Objects), shown)] {
 		out.Locations = append(out.Locations, a.sarifLocation(o, v.Fields()))
 	}
-	if len(out.Locations) == 0 { // Code scanning wants one.
+	if len(out.Locations) == 0 { // Code scanning needs a location.
 		out.Locations = append(out.Locations, a.sarifLocation(violation.Object{Kind: "Cluster", Name: cmp.Or(one.Cluster, "state")}, nil))
 	}
 	return out

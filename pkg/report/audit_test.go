@@ -152,16 +152,16 @@ func TestJSONAndYAMLOfAnAuditFollowTheSchema(t *testing.T) {
 
 func TestTextOfAnAudit(t *testing.T) {
 	for name, want := range map[string]string{
-		"found": `cluster prod: 3 violations (1 critical, 2 medium) of 4 policies, of which 1 could not judge
-  Since the baseline: 1 new, 1 worse, 1 as before, 1 gone.
-  6 nodes with BGP, 3 route reflectors, 12 sessions between nodes, mesh off, a start of calico-node costs a node up to 12 s of routes
-  BGP: 9 of 12 predicted half-sessions established, 1 down, 2 absent, 1 BIRD is not ready, sessions were up at most 12 s after the last starts (median 7 s); as 3 of 6 nodes report
+		"found": `cluster prod: 3 violations (1 critical, 2 medium) of 4 policies; 1 could not be evaluated
+  Since the baseline: 1 new, 1 worse, 1 as before, 1 resolved.
+  6 nodes with BGP, 3 route reflectors, 12 sessions between nodes, mesh off, up to 12 seconds without routes after a start of calico-node
+  BGP: 9 of 12 predicted half-sessions established, 1 down, 2 absent, 1 BIRD is not ready, sessions came up within 12 seconds of the last starts (median 7 seconds); reported by 3 of 6 nodes
   Note: no BGPFilter was read
   Error: [broken] divide by zero
 
 critical: [cut] 3 nodes are wrong: mend them (https://example.com/cut)
   about BGPPeer workers, BGPConfiguration default (state.yaml:24)
-  worse than before; since 2026-03-16T07:00:00Z; came past admission (PastAdmission); it came by the change of BGPPeer workers
+  worse than before; since 2026-03-16T07:00:00Z; bypassed admission (PastAdmission); it came by the change of BGPPeer workers
 
 medium: [hygiene] 3 nodes are wrong: mend them (https://example.com/hygiene)
   about BGPPeer workers (state.yaml:24)
@@ -170,12 +170,12 @@ medium: [hygiene] 3 nodes are wrong: mend them (https://example.com/hygiene)
 medium: [hygiene] 3 nodes are wrong: mend them (https://example.com/hygiene)
   known; since 2026-03-16T07:00:00Z
 
-1 violation is gone:
+1 violation is resolved:
   [fine] mesh, about BGPPeer workers: its policy is no longer in force
 `,
-		"clean": `cluster staging: no violation of 3 policies
-  6 nodes with BGP, 0 sessions between nodes, mesh off, a start of calico-node costs a node up to 12 s of routes
-  BGP: not known: no CalicoNodeStatus was read
+		"clean": `cluster staging: no violations of 3 policies
+  6 nodes with BGP, 0 sessions between nodes, mesh off, up to 12 seconds without routes after a start of calico-node
+  BGP: unknown: no CalicoNodeStatus was read
 `,
 	} {
 		if got := renderAudit(t, Text, audits()[name]); got != want {
@@ -205,12 +205,12 @@ func TestMarkdownOfAnAudit(t *testing.T) {
 	}
 	got := renderAudit(t, Markdown, &Audit{Report: &audit.Report{Clusters: []*audit.Audit{many}}})
 	for _, want := range []string{
-		"# BGP audit\n\n## cluster prod\n\n**33 violations \\(1 critical, 32 medium\\) of 4 policies, of which 1 could not judge**\n",
+		"# BGP audit\n\n## cluster prod\n\n**33 violations \\(1 critical, 32 medium\\) of 4 policies; 1 could not be evaluated**\n",
 		"- **error:** `broken` divide by zero\n- note: no BGPFilter was read\n",
 		"- **critical** `cut` 3 nodes are wrong: mend them (<https://example.com/cut>)<br>about BGPPeer workers, BGPConfiguration default<br>worse than before;",
 		"\n<details><summary>23 more</summary>\n\n- ", "\n\n</details>\n",
 		"about BGPPeer \\<b\\>\\|\\*x\\*\\]\\(javascript:y\\)\n",
-		"### Gone\n\n- `fine` mesh, about BGPPeer workers: its policy is no longer in force\n",
+		"### Resolved\n\n- `fine` mesh, about BGPPeer workers: its policy is no longer in force\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
@@ -327,15 +327,15 @@ func TestWhatNoPolicyJudgesIsInEveryFormat(t *testing.T) {
 		text := renderAudit(t, format, r)
 		for _, want := range []string{"ours", "cannot be used here", "lab", "no answer"} {
 			if !strings.Contains(text, want) {
-				t.Errorf("%s does not tell %q", format, want)
+				t.Errorf("%s does not contain %q", format, want)
 			}
 		}
 	}
 	for format, want := range map[string]string{
-		JUnit: nothingChecked, Text: nothingChecked, Markdown: nothingChecked, HTML: capital(nothingChecked), OpenReports: "# No report of cluster lab, which could not be read: no answer\\nat all\n",
+		JUnit: nothingChecked, Text: nothingChecked, Markdown: nothingChecked, HTML: capital(nothingChecked), OpenReports: "# No report for cluster lab, which could not be read: no answer\\nat all\n",
 	} {
 		if !strings.Contains(renderAudit(t, format, r), want) {
-			t.Errorf("%s does not tell %q", format, want)
+			t.Errorf("%s does not contain %q", format, want)
 		}
 	}
 }

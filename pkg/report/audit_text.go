@@ -9,7 +9,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 )
 
-// severityColors are those of a terminal.
+// severityColors are the terminal colors of severities.
 var severityColors = map[string]string{"critical": red, "high": red, "medium": yellow}
 
 func writeAuditText(w io.Writer, a *Audit) error {
@@ -20,7 +20,7 @@ func writeAuditText(w io.Writer, a *Audit) error {
 		for _, row := range auditTotals(a.Report) {
 			fmt.Fprintln(t, strings.Join(row, "\t"))
 		}
-		_ = t.Flush() // A strings.Builder takes everything.
+		_ = t.Flush() // A strings.Builder returns no errors.
 		b.WriteString("\n")
 	}
 	for _, u := range a.Unread {
@@ -80,14 +80,15 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 	if len(one.Resolved) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%s\n", p.paint(green, Count(len(one.Resolved), "violation is gone", "violations are gone")+":"))
+	fmt.Fprintf(b, "\n%s\n", p.paint(green, Count(len(one.Resolved), "violation is resolved", "violations are resolved")+":"))
 	for i := range one.Resolved {
 		v := &one.Resolved[i]
 		fmt.Fprintf(b, "  [%s] %s%s\n", clean(v.Policy), clean(v.ID), gone(v))
 	}
 }
 
-// gone says more of a violation that is gone.
+// gone returns the objects and the cause of a resolved violation, for the end of a
+// line.
 func gone(v *audit.Violation) string {
 	out := ""
 	if len(v.Objects) > 0 {

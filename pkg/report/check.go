@@ -15,7 +15,7 @@ type Check struct {
 	Version string
 	// Explain adds to each violation what is behind it.
 	Explain bool
-	// Color makes Text use a terminal's colours.
+	// Color makes Text use the colors of a terminal.
 	Color bool
 }
 

@@ -50,7 +50,7 @@ func junitTest(c *Checked, rule string, found []finding) junit.Case {
 		result.Type = "denied"
 		out.Failure = result
 	case failed:
-		result.Type = "not judged"
+		result.Type = "not evaluated"
 		out.Error = result
 	default:
 		out.Skipped = result

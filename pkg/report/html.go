@@ -9,11 +9,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// rowsShown is how many rows of a table a page shows before it counts the rest.
+// rowsShown is the number of rows of a table that a page shows before it counts the
+// rest.
 const rowsShown = 50
 
-// The pages and what they share. Style is not of the templates, so that it stands
-// in the page as it is written.
+// The pages and their shared parts. The style is no template: it is in the page
+// unchanged.
 //
 //go:embed *.html
 var pages embed.FS
@@ -23,7 +24,7 @@ var pageStyle string
 
 var pageTemplates = template.Must(template.ParseFS(pages, "*.html"))
 
-// figure is a picture, and what it shows in words.
+// figure is a picture with a description.
 type figure struct {
 	Title, Text string
 	SVG         template.HTML
@@ -34,7 +35,7 @@ type routes struct {
 	Findings []string
 }
 
-// table is the first few rows of a list of Total; Rest tells of those left out.
+// table is the first few rows of a list of Total; Rest counts the others.
 type table struct {
 	Title  string
 	Total  string
@@ -43,7 +44,7 @@ type table struct {
 	Rest   string
 }
 
-// factsTable is facts as a table.
+// factsTable returns facts as a table.
 func factsTable(title string, header []string, facts []fact) table {
 	t := table{Title: title, Header: header}
 	for _, f := range facts {
@@ -52,8 +53,8 @@ func factsTable(title string, header []string, facts []fact) table {
 	return t
 }
 
-// comparisonTable compares the state before and after the change of t, nil where
-// there is none.
+// comparisonTable compares the states before and after the change of t; nil if there
+// is no change.
 func comparisonTable(t *Topology) *table {
 	if t.Before == nil {
 		return nil
@@ -81,8 +82,8 @@ func tableOf[T any](title string, header []string, seq iter.Seq[T], total int, c
 	return out
 }
 
-// figures draws the topology, and before it that before the change. Pictures of
-// one page need different names; of is what makes them so where it has several.
+// figures draws the topology before the change, if there is one, and the topology. of
+// makes the names of pictures unique on a page with several topologies.
 func figures(t *Topology, of string) ([]figure, error) {
 	if t.Before == nil {
 		f, err := newFigure("Topology", of, t.Graph)

@@ -20,6 +20,8 @@ type description struct {
 	Name        string             `json:"name"`
 	Title       string             `json:"title"`
 	Description string             `json:"description"`
+	Remediation string             `json:"remediation,omitempty"`
+	Message     string             `json:"exampleMessage,omitempty"`
 	Severity    string             `json:"severity"`
 	Judges      string             `json:"judges"`
 	Actions     []violation.Action `json:"validationActions"`
@@ -36,6 +38,7 @@ type description struct {
 type parameter struct {
 	Name        string `json:"name"`
 	Type        string `json:"type"`
+	Range       string `json:"range,omitempty"`
 	Default     any    `json:"default,omitempty"`
 	Description string `json:"description"`
 }
@@ -43,8 +46,8 @@ type parameter struct {
 // describe returns the documentation of a policy.
 func describe(d *policy.Definition) *description {
 	out := &description{
-		Name: d.Name, Title: d.Title, Description: d.Description, Severity: d.Severity, Judges: d.Judges, Actions: d.Actions,
-		Schema: d.Parameters(), Related: d.Related, Source: d.Source, File: d.File, Parameters: []parameter{},
+		Name: d.Name, Title: d.Title, Description: d.Description, Remediation: d.Remediation, Message: d.ExampleMessage,
+		Severity: d.Severity, Judges: d.Judges, Actions: d.Actions, Schema: d.Parameters(), Related: d.Related, Source: d.Source, File: d.File, Parameters: []parameter{},
 	}
 	out.addParameters("", d.Parameters())
 	if out.Related == nil {
@@ -60,7 +63,7 @@ func (d *description) addParameters(prefix string, schema any) {
 		p, _ := properties[name].(map[string]any)
 		text, _ := p["description"].(string)
 		d.Parameters = append(d.Parameters, parameter{
-			Name: prefix + name, Type: typeOf(p), Default: p["default"], Description: strings.Join(strings.Fields(text), " "),
+			Name: prefix + name, Type: typeOf(p), Range: rangeOf(p), Default: p["default"], Description: strings.Join(strings.Fields(text), " "),
 		})
 		d.addParameters(prefix+name+".", p)
 		d.addParameters(prefix+name+"[].", p["items"])
@@ -81,13 +84,25 @@ func typeOf(schema map[string]any) string {
 		}
 		return "one of " + strings.Join(values, ", ")
 	}
-	if v, ok := schema["minimum"]; ok {
-		text += fmt.Sprintf(", %v or more", v)
-	}
-	if v, ok := schema["maximum"]; ok {
-		text += fmt.Sprintf(", %v or less", v)
-	}
 	return text
+}
+
+// rangeOf returns the bounds of a number, or of the items of an array: "1 to 16", "" if there are none.
+func rangeOf(schema map[string]any) string {
+	least, hasLeast := schema["minimum"]
+	most, hasMost := schema["maximum"]
+	items, _ := schema["items"].(map[string]any)
+	switch {
+	case hasLeast && hasMost:
+		return fmt.Sprintf("%v to %v", least, most)
+	case hasLeast:
+		return fmt.Sprintf("%v or more", least)
+	case hasMost:
+		return fmt.Sprintf("%v or less", most)
+	case items != nil:
+		return rangeOf(items)
+	}
+	return ""
 }
 
 // actions joins validation actions.
@@ -111,10 +126,23 @@ func writePolicyText(w io.Writer, of *policy.Definition) error {
 		b.WriteString("\nParameters:\n")
 	}
 	for _, p := range d.Parameters {
-		fmt.Fprintf(&b, "  %s (%s%s)\n", p.Name, p.Type, p.defaultText(", default "))
+		bounds := p.Range
+		if bounds != "" {
+			bounds = ", " + bounds
+		}
+		fmt.Fprintf(&b, "  %s (%s%s%s)\n", p.Name, p.Type, bounds, p.defaultText(", default "))
 		for _, line := range text.Wrap(p.Description, width-6) {
 			fmt.Fprintf(&b, "      %s\n", line)
 		}
+	}
+	if d.Message != "" {
+		fmt.Fprintf(&b, "\nExample of a message:\n")
+	}
+	for _, line := range text.Wrap(d.Message, width-2) {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	if d.Remediation != "" {
+		fmt.Fprintf(&b, "\nWhat to do:\n  %s\n", strings.ReplaceAll(d.Remediation, "\n", "\n  "))
 	}
 	if len(d.Related) > 0 {
 		b.WriteString("\nSee also:\n")
@@ -156,27 +184,39 @@ func (p *parameter) defaultText(prefix string) string {
 	return prefix + string(text)
 }
 
-// writePolicyMarkdown writes the documentation of a policy as a page.
+// writePolicyMarkdown writes the documentation of a policy as a page. The page
+// has no link to itself.
 func writePolicyMarkdown(w io.Writer, of *policy.Definition) error {
 	d := describe(of)
-	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s. Severity %s; judges %s; recommended: %s.\n\n%s\n", d.Name, d.Title, d.Severity, d.judged(), actions(d.Actions), d.Description)
-	if len(d.Parameters) > 0 {
-		b.WriteString("\n## Parameters\n\n| parameter | type | default | description |\n| --- | --- | --- | --- |\n")
-	}
 	cell := func(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n**%s**\n\n", d.Name, d.Title)
+	fmt.Fprintf(&b, "| severity | default action | judges |\n| --- | --- | --- |\n| %s | %s | %s |\n\n%s\n",
+		d.Severity, actions(d.Actions), d.judged(), d.Description)
+	if len(d.Parameters) > 0 {
+		b.WriteString("\n## Parameters\n\n| parameter | type | default | range | description |\n| --- | --- | --- | --- | --- |\n")
+	}
 	for _, p := range d.Parameters {
 		value := p.defaultText("")
 		if value != "" {
 			value = "`" + value + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, cell(p.Type), cell(value), cell(p.Description))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p.Name, cell(p.Type), cell(value), p.Range, cell(p.Description))
 	}
 	fmt.Fprintf(&b, "\n## Example\n\n```yaml\n%s```\n", d.example())
-	if len(d.Related) > 0 {
+	if d.Message != "" {
+		fmt.Fprintf(&b, "\nA message of this policy:\n\n```text\n%s\n```\n", strings.Join(text.Wrap(d.Message, 100), "\n"))
+	}
+	if d.Remediation != "" {
+		fmt.Fprintf(&b, "\n## What to do when it denies or warns\n\n%s\n", d.Remediation)
+	}
+	related := slices.DeleteFunc(slices.Clone(d.Related), func(l policy.Link) bool {
+		return strings.HasSuffix(l.Ref, "/docs/policies/"+d.Name+".md")
+	})
+	if len(related) > 0 {
 		b.WriteString("\n## See also\n\n")
 	}
-	for _, l := range d.Related {
+	for _, l := range related {
 		fmt.Fprintf(&b, "- %s\n", relatedLink(l, "[%s](%s)"))
 	}
 	_, err := io.WriteString(w, b.String())

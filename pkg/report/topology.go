@@ -8,16 +8,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// versionFlag is what else than a state tells Calico's version.
-const versionFlag = "--calico-version or "
+// versionHint says how "bgpguard topology" takes Calico's version from a flag.
+const versionHint = "set --calico-version or "
 
-// Topology is what a report shows of one state. Sequences can be long (a full
-// mesh of 5,000 nodes has 25 million half-sessions), can be ranged over more
-// than once, and are never held as a whole.
+// Topology is the data of a report on one state. Sequences can be long (a full mesh of
+// 5,000 nodes has 25 million half-sessions), can be ranged over more than once, and
+// are never held in memory.
 type Topology struct {
 	Summary *topology.Summary
-	// Node is the node that Sessions, Broken, Ambiguous and Frozen are about, ""
-	// for all.
+	// Node is the only node in Sessions, Broken, Ambiguous and Frozen; "" for all
+	// nodes.
 	Node      string
 	Sessions  iter.Seq[topology.HalfSession]
 	Broken    iter.Seq[topology.BrokenSession]
@@ -27,10 +27,10 @@ type Topology struct {
 	Graph     *topology.Graph
 	// Reflectors are the route reflectors, in order of names.
 	Reflectors []Reflector
-	// WithTransit says which assumption about peers outside Text and HTML show: that
-	// these carry routes on, or that they do not.
+	// WithTransit makes Text and HTML show the routes with transit through external
+	// peers, else those without.
 	WithTransit bool
-	// Before is the topology before a change, nil where there is no change.
+	// Before is the topology before the change; nil if there is no change.
 	Before *Topology
 }
 
@@ -38,13 +38,13 @@ type Topology struct {
 type Reflector struct {
 	Node      string
 	ClusterID string
-	// Sessions counts the half-sessions on it on which a session stands or whose
-	// other side is not known.
+	// Sessions is the number of its half-sessions that can come up, including those
+	// with an unknown remote side.
 	Sessions int
 }
 
-// reach is what the report says of the routes in one family, under the
-// assumption of t.
+// reach returns the reachability in one family under the reading of external peers
+// that t shows.
 func (t *Topology) reach(r *topology.Routes) *topology.Reach {
 	if t.WithTransit {
 		return r.WithTransit
@@ -52,12 +52,11 @@ func (t *Topology) reach(r *topology.Routes) *topology.Reach {
 	return r.WithoutTransit
 }
 
-// unknown stands for a total that only a look at all of a sequence tells.
+// unknown is a total that can only be found by ranging over the whole sequence.
 const unknown = -1
 
-// totals counts the broken and the ambiguous half-sessions. The summary knows
-// them for all nodes, so that nobody has to look at 25 million half-sessions to
-// find that none is broken.
+// totals returns the numbers of broken and ambiguous half-sessions. For all nodes they
+// come from the summary, which saves ranging over 25 million half-sessions.
 func (t *Topology) totals() (broken, ambiguous int) {
 	if t.Node != "" {
 		return unknown, unknown
@@ -69,7 +68,7 @@ func (t *Topology) totals() (broken, ambiguous int) {
 	return broken, ambiguous
 }
 
-// take is seq, which has total values, without a look for one more.
+// take returns seq, which has total values. It stops after the last one.
 func take[T any](seq iter.Seq[T], total int) iter.Seq[T] {
 	if total == unknown {
 		return seq
@@ -88,7 +87,7 @@ func take[T any](seq iter.Seq[T], total int) iter.Seq[T] {
 	}
 }
 
-// first returns the first limit values of seq, and how many there are in all.
+// first returns the first limit values of seq and the number of all values.
 func first[T any](seq iter.Seq[T], limit, total int) (values []T, all int) {
 	if total == unknown {
 		for v := range seq {
@@ -102,7 +101,7 @@ func first[T any](seq iter.Seq[T], limit, total int) (values []T, all int) {
 	return slices.Collect(take(seq, min(limit, total))), total
 }
 
-// head is first for a slice.
+// head is first for slices.
 func head[T any](list []T, limit int) (values []T, all int) {
 	return first(slices.Values(list), limit, len(list))
 }

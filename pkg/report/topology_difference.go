@@ -12,13 +12,13 @@ import (
 // (After is nil) or alters.
 type difference struct{ Before, After *topology.HalfSession }
 
-// altered is the JSON form of a difference with both sides.
+// altered is the JSON form of a difference that has both sides.
 type altered struct {
 	Before topology.HalfSession `json:"before"`
 	After  topology.HalfSession `json:"after"`
 }
 
-// differences merges two sequences in order of node, family and protocol. It
+// differences compares two sequences that are in order of node, family and protocol. It
 // holds one half-session of each. O(before + after).
 func differences(before, after iter.Seq[topology.HalfSession]) iter.Seq[difference] {
 	return func(yield func(difference) bool) {
@@ -56,10 +56,11 @@ func compare(a, b topology.HalfSession) int {
 	return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Protocol, b.Protocol))
 }
 
-// changes are the differences that the change of t makes.
+// changes returns the differences between t.Before and t.
 func (t *Topology) changes() iter.Seq[difference] { return differences(t.Before.Sessions, t.Sessions) }
 
-// added lists the half-sessions that the change adds, removed and altered alike.
+// added, removed and altered return the half-sessions that the change adds, removes and
+// alters.
 func (t *Topology) added() iter.Seq[topology.HalfSession] {
 	return pick(t.changes(), func(d difference) (topology.HalfSession, bool) {
 		return deref(d.After), d.Before == nil
@@ -78,7 +79,7 @@ func (t *Topology) altered() iter.Seq[altered] {
 	})
 }
 
-// pick yields what f makes of each value that it wants.
+// pick yields f of each value for which f returns true.
 func pick[T, U any](seq iter.Seq[T], f func(T) (U, bool)) iter.Seq[U] {
 	return func(yield func(U) bool) {
 		for v := range seq {
@@ -89,7 +90,7 @@ func pick[T, U any](seq iter.Seq[T], f func(T) (U, bool)) iter.Seq[U] {
 	}
 }
 
-// deref is what p points to, or the zero value.
+// deref returns *p, or the zero value if p is nil.
 func deref[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

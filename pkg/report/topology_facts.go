@@ -8,11 +8,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// fact is a line of text or a row of a table.
+// fact is a line of text or a row of a table: a name and a value.
 type fact struct{ Name, Value string }
 
-// facts are the totals of a state. hint says what else than a ClusterInformation
-// tells Calico's version, "" for nothing.
+// facts returns the totals of a state. hint says how to set an unknown Calico version
+// other than by a ClusterInformation; "" for no other way.
 func facts(s *topology.Summary, hint string) []fact {
 	n := s.Nodes
 	total := number(n.Total) + ", all with BGP"
@@ -31,12 +31,12 @@ func facts(s *topology.Summary, hint string) []fact {
 	}
 	for _, f := range calico.Families {
 		if r := s.Reflectors.In(f); r.Total > 0 && r.Nodes > 0 {
-			out = append(out, fact{"Reflectors of a node, " + f.String(), levels(r)})
+			out = append(out, fact{"Route reflectors per node, " + f.String(), levels(r)})
 		}
 	}
 	version := s.CalicoVersion
 	if version == "" {
-		version = "unknown; " + hint + "a ClusterInformation tells it"
+		version = "unknown; " + hint + "add the ClusterInformation"
 	}
 	return append(out, fact{"Calico", version})
 }
@@ -46,7 +46,7 @@ func mesh(m *topology.Mesh) string {
 	case m.Enabled && m.Source == "set":
 		return fmt.Sprintf("on, %s between %s", Count(m.Sessions, "session"), Count(m.Nodes, "node"))
 	case m.Enabled:
-		return fmt.Sprintf("on, as it is where nothing is set, %s between %s", Count(m.Sessions, "session"), Count(m.Nodes, "node"))
+		return fmt.Sprintf("on by default, %s between %s", Count(m.Sessions, "session"), Count(m.Nodes, "node"))
 	default:
 		return "off"
 	}
@@ -69,7 +69,7 @@ func sessions(s *topology.Sessions) string {
 	return strings.Join(parts, ", ")
 }
 
-// levels says how many nodes have sessions to how many reflectors.
+// levels says how many nodes have sessions to how many route reflectors.
 func levels(r *topology.Reflectors) string {
 	parts := make([]string, 0, len(r.Levels))
 	for _, l := range r.Levels {
@@ -85,20 +85,21 @@ func levels(r *topology.Reflectors) string {
 	return strings.Join(parts, "; ")
 }
 
-// assumption says what the routes of a family rest on, where it matters.
+// assumption says which reading of external peers the routes of a family are
+// computed for; "" if the family has no external peers.
 func assumption(t *Topology, f calico.Family) string {
 	switch {
 	case t.Summary.Sessions.In(f).External == 0:
 		return ""
 	case t.WithTransit:
-		return ", if external peers carry routes on"
+		return ", with transit through external peers"
 	default:
-		return ", if external peers carry no routes on"
+		return ", without transit through external peers"
 	}
 }
 
-// routeFindings is what the routes of a family lack, or that they lack nothing;
-// nothing where the family is not in use.
+// routeFindings returns what is wrong with the routes of a family, or that nothing is.
+// It is empty if the family is not in use.
 func routeFindings(t *Topology, f calico.Family) []string {
 	routes := t.Summary.Routes.In(f)
 	r := t.reach(routes)
@@ -110,7 +111,7 @@ func routeFindings(t *Topology, f calico.Family) []string {
 		out = append(out, nodes(r.Isolated.Nodes, r.Isolated.Sample)+either(r.Isolated.Nodes, " is", " are")+" isolated: no routes to or from any other")
 	}
 	if r.Partitions > 1 {
-		out = append(out, fmt.Sprintf("%s partitions without routes between them, the largest of %s of %s",
+		out = append(out, fmt.Sprintf("%s partitions without routes between them, the largest with %s of %s",
 			number(r.Partitions), number(r.LargestPartition), Count(r.Nodes, "node")))
 	}
 	if n := r.WithoutRoute.Pairs; n > 0 {
@@ -121,66 +122,66 @@ func routeFindings(t *Topology, f calico.Family) []string {
 		out = append(out, Count(n, "pair")+" of nodes without a route: "+names(pairs, n))
 	}
 	if len(out) == 0 {
-		out = append(out, either(r.Nodes, "the only node needs none", fmt.Sprintf("each of %s has the routes to the pods of all others", Count(r.Nodes, "node"))))
+		out = append(out, either(r.Nodes, "the only node needs no routes", fmt.Sprintf("each of %s has routes to the pods of all others", Count(r.Nodes, "node"))))
 	}
 	for i, s := range r.SinglePoints {
 		if i == shown {
-			out = append(out, fmt.Sprintf("and %s more", Count(len(r.SinglePoints)-shown, "single point", "single points")))
+			out = append(out, fmt.Sprintf("and %s more", Count(len(r.SinglePoints)-shown, "single point of failure", "single points of failure")))
 			break
 		}
 		out = append(out, singlePoint(s))
 	}
 	if len(routes.NotExported) > 0 {
-		out = append(out, fmt.Sprintf("no routes to the pods of %s %s, which disableBGPExport keeps out of BGP",
+		out = append(out, fmt.Sprintf("no routes to the pods of %s %s: disableBGPExport is true",
 			either(len(routes.NotExported), "IPPool", "IPPools"), names(routes.NotExported, len(routes.NotExported))))
 	}
 	if len(routes.Filtered) > 0 {
-		out = append(out, "BGPFilters are taken to let these routes pass: "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered)))
+		out = append(out, "BGPFilters are not evaluated: the filters of "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered))+" are assumed to accept all routes")
 	}
 	switch traffic := t.Summary.PodTraffic.In(f); {
 	case !traffic.NeedsBGP:
-		out = append(out, fmt.Sprintf("pod traffic between nodes needs none of them: no %s IPPool depends on BGP", f))
+		out = append(out, fmt.Sprintf("pod traffic between nodes does not need them: no %s IPPool depends on BGP", f))
 	case len(traffic.Pools) > 0:
-		out = append(out, fmt.Sprintf("pod traffic of %s %s needs them", either(len(traffic.Pools), "IPPool", "IPPools"), names(traffic.Pools, len(traffic.Pools))))
+		out = append(out, fmt.Sprintf("pod traffic of %s %s needs these routes", either(len(traffic.Pools), "IPPool", "IPPools"), names(traffic.Pools, len(traffic.Pools))))
 	}
 	return out
 }
 
-// singlePointKinds are the kinds of single points in words.
+// singlePointKinds are the names of the kinds of single points of failure.
 var singlePointKinds = map[string]string{"node": "node", "zone": "zone", "externalPeer": "external peer"}
 
 func singlePoint(s topology.SinglePoint) string {
-	return fmt.Sprintf("single point: without %s %s, %s would be isolated", singlePointKinds[s.Kind], clean(s.Name), nodes(s.Nodes, s.Sample))
+	return fmt.Sprintf("single point of failure: without %s %s, %s would be isolated", singlePointKinds[s.Kind], clean(s.Name), nodes(s.Nodes, s.Sample))
 }
 
-// event is a start or a loss, and what is estimated of it.
+// event is a start or a loss and the estimated duration of its effect.
 type event struct {
 	name, reason string
 	seconds      int
 }
 
-// events are the estimates of c.
+// events returns the estimates of c.
 func events(c *topology.Convergence) []event {
 	of := func(name string, d topology.Delay) event { return event{name, clean(d.Reason), d.Seconds} }
 	start := of("routes missing after a start of calico-node", c.Start)
 	if c.Waiting.Nodes > 0 {
-		start.reason += "; so at each start of " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
+		start.reason += "; this happens on " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
 	}
 	out := []event{start}
-	if c.ReflectorSilence.Seconds > 0 { // else there is no route reflector
+	if c.ReflectorSilence.Seconds > 0 { // There are route reflectors.
 		out = append(out,
 			of("routes kept after the crash of a node's last route reflector", c.ReflectorCrash),
-			of("routes kept after its orderly stop", c.ReflectorStop),
-			of("routes kept after it falls silent", c.ReflectorSilence))
+			of("routes kept after its graceful stop", c.ReflectorStop),
+			of("routes kept after it stops responding", c.ReflectorSilence))
 	}
 	return out
 }
 
-// delays are the estimates of c in words.
+// delays returns the estimates of c as text.
 func delays(c *topology.Convergence) []fact {
 	var out []fact
 	for _, e := range events(c) {
-		out = append(out, fact{e.name, number(e.seconds) + " s: " + e.reason})
+		out = append(out, fact{e.name, Count(e.seconds, "second") + ": " + e.reason})
 	}
 	return out
 }
@@ -188,8 +189,8 @@ func delays(c *topology.Convergence) []fact {
 // row compares one figure before and after a change.
 type row struct{ Name, Before, After string }
 
-// comparison compares the totals before and after a change, without those that
-// are 0 both times.
+// comparison compares the totals before and after a change. It omits those that are
+// 0 both times.
 func comparison(before, after *Topology) []row {
 	compare := func(name string, of func(*Topology) int) row { return row{name, number(of(before)), number(of(after))} }
 	out := []row{compare("nodes with BGP", func(t *Topology) int { return t.Summary.Nodes.BGP })}

@@ -13,18 +13,18 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// topologyPage is what topology.html shows.
+// topologyPage is the data of topology.html.
 type topologyPage struct {
 	Style       template.CSS
 	Figures     []figure
 	Facts       table
-	Comparison  *table // where there is a change
+	Comparison  *table // nil without a change
 	Routes      []routes
 	Convergence table
 	Tables      []table
 }
 
-// writeTopologyHTML writes t as one page that loads nothing and runs nothing.
+// writeTopologyHTML writes t as one page without scripts and external resources.
 func writeTopologyHTML(w io.Writer, t *Topology) error {
 	figures, err := figures(t, "")
 	if err != nil {
@@ -32,9 +32,9 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 	}
 	p := topologyPage{
 		Style:   template.CSS(pageStyle), //nolint:gosec // It is a file of this package.
-		Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary, versionFlag)),
+		Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary, versionHint)),
 		Comparison: comparisonTable(t), Routes: routesOf(t),
-		Convergence: factsTable("Starts and losses, at the worst", []string{"Event", "Estimate from BIRD's timers"}, delays(t.Summary.Convergence)),
+		Convergence: factsTable("Convergence, worst case", []string{"Event", "Estimate from BIRD's timers"}, delays(t.Summary.Convergence)),
 	}
 	if t.Before != nil {
 		p.Tables = append(p.Tables, differencesTable(t))
@@ -44,7 +44,7 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 	return execute(w, "topology.html", p)
 }
 
-// execute writes the page that a template makes of data, or nothing.
+// execute executes a template and writes the page; on an error it writes nothing.
 func execute(w io.Writer, name string, data any) error {
 	var b bytes.Buffer
 	if err := pageTemplates.ExecuteTemplate(&b, name, data); err != nil {
@@ -54,7 +54,7 @@ func execute(w io.Writer, name string, data any) error {
 	return err
 }
 
-// routesOf is what the routes of each family in use lack.
+// routesOf returns the findings on the routes of each family in use.
 func routesOf(t *Topology) []routes {
 	var out []routes
 	for _, f := range calico.Families {
@@ -65,21 +65,22 @@ func routesOf(t *Topology) []routes {
 	return out
 }
 
-// faultTables list what is broken or in doubt, and what hangs on one thing.
+// faultTables list broken and ambiguous half-sessions, rejected configuration, ignored
+// settings and single points of failure.
 func faultTables(t *Topology) []table {
 	broken, ambiguous := t.totals()
 	return []table{
-		tableOf("Half-sessions on which no session can come up", []string{"Node", "Family", "Protocol", "Reason", "Message", "From"}, t.Broken, broken,
+		tableOf("Half-sessions that cannot come up", []string{"Node", "Family", "Protocol", "Reason", "Message", "From"}, t.Broken, broken,
 			func(b topology.BrokenSession) []string {
 				return []string{b.Node, b.Family, b.Protocol, string(b.Reason), b.Message, names(b.Sources, len(b.Sources))}
 			}),
-		tableOf("Half-sessions that depend on the order in which Calico visits BGPPeers", []string{"Node", "Family", "Peer", "BGPPeers", "Differ in"}, t.Ambiguous, ambiguous,
+		tableOf("Half-sessions that depend on the order in which Calico processes BGPPeers", []string{"Node", "Family", "Peer", "BGPPeers", "Differ in"}, t.Ambiguous, ambiguous,
 			func(a topology.AmbiguousSession) []string {
 				return []string{a.Node, a.Family, a.PeerIP, names(a.Sources, len(a.Sources)), names(a.Differs, len(a.Differs))}
 			}),
-		tableOf("Nodes whose BIRD refuses its configuration", []string{"Node", "Family", "Reasons"}, slices.Values(t.Frozen), len(t.Frozen),
+		tableOf("Nodes whose BIRD rejects its configuration", []string{"Node", "Family", "Reasons"}, slices.Values(t.Frozen), len(t.Frozen),
 			func(n topology.FrozenNode) []string { return []string{n.Node, n.Family, strings.Join(n.Reasons, "; ")} }),
-		tableOf("What Calico ignores or refuses in objects", []string{"Kind", "Name", "Message"}, slices.Values(t.Ignored), len(t.Ignored),
+		tableOf("Settings that Calico ignores or rejects", []string{"Kind", "Name", "Message"}, slices.Values(t.Ignored), len(t.Ignored),
 			func(i topology.Ignored) []string { return []string{i.Kind, i.Name, i.Message} }),
 		singlePoints(t),
 	}
@@ -116,7 +117,7 @@ func singlePoints(t *Topology) table {
 			points = append(points, point{f.String(), s})
 		}
 	}
-	return tableOf("Single points: nodes that would be isolated without one element", []string{"Family", "Kind", "Name", "Isolated nodes"}, slices.Values(points), len(points),
+	return tableOf("Single points of failure, and the nodes that would be isolated", []string{"Family", "Kind", "Name", "Isolated nodes"}, slices.Values(points), len(points),
 		func(p point) []string {
 			return []string{p.family, singlePointKinds[p.Kind], p.Name, nodes(p.Nodes, p.Sample)}
 		})

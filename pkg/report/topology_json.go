@@ -12,8 +12,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// writeTopologyJSON writes what topology.schema.json describes, one element of
-// a list on a line. It never holds a list as a whole.
+// writeTopologyJSON writes the document that topology.schema.json describes, one list
+// element per line. It never holds a list in memory.
 func writeTopologyJSON(w io.Writer, t *Topology) error {
 	j := &jsonWriter{w: bufio.NewWriter(w)}
 	j.text("{\n  \"summary\": ")
@@ -39,22 +39,23 @@ func writeTopologyJSON(w io.Writer, t *Topology) error {
 	return j.w.Flush()
 }
 
-// maxYAML bounds the JSON that is turned into YAML, which takes some twenty times
-// its size of memory: the half-sessions of a mesh of some 400 nodes.
+// maxYAML is the largest JSON document that is converted to YAML: the half-sessions of
+// a mesh of about 400 nodes. The conversion needs about twenty times that memory.
 const maxYAML = 64 << 20
 
-// bounded is a buffer that refuses more than maxYAML.
+// bounded is a buffer with at most maxYAML bytes.
 type bounded struct{ bytes.Buffer }
 
-// Write refuses what would make the buffer larger than maxYAML.
+// Write returns an error if the buffer would exceed maxYAML.
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > maxYAML {
-		return 0, errors.New("there is too much to show for -o yaml, which is held in memory whole: use -o json, or --node for one node")
+		return 0, errors.New("the topology is too large for -o yaml: use -o json, or --node for one node")
 	}
 	return b.Buffer.Write(p)
 }
 
-// writeTopologyYAML writes the same data as JSON, as far as it holds all of it.
+// writeTopologyYAML writes the document of writeTopologyJSON as YAML, or returns an
+// error if it exceeds maxYAML.
 func writeTopologyYAML(w io.Writer, t *Topology) error {
 	var b bounded
 	if err := writeTopologyJSON(&b, t); err != nil {
@@ -67,7 +68,7 @@ func writeTopologyYAML(w io.Writer, t *Topology) error {
 type jsonWriter struct {
 	w     *bufio.Writer
 	buf   bytes.Buffer
-	first bool // the next member is the first of its object
+	first bool // whether the next member is the first of its object
 	err   error
 }
 
@@ -89,7 +90,7 @@ func (j *jsonWriter) value(v any) {
 	}
 }
 
-// list writes a member whose value is an array, an element on a line.
+// list writes an array member, one element per line.
 func list[T any](j *jsonWriter, indent, name string, seq iter.Seq[T]) {
 	if !j.first {
 		j.text(",")

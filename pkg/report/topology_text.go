@@ -13,11 +13,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// shown is how many of a kind the text lists before it counts the rest.
+// shown is the number of items that a list in text shows before it counts the rest.
 const shown = 5
 
-// writeTopologyText writes t for a person: what is there, what a change does, what
-// is wrong, how long routes are missing, and the sessions of one node.
+// writeTopologyText writes totals, the effect of a change, faults, convergence, and the
+// sessions of one node.
 func writeTopologyText(w io.Writer, t *Topology) error {
 	p := &printer{}
 	p.totals(t)
@@ -55,7 +55,7 @@ func (p *printer) section(parts ...string) {
 
 // table writes rows below their header, aligned.
 func (p *printer) table(indent int, rows [][]string) {
-	// A strings.Builder takes every write.
+	// A strings.Builder returns no errors.
 	w := tabwriter.NewWriter(&p.Builder, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(w, strings.Repeat("  ", indent)+strings.Join(row, "\t"))
@@ -63,7 +63,7 @@ func (p *printer) table(indent int, rows [][]string) {
 	_ = w.Flush()
 }
 
-// rest says how many more there are than were listed.
+// rest writes the number of items that were not listed.
 func (p *printer) rest(indent, total, listed int) {
 	if total > listed {
 		p.line(indent, "and ", number(total-listed), " more")
@@ -71,7 +71,7 @@ func (p *printer) rest(indent, total, listed int) {
 }
 
 func (p *printer) totals(t *Topology) {
-	for _, fact := range facts(t.Summary, versionFlag) {
+	for _, fact := range facts(t.Summary, versionHint) {
 		p.line(0, fact.Name, ": ", fact.Value)
 	}
 }
@@ -90,7 +90,7 @@ func (p *printer) reflectors(t *Topology) {
 	p.rest(1, len(t.Reflectors), len(listed))
 }
 
-// busiest returns the reflectors to list, those with the most sessions first.
+// busiest returns the reflectors to list, most sessions first.
 func busiest(list []Reflector) []Reflector {
 	sorted := slices.Clone(list)
 	slices.SortStableFunc(sorted, func(a, b Reflector) int { return cmp.Compare(b.Sessions, a.Sessions) })
@@ -117,7 +117,7 @@ func (p *printer) broken(t *Topology) {
 	if total == 0 {
 		return
 	}
-	p.section(Count(total, "half-session"), " on which no session can come up:")
+	p.section(Count(total, "half-session"), " that cannot come up:")
 	for _, reason := range byCount(counts) {
 		p.line(1, string(reason), ": ", number(counts[reason]))
 		for _, b := range samples[reason] {
@@ -127,9 +127,9 @@ func (p *printer) broken(t *Topology) {
 	}
 }
 
-// brokenByReason returns the first few broken half-sessions of each reason, and
-// how many there are. Where the summary tells how many, it looks no further than
-// the last of the first few.
+// brokenByReason returns the first few broken half-sessions of each reason and their
+// numbers. If the summary has the numbers, it stops at the last half-session that it
+// returns.
 func brokenByReason(t *Topology) (samples map[topology.Reason][]topology.BrokenSession, counts map[topology.Reason]int) {
 	samples, counts = map[topology.Reason][]topology.BrokenSession{}, map[topology.Reason]int{}
 	if t.Node != "" {
@@ -163,7 +163,7 @@ func brokenByReason(t *Topology) (samples map[topology.Reason][]topology.BrokenS
 	return samples, counts
 }
 
-// byCount returns the keys of counts, the most frequent first.
+// byCount returns the keys of counts, most frequent first.
 func byCount[K cmp.Ordered](counts map[K]int) []K {
 	keys := make([]K, 0, len(counts))
 	for k := range counts {
@@ -173,7 +173,7 @@ func byCount[K cmp.Ordered](counts map[K]int) []K {
 	return keys
 }
 
-// from names the objects behind something.
+// from names the objects that configure something.
 func from(sources []string) string {
 	if len(sources) == 0 {
 		return ""
@@ -187,7 +187,7 @@ func (p *printer) ambiguous(t *Topology) {
 	if total == 0 {
 		return
 	}
-	p.section(Count(total, "half-session"), " whose settings depend on the order in which Calico visits BGPPeers:")
+	p.section(Count(total, "half-session"), " whose settings depend on the order in which Calico processes BGPPeers:")
 	for _, a := range list {
 		p.line(1, clean(a.Node), " ", a.Family, " to ", clean(a.PeerIP), ": BGPPeers ", names(a.Sources, len(a.Sources)),
 			" differ in ", names(a.Differs, len(a.Differs)))
@@ -200,7 +200,7 @@ func (p *printer) frozen(list []topology.FrozenNode) {
 	if total == 0 {
 		return
 	}
-	p.section(Count(total, "configuration"), " that BIRD refuses, so that the node keeps its old one:")
+	p.section(Count(total, "configuration"), " that BIRD rejects (the node keeps the previous one):")
 	for _, n := range sample {
 		p.line(1, clean(n.Node), " ", n.Family, ": ", clean(strings.Join(n.Reasons, "; ")))
 	}
@@ -212,7 +212,7 @@ func (p *printer) ignored(list []topology.Ignored) {
 	if total == 0 {
 		return
 	}
-	p.section(Count(total, "part"), " of objects that Calico ignores or refuses:")
+	p.section(Count(total, "setting"), " that Calico ignores or rejects:")
 	for _, i := range sample {
 		p.line(1, i.Kind, " ", clean(i.Name), ": ", clean(i.Message))
 	}
@@ -220,7 +220,7 @@ func (p *printer) ignored(list []topology.Ignored) {
 }
 
 func (p *printer) convergence(c *topology.Convergence) {
-	p.section("Starts and losses, at the worst (an estimate from BIRD's timers):")
+	p.section("Convergence, worst case (estimated from BIRD's timers):")
 	for _, d := range delays(c) {
 		p.line(1, d.Name, ": ", d.Value)
 	}

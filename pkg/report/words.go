@@ -16,7 +16,7 @@ var (
 	Count = text.Count
 )
 
-// nodes counts nodes and names the first few of them.
+// nodes counts nodes and names the first few: "3 nodes (a, b, c)".
 func nodes(n int, sample []string) string {
 	if len(sample) == 0 {
 		return Count(n, "node")

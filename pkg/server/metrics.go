@@ -11,13 +11,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/auditor"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
-	"github.com/bgpguard/bgpguard/pkg/library"
 )
 
-// Collectors returns all metrics that are bgpguard's own.
+// Collectors returns all metrics of bgpguard.
 func Collectors() []prometheus.Collector {
 	return slices.Concat(
-		admission.Collectors(), auditor.Collectors(), certs.Collectors(), cluster.Collectors(), enforce.Collectors(), library.Collectors(),
+		admission.Collectors(), auditor.Collectors(), certs.Collectors(), cluster.Collectors(), enforce.Collectors(),
 	)
 }
 

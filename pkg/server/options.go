@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,66 +12,63 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/bgpguard/bgpguard/pkg/auditor"
+	"github.com/bgpguard/bgpguard/pkg/process"
 )
 
-// Options says how the process runs. Fields are named like their flags.
+// Options configure the webhook. Each field has a flag of the same name.
 type Options struct {
-	// Policies are files and directories of BGPPolicy documents; where there are
-	// none, the cluster's BGPPolicies hold.
+	// Policies are files and directories of BGPPolicy documents. They replace the
+	// cluster's BGPPolicies.
 	Policies []string
 	// PolicyDir are directories of Rego modules, or tarballs of bundles, whose
-	// policies BGPPolicies can name beside those that are built in.
+	// policies BGPPolicies can name in addition to the built-in ones.
 	PolicyDir []string
-	// OpaConfig is the path of an OPA configuration with the services, keys and
-	// bundles to load policies from; "" for none.
+	// OpaConfig is the path of an OPA configuration with services, keys and bundles
+	// to load policies from; "" for none.
 	OpaConfig string
 
-	// Host and Port are where the webhook listens; Host "" means everywhere.
+	// Host and Port are where the webhook listens; Host "" stands for all addresses.
 	Host string
 	Port int
-	// RequestTimeout is how long the answer to one request may take.
+	// RequestTimeout bounds the answer to one request.
 	RequestTimeout time.Duration
-	// ShutdownDelay is how long requests are still taken after the process was
-	// told to stop.
+	// ShutdownDelay is the time to keep answering requests after a signal to stop.
 	ShutdownDelay time.Duration
 
-	// CertDir holds tls.crt and tls.key. With "", bgpguard makes its
-	// certificates itself and the other four options count.
+	// CertDir holds tls.crt and tls.key. With "", bgpguard creates its own
+	// certificate, from the other four options.
 	CertDir              string
 	CertSecret           string
 	CertService          string
 	CertExtraDNSNames    []string
 	WebhookConfiguration string
 
-	// Kubeconfig is the path of one; with "", KUBECONFIG, then the cluster that
-	// the process runs in, then ~/.kube/config.
+	// Kubeconfig is a path. "" stands for $KUBECONFIG, then the cluster that the
+	// process runs in, then ~/.kube/config.
 	Kubeconfig string
-	// Namespace is the one that the process runs in; "" finds it out.
+	// Namespace holds bgpguard's own objects; see process.Namespace for "".
 	Namespace   string
 	LeaderElect bool
-	// CalicoNamespace is the one that calico-node runs in, whose Secrets are read,
-	// of each its name and those of its keys; "" reads no Secret.
+	// CalicoNamespace is the namespace of calico-node. The names and keys of its
+	// Secrets are read; "" reads no Secret.
 	CalicoNamespace string
 
-	// AuditDelay is how long after a change the state is audited, AuditInterval how
-	// long it is not audited at the most.
+	// AuditDelay is the time from a change to an audit, AuditInterval the maximum
+	// time between two audits.
 	AuditDelay    time.Duration
 	AuditInterval time.Duration
-	// Reports says as which kind of objects audits are reported, one of
-	// auditor.ReportKinds.
+	// Reports is the kind of the report objects, one of auditor.ReportKinds.
 	Reports string
 
-	// MetricsBindAddress, HealthProbeBindAddress and ReportBindAddress are HOST:PORT,
-	// "0" for none.
+	// MetricsBindAddress and HealthProbeBindAddress are HOST:PORT, or "0" for none.
 	MetricsBindAddress     string
 	HealthProbeBindAddress string
-	ReportBindAddress      string
 
 	LogFormat string
 	LogLevel  string
 }
 
-// DefaultOptions returns the options that hold where no flag is given.
+// DefaultOptions returns the options of a webhook without flags.
 func DefaultOptions() Options {
 	return Options{
 		Port:                   9443,
@@ -87,49 +82,46 @@ func DefaultOptions() Options {
 		Reports:                auditor.ReportsAuto,
 		MetricsBindAddress:     ":8443",
 		HealthProbeBindAddress: ":8081",
-		ReportBindAddress:      "0",
-		LogFormat:              formatJSON,
+		LogFormat:              process.LogJSON,
 		LogLevel:               "info",
 	}
 }
 
-// AddFlags adds a flag for each option; their defaults are what o holds.
+// AddFlags adds a flag for each option. The current values are the defaults.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&o.Policies, "policies", o.Policies, "file or directory of BGPPolicy documents, read again when it changes, in place of the cluster's BGPPolicies; may be repeated")
-	flags.StringArrayVar(&o.PolicyDir, "policy-dir", o.PolicyDir, "directory of Rego modules, or tarball of an OPA bundle, with policies that BGPPolicies can name, read again when it changes; may be repeated")
-	flags.StringVar(&o.OpaConfig, "opa-config", o.OpaConfig, "OPA configuration file whose services, keys and bundles are used: policies from bundles over HTTP(S), from OCI registries or files, with their signatures verified")
+	flags.StringArrayVar(&o.Policies, "policies", o.Policies, "file or directory of BGPPolicy documents that replace the cluster's BGPPolicies, reloaded when it changes; repeatable")
+	flags.StringArrayVar(&o.PolicyDir, "policy-dir", o.PolicyDir, "directory of Rego modules, or tarball of an OPA bundle, with policies in addition to the built-in library, reloaded when it changes; repeatable")
+	flags.StringVar(&o.OpaConfig, "opa-config", o.OpaConfig, "OPA configuration file with services, keys and bundles: policies from HTTP(S) servers, OCI registries or files, with verified signatures")
 
-	flags.StringVar(&o.Host, "host", o.Host, "address that the webhook listens on; empty for all")
+	flags.StringVar(&o.Host, "host", o.Host, "address that the webhook listens on (default all addresses)")
 	flags.IntVar(&o.Port, "port", o.Port, "port that the webhook listens on")
-	flags.DurationVar(&o.RequestTimeout, "request-timeout", o.RequestTimeout, "longest time that an answer may take; keep it below timeoutSeconds of the webhook configuration")
-	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay", o.ShutdownDelay, "time to go on answering after SIGTERM, until every API server has learnt that this replica is not ready")
+	flags.DurationVar(&o.RequestTimeout, "request-timeout", o.RequestTimeout, "request timeout, which must be less than timeoutSeconds of the webhook configuration")
+	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay", o.ShutdownDelay, "time to keep answering requests after SIGTERM, until every API server has learned that this replica is not ready")
 
-	flags.StringVar(&o.CertDir, "cert-dir", o.CertDir, "directory with tls.crt and tls.key, picked up again when they are replaced; without it, bgpguard makes and rotates its certificates")
-	flags.StringVar(&o.CertSecret, "cert-secret", o.CertSecret, "Secret for the certificates that bgpguard makes")
-	flags.StringVar(&o.CertService, "cert-service", o.CertService, "Service that the certificates are made for")
-	flags.StringArrayVar(&o.CertExtraDNSNames, "cert-extra-dns-names", o.CertExtraDNSNames, "further DNS name that the certificates are made for; may be repeated")
-	flags.StringVar(&o.WebhookConfiguration, "webhook-configuration", o.WebhookConfiguration, "ValidatingWebhookConfiguration to put the CA into")
+	flags.StringVar(&o.CertDir, "cert-dir", o.CertDir, "directory with tls.crt and tls.key, reloaded when they are replaced (default: bgpguard creates and rotates its own certificate)")
+	flags.StringVar(&o.CertSecret, "cert-secret", o.CertSecret, "name of the Secret that holds the certificate that bgpguard creates")
+	flags.StringVar(&o.CertService, "cert-service", o.CertService, "name of the Service that the certificate is valid for")
+	flags.StringArrayVar(&o.CertExtraDNSNames, "cert-extra-dns-names", o.CertExtraDNSNames, "additional DNS name of the certificate; repeatable")
+	flags.StringVar(&o.WebhookConfiguration, "webhook-configuration", o.WebhookConfiguration, "name of the ValidatingWebhookConfiguration that bgpguard writes its CA into")
 
-	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig file; without it, $KUBECONFIG, then the cluster that the process runs in")
-	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "namespace of bgpguard's own objects; without it, $POD_NAMESPACE, then that of the pod's service account, then "+defaultNamespace)
-	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "elect a leader among the replicas; all of them answer requests in any case")
+	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig file (default $KUBECONFIG, then the cluster that the process runs in)")
+	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "namespace of bgpguard's own objects (default $POD_NAMESPACE, then that of the pod's service account, then "+process.DefaultNamespace+")")
+	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "elect a leader among the replicas, which audits; every replica answers requests")
 
-	flags.StringVar(&o.CalicoNamespace, "calico-namespace", o.CalicoNamespace, "namespace of calico-node, to tell policies which of the Secrets and keys that BGPPeers name are there; no value is kept; without it, no Secret is read")
+	flags.StringVar(&o.CalicoNamespace, "calico-namespace", o.CalicoNamespace, "namespace of calico-node, whose Secrets policies see by name and key, to find BGPPeers without a password; values are not kept (default: no Secret is read)")
 
-	flags.DurationVar(&o.AuditDelay, "audit-delay", o.AuditDelay, "how long after a change the state is audited, so that what changes at once is one audit; the elected replica audits")
-	flags.DurationVar(&o.AuditInterval, "audit-interval", o.AuditInterval, "how often the state is audited where nothing changes")
-	flags.StringVar(&o.Reports, "reports", o.Reports, "objects that audits are reported as, for tools such as Policy Reporter: "+auditor.ReportsOpenReports+" (openreports.io), "+auditor.ReportsPolicyReport+" (wgpolicyk8s.io), "+auditor.ReportsAuto+" for the first of them that the cluster serves, "+auditor.ReportsNone)
+	flags.DurationVar(&o.AuditDelay, "audit-delay", o.AuditDelay, "time from a change to the audit of the new state; changes during that time share one audit")
+	flags.DurationVar(&o.AuditInterval, "audit-interval", o.AuditInterval, "maximum time between two audits")
+	flags.StringVar(&o.Reports, "reports", o.Reports, "kind of the report objects for tools such as Policy Reporter: "+auditor.ReportsOpenReports+" (openreports.io), "+auditor.ReportsPolicyReport+" (wgpolicyk8s.io), "+auditor.ReportsAuto+" (the first of them that the cluster serves) or "+auditor.ReportsNone)
 
-	flags.StringVar(&o.MetricsBindAddress, "metrics-bind-address", o.MetricsBindAddress, `address that metrics are served on over HTTPS, to those whom RBAC lets "get" the URL /metrics; "0" for none`)
-	flags.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", o.HealthProbeBindAddress, `address that /healthz and /readyz are served on; "0" for none`)
+	flags.StringVar(&o.MetricsBindAddress, "metrics-bind-address", o.MetricsBindAddress, `HOST:PORT for metrics over HTTPS, for users who may "get" the URL /metrics; "0" disables it`)
+	flags.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", o.HealthProbeBindAddress, `HOST:PORT for /healthz and /readyz; "0" disables it`)
 
-	flags.StringVar(&o.ReportBindAddress, "report-bind-address", o.ReportBindAddress, `address that the report of the current audit is served on as HTML over HTTPS, to those whom RBAC lets "get" the URL /report; "0" for none`)
-
-	flags.StringVar(&o.LogFormat, "log-format", o.LogFormat, "format of the log: "+strings.Join(logFormats, " or "))
-	flags.StringVar(&o.LogLevel, "log-level", o.LogLevel, "least level that is logged: debug, info or error")
+	flags.StringVar(&o.LogFormat, "log-format", o.LogFormat, "log format: "+strings.Join(process.LogFormats, " or "))
+	flags.StringVar(&o.LogLevel, "log-level", o.LogLevel, "minimum log level: "+strings.Join(process.LogLevels, ", "))
 }
 
-// Validate names each flag whose value cannot be, and the value.
+// Validate returns an error that names each flag with an invalid value.
 func (o *Options) Validate() error {
 	var errs []error
 	check := func(ok bool, flag string, value any, rule string) {
@@ -144,12 +136,12 @@ func (o *Options) Validate() error {
 		check(path != "", "policies", path, "must be a path")
 	}
 	check(o.Port > 0 && o.Port < 1<<16, "port", o.Port, "must be from 1 to 65535")
-	check(o.RequestTimeout > 0 && o.RequestTimeout <= 30*time.Second, "request-timeout", o.RequestTimeout, "must be above 0s and at most 30s, which is the longest that an API server waits")
+	check(o.RequestTimeout > 0 && o.RequestTimeout <= 30*time.Second, "request-timeout", o.RequestTimeout, "must be above 0s and at most 30s, the maximum of an API server")
 	check(o.ShutdownDelay >= 0, "shutdown-delay", o.ShutdownDelay, "must not be negative")
 	if o.CertDir == "" {
-		check(isName(o.CertSecret), "cert-secret", o.CertSecret, "must be the name of a Secret where --cert-dir is not set")
-		check(isName(o.CertService), "cert-service", o.CertService, "must be the name of a Service where --cert-dir is not set")
-		check(isName(o.WebhookConfiguration), "webhook-configuration", o.WebhookConfiguration, "must be the name of a ValidatingWebhookConfiguration where --cert-dir is not set")
+		check(isName(o.CertSecret), "cert-secret", o.CertSecret, "must be the name of a Secret, or --cert-dir must be set")
+		check(isName(o.CertService), "cert-service", o.CertService, "must be the name of a Service, or --cert-dir must be set")
+		check(isName(o.WebhookConfiguration), "webhook-configuration", o.WebhookConfiguration, "must be the name of a ValidatingWebhookConfiguration, or --cert-dir must be set")
 		for _, name := range o.CertExtraDNSNames {
 			check(isName(name) && net.ParseIP(name) == nil, "cert-extra-dns-names", name, "must be a DNS name")
 		}
@@ -159,45 +151,11 @@ func (o *Options) Validate() error {
 	check(o.AuditDelay >= 0 && o.AuditDelay <= time.Minute, "audit-delay", o.AuditDelay, "must be from 0s to 1m")
 	check(o.AuditInterval >= time.Second && o.AuditInterval >= o.AuditDelay, "audit-interval", o.AuditInterval, "must be at least 1s, and at least --audit-delay")
 	check(slices.Contains(auditor.ReportKinds, o.Reports), "reports", o.Reports, "must be one of "+strings.Join(auditor.ReportKinds, ", "))
-	check(isBindAddress(o.MetricsBindAddress), "metrics-bind-address", o.MetricsBindAddress, `must be HOST:PORT, :PORT or 0`)
-	check(isBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, `must be HOST:PORT, :PORT or 0`)
-	check(isBindAddress(o.ReportBindAddress), "report-bind-address", o.ReportBindAddress, `must be HOST:PORT, :PORT or 0`)
-	check(slices.Contains(logFormats, o.LogFormat), "log-format", o.LogFormat, "must be "+strings.Join(logFormats, " or "))
-	_, known := logLevels[o.LogLevel]
-	check(known, "log-level", o.LogLevel, "must be debug, info or error")
+	check(process.IsBindAddress(o.MetricsBindAddress), "metrics-bind-address", o.MetricsBindAddress, `must be HOST:PORT, :PORT or 0`)
+	check(process.IsBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, `must be HOST:PORT, :PORT or 0`)
+	check(slices.Contains(process.LogFormats, o.LogFormat), "log-format", o.LogFormat, "must be "+strings.Join(process.LogFormats, " or "))
+	check(slices.Contains(process.LogLevels, o.LogLevel), "log-level", o.LogLevel, "must be one of "+strings.Join(process.LogLevels, ", "))
 	return errors.Join(errs...)
 }
 
 func isName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
-
-func isBindAddress(address string) bool {
-	if address == "0" {
-		return true
-	}
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	n, err := strconv.Atoi(port)
-	return err == nil && n >= 0 && n < 1<<16
-}
-
-const (
-	defaultNamespace = "bgpguard-system"
-	// namespaceFile is where kubelet tells a pod its namespace.
-	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-)
-
-// namespace finds out the namespace where no flag names it. file is for tests.
-func (o *Options) namespace(file string) string {
-	if o.Namespace != "" {
-		return o.Namespace
-	}
-	if name := os.Getenv("POD_NAMESPACE"); name != "" {
-		return name
-	}
-	if content, err := os.ReadFile(file); err == nil && len(content) > 0 {
-		return strings.TrimSpace(string(content))
-	}
-	return defaultNamespace
-}

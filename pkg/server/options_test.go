@@ -1,8 +1,6 @@
 package server
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -55,9 +53,9 @@ func TestValidate(t *testing.T) {
 		"a path that is empty":          {func(o *Options) { o.Policies = []string{""} }, `--policies: must be a path, is ""`},
 		"a directory that is empty":     {func(o *Options) { o.PolicyDir = []string{""} }, `--policy-dir: must be a path, is ""`},
 		"a port out of range":           {func(o *Options) { o.Port = 65536 }, `--port: must be from 1 to 65535, is "65536"`},
-		"no time for a request":         {func(o *Options) { o.RequestTimeout = 0 }, `--request-timeout: must be above 0s and at most 30s, which is the longest that an API server waits, is "0s"`},
+		"no time for a request":         {func(o *Options) { o.RequestTimeout = 0 }, `--request-timeout: must be above 0s and at most 30s, the maximum of an API server, is "0s"`},
 		"a delay in the past":           {func(o *Options) { o.ShutdownDelay = -time.Second }, `--shutdown-delay: must not be negative, is "-1s"`},
-		"no Secret for certificates":    {func(o *Options) { o.CertSecret = "" }, `--cert-secret: must be the name of a Secret where --cert-dir is not set, is ""`},
+		"no Secret for certificates":    {func(o *Options) { o.CertSecret = "" }, `--cert-secret: must be the name of a Secret, or --cert-dir must be set, is ""`},
 		"no Secret, but files":          {func(o *Options) { o.CertSecret, o.CertDir = "", "/certs" }, ``},
 		"an address for a name":         {func(o *Options) { o.CertExtraDNSNames = []string{"10.0.0.1"} }, `--cert-extra-dns-names: must be a DNS name, is "10.0.0.1"`},
 		"a namespace that cannot be":    {func(o *Options) { o.Namespace = "A b" }, `--namespace: must be the name of a namespace, is "A b"`},
@@ -69,41 +67,23 @@ func TestValidate(t *testing.T) {
 		"audits each second":            {func(o *Options) { o.AuditDelay, o.AuditInterval = time.Second, time.Second }, ``},
 		"reports that nobody knows":     {func(o *Options) { o.Reports = "xml" }, `--reports: must be one of auto, openreports, policyreport, none, is "xml"`},
 		"an address without a port":     {func(o *Options) { o.MetricsBindAddress = "localhost" }, `--metrics-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
-		"a report without a port":       {func(o *Options) { o.ReportBindAddress = "localhost" }, `--report-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"metrics switched off":          {func(o *Options) { o.MetricsBindAddress = "0" }, ``},
 		"probes on loopback":            {func(o *Options) { o.HealthProbeBindAddress = "[::1]:8081" }, ``},
 		"a format that is not known":    {func(o *Options) { o.LogFormat = "xml" }, `--log-format: must be json or text, is "xml"`},
-		"a level that is not known":     {func(o *Options) { o.LogLevel = "loud" }, `--log-level: must be debug, info or error, is "loud"`},
-		"two flags, both of them named": {func(o *Options) { o.Port, o.LogLevel = 0, "" }, "--port: must be from 1 to 65535, is \"0\"\n--log-level: must be debug, info or error, is \"\""},
+		"a level that is not known":     {func(o *Options) { o.LogLevel = "loud" }, `--log-level: must be one of debug, info, error, is "loud"`},
+		"two flags, both of them named": {func(o *Options) { o.Port, o.LogLevel = 0, "" }, "--port: must be from 1 to 65535, is \"0\"\n--log-level: must be one of debug, info, error, is \"\""},
 	}
 	for name, test := range tests {
-		o := DefaultOptions()
-		test.change(&o)
-		got := ""
-		if err := o.Validate(); err != nil {
-			got = err.Error()
-		}
-		if got != test.want {
-			t.Errorf("%s: got %s, want %s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			o := DefaultOptions()
+			test.change(&o)
+			got := ""
+			if err := o.Validate(); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
 	}
-}
-
-func TestNamespace(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "namespace")
-	check := func(o Options, want string) {
-		t.Helper()
-		if got := o.namespace(file); got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-	t.Setenv("POD_NAMESPACE", "")
-	check(Options{}, "bgpguard-system")
-	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	check(Options{}, "from-file")
-	t.Setenv("POD_NAMESPACE", "from-env")
-	check(Options{}, "from-env")
-	check(Options{Namespace: "from-flag"}, "from-flag")
 }

@@ -1,67 +1,70 @@
 package server
 
 import (
+	"context"
 	"net/http"
-	"os"
-	"time"
 
 	"github.com/go-logr/logr"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/bgpguard/bgpguard/pkg/cluster"
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
-	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// policies is where the policies come from.
+// policies keeps the keeper in step with the BGPPolicies, which are in files or in
+// the cluster.
 type policies struct {
-	// runnable keeps the keeper in step with it.
-	runnable manager.Runnable
-	// check fails until they are known, and recount is told of a new audit.
-	check   healthz.Checker
-	recount func()
-	// objects says that they are the cluster's BGPPolicies.
-	objects bool
-	// notes are for those who write BGPPolicies.
-	notes []string
+	manager.Runnable
+
+	// objects are the BGPPolicies of the cluster, nil where files replace them.
+	objects *enforce.Objects
 }
 
-// newPolicies takes the policies from files, and where there are none from the
-// cluster's BGPPolicies.
-func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, count enforce.Count, log logr.Logger) policies {
+// newPolicies reads the files of --policies. Without files it follows the
+// BGPPolicies of the cluster.
+func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, log logr.Logger) policies {
 	if files != nil {
-		return policies{
-			runnable: files, check: healthz.Ping, recount: func() {},
-			notes: []string{"this bgpguard reads its policies from files (--policies): BGPPolicies in the cluster are not enforced"},
-		}
+		return policies{Runnable: files}
 	}
-	objects := enforce.NewObjects(mgr, keeper, replica(), count, log.WithName("policies"))
-	return policies{runnable: objects, check: objects.Check, recount: objects.Recount, objects: true}
+	objects := enforce.NewObjects(mgr, keeper, log)
+	return policies{Runnable: objects, objects: objects}
 }
 
-// replica names this process: where a pod has the host's network, its node.
-func replica() string {
-	if name := os.Getenv("HOSTNAME"); name != "" {
-		return name
+// check is a healthz.Checker that fails until the policies are in force.
+func (p policies) check(r *http.Request) error {
+	if p.objects == nil {
+		return nil // Files are read before the process starts.
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "unknown"
-	}
-	return name
+	return p.objects.Check(r)
 }
 
-// judgedBy is a cluster that can be judged only when the policies are known.
-type judgedBy struct {
-	*cluster.Store
-	policies healthz.Checker
+// notes are warnings for users who write BGPPolicies.
+func (p policies) notes() []string {
+	if p.objects == nil {
+		return []string{"this bgpguard reads its policies from files (--policies): BGPPolicies in the cluster are not enforced"}
+	}
+	return nil
 }
 
-// Snapshot is the store's.
-func (c judgedBy) Snapshot() (*state.Snapshot, time.Duration, error) {
-	if err := c.policies((*http.Request)(nil)); err != nil {
-		return nil, 0, err
+// reference returns a reference to a BGPPolicy. It has a UID if the BGPPolicy
+// exists in the cluster and is enforced.
+func (p policies) reference(ctx context.Context, cached client.Reader, name string) corev1.ObjectReference {
+	ref := corev1.ObjectReference{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindBGPPolicy, Name: name}
+	var o v1alpha1.BGPPolicy
+	if p.objects != nil && cached.Get(ctx, client.ObjectKey{Name: name}, &o) == nil {
+		ref.UID = o.UID
 	}
-	return c.Store.Snapshot()
+	return ref
+}
+
+// Publish implements auditor.Publisher: the status of BGPPolicies gets the
+// violations of the latest audit.
+func (p policies) Publish(context.Context, *audit.Audit) error {
+	if p.objects != nil {
+		p.objects.Recount()
+	}
+	return nil
 }

@@ -1,5 +1,4 @@
-// Package server is the webhook's process: options, wiring, probes, reload and
-// shutdown.
+// Package server is the webhook's process: options, wiring, probes and shutdown.
 package server
 
 import (
@@ -7,11 +6,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,11 +20,10 @@ import (
 
 	"github.com/bgpguard/bgpguard/certs"
 	"github.com/bgpguard/bgpguard/pkg/admission"
-	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
-	"github.com/bgpguard/bgpguard/pkg/library"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/process"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -37,108 +32,99 @@ import (
 // leaseName is the Lease of the leader election.
 const leaseName = "bgpguard.policy.bgpguard.io"
 
-// Run runs the webhook until ctx is done and all requests are answered. It
-// logs to w; version is that of the program.
-func Run(ctx context.Context, o Options, version string, w io.Writer) error {
+// Run runs the webhook until ctx is done and all requests are answered. It logs
+// to w.
+func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
 	limitGarbage()
-	log := newLogger(w, &o)
-	store := cluster.NewStore(log.WithName("cluster"))
-	engine := validate.NewEngine(policy.NewSet(nil))
-	var keeper *enforce.Keeper
-	sources, policyLibrary, err := library.New(library.Options{Paths: o.PolicyDir, Config: o.OpaConfig}, log.WithName("library"),
-		func(l *policy.Library) { keeper.SetLibrary(l) })
-	if err != nil {
-		return fmt.Errorf("policies: %w", err)
-	}
-	keeper = enforce.NewKeeper(policyLibrary, log.WithName("policies"), func(set *policy.Set) {
-		engine.SetPolicies(set)
-		store.Announce() // what is computed ahead for the snapshot depends on the policies
-	})
-	var files *enforce.Files
-	if len(o.Policies) > 0 { // Before anything else: a typing error should end the start at once.
-		if files, err = enforce.NewFiles(keeper, o.Policies, log.WithName("policies")); err != nil {
-			return fmt.Errorf("policies: %w", err)
-		}
-	}
-	config, err := restConfig(o.Kubeconfig)
-	if err != nil {
-		return fmt.Errorf("kubeconfig: %w", err)
-	}
+	log := process.NewLogger(w, o.LogFormat, o.LogLevel)
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 
-	// The certificate's source needs the manager, which needs the servers that
-	// ask the source; they ask for the first time when they are started.
-	var source *certs.Source
-	withCertificate := func(c *tls.Config) {
-		c.MinVersion = tls.VersionTLS13
-		c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return source.GetCertificate(hello) }
+	// From files to policies. All of it comes before the first connection: a typo
+	// should end the start at once.
+	sources, err := enforce.NewSources(enforce.SourceOptions{Paths: o.PolicyDir, BundleConfig: o.OpaConfig}, log.WithName("library"))
+	if err != nil {
+		return fmt.Errorf("policies: %w", err)
 	}
-	mgr, err := newManager(config, &o, log, store, withCertificate)
+	store := cluster.NewStore(log.WithName("cluster"))
+	engine := validate.NewEngine(policy.NewSet(nil))
+	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
+	sources.OnChange(keeper.SetLibrary)
+	keeper.OnChange(func(set *policy.Set) {
+		engine.SetPolicies(set)
+		store.Announce() // What is computed ahead for the snapshot depends on the policies.
+	})
+	var files *enforce.Files
+	if len(o.Policies) > 0 {
+		if files, err = enforce.NewFiles(keeper, o.Policies, log.WithName("policies")); err != nil {
+			return fmt.Errorf("policies: %w", err)
+		}
+	}
+
+	// The manager, which runs everything below.
+	config, err := restConfig(o.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("kubeconfig: %w", err)
+	}
+	certificate := certs.NewSource(certs.Options{
+		Dir: o.CertDir, Namespace: process.Namespace(o.Namespace), Secret: o.CertSecret, Service: o.CertService,
+		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
+	})
+	mgr, err := newManager(config, &o, log, store, certificate)
 	if err != nil {
 		return err
 	}
-	source, err = certs.New(mgr, certs.Options{
-		Dir: o.CertDir, Namespace: o.namespace(namespaceFile), Secret: o.CertSecret, Service: o.CertService,
-		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
-	})
-	if err != nil {
+	if err := certificate.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
 
-	var audits auditing
-	policies := newPolicies(mgr, keeper, files, func() (map[string]int32, time.Time) { return audits.Counts() }, log) //nolint:gocritic // audits comes later.
-	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace, func(ctx context.Context, s *state.Snapshot) {
+	// From the cluster to snapshots and audits.
+	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace)
+	if err != nil {
+		return err
+	}
+	policies := newPolicies(mgr, keeper, files, log.WithName("policies"))
+	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, log.WithName("audit"))
+	if err != nil {
+		return err
+	}
+	follower.OnChange(func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
-			log.Error(err, "Cannot judge the state")
+			log.Error(err, "Cannot evaluate the policies ahead of the next request")
 		}
 		audits.Notify()
 	})
-	if err != nil {
-		return err
+	if policies.objects != nil {
+		policies.objects.WriteStatus(mgr, replica(), audits.Counts)
 	}
-	judged := judgedBy{store, policies.check}
-	if audits, err = newAuditing(mgr, engine, auditable{judged, sources.Check}, follower, &policies, &o, log); err != nil {
-		return err
-	}
-	admit := admission.New(judged, engine)
-	admit.SetRecord(audits.exemptions.Record)
-	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
-	if err != nil {
-		return err
-	}
-	policyHandler, err := admission.NewPolicyHandler(keeper, func(ctx context.Context, p *policy.Policy) ([]violation.Violation, error) {
-		snapshot, _, err := store.Snapshot()
-		if err != nil {
-			return nil, nil //nolint:nilerr // The state is not known yet: policies may come before it.
-		}
-		return engine.Try(ctx, snapshot, p)
-	}, policies.notes...).HTTP(log.WithName("admission"), o.RequestTimeout)
-	if err != nil {
-		return err
-	}
-	mgr.GetWebhookServer().Register(admission.Path, handler)
-	mgr.GetWebhookServer().Register(admission.PolicyPath, policyHandler)
-	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
+	for _, runnable := range append(audits.runnables(), follower, sources, policies) {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
 	}
 
-	if o.ReportBindAddress != "0" {
-		if err := addPage(mgr, o.ReportBindAddress, newPage(audits.Current, version, log.WithName("report")), withCertificate); err != nil {
-			return fmt.Errorf("the report: %w", err)
-		}
+	// From requests to answers.
+	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
+	admit.SetRecord(audits.exemptions.Record)
+	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
+	if err != nil {
+		return err
 	}
+	mgr.GetWebhookServer().Register(admission.Path, handler)
+	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
+	if err != nil {
+		return err
+	}
+	mgr.GetWebhookServer().Register(admission.PolicyPath, handler)
 
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
-	if err := addProbes(mgr, map[string]healthz.Checker{
+	if err := process.AddProbes(mgr, map[string]healthz.Checker{
 		"cluster":     store.Check,
-		"certificate": source.Check,
+		"certificate": certificate.Check,
 		"webhook":     mgr.GetWebhookServer().StartedChecker(),
 		"shutdown":    stopping.Check,
 		"policies":    policies.check,
@@ -151,13 +137,30 @@ func Run(ctx context.Context, o Options, version string, w io.Writer) error {
 	return mgr.Start(running)
 }
 
-func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, withCertificate func(*tls.Config)) (manager.Manager, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
+// tryOn returns a function that evaluates a policy on the current state. Where the
+// state is not known yet it returns no violations: policies may be created first.
+func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+	return func(ctx context.Context, p *policy.Policy) ([]violation.Violation, error) {
+		if store.Check(nil) != nil {
+			return nil, nil
+		}
+		snapshot, _, err := store.Snapshot()
+		if err != nil {
 			return nil, err
 		}
+		return engine.Try(ctx, snapshot, p)
 	}
+}
+
+func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source) (manager.Manager, error) {
+	scheme, err := process.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	withCertificate := []func(*tls.Config){func(c *tls.Config) {
+		c.MinVersion = tls.VersionTLS13
+		c.GetCertificate = certificate.GetCertificate
+	}}
 	return ctrl.NewManager(config, manager.Options{
 		Scheme: scheme,
 		Logger: log,
@@ -166,37 +169,24 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			BindAddress:    o.MetricsBindAddress,
 			SecureServing:  true,
 			FilterProvider: filters.WithAuthenticationAndAuthorization,
-			TLSOpts:        []func(*tls.Config){withCertificate},
+			TLSOpts:        withCertificate,
 		},
-		HealthProbeBindAddress: o.HealthProbeBindAddress,
-		WebhookServer: webhook.NewServer(webhook.Options{
-			Host: o.Host, Port: o.Port, TLSOpts: []func(*tls.Config){withCertificate},
-		}),
+		HealthProbeBindAddress:        o.HealthProbeBindAddress,
+		WebhookServer:                 webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: withCertificate}),
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       o.namespace(namespaceFile),
+		LeaderElectionNamespace:       process.Namespace(o.Namespace),
 		LeaderElectionReleaseOnCancel: true,
 	})
 }
 
-func addProbes(mgr manager.Manager, ready map[string]healthz.Checker) error {
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return err
-	}
-	for name, check := range ready {
-		if err := mgr.AddReadyzCheck(name, check); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// restConfig does what controller-runtime does, without its global flag.
-func restConfig(kubeconfig string) (*rest.Config, error) {
-	if kubeconfig == "" {
+// restConfig returns the configuration of a kubeconfig file; of the cluster that
+// the process runs in, or the default kubeconfig, where path is "".
+func restConfig(path string) (*rest.Config, error) {
+	if path == "" {
 		return ctrl.GetConfig()
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	config, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {
 		return nil, err
 	}

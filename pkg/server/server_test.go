@@ -12,30 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestLogFormats(t *testing.T) {
-	tests := map[string]struct{ format, level, want string }{
-		"json":                        {"json", "info", `"level":"INFO","msg":"hello","name":"a"}` + "\n"},
-		"text":                        {"text", "info", `level=INFO msg=hello name=a` + "\n"},
-		"info is left out at error":   {"text", "error", ``},
-		"what is verbose needs debug": {"text", "debug", "level=INFO msg=hello name=a\n|level=DEBUG+3 msg=details\n"},
-	}
-	for name, test := range tests {
-		var out bytes.Buffer
-		log := newLogger(&out, &Options{LogFormat: test.format, LogLevel: test.level})
-		log.Info("hello", "name", "a")
-		log.V(1).Info("details")
-		var got []string
-		for line := range strings.Lines(out.String()) {
-			// The time comes first.
-			_, line, _ = strings.Cut(line, map[string]string{"json": ",", "text": " "}[test.format])
-			got = append(got, line)
-		}
-		if strings.Join(got, "|") != test.want {
-			t.Errorf("%s: got %q", name, got)
-		}
-	}
-}
-
 func TestMetricsAreRegisteredOnce(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	for range 2 {
@@ -80,7 +56,7 @@ func TestShutdownWaitsForTheDelay(t *testing.T) {
 func TestRunNamesAFlagThatIsWrong(t *testing.T) {
 	o := DefaultOptions()
 	o.Port = -1
-	if err := Run(t.Context(), o, "v1", &bytes.Buffer{}); err == nil || err.Error() != `--port: must be from 1 to 65535, is "-1"` {
+	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || err.Error() != `--port: must be from 1 to 65535, is "-1"` {
 		t.Errorf("got %v", err)
 	}
 }
@@ -89,7 +65,7 @@ func TestPoliciesThatDoNotLoadEndTheStart(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
 	o := DefaultOptions()
 	o.Policies = []string{missing}
-	err := Run(t.Context(), o, "v1", &bytes.Buffer{})
+	err := Run(t.Context(), o, &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("got %v", err)
 	}

@@ -8,18 +8,20 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/bgpguard/bgpguard/pkg/loop"
 )
 
-// shutdown delays the end of the process: API servers go on sending requests
-// until they have learnt that the replica is no longer ready, and a manager
-// stops listening at once.
+// shutdown delays the end of the process. API servers send requests until they
+// have learned that the replica is not ready, and a manager closes its listeners
+// at once.
 type shutdown struct {
 	log   logr.Logger
 	delay time.Duration
 	begun atomic.Bool
 }
 
-// Check is a healthz.Checker for readiness: it fails once a shutdown began.
+// Check is a healthz.Checker for readiness: it fails once a shutdown has begun.
 func (s *shutdown) Check(*http.Request) error {
 	if s.begun.Load() {
 		return errors.New("shutting down")
@@ -27,7 +29,8 @@ func (s *shutdown) Check(*http.Request) error {
 	return nil
 }
 
-// after returns a context that ends the delay after ctx does, or with stop.
+// after returns a context that is done the delay after ctx is, or when stop is
+// called.
 func (s *shutdown) after(ctx context.Context) (delayed context.Context, stop context.CancelFunc) {
 	delayed, stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
@@ -37,12 +40,9 @@ func (s *shutdown) after(ctx context.Context) (delayed context.Context, stop con
 		case <-ctx.Done():
 		}
 		s.begun.Store(true)
-		s.log.Info("Shutting down, requests are still answered", "delay", s.delay.String())
-		select {
-		case <-delayed.Done():
-		case <-time.After(s.delay):
-			stop()
-		}
+		s.log.Info("Shutting down, still answering requests", "delay", s.delay.String())
+		loop.Pause(delayed, s.delay)
+		stop()
 	}()
 	return delayed, stop
 }

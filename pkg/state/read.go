@@ -18,10 +18,9 @@ type Read struct {
 	Document manifest.Document
 }
 
-// ReadState reads the state that the files of all paths hold, as ReadFiles reads
-// them; without a path it is empty, but files without an object are an error. An
-// empty list of a kind says that there is none, which matters of those that a state
-// may lack because nobody asked for them. With the state come its objects as they
+// ReadState reads a state from the files of all paths, in the way of ReadFiles. Without
+// paths the state is empty; files without an object are an error. An empty list of an
+// optional kind makes the state know the kind. The objects are returned too, as they
 // were read.
 func ReadState(paths []string, stdin io.Reader) (*Snapshot, []Read, error) {
 	objects, none, err := readFiles(paths, stdin)
@@ -29,21 +28,23 @@ func ReadState(paths []string, stdin io.Reader) (*Snapshot, []Read, error) {
 		return nil, nil, err
 	}
 	if len(paths) > 0 && len(objects) == 0 {
-		// Every change to nothing is allowed: what was to make the state has failed.
+		// With an empty state every change would be allowed, and whatever was meant to
+		// write the files has failed.
 		return nil, nil, fmt.Errorf("%s: no object of a cluster", strings.Join(paths, ", "))
 	}
 	return New(Objects(objects)...).Knowing(none...), objects, nil
 }
 
-// ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them
-// is stdin. Errors name file, line and field; those of all objects are joined.
-// Left out are Secrets that calico-node does not read, which exports hold beside.
+// ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them stands
+// for stdin. It skips Secrets that calico-node does not read, which an export of a
+// cluster may contain. Errors name file, line and field; those of all objects are
+// joined.
 func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 	objects, _, err := readFiles(paths, stdin)
 	return objects, err
 }
 
-// readFiles returns the kinds too of which the files say that there is no object.
+// readFiles also returns the kinds of which the files have an empty list.
 func readFiles(paths []string, stdin io.Reader) (out []Read, none []calico.Kind, err error) {
 	docs, err := manifest.Read(paths, stdin)
 	if err != nil {
@@ -51,43 +52,51 @@ func readFiles(paths []string, stdin io.Reader) (out []Read, none []calico.Kind,
 	}
 	var errs []error
 	for _, d := range docs {
-		if kind, ok := emptyList(d.Object); ok {
-			none = append(none, kind)
-			continue
-		}
-		object, err := calico.Decode(d.Object)
-		if err == nil {
+		object, kind, err := readDocument(d)
+		switch {
+		case err != nil:
+			field := "kind"
+			if e, ok := errors.AsType[*calico.FieldError](err); ok {
+				field = e.Field
+			}
+			errs = append(errs, d.At(field, err))
+		case object != nil:
 			if secret, ok := object.(*calico.Secret); !ok || secret.MayServeCalicoNode() {
 				out = append(out, Read{object, d})
 			}
-			continue
+		case kind != "":
+			none = append(none, kind)
 		}
-		field := "kind"
-		if e, ok := errors.AsType[*calico.FieldError](err); ok {
-			field = e.Field
-		}
-		errs = append(errs, d.At(field, err))
 	}
 	return out, none, errors.Join(errs...)
 }
 
-// emptyList returns the kind of an empty list, "" for one that is not Calico's: a
-// list of Secrets, say, is of one namespace and does not tell of which.
-func emptyList(object map[string]any) (kind calico.Kind, ok bool) {
-	text, _ := object["kind"].(string)
-	text, ok = strings.CutSuffix(text, "List")
-	version, _ := object["apiVersion"].(string)
-	if group, _, _ := strings.Cut(version, "/"); group == calico.GroupV1 || group == calico.GroupV3 {
-		kind = calico.Kind(text)
+// readDocument returns an object, or the kind of an empty list. It returns neither for
+// an empty list that is not Calico's: a list of Secrets, for example, is of one
+// namespace and does not name it.
+func readDocument(d manifest.Document) (calico.Object, calico.Kind, error) {
+	text, _ := d.Object["kind"].(string)
+	of, isList := strings.CutSuffix(text, "List")
+	if !isList {
+		object, err := calico.Decode(d.Object)
+		return object, "", err
 	}
-	return kind, ok
+	version, _ := d.Object["apiVersion"].(string)
+	kind, err := calico.KindOf(version, of)
+	if _, ok := errors.AsType[*calico.UnknownKindError](err); ok {
+		return nil, "", nil
+	}
+	if err != nil || !kind.Info().Calico {
+		return nil, "", err
+	}
+	return nil, kind, nil
 }
 
-// ReadChanges is ReadFiles for objects that change, without CalicoNodeStatuses: an
-// export holds them beside, and there is nothing in them to judge.
+// ReadChanges is ReadFiles for objects that change, without observations: an export of a
+// cluster contains them, but no decision depends on them.
 func ReadChanges(paths []string, stdin io.Reader) ([]Read, error) {
 	read, err := ReadFiles(paths, stdin)
-	return slices.DeleteFunc(read, func(r Read) bool { return r.ID().Kind == calico.KindCalicoNodeStatus }), err
+	return slices.DeleteFunc(read, func(r Read) bool { return r.ID().Kind.Info().Observation }), err
 }
 
 // Objects returns the objects of all that was read.

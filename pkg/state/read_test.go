@@ -24,19 +24,26 @@ func TestWhatFilesSayOfAState(t *testing.T) {
 		"a list of any kind, which kubectl writes":      {node + empty("v1", "List"), "1 node, BGPFilters unknown, Secrets unknown"},
 		"a list of Secrets, of who knows what":          {node + empty("v1", "SecretList"), "1 node, BGPFilters unknown, Secrets unknown"},
 		"a list of another's kind":                      {node + empty("example.com/v1", "BGPFilterList"), "1 node, BGPFilters unknown, Secrets unknown"},
+		"a list of an unknown version":                  {node + empty("projectcalico.org/v9", "BGPFilterList"), `<stdin>:5: apiVersion: must be crd.projectcalico.org/v1 or projectcalico.org/v3 for a BGPFilter, is "projectcalico.org/v9"`},
+		"an object of an unknown version":               {node + "---\n" + strings.Replace(filter, "/v3", "/v9", 1), `<stdin>:5: apiVersion: must be crd.projectcalico.org/v1 or projectcalico.org/v3 for a BGPFilter, is "projectcalico.org/v9"`},
+		"an object without a version":                   {strings.Replace(filter, "/v3", "", 1), `<stdin>:1: apiVersion: must be crd.projectcalico.org/v1 or projectcalico.org/v3 for a BGPFilter, is "projectcalico.org"`},
+		"a Node of an unknown version":                  {strings.Replace(node, "v1", "v2", 1), `<stdin>:1: apiVersion: must be v1 or projectcalico.org/v3 for a Node, is "v2"`},
+		"another project's kind":                        {"apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: p}\n", "<stdin>:2: BGPPeer of metallb.io/v1beta2 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"},
 		"a list with objects":                           {"apiVersion: v1\nkind: NodeList\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: a}}\n", "1 node, BGPFilters unknown, Secrets unknown"},
 		"nothing":                                       {"# kubectl failed.\n", "-: no object of a cluster"},
 		"nothing but a list that says that of one kind": {empty("projectcalico.org/v3", "BGPFilterList"), "-: no object of a cluster"},
 	}
 	for name, test := range tests {
-		s, _, err := ReadState([]string{"-"}, strings.NewReader(test.file))
-		got := fmt.Sprintf("%d node, BGPFilters %s, Secrets %s", len(s.Nodes()), known(s, calico.KindBGPFilter), known(s, calico.KindSecret))
-		if err != nil {
-			got = err.Error()
-		}
-		if got != test.want {
-			t.Errorf("%s: %s, want %s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			s, _, err := ReadState([]string{"-"}, strings.NewReader(test.file))
+			got := fmt.Sprintf("%d node, BGPFilters %s, Secrets %s", len(s.Nodes()), known(s, calico.KindBGPFilter), known(s, calico.KindSecret))
+			if err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
 	}
 	if s, _, err := ReadState(nil, nil); err != nil || len(s.Nodes()) > 0 {
 		t.Errorf("no file: error %v, %d nodes; want the empty state", err, len(s.Nodes()))

@@ -10,7 +10,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
-var kinds = []calico.Kind{calico.KindNode, calico.KindBGPPeer, calico.KindBGPConfiguration, calico.KindIPPool, calico.KindFelixConfiguration, calico.KindClusterInformation, calico.KindBGPFilter, calico.KindSecret, calico.KindCalicoNodeStatus}
+var kinds = func() (out []calico.Kind) {
+	for _, info := range calico.Kinds() {
+		out = append(out, info.Kind)
+	}
+	return out
+}()
 
 // object makes an object; variant tells two of one id apart.
 func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Object {
@@ -121,7 +126,10 @@ func TestTheLastOfTwoWithOneIDHolds(t *testing.T) {
 		if got := s.Get(last.ID()); got != last {
 			t.Errorf("%s: holds %v, want the last", kind, got)
 		}
-		all := len(s.nodes) + len(s.peers) + len(s.configurations) + len(s.pools) + len(s.felix) + len(s.clusters) + len(s.filters) + len(s.secrets) + len(s.statuses)
+		all := 0
+		for _, list := range s.lists {
+			all += list.Len()
+		}
 		if all != 3 {
 			t.Errorf("%s: holds %d objects, want 3", kind, all)
 		}

@@ -214,11 +214,12 @@ func heap() int64 {
 }
 
 // work is how much there is to do for a state, whatever its speed.
-type work struct{ groups, links, vertices, hops int }
+type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 
 func (t *Topology) work() work {
-	w := work{groups: len(t.groups.list)}
+	w := work{groups: len(t.groups.list), peerGroups: len(t.peerGroups)}
 	for _, f := range calico.Families {
+		w.externals += len(t.networks[f].merged)
 		w.links += len(t.networks[f].links)
 		w.vertices += len(t.routings[f].vertices)
 		for _, v := range t.routings[f].vertices {
@@ -229,11 +230,20 @@ func (t *Topology) work() work {
 }
 
 func TestTheWorkDoesNotGrowWithTheNodes(t *testing.T) {
-	for _, mode := range sortedKeys(modes) {
-		small, large := compute(t, cluster(t, 100, modes[mode]), nil).work(), compute(t, cluster(t, 2000, modes[mode]), nil).work()
-		if small != large {
-			t.Errorf("%s: 100 nodes are %+v, 2,000 nodes %+v: want the same", mode, small, large)
-		}
+	makers := map[string]func(n int) *state.Snapshot{}
+	for mode, mesh := range modes {
+		makers[mode] = func(n int) *state.Snapshot { return cluster(t, n, mesh) }
+	}
+	for _, shape := range shapes {
+		makers[shape.String()] = func(n int) *state.Snapshot { return shape.cluster(t, n) }
+	}
+	for name, state := range makers {
+		t.Run(name, func(t *testing.T) {
+			small, large := compute(t, state(100), nil).work(), compute(t, state(2000), nil).work()
+			if small != large {
+				t.Errorf("100 nodes are %+v, 2,000 nodes %+v: want the same", small, large)
+			}
+		})
 	}
 }
 

@@ -62,7 +62,10 @@ func TestTheContextIsAskedAsTheWorkGrows(t *testing.T) {
 		var objects []calico.Object
 		for i := range n {
 			name := fmt.Sprintf("n%d", i)
-			objects = append(objects, clusterNode(t, i, label("name", name)), rackPeer(t, name, fmt.Sprintf("name == '%s'", name)))
+			objects = append(objects, clusterNode(t, i, label("name", name)), newObject(t, "BGPPeer", name, map[string]any{
+				// The time keeps them apart: BGPPeers that differ only in their nodes are one.
+				"nodeSelector": fmt.Sprintf("name == '%s'", name), "peerSelector": "has(rr)", "maxRestartTime": fmt.Sprintf("%ds", i+1),
+			}))
 		}
 		ctx := &counting{Context: t.Context()}
 		topology, err := Compute(ctx, state.New(objects...), nil)

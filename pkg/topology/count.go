@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"slices"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -12,9 +13,10 @@ import (
 // behind them.
 type tally struct {
 	Sessions
-	// bySource counts the sessions that a BGPPeer gives a side of; the mesh's
-	// are under meshSource.
-	bySource map[string]int
+	// byPeering counts the sessions that each of Topology.peerings gives a side of,
+	// byMesh those that the mesh does.
+	byPeering []int
+	byMesh    int
 	// broken, ambiguous and frozen are the half-sessions and nodes behind the
 	// Sessions' parts: broken by reason, frozen by what BIRD refuses and, under
 	// anyRefusal, in all.
@@ -29,12 +31,9 @@ type tally struct {
 	reflectorLoad []Load
 }
 
-// meshSource stands for the mesh among the names of BGPPeers.
-const meshSource = ""
-
 // count counts the sessions of a network. O(links + groups + outside peers).
-func (n *network) count(ctx context.Context) (*tally, error) {
-	t := &tally{bySource: map[string]int{}, dead: make([]bool, len(n.sides)), broken: map[Reason]*marks{}}
+func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
+	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.sides)), broken: map[Reason]*marks{}}
 	degrees, fields := make([]int, len(n.sides)), map[string]bool{}
 	for i := range n.links {
 		if i%linksBetweenChecks == 0 && ctx.Err() != nil {
@@ -74,12 +73,12 @@ func (n *network) sumUp(t *tally, fields map[string]bool) {
 	}
 }
 
-// breaks takes in the half-sessions of all nodes of a group, given in such ways, on
-// which no session comes up.
-func (n *network) breaks(t *tally, reason Reason, halves int, group uint32, ways ...way) {
+// breaks counts the half-sessions of all nodes of a group on which no session
+// comes up, and returns their marks.
+func (n *network) breaks(t *tally, reason Reason, halves int, group uint32) *marks {
 	t.Broken += halves
-	t.marked(reason).group(n, group, halves, ways...)
 	t.dead[group] = t.dead[group] || waitsFor(reason)
+	return t.marked(reason).group(n, group, halves)
 }
 
 func (t *tally) marked(reason Reason) *marks {
@@ -109,12 +108,12 @@ func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]
 		h := &l.halves[i]
 		switch {
 		case h.ambiguous():
-			t.ambiguous.group(n, l.from, halves, h.ways...)
+			t.ambiguous.group(n, l.from, halves).by(n, l, h)
 			h.differences(&n.sides[l.from], fields)
 		case i > 0:
-			n.breaks(t, n.laterReason(l, h), halves, l.from, h.ways...)
+			n.breaks(t, n.laterReason(l, h), halves, l.from).by(n, l, h)
 		case !l.stands():
-			n.breaks(t, l.reason, halves, l.from, h.ways...)
+			n.breaks(t, l.reason, halves, l.from).by(n, l, h)
 		}
 		// An ambiguous one may be dead as well.
 		if i > 0 || !l.stands() && waitsFor(l.reason) {
@@ -128,11 +127,8 @@ func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]
 	if l.from > l.to {
 		return
 	}
-	sessions := n.groups.pairs(l.from, l.to)
-	t.Total += sessions
-	for name := range n.sourcesOf(l) {
-		t.bySource[name] += sessions
-	}
+	t.Total += n.groups.pairs(l.from, l.to)
+	n.credit(t, l)
 }
 
 // laterReason is why a half-session that is not the first stays idle.
@@ -147,21 +143,80 @@ func (n *network) laterReason(l *link, h *half) Reason {
 	return Overlapping
 }
 
-// sourcesOf names the BGPPeers behind a session, at either end, and
-// meshSource.
-func (n *network) sourcesOf(l *link) map[string]bool {
-	out := map[string]bool{}
+// credit counts the sessions of a link for the BGPPeers that give a side of them.
+func (n *network) credit(t *tally, l *link) {
+	const (
+		byFrom = 1 << iota // by the members with nodes of l.from
+		byTo               // by those with nodes of l.to
+	)
+	type share struct {
+		*peerGroup
+		by int // 0 for the only member
+	}
+	var shares []share
+	mesh := false
 	for _, end := range []*link{l, n.link(l.to, l.from)} {
+		mesh = mesh || end.halves[0].prefix == prefixMesh
 		for _, w := range end.halves[0].ways {
-			for _, p := range w.sources {
-				out[p.peer.Name] = true
+			for _, s := range w.sources {
+				by := 0
+				switch {
+				case len(s.members) == 1:
+				case s.far == (end == l):
+					by = byTo
+				default:
+					by = byFrom
+				}
+				i := slices.IndexFunc(shares, func(o share) bool { return o.peerGroup == s.peerGroup })
+				if i < 0 {
+					i = len(shares)
+					shares = append(shares, share{s.peerGroup, 0})
+				}
+				shares[i].by |= by
 			}
 		}
-		if end.halves[0].prefix == prefixMesh {
-			out[meshSource] = true
+	}
+	sessions := n.groups.pairs(l.from, l.to)
+	if mesh {
+		t.byMesh += sessions
+	}
+	for _, s := range shares {
+		if s.by == 0 {
+			t.byPeering[s.numbers[0]] += sessions
+			continue
+		}
+		from, to := n.sides[l.from].nodes, n.sides[l.to].nodes
+		var a, b []placed
+		switch {
+		case l.from == l.to:
+			// All sessions but those between two nodes that are not the member's.
+			for _, p := range n.spreads[s.peerGroup].in(l.from) {
+				t.byPeering[s.numbers[p.member]] += sessions - (from-p.nodes)*(from-p.nodes-1)/2
+			}
+			continue
+		case s.by&byFrom != 0:
+			a = n.spreads[s.peerGroup].in(l.from)
+		}
+		if s.by&byTo != 0 {
+			b = n.spreads[s.peerGroup].in(l.to)
+		}
+		for len(a) > 0 || len(b) > 0 {
+			member, nodesFrom, nodesTo := uint32(0), 0, 0
+			if len(b) == 0 || len(a) > 0 && a[0].member <= b[0].member {
+				member, nodesFrom = a[0].member, a[0].nodes
+			} else {
+				member = b[0].member
+			}
+			if len(b) > 0 && b[0].member == member {
+				nodesTo = b[0].nodes
+				b = b[1:]
+			}
+			if nodesFrom > 0 {
+				a = a[1:]
+			}
+			t.byPeering[s.numbers[member]] += sessions - (from-nodesFrom)*(to-nodesTo)
 		}
 	}
-	return out
 }
 
 // countMesh counts the mesh's sessions as a formula, but for those pairs that
@@ -206,16 +261,16 @@ func (n *network) countMesh(t *tally, degrees []int) {
 		}
 	}
 	t.Total += sessions / 2
-	t.bySource[meshSource] += sessions / 2
+	t.byMesh += sessions / 2
 }
 
 func (n *network) countOutsides(t *tally, fields map[string]bool) {
 	for _, p := range n.workloads {
 		t.External += int(p.local.IntersectionCardinality(n.index.bgp[n.family]))
 	}
-	for i := range n.outsides {
-		for k := range n.outsides[i].halves {
-			h := &n.outsides[i].halves[k]
+	for _, o := range n.merged {
+		for k := range o.halves {
+			h := &o.halves[k]
 			counted := n.ambiguousAt(h, fields)
 			if counted.Any() {
 				t.ambiguous.single(counted)
@@ -308,9 +363,9 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 		}
 		return false
 	})
-	for i := range n.outsides {
-		for k := range n.outsides[i].halves {
-			h := &n.outsides[i].halves[k]
+	for _, o := range n.merged {
+		for k := range o.halves {
+			h := &o.halves[k]
 			dead := h.idle.Union(h.nodes.Intersection(n.index.addresses.shared[n.family]))
 			if dead.Any() {
 				if out == nil {

@@ -25,7 +25,8 @@ const (
 // with the BGPPeers that give it.
 type refusal struct {
 	reason, text string
-	sources      []*peering
+	link         *link
+	sources      []source
 }
 
 func textsOf(refusals []refusal) []string {
@@ -48,9 +49,8 @@ func (n *network) frozen() map[string]*marks {
 		return out[reason]
 	}
 	for g := range n.sides {
-		for _, r := range n.refusals(uint32(g)) {
-			at(r.reason).group(n, uint32(g), 0)
-			at(r.reason).by(r.sources)
+		for _, r := range n.refusals(uint32(g), nobody) {
+			at(r.reason).group(n, uint32(g), 0).bySources(n, r.link, r.sources)
 		}
 	}
 	for _, u := range n.unpaired() {
@@ -86,10 +86,10 @@ type unpaired struct {
 
 func (n *network) unpaired() []unpaired {
 	var out []unpaired
-	for i := range n.outsides {
-		for k := range n.outsides[i].halves {
-			for _, v := range n.outsides[i].halves[k].variants {
-				out = append(out, unpaired{v, n.outsides[i].address})
+	for _, o := range n.merged {
+		for k := range o.halves {
+			for _, v := range o.halves[k].variants {
+				out = append(out, unpaired{v, o.address})
 			}
 		}
 	}
@@ -102,8 +102,9 @@ func (n *network) unpaired() []unpaired {
 // refusals says why BIRD refuses the configuration of the nodes of a group,
 // outside peers left out: what `bird -p` of 1.6.8 does not accept. A node with
 // an IPv6 address alone, whose router ID would be empty, is none of them: such
-// clusters run, with CALICO_ROUTER_ID set, which is in no object.
-func (n *network) refusals(g uint32) []refusal {
+// clusters run, with CALICO_ROUTER_ID set, which is in no object. The texts name
+// the BGPPeers that give it to the given node, or to nobody.
+func (n *network) refusals(g uint32, node int) []refusal {
 	s := &n.sides[g]
 	if !s.speaks(n.family) {
 		return nil
@@ -113,7 +114,7 @@ func (n *network) refusals(g uint32) []refusal {
 	for i := range list {
 		l := &list[i]
 		for k := range l.halves {
-			out = append(out, n.refusalsOf(s, l, &l.halves[k])...)
+			out = append(out, n.refusalsOf(s, l, &l.halves[k], node)...)
 		}
 	}
 	if n.meshed(g) {
@@ -122,10 +123,13 @@ func (n *network) refusals(g uint32) []refusal {
 	return out
 }
 
-func (n *network) refusalsOf(s *side, l *link, h *half) []refusal {
+// nobody stands for no node.
+const nobody = -1
+
+func (n *network) refusalsOf(s *side, l *link, h *half, node int) []refusal {
 	var out []refusal
 	for _, w := range h.ways {
-		add := func(reason, text string) { out = append(out, refusal{reason, text, w.sources}) }
+		add := func(reason, text string) { out = append(out, refusal{reason, text, l, w.sources}) }
 		if w.settings.local(s) == 0 {
 			add(refusesOwnZero, refusesOwnZero)
 		}
@@ -134,7 +138,7 @@ func (n *network) refusalsOf(s *side, l *link, h *half) []refusal {
 		case n.sides[l.to].asn == 0:
 			add(refusesPeerZero, fmt.Sprintf("the AS number 0 of %s", n.describe(l.to)))
 		case h.prefix != prefixMesh: // There it is the node's own.
-			add(refusesRemoteZero, fmt.Sprintf("the remote AS number 0 in BGPPeer %s", names(w.sources)))
+			add(refusesRemoteZero, "the remote AS number 0 in BGPPeer "+names(n.giving(l, w, node)))
 		}
 		if w.settings.client(s, h.prefix) && masked(s.clusterID) {
 			add(refusesMask, maskText(s.clusterID))
@@ -238,6 +242,26 @@ func (n *network) describe(g uint32) string {
 	return name
 }
 
+// giving lists the BGPPeers that give a way of a half-session of a link to a node.
+func (n *network) giving(l *link, w way, node int) []*peering {
+	var out []*peering
+	for _, s := range w.sources {
+		switch {
+		case node == nobody:
+		case len(s.members) == 1 || !s.far:
+			out = append(out, s.between(uint(node), uint(node))...)
+		default:
+			n.spreads.among(s, l.from, l.to, func(p *peering, _ uint32) bool {
+				if s.varying(p).some(func(j uint32) bool { return n.groups.of[j] == l.to && int(j) != node }) {
+					out = append(out, p)
+				}
+				return true
+			})
+		}
+	}
+	return out
+}
+
 func names(peerings []*peering) string {
 	var out []string
 	for _, p := range peerings {
@@ -259,7 +283,7 @@ func (t *Topology) Frozen() []FrozenNode {
 			if !node.SpeaksBGP(f) {
 				continue
 			}
-			reasons := textsOf(n.refusals(n.groups.of[i]))
+			reasons := textsOf(n.refusals(n.groups.of[i], i))
 			for _, u := range loose[f] {
 				if !u.nodes.Test(uint(i)) {
 					continue

@@ -167,7 +167,7 @@ func (t *Topology) routesMember(f calico.Family, parts []string) (is func(int) b
 	case len(parts) == 4 && parts[3] == isolatedName:
 		return t.isolated(f, transit), ok
 	case len(parts) == 6 && parts[3] == pointName:
-		return within(t.routings[f].pointSets(transit)[point{parts[4], parts[5]}]), ok
+		return within(t.routings[f].pointSet(transit, point{parts[4], parts[5]})), ok
 	}
 	return nil, false
 }

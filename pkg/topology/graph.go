@@ -35,11 +35,12 @@ type linkKey struct{ from, to, kind string }
 // grapher draws up a Graph.
 type grapher struct {
 	*Topology
-	graph  *Graph
-	parts  *groups // groups, told apart by outside peers too
-	of     []int   // of each part, an index into graph.Groups; -1 without BGP
-	number map[string]int
-	links  map[linkKey]*Link
+	graph   *Graph
+	spreads spreads // over the parts
+	parts   *groups // groups, told apart by outside peers too
+	of      []int   // of each part, an index into graph.Groups; -1 without BGP
+	number  map[string]int
+	links   map[linkKey]*Link
 }
 
 // divide makes the groups of the graph: parts that have the same neighbours in
@@ -51,6 +52,7 @@ func (b *grapher) divide() {
 		splits = append(splits, o.nodes)
 	}
 	b.parts = newGroups(b.index.traits, splits, nil)
+	b.spreads = newSpreads(b.peerGroups, b.parts)
 	b.of = make([]int, len(b.parts.list))
 	first := map[int][]uint32{}
 	for p := range b.parts.list {
@@ -84,8 +86,12 @@ func (b *grapher) divide() {
 }
 
 // outsides are those of both families.
-func (b *grapher) outsides() []outside {
-	return slices.Concat(b.networks[0].outsides, b.networks[1].outsides)
+func (b *grapher) outsides() []*outside {
+	return slices.Concat(byAddress(b.networks[0].outsides), byAddress(b.networks[1].outsides))
+}
+
+func byAddress(list []*outside) []*outside {
+	return slices.SortedFunc(slices.Values(list), func(a, b *outside) int { return a.address.Compare(b.address) })
 }
 
 // role is what a node is in the drawing.
@@ -127,7 +133,8 @@ func (b *grapher) connect(n *network) {
 				continue
 			}
 			g, h := b.groups.of[b.parts.list[p].first[0]], b.groups.of[b.parts.list[q].first[0]]
-			if kind, sources := n.kindOf(g, h); kind != "" {
+			if kind := n.kindOf(g, h); kind != "" {
+				sources := append(b.sources(n.link(g, h), uint32(p), uint32(q)), b.sources(n.link(h, g), uint32(q), uint32(p))...)
 				// Of what is broken, each half-session counts.
 				if kind == LinkBroken && (n.link(g, h) == nil) == (n.link(h, g) == nil) {
 					pairs *= 2
@@ -139,40 +146,48 @@ func (b *grapher) connect(n *network) {
 }
 
 // kindOf is the kind of the link between two groups, "" for none.
-func (n *network) kindOf(a, c uint32) (kind string, sources []string) {
+func (n *network) kindOf(a, c uint32) string {
 	if n.sameAddress(a, c) {
-		return "", nil
+		return ""
 	}
 	l, m := n.link(a, c), n.link(c, a)
 	if l == nil && m == nil {
 		if !n.meshed(a) || !n.meshed(c) {
-			return "", nil
+			return ""
 		}
 		if n.rules.meshReason(n.meshKind(a), n.meshKind(c)) != "" {
-			return LinkBroken, nil
+			return LinkBroken
 		}
-		return LinkMesh, nil
-	}
-	for _, one := range []*link{l, m} {
-		if one == nil {
-			continue
-		}
-		for _, w := range one.halves[0].ways {
-			for _, p := range w.sources {
-				sources = append(sources, p.peer.Name)
-			}
-		}
+		return LinkMesh
 	}
 	switch {
 	case l == nil || m == nil || !l.stands():
-		return LinkBroken, sources
+		return LinkBroken
 	case l.halves[0].prefix == prefixMesh && m.halves[0].prefix == prefixMesh:
-		return LinkMesh, sources
+		return LinkMesh
 	}
 	if t, u := n.terms(l, m), n.terms(m, l); t.outClient || u.outClient {
-		return LinkReflector, sources
+		return LinkReflector
 	}
-	return LinkPeer, sources
+	return LinkPeer
+}
+
+// sources names the BGPPeers that give the first half-session of a link, nil for
+// none, to nodes of one part towards another.
+func (b *grapher) sources(l *link, from, to uint32) []string {
+	var out []string
+	if l == nil {
+		return nil
+	}
+	for _, w := range l.halves[0].ways {
+		for _, s := range w.sources {
+			b.spreads.among(s, from, to, func(p *peering, _ uint32) bool {
+				out = append(out, p.peer.Name)
+				return true
+			})
+		}
+	}
+	return out
 }
 
 func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sources []string) {
@@ -192,8 +207,7 @@ func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sour
 // leave draws the outside peers and the links to them.
 func (b *grapher) leave(n *network) {
 	many := len(b.outsides()) > maxOutside
-	for i := range n.outsides {
-		o := &n.outsides[i]
+	for _, o := range byAddress(n.outsides) {
 		id := "outside-" + o.address.String()
 		if many {
 			id = "outside"

@@ -73,7 +73,7 @@ func (ix *index) trait(i int) trait {
 	if n.ASNumber != nil {
 		k.asn = int64(*n.ASNumber)
 	}
-	if ix.addresses.shared[calico.IPv4].Test(uint(i)) || ix.addresses.shared[calico.IPv6].Test(uint(i)) {
+	if ix.addresses.isShared(uint32(i)) {
 		k.alone = uint32(i) + 1
 	}
 	return k
@@ -107,7 +107,7 @@ const firstNodes = SampleSize + 1
 // or nil, is returned if it is divided by the same. O(nodes + members of the
 // sets).
 func newGroups(t *traits, splits []*bitset.BitSet, old *groups) *groups {
-	splits = unique(splits)
+	splits = distinct(splits)
 	if old != nil && old.traits == t && slices.Equal(old.splits, splits) {
 		return old
 	}
@@ -156,8 +156,8 @@ func (g *groups) number(ids int) {
 	}
 }
 
-// unique leaves out sets that are there already, by identity.
-func unique(sets []*bitset.BitSet) []*bitset.BitSet {
+// distinct leaves out sets that are there already, by identity.
+func distinct(sets []*bitset.BitSet) []*bitset.BitSet {
 	seen := make(map[*bitset.BitSet]bool, len(sets))
 	out := make([]*bitset.BitSet, 0, len(sets))
 	for _, s := range sets {

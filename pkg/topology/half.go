@@ -38,26 +38,22 @@ type half struct {
 
 type way struct {
 	settings settings
-	sources  []*peering // none for the mesh
+	sources  []source // none for the mesh
 }
 
 func (h *half) ambiguous() bool { return len(h.ways) > 1 }
 
-// add takes in one more BGPPeer that gives the half-session.
-func (h *half) add(s settings, p *peering) {
+// add adds a source that gives the half-session with settings s.
+func (h *half) add(s settings, from source) {
 	for i := range h.ways {
 		if h.ways[i].settings == s {
-			if p != nil && !slices.Contains(h.ways[i].sources, p) {
-				h.ways[i].sources = append(h.ways[i].sources, p)
+			if !slices.Contains(h.ways[i].sources, from) {
+				h.ways[i].sources = append(h.ways[i].sources, from)
 			}
 			return
 		}
 	}
-	w := way{settings: s}
-	if p != nil {
-		w.sources = []*peering{p}
-	}
-	h.ways = append(h.ways, w)
+	h.ways = append(h.ways, way{s, []source{from}})
 }
 
 // suffix is what follows the address in the protocol's name.

@@ -296,6 +296,11 @@ func (a *addresses) findShared() {
 	}
 }
 
+// isShared reports whether another node has an address of node i too.
+func (a *addresses) isShared(i uint32) bool {
+	return a.shared[calico.IPv4].Test(uint(i)) || a.shared[calico.IPv6].Test(uint(i))
+}
+
 func (a *addresses) anyShared() bool {
 	return a.shared[calico.IPv4].Any() || a.shared[calico.IPv6].Any()
 }

@@ -138,8 +138,7 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 		}
 	}
 	out = n.listMesh(out, i, members)
-	for k := range n.outsides {
-		o := &n.outsides[k]
+	for _, o := range n.outsides {
 		for x := range o.halves {
 			h := &o.halves[x]
 			if !h.nodes.Test(uint(i)) {
@@ -161,7 +160,7 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 	}
 	for _, p := range n.workloads {
 		if p.local.Test(uint(i)) {
-			out = append(out, listed{half: half{prefix: prefixWorkload, ways: []way{{p.workload(), []*peering{p}}}}, network: n, node: i, peer: -1, external: true})
+			out = append(out, listed{half: half{prefix: prefixWorkload, ways: []way{{p.workload(), []source{only(p)}}}}, network: n, node: i, peer: -1, external: true})
 		}
 	}
 	return out
@@ -252,11 +251,21 @@ func (l *listed) sources(w *way) []string {
 	if l.prefix == prefixMesh && l.network.rules.meshSource {
 		out = append(out, calico.Default)
 	}
-	for _, p := range w.sources {
-		out = append(out, p.peer.Name)
+	for _, s := range w.sources {
+		for _, p := range l.givenBy(s) {
+			out = append(out, p.peer.Name)
+		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// givenBy lists the BGPPeers of a source that give the half-session.
+func (l *listed) givenBy(s source) []*peering {
+	if len(s.members) == 1 {
+		return s.members
+	}
+	return s.between(uint(l.node), uint(l.peer))
 }
 
 func (l *listed) broken() BrokenSession {
@@ -309,8 +318,10 @@ func (l *listed) ambiguous() AmbiguousSession {
 	}
 	var list []candidate
 	for _, w := range l.ways {
-		for _, p := range w.sources {
-			list = append(list, candidate{p.peer.Name, way{w.settings, []*peering{p}}})
+		for _, s := range w.sources {
+			for _, p := range l.givenBy(s) {
+				list = append(list, candidate{p.peer.Name, way{w.settings, []source{only(p)}}})
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b candidate) int { return cmp.Compare(a.name, b.name) })

@@ -28,9 +28,9 @@ func (l *loads) of(i int, g uint32) int {
 // it), and O(nodes) where there are any.
 func (n *network) newLoads(degrees []int) *loads {
 	l := &loads{degrees: degrees}
-	for i := range n.outsides {
-		for k := range n.outsides[i].halves {
-			l.add(n, n.working(&n.outsides[i].halves[k]))
+	for _, o := range n.merged {
+		for k := range o.halves {
+			l.add(n, n.working(&o.halves[k]))
 		}
 	}
 	for _, p := range n.workloads {

@@ -13,17 +13,14 @@ type marks struct {
 	peers  map[string]bool
 }
 
-// group takes in the half-sessions of all nodes of a group, and the ways in which
-// BGPPeers give them.
-func (m *marks) group(n *network, g uint32, halves int, ways ...way) {
+// group adds the half-sessions of all nodes of a group, and returns the marks.
+func (m *marks) group(n *network, g uint32, halves int) *marks {
 	if m.groups == nil {
 		m.groups = make([]bool, len(n.sides))
 	}
 	m.groups[g] = true
 	m.halves += halves
-	for i := range ways {
-		m.by(ways[i].sources)
-	}
+	return m
 }
 
 // single takes in one half-session of each of some nodes.
@@ -35,20 +32,42 @@ func (m *marks) single(nodes *bitset.BitSet) {
 	m.halves += int(nodes.Count())
 }
 
-func (m *marks) by(sources []*peering) {
-	if m.peers == nil {
-		m.peers = map[string]bool{}
-	}
-	for _, p := range sources {
-		m.peers[p.peer.Name] = true
+// by adds the BGPPeers that give a half-session of a link; of each source, no more
+// than are named.
+func (m *marks) by(n *network, l *link, h *half) {
+	for i := range h.ways {
+		m.bySources(n, l, h.ways[i].sources)
 	}
 }
 
-// byAt takes in those of the sources that are for one of some nodes.
+func (m *marks) bySources(n *network, l *link, sources []source) {
+	for _, s := range sources {
+		named := 0
+		n.spreads.among(s, l.from, l.to, func(p *peering, _ uint32) bool {
+			m.peer(p)
+			named++
+			return named < MaxNames
+		})
+	}
+}
+
+func (m *marks) peer(p *peering) {
+	if m.peers == nil {
+		m.peers = map[string]bool{}
+	}
+	m.peers[p.peer.Name] = true
+}
+
+// byAt adds those of the sources that have one of some nodes; no more than are
+// named.
 func (m *marks) byAt(sources []*peering, nodes *bitset.BitSet) {
+	named := 0
 	for _, p := range sources {
 		if p.local.IntersectionCardinality(nodes) > 0 {
-			m.by([]*peering{p})
+			m.peer(p)
+			if named++; named == MaxNames {
+				return
+			}
 		}
 	}
 }

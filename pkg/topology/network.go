@@ -18,6 +18,8 @@ type network struct {
 	rules  rules
 	sides  []side
 	index  *index
+	// spreads tell where the members of the peer groups are.
+	spreads spreads
 	// links are those between groups that a BGPPeer connects, in order of from
 	// and to; starts[g] is where those from group g start. The mesh's are not
 	// among them but where a BGPPeer is there too.
@@ -27,7 +29,8 @@ type network struct {
 	// numbers.
 	mesh     [meshKinds][]uint32
 	suspects []uint32 // those of the mesh that BIRD may not take for peers
-	outsides []outside
+	// outsides are the external peers, merged those to be counted.
+	outsides, merged []*outside
 	// workloads are the BGPPeers whose peers are pods.
 	workloads []*peering
 }
@@ -64,21 +67,16 @@ const (
 type candidate struct {
 	from, to uint32
 	pass     pass
-	target   uint32 // the group whose settings count; to, but for shared addresses
-	peering  *peering
+	target   uint32     // the group whose settings count; to, but for shared addresses
+	peers    *peerGroup // nil for the mesh
 }
 
 func newNetwork(
-	ctx context.Context, f calico.Family, ix *index, g *groups, sides []side, r rules, peerings []*peering, outsides []outside,
+	ctx context.Context, f calico.Family, ix *index, g *groups, sides []side, r rules, peers []*peerGroup, s spreads, workloads []*peering, outsides, merged []*outside,
 ) (*network, error) {
-	n := &network{family: f, groups: g, rules: r, sides: sides, index: ix, outsides: outsides}
-	for _, p := range peerings {
-		if p.scope == scopeWorkloads {
-			n.workloads = append(n.workloads, p)
-		}
-	}
+	n := &network{family: f, groups: g, rules: r, sides: sides, index: ix, spreads: s, outsides: outsides, merged: merged, workloads: workloads}
 	n.findMesh()
-	candidates, err := n.candidates(ctx, peerings)
+	candidates, err := n.candidates(ctx, peers)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +121,10 @@ func (r *rules) meshReason(a, b int) Reason {
 	return ""
 }
 
-// candidates lists what the BGPPeers give. O(BGPPeers x groups + candidates).
-func (n *network) candidates(ctx context.Context, peerings []*peering) ([]candidate, error) {
+// candidates lists what the BGPPeers give. O(peer groups x groups + candidates).
+func (n *network) candidates(ctx context.Context, peers []*peerGroup) ([]candidate, error) {
 	var out []candidate
-	for _, p := range peerings {
+	for _, p := range peers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -180,7 +178,7 @@ func (n *network) in(set *bitset.BitSet) []uint32 {
 	return out
 }
 
-func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peering) []candidate {
+func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peerGroup) []candidate {
 	for _, a := range from {
 		for _, b := range to {
 			owner := n.owner(b)
@@ -254,13 +252,14 @@ func (n *network) enter(l *link, c *candidate) {
 	if c.pass == passMesh {
 		if !slices.ContainsFunc(l.halves, func(h half) bool { return h.prefix == prefixMesh }) {
 			h := half{prefix: prefixMesh, port: b.port}
-			h.add(n.rules.meshSettings(a, b), nil)
+			h.ways = []way{{settings: n.rules.meshSettings(a, b)}}
 			l.halves = append(l.halves, h)
 		}
 		return
 	}
-	s := c.peering.settingsFor(b.group, b.port, b.asn, c.pass == passReverse)
-	s.passive = c.pass == passGlobal && c.peering.known && c.peering.below.Test(uint(a.first[0]))
+	s := c.peers.settingsFor(b.group, b.port, b.asn, c.pass == passReverse)
+	s.passive = c.pass == passGlobal && c.peers.known && c.peers.below.Test(uint(a.first[0]))
+	from := newSource(c.peers, c.pass == passReverse)
 	s.normalise(a)
 	for i := range l.halves {
 		h := &l.halves[i]
@@ -268,7 +267,7 @@ func (n *network) enter(l *link, c *candidate) {
 			continue
 		}
 		if h.pass == c.pass {
-			h.add(s, c.peering)
+			h.add(s, from)
 		}
 		return
 	}
@@ -276,7 +275,7 @@ func (n *network) enter(l *link, c *candidate) {
 	if c.pass == passGlobal {
 		h.prefix = prefixGlobal
 	}
-	h.add(s, c.peering)
+	h.add(s, from)
 	l.halves = append(l.halves, h)
 }
 

@@ -14,9 +14,13 @@ import (
 // is known of it is the nodes' halves.
 type outside struct {
 	address netip.Addr
+	name    string        // address as text
 	halves  []outsideHalf // in order of names
 	// nodes are all that have one, and leave the connection to the first.
 	nodes *bitset.BitSet
+	list  nodeList // the same
+	// sample names the first few of them.
+	sample []string
 }
 
 // outsideHalf is the half-session of some nodes towards an outside address.
@@ -37,37 +41,146 @@ type variant struct {
 }
 
 // findOutsides collects what the BGPPeers with a peerIP that is no node's give,
-// by address. O(BGPPeers x set operations).
-func findOutsides(f calico.Family, ix *index, peerings []*peering) []outside {
-	type key struct {
-		address netip.Addr
-		port    uint16 // 0 is 179
+// in order of their names. before, or nil, are the external peers of the same nodes
+// under the peerings was, and are reused where nothing changes. O(BGPPeers x set
+// operations), and O(BGPPeers) with a very small constant where few change.
+func findOutsides(f calico.Family, ix *index, peerings []*peering, before []*outside, was []*peering) []*outside {
+	changed := map[netip.Addr][]*peering{} // all peerings of each address that is to be made
+	add := func(p *peering) {
+		if p.scope == scopeExternal && p.forward[f] {
+			changed[p.peer.PeerAddress] = nil
+		}
 	}
-	table := map[key][]*peering{}
+	if before != nil {
+		eachDifference(was, peerings, add)
+		if len(changed) == 0 {
+			return before
+		}
+	}
 	for _, p := range peerings {
 		if p.scope == scopeExternal && p.forward[f] {
-			k := key{p.peer.PeerAddress, portOr179(p.port)}
-			table[k] = append(table[k], p)
+			if list, ok := changed[p.peer.PeerAddress]; ok || before == nil {
+				changed[p.peer.PeerAddress] = append(list, p)
+			}
 		}
 	}
-	byAddress := map[netip.Addr][]outsideHalf{}
-	for k, list := range table {
+	out := make([]*outside, 0, max(len(before), len(changed)))
+	if before != nil {
+		for _, o := range before {
+			if _, ok := changed[o.address]; !ok {
+				out = append(out, o)
+			}
+		}
+	}
+	unchanged := len(out)
+	for address, list := range changed {
+		if o := newOutside(address, ix, f, list); o != nil {
+			out = append(out, o)
+		}
+	}
+	byName := func(a, b *outside) int { return cmp.Compare(a.name, b.name) }
+	if fresh := out[unchanged:]; len(fresh) > maxEdit {
+		slices.SortFunc(out, byName)
+	} else {
+		fresh = slices.Clone(fresh)
+		out = out[:unchanged]
+		for _, o := range fresh {
+			i, _ := slices.BinarySearchFunc(out, o, byName)
+			out = slices.Insert(out, i, o)
+		}
+	}
+	return out
+}
+
+// eachDifference calls visit with the peerings that only one of two lists, which
+// are in order of names, has.
+func eachDifference(a, b []*peering, visit func(*peering)) {
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(a) > 0 && len(b) > 0 && a[0] == b[0]:
+			a, b = a[1:], b[1:]
+		case len(b) == 0 || len(a) > 0 && a[0].peer.Name <= b[0].peer.Name:
+			visit(a[0])
+			a = a[1:]
+		default:
+			visit(b[0])
+			b = b[1:]
+		}
+	}
+}
+
+// newOutside returns the external peer at an address, nil where no node has a
+// half-session with it.
+func newOutside(address netip.Addr, ix *index, f calico.Family, peerings []*peering) *outside {
+	byPort := map[uint16][]*peering{}
+	for _, p := range peerings {
+		byPort[portOr179(p.port)] = append(byPort[portOr179(p.port)], p)
+	}
+	o := &outside{address: address, name: address.String()}
+	for _, list := range byPort {
 		if h := newOutsideHalf(ix.bgp[f], list); h.nodes.Any() {
-			byAddress[k.address] = append(byAddress[k.address], h)
+			o.halves = append(o.halves, h)
 		}
 	}
-	out := make([]outside, 0, len(byAddress))
-	for address, halves := range byAddress {
-		slices.SortFunc(halves, func(a, b outsideHalf) int { return compareHalves(a.half, b.half) })
-		o := outside{address: address, halves: halves, nodes: bitset.New(ix.Len())}
-		for i := range o.halves {
-			h := &o.halves[i]
-			h.idle = h.nodes.Intersection(o.nodes)
-			o.nodes.InPlaceUnion(h.nodes)
-		}
-		out = append(out, o)
+	if len(o.halves) == 0 {
+		return nil
 	}
-	slices.SortFunc(out, func(a, b outside) int { return a.address.Compare(b.address) })
+	slices.SortFunc(o.halves, func(a, b outsideHalf) int { return compareHalves(a.half, b.half) })
+	o.nodes = o.halves[0].nodes
+	o.halves[0].idle = none
+	for i := range o.halves[1:] {
+		h := &o.halves[i+1]
+		h.idle = h.nodes.Intersection(o.nodes)
+		o.nodes = o.nodes.Union(h.nodes)
+	}
+	o.list, o.sample = newNodeList(o.nodes), ix.nodeSet(o.nodes, "").Sample
+	return o
+}
+
+// none is an empty set. It must not be changed.
+var none = bitset.New(0)
+
+// maxLayers is how many merged external peers of one kind each new one is
+// compared with, to find one that has no node in common with it.
+const maxLayers = 8
+
+// merge returns external peers to be counted in place of all. Each stands for all
+// that exchange routes in the same way and have no node in common, so that one
+// router per node counts as one router of all nodes; what depends on the address
+// is not found in them. own are the AS numbers of the nodes. O(external peers +
+// their nodes).
+func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
+	out := []*outside{}
+	layers := map[exit][]*outside{}
+	var last exit
+	var list []*outside // the layers of last
+	for _, one := range all {
+		if len(one.halves) > 1 || len(one.halves[0].variants) > 1 || linkLocal(one.address) {
+			out = append(out, one)
+			continue
+		}
+		v := &one.halves[0].variants[0]
+		kind := newExit(&v.settings, own)
+		if kind != last || list == nil {
+			last, list = kind, layers[kind]
+		}
+		i := slices.IndexFunc(list, func(l *outside) bool { return !one.list.meets(l.nodes) })
+		if i < 0 {
+			l := &outside{address: one.address, nodes: bitset.New(nodes)}
+			h := outsideHalf{half: one.halves[0].half, nodes: l.nodes, idle: none}
+			h.variants = []variant{{settings: v.settings, nodes: l.nodes}}
+			l.halves = []outsideHalf{h}
+			out = append(out, l)
+			if list = append(list, l); len(list) > maxLayers {
+				list = list[1:]
+			}
+			layers[kind] = list
+			i = len(list) - 1
+		}
+		one.list.addTo(list[i].nodes)
+		sum := &list[i].halves[0].variants[0]
+		sum.sources = append(sum.sources, v.sources...)
+	}
 	return out
 }
 
@@ -78,12 +191,15 @@ func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
 	if i := slices.IndexFunc(list, (*peering).global); i >= 0 {
 		list = slices.DeleteFunc(slices.Clone(list), func(p *peering) bool { return !p.global() })
 	}
-	h := outsideHalf{half: half{prefix: prefixNode, port: list[0].port}, nodes: bitset.New(0)}
+	h := outsideHalf{half: half{prefix: prefixNode, port: list[0].port}, nodes: none}
 	if list[0].global() {
 		h.prefix = prefixGlobal
 	}
 	for _, p := range list {
-		nodes := p.local.Intersection(speakers)
+		nodes := p.local
+		if nodes.DifferenceCardinality(speakers) > 0 {
+			nodes = nodes.Intersection(speakers)
+		}
 		if nodes.None() {
 			continue
 		}
@@ -91,15 +207,19 @@ func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
 		h.port = min(h.port, s.port)
 		i := slices.IndexFunc(h.variants, func(v variant) bool { return v.settings == s })
 		if i < 0 {
-			h.variants = append(h.variants, variant{settings: s, nodes: bitset.New(0)})
-			i = len(h.variants) - 1
+			h.variants = append(h.variants, variant{settings: s, sources: []*peering{p}, nodes: nodes})
+			continue
 		}
 		v := &h.variants[i]
 		v.sources = append(v.sources, p)
-		v.nodes.InPlaceUnion(nodes)
+		v.nodes = v.nodes.Union(nodes)
 	}
-	for _, v := range h.variants {
-		h.nodes.InPlaceUnion(v.nodes)
+	for i, v := range h.variants {
+		if i == 0 {
+			h.nodes = v.nodes
+		} else {
+			h.nodes = h.nodes.Union(v.nodes)
+		}
 	}
 	return h
 }
@@ -115,7 +235,7 @@ func (n *network) waysAt(h *outsideHalf, i uint) []way {
 		s := v.settings
 		s.normalise(&n.sides[n.groups.of[i]])
 		for _, p := range v.sourcesAt(i) {
-			merged.add(s, p)
+			merged.add(s, only(p))
 		}
 	}
 	return merged.ways
@@ -189,19 +309,32 @@ func (v *variant) sourcesAt(i uint) []*peering {
 	return out
 }
 
-// exit is how nodes exchange routes with what is outside; those that do so
+// exit is how nodes exchange routes with external peers; those that do so
 // alike need not be told apart.
 type exit struct {
-	peerASN, localASN uint32
+	localASN uint32 // 0 for the node's own
+	peerASN  uint32 // 0 where foreign
+	// foreign reports that no node can have the peer's AS number for its own.
+	foreign bool
+}
+
+// newExit returns the exit by a half-session with the given settings; own are
+// the AS numbers of the nodes.
+func newExit(s *settings, own map[uint32]bool) exit {
+	if s.peerASN != 0 && s.peerASN != s.localASN && !own[s.peerASN] {
+		return exit{localASN: s.localASN, foreign: true}
+	}
+	return exit{localASN: s.localASN, peerASN: s.peerASN}
 }
 
 // exits returns the nodes by how they exchange routes with what is outside. A
 // BGPPeer with an AS number of 0 gives none, as BIRD may refuse it, nor does a node
 // have one whose address, in shared, is another's too.
-func exits(outsides []outside, shared *bitset.BitSet) map[exit]*bitset.BitSet {
+func exits(outsides []*outside, shared *bitset.BitSet, own map[uint32]bool) map[exit]*bitset.BitSet {
 	out := map[exit]*bitset.BitSet{}
 	for _, o := range outsides {
-		for _, h := range o.halves {
+		for i := range o.halves {
+			h := &o.halves[i]
 			zero := bitset.New(0)
 			for _, v := range h.variants {
 				if v.settings.peerASN == 0 {
@@ -212,7 +345,7 @@ func exits(outsides []outside, shared *bitset.BitSet) map[exit]*bitset.BitSet {
 				if v.settings.peerASN == 0 {
 					continue
 				}
-				k := exit{v.settings.peerASN, v.settings.localASN}
+				k := newExit(&v.settings, own)
 				if out[k] == nil {
 					out[k] = bitset.New(0)
 				}
@@ -229,6 +362,9 @@ func sortedExits(m map[exit]*bitset.BitSet) []exit {
 		out = append(out, k)
 	}
 	slices.SortFunc(out, func(a, b exit) int {
+		if a.foreign != b.foreign {
+			return map[bool]int{true: 1, false: -1}[a.foreign]
+		}
 		return cmp.Or(cmp.Compare(a.peerASN, b.peerASN), cmp.Compare(a.localASN, b.localASN))
 	})
 	return out

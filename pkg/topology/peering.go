@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -44,6 +45,10 @@ type peering struct {
 	problems []calico.Problem
 	// selectors are those that are set.
 	selectors []Selector
+
+	kind                    unique.Handle[peerKind]
+	localNodes, remoteNodes nodeList
+	alone                   *peerGroup // this peering alone, without its number
 }
 
 // resolve finds the nodes on both sides of a BGPPeer.
@@ -76,6 +81,8 @@ func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
 	if p.ReverseManual {
 		r.reverse = [2]bool{}
 	}
+	r.kind, r.localNodes, r.remoteNodes = newPeerKind(r), newNodeList(r.local), newNodeList(r.remote)
+	r.alone = &peerGroup{peering: r, members: []*peering{r}}
 	return r
 }
 

@@ -22,12 +22,24 @@ type point struct{ kind, name string }
 // mixed stands for several zones, or one that is not known.
 const mixed = -1
 
-// singlePoints tells what pointSets finds, the one with the most nodes first.
+// singlePoints lists what the nodes depend on, the one with the most nodes first.
+// O(nodes + hops + external peers).
 func (r *routing) singlePoints(transit bool) []SinglePoint {
-	sets := r.pointSets(transit)
-	out := make([]SinglePoint, 0, len(sets))
-	for p, set := range sets {
-		out = append(out, SinglePoint{p.kind, p.name, r.network.index.nodeSet(set, p.members(r.network.family, transit))})
+	ix, f := r.network.index, r.network.family
+	out := []SinglePoint{}
+	for p, set := range r.pointSets(transit) {
+		out = append(out, SinglePoint{p.kind, p.name, ix.nodeSet(set, p.members(f, transit))})
+	}
+	if transit {
+		out = slices.Grow(out, len(r.network.outsides))
+		r.externalPoints(func(o *outside, nodes *nodeList) {
+			p := point{pointExternal, o.name}
+			set := NodeSet{nodes.n, o.sample, p.members(f, transit)}
+			if nodes.n != o.list.n {
+				set = ix.nodeSet(nodes.set, set.Members)
+			}
+			out = append(out, SinglePoint{p.kind, p.name, set})
+		})
 	}
 	slices.SortFunc(out, func(a, b SinglePoint) int {
 		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
@@ -35,9 +47,26 @@ func (r *routing) singlePoints(transit bool) []SinglePoint {
 	return out
 }
 
+// pointSet returns the nodes that depend on one point, nil for none.
+func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
+	if p.kind != pointExternal {
+		return r.pointSets(transit)[p]
+	}
+	var out *bitset.BitSet
+	if transit {
+		r.externalPoints(func(o *outside, nodes *nodeList) {
+			if o.name == p.name {
+				out = bitset.New(r.network.index.Len())
+				nodes.addTo(out)
+			}
+		})
+	}
+	return out
+}
+
 // pointSets finds the nodes whose sessions are all with one other node that
-// hands routes on, in one zone, or with one outside peer. O(nodes + hops), where
-// there are any; a mesh has none.
+// hands routes on, or in one zone. O(nodes + hops), where there are any; a mesh
+// has none.
 func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 	zones := r.zones()
 	sets := map[point]*bitset.BitSet{}
@@ -62,9 +91,6 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 			}
 			add(points[v], node)
 		}
-	}
-	if transit {
-		r.externalPoints(sets)
 	}
 	return sets
 }
@@ -146,9 +172,10 @@ func (r *routing) zones() []int {
 	return out
 }
 
-// externalPoints finds the nodes without a session to another node that peer
-// with exactly one outside address.
-func (r *routing) externalPoints(sets map[point]*bitset.BitSet) {
+// externalPoints calls visit with the nodes without a session to another node
+// that peer with exactly one external peer, in order of the peers' names. O(nodes +
+// external peers).
+func (r *routing) externalPoints(visit func(o *outside, nodes *nodeList)) {
 	outsides := r.network.outsides
 	if len(outsides) == 0 {
 		return
@@ -160,15 +187,27 @@ func (r *routing) externalPoints(sets map[point]*bitset.BitSet) {
 	if lonely == nil {
 		return
 	}
-	once, twice := bitset.New(0), bitset.New(0)
+	once := bitset.New(r.network.index.Len())
 	for _, o := range outsides {
-		twice.InPlaceUnion(once.Intersection(o.nodes))
-		once.InPlaceUnion(o.nodes)
+		if o.list.n > maxListed {
+			lonely.InPlaceDifference(o.nodes.Intersection(once))
+			once.InPlaceUnion(o.nodes)
+			continue
+		}
+		for _, i := range o.list.list {
+			if once.Test(uint(i)) {
+				lonely.Clear(uint(i))
+			}
+			once.Set(uint(i))
+		}
 	}
-	lonely.InPlaceDifference(twice)
 	for _, o := range outsides {
-		if set := lonely.Intersection(o.nodes); set.Any() {
-			sets[point{pointExternal, o.address.String()}] = set
+		nodes := o.list
+		if nodes.some(func(i uint32) bool { return !lonely.Test(uint(i)) }) {
+			nodes = newNodeList(lonely.Intersection(o.nodes))
+		}
+		if nodes.n > 0 {
+			visit(o, &nodes)
 		}
 	}
 }

@@ -159,31 +159,35 @@ func TestRoutesAgreeWithTheNaiveModel(t *testing.T) {
 func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 	forRandomStates(t, 3, seeds, func(_ *rand.Rand, objects []calico.Object) string {
 		s := state.New(objects...)
-		got, m := compute(t, s, nil).Summary(), newNaive(s)
-		if g, w := nodeSetOf(got.Mesh.NotReady), nodeSetOf(m.meshNotReady()); g != w {
-			return fmt.Sprintf("not ready in the mesh: got %s, want %s", g, w)
-		}
-		for _, p := range s.BGPPeers() {
-			if g, w := selectorsOfPart(got.BGPPeers[p.Name].Selectors), m.selectors(p); g != w {
-				return fmt.Sprintf("selectors of %s: got %s, want %s", p.Name, g, w)
-			}
-		}
-		for _, f := range calico.Families {
-			if g, w := levelsOf(got.Reflectors.In(f)), m.levels(f); g != w {
-				return fmt.Sprintf("%s reflectors: got %s, want %s", f, g, w)
-			}
-			if g, w := totalsOf(got.Sessions.In(f), m.certain(f)), m.totals(f); g != w {
-				return fmt.Sprintf("%s sessions: got %s, want %s", f, g, w)
-			}
-			routes := got.Routes.In(f)
-			for transit, reach := range map[bool]*Reach{false: routes.WithoutTransit, true: routes.WithTransit} {
-				if g, w := reachOf(reach), m.reach(f, transit); g != w {
-					return fmt.Sprintf("%s routes, transit %v: got %s, want %s", f, transit, g, w)
-				}
-			}
-		}
-		return ""
+		return summaryDiffers(compute(t, s, nil).Summary(), newNaive(s))
 	})
+}
+
+// summaryDiffers compares a summary with the naive model's.
+func summaryDiffers(got *Summary, m *naive) string {
+	if g, w := nodeSetOf(got.Mesh.NotReady), nodeSetOf(m.meshNotReady()); g != w {
+		return fmt.Sprintf("not ready in the mesh: got %s, want %s", g, w)
+	}
+	for _, p := range m.state.BGPPeers() {
+		if g, w := selectorsOfPart(got.BGPPeers[p.Name].Selectors), m.selectors(p); g != w {
+			return fmt.Sprintf("selectors of %s: got %s, want %s", p.Name, g, w)
+		}
+	}
+	for _, f := range calico.Families {
+		if g, w := levelsOf(got.Reflectors.In(f)), m.levels(f); g != w {
+			return fmt.Sprintf("%s reflectors: got %s, want %s", f, g, w)
+		}
+		if g, w := totalsOf(got.Sessions.In(f), m.certain(f)), m.totals(f); g != w {
+			return fmt.Sprintf("%s sessions: got %s, want %s", f, g, w)
+		}
+		routes := got.Routes.In(f)
+		for transit, reach := range map[bool]*Reach{false: routes.WithoutTransit, true: routes.WithTransit} {
+			if g, w := reachOf(reach), m.reach(f, transit); g != w {
+				return fmt.Sprintf("%s routes, transit %v: got %s, want %s", f, transit, g, w)
+			}
+		}
+	}
+	return ""
 }
 
 func TestASessionStandsOnBothSides(t *testing.T) {

@@ -194,7 +194,7 @@ func (k exit) hop(s *side) exitHop {
 	if local == 0 {
 		local = s.asn
 	}
-	h := exitHop{internal: k.peerASN == local, asn: local}
+	h := exitHop{internal: !k.foreign && k.peerASN == local, asn: local}
 	h.client = h.internal && s.reflector()
 	return h
 }

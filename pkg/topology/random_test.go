@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -75,6 +76,33 @@ func (g *generator) state() []calico.Object {
 	}
 	if !g.one(3) {
 		out = append(out, g.version())
+	}
+	return out
+}
+
+// twins makes BGPPeers that differ from others in their names and nodes only.
+func (g *generator) twins(of []calico.Object) []calico.Object {
+	var out []calico.Object
+	for _, o := range of {
+		p, ok := o.(*calico.BGPPeer)
+		if !ok || !g.one(2) {
+			continue
+		}
+		spec := maps.Clone(p.Spec)
+		switch {
+		case spec["peerSelector"] != nil && g.one(2):
+			spec["peerSelector"] = g.selector()
+		case g.one(2):
+			delete(spec, "nodeSelector")
+			spec["node"] = nodeName(g.choices.IntN(maxNodes))
+		default:
+			delete(spec, "node")
+			spec["nodeSelector"] = g.selector()
+		}
+		if spec["peerIP"] == "192.0.2.1" {
+			spec["peerIP"] = "192.0.2.2"
+		}
+		out = append(out, newObject(g.t, "BGPPeer", p.Name+"-twin", spec))
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package topology
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 
@@ -12,7 +11,7 @@ import (
 
 // handle names a set of nodes or pairs of the summary; see NodeSet.Members.
 func handle(f calico.Family, assumption, set string) string {
-	return fmt.Sprintf("%s/%s/%s/%s", routesName, f, assumption, set)
+	return routesName + "/" + f.String() + "/" + assumption + "/" + set
 }
 
 // The assumptions about what is outside, and the sets, in handles.

@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -59,37 +60,70 @@ func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 	}
 	s.Timers = old.Timers
 	if !peersSame || s.Mesh != old.Mesh {
-		s.Timers = share(old.Timers, t.timers(s))
+		s.Timers = share(old.Timers, t.timers(s, old))
 	}
 	t.summary = s
 	return nil
 }
 
 // summarizePeers makes the parts of the BGPPeers, and reports whether all are
-// those of before, and their sessions with them.
+// those of before, and their sessions with them. O(BGPPeers) with a very small
+// constant for those that are as before.
 func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
-	known := map[*peering]bool{}
 	var old map[string]*BGPPeer
+	var was []*peering
 	if before != nil {
-		old = before.summary.BGPPeers
-		if t.tallies == before.tallies && t.index.speakers == before.index.speakers {
-			for _, r := range before.peerings {
-				known[r] = true
-			}
-		}
+		old, was = before.summary.BGPPeers, before.peerings
 	}
-	peers := make(map[string]*BGPPeer, len(t.peerings))
-	same := len(known) == len(t.peerings)
-	for _, r := range t.peerings {
-		if known[r] {
-			peers[r.peer.Name] = old[r.peer.Name]
+	sameNodes := before != nil && t.index.speakers == before.index.speakers
+	type entry struct {
+		name string
+		part *BGPPeer
+	}
+	var changed []entry
+	k, kept := 0, 0
+	for i, r := range t.peerings {
+		for k < len(was) && was[k].peer.Name < r.peer.Name {
+			k++
+		}
+		sessions := t.sessionsOf(i)
+		if sameNodes && k < len(was) && was[k] == r && before.sessionsOf(k) == sessions {
+			kept++
 			continue
 		}
-		same = false
-		peers[r.peer.Name] = share(old[r.peer.Name], t.peerPart(r))
+		name := r.peer.Name
+		changed = append(changed, entry{name, share(old[name], t.peerPart(r, sessions))})
 	}
-	s.BGPPeers = shareAll(old, peers)
-	return same && before != nil && t.tallies == before.tallies
+	changed = slices.DeleteFunc(changed, func(e entry) bool {
+		same := old[e.name] == e.part
+		if same {
+			kept++
+		}
+		return same
+	})
+	if len(changed) == 0 && kept == len(old) && before != nil {
+		s.BGPPeers = old
+		return t.tallies == before.tallies
+	}
+	s.BGPPeers = maps.Clone(old)
+	if s.BGPPeers == nil {
+		s.BGPPeers = make(map[string]*BGPPeer, len(changed))
+	}
+	for _, e := range changed {
+		s.BGPPeers[e.name] = e.part
+	}
+	if len(s.BGPPeers) > len(t.peerings) {
+		maps.DeleteFunc(s.BGPPeers, func(name string, _ *BGPPeer) bool {
+			_, ok := slices.BinarySearchFunc(t.peerings, name, func(r *peering, name string) int { return cmp.Compare(r.peer.Name, name) })
+			return !ok
+		})
+	}
+	return false
+}
+
+// sessionsOf counts the sessions that the peering of a number gives a side of.
+func (t *Topology) sessionsOf(number int) int {
+	return t.tallies[0].byPeering[number] + t.tallies[1].byPeering[number]
 }
 
 // sameButNodes reports whether two snapshots hold the same objects apart from
@@ -180,6 +214,9 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 				return nil, err
 			}
 		}
+		if before != nil {
+			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
+		}
 		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
 		for _, p := range t.snapshot.IPPools() {
@@ -187,6 +224,7 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 				one.NotExported = append(one.NotExported, p.Name)
 			}
 		}
+		one.BGPPeers = slices.Grow(one.BGPPeers, len(t.peerings))
 		for _, p := range t.peerings {
 			if p.scope != scopeWorkloads {
 				one.BGPPeers = append(one.BGPPeers, p.peer.Name)
@@ -195,15 +233,20 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 				one.Filtered = append(one.Filtered, p.peer.Name)
 			}
 		}
+		if before != nil {
+			old := before.summary.Routes.In(f)
+			reuseStrings(&one.BGPPeers, old.BGPPeers)
+			reuseStrings(&one.Filtered, old.Filtered)
+		}
 	}
 	return out, nil
 }
 
-func (t *Topology) peerPart(r *peering) *BGPPeer {
+func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
 	p := r.peer
 	b := &BGPPeer{
 		Object: object(&p.Metadata, r.problems), Scope: r.scope,
-		Sessions:    t.tallies[0].bySource[p.Name] + t.tallies[1].bySource[p.Name],
+		Sessions:    sessions,
 		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.selectors,
 	}
 	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.speakers))
@@ -216,7 +259,7 @@ func (t *Topology) peerPart(r *peering) *BGPPeer {
 func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	n := t.networks[f]
 	out := Reflectors{Levels: []Level{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
-	peers := map[string]bool{}
+	peers := make([]bool, len(t.peerings))
 	levels := map[int][]uint32{} // the first nodes
 	counts := map[int]int{}
 	for g := range n.sides {
@@ -228,7 +271,7 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 			out.Total += s.nodes
 			serves := false
 			for _, l := range n.from(uint32(g)) {
-				n.giving(&l, peers)
+				n.markGiving(&l, peers)
 				serves = serves || l.stands() && !n.sides[l.to].reflector()
 			}
 			if serves {
@@ -242,14 +285,18 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		levels[level] = append(levels[level], s.first...)
 		for _, l := range n.from(uint32(g)) {
 			if n.sides[l.to].reflector() {
-				n.giving(&l, peers)
+				n.markGiving(&l, peers)
 			}
 		}
 	}
 	for _, level := range sortedKeys(counts) {
 		out.Levels = append(out.Levels, Level{level, counts[level], t.index.sample(levels[level]), atMostName(f, level)})
 	}
-	out.BGPPeers = append(out.BGPPeers, sortedKeys(peers)...)
+	for i, p := range t.peerings {
+		if peers[i] {
+			out.BGPPeers = append(out.BGPPeers, p.peer.Name)
+		}
+	}
 	return out
 }
 
@@ -266,12 +313,16 @@ func (n *network) reflectorsOf(g uint32) int {
 	return min(count, MaxLevel)
 }
 
-// giving adds the BGPPeers that give the half-sessions of a link.
-func (n *network) giving(l *link, peers map[string]bool) {
+// markGiving marks the peerings, by their number, that give the half-sessions of
+// a link.
+func (n *network) markGiving(l *link, peers []bool) {
 	for i := range l.halves {
 		for _, w := range l.halves[i].ways {
-			for _, p := range w.sources {
-				peers[p.peer.Name] = true
+			for _, s := range w.sources {
+				n.spreads.among(s, l.from, l.to, func(_ *peering, number uint32) bool {
+					peers[number] = true
+					return true
+				})
 			}
 		}
 	}
@@ -283,6 +334,22 @@ func object(m *calico.Metadata, problems []calico.Problem) Object {
 		o.Problems = append(o.Problems, p.String())
 	}
 	return o
+}
+
+// reuse replaces a list by an equal one from before, which share then compares
+// without a look at its elements.
+func reuse[T any](list *[]T, old []T, equal func(a, b T) bool) {
+	if slices.EqualFunc(*list, old, equal) {
+		*list = old
+	}
+}
+
+func reuseStrings(list *[]string, old []string) {
+	reuse(list, old, func(a, b string) bool { return a == b })
+}
+
+func (p SinglePoint) equal(q SinglePoint) bool {
+	return p.Kind == q.Kind && p.Name == q.Name && p.Nodes == q.Nodes && p.Members == q.Members && slices.Equal(p.Sample, q.Sample)
 }
 
 // share returns old where it says the same as new.

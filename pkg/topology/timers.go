@@ -40,9 +40,9 @@ func optionalSeconds(d *time.Duration) int {
 }
 
 // timers groups the mesh and the BGPPeers by their timers.
-func (t *Topology) timers(s *Summary) *Timers {
+func (t *Topology) timers(s, old *Summary) *Timers {
 	out := &Timers{}
-	restart, keepalive := timerGroups{}, timerGroups{}
+	restart, keepalive := newTimerGroups(len(t.peerings)), newTimerGroups(len(t.peerings))
 	c := t.snapshot.BGPConfiguration(calico.Default)
 	var meshRestart *time.Duration
 	if c != nil && c.NodeMeshMaxRestartTime != nil {
@@ -50,26 +50,33 @@ func (t *Topology) timers(s *Summary) *Timers {
 		out.MeshRestartTime = OptionalSeconds{true, seconds(*meshRestart)}
 	}
 	if s.Mesh.Enabled {
-		sessions := t.tallies[0].bySource[meshSource] + t.tallies[1].bySource[meshSource]
+		sessions := t.tallies[0].byMesh + t.tallies[1].byMesh
 		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: sessions}
 		keepalive.add(keepaliveTime(nil), scopeNodes, o) // The mesh's cannot be set.
 		o.Set = meshRestart != nil
 		restart.add(restartTime(meshRestart), scopeNodes, o)
 	}
-	for _, r := range t.peerings {
-		p, b := r.peer, s.BGPPeers[r.peer.Name]
-		scope := b.Scope
+	for i, r := range t.peerings {
+		p, scope := r.peer, r.scope
 		if scope != scopeNodes {
 			scope = scopeExternal
 		}
-		o := TimerObject{Kind: string(calico.KindBGPPeer), Name: p.Name, Sessions: b.Sessions}
+		o := TimerObject{Kind: string(calico.KindBGPPeer), Name: p.Name, Sessions: t.sessionsOf(i)}
 		o.Set = p.MaxRestartTime != nil
-		restart.add(b.RestartTime, scope, o)
+		restart.add(restartTime(p.MaxRestartTime), scope, o)
 		o.Set = p.KeepaliveTime != nil
-		keepalive.add(b.KeepaliveTime, scope, o)
+		keepalive.add(keepaliveTime(p.KeepaliveTime), scope, o)
 	}
 	out.RestartTime, out.KeepaliveTime = restart.sorted(), keepalive.sorted()
+	if old.Timers != nil {
+		reuse(&out.RestartTime, old.Timers.RestartTime, TimerGroup.equal)
+		reuse(&out.KeepaliveTime, old.Timers.KeepaliveTime, TimerGroup.equal)
+	}
 	return out
+}
+
+func (g TimerGroup) equal(h TimerGroup) bool {
+	return g.Seconds == h.Seconds && g.Scope == h.Scope && g.Sessions == h.Sessions && slices.Equal(g.Objects, h.Objects)
 }
 
 type timerKey struct {
@@ -77,20 +84,36 @@ type timerKey struct {
 	scope   string
 }
 
-type timerGroups map[timerKey]*TimerGroup
-
-func (g timerGroups) add(seconds int, scope string, o TimerObject) {
-	k := timerKey{seconds, scope}
-	if g[k] == nil {
-		g[k] = &TimerGroup{Seconds: seconds, Scope: scope}
-	}
-	g[k].Sessions += o.Sessions
-	g[k].Objects = append(g[k].Objects, o)
+// timerGroups collects TimerGroups.
+type timerGroups struct {
+	known map[timerKey]*TimerGroup
+	// last is the group that was added to last, as most objects are in one group.
+	last    *TimerGroup
+	objects int // how many there may be
 }
 
-func (g timerGroups) sorted() []TimerGroup {
-	out := make([]TimerGroup, 0, len(g))
-	for _, v := range g {
+func newTimerGroups(objects int) *timerGroups {
+	return &timerGroups{known: map[timerKey]*TimerGroup{}, objects: objects + 1}
+}
+
+func (g *timerGroups) add(seconds int, scope string, o TimerObject) {
+	if g.last == nil || g.last.Seconds != seconds || g.last.Scope != scope {
+		k := timerKey{seconds, scope}
+		if g.known[k] == nil {
+			g.known[k] = &TimerGroup{Seconds: seconds, Scope: scope}
+			if len(g.known) == 1 {
+				g.known[k].Objects = make([]TimerObject, 0, g.objects)
+			}
+		}
+		g.last = g.known[k]
+	}
+	g.last.Sessions += o.Sessions
+	g.last.Objects = append(g.last.Objects, o)
+}
+
+func (g *timerGroups) sorted() []TimerGroup {
+	out := make([]TimerGroup, 0, len(g.known))
+	for _, v := range g.known {
 		out = append(out, *v)
 	}
 	slices.SortFunc(out, func(a, b TimerGroup) int {

@@ -19,13 +19,17 @@ type Topology struct {
 	snapshot *state.Snapshot
 	index    *index
 	peerings []*peering // in order of the BGPPeers
-	rules    rules
-	groups   *groups
-	networks [2]*network
-	tallies  [2]*tally
-	routings [2]*routing
-	waiting  *bitset.BitSet // nodes; nil for none
-	summary  *Summary
+	// peerGroups and outsides are made of the peerings with nodes and with
+	// external peers.
+	peerGroups []*peerGroup
+	outsides   [2][]*outside
+	rules      rules
+	groups     *groups
+	networks   [2]*network
+	tallies    [2]*tally
+	routings   [2]*routing
+	waiting    *bitset.BitSet // nodes; nil for none
+	summary    *Summary
 }
 
 // Summary returns the summary that policies read.
@@ -77,6 +81,7 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	}
 	t.rules = newRules(s)
 	if before != nil && t.sameSessions(before) {
+		t.peerGroups, t.outsides = before.peerGroups, before.outsides
 		t.groups, t.networks, t.tallies, t.routings, t.waiting = before.groups, before.networks, before.tallies, before.routings, before.waiting
 	} else if err := t.connect(ctx, before); err != nil {
 		return err
@@ -97,20 +102,24 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 
 // resolve resolves the BGPPeers, as far as before has not done so.
 func (t *Topology) resolve(ctx context.Context, before *Topology) error {
-	known := map[string]*peering{}
+	var was []*peering // in order of names, as the BGPPeers are
 	sameConfigurations := false
 	if before != nil {
 		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), t.snapshot.BGPConfigurations())
-		for _, p := range before.peerings {
-			known[p.peer.Name] = p
-		}
+		was = before.peerings
 	}
 	t.peerings = make([]*peering, 0, len(t.snapshot.BGPPeers()))
 	for _, p := range t.snapshot.BGPPeers() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := known[p.Name]
+		for len(was) > 0 && was[0].peer.Name < p.Name {
+			was = was[1:]
+		}
+		var r *peering
+		if len(was) > 0 && was[0].peer.Name == p.Name {
+			r = was[0]
+		}
 		// What is not given by selectors rests on AS numbers and ports too.
 		if r == nil || r.peer != p || before.index != t.index || p.PeerSelector == "" && !sameConfigurations {
 			fresh := resolve(p, t.index, t.snapshot)
@@ -150,38 +159,55 @@ func (t *Topology) sameSessions(before *Topology) bool {
 
 // connect works out the half-sessions, the sessions and the routes.
 func (t *Topology) connect(ctx context.Context, before *Topology) error {
-	var outsides [2][]outside
+	var merged [2][]*outside
 	var exitSets [2]map[exit]*bitset.BitSet
 	ports := t.listenPorts()
 	splits := make([]*bitset.BitSet, 0, 4*len(t.peerings))
 	for _, port := range sortedKeys(ports) {
 		splits = append(splits, ports[port])
 	}
+	var old *groups
+	var oldPeers []*peerGroup
+	if before != nil {
+		old, oldPeers = before.groups, before.peerGroups
+	}
+	t.peerGroups = groupPeerings(t.index, t.peerings, oldPeers)
+	for _, g := range t.peerGroups {
+		splits = append(splits, g.local, g.remote, g.back, g.below)
+	}
+	own := map[uint32]bool{t.rules.asn: true}
+	for _, k := range t.index.traits.list {
+		if k.asn >= 0 {
+			own[uint32(k.asn)] = true
+		}
+	}
+	var workloads []*peering
 	for _, p := range t.peerings {
-		if p.scope == scopeNodes {
-			splits = append(splits, p.local, p.remote, p.back, p.below)
+		if p.scope == scopeWorkloads {
+			workloads = append(workloads, p)
 		}
 	}
 	for _, f := range calico.Families {
-		outsides[f] = findOutsides(f, t.index, t.peerings)
-		exitSets[f] = exits(outsides[f], t.index.addresses.shared[f])
+		if before != nil && before.index.bgp[f] == t.index.bgp[f] {
+			t.outsides[f] = findOutsides(f, t.index, t.peerings, before.outsides[f], before.peerings)
+		} else {
+			t.outsides[f] = findOutsides(f, t.index, t.peerings, nil, nil)
+		}
+		merged[f] = merge(t.outsides[f], t.index.Len(), own)
+		exitSets[f] = exits(merged[f], t.index.addresses.shared[f], own)
 		for _, k := range sortedExits(exitSets[f]) {
 			splits = append(splits, exitSets[f][k])
 		}
 	}
-	var old *groups
-	if before != nil {
-		old = before.groups
-	}
 	t.groups = newGroups(t.index.traits, splits, old)
-	sides := t.sides(ports)
+	sides, spreads := t.sides(ports), newSpreads(t.peerGroups, t.groups)
 	for _, f := range calico.Families {
-		n, err := newNetwork(ctx, f, t.index, t.groups, sides, t.rules, t.peerings, outsides[f])
+		n, err := newNetwork(ctx, f, t.index, t.groups, sides, t.rules, t.peerGroups, spreads, workloads, t.outsides[f], merged[f])
 		if err != nil {
 			return err
 		}
 		t.networks[f] = n
-		if t.tallies[f], err = n.count(ctx); err != nil {
+		if t.tallies[f], err = n.count(ctx, len(t.peerings)); err != nil {
 			return err
 		}
 		q, err := newQuotient(ctx, n, exitSets[f])

@@ -1,10 +1,14 @@
 # METADATA
-# title: One setting for each peer
+# title: One configuration for each peer
 # description: |
-#   No two BGPPeers give a node the same peer with different settings. Calico takes
-#   the one that it happens to visit first, and may take another one at the next
-#   change of any Node or BGPPeer.
+#   Finds BGPPeers that give a node the same peer with different settings, for example
+#   different passwords, AS numbers or filters.
+#
+#   Calico uses the settings that it reads first. That order is arbitrary and can change
+#   with any change of a Node or BGPPeer, so the session can be reset at any time.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/ambiguous-peering.md
+#     description: bgpguard, ambiguous-peering
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer
 # schemas:
@@ -13,6 +17,15 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Deny]
+#   exampleMessage: |
+#     conflicting settings for the same peer in IPv4: 2 half-sessions on 1 node (node-4), BGPPeers
+#     all-nodes, rack-1, fields password; Calico uses one of them arbitrarily; keep one BGPPeer for
+#     each peer, or use the same settings in all
+#   remediation: |
+#     1. Compare the BGPPeers that the message names. Its list of fields shows where they differ.
+#     2. Keep one BGPPeer for each peer. To replace a BGPPeer, narrow the `nodeSelector` of the old one
+#        so that the two never select the same nodes.
+#     3. If you need both, give them the same settings.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -21,39 +34,40 @@ package policies.ambiguous_peering
 import data.policies.lib.text
 
 # METADATA
-# description: Half-sessions whose settings are left to chance. Its size is how many they are.
+# description: Half-sessions with conflicting settings. The size is their number.
 violation contains {
 	"id": family,
-	"size": chance.halfSessions,
-	"members": [chance.members],
+	"size": ambiguous.halfSessions,
+	"members": [ambiguous.members],
 	"msg": concat("", [
-		sprintf("BGPPeers %s give %s (%s) the same peers in %s with different settings (%s), ", [
-			text.first_of(chance.bgpPeers),
-			text.counted(chance.nodes, "node"),
-			text.some_of(chance.sample, chance.nodes),
+		sprintf("conflicting settings for the same peer in %s: %s on %s, ", [
 			family,
-			text.some_of(array.slice(fields, 0, 5), count(fields)),
+			text.counted(ambiguous.halfSessions, "half-session"),
+			text.listed(ambiguous.nodes, "node", ambiguous.sample),
 		]),
-		sprintf("and which of them holds for %s is left to chance: ", [text.counted(chance.halfSessions, "half-session")]),
-		"have one BGPPeer for each peer, or the same settings in all",
+		sprintf("BGPPeers %s, fields %s; ", [
+			text.list(ambiguous.bgpPeers, count(ambiguous.bgpPeers)),
+			text.list(fields, count(fields)),
+		]),
+		"Calico uses one of them arbitrarily; keep one BGPPeer for each peer, or use the same settings in all",
 	]),
 	"details": {
 		"family": family,
-		"halfSessions": chance.halfSessions,
-		"nodes": chance.nodes,
-		"sample": chance.sample,
-		"bgpPeers": chance.bgpPeers,
+		"halfSessions": ambiguous.halfSessions,
+		"nodes": ambiguous.nodes,
+		"sample": ambiguous.sample,
+		"bgpPeers": ambiguous.bgpPeers,
 		"fields": fields,
 	},
-	"objects": [{"kind": "BGPPeer", "name": name} | some name in chance.bgpPeers],
+	"objects": [{"kind": "BGPPeer", "name": name} | some name in ambiguous.bgpPeers],
 } if {
 	some family in ["IPv4", "IPv6"]
-	chance := input.state.sessions[family].ambiguous
-	chance.halfSessions > 0
-	fields := sort({_in_bgp_peers(field) | some field in chance.fields})
+	ambiguous := input.state.sessions[family].ambiguous
+	ambiguous.halfSessions > 0
+	fields := sort({_in_bgp_peers(field) | some field in ambiguous.fields})
 }
 
-# Some fields of half-sessions have another name in BGPPeers.
+# The names in BGPPeers of fields of half-sessions, where they differ.
 _in_bgp_peers(field) := object.get(_names, field, field)
 
 _names := {"peerASN": "asNumber", "localASN": "localASNumber", "gracefulRestartTime": "maxRestartTime"}

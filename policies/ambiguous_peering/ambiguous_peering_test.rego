@@ -8,34 +8,34 @@ test_success_one_setting_for_each_peer if {
 }
 
 test_fail_two_bgp_peers_that_differ if {
-	some violation in _violations(2, ["a", "b"], ["password"])
+	some violation in _violations(2, ["all-nodes", "rack-1"], ["password"])
 	violation.id == "IPv4"
 	violation.size == 2
 	violation.members == ["ambiguous"]
-	violation.objects == [{"kind": "BGPPeer", "name": "a"}, {"kind": "BGPPeer", "name": "b"}]
+	violation.objects == [{"kind": "BGPPeer", "name": "all-nodes"}, {"kind": "BGPPeer", "name": "rack-1"}]
 	violation.msg == concat("", [
-		"BGPPeers a, b give 1 node (node-4) the same peers in IPv4 with different settings (password), ",
-		"and which of them holds for 2 half-sessions is left to chance: ",
-		"have one BGPPeer for each peer, or the same settings in all",
+		"conflicting settings for the same peer in IPv4: 2 half-sessions on 1 node (node-4), ",
+		"BGPPeers all-nodes, rack-1, fields password; Calico uses one of them arbitrarily; keep one BGPPeer ",
+		"for each peer, or use the same settings in all",
 	])
 }
 
 test_fail_fields_have_their_names_in_bgp_peers if {
 	some violation in _violations(2, ["a", "b"], ["gracefulRestartTime", "peerASN", "ttlSecurity"])
 	violation.details.fields == ["asNumber", "maxRestartTime", "ttlSecurity"]
-	contains(violation.msg, " with different settings (asNumber, maxRestartTime, ttlSecurity), ")
+	contains(violation.msg, ", fields asNumber, maxRestartTime, ttlSecurity; ")
 }
 
 test_fail_many_are_cut_short if {
 	some violation in _violations(1, ["a", "b", "c", "d"], ["1", "2", "3", "4", "5", "6", "7"])
 	startswith(violation.msg, concat("", [
-		"BGPPeers a, b, c and 1 more give 1 node (node-4) the same peers in IPv4 ",
-		"with different settings (1, 2, 3, 4, 5 and 2 more), ",
+		"conflicting settings for the same peer in IPv4: 1 half-session on 1 node (node-4), ",
+		"BGPPeers a, b, c and 1 more, fields 1, 2, 3 and 4 more; ",
 	]))
 }
 
 _violations(half_sessions, peers, fields) := found if {
-	chance := {
+	ambiguous := {
 		"halfSessions": half_sessions,
 		"nodes": 1,
 		"sample": ["node-4"],
@@ -43,5 +43,5 @@ _violations(half_sessions, peers, fields) := found if {
 		"bgpPeers": peers,
 		"fields": fields,
 	}
-	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"ambiguous": chance}}}, {})
+	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"ambiguous": ambiguous}}}, {})
 }

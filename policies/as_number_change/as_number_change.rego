@@ -1,30 +1,43 @@
 # METADATA
-# title: Changes of AS numbers
+# title: AS number changes in windows or with approval
 # description: |
-#   The AS number of the cluster, of a node or of a peer changes inside a window only, or with
-#   an approval. Each session with another AS number on one of its sides is ended and started
-#   anew, and comes up only if the other side expects the new one. Without BGPConfiguration
-#   default, or without a number in it, the AS number of the cluster is 64512. A change that
-#   ends no session is not held back, nor is one from or to the AS number 0, or that of a peer
-#   from or to none: BIRD refuses it, as bird-accepts says, and keeps the sessions that it has.
+#   Finds changes of the AS number of the cluster, of a node or of a peer that are made
+#   outside the windows and without an approval. The AS number of the cluster is 64512 if
+#   BGPConfiguration default or its asNumber is missing.
+#
+#   Each session with the changed AS number at one end is reset, and comes up again only
+#   if the other end expects the new number. Changes that reset no session are not
+#   violations. The same holds for changes from or to AS number 0, and of a peer from or
+#   to no AS number: BIRD rejects them and keeps its sessions, which bird-accepts reports.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/as-number-change.md
+#     description: bgpguard, as-number-change
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgpconfig
 #     description: Calico, BGPConfiguration and the AS number of the cluster
 #   - ref: https://www.rfc-editor.org/rfc/rfc4271
-#     description: BGP-4, of which section 6.2 refuses a peer with another AS number
+#     description: BGP-4, section 6.2 on peers with an unexpected AS number
 # schemas:
 #   - input: schema.change
 # custom:
 #   severity: high
 #   judges: change
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     the AS number of node node-1 changes from 64512 to 65546: this resets all its sessions; set the
+#     annotation policy.bgpguard.io/approval
+#   remediation: |
+#     1. Prepare the other end: external routers must expect the new AS number, or the sessions stay
+#        down.
+#     2. Wait for the next window, or approve the change: set the annotation of the parameter
+#        `approval` on the changed object, first or in the same change.
+#     3. Remove the annotation afterwards. It approves changes as long as it is set.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
 #       windows:
 #         type: array
-#         description: When AS numbers may be changed.
+#         description: Windows in which AS numbers can change.
 #         default: []
 #         items:
 #           type: object
@@ -34,33 +47,34 @@
 #             schedule:
 #               type: string
 #               description: |
-#                 When the window opens, in the five fields of crontab(5), by the clock of its time
+#                 When the window opens, in the five fields of crontab(5) and in the window's time
 #                 zone, for example "0 22 * * 1-5".
 #               pattern: ^[0-9A-Za-z*/,-]+( [0-9A-Za-z*/,-]+){4}$
 #             duration:
 #               type: string
-#               description: How long it stays open by that clock, for example 6h, at most 168h.
+#               description: How long the window stays open, for example 6h, at most 168h.
 #               pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #             timeZone:
 #               type: string
-#               description: The name of a time zone, for example Europe/Berlin; UTC where it is left out.
+#               description: Name of the time zone, for example Europe/Berlin. UTC if it is unset.
 #               pattern: ^[A-Za-z][A-Za-z0-9_/+-]*$
 #               format: time-zone
 #       approval:
 #         type: object
 #         description: |
-#           The annotation of the changed object that approves the change. Whoever may change the object
-#           can set it: it is there for the record, and so that nothing changes by mistake.
+#           The annotation of the changed object that approves the change. Everybody who may
+#           change the object can set it: it documents the change and prevents mistakes, but
+#           it is no access control.
 #         default: {annotation: policy.bgpguard.io/approval, pattern: .+}
 #         additionalProperties: false
 #         properties:
 #           annotation:
 #             type: string
-#             description: Its name; nothing approves where it is left out.
+#             description: Name of the annotation. If it is unset, no change can be approved.
 #             minLength: 1
 #           pattern:
 #             type: string
-#             description: The regular expression that the whole value matches; any value where it is left out.
+#             description: Regular expression that must match the whole value. Any value if it is unset.
 #             minLength: 1
 #             format: regex
 package policies.as_number_change
@@ -71,48 +85,54 @@ import data.policies.lib.text
 
 # METADATA
 # description: |
-#   A change of an AS number without permission. Its size is how many sessions it ends, as far
-#   as it is known.
+#   A change of an AS number without permission. The size is the number of sessions that it
+#   resets, as far as it is known.
 violation contains {
 	"id": "as-number",
 	"size": reset.sessions,
-	"msg": sprintf("%s: %s", [reset.words, permission.remedy(input.parameters, input.now)]),
+	"msg": sprintf("%s; %s", [reset.message, permission.remedy(input.parameters, input.now)]),
 	"details": {"from": reset.from, "to": reset.to, "sessions": reset.sessions},
 	"objects": [{"kind": input.change.kind, "name": input.change.name}],
 } if {
-	_held_back
+	_not_permitted
 	some reset in _resets
 }
 
 # METADATA
-# description: Windows or approvals that cannot be read, where permission is missing. Its size is how many.
+# description: Invalid windows or approvals of a change without permission. The size is their number.
 violation contains {
 	"id": "parameters",
 	"size": count(problems),
-	"msg": sprintf("%s: correct the policy's parameters", [concat("; ", problems)]),
+	"msg": sprintf("%s; correct the parameters of the policy", [concat("; ", problems)]),
 	"details": {"problems": problems},
 	"objects": [],
 } if {
-	_held_back
+	_not_permitted
 	problems := permission.problems(input.parameters)
 	count(problems) > 0
 }
 
-_held_back if {
+_not_permitted if {
 	count(_resets) > 0
 	not permission.given(input.change, input.parameters, input.now)
 }
 
-# The AS number of the cluster, which nodes without one of their own have.
+# The AS number of the cluster, which nodes without their own AS number use.
 _resets contains {
 	"from": from,
 	"to": to,
 	"sessions": sessions,
-	"words": sprintf("the AS number of the cluster changes from %d to %d, which ends the sessions of all nodes %s (%s)", [
+	"message": sprintf("the AS number of the cluster changes from %d to %d: this resets %s (%s%s)", [
 		from,
 		to,
-		"without one of their own",
-		_of_cluster,
+		"the sessions of all nodes without their own AS number",
+		sprintf("up to %s between %s", [
+			text.counted(_between_nodes, "session"),
+			text.counted(input.before.nodes.bgp, "node"),
+		]),
+		concat("", [sprintf(", %s with external peers, which must expect the new number", [text.number(_external)]) |
+			_external > 0
+		]),
 	]),
 } if {
 	input.change.kind == "BGPConfiguration"
@@ -120,20 +140,20 @@ _resets contains {
 	from := _number(input.change.oldObject, "asNumber", _default)
 	to := _number(input.change.object, "asNumber", _default)
 	_ends_sessions(from, to)
-	sessions := _between_nodes + _outside
+	sessions := _between_nodes + _external
 	sessions > 0
 }
 
-# That of one node.
+# The AS number of one node.
 _resets contains {
 	"from": from,
 	"to": to,
 	"sessions": _in_mesh,
-	"words": sprintf("the AS number of node %s changes from %d to %d, which ends all its sessions%s", [
+	"message": sprintf("the AS number of node %s changes from %d to %d: this resets all its sessions%s", [
 		input.change.name,
 		from,
 		to,
-		_among_them,
+		concat("", [sprintf(", %s of them in the mesh", [text.number(_in_mesh)]) | _in_mesh > 0]),
 	]),
 } if {
 	input.change.kind == "Node"
@@ -145,16 +165,16 @@ _resets contains {
 	_ends_sessions(from, to)
 }
 
-# Those of one peer: its own, and the one that nodes show it.
+# The AS number of a peer, and the local one that nodes use with it.
 _resets contains {
 	"from": from,
 	"to": to,
 	"sessions": sessions,
-	"words": sprintf("BGPPeer %s changes its %s from %s to %s, which ends %s", [
-		input.change.name,
+	"message": sprintf("%s of BGPPeer %s changes from %s to %s: this resets %s", [
 		field,
-		_word(from),
-		_word(to),
+		input.change.name,
+		_text(from),
+		_text(to),
 		text.counted(sessions, "session"),
 	]),
 } if {
@@ -168,12 +188,12 @@ _resets contains {
 	_ends_sessions(from, to)
 	peer := input.before.bgpPeers[input.change.name]
 
-	# Of those with routers outside, each node has one.
+	# Each node has one session to an external peer.
 	sessions := max([peer.sessions, peer.localNodes])
 	sessions > 0
 }
 
-# BIRD takes neither 0 for an AS number nor the configuration that has it.
+# BIRD rejects a configuration with AS number 0 and keeps its sessions.
 _ends_sessions(from, to) if {
 	from != to
 	not 0 in {from, to}
@@ -181,14 +201,14 @@ _ends_sessions(from, to) if {
 
 _default := 64512
 
-# A BGPPeer without an AS number has 0 in Calico's eyes; without one to show, it shows that of the node.
+# Calico configures AS number 0 for a BGPPeer without asNumber, and the node's own without localASNumber.
 _unset := {"asNumber": 0, "localASNumber": null}
 
 _number(object_, field, other) := asn.number(object.get(object_, ["spec", field], null), other) if is_object(object_)
 
 _number(null, _, other) := other
 
-# What Calico does not read as a number, it takes for none.
+# Calico ignores a value that is not an AS number.
 _number_of_node(node) := asn.number(
 	object.get(node, ["metadata", "annotations", "projectcalico.org/ASNumber"], null),
 	asn.number(object.get(input.before.bgpConfigurations, ["default", "spec", "asNumber"], null), _default),
@@ -199,33 +219,18 @@ _speaks_bgp(node) if {
 	node.metadata.annotations[annotation] != ""
 }
 
-# Only these have AS numbers by the BGPPeer: what a peerSelector selects has its own.
+# Only these peers have the AS number of the BGPPeer. Nodes selected by a peerSelector have their own.
 _target(peer) := [object.get(peer, ["spec", field], "") | some field in ["peerIP", "localWorkloadSelector"]]
 
-_word(null) := "none"
+_text(null) := "none"
 
-_word(number) := sprintf("%d", [number]) if number != null
+_text(number) := sprintf("%d", [number]) if number != null
 
 _between_nodes := sum([sessions.total | some sessions in input.before.sessions])
 
-_outside := sum([sessions.external | some sessions in input.before.sessions])
+_external := sum([sessions.external | some sessions in input.before.sessions])
 
-_of_cluster := sprintf("up to %s between %s%s", [
-	text.counted(_between_nodes, "session"),
-	text.counted(input.before.nodes.bgp, "node"),
-	_with_outside,
-])
-
-_with_outside := "" if _outside == 0
-
-_with_outside := sprintf(" and %s with peers outside, %s", [
-	text.number(_outside),
-	"which come up again when these expect the new number",
-]) if {
-	_outside > 0
-}
-
-# Those in the mesh are known, unless the node is a route reflector.
+# The sessions of a node in the mesh are known. Route reflectors have none there.
 _in_mesh := 0 if object.get(
 	input.change.oldObject,
 	["metadata", "annotations", "projectcalico.org/RouteReflectorClusterID"],
@@ -233,7 +238,3 @@ _in_mesh := 0 if object.get(
 ) != ""
 
 else := input.before.mesh.sessionsPerNode
-
-_among_them := "" if _in_mesh == 0
-
-_among_them := sprintf(", %s in the mesh among them", [text.number(_in_mesh)]) if _in_mesh > 0

@@ -36,9 +36,9 @@ test_fail_the_number_of_the_cluster_changes if {
 		"id": "as-number",
 		"size": 21,
 		"msg": concat("", [
-			"the AS number of the cluster changes from 64512 to 64600, which ends the sessions of all nodes ",
-			"without one of their own (up to 21 sessions between 10 nodes): ",
-			"set the annotation policy.bgpguard.io/approval to a value",
+			"the AS number of the cluster changes from 64512 to 64600: this resets the sessions ",
+			"of all nodes without their own AS number (up to 21 sessions between 10 nodes); set ",
+			"the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 64512, "to": 64600, "sessions": 21},
 		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
@@ -68,8 +68,8 @@ test_fail_peers_outside_expect_the_old_number if {
 	some violation in _violations(_cluster("UPDATE", {}, {"asNumber": 64600}), before, {})
 	violation.size == 50
 	contains(violation.msg, concat("", [
-		" (up to 26 sessions between 10 nodes and 24 with peers outside, ",
-		"which come up again when these expect the new number): ",
+		" (up to 26 sessions between 10 nodes, 24 with external peers, which must expect the new ",
+		"number); ",
 	]))
 }
 
@@ -110,8 +110,8 @@ test_fail_the_number_of_a_node_changes if {
 		"id": "as-number",
 		"size": 0,
 		"msg": concat("", [
-			"the AS number of node node-1 changes from 64512 to 65546, which ends all its sessions: ",
-			"set the annotation policy.bgpguard.io/approval to a value",
+			"the AS number of node node-1 changes from 64512 to 65546: this resets all its ",
+			"sessions; set the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 64512, "to": 65546, "sessions": 0},
 		"objects": [{"kind": "Node", "name": "node-1"}],
@@ -124,7 +124,7 @@ test_fail_the_number_of_a_node_in_the_mesh if {
 	reflector := {"projectcalico.org/RouteReflectorClusterID": "244.0.0.1"}
 	some violation in _violations(_node("UPDATE", numbered, {}), before, {})
 	violation.size == 119
-	contains(violation.msg, "from 64513 to 64512, which ends all its sessions, 119 in the mesh among them: ")
+	contains(violation.msg, "from 64513 to 64512: this resets all its sessions, 119 of them in the mesh; ")
 	some of_reflector in _violations(_node("UPDATE", reflector, object.union(reflector, numbered)), before, {})
 	of_reflector.size == 0
 }
@@ -162,8 +162,8 @@ test_fail_the_number_of_a_peer_changes if {
 		"id": "as-number",
 		"size": 7,
 		"msg": concat("", [
-			"BGPPeer tor-1 changes its asNumber from 65000 to 65001, which ends 7 sessions: ",
-			"set the annotation policy.bgpguard.io/approval to a value",
+			"asNumber of BGPPeer tor-1 changes from 65000 to 65001: this resets 7 sessions; set ",
+			"the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 65000, "to": 65001, "sessions": 7},
 		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -173,7 +173,7 @@ test_fail_the_number_of_a_peer_changes if {
 test_fail_the_number_that_nodes_show_a_peer if {
 	some violation in _violations(_peer("UPDATE", {}, {"localASNumber": 65001}), _with_peer(1, 0), {})
 	violation.size == 1
-	contains(violation.msg, "BGPPeer tor-1 changes its localASNumber from none to 65001, which ends 1 session: ")
+	contains(violation.msg, "localASNumber of BGPPeer tor-1 changes from none to 65001: this resets 1 session; ")
 }
 
 # Permission.
@@ -191,8 +191,8 @@ test_fail_outside_the_windows if {
 	parameters := {"windows": [object.union(_nightly, {"duration": "2h"})]}
 	some violation in _violations(_cluster("UPDATE", {}, {"asNumber": 64600}), {}, parameters)
 	endswith(violation.msg, concat("", [
-		": wait for the next window (Thu 2026-01-01 22:00 Europe/Berlin), ",
-		"or set the annotation policy.bgpguard.io/approval to a value",
+		"; wait for the next window (Thu 2026-01-01 22:00 Europe/Berlin), or set the annotation ",
+		"policy.bgpguard.io/approval",
 	]))
 }
 
@@ -202,8 +202,8 @@ test_fail_a_window_that_cannot_be_read if {
 	{violation.id | some violation in violations} == {"as-number", "parameters"}
 	some violation in violations
 	violation.msg == concat("", [
-		`the window "0 25 * * *" for "6h" cannot be read: its hour "25" must be a number from 0 to 23, `,
-		"or a list, range or step of such: correct the policy's parameters",
+		`window "0 25 * * *" for "6h" is invalid: hour "25" must be a number from 0 to 23, or a `,
+		"list, range or step of these; correct the parameters of the policy",
 	])
 }
 

@@ -1,11 +1,15 @@
 # METADATA
 # title: Configurations that BIRD accepts
 # description: |
-#   No node gets a configuration that its BIRD refuses: an AS number of 0, as a BGPPeer
-#   with peerIP and without asNumber gives, a cluster ID with a mask, one address on two
-#   nodes. BIRD keeps what it has, and no later change reaches the node until the cause
-#   is gone; a node that starts anew has no BGP at all.
+#   Finds nodes whose BIRD rejects the configuration that Calico generates. Causes are an AS
+#   number of 0 (a BGPPeer with peerIP and without asNumber has it), a cluster ID with a
+#   mask, and one address on two nodes.
+#
+#   BIRD then keeps its previous configuration: no later change reaches the node until the
+#   cause is fixed. If BIRD restarts, the node has no BGP at all.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/bird-accepts.md
+#     description: bgpguard, bird-accepts
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/node
@@ -16,6 +20,16 @@
 #   severity: critical
 #   judges: state
 #   validationActions: [Deny]
+#   exampleMessage: |
+#     BIRD rejects the IPv4 configuration of 1 node (node-1): a cluster ID with a mask; later changes
+#     do not reach these nodes, and after a restart they have no BGP; set the annotation
+#     projectcalico.org/RouteReflectorClusterID to an address without a mask
+#   remediation: |
+#     1. Set `asNumber` in every BGPPeer with `peerIP`: Calico has no default for it.
+#     2. Correct the annotations of the Nodes: `projectcalico.org/ASNumber` must not be 0, and
+#        `projectcalico.org/RouteReflectorClusterID` must be an IPv4 address without a mask.
+#     3. Give each node its own address.
+#     4. Check with `bgpguard topology --node NAME` that BIRD accepts the configuration.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -25,42 +39,39 @@ import data.policies.lib.asn
 import data.policies.lib.text
 
 # METADATA
-# description: Nodes whose BIRD refuses its configuration, for one reason. Its size is how many they are.
+# description: Nodes whose BIRD rejects its configuration, for one reason. The size is their number.
 violation contains {
-	"id": sprintf("%s/%s", [family, refused.reason]),
-	"size": refused.nodes,
-	"members": [refused.members],
-	"msg": concat("", [
-		sprintf("BIRD refuses the %s configuration of %s (%s): %s%s; ", [
-			family,
-			text.counted(refused.nodes, "node"),
-			text.some_of(refused.sample, refused.nodes),
-			refused.reason,
-			_named(refused),
-		]),
-		text.agree(refused.nodes, "it", "each of them"),
-		" keeps what it has, no later change reaches it, and after a start it has no BGP: ",
-		object.get(_remedies, refused.reason, "mend that first"),
+	"id": sprintf("%s/%s", [family, rejected.reason]),
+	"size": rejected.nodes,
+	"members": [rejected.members],
+	"msg": sprintf("BIRD rejects the %s configuration of %s: %s%s; %s; %s", [
+		family,
+		text.listed(rejected.nodes, "node", rejected.sample),
+		rejected.reason,
+		concat("", [sprintf(", BGPPeers: %s", [text.list(rejected.bgpPeers, peers)]) | peers > 0]),
+		"later changes do not reach these nodes, and after a restart they have no BGP",
+		object.get(_remedies, rejected.reason, "fix this first"),
 	]),
 	"details": {
 		"family": family,
-		"reason": refused.reason,
-		"nodes": refused.nodes,
-		"sample": refused.sample,
-		"bgpPeers": refused.bgpPeers,
+		"reason": rejected.reason,
+		"nodes": rejected.nodes,
+		"sample": rejected.sample,
+		"bgpPeers": rejected.bgpPeers,
 	},
 	"objects": array.concat(
-		[{"kind": "BGPPeer", "name": name} | some name in refused.bgpPeers],
-		[{"kind": "Node", "name": name} | some name in refused.sample],
+		[{"kind": "BGPPeer", "name": name} | some name in rejected.bgpPeers],
+		[{"kind": "Node", "name": name} | some name in rejected.sample],
 	),
 } if {
 	some family in ["IPv4", "IPv6"]
-	some refused in input.state.sessions[family].frozenReasons
+	some rejected in input.state.sessions[family].frozenReasons
+	peers := count(rejected.bgpPeers)
 }
 
-# By the reasons as the simulator words them (pkg/topology/frozen.go).
+# By the reasons of pkg/topology/frozen.go.
 _remedies := {
-	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or take it away%s", [
+	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or remove it%s", [
 		_as_number,
 		_or_of_cluster,
 	]),
@@ -68,27 +79,18 @@ _remedies := {
 		_as_number,
 		_or_of_cluster,
 	]),
-	"the remote AS number 0 of a BGPPeer": "set asNumber of the BGPPeer, which Calico does not default for a peerIP",
+	"the remote AS number 0 of a BGPPeer": "set asNumber of the BGPPeer, which has no default with peerIP",
 	"a cluster ID with a mask": sprintf("set the annotation %s to an address without a mask", [_cluster_id]),
-	"two protocols of one name, for an address that several nodes have": "give each node an address of its own",
+	"two protocols of one name, for an address that several nodes have": "give each node its own address",
 }
 
 _as_number := "projectcalico.org/ASNumber"
 
 default _or_of_cluster := ""
 
-# Nodes without a number of their own have that of the cluster.
+# Nodes without their own AS number use that of the cluster.
 _or_of_cluster := ", and asNumber of BGPConfiguration default to that of the cluster" if {
 	asn.number(object.get(input.state.bgpConfigurations, ["default", "spec", "asNumber"], null), null) == 0
 }
 
 _cluster_id := "projectcalico.org/RouteReflectorClusterID"
-
-_named(refused) := "" if count(refused.bgpPeers) == 0
-
-_named(refused) := sprintf(" (%s %s)", [
-	text.agree(count(refused.bgpPeers), "BGPPeer", "BGPPeers"),
-	text.first_of(refused.bgpPeers),
-]) if {
-	count(refused.bgpPeers) > 0
-}

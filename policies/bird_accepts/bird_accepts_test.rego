@@ -14,9 +14,9 @@ test_fail_one_node if {
 	violation.members == ["frozen"]
 	violation.objects == [{"kind": "Node", "name": "node-1"}]
 	violation.msg == concat("", [
-		"BIRD refuses the IPv4 configuration of 1 node (node-1): a cluster ID with a mask; ",
-		"it keeps what it has, no later change reaches it, and after a start it has no BGP: ",
-		"set the annotation projectcalico.org/RouteReflectorClusterID to an address without a mask",
+		"BIRD rejects the IPv4 configuration of 1 node (node-1): a cluster ID with a mask; later ",
+		"changes do not reach these nodes, and after a restart they have no BGP; set the ",
+		"annotation projectcalico.org/RouteReflectorClusterID to an address without a mask",
 	])
 }
 
@@ -24,10 +24,10 @@ test_fail_many_nodes_by_a_bgp_peer if {
 	some violation in _violations([_refused(5000, ["tor"])])
 	violation.objects == [{"kind": "BGPPeer", "name": "tor"}, {"kind": "Node", "name": "node-1"}]
 	violation.msg == concat("", [
-		"BIRD refuses the IPv4 configuration of 5,000 nodes (node-1 and 4,999 more): ",
-		"a cluster ID with a mask (BGPPeer tor); ",
-		"each of them keeps what it has, no later change reaches it, and after a start it has no BGP: ",
-		"set the annotation projectcalico.org/RouteReflectorClusterID to an address without a mask",
+		"BIRD rejects the IPv4 configuration of 5,000 nodes (node-1 and 4,999 more): a cluster ID ",
+		"with a mask, BGPPeers: tor; later changes do not reach these nodes, and after a restart ",
+		"they have no BGP; set the annotation projectcalico.org/RouteReflectorClusterID to an ",
+		"address without a mask",
 	])
 }
 
@@ -35,12 +35,12 @@ test_fail_each_reason_is_a_violation if {
 	found := _violations([_refused(1, []), object.union(_refused(1, []), {"reason": "another"})])
 	count(found) == 2
 	some violation in found
-	endswith(violation.msg, ": mend that first")
+	endswith(violation.msg, "; fix this first")
 }
 
 test_fail_several_bgp_peers_are_named if {
 	some violation in _violations([_refused(2, ["a", "b"])])
-	contains(violation.msg, ": a cluster ID with a mask (BGPPeers a, b); ")
+	contains(violation.msg, ": a cluster ID with a mask, BGPPeers: a, b; ")
 }
 
 test_fail_the_as_number_0_of_the_cluster if {
@@ -56,7 +56,7 @@ test_fail_the_as_number_0_of_the_cluster if {
 		}
 		some violation in rule.violation with input as testing.input_with(patch, {})
 		endswith(violation.msg, concat("", [
-			": set the annotation projectcalico.org/ASNumber to the node's AS number, or take it away",
+			"; set the annotation projectcalico.org/ASNumber to the node's AS number, or remove it",
 			remedy,
 		]))
 	}

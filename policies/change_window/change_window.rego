@@ -1,19 +1,36 @@
 # METADATA
-# title: Changes in windows
+# title: Changes in windows or with approval
 # description: |
-#   The changes that are named are made inside a window only, or with an approval. As long as
-#   neither windows nor the annotation of approvals are set, nothing is held back. An update that
-#   leaves an object's spec as it is, and a Node's labels and BGP annotations, is none: an
-#   approval can be set first and the change made then.
+#   Finds changes of the kinds in the parameter changes that are made outside the windows
+#   and without an approval. If neither windows nor an approval annotation are set, the
+#   policy finds nothing.
+#
+#   Changes of BGP can interrupt the network of the whole cluster, so they should be made
+#   when somebody is there to watch them. An update that changes neither the spec of an
+#   object nor the labels and BGP annotations of a Node is always permitted, so that an
+#   approval can be set before the change.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/change-window.md
+#     description: bgpguard, change-window
+#   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
+#     description: Calico, configure BGP peering
 #   - ref: https://man7.org/linux/man-pages/man5/crontab.5.html
-#     description: crontab(5), the form of a schedule
+#     description: crontab(5), the format of a schedule
 # schemas:
 #   - input: schema.change
 # custom:
 #   severity: medium
 #   judges: change
 #   validationActions: [Deny]
+#   exampleMessage: |
+#     BGPPeer tor-1 is updated outside the change windows: wait for the next window (Thu 2026-01-01
+#     12:00 Europe/Berlin), or set the annotation example.org/ticket to a value that matches
+#     CHG-[0-9]+
+#   remediation: |
+#     1. Wait for the next window. The message names it.
+#     2. Or approve the change: set the annotation of the parameter `approval` on the object, first or
+#        in the same change. For a delete, set it first.
+#     3. In an emergency, a user in `exempt` of the BGPPolicy can make the change. bgpguard records it.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -21,8 +38,8 @@
 #       changes:
 #         type: array
 #         description: |
-#           The changes that are held back outside windows: each entry all that have one of its kinds,
-#           operations and names. What an entry leaves out, it does not ask for.
+#           The changes that need a window or an approval. An entry matches a change of one of
+#           its kinds, operations and names. A field that is unset matches every change.
 #         default:
 #           - kinds: [BGPConfiguration, BGPFilter, BGPPeer, IPPool]
 #         items:
@@ -37,19 +54,19 @@
 #                 enum: [BGPConfiguration, BGPFilter, BGPPeer, FelixConfiguration, IPPool, Node]
 #             operations:
 #               type: array
-#               description: What is done to it.
+#               description: Operations on the object.
 #               items:
 #                 type: string
 #                 enum: [CREATE, UPDATE, DELETE]
 #             names:
 #               type: array
-#               description: Names of the changed object; "*" stands for any characters.
+#               description: Names of the changed object; "*" matches any characters.
 #               items:
 #                 type: string
 #                 pattern: ^[A-Za-z0-9.*-]+$
 #       windows:
 #         type: array
-#         description: When the changes may be made.
+#         description: Windows in which the changes can be made.
 #         default: []
 #         items:
 #           type: object
@@ -59,33 +76,34 @@
 #             schedule:
 #               type: string
 #               description: |
-#                 When the window opens, in the five fields of crontab(5), by the clock of its time
+#                 When the window opens, in the five fields of crontab(5) and in the window's time
 #                 zone, for example "0 22 * * 1-5".
 #               pattern: ^[0-9A-Za-z*/,-]+( [0-9A-Za-z*/,-]+){4}$
 #             duration:
 #               type: string
-#               description: How long it stays open by that clock, for example 6h, at most 168h.
+#               description: How long the window stays open, for example 6h, at most 168h.
 #               pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #             timeZone:
 #               type: string
-#               description: The name of a time zone, for example Europe/Berlin; UTC where it is left out.
+#               description: Name of the time zone, for example Europe/Berlin. UTC if it is unset.
 #               pattern: ^[A-Za-z][A-Za-z0-9_/+-]*$
 #               format: time-zone
 #       approval:
 #         type: object
 #         description: |
-#           The annotation of the changed object that approves the change. Whoever may change the object
-#           can set it: it is there for the record, and so that nothing changes by mistake.
+#           The annotation of the changed object that approves the change. Everybody who may
+#           change the object can set it: it documents the change and prevents mistakes, but
+#           it is no access control.
 #         default: {}
 #         additionalProperties: false
 #         properties:
 #           annotation:
 #             type: string
-#             description: Its name; nothing approves where it is left out.
+#             description: Name of the annotation. If it is unset, no change can be approved.
 #             minLength: 1
 #           pattern:
 #             type: string
-#             description: The regular expression that the whole value matches; any value where it is left out.
+#             description: Regular expression that must match the whole value. Any value if it is unset.
 #             minLength: 1
 #             format: regex
 package policies.change_window
@@ -93,50 +111,50 @@ package policies.change_window
 import data.policies.lib.permission
 
 # METADATA
-# description: A change that is made without permission.
+# description: A change without permission.
 violation contains {
 	"id": "change",
 	"size": 1,
-	"msg": sprintf("%s %s %s is held back %s: %s", [
-		_verbs[input.change.operation],
+	"msg": sprintf("%s %s is %s %s: %s", [
 		input.change.kind,
 		input.change.name,
-		_where,
+		_operations[input.change.operation],
+		_missing,
 		permission.remedy(input.parameters, input.now),
 	]),
 	"details": {"operation": input.change.operation, "windows": input.parameters.windows},
 	"objects": [{"kind": input.change.kind, "name": input.change.name}],
 } if {
-	_held_back
+	_not_permitted
 }
 
 # METADATA
-# description: Windows or approvals that cannot be read, where permission is missing. Its size is how many.
+# description: Invalid windows or approvals of a change without permission. The size is their number.
 violation contains {
 	"id": "parameters",
 	"size": count(problems),
-	"msg": sprintf("%s: correct the policy's parameters", [concat("; ", problems)]),
+	"msg": sprintf("%s; correct the parameters of the policy", [concat("; ", problems)]),
 	"details": {"problems": problems},
 	"objects": [],
 } if {
-	_held_back
+	_not_permitted
 	problems := permission.problems(input.parameters)
 	count(problems) > 0
 }
 
-_held_back if {
-	_in_force
-	_named
-	_changes
+_not_permitted if {
+	_configured
+	_listed
+	_changes_bgp
 	not permission.given(input.change, input.parameters, input.now)
 }
 
-# Who has set neither has not said when changes may be made.
-_in_force if count(input.parameters.windows) > 0
+# Without windows and an approval annotation, the policy is not configured.
+_configured if count(input.parameters.windows) > 0
 
-_in_force if input.parameters.approval.annotation
+_configured if input.parameters.approval.annotation
 
-_named if {
+_listed if {
 	some entry in input.parameters.changes
 	_has(entry, "kinds", input.change.kind)
 	_has(entry, "operations", input.change.operation)
@@ -150,21 +168,21 @@ _has_name(entry, name) if {
 	glob.match(pattern, null, name)
 }
 
-_changes if input.change.operation != "UPDATE"
+_changes_bgp if input.change.operation != "UPDATE"
 
-_changes if {
+_changes_bgp if {
 	input.change.kind != "Node"
 	object.get(input.change.object, "spec", null) != object.get(input.change.oldObject, "spec", null)
 }
 
-_changes if {
+_changes_bgp if {
 	input.change.kind == "Node"
-	some path in _of_node
+	some path in _node_fields
 	object.get(input.change.object, path, null) != object.get(input.change.oldObject, path, null)
 }
 
-# What of a Node decides BGP.
-_of_node := [
+# The fields of a Node that affect BGP.
+_node_fields := [
 	["metadata", "labels"],
 	["metadata", "annotations", "projectcalico.org/ASNumber"],
 	["metadata", "annotations", "projectcalico.org/IPv4Address"],
@@ -173,8 +191,8 @@ _of_node := [
 	["metadata", "annotations", "projectcalico.org/labels"],
 ]
 
-_verbs := {"CREATE": "creating", "UPDATE": "updating", "DELETE": "deleting"}
+_operations := {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted"}
 
-_where := "outside windows" if count(input.parameters.windows) > 0
+_missing := "outside the change windows" if count(input.parameters.windows) > 0
 
-_where := "without an approval" if count(input.parameters.windows) == 0
+_missing := "without an approval" if count(input.parameters.windows) == 0

@@ -53,9 +53,9 @@ test_fail_outside_the_windows if {
 		"id": "change",
 		"size": 1,
 		"msg": concat("", [
-			"updating BGPPeer tor-1 is held back outside windows: ",
-			"wait for the next window (Thu 2026-01-01 12:00 Europe/Berlin), ",
-			"or set the annotation example.org/ticket to a value that matches CHG-[0-9]+",
+			"BGPPeer tor-1 is updated outside the change windows: wait for the next window (Thu ",
+			"2026-01-01 12:00 Europe/Berlin), or set the annotation example.org/ticket to a value ",
+			"that matches CHG-[0-9]+",
 		]),
 		"details": {"operation": "UPDATE", "windows": [_noon]},
 		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -67,8 +67,8 @@ test_fail_without_an_approval_where_there_is_no_window if {
 		"id": "change",
 		"size": 1,
 		"msg": concat("", [
-			"updating BGPPeer tor-1 is held back without an approval: ",
-			"set the annotation example.org/ticket to a value that matches CHG-[0-9]+",
+			"BGPPeer tor-1 is updated without an approval: set the annotation example.org/ticket ",
+			"to a value that matches CHG-[0-9]+",
 		]),
 		"details": {"operation": "UPDATE", "windows": []},
 		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -93,9 +93,9 @@ test_fail_objects_that_come_and_go if {
 	creation := object.union(_update, {"operation": "CREATE", "oldObject": null})
 	deletion := object.union(_update, {"operation": "DELETE", "object": null})
 	some created in _violations(creation, {"windows": [_noon]})
-	startswith(created.msg, "creating BGPPeer tor-1 is held back outside windows: ")
+	startswith(created.msg, "BGPPeer tor-1 is created outside the change windows: ")
 	some deleted in _violations(deletion, {"windows": [_noon]})
-	startswith(deleted.msg, "deleting BGPPeer tor-1 is held back outside windows: ")
+	startswith(deleted.msg, "BGPPeer tor-1 is deleted outside the change windows: ")
 }
 
 test_nodes_are_changed_by_their_labels_and_bgp_annotations if {
@@ -122,8 +122,8 @@ test_fail_a_window_that_cannot_be_read if {
 			"id": "change",
 			"size": 1,
 			"msg": concat("", [
-				"updating BGPPeer tor-1 is held back outside windows: ",
-				"name a window or an approval in the policy's parameters windows and approval",
+				"BGPPeer tor-1 is updated outside the change windows: set the parameter windows ",
+				"or approval of the policy",
 			]),
 			"details": {"operation": "UPDATE", "windows": [broken]},
 			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -132,13 +132,13 @@ test_fail_a_window_that_cannot_be_read if {
 			"id": "parameters",
 			"size": 1,
 			"msg": concat("", [
-				`the window "0 12 * * noday" for "4h" cannot be read: its day of week "noday" must be `,
-				"a number from 0 to 7 or a name such as mon, or a list, range or step of such: ",
-				"correct the policy's parameters",
+				`window "0 12 * * noday" for "4h" is invalid: day of week "noday" must be a `,
+				"number from 0 to 7 or a name such as mon, or a list, range or step of these; ",
+				"correct the parameters of the policy",
 			]),
 			"details": {"problems": [concat("", [
-				`the window "0 12 * * noday" for "4h" cannot be read: its day of week "noday" must be `,
-				"a number from 0 to 7 or a name such as mon, or a list, range or step of such",
+				`window "0 12 * * noday" for "4h" is invalid: day of week "noday" must be a `,
+				"number from 0 to 7 or a name such as mon, or a list, range or step of these",
 			])]},
 			"objects": [],
 		},

@@ -1,12 +1,16 @@
 # METADATA
-# title: References to what is there
+# title: References to existing BGPFilters and Secrets
 # description: |
-#   The BGPFilters that BGPPeers name are there, and so are the Secrets of BGP passwords
-#   and the keys in them. Calico says nothing of what is not: a missing BGPFilter is
-#   skipped, and the routes that it is to block pass; without a password the session does
-#   not come up where the other side has one. Where the state does not tell which
-#   BGPFilters or Secrets there are, nothing is missing.
+#   Finds BGPPeers with BGPFilters that do not exist, and BGP passwords whose Secret or key
+#   does not exist. If the state does not contain the BGPFilters or the Secrets, for example
+#   because bgpguard may not list them, nothing counts as missing.
+#
+#   Calico does not report missing references. It skips a missing BGPFilter, so routes that
+#   the filter should block are passed. Without its password, a session cannot come up if
+#   the other end has one.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/dangling-references.md
+#     description: bgpguard, dangling-references
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgpfilter
 #     description: Calico, BGPFilter
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
@@ -17,6 +21,14 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     BGPPeer tor has BGPFilters that do not exist: 1 BGPFilter (no-default); Calico skips them and
+#     passes the routes that they should block; create them, or remove them from spec.filters
+#   remediation: |
+#     1. Check the spelling of the names in `spec.filters` and `spec.password.secretKeyRef`.
+#     2. Create the missing BGPFilter or Secret. Secrets must be in calico-node's namespace.
+#     3. Create Secrets and BGPFilters before the BGPPeers that reference them. If you do this always,
+#        you can set `validationActions: [Deny]`.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -25,23 +37,17 @@ package policies.dangling_references
 import data.policies.lib.text
 
 # METADATA
-# description: A BGPPeer with BGPFilters that are not there. Its size is how many they are.
+# description: A BGPPeer with missing BGPFilters. The size is their number.
 violation contains {
 	"id": sprintf("BGPPeer/%s/filters", [peer.name]),
 	"size": count(missing),
 	"msg": concat("", [
-		sprintf("BGPPeer %s names %s (%s) that %s not there: ", [
+		sprintf("BGPPeer %s has BGPFilters that do not exist: %s; ", [
 			peer.name,
-			text.counted(count(missing), "BGPFilter"),
-			text.some_of(array.slice(missing, 0, 3), count(missing)),
-			text.agree(count(missing), "is", "are"),
+			text.listed(count(missing), "BGPFilter", missing),
 		]),
-		sprintf("Calico skips %s, and the routes that %s to block pass; create %s, or take %s out of spec.filters", [
-			text.agree(count(missing), "it", "them"),
-			text.agree(count(missing), "it is", "they are"),
-			text.agree(count(missing), "it", "them"),
-			text.agree(count(missing), "it", "them"),
-		]),
+		"Calico skips them and passes the routes that they should block; ",
+		"create them, or remove them from spec.filters",
 	]),
 	"details": {"filters": missing},
 	"objects": array.concat(
@@ -56,14 +62,16 @@ violation contains {
 }
 
 # METADATA
-# description: A password that Calico does not find.
+# description: A password without a Secret or key.
 violation contains {
 	"id": sprintf("%s/%s/%s", [holder.kind, holder.name, holder.field]),
 	"size": 1,
-	"msg": concat("", [
-		sprintf("%s %s: %s: ", [holder.kind, holder.name, wrong]),
-		sprintf("%s no password and do not come up where the other side has one; ", [holder.sessions]),
-		_remedy(wrong),
+	"msg": sprintf("%s %s has no usable password: %s; %s cannot come up if the other end has one; %s", [
+		holder.kind,
+		holder.name,
+		wrong.reason,
+		holder.sessions,
+		wrong.remedy,
 	]),
 	"details": {
 		"field": sprintf("spec.%s", [holder.field]),
@@ -81,20 +89,20 @@ _passwords contains {
 	"name": peer.name,
 	"field": "password",
 	"reference": _reference(password),
-	"sessions": "its sessions have",
+	"sessions": "its sessions",
 } if {
 	some peer in input.state.bgpPeers
 	password := peer.spec.password
 	is_object(password)
 }
 
-# Without the mesh nothing has its password.
+# Only the mesh uses this password.
 _passwords contains {
 	"kind": "BGPConfiguration",
 	"name": "default",
 	"field": "nodeMeshPassword",
 	"reference": _reference(password),
-	"sessions": "the sessions of the mesh have",
+	"sessions": "the sessions of the mesh",
 } if {
 	input.state.mesh.enabled
 	password := input.state.bgpConfigurations["default"].spec.nodeMeshPassword
@@ -105,12 +113,18 @@ _reference(password) := password.secretKeyRef if {
 	is_object(password.secretKeyRef)
 } else := {}
 
-_wrong(holder) := sprintf("spec.%s.secretKeyRef has no %s", [holder.field, concat(" and no ", missing)]) if {
+_wrong(holder) := {
+	"reason": sprintf("spec.%s.secretKeyRef has no %s", [holder.field, concat(" and no ", missing)]),
+	"remedy": "set name and key",
+} if {
 	missing := [part | some part in ["name", "key"]; object.get(holder.reference, part, "") in {"", null}]
 	count(missing) > 0
 }
 
-_wrong(holder) := sprintf("there is no Secret %s in calico-node's namespace", [name]) if {
+_wrong(holder) := {
+	"reason": sprintf("Secret %s does not exist in calico-node's namespace", [name]),
+	"remedy": "create it, or reference another Secret",
+} if {
 	input.state.secrets.known
 	name := holder.reference.name
 	name != ""
@@ -118,13 +132,12 @@ _wrong(holder) := sprintf("there is no Secret %s in calico-node's namespace", [n
 	not input.state.secrets.keys[name]
 }
 
-_wrong(holder) := sprintf("the Secret %s has no key %s", [holder.reference.name, holder.reference.key]) if {
+_wrong(holder) := {
+	"reason": sprintf("Secret %s has no key %s", [holder.reference.name, holder.reference.key]),
+	"remedy": "add the key, or reference another one",
+} if {
 	input.state.secrets.known
 	holder.reference.key != ""
 	keys := input.state.secrets.keys[holder.reference.name]
 	not holder.reference.key in keys
 }
-
-_remedy(wrong) := "set name and key" if startswith(wrong, "spec.")
-
-_remedy(wrong) := "create it, or name another" if not startswith(wrong, "spec.")

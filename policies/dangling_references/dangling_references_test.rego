@@ -49,8 +49,9 @@ test_fail_a_filter_is_not_there if {
 		"id": "BGPPeer/tor/filters",
 		"size": 1,
 		"msg": concat("", [
-			"BGPPeer tor names 1 BGPFilter (no-default) that is not there: ",
-			"Calico skips it, and the routes that it is to block pass; create it, or take it out of spec.filters",
+			"BGPPeer tor has BGPFilters that do not exist: 1 BGPFilter (no-default); Calico skips ",
+			"them and passes the routes that they should block; create them, or remove them from ",
+			"spec.filters",
 		]),
 		"details": {"filters": ["no-default"]},
 		"objects": [
@@ -65,8 +66,9 @@ test_fail_many_filters_are_not_there if {
 	some violation in _violations(object.union(_nothing_there, patch))
 	violation.size == 4
 	violation.msg == concat("", [
-		"BGPPeer tor names 4 BGPFilters (a, b, c and 1 more) that are not there: Calico skips them, ",
-		"and the routes that they are to block pass; create them, or take them out of spec.filters",
+		"BGPPeer tor has BGPFilters that do not exist: 4 BGPFilters (a, b, c and 1 more); Calico ",
+		"skips them and passes the routes that they should block; create them, or remove them ",
+		"from spec.filters",
 	])
 }
 
@@ -76,8 +78,9 @@ test_fail_a_secret_is_not_there if {
 		"id": "BGPPeer/tor/password",
 		"size": 1,
 		"msg": concat("", [
-			"BGPPeer tor: there is no Secret bgp in calico-node's namespace: its sessions have no password ",
-			"and do not come up where the other side has one; create it, or name another",
+			"BGPPeer tor has no usable password: Secret bgp does not exist in calico-node's ",
+			"namespace; its sessions cannot come up if the other end has one; create it, or ",
+			"reference another Secret",
 		]),
 		"details": {"field": "spec.password", "secret": "bgp", "key": "tor"},
 		"objects": [{"kind": "BGPPeer", "name": "tor"}],
@@ -89,8 +92,8 @@ test_fail_a_secret_without_the_key if {
 	every keys in [[], ["mesh"]] {
 		some violation in _violations(object.union({"secrets": {"known": true, "keys": {"bgp": keys}}}, patch))
 		violation.msg == concat("", [
-			"BGPPeer tor: the Secret bgp has no key tor: its sessions have no password ",
-			"and do not come up where the other side has one; create it, or name another",
+			"BGPPeer tor has no usable password: Secret bgp has no key tor; its sessions cannot ",
+			"come up if the other end has one; add the key, or reference another one",
 		])
 	}
 }
@@ -109,8 +112,8 @@ test_fail_a_reference_with_parts_missing if {
 			some violation in _violations({"bgpPeers": {"tor": _peer({"password": case[0]})}})
 		}
 		messages == {concat("", [
-			sprintf("BGPPeer tor: spec.password.secretKeyRef %s: its sessions have no password ", [case[1]]),
-			"and do not come up where the other side has one; set name and key",
+			sprintf("BGPPeer tor has no usable password: spec.password.secretKeyRef %s; ", [case[1]]),
+			"its sessions cannot come up if the other end has one; set name and key",
 		])}
 	}
 }
@@ -124,9 +127,9 @@ test_fail_the_mesh_has_no_password if {
 		"id": "BGPConfiguration/default/nodeMeshPassword",
 		"size": 1,
 		"msg": concat("", [
-			"BGPConfiguration default: there is no Secret bgp in calico-node's namespace: ",
-			"the sessions of the mesh have no password and do not come up where the other side has one; ",
-			"create it, or name another",
+			"BGPConfiguration default has no usable password: Secret bgp does not exist in ",
+			"calico-node's namespace; the sessions of the mesh cannot come up if the other end ",
+			"has one; create it, or reference another Secret",
 		]),
 		"details": {"field": "spec.nodeMeshPassword", "secret": "bgp", "key": "mesh"},
 		"objects": [{"kind": "BGPConfiguration", "name": "default"}],

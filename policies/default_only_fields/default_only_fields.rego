@@ -1,11 +1,15 @@
 # METADATA
-# title: Fields that only the BGPConfiguration default has
+# title: Fields that only BGPConfiguration default can set
 # description: |
-#   A BGPConfiguration for one node sets only what Calico reads there: the listen port,
-#   the log level, communities and prefix advertisements. All else counts in
-#   BGPConfiguration default alone; calicoctl refuses some of it elsewhere, a write to
-#   the custom resource does not, and it is then ignored without a word.
+#   Finds BGPConfigurations for a single node (node.NAME) with fields that Calico reads
+#   only in BGPConfiguration default. For a single node Calico reads the listen port, the
+#   log level, communities and prefix advertisements.
+#
+#   Calico ignores the other fields without a warning. calicoctl rejects some of them, but
+#   the API server accepts them all, so the setting seems to be active and is not.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/default-only-fields.md
+#     description: bgpguard, default-only-fields
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgpconfig
 #     description: Calico, BGPConfiguration
 # schemas:
@@ -14,28 +18,32 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     BGPConfiguration node.node-1 sets fields without effect: Calico reads asNumber,
+#     nodeToNodeMeshEnabled only in BGPConfiguration default; remove them here, and set them in
+#     default if they are for all nodes, or the annotation projectcalico.org/ASNumber on node node-1
+#   remediation: |
+#     1. Remove the fields from the BGPConfiguration of the node.
+#     2. If the setting is for all nodes, set it in BGPConfiguration default.
+#     3. For an AS number of a single node, set the annotation `projectcalico.org/ASNumber` on its
+#        Node.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 package policies.default_only_fields
 
-import data.policies.lib.text
-
 # METADATA
-# description: A BGPConfiguration for one node with fields that are ignored. Its size is how many they are.
+# description: A BGPConfiguration for one node with ignored fields. The size is their number.
 violation contains {
 	"id": configuration.name,
 	"size": count(fields),
 	"msg": concat("", [
-		sprintf("BGPConfiguration %s sets %s, which Calico reads in BGPConfiguration default only and ignores here: ", [
-			configuration.name,
-			concat(", ", fields),
+		sprintf("BGPConfiguration %s sets fields without effect: ", [configuration.name]),
+		sprintf("Calico reads %s only in BGPConfiguration default; ", [concat(", ", fields)]),
+		"remove them here, and set them in default if they are for all nodes",
+		concat("", [sprintf(", or the annotation projectcalico.org/ASNumber on node %s", [configuration.node]) |
+			"asNumber" in fields
 		]),
-		sprintf("remove %s here, and set %s in default if all nodes are meant", [
-			text.agree(count(fields), "it", "them"),
-			text.agree(count(fields), "it", "them"),
-		]),
-		_instead(fields, configuration.node),
 	]),
 	"details": {"node": configuration.node, "fields": fields},
 	"objects": [{"kind": "BGPConfiguration", "name": configuration.name}],
@@ -49,7 +57,7 @@ violation contains {
 	count(fields) > 0
 }
 
-# What confd looks for in the global configuration alone.
+# The fields that confd reads only in the global configuration.
 _default_only := [
 	"asNumber",
 	"bindMode",
@@ -67,13 +75,3 @@ _default_only := [
 	"serviceLoadBalancerAggregation",
 	"serviceLoadBalancerIPs",
 ]
-
-# An AS number of its own a node can have, in another place.
-_instead(fields, node) := sprintf("; an AS number of its own node %s has by its %s", [
-	node,
-	"annotation projectcalico.org/ASNumber",
-]) if {
-	"asNumber" in fields
-}
-
-_instead(fields, _) := "" if not "asNumber" in fields

@@ -1,15 +1,18 @@
 # METADATA
-# title: Changes of encapsulation
+# title: Encapsulation changes that keep pod traffic
 # description: |
-#   No change makes pod traffic depend on BGP that is not there: not the edit of an IPPool
-#   from VXLAN to IP-in-IP or none, not a new IPPool without VXLAN, not the handing of routes
-#   from Felix to BIRD, and the node-to-node mesh does not go off while IPPools need it. Nor
-#   does a change leave routes to pods on other nodes that nobody programs.
+#   Finds changes after which pod traffic needs BGP routes that are missing, or that neither
+#   Felix nor BIRD programs. Such changes are an IPPool that changes from VXLAN to IP-in-IP or
+#   no encapsulation, a new IPPool without VXLAN, a node-to-node mesh that is turned off while
+#   IPPools need its routes, and a new value of programClusterRoutes.
 #
-#   The road from BGP to VXLAN is safe in two steps: vxlanMode CrossSubnet and ipipMode Never
-#   in each IPPool, then the mesh off. How many nodes are isolated otherwise,
-#   reachability-preserved says; this policy names the IPPools.
+#   Pods of these IPPools could no longer reach pods on other nodes. From BGP to VXLAN, two
+#   steps are safe: first set vxlanMode: CrossSubnet and ipipMode: Never in each IPPool,
+#   then turn the mesh off. This policy names the IPPools, and reachability-preserved the
+#   nodes.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/encapsulation-change.md
+#     description: bgpguard, encapsulation-change
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/vxlan-ipip
 #     description: Calico, overlay networking
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/ippool
@@ -20,6 +23,16 @@
 #   severity: critical
 #   judges: change
 #   validationActions: [Deny]
+#   exampleMessage: |
+#     the node-to-node mesh is turned off while pod traffic needs its routes: 2 IPv4 IPPools (pool-a,
+#     pool-b); first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools, or connect all
+#     nodes with BGPPeers
+#   remediation: |
+#     1. From BGP to VXLAN: set `vxlanMode: CrossSubnet` and `ipipMode: Never` in each IPPool, wait until
+#        pod traffic uses VXLAN, and then turn the mesh off.
+#     2. From VXLAN to BGP: first give all nodes routes to each other, by BGPPeers or the mesh. Check
+#        with `bgpguard topology`, and then change the IPPools.
+#     3. To hand routes over between Felix and BIRD, let both program them for a moment, not neither.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -27,8 +40,8 @@
 #       externalPeers:
 #         type: string
 #         description: |
-#           Whether peers that are not nodes of the cluster carry routes, or traffic, on
-#           between the nodes that peer with them, or are to be ignored.
+#           Whether external peers pass routes or traffic on between the nodes that peer with
+#           them (carry) or not (ignore).
 #         default: carry
 #         enum: [carry, ignore]
 package policies.encapsulation_change
@@ -36,16 +49,16 @@ package policies.encapsulation_change
 import data.policies.lib.text
 
 # METADATA
-# description: IPPools that come to need BGP where it is not there. Its size is how many they are.
+# description: IPPools that newly need missing BGP routes. The size is their number.
 violation contains {
 	"id": sprintf("%s/needs-bgp", [family]),
 	"size": count(pools),
 	"msg": concat("", [
-		sprintf("with this change %s BGP for pod traffic between nodes, and %s: ", [
-			_pools(pools, ["needs", "need"]),
+		sprintf("pod traffic would need BGP routes that are missing: %s, and %s; ", [
+			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
 			_missing(family),
 		]),
-		sprintf("have vxlanMode: CrossSubnet or Always in %s, ", [text.agree(count(pools), "it", "them")]),
+		"use vxlanMode: CrossSubnet or Always, ",
 		"or first give all nodes routes to each other, by BGPPeers or the node-to-node mesh",
 	]),
 	"details": {"family": family, "ipPools": pools},
@@ -63,19 +76,16 @@ violation contains {
 
 # METADATA
 # description: |
-#   The mesh goes off, routes go with it, and IPPools need them. Its size is how many IPPools
-#   do.
+#   A mesh that is turned off although IPPools need its routes. The size is the number of
+#   these IPPools.
 violation contains {
 	"id": sprintf("%s/mesh-off", [family]),
 	"size": count(pools),
 	"msg": concat("", [
-		sprintf("the node-to-node mesh goes off while %s BGP, ", [_pools(pools, ["still needs", "still need"])]),
-		"and routes between nodes go with it: ",
-		sprintf("first have vxlanMode: CrossSubnet and ipipMode: Never in %s, which %s no BGP, ", [
-			text.agree(count(pools), "it", "them"),
-			text.agree(count(pools), "then needs", "then need"),
-		]),
-		"or give all nodes routes to each other by BGPPeers; then turn the mesh off",
+		"the node-to-node mesh is turned off while pod traffic needs its routes: ",
+		text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
+		"; first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools, ",
+		"or connect all nodes with BGPPeers",
 	]),
 	"details": {"family": family, "ipPools": pools, "withoutRoute": lost},
 	"objects": array.concat(
@@ -93,14 +103,15 @@ violation contains {
 }
 
 # METADATA
-# description: IPPools whose routes nobody programs any more. Its size is how many they are.
+# description: IPPools whose routes are no longer programmed. The size is their number.
 violation contains {
 	"id": sprintf("%s/nobody", [class]),
 	"size": count(pools),
 	"msg": concat("", [
-		sprintf("with this change nobody programs the routes to pods on other nodes for %s: ", [_pools(pools, ["", ""])]),
-		sprintf("programClusterRoutes is %s for Felix and %s for BIRD; ", [setting.felix, setting.bird]),
-		"have one of them program the routes before the other stops",
+		"neither Felix nor BIRD would program the routes to pods on other nodes: ",
+		text.listed(count(pools), "IPPool", pools),
+		sprintf(", programClusterRoutes is %s for Felix and %s for BIRD; ", [setting.felix, setting.bird]),
+		"enable one of them before you disable the other",
 	]),
 	"details": {"class": class, "ipPools": pools, "felix": setting.felix, "bird": setting.bird},
 	"objects": [{"kind": "IPPool", "name": name} | some name in pools],
@@ -116,11 +127,11 @@ violation contains {
 	count(pools) > 0
 }
 
-# Where there was no IPPool there were no pods: a cluster is being built, and what its
-# objects need may come after them.
+# Without IPPools there were no pods: the cluster is being set up, and its objects can be created in
+# any order.
 _in_use if count(input.before.ipPools) > 0
 
-# The IPPools of each class whose routes nobody programs, as far as it is known.
+# The IPPools of each class whose routes nobody programs, if this is known.
 _nobody(routes) := {class: pools |
 	some class in ["ipip", "noEncap"]
 	pools := [name |
@@ -132,23 +143,20 @@ _nobody(routes) := {class: pools |
 	]
 }
 
-# What of BGP is not there; undefined where it is.
-_missing(family) := sprintf("%s of %s of nodes %s no routes to each other", [
+# The missing routes in a family; undefined if there are none.
+_missing(family) := sprintf("%s of %s without routes", [
 	text.number(missing),
-	text.counted((reach.nodes * (reach.nodes - 1)) / 2, "pair"),
-	text.agree(missing, "has", "have"),
+	text.counted((reach.nodes * (reach.nodes - 1)) / 2, "node pair"),
 ]) if {
 	reach := _reach[family]
 	missing := reach.withoutRoute.pairs
 	missing > 0
 }
 
-_missing(family) := sprintf("none of %s has an %s address for BGP", [
-	text.counted(input.state.routes[family].noAddress.nodes, "node"),
-	family,
-]) if {
+_missing(family) := sprintf("%s without an %s address for BGP", [text.counted(without, "node"), family]) if {
 	_reach[family].nodes == 0
-	input.state.routes[family].noAddress.nodes > 0
+	without := input.state.routes[family].noAddress.nodes
+	without > 0
 }
 
 _reach[family] := routes[_assumed] if some family, routes in input.state.routes
@@ -156,13 +164,3 @@ _reach[family] := routes[_assumed] if some family, routes in input.state.routes
 _reach_before[family] := routes[_assumed] if some family, routes in input.before.routes
 
 _assumed := {"carry": "withTransit", "ignore": "withoutTransit"}[input.parameters.externalPeers]
-
-_pools(pools, verbs) := trim_space(sprintf("IPPool %s %s", [pools[0], verbs[0]])) if count(pools) == 1
-
-_pools(pools, verbs) := trim_space(sprintf("%d IPPools (%s) %s", [
-	count(pools),
-	text.some_of(array.slice(pools, 0, 3), count(pools)),
-	verbs[1],
-])) if {
-	count(pools) > 1
-}

@@ -50,10 +50,9 @@ test_fail_a_pool_comes_to_need_bgp if {
 		"id": "IPv4/needs-bgp",
 		"size": 1,
 		"msg": concat("", [
-			"with this change IPPool pool-a needs BGP for pod traffic between nodes, ",
-			"and 45 of 45 pairs of nodes have no routes to each other: ",
-			"have vxlanMode: CrossSubnet or Always in it, ",
-			"or first give all nodes routes to each other, by BGPPeers or the node-to-node mesh",
+			"pod traffic would need BGP routes that are missing: 1 IPv4 IPPool (pool-a), and 45 ",
+			"of 45 node pairs without routes; use vxlanMode: CrossSubnet or Always, or first give ",
+			"all nodes routes to each other, by BGPPeers or the node-to-node mesh",
 		]),
 		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
 		"objects": [{"kind": "IPPool", "name": "pool-a"}],
@@ -69,8 +68,7 @@ test_fail_one_more_pool_comes_to_need_bgp if {
 test_fail_several_pools_come_to_need_bgp if {
 	some violation in _violations(_apart([]), _apart(["pool-a", "pool-b"]), "carry")
 	violation.size == 2
-	contains(violation.msg, "with this change 2 IPPools (pool-a, pool-b) need BGP for pod traffic between nodes, and ")
-	contains(violation.msg, "have vxlanMode: CrossSubnet or Always in them, ")
+	contains(violation.msg, ": 2 IPv4 IPPools (pool-a, pool-b), and ")
 }
 
 test_fail_a_pool_of_a_family_without_addresses if {
@@ -81,7 +79,7 @@ test_fail_a_pool_of_a_family_without_addresses if {
 	})
 	some violation in _violations(before, after, "carry")
 	violation.id == "IPv6/needs-bgp"
-	contains(violation.msg, "between nodes, and none of 10 nodes has an IPv6 address for BGP: ")
+	contains(violation.msg, ", and 10 nodes without an IPv6 address for BGP; ")
 }
 
 test_fail_peers_outside_are_ignored if {
@@ -95,9 +93,9 @@ test_fail_the_mesh_goes_off_while_pools_need_bgp if {
 		"id": "IPv4/mesh-off",
 		"size": 2,
 		"msg": concat("", [
-			"the node-to-node mesh goes off while 2 IPPools (pool-a, pool-b) still need BGP, ",
-			"and routes between nodes go with it: first have vxlanMode: CrossSubnet and ipipMode: Never in them, ",
-			"which then need no BGP, or give all nodes routes to each other by BGPPeers; then turn the mesh off",
+			"the node-to-node mesh is turned off while pod traffic needs its routes: 2 IPv4 ",
+			"IPPools (pool-a, pool-b); first set vxlanMode: CrossSubnet and ipipMode: Never in ",
+			"all IPPools, or connect all nodes with BGPPeers",
 		]),
 		"details": {"family": "IPv4", "ipPools": ["pool-a", "pool-b"], "withoutRoute": 45},
 		"objects": [
@@ -110,8 +108,7 @@ test_fail_the_mesh_goes_off_while_pools_need_bgp if {
 
 test_fail_one_pool_was_forgotten_on_the_road_to_vxlan if {
 	some violation in _violations(_meshed(["pool-b"]), _apart(["pool-b"]), "carry")
-	contains(violation.msg, "goes off while IPPool pool-b still needs BGP, ")
-	contains(violation.msg, "in it, which then needs no BGP, ")
+	contains(violation.msg, "needs its routes: 1 IPv4 IPPool (pool-b); ")
 }
 
 # Who programs the routes.
@@ -134,9 +131,9 @@ test_fail_nobody_programs_the_routes_any_more if {
 		"id": "noEncap/nobody",
 		"size": 1,
 		"msg": concat("", [
-			"with this change nobody programs the routes to pods on other nodes for IPPool pool-a: ",
-			"programClusterRoutes is Disabled for Felix and Disabled for BIRD; ",
-			"have one of them program the routes before the other stops",
+			"neither Felix nor BIRD would program the routes to pods on other nodes: 1 IPPool ",
+			"(pool-a), programClusterRoutes is Disabled for Felix and Disabled for BIRD; enable ",
+			"one of them before you disable the other",
 		]),
 		"details": {"class": "noEncap", "ipPools": ["pool-a"], "felix": "Disabled", "bird": "Disabled"},
 		"objects": [{"kind": "IPPool", "name": "pool-a"}],

@@ -1,12 +1,17 @@
 # METADATA
-# title: Peers outside the cluster
+# title: Safe settings for external peers
 # description: |
-#   BGPPeers with routers outside the cluster have a password and, where maxHops is set,
-#   TTL security; their AS numbers are not reserved ones; no two of them give the same nodes
-#   the same peer; and their peerIP is neither in an IPPool nor in a range of services, whose
-#   addresses move about in the cluster. The security advice is that of RFC 7454. Whether the
-#   Secret of a password is there, dangling-references says.
+#   Finds BGPPeers for external peers without a password or, if maxHops is set, without
+#   TTL security; with reserved AS numbers; with a peerIP in an IPPool or a service range;
+#   and BGPPeers that give the same nodes the same peer. dangling-references checks that
+#   the Secret of a password exists.
+#
+#   Without a password or TTL security, anyone who can send packets to a node can reset
+#   its sessions or inject routes (RFC 7454). Addresses of pods and services move in the
+#   cluster, so they are no stable address of a router.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/external-peer-hygiene.md
+#     description: bgpguard, external-peer-hygiene
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer
 #   - ref: https://www.rfc-editor.org/rfc/rfc7454
@@ -19,24 +24,35 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     BGPPeer tor-1 has no password: anyone who can send packets from the peer's address can reset its
+#     sessions; set spec.password.secretKeyRef, and the same password on the router
+#   remediation: |
+#     1. Create a Secret with the password in calico-node's namespace, reference it in
+#        `spec.password.secretKeyRef`, and set the same password on the router.
+#     2. For TTL security, set `spec.ttlSecurity` to the number of hops to the router (1 if it is
+#        directly connected), and TTL security on the router.
+#     3. Replace reserved AS numbers by the router's own. Add the number to `allowedASNumbers` if you
+#        use it on purpose, for example in a lab.
+#     4. Set `peerIP` to the router's address on the nodes' network, and keep one BGPPeer for each peer.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
 #       requirePassword:
 #         type: boolean
-#         description: Whether each peer has to have a password.
+#         description: Whether each external peer must have a password.
 #         default: true
 #       maxHops:
 #         type: integer
 #         description: |
-#           How many hops away a peer may be at the most, as its ttlSecurity has to say. TTL
-#           security is not asked for where it is left out.
+#           Maximum number of hops to a peer, and so the maximum of ttlSecurity. If it is
+#           unset, TTL security is not required.
 #         minimum: 1
 #         maximum: 254
 #       allowedASNumbers:
 #         type: array
-#         description: AS numbers that are reserved and yet in use here.
+#         description: Reserved AS numbers that BGPPeers may use.
 #         default: []
 #         items:
 #           type: integer
@@ -53,7 +69,8 @@ violation contains {
 	"id": sprintf("%s/password", [peer.name]),
 	"size": 1,
 	"msg": concat("", [
-		sprintf("BGPPeer %s has no password, so whoever can send packets in its name can end its sessions: ", [peer.name]),
+		sprintf("BGPPeer %s has no password: ", [peer.name]),
+		"anyone who can send packets from the peer's address can reset its sessions; ",
 		"set spec.password.secretKeyRef, and the same password on the router",
 	]),
 	"details": {"peerIP": peer.spec.peerIP},
@@ -65,12 +82,13 @@ violation contains {
 }
 
 # METADATA
-# description: A peer without TTL security, or with one that lets more hops pass. Its size is how many too many.
+# description: A peer without TTL security or with too many hops. The size is the number of hops above the limit.
 violation contains {
 	"id": sprintf("%s/ttl-security", [peer.name]),
 	"size": hops - limit,
 	"msg": concat("", [
-		sprintf("BGPPeer %s %s, and the policy's parameter maxHops is %d: ", [peer.name, _has_hops(peer), limit]),
+		sprintf("BGPPeer %s accepts packets from too far away: ", [peer.name]),
+		sprintf("ttlSecurity is %s, the maximum is %d (parameter maxHops); ", [_hops_text(peer), limit]),
 		sprintf("set spec.ttlSecurity: %d or less, and TTL security on the router", [limit]),
 	]),
 	"details": {"peerIP": peer.spec.peerIP, "ttlSecurity": _ttl_security(peer), "maxHops": limit},
@@ -79,20 +97,20 @@ violation contains {
 	limit := input.parameters.maxHops
 	some peer in _peers
 
-	# Without it, a packet may have come over as many hops as there can be.
+	# Without TTL security, packets can come from any number of hops away.
 	hops := {true: _ttl_security(peer), false: 255}[_ttl_security(peer) > 0]
 	hops > limit
 }
 
 # METADATA
-# description: An AS number that is reserved.
+# description: A reserved AS number.
 violation contains {
 	"id": sprintf("%s/%s", [peer.name, field]),
 	"size": 1,
 	"msg": concat("", [
-		sprintf("BGPPeer %s has the %s %d, which is reserved %s: ", [peer.name, field, number, purpose]),
-		"use the router's real one, for private use 64512 to 65534 or 4200000000 to 4294967294, ",
-		"or name it in the policy's parameter allowedASNumbers",
+		sprintf("BGPPeer %s has a reserved AS number: %s is %d (%s); ", [peer.name, field, number, purpose]),
+		"use the router's AS number, for private use 64512 to 65534 or 4200000000 to 4294967294, ",
+		"or add it to the parameter allowedASNumbers",
 	]),
 	"details": {"field": sprintf("spec.%s", [field]), "asNumber": number},
 	"objects": [{"kind": "BGPPeer", "name": peer.name}],
@@ -108,17 +126,16 @@ violation contains {
 }
 
 # METADATA
-# description: BGPPeers that give the same nodes the same peer. Its size is how many are too many.
+# description: BGPPeers that give the same nodes the same peer. The size is the number of duplicates.
 violation contains {
 	"id": sprintf("same-peer/%s", [address]),
 	"size": count(names) - 1,
 	"msg": concat("", [
-		sprintf("%s (%s) give the same nodes the peer %s: ", [
-			text.counted(count(names), "BGPPeer"),
-			text.some_of(array.slice(names, 0, 3), count(names)),
+		sprintf("duplicate BGPPeers: %s give the same nodes the peer %s; ", [
+			text.listed(count(names), "BGPPeer", names),
 			address,
 		]),
-		"Calico uses one of them for each node; keep one, or tell them apart by their nodes or ports",
+		"Calico uses one of them for each node; keep one, or separate them by nodes or ports",
 	]),
 	"details": {"peer": address, "bgpPeers": names},
 	"objects": [{"kind": "BGPPeer", "name": name} | some name in names],
@@ -133,13 +150,14 @@ violation contains {
 }
 
 # METADATA
-# description: A peer whose address is one of pods or services.
+# description: A peer whose address belongs to pods or services.
 violation contains {
 	"id": sprintf("%s/address", [peer.name]),
 	"size": 1,
 	"msg": concat("", [
-		sprintf("BGPPeer %s has the peerIP %s, which is in %s: ", [peer.name, peer.spec.peerIP, ranges[0].words]),
-		"the cluster itself gives out such addresses, and routes them; use the router's address on the nodes' network",
+		sprintf("BGPPeer %s has a peerIP that the cluster assigns: ", [peer.name]),
+		sprintf("%s is in %s; ", [peer.spec.peerIP, ranges[0].words]),
+		"use the router's address on the nodes' network",
 	]),
 	"details": {"peerIP": peer.spec.peerIP, "ranges": [range.cidr | some range in ranges]},
 	"objects": array.concat(
@@ -165,23 +183,20 @@ _ttl_security(peer) := hops if {
 	is_number(hops)
 } else := 0
 
-_has_hops(peer) := "has no TTL security" if _ttl_security(peer) == 0
+_hops_text(peer) := "unset" if _ttl_security(peer) == 0
 
-_has_hops(peer) := sprintf("takes packets over %s", [text.counted(_ttl_security(peer), "hop")]) if {
-	_ttl_security(peer) > 0
-}
+_hops_text(peer) := sprintf("%d", [_ttl_security(peer)]) if _ttl_security(peer) > 0
 
-# RFC 7607, RFC 6793, RFC 7300 and RFC 5398.
 _reserved := [
-	{"first": 0, "last": 0, "purpose": "and refused by BIRD"},
-	{"first": 23456, "last": 23456, "purpose": "to stand for those of 4 bytes"},
-	{"first": 64496, "last": 64511, "purpose": "for documentation"},
-	{"first": 65535, "last": 65535, "purpose": "as the last of 2 bytes"},
-	{"first": 65536, "last": 65551, "purpose": "for documentation"},
-	{"first": 4294967295, "last": 4294967295, "purpose": "as the last of 4 bytes"},
+	{"first": 0, "last": 0, "purpose": "RFC 7607, BIRD rejects it"},
+	{"first": 23456, "last": 23456, "purpose": "RFC 6793, stands for AS numbers of 4 bytes"},
+	{"first": 64496, "last": 64511, "purpose": "RFC 5398, for documentation"},
+	{"first": 65535, "last": 65535, "purpose": "RFC 7300, the last of 2 bytes"},
+	{"first": 65536, "last": 65551, "purpose": "RFC 5398, for documentation"},
+	{"first": 4294967295, "last": 4294967295, "purpose": "RFC 7300, the last of 4 bytes"},
 ]
 
-# By address and port: another port is another peer.
+# Peers with different ports are different peers.
 _by_address[key] contains peer if {
 	some peer in _peers
 	address := _address(peer.spec.peerIP)
@@ -192,13 +207,13 @@ _key(address) := address.ip if address.port == 179
 
 _key(address) := sprintf("%s port %d", [address.ip, address.port]) if address.port != 179
 
-# The names of those that give a node the peer beside another one. Only where it is
-# certain: selectors that differ may select the same nodes.
+# The names of the BGPPeers that give a node a peer that another BGPPeer gives it too. Different
+# selectors count as different nodes, although they may select the same.
 _of_same_nodes(peers) := {peer.name | some peer in peers} if {
 	["", ""] in {peer.nodes | some peer in peers}
 }
 
-# Sorted, those of the same nodes are next to each other.
+# BGPPeers of the same nodes are next to each other once sorted.
 _of_same_nodes(peers) := {name |
 	some i
 	sorted[i].nodes == sorted[i + 1].nodes
@@ -208,13 +223,13 @@ _of_same_nodes(peers) := {name |
 	sorted := [{"nodes": pair[0], "name": pair[1]} | some pair in sort([[peer.nodes, peer.name] | some peer in peers])]
 }
 
-# nodeSelector wins over node.
+# nodeSelector takes precedence over node.
 _nodes(peer) := ["", selector] if {
 	selector := object.get(peer.spec, "nodeSelector", "")
 	selector != ""
 } else := [object.get(peer.spec, "node", ""), ""]
 
-# An address in its shortest form, with a port, in the three forms that peerIP has.
+# The shortest form of the address, and the port, from the three formats of peerIP.
 _address(text) := {"ip": _shortest(text), "port": 179} if _shortest(text)
 
 _address(text) := {"ip": _shortest(parts[1]), "port": to_number(parts[2])} if {
@@ -233,7 +248,7 @@ _shortest(text) := ip if {
 	ip := split(merged, "/")[0]
 }
 
-# Ranges of addresses that the cluster gives out.
+# Address ranges that the cluster assigns.
 _ranges := sort(_pools | _services)
 
 _pools contains {

@@ -30,8 +30,9 @@ test_fail_a_peer_without_a_password if {
 		"id": "tor-1/password",
 		"size": 1,
 		"msg": concat("", [
-			"BGPPeer tor-1 has no password, so whoever can send packets in its name can end its sessions: ",
-			"set spec.password.secretKeyRef, and the same password on the router",
+			"BGPPeer tor-1 has no password: anyone who can send packets from the peer's address ",
+			"can reset its sessions; set spec.password.secretKeyRef, and the same password on the ",
+			"router",
 		]),
 		"details": {"peerIP": "10.0.0.1"},
 		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -56,8 +57,9 @@ test_fail_no_ttl_security if {
 			"id": "tor-1/ttl-security",
 			"size": 253,
 			"msg": concat("", [
-				"BGPPeer tor-1 has no TTL security, and the policy's parameter maxHops is 2: ",
-				"set spec.ttlSecurity: 2 or less, and TTL security on the router",
+				"BGPPeer tor-1 accepts packets from too far away: ttlSecurity is unset, the ",
+				"maximum is 2 (parameter maxHops); set spec.ttlSecurity: 2 or less, and TTL ",
+				"security on the router",
 			]),
 			"details": {"peerIP": "10.0.0.1", "ttlSecurity": 0, "maxHops": 2},
 			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -69,8 +71,8 @@ test_fail_too_many_hops if {
 	some violation in _of_peer({"ttlSecurity": 3}, {"maxHops": 2})
 	violation.size == 1
 	violation.msg == concat("", [
-		"BGPPeer tor-1 takes packets over 3 hops, and the policy's parameter maxHops is 2: ",
-		"set spec.ttlSecurity: 2 or less, and TTL security on the router",
+		"BGPPeer tor-1 accepts packets from too far away: ttlSecurity is 3, the maximum is 2 ",
+		"(parameter maxHops); set spec.ttlSecurity: 2 or less, and TTL security on the router",
 	])
 }
 
@@ -96,9 +98,9 @@ test_fail_an_as_number_for_documentation if {
 		"id": "tor-1/asNumber",
 		"size": 1,
 		"msg": concat("", [
-			"BGPPeer tor-1 has the asNumber 64500, which is reserved for documentation: ",
-			"use the router's real one, for private use 64512 to 65534 or 4200000000 to 4294967294, ",
-			"or name it in the policy's parameter allowedASNumbers",
+			"BGPPeer tor-1 has a reserved AS number: asNumber is 64500 (RFC 5398, for ",
+			"documentation); use the router's AS number, for private use 64512 to 65534 or ",
+			"4200000000 to 4294967294, or add it to the parameter allowedASNumbers",
 		]),
 		"details": {"field": "spec.asNumber", "asNumber": 64500},
 		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -138,8 +140,8 @@ test_fail_two_for_the_same_nodes if {
 		"id": "same-peer/10.0.0.1",
 		"size": 1,
 		"msg": concat("", [
-			"2 BGPPeers (one, two) give the same nodes the peer 10.0.0.1: ",
-			"Calico uses one of them for each node; keep one, or tell them apart by their nodes or ports",
+			"duplicate BGPPeers: 2 BGPPeers (one, two) give the same nodes the peer 10.0.0.1; ",
+			"Calico uses one of them for each node; keep one, or separate them by nodes or ports",
 		]),
 		"details": {"peer": "10.0.0.1", "bgpPeers": ["one", "two"]},
 		"objects": [{"kind": "BGPPeer", "name": "one"}, {"kind": "BGPPeer", "name": "two"}],
@@ -191,9 +193,8 @@ test_fail_an_address_of_pods if {
 		"id": "tor-1/address",
 		"size": 1,
 		"msg": concat("", [
-			"BGPPeer tor-1 has the peerIP 10.244.1.1:1179, which is in 10.244.0.0/16 of IPPool pods: ",
-			"the cluster itself gives out such addresses, and routes them; ",
-			"use the router's address on the nodes' network",
+			"BGPPeer tor-1 has a peerIP that the cluster assigns: 10.244.1.1:1179 is in ",
+			"10.244.0.0/16 of IPPool pods; use the router's address on the nodes' network",
 		]),
 		"details": {"peerIP": "10.244.1.1:1179", "ranges": ["10.244.0.0/16"]},
 		"objects": [{"kind": "BGPPeer", "name": "tor-1"}, {"kind": "IPPool", "name": "pods"}],
@@ -211,7 +212,7 @@ test_fail_an_address_of_services if {
 		}
 		some violation in _violations(patch, {})
 		violation.details.ranges == ["fd00:1::/112"]
-		contains(violation.msg, sprintf("which is in fd00:1::/112 of %s in BGPConfiguration default: ", [field]))
+		contains(violation.msg, sprintf("is in fd00:1::/112 of %s in BGPConfiguration default; ", [field]))
 	}
 }
 

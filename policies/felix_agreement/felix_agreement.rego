@@ -1,14 +1,18 @@
 # METADATA
-# title: Felix and BIRD agree
+# title: Felix and BIRD agree on routes
 # description: |
-#   For each class of IPPools, with IP-in-IP and without encapsulation, either Felix or BIRD
-#   programs the routes to pods on other nodes, as programClusterRoutes of FelixConfiguration
-#   and BGPConfiguration says: with both of them routes come and go, with neither there are
-#   none while all sessions are up. And both take the same priority for a route that is as
-#   usual, by which BIRD knows those of a pod that moves. Nothing in Calico checks either.
-#   Handing routes over changes two objects, one after the other, so one state between does
-#   not agree: let both program them for that while, not neither.
+#   Finds IPPools whose routes to pods on other nodes are programmed by neither Felix nor BIRD,
+#   or by both, according to programClusterRoutes of FelixConfiguration and BGPConfiguration. It
+#   checks IPPools with IP-in-IP and IPPools without encapsulation. It also finds different route
+#   priorities in Felix and BIRD.
+#
+#   If both program the routes, the routes flap. If neither does, there are none although all
+#   sessions are established. With different priorities, BIRD mistakes normal routes for those of
+#   pods that move. Calico does not check this. To hand routes over you change two objects, one
+#   after the other: let both program the routes in between, not neither.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/felix-agreement.md
+#     description: bgpguard, felix-agreement
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgpconfig
 #     description: Calico, BGPConfiguration
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/felixconfig
@@ -19,6 +23,16 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     neither Felix nor BIRD programs the routes to pods on other nodes: 1 IPPool without
+#     encapsulation (pool-b), programClusterRoutes is Disabled for Felix and EnabledIPIPOnly for BIRD;
+#     enable it in FelixConfiguration default or in BGPConfiguration default
+#   remediation: |
+#     1. Decide whether Felix or BIRD programs the routes. Set `programClusterRoutes: Enabled` for it in
+#        FelixConfiguration default or BGPConfiguration default.
+#     2. Set `programClusterRoutes: Disabled` for the other one, after the first change is active on all
+#        nodes.
+#     3. Set `ipv4NormalRoutePriority` and `ipv6NormalRoutePriority` to the same values in both.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -26,8 +40,8 @@
 #       agreements:
 #         type: array
 #         description: |
-#           What has to hold: somebody (Felix or BIRD programs the routes), one (not both
-#           of them), priorities (the same in both).
+#           What to check: somebody (Felix or BIRD programs the routes), one (not both program
+#           them), priorities (route priorities are the same in both).
 #         default: [somebody, one, priorities]
 #         items:
 #           type: string
@@ -37,67 +51,58 @@ package policies.felix_agreement
 import data.policies.lib.text
 
 # METADATA
-# description: A class of IPPools whose routes nobody programs. Its size is how many they are.
+# description: IPPools of a class whose routes nobody programs. The size is their number.
 violation contains {
 	"id": sprintf("%s/nobody", [routes.class]),
 	"size": count(routes.pools),
 	"msg": concat("", [
-		sprintf("nobody programs the routes to pods on other nodes for %s %s (%s): ", [
-			text.counted(count(routes.pools), "IPPool"),
-			routes.words,
-			text.some_of(array.slice(routes.pools, 0, 3), count(routes.pools)),
-		]),
+		sprintf("neither Felix nor BIRD programs the routes to pods on other nodes: %s, ", [routes.listed]),
 		sprintf("programClusterRoutes is %s for Felix and %s for BIRD; ", [setting.felix, setting.bird]),
-		"have one of them program them, in FelixConfiguration default or in BGPConfiguration default",
+		"enable it in FelixConfiguration default or in BGPConfiguration default",
 	]),
 	"details": {"class": routes.class, "ipPools": routes.pools, "felix": setting.felix, "bird": setting.bird},
 	"objects": _objects(routes.pools),
 } if {
 	"somebody" in input.parameters.agreements
-	some routes in _judged
+	some routes in _classes
 	not routes.felix
 	not routes.bird
 	setting := input.state.clusterRoutes.setting
 }
 
 # METADATA
-# description: A class of IPPools whose routes are programmed twice. Its size is how many they are.
+# description: IPPools of a class whose routes are programmed twice. The size is their number.
 violation contains {
 	"id": sprintf("%s/both", [routes.class]),
 	"size": count(routes.pools),
 	"msg": concat("", [
-		sprintf("Felix and BIRD both program the routes to pods on other nodes for %s %s (%s), ", [
-			text.counted(count(routes.pools), "IPPool"),
-			routes.words,
-			text.some_of(array.slice(routes.pools, 0, 3), count(routes.pools)),
-		]),
-		sprintf("which come and go: programClusterRoutes is %s for Felix and %s for BIRD; ", [setting.felix, setting.bird]),
-		_take_away,
+		sprintf("both Felix and BIRD program the routes to pods on other nodes: %s, ", [routes.listed]),
+		sprintf("programClusterRoutes is %s for Felix and %s for BIRD; ", [setting.felix, setting.bird]),
+		sprintf("the routes flap; %s", [_disable]),
 	]),
 	"details": {"class": routes.class, "ipPools": routes.pools, "felix": setting.felix, "bird": setting.bird},
 	"objects": _objects(routes.pools),
 } if {
 	"one" in input.parameters.agreements
-	some routes in _judged
+	some routes in _classes
 	routes.felix
 	routes.bird
 	setting := input.state.clusterRoutes.setting
 }
 
 # METADATA
-# description: A FelixConfiguration with another route priority than BGPConfiguration default.
+# description: A FelixConfiguration whose route priority differs from BGPConfiguration default.
 violation contains {
 	"id": sprintf("%s/%s", [felix.name, field]),
 	"size": 1,
 	"msg": concat("", [
-		sprintf("%s is %s in FelixConfiguration %s and %s in BGPConfiguration default, ", [
+		sprintf("Felix and BIRD have different route priorities: %s is %s in FelixConfiguration %s ", [
 			field,
-			_said(felix.spec, field),
+			_text(felix.spec, field),
 			felix.name,
-			_said(bird, field),
 		]),
-		"so BIRD takes usual routes to pods for those of pods that move, ",
-		"or the other way round: set the same in both",
+		sprintf("and %s in BGPConfiguration default; ", [_text(bird, field)]),
+		"BIRD mistakes normal routes for those of pods that move, or the reverse; set the same value in both",
 	]),
 	"details": {"field": field, "felix": felix_priority, "bird": bird_priority},
 	"objects": [
@@ -115,18 +120,25 @@ violation contains {
 	felix_priority != bird_priority
 }
 
-default _take_away := "take them from one of the two, in FelixConfiguration default or in BGPConfiguration default"
+default _disable := "disable it in FelixConfiguration default or in BGPConfiguration default"
 
-# Felix had the field a version before BIRD.
-_take_away := concat("", [
-	"set programClusterRoutes: Disabled in FelixConfiguration default, ",
-	"for BIRD has no such field before v3.32",
+# Felix has the field since v3.31, BIRD since v3.32.
+_disable := concat("", [
+	"set programClusterRoutes: Disabled in FelixConfiguration default ",
+	"(BGPConfiguration has the field since v3.32)",
 ]) if {
 	input.state.clusterRoutes.version == "3.31"
 }
 
 # The classes with IPPools, if it is known who programs their routes.
-_judged contains object.union(routes, {"class": class, "words": words}) if {
+_classes contains object.union(routes, {
+	"class": class,
+	"listed": sprintf("%s %s (%s)", [
+		text.counted(count(routes.pools), "IPPool"),
+		words,
+		text.list(routes.pools, count(routes.pools)),
+	]),
+}) if {
 	input.state.clusterRoutes.setting.felix != ""
 	input.state.clusterRoutes.setting.bird != ""
 	some class, words in {"ipip": "with IP-in-IP", "noEncap": "without encapsulation"}
@@ -139,7 +151,7 @@ _objects(pools) := array.concat(
 	[{"kind": "IPPool", "name": name} | some name in pools],
 )
 
-# FelixConfigurations for single nodes count where they set the field.
+# A FelixConfiguration for a single node counts if it sets the field.
 _sets(felix, _) if felix.name == "default"
 
 _sets(felix, field) if {
@@ -147,12 +159,12 @@ _sets(felix, field) if {
 	object.get(felix.spec, field, null) != null
 }
 
-# Both are 1024 unless they are set (Calico v3.32).
+# The default is 1024 in both (Calico v3.32).
 _priority(spec, field) := value if {
 	value := object.get(spec, field, null)
 	value != null
 } else := 1024
 
-_said(spec, field) := sprintf("%d", [_priority(spec, field)]) if {
+_text(spec, field) := sprintf("%d", [_priority(spec, field)]) if {
 	object.get(spec, field, null) != null
 } else := sprintf("%d (the default)", [_priority(spec, field)])

@@ -59,9 +59,10 @@ test_fail_nobody_programs_the_routes if {
 		"id": "noEncap/nobody",
 		"size": 1,
 		"msg": concat("", [
-			"nobody programs the routes to pods on other nodes for 1 IPPool without encapsulation (pool-b): ",
-			"programClusterRoutes is Disabled for Felix and EnabledIPIPOnly for BIRD; have one of them program them, ",
-			"in FelixConfiguration default or in BGPConfiguration default",
+			"neither Felix nor BIRD programs the routes to pods on other nodes: 1 IPPool without ",
+			"encapsulation (pool-b), programClusterRoutes is Disabled for Felix and ",
+			"EnabledIPIPOnly for BIRD; enable it in FelixConfiguration default or in ",
+			"BGPConfiguration default",
 		]),
 		"details": {"class": "noEncap", "ipPools": ["pool-b"], "felix": "Disabled", "bird": "EnabledIPIPOnly"},
 		"objects": [
@@ -82,10 +83,10 @@ test_fail_both_program_the_routes if {
 	violation.id == "ipip/both"
 	violation.size == 4
 	violation.msg == concat("", [
-		"Felix and BIRD both program the routes to pods on other nodes for 4 IPPools with IP-in-IP ",
-		"(pool-a, pool-b, pool-c and 1 more), which come and go: programClusterRoutes is EnabledIPIPOnly for Felix ",
-		"and Enabled for BIRD; take them from one of the two, ",
-		"in FelixConfiguration default or in BGPConfiguration default",
+		"both Felix and BIRD program the routes to pods on other nodes: 4 IPPools with IP-in-IP ",
+		"(pool-a, pool-b, pool-c and 1 more), programClusterRoutes is EnabledIPIPOnly for Felix ",
+		"and Enabled for BIRD; the routes flap; disable it in FelixConfiguration default or in ",
+		"BGPConfiguration default",
 	])
 	violation.details == {"class": "ipip", "ipPools": pools, "felix": "EnabledIPIPOnly", "bird": "Enabled"}
 	count(violation.objects) == 6
@@ -99,8 +100,8 @@ test_fail_bird_cannot_leave_routes_to_felix_before_v3_32 if {
 		"version": "3.31",
 	}})
 	endswith(violation.msg, concat("", [
-		"; set programClusterRoutes: Disabled in FelixConfiguration default, ",
-		"for BIRD has no such field before v3.32",
+		"; set programClusterRoutes: Disabled in FelixConfiguration default (BGPConfiguration has ",
+		"the field since v3.32)",
 	]))
 }
 
@@ -109,9 +110,10 @@ test_fail_priorities_differ if {
 		"id": "default/ipv4NormalRoutePriority",
 		"size": 1,
 		"msg": concat("", [
-			"ipv4NormalRoutePriority is 2000 in FelixConfiguration default and 1024 (the default) in BGPConfiguration ",
-			"default, so BIRD takes usual routes to pods for those of pods that move, or the other way round: ",
-			"set the same in both",
+			"Felix and BIRD have different route priorities: ipv4NormalRoutePriority is 2000 in ",
+			"FelixConfiguration default and 1024 (the default) in BGPConfiguration default; BIRD ",
+			"mistakes normal routes for those of pods that move, or the reverse; set the same ",
+			"value in both",
 		]),
 		"details": {"field": "ipv4NormalRoutePriority", "felix": 2000, "bird": 1024},
 		"objects": [

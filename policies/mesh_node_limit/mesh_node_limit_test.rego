@@ -23,9 +23,9 @@ test_fail_the_smallest_mesh_over_the_smallest_limit if {
 	mesh := {"enabled": true, "nodes": 2, "sessionsPerNode": 1, "sessions": 1}
 	some violation in _violations(mesh, 1)
 	violation.msg == concat("", [
-		"the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 2 nodes, 1 session on each and 1 in all; ",
-		"the limit is 1 node: peer the nodes with route reflectors by BGPPeers, ",
-		"then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
+		"the node-to-node mesh is too large: 2 nodes (limit 1), 1 session per node, 1 in total; ",
+		"the mesh is on because nodeToNodeMeshEnabled is true: peer the nodes with route ",
+		"reflectors, then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
 	])
 }
 
@@ -33,38 +33,35 @@ test_fail_both_families_are_added_up if {
 	mesh := {"enabled": true, "nodes": 3, "sessionsPerNode": 4, "sessions": 6}
 	some violation in _violations(mesh, 2)
 	violation.msg == concat("", [
-		"the node-to-node mesh is on (nodeToNodeMeshEnabled: true) with 3 nodes, ",
-		"4 sessions on each and 6 in all (IPv4 and IPv6); ",
-		"the limit is 2 nodes: peer the nodes with route reflectors by BGPPeers, ",
-		"then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
+		"the node-to-node mesh is too large: 3 nodes (limit 2), 4 sessions per node, 6 in total ",
+		"(IPv4 and IPv6); the mesh is on because nodeToNodeMeshEnabled is true: peer the nodes ",
+		"with route reflectors, then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
 	])
 }
 
 test_fail_mesh_on_with_too_many_nodes[source] if {
-	some source, words in {
-		"set": {
-			"why": "nodeToNodeMeshEnabled: true",
-			"then": "set nodeToNodeMeshEnabled: false in BGPConfiguration default",
-		},
-		"unset": {
-			"why": "nodeToNodeMeshEnabled is not set, and unset means on",
-			"then": "set nodeToNodeMeshEnabled: false in BGPConfiguration default",
-		},
-		"absent": {
-			"why": "there is no BGPConfiguration default, and without one the mesh is on",
-			"then": "create BGPConfiguration default with nodeToNodeMeshEnabled: false",
-		},
+	some source, message in {
+		"set": concat("", [
+			"the node-to-node mesh is too large: 120 nodes (limit 100), 119 sessions per node, 7,140 in total; ",
+			"the mesh is on because nodeToNodeMeshEnabled is true: peer the nodes with route reflectors, ",
+			"then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
+		]),
+		"unset": concat("", [
+			"the node-to-node mesh is too large: 120 nodes (limit 100), 119 sessions per node, 7,140 in total; ",
+			"the mesh is on because nodeToNodeMeshEnabled is unset: peer the nodes with route reflectors, ",
+			"then set nodeToNodeMeshEnabled: false in BGPConfiguration default",
+		]),
+		"absent": concat("", [
+			"the node-to-node mesh is too large: 120 nodes (limit 100), 119 sessions per node, 7,140 in total; ",
+			"the mesh is on because there is no BGPConfiguration default: peer the nodes with route reflectors, ",
+			"then create BGPConfiguration default with nodeToNodeMeshEnabled: false",
+		]),
 	}
 	mesh := {"enabled": true, "source": source, "nodes": 120, "sessionsPerNode": 119, "sessions": 7140}
 	_violations(mesh, 100) == {{
 		"id": "node-to-node-mesh",
 		"size": 20,
-		"msg": sprintf("%s (%s) with 120 nodes, 119 sessions on each and 7,140 in all; %s, then %s", [
-			"the node-to-node mesh is on",
-			words.why,
-			"the limit is 100 nodes: peer the nodes with route reflectors by BGPPeers",
-			words.then,
-		]),
+		"msg": message,
 		"details": {"nodes": 120, "sessionsPerNode": 119, "sessions": 7140, "maxNodes": 100, "source": source},
 		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
 	}}

@@ -18,11 +18,10 @@ test_fail_the_mesh_over_bgp_peers if {
 	violation.members == ["overlapping"]
 	violation.objects == [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "all-to-all"}]
 	violation.msg == concat("", [
-		"90 half-sessions of 10 nodes (node-1, node-2, node-3 and 7 more) stay idle in IPv4, ",
-		"because another protocol of the node has the same neighbour, ",
-		"and each start of calico-node on them waits 240 s for them: ",
-		"once the BGPPeers alone connect all nodes, set nodeToNodeMeshEnabled: false in BGPConfiguration default; ",
-		"if it is the mesh that is wanted, delete the BGPPeers between the same nodes (all-to-all)",
+		"duplicate IPv4 sessions to the same peer: 90 idle half-sessions on 10 nodes (node-1, ",
+		"node-2, node-3 and 7 more), BGPPeers: all-to-all; each start of calico-node there waits ",
+		"240 s; set nodeToNodeMeshEnabled: false in BGPConfiguration default once the BGPPeers ",
+		"connect all nodes, or delete these BGPPeers if you want the mesh",
 	])
 }
 
@@ -36,10 +35,9 @@ test_fail_one_neighbour_on_two_ports if {
 	}
 	some violation in _violations(_overlapping(idle))
 	violation.msg == concat("", [
-		"1 half-session of 1 node (node-1) stays idle in IPv4, ",
-		"because another protocol of the node has the same neighbour, ",
-		"and each start of calico-node on it waits 240 s for it: ",
-		"have one BGPPeer, and one port, for each neighbour (a, b, c and 1 more)",
+		"duplicate IPv4 sessions to the same peer: 1 idle half-session on 1 node (node-1), ",
+		"BGPPeers: a, b, c and 1 more; each start of calico-node there waits 240 s; keep one ",
+		"BGPPeer and one port for each peer",
 	])
 }
 
@@ -49,12 +47,18 @@ test_fail_one_router_on_two_ports_has_nothing_to_do_with_the_mesh if {
 	patch := object.union(_overlapping(idle), {"mesh": {"enabled": true}, "bgpPeers": peers})
 	some violation in _violations(patch)
 	violation.objects == [{"kind": "BGPPeer", "name": "tor-a"}]
-	endswith(violation.msg, ": have one BGPPeer, and one port, for each neighbour (tor-a)")
+	endswith(violation.msg, concat("", [
+		", BGPPeers: tor-a; each start of calico-node there waits 240 s; ",
+		"keep one BGPPeer and one port for each peer",
+	]))
 }
 
 test_fail_without_bgp_peers_that_are_known if {
 	some violation in _violations(_overlapping(object.union(_idle, {"bgpPeers": []})))
-	endswith(violation.msg, ": have one BGPPeer, and one port, for each neighbour")
+	endswith(violation.msg, concat("", [
+		" (node-1, node-2, node-3 and 7 more); each start of calico-node there waits 240 s; ",
+		"keep one BGPPeer and one port for each peer",
+	]))
 }
 
 _idle := {

@@ -1,11 +1,16 @@
 # METADATA
 # title: Routes between all nodes
 # description: |
-#   Every two nodes have the routes to each other's pods, in each address family in
-#   which pod traffic between nodes needs BGP, and no IPPool that needs BGP is kept
-#   out of it. What routers outside the cluster do with routes, no object tells:
-#   externalPeers says what to assume of them.
+#   Finds isolated nodes and pairs of nodes without routes to each other's pods, in each
+#   address family in which pod traffic between nodes needs BGP. It also finds IPPools
+#   that Calico does not export to BGP although they need it, and nodes without an
+#   address for BGP.
+#
+#   Pods on nodes without routes cannot reach each other. Objects do not show what
+#   external peers do with routes: the parameter externalPeers says what to assume.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
+#     description: bgpguard, reachability-preserved
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
 #     description: Calico, full mesh and route reflectors
 #   - ref: https://www.rfc-editor.org/rfc/rfc4456
@@ -18,6 +23,22 @@
 #   severity: critical
 #   judges: state
 #   validationActions: [Deny]
+#   exampleMessage: |
+#     isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other
+#     nodes; connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the
+#     node-to-node mesh on
+#   remediation: |
+#     1. Read in the denial what the change does: which selectors match fewer nodes, and which sessions
+#        disappear.
+#     2. Make the change in the safe order: add the new sessions first, wait until they are
+#        established, and then remove the old ones.
+#     3. Isolated nodes need a BGPPeer that connects them to route reflectors, or the node-to-node
+#        mesh. The mesh does not include route reflectors.
+#     4. Pairs of nodes without routes often have different route reflectors. Connect the route
+#        reflectors to each other, and give redundant route reflectors different cluster IDs if one
+#        must pass routes on to the clients of another.
+#     5. If external peers pass routes on between nodes, set `externalPeers: carry`. If the IPPools
+#        need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -25,8 +46,8 @@
 #       externalPeers:
 #         type: string
 #         description: |
-#           Whether peers that are not nodes of the cluster carry routes, or traffic, on
-#           between the nodes that peer with them, or are to be ignored.
+#           Whether external peers pass routes or traffic on between the nodes that peer with
+#           them (carry) or not (ignore).
 #         default: carry
 #         enum: [carry, ignore]
 package policies.reachability_preserved
@@ -35,21 +56,17 @@ import data.policies.lib.text
 
 # METADATA
 # description: |
-#   An address family in which nodes have no routes to each other's pods. Its size
-#   is the pairs of such nodes. Nodes that are isolated are a part of this violation
-#   and none beside it: who joins a few of them to each other, as the first step of
-#   mending, would otherwise have one violation less and a new one.
+#   An address family in which nodes have no routes to each other's pods. The size is the
+#   number of pairs of such nodes. Isolated nodes are part of this violation and have no
+#   violation of their own: otherwise connecting some of them to each other, the first
+#   step of a fix, would make a new violation.
 violation contains {
 	"id": sprintf("%s/without-route", [family]),
 	"size": reach.withoutRoute.pairs,
 	"members": [reach.isolated.members, reach.withoutRoute.members],
-	"msg": concat("", [
-		_problem(details),
-		": ",
-		_remedy(details),
-		_on_the_mesh,
-		_on_outside(details),
-		_on_broken(family),
+	"msg": concat("; ", [part |
+		some part in [_message(details), _remedy(details), _with_transit(details), _broken(family)]
+		part != ""
 	]),
 	"details": details,
 	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers(family)),
@@ -72,18 +89,13 @@ violation contains {
 }
 
 # METADATA
-# description: IPPools whose pods no other node has routes to. Its size is how many they are.
+# description: IPPools to whose pods no other node has routes. The size is their number.
 violation contains {
 	"id": sprintf("%s/not-exported", [family]),
 	"size": count(pools),
 	"msg": concat("", [
-		sprintf("%s (%s) %s pod traffic between nodes and %s disableBGPExport: true, ", [
-			text.counted(count(pools), "IPPool"),
-			text.some_of(array.slice(pools, 0, 3), count(pools)),
-			text.agree(count(pools), "needs BGP for", "need BGP for"),
-			text.agree(count(pools), "has", "have"),
-		]),
-		sprintf("so no node has routes to %s pods on other nodes: ", [text.agree(count(pools), "its", "their")]),
+		sprintf("no %s routes to the pods of %s: ", [family, text.listed(count(pools), "IPPool", pools)]),
+		"disableBGPExport is true, but pod traffic between nodes needs BGP; ",
 		"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
 	]),
 	"details": {"family": family, "ipPools": pools},
@@ -96,23 +108,19 @@ violation contains {
 
 # METADATA
 # description: |
-#   Nodes that Calico gives no session in a family, because they have no address in
-#   it. It is there also where no node has one, so that giving the nodes addresses,
-#   one by one, makes it smaller from the first on. Its size is how many they are. Nobody who edits a
-#   BGPPeer can do anything about it, so it is about no object: it is there to
-#   hold back the change that takes an address away.
+#   Nodes that get no session in a family because they have no address in it. The size is
+#   their number. The violation also exists if no node has an address, so that adding
+#   addresses to one node after the other makes it smaller from the start. It is there to
+#   deny a change that removes an address. It names no object, because a change of a
+#   BGPPeer can neither cause nor fix it.
 violation contains {
 	"id": sprintf("%s/no-address", [family]),
 	"size": missing.nodes,
 	"members": [missing.members],
 	"msg": concat("", [
-		sprintf("%s of %s (%s) %s no %s address for BGP, so Calico gives %s no session: ", [
-			text.number(missing.nodes),
-			text.counted(input.state.nodes.total, "node"),
-			text.some_of(missing.sample, missing.nodes),
-			text.agree(missing.nodes, "has", "have"),
+		sprintf("no %s address for BGP: %s cannot have sessions; ", [
 			family,
-			text.agree(missing.nodes, "it", "them"),
+			text.listed_of(missing.nodes, input.state.nodes.total, "node", missing.sample),
 		]),
 		sprintf("set the annotation projectcalico.org/%sAddress to the node's address, as calico-node does", [family]),
 	]),
@@ -124,8 +132,8 @@ violation contains {
 	missing.nodes > 0
 }
 
-# Families in which nodes are to have an address: pools need it, or, where the state
-# has no pools, nodes have one.
+# Families in which nodes must have an address: IPPools need it or, without IPPools in the state,
+# nodes have one.
 _wanted contains family if {
 	some family in ["IPv4", "IPv6"]
 	count(input.state.podTraffic[family].pools) > 0
@@ -137,7 +145,7 @@ _wanted contains family if {
 	_reach[family].nodes > 0
 }
 
-# Those that count: a single node has nobody to reach.
+# A single node needs no routes.
 _families contains family if {
 	some family in ["IPv4", "IPv6"]
 	input.state.podTraffic[family].needsBGP
@@ -154,114 +162,75 @@ _reach[family] := routes.withoutTransit if {
 	some family, routes in input.state.routes
 }
 
-# Through any of them nodes may have lost their sessions, also through one that
-# now selects nobody, or whose peerIP is no node's any more.
+# Any of them can be the cause, also a BGPPeer that no longer selects a node or whose peerIP is no
+# longer a node.
 _bgp_peers(family) := [{"kind": "BGPPeer", "name": name} | some name in input.state.routes[family].bgpPeers]
 
 _pairs(nodes) := (nodes * (nodes - 1)) / 2
 
-# Every pair without a route has a node in it that is isolated.
+# Each pair without a route has an isolated node.
 _only_isolated(details) if {
 	others := details.nodes - details.isolated
 	details.withoutRoute == (details.isolated * others) + _pairs(details.isolated)
 }
 
-_problem(details) := sprintf("%s, so pods on %s and on other nodes do not reach each other", [
-	_isolated(details),
-	text.agree(details.isolated, "it", "them"),
+_message(details) := sprintf("isolated nodes: %s cannot exchange %s pod traffic with other nodes", [
+	text.listed_of(details.isolated, details.nodes, "node", details.isolatedSample),
+	details.family,
 ]) if {
 	_only_isolated(details)
-}
-
-_problem(details) := sprintf("%s%s of %s of %s (%s) %s not have routes to each other, %s%s", [
-	_beside(details),
-	text.number(details.withoutRoute),
-	text.counted(details.pairs, "pair"),
-	_noun("nodes", details),
-	text.some_of([concat(" with ", pair) | some pair in details.withoutRouteSample], details.withoutRoute),
-	text.agree(details.withoutRoute, "does", "do"),
-	"so pods on them do not reach each other",
-	_parts(details),
-]) if {
-	not _only_isolated(details)
-}
-
-_isolated(details) := sprintf("%s of %s (%s) %s isolated: no BGP session gives %s routes to other nodes", [
-	text.number(details.isolated),
-	text.counted(details.nodes, _noun("node", details)),
-	text.some_of(details.isolatedSample, details.isolated),
-	text.agree(details.isolated, "is", "are"),
-	text.agree(details.isolated, "it", "them"),
+} else := sprintf("missing routes: %s cannot exchange %s pod traffic%s", [
+	text.listed_of(
+		details.withoutRoute, details.pairs, "node pair",
+		[concat(" with ", pair) | some pair in details.withoutRouteSample],
+	),
+	details.family,
+	concat("", array.concat(
+		[sprintf(", %s", [text.listed(details.isolated, "isolated node", details.isolatedSample)]) |
+			details.isolated > 0
+		],
+		# Nodes that lack some routes need not form partitions, if others have routes to all.
+		[sprintf(", %d partitions, the largest with %s", [
+			details.partitions,
+			text.counted(details.largestPartition, "node"),
+		]) |
+			details.partitions > 1
+		],
+	)),
 ])
 
-_beside(details) := "" if details.isolated == 0
-
-_beside(details) := sprintf("%s; with %s, ", [
-	_isolated(details),
-	text.agree(details.isolated, "it", "them"),
-]) if {
-	details.isolated > 0
-}
-
-# Nodes without routes to some need not fall apart, if others have routes to all.
-_parts(details) := "" if details.partitions <= 1
-
-_parts(details) := sprintf(" (the nodes fall into %s parts, of which the largest has %s)", [
-	text.number(details.partitions),
-	text.number(details.largestPartition),
-]) if {
-	details.partitions > 1
-}
-
-_remedy(details) := concat(" ", [
-	"peer",
-	text.agree(details.isolated, "it", "them"),
-	"with the rest by a BGPPeer, for example with route reflectors",
+_remedy(details) := concat("", [
+	"connect them to other nodes with a BGPPeer, for example to route reflectors",
+	_or_the_mesh,
 ]) if {
 	_only_isolated(details)
-}
+} else := concat("", [
+	"give both nodes of a pair sessions to the same route reflector, or connect their route reflectors",
+	_or_the_mesh,
+])
 
-_remedy(details) := concat("", [
-	"give both nodes of a pair sessions to the same route reflector or to each other, route reflectors among them; ",
-	"one reflector passes routes on to the clients of another only if their cluster IDs differ",
-]) if {
-	not _only_isolated(details)
-}
+default _or_the_mesh := ""
 
-_on_the_mesh := " (the node-to-node mesh leaves route reflectors out)" if {
+_or_the_mesh := ", or turn the node-to-node mesh on" if not input.state.mesh.enabled
+
+_or_the_mesh := " (the node-to-node mesh does not include route reflectors)" if {
 	input.state.mesh.enabled
 	input.state.nodes.reflectors > 0
 }
 
-# Without one, something else keeps sessions of the mesh down.
-_on_the_mesh := "" if {
-	input.state.mesh.enabled
-	input.state.nodes.reflectors == 0
-}
-
-_on_the_mesh := ", or have the node-to-node mesh on" if not input.state.mesh.enabled
-
-# Where the other assumption would make a difference, say so.
-_on_outside(details) := "" if _left_by_carry(details) >= details.withoutRoute
-
-_on_outside(details) := concat("", [
-	"; if the peers outside the cluster carry routes on, set the policy's parameter externalPeers: carry, ",
-	sprintf("which leaves %s", [text.counted(_left_by_carry(details), "pair")]),
+# The other reading of external peers, if it makes a difference.
+_with_transit(details) := concat("", [
+	"set the parameter externalPeers: carry if external peers pass routes on between nodes ",
+	sprintf("(then %s without routes)", [text.counted(pairs, "pair")]),
 ]) if {
-	_left_by_carry(details) < details.withoutRoute
-}
+	pairs := input.state.routes[details.family].withTransit.withoutRoute.pairs
+	pairs < details.withoutRoute
+} else := ""
 
-_left_by_carry(details) := input.state.routes[details.family].withTransit.withoutRoute.pairs
+_broken(family) := "" if input.state.sessions[family].broken == 0
 
-_on_broken(family) := "" if input.state.sessions[family].broken == 0
-
-_on_broken(family) := sprintf("; on %s no session comes up: bgpguard topology -f STATE says why", [counted]) if {
+_broken(family) := sprintf("%s cannot come up, see bgpguard topology", [counted]) if {
 	sessions := input.state.sessions[family]
 	sessions.broken > 0
 	counted := text.counted(sessions.broken, "half-session")
 }
-
-# The family is only worth a word where there are two.
-_noun(noun, details) := sprintf("%s %s", [details.family, noun]) if count(_families) == 2
-
-_noun(noun, _) := noun if count(_families) < 2

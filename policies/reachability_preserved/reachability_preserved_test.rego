@@ -37,10 +37,9 @@ test_fail_nodes_are_isolated if {
 		"size": 17,
 		"members": ["isolated", "without-route"],
 		"msg": concat("", [
-			"2 of 10 nodes (node-8, node-9) are isolated: no BGP session gives them routes to other nodes, ",
-			"so pods on them and on other nodes do not reach each other: ",
-			"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-			"or have the node-to-node mesh on",
+			"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with ",
+			"other nodes; connect them to other nodes with a BGPPeer, for example to route ",
+			"reflectors, or turn the node-to-node mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -72,10 +71,9 @@ test_fail_one_node_is_isolated_beside_the_mesh if {
 	})
 	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}})
 	_messages(patch, "carry") == {concat("", [
-		"1 of 10 nodes (node-9) is isolated: no BGP session gives it routes to other nodes, ",
-		"so pods on it and on other nodes do not reach each other: ",
-		"peer it with the rest by a BGPPeer, for example with route reflectors ",
-		"(the node-to-node mesh leaves route reflectors out)",
+		"isolated nodes: 1 of 10 nodes (node-9) cannot exchange IPv4 pod traffic with other ",
+		"nodes; connect them to other nodes with a BGPPeer, for example to route reflectors (the ",
+		"node-to-node mesh does not include route reflectors)",
 	])}
 }
 
@@ -86,7 +84,7 @@ test_fail_a_mesh_without_reflectors_does_not_leave_them_out if {
 	})
 	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}, "nodes": {"reflectors": 0}})
 	some message in _messages(patch, "carry")
-	endswith(message, ": peer it with the rest by a BGPPeer, for example with route reflectors")
+	endswith(message, "; connect them to other nodes with a BGPPeer, for example to route reflectors")
 }
 
 test_fail_all_nodes_are_isolated if {
@@ -101,10 +99,9 @@ test_fail_all_nodes_are_isolated if {
 		},
 	})
 	_messages(_ipv4(reach), "carry") == {concat("", [
-		"5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) are isolated: ",
-		"no BGP session gives them routes to other nodes, so pods on them and on other nodes do not reach each other: ",
-		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-		"or have the node-to-node mesh on",
+		"isolated nodes: 5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) cannot ",
+		"exchange IPv4 pod traffic with other nodes; connect them to other nodes with a BGPPeer, ",
+		"for example to route reflectors, or turn the node-to-node mesh on",
 	])}
 }
 
@@ -113,25 +110,19 @@ test_fail_nodes_fall_apart if {
 	violation.id == "IPv4/without-route"
 	violation.size == 24
 	violation.msg == concat("", [
-		"24 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 21 more) ",
-		"do not have routes to each other, so pods on them do not reach each other ",
-		"(the nodes fall into 2 parts, of which the largest has 6): ",
-		"give both nodes of a pair sessions to the same route reflector or to each other, ",
-		"route reflectors among them; ",
-		"one reflector passes routes on to the clients of another only if their cluster IDs differ, ",
-		"or have the node-to-node mesh on",
+		"missing routes: 24 of 45 node pairs (node-1 with node-7, node-1 with node-8, node-1 with ",
+		"node-9 and 21 more) cannot exchange IPv4 pod traffic, 2 partitions, the largest with 6 ",
+		"nodes; give both nodes of a pair sessions to the same route reflector, or connect their ",
+		"route reflectors, or turn the node-to-node mesh on",
 	])
 }
 
 test_fail_nodes_without_routes_do_not_fall_apart if {
 	reach := _reach({"withoutRoute": {"pairs": 1, "sample": [["node-8", "node-9"]]}})
 	_messages(_ipv4(reach), "carry") == {concat("", [
-		"1 of 45 pairs of nodes (node-8 with node-9) ",
-		"does not have routes to each other, so pods on them do not reach each other: ",
-		"give both nodes of a pair sessions to the same route reflector or to each other, ",
-		"route reflectors among them; ",
-		"one reflector passes routes on to the clients of another only if their cluster IDs differ, ",
-		"or have the node-to-node mesh on",
+		"missing routes: 1 of 45 node pairs (node-8 with node-9) cannot exchange IPv4 pod ",
+		"traffic; give both nodes of a pair sessions to the same route reflector, or connect ",
+		"their route reflectors, or turn the node-to-node mesh on",
 	])}
 }
 
@@ -143,14 +134,10 @@ test_fail_nodes_fall_apart_and_one_is_isolated if {
 		"withoutRoute": {"pairs": 27},
 	})
 	_messages(_ipv4(reach), "carry") == {concat("", [
-		"1 of 10 nodes (node-9) is isolated: no BGP session gives it routes to other nodes; with it, ",
-		"27 of 45 pairs of nodes (node-1 with node-7, node-1 with node-8, node-1 with node-9 and 24 more) ",
-		"do not have routes to each other, so pods on them do not reach each other ",
-		"(the nodes fall into 3 parts, of which the largest has 6): ",
-		"give both nodes of a pair sessions to the same route reflector or to each other, ",
-		"route reflectors among them; ",
-		"one reflector passes routes on to the clients of another only if their cluster IDs differ, ",
-		"or have the node-to-node mesh on",
+		"missing routes: 27 of 45 node pairs (node-1 with node-7, node-1 with node-8, node-1 with ",
+		"node-9 and 24 more) cannot exchange IPv4 pod traffic, 1 isolated node (node-9), 3 ",
+		"partitions, the largest with 6 nodes; give both nodes of a pair sessions to the same ",
+		"route reflector, or connect their route reflectors, or turn the node-to-node mesh on",
 	])}
 }
 
@@ -166,12 +153,10 @@ test_fail_peers_outside_are_ignored if {
 	some violation in _violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}, "ignore")
 	violation.details.externalPeers == "ignore"
 	violation.msg == concat("", [
-		"2 of 10 nodes (node-8, node-9) are isolated: no BGP session gives them routes to other nodes, ",
-		"so pods on them and on other nodes do not reach each other: ",
-		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-		"or have the node-to-node mesh on; ",
-		"if the peers outside the cluster carry routes on, set the policy's parameter externalPeers: carry, ",
-		"which leaves 0 pairs",
+		"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with ",
+		"other nodes; connect them to other nodes with a BGPPeer, for example to route ",
+		"reflectors, or turn the node-to-node mesh on; set the parameter externalPeers: carry if ",
+		"external peers pass routes on between nodes (then 0 pairs without routes)",
 	])
 }
 
@@ -183,27 +168,26 @@ test_fail_peers_outside_make_no_difference if {
 
 test_fail_broken_half_sessions_are_pointed_at[broken] if {
 	some broken, words in {
-		1: "on 1 half-session no session comes up",
-		1009: "on 1,009 half-sessions no session comes up",
+		1: "1 half-session cannot come up",
+		1009: "1,009 half-sessions cannot come up",
 	}
 	sessions := {"IPv4": {"broken": broken}}
 	_messages(object.union(_ipv4(_two_isolated), {"sessions": sessions}), "carry") == {concat("", [
-		"2 of 10 nodes (node-8, node-9) are isolated: no BGP session gives them routes to other nodes, ",
-		"so pods on them and on other nodes do not reach each other: ",
-		"peer them with the rest by a BGPPeer, for example with route reflectors, ",
-		"or have the node-to-node mesh on; ",
+		"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other nodes; ",
+		"connect them to other nodes with a BGPPeer, for example to route reflectors, ",
+		"or turn the node-to-node mesh on; ",
 		words,
-		": bgpguard topology -f STATE says why",
+		", see bgpguard topology",
 	])}
 }
 
 test_fail_families_are_named_where_there_are_two if {
 	routes := {"IPv4": {"withTransit": _two_isolated}, "IPv6": {"withTransit": _apart}}
 	violations := _violations({"routes": routes, "podTraffic": {"IPv6": {"needsBGP": true}}}, "carry")
-	{violation.id: substring(violation.msg, 0, indexof(violation.msg, " (")) | some violation in violations} == {
-		"IPv4/without-route": "2 of 10 IPv4 nodes",
-		"IPv6/without-route": "24 of 45 pairs of IPv6 nodes",
-	}
+	messages := {violation.id: violation.msg | some violation in violations}
+	object.keys(messages) == {"IPv4/without-route", "IPv6/without-route"}
+	contains(messages["IPv4/without-route"], "2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with ")
+	contains(messages["IPv6/without-route"], " and 21 more) cannot exchange IPv6 pod traffic, ")
 }
 
 test_fail_pools_are_kept_out_of_bgp if {
@@ -211,9 +195,9 @@ test_fail_pools_are_kept_out_of_bgp if {
 		"id": "IPv4/not-exported",
 		"size": 1,
 		"msg": concat("", [
-			"1 IPPool (pool-a) needs BGP for pod traffic between nodes and has disableBGPExport: true, ",
-			"so no node has routes to its pods on other nodes: ",
-			"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
+			"no IPv4 routes to the pods of 1 IPPool (pool-a): disableBGPExport is true, but pod ",
+			"traffic between nodes needs BGP; set disableBGPExport: false, or vxlanMode: Always ",
+			"with ipipMode: Never",
 		]),
 		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
 		"objects": [{"kind": "IPPool", "name": "pool-a"}],
@@ -225,10 +209,9 @@ test_fail_many_pools_are_kept_out_of_bgp if {
 	some violation in _violations({"routes": {"IPv4": {"notExported": pools}}}, "ignore")
 	violation.size == 5
 	violation.msg == concat("", [
-		"5 IPPools (pool-a, pool-b, pool-c and 2 more) ",
-		"need BGP for pod traffic between nodes and have disableBGPExport: true, ",
-		"so no node has routes to their pods on other nodes: ",
-		"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
+		"no IPv4 routes to the pods of 5 IPPools (pool-a, pool-b, pool-c and 2 more): ",
+		"disableBGPExport is true, but pod traffic between nodes needs BGP; set disableBGPExport: ",
+		"false, or vxlanMode: Always with ipipMode: Never",
 	])
 	count(violation.objects) == 5
 }
@@ -274,8 +257,8 @@ test_fail_nodes_have_lost_their_address if {
 		"size": 1,
 		"members": ["no-address"],
 		"msg": concat("", [
-			"1 of 10 nodes (node-9) has no IPv4 address for BGP, so Calico gives it no session: ",
-			"set the annotation projectcalico.org/IPv4Address to the node's address, as calico-node does",
+			"no IPv4 address for BGP: 1 of 10 nodes (node-9) cannot have sessions; set the ",
+			"annotation projectcalico.org/IPv4Address to the node's address, as calico-node does",
 		]),
 		"details": {"family": "IPv4", "nodes": 1, "sample": ["node-9"]},
 		"objects": [],

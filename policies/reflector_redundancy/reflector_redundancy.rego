@@ -1,21 +1,37 @@
 # METADATA
-# title: No single point in route reflection
+# title: No single point of failure in route reflection
 # description: |
-#   No route reflector, zone or peer outside the cluster is one whose loss would cut
-#   nodes off, where pod traffic between nodes needs BGP, and no route reflector has
-#   more sessions than it is given. A node counts as depending on what all of its own
-#   sessions are with.
+#   Finds route reflectors, zones and external peers whose loss would isolate other
+#   nodes, in each address family in which pod traffic between nodes needs BGP. A node
+#   depends on a single point of failure if all its sessions are with it. The policy
+#   also finds route reflectors with too many sessions.
+#
+#   When a single point of failure is lost, isolated nodes lose the routes to all other
+#   nodes. A route reflector with many sessions needs more memory and time to send
+#   routes after each restart.
 # related_resources:
-#   - ref: https://www.rfc-editor.org/rfc/rfc4456#section-7
-#     description: BGP route reflection, redundant route reflectors
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reflector-redundancy.md
+#     description: bgpguard, reflector-redundancy
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
 #     description: Calico, full mesh and route reflectors
+#   - ref: https://www.rfc-editor.org/rfc/rfc4456#section-7
+#     description: BGP route reflection, redundant route reflectors
 # schemas:
 #   - input: schema.input
 # custom:
 #   severity: high
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     single point of failure in IPv4: the loss of node node-1 would isolate 7 nodes (node-4, node-5,
+#     node-6 and 4 more); peer these nodes with a second route reflector, by its labels or by the
+#     peerSelector of a BGPPeer
+#   remediation: |
+#     1. Add a second route reflector, if possible in another zone, and give it the label that the
+#        BGPPeer's `peerSelector` selects.
+#     2. Run `bgpguard topology` on the new state: it lists the single points of failure that remain.
+#     3. For a load violation, add route reflectors, give each group of nodes its own with
+#        `nodeSelector`, or raise `maxSessions` if the nodes have enough memory.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -23,21 +39,20 @@
 #       kinds:
 #         type: array
 #         description: |
-#           What nodes may not depend on alone. A rack whose only way is one router is
-#           common, and its loss takes the rack along anyway, so externalPeer is not
-#           among the default.
+#           Kinds of single points of failure to find. Nodes of a rack often have only one
+#           router, and the rack is lost with it, so externalPeer is not in the default.
 #         default: [node, zone]
 #         items: {type: string, enum: [node, zone, externalPeer]}
 #       externalPeers:
 #         type: string
 #         description: |
-#           Whether peers that are not nodes of the cluster carry routes on between the
-#           nodes that peer with them, or are to be ignored.
+#           Whether external peers pass routes on between the nodes that peer with them
+#           (carry) or not (ignore).
 #         default: carry
 #         enum: [carry, ignore]
 #       maxSessions:
 #         type: integer
-#         description: How many sessions a route reflector may have in one address family.
+#         description: Maximum number of sessions of a route reflector in one address family.
 #         default: 2000
 #         minimum: 1
 package policies.reflector_redundancy
@@ -45,19 +60,16 @@ package policies.reflector_redundancy
 import data.policies.lib.text
 
 # METADATA
-# description: What cuts nodes off when it is lost. Its size is how many nodes.
+# description: A single point of failure. The size is the number of nodes that its loss isolates.
 violation contains {
 	"id": sprintf("%s/single-point/%s/%s", [family, point.kind, point.name]),
 	"size": point.nodes,
 	"members": [point.members],
-	"msg": concat("", [
-		sprintf("the loss of %s %s alone would cut %s (%s) off%s: ", [
-			_kinds[point.kind],
-			point.name,
-			text.counted(point.nodes, "node"),
-			text.some_of(point.sample, point.nodes),
-			_in_family(family),
-		]),
+	"msg": sprintf("single point of failure in %s: the loss of %s %s would isolate %s; %s", [
+		family,
+		_kinds[point.kind],
+		point.name,
+		text.listed(point.nodes, "node", point.sample),
 		_remedies[point.kind],
 	]),
 	"details": {
@@ -76,21 +88,19 @@ violation contains {
 }
 
 # METADATA
-# description: Route reflectors with too many sessions. Its size is how many sessions are too many, in all.
+# description: Route reflectors with too many sessions. The size is the number of sessions above the limit.
 violation contains {
 	"id": sprintf("%s/load", [family]),
 	"size": sum([excess | some level in over; excess := (level.sessions - limit) * level.nodes]),
 	"members": [level.members | some level in over],
 	"msg": concat("", [
-		sprintf("%s (%s) %s more than %s%s, up to %s: ", [
-			text.counted(reflectors, "route reflector"),
-			text.some_of(array.slice(sample, 0, 3), reflectors),
-			text.agree(reflectors, "has", "have"),
-			text.counted(limit, "session"),
-			_in_family(family),
+		sprintf("too many %s sessions: %s above the limit of %s, up to %s; ", [
+			family,
+			text.listed(reflectors, "route reflector", sample),
+			text.number(limit),
 			text.number(over[0].sessions),
 		]),
-		"add route reflectors and divide the nodes among them, or raise the policy's parameter maxSessions",
+		"add route reflectors and divide the nodes among them, or raise the parameter maxSessions",
 	]),
 	"details": {
 		"family": family,
@@ -113,7 +123,7 @@ _reach(family) := input.state.routes[family].withTransit if input.parameters.ext
 
 _reach(family) := input.state.routes[family].withoutTransit if input.parameters.externalPeers == "ignore"
 
-# A node is about itself; whatever gives nodes their sessions may be at fault.
+# Any BGPPeer that gives nodes their sessions can be the cause.
 _objects(point, family) := array.concat(
 	[{"kind": "Node", "name": point.name} | point.kind == "node"],
 	_bgp_peers(input.state.routes[family].bgpPeers),
@@ -121,16 +131,10 @@ _objects(point, family) := array.concat(
 
 _bgp_peers(names) := [{"kind": "BGPPeer", "name": name} | some name in names]
 
-_kinds := {"node": "node", "zone": "zone", "externalPeer": "the peer outside the cluster"}
+_kinds := {"node": "node", "zone": "zone", "externalPeer": "external peer"}
 
 _remedies := {
-	"node": "peer them with a second route reflector, by its labels or by the peerSelector of a BGPPeer",
-	"zone": "have a route reflector in another zone too, and peer them with it",
-	"externalPeer": "peer them with a second router, or with route reflectors",
+	"node": "peer these nodes with a second route reflector, by its labels or by the peerSelector of a BGPPeer",
+	"zone": "add a route reflector in another zone, and peer these nodes with it",
+	"externalPeer": "peer these nodes with a second router, or with route reflectors",
 }
-
-# The family is only worth a word where there are two.
-_in_family(family) := sprintf(" in %s", [family]) if {
-	input.state.podTraffic.IPv4.needsBGP
-	input.state.podTraffic.IPv6.needsBGP
-} else := ""

@@ -33,8 +33,9 @@ test_fail_one_reflector_alone if {
 	violation.members == ["point/node-1"]
 	violation.objects == [{"kind": "Node", "name": "node-1"}, {"kind": "BGPPeer", "name": "to-reflectors"}]
 	violation.msg == concat("", [
-		"the loss of node node-1 alone would cut 7 nodes (node-4, node-5, node-6 and 4 more) off: ",
-		"peer them with a second route reflector, by its labels or by the peerSelector of a BGPPeer",
+		"single point of failure in IPv4: the loss of node node-1 would isolate 7 nodes (node-4, ",
+		"node-5, node-6 and 4 more); peer these nodes with a second route reflector, by its ",
+		"labels or by the peerSelector of a BGPPeer",
 	])
 }
 
@@ -47,24 +48,24 @@ test_fail_a_zone_is_no_object if {
 	some violation in _violations(_points([_zone]), {})
 	violation.objects == [{"kind": "BGPPeer", "name": "to-reflectors"}]
 	violation.msg == concat("", [
-		"the loss of zone a alone would cut 1 node (node-9) off: ",
-		"have a route reflector in another zone too, and peer them with it",
+		"single point of failure in IPv4: the loss of zone a would isolate 1 node (node-9); add a ",
+		"route reflector in another zone, and peer these nodes with it",
 	])
 }
 
 test_fail_a_router_where_that_is_asked_for if {
 	some violation in _violations(_points([_router]), {"kinds": ["externalPeer"]})
 	violation.msg == concat("", [
-		"the loss of the peer outside the cluster 192.0.2.1 alone ",
-		"would cut 40 nodes (node-4, node-5, node-6 and 37 more) off: ",
-		"peer them with a second router, or with route reflectors",
+		"single point of failure in IPv4: the loss of external peer 192.0.2.1 would isolate 40 ",
+		"nodes (node-4, node-5, node-6 and 37 more); peer these nodes with a second router, or ",
+		"with route reflectors",
 	])
 }
 
 test_fail_the_family_is_named_where_there_are_two if {
 	patch := object.union(_points([_zone]), {"podTraffic": {"IPv6": {"needsBGP": true}}})
 	some violation in _violations(patch, {})
-	startswith(violation.msg, "the loss of zone a alone would cut 1 node (node-9) off in IPv4: ")
+	startswith(violation.msg, "single point of failure in IPv4: the loss of zone a would isolate 1 node (node-9); ")
 }
 
 test_fail_reflectors_with_too_many_sessions if {
@@ -78,8 +79,9 @@ test_fail_reflectors_with_too_many_sessions if {
 	violation.size == 7
 	violation.members == ["load/12", "load/9"]
 	violation.msg == concat("", [
-		"4 route reflectors (node-1, node-2, node-3 and 1 more) have more than 8 sessions, up to 12: ",
-		"add route reflectors and divide the nodes among them, or raise the policy's parameter maxSessions",
+		"too many IPv4 sessions: 4 route reflectors (node-1, node-2, node-3 and 1 more) above the ",
+		"limit of 8, up to 12; add route reflectors and divide the nodes among them, or raise the ",
+		"parameter maxSessions",
 	])
 }
 

@@ -1,11 +1,16 @@
 # METADATA
-# title: Route reflectors in place of the mesh
+# title: Enough route reflectors for every node
 # description: |
-#   With the node-to-node mesh off, every node that is not a route reflector
-#   itself has BGP sessions to at least minReflectors of them, in each address
-#   family in which pod traffic between nodes needs BGP. A node with none has no
-#   routes to the pods of others, and they have none to its pods.
+#   Finds nodes with too few BGP sessions to route reflectors while the node-to-node
+#   mesh is off. It checks each address family in which pod traffic between nodes
+#   needs BGP. Route reflectors themselves are not counted.
+#
+#   A node without a session to a route reflector has no routes to the pods of other
+#   nodes, and other nodes have none to its pods. A node with one session loses its
+#   routes with that route reflector.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/route-reflectors-required.md
+#     description: bgpguard, route-reflectors-required
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
 #     description: Calico, route reflectors
 #   - ref: https://www.rfc-editor.org/rfc/rfc4456
@@ -16,13 +21,27 @@
 #   severity: critical
 #   judges: state
 #   validationActions: [Deny]
+#   exampleMessage: |
+#     too few IPv4 sessions to route reflectors: 5,000 of 5,000 nodes (node-1, node-2, node-3 and
+#     4,997 more) below the minimum of 2, 5,000 nodes with none; add 2 route reflectors (annotation
+#     projectcalico.org/RouteReflectorClusterID) and select them with a BGPPeer, or turn the
+#     node-to-node mesh on
+#   remediation: |
+#     1. If the change turns the node-to-node mesh off, keep it on until all nodes have sessions to
+#        route reflectors.
+#     2. Make sure that the cluster has at least `minReflectors` route reflectors: Nodes with the
+#        annotation `projectcalico.org/RouteReflectorClusterID`.
+#     3. Select them with the `peerSelector` of a BGPPeer whose `nodeSelector` is `all()`. Use a label
+#        that only you manage.
+#     4. Where nodes peer with external routers instead, set `validationActions: [Warn]` or remove
+#        this BGPPolicy. `reachability-preserved` still protects the routes.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
 #       minReflectors:
 #         type: integer
-#         description: How many route reflectors each node has sessions to at the least.
+#         description: Minimum number of route reflectors that each node has sessions to.
 #         default: 2
 #         minimum: 1
 #         maximum: 16
@@ -32,19 +51,26 @@ import data.policies.lib.text
 
 # METADATA
 # description: |
-#   An address family in which nodes are short of route reflectors. Its size is
-#   how many sessions they lack, so that a node that loses its last reflector is
-#   worse than one that loses its second.
+#   An address family in which nodes have too few sessions to route reflectors. The
+#   size is the number of missing sessions, so that a node that loses its last session
+#   is worse than a node that loses its second.
 violation contains {
 	"id": family,
 	"size": sum([missing | some level in short; missing := level.nodes * (least - level.reflectors)]),
 	"members": [level.members | some level in short],
-	"msg": _message(details),
+	"msg": sprintf("too few %s sessions to route reflectors: %s below the minimum of %d, %s with none; %s", [
+		family,
+		text.listed_of(details.short, details.nodes, "node", details.sample),
+		least,
+		text.counted(details.without, "node"),
+		_remedy(details),
+	]),
 	"details": details,
 	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], peers),
 } if {
 	not input.state.mesh.enabled
-	some family in _families
+	some family in ["IPv4", "IPv6"]
+	_counts(family)
 	least := input.parameters.minReflectors
 	short := [level | some level in input.state.reflectors[family].levels; level.reflectors < least]
 	count(short) > 0
@@ -61,96 +87,36 @@ violation contains {
 	}
 }
 
-# Those that count: a family can be needed, by a state without pools for one,
-# and have no node, and a node that is alone has nobody to have routes to.
-_families contains family if {
-	some family in ["IPv4", "IPv6"]
+# A state without IPPools can need BGP in a family in which it has no node, and a single node needs
+# no routes.
+_counts(family) if {
 	input.state.podTraffic[family].needsBGP
 	input.state.reflectors[family].nodes > 0
 	input.state.reflectors[family].nodes + input.state.reflectors[family].total > 1
 }
 
-_message(details) := sprintf("the node-to-node mesh is off and %s of %s (%s) %s: %s, or have the mesh on%s", [
-	text.number(details.short),
-	text.counted(details.nodes, _noun("node", details)),
-	text.some_of(details.sample, details.short),
-	_lack(details),
-	_remedy(details),
-	_on_outside(details),
-])
-
-# Nothing tells what routers outside the cluster do with routes, but whoever peers
-# with them and has no reflector may mean it so.
-_on_outside(details) := "; if peers outside the cluster do what route reflectors do, have this policy warn" if {
-	details.reflectors == 0
-	input.state.sessions[details.family].external > 0
-} else := ""
-
-_lack(details) := sprintf("%s no %s to peer with, because the cluster has none and the minimum is %s", [
-	text.agree(details.short, "has", "have"),
-	_noun("route reflector", details),
-	text.number(details.minReflectors),
-]) if {
-	details.reflectors == 0
-}
-
-_lack(details) := sprintf("%s BGP sessions to fewer than %s%s, and the cluster has only %s", [
-	text.agree(details.short, "has", "have"),
-	text.counted(details.minReflectors, _noun("route reflector", details)),
-	_without(details, "to"),
-	text.number(details.reflectors),
-]) if {
-	details.reflectors > 0
-	details.reflectors < details.minReflectors
-}
-
-_lack(details) := sprintf("%s not covered by BGPPeers with at least %s of the cluster's %s%s", [
-	text.agree(details.short, "is", "are"),
-	text.number(details.minReflectors),
-	text.counted(details.reflectors, _noun("route reflector", details)),
-	_without(details, "with"),
-]) if {
-	details.reflectors >= details.minReflectors
-}
-
-_without(details, _) := "" if details.without == 0
-
-_without(details, word) := sprintf(", %s of them %s none", [text.number(details.without), word]) if details.without > 0
-
+# External peers can reflect routes too, which no object shows.
 _remedy(details) := concat("", [
-	sprintf("have at least %s ", [text.counted(details.minReflectors, _noun("route reflector", details))]),
-	"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) and ",
-	"cover all nodes by a BGPPeer whose peerSelector selects them",
-]) if {
-	details.reflectors < details.minReflectors
-}
-
-_remedy(details) := "widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors" if {
-	details.reflectors >= details.minReflectors
-	details.peered >= details.minReflectors
-}
-
-_remedy(details) := concat("", [
-	sprintf("only %s of them %s sessions to other nodes, so select the others again, ", [
-		text.number(details.peered),
-		text.agree(details.peered, "has", "have"),
+	sprintf("add %s ", [text.counted(details.minReflectors - details.reflectors, "route reflector")]),
+	"(annotation projectcalico.org/RouteReflectorClusterID) and select them with a BGPPeer, ",
+	"or turn the node-to-node mesh on",
+	concat("", ["; set the action Warn if external peers act as route reflectors" |
+		details.reflectors == 0
+		input.state.sessions[details.family].external > 0
 	]),
-	"by their labels or by the peerSelector of a BGPPeer",
 ]) if {
-	details.reflectors >= details.minReflectors
-	details.peered < details.minReflectors
-	details.peered > 0
-}
-
-_remedy(details) := concat("", [
-	"none of them has a session to another node, so select them again, ",
-	"by their labels or by the peerSelector of a BGPPeer",
+	details.reflectors < details.minReflectors
+} else := concat("", [
+	sprintf("no BGPPeer selects any of %s in the cluster: ", [text.counted(details.reflectors, "route reflector")]),
+	"fix their labels or the peerSelector of a BGPPeer, or turn the node-to-node mesh on",
 ]) if {
-	details.reflectors >= details.minReflectors
 	details.peered == 0
-}
-
-# The family is only worth a word where there are two.
-_noun(noun, details) := sprintf("%s %s", [details.family, noun]) if count(_families) == 2
-
-_noun(noun, _) := noun if count(_families) < 2
+} else := concat("", [
+	sprintf("BGPPeers select only %d of %s: ", [details.peered, text.counted(details.reflectors, "route reflector")]),
+	"fix their labels or the peerSelector of a BGPPeer, or turn the node-to-node mesh on",
+]) if {
+	details.peered < details.minReflectors
+} else := concat("", [
+	"widen the nodeSelector of the BGPPeer that selects the route reflectors, ",
+	"or turn the node-to-node mesh on",
+])

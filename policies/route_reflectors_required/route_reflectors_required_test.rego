@@ -45,11 +45,10 @@ test_fail_no_reflectors_at_all if {
 		"size": 10000,
 		"members": ["reflectors/0"],
 		"msg": concat("", [
-			"the node-to-node mesh is off and 5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) ",
-			"have no route reflector to peer with, because the cluster has none and the minimum is 2: ",
-			"have at least 2 route reflectors ",
-			"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
-			"and cover all nodes by a BGPPeer whose peerSelector selects them, or have the mesh on",
+			"too few IPv4 sessions to route reflectors: 5,000 of 5,000 nodes (node-1, node-2, ",
+			"node-3 and 4,997 more) below the minimum of 2, 5,000 nodes with none; add 2 route ",
+			"reflectors (annotation projectcalico.org/RouteReflectorClusterID) and select them ",
+			"with a BGPPeer, or turn the node-to-node mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -77,13 +76,13 @@ test_success_a_node_that_is_alone if {
 test_fail_some_reflectors_but_not_enough_for_any_node if {
 	levels := [_level(1, 7, ["node-2", "node-3", "node-4"])]
 	some violation in _violations({"reflectors": {"IPv4": {"total": 1, "levels": levels}}}, 2)
-	contains(violation.msg, " have BGP sessions to fewer than 2 route reflectors, and the cluster has only 1: ")
+	contains(violation.msg, " below the minimum of 2, 0 nodes with none; add 1 route reflector (")
 }
 
 test_fail_peers_outside_may_take_their_place if {
 	patch := {"sessions": {"IPv4": {"external": 10}}, "reflectors": {"IPv4": _no_reflectors}}
 	some violation in _violations(patch, 2)
-	endswith(violation.msg, "; if peers outside the cluster do what route reflectors do, have this policy warn")
+	endswith(violation.msg, "; set the action Warn if external peers act as route reflectors")
 }
 
 test_fail_too_few_reflectors if {
@@ -96,11 +95,10 @@ test_fail_too_few_reflectors if {
 		"size": 11,
 		"members": ["reflectors/0", "reflectors/1"],
 		"msg": concat("", [
-			"the node-to-node mesh is off and 9 of 9 nodes (node-8, node-9, node-2 and 6 more) ",
-			"have BGP sessions to fewer than 2 route reflectors, 2 of them to none, and the cluster has only 1: ",
-			"have at least 2 route reflectors ",
-			"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
-			"and cover all nodes by a BGPPeer whose peerSelector selects them, or have the mesh on",
+			"too few IPv4 sessions to route reflectors: 9 of 9 nodes (node-8, node-9, node-2 and ",
+			"6 more) below the minimum of 2, 2 nodes with none; add 1 route reflector (annotation ",
+			"projectcalico.org/RouteReflectorClusterID) and select them with a BGPPeer, or turn ",
+			"the node-to-node mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -126,10 +124,9 @@ test_fail_node_not_covered_by_a_peer if {
 		"size": 2,
 		"members": ["reflectors/0"],
 		"msg": concat("", [
-			"the node-to-node mesh is off and 1 of 7 nodes (node-4) ",
-			"is not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors, 1 of them with none: ",
-			"widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, ",
-			"or have the mesh on",
+			"too few IPv4 sessions to route reflectors: 1 of 7 nodes (node-4) below the minimum ",
+			"of 2, 1 node with none; widen the nodeSelector of the BGPPeer that selects the route ",
+			"reflectors, or turn the node-to-node mesh on",
 		]),
 		"details": {
 			"family": "IPv4",
@@ -159,9 +156,9 @@ test_fail_a_minimum_of_one if {
 	some violation in _violations({"reflectors": {"IPv4": {"total": 1, "levels": levels}}}, 1)
 	violation.size == 7
 	violation.msg == concat("", [
-		"the node-to-node mesh is off and 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
-		"are not covered by BGPPeers with at least 1 of the cluster's 1 route reflector, 7 of them with none: ",
-		"widen the nodeSelector of a BGPPeer whose peerSelector selects the route reflectors, or have the mesh on",
+		"too few IPv4 sessions to route reflectors: 7 of 7 nodes (node-4, node-5, node-6 and 4 ",
+		"more) below the minimum of 1, 7 nodes with none; widen the nodeSelector of the BGPPeer ",
+		"that selects the route reflectors, or turn the node-to-node mesh on",
 	])
 }
 
@@ -174,11 +171,10 @@ test_fail_one_family_of_two_is_named if {
 	some violation in _violations(patch, 2)
 	violation.id == "IPv6"
 	violation.msg == concat("", [
-		"the node-to-node mesh is off and 4 of 4 IPv6 nodes (node-4, node-5, node-6 and 1 more) ",
-		"have no IPv6 route reflector to peer with, because the cluster has none and the minimum is 2: ",
-		"have at least 2 IPv6 route reflectors ",
-		"(nodes with the annotation projectcalico.org/RouteReflectorClusterID and a label) ",
-		"and cover all nodes by a BGPPeer whose peerSelector selects them, or have the mesh on",
+		"too few IPv6 sessions to route reflectors: 4 of 4 nodes (node-4, node-5, node-6 and 1 ",
+		"more) below the minimum of 2, 4 nodes with none; add 2 route reflectors (annotation ",
+		"projectcalico.org/RouteReflectorClusterID) and select them with a BGPPeer, or turn the ",
+		"node-to-node mesh on",
 	])
 }
 
@@ -214,9 +210,9 @@ test_fail_reflectors_that_no_peer_selects if {
 	some violation in _violations({"reflectors": {"IPv4": {"peered": 1, "levels": levels}}}, 2)
 	violation.details.peered == 1
 	violation.msg == concat("", [
-		"the node-to-node mesh is off and 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
-		"are not covered by BGPPeers with at least 2 of the cluster's 3 route reflectors: ",
-		"only 1 of them has sessions to other nodes, so select the others again, by their labels or by the ",
-		"peerSelector of a BGPPeer, or have the mesh on",
+		"too few IPv4 sessions to route reflectors: 7 of 7 nodes (node-4, node-5, node-6 and 4 ",
+		"more) below the minimum of 2, 0 nodes with none; BGPPeers select only 1 of 3 route ",
+		"reflectors: fix their labels or the peerSelector of a BGPPeer, or turn the node-to-node ",
+		"mesh on",
 	])
 }

@@ -1,21 +1,34 @@
 # METADATA
-# title: Selectors that hold
+# title: Reliable selectors in BGPPeers
 # description: |
-#   The selectors of BGPPeers parse, select a node, and do not rest on labels that
-#   others set and take away: an upgrade that took node-role.kubernetes.io/master from
-#   the nodes has cost whole clusters their route reflectors. Labels of one's own, and
-#   those of hosts and zones, stay as long as the node does.
+#   Finds selectors of BGPPeers that are invalid, that select no node, or that use labels
+#   which Kubernetes installers and cloud providers set and remove.
+#
+#   Such labels can disappear with an upgrade, and sessions disappear with them: clusters have
+#   lost all route reflectors because an upgrade removed node-role.kubernetes.io/master. Your
+#   own labels, and the labels of hosts and zones, stay as long as the node exists.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/selector-hygiene.md
+#     description: bgpguard, selector-hygiene
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer and its selectors
 #   - ref: https://kubernetes.io/docs/reference/labels-annotations-taints/
-#     description: Kubernetes, well-known labels, deprecated ones among them
+#     description: Kubernetes, well-known labels, also deprecated ones
 # schemas:
 #   - input: schema.input
 # custom:
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     BGPPeer racks has a selector that selects no node: spec.peerSelector "rack == 'a'" selects 0 of
+#     10 nodes, so the BGPPeer gives nodes no sessions; label the nodes, or correct the selector
+#   remediation: |
+#     1. Correct the selector. `kubectl get nodes --show-labels` shows the labels that nodes have.
+#     2. If the nodes do not exist yet or are labeled later, you can ignore the warning.
+#     3. Set your own label on the nodes, for example `example.org/route-reflector`, and select it
+#        instead of a label that others manage.
+#     4. If you manage one of the labels yourself, remove it from the parameter `labels`.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -23,8 +36,8 @@
 #       labels:
 #         type: array
 #         description: |
-#           Labels that selectors do not rest on; "*" stands for any characters. The
-#           default are those that installers and clouds set, and change.
+#           Labels that selectors should not use; "*" matches any characters. The default are
+#           labels that installers and cloud providers manage.
 #         default:
 #           - node-role.kubernetes.io/master
 #           - node-role.kubernetes.io/control-plane
@@ -44,13 +57,15 @@ package policies.selector_hygiene
 import data.policies.lib.text
 
 # METADATA
-# description: A selector that does not parse. Calico takes it to select no node.
+# description: An invalid selector. In Calico it selects no node.
 violation contains {
 	"id": sprintf("%s/%s/syntax", [peer.name, selector.field]),
 	"size": 1,
-	"msg": concat("", [
-		sprintf("BGPPeer %s: %s %q does not parse (%s), ", [peer.name, selector.field, selector.text, selector.error]),
-		"and Calico takes such a selector to select no node: mend it",
+	"msg": sprintf("BGPPeer %s has an invalid selector: %s %q (%s) selects no node; correct it", [
+		peer.name,
+		selector.field,
+		selector.text,
+		selector.error,
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "error": selector.error},
 	"objects": [{"kind": "BGPPeer", "name": peer.name}],
@@ -61,18 +76,17 @@ violation contains {
 }
 
 # METADATA
-# description: A selector that selects none of the nodes that there are.
+# description: A selector that selects no node.
 violation contains {
 	"id": sprintf("%s/%s/nodes", [peer.name, selector.field]),
 	"size": 1,
-	"msg": concat("", [
-		sprintf("BGPPeer %s: %s %q selects none of %s, ", [
-			peer.name,
-			selector.field,
-			selector.text,
-			text.counted(nodes, "node"),
-		]),
-		sprintf("so %s: label the nodes that are meant, or mend the selector", [_without[selector.field]]),
+	"msg": sprintf("BGPPeer %s has a selector that selects no node: %s %q selects 0 of %s, so %s; %s", [
+		peer.name,
+		selector.field,
+		selector.text,
+		text.counted(nodes, "node"),
+		_effects[selector.field],
+		"label the nodes, or correct the selector",
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "nodes": nodes},
 	"objects": [{"kind": "BGPPeer", "name": peer.name}],
@@ -86,24 +100,19 @@ violation contains {
 }
 
 # METADATA
-# description: A selector that rests on labels that others manage. Its size is how many they are.
+# description: A selector with labels that others manage. The size is their number.
 violation contains {
 	"id": sprintf("%s/%s/labels", [peer.name, selector.field]),
 	"size": count(labels),
 	"msg": concat("", [
-		sprintf("BGPPeer %s: %s %q rests on the %s %s, ", [
+		sprintf("BGPPeer %s selects nodes by labels that others manage: %s %q uses %s; ", [
 			peer.name,
 			selector.field,
 			selector.text,
-			text.agree(count(labels), "label", "labels"),
-			text.some_of(array.slice(labels, 0, 3), count(labels)),
+			text.listed(count(labels), "label", labels),
 		]),
-		sprintf("which %s not yours: an upgrade or a cloud may take %s away, and the sessions with %s; ", [
-			text.agree(count(labels), "is", "are"),
-			text.agree(count(labels), "it", "them"),
-			text.agree(count(labels), "it", "them"),
-		]),
-		"select a label of your own, or take it out of the policy's parameter labels",
+		"an upgrade or a cloud provider can remove them, and the sessions with them; ",
+		"use your own label, or change the parameter labels",
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "labels": labels},
 	"objects": [{"kind": "BGPPeer", "name": peer.name}],
@@ -119,7 +128,7 @@ _managed(label) if {
 	glob.match(pattern, null, label)
 }
 
-_without := {
-	"spec.nodeSelector": "no node gets its sessions",
-	"spec.peerSelector": "it gives no session to a node",
+_effects := {
+	"spec.nodeSelector": "no node gets the sessions of the BGPPeer",
+	"spec.peerSelector": "the BGPPeer gives nodes no sessions",
 }

@@ -47,8 +47,8 @@ test_fail_a_selector_that_does_not_parse if {
 		"id": "racks/spec.peerSelector/syntax",
 		"size": 1,
 		"msg": concat("", [
-			`BGPPeer racks: spec.peerSelector "rack = 'a'" does not parse (unexpected characters), `,
-			"and Calico takes such a selector to select no node: mend it",
+			`BGPPeer racks has an invalid selector: spec.peerSelector "rack = 'a'" (unexpected `,
+			"characters) selects no node; correct it",
 		]),
 		"details": {"field": "spec.peerSelector", "selector": "rack = 'a'", "error": "unexpected characters"},
 		"objects": [{"kind": "BGPPeer", "name": "racks"}],
@@ -60,15 +60,16 @@ test_fail_a_selector_that_selects_no_node if {
 		"id": "racks/spec.peerSelector/nodes",
 		"size": 1,
 		"msg": concat("", [
-			`BGPPeer racks: spec.peerSelector "rack == 'a'" selects none of 10 nodes, `,
-			"so it gives no session to a node: label the nodes that are meant, or mend the selector",
+			`BGPPeer racks has a selector that selects no node: spec.peerSelector "rack == 'a'" `,
+			"selects 0 of 10 nodes, so the BGPPeer gives nodes no sessions; label the nodes, or ",
+			"correct the selector",
 		]),
 		"details": {"field": "spec.peerSelector", "selector": "rack == 'a'", "nodes": 10},
 		"objects": [{"kind": "BGPPeer", "name": "racks"}],
 	}}
 	some violation in _violations([_selector("spec.nodeSelector", "rack == 'a'", ["rack"], 0)], _default)
 	violation.id == "racks/spec.nodeSelector/nodes"
-	contains(violation.msg, "so no node gets its sessions: ")
+	contains(violation.msg, ", so no node gets the sessions of the BGPPeer; ")
 }
 
 test_fail_a_selector_rests_on_a_label_of_the_installer if {
@@ -77,9 +78,10 @@ test_fail_a_selector_rests_on_a_label_of_the_installer if {
 		"id": "racks/spec.peerSelector/labels",
 		"size": 1,
 		"msg": concat("", [
-			`BGPPeer racks: spec.peerSelector "has(node-role.kubernetes.io/master)" rests on the label `,
-			"node-role.kubernetes.io/master, which is not yours: an upgrade or a cloud may take it away, ",
-			"and the sessions with it; select a label of your own, or take it out of the policy's parameter labels",
+			"BGPPeer racks selects nodes by labels that others manage: spec.peerSelector ",
+			`"has(node-role.kubernetes.io/master)" uses 1 label (node-role.kubernetes.io/master); `,
+			"an upgrade or a cloud provider can remove them, and the sessions with them; use your ",
+			"own label, or change the parameter labels",
 		]),
 		"details": {
 			"field": "spec.peerSelector",
@@ -99,8 +101,7 @@ test_fail_labels_by_pattern if {
 		"beta.kubernetes.io/os",
 		"failure-domain.beta.kubernetes.io/zone",
 	]
-	contains(violation.msg, "rests on the labels beta.kubernetes.io/arch, ")
-	contains(violation.msg, "which are not yours: an upgrade or a cloud may take them away, and the sessions with them; ")
+	contains(violation.msg, " uses 3 labels (beta.kubernetes.io/arch, ")
 }
 
 test_fail_labels_of_the_parameter_only if {

@@ -1,11 +1,14 @@
 # METADATA
-# title: A budget of BGP sessions
+# title: Limits on the number of BGP sessions
 # description: |
-#   No node that is not a route reflector has more sessions than a limit, and the
-#   cluster has no more than another. Each session costs its node memory, keepalives
-#   and time at every start; the sessions of route reflectors are the business of
-#   reflector-redundancy.
+#   Finds nodes with more sessions than maxSessionsPerNode, and a cluster with more
+#   sessions than maxSessions. Route reflectors are not counted: reflector-redundancy has
+#   a limit for them.
+#
+#   Each session costs memory, keepalives, and time at every restart of calico-node.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/session-budget.md
+#     description: bgpguard, session-budget
 #   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
 #     description: Calico, full mesh and route reflectors
 # schemas:
@@ -14,6 +17,15 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     too many IPv6 sessions per node: 300 nodes (node-1, node-2, node-3 and 297 more) above the limit
+#     of 200, up to 299; peer the nodes with route reflectors and turn the node-to-node mesh off, or
+#     raise the parameter maxSessionsPerNode
+#   remediation: |
+#     1. If the node-to-node mesh is on, peer the nodes with route reflectors and turn the mesh off.
+#     2. If the mesh is off, look for a BGPPeer that selects many nodes on both sides. One side
+#        should select only route reflectors.
+#     3. If your nodes can handle more sessions, raise `maxSessionsPerNode` or `maxSessions`.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -21,37 +33,33 @@
 #       maxSessionsPerNode:
 #         type: integer
 #         description: |
-#           How many sessions a node that is not a route reflector may have in one
+#           Maximum number of sessions of a node that is not a route reflector, in one
 #           address family.
 #         default: 200
 #         minimum: 1
 #       maxSessions:
 #         type: integer
 #         description: |
-#           How many sessions there may be between nodes in one address family. Without
-#           it, any number.
+#           Maximum number of sessions between nodes in one address family. If it is unset,
+#           there is no limit.
 #         minimum: 1
 package policies.session_budget
 
 import data.policies.lib.text
 
 # METADATA
-# description: Nodes with too many sessions. Its size is how many sessions are too many, in all.
+# description: Nodes with too many sessions. The size is the number of sessions above the limit.
 violation contains {
 	"id": sprintf("%s/node", [family]),
 	"size": sum([excess | some level in over; excess := (level.sessions - limit) * level.nodes]),
 	"members": [level.members | some level in over],
-	"msg": concat("", [
-		sprintf("%s (%s) %s more than %s %s, up to %s: ", [
-			text.counted(nodes, "node"),
-			text.some_of(array.slice(sample, 0, 3), nodes),
-			text.agree(nodes, "has", "have"),
-			text.number(limit),
-			sprintf("%s %s", [family, text.agree(limit, "session", "sessions")]),
-			text.number(over[0].sessions),
-		]),
+	"msg": sprintf("too many %s sessions per node: %s above the limit of %s, up to %s; %s, or %s", [
+		family,
+		text.listed(nodes, "node", sample),
+		text.number(limit),
+		text.number(over[0].sessions),
 		_remedy,
-		", or raise the policy's parameter maxSessionsPerNode",
+		"raise the parameter maxSessionsPerNode",
 	]),
 	"details": {
 		"family": family,
@@ -70,18 +78,16 @@ violation contains {
 }
 
 # METADATA
-# description: Too many sessions in all. Its size is how many are too many.
+# description: Too many sessions in the cluster. The size is the number of sessions above the limit.
 violation contains {
 	"id": sprintf("%s/all", [family]),
 	"size": sessions - limit,
-	"msg": concat("", [
-		sprintf("the cluster has %s %s, the limit is %s: ", [
-			text.number(sessions),
-			sprintf("%s %s", [family, text.agree(sessions, "session", "sessions")]),
-			text.number(limit),
-		]),
+	"msg": sprintf("too many %s sessions in the cluster: %s, above the limit of %s; %s, or %s", [
+		family,
+		text.number(sessions),
+		text.number(limit),
 		_remedy,
-		", or raise the policy's parameter maxSessions",
+		"raise the parameter maxSessions",
 	]),
 	"details": {"family": family, "sessions": sessions, "maxSessions": limit},
 	"objects": _objects(family),
@@ -94,7 +100,7 @@ violation contains {
 
 _remedy := "peer the nodes with route reflectors and turn the node-to-node mesh off" if input.state.mesh.enabled
 
-_remedy := "have BGPPeers select fewer nodes on one side, such as route reflectors alone" if {
+_remedy := "select fewer nodes on one side of a BGPPeer, for example only route reflectors" if {
 	not input.state.mesh.enabled
 }
 

@@ -19,22 +19,22 @@ test_fail_one_node_with_one_session_too_many if {
 	violation.members == ["load/2"]
 	violation.objects == [{"kind": "BGPPeer", "name": "to-reflectors"}]
 	violation.msg == concat("", [
-		"1 node (node-4) has more than 1 IPv4 session, up to 2: ",
-		"have BGPPeers select fewer nodes on one side, such as route reflectors alone, ",
-		"or raise the policy's parameter maxSessionsPerNode",
+		"too many IPv4 sessions per node: 1 node (node-4) above the limit of 1, up to 2; select ",
+		"fewer nodes on one side of a BGPPeer, for example only route reflectors, or raise the ",
+		"parameter maxSessionsPerNode",
 	])
 }
 
 test_fail_a_mesh_of_many if {
-	load := [{"sessions": 299, "nodes": 300, "sample": ["a", "b", "c"], "members": "load/299"}]
+	load := [{"sessions": 299, "nodes": 300, "sample": ["node-1", "node-2", "node-3"], "members": "load/299"}]
 	patch := {"mesh": {"enabled": true}, "sessions": {"IPv6": {"load": load}}}
 	some violation in _violations(patch, {"maxSessionsPerNode": 200})
 	violation.size == 29700
 	violation.objects == [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}]
 	violation.msg == concat("", [
-		"300 nodes (a, b, c and 297 more) have more than 200 IPv6 sessions, up to 299: ",
-		"peer the nodes with route reflectors and turn the node-to-node mesh off, ",
-		"or raise the policy's parameter maxSessionsPerNode",
+		"too many IPv6 sessions per node: 300 nodes (node-1, node-2, node-3 and 297 more) above ",
+		"the limit of 200, up to 299; peer the nodes with route reflectors and turn the node-to-node mesh off, ",
+		"or raise the parameter maxSessionsPerNode",
 	])
 }
 
@@ -43,9 +43,9 @@ test_fail_one_session_too_many_in_all if {
 	violation.id == "IPv4/all"
 	violation.size == 1
 	violation.msg == concat("", [
-		"the cluster has 21 IPv4 sessions, the limit is 20: ",
-		"have BGPPeers select fewer nodes on one side, such as route reflectors alone, ",
-		"or raise the policy's parameter maxSessions",
+		"too many IPv4 sessions in the cluster: 21, above the limit of 20; select fewer nodes on ",
+		"one side of a BGPPeer, for example only route reflectors, or raise the parameter ",
+		"maxSessions",
 	])
 }
 

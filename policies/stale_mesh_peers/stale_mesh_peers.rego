@@ -1,10 +1,16 @@
 # METADATA
-# title: No dead nodes in the mesh
+# title: No NotReady nodes in the node-to-node mesh
 # description: |
-#   No node that is not ready, or gone with its object left behind, is in the
-#   node-to-node mesh: every other node has a session to it that cannot come up, and
-#   each start of calico-node anywhere waits for it.
+#   Finds nodes in the node-to-node mesh that are NotReady, also those of deleted machines
+#   whose Node object still exists.
+#
+#   Every other node has a session to them that cannot come up, and each start of
+#   calico-node on any node of the mesh waits 240 s for it before it uses a route.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/stale-mesh-peers.md
+#     description: bgpguard, stale-mesh-peers
+#   - ref: https://docs.tigera.io/calico/latest/networking/configuring/bgp
+#     description: Calico, full mesh and route reflectors
 #   - ref: https://github.com/projectcalico/calico/issues/7144
 #     description: Calico issue 7144, four minutes without routes after nodes rebooted
 #   - ref: https://www.rfc-editor.org/rfc/rfc4724#section-4.1
@@ -15,13 +21,25 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Audit]
+#   exampleMessage: |
+#     NotReady nodes in the node-to-node mesh: 1 of 7 nodes (node-4), maximum 0; each start of
+#     calico-node on other nodes waits 240 s before it uses routes; fix the nodes, delete the Nodes of
+#     machines that no longer exist, or use route reflectors
+#   remediation: |
+#     1. Find out why the nodes are NotReady: `kubectl describe node NAME`.
+#     2. Delete the Node objects of machines that no longer exist.
+#     3. If nodes are restarted regularly, set `maxNodes` to the number that is restarted at once.
+#     4. In large clusters, replace the mesh by route reflectors: nodes then do not wait for each
+#        other.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
 #       maxNodes:
 #         type: integer
-#         description: How many nodes of the mesh may be not ready, as when nodes are restarted one by one.
+#         description: |
+#           Maximum number of nodes of the mesh that can be NotReady, for example while nodes
+#           are restarted one after the other.
 #         default: 0
 #         minimum: 0
 package policies.stale_mesh_peers
@@ -29,19 +47,17 @@ package policies.stale_mesh_peers
 import data.policies.lib.text
 
 # METADATA
-# description: Nodes in the mesh that are not ready. Its size is how many are too many.
+# description: NotReady nodes in the mesh. The size is their number above the maximum.
 violation contains {
 	"id": "node-to-node-mesh",
 	"size": stale.nodes - input.parameters.maxNodes,
 	"msg": concat("", [
-		sprintf("%s (%s) in the node-to-node mesh of %s %s not ready, ", [
-			text.counted(stale.nodes, "node"),
-			text.some_of(stale.sample, stale.nodes),
-			text.number(input.state.mesh.nodes),
-			text.agree(stale.nodes, "is", "are"),
+		sprintf("NotReady nodes in the node-to-node mesh: %s, maximum %d; ", [
+			text.listed_of(stale.nodes, input.state.mesh.nodes, "node", stale.sample),
+			input.parameters.maxNodes,
 		]),
-		"so each start of calico-node on the others waits 240 s for their sessions before it uses a route: ",
-		"mend them, or delete the Nodes of machines that are gone; with route reflectors nodes do not wait for each other",
+		"each start of calico-node on other nodes waits 240 s before it uses routes; ",
+		"fix the nodes, delete the Nodes of machines that no longer exist, or use route reflectors",
 	]),
 	"details": {
 		"nodes": stale.nodes,

@@ -20,17 +20,16 @@ test_fail_one_node if {
 	violation.size == 1
 	violation.objects == [{"kind": "Node", "name": "node-4"}]
 	violation.msg == concat("", [
-		"1 node (node-4) in the node-to-node mesh of 7 is not ready, ",
-		"so each start of calico-node on the others waits 240 s for their sessions before it uses a route: ",
-		"mend them, or delete the Nodes of machines that are gone; ",
-		"with route reflectors nodes do not wait for each other",
+		"NotReady nodes in the node-to-node mesh: 1 of 7 nodes (node-4), maximum 0; each start of ",
+		"calico-node on other nodes waits 240 s before it uses routes; fix the nodes, delete the ",
+		"Nodes of machines that no longer exist, or use route reflectors",
 	])
 }
 
 test_fail_more_than_may_be if {
 	some violation in _violations(true, 5, 2)
 	violation.size == 3
-	startswith(violation.msg, "5 nodes (node-4 and 4 more) in the node-to-node mesh of 7 are not ready, ")
+	startswith(violation.msg, "NotReady nodes in the node-to-node mesh: 5 of 7 nodes (node-4 and 4 more), maximum ")
 }
 
 _violations(enabled, nodes, most) := found if {

@@ -1,12 +1,17 @@
 # METADATA
-# title: Timers that neither flap nor forget
+# title: Safe values for BGP timers
 # description: |
-#   Keepalive times are neither so short that a busy node's sessions flap nor so long
-#   that the other side's hold timer runs out between two of them, and graceful restart
-#   times are at least what a start takes and at most what BGP can carry. Calico leaves
-#   the hold time at BIRD's 240 s, so a shorter keepalive time does not find a dead peer
-#   any sooner unless the peer outside asks for a shorter hold time.
+#   Finds keepalive times that are too short or too long, and graceful restart times that are
+#   shorter than a restart of calico-node or longer than BGP can carry.
+#
+#   With a short keepalive time the sessions of a busy node flap. With a long one, a few late
+#   keepalives end a healthy session, because Calico leaves the hold time at BIRD's 240 s. A
+#   short keepalive time does not detect a dead peer sooner unless an external peer asks for a
+#   shorter hold time. If the restart time is too short, peers remove the routes of a node
+#   before it is back.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/timer-safety.md
+#     description: bgpguard, timer-safety
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer
 #   - ref: https://www.rfc-editor.org/rfc/rfc4271#section-10
@@ -19,34 +24,45 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     BGPPeer peer-0 has a short keepalive time: 3s, minimum 10s (parameter minKeepaliveTime);
+#     sessions of a busy node can flap; set keepaliveTime: 10s or more, or add the BGPPeer to the
+#     parameter fastPeers
+#   remediation: |
+#     1. Unset the timer to use BIRD's default (keepalive time 80 s, restart time 120 s), or set a value
+#        in the range of the message.
+#     2. To detect a dead external peer sooner, configure a shorter hold time on the router, and add the
+#        BGPPeer to `fastPeers`.
+#     3. If the policy's bounds do not fit your cluster, change `minKeepaliveTime`, `maxKeepaliveTime`
+#        or `minRestartTime`.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
 #       minKeepaliveTime:
 #         type: string
-#         description: The shortest keepalive time, a duration such as 10s.
+#         description: Minimum keepalive time, a duration such as 10s.
 #         default: 10s
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       maxKeepaliveTime:
 #         type: string
 #         description: |
-#           The longest keepalive time. The default is a third of BIRD's hold time, what
-#           RFC 4271 asks for.
+#           Maximum keepalive time, a duration. The default is a third of BIRD's hold time, as
+#           RFC 4271 suggests.
 #         default: 80s
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minRestartTime:
 #         type: string
 #         description: |
-#           What a restart of calico-node takes until its sessions are up again; no
-#           graceful restart time is shorter.
+#           Minimum graceful restart time, a duration: how long a restart of calico-node takes
+#           until its sessions are established again.
 #         default: 30s
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       fastPeers:
 #         type: array
 #         description: |
-#           BGPPeers whose peers detect failures fast enough for a keepalive time below
-#           minKeepaliveTime, by name; "*" stands for any characters.
+#           Names of BGPPeers that can have a keepalive time below minKeepaliveTime; "*" matches
+#           any characters.
 #         default: []
 #         items: {type: string, minLength: 1}
 package policies.timer_safety
@@ -54,19 +70,16 @@ package policies.timer_safety
 import data.policies.lib.text
 
 # METADATA
-# description: A keepalive time that is too short. Its size is the seconds that are missing.
+# description: A short keepalive time. The size is the number of seconds below the minimum.
 violation contains {
 	"id": sprintf("keepaliveTime/short/%s/%s", [holder.kind, holder.name]),
 	"size": limit - group.seconds,
-	"msg": concat("", [
-		sprintf("%s has keepaliveTime %ds, below the %ds of the policy's parameter minKeepaliveTime: ", [
-			_name(holder),
-			group.seconds,
-			limit,
-		]),
-		"under load BIRD sends late, and a peer with a hold time that fits so short a keepalive time ",
-		"takes the session down and up again; with the hold time of 240 s that Calico has ",
-		sprintf("it finds no dead peer sooner: set keepaliveTime: %ds or more%s", [limit, _or_fast(holder)]),
+	"msg": sprintf("%s has a short keepalive time: %ds, minimum %ds (parameter minKeepaliveTime); %s%s", [
+		_name(holder),
+		group.seconds,
+		limit,
+		sprintf("sessions of a busy node can flap; set keepaliveTime: %ds or more", [limit]),
+		concat("", [", or add the BGPPeer to the parameter fastPeers" | holder.kind == "BGPPeer"]),
 	]),
 	"details": {"keepaliveTime": group.seconds, "minKeepaliveTime": limit, "sessions": holder.sessions},
 	"objects": [_object(holder)],
@@ -79,17 +92,15 @@ violation contains {
 }
 
 # METADATA
-# description: A keepalive time that is too long. Its size is the seconds above the limit.
+# description: A long keepalive time. The size is the number of seconds above the maximum.
 violation contains {
 	"id": sprintf("keepaliveTime/long/%s/%s", [holder.kind, holder.name]),
 	"size": group.seconds - limit,
-	"msg": concat("", [
-		sprintf("%s has keepaliveTime %ds, above the %ds of the policy's parameter maxKeepaliveTime: ", [
-			_name(holder),
-			group.seconds,
-			limit,
-		]),
-		"the hold time stays 240 s, so a few keepalives that come late take a session down that is well: ",
+	"msg": sprintf("%s has a long keepalive time: %ds, maximum %ds (parameter maxKeepaliveTime); %s; %s", [
+		_name(holder),
+		group.seconds,
+		limit,
+		"the hold time stays 240 s, so a few late keepalives end a healthy session",
 		sprintf("set keepaliveTime: %ds or less", [limit]),
 	]),
 	"details": {"keepaliveTime": group.seconds, "maxKeepaliveTime": limit, "sessions": holder.sessions},
@@ -102,18 +113,17 @@ violation contains {
 }
 
 # METADATA
-# description: A graceful restart time that is shorter than a start. Its size is the seconds that are missing.
+# description: A short graceful restart time. The size is the number of seconds below the minimum.
 violation contains {
 	"id": sprintf("restartTime/short/%s/%s", [holder.kind, holder.name]),
 	"size": limit - group.seconds,
-	"msg": concat("", [
-		sprintf("%s has a graceful restart time of %ds, below the %ds that a restart of calico-node takes: ", [
-			_name(holder),
-			group.seconds,
-			limit,
-		]),
-		"its peers drop the routes of a node before it is back, and pods on it are unreachable meanwhile: ",
-		sprintf("set %s: %ds or more", [_restart_fields[holder.kind], limit]),
+	"msg": sprintf("%s has a short restart time: %ds, but a restart of calico-node takes %ds; %s; set %s: %ds or more", [
+		_name(holder),
+		group.seconds,
+		limit,
+		"peers remove the routes of a node before it is back",
+		_restart_fields[holder.kind],
+		limit,
 	]),
 	"details": {"restartTime": group.seconds, "minRestartTime": limit, "sessions": holder.sessions},
 	"objects": [_object(holder)],
@@ -125,31 +135,31 @@ violation contains {
 }
 
 # METADATA
-# description: A graceful restart time that BGP cannot carry. Its size is the seconds above the limit.
+# description: A graceful restart time that BGP cannot carry. The size is the number of seconds above the maximum.
 violation contains {
 	"id": sprintf("restartTime/long/%s/%s", [holder.kind, holder.name]),
-	"size": group.seconds - _carried,
-	"msg": concat("", [
-		sprintf("%s has a graceful restart time of %ss, above the %ss that BGP can carry: ", [
-			_name(holder),
-			text.number(group.seconds),
-			text.number(_carried),
-		]),
-		sprintf("BIRD sends the rest of the number as flags, and peers read %ds: ", [group.seconds % (_carried + 1)]),
-		sprintf("set %s: %ds or less", [_restart_fields[holder.kind], _carried]),
+	"size": group.seconds - _max_restart,
+	"msg": sprintf("%s has a restart time that BGP cannot carry: %ss, maximum %ss; peers read %ds; set %s: %ds or less", [
+		_name(holder),
+		text.number(group.seconds),
+		text.number(_max_restart),
+		group.seconds % (_max_restart + 1),
+		_restart_fields[holder.kind],
+		_max_restart,
 	]),
-	"details": {"restartTime": group.seconds, "maxRestartTime": _carried, "sessions": holder.sessions},
+	"details": {"restartTime": group.seconds, "maxRestartTime": _max_restart, "sessions": holder.sessions},
 	"objects": [_object(holder)],
 } if {
 	some group in input.state.timers.restartTime
-	group.seconds > _carried
+	group.seconds > _max_restart
 	some holder in group.objects
 }
 
-_carried := 4095
+# The restart time has 12 bits; BIRD sends the other bits of the number as flags.
+_max_restart := 4095
 
-# What a start takes where every session can come up. Where one cannot, it takes
-# 240 s, which other policies are about.
+# How long a start takes if every session can come up. Otherwise it takes 240 s, which other policies
+# report.
 _start := input.state.convergence.start.seconds if input.state.convergence.waiting.nodes == 0
 
 _start := 0 if input.state.convergence.waiting.nodes > 0
@@ -161,10 +171,6 @@ _fast(holder) if {
 	some pattern in input.parameters.fastPeers
 	glob.match(pattern, null, holder.name)
 }
-
-_or_fast(holder) := ", or name it in the policy's parameter fastPeers" if holder.kind == "BGPPeer"
-
-_or_fast(holder) := "" if holder.kind != "BGPPeer"
 
 _restart_fields := {"BGPPeer": "maxRestartTime", "BGPConfiguration": "nodeMeshMaxRestartTime"}
 

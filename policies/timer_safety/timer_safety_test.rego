@@ -21,10 +21,9 @@ test_fail_a_short_keepalive_time if {
 	violation.size == 7
 	violation.objects == [{"kind": "BGPPeer", "name": "peer-0"}]
 	violation.msg == concat("", [
-		"BGPPeer peer-0 has keepaliveTime 3s, below the 10s of the policy's parameter minKeepaliveTime: ",
-		"under load BIRD sends late, and a peer with a hold time that fits so short a keepalive time ",
-		"takes the session down and up again; with the hold time of 240 s that Calico has it finds no dead peer sooner: ",
-		"set keepaliveTime: 10s or more, or name it in the policy's parameter fastPeers",
+		"BGPPeer peer-0 has a short keepalive time: 3s, minimum 10s (parameter minKeepaliveTime); ",
+		"sessions of a busy node can flap; set keepaliveTime: 10s or more, or add the BGPPeer to ",
+		"the parameter fastPeers",
 	])
 }
 
@@ -33,9 +32,9 @@ test_fail_a_long_keepalive_time if {
 	violation.id == "keepaliveTime/long/BGPPeer/peer-0"
 	violation.size == 1
 	violation.msg == concat("", [
-		"BGPPeer peer-0 has keepaliveTime 81s, above the 80s of the policy's parameter maxKeepaliveTime: ",
-		"the hold time stays 240 s, so a few keepalives that come late take a session down that is well: ",
-		"set keepaliveTime: 80s or less",
+		"BGPPeer peer-0 has a long keepalive time: 81s, maximum 80s (parameter maxKeepaliveTime); ",
+		"the hold time stays 240 s, so a few late keepalives end a healthy session; set ",
+		"keepaliveTime: 80s or less",
 	])
 }
 
@@ -50,10 +49,9 @@ test_fail_a_short_restart_time_of_the_mesh if {
 	violation.id == "restartTime/short/BGPConfiguration/default"
 	violation.size == 30
 	violation.msg == concat("", [
-		"BGPConfiguration default has a graceful restart time of 0s, ",
-		"below the 30s that a restart of calico-node takes: ",
-		"its peers drop the routes of a node before it is back, and pods on it are unreachable meanwhile: ",
-		"set nodeMeshMaxRestartTime: 30s or more",
+		"BGPConfiguration default has a short restart time: 0s, but a restart of calico-node ",
+		"takes 30s; peers remove the routes of a node before it is back; set ",
+		"nodeMeshMaxRestartTime: 30s or more",
 	])
 }
 
@@ -73,8 +71,8 @@ test_fail_a_restart_time_that_wraps if {
 	violation.id == "restartTime/long/BGPPeer/peer-0"
 	violation.size == 5
 	violation.msg == concat("", [
-		"BGPPeer peer-0 has a graceful restart time of 4,100s, above the 4,095s that BGP can carry: ",
-		"BIRD sends the rest of the number as flags, and peers read 4s: set maxRestartTime: 4095s or less",
+		"BGPPeer peer-0 has a restart time that BGP cannot carry: 4,100s, maximum 4,095s; peers ",
+		"read 4s; set maxRestartTime: 4095s or less",
 	])
 }
 

@@ -1,13 +1,18 @@
 # METADATA
-# title: One value for each BGP timer
+# title: The same BGP timers in the whole cluster
 # description: |
-#   BGPPeers and the node-to-node mesh have the same graceful restart time and the
-#   same keepalive time as the rest of the cluster. The value that all are held to
-#   is, in this order, the policy's parameter; for restart times between nodes,
-#   nodeMeshMaxRestartTime of BGPConfiguration default; else what most sessions
-#   between nodes have. Bounds hold besides. A timer that is left out counts as
-#   BIRD's default.
+#   Finds BGPPeers, and the node-to-node mesh, whose graceful restart time or keepalive time
+#   differs from that of the rest of the cluster, or is out of bounds. The expected value is
+#   that of the parameter. Without it, restart times between nodes must be
+#   nodeMeshMaxRestartTime of BGPConfiguration default. If that is unset too, the value that
+#   most sessions between nodes have is expected. An unset timer counts as BIRD's default,
+#   120 s for restart times and 80 s for keepalive times.
+#
+#   With different timers the nodes of a cluster fail differently: some drop the routes of a
+#   restarting node that others keep.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/timers-consistent.md
+#     description: bgpguard, timers-consistent
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgpconfig
@@ -20,33 +25,44 @@
 #   severity: medium
 #   judges: state
 #   validationActions: [Deny]
+#   exampleMessage: |
+#     different restart times between nodes: 120s for 7,140 sessions, other values for 10 sessions
+#     (BGPPeer rack-1: maxRestartTime 300s); set spec.maxRestartTime: 120s in BGPPeer rack-1, or set
+#     the parameter restartTime for all
+#   remediation: |
+#     1. Set the timer that the message names to the value of the rest of the cluster. The message
+#        names the field and the object.
+#     2. To change the value for the whole cluster, first set the parameter of the policy to the new
+#        value: changes that bring objects closer to it are then allowed one by one.
+#     3. While the mesh is on, leave `keepaliveTime` of BGPPeers between nodes unset: the keepalive time
+#        of the mesh cannot be changed.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
 #       restartTime:
 #         type: string
-#         description: The graceful restart time that all have, a duration such as 120s or 2m; any without it.
+#         description: "Graceful restart time for all sessions, a duration such as 120s. If unset, the most common one."
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       keepaliveTime:
 #         type: string
-#         description: The keepalive time that all BGPPeers have, a duration such as 80s; any without it.
+#         description: "Keepalive time for all BGPPeers, a duration such as 80s. If unset, the most common one."
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minRestartTime:
 #         type: string
-#         description: The shortest graceful restart time, a duration; any without it.
+#         description: "Minimum graceful restart time, a duration. No minimum if unset."
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       maxRestartTime:
 #         type: string
-#         description: The longest graceful restart time, a duration; any without it.
+#         description: "Maximum graceful restart time, a duration. No maximum if unset."
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minKeepaliveTime:
 #         type: string
-#         description: The shortest keepalive time, a duration; any without it.
+#         description: "Minimum keepalive time, a duration. No minimum if unset."
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       maxKeepaliveTime:
 #         type: string
-#         description: The longest keepalive time, a duration; any without it.
+#         description: "Maximum keepalive time, a duration. No maximum if unset."
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 package policies.timers_consistent
 
@@ -54,20 +70,20 @@ import data.policies.lib.text
 
 # METADATA
 # description: |
-#   An object with another value than the one that is set for it. The size is the
-#   seconds between.
+#   An object whose value differs from the configured one. The size is the difference in
+#   seconds.
 violation contains {
 	"id": sprintf("%s/%s/%s", [timer, holder.kind, holder.name]),
 	"size": abs(group.seconds - setting.seconds),
-	"msg": sprintf("%s, %s than the %ds of %s: set spec.%s: %ds in %s %s", [
-		_has(holder, group.seconds, field),
-		_difference(group.seconds, setting.seconds),
+	"msg": sprintf("%s %s has a different %s: %s, expected %ds (%s); set spec.%s: %ds in it", [
+		holder.kind,
+		holder.name,
+		about.noun,
+		_value(holder, group.seconds, field),
 		setting.seconds,
 		setting.source,
 		field,
 		setting.seconds,
-		holder.kind,
-		holder.name,
 	]),
 	"details": {
 		"timer": timer,
@@ -84,25 +100,25 @@ violation contains {
 	group.seconds != setting.seconds
 	some holder in group.objects
 
-	# The mesh has no field for its keepalive time: nothing to hold it to.
-	field := _timers[timer].fields[holder.kind]
+	# The keepalive time of the mesh cannot be changed.
+	about := _timers[timer]
+	field := about.fields[holder.kind]
 }
 
 # METADATA
 # description: |
-#   Objects with another value than most sessions between nodes have, where no
-#   value is set. The size is the seconds between, for each of their sessions.
+#   Objects whose value differs from that of most sessions between nodes, if no value is
+#   configured. The size is the difference in seconds, summed up over their sessions.
 violation contains {
 	"id": timer,
 	"size": sum([off | some holder in differing; off := holder.sessions * abs(holder.seconds - most.seconds)]),
-	"msg": sprintf("the %s of %s between nodes differs from the %ds of %s others (%s): %s, or %s %s", [
-		about.noun,
-		text.counted(sessions, "session"),
+	"msg": sprintf("different %s: %ds for %s, other values for %s (%s); %s, or set the parameter %s for all", [
+		sprintf("%ss between nodes", [about.noun]),
 		most.seconds,
-		text.number(most.sessions),
-		text.some_of(sample, count(differing)),
+		text.counted(most.sessions, "session"),
+		text.counted(sessions, "session"),
+		text.list(sample, count(differing)),
 		_remedy(differing, most.seconds, about.fields),
-		"set the value for all as the policy's parameter",
 		about.parameter,
 	]),
 	"details": {
@@ -118,30 +134,33 @@ violation contains {
 	not _settings[timer]
 	between_nodes := [group | some group in _groups[timer]; group.scope == "nodes"; group.sessions > 0]
 	count(between_nodes) > 1
-	most := _most(between_nodes, about.usual)
+	most := _most(between_nodes, about["default"])
 	differing := _differing(between_nodes, most.seconds)
 	sessions := sum([holder.sessions | some holder in differing])
-	sample := [_has(holder, holder.seconds, object.get(about.fields, holder.kind, "")) |
+	sample := [sprintf("%s: %s", [_name(holder, field), _value(holder, holder.seconds, field)]) |
 		some holder in array.slice(differing, 0, 3)
+		field := object.get(about.fields, holder.kind, "")
 	]
 }
 
 # METADATA
-# description: An object whose value is out of bounds. The size is the seconds beyond.
+# description: An object whose value is out of bounds. The size is the distance in seconds.
 violation contains {
 	"id": sprintf("%s-bounds/%s/%s", [bound.timer, holder.kind, holder.name]),
 	"size": abs(group.seconds - bound.seconds),
-	"msg": sprintf("%s, %s than the %s %ds of the policy's parameter %s: set spec.%s: %ds or %s in %s %s", [
-		_has(holder, group.seconds, field),
-		_difference(group.seconds, bound.seconds),
+	"msg": sprintf("%s %s has a %s %s the %s: %s, %s %ds (parameter %s); set spec.%s: %ds or %s in it", [
+		holder.kind,
+		holder.name,
+		_timers[bound.timer].noun,
+		{"minimum": "below", "maximum": "above"}[bound.side],
+		bound.side,
+		_value(holder, group.seconds, field),
 		bound.side,
 		bound.seconds,
 		bound.parameter,
 		field,
 		bound.seconds,
 		{"minimum": "more", "maximum": "less"}[bound.side],
-		holder.kind,
-		holder.name,
 	]),
 	"details": {
 		"timer": bound.timer,
@@ -163,12 +182,11 @@ _groups := {
 	"keepalive-time": input.state.timers.keepaliveTime,
 }
 
-# What is known of each timer: BIRD's usual value, the fields that set it, the
-# parameters that are about it.
+# The timers: BIRD's default, the fields that set the timer, and the parameters for it.
 _timers := {
 	"restart-time": {
 		"noun": "restart time",
-		"usual": 120,
+		"default": 120,
 		"fields": {"BGPPeer": "maxRestartTime", "BGPConfiguration": "nodeMeshMaxRestartTime"},
 		"parameter": "restartTime",
 		"minimum": "minRestartTime",
@@ -176,7 +194,7 @@ _timers := {
 	},
 	"keepalive-time": {
 		"noun": "keepalive time",
-		"usual": 80,
+		"default": 80,
 		"fields": {"BGPPeer": "keepaliveTime"},
 		"parameter": "keepaliveTime",
 		"minimum": "minKeepaliveTime",
@@ -184,11 +202,11 @@ _timers := {
 	},
 }
 
-# The values that are set, by timer, and which sessions they are for: external
-# peers have their own, unless a parameter says otherwise.
+# The configured value of each timer, and the scopes of the sessions that must have it. External peers
+# can have different values unless the parameter is set.
 _settings[timer] := {
 	"seconds": _seconds(input.parameters[about.parameter]),
-	"source": sprintf("the policy's parameter %s", [about.parameter]),
+	"source": sprintf("parameter %s", [about.parameter]),
 	"scopes": ["nodes", "external"],
 } if {
 	some timer, about in _timers
@@ -214,21 +232,21 @@ _beyond("minimum", seconds, bound) if seconds < bound
 
 _beyond("maximum", seconds, bound) if seconds > bound
 
-# Rounded as Calico rounds what it configures.
+# Calico rounds in the same way.
 _seconds(duration) := round(time.parse_duration_ns(duration) / 1000000000)
 
-# The value that most sessions have. A tie goes to BIRD's default, or else to the
-# smallest, so that the answer depends on no order.
-_most(groups, usual) := {"seconds": _preferred(tied, usual), "sessions": sessions} if {
+# The value that most sessions have. In a tie it is BIRD's default, or else the smallest value, so that
+# the result does not depend on an order.
+_most(groups, preset) := {"seconds": _preferred(tied, preset), "sessions": sessions} if {
 	sessions := max([group.sessions | some group in groups])
 	tied := {group.seconds | some group in groups; group.sessions == sessions}
 }
 
-_preferred(tied, usual) := usual if usual in tied
+_preferred(tied, preset) := preset if preset in tied
 
-_preferred(tied, usual) := min(tied) if not usual in tied
+_preferred(tied, preset) := min(tied) if not preset in tied
 
-# The objects with sessions of another value, sorted by kind and name.
+# The objects whose sessions have a different value, sorted by kind and name.
 _differing(groups, seconds) := sort([object.union(holder, {"seconds": group.seconds}) |
 	some group in groups
 	group.seconds != seconds
@@ -236,25 +254,19 @@ _differing(groups, seconds) := sort([object.union(holder, {"seconds": group.seco
 	holder.sessions > 0
 ])
 
-_has(holder, seconds, field) := sprintf("%s %s has %s %ds", [holder.kind, holder.name, field, seconds]) if {
-	holder.set
-}
+# The mesh has no field for some timers, and so no object that sets them.
+_name(holder, field) := sprintf("%s %s", [holder.kind, holder.name]) if field != ""
 
-_has(holder, seconds, field) := sprintf("%s %s leaves %s out, so BIRD's default %ds holds", [
-	holder.kind,
-	holder.name,
-	field,
-	seconds,
-]) if {
+_name(_, "") := "the mesh"
+
+_value(holder, seconds, field) := sprintf("%s %ds", [field, seconds]) if holder.set
+
+_value(holder, seconds, field) := sprintf("%ds by default (%s is unset)", [seconds, field]) if {
 	not holder.set
 	field != ""
 }
 
-_has(_, seconds, "") := sprintf("the mesh has BIRD's default %ds, which cannot be changed", [seconds])
-
-_difference(seconds, setting) := sprintf("%ds more", [seconds - setting]) if seconds > setting
-
-_difference(seconds, setting) := sprintf("%ds less", [setting - seconds]) if seconds < setting
+_value(_, seconds, "") := sprintf("%ds, which cannot be changed", [seconds])
 
 _remedy(holders, seconds, fields) := sprintf("set %s", [concat(" and ", assignments)]) if {
 	kinds := {holder.kind | some holder in holders}
@@ -262,12 +274,12 @@ _remedy(holders, seconds, fields) := sprintf("set %s", [concat(" and ", assignme
 	count(assignments) == count(kinds)
 }
 
-# Only the mesh has a kind without a field, and its value is BIRD's default.
-_remedy(holders, _, fields) := "leave spec.keepaliveTime out in all BGPPeers while the mesh is on" if {
+# The value of the mesh is BIRD's default, which cannot be changed.
+_remedy(holders, _, fields) := "unset spec.keepaliveTime in all BGPPeers while the mesh is on" if {
 	some holder in holders
 	not fields[holder.kind]
 }
 
-_named(holders, kind) := text.agree(count(names), sprintf("%s %s", [kind, names[0]]), sprintf("these %ss", [kind])) if {
+_named(holders, kind) := sprintf("%s %s", [kind, text.list(names, count(names))]) if {
 	names := [holder.name | some holder in holders; holder.kind == kind]
 }

@@ -30,9 +30,9 @@ test_fail_a_peer_that_differs_from_most if {
 		"id": "restart-time",
 		"size": 1800,
 		"msg": concat("", [
-			"the restart time of 10 sessions between nodes differs from the 120s of 7,140 others ",
-			"(BGPPeer rack-1 has maxRestartTime 300s): set spec.maxRestartTime: 120s in BGPPeer rack-1, ",
-			"or set the value for all as the policy's parameter restartTime",
+			"different restart times between nodes: 120s for 7,140 sessions, other values for 10 ",
+			"sessions (BGPPeer rack-1: maxRestartTime 300s); set spec.maxRestartTime: 120s in ",
+			"BGPPeer rack-1, or set the parameter restartTime for all",
 		]),
 		"details": {
 			"timer": "restart-time",
@@ -58,13 +58,12 @@ test_fail_several_objects_that_differ_are_sorted_and_cut_short if {
 		"id": "restart-time",
 		"size": (4 * 240) + (6 * 180),
 		"msg": concat("", [
-			"the restart time of 10 sessions between nodes differs from the 300s of 2,000 others (",
-			"BGPConfiguration default leaves nodeMeshMaxRestartTime out, so BIRD's default 120s holds, ",
-			"BGPPeer rack-1 has maxRestartTime 60s, ",
-			"BGPPeer rack-3 leaves maxRestartTime out, so BIRD's default 120s holds and 1 more): ",
-			"set spec.nodeMeshMaxRestartTime: 300s in BGPConfiguration default ",
-			"and spec.maxRestartTime: 300s in these BGPPeers, ",
-			"or set the value for all as the policy's parameter restartTime",
+			"different restart times between nodes: 300s for 2,000 sessions, other values for 10 ",
+			"sessions (BGPConfiguration default: 120s by default (nodeMeshMaxRestartTime is ",
+			"unset), BGPPeer rack-1: maxRestartTime 60s, BGPPeer rack-3: 120s by default ",
+			"(maxRestartTime is unset) and 1 more); set spec.nodeMeshMaxRestartTime: 300s in ",
+			"BGPConfiguration default and spec.maxRestartTime: 300s in BGPPeer rack-1, rack-3, ",
+			"rack-4, or set the parameter restartTime for all",
 		]),
 		"details": {
 			"timer": "restart-time",
@@ -117,10 +116,9 @@ test_fail_the_keepalive_of_the_mesh_is_not_for_setting if {
 	]
 	some violation in _violations({"keepaliveTime": groups}, {})
 	violation.msg == concat("", [
-		"the keepalive time of 3 sessions between nodes differs from the 60s of 9 others ",
-		"(the mesh has BIRD's default 80s, which cannot be changed): ",
-		"leave spec.keepaliveTime out in all BGPPeers while the mesh is on, ",
-		"or set the value for all as the policy's parameter keepaliveTime",
+		"different keepalive times between nodes: 60s for 9 sessions, other values for 3 sessions ",
+		"(the mesh: 80s, which cannot be changed); unset spec.keepaliveTime in all BGPPeers while ",
+		"the mesh is on, or set the parameter keepaliveTime for all",
 	])
 }
 
@@ -139,9 +137,9 @@ test_fail_a_peer_differs_from_the_restart_time_of_the_mesh if {
 		"id": "restart-time/BGPPeer/rack-1",
 		"size": 120,
 		"msg": concat("", [
-			"BGPPeer rack-1 leaves maxRestartTime out, so BIRD's default 120s holds, ",
-			"120s less than the 240s of nodeMeshMaxRestartTime in BGPConfiguration default: ",
-			"set spec.maxRestartTime: 240s in BGPPeer rack-1",
+			"BGPPeer rack-1 has a different restart time: 120s by default (maxRestartTime is ",
+			"unset), expected 240s (nodeMeshMaxRestartTime in BGPConfiguration default); set ",
+			"spec.maxRestartTime: 240s in it",
 		]),
 		"details": {
 			"timer": "restart-time",
@@ -176,15 +174,15 @@ test_success_the_keepalive_of_the_mesh_is_not_judged if {
 
 test_fail_objects_differ_from_the_parameter if {
 	patch := {"restartTime": _two_values, "nodeMeshMaxRestartTime": {"set": true, "seconds": 300}}
-	source := "the policy's parameter restartTime"
+	source := "parameter restartTime"
 	_violations(patch, {"restartTime": "2m"}) == {
 		{
 			"id": "restart-time/BGPConfiguration/default",
 			"size": 180,
 			"msg": concat("", [
-				"BGPConfiguration default has nodeMeshMaxRestartTime 300s, ",
-				"180s more than the 120s of the policy's parameter restartTime: ",
-				"set spec.nodeMeshMaxRestartTime: 120s in BGPConfiguration default",
+				"BGPConfiguration default has a different restart time: nodeMeshMaxRestartTime ",
+				"300s, expected 120s (parameter restartTime); set spec.nodeMeshMaxRestartTime: ",
+				"120s in it",
 			]),
 			"details": {"timer": "restart-time", "seconds": 300, "set": true, "setting": 120, "source": source},
 			"objects": [{"kind": "BGPConfiguration", "name": "default"}],
@@ -193,9 +191,8 @@ test_fail_objects_differ_from_the_parameter if {
 			"id": "restart-time/BGPPeer/tor-1",
 			"size": 30,
 			"msg": concat("", [
-				"BGPPeer tor-1 has maxRestartTime 90s, ",
-				"30s less than the 120s of the policy's parameter restartTime: ",
-				"set spec.maxRestartTime: 120s in BGPPeer tor-1",
+				"BGPPeer tor-1 has a different restart time: maxRestartTime 90s, expected 120s ",
+				"(parameter restartTime); set spec.maxRestartTime: 120s in it",
 			]),
 			"details": {"timer": "restart-time", "seconds": 90, "set": true, "setting": 120, "source": source},
 			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -208,16 +205,15 @@ test_fail_the_keepalive_differs_from_the_parameter if {
 		"id": "keepalive-time/BGPPeer/to-reflectors",
 		"size": 20,
 		"msg": concat("", [
-			"BGPPeer to-reflectors leaves keepaliveTime out, so BIRD's default 80s holds, ",
-			"20s more than the 60s of the policy's parameter keepaliveTime: ",
-			"set spec.keepaliveTime: 60s in BGPPeer to-reflectors",
+			"BGPPeer to-reflectors has a different keepalive time: 80s by default (keepaliveTime ",
+			"is unset), expected 60s (parameter keepaliveTime); set spec.keepaliveTime: 60s in it",
 		]),
 		"details": {
 			"timer": "keepalive-time",
 			"seconds": 80,
 			"set": false,
 			"setting": 60,
-			"source": "the policy's parameter keepaliveTime",
+			"source": "parameter keepaliveTime",
 		},
 		"objects": [{"kind": "BGPPeer", "name": "to-reflectors"}],
 	}}
@@ -242,9 +238,9 @@ test_fail_values_out_of_bounds if {
 			"id": "restart-time-bounds/BGPConfiguration/default",
 			"size": 60,
 			"msg": concat("", [
-				"BGPConfiguration default has nodeMeshMaxRestartTime 300s, ",
-				"60s more than the maximum 240s of the policy's parameter maxRestartTime: ",
-				"set spec.nodeMeshMaxRestartTime: 240s or less in BGPConfiguration default",
+				"BGPConfiguration default has a restart time above the maximum: ",
+				"nodeMeshMaxRestartTime 300s, maximum 240s (parameter maxRestartTime); set ",
+				"spec.nodeMeshMaxRestartTime: 240s or less in it",
 			]),
 			"details": {"timer": "restart-time", "seconds": 300, "set": true, "maximum": 240},
 			"objects": [{"kind": "BGPConfiguration", "name": "default"}],
@@ -253,9 +249,8 @@ test_fail_values_out_of_bounds if {
 			"id": "restart-time-bounds/BGPPeer/tor-1",
 			"size": 10,
 			"msg": concat("", [
-				"BGPPeer tor-1 has maxRestartTime 90s, ",
-				"10s less than the minimum 100s of the policy's parameter minRestartTime: ",
-				"set spec.maxRestartTime: 100s or more in BGPPeer tor-1",
+				"BGPPeer tor-1 has a restart time below the minimum: maxRestartTime 90s, minimum ",
+				"100s (parameter minRestartTime); set spec.maxRestartTime: 100s or more in it",
 			]),
 			"details": {"timer": "restart-time", "seconds": 90, "set": true, "minimum": 100},
 			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],

@@ -1,12 +1,16 @@
 # METADATA
-# title: Every half-session has another half
+# title: Sessions that can come up
 # description: |
-#   Both nodes of a session are set up for it, and alike: with each other's AS number,
-#   the same password, TTL security on both or none, and a port on which the other
-#   listens. Where they are not, the session never comes up, and for most reasons each
-#   start of calico-node waits for it. Idle protocols beside another one are the
-#   business of overlapping-sessions, what BIRD refuses that of bird-accepts.
+#   Finds half-sessions without a matching half-session on the other node. The two nodes
+#   of a session must both be configured for it: with each other's AS number, the same
+#   password, TTL security on both or neither, and a port on which the other node listens.
+#
+#   Otherwise the session never comes up and, for most causes, each start of calico-node
+#   waits 240 s for it. overlapping-sessions finds idle duplicates of a session, and
+#   bird-accepts finds what BIRD rejects.
 # related_resources:
+#   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/unpaired-sessions.md
+#     description: bgpguard, unpaired-sessions
 #   - ref: https://docs.tigera.io/calico/latest/reference/resources/bgppeer
 #     description: Calico, BGPPeer
 #   - ref: https://www.rfc-editor.org/rfc/rfc4271#section-6.2
@@ -17,6 +21,19 @@
 #   severity: high
 #   judges: state
 #   validationActions: [Warn]
+#   exampleMessage: |
+#     IPv4 sessions cannot come up because the two ends expect different AS numbers: 12 half-sessions
+#     on 4 nodes (node-4, node-5, node-6 and 1 more); set asNumber of the BGPPeer to that of the node
+#     with this peerIP, or set the AS numbers of all nodes in the same way
+#   remediation: |
+#     1. Run `bgpguard topology --node NAME` for one of the nodes. It shows each half-session and why it
+#        cannot come up.
+#     2. If the other node has no half-session back, select peers by `peerSelector`, or by the `peerIP`
+#        and AS number of a node. Calico then configures both ends, unless `reversePeering` is
+#        `Manual`.
+#     3. If AS numbers, passwords, TTL security or ports differ, make them the same in the BGPPeers of
+#        both ends.
+#     4. You can ignore the warning between two changes that configure the two ends.
 #   parameters:
 #     type: object
 #     additionalProperties: false
@@ -25,22 +42,19 @@ package policies.unpaired_sessions
 import data.policies.lib.text
 
 # METADATA
-# description: Half-sessions on which no session can come up, for one reason. Its size is how many they are.
+# description: Half-sessions that cannot come up, for one reason. The size is their number.
 violation contains {
 	"id": sprintf("%s/%s", [family, reason]),
 	"size": broken.halfSessions,
 	"members": [broken.members],
-	"msg": concat("", [
-		sprintf("%s of %s (%s) can never come up in %s, because %s%s: ", [
-			text.counted(broken.halfSessions, "half-session"),
-			text.counted(broken.nodes, "node"),
-			text.some_of(broken.sample, broken.nodes),
-			family,
-			about.why,
-			_wait(reason),
-		]),
+	"msg": sprintf("%s sessions cannot come up because %s: %s%s on %s; %s%s", [
+		family,
+		about.cause,
+		text.counted(broken.halfSessions, "half-session"),
+		concat("", [sprintf(" from %s", [text.listed(peers, "BGPPeer", broken.bgpPeers)]) | peers > 0]),
+		text.listed(broken.nodes, "node", broken.sample),
+		_delay(reason),
 		about.remedy,
-		_named(broken),
 	]),
 	"details": {
 		"family": family,
@@ -58,47 +72,36 @@ violation contains {
 	some family in ["IPv4", "IPv6"]
 	some reason, broken in input.state.sessions[family].brokenReasons
 	about := _reasons[reason]
+	peers := count(broken.bgpPeers)
 }
 
 _reasons := {
 	"NoReturn": {
-		"why": "the other node has none back",
-		"remedy": concat("", [
-			"have a BGPPeer that gives the other node a session too: peers by peerSelector, or by the peerIP and AS number ",
-			"of a node, are set up on both sides unless reversePeering is Manual",
-		]),
+		"cause": "the other node has no half-session back",
+		"remedy": "select the other node with a BGPPeer by peerSelector, or by the peerIP and AS number of a node",
 	},
 	"ASNumberMismatch": {
-		"why": "a side expects another AS number than the other has",
+		"cause": "the two ends expect different AS numbers",
 		"remedy": concat("", [
-			"set asNumber of the BGPPeer to that of the node with this peerIP, or give all nodes of the mesh their AS number ",
-			"in the same way",
+			"set asNumber of the BGPPeer to that of the node with this peerIP, ",
+			"or set the AS numbers of all nodes in the same way",
 		]),
 	},
 	"PasswordMismatch": {
-		"why": "the two sides name different passwords, or only one does",
-		"remedy": "name the same Secret and key on both sides",
+		"cause": "the two ends have different passwords, or only one has a password",
+		"remedy": "reference the same Secret and key for both ends",
 	},
 	"TTLSecurityMismatch": {
-		"why": "only one side has TTL security",
-		"remedy": "set the same ttlSecurity on both sides",
+		"cause": "only one end has TTL security",
+		"remedy": "set the same ttlSecurity for both ends",
 	},
 	"NobodyDials": {
-		"why": "each side waits for the other, or dials a port on which it does not listen",
-		"remedy": "leave the port out of peerIP, or set it to the listenPort of the node's BGPConfiguration",
+		"cause": "neither end connects to a port on which the other listens",
+		"remedy": "remove the port from peerIP, or set it to the listenPort in the node's BGPConfiguration",
 	},
 }
 
-# A starting BIRD does not wait for a session that fails by its AS number.
-_wait("ASNumberMismatch") := ""
+# BIRD does not wait at its start for a session that fails because of an AS number.
+_delay("ASNumberMismatch") := ""
 
-_wait(reason) := ", and each start of calico-node there waits 240 s for them" if reason != "ASNumberMismatch"
-
-_named(broken) := "" if count(broken.bgpPeers) == 0
-
-_named(broken) := sprintf("; by %s %s", [
-	text.agree(count(broken.bgpPeers), "BGPPeer", "BGPPeers"),
-	text.first_of(broken.bgpPeers),
-]) if {
-	count(broken.bgpPeers) > 0
-}
+_delay(reason) := "each start of calico-node there waits 240 s; " if reason != "ASNumberMismatch"

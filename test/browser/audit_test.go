@@ -29,11 +29,11 @@ func TestAudit(t *testing.T) {
 	}{
 		{
 			"5 nodes", pageOf(t, auditOf(t, "edge-1", manifest(t, 5))),
-			[]string{"BGP audit of edge-1", "No violations: all 17 policies that judge a state hold", "5 mesh nodes", "zone-3"},
+			[]string{"BGP audit of edge-1", "No violations: 17 policies evaluated", "5 mesh nodes", "zone-3"},
 		},
 		{
 			"100 nodes", pageOf(t, reporting(past(auditOf(t, "prod-eu", manifest(t, 100, faults...))))),
-			[]string{"99.6 %", "4 violations, 1 of them high", "Drift: 1 violation came past admission", "31 audits", "BGPPeer mistyped", "node-0002"},
+			[]string{"99.6 %", "4 violations, 1 of them high", "Drift: 1 violation bypassed admission", "31 audits", "BGPPeer mistyped", "node-0002"},
 		},
 		{
 			"100 nodes after a change", pageOf(t, changed),
@@ -41,7 +41,7 @@ func TestAudit(t *testing.T) {
 		},
 		{
 			"5000 nodes", pageOf(t, large),
-			[]string{"10,000 violations", "Showing 25 of 500.", "9,500 more, none of them more severe than these, are not in this page", "4,999"},
+			[]string{"10,000 violations", "Showing 25 of 500.", "9,500 more, none more severe than these, are not on this page", "4,999"},
 		},
 		{
 			"fleet", pageOf(t, auditOf(t, "edge-1", manifest(t, 5)), past(auditOf(t, "prod-eu", manifest(t, 100, faults...)))),
@@ -129,18 +129,18 @@ func TestViolationsAreFoundAndSorted(t *testing.T) {
 		t.Errorf("the search finds %q", got)
 	}
 	p.choose("text", "no such thing")
-	p.shows("None of 400 fits.")
+	p.shows("None of 400 matches.")
 	p.choose("text", "")
 
 	p.choose("severity", "low")
-	p.shows("Showing 25 of 100 that fit, of 400.")
+	p.shows("Showing 25 of 100 matches, of 400.")
 	if got := p.listed(); got[0] != "BGPPeer rack-00300" {
 		t.Errorf("the first of the low ones is %q", got[0])
 	}
 	p.choose("policy", "low-3")
 	p.shows("Showing 10 of 400.")
 	p.choose("severity", "high")
-	p.shows("None of 400 fits.")
+	p.shows("None of 400 matches.")
 	p.choose("severity", "")
 	p.choose("policy", "")
 	p.choose("drift", "true")
@@ -240,8 +240,8 @@ func TestThePageIsPrinted(t *testing.T) {
 	if got := ask[string](p, `getComputedStyle(document.body).backgroundColor`); got != "rgb(255, 255, 255)" {
 		t.Errorf("paper is %s", got)
 	}
-	p.says("4 violations, 1 of them high", "What was checked")
-	for _, closed := range []string{"The sessions between them", "Audits, the newest first"} {
+	p.says("4 violations, 1 of them high", "Policies in force")
+	for _, closed := range []string{"Sessions between the groups", "Audits, newest first"} {
 		if !ask[bool](p, fmt.Sprintf(`Array.from(document.querySelectorAll("caption")).find(c => c.textContent === %q).getBoundingClientRect().height > 0`, closed)) {
 			t.Errorf("%q is not printed", closed)
 		}

@@ -14,13 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
 
 	// The types that the v3 definitions are generated from; the import is what keeps them in go.mod.
 	_ "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 const (
@@ -28,17 +29,6 @@ const (
 	v1Directory  = "libcalico-go/config/crd"
 	v3Package    = "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 )
-
-// kinds are the ones that say something about BGP; Calico has three times as many.
-var kinds = []string{
-	"BGPConfiguration",
-	"BGPFilter",
-	"BGPPeer",
-	"CalicoNodeStatus",
-	"ClusterInformation",
-	"FelixConfiguration",
-	"IPPool",
-}
 
 func main() {
 	controllerGen := flag.String("controller-gen", "bin/tools/controller-gen", "the controller-gen to run")
@@ -98,7 +88,7 @@ func convert(file, folder string, adapt func(*apiextensionsv1.CustomResourceDefi
 	if err := yaml.Unmarshal(text, &definition); err != nil {
 		return err
 	}
-	if !slices.Contains(kinds, definition.Spec.Names.Kind) {
+	if !calico.Kind(definition.Spec.Names.Kind).Info().Calico { // Calico has three times as many kinds.
 		return nil
 	}
 	adapt(&definition)

@@ -134,7 +134,7 @@ func (c *cluster) standing(t *testing.T) {
 		t.Errorf("audited at %q", at)
 	}
 	e := c.reported(t, meshLimit, "BGPConfiguration", "default", "ViolationFound", 1)
-	if !strings.HasPrefix(e.Note, "["+meshLimit+"] the node-to-node mesh is on ") || e.Type != "Warning" || e.Action != "Audit" {
+	if !strings.HasPrefix(e.Note, "["+meshLimit+"] the node-to-node mesh is too large") || e.Type != "Warning" || e.Action != "Audit" {
 		t.Errorf("the Event is %+v", e)
 	}
 	if e.Regarding.APIVersion != "crd.projectcalico.org/v1" || e.ReportingInstance == "" {
@@ -204,7 +204,7 @@ func (c *cluster) past(t *testing.T) {
 	t.Helper()
 	c.unasked(t, c.mesh(true), "apply -f -")
 	e := c.reported(t, meshLimit, "BGPConfiguration", "default", "DriftFound", 1)
-	if want := "[" + meshLimit + "] came past admission, or may have: " + pastCause + "; the node-to-node mesh is on "; !strings.HasPrefix(e.Note, want) {
+	if want := "[" + meshLimit + "] came past admission, or may have: " + pastCause + "; the node-to-node mesh is too large"; !strings.HasPrefix(e.Note, want) {
 		t.Errorf("got %q, want %q", e.Note, want)
 	}
 	c.origin(t, "PastAdmission", pastCause)

@@ -123,7 +123,7 @@ func (c *cluster) guard(t *testing.T) {
 	meshOn, meshOff := c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: true"), c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: false")
 
 	// What was bad before is told and not denied.
-	if warned := c.allowed(t, meshOn, "apply -f -"); !strings.HasPrefix(warned.Stderr, "Warning: [mesh-node-limit] the node-to-node mesh is on") {
+	if warned := c.allowed(t, meshOn, "apply -f -"); !strings.HasPrefix(warned.Stderr, "Warning: [mesh-node-limit] the node-to-node mesh is too large") {
 		t.Errorf("stderr %q, want a warning of mesh-node-limit", warned.Stderr)
 	}
 	for _, how := range []string{"apply -f -", "apply -f - --dry-run=server", "apply -f - --server-side --force-conflicts", "replace -f -"} {

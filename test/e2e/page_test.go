@@ -5,89 +5,101 @@ package e2e
 import (
 	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
-// TestReportPage reads the report of the current audit where the component is
-// installed, from the replica that audits and from another one.
-func TestReportPage(t *testing.T) {
+// TestServedPage reads the page of `bgpguard serve` as its component installs it, beside the webhook that audits.
+func TestServedPage(t *testing.T) {
 	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
-	for _, folder := range []string{"config/crd", "test/e2e/testdata/report"} {
+	for _, folder := range []string{"config/crd", "test/e2e/testdata/serve"} {
 		if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if deployed := c.allowed(t, "", "get deployment bgpguard --namespace=bgpguard-system -o jsonpath={.spec.template.spec.containers[0].args}"); !strings.Contains(deployed.Stdout, "--report-bind-address=:8444") {
-		t.Errorf("the component's arguments are %s", deployed.Stdout)
+	deployed := c.allowed(t, "", "get deployment bgpguard-serve --namespace=bgpguard-system -o jsonpath={.spec.template.spec.containers[0].args}")
+	if want := `["serve","--secure","--bind-address=:8444","--health-probe-bind-address=127.0.0.1:8082","--log-format=json"]`; deployed.Stdout != want {
+		t.Errorf("the component's arguments are %s, want %s", deployed.Stdout, want)
 	}
-	pages := map[string]string{}
-	for _, name := range []string{"", "second"} { // The first is elected.
-		address := freeAddress(t)
-		webhook, err := c.StartWebhook(t.Context(), env.WebhookOptions{
-			Hostname: name, Args: []string{"--leader-elect", "--audit-delay=100ms", "--report-bind-address=" + address},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := webhook.Stop(); err != nil {
-				t.Error(err)
-			}
-			if t.Failed() {
-				t.Logf("the log of %q:\n%s", name, webhook.Log())
-			}
-		})
-		if c.webhook == nil {
-			c.webhook = webhook
-			c.await(t, meshLimit, "{.status.violations}", "1")
-		}
-		pages[name] = "https://" + address + "/report"
+	var err error
+	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{Args: []string{"--leader-elect", "--audit-delay=100ms"}}); err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, meshLimit, "{.status.violations}", "1")
+	url, err := c.StartServe(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 
 	stranger, reader := c.token(t, "stranger"), c.token(t, "reader")
 	c.allowed(t, "", "create clusterrolebinding reader --clusterrole=bgpguard-report-reader --serviceaccount=default:reader")
-	for name, url := range pages {
-		if status, _, _ := fetch(t, http.MethodGet, url, ""); status != http.StatusUnauthorized {
-			t.Errorf("%q: without a token: %d", name, status)
-		}
-		if status, _, _ := fetch(t, http.MethodGet, url, stranger); status != http.StatusForbidden {
-			t.Errorf("%q: without the role: %d", name, status)
-		}
-		if status, _, _ := fetch(t, http.MethodDelete, url, reader); status != http.StatusForbidden {
-			t.Errorf("%q: DELETE: %d", name, status)
-		}
-		if status, _, _ := fetch(t, http.MethodGet, strings.TrimSuffix(url, "report")+"metrics", reader); status != http.StatusNotFound {
-			t.Errorf("%q: another path: %d", name, status)
-		}
-		status, header, body := fetch(t, http.MethodGet, url, reader)
-		if status != http.StatusOK || header.Get("Content-Type") != "text/html; charset=utf-8" {
-			t.Fatalf("%q: %d, %v\n%s", name, status, header, body)
-		}
-		for _, want := range []string{"<title>BGP audit", "mesh-node-limit", "110 nodes", "<svg", "</html>"} {
-			if !strings.Contains(body, want) {
-				t.Errorf("%q: no %q in the page", name, want)
+	for name, request := range map[string]struct {
+		method, url, token string
+		want               int
+	}{
+		"without a token":  {http.MethodGet, url, "", http.StatusUnauthorized},
+		"without the role": {http.MethodGet, url, stranger, http.StatusForbidden},
+		"DELETE":           {http.MethodDelete, url, reader, http.StatusForbidden},
+		"another path":     {http.MethodGet, strings.TrimSuffix(url, "report") + "metrics", reader, http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if status, _, _ := fetch(t, request.method, request.url, request.token); status != request.want {
+				t.Errorf("status %d, want %d", status, request.want)
 			}
+		})
+	}
+	status, header, body := fetch(t, http.MethodGet, url, reader)
+	if status != http.StatusOK || header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("%d, %v\n%s", status, header, body)
+	}
+	for _, want := range []string{"<title>BGP audit", "mesh-node-limit", "110 nodes", "<svg", "</html>"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in the page", want)
 		}
+	}
+	// What the webhook recorded: the violation was there before the first audit.
+	if strings.Contains(body, "is not known:") || !strings.Contains(body, "before the first audit") {
+		t.Errorf("the page does not show what the webhook recorded:\n%s", body)
+	}
+
+	// It follows the cluster.
+	c.allowed(t, "", "delete bgppolicy "+meshLimit)
+	deadline := time.Now().Add(20 * time.Second)
+	for strings.Contains(body, ">mesh-node-limit<") {
+		if time.Now().After(deadline) {
+			t.Fatal("the page still shows a policy that was deleted")
+		}
+		time.Sleep(100 * time.Millisecond)
+		_, _, body = fetch(t, http.MethodGet, url, reader)
 	}
 }
 
-// freeAddress is one of loopback that nothing listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+// TestServedPageOnLoopback reads the page of a user's own `bgpguard serve`, in a cluster without bgpguard.
+func TestServedPageOnLoopback(t *testing.T) {
+	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
+		t.Fatal(err)
+	}
+	url, err := c.StartLocalServe(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	status, _, body := fetch(t, http.MethodGet, url, "")
+	if status != http.StatusOK {
+		t.Fatalf("%d: %s", status, body)
+	}
+	for _, want := range []string{"110 nodes", "the API server does not serve BGPPolicy of policy.bgpguard.io/v1alpha1: all policies of the library were evaluated with their defaults"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in the page", want)
+		}
+	}
 }
 
 // fetch asks for a URL whose certificate is the guard's own.

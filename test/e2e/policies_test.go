@@ -138,7 +138,7 @@ func (c *cluster) installed(t *testing.T) {
 		"{.status.observedGeneration}":                        "1",
 		"{.status.policy}":                                    "mesh-node-limit",
 		`{.status.conditions[?(@.type=="Compiled")].reason}`:  "Valid",
-		`{.status.conditions[?(@.type=="Enforced")].message}`: "changes are judged by generation 1 on each replica (1)",
+		`{.status.conditions[?(@.type=="Enforced")].message}`: "generation 1 is enforced on all replicas (1)",
 		"{.status.replicas[*].name}":                          hostname,
 		"{.status.replicas[*].enforcedGeneration}":            "1",
 	} {
@@ -332,7 +332,7 @@ func (c *cluster) bad(t *testing.T) {
 	for jsonpath, want := range map[string]string{
 		`{.status.conditions[?(@.type=="Compiled")].status}`:  "False",
 		`{.status.conditions[?(@.type=="Compiled")].message}`: "BGPPolicy names: spec.rego.modules: peer_names.rego:20: rego_type_error: undefined function beginswith",
-		`{.status.conditions[?(@.type=="Enforced")].message}`: "changes are still judged by generation " + generation + ", as generation ",
+		`{.status.conditions[?(@.type=="Enforced")].message}`: "generation " + generation + " is still enforced: generation ",
 		"{.status.replicas[0].enforcedGeneration}":            generation,
 		"{.status.replicas[0].error}":                         "BGPPolicy names: spec.rego.modules: peer_names.rego:20: ",
 	} {
@@ -367,7 +367,7 @@ func (c *cluster) replicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.await(t, "names", `{.status.replicas[?(@.name=="second")].enforcedGeneration}`, c.get(t, "names", "{.metadata.generation}"))
-	c.await(t, "names", `{.status.conditions[?(@.type=="Enforced")].message}`, fmt.Sprintf("changes are judged by generation %s on each replica (2)", c.get(t, "names", "{.metadata.generation}")))
+	c.await(t, "names", `{.status.conditions[?(@.type=="Enforced")].message}`, fmt.Sprintf("generation %s is enforced on all replicas (2)", c.get(t, "names", "{.metadata.generation}")))
 	if err := second.Stop(); err != nil {
 		t.Error(err)
 	}
@@ -428,7 +428,7 @@ func TestBGPPoliciesComeLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.allowed(t, meshOff, "apply -f -")
-	if log := c.earlyLog(t); !strings.Contains(log, "There is no BGPPolicy: nothing is enforced") {
+	if log := c.earlyLog(t); !strings.Contains(log, "The cluster has no BGPPolicy: no policy is in force") {
 		t.Errorf("the log does not say that nothing is enforced:\n%s", log)
 	}
 	if _, metrics := c.scrape(t, c.prometheus(t)); !strings.Contains(metrics, "bgpguard_policies_loaded 0") {

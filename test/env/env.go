@@ -72,7 +72,7 @@ type Environment struct {
 	plane     *envtest.Environment
 	logs      []*os.File
 	mu        sync.Mutex
-	webhooks  []*Webhook
+	processes []*Process
 	stopOnce  sync.Once
 	stopError error
 }
@@ -177,12 +177,12 @@ func (e *Environment) start(ctx context.Context) error {
 func (e *Environment) Stop() error {
 	e.stopOnce.Do(func() {
 		e.mu.Lock()
-		webhooks := e.webhooks
+		processes := e.processes
 		e.mu.Unlock()
 
 		var problems []error
-		for _, webhook := range webhooks {
-			problems = append(problems, webhook.Stop())
+		for _, process := range processes {
+			problems = append(problems, process.Stop())
 		}
 		if err := e.plane.Stop(); err != nil {
 			problems = append(problems, fmt.Errorf("stop the control plane: %w", err))

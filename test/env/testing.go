@@ -5,7 +5,7 @@ import (
 )
 
 // StartForTest starts an environment that ends with the test, and ends the test if it doesn't start. When the test
-// has failed, what its webhooks printed is shown.
+// has failed, what its processes printed is shown.
 func StartForTest(tb testing.TB, options Options) *Environment {
 	tb.Helper()
 	e, err := Start(tb.Context(), options)
@@ -15,8 +15,8 @@ func StartForTest(tb testing.TB, options Options) *Environment {
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			e.mu.Lock()
-			for _, webhook := range e.webhooks {
-				tb.Logf("the end of %s:\n%s", webhook.LogFile, webhook.Log())
+			for _, process := range e.processes {
+				tb.Logf("the end of %s:\n%s", process.LogFile, process.Log())
 			}
 			e.mu.Unlock()
 		}

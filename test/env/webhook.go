@@ -4,21 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
-	"time"
-)
-
-const (
-	// readyTimeout is how long a webhook may take to make its certificate and to fill its caches.
-	readyTimeout = time.Minute
-	// drainTimeout is how long a webhook may take to answer what it is at before it is killed.
-	drainTimeout = 20 * time.Second
-	pollInterval = 20 * time.Millisecond
 )
 
 // WebhookOptions say how StartWebhook runs the webhook.
@@ -38,19 +25,12 @@ type WebhookOptions struct {
 
 // Webhook is a running webhook.
 type Webhook struct {
+	*Process
+
 	// URL is where it answers AdmissionReviews.
 	URL string
 	// MetricsURL is where it serves its metrics, to those who may read them.
 	MetricsURL string
-	// LogFile receives all that it prints.
-	LogFile string
-	// Pid is its process.
-	Pid int
-
-	command *exec.Cmd
-	exited  chan struct{} // closed when the process has ended; exit is set by then
-	exit    error
-	killed  bool
 }
 
 // StartWebhook runs the webhook as it runs in production, with the rights of its ServiceAccount and no others,
@@ -88,21 +68,11 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 		args = append(args, "--policies="+path)
 	}
 
-	webhook, err := e.launch(options, append(args, options.Args...))
+	process, err := e.startProcess(ctx, "webhook", options.Binary, options.Hostname, health, append(args, options.Args...))
 	if err != nil {
 		return nil, err
 	}
-	webhook.URL = fmt.Sprintf("https://localhost:%d/validate", port)
-	webhook.MetricsURL = "https://" + metrics + "/metrics"
-	if err := webhook.waitReady(ctx, "http://"+health+"/readyz"); err != nil {
-		// The error has the log already, and how the process ended where it did by itself.
-		_ = webhook.Stop()
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.webhooks = append(e.webhooks, webhook)
-	return webhook, nil
+	return &Webhook{Process: process, URL: fmt.Sprintf("https://localhost:%d/validate", port), MetricsURL: "https://" + metrics + "/metrics"}, nil
 }
 
 // withDefaults fills what the caller left to the environment.
@@ -117,106 +87,6 @@ func (e *Environment) withDefaults(options WebhookOptions) WebhookOptions {
 		options.ServiceAccount = "bgpguard"
 	}
 	return options
-}
-
-// launch starts the process, with a log file of its own.
-func (e *Environment) launch(options WebhookOptions, args []string) (*Webhook, error) {
-	log, err := os.CreateTemp(e.Dir, "webhook-*.log")
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close() // The child has its own handle.
-
-	webhook := &Webhook{LogFile: log.Name(), command: exec.Command(options.Binary, args...), exited: make(chan struct{})}
-	webhook.command.Env = environment()
-	if options.Hostname != "" {
-		webhook.command.Env = append(webhook.command.Env, "HOSTNAME="+options.Hostname)
-	}
-	webhook.command.Stdout, webhook.command.Stderr = log, log
-	// In a process group of its own, so that an interrupt typed at the terminal ends the webhook through Stop, like
-	// the rest of the environment, and not at the same moment as the test or the demo that needs it.
-	webhook.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := webhook.command.Start(); err != nil {
-		return nil, err
-	}
-	webhook.Pid = webhook.command.Process.Pid
-	go func() {
-		webhook.exit = webhook.command.Wait()
-		close(webhook.exited)
-	}()
-	return webhook, nil
-}
-
-// waitReady waits until the readiness probe succeeds.
-func (w *Webhook) waitReady(ctx context.Context, probe string) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		last := get(ctx, probe)
-		if last == nil {
-			return nil
-		}
-		select {
-		case <-w.exited:
-			return fmt.Errorf("the webhook ended before it was ready (%s); the end of its log:\n%s", w.command.ProcessState, w.Log())
-		case <-ctx.Done():
-			return fmt.Errorf("the webhook did not become ready: %w (%w); the end of its log:\n%s", ctx.Err(), last, w.Log())
-		case <-ticker.C:
-		}
-	}
-}
-
-// get is nil when the URL answers with 200.
-func get(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return nil
-}
-
-// Log is the end of what the webhook printed.
-func (w *Webhook) Log() string {
-	return tail(w.LogFile)
-}
-
-// Kill ends the webhook as the kernel would that is short of memory: at once, in the middle of whatever it is at.
-func (w *Webhook) Kill() {
-	w.killed = true
-	_ = w.command.Process.Kill() // It may have ended by itself at any moment.
-	<-w.exited
-}
-
-// Stop asks the webhook to end, waits until it has, and reports how it ended where that was not in order. It may
-// be called more than once, and of one that was killed it reports nothing.
-func (w *Webhook) Stop() error {
-	if w.killed {
-		return nil
-	}
-	// The process may have ended by itself at any moment: an error here says no more than that.
-	_ = w.command.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-w.exited:
-	case <-time.After(drainTimeout):
-		_ = w.command.Process.Kill()
-		<-w.exited
-		return fmt.Errorf("the webhook did not end within %s of SIGTERM and was killed; the end of its log:\n%s",
-			drainTimeout, w.Log())
-	}
-	if w.exit != nil {
-		return fmt.Errorf("the webhook: %w; the end of its log:\n%s", w.exit, w.Log())
-	}
-	return nil
 }
 
 // freePorts are different ports of the loopback interface on which nothing listens now.

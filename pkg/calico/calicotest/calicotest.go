@@ -24,7 +24,7 @@ type Tweak func(document map[string]any)
 // spec.
 func Document(t testing.TB, kind calico.Kind, name string, spec Spec, tweaks ...Tweak) map[string]any {
 	t.Helper()
-	document := map[string]any{"apiVersion": calico.GroupV3 + "/v3", "kind": kind, "metadata": map[string]any{"name": name}}
+	document := map[string]any{"apiVersion": calico.APIVersionV3, "kind": kind, "metadata": map[string]any{"name": name}}
 	if spec != nil {
 		document["spec"] = spec
 	}
@@ -178,7 +178,7 @@ func Status(status map[string]any) Tweak {
 }
 
 // CRD makes the document one of crd.projectcalico.org/v1.
-func CRD(document map[string]any) { document["apiVersion"] = calico.GroupV1 + "/v1" }
+func CRD(document map[string]any) { document["apiVersion"] = calico.APIVersionV1 }
 
 // inner returns the object in a field, which it makes where it is absent.
 func inner(of map[string]any, field string) map[string]any {

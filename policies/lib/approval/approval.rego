@@ -1,13 +1,13 @@
 # METADATA
 # title: Approvals
 # description: |
-#   An approval is an annotation of the changed object, of a deleted one before it
-#   goes, with a value that matches a pattern as a whole. It approves as long as it
-#   is there: whoever sets it takes it away again.
+#   An approval is an annotation of the changed object whose value matches a pattern as a
+#   whole. For a delete, the object must have it before. It approves changes as long as it is
+#   set: whoever sets it must remove it again.
 package policies.lib.approval
 
 # METADATA
-# description: Whether the change of an object has the approval that is asked for.
+# description: True if the changed object has the approval.
 given(change, approval) if {
 	problem(approval) == ""
 	value := _object(change).metadata.annotations[approval.annotation]
@@ -15,28 +15,28 @@ given(change, approval) if {
 }
 
 # METADATA
-# description: How to have a change approved; empty where it cannot be.
+# description: How to approve a change; empty if no approval is possible.
 advice(approval) := sprintf("set the annotation %s%s", [approval.annotation, _matching(_pattern(approval))]) if {
 	approval.annotation
 	problem(approval) == ""
 } else := ""
 
 # METADATA
-# description: Why no change can be approved, empty where it can.
+# description: What is wrong with the approval parameter; empty if it is valid.
 # scope: document
 problem(approval) := "" if regex.is_valid(_pattern(approval))
 
-problem(approval) := sprintf("the pattern of approvals %q is not a regular expression", [_pattern(approval)]) if {
+problem(approval) := sprintf("approval pattern %q is not a regular expression", [_pattern(approval)]) if {
 	not regex.is_valid(_pattern(approval))
 }
 
-_pattern(approval) := object.get(approval, "pattern", _something)
+_pattern(approval) := object.get(approval, "pattern", _any)
 
-_something := ".+"
+_any := ".+"
 
-_matching(pattern) := " to a value" if pattern == _something
+_matching(pattern) := "" if pattern == _any
 
-_matching(pattern) := sprintf(" to a value that matches %s", [pattern]) if pattern != _something
+_matching(pattern) := sprintf(" to a value that matches %s", [pattern]) if pattern != _any
 
 _object(change) := change.oldObject if change.operation == "DELETE"
 

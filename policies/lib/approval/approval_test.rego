@@ -35,14 +35,14 @@ test_nothing_approves_where_no_annotation_is_named if {
 test_a_pattern_that_is_none_is_said_and_approves_nothing if {
 	broken := {"annotation": "example.org/ticket", "pattern": "CHG-("}
 	not approval.given({"operation": "CREATE", "object": _with("CHG-(")}, broken)
-	approval.problem(broken) == `the pattern of approvals "CHG-(" is not a regular expression`
+	approval.problem(broken) == `approval pattern "CHG-(" is not a regular expression`
 	approval.advice(broken) == ""
 	approval.problem(_tickets) == ""
 }
 
 test_advice_names_annotation_and_pattern if {
 	approval.advice(_tickets) == "set the annotation example.org/ticket to a value that matches CHG-[0-9]+"
-	approval.advice({"annotation": "example.org/ticket"}) == "set the annotation example.org/ticket to a value"
+	approval.advice({"annotation": "example.org/ticket"}) == "set the annotation example.org/ticket"
 	approval.advice({}) == ""
 }
 

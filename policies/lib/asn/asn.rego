@@ -1,16 +1,16 @@
 # METADATA
 # title: AS numbers
 # description: |
-#   AS numbers in the forms that Calico reads: a number, or a text such as "64512" or
-#   "1.10", of which the latter is two halves of 16 bits.
+#   AS numbers in the formats that Calico reads: a number, a string such as "64512", or two
+#   halves of 16 bits such as "1.10".
 package policies.lib.asn
 
 # METADATA
-# description: The AS number that a value gives, or another one where it gives none.
+# description: The AS number in a value, or a default if the value is none.
 # scope: document
 number(value, _) := value if is_number(value)
 
-number(value, other) := to_number(_plain(value)) if {
+number(value, preset) := to_number(_plain(value)) if {
 	_is_plain(value)
 	to_number(_plain(value)) <= 4294967295
 } else := (to_number(_plain(halves[0])) * 65536) + to_number(_plain(halves[1])) if {
@@ -21,7 +21,7 @@ number(value, other) := to_number(_plain(value)) if {
 		_is_plain(half)
 		to_number(_plain(half)) <= 65535
 	}
-} else := other if {
+} else := preset if {
 	not is_number(value)
 }
 
@@ -30,5 +30,5 @@ _is_plain(text) if {
 	regex.match(`^[0-9]{1,10}$`, text)
 }
 
-# Zeros in front are none of a number's.
+# JSON numbers have no leading zeros.
 _plain(digits) := regex.replace(digits, `^0+([0-9])`, `$1`)

@@ -1,22 +1,22 @@
 # METADATA
 # title: Permission for changes
 # description: |
-#   A change that is held back is permitted inside one of the windows of time, or with an
-#   approval, as the parameters windows and approval of a policy say.
+#   A change is permitted inside one of the windows, or with an approval, according to the
+#   parameters windows and approval of a policy.
 package policies.lib.permission
 
 import data.policies.lib.approval
 import data.policies.lib.window
 
 # METADATA
-# description: Whether a change is permitted.
+# description: True if a change is permitted.
 # scope: document
 given(_, parameters, now) if window.open(parameters.windows, now)
 
 given(change, parameters, _) if approval.given(change, parameters.approval)
 
 # METADATA
-# description: How to get permission, as far as the parameters can be read.
+# description: How to get permission, according to the valid parameters.
 remedy(parameters, now) := concat(", or ", ways) if {
 	ways := array.concat(
 		[sprintf("wait for the next window (%s)", [window.next(parameters.windows, now)]) |
@@ -28,10 +28,10 @@ remedy(parameters, now) := concat(", or ", ways) if {
 		],
 	)
 	count(ways) > 0
-} else := "name a window or an approval in the policy's parameters windows and approval"
+} else := "set the parameter windows or approval of the policy"
 
 # METADATA
-# description: What is wrong with the parameters, which may be why there is no permission.
+# description: What is wrong with the parameters, which can be the cause of a missing permission.
 problems(parameters) := array.concat(
 	window.problems(parameters.windows),
 	[problem |

@@ -28,7 +28,7 @@ test_the_remedy_names_what_there_is if {
 		[[_nightly, _broken], _no_approval, window],
 		[[_broken], _tickets, approval],
 		[[], _tickets, approval],
-		[[], _no_approval, "name a window or an approval in the policy's parameters windows and approval"],
+		[[], _no_approval, "set the parameter windows or approval of the policy"],
 	]
 	[[windows, way, remedy] |
 		some [windows, way, _] in cases
@@ -42,8 +42,8 @@ test_problems_are_those_of_windows_and_approvals if {
 		"windows": [_nightly, _broken],
 		"approval": {"annotation": "example.org/ticket", "pattern": "("},
 	}) == [
-		`the window "@daily" for "6h" cannot be read: a schedule has 5 fields, this one 1`,
-		`the pattern of approvals "(" is not a regular expression`,
+		`window "@daily" for "6h" is invalid: a schedule has 5 fields, found 1`,
+		`approval pattern "(" is not a regular expression`,
 	]
 }
 

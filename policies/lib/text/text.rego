@@ -1,10 +1,10 @@
 # METADATA
-# title: Words for messages
-# description: Numbers, counted things and shortened lists, as people read them.
+# title: Text for messages
+# description: Numbers, counted nouns and shortened lists in the messages of policies.
 package policies.lib.text
 
 # METADATA
-# description: The digits of a whole number in groups of three, "7,140".
+# description: A whole number with its digits in groups of three, "7,140".
 # scope: document
 number(n) := sprintf("%d", [n]) if n < 1000
 
@@ -28,25 +28,25 @@ number(n) := sprintf("%d,%03d,%03d,%03d", [
 }
 
 # METADATA
-# description: The word that goes with so many, the first with one and the second with all else.
+# description: A number and a noun whose plural ends in s, "1 node" or "1,200 nodes".
 # scope: document
-agree(1, one, _) := one
+counted(1, noun) := sprintf("1 %s", [noun])
 
-agree(n, _, many) := many if n != 1
+counted(n, noun) := sprintf("%s %ss", [number(n), noun]) if n != 1
 
 # METADATA
-# description: So many of a thing whose plural ends in s, "1 node" or "1,200 nodes".
-counted(n, noun) := sprintf("%s %s", [number(n), agree(n, noun, sprintf("%ss", [noun]))])
-
-# METADATA
-# description: The names that are given of so many in all, "a, b and 5 more".
-# scope: document
-some_of(names, total) := concat(", ", names) if count(names) >= total
-
-some_of(names, total) := sprintf("%s and %s more", [concat(", ", names), number(total - count(names))]) if {
-	count(names) < total
+# description: The first three of some names and how many of the total are not shown, "a, b, c and 2 more".
+list(names, total) := concat(" and ", array.concat(
+	[concat(", ", shown)],
+	[sprintf("%s more", [number(total - count(shown))]) | total > count(shown)],
+)) if {
+	shown := array.slice(names, 0, 3)
 }
 
 # METADATA
-# description: The first three of all names, "a, b, c and 2 more".
-first_of(names) := some_of(array.slice(names, 0, 3), count(names))
+# description: A counted noun and names, "5 nodes (a, b, c and 2 more)".
+listed(n, noun, names) := sprintf("%s (%s)", [counted(n, noun), list(names, n)])
+
+# METADATA
+# description: A part of a counted noun and its names, "5 of 120 nodes (a, b, c and 2 more)".
+listed_of(n, total, noun, names) := sprintf("%s of %s (%s)", [number(n), counted(total, noun), list(names, n)])

@@ -22,14 +22,21 @@ test_counted_knows_singular_and_plural if {
 	{n: text.counted(n, "node") | some n, _ in cases} == cases
 }
 
-test_agree_has_one_word_for_one if {
-	cases := {0: "have", 1: "has", 2: "have"}
-	{n: text.agree(n, "has", "have") | some n, _ in cases} == cases
+test_list_counts_the_names_that_it_does_not_show if {
+	text.list(["a"], 1) == "a"
+	text.list(["a", "b", "c"], 3) == "a, b, c"
+	text.list(["a", "b", "c"], 4) == "a, b, c and 1 more"
+	text.list(["a", "b", "c"], 5000) == "a, b, c and 4,997 more"
+	text.list(["a"], 5) == "a and 4 more"
+	text.list(["a", "b", "c", "d", "e"], 5) == "a, b, c and 2 more"
 }
 
-test_some_of_says_how_many_are_left_out if {
-	text.some_of(["a"], 1) == "a"
-	text.some_of(["a", "b", "c"], 3) == "a, b, c"
-	text.some_of(["a", "b", "c"], 4) == "a, b, c and 1 more"
-	text.some_of(["a", "b", "c"], 5000) == "a, b, c and 4,997 more"
+test_listed_has_the_number_before_the_names if {
+	text.listed(1, "node", ["a"]) == "1 node (a)"
+	text.listed(1200, "node", ["a", "b", "c"]) == "1,200 nodes (a, b, c and 1,197 more)"
+}
+
+test_listed_of_has_the_total_too if {
+	text.listed_of(1, 1, "node", ["a"]) == "1 of 1 node (a)"
+	text.listed_of(4, 5000, "node", ["a", "b", "c"]) == "4 of 5,000 nodes (a, b, c and 1 more)"
 }

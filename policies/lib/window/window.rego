@@ -1,19 +1,18 @@
 # METADATA
 # title: Windows of time
 # description: |
-#   A window opens at the times of a cron schedule and stays open for a duration.
-#   Both go by the clock in the window's time zone: "0 22 * * *" for 6h is from
-#   22:00 to 04:00 on every night, of which those on which the clock is changed
-#   have an hour less or more. What the clock does not show on such a night does
-#   not come.
+#   A window opens at the times of a cron schedule and stays open for a duration, both by the
+#   clock of the window's time zone. "0 22 * * *" for 6h is from 22:00 to 04:00. In nights with
+#   a change to or from daylight saving time the window is an hour shorter or longer, and times
+#   that the clock skips do not open a window.
 #
-#   A schedule has the fields minute, hour, day of month, month and day of week, with
-#   lists, ranges, steps and names as in crontab(5). Where both day of month and day
-#   of week are restricted, a day that is either counts.
+#   A schedule has the fields minute, hour, day of month, month and day of week, with lists,
+#   ranges, steps and names as in crontab(5). If both day of month and day of week are
+#   restricted, a day that matches either field counts.
 package policies.lib.window
 
 # METADATA
-# description: Whether one of the windows that can be read is open.
+# description: True if one of the valid windows is open.
 # scope: document
 open(windows, now) if {
 	some window in windows
@@ -22,16 +21,16 @@ open(windows, now) if {
 }
 
 # METADATA
-# description: What is wrong with each window that cannot be read, so that it is never open.
+# description: What is wrong with each invalid window. Such a window never opens.
 problems(windows) := [text |
 	some window in windows
 	wrong := problem(window)
 	wrong != ""
-	text := sprintf("the window %q for %q cannot be read: %s", [window.schedule, window.duration, wrong])
+	text := sprintf("window %q for %q is invalid: %s", [window.schedule, window.duration, wrong])
 ]
 
 # METADATA
-# description: When the next window opens, "Tue 2026-11-24 22:00 Europe/Berlin", as far as 8 days show it.
+# description: When the next window opens within 8 days, "Tue 2026-11-24 22:00 Europe/Berlin".
 # scope: document
 next(windows, now) := text if {
 	openings := {[wait, text] |
@@ -53,7 +52,7 @@ next(windows, now) := "not within 8 days" if {
 }
 
 # METADATA
-# description: Why a window cannot be read, empty where it can.
+# description: What is wrong with a window; empty if it is valid.
 # scope: document
 problem(window) := _wrong(window)[0] if count(_wrong(window)) > 0
 
@@ -68,11 +67,11 @@ _open(window, now) if {
 	local := _local(window, now)
 	duration := time.parse_duration_ns(window.duration)
 
-	# All starts last as long, so the latest one decides.
+	# All openings last equally long, so the latest one decides.
 	_latest(_schedule(window), local, ceil(duration / _day)) + duration > local
 }
 
-# All that is wrong with a window, in order.
+# Everything that is wrong with a window, in order.
 _wrong(window) := array.concat(
 	_wrong_fields(split(window.schedule, " ")),
 	[text |
@@ -84,11 +83,11 @@ _wrong(window) := array.concat(
 	],
 )
 
-_wrong_fields(texts) := [sprintf("a schedule has 5 fields, this one %d", [count(texts)])] if count(texts) != 5
+_wrong_fields(texts) := [sprintf("a schedule has 5 fields, found %d", [count(texts)])] if count(texts) != 5
 
 _wrong_fields(texts) := wrong if {
 	count(texts) == 5
-	wrong := [sprintf("its %s %q must be %s, or a list, range or step of such", [field.name, texts[i], field.values]) |
+	wrong := [sprintf("%s %q must be %s, or a list, range or step of these", [field.name, texts[i], field.values]) |
 		some i, field in _fields
 		not _values(texts[i], field)
 	]
@@ -97,13 +96,13 @@ _wrong_fields(texts) := wrong if {
 
 _wrong_fields(texts) := [] if {
 	count(texts) == 5
-	_comes(_read(texts))
+	_matches_any_day(_read(texts))
 }
 
-_wrong_fields(texts) := ["none of its months has such a day of month"] if {
+_wrong_fields(texts) := ["none of the months has this day of month"] if {
 	count(texts) == 5
 	schedule := _read(texts)
-	not _comes(schedule)
+	not _matches_any_day(schedule)
 }
 
 _wrong_duration(text) := "" if {
@@ -111,18 +110,18 @@ _wrong_duration(text) := "" if {
 	duration := time.parse_duration_ns(text)
 	duration > 0
 	duration <= 7 * _day
-} else := "its duration must be more than 0 and at most 168h, in the form 6h or 1h30m"
+} else := "the duration must be more than 0 and at most 168h, for example 6h or 1h30m"
 
 _wrong_zone(zone) := "" if {
-	# The zone of the process is another one elsewhere.
+	# The local zone differs between processes.
 	not zone in {"", "Local"}
 	time.clock([0, zone])
 } else := sprintf("%q is not a time zone", [zone])
 
 _zone(window) := object.get(window, "timeZone", "UTC")
 
-# What the clock in the window's time zone shows, in nanoseconds since it showed
-# 1970. All that follows counts in this time, in which every day has 24 hours.
+# The time of the clock in the window's time zone, in nanoseconds since that clock showed 1970. All
+# rules below use this time, in which every day has 24 hours.
 _local(window, now) := time.parse_ns(layout, time.format([now, _zone(window), layout])) if {
 	layout := "2006-01-02T15:04:05"
 }
@@ -170,14 +169,14 @@ _any(text) if {
 	item in {"*", "*/1"}
 } else := false
 
-# The values of a field; undefined if a part of it is none.
+# The values of a field; undefined if a part of it is invalid.
 _values(text, field) := union({values | some values in parts}) if {
 	items := split(text, ",")
 	parts := [_item(item, field) | some item in items]
 	count(parts) == count(items)
 }
 
-# A value, a range or all, of which a step takes every so manieth.
+# A value, a range or *, with an optional step.
 _item(item, field) := {value | some value in numbers.range_step(range[0], range[1], step)} if {
 	parts := regex.find_all_string_submatch_n(`^([0-9a-zA-Z]+|\*)(-[0-9a-zA-Z]+)?(/[0-9]{1,2})?$`, item, 1)[0]
 	range := _range(parts[1], trim_prefix(parts[2], "-"), parts[3] != "", field)
@@ -207,34 +206,34 @@ _value(text, field) := value if {
 	value <= field.max
 }
 
-# A zero in front is none of a number's.
+# JSON numbers have no leading zeros.
 _number(digits) := to_number(regex.replace(digits, `^0([0-9])`, `$1`))
 
-# Whether there is a day that the schedule means.
-_comes(schedule) if not schedule.anyWeekday
+# True if the schedule matches any day.
+_matches_any_day(schedule) if not schedule.anyWeekday
 
-_comes(schedule) if {
+_matches_any_day(schedule) if {
 	some month in schedule.months
 	min(schedule.days) <= [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]
 }
 
-# The latest start up to now, not further back than some days.
+# The latest opening before or at the time, at most some days back.
 _latest(schedule, local, days) := max([start |
 	some back in numbers.range(0, days)
 	midnight := (local - (local % _day)) - (back * _day)
-	_means(schedule, midnight)
+	_matches(schedule, midnight)
 	start := midnight + (max(_minutes_until(schedule, back, local)) * _minute)
 ])
 
-# The next start after now, not further on than 8 days.
+# The next opening after the time, within 8 days.
 _next(schedule, local) := min([start |
 	some on in numbers.range(0, 8)
 	midnight := (local - (local % _day)) + (on * _day)
-	_means(schedule, midnight)
+	_matches(schedule, midnight)
 	start := midnight + (min(_minutes_from(schedule, on, local)) * _minute)
 ])
 
-# Minutes of a day, the last of them at least, up to now: of days before, the last one.
+# Minutes of a day that include the last one up to the time. For earlier days only the last one.
 _minutes_until(schedule, 0, local) := {of_day |
 	[now_hour, now_minute, _] := time.clock(local)
 	some hour in schedule.hours
@@ -250,7 +249,7 @@ _last_minute(minutes, hour, now_hour, now_minute) := max([minute | some minute i
 	hour == now_hour
 }
 
-# Minutes of a day, the first of them at least, after now: of days after, the first one.
+# Minutes of a day that include the first one after the time. For later days only the first one.
 _minutes_from(schedule, 0, local) := {of_day |
 	[now_hour, now_minute, _] := time.clock(local)
 	some hour in schedule.hours
@@ -266,25 +265,25 @@ _first_minute(minutes, hour, now_hour, now_minute) := min([minute | some minute 
 	hour == now_hour
 }
 
-# Whether a schedule means a day, by its midnight.
-_means(schedule, midnight) if {
+# True if a schedule matches the day that begins at midnight.
+_matches(schedule, midnight) if {
 	[_, month, day] := time.date(midnight)
 	month in schedule.months
-	_means_day(schedule, day, _weekdays[substring(lower(time.weekday(midnight)), 0, 3)])
+	_matches_day(schedule, day, _weekdays[substring(lower(time.weekday(midnight)), 0, 3)])
 }
 
-_means_day(schedule, day, weekday) if {
+_matches_day(schedule, day, weekday) if {
 	day in schedule.days
 	weekday in schedule.weekdays
 }
 
-_means_day(schedule, day, _) if {
+_matches_day(schedule, day, _) if {
 	not schedule.anyDay
 	not schedule.anyWeekday
 	day in schedule.days
 }
 
-_means_day(schedule, _, weekday) if {
+_matches_day(schedule, _, weekday) if {
 	not schedule.anyDay
 	not schedule.anyWeekday
 	weekday in schedule.weekdays

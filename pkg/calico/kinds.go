@@ -1,0 +1,244 @@
+package calico
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+)
+
+// Kind is the kind of an object that decides BGP, or that reports its status.
+type Kind string
+
+// The kinds of the table.
+const (
+	KindNode               Kind = "Node"
+	KindSecret             Kind = "Secret"
+	KindBGPConfiguration   Kind = "BGPConfiguration"
+	KindBGPPeer            Kind = "BGPPeer"
+	KindBGPFilter          Kind = "BGPFilter"
+	KindIPPool             Kind = "IPPool"
+	KindFelixConfiguration Kind = "FelixConfiguration"
+	KindClusterInformation Kind = "ClusterInformation"
+	KindCalicoNodeStatus   Kind = "CalicoNodeStatus"
+)
+
+// The API groups that serve Calico's objects: the CRDs that calico-node reads in its
+// first form, and the public API, which newer Calico serves as CRDs.
+const (
+	GroupV1 = "crd.projectcalico.org"
+	GroupV3 = v3.Group
+)
+
+// The API versions in which objects are read.
+const (
+	APIVersionCore = "v1"
+	APIVersionV1   = GroupV1 + "/v1"
+	APIVersionV3   = v3.GroupVersionCurrent
+)
+
+// Info is a row of the table of kinds: what the rest of the program has to know of a
+// kind. The snapshot, the readers of clusters and files, admission, the audit and error
+// messages read it; config/webhook, config/rbac and the kinds that a BGPPolicy can match
+// are tested against it.
+//
+// To add a kind, add a row, a struct that embeds Metadata, and its decoder. A package
+// that reads objects of the kind also needs an accessor in pkg/state.
+type Info struct {
+	Kind Kind
+	// Resource is the name of the kind in URLs and RBAC rules.
+	Resource string
+	// Need is what a state needs of the kind.
+	Need Need
+	// Review is which changes admission reviews.
+	Review Review
+	// Observation is true if the objects report the status of the network. They do
+	// not decide BGP: no decision waits for them or depends on them.
+	Observation bool
+	// Calico is true if Calico's API groups serve the kind, false if Kubernetes does.
+	Calico bool
+	// Empty is an empty list of the kind.
+	Empty List
+
+	forms []form
+}
+
+// Need is what a state needs of a kind.
+type Need int
+
+const (
+	// Expected means that a state holds all objects of the kind. There are none where
+	// the API server does not serve it: Calico added it later, or it belongs to a part
+	// of Calico that is not installed.
+	Expected Need = iota
+	// Required is Expected, and an API server that serves Calico's objects serves the
+	// kind.
+	Required
+	// Optional means that a state may lack the kind, because the reader did not ask for
+	// it or may not list it. The state says whether it does.
+	Optional
+)
+
+// Review is which changes of a kind admission reviews.
+type Review int
+
+const (
+	// ReviewNone is no change.
+	ReviewNone Review = iota
+	// ReviewExisting is updates of what decides BGP, and deletes. A Node has no BGP
+	// address when the kubelet creates it.
+	ReviewExisting
+	// ReviewAll is every create, update and delete.
+	ReviewAll
+)
+
+// form is an API version of a kind and the decoder of its objects.
+type form struct {
+	apiVersion string
+	decode     func(v map[string]any) (Object, error)
+}
+
+var table = [...]Info{
+	{
+		Kind: KindNode, Resource: "nodes", Need: Required, Review: ReviewExisting, Empty: Objects[*Node](nil),
+		// calicoctl writes Nodes as projectcalico.org/v3; no API server serves them
+		// (libcalico-go/lib/apis/internalapi/node.go).
+		forms: []form{{APIVersionCore, whole(decodeCoreNode)}, {APIVersionV3, whole(decodeCalicoNode)}},
+	},
+	{
+		Kind: KindSecret, Resource: "secrets", Need: Optional, Empty: Objects[*Secret](nil),
+		forms: []form{{APIVersionCore, decodeSecret}},
+	},
+	{
+		Kind: KindBGPConfiguration, Resource: "bgpconfigurations", Need: Required, Review: ReviewAll, Calico: true, Empty: Objects[*BGPConfiguration](nil),
+		forms: bothGroups(decodeBGPConfiguration),
+	},
+	{
+		Kind: KindBGPPeer, Resource: "bgppeers", Need: Required, Review: ReviewAll, Calico: true, Empty: Objects[*BGPPeer](nil),
+		forms: bothGroups(decodeBGPPeer),
+	},
+	{
+		Kind: KindIPPool, Resource: "ippools", Review: ReviewAll, Calico: true, Empty: Objects[*IPPool](nil),
+		forms: bothGroups(decodeIPPool),
+	},
+	{
+		Kind: KindBGPFilter, Resource: "bgpfilters", Need: Optional, Review: ReviewAll, Calico: true, Empty: Objects[*BGPFilter](nil),
+		forms: bothGroups(decodeBGPFilter),
+	},
+	{
+		Kind: KindFelixConfiguration, Resource: "felixconfigurations", Review: ReviewAll, Calico: true, Empty: Objects[*FelixConfiguration](nil),
+		forms: bothGroups(decodeFelixConfiguration),
+	},
+	{
+		Kind: KindClusterInformation, Resource: "clusterinformations", Calico: true, Empty: Objects[*ClusterInformation](nil),
+		forms: bothGroups(decodeClusterInformation),
+	},
+	{
+		Kind: KindCalicoNodeStatus, Resource: "caliconodestatuses", Need: Optional, Observation: true, Calico: true, Empty: Objects[*NodeStatus](nil),
+		forms: []form{{APIVersionV1, decodeNodeStatus}, {APIVersionV3, decodeNodeStatus}},
+	},
+}
+
+// KindCount is the number of kinds.
+const KindCount = len(table)
+
+var indexes = func() map[Kind]int {
+	out := make(map[Kind]int, KindCount)
+	for i := range table {
+		out[table[i].Kind] = i
+	}
+	return out
+}()
+
+// Kinds returns the table of kinds. It must not be changed.
+func Kinds() []Info { return table[:] }
+
+// Index returns the index of the kind in Kinds, -1 if it is not there.
+func (k Kind) Index() int {
+	if i, ok := indexes[k]; ok {
+		return i
+	}
+	return -1
+}
+
+// Info returns the row of the kind, the zero Info if there is none.
+func (k Kind) Info() Info {
+	if i := k.Index(); i >= 0 {
+		return table[i]
+	}
+	return Info{}
+}
+
+// KindOf returns the kind of an object or, with the suffix "List" cut off, of a list.
+// Errors are a *FieldError if the kind is known but not in this API version, else an
+// *UnknownKindError.
+func KindOf(apiVersion, kind string) (Kind, error) {
+	f, err := formOf(apiVersion, kind)
+	if f == nil {
+		return "", err
+	}
+	return Kind(kind), nil
+}
+
+// formOf returns the form of a kind in an API version.
+func formOf(apiVersion, kind string) (*form, error) {
+	i := Kind(kind).Index()
+	if i < 0 {
+		return nil, &UnknownKindError{apiVersion, kind}
+	}
+	forms := table[i].forms
+	known := false
+	for i := range forms {
+		if forms[i].apiVersion == apiVersion {
+			return &forms[i], nil
+		}
+		known = known || groupOf(forms[i].apiVersion) == groupOf(apiVersion)
+	}
+	if !known { // It is somebody else's kind of the same name, such as MetalLB's BGPPeer.
+		return nil, &UnknownKindError{apiVersion, kind}
+	}
+	return nil, &FieldError{"apiVersion", fmt.Sprintf("must be %s for a %s, is %q", strings.Join(apiVersions(forms), " or "), kind, apiVersion)}
+}
+
+// groupOf returns the group of an API version, "" for the core group. Unlike the name of
+// a group, a version has no dot.
+func groupOf(apiVersion string) string {
+	group, _, ok := strings.Cut(apiVersion, "/")
+	if !ok && !strings.Contains(group, ".") {
+		return ""
+	}
+	return group
+}
+
+func apiVersions(forms []form) []string {
+	out := make([]string, len(forms))
+	for i := range forms {
+		out[i] = forms[i].apiVersion
+	}
+	return out
+}
+
+// UnknownKindError is an object whose kind is not in the table, or is one of another API
+// group.
+type UnknownKindError struct{ APIVersion, Kind string }
+
+// Error names the kind and those that are known.
+func (e *UnknownKindError) Error() string {
+	var groups []string
+	kinds := map[string][]string{}
+	for i := range table {
+		versions := strings.Join(apiVersions(table[i].forms), " and ")
+		if kinds[versions] == nil {
+			groups = append(groups, versions)
+		}
+		kinds[versions] = append(kinds[versions], string(table[i].Kind))
+	}
+	known := make([]string, len(groups))
+	for i, versions := range groups {
+		slices.Sort(kinds[versions])
+		known[i] = strings.Join(kinds[versions], ", ") + " of " + versions
+	}
+	last := len(known) - 1
+	return fmt.Sprintf("%s of %s does not decide BGP; known are %s, and %s", e.Kind, e.APIVersion, strings.Join(known[:last], ", "), known[last])
+}

@@ -1,0 +1,137 @@
+package calico
+
+import (
+	"cmp"
+	"slices"
+)
+
+// List is an immutable list of the objects of one kind, sorted by name. No two of them
+// have the same name. All arguments of its methods are of the same kind.
+type List interface {
+	// Len returns the number of objects.
+	Len() int
+	// Get returns the object of a name, nil if there is none. O(log n).
+	Get(name string) Object
+	// Of returns the list of some objects, in any order; of two with the same name it
+	// holds the later one. O(n log n).
+	Of(objects []Object) List
+	// With returns the list in which the object of a name is o, or is absent if o is
+	// nil. The cost is a copy of a slice of pointers.
+	With(name string, o Object) List
+	// Same reports whether two lists share their memory, so hold the same objects. It
+	// may be false where they hold the same. O(1).
+	Same(other List) bool
+	// Sharing returns old if it holds the same objects. O(n).
+	Sharing(old List) List
+	// Changes calls yield for each name whose object differs in after, sorted by name;
+	// nil stands for absent. O(n), without a comparison of objects that both share.
+	Changes(after List, yield func(before, after Object))
+}
+
+// Objects is a List as a slice of the type of its objects.
+type Objects[T interface {
+	comparable
+	Object
+}] []T
+
+// Len returns the number of objects.
+func (l Objects[T]) Len() int { return len(l) }
+
+func (l Objects[T]) search(name string) (int, bool) {
+	return slices.BinarySearchFunc(l, name, func(o T, name string) int { return cmp.Compare(o.ID().Name, name) })
+}
+
+// Get returns the object of a name.
+func (l Objects[T]) Get(name string) Object {
+	if i, ok := l.search(name); ok {
+		return l[i]
+	}
+	return nil
+}
+
+// Of returns the list of some objects.
+func (l Objects[T]) Of(objects []Object) List {
+	if len(objects) == 0 {
+		return Objects[T](nil)
+	}
+	all := make(Objects[T], 0, len(objects))
+	for _, o := range objects {
+		if typed, ok := o.(T); ok {
+			all = append(all, typed)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b T) int { return cmp.Compare(a.ID().Name, b.ID().Name) })
+	out := all[:0]
+	for i, o := range all {
+		if i+1 == len(all) || all[i+1].ID().Name != o.ID().Name {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// With returns the list with another object of a name.
+func (l Objects[T]) With(name string, o Object) List {
+	i, found := l.search(name)
+	end := i
+	if found {
+		end++
+	}
+	var middle []T
+	if typed, ok := o.(T); ok {
+		middle = []T{typed}
+	}
+	return Objects[T](slices.Concat(l[:i], middle, l[end:]))
+}
+
+// Same reports whether two lists share their memory.
+func (l Objects[T]) Same(other List) bool {
+	m, ok := other.(Objects[T])
+	return ok && len(l) == len(m) && (len(l) == 0 || &l[0] == &m[0])
+}
+
+// Sharing returns old if it holds the same objects.
+func (l Objects[T]) Sharing(old List) List {
+	if m, ok := old.(Objects[T]); ok && slices.Equal(m, l) {
+		return old
+	}
+	return l
+}
+
+// Changes calls yield for each name whose object differs.
+func (l Objects[T]) Changes(after List, yield func(before, after Object)) {
+	m, ok := after.(Objects[T])
+	if !ok || l.Same(m) {
+		return
+	}
+	for len(l) > 0 || len(m) > 0 {
+		switch order := compareFirst(l, m); {
+		case order < 0:
+			yield(l[0], nil)
+			l = l[1:]
+		case order > 0:
+			yield(nil, m[0])
+			m = m[1:]
+		default:
+			if l[0] != m[0] && !Equal(l[0], m[0]) {
+				yield(l[0], m[0])
+			}
+			l, m = l[1:], m[1:]
+		}
+	}
+}
+
+// compareFirst compares the names of the first objects; an empty list comes last.
+func compareFirst[T interface {
+	comparable
+	Object
+}](l, m Objects[T]) int {
+	switch {
+	case len(l) == 0:
+		return 1
+	case len(m) == 0:
+		return -1
+	default:
+		return cmp.Compare(l[0].ID().Name, m[0].ID().Name)
+	}
+}

@@ -1,0 +1,109 @@
+package topology
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+// forTwins is forRandomStates with states in which BGPPeers differ only in their
+// names and nodes.
+func forTwins(t *testing.T, check func(s *state.Snapshot) string) {
+	t.Helper()
+	forRandomStates(t, 11, seeds, func(r *rand.Rand, objects []calico.Object) string {
+		s := state.New(append(objects, newGenerator(t, r).twins(objects)...)...)
+		if fault := check(s); fault != "" {
+			return fault + "\nwith twins:\n" + show(s)
+		}
+		return ""
+	})
+}
+
+func TestTwinsAgreeWithTheNaiveModel(t *testing.T) {
+	forTwins(t, func(s *state.Snapshot) string {
+		topology, m := compute(t, s, nil), newNaive(s)
+		return sessionsDiffer(viewOf(topology), m) + summaryDiffers(topology.Summary(), m)
+	})
+}
+
+// TestTwinsArePeerGroups makes sure that the properties are tried on BGPPeers
+// that are counted as one, and on external peers that are.
+func TestTwinsArePeerGroups(t *testing.T) {
+	seen := map[string]int{}
+	forTwins(t, func(s *state.Snapshot) string {
+		topology := compute(t, s, nil)
+		for _, g := range topology.peerGroups {
+			if len(g.members) > 1 {
+				side := "local"
+				if g.remoteVaries {
+					side = "remote"
+				}
+				seen[side+" nodes vary"]++
+				if g.reverse != [2]bool{} {
+					seen[side+" nodes vary, with half-sessions back"]++
+				}
+				if g.onAddress() {
+					seen[side+" nodes vary, on an address"]++
+				}
+			}
+		}
+		for _, n := range topology.networks {
+			if len(n.merged) < len(n.outsides) {
+				seen["external peers are counted as one"]++
+			}
+		}
+		return ""
+	})
+	want := []string{
+		"external peers are counted as one", "local nodes vary", "local nodes vary, on an address", "local nodes vary, with half-sessions back",
+		"remote nodes vary", "remote nodes vary, with half-sessions back",
+	}
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %q", seen, want)
+	}
+	for what, n := range seen {
+		if n < 5 {
+			t.Errorf("%s in %d states only", what, n)
+		}
+	}
+}
+
+// TestABGPPeerIsCountedForItsOwnNodes compares the sessions that each BGPPeer gives
+// with those that are listed.
+func TestABGPPeerIsCountedForItsOwnNodes(t *testing.T) {
+	tried := 0
+	forTwins(t, func(s *state.Snapshot) string {
+		topology := compute(t, s, nil)
+		v := viewOf(topology)
+		if len(v.ambiguous) > 0 {
+			return "" // They have no status.
+		}
+		tried++
+		type session struct{ source, family, a, b string }
+		sessions := map[session]bool{}
+		for _, h := range v.halves {
+			if h.Status == Paired {
+				for _, source := range h.Sources {
+					sessions[session{source, h.Family, min(h.Node, h.PeerNode), max(h.Node, h.PeerNode)}] = true
+				}
+			}
+		}
+		listed := map[string]int{}
+		for s := range sessions {
+			listed[s.source]++
+		}
+		for name, p := range topology.Summary().BGPPeers {
+			if p.Sessions != listed[name] {
+				return difference(name, []int{p.Sessions}, []int{listed[name]})
+			}
+		}
+		return ""
+	})
+	if tried < seeds/4 {
+		t.Errorf("only %d states without ambiguous half-sessions", tried)
+	}
+}

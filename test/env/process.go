@@ -1,0 +1,149 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+const (
+	// readyTimeout is how long a process may take to create its certificate and to fill its caches.
+	readyTimeout = time.Minute
+	// drainTimeout is how long a process may take to answer open requests before it is killed.
+	drainTimeout = 20 * time.Second
+	pollInterval = 20 * time.Millisecond
+)
+
+// Process is a running process of bgpguard.
+type Process struct {
+	// LogFile receives all that it prints.
+	LogFile string
+	// Pid is its process ID.
+	Pid int
+
+	name    string // in errors
+	command *exec.Cmd
+	exited  chan struct{} // closed when the process has ended; exit is set by then
+	exit    error
+	killed  bool
+}
+
+// startProcess starts a program and returns when /readyz at the address health succeeds. The environment stops it at the
+// end. A hostname other than "" is the name of the process among the replicas.
+func (e *Environment) startProcess(ctx context.Context, name, binary, hostname, health string, args []string) (*Process, error) {
+	p, err := e.launch(name, binary, hostname, args)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.waitReady(ctx, "http://"+health+"/readyz"); err != nil {
+		// The error contains the log, and how the process ended where it did by itself.
+		_ = p.Stop()
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.processes = append(e.processes, p)
+	return p, nil
+}
+
+// launch starts the process with a log file of its own.
+func (e *Environment) launch(name, binary, hostname string, args []string) (*Process, error) {
+	log, err := os.CreateTemp(e.Dir, name+"-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // The child has its own handle.
+
+	p := &Process{name: name, LogFile: log.Name(), command: exec.Command(binary, args...), exited: make(chan struct{})}
+	p.command.Env = environment()
+	if hostname != "" {
+		p.command.Env = append(p.command.Env, "HOSTNAME="+hostname)
+	}
+	p.command.Stdout, p.command.Stderr = log, log
+	// In a process group of its own: an interrupt from the terminal stops it through Stop, like the rest of the
+	// environment, and not while the test or the demo still needs it.
+	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	p.Pid = p.command.Process.Pid
+	go func() {
+		p.exit = p.command.Wait()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// waitReady waits until the readiness probe succeeds.
+func (p *Process) waitReady(ctx context.Context, probe string) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		last := get(ctx, probe)
+		if last == nil {
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("the %s ended before it was ready (%s); the end of its log:\n%s", p.name, p.command.ProcessState, p.Log())
+		case <-ctx.Done():
+			return fmt.Errorf("the %s did not become ready: %w (%w); the end of its log:\n%s", p.name, ctx.Err(), last, p.Log())
+		case <-ticker.C:
+		}
+	}
+}
+
+// get returns nil when the URL answers with 200.
+func get(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return nil
+}
+
+// Log returns the end of what the process printed.
+func (p *Process) Log() string {
+	return tail(p.LogFile)
+}
+
+// Kill ends the process with SIGKILL, as the kernel does when memory is short.
+func (p *Process) Kill() {
+	p.killed = true
+	_ = p.command.Process.Kill() // It may have ended by itself at any moment.
+	<-p.exited
+}
+
+// Stop sends SIGTERM to the process, waits until it has ended, and returns an error if it failed. It may be called more
+// than once, and returns nil after Kill.
+func (p *Process) Stop() error {
+	if p.killed {
+		return nil
+	}
+	_ = p.command.Process.Signal(syscall.SIGTERM) // It may have ended by itself at any moment.
+	select {
+	case <-p.exited:
+	case <-time.After(drainTimeout):
+		_ = p.command.Process.Kill()
+		<-p.exited
+		return fmt.Errorf("the %s did not end within %s of SIGTERM and was killed; the end of its log:\n%s", p.name, drainTimeout, p.Log())
+	}
+	if p.exit != nil {
+		return fmt.Errorf("the %s: %w; the end of its log:\n%s", p.name, p.exit, p.Log())
+	}
+	return nil
+}
