@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Command is one command line of a document.
@@ -55,9 +56,14 @@ func (b *Block) Transcript() ([]Command, error) {
 	return commands, nil
 }
 
+// commandTimeout bounds one command line: the slowest takes a few seconds.
+const commandTimeout = 2 * time.Minute
+
 // Run runs the command in a shell and returns what it printed on both streams. An error says that the exit code is
 // not Exit.
 func (c *Command) Run(ctx context.Context, dir string, environment []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	command := exec.CommandContext(ctx, "sh", "-c", c.Text)
 	command.Dir, command.Env = dir, environment
 	out, err := command.CombinedOutput()
