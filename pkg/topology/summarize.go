@@ -2,10 +2,10 @@ package topology
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -13,7 +13,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-func (t *Topology) summarize(ctx context.Context, before *Topology) error {
+// summarize makes the summary, sharing the parts that are equal with before.
+func (t *Topology) summarize(before *Topology) {
 	old := &Summary{}
 	if before != nil {
 		old = before.summary
@@ -26,18 +27,15 @@ func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 	s.Mesh = share(old.Mesh, t.mesh())
 	if before != nil && t.routings == before.routings {
 		s.Sessions, s.Reflectors, s.Convergence = old.Sessions, old.Reflectors, old.Convergence
+		t.sessionMeasures = before.sessionMeasures
 	} else {
 		s.Sessions = share(old.Sessions, &PerFamily[Sessions]{t.tallies[0].Sessions, t.tallies[1].Sessions})
 		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
-		s.Convergence = share(old.Convergence, convergence(t.index, t.networks, t.waiting))
+		s.Convergence = share(old.Convergence, t.convergence())
 	}
 	programming := newProgramming(t.snapshot)
 	needs := programming.needsBGP
-	routes, err := t.routes(ctx, before, needs)
-	if err != nil {
-		return err
-	}
-	s.Routes = share(old.Routes, routes)
+	s.Routes = share(old.Routes, t.routes(before, needs))
 	peersSame := t.summarizePeers(s, before)
 	switch {
 	case before != nil && sameButNodes(t.snapshot, before.snapshot):
@@ -63,7 +61,6 @@ func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 		s.Timers = share(old.Timers, t.timers(s, old))
 	}
 	t.summary = s
-	return nil
 }
 
 // summarizePeers makes the parts of the BGPPeers, and reports whether all are
@@ -75,7 +72,7 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	if before != nil {
 		old, was = before.summary.BGPPeers, before.peerings
 	}
-	sameNodes := before != nil && t.index.speakers == before.index.speakers
+	sameNodes := before != nil && t.index.Speakers == before.index.Speakers
 	type entry struct {
 		name string
 		part *BGPPeer
@@ -151,28 +148,18 @@ func secrets(s *state.Snapshot) *Secrets {
 	return out
 }
 
-// Handles of node sets; see NodeSet.Members.
-const (
-	notReadyName = "notReady"
-	// meshNotReadyName is that of those in the mesh.
-	meshNotReadyName = "mesh/notReady"
-	waitingName      = "waiting"
-	// noAddressName begins the handle of the nodes without an address in a family.
-	noAddressName = "noAddress/"
-)
-
 func (t *Topology) nodes() *Nodes {
 	ix := t.index
 	return &Nodes{
-		Total: len(ix.nodes), BGP: int(ix.speakers.Count()), Reflectors: int(ix.speakers.IntersectionCardinality(ix.reflectors)),
-		NotReady: ix.nodeSet(ix.notReady, notReadyName),
+		Total: len(ix.Nodes), BGP: int(ix.Speakers.Count()), Reflectors: int(ix.Speakers.IntersectionCardinality(ix.Reflectors)),
+		NotReady: nodeSet(ix, ix.NotReady, t.measures.add("notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.index.NotReady) }))),
 	}
 }
 
 // mesh is the node-to-node mesh under the BGPConfiguration "default".
 func (t *Topology) mesh() *Mesh {
 	c := t.snapshot.BGPConfiguration(calico.Default)
-	m := t.index.meshSummary()
+	m := meshSummary(t.index)
 	m.Enabled, m.Source = c.MeshEnabled(), "set"
 	switch {
 	case c == nil:
@@ -183,7 +170,7 @@ func (t *Topology) mesh() *Mesh {
 	if !m.Enabled {
 		m.SessionsPerNode, m.Sessions = 0, 0
 	}
-	m.NotReady = t.index.nodeSet(t.meshNotReady(), meshNotReadyName)
+	m.NotReady = nodeSet(t.index, t.meshNotReady(), t.measures.add("mesh/notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
 	return &m
 }
 
@@ -192,32 +179,19 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 	if !t.snapshot.BGPConfiguration(calico.Default).MeshEnabled() {
 		return nil
 	}
-	return t.index.notReady.Difference(t.index.reflectors)
+	return t.index.NotReady.Difference(t.index.Reflectors)
 }
 
-// routes sums up who has whose routes, from before where sessions are the same.
-func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*calico.IPPool) bool) (*PerFamily[Routes], error) {
+// routes sums up who has whose routes.
+func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
 	out := &PerFamily[Routes]{}
 	for _, f := range calico.Families {
-		r := t.routings[f]
-		one := out.In(f)
-		switch {
-		case before != nil && r == before.routings[f]:
-			old := before.summary.Routes.In(f)
-			one.WithTransit, one.WithoutTransit = old.WithTransit, old.WithoutTransit
-		default:
-			var err error
-			if one.WithoutTransit, err = r.reach(ctx, false); err != nil {
-				return nil, err
-			}
-			if one.WithTransit, err = r.reach(ctx, true); err != nil {
-				return nil, err
-			}
-		}
-		if before != nil {
+		one, r := out.In(f), t.routings[f]
+		one.WithoutTransit, one.WithTransit = r.reach[0], r.reach[1]
+		if before != nil && r != before.routings[f] {
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
 		}
-		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
+		one.NoAddress = t.noAddress(f)
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
 		for _, p := range t.snapshot.IPPools() {
 			if p.Family == f && p.Workload && p.DisableBGPExport && needs(p) {
@@ -239,7 +213,20 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 			reuseStrings(&one.Filtered, old.Filtered)
 		}
 	}
-	return out, nil
+	return out
+}
+
+// noAddress is the nodes without an address in family f.
+func (t *Topology) noAddress(f calico.Family) NodeSet {
+	ix := t.index
+	out := NodeSet{Nodes: int(ix.Len()) - int(ix.BGP[f].Count()), Sample: []string{}}
+	for i, ok := ix.BGP[f].NextClear(0); ok && i < ix.Len() && len(out.Sample) < SampleSize; i, ok = ix.BGP[f].NextClear(i + 1) {
+		out.Sample = append(out.Sample, ix.Nodes[i].Name)
+	}
+	out.Members = t.measures.add("noAddress/"+f.String(), nodesOf(func(t *Topology) func(int) bool {
+		return func(i int) bool { return !t.index.BGP[f].Test(uint(i)) }
+	}))
+	return out
 }
 
 func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
@@ -249,8 +236,8 @@ func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
 		Sessions:    sessions,
 		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.selectors,
 	}
-	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.speakers))
-	b.RemoteNodes = int(r.remote.IntersectionCardinality(t.index.speakers))
+	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.Speakers))
+	b.RemoteNodes = int(r.remote.IntersectionCardinality(t.index.Speakers))
 	return b
 }
 
@@ -262,35 +249,36 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	peers := make([]bool, len(t.peerings))
 	levels := map[int][]uint32{} // the first nodes
 	counts := map[int]int{}
-	for g := range n.sides {
-		s := &n.sides[g]
+	for g := range n.classes.List {
+		s := &n.classes.List[g]
 		switch {
-		case !s.speaks(f):
+		case !s.Speaks(f):
 			continue
-		case s.reflector():
-			out.Total += s.nodes
+		case s.Reflector():
+			out.Total += s.Nodes
 			serves := false
 			for _, l := range n.from(uint32(g)) {
 				n.markGiving(&l, peers)
-				serves = serves || l.stands() && !n.sides[l.to].reflector()
+				serves = serves || l.stands() && !n.classes.List[l.to].Reflector()
 			}
 			if serves {
-				out.Peered += s.nodes
+				out.Peered += s.Nodes
 			}
 			continue
 		}
-		out.Nodes += s.nodes
+		out.Nodes += s.Nodes
 		level := n.reflectorsOf(uint32(g))
-		counts[level] += s.nodes
-		levels[level] = append(levels[level], s.first...)
+		counts[level] += s.Nodes
+		levels[level] = append(levels[level], s.First...)
 		for _, l := range n.from(uint32(g)) {
-			if n.sides[l.to].reflector() {
+			if n.classes.List[l.to].Reflector() {
 				n.markGiving(&l, peers)
 			}
 		}
 	}
 	for _, level := range sortedKeys(counts) {
-		out.Levels = append(out.Levels, Level{level, counts[level], t.index.sample(levels[level]), atMostName(f, level)})
+		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
+		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
 	}
 	for i, p := range t.peerings {
 		if peers[i] {
@@ -300,14 +288,26 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	return out
 }
 
+// atMost returns the test for nodes that are no route reflectors and have sessions
+// to at most so many.
+func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
+	n := t.networks[f]
+	yes := make([]bool, len(n.classes.List))
+	for g := range yes {
+		s := &n.classes.List[g]
+		yes[g] = s.Speaks(f) && !s.Reflector() && n.reflectorsOf(uint32(g)) <= level
+	}
+	return func(i int) bool { return yes[t.classes.Of[i]] }
+}
+
 // reflectorsOf counts the route reflectors that the nodes of a group have
 // sessions to, MaxLevel at the most.
 func (n *network) reflectorsOf(g uint32) int {
 	count := 0
 	list := n.from(g)
 	for i := range list {
-		if n.sides[list[i].to].reflector() && list[i].stands() {
-			count += n.sides[list[i].to].nodes
+		if n.classes.List[list[i].to].Reflector() && list[i].stands() {
+			count += n.classes.List[list[i].to].Nodes
 		}
 	}
 	return min(count, MaxLevel)

@@ -42,6 +42,6 @@ var ownPolicy = []scene{
 		{args: "get bgppolicies", prints: "peers-have-owners"},
 	}},
 	{"You can delete a policy. bgpguard warns and logs it.", []step{
-		{args: "delete bgppolicy peers-have-owners", prints: "is no longer enforced by it (Deny); changes are still judged by"},
+		{args: "delete bgppolicy peers-have-owners", prints: "it no longer enforces policy peers-have-owners (Deny);"},
 	}},
 }

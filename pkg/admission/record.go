@@ -1,0 +1,53 @@
+package admission
+
+import (
+	"encoding/json"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// overridden names the policies that deny a change that is allowed: those from which the
+// user is exempt, and all where a reason not to enforce them holds. It is nil where none
+// denies the change, where it is not allowed and where it could not be evaluated.
+func (r *reply) overridden() []string {
+	if !r.Allowed || r.decision == nil || r.result != resultAllowed {
+		return nil
+	}
+	policies := r.decision.Exempted()
+	if r.notEnforced != "" {
+		policies = slices.Concat(policies, r.policies(violation.Deny))
+	}
+	return policies
+}
+
+// reference returns the changed object in the form that Events use. An object that is
+// created may have no UID yet.
+func (r *reply) reference() corev1.ObjectReference {
+	kind := r.request.Kind
+	ref := corev1.ObjectReference{
+		APIVersion: schema.GroupVersion{Group: kind.Group, Version: kind.Version}.String(), Kind: kind.Kind, Name: r.id.Name,
+	}
+	for _, raw := range [][]byte{r.request.OldObject.Raw, r.request.Object.Raw} {
+		if ref.UID == "" {
+			ref.UID = uid(raw)
+		}
+	}
+	return ref
+}
+
+// uid returns the UID of an object as JSON, "" where there is none.
+func uid(raw []byte) types.UID {
+	var object struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+	}
+	if json.Unmarshal(raw, &object) != nil {
+		return ""
+	}
+	return object.Metadata.UID
+}

@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// strip returns one of Calico's objects with only the fields that its author wrote, and
+// the status of an observation: without managed fields, versions and UIDs.
+func strip(object map[string]any) map[string]any {
+	metadata := pick(object["metadata"], "name", "labels", "annotations")
+	out := map[string]any{"metadata": metadata}
+	for _, key := range []string{"apiVersion", "kind", "spec"} {
+		if value, ok := object[key]; ok {
+			out[key] = value
+		}
+	}
+	if annotations, ok := metadata["annotations"].(map[string]any); ok {
+		delete(annotations, corev1.LastAppliedConfigAnnotation)
+	}
+	withoutEmpty(out)
+	kind, _ := out["kind"].(string)
+	if status, ok := object["status"]; ok && calico.Kind(kind).Info().Observation {
+		out["status"] = status
+	}
+	return out
+}
+
+// pick returns the given fields of an object.
+func pick(object any, keys ...string) map[string]any {
+	fields, _ := object.(map[string]any)
+	out := make(map[string]any, len(keys))
+	for _, key := range keys {
+		if value, ok := fields[key]; ok {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+// nodeManifest returns the manifest of a Node that stripNode returned.
+func nodeManifest(node *corev1.Node) map[string]any {
+	metadata := map[string]any{"name": node.Name}
+	for key, texts := range map[string]map[string]string{"labels": node.Labels, "annotations": node.Annotations} {
+		if len(texts) == 0 {
+			continue
+		}
+		values := make(map[string]any, len(texts))
+		for k, v := range texts {
+			values[k] = v
+		}
+		metadata[key] = values
+	}
+	out := map[string]any{"apiVersion": "v1", "kind": string(calico.KindNode), "metadata": metadata}
+	if len(node.Status.Conditions) > 0 {
+		conditions := make([]any, len(node.Status.Conditions))
+		for i, c := range node.Status.Conditions {
+			conditions[i] = map[string]any{"type": string(c.Type), "status": string(c.Status)}
+		}
+		out["status"] = map[string]any{"conditions": conditions}
+	}
+	return out
+}
+
+// withoutEmpty removes empty labels and annotations from a manifest, in place.
+func withoutEmpty(manifest map[string]any) map[string]any {
+	metadata, _ := manifest["metadata"].(map[string]any)
+	for _, key := range []string{"labels", "annotations"} {
+		if values, ok := metadata[key].(map[string]any); ok && len(values) == 0 {
+			delete(metadata, key)
+		}
+	}
+	return manifest
+}
+
+// nameOf returns the name of a manifest.
+func nameOf(manifest map[string]any) string {
+	metadata, _ := manifest["metadata"].(map[string]any)
+	text, _ := metadata["name"].(string)
+	return text
+}
