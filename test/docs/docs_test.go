@@ -174,6 +174,29 @@ func TestTranscriptsAreWhatIsPrinted(t *testing.T) {
 	}
 }
 
+// README lists the policies as docs/policies does.
+func TestReadmeListsThePolicies(t *testing.T) {
+	const header = "| policy | finds | severity | default action |\n"
+	page, err := os.ReadFile(filepath.Join(root, "docs/policies/README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, "README.md")
+	readme, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want, found := strings.Cut(string(page), header)
+	before, rest, ok := strings.Cut(string(readme), header)
+	if !found || !ok {
+		t.Fatalf("no table of policies: docs/policies/README.md has one: %v, README.md has one: %v", found, ok)
+	}
+	want, _, _ = strings.Cut(want, "\n\n")
+	want = regexp.MustCompile(`\]\(`).ReplaceAllString(strings.TrimRight(want, "\n"), "](docs/policies/")
+	_, after, _ := strings.Cut(rest, "\n\n")
+	golden.Check(t, file, []byte(before+header+want+"\n\n"+after))
+}
+
 // Commands in running text, and those that tests cannot run, name verbs, flags and make targets that exist.
 func TestNamedCommandsExist(t *testing.T) {
 	_, environment := workplace(t)
