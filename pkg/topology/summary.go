@@ -154,12 +154,11 @@ type FrozenReason struct {
 // under both readings of external peers: they pass routes on between nodes, or not.
 // The objects do not say which holds.
 type Routes struct {
-	// WithTransit assumes that all external peers pass routes, or traffic, on to
-	// each other and to every node that peers with one of them, whatever the AS
-	// numbers in their paths.
+	// WithTransit assumes that all external peers pass routes on to each other and to
+	// every node that peers with one of them, whatever the AS numbers in their paths.
 	WithTransit *Reach `json:"withTransit"`
-	// WithoutTransit assumes that they pass nothing on. It is the same as WithTransit
-	// where there is no such peer.
+	// WithoutTransit assumes that they pass nothing on. Without external peers, both
+	// are the same.
 	WithoutTransit *Reach `json:"withoutTransit"`
 	// NoAddress are the nodes without an address in the family. Calico configures no
 	// sessions in it for them.
@@ -175,7 +174,7 @@ type Routes struct {
 	Filtered []string `json:"filtered"`
 }
 
-// Reach is reachability under one assumption about external peers.
+// Reach is reachability under one reading of external peers.
 type Reach struct {
 	// Nodes counts those with an address in the family.
 	Nodes int `json:"nodes"`
