@@ -186,12 +186,12 @@ func TestCheckRejectsInvalidInput(t *testing.T) {
 		"two documents with one name": {
 			in:   files{"c.yaml": nodeC, "p.yaml": meshPolicy + "---\n" + meshPolicy},
 			args: "-f c.yaml --policies p.yaml",
-			want: "p.yaml:14: BGPPolicy mesh: metadata.name: is the name of two documents",
+			want: "p.yaml:14: BGPPolicy mesh: metadata.name: is used by two documents",
 		},
 		"Deny together with Warn": {
 			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "[Deny]", "[Deny, Warn]", 1)},
 			args: "-f c.yaml --policies p.yaml",
-			want: "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user",
+			want: "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not have both Deny and Warn: a denial already shows the message to the user",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
