@@ -102,7 +102,7 @@ func FuzzLine(f *testing.F) {
 		if got == line {
 			return
 		}
-		for _, part := range strings.SplitSeq(got, "\n") {
+		for part := range strings.SplitSeq(got, "\n") {
 			if words := strings.Fields(part); len(words) > 1 && ansi.StringWidth(part) > width {
 				t.Errorf("%q has %d columns, the terminal %d", part, ansi.StringWidth(part), width)
 			}
