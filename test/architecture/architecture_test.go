@@ -22,7 +22,7 @@ const module = "github.com/bgpguard/bgpguard/"
 // floor is a group of packages that stand at the same height. A package may import
 // packages on lower floors, and on its own floor those in the rows above its own.
 type floor struct {
-	name  string
+	name string
 	rows []row
 }
 
