@@ -6,18 +6,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// maxAuditViolations bounds the violations in the audit annotations, in bytes.
-// The API server cuts an audit event of more than 100 KiB short, where it
-// truncates at all, by dropping the objects from it first
-// (k8s.io/apiserver/plugin/pkg/audit/truncate): they are worth more than a
-// long list of violations.
+// maxAuditViolations bounds the violations in the audit annotations, in bytes. An API
+// server that truncates audit events drops the objects from an event of more than 100 KiB
+// first (k8s.io/apiserver/plugin/pkg/audit/truncate). They are worth more than a long list
+// of violations.
 const maxAuditViolations = 16 << 10
 
-// annotations returns the audit annotations; the API server puts the name of
-// the webhook before their keys.
+// annotations returns the audit annotations. The API server prefixes their keys with the
+// name of the webhook.
 func (r *reply) annotations() map[string]string {
 	a := map[string]string{"decision": r.result, "data-age": r.age.Round(time.Millisecond).String()}
 	if r.notEnforced != "" {
@@ -26,14 +27,14 @@ func (r *reply) annotations() map[string]string {
 	if r.decision == nil {
 		return a
 	}
-	if text, omitted := encodeViolations(r.decision.Violations); text != "" {
-		a["violations"] = text
+	if list, omitted := encodeViolations(r.decision); list != "" {
+		a["violations"] = list
 		if omitted > 0 {
 			a["violations-omitted"] = strconv.Itoa(omitted)
 		}
 	}
-	if len(r.decision.Exempted) > 0 {
-		a["exempted"] = strings.Join(r.decision.Exempted, ",")
+	if exempted := r.decision.Exempted(); exempted != nil {
+		a["exempted"] = strings.Join(exempted, ",")
 	}
 	var failed []string
 	for _, f := range r.decision.Failures {
@@ -45,7 +46,7 @@ func (r *reply) annotations() map[string]string {
 	return a
 }
 
-// auditViolation is a violation without its details, which have no bound.
+// auditViolation is a violation without its details, whose size has no bound.
 type auditViolation struct {
 	Policy  string           `json:"policy"`
 	ID      string           `json:"id"`
@@ -54,19 +55,25 @@ type auditViolation struct {
 	Message string           `json:"message"`
 }
 
-// encodeViolations returns as many violations as fit and the number of the
-// rest, "" where there are none.
-func encodeViolations(violations []violation.Violation) (text string, omitted int) {
+// encodeViolations returns the violations that the change makes worse as JSON, as many as
+// fit, and the number of the rest; "" where there are none.
+func encodeViolations(d *validate.Decision) (list string, omitted int) {
 	var b strings.Builder
-	for i, v := range violations {
-		one, err := json.Marshal(auditViolation{v.Policy, v.ID, v.Size, v.Action, cut(v.Message, maxCauseLength)})
-		if err != nil || b.Len()+len(one)+2 > maxAuditViolations { // a size that is no number
-			return closeList(b.String()), len(violations) - i
+	for v := range d.Worse() {
+		if omitted > 0 {
+			omitted++
+			continue
 		}
-		b.WriteString(map[bool]string{true: "[", false: ","}[i == 0])
+		of := &v.Violation
+		one, err := json.Marshal(auditViolation{of.Policy, of.ID, of.Size, v.Applied(), text.Cut(v.Text(), maxCauseLength)})
+		if err != nil || b.Len()+len(one)+2 > maxAuditViolations { // JSON has no NaN and no infinity.
+			omitted++
+			continue
+		}
+		b.WriteString(map[bool]string{true: "[", false: ","}[b.Len() == 0])
 		b.Write(one)
 	}
-	return closeList(b.String()), 0
+	return closeList(b.String()), omitted
 }
 
 func closeList(list string) string {

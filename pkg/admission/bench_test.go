@@ -39,12 +39,12 @@ func BenchmarkNodeLabel(b *testing.B) {
 		snapshot := state.New(reflected(b, size)...)
 		for _, label := range []string{"floor", "unread", "selected"} {
 			b.Run(fmt.Sprintf("label=%s/nodes=%d", label, size), func(b *testing.B) {
-				var judge Judge = always(allowed())
+				var decider Decider = always(allowed())
 				if label != "floor" {
-					judge = warm(b, snapshot)
+					decider = warm(b, snapshot)
 				}
 				req := labelled(size-1, map[string]string{"floor": "other", "unread": "other", "selected": "rack"}[label])
-				h := New(fakeCluster{snapshot: snapshot}, judge)
+				h := New(fakeCluster{snapshot: snapshot}, decider)
 				b.ReportAllocs()
 				for b.Loop() {
 					if r := h.Handle(b.Context(), req); !r.Allowed || r.AuditAnnotations["decision"] != resultAllowed {

@@ -24,37 +24,36 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// PolicyPath is where the API server has BGPPolicies reviewed.
+// PolicyPath is the path of the webhook that reviews BGPPolicies.
 const PolicyPath = "/validate-bgppolicy"
 
-// Policies is what a BGPPolicy is reviewed against; *enforce.Keeper is it.
+// Policies are the policies in force; *enforce.Keeper implements it.
 type Policies interface {
-	// Check says why a document cannot be used.
+	// Check compiles and tests a document. An error says why it cannot be used.
 	Check(context.Context, *policy.Document) (*policy.Policy, error)
-	// Set is the policies in force.
+	// Set returns the policies in force.
 	Set() *policy.Set
 }
 
-// Try returns what a policy would find in the state as it is, nothing where the
-// state is not known yet. An error says that the policy cannot judge it.
+// Try returns what a policy would find in the current state, nothing where the state is
+// not known yet. An error says that the policy cannot be evaluated on it.
 type Try func(context.Context, *policy.Policy) ([]violation.Violation, error)
 
-// PolicyHandler reviews BGPPolicies: one that cannot be used is refused, one
-// that guards less than before is allowed, told and recorded. It keeps nobody
-// from removing what is there.
+// PolicyHandler reviews BGPPolicies. It rejects those that cannot be used. A change that
+// weakens or deletes a policy is allowed, with a warning, a log line and an audit
+// annotation.
 type PolicyHandler struct {
 	policies Policies
 	try      Try
-	// notes are told with each answer.
-	notes []string
+	notes    []string
 }
 
-// NewPolicyHandler returns a handler. notes are for the user of each request.
+// NewPolicyHandler returns a handler. notes are warnings that each answer carries.
 func NewPolicyHandler(policies Policies, try Try, notes ...string) *PolicyHandler {
 	return &PolicyHandler{policies: policies, try: try, notes: notes}
 }
 
-// HTTP returns the handler as the API server calls it; see Handler.HTTP.
+// HTTP returns the HTTP handler of the webhook; see Handler.HTTP.
 func (h *PolicyHandler) HTTP(log logr.Logger, limit time.Duration) (http.Handler, error) {
 	return serve(h, log, limit)
 }
@@ -68,7 +67,7 @@ func (h *PolicyHandler) Handle(ctx context.Context, req admission.Request) admis
 	return r.Response
 }
 
-// policyReview is an answer in the making.
+// policyReview is a response and its result.
 type policyReview struct {
 	admission.Response
 	result string
@@ -79,114 +78,114 @@ func (h *PolicyHandler) review(ctx context.Context, req *admission.Request) *pol
 	r := &policyReview{result: resultAllowed}
 	r.Allowed, r.AuditAnnotations = true, map[string]string{}
 	if req.Kind.Kind != v1alpha1.KindBGPPolicy || req.Kind.Group != v1alpha1.Group {
-		return r.refuse(log, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Errorf("%s is reviewed here, not %s of %q", v1alpha1.KindBGPPolicy, req.Kind.Kind, req.Kind.Group))
+		return r.reject(log, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Errorf("this path reviews %s, not %s of %q", v1alpha1.KindBGPPolicy, req.Kind.Kind, req.Kind.Group))
 	}
 	var old, is v1alpha1.BGPPolicy
 	if len(req.OldObject.Raw) > 0 && json.Unmarshal(req.OldObject.Raw, &old) != nil {
-		old = v1alpha1.BGPPolicy{} // It keeps nobody from mending or removing it.
+		old = v1alpha1.BGPPolicy{} // It can still be fixed or deleted.
 	}
 	if req.Operation == admissionv1.Delete {
 		if old.Name == "" {
 			old.Name = req.Name
 		}
-		h.tellDeleted(log, r, &old)
+		h.warnDeleted(log, r, &old)
 		return r
 	}
 	if err := json.Unmarshal(req.Object.Raw, &is); err != nil {
-		return r.refuse(log, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Errorf("%s does not parse: %w", describe(req), err))
+		return r.reject(log, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Errorf("%s does not parse: %w", describe(req), err))
 	}
 	if is.DeletionTimestamp != nil || (req.Operation == admissionv1.Update && reflect.DeepEqual(old.Spec, is.Spec)) {
-		return r // Labels, finalizers: of those nothing depends, and a refusal would lock them in.
+		return r // Only metadata changes, such as finalizers, and a rejection would block it.
 	}
-	if is.Name == "" { // The API server gives it one after the review.
+	if is.Name == "" { // The API server generates one after the review.
 		is.Name = is.GenerateName
 	}
 	p, err := h.policies.Check(ctx, &policy.Document{BGPPolicy: is})
 	if err == nil {
-		err = h.tellFound(ctx, r, p)
+		err = h.warnViolations(ctx, r, p)
 	}
 	if err != nil {
-		r.refuse(log, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
+		r.reject(log, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
 		r.Result.Details = &metav1.StatusDetails{
 			Name: req.Name, Group: req.Kind.Group, Kind: req.Kind.Kind, Causes: fieldCauses(err),
 		}
 		return r
 	}
 	if req.Operation == admissionv1.Update {
-		tellWeakened(log, r, &old, &is)
+		warnWeakened(log, r, &old, &is)
 	}
 	return r
 }
 
-func (r *policyReview) refuse(log logr.Logger, code int32, reason metav1.StatusReason, err error) *policyReview {
+func (r *policyReview) reject(log logr.Logger, code int32, reason metav1.StatusReason, err error) *policyReview {
 	r.Allowed, r.result = false, resultInvalid
 	r.Result = &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: err.Error()}
 	log.Info("Rejected as invalid", "code", code, "message", err.Error())
 	return r
 }
 
-// tellFound says what a policy finds in the state as it is. One that cannot judge
-// it would hold back every change, or none.
-func (h *PolicyHandler) tellFound(ctx context.Context, r *policyReview, p *policy.Policy) error {
+// warnViolations warns about what a policy finds in the current state. A policy that
+// cannot be evaluated is an error: it would deny every change, or none.
+func (h *PolicyHandler) warnViolations(ctx context.Context, r *policyReview, p *policy.Policy) error {
 	found, err := h.try(ctx, p)
 	if err != nil {
-		return fmt.Errorf("BGPPolicy %s: cannot judge the cluster as it is: %w", p.Name, err)
+		return fmt.Errorf("BGPPolicy %s: cannot be evaluated on the current state: %w", p.Name, err)
 	}
 	if len(found) > 0 {
-		text := fmt.Sprintf("BGPPolicy %s finds %s in the cluster as it is, which %s no change back that does not make it worse: %s", p.Name,
-			text.Count(len(found), "violation"), text.Either(len(found), "holds", "hold"), found[0].Message)
+		warning := fmt.Sprintf("BGPPolicy %s finds %s in the current state. Only changes that make %s worse are affected: %s", p.Name,
+			text.Count(len(found), "violation"), text.Either(len(found), "it", "them"), found[0].Message)
 		if len(found) > 1 {
-			text += fmt.Sprintf("; and %d more", len(found)-1)
+			warning += fmt.Sprintf("; and %d more", len(found)-1)
 		}
-		r.Warnings = append(r.Warnings, text)
+		r.Warnings = append(r.Warnings, warning)
 	}
 	return nil
 }
 
-// tellDeleted says what is no longer enforced.
-func (h *PolicyHandler) tellDeleted(log logr.Logger, r *policyReview, o *v1alpha1.BGPPolicy) {
+// warnDeleted warns that a policy is no longer enforced.
+func (h *PolicyHandler) warnDeleted(log logr.Logger, r *policyReview, o *v1alpha1.BGPPolicy) {
 	left := len(h.policies.Set().Policies())
 	message := fmt.Sprintf("BGPPolicy %s was not in force", o.Name)
 	for _, p := range h.policies.Set().Policies() {
 		if p.Name == o.Name {
 			left--
-			message = fmt.Sprintf("BGPPolicy %s is deleted: policy %s is no longer enforced by it (%s)", o.Name, p.Definition.Name, actions(o.Spec.ValidationActions))
+			message = fmt.Sprintf("BGPPolicy %s is deleted: it no longer enforces policy %s (%s)", o.Name, p.Definition.Name, actions(o.Spec.ValidationActions))
 		}
 	}
 	if left == 0 {
-		message += "; no policy is left, so that changes are no longer judged at all"
+		message += "; no policy is left, so all changes are allowed"
 	} else {
-		message += fmt.Sprintf("; changes are still judged by %s", text.Count(left, "policy", "policies"))
+		message += fmt.Sprintf("; %s in force", text.Count(left, "policy remains", "policies remain"))
 	}
 	r.Warnings = append(r.Warnings, message)
 	r.AuditAnnotations["no-longer-enforced"] = message
-	log.Info("A BGPPolicy is deleted", "message", message)
+	log.Info("BGPPolicy deleted", "message", message)
 }
 
-// tellWeakened says what a change takes away.
-func tellWeakened(log logr.Logger, r *policyReview, old, is *v1alpha1.BGPPolicy) {
+// warnWeakened warns that a BGPPolicy enforces less than before.
+func warnWeakened(log logr.Logger, r *policyReview, old, is *v1alpha1.BGPPolicy) {
 	ways := weakened(&old.Spec, &is.Spec)
 	if ways == nil {
 		return
 	}
-	text := fmt.Sprintf("BGPPolicy %s guards less than before: %s", is.Name, strings.Join(ways, "; "))
-	r.Warnings = append(r.Warnings, text)
-	r.AuditAnnotations["weakened"] = cut(text, maxCauseLength)
-	log.Info("A BGPPolicy is weakened", "message", text)
+	warning := fmt.Sprintf("BGPPolicy %s enforces less than before: %s", is.Name, strings.Join(ways, "; "))
+	r.Warnings = append(r.Warnings, warning)
+	r.AuditAnnotations["weakened"] = text.Cut(warning, maxCauseLength)
+	log.Info("BGPPolicy weakened", "message", warning)
 }
 
-// weakened tells in which ways a spec guards less than the one before, as far as
-// that shows without knowing what its parameters mean.
+// weakened returns the ways in which a spec enforces less than the one before. It does not
+// compare parameters, whose meaning it does not know.
 func weakened(old, is *v1alpha1.BGPPolicySpec) []string {
 	var ways []string
 	if old.Policy != "" && old.Policy != is.Policy {
-		ways = append(ways, fmt.Sprintf("policy %s is no longer enforced by it", old.Policy))
+		ways = append(ways, fmt.Sprintf("it no longer enforces policy %s", old.Policy))
 	}
 	if slices.Contains(old.ValidationActions, violation.Deny) && !slices.Contains(is.ValidationActions, violation.Deny) {
-		ways = append(ways, fmt.Sprintf("what it finds is no longer denied (validationActions: %s, was %s)", actions(is.ValidationActions), actions(old.ValidationActions)))
+		ways = append(ways, fmt.Sprintf("it no longer denies (validationActions: %s, was %s)", actions(is.ValidationActions), actions(old.ValidationActions)))
 	}
 	if is.Match != nil && !reflect.DeepEqual(old.Match, is.Match) {
-		ways = append(ways, "it judges only the changes that its new match selects")
+		ways = append(ways, "it evaluates only the changes that its new match selects")
 	}
 	had := exempted(old.Exempt)
 	var more []string
@@ -196,12 +195,12 @@ func weakened(old, is *v1alpha1.BGPPolicySpec) []string {
 		}
 	}
 	if more != nil {
-		ways = append(ways, "it no longer holds back "+strings.Join(more, ", "))
+		ways = append(ways, "it exempts "+strings.Join(more, ", "))
 	}
 	return ways
 }
 
-// exempted names all who are exempt.
+// exempted names all users, groups and service accounts that are exempt.
 func exempted(e *v1alpha1.Exempt) []string {
 	if e == nil {
 		return nil
@@ -227,7 +226,8 @@ func actions(list []violation.Action) string {
 	return strings.Join(names, ", ")
 }
 
-// fieldCauses gives each error that is about a field as a cause.
+// fieldCauses returns a cause for each of the joined errors, with the field that it is
+// about.
 func fieldCauses(err error) []metav1.StatusCause {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []metav1.StatusCause
@@ -240,6 +240,6 @@ func fieldCauses(err error) []metav1.StatusCause {
 	if f, ok := errors.AsType[*policy.FieldError](err); ok {
 		cause.Field, cause.Message = f.Field, f.Err.Error()
 	}
-	cause.Message = cut(cause.Message, maxCauseLength)
+	cause.Message = text.Cut(cause.Message, maxCauseLength)
 	return []metav1.StatusCause{cause}
 }

@@ -69,7 +69,7 @@ func TestBGPPolicyReview(t *testing.T) {
 		plain = `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"}}`
 	)
 	weakened := func(how string) string {
-		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","weakened":"BGPPolicy mesh guards less than before: ` + how + `"},"warnings":["BGPPolicy mesh guards less than before: ` + how + `"]}`
+		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","weakened":"BGPPolicy mesh enforces less than before: ` + how + `"},"warnings":["BGPPolicy mesh enforces less than before: ` + how + `"]}`
 	}
 	deleted := func(text string) string {
 		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","no-longer-enforced":"` + text + `"},"warnings":["` + text + `"]}`
@@ -107,36 +107,36 @@ func TestBGPPolicyReview(t *testing.T) {
 		"a bad one can be mended": {request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", `{"validationActions":[7]}`)), want: plain},
 		"one that denies no longer": {
 			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "Deny", "Audit", 1)), bgpPolicy("mesh", mesh)),
-			want:    weakened("what it finds is no longer denied (validationActions: Audit, was Deny)"),
+			want:    weakened("it no longer denies (validationActions: Audit, was Deny)"),
 		},
 		"one that exempts more": {
 			request: policyRequest(update, "mesh",
 				bgpPolicy("mesh", strings.Replace(mesh, "{", `{"exempt":{"users":["old","jane"],"groups":["ops"],"serviceAccounts":[{"namespace":"a","name":"b"}]},`, 1)),
 				bgpPolicy("mesh", strings.Replace(mesh, "{", `{"exempt":{"users":["old"]},`, 1))),
-			want: weakened("it no longer holds back user jane, group ops, service account a/b"),
+			want: weakened("it exempts user jane, group ops, service account a/b"),
 		},
 		"one that exempts less": {
 			request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", strings.Replace(mesh, "{", `{"exempt":{"users":["old"]},`, 1))), want: plain,
 		},
 		"one that becomes another policy": {
 			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "mesh-node-limit", "timers-consistent", 1)), bgpPolicy("mesh", mesh)),
-			want:    weakened("policy mesh-node-limit is no longer enforced by it"),
+			want:    weakened("it no longer enforces policy mesh-node-limit"),
 		},
 		"a delete": {
 			request: policyRequest(remove, "mesh-node-limit", "", bgpPolicy("mesh-node-limit", mesh)),
-			want:    deleted("BGPPolicy mesh-node-limit is deleted: policy mesh-node-limit is no longer enforced by it (Deny); changes are still judged by 3 policies"),
+			want:    deleted("BGPPolicy mesh-node-limit is deleted: it no longer enforces policy mesh-node-limit (Deny); 3 policies remain in force"),
 		},
 		"a delete of one that was not in force": {
 			request: policyRequest(remove, "", "", bgpPolicy("bad", typo)),
-			want:    deleted("BGPPolicy bad was not in force; changes are still judged by 4 policies"),
+			want:    deleted("BGPPolicy bad was not in force; 4 policies remain in force"),
 		},
 		"a delete of the last": {
 			request: policyRequest(remove, "mesh", "", ""), policies: &fakePolicies{policy.NewSet(nil)},
-			want: deleted("BGPPolicy mesh was not in force; no policy is left, so that changes are no longer judged at all"),
+			want: deleted("BGPPolicy mesh was not in force; no policy is left, so all changes are allowed"),
 		},
 		"another kind": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
-			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy is reviewed here, not BGPPeer of \"projectcalico.org\"","reason":"BadRequest","code":400},"auditAnnotations":{"decision":"invalid"}}`,
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"this path reviews BGPPolicy, not BGPPeer of \"projectcalico.org\"","reason":"BadRequest","code":400},"auditAnnotations":{"decision":"invalid"}}`,
 		},
 		"no JSON": {
 			request: policyRequest(create, "mesh", "{", ""),
@@ -164,7 +164,7 @@ func TestBGPPolicyReviewIsLoggedAndCounted(t *testing.T) {
 	before := counted()
 	req := policyRequest(remove, "timers-consistent", "", bgpPolicy("timers-consistent", `{"policy":"timers-consistent","validationActions":["Deny"]}`))
 	r := NewPolicyHandler(inForce(t), nothing, "they are not used").Handle(contextWithRequest(ctx, &req), req)
-	want := `{"level":"INFO","msg":"A BGPPolicy is deleted","operation":"DELETE","group":"policy.bgpguard.io","kind":"BGPPolicy","name":"timers-consistent","user":"jane","dryRun":false,"requestID":"uid-1","message":"BGPPolicy timers-consistent is deleted: policy timers-consistent is no longer enforced by it (Deny); changes are still judged by 3 policies"}` + "\n"
+	want := `{"level":"INFO","msg":"BGPPolicy deleted","operation":"DELETE","group":"policy.bgpguard.io","kind":"BGPPolicy","name":"timers-consistent","user":"jane","dryRun":false,"requestID":"uid-1","message":"BGPPolicy timers-consistent is deleted: it no longer enforces policy timers-consistent (Deny); 3 policies remain in force"}` + "\n"
 	if log.String() != want {
 		t.Errorf("logged\n%swant\n%s", log, want)
 	}
@@ -194,17 +194,17 @@ func TestBGPPolicyReviewOverHTTP(t *testing.T) {
 
 func TestExemptUserIsLetThroughAndRecorded(t *testing.T) {
 	ctx, log := logged(t)
-	decision := &validate.Decision{Allowed: true, Exempted: []string{"mesh-node-limit", "mine"}, Warnings: []string{"[mesh-node-limit] 120 nodes (not enforced: you are exempt from this policy)"}}
+	decision := &validate.Decision{Allowed: true, Verdicts: exempt("mesh-node-limit", "mine")}
 	counted := func() float64 {
 		return testutil.ToFloat64(exemptions.WithLabelValues("mesh-node-limit", "false"))
 	}
 	before := counted()
 	r := New(fakeCluster{}, always(decision)).Handle(ctx, request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""))
-	want := `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed","exempted":"mesh-node-limit,mine"},"warnings":["[mesh-node-limit] 120 nodes (not enforced: you are exempt from this policy)"]}`
+	want := `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed","exempted":"mesh-node-limit,mine","violations":"[{\"policy\":\"mesh-node-limit\",\"id\":\"\",\"size\":0,\"action\":\"Audit\",\"message\":\"120 nodes\"},{\"policy\":\"mine\",\"id\":\"\",\"size\":0,\"action\":\"Audit\",\"message\":\"120 nodes\"}]"},"warnings":["[mesh-node-limit] 120 nodes (not enforced: you are exempt from this policy)","[mine] 120 nodes (not enforced: you are exempt from this policy)"]}`
 	if got := toJSON(t, r.AdmissionResponse); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if want := `{"level":"INFO","msg":"Let through, as the user is exempt","policies":["mesh-node-limit","mine"]}` + "\n"; log.String() != want {
+	if want := `{"level":"INFO","msg":"Allowed, as the user is exempt","policies":["mesh-node-limit","mine"]}` + "\n"; log.String() != want {
 		t.Errorf("logged\n%swant\n%s", log, want)
 	}
 	if got := counted() - before; got != 1 {
@@ -225,19 +225,21 @@ func TestBGPPolicyIsTriedOnTheStateAsItIs(t *testing.T) {
 			func(_ context.Context, p *policy.Policy) ([]violation.Violation, error) {
 				return []violation.Violation{{Message: p.Name + " is too large"}, {Message: "x"}}, nil
 			},
-			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the cluster as it is, which hold no change back that does not make it worse: mesh is too large; and 1 more"]}`,
+			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the current state. Only changes that make them worse are affected: mesh is too large; and 1 more"]}`,
 		},
-		"it cannot judge": {
+		"it cannot be evaluated": {
 			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
 				return nil, errors.New("division by zero")
 			},
-			`{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: cannot judge the cluster as it is: division by zero","reason":"Invalid","details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"BGPPolicy mesh: cannot judge the cluster as it is: division by zero","field":"spec"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
+			`{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: cannot be evaluated on the current state: division by zero","reason":"Invalid","details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"BGPPolicy mesh: cannot be evaluated on the current state: division by zero","field":"spec"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
 		},
 	} {
-		r := NewPolicyHandler(inForce(t), c.try).Handle(t.Context(), req)
-		if got := toJSON(t, r.AdmissionResponse); got != c.want {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := NewPolicyHandler(inForce(t), c.try).Handle(t.Context(), req)
+			if got := toJSON(t, r.AdmissionResponse); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
 	}
 }
 

@@ -17,35 +17,35 @@ import (
 // change is what a request asks for.
 type change struct {
 	state.Change
-	// notes are for the user, about parts of the request that were not judged.
+	// notes are for the user, about parts of the request that were not evaluated.
 	notes []string
 }
 
 // nothing reports that the change does not touch the state.
 func (c change) nothing() bool { return c.Before == nil && c.After == nil }
 
-// failure is why a request cannot be judged.
-type failure struct {
+// invalid is why a request cannot be evaluated.
+type invalid struct {
 	code    int32
 	message string
 }
 
-// readChange reads the change that a request asks for. The snapshot tells what
-// a delete deletes where the request does not.
-func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *failure) {
+// readChange reads the change that a request asks for. Where the request does not hold
+// the object before the change, it is taken from the snapshot.
+func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *invalid) {
 	var c change
 	switch req.Operation {
 	case admissionv1.Create, admissionv1.Update, admissionv1.Delete:
 	case "":
-		return c, &failure{http.StatusBadRequest, "the body is not an AdmissionReview with a request"}
+		return c, &invalid{http.StatusBadRequest, "the body is not an AdmissionReview with a request"}
 	default:
-		return c, &failure{http.StatusBadRequest, fmt.Sprintf("operation %q is not one that is reviewed; known are CREATE, UPDATE and DELETE", req.Operation)}
+		return c, &invalid{http.StatusBadRequest, fmt.Sprintf("operation %q is not supported; use CREATE, UPDATE or DELETE", req.Operation)}
 	}
 	if req.Operation != admissionv1.Delete {
 		after, err := calico.DecodeJSON(req.Object.Raw)
 		if err != nil {
 			if deleting(req.Object.Raw) {
-				c.notes = append(c.notes, fmt.Sprintf("%s does not parse and is being deleted, so the change is not judged: %v", describe(req), err))
+				c.notes = append(c.notes, fmt.Sprintf("%s does not parse and is being deleted, so the change is not evaluated: %v", describe(req), err))
 				return c, nil
 			}
 			return c, unreadable(req, err)
@@ -60,27 +60,27 @@ func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *fail
 		return c, unreadable(req, err)
 	}
 	if err != nil {
-		// Never a reason to refuse: it would lock in what is broken. What does
-		// not parse is not part of the state either.
-		c.notes = append(c.notes, fmt.Sprintf("%s does not parse as it was before the change, which is judged without it: %v", describe(req), err))
+		// Not a reason to reject the request, which may fix the object. An object that
+		// does not parse is not part of the state either.
+		c.notes = append(c.notes, fmt.Sprintf("%s before the change does not parse and is ignored: %v", describe(req), err))
 		before = snapshot.Get(calico.ID{Kind: calico.Kind(req.Kind.Kind), Name: req.Name})
 	}
 	c.Before = before
 	return c, nil
 }
 
-func unreadable(req *admission.Request, err error) *failure {
+func unreadable(req *admission.Request, err error) *invalid {
 	if field := (*calico.FieldError)(nil); errors.As(err, &field) {
-		return &failure{http.StatusUnprocessableEntity, fmt.Sprintf("%s does not parse: %v", describe(req), err)}
+		return &invalid{http.StatusUnprocessableEntity, fmt.Sprintf("%s does not parse: %v", describe(req), err)}
 	}
 	if unknown := (*calico.UnknownKindError)(nil); errors.As(err, &unknown) {
-		return &failure{http.StatusBadRequest, err.Error()}
+		return &invalid{http.StatusBadRequest, err.Error()}
 	}
-	return &failure{http.StatusBadRequest, fmt.Sprintf("%s is not a JSON object: %v", describe(req), err)}
+	return &invalid{http.StatusBadRequest, fmt.Sprintf("%s is not a JSON object: %v", describe(req), err)}
 }
 
-// deleting reports whether an object only waits for its finalizers. Refusing
-// their removal would keep it for ever.
+// deleting reports whether an object is being deleted and waits for its finalizers.
+// Denying their removal would keep it forever.
 func deleting(raw []byte) bool {
 	var object struct {
 		Metadata struct {
@@ -90,7 +90,7 @@ func deleting(raw []byte) bool {
 	return json.Unmarshal(raw, &object) == nil && object.Metadata.DeletionTimestamp != nil
 }
 
-// describe gives "Kind name" as far as the request tells.
+// describe returns "Kind name", or "Kind" where the request has no name.
 func describe(req *admission.Request) string {
 	if req.Name == "" {
 		return req.Kind.Kind

@@ -1,5 +1,5 @@
-// Package admission turns an AdmissionReview into a change, and the decision
-// about it into a response.
+// Package admission turns an AdmissionReview into a change and the decision about it
+// into a response.
 package admission
 
 import (
@@ -15,36 +15,37 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// Cluster tells the state to judge on and how old it is; *cluster.Store does.
+// Cluster returns the current state and its age; *cluster.Store implements it.
 type Cluster interface {
 	Snapshot() (*state.Snapshot, time.Duration, error)
 }
 
-// Judge decides about a change; *validate.Engine does.
-type Judge interface {
+// Decider decides about a change; *validate.Engine implements it.
+type Decider interface {
 	Decide(context.Context, *state.Snapshot, validate.Request) *validate.Decision
 }
 
-// Handler answers admission requests. A denial is a response with code 403;
-// any other code from 400 on says that the request could not be judged. Some
-// writes of Nodes are let through in spite of either; see leniency.
+// Handler answers admission requests. A denial has code 403. Any other code from 400 on
+// says that the request could not be evaluated. Some requests about Nodes are allowed in
+// either case; see notEnforced.
 type Handler struct {
 	cluster Cluster
-	judge   Judge
+	decider Decider
 	twins   *twins
 	record  Record
 }
 
-// Record is told of each change that is let through although policies deny it, as they
-// do not hold for the user, and that is going to be made. It must not block.
+// Record is called for each change that is allowed although policies deny it, except for
+// dry runs. It must not block.
 type Record func(object corev1.ObjectReference, user string, policies []string)
 
-// New returns a handler that asks judge about changes to cluster.
-func New(cluster Cluster, judge Judge) *Handler {
-	return &Handler{cluster: cluster, judge: judge, twins: newTwins(time.Now), record: func(corev1.ObjectReference, string, []string) {}}
+// New returns a handler that decides about changes to cluster.
+func New(cluster Cluster, decider Decider) *Handler {
+	return &Handler{cluster: cluster, decider: decider, twins: newTwins(time.Now), record: func(corev1.ObjectReference, string, []string) {}}
 }
 
-// SetRecord has record told. It is for use before the first request.
+// SetRecord sets the function that records overridden denials. It must be called before
+// the first request.
 func (h *Handler) SetRecord(record Record) { h.record = record }
 
 // Handle implements admission.Handler.
@@ -53,42 +54,41 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	r := h.answer(ctx, &req)
 	took := time.Since(start)
 	if r.twin {
-		logf.FromContext(ctx).V(1).Info("Answered the second review of a change, not counted again", "result", r.result)
+		logf.FromContext(ctx).V(1).Info("Answered the second review of a change, which is not counted again", "result", r.result)
 		return r.Response
 	}
 	r.count(took)
 	r.log(logf.FromContext(ctx))
-	if policies := r.passed(); policies != nil && !dryRun(&req) {
+	if policies := r.overridden(); policies != nil && !dryRun(&req) {
 		h.record(r.reference(), req.UserInfo.Username, policies)
 	}
 	return r.Response
 }
 
-// answer leaves no trace beyond the reply, so that a dry run is judged by the
-// same code as the rest.
+// answer has no effect beyond the reply, so that dry runs take the same path.
 func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	r := &reply{request: req}
 	snapshot, age, err := h.cluster.Snapshot()
 	if err != nil {
-		// Fails closed, but for Nodes: without the state a change that cuts nodes
-		// off looks like any other.
+		// Fails closed except for Nodes: without the state a change that isolates nodes
+		// looks like any other.
 		return r.fail(http.StatusServiceUnavailable, err.Error())
 	}
 	r.age = age
-	c, failure := readChange(req, snapshot)
+	c, invalid := readChange(req, snapshot)
 	r.notes = c.notes
 	switch {
-	case failure != nil:
-		return r.fail(failure.code, failure.message)
+	case invalid != nil:
+		return r.fail(invalid.code, invalid.message)
 	case c.nothing():
 		return r.allow()
 	}
 	r.id = c.ID()
-	r.decide(h.judge.Decide(ctx, snapshot, validate.Request{
+	r.decide(h.decider.Decide(ctx, snapshot, validate.Request{
 		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: req.DryRun != nil && *req.DryRun,
 	}))
-	// What is denied is not written, so no second review follows it: asked
-	// again it is another request, and another line in the log.
+	// A denied change is not written, so no second review follows. The same change made
+	// again is another request and another line in the log.
 	r.twin = r.Allowed && h.twins.second(req, c.Change)
 	return r
 }

@@ -24,33 +24,36 @@ const (
 
 func TestHandle(t *testing.T) {
 	failed := &validate.Decision{Failures: []validate.Failure{{Policy: "mine", Action: violation.Deny, Err: errors.New("division by zero")}}}
-	warned := &validate.Decision{Allowed: true, Warnings: []string{"[timers-consistent] 2 sessions differ (this was so before)"}}
+	about := violation.Object{Kind: "BGPPeer", Name: "a"}
+	warned := &validate.Decision{Allowed: true, Object: about, Verdicts: []validate.Verdict{{
+		Violation: violation.Violation{Policy: "timers-consistent", Message: "2 sessions differ", Objects: []violation.Object{about}}, Relation: validate.Standing,
+	}}}
 	tests := map[string]struct {
 		request admission.Request
-		judge   judgeFunc
+		decider deciderFunc
 		cluster fakeCluster
 		want    string
 	}{
 		"a change that breaks nothing is allowed": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
-			judge:   always(allowed()),
+			decider: always(allowed()),
 			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"}}`,
 		},
 		"a denial carries message, causes and audit annotations": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
-			judge:   always(denied()),
-			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\njudged on cluster data confirmed 3s ago","reason":"Forbidden","details":{"name":"a","group":"projectcalico.org","kind":"BGPPeer","causes":[{"reason":"mesh-node-limit/mesh","message":"120 nodes, limit 100: turn the mesh off"}]},"code":403},` +
+			decider: always(denied()),
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\nbased on cluster data confirmed 3s ago","reason":"Forbidden","details":{"name":"a","group":"projectcalico.org","kind":"BGPPeer","causes":[{"reason":"mesh-node-limit/mesh","message":"120 nodes, limit 100: turn the mesh off"}]},"code":403},` +
 				`"auditAnnotations":{"data-age":"3s","decision":"denied","violations":"[{\"policy\":\"mesh-node-limit\",\"id\":\"mesh\",\"size\":20,\"action\":\"Deny\",\"message\":\"120 nodes, limit 100: turn the mesh off\"}]"}}`,
 		},
 		"warnings reach a user whose change is allowed": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
-			judge:   always(warned),
-			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["[timers-consistent] 2 sessions differ (this was so before)"]}`,
+			decider: always(warned),
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["[timers-consistent] 2 sessions differ (already so before this change)"]}`,
 		},
 		"a policy that fails is an error and no denial": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
-			judge:   always(failed),
-			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the change could not be judged:\n[mine] could not be evaluated, which is an error of the policy and no verdict: division by zero\njudged on cluster data confirmed 3s ago","reason":"InternalError","code":500},"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine"}}`,
+			decider: always(failed),
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the change could not be evaluated:\n[mine] policy error, not a verdict: division by zero\nbased on cluster data confirmed 3s ago","reason":"InternalError","code":500},"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine"}}`,
 		},
 		"requests before the caches are synced are refused": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
@@ -69,7 +72,7 @@ func TestHandle(t *testing.T) {
 		},
 		"an operation that is not reviewed is a bad request": {
 			request: request("CONNECT", v3, "BGPPeer", "a", "", ""),
-			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"operation \"CONNECT\" is not one that is reviewed; known are CREATE, UPDATE and DELETE","reason":"BadRequest","code":400},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"operation \"CONNECT\" is not supported; use CREATE, UPDATE or DELETE","reason":"BadRequest","code":400},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
 		},
 		"an object that does not parse names the field": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", `{"peerIP":7}`), ""),
@@ -81,23 +84,23 @@ func TestHandle(t *testing.T) {
 		},
 		"an object that does not parse can be deleted": {
 			request: request(remove, v3, "BGPPeer", "a", "", peer(v3, "a", `{"peerIP":7}`)),
-			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a does not parse as it was before the change, which is judged without it: spec.peerIP: must be a string, is 7"]}`,
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a before the change does not parse and is ignored: spec.peerIP: must be a string, is 7"]}`,
 		},
 		"the finalizers of an object that does not parse can be removed": {
 			request: request(update, v3, "BGPPeer", "a", `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"a","deletionTimestamp":"2026-11-01T00:00:00Z"},"spec":{"peerIP":7}}`, peer(v3, "a", `{"peerIP":7}`)),
-			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a does not parse and is being deleted, so the change is not judged: spec.peerIP: must be a string, is 7"]}`,
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a does not parse and is being deleted, so the change is not evaluated: spec.peerIP: must be a string, is 7"]}`,
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			judge := test.judge
-			if judge == nil {
-				judge = func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
+			decider := test.decider
+			if decider == nil {
+				decider = func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
 					t.Error("the engine was asked")
 					return allowed()
 				}
 			}
-			r := New(test.cluster, judge).Handle(t.Context(), test.request)
+			r := New(test.cluster, decider).Handle(t.Context(), test.request)
 			if got := toJSON(t, r.AdmissionResponse); got != test.want {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
@@ -107,12 +110,12 @@ func TestHandle(t *testing.T) {
 
 func TestOldObjectThatDoesNotParseIsMended(t *testing.T) {
 	var got state.Change
-	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
+	decider := deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
 		got = c.Change
 		return allowed()
 	})
 	req := request(update, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), peer(v3, "a", `{"peerIP":7}`))
-	r := New(fakeCluster{}, judge).Handle(t.Context(), req)
+	r := New(fakeCluster{}, decider).Handle(t.Context(), req)
 	if !r.Allowed || got.Before != nil || got.After == nil {
 		t.Errorf("allowed %t, before %v, after %v", r.Allowed, got.Before, got.After)
 	}
@@ -120,7 +123,7 @@ func TestOldObjectThatDoesNotParseIsMended(t *testing.T) {
 
 func TestBothGroupsMakeTheSameChange(t *testing.T) {
 	var keys []twin
-	judge := judgeFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
+	decider := deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
 		key, ok := keyOf(&admission.Request{}, c.Change)
 		if !ok {
 			t.Errorf("%s cannot be told apart", c.ID())
@@ -128,7 +131,7 @@ func TestBothGroupsMakeTheSameChange(t *testing.T) {
 		keys = append(keys, key)
 		return denied()
 	})
-	h := New(fakeCluster{}, judge)
+	h := New(fakeCluster{}, decider)
 	third := h.Handle(t.Context(), request(create, v3, "BGPPeer", "a", `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"a","labels":{"rack":"1"},"uid":"x"},"spec":{"peerIP":"10.0.0.1","asNumber":64512}}`, ""))
 	first := h.Handle(t.Context(), request(create, v1, "BGPPeer", "a", `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPPeer","metadata":{"name":"a","annotations":{"projectcalico.org/metadata":"{\"labels\":{\"rack\":\"1\"}}"}},"spec":{"asNumber":64512,"peerIP":"10.0.0.1"}}`, ""))
 	if keys[0] != keys[1] {
@@ -142,7 +145,7 @@ func TestBothGroupsMakeTheSameChange(t *testing.T) {
 func TestLongDenialIsBounded(t *testing.T) {
 	d := &validate.Decision{}
 	for i := range 200 {
-		d.Violations = append(d.Violations, violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: strings.Repeat("long ", 1000)})
+		d.Verdicts = append(d.Verdicts, fresh(violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: strings.Repeat("long ", 1000)})...)
 	}
 	r := New(fakeCluster{}, always(d)).Handle(t.Context(), request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""))
 	if n := len(r.Result.Details.Causes); n != maxCauses {
@@ -168,7 +171,7 @@ func TestLogOfADenial(t *testing.T) {
 	h := New(fakeCluster{}, always(denied()))
 	ctx = contextWithRequest(ctx, &req)
 	h.Handle(ctx, req)
-	want := `{"level":"INFO","msg":"Denied","operation":"CREATE","group":"projectcalico.org","kind":"BGPPeer","name":"a","user":"jane","dryRun":true,"requestID":"uid-7","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\njudged on cluster data confirmed 3s ago"}` + "\n"
+	want := `{"level":"INFO","msg":"Denied","operation":"CREATE","group":"projectcalico.org","kind":"BGPPeer","name":"a","user":"jane","dryRun":true,"requestID":"uid-7","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\nbased on cluster data confirmed 3s ago"}` + "\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}

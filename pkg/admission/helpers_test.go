@@ -31,23 +31,42 @@ func (c fakeCluster) Snapshot() (*state.Snapshot, time.Duration, error) {
 	return c.snapshot, 3 * time.Second, c.err
 }
 
-// judgeFunc is a Judge.
-type judgeFunc func(context.Context, *state.Snapshot, validate.Request) *validate.Decision
+// deciderFunc is a Decider.
+type deciderFunc func(context.Context, *state.Snapshot, validate.Request) *validate.Decision
 
-func (f judgeFunc) Decide(ctx context.Context, s *state.Snapshot, c validate.Request) *validate.Decision {
+func (f deciderFunc) Decide(ctx context.Context, s *state.Snapshot, c validate.Request) *validate.Decision {
 	return f(ctx, s, c)
 }
 
-func always(d *validate.Decision) judgeFunc {
+func always(d *validate.Decision) deciderFunc {
 	return func(context.Context, *state.Snapshot, validate.Request) *validate.Decision { return d }
 }
 
 func allowed() *validate.Decision { return &validate.Decision{Allowed: true} }
 
 func denied() *validate.Decision {
-	return &validate.Decision{Violations: []violation.Violation{{
+	return &validate.Decision{Verdicts: fresh(violation.Violation{
 		Policy: "mesh-node-limit", ID: "mesh", Size: 20, Action: violation.Deny, Message: "120 nodes, limit 100: turn the mesh off",
-	}}}
+	})}
+}
+
+// fresh are verdicts on violations that were not there before.
+func fresh(violations ...violation.Violation) []validate.Verdict {
+	var out []validate.Verdict
+	for _, v := range violations {
+		out = append(out, validate.Verdict{Violation: v, Relation: validate.New})
+	}
+	return out
+}
+
+// exempt are verdicts of policies that deny and from which the user is exempt.
+func exempt(policies ...string) []validate.Verdict {
+	var out []validate.Verdict
+	for _, name := range policies {
+		v := validate.Verdict{Violation: violation.Violation{Policy: name, Action: violation.Deny, Message: "120 nodes"}, Relation: validate.New, Exempt: true}
+		out = append(out, v)
+	}
+	return out
 }
 
 // request returns one by user jane about a BGPPeer or BGPConfiguration.

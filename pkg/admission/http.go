@@ -14,20 +14,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// Path is where the API server finds the webhook.
+// Path is the path of the webhook that reviews changes.
 const Path = "/validate"
 
-// maxBody bounds an AdmissionReview: etcd takes objects of up to 1.5 MiB, a
-// review carries the old and the new one, and 1 MiB is for the rest of it.
-// Anything smaller would keep somebody from deleting an object that is there.
+// maxBody bounds an AdmissionReview: etcd accepts objects of up to 1.5 MiB, a review holds
+// the old and the new one, and 1 MiB is for the rest. With a smaller bound an existing
+// object could not be deleted.
 const maxBody = 4 << 20
 
-// maxMargin is how long before the API server gives up an answer is due at the
-// latest, so that it says more than "context deadline exceeded".
+// maxMargin bounds how long before the API server's timeout an answer is due. The answer
+// then says more than "context deadline exceeded".
 const maxMargin = 200 * time.Millisecond
 
-// HTTP returns the handler as the API server calls it. An answer takes limit at
-// the most, less where the API server waits for less.
+// HTTP returns the HTTP handler of the webhook. An answer takes at most limit, less where
+// the API server's timeout is shorter.
 func (h *Handler) HTTP(log logr.Logger, limit time.Duration) (http.Handler, error) {
 	return serve(h, log, limit)
 }
@@ -38,8 +38,8 @@ func serve(h admission.Handler, log logr.Logger, limit time.Duration) (http.Hand
 		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The server's context ends when a shutdown begins, but the requests
-		// that are there are still to be answered.
+		// The server's context ends when a shutdown begins, but requests in flight are
+		// still answered.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), deadline(r.URL.Query().Get("timeout"), limit))
 		defer cancel()
 		if r.Body != nil && r.Body != http.NoBody {
@@ -61,8 +61,8 @@ func serve(h admission.Handler, log logr.Logger, limit time.Duration) (http.Hand
 	}), nil
 }
 
-// deadline returns how long an answer may take: asked is the API server's
-// ?timeout=. One that does not parse is as good as none.
+// deadline returns how long an answer may take. asked is the API server's ?timeout=; it is
+// ignored where it does not parse.
 func deadline(asked string, limit time.Duration) time.Duration {
 	d, err := time.ParseDuration(asked)
 	if err != nil || d <= 0 || d > limit {
@@ -71,8 +71,8 @@ func deadline(asked string, limit time.Duration) time.Duration {
 	return d - min(d/10, maxMargin)
 }
 
-// withRequest says which request a line of the log is about. The user's groups
-// and extra fields stay out: they may hold more than an identity.
+// withRequest adds the request to log lines, without the user's groups and extra fields,
+// which may hold more than an identity.
 func withRequest(log logr.Logger, req *admission.Request) logr.Logger {
 	if req == nil {
 		return log

@@ -18,10 +18,10 @@ func review() string {
 	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"uid-1","operation":"CREATE","name":"a","kind":{"group":"projectcalico.org","version":"v3","kind":"BGPPeer"},"object":` + peer(v3, "a", goodSpec) + `}}`
 }
 
-func post(t *testing.T, judge Judge, url, body string) (answer, log string) {
+func post(t *testing.T, decider Decider, url, body string) (answer, log string) {
 	t.Helper()
 	var out bytes.Buffer
-	h, err := New(fakeCluster{}, judge).HTTP(jsonLogger(&out), 4*time.Second)
+	h, err := New(fakeCluster{}, decider).HTTP(jsonLogger(&out), 4*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,12 +34,12 @@ func post(t *testing.T, judge Judge, url, body string) (answer, log string) {
 
 func TestHTTP(t *testing.T) {
 	tests := map[string]struct {
-		body  string
-		judge Judge
-		want  string
+		body    string
+		decider Decider
+		want    string
 	}{
 		"an AdmissionReview is answered with its UID": {
-			body: review(), judge: always(allowed()),
+			body: review(), decider: always(allowed()),
 			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"uid-1","allowed":true,"status":{"metadata":{},"code":200},"auditAnnotations":{"data-age":"3s","decision":"allowed"}}}`,
 		},
 		"an empty body is a bad request": {
@@ -63,7 +63,7 @@ func TestHTTP(t *testing.T) {
 		},
 		"a panic is an error with the request's UID": {
 			body: review(),
-			judge: judgeFunc(func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
+			decider: deciderFunc(func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
 				panic("out of cheese")
 			}),
 			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"uid-1","allowed":false,"status":{"metadata":{},"message":"panic: out of cheese [recovered]","code":500}}}`,
@@ -71,7 +71,7 @@ func TestHTTP(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got, _ := post(t, test.judge, "/validate", test.body); got != test.want {
+			if got, _ := post(t, test.decider, "/validate", test.body); got != test.want {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
 		})
@@ -80,15 +80,15 @@ func TestHTTP(t *testing.T) {
 
 func TestLogHoldsNoObjects(t *testing.T) {
 	body := strings.Replace(review(), `"asNumber"`, `"password":{"secretKeyRef":{"name":"bgp","key":"hunter2"}},"asNumber"`, 1)
-	for name, judge := range map[string]Judge{"denied": always(denied()), "allowed": always(allowed())} {
-		if _, log := post(t, judge, "/validate", body); strings.Contains(log, "hunter2") {
+	for name, decider := range map[string]Decider{"denied": always(denied()), "allowed": always(allowed())} {
+		if _, log := post(t, decider, "/validate", body); strings.Contains(log, "hunter2") {
 			t.Errorf("%s: the log holds what was in the object: %s", name, log)
 		}
 	}
 }
 
 func TestRequestOutlivesTheServersContext(t *testing.T) {
-	judge := judgeFunc(func(ctx context.Context, _ *state.Snapshot, _ validate.Request) *validate.Decision {
+	decider := deciderFunc(func(ctx context.Context, _ *state.Snapshot, _ validate.Request) *validate.Decision {
 		if err := ctx.Err(); err != nil {
 			t.Errorf("a shutdown ended the request: %v", err)
 		}
@@ -97,7 +97,7 @@ func TestRequestOutlivesTheServersContext(t *testing.T) {
 		}
 		return allowed()
 	})
-	h, err := New(fakeCluster{}, judge).HTTP(jsonLogger(&bytes.Buffer{}), time.Minute)
+	h, err := New(fakeCluster{}, decider).HTTP(jsonLogger(&bytes.Buffer{}), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

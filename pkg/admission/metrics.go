@@ -12,15 +12,15 @@ import (
 var (
 	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_requests_total",
-		Help: "Reviews that could be read, by what became of them: allowed, denied, invalid (what they say cannot be judged) or error (the guard could not judge; a Node is let through then).",
+		Help: "Reviews by result: allowed, denied, invalid (the request cannot be evaluated because of its content) or error (bgpguard could not evaluate it; changes of Nodes are then allowed).",
 	}, []string{"result", "operation", "kind", "dry_run"})
 	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_decisions_total",
-		Help: "Requests for which a policy found something new or worse, by the policy and what followed from it.",
+		Help: "Requests for which a policy found a new or worse violation, by policy and by the action that was taken.",
 	}, []string{"policy", "action", "dry_run"})
 	exemptions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_exemptions_total",
-		Help: "Requests that a policy would have denied, had the user not been exempt from it.",
+		Help: "Requests that a policy would have denied if the user were not exempt from it.",
 	}, []string{"policy", "dry_run"})
 	policyFailures = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_policy_failures_total",
@@ -28,20 +28,19 @@ var (
 	}, []string{"policy"})
 	duration = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "bgpguard_request_duration_seconds",
-		Help: "Time from a decoded request to its answer: evaluation, without the network.",
-		// From a cached result up to the deadline.
+		Help: "Time from a decoded request to its answer, without the network.",
+		// From a cached result to the deadline.
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	})
 )
 
-// Collectors returns the metrics of this package. They are the process's and
-// not a handler's.
+// Collectors returns the metrics of this package. All handlers of the process share them.
 func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, duration}
 }
 
-// count counts a dry run like the rest, told apart by a label. No label holds
-// what a user may choose freely, such as a name.
+// count counts the request; a label marks dry runs. No label holds a value that a user
+// chooses freely, such as a name.
 func (r *reply) count(took time.Duration) {
 	dry := strconv.FormatBool(dryRun(r.request))
 	kind := "other"
@@ -54,15 +53,15 @@ func (r *reply) count(took time.Duration) {
 		return
 	}
 	for _, action := range violation.Actions {
-		followed := action
+		taken := action
 		if action == violation.Deny && r.notEnforced != "" {
-			followed = violation.Warn
+			taken = violation.Warn
 		}
 		for _, policy := range r.policies(action) {
-			decisions.WithLabelValues(policy, string(followed), dry).Inc()
+			decisions.WithLabelValues(policy, string(taken), dry).Inc()
 		}
 	}
-	for _, policy := range r.decision.Exempted {
+	for _, policy := range r.decision.Exempted() {
 		exemptions.WithLabelValues(policy, dry).Inc()
 	}
 	for _, f := range r.decision.Failures {
@@ -70,7 +69,7 @@ func (r *reply) count(took time.Duration) {
 	}
 }
 
-// operationLabel takes only what a review may hold.
+// operationLabel bounds the values of the label.
 func operationLabel(r *reply) string {
 	switch op := string(r.request.Operation); op {
 	case "CREATE", "UPDATE", "DELETE":

@@ -3,7 +3,6 @@ package admission
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -20,21 +20,20 @@ import (
 const (
 	resultAllowed = "allowed"
 	resultDenied  = "denied"
-	// resultInvalid is a request that cannot be judged because of what it says.
+	// resultInvalid is a request that cannot be evaluated because of its content.
 	resultInvalid = "invalid"
-	// resultError is one that cannot be judged because of the guard's own state.
+	// resultError is one that cannot be evaluated because of bgpguard's own state.
 	resultError = "error"
 )
 
-// maxCauses bounds status.details.causes, maxCauseLength each of their
-// messages in bytes: together 64 KiB, which clients of any kind print or keep
-// without harm. The message tells how many violations there are in all.
+// maxCauses bounds status.details.causes, maxCauseLength each of their messages in bytes:
+// together 64 KiB, which clients can print and store. The message counts all violations.
 const (
 	maxCauses      = 64
 	maxCauseLength = 1024
 )
 
-// reply is a response in the making, and what is to be counted and logged.
+// reply is a response and what is counted and logged about it.
 type reply struct {
 	admission.Response
 	request  *admission.Request
@@ -44,8 +43,8 @@ type reply struct {
 	decision *validate.Decision
 	result   string
 	twin     bool
-	// notEnforced says why the request is let through although policies deny it
-	// or nobody judged it, and message what would have held it back.
+	// notEnforced is the reason to allow the request although policies deny it or could
+	// not be evaluated; message is what the user would have been told without it.
 	notEnforced, message string
 }
 
@@ -53,10 +52,9 @@ type reply struct {
 func (r *reply) decide(d *validate.Decision) *reply {
 	r.decision = d
 	switch {
-	case !d.Judged():
-		// Fails closed, but for Nodes, and says so: a policy that would deny could
-		// not tell.
-		return r.fail(http.StatusInternalServerError, "the change could not be judged:\n"+d.Message()+"\n"+r.dataAge())
+	case !d.Evaluated():
+		// Fails closed except for Nodes: a policy that might deny gave no verdict.
+		return r.fail(http.StatusInternalServerError, "the change could not be evaluated:\n"+d.Message()+"\n"+r.dataAge())
 	case !d.Allowed:
 		return r.deny(d.Message())
 	default:
@@ -71,15 +69,15 @@ func (r *reply) allow() *reply {
 }
 
 func (r *reply) deny(message string) *reply {
-	if reason := leniency(r.request); reason != "" {
-		return r.letThrough(resultAllowed, reason, message)
+	if reason := notEnforced(r.request); reason != "" {
+		return r.override(resultAllowed, reason, message)
 	}
 	r.result = resultDenied
 	r.Result = &metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
 		Message: message + "\n" + r.dataAge(),
 		Details: &metav1.StatusDetails{
-			Name: r.request.Name, Group: r.request.Kind.Group, Kind: r.request.Kind.Kind, Causes: causes(r.decision.Violations),
+			Name: r.request.Name, Group: r.request.Kind.Group, Kind: r.request.Kind.Kind, Causes: causes(r.decision),
 		},
 	}
 	return r.complete()
@@ -97,73 +95,86 @@ func (r *reply) fail(code int32, message string) *reply {
 		r.result, reason = resultInvalid, metav1.StatusReasonInvalid
 	}
 	if r.result == resultError && aboutNode(r.request) {
-		// Fails open, as the API server does for Nodes when nobody answers.
-		return r.letThrough(resultError, unjudgedNode, message)
+		// Fails open, as the API server does for Nodes when the webhook is down.
+		return r.override(resultError, nodeWriters, message)
 	}
 	r.Result = &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}
 	return r.complete()
 }
 
-// letThrough allows what message would have held back, and tells so.
-func (r *reply) letThrough(result, reason, message string) *reply {
+// override allows the request for a reason and turns message into warnings.
+func (r *reply) override(result, reason, message string) *reply {
 	r.result, r.notEnforced, r.message = result, reason, message
 	r.Allowed = true
 	return r.complete()
 }
 
+// complete adds the warnings, the audit annotations and, at the end of the answer, the
+// links of the policies.
 func (r *reply) complete() *reply {
-	var texts []string
+	var lines []string
 	if r.notEnforced != "" {
-		texts = append([]string{describe(r.request) + " is let through, because " + r.notEnforced}, strings.Split(r.message, "\n")...)
+		lines = append([]string{describe(r.request) + " is allowed anyway: " + r.notEnforced}, strings.Split(r.message, "\n")...)
 	}
+	see := ""
 	if r.decision != nil {
-		texts = append(texts, r.decision.Warnings...)
+		lines = append(lines, r.decision.Warnings()...)
+		see = r.decision.See()
 	}
-	r.Warnings = warnings(slices.Concat(texts, r.notes))
+	lines = append(lines, r.notes...)
+	switch {
+	case see == "":
+	case r.Result != nil: // Clients print it after the warnings.
+		r.Result.Message += "\n" + see
+	default:
+		lines = append(lines, see)
+	}
+	r.Warnings = warnings(lines)
 	r.AuditAnnotations = r.annotations()
 	return r
 }
 
-func causes(violations []violation.Violation) []metav1.StatusCause {
+func causes(d *validate.Decision) []metav1.StatusCause {
 	var out []metav1.StatusCause
-	for _, v := range violations {
-		if v.Action == violation.Deny && len(out) < maxCauses {
-			out = append(out, metav1.StatusCause{Type: metav1.CauseType(v.Policy + "/" + v.ID), Message: cut(v.Message, maxCauseLength)})
+	for v := range d.Worse() {
+		if v.Applied() == violation.Deny && len(out) < maxCauses {
+			out = append(out, metav1.StatusCause{Type: metav1.CauseType(v.Violation.Policy + "/" + v.Violation.ID), Message: text.Cut(v.Text(), maxCauseLength)})
 		}
 	}
 	return out
 }
 
 func (r *reply) dataAge() string {
-	return fmt.Sprintf("judged on cluster data confirmed %s ago", r.age.Round(time.Second))
+	return fmt.Sprintf("based on cluster data confirmed %s ago", r.age.Round(time.Second))
 }
 
-// log writes one line for each request that was not allowed, or is only for
-// who asks. It names the object and never what is in it, apart from what the
-// user is told anyway.
+// log writes one line for each request that was not allowed or that was allowed although
+// a policy denies it. It names the object and logs no more of it than the answer.
 func (r *reply) log(log logr.Logger) {
 	switch {
 	case r.notEnforced != "" && r.result == resultError:
-		log.Error(nil, "Could not be judged, let through", "reason", r.notEnforced, "message", r.message)
+		log.Error(nil, "Could not evaluate the change, allowed it anyway", "reason", r.notEnforced, "message", r.message)
 	case r.notEnforced != "":
-		log.Info("Let through against policies", "reason", r.notEnforced, "policies", r.policies(violation.Deny), "message", r.message)
+		log.Info("Allowed although policies deny it", "reason", r.notEnforced, "policies", r.policies(violation.Deny), "message", r.message)
 	case r.result == resultDenied:
 		log.Info("Denied", "policies", r.policies(violation.Deny), "message", r.Result.Message)
 	case r.result == resultInvalid:
 		log.Info("Rejected as invalid", "code", r.Result.Code, "message", r.Result.Message)
 	case r.result == resultError:
-		log.Error(nil, "Could not be judged", "code", r.Result.Code, "message", r.Result.Message)
-	case r.decision != nil && len(r.decision.Exempted) > 0:
-		log.Info("Let through, as the user is exempt", "policies", r.decision.Exempted)
+		log.Error(nil, "Could not evaluate the change", "code", r.Result.Code, "message", r.Result.Message)
+	case r.decision != nil:
+		if exempted := r.decision.Exempted(); exempted != nil {
+			log.Info("Allowed, as the user is exempt", "policies", exempted)
+		}
 	}
 }
 
-// policies names those that found violations of the given action.
+// policies names those that found something worse for which the given action is taken.
 func (r *reply) policies(action violation.Action) []string {
 	var names []string
-	for _, v := range r.decision.Violations { // sorted by policy
-		if v.Action == action && (len(names) == 0 || names[len(names)-1] != v.Policy) {
-			names = append(names, v.Policy)
+	for v := range r.decision.Worse() { // sorted by policy
+		if name := v.Violation.Policy; v.Applied() == action && (len(names) == 0 || names[len(names)-1] != name) {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -42,8 +42,8 @@ func TestTwinIsCountedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clock := time.Unix(0, 0)
 			h := New(fakeCluster{}, always(&validate.Decision{
-				Allowed:    true,
-				Violations: []violation.Violation{{Policy: "mesh-node-limit", ID: "x", Action: violation.Warn}},
+				Allowed:  true,
+				Verdicts: fresh(violation.Violation{Policy: "mesh-node-limit", ID: "x", Action: violation.Warn}),
 			}))
 			h.twins = newTwins(func() time.Time { return clock })
 			count := func() float64 {

@@ -4,56 +4,57 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// The API server shortens the warnings of a request once they have more than
-// 4,096 runes in all, and each of them then to 256
-// (k8s.io/apiserver/pkg/endpoints/filters/warning.go). Keeping below both
-// keeps what was written, also next to another webhook's warnings.
+// The API server shortens the warnings of a request to 256 runes each once they have more
+// than 4,096 runes in all (k8s.io/apiserver/pkg/endpoints/filters/warning.go). Staying
+// below both leaves room for the warnings of another webhook.
 const (
 	maxWarning  = 256
 	maxWarnings = 4096
-	// maxMore is room for the line that tells how many were left out.
+	// maxMore is room for the line that counts the omitted warnings.
 	maxMore = len("and 1234567890 more warnings, see the audit log")
 )
 
-// warnings returns texts as they may be sent: ASCII, each once, within the
-// API server's limits, with a last one that counts those left out. They are
-// shortened only where all of them take more than half of what the API server
-// lets pass, so that the end, which says what to do, is usually there.
-func warnings(texts []string) []string {
+// warnings returns lines in the form that is sent: ASCII, each once, within the limits of
+// the API server, with a last one that counts the omitted ones. They are shortened only
+// where all of them take more than half of the limit, so that their ends, which say what
+// to do, are usually complete.
+func warnings(lines []string) []string {
 	var out []string
 	total, longest := 0, maxWarning
-	for _, text := range texts {
-		total += len(text)
+	for _, line := range lines {
+		total += len(line)
 	}
 	if total <= maxWarnings/2 {
 		longest = maxWarnings / 2
 	}
 	total = 0
-	for i, text := range texts {
-		text = cut(ascii(text), longest)
-		if text == "" || slices.Contains(out, text) {
+	for i, line := range lines {
+		line = text.Cut(ascii(line), longest)
+		if line == "" || slices.Contains(out, line) {
 			continue
 		}
-		if total+len(text) > maxWarnings-maxMore {
-			return append(out, fmt.Sprintf("and %d more warnings, see the audit log", len(texts)-i))
+		if total+len(line) > maxWarnings-maxMore {
+			return append(out, fmt.Sprintf("and %d more warnings, see the audit log", len(lines)-i))
 		}
-		total += len(text)
-		out = append(out, text)
+		total += len(line)
+		out = append(out, line)
 	}
 	return out
 }
 
-// typographic gives the ASCII form of what people paste into YAML files.
+// typographic replaces characters that people paste into YAML files by ASCII.
 var typographic = strings.NewReplacer(
 	"…", "...", "–", "-", "—", "-", "‘", "'", "’", "'", "“", `"`, "”", `"`, "\u00a0", " ", "→", "->",
 )
 
-// ascii returns text without anything that a Warning header may not carry or
-// a terminal may not show.
-func ascii(text string) string {
-	text = strings.Map(func(r rune) rune {
+// ascii replaces the characters that a Warning header cannot carry or a terminal should
+// not show.
+func ascii(line string) string {
+	line = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			return ' '
@@ -62,21 +63,6 @@ func ascii(text string) string {
 		default:
 			return r
 		}
-	}, typographic.Replace(text))
-	return strings.TrimSpace(text)
-}
-
-// cut shortens text to limit bytes, at a word where there is one in its second
-// half, and shows that it did.
-func cut(text string, limit int) string {
-	const dots = "..."
-	if len(text) <= limit {
-		return text
-	}
-	short := text[:limit-len(dots)]
-	if i := strings.LastIndexByte(short, ' '); i > limit/2 {
-		short = short[:i]
-	}
-	// A rune that the cut went through is dropped.
-	return strings.ToValidUTF8(strings.TrimRight(short, " ,;:"), "") + dots
+	}, typographic.Replace(line))
+	return strings.TrimSpace(line)
 }

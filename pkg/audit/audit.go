@@ -1,6 +1,6 @@
-// Package audit says what is wrong with a state as it is, and follows that over
-// time: since when something is wrong, how it came about, and that it is gone. It
-// is pure: no client, and no clock but the one that it is given.
+// Package audit lists the violations in a state and follows them over time: when each
+// was first seen, what introduced it, and when it was resolved. It is pure: it has no
+// client and no clock; the caller passes the time.
 package audit
 
 import (
@@ -18,14 +18,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Report is the audits of one cluster or of several. Its JSON form can be read
-// back; see Read.
+// Report is the audits of one or more clusters. Read reads its JSON form back.
 type Report struct {
 	// Version is that of bgpguard.
 	Version string `json:"version"`
-	// Clusters are in the order in which they were asked for.
+	// Clusters are in the order of the request.
 	Clusters []*Audit `json:"clusters"`
-	// Unread are those that could not be read, and so are not among Clusters.
+	// Unread are the clusters that could not be read. They are not among Clusters.
 	Unread []Unread `json:"unread"`
 }
 
@@ -39,30 +38,30 @@ type Unread struct {
 type Audit struct {
 	// Cluster names the cluster, "" where it has no name.
 	Cluster string `json:"cluster"`
-	// Time is when the state was judged.
+	// Time is when the policies were evaluated.
 	Time time.Time `json:"time"`
 	// Policies are those in force, by name.
 	Policies []Policy `json:"policies"`
 	// Violations are sorted by severity, worst first, then policy and id.
 	Violations []Violation `json:"violations"`
-	// Resolved are those of the audit before, or of the baseline, that are gone.
+	// Resolved are the violations of the previous audit, or of the baseline, that are gone.
 	Resolved []Violation `json:"resolved"`
-	// Failures are the policies that could not judge, by name.
+	// Failures are the policies that could not be evaluated, by name.
 	Failures []Failure `json:"failures"`
-	// Notes say what of the state is not known, and so was not judged.
+	// Notes name the parts of the state that are not known and so were not evaluated.
 	Notes []string `json:"notes"`
 	// Summary is the input of the policies, input.state.
 	Summary *topology.Summary `json:"summary"`
-	// Health is what the nodes report of their BGP, held against the prediction.
+	// Health compares what the nodes report about their BGP with the prediction.
 	Health *health.Health `json:"health"`
 	// Trend is earlier audits of the cluster, oldest first.
 	Trend []Point `json:"trend"`
 
-	// Snapshot is the state, Topology its sessions and routes. Both are nil in an
-	// audit that was read back.
+	// Snapshot is the state, Topology its sessions and routes. Both are nil in an audit
+	// that was read back from JSON.
 	Snapshot *state.Snapshot    `json:"-"`
 	Topology *topology.Topology `json:"-"`
-	// Before is the audit of the state before a change, nil where there is none.
+	// Before is the audit of the state before a change, nil where no change was given.
 	Before *Audit `json:"-"`
 }
 
@@ -70,24 +69,25 @@ type Audit struct {
 type Policy struct {
 	// Name is that of the BGPPolicy.
 	Name string `json:"name"`
-	// Policy is the name of the policy in Rego, Title and Description what it holds.
+	// Policy is the name of the policy in Rego. Title and Description are from its
+	// METADATA.
 	Policy      string `json:"policy"`
 	Title       string `json:"title"`
 	Description string `json:"description"`
-	// Link is where to read more, "" where it names nothing.
+	// Link is the page about the policy, "" where the policy names none.
 	Link     string           `json:"link"`
 	Severity string           `json:"severity"`
 	Action   violation.Action `json:"action"`
-	// Judges is "state" or "change". One that judges changes has no part in an
-	// audit.
+	// Judges is "state" or "change". An audit does not evaluate policies that judge
+	// changes.
 	Judges string `json:"judges"`
-	// Violations counts those found; 0 where the policy could not judge.
+	// Violations counts the violations; 0 where the policy could not be evaluated.
 	Violations int `json:"violations"`
 
 	fingerprint string
 }
 
-// Violation is a violation and what is known of it over time.
+// Violation is a violation and its history.
 type Violation struct {
 	violation.Violation
 
@@ -96,25 +96,25 @@ type Violation struct {
 	// FirstSeen is when an audit first found it, LastSeen when one last did.
 	FirstSeen time.Time `json:"firstSeen"`
 	LastSeen  time.Time `json:"lastSeen"`
-	// Origin says how it came about, "" where nobody followed the state. Cause says
-	// it in words, where there is more to say.
+	// Origin is what introduced it, "" where the state was not followed. Cause describes
+	// it, "" where there is nothing to add.
 	Origin Origin `json:"origin,omitempty"`
 	Cause  string `json:"cause,omitempty"`
-	// Compared is what became of it since the baseline or by the change, "" where
-	// there is neither.
+	// Compared relates it to the baseline, or to the state before the change; "" where
+	// there is neither, or where it cannot be compared because its policy failed.
 	Compared Comparison `json:"compared,omitempty"`
 }
 
-// NoSeverity stands for a severity above the worst: no violation has it.
+// NoSeverity is above every severity: no violation has it.
 const NoSeverity = "none"
 
-// Fails reports whether v counts as a failure where violations of a severity and
-// above do, or none for NoSeverity. One that is known from a baseline does not.
+// Fails reports whether v fails an audit in which violations of the given severity and
+// above do, none for NoSeverity. A violation that is known from a baseline does not.
 func (v *Violation) Fails(severity string) bool {
 	return severity != NoSeverity && v.Compared != Known && Rank(v.Severity) <= Rank(severity)
 }
 
-// Failure is a policy that could not judge. It is an error, not a violation.
+// Failure is a policy that could not be evaluated. It is an error, not a violation.
 type Failure struct {
 	Policy   string           `json:"policy"`
 	Severity string           `json:"severity"`
@@ -122,23 +122,23 @@ type Failure struct {
 	Message  string           `json:"message"`
 }
 
-// Options say what an audit is of.
+// Options configure an audit.
 type Options struct {
 	Cluster string
 	Time    time.Time
-	// Read is when the state was read, by which reports of nodes are old; the zero time
-	// stands for Time.
+	// Read is when the state was read. The age of node reports is measured from it. The
+	// zero time stands for Time.
 	Read time.Time
-	// Notes say what of the state is not known.
+	// Notes name the parts of the state that are not known.
 	Notes []string
 }
 
-// Run judges s by the policies of engine. Every violation is taken to be seen for
-// the first time; see Trail and Compare. The only error is that of ctx, where it ends
-// before the topology of s is computed.
+// Run evaluates the policies of engine on s. Every violation counts as seen for the first
+// time; see Trail and Audit.Compare. The only error is that of ctx, where it ends before
+// the topology of s is computed.
 func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Options) (*Audit, error) {
-	judged := engine.Judge(ctx, s)
-	if judged.Topology == nil {
+	evaluation := engine.Evaluate(ctx, s)
+	if evaluation.Topology == nil {
 		return nil, fmt.Errorf("auditing the state: %w", ctx.Err())
 	}
 	read := o.Read
@@ -147,13 +147,13 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 	}
 	a := &Audit{
 		Cluster: o.Cluster, Time: o.Time.UTC(), Policies: []Policy{}, Violations: []Violation{}, Resolved: []Violation{}, Failures: []Failure{},
-		Notes: slices.Concat([]string{}, o.Notes), Summary: judged.Topology.Summary(),
-		Health: health.Compare(s, judged.Topology, read), Trend: []Point{}, Snapshot: s, Topology: judged.Topology,
+		Notes: slices.Concat([]string{}, o.Notes), Summary: evaluation.Topology.Summary(),
+		Health: health.Compare(s, evaluation.Topology, read), Trend: []Point{}, Snapshot: s, Topology: evaluation.Topology,
 	}
-	severities, index := map[string]string{}, map[string]int{}
-	for i, p := range judged.Policies.Policies() {
+	index := map[string]int{}
+	for i, p := range evaluation.Policies.Policies() {
 		d := p.Definition
-		severities[p.Name], index[p.Name] = d.Severity, i
+		index[p.Name] = i
 		one := Policy{
 			Name: p.Name, Policy: d.Name, Title: d.Title, Description: d.Description, Severity: d.Severity, Action: p.Action, Judges: d.Judges,
 			fingerprint: p.Fingerprint(),
@@ -163,24 +163,39 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 		}
 		a.Policies = append(a.Policies, one)
 	}
-	for _, v := range judged.Violations {
-		a.Policies[index[v.Policy]].Violations++
-		a.Violations = append(a.Violations, Violation{Violation: v, Severity: severities[v.Policy], FirstSeen: a.Time, LastSeen: a.Time})
+	for _, v := range evaluation.Violations() {
+		p := &a.Policies[index[v.Policy]]
+		p.Violations++
+		a.Violations = append(a.Violations, Violation{Violation: v, Severity: p.Severity, FirstSeen: a.Time, LastSeen: a.Time})
 	}
-	slices.SortStableFunc(a.Violations, compare)
-	for _, f := range judged.Failures {
-		a.Failures = append(a.Failures, Failure{f.Policy, severities[f.Policy], f.Action, f.Text()})
-	}
+	slices.SortStableFunc(a.Violations, bySeverity)
+	a.fail(evaluation.Failures())
 	return a, nil
 }
 
-// compare puts the most severe first.
-func compare(a, b Violation) int {
-	return cmp.Or(cmp.Compare(Rank(a.Severity), Rank(b.Severity)), violation.Compare(a.Violation, b.Violation))
+// bySeverity orders violations by severity, worst first, then by policy and id.
+func bySeverity(a, b Violation) int {
+	return cmp.Or(cmp.Compare(Rank(a.Severity), Rank(b.Severity)), violation.ByPolicyAndID(a.Violation, b.Violation))
 }
 
-// Rank is the place of a severity in policy.Severities, 0 for the worst. What is
-// not among them comes last.
+// fail adds policies that could not be evaluated, each once, and keeps Failures sorted.
+func (a *Audit) fail(failures []validate.Failure) {
+	for i := range failures {
+		f := &failures[i]
+		if a.failed(f.Policy) {
+			continue
+		}
+		severity := ""
+		if p := slices.IndexFunc(a.Policies, func(p Policy) bool { return p.Name == f.Policy }); p >= 0 {
+			severity = a.Policies[p].Severity
+		}
+		a.Failures = append(a.Failures, Failure{Policy: f.Policy, Severity: severity, Action: f.Action, Message: f.Text()})
+	}
+	slices.SortFunc(a.Failures, func(x, y Failure) int { return cmp.Compare(x.Policy, y.Policy) })
+}
+
+// Rank is the index of a severity in policy.Severities, 0 for the worst. An unknown
+// severity comes last.
 func Rank(severity string) int {
 	if i := slices.Index(policy.Severities, severity); i >= 0 {
 		return i
@@ -188,7 +203,7 @@ func Rank(severity string) int {
 	return len(policy.Severities)
 }
 
-// Judging counts the policies that have a part in an audit: those that judge states.
+// Judging counts the policies that an audit evaluates: those that judge states.
 func (a *Audit) Judging() int {
 	n := 0
 	for _, p := range a.Policies {
@@ -207,7 +222,7 @@ func (a *Audit) Worst() string {
 	return a.Violations[0].Severity
 }
 
-// Count counts the violations by severity; every one of policy.Severities is in it.
+// Count counts the violations by severity. Every one of policy.Severities is a key.
 func (a *Audit) Count() map[string]int {
 	out := make(map[string]int, len(policy.Severities))
 	for _, severity := range policy.Severities {
@@ -219,7 +234,7 @@ func (a *Audit) Count() map[string]int {
 	return out
 }
 
-// key tells violations apart.
+// key identifies a violation.
 type key struct{ policy, id string }
 
 func keyOf(v *violation.Violation) key { return key{v.Policy, v.ID} }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -101,7 +102,11 @@ func run(t testing.TB, set *policy.Set, s *state.Snapshot, minute int) *Audit {
 func follow(t testing.TB, trail *Trail, set *policy.Set, s *state.Snapshot, minute int, step Step) (*Audit, *Trail) {
 	t.Helper()
 	a := run(t, set, s, minute)
-	return a, trail.Follow(t.Context(), a, validate.NewEngine(set), step)
+	next, err := trail.Follow(t.Context(), a, validate.NewEngine(set), step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, next
 }
 
 // failing is a policy that cannot judge a state with more than three nodes.
@@ -261,13 +266,13 @@ func TestOrigins(t *testing.T) {
 		"a node joins, and another gets a label":   {deny3, three, labelled(four, 1), nil, Unreviewed, "does not review"},
 		"the mesh is put on":                       {deny3, off, four, nil, PastAdmission, "BGPConfiguration default"},
 		"and a node is no longer ready":            {deny3, notReady(), four, nil, PastAdmission, "BGPConfiguration default"},
-		"and a node gets a label":                  {deny3, off, labelled(four, 1), nil, PastAdmission, "BGPConfiguration default, which"},
+		"and a node gets a label":                  {deny3, off, labelled(four, 1), nil, PastAdmission, "a change to BGPConfiguration default that the policy denies: it bypassed the webhook"},
 		"by one who is exempt":                     {deny3, off, four, exempt, Exempt, "BGPConfiguration default by jane"},
 		"by one who is exempt from something else": {deny3, off, four, func(context.Context, string, violation.Object) (string, bool) { return "", false }, PastAdmission, "BGPConfiguration default"},
 		"by one whom the policy does not match":    {"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [Node]}", off, four, nil, Allowed, "BGPConfiguration default, which the policy does not match"},
 		"the mesh is put on and a node gets a label, and the policy matches neither": {
 			"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [BGPPeer]}", off, labelled(four, 1), nil, Together,
-			"each allowed: Node node-00000, BGPConfiguration default",
+			"each of which is allowed by itself: Node node-00000, BGPConfiguration default",
 		},
 		"with more changes than are tried": {deny3, off, labelled(four, 60), nil, Together, "61 changes at once"},
 		"while nobody looked":              {deny3, nil, four, nil, Unwatched, "after 2026-03-14T19:00:00Z, while no audit ran"},
@@ -287,9 +292,12 @@ func TestOrigins(t *testing.T) {
 }
 
 func TestDriftIsWhatAPolicyDenies(t *testing.T) {
-	want := []Origin{Exempt, PastAdmission, Together, Unwatched}
-	if got := slices.DeleteFunc(slices.Clone(Origins), func(o Origin) bool { return !o.Drift() }); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	for origin, want := range map[Origin]bool{
+		Standing: false, Allowed: false, Unreviewed: false, Exempt: true, PastAdmission: true, Together: true, Unwatched: true, "": false,
+	} {
+		if origin.Drift() != want {
+			t.Errorf("%s: drift %t", origin, !want)
+		}
 	}
 }
 
@@ -369,7 +377,7 @@ func TestWhatCameWhileAPolicyFailedIsNotTakenForUnreviewed(t *testing.T) {
 	trail.Violations = nil // It found nothing while it judged.
 	_, trail = follow(t, trail, set, four, 1, Step{Before: three})
 	a, trail := follow(t, trail, set, three, 2, Step{Before: four})
-	if v := a.Violations[0]; v.Origin != Unwatched || v.Cause != "it came while its policy could not judge" {
+	if v := a.Violations[0]; v.Origin != Unwatched || v.Cause != "introduced while its policy could not be evaluated" {
 		t.Errorf("got %s: %s", v.Origin, v.Cause)
 	}
 	trail.Violations = nil
@@ -387,7 +395,9 @@ func TestANodeThatJoinsIsNoDriftWhereTimeIsOut(t *testing.T) {
 	a := run(t, set, four, 1)
 	out, cancel := context.WithCancel(t.Context())
 	cancel()
-	trail.Follow(out, a, validate.NewEngine(set), Step{Before: three})
+	if _, err := trail.Follow(out, a, validate.NewEngine(set), Step{Before: three}); err != nil {
+		t.Fatal(err)
+	}
 	if v := a.Violations[0]; v.Origin != Unreviewed {
 		t.Errorf("got %s: %s", v.Origin, v.Cause)
 	}
@@ -397,11 +407,13 @@ func TestAPolicyThatComesFindsWhatStands(t *testing.T) {
 	s := state.New(nodes(t, 4)...)
 	looser := policies(t, "mesh-node-limit parameters: {maxNodes: 10}, validationActions: [Deny]")
 	for name, before := range map[string]*policy.Set{"it was not there": policies(t), "it had another parameter": looser} {
-		_, trail := follow(t, nil, before, s, 0, Step{})
-		a, _ := follow(t, trail, policies(t, deny3), s, 1, Step{Before: s})
-		if v := a.Violations[0]; v.Origin != Standing {
-			t.Errorf("%s: %s", name, v.Origin)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, trail := follow(t, nil, before, s, 0, Step{})
+			a, _ := follow(t, trail, policies(t, deny3), s, 1, Step{Before: s})
+			if v := a.Violations[0]; v.Origin != Standing {
+				t.Error(v.Origin)
+			}
+		})
 	}
 }
 
@@ -469,18 +481,20 @@ func TestCompareTellsWhatIsNew(t *testing.T) {
 		"new beside": {four, four.Apply(state.Change{After: dangling}), "mesh-node-limit Known, selector-hygiene New", 0},
 		"gone":       {four.Apply(state.Change{After: dangling}), four, "mesh-node-limit Known", 1},
 	} {
-		earlier, a := run(t, set, c.before, 0), run(t, set, c.after, 1)
-		a.Compare(earlier)
-		var got []string
-		for _, v := range a.Violations {
-			got = append(got, v.Policy+" "+string(v.Compared))
-			if since := start; v.Compared != New && !v.FirstSeen.Equal(since) {
-				t.Errorf("%s: %s first seen %s", name, v.Policy, v.FirstSeen)
+		t.Run(name, func(t *testing.T) {
+			earlier, a := run(t, set, c.before, 0), run(t, set, c.after, 1)
+			a.Compare(earlier)
+			var got []string
+			for _, v := range a.Violations {
+				got = append(got, v.Policy+" "+string(v.Compared))
+				if since := start; v.Compared != New && !v.FirstSeen.Equal(since) {
+					t.Errorf("%s first seen %s", v.Policy, v.FirstSeen)
+				}
 			}
-		}
-		if strings.Join(got, ", ") != c.want || len(a.Resolved) != c.resolved {
-			t.Errorf("%s: %q, %d resolved; want %q, %d", name, got, len(a.Resolved), c.want, c.resolved)
-		}
+			if strings.Join(got, ", ") != c.want || len(a.Resolved) != c.resolved {
+				t.Errorf("%q, %d resolved; want %q, %d", got, len(a.Resolved), c.want, c.resolved)
+			}
+		})
 	}
 }
 
@@ -505,11 +519,13 @@ func TestAViolationThatReachesOthersIsWorse(t *testing.T) {
 		"others, fewer":   {without("'d', 'e'"), without("'a'"), Worse},
 		"one fewer of it": {without("'a', 'b'"), without("'a'"), Known},
 	} {
-		earlier, a := run(t, set, c.before, 0), run(t, set, c.after, 1)
-		a.Compare(earlier)
-		if len(a.Violations) != 1 || a.Violations[0].Compared != c.want {
-			t.Errorf("%s: %+v, want %s", name, a.Violations, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			earlier, a := run(t, set, c.before, 0), run(t, set, c.after, 1)
+			a.Compare(earlier)
+			if len(a.Violations) != 1 || a.Violations[0].Compared != c.want {
+				t.Errorf("%+v, want %s", a.Violations, c.want)
+			}
+		})
 	}
 	earlier, a := run(t, set, without("'d'"), 0), run(t, set, without("'a'"), 1)
 	earlier.Topology = nil
@@ -544,9 +560,11 @@ func TestAReportIsReadBack(t *testing.T) {
 		"no JSON": "x", "no object": "[]", "no clusters": "{}", "null": `{"clusters":[null]}`, "another document": `{"clusters":[{"name":"x"}]}`,
 		"a summary with holes": `{"clusters":[{"time":"2026-03-14T19:00:00Z","summary":{}}]}`,
 	} {
-		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "no report of bgpguard audit -o json") {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "not a report of bgpguard audit -o json") {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -595,4 +613,53 @@ func FuzzRead(f *testing.F) {
 			now.AddTrend(a)
 		}
 	})
+}
+
+// Members that nobody knows are an error of the policy: the violation counts neither as
+// known nor as worse, and what the policy found is kept.
+func TestUnknownMembersAreAFailure(t *testing.T) {
+	bad := func(snapshot *state.Snapshot, minute int) *Audit {
+		a := run(t, policies(t, deny3), snapshot, minute)
+		for i := range a.Violations {
+			a.Violations[i].Members = []string{"lost"}
+		}
+		return a
+	}
+	four, five := state.New(nodes(t, 4)...), state.New(nodes(t, 5)...)
+	a := bad(five, 1)
+	a.Compare(bad(four, 0))
+	if v := a.Violations[0]; v.Compared != "" || !v.FirstSeen.Equal(start) || !v.Fails("low") || len(a.Resolved) > 0 {
+		t.Errorf("got %+v, resolved %+v", v, a.Resolved)
+	}
+	failed := func(a *Audit) bool {
+		return len(a.Failures) == 1 && a.Failures[0].Policy == "mesh-node-limit" && a.Failures[0].Severity == "high" &&
+			strings.HasPrefix(a.Failures[0].Message, `policy error, not a verdict: violation "`) && strings.Contains(a.Failures[0].Message, `members "lost"`)
+	}
+	if !failed(a) {
+		t.Errorf("failures %+v", a.Failures)
+	}
+
+	first, second := bad(four, 0), bad(five, 1)
+	engine := validate.NewEngine(policies(t, deny3))
+	trail, err := (*Trail)(nil).Follow(t.Context(), first, engine, Step{})
+	if err != nil || len(first.Failures) > 0 {
+		t.Fatalf("failures %+v, %v", first.Failures, err)
+	}
+	trail, err = trail.Follow(t.Context(), second, engine, Step{Before: four})
+	if err != nil || !failed(second) || !slices.Equal(trail.Failed, []string{"mesh-node-limit"}) || len(trail.Violations) != 1 || trail.Violations[0].Origin != Standing {
+		t.Errorf("failures %+v, trail %+v, %v", second.Failures, trail, err)
+	}
+}
+
+func TestFollowNeedsTheTopologyBefore(t *testing.T) {
+	set := policies(t, "reachability-preserved validationActions: [Deny]")
+	objects := append(nodes(t, 3), mesh(t, false))
+	before := state.New(objects...)
+	_, trail := follow(t, nil, set, before, 0, Step{})
+	a := run(t, set, before.Apply(state.Change{After: node(t, 7, nil)}), 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := trail.Follow(ctx, a, validate.NewEngine(set), Step{Before: before}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }

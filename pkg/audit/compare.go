@@ -8,27 +8,42 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Comparison is what became of a violation since an earlier audit.
+// Comparison relates a violation to an earlier audit.
 type Comparison string
 
-// The comparisons.
+// The comparisons: what a validate.Relation means for an audit.
 const (
-	// New was not there before.
+	// New was not there: validate.New.
 	New Comparison = "New"
-	// Worse was there, and smaller, or did not reach a node or a pair of nodes that it
-	// reaches now. The latter is not told of an audit that was read back, which has no
-	// Topology.
+	// Worse was there, and was smaller or reached fewer nodes: validate.Larger and
+	// validate.Spread.
 	Worse Comparison = "Worse"
-	// Known was there, and is none of these.
+	// Known was there and is no worse: validate.Standing and validate.Smaller.
 	Known Comparison = "Known"
 )
 
-// Compare tells of each violation of a whether it is in an earlier audit, takes
-// over since when it is there, and lists those that are gone as resolved.
+func comparison(r validate.Relation) Comparison {
+	switch {
+	case r == validate.New:
+		return New
+	case r.Worse():
+		return Worse
+	default:
+		return Known
+	}
+}
+
+// Compare compares a with an earlier audit. It sets Compared and FirstSeen of each
+// violation and lists the violations that are gone as resolved. An earlier audit that
+// was read back from JSON does not say which nodes its violations reached; members are
+// then not compared, see validate.Compare. A violation whose members are unknown has no
+// Compared, and its policy is among the Failures.
 func (a *Audit) Compare(earlier *Audit) {
+	verdicts := a.compare(earlier.found())
 	old := make(map[key]*Violation, len(earlier.Violations))
 	for i := range earlier.Violations {
 		v := &earlier.Violations[i]
@@ -36,73 +51,78 @@ func (a *Audit) Compare(earlier *Audit) {
 	}
 	for i := range a.Violations {
 		v := &a.Violations[i]
-		was := old[keyOf(&v.Violation)]
-		delete(old, keyOf(&v.Violation))
-		switch {
-		case was == nil:
-			v.Compared = New
-			continue
-		case v.Size > was.Size || a.reachesMore(earlier, &v.Violation):
-			v.Compared = Worse
-		default:
-			v.Compared = Known
+		k := keyOf(&v.Violation)
+		if verdict := verdicts[k]; verdict != nil {
+			v.Compared = comparison(verdict.Relation)
 		}
-		v.FirstSeen = was.FirstSeen
+		if was := old[k]; was != nil {
+			v.FirstSeen = was.FirstSeen
+		}
 	}
 	a.Resolved = []Violation{}
-	for i := range earlier.Violations {
-		v := &earlier.Violations[i]
-		if old[keyOf(&v.Violation)] == nil || a.failed(v.Policy) {
+	for _, v := range earlier.Violations {
+		if verdict := verdicts[keyOf(&v.Violation)]; verdict == nil || verdict.Relation != validate.Gone {
 			continue
 		}
-		gone := *v
 		if !a.InForce(v.Policy) {
-			gone.Cause = notInForce
+			v.Cause = notInForce
 		}
-		a.Resolved = append(a.Resolved, gone)
+		a.Resolved = append(a.Resolved, v)
 	}
 }
 
-// reachesMore reports whether a violation that is in both audits reaches a node or a
-// pair of nodes now that it did not reach earlier, which admission would deny too.
-func (a *Audit) reachesMore(earlier *Audit, v *violation.Violation) bool {
-	if a.Topology == nil || earlier.Topology == nil {
-		return false
+// found returns the violations of a in the form that validate.Compare takes.
+func (a *Audit) found() validate.Found {
+	f := validate.Found{Violations: make([]violation.Violation, len(a.Violations)), Topology: a.Topology}
+	for i := range a.Violations {
+		f.Violations[i] = a.Violations[i].Violation
 	}
-	return slices.ContainsFunc(v.Members, func(members string) bool {
-		n, _, err := a.Topology.Gained(earlier.Topology, members)
-		return err != nil || n > 0 // What is no set may be any.
-	})
+	for i := range a.Failures {
+		f.Failed = append(f.Failed, a.Failures[i].Policy)
+	}
+	return f
 }
 
-// notInForce is the cause of a violation that is gone with its policy.
+// compare compares the violations of a with those before. Policies whose violations
+// cannot be compared are added to the Failures.
+func (a *Audit) compare(before validate.Found) map[key]*validate.Verdict {
+	verdicts, failures := validate.Compare(before, a.found())
+	a.fail(failures)
+	out := make(map[key]*validate.Verdict, len(verdicts))
+	for i := range verdicts {
+		out[keyOf(&verdicts[i].Violation)] = &verdicts[i]
+	}
+	return out
+}
+
+// notInForce is the cause of a violation that is gone because its policy was removed.
 const notInForce = "its policy is no longer in force"
 
-// failed reports whether a policy could not judge: what it found earlier is then
-// neither there nor gone.
+// failed reports whether a policy could not be evaluated. It is then not known whether
+// its earlier violations are gone.
 func (a *Audit) failed(policy string) bool {
 	return slices.ContainsFunc(a.Failures, func(f Failure) bool { return f.Policy == policy })
 }
 
-// InForce reports whether a policy of that name is among those in force.
+// InForce reports whether a policy of that name is in force.
 func (a *Audit) InForce(policy string) bool {
 	return slices.ContainsFunc(a.Policies, func(p Policy) bool { return p.Name == policy })
 }
 
-// Point is one audit among many: when, and how much was wrong.
+// Point is one audit of a trend.
 type Point struct {
 	Time time.Time `json:"time"`
-	// Violations counts them by severity.
+	// Violations counts the violations by severity.
 	Violations map[string]int `json:"violations"`
-	// Nodes counts those that speak BGP, Sessions the sessions between nodes of both
-	// families.
+	// Nodes counts the nodes with a BGP address, Sessions the sessions between nodes in
+	// both address families.
 	Nodes    int `json:"nodes"`
 	Sessions int `json:"sessions"`
-	// StartSeconds is how long a node is without routes after a start, at the worst.
+	// StartSeconds is how long a node is without routes after a start, in the worst case.
 	StartSeconds int `json:"startSeconds"`
 }
 
-// Point is what a is among many.
+// Point returns a as a point of a trend.
 func (a *Audit) Point() Point {
 	p := Point{Time: a.Time, Violations: a.Count()}
 	if s := a.Summary; s != nil {
@@ -111,8 +131,8 @@ func (a *Audit) Point() Point {
 	return p
 }
 
-// AddTrend puts earlier audits of the same cluster before a, and theirs before them.
-// Those that are not earlier than a are left out.
+// AddTrend sets the trend of a to earlier audits of the same cluster and their trends.
+// Audits that are not earlier than a are skipped.
 func (a *Audit) AddTrend(earlier ...*Audit) {
 	byTime := map[time.Time]Point{}
 	for _, e := range earlier {
@@ -129,8 +149,8 @@ func (a *Audit) AddTrend(earlier ...*Audit) {
 	slices.SortFunc(a.Trend, func(a, b Point) int { return a.Time.Compare(b.Time) })
 }
 
-// Of returns the audit of a cluster by name, nil where r has none. Where r is of
-// one cluster alone, it is that one whatever it is called: files have no name.
+// Of returns the audit of the named cluster, nil where r has none. If r has one audit and
+// either name is empty, as that of a state read from files is, it is that one.
 func (r *Report) Of(cluster string) *Audit {
 	for _, a := range r.Clusters {
 		if a.Cluster == cluster || len(r.Clusters) == 1 && (cluster == "" || a.Cluster == "") {
@@ -140,28 +160,28 @@ func (r *Report) Of(cluster string) *Audit {
 	return nil
 }
 
-// Read reads the JSON form of a report. Errors say what is wrong with it.
+// Read reads the JSON form of a report.
 func Read(in io.Reader) (*Report, error) {
 	var r Report
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
-		return nil, fmt.Errorf("no report of bgpguard audit -o json: %w", err)
+		return nil, fmt.Errorf("not a report of bgpguard audit -o json: %w", err)
 	}
 	if len(r.Clusters) == 0 {
-		return nil, errors.New("no report of bgpguard audit -o json: no clusters in it")
+		return nil, errors.New("not a report of bgpguard audit -o json: it has no clusters")
 	}
 	for i, a := range r.Clusters {
 		if a == nil || a.Time.IsZero() {
-			return nil, fmt.Errorf("no report of bgpguard audit -o json: clusters[%d] has no time", i)
+			return nil, fmt.Errorf("not a report of bgpguard audit -o json: clusters[%d] has no time", i)
 		}
-		if a.Summary != nil && !whole(a) {
-			return nil, fmt.Errorf("no report of bgpguard audit -o json: clusters[%d].summary is not whole", i)
+		if a.Summary != nil && !complete(a) {
+			return nil, fmt.Errorf("not a report of bgpguard audit -o json: clusters[%d].summary lacks nodes, sessions or convergence", i)
 		}
 	}
 	return &r, nil
 }
 
-// whole reports whether what Point reads is there.
-func whole(a *Audit) bool {
+// complete reports whether the summary has the parts that Point reads.
+func complete(a *Audit) bool {
 	s := a.Summary
 	return s.Nodes != nil && s.Sessions != nil && s.Convergence != nil
 }

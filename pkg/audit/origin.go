@@ -15,55 +15,55 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Origin says how a violation came about.
+// Origin is what introduced a violation.
 type Origin string
 
 // The origins.
 const (
-	// Standing was there when the first audit looked, or when its policy came or was
-	// changed.
+	// Standing was there at the first audit, or when its policy was added or changed.
 	Standing Origin = "Standing"
-	// Allowed came by changes that the policy does not deny.
+	// Allowed was introduced by changes that the policy does not deny.
 	Allowed Origin = "Allowed"
-	// Unreviewed came by changes that admission does not review, or does not hold back:
-	// a node that joins or is no longer ready, a Secret.
+	// Unreviewed was introduced by changes that admission does not review or cannot deny:
+	// a node that joins or becomes not ready, a Secret.
 	Unreviewed Origin = "Unreviewed"
-	// Exempt came by a change that the policy denies, of a user for whom it does not
-	// hold.
+	// Exempt was introduced by a change that the policy denies, made by a user who is
+	// exempt from the policy.
 	Exempt Origin = "Exempt"
-	// PastAdmission came by a change that the policy denies and that was made all the
-	// same: the webhook was down or not asked.
+	// PastAdmission was introduced by a change that the policy denies and that bypassed
+	// the webhook, which was down or was not called.
 	PastAdmission Origin = "PastAdmission"
-	// Together came by several changes that the policy allows one by one.
+	// Together was introduced by several changes, each of which the policy allows.
 	Together Origin = "Together"
-	// Unwatched came while no audit ran, or while its policy could not judge.
+	// Unwatched was introduced while no audit ran, or while its policy could not be
+	// evaluated.
 	Unwatched Origin = "Unwatched"
 )
 
-// Origins lists every origin.
-var Origins = []Origin{Standing, Allowed, Unreviewed, Exempt, PastAdmission, Together, Unwatched}
-
-// Drift reports whether what o is the origin of came past admission, or may have:
-// the policy denies it, and yet it is there.
+// Drift reports whether a violation of origin o is in the state although its policy
+// denies it.
 func (o Origin) Drift() bool {
 	return o == Exempt || o == PastAdmission || o == Together || o == Unwatched
 }
 
-// maxTried is how many changes are tried one by one to find the one at fault. More
-// come at once only when much is restored or moved.
+// maxTried is how many changes are evaluated one by one to find the one that introduced
+// a violation. Only a restore or a migration makes more at once.
 const maxTried = 50
 
-// notReviewed is the cause of what came by changes that admission does not review.
-const notReviewed = "it came by changes that admission does not review, such as nodes that join or are no longer ready"
+// notReviewed is the cause of a violation that is Unreviewed.
+const notReviewed = "introduced by changes that admission does not review, such as nodes that join or become not ready"
 
-// explain tells how violations of policies that deny came about since the audit
-// before. It judges the state before anew, once, and each change to it.
-func explain(ctx context.Context, engine *validate.Engine, step Step, since time.Time, a *Audit, appeared []*Violation) {
-	if step.Before == nil {
-		for _, v := range appeared {
-			v.Origin = Unwatched
-			v.Cause = fmt.Sprintf("it came after %s, while no audit ran", since.UTC().Format(time.RFC3339))
+// explain sets the origin of violations that policies deny and that are worse than at
+// the previous audit, which was at since. It evaluates the state then with all changes
+// that admission does not review, and on it each of the others alone.
+func explain(ctx context.Context, engine *validate.Engine, step Step, since time.Time, a *Audit, worse []*Violation) {
+	set := func(violations []*Violation, origin Origin, cause string) {
+		for _, v := range violations {
+			v.Origin, v.Cause = origin, cause
 		}
+	}
+	if step.Before == nil {
+		set(worse, Unwatched, fmt.Sprintf("introduced after %s, while no audit ran", since.UTC().Format(time.RFC3339)))
 		return
 	}
 	var reviewed []state.Change
@@ -75,80 +75,41 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 			ground = ground.Apply(c)
 		}
 	}
-	if len(reviewed) == 0 { // Nothing has to be judged to know.
-		for _, v := range appeared {
-			v.Origin, v.Cause = Unreviewed, notReviewed
-		}
+	if len(reviewed) == 0 { // Nothing has to be evaluated.
+		set(worse, Unreviewed, notReviewed)
 		return
 	}
-	appeared = unreviewed(ctx, engine, ground, a.Topology, appeared)
-	if len(appeared) == 0 {
+	verdicts := a.compare(engine.Evaluate(ctx, ground).Found())
+	worse = slices.DeleteFunc(worse, func(v *Violation) bool {
+		verdict := verdicts[keyOf(&v.Violation)]
+		if verdict == nil || verdict.Relation.Worse() {
+			return false
+		}
+		v.Origin, v.Cause = Unreviewed, notReviewed // It is there without any reviewed change.
+		return true
+	})
+	if len(worse) == 0 {
 		return
 	}
 	if len(reviewed) > maxTried {
-		for _, v := range appeared {
-			v.Origin = Together
-			v.Cause = fmt.Sprintf("it came by one or more of %s at once", text.Count(len(reviewed), "change"))
-		}
+		set(worse, Together, fmt.Sprintf("introduced by one or more of %s at once", text.Count(len(reviewed), "change")))
 		return
 	}
-	blamed := blame(ctx, engine, ground, reviewed)
-	for _, v := range appeared {
-		settle(ctx, step, v, reviewed, blamed[keyOf(&v.Violation)])
+	denied := deniedChanges(ctx, engine, ground, reviewed)
+	for _, v := range worse {
+		v.Origin, v.Cause = step.origin(ctx, v.Policy, reviewed, denied[keyOf(&v.Violation)])
 	}
 }
 
-// unreviewed settles the violations that are there without any change that admission
-// reviews, and returns the rest.
-func unreviewed(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, now *topology.Topology, appeared []*Violation) []*Violation {
-	there := map[key]float64{}
-	judged := engine.Judge(ctx, ground)
-	for _, v := range judged.Violations {
-		there[keyOf(&v)] = v.Size
-	}
-	return slices.DeleteFunc(appeared, func(v *Violation) bool {
-		size, ok := there[keyOf(&v.Violation)]
-		if !ok || size < v.Size || harmsMore(now, judged.Topology, v) {
-			return false
-		}
-		v.Origin, v.Cause = Unreviewed, notReviewed
-		return true
-	})
-}
-
-// moves returns what tells whether a violation of a harms nodes that it would not have
-// harmed in the state before: admission takes that for another one, whatever its size.
-func moves(ctx context.Context, before *state.Snapshot, a *Audit) func(*Violation) bool {
-	var was *topology.Topology // computed where it is needed
-	return func(v *Violation) bool {
-		if before == nil || before == a.Snapshot || len(v.Members) == 0 {
-			return false
-		}
-		if was == nil {
-			var err error
-			if was, err = topology.Compute(ctx, before, a.Topology); err != nil {
-				return true // What is not known counts as worse.
-			}
-		}
-		return harmsMore(a.Topology, was, v)
-	}
-}
-
-// harmsMore reports whether a set of v has nodes now that it did not have before. A
-// handle that means nothing is for admission to complain of.
-func harmsMore(now, before *topology.Topology, v *Violation) bool {
-	return slices.ContainsFunc(v.Members, func(members string) bool {
-		gained, _, err := now.Gained(before, members)
-		return err == nil && gained > 0
-	})
-}
-
-// blame tells which changes, each made alone, a policy denies for a violation.
-func blame(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, changes []state.Change) map[key][]violation.Object {
+// deniedChanges returns, for each violation, the objects of the changes that make it
+// worse, each made alone to ground.
+func deniedChanges(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, changes []state.Change) map[key][]violation.Object {
 	out := map[key][]violation.Object{}
 	for _, c := range changes {
-		for _, v := range engine.Decide(ctx, ground, validate.Request{Change: c}).Violations {
-			out[keyOf(&v)] = append(out[keyOf(&v)], objectOf(c))
+		d := engine.Decide(ctx, ground, validate.Request{Change: c})
+		for v := range d.Worse() {
+			k := keyOf(&v.Violation)
+			out[k] = append(out[k], objectOf(c))
 		}
 	}
 	return out
@@ -158,34 +119,29 @@ func objectOf(c state.Change) violation.Object {
 	return violation.Object{Kind: string(c.ID().Kind), Name: c.ID().Name}
 }
 
-// settle tells how a violation came about of which some changes, or none, are to
-// blame.
-func settle(ctx context.Context, step Step, v *Violation, reviewed []state.Change, blamed []violation.Object) {
-	if len(blamed) == 0 && len(reviewed) == 1 {
-		v.Origin = Allowed
-		v.Cause = "it came by the change of " + objectOf(reviewed[0]).String() + ", which the policy does not match"
-		return
+// origin returns the origin and the cause of a violation of a policy, given the reviewed
+// changes and the objects of those that the policy denies because of it.
+func (s *Step) origin(ctx context.Context, policy string, reviewed []state.Change, denied []violation.Object) (Origin, string) {
+	switch {
+	case len(denied) == 0 && len(reviewed) == 1:
+		return Allowed, fmt.Sprintf("introduced by a change to %s, which the policy does not match", objectOf(reviewed[0]))
+	case len(denied) == 0:
+		return Together, "introduced by several changes, each of which is allowed by itself: " + list(reviewed)
 	}
-	if len(blamed) == 0 {
-		v.Origin = Together
-		v.Cause = "the changes that it came by are each allowed: " + list(reviewed)
-		return
-	}
-	if step.Exempted != nil {
-		for _, o := range blamed {
-			if user, ok := step.Exempted(ctx, v.Policy, o); ok {
-				v.Origin = Exempt
-				v.Cause = fmt.Sprintf("it came by the change of %s by %s, for whom the policy does not hold", o, user)
-				return
+	if s.Exempted != nil {
+		for _, o := range denied {
+			if user, ok := s.Exempted(ctx, policy, o); ok {
+				return Exempt, fmt.Sprintf("introduced by a change to %s by %s, who is exempt from the policy", o, user)
 			}
 		}
 	}
-	v.Origin = PastAdmission
-	v.Cause = fmt.Sprintf("it came by the change of %s, which the policy denies and which was not reviewed, or made in spite of it",
-		someObjects(blamed))
+	if len(denied) == 1 {
+		return PastAdmission, fmt.Sprintf("introduced by a change to %s that the policy denies: it bypassed the webhook", denied[0])
+	}
+	return PastAdmission, fmt.Sprintf("introduced by changes to %s that the policy denies: they bypassed the webhook", someObjects(denied))
 }
 
-// list names the objects of changes, the first few of them.
+// list names the objects of the first few changes.
 func list(changes []state.Change) string {
 	objects := make([]violation.Object, len(changes))
 	for i, c := range changes {
@@ -205,11 +161,10 @@ func someObjects(objects []violation.Object) string {
 	return strings.Join(names, ", ")
 }
 
-// Reviewed reports whether admission reviews a change: config/webhook sends it
-// those of Calico's objects that people write, and deletes and changes of Nodes but
-// not whether they are ready. A node joins in two steps: kubelet makes the Node, which
-// is not reviewed, and calico-node gives it its BGP addresses, which no policy may hold
-// back.
+// Reviewed reports whether admission reviews a change. config/webhook selects Calico's
+// objects that people write, and updates and deletes of Nodes except for status. A node
+// joins in two steps: kubelet creates the Node, which is not reviewed, and calico-node
+// adds its BGP addresses, which no policy may deny.
 func Reviewed(c state.Change) bool {
 	switch c.ID().Kind.Info().Review {
 	case calico.ReviewExisting:

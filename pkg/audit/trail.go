@@ -7,21 +7,22 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Trail is what has to be known of the audits so far to tell what is new, since when
-// the rest is there, and what is gone. It outlives the process that made it: its JSON
-// form is kept where the next one finds it.
+// Trail is the memory of the audits so far: it tells which violations are new, when the
+// others were first seen, and which are gone. Its JSON form outlives the process.
 type Trail struct {
 	// Time is that of the last audit.
 	Time time.Time `json:"time"`
-	// Policies holds the fingerprints of the policies that judged then, by name.
+	// Policies holds the fingerprints of the policies at the last audit, by name. That of
+	// a policy that could not be evaluated is from when it last could.
 	Policies map[string]string `json:"policies"`
-	// Failed names those that could not judge then, sorted.
+	// Failed names the policies that could not be evaluated at the last audit, sorted.
 	Failed []string `json:"failed,omitempty"`
-	// Violations are those that were there, sorted by policy and id.
+	// Violations are those of the last audit, sorted by policy and id.
 	Violations []Seen `json:"violations"`
 }
 
@@ -39,146 +40,175 @@ type Seen struct {
 	Object    *violation.Object `json:"object,omitempty"`
 }
 
-// maxSeen is how many violations a Trail remembers at the most, so that its JSON form
-// has a bounded size. Those beyond are new in every audit; the most severe are kept.
+// maxSeen is how many violations a Trail remembers at most, the most severe, so that its
+// JSON form has a bounded size. The others are new in every audit.
 const maxSeen = 20_000
 
-// Step is what Follow has to know beside the audit.
+// Step is what Follow needs to know besides the audit.
 type Step struct {
-	// Before is the state that the audit before was of, nil where it is not known, as
-	// after a start.
+	// Before is the state of the previous audit, nil where it is not known, as after a
+	// start.
 	Before *state.Snapshot
-	// Exempted tells who made a change of an object past a policy that does not hold
-	// for them, if it was so; nil where nobody keeps record.
+	// Exempted returns the user who changed an object although a policy denies it,
+	// because the user is exempt from it; false where no such change is recorded. It is
+	// nil where no records are kept.
 	Exempted func(ctx context.Context, policy string, object violation.Object) (user string, ok bool)
 }
 
-// Follow takes the next audit: it tells of each violation of a since when it is there
-// and how it came about, lists those that are gone, and returns the trail with a. A nil
-// Trail is that before the first audit. engine is one for this alone, as it looks at
-// states that are none any more.
-func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, step Step) *Trail {
+// Follow adds the next audit: it sets FirstSeen, Origin and Cause of each violation of a,
+// lists the violations that are gone in a.Resolved, and returns the trail including a. A
+// nil Trail is that before the first audit. engine evaluates hypothetical states and must
+// not be the engine that requests use, whose cache they would replace. The only error is
+// that of ctx, where it ends before the topology of step.Before is computed.
+//
+// A violation that is worse than at the previous audit gets a new origin:
+//   - Standing, if it is new and its policy was added, changed or fixed since
+//   - Allowed, if its policy does not deny
+//   - Unwatched, if its policy could not be evaluated at the previous audit
+//   - else what explain finds in the changes since
+//
+// A violation that was there before returns to its earlier origin if the new one is no
+// drift and the earlier one is, or if only its members differ: a node that joins makes
+// drift larger but not legitimate.
+func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, step Step) (*Trail, error) {
 	if t == nil {
 		t = &Trail{}
 	}
-	old := make(map[key]*Seen, len(t.Violations))
-	for i := range t.Violations {
-		s := &t.Violations[i]
-		old[key{s.Policy, s.ID}] = s
+	old := t.index()
+	before, err := t.found(ctx, a, old, step.Before)
+	if err != nil {
+		return nil, err
 	}
+	verdicts := a.compare(before)
 	next := &Trail{Time: a.Time, Policies: map[string]string{}, Violations: make([]Seen, 0, len(a.Violations))}
-	known := t.judged(a, next)
-	var appeared []*Violation
-	earlier := map[*Violation]*Seen{} // those of them that were there before
-	moved := moves(ctx, step.Before, a)
+	same := t.samePolicies(a, next)
+	var worse []*Violation
+	was := map[*Violation]*Seen{}
 	for i := range a.Violations {
 		v := &a.Violations[i]
-		was := old[keyOf(&v.Violation)]
-		delete(old, keyOf(&v.Violation))
-		if was != nil {
-			v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause
-		}
-		switch {
-		case was != nil && v.Size <= was.Size && (!known[v.Policy] || v.Action != violation.Deny || !moved(v)):
-		case !known[v.Policy]:
-			if was == nil {
+		k := keyOf(&v.Violation)
+		was[v] = old[k]
+		delete(old, k)
+		v.recall(was[v])
+		switch verdict := verdicts[k]; {
+		case verdict == nil || !verdict.Relation.Worse():
+		case !same[v.Policy]:
+			if verdict.Relation == validate.New {
 				v.Origin = Standing
 			}
 		case v.Action != violation.Deny:
 			v.Origin, v.Cause = Allowed, ""
 		case slices.Contains(t.Failed, v.Policy):
-			v.Origin, v.Cause = Unwatched, "it came while its policy could not judge"
+			v.Origin, v.Cause = Unwatched, "introduced while its policy could not be evaluated"
 		default:
-			appeared = append(appeared, v)
-			if was != nil {
-				earlier[v] = was
-			}
+			worse = append(worse, v)
 		}
 	}
-	if len(appeared) > 0 {
-		explain(ctx, engine, step, t.Time, a, appeared)
+	if len(worse) > 0 {
+		explain(ctx, engine, step, t.Time, a, slices.Clone(worse))
 	}
-	keep(earlier)
-	t.resolve(a, old, next)
+	for _, v := range worse {
+		if s := was[v]; s != nil && !v.Origin.Drift() && (s.Origin.Drift() || v.Size <= s.Size) {
+			v.Origin, v.Cause = s.Origin, s.Cause
+		}
+	}
+	t.resolve(a, old, verdicts, next)
 	for i := range a.Violations {
 		next.Violations = append(next.Violations, seen(&a.Violations[i]))
 	}
 	next.bound()
-	return next
+	return next, nil
 }
 
-// keep gives violations that were there before their origin back where nothing since
-// came past admission: a node that joins makes what did larger, not right.
-func keep(earlier map[*Violation]*Seen) {
-	for v, was := range earlier {
-		if !v.Origin.Drift() && (was.Origin.Drift() || v.Size <= was.Size) {
-			v.Origin, v.Cause = was.Origin, was.Cause
-		}
+// index returns the violations of t by key.
+func (t *Trail) index() map[key]*Seen {
+	out := make(map[key]*Seen, len(t.Violations))
+	for i := range t.Violations {
+		s := &t.Violations[i]
+		out[key{s.Policy, s.ID}] = s
 	}
+	return out
 }
 
-// judged puts into next the policies that judged a, and those that failed. It returns
-// those that judged the state before as they judge this one.
-func (t *Trail) judged(a *Audit, next *Trail) map[string]bool {
-	known := map[string]bool{}
+// found returns the violations of t in the form that validate.Compare takes. The topology
+// of the state before is computed only if a violation that was there before has members
+// and the state has changed.
+func (t *Trail) found(ctx context.Context, a *Audit, old map[key]*Seen, before *state.Snapshot) (validate.Found, error) {
+	f := validate.Found{Violations: make([]violation.Violation, len(t.Violations))}
+	for i := range t.Violations {
+		f.Violations[i] = t.Violations[i].violation().Violation
+	}
+	if before == nil || before == a.Snapshot || !slices.ContainsFunc(a.Violations, func(v Violation) bool {
+		return len(v.Members) > 0 && old[keyOf(&v.Violation)] != nil
+	}) {
+		return f, nil
+	}
+	var err error
+	f.Topology, err = topology.Compute(ctx, before, a.Topology)
+	return f, err
+}
+
+// samePolicies records in next the policies of a and those that failed. It returns those
+// that were evaluated and are the same as at the previous audit.
+func (t *Trail) samePolicies(a *Audit, next *Trail) map[string]bool {
+	same := map[string]bool{}
 	for _, p := range a.Policies {
-		// What could not judge is as it was when it last could: what it finds when it
-		// can again may have come meanwhile.
-		if fingerprint, there := t.Policies[p.Name]; a.failed(p.Name) {
-			if there {
-				next.Policies[p.Name] = fingerprint
-			}
-			continue
+		before, known := t.Policies[p.Name]
+		switch {
+		case !a.failed(p.Name):
+			next.Policies[p.Name] = p.fingerprint
+			same[p.Name] = before == p.fingerprint
+		case known:
+			next.Policies[p.Name] = before
 		}
-		next.Policies[p.Name] = p.fingerprint
-		known[p.Name] = t.Policies[p.Name] == p.fingerprint
 	}
 	for _, f := range a.Failures {
 		next.Failed = append(next.Failed, f.Policy)
 	}
-	return known
+	return same
 }
 
-// resolve lists in a what is left of old, which is gone. What its policy could not judge
-// is in next as it was.
-func (t *Trail) resolve(a *Audit, old map[key]*Seen, next *Trail) {
+// resolve lists those of missing, the violations of t that are not in a, in a.Resolved
+// where they are gone. It keeps those of policies that could not be evaluated in next.
+func (t *Trail) resolve(a *Audit, missing map[key]*Seen, verdicts map[key]*validate.Verdict, next *Trail) {
 	for i := range t.Violations {
 		s := &t.Violations[i]
-		if old[key{s.Policy, s.ID}] == nil {
-			continue
-		}
-		if a.failed(s.Policy) {
+		k := key{s.Policy, s.ID}
+		switch {
+		case missing[k] == nil:
+		case verdicts[k] == nil:
 			next.Violations = append(next.Violations, *s)
-			continue
+		default:
+			gone := s.violation()
+			if !a.InForce(s.Policy) {
+				gone.Cause = notInForce
+			}
+			a.Resolved = append(a.Resolved, gone)
 		}
-		gone := s.violation()
-		if !a.InForce(s.Policy) {
-			gone.Cause = notInForce
-		}
-		a.Resolved = append(a.Resolved, gone)
 	}
 }
 
-// Recall tells of each violation of a what t remembers of it. It is for those who look
-// at a state that others follow: what t does not know is taken for new.
+// Recall sets FirstSeen, Origin and Cause of the violations of a that t remembers. It is
+// for replicas that audit without following; t may be nil.
 func (t *Trail) Recall(a *Audit) {
 	if t == nil {
 		return
 	}
-	old := make(map[key]*Seen, len(t.Violations))
-	for i := range t.Violations {
-		s := &t.Violations[i]
-		old[key{s.Policy, s.ID}] = s
-	}
+	old := t.index()
 	for i := range a.Violations {
 		v := &a.Violations[i]
-		if was := old[keyOf(&v.Violation)]; was != nil {
-			v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause
-		}
+		v.recall(old[keyOf(&v.Violation)])
 	}
 }
 
-// bound keeps no more than a Trail may hold, the most severe, and sorts them.
+// recall takes over what is remembered of v, nil for nothing.
+func (v *Violation) recall(was *Seen) {
+	if was != nil {
+		v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause
+	}
+}
+
+// bound keeps the maxSeen most severe violations and sorts them.
 func (t *Trail) bound() {
 	if len(t.Violations) > maxSeen {
 		slices.SortStableFunc(t.Violations, func(a, b Seen) int { return cmp.Compare(Rank(a.Severity), Rank(b.Severity)) })
@@ -198,7 +228,7 @@ func seen(v *Violation) Seen {
 	return s
 }
 
-// violation is what is left of it to say that it is gone.
+// violation returns s as a violation without message, details and members.
 func (s *Seen) violation() Violation {
 	v := Violation{
 		Violation: violation.Violation{Policy: s.Policy, ID: s.ID, Size: s.Size, Action: s.Action, Objects: []violation.Object{}},

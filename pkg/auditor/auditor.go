@@ -284,7 +284,10 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	}
 	// An engine of its own: that of the requests would forget the state as it is for
 	// the states that are looked at here, and this one is not to remember any.
-	trail := before.Follow(limited, found, validate.NewEngine(set), step)
+	trail, err := before.Follow(limited, found, validate.NewEngine(set), step)
+	if err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return ctx.Err() // What was stopped half-way says nothing.
 	}

@@ -18,7 +18,7 @@ import (
 const meshNote = "[mesh-node-limit] the node-to-node mesh is too large: 4 nodes (limit 3), 3 sessions per node, 6 in total; " +
 	"the mesh is on because nodeToNodeMeshEnabled is true: peer the nodes with route reflectors, then set nodeToNodeMeshEnabled: false in BGPConfiguration default"
 
-const drift = "came past admission, or may have: it came by the change of BGPConfiguration default, which the policy denies and which was not reviewed, or made in spite of it; "
+const drift = "came past admission, or may have: introduced by a change to BGPConfiguration default that the policy denies: it bypassed the webhook; "
 
 // changes is what happens to a cluster, as a leader finds it.
 func TestWhatIsTold(t *testing.T) {
@@ -88,7 +88,7 @@ func TestWhoIsExemptIsNamed(t *testing.T) {
 			r.at = began
 			r.then(t, 10*time.Second, cluster(t, 4, true))
 			v := r.Latest().Violations[0]
-			if v.Origin != test.want || (v.Origin == audit.Exempt) != (v.Cause == "it came by the change of BGPConfiguration default by jane, for whom the policy does not hold") {
+			if v.Origin != test.want || (v.Origin == audit.Exempt) != (v.Cause == "introduced by a change to BGPConfiguration default by jane, who is exempt from the policy") {
 				t.Errorf("got %s: %s", v.Origin, v.Cause)
 			}
 		})

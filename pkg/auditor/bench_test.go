@@ -97,13 +97,23 @@ func BenchmarkAudit(b *testing.B) {
 	b.Run("from=change", func(b *testing.B) {
 		engine := validate.NewEngine(set)
 		before := audited(b, engine, s, options)
-		trail := (*audit.Trail)(nil).Follow(b.Context(), before, engine, audit.Step{})
+		trail := followed(b, nil, before, engine, audit.Step{})
 		other := object(b, "BGPPeer", "rack-07", map[string]any{"nodeSelector": "rack == 'r07' && !has(rr)", "peerSelector": "has(rr)", "keepOriginalNextHop": true})
 		states := []*state.Snapshot{s.Apply(state.Change{Before: s.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "rack-07"}), After: other}), s}
 		measure(b, func(i int) *audit.Audit {
 			a := audited(b, engine, states[i%2], options)
-			trail = trail.Follow(b.Context(), a, validate.NewEngine(set), audit.Step{Before: states[(i+1)%2]})
+			trail = followed(b, trail, a, validate.NewEngine(set), audit.Step{Before: states[(i+1)%2]})
 			return a
 		})
 	})
+}
+
+// followed is the trail after an audit.
+func followed(b *testing.B, trail *audit.Trail, a *audit.Audit, engine *validate.Engine, step audit.Step) *audit.Trail {
+	b.Helper()
+	next, err := trail.Follow(b.Context(), a, engine, step)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return next
 }

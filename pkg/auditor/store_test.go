@@ -32,7 +32,7 @@ func many(n int) record {
 		r.Trail.Violations = append(r.Trail.Violations, audit.Seen{
 			Policy: "a", ID: id, Size: float64(i * 31 % 977), Severity: policy.Severities[i%len(policy.Severities)], Action: violation.Deny,
 			FirstSeen: began.Add(time.Duration(i) * 1237 * time.Millisecond), LastSeen: began, Origin: audit.PastAdmission,
-			Cause: "it came by the change of Node " + id + ", which the policy denies", Object: &violation.Object{Kind: "Node", Name: id},
+			Cause: "introduced by a change to Node " + id + " that the policy denies", Object: &violation.Object{Kind: "Node", Name: id},
 		})
 	}
 	return r

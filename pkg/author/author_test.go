@@ -60,14 +60,14 @@ func TestTheSyntheticClusterHasFewViolations(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine := validate.NewEngine(set)
-	judged := engine.Judge(t.Context(), snapshot)
-	for _, v := range judged.Violations {
+	evaluation := engine.Evaluate(t.Context(), snapshot)
+	for _, v := range evaluation.Violations() {
 		if v.Policy != "external-peer-hygiene" { // Its routers have no password.
 			t.Errorf("%s: %s", v.Policy, v.Message)
 		}
 	}
-	if len(judged.Failures) > 0 {
-		t.Errorf("failures %v", judged.Failures)
+	if failures := evaluation.Failures(); len(failures) > 0 {
+		t.Errorf("failures %v", failures)
 	}
 	if snapshot.Apply(change) == snapshot {
 		t.Error("the change changes nothing")

@@ -133,84 +133,80 @@ func (e *Explanation) WriteText(w io.Writer) error {
 
 func (ev *evaluation) result() string {
 	if ev.err != nil {
-		return "it could not judge: " + text.Clean(ev.err.Error())
+		return "policy error: " + text.Clean(ev.err.Error())
 	}
 	return text.Count(len(ev.found), "violation")
 }
 
-// reasons says of each violation what the engine made of it.
+// reasons returns, for each violation, how the engine judged it.
 func (e *Explanation) reasons(x *explained) []string {
-	last := x.evaluations[len(x.evaluations)-1]
-	before := map[string]violation.Violation{}
-	if len(x.evaluations) > 1 {
-		for _, v := range x.evaluations[0].found {
-			before[v.ID] = v
-		}
-	}
 	var out []string
 	for _, ev := range x.evaluations {
 		if ev.err != nil {
-			out = append(out, fmt.Sprintf("it could not judge %s: %s", ev.on, e.failed(x.policy)))
+			out = append(out, fmt.Sprintf("policy error on %s: %s", ev.on, e.failed(x.policy)))
 		}
 	}
-	for _, v := range last.found {
-		was, there := before[v.ID]
-		delete(before, v.ID)
-		held, effect := e.effect(x.policy, &v)
-		var reason string
-		switch {
-		case !held && !there:
-			reason = "the BGPPolicy's match passes this change over: it is not held against it"
-		case !held:
-			reason = fmt.Sprintf("was there before with size %s, and is not larger: it is not held against the change", size(was.Size))
-		case x.policy.Definition.Judges == policy.JudgesChange:
-			reason = effect
-		case !there:
-			reason = "is new: " + effect
-		case v.Size > was.Size:
-			reason = fmt.Sprintf("grew from size %s: %s", size(was.Size), effect)
-		default:
-			reason = "reaches nodes that it did not reach before: " + effect
-		}
-		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), reason), "  "+text.Clean(v.Message))
+	describe := func(v *violation.Violation, format string, args ...any) {
+		out = append(out, fmt.Sprintf("%q, size %s, %s", v.ID, size(v.Size), fmt.Sprintf(format, args...)), "  "+text.Clean(v.Message))
 	}
-	for _, v := range x.evaluations[0].found {
-		if _, gone := before[v.ID]; gone {
-			out = append(out, fmt.Sprintf("%q is gone: nothing is said of it", v.ID), "  "+text.Clean(v.Message))
+	judged := false
+	for i := range e.decision.Verdicts {
+		v := &e.decision.Verdicts[i]
+		if v.Violation.Policy != x.policy.Name {
+			continue
+		}
+		judged = true
+		switch v.Relation {
+		case validate.New:
+			reason := "is new: " + consequence(v.Applied(), v.Exempt)
+			if x.policy.Definition.Judges == policy.JudgesChange {
+				reason = consequence(v.Applied(), v.Exempt)
+			}
+			describe(&v.Violation, "%s", reason)
+		case validate.Larger:
+			describe(&v.Violation, "grew from size %s: %s", size(v.Before.Size), consequence(v.Applied(), v.Exempt))
+		case validate.Spread:
+			describe(&v.Violation, "reaches %s that it did not reach before: %s", text.SomeOf(v.Sample, v.Gained), consequence(v.Applied(), v.Exempt))
+		case validate.Standing, validate.Smaller:
+			describe(&v.Violation, "was there before with size %s, and is not worse: the change is not blamed for it", size(v.Before.Size))
+		case validate.Gone:
+			out = append(out, fmt.Sprintf("%q is gone: the change resolves it", v.Violation.ID), "  "+text.Clean(v.Violation.Message))
+		}
+	}
+	if !judged && e.failure(x.policy) == nil {
+		for _, v := range x.evaluations[len(x.evaluations)-1].found {
+			describe(&v, "the BGPPolicy's match does not select this change, which is not blamed for it")
 		}
 	}
 	if len(out) == 0 {
-		out = append(out, "it found nothing, so there is nothing to hold against the change")
+		out = append(out, "it found nothing, so the change is not blamed for anything")
 	}
 	return out
 }
 
-// effect reports whether a violation is held against the change, and what follows.
-func (e *Explanation) effect(p *policy.Policy, v *violation.Violation) (held bool, text string) {
-	for _, d := range e.decision.Violations {
-		if violation.Compare(d, *v) == 0 {
-			return true, consequence(p.Action, d.Action)
+// failure returns the evaluation error of a policy, nil where there is none.
+func (e *Explanation) failure(p *policy.Policy) *validate.Failure {
+	for i := range e.decision.Failures {
+		if f := &e.decision.Failures[i]; f.Policy == p.Name {
+			return f
 		}
 	}
-	return false, ""
+	return nil
 }
 
-// failed says what follows from a policy that could not judge.
+// failed returns what follows from a policy that could not be evaluated.
 func (e *Explanation) failed(p *policy.Policy) string {
-	for _, f := range e.decision.Failures {
-		if f.Policy == p.Name {
-			return consequence(p.Action, f.Action)
-		}
+	if f := e.failure(p); f != nil {
+		return consequence(f.Applied(), f.Exempt)
 	}
-	return "the BGPPolicy's match passes this change over"
+	return "the BGPPolicy's match does not select this change"
 }
 
-// consequence says what an action does, which is another one for users who are
-// exempt.
-func consequence(own, action violation.Action) string {
+// consequence describes what follows from an action.
+func consequence(action violation.Action, exempt bool) string {
 	switch {
-	case own != action:
-		return "the user is exempt, so it is told and recorded"
+	case exempt:
+		return "the user is exempt, so it is not enforced, and is recorded"
 	case action == violation.Deny:
 		return "the change is denied"
 	case action == violation.Warn:

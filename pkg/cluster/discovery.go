@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// discoverer is the part of a discovery client that is needed here.
+// discoverer is the part of a discovery client that discover uses.
 type discoverer interface {
 	ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error)
 }

@@ -72,8 +72,8 @@ func TestCheckGroup(t *testing.T) {
 	}{
 		"nothing changed":            {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations"}}, ""},
 		"the API server cannot tell": {fakeDiscovery{v1: nil}, ""},
-		"the objects moved":          {fakeDiscovery{v3: {"bgppeers", "bgpconfigurations"}}, "the API server now serves Calico's objects as projectcalico.org/v3: BGPConfiguration, BGPPeer, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: starting again"},
-		"a kind was added":           {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations", "ippools"}}, "the API server now serves Calico's objects as crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: starting again"},
+		"the objects moved":          {fakeDiscovery{v3: {"bgppeers", "bgpconfigurations"}}, "the API server now serves Calico's objects as projectcalico.org/v3: BGPConfiguration, BGPPeer, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: restarting"},
+		"a kind was added":           {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations", "ippools"}}, "the API server now serves Calico's objects as crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: restarting"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

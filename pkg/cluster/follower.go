@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -20,21 +21,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Intervals of a Follower.
 const (
-	// retryInterval is how long it waits for Calico's CRDs before it looks again.
+	// retryInterval is the time between attempts to find Calico's CRDs.
 	retryInterval = time.Second
-	// groupInterval is how often it looks whether they moved to another group.
+	// groupInterval is the time between checks whether they moved to another group.
 	groupInterval = time.Minute
-	// gaugeInterval is how often it brings the gauges up to date.
+	// gaugeInterval is the time between updates of the gauges.
 	gaugeInterval = time.Second
 )
 
-// Follower feeds a Store from the informers of a manager's cache, which must
-// have been made with CacheOptions of the same store. It is a manager.Runnable.
+// Follower feeds a Store from the informers of a manager's cache, which must have the
+// CacheOptions of the same store. It is a manager.Runnable.
 type Follower struct {
 	store     *Store
 	log       logr.Logger
@@ -43,12 +45,12 @@ type Follower struct {
 	discovery discoverer
 	secrets   toolscache.ListerWatcher // nil where Secrets are not read
 	onChange  func(context.Context, *state.Snapshot)
-	// found is nil until it is known what the API server serves.
+	// found is what the API server serves, nil until it is known.
 	found atomic.Pointer[served]
 }
 
-// NewFollower returns a follower; the caller adds it to the manager. It reads the
-// Secrets in namespace without keeping their values, and none where namespace is "".
+// NewFollower returns a follower; the caller adds it to the manager. It reads the Secrets
+// in namespace, none if namespace is "", and stores no value of them.
 func NewFollower(mgr manager.Manager, store *Store, namespace string) (*Follower, error) {
 	discoverer, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
@@ -65,27 +67,27 @@ func NewFollower(mgr manager.Manager, store *Store, namespace string) (*Follower
 	return f, nil
 }
 
-// OnChange sets the function that is called with the new snapshot after each change,
-// never more than once at a time, and with one call for all changes that happened
-// during the last one. Call it before Start.
+// OnChange sets the function that is called with the new snapshot after a change, one call
+// at a time, and once for all changes that happened during the last call. Call it before
+// Start.
 func (f *Follower) OnChange(changed func(context.Context, *state.Snapshot)) { f.onChange = changed }
 
-// NeedLeaderElection tells the manager that every replica follows.
+// NeedLeaderElection returns false: every replica follows the cluster.
 func (f *Follower) NeedLeaderElection() bool { return false }
 
-// Start follows the cluster until ctx is done. It returns an error when Calico's
-// objects moved to another API group: what was read so far is then no longer
-// what Calico reads, and a new process starts from the right one.
+// Start follows the cluster until ctx is done. It returns an error when Calico's objects
+// moved to another API group: Calico no longer reads the objects in the store, and a new
+// process has to start with the right group.
 func (f *Follower) Start(ctx context.Context) error {
-	found, ok := f.await(ctx)
-	if !ok {
-		return nil
+	found, err := f.await(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // The context is done.
 	}
 	f.found.Store(&found)
 	f.log.Info("Reading Calico's objects", "group", found.group.String(), "kinds", found.kinds)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// Ends before the deferred Wait does, also when Start returns an error.
+	// Cancelled before the deferred Wait, also when Start returns an error.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -109,25 +111,19 @@ func (f *Follower) Start(ctx context.Context) error {
 	return f.watchGroup(ctx, found)
 }
 
-// await looks for Calico's objects until they are served, so that the guard
-// may be installed before Calico.
-func (f *Follower) await(ctx context.Context) (found served, ok bool) {
-	last := ""
-	for {
-		found, err := discover(f.discovery)
-		if err == nil {
-			return found, true
+// await waits until Calico's objects are served, so that bgpguard can be installed before
+// Calico. The error is that of ctx.
+func (f *Follower) await(ctx context.Context) (found served, err error) {
+	var failure loop.Failure
+	err = wait.PollUntilContextCancel(ctx, retryInterval, true, func(context.Context) (bool, error) {
+		var err error
+		found, err = discover(f.discovery)
+		if err != nil && failure.Changed(err) {
+			f.log.Error(err, "Cannot read Calico's objects yet, retrying until they are served")
 		}
-		if err.Error() != last {
-			last = err.Error()
-			f.log.Error(err, "Cannot read Calico's objects yet, trying again until they are served")
-		}
-		select {
-		case <-ctx.Done():
-			return served{}, false
-		case <-time.After(retryInterval):
-		}
-	}
+		return err == nil, nil
+	})
+	return found, err
 }
 
 // watchGroup returns an error when another group or other kinds are served.
@@ -149,27 +145,27 @@ func (f *Follower) watchGroup(ctx context.Context, found served) error {
 	}
 }
 
-// checkGroup takes not being able to tell for no change: the informers say
-// soon enough when the API server is gone.
+// checkGroup returns an error if another group or other kinds are served. A failed request
+// is not such an error: the age of the snapshot shows that the API server does not answer.
 func (f *Follower) checkGroup(found served) error {
 	now, err := discover(f.discovery)
 	if err != nil {
-		f.log.Error(err, "Cannot tell whether Calico's objects are still served", "group", found.group.String())
+		f.log.Error(err, "Cannot check whether Calico's objects are still served", "group", found.group.String())
 		return nil
 	}
 	if !now.equal(found) {
-		return fmt.Errorf("the API server now serves Calico's objects as %s, was %s: starting again", now, found)
+		return fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", now, found)
 	}
 	return nil
 }
 
-// subscriber is the part of an informer that is needed here.
+// subscriber is the part of an informer that a Follower uses.
 type subscriber interface {
 	AddEventHandler(toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error)
 }
 
-// informer returns that of a feed: the cache's, or for Secrets one of its own, as the
-// cache's would be for all namespaces and hold the values.
+// informer returns the informer of a feed. It is the cache's, except for Secrets: the
+// cache would store the values of the Secrets in all namespaces.
 func (f *Follower) informer(ctx context.Context, wg *sync.WaitGroup, feed *feed, group schema.GroupVersion) (subscriber, error) {
 	if feed.kind == calico.KindSecret {
 		informer, err := f.store.secretInformer(f.secrets, feed)
@@ -187,19 +183,19 @@ func (f *Follower) informer(ctx context.Context, wg *sync.WaitGroup, feed *feed,
 	return f.informers.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 }
 
-// signalSynced waits for the handler and not for the informer alone, which is
-// synced while the last events of the list are still on their way.
+// signalSynced waits for the event handler: the informer itself is synced before the
+// handler has received the last events of the list.
 func (f *Follower) signalSynced(ctx context.Context, feed *feed, registration toolscache.ResourceEventHandlerRegistration) {
 	select {
 	case <-ctx.Done():
 	case <-registration.HasSyncedChecker().Done():
 		f.log.Info("Read all objects of a kind", "kind", feed.kind)
-		f.store.read(feed)
+		f.store.synced(feed)
 	}
 }
 
-// decode is calico.Decode without its panics: an object that brings one about
-// would do so again after every restart.
+// decode is calico.Decode with panics as errors: an object that causes a panic would cause
+// it again after every restart.
 func decode(object map[string]any) (decoded calico.Object, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -209,7 +205,7 @@ func decode(object map[string]any) (decoded calico.Object, err error) {
 	return calico.Decode(object)
 }
 
-// handler returns what an informer of the given kind is to call.
+// handler returns the event handler for the informer of a kind.
 func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 	put := func(object any) {
 		switch o := object.(type) {
@@ -228,8 +224,8 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 		AddFunc:    put,
 		UpdateFunc: func(_, object any) { put(object) },
 		DeleteFunc: func(object any) {
-			// The key holds the name, also where only the informer's last word of the
-			// object is known.
+			// The name is in the key, also if the informer missed the deletion and has
+			// only an older version of the object.
 			if name, err := toolscache.DeletionHandlingObjectToName(object); err == nil {
 				s.remove(calico.ID{Kind: kind, Name: name.Name})
 			}

@@ -15,42 +15,42 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// CacheOptions returns the options of the cache that feeds the store. Kinds
-// that the store does not follow are cached as without them.
+// CacheOptions returns the options of the cache that feeds the store. They do not affect
+// kinds that the store does not follow.
 //
-// Nodes are read as a stream of single objects, each cut down before the next
-// is kept, so that the full ones are never in memory at once. API servers that
-// do not offer this (before 1.32 unless the feature WatchList was switched on)
-// refuse the request and the list comes whole, which takes more memory for a
-// moment.
+// The informer of Nodes reads a stream of single objects and strips each one before it
+// stores it, so that the complete Nodes are never in memory at once. API servers without
+// the feature WatchList (off by default before 1.32) reject such a request; the informer
+// then reads one list, which takes more memory for a moment.
 func (s *Store) CacheOptions() cache.Options {
 	return cache.Options{DefaultTransform: s.transform, NewInformer: s.newInformer}
 }
 
-// newInformer makes an informer whose every word from the API server is noted.
-// Looking at the informer's last resource version instead would miss bookmarks
-// that repeat it, which is what a kind that never changes gets.
+// newInformer returns an informer that records each answer of the API server. The last
+// resource version of an informer does not show them all: a kind that never changes gets
+// bookmarks that repeat the version.
 func (s *Store) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
 	if f := s.feed(kindOf(object)); f != nil {
-		lw = s.listen(toolscache.ToListerWatcherWithContext(lw), f)
+		lw = s.recordContact(toolscache.ToListerWatcherWithContext(lw), f)
 	}
 	return toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
 }
 
-// secretInformer makes the informer of Secrets, which keeps none of their values.
+// secretInformer returns the informer of Secrets, which stores none of their values.
 func (s *Store) secretInformer(lw toolscache.ListerWatcher, f *feed) (toolscache.SharedIndexInformer, error) {
-	heard := s.listen(toolscache.ToListerWatcherWithContext(lw), f)
-	informer := toolscache.NewSharedIndexInformer(heard, &corev1.Secret{}, 0, toolscache.Indexers{})
+	recorded := s.recordContact(toolscache.ToListerWatcherWithContext(lw), f)
+	informer := toolscache.NewSharedIndexInformer(recorded, &corev1.Secret{}, 0, toolscache.Indexers{})
 	return informer, informer.SetTransform(withoutValues)
 }
 
-func (s *Store) listen(lw toolscache.ListerWatcherWithContext, f *feed) *toolscache.ListWatch {
-	heard := func() { f.heard.Store(s.now().UnixNano()) }
+// recordContact records the time of each answer to lw in the feed.
+func (s *Store) recordContact(lw toolscache.ListerWatcherWithContext, f *feed) *toolscache.ListWatch {
+	record := func() { f.lastContact.Store(s.now().UnixNano()) }
 	return &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := lw.ListWithContext(ctx, options)
 			if err == nil {
-				heard()
+				record()
 			}
 			return list, err
 		},
@@ -60,9 +60,10 @@ func (s *Store) listen(lw toolscache.ListerWatcherWithContext, f *feed) *toolsca
 				return nil, err
 			}
 			return watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
-				// An error, such as a resource version that is gone, confirms nothing.
+				// After an error, such as a resource version that expired, the store may
+				// lack changes.
 				if e.Type != watch.Error {
-					heard()
+					record()
 				}
 				return e, true
 			}), nil
@@ -70,7 +71,7 @@ func (s *Store) listen(lw toolscache.ListerWatcherWithContext, f *feed) *toolsca
 	}
 }
 
-// kindOf returns the kind of an object that a store may follow, "" for others.
+// kindOf returns the kind of an object that a store can follow, "" for other objects.
 func kindOf(object runtime.Object) calico.Kind {
 	switch o := object.(type) {
 	case *corev1.Node:

@@ -9,7 +9,7 @@ import (
 var (
 	snapshotAge = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_age_seconds",
-		Help: "Time since the API server was last heard of by the kind that has been silent longest, of those by which something is judged.",
+		Help: "Time since the API server last answered for the kind of objects for which it has been silent longest, without CalicoNodeStatuses.",
 	})
 	snapshotObjects = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_objects",
@@ -17,16 +17,16 @@ var (
 	}, []string{"kind"})
 	undecodableObjects = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_undecodable_objects",
-		Help: "Objects in the cluster that do not parse and are left out of the state, by kind.",
+		Help: "Objects in the cluster that do not parse and are ignored, by kind.",
 	}, []string{"kind"})
 	kindSynced = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_kind_synced",
-		Help: "1 where all objects of the kind were read, 0 until then.",
+		Help: "1 if all objects of the kind have been read, else 0.",
 	}, []string{"kind"})
 )
 
-// Collectors returns the metrics of this package. They are the process's and
-// not a store's.
+// Collectors returns the metrics of this package. A process has one set of them, for one
+// store.
 func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{snapshotAge, snapshotObjects, undecodableObjects, kindSynced}
 }
@@ -42,8 +42,8 @@ func (s *Store) setGauges() {
 		kind, synced, objects := string(f.kind), 0.0, s.counts[f.kind]
 		if f.isSynced() {
 			synced = 1
-		} else if f.extra {
-			objects = 0 // They are withheld from the state.
+		} else if f.observation {
+			objects = 0 // The state does not contain them yet.
 		}
 		kindSynced.WithLabelValues(kind).Set(synced)
 		snapshotObjects.WithLabelValues(kind).Set(float64(objects))

@@ -25,52 +25,51 @@ import (
 const (
 	// pageSize is how many objects one request asks for: about 5 MB of Nodes.
 	pageSize = 500
-	// statusPageSize is the same for CalicoNodeStatuses, which can hold the routes
-	// of a node and then come near the 1.5 MB that etcd takes of an object.
+	// statusPageSize is the same for CalicoNodeStatuses. With the routes of a node, one
+	// can be almost as large as etcd's limit of 1.5 MB.
 	statusPageSize = 50
-	// attempts is how often the list of a kind is begun: it has to begin again
-	// where the API server forgot its state in the middle (410 Gone), about 5
-	// minutes after the first page.
+	// attempts is how often reading the list of a kind is started. It has to start again
+	// if the list expires (410 Gone), about 5 minutes after the first page.
 	attempts = 3
-	// requestTimeout is for one page, unless the configuration has a time of its own.
+	// requestTimeout is the time limit for one page, unless the configuration has one.
 	requestTimeout = time.Minute
 )
 
-// ReadOptions say how a cluster is read.
+// ReadOptions are the options of Read.
 type ReadOptions struct {
-	// Progress, where it is not nil, is told after each page how far the reading is.
+	// Progress is called after each page, unless it is nil.
 	Progress func(Progress)
 }
 
-// Progress is how far the reading of one kind is.
+// Progress is the progress of reading one kind.
 type Progress struct {
 	Kind calico.Kind
-	// Objects counts those that were read. It falls back where a list begins again.
+	// Objects is the number of objects read so far. It starts again at 0 when a list
+	// expired and has to be read again.
 	Objects int
-	// Total is how many there are as the API server estimates; Objects after the
-	// last page, 0 where the API server does not tell.
+	// Total is the API server's estimate of the number of objects, 0 if it gives none.
+	// After the last page it is equal to Objects.
 	Total int
 }
 
-// Reading is a cluster as it was read once. Each kind is as it was at one
-// moment, which is not the same moment for all.
+// Reading is the result of Read. The objects of one kind are a consistent state of one
+// moment; the moments of the kinds differ.
 type Reading struct {
 	// State holds the objects, and knows the kinds that were read.
 	State *state.Snapshot
-	// Objects are those that decode, sorted by kind and name.
+	// Objects are the objects that decode, sorted by kind and name.
 	Objects []calico.Object
-	// Unread is what the reading lacks, sorted by kind and name.
+	// Unread is what could not be read, sorted by kind and name.
 	Unread []Unread
 
-	// none are the empty lists of the kinds that a state may lack and of which there
-	// is none.
+	// none holds an empty list for each optional kind that was read and has no objects.
 	none []map[string]any
 }
 
-// Manifests gives the objects, in their order, in the form of the API: with the
-// labels, annotations and specs that their authors wrote, and without what nothing
-// here reads. Before them come empty lists, which tell state.ReadState that there is
-// no object of a kind. What is given shares values with Objects and must not be changed.
+// Manifests iterates over the objects, in their order, as documents with the labels,
+// annotations and specs that their authors wrote. First come empty lists of the optional
+// kinds without objects, from which state.ReadState learns that the state is complete.
+// The documents share values with Objects and must not be changed.
 func (r *Reading) Manifests() iter.Seq[map[string]any] {
 	return func(yield func(map[string]any) bool) {
 		for _, list := range r.none {
@@ -89,25 +88,24 @@ func (r *Reading) Manifests() iter.Seq[map[string]any] {
 // Unread is a kind that was not read, or an object that does not decode.
 type Unread struct {
 	Kind calico.Kind
-	// Name is that of the object, "" where it is the whole kind.
+	// Name is the name of the object, "" for a kind.
 	Name string
 	Err  error
 }
 
-// String says what is missing, why, and what follows from it.
+// String says what is missing, the consequence, and the cause.
 func (u Unread) String() string {
 	if u.Name == "" {
-		return fmt.Sprintf("no %s was read, and what depends on one is not judged: %v", u.Kind, u.Err)
+		return fmt.Sprintf("kind %s was not read, so checks that depend on it are skipped: %v", u.Kind, u.Err)
 	}
-	return fmt.Sprintf("%s %s is left out, as it does not parse: %v", u.Kind, u.Name, u.Err)
+	return fmt.Sprintf("%s %s is ignored, because it does not parse: %v", u.Kind, u.Name, u.Err)
 }
 
-// Read reads the Nodes and Calico's objects of a cluster once, page by page. It
-// asks for nothing but lists, and never for a Secret.
+// Read reads the Nodes and Calico's objects of a cluster once, page by page. It only lists
+// objects, and never Secrets.
 //
-// Kinds that a state can do without, which are BGPFilters and CalicoNodeStatuses,
-// are left out where the API server forbids to list them, and so is an object that
-// does not decode; Unread says so. All else that cannot be read is an error.
+// Optional kinds that the user is not permitted to list, and objects that do not decode,
+// are skipped and returned as Unread. Anything else that cannot be read is an error.
 func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Reading, error) {
 	r, err := newReader(config, options)
 	if err != nil {
@@ -161,11 +159,11 @@ type reader struct {
 
 func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = -1, -1 // One request at a time; the API server's own limits hold.
+	config.QPS, config.Burst = -1, -1 // One request at a time; the API server limits the rate.
 	if config.Timeout == 0 {
 		config.Timeout = requestTimeout
 	}
-	// What is deprecated about an API is of no use to those who read through this.
+	// The user of this command cannot act on warnings about deprecated APIs.
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -188,7 +186,7 @@ func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 	return r, nil
 }
 
-// resource is where the objects of a kind are served.
+// resource returns the resource that serves the objects of a kind.
 func (r *reader) resource(kind calico.Kind) schema.GroupVersionResource {
 	info := kind.Info()
 	if !info.Calico {
@@ -197,14 +195,14 @@ func (r *reader) resource(kind calico.Kind) schema.GroupVersionResource {
 	return r.group.WithResource(info.Resource)
 }
 
-// listed is what was read of a kind.
+// listed holds the objects of a kind that were read.
 type listed struct {
 	objects []calico.Object
 	unread  []Unread
 }
 
-// take takes in an object, cut down.
-func (l *listed) take(kind calico.Kind, manifest map[string]any) {
+// add decodes a stripped object.
+func (l *listed) add(kind calico.Kind, manifest map[string]any) {
 	object, err := decode(manifest)
 	if err != nil {
 		l.unread = append(l.unread, Unread{kind, nameOf(manifest), err})
@@ -222,11 +220,11 @@ func (r *reader) list(ctx context.Context, kind calico.Kind) (listed, error) {
 			return read, err
 		}
 	}
-	return listed{}, fmt.Errorf("the API server forgot the list in the middle, %d times, because reading it takes too long: %w", attempts, err)
+	return listed{}, fmt.Errorf("the list expired %d times before all of it was read, because reading takes too long: %w", attempts, err)
 }
 
-// pages lists the objects of a kind page by page, so that no more than one page of
-// them is in memory as the API server sends them.
+// pages lists the objects of a kind page by page, so that the complete objects of only
+// one page are in memory at once.
 func (r *reader) pages(ctx context.Context, kind calico.Kind) (listed, error) {
 	options := metav1.ListOptions{Limit: pageSize}
 	if kind == calico.KindCalicoNodeStatus {
@@ -239,7 +237,7 @@ func (r *reader) pages(ctx context.Context, kind calico.Kind) (listed, error) {
 			return listed{}, err
 		}
 		for _, manifest := range page {
-			out.take(kind, manifest)
+			out.add(kind, manifest)
 		}
 		count += len(page)
 		if r.progress != nil {
@@ -251,7 +249,8 @@ func (r *reader) pages(ctx context.Context, kind calico.Kind) (listed, error) {
 	}
 }
 
-// total estimates how many objects there are once read of them were.
+// total returns the API server's estimate of the number of objects, 0 if it gives none,
+// after read of them were read.
 func total(read int, list metav1.ListInterface) int {
 	remaining := list.GetRemainingItemCount()
 	switch {
@@ -264,7 +263,7 @@ func total(read int, list metav1.ListInterface) int {
 	}
 }
 
-// page reads one page of the objects of a kind, and cuts them down.
+// page reads one page of the objects of a kind and strips them.
 func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.ListOptions) ([]map[string]any, metav1.ListInterface, error) {
 	var out []map[string]any
 	if kind == calico.KindNode {
@@ -273,7 +272,7 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 			return nil, nil, err
 		}
 		for i := range list.Items {
-			out = append(out, nodeManifest(slim(&list.Items[i], &r.intern)))
+			out = append(out, nodeManifest(stripNode(&list.Items[i], &r.intern)))
 		}
 		return out, list, nil
 	}
@@ -282,16 +281,16 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 		return nil, nil, err
 	}
 	for i := range list.Items {
-		out = append(out, cut(list.Items[i].Object))
+		out = append(out, strip(list.Items[i].Object))
 	}
 	return out, list, nil
 }
 
-// finish puts what was read in order.
+// finish sorts the objects and builds the state.
 func (r *Reading) finish(known []calico.Kind) {
 	r.State = state.New(r.Objects...).Knowing(known...)
 	if refersToSecret(r.State) {
-		r.Unread = append(r.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("this never asks for Secrets")})
+		r.Unread = append(r.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("this command never lists Secrets")})
 	}
 	compare := func(a, b calico.ID) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
@@ -308,8 +307,8 @@ func refersToSecret(s *state.Snapshot) bool {
 		slices.ContainsFunc(s.BGPConfigurations(), func(c *calico.BGPConfiguration) bool { return c.NodeMeshPassword != "" })
 }
 
-// explain says what an error of the API server means to the one who reads and
-// what to do. resource is what was to be listed, empty where nothing was yet.
+// explain adds to an error of the API server what it means for the user and what to do.
+// resource is the resource of the failed list, empty for other requests.
 func (r *reader) explain(ctx context.Context, resource schema.GroupResource, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted while reading %s: %w", r.host, ctx.Err())
@@ -319,11 +318,11 @@ func (r *reader) explain(ctx context.Context, resource schema.GroupResource, err
 	}
 	switch {
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("the API server %s does not know who asks: the kubeconfig's credentials are missing, wrong or expired: %w", r.host, err)
+		return fmt.Errorf("the API server %s rejected the kubeconfig's credentials, which are missing, wrong or expired: %w", r.host, err)
 	case resource.Empty():
 		return fmt.Errorf("the API server %s: %w", r.host, err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%w: get the right to list them; \"kubectl auth can-i list %s\" tells who has it", err, resource)
+		return fmt.Errorf("%w: you need permission to list them; check it with \"kubectl auth can-i list %s\"", err, resource)
 	default:
 		return fmt.Errorf("listing %s of the API server %s: %w", resource, r.host, err)
 	}

@@ -10,11 +10,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// policyResource serves BGPPolicies.
+// policyResource is the resource of BGPPolicies.
 var policyResource = schema.GroupVersionResource{Group: "policy.bgpguard.io", Version: "v1alpha1", Resource: "bgppolicies"}
 
-// ReadPolicies reads the BGPPolicies of a cluster once, sorted by name; none where
-// the API server does not know the kind. An error says what it means.
+// ReadPolicies reads the BGPPolicies of a cluster once, sorted by name. There are none if
+// the API server does not serve the kind.
 func ReadPolicies(ctx context.Context, config *rest.Config) ([]map[string]any, error) {
 	r, err := newReader(config, ReadOptions{})
 	if err != nil {

@@ -11,11 +11,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// Reference names a cluster-scoped object that is followed, as the API server serves
-// it: with its UID, where it is there. It is false for other kinds, such as Secrets, and
-// for those whose objects have not been read.
+// Reference returns a reference to a cluster-scoped object in the API version that the API
+// server serves, with the UID if the object exists. It returns false for kinds that are
+// not followed or not cluster-scoped, such as Secrets, and until the objects of the kind
+// have been read.
 func (f *Follower) Reference(ctx context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
-	// Of a kind that was not read the cache would wait for the objects.
+	// The cache would wait until the objects of the kind have been read.
 	if feed := f.store.feed(kind); feed == nil || !feed.isSynced() {
 		return corev1.ObjectReference{}, false
 	}
@@ -31,7 +32,7 @@ func (f *Follower) Reference(ctx context.Context, kind calico.Kind, name string)
 		u.SetGroupVersionKind(found.group.WithKind(string(kind)))
 		object = u
 	}
-	// What the cache has not got has no UID: it is gone.
+	// An object that is not in the cache is deleted and has no UID.
 	if err := f.cached.Get(ctx, client.ObjectKey{Name: name}, object); err == nil {
 		ref.UID = object.GetUID()
 	}

@@ -1,5 +1,5 @@
-// Package cluster keeps a snapshot in step with an API server, or reads it once. It
-// is the only reader of a live cluster.
+// Package cluster follows the objects of an API server in snapshots, or reads them once.
+// It is the only reader of a live cluster.
 package cluster
 
 import (
@@ -17,41 +17,43 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// bulkFrom is the number of changed objects from which a snapshot is made anew
-// rather than from the last one. One by one, each costs a copy of a slice of
-// pointers, at 5,000 nodes about 1/50 of sorting them all.
+// bulkFrom is the number of changed objects from which a snapshot is built from all
+// objects and not from the last snapshot. Each single change copies a slice of pointers,
+// which at 5,000 nodes takes about 1/50 of the time of sorting all of them.
 const bulkFrom = 50
 
-// Store holds the objects that decide BGP as the API server last told them,
-// and makes snapshots of them. A Follower feeds it.
+// Store holds the latest version of each object of the state that the API server sent,
+// and builds snapshots of them. A Follower feeds it.
 type Store struct {
 	log      logr.Logger
 	now      func() time.Time
 	intern   interner
-	announce chan struct{}
+	announce loop.Signal
 
 	mu          sync.Mutex
 	objects     map[calico.ID]calico.Object
 	counts      map[calico.Kind]int
 	undecodable map[calico.ID]string
-	// pending names the objects that differ from those in current.
+	// pending holds the ids of the objects that differ from those in current.
 	pending map[calico.ID]struct{}
 	current *state.Snapshot
-	// feeds is nil until it is known which kinds the API server serves.
+	// feeds is nil until the kinds that the API server serves are known.
 	feeds []*feed
 }
 
-// feed is where the objects of one kind come from.
+// feed is the source of the objects of one kind.
 type feed struct {
 	kind calico.Kind
-	// extra tells that nothing is judged by the kind: no snapshot waits for it, and
-	// none holds any of it before all of it was read.
-	extra bool
-	// heard is when the API server last spoke of this kind, in Unix nanoseconds.
-	heard atomic.Int64
+	// observation is true for kinds that decide nothing: no snapshot waits for them, and
+	// a snapshot holds either all of their objects or none.
+	observation bool
+	// lastContact is when the API server last answered for this kind, in Unix
+	// nanoseconds.
+	lastContact atomic.Int64
 	// synced is closed when all objects of the initial list are in the store.
 	synced chan struct{}
 }
@@ -70,7 +72,7 @@ func NewStore(log logr.Logger) *Store {
 	return &Store{
 		log:         log,
 		now:         time.Now,
-		announce:    make(chan struct{}, 1),
+		announce:    loop.NewSignal(),
 		objects:     map[calico.ID]calico.Object{},
 		counts:      map[calico.Kind]int{},
 		undecodable: map[calico.ID]string{},
@@ -78,10 +80,9 @@ func NewStore(log logr.Logger) *Store {
 	}
 }
 
-// Snapshot returns the state as it is known now and how old that knowledge is:
-// the time since the API server was last heard of by the kind that has been
-// silent longest, of those by which something is judged. The API server speaks
-// up about once a minute even where nothing changes. Errors are state.ErrNotSynced.
+// Snapshot returns the current state and its age: the time since the API server last
+// answered for the kind for which it has been silent longest, without observations. It
+// answers about once a minute even if nothing changes. Errors wrap state.ErrNotSynced.
 func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,16 +92,16 @@ func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 	return s.build(), s.age(), nil
 }
 
-// Check is a healthz.Checker for readiness: it fails until there is a snapshot
-// and says which kinds are missing.
+// Check is a healthz.Checker for readiness. It fails until there is a snapshot; the error
+// names the missing kinds.
 func (s *Store) Check(*http.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.notSynced()
 }
 
-// Unread returns the objects that do not decode, and so are left out of the state,
-// sorted by kind and name.
+// Unread returns the objects that do not decode and are therefore not in the state, sorted
+// by kind and name.
 func (s *Store) Unread() []Unread {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,16 +113,11 @@ func (s *Store) Unread() []Unread {
 	return out
 }
 
-// Announce has the snapshot announced again as if it had changed.
-func (s *Store) Announce() {
-	select {
-	case s.announce <- struct{}{}:
-	default: // An announcement that is still to be made covers this one.
-	}
-}
+// Announce makes the follower announce the snapshot as if it had changed.
+func (s *Store) Announce() { s.announce.Send() }
 
 // announceTo calls changed with the current snapshot after every change, once
-// for all changes that happened since the last call.
+// for all changes since the last call.
 func (s *Store) announceTo(ctx context.Context, changed func(context.Context, *state.Snapshot)) {
 	for {
 		select {
@@ -141,7 +137,7 @@ func (s *Store) notSynced() error {
 	}
 	var missing []string
 	for _, f := range s.feeds {
-		if !f.extra && !f.isSynced() {
+		if !f.observation && !f.isSynced() {
 			missing = append(missing, string(f.kind))
 		}
 	}
@@ -151,7 +147,7 @@ func (s *Store) notSynced() error {
 	return fmt.Errorf("%w: still reading %s from the API server", state.ErrNotSynced, strings.Join(missing, ", "))
 }
 
-// build brings current up to date. It is O(1) where nothing changed.
+// build updates current and returns it. O(1) if nothing changed.
 func (s *Store) build() *state.Snapshot {
 	switch {
 	case len(s.pending) == 0:
@@ -167,7 +163,7 @@ func (s *Store) build() *state.Snapshot {
 	default:
 		for id := range s.pending {
 			c := state.Change{Before: s.current.Get(id), After: s.objects[id]}
-			if c.Before != nil || c.After != nil { // else it came and went
+			if c.Before != nil || c.After != nil { // Else it was created and deleted.
 				s.current = s.current.Apply(c)
 			}
 		}
@@ -179,31 +175,31 @@ func (s *Store) build() *state.Snapshot {
 func (s *Store) age() time.Duration {
 	oldest := s.now().UnixNano()
 	for _, f := range s.feeds {
-		if !f.extra {
-			oldest = min(oldest, f.heard.Load())
+		if !f.observation {
+			oldest = min(oldest, f.lastContact.Load())
 		}
 	}
 	return s.now().Sub(time.Unix(0, oldest))
 }
 
-// follow says which kinds will be fed.
+// follow adds a feed for each kind.
 func (s *Store) follow(kinds []calico.Kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, kind := range kinds {
-		f := &feed{kind: kind, extra: kind.Info().Observation, synced: make(chan struct{})}
-		f.heard.Store(s.now().UnixNano())
+		f := &feed{kind: kind, observation: kind.Info().Observation, synced: make(chan struct{})}
+		f.lastContact.Store(s.now().UnixNano())
 		s.feeds = append(s.feeds, f)
 	}
 	s.current = s.current.Knowing(s.kinds()...)
 }
 
-// read takes in that all objects of a feed's initial list are in the store.
-func (s *Store) read(f *feed) {
+// synced records that all objects of a feed's initial list are in the store.
+func (s *Store) synced(f *feed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(f.synced)
-	if f.extra {
+	if f.observation {
 		s.current = s.current.Knowing(f.kind)
 		for id := range s.objects {
 			if id.Kind == f.kind {
@@ -214,20 +210,20 @@ func (s *Store) read(f *feed) {
 	s.Announce()
 }
 
-// kinds are those of which a snapshot holds all objects.
+// kinds returns the kinds of which a snapshot holds all objects.
 func (s *Store) kinds() []calico.Kind {
 	var kinds []calico.Kind
 	for _, f := range s.feeds {
-		if !f.extra || f.isSynced() {
+		if !f.observation || f.isSynced() {
 			kinds = append(kinds, f.kind)
 		}
 	}
 	return kinds
 }
 
-// withholds reports whether snapshots are made without the objects of a kind.
+// withholds reports whether snapshots do not contain the objects of a kind yet.
 func (s *Store) withholds(kind calico.Kind) bool {
-	return slices.ContainsFunc(s.feeds, func(f *feed) bool { return f.kind == kind && f.extra && !f.isSynced() })
+	return slices.ContainsFunc(s.feeds, func(f *feed) bool { return f.kind == kind && f.observation && !f.isSynced() })
 }
 
 // feed returns the feed of a kind, nil where it is not followed.
@@ -242,16 +238,15 @@ func (s *Store) feed(kind calico.Kind) *feed {
 	return nil
 }
 
-// put takes in an object as the API server told it, or the error with which it
-// does not decode. Such an object is left out of the state: a half-read one
-// would be judged as something that it is not.
+// put stores an object as the API server sent it, or the error of decoding it. The state
+// does not contain an object that does not decode: part of one could mean something else.
 func (s *Store) put(id calico.ID, o calico.Object, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		if s.undecodable[id] != err.Error() {
 			s.undecodable[id] = err.Error()
-			s.log.Error(err, "An object does not parse and is left out of the state", "kind", id.Kind, "name", id.Name)
+			s.log.Error(err, "Ignoring an object that does not parse", "kind", id.Kind, "name", id.Name)
 		}
 		s.set(id, nil)
 		return
@@ -260,7 +255,7 @@ func (s *Store) put(id calico.ID, o calico.Object, err error) {
 	s.set(id, o)
 }
 
-// remove takes in that an object is gone.
+// remove removes a deleted object.
 func (s *Store) remove(id calico.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -268,8 +263,8 @@ func (s *Store) remove(id calico.ID) {
 	s.set(id, nil)
 }
 
-// set keeps the old object where the new one says the same, as most updates of
-// a Node do: neither a snapshot nor anything computed from one is made anew.
+// set keeps the old object if the new one is equal to it, as in most updates of a Node, so
+// that the snapshot and everything that is computed from it stay valid.
 func (s *Store) set(id calico.ID, o calico.Object) {
 	old := s.objects[id]
 	if calico.Equal(old, o) {

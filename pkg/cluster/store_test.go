@@ -212,8 +212,8 @@ func TestAgeIsThatOfTheMostSilentKind(t *testing.T) {
 	s := syncedStore(calico.KindNode, calico.KindBGPPeer)
 	now := time.Unix(1000, 0)
 	s.now = func() time.Time { return now }
-	s.feed(calico.KindNode).heard.Store(now.Add(-2 * time.Second).UnixNano())
-	s.feed(calico.KindBGPPeer).heard.Store(now.Add(-40 * time.Second).UnixNano())
+	s.feed(calico.KindNode).lastContact.Store(now.Add(-2 * time.Second).UnixNano())
+	s.feed(calico.KindBGPPeer).lastContact.Store(now.Add(-40 * time.Second).UnixNano())
 	if _, age, _ := s.Snapshot(); age != 40*time.Second {
 		t.Errorf("got %s", age)
 	}
@@ -252,11 +252,11 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 			feeds := s.feeds
 			h := s.handler(calico.KindCalicoNodeStatus)
 			told := func(name string, established int64) {
-				slim, err := s.transform(status(t, name, established))
+				stripped, err := s.transform(status(t, name, established))
 				if err != nil {
 					t.Fatal(err)
 				}
-				h.OnAdd(slim, true)
+				h.OnAdd(stripped, true)
 			}
 			if err := s.Check(nil); err == nil || err.Error() != "not ready: still reading Node from the API server" {
 				t.Errorf("ready: %v", err)
@@ -264,7 +264,7 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 			for i := range count {
 				s.handler(calico.KindNode).OnAdd(node(fmt.Sprintf("n%02d", i)), true)
 			}
-			s.read(feeds[0])
+			s.synced(feeds[0])
 			told("a", 1)
 			if got := snapshot(t, s); statuses(got) != "known false" || len(got.Nodes()) != count {
 				t.Errorf("while they are read: %s, %d nodes", statuses(got), len(got.Nodes()))
@@ -274,7 +274,7 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 				t.Errorf("while they are read: %s", got)
 			}
 			before := snapshot(t, s)
-			s.read(feeds[1])
+			s.synced(feeds[1])
 			if got := snapshot(t, s); statuses(got) != "known true a1 b2" || !state.SameConfiguration(got, before) {
 				t.Errorf("once they are read: %s, the same configuration %v", statuses(got), state.SameConfiguration(got, before))
 			}
@@ -289,7 +289,7 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 			if got := snapshot(t, s); len(got.NodeStatuses()) != bulkFrom+1 || !state.SameConfiguration(got, before) {
 				t.Errorf("after many changes at once: %d statuses, the same configuration %v", len(got.NodeStatuses()), state.SameConfiguration(got, before))
 			}
-			s.feed(calico.KindCalicoNodeStatus).heard.Store(0)
+			s.feed(calico.KindCalicoNodeStatus).lastContact.Store(0)
 			if _, age, err := s.Snapshot(); age != 0 || err != nil {
 				t.Errorf("where nothing is heard of them, the state is %s old, error %v", age, err)
 			}
@@ -323,7 +323,7 @@ func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 	bad := object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7), "password": "hunter2"})
 	h.OnAdd(bad, true)
 	h.OnUpdate(bad, bad)
-	want := `level=ERROR msg="An object does not parse and is left out of the state" err="spec.peerIP: must be a string, is 7" kind=BGPPeer name=p` + "\n"
+	want := `level=ERROR msg="Ignoring an object that does not parse" err="spec.peerIP: must be a string, is 7" kind=BGPPeer name=p` + "\n"
 	if out.String() != want {
 		t.Errorf("got %s", out.String())
 	}
@@ -331,7 +331,7 @@ func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 		t.Errorf("counted %v", s.undecodable)
 	}
 	h.OnAdd(object(t, calico.KindBGPPeer, "a", map[string]any{"peerIP": int64(8)}), false)
-	const unread = "[BGPPeer a is left out, as it does not parse: spec.peerIP: must be a string, is 8 BGPPeer p is left out, as it does not parse: spec.peerIP: must be a string, is 7]"
+	const unread = "[BGPPeer a is ignored, because it does not parse: spec.peerIP: must be a string, is 8 BGPPeer p is ignored, because it does not parse: spec.peerIP: must be a string, is 7]"
 	if got := fmt.Sprint(s.Unread()); got != unread {
 		t.Errorf("unread are %s", got)
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// transform drops what nothing here reads before an informer keeps an object:
-// a Node of 9 KB comes down to less than 1 KB, and a CalicoNodeStatus, with a row for
-// each session and each route of a node, to what it decodes to. Objects of other
-// kinds, which belong to other users of the cache, are left as they are.
+// transform drops what this program does not read before an informer stores an object: a
+// Node of 9 KB shrinks to less than 1 KB. A CalicoNodeStatus, which has a row for each
+// session and each route of a node, is stored decoded. Objects of other kinds belong to
+// other users of the cache and stay as they are.
 func (s *Store) transform(in any) (any, error) {
 	switch o := in.(type) {
 	case *corev1.Node:
-		return slim(o, &s.intern), nil
+		return stripNode(o, &s.intern), nil
 	case *unstructured.Unstructured:
 		switch kindOf(o) {
 		case "":
@@ -30,8 +30,8 @@ func (s *Store) transform(in any) (any, error) {
 	return in, nil
 }
 
-// nodeStatus is a CalicoNodeStatus as an informer keeps it, which needs its name and
-// its version: decoded, or why it does not decode.
+// nodeStatus is a CalicoNodeStatus as an informer stores it: decoded, or the error of
+// decoding it. The informer needs the name and the version.
 type nodeStatus struct {
 	metav1.ObjectMeta
 
@@ -45,7 +45,7 @@ func newNodeStatus(o *unstructured.Unstructured) *nodeStatus {
 	return out
 }
 
-// withoutValues leaves of a Secret its name and the names of its keys.
+// withoutValues reduces a Secret to its name and the names of its keys.
 func withoutValues(in any) (any, error) {
 	secret, ok := in.(*corev1.Secret)
 	if !ok {
@@ -61,14 +61,14 @@ func withoutValues(in any) (any, error) {
 	return out, nil
 }
 
-// slim returns what decides BGP of a Node, and what tells it from others.
-func slim(node *corev1.Node, intern *interner) *corev1.Node {
+// stripNode returns a Node with only its identity and the fields that decide BGP.
+func stripNode(node *corev1.Node, intern *interner) *corev1.Node {
 	meta := metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion}
 	if len(node.Labels) > 0 {
 		meta.Labels = make(map[string]string, len(node.Labels))
 		for key, value := range node.Labels {
 			if value == node.Name {
-				value = node.Name // kubernetes.io/hostname; no other node has it
+				value = node.Name // kubernetes.io/hostname: no other node shares it.
 			} else {
 				value = intern.of(value)
 			}
@@ -86,20 +86,19 @@ func slim(node *corev1.Node, intern *interner) *corev1.Node {
 	out := &corev1.Node{ObjectMeta: meta}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady {
-			// Without its times and texts, so that a heartbeat changes nothing.
+			// Without times and texts, so that a heartbeat is not a change.
 			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
 		}
 	}
 	return out
 }
 
-// internLimit bounds the strings that an interner knows. Labels of nodes have
-// far fewer distinct values that are shared; when nodes come and go for months
-// the old ones are forgotten this way.
+// internLimit bounds the strings of an interner, so that it does not grow while nodes are
+// replaced for months. Labels of nodes have far fewer distinct values that are shared.
 const internLimit = 1 << 14
 
-// interner keeps one copy of strings that many nodes share: their label keys,
-// zones, instance types. Decoding makes one for each node.
+// interner stores one copy of each string that many nodes share, such as label keys,
+// zones and instance types. Decoding makes a copy for each node.
 type interner struct {
 	mu    sync.Mutex
 	known map[string]string

@@ -22,7 +22,7 @@ func TestTransform(t *testing.T) {
 		n.Spec.PodCIDR = "10.1.0.0/24"
 		n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
 	})
-	slim := node("a", func(n *corev1.Node) {
+	stripped := node("a", func(n *corev1.Node) {
 		n.UID, n.ResourceVersion = "uid", "7"
 		n.Annotations = map[string]string{calico.AnnotationIPv4Address: "10.0.0.1/24"}
 	})
@@ -30,8 +30,8 @@ func TestTransform(t *testing.T) {
 	managed.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl"}})
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}
 	tests := map[string]struct{ in, want runtime.Object }{
-		"a Node keeps what BGP needs":               {full, slim},
-		"a Node that was cut down stays as it is":   {slim.DeepCopy(), slim},
+		"a Node keeps what BGP needs":               {full, stripped},
+		"a Node that was stripped stays as it is":   {stripped.DeepCopy(), stripped},
 		"an object of Calico loses managed fields":  {managed, peer(t, "p", 1)},
 		"what others cache is left as it is":        {secret, secret.DeepCopy()},
 		"a Node without labels or annotations does": {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}},

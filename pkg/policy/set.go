@@ -398,6 +398,6 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 		ids[v.ID] = true
 		found = append(found, v)
 	}
-	slices.SortFunc(found, violation.Compare)
+	slices.SortFunc(found, violation.ByPolicyAndID)
 	return found, nil
 }

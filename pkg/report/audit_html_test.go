@@ -199,14 +199,14 @@ func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
 
 func TestThePageSaysAllOfAViolation(t *testing.T) {
 	a := withFound(audited(t, racked), "reach", 1, func(v *audit.Violation) {
-		v.Origin, v.Cause, v.Compared = audit.Exempt, "it came by the change of BGPPeer peer-00000 by alice, for whom the policy does not hold", audit.New
+		v.Origin, v.Cause, v.Compared = audit.Exempt, "introduced by a change to BGPPeer peer-00000 by alice, who is exempt from the policy", audit.New
 	})
 	got := textOf(t, auditPageOf(t, a), func(n *html.Node) bool {
 		return n.Data == "li" && strings.HasPrefix(attribute(n, "class"), "violation ")
 	})
 	want := "critical new drift: change by an exempt user reach Routes between all " +
 		"node-00000 has no password: set spec.password of BGPPeer peer-00000 " +
-		"It came by the change of BGPPeer peer-00000 by alice, for whom the policy does not hold. " +
+		"Introduced by a change to BGPPeer peer-00000 by alice, who is exempt from the policy. " +
 		"about BGPPeer peer-00000 first seen 29 Jun 2026 12:00 UTC last seen 1 Jul 2026 12:00 UTC action Deny more https://example.com/reach"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

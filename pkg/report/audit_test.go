@@ -51,7 +51,7 @@ func wrong() *audit.Audit {
 	peer := violation.Object{Kind: "BGPPeer", Name: "workers"}
 	drift := auditViolation("cut", "nodes", "critical", violation.Deny, peer, violation.Object{Kind: "BGPConfiguration", Name: "default"})
 	drift.FirstSeen, drift.Origin, drift.Compared = monday.Add(-time.Hour), audit.PastAdmission, audit.Worse
-	drift.Cause = "it came by the change of BGPPeer workers"
+	drift.Cause = "introduced by a change to BGPPeer workers"
 	fresh := auditViolation("hygiene", "a", "medium", violation.Warn, peer)
 	fresh.Compared = audit.New
 	known := auditViolation("hygiene", "b", "medium", violation.Warn)
@@ -161,7 +161,7 @@ func TestTextOfAnAudit(t *testing.T) {
 
 critical: [cut] 3 nodes are wrong: mend them (https://example.com/cut)
   about BGPPeer workers, BGPConfiguration default (state.yaml:24)
-  worse than before; since 2026-03-16T07:00:00Z; bypassed admission (PastAdmission); it came by the change of BGPPeer workers
+  worse than before; since 2026-03-16T07:00:00Z; bypassed admission (PastAdmission); introduced by a change to BGPPeer workers
 
 medium: [hygiene] 3 nodes are wrong: mend them (https://example.com/hygiene)
   about BGPPeer workers (state.yaml:24)

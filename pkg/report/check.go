@@ -59,10 +59,10 @@ func (c *Checked) verdict() string {
 	switch d := c.Decision; {
 	case d.Allowed:
 		return "allowed"
-	case d.Judged():
+	case d.Evaluated():
 		return "denied"
 	default:
-		return "could not be judged"
+		return "could not be evaluated"
 	}
 }
 

@@ -30,7 +30,7 @@ func writeCheckGitHub(w io.Writer, c *Check) error {
 			if change.Source.File != "" {
 				fmt.Fprintf(&b, "file=%s,line=%d,", escapeProperty.Replace(change.Source.File), change.line(&f))
 			}
-			fmt.Fprintf(&b, "title=%s::%s\n", escapeProperty.Replace(clean(f.rule+": "+change.what())), escapeMessage.Replace(change.text(&f)))
+			fmt.Fprintf(&b, "title=%s::%s\n", escapeProperty.Replace(clean(f.rule+": "+change.what())), escapeMessage.Replace(change.text(f)))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

@@ -2,6 +2,7 @@ package report
 
 import (
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -49,18 +50,26 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 	d, id := change.Decision, change.Change.ID()
 	out := changeDocument{
 		Kind: string(id.Kind), Name: id.Name, Operation: change.Change.Operation(), File: change.Source.File, Line: change.Source.line(""),
-		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: []violationDocument{}, Warnings: list0(d.Warnings), Effects: list0(d.Effects), Failures: []failureDocument{},
+		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: []violationDocument{}, Warnings: list0(d.Warnings()), Effects: list0(d.Effects), Failures: []failureDocument{},
 	}
-	for _, v := range d.Violations {
-		document := violationDocument{Violation: v}
+	for v := range d.Worse() {
+		document := violationDocument{Violation: rendered(v)}
 		if c.Explain {
-			document.Explanation = c.explain(d, &v)
+			document.Explanation = c.explain(v)
 		}
 		out.Violations = append(out.Violations, document)
 	}
 	for _, f := range d.Failures {
-		out.Failures = append(out.Failures, failureDocument{f.Policy, f.Action, f.Err.Error()})
+		out.Failures = append(out.Failures, failureDocument{f.Policy, f.Applied(), f.Err.Error()})
 	}
+	return out
+}
+
+// rendered returns the violation of a verdict as users see it: with the nodes that it
+// newly reaches, and the action that is taken.
+func rendered(v *validate.Verdict) violation.Violation {
+	out := v.Violation
+	out.Message, out.Action = v.Text(), v.Applied()
 	return out
 }
 

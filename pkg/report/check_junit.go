@@ -36,12 +36,15 @@ func junitTest(c *Checked, rule string, found []finding) junit.Case {
 	var lines []string
 	denies, failed := false, false
 	for _, f := range found {
-		lines = append(lines, string(f.action)+": "+c.text(&f))
+		lines = append(lines, string(f.action)+": "+c.message(&f))
 		denies = denies || (f.action == violation.Deny && !f.failed)
 		failed = failed || (f.action == violation.Deny && f.failed)
 	}
 	if len(found) == 0 {
 		return out
+	}
+	if see := see(found); see != "" {
+		lines = append(lines, see)
 	}
 	out.Line = c.line(&found[0])
 	result := &junit.Result{Message: string(found[0].action) + ": " + clean(found[0].message), Text: strings.Join(lines, "\n")}

@@ -129,7 +129,7 @@ func writeCheckSARIF(w io.Writer, c *Check) error {
 			}
 			run.Results = append(run.Results, sarifResult{
 				RuleID: f.rule, RuleIndex: slices.Index(names, f.rule), Level: sarifResultLevels[f.action],
-				Message:    sarifText(change.what() + ": " + change.text(&f)),
+				Message:    sarifText(change.what() + ": " + change.text(f)),
 				Locations:  []sarifLocation{sarifLocationOf(change, change.line(&f))},
 				Properties: map[string]any{"action": f.action, "operation": change.Change.Operation(), "allowed": change.Decision.Allowed},
 			})

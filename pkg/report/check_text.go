@@ -51,7 +51,7 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 			fmt.Fprintf(b, "  %s\n", clean(line))
 		}
 	}
-	for _, warning := range d.Warnings {
+	for _, warning := range d.Warnings() {
 		fmt.Fprintf(b, "  %s %s\n", p.paint(yellow, "Warning:"), clean(warning))
 	}
 	for _, f := range found {
@@ -59,13 +59,19 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 			fmt.Fprintf(b, "  Audit: [%s] %s\n", clean(f.rule), clean(f.message))
 		}
 	}
-	if !c.Explain || len(d.Violations) == 0 {
+	if see := see(found); see != "" {
+		fmt.Fprintf(b, "  %s\n", see)
+	}
+	if !c.Explain {
 		return
 	}
-	for i := range d.Violations {
-		textExplanation(b, &d.Violations[i], c.explain(d, &d.Violations[i]))
+	explained := false
+	for v := range d.Worse() {
+		of := rendered(v)
+		textExplanation(b, &of, c.explain(v))
+		explained = true
 	}
-	if len(d.Effects) > 0 {
+	if explained && len(d.Effects) > 0 {
 		b.WriteString("  All that the change does:\n")
 		for _, effect := range d.Effects {
 			fmt.Fprintf(b, "    %s\n", clean(effect))

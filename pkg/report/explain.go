@@ -29,18 +29,16 @@ type numbers struct {
 	Details map[string]any `json:"details"`
 }
 
-// explain says what is behind a violation of a decision.
-func (c *Check) explain(d *validate.Decision, v *violation.Violation) *explanation {
+// explain returns the policy behind a verdict and the numbers before the change.
+func (c *Check) explain(v *validate.Verdict) *explanation {
 	out := &explanation{Links: []policy.Link{}, Parameters: map[string]any{}}
-	if p := c.policy(v.Policy); p != nil {
+	if p := c.policy(v.Violation.Policy); p != nil {
 		of := p.Definition
 		out.Policy, out.Title, out.Description, out.Severity = of.Name, of.Title, of.Description, of.Severity
 		out.Links, out.Parameters = append(out.Links, of.Related...), p.Parameters()
 	}
-	for _, old := range d.Earlier {
-		if violation.Compare(old, *v) == 0 {
-			out.Before = &numbers{old.Size, old.Details}
-		}
+	if v.Before != nil {
+		out.Before = &numbers{v.Before.Size, v.Before.Details}
 	}
 	return out
 }

@@ -18,14 +18,16 @@ type finding struct {
 	// rule is the name of the BGPPolicy, or problemRule.
 	rule   string
 	action violation.Action
-	// failed tells that the policy could not judge, standing that it was so before
-	// the change, exempt that the policy does not hold for the user.
+	// failed reports that the policy could not be evaluated, standing that the change did
+	// not cause the violation, exempt that the user is exempt from the policy.
 	failed, standing, exempt bool
 	// fields are those of the changed object that it is about; none where that
 	// cannot be told. at is the one at whose line it stands, or their parent.
 	fields  []string
 	at      string
 	message string
+	// link is the page about the policy, "" where there is none.
+	link string
 }
 
 // caused reports whether the change brought about what f says.
@@ -36,20 +38,24 @@ func (f *finding) caused() bool { return !f.failed && !f.standing && f.rule != p
 func (c *Check) findings(change *Checked) []finding {
 	d := change.Decision
 	var out []finding
-	for _, v := range d.Violations {
-		f := finding{rule: v.Policy, action: v.Action, fields: change.fieldsOf(&v), message: v.Text()}
-		c.exempt(&f)
+	for v := range d.Worse() {
+		f := change.finding(v)
+		f.action, f.exempt = v.Applied(), v.Exempt && v.Violation.Action != violation.Audit
+		out = append(out, f.notEnforced())
+	}
+	for v := range d.Standing() {
+		f := change.finding(v)
+		f.action, f.standing = violation.Warn, true
+		f.message += validate.BeforeChange
 		out = append(out, f)
 	}
-	for _, v := range d.Standing {
-		out = append(out, finding{
-			rule: v.Policy, action: violation.Warn, standing: true, fields: change.fieldsOf(&v), message: v.Text() + validate.SoBefore,
-		})
-	}
-	for _, failure := range d.Failures {
-		f := finding{rule: failure.Policy, action: failure.Action, failed: true, message: failure.Text()}
-		c.exempt(&f)
-		out = append(out, f)
+	for i := range d.Failures {
+		failure := &d.Failures[i]
+		f := finding{
+			rule: failure.Policy, action: failure.Applied(), failed: true, message: failure.Text(),
+			exempt: failure.Exempt && failure.Action != violation.Audit,
+		}
+		out = append(out, f.notEnforced())
 	}
 	for _, p := range d.Problems {
 		out = append(out, finding{rule: problemRule, action: violation.Warn, fields: change.leaves(p.Field), at: p.Field, message: p.String()})
@@ -57,13 +63,17 @@ func (c *Check) findings(change *Checked) []finding {
 	return out
 }
 
-// exempt tells whether f is about a user who is exempt: it has then another
-// action than its policy.
-func (c *Check) exempt(f *finding) {
-	if p := c.policy(f.rule); p != nil && p.Action != f.action {
-		f.exempt = true
+// finding returns what v says.
+func (c *Checked) finding(v *validate.Verdict) finding {
+	return finding{rule: v.Violation.Policy, fields: c.fieldsOf(&v.Violation), message: v.Text(), link: v.Violation.Link}
+}
+
+// notEnforced returns f with a message that says if it is not enforced.
+func (f finding) notEnforced() finding {
+	if f.exempt {
 		f.message += validate.NotEnforced
 	}
+	return f
 }
 
 // policy returns the policy in force of the given name, nil where there is none.
@@ -147,8 +157,29 @@ func (c *Checked) marks(found []finding) map[string][]string {
 	return out
 }
 
-// text is what f says, and where the change brought it about what that does.
-func (c *Checked) text(f *finding) string {
+// text is the message of f with the link.
+func (c *Checked) text(f finding) string {
+	if see := see([]finding{f}); see != "" {
+		return c.message(&f) + "\n" + see
+	}
+	return c.message(&f)
+}
+
+// see is the line with the links of findings, those that deny first; "" for none.
+func see(found []finding) string {
+	var denying, others []string
+	for i := range found {
+		if f := &found[i]; f.action == violation.Deny {
+			denying = append(denying, f.link)
+		} else {
+			others = append(others, f.link)
+		}
+	}
+	return clean(violation.See(append(denying, others...)...))
+}
+
+// message is the message of f, and the effects of the change if it caused f.
+func (c *Checked) message(f *finding) string {
 	text := clean(f.message)
 	if effect := c.Decision.Effect(); f.caused() && effect != "" {
 		text += "\n" + clean(effect)

@@ -210,7 +210,7 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		"an allowed change":                             {"4 0 0 0", ""},
 		"an allowed change with warnings":               {"5 0 0 3", "hard skipped, soft skipped, calico/problem skipped"},
 		"a denied change, with a policy that failed":    {"5 1 1 2", "broken error, hard failure, quiet skipped, calico/problem skipped"},
-		"a change that could not be judged":             {"4 0 1 0", "broken error"},
+		"a change that could not be evaluated":          {"4 0 1 0", "broken error"},
 		"several changes, of which all must be allowed": {"12 0 1 0", "broken error"},
 	} {
 		suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)[name]))
@@ -230,9 +230,9 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		}
 	}
 	suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)["a denied change, with a policy that failed"]))
-	want := "Deny: <a> is wrong & bad (https://example.com/a)\nwhat the change does: a session goes; another comes\n" +
-		"Deny: <b> is wrong & bad\nwhat the change does: a session goes; another comes"
-	if got := suite.Cases[1].Failure; got.Text != want || got.Message != "Deny: <a> is wrong & bad (https://example.com/a)" {
+	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes; another comes\n" +
+		"Deny: <b> is wrong & bad\nwhat the change does: a session goes; another comes\nSee https://example.com/a"
+	if got := suite.Cases[1].Failure; got.Text != want || got.Message != "Deny: <a> is wrong & bad" {
 		t.Errorf("got %+v, want\n%s", got, want)
 	}
 }
@@ -279,7 +279,7 @@ func TestGitHubGetsACommandForEachFinding(t *testing.T) {
 	if !slices.Equal(got, want) || !slices.Equal(others, []string{"delete BGPPeer p: denied"}) {
 		t.Errorf("got %q beside %q, want %q", got, others, want)
 	}
-	if want := "<a> is wrong & bad (https://example.com/a)\nwhat the change does: a session goes; another comes"; commands[0].message != want {
+	if want := "<a> is wrong & bad\nwhat the change does: a session goes; another comes\nSee https://example.com/a"; commands[0].message != want {
 		t.Errorf("message %q, want %q", commands[0].message, want)
 	}
 }
@@ -299,7 +299,7 @@ func FuzzFormatsKeepTextsWhole(f *testing.F) {
 		}
 		v := violation.Violation{Policy: rule, ID: rule, Action: violation.Deny, Message: message, Details: map[string]any{}, Objects: []violation.Object{}}
 		c := &Check{Policies: []*policy.Policy{{Name: rule, Action: violation.Deny, Definition: &policy.Definition{Name: rule, Title: rule, Description: message, Severity: "high"}}}, Changes: []Checked{{
-			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Violations: []violation.Violation{v}, Effects: []string{message}},
+			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Verdicts: fresh(v), Effects: []string{message}},
 			Source: Source{File: file, LineOf: source.LineOf},
 		}}}
 		said := clean(message) + "\nwhat the change does: " + clean(message)

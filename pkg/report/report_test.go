@@ -79,6 +79,15 @@ func inForce(t testing.TB) []*policy.Policy {
 	return out
 }
 
+// fresh are verdicts on violations that were not there before.
+func fresh(violations ...violation.Violation) []validate.Verdict {
+	var out []validate.Verdict
+	for _, v := range violations {
+		out = append(out, validate.Verdict{Violation: v, Relation: validate.New})
+	}
+	return out
+}
+
 func failure() []validate.Failure {
 	return []validate.Failure{{Policy: "broken", Action: violation.Deny, Err: errors.New("division by zero")}}
 }
@@ -89,43 +98,44 @@ func checks(t testing.TB) map[string]*Check {
 	p := peer(t, "p", "asNumber", int64(64512))
 	q := peer(t, "p", "asNumber", int64(64513))
 	allowed := Checked{Change: state.Change{After: p}, Decision: &validate.Decision{Allowed: true}}
+	standing := validate.Verdict{Violation: found("hard", "b", violation.Deny), Relation: validate.Standing}
+	standing.Violation.Objects = []violation.Object{{Kind: "BGPPeer", Name: "p"}}
+	standing.Before = &standing.Violation
 	warned := Checked{
 		Change: state.Change{Before: p, After: q}, Source: source,
 		Decision: &validate.Decision{
-			Allowed: true, Violations: []violation.Violation{found("soft", "a", violation.Warn)}, Effects: []string{"a session goes"},
-			Standing: []violation.Violation{found("hard", "b", violation.Deny)},
+			Allowed: true, Object: violation.Object{Kind: "BGPPeer", Name: "p"}, Effects: []string{"a session goes"},
+			Verdicts: append([]validate.Verdict{standing}, fresh(found("soft", "a", violation.Warn))...),
 			Problems: []calico.Problem{{Field: "spec.asNumber", Message: "is odd"}, {Field: "spec", Message: "is as well"}},
-			Warnings: []string{
-				"[soft] <a> is wrong & bad", "[hard] <b> is wrong & bad (this was so before)", "what the change does: a session goes",
-				"BGPPeer p: spec.asNumber: is odd", "BGPPeer p: spec: is as well",
-			},
 		},
 	}
 	denied := Checked{
 		Change: state.Change{Before: p}, Source: source,
 		Decision: &validate.Decision{
-			Violations: []violation.Violation{found("hard", "a", violation.Deny), found("hard", "b", violation.Deny), found("quiet", "c", violation.Audit)},
-			Failures:   failure(), Warnings: []string{"BGPPeer p: spec: mind the gap"}, Effects: []string{"a session goes", "another comes"},
+			Object:   violation.Object{Kind: "BGPPeer", Name: "p"},
+			Verdicts: fresh(found("hard", "a", violation.Deny), found("hard", "b", violation.Deny), found("quiet", "c", violation.Audit)),
+			Failures: failure(), Effects: []string{"a session goes", "another comes"},
 			Problems: []calico.Problem{{Field: "spec", Message: "mind the gap"}},
 		},
 	}
-	denied.Decision.Violations[0].Link = "https://example.com/a"
+	first := &denied.Decision.Verdicts[0]
+	first.Violation.Link = "https://example.com/a"
 	unjudged := Checked{Change: state.Change{After: p}, Decision: &validate.Decision{Failures: failure()}}
 	before := found("hard", "a", violation.Deny)
 	before.Size, before.Details = 1, map[string]any{"nodes": 2}
-	denied.Decision.Earlier = []violation.Violation{before}
+	first.Before, first.Relation = &before, validate.Larger
 	exempted := Checked{Change: state.Change{Before: p, After: q}, Decision: &validate.Decision{
-		Allowed: true, Violations: []violation.Violation{found("hard", "p", violation.Audit)}, Exempted: []string{"hard"},
-		Warnings: []string{"[hard] <p> is wrong & bad (not enforced: you are exempt from this policy)"},
+		Allowed: true, Verdicts: fresh(found("hard", "p", violation.Deny)),
 	}}
-	exempted.Decision.Violations[0].Details["field"] = "asNumber"
+	exempted.Decision.Verdicts[0].Exempt = true
+	exempted.Decision.Verdicts[0].Violation.Details["field"] = "asNumber"
 	policies := inForce(t)
 	out := map[string]*Check{}
 	for name, changes := range map[string][]Checked{
 		"an allowed change":                             {allowed},
 		"an allowed change with warnings":               {warned},
 		"a denied change, with a policy that failed":    {denied},
-		"a change that could not be judged":             {unjudged},
+		"a change that could not be evaluated":          {unjudged},
 		"several changes, of which all must be allowed": {allowed, unjudged, allowed},
 		"a denied change, explained":                    {denied},
 		"a change by somebody who is exempt":            {exempted},
@@ -146,15 +156,16 @@ func renderCheck(t testing.TB, format string, c *Check) string {
 
 func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
 	const denied = `delete BGPPeer p: denied
-  [hard] <a> is wrong & bad (https://example.com/a)
+  [hard] <a> is wrong & bad
   [hard] <b> is wrong & bad
-  [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero
+  [broken] policy error, not a verdict: division by zero
   what the change does: a session goes; another comes
   Warning: BGPPeer p: spec: mind the gap
   Audit: [quiet] <c> is wrong & bad
+  See https://example.com/a
 `
-	const unjudged = `create BGPPeer p: could not be judged
-  [broken] could not be evaluated, which is an error of the policy and no verdict: division by zero
+	const unjudged = `create BGPPeer p: could not be evaluated
+  [broken] policy error, not a verdict: division by zero
 `
 	want := map[string]string{
 		"an allowed change": "create BGPPeer p: allowed\n",
@@ -162,14 +173,14 @@ func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
   dir/a file.yaml:7
     - spec.asNumber: 64512
     + spec.asNumber: 64513  <- soft, warning
+  Warning: [hard] <b> is wrong & bad (already so before this change)
   Warning: [soft] <a> is wrong & bad
-  Warning: [hard] <b> is wrong & bad (this was so before)
   Warning: what the change does: a session goes
   Warning: BGPPeer p: spec.asNumber: is odd
   Warning: BGPPeer p: spec: is as well
 `,
 		"a denied change, with a policy that failed": denied,
-		"a change that could not be judged":          unjudged,
+		"a change that could not be evaluated":       unjudged,
 		"several changes, of which all must be allowed": "create BGPPeer p: allowed\n" + unjudged +
 			"create BGPPeer p: allowed\n3 changes: 2 allowed, 1 denied\n",
 		"a denied change, explained": denied + `  Why [hard], a, Deny:
@@ -239,7 +250,7 @@ func TestFindingsAreToldApart(t *testing.T) {
 	for name, want := range map[string][]finding{
 		"an allowed change with warnings": {
 			{rule: "soft", action: violation.Warn, message: "<a> is wrong & bad"},
-			{rule: "hard", action: violation.Warn, standing: true, message: "<b> is wrong & bad (this was so before)"},
+			{rule: "hard", action: violation.Warn, standing: true, message: "<b> is wrong & bad (already so before this change)"},
 			{rule: problemRule, action: violation.Warn, fields: []string{"spec.asNumber"}, at: "spec.asNumber", message: "spec.asNumber: is odd"},
 			{rule: problemRule, action: violation.Warn, at: "spec", message: "spec: is as well"},
 		},
@@ -247,9 +258,9 @@ func TestFindingsAreToldApart(t *testing.T) {
 			rule: "hard", action: violation.Audit, exempt: true, fields: []string{"spec.asNumber"},
 			message: "<p> is wrong & bad (not enforced: you are exempt from this policy)",
 		}},
-		"a change that could not be judged": {{
+		"a change that could not be evaluated": {{
 			rule: "broken", action: violation.Deny, failed: true,
-			message: "could not be evaluated, which is an error of the policy and no verdict: division by zero",
+			message: "policy error, not a verdict: division by zero",
 		}},
 	} {
 		c := checks(t)[name]
@@ -299,8 +310,8 @@ func TestACreateAndADeleteShowWhatIsNamed(t *testing.T) {
 	v := found("soft", "p", violation.Warn)
 	v.Details = map[string]any{"field": "spec.asNumber"}
 	for want, change := range map[string]state.Change{"    + spec.asNumber: 1  <- soft\n": {After: o}, "    - spec.asNumber: 1  <- soft\n": {Before: o}} {
-		c := &Check{Policies: inForce(t), Changes: []Checked{{Change: change, Decision: &validate.Decision{Allowed: true, Violations: []violation.Violation{v}}}}}
-		if got := renderCheck(t, Text, c); !strings.HasSuffix(got, want) || strings.Contains(got, "peerIP") {
+		c := &Check{Policies: inForce(t), Changes: []Checked{{Change: change, Decision: &validate.Decision{Allowed: true, Verdicts: fresh(v)}}}}
+		if got := renderCheck(t, Text, c); !strings.HasSuffix(got, want+"  Warning: [soft] <p> is wrong & bad\n") || strings.Contains(got, "peerIP") {
 			t.Errorf("got\n%s\nwant at its end\n%s", got, want)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
@@ -51,12 +53,12 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"an unknown field":              {replaced("  expect:", "  expects: {}\n  expect:"), "s.yaml:13: steps[0].expects: is not a field of a Scenario"},
 		"a field of a wrong type":       {replaced("    allowed: true", "    allowed: maybe"), "s.yaml:7: steps.expect.allowed: must be true or false, is a string"},
 		"no expectation":                {replaced("    allowed: true", "    noWarnings: true"), "s.yaml:13: steps[0].expect.allowed: is missing: true or false"},
-		"no step":                       {before + "steps: []\n", "s.yaml:7: steps: is empty, so nothing would be tested"},
+		"no step":                       {before + "steps: []\n", "s.yaml:7: steps: is empty, so the scenario tests nothing"},
 		"a step without a name":         {replaced("name: a node more", "name: ''"), "s.yaml:8: steps[0].name: is missing"},
-		"a step without a change":       {replaced("  apply:", "  delete: {kind: Node, name: w1}\n  apply:"), "s.yaml:8: steps[0]: must hold exactly one of apply, patch and delete"},
-		"a message of what is allowed":  {replaced("allowed: true", "allowed: true\n    message: [x]"), "s.yaml:13: steps[0].expect: an allowed change has no policies that deny it and no message; what policies only warn of is in warnings"},
-		"groups of nobody":              {replaced("  expect:", "  groups: [g]\n  expect:"), "s.yaml:8: steps[0].user: is missing: who is in the groups"},
-		"warnings and none":             {replaced("allowed: true", "allowed: true\n    noWarnings: true\n    warnings: [x]"), "s.yaml:15: steps[0].expect.noWarnings: excludes warnings"},
+		"a step without a change":       {replaced("  apply:", "  delete: {kind: Node, name: w1}\n  apply:"), "s.yaml:8: steps[0]: must have exactly one of apply, patch and delete"},
+		"a message of what is allowed":  {replaced("allowed: true", "allowed: true\n    message: [x]"), "s.yaml:13: steps[0].expect: must not have policies or message if allowed is true; expect warnings instead"},
+		"groups of nobody":              {replaced("  expect:", "  groups: [g]\n  expect:"), "s.yaml:8: steps[0].user: is missing: groups need a user"},
+		"warnings and none":             {replaced("allowed: true", "allowed: true\n    noWarnings: true\n    warnings: [x]"), "s.yaml:15: steps[0].expect.noWarnings: must not be true if there are warnings"},
 		"a time that is none":           {replaced("state:", "now: noon\nstate:"), `s.yaml:5: now: must be a time such as 2026-01-31T22:00:00Z, is "noon"`},
 		"an object that does not parse": {replaced("kind: Node", "kind: Nod"), "s.yaml:9: steps[0].apply: Nod of v1 does not decide BGP; known are Node of v1 and "},
 		"too many nodes":                {replaced("count: 2", "count: 300"), "s.yaml:6: state[0].nodes: 10.0.0.0/24 has no address for node 256 of 300"},
@@ -89,45 +91,47 @@ func TestRunSaysWhatIsNotAsExpected(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
 		"allowed for denied": {"allowed: true", "allowed: false\n    policies: [mesh-node-limit]\n    message: [too many]", `FAIL: scenario small (1 step)
   FAIL: s.yaml:8: a node more
-    it is allowed, expected is denied
-    it is denied by no policy, expected is mesh-node-limit
-    the message does not hold "too many"
+    the change is allowed, want denied
+    the change is denied by no policy, want mesh-node-limit
+    the message does not contain "too many"
 `},
 		"a warning that does not come": {"allowed: true", "allowed: true\n    warnings: [x]", `FAIL: scenario small (1 step)
   FAIL: s.yaml:8: a node more
-    no warning holds "x"
+    no warning contains "x"
 `},
 		"warnings that come": {"10.0.0.9/24}}", "10.0.0.9/24, projectcalico.org/ASNumber: x}}\n  user: u", ""},
 		"as expected":        {"allowed: true", "allowed: true\n    noWarnings: true", "PASS: scenario small (1 step)\n  PASS: s.yaml:8: a node more\n"},
 	} {
-		scenarios, err := load(t, strings.Replace(good, c.from, c.to, 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		library, err := policy.Embedded()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if name == "warnings that come" {
-			scenarios[0].Steps[0].Expect.NoWarnings = true
-		}
-		r, err := Run(t.Context(), scenarios[0], library)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var text bytes.Buffer
-		if err := WriteText(&text, []*Result{r}, true); err != nil {
-			t.Fatal(err)
-		}
-		if name == "warnings that come" {
-			if got := text.String(); !strings.Contains(got, "there are warnings, expected are none\n    warning: Node x: ") {
-				t.Errorf("%s: got\n%s", name, got)
+		t.Run(name, func(t *testing.T) {
+			scenarios, err := load(t, strings.Replace(good, c.from, c.to, 1))
+			if err != nil {
+				t.Fatal(err)
 			}
-			continue
-		}
-		if got := text.String(); got != c.want {
-			t.Errorf("%s: got\n%swant\n%s", name, got, c.want)
-		}
+			library, err := policy.Embedded()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "warnings that come" {
+				scenarios[0].Steps[0].Expect.NoWarnings = true
+			}
+			r, err := Run(t.Context(), scenarios[0], library)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text bytes.Buffer
+			if err := WriteText(&text, []*Result{r}, true); err != nil {
+				t.Fatal(err)
+			}
+			if name == "warnings that come" {
+				if got := text.String(); !strings.Contains(got, "got 1 warning, want none\n    warning: Node x: ") {
+					t.Errorf("got\n%s", got)
+				}
+				return
+			}
+			if got := text.String(); got != c.want {
+				t.Errorf("got\n%swant\n%s", got, c.want)
+			}
+		})
 	}
 }
 
@@ -138,18 +142,20 @@ func TestAStepOnWhatIsNotThereCannotBeRun(t *testing.T) {
 	}
 	apply := good[strings.Index(good, "  apply:"):strings.Index(good, "  expect:")]
 	for change, want := range map[string]string{
-		"  delete: {kind: Node, name: gone}\n":                                   "s.yaml:9: steps[0].delete: there is no Node gone in the state",
-		"  patch: {kind: BGPPeer, name: x, merge: {}}\n":                         "s.yaml:9: steps[0].patch: there is no BGPPeer x in the state",
-		"  patch: {kind: Node, name: w1, merge: {metadata: {name: other}}}\n":    "s.yaml:9: steps[0].patch.merge: makes it Node other",
+		"  delete: {kind: Node, name: gone}\n":                                   "s.yaml:9: steps[0].delete: the state has no Node gone",
+		"  patch: {kind: BGPPeer, name: x, merge: {}}\n":                         "s.yaml:9: steps[0].patch: the state has no BGPPeer x",
+		"  patch: {kind: Node, name: w1, merge: {metadata: {name: other}}}\n":    "s.yaml:9: steps[0].patch.merge: must not change kind and name, gives Node other",
 		"  patch: {kind: Node, name: w1, merge: {metadata: {labels: {a: [1]}}}}": "s.yaml:9: steps[0].patch.merge.metadata.labels.a: must be a string, is a list",
 	} {
-		scenarios, err := load(t, strings.Replace(good, apply, change+"\n", 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Run(t.Context(), scenarios[0], library); err == nil || err.Error() != want {
-			t.Errorf("got  %v\nwant %s", err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			scenarios, err := load(t, strings.Replace(good, apply, change+"\n", 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Run(t.Context(), scenarios[0], library); err == nil || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+		})
 	}
 }
 
@@ -164,16 +170,22 @@ func TestMerge(t *testing.T) {
 		{`{"a":"foo"}`, `{"a":{"b":{"c":null}}}`, `{"a":{"b":{}}}`},
 		{`{"e":null}`, `{"a":1}`, `{"a":1,"e":null}`},
 	} {
-		var target, patch any
-		for text, v := range map[string]*any{c.target: &target, c.patch: &patch} {
-			if err := json.Unmarshal([]byte(text), v); err != nil {
+		t.Run(c.target+" and "+c.patch, func(t *testing.T) {
+			var target, patch calicotest.Spec
+			for text, v := range map[string]*calicotest.Spec{c.target: &target, c.patch: &patch} {
+				if err := json.Unmarshal([]byte(text), v); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after, err := patched(calicotest.Object(t, calico.KindBGPFilter, "f", target), calicotest.Spec{"spec": patch})
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		got, err := json.Marshal(merge(target, patch))
-		if err != nil || string(got) != c.want {
-			t.Errorf("%s + %s = %s, want %s", c.target, c.patch, got, c.want)
-		}
+			got, err := json.Marshal(after.(*calico.BGPFilter).Spec)
+			if err != nil || string(got) != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 }
 

@@ -10,25 +10,25 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// maxNodes is far above the largest clusters there are.
+// maxNodes is far more than the largest clusters have.
 const maxNodes = 100_000
 
-// Nodes makes many Nodes that are alike, as nobody writes 800 of them.
+// Nodes describes a number of similar Nodes.
 type Nodes struct {
-	// Count is how many there are; they are called Prefix1, Prefix2 and so on.
+	// Count is the number of Nodes. Their names are Prefix1, Prefix2 and so on.
 	Count  int    `json:"count"`
 	Prefix string `json:"prefix"`
-	// Labels are on all of them.
+	// Labels are the labels of all Nodes.
 	Labels map[string]string `json:"labels,omitempty"`
-	// Zones are given to them in turn, as label topology.kubernetes.io/zone.
+	// Zones are the values of the label topology.kubernetes.io/zone, assigned in turn.
 	Zones []string `json:"zones,omitempty"`
-	// IPv4 and IPv6 are networks of which each gets an address, from the first on.
+	// IPv4 and IPv6 are networks. Each Node has the next address of each network.
 	IPv4 string `json:"ipv4,omitempty"`
 	IPv6 string `json:"ipv6,omitempty"`
-	// ASNumber and RouteReflectorClusterID are those of the annotations.
+	// ASNumber and RouteReflectorClusterID are the values of Calico's annotations.
 	ASNumber                string `json:"asNumber,omitempty"`
 	RouteReflectorClusterID string `json:"routeReflectorClusterID,omitempty"`
-	// NotReady says that the condition Ready is False.
+	// NotReady means that the condition Ready is False.
 	NotReady bool `json:"notReady,omitempty"`
 }
 

@@ -2,42 +2,45 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Result is what became of a scenario.
+// Result is the result of a scenario.
 type Result struct {
 	Name string `json:"name"`
 	File string `json:"file"`
 	Line int    `json:"line"`
-	// Steps are those that were run: all, up to one that could not be.
+	// Steps are the steps that were run.
 	Steps []StepResult `json:"steps"`
 }
 
-// StepResult is what became of a step.
+// StepResult is the result of a step.
 type StepResult struct {
 	Name string `json:"name"`
 	Line int    `json:"line"`
 	Outcome
-	// Failures say what was expected and is not so; none where the step passed.
+	// Failures lists the expectations that were not met; empty if the step passed.
 	Failures []string `json:"failures"`
 }
 
-// Outcome is what a change got.
+// Outcome is the answer to a change.
 type Outcome struct {
 	Allowed bool `json:"allowed"`
-	// Policies are those that deny the change.
+	// Policies are the names of the policies that deny the change.
 	Policies []string `json:"policies"`
 	Message  string   `json:"message"`
 	Warnings []string `json:"warnings"`
@@ -48,8 +51,8 @@ func (r *Result) Passed() bool {
 	return !slices.ContainsFunc(r.Steps, func(s StepResult) bool { return len(s.Failures) > 0 })
 }
 
-// Run runs a scenario with the policies of a library. An error says that it could
-// not be run.
+// Run runs a scenario with the policies of a library. An error means that it could not be
+// run.
 func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, error) {
 	documents := s.documents
 	if len(s.Policies) == 0 {
@@ -71,10 +74,10 @@ func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, er
 			return nil, err
 		}
 		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: s.Steps[i].Groups})
-		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings}
-		for _, v := range d.Violations {
-			if v.Action == violation.Deny && !slices.Contains(o.Policies, v.Policy) {
-				o.Policies = append(o.Policies, v.Policy)
+		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
+		for v := range d.Worse() {
+			if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
+				o.Policies = append(o.Policies, name)
 			}
 		}
 		result.Steps = append(result.Steps, s.Judge(i, o))
@@ -90,11 +93,11 @@ func (s *Scenario) NewResult() *Result {
 	return &Result{Name: s.Metadata.Name, File: s.source.File, Line: s.source.Line}
 }
 
-// Documents returns the BGPPolicies that the scenario brings along; none where the
-// library's defaults hold.
+// Documents returns the BGPPolicies of the scenario, none if it uses the library's
+// defaults.
 func (s *Scenario) Documents() []policy.Document { return s.documents }
 
-// Kinds returns the kinds of all objects that the scenario names, some twice.
+// Kinds returns the kind of each object that the scenario names, with duplicates.
 func (s *Scenario) Kinds() []string {
 	var out []string
 	for _, o := range s.objects {
@@ -135,44 +138,39 @@ func (s *Scenario) Change(i int, snapshot *state.Snapshot) (state.Change, error)
 	}
 	before := snapshot.Get(calico.ID{Kind: calico.Kind(target.Kind), Name: target.Name})
 	if before == nil {
-		return state.Change{}, s.fail(at, "there is no %s %s in the state", target.Kind, target.Name)
+		return state.Change{}, s.fail(at, "the state has no %s %s", target.Kind, target.Name)
 	}
 	if step.Delete != nil {
 		return state.Change{Before: before}, nil
 	}
-	patched, _ := merge(calico.Manifest(before), step.Patch.Merge).(map[string]any)
-	after, err := calico.Decode(patched)
+	after, err := patched(before, step.Patch.Merge)
 	if err != nil {
 		return state.Change{}, s.decodeError(at+".merge", err)
 	}
 	if after.ID() != before.ID() {
-		return state.Change{}, s.fail(at+".merge", "makes it %s", after.ID())
+		return state.Change{}, s.fail(at+".merge", "must not change kind and name, gives %s", after.ID())
 	}
 	return state.Change{Before: before, After: after}, nil
 }
 
-// merge is RFC 7386's MergePatch.
-func merge(target, patch any) any {
-	changes, ok := patch.(map[string]any)
-	if !ok {
-		return patch
+// patched applies a JSON merge patch (RFC 7386) to an object.
+func patched(o calico.Object, patch map[string]any) (calico.Object, error) {
+	before, err := json.Marshal(calico.Manifest(o))
+	if err != nil {
+		return nil, err
 	}
-	old, _ := target.(map[string]any)
-	out := maps.Clone(old)
-	if out == nil {
-		out = map[string]any{}
+	changes, err := json.Marshal(patch)
+	if err != nil {
+		return nil, err
 	}
-	for key, v := range changes {
-		if v == nil {
-			delete(out, key)
-			continue
-		}
-		out[key] = merge(out[key], v)
+	after, err := jsonpatch.MergePatch(before, changes)
+	if err != nil {
+		return nil, err
 	}
-	return out
+	return calico.DecodeJSON(after)
 }
 
-// Judge compares what step i got with what is expected.
+// Judge compares the outcome of step i with the expected one.
 func (s *Scenario) Judge(i int, o Outcome) StepResult {
 	step := &s.Steps[i]
 	r := StepResult{Name: step.Name, Outcome: o, Failures: []string{}}
@@ -182,26 +180,26 @@ func (s *Scenario) Judge(i int, o Outcome) StepResult {
 	fail := func(format string, args ...any) { r.Failures = append(r.Failures, fmt.Sprintf(format, args...)) }
 	words := map[bool]string{true: "allowed", false: "denied"}
 	if want := *step.Expect.Allowed; o.Allowed != want {
-		fail("it is %s, expected is %s", words[o.Allowed], words[want])
+		fail("the change is %s, want %s", words[o.Allowed], words[want])
 	}
 	if want := step.Expect.Policies; len(want) > 0 {
 		got := slices.Sorted(slices.Values(o.Policies))
 		if want = slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
-			fail("it is denied by %s, expected is %s", orNone(got), orNone(want))
+			fail("the change is denied by %s, want %s", orNone(got), orNone(want))
 		}
 	}
 	for _, want := range step.Expect.Message {
 		if !strings.Contains(o.Message, want) {
-			fail("the message does not hold %q", want)
+			fail("the message does not contain %q", want)
 		}
 	}
 	for _, want := range step.Expect.Warnings {
 		if !slices.ContainsFunc(o.Warnings, func(w string) bool { return strings.Contains(w, want) }) {
-			fail("no warning holds %q", want)
+			fail("no warning contains %q", want)
 		}
 	}
 	if step.Expect.NoWarnings && len(o.Warnings) > 0 {
-		fail("there are warnings, expected are none")
+		fail("got %s, want none", text.Count(len(o.Warnings), "warning"))
 	}
 	return r
 }

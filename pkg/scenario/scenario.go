@@ -1,6 +1,6 @@
-// Package scenario runs scenario tests: a state, changes one after the other,
-// and what is expected of each. They are YAML, for people who do not write Rego.
-// It is pure: no client, and a clock of the scenario's own.
+// Package scenario runs scenario tests: a state, a sequence of changes, and the expected
+// answer to each. Scenarios are YAML, for people who do not write Rego. The package is
+// pure: it has no client, and a scenario has its own clock.
 package scenario
 
 import (
@@ -18,28 +18,28 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// Kind is the kind of a scenario, in the API version of a BGPPolicy.
+// Kind is the kind of a scenario. Its API version is that of a BGPPolicy.
 const Kind = "Scenario"
 
-// Scenario is one scenario, as it is written.
+// Scenario is one scenario document.
 type Scenario struct {
 	APIVersion string   `json:"apiVersion"`
 	Kind       string   `json:"kind"`
 	Metadata   Metadata `json:"metadata"`
-	// Title is one line, Description says why the scenario is there.
+	// Title is one line. Description is the purpose of the scenario.
 	Title       string `json:"title,omitempty"`
 	Description string `json:"description,omitempty"`
-	// OfflineOnly says why the scenario is not run against an API server; "" where
-	// it can be.
+	// OfflineOnly is the reason why the scenario cannot be run against an API server, ""
+	// if it can.
 	OfflineOnly string `json:"offlineOnly,omitempty"`
-	// Policies are those that hold: the library's defaults where there are none.
+	// Policies are the BGPPolicies in force, the library's defaults if it is empty.
 	Policies []map[string]any `json:"policies,omitempty"`
 	// State is the cluster before the first step.
 	State []map[string]any `json:"state,omitempty"`
-	// Now is what the policies take for the time, in RFC 3339; without it, the time
-	// at which the scenario runs.
+	// Now is the time that policies see, in RFC 3339; "" for the actual time.
 	Now string `json:"now,omitempty"`
-	// Steps are changes, each made to what the allowed ones before it left.
+	// Steps are the changes. Each one is made to the state after the allowed changes
+	// before it.
 	Steps []Step `json:"steps"`
 
 	source    manifest.Document
@@ -53,7 +53,7 @@ type Metadata struct {
 	Name string `json:"name"`
 }
 
-// Step is one change and what is expected of it.
+// Step is one change and the expected answer.
 type Step struct {
 	Name string `json:"name"`
 	// Apply creates an object, or replaces the one of its kind and name.
@@ -62,7 +62,8 @@ type Step struct {
 	Patch *Patch `json:"patch,omitempty"`
 	// Delete deletes an object of the state.
 	Delete *Target `json:"delete,omitempty"`
-	// User makes the change, and is in Groups.
+	// User makes the change. Groups are the user's groups, without those that the API
+	// server adds.
 	User   string   `json:"user,omitempty"`
 	Groups []string `json:"groups,omitempty"`
 	Expect Expect   `json:"expect"`
@@ -80,22 +81,21 @@ type Patch struct {
 	Merge map[string]any `json:"merge"`
 }
 
-// Expect is what is expected of a change.
+// Expect is the expected answer to a change.
 type Expect struct {
 	Allowed *bool `json:"allowed"`
-	// Policies are those that deny the change, exactly.
+	// Policies are the names of all policies that deny the change.
 	Policies []string `json:"policies,omitempty"`
-	// Message are parts of what the user is told of a denial.
+	// Message lists texts that the denial contains.
 	Message []string `json:"message,omitempty"`
-	// Warnings are parts of warnings, each of another one or of the same.
+	// Warnings lists texts, each of which is contained in a warning.
 	Warnings []string `json:"warnings,omitempty"`
-	// NoWarnings says that there are none.
+	// NoWarnings means that there is no warning.
 	NoWarnings bool `json:"noWarnings,omitempty"`
 }
 
-// Load reads the scenarios of all paths, files or directories; documents of
-// another kind are passed over where a directory is read. Errors name file, line
-// and field; all that can be found are joined.
+// Load reads the scenarios of all paths, files or directories. It skips documents of other
+// kinds in directories. Errors name file, line and field, and are joined.
 func Load(paths []string) ([]*Scenario, error) {
 	sources, err := manifest.Read(paths, nil)
 	if err != nil {
@@ -154,7 +154,7 @@ func (s *Scenario) check() []error {
 		s.now = func() time.Time { return at }
 	}
 	if len(s.Steps) == 0 {
-		errs = append(errs, s.fail("steps", "is empty, so nothing would be tested"))
+		errs = append(errs, s.fail("steps", "is empty, so the scenario tests nothing"))
 	}
 	for i := range s.Steps {
 		step, at := &s.Steps[i], fmt.Sprintf("steps[%d]", i)
@@ -168,18 +168,18 @@ func (s *Scenario) check() []error {
 			errs = append(errs, s.fail(at+".name", "is missing"))
 		}
 		if changes != 1 {
-			errs = append(errs, s.fail(at, "must hold exactly one of apply, patch and delete"))
+			errs = append(errs, s.fail(at, "must have exactly one of apply, patch and delete"))
 		}
 		if step.User == "" && len(step.Groups) > 0 {
-			errs = append(errs, s.fail(at+".user", "is missing: who is in the groups"))
+			errs = append(errs, s.fail(at+".user", "is missing: groups need a user"))
 		}
 		switch e := step.Expect; {
 		case e.Allowed == nil:
 			errs = append(errs, s.fail(at+".expect.allowed", "is missing: true or false"))
 		case *e.Allowed && (len(e.Policies) > 0 || len(e.Message) > 0):
-			errs = append(errs, s.fail(at+".expect", "an allowed change has no policies that deny it and no message; what policies only warn of is in warnings"))
+			errs = append(errs, s.fail(at+".expect", "must not have policies or message if allowed is true; expect warnings instead"))
 		case e.NoWarnings && len(e.Warnings) > 0:
-			errs = append(errs, s.fail(at+".expect.noWarnings", "excludes warnings"))
+			errs = append(errs, s.fail(at+".expect.noWarnings", "must not be true if there are warnings"))
 		}
 	}
 	return errs
@@ -190,7 +190,7 @@ func has(item map[string]any, key string) bool {
 	return ok
 }
 
-// unmarshal reads a part of the scenario, a kind of thing, that stands at a field.
+// unmarshal decodes the part of the scenario at a field; kind describes it in errors.
 func (s *Scenario) unmarshal(part any, at, kind string, v any) error {
 	var errs []error
 	for _, e := range manifest.Unmarshal(part, kind, v) {
@@ -199,8 +199,8 @@ func (s *Scenario) unmarshal(part any, at, kind string, v any) error {
 	return errors.Join(errs...)
 }
 
-// file returns the path that an item {file: PATH} names; it is relative to the
-// scenario's own.
+// file returns the path of an item {file: PATH}, which is relative to the directory of the
+// scenario.
 func (s *Scenario) file(item map[string]any, at string) (string, error) {
 	var named struct {
 		File string `json:"file"`
@@ -217,8 +217,8 @@ func (s *Scenario) file(item map[string]any, at string) (string, error) {
 	return filepath.Join(filepath.Dir(s.source.File), named.File), nil
 }
 
-// within adds to an error where the scenario names what it is about, unless it
-// tells of a place in the scenario itself.
+// within adds the place of a field in the scenario to an error of a file that the field
+// names. It returns errors that already have a place in the scenario as they are.
 func (s *Scenario) within(at string, err error) error {
 	if e, ok := errors.AsType[*manifest.Error](err); err == nil || ok && e.File == s.source.File {
 		return err
@@ -226,8 +226,7 @@ func (s *Scenario) within(at string, err error) error {
 	return s.source.At(at, err)
 }
 
-// inside gives the errors of a document that is a part of the scenario the place
-// of their field.
+// inside adds the place in the scenario to the errors of a document that is part of it.
 func (s *Scenario) inside(at string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error

@@ -20,20 +20,21 @@ func TestTheLibraryKeepsItsScenarios(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range scenarios {
-		r, err := Run(t.Context(), s, library)
-		if err != nil {
-			t.Errorf("%s: %v", s.Metadata.Name, err)
-			continue
-		}
-		if s.Title == "" || s.Description == "" {
-			t.Errorf("%s does not say why it is there", s.Metadata.Name)
-		}
-		if !r.Passed() {
-			var text bytes.Buffer
-			if err := WriteText(&text, []*Result{r}, false); err != nil {
+		t.Run(s.Metadata.Name, func(t *testing.T) {
+			r, err := Run(t.Context(), s, library)
+			if err != nil {
 				t.Fatal(err)
 			}
-			t.Error(text.String())
-		}
+			if s.Title == "" || s.Description == "" {
+				t.Error("it has no title or no description")
+			}
+			if !r.Passed() {
+				var text bytes.Buffer
+				if err := WriteText(&text, []*Result{r}, false); err != nil {
+					t.Fatal(err)
+				}
+				t.Error(text.String())
+			}
+		})
 	}
 }

@@ -222,8 +222,8 @@ func (t *Topology) work() work {
 		w.externals += len(t.networks[f].merged)
 		w.links += len(t.networks[f].links)
 		w.vertices += len(t.routings[f].vertices)
-		for _, v := range t.routings[f].vertices {
-			w.hops += len(v.hops)
+		for _, v := range t.routings[f].graph.Vertices {
+			w.hops += len(v.Sessions)
 		}
 	}
 	return w

@@ -1,10 +1,6 @@
 package topology
 
-import (
-	"fmt"
-
-	"github.com/bits-and-blooms/bitset"
-)
+import "fmt"
 
 // BIRD's timers as Calico sets them, in seconds: connect delay, connect retry
 // and error wait by the template, the others by BIRD's defaults
@@ -25,8 +21,8 @@ const (
 // the routes that it learned back from its kernel until every configured peer
 // has sent its End-of-RIB (RFC 4724 section 4.1) or BIRD's wait runs out: one
 // dead peer is enough for the latter.
-func convergence(ix *index, networks [2]*network, waiting *bitset.BitSet) *Convergence {
-	c := &Convergence{Waiting: ix.nodeSet(waiting, waitingName)}
+func (t *Topology) convergence() *Convergence {
+	c := &Convergence{Waiting: t.index.nodeSet(t.waiting, t.sessionMeasures.add("waiting", nodesOf(func(t *Topology) func(int) bool { return within(t.waiting) })))}
 	c.Start = Delay{connectDelay + connectRetry, fmt.Sprintf(
 		"every configured session can come up: peers are dialled %d s after the start and again every %d s, and routes are used once each has sent its End-of-RIB", connectDelay, connectRetry)}
 	if c.Waiting.Nodes > 0 {
@@ -34,7 +30,7 @@ func convergence(ix *index, networks [2]*network, waiting *bitset.BitSet) *Conve
 			"a node with a half-session on which no session comes up, other than by a wrong AS number, or with a peer that is down, uses no learned route before BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
 	}
 	restart := -1 // the shortest that a route reflector advertises
-	for _, n := range networks {
+	for _, n := range t.networks {
 		for i := range n.links {
 			l := &n.links[i]
 			if !n.sides[l.from].reflector() || !l.stands() {

@@ -29,6 +29,8 @@ type tally struct {
 	dead []bool
 	// reflectorLoad is the Load of the route reflectors.
 	reflectorLoad []Load
+	// measures are the sets of the Sessions' parts and of reflectorLoad.
+	measures measures
 }
 
 // count counts the sessions of a network. O(links + groups + outside peers).
@@ -55,22 +57,55 @@ const linksBetweenChecks = 256
 // sumUp makes the Sessions' parts that name nodes.
 func (n *network) sumUp(t *tally, fields map[string]bool) {
 	loads := t.loads.groups(n)
-	t.Load, t.reflectorLoad = n.list(loads[0], sessionsName), n.list(loads[1], reflectorsName)
+	t.Load, t.reflectorLoad = t.list(n, loads[0], false), t.list(n, loads[1], true)
 	t.Most, t.MostNode = n.most(t.Load, t.reflectorLoad)
 	t.BrokenReasons = make(map[Reason]HalfGroup, len(t.broken))
 	for reason, m := range t.broken {
-		t.BrokenReasons[reason] = m.halfGroup(n, brokenName(n.family, reason))
+		t.BrokenReasons[reason] = m.halfGroup(n, t.brokenMembers(n.family, reason))
 	}
-	t.Ambiguous = Ambiguous{t.ambiguous.halfGroup(n, ambiguousName(n.family)), firstNames(fields)}
-	t.Frozen, t.FrozenReasons = NodeSet{Sample: []string{}, Members: frozenName + n.family.String()}, []FrozenReason{}
+	t.Ambiguous = Ambiguous{t.ambiguous.halfGroup(n, t.ambiguousMembers(n.family)), firstNames(fields)}
+	t.Frozen = NodeSet{Sample: []string{}, Members: t.frozenMembers(n.family, anyRefusal)}
 	if all := t.frozen[anyRefusal]; all != nil {
 		t.Frozen = all.nodeSet(n, t.Frozen.Members)
 	}
+	t.FrozenReasons = []FrozenReason{}
 	for _, reason := range sortedKeys(t.frozen) {
 		if m := t.frozen[reason]; reason != anyRefusal {
-			t.FrozenReasons = append(t.FrozenReasons, FrozenReason{reason, m.nodeSet(n, t.Frozen.Members+"/"+reason), firstNames(m.peers)})
+			t.FrozenReasons = append(t.FrozenReasons, FrozenReason{reason, m.nodeSet(n, t.frozenMembers(n.family, reason)), firstNames(m.peers)})
 		}
 	}
+}
+
+// brokenMembers registers the nodes with half-sessions that are broken for a
+// reason.
+func (t *tally) brokenMembers(f calico.Family, reason Reason) string {
+	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesOf(func(t *Topology) func(int) bool {
+		return t.marked(f, t.tallies[f].broken[reason])
+	}))
+}
+
+// ambiguousMembers registers the nodes with ambiguous half-sessions.
+func (t *tally) ambiguousMembers(f calico.Family) string {
+	return t.measures.add("sessions/"+f.String()+"/ambiguous", nodesOf(func(t *Topology) func(int) bool {
+		return t.marked(f, &t.tallies[f].ambiguous)
+	}))
+}
+
+// frozenMembers registers the nodes whose BIRD refuses its configuration for a
+// reason, or for any.
+func (t *tally) frozenMembers(f calico.Family, reason string) string {
+	name := "frozen/" + f.String()
+	if reason != anyRefusal {
+		name += "/" + reason
+	}
+	return t.measures.add(name, nodesOf(func(t *Topology) func(int) bool {
+		return t.marked(f, t.tallies[f].frozen[reason])
+	}))
+}
+
+// marked returns the test for marks, of which nil has none.
+func (t *Topology) marked(f calico.Family, m *marks) func(int) bool {
+	return func(i int) bool { return m.has(t.networks[f], i) }
 }
 
 // breaks counts the half-sessions of all nodes of a group on which no session

@@ -7,6 +7,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
 // maxOutside is how many outside peers a graph tells apart; more are one.
@@ -68,7 +69,7 @@ func (b *grapher) divide() {
 				far = append(far, i)
 			}
 		}
-		key := fmt.Sprint(b.routings[0].vertexOf(node), b.routings[1].vertexOf(node), far)
+		key := fmt.Sprint(b.routings[0].vertex(node), b.routings[1].vertex(node), far)
 		i, ok := b.number[key]
 		if !ok {
 			i = len(b.graph.Groups)
@@ -99,16 +100,16 @@ func (b *grapher) role(node uint) string {
 	reflector, client, mesh, some := false, false, false, false
 	for _, f := range calico.Families {
 		r := b.routings[f]
-		v := r.vertexOf(node)
+		v := r.vertex(node)
 		if v < 0 {
 			continue
 		}
 		g := b.groups.of[node]
-		one := &r.vertices[v]
-		reflector = reflector || one.cluster >= 0
+		one := &r.graph.Vertices[v]
+		reflector = reflector || one.Cluster != routes.NoCluster
 		mesh = mesh || b.networks[f].meshed(g)
-		some = some || !r.alone(r.withTransit, int(v))
-		client = client || slices.ContainsFunc(one.hops, func(h hop) bool { return h.inClient })
+		some = some || !r.WithTransit.Isolated(v)
+		client = client || slices.ContainsFunc(one.Sessions, func(s routes.Session) bool { return s.PeerClient })
 	}
 	switch {
 	case !some:
@@ -166,7 +167,7 @@ func (n *network) kindOf(a, c uint32) string {
 	case l.halves[0].prefix == prefixMesh && m.halves[0].prefix == prefixMesh:
 		return LinkMesh
 	}
-	if t, u := n.terms(l, m), n.terms(m, l); t.outClient || u.outClient {
+	if e := n.edge(l, m); e.Client || e.PeerClient {
 		return LinkReflector
 	}
 	return LinkPeer

@@ -178,12 +178,6 @@ func (ix *index) selected(text string, s *calico.Selector) *bitset.BitSet {
 	return set
 }
 
-// without returns the nodes that have no address in family f.
-func (ix *index) without(f calico.Family) *bitset.BitSet {
-	all := bitset.New(ix.Len())
-	return all.FlipRange(0, ix.Len()).Difference(ix.bgp[f])
-}
-
 // use makes room for the selectors of so many BGPPeers.
 func (ix *index) use(peers int) {
 	ix.mu.Lock()

@@ -1,12 +1,10 @@
 package topology
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/bits-and-blooms/bitset"
-
-	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // loads are the half-sessions of the nodes, those on which a session stands or
@@ -101,26 +99,28 @@ func (l *loads) groups(n *network) [2]map[int]*loadGroup {
 	return out
 }
 
-// atLeastName is the handle of the nodes with at least so many half-sessions.
-func atLeastName(part string, f calico.Family, sessions int) string {
-	return fmt.Sprintf("%s/%s/%s/%d", part, f, loadName, sessions)
-}
-
-// The parts of the summary with loads, and their name in handles.
-const (
-	sessionsName   = "sessions"
-	reflectorsName = "reflectors"
-	loadName       = "load"
-)
-
-// list tells groups of loads, most first.
-func (n *network) list(groups map[int]*loadGroup, part string) []Load {
+// list lists groups of loads, most first: those of the route reflectors or those of
+// the other nodes. The set of each is the nodes with at least so many.
+func (t *tally) list(n *network, groups map[int]*loadGroup, reflectors bool) []Load {
+	f, part := n.family, "sessions/"
+	if reflectors {
+		part = "reflectors/"
+	}
+	part += f.String() + "/load/"
 	counts := sortedKeys(groups)
 	slices.Reverse(counts)
 	out := make([]Load, 0, min(len(counts), MaxLoads))
 	for _, count := range counts[:min(len(counts), MaxLoads)] {
 		g := groups[count]
-		out = append(out, Load{count, g.nodes, n.index.sample(g.first), atLeastName(part, n.family, count)})
+		members := t.measures.add(part+strconv.Itoa(count), nodesOf(func(t *Topology) func(int) bool {
+			n, loads := t.networks[f], t.tallies[f].loads
+			return func(i int) bool {
+				g := n.groups.of[i]
+				s := &n.sides[g]
+				return s.speaks(f) && s.reflector() == reflectors && loads.of(i, g) >= count
+			}
+		}))
+		out = append(out, Load{count, g.nodes, n.index.sample(g.first), members})
 	}
 	return out
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/bits-and-blooms/bitset"
 
-	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
 // The kinds of a SinglePoint.
@@ -16,33 +16,41 @@ const (
 	pointExternal = "externalPeer"
 )
 
-// point is what every session of the nodes of a vertex is with.
+// point is a node, zone or external peer by its name or address.
 type point struct{ kind, name string }
 
-// mixed stands for several zones, or one that is not known.
-const mixed = -1
-
-// singlePoints lists what the nodes depend on, the one with the most nodes first.
-// O(nodes + hops + external peers).
-func (r *routing) singlePoints(transit bool) []SinglePoint {
+// singlePoints lists the single points of failure, the one with the most nodes
+// first. prefix begins the names of their sets. O(vertices), and O(nodes +
+// external peers) where there is a single point.
+func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	ix, f := r.network.index, r.network.family
 	out := []SinglePoint{}
+	members := func(p point) string { return prefix + "singlePoint/" + p.kind + "/" + p.name }
 	for p, set := range r.pointSets(transit) {
-		out = append(out, SinglePoint{p.kind, p.name, ix.nodeSet(set, p.members(f, transit))})
+		out = append(out, SinglePoint{p.kind, p.name, ix.nodeSet(set, members(p))})
 	}
-	if transit {
-		out = slices.Grow(out, len(r.network.outsides))
-		r.externalPoints(func(o *outside, nodes *nodeList) {
-			p := point{pointExternal, o.name}
-			set := NodeSet{nodes.n, o.sample, p.members(f, transit)}
-			if nodes.n != o.list.n {
-				set = ix.nodeSet(nodes.set, set.Members)
-			}
-			out = append(out, SinglePoint{p.kind, p.name, set})
-		})
-	}
+	r.externalPoints(transit, func(o *outside, nodes *nodeList) {
+		if cap(out) == 0 {
+			out = make([]SinglePoint, 0, len(r.network.outsides))
+		}
+		p := point{pointExternal, o.name}
+		set := NodeSet{nodes.n, o.sample, members(p)}
+		if nodes.n != o.list.n {
+			set = ix.nodeSet(nodes.set, set.Members)
+		}
+		out = append(out, SinglePoint{p.kind, p.name, set})
+	})
 	slices.SortFunc(out, func(a, b SinglePoint) int {
 		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	// There may be one for each node, so the list itself has the names.
+	r.measures.addAll(func(name string) measure {
+		i := slices.IndexFunc(out, func(p SinglePoint) bool { return p.Members == name })
+		if i < 0 {
+			return nil
+		}
+		p := point{out[i].Kind, out[i].Name}
+		return nodesOf(func(t *Topology) func(int) bool { return within(t.routings[f].pointSet(transit, p)) })
 	})
 	return out
 }
@@ -53,158 +61,84 @@ func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 		return r.pointSets(transit)[p]
 	}
 	var out *bitset.BitSet
-	if transit {
-		r.externalPoints(func(o *outside, nodes *nodeList) {
-			if o.name == p.name {
-				out = bitset.New(r.network.index.Len())
-				nodes.addTo(out)
-			}
-		})
-	}
+	r.externalPoints(transit, func(o *outside, nodes *nodeList) {
+		if o.name == p.name {
+			out = bitset.New(r.network.index.Len())
+			nodes.addTo(out)
+		}
+	})
 	return out
 }
 
-// pointSets finds the nodes whose sessions are all with one other node that
-// hands routes on, or in one zone. O(nodes + hops), where there are any; a mesh
-// has none.
+// pointSets returns the nodes that depend on each node or zone that is a single
+// point. The nodes of a zone are not among those that depend on it. O(vertices),
+// and O(nodes) where there is a single point.
 func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
-	zones := r.zones()
+	m, ix := r.In(transit), r.network.index
 	sets := map[point]*bitset.BitSet{}
+	some := false
+	for v := range r.vertices {
+		kind := m.Dependency(v).Kind
+		some = some || kind == routes.OnNode || kind == routes.OnZone
+	}
+	if !some {
+		return sets
+	}
 	add := func(p point, node int) {
 		if sets[p] == nil {
-			sets[p] = bitset.New(uint(len(r.network.groups.of)))
+			sets[p] = bitset.New(ix.Len())
 		}
 		sets[p].Set(uint(node))
 	}
-	points := make([]point, len(r.vertices))
-	zoneOf := make([]int, len(r.vertices))
-	some := false
-	for i := range r.vertices {
-		points[i], zoneOf[i] = r.point(transit, i, zones)
-		some = some || points[i].kind != ""
-	}
-	if some {
-		for node, g := range r.network.groups.of {
-			v := r.quotient.of[g]
-			if v < 0 || points[v].kind == "" || points[v].kind == pointZone && int(r.network.index.zones.ids[node]) == zoneOf[v] {
-				continue
+	for node, g := range r.network.groups.of {
+		v := r.vertexOf[g]
+		if v < 0 {
+			continue
+		}
+		switch d := m.Dependency(int(v)); d.Kind {
+		case routes.OnNode:
+			add(point{pointNode, ix.nodes[r.vertices[d.Vertex].first[0]].Name}, node)
+		case routes.OnZone:
+			if int(ix.zones.ids[node]) != d.Zone {
+				add(point{pointZone, ix.zones.values[d.Zone]}, node)
 			}
-			add(points[v], node)
+		case routes.None, routes.OnExternal:
 		}
 	}
 	return sets
 }
 
-// members is the handle of the nodes that depend on the point.
-func (p point) members(f calico.Family, transit bool) string {
-	return handle(f, assumptionName(transit), pointName+"/"+p.kind+"/"+p.name)
-}
-
-// point is what all sessions of the nodes of vertex i are with, if there is
-// such a thing and routes of others come that way.
-func (r *routing) point(transit bool, i int, zones []int) (point, int) {
-	v := &r.vertices[i]
-	if len(v.hops) == 0 || transit && len(v.exits) > 0 || !r.beyond(transit, i) {
-		return point{}, mixed
-	}
-	neighbours, zone := 0, zones[v.hops[0].to]
-	for _, h := range v.hops {
-		w := &r.vertices[h.to]
-		neighbours += w.nodes
-		if int(h.to) == i {
-			neighbours--
-		}
-		if zones[h.to] != zone {
-			zone = mixed
-		}
-	}
-	switch {
-	case neighbours == 1:
-		one := v.first[0]
-		for _, h := range v.hops {
-			if int(h.to) != i {
-				one = r.vertices[h.to].first[0]
-			}
-		}
-		return point{pointNode, r.network.index.nodes[one].Name}, mixed
-	case zone != mixed:
-		return point{pointZone, r.network.index.zones.values[zone]}, zone
-	}
-	return point{}, mixed
-}
-
-// beyond reports whether the nodes of vertex i have routes of nodes other than
-// those that they have sessions with.
-func (r *routing) beyond(transit bool, i int) bool {
-	has, n := r.of(transit), len(r.vertices)
-	for w := range n {
-		if has[w*n+i] && !slices.ContainsFunc(r.vertices[i].hops, func(h hop) bool { return int(h.to) == w }) {
-			return true
-		}
-	}
-	return false
-}
-
-// zones tells the zone of each vertex's nodes, as a value of the index's
-// column. O(nodes).
-func (r *routing) zones() []int {
-	out := make([]int, len(r.vertices))
-	for i := range out {
-		out[i] = -2 // none seen yet
-	}
-	for node, g := range r.network.groups.of {
-		v := r.quotient.of[g]
-		if v < 0 {
-			continue
-		}
-		zone := int(r.network.index.zones.ids[node])
-		if zone == 0 {
-			zone = mixed
-		}
-		switch out[v] {
-		case zone:
-		case -2:
-			out[v] = zone
-		default:
-			out[v] = mixed
-		}
-	}
-	return out
-}
-
-// externalPoints calls visit with the nodes without a session to another node
-// that peer with exactly one external peer, in order of the peers' names. O(nodes +
-// external peers).
-func (r *routing) externalPoints(visit func(o *outside, nodes *nodeList)) {
-	outsides := r.network.outsides
-	if len(outsides) == 0 {
-		return
-	}
-	lonely := r.network.groups.union(func(g int) bool {
-		v := r.quotient.of[g]
-		return v >= 0 && len(r.vertices[v].hops) == 0 && len(r.vertices[v].exits) > 0 && r.beyond(true, int(v))
+// externalPoints calls visit with the nodes whose only sessions are with one and
+// the same external peer, in order of the peers' names. O(vertices), and O(nodes +
+// external peers) where there are such nodes.
+func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nodeList)) {
+	m := r.In(transit)
+	left := r.network.groups.union(func(g int) bool {
+		v := r.vertexOf[g]
+		return v >= 0 && m.Dependency(int(v)).Kind == routes.OnExternal
 	})
-	if lonely == nil {
+	if left == nil {
 		return
 	}
+	outsides := r.network.outsides
 	once := bitset.New(r.network.index.Len())
 	for _, o := range outsides {
 		if o.list.n > maxListed {
-			lonely.InPlaceDifference(o.nodes.Intersection(once))
+			left.InPlaceDifference(o.nodes.Intersection(once))
 			once.InPlaceUnion(o.nodes)
 			continue
 		}
 		for _, i := range o.list.list {
 			if once.Test(uint(i)) {
-				lonely.Clear(uint(i))
+				left.Clear(uint(i))
 			}
 			once.Set(uint(i))
 		}
 	}
 	for _, o := range outsides {
 		nodes := o.list
-		if nodes.some(func(i uint32) bool { return !lonely.Test(uint(i)) }) {
-			nodes = newNodeList(lonely.Intersection(o.nodes))
+		if nodes.some(func(i uint32) bool { return !left.Test(uint(i)) }) {
+			nodes = newNodeList(left.Intersection(o.nodes))
 		}
 		if nodes.n > 0 {
 			visit(o, &nodes)

@@ -2,10 +2,10 @@ package topology
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -13,7 +13,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-func (t *Topology) summarize(ctx context.Context, before *Topology) error {
+// summarize makes the summary, sharing the parts that are equal with before.
+func (t *Topology) summarize(before *Topology) {
 	old := &Summary{}
 	if before != nil {
 		old = before.summary
@@ -26,18 +27,15 @@ func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 	s.Mesh = share(old.Mesh, t.mesh())
 	if before != nil && t.routings == before.routings {
 		s.Sessions, s.Reflectors, s.Convergence = old.Sessions, old.Reflectors, old.Convergence
+		t.sessionMeasures = before.sessionMeasures
 	} else {
 		s.Sessions = share(old.Sessions, &PerFamily[Sessions]{t.tallies[0].Sessions, t.tallies[1].Sessions})
 		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
-		s.Convergence = share(old.Convergence, convergence(t.index, t.networks, t.waiting))
+		s.Convergence = share(old.Convergence, t.convergence())
 	}
 	programming := newProgramming(t.snapshot)
 	needs := programming.needsBGP
-	routes, err := t.routes(ctx, before, needs)
-	if err != nil {
-		return err
-	}
-	s.Routes = share(old.Routes, routes)
+	s.Routes = share(old.Routes, t.routes(before, needs))
 	peersSame := t.summarizePeers(s, before)
 	switch {
 	case before != nil && sameButNodes(t.snapshot, before.snapshot):
@@ -63,7 +61,6 @@ func (t *Topology) summarize(ctx context.Context, before *Topology) error {
 		s.Timers = share(old.Timers, t.timers(s, old))
 	}
 	t.summary = s
-	return nil
 }
 
 // summarizePeers makes the parts of the BGPPeers, and reports whether all are
@@ -151,21 +148,11 @@ func secrets(s *state.Snapshot) *Secrets {
 	return out
 }
 
-// Handles of node sets; see NodeSet.Members.
-const (
-	notReadyName = "notReady"
-	// meshNotReadyName is that of those in the mesh.
-	meshNotReadyName = "mesh/notReady"
-	waitingName      = "waiting"
-	// noAddressName begins the handle of the nodes without an address in a family.
-	noAddressName = "noAddress/"
-)
-
 func (t *Topology) nodes() *Nodes {
 	ix := t.index
 	return &Nodes{
 		Total: len(ix.nodes), BGP: int(ix.speakers.Count()), Reflectors: int(ix.speakers.IntersectionCardinality(ix.reflectors)),
-		NotReady: ix.nodeSet(ix.notReady, notReadyName),
+		NotReady: ix.nodeSet(ix.notReady, t.measures.add("notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.index.notReady) }))),
 	}
 }
 
@@ -183,7 +170,7 @@ func (t *Topology) mesh() *Mesh {
 	if !m.Enabled {
 		m.SessionsPerNode, m.Sessions = 0, 0
 	}
-	m.NotReady = t.index.nodeSet(t.meshNotReady(), meshNotReadyName)
+	m.NotReady = t.index.nodeSet(t.meshNotReady(), t.measures.add("mesh/notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
 	return &m
 }
 
@@ -195,29 +182,16 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 	return t.index.notReady.Difference(t.index.reflectors)
 }
 
-// routes sums up who has whose routes, from before where sessions are the same.
-func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*calico.IPPool) bool) (*PerFamily[Routes], error) {
+// routes sums up who has whose routes.
+func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
 	out := &PerFamily[Routes]{}
 	for _, f := range calico.Families {
-		r := t.routings[f]
-		one := out.In(f)
-		switch {
-		case before != nil && r == before.routings[f]:
-			old := before.summary.Routes.In(f)
-			one.WithTransit, one.WithoutTransit = old.WithTransit, old.WithoutTransit
-		default:
-			var err error
-			if one.WithoutTransit, err = r.reach(ctx, false); err != nil {
-				return nil, err
-			}
-			if one.WithTransit, err = r.reach(ctx, true); err != nil {
-				return nil, err
-			}
-		}
-		if before != nil {
+		one, r := out.In(f), t.routings[f]
+		one.WithoutTransit, one.WithTransit = r.reach[0], r.reach[1]
+		if before != nil && r != before.routings[f] {
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
 		}
-		one.NoAddress = t.index.nodeSet(t.index.without(f), noAddressName+f.String())
+		one.NoAddress = t.noAddress(f)
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
 		for _, p := range t.snapshot.IPPools() {
 			if p.Family == f && p.Workload && p.DisableBGPExport && needs(p) {
@@ -239,7 +213,20 @@ func (t *Topology) routes(ctx context.Context, before *Topology, needs func(*cal
 			reuseStrings(&one.Filtered, old.Filtered)
 		}
 	}
-	return out, nil
+	return out
+}
+
+// noAddress is the nodes without an address in family f.
+func (t *Topology) noAddress(f calico.Family) NodeSet {
+	ix := t.index
+	out := NodeSet{Nodes: ix.size() - int(ix.bgp[f].Count()), Sample: []string{}}
+	for i, ok := ix.bgp[f].NextClear(0); ok && i < ix.Len() && len(out.Sample) < SampleSize; i, ok = ix.bgp[f].NextClear(i + 1) {
+		out.Sample = append(out.Sample, ix.nodes[i].Name)
+	}
+	out.Members = t.measures.add("noAddress/"+f.String(), nodesOf(func(t *Topology) func(int) bool {
+		return func(i int) bool { return !t.index.bgp[f].Test(uint(i)) }
+	}))
+	return out
 }
 
 func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
@@ -290,7 +277,8 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		}
 	}
 	for _, level := range sortedKeys(counts) {
-		out.Levels = append(out.Levels, Level{level, counts[level], t.index.sample(levels[level]), atMostName(f, level)})
+		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
+		out.Levels = append(out.Levels, Level{level, counts[level], t.index.sample(levels[level]), members})
 	}
 	for i, p := range t.peerings {
 		if peers[i] {
@@ -298,6 +286,18 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		}
 	}
 	return out
+}
+
+// atMost returns the test for nodes that are no route reflectors and have sessions
+// to at most so many.
+func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
+	n := t.networks[f]
+	yes := make([]bool, len(n.sides))
+	for g := range yes {
+		s := &n.sides[g]
+		yes[g] = s.speaks(f) && !s.reflector() && n.reflectorsOf(uint32(g)) <= level
+	}
+	return func(i int) bool { return yes[t.groups.of[i]] }
 }
 
 // reflectorsOf counts the route reflectors that the nodes of a group have

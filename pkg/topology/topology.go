@@ -30,6 +30,10 @@ type Topology struct {
 	routings   [2]*routing
 	waiting    *bitset.BitSet // nodes; nil for none
 	summary    *Summary
+	// measures are the sets of the summary that are made with every topology,
+	// sessionMeasures those that are reused with the sessions. More are in tallies
+	// and routings.
+	measures, sessionMeasures measures
 }
 
 // Summary returns the summary that policies read.
@@ -86,7 +90,8 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	} else if err := t.connect(ctx, before); err != nil {
 		return err
 	}
-	return t.summarize(ctx, before)
+	t.summarize(before)
+	return nil
 }
 
 // selectorsOf tells which selectors the BGPPeers of a snapshot have, "" among
@@ -210,11 +215,7 @@ func (t *Topology) connect(ctx context.Context, before *Topology) error {
 		if t.tallies[f], err = n.count(ctx, len(t.peerings)); err != nil {
 			return err
 		}
-		q, err := newQuotient(ctx, n, exitSets[f])
-		if err != nil {
-			return err
-		}
-		if t.routings[f], err = newRouting(ctx, q); err != nil {
+		if t.routings[f], err = newRouting(ctx, n, exitSets[f]); err != nil {
 			return err
 		}
 		if w := n.waiting(t.tallies[f]); w != nil {

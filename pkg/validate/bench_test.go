@@ -121,9 +121,9 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkEvaluate(b *testing.B) {
 	forSizes(b, func(b *testing.B, s *state.Snapshot) {
 		e := NewEngine(defaults(b))
-		j := e.judgeBase(b.Context(), s)
+		j := e.Evaluate(b.Context(), s)
 		for b.Loop() {
-			for _, p := range j.policies.Policies() {
+			for _, p := range j.Policies.Policies() {
 				if p.Definition.Judges == policy.JudgesChange {
 					continue
 				}

@@ -22,8 +22,8 @@ type nodeData struct {
 	NotReady                bool              `json:"notReady"`
 }
 
-// newStateData returns data.state for policies that refer to it: all nodes of a
-// snapshot. It is made when it is asked for the first time, in O(nodes).
+// newStateData returns a function that gives data.state, all nodes of a snapshot, for
+// policies that refer to it. It is made on the first call, in O(nodes).
 func newStateData(s *state.Snapshot) func() ast.Value {
 	return sync.OnceValue(func() ast.Value {
 		nodes := ast.NewObject()
@@ -42,7 +42,7 @@ func newStateData(s *state.Snapshot) func() ast.Value {
 	})
 }
 
-// prefixText is an address with its mask, "" for none.
+// prefixText is an address with its prefix length, "" for none.
 func prefixText(p netip.Prefix) string {
 	if !p.IsValid() {
 		return ""

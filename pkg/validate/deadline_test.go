@@ -33,15 +33,15 @@ func TestADoneContextComputesNothing(t *testing.T) {
 			t.Run(map[bool]string{true: name + " while another request computes", false: name}[waits], func(t *testing.T) {
 				e := NewEngine(compiled(t, document("deny", "mesh-node-limit", "Deny", "")+document("warn", "mesh-node-limit", "Warn", "")))
 				if waits {
-					e.turn <- struct{}{}
+					e.evaluating <- struct{}{}
 				}
 				ctx, cancel := cause.end(t.Context())
 				defer cancel()
-				if j := e.judgeBase(ctx, s); j.topology != nil || j.input != nil || e.base.Load() != nil {
+				if j := e.Evaluate(ctx, s); j.Topology != nil || j.input != nil || e.cached.Load() != nil {
 					t.Errorf("a judgement was computed: %+v", j)
 				}
 				d := e.Decide(ctx, s, Request{Change: change})
-				if d.Allowed || d.Judged() || len(d.Violations) > 0 || len(d.Failures) != 2 || len(d.Warnings) != 1 {
+				if d.Allowed || d.Evaluated() || len(worseOf(d)) > 0 || len(d.Failures) != 2 || len(d.Warnings()) != 1 {
 					t.Fatalf("got %+v", d)
 				}
 				for i, want := range []violation.Action{violation.Deny, violation.Warn} {
@@ -49,14 +49,14 @@ func TestADoneContextComputesNothing(t *testing.T) {
 						t.Errorf("got %s: %v, want %s: %v", f.Action, f.Err, want, cause.want)
 					}
 				}
-				if j := e.Judge(ctx, s); j.Topology != nil || len(j.Violations) > 0 || len(j.Failures) != 2 {
+				if j := e.Evaluate(ctx, s); j.Topology != nil || len(j.Violations()) > 0 || len(j.Failures()) != 2 {
 					t.Errorf("got %+v", j)
 				}
 				if _, _, err := e.Input(ctx, s, Request{Change: change}); !errors.Is(err, cause.want) {
 					t.Errorf("input: %v, want %v", err, cause.want)
 				}
 				if waits {
-					<-e.turn
+					<-e.evaluating
 				}
 				if d := e.Decide(t.Context(), s, Request{Change: change}); len(d.Failures) > 0 {
 					t.Errorf("the next request fails: %+v", d.Failures)
@@ -77,13 +77,13 @@ func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	d := e.Decide(ctx, s, Request{Change: known(s, state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)")})})
-	if d.Allowed || d.Judged() || len(d.Violations) > 0 {
+	if d.Allowed || d.Evaluated() || len(worseOf(d)) > 0 {
 		t.Errorf("got %+v", d)
 	}
 	if !slices.ContainsFunc(d.Failures, func(f Failure) bool { return f.Action == violation.Deny && errors.Is(f.Err, context.Canceled) }) {
 		t.Errorf("no policy that denies failed: %+v", d.Failures)
 	}
-	if e.base.Load().topology == nil || e.base.Load().snapshot.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "workers"}) != nil {
+	if e.cached.Load().Topology == nil || e.cached.Load().Snapshot.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "workers"}) != nil {
 		t.Error("the judgement of the state before is lost")
 	}
 }

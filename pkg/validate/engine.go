@@ -1,10 +1,10 @@
-// Package validate is the heart of bgpguard, and pure: a snapshot and a change
-// give a decision, a snapshot gives violations.
+// Package validate is the heart of bgpguard, and pure: a snapshot and a change give a
+// decision, a snapshot gives violations.
 //
-// A policy describes a bad state. The engine evaluates it on the state before
-// a change and after it and compares the violations by policy and id: what is
-// new, or larger, is held against the change; what was there before is not, so
-// that nobody is kept from mending; what is gone is not spoken of.
+// A policy describes a bad state. The engine evaluates it on the states before and after
+// a change, and Compare compares the violations. New, Larger and Spread are worse: the
+// action of the policy follows. Everything else is allowed, so that nobody is kept from
+// fixing a bad state step by step.
 package validate
 
 import (
@@ -26,43 +26,74 @@ type Engine struct {
 	policies atomic.Pointer[policy.Set]
 	now      func() time.Time
 
-	turn chan struct{} // holds one while base is computed anew, so that it is once
-	base atomic.Pointer[judgement]
+	// cached is the last evaluation by Evaluate, evaluating holds one element while
+	// another one is made, so that it is made once.
+	cached     atomic.Pointer[Evaluation]
+	evaluating chan struct{}
 }
 
-// judgement is what all policies say of one snapshot.
-type judgement struct {
-	snapshot *state.Snapshot
-	policies *policy.Set
-	at       time.Time // that the policies took for the time
-	// topology is nil where the context ended before it was computed: every
-	// policy has failed then, and what follows but the results is not set.
-	topology *topology.Topology
+// Evaluation is what a set of policies found in one snapshot. It is immutable.
+type Evaluation struct {
+	Snapshot *state.Snapshot
+	Policies *policy.Set
+	// Topology is that of the snapshot; nil where the context ended before it was
+	// computed, and all policies failed.
+	Topology *topology.Topology
+
+	at       time.Time // input.now
 	input    *stateInput
-	document ast.Object // the whole input but for the parameters
+	document ast.Object // the whole input without the parameters
 	data     func() ast.Value
 	results  []result // in order of the policies; empty for those that judge changes
 }
 
-// result is what one policy says of one snapshot: violations, or why it could
-// not judge.
+// result is the violations of one policy, or why it could not be evaluated.
 type result struct {
 	violations []violation.Violation
 	err        error
 }
 
+// Violations returns what the policies that judge states found, sorted by policy and id.
+func (v *Evaluation) Violations() []violation.Violation {
+	var out []violation.Violation
+	for i := range v.results {
+		out = append(out, v.results[i].violations...)
+	}
+	return out
+}
+
+// Failures returns the policies that could not be evaluated, by name.
+func (v *Evaluation) Failures() []Failure {
+	var out []Failure
+	for i, p := range v.Policies.Policies() {
+		if err := v.results[i].err; err != nil {
+			out = append(out, Failure{Policy: p.Name, Action: p.Action, Err: err})
+		}
+	}
+	return out
+}
+
+// Found returns what the policies found, for Compare.
+func (v *Evaluation) Found() Found {
+	f := Found{Violations: v.Violations(), Topology: v.Topology}
+	for _, failure := range v.Failures() {
+		f.Failed = append(f.Failed, failure.Policy)
+	}
+	return f
+}
+
 // NewEngine returns an engine that judges by policies.
 func NewEngine(policies *policy.Set) *Engine {
-	e := &Engine{now: time.Now, turn: make(chan struct{}, 1)}
+	e := &Engine{now: time.Now, evaluating: make(chan struct{}, 1)}
 	e.policies.Store(policies)
 	return e
 }
 
-// SetClock has the policies take now for the time. It is for use before the
-// first decision.
+// SetClock replaces the clock that gives input.now. It must be called before the first
+// evaluation.
 func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 
-// SetPolicies replaces the policies; requests under way finish with the old.
+// SetPolicies replaces the policies. Evaluations under way finish with the old ones.
 func (e *Engine) SetPolicies(policies *policy.Set) { e.policies.Store(policies) }
 
 // Policies returns the policies in force.
@@ -71,129 +102,134 @@ func (e *Engine) Policies() *policy.Set { return e.policies.Load() }
 // warmTime bounds Warm: no request waits longer for an answer.
 const warmTime = 5 * time.Second
 
-// Warm judges s itself, so that the next Decide on it need not. What a policy
-// could not judge is tried again by Decide; so is what panics, which there ends
-// one request and not the process.
+// Warm evaluates s and caches the result for the next Decide. Policies that fail are
+// evaluated again by Decide. A panic is returned as an error: during a request it ends
+// the request, here it would end the process.
 func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("judging the state panicked: %v", r)
+			err = fmt.Errorf("evaluating the state panicked: %v", r)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()
-	e.judgeBase(ctx, s)
+	e.Evaluate(ctx, s)
 	return nil
 }
 
-// judgeBase returns the judgement of s, computed once for each pair of
-// snapshot and policies, and from the one before as far as that reaches.
-func (e *Engine) judgeBase(ctx context.Context, s *state.Snapshot) *judgement {
+// Evaluate evaluates the policies in force on s. The result is cached for the pair of
+// snapshot and policies; parts of the previous result are reused. Policies that judge
+// changes are not evaluated. Where ctx ends before the topology is computed, all
+// policies fail.
+func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
 	policies := e.policies.Load()
-	if j := e.base.Load(); j.fits(s, policies, e.now()) {
-		return j
+	if v := e.cached.Load(); v.fits(s, policies, e.now()) {
+		return v
 	}
 	select {
-	case e.turn <- struct{}{}:
-		defer func() { <-e.turn }()
+	case e.evaluating <- struct{}{}:
+		defer func() { <-e.evaluating }()
 	case <-ctx.Done():
-		return unjudged(s, policies, fmt.Errorf("waiting for the topology: %w", ctx.Err()))
+		return unevaluated(s, policies, fmt.Errorf("waiting for the topology: %w", ctx.Err()))
 	}
-	old := e.base.Load()
+	old := e.cached.Load()
 	if old.fits(s, policies, e.now()) {
 		return old
 	}
-	j := e.judge(ctx, s, policies, old)
-	if j.topology != nil {
-		e.base.Store(j)
+	v := e.evaluate(ctx, s, policies, old)
+	if v.Topology != nil {
+		e.cached.Store(v)
 	}
-	return j
+	return v
 }
 
-// unjudged is the judgement of s without a topology: all policies fail with err.
-func unjudged(s *state.Snapshot, policies *policy.Set, err error) *judgement {
-	j := &judgement{snapshot: s, policies: policies, results: make([]result, len(policies.Policies()))}
-	for i := range j.results {
-		j.results[i].err = err
+// unevaluated is the evaluation of s without a topology: all policies fail with err.
+func unevaluated(s *state.Snapshot, policies *policy.Set, err error) *Evaluation {
+	v := &Evaluation{Snapshot: s, Policies: policies, results: make([]result, len(policies.Policies()))}
+	for i := range v.results {
+		v.results[i].err = err
 	}
-	return j
+	return v
 }
 
-// timely is how old a judgement may be by policies that look at the time. What has
-// come about by time alone is there before the next change, and not held against it.
-const timely = time.Second
+// maxAge is how long a cached evaluation is used where a policy reads the time. A
+// violation that only the passage of time causes is then found before the next change,
+// which is not blamed for it.
+const maxAge = time.Second
 
-// fits reports whether j is the judgement asked for. One in which a policy
-// failed, perhaps for want of time, is not kept.
-func (j *judgement) fits(s *state.Snapshot, policies *policy.Set, now time.Time) bool {
-	if j == nil || j.snapshot != s || j.policies != policies {
+// fits reports whether v is the evaluation of s by policies. One in which a policy
+// failed, perhaps because its time was up, is not reused.
+func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time) bool {
+	if v == nil || v.Snapshot != s || v.Policies != policies {
 		return false
 	}
-	if now.Sub(j.at) >= timely && policies.ReadsTime() {
+	if now.Sub(v.at) >= maxAge && policies.ReadsTime() {
 		return false
 	}
-	for _, r := range j.results {
-		if r.err != nil {
+	for i := range v.results {
+		if v.results[i].err != nil {
 			return false
 		}
 	}
 	return true
 }
 
-// judge evaluates all policies on s, always all of them: one that fails hides
-// no other's violations. What before has judged and the way from its snapshot
-// to s does not touch is taken from there.
-func (e *Engine) judge(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *judgement) *judgement {
-	reusable := before != nil && before.policies == policies
-	j, err := e.look(ctx, s, policies.Reads, before, reusable)
+// evaluate evaluates all policies on s: one that fails hides the violations of no
+// other. Results of before, which may be nil, are reused where the input of the policy
+// is the same.
+func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation) *Evaluation {
+	reusable := before != nil && before.Policies == policies
+	v, err := e.prepare(ctx, s, policies.Reads, before, reusable)
 	if err != nil {
-		return unjudged(s, policies, err)
+		return unevaluated(s, policies, err)
 	}
-	j.policies = policies
-	sameNodes := before != nil && state.SameNodes(before.snapshot, s)
-	j.results = make([]result, len(policies.Policies()))
+	v.Policies = policies
+	sameNodes := before != nil && state.SameNodes(before.Snapshot, s)
+	v.results = make([]result, len(policies.Policies()))
 	for i, p := range policies.Policies() {
 		if p.Definition.Judges == policy.JudgesChange {
 			continue
 		}
-		if reusable && before.results[i].err == nil && (sameNodes || !p.ReadsData()) && p.Unaffected(before.document, j.document) {
-			j.results[i] = before.results[i]
+		if reusable && before.results[i].err == nil && (sameNodes || !p.ReadsData()) && p.Unaffected(before.document, v.document) {
+			v.results[i] = before.results[i]
 			continue
 		}
-		j.results[i].violations, j.results[i].err = evaluate(ctx, p, j.document, j.data, len(j.results)-i)
+		v.results[i].violations, v.results[i].err = run(ctx, p, v.document, v.data, len(v.results)-i)
 	}
-	return j
+	return v
 }
 
-// look gives what policies see of s, of which no more than the parts that they
-// read is converted. What before has seen is taken from there, its parts where
-// they are the same that were asked for. The only error is that of ctx.
-func (e *Engine) look(ctx context.Context, s *state.Snapshot, reads func(part string) bool, before *judgement, sameParts bool) (*judgement, error) {
-	j := &judgement{snapshot: s}
+// prepare returns the evaluation of s without results: its topology and the input of
+// policies, of which only the parts that reads selects are converted. The topology and
+// the data of before are reused, its input where sameParts says that reads selects the
+// same. The only error is that of ctx.
+func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part string) bool, before *Evaluation, sameParts bool) (*Evaluation, error) {
+	v := &Evaluation{Snapshot: s}
 	var oldTopology *topology.Topology
 	var oldInput *stateInput
 	if before != nil {
-		oldTopology, j.data = before.topology, before.data
+		oldTopology, v.data = before.Topology, before.data
 	}
 	if sameParts {
 		oldInput = before.input
 	}
 	var err error
-	if j.topology, err = topology.Compute(ctx, s, oldTopology); err != nil {
+	if v.Topology, err = topology.Compute(ctx, s, oldTopology); err != nil {
 		return nil, err
 	}
-	j.input = newStateInput(j.topology.Summary(), reads, oldInput)
-	j.at = e.now()
-	j.document = j.input.document(j.at)
-	if before == nil || !state.SameNodes(before.snapshot, s) {
-		j.data = newStateData(s)
+	v.input = newStateInput(v.Topology.Summary(), reads, oldInput)
+	v.at = e.now()
+	v.document = v.input.document(v.at)
+	if before == nil || !state.SameNodes(before.Snapshot, s) {
+		v.data = newStateData(s)
 	}
-	return j, nil
+	return v, nil
 }
 
-// evaluate gives a policy its share of the time that is left for so many, so
-// that one that does not end takes no time from the others.
-func evaluate(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value, left int) ([]violation.Violation, error) {
+// run evaluates one policy. It gets an equal share of the time that is left for it and
+// the policies after it, left in all, so that one that does not end takes no time from
+// the others.
+func run(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value, left int) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left+1))
@@ -203,37 +239,11 @@ func evaluate(ctx context.Context, p *policy.Policy, document ast.Object, data f
 }
 
 // Try returns what a policy that is not in force would find in s, sorted by id. A
-// policy that judges changes finds nothing, as there is none.
+// policy that judges changes finds nothing.
 func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) ([]violation.Violation, error) {
 	if p.Definition.Judges == policy.JudgesChange {
 		return nil, nil
 	}
-	r := e.judge(ctx, s, policy.NewSet([]*policy.Policy{p}), e.base.Load()).results[0]
+	r := e.evaluate(ctx, s, policy.NewSet([]*policy.Policy{p}), e.cached.Load()).results[0]
 	return r.violations, r.err
-}
-
-// Judged is what policies say of a state as it is.
-type Judged struct {
-	// Policies are those that were asked.
-	Policies *policy.Set
-	// Topology is that of the state; nil where the context ended before it was
-	// computed, and all policies failed.
-	Topology *topology.Topology
-	// Violations are sorted by policy and id.
-	Violations []violation.Violation
-	// Failures are the policies that could not judge, by name.
-	Failures []Failure
-}
-
-// Judge judges s as it is. Policies that judge changes have no part in it.
-func (e *Engine) Judge(ctx context.Context, s *state.Snapshot) Judged {
-	j := e.judgeBase(ctx, s)
-	out := Judged{Policies: j.policies, Topology: j.topology}
-	for i, p := range j.policies.Policies() {
-		out.Violations = append(out.Violations, j.results[i].violations...)
-		if err := j.results[i].err; err != nil {
-			out.Failures = append(out.Failures, Failure{p.Name, p.Action, err})
-		}
-	}
-	return out
 }

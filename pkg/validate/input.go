@@ -13,9 +13,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// stateInput is a summary as input.state. It is built part by part, and parts
-// that two summaries share are the same values in both inputs, so that what
-// did not change is neither converted nor compared again.
+// stateInput is a summary as input.state. It is built part by part. Parts that two
+// summaries share are the same values in both inputs: what did not change is neither
+// converted nor compared again.
 type stateInput struct {
 	summary *topology.Summary
 	value   ast.Object
@@ -71,8 +71,8 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	return in
 }
 
-// each converts a map of objects; those that are the same in old, and known
-// from there, are shared.
+// each converts a map of objects. Values of known are reused for the objects that are
+// the same in old.
 func each[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
 	return func(known ast.Object) ast.Value {
 		obj := ast.NewObject()
@@ -93,7 +93,7 @@ func each[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
 	}
 }
 
-// document is the whole input of a policy, but for its parameters.
+// document is the whole input of a policy without its parameters.
 func (in *stateInput) document(now time.Time) ast.Object {
 	return ast.NewObject(
 		[2]*ast.Term{ast.InternedTerm("state"), ast.NewTerm(in.value)},
@@ -101,9 +101,9 @@ func (in *stateInput) document(now time.Time) ast.Object {
 	)
 }
 
-// changeDocument returns what gives the input of policies that judge changes,
-// but for their parameters; it is made once, and only if it is asked for.
-func (e *Engine) changeDocument(before, after *judgement, r *Request) func() ast.Object {
+// changeDocument returns a function that gives the input of policies that judge changes,
+// without their parameters. The input is made on the first call.
+func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() ast.Object {
 	return sync.OnceValue(func() ast.Object {
 		change := struct {
 			Operation string         `json:"operation"`
@@ -117,7 +117,7 @@ func (e *Engine) changeDocument(before, after *judgement, r *Request) func() ast
 		}{string(r.Operation()), string(r.ID().Kind), r.ID().Name, r.User, r.Groups, r.DryRun, calico.Manifest(r.After), calico.Manifest(r.Before)}
 		value, _ := policy.Value(change).(ast.Object)
 		for key, object := range map[string]calico.Object{"object": r.After, "oldObject": r.Before} {
-			if object == nil { // An empty object would say that there is one.
+			if object == nil { // An empty object would mean that there is one.
 				value.Insert(ast.InternedTerm(key), ast.NullTerm())
 			}
 		}
@@ -128,26 +128,25 @@ func (e *Engine) changeDocument(before, after *judgement, r *Request) func() ast
 	})
 }
 
-// Input returns the document that a policy sees as input of a request, but for
-// its parameters, and data.state. It is the one that Decide evaluates policies
-// on, with every part of the state, whether or not a policy in force reads it.
-// Without a change it is that of the state, which has no part before and no part
-// change. The only error is that of ctx.
+// Input returns what a policy sees as input, without its parameters, and data.state. It
+// is what Decide evaluates policies on, with every part of the state, whether or not a
+// policy in force reads it. Without a change it is the input for the state alone, without
+// the parts before and change. The only error is that of ctx.
 func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input ast.Object, data ast.Value, err error) {
 	every := func(string) bool { return true }
 	if r.Before == nil && r.After == nil {
-		j, err := e.look(ctx, s, every, nil, false)
+		j, err := e.prepare(ctx, s, every, nil, false)
 		if err != nil {
 			return nil, nil, err
 		}
 		return j.document, j.data(), nil
 	}
 	s = asKnown(s, r.Change)
-	before, err := e.look(ctx, s, every, nil, false)
+	before, err := e.prepare(ctx, s, every, nil, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := e.look(ctx, s.Apply(r.Change), every, before, true)
+	after, err := e.prepare(ctx, s.Apply(r.Change), every, before, true)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -109,6 +109,17 @@ func decide(t testing.TB, set *policy.Set, before []calico.Object, c state.Chang
 	return NewEngine(set).Decide(t.Context(), s, Request{Change: known(s, c)})
 }
 
+// worseOf lists what a change makes worse, with the text and the action of the verdict.
+func worseOf(d *Decision) []violation.Violation {
+	var out []violation.Violation
+	for v := range d.Worse() {
+		one := v.Violation
+		one.Message, one.Action = v.Text(), v.Applied()
+		out = append(out, one)
+	}
+	return out
+}
+
 // known completes a change with the object as it is in s.
 func known(s *state.Snapshot, c state.Change) state.Change {
 	c.Before = s.Get(c.ID())
@@ -156,18 +167,20 @@ func TestDecisions(t *testing.T) {
 		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 2), object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
 			state.Change{After: peer(t, "p", "has(rr)", "all()")}, "timers-consistent", ""},
 	} {
-		d := decide(t, defaults(t, aboutSessions...), c.before, c.change)
-		var denied []string
-		for _, v := range d.Violations {
-			denied = append(denied, v.Policy)
-		}
-		if got := strings.Join(denied, ","); got != c.deny || d.Allowed != (c.deny == "") || len(d.Failures) > 0 {
-			t.Errorf("%s: denied by %q, want %q\n%s %v", name, got, c.deny, d.Message(), d.Failures)
-		}
-		warning := strings.Join(d.Warnings, "\n")
-		if !strings.HasPrefix(warning, c.warn) || (c.warn == "" && warning != "") {
-			t.Errorf("%s: warnings %q, want %q", name, warning, c.warn)
-		}
+		t.Run(name, func(t *testing.T) {
+			d := decide(t, defaults(t, aboutSessions...), c.before, c.change)
+			var denied []string
+			for _, v := range worseOf(d) {
+				denied = append(denied, v.Policy)
+			}
+			if got := strings.Join(denied, ","); got != c.deny || d.Allowed != (c.deny == "") || len(d.Failures) > 0 {
+				t.Errorf("denied by %q, want %q\n%s %v", got, c.deny, d.Message(), d.Failures)
+			}
+			warning := strings.Join(d.Warnings(), "\n")
+			if !strings.HasPrefix(warning, c.warn) || (c.warn == "" && warning != "") {
+				t.Errorf("warnings %q, want %q", warning, c.warn)
+			}
+		})
 	}
 }
 
@@ -177,10 +190,12 @@ func TestActions(t *testing.T) {
 	for action, want := range map[string]struct{ allowed, warned bool }{
 		"Deny": {false, false}, "Warn": {true, true}, "Audit": {true, false}, "Deny, Audit": {false, false}, "Warn, Audit": {true, true},
 	} {
-		d := decide(t, compiled(t, document("limit", "mesh-node-limit", action, "")), before, c)
-		if d.Allowed != want.allowed || (len(d.Warnings) > 0) != want.warned || len(d.Violations) != 1 || (d.Message() == "") != d.Allowed {
-			t.Errorf("%s: %+v", action, d)
-		}
+		t.Run(action, func(t *testing.T) {
+			d := decide(t, compiled(t, document("limit", "mesh-node-limit", action, "")), before, c)
+			if d.Allowed != want.allowed || (len(d.Warnings()) > 0) != want.warned || len(worseOf(d)) != 1 || (d.Message() == "") != d.Allowed {
+				t.Errorf("%+v", d)
+			}
+		})
 	}
 }
 
@@ -218,15 +233,15 @@ func misbehaving(t testing.TB, documents ...string) *policy.Set {
 func TestAPolicyThatFailsDeniesAsAnErrorAndHidesNoOther(t *testing.T) {
 	before, c := nodes(t, 101, 0), state.Change{After: node(t, 200, false)}
 	d := decide(t, misbehaving(t, document("broken", "fails", "Deny", "")), before, c)
-	if d.Allowed || d.Judged() || len(d.Failures) != 1 || !strings.HasPrefix(d.Message(), "[broken] could not be evaluated") {
+	if d.Allowed || d.Evaluated() || len(d.Failures) != 1 || !strings.HasPrefix(d.Message(), "[broken] policy error, not a verdict: ") {
 		t.Errorf("alone: %+v %s", d, d.Message())
 	}
 	d = decide(t, misbehaving(t, document("broken", "fails", "Deny", ""), document("limit", "finds", "Deny", "")), before, c)
-	if d.Allowed || !d.Judged() || len(d.Failures) != 1 || len(d.Violations) != 1 {
+	if d.Allowed || !d.Evaluated() || len(d.Failures) != 1 || len(worseOf(d)) != 1 {
 		t.Errorf("beside another: %+v", d)
 	}
 	d = decide(t, misbehaving(t, document("broken", "fails", "Warn", "")), before, c)
-	if !d.Allowed || len(d.Warnings) != 1 {
+	if !d.Allowed || len(d.Warnings()) != 1 {
 		t.Errorf("with Warn: %+v", d)
 	}
 }
@@ -236,7 +251,7 @@ func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	d := e.Decide(ctx, state.New(nodes(t, 101, 0)...), Request{Change: state.Change{After: node(t, 200, false)}})
-	if d.Allowed || !d.Judged() || len(d.Violations) != 1 || len(d.Failures) != 1 || d.Failures[0].Policy != "a-loop" {
+	if d.Allowed || !d.Evaluated() || len(worseOf(d)) != 1 || len(d.Failures) != 1 || d.Failures[0].Policy != "a-loop" {
 		t.Errorf("got %+v", d)
 	}
 }
@@ -244,10 +259,10 @@ func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
 func TestADecisionDoesNotWaitForOneThatDoesNotEnd(t *testing.T) {
 	e := NewEngine(misbehaving(t, document("loop", "loops", "Deny", "")))
 	s := state.New(nodes(t, 2, 0)...)
-	e.turn <- struct{}{} // As held by a Warm that is still at it.
+	e.evaluating <- struct{}{} // As held by a Warm that is still at it.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if d := e.Decide(ctx, s, Request{Change: state.Change{After: node(t, 200, false)}}); d.Allowed || d.Judged() {
+	if d := e.Decide(ctx, s, Request{Change: state.Change{After: node(t, 200, false)}}); d.Allowed || d.Evaluated() {
 		t.Errorf("got %+v", d)
 	}
 }
@@ -261,7 +276,7 @@ func TestACancelledEvaluationIsAnErrorAndNotKept(t *testing.T) {
 	if d := e.Decide(ctx, s, Request{Change: c}); d.Allowed || len(d.Failures) == 0 {
 		t.Errorf("cancelled: %+v", d)
 	}
-	if d := e.Decide(t.Context(), s, Request{Change: c}); d.Allowed || len(d.Failures) > 0 || len(d.Violations) != 2 {
+	if d := e.Decide(t.Context(), s, Request{Change: c}); d.Allowed || len(d.Failures) > 0 || len(worseOf(d)) != 2 {
 		t.Errorf("afterwards: %+v", d)
 	}
 }
@@ -311,12 +326,12 @@ func TestNoWorse(t *testing.T) {
 			t.Fatalf("step %d: %+v", step, d.Failures)
 		}
 		next := s.Apply(c)
-		before := NewEngine(set).Judge(t.Context(), s).Violations
-		after := NewEngine(set).Judge(t.Context(), next).Violations
+		before := NewEngine(set).Evaluate(t.Context(), s).Violations()
+		after := NewEngine(set).Evaluate(t.Context(), next).Violations()
 		if worse := worse(before, after); d.Allowed == worse {
 			t.Fatalf("step %d: allowed %v, worse %v\nbefore %v\nafter %v\n%s", step, d.Allowed, worse, before, after, d.Message())
 		}
-		if other := reversed.Decide(t.Context(), s, Request{Change: c}); !reflect.DeepEqual(d.Violations, other.Violations) || !slices.Equal(d.Warnings, other.Warnings) {
+		if other := reversed.Decide(t.Context(), s, Request{Change: c}); !reflect.DeepEqual(worseOf(d), worseOf(other)) || !slices.Equal(d.Warnings(), other.Warnings()) {
 			t.Fatalf("step %d: the order of policies matters:\n%+v\n%+v", step, d, other)
 		}
 		if c.After != nil {
@@ -338,7 +353,7 @@ func TestNoWorse(t *testing.T) {
 
 func worse(before, after []violation.Violation) bool {
 	return slices.ContainsFunc(after, func(v violation.Violation) bool {
-		i := slices.IndexFunc(before, func(w violation.Violation) bool { return violation.Compare(v, w) == 0 })
+		i := slices.IndexFunc(before, func(w violation.Violation) bool { return violation.ByPolicyAndID(v, w) == 0 })
 		return i < 0 || v.Size > before[i].Size
 	})
 }
@@ -346,17 +361,17 @@ func worse(before, after []violation.Violation) bool {
 func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
 	e := NewEngine(defaults(t, aboutSessions...))
 	s := state.New(append(nodes(t, 20, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"))...)
-	base := e.judgeBase(t.Context(), s)
-	next := e.judge(t.Context(), s.Apply(state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}), base.policies, base)
+	base := e.Evaluate(t.Context(), s)
+	next := e.evaluate(t.Context(), s.Apply(state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}), base.Policies, base)
 	a, b := base.document, next.document
-	for _, p := range base.policies.Policies() {
+	for _, p := range base.Policies.Policies() {
 		if !p.Unaffected(a, b) {
 			t.Errorf("%s is affected by a field that no session depends on", p.Name)
 		}
 	}
-	changed := e.judge(t.Context(), s.Apply(state.Change{Before: peer(t, "workers", "", "")}), base.policies, base)
+	changed := e.evaluate(t.Context(), s.Apply(state.Change{Before: peer(t, "workers", "", "")}), base.Policies, base)
 	c := changed.document
-	for _, p := range base.policies.Policies() {
+	for _, p := range base.Policies.Policies() {
 		if p.Unaffected(a, c) != (p.Name == "mesh-node-limit") {
 			t.Errorf("%s: Unaffected = %v by the loss of a BGPPeer", p.Name, p.Unaffected(a, c))
 		}
@@ -366,7 +381,7 @@ func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
 func TestAMessageIsCapped(t *testing.T) {
 	d := &Decision{}
 	for i := range 25 {
-		d.add(violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: "m"}, false)
+		d.Verdicts = append(d.Verdicts, Verdict{Violation: violation.Violation{Policy: "p", ID: fmt.Sprint(i), Action: violation.Deny, Message: "m"}, Relation: New})
 	}
 	lines := strings.Split(d.Message(), "\n")
 	if len(lines) != maxLines+1 || lines[maxLines] != "and 5 more" {
@@ -388,31 +403,38 @@ func TestCalicosProblemIsToldUnlessAViolationTellsIt(t *testing.T) {
 		"one that only records tells the user none":  {"Audit", found, true},
 		"one that is about another field is not one": {"", found, true},
 	} {
-		set := defaults(t, "mesh-node-limit")
-		if c.action != "" {
-			set = compiled(t, document("p", "selector-hygiene", c.action, ""))
-		}
-		change := state.Change{After: object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "has(lost)", "keepaliveTime": "9s"})}
-		d := decide(t, set, append(nodes(t, 5, 0), mesh(t, true), c.before), change)
-		told := slices.ContainsFunc(d.Problems, func(p calico.Problem) bool { return p.String() == problem })
-		if warned := slices.Contains(d.Warnings, "BGPPeer p: "+problem); told != c.told || warned != c.told {
-			t.Errorf("%s: problems %q, warnings %q", name, d.Problems, d.Warnings)
-		}
-		if standing := len(d.Standing) == 1 && d.Standing[0].Policy == "p"; standing != (c.before == lost) {
-			t.Errorf("%s: violations that were so before: %+v", name, d.Standing)
-		}
+		t.Run(name, func(t *testing.T) {
+			set := defaults(t, "mesh-node-limit")
+			if c.action != "" {
+				set = compiled(t, document("p", "selector-hygiene", c.action, ""))
+			}
+			change := state.Change{After: object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "has(lost)", "keepaliveTime": "9s"})}
+			d := decide(t, set, append(nodes(t, 5, 0), mesh(t, true), c.before), change)
+			told := slices.ContainsFunc(d.Problems, func(p calico.Problem) bool { return p.String() == problem })
+			if warned := slices.Contains(d.Warnings(), "BGPPeer p: "+problem); told != c.told || warned != c.told {
+				t.Errorf("problems %q, warnings %q", d.Problems, d.Warnings())
+			}
+			standing := slices.Collect(d.Standing())
+			if is := len(standing) == 1 && standing[0].Violation.Policy == "p"; is != (c.before == lost) {
+				t.Errorf("violations that were there before: %+v", standing)
+			}
+		})
 	}
 }
 
-func TestADecisionKnowsWhatGrewAsItWas(t *testing.T) {
+func TestAVerdictHoldsTheViolationBefore(t *testing.T) {
 	set := compiled(t, document("m", "mesh-node-limit", "Deny", "maxNodes: 1"))
 	d := decide(t, set, append(nodes(t, 3, 0), mesh(t, true)), state.Change{After: node(t, 3, false)})
-	if len(d.Violations) != 1 || len(d.Earlier) != 1 || d.Violations[0].Size != 3 || d.Earlier[0].Size != 2 || violation.Compare(d.Violations[0], d.Earlier[0]) != 0 {
-		t.Errorf("violations %+v, earlier %+v", d.Violations, d.Earlier)
+	if len(d.Verdicts) != 1 || d.Verdicts[0].Relation != Larger || d.Verdicts[0].Violation.Size != 3 || d.Verdicts[0].Before.Size != 2 || d.Verdicts[0].Before.ID != d.Verdicts[0].Violation.ID {
+		t.Errorf("verdicts %+v", d.Verdicts)
 	}
 	d = decide(t, set, append(nodes(t, 3, 0), mesh(t, false)), state.Change{After: mesh(t, true)})
-	if len(d.Violations) != 1 || len(d.Earlier) != 0 {
-		t.Errorf("what is new was there: %+v, %+v", d.Violations, d.Earlier)
+	if len(d.Verdicts) != 1 || d.Verdicts[0].Relation != New || d.Verdicts[0].Before != nil {
+		t.Errorf("verdicts %+v", d.Verdicts)
+	}
+	d = decide(t, set, append(nodes(t, 3, 0), mesh(t, true)), state.Change{After: mesh(t, false)})
+	if len(d.Verdicts) != 1 || d.Verdicts[0].Relation != Gone || d.Verdicts[0].Violation.Size != 2 {
+		t.Errorf("verdicts %+v", d.Verdicts)
 	}
 }
 
@@ -438,17 +460,19 @@ func TestHarmToOneNodeIsNotBalancedByMendingAnother(t *testing.T) {
 	for name, c := range map[string]struct {
 		selector, deny, message string
 	}{
-		"the one node for another": {"rack == 'r4'", "reachability-preserved,route-reflectors-required", "; new among them: node-00003 (https://"},
+		"the one node for another": {"rack == 'r4'", "reachability-preserved,route-reflectors-required", "; new among them: node-00003\n"},
 		"the one node and another": {"rack in {'r3', 'r4'}", "", ""},
 	} {
-		d := decide(t, defaults(t), before, state.Change{After: peer(t, "workers", c.selector, "has(rr)")})
-		var denied []string
-		for _, v := range d.Violations {
-			denied = append(denied, v.Policy)
-		}
-		if got := strings.Join(denied, ","); got != c.deny || !strings.Contains(d.Message(), c.message) {
-			t.Errorf("%s: denied by %q, want %q with %q\n%s", name, got, c.deny, c.message, d.Message())
-		}
+		t.Run(name, func(t *testing.T) {
+			d := decide(t, defaults(t), before, state.Change{After: peer(t, "workers", c.selector, "has(rr)")})
+			var denied []string
+			for _, v := range worseOf(d) {
+				denied = append(denied, v.Policy)
+			}
+			if got := strings.Join(denied, ","); got != c.deny || !strings.Contains(d.Message(), c.message) {
+				t.Errorf("denied by %q, want %q with %q\n%s", got, c.deny, c.message, d.Message())
+			}
+		})
 	}
 }
 
@@ -469,10 +493,10 @@ func TestAChangeOfACalicoNodeStatusIsNoWork(t *testing.T) {
 	objects := append(nodes(t, 12, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), status("a", 1))
 	s := state.New(objects...)
 	engine := NewEngine(set)
-	base := engine.judge(t.Context(), s, set, nil)
+	base := engine.evaluate(t.Context(), s, set, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	failed := func(j *judgement) (out []string) {
+	failed := func(j *Evaluation) (out []string) {
 		for i, r := range j.results {
 			if r.err != nil {
 				out = append(out, set.Policies()[i].Name)
@@ -480,7 +504,7 @@ func TestAChangeOfACalicoNodeStatusIsNoWork(t *testing.T) {
 		}
 		return out
 	}
-	if got := failed(engine.judge(ctx, s, set, nil)); len(got) < 10 {
+	if got := failed(engine.evaluate(ctx, s, set, nil)); len(got) < 10 {
 		t.Fatalf("without time, only %q fail", got)
 	}
 	for name, next := range map[string]*state.Snapshot{
@@ -489,12 +513,14 @@ func TestAChangeOfACalicoNodeStatusIsNoWork(t *testing.T) {
 		"the last status goes":                          s.Apply(state.Change{Before: status("a", 1)}),
 		"all are read again, and many statuses are new": state.New(append(slices.Clone(objects), status("a", 3), status("b", 3))...).Sharing(s),
 	} {
-		after := engine.judge(ctx, next, set, base)
-		if got := failed(after); len(got) > 0 {
-			t.Errorf("%s: evaluated again: %q", name, got)
-		}
-		if after.topology.Summary() != base.topology.Summary() || after.input != base.input || after.snapshot != next {
-			t.Errorf("%s: something was made anew", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			after := engine.evaluate(ctx, next, set, base)
+			if got := failed(after); len(got) > 0 {
+				t.Errorf("evaluated again: %q", got)
+			}
+			if after.Topology.Summary() != base.Topology.Summary() || after.input != base.input || after.Snapshot != next {
+				t.Error("something was computed again")
+			}
+		})
 	}
 }

@@ -1,6 +1,5 @@
-// Package violation holds the words in which a judgement is spoken: what a
-// policy found, and what a change gets for it. It is a leaf, so that every
-// other package can speak them.
+// Package violation defines what policies find, violations, and the actions that follow
+// from them. It is a leaf: every other package may import it.
 package violation
 
 import (
@@ -9,8 +8,8 @@ import (
 	"strings"
 )
 
-// Action is what follows from a violation, with the names and the meaning of
-// a ValidatingAdmissionPolicyBinding's validationActions.
+// Action is what follows from a violation. Names and meaning are those of the
+// validationActions of a ValidatingAdmissionPolicyBinding.
 type Action string
 
 // The validation actions, strongest first.
@@ -34,32 +33,32 @@ func (o Object) String() string { return o.Kind + " " + o.Name }
 
 // Violation is one thing that a policy found wrong with a state or a change.
 type Violation struct {
-	// Policy is the name of the BGPPolicy document that found it.
+	// Policy is the name of the BGPPolicy that found it.
 	Policy string `json:"policy"`
-	// ID tells the policy's violations apart and stays the same as long as the
-	// same thing is wrong, so that a state before and one after can be compared.
+	// ID is unique within the policy. It stays the same as long as the same thing is
+	// wrong, so that the violations of two states can be compared.
 	ID string `json:"id"`
-	// Size says how bad it is, in a unit of the policy's own; larger is worse.
+	// Size says how bad it is, in a unit that the policy chooses; larger is worse.
 	Size float64 `json:"size"`
-	// Action is the strongest validation action that the policy carries.
+	// Action is the strongest validation action of the policy.
 	Action Action `json:"action"`
 	// Message says what is wrong, the numbers, and what to do.
 	Message string `json:"message"`
 	// Details holds the numbers behind the message, for programs.
 	Details map[string]any `json:"details"`
-	// Link is where to read more about the policy, "" where it names nothing.
+	// Link is the page about the policy, "" where the policy names none.
 	Link string `json:"link,omitempty"`
 	// Objects are those that the violation is about.
 	Objects []Object `json:"objects"`
-	// Members names the sets of nodes, or of pairs of nodes, that the violation
-	// is about, as the summary of the state names them in its fields "members".
-	// Of two states with the same violation, the one with a node or a pair in a
-	// set that was not in it before is worse, whatever the sizes say. They are
-	// for that comparison only, and mean nothing outside it.
+	// Members names the sets of nodes, or of pairs of nodes, that the violation is
+	// about, as the fields "members" of the summary name them. A violation that reaches
+	// a node or a pair that it did not reach before is worse, whatever its size. The
+	// names serve this comparison only.
 	Members []string `json:"-"`
 }
 
-// Text gives the message, and behind it in parentheses the link.
+// Text is the message with the link in parentheses. It is for a violation that is shown
+// by itself; where several are shown, See lists their links once.
 func (v *Violation) Text() string {
 	if v.Link == "" {
 		return v.Message
@@ -67,9 +66,28 @@ func (v *Violation) Text() string {
 	return v.Message + " (" + v.Link + ")"
 }
 
-// Fields lists the fields of its objects that the violation is about, as paths such
-// as "spec.peerSelector": what the policy gives as "field" or "fields" in the
-// details. None where it does not tell.
+// See is the line that refers to links, each once, such as "See https://example.com/a
+// and https://example.com/b"; "" where all are empty.
+func See(links ...string) string {
+	var named []string
+	for _, link := range links {
+		if link != "" && !slices.Contains(named, link) {
+			named = append(named, link)
+		}
+	}
+	switch last := len(named) - 1; {
+	case last < 0:
+		return ""
+	case last == 0:
+		return "See " + named[0]
+	default:
+		return "See " + strings.Join(named[:last], ", ") + " and " + named[last]
+	}
+}
+
+// Fields lists the fields of its objects that the violation is about, as paths such as
+// "spec.peerSelector": the values of "field" and "fields" in the details. It is empty
+// where the policy names no field.
 func (v *Violation) Fields() []string {
 	names, _ := v.Details["fields"].([]any)
 	var out []string
@@ -86,10 +104,10 @@ func (v *Violation) Fields() []string {
 	return out
 }
 
-// Concerns reports whether o is among the objects of v.
+// Concerns reports whether v is about o.
 func (v *Violation) Concerns(o Object) bool { return slices.Contains(v.Objects, o) }
 
-// Compare orders violations by policy, then by id.
-func Compare(a, b Violation) int {
+// ByPolicyAndID is the order of violations: by policy, then by id.
+func ByPolicyAndID(a, b Violation) int {
 	return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.ID, b.ID))
 }

@@ -18,9 +18,31 @@ func TestFieldsArePathsIntoTheObject(t *testing.T) {
 		"what is no list holds none":             {map[string]any{"fields": "a"}, nil},
 		"a violation without details names none": {nil, nil},
 	} {
-		if got := (&Violation{Details: c.details}).Fields(); !slices.Equal(got, c.want) {
-			t.Errorf("%s: got %q, want %q", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := (&Violation{Details: c.details}).Fields(); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestSee(t *testing.T) {
+	for name, c := range map[string]struct {
+		links []string
+		want  string
+	}{
+		"no link":                {nil, ""},
+		"no link that is known":  {[]string{"", ""}, ""},
+		"one":                    {[]string{"a"}, "See a"},
+		"one for two violations": {[]string{"a", "", "a"}, "See a"},
+		"two":                    {[]string{"b", "a"}, "See b and a"},
+		"three":                  {[]string{"a", "b", "a", "c"}, "See a, b and c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := See(c.links...); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

@@ -85,7 +85,7 @@ func many(a *audit.Audit, n int) *audit.Audit {
 			Severity: severity, FirstSeen: now.Add(time.Duration(i-n) * time.Minute), LastSeen: now,
 		}
 		if i%50 == 0 {
-			v.Origin, v.Cause = audit.Unwatched, "it came after 2026-07-01T09:00:00Z, while no audit ran"
+			v.Origin, v.Cause = audit.Unwatched, "introduced after 2026-07-01T09:00:00Z, while no audit ran"
 		}
 		a.Violations = append(a.Violations, v)
 	}

@@ -108,8 +108,8 @@ var faults = []string{
 func past(a *audit.Audit) *audit.Audit {
 	origins := []audit.Origin{audit.Standing, audit.PastAdmission, audit.Allowed, audit.Unreviewed, audit.Exempt}
 	causes := map[audit.Origin]string{
-		audit.PastAdmission: "it came by the change of BGPPeer stray, which the policy denies and which was not reviewed, or made in spite of it",
-		audit.Exempt:        "it came by the change of BGPPeer rack-000-to-tor by alice@example.com, for whom the policy does not hold",
+		audit.PastAdmission: "introduced by a change to BGPPeer stray that the policy denies: it bypassed the webhook",
+		audit.Exempt:        "introduced by a change to BGPPeer rack-000-to-tor by alice@example.com, who is exempt from the policy",
 	}
 	for i := range a.Violations {
 		v := &a.Violations[i]

@@ -1,7 +1,7 @@
-// Command demo shows bgpguard's main job on a real API server. For each act it
-// starts etcd and kube-apiserver on loopback, installs Calico's CRDs and
-// bgpguard as its manifests say, makes a cluster of some 120 nodes, and types
-// real kubectl commands. It exits 0 only if every answer was the expected one.
+// Command demo shows bgpguard on a real API server. For each act it starts etcd
+// and kube-apiserver on loopback, installs Calico's CRDs and bgpguard's
+// manifests, creates about 120 nodes, and runs real kubectl commands. The exit
+// code is 0 only if every answer was the expected one.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	keep := flag.Bool("keep", os.Getenv("KEEP") != "" && os.Getenv("KEEP") != "0", "leave the last control plane up until interrupted")
+	keep := flag.Bool("keep", os.Getenv("KEEP") != "" && os.Getenv("KEEP") != "0", "keep the last control plane running until interrupted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -38,19 +38,19 @@ func demo(ctx context.Context, keep bool) error {
 			return err
 		}
 	}
-	finale := func(e *env.Environment) {
-		fmt.Printf("\n%d commands, %d denied, %d not as expected, in %s.\n",
-			stage.commands, stage.denied, stage.wrong, time.Since(began).Round(time.Second))
+	last := func(e *env.Environment) {
+		fmt.Printf("\n%d commands in %s: %d denied, %d unexpected answers.\n",
+			stage.commands, time.Since(began).Round(time.Second), stage.denied, stage.wrong)
 		if keep {
-			fmt.Printf("\nThe control plane stays up until Ctrl-C:\n  export KUBECONFIG=%s\n  %s get nodes\n", e.Admin.Kubeconfig, e.Admin.Path)
+			fmt.Printf("\nThe control plane runs until you press Ctrl-C:\n  export KUBECONFIG=%s\n  %s get nodes\n", e.Admin.Kubeconfig, e.Admin.Path)
 			<-ctx.Done()
 		}
 	}
-	if err := stage.perform(ctx, acts[len(acts)-1], finale); err != nil {
+	if err := stage.perform(ctx, acts[len(acts)-1], last); err != nil {
 		return err
 	}
 	if stage.wrong > 0 {
-		return fmt.Errorf("%d answers were not the expected ones", stage.wrong)
+		return fmt.Errorf("%d unexpected answers", stage.wrong)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@ package main
 
 import "strings"
 
-// own is a policy of somebody's own, as one writes it.
+// own is a policy that a platform team writes.
 const own = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: BGPPolicy
 metadata:
@@ -33,15 +33,15 @@ spec:
         }
 `
 
-var policyOfOnesOwn = []scene{
-	{"A policy of one's own is an object like any other. One that does not compile is refused with file and line.", []step{
-		{args: apply, input: strings.Replace(own, "input.change", "input.chnage", 1), refused: "peers_have_owners.rego:14: rego_type_error: undefined ref: input.chnage"},
+var ownPolicy = []scene{
+	{"Your own policy is an object like any other. A policy that does not compile is rejected with file and line.", []step{
+		{args: apply, input: strings.Replace(own, "input.change", "input.chnage", 1), rejected: "peers_have_owners.rego:14: rego_type_error: undefined ref: input.chnage"},
 		{args: apply, input: own},
-		{args: "wait bgppolicy peers-have-owners --for=condition=Enforced", told: "condition met"},
+		{args: "wait bgppolicy peers-have-owners --for=condition=Enforced", prints: "condition met"},
 		{args: apply, input: peer("rack-7", "  nodeSelector: rack == '7'\n  peerSelector: has(route-reflector)\n"), denied: "peers-have-owners"},
-		{args: "get bgppolicies", told: "peers-have-owners"},
+		{args: "get bgppolicies", prints: "peers-have-owners"},
 	}},
-	{"To delete a policy is allowed. It is told, and recorded in the audit log.", []step{
-		{args: "delete bgppolicy peers-have-owners", told: "is no longer enforced by it (Deny); changes are still judged by"},
+	{"You can delete a policy. bgpguard warns and logs it.", []step{
+		{args: "delete bgppolicy peers-have-owners", prints: "it no longer enforces policy peers-have-owners (Deny);"},
 	}},
 }

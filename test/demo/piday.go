@@ -22,9 +22,9 @@ var (
 	byRole   = peer("route-reflectors-by-role", "  nodeSelector: all()\n  peerSelector: has("+role+")\n")
 )
 
-// piDayNodes are 120 workers and the route reflectors cp-1 to cp-3, without
-// IPv6, so that every message comes once. Each reflector has a cluster ID of its
-// own, so that one passes on the routes of another that only it still peers with.
+// piDayNodes returns 120 workers and the route reflectors cp-1 to cp-3, without
+// IPv6, so that each message appears once. Each reflector has its own cluster ID,
+// so that a reflector that keeps its label still reflects the routes of the others.
 func piDayNodes() []*corev1.Node {
 	ipv4Only := func(node *corev1.Node) { delete(node.Annotations, "projectcalico.org/IPv6Address") }
 	nodes := env.Nodes(nodeCount, ipv4Only)
@@ -40,26 +40,26 @@ func piDayNodes() []*corev1.Node {
 }
 
 var piDay = []scene{
-	{"The reflectors are chosen by a label, and an upgrade takes it away, node by node. Here route-reflectors-required only warns of fewer than three, so that two steps pass; the third would leave no node a route to another.", []step{
+	{"An upgrade removes the label that selects the route reflectors, node by node. Here route-reflectors-required only warns, so two steps are allowed. The third would leave every node without routes.", []step{
 		{args: "label node cp-1 " + master + "-", warned: need},
 		{args: "label node cp-2 " + master + "-", warned: need},
 		{args: "label node cp-3 " + master + "- --dry-run=server", denied: reach},
 		{args: "label node cp-3 " + master + "-", denied: reach},
 	}},
-	{"The same without a label: the last reflector's cluster ID, and the Node itself.", []step{
+	{"The same without the label: removing the cluster ID of the last reflector, and deleting its Node.", []step{
 		{args: "annotate node cp-3 projectcalico.org/RouteReflectorClusterID-", denied: reach},
 		{args: "delete node cp-3", denied: reach},
 	}},
-	{"A controller that deletes the Node of a machine that is gone is warned: refusing it would bring nothing back.", []step{
+	{"A controller that deletes the Node of a machine that no longer exists is only warned: a denial would not bring the machine back.", []step{
 		{args: "--as=system:serviceaccount:kube-system:node-controller delete node cp-3 --dry-run=server", warned: reach},
 	}},
-	{"The safe way: first the new label and a BGPPeer for it, then the old ones go.", []step{
+	{"The safe way: add the new label and a BGPPeer that selects it, then remove the old ones.", []step{
 		{args: "label node cp-1 cp-2 cp-3 " + role + "="},
 		{args: apply, input: byRole},
 		{args: "label node cp-3 " + master + "-"},
 		{args: "delete bgppeer route-reflectors"},
 	}},
-	{"In an emergency somebody deletes the webhook's configuration, and takes the new label away as well. Nobody is asked now; the audit says what is wrong.", []step{
+	{"The webhook configuration is deleted, and then the new label. No webhook reviews this change. The audit reports the violation.", []step{
 		{args: "delete validatingwebhookconfiguration bgpguard"},
 		{args: "label node cp-1 cp-2 cp-3 " + role + "-"},
 		{args: "audit --policies test/demo/policies --fail-on critical", finds: reach},

@@ -11,39 +11,40 @@ import (
 
 const nodeCount = 120
 
-// act is a story of its own, with a cluster of its own.
+// act is one story in one cluster.
 type act struct {
 	title string
 	nodes []*corev1.Node
-	// found is what the cluster has before bgpguard comes, as a manifest.
-	found string
-	// policies is a folder of BGPPolicy documents that hold in place of those in
-	// the cluster, which are the ones of the default install; "" for these.
+	// initial is the manifest that is applied before bgpguard is installed.
+	initial string
+	// policies is a folder of BGPPolicies that replace those of the default
+	// install; "" for the default install.
 	policies string
 	scenes   []scene
 }
 
-// scene is a part of the story: what it is about, and the commands.
+// scene is a title and the commands below it.
 type scene struct {
 	title string
 	steps []step
 }
 
-// step is one command and the answer that must come.
+// step is one command and its expected answer.
 type step struct {
-	// args are kubectl's, or bgpguard's where finds is set; input is the manifest on
-	// its standard input.
-	args  string
+	// args are the arguments of kubectl, or of bgpguard if finds is set.
+	args string
+	// input is the manifest on standard input.
 	input string
-	// finds is a policy of which an audit must find a violation.
+	// finds is the policy that the audit must report a violation of.
 	finds string
-	// denied is a policy that must deny the command, "" where it must pass.
+	// denied is the policy that must deny the command; "" if it must be allowed.
 	denied string
-	// warned is the policy of a warning that must come.
+	// warned is the policy that must warn.
 	warned string
-	// refused is why a command must fail that no policy denies, told what must be
-	// said of one that passes.
-	refused, told string
+	// rejected is the error of a command that must fail without a denial.
+	rejected string
+	// prints is what the command must print.
+	prints string
 }
 
 func configuration(spec string) string {
@@ -70,20 +71,20 @@ const (
 )
 
 var acts = []act{
-	{title: "From the mesh to route reflectors", nodes: env.Nodes(nodeCount), scenes: slices.Concat(towardsReflectors, policyOfOnesOwn)},
-	{title: "The label that was taken away", nodes: piDayNodes(), found: meshOff + "---\n" + byMaster, policies: "test/demo/policies", scenes: piDay},
+	{title: "From the mesh to route reflectors", nodes: env.Nodes(nodeCount), scenes: slices.Concat(towardsReflectors, ownPolicy)},
+	{title: "The removed label", nodes: piDayNodes(), initial: meshOff + "---\n" + byMaster, policies: "test/demo/policies", scenes: piDay},
 }
 
 var towardsReflectors = []scene{
-	{"The cluster is found with the full mesh on, with 120 nodes. What was bad before is told, not held against a change.", []step{
+	{"The cluster runs a full mesh of 120 nodes. A violation that already exists is a warning and does not block the change.", []step{
 		{args: apply, input: meshLeftOut, warned: limit},
 	}},
-	{"The mesh is switched off before there are route reflectors.", []step{
+	{"The mesh is turned off before route reflectors exist.", []step{
 		{args: apply, input: meshOff, denied: need},
 		{args: apply + " --dry-run=server", input: meshOff, denied: need},
 		{args: apply + " --server-side", input: meshOff, denied: need},
 	}},
-	{"The safe road: three route reflectors, BGPPeers that cover all nodes, then the mesh off.", []step{
+	{"The safe way: three route reflectors, BGPPeers that select all nodes, then the mesh off.", []step{
 		{args: "label node node-0000 node-0001 node-0002 route-reflector=true"},
 		{args: apply, input: workers},
 		{args: apply, input: reflectors},
@@ -91,18 +92,18 @@ var towardsReflectors = []scene{
 		{args: apply + " --dry-run=server", input: meshOff},
 		{args: apply, input: meshOff},
 	}},
-	{"A manifest that leaves nodeToNodeMeshEnabled out leaves the mesh on: 117 nodes in a full mesh.", []step{
+	{"A manifest without nodeToNodeMeshEnabled turns the mesh on: a full mesh of 117 nodes.", []step{
 		{args: "replace -f -", input: meshLeftOut, denied: limit},
 		{args: "replace -f - --dry-run=server", input: meshLeftOut, denied: limit},
 		{args: "patch bgpconfiguration default --type=merge -p {\"spec\":{\"nodeToNodeMeshEnabled\":true}}", denied: limit},
 		{args: "delete bgpconfiguration default", denied: limit},
 	}},
-	{"A BGPPeer gets a maxRestartTime that differs from what the cluster uses.", []step{
+	{"A BGPPeer gets a maxRestartTime that differs from the rest of the cluster.", []step{
 		{args: apply, input: otherTimer, denied: timer},
 		{args: apply + " --server-side --force-conflicts --dry-run=server", input: otherTimer, denied: timer},
 		{args: apply, input: strings.Replace(otherTimer, "300s", "2m", 1)},
 	}},
-	{"The last BGPPeer that covers the workers is deleted, or selects nobody any more.", []step{
+	{"The last BGPPeer of the workers is deleted, or no longer selects a route reflector.", []step{
 		{args: "delete bgppeer workers", denied: need},
 		{args: "delete bgppeer workers --dry-run=server", denied: need},
 		{args: apply, input: strings.Replace(workers, "peerSelector: has(route-reflector)", "peerSelector: has(node-role.kubernetes.io/master)", 1), denied: need},

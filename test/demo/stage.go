@@ -8,15 +8,15 @@ import (
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
-// stage plays acts and counts the answers.
+// stage runs acts and counts the answers.
 type stage struct {
 	kubectl                 env.Kubectl
 	commands, denied, wrong int
 }
 
-// perform makes the act's cluster, with bgpguard in it, and plays its scenes.
-// The cluster ends when finale returns.
-func (s *stage) perform(ctx context.Context, act act, finale func(*env.Environment)) (err error) {
+// perform starts the act's cluster with bgpguard and runs its scenes. It stops
+// the cluster when last returns.
+func (s *stage) perform(ctx context.Context, act act, last func(*env.Environment)) (err error) {
 	fmt.Printf("\n## %s\n\n", act.title)
 	say("Starting etcd and kube-apiserver on loopback, with Calico's CRDs")
 	e, err := env.Start(ctx, env.Options{Groups: []env.Group{env.GroupV1}})
@@ -28,27 +28,27 @@ func (s *stage) perform(ctx context.Context, act act, finale func(*env.Environme
 			err = stopErr
 		}
 	}()
-	say(fmt.Sprintf("Making %d nodes as Calico writes them", len(act.nodes)))
+	say(fmt.Sprintf("Creating %d nodes as Calico writes them", len(act.nodes)))
 	if err := e.CreateNodes(ctx, act.nodes); err != nil {
 		return err
 	}
 	s.kubectl = e.Admin
-	if act.found != "" {
-		if err := s.find(ctx, act.found); err != nil {
+	if act.initial != "" {
+		if err := s.prepare(ctx, act.initial); err != nil {
 			return err
 		}
 	}
-	say("kubectl apply -k config/crd, config/default: bgpguard's own manifests (calling the process below instead of a pod)")
+	say("kubectl apply -k config/crd, config/default: bgpguard's manifests, which call the process below instead of a pod")
 	if err := e.Install(ctx); err != nil {
 		return err
 	}
 	var options env.WebhookOptions
-	where := "BGPPolicies of the cluster"
+	source := "BGPPolicies of the cluster"
 	if act.policies != "" {
 		options.Policies = []string{act.policies}
-		where = "BGPPolicies of " + act.policies
+		source = "BGPPolicies of " + act.policies
 	}
-	say("Starting the webhook with its ServiceAccount's token and the " + where)
+	say("Starting the webhook with its ServiceAccount's token and the " + source)
 	webhook, err := e.StartWebhook(ctx, options)
 	if err != nil {
 		return err
@@ -58,16 +58,16 @@ func (s *stage) perform(ctx context.Context, act act, finale func(*env.Environme
 			err = stopErr
 		}
 	}()
-	if err := s.play(ctx, act.scenes); err != nil {
+	if err := s.run(ctx, act.scenes); err != nil {
 		return fmt.Errorf("%w\nthe webhook's log:\n%s", err, webhook.Log())
 	}
-	finale(e)
+	last(e)
 	return nil
 }
 
-// find has the cluster hold a manifest before there is a guard.
-func (s *stage) find(ctx context.Context, manifest string) error {
-	fmt.Printf("\nThe cluster has:\n%s\n", manifest)
+// prepare applies a manifest before bgpguard is installed.
+func (s *stage) prepare(ctx context.Context, manifest string) error {
+	fmt.Printf("\nThe cluster contains:\n%s\n", manifest)
 	result, err := s.kubectl.RunWithInput(ctx, manifest, "apply", "-f", "-")
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (s *stage) find(ctx context.Context, manifest string) error {
 	return result.Err()
 }
 
-func (s *stage) play(ctx context.Context, scenes []scene) error {
+func (s *stage) run(ctx context.Context, scenes []scene) error {
 	for _, scene := range scenes {
 		fmt.Printf("\n# %s\n", scene.title)
 		for _, step := range scene.steps {
@@ -113,16 +113,16 @@ func (s *stage) do(ctx context.Context, step step) error {
 		_, message, _ := strings.Cut(result.Stderr, "denied the request: ")
 		ok = denied && strings.Contains(message, "["+step.denied+"] ")
 	}
-	if step.refused != "" {
-		want = "refused: " + step.refused
-		ok = denied && strings.Contains(result.Stderr, step.refused)
+	if step.rejected != "" {
+		want = "rejected: " + step.rejected
+		ok = denied && strings.Contains(result.Stderr, step.rejected)
 	}
-	if step.told != "" {
-		want += " with " + step.told
-		ok = ok && strings.Contains(result.Stdout+result.Stderr, step.told)
+	if step.prints != "" {
+		want += ", prints " + step.prints
+		ok = ok && strings.Contains(result.Stdout+result.Stderr, step.prints)
 	}
 	if step.warned != "" {
-		want += " with a warning of " + step.warned
+		want += " with a warning of policy " + step.warned
 		ok = ok && strings.Contains(result.Stderr, "Warning: ["+step.warned+"]")
 	}
 	if !ok {

@@ -198,7 +198,7 @@ func (c *cluster) asked(t *testing.T) {
 	c.until(t, 1, c.object("IPPool", "quiet", quiet), "create -f - --dry-run=server")
 }
 
-const pastCause = "it came by the change of BGPConfiguration default, which the policy denies and which was not reviewed, or made in spite of it"
+const pastCause = "introduced by a change to BGPConfiguration default that the policy denies: it bypassed the webhook"
 
 func (c *cluster) past(t *testing.T) {
 	t.Helper()
@@ -229,7 +229,7 @@ func (c *cluster) exempted(t *testing.T) {
 		t.Errorf("the record is %+v", record)
 	}
 	c.reported(t, meshLimit, "BGPConfiguration", "default", "DriftFound", 2)
-	c.origin(t, "Exempt", "it came by the change of BGPConfiguration default by jane, for whom the policy does not hold")
+	c.origin(t, "Exempt", "introduced by a change to BGPConfiguration default by jane, who is exempt from the policy")
 	c.allowed(t, c.mesh(false), "apply -f -")
 	c.reported(t, meshLimit, "BGPConfiguration", "default", "ViolationResolved", 3)
 }
@@ -292,7 +292,7 @@ func (c *cluster) elected(t *testing.T) {
 	c.until(t, 0, "", "delete bgppeer gone")
 
 	e := c.reported(t, "reachability-preserved", "IPPool", "quiet", "DriftFound", 1)
-	const cause = "it came by the change of IPPool quiet, which the policy denies and which was not reviewed, or made in spite of it"
+	const cause = "introduced by a change to IPPool quiet that the policy denies: it bypassed the webhook"
 	if !strings.HasPrefix(e.Note, "[reachability-preserved] came past admission, or may have: "+cause) || e.ReportingInstance != "second" {
 		t.Errorf("%s says %q", e.ReportingInstance, e.Note)
 	}

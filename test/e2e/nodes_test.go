@@ -171,7 +171,7 @@ func (c *cluster) calicoNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	warned(t, result, "calico-node stops when it is refused to write its Node")
+	warned(t, result, "calico-node exits when it cannot write its Node")
 	c.allowed(t, "", "annotate node node-0001 projectcalico.org/IPv4Address=10.0.0.2/16")
 }
 
@@ -179,7 +179,7 @@ func (c *cluster) nodeController(t *testing.T) {
 	t.Helper()
 	c.deniedBy(t, onNodes, required, "", "delete node node-0002")
 	result := c.kubectl(t, "", "--as=system:serviceaccount:kube-system:node-controller delete node node-0002 --wait=false")
-	warned(t, result, "this controller deletes the Nodes of machines that are gone, which no refusal brings back")
+	warned(t, result, "this controller deletes Nodes whose machines no longer exist")
 	if _, err := c.Client.CoreV1().Nodes().Get(t.Context(), "node-0002", metav1.GetOptions{}); err == nil {
 		t.Error("the Node is still there")
 	}
@@ -191,7 +191,7 @@ func warned(t *testing.T, result env.Result, reason string) {
 	if err := result.Err(); err != nil {
 		t.Fatalf("must be allowed: %v", err)
 	}
-	for _, want := range []string{" is let through, because " + reason + "\n", "Warning: [" + required + "] "} {
+	for _, want := range []string{" is allowed anyway: " + reason + "\n", "Warning: [" + required + "] "} {
 		if !strings.Contains(result.Stderr, want) {
 			t.Errorf("%s: no %q in %q", result, want, result.Stderr)
 		}

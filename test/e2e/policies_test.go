@@ -246,21 +246,21 @@ func (c *cluster) applied(t *testing.T) {
 func (c *cluster) weakened(t *testing.T) {
 	t.Helper()
 	for patch, want := range map[string]string{
-		`{"spec":{"validationActions":["Warn"]}}`:  "what it finds is no longer denied (validationActions: Warn, was Deny)",
-		`{"spec":{"exempt":{"users":["jane"]}}}`:   "it no longer holds back user jane",
-		`{"spec":{"match":{"kinds":["BGPPeer"]}}}`: "it judges only the changes that its new match selects",
+		`{"spec":{"validationActions":["Warn"]}}`:  "it no longer denies (validationActions: Warn, was Deny)",
+		`{"spec":{"exempt":{"users":["jane"]}}}`:   "it exempts user jane",
+		`{"spec":{"match":{"kinds":["BGPPeer"]}}}`: "it evaluates only the changes that its new match selects",
 		`{"spec":{"parameters":{"prefix":"x"}}}`:   "",
 	} {
 		result, err := c.Admin.Run(t.Context(), "patch", "bgppolicy", "names", "--type=merge", "-p", patch, "--dry-run=server")
 		if err != nil {
 			t.Fatal(err)
 		}
-		warning := "Warning: BGPPolicy names guards less than before: " + want + "\n"
+		warning := "Warning: BGPPolicy names enforces less than before: " + want + "\n"
 		if err := result.Err(); err != nil || (want != "" && result.Stderr != warning) || (want == "" && result.Stderr != "") {
 			t.Errorf("%s: %v, got %q, want %q", patch, err, result.Stderr, warning)
 		}
 	}
-	c.recorded(t, `"policies.bgpguard.io/weakened":"BGPPolicy names guards less than before: it no longer holds back user jane"`)
+	c.recorded(t, `"policies.bgpguard.io/weakened":"BGPPolicy names enforces less than before: it exempts user jane"`)
 }
 
 // library counts the policies of the default install.
@@ -302,7 +302,7 @@ func (c *cluster) exempt(t *testing.T) {
 		t.Errorf("jane is told %q", told.Stderr)
 	}
 	c.recorded(t, `"bgp.bgpguard.io/exempted":"names"`)
-	if log, err := os.ReadFile(c.webhook.LogFile); err != nil || !strings.Contains(string(log), `"msg":"Let through, as the user is exempt"`) {
+	if log, err := os.ReadFile(c.webhook.LogFile); err != nil || !strings.Contains(string(log), `"msg":"Allowed, as the user is exempt"`) {
 		t.Errorf("no line about an exempt user in the log (%v)", err)
 	}
 	c.allowed(t, "", `patch bgppolicy names --type=merge -p {"spec":{"match":{"names":["worse-*"]}}}`)
@@ -382,7 +382,7 @@ func (c *cluster) replicas(t *testing.T) {
 func (c *cluster) deleted(t *testing.T) {
 	t.Helper()
 	for _, how := range []string{"delete bgppolicy mesh-node-limit --dry-run=server", "delete bgppolicy mesh-node-limit"} {
-		want := fmt.Sprintf("BGPPolicy mesh-node-limit is deleted: policy mesh-node-limit is no longer enforced by it (Deny); changes are still judged by %d policies", c.library(t))
+		want := fmt.Sprintf("BGPPolicy mesh-node-limit is deleted: it no longer enforces policy mesh-node-limit (Deny); %d policies remain in force", c.library(t))
 		if told := c.allowed(t, "", how); told.Stderr != "Warning: "+want+"\n" {
 			t.Errorf("%s: told %q, want %q", how, told.Stderr, want)
 		}

@@ -242,7 +242,7 @@ func (c *cluster) pages(t *testing.T) {
 	if want := []reader.Progress{{Kind: "Node", Objects: 500, Total: manyNodes}, {Kind: "Node", Objects: 1000, Total: manyNodes}, {Kind: "Node", Objects: manyNodes, Total: manyNodes}}; !slices.Equal(shown, want) {
 		t.Errorf("progress %v, want %v", shown, want)
 	}
-	if want := []string{"no Secret was read, and what depends on one is not judged: this never asks for Secrets"}; !slices.Equal(told(live), want) {
+	if want := []string{"kind Secret was not read, so checks that depend on it are skipped: this command never lists Secrets"}; !slices.Equal(told(live), want) {
 		t.Errorf("told %q, want %q", told(live), want)
 	}
 }
@@ -280,7 +280,7 @@ func (c *cluster) expires(t *testing.T) {
 	}
 	config, requests = c.tapped(expired(-1))
 	_, err = reader.Read(t.Context(), config, reader.ReadOptions{})
-	if pages := lists(requests.seen); err == nil || !strings.Contains(err.Error(), "forgot the list in the middle, 3 times") || pages != 3*2 {
+	if pages := lists(requests.seen); err == nil || !strings.Contains(err.Error(), "the list expired 3 times before all of it was read") || pages != 3*2 {
 		t.Errorf("error %v after %d requests, want that it gives up after 6", err, pages)
 	}
 }
@@ -315,16 +315,16 @@ func (c *cluster) forbids(t *testing.T) {
 	}
 	refused := func(who, resource string) string {
 		return resource + "." + group + ` is forbidden: User "system:serviceaccount:default:` + who + `" cannot list resource "` + resource + `" in API group "` + group +
-			`" at the cluster scope: get the right to list them; "kubectl auth can-i list ` + resource + "." + group + `" tells who has it`
+			`" at the cluster scope: you need permission to list them; check it with "kubectl auth can-i list ` + resource + "." + group + `"`
 	}
 	without := c.account(t, "few", in("bgpconfigurations", "bgppeers", "ippools", "felixconfigurations", "clusterinformations")...)
 	live, err := reader.Read(t.Context(), without, reader.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"no CalicoNodeStatus was read, and what depends on one is not judged: " + refused("few", "caliconodestatuses")}
+	want := []string{"kind CalicoNodeStatus was not read, so checks that depend on it are skipped: " + refused("few", "caliconodestatuses")}
 	if c.group == env.GroupV3 {
-		want = append([]string{"no BGPFilter was read, and what depends on one is not judged: " + refused("few", "bgpfilters")}, want...)
+		want = append([]string{"kind BGPFilter was not read, so checks that depend on it are skipped: " + refused("few", "bgpfilters")}, want...)
 	}
 	if got := told(live)[:len(live.Unread)-1]; !slices.Equal(got, want) { // The last is about Secrets.
 		t.Errorf("told %q, want %q", got, want)
@@ -345,7 +345,7 @@ func (c *cluster) forbids(t *testing.T) {
 		want := refused(who, missing)
 		if missing == "nodes" {
 			want = `nodes is forbidden: User "system:serviceaccount:default:nonodes" cannot list resource "nodes" in API group "" at the cluster scope: ` +
-				`get the right to list them; "kubectl auth can-i list nodes" tells who has it`
+				`you need permission to list them; check it with "kubectl auth can-i list nodes"`
 		}
 		if err == nil || err.Error() != want {
 			t.Errorf("error %v\nwant %s", err, want)
@@ -354,7 +354,7 @@ func (c *cluster) forbids(t *testing.T) {
 
 	stranger := rest.AnonymousClientConfig(c.Config)
 	stranger.BearerToken = "expired"
-	if _, err := reader.Read(t.Context(), stranger, reader.ReadOptions{}); err == nil || !strings.Contains(err.Error(), " does not know who asks: the kubeconfig's credentials are missing, wrong or expired: ") {
+	if _, err := reader.Read(t.Context(), stranger, reader.ReadOptions{}); err == nil || !strings.Contains(err.Error(), " rejected the kubeconfig's credentials, which are missing, wrong or expired: ") {
 		t.Errorf("error %v, want that the credentials are wrong", err)
 	}
 }
@@ -369,7 +369,7 @@ func (c *cluster) leavesOut(t *testing.T) {
 	if err := command.Run(); err != nil {
 		t.Fatal(errors.Join(err, errors.New(stderr.String())))
 	}
-	note := `BGPPeer slow is left out, as it does not parse: spec.maxRestartTime: must be a duration such as "120s" or "2m", is "two minutes"`
+	note := `BGPPeer slow is ignored, because it does not parse: spec.maxRestartTime: must be a duration such as "120s" or "2m", is "two minutes"`
 	if !strings.Contains(stderr.String(), "note: "+note+"\n") || !strings.Contains(stdout.String(), "\n# Note: "+note+".\n") {
 		t.Errorf("stderr\n%s\nand the snapshot's first 1,000 bytes\n%.1000s\nmust both say\n%s", stderr.String(), stdout.String(), note)
 	}

@@ -207,7 +207,9 @@ func audited(t *testing.T, nodes int, at time.Time) *audit.Audit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	(*audit.Trail)(nil).Follow(t.Context(), a, validate.NewEngine(set), audit.Step{})
+	if _, err := (*audit.Trail)(nil).Follow(t.Context(), a, validate.NewEngine(set), audit.Step{}); err != nil {
+		t.Fatal(err)
+	}
 	return a
 }
 

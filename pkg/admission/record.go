@@ -12,22 +12,22 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// passed names the policies that deny the change and do not hold for the user, nil
-// where the change is not made or nothing denies it. A change that could not be judged
-// is not among them: no policy has denied it.
-func (r *reply) passed() []string {
+// overridden names the policies that deny a change that is allowed: those from which the
+// user is exempt, and all where a reason not to enforce them holds. It is nil where none
+// denies the change, where it is not allowed and where it could not be evaluated.
+func (r *reply) overridden() []string {
 	if !r.Allowed || r.decision == nil || r.result != resultAllowed {
 		return nil
 	}
-	policies := r.decision.Exempted
+	policies := r.decision.Exempted()
 	if r.notEnforced != "" {
 		policies = slices.Concat(policies, r.policies(violation.Deny))
 	}
 	return policies
 }
 
-// reference names the changed object as Events do. An object that is created may have
-// no UID yet.
+// reference returns the changed object in the form that Events use. An object that is
+// created may have no UID yet.
 func (r *reply) reference() corev1.ObjectReference {
 	kind := r.request.Kind
 	ref := corev1.ObjectReference{
@@ -41,7 +41,7 @@ func (r *reply) reference() corev1.ObjectReference {
 	return ref
 }
 
-// uid is "" where an object has none, or is not there.
+// uid returns the UID of an object as JSON, "" where there is none.
 func uid(raw []byte) types.UID {
 	var object struct {
 		Metadata metav1.ObjectMeta `json:"metadata"`

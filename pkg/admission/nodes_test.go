@@ -58,21 +58,21 @@ func TestWhoIsLetThrough(t *testing.T) {
 		"a person who deletes a Node":                        {nodeRequest(remove, "jane"), ""},
 		"a cluster-admin's upgrade that takes a label":       {nodeRequest(update, "kubernetes-admin"), ""},
 		"a kubelet that takes a label":                       {inStatus(nodeRequest(update, "system:node:cp-1")), ""},
-		"the node controllers that delete a Node":            {nodeRequest(remove, lifecycle), departedNode},
+		"the node controllers that delete a Node":            {nodeRequest(remove, lifecycle), nodeRemoved},
 		"the node controllers that take a label":             {nodeRequest(update, lifecycle), ""},
-		"kube-controller-manager":                            {nodeRequest(remove, "system:kube-controller-manager"), departedNode},
-		"cloud-controller-manager with a certificate":        {nodeRequest(remove, "system:cloud-controller-manager"), departedNode},
-		"cloud-controller-manager as a ServiceAccount":       {nodeRequest(remove, "system:serviceaccount:kube-system:cloud-controller-manager"), departedNode},
-		"cloud-controller-manager of EKS":                    {nodeRequest(remove, "eks:cloud-controller-manager"), departedNode},
-		"cluster-autoscaler":                                 {nodeRequest(remove, "system:serviceaccount:kube-system:cluster-autoscaler"), departedNode},
-		"Karpenter":                                          {nodeRequest(remove, "system:serviceaccount:kube-system:karpenter"), departedNode},
-		"Karpenter in the namespace it had before":           {nodeRequest(remove, "system:serviceaccount:karpenter:karpenter"), departedNode},
+		"kube-controller-manager":                            {nodeRequest(remove, "system:kube-controller-manager"), nodeRemoved},
+		"cloud-controller-manager with a certificate":        {nodeRequest(remove, "system:cloud-controller-manager"), nodeRemoved},
+		"cloud-controller-manager as a ServiceAccount":       {nodeRequest(remove, "system:serviceaccount:kube-system:cloud-controller-manager"), nodeRemoved},
+		"cloud-controller-manager of EKS":                    {nodeRequest(remove, "eks:cloud-controller-manager"), nodeRemoved},
+		"cluster-autoscaler":                                 {nodeRequest(remove, "system:serviceaccount:kube-system:cluster-autoscaler"), nodeRemoved},
+		"Karpenter":                                          {nodeRequest(remove, "system:serviceaccount:kube-system:karpenter"), nodeRemoved},
+		"Karpenter in the namespace it had before":           {nodeRequest(remove, "system:serviceaccount:karpenter:karpenter"), nodeRemoved},
 		"a ServiceAccount that somebody called karpenter":    {nodeRequest(remove, "system:serviceaccount:team-a:karpenter"), ""},
-		"calico-node that writes its Node":                   {inStatus(nodeRequest(update, calicoNode)), calicoNodeUser},
-		"calico-node of the operator":                        {inStatus(nodeRequest(update, "system:serviceaccount:calico-system:calico-node")), calicoNodeUser},
+		"calico-node that writes its Node":                   {inStatus(nodeRequest(update, calicoNode)), nodeCalico},
+		"calico-node of the operator":                        {inStatus(nodeRequest(update, "system:serviceaccount:calico-system:calico-node")), nodeCalico},
 		"a ServiceAccount that somebody called calico-node":  {inStatus(nodeRequest(update, "system:serviceaccount:team-a:calico-node")), ""},
 		"calico-node that writes anything else":              {unparsed, ""},
-		"finalizers of a Node that is being deleted already": {dying, dyingNode},
+		"finalizers of a Node that is being deleted already": {dying, nodeTerminating},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,51 +86,50 @@ func TestWhoIsLetThrough(t *testing.T) {
 
 func TestAnswersAboutNodes(t *testing.T) {
 	failed := &validate.Decision{
-		Violations: []violation.Violation{{Policy: "timers-consistent", ID: "x", Action: violation.Warn, Message: "2 sessions differ"}},
-		Warnings:   []string{"[timers-consistent] 2 sessions differ"},
-		Failures:   []validate.Failure{{Policy: "mine", Action: violation.Deny, Err: errors.New("division by zero")}},
+		Verdicts: fresh(violation.Violation{Policy: "timers-consistent", ID: "x", Action: violation.Warn, Message: "2 sessions differ", Link: "https://example.com/timers"}),
+		Failures: []validate.Failure{{Policy: "mine", Action: violation.Deny, Err: errors.New("division by zero")}},
 	}
 	const violations = `"violations":"[{\"policy\":\"mesh-node-limit\",\"id\":\"mesh\",\"size\":20,\"action\":\"Deny\",\"message\":\"120 nodes, limit 100: turn the mesh off\"}]"`
 	tests := map[string]struct {
 		request   admission.Request
-		judge     Judge
+		decider   Decider
 		cluster   fakeCluster
 		want, log string
 	}{
 		"a denial names the Node": {
-			request: nodeRequest(update, "jane"), judge: always(denied()),
-			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\njudged on cluster data confirmed 3s ago","reason":"Forbidden","details":{"name":"cp-1","kind":"Node","causes":[{"reason":"mesh-node-limit/mesh","message":"120 nodes, limit 100: turn the mesh off"}]},"code":403},` +
+			request: nodeRequest(update, "jane"), decider: always(denied()),
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\nbased on cluster data confirmed 3s ago","reason":"Forbidden","details":{"name":"cp-1","kind":"Node","causes":[{"reason":"mesh-node-limit/mesh","message":"120 nodes, limit 100: turn the mesh off"}]},"code":403},` +
 				`"auditAnnotations":{"data-age":"3s","decision":"denied",` + violations + `}}`,
-			log: `{"level":"INFO","msg":"Denied","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\njudged on cluster data confirmed 3s ago"}` + "\n",
+			log: `{"level":"INFO","msg":"Denied","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\nbased on cluster data confirmed 3s ago"}` + "\n",
 		},
 		"what a controller would be denied is told, recorded and let through": {
-			request: nodeRequest(remove, lifecycle), judge: always(denied()),
-			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed","not-enforced":"this controller deletes the Nodes of machines that are gone, which no refusal brings back",` + violations + `},` +
-				`"warnings":["Node cp-1 is let through, because this controller deletes the Nodes of machines that are gone, which no refusal brings back","[mesh-node-limit] 120 nodes, limit 100: turn the mesh off"]}`,
-			log: `{"level":"INFO","msg":"Let through against policies","reason":"this controller deletes the Nodes of machines that are gone, which no refusal brings back","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off"}` + "\n",
+			request: nodeRequest(remove, lifecycle), decider: always(denied()),
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed","not-enforced":"this controller deletes Nodes whose machines no longer exist",` + violations + `},` +
+				`"warnings":["Node cp-1 is allowed anyway: this controller deletes Nodes whose machines no longer exist","[mesh-node-limit] 120 nodes, limit 100: turn the mesh off"]}`,
+			log: `{"level":"INFO","msg":"Allowed although policies deny it","reason":"this controller deletes Nodes whose machines no longer exist","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off"}` + "\n",
 		},
 		"what is allowed anyway has no reason": {
-			request: nodeRequest(update, calicoNode), judge: always(allowed()),
+			request: nodeRequest(update, calicoNode), decider: always(allowed()),
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"}}`,
 		},
-		"a policy that could not judge holds no Node back": {
-			request: nodeRequest(update, "jane"), judge: always(failed),
-			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine","not-enforced":"kubelets and calico-node write Nodes, and do not depend on the guard","violations":"[{\"policy\":\"timers-consistent\",\"id\":\"x\",\"size\":0,\"action\":\"Warn\",\"message\":\"2 sessions differ\"}]"},` +
-				`"warnings":["Node cp-1 is let through, because kubelets and calico-node write Nodes, and do not depend on the guard","the change could not be judged:","[mine] could not be evaluated, which is an error of the policy and no verdict: division by zero","judged on cluster data confirmed 3s ago","[timers-consistent] 2 sessions differ"]}`,
-			log: `{"level":"ERROR","msg":"Could not be judged, let through","reason":"kubelets and calico-node write Nodes, and do not depend on the guard","message":"the change could not be judged:\n[mine] could not be evaluated, which is an error of the policy and no verdict: division by zero\njudged on cluster data confirmed 3s ago"}` + "\n",
+		"a policy that failed holds no Node back": {
+			request: nodeRequest(update, "jane"), decider: always(failed),
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard","violations":"[{\"policy\":\"timers-consistent\",\"id\":\"x\",\"size\":0,\"action\":\"Warn\",\"message\":\"2 sessions differ\"}]"},` +
+				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","the change could not be evaluated:","[mine] policy error, not a verdict: division by zero","based on cluster data confirmed 3s ago","[timers-consistent] 2 sessions differ","See https://example.com/timers"]}`,
+			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"the change could not be evaluated:\n[mine] policy error, not a verdict: division by zero\nbased on cluster data confirmed 3s ago"}` + "\n",
 		},
 		"a state that is not known yet holds no Node back": {
-			request: nodeRequest(update, "system:node:cp-1"), judge: always(denied()),
+			request: nodeRequest(update, "system:node:cp-1"), decider: always(denied()),
 			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", state.ErrNotSynced)},
-			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"0s","decision":"error","not-enforced":"kubelets and calico-node write Nodes, and do not depend on the guard"},` +
-				`"warnings":["Node cp-1 is let through, because kubelets and calico-node write Nodes, and do not depend on the guard","not ready: still reading Node from the API server"]}`,
-			log: `{"level":"ERROR","msg":"Could not be judged, let through","reason":"kubelets and calico-node write Nodes, and do not depend on the guard","message":"not ready: still reading Node from the API server"}` + "\n",
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"0s","decision":"error","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard"},` +
+				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","not ready: still reading Node from the API server"]}`,
+			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"not ready: still reading Node from the API server"}` + "\n",
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			ctx, log := logged(t)
-			r := New(test.cluster, test.judge).Handle(ctx, test.request)
+			r := New(test.cluster, test.decider).Handle(ctx, test.request)
 			if got := toJSON(t, r.AdmissionResponse); got != test.want {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}

@@ -13,9 +13,9 @@ import (
 )
 
 func TestWhatPassesPoliciesIsRecorded(t *testing.T) {
-	exempt := &validate.Decision{Allowed: true, Exempted: []string{"mesh-node-limit", "mine"}}
-	heldBack := denied()
-	heldBack.Exempted = []string{"mine"}
+	exempted := &validate.Decision{Allowed: true, Verdicts: exempt("mesh-node-limit", "mine")}
+	stillDenied := denied()
+	stillDenied.Verdicts = append(stillDenied.Verdicts, exempt("mine")...)
 	peerWith := func(op admissionv1.Operation, object, old string) admission.Request {
 		return request(op, v1, "BGPPeer", "a", object, old)
 	}
@@ -28,16 +28,16 @@ func TestWhatPassesPoliciesIsRecorded(t *testing.T) {
 		cluster  fakeCluster
 		want     string
 	}{
-		"a user who is exempt creates":            {peerWith(create, peer(v1, "a", goodSpec), ""), exempt, fakeCluster{}, "crd.projectcalico.org/v1 BGPPeer a  by jane [mesh-node-limit mine]"},
-		"a user who is exempt updates":            {peerWith(update, withUID, withUID), exempt, fakeCluster{}, "crd.projectcalico.org/v1 BGPPeer a u-1 by jane [mesh-node-limit mine]"},
-		"a user who is exempt deletes":            {peerWith(remove, "", withUID), exempt, fakeCluster{}, "crd.projectcalico.org/v1 BGPPeer a u-1 by jane [mesh-node-limit mine]"},
-		"a user who is exempt tries it":           {dry, exempt, fakeCluster{}, ""},
-		"a user who is exempt from not enough":    {peerWith(create, peer(v1, "a", goodSpec), ""), heldBack, fakeCluster{}, ""},
+		"a user who is exempt creates":            {peerWith(create, peer(v1, "a", goodSpec), ""), exempted, fakeCluster{}, "crd.projectcalico.org/v1 BGPPeer a  by jane [mesh-node-limit mine]"},
+		"a user who is exempt updates":            {peerWith(update, withUID, withUID), exempted, fakeCluster{}, "crd.projectcalico.org/v1 BGPPeer a u-1 by jane [mesh-node-limit mine]"},
+		"a user who is exempt deletes":            {peerWith(remove, "", withUID), exempted, fakeCluster{}, "crd.projectcalico.org/v1 BGPPeer a u-1 by jane [mesh-node-limit mine]"},
+		"a user who is exempt tries it":           {dry, exempted, fakeCluster{}, ""},
+		"a user who is exempt from not enough":    {peerWith(create, peer(v1, "a", goodSpec), ""), stillDenied, fakeCluster{}, ""},
 		"what is allowed anyway":                  {peerWith(create, peer(v1, "a", goodSpec), ""), allowed(), fakeCluster{}, ""},
 		"what is denied":                          {nodeRequest(update, "jane"), denied(), fakeCluster{}, ""},
 		"a controller that no policy holds for":   {nodeRequest(remove, lifecycle), denied(), fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mesh-node-limit]"},
-		"one that is exempt from another as well": {nodeRequest(remove, lifecycle), heldBack, fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mine mesh-node-limit]"},
-		"a Node that nobody could judge":          {nodeRequest(update, "jane"), denied(), fakeCluster{err: state.ErrNotSynced}, ""},
+		"one that is exempt from another as well": {nodeRequest(remove, lifecycle), stillDenied, fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mine mesh-node-limit]"},
+		"a Node that could not be evaluated":      {nodeRequest(update, "jane"), denied(), fakeCluster{err: state.ErrNotSynced}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""

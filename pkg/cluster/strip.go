@@ -6,10 +6,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// cut returns of one of Calico's objects what its author wrote, and of a
-// CalicoNodeStatus its status too: managed fields, versions and ids are left out.
-func cut(object map[string]any) map[string]any {
-	metadata := kept(object["metadata"], "name", "labels", "annotations")
+// strip returns one of Calico's objects with only the fields that its author wrote, and
+// the status of an observation: without managed fields, versions and UIDs.
+func strip(object map[string]any) map[string]any {
+	metadata := pick(object["metadata"], "name", "labels", "annotations")
 	out := map[string]any{"metadata": metadata}
 	for _, key := range []string{"apiVersion", "kind", "spec"} {
 		if value, ok := object[key]; ok {
@@ -20,14 +20,15 @@ func cut(object map[string]any) map[string]any {
 		delete(annotations, corev1.LastAppliedConfigAnnotation)
 	}
 	withoutEmpty(out)
-	if status, ok := object["status"]; ok && out["kind"] == string(calico.KindCalicoNodeStatus) {
+	kind, _ := out["kind"].(string)
+	if status, ok := object["status"]; ok && calico.Kind(kind).Info().Observation {
 		out["status"] = status
 	}
 	return out
 }
 
-// kept returns an object of the given fields of another.
-func kept(object any, keys ...string) map[string]any {
+// pick returns the given fields of an object.
+func pick(object any, keys ...string) map[string]any {
 	fields, _ := object.(map[string]any)
 	out := make(map[string]any, len(keys))
 	for _, key := range keys {
@@ -38,10 +39,10 @@ func kept(object any, keys ...string) map[string]any {
 	return out
 }
 
-// nodeManifest is the manifest of a Node that was cut down.
-func nodeManifest(slim *corev1.Node) map[string]any {
-	metadata := map[string]any{"name": slim.Name}
-	for key, texts := range map[string]map[string]string{"labels": slim.Labels, "annotations": slim.Annotations} {
+// nodeManifest returns the manifest of a Node that stripNode returned.
+func nodeManifest(node *corev1.Node) map[string]any {
+	metadata := map[string]any{"name": node.Name}
+	for key, texts := range map[string]map[string]string{"labels": node.Labels, "annotations": node.Annotations} {
 		if len(texts) == 0 {
 			continue
 		}
@@ -52,9 +53,9 @@ func nodeManifest(slim *corev1.Node) map[string]any {
 		metadata[key] = values
 	}
 	out := map[string]any{"apiVersion": "v1", "kind": string(calico.KindNode), "metadata": metadata}
-	if len(slim.Status.Conditions) > 0 {
-		conditions := make([]any, len(slim.Status.Conditions))
-		for i, c := range slim.Status.Conditions {
+	if len(node.Status.Conditions) > 0 {
+		conditions := make([]any, len(node.Status.Conditions))
+		for i, c := range node.Status.Conditions {
 			conditions[i] = map[string]any{"type": string(c.Type), "status": string(c.Status)}
 		}
 		out["status"] = map[string]any{"conditions": conditions}
@@ -62,8 +63,7 @@ func nodeManifest(slim *corev1.Node) map[string]any {
 	return out
 }
 
-// withoutEmpty takes empty labels and annotations away from a manifest whose
-// metadata are its own.
+// withoutEmpty removes empty labels and annotations from a manifest, in place.
 func withoutEmpty(manifest map[string]any) map[string]any {
 	metadata, _ := manifest["metadata"].(map[string]any)
 	for _, key := range []string{"labels", "annotations"} {
@@ -74,7 +74,7 @@ func withoutEmpty(manifest map[string]any) map[string]any {
 	return manifest
 }
 
-// nameOf is that of a manifest.
+// nameOf returns the name of a manifest.
 func nameOf(manifest map[string]any) string {
 	metadata, _ := manifest["metadata"].(map[string]any)
 	text, _ := metadata["name"].(string)

@@ -1,0 +1,182 @@
+package topology
+
+import (
+	"fmt"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// measure is one set of the summary, in whatever topology.
+type measure interface {
+	// gained compares the set in two topologies: how many of its nodes or pairs of
+	// nodes are in it now that were not before, and the first few of them.
+	gained(now, before *Topology) (n int, sample []string)
+}
+
+// measures are the sets of a part of the summary by the names that it hands out
+// as Members. What makes a name registers what the name stands for in the same
+// call. A policy hands names back in its violations, and Gained looks them up.
+type measures struct {
+	named []namedMeasure
+	finds []func(name string) measure
+}
+
+type namedMeasure struct {
+	name    string
+	measure measure
+}
+
+// add registers a measure and returns its name.
+func (m *measures) add(name string, measure measure) string {
+	if m.named == nil {
+		m.named = make([]namedMeasure, 0, 8)
+	}
+	m.named = append(m.named, namedMeasure{name, measure})
+	return name
+}
+
+// addAll registers many: find returns what a name stands for, nil for another
+// name.
+func (m *measures) addAll(find func(name string) measure) { m.finds = append(m.finds, find) }
+
+// find returns what a name stands for, nil for a name that is not registered.
+func (m *measures) find(name string) measure {
+	for i := range m.named {
+		if m.named[i].name == name {
+			return m.named[i].measure
+		}
+	}
+	for _, find := range m.finds {
+		if out := find(name); out != nil {
+			return out
+		}
+	}
+	return nil
+}
+
+// measure returns what a name stands for, nil where the summary does not have it.
+func (t *Topology) measure(name string) measure {
+	for _, m := range []*measures{
+		&t.measures, &t.sessionMeasures, &t.tallies[0].measures, &t.tallies[1].measures, &t.routings[0].measures, &t.routings[1].measures,
+	} {
+		if out := m.find(name); out != nil {
+			return out
+		}
+	}
+	return nil
+}
+
+// Gained returns what a set of the summary has that it did not have before: how
+// many nodes or pairs of nodes, and the names of the first few. Nodes are compared
+// by name; one that was not there before is new in every set. Members is the name
+// of a set as the summary of t, or that of before, has it; another one is an
+// error. O(nodes), for pairs O(nodes + kinds of nodes squared).
+func (t *Topology) Gained(before *Topology, members string) (int, []string, error) {
+	if t == before {
+		return 0, nil, nil
+	}
+	m := t.measure(members)
+	if m == nil {
+		m = before.measure(members)
+	}
+	if m == nil {
+		return 0, nil, fmt.Errorf("members %q is no set of the summary", members)
+	}
+	n, sample := m.gained(t, before)
+	return n, sample, nil
+}
+
+// nodesOf is a set of nodes: it returns the test for membership in the set that a
+// topology has.
+type nodesOf func(*Topology) func(node int) bool
+
+func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
+	is, was := members(now), members(before)
+	sample = []string{}
+	now.matched(before, func(i, old int) {
+		if is(i) && (old < 0 || !was(old)) {
+			n++
+			if len(sample) < SampleSize {
+				sample = append(sample, now.index.nodes[i].Name)
+			}
+		}
+	})
+	return n, sample
+}
+
+// matched calls visit with the number of each node and the one that it had
+// before, -1 for none.
+func (t *Topology) matched(before *Topology, visit func(i, old int)) {
+	old := before.index.nodes
+	k := 0
+	for i, n := range t.index.nodes {
+		for k < len(old) && old[k].Name < n.Name {
+			k++
+		}
+		if k < len(old) && old[k].Name == n.Name {
+			visit(i, k)
+		} else {
+			visit(i, -1)
+		}
+	}
+}
+
+// within is the test for membership in a set of nodes, in which nil has none.
+func within(set *bitset.BitSet) func(int) bool {
+	return func(i int) bool { return set != nil && set.Test(uint(i)) }
+}
+
+// pairsWithoutRoute is the pairs of nodes without a route between them, in one
+// family and one reading of external peers.
+type pairsWithoutRoute struct {
+	family  calico.Family
+	transit bool
+}
+
+// gained counts the pairs that have lost a route. Nodes that were and are in the
+// same vertices are counted together. A node that had no address in the family, or
+// was not there, has lost none.
+func (p pairsWithoutRoute) gained(t, before *Topology) (int, []string) {
+	now, old := t.routings[p.family], before.routings[p.family]
+	is, was := now.In(p.transit), old.In(p.transit)
+	type kind struct{ is, was int } // vertices; was is -1 for none
+	counts, first := map[kind]int{}, map[kind][]int{}
+	var kinds []kind
+	t.matched(before, func(i, k int) {
+		one := kind{now.vertex(uint(i)), -1}
+		if k >= 0 {
+			one.was = old.vertex(uint(k))
+		}
+		if one.is < 0 {
+			return
+		}
+		if counts[one] == 0 {
+			kinds = append(kinds, one)
+		}
+		counts[one]++
+		if len(first[one]) < 2 {
+			first[one] = append(first[one], i)
+		}
+	})
+	n, sample := 0, []string{}
+	for x, a := range kinds {
+		for _, b := range kinds[:x+1] {
+			pairs, i, j := counts[a]*counts[b], first[a][0], first[b][0]
+			if a == b {
+				pairs = counts[a] * (counts[a] - 1) / 2
+				j = first[a][len(first[a])-1]
+			}
+			had := a.was < 0 || b.was < 0 || was.Mutual(a.was, b.was)
+			if pairs == 0 || !had || is.Mutual(a.is, b.is) {
+				continue
+			}
+			n += pairs
+			if len(sample) < SampleSize {
+				sample = append(sample, t.index.nodes[min(i, j)].Name+" and "+t.index.nodes[max(i, j)].Name)
+			}
+		}
+	}
+	return n, sample
+}

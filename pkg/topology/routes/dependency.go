@@ -1,0 +1,88 @@
+package routes
+
+import "context"
+
+// Kind is the kind of a Dependency.
+type Kind uint8
+
+// The kinds of a Dependency.
+const (
+	// None: the nodes depend on nothing alone.
+	None Kind = iota
+	// OnNode: all sessions are with one node.
+	OnNode
+	// OnZone: all sessions are with nodes in one zone.
+	OnZone
+	// OnExternal: all sessions are with external peers. Which ones, and whether it is
+	// one alone, the graph does not say.
+	OnExternal
+)
+
+// Dependency is what all sessions of the nodes of a vertex are with, where routes
+// of other nodes come that way: without it, they are isolated.
+type Dependency struct {
+	Kind Kind
+	// Vertex is, for OnNode, that of the node: another one of a single node or, where
+	// two nodes peer with each other alone, their own.
+	Vertex int
+	// Zone is, for OnZone, the number of the zone.
+	Zone int
+}
+
+// Dependency returns what the nodes of vertex v depend on alone.
+func (r *Reachability) Dependency(v int) Dependency { return r.dependencies[v] }
+
+// findDependencies finds those of all vertices. O(vertices squared + sessions).
+func (r *Reachability) findDependencies(ctx context.Context) error {
+	n := len(r.graph.Vertices)
+	r.dependencies = make([]Dependency, n)
+	peers := make([]int, n) // v+1 for the peers of the vertex v that was visited last
+	for v := range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i := range r.graph.Vertices[v].Sessions {
+			peers[r.graph.Vertices[v].Sessions[i].To] = v + 1
+		}
+		for w := range n {
+			if r.Has(w, v) && peers[w] != v+1 { // A route that comes from beyond the peers.
+				r.dependencies[v] = r.dependency(v)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// dependency returns what all sessions of the nodes of vertex v are with.
+func (r *Reachability) dependency(v int) Dependency {
+	one := &r.graph.Vertices[v]
+	external := r.transit && len(one.External) > 0
+	switch {
+	case external && len(one.Sessions) == 0:
+		return Dependency{Kind: OnExternal}
+	case external, len(one.Sessions) == 0:
+		return Dependency{}
+	}
+	nodes, vertex, zone := 0, v, r.graph.Vertices[one.Sessions[0].To].Zone
+	for i := range one.Sessions {
+		to := int(one.Sessions[i].To)
+		w := &r.graph.Vertices[to]
+		nodes += w.Nodes
+		if to == v {
+			nodes-- // Nobody peers with itself.
+		} else {
+			vertex = to
+		}
+		if w.Zone != zone {
+			zone = NoZone
+		}
+	}
+	switch {
+	case nodes == 1:
+		return Dependency{Kind: OnNode, Vertex: vertex}
+	case zone != NoZone:
+		return Dependency{Kind: OnZone, Zone: zone}
+	}
+	return Dependency{}
+}

@@ -1,0 +1,239 @@
+package routes
+
+import (
+	"context"
+	"slices"
+)
+
+// learned is how a node has a route.
+type learned uint8
+
+const (
+	locally learned = iota // the node originates it
+	byEBGP
+	byIBGP
+)
+
+// route is the route of one node as the nodes of a vertex have it. It holds what
+// decides where it may still go (RFC 4271 section 9.1.2, RFC 4456 section 8, and
+// BIRD's proto/bgp/packets.c and attrs.c).
+type route struct {
+	at      int32
+	learned learned
+	client  bool   // iBGP: the session that it came by is with a client
+	asn     uint32 // the own AS number on that session
+	// clusters is the cluster list, path the AS numbers that eBGP prepended. Both
+	// are sorted.
+	clusters []int
+	path     []uint32
+}
+
+// maxRoutes bounds the paths of one route that the nodes of a vertex advertise:
+// the first, which came the shortest way. Without it, networks of many AS numbers
+// in layers would have as many as there are ways through them. Whether a node has
+// the route does not depend on it, but where the route goes from there may; what
+// is dropped is not counted on.
+const maxRoutes = 16
+
+// flood follows the route of one node, the source's, which is told apart from
+// the rest of its vertex.
+type flood struct {
+	graph   *Graph
+	transit bool
+	parts   []int  // of each vertex, the number of its component
+	relays  []bool // of each vertex
+
+	source   int32
+	got      []bool    // of each vertex, whether its nodes have the route
+	missing  int       // vertices of the source's component that do not
+	routes   [][]route // of each vertex; none of one goes no further than another
+	queue    []route   // to be advertised
+	external bool      // the external peers have it
+}
+
+func newFlood(g *Graph, transit bool) *flood {
+	f := &flood{graph: g, transit: transit, parts: g.components(transit), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices))}
+	for i := range f.relays {
+		f.relays[i] = g.Vertices[i].relays()
+	}
+	return f
+}
+
+// run sets got for each vertex whose nodes get the route of a node of the vertex
+// source, for the source itself where its other nodes do. The context is checked
+// before each path is advertised, which is O(vertices).
+func (f *flood) run(ctx context.Context, source int32, got []bool) error {
+	f.source, f.got, f.external = source, got, false
+	f.queue = f.queue[:0]
+	f.missing = 0
+	for _, part := range f.parts {
+		if part == f.parts[source] {
+			f.missing++
+		}
+	}
+	if f.graph.Vertices[source].Nodes == 1 {
+		f.missing--
+	}
+	for i := range f.routes {
+		f.routes[i] = f.routes[i][:0]
+	}
+	f.advertise(&route{at: source, learned: locally})
+	for len(f.queue) > 0 && f.missing > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r := f.queue[0]
+		f.queue = f.queue[1:]
+		f.advertise(&r)
+	}
+	return ctx.Err()
+}
+
+// receivers counts the nodes of a vertex that may get the route: all but the one
+// that originates it.
+func (f *flood) receivers(v int32) int {
+	if v == f.source {
+		return f.graph.Vertices[v].Nodes - 1
+	}
+	return f.graph.Vertices[v].Nodes
+}
+
+// advertise sends a route over every session that carries it.
+func (f *flood) advertise(r *route) {
+	v := &f.graph.Vertices[r.at]
+	reflected := r.clusters // the cluster list of the route as v reflects it
+	if v.Cluster != NoCluster && !slices.Contains(r.clusters, v.Cluster) {
+		reflected = slices.Sorted(slices.Values(append(slices.Clone(r.clusters), v.Cluster)))
+	}
+	for i := range v.Sessions {
+		s := &v.Sessions[i]
+		receivers := f.receivers(s.To)
+		if s.To == r.at && r.learned != locally {
+			receivers-- // Nobody sends to itself.
+		}
+		if receivers < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
+			continue
+		}
+		if !s.Internal && f.covered(r, s.To) {
+			continue
+		}
+		next := route{at: s.To, learned: byIBGP, client: s.PeerClient, asn: s.PeerASN, clusters: r.clusters, path: r.path}
+		switch {
+		case !s.Internal:
+			next.learned, next.clusters = byEBGP, nil
+			next.path = slices.Sorted(slices.Values(append(slices.Clone(r.path), s.ASN)))
+		case r.learned == byIBGP && r.asn == s.ASN:
+			next.clusters = reflected
+		}
+		f.receive(&next, s)
+	}
+	if f.transit && !f.external {
+		for _, x := range v.External {
+			if r.exported(x.Internal, x.Client, x.ASN, v.Cluster) {
+				f.transfer()
+				return
+			}
+		}
+	}
+}
+
+// covered reports whether the nodes of vertex v have an eBGP route already that
+// goes wherever r would, sent to them over eBGP. It is asked before the path is
+// made, as most routes in a mesh of AS numbers end here.
+func (f *flood) covered(r *route, v int32) bool {
+	for i := range f.routes[v] {
+		if s := &f.routes[v][i]; s.learned == byEBGP && len(s.clusters) == 0 && subset(s.path, r.path) {
+			return true
+		}
+	}
+	return false
+}
+
+// exported reports whether a node with the given cluster ID sends a route over a
+// session: iBGP or not, with a client or not, under the AS number asn.
+func (r *route) exported(internal, client bool, asn uint32, cluster int) bool {
+	if r.learned != byIBGP || !internal || r.asn != asn {
+		return true
+	}
+	if !r.client && !client {
+		return false
+	}
+	return !client || !slices.Contains(r.clusters, cluster)
+}
+
+// receive has the nodes at the other end of a session keep a route, unless they
+// drop it as a loop.
+func (f *flood) receive(r *route, s *Session) {
+	if s.Internal && s.PeerClient && slices.Contains(r.clusters, f.graph.Vertices[r.at].Cluster) {
+		return
+	}
+	loops := 0
+	for _, asn := range r.path {
+		if asn == s.PeerASN {
+			loops++
+		}
+	}
+	if loops > s.PeerAllowed {
+		return
+	}
+	f.keep(r)
+}
+
+// transfer has the external peers hand the route to all nodes that peer with
+// one of them.
+func (f *flood) transfer() {
+	f.external = true
+	for i := range f.graph.Vertices {
+		if f.receivers(int32(i)) < 1 {
+			continue
+		}
+		for _, x := range f.graph.Vertices[i].External {
+			r := route{at: int32(i), learned: byEBGP, client: x.Client, asn: x.ASN}
+			if x.Internal {
+				r.learned = byIBGP
+			}
+			f.keep(&r)
+		}
+	}
+}
+
+// keep adds a route to those of its vertex, unless one is there that goes
+// wherever it would.
+func (f *flood) keep(r *route) {
+	for i := range f.routes[r.at] {
+		if f.routes[r.at][i].covers(r) {
+			return
+		}
+	}
+	if !f.got[r.at] {
+		f.got[r.at] = true
+		f.missing--
+	}
+	if len(f.routes[r.at]) >= maxRoutes {
+		return
+	}
+	f.routes[r.at] = append(f.routes[r.at], *r)
+	if f.relays[r.at] {
+		f.queue = append(f.queue, *r)
+	}
+}
+
+// covers reports whether r goes wherever s would.
+func (r *route) covers(s *route) bool {
+	if r.learned != byEBGP && (r.learned != s.learned || r.client != s.client || r.asn != s.asn) {
+		return false
+	}
+	return subset(r.clusters, s.clusters) && subset(r.path, s.path)
+}
+
+// subset reports whether sorted a is contained in sorted b, each element as
+// often.
+func subset[T int | uint32](a, b []T) bool {
+	i := 0
+	for _, x := range b {
+		if i < len(a) && a[i] == x {
+			i++
+		}
+	}
+	return i == len(a)
+}

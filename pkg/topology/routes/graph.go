@@ -1,0 +1,136 @@
+package routes
+
+// Graph is the BGP sessions of one address family.
+type Graph struct {
+	Vertices []Vertex
+}
+
+// Vertex is nodes that have the same sessions.
+type Vertex struct {
+	// Nodes is how many they are, 1 or more.
+	Nodes int
+	// Cluster numbers their cluster ID as route reflectors; NoCluster for nodes
+	// that reflect nothing.
+	Cluster int
+	// Zone numbers the zone that all of them are in; NoZone where they are in
+	// several or it is not known.
+	Zone int
+	// Sessions are those with nodes, one for each vertex at the other end.
+	Sessions []Session
+	// External are those with external peers.
+	External []ExternalSession
+}
+
+// NoCluster and NoZone are the Cluster and the Zone of a vertex without one.
+const (
+	NoCluster = -1
+	NoZone    = -1
+)
+
+// Session is the sessions of every node of a vertex with every node of the
+// vertex To, as far as they decide which routes go to the latter. There is
+// another Session for the way back.
+type Session struct {
+	To int32
+	// Internal is true for iBGP.
+	Internal bool
+	// Client is true where the nodes at To are clients of the sending ones, which
+	// are route reflectors. ASN is the AS number that the latter have on the session.
+	Client bool
+	ASN    uint32
+	// PeerClient, the other way around, is true where the sending nodes are clients
+	// of those at To. PeerASN is the AS number that these have on the session, and
+	// PeerAllowed is how often they accept it in the AS path of a route.
+	PeerClient  bool
+	PeerASN     uint32
+	PeerAllowed int
+}
+
+// ExternalSession is a session of every node of a vertex with an external peer:
+// whether it is iBGP, whether the peer is a client of the nodes, and the AS number
+// that the nodes have on it.
+type ExternalSession struct {
+	Internal, Client bool
+	ASN              uint32
+}
+
+// Nodes counts the nodes.
+func (g *Graph) Nodes() int {
+	n := 0
+	for i := range g.Vertices {
+		n += g.Vertices[i].Nodes
+	}
+	return n
+}
+
+// external reports whether there is a session with an external peer.
+func (g *Graph) external() bool {
+	for i := range g.Vertices {
+		if len(g.Vertices[i].External) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// relays reports whether the nodes of a vertex may advertise routes that they
+// learned over iBGP.
+func (v *Vertex) relays() bool {
+	if len(v.External) > 0 {
+		return true
+	}
+	for i := range v.Sessions {
+		if s := &v.Sessions[i]; s.Client || !s.Internal || s.ASN != v.Sessions[0].ASN {
+			return true
+		}
+	}
+	return false
+}
+
+// components numbers the parts of the graph between which there is no session.
+// With transit, all vertices with external sessions are in one.
+func (g *Graph) components(transit bool) []int {
+	sets := newDisjoint(len(g.Vertices))
+	external := -1
+	for i := range g.Vertices {
+		v := &g.Vertices[i]
+		for k := range v.Sessions {
+			sets.union(i, int(v.Sessions[k].To))
+		}
+		if transit && len(v.External) > 0 {
+			if external >= 0 {
+				sets.union(i, external)
+			}
+			external = i
+		}
+	}
+	out := make([]int, len(sets))
+	for i := range out {
+		out[i] = sets.find(i)
+	}
+	return out
+}
+
+// disjoint is a union-find structure over numbers: the parent of each.
+type disjoint []int
+
+// newDisjoint returns n sets of one number each.
+func newDisjoint(n int) disjoint {
+	d := make(disjoint, n)
+	for i := range d {
+		d[i] = i
+	}
+	return d
+}
+
+// find returns the number that stands for the set of i.
+func (d disjoint) find(i int) int {
+	for d[i] != i {
+		d[i] = d[d[i]]
+		i = d[i]
+	}
+	return i
+}
+
+// union joins the sets of two numbers.
+func (d disjoint) union(i, j int) { d[d.find(i)] = d.find(j) }

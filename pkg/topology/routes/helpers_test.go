@@ -1,0 +1,147 @@
+package routes
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// speaker is a vertex of a graph that a test describes. The zero asn is 64512,
+// the zero nodes is 1.
+type speaker struct {
+	name    string
+	nodes   int
+	asn     uint32
+	cluster string // the cluster ID of a route reflector
+	zone    int    // 0 for NoZone
+}
+
+// link is the sessions between two speakers, or among the nodes of one.
+type link struct {
+	a, b string
+	// asn, where it is not 0, is the AS number that a has on them.
+	asn uint32
+	// allowed is how often each side accepts its own AS number.
+	allowed int
+}
+
+// external is a session of a speaker with an external peer of the given AS
+// number.
+type external struct {
+	name string
+	asn  uint32
+}
+
+// network describes a graph.
+type network struct {
+	speakers []speaker
+	links    []link
+	external []external
+}
+
+func (n *network) index(name string) int {
+	i := slices.IndexFunc(n.speakers, func(s speaker) bool { return s.name == name })
+	if i < 0 {
+		panic("no speaker " + name)
+	}
+	return i
+}
+
+// graph gives the network as a graph, with clients as route reflectors have them:
+// every iBGP peer but a reflector of the same cluster ID.
+func (n *network) graph() *Graph {
+	g := &Graph{}
+	clusters := map[string]int{}
+	for i := range n.speakers {
+		s := &n.speakers[i]
+		s.asn, s.nodes = cmp.Or(s.asn, 64512), max(s.nodes, 1)
+		v := Vertex{Nodes: s.nodes, Cluster: NoCluster, Zone: s.zone}
+		if s.zone == 0 {
+			v.Zone = NoZone
+		}
+		if s.cluster != "" {
+			if _, ok := clusters[s.cluster]; !ok {
+				clusters[s.cluster] = len(clusters)
+			}
+			v.Cluster = clusters[s.cluster]
+		}
+		g.Vertices = append(g.Vertices, v)
+	}
+	for _, l := range n.links {
+		a, b := n.index(l.a), n.index(l.b)
+		asnA, asnB := n.speakers[a].asn, n.speakers[b].asn
+		if l.asn != 0 {
+			asnA = l.asn
+		}
+		ibgp := asnA == asnB
+		client := func(of, is int) bool {
+			return ibgp && n.speakers[of].cluster != "" && n.speakers[of].cluster != n.speakers[is].cluster
+		}
+		g.Vertices[a].Sessions = append(g.Vertices[a].Sessions, Session{
+			To: int32(b), Internal: ibgp, Client: client(a, b), ASN: asnA, PeerClient: client(b, a), PeerASN: asnB, PeerAllowed: l.allowed,
+		})
+		if a != b {
+			g.Vertices[b].Sessions = append(g.Vertices[b].Sessions, Session{
+				To: int32(a), Internal: ibgp, Client: client(b, a), ASN: asnB, PeerClient: client(a, b), PeerASN: asnA, PeerAllowed: l.allowed,
+			})
+		}
+	}
+	for _, x := range n.external {
+		s := &n.speakers[n.index(x.name)]
+		ibgp := x.asn == s.asn
+		v := &g.Vertices[n.index(x.name)]
+		v.External = append(v.External, ExternalSession{Internal: ibgp, Client: ibgp && s.cluster != "", ASN: s.asn})
+	}
+	return g
+}
+
+// missing names the routes that are missing, "a>b" where b has no route to a.
+func (n *network) missing(r *Reachability) string {
+	var out []string
+	for i, a := range n.speakers {
+		for j, b := range n.speakers {
+			if (i != j || a.nodes > 1) && !r.Has(i, j) {
+				out = append(out, a.name+">"+b.name)
+			}
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func computed(t *testing.T, g *Graph) *Routes {
+	t.Helper()
+	r, err := Compute(t.Context(), g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// speakers are some of one AS number, without attributes.
+func speakers(names ...string) []speaker {
+	out := make([]speaker, len(names))
+	for i, name := range names {
+		out[i].name = name
+	}
+	return out
+}
+
+// chain links each speaker with the next.
+func chain(list ...speaker) *network {
+	n := &network{speakers: list}
+	for i := range list[1:] {
+		n.links = append(n.links, link{a: list[i].name, b: list[i+1].name})
+	}
+	return n
+}
+
+// String gives the graph for messages.
+func (g *Graph) String() string {
+	var b strings.Builder
+	for i, v := range g.Vertices {
+		fmt.Fprintf(&b, "%d: %d nodes, cluster %d, zone %d, sessions %+v, external %+v\n", i, v.Nodes, v.Cluster, v.Zone, v.Sessions, v.External)
+	}
+	return b.String()
+}

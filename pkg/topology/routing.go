@@ -1,0 +1,285 @@
+package topology
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
+)
+
+// routing is who has whose routes in one family. The vertices of its graph are
+// groups, merged where they have the same neighbours on the same terms: the
+// workers of all racks, for example, that peer with the same route reflectors.
+type routing struct {
+	*routes.Routes
+	graph    routes.Graph
+	network  *network
+	vertexOf []int32 // of each group; -1 without an address
+	vertices []vertex
+	// reach is what the summary says, without and with transit; measures are those
+	// of its sets.
+	reach    [2]*Reach
+	measures measures
+}
+
+// vertex is the nodes of a vertex of the graph.
+type vertex struct {
+	groups []uint32
+	first  []uint32 // the first few nodes, in order of names
+}
+
+// edge is the sessions between two groups: To is a group. allowed is how often
+// the sender accepts its own AS number the other way, which tells vertices apart.
+type edge struct {
+	routes.Session
+	allowed int
+}
+
+// newRouting follows the routes over the sessions of a network. exits are the
+// sessions with external peers, by what they carry. O(links + nodes + mesh groups
+// squared after merging), and what routes.Compute takes.
+func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) (*routing, error) {
+	r := &routing{network: n, vertexOf: make([]int32, len(n.sides))}
+	if err := r.merge(ctx, exits); err != nil {
+		return nil, err
+	}
+	r.findZones()
+	var err error
+	if r.Routes, err = routes.Compute(ctx, &r.graph); err != nil {
+		return nil, err
+	}
+	for i, transit := range []bool{false, true} {
+		if r.reach[i], err = r.summarize(ctx, transit); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// merge makes the graph.
+func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) error {
+	n := r.network
+	edges := make([][]edge, len(n.sides)) // without the mesh's
+	externals := make([][]routes.ExternalSession, len(n.sides))
+	kinds := make([]int, len(n.sides)) // of groups in the mesh
+	for g := range kinds {
+		kinds[g] = -1
+	}
+	for kind, list := range n.mesh {
+		for _, g := range list {
+			kinds[g] = kind
+		}
+	}
+	exitKeys := sortedExits(exits)
+	known := map[string]int32{}
+	clusters := map[string]int{}
+	for g := range n.sides {
+		s := &n.sides[g]
+		r.vertexOf[g] = -1
+		if !s.speaks(n.family) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		edges[g] = n.edges(uint32(g))
+		for _, k := range exitKeys {
+			if x := k.session(s); x.ASN != 0 && exits[k].Test(uint(s.first[0])) { // BIRD refuses 0.
+				externals[g] = append(externals[g], x)
+			}
+		}
+		key := signature(n, uint32(g), kinds[g], edges[g], externals[g])
+		v, ok := known[key]
+		if !ok {
+			v = int32(len(r.vertices))
+			known[key] = v
+			r.vertices = append(r.vertices, vertex{})
+			r.graph.Vertices = append(r.graph.Vertices, routes.Vertex{Cluster: clusterNumber(clusters, s), External: externals[g]})
+		}
+		r.vertexOf[g] = v
+		one := &r.vertices[v]
+		one.groups = append(one.groups, uint32(g))
+		one.first = append(one.first, s.first...)
+		r.graph.Vertices[v].Nodes += s.nodes
+	}
+	for v := range r.vertices {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		one := &r.vertices[v]
+		slices.Sort(one.first)
+		one.first = one.first[:min(len(one.first), firstNodes)]
+		r.graph.Vertices[v].Sessions = r.sessions(one.groups[0], edges[one.groups[0]], kinds)
+	}
+	return nil
+}
+
+// clusterNumber numbers the cluster ID of a group.
+func clusterNumber(known map[string]int, s *side) int {
+	if !s.reflector() {
+		return routes.NoCluster
+	}
+	id, ok := known[s.clusterID]
+	if !ok {
+		id = len(known)
+		known[s.clusterID] = id
+	}
+	return id
+}
+
+// sessions are those of the vertex that group g stands for: those by links, each
+// vertex once, and those of the mesh with all that no link reaches.
+func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session {
+	n := r.network
+	out := make([]routes.Session, 0, len(edges))
+	seen := make(map[int32]bool, len(edges))
+	for _, e := range edges {
+		if to := r.vertexOf[e.To]; !seen[to] {
+			seen[to] = true
+			e.To = to
+			out = append(out, e.Session)
+		}
+	}
+	if kinds[g] < 0 || n.isShared(g) {
+		return out
+	}
+	list := n.from(g)
+	linked := make(map[int32]bool, len(list)) // also by what carries no session
+	for i := range list {
+		linked[r.vertexOf[list[i].to]] = true
+	}
+	for v := range r.vertices {
+		other := r.vertices[v].groups[0]
+		kind := kinds[other]
+		if kind < 0 || linked[int32(v)] || n.isShared(other) || n.rules.meshReason(kinds[g], kind) != "" {
+			continue
+		}
+		a, b := &n.sides[g], &n.sides[other]
+		out = append(out, routes.Session{To: int32(v), Internal: a.asn == b.asn, ASN: a.asn, PeerASN: b.asn})
+	}
+	return out
+}
+
+// findZones finds the zone of each vertex, as a value of the index's column.
+// O(nodes).
+func (r *routing) findZones() {
+	const unseen = routes.NoZone - 1
+	for v := range r.graph.Vertices {
+		r.graph.Vertices[v].Zone = unseen
+	}
+	for node, g := range r.network.groups.of {
+		v := r.vertexOf[g]
+		if v < 0 {
+			continue
+		}
+		zone := int(r.network.index.zones.ids[node])
+		if zone == 0 { // The node has no zone label.
+			zone = routes.NoZone
+		}
+		switch one := &r.graph.Vertices[v]; one.Zone {
+		case zone:
+		case unseen:
+			one.Zone = zone
+		default:
+			one.Zone = routes.NoZone
+		}
+	}
+}
+
+// vertex returns the vertex of a node, -1 for one without an address.
+func (r *routing) vertex(node uint) int { return int(r.vertexOf[r.network.groups.of[node]]) }
+
+// hasRoute reports whether node to has the routes of node from.
+func (r *routing) hasRoute(transit bool, from, to uint) bool {
+	v, w := r.vertex(from), r.vertex(to)
+	return v >= 0 && w >= 0 && from != to && r.In(transit).Has(v, w)
+}
+
+// edges lists the sessions of a group by links.
+func (n *network) edges(g uint32) []edge {
+	var out []edge
+	list := n.from(g)
+	for i := range list {
+		if l := &list[i]; l.stands() {
+			out = append(out, n.edge(l, n.link(l.to, l.from)))
+		}
+	}
+	return out
+}
+
+// edge is the sessions on link l, whose other side is m. Where a side is
+// ambiguous, only what holds either way is counted on.
+func (n *network) edge(l, m *link) edge {
+	a, b := &n.sides[l.from], &n.sides[l.to]
+	first := &l.halves[0].ways[0].settings
+	e := edge{Session: routes.Session{To: int32(l.to), Internal: first.internal(a), ASN: first.local(a), PeerASN: m.halves[0].ways[0].settings.local(b)}}
+	e.Client = !l.some(func(s *settings) bool { return !s.client(a, l.halves[0].prefix) })
+	e.PeerClient = !m.some(func(s *settings) bool { return !s.client(b, m.halves[0].prefix) })
+	e.PeerAllowed, e.allowed = m.allowed(), l.allowed()
+	return e
+}
+
+// allowed is how often the nodes of l.from accept a route with their own AS number
+// in its path.
+func (l *link) allowed() int {
+	least := l.halves[0].ways[0].settings.allow
+	for _, w := range l.halves[0].ways {
+		least = min(least, w.settings.allow)
+	}
+	return least
+}
+
+// session is the session of a node in s.
+func (k exit) session(s *side) routes.ExternalSession {
+	local := k.localASN
+	if local == 0 {
+		local = s.asn
+	}
+	x := routes.ExternalSession{Internal: !k.foreign && k.peerASN == local, ASN: local}
+	x.Client = x.Internal && s.reflector()
+	return x
+}
+
+// signature is the same for groups that no route can tell apart.
+func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
+	s := &n.sides[g]
+	b := make([]byte, 0, 16+16*len(edges))
+	b = append(b, s.clusterID...)
+	b = append(b, 0, byte(mesh+1))
+	b = binary.BigEndian.AppendUint32(b, s.asn)
+	if n.isShared(g) {
+		b = binary.BigEndian.AppendUint32(b, g+1)
+	}
+	flags := func(set ...bool) {
+		var f byte
+		for i, on := range set {
+			if on {
+				f |= 1 << i
+			}
+		}
+		b = append(b, f)
+	}
+	for _, x := range externals {
+		b = binary.BigEndian.AppendUint32(append(b, 'x'), x.ASN)
+		flags(x.Internal, x.Client)
+	}
+	for i := range edges {
+		e := &edges[i]
+		b = binary.BigEndian.AppendUint32(append(b, 'e'), uint32(e.To))
+		b = binary.BigEndian.AppendUint32(b, e.ASN)
+		b = binary.BigEndian.AppendUint32(b, e.PeerASN)
+		b = binary.BigEndian.AppendUint32(b, uint32(e.PeerAllowed))
+		b = binary.BigEndian.AppendUint32(b, uint32(e.allowed))
+		flags(e.Internal, e.Client, e.PeerClient)
+	}
+	// A link without a session takes the mesh's place too.
+	if mesh >= 0 {
+		for _, l := range n.from(g) {
+			b = binary.BigEndian.AppendUint32(append(b, 'l'), l.to)
+		}
+	}
+	return string(b)
+}

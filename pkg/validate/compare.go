@@ -1,0 +1,175 @@
+package validate
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// Relation is how a violation relates to the state before.
+type Relation string
+
+// The relations. A violation that both shrank and reaches other nodes is Spread.
+const (
+	// New was not there before. So is every violation of a policy that could not be
+	// evaluated on the state before: what it would have found is not known.
+	New Relation = "New"
+	// Larger was there with a smaller size.
+	Larger Relation = "Larger"
+	// Spread was there, is not larger, and reaches nodes or pairs of nodes that it did
+	// not reach.
+	Spread Relation = "Spread"
+	// Standing was there with the same size and reaches no others.
+	Standing Relation = "Standing"
+	// Smaller was there with a larger size and reaches no others.
+	Smaller Relation = "Smaller"
+	// Gone was there and is not there any more.
+	Gone Relation = "Gone"
+)
+
+// Worse reports whether a change that leads to r makes the state worse: New, Larger
+// and Spread do.
+func (r Relation) Worse() bool { return r == New || r == Larger || r == Spread }
+
+// Verdict is a violation compared with the state before.
+type Verdict struct {
+	// Violation is the violation as it is after the change, or as it was where it is
+	// Gone.
+	Violation violation.Violation
+	// Before is the violation as it was before, nil where it is New. It is shared and
+	// must not be changed.
+	Before *violation.Violation
+	// Relation is how the two relate.
+	Relation Relation
+	// Gained counts the nodes, or the pairs of nodes, that the violation reaches and did
+	// not reach before. Sample names the first few. Both are 0 and empty where the
+	// violation is New, has no members or the topology of a side is not available.
+	Gained int
+	Sample []string
+	// Exempt reports that the user is exempt from the policy: it is not enforced.
+	Exempt bool
+}
+
+// Text is the message of the violation and the nodes that it newly reaches.
+func (v *Verdict) Text() string {
+	if v.Gained == 0 {
+		return v.Violation.Message
+	}
+	return v.Violation.Message + "; new among them: " + text.SomeOf(v.Sample, v.Gained)
+}
+
+// Applied is the action that is taken: that of the policy, or Audit where the user is
+// exempt.
+func (v *Verdict) Applied() violation.Action { return applied(v.Violation.Action, v.Exempt) }
+
+func applied(a violation.Action, exempt bool) violation.Action {
+	if exempt {
+		return violation.Audit
+	}
+	return a
+}
+
+// Found is what policies found in one state.
+type Found struct {
+	Violations []violation.Violation
+	// Failed names the policies that could not be evaluated.
+	Failed []string
+	// Topology is that of the state, nil where it is not available.
+	Topology *topology.Topology
+}
+
+// Compare compares the violations of two states, by policy, id, size and members, and
+// returns a verdict for each violation of either, sorted by policy and id. Admission,
+// audits, drift, explanations and reports all read these verdicts.
+//
+// Members are looked up in the topologies of both states. Where one of them is not
+// available, as that of an audit that was read back from JSON, members are not
+// compared and no verdict is Spread. Members that neither topology knows are an error
+// of the policy: the violation has no verdict, and the policy is among the failures,
+// once. A policy that failed after the change has no Gone verdicts.
+//
+// It costs O(violations), and where members are compared what topology.Gained does.
+func Compare(before, after Found) ([]Verdict, []Failure) {
+	return compare(nil, before, after)
+}
+
+// compare appends the verdicts to out.
+func compare(out []Verdict, before, after Found) ([]Verdict, []Failure) {
+	var failures []Failure
+	old, now := sorted(before.Violations), sorted(after.Violations)
+	for len(old) > 0 || len(now) > 0 {
+		switch order := first(old, now); {
+		case order < 0:
+			if !slices.Contains(after.Failed, old[0].Policy) {
+				out = append(out, Verdict{Violation: old[0], Before: &old[0], Relation: Gone})
+			}
+			old = old[1:]
+		case order > 0:
+			out = append(out, Verdict{Violation: now[0], Relation: New})
+			now = now[1:]
+		default:
+			v, err := compareOne(&old[0], &now[0], before.Topology, after.Topology)
+			if n := len(failures); err == nil {
+				out = append(out, v)
+			} else if n == 0 || failures[n-1].Policy != now[0].Policy {
+				failures = append(failures, Failure{Policy: now[0].Policy, Action: now[0].Action, Err: err})
+			}
+			old, now = old[1:], now[1:]
+		}
+	}
+	return out, failures
+}
+
+// sorted returns violations in order of policy and id.
+func sorted(violations []violation.Violation) []violation.Violation {
+	if slices.IsSortedFunc(violations, violation.ByPolicyAndID) {
+		return violations
+	}
+	violations = slices.Clone(violations)
+	slices.SortFunc(violations, violation.ByPolicyAndID)
+	return violations
+}
+
+// first says in which list the next violation comes first: below 0 in old, above 0 in
+// now, 0 in both.
+func first(old, now []violation.Violation) int {
+	switch {
+	case len(old) == 0:
+		return 1
+	case len(now) == 0:
+		return -1
+	default:
+		return violation.ByPolicyAndID(old[0], now[0])
+	}
+}
+
+// compareOne compares a violation that is in both states.
+func compareOne(old, now *violation.Violation, before, after *topology.Topology) (Verdict, error) {
+	v := Verdict{Violation: *now, Before: old}
+	if before != nil && after != nil {
+		// The sets are nested: the first one that gained names the most specific nodes.
+		for _, members := range now.Members {
+			var err error
+			if v.Gained, v.Sample, err = after.Gained(before, members); err != nil {
+				return v, fmt.Errorf("violation %q: %w", now.ID, err)
+			}
+			if v.Gained > 0 {
+				break
+			}
+		}
+	}
+	switch {
+	case now.Size > old.Size:
+		v.Relation = Larger
+	case v.Gained > 0:
+		v.Relation = Spread
+	case now.Size < old.Size:
+		v.Relation = Smaller
+	default:
+		v.Relation = Standing
+	}
+	return v, nil
+}

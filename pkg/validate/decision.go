@@ -1,0 +1,219 @@
+package validate
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// Decision is what a change gets. Its methods render it: all text that users see comes
+// from them.
+type Decision struct {
+	// Allowed is false where a policy whose action is Deny found something worse or
+	// could not be evaluated; see Evaluated.
+	Allowed bool
+	// Object is the changed object.
+	Object violation.Object
+	// Verdicts are those of the policies that match the change, sorted by policy and id.
+	// Each violation of a policy that judges changes is New.
+	Verdicts []Verdict
+	// Failures are the policies that could not be evaluated, by name.
+	Failures []Failure
+	// Problems are what Calico ignores or rejects in the changed object, without the
+	// fields that a violation is about.
+	Problems []calico.Problem
+	// Effects describe how the change alters sessions, where violations are about nodes
+	// that it harms; see topology.Topology.Effects.
+	Effects []string
+}
+
+// Failure is a policy that could not be evaluated. It is an error, not a violation.
+type Failure struct {
+	Policy string
+	// Action is that of the policy.
+	Action violation.Action
+	// Exempt reports that the user is exempt from the policy: the failure is not enforced.
+	Exempt bool
+	Err    error
+}
+
+// Applied is the action that is taken: that of the policy, or Audit where the user is
+// exempt.
+func (f *Failure) Applied() violation.Action { return applied(f.Action, f.Exempt) }
+
+// Text is the message for the user.
+func (f *Failure) Text() string { return fmt.Sprintf("policy error, not a verdict: %v", f.Err) }
+
+// What ends the warning about a violation that the change did not cause, and about one
+// that is not enforced.
+const (
+	BeforeChange = " (already so before this change)"
+	NotEnforced  = " (not enforced: you are exempt from this policy)"
+)
+
+// Worse iterates over the verdicts on violations that the change makes worse, in order.
+func (d *Decision) Worse() iter.Seq[*Verdict] {
+	return d.where(func(v *Verdict) bool { return v.Relation.Worse() })
+}
+
+// Standing iterates over the verdicts on violations that are about the changed object
+// and that the change makes no worse, in order.
+func (d *Decision) Standing() iter.Seq[*Verdict] { return d.where(d.standing) }
+
+func (d *Decision) standing(v *Verdict) bool {
+	return (v.Relation == Standing || v.Relation == Smaller) && v.Violation.Concerns(d.Object)
+}
+
+func (d *Decision) where(wanted func(*Verdict) bool) iter.Seq[*Verdict] {
+	return func(yield func(*Verdict) bool) {
+		for i := range d.Verdicts {
+			if v := &d.Verdicts[i]; wanted(v) && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// denies reports whether v denies the change.
+func (v *Verdict) denies() bool { return v.Relation.Worse() && v.Applied() == violation.Deny }
+
+// Evaluated reports whether the decision rests on verdicts: false where the change is
+// not allowed only because a policy could not be evaluated.
+func (d *Decision) Evaluated() bool {
+	return d.Allowed || slices.ContainsFunc(d.Verdicts, func(v Verdict) bool { return v.denies() })
+}
+
+// Exempted names the policies that would have denied the change if the user were not
+// exempt from them, sorted.
+func (d *Decision) Exempted() []string {
+	var out []string
+	for v := range d.Worse() {
+		if v.Exempt && v.Violation.Action == violation.Deny {
+			out = append(out, v.Violation.Policy)
+		}
+	}
+	for _, f := range d.Failures {
+		if f.Exempt && f.Action == violation.Deny {
+			out = append(out, f.Policy)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// maxLines bounds the lines of a message: a terminal's screen.
+const maxLines = 20
+
+// Message says why the change is not allowed: a line for each violation that denies it
+// and each policy that could not be evaluated, then the effects. It is "" where the
+// change is allowed.
+func (d *Decision) Message() string {
+	var lines []string
+	for i := range d.Verdicts {
+		if v := &d.Verdicts[i]; v.denies() {
+			lines = append(lines, v.line())
+		}
+	}
+	for i := range d.Failures {
+		if f := &d.Failures[i]; f.Applied() == violation.Deny {
+			lines = append(lines, f.line())
+		}
+	}
+	if more := len(lines) - maxLines; more > 0 {
+		lines = append(lines[:maxLines], fmt.Sprintf("and %d more", more))
+	}
+	if len(lines) > 0 && len(d.Effects) > 0 {
+		lines = append(lines, d.Effect())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Warnings are for the user, in order of policies: violations of policies whose action
+// is Warn or from which the user is exempt, violations that were there before and are
+// about the changed object, and policies that could not be evaluated. The effects
+// follow where the change is allowed, then what Calico ignores in the object.
+func (d *Decision) Warnings() []string {
+	var out []string
+	failures := d.Failures
+	for i := range d.Verdicts {
+		v := &d.Verdicts[i]
+		for len(failures) > 0 && failures[0].Policy < v.Violation.Policy {
+			out = failures[0].warn(out)
+			failures = failures[1:]
+		}
+		if suffix, ok := d.warns(v); ok {
+			out = append(out, v.line()+suffix)
+		}
+	}
+	for i := range failures {
+		out = failures[i].warn(out)
+	}
+	if d.Allowed && len(out) > 0 && len(d.Effects) > 0 {
+		out = append(out, d.Effect())
+	}
+	for _, p := range d.Problems {
+		out = append(out, d.Object.String()+": "+p.String())
+	}
+	return out
+}
+
+// warns reports whether the user is warned about v, and what ends the warning.
+func (d *Decision) warns(v *Verdict) (suffix string, ok bool) {
+	switch worse := v.Relation.Worse(); {
+	case worse && v.Exempt:
+		return NotEnforced, v.Violation.Action != violation.Audit
+	case worse:
+		return "", v.Violation.Action == violation.Warn
+	default:
+		return BeforeChange, d.standing(v)
+	}
+}
+
+func (f *Failure) warn(out []string) []string {
+	switch {
+	case f.Exempt && f.Action != violation.Audit:
+		return append(out, f.line()+NotEnforced)
+	case !f.Exempt && f.Action == violation.Warn:
+		return append(out, f.line())
+	default:
+		return out
+	}
+}
+
+// See is the line with the links of all policies that Message and Warnings show, each
+// once, those that deny first; "" where there is none. It ends an answer.
+func (d *Decision) See() string {
+	var denying, warning []string
+	for i := range d.Verdicts {
+		v := &d.Verdicts[i]
+		if v.denies() {
+			denying = append(denying, v.Violation.Link)
+		} else if _, ok := d.warns(v); ok {
+			warning = append(warning, v.Violation.Link)
+		}
+	}
+	return violation.See(append(denying, warning...)...)
+}
+
+// maxEffects bounds the effects in a message.
+const maxEffects = 4
+
+// Effect is the line that describes the effects of the change, "" where there are none.
+func (d *Decision) Effect() string {
+	if len(d.Effects) == 0 {
+		return ""
+	}
+	text := "what the change does: " + strings.Join(d.Effects[:min(len(d.Effects), maxEffects)], "; ")
+	if more := len(d.Effects) - maxEffects; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+func (v *Verdict) line() string { return "[" + v.Violation.Policy + "] " + v.Text() }
+
+func (f *Failure) line() string { return "[" + f.Policy + "] " + f.Text() }
