@@ -14,7 +14,7 @@ import (
 	"github.com/bgpguard/bgpguard/test/golden"
 )
 
-// A policy that somebody adds must not be forgotten in the list of FS.
+// A new policy must match the patterns of FS.
 func TestFSHoldsEveryModuleButTheTests(t *testing.T) {
 	want := modules(t, os.DirFS("."))
 	want = slices.DeleteFunc(want, func(name string) bool {
@@ -40,14 +40,14 @@ func modules(t *testing.T, in fs.FS) []string {
 	return out
 }
 
-// Policies that judge changes see what those that judge states see, the state
-// before besides, and the change.
+// The input of a policy that judges changes is that of a policy that judges states, plus
+// the state before and the change.
 func TestTheSchemaOfChangesIsThatOfStatesAndMore(t *testing.T) {
 	golden.Check(t, "schemas/change.json", changeSchema(t))
 }
 
-// changeSchema gives the schema of the input of policies that judge changes,
-// with the parts of schemas/input.json in the order that they have there.
+// changeSchema returns the schema of the input of policies that judge changes, with the
+// parts of schemas/input.json in the same order.
 func changeSchema(t *testing.T) []byte {
 	t.Helper()
 	text, err := os.ReadFile("schemas/input.json")

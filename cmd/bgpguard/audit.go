@@ -13,49 +13,51 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
-	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 type auditOptions struct {
+	changeOptions
 	libraryOptions
 	clusterOptions
 
-	states, contexts, changes, history []string
-	delete                             bool
-	baseline, failOn, output           string
+	contexts, history        []string
+	baseline, failOn, output string
 }
 
 func newAudit() *cobra.Command {
-	o := auditOptions{output: report.AuditFormats.Default(), failOn: policy.Severities[len(policy.Severities)-1]}
+	o := auditOptions{failOn: policy.Severities[len(policy.Severities)-1]}
 	cmd := &cobra.Command{
 		Use:   "audit [-f STATE | --context CONTEXT]",
-		Short: "Say what is wrong already, in a cluster or in files",
-		Long: `Say what is wrong already, by the same policies through the same code as the webhook:
-in the cluster of the kubeconfig's current context, in those of --context, which give
-one report, or in the files of -f, which hold what "bgpguard check --state" reads.
+		Short: "Report the violations in a cluster or in files",
+		Long: `Report the violations in a state, with the policies and the code of the webhook. The
+state is that of the cluster of the kubeconfig's current context, of each cluster of
+--context, or of the files of -f. "bgpguard check --help" lists the kinds of files.
 
-A cluster is only read, as the user of the kubeconfig, who needs the right to list
-Nodes and Calico's objects. It is judged by its own BGPPolicies, and where it has none,
-or they may not be read, by the library with its defaults; --policies overrides both.
+The command only lists objects in clusters, with the permissions of your kubeconfig.
+It evaluates the BGPPolicies of the cluster. If there are none, or you may not list
+them, it evaluates every policy of the library with its defaults. --policies overrides
+both.
 
-With --baseline, a report of earlier in JSON, violations that it has already do not
-count as failures unless they have grown, and those that are gone are told. Which nodes
-a violation reaches is not in such a report: one that reaches others, and no more of
-them, passes for known, where --change would have it worse. --history
-takes earlier reports too, and shows how things went. With --change, the objects of
-that file are applied to the state first, or deleted with --delete, and the state after
-them is compared with that before.
+--baseline takes an earlier report in JSON. Violations in the baseline do not fail the
+audit unless they grow; resolved violations are listed. A baseline contains the number
+of affected nodes, not which nodes, so a violation that only moves to other nodes
+counts as known. --history takes earlier reports too, and shows the trend.
+
+With --change, apply the objects of that file to the state, or delete them with
+--delete, and compare the violations after the change with those before it.
 
 The formats of -o:
 ` + report.AuditFormats.Help() + `
 
-Exit code: 0 no violation of the severity of --fail-on or above; 1 there is one; 2 unusable
-input or flags, a cluster could not be read, a policy could not judge, or none judges states.`,
+Exit code: 0 no violation of the severity of --fail-on or above; 1 such a violation;
+2 invalid input or flags, a cluster could not be read, a policy could not be
+evaluated, or no policy evaluates states.`,
 		Example: `  bgpguard audit
   bgpguard audit --context prod-eu --context prod-us -o html >audit.html
   bgpguard audit -f cluster.yaml --fail-on high
@@ -67,41 +69,38 @@ input or flags, a cluster could not be read, a policy could not judge, or none j
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.states, "filename", "f", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
+	o.addState(f)
 	o.clusterOptions.add(f)
-	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a context of the kubeconfig; repeatable (default: the current one)")
+	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a kubeconfig context; repeatable (default: the current context)")
 	o.libraryOptions.add(f)
-	f.StringVar(&o.failOn, "fail-on", o.failOn, "least `severity` with which a violation makes the exit code 1: "+strings.Join(failures, ", "))
-	f.StringVar(&o.baseline, "baseline", "", "`file` with a report of earlier in JSON, whose violations do not count as failures")
-	f.StringArrayVar(&o.history, "history", nil, "`file` with a report of earlier in JSON, for the trend; repeatable")
-	f.StringArrayVar(&o.changes, "change", nil, "`file`, directory or - (stdin) with objects to apply to the state first; repeatable")
-	f.BoolVar(&o.delete, "delete", false, "delete each object of --change instead of applying it")
-	f.StringVarP(&o.output, "output", "o", o.output, report.AuditFormats.Usage())
+	addChoice(cmd, &o.failOn, "fail-on", failOn, "minimum `severity` of violations that make the exit code 1")
+	f.StringVar(&o.baseline, "baseline", "", "`file` with an earlier JSON report, whose violations do not fail the audit")
+	f.StringArrayVar(&o.history, "history", nil, "`file` with an earlier JSON report for the trend; repeatable")
+	addOutput(cmd, &o.output, report.AuditFormats)
 	return cmd
 }
 
-// failures are the values of --fail-on.
-var failures = append(slices.Clone(policy.Severities), audit.NoSeverity)
+// failOn are the values of --fail-on.
+var failOn = append(slices.Clone(policy.Severities), audit.NoSeverity)
 
 func (o *auditOptions) validate() error {
 	switch {
 	case len(o.states) > 0 && len(o.contexts) > 0:
-		return errors.New("flags -f and --context exclude each other: the state is in files or in clusters")
+		return errors.New("flags -f and --context are mutually exclusive: an audit reads either files or clusters")
 	case len(o.states) > 0 && o.kubeconfig != "":
-		return errors.New("flags -f and --kubeconfig exclude each other: the state is in files or in clusters")
-	case len(o.changes) > 0 && len(o.contexts) > 1:
-		return errors.New("flag --change is for one cluster, not for several of --context")
-	case len(o.changes) > 0 && o.baseline != "":
-		return errors.New("flags --change and --baseline exclude each other: a report compares with one of them")
-	case o.delete && len(o.changes) == 0:
-		return errors.New("flag --delete needs --change: the file with the objects to delete")
-	case !slices.Contains(failures, o.failOn):
-		return fmt.Errorf("flag --fail-on must be one of %s, is %q", strings.Join(failures, ", "), o.failOn)
-	case stdins(o.states, o.changes) > 1:
-		return errors.New("flags -f and --change: - (stdin) can be read only once")
-	default:
-		return report.AuditFormats.Validate(o.output)
+		return errors.New("flags -f and --kubeconfig are mutually exclusive: an audit reads either files or clusters")
+	case len(o.files) > 0 && len(o.contexts) > 1:
+		return errors.New("flag --change requires one cluster: --context must not be repeated")
+	case len(o.files) > 0 && o.baseline != "":
+		return errors.New("flags --change and --baseline are mutually exclusive: an audit compares with one earlier state")
 	}
+	if err := report.AuditFormats.Validate(o.output); err != nil {
+		return err
+	}
+	if err := checkChoice("fail-on", o.failOn, failOn); err != nil {
+		return err
+	}
+	return o.changeOptions.validate()
 }
 
 func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -133,34 +132,34 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if err := o.compare(out.Report, earlier, baseline); err != nil {
 		return err
 	}
-	if err := report.AuditFormats.Write(stdout, o.output, out); err != nil {
+	if err := writeFormat(stdout, report.AuditFormats, o.output, out); err != nil {
 		return err
 	}
 	return o.outcome(ctx, out.Report)
 }
 
-// outcome is what the exit code is made of.
+// outcome returns the error that sets the exit code.
 func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("interrupted, so the report is not complete: %w", err)
+		return fmt.Errorf("interrupted, the report is incomplete: %w", err)
 	}
 	if n := len(r.Unread); n > 0 {
-		return fmt.Errorf("%s could not be read; the report says why", text.Count(n, "cluster"))
+		return fmt.Errorf("%s could not be read; the report shows the errors", text.Count(n, "cluster"))
 	}
-	fails, failed, unjudged := false, 0, 0
+	fails, failed, unchecked := false, 0, 0
 	for _, a := range r.Clusters {
 		if a.Judging() == 0 {
-			unjudged++
+			unchecked++
 		}
 		failed += len(a.Failures)
 		fails = fails || slices.ContainsFunc(a.Violations, func(v audit.Violation) bool { return v.Fails(o.failOn) })
 	}
 	if failed > 0 {
-		return fmt.Errorf("%s could not judge; the report says why", text.Count(failed, "policy", "policies"))
+		return fmt.Errorf("%s could not be evaluated; the report shows the errors", text.Count(failed, "policy", "policies"))
 	}
-	if unjudged > 0 {
-		return fmt.Errorf("nothing was checked%s: no policy that judges a state is in force: --policies names others",
-			text.Either(len(r.Clusters), "", fmt.Sprintf(" in %s of %d clusters", text.Number(unjudged), len(r.Clusters))))
+	if unchecked > 0 {
+		return fmt.Errorf("nothing was checked%s: no policy evaluates states; select policies with --policies",
+			text.Either(len(r.Clusters), "", fmt.Sprintf(" in %s of %d clusters", text.Number(unchecked), len(r.Clusters))))
 	}
 	if fails {
 		return errDenied
@@ -168,59 +167,56 @@ func (o *auditOptions) outcome(ctx context.Context, r *audit.Report) error {
 	return nil
 }
 
-// known is a state and what is known of it.
-type known struct {
-	cluster  string
+// auditedState is a state to audit.
+type auditedState struct {
+	cluster  string // name of the cluster, "" for files
 	snapshot *state.Snapshot
-	read     []state.Read // where it came from files
+	read     []state.Read // the objects of files
 	policies *policy.Set
 	notes    []string
-	// readAt is when the state was read, zero for just now.
+	// readAt is the time that the age of CalicoNodeStatuses is measured from, zero for now.
 	readAt time.Time
-	// unusable are BGPPolicies of the cluster that cannot be used here.
+	// unusable are BGPPolicies of the cluster that cannot be evaluated here.
 	unusable []audit.Failure
 }
 
-// dateStatuses takes the CalicoNodeStatuses of files for as old as the newest of them:
-// files do not say when they were written, and in those of yesterday all statuses would
-// look as if nobody wrote them any more. One of a time to come does not count.
-func (k *known) dateStatuses(now time.Time) {
-	for _, status := range k.snapshot.NodeStatuses() {
-		if at := status.LastUpdated; at.After(k.readAt) && at.Before(now) {
-			k.readAt = status.LastUpdated
+// dateStatuses sets readAt for a state from files to the newest CalicoNodeStatus: files do
+// not contain the time when they were written, and all statuses of an old file would look
+// stale. Statuses from the future do not count.
+func (s *auditedState) dateStatuses(now time.Time) {
+	for _, status := range s.snapshot.NodeStatuses() {
+		if at := status.LastUpdated; at.After(s.readAt) && at.Before(now) {
+			s.readAt = status.LastUpdated
 		}
 	}
-	if !k.readAt.IsZero() {
-		k.notes = append(k.notes, "how old the CalicoNodeStatuses are: files do not say when they were written, so it is counted from the newest, of "+
-			k.readAt.UTC().Format(time.RFC3339))
+	if !s.readAt.IsZero() {
+		s.notes = append(s.notes, "the age of CalicoNodeStatuses is measured from the newest one, of "+
+			s.readAt.UTC().Format(time.RFC3339)+": files do not contain the time when they were written")
 	}
 }
 
-// read reads the states: that of the files, or those of the clusters. Of several
-// clusters, one that cannot be read is told in the report.
-func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin io.Reader, stderr io.Writer, out *report.Audit) ([]known, error) {
+// read reads the state of the files, or those of the clusters. If there are several clusters,
+// the report lists those that cannot be read.
+func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin io.Reader, stderr io.Writer, out *report.Audit) ([]auditedState, error) {
 	if len(o.states) > 0 {
-		snapshot, read, err := state.ReadState(o.states, stdin)
+		snapshot, read, err := o.readStateWithNodes(stdin)
 		if err != nil {
 			return nil, err
-		}
-		if len(snapshot.Nodes()) == 0 {
-			return nil, noNode(o.states)
 		}
 		policies, err := o.compile(library)
 		if err != nil {
 			return nil, err
 		}
 		out.Sources = sourcesOf(read)
-		out := known{snapshot: snapshot, read: read, policies: policies}
-		out.dateStatuses(time.Now())
-		return []known{out}, nil
+		s := auditedState{snapshot: snapshot, read: read, policies: policies}
+		s.dateStatuses(time.Now())
+		return []auditedState{s}, nil
 	}
 	contexts := o.contexts
 	if len(contexts) == 0 {
 		contexts = []string{""}
 	}
-	var states []known
+	var states []auditedState
 	for _, name := range contexts {
 		live, err := o.find(name)
 		if err != nil {
@@ -239,47 +235,87 @@ func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin 
 	return states, nil
 }
 
-func (o *auditOptions) readCluster(ctx context.Context, live *liveCluster, library *policy.Library, stderr io.Writer) (known, error) {
+func (o *auditOptions) readCluster(ctx context.Context, live *liveCluster, library *policy.Library, stderr io.Writer) (auditedState, error) {
 	reading, err := live.read(ctx, stderr)
 	if err != nil {
-		return known{}, err
+		return auditedState{}, err
 	}
-	out := known{cluster: live.String(), snapshot: reading.State}
+	out := auditedState{cluster: live.String(), snapshot: reading.State}
 	for _, u := range reading.Unread {
 		out.notes = append(out.notes, u.String())
 	}
 	if err := o.policiesOf(ctx, live, library, &out); err != nil {
-		return known{}, err
+		return auditedState{}, err
 	}
 	return out, nil
 }
 
-// sourcesOf tells where the objects stand that were read.
-func sourcesOf(read []state.Read) func(violation.Object) report.Source {
-	byObject := make(map[violation.Object]*state.Read, len(read))
-	for i := range read {
-		id := read[i].ID()
-		byObject[violation.Object{Kind: string(id.Kind), Name: id.Name}] = &read[i]
+// policiesOf sets the policies to evaluate on the state of a cluster: those of --policies,
+// else the BGPPolicies of the cluster, else every policy of the library with its defaults,
+// with a note. BGPPolicies that cannot be evaluated here become failures, for example one
+// whose policy is neither built in nor in --policy-dir.
+func (o *auditOptions) policiesOf(ctx context.Context, live *liveCluster, library *policy.Library, out *auditedState) error {
+	useDefaults := func(why string) error {
+		out.notes = append(out.notes, why+": every policy of the library was evaluated with its defaults; select others with --policies")
+		var err error
+		out.policies, err = o.compile(library)
+		return err
 	}
-	return func(o violation.Object) report.Source {
-		if r := byObject[o]; r != nil {
-			return sourceOf(r)
+	if len(o.policies) > 0 {
+		var err error
+		out.policies, err = o.compile(library)
+		return err
+	}
+	objects, err := cluster.ReadPolicies(ctx, live.config)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err
+	case err != nil:
+		return useDefaults("the cluster's BGPPolicies could not be read (" + err.Error() + ")")
+	case len(objects) == 0:
+		return useDefaults("the cluster has no BGPPolicies")
+	}
+	var prepared []*policy.Policy
+	for _, object := range objects {
+		p, name, err := prepare(library, object)
+		if err != nil {
+			out.unusable = append(out.unusable, audit.Failure{
+				Policy: name, Message: fmt.Sprintf("BGPPolicy could not be loaded: %s; add policies that are not built in with --policy-dir", text.Clean(err.Error())),
+			})
+			continue
 		}
-		return report.Source{}
+		prepared = append(prepared, p)
 	}
+	out.policies = policy.NewSet(prepared)
+	return nil
 }
 
-// audit judges one state, after the change where there is one. What is changed stands in
-// the files of the change from then on.
-func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
+// prepare compiles a BGPPolicy object. It returns the name also with an error.
+func prepare(library *policy.Library, object map[string]any) (*policy.Policy, string, error) {
+	metadata, _ := object["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	d, err := policy.Decode(object)
+	if err != nil {
+		return nil, name, err
+	}
+	p, err := library.Prepare(&d)
+	return p, name, err
+}
+
+// audit audits one state, or the state after the change if there is one.
+func (o *auditOptions) audit(ctx context.Context, s auditedState, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
 	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
 	a, err := audit.Run(ctx, engine, s.snapshot, options)
 	if err != nil {
 		return nil, err
 	}
-	if len(o.changes) > 0 {
-		after, changed, err := applyFiles(o.changes, o.delete, s.snapshot, stdin)
+	changed, err := o.readChanges(stdin)
+	if err != nil {
+		return nil, err
+	}
+	if len(changed) > 0 {
+		after, err := o.apply(s.snapshot, changed)
 		if err != nil {
 			return nil, err
 		}
@@ -295,8 +331,8 @@ func (o *auditOptions) audit(ctx context.Context, s known, stdin io.Reader, out 
 	return a, nil
 }
 
-// earlier reads the reports of --history, and that of --baseline, nil where there
-// is none.
+// earlier reads the reports of --history and of --baseline. Without the flag, the result is
+// nil.
 func (o *auditOptions) earlier() (history []*audit.Report, baseline *audit.Report, err error) {
 	read := func(flag, path string) (*audit.Report, error) {
 		f, err := os.Open(path)
@@ -324,8 +360,8 @@ func (o *auditOptions) earlier() (history []*audit.Report, baseline *audit.Repor
 	return history, baseline, err
 }
 
-// compare compares each cluster with the baseline, and puts what was earlier before
-// it. A cluster that has joined a fleet since then has nothing earlier: all in it is new.
+// compare compares each cluster with the baseline and adds the trend. If the baseline does
+// not have a cluster, but has others, all violations in that cluster are new.
 func (o *auditOptions) compare(r *audit.Report, history []*audit.Report, baseline *audit.Report) error {
 	earlier, compared := false, false
 	for _, a := range r.Clusters {
@@ -346,18 +382,18 @@ func (o *auditOptions) compare(r *audit.Report, history []*audit.Report, baselin
 		a.AddTrend(trend...)
 	}
 	switch {
-	case len(r.Clusters) == 0: // None could be read, as the report says.
+	case len(r.Clusters) == 0: // The report shows why none could be read.
 		return nil
 	case len(history) > 0 && !earlier:
-		return fmt.Errorf("flag --history: no report of %s; there are some of %s", clusterNames(r), clusterNames(history...))
+		return fmt.Errorf("flag --history: no report contains %s; the reports contain %s", clusterNames(r), clusterNames(history...))
 	case baseline != nil && !compared:
-		return fmt.Errorf("flag --baseline: %s: no report of %s; it has %s", o.baseline, clusterNames(r), clusterNames(baseline))
+		return fmt.Errorf("flag --baseline: %s: the report does not contain %s; it contains %s", o.baseline, clusterNames(r), clusterNames(baseline))
 	default:
 		return nil
 	}
 }
 
-// clusterNames names the clusters of reports, each once.
+// clusterNames lists the clusters of reports, each once.
 func clusterNames(reports ...*audit.Report) string {
 	var names []string
 	for _, r := range reports {

@@ -11,7 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-func TestAClusterThatJoinsAFleetIsComparedWithNothing(t *testing.T) {
+func TestAClusterThatIsNotInTheBaselineIsNew(t *testing.T) {
 	at := time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
 	of := func(hour int, clusters ...string) *audit.Report {
 		r := &audit.Report{}
@@ -28,54 +28,58 @@ func TestAClusterThatJoinsAFleetIsComparedWithNothing(t *testing.T) {
 		want     string
 		err      string
 	}{
-		"one joins":          {of(2, "eu", "us"), []*audit.Report{of(0, "eu")}, of(1, "eu", "asia"), "eu Known 2, us New 0", ""},
-		"only history":       {of(2, "eu", "us"), []*audit.Report{of(0, "us")}, nil, "eu  0, us  1", ""},
-		"another fleet":      {of(2, "eu", "us"), nil, of(1, "lab", "test"), "", `flag --baseline: b.json: no report of cluster "eu", cluster "us"; it has cluster "lab", cluster "test"`},
-		"another's history":  {of(2, "eu", "us"), []*audit.Report{of(0, "lab"), of(1, "lab", "test")}, nil, "", `flag --history: no report of cluster "eu", cluster "us"; there are some of cluster "lab", cluster "test"`},
-		"none could be read": {of(2), []*audit.Report{of(0, "eu")}, of(1, "eu"), "", ""},
-		"nothing to compare": {of(2, "eu"), nil, nil, "eu  0", ""},
+		"one joins":                    {of(2, "eu", "us"), []*audit.Report{of(0, "eu")}, of(1, "eu", "asia"), "eu Known 2, us New 0", ""},
+		"only history":                 {of(2, "eu", "us"), []*audit.Report{of(0, "us")}, nil, "eu  0, us  1", ""},
+		"a baseline of other clusters": {of(2, "eu", "us"), nil, of(1, "lab", "test"), "", `flag --baseline: b.json: the report does not contain cluster "eu", cluster "us"; it contains cluster "lab", cluster "test"`},
+		"a history of other clusters":  {of(2, "eu", "us"), []*audit.Report{of(0, "lab"), of(1, "lab", "test")}, nil, "", `flag --history: no report contains cluster "eu", cluster "us"; the reports contain cluster "lab", cluster "test"`},
+		"none could be read":           {of(2), []*audit.Report{of(0, "eu")}, of(1, "eu"), "", ""},
+		"nothing to compare":           {of(2, "eu"), nil, nil, "eu  0", ""},
 	} {
-		o := auditOptions{baseline: "b.json"}
-		err := o.compare(c.now, c.history, c.baseline)
-		if c.err != "" {
-			if err == nil || err.Error() != c.err {
-				t.Errorf("%s: got error %v", name, err)
+		t.Run(name, func(t *testing.T) {
+			o := auditOptions{baseline: "b.json"}
+			err := o.compare(c.now, c.history, c.baseline)
+			if c.err != "" {
+				if err == nil || err.Error() != c.err {
+					t.Errorf("got error %v, want %s", err, c.err)
+				}
+				return
 			}
-			continue
-		}
-		var got []string
-		for _, a := range c.now.Clusters {
-			got = append(got, a.Cluster+" "+string(a.Violations[0].Compared)+" "+string(rune('0'+len(a.Trend))))
-		}
-		if err != nil || strings.Join(got, ", ") != c.want {
-			t.Errorf("%s: got %q, %v", name, got, err)
-		}
+			var got []string
+			for _, a := range c.now.Clusters {
+				got = append(got, a.Cluster+" "+string(a.Violations[0].Compared)+" "+string(rune('0'+len(a.Trend))))
+			}
+			if err != nil || strings.Join(got, ", ") != c.want {
+				t.Errorf("got %q, %v, want %s", got, err, c.want)
+			}
+		})
 	}
 }
 
-func TestStatusesOfFilesAreAsOldAsTheNewest(t *testing.T) {
+func TestTheAgeOfStatusesInFilesIsMeasuredFromTheNewest(t *testing.T) {
 	now := time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		updated []time.Duration // before now
 		want    time.Duration
 	}{
-		"the newest":         {[]time.Duration{72 * time.Hour, 48 * time.Hour, 50 * time.Hour}, 48 * time.Hour},
-		"one of the future":  {[]time.Duration{72 * time.Hour, -time.Hour}, 72 * time.Hour},
-		"none":               {nil, -1},
-		"only of the future": {[]time.Duration{-time.Hour}, -1},
+		"the newest":           {[]time.Duration{72 * time.Hour, 48 * time.Hour, 50 * time.Hour}, 48 * time.Hour},
+		"one from the future":  {[]time.Duration{72 * time.Hour, -time.Hour}, 72 * time.Hour},
+		"none":                 {nil, -1},
+		"only from the future": {[]time.Duration{-time.Hour}, -1},
 	} {
-		var objects []calico.Object
-		for i, d := range c.updated {
-			objects = append(objects, &calico.NodeStatus{Name: string(rune('a' + i)), LastUpdated: now.Add(-d)})
-		}
-		k := known{snapshot: state.New(objects...)}
-		k.dateStatuses(now)
-		want, notes := now.Add(-c.want), 1
-		if c.want < 0 {
-			want, notes = time.Time{}, 0
-		}
-		if !k.readAt.Equal(want) || len(k.notes) != notes {
-			t.Errorf("%s: %s, %q", name, k.readAt, k.notes)
-		}
+		t.Run(name, func(t *testing.T) {
+			var objects []calico.Object
+			for i, d := range c.updated {
+				objects = append(objects, &calico.NodeStatus{Name: string(rune('a' + i)), LastUpdated: now.Add(-d)})
+			}
+			s := auditedState{snapshot: state.New(objects...)}
+			s.dateStatuses(now)
+			want, notes := now.Add(-c.want), 1
+			if c.want < 0 {
+				want, notes = time.Time{}, 0
+			}
+			if !s.readAt.Equal(want) || len(s.notes) != notes {
+				t.Errorf("got %s and notes %q, want %s and %d notes", s.readAt, s.notes, want, notes)
+			}
+		})
 	}
 }

@@ -123,7 +123,7 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 			in: files{"c.yaml": nodeC, "s.yaml": "# kubectl failed.\n"}, args: "-f c.yaml --state s.yaml", want: "s.yaml: no object of a cluster",
 		},
 		"a file without objects": {
-			in: files{"c.yaml": "# Nothing here.\n"}, args: "-f c.yaml", want: "c.yaml: no object to judge",
+			in: files{"c.yaml": "# Nothing here.\n"}, args: "-f c.yaml", want: "c.yaml: contains no object to apply",
 		},
 		"YAML that does not parse": {
 			in: files{"c.yaml": meshOff + "---\nkind: Node\nmetadata:\n\tname: x\n"}, args: "-f c.yaml",
@@ -148,13 +148,13 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 			args: "-f c.yaml --state s.yaml", want: "s.yaml:4: data: must be an object",
 		},
 		"a change of nothing but a CalicoNodeStatus": {
-			in: files{"c.yaml": "apiVersion: projectcalico.org/v3\nkind: CalicoNodeStatus\nmetadata: {name: a}\n"}, args: "-f c.yaml", want: "c.yaml: no object to judge",
+			in: files{"c.yaml": "apiVersion: projectcalico.org/v3\nkind: CalicoNodeStatus\nmetadata: {name: a}\n"}, args: "-f c.yaml", want: "c.yaml: contains no object to apply",
 		},
 		"an object without a kind": {
 			in: files{"c.yaml": "apiVersion: v1\nmetadata: {name: p}\n"}, args: "-f c.yaml", want: "c.yaml:1: kind: is missing or not a string",
 		},
 		"a delete of what is not there": {
-			in: files{"c.yaml": nodeC}, args: "--delete -f c.yaml", want: "Node c cannot be deleted: the state does not hold it",
+			in: files{"c.yaml": nodeC}, args: "--delete -f c.yaml", want: "Node c cannot be deleted: it is not in the state",
 		},
 		"an unknown output format": {
 			in: files{"c.yaml": nodeC}, args: "-f c.yaml -o xml", want: `flag -o must be one of text, json, yaml, sarif, junit, github, is "xml"`,
@@ -186,16 +186,16 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 		"two documents of one name": {
 			in:   files{"c.yaml": nodeC, "p.yaml": meshPolicy + "---\n" + meshPolicy},
 			args: "-f c.yaml --policies p.yaml",
-			want: "p.yaml:14: BGPPolicy mesh: metadata.name: is the name of two documents",
+			want: "p.yaml:14: BGPPolicy mesh: metadata.name: is used by two documents",
 		},
 		"Deny together with Warn": {
 			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "[Deny]", "[Deny, Warn]", 1)},
 			args: "-f c.yaml --policies p.yaml",
-			want: "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user",
+			want: "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not have both Deny and Warn: a denial already shows the message to the user",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			compare(t, check(t, c.in, "", strings.Fields(c.args)...), result{code: exitUnusable, stderr: "error: " + c.want + "\n"})
+			compare(t, check(t, c.in, "", strings.Fields(c.args)...), result{code: exitInvalid, stderr: "error: " + c.want + "\n"})
 		})
 	}
 }

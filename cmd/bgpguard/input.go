@@ -1,42 +1,110 @@
 package main
 
 import (
-	"slices"
+	"context"
+	"fmt"
+	"io"
+	"time"
 
-	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/manifest"
-	"github.com/bgpguard/bgpguard/pkg/report"
-	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/spf13/cobra"
+
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// calicoctlFields are the fields of calicoctl's Node by those of Kubernetes'.
-var calicoctlFields = map[string]string{
-	"metadata.annotations[" + calico.AnnotationIPv4Address + "]": "spec.bgp.ipv4Address",
-	"metadata.annotations[" + calico.AnnotationIPv6Address + "]": "spec.bgp.ipv6Address",
-	"metadata.annotations[" + calico.AnnotationASNumber + "]":    "spec.bgp.asNumber",
-	"metadata.annotations[" + calico.AnnotationClusterID + "]":   "spec.bgp.routeReflectorClusterID",
+type inputOptions struct {
+	changeOptions
+	libraryOptions
+
+	policy string
+	data   bool
+	now    func() time.Time
 }
 
-// sourceOf tells where an object stands; nowhere if it came from standard input.
-func sourceOf(r *state.Read) report.Source {
-	if r.Document.File == manifest.StdinFile {
-		return report.Source{}
+func newInput() *cobra.Command {
+	o := inputOptions{now: time.Now}
+	cmd := &cobra.Command{
+		Use:   "input [-f CHANGE] --state STATE",
+		Short: "Print the document that a policy reads as input",
+		Long: `Print the document that a policy reads as input, as JSON for "opa eval -i",
+"conftest test" and editors.
+
+With -f, it is the document of that change. A change policy reads all of it. A state
+policy reads input.state, which is the state after the change. Without -f, it is the
+document of the state.
+
+With --policy, the parameters are those of that policy, including its defaults.
+Without it, the parameters are empty.
+
+With --data, print the document that policies read as data.state, for "opa eval -d".
+
+Exit code: 0 success, 2 invalid input or flags.`,
+		Example: `  bgpguard input --state cluster.yaml --policy mesh-node-limit >input.json
+  opa eval -i input.json -b policies data.policies.mesh_node_limit.violation
+  bgpguard input -f change.yaml --state cluster.yaml --policy change-window --policies policies.yaml
+  bgpguard input --state cluster.yaml --policy my-policy --policy-dir policies | conftest test -p policies --namespace policies.my_policy -
+  bgpguard input --state cluster.yaml --data >data.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
 	}
-	return report.Source{File: r.Document.File, LineOf: func(field string) int {
-		if own := calicoctlFields[field]; own != "" && r.Document.Object["apiVersion"] != "v1" {
-			field = own
-		}
-		return r.Document.LineOf(field)
-	}}
+	f := cmd.Flags()
+	o.addChange(f)
+	f.StringVar(&o.policy, "policy", "", "`name` of the policy whose parameters to include")
+	o.add(f)
+	f.BoolVar(&o.data, "data", false, "print the document data.state instead")
+	return cmd
 }
 
-// stdins counts how often stdin is among paths.
-func stdins(paths ...[]string) int {
-	count := 0
-	for _, p := range slices.Concat(paths...) {
-		if p == manifest.Stdin {
-			count++
+func (o *inputOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	if len(o.files) == 0 {
+		if err := o.requireState(); err != nil {
+			return err
 		}
 	}
-	return count
+	if err := o.validate(); err != nil {
+		return err
+	}
+	set, err := o.set()
+	if err != nil {
+		return err
+	}
+	p, err := findPolicy(set, o.policy)
+	if err != nil {
+		return err
+	}
+	snapshot, request, err := o.readOneChange(stdin)
+	if err != nil {
+		return err
+	}
+	if p != nil && p.Definition.Judges == policy.JudgesChange && len(o.files) == 0 {
+		return fmt.Errorf("flag -f is required: policy %s evaluates changes", o.policy)
+	}
+	engine := validate.NewEngine(set)
+	engine.SetClock(o.now)
+	input, data, err := engine.Input(ctx, snapshot, request)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.data:
+		return writeValue(stdout, ast.NewObject([2]*ast.Term{ast.StringTerm("state"), ast.NewTerm(data)}))
+	case p != nil:
+		return writeValue(stdout, p.Input(input))
+	default:
+		input.Insert(ast.StringTerm("parameters"), ast.NewTerm(ast.NewObject()))
+		return writeValue(stdout, input)
+	}
+}
+
+// writeValue writes a Rego value as JSON.
+func writeValue(w io.Writer, v ast.Value) error {
+	plain, err := ast.JSON(v)
+	if err != nil {
+		return err
+	}
+	return text.JSON(w, plain)
 }

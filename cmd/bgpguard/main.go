@@ -1,5 +1,5 @@
-// Command bgpguard judges changes to a Calico cluster's BGP, shows what BGP they
-// lead to, and saves the state of a cluster so that both can be done offline.
+// Command bgpguard checks changes to the BGP of a Calico cluster before they are applied,
+// shows the resulting sessions and routes, audits clusters, and helps to write policies.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,14 +18,14 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// Exit codes, as conftest and opa users know them.
+// Exit codes, with the meaning that they have for conftest.
 const (
-	exitOK       = 0 // allowed
-	exitDenied   = 1 // denied, or a policy could not judge; in an audit, a violation
-	exitUnusable = 2 // unusable input or flags
+	exitOK      = 0 // success: every change is allowed
+	exitDenied  = 1 // a change is denied or could not be evaluated; a test or an audit fails
+	exitInvalid = 2 // invalid input or flags
 )
 
-// errDenied makes the exit code 1 without a further message.
+// errDenied makes the exit code exitDenied, without a message.
 var errDenied = errors.New("denied")
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -32,19 +33,15 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // A second signal ends what does not heed the first.
-	root := &cobra.Command{
-		Use:           "bgpguard",
-		Short:         "Judge changes to a Calico cluster's BGP before they break its network",
-		Version:       version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
-	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newServe(), newSnapshot())
+	context.AfterFunc(ctx, stop) // A second signal kills the process.
+	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	if width := terminalWidth(stdout); width > 0 {
+		root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
+	}
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return exitOK
@@ -52,6 +49,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitDenied
 	default:
 		fmt.Fprintln(stderr, "error:", err)
-		return exitUnusable
+		return exitInvalid
 	}
+}
+
+// newRoot returns the command bgpguard with all its verbs.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "bgpguard",
+		Short:         "Check changes to the BGP of a Calico cluster before they break its network",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newServe(), newSnapshot())
+	return root
 }

@@ -2,7 +2,7 @@ package main
 
 import "github.com/spf13/cobra"
 
-// newPolicy is the command of those who write policies.
+// newPolicy returns the parent of the commands for authors of policies.
 func newPolicy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",

@@ -20,19 +20,21 @@ type policyBenchOptions struct {
 }
 
 func newPolicyBench() *cobra.Command {
-	o := policyBenchOptions{BenchOptions: author.BenchOptions{Nodes: 1000, BGPPeers: 20, Count: 6}, output: report.PolicyBenchFormats.Default()}
+	o := policyBenchOptions{BenchOptions: author.BenchOptions{Nodes: 1000, BGPPeers: 20, Count: 6}}
 	cmd := &cobra.Command{
 		Use:   "bench DIR|NAME...",
-		Short: "Time policies on a cluster of a given size",
-		Long: `Time the policies of directories, or policies of the library by their names, on a
-made-up cluster: 3 route reflectors, the mesh off, routers outside that peer with a rack
-each, and a change of a restart time.
+		Short: "Measure the cost of policies in a cluster of a given size",
+		Long: `Measure the cost of policies in directories, or of policies of the library by name, in
+a synthetic cluster: 3 route reflectors, no mesh, one external peer per rack, and a
+change of a restart time.
 
-Timed are the first evaluation after a policy is loaded, an evaluation on the state after
-a change, and what a decision takes besides: the simulation and all other policies.
--o bench is for benchstat.
+The stages are the first evaluation after a policy is loaded, the evaluation on the
+state after a change, and the rest of a decision: the topology and all other policies.
 
-Exit code: 0 timed, 2 unusable input or a policy that fails.`,
+The formats of -o:
+` + report.PolicyBenchFormats.Help() + `
+
+Exit code: 0 success; 2 invalid input or flags, or a policy failed.`,
 		Example: `  bgpguard policy bench policies/peers_have_owners --nodes 5000
   bgpguard policy bench reachability-preserved --nodes 5000 --bgppeers 200
   bgpguard policy bench policies -o bench >new.txt && benchstat old.txt new.txt`,
@@ -40,11 +42,11 @@ Exit code: 0 timed, 2 unusable input or a policy that fails.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), cmd.OutOrStdout(), args) },
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.Nodes, "nodes", o.Nodes, "how many nodes the cluster has")
-	f.IntVar(&o.BGPPeers, "bgppeers", o.BGPPeers, "how many BGPPeers it has")
-	f.IntVar(&o.Count, "count", o.Count, "how often each measurement is made; the median is told")
+	f.IntVar(&o.Nodes, "nodes", o.Nodes, "number of nodes")
+	f.IntVar(&o.BGPPeers, "bgppeers", o.BGPPeers, "number of BGPPeers")
+	f.IntVar(&o.Count, "count", o.Count, "number of measurements of each stage; text shows the median")
 	o.add(f)
-	f.StringVarP(&o.output, "output", "o", o.output, report.PolicyBenchFormats.Usage())
+	addOutput(cmd, &o.output, report.PolicyBenchFormats)
 	return cmd
 }
 
@@ -89,10 +91,10 @@ func (o *policyBenchOptions) run(ctx context.Context, w io.Writer, args []string
 	if err != nil {
 		return err
 	}
-	return report.PolicyBenchFormats.Write(w, o.output, benches)
+	return writeFormat(w, report.PolicyBenchFormats, o.output, benches)
 }
 
-// prepared is the policy as it holds, or with its defaults where it does not.
+// prepared returns the policy of d in all, or else the policy with its defaults.
 func prepared(library *policy.Library, all *policy.Set, d *policy.Definition) (*policy.Policy, error) {
 	for _, p := range all.Policies() {
 		if p.Definition == d {

@@ -10,35 +10,36 @@ import (
 )
 
 func newPolicyCheck() *cobra.Command {
-	output := report.PolicyCheckFormats.Default()
+	var output string
 	cmd := &cobra.Command{
 		Use:   "check DIR...",
-		Short: "Compile policies strictly and say what is wrong with them",
-		Long: `Compile the policies of directories, or of tarballs of OPA bundles, as the webhook does:
-strictly, against the schemas of the input, with the builtins that policies may use.
-Then check what makes a policy usable:
+		Short: "Compile policies strictly and report errors and slow rules",
+		Long: `Compile the policies in directories, or in tarballs of OPA bundles, as the webhook
+does: strictly, against the schemas of the input, and without disabled builtins.
+Then report errors in:
 
-  metadata     title, description, severity, what it judges, links, the schema it reads
-  parameters   a schema without unknown names; each with description, type and default
+  metadata     title, description, severity, judges, links, the schema of the input
+  parameters   a schema without unknown names; each parameter with a description,
+               a type and a default
   tests        a module NAME_test with tests
-  example      example.yaml beside it, with a BGPPolicy that compiles
+  example      example.yaml next to the policy, with a BGPPolicy that compiles
 
-and warn of what costs time in each admission:
+and warnings for what makes every admission slower:
 
   all-nodes    reads of data.state.nodes
   square       iterations over BGPPeers or nodes for each BGPPeer or node
-  pattern      regular expressions and globs that are made for each element
-  walk, range  visits of a whole state, long lists of numbers
-  print        what was left in while debugging
+  pattern      regular expressions and globs that are compiled for each element
+  walk, range  walks over a whole state, long ranges of numbers
+  print        print statements
 
-Exit code: 0 no error, 1 an error, 2 unusable input. Warnings do not change it.`,
+Exit code: 0 no error, with or without warnings; 1 an error; 2 invalid input or flags.`,
 		Example: `  bgpguard policy check policies
   bgpguard policy check policies/rack_has_reflector
   bgpguard policy check policies -o json | jq '.findings[] | select(.severity == "error")'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runPolicyCheck(cmd.OutOrStdout(), args, output) },
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", output, report.PolicyCheckFormats.Usage())
+	addOutput(cmd, &output, report.PolicyCheckFormats)
 	return cmd
 }
 
@@ -46,19 +47,19 @@ func runPolicyCheck(w io.Writer, paths []string, output string) error {
 	if err := report.PolicyCheckFormats.Validate(output); err != nil {
 		return err
 	}
-	whole := &author.CheckResult{Policies: []string{}, Findings: []author.Finding{}}
+	all := &author.CheckResult{Policies: []string{}, Findings: []author.Finding{}}
 	for _, path := range paths {
 		r, err := author.Check(path)
 		if err != nil {
 			return err
 		}
-		whole.Policies = append(whole.Policies, r.Policies...)
-		whole.Findings = append(whole.Findings, r.Findings...)
+		all.Policies = append(all.Policies, r.Policies...)
+		all.Findings = append(all.Findings, r.Findings...)
 	}
-	if err := report.PolicyCheckFormats.Write(w, output, whole); err != nil {
+	if err := writeFormat(w, report.PolicyCheckFormats, output, all); err != nil {
 		return err
 	}
-	if whole.Count(author.Error) > 0 {
+	if all.Count(author.Error) > 0 {
 		return errDenied
 	}
 	return nil

@@ -10,31 +10,36 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
+type policyListOptions struct {
+	libraryOptions
+
+	output string
+}
+
 func newPolicyList() *cobra.Command {
-	var o libraryOptions
-	output := report.PolicyListFormats.Default()
+	var o policyListOptions
 	cmd := &cobra.Command{
 		Use:   "list [DIR...]",
-		Short: "List policies from their METADATA",
-		Long: `List the policies of the library with what their METADATA say. With directories, or
-tarballs of OPA bundles, as arguments only theirs are listed; with --policy-dir they are
-listed beside the built-in ones.
+		Short: "List policies",
+		Long: `List the policies of the library with their METADATA.
 
-Exit code: 0 listed, 2 unusable input.`,
+With arguments, which are directories or tarballs of OPA bundles, list only the
+policies in them. With --policy-dir, list those policies in addition to the built-in
+ones.
+
+Exit code: 0 success, 2 invalid input or flags.`,
 		Example: `  bgpguard policy list
   bgpguard policy list platform/policies
   bgpguard policy list -o json | jq -r '.[] | select(.judges == "change") | .name'`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runPolicyList(cmd.OutOrStdout(), args, &o, output)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.OutOrStdout(), args) },
 	}
 	o.addDirs(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", output, report.PolicyListFormats.Usage())
+	addOutput(cmd, &o.output, report.PolicyListFormats)
 	return cmd
 }
 
-func runPolicyList(w io.Writer, paths []string, o *libraryOptions, output string) error {
-	if err := report.PolicyListFormats.Validate(output); err != nil {
+func (o *policyListOptions) run(w io.Writer, paths []string) error {
+	if err := report.PolicyListFormats.Validate(o.output); err != nil {
 		return err
 	}
 	if len(paths) == 0 {
@@ -42,7 +47,7 @@ func runPolicyList(w io.Writer, paths []string, o *libraryOptions, output string
 		if err != nil {
 			return err
 		}
-		return report.PolicyListFormats.Write(w, output, library.Definitions())
+		return writeFormat(w, report.PolicyListFormats, o.output, library.Definitions())
 	}
 	library, err := policy.Embedded()
 	if err != nil {
@@ -56,5 +61,5 @@ func runPolicyList(w io.Writer, paths []string, o *libraryOptions, output string
 		}
 		definitions = append(definitions, own.Definitions...)
 	}
-	return report.PolicyListFormats.Write(w, output, definitions)
+	return writeFormat(w, report.PolicyListFormats, o.output, definitions)
 }

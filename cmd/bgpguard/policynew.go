@@ -11,19 +11,20 @@ import (
 )
 
 func newPolicyNew() *cobra.Command {
-	var dir, judges string
+	judges := policy.JudgesState
+	var dir string
 	cmd := &cobra.Command{
 		Use:   "new NAME",
-		Short: "Write a new policy with tests that pass",
-		Long: `Write a new policy into a folder of its own in --dir: the policy, its tests and an
-example of its BGPPolicy. Where they are missing, the schemas of the input, the helpers
-and what tests share are copied beside it, so that opa and regal read the folder by
-themselves. Nothing is overwritten.
+		Short: "Create a policy with tests that pass",
+		Long: `Create a policy in a directory of its own below --dir: the policy, its tests and an
+example of its BGPPolicy. Also copy the schemas of the input, the helpers and the
+helpers of tests to --dir if they are missing, so that opa and regal can read the
+directory without bgpguard. No file is overwritten.
 
-A policy judges the state, and is evaluated on the one before a change and the one
-after it; or it judges the change, and sees it.
+A state policy is evaluated on the state before a change and on the state after it.
+A change policy is evaluated once, on the change.
 
-Exit code: 0 written, 2 not written.`,
+Exit code: 0 success, 2 no policy was created.`,
 		Example: `  bgpguard policy new peers-have-owners
   bgpguard policy new delete-with-ticket --judges change --dir platform/policies
   bgpguard policy check policies && bgpguard policy test policies
@@ -37,9 +38,8 @@ Exit code: 0 written, 2 not written.`,
 			return reportNew(cmd.OutOrStdout(), written, dir)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&dir, "dir", "policies", "`directory` of the library")
-	f.StringVar(&judges, "judges", policy.JudgesState, "what the policy judges: state or change")
+	cmd.Flags().StringVar(&dir, "dir", "policies", "`directory` of your policies")
+	addChoice(cmd, &judges, "judges", []string{policy.JudgesState, policy.JudgesChange}, "`kind` of policy")
 	return cmd
 }
 
@@ -51,8 +51,8 @@ func reportNew(w io.Writer, written []string, dir string) error {
 	}
 	_, err := fmt.Fprintf(w, `
 Next:
-  bgpguard policy test --watch %[1]s    while you write it
-  bgpguard policy check %[1]s           before you use it
+  bgpguard policy test --watch %[1]s    while you edit the policy
+  bgpguard policy check %[1]s           before you use the policy
   bgpguard check --policy-dir %[1]s -f CHANGE --state STATE
 `, dir)
 	return err

@@ -1,29 +1,26 @@
 package main
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/spf13/cobra"
 
-	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 func newPolicyShow() *cobra.Command {
 	var o libraryOptions
-	output := report.PolicyShowFormats.Default()
+	var output string
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show the documentation of a policy from its METADATA",
-		Long: `Show what the METADATA of a policy say: what it is for, its parameters with type,
-default and description, links, and a BGPPolicy with its defaults.
+		Short: "Show the documentation of a policy",
+		Long: `Show the documentation of a policy, which is its METADATA: the purpose, the parameters
+with type, default and description, links, and a BGPPolicy with the defaults.
 
-Exit code: 0 shown, 2 unusable input.`,
+Exit code: 0 success, 2 invalid input or flags.`,
 		Example: `  bgpguard policy show mesh-node-limit
   bgpguard policy show peers-have-owners --policy-dir platform/policies
   bgpguard policy show change-window -o markdown >change-window.md`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completePolicies(&o),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := report.PolicyShowFormats.Validate(output); err != nil {
 				return err
@@ -36,14 +33,10 @@ Exit code: 0 shown, 2 unusable input.`,
 			if d == nil {
 				return unknownPolicy(library, args[0])
 			}
-			return report.PolicyShowFormats.Write(cmd.OutOrStdout(), output, d)
+			return writeFormat(cmd.OutOrStdout(), report.PolicyShowFormats, output, d)
 		},
 	}
 	o.addDirs(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", output, report.PolicyShowFormats.Usage())
+	addOutput(cmd, &output, report.PolicyShowFormats)
 	return cmd
-}
-
-func unknownPolicy(library *policy.Library, name string) error {
-	return fmt.Errorf("no policy %q; there are %s", name, strings.Join(library.Names(), ", "))
 }

@@ -26,23 +26,27 @@ type policyTestOptions struct {
 }
 
 func newPolicyTest() *cobra.Command {
-	o := policyTestOptions{output: report.PolicyTestFormats.Default()}
+	var o policyTestOptions
 	cmd := &cobra.Command{
 		Use:   "test DIR|FILE...",
 		Short: "Run Rego tests and scenarios",
-		Long: `Run the tests of policies: those in Rego, which opa test runs too, and scenarios, which
-are YAML: a state, changes one after the other, and what is expected of each.
+		Long: `Run the tests of policies: Rego tests, which "opa test" can run too, and scenarios. A
+scenario is a YAML file with a state, changes in order, and the expected decision on
+each change.
 
-A directory is searched with all that is below it. Scenarios see its policies beside the
-built-in ones. Of a Rego test that fails the failing expression is shown, with its
-values and what was printed.
+Directories are searched recursively. Scenarios can use the policies in them in
+addition to the built-in policies. For a Rego test that fails, the failed expression
+is shown with its values and the output of print.
 
-With --live the scenarios are run against the API server of --context, which bgpguard has
-to guard: for a cluster made for tests, as one that holds a Node, BGPPeer,
-BGPConfiguration or IPPool is refused. Scenarios that are for files only are passed over.
+With --live, run the scenarios against the API server of --context, which bgpguard
+must guard. Use a test cluster: a cluster that contains a Node, BGPPeer,
+BGPConfiguration or IPPool is rejected. Scenarios for files only are skipped.
 
-Exit code: 0 all pass, 1 a test fails, 2 unusable input, a module that does not compile or
-no test at all.`,
+The formats of -o:
+` + report.PolicyTestFormats.Help() + `
+
+Exit code: 0 all tests pass; 1 a test fails; 2 invalid input or flags, a module does
+not compile, or there are no tests.`,
 		Example: `  bgpguard policy test policies
   bgpguard policy test policies -r peers_have_owners --watch
   bgpguard policy test policies scenarios --coverage
@@ -65,27 +69,27 @@ no test at all.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.Filter, "run", "r", "", "run only tests and scenarios whose names match `pattern`")
-	f.BoolVar(&o.Coverage, "coverage", false, "show which lines of the policies the Rego tests reach")
-	f.BoolVar(&o.watch, "watch", false, "run again when a file changes, until interrupted")
+	f.StringVarP(&o.Filter, "run", "r", "", "run only tests and scenarios whose names match the regular `expression`")
+	f.BoolVar(&o.Coverage, "coverage", false, "show which lines of the policies the Rego tests cover")
+	f.BoolVar(&o.watch, "watch", false, "run the tests again when a file changes, until interrupted")
 	f.BoolVar(&o.live, "live", false, "run scenarios against the API server of --context")
-	f.StringVar(&o.context, "context", "", "`name` of the context of the kubeconfig")
+	f.StringVar(&o.context, "context", "", "`name` of the kubeconfig context for --live")
 	o.add(f)
-	f.StringVarP(&o.output, "output", "o", o.output, report.PolicyTestFormats.Usage())
+	addOutput(cmd, &o.output, report.PolicyTestFormats)
 	return cmd
 }
 
-// connect says how scenarios are run. A cluster has to be named: none is taken by
-// accident.
+// connect selects how scenarios run. --live requires --context, so that nobody tests in the
+// current context by accident.
 func (o *policyTestOptions) connect() error {
 	o.Run = scenario.Run
 	switch {
 	case !o.live && (o.context != "" || o.kubeconfig != ""):
-		return errors.New("flags --context and --kubeconfig need --live")
+		return errors.New("flags --context and --kubeconfig require --live")
 	case !o.live:
 		return nil
 	case o.context == "":
-		return errors.New("flag --context is required with --live: the context of a cluster that is there for tests")
+		return errors.New("flag --live requires --context: the kubeconfig context of a test cluster")
 	}
 	found, err := o.find(o.context)
 	if err != nil {
@@ -103,7 +107,7 @@ func (o *policyTestOptions) run(ctx context.Context, w io.Writer, paths []string
 	if err != nil {
 		return err
 	}
-	if err := report.PolicyTestFormats.Write(w, o.output, tested); err != nil {
+	if err := writeFormat(w, report.PolicyTestFormats, o.output, tested); err != nil {
 		return err
 	}
 	if tested.Failed() > 0 {
@@ -112,13 +116,12 @@ func (o *policyTestOptions) run(ctx context.Context, w io.Writer, paths []string
 	return nil
 }
 
-// follow runs the tests again and again; what is wrong is told, and waits to be
-// mended.
+// follow runs the tests whenever a file changes. It reports errors and continues.
 func (o *policyTestOptions) follow(ctx context.Context, stdout, stderr io.Writer, paths []string) {
 	const interval = 300 * time.Millisecond
 	author.Watch(ctx, paths, interval, func(ctx context.Context) {
 		fmt.Fprintf(stdout, "== %s\n", time.Now().Format(time.TimeOnly))
-		if err := o.run(ctx, stdout, paths); err != nil && err != errDenied { //nolint:errorlint // It is never wrapped.
+		if err := o.run(ctx, stdout, paths); err != nil && err != errDenied { //nolint:errorlint // run never wraps it.
 			fmt.Fprintln(stderr, "error:", err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,22 +19,38 @@ import (
 	"github.com/bgpguard/bgpguard/test/tool"
 )
 
-// TestMain makes bgpguard a command of the scripts: this very program.
+// TestMain makes this test program the command bgpguard of the scripts.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"bgpguard": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
 
-// TestScripts runs the command as a user does. "exits CODE COMMAND..." is exec with
-// the exit code that is wanted.
+// TestScripts runs the command as a user does. "exits CODE COMMAND..." is "exec" with the
+// expected exit code.
+//
+// The scripts start the command about 300 times, and the race detector makes each start five
+// times as long. The race detector therefore runs in the other tests only: with -race, the
+// scripts run a program that is built without it.
 func TestScripts(t *testing.T) {
+	var program string
+	if raceEnabled() {
+		program = filepath.Join(t.TempDir(), "bgpguard")
+		if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+			t.Fatalf("building bgpguard: %v\n%s", err, out)
+		}
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       golden.Update(),
-		Setup:               withTools,
+		Setup: func(e *testscript.Env) error {
+			if program != "" {
+				e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+e.Getenv("PATH"))
+			}
+			return addTools(e)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
 				if len(args) < 2 {
@@ -55,8 +72,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// withTools lets scripts run opa and regal, and read the samples.
-func withTools(e *testscript.Env) error {
+// raceEnabled reports whether this program was built with -race.
+func raceEnabled() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// addTools lets scripts run opa and regal, and read the samples and the policies.
+func addTools(e *testscript.Env) error {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		return err
@@ -76,7 +99,7 @@ func withTools(e *testscript.Env) error {
 	return nil
 }
 
-// TestPreCommitHooksRun gives the command of each hook arguments as a user does.
+// TestPreCommitHooksRun runs the command of each hook with arguments of a user.
 func TestPreCommitHooksRun(t *testing.T) {
 	t.Chdir("../..")
 	text, err := os.ReadFile(".pre-commit-hooks.yaml")

@@ -38,7 +38,8 @@ other address requires it. The authentication needs the permission to create
 TokenReviews and SubjectAccessReviews. config/components/serve runs it in a cluster.
 
 The command only reads from the cluster. It runs until it is interrupted.
-Exit code: 0 interrupted; 2 unusable input or flags, or a failure.`,
+
+Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
 		Example: `  bgpguard serve
   bgpguard serve --context prod --bind-address localhost:9000
   bgpguard serve --secure --bind-address :8444 --cert-dir /etc/bgpguard/certificate`,
@@ -48,7 +49,7 @@ Exit code: 0 interrupted; 2 unusable input or flags, or a failure.`,
 	f := cmd.Flags()
 	s := &o.serve
 	o.clusterOptions.add(f)
-	f.StringVar(&o.context, "context", "", "`name` of the context of the kubeconfig (default: the current one)")
+	f.StringVar(&o.context, "context", "", "`name` of the kubeconfig context (default: the current context)")
 	f.StringVar(&s.BindAddress, "bind-address", s.BindAddress, "`HOST:PORT` of the page")
 	f.BoolVar(&s.Secure, "secure", false, `serve over HTTPS to users who may "get" the URL /report`)
 	f.StringVar(&s.CertDir, "cert-dir", "", "`directory` with tls.crt and tls.key, reloaded when they are replaced (default: a self-signed certificate)")

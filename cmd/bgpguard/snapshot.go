@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
@@ -31,22 +31,24 @@ func newSnapshot() *cobra.Command {
 	var o snapshotOptions
 	cmd := &cobra.Command{
 		Use:   "snapshot -o FILE",
-		Short: "Save what decides a cluster's BGP into a file, for work without the cluster",
-		Long: `Save the objects that decide a cluster's BGP into a file, which "check --state" and
-"topology -f" read: Nodes, BGPConfigurations, BGPPeers, BGPFilters, IPPools,
-FelixConfigurations and ClusterInformations, and CalicoNodeStatuses.
+		Short: "Save the state of a running cluster to a file",
+		Long: `Save the state of a running cluster to a file, which "bgpguard check --state" and
+"bgpguard topology -f" read: Nodes, BGPConfigurations, BGPPeers, BGPFilters, IPPools,
+FelixConfigurations, ClusterInformations and CalicoNodeStatuses.
 
-The cluster is only read, as the user of the kubeconfig, who needs the right to list
-these kinds. BGPFilters and CalicoNodeStatuses that may not be listed are left out, and
-so is an object that does not parse; a note says so, here and in the file.
+The command only lists objects, with the permissions of your kubeconfig. If you may
+not list BGPFilters or CalicoNodeStatuses, they are skipped; so is an object that is
+invalid. A note on stderr and in the file reports each of them.
 
-The file holds no Secret, only the names of those that are referred to. Of each object
-it has name, labels, annotations and spec; of a Node the labels, the annotations that
-decide BGP and whether it is ready; of a CalicoNodeStatus all but the routes. It
-describes a network: nobody but its owner may read it, and it appears whole or not at
-all. Two snapshots of the same state differ in the comment on top only.
+The file contains only the fields that affect BGP and no Secrets, only the names of
+those that BGPPeers refer to: of each object the name, labels, annotations and spec;
+of a Node the labels, the annotations for BGP and whether it is ready; of a
+CalicoNodeStatus everything except the routes.
 
-Exit code: 0 saved, 2 not saved.`,
+The file describes your network, so only its owner can read it. It is written
+atomically. Two snapshots of the same state differ only in the comment at the top.
+
+Exit code: 0 success, 2 no file was written.`,
 		Example: `  bgpguard snapshot -o state.yaml
   bgpguard snapshot --context prod -o - | bgpguard topology -f -
   bgpguard check -f change.yaml --state state.yaml`,
@@ -57,8 +59,8 @@ Exit code: 0 saved, 2 not saved.`,
 	}
 	f := cmd.Flags()
 	o.add(f)
-	f.StringVar(&o.context, "context", "", "`name` of the context of the kubeconfig (default: the current one)")
-	f.StringVarP(&o.output, "output", "o", "", "`file` to write, which ends in .yaml or .yml, or - (stdout)")
+	f.StringVar(&o.context, "context", "", "`name` of the kubeconfig context (default: the current context)")
+	f.StringVarP(&o.output, "output", "o", "", "`file` to write, with the extension .yaml or .yml, or - (stdout)")
 	return cmd
 }
 
@@ -66,9 +68,9 @@ func (o *snapshotOptions) validate() error {
 	if o.output == "" {
 		return errors.New("flag -o is required: the file to write, or - for stdout")
 	}
-	// kubectl's -o names a format: a file "json" is not what was meant.
+	// With kubectl, -o is a format. "-o json" must not write a file named json.
 	if o.output != manifest.Stdin && !slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(o.output)) {
-		return fmt.Errorf("flag -o must be a file that ends in .yaml or .yml, or - for stdout, is %q", o.output)
+		return fmt.Errorf("flag -o must be a file with the extension .yaml or .yml, or - for stdout, is %q", o.output)
 	}
 	return nil
 }
@@ -97,21 +99,21 @@ func (o *snapshotOptions) run(ctx context.Context, stdout, stderr io.Writer) err
 		_, err := stdout.Write(text)
 		return err
 	}
-	if err := writeWhole(o.output, text); err != nil {
+	if err := writeAtomically(o.output, text); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "wrote %s: %s\n", o.output, strings.Join(counts(reading), ", "))
 	return err
 }
 
-// snapshotText is the file of what was read of a cluster at a time: a comment and
-// a YAML document for each object.
+// snapshotText returns the content of a snapshot file: a comment and a YAML document for
+// each object.
 func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error) {
 	var b bytes.Buffer
 	comment := func(format string, args ...any) {
 		b.WriteString("# " + text.Clean(fmt.Sprintf(format, args...)) + "\n")
 	}
-	comment("What decides BGP in %s, read at %s by bgpguard %s.", name, at.UTC().Format(time.RFC3339), version)
+	comment("BGP state of %s, read at %s by bgpguard %s.", name, at.UTC().Format(time.RFC3339), version)
 	comment("%s.", strings.Join(counts(r), ", "))
 	for _, u := range r.Unread {
 		comment("Note: %s.", u)
@@ -120,7 +122,7 @@ func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error)
 		b.WriteString("---\n")
 		e := yaml.NewEncoder(&b)
 		e.SetIndent(2)
-		e.CompactSeqIndent() // As kubectl writes lists.
+		e.CompactSeqIndent() // kubectl writes lists in this way.
 		if err := errors.Join(e.Encode(object), e.Close()); err != nil {
 			return nil, fmt.Errorf("writing an object as YAML: %w", err)
 		}
@@ -128,7 +130,7 @@ func snapshotText(name string, at time.Time, r *cluster.Reading) ([]byte, error)
 	return b.Bytes(), nil
 }
 
-// counts says how many objects of each kind were read, in the order of the file.
+// counts returns the number of objects of each kind, in the order of the file.
 func counts(r *cluster.Reading) []string {
 	var out []string
 	for rest := r.Objects; len(rest) > 0; {
@@ -153,25 +155,16 @@ func plural(kind string) string {
 	return kind + "s"
 }
 
-// writeWhole writes a file that only its owner may read, and that others see whole
-// or not at all: a reader never finds half of it, and an old one stays until the
-// new one is on the disk.
-func writeWhole(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+// writeAtomically writes a file that only its owner can read. Other processes see the old
+// file or the complete new one, even after a crash.
+func writeAtomically(path string, data []byte) (err error) {
+	f, err := renameio.TempFile(filepath.Dir(path), path)
 	if err != nil {
 		return plainPath(err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(plainPath(err), os.Remove(f.Name()))
-		}
-	}()
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
+	defer func() { err = errors.Join(err, f.Cleanup()) }()
+	if _, err := f.Write(data); err != nil {
+		return plainPath(err)
 	}
-	err = errors.Join(err, f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return f.CloseAtomicallyReplace()
 }

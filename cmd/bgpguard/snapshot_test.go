@@ -16,16 +16,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 )
 
-// Whatever an author wrote into a label, an annotation or a spec is read back as it
-// was, and no name ends a comment.
+// Every value of a label, an annotation or a spec is read back unchanged, and no name can
+// end a comment.
 func FuzzASnapshotIsReadBack(f *testing.F) {
 	for _, text := range []string{"", "on", "0x10", "1e3", "~", "2026-08-01", "1:20", "<<", "=", "a\n---\nb\n", "\t\x00\u0085\u2028", "# a", "'\"", "- a: b", strings.Repeat("long ", 100)} {
 		f.Add(text, text, int64(len(text)))
 	}
 	f.Fuzz(func(t *testing.T, key, value string, number int64) {
-		value = strings.ToValidUTF8(value, "") // As JSON has it.
+		value = strings.ToValidUTF8(value, "") // JSON is UTF-8.
 		if len(validation.IsQualifiedName(key)) > 0 {
-			key = "on" // No API server takes such a key.
+			key = "on" // An API server rejects such a key.
 		}
 		object := map[string]any{
 			"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer",
@@ -34,7 +34,7 @@ func FuzzASnapshotIsReadBack(f *testing.F) {
 		}
 		decoded, err := calico.Decode(object)
 		if err != nil {
-			return // The key is that of a field, and the value does not fit.
+			return // The key is a field of the spec, and the value is invalid.
 		}
 		r := &cluster.Reading{
 			Objects: []calico.Object{decoded},
@@ -54,35 +54,35 @@ func FuzzASnapshotIsReadBack(f *testing.F) {
 	})
 }
 
-func TestASnapshotAppearsWholeOrNotAtAll(t *testing.T) {
+func TestASnapshotIsWrittenAtomically(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state.yaml")
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeWhole(path, []byte("new")); err != nil {
+	if err := writeAtomically(path, []byte("new")); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("error %v, mode %v; want one that its owner alone may read", err, info.Mode())
+		t.Errorf("error %v, mode %v; want a file that only its owner can read", err, info.Mode())
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "new" {
 		t.Errorf("error %v, %q; want the new text", err, text)
 	}
-	// What cannot be put in place leaves nothing behind.
+	// A failed write leaves no temporary file.
 	taken := filepath.Join(dir, "taken.yaml")
 	if err := os.MkdirAll(filepath.Join(taken, "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeWhole(taken, []byte("new")); err == nil {
-		t.Error("a directory was written over")
+	if err := writeAtomically(taken, []byte("new")); err == nil {
+		t.Error("a directory was overwritten")
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("error %v, %v; want the file and the directory", err, entries)
 	}
-	if err := writeWhole(filepath.Join(dir, "nowhere", "s.yaml"), nil); err == nil || !strings.HasSuffix(err.Error(), ": no such file or directory") {
-		t.Errorf("error %v, want that there is no such directory", err)
+	if err := writeAtomically(filepath.Join(dir, "nowhere", "s.yaml"), nil); err == nil || !strings.HasSuffix(err.Error(), ": no such file or directory") {
+		t.Errorf("error %v, want one for the missing directory", err)
 	}
 }

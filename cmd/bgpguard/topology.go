@@ -1,18 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"slices"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -22,53 +25,47 @@ const (
 	ignore = "ignore"
 )
 
-var assumptions = []string{carry, ignore}
+var externalPeers = []string{carry, ignore}
 
 type topologyOptions struct {
-	states, changes     []string
-	delete              bool
+	changeOptions
+
 	node, calicoVersion string
 	externalPeers       string
 	output              string
 }
 
 func newTopology() *cobra.Command {
-	o := topologyOptions{externalPeers: carry, output: report.TopologyFormats.Default()}
+	o := topologyOptions{externalPeers: carry}
 	cmd := &cobra.Command{
 		Use:   "topology -f STATE [--change CHANGE]",
-		Short: "Show the BGP sessions that Calico would configure, from files",
-		Long: `Show the BGP sessions that Calico would configure for a state, which of them
-cannot come up and why, who has the routes to whose pods, and how long routes are
-missing after a start or a loss. Everything is computed from files, as the webhook
-computes it; no cluster is asked.
+		Short: "Show the BGP sessions and routes that Calico would configure",
+		Long: `Show the BGP sessions that Calico would configure for a state: which of them cannot
+come up and why, which nodes have routes to the pods of which other nodes, and how
+long routes are missing after a start or a failure. The topology is computed from
+files, with the code of the webhook and without a cluster.
 
-Files hold what "bgpguard check" reads: Nodes of core/v1 or projectcalico.org/v3,
-and the objects of crd.projectcalico.org/v1 and projectcalico.org/v3, in YAML or
-JSON: calicoctl exports, "kubectl get -o yaml" lists, several documents,
-directories.
+"bgpguard check --help" lists the kinds of files.
 
-With --change, the objects of that file are applied to the state one after the
-other, or deleted with --delete. Every format then shows the state after them: text
-and html compare it with the state before, json and yaml list the half-sessions
-that are added, removed and altered, dot and svg draw it alone.
+With --change, apply the objects of that file to the state in order, or delete them
+with --delete, and show the resulting topology. text and html compare it with the
+topology before the change; json and yaml list the half-sessions that are added,
+removed and altered; dot and svg show the new topology alone.
 
-With --node, half-sessions and faults are those of one node, and text lists its
-half-sessions; totals, routes and pictures are always of all nodes. A full mesh of
-5,000 nodes has 25 million half-sessions: -o json writes them one by one, -o yaml,
-which holds all in memory, refuses so many.
+With --node, show the half-sessions and faults of one node; text then lists its
+half-sessions. Totals, routes and pictures always include all nodes.
 
-Pictures show nodes that peer alike as one group. With more than 24 groups and
-external peers, svg and html show one for each role; dot has them all.
+Pictures show nodes with the same peers as one group.
 
-What a peer outside the cluster does with the routes that it gets is in no object.
---external-peers says what to assume in text and html: that such peers carry them
-on, to each other and to every node that peers with one of them, or that they are
-ignored. The summary in json and yaml has the routes of both assumptions.
+The objects do not say what external peers do with the routes that they receive.
+--external-peers selects the assumption for text and html: carry, external peers pass
+routes on to each other and to every node that peers with one of them; ignore, they
+pass on no routes. json and yaml contain the routes under both assumptions.
 
 The formats of -o:
 ` + report.TopologyFormats.Help() + `
 
-Exit code: 0 shown, 2 unusable input.`,
+Exit code: 0 success, 2 invalid input or flags.`,
 		Example: `  bgpguard topology -f cluster.yaml
   kubectl get nodes,bgppeers,bgpconfigurations,ippools,felixconfigurations,clusterinformations -o yaml | bgpguard topology -f - --node worker-1
   bgpguard topology -f cluster/ --change peer.yaml -o html >topology.html
@@ -80,39 +77,40 @@ Exit code: 0 shown, 2 unusable input.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.states, "filename", "f", nil, "`file`, directory or - (stdin) with the objects of the cluster; repeatable")
-	f.StringArrayVar(&o.changes, "change", nil, "`file`, directory or - (stdin) with objects to apply to the state; repeatable")
-	f.BoolVar(&o.delete, "delete", false, "delete each object of --change instead of applying it")
-	f.StringVar(&o.node, "node", "", "`name` of the node whose half-sessions and faults to show (default: all nodes)")
-	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: that of the ClusterInformation)")
-	f.StringVar(&o.externalPeers, "external-peers", o.externalPeers, "`assumption` about peers that are no nodes of the state: "+strings.Join(assumptions, ", "))
-	f.StringVarP(&o.output, "output", "o", o.output, report.TopologyFormats.Usage())
+	o.addState(f)
+	f.StringVar(&o.node, "node", "", "`name` of the node whose half-sessions and faults to show")
+	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: from the ClusterInformation)")
+	addChoice(cmd, &o.externalPeers, "external-peers", externalPeers, "`assumption` about the routes that external peers receive")
+	addOutput(cmd, &o.output, report.TopologyFormats)
 	return cmd
 }
 
 func (o *topologyOptions) validate() error {
-	switch {
-	case len(o.states) == 0:
-		return errors.New("flag -f is required: the file with the objects of the cluster, or - for stdin")
-	case o.delete && len(o.changes) == 0:
-		return errors.New("flag --delete needs --change: the file with the objects to delete")
-	case !slices.Contains(assumptions, o.externalPeers):
-		return fmt.Errorf("flag --external-peers must be one of %s, is %q", strings.Join(assumptions, ", "), o.externalPeers)
-	case stdins(o.states, o.changes) > 1:
-		return errors.New("flags -f and --change: - (stdin) can be read only once")
+	if err := o.requireState(); err != nil {
+		return err
 	}
-	return report.TopologyFormats.Validate(o.output)
+	if err := report.TopologyFormats.Validate(o.output); err != nil {
+		return err
+	}
+	if err := checkChoice("external-peers", o.externalPeers, externalPeers); err != nil {
+		return err
+	}
+	return o.changeOptions.validate()
 }
 
 func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	before, err := o.read(stdin)
+	before, err := o.readBefore(stdin)
 	if err != nil {
 		return err
 	}
-	after, err := o.change(before, stdin)
+	changed, err := o.readChanges(stdin)
+	if err != nil {
+		return err
+	}
+	after, err := o.apply(before, changed)
 	if err != nil {
 		return err
 	}
@@ -124,7 +122,7 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 		return err
 	}
 	shown := o.report(ctx, before, computed)
-	if len(o.changes) > 0 {
+	if len(changed) > 0 {
 		earlier := shown
 		computed, err = topology.Compute(ctx, after, computed)
 		if err != nil {
@@ -133,16 +131,44 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 		shown = o.report(ctx, after, computed)
 		shown.Before = earlier
 	}
-	if err := report.TopologyFormats.Write(stdout, o.output, shown); err != nil {
+	if err := writeFormat(stdout, report.TopologyFormats, o.output, shown); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("interrupted, so the output is not complete: %w", err)
+		return fmt.Errorf("interrupted, the output is incomplete: %w", err)
 	}
 	return nil
 }
 
-// report is what there is to show of t, the topology of s.
+// readBefore reads the state before the change, with the version of --calico-version.
+func (o *topologyOptions) readBefore(stdin io.Reader) (*state.Snapshot, error) {
+	s, _, err := o.readStateWithNodes(stdin)
+	if err != nil || o.calicoVersion == "" {
+		return s, err
+	}
+	version, err := clusterInformation(o.calicoVersion)
+	if err != nil {
+		return nil, err
+	}
+	return s.Apply(state.Change{After: version}), nil
+}
+
+// clusterInformation returns the ClusterInformation of a cluster with that version of Calico.
+func clusterInformation(version string) (calico.Object, error) {
+	object, err := calico.Decode(map[string]any{
+		"apiVersion": calico.APIVersionV3, "kind": string(calico.KindClusterInformation),
+		"metadata": map[string]any{"name": calico.Default}, "spec": map[string]any{"calicoVersion": version},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := object.(*calico.ClusterInformation); !ok || c.Version == nil {
+		return nil, fmt.Errorf("flag --calico-version must be a version such as v3.31.2, is %q", version)
+	}
+	return object, nil
+}
+
+// report returns what to show of t, the topology of s.
 func (o *topologyOptions) report(ctx context.Context, s *state.Snapshot, t *topology.Topology) *report.Topology {
 	r := &report.Topology{
 		Summary: t.Summary(), Node: o.node, WithTransit: o.externalPeers == carry,
@@ -157,7 +183,7 @@ func (o *topologyOptions) report(ctx context.Context, s *state.Snapshot, t *topo
 	return r
 }
 
-// until is seq up to the end of ctx, so that an interrupt ends a long list.
+// until returns the values of seq until ctx is done: an interrupt ends a long list.
 func until[T any](ctx context.Context, seq iter.Seq[T]) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for v := range seq {
@@ -166,4 +192,40 @@ func until[T any](ctx context.Context, seq iter.Seq[T]) iter.Seq[T] {
 			}
 		}
 	}
+}
+
+// findNode returns an error unless the node of --node is in one of the states.
+func (o *topologyOptions) findNode(before, after *state.Snapshot) error {
+	id := calico.ID{Kind: calico.KindNode, Name: o.node}
+	if o.node == "" || before.Get(id) != nil || after.Get(id) != nil {
+		return nil
+	}
+	nodes := text.Count(len(after.Nodes()), "node")
+	near := nearest(o.node, after.Nodes())
+	if len(near) == 0 {
+		return fmt.Errorf("flag --node: no node %q among %s", o.node, nodes)
+	}
+	return fmt.Errorf("flag --node: no node %q among %s; similar names: %s", o.node, nodes, strings.Join(near, ", "))
+}
+
+// nearest returns up to 3 names of nodes that contain name or differ from it in at most 2
+// characters, the most similar first.
+func nearest(name string, nodes []*calico.Node) []string {
+	const maxDistance, maxNames = 2, 3
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var found []candidate
+	for _, n := range nodes {
+		if d := levenshtein.ComputeDistance(name, n.Name); d <= maxDistance || strings.Contains(n.Name, name) {
+			found = append(found, candidate{n.Name, d})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	var names []string
+	for _, c := range found[:min(len(found), maxNames)] {
+		names = append(names, c.name)
+	}
+	return names
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"slices"
@@ -246,13 +247,13 @@ func TestTopologyNamesWhatIsUnusable(t *testing.T) {
 	in := files{"state.yaml": clusterOf3, "peer.yaml": router, "empty.yaml": "# Nothing here.\n"}
 	for name, c := range map[string]struct{ args, want string }{
 		"no file":                       {"", "flag -f is required: the file with the objects of the cluster, or - for stdin"},
-		"no node":                       {"-f peer.yaml", "peer.yaml: no Node among the objects: without nodes there are no sessions"},
+		"no node":                       {"-f peer.yaml", "peer.yaml: contains no Node: without nodes there are no sessions"},
 		"no object":                     {"-f empty.yaml", "empty.yaml: no object of a cluster"},
-		"a change without objects":      {"-f state.yaml --change empty.yaml", "empty.yaml: no object to apply"},
-		"a delete without a change":     {"-f state.yaml --delete", "flag --delete needs --change: the file with the objects to delete"},
-		"a delete of what is not there": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: the state does not hold it"},
-		"a node with a slip":            {"-f state.yaml --node wroker-1", `flag --node: no node "wroker-1" among 3 nodes; near it: worker-1`},
-		"a part of a name":              {"-f state.yaml --node worker", `flag --node: no node "worker" among 3 nodes; near it: worker-1, worker-2`},
+		"a change without objects":      {"-f state.yaml --change empty.yaml", "empty.yaml: contains no object to apply"},
+		"a delete without a change":     {"-f state.yaml --delete", "flag --delete requires --change: the file with the objects to delete"},
+		"a delete of what is not there": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: it is not in the state"},
+		"a node with a slip":            {"-f state.yaml --node wroker-1", `flag --node: no node "wroker-1" among 3 nodes; similar names: worker-1`},
+		"a part of a name":              {"-f state.yaml --node worker", `flag --node: no node "worker" among 3 nodes; similar names: worker-1, worker-2`},
 		"a node unlike any":             {"-f state.yaml --node elsewhere", `flag --node: no node "elsewhere" among 3 nodes`},
 		"no version":                    {"-f state.yaml --calico-version new", `flag --calico-version must be a version such as v3.31.2, is "new"`},
 		"an unknown assumption":         {"-f state.yaml --external-peers maybe", `flag --external-peers must be one of carry, ignore, is "maybe"`},
@@ -262,7 +263,7 @@ func TestTopologyNamesWhatIsUnusable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := bgpguard(t, in, "", append([]string{"topology"}, strings.Fields(c.args)...)...)
-			compare(t, got, result{code: exitUnusable, stderr: "error: " + c.want + "\n"})
+			compare(t, got, result{code: exitInvalid, stderr: "error: " + c.want + "\n"})
 		})
 	}
 }
@@ -310,17 +311,40 @@ metadata: {name: default}
 	}
 }
 
+// onWrite calls f before each write.
+type onWrite struct {
+	io.Writer
+
+	f func()
+}
+
+func (w onWrite) Write(p []byte) (int, error) {
+	w.f()
+	return w.Writer.Write(p)
+}
+
 func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
+	var nodes strings.Builder
+	for i := range 200 { // 39,800 half-sessions
+		fmt.Fprintf(&nodes, "{apiVersion: v1, kind: Node, metadata: {name: n%03d, annotations: {projectcalico.org/IPv4Address: 10.0.0.%d/24}}}\n---\n", i, i)
+	}
+	o := topologyOptions{changeOptions: changeOptions{states: []string{"-"}}, externalPeers: carry, output: report.JSON}
+	var all bytes.Buffer
+	if err := o.run(t.Context(), strings.NewReader(nodes.String()), &all); err != nil {
+		t.Fatalf("error %v without an interrupt", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	o := topologyOptions{states: []string{"-"}, externalPeers: carry, output: report.JSON}
-	err := o.run(ctx, strings.NewReader(clusterOf3), io.Discard)
-	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted, so the output is not complete: context canceled" {
+	var some bytes.Buffer
+	err := o.run(ctx, strings.NewReader(nodes.String()), onWrite{&some, cancel})
+	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted, the output is incomplete: context canceled" {
 		t.Errorf("error %v", err)
 	}
-	var b bytes.Buffer
-	if err := o.run(t.Context(), strings.NewReader(clusterOf3), &b); err != nil || b.Len() == 0 {
-		t.Errorf("error %v without an interrupt", err)
+	if some.Len() == 0 || some.Len() > all.Len()/2 {
+		t.Errorf("%d of %d bytes were written", some.Len(), all.Len())
+	}
+	var none bytes.Buffer
+	if err := o.run(ctx, strings.NewReader(nodes.String()), &none); !errors.Is(err, context.Canceled) || none.Len() > 0 {
+		t.Errorf("error %v, and %d bytes were written after an interrupt", err, none.Len())
 	}
 }
 

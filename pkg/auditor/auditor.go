@@ -1,7 +1,6 @@
-// Package auditor audits the state of a cluster continuously: on one replica, the
-// elected one, it judges each new state by the policies in force, follows what it
-// finds over time, and tells it where people look. It stands beside pkg/admission,
-// and asks the same engine.
+// Package auditor audits the state of a cluster continuously. The leader evaluates the
+// policies in force on each new state, follows the violations over time, and reports them
+// as metrics, log lines, Events and reports. It uses the same engine as pkg/admission.
 package auditor
 
 import (
@@ -9,75 +8,94 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 const (
-	// auditLimit bounds one audit. Most of it was computed for requests already, and
-	// otherwise it takes much less at any size of cluster.
+	// auditLimit bounds one audit. At any size of cluster an audit takes much less, and
+	// most of it was computed for requests already.
 	auditLimit = 30 * time.Second
-	// tellLimit bounds what is written after one.
-	tellLimit = 30 * time.Second
-	// unknownRetry is how soon the state is looked at again where it was not known.
+	// deliverLimit bounds the delivery of its results.
+	deliverLimit = 30 * time.Second
+	// unknownRetry is the time to the next turn where the state is not known yet.
 	unknownRetry = time.Second
-	// failedRetry is how soon what failed is tried again, where nothing else happens.
+	// failedRetry is the time to the next turn after an error.
 	failedRetry = 10 * time.Second
-	// newsBurst audits may find something else than the one before, at any time, and
-	// then one in each newsInterval: what they find is written, and what comes and goes
-	// all the time would be a burden for the API server.
-	newsBurst    = 60
-	newsInterval = 30 * time.Second
 )
 
-// Cluster tells the state as it is, and how old it is. An error says that it, or by
-// what to judge it, is not known yet.
+// Cluster returns the current state and its age. An error says that the state or the
+// policies are not known yet.
 type Cluster interface {
 	Snapshot() (*state.Snapshot, time.Duration, error)
 }
 
-// Publisher tells what an audit found, on the elected replica. What it is given must
-// not be changed. One that fails is called again, with the same audit or a later one.
+// Publisher publishes the results of an audit, on the leader. It must not change the
+// audit. After an error it is called again, with the same audit or a later one.
 type Publisher interface {
 	Publish(ctx context.Context, a *audit.Audit) error
 }
 
-// Reference names an object as Events do; false where Events cannot be about it.
+// Reference returns an object in the form that Events use; false where Events cannot be
+// about it.
 type Reference func(ctx context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool)
 
-// Options say how an Auditor works.
+// Options configure an Auditor.
 type Options struct {
-	// Delay is how long after a change the state is audited, so that what changes
-	// at once is one audit; it is longer while what is found changes all the time.
-	// Interval is how long it is not audited at the most.
+	// Delay is the time from a change to the audit, so that changes in quick succession
+	// are one audit. It is longer while the results keep changing; see throttle.
+	// Interval is the longest time between two audits.
 	Delay, Interval time.Duration
-	// Namespace is the one of bgpguard's own objects.
+	// Namespace is that of bgpguard's own objects.
 	Namespace string
-	// Replica names this process.
+	// Replica is the name of this process.
 	Replica string
-	// Reference names objects for Events.
+	// Reference returns objects in the form that Events use.
 	Reference Reference
-	// Notes say what of the state is not known.
+	// Notes name the parts of the state that are not known.
 	Notes func() []string
-	// Publishers are told of each audit, in this order.
+	// Publishers are called after each audit, in this order.
 	Publishers []Publisher
 }
 
-// Auditor audits a cluster. It is a manager.Runnable on every replica: those that
-// are not elected remember how the state was, so that the next that is can go on
-// where the last one ended.
+// phase is what a replica does in each turn of its loop.
+type phase int
+
+// The phases, in order. A replica that loses the leadership is stopped by the manager.
+const (
+	// following: the replica is not the leader. It remembers states, so that as a leader
+	// it can compare with the state of the last audit.
+	following phase = iota
+	// loading: the replica was elected. It reads the record of the previous leader.
+	loading
+	// leading: the replica audits when that is due, and delivers the results.
+	leading
+)
+
+// Auditor audits a cluster. It is a manager.Runnable on every replica.
+//
+// Its loop takes a turn when it is elected, when the state or the policies change, and
+// when the previous turn asked for one. A turn of the leader has two steps:
+//
+//  1. audit, if it is due: the state or the policies changed, the interval is over, or
+//     the last attempt failed. It gives the latest audit and the next record, which holds
+//     the trail and the notices to send.
+//  2. deliver what was not delivered yet: write the record, send its notices as Events,
+//     call the publishers.
+//
+// A turn that fails is followed by another one after failedRetry, which repeats only what
+// failed.
 type Auditor struct {
 	engine     *validate.Engine
 	cluster    Cluster
@@ -85,65 +103,52 @@ type Auditor struct {
 	elected    <-chan struct{}
 	log        logr.Logger
 	now        func() time.Time
-	news       chan struct{}
+	changed    loop.Signal // of state or policies
 	latest     atomic.Pointer[audit.Audit]
 	store      *store
 	events     *events
 	exemptions *Exemptions
 
-	// What follows is only for the goroutine of Start.
-	leads  bool
-	loaded bool
-	past   past
-	// policies are those that latest was judged by, and failed says that it has to
-	// be judged again in any case.
+	// The fields below belong to the goroutine of Start.
+	phase phase
+	past  past
+	// policies are those of latest. repeat makes the next audit due in any case.
 	policies *policy.Set
-	failed   bool
-	// record is what is to be known of the audits so far, with the notices that are
-	// not sent yet.
+	repeat   bool
+	// record is the trail and the notices that were not sent yet.
 	record record
-	// pace allows audits to find something else than the one before, and hold is how
-	// long after a change the next audit has to wait for that.
-	pace *rate.Limiter
-	hold time.Duration
-	// unpublished says that latest has not reached every publisher.
+	// unpublished reports that latest has not reached every publisher.
 	unpublished bool
-	// said is the last error in the log.
-	said string
+	throttle    *throttle
+	failure     loop.Failure
 }
 
-// New returns an auditor that judges by engine, and knows from exemptions who made
-// changes past policies; the caller adds both to the manager, whose scheme must know
-// ConfigMaps and Events.
+// New returns an auditor. exemptions records the users who changed objects although
+// policies deny it. The caller adds both to the manager, whose scheme must know ConfigMaps
+// and Events.
 func New(mgr manager.Manager, engine *validate.Engine, cluster Cluster, exemptions *Exemptions, o Options, log logr.Logger) *Auditor {
 	return &Auditor{
-		engine: engine, cluster: cluster, options: o, elected: mgr.Elected(), log: log, now: time.Now, news: make(chan struct{}, 1),
+		engine: engine, cluster: cluster, options: o, elected: mgr.Elected(), log: log, now: time.Now, changed: loop.NewSignal(),
 		store:      &store{reader: mgr.GetAPIReader(), writer: mgr.GetClient(), namespace: o.Namespace, interval: o.Interval, log: log},
 		events:     &events{writer: mgr.GetClient(), reference: o.Reference, replica: o.Replica, log: log},
-		exemptions: exemptions, pace: newPace(),
+		exemptions: exemptions, throttle: newThrottle(),
 	}
 }
 
-func newPace() *rate.Limiter { return rate.NewLimiter(rate.Every(newsInterval), newsBurst) }
-
-// NeedLeaderElection tells the manager that every replica follows the state.
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica follows the
+// state.
 func (a *Auditor) NeedLeaderElection() bool { return false }
 
-// Notify has the state audited, soon: it or the policies changed. It never blocks.
-func (a *Auditor) Notify() {
-	select {
-	case a.news <- struct{}{}:
-	default: // An audit that is still to come covers this.
-	}
-}
+// Notify reports that the state or the policies changed. It never blocks.
+func (a *Auditor) Notify() { a.changed.Send() }
 
 // Latest returns the last audit, nil where there was none or this replica is not the
-// elected one. It must not be changed.
+// leader. It must not be changed.
 func (a *Auditor) Latest() *audit.Audit { return a.latest.Load() }
 
-// Counts returns how many violations each policy found in the last audit, by the name
-// of the BGPPolicy, and when that was. Policies that judge changes, or could not judge,
-// are left out; nil says that there is no audit yet.
+// Counts returns how many violations each policy found in the last audit, by the name of
+// the BGPPolicy, and the time of the audit. It has no policies that judge changes or could
+// not be evaluated. It is nil before the first audit.
 func (a *Auditor) Counts() (counts map[string]int32, at time.Time) {
 	latest := a.Latest()
 	if latest == nil {
@@ -161,7 +166,7 @@ func (a *Auditor) Counts() (counts map[string]int32, at time.Time) {
 	return counts, latest.Time
 }
 
-// Start audits until ctx is done.
+// Start runs the loop until ctx is done.
 func (a *Auditor) Start(ctx context.Context) error {
 	defer clearGauges()
 	elected := a.elected
@@ -172,69 +177,56 @@ func (a *Auditor) Start(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-elected:
-			a.leads, elected = true, nil
-		case <-a.news:
-			pause(ctx, max(a.options.Delay, a.hold))
+			a.phase, elected = loading, nil
+		case <-a.changed:
+			loop.Pause(ctx, max(a.options.Delay, a.throttle.delay))
 		}
 		timer.Stop()
 		if ctx.Err() != nil {
 			return nil
 		}
-		select {
-		case <-a.news: // What has come meanwhile is covered.
-		default:
-		}
+		a.changed.Clear() // This turn covers it.
 		wait = a.turn(ctx)
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-// turn looks at the state once, and returns when to do so again where nobody notifies.
-// What panics ends the turn, and not the process, which answers requests too.
-func (a *Auditor) turn(ctx context.Context) (again time.Duration) {
+// turn does what the phase requires, and returns the time to the next turn. A panic ends
+// the turn and not the process, which answers requests too.
+func (a *Auditor) turn(ctx context.Context) (next time.Duration) {
 	defer func() {
 		if r := recover(); r != nil {
 			auditErrors.Inc()
-			a.failed, again = true, failedRetry
-			a.sayError(fmt.Errorf("it panicked: %v", r), "Cannot audit the state", "stack", string(debug.Stack()))
+			a.repeat = true
+			next = a.failed(fmt.Errorf("panic: %v", r), "Cannot audit the state, trying again", "stack", string(debug.Stack()))
 		}
 	}()
 	snapshot, _, err := a.cluster.Snapshot()
-	if err != nil { // Readiness says why.
+	if err != nil { // The readiness probe reports it.
 		return unknownRetry
 	}
-	// Without what JSON does not keep, so that a time that was read back is equal.
+	// JSON has no more digits. A time that is read back must be equal.
 	now := a.now().UTC().Truncate(time.Millisecond)
-	if !a.leads {
+	if a.phase == following {
 		a.past.add(now, snapshot)
 		return a.options.Interval
+	}
+	if a.phase == loading {
+		if err := a.load(ctx); err != nil {
+			return a.failed(err, "Cannot read the record of the last audit, trying again")
+		}
+		a.phase = leading
 	}
 	return a.lead(ctx, now, snapshot)
 }
 
-// lead audits the state where it changed or was not audited for long, and tells what
-// has not been told yet.
-func (a *Auditor) lead(ctx context.Context, now time.Time, snapshot *state.Snapshot) (again time.Duration) {
-	if !a.loaded {
-		if err := a.load(ctx); err != nil {
-			a.sayError(err, "Cannot read what the last audit found, so there is none yet; trying again")
-			return failedRetry
-		}
-		a.loaded = true
-	}
-	set, latest := a.engine.Policies(), a.Latest()
-	if a.failed || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval {
+// lead audits the state, if that is due, and delivers the results.
+func (a *Auditor) lead(ctx context.Context, now time.Time, snapshot *state.Snapshot) (next time.Duration) {
+	set := a.engine.Policies()
+	if a.due(now, snapshot, set) {
 		if err := a.audit(ctx, now, snapshot, set); err != nil && ctx.Err() == nil {
 			auditErrors.Inc()
-			a.failed = true
-			a.sayError(err, "Cannot audit the state, trying again")
-			return failedRetry
+			a.repeat = true
+			return a.failed(err, "Cannot audit the state, trying again")
 		}
 	} else {
 		a.past.add(now, snapshot)
@@ -242,32 +234,41 @@ func (a *Auditor) lead(ctx context.Context, now time.Time, snapshot *state.Snaps
 	if ctx.Err() != nil {
 		return 0
 	}
-	if err := a.tell(ctx); err != nil {
+	if err := a.deliver(ctx); err != nil {
 		auditErrors.Inc()
-		a.sayError(err, "Cannot tell all that the audit found, trying again")
+		return a.failed(err, "Cannot deliver all results of the audit, trying again")
+	}
+	if a.repeat {
 		return failedRetry
 	}
-	if a.failed {
-		return failedRetry
-	}
-	a.said = ""
+	a.failure.Clear()
 	return max(0, a.options.Interval-a.now().Sub(a.Latest().Time))
 }
 
-// load takes over from the replica that audited before.
-func (a *Auditor) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tellLimit)
-	defer cancel()
-	r, err := a.store.read(ctx)
-	if err != nil {
-		return err
+// failed logs an error, once until a turn succeeds, and returns the time to the next turn.
+func (a *Auditor) failed(err error, message string, more ...any) time.Duration {
+	if a.failure.Changed(err) {
+		a.log.Error(err, message, more...)
 	}
-	a.record = r
-	return nil
+	return failedRetry
 }
 
-// audit judges the state and follows what it finds. An error means that there was no
-// time for it.
+// load takes over the record of the previous leader.
+func (a *Auditor) load(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, deliverLimit)
+	defer cancel()
+	a.record, err = a.store.read(ctx)
+	return err
+}
+
+// due reports whether the state has to be audited.
+func (a *Auditor) due(now time.Time, snapshot *state.Snapshot, set *policy.Set) bool {
+	latest := a.Latest()
+	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval
+}
+
+// audit evaluates the policies on the state, follows their violations and updates latest
+// and record. An error says that its time was up: it has then changed nothing.
 func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snapshot, set *policy.Set) error {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, auditLimit)
@@ -278,64 +279,50 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 		step.Before = a.past.at(before.Time)
 		step.Exempted = a.exemptions.since(before.Time)
 	}
-	found, err := audit.Run(limited, a.engine, snapshot, audit.Options{Time: now, Notes: a.options.Notes()})
+	latest, err := audit.Run(limited, a.engine, snapshot, audit.Options{Time: now, Notes: a.options.Notes()})
 	if err != nil {
 		return err
 	}
-	// An engine of its own: that of the requests would forget the state as it is for
-	// the states that are looked at here, and this one is not to remember any.
-	trail, err := before.Follow(limited, found, validate.NewEngine(set), step)
+	// The engine of the requests would lose its cached state to the hypothetical states
+	// that Follow evaluates.
+	trail, err := before.Follow(limited, latest, validate.NewEngine(set), step)
 	if err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // What was stopped half-way says nothing.
+		return ctx.Err() // The audit is incomplete.
 	}
 	a.past.add(now, snapshot)
-	news := noticesOf(found, before, a.record.Omitted > 0)
-	a.record = record{Trail: trail, Notices: append(a.record.Notices, boundNotices(news)...)}
-	a.record.fit(len(found.Violations))
-	a.policies, a.failed, a.unpublished = set, false, true
-	a.hold = 0
-	if !sameFound(a.Latest(), found) {
-		one := a.pace.ReserveN(now, 1)
-		if a.hold = one.DelayFrom(now); a.hold > newsInterval { // It was not waited for, as what fails is tried again.
-			a.hold = newsInterval
-			one.CancelAt(now)
-		}
-	}
-	a.latest.Store(found)
-	setGauges(found, time.Since(began))
-	countNotices(news)
-	a.logNotices(news)
+	notices := noticesOf(latest, before, a.record.Omitted > 0)
+	a.record = record{Trail: trail, Notices: append(a.record.Notices, boundNotices(notices)...)}
+	a.record.fit(len(latest.Violations))
+	a.throttle.add(now, !sameResults(a.Latest(), latest))
+	a.policies, a.repeat, a.unpublished = set, false, true
+	a.latest.Store(latest)
+	setGauges(latest, time.Since(began))
+	countNotices(notices)
+	a.logNotices(notices)
 	if a.record.Omitted > 0 {
-		a.log.Info("There are more violations than can be followed, so new ones are not told one by one", "followed", len(a.record.Trail.Violations), "omitted", a.record.Omitted)
+		a.log.Info("Too many violations to follow, new ones are not reported one by one", "followed", len(a.record.Trail.Violations), "omitted", a.record.Omitted)
 	}
 	return nil
 }
 
-// sameFound reports whether two audits found the same, as far as that is written.
-func sameFound(a, b *audit.Audit) bool {
-	return a != nil && slices.Equal(a.Failures, b.Failures) && slices.EqualFunc(a.Violations, b.Violations, func(v, w audit.Violation) bool {
-		return v.Policy == w.Policy && v.ID == w.ID && v.Size == w.Size && v.Message == w.Message
-	})
-}
-
-// tell writes what is to be known of the audits so far, sends what is news and then
-// publishes the audit. In this order nothing is told twice, and nothing is lost, where
-// the process ends in between: the next one finds the news that it has to send, under
-// the same names. What cannot be written is not sent.
-func (a *Auditor) tell(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tellLimit)
+// deliver writes the record, sends its notices as Events and publishes the latest audit.
+// Notices are recorded before they are sent: if the process ends in between, the next
+// leader sends them under the same names, so that none is lost or sent twice. A record
+// that cannot be written sends no notices.
+func (a *Auditor) deliver(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, deliverLimit)
 	defer cancel()
 	other, err := a.store.write(ctx, &a.record, a.Latest().Snapshot)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("writing what the audit found: %w", err)
+		err = fmt.Errorf("writing the record: %w", err)
 	case other != nil:
-		// Another replica was elected meanwhile, or was when this one was slow.
-		a.log.Info("Another replica has audited the state, going on from what it found")
-		a.record, a.failed = *other, true
+		// Another replica was elected, and this one has not noticed yet or was slow.
+		a.log.Info("Another replica has audited the state, continuing from its record")
+		a.record, a.repeat = *other, true
 		return nil
 	default:
 		if a.record.Notices, err = a.events.send(ctx, a.record.Notices, a.now()); err != nil {
@@ -345,7 +332,7 @@ func (a *Auditor) tell(ctx context.Context) error {
 	return errors.Join(err, a.publish(ctx))
 }
 
-// publish calls every publisher, where one has not had the latest audit.
+// publish calls all publishers, unless all of them had the latest audit.
 func (a *Auditor) publish(ctx context.Context) error {
 	if !a.unpublished {
 		return nil
@@ -359,25 +346,17 @@ func (a *Auditor) publish(ctx context.Context) error {
 	return err
 }
 
-// sayError logs an error once, until all is well.
-func (a *Auditor) sayError(err error, text string, more ...any) {
-	if err.Error() != a.said {
-		a.said = err.Error()
-		a.log.Error(err, text, more...)
-	}
-}
-
-// logNotices writes a line for each of the first notices, and one for the rest.
+// logNotices writes a line for each of the first maxLogged notices, and one for the rest.
 func (a *Auditor) logNotices(notices []notice) {
 	for _, n := range notices[:min(len(notices), maxLogged)] {
-		text := "Violation found"
+		message := "Violation found"
 		switch n.Reason {
 		case reasonResolved:
-			text = "Violation resolved"
+			message = "Violation resolved"
 		case reasonDrift:
-			text = "Violation found that came past admission, or may have"
+			message = "Drift found"
 		}
-		a.log.Info(text, "policy", n.Policy, "severity", n.severity, "id", n.ID, "origin", n.origin, "firstSeen", n.firstSeen, "message", n.Note)
+		a.log.Info(message, "policy", n.Policy, "severity", n.severity, "id", n.ID, "origin", n.origin, "firstSeen", n.firstSeen, "message", n.Note)
 	}
 	if more := len(notices) - maxLogged; more > 0 {
 		a.log.Info("More violations found or resolved", "count", more)

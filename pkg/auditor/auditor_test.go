@@ -18,10 +18,9 @@ import (
 const meshNote = "[mesh-node-limit] the node-to-node mesh is too large: 4 nodes (limit 3), 3 sessions per node, 6 in total; " +
 	"the mesh is on because nodeToNodeMeshEnabled is true: peer the nodes with route reflectors, then set nodeToNodeMeshEnabled: false in BGPConfiguration default"
 
-const drift = "came past admission, or may have: introduced by a change to BGPConfiguration default that the policy denies: it bypassed the webhook; "
+const drift = "drift, introduced by a change to BGPConfiguration default that the policy denies: it bypassed the webhook; "
 
-// changes is what happens to a cluster, as a leader finds it.
-func TestWhatIsTold(t *testing.T) {
+func TestEvents(t *testing.T) {
 	on, off := cluster(t, 4, true), cluster(t, 4, false)
 	set := policies(t, deny3)
 	found := func(at string) string {
@@ -31,20 +30,20 @@ func TestWhatIsTold(t *testing.T) {
 		return at + " DriftFound BGPConfiguration default: " + strings.Replace(meshNote, "] ", "] "+how, 1)
 	}
 	resolved := func(at, since string) string {
-		return at + " ViolationResolved BGPConfiguration default: [mesh-node-limit] resolved: node-to-node-mesh is no longer found; it was first seen at 2026-03-14T" + since + "Z"
+		return at + " ViolationResolved BGPConfiguration default: [mesh-node-limit] resolved: node-to-node-mesh, first seen at 2026-03-14T" + since + "Z"
 	}
 	for name, test := range map[string]struct {
 		states []*state.Snapshot
 		want   []string
 	}{
-		"what is wrong at the start":                 {[]*state.Snapshot{on}, []string{found("19:00:00")}},
-		"what stays wrong is told once":              {[]*state.Snapshot{on, on, cluster(t, 4, true)}, []string{found("19:00:00")}},
-		"what is mended is told once":                {[]*state.Snapshot{on, off, off, cluster(t, 4, false)}, []string{found("19:00:00"), resolved("19:00:10", "19:00:00")}},
-		"what comes past admission":                  {[]*state.Snapshot{off, on}, []string{drifted("19:00:10", drift)}},
-		"what comes again":                           {[]*state.Snapshot{off, on, off, on}, []string{drifted("19:00:10", drift), resolved("19:00:20", "19:00:10"), drifted("19:00:30", drift)}},
-		"what is right is not spoken of":             {[]*state.Snapshot{off, off}, nil},
-		"what comes by nodes that join is no drift":  {[]*state.Snapshot{cluster(t, 3, true), on}, []string{found("19:00:10")}},
-		"what is wrong and gets larger is told once": {[]*state.Snapshot{on, cluster(t, 5, true)}, []string{found("19:00:00")}},
+		"a violation at the start":                {[]*state.Snapshot{on}, []string{found("19:00:00")}},
+		"a violation that stays is reported once": {[]*state.Snapshot{on, on, cluster(t, 4, true)}, []string{found("19:00:00")}},
+		"a resolved violation is reported once":   {[]*state.Snapshot{on, off, off, cluster(t, 4, false)}, []string{found("19:00:00"), resolved("19:00:10", "19:00:00")}},
+		"a change that bypasses the webhook":      {[]*state.Snapshot{off, on}, []string{drifted("19:00:10", drift)}},
+		"drift that comes again":                  {[]*state.Snapshot{off, on, off, on}, []string{drifted("19:00:10", drift), resolved("19:00:20", "19:00:10"), drifted("19:00:30", drift)}},
+		"no violation":                            {[]*state.Snapshot{off, off}, nil},
+		"a node that joins makes no drift":        {[]*state.Snapshot{cluster(t, 3, true), on}, []string{found("19:00:10")}},
+		"a violation that grows is reported once": {[]*state.Snapshot{on, cluster(t, 5, true)}, []string{found("19:00:00")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer()
@@ -66,7 +65,7 @@ func TestWhatIsTold(t *testing.T) {
 	}
 }
 
-func TestWhoIsExemptIsNamed(t *testing.T) {
+func TestTheExemptUserIsNamed(t *testing.T) {
 	for name, test := range map[string]struct {
 		object, policy string
 		age            time.Duration
@@ -95,7 +94,7 @@ func TestWhoIsExemptIsNamed(t *testing.T) {
 	}
 }
 
-func TestARecordIsWrittenOnceForChangesAtOnce(t *testing.T) {
+func TestChangesWithinASecondAreOneRecord(t *testing.T) {
 	server := newAPIServer()
 	r := start(t, server, policies(t, deny3), nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -104,11 +103,11 @@ func TestARecordIsWrittenOnceForChangesAtOnce(t *testing.T) {
 	}
 	r.at = r.at.Add(2 * time.Second)
 	r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", []string{"a", "b"})
-	cancel() // What waits is written all the same.
+	cancel() // The queue is still written.
 	if err := r.exemptions.Start(ctx); err != nil {
 		t.Error(err)
 	}
-	const note = " Exempted Node a: a change by jane was let through although policies deny it, as they do not hold for this user: a,b"
+	const note = " Exempted Node a: a change by jane was allowed although policies deny it, because they are not enforced for this user: a,b"
 	if got, want := server.told(), "19:00:00"+note+"\n19:00:02"+note; got != want {
 		t.Errorf("got\n%s", got)
 	}
@@ -125,8 +124,8 @@ func TestARecordNeverBlocks(t *testing.T) {
 	}
 }
 
-// Whatever the last leader had done when it ended, the next goes on from there.
-func TestANewLeaderLosesAndDoublesNothing(t *testing.T) {
+// The next leader continues from whatever the last one had done when it ended.
+func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 	on, off := cluster(t, 4, true), cluster(t, 4, false)
 	broken := errors.New("broken")
 	end := map[string]func(server *apiServer, first *replica){
@@ -141,7 +140,7 @@ func TestANewLeaderLosesAndDoublesNothing(t *testing.T) {
 			set := policies(t, deny3, hygiene)
 			typo := object(t, "BGPPeer", "typo", map[string]any{"nodeSelector": "has("})
 			first, second := start(t, server, set, nil), start(t, server, set, nil)
-			second.leads = false
+			second.phase = following
 			both := func(after time.Duration, s *state.Snapshot) {
 				first.then(t, after, s)
 				second.then(t, after, s)
@@ -151,7 +150,7 @@ func TestANewLeaderLosesAndDoublesNothing(t *testing.T) {
 			both(10*time.Second, on) // drift, and the typo is gone
 			server.refuse = map[string]error{}
 
-			second.leads = true // the first is no more
+			second.phase = loading // the first has ended
 			second.then(t, 15*time.Second, on)
 			second.then(t, 10*time.Second, on)
 			second.then(t, 10*time.Second, off)
@@ -171,8 +170,8 @@ func TestANewLeaderLosesAndDoublesNothing(t *testing.T) {
 	}
 }
 
-// Two that both take themselves for the leader do not write over each other's trail.
-func TestALeaderThatWasOvertakenGoesOnFromTheOther(t *testing.T) {
+// Two replicas that both believe to be the leader do not overwrite each other's record.
+func TestAnOldLeaderContinuesFromTheRecordOfTheNewOne(t *testing.T) {
 	server := newAPIServer()
 	set := policies(t, deny3)
 	on, off := cluster(t, 4, true), cluster(t, 4, false)
@@ -196,7 +195,7 @@ func TestALeaderThatWasOvertakenGoesOnFromTheOther(t *testing.T) {
 	}
 }
 
-func TestTheTrailIsWrittenSeldom(t *testing.T) {
+func TestTheRecordIsWrittenOnlyWhenDue(t *testing.T) {
 	server := newAPIServer()
 	r := start(t, server, policies(t, deny3), nil)
 	step := func(after time.Duration, s *state.Snapshot, writes int, why string) {
@@ -223,8 +222,7 @@ func TestTheTrailIsWrittenSeldom(t *testing.T) {
 	step(time.Second, last, 1, "other policies")
 }
 
-// Whoever looks at the state again without need would do so on every replica for ever.
-func TestNothingIsAuditedWithoutNeed(t *testing.T) {
+func TestAnAuditIsOnlyMadeWhenDue(t *testing.T) {
 	r := start(t, newAPIServer(), policies(t, deny3), nil)
 	step := func(after time.Duration, s *state.Snapshot, want bool, why string) {
 		t.Helper()
@@ -238,9 +236,9 @@ func TestNothingIsAuditedWithoutNeed(t *testing.T) {
 	r.state.err = errors.New("not known yet")
 	step(0, off, false, "a state that is not known")
 	r.state.err = nil
-	r.leads = false
+	r.phase = following
 	step(time.Hour, off, false, "a replica that was not elected")
-	r.leads = true
+	r.phase = loading
 	step(0, off, true, "one that was")
 	step(5*time.Minute-1, off, false, "less than an interval")
 	step(1, off, true, "an interval")
@@ -249,32 +247,32 @@ func TestNothingIsAuditedWithoutNeed(t *testing.T) {
 	step(1, r.state.snapshot, true, "other policies")
 }
 
-func TestWhatFailsIsTriedAgainAndLoggedOnce(t *testing.T) {
+func TestFailuresAreRetriedAndLoggedOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		fail, mend func(*apiServer, *replica)
 		log        string
 	}{
 		"the trail cannot be read": {
 			func(s *apiServer, _ *replica) { s.refuse["read"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
-			`level=ERROR msg="Cannot read what the last audit found, so there is none yet; trying again" err=forbidden` + "\n",
+			`level=ERROR msg="Cannot read the record of the last audit, trying again" err=forbidden` + "\n",
 		},
 		"the trail cannot be written": {
 			func(s *apiServer, _ *replica) { s.refuse["write"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
-			`level=ERROR msg="Cannot tell all that the audit found, trying again" err="writing what the audit found: forbidden"` + "\n",
+			`level=ERROR msg="Cannot deliver all results of the audit, trying again" err="writing the record: forbidden"` + "\n",
 		},
 		"Events cannot be written": {
 			func(s *apiServer, _ *replica) { s.refuse["event"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
-			`level=ERROR msg="Cannot tell all that the audit found, trying again" err="sending Events: forbidden"` + "\n",
+			`level=ERROR msg="Cannot deliver all results of the audit, trying again" err="sending Events: forbidden"` + "\n",
 		},
 		"a publisher fails": {
 			func(_ *apiServer, r *replica) { r.out.err = errors.New("no such kind") }, func(_ *apiServer, r *replica) { r.out.err = nil },
-			`level=ERROR msg="Cannot tell all that the audit found, trying again" err="no such kind"` + "\n",
+			`level=ERROR msg="Cannot deliver all results of the audit, trying again" err="no such kind"` + "\n",
 		},
-		"it panics": {
+		"a panic": {
 			func(_ *apiServer, r *replica) { r.events.reference = nil }, func(s *apiServer, r *replica) {
 				r.events.reference = start(t, s, policies(t, deny3), nil).events.reference
 			},
-			`level=ERROR msg="Cannot audit the state" err="it panicked: runtime error: invalid memory address or nil pointer dereference"` + "\n",
+			`level=ERROR msg="Cannot audit the state, trying again" err="panic: runtime error: invalid memory address or nil pointer dereference"` + "\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -306,7 +304,7 @@ func TestWhatFailsIsTriedAgainAndLoggedOnce(t *testing.T) {
 	}
 }
 
-func TestWhatWaitedTooLongIsNoNews(t *testing.T) {
+func TestOldNoticesAreDropped(t *testing.T) {
 	server, on := newAPIServer(), cluster(t, 4, true)
 	r := start(t, server, policies(t, deny3), on)
 	server.refuse["event"] = errors.New("forbidden")
@@ -336,11 +334,10 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// Changes at once are one audit, which is a delay after the first of them.
-func TestAuditsAreCoalesced(t *testing.T) {
+func TestChangesWithinTheDelayAreOneAudit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newAPIServer(), policies(t, deny3), cluster(t, 4, true))
-		r.leads, r.Auditor.now = false, time.Now
+		r.phase, r.Auditor.now = following, time.Now
 		elected := make(chan struct{})
 		r.elected = elected
 		ctx, cancel := context.WithCancel(t.Context())
@@ -376,9 +373,9 @@ func TestAuditsAreCoalesced(t *testing.T) {
 	})
 }
 
-// What comes and goes with every state is told at once for a while, and then seldom: each
-// time it is Events, a ConfigMap, statuses and reports.
-func TestWhatFlapsIsNotToldWithoutEnd(t *testing.T) {
+// Results that differ with every state are delivered at once for a while and then seldom:
+// each delivery writes Events, a ConfigMap, statuses and reports.
+func TestFlappingResultsAreThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
 		states := []*state.Snapshot{cluster(t, 4, true), cluster(t, 4, false)}
@@ -391,12 +388,12 @@ func TestWhatFlapsIsNotToldWithoutEnd(t *testing.T) {
 			r.state.set(states[i%2])
 			r.Notify()
 			time.Sleep(3 * time.Second)
-			if i == newsBurst-1 && r.out.count() != newsBurst {
-				t.Errorf("%d audits of the first %d states", r.out.count(), newsBurst)
+			if i == changesBurst-1 && r.out.count() != changesBurst {
+				t.Errorf("%d audits of the first %d states", r.out.count(), changesBurst)
 			}
 		}
 		synctest.Wait()
-		most := newsBurst + int(time.Hour/newsInterval)
+		most := changesBurst + int(time.Hour/changesInterval)
 		if seldom := int(time.Hour / trailRefresh); server.created > most || server.writes > most+seldom || r.out.count() > most+seldom {
 			t.Errorf("%d Events, %d writes of the trail, %d audits; want no more than %d", server.created, server.writes, r.out.count(), most)
 		}
@@ -407,16 +404,16 @@ func TestWhatFlapsIsNotToldWithoutEnd(t *testing.T) {
 	})
 }
 
-func TestAuditsWaitOnlyForWhatFlaps(t *testing.T) {
+func TestOnlyChangingResultsAreThrottled(t *testing.T) {
 	r := start(t, newAPIServer(), policies(t, deny3), nil)
-	for i := range 2 * newsBurst {
+	for i := range 2 * changesBurst {
 		r.then(t, time.Second, cluster(t, 4, i%2 == 0))
-		if waits := i >= newsBurst+newsBurst/int(newsInterval/time.Second); waits != (r.hold > newsInterval/2) || r.hold > newsInterval {
-			t.Errorf("after %d changes the next audit waits for %s", i+1, r.hold)
+		if waits := i >= changesBurst+changesBurst/int(changesInterval/time.Second); waits != (r.throttle.delay > changesInterval/2) || r.throttle.delay > changesInterval {
+			t.Errorf("after %d changes the next audit waits for %s", i+1, r.throttle.delay)
 		}
 	}
 	r.then(t, time.Second, cluster(t, 4, false))
-	if r.hold > 0 {
-		t.Errorf("after a state with the same violations the next audit waits for %s", r.hold)
+	if r.throttle.delay > 0 {
+		t.Errorf("after a state with the same violations the next audit waits for %s", r.throttle.delay)
 	}
 }

@@ -5,23 +5,23 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	violationsFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_audit_found_total",
-		Help: "Violations that audits found and that were not there before, by how they came about.",
+		Help: "Violations that audits found and that were not there before, by origin.",
 	}, []string{"policy", "origin"})
 	violationsResolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_audit_resolved_total",
-		Help: "Violations that the audit before had found and that are gone.",
+		Help: "Violations that were gone at the next audit.",
 	}, []string{"policy"})
 	auditErrors = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_audit_errors_total",
-		Help: "Audits that failed, or of which not all could be written or sent.",
+		Help: "Audits that failed or whose results could not all be delivered.",
 	})
 	exemptionsDropped = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_exemption_records_dropped_total",
-		Help: "Changes of exempt users of which no Event could be written, so that an audit cannot tell who made them.",
+		Help: "Changes by exempt users for which no Event could be written. An audit cannot name the user of such a change.",
 	})
 )
 
-// counters are the metrics that count, beside the gauges.
+// counters returns the counters of this package.
 func counters() []prometheus.Collector {
 	return []prometheus.Collector{violationsFound, violationsResolved, auditErrors, exemptionsDropped}
 }

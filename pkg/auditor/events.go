@@ -19,23 +19,23 @@ import (
 )
 
 const (
-	// eventNamespace is where Events about cluster-scoped objects have to be.
+	// eventNamespace is the namespace of Events about cluster-scoped objects.
 	eventNamespace = metav1.NamespaceDefault
-	// controller is who reports.
+	// controller is the reportingController.
 	controller = "bgpguard"
-	// maxInstance is the longest name of a replica in an Event.
+	// maxInstance bounds the reportingInstance, in bytes.
 	maxInstance = 128
-	// eventAge is how long the API server keeps Events where it is not told otherwise
-	// (--event-ttl). What could not be sent for so long is no news any more.
+	// eventAge is the default of the API server's --event-ttl. Notices that could not be
+	// sent for so long are dropped.
 	eventAge = time.Hour
 
-	// annotationPolicies and annotationUser tell programs what an Event is about.
+	// annotationPolicies and annotationUser hold the policies and the user for programs.
 	annotationPolicies = "policy.bgpguard.io/policies"
 	annotationUser     = "policy.bgpguard.io/user"
 )
 
-// events writes Events. The name of each says what it tells, and of when, so that the
-// same news, told again by a replica that cannot know whether it was, is still one.
+// events writes Events. Their names are hashes of their contents and time: a replica that
+// does not know whether an Event was written can write it again without doubling it.
 type events struct {
 	writer    client.Writer
 	reference Reference
@@ -63,7 +63,7 @@ func (e *events) sendOne(ctx context.Context, n *notice) error {
 			regarding = append(regarding, r)
 		}
 	}
-	if regarding == nil { // About no object, or about one that Events cannot be about.
+	if regarding == nil { // About no object that Events can be about.
 		r, _ := e.reference(ctx, v1alpha1.KindBGPPolicy, n.Policy)
 		regarding = append(regarding, r)
 	}
@@ -76,7 +76,7 @@ func (e *events) sendOne(ctx context.Context, n *notice) error {
 		event.Type, event.Note, event.Annotations = kind, n.Note, map[string]string{annotationPolicies: n.Policy}
 		err := e.writer.Create(ctx, event)
 		switch {
-		case apierrors.IsInvalid(err): // Another try would end the same way.
+		case apierrors.IsInvalid(err): // Another attempt would fail too.
 			e.log.Error(err, "Cannot send an Event", "reason", n.Reason, "policy", n.Policy, "id", n.ID)
 		case err != nil && !apierrors.IsAlreadyExists(err):
 			return err
@@ -85,8 +85,8 @@ func (e *events) sendOne(ctx context.Context, n *notice) error {
 	return nil
 }
 
-// newEvent returns an Event that has its name from all that it is given but the
-// replica, and from more.
+// newEvent returns an Event whose name is a hash of all arguments except the replica. more
+// are further parts of the name.
 func newEvent(replica string, regarding corev1.ObjectReference, reason, action string, at time.Time, more ...string) *eventsv1.Event {
 	parts := append([]string{reason, at.UTC().Format(time.RFC3339Nano), regarding.Kind, regarding.Name}, more...)
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))

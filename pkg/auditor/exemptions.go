@@ -19,20 +19,21 @@ import (
 )
 
 const (
-	// reasonExempted is that of Events about changes that were let through.
+	// reasonExempted is the reason of Events about changes that were allowed although
+	// policies deny them.
 	reasonExempted = "Exempted"
 	// maxQueue bounds the records that wait to be written.
 	maxQueue = 256
 	// recordLimit bounds the writing of one.
 	recordLimit = 5 * time.Second
-	// recordSpan is the time in which changes of one object by one user are one record.
+	// recordSpan is the time within which changes to one object by one user are one record.
 	recordSpan = time.Second
-	// recordLead is how much older than the state a record may be that is of a change
-	// to it: it was reviewed before it was made, by a replica with another clock.
+	// recordLead is how much older a record may be than the state in which its change
+	// shows: the review precedes the change, on a replica with another clock.
 	recordLead = 5 * time.Second
 )
 
-// exemption is a change that was let through although policies deny it.
+// exemption is a change that was allowed although policies deny it.
 type exemption struct {
 	object   corev1.ObjectReference
 	user     string
@@ -40,9 +41,9 @@ type exemption struct {
 	at       time.Time
 }
 
-// Exemptions keeps record of the changes that were let through although policies deny
-// them: as Events about the changed object, which every replica writes and the one that
-// audits reads. It is a manager.Runnable, and safe for concurrent use.
+// Exemptions records the changes that were allowed although policies deny them, as Events
+// about the changed object. Every replica writes them, the leader reads them. It is a
+// manager.Runnable and safe for concurrent use.
 type Exemptions struct {
 	reader  client.Reader
 	writer  client.Writer
@@ -52,19 +53,19 @@ type Exemptions struct {
 	queue   chan exemption
 }
 
-// NewExemptions returns a record; the caller adds it to the manager. replica names this
-// process.
+// NewExemptions returns a recorder. The caller adds it to the manager. replica is the name
+// of this process.
 func NewExemptions(mgr manager.Manager, replica string, log logr.Logger) *Exemptions {
 	return &Exemptions{
 		reader: mgr.GetAPIReader(), writer: mgr.GetClient(), replica: replica, log: log, now: time.Now, queue: make(chan exemption, maxQueue),
 	}
 }
 
-// NeedLeaderElection tells the manager that every replica keeps record.
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica records.
 func (e *Exemptions) NeedLeaderElection() bool { return false }
 
-// Record has a change of an object recorded that was let through although policies deny
-// it. It never blocks: where too many wait to be written it is dropped, and counted.
+// Record records a change to an object that was allowed although policies deny it. It
+// never blocks: if the queue is full, the record is dropped and counted.
 func (e *Exemptions) Record(object corev1.ObjectReference, user string, policies []string) {
 	select {
 	case e.queue <- exemption{object, user, slices.Sorted(slices.Values(policies)), e.now()}:
@@ -73,7 +74,7 @@ func (e *Exemptions) Record(object corev1.ObjectReference, user string, policies
 	}
 }
 
-// Start writes records until ctx is done, and then those that still wait.
+// Start writes records until ctx is done, and then those that are still in the queue.
 func (e *Exemptions) Start(ctx context.Context) error {
 	for {
 		select {
@@ -92,23 +93,24 @@ func (e *Exemptions) Start(ctx context.Context) error {
 	}
 }
 
-// write has a context of its own: what is answered while the process ends is recorded
-// too.
+// write has its own context, so that requests that are answered during the shutdown are
+// recorded too.
 func (e *Exemptions) write(x exemption) {
 	ctx, cancel := context.WithTimeout(context.Background(), recordLimit)
 	defer cancel()
 	policies := strings.Join(x.policies, ",")
 	event := newEvent(e.replica, x.object, reasonExempted, "Admit", x.at.Truncate(recordSpan), x.user, policies)
 	event.Type, event.Annotations = corev1.EventTypeWarning, map[string]string{annotationPolicies: policies, annotationUser: x.user}
-	event.Note = text.Cut(fmt.Sprintf("a change by %s was let through although policies deny it, as they do not hold for this user: %s", x.user, policies), maxNote)
+	event.Note = text.Cut(fmt.Sprintf("a change by %s was allowed although policies deny it, because they are not enforced for this user: %s", x.user, policies), maxNote)
 	if err := e.writer.Create(ctx, event); err != nil && !apierrors.IsAlreadyExists(err) {
 		exemptionsDropped.Inc()
-		e.log.Error(err, "Cannot record that a change was let through", "kind", x.object.Kind, "name", x.object.Name, "user", x.user, "policies", x.policies)
+		e.log.Error(err, "Cannot record a change that was allowed although policies deny it", "kind", x.object.Kind, "name", x.object.Name, "user", x.user, "policies", x.policies)
 	}
 }
 
-// since returns who tells who made a change of an object past a policy since a time, as
-// far as Events are kept.
+// since returns a function that returns the user who, after a given time, changed an object
+// although a policy denies it; false where no Event records one. Events are read once for
+// each object.
 func (e *Exemptions) since(since time.Time) func(context.Context, string, violation.Object) (string, bool) {
 	from := since.Add(-recordLead)
 	known := map[violation.Object][]eventsv1.Event{}
@@ -129,14 +131,14 @@ func (e *Exemptions) since(since time.Time) func(context.Context, string, violat
 	}
 }
 
-// about returns the records of changes of an object.
+// about returns the records of changes to an object.
 func (e *Exemptions) about(ctx context.Context, object violation.Object) []eventsv1.Event {
 	var list eventsv1.EventList
 	err := e.reader.List(ctx, &list, client.InNamespace(eventNamespace), client.MatchingFields{
 		"reason": reasonExempted, "regarding.kind": object.Kind, "regarding.name": object.Name, "reportingController": controller,
 	})
-	if err != nil { // The change then counts as one that was not reviewed.
-		e.log.Error(err, "Cannot look for who made a change", "object", object.String())
+	if err != nil { // The change then counts as one that bypassed the webhook.
+		e.log.Error(err, "Cannot list the Events about exempt users", "object", object.String())
 	}
 	return list.Items
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -195,7 +196,7 @@ type replica struct {
 	at    time.Time
 }
 
-// start returns an auditor of s that leads, and whose clock stands still.
+// start returns an auditor of s that was elected, and whose clock stands still.
 func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) *replica {
 	t.Helper()
 	r := &replica{state: &stateOf{snapshot: s}, out: &published{}, log: &bytes.Buffer{}, at: began}
@@ -207,7 +208,7 @@ func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) 
 	}}))
 	now := func() time.Time { return r.at }
 	r.Auditor = &Auditor{
-		engine: validate.NewEngine(set), cluster: r.state, log: log, now: now, news: make(chan struct{}, 1), leads: true, pace: newPace(),
+		engine: validate.NewEngine(set), cluster: r.state, log: log, now: now, changed: loop.NewSignal(), phase: loading, throttle: newThrottle(),
 		options: Options{Delay: 2 * time.Second, Interval: 5 * time.Minute, Notes: func() []string { return []string{"a note"} }, Publishers: []Publisher{r.out}},
 		store:   &store{reader: server, writer: server, namespace: "bgpguard-system", interval: 5 * time.Minute, log: log},
 		events: &events{writer: server, replica: "r", log: log, reference: func(_ context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {

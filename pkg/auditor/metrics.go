@@ -13,8 +13,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// enoughReflectors is how many route reflectors a node is to have sessions to: with one
-// alone, its loss cuts the node off.
+// enoughReflectors is the least number of route reflectors that a node should have sessions
+// to. With one alone, its loss isolates the node.
 const enoughReflectors = 2
 
 // The roles of nodes.
@@ -28,55 +28,54 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("bgpguard_"+name, help, labels, nil)
 }
 
-// What the last audit found. No label holds the name of an object but a BGPPolicy's.
+// The gauges of the last audit. No label holds the name of an object other than a BGPPolicy.
 var (
-	violationsNow = describe("violations", "Violations that the last audit found, 0 for policies without. Those that could not judge have none.", "policy", "severity", "action")
-	driftNow      = describe("violations_drift", "Violations of the last audit that came past admission, or may have, 0 for policies without.", "policy")
-	failuresNow   = describe("audit_policies_failed", "Policies that could not judge the state in the last audit.")
+	violationsNow = describe("violations", "Violations in the last audit, 0 for a policy without any. Absent for policies that could not be evaluated.", "policy", "severity", "action")
+	driftNow      = describe("violations_drift", "Violations in the last audit that are drift: the policy denies them and they are there. 0 for a policy without any.", "policy")
+	failuresNow   = describe("audit_policies_failed", "Policies that could not be evaluated in the last audit.")
 	lastSuccess   = describe("audit_last_success_timestamp_seconds", "Unix time of the last audit.")
 
-	nodesNow    = describe("nodes", "Nodes by what they are to BGP: route-reflector, node (any other with a BGP address), without-bgp.", "role")
-	notReadyNow = describe("nodes_not_ready", "Nodes with a BGP address that are not ready.")
-	meshNow     = describe("mesh_enabled", "1 where the node-to-node mesh is on, 0 where it is off.")
+	nodesNow    = describe("nodes", "Nodes by role: route-reflector, node (any other node with a BGP address), without-bgp.", "role")
+	notReadyNow = describe("nodes_not_ready", "Nodes with a BGP address that are not Ready.")
+	meshNow     = describe("mesh_enabled", "1 if the node-to-node mesh is on, 0 if it is off.")
 
-	sessionsNow = describe("predicted_sessions", "BGP sessions between nodes that Calico's objects give.", "family")
-	externalNow = describe("predicted_external_half_sessions", "Half-sessions to peers that are no nodes of the cluster.", "family")
-	brokenNow   = describe("broken_half_sessions", "Half-sessions on which no session can come up.", "family")
-	mostNow     = describe("node_half_sessions_max", "Half-sessions of the node that has most.", "family")
+	sessionsNow = describe("predicted_sessions", "BGP sessions between nodes that Calico configures.", "family")
+	externalNow = describe("predicted_external_half_sessions", "Half-sessions to external peers.", "family")
+	brokenNow   = describe("broken_half_sessions", "Half-sessions whose session cannot come up.", "family")
+	mostNow     = describe("node_half_sessions_max", "Half-sessions of the node that has the most.", "family")
 
-	needsBGPNow   = describe("pod_traffic_needs_bgp", "1 where pod traffic between nodes needs routes by BGP, 0 where it does not.", "family")
-	partitionsNow = describe("partitions", "Groups of nodes between which there are no routes both ways, 1 where all have routes to all.", "family")
-	isolatedNow   = describe("nodes_isolated", "Nodes that have no routes to others, nor others to them.", "family")
-	frozenNow     = describe("nodes_frozen", "Nodes whose BIRD refuses its configuration and so keeps an old one.", "family")
-	shortNow      = describe("nodes_short_of_reflectors", "Nodes with sessions to fewer than 2 route reflectors, 0 where the node-to-node mesh is on.", "family")
+	needsBGPNow   = describe("pod_traffic_needs_bgp", "1 if pod traffic between nodes needs routes from BGP, 0 if it does not.", "family")
+	partitionsNow = describe("partitions", "Partitions: sets of nodes that have routes to each other and to no others. 1 if all nodes have routes to all.", "family")
+	isolatedNow   = describe("nodes_isolated", "Isolated nodes: nodes without routes to or from all others.", "family")
+	frozenNow     = describe("nodes_frozen", "Nodes whose BIRD rejects its configuration and keeps the previous one.", "family")
+	shortNow      = describe("nodes_short_of_reflectors", "Nodes with sessions to fewer than 2 route reflectors, 0 if the node-to-node mesh is on.", "family")
 
-	startNow   = describe("predicted_start_delay_seconds", "How long a node is without routes after a start of calico-node, at the worst, as its timers have it.")
-	waitingNow = describe("nodes_waiting_at_start", "Nodes that wait the whole graceful restart wait at every start, because a half-session of theirs cannot come up.")
-	lossNow    = describe("predicted_reflector_loss_seconds", "After what time routes by a single route reflector are lost, by how it ends: crash, stop or silence.", "end")
+	startNow   = describe("predicted_start_delay_seconds", "Longest time that a node is without routes after a start of calico-node, given its timers.")
+	waitingNow = describe("nodes_waiting_at_start", "Nodes that wait for the whole graceful restart time at every start, because the session of one of their half-sessions cannot come up.")
+	lossNow    = describe("predicted_reflector_loss_seconds", "Time until routes through a single route reflector are lost, by how it fails: crash, stop or silence.", "end")
 )
 
-// What the nodes report, in CalicoNodeStatuses; only where they are made.
+// The gauges of what nodes report in CalicoNodeStatuses. Absent where there are none.
 var (
-	reportingNow   = describe("nodes_with_status", "Nodes with a BGP address whose CalicoNodeStatus tells their sessions.")
-	unreportedNow  = describe("nodes_without_status", "Nodes with a BGP address of which no CalicoNodeStatus tells the sessions: there is none, or it is too old.")
-	expectedNow    = describe("bgp_sessions_expected", "Half-sessions of the nodes that report which are to be established.", "family")
-	establishedNow = describe("bgp_sessions_established", "Those of them that are established.", "family")
-	ratioNow       = describe("bgp_success_ratio", "Established to expected half-sessions, 0 to 1; none where none is expected.", "family")
-	unexpectedNow  = describe("bgp_sessions_unexpected", "Half-sessions that nodes report and that Calico's objects do not give.")
-	birdNow        = describe("bird_not_ready", "Nodes that report that their BIRD is not ready.", "family")
-	restartNow     = describe("restart_convergence_seconds", "How long the sessions of nodes took to come up after the last start of BIRD, as they report: quantile 0.5, and 1 for the slowest.", "quantile")
+	reportingNow   = describe("nodes_with_status", "Nodes with a BGP address whose CalicoNodeStatus lists their sessions.")
+	unreportedNow  = describe("nodes_without_status", "Nodes with a BGP address whose sessions are unknown: they have no CalicoNodeStatus, or it is stale.")
+	expectedNow    = describe("bgp_sessions_expected", "Half-sessions of the reporting nodes that should be established.", "family")
+	establishedNow = describe("bgp_sessions_established", "Half-sessions of the reporting nodes that should be established and are.", "family")
+	ratioNow       = describe("bgp_success_ratio", "Ratio of established to expected half-sessions, 0 to 1. Absent if none is expected.", "family")
+	unexpectedNow  = describe("bgp_sessions_unexpected", "Half-sessions that nodes report and Calico does not configure.")
+	birdNow        = describe("bird_not_ready", "Nodes whose BIRD reports that it is not ready.", "family")
+	restartNow     = describe("restart_convergence_seconds", "Time until the sessions of a node came up after the last start of BIRD, as nodes report it: quantile 0.5, and 1 for the slowest.", "quantile")
 )
 
 var auditDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Name: "bgpguard_audit_duration_seconds",
-	Help: "Time that an audit takes, without what is written after it.",
-	// From a state that requests were judged by, up to the limit.
+	Help: "Duration of an audit, without the delivery of its results.",
+	// From a state that is cached to the limit.
 	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 })
 
-// gauges are what the last audit found. They are set all at once, so that what is
-// scraped is of one audit, and there are none on a replica that does not audit: one that
-// is not elected any more knows nothing, rather than that all is well.
+// gauges are the results of the last audit. They are set at once, so that a scrape shows
+// one audit. A replica that is not the leader has none: zeros would mean that all is well.
 type gauges struct {
 	latest atomic.Pointer[[]prometheus.Metric]
 }
@@ -103,11 +102,10 @@ func (g *gauges) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// Collectors returns the metrics of this package. They are the process's and not an
-// auditor's.
+// Collectors returns the metrics of this package. All auditors of the process share them.
 func Collectors() []prometheus.Collector { return append(counters(), auditDuration, lastFound) }
 
-// setGauges takes over what an audit found and how long it took.
+// setGauges sets the gauges to the results of an audit, and records its duration.
 func setGauges(a *audit.Audit, took time.Duration) {
 	auditDuration.Observe(took.Seconds())
 	var list measured
@@ -119,7 +117,7 @@ func setGauges(a *audit.Audit, took time.Duration) {
 	lastFound.latest.Store((*[]prometheus.Metric)(&list))
 }
 
-// clearGauges forgets what was found last.
+// clearGauges removes the gauges.
 func clearGauges() { lastFound.latest.Store(nil) }
 
 // measured are metrics with their values.
@@ -186,7 +184,7 @@ func (m *measured) topology(s *topology.Summary) {
 	m.add(lossNow, s.Convergence.ReflectorSilence.Seconds, "silence")
 }
 
-// short counts the nodes with sessions to too few route reflectors.
+// short counts the nodes with sessions to fewer than enoughReflectors route reflectors.
 func short(s *topology.Summary, f calico.Family) int {
 	nodes := 0
 	for _, level := range s.Reflectors.In(f).Levels {
@@ -197,7 +195,7 @@ func short(s *topology.Summary, f calico.Family) int {
 	return nodes
 }
 
-// health adds what the nodes report; nothing where they are not asked to.
+// health adds what the nodes report, nothing if there are no CalicoNodeStatuses.
 func (m *measured) health(h *health.Health) {
 	if !h.Known || h.Missing.Nodes == h.Nodes {
 		return

@@ -2,7 +2,6 @@ package auditor
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
@@ -18,28 +17,28 @@ const (
 )
 
 const (
-	// maxEvents bounds the Events of one audit about what was found, and those about
-	// what is resolved; what goes beyond is one Event for each policy.
+	// maxEvents bounds the Events of one audit about violations that were found, and those
+	// about resolved ones. One Event for each policy counts the rest.
 	maxEvents = 50
-	// maxObjects is how many objects of a violation get an Event.
+	// maxObjects bounds the objects of a violation that get an Event.
 	maxObjects = 3
-	// maxLogged bounds the lines of one audit in the log.
+	// maxLogged bounds the log lines of one audit.
 	maxLogged = 50
-	// maxNotices bounds what waits to be sent, where Events cannot be written.
+	// maxNotices bounds the notices that wait while Events cannot be written.
 	maxNotices = 500
-	// maxNote is the longest note of an Event, in bytes.
+	// maxNote bounds the note of an Event, in bytes (k8s.io/api/events/v1).
 	maxNote = 1024
 )
 
-// notice is what is to be told of a violation by Events: that it is there, or gone.
+// notice is a violation that was found or resolved, to be sent as Events.
 type notice struct {
 	Reason string    `json:"reason"`
 	Time   time.Time `json:"time"`
 	Policy string    `json:"policy"`
-	// ID is that of the violation, "" in a notice of how many more there are.
+	// ID is that of the violation, "" in a notice that counts further violations.
 	ID   string `json:"id,omitempty"`
 	Note string `json:"note"`
-	// Objects are those to tell it about, none for the BGPPolicy itself.
+	// Objects get an Event each; the BGPPolicy gets it where there are none.
 	Objects []violation.Object `json:"objects,omitempty"`
 
 	severity  string
@@ -47,10 +46,10 @@ type notice struct {
 	firstSeen time.Time
 }
 
-// noticesOf is what is news in an audit since the trail before, nil for none: what was
-// found, worst first, and what is resolved. cut says that the trail was cut short, so
-// that nobody knows what is new.
-func noticesOf(a *audit.Audit, before *audit.Trail, cut bool) []notice {
+// noticesOf returns the violations that are new or became drift since the trail before,
+// nil for none, worst first, and then the resolved ones. incomplete says that the trail
+// does not hold all violations: it is then not known which ones are new.
+func noticesOf(a *audit.Audit, before *audit.Trail, incomplete bool) []notice {
 	type key struct{ policy, id string }
 	old := map[key]*audit.Seen{}
 	if before != nil {
@@ -63,7 +62,7 @@ func noticesOf(a *audit.Audit, before *audit.Trail, cut bool) []notice {
 	for i := range a.Violations {
 		v := &a.Violations[i]
 		switch was := old[key{v.Policy, v.ID}]; {
-		case was == nil && cut:
+		case was == nil && incomplete:
 		case was == nil, v.Origin.Drift() && (v.Origin != was.Origin || v.Cause != was.Cause):
 			out = append(out, foundNotice(a, v))
 		}
@@ -79,8 +78,8 @@ func foundNotice(a *audit.Audit, v *audit.Violation) notice {
 	n.Note = fmt.Sprintf("[%s] %s", v.Policy, v.Text())
 	if v.Origin.Drift() {
 		n.Reason = reasonDrift
-		// In front, so that a long message does not hide it.
-		n.Note = fmt.Sprintf("[%s] came past admission, or may have: %s; %s", v.Policy, v.Cause, v.Text())
+		// The cause comes first, so that a long message does not hide it.
+		n.Note = fmt.Sprintf("[%s] drift, %s; %s", v.Policy, v.Cause, v.Text())
 	}
 	n.Note = text.Cut(n.Note, maxNote)
 	return n
@@ -88,9 +87,9 @@ func foundNotice(a *audit.Audit, v *audit.Violation) notice {
 
 func resolvedNotice(a *audit.Audit, v *audit.Violation) notice {
 	n := newNotice(a, v, reasonResolved)
-	note := fmt.Sprintf("[%s] resolved: %s is no longer found; it was first seen at %s", v.Policy, v.ID, v.FirstSeen.Format(time.RFC3339))
-	if !slices.ContainsFunc(a.Policies, func(p audit.Policy) bool { return p.Name == v.Policy }) {
-		note = fmt.Sprintf("[%s] no longer looked for: %s, as %s; it was first seen at %s", v.Policy, v.ID, v.Cause, v.FirstSeen.Format(time.RFC3339))
+	note := fmt.Sprintf("[%s] resolved: %s, first seen at %s", v.Policy, v.ID, v.FirstSeen.Format(time.RFC3339))
+	if !a.InForce(v.Policy) {
+		note = fmt.Sprintf("[%s] no longer checked, %s: %s, first seen at %s", v.Policy, v.Cause, v.ID, v.FirstSeen.Format(time.RFC3339))
 	}
 	n.Note = text.Cut(note, maxNote)
 	return n
@@ -103,8 +102,8 @@ func newNotice(a *audit.Audit, v *audit.Violation, reason string) notice {
 	}
 }
 
-// boundNotices leaves as many notices as there may be Events, and says of the rest how
-// many there are, for each policy.
+// boundNotices keeps as many notices as there may be Events. A notice for each policy
+// counts the rest.
 func boundNotices(notices []notice) []notice {
 	type kind struct{ policy, reason string }
 	var out []notice
@@ -118,7 +117,7 @@ func boundNotices(notices []notice) []notice {
 			out = append(out, n)
 			continue
 		}
-		left[resolved] = 0 // A later one that is smaller is not worse.
+		left[resolved] = 0 // A later one with fewer objects is less severe.
 		k := kind{n.Policy, n.Reason}
 		if more[k] == 0 {
 			order = append(order, n)
@@ -131,11 +130,11 @@ func boundNotices(notices []notice) []notice {
 		n.ID, n.Objects = "", nil
 		switch n.Reason {
 		case reasonResolved:
-			n.Note = fmt.Sprintf("[%s] and %s resolved", n.Policy, count)
+			n.Note = fmt.Sprintf("[%s] %s resolved", n.Policy, count)
 		case reasonDrift:
-			n.Note = fmt.Sprintf("[%s] and %s found that came past admission, or may have", n.Policy, count)
+			n.Note = fmt.Sprintf("[%s] drift: %s found", n.Policy, count)
 		default:
-			n.Note = fmt.Sprintf("[%s] and %s found", n.Policy, count)
+			n.Note = fmt.Sprintf("[%s] %s found", n.Policy, count)
 		}
 		out = append(out, n)
 	}

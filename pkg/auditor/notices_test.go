@@ -61,9 +61,9 @@ func TestTenThousandViolationsAreFewEvents(t *testing.T) {
 		}
 	}
 	want := []string{
-		"19:00:00 ViolationFound BGPPolicy p: [p] and 9,975 more violations found",
-		"19:00:00 ViolationFound BGPPolicy q: [q] and 10,000 more violations found",
-		"19:00:00 ViolationResolved BGPPolicy r: [r] and 35 more violations resolved",
+		"19:00:00 ViolationFound BGPPolicy p: [p] 9,975 more violations found",
+		"19:00:00 ViolationFound BGPPolicy q: [q] 10,000 more violations found",
+		"19:00:00 ViolationResolved BGPPolicy r: [r] 35 more violations resolved",
 	}
 	if strings.Join(more, "\n") != strings.Join(want, "\n") || len(server.events) != 2*maxEvents+len(want) {
 		t.Errorf("%d Events, of these\n%s", len(server.events), strings.Join(more, "\n"))
@@ -84,23 +84,25 @@ func TestNotices(t *testing.T) {
 		a    *audit.Audit
 		want string
 	}{
-		"each object of a violation has an Event":             {found(1, "p"), "19:00:00 ViolationFound Node a: [p] m\n19:00:00 ViolationFound Node b: [p] m"},
-		"a long message is cut between characters":            {long, "19:00:00 ViolationFound Node a: [p] " + strings.Repeat("ü", 508) + "...\n19:00:00 ViolationFound Node b: [p] " + strings.Repeat("ü", 508) + "..."},
-		"what is about no object that has Events":             {secret, "19:00:00 ViolationFound BGPPolicy p: [p] m"},
-		"what is gone with its policy was perhaps not mended": {gone, "19:00:00 ViolationResolved BGPPolicy p: [p] no longer looked for: x, as its policy is no longer in force; it was first seen at 2026-03-14T18:00:00Z"},
+		"each object of a violation has an Event":         {found(1, "p"), "19:00:00 ViolationFound Node a: [p] m\n19:00:00 ViolationFound Node b: [p] m"},
+		"a long message is cut between characters":        {long, "19:00:00 ViolationFound Node a: [p] " + strings.Repeat("ü", 508) + "...\n19:00:00 ViolationFound Node b: [p] " + strings.Repeat("ü", 508) + "..."},
+		"one about an object that Events cannot be about": {secret, "19:00:00 ViolationFound BGPPolicy p: [p] m"},
+		"one whose policy is gone is not resolved":        {gone, "19:00:00 ViolationResolved BGPPolicy p: [p] no longer checked, its policy is no longer in force: x, first seen at 2026-03-14T18:00:00Z"},
 	} {
-		server := newAPIServer()
-		r := start(t, server, policies(t, deny3), nil)
-		if _, err := r.events.send(t.Context(), noticesOf(test.a, nil, false), began); err != nil {
-			t.Fatal(err)
-		}
-		if got := server.told(); got != test.want {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			server := newAPIServer()
+			r := start(t, server, policies(t, deny3), nil)
+			if _, err := r.events.send(t.Context(), noticesOf(test.a, nil, false), began); err != nil {
+				t.Fatal(err)
+			}
+			if got := server.told(); got != test.want {
+				t.Errorf("got\n%s\nwant\n%s", got, test.want)
+			}
+		})
 	}
 }
 
-func TestWhatADriftMakesLargerIsTold(t *testing.T) {
+func TestAViolationThatDriftMakesLargerIsReported(t *testing.T) {
 	before := &audit.Trail{Violations: []audit.Seen{{Policy: "p", ID: "p-00000", Size: 1, Origin: audit.Standing}}}
 	a := found(1, "p")
 	v := &a.Violations[0]
@@ -114,15 +116,15 @@ func TestWhatADriftMakesLargerIsTold(t *testing.T) {
 	v.Size = 2
 	check(0, "larger")
 	v.Origin, v.Cause = audit.PastAdmission, "x"
-	check(1, "larger by a drift")
+	check(1, "larger by drift")
 	before.Violations[0].Origin, before.Violations[0].Cause = audit.PastAdmission, "x"
-	check(0, "larger by what made it")
+	check(0, "larger by the same drift")
 	v.Cause = "y"
-	check(1, "larger by another drift")
+	check(1, "larger by other drift")
 }
 
-// Nobody knows of a violation that is not in a trail which was cut whether it is new.
-func TestWhatATrailDoesNotHoldIsNotTold(t *testing.T) {
+// It is not known whether a violation that is not in an incomplete trail is new.
+func TestAnIncompleteTrailReportsNoNewViolations(t *testing.T) {
 	a := found(2, "p")
 	a.Resolved = found(1, "q").Violations
 	got := noticesOf(a, &audit.Trail{}, true)

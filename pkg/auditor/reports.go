@@ -27,75 +27,73 @@ import (
 	bgpguard "github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/openreports"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// The values of ReportOptions.Kind, beside ReportsNone, with which there is to be no
-// Reports at all.
+// The values of --reports. With ReportsNone the caller makes no Reports.
 const (
-	// ReportsAuto writes openreports.io where it is served, or else wgpolicyk8s.io where
-	// that is, or else nothing.
+	// ReportsAuto writes openreports.io if it is served, else wgpolicyk8s.io if that is,
+	// else nothing.
 	ReportsAuto = "auto"
 	// ReportsOpenReports writes openreports.io only.
 	ReportsOpenReports = "openreports"
 	// ReportsPolicyReport writes wgpolicyk8s.io only.
 	ReportsPolicyReport = "policyreport"
-	// ReportsNone writes no reports, and leaves those that are there.
+	// ReportsNone writes no reports and keeps existing ones.
 	ReportsNone = "none"
 )
 
-// ReportKinds lists what --reports may say.
+// ReportKinds lists the values of --reports.
 var ReportKinds = []string{ReportsAuto, ReportsOpenReports, ReportsPolicyReport, ReportsNone}
 
 const (
 	// reportManager is the field manager of the reports.
 	reportManager = "bgpguard-audit"
-	// hashAnnotation holds a hash of what a report says, so that the next replica that
-	// is elected knows without reading it all whether it has to be written.
+	// hashAnnotation holds a hash of the contents of a report, so that the next leader
+	// knows whether to write it without reading it whole.
 	hashAnnotation = "bgpguard.io/content-hash"
-	// reportsLimit bounds the writing of all reports, reportWriters how many are
-	// written at once.
+	// reportsLimit bounds the time to write all reports, reportWriters the number of
+	// concurrent writes.
 	reportsLimit  = 20 * time.Second
 	reportWriters = 4
-	// reportsInterval is how often it is looked for the kinds that are served, and for
-	// reports that others have changed, where no audit does so.
+	// reportsInterval is how often the served kinds, and reports that others have changed,
+	// are checked between audits.
 	reportsInterval = time.Minute
 )
 
-// ReportOptions say which reports are written.
+// ReportOptions configure Reports.
 type ReportOptions struct {
-	// Kind is one of ReportKinds, and not ReportsNone.
+	// Kind is one of ReportKinds other than ReportsNone.
 	Kind string
-	// Reference names the objects of violations, and the BGPPolicies that own the
-	// reports; those that it names without a UID own none.
+	// Reference returns the objects of violations, and the BGPPolicies that own the
+	// reports. A BGPPolicy without a UID owns none.
 	Reference Reference
 }
 
-// Reports writes what audits find as objects that tools such as Policy Reporter show. It
-// is a Publisher, and a manager.Runnable that writes again what is missing: on the
-// elected replica only, both.
+// Reports writes the results of audits as objects that tools such as Policy Reporter show.
+// On the leader, it is a Publisher and a manager.Runnable that restores missing reports.
 type Reports struct {
 	options ReportOptions
 	objects dynamic.Interface
-	// metadata lists reports without what is in them, which can be much.
+	// metadata lists reports without their contents, which can be large.
 	metadata metadata.Interface
 	log      logr.Logger
 
 	mu sync.Mutex
 	// latest is the audit that was published last, nil before the first.
 	latest *audit.Audit
-	// kind is the one that is written, "" for none; said tells that it is in the log.
-	kind openreports.Kind
-	said bool
-	// written are the generations of the reports as they were last known to be right, by
-	// name. Whoever changes what is in one raises its generation.
+	// kind is the kind that is written, "" for none; logged reports that it was logged.
+	kind   openreports.Kind
+	logged bool
+	// written are the generations at which reports were last known to be correct, by name.
+	// A change to the contents of a report raises its generation.
 	written map[string]int64
-	// failed is the last error of the runnable in the log.
-	failed string
+	failure loop.Failure
 }
 
-// NewReports returns a writer of reports; the caller adds it to the manager, and to the
+// NewReports returns a writer of reports. The caller adds it to the manager and to the
 // publishers of an Auditor.
 func NewReports(config *rest.Config, client *http.Client, o ReportOptions, log logr.Logger) (*Reports, error) {
 	objects, err := dynamic.NewForConfigAndClient(config, client)
@@ -109,11 +107,11 @@ func NewReports(config *rest.Config, client *http.Client, o ReportOptions, log l
 	return &Reports{options: o, objects: objects, metadata: lists, log: log, written: map[string]int64{}}, nil
 }
 
-// NeedLeaderElection tells the manager that only the elected replica writes reports.
+// NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader writes
+// reports.
 func (*Reports) NeedLeaderElection() bool { return true }
 
-// Start looks every minute whether the reports of the last audit are all there, until
-// ctx is done.
+// Start restores the reports of the last audit every minute until ctx is done.
 func (r *Reports) Start(ctx context.Context) error {
 	ticker := time.NewTicker(reportsInterval)
 	defer ticker.Stop()
@@ -127,36 +125,34 @@ func (r *Reports) Start(ctx context.Context) error {
 	}
 }
 
-// Refresh writes the reports of the last audit that are missing or not as they should
-// be. What goes wrong is in the log, once; what panics does not end the process, which
-// answers requests too.
+// Refresh writes the reports of the last audit that are missing or were changed. It logs an
+// error once. A panic does not end the process, which answers requests too.
 func (r *Reports) Refresh(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer func() {
 		if p := recover(); p != nil {
-			r.sayError(fmt.Errorf("it panicked: %v", p), "stack", string(debug.Stack()))
+			r.logError(fmt.Errorf("panic: %v", p), "stack", string(debug.Stack()))
 		}
 	}()
 	if r.latest == nil {
 		return
 	}
 	if err := r.write(ctx, r.latest); err != nil && ctx.Err() == nil {
-		r.sayError(err)
+		r.logError(err)
 		return
 	}
-	r.failed = ""
+	r.failure.Clear()
 }
 
-// sayError logs an error once, until all is well.
-func (r *Reports) sayError(err error, more ...any) {
-	if text := err.Error(); text != r.failed {
-		r.failed = text
+// logError logs an error, once until Refresh succeeds.
+func (r *Reports) logError(err error, more ...any) {
+	if r.failure.Changed(err) {
 		r.log.Error(err, "Cannot write reports, trying again", more...)
 	}
 }
 
-// Publish implements Publisher. That no kind of report is served is no error.
+// Publish implements Publisher. It is no error if no kind of report is served.
 func (r *Reports) Publish(ctx context.Context, a *audit.Audit) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,34 +160,33 @@ func (r *Reports) Publish(ctx context.Context, a *audit.Audit) error {
 	return r.write(ctx, a)
 }
 
-// write brings the reports in the cluster in line with an audit: those that differ are
-// written, those of policies that are gone are deleted, as are those of a kind that is
-// not written any more.
+// write makes the reports in the cluster equal to those of an audit. It writes those that
+// differ, and deletes those of policies that are not in force and of the other kind.
 func (r *Reports) write(ctx context.Context, a *audit.Audit) error {
 	ctx, cancel := context.WithTimeout(ctx, reportsLimit)
 	defer cancel()
-	there := map[openreports.Kind][]metav1.PartialObjectMetadata{}
+	existing := map[openreports.Kind][]metav1.PartialObjectMetadata{}
 	var errs []error
 	for _, kind := range openreports.Kinds {
 		items, err := r.list(ctx, kind)
 		switch {
 		case gone(err):
-		case err != nil && r.wants(kind): // Taking the next kind could be taking the wrong one.
+		case err != nil && r.wants(kind): // The next kind may be the wrong one.
 			return fmt.Errorf("listing reports: %w", err)
 		case err != nil:
 			errs = append(errs, fmt.Errorf("listing reports: %w", err))
 		default:
-			there[kind] = items
+			existing[kind] = items
 		}
 	}
-	r.choose(there)
+	r.choose(existing)
 	for _, kind := range openreports.Kinds {
 		if kind != r.kind {
-			errs = append(errs, r.remove(ctx, kind, there[kind], nil))
+			errs = append(errs, r.remove(ctx, kind, existing[kind], nil))
 		}
 	}
 	if r.kind != "" {
-		errs = append(errs, r.bring(ctx, a, there[r.kind]))
+		errs = append(errs, r.reconcile(ctx, a, existing[r.kind]))
 	}
 	return errors.Join(errs...)
 }
@@ -219,8 +214,7 @@ func (r *Reports) wants(kind openreports.Kind) bool {
 	}
 }
 
-// choose takes the first kind that may be written and is served, and tells of it where
-// it is another than before.
+// choose selects the first kind that may be written and is served, and logs a change.
 func (r *Reports) choose(served map[openreports.Kind][]metav1.PartialObjectMetadata) {
 	chosen := openreports.Kind("")
 	for _, kind := range openreports.Kinds {
@@ -229,21 +223,21 @@ func (r *Reports) choose(served map[openreports.Kind][]metav1.PartialObjectMetad
 			break
 		}
 	}
-	if chosen == r.kind && r.said {
+	if chosen == r.kind && r.logged {
 		return
 	}
-	r.kind, r.said = chosen, true
+	r.kind, r.logged = chosen, true
 	clear(r.written)
 	if chosen == "" {
-		r.log.Info("Writing no reports, as the API server does not serve their kind; looking again every minute", "reports", r.options.Kind)
+		r.log.Info("Writing no reports, as the API server does not serve their kind; checking again every minute", "reports", r.options.Kind)
 		return
 	}
 	r.log.Info("Writing reports", "resource", chosen.GroupVersionResource().GroupResource().String())
 }
 
-// bring writes the reports that are not as the audit has them and removes the rest of
-// those that are there.
-func (r *Reports) bring(ctx context.Context, a *audit.Audit, there []metav1.PartialObjectMetadata) error {
+// reconcile writes the reports of an audit that differ from the existing ones, and deletes
+// the other existing ones.
+func (r *Reports) reconcile(ctx context.Context, a *audit.Audit, existing []metav1.PartialObjectMetadata) error {
 	references := map[violation.Object]corev1.ObjectReference{}
 	reports := openreports.Reports(a, func(o violation.Object) corev1.ObjectReference {
 		ref, ok := references[o]
@@ -257,24 +251,24 @@ func (r *Reports) bring(ctx context.Context, a *audit.Audit, there []metav1.Part
 	for i := range a.Policies {
 		policies[openreports.Name(a.Policies[i].Name)] = a.Policies[i].Name
 	}
-	live := make(map[string]*metav1.PartialObjectMetadata, len(there))
-	for i := range there {
-		live[there[i].Name] = &there[i]
+	live := make(map[string]*metav1.PartialObjectMetadata, len(existing))
+	for i := range existing {
+		live[existing[i].Name] = &existing[i]
 	}
 	wanted := make(map[string]bool, len(reports))
 	var due []*unstructured.Unstructured
 	for _, report := range reports {
 		wanted[report.Name] = true
 		object, hash := r.object(report, r.reference(ctx, violation.Object{Kind: bgpguard.KindBGPPolicy, Name: policies[report.Name]}))
-		if is := live[report.Name]; is == nil || is.Annotations[hashAnnotation] != hash || !r.right(is) {
+		if is := live[report.Name]; is == nil || is.Annotations[hashAnnotation] != hash || !r.correct(is) {
 			due = append(due, object)
 		}
 	}
 	errs := r.apply(ctx, due)
-	return errors.Join(append(errs, r.remove(ctx, r.kind, there, wanted))...)
+	return errors.Join(append(errs, r.remove(ctx, r.kind, existing, wanted))...)
 }
 
-// reference names an object as the API server serves it, or as a reader would find it.
+// reference returns the object as ReportOptions.Reference does, else by its kind and name.
 func (r *Reports) reference(ctx context.Context, o violation.Object) corev1.ObjectReference {
 	if r.options.Reference != nil {
 		if ref, ok := r.options.Reference(ctx, calico.Kind(o.Kind), o.Name); ok {
@@ -284,16 +278,16 @@ func (r *Reports) reference(ctx context.Context, o violation.Object) corev1.Obje
 	return openreports.References(o)
 }
 
-// object gives a report the form in which it is written, and a hash of that. Its policy
-// owns it where it is an object, so that it goes with it whether or not bgpguard runs.
+// object returns a report in the form in which it is written, and a hash of it. Its
+// BGPPolicy owns it, so that the API server deletes both even if bgpguard does not run.
 func (r *Reports) object(report *v1alpha1.ClusterReport, policy corev1.ObjectReference) (*unstructured.Unstructured, string) {
 	if policy.UID != "" {
 		report.OwnerReferences = []metav1.OwnerReference{{APIVersion: policy.APIVersion, Kind: policy.Kind, Name: policy.Name, UID: policy.UID}}
 	}
 	object := r.kind.Object(report)
-	text, err := json.Marshal(object.Object) // Sorted by the names of fields.
+	text, err := json.Marshal(object.Object) // Fields are sorted by name.
 	if err != nil {
-		panic(err) // It was made from a type of an API.
+		panic(err) // It was made from an API type.
 	}
 	sum := sha256.Sum256(text)
 	hash := hex.EncodeToString(sum[:16])
@@ -306,9 +300,9 @@ func (r *Reports) object(report *v1alpha1.ClusterReport, policy corev1.ObjectRef
 	return object, hash
 }
 
-// right reports whether a report is as it was when it was last known to be right. One
-// that is seen for the first time is: the replica before wrote it.
-func (r *Reports) right(is *metav1.PartialObjectMetadata) bool {
+// correct reports whether nobody changed a report since it was last known to be correct. A
+// report that is seen for the first time counts as correct: the previous leader wrote it.
+func (r *Reports) correct(is *metav1.PartialObjectMetadata) bool {
 	generation, ok := r.written[is.Name]
 	if !ok {
 		r.written[is.Name] = is.Generation
@@ -316,8 +310,8 @@ func (r *Reports) right(is *metav1.PartialObjectMetadata) bool {
 	return !ok || generation == is.Generation
 }
 
-// apply writes reports, a few at once. Where their kind is not served any more there is
-// nothing to write to; the next look tells.
+// apply writes reports concurrently. It is no error if their kind is not served any more:
+// the next choose notices it.
 func (r *Reports) apply(ctx context.Context, due []*unstructured.Unstructured) []error {
 	var mu sync.Mutex // of r.written and errs
 	var errs []error
@@ -333,33 +327,33 @@ func (r *Reports) apply(ctx context.Context, due []*unstructured.Unstructured) [
 			switch {
 			case err == nil:
 				r.written[name] = applied.GetGeneration()
-			case !gone(err): // The others are written all the same.
+			case !gone(err): // The others are still written.
 				errs = append(errs, fmt.Errorf("writing report %s: %w", name, err))
 			}
 			return nil
 		})
 	}
-	_ = group.Wait() // None returns an error.
+	_ = group.Wait() // The functions return no errors.
 	return errs
 }
 
-// remove deletes bgpguard's reports that are there and not wanted.
-func (r *Reports) remove(ctx context.Context, kind openreports.Kind, there []metav1.PartialObjectMetadata, wanted map[string]bool) error {
+// remove deletes the existing reports of bgpguard that are not wanted.
+func (r *Reports) remove(ctx context.Context, kind openreports.Kind, existing []metav1.PartialObjectMetadata, wanted map[string]bool) error {
 	var errs []error
-	for i := range there {
-		o := &there[i]
+	for i := range existing {
+		o := &existing[i]
 		if wanted[o.Name] || !strings.HasPrefix(o.Name, openreports.NamePrefix) {
 			continue
 		}
 		delete(r.written, o.Name)
 		err := r.objects.Resource(kind.GroupVersionResource()).Delete(ctx, o.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID}})
-		if err != nil && !gone(err) && !apierrors.IsConflict(err) { // Another that has its name now is seen next time.
+		if err != nil && !gone(err) && !apierrors.IsConflict(err) { // Another object with this name is handled next time.
 			errs = append(errs, fmt.Errorf("deleting report %s: %w", o.Name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// gone reports whether an error says that an object, or its kind, is not there, or is
-// about to go.
+// gone reports whether an error says that an object or its kind does not exist, or is about
+// to be removed.
 func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) }

@@ -23,46 +23,46 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// ConfigMapName is that of the ConfigMap in bgpguard's namespace that holds what is to
-// be known of the audits so far, for the replica that is elected next.
-const ConfigMapName = "bgpguard-audit"
+// configMapName is the name of the ConfigMap in bgpguard's namespace that holds the record
+// for the next leader.
+const configMapName = "bgpguard-audit"
 
 const (
 	// recordKey is the ConfigMap's key of the record, formatKey that of its format.
 	recordKey = "record.json.gz"
 	formatKey = "format"
-	// format is raised when an older bgpguard could not read the record.
+	// format is raised when an older bgpguard cannot read the record.
 	format = "1"
-	// maxRecord is how long an encoded record may be in bytes: the API server takes
-	// ConfigMaps of up to 1 MiB.
+	// maxRecord bounds an encoded record, in bytes: the API server accepts ConfigMaps of up
+	// to 1 MiB.
 	maxRecord = 900 << 10
-	// maxDecoded bounds what a record is unpacked to. The longest that tests make takes
-	// a third.
+	// maxDecoded bounds a decompressed record, in bytes. The largest one of the tests has
+	// a third of it.
 	maxDecoded = 32 << 20
-	// trailRefresh is how soon the record is written again where nothing is new but
-	// the state: what is remembered of the state does not reach back much longer.
+	// trailRefresh is how soon the record is written again where only the state is new:
+	// the replicas remember states not much longer than that.
 	trailRefresh = pastLimit / 2
 )
 
-// record is what is to be known of the audits so far.
+// record is what a leader passes on to the next one.
 type record struct {
 	// Trail is nil before the first audit.
 	Trail *audit.Trail `json:"trail"`
-	// Omitted counts the violations that are not in the trail for want of space.
+	// Omitted counts the violations for which the trail has no space.
 	Omitted int `json:"omitted,omitempty"`
-	// Notices are those that were, or are, to be sent.
+	// Notices are those that have to be sent. In a written record some may be sent already.
 	Notices []notice `json:"notices,omitempty"`
 }
 
-// fit leaves out the least severe violations until the record is short enough, and
-// counts what is left out of the given number.
+// fit drops the least severe violations until the record is short enough, and counts those
+// of the given number that are not in it.
 func (r *record) fit(violations int) {
 	if more := len(r.Notices) - maxNotices; more > 0 {
 		r.Notices = slices.Delete(r.Notices, 0, more)
 	}
 	t := r.Trail
 	for size := r.size(); size > maxRecord && len(t.Violations) > 0; size = r.size() {
-		// A little more than the share that is too much, as it does not compress evenly.
+		// A little less than the share that fits, because it does not compress evenly.
 		keep := len(t.Violations) * (maxRecord * 19 / 20) / size
 		slices.SortStableFunc(t.Violations, func(a, b audit.Seen) int { return cmp.Compare(audit.Rank(a.Severity), audit.Rank(b.Severity)) })
 		t.Violations = t.Violations[:keep:keep]
@@ -71,16 +71,16 @@ func (r *record) fit(violations int) {
 	r.Omitted = max(0, violations-len(t.Violations))
 }
 
-// size is at least how long the record is when it is encoded, in bytes.
+// size is an upper bound of the encoded size in bytes.
 func (r *record) size() int {
 	text := r.text()
-	if len(text) <= maxRecord { // Hardly any record is longer before it is packed.
+	if len(text) <= maxRecord { // True for almost all records, without compression.
 		return len(text)
 	}
 	return len(pack(text))
 }
 
-// text gives the record before it is packed. It holds nothing that has no JSON form.
+// text is the record as JSON. All its types have a JSON form.
 func (r *record) text() []byte {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -89,7 +89,7 @@ func (r *record) text() []byte {
 	return text
 }
 
-// encode gives the record as it is kept.
+// encode returns the record in the form in which it is written.
 func (r *record) encode() []byte { return pack(r.text()) }
 
 func pack(text []byte) []byte {
@@ -97,12 +97,12 @@ func pack(text []byte) []byte {
 	zip := gzip.NewWriter(&out)
 	_, err := zip.Write(text)
 	if err = errors.Join(err, zip.Close()); err != nil {
-		panic(err) // A buffer takes all.
+		panic(err) // Writes to a buffer do not fail.
 	}
 	return out.Bytes()
 }
 
-// decode reads what encode gave.
+// decode reads the form that encode returns.
 func decode(in []byte) (record, error) {
 	var r record
 	zip, err := gzip.NewReader(bytes.NewReader(in))
@@ -125,7 +125,8 @@ func decode(in []byte) (record, error) {
 	return r, nil
 }
 
-// same reports whether two records say the same, whenever they say it.
+// same reports whether two records have the same trail, apart from the times of the last
+// audit.
 func (r *record) same(other *record) bool {
 	return other.Trail != nil && maps.Equal(r.Trail.Policies, other.Trail.Policies) && slices.Equal(r.Trail.Failed, other.Trail.Failed) &&
 		slices.EqualFunc(r.Trail.Violations, other.Trail.Violations, func(a, b audit.Seen) bool {
@@ -138,47 +139,47 @@ func (r *record) same(other *record) bool {
 
 // store keeps the record in a ConfigMap.
 type store struct {
-	// reader reads from the API server itself, not from a cache.
+	// reader reads from the API server, not from a cache.
 	reader    client.Reader
 	writer    client.Writer
 	namespace string
-	// interval is how often the record is written where nothing is new.
+	// interval is how often the record is written where it is the same.
 	interval time.Duration
 	log      logr.Logger
 
-	// held is the ConfigMap as it was last read or written, nil where there is none;
-	// written is the record in it, and snapshot the state that it is of.
-	held     *corev1.ConfigMap
+	// object is the ConfigMap as it was last read or written, nil where there is none;
+	// written is the record in it, and snapshot the state of its audit.
+	object   *corev1.ConfigMap
 	written  record
 	snapshot *state.Snapshot
 }
 
-// read reads the record. One that cannot be used is none, and is told in the log: what
-// is wrong now is then taken to have stood for long.
+// read reads the record. A record that cannot be used is logged and ignored: the present
+// violations then count as Standing.
 func (s *store) read(ctx context.Context) (record, error) {
 	var found corev1.ConfigMap
-	err := s.reader.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: ConfigMapName}, &found)
+	err := s.reader.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: configMapName}, &found)
 	switch {
 	case apierrors.IsNotFound(err):
-		s.held, s.written = nil, record{}
+		s.object, s.written = nil, record{}
 		return record{}, nil
 	case err != nil:
 		return record{}, err
 	}
-	s.held, s.written = &found, record{}
+	s.object, s.written = &found, record{}
 	if is := found.Data[formatKey]; is != format {
 		err = fmt.Errorf("it has format %q, this bgpguard knows %q", is, format)
 	} else {
 		s.written, err = decode(found.BinaryData[recordKey])
 	}
 	if err != nil {
-		s.log.Error(err, "Cannot use what the last audit found, starting anew", "namespace", s.namespace, "configMap", ConfigMapName)
+		s.log.Error(err, "Cannot use the record of the last audit, ignoring it", "namespace", s.namespace, "configMap", configMapName)
 	}
 	return s.written, nil
 }
 
-// write writes a record where that is due. It returns another one, and writes none,
-// where somebody else has written one meanwhile.
+// write writes a record if that is due. If another replica has written one meanwhile, it
+// returns that one and writes nothing.
 func (s *store) write(ctx context.Context, r *record, snapshot *state.Snapshot) (other *record, err error) {
 	if !s.due(r, snapshot) {
 		return nil, nil
@@ -193,7 +194,7 @@ func (s *store) write(ctx context.Context, r *record, snapshot *state.Snapshot) 
 		if now.Trail != nil && (before.Trail == nil || !now.Trail.Time.Equal(before.Trail.Time)) {
 			return &now, nil
 		}
-		// Only its metadata was changed, or it was deleted.
+		// Only its metadata changed, or it was deleted.
 		if err := s.put(ctx, r); err != nil {
 			return nil, err
 		}
@@ -204,8 +205,8 @@ func (s *store) write(ctx context.Context, r *record, snapshot *state.Snapshot) 
 	return nil, nil
 }
 
-// due reports whether a record has to be written: at once where it says something new,
-// and otherwise seldom.
+// due reports whether a record has to be written: at once if its trail is new, and
+// otherwise seldom.
 func (s *store) due(r *record, snapshot *state.Snapshot) bool {
 	if !r.same(&s.written) {
 		return true
@@ -214,23 +215,23 @@ func (s *store) due(r *record, snapshot *state.Snapshot) bool {
 	return age >= s.interval || age >= trailRefresh && snapshot != s.snapshot
 }
 
-// put writes a record over the one that is known.
+// put creates or updates the ConfigMap.
 func (s *store) put(ctx context.Context, r *record) error {
 	next := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Namespace: s.namespace, Name: ConfigMapName, Labels: map[string]string{"app.kubernetes.io/name": "bgpguard", "app.kubernetes.io/part-of": "bgpguard"},
+		Namespace: s.namespace, Name: configMapName, Labels: map[string]string{"app.kubernetes.io/name": "bgpguard", "app.kubernetes.io/part-of": "bgpguard"},
 	}}
-	if s.held != nil {
-		next = s.held.DeepCopy()
+	if s.object != nil {
+		next = s.object.DeepCopy()
 	}
 	next.Data, next.BinaryData = map[string]string{formatKey: format}, map[string][]byte{recordKey: r.encode()}
 	var err error
-	if s.held == nil {
+	if s.object == nil {
 		err = s.writer.Create(ctx, next)
 	} else {
 		err = s.writer.Update(ctx, next)
 	}
 	if err == nil {
-		s.held = next
+		s.object = next
 	}
 	return err
 }

@@ -95,14 +95,16 @@ func TestARecordComesBackAsItWas(t *testing.T) {
 	} {
 		other := many(3)
 		change(other.Trail)
-		if got.same(&other) || other.same(&got) {
-			t.Errorf("%s makes no difference", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got.same(&other) || other.same(&got) {
+				t.Error("it makes no difference")
+			}
+		})
 	}
 }
 
-// What cannot be used is told, and nobody takes what stands there for new.
-func TestADamagedRecordIsNone(t *testing.T) {
+// An unusable record is logged, and the present violations are Standing.
+func TestAnUnusableRecordIsIgnored(t *testing.T) {
 	good := many(1)
 	packed := func(text string) []byte {
 		var b bytes.Buffer
@@ -125,7 +127,7 @@ func TestADamagedRecordIsNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer()
 			server.configMap = &corev1.ConfigMap{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "bgpguard-system", Name: ConfigMapName, ResourceVersion: "7", Labels: map[string]string{"mine": "yes"}},
+				ObjectMeta: metav1.ObjectMeta{Namespace: "bgpguard-system", Name: configMapName, ResourceVersion: "7", Labels: map[string]string{"mine": "yes"}},
 				Data:       map[string]string{formatKey: test.format}, BinaryData: map[string][]byte{recordKey: test.data},
 			}
 			r := start(t, server, policies(t, deny3), nil)
@@ -133,7 +135,7 @@ func TestADamagedRecordIsNone(t *testing.T) {
 			if v := r.Latest().Violations[0]; v.Origin != audit.Standing {
 				t.Errorf("the mesh has origin %q", v.Origin)
 			}
-			if !strings.Contains(r.log.String(), `msg="Cannot use what the last audit found, starting anew" err=`) || !strings.Contains(r.log.String(), test.want) {
+			if !strings.Contains(r.log.String(), `msg="Cannot use the record of the last audit, ignoring it" err=`) || !strings.Contains(r.log.String(), test.want) {
 				t.Errorf("want %s, logged\n%s", test.want, r.log)
 			}
 			if _, err := decode(server.configMap.BinaryData[recordKey]); err != nil || server.configMap.Data[formatKey] != format || server.configMap.Labels["mine"] != "yes" {
@@ -143,8 +145,8 @@ func TestADamagedRecordIsNone(t *testing.T) {
 	}
 }
 
-// Whoever labels the ConfigMap, or deletes it, is no other leader.
-func TestAConfigMapThatSomebodyTouchedIsWritten(t *testing.T) {
+// A user who labels or deletes the ConfigMap is not taken for another leader.
+func TestAConfigMapThatAUserChangedIsWritten(t *testing.T) {
 	for name, touch := range map[string]func(*apiServer){
 		"somebody labels it":  func(s *apiServer) { s.configMap.ResourceVersion = "x"; s.configMap.Labels["mine"] = "yes" },
 		"somebody deletes it": func(s *apiServer) { s.configMap = nil },

@@ -9,9 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 )
 
-// ReadTrail returns what the leader recorded of its audits in the ConfigMap
-// ConfigMapName of namespace: nil where there is no record. A record that cannot be
-// decoded is logged, and counts as none.
+// ReadTrail returns the trail that the leader recorded in its ConfigMap in namespace, nil
+// where there is none. A record that cannot be used is logged and ignored.
 func ReadTrail(ctx context.Context, reader client.Reader, namespace string, log logr.Logger) (*audit.Trail, error) {
 	r, err := (&store{reader: reader, namespace: namespace, log: log}).read(ctx)
 	if err != nil {

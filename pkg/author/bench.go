@@ -82,7 +82,7 @@ func Bench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o Be
 				prepare      func() (*policy.Policy, error)
 				do           func(p *policy.Policy) error
 			}{
-				{&b.First, p.Anew, func(p *policy.Policy) error { return evaluate(p, before, data) }},
+				{&b.First, p.Fresh, func(p *policy.Policy) error { return evaluate(p, before, data) }},
 				{&b.Change, nil, func(*policy.Policy) error { return evaluate(p, after, dataAfter) }},
 				{&b.Rest, nil, func(*policy.Policy) error {
 					if d := engine.Decide(ctx, snapshot, request); len(d.Failures) > 0 {

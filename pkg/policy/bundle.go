@@ -17,8 +17,8 @@ import (
 	"github.com/bgpguard/bgpguard/policies"
 )
 
-// SourceFromBundle returns the modules and the data of an OPA bundle.
-func SourceFromBundle(name string, b *bundle.Bundle) Source {
+// sourceFromBundle returns the modules and the data of an OPA bundle.
+func sourceFromBundle(name string, b *bundle.Bundle) Source {
 	s := Source{Name: name, Modules: map[string]string{}, Data: b.Data}
 	for _, m := range b.Modules {
 		s.Modules[m.Path] = string(m.Raw)
@@ -36,22 +36,22 @@ func SourceFromPath(path string) (Source, error) {
 		return Source{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if filepath.Ext(path) == extension {
-		return Source{}, fmt.Errorf("%s: is one module; name the directory that it is in", path)
+		return Source{}, fmt.Errorf("%s: must be a directory or a bundle, is one module", path)
 	}
 	b, err := loader.NewFileLoader().AsBundle(path)
 	if err != nil {
 		return Source{}, fmt.Errorf("%s: %w", path, plain(err))
 	}
-	s := SourceFromBundle(path, b)
+	s := sourceFromBundle(path, b)
 	if len(s.Modules) == 0 {
-		return Source{}, fmt.Errorf("%s: no Rego module in it", path)
+		return Source{}, fmt.Errorf("%s: contains no Rego module", path)
 	}
 	return s, nil
 }
 
-// Bundle returns the modules of a source that are no tests, and its data, as an
-// OPA bundle. It is whole: the built-in helpers that its modules use and that it
-// does not bring along are in it. file says what a module is called in it.
+// Bundle returns the modules of a source without tests, and its data, as an OPA bundle. The
+// bundle is self-contained: it includes the built-in helpers that the modules use and the
+// source does not contain. file maps the name of a module to its path in the bundle.
 func (s *Source) Bundle(file func(name string) string) (*bundle.Bundle, error) {
 	modules, err := parse(s.Modules)
 	if err != nil {
@@ -92,8 +92,7 @@ func (s *Source) Bundle(file func(name string) string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
-// used returns those of the helpers that modules refer to, and that those refer
-// to in turn.
+// used returns the helpers that modules refer to, directly or through other helpers.
 func used(modules, helpers map[string]*ast.Module) map[string]*ast.Module {
 	out := map[string]*ast.Module{}
 	open := slices.Collect(maps.Values(modules))
@@ -113,7 +112,7 @@ func used(modules, helpers map[string]*ast.Module) map[string]*ast.Module {
 	return out
 }
 
-// outermost returns the paths that are not below others of them, in order.
+// outermost returns the paths without those that are below another one, sorted.
 func outermost(paths map[string]bool) []string {
 	var out []string
 	for _, path := range slices.Sorted(maps.Keys(paths)) {

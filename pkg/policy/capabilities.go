@@ -4,44 +4,43 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	// Policies reckon in time zones, and the image holds nothing but the binary.
+	// Policies use time zones, and the image has no time zone database.
 	_ "time/tzdata"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// reachesOut lists builtins that OPA does not mark as nondeterministic, and
-// that yet depend on more than their arguments: the clock, the process.
-var reachesOut = []string{"io.jwt.decode_verify", "rego.parse_module", "trace"}
+// impure lists builtins whose result depends on more than their arguments, such as the
+// clock, although OPA does not mark them as nondeterministic.
+var impure = []string{"io.jwt.decode_verify", "rego.parse_module", "trace"}
 
-// endless lists builtins that heed no deadline while their time and memory grow
-// without bounds: graph.reachable_paths lists the paths of a graph, of which a mesh of
-// 15 nodes has more than memory holds. graph.reachable asks what policies want to know.
-var endless = []string{"graph.reachable_paths"}
+// unbounded lists builtins that ignore the deadline and can use any amount of time and
+// memory: graph.reachable_paths lists all paths of a graph, and those of a mesh of 15 nodes
+// do not fit in memory. Policies can use graph.reachable instead.
+var unbounded = []string{"graph.reachable_paths"}
 
-// Capabilities returns what policies may use of OPA: no builtin that reaches
-// out of the evaluation or whose result is not a function of its arguments, so
-// that a policy's result is a pure function of its input and the admission
-// path never waits for a network; and none that takes all memory before it can be
-// stopped.
+// Capabilities returns the features of OPA that policies may use. Builtins with network
+// access or nondeterministic results are disabled, so that the result of a policy is a pure
+// function of its input and admission never waits for a network. Builtins that can use all
+// memory before they can be stopped are disabled too.
 func Capabilities() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool {
-		return b.Nondeterministic || slices.Contains(reachesOut, b.Name) || slices.Contains(endless, b.Name)
+		return b.Nondeterministic || slices.Contains(impure, b.Name) || slices.Contains(unbounded, b.Name)
 	})
 	c.AllowNet = []string{}
 	return c
 }
 
-// guardBuiltins has builtins that panic fail. OPA runs tests on goroutines of its
-// own, on which a panic ends the process: those who apply a BGPPolicy could end
-// every replica by one test. It changes OPA's table of builtins, so it has to be
-// called before anything is evaluated.
-var guardBuiltins = sync.OnceFunc(func() {
+// recoverBuiltins makes builtins that panic return an error. OPA runs tests on its own
+// goroutines, where a panic ends the process: a BGPPolicy with such a test would end every
+// replica. It changes OPA's global table of builtins, so it must be called before anything
+// is evaluated.
+var recoverBuiltins = sync.OnceFunc(func() {
 	for _, b := range Capabilities().Builtins {
 		call := topdown.GetBuiltin(b.Name)
-		if call == nil { // The compiler has rewritten it.
+		if call == nil { // The compiler rewrites calls of it.
 			continue
 		}
 		topdown.RegisterBuiltinFunc(b.Name, func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) (err error) {

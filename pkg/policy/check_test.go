@@ -45,7 +45,7 @@ func TestCheckSaysWhereADocumentIsWrong(t *testing.T) {
 		},
 		"tests without end": {
 			own("a.rego", a(always), "a_test.rego", unending),
-			"spec.rego.modules", "BGPPolicy mine: spec.rego.modules: the tests were not over after 50ms",
+			"spec.rego.modules", "BGPPolicy mine: spec.rego.modules: the tests did not finish within 50ms",
 		},
 		"a policy that does not compile": {
 			own("a.rego", a("violation contains x")),
@@ -55,7 +55,7 @@ func TestCheckSaysWhereADocumentIsWrong(t *testing.T) {
 			wrongParameter, "spec.parameters", "BGPPolicy mine: spec.parameters: additional properties 'limits' not allowed; known are limit, name",
 		},
 		"no actions": {
-			noActions, "spec.validationActions", "BGPPolicy mine: spec.validationActions: must name at least one of Deny, Warn, Audit",
+			noActions, "spec.validationActions", "BGPPolicy mine: spec.validationActions: must have at least one of Deny, Warn, Audit",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,14 +15,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Document is a BGPPolicy and where it was read.
+// Document is a BGPPolicy and the place that it was read from.
 type Document struct {
 	v1alpha1.BGPPolicy
 	source *manifest.Document
 }
 
-// Load reads the BGPPolicy documents of all paths, files or directories.
-// Errors name file, line and field; all that can be found are joined.
+// Load reads the BGPPolicy documents of all paths, files or directories. Errors name file,
+// line and field, and are joined.
 func Load(paths []string) ([]Document, error) {
 	sources, err := manifest.Read(paths, nil)
 	if err != nil {
@@ -38,7 +38,7 @@ func Load(paths []string) ([]Document, error) {
 			continue
 		}
 		if seen[d.Name] {
-			errs = append(errs, d.errorf("metadata.name", "is the name of two documents"))
+			errs = append(errs, d.errorf("metadata.name", "is used by two documents"))
 			continue
 		}
 		seen[d.Name] = true
@@ -50,8 +50,8 @@ func Load(paths []string) ([]Document, error) {
 	return docs, errors.Join(errs...)
 }
 
-// Decode reads a BGPPolicy from JSON values, checked as Load checks those in
-// files. Errors are *FieldError.
+// Decode reads a BGPPolicy from JSON values, with the checks of Load. Errors are
+// *FieldError.
 func Decode(object map[string]any) (Document, error) {
 	var d Document
 	err := d.decode(object)
@@ -72,7 +72,7 @@ func (d *Document) decode(o map[string]any) error {
 	return d.check()
 }
 
-// orNothing is a value as it is written, or that there is none.
+// orNothing formats a value, nil as "nothing".
 func orNothing(v any) string {
 	if v == nil {
 		return "nothing"
@@ -80,8 +80,8 @@ func orNothing(v any) string {
 	return fmt.Sprint(v)
 }
 
-// check holds what the schema of a BGPPolicy holds, as files come without an
-// API server that would.
+// check validates what the schema of the CRD validates, for documents that do not come from
+// an API server.
 func (d *Document) check() error {
 	if d.Name == "" {
 		return d.errorf("metadata.name", "is missing")
@@ -90,11 +90,11 @@ func (d *Document) check() error {
 	fail := func(field, format string, args ...any) { errs = append(errs, d.errorf(field, format, args...)) }
 	switch {
 	case d.Spec.Policy == "" && d.Spec.Rego == nil:
-		fail("spec.policy", "is missing: the name of a policy of the library; or have one of your own in spec.rego")
+		fail("spec.policy", "is missing: set it to the name of a policy of the library, or write your own policy in spec.rego")
 	case d.Spec.Policy != "" && d.Spec.Rego != nil:
-		fail("spec.rego", "excludes spec.policy: it is a policy of its own")
+		fail("spec.rego", "must not be set together with spec.policy")
 	case d.Spec.Rego != nil && len(d.Spec.Rego.Modules) == 0:
-		fail("spec.rego.modules", "must hold at least one module")
+		fail("spec.rego.modules", "must have at least one module")
 	}
 	if problem := checkActions(d.Spec.ValidationActions); problem != nil {
 		fail("spec."+problem.field, "%s", problem.message)
@@ -125,17 +125,17 @@ func (d *Document) check() error {
 	return errors.Join(errs...)
 }
 
-// fieldError is what is wrong with a field.
+// fieldError is an invalid field.
 type fieldError struct{ field, message string }
 
 // Error gives "field: message".
 func (p *fieldError) Error() string { return p.field + ": " + p.message }
 
-// checkActions returns what is wrong with validation actions, nil if nothing.
+// checkActions validates validation actions; nil means that they are valid.
 func checkActions(actions []violation.Action) *fieldError {
 	const field = "validationActions"
 	if len(actions) == 0 {
-		return &fieldError{field, "must name at least one of Deny, Warn, Audit"}
+		return &fieldError{field, "must have at least one of Deny, Warn, Audit"}
 	}
 	for i, a := range actions {
 		at := fmt.Sprintf("%s[%d]", field, i)
@@ -143,17 +143,16 @@ func checkActions(actions []violation.Action) *fieldError {
 			return &fieldError{at, fmt.Sprintf("must be Deny, Warn or Audit, is %q", a)}
 		}
 		if slices.Contains(actions[:i], a) {
-			return &fieldError{at, fmt.Sprintf("names %s twice", a)}
+			return &fieldError{at, fmt.Sprintf("repeats %s", a)}
 		}
 	}
 	if slices.Contains(actions, violation.Deny) && slices.Contains(actions, violation.Warn) {
-		return &fieldError{field, "must not name both Deny and Warn: a denial already tells the user"}
+		return &fieldError{field, "must not have both Deny and Warn: a denial already shows the message to the user"}
 	}
 	return nil
 }
 
-// FieldError is what is wrong with a field of a document. It is in the chain of
-// every error about one.
+// FieldError is an invalid field of a document. Every error about a field wraps it.
 type FieldError struct {
 	// Field is, for example, "spec.parameters.maxNodes".
 	Field string
@@ -166,8 +165,8 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 // Unwrap returns the error without its field.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// errorf returns an error at a field; with file and line where the document
-// was read from a file.
+// errorf returns an error at a field, with file and line if the document was read from a
+// file.
 func (d *Document) errorf(field, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	if field != "" {

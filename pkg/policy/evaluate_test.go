@@ -77,19 +77,19 @@ func TestEvaluate(t *testing.T) {
 			`violation contains {"id": "x", "size": input.state.nodes.total - input.parameters.limit, "msg": "m", "details": {"n": 1}, "objects": [{"kind": "Node", "name": "n"}]}`,
 			`[{"policy":"doc","id":"x","size":3,"action":"Warn","message":"m","details":{"n":1},"objects":[{"kind":"Node","name":"n"}]}]`,
 		},
-		"an element that is no object":    {`violation contains "x"`, `rule violation holds a string, not an object`},
-		"no id":                           {`violation contains {"size": 1, "msg": "m"}`, `a violation has no "id" that is a string`},
-		"an id that is no string":         {`violation contains {"id": 1, "size": 1, "msg": "m"}`, `a violation has no "id" that is a string`},
-		"an empty id":                     {`violation contains {"id": "", "size": 1, "msg": "m"}`, `a violation has no "id" that is a string`},
-		"no message":                      {`violation contains {"id": "x", "size": 1}`, `violation "x" has no "msg" that is a string`},
-		"no size":                         {`violation contains {"id": "x", "msg": "m"}`, `violation "x" has no "size" that is a number`},
-		"a size that is no number":        {`violation contains {"id": "x", "size": "1", "msg": "m"}`, `violation "x" has no "size" that is a number`},
+		"an element that is no object":    {`violation contains "x"`, `rule violation contains a string, must contain objects`},
+		"no id":                           {`violation contains {"size": 1, "msg": "m"}`, `a violation has no "id", which must be a string`},
+		"an id that is no string":         {`violation contains {"id": 1, "size": 1, "msg": "m"}`, `a violation has no "id", which must be a string`},
+		"an empty id":                     {`violation contains {"id": "", "size": 1, "msg": "m"}`, `a violation has no "id", which must be a string`},
+		"no message":                      {`violation contains {"id": "x", "size": 1}`, `violation "x" has no "msg", which must be a string`},
+		"no size":                         {`violation contains {"id": "x", "msg": "m"}`, `violation "x" has no "size", which must be a number`},
+		"a size that is no number":        {`violation contains {"id": "x", "size": "1", "msg": "m"}`, `violation "x" has no "size", which must be a number`},
 		"details that are no object":      {`violation contains {"id": "x", "size": 1, "msg": "m", "details": 1}`, `violation "x": "details" must be an object`},
 		"objects that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": {"kind": "Node"}}`, `violation "x": "objects" must be a list`},
-		"an object without a name":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node"}]}`, `violation "x": "objects" must hold {"kind", "name"}`},
-		"an object that is a text":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": ["Node n"]}`, `violation "x": "objects" must hold {"kind", "name"}`},
+		"an object without a name":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node"}]}`, `violation "x": "objects" must contain {"kind", "name"}`},
+		"an object that is a text":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": ["Node n"]}`, `violation "x": "objects" must contain {"kind", "name"}`},
 		"members that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "members": "all"}`, `violation "x": "members" must be a list`},
-		"members that are no strings":     {`violation contains {"id": "x", "size": 1, "msg": "m", "members": ["a", 1]}`, `violation "x": "members" must hold strings`},
+		"members that are no strings":     {`violation contains {"id": "x", "size": 1, "msg": "m", "members": ["a", 1]}`, `violation "x": "members" must contain strings`},
 		"two violations of one id":        {`violation contains {"id": "x", "size": n, "msg": "m"} if some n in [1, 2]`, `two violations have the id "x"`},
 		"a builtin that fails":            {`violation contains {"id": "x", "size": to_number(input.state.calicoVersion), "msg": "m"} if input.state.nodes.total > 0`, `a/a.rego:17: eval_builtin_error: to_number: strconv.ParseFloat: parsing "": invalid syntax`},
 		"a complete rule with two values": {always + " if _x > 0\n\n_x := n if some n in [1, 2]", "a/a.rego:19: eval_conflict_error: rule data.policies.a._x produced conflicting values:\n  1 at a/a.rego:19\n  2 at a/a.rego:19"},
@@ -135,7 +135,7 @@ func TestEvaluateStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	found, err := p.Evaluate(ctx, sample(t), nil)
-	if want := "stopped before it had finished: context deadline exceeded"; fmt.Sprint(err) != want || found != nil {
+	if want := "stopped before it finished: context deadline exceeded"; fmt.Sprint(err) != want || found != nil {
 		t.Errorf("%v and error %v, want %s", found, err, want)
 	}
 }

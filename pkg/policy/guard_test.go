@@ -52,7 +52,7 @@ func TestASchemaOfParametersReadsNoFileAndNoServer(t *testing.T) {
 	}
 	for _, url := range []string{"file://" + file, "http://localhost/schema.json"} {
 		text := strings.Replace(a(always), "name: {type: string}", `name: {$ref: "`+url+`"}`, 1)
-		want := `METADATA custom.parameters: failing loading "` + url + `": a schema can refer to nothing but parts of itself`
+		want := `METADATA custom.parameters: failing loading "` + url + `": a schema can refer only to parts of itself`
 		if _, err := prepare(t, inline("a.rego", text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", url, err, want)
 		}
@@ -65,7 +65,7 @@ func TestASchemaOfParametersReadsNoFileAndNoServer(t *testing.T) {
 
 func TestAModuleThatHasTheNameOfAHelperIsRefused(t *testing.T) {
 	const name = "bgpguard/lib/text/text.rego"
-	want := "BGPPolicy own: spec.rego.modules: " + name + ": is the name of a built-in module; give it another one"
+	want := "BGPPolicy own: spec.rego.modules: " + name + ": is the name of a built-in module; rename it"
 	if _, err := prepare(t, inline(name, a(always))); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -102,10 +102,10 @@ func TestAnEvaluationThatHeedsNothingIsLeftBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := sample(t)
-	if _, err := p.Evaluate(ctx, in, nil); err == nil || err.Error() != "stopped before it had finished: context canceled" {
+	if _, err := p.Evaluate(ctx, in, nil); err == nil || err.Error() != "stopped before it finished: context canceled" {
 		t.Errorf("stopped: %v", err)
 	}
-	if _, err := p.Evaluate(t.Context(), in, nil); err == nil || !strings.HasPrefix(err.Error(), "not started: an earlier evaluation was to stop and has not") {
+	if _, err := p.Evaluate(t.Context(), in, nil); err == nil || !strings.HasPrefix(err.Error(), "not started: an earlier evaluation did not stop at its deadline") {
 		t.Errorf("while it has not ended: %v", err)
 	}
 	release()
@@ -130,7 +130,7 @@ func TestTestsThatHeedNothingAreLeftBehind(t *testing.T) {
 		t.Fatalf("got %v, want an error of tests that are running", err)
 	}
 	release()
-	<-slow.ended
+	<-slow.running
 	if slow.Running() {
 		t.Error("they have ended, and are said to be running")
 	}

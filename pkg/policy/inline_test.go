@@ -70,7 +70,7 @@ test_ten_nodes if {
 	for name, c := range map[string]struct{ from, to, want string }{
 		"a test that fails":        {"10 nodes", "11 nodes", "a_test.rego:6: test policies.a_test.test_ten_nodes fails"},
 		"a test that cannot run":   {`v.msg == "10 nodes"`, `to_number(v.msg) == 10`, "a_test.rego:6: test policies.a_test.test_ten_nodes could not be run: "},
-		"a test that does not end": {`v.msg == "10 nodes"`, "some i, j, k in numbers.range(1, 100000)\n\ti + j + k < 0", "the tests were not over after 200ms"},
+		"a test that does not end": {`v.msg == "10 nodes"`, "some i, j, k in numbers.range(1, 100000)\n\ti + j + k < 0", "the tests did not finish within 200ms"},
 		"a test of what is not there": {`data.policies.a`, `data.policies.b as a`,
 			`a_test.rego:6: test policies.a_test.test_ten_nodes fails`},
 	} {
@@ -109,15 +109,15 @@ func TestAPolicyOfOnesOwnThatCannotBeUsedSaysWhy(t *testing.T) {
 		},
 		"no policy": {
 			[]string{"a.rego", "package mesh\n\nx := 1"},
-			"BGPPolicy own: spec.rego.modules: no policy in it: a policy is a package policies.NAME",
+			"BGPPolicy own: spec.rego.modules: contains no policy: a policy is a package policies.NAME",
 		},
 		"two policies": {
 			[]string{"a.rego", a(always), "b.rego", strings.Replace(a(always), "policies.a", "policies.b", 1)},
-			"BGPPolicy own: spec.rego.modules: hold 2 policies, a and b among them; a BGPPolicy is one",
+			"BGPPolicy own: spec.rego.modules: must contain one policy, contain 2, including a and b",
 		},
 		"two modules of one name": {
 			[]string{"a.rego", a(always), "a.rego", a(always)},
-			`BGPPolicy own: spec.rego.modules[1].name: "a.rego" is the name of two modules`,
+			`BGPPolicy own: spec.rego.modules[1].name: "a.rego" is used by two modules`,
 		},
 		"a module of nothing": {
 			[]string{"a.rego", "# only this\n"},

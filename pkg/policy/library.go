@@ -16,18 +16,18 @@ import (
 	"github.com/bgpguard/bgpguard/policies"
 )
 
-// What a policy judges: the METADATA custom.judges.
+// What a policy judges (METADATA custom.judges).
 const (
 	// JudgesState is a policy that describes a bad state. The engine compares its
 	// violations before and after a change.
 	JudgesState = "state"
-	// JudgesChange is a policy that judges the change itself, and sees it.
+	// JudgesChange is a policy that judges the change itself; the change is in its input.
 	JudgesChange = "change"
 )
 
 // Definition is one policy of a library: a Rego package with its METADATA.
 type Definition struct {
-	// Name is the package's last part with dashes, for example
+	// Name is the last part of the package's name with dashes, for example
 	// "mesh-node-limit".
 	Name        string
 	Title       string
@@ -42,9 +42,9 @@ type Definition struct {
 	Judges string
 	// Actions are the validation actions that its author recommends.
 	Actions []violation.Action
-	// Related are links to what is behind it, in order.
+	// Related are links to background information, in order.
 	Related []Link
-	// Source is where it comes from, File the module that defines it.
+	// Source is the name of the Source, File that of the module with the METADATA.
 	Source, File string
 
 	schema   *schema
@@ -60,20 +60,20 @@ type Link struct {
 	Description string `json:"description"`
 }
 
-// Severities lists what a policy's severity can be, worst first.
+// Severities lists the severities of policies, worst first.
 var Severities = []string{"critical", "high", "medium", "low"}
 
 // Parameters returns the JSON schema of the policy's parameters.
 func (d *Definition) Parameters() any { return d.schema.source }
 
-// Defaults returns the values of the parameters that have one.
+// Defaults returns the default values of the parameters that have one.
 func (d *Definition) Defaults() map[string]any { return maps.Clone(d.schema.defaults) }
 
-// Modules returns the texts of the modules that were compiled together with the
-// policy, its own among them, by file name. The map must not be changed.
+// Modules returns the texts of the modules of the policy's source, by file name. The map
+// must not be changed.
 func (d *Definition) Modules() map[string]string { return d.unit.source.Modules }
 
-// unit is what was compiled together.
+// unit is a source that was compiled.
 type unit struct {
 	source   Source
 	digest   string
@@ -81,8 +81,8 @@ type unit struct {
 	store    storage.Store
 }
 
-// Library is the policies that BGPPolicies can name. It is immutable and safe
-// for concurrent use.
+// Library holds the policies that BGPPolicies can refer to. It is immutable and safe for
+// concurrent use.
 type Library struct {
 	definitions map[string]*Definition
 }
@@ -96,7 +96,7 @@ const (
 	changeSchema = "schemas/change.json"
 )
 
-// embedded is the library that is built in; it is compiled once.
+// embedded is the built-in library; it is compiled once.
 var embedded = sync.OnceValues(func() (*Library, error) {
 	source, err := SourceFromFS("the library", policies.FS)
 	if err != nil {
@@ -106,11 +106,11 @@ var embedded = sync.OnceValues(func() (*Library, error) {
 	return l, l.add(source)
 })
 
-// Embedded returns the library that is built in.
+// Embedded returns the built-in library.
 func Embedded() (*Library, error) { return embedded() }
 
-// NewLibrary returns the library that is built in with the policies of further
-// sources. Errors name file and line; those of all sources are joined.
+// NewLibrary returns the built-in library with the policies of further sources. Errors name
+// file and line; those of all sources are joined.
 func NewLibrary(sources ...Source) (*Library, error) {
 	base, err := embedded()
 	if err != nil || len(sources) == 0 {
@@ -126,9 +126,9 @@ func NewLibrary(sources ...Source) (*Library, error) {
 	return l, errors.Join(errs...)
 }
 
-// With returns the library with the policies of a source, which take the place of
-// those of the same name: for the source on which somebody works, which may be
-// that of the library itself. Errors name file and line.
+// With returns the library with the policies of a source, which replace policies of the
+// same name. It is for the source that an author works on, which may be the source of the
+// library. Errors name file and line.
 func (l *Library) With(source Source) (*Library, error) {
 	definitions, err := compile(source)
 	if err != nil {
@@ -141,15 +141,15 @@ func (l *Library) With(source Source) (*Library, error) {
 	return out, nil
 }
 
-// Definitions returns the policies of the library, in order of their names.
+// Definitions returns the policies of the library, sorted by name.
 func (l *Library) Definitions() []*Definition {
 	return slices.SortedFunc(maps.Values(l.definitions), func(a, b *Definition) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// Names returns the names of the policies of the library, in order.
+// Names returns the names of the policies of the library, sorted.
 func (l *Library) Names() []string { return slices.Sorted(maps.Keys(l.definitions)) }
 
-// Definition returns the policy of the given name, nil where there is none.
+// Definition returns the policy of the given name, nil if there is none.
 func (l *Library) Definition(name string) *Definition { return l.definitions[name] }
 
 func (l *Library) add(source Source) error {
@@ -168,9 +168,8 @@ func (l *Library) add(source Source) error {
 	return errors.Join(errs...)
 }
 
-// compile parses and compiles a source against the input schemas, strictly and
-// with Capabilities only, and returns the policies in it, in order of their
-// names.
+// compile parses and compiles a source in strict mode, with Capabilities, against the
+// schemas of the input, and returns its policies, sorted by name.
 func compile(source Source) ([]*Definition, error) {
 	modules, err := parse(source.Modules)
 	if err != nil {
@@ -205,14 +204,13 @@ func compile(source Source) ([]*Definition, error) {
 		out = append(out, d)
 	}
 	if len(out) == 0 && len(errs) == 0 {
-		errs = append(errs, fmt.Errorf("no policy in it: a policy is a package %s.NAME", packageRoot))
+		errs = append(errs, fmt.Errorf("contains no policy: a policy is a package %s.NAME", packageRoot))
 	}
 	return out, errors.Join(errs...)
 }
 
-// packages returns the names of the files of each package that is a policy, in
-// order of the packages. All below policies but policies.lib are; what stands
-// elsewhere is theirs to share.
+// packages returns the file names of each package that is a policy, sorted by package. All
+// packages below policies except policies.lib are policies; packages elsewhere are helpers.
 func packages(modules map[string]*ast.Module) [][]string {
 	files := map[string][]string{}
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
@@ -237,7 +235,7 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 			errs = append(errs, plain(err))
 			continue
 		}
-		if m == nil { // Nothing but comments, or not even those.
+		if m == nil { // It has comments at most.
 			errs = append(errs, fmt.Errorf("%s: is empty", file))
 			continue
 		}
@@ -246,8 +244,7 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 	return modules, errors.Join(errs...)
 }
 
-// shared returns the built-in helpers, and with tests also what the built-in
-// tests share, but for the packages that modules bring along themselves.
+// shared returns the built-in helpers, and the modules that the built-in tests share.
 var shared = sync.OnceValues(func() (map[string]*ast.Module, error) {
 	source, err := SourceFromFS("the library", policies.FS)
 	if err != nil {
@@ -259,10 +256,10 @@ var shared = sync.OnceValues(func() (map[string]*ast.Module, error) {
 	return parse(source.Modules)
 })
 
-// builtIn is before the names of the built-in helpers' files.
+// builtIn is the prefix of the file names of built-in helpers.
 const builtIn = "bgpguard/"
 
-// withShared adds to modules the helpers that they do not bring along.
+// withShared returns modules with the built-in helpers whose packages they do not contain.
 func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Module, error) {
 	helpers, err := shared()
 	if err != nil {
@@ -278,17 +275,17 @@ func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Mod
 			continue
 		}
 		name := builtIn + file
-		if out[name] != nil { // One of the two would be left out.
-			return nil, fmt.Errorf("%s: is the name of a built-in module; give it another one", name)
+		if out[name] != nil { // One would replace the other.
+			return nil, fmt.Errorf("%s: is the name of a built-in module; rename it", name)
 		}
 		out[name] = m
 	}
 	return out, nil
 }
 
-// newCompiler returns a compiler that holds policies to what they may do.
+// newCompiler returns a compiler that enforces Capabilities and the schemas of the input.
 func newCompiler() (*ast.Compiler, error) {
-	guardBuiltins()
+	recoverBuiltins()
 	schemas, err := inputSchemas()
 	if err != nil {
 		return nil, err
@@ -297,10 +294,9 @@ func newCompiler() (*ast.Compiler, error) {
 		WithUseTypeCheckAnnotations(true).WithSchemas(schemas), nil
 }
 
-// inputSchemas returns the schemas of input, under the names by which opa check
-// finds their files. The root's is the wider one, that of policies that judge
-// changes: whether a policy that judges states reads the change is checked
-// apart, with a message that says so.
+// inputSchemas returns the schemas of the input, under the names that opa check derives from
+// their files. The schema of policies that judge changes, a superset, is the root's: findReads
+// reports a policy that judges states and reads the change, with a clearer message.
 var inputSchemas = sync.OnceValues(func() (*ast.SchemaSet, error) {
 	schemas := ast.NewSchemaSet()
 	for name, file := range map[string]string{"input": stateSchema, "change": changeSchema} {
@@ -320,8 +316,7 @@ var inputSchemas = sync.OnceValues(func() (*ast.SchemaSet, error) {
 	return schemas, nil
 })
 
-// plain gives each of OPA's errors a line of its own, without the count that
-// they come with.
+// plain returns OPA's errors joined, without the line that counts them.
 func plain(err error) error {
 	list, ok := errors.AsType[ast.Errors](err)
 	if !ok {
@@ -334,11 +329,11 @@ func plain(err error) error {
 	return errors.Join(errs...)
 }
 
-// define reads the METADATA of a policy's package, which is made of files.
+// define reads the METADATA of a policy's package, which consists of files.
 func define(files []string, modules map[string]*ast.Module) (*Definition, error) {
 	ref := modules[files[0]].Package.Path
 	if len(ref) != 3 {
-		return nil, fmt.Errorf("package %s must be %s.NAME for a policy, or below %s.%s for what policies share",
+		return nil, fmt.Errorf("package %s must be %s.NAME for a policy, or below %s.%s for helpers",
 			packageName(ref), packageRoot, packageRoot, packageLib)
 	}
 	name := string(ref[2].Value.(ast.String))
@@ -356,8 +351,8 @@ func define(files []string, modules map[string]*ast.Module) (*Definition, error)
 		}
 	}
 	switch {
-	case !finds: // It would pass everything.
-		return nil, fmt.Errorf("package %s has no rule \"%s contains ...\", so it could never find anything", packageName(ref), ruleName)
+	case !finds: // It would allow everything.
+		return nil, fmt.Errorf("package %s has no rule \"%s contains ...\", so it can find no violation", packageName(ref), ruleName)
 	case meta == nil:
 		return nil, fmt.Errorf("package %s has no METADATA with a title", packageName(ref))
 	}
@@ -405,15 +400,15 @@ func (d *Definition) readMetadata(meta *ast.Annotations) error {
 	return nil
 }
 
-// walkRoots calls visit for each reference in x that begins at input or data, and
-// for each of the two by itself, as where the whole of it is given to a function.
+// walkRoots calls visit for each reference in x that starts with input or data, and for each
+// use of either as a whole, such as an argument of a function.
 func walkRoots(x any, visit func(ast.Ref)) {
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case ast.Ref:
 			if x[0].Equal(ast.InputRootDocument) || x[0].Equal(ast.DefaultRootDocument) {
 				visit(x)
-				for _, term := range x[1:] { // Keys may be references too.
+				for _, term := range x[1:] { // Keys can be references too.
 					walkRoots(term, visit)
 				}
 				return true
@@ -427,9 +422,9 @@ func walkRoots(x any, visit func(ast.Ref)) {
 	}).Walk(x)
 }
 
-// findReads finds the paths into input that the policy's rules and all that
-// they depend on refer to, as far as they are constant: its result depends on
-// nothing else but, where they refer to data.state, on that.
+// findReads finds the constant prefixes of the paths into input, and whether data.state is
+// used, in the policy's rules and their dependencies. The result of the policy depends on
+// nothing else.
 func (d *Definition) findReads() error {
 	c := d.unit.compiler
 	seen := map[*ast.Rule]bool{}
@@ -458,8 +453,8 @@ func (d *Definition) findReads() error {
 				path := ref.ConstantPrefix()[1:]
 				d.reads = append(d.reads, path)
 				if d.Judges == JudgesState && len(path) > 0 && (path[0].Equal(changeKey) || path[0].Equal(beforeKey)) {
-					forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states cannot read input.%s, as the same policy judges "+
-						"states without a change; METADATA custom.judges: change is for those that must", ref[0].Location, strings.Trim(path[0].String(), `"`)))
+					forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states must not read input.%s, because it is also evaluated on "+
+						"states without a change; set METADATA custom.judges: change if it has to", ref[0].Location, strings.Trim(path[0].String(), `"`)))
 				}
 			case len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value):
 				d.readsAll = true

@@ -74,11 +74,11 @@ func TestLoadLibraryRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, want string }{
 		"a package without a violation rule": {
 			"a/a.rego", a(`deny contains "x"`),
-			`a/a.rego: package policies.a has no rule "violation contains ...", so it could never find anything`,
+			`a/a.rego: package policies.a has no rule "violation contains ...", so it can find no violation`,
 		},
 		"a violation rule that is no set": {
 			"a/a.rego", a(`violation := true`),
-			`a/a.rego: package policies.a has no rule "violation contains ...", so it could never find anything`,
+			`a/a.rego: package policies.a has no rule "violation contains ...", so it can find no violation`,
 		},
 		"a typo in an input path": {
 			"a/a.rego", a(always + " if input.state.mesh.enabeld"),
@@ -104,8 +104,8 @@ func TestLoadLibraryRefuses(t *testing.T) {
 		},
 		"a policy that judges states and reads the change": {
 			"a/a.rego", strings.Replace(a(always+" if input.change.user == `root`"), "# schemas:\n#   - input: schema.input\n", "", 1),
-			"a/a.rego:15: a policy that judges states cannot read input.change, as the same policy judges states without a change; " +
-				"METADATA custom.judges: change is for those that must",
+			"a/a.rego:15: a policy that judges states must not read input.change, because it is also evaluated on states without a change; " +
+				"set METADATA custom.judges: change if it has to",
 		},
 		"a severity that is none": {
 			"a/a.rego", strings.Replace(a(always), "severity: low", "severity: dire", 1),
@@ -113,7 +113,7 @@ func TestLoadLibraryRefuses(t *testing.T) {
 		},
 		"no action": {
 			"a/a.rego", strings.Replace(a(always), "[Deny]", "[]", 1),
-			"a/a.rego: METADATA custom.validationActions: must name at least one of Deny, Warn, Audit",
+			"a/a.rego: METADATA custom.validationActions: must have at least one of Deny, Warn, Audit",
 		},
 		"a policy that does not say what it judges": {
 			"a/a.rego", strings.Replace(a(always), "#   judges: state\n", "", 1),
@@ -131,7 +131,7 @@ func TestLoadLibraryRefuses(t *testing.T) {
 
 func TestLoadLibraryRefusesParametersThatAreNoSchema(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
-		"a default that does not fit": {"default: 3", "default: 0", "a/a.rego: METADATA custom.parameters: the defaults do not fit the schema: "},
+		"a default that does not fit": {"default: 3", "default: 0", "a/a.rego: METADATA custom.parameters: the defaults do not match the schema: "},
 		"an unknown type":             {"type: integer", "type: whole", "a/a.rego: METADATA custom.parameters: "},
 	} {
 		_, err := libraryOf(t, map[string]string{"a/a.rego": strings.Replace(a(always), c.from, c.to, 1)})
@@ -219,10 +219,10 @@ spec:
 		"no name":                     {replaced("  name: mesh", "  labels: {}"), "p.yaml:3: metadata.name: is missing"},
 		"a field that is none":        {replaced("  parameters:", "  params:"), "p.yaml:7: BGPPolicy mesh: spec.params: is not a field of a BGPPolicy"},
 		"a field of a wrong type":     {replaced("policy: mesh-node-limit", "policy: 7"), "p.yaml:6: BGPPolicy mesh: spec.policy: must be a string, is a number"},
-		"no actions":                  {replaced("  validationActions:\n  - Deny\n", ""), "p.yaml:5: BGPPolicy mesh: spec.validationActions: must name at least one of Deny, Warn, Audit"},
+		"no actions":                  {replaced("  validationActions:\n  - Deny\n", ""), "p.yaml:5: BGPPolicy mesh: spec.validationActions: must have at least one of Deny, Warn, Audit"},
 		"an unknown action":           {replaced("- Deny", "- Audit\n  - deny"), `p.yaml:11: BGPPolicy mesh: spec.validationActions[1]: must be Deny, Warn or Audit, is "deny"`},
-		"an action twice":             {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: names Deny twice"},
-		"Deny with Warn":              {replaced("- Deny", "- Warn\n  - Deny"), "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not name both Deny and Warn: a denial already tells the user"},
+		"an action twice":             {replaced("- Deny", "- Deny\n  - Audit\n  - Deny"), "p.yaml:12: BGPPolicy mesh: spec.validationActions[2]: repeats Deny"},
+		"Deny with Warn":              {replaced("- Deny", "- Warn\n  - Deny"), "p.yaml:9: BGPPolicy mesh: spec.validationActions: must not have both Deny and Warn: a denial already shows the message to the user"},
 		"Warn with Audit":             {replaced("- Deny", "- Warn\n  - Audit"), "<nil>"},
 		"an unknown policy":           {replaced("mesh-node-limit", "mesh"), `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are ` + libraryNames(t)},
 		"an unknown parameter":        {replaced("maxNodes", "maxNode"), "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes"},
@@ -240,7 +240,7 @@ spec:
 			"p.yaml:8: BGPPolicy mesh: spec.parameters.approval.pattern: '(' is not valid regex: error parsing regexp: missing closing ): `(`",
 		},
 		"a parameter out of bounds":       {replaced("50", "0"), "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: minimum: got 0, want 1"},
-		"two documents of one name":       {good + "---\n" + good, "p.yaml:15: BGPPolicy mesh: metadata.name: is the name of two documents"},
+		"two documents of one name":       {good + "---\n" + good, "p.yaml:15: BGPPolicy mesh: metadata.name: is used by two documents"},
 		"all that is wrong, in one error": {replaced("- Deny", "- deny") + "---\n" + replaced("kind: BGPPolicy", "kind: X"), "p.yaml:10: BGPPolicy mesh: spec.validationActions[0]: must be Deny, Warn or Audit, is \"deny\"\np.yaml:13: kind: must be BGPPolicy of policy.bgpguard.io/v1alpha1, is X of policy.bgpguard.io/v1alpha1"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,25 +11,27 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 )
 
-// Kinds and Operations are those of changes that a BGPPolicy can match.
+// Kinds and Operations are the kinds of objects and the operations that a BGPPolicy can
+// match. The kinds are those of pkg/calico's table that admission reviews, which a test
+// there checks.
 var (
 	Kinds      = []string{"Node", "BGPConfiguration", "BGPPeer", "BGPFilter", "IPPool", "FelixConfiguration"}
 	Operations = []string{"CREATE", "UPDATE", "DELETE"}
 )
 
-// Request is what a BGPPolicy's match and exempt look at.
+// Request holds the properties of a change that match and exempt of a BGPPolicy select.
 type Request struct {
-	// Kind and Name are the changed object's, Operation is what is done to it.
+	// Kind and Name are those of the changed object.
 	Kind, Name, Operation string
-	// Labels are the object's before and after the change; nil where it is not
-	// there.
+	// Labels are the labels of the object before and after the change, nil if there is no
+	// object.
 	Labels [2]map[string]string
-	// User asks for the change, and is in Groups.
+	// User is the user who makes the change, Groups are the user's groups.
 	User   string
 	Groups []string
 }
 
-// matcher is match and exempt of a BGPPolicy.
+// matcher holds match and exempt of a BGPPolicy.
 type matcher struct {
 	kinds, operations []string
 	names             *regexp.Regexp // nil for any
@@ -37,7 +39,7 @@ type matcher struct {
 	users, groups     []string
 }
 
-// newMatcher reads a spec that was checked.
+// newMatcher returns the matcher of a valid spec.
 func newMatcher(spec *v1alpha1.BGPPolicySpec) matcher {
 	m := matcher{labels: labels.Everything()}
 	if match := spec.Match; match != nil {
@@ -50,7 +52,7 @@ func newMatcher(spec *v1alpha1.BGPPolicySpec) matcher {
 			m.names = regexp.MustCompile(`^(?s:` + strings.Join(patterns, "|") + `)$`)
 		}
 		if match.LabelSelector != nil {
-			m.labels, _ = metav1.LabelSelectorAsSelector(match.LabelSelector) // Document.check has seen it.
+			m.labels, _ = metav1.LabelSelectorAsSelector(match.LabelSelector) // Document.check has validated it.
 		}
 	}
 	if exempt := spec.Exempt; exempt != nil {
@@ -62,7 +64,7 @@ func newMatcher(spec *v1alpha1.BGPPolicySpec) matcher {
 	return m
 }
 
-// Matches reports whether the policy judges the change that is asked for.
+// Matches reports whether the policy applies to the change.
 func (p *Policy) Matches(r *Request) bool {
 	m := &p.match
 	return (len(m.kinds) == 0 || slices.Contains(m.kinds, r.Kind)) &&
@@ -73,7 +75,7 @@ func (p *Policy) Matches(r *Request) bool {
 		}))
 }
 
-// Exempts reports whether the policy does not hold back what its user asks for.
+// Exempts reports whether the user is exempt from the policy.
 func (p *Policy) Exempts(r *Request) bool {
 	return slices.Contains(p.match.users, r.User) ||
 		slices.ContainsFunc(r.Groups, func(g string) bool { return slices.Contains(p.match.groups, g) })

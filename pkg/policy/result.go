@@ -8,7 +8,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// violation reads one element of the rule's set:
+// violation decodes one element of the rule's set:
 // {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members"}.
 func (p *Policy) violation(item any) (violation.Violation, error) {
 	v := violation.Violation{Policy: p.Name, Action: p.Action, Details: map[string]any{}, Objects: []violation.Object{}}
@@ -17,17 +17,17 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 	}
 	m, ok := item.(map[string]any)
 	if !ok {
-		return v, fmt.Errorf("rule %s holds a %T, not an object", ruleName, item)
+		return v, fmt.Errorf("rule %s contains a %T, must contain objects", ruleName, item)
 	}
 	if v.ID, ok = m["id"].(string); !ok || v.ID == "" {
-		return v, errors.New("a violation has no \"id\" that is a string")
+		return v, errors.New("a violation has no \"id\", which must be a string")
 	}
 	if v.Message, ok = m["msg"].(string); !ok || v.Message == "" {
-		return v, fmt.Errorf("violation %q has no \"msg\" that is a string", v.ID)
+		return v, fmt.Errorf("violation %q has no \"msg\", which must be a string", v.ID)
 	}
 	size, ok := m["size"].(json.Number)
 	if !ok {
-		return v, fmt.Errorf("violation %q has no \"size\" that is a number", v.ID)
+		return v, fmt.Errorf("violation %q has no \"size\", which must be a number", v.ID)
 	}
 	var err error
 	if v.Size, err = size.Float64(); err != nil {
@@ -47,7 +47,7 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 		kind, ok := o["kind"].(string)
 		name, ok2 := o["name"].(string)
 		if !ok || !ok2 {
-			return v, fmt.Errorf("violation %q: \"objects\" must hold {\"kind\", \"name\"}", v.ID)
+			return v, fmt.Errorf("violation %q: \"objects\" must contain {\"kind\", \"name\"}", v.ID)
 		}
 		v.Objects = append(v.Objects, violation.Object{Kind: kind, Name: name})
 	}
@@ -58,7 +58,7 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 	for _, item := range members {
 		name, ok := item.(string)
 		if !ok {
-			return v, fmt.Errorf("violation %q: \"members\" must hold strings", v.ID)
+			return v, fmt.Errorf("violation %q: \"members\" must contain strings", v.ID)
 		}
 		v.Members = append(v.Members, name)
 	}

@@ -22,8 +22,8 @@ type schema struct {
 	defaults map[string]any
 }
 
-// newSchema compiles the schema in a policy's METADATA; nil means that the
-// policy takes no parameters.
+// newSchema compiles the schema in a policy's METADATA; nil means that the policy has no
+// parameters.
 func newSchema(name string, v any) (*schema, error) {
 	if v == nil {
 		v = map[string]any{"type": "object", "additionalProperties": false}
@@ -38,7 +38,7 @@ func newSchema(name string, v any) (*schema, error) {
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
-	// A format that were not held to would fail when a change is judged.
+	// Without it an invalid value would only fail when a change is evaluated.
 	c.AssertFormat()
 	c.RegisterFormat(&jsonschema.Format{Name: "time-zone", Validate: timeZone})
 	url := "mem:///" + name
@@ -56,25 +56,25 @@ func newSchema(name string, v any) (*schema, error) {
 		}
 	}
 	if err := s.compiled.Validate(s.defaults); err != nil {
-		return nil, fmt.Errorf("the defaults do not fit the schema: %w", err)
+		return nil, fmt.Errorf("the defaults do not match the schema: %w", err)
 	}
 	return s, nil
 }
 
-// noLoader loads nothing: whoever may write a policy may not therefore have the
-// guard read files.
+// noLoader loads nothing: permission to write policies must not be permission to read files
+// of the process.
 type noLoader struct{}
 
 // Load implements jsonschema.URLLoader.
 func (noLoader) Load(string) (any, error) {
-	return nil, errors.New("a schema can refer to nothing but parts of itself")
+	return nil, errors.New("a schema can refer only to parts of itself")
 }
 
-// timeZone refuses what is not the name of a time zone, and the process's own,
-// which is another one elsewhere.
+// timeZone rejects values that are not the name of a time zone, and the process's own time
+// zone, which differs between machines.
 func timeZone(v any) error {
 	name, ok := v.(string)
-	if !ok { // That is for the type to say.
+	if !ok { // The type of the schema rejects it.
 		return nil
 	}
 	if name == "" || name == "Local" {
@@ -84,17 +84,17 @@ func timeZone(v any) error {
 	return err
 }
 
-// parseJSON keeps numbers as they are written, as jsonschema wants them.
+// parseJSON keeps numbers as they are written, which jsonschema requires.
 func parseJSON(text []byte) (any, error) { return jsonschema.UnmarshalJSON(bytes.NewReader(text)) }
 
-// parameterError is a parameter that does not fit its schema.
+// parameterError is a parameter that does not match its schema.
 type parameterError struct {
 	field   string // below spec.parameters, "" for the parameters as a whole
 	message string
 }
 
-// fill returns parameters, in JSON, with the defaults of those left out, or what
-// does not fit the schema. No text means no parameters.
+// fill returns the parameters in a JSON text, "" for none, with defaults for absent ones, or
+// the first one that does not match the schema.
 func (s *schema) fill(text []byte) (map[string]any, *parameterError) {
 	given := map[string]any{}
 	if len(text) > 0 {
@@ -117,7 +117,7 @@ func (s *schema) fill(text []byte) (map[string]any, *parameterError) {
 	return out, nil
 }
 
-// explain turns the first cause of a validation error into one sentence.
+// explain returns the first cause of a validation error as one sentence.
 func (s *schema) explain(err error) *parameterError {
 	e, ok := errors.AsType[*jsonschema.ValidationError](err)
 	if !ok {

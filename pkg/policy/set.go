@@ -20,15 +20,15 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Set is the compiled policies that hold, in order of their names. It is
-// immutable and safe for concurrent use.
+// Set is a set of compiled policies, sorted by name. It is immutable and safe for concurrent
+// use.
 type Set struct {
 	policies []*Policy
 }
 
 // Policy is one compiled BGPPolicy.
 type Policy struct {
-	// Name is that of the BGPPolicy document.
+	// Name is the name of the BGPPolicy.
 	Name string
 	// Action is the strongest of its validation actions.
 	Action violation.Action
@@ -40,12 +40,12 @@ type Policy struct {
 	parameters  *ast.Term
 	values      map[string]any // the parameters
 	query       rego.PreparedEvalQuery
-	// abandoned counts evaluations that did not end when they were told to.
+	// abandoned counts the evaluations that still run after their context was done.
 	abandoned *atomic.Int32
 }
 
-// Defaults returns one document for each policy of the library, with its
-// default parameters and the actions that its METADATA recommends.
+// Defaults returns a document for each policy of the library, with its default parameters
+// and the actions that its METADATA recommends.
 func Defaults() ([]Document, error) {
 	l, err := embedded()
 	if err != nil {
@@ -58,8 +58,8 @@ func Defaults() ([]Document, error) {
 	return docs, nil
 }
 
-// Default returns a document for a policy, with its default parameters and the
-// actions that its METADATA recommends.
+// Default returns a document for a policy, with its default parameters and the actions that
+// its METADATA recommends.
 func Default(d *Definition) Document {
 	doc := Document{}
 	doc.APIVersion, doc.Kind = v1alpha1.APIVersion, v1alpha1.KindBGPPolicy
@@ -68,7 +68,7 @@ func Default(d *Definition) Document {
 	return doc
 }
 
-// Compile is Library.Compile with the library that is built in.
+// Compile is Library.Compile of the built-in library.
 func Compile(docs []Document) (*Set, error) {
 	l, err := embedded()
 	if err != nil {
@@ -77,8 +77,8 @@ func Compile(docs []Document) (*Set, error) {
 	return l.Compile(docs)
 }
 
-// Compile prepares documents, whose names must differ. Errors name file, line
-// and field; all that can be found are joined.
+// Compile prepares documents, whose names must differ. Errors name file, line and field, and
+// are joined.
 func (l *Library) Compile(docs []Document) (*Set, error) {
 	var prepared []*Policy
 	var errs []error
@@ -100,9 +100,9 @@ func NewSet(prepared []*Policy) *Set {
 	return s
 }
 
-// Check is Prepare for a document that nobody has checked yet: it holds what the
-// schema of a BGPPolicy holds, and runs the tests of a policy of the document's
-// own, which may take as long as limit. Their taking longer is a *LimitError.
+// Check is Prepare for a document that was not validated: it validates what the schema of the
+// CRD validates, and runs the tests of a policy in the document, for at most limit. Tests
+// that take longer are a *LimitError.
 func (l *Library) Check(ctx context.Context, d *Document, limit time.Duration) (*Policy, error) {
 	if err := d.check(); err != nil {
 		return nil, err
@@ -117,11 +117,11 @@ func (l *Library) Check(ctx context.Context, d *Document, limit time.Duration) (
 	return p, nil
 }
 
-// Prepare compiles a document. Errors name file, line and field. The tests of a
-// policy of the document's own are not run; see Check.
+// Prepare compiles a document. Errors name file, line and field. It does not run the tests of
+// a policy in the document; see Check.
 func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	defer func() {
-		if r := recover(); r != nil { // A policy that cannot be used; the one in force stays.
+		if r := recover(); r != nil {
 			p, err = nil, d.errorf("", "compiling it panicked: %v", r)
 		}
 	}()
@@ -152,22 +152,22 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	return p, nil
 }
 
-// prepare returns the query that asks the policy for its violations.
+// prepare returns the query for the policy's violations.
 func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
 	query := append(slices.Clone(d.ref), ast.StringTerm(ruleName))
 	return rego.New(
 		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(query)))),
 		rego.Compiler(d.unit.compiler),
 		rego.Store(d.unit.store),
-		// A builtin that fails would otherwise make its rule undefined, which
-		// reads as "nothing wrong".
+		// Otherwise a builtin that fails makes its rule undefined, which looks like "no
+		// violation".
 		rego.StrictBuiltinErrors(true),
 	).PrepareForEval(context.Background())
 }
 
-// Anew returns the policy as it is when it has just been loaded: nothing that an
-// evaluation leaves behind is in it.
-func (p *Policy) Anew() (*Policy, error) {
+// Fresh returns the policy as if it had just been loaded, without the state that evaluations
+// leave in it.
+func (p *Policy) Fresh() (*Policy, error) {
 	out := *p
 	out.abandoned = &atomic.Int32{}
 	var err error
@@ -175,7 +175,7 @@ func (p *Policy) Anew() (*Policy, error) {
 	return &out, err
 }
 
-// definition returns the policy that a document names, or brings along.
+// definition returns the policy that a document refers to or contains.
 func (l *Library) definition(d *Document) (*Definition, error) {
 	if d.Spec.Rego == nil {
 		def := l.definitions[d.Spec.Policy]
@@ -188,7 +188,7 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 	source := Source{Name: v1alpha1.KindBGPPolicy + " " + d.Name, Modules: map[string]string{}}
 	for i, m := range d.Spec.Rego.Modules {
 		if _, twice := source.Modules[m.Name]; twice {
-			return nil, d.errorf(fmt.Sprintf("spec.rego.modules[%d].name", i), "%q is the name of two modules", m.Name)
+			return nil, d.errorf(fmt.Sprintf("spec.rego.modules[%d].name", i), "%q is used by two modules", m.Name)
 		}
 		source.Modules[m.Name] = m.Text
 	}
@@ -197,35 +197,33 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 		return nil, d.errorf("spec.rego.modules", "%w", err)
 	}
 	if len(definitions) > 1 {
-		return nil, d.errorf("spec.rego.modules", "hold %d policies, %s and %s among them; a BGPPolicy is one", len(definitions),
+		return nil, d.errorf("spec.rego.modules", "must contain one policy, contain %d, including %s and %s", len(definitions),
 			definitions[0].Name, definitions[1].Name)
 	}
 	return definitions[0], nil
 }
 
-// fingerprint is that of a document, with the policy that it names or brings along.
+// fingerprint returns a hash of a document and the policy that it refers to or contains.
 func fingerprint(d *Document, def *Definition) string {
 	of := d.Spec
-	of.Match, of.Exempt = nil, nil // They are about changes.
-	spec, _ := json.Marshal(&of)   //nolint:errchkjson // It came as JSON.
+	of.Match, of.Exempt = nil, nil // They do not affect the evaluation of a state.
+	spec, _ := json.Marshal(&of)   //nolint:errchkjson // It was read from JSON.
 	sum := sha256.Sum256(slices.Concat([]byte(def.Name+" "+def.unit.digest+" "), spec))
 	return hex.EncodeToString(sum[:])
 }
 
-// Fingerprint differs between policies that may judge one state differently: by
-// other Rego or other data, parameters or actions. Whose changes a policy judges makes
-// no difference. It is the same in every process that has the same policy.
+// Fingerprint returns a hash of all that decides the policy's violations in a state: Rego,
+// data, parameters and actions, but not match and exempt. It is the same in every process.
 func (p *Policy) Fingerprint() string { return p.fingerprint }
 
-// Policies returns the policies in order of their names. The slice must not be
-// changed.
+// Policies returns the policies, sorted by name. The slice must not be changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
-// Parameters returns the values in effect, defaults among them. The map must not
-// be changed.
+// Parameters returns the parameters in effect, including defaults. The map must not be
+// changed.
 func (p *Policy) Parameters() map[string]any { return p.values }
 
-// Names returns the names of the policies in order.
+// Names returns the names of the policies, sorted.
 func (s *Set) Names() []string {
 	var out []string
 	for _, p := range s.policies {
@@ -234,8 +232,8 @@ func (s *Set) Names() []string {
 	return out
 }
 
-// Reads reports whether any policy refers to a part of the summary of a state.
-// What none refers to need not be in the input.
+// Reads reports whether any policy refers to a part of the summary of a state. Other parts
+// can be absent from the input.
 func (s *Set) Reads(part string) bool {
 	key := ast.InternedTerm(part)
 	for _, p := range s.policies {
@@ -248,7 +246,7 @@ func (s *Set) Reads(part string) bool {
 	return false
 }
 
-// ReadsTime reports whether what any policy finds in a state may depend on the time.
+// ReadsTime reports whether the violations of any policy in a state can depend on the time.
 func (s *Set) ReadsTime() bool {
 	for _, p := range s.policies {
 		if p.Definition.Judges == JudgesChange {
@@ -274,9 +272,8 @@ var (
 // ReadsData reports whether the policy refers to data.state.
 func (p *Policy) ReadsData() bool { return p.Definition.readsAll }
 
-// Unaffected reports whether the policy's result is the same for two inputs
-// because nothing that it reads of them differs, data.state aside. Parts that
-// are the same pointer cost nothing to compare.
+// Unaffected reports whether the policy has the same result for two inputs because the parts
+// that it reads are equal, apart from data.state. Comparing a part with itself is O(1).
 func (p *Policy) Unaffected(a, b ast.Object) bool {
 	for _, ref := range p.Definition.reads {
 		if len(ref) > 0 && ref[0].Equal(parametersKey) {
@@ -308,16 +305,15 @@ func equalAt(a, b ast.Value, ref ast.Ref) bool {
 	return a == b || a.Compare(b) == 0
 }
 
-// Input returns the input of the policy: input, which holds all else, and its
-// parameters.
+// Input returns input with the parameters of the policy.
 func (p *Policy) Input(input ast.Object) ast.Object {
 	full := ast.NewObject([2]*ast.Term{parametersKey, p.parameters})
 	input.Foreach(func(k, v *ast.Term) { full.Insert(k, v) })
 	return full
 }
 
-// stateData answers for data.state, which changes with each evaluation, before
-// the store is asked, which does not.
+// stateData is the value of data.state. It has precedence over the store, because it differs
+// between evaluations and the store does not.
 type stateData struct{ value ast.Value }
 
 // Get implements topdown.BaseCache.
@@ -326,20 +322,19 @@ func (s stateData) Get(ref ast.Ref) ast.Value {
 		return nil
 	}
 	v, err := s.value.Find(ref[2:])
-	if err != nil { // Not there; nor is it in the store.
+	if err != nil { // The path does not exist, and neither does it in the store.
 		return nil
 	}
 	return v
 }
 
-// Put implements topdown.BaseCache. The store gives values that need no caching.
+// Put implements topdown.BaseCache. Values of the store need no caching.
 func (stateData) Put(ast.Ref, ast.Value) {}
 
-// Evaluate returns the violations of the policy for input, sorted by id. input
-// holds all but the parameters, which the policy adds; state gives data.state to
-// a policy that refers to it. An error means that the
-// policy could not judge, never that it found something: a failing builtin, a
-// result of the wrong shape, or the context's end, which stops the evaluation.
+// Evaluate returns the violations of the policy for input, sorted by id. input has no
+// parameters; the policy adds them. state returns data.state, and is called if the policy
+// reads it. An error is an evaluation error and not a violation: a builtin that fails, a
+// result of the wrong type, or the end of ctx, which stops the evaluation.
 func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
 	return p.evaluate(ctx, input, state)
 }
@@ -351,40 +346,40 @@ func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.V
 
 func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() ast.Value, more ...rego.EvalOption) (found []violation.Violation, err error) {
 	defer func() {
-		if r := recover(); r != nil { // An error of this policy, which must hide no other's violations.
+		if r := recover(); r != nil { // It must not prevent the evaluation of other policies.
 			found, err = nil, fmt.Errorf("panicked: %v", r)
 		}
 	}()
-	if ctx.Err() != nil { // A short evaluation would else be over before it notices.
+	if ctx.Err() != nil { // A short evaluation can finish before OPA checks the context.
 		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
-	if p.abandoned.Load() > 0 { // Each request would leave one more behind, until there is no machine left.
-		return nil, errors.New("not started: an earlier evaluation was to stop and has not, so a builtin that it calls takes too long; call it with less")
+	if p.abandoned.Load() > 0 { // Each request would leave another one running, until memory or CPUs are exhausted.
+		return nil, errors.New("not started: an earlier evaluation did not stop at its deadline and still runs; one of its builtin calls takes too long and needs a smaller argument")
 	}
 	options := append([]rego.EvalOption{rego.EvalParsedInput(p.Input(input))}, more...)
 	if p.ReadsData() {
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}
-	results, ended, err := untilEnd(ctx, func() (rego.ResultSet, error) { return p.query.Eval(ctx, options...) })
-	if ended != nil {
+	results, running, err := untilDone(ctx, func() (rego.ResultSet, error) { return p.query.Eval(ctx, options...) })
+	if running != nil {
 		p.abandoned.Add(1)
 		go func() {
-			<-ended
+			<-running
 			p.abandoned.Add(-1)
 		}()
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("stopped before it had finished: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("stopped before it finished: %w", context.Cause(ctx))
 		}
 		return nil, err
 	}
 	if len(results) != 1 || len(results[0].Expressions) != 1 {
-		return nil, fmt.Errorf("gave no result: rule %s is undefined", ruleName)
+		return nil, fmt.Errorf("has no result: rule %s is undefined", ruleName)
 	}
 	list, ok := results[0].Expressions[0].Value.([]any)
 	if !ok {
-		return nil, fmt.Errorf("rule %s gave a %T, not a set", ruleName, results[0].Expressions[0].Value)
+		return nil, fmt.Errorf("rule %s must be a set, is a %T", ruleName, results[0].Expressions[0].Value)
 	}
 	ids := map[string]bool{}
 	for _, item := range list {

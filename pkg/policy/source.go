@@ -15,15 +15,14 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 )
 
-// Source is Rego modules that are compiled together and apart from all others:
-// an error in one source does not reach the next.
+// Source is a set of Rego modules that are compiled together. Sources do not affect each
+// other: an error in one leaves the others usable.
 type Source struct {
-	// Name says in messages where the modules come from: a directory, a bundle.
+	// Name is the origin of the modules in messages, such as a directory or a bundle.
 	Name string
-	// Modules holds the texts by file name. Those whose name ends in "_test.rego"
-	// are tests.
+	// Modules holds the texts by file name. Names of tests end in "_test.rego".
 	Modules map[string]string
-	// Data is what the modules see as data, beside the rules; nil for nothing.
+	// Data is the value of data beside the rules, nil for none.
 	Data map[string]any
 }
 
@@ -32,7 +31,7 @@ const (
 	testExtension = "_test.rego"
 )
 
-// SourceFromFS returns a source of all Rego modules below root.
+// SourceFromFS returns a source with all Rego modules below root.
 func SourceFromFS(name string, root fs.FS) (Source, error) {
 	s := Source{Name: name, Modules: map[string]string{}}
 	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
@@ -46,8 +45,7 @@ func SourceFromFS(name string, root fs.FS) (Source, error) {
 	return s, err
 }
 
-// store returns a store of the source's data. Values are read from it as they
-// are kept: what a bundle brings along is converted once.
+// store returns a store with the source's data, which is converted to Rego values once.
 func (s *Source) store() storage.Store {
 	data := s.Data
 	if data == nil {
@@ -56,16 +54,16 @@ func (s *Source) store() storage.Store {
 	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true))
 }
 
-// isTest reports whether a module is one of tests.
+// isTest reports whether a module contains tests.
 func isTest(file string) bool { return strings.HasSuffix(file, testExtension) }
 
-// digest tells sources with other modules or other data apart.
+// digest returns a hash of the modules and the data.
 func (s *Source) digest() string {
 	h := sha256.New()
 	for _, file := range slices.Sorted(maps.Keys(s.Modules)) {
 		fmt.Fprintf(h, "%q %q\n", file, s.Modules[file])
 	}
-	data, _ := json.Marshal(s.Data) //nolint:errchkjson // It came as JSON or YAML. Maps are written in order of keys.
+	data, _ := json.Marshal(s.Data) //nolint:errchkjson // It was read from JSON or YAML. Maps are encoded in the order of their keys.
 	h.Write(data)
 	return hex.EncodeToString(h.Sum(nil))
 }

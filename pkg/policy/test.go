@@ -14,9 +14,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/tester"
 )
 
-// Test runs the tests that come with the policy's source and returns an error
-// that names each one that fails, with file and line. It is over within limit;
-// what then has not been run has failed.
+// Test runs the tests in the policy's source. The error names each test that fails, with
+// file and line. Tests that do not finish within limit are a *LimitError.
 func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
 	source := p.Definition.unit.source
 	if !slices.ContainsFunc(slices.Collect(maps.Keys(source.Modules)), isTest) {
@@ -35,32 +34,33 @@ func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// LimitError is that tests were not over in time, which can be the machine's
-// fault.
+// LimitError means that tests did not finish in time, which can have its cause in the
+// machine.
 type LimitError struct {
 	Limit time.Duration
-	// ended is closed when tests that did not stop have ended; nil for those that did.
-	ended <-chan struct{}
+	// running is closed when tests that did not stop at the limit return, nil if they
+	// stopped.
+	running <-chan struct{}
 }
 
 // Error names the limit.
-func (e *LimitError) Error() string { return fmt.Sprintf("the tests were not over after %s", e.Limit) }
+func (e *LimitError) Error() string { return fmt.Sprintf("the tests did not finish within %s", e.Limit) }
 
-// Running reports whether the tests are running still: one is in a builtin that takes
-// long and heeds nothing. To run them again would leave one more behind.
+// Running reports whether a test still runs, in a slow builtin that ignores the context. Each
+// further run of the tests would then leave another goroutine behind.
 func (e *LimitError) Running() bool {
-	if e.ended == nil {
+	if e.running == nil {
 		return false
 	}
 	select {
-	case <-e.ended:
+	case <-e.running:
 		return false
 	default:
 		return true
 	}
 }
 
-// failure says that and where a test failed, "" for one that passed.
+// failure returns the place and the kind of a failure, "" for a test that passed.
 func failure(r *tester.Result) string {
 	name := strings.TrimPrefix(r.Package, "data.") + "." + r.Name
 	switch {
@@ -68,33 +68,33 @@ func failure(r *tester.Result) string {
 		return fmt.Sprintf("%s: test %s could not be run: %v", r.Location, name, r.Error)
 	case r.Fail:
 		return fmt.Sprintf("%s: test %s fails", r.Location, name)
-	default: // Those that are left to be done (todo_) do not fail, as with opa test.
+	default: // As in opa test, tests whose name starts with todo_ do not fail.
 		return ""
 	}
 }
 
-// TestOptions says how tests are run.
+// TestOptions are the options of a run of tests.
 type TestOptions struct {
-	// Limit is how long all tests together may take.
+	// Limit is the time limit for all tests together.
 	Limit time.Duration
-	// Filter is a regular expression that the names of the tests have to match,
-	// "data.policies.NAME_test.test_x"; all match "".
+	// Filter is a regular expression; only tests whose name,
+	// "data.policies.NAME_test.test_x", matches it are run.
 	Filter string
-	// Coverage, if it is not nil, is told which expressions were evaluated.
+	// Coverage records the expressions that were evaluated, unless it is nil.
 	Coverage *cover.Cover
-	// Trace has results hold how each test was evaluated. It excludes Coverage.
+	// Trace adds the trace of each test to its result. It cannot be combined with Coverage.
 	Trace bool
 }
 
-// Test runs the tests of a source, with the built-in helpers that it does not
-// bring along. An error says that they could not be run, or were not over in
-// time; a test that fails is a result.
+// Test runs the tests of a source, with the built-in helpers that it does not contain. A
+// test that fails is a result. An error means that the tests could not be run, or did not
+// finish in time.
 func (s *Source) Test(ctx context.Context, o TestOptions) ([]*tester.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Limit)
 	defer cancel()
-	out, ended, err := untilEnd(ctx, func() ([]*tester.Result, error) { return s.test(ctx, o) })
-	if ended != nil || (err == nil && ctx.Err() != nil) {
-		return out, &LimitError{o.Limit, ended}
+	out, running, err := untilDone(ctx, func() ([]*tester.Result, error) { return s.test(ctx, o) })
+	if running != nil || (err == nil && ctx.Err() != nil) {
+		return out, &LimitError{o.Limit, running}
 	}
 	return out, err
 }
@@ -107,7 +107,7 @@ func (s *Source) test(ctx context.Context, o TestOptions) ([]*tester.Result, err
 	if modules, err = withShared(modules, true); err != nil {
 		return nil, err
 	}
-	for file, m := range modules { // The runner changes what it is given.
+	for file, m := range modules { // The runner changes them.
 		modules[file] = m.Copy()
 	}
 	compiler, err := newCompiler()

@@ -10,11 +10,10 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// Value turns a Go value into a value of Rego, as encoding/json would turn it
-// into JSON, without the way through text: structs by their json tags, maps
-// with string keys, slices, arrays, pointers, and what JSON decodes to. A nil
-// map becomes {}, a nil slice [], so that every field is present. Fields of
-// type ast.Value are taken as they are.
+// Value converts a Go value to a Rego value by the rules of encoding/json, without encoding
+// it: structs by their json tags, maps with string keys, slices, arrays, pointers, and the
+// types of decoded JSON. A nil map becomes {} and a nil slice [], so that every field is
+// present. Values of type ast.Value stay as they are.
 func Value(v any) ast.Value { return value(reflect.ValueOf(v)) }
 
 var astValue = reflect.TypeFor[ast.Value]()
@@ -53,7 +52,7 @@ func value(v reflect.Value) ast.Value {
 	case reflect.Float64:
 		return ast.FloatNumberTerm(v.Float()).Value
 	}
-	// What is left is a programming error that any test of the type shows.
+	// Another type is a programming error, which any test of the type shows.
 	return ast.String(fmt.Sprintf("unsupported type %s", v.Type()))
 }
 

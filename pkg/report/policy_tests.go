@@ -40,7 +40,7 @@ func writePolicyTestText(w io.Writer, t *author.TestResult) error {
 			passed++
 			continue
 		}
-		if err := scenario.WriteText(&b, []*scenario.Result{r.Result}, false); err != nil {
+		if err := scenario.WriteText(&b, []*scenario.Result{r.Result}); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func testCases(t *author.TestResult) (rego, scenarios []testCase, err error) {
 		case !r.Passed():
 			c.Result = failed
 			var b bytes.Buffer
-			if err := scenario.WriteText(&b, []*scenario.Result{r.Result}, false); err != nil {
+			if err := scenario.WriteText(&b, []*scenario.Result{r.Result}); err != nil {
 				return nil, nil, err
 			}
 			c.Message = strings.TrimSpace(b.String())

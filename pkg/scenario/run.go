@@ -73,7 +73,7 @@ func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, er
 		if err != nil {
 			return nil, err
 		}
-		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: s.Steps[i].Groups})
+		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: validate.ImpersonatedGroups(s.Steps[i].User, s.Steps[i].Groups)})
 		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
 		for v := range d.Worse() {
 			if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {

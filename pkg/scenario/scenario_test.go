@@ -30,7 +30,7 @@ func TestTheLibraryKeepsItsScenarios(t *testing.T) {
 			}
 			if !r.Passed() {
 				var text bytes.Buffer
-				if err := WriteText(&text, []*Result{r}, false); err != nil {
+				if err := WriteText(&text, []*Result{r}); err != nil {
 					t.Fatal(err)
 				}
 				t.Error(text.String())

@@ -8,10 +8,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// WriteText writes results as opa test writes those of Rego tests: a line for
-// each scenario, and below one that failed, what it got. With verbose there is a
-// line for each step too.
-func WriteText(w io.Writer, results []*Result, verbose bool) error {
+// WriteText writes results in the style of "opa test": a line for each scenario, followed by
+// its failed steps. An error is one of w.
+func WriteText(w io.Writer, results []*Result) error {
 	var b strings.Builder
 	for _, r := range results {
 		word := "PASS"
@@ -19,19 +18,17 @@ func WriteText(w io.Writer, results []*Result, verbose bool) error {
 			word = "FAIL"
 		}
 		fmt.Fprintf(&b, "%s: scenario %s (%s)\n", word, r.Name, text.Count(len(r.Steps), "step"))
-		for _, s := range r.Steps {
-			s.text(&b, r.File, verbose)
+		for i := range r.Steps {
+			r.Steps[i].writeFailures(&b, r.File)
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func (s *StepResult) text(b *strings.Builder, file string, verbose bool) {
+// writeFailures writes what is wrong with a failed step, and the decision that it got.
+func (s *StepResult) writeFailures(b *strings.Builder, file string) {
 	if len(s.Failures) == 0 {
-		if verbose {
-			fmt.Fprintf(b, "  PASS: %s:%d: %s\n", file, s.Line, s.Name)
-		}
 		return
 	}
 	fmt.Fprintf(b, "  FAIL: %s:%d: %s\n", file, s.Line, s.Name)

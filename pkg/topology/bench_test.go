@@ -217,7 +217,7 @@ func heap() int64 {
 type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 
 func (t *Topology) work() work {
-	w := work{groups: len(t.groups.list), peerGroups: len(t.peerGroups)}
+	w := work{groups: len(t.classes.List), peerGroups: len(t.peerGroups)}
 	for _, f := range calico.Families {
 		w.externals += len(t.networks[f].merged)
 		w.links += len(t.networks[f].links)
@@ -277,7 +277,7 @@ func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 			t.Errorf("%s was made anew", a.Type().Field(i).Name)
 		}
 	}
-	if before.groups != after.groups || before.networks != after.networks {
+	if before.classes != after.classes || before.networks != after.networks {
 		t.Error("sessions were computed again")
 	}
 }
@@ -288,12 +288,13 @@ func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 func TestAChangeReadsLabelsOnce(t *testing.T) {
 	s := cluster(t, 100, false)
 	topology := compute(t, s, nil)
-	column, selections := topology.index.columns["rack"], len(topology.index.selections)
+	index := topology.index
+	selectors, labels := index.Cached()
 	for i := range 10 {
 		s = s.Apply(state.Change{After: rackPeer(t, "rack-00", fmt.Sprintf("rack == 'r%d'", i))})
 		topology = compute(t, s, topology)
 	}
-	if topology.index.columns["rack"] != column || len(topology.index.selections) != selections {
-		t.Errorf("labels were read again: %d selections, %d before", len(topology.index.selections), selections)
+	if again, more := topology.index.Cached(); topology.index != index || again != selectors || more != labels {
+		t.Errorf("labels were read again: %d selectors of %d labels, %d of %d before", again, more, selectors, labels)
 	}
 }

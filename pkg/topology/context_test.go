@@ -28,7 +28,7 @@ func (c *counting) Err() error {
 // TestComputeEndsWithItsContext ends the context at each place where it is
 // asked: nothing goes on from there.
 func TestComputeEndsWithItsContext(t *testing.T) {
-	objects := append(nodes(t, 6), rackPeer(t, "a", "all()"), newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(65000)}))
+	objects := append(makeNodes(t, 6), rackPeer(t, "a", "all()"), newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(65000)}))
 	s := state.New(objects...)
 	before := compute(t, s, nil)
 	next := s.Apply(state.Change{After: configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})})
@@ -72,8 +72,8 @@ func TestTheContextIsAskedAsTheWorkGrows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if least := n + len(topology.groups.list) + topology.work().vertices; len(topology.groups.list) < n || ctx.asked < least {
-			t.Errorf("%d BGPPeers, %d groups and %+v: asked %d times, want at least %d", n, len(topology.groups.list), topology.work(), ctx.asked, least)
+		if least := n + len(topology.classes.List) + topology.work().vertices; len(topology.classes.List) < n || ctx.asked < least {
+			t.Errorf("%d BGPPeers, %d groups and %+v: asked %d times, want at least %d", n, len(topology.classes.List), topology.work(), ctx.asked, least)
 		}
 	}
 }

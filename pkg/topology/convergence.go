@@ -22,7 +22,7 @@ const (
 // has sent its End-of-RIB (RFC 4724 section 4.1) or BIRD's wait runs out: one
 // dead peer is enough for the latter.
 func (t *Topology) convergence() *Convergence {
-	c := &Convergence{Waiting: t.index.nodeSet(t.waiting, t.sessionMeasures.add("waiting", nodesOf(func(t *Topology) func(int) bool { return within(t.waiting) })))}
+	c := &Convergence{Waiting: nodeSet(t.index, t.waiting, t.sessionMeasures.add("waiting", nodesOf(func(t *Topology) func(int) bool { return within(t.waiting) })))}
 	c.Start = Delay{connectDelay + connectRetry, fmt.Sprintf(
 		"every configured session can come up: peers are dialled %d s after the start and again every %d s, and routes are used once each has sent its End-of-RIB", connectDelay, connectRetry)}
 	if c.Waiting.Nodes > 0 {
@@ -33,7 +33,7 @@ func (t *Topology) convergence() *Convergence {
 	for _, n := range t.networks {
 		for i := range n.links {
 			l := &n.links[i]
-			if !n.sides[l.from].reflector() || !l.stands() {
+			if !n.classes.List[l.from].Reflector() || !l.stands() {
 				continue
 			}
 			for _, w := range l.halves[0].ways {

@@ -7,6 +7,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // tally is what there is of sessions in a network, by BGPPeer where one is
@@ -35,8 +36,8 @@ type tally struct {
 
 // count counts the sessions of a network. O(links + groups + outside peers).
 func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
-	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.sides)), broken: map[Reason]*marks{}}
-	degrees, fields := make([]int, len(n.sides)), map[string]bool{}
+	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.classes.List)), broken: map[Reason]*marks{}}
+	degrees, fields := make([]int, len(n.classes.List)), map[string]bool{}
 	for i := range n.links {
 		if i%linksBetweenChecks == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -132,9 +133,9 @@ func waitsFor(reason Reason) bool { return reason != ASNumberMismatch }
 // ordered counts the ordered pairs of different nodes of two groups.
 func (n *network) ordered(a, b uint32) int {
 	if a == b {
-		return 2 * n.groups.pairs(a, b)
+		return 2 * n.classes.Pairs(a, b)
 	}
-	return n.groups.pairs(a, b)
+	return n.classes.Pairs(a, b)
 }
 
 func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]bool) {
@@ -144,7 +145,11 @@ func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]
 		switch {
 		case h.ambiguous():
 			t.ambiguous.group(n, l.from, halves).by(n, l, h)
-			h.differences(&n.sides[l.from], fields)
+			all := make([]*settings, len(h.ways))
+			for k := range h.ways {
+				all[k] = &h.ways[k].settings
+			}
+			addDifferences(fields, &n.classes.List[l.from], h.prefix, all...)
 		case i > 0:
 			n.breaks(t, n.laterReason(l, h), halves, l.from).by(n, l, h)
 		case !l.stands():
@@ -158,17 +163,17 @@ func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]
 	if !l.stands() {
 		return
 	}
-	degrees[l.from] += halves / n.sides[l.from].nodes
+	degrees[l.from] += halves / n.classes.List[l.from].Nodes
 	if l.from > l.to {
 		return
 	}
-	t.Total += n.groups.pairs(l.from, l.to)
+	t.Total += n.classes.Pairs(l.from, l.to)
 	n.credit(t, l)
 }
 
 // laterReason is why a half-session that is not the first stays idle.
 func (n *network) laterReason(l *link, h *half) Reason {
-	a := &n.sides[l.from]
+	a := &n.classes.List[l.from]
 	if s := &h.ways[0].settings; s.peerASN == 0 || s.local(a) == 0 {
 		return ASNumberZero
 	}
@@ -211,7 +216,7 @@ func (n *network) credit(t *tally, l *link) {
 			}
 		}
 	}
-	sessions := n.groups.pairs(l.from, l.to)
+	sessions := n.classes.Pairs(l.from, l.to)
 	if mesh {
 		t.byMesh += sessions
 	}
@@ -220,7 +225,7 @@ func (n *network) credit(t *tally, l *link) {
 			t.byPeering[s.numbers[0]] += sessions
 			continue
 		}
-		from, to := n.sides[l.from].nodes, n.sides[l.to].nodes
+		from, to := n.classes.List[l.from].Nodes, n.classes.List[l.to].Nodes
 		var a, b []placed
 		switch {
 		case l.from == l.to:
@@ -257,12 +262,12 @@ func (n *network) credit(t *tally, l *link) {
 // countMesh counts the mesh's sessions as a formula, but for those pairs that
 // have a link.
 func (n *network) countMesh(t *tally, degrees []int) {
-	sizes, linked := [meshKinds]int{}, make([][meshKinds]int, len(n.sides)) // nodes of linked groups
+	sizes, linked := [meshKinds]int{}, make([][meshKinds]int, len(n.classes.List)) // nodes of linked groups
 	kinds := map[uint32]int{}
 	for kind, list := range n.mesh {
 		for _, g := range list {
 			kinds[g] = kind
-			sizes[kind] += n.sides[g].nodes
+			sizes[kind] += n.classes.List[g].Nodes
 		}
 	}
 	if len(kinds) == 0 {
@@ -271,12 +276,12 @@ func (n *network) countMesh(t *tally, degrees []int) {
 	for i := range n.links {
 		l := &n.links[i]
 		if kind, ok := kinds[l.to]; ok {
-			linked[l.from][kind] += n.sides[l.to].nodes
+			linked[l.from][kind] += n.classes.List[l.to].Nodes
 		}
 	}
 	sessions := 0 // counted from both ends
 	for g, kind := range kinds {
-		nodes := n.sides[g].nodes
+		nodes := n.classes.List[g].Nodes
 		for other := range meshKinds {
 			peers := sizes[other] - linked[g][other]
 			if other == kind && n.link(g, g) == nil {
@@ -301,7 +306,7 @@ func (n *network) countMesh(t *tally, degrees []int) {
 
 func (n *network) countOutsides(t *tally, fields map[string]bool) {
 	for _, p := range n.workloads {
-		t.External += int(p.local.IntersectionCardinality(n.index.bgp[n.family]))
+		t.External += int(p.local.IntersectionCardinality(n.index.BGP[n.family]))
 	}
 	for _, o := range n.merged {
 		for k := range o.halves {
@@ -318,7 +323,7 @@ func (n *network) countOutsides(t *tally, fields map[string]bool) {
 					reason Reason
 					nodes  *bitset.BitSet
 				}{
-					{ASNumberZero, n.outsideZero(&v, left)}, {AddressShared, n.index.addresses.shared[n.family]}, {Overlapping, h.idle},
+					{ASNumberZero, n.outsideZero(&v, left)}, {AddressShared, n.index.Shared(n.family)}, {Overlapping, h.idle},
 				} {
 					c := int(left.IntersectionCardinality(dead.nodes))
 					if c == 0 {
@@ -351,7 +356,7 @@ func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
 	if v.settings.localASN != 0 {
 		return bitset.New(0)
 	}
-	zero := n.groups.union(func(g int) bool { return n.sides[g].asn == 0 })
+	zero := n.classes.Union(func(g int) bool { return n.classes.List[g].ASN == 0 })
 	if zero == nil {
 		return bitset.New(0)
 	}
@@ -360,7 +365,7 @@ func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
 
 // working returns the nodes whose half-session with an outside peer BIRD takes.
 func (n *network) working(h *outsideHalf) *bitset.BitSet {
-	out := h.nodes.Difference(h.idle).Difference(n.index.addresses.shared[n.family])
+	out := h.nodes.Difference(h.idle).Difference(n.index.Shared(n.family))
 	for i := range h.variants {
 		out.InPlaceDifference(n.outsideZero(&h.variants[i], h.variants[i].nodes))
 	}
@@ -371,10 +376,10 @@ func (n *network) working(h *outsideHalf) *bitset.BitSet {
 // waits in vain, a peer that is not ready among the reasons; nil for none. O(nodes) where
 // there are any.
 func (n *network) waiting(t *tally) *bitset.BitSet {
-	down := n.index.notReady.Intersection(n.index.bgp[n.family])
-	downIn := make([]int, len(n.sides))
+	down := n.index.NotReady.Intersection(n.index.BGP[n.family])
+	downIn := make([]int, len(n.classes.List))
 	for i, ok := down.NextSet(0); ok; i, ok = down.NextSet(i + 1) {
-		downIn[n.groups.of[i]]++
+		downIn[n.classes.Of[i]]++
 	}
 	meshDown := 0
 	for g, c := range downIn {
@@ -382,7 +387,7 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 			meshDown += c
 		}
 	}
-	out := n.groups.union(func(g int) bool {
+	out := n.classes.Union(func(g int) bool {
 		if t.dead[g] {
 			return true
 		}
@@ -401,10 +406,10 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 	for _, o := range n.merged {
 		for k := range o.halves {
 			h := &o.halves[k]
-			dead := h.idle.Union(h.nodes.Intersection(n.index.addresses.shared[n.family]))
+			dead := h.idle.Union(h.nodes.Intersection(n.index.Shared(n.family)))
 			if dead.Any() {
 				if out == nil {
-					out = bitset.New(uint(len(n.groups.of)))
+					out = bitset.New(uint(len(n.classes.Of)))
 				}
 				out.InPlaceUnion(dead)
 			}
@@ -414,8 +419,8 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 }
 
 // meshSummary is the node-to-node mesh under the BGPConfiguration "default".
-func (ix *index) meshSummary() Mesh {
-	four, six := ix.bgp[calico.IPv4].Difference(ix.reflectors), ix.bgp[calico.IPv6].Difference(ix.reflectors)
+func meshSummary(ix *nodes.Index) Mesh {
+	four, six := ix.BGP[calico.IPv4].Difference(ix.Reflectors), ix.BGP[calico.IPv6].Difference(ix.Reflectors)
 	n4, n6 := int(four.Count()), int(six.Count())
 	m := Mesh{Nodes: int(four.UnionCardinality(six)), Sessions: n4*(n4-1)/2 + n6*(n6-1)/2}
 	// The node with the most sessions is one with addresses in both families,

@@ -4,57 +4,59 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// differences adds the fields in which the ways of a half-session of nodes of g
-// differ, as the function of the same name finds them for one node.
-func (h *half) differences(g *side, fields map[string]bool) {
-	first := &h.ways[0].settings
-	for i := range h.ways[1:] {
-		first.differences(&h.ways[i+1].settings, h.prefix, g, fields)
+// halfSession returns what settings show in the bird.cfg of a node of g, without
+// what names the node, its peer and the objects behind the half-session. own is
+// the node's address.
+func (s *settings) halfSession(g *nodes.Class, p prefix, own string) HalfSession {
+	h := HalfSession{
+		PeerPort: portOr179(s.port), PeerASN: s.peerASN, LocalASN: s.local(g), Passive: s.passive, RouteReflectorClient: s.client(g, p),
+		NextHopMode: s.nextHop(g), NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, ReachableBy: s.reachableBy, Password: s.password,
 	}
-}
-
-// differences adds the fields in which half-sessions of nodes of g with two settings
-// differ. Their ports can only be 179 and none, which is the same port.
-func (s *settings) differences(t *settings, p prefix, g *side, fields map[string]bool) {
-	client := s.client(g, p) != t.client(g, p)
-	for _, field := range []struct {
-		name    string
-		differs bool
-	}{
-		{"protocol", s.port != t.port},
-		{"peerASN", s.peerASN != t.peerASN},
-		{"localASN", s.local(g) != t.local(g)},
-		{"passive", s.passive != t.passive},
-		{"routeReflectorClient", client},
-		{"clusterID", client},
-		{"gracefulRestartTime", s.restart != t.restart},
-		{"keepaliveTime", s.keepalive != t.keepalive},
-		{"sourceAddress", s.sourceNone != t.sourceNone},
-		{"nextHopMode", s.nextHop(g) != t.nextHop(g)},
-		{"numAllowedLocalASNumbers", s.allow != t.allow},
-		{"ttlSecurity", s.ttl != t.ttl},
-		{"reachableBy", s.reachableBy != t.reachableBy},
-		{"password", s.password != t.password},
-		{"filters", s.filters != t.filters},
-	} {
-		if field.differs {
-			fields[field.name] = true
-		}
+	if h.RouteReflectorClient {
+		h.ClusterID = g.ClusterID
 	}
+	if s.restart != unset {
+		h.GracefulRestartTime = &s.restart
+	}
+	if s.keepalive > 0 {
+		h.KeepaliveTime = &s.keepalive
+	}
+	if p == prefixMesh || p != prefixWorkload && !s.sourceNone {
+		h.SourceAddress = own
+	}
+	if s.filters != "" {
+		h.Filters = strings.Split(s.filters, ",")
+	}
+	return h
 }
 
 // nextHop is the next hop mode in effect.
-func (s *settings) nextHop(g *side) string {
+func (s *settings) nextHop(g *nodes.Class) string {
 	if s.nextHopMode == "" && s.keepOriginal && !s.internal(g) {
 		return "Keep"
 	}
 	return s.nextHopMode
 }
 
-// differences names the JSON fields in which half-sessions differ, in order.
-// What follows from where they come is left out.
+// addDifferences adds the fields in which the half-sessions of nodes of g with some
+// settings differ, by the rule of differences.
+func addDifferences(fields map[string]bool, g *nodes.Class, p prefix, list ...*settings) {
+	sessions := make([]HalfSession, len(list))
+	for i, s := range list {
+		sessions[i] = s.halfSession(g, p, "own")
+		sessions[i].Protocol = suffix(p, s.port)
+	}
+	for _, name := range differences(sessions) {
+		fields[name] = true
+	}
+}
+
+// differences returns the JSON names of the fields in which half-sessions differ,
+// sorted. The objects behind them and the status are not compared.
 func differences(list []HalfSession) []string {
 	out := []string{}
 	t := reflect.TypeFor[HalfSession]()

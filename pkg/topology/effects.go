@@ -53,9 +53,9 @@ func (t *Topology) moved(before *Topology, r, old *peering) []string {
 	tell := func(field, phrase, oldText string, now, was *bitset.BitSet) {
 		n, m := int(now.Count()), int(was.Count())
 		switch {
-		case phrase == "", phrase == oldText && n == t.index.size() && m == before.index.size():
+		case phrase == "", phrase == oldText && n == int(t.index.Len()) && m == int(before.index.Len()):
 		// Where nodes have come or gone, the numbers in the sets are others.
-		case phrase == oldText && n == m && (sameSet(now, was) || t.index.size() != before.index.size()):
+		case phrase == oldText && n == m && (sameSet(now, was) || t.index.Len() != before.index.Len()):
 		case phrase == oldText && n == m:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches other nodes, %s as before", r.peer.Name, field, phrase, text.Number(n)))
 		case phrase == oldText:

@@ -90,7 +90,7 @@ func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
 }
 
 func TestHandlesThatAreNone(t *testing.T) {
-	a, b := compute(t, state.New(nodes(t, 2)...), nil), compute(t, state.New(), nil)
+	a, b := compute(t, state.New(makeNodes(t, 2)...), nil), compute(t, state.New(), nil)
 	for _, members := range []string{
 		"", "mesh", "mesh/ready", "sessions/IPv4", "sessions/IPv5/ambiguous", "sessions/IPv4/load/many", "reflectors/IPv5/load/1",
 		"routes/IPv4/perhaps/singlePoint/node/a", "routes/IPv4/withTransit/singlePoint/node", "frozen/IPv5/x", "sessions/IPv4/broken",
@@ -194,7 +194,7 @@ func TestPoolsWhoseRoutesSomebodyProgramsByChoice(t *testing.T) {
 }
 
 func TestSelectorsOfBGPPeers(t *testing.T) {
-	objects := append(nodes(t, 3, label("rack", "a")), node(t, "bare", label("rack", "a")), node(t, "rr", with("ipv4Address", "10.2.0.1/16"), label("rr", "")))
+	objects := append(makeNodes(t, 3, label("rack", "a")), node(t, "bare", label("rack", "a")), node(t, "rr", with("ipv4Address", "10.2.0.1/16"), label("rr", "")))
 	for name, c := range map[string]struct {
 		spec map[string]any
 		want []Selector
@@ -251,7 +251,7 @@ func TestACalicoNodeStatusChangesNothing(t *testing.T) {
 	before := compute(t, s, nil)
 	next := s.Apply(state.Change{After: status})
 	after := compute(t, next, before)
-	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.groups != before.groups {
+	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.classes != before.classes {
 		t.Error("something was made anew, or the state is the old one")
 	}
 	if again := compute(t, next.Apply(changes["peer-delete"](t, next)), after).Summary(); again.Sessions == before.Summary().Sessions {

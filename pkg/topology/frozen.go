@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // What BIRD refuses, as the summary has it: of every case the same, so that it is
@@ -48,23 +49,23 @@ func (n *network) frozen() map[string]*marks {
 		}
 		return out[reason]
 	}
-	for g := range n.sides {
+	for g := range n.classes.List {
 		for _, r := range n.refusals(uint32(g), nobody) {
 			at(r.reason).group(n, uint32(g), 0).bySources(n, r.link, r.sources)
 		}
 	}
 	for _, u := range n.unpaired() {
 		groups := map[string][]bool{}
-		for g := range n.sides {
+		for g := range n.classes.List {
 			for _, r := range n.unpairedRefusals(&u, uint32(g)) {
 				if groups[r.reason] == nil {
-					groups[r.reason] = make([]bool, len(n.sides))
+					groups[r.reason] = make([]bool, len(n.classes.List))
 				}
 				groups[r.reason][g] = true
 			}
 		}
 		for reason, some := range groups {
-			hit := n.groups.union(func(g int) bool { return some[g] }).Intersection(u.nodes)
+			hit := n.classes.Union(func(g int) bool { return some[g] }).Intersection(u.nodes)
 			if hit.Any() {
 				at(reason).single(hit)
 				at(reason).byAt(u.sources, hit)
@@ -94,7 +95,7 @@ func (n *network) unpaired() []unpaired {
 		}
 	}
 	for _, p := range n.workloads {
-		out = append(out, unpaired{variant: variant{p.workload(), []*peering{p}, p.local.Intersection(n.index.bgp[n.family])}})
+		out = append(out, unpaired{variant: variant{p.workload(), []*peering{p}, p.local.Intersection(n.index.BGP[n.family])}})
 	}
 	return out
 }
@@ -105,8 +106,8 @@ func (n *network) unpaired() []unpaired {
 // clusters run, with CALICO_ROUTER_ID set, which is in no object. The texts name
 // the BGPPeers that give it to the given node, or to nobody.
 func (n *network) refusals(g uint32, node int) []refusal {
-	s := &n.sides[g]
-	if !s.speaks(n.family) {
+	s := &n.classes.List[g]
+	if !s.Speaks(n.family) {
 		return nil
 	}
 	var out []refusal
@@ -126,7 +127,7 @@ func (n *network) refusals(g uint32, node int) []refusal {
 // nobody stands for no node.
 const nobody = -1
 
-func (n *network) refusalsOf(s *side, l *link, h *half, node int) []refusal {
+func (n *network) refusalsOf(s *nodes.Class, l *link, h *half, node int) []refusal {
 	var out []refusal
 	for _, w := range h.ways {
 		add := func(reason, text string) { out = append(out, refusal{reason, text, l, w.sources}) }
@@ -135,13 +136,13 @@ func (n *network) refusalsOf(s *side, l *link, h *half, node int) []refusal {
 		}
 		switch {
 		case w.settings.peerASN != 0:
-		case n.sides[l.to].asn == 0:
+		case n.classes.List[l.to].ASN == 0:
 			add(refusesPeerZero, fmt.Sprintf("the AS number 0 of %s", n.describe(l.to)))
 		case h.prefix != prefixMesh: // There it is the node's own.
 			add(refusesRemoteZero, "the remote AS number 0 in BGPPeer "+names(n.giving(l, w, node)))
 		}
-		if w.settings.client(s, h.prefix) && masked(s.clusterID) {
-			add(refusesMask, maskText(s.clusterID))
+		if w.settings.client(s, h.prefix) && masked(s.ClusterID) {
+			add(refusesMask, maskText(s.ClusterID))
 		}
 		if linkLocal(n.address(l.to)) {
 			add(refusesLinkLocal, linkLocalText(n.address(l.to)))
@@ -161,8 +162,8 @@ func linkLocalText(address netip.Addr) string {
 // unpairedRefusals are those of such a half-session for the nodes of group g.
 func (n *network) unpairedRefusals(u *unpaired, g uint32) []refusal {
 	var out []refusal
-	own := &n.sides[g]
-	if !own.speaks(n.family) {
+	own := &n.classes.List[g]
+	if !own.Speaks(n.family) {
 		return nil
 	}
 	if u.settings.local(own) == 0 {
@@ -171,8 +172,8 @@ func (n *network) unpairedRefusals(u *unpaired, g uint32) []refusal {
 	if u.settings.peerASN == 0 {
 		out = append(out, refusal{reason: refusesRemoteZero, text: "the remote AS number 0"})
 	}
-	if u.settings.client(own, prefixNode) && masked(own.clusterID) {
-		out = append(out, refusal{reason: refusesMask, text: maskText(own.clusterID)})
+	if u.settings.client(own, prefixNode) && masked(own.ClusterID) {
+		out = append(out, refusal{reason: refusesMask, text: maskText(own.ClusterID)})
 	}
 	if linkLocal(u.address) {
 		out = append(out, refusal{reason: refusesLinkLocal, text: linkLocalText(u.address)})
@@ -187,15 +188,15 @@ func masked(clusterID string) bool { return strings.Contains(clusterID, "/") }
 func (n *network) meshRefusals(g uint32) []refusal {
 	var out []refusal
 	add := func(reason, text string) { out = append(out, refusal{reason: reason, text: text}) }
-	s := &n.sides[g]
-	if s.asn == 0 && n.meshNodes() > 1 {
+	s := &n.classes.List[g]
+	if s.ASN == 0 && n.meshNodes() > 1 {
 		add(refusesOwnZero, refusesOwnZero)
 	}
 	for _, other := range n.suspects {
-		if other == g && s.nodes == 1 || n.sameAddress(g, other) {
+		if other == g && s.Nodes == 1 || n.sameAddress(g, other) {
 			continue
 		}
-		if n.rules.meshSettings(s, &n.sides[other]).peerASN == 0 && n.sides[other].asn == 0 {
+		if n.rules.meshSettings(s, &n.classes.List[other]).peerASN == 0 && n.classes.List[other].ASN == 0 {
 			add(refusesPeerZero, fmt.Sprintf("the AS number 0 of %s", n.describe(other)))
 		}
 		if linkLocal(n.address(other)) {
@@ -216,7 +217,7 @@ func (n *network) meshNodes() int {
 	count := 0
 	for _, list := range n.mesh {
 		for _, g := range list {
-			count += n.sides[g].nodes
+			count += n.classes.List[g].Nodes
 		}
 	}
 	return count
@@ -224,8 +225,8 @@ func (n *network) meshNodes() int {
 
 func (n *network) twiceInMesh(shared uint32) bool {
 	count := 0
-	for _, l := range n.index.addresses.at(n.address(shared)) {
-		if n.meshed(n.groups.of[l.node]) {
+	for _, node := range n.index.At(n.address(shared)) {
+		if n.meshed(n.classes.Of[node]) {
 			count++
 		}
 	}
@@ -234,10 +235,10 @@ func (n *network) twiceInMesh(shared uint32) bool {
 
 // describe names a group for a message.
 func (n *network) describe(g uint32) string {
-	s := &n.sides[g]
-	name := "node " + n.index.nodes[s.first[0]].Name
-	if s.nodes > 1 {
-		name += fmt.Sprintf(" and %d more", s.nodes-1)
+	s := &n.classes.List[g]
+	name := "node " + n.index.Nodes[s.First[0]].Name
+	if s.Nodes > 1 {
+		name += fmt.Sprintf(" and %d more", s.Nodes-1)
 	}
 	return name
 }
@@ -252,7 +253,7 @@ func (n *network) giving(l *link, w way, node int) []*peering {
 			out = append(out, s.between(uint(node), uint(node))...)
 		default:
 			n.spreads.among(s, l.from, l.to, func(p *peering, _ uint32) bool {
-				if s.varying(p).some(func(j uint32) bool { return n.groups.of[j] == l.to && int(j) != node }) {
+				if s.varying(p).Some(func(j uint32) bool { return n.classes.Of[j] == l.to && int(j) != node }) {
 					out = append(out, p)
 				}
 				return true
@@ -277,18 +278,18 @@ func linkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 func (t *Topology) Frozen() []FrozenNode {
 	out := []FrozenNode{}
 	loose := [2][]unpaired{t.networks[0].unpaired(), t.networks[1].unpaired()}
-	for i, node := range t.index.nodes {
+	for i, node := range t.index.Nodes {
 		for _, f := range calico.Families {
 			n := t.networks[f]
 			if !node.SpeaksBGP(f) {
 				continue
 			}
-			reasons := textsOf(n.refusals(n.groups.of[i], i))
+			reasons := textsOf(n.refusals(n.classes.Of[i], i))
 			for _, u := range loose[f] {
 				if !u.nodes.Test(uint(i)) {
 					continue
 				}
-				for _, reason := range textsOf(n.unpairedRefusals(&u, n.groups.of[i])) {
+				for _, reason := range textsOf(n.unpairedRefusals(&u, n.classes.Of[i])) {
 					reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, names(u.sourcesAt(uint(i)))))
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
@@ -37,9 +38,9 @@ type linkKey struct{ from, to, kind string }
 type grapher struct {
 	*Topology
 	graph   *Graph
-	spreads spreads // over the parts
-	parts   *groups // groups, told apart by outside peers too
-	of      []int   // of each part, an index into graph.Groups; -1 without BGP
+	spreads spreads        // over the parts
+	parts   *nodes.Classes // groups, told apart by outside peers too
+	of      []int          // of each part, an index into graph.Groups; -1 without BGP
 	number  map[string]int
 	links   map[linkKey]*Link
 }
@@ -47,22 +48,22 @@ type grapher struct {
 // divide makes the groups of the graph: parts that have the same neighbours in
 // both families and the same outside peers.
 func (b *grapher) divide() {
-	splits := slices.Clone(b.groups.splits)
+	splits := slices.Clone(b.classes.Sets())
 	outsides := b.outsides()
 	for _, o := range outsides {
 		splits = append(splits, o.nodes)
 	}
-	b.parts = newGroups(b.index.traits, splits, nil)
+	b.parts = b.index.Divide(nodes.Defaults{}, splits, nil)
 	b.spreads = newSpreads(b.peerGroups, b.parts)
-	b.of = make([]int, len(b.parts.list))
+	b.of = make([]int, len(b.parts.List))
 	first := map[int][]uint32{}
-	for p := range b.parts.list {
-		part := &b.parts.list[p]
+	for p := range b.parts.List {
+		part := &b.parts.List[p]
 		b.of[p] = -1
-		if !part.four && !part.six {
+		if !part.IPv4 && !part.IPv6 {
 			continue
 		}
-		node := uint(part.first[0])
+		node := uint(part.First[0])
 		far := []int{}
 		for i, o := range outsides {
 			if len(outsides) <= maxOutside && o.nodes.Test(node) {
@@ -74,15 +75,15 @@ func (b *grapher) divide() {
 		if !ok {
 			i = len(b.graph.Groups)
 			b.number[key] = i
-			side := &b.networks[0].sides[b.groups.of[node]]
-			b.graph.Groups = append(b.graph.Groups, Group{ID: fmt.Sprintf("group-%d", i+1), Role: b.role(node), ASN: side.asn, ClusterID: side.clusterID})
+			side := &b.networks[0].classes.List[b.classes.Of[node]]
+			b.graph.Groups = append(b.graph.Groups, Group{ID: fmt.Sprintf("group-%d", i+1), Role: b.role(node), ASN: side.ASN, ClusterID: side.ClusterID})
 		}
 		b.of[p] = i
-		b.graph.Groups[i].Nodes += part.nodes
-		first[i] = append(first[i], part.first...)
+		b.graph.Groups[i].Nodes += part.Nodes
+		first[i] = append(first[i], part.First...)
 	}
 	for i := range b.graph.Groups {
-		b.graph.Groups[i].Sample = b.index.sample(first[i])
+		b.graph.Groups[i].Sample = sample(b.index, first[i])
 	}
 }
 
@@ -104,7 +105,7 @@ func (b *grapher) role(node uint) string {
 		if v < 0 {
 			continue
 		}
-		g := b.groups.of[node]
+		g := b.classes.Of[node]
 		one := &r.graph.Vertices[v]
 		reflector = reflector || one.Cluster != routes.NoCluster
 		mesh = mesh || b.networks[f].meshed(g)
@@ -126,14 +127,14 @@ func (b *grapher) role(node uint) string {
 
 // connect draws the links between groups.
 func (b *grapher) connect(n *network) {
-	for p := range b.parts.list {
-		for q := range b.parts.list[:p+1] {
+	for p := range b.parts.List {
+		for q := range b.parts.List[:p+1] {
 			from, to := b.of[p], b.of[q]
-			pairs := b.parts.pairs(uint32(p), uint32(q))
-			if from < 0 || to < 0 || pairs == 0 || !b.parts.list[p].speaks(n.family) || !b.parts.list[q].speaks(n.family) {
+			pairs := b.parts.Pairs(uint32(p), uint32(q))
+			if from < 0 || to < 0 || pairs == 0 || !b.parts.List[p].Speaks(n.family) || !b.parts.List[q].Speaks(n.family) {
 				continue
 			}
-			g, h := b.groups.of[b.parts.list[p].first[0]], b.groups.of[b.parts.list[q].first[0]]
+			g, h := b.classes.Of[b.parts.List[p].First[0]], b.classes.Of[b.parts.List[q].First[0]]
 			if kind := n.kindOf(g, h); kind != "" {
 				sources := append(b.sources(n.link(g, h), uint32(p), uint32(q)), b.sources(n.link(h, g), uint32(q), uint32(p))...)
 				// Of what is broken, each half-session counts.
@@ -259,7 +260,7 @@ func (b *grapher) reach(id string, nodes *bitset.BitSet, kind string, f calico.F
 func (b *grapher) countIn(set *bitset.BitSet) map[int]int {
 	out := map[int]int{}
 	for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
-		if g := b.of[b.parts.of[i]]; g >= 0 {
+		if g := b.of[b.parts.Of[i]]; g >= 0 {
 			out[g]++
 		}
 	}

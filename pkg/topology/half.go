@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // prefix begins the names of Calico's BGP protocols, in the order in which the
@@ -57,11 +58,13 @@ func (h *half) add(s settings, from source) {
 }
 
 // suffix is what follows the address in the protocol's name.
-func (h *half) suffix() string {
-	if h.port == 0 || h.prefix == prefixMesh {
+func (h *half) suffix() string { return suffix(h.prefix, h.port) }
+
+func suffix(p prefix, port uint16) string {
+	if port == 0 || p == prefixMesh {
 		return ""
 	}
-	return "_port_" + strconv.Itoa(int(h.port))
+	return "_port_" + strconv.Itoa(int(port))
 }
 
 // compareHalves orders half-sessions with one neighbour as their names do.
@@ -80,18 +83,18 @@ const defaultPort = 179
 func portOr179(port uint16) uint16 { return cmp.Or(port, defaultPort) }
 
 // localASN is what a node of g presents itself with.
-func (s *settings) local(g *side) uint32 { return cmp.Or(s.localASN, g.asn) }
+func (s *settings) local(g *nodes.Class) uint32 { return cmp.Or(s.localASN, g.ASN) }
 
 // internal reports whether it is iBGP, as Calico and BIRD tell it.
-func (s *settings) internal(g *side) bool { return s.peerASN == s.local(g) }
+func (s *settings) internal(g *nodes.Class) bool { return s.peerASN == s.local(g) }
 
 // normalise drops what does not show in a node's bird.cfg: BGPPeers that differ
 // in nothing else do no harm together.
-func (s *settings) normalise(g *side) {
-	if s.localASN == g.asn {
+func (s *settings) normalise(g *nodes.Class) {
+	if s.localASN == g.ASN {
 		s.localASN = 0
 	}
-	if !s.internal(g) || s.clusterID != g.clusterID {
+	if !s.internal(g) || s.clusterID != g.ClusterID {
 		s.clusterID = ""
 	}
 	if s.nextHopMode != "" || s.internal(g) {
@@ -105,15 +108,8 @@ func (s *settings) normalise(g *side) {
 // client reports whether a node of g takes the peer for its client: it is a
 // reflector itself, and the peer is none or one with another cluster ID, as
 // far as Calico knows (bgp_processor.go, buildPeerFromData). The mesh has none.
-func (s *settings) client(g *side, p prefix) bool {
-	return p != prefixMesh && g.reflector() && s.internal(g) && s.clusterID != g.clusterID
-}
-
-// side is what both ends of a session need to know of a group.
-type side struct {
-	*group
-	asn  uint32 // in effect
-	port uint16 // where its nodes listen, 0 for BIRD's default
+func (s *settings) client(g *nodes.Class, p prefix) bool {
+	return p != prefixMesh && g.Reflector() && s.internal(g) && s.clusterID != g.ClusterID
 }
 
 // passive reports whether the protocol waits for its peer to dial. own and peer
@@ -146,15 +142,15 @@ type rules struct {
 }
 
 // meshSettings are those of the mesh for the half-session of a towards b.
-func (r *rules) meshSettings(a, b *side) settings {
-	s := settings{peerASN: b.asn, port: b.port, password: r.meshPassword, restart: r.meshRestart, keepalive: unset}
-	if b.trait.asn < 0 && r.peerInherits {
-		s.peerASN = a.asn
+func (r *rules) meshSettings(a, b *nodes.Class) settings {
+	s := settings{peerASN: b.ASN, port: b.Port, password: r.meshPassword, restart: r.meshRestart, keepalive: unset}
+	if !b.OwnASN && r.peerInherits {
+		s.peerASN = a.ASN
 	}
 	return s
 }
 
 // inMesh reports whether the nodes of a group take part in the mesh.
-func (r *rules) inMesh(g *side, f calico.Family) bool {
-	return r.mesh && g.speaks(f) && !g.reflector()
+func (r *rules) inMesh(g *nodes.Class, f calico.Family) bool {
+	return r.mesh && g.Speaks(f) && !g.Reflector()
 }

@@ -6,9 +6,9 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // HalfSessions lists the half-sessions of one node, or of all nodes for "", in
@@ -86,8 +86,8 @@ type listed struct {
 // each calls visit with the half-sessions of each node and family, of those that are
 // wanted; nil wants all.
 func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, visit func([]listed) bool) {
-	members := t.groups.members()
-	for i, n := range t.index.nodes {
+	members := t.classes.Members()
+	for i, n := range t.index.Nodes {
 		if node != "" && n.Name != node {
 			continue
 		}
@@ -116,7 +116,7 @@ func (n *network) listNode(i uint32, members [][]uint32) []listed {
 // collect appends the half-sessions of a node, without address and title, which cost
 // more than the rest.
 func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
-	g := n.groups.of[i]
+	g := n.classes.Of[i]
 	list := n.from(g)
 	for k := range list {
 		l := &list[k]
@@ -148,7 +148,7 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 			one.ways = n.waysAt(h, uint(i))
 			one.port = one.ways[0].settings.port
 			switch s := &one.ways[0].settings; {
-			case s.peerASN == 0 || s.local(&n.sides[g]) == 0:
+			case s.peerASN == 0 || s.local(&n.classes.List[g]) == 0:
 				one.reason = ASNumberZero
 			case n.isShared(g):
 				one.reason = AddressShared
@@ -168,7 +168,7 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 
 // listMesh lists the mesh's half-sessions with nodes that no link reaches.
 func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed {
-	g := n.groups.of[i]
+	g := n.classes.Of[i]
 	if !n.meshed(g) {
 		return out
 	}
@@ -178,8 +178,8 @@ func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed 
 			if n.link(g, to) != nil || n.sameAddress(g, to) {
 				continue
 			}
-			h := half{prefix: prefixMesh, port: n.sides[to].port, ways: []way{{settings: n.rules.meshSettings(&n.sides[g], &n.sides[to])}}}
-			back := &way{settings: n.rules.meshSettings(&n.sides[to], &n.sides[g])}
+			h := half{prefix: prefixMesh, port: n.classes.List[to].Port, ways: []way{{settings: n.rules.meshSettings(&n.classes.List[g], &n.classes.List[to])}}}
+			back := &way{settings: n.rules.meshSettings(&n.classes.List[to], &n.classes.List[g])}
 			reason := n.rules.meshReason(kind, other)
 			for _, j := range members[to] {
 				if i != j {
@@ -209,40 +209,22 @@ func (l *listed) name() string {
 	return l.protocol(l.address)
 }
 
-func (l *listed) side() *side { return &l.network.sides[l.network.groups.of[l.node]] }
+func (l *listed) side() *nodes.Class { return &l.network.classes.List[l.network.classes.Of[l.node]] }
 
 func (l *listed) peerNode() string {
 	if l.peer < 0 {
 		return ""
 	}
-	return l.network.index.nodes[l.peer].Name
+	return l.network.index.Nodes[l.peer].Name
 }
 
 func (l *listed) halfSession(w *way) HalfSession {
-	s, own := &w.settings, l.network.addressOf(l.node).String()
-	h := HalfSession{
-		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.title, PeerIP: l.address,
-		PeerPort: portOr179(l.port), PeerNode: l.peerNode(), PeerASN: s.peerASN, LocalASN: s.local(l.side()),
-		Passive: l.passive(s, own, l.address), RouteReflectorClient: s.client(l.side(), l.prefix),
-		NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, Password: s.password, ReachableBy: s.reachableBy, Sources: l.sources(w),
-	}
-	if h.RouteReflectorClient {
-		h.ClusterID = l.side().clusterID
-	}
-	if s.restart != unset {
-		h.GracefulRestartTime = &s.restart
-	}
-	if s.keepalive > 0 {
-		h.KeepaliveTime = &s.keepalive
-	}
-	if l.prefix == prefixMesh || l.prefix != prefixWorkload && !s.sourceNone {
-		h.SourceAddress = own
-	}
-	h.NextHopMode = s.nextHop(l.side())
-	if s.filters != "" {
-		h.Filters = strings.Split(s.filters, ",")
-	}
-	h.Status = l.status()
+	own := l.network.addressOf(l.node).String()
+	h := w.settings.halfSession(l.side(), l.prefix, own)
+	h.Node, h.Family, h.Protocol = l.network.index.Nodes[l.node].Name, l.network.family.String(), l.title
+	h.PeerIP, h.PeerPort, h.PeerNode = l.address, portOr179(l.port), l.peerNode()
+	h.Passive = l.passive(&w.settings, own, l.address)
+	h.Sources, h.Status = l.sources(w), l.status()
 	return h
 }
 
@@ -270,7 +252,7 @@ func (l *listed) givenBy(s source) []*peering {
 
 func (l *listed) broken() BrokenSession {
 	return BrokenSession{
-		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.title, PeerIP: l.address, PeerNode: l.peerNode(),
+		Node: l.network.index.Nodes[l.node].Name, Family: l.network.family.String(), Protocol: l.title, PeerIP: l.address, PeerNode: l.peerNode(),
 		Reason: l.reason, Message: l.message(), Sources: l.sources(&l.ways[0]),
 	}
 }
@@ -282,7 +264,7 @@ func (l *listed) message() string {
 	case NoReturn:
 		return fmt.Sprintf("%s has no half-session back: it needs a BGPPeer that gives it one, or reversePeering Auto", peer)
 	case ASNumberMismatch:
-		b := &l.network.sides[l.network.groups.of[l.peer]]
+		b := &l.network.classes.List[l.network.classes.Of[l.peer]]
 		if theirs := l.back.settings.local(b); s.peerASN != theirs {
 			return fmt.Sprintf("expects AS %d of %s, which has AS %d on this session", s.peerASN, peer, theirs)
 		}
@@ -296,7 +278,7 @@ func (l *listed) message() string {
 	case NobodyDials:
 		return fmt.Sprintf("neither side dials a port on which the other listens: this one %s port %d, %s listens on %d",
 			map[bool]string{true: "waits at", false: "dials"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
-			portOr179(l.port), peer, portOr179(l.network.sides[l.network.groups.of[l.peer]].port))
+			portOr179(l.port), peer, portOr179(l.network.classes.List[l.network.classes.Of[l.peer]].Port))
 	case Overlapping:
 		return "another protocol of the node with this neighbour comes first and takes the connection"
 	case AddressShared:
@@ -309,7 +291,7 @@ func orNone(s string) string { return cmp.Or(s, "none") }
 
 func (l *listed) ambiguous() AmbiguousSession {
 	out := AmbiguousSession{
-		Node: l.network.index.nodes[l.node].Name, Family: l.network.family.String(), PeerIP: l.address, PeerNode: l.peerNode(),
+		Node: l.network.index.Nodes[l.node].Name, Family: l.network.family.String(), PeerIP: l.address, PeerNode: l.peerNode(),
 		Sources: []string{}, Differs: []string{}, Candidates: []HalfSession{},
 	}
 	type candidate struct {
@@ -373,7 +355,7 @@ func (t *Topology) Ignored() []Ignored {
 // in family f; transit says what is assumed of peers that are no nodes of the
 // state, as in Routes.
 func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool {
-	a, ok := t.index.find(from)
-	b, ok2 := t.index.find(to)
+	a, ok := t.index.Find(from)
+	b, ok2 := t.index.Find(to)
 	return ok && ok2 && t.routings[f].hasRoute(transit, a, b)
 }

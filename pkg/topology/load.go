@@ -32,14 +32,14 @@ func (n *network) newLoads(degrees []int) *loads {
 		}
 	}
 	for _, p := range n.workloads {
-		l.add(n, p.local.Intersection(n.index.bgp[n.family]))
+		l.add(n, p.local.Intersection(n.index.BGP[n.family]))
 	}
 	return l
 }
 
 func (l *loads) add(n *network, set *bitset.BitSet) {
 	if l.more == nil && set.Any() {
-		l.more = make([]int32, len(n.groups.of))
+		l.more = make([]int32, len(n.classes.Of))
 	}
 	for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
 		l.more[i]++
@@ -59,7 +59,7 @@ func (l *loads) groups(n *network) [2]map[int]*loadGroup {
 	out := [2]map[int]*loadGroup{{}, {}}
 	at := func(g uint32, sessions int) *loadGroup {
 		kind := out[0]
-		if n.sides[g].reflector() {
+		if n.classes.List[g].Reflector() {
 			kind = out[1]
 		}
 		if kind[sessions] == nil {
@@ -68,11 +68,11 @@ func (l *loads) groups(n *network) [2]map[int]*loadGroup {
 		return kind[sessions]
 	}
 	if l.more == nil {
-		for g := range n.sides {
-			if s := &n.sides[g]; s.speaks(n.family) {
+		for g := range n.classes.List {
+			if s := &n.classes.List[g]; s.Speaks(n.family) {
 				one := at(uint32(g), l.degrees[g])
-				one.nodes += s.nodes
-				one.first = append(one.first, s.first...)
+				one.nodes += s.Nodes
+				one.first = append(one.first, s.First...)
 			}
 		}
 		return out
@@ -82,9 +82,9 @@ func (l *loads) groups(n *network) [2]map[int]*loadGroup {
 		more int32
 		*loadGroup
 	}
-	known := make([]last, len(n.sides))
-	for i, g := range n.groups.of {
-		if !n.sides[g].speaks(n.family) {
+	known := make([]last, len(n.classes.List))
+	for i, g := range n.classes.Of {
+		if !n.classes.List[g].Speaks(n.family) {
 			continue
 		}
 		k := &known[g]
@@ -115,12 +115,12 @@ func (t *tally) list(n *network, groups map[int]*loadGroup, reflectors bool) []L
 		members := t.measures.add(part+strconv.Itoa(count), nodesOf(func(t *Topology) func(int) bool {
 			n, loads := t.networks[f], t.tallies[f].loads
 			return func(i int) bool {
-				g := n.groups.of[i]
-				s := &n.sides[g]
-				return s.speaks(f) && s.reflector() == reflectors && loads.of(i, g) >= count
+				g := n.classes.Of[i]
+				s := &n.classes.List[g]
+				return s.Speaks(f) && s.Reflector() == reflectors && loads.of(i, g) >= count
 			}
 		}))
-		out = append(out, Load{count, g.nodes, n.index.sample(g.first), members})
+		out = append(out, Load{count, g.nodes, sample(n.index, g.first), members})
 	}
 	return out
 }

@@ -16,7 +16,7 @@ type marks struct {
 // group adds the half-sessions of all nodes of a group, and returns the marks.
 func (m *marks) group(n *network, g uint32, halves int) *marks {
 	if m.groups == nil {
-		m.groups = make([]bool, len(n.sides))
+		m.groups = make([]bool, len(n.classes.List))
 	}
 	m.groups[g] = true
 	m.halves += halves
@@ -86,7 +86,7 @@ func (m *marks) join(n *network, other *marks) {
 
 // has reports whether node i is marked; no node is where m is nil.
 func (m *marks) has(n *network, i int) bool {
-	return m != nil && (m.hasGroup(int(n.groups.of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
+	return m != nil && (m.hasGroup(int(n.classes.Of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
 }
 
 func (m *marks) hasGroup(g int) bool { return len(m.groups) > g && m.groups[g] }
@@ -95,20 +95,20 @@ func (m *marks) hasGroup(g int) bool { return len(m.groups) > g && m.groups[g] }
 func (m *marks) nodeSet(n *network, members string) NodeSet {
 	if m.nodes != nil {
 		set := m.nodes
-		if all := n.groups.union(m.hasGroup); all != nil {
+		if all := n.classes.Union(m.hasGroup); all != nil {
 			set = set.Union(all)
 		}
-		return n.index.nodeSet(set, members)
+		return nodeSet(n.index, set, members)
 	}
 	out := NodeSet{Members: members}
 	var first []uint32
 	for g, yes := range m.groups {
 		if yes {
-			out.Nodes += n.sides[g].nodes
-			first = append(first, n.sides[g].first...)
+			out.Nodes += n.classes.List[g].Nodes
+			first = append(first, n.classes.List[g].First...)
 		}
 	}
-	out.Sample = n.index.sample(first)
+	out.Sample = sample(n.index, first)
 	return out
 }
 

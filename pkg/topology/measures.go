@@ -11,7 +11,7 @@ import (
 // measure is one set of the summary, in whatever topology.
 type measure interface {
 	// gained compares the set in two topologies: how many of its nodes or pairs of
-	// nodes are in it now that were not before, and the first few of them.
+	// makeNodes makes in it now that were not before, and the first few of them.
 	gained(now, before *Topology) (n int, sample []string)
 }
 
@@ -99,7 +99,7 @@ func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
 		if is(i) && (old < 0 || !was(old)) {
 			n++
 			if len(sample) < SampleSize {
-				sample = append(sample, now.index.nodes[i].Name)
+				sample = append(sample, now.index.Nodes[i].Name)
 			}
 		}
 	})
@@ -109,9 +109,9 @@ func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
 // matched calls visit with the number of each node and the one that it had
 // before, -1 for none.
 func (t *Topology) matched(before *Topology, visit func(i, old int)) {
-	old := before.index.nodes
+	old := before.index.Nodes
 	k := 0
-	for i, n := range t.index.nodes {
+	for i, n := range t.index.Nodes {
 		for k < len(old) && old[k].Name < n.Name {
 			k++
 		}
@@ -174,7 +174,7 @@ func (p pairsWithoutRoute) gained(t, before *Topology) (int, []string) {
 			}
 			n += pairs
 			if len(sample) < SampleSize {
-				sample = append(sample, t.index.nodes[min(i, j)].Name+" and "+t.index.nodes[max(i, j)].Name)
+				sample = append(sample, t.index.Nodes[min(i, j)].Name+" and "+t.index.Nodes[max(i, j)].Name)
 			}
 		}
 	}

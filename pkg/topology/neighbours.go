@@ -51,10 +51,10 @@ var peerTypes = [...]calico.PeerType{prefixGlobal: calico.PeerGlobal, prefixMesh
 // one node after the other, O(nodes + half-sessions that are listed).
 func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbours] {
 	return func(yield func(Neighbours) bool) {
-		members := t.groups.members()
+		members := t.classes.Members()
 		var found []listed
 		var list []Neighbour
-		for i, n := range t.index.nodes {
+		for i, n := range t.index.Nodes {
 			if !wanted(n) {
 				continue
 			}

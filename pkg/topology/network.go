@@ -8,16 +8,16 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // network is the half-sessions of one family between groups of nodes, and the
 // sessions that they make.
 type network struct {
-	family calico.Family
-	groups *groups
-	rules  rules
-	sides  []side
-	index  *index
+	family  calico.Family
+	classes *nodes.Classes
+	rules   rules
+	index   *nodes.Index
 	// spreads tell where the members of the peer groups are.
 	spreads spreads
 	// links are those between groups that a BGPPeer connects, in order of from
@@ -72,9 +72,9 @@ type candidate struct {
 }
 
 func newNetwork(
-	ctx context.Context, f calico.Family, ix *index, g *groups, sides []side, r rules, peers []*peerGroup, s spreads, workloads []*peering, outsides, merged []*outside,
+	ctx context.Context, f calico.Family, ix *nodes.Index, classes *nodes.Classes, r rules, peers []*peerGroup, s spreads, workloads []*peering, outsides, merged []*outside,
 ) (*network, error) {
-	n := &network{family: f, groups: g, rules: r, sides: sides, index: ix, spreads: s, outsides: outsides, merged: merged, workloads: workloads}
+	n := &network{family: f, classes: classes, rules: r, index: ix, spreads: s, outsides: outsides, merged: merged, workloads: workloads}
 	n.findMesh()
 	candidates, err := n.candidates(ctx, peers)
 	if err != nil {
@@ -86,22 +86,23 @@ func newNetwork(
 }
 
 func (n *network) findMesh() {
-	for i := range n.sides {
-		s := &n.sides[i]
+	for i := range n.classes.List {
+		s := &n.classes.List[i]
 		if !n.rules.inMesh(s, n.family) {
 			continue
 		}
 		kind := meshPlain
 		switch {
-		case s.trait.asn == 0:
+		case !s.OwnASN:
+		case s.ASN == 0:
 			kind = meshZero
-		case s.trait.asn == int64(n.rules.asn):
+		case s.ASN == n.rules.asn:
 			kind = meshSame
-		case s.trait.asn >= 0:
+		default:
 			kind = meshOther
 		}
 		n.mesh[kind] = append(n.mesh[kind], uint32(i))
-		if s.asn == 0 || linkLocal(n.address(uint32(i))) {
+		if s.ASN == 0 || linkLocal(n.address(uint32(i))) {
 			n.suspects = append(n.suspects, uint32(i))
 		}
 	}
@@ -148,7 +149,7 @@ func (n *network) candidates(ctx context.Context, peers []*peerGroup) ([]candida
 	}
 	// In the mesh, a shared address concerns all.
 	for _, shared := range n.sharing() {
-		for i := range n.sides {
+		for i := range n.classes.List {
 			if a, b := uint32(i), shared; n.meshed(a) && n.meshed(b) && a != b && !n.sameAddress(a, b) {
 				out = append(out, candidate{from: a, to: b, pass: passMesh, target: b}, candidate{from: b, to: a, pass: passMesh, target: a})
 			}
@@ -161,17 +162,17 @@ func (n *network) candidates(ctx context.Context, peers []*peerGroup) ([]candida
 // holds all nodes of a group or none. O(the smaller of groups and members).
 func (n *network) in(set *bitset.BitSet) []uint32 {
 	members := int(set.Count())
-	out := make([]uint32, 0, min(members, len(n.sides)))
-	if members < len(n.sides) {
+	out := make([]uint32, 0, min(members, len(n.classes.List)))
+	if members < len(n.classes.List) {
 		for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
-			if g := n.groups.of[i]; n.sides[g].first[0] == uint32(i) && n.sides[g].speaks(n.family) {
+			if g := n.classes.Of[i]; n.classes.List[g].First[0] == uint32(i) && n.classes.List[g].Speaks(n.family) {
 				out = append(out, g)
 			}
 		}
 		return out
 	}
-	for i := range n.sides {
-		if n.sides[i].speaks(n.family) && set.Test(uint(n.sides[i].first[0])) {
+	for i := range n.classes.List {
+		if n.classes.List[i].Speaks(n.family) && set.Test(uint(n.classes.List[i].First[0])) {
 			out = append(out, uint32(i))
 		}
 	}
@@ -182,7 +183,7 @@ func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peerGr
 	for _, a := range from {
 		for _, b := range to {
 			owner := n.owner(b)
-			if a == owner && n.sides[a].nodes == 1 || n.sameAddress(a, owner) {
+			if a == owner && n.classes.List[a].Nodes == 1 || n.sameAddress(a, owner) {
 				continue // Nobody peers with its own address.
 			}
 			out = append(out, candidate{a, owner, pass, b, p})
@@ -191,21 +192,21 @@ func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peerGr
 	return out
 }
 
-func (n *network) meshed(g uint32) bool { return n.rules.inMesh(&n.sides[g], n.family) }
+func (n *network) meshed(g uint32) bool { return n.rules.inMesh(&n.classes.List[g], n.family) }
 
 // sharing lists the groups, of one node each, whose address another node has
 // too.
 func (n *network) sharing() []uint32 {
 	var out []uint32
-	shared := n.index.addresses.shared[n.family]
+	shared := n.index.Shared(n.family)
 	for i, ok := shared.NextSet(0); ok; i, ok = shared.NextSet(i + 1) {
-		out = append(out, n.groups.of[i])
+		out = append(out, n.classes.Of[i])
 	}
 	return out
 }
 
 func (n *network) isShared(g uint32) bool {
-	return n.sides[g].alone > 0 && n.index.addresses.shared[n.family].Test(uint(n.sides[g].first[0]))
+	return n.classes.List[g].Shares() && n.index.Shared(n.family).Test(uint(n.classes.List[g].First[0]))
 }
 
 // owner is the group that stands for all that share g's address: Calico's
@@ -214,7 +215,7 @@ func (n *network) owner(g uint32) uint32 {
 	if !n.isShared(g) {
 		return g
 	}
-	return n.groups.of[n.index.addresses.at(n.address(g))[0].node]
+	return n.classes.Of[n.index.At(n.address(g))[0]]
 }
 
 func (n *network) sameAddress(a, b uint32) bool {
@@ -227,7 +228,7 @@ func (n *network) connect(candidates []candidate) {
 	slices.SortFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.pass, b.pass))
 	})
-	n.starts = make([]int, len(n.sides)+1)
+	n.starts = make([]int, len(n.classes.List)+1)
 	for i := 0; i < len(candidates); {
 		l := link{from: candidates[i].from, to: candidates[i].to}
 		for ; i < len(candidates) && candidates[i].from == l.from && candidates[i].to == l.to; i++ {
@@ -237,28 +238,28 @@ func (n *network) connect(candidates []candidate) {
 		n.links = append(n.links, l)
 	}
 	at := 0
-	for g := range n.sides {
+	for g := range n.classes.List {
 		n.starts[g] = at
 		for at < len(n.links) && int(n.links[at].from) == g {
 			at++
 		}
 	}
-	n.starts[len(n.sides)] = at
+	n.starts[len(n.classes.List)] = at
 }
 
 // enter puts a candidate into the table unless an earlier pass has the key.
 func (n *network) enter(l *link, c *candidate) {
-	a, b := &n.sides[c.from], &n.sides[c.target]
+	a, b := &n.classes.List[c.from], &n.classes.List[c.target]
 	if c.pass == passMesh {
 		if !slices.ContainsFunc(l.halves, func(h half) bool { return h.prefix == prefixMesh }) {
-			h := half{prefix: prefixMesh, port: b.port}
+			h := half{prefix: prefixMesh, port: b.Port}
 			h.ways = []way{{settings: n.rules.meshSettings(a, b)}}
 			l.halves = append(l.halves, h)
 		}
 		return
 	}
-	s := c.peers.settingsFor(b.group, b.port, b.asn, c.pass == passReverse)
-	s.passive = c.pass == passGlobal && c.peers.known && c.peers.below.Test(uint(a.first[0]))
+	s := c.peers.settingsFor(b, c.pass == passReverse)
+	s.passive = c.pass == passGlobal && c.peers.known && c.peers.below.Test(uint(a.First[0]))
 	from := newSource(c.peers, c.pass == passReverse)
 	s.normalise(a)
 	for i := range l.halves {

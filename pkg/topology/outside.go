@@ -8,6 +8,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // outside is one address that nodes peer with and that is no node's. All that
@@ -16,9 +17,9 @@ type outside struct {
 	address netip.Addr
 	name    string        // address as text
 	halves  []outsideHalf // in order of names
-	// nodes are all that have one, and leave the connection to the first.
+	// makeNodes makes all that have one, and leave the connection to the first.
 	nodes *bitset.BitSet
-	list  nodeList // the same
+	list  nodes.List // the same
 	// sample names the first few of them.
 	sample []string
 }
@@ -44,7 +45,7 @@ type variant struct {
 // in order of their names. before, or nil, are the external peers of the same nodes
 // under the peerings was, and are reused where nothing changes. O(BGPPeers x set
 // operations), and O(BGPPeers) with a very small constant where few change.
-func findOutsides(f calico.Family, ix *index, peerings []*peering, before []*outside, was []*peering) []*outside {
+func findOutsides(f calico.Family, ix *nodes.Index, peerings []*peering, before []*outside, was []*peering) []*outside {
 	changed := map[netip.Addr][]*peering{} // all peerings of each address that is to be made
 	add := func(p *peering) {
 		if p.scope == scopeExternal && p.forward[f] {
@@ -79,7 +80,7 @@ func findOutsides(f calico.Family, ix *index, peerings []*peering, before []*out
 		}
 	}
 	byName := func(a, b *outside) int { return cmp.Compare(a.name, b.name) }
-	if fresh := out[unchanged:]; len(fresh) > maxEdit {
+	if fresh := out[unchanged:]; len(fresh) > nodes.MaxShort {
 		slices.SortFunc(out, byName)
 	} else {
 		fresh = slices.Clone(fresh)
@@ -111,14 +112,14 @@ func eachDifference(a, b []*peering, visit func(*peering)) {
 
 // newOutside returns the external peer at an address, nil where no node has a
 // half-session with it.
-func newOutside(address netip.Addr, ix *index, f calico.Family, peerings []*peering) *outside {
+func newOutside(address netip.Addr, ix *nodes.Index, f calico.Family, peerings []*peering) *outside {
 	byPort := map[uint16][]*peering{}
 	for _, p := range peerings {
 		byPort[portOr179(p.port)] = append(byPort[portOr179(p.port)], p)
 	}
 	o := &outside{address: address, name: address.String()}
 	for _, list := range byPort {
-		if h := newOutsideHalf(ix.bgp[f], list); h.nodes.Any() {
+		if h := newOutsideHalf(ix.BGP[f], list); h.nodes.Any() {
 			o.halves = append(o.halves, h)
 		}
 	}
@@ -133,7 +134,7 @@ func newOutside(address netip.Addr, ix *index, f calico.Family, peerings []*peer
 		h.idle = h.nodes.Intersection(o.nodes)
 		o.nodes = o.nodes.Union(h.nodes)
 	}
-	o.list, o.sample = newNodeList(o.nodes), ix.nodeSet(o.nodes, "").Sample
+	o.list, o.sample = nodes.NewList(o.nodes), nodeSet(ix, o.nodes, "").Sample
 	return o
 }
 
@@ -164,7 +165,7 @@ func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
 		if kind != last || list == nil {
 			last, list = kind, layers[kind]
 		}
-		i := slices.IndexFunc(list, func(l *outside) bool { return !one.list.meets(l.nodes) })
+		i := slices.IndexFunc(list, func(l *outside) bool { return !one.list.Meets(l.nodes) })
 		if i < 0 {
 			l := &outside{address: one.address, nodes: bitset.New(nodes)}
 			h := outsideHalf{half: one.halves[0].half, nodes: l.nodes, idle: none}
@@ -177,7 +178,7 @@ func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
 			layers[kind] = list
 			i = len(list) - 1
 		}
-		one.list.addTo(list[i].nodes)
+		one.list.AddTo(list[i].nodes)
 		sum := &list[i].halves[0].variants[0]
 		sum.sources = append(sum.sources, v.sources...)
 	}
@@ -233,7 +234,7 @@ func (n *network) waysAt(h *outsideHalf, i uint) []way {
 			continue
 		}
 		s := v.settings
-		s.normalise(&n.sides[n.groups.of[i]])
+		s.normalise(&n.classes.List[n.classes.Of[i]])
 		for _, p := range v.sourcesAt(i) {
 			merged.add(s, only(p))
 		}
@@ -254,10 +255,10 @@ func (n *network) ambiguousAt(h *outsideHalf, fields map[string]bool) *bitset.Bi
 			if both.None() {
 				continue
 			}
-			if differ := n.groups.union(func(g int) bool {
+			if differ := n.classes.Union(func(g int) bool {
 				a, b := v.settings, w.settings
-				a.normalise(&n.sides[g])
-				b.normalise(&n.sides[g])
+				a.normalise(&n.classes.List[g])
+				b.normalise(&n.classes.List[g])
 				return a != b
 			}); differ != nil {
 				both.InPlaceIntersection(differ)
@@ -271,17 +272,17 @@ func (n *network) ambiguousAt(h *outsideHalf, fields map[string]bool) *bitset.Bi
 
 // outsideDifferences adds the fields in which two settings differ on some nodes.
 func (n *network) outsideDifferences(h *outsideHalf, v, w *settings, nodes *bitset.BitSet, fields map[string]bool) {
-	seen := make([]bool, len(n.sides))
+	seen := make([]bool, len(n.classes.List))
 	for i, ok := nodes.NextSet(0); ok; i, ok = nodes.NextSet(i + 1) {
-		g := n.groups.of[i]
+		g := n.classes.Of[i]
 		if seen[g] {
 			continue
 		}
 		seen[g] = true
 		a, b := *v, *w
-		a.normalise(&n.sides[g])
-		b.normalise(&n.sides[g])
-		a.differences(&b, h.prefix, &n.sides[g], fields)
+		a.normalise(&n.classes.List[g])
+		b.normalise(&n.classes.List[g])
+		addDifferences(fields, &n.classes.List[g], h.prefix, &a, &b)
 	}
 }
 

@@ -3,6 +3,8 @@ package topology
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // pair finds out on which links sessions stand.
@@ -17,7 +19,7 @@ func (n *network) pair() {
 // m, nil where the other nodes have no half-session back. Where a side is
 // ambiguous, a session has to stand whichever way Calico goes.
 func (n *network) judge(l, m *link) Reason {
-	a, b := &n.sides[l.from], &n.sides[l.to]
+	a, b := &n.classes.List[l.from], &n.classes.List[l.to]
 	for _, w := range l.halves[0].ways {
 		if w.settings.peerASN == 0 || w.settings.local(a) == 0 {
 			return ASNumberZero
@@ -39,7 +41,7 @@ func (n *network) judge(l, m *link) Reason {
 	return ""
 }
 
-func (n *network) fit(l, m *link, a, b *side, s, t *settings) Reason {
+func (n *network) fit(l, m *link, a, b *nodes.Class, s, t *settings) Reason {
 	switch {
 	case s.peerASN != t.local(b), t.peerASN != s.local(a):
 		return ASNumberMismatch
@@ -68,14 +70,14 @@ func (n *network) dials(l *link, s *settings) bool {
 	if h.passive(s, own, peer) {
 		return false
 	}
-	return portOr179(s.port) == portOr179(n.sides[l.to].port)
+	return portOr179(s.port) == portOr179(n.classes.List[l.to].Port)
 }
 
 // address is that of the first node of a group.
-func (n *network) address(g uint32) netip.Addr { return n.addressOf(n.sides[g].first[0]) }
+func (n *network) address(g uint32) netip.Addr { return n.addressOf(n.classes.List[g].First[0]) }
 
 func (n *network) addressOf(node uint32) netip.Addr {
-	return n.index.nodes[node].Address[n.family].Addr()
+	return n.index.Nodes[node].Address[n.family].Addr()
 }
 
 // stands reports whether there are sessions on a link.

@@ -7,6 +7,9 @@ import (
 	"unique"
 
 	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // peerGroup is BGPPeers between nodes that differ only in their names and in the
@@ -41,75 +44,8 @@ func newPeerKind(r *peering) unique.Handle[peerKind] {
 	return unique.Make(peerKind{r.given(), r.peer.PeerAddress, r.forward, r.reverse, r.global(), r.known})
 }
 
-// nodeList is a set of nodes that is also a list where it is short, which is read
-// faster than a bit set of all nodes.
-type nodeList struct {
-	set  *bitset.BitSet
-	list []uint32 // nil for none and for more than maxListed
-	n    int
-}
-
-// maxListed is the length of the longest list in a nodeList.
-const maxListed = 64
-
-func newNodeList(set *bitset.BitSet) nodeList {
-	l := nodeList{set: set, n: int(set.Count())}
-	if l.n > 0 && l.n <= maxListed {
-		l.list = make([]uint32, 0, l.n)
-		for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
-			l.list = append(l.list, uint32(i))
-		}
-	}
-	return l
-}
-
-// each calls visit with the nodes in order, until visit returns false.
-func (l *nodeList) each(visit func(i uint32) bool) {
-	if l.n <= maxListed {
-		for _, i := range l.list {
-			if !visit(i) {
-				return
-			}
-		}
-		return
-	}
-	for i, ok := l.set.NextSet(0); ok; i, ok = l.set.NextSet(i + 1) {
-		if !visit(uint32(i)) {
-			return
-		}
-	}
-}
-
-// some reports whether a node in l fulfils a condition.
-func (l *nodeList) some(holds func(i uint32) bool) bool {
-	found := false
-	l.each(func(i uint32) bool {
-		found = holds(i)
-		return !found
-	})
-	return found
-}
-
-// addTo adds the nodes to a set.
-func (l *nodeList) addTo(set *bitset.BitSet) {
-	if l.n > maxListed {
-		set.InPlaceUnion(l.set)
-	}
-	for _, i := range l.list {
-		set.Set(uint(i))
-	}
-}
-
-// meets reports whether one of the nodes is in a set.
-func (l *nodeList) meets(set *bitset.BitSet) bool {
-	if l.n > maxListed {
-		return set.IntersectionCardinality(l.set) > 0
-	}
-	return slices.ContainsFunc(l.list, func(i uint32) bool { return set.Test(uint(i)) })
-}
-
 // varying returns the nodes of the side of a member that varies.
-func (g *peerGroup) varying(r *peering) *nodeList {
+func (g *peerGroup) varying(r *peering) *nodes.List {
 	if g.remoteVaries {
 		return &r.remoteNodes
 	}
@@ -120,7 +56,7 @@ func (g *peerGroup) varying(r *peering) *nodeList {
 // shares its address with another one never varies: Calico enters one of the two
 // in place of the other. old are the peer groups of an earlier topology, whose
 // sets are reused. O(peerings + nodes on varying sides).
-func groupPeerings(ix *index, peerings []*peering, old []*peerGroup) []*peerGroup {
+func groupPeerings(ix *nodes.Index, peerings []*peering, old []*peerGroup) []*peerGroup {
 	type key struct {
 		kind         unique.Handle[peerKind]
 		fixed        *bitset.BitSet // the nodes of the other side; nil where kind implies them
@@ -138,14 +74,14 @@ func groupPeerings(ix *index, peerings []*peering, old []*peerGroup) []*peerGrou
 		g.members, g.numbers = append(g.members, r), append(g.numbers, number)
 		return g
 	}
-	shared := ix.addresses.anyShared()
-	mayVary := func(nodes *nodeList) bool { return nodes.n > 0 && !(shared && nodes.some(ix.addresses.isShared)) }
+	shared := ix.Shared(calico.IPv4).Any() || ix.Shared(calico.IPv6).Any()
+	mayVary := func(l *nodes.List) bool { return l.Len > 0 && !(shared && l.Some(ix.Shares)) }
 	for i, r := range peerings {
 		if r.scope != scopeNodes {
 			continue
 		}
 		switch bySelector := r.peer.PeerSelector != ""; {
-		case !mayVary(&r.localNodes), !bySelector && !(r.onAddress() && r.remoteNodes.n == 1):
+		case !mayVary(&r.localNodes), !bySelector && !(r.onAddress() && r.remoteNodes.Len == 1):
 			out = append(out, &peerGroup{peering: r, members: []*peering{r}, numbers: []uint32{uint32(i)}})
 		case bySelector:
 			enter(key{r.kind, r.remote, false}, r, uint32(i))
@@ -179,10 +115,10 @@ func groupPeerings(ix *index, peerings []*peering, old []*peerGroup) []*peerGrou
 }
 
 // unite makes the peering that stands for all members.
-func (g *peerGroup) unite(ix *index) {
+func (g *peerGroup) unite(ix *nodes.Index) {
 	all := bitset.New(ix.Len())
 	for _, r := range g.members {
-		g.varying(r).addTo(all)
+		g.varying(r).AddTo(all)
 	}
 	one := *g.members[0]
 	if g.remoteVaries {
@@ -199,7 +135,7 @@ func (g *peerGroup) with(i uint) []*peering {
 	g.once.Do(func() {
 		g.byNode = map[uint32][]*peering{}
 		for _, r := range g.members {
-			g.varying(r).each(func(i uint32) bool {
+			g.varying(r).Each(func(i uint32) bool {
 				g.byNode[i] = append(g.byNode[i], r)
 				return true
 			})
@@ -258,7 +194,7 @@ type spreads map[*peerGroup]*spread
 
 // newSpreads finds where the members of the peer groups are. O(nodes on the
 // varying sides + groups for each peerGroup of several).
-func newSpreads(list []*peerGroup, nodes *groups) spreads {
+func newSpreads(list []*peerGroup, nodes *nodes.Classes) spreads {
 	out := spreads{}
 	for _, g := range list {
 		if len(g.members) > 1 {
@@ -268,14 +204,14 @@ func newSpreads(list []*peerGroup, nodes *groups) spreads {
 	return out
 }
 
-func newSpread(g *peerGroup, nodes *groups) *spread {
-	counts := make([]uint32, len(nodes.list)+1)
-	last := make([]uint32, len(nodes.list)) // the last member that was placed, + 1
+func newSpread(g *peerGroup, nodes *nodes.Classes) *spread {
+	counts := make([]uint32, len(nodes.List)+1)
+	last := make([]uint32, len(nodes.List)) // the last member that was placed, + 1
 	each := func(visit func(member, group uint32, again bool)) {
 		clear(last)
 		for k, r := range g.members {
-			g.varying(r).each(func(i uint32) bool {
-				id := nodes.of[i]
+			g.varying(r).Each(func(i uint32) bool {
+				id := nodes.Of[i]
 				visit(uint32(k), id, last[id] == uint32(k)+1)
 				last[id] = uint32(k) + 1
 				return true
@@ -287,10 +223,10 @@ func newSpread(g *peerGroup, nodes *groups) *spread {
 			counts[group+1]++
 		}
 	})
-	for i := range nodes.list {
+	for i := range nodes.List {
 		counts[i+1] += counts[i]
 	}
-	s := &spread{starts: counts, list: make([]placed, counts[len(nodes.list)])}
+	s := &spread{starts: counts, list: make([]placed, counts[len(nodes.List)])}
 	next := slices.Clone(counts)
 	each(func(member, group uint32, again bool) {
 		if again {

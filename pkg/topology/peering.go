@@ -12,6 +12,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // Scopes of a BGPPeer.
@@ -47,26 +48,26 @@ type peering struct {
 	selectors []Selector
 
 	kind                    unique.Handle[peerKind]
-	localNodes, remoteNodes nodeList
+	localNodes, remoteNodes nodes.List
 	alone                   *peerGroup // this peering alone, without its number
 }
 
 // resolve finds the nodes on both sides of a BGPPeer.
-func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
+func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *peering {
 	r := &peering{peer: p, scope: scopeNodes, selectors: selectors(p, ix)}
 	switch {
 	case p.NodeSelector != "":
-		r.local = ix.selected(p.NodeSelector, p.Local())
+		r.local = ix.Select(p.NodeSelector, p.Local())
 	case p.Node != "":
-		r.local = ix.named(p.Node)
+		r.local = ix.Named(p.Node)
 	default:
-		r.local = ix.selected("", everything)
+		r.local = ix.Select("", everything)
 	}
 	switch {
 	case p.LocalWorkloadSelector != "":
 		r.scope, r.remote = scopeWorkloads, bitset.New(ix.Len())
 	case p.PeerSelector != "":
-		r.remote = ix.selected(p.PeerSelector, p.Remote())
+		r.remote = ix.Select(p.PeerSelector, p.Remote())
 		r.back = r.remote
 		r.forward = [2]bool{true, true}
 		r.reverse = r.forward
@@ -81,13 +82,13 @@ func resolve(p *calico.BGPPeer, ix *index, s *state.Snapshot) *peering {
 	if p.ReverseManual {
 		r.reverse = [2]bool{}
 	}
-	r.kind, r.localNodes, r.remoteNodes = newPeerKind(r), newNodeList(r.local), newNodeList(r.remote)
+	r.kind, r.localNodes, r.remoteNodes = newPeerKind(r), nodes.NewList(r.local), nodes.NewList(r.remote)
 	r.alone = &peerGroup{peering: r, members: []*peering{r}}
 	return r
 }
 
 // selectors tells the selectors of a BGPPeer that are set.
-func selectors(p *calico.BGPPeer, ix *index) []Selector {
+func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 	out := []Selector{}
 	add := func(field, text string, s *calico.Selector) {
 		switch {
@@ -96,7 +97,7 @@ func selectors(p *calico.BGPPeer, ix *index) []Selector {
 			_, err := calico.ParseSelector(text)
 			out = append(out, Selector{Field: field, Text: text, Error: err.Error(), Labels: []string{}})
 		default:
-			out = append(out, Selector{Field: field, Text: text, Labels: s.Labels(), Nodes: int(ix.selected(text, s).Count())})
+			out = append(out, Selector{Field: field, Text: text, Labels: s.Labels(), Nodes: int(ix.Select(text, s).Count())})
 		}
 	}
 	add("spec.nodeSelector", p.NodeSelector, p.Local())
@@ -122,7 +123,7 @@ func (r *peering) problem(field, format string, args ...any) {
 
 // byAddress resolves a peerIP. Calico compares it with the addresses of nodes
 // as text; BIRD, which meets the node at it, as an address.
-func (r *peering) byAddress(ix *index, s *state.Snapshot) {
+func (r *peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	p := r.peer
 	r.scope, r.remote, r.port = scopeExternal, bitset.New(ix.Len()), p.PeerPort
 	if !p.PeerAddress.IsValid() {
@@ -131,11 +132,11 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 	f := calico.FamilyOf(p.PeerAddress)
 	r.forward[f] = r.reachable()
 	r.back = bitset.New(ix.Len())
-	nodes := ix.addresses.at(p.PeerAddress)
-	for _, l := range nodes {
-		node := ix.nodes[l.node]
+	at := ix.At(p.PeerAddress)
+	for _, i := range at {
+		node := ix.Nodes[i]
 		r.scope = scopeNodes
-		r.remote.Set(uint(l.node))
+		r.remote.Set(uint(i))
 		if !p.Canonical() {
 			continue
 		}
@@ -148,18 +149,18 @@ func (r *peering) byAddress(ix *index, s *state.Snapshot) {
 		case !portFits(p, node, s):
 			r.problem("spec.peerIP", "names port %d, but node %s listens on another: Calico makes no session back", p.PeerPort, node.Name)
 		default:
-			r.back.Set(uint(l.node))
+			r.back.Set(uint(i))
 			r.reverse[f] = true
 			if r.port == 0 {
 				r.port = listenPort(node.Name, s)
 			}
 		}
 	}
-	if len(nodes) > 0 && !p.Canonical() {
+	if len(at) > 0 && !p.Canonical() {
 		r.problem("spec.peerIP", "is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
 	}
-	if len(nodes) > 0 && r.global() {
-		r.below = ix.below(p.PeerAddress, f)
+	if len(at) > 0 && r.global() {
+		r.below = below(ix, p.PeerAddress, f)
 	}
 }
 
@@ -178,11 +179,11 @@ func (r *peering) reachable() bool {
 }
 
 // below returns the nodes whose address in family f comes before a as text.
-func (ix *index) below(a netip.Addr, f calico.Family) *bitset.BitSet {
+func below(ix *nodes.Index, a netip.Addr, f calico.Family) *bitset.BitSet {
 	text := a.String()
 	set := bitset.New(ix.Len())
-	for i, ok := ix.bgp[f].NextSet(0); ok; i, ok = ix.bgp[f].NextSet(i + 1) {
-		if ix.nodes[i].Address[f].Addr().String() < text {
+	for i, ok := ix.BGP[f].NextSet(0); ok; i, ok = ix.BGP[f].NextSet(i + 1) {
+		if ix.Nodes[i].Address[f].Addr().String() < text {
 			set.Set(i)
 		}
 	}
@@ -193,14 +194,14 @@ func (ix *index) below(a netip.Addr, f calico.Family) *bitset.BitSet {
 // half-sessions, but its reverse pass takes the empty address for that of
 // every node that lacks one in a family, and gives these half-sessions to all
 // local nodes. An absent port and address count as IPv4.
-func (r *peering) withoutPeer(ix *index, s *state.Snapshot) {
+func (r *peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 	r.back = bitset.New(ix.Len())
 	r.reverse[calico.IPv4] = true
 	asn := r.peer.ASNumber
 	if asn == 0 {
 		asn = s.BGPConfiguration(calico.Default).ClusterASNumber()
 	}
-	for i, n := range ix.nodes {
+	for i, n := range ix.Nodes {
 		if !(n.SpeaksBGP(calico.IPv4) && n.SpeaksBGP(calico.IPv6)) && asNumberOf(n, s) == asn {
 			r.back.Set(uint(i))
 		}
@@ -260,13 +261,13 @@ const unset = -1
 
 // settingsFor returns the settings of the peering for a peer that is a node of
 // the given group, forward or back.
-func (r *peering) settingsFor(g *group, port uint16, asn uint32, back bool) settings {
+func (r *peering) settingsFor(c *nodes.Class, back bool) settings {
 	s := r.common()
 	if r.onAddress() && !back {
 		r.addressed(&s)
 		return s
 	}
-	s.peerASN, s.clusterID, s.port = asn, g.clusterID, port
+	s.peerASN, s.clusterID, s.port = c.ASN, c.ClusterID, c.Port
 	return s
 }
 

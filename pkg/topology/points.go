@@ -6,6 +6,7 @@ import (
 
 	"github.com/bits-and-blooms/bitset"
 
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
@@ -27,16 +28,16 @@ func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	out := []SinglePoint{}
 	members := func(p point) string { return prefix + "singlePoint/" + p.kind + "/" + p.name }
 	for p, set := range r.pointSets(transit) {
-		out = append(out, SinglePoint{p.kind, p.name, ix.nodeSet(set, members(p))})
+		out = append(out, SinglePoint{p.kind, p.name, nodeSet(ix, set, members(p))})
 	}
-	r.externalPoints(transit, func(o *outside, nodes *nodeList) {
+	r.externalPoints(transit, func(o *outside, nodes *nodes.List) {
 		if cap(out) == 0 {
 			out = make([]SinglePoint, 0, len(r.network.outsides))
 		}
 		p := point{pointExternal, o.name}
-		set := NodeSet{nodes.n, o.sample, members(p)}
-		if nodes.n != o.list.n {
-			set = ix.nodeSet(nodes.set, set.Members)
+		set := NodeSet{nodes.Len, o.sample, members(p)}
+		if nodes.Len != o.list.Len {
+			set = nodeSet(ix, nodes.Set, set.Members)
 		}
 		out = append(out, SinglePoint{p.kind, p.name, set})
 	})
@@ -61,10 +62,10 @@ func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 		return r.pointSets(transit)[p]
 	}
 	var out *bitset.BitSet
-	r.externalPoints(transit, func(o *outside, nodes *nodeList) {
+	r.externalPoints(transit, func(o *outside, nodes *nodes.List) {
 		if o.name == p.name {
 			out = bitset.New(r.network.index.Len())
-			nodes.addTo(out)
+			nodes.AddTo(out)
 		}
 	})
 	return out
@@ -90,17 +91,17 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 		}
 		sets[p].Set(uint(node))
 	}
-	for node, g := range r.network.groups.of {
+	for node, g := range r.network.classes.Of {
 		v := r.vertexOf[g]
 		if v < 0 {
 			continue
 		}
 		switch d := m.Dependency(int(v)); d.Kind {
 		case routes.OnNode:
-			add(point{pointNode, ix.nodes[r.vertices[d.Vertex].first[0]].Name}, node)
+			add(point{pointNode, ix.Nodes[r.vertices[d.Vertex].first[0]].Name}, node)
 		case routes.OnZone:
-			if int(ix.zones.ids[node]) != d.Zone {
-				add(point{pointZone, ix.zones.values[d.Zone]}, node)
+			if int(ix.Zones.ID(uint32(node))) != d.Zone {
+				add(point{pointZone, ix.Zones.Value(uint32(d.Zone))}, node)
 			}
 		case routes.None, routes.OnExternal:
 		}
@@ -111,9 +112,9 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 // externalPoints calls visit with the nodes whose only sessions are with one and
 // the same external peer, in order of the peers' names. O(vertices), and O(nodes +
 // external peers) where there are such nodes.
-func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nodeList)) {
+func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nodes.List)) {
 	m := r.In(transit)
-	left := r.network.groups.union(func(g int) bool {
+	left := r.network.classes.Union(func(g int) bool {
 		v := r.vertexOf[g]
 		return v >= 0 && m.Dependency(int(v)).Kind == routes.OnExternal
 	})
@@ -123,12 +124,12 @@ func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nod
 	outsides := r.network.outsides
 	once := bitset.New(r.network.index.Len())
 	for _, o := range outsides {
-		if o.list.n > maxListed {
+		if o.list.Len > nodes.MaxShort {
 			left.InPlaceDifference(o.nodes.Intersection(once))
 			once.InPlaceUnion(o.nodes)
 			continue
 		}
-		for _, i := range o.list.list {
+		for _, i := range o.list.Short {
 			if once.Test(uint(i)) {
 				left.Clear(uint(i))
 			}
@@ -136,12 +137,12 @@ func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nod
 		}
 	}
 	for _, o := range outsides {
-		nodes := o.list
-		if nodes.some(func(i uint32) bool { return !left.Test(uint(i)) }) {
-			nodes = newNodeList(left.Intersection(o.nodes))
+		list := o.list
+		if list.Some(func(i uint32) bool { return !left.Test(uint(i)) }) {
+			list = nodes.NewList(left.Intersection(o.nodes))
 		}
-		if nodes.n > 0 {
-			visit(o, &nodes)
+		if list.Len > 0 {
+			visit(o, &list)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bits-and-blooms/bitset"
 
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
@@ -42,7 +43,7 @@ type edge struct {
 // sessions with external peers, by what they carry. O(links + nodes + mesh groups
 // squared after merging), and what routes.Compute takes.
 func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) (*routing, error) {
-	r := &routing{network: n, vertexOf: make([]int32, len(n.sides))}
+	r := &routing{network: n, vertexOf: make([]int32, len(n.classes.List))}
 	if err := r.merge(ctx, exits); err != nil {
 		return nil, err
 	}
@@ -62,9 +63,9 @@ func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) 
 // merge makes the graph.
 func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) error {
 	n := r.network
-	edges := make([][]edge, len(n.sides)) // without the mesh's
-	externals := make([][]routes.ExternalSession, len(n.sides))
-	kinds := make([]int, len(n.sides)) // of groups in the mesh
+	edges := make([][]edge, len(n.classes.List)) // without the mesh's
+	externals := make([][]routes.ExternalSession, len(n.classes.List))
+	kinds := make([]int, len(n.classes.List)) // of groups in the mesh
 	for g := range kinds {
 		kinds[g] = -1
 	}
@@ -76,10 +77,10 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 	exitKeys := sortedExits(exits)
 	known := map[string]int32{}
 	clusters := map[string]int{}
-	for g := range n.sides {
-		s := &n.sides[g]
+	for g := range n.classes.List {
+		s := &n.classes.List[g]
 		r.vertexOf[g] = -1
-		if !s.speaks(n.family) {
+		if !s.Speaks(n.family) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -87,7 +88,7 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 		}
 		edges[g] = n.edges(uint32(g))
 		for _, k := range exitKeys {
-			if x := k.session(s); x.ASN != 0 && exits[k].Test(uint(s.first[0])) { // BIRD refuses 0.
+			if x := k.session(s); x.ASN != 0 && exits[k].Test(uint(s.First[0])) { // BIRD refuses 0.
 				externals[g] = append(externals[g], x)
 			}
 		}
@@ -102,8 +103,8 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 		r.vertexOf[g] = v
 		one := &r.vertices[v]
 		one.groups = append(one.groups, uint32(g))
-		one.first = append(one.first, s.first...)
-		r.graph.Vertices[v].Nodes += s.nodes
+		one.first = append(one.first, s.First...)
+		r.graph.Vertices[v].Nodes += s.Nodes
 	}
 	for v := range r.vertices {
 		if err := ctx.Err(); err != nil {
@@ -111,21 +112,21 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 		}
 		one := &r.vertices[v]
 		slices.Sort(one.first)
-		one.first = one.first[:min(len(one.first), firstNodes)]
+		one.first = one.first[:min(len(one.first), nodes.MaxFirst)]
 		r.graph.Vertices[v].Sessions = r.sessions(one.groups[0], edges[one.groups[0]], kinds)
 	}
 	return nil
 }
 
 // clusterNumber numbers the cluster ID of a group.
-func clusterNumber(known map[string]int, s *side) int {
-	if !s.reflector() {
+func clusterNumber(known map[string]int, s *nodes.Class) int {
+	if !s.Reflector() {
 		return routes.NoCluster
 	}
-	id, ok := known[s.clusterID]
+	id, ok := known[s.ClusterID]
 	if !ok {
 		id = len(known)
-		known[s.clusterID] = id
+		known[s.ClusterID] = id
 	}
 	return id
 }
@@ -157,8 +158,8 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 		if kind < 0 || linked[int32(v)] || n.isShared(other) || n.rules.meshReason(kinds[g], kind) != "" {
 			continue
 		}
-		a, b := &n.sides[g], &n.sides[other]
-		out = append(out, routes.Session{To: int32(v), Internal: a.asn == b.asn, ASN: a.asn, PeerASN: b.asn})
+		a, b := &n.classes.List[g], &n.classes.List[other]
+		out = append(out, routes.Session{To: int32(v), Internal: a.ASN == b.ASN, ASN: a.ASN, PeerASN: b.ASN})
 	}
 	return out
 }
@@ -170,12 +171,12 @@ func (r *routing) findZones() {
 	for v := range r.graph.Vertices {
 		r.graph.Vertices[v].Zone = unseen
 	}
-	for node, g := range r.network.groups.of {
+	for node, g := range r.network.classes.Of {
 		v := r.vertexOf[g]
 		if v < 0 {
 			continue
 		}
-		zone := int(r.network.index.zones.ids[node])
+		zone := int(r.network.index.Zones.ID(uint32(node)))
 		if zone == 0 { // The node has no zone label.
 			zone = routes.NoZone
 		}
@@ -190,7 +191,7 @@ func (r *routing) findZones() {
 }
 
 // vertex returns the vertex of a node, -1 for one without an address.
-func (r *routing) vertex(node uint) int { return int(r.vertexOf[r.network.groups.of[node]]) }
+func (r *routing) vertex(node uint) int { return int(r.vertexOf[r.network.classes.Of[node]]) }
 
 // hasRoute reports whether node to has the routes of node from.
 func (r *routing) hasRoute(transit bool, from, to uint) bool {
@@ -213,7 +214,7 @@ func (n *network) edges(g uint32) []edge {
 // edge is the sessions on link l, whose other side is m. Where a side is
 // ambiguous, only what holds either way is counted on.
 func (n *network) edge(l, m *link) edge {
-	a, b := &n.sides[l.from], &n.sides[l.to]
+	a, b := &n.classes.List[l.from], &n.classes.List[l.to]
 	first := &l.halves[0].ways[0].settings
 	e := edge{Session: routes.Session{To: int32(l.to), Internal: first.internal(a), ASN: first.local(a), PeerASN: m.halves[0].ways[0].settings.local(b)}}
 	e.Client = !l.some(func(s *settings) bool { return !s.client(a, l.halves[0].prefix) })
@@ -233,23 +234,23 @@ func (l *link) allowed() int {
 }
 
 // session is the session of a node in s.
-func (k exit) session(s *side) routes.ExternalSession {
+func (k exit) session(s *nodes.Class) routes.ExternalSession {
 	local := k.localASN
 	if local == 0 {
-		local = s.asn
+		local = s.ASN
 	}
 	x := routes.ExternalSession{Internal: !k.foreign && k.peerASN == local, ASN: local}
-	x.Client = x.Internal && s.reflector()
+	x.Client = x.Internal && s.Reflector()
 	return x
 }
 
 // signature is the same for groups that no route can tell apart.
 func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
-	s := &n.sides[g]
+	s := &n.classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
-	b = append(b, s.clusterID...)
+	b = append(b, s.ClusterID...)
 	b = append(b, 0, byte(mesh+1))
-	b = binary.BigEndian.AppendUint32(b, s.asn)
+	b = binary.BigEndian.AppendUint32(b, s.ASN)
 	if n.isShared(g) {
 		b = binary.BigEndian.AppendUint32(b, g+1)
 	}

@@ -72,7 +72,7 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	if before != nil {
 		old, was = before.summary.BGPPeers, before.peerings
 	}
-	sameNodes := before != nil && t.index.speakers == before.index.speakers
+	sameNodes := before != nil && t.index.Speakers == before.index.Speakers
 	type entry struct {
 		name string
 		part *BGPPeer
@@ -151,15 +151,15 @@ func secrets(s *state.Snapshot) *Secrets {
 func (t *Topology) nodes() *Nodes {
 	ix := t.index
 	return &Nodes{
-		Total: len(ix.nodes), BGP: int(ix.speakers.Count()), Reflectors: int(ix.speakers.IntersectionCardinality(ix.reflectors)),
-		NotReady: ix.nodeSet(ix.notReady, t.measures.add("notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.index.notReady) }))),
+		Total: len(ix.Nodes), BGP: int(ix.Speakers.Count()), Reflectors: int(ix.Speakers.IntersectionCardinality(ix.Reflectors)),
+		NotReady: nodeSet(ix, ix.NotReady, t.measures.add("notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.index.NotReady) }))),
 	}
 }
 
 // mesh is the node-to-node mesh under the BGPConfiguration "default".
 func (t *Topology) mesh() *Mesh {
 	c := t.snapshot.BGPConfiguration(calico.Default)
-	m := t.index.meshSummary()
+	m := meshSummary(t.index)
 	m.Enabled, m.Source = c.MeshEnabled(), "set"
 	switch {
 	case c == nil:
@@ -170,7 +170,7 @@ func (t *Topology) mesh() *Mesh {
 	if !m.Enabled {
 		m.SessionsPerNode, m.Sessions = 0, 0
 	}
-	m.NotReady = t.index.nodeSet(t.meshNotReady(), t.measures.add("mesh/notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
+	m.NotReady = nodeSet(t.index, t.meshNotReady(), t.measures.add("mesh/notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
 	return &m
 }
 
@@ -179,7 +179,7 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 	if !t.snapshot.BGPConfiguration(calico.Default).MeshEnabled() {
 		return nil
 	}
-	return t.index.notReady.Difference(t.index.reflectors)
+	return t.index.NotReady.Difference(t.index.Reflectors)
 }
 
 // routes sums up who has whose routes.
@@ -219,12 +219,12 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 // noAddress is the nodes without an address in family f.
 func (t *Topology) noAddress(f calico.Family) NodeSet {
 	ix := t.index
-	out := NodeSet{Nodes: ix.size() - int(ix.bgp[f].Count()), Sample: []string{}}
-	for i, ok := ix.bgp[f].NextClear(0); ok && i < ix.Len() && len(out.Sample) < SampleSize; i, ok = ix.bgp[f].NextClear(i + 1) {
-		out.Sample = append(out.Sample, ix.nodes[i].Name)
+	out := NodeSet{Nodes: int(ix.Len()) - int(ix.BGP[f].Count()), Sample: []string{}}
+	for i, ok := ix.BGP[f].NextClear(0); ok && i < ix.Len() && len(out.Sample) < SampleSize; i, ok = ix.BGP[f].NextClear(i + 1) {
+		out.Sample = append(out.Sample, ix.Nodes[i].Name)
 	}
 	out.Members = t.measures.add("noAddress/"+f.String(), nodesOf(func(t *Topology) func(int) bool {
-		return func(i int) bool { return !t.index.bgp[f].Test(uint(i)) }
+		return func(i int) bool { return !t.index.BGP[f].Test(uint(i)) }
 	}))
 	return out
 }
@@ -236,8 +236,8 @@ func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
 		Sessions:    sessions,
 		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.selectors,
 	}
-	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.speakers))
-	b.RemoteNodes = int(r.remote.IntersectionCardinality(t.index.speakers))
+	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.Speakers))
+	b.RemoteNodes = int(r.remote.IntersectionCardinality(t.index.Speakers))
 	return b
 }
 
@@ -249,36 +249,36 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	peers := make([]bool, len(t.peerings))
 	levels := map[int][]uint32{} // the first nodes
 	counts := map[int]int{}
-	for g := range n.sides {
-		s := &n.sides[g]
+	for g := range n.classes.List {
+		s := &n.classes.List[g]
 		switch {
-		case !s.speaks(f):
+		case !s.Speaks(f):
 			continue
-		case s.reflector():
-			out.Total += s.nodes
+		case s.Reflector():
+			out.Total += s.Nodes
 			serves := false
 			for _, l := range n.from(uint32(g)) {
 				n.markGiving(&l, peers)
-				serves = serves || l.stands() && !n.sides[l.to].reflector()
+				serves = serves || l.stands() && !n.classes.List[l.to].Reflector()
 			}
 			if serves {
-				out.Peered += s.nodes
+				out.Peered += s.Nodes
 			}
 			continue
 		}
-		out.Nodes += s.nodes
+		out.Nodes += s.Nodes
 		level := n.reflectorsOf(uint32(g))
-		counts[level] += s.nodes
-		levels[level] = append(levels[level], s.first...)
+		counts[level] += s.Nodes
+		levels[level] = append(levels[level], s.First...)
 		for _, l := range n.from(uint32(g)) {
-			if n.sides[l.to].reflector() {
+			if n.classes.List[l.to].Reflector() {
 				n.markGiving(&l, peers)
 			}
 		}
 	}
 	for _, level := range sortedKeys(counts) {
 		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
-		out.Levels = append(out.Levels, Level{level, counts[level], t.index.sample(levels[level]), members})
+		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
 	}
 	for i, p := range t.peerings {
 		if peers[i] {
@@ -292,12 +292,12 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 // to at most so many.
 func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
 	n := t.networks[f]
-	yes := make([]bool, len(n.sides))
+	yes := make([]bool, len(n.classes.List))
 	for g := range yes {
-		s := &n.sides[g]
-		yes[g] = s.speaks(f) && !s.reflector() && n.reflectorsOf(uint32(g)) <= level
+		s := &n.classes.List[g]
+		yes[g] = s.Speaks(f) && !s.Reflector() && n.reflectorsOf(uint32(g)) <= level
 	}
-	return func(i int) bool { return yes[t.groups.of[i]] }
+	return func(i int) bool { return yes[t.classes.Of[i]] }
 }
 
 // reflectorsOf counts the route reflectors that the nodes of a group have
@@ -306,8 +306,8 @@ func (n *network) reflectorsOf(g uint32) int {
 	count := 0
 	list := n.from(g)
 	for i := range list {
-		if n.sides[list[i].to].reflector() && list[i].stands() {
-			count += n.sides[list[i].to].nodes
+		if n.classes.List[list[i].to].Reflector() && list[i].stands() {
+			count += n.classes.List[list[i].to].Nodes
 		}
 	}
 	return min(count, MaxLevel)

@@ -12,19 +12,20 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // Topology is what a snapshot comes to. It is immutable.
 type Topology struct {
 	snapshot *state.Snapshot
-	index    *index
+	index    *nodes.Index
 	peerings []*peering // in order of the BGPPeers
 	// peerGroups and outsides are made of the peerings with nodes and with
 	// external peers.
 	peerGroups []*peerGroup
 	outsides   [2][]*outside
 	rules      rules
-	groups     *groups
+	classes    *nodes.Classes
 	networks   [2]*network
 	tallies    [2]*tally
 	routings   [2]*routing
@@ -70,23 +71,23 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 		return err
 	}
 	s := t.snapshot
-	var old *index
+	var old *nodes.Index
 	if before != nil {
 		old = before.index
 	}
-	if old != nil && slices.Equal(old.nodes, s.Nodes()) {
+	if old != nil && slices.Equal(old.Nodes, s.Nodes()) {
 		t.index = old
 	} else {
-		t.index = newIndex(s.Nodes(), old, selectorsOf(s))
+		t.index = nodes.New(s.Nodes(), old, selectorsOf(s))
 	}
-	t.index.use(len(s.BGPPeers()))
+	t.index.Reserve(len(s.BGPPeers()))
 	if err := t.resolve(ctx, before); err != nil {
 		return err
 	}
 	t.rules = newRules(s)
 	if before != nil && t.sameSessions(before) {
 		t.peerGroups, t.outsides = before.peerGroups, before.outsides
-		t.groups, t.networks, t.tallies, t.routings, t.waiting = before.groups, before.networks, before.tallies, before.routings, before.waiting
+		t.classes, t.networks, t.tallies, t.routings, t.waiting = before.classes, before.networks, before.tallies, before.routings, before.waiting
 	} else if err := t.connect(ctx, before); err != nil {
 		return err
 	}
@@ -159,33 +160,25 @@ func newRules(s *state.Snapshot) rules {
 
 // sameSessions reports whether all half-sessions and routes are as before.
 func (t *Topology) sameSessions(before *Topology) bool {
-	return t.rules == before.rules && t.index.sameSessions(before.index) && slices.EqualFunc(t.peerings, before.peerings, (*peering).equivalent)
+	return t.rules == before.rules && t.index.SameSessions(before.index) && slices.EqualFunc(t.peerings, before.peerings, (*peering).equivalent)
 }
 
 // connect works out the half-sessions, the sessions and the routes.
 func (t *Topology) connect(ctx context.Context, before *Topology) error {
 	var merged [2][]*outside
 	var exitSets [2]map[exit]*bitset.BitSet
-	ports := t.listenPorts()
 	splits := make([]*bitset.BitSet, 0, 4*len(t.peerings))
-	for _, port := range sortedKeys(ports) {
-		splits = append(splits, ports[port])
-	}
-	var old *groups
+	var old *nodes.Classes
 	var oldPeers []*peerGroup
 	if before != nil {
-		old, oldPeers = before.groups, before.peerGroups
+		old, oldPeers = before.classes, before.peerGroups
 	}
 	t.peerGroups = groupPeerings(t.index, t.peerings, oldPeers)
 	for _, g := range t.peerGroups {
 		splits = append(splits, g.local, g.remote, g.back, g.below)
 	}
-	own := map[uint32]bool{t.rules.asn: true}
-	for _, k := range t.index.traits.list {
-		if k.asn >= 0 {
-			own[uint32(k.asn)] = true
-		}
-	}
+	own := t.index.ASNumbers()
+	own[t.rules.asn] = true
 	var workloads []*peering
 	for _, p := range t.peerings {
 		if p.scope == scopeWorkloads {
@@ -193,21 +186,21 @@ func (t *Topology) connect(ctx context.Context, before *Topology) error {
 		}
 	}
 	for _, f := range calico.Families {
-		if before != nil && before.index.bgp[f] == t.index.bgp[f] {
+		if before != nil && before.index.BGP[f] == t.index.BGP[f] {
 			t.outsides[f] = findOutsides(f, t.index, t.peerings, before.outsides[f], before.peerings)
 		} else {
 			t.outsides[f] = findOutsides(f, t.index, t.peerings, nil, nil)
 		}
 		merged[f] = merge(t.outsides[f], t.index.Len(), own)
-		exitSets[f] = exits(merged[f], t.index.addresses.shared[f], own)
+		exitSets[f] = exits(merged[f], t.index.Shared(f), own)
 		for _, k := range sortedExits(exitSets[f]) {
 			splits = append(splits, exitSets[f][k])
 		}
 	}
-	t.groups = newGroups(t.index.traits, splits, old)
-	sides, spreads := t.sides(ports), newSpreads(t.peerGroups, t.groups)
+	t.classes = t.index.Divide(t.defaults(), splits, old)
+	spreads := newSpreads(t.peerGroups, t.classes)
 	for _, f := range calico.Families {
-		n, err := newNetwork(ctx, f, t.index, t.groups, sides, t.rules, t.peerGroups, spreads, workloads, t.outsides[f], merged[f])
+		n, err := newNetwork(ctx, f, t.index, t.classes, t.rules, t.peerGroups, spreads, workloads, t.outsides[f], merged[f])
 		if err != nil {
 			return err
 		}
@@ -228,39 +221,21 @@ func (t *Topology) connect(ctx context.Context, before *Topology) error {
 	return nil
 }
 
-// listenPorts returns the nodes with a listen port of their own, by port.
-func (t *Topology) listenPorts() map[uint16]*bitset.BitSet {
-	out := map[uint16]*bitset.BitSet{}
-	for _, c := range t.snapshot.BGPConfigurations() {
-		if i, ok := t.index.find(c.NodeOf()); ok && c.NodeOf() != "" && c.ListenPort != 0 {
-			if out[c.ListenPort] == nil {
-				out[c.ListenPort] = bitset.New(t.index.Len())
-			}
-			out[c.ListenPort].Set(i)
-		}
-	}
-	return out
-}
-
-func (t *Topology) sides(ports map[uint16]*bitset.BitSet) []side {
-	sides := make([]side, len(t.groups.list))
-	cluster := uint16(0)
+// defaults returns what the BGPConfigurations give to nodes.
+func (t *Topology) defaults() nodes.Defaults {
+	d := nodes.Defaults{ASN: t.rules.asn, Ports: map[uint16]*bitset.BitSet{}}
 	if c := t.snapshot.BGPConfiguration(calico.Default); c != nil {
-		cluster = c.ListenPort
+		d.Port = c.ListenPort
 	}
-	for i := range sides {
-		g := &t.groups.list[i]
-		sides[i] = side{group: g, asn: t.rules.asn, port: cluster}
-		if g.asn >= 0 {
-			sides[i].asn = uint32(g.asn)
-		}
-		for port, set := range ports {
-			if set.Test(uint(g.first[0])) {
-				sides[i].port = port
+	for _, c := range t.snapshot.BGPConfigurations() {
+		if i, ok := t.index.Find(c.NodeOf()); ok && c.NodeOf() != "" && c.ListenPort != 0 {
+			if d.Ports[c.ListenPort] == nil {
+				d.Ports[c.ListenPort] = bitset.New(t.index.Len())
 			}
+			d.Ports[c.ListenPort].Set(i)
 		}
 	}
-	return sides
+	return d
 }
 
 // Problems lists what Calico would ignore or refuse in the object of the given
@@ -275,10 +250,10 @@ func (t *Topology) Problems(id calico.ID) []calico.Problem {
 		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
 			out = append(out, r.problems...)
 			if r.local.None() && (r.peer.NodeSelector == "" || r.peer.Local() != nil) {
-				out = append(out, calico.Problem{Field: "spec", Message: "selects no local node out of " + text.Number(len(t.index.nodes))})
+				out = append(out, calico.Problem{Field: "spec", Message: "selects no local node out of " + text.Number(len(t.index.Nodes))})
 			}
 			if r.peer.PeerSelector != "" && r.peer.Remote() != nil && r.remote.None() {
-				out = append(out, calico.Problem{Field: "spec.peerSelector", Message: "selects no node out of " + text.Number(len(t.index.nodes))})
+				out = append(out, calico.Problem{Field: "spec.peerSelector", Message: "selects no node out of " + text.Number(len(t.index.Nodes))})
 			}
 		}
 	}

@@ -17,7 +17,7 @@ func meshOff(t testing.TB) calico.Object {
 	return configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})
 }
 
-func nodes(t testing.TB, n int, options ...nodeOption) []calico.Object {
+func makeNodes(t testing.TB, n int, options ...nodeOption) []calico.Object {
 	var out []calico.Object
 	for i := range n {
 		out = append(out, node(t, fmt.Sprintf("n%04d", i), append([]nodeOption{with("ipv4Address", fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1))}, options...)...))
@@ -36,16 +36,16 @@ func TestMesh(t *testing.T) {
 		objects []calico.Object
 		want    Mesh
 	}{
-		"is on without a BGPConfiguration":    {nodes(t, 4), Mesh{true, "absent", 4, 3, 6, none}},
-		"is on where the field is not set":    {append(nodes(t, 4), configuration(t, nil)), Mesh{true, "unset", 4, 3, 6, none}},
-		"is on where the field says so":       {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})), Mesh{true, "set", 4, 3, 6, none}},
-		"has no sessions where it is off":     {append(nodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})), Mesh{false, "set", 4, 0, 0, none}},
-		"is without reflectors":               {append(nodes(t, 4), reflector), Mesh{true, "absent", 4, 3, 6, none}},
-		"is without nodes that have no BGP":   {append(nodes(t, 4), bare), Mesh{true, "absent", 4, 3, 6, none}},
-		"of two families adds their sessions": {append(nodes(t, 2), dual(0), dual(1)), Mesh{true, "absent", 4, 4, 7, none}},
-		"of one node has no session":          {nodes(t, 1), Mesh{true, "absent", 1, 0, 0, none}},
+		"is on without a BGPConfiguration":    {makeNodes(t, 4), Mesh{true, "absent", 4, 3, 6, none}},
+		"is on where the field is not set":    {append(makeNodes(t, 4), configuration(t, nil)), Mesh{true, "unset", 4, 3, 6, none}},
+		"is on where the field says so":       {append(makeNodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})), Mesh{true, "set", 4, 3, 6, none}},
+		"has no sessions where it is off":     {append(makeNodes(t, 4), configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})), Mesh{false, "set", 4, 0, 0, none}},
+		"is without reflectors":               {append(makeNodes(t, 4), reflector), Mesh{true, "absent", 4, 3, 6, none}},
+		"is without nodes that have no BGP":   {append(makeNodes(t, 4), bare), Mesh{true, "absent", 4, 3, 6, none}},
+		"of two families adds their sessions": {append(makeNodes(t, 2), dual(0), dual(1)), Mesh{true, "absent", 4, 4, 7, none}},
+		"of one node has no session":          {makeNodes(t, 1), Mesh{true, "absent", 1, 0, 0, none}},
 		"of no node has no session":           {nil, Mesh{true, "absent", 0, 0, 0, none}},
-		"is not switched by other objects": {append(nodes(t, 4), newObject(t, "BGPConfiguration", "node.n0001", map[string]any{"nodeToNodeMeshEnabled": false})),
+		"is not switched by other objects": {append(makeNodes(t, 4), newObject(t, "BGPConfiguration", "node.n0001", map[string]any{"nodeToNodeMeshEnabled": false})),
 			Mesh{true, "absent", 4, 3, 6, none}},
 	} {
 		if got := *compute(t, state.New(c.objects...), nil).Summary().Mesh; !reflect.DeepEqual(got, c.want) {
@@ -101,7 +101,7 @@ func TestPodTraffic(t *testing.T) {
 }
 
 func TestTimers(t *testing.T) {
-	objects := append(nodes(t, 3, label("role", "node")),
+	objects := append(makeNodes(t, 3, label("role", "node")),
 		node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"), label("role", "rr")),
 		configuration(t, map[string]any{"nodeMeshMaxRestartTime": "2m30s"}),
 		newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "role == 'node'", "peerSelector": "role == 'rr'", "maxRestartTime": "89600ms", "keepaliveTime": "300ms"}),
@@ -128,7 +128,7 @@ func TestTimers(t *testing.T) {
 }
 
 func TestSessionsOfABGPPeerCountEachPairOnce(t *testing.T) {
-	objects := append(nodes(t, 5), meshOff(t), newObject(t, "BGPPeer", "all", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
+	objects := append(makeNodes(t, 5), meshOff(t), newObject(t, "BGPPeer", "all", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
 	if got := compute(t, state.New(objects...), nil).Summary().BGPPeers["all"]; got.Sessions != 10 || got.LocalNodes != 5 || got.RemoteNodes != 5 {
 		t.Errorf("got %+v, want 10 sessions of 5 nodes", got)
 	}
@@ -136,7 +136,7 @@ func TestSessionsOfABGPPeerCountEachPairOnce(t *testing.T) {
 
 func TestAnEmptyBGPPeerMakesASecondMeshOfSingleStackNodes(t *testing.T) {
 	dual := node(t, "dual", with("ipv4Address", "10.9.0.1/16"), with("ipv6Address", "fd00::9"))
-	s := state.New(append(nodes(t, 4), dual, meshOff(t), newObject(t, "BGPPeer", "empty", nil))...)
+	s := state.New(append(makeNodes(t, 4), dual, meshOff(t), newObject(t, "BGPPeer", "empty", nil))...)
 	topology := compute(t, s, nil)
 	if got := topology.Summary().BGPPeers["empty"]; got.Scope != "nodes" || got.Sessions != 6 {
 		t.Errorf("got %+v, want 6 sessions between the 4 single-stack nodes", got)
@@ -147,7 +147,7 @@ func TestAnEmptyBGPPeerMakesASecondMeshOfSingleStackNodes(t *testing.T) {
 }
 
 func TestProblemsThatOnlyTheStateShows(t *testing.T) {
-	objects := append(nodes(t, 2),
+	objects := append(makeNodes(t, 2),
 		configuration(t, map[string]any{"listenPort": int64(1790)}),
 		newObject(t, "BGPPeer", "as", map[string]any{"peerIP": "10.0.0.1", "asNumber": int64(65000)}),
 		newObject(t, "BGPPeer", "port", map[string]any{"peerIP": "10.0.0.1:179", "asNumber": int64(64512)}),
@@ -166,7 +166,7 @@ func TestProblemsThatOnlyTheStateShows(t *testing.T) {
 }
 
 func TestWhatDoesNotChangeIsShared(t *testing.T) {
-	s := state.New(append(nodes(t, 5), newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))...)
+	s := state.New(append(makeNodes(t, 5), newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))...)
 	before := compute(t, s, nil)
 	after := compute(t, s.Apply(state.Change{After: newObject(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)})}), before)
 	a, b := before.Summary(), after.Summary()
@@ -182,7 +182,7 @@ func TestWhatDoesNotChangeIsShared(t *testing.T) {
 }
 
 func TestBGPPeersThatReachReflectors(t *testing.T) {
-	objects := append(nodes(t, 3),
+	objects := append(makeNodes(t, 3),
 		node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"), label("rr", "")),
 		newObject(t, "BGPPeer", "to", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"}),
 		newObject(t, "BGPPeer", "from", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "!has(rr)"}),

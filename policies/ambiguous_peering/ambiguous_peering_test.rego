@@ -26,7 +26,7 @@ test_fail_fields_have_their_names_in_bgp_peers if {
 	contains(violation.msg, ", fields asNumber, maxRestartTime, ttlSecurity; ")
 }
 
-test_fail_many_are_cut_short if {
+test_fail_long_lists_are_shortened if {
 	some violation in _violations(1, ["a", "b", "c", "d"], ["1", "2", "3", "4", "5", "6", "7"])
 	startswith(violation.msg, concat("", [
 		"conflicting settings for the same peer in IPv4: 1 half-session on 1 node (node-4), ",

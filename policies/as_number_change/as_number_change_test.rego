@@ -63,7 +63,7 @@ test_fail_there_was_no_configuration if {
 	violation.details.from == 64512
 }
 
-test_fail_peers_outside_expect_the_old_number if {
+test_fail_external_peers_expect_the_old_number if {
 	before := {"sessions": {"IPv4": {"external": 20}, "IPv6": {"total": 5, "external": 4}}}
 	some violation in _violations(_cluster("UPDATE", {}, {"asNumber": 64600}), before, {})
 	violation.size == 50
@@ -73,13 +73,13 @@ test_fail_peers_outside_expect_the_old_number if {
 	]))
 }
 
-# That of a node.
+# The AS number of a node.
 
 test_success_the_number_of_a_node_stays if {
 	cases := [
 		[{}, {"projectcalico.org/ASNumber": "64512"}],
 		[{"projectcalico.org/ASNumber": "64513"}, {"projectcalico.org/ASNumber": "0.64513"}],
-		[{}, {"projectcalico.org/ASNumber": "none of it"}],
+		[{}, {"projectcalico.org/ASNumber": "invalid"}],
 		[{"projectcalico.org/ASNumber": "64513", "x": "1"}, {"projectcalico.org/ASNumber": "64513"}],
 	]
 	every case in cases {
@@ -87,7 +87,7 @@ test_success_the_number_of_a_node_stays if {
 	}
 }
 
-test_success_a_node_that_comes_or_goes if {
+test_success_a_node_is_created_or_deleted if {
 	numbered := {"projectcalico.org/ASNumber": "64513"}
 	_violations(object.union(_node("CREATE", {}, numbered), {"oldObject": null}), {}, {}) == set()
 	_violations(object.union(_node("DELETE", numbered, {}), {"object": null}), {}, {}) == set()
@@ -129,7 +129,7 @@ test_fail_the_number_of_a_node_in_the_mesh if {
 	of_reflector.size == 0
 }
 
-# Those of a peer.
+# The AS numbers of a peer.
 
 test_success_the_numbers_of_a_peer_stay if {
 	cases := [
@@ -143,7 +143,7 @@ test_success_the_numbers_of_a_peer_stay if {
 	}
 }
 
-test_success_a_peer_that_comes_or_goes_or_has_no_session if {
+test_success_a_peer_is_created_or_deleted_or_has_no_session if {
 	_violations(_peer("CREATE", {"asNumber": 65000}, {"asNumber": 65001}), _with_peer(0, 7), {}) == set()
 	_violations(_peer("UPDATE", {"asNumber": 65000}, {"asNumber": 65001}), _with_peer(0, 0), {}) == set()
 	_violations(_peer("UPDATE", {"asNumber": 65000}, {"asNumber": 65001}), {}, {}) == set()
@@ -170,7 +170,7 @@ test_fail_the_number_of_a_peer_changes if {
 	}}
 }
 
-test_fail_the_number_that_nodes_show_a_peer if {
+test_fail_the_local_number_of_a_peer if {
 	some violation in _violations(_peer("UPDATE", {}, {"localASNumber": 65001}), _with_peer(1, 0), {})
 	violation.size == 1
 	contains(violation.msg, "localASNumber of BGPPeer tor-1 changes from none to 65001: this resets 1 session; ")
@@ -196,7 +196,7 @@ test_fail_outside_the_windows if {
 	]))
 }
 
-test_fail_a_window_that_cannot_be_read if {
+test_fail_an_invalid_window if {
 	parameters := {"windows": [object.union(_nightly, {"schedule": "0 25 * * *"})]}
 	violations := _violations(_cluster("UPDATE", {}, {"asNumber": 64600}), {}, parameters)
 	{violation.id | some violation in violations} == {"as-number", "parameters"}
@@ -207,7 +207,7 @@ test_fail_a_window_that_cannot_be_read if {
 	])
 }
 
-test_success_a_window_that_cannot_be_read_and_is_not_needed if {
+test_success_an_invalid_window_that_is_not_needed if {
 	_violations(_cluster("UPDATE", {}, {}), {}, {"windows": [object.union(_nightly, {"schedule": "@daily"})]}) == set()
 }
 

@@ -8,7 +8,7 @@ test_success_bird_accepts_all if {
 }
 
 test_fail_one_node if {
-	some violation in _violations([_refused(1, [])])
+	some violation in _violations([_rejected(1, [])])
 	violation.id == "IPv4/a cluster ID with a mask"
 	violation.size == 1
 	violation.members == ["frozen"]
@@ -21,7 +21,7 @@ test_fail_one_node if {
 }
 
 test_fail_many_nodes_by_a_bgp_peer if {
-	some violation in _violations([_refused(5000, ["tor"])])
+	some violation in _violations([_rejected(5000, ["tor"])])
 	violation.objects == [{"kind": "BGPPeer", "name": "tor"}, {"kind": "Node", "name": "node-1"}]
 	violation.msg == concat("", [
 		"BIRD rejects the IPv4 configuration of 5,000 nodes (node-1 and 4,999 more): a cluster ID ",
@@ -32,26 +32,26 @@ test_fail_many_nodes_by_a_bgp_peer if {
 }
 
 test_fail_each_reason_is_a_violation if {
-	found := _violations([_refused(1, []), object.union(_refused(1, []), {"reason": "another"})])
+	found := _violations([_rejected(1, []), object.union(_rejected(1, []), {"reason": "another"})])
 	count(found) == 2
 	some violation in found
 	endswith(violation.msg, "; fix this first")
 }
 
 test_fail_several_bgp_peers_are_named if {
-	some violation in _violations([_refused(2, ["a", "b"])])
+	some violation in _violations([_rejected(2, ["a", "b"])])
 	contains(violation.msg, ": a cluster ID with a mask, BGPPeers: a, b; ")
 }
 
 test_fail_the_as_number_0_of_the_cluster if {
-	refused := object.union(_refused(1, []), {"reason": "the node's own AS number 0"})
+	rejected := object.union(_rejected(1, []), {"reason": "the node's own AS number 0"})
 	cases := {
 		"": {"asNumber": 64512},
 		", and asNumber of BGPConfiguration default to that of the cluster": {"asNumber": 0},
 	}
 	every remedy, spec in cases {
 		patch := {
-			"sessions": {"IPv4": {"frozenReasons": [refused]}},
+			"sessions": {"IPv4": {"frozenReasons": [rejected]}},
 			"bgpConfigurations": {"default": {"name": "default", "spec": spec}},
 		}
 		some violation in rule.violation with input as testing.input_with(patch, {})
@@ -62,7 +62,7 @@ test_fail_the_as_number_0_of_the_cluster if {
 	}
 }
 
-_refused(nodes, peers) := {
+_rejected(nodes, peers) := {
 	"reason": "a cluster ID with a mask",
 	"nodes": nodes,
 	"sample": ["node-1"],

@@ -35,7 +35,7 @@ test_success_an_update_that_leaves_the_spec_as_it_is if {
 	_violations(annotated, {"windows": [_noon]}) == set()
 }
 
-test_success_changes_that_are_not_named if {
+test_success_changes_not_in_the_parameter if {
 	every changes in [
 		[],
 		[{"kinds": []}],
@@ -75,7 +75,7 @@ test_fail_without_an_approval_where_there_is_no_window if {
 	}}
 }
 
-test_fail_changes_that_are_named if {
+test_fail_changes_in_the_parameter if {
 	every changes in [
 		[{}],
 		[{"kinds": ["IPPool", "BGPPeer"]}],
@@ -89,7 +89,7 @@ test_fail_changes_that_are_named if {
 	}
 }
 
-test_fail_objects_that_come_and_go if {
+test_fail_a_create_and_a_delete if {
 	creation := object.union(_update, {"operation": "CREATE", "oldObject": null})
 	deletion := object.union(_update, {"operation": "DELETE", "object": null})
 	some created in _violations(creation, {"windows": [_noon]})
@@ -115,7 +115,7 @@ test_nodes_are_changed_by_their_labels_and_bgp_annotations if {
 	}
 }
 
-test_fail_a_window_that_cannot_be_read if {
+test_fail_an_invalid_window if {
 	broken := object.union(_noon, {"schedule": "0 12 * * noday"})
 	_violations(_update, {"windows": [broken]}) == {
 		{

@@ -3,7 +3,7 @@ package policies.dangling_references_test
 import data.policies.dangling_references as rule
 import data.policies.testing_test as testing
 
-test_success_all_that_is_named_is_there if {
+test_success_all_references_exist if {
 	_violations({
 		"bgpPeers": {"tor": _peer({"filters": ["no-default"], "password": _secret("bgp", "tor")})},
 		"bgpConfigurations": {"default": {"name": "default", "spec": {"nodeMeshPassword": _secret("bgp", "mesh")}}},
@@ -13,13 +13,13 @@ test_success_all_that_is_named_is_there if {
 	}) == set()
 }
 
-test_success_nothing_is_named if {
+test_success_no_references if {
 	every spec in [null, {}, {"filters": [], "password": null}, {"filters": null}] {
 		_violations(object.union(_nothing_there, {"bgpPeers": {"tor": _peer(spec)}})) == set()
 	}
 }
 
-test_success_what_is_there_is_not_known if {
+test_success_filters_and_secrets_are_unknown if {
 	_violations({
 		"bgpPeers": {"tor": _peer({"filters": ["no-default"], "password": _secret("bgp", "tor")})},
 		"bgpFilters": {"known": false, "names": []},
@@ -43,7 +43,7 @@ test_success_the_mesh_has_its_password_from_default_only if {
 	_violations(object.union(_nothing_there, patch)) == set()
 }
 
-test_fail_a_filter_is_not_there if {
+test_fail_a_missing_filter if {
 	patch := {"bgpPeers": {"tor": _peer({"filters": ["no-default", "there"]})}}
 	_violations(object.union({"bgpFilters": {"known": true, "names": ["there"]}}, patch)) == {{
 		"id": "BGPPeer/tor/filters",
@@ -61,7 +61,7 @@ test_fail_a_filter_is_not_there if {
 	}}
 }
 
-test_fail_many_filters_are_not_there if {
+test_fail_many_missing_filters if {
 	patch := {"bgpPeers": {"tor": _peer({"filters": ["d", "c", "b", "a", "a"]})}}
 	some violation in _violations(object.union(_nothing_there, patch))
 	violation.size == 4
@@ -72,7 +72,7 @@ test_fail_many_filters_are_not_there if {
 	])
 }
 
-test_fail_a_secret_is_not_there if {
+test_fail_a_missing_secret if {
 	patch := {"bgpPeers": {"tor": _peer({"password": _secret("bgp", "tor")})}}
 	_violations(object.union(_nothing_there, patch)) == {{
 		"id": "BGPPeer/tor/password",

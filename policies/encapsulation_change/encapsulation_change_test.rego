@@ -3,7 +3,7 @@ package policies.encapsulation_change_test
 import data.policies.encapsulation_change as rule
 import data.policies.testing_test as testing
 
-# The safe road: first the IPPools to VXLAN, then the mesh off.
+# The safe order: first the IPPools to VXLAN, then the mesh off.
 
 test_success_from_bgp_to_vxlan_step_by_step if {
 	steps := [
@@ -27,7 +27,7 @@ test_success_from_vxlan_to_bgp_step_by_step if {
 	}
 }
 
-test_success_the_mesh_goes_off_where_bgppeers_carry_the_routes if {
+test_success_the_mesh_is_turned_off_and_bgppeers_have_the_routes if {
 	_violations(_meshed(["pool-a"]), _peered(["pool-a"]), "carry") == set()
 }
 
@@ -45,7 +45,7 @@ test_success_no_node_at_all if {
 	_violations(_apart([]), after, "carry") == set()
 }
 
-test_fail_a_pool_comes_to_need_bgp if {
+test_fail_a_pool_newly_needs_bgp if {
 	_violations(_apart([]), _apart(["pool-a"]), "carry") == {{
 		"id": "IPv4/needs-bgp",
 		"size": 1,
@@ -59,13 +59,13 @@ test_fail_a_pool_comes_to_need_bgp if {
 	}}
 }
 
-# reachability-preserved has a violation in the family already: it does not grow.
-test_fail_one_more_pool_comes_to_need_bgp if {
+# reachability-preserved already has a violation in the family, which does not grow.
+test_fail_one_more_pool_needs_bgp if {
 	some violation in _violations(_apart(["pool-a"]), _apart(["pool-a", "pool-b"]), "carry")
 	violation.details.ipPools == ["pool-b"]
 }
 
-test_fail_several_pools_come_to_need_bgp if {
+test_fail_several_pools_newly_need_bgp if {
 	some violation in _violations(_apart([]), _apart(["pool-a", "pool-b"]), "carry")
 	violation.size == 2
 	contains(violation.msg, ": 2 IPv4 IPPools (pool-a, pool-b), and ")
@@ -82,13 +82,13 @@ test_fail_a_pool_of_a_family_without_addresses if {
 	contains(violation.msg, ", and 10 nodes without an IPv6 address for BGP; ")
 }
 
-test_fail_peers_outside_are_ignored if {
+test_fail_external_peers_are_ignored if {
 	after := object.union(_peered(["pool-a"]), {"routes": {"IPv4": {"withoutTransit": {"withoutRoute": {"pairs": 45}}}}})
 	_violations(_peered([]), after, "carry") == set()
 	{violation.id | some violation in _violations(_peered([]), after, "ignore")} == {"IPv4/needs-bgp"}
 }
 
-test_fail_the_mesh_goes_off_while_pools_need_bgp if {
+test_fail_the_mesh_is_turned_off_while_pools_need_bgp if {
 	_violations(_meshed(["pool-a", "pool-b"]), _apart(["pool-a", "pool-b"]), "carry") == {{
 		"id": "IPv4/mesh-off",
 		"size": 2,
@@ -106,7 +106,7 @@ test_fail_the_mesh_goes_off_while_pools_need_bgp if {
 	}}
 }
 
-test_fail_one_pool_was_forgotten_on_the_road_to_vxlan if {
+test_fail_one_pool_still_needs_bgp if {
 	some violation in _violations(_meshed(["pool-b"]), _apart(["pool-b"]), "carry")
 	contains(violation.msg, "needs its routes: 1 IPv4 IPPool (pool-b); ")
 }
@@ -126,7 +126,7 @@ test_success_nobody_did_before if {
 	_violations(_programs(false, false, "Disabled"), _programs(false, false, "Disabled"), "carry") == set()
 }
 
-test_fail_nobody_programs_the_routes_any_more if {
+test_fail_nobody_programs_the_routes_after_the_change if {
 	_violations(_programs(true, false, "Enabled"), _programs(false, false, "Disabled"), "carry") == {{
 		"id": "noEncap/nobody",
 		"size": 1,
@@ -140,7 +140,7 @@ test_fail_nobody_programs_the_routes_any_more if {
 	}}
 }
 
-test_fail_a_pool_comes_to_a_class_that_nobody_programs if {
+test_fail_a_pool_is_added_to_a_class_that_nobody_programs if {
 	before := object.union(_programs(false, false, "Disabled"), {"clusterRoutes": {"noEncap": {"pools": []}}})
 	some violation in _violations(before, _programs(false, false, "Disabled"), "carry")
 	violation.id == "noEncap/nobody"

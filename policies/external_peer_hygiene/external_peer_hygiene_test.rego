@@ -170,7 +170,7 @@ test_fail_another_port_is_named if {
 
 # Addresses.
 
-test_success_addresses_that_are_none if {
+test_success_invalid_addresses if {
 	every address in [null, "", "10.244.0.256", "10.244.0", "[10.244.0.1", "10.244.0.1:x", "pods"] {
 		patch := {
 			"bgpPeers": {"tor-1": _peer("tor-1", {"peerIP": address})},

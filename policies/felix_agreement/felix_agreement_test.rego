@@ -22,7 +22,7 @@ test_success_classes_without_pools if {
 	}
 }
 
-test_success_a_setting_that_is_not_known if {
+test_success_an_unknown_setting if {
 	every setting in [{"felix": "", "bird": "Enabled"}, {"felix": "Enabled", "bird": ""}] {
 		_violations({"clusterRoutes": {
 			"ipip": {"felix": false, "bird": false, "pools": ["pool-a"]},
@@ -92,7 +92,7 @@ test_fail_both_program_the_routes if {
 	count(violation.objects) == 6
 }
 
-test_fail_bird_cannot_leave_routes_to_felix_before_v3_32 if {
+test_fail_only_felix_can_be_disabled_before_v3_32 if {
 	some violation in _violations({"clusterRoutes": {
 		"ipip": {"felix": true, "bird": true, "pools": ["pool-a"]},
 		"noEncap": {"felix": false, "bird": true, "pools": []},
@@ -132,7 +132,7 @@ test_fail_priorities_of_one_node_differ if {
 	{violation.id | some violation in violations} == {"node.node-1/ipv6NormalRoutePriority"}
 }
 
-test_fail_only_agreements_that_are_asked_for if {
+test_fail_only_the_agreements_of_the_parameter if {
 	patch := object.union(
 		_priorities({"ipv4NormalRoutePriority": 2000}, {}),
 		{"clusterRoutes": {

@@ -29,7 +29,7 @@ test_fail_the_smallest_mesh_over_the_smallest_limit if {
 	])
 }
 
-test_fail_both_families_are_added_up if {
+test_fail_the_sum_of_both_families if {
 	mesh := {"enabled": true, "nodes": 3, "sessionsPerNode": 4, "sessions": 6}
 	some violation in _violations(mesh, 2)
 	violation.msg == concat("", [

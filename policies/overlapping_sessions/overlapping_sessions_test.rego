@@ -53,7 +53,7 @@ test_fail_one_router_on_two_ports_has_nothing_to_do_with_the_mesh if {
 	]))
 }
 
-test_fail_without_bgp_peers_that_are_known if {
+test_fail_without_known_bgp_peers if {
 	some violation in _violations(_overlapping(object.union(_idle, {"bgpPeers": []})))
 	endswith(violation.msg, concat("", [
 		" (node-1, node-2, node-3 and 7 more); each start of calico-node there waits 240 s; ",

@@ -26,7 +26,7 @@ test_success_a_family_without_nodes if {
 	_violations({"podTraffic": {"IPv6": {"needsBGP": true}}}, "carry") == set()
 }
 
-test_success_peers_outside_are_taken_to_carry_routes_on if {
+test_success_external_peers_carry_routes if {
 	_violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}, "carry") == set()
 }
 
@@ -77,7 +77,7 @@ test_fail_one_node_is_isolated_beside_the_mesh if {
 	])}
 }
 
-test_fail_a_mesh_without_reflectors_does_not_leave_them_out if {
+test_fail_a_mesh_without_reflectors if {
 	reach := _reach({
 		"isolated": {"nodes": 1, "sample": ["node-9"]},
 		"withoutRoute": {"pairs": 9, "sample": [["node-1", "node-9"], ["node-2", "node-9"], ["node-3", "node-9"]]},
@@ -105,7 +105,7 @@ test_fail_all_nodes_are_isolated if {
 	])}
 }
 
-test_fail_nodes_fall_apart if {
+test_fail_partitions if {
 	some violation in _violations(_ipv4(_apart), "carry")
 	violation.id == "IPv4/without-route"
 	violation.size == 24
@@ -117,7 +117,7 @@ test_fail_nodes_fall_apart if {
 	])
 }
 
-test_fail_nodes_without_routes_do_not_fall_apart if {
+test_fail_missing_routes_without_partitions if {
 	reach := _reach({"withoutRoute": {"pairs": 1, "sample": [["node-8", "node-9"]]}})
 	_messages(_ipv4(reach), "carry") == {concat("", [
 		"missing routes: 1 of 45 node pairs (node-8 with node-9) cannot exchange IPv4 pod ",
@@ -126,7 +126,7 @@ test_fail_nodes_without_routes_do_not_fall_apart if {
 	])}
 }
 
-test_fail_nodes_fall_apart_and_one_is_isolated if {
+test_fail_partitions_and_an_isolated_node if {
 	reach := object.union(_apart, {
 		"partitions": 3,
 		"largestPartition": 6,
@@ -141,15 +141,15 @@ test_fail_nodes_fall_apart_and_one_is_isolated if {
 	])}
 }
 
-# Whatever is mended, the violation keeps its id: a step that helps some nodes
-# must not look like a new harm.
-test_fail_the_id_stays_when_isolated_nodes_join_each_other if {
+# The violation keeps its id during a fix, so that a step that helps some nodes is not a new
+# violation.
+test_fail_the_id_stays_when_isolated_nodes_are_connected if {
 	every reach in [_two_isolated, _apart] {
 		{violation.id | some violation in _violations(_ipv4(reach), "carry")} == {"IPv4/without-route"}
 	}
 }
 
-test_fail_peers_outside_are_ignored if {
+test_fail_external_peers_are_ignored if {
 	some violation in _violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}, "ignore")
 	violation.details.externalPeers == "ignore"
 	violation.msg == concat("", [
@@ -160,13 +160,13 @@ test_fail_peers_outside_are_ignored if {
 	])
 }
 
-test_fail_peers_outside_make_no_difference if {
+test_fail_external_peers_make_no_difference if {
 	patch := {"routes": {"IPv4": {"withTransit": _two_isolated, "withoutTransit": _two_isolated}}}
 	some message in _messages(patch, "carry")
 	_messages(patch, "ignore") == {message}
 }
 
-test_fail_broken_half_sessions_are_pointed_at[broken] if {
+test_fail_broken_half_sessions_are_counted[broken] if {
 	some broken, words in {
 		1: "1 half-session cannot come up",
 		1009: "1,009 half-sessions cannot come up",
@@ -181,7 +181,7 @@ test_fail_broken_half_sessions_are_pointed_at[broken] if {
 	])}
 }
 
-test_fail_families_are_named_where_there_are_two if {
+test_fail_both_families_are_named if {
 	routes := {"IPv4": {"withTransit": _two_isolated}, "IPv6": {"withTransit": _apart}}
 	violations := _violations({"routes": routes, "podTraffic": {"IPv6": {"needsBGP": true}}}, "carry")
 	messages := {violation.id: violation.msg | some violation in violations}
@@ -190,7 +190,7 @@ test_fail_families_are_named_where_there_are_two if {
 	contains(messages["IPv6/without-route"], " and 21 more) cannot exchange IPv6 pod traffic, ")
 }
 
-test_fail_pools_are_kept_out_of_bgp if {
+test_fail_a_pool_is_not_exported if {
 	_violations({"routes": {"IPv4": {"notExported": ["pool-a"]}}}, "carry") == {{
 		"id": "IPv4/not-exported",
 		"size": 1,
@@ -204,7 +204,7 @@ test_fail_pools_are_kept_out_of_bgp if {
 	}}
 }
 
-test_fail_many_pools_are_kept_out_of_bgp if {
+test_fail_many_pools_are_not_exported if {
 	pools := ["pool-a", "pool-b", "pool-c", "pool-d", "pool-e"]
 	some violation in _violations({"routes": {"IPv4": {"notExported": pools}}}, "ignore")
 	violation.size == 5
@@ -229,7 +229,7 @@ _apart := _reach({
 	"withoutRoute": {"pairs": 24, "sample": [["node-1", "node-7"], ["node-1", "node-8"], ["node-1", "node-9"]]},
 })
 
-# Ten nodes in one piece, with a patch.
+# Ten nodes with routes to each other, with a patch.
 _reach(patch) := object.union(
 	{
 		"nodes": 10,
@@ -250,7 +250,7 @@ _violations(patch, external_peers) := found if {
 	found := rule.violation with input as testing.input_with(patch, {"externalPeers": external_peers})
 }
 
-test_fail_nodes_have_lost_their_address if {
+test_fail_a_node_without_an_address if {
 	missing := {"nodes": 1, "sample": ["node-9"], "members": "no-address"}
 	_violations({"routes": {"IPv4": {"noAddress": missing}}}, "carry") == {{
 		"id": "IPv4/no-address",

@@ -12,11 +12,11 @@ test_success_pod_traffic_does_not_need_bgp if {
 	_violations(patch, {}) == set()
 }
 
-test_success_a_kind_that_is_not_asked_for if {
+test_success_a_kind_that_is_not_in_the_parameter if {
 	_violations(_points([_router]), {}) == set()
 }
 
-test_success_points_that_are_none_under_the_other_assumption if {
+test_success_points_only_in_the_other_reading if {
 	patch := {"routes": {"IPv4": {"withTransit": {"singlePoints": []}, "withoutTransit": {"singlePoints": [_node]}}}}
 	_violations(patch, {}) == set()
 	count(_violations(patch, {"externalPeers": "ignore"})) == 1
@@ -53,7 +53,7 @@ test_fail_a_zone_is_no_object if {
 	])
 }
 
-test_fail_a_router_where_that_is_asked_for if {
+test_fail_a_router_if_the_parameter_has_its_kind if {
 	some violation in _violations(_points([_router]), {"kinds": ["externalPeer"]})
 	violation.msg == concat("", [
 		"single point of failure in IPv4: the loss of external peer 192.0.2.1 would isolate 40 ",
@@ -62,7 +62,7 @@ test_fail_a_router_where_that_is_asked_for if {
 	])
 }
 
-test_fail_the_family_is_named_where_there_are_two if {
+test_fail_each_family_is_named if {
 	patch := object.union(_points([_zone]), {"podTraffic": {"IPv6": {"needsBGP": true}}})
 	some violation in _violations(patch, {})
 	startswith(violation.msg, "single point of failure in IPv4: the loss of zone a would isolate 1 node (node-9); ")

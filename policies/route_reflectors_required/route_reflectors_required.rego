@@ -107,7 +107,7 @@ _remedy(details) := concat("", [
 ]) if {
 	details.reflectors < details.minReflectors
 } else := concat("", [
-	sprintf("no BGPPeer selects any of %s in the cluster: ", [text.counted(details.reflectors, "route reflector")]),
+	sprintf("no BGPPeer selects a route reflector (the cluster has %d): ", [details.reflectors]),
 	"fix their labels or the peerSelector of a BGPPeer, or turn the node-to-node mesh on",
 ]) if {
 	details.peered == 0

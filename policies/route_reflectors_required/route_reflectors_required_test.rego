@@ -68,7 +68,7 @@ test_success_a_node_that_is_alone if {
 	alone := object.union(_no_reflectors, {"nodes": 1, "levels": [_level(0, 1, ["node-1"])]})
 	_violations({"reflectors": {"IPv4": alone}}, 2) == set()
 
-	# With a route reflector beside it, it is not.
+	# With a route reflector in the cluster, the node is not alone.
 	some violation in _violations({"reflectors": {"IPv4": object.union(alone, {"total": 1})}}, 2)
 	violation.size == 2
 }
@@ -79,7 +79,7 @@ test_fail_some_reflectors_but_not_enough_for_any_node if {
 	contains(violation.msg, " below the minimum of 2, 0 nodes with none; add 1 route reflector (")
 }
 
-test_fail_peers_outside_may_take_their_place if {
+test_fail_external_peers_may_reflect_routes if {
 	patch := {"sessions": {"IPv4": {"external": 10}}, "reflectors": {"IPv4": _no_reflectors}}
 	some violation in _violations(patch, 2)
 	endswith(violation.msg, "; set the action Warn if external peers act as route reflectors")
@@ -162,7 +162,7 @@ test_fail_a_minimum_of_one if {
 	])
 }
 
-test_fail_one_family_of_two_is_named if {
+test_fail_ipv6_of_two_families if {
 	levels := [_level(0, 4, ["node-4", "node-5", "node-6"])]
 	patch := {
 		"podTraffic": {"IPv6": {"needsBGP": true}},
@@ -214,5 +214,16 @@ test_fail_reflectors_that_no_peer_selects if {
 		"more) below the minimum of 2, 0 nodes with none; BGPPeers select only 1 of 3 route ",
 		"reflectors: fix their labels or the peerSelector of a BGPPeer, or turn the node-to-node ",
 		"mesh on",
+	])
+}
+
+test_fail_no_peer_selects_a_reflector if {
+	levels := [_level(0, 7, ["node-4", "node-5", "node-6"])]
+	some violation in _violations({"reflectors": {"IPv4": {"peered": 0, "levels": levels}}}, 2)
+	violation.msg == concat("", [
+		"too few IPv4 sessions to route reflectors: 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
+		"below the minimum of 2, 7 nodes with none; no BGPPeer selects a route reflector ",
+		"(the cluster has 3): fix their labels or the peerSelector of a BGPPeer, or turn the ",
+		"node-to-node mesh on",
 	])
 }

@@ -3,7 +3,7 @@ package policies.selector_hygiene_test
 import data.policies.selector_hygiene as rule
 import data.policies.testing_test as testing
 
-test_success_selectors_with_labels_of_ones_own if {
+test_success_selectors_with_your_own_labels if {
 	selectors := [
 		_selector("spec.nodeSelector", "!has(route-reflector)", ["route-reflector"], 7),
 		_selector("spec.peerSelector", "has(route-reflector)", ["route-reflector"], 3),
@@ -35,7 +35,7 @@ test_success_nothing_to_select_where_there_is_no_node if {
 	found == set()
 }
 
-test_fail_a_selector_that_does_not_parse if {
+test_fail_an_invalid_selector if {
 	selector := {
 		"field": "spec.peerSelector",
 		"text": "rack = 'a'",
@@ -72,7 +72,7 @@ test_fail_a_selector_that_selects_no_node if {
 	contains(violation.msg, ", so no node gets the sessions of the BGPPeer; ")
 }
 
-test_fail_a_selector_rests_on_a_label_of_the_installer if {
+test_fail_a_selector_uses_a_label_of_the_installer if {
 	label := "node-role.kubernetes.io/master"
 	_violations([_selector("spec.peerSelector", sprintf("has(%s)", [label]), [label], 3)], _default) == {{
 		"id": "racks/spec.peerSelector/labels",

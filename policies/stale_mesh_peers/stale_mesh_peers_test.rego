@@ -26,7 +26,7 @@ test_fail_one_node if {
 	])
 }
 
-test_fail_more_than_may_be if {
+test_fail_more_than_the_maximum if {
 	some violation in _violations(true, 5, 2)
 	violation.size == 3
 	startswith(violation.msg, "NotReady nodes in the node-to-node mesh: 5 of 7 nodes (node-4 and 4 more), maximum ")

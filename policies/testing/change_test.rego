@@ -2,9 +2,9 @@ package policies.testing_test
 
 # METADATA
 # description: |
-#   The input of a policy that judges changes: unless the change is changed by a patch, as
-#   object.union does, alice updates BGPPeer to-reflectors with what it has. The states before
-#   and after it are the good one, each changed by a patch of its own.
+#   The input of a policy that judges changes. By default, alice updates BGPPeer to-reflectors
+#   without changing it. The first argument patches the change, the next two the good state before
+#   and after it, as object.union does.
 change_with(change, before, after, parameters) := object.union(input_with(after, parameters), {
 	"before": input_with(before, {}).state,
 	"change": object.union(_no_change, change),

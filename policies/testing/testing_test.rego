@@ -1,13 +1,13 @@
 # METADATA
 # title: Input for tests
 # description: |
-#   The summary of a small cluster in which nothing is wrong, for the tests of
-#   policies to change: 3 route reflectors, 7 other nodes that each have sessions
-#   to all of them by BGPPeer to-reflectors, mesh off, IPv4 only.
+#   The summary of a small cluster without violations, which the tests of policies patch: 3 route
+#   reflectors, 7 other nodes with sessions to all of them by BGPPeer to-reflectors, the mesh off,
+#   IPv4 only.
 package policies.testing_test
 
 # METADATA
-# description: The input in which the good state is changed by a patch, as object.union does.
+# description: The input with the good state, patched as by object.union.
 input_with(patch, parameters) := {
 	"state": object.union(_good, patch),
 	"parameters": parameters,

@@ -11,7 +11,7 @@ test_success_values_at_the_bounds if {
 	_violations(_timers([10, 80], [30, 4095]), {}) == set()
 }
 
-test_success_a_fast_peer_that_is_named if {
+test_success_a_fast_peer_in_the_parameter if {
 	_violations(_timers([3], [120]), {"fastPeers": ["pee*"]}) == set()
 }
 

@@ -42,27 +42,29 @@
 #     properties:
 #       restartTime:
 #         type: string
-#         description: "Graceful restart time for all sessions, a duration such as 120s. If unset, the most common one."
+#         description: |
+#           Graceful restart time for all sessions, a duration such as 120s. If unset,
+#           nodeMeshMaxRestartTime, or else the most common value.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       keepaliveTime:
 #         type: string
-#         description: "Keepalive time for all BGPPeers, a duration such as 80s. If unset, the most common one."
+#         description: Keepalive time for all BGPPeers, a duration such as 80s. If unset, the most common value.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minRestartTime:
 #         type: string
-#         description: "Minimum graceful restart time, a duration. No minimum if unset."
+#         description: Minimum graceful restart time, a duration. No minimum if unset.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       maxRestartTime:
 #         type: string
-#         description: "Maximum graceful restart time, a duration. No maximum if unset."
+#         description: Maximum graceful restart time, a duration. No maximum if unset.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minKeepaliveTime:
 #         type: string
-#         description: "Minimum keepalive time, a duration. No minimum if unset."
+#         description: Minimum keepalive time, a duration. No minimum if unset.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       maxKeepaliveTime:
 #         type: string
-#         description: "Maximum keepalive time, a duration. No maximum if unset."
+#         description: Maximum keepalive time, a duration. No maximum if unset.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 package policies.timers_consistent
 

@@ -3,13 +3,13 @@ package policies.timers_consistent_test
 import data.policies.testing_test as testing
 import data.policies.timers_consistent as rule
 
-# Nothing is set: uniformity.
+# No value is configured: most sessions decide.
 
 test_success_one_value if {
 	_violations({}, {}) == set()
 }
 
-test_success_external_peers_and_peers_without_sessions_are_left_alone if {
+test_success_external_peers_and_peers_without_sessions_are_ignored if {
 	groups := [
 		{"seconds": 300, "scope": "external", "sessions": 0, "objects": [_peer("tor-1", true, 0)]},
 		{"seconds": 60, "scope": "nodes", "sessions": 0, "objects": [_peer("selects-nothing", true, 0)]},
@@ -45,7 +45,7 @@ test_fail_a_peer_that_differs_from_most if {
 	}}
 }
 
-test_fail_several_objects_that_differ_are_sorted_and_cut_short if {
+test_fail_several_objects_that_differ_are_sorted_and_shortened if {
 	groups := [
 		{"seconds": 60, "scope": "nodes", "sessions": 4, "objects": [
 			_peer("rack-4", true, 1),
@@ -109,7 +109,7 @@ test_fail_most_sessions_win_over_the_default if {
 	violation.objects == [{"kind": "BGPPeer", "name": "rack-2"}]
 }
 
-test_fail_the_keepalive_of_the_mesh_is_not_for_setting if {
+test_fail_the_keepalive_time_of_the_mesh_cannot_be_set if {
 	groups := [
 		{"seconds": 60, "scope": "nodes", "sessions": 9, "objects": [_peer("rack-1", true, 9)]},
 		{"seconds": 80, "scope": "nodes", "sessions": 3, "objects": [_mesh(false, 3)]},
@@ -122,7 +122,7 @@ test_fail_the_keepalive_of_the_mesh_is_not_for_setting if {
 	])
 }
 
-# The mesh's restart time is set.
+# nodeMeshMaxRestartTime is set.
 
 test_success_peers_have_the_restart_time_of_the_mesh if {
 	_violations({"restartTime": _two_values, "nodeMeshMaxRestartTime": {"set": true, "seconds": 300}}, {}) == set()

@@ -7,7 +7,7 @@ test_success_every_half_session_has_another if {
 	_violations({}) == set()
 }
 
-test_success_what_other_policies_are_about[reason] if {
+test_success_what_other_policies_find[reason] if {
 	some reason in ["Overlapping", "AddressShared", "ASNumberZero"]
 	_violations(_broken(reason, _some)) == set()
 }

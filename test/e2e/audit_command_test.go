@@ -72,19 +72,19 @@ func TestAuditOfClusters(t *testing.T) {
 	c.allowed(t, "", "delete validatingwebhookconfiguration bgpguard")
 	c.allowed(t, "apiVersion: policy.bgpguard.io/v1alpha1\nkind: BGPPolicy\nmetadata: {name: of-a-directory}\nspec: {policy: not-built-in, validationActions: [Warn]}\n", "apply -f -")
 	stdout, stderr := audited(2)
-	if !strings.Contains(stdout, `Error: [of-a-directory] cannot be used here`) || !strings.Contains(stderr, "error: 1 policy could not judge; the report says why\n") {
+	if !strings.Contains(stdout, `Error: [of-a-directory] BGPPolicy could not be loaded: `) || !strings.Contains(stderr, "error: 1 policy could not be evaluated; the report shows the errors\n") {
 		t.Errorf("with a policy that is not built in:\n%s%s", stdout, stderr)
 	}
 	c.allowed(t, "", "delete bgppolicies --all")
 
 	// Without any, the library judges, and a note says so. Of three clusters, two are read.
 	stdout, stderr = audited(2, "--context", "eu", "--context", "us", "--context", "lab")
-	for _, want := range []string{"cluster lab: not read: the API server https://127.0.0.1:1 cannot be reached", "\ncluster eu: ", "\ncluster us: ", "Note: the cluster has no BGPPolicy: judged by the policies of the library"} {
+	for _, want := range []string{"cluster lab: not read: the API server https://127.0.0.1:1 cannot be reached", "\ncluster eu: ", "\ncluster us: ", "Note: the cluster has no BGPPolicies: every policy of the library was evaluated with its defaults"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("of a fleet: no %q in\n%s", want, stdout)
 		}
 	}
-	if !strings.Contains(stderr, "error: 1 cluster could not be read; the report says why\n") {
+	if !strings.Contains(stderr, "error: 1 cluster could not be read; the report shows the errors\n") {
 		t.Errorf("of a fleet: %s", stderr)
 	}
 }

@@ -148,7 +148,7 @@ func (c *cluster) resolved(t *testing.T) {
 	c.reflect(t)
 	c.await(t, meshLimit, "{.status.violations}", "0")
 	e := c.reported(t, meshLimit, "BGPConfiguration", "default", "ViolationResolved", 1)
-	if e.Type != "Normal" || !strings.HasPrefix(e.Note, "["+meshLimit+"] resolved: "+meshID+" is no longer found; it was first seen at 20") {
+	if e.Type != "Normal" || !strings.HasPrefix(e.Note, "["+meshLimit+"] resolved: "+meshID+", first seen at 20") {
 		t.Errorf("the Event is %+v", e)
 	}
 	if result := c.allowed(t, "", "describe bgpconfiguration default"); !strings.Contains(result.Stdout, "ViolationResolved") {
@@ -204,7 +204,7 @@ func (c *cluster) past(t *testing.T) {
 	t.Helper()
 	c.unasked(t, c.mesh(true), "apply -f -")
 	e := c.reported(t, meshLimit, "BGPConfiguration", "default", "DriftFound", 1)
-	if want := "[" + meshLimit + "] came past admission, or may have: " + pastCause + "; the node-to-node mesh is too large"; !strings.HasPrefix(e.Note, want) {
+	if want := "[" + meshLimit + "] drift, " + pastCause + "; the node-to-node mesh is too large"; !strings.HasPrefix(e.Note, want) {
 		t.Errorf("got %q, want %q", e.Note, want)
 	}
 	c.origin(t, "PastAdmission", pastCause)
@@ -293,7 +293,7 @@ func (c *cluster) elected(t *testing.T) {
 
 	e := c.reported(t, "reachability-preserved", "IPPool", "quiet", "DriftFound", 1)
 	const cause = "introduced by a change to IPPool quiet that the policy denies: it bypassed the webhook"
-	if !strings.HasPrefix(e.Note, "[reachability-preserved] came past admission, or may have: "+cause) || e.ReportingInstance != "second" {
+	if !strings.HasPrefix(e.Note, "[reachability-preserved] drift, "+cause) || e.ReportingInstance != "second" {
 		t.Errorf("%s says %q", e.ReportingInstance, e.Note)
 	}
 	c.reported(t, hygiene, "BGPPeer", "gone", "ViolationResolved", 1)

@@ -143,7 +143,7 @@ func (c *cluster) guard(t *testing.T) {
 	c.denied(t, "route-reflectors-required", "", "delete bgppeer workers --dry-run=server")
 	c.denied(t, "route-reflectors-required", "", "delete bgppeers --all")
 	c.allowed(t, c.object("BGPConfiguration", "node.node-0001", "listenPort: 1790"), "apply -f -")
-	if warned := c.allowed(t, c.object("BGPPeer", "typo", `nodeSelector: "has(", peerSelector: all()`), "apply -f -"); !strings.HasPrefix(warned.Stderr, `Warning: [selector-hygiene] BGPPeer typo: spec.nodeSelector "has(" does not parse`) {
+	if warned := c.allowed(t, c.object("BGPPeer", "typo", `nodeSelector: "has(", peerSelector: all()`), "apply -f -"); !strings.HasPrefix(warned.Stderr, `Warning: [selector-hygiene] BGPPeer typo has an invalid selector: spec.nodeSelector "has("`) {
 		t.Errorf("stderr %q, want a warning that the selector does not parse", warned.Stderr)
 	}
 	c.allowed(t, "", "delete bgppeer typo")

@@ -32,7 +32,7 @@ func TestNodes(t *testing.T) {
 	t.Run("a label or annotation is judged whoever takes it", func(t *testing.T) { c.labels(t) })
 	t.Run("calico-node is warned and not denied", func(t *testing.T) { c.calicoNode(t) })
 	t.Run("a controller that deletes a Node is warned and not denied", func(t *testing.T) { c.nodeController(t) })
-	t.Run("what was let through is in the audit log", func(t *testing.T) { c.audited(t) })
+	t.Run("an overridden denial is in the audit log", func(t *testing.T) { c.audited(t) })
 	t.Run("nothing about Nodes depends on the guard", func(t *testing.T) { c.withoutWebhook(t) })
 }
 

@@ -41,7 +41,7 @@ func TestScenariosHoldLive(t *testing.T) {
 		}
 		if !r.Passed() {
 			var text bytes.Buffer
-			if err := scenario.WriteText(&text, []*scenario.Result{r}, false); err != nil {
+			if err := scenario.WriteText(&text, []*scenario.Result{r}); err != nil {
 				t.Fatal(err)
 			}
 			t.Error(text.String())
@@ -77,7 +77,7 @@ func fromTheCommandLine(t *testing.T, c *cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "../../bin/bgpguard", "policy", "test", "../scenarios/policy-of-ones-own.yaml", "../scenarios/change-window.yaml",
+	out, err := exec.CommandContext(t.Context(), "../../bin/bgpguard", "policy", "test", "../scenarios/own-policy.yaml", "../scenarios/change-window.yaml",
 		"--live", "--kubeconfig", kubeconfig, "--context", config.CurrentContext).CombinedOutput()
 	want := "SKIPPED: scenario change-window: an API server has a clock of its own\nSCENARIOS: 1/1\n"
 	if err != nil || string(out) != want {

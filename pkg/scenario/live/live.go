@@ -27,6 +27,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 // How long the guard is given to learn what was done, and how often it is asked.
@@ -312,8 +313,10 @@ func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, erro
 	client := r.client
 	if step.User != "" || len(step.Groups) > 0 {
 		config := rest.CopyConfig(r.config)
-		// Its groups are to be looked at, not its rights.
-		config.Impersonate = rest.ImpersonationConfig{UserName: step.User, Groups: append(slices.Clone(step.Groups), "system:masters")}
+		// The scenario tests policies, not RBAC. With a group, the API server does not add
+		// those of a ServiceAccount or a node.
+		groups := append(validate.ImpersonatedGroups(step.User, step.Groups), "system:masters")
+		config.Impersonate = rest.ImpersonationConfig{UserName: step.User, Groups: groups}
 		var err error
 		if client, err = dynamic.NewForConfig(config); err != nil {
 			return scenario.Outcome{}, err

@@ -28,11 +28,11 @@ test_any_value_approves_where_there_is_no_pattern if {
 	not approval.given({"operation": "CREATE", "object": _with("")}, {"annotation": "example.org/ticket"})
 }
 
-test_nothing_approves_where_no_annotation_is_named if {
+test_nothing_approves_without_an_annotation if {
 	not approval.given({"operation": "CREATE", "object": _with("x")}, {})
 }
 
-test_a_pattern_that_is_none_is_said_and_approves_nothing if {
+test_an_invalid_pattern_is_reported_and_approves_nothing if {
 	broken := {"annotation": "example.org/ticket", "pattern": "CHG-("}
 	not approval.given({"operation": "CREATE", "object": _with("CHG-(")}, broken)
 	approval.problem(broken) == `approval pattern "CHG-(" is not a regular expression`

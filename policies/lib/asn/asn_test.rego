@@ -17,7 +17,7 @@ test_number_reads_what_calico_reads if {
 	[[value, number] | some [value, _] in cases; number := asn.number(value, 1)] == cases
 }
 
-test_number_is_the_other_one_where_calico_reads_none if {
+test_number_is_the_default_if_calico_reads_none if {
 	every value in [null, "", "x", "-1", "4294967296", "65536.1", "1.", "1.2.3", " 1", "64512 ", ["64512"], true] {
 		asn.number(value, 64512) == 64512
 	}

@@ -181,7 +181,7 @@ test_the_next_opening_is_looked_for_in_8_days_only if {
 	window.next([], now) == "not within 8 days"
 }
 
-test_what_cannot_be_read_is_said_and_never_open if {
+test_an_invalid_window_is_reported_and_never_open if {
 	cases := {
 		["* * * *", "6h", "UTC"]: "a schedule has 5 fields, found 4",
 		["@daily", "6h", "UTC"]: "a schedule has 5 fields, found 1",
@@ -246,11 +246,11 @@ test_problems_name_the_windows if {
 	])]
 }
 
-# A zone that is not there makes the builtin fail, which stops the evaluation or
-# leaves its rule undefined, as the caller wants it.
+# An unknown time zone makes the builtin fail. Depending on the caller, this stops the evaluation or
+# leaves the rule undefined.
 _clock([_, zone]) := [0, 0, 0] if zone != "Europe/Nowhere"
 
-# The problem, if a window that has one is not open.
+# What is wrong with a window, if it is not open.
 _closed(_, _, "") := ""
 
 _closed([schedule, duration, zone], now, wrong) := wrong if {

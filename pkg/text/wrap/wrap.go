@@ -1,0 +1,102 @@
+// Package wrap breaks the lines of a text at the width of a terminal.
+package wrap
+
+import (
+	"bytes"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+const (
+	// minWidth is the least width, in columns, at which lines are broken: below it a line
+	// has room for one word.
+	minWidth = 20
+	// hang is how many columns the rest of a broken line is indented more than its start.
+	hang = 2
+)
+
+// indentation matches the spaces at the start of a line, which colours can precede.
+var indentation = regexp.MustCompile(`^(?:\x1b\[[0-9;]*m)*( *)`)
+
+// Line breaks a line at spaces so that each part has at most width columns. All parts but
+// the first are indented by two columns more than the line. A word that has more columns,
+// such as a URL, is kept whole on a part of its own.
+//
+// A line with two spaces in a row after its indentation is returned as it is: it belongs to
+// a table. So is every line if width is less than 20.
+//
+// Columns are counted as terminals draw them: two for a wide character, none for a combining
+// character or an ANSI control sequence.
+func Line(line string, width int) string {
+	if width < minWidth || ansi.StringWidth(line) <= width {
+		return line
+	}
+	start := indentation.FindStringSubmatch(line)
+	if strings.Contains(ansi.Strip(line[len(start[0]):]), "  ") {
+		return line
+	}
+	indent := len(start[1])
+	margin := strings.Repeat(" ", min(indent+hang, width/2))
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Split(line, " ") {
+		columns := ansi.StringWidth(word)
+		switch {
+		case i == 0:
+		case column > max(indent, len(margin)) && column+1+columns > width:
+			b.WriteString("\n" + margin)
+			column = len(margin)
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += columns
+	}
+	return b.String()
+}
+
+// Writer writes to another writer with every line broken as by Line.
+type Writer struct {
+	w     io.Writer
+	width int
+	rest  []byte // the beginning of a line whose end is not written yet
+}
+
+// NewWriter returns a Writer to w for a terminal of width columns.
+func NewWriter(w io.Writer, width int) *Writer { return &Writer{w: w, width: width} }
+
+// Write implements io.Writer. It keeps an incomplete line at the end for the next call or
+// for Flush.
+func (w *Writer) Write(p []byte) (int, error) {
+	var out bytes.Buffer
+	for rest := p; ; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			w.rest = append(w.rest, rest...)
+			break
+		}
+		w.rest = append(w.rest, rest[:i]...)
+		out.WriteString(Line(string(w.rest), w.width) + "\n")
+		w.rest, rest = w.rest[:0], rest[i+1:]
+	}
+	if out.Len() > 0 {
+		if _, err := w.w.Write(out.Bytes()); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// Flush writes the incomplete line at the end, if there is one.
+func (w *Writer) Flush() error {
+	if len(w.rest) == 0 {
+		return nil
+	}
+	_, err := io.WriteString(w.w, Line(string(w.rest), w.width))
+	w.rest = nil
+	return err
+}

@@ -1,0 +1,85 @@
+package topology
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
+)
+
+// TestEverySettingShowsInAHalfSession changes one field of settings after the other: a
+// field that halfSession forgets would make no difference.
+func TestEverySettingShowsInAHalfSession(t *testing.T) {
+	// A route reflector of AS 64512, towards an external peer and one of its own AS.
+	own := &nodes.Class{Identity: nodes.Identity{ASN: 64512, ClusterID: "244.0.0.1"}}
+	external := settings{peerASN: 65000, restart: unset, keepalive: unset}
+	internal := external
+	internal.peerASN = 64512
+	// Where a setting shows under a condition only, or in other fields.
+	base := map[string]settings{"clusterID": internal}
+	want := map[string][]string{
+		"port": {"peerPort", "protocol"}, "filters": {"filters"}, "allow": {"numAllowedLocalASNumbers"}, "ttl": {"ttlSecurity"},
+		"restart": {"gracefulRestartTime"}, "keepalive": {"keepaliveTime"}, "sourceNone": {"sourceAddress"}, "keepOriginal": {"nextHopMode"},
+		"clusterID": {"clusterID", "routeReflectorClient"},
+	}
+	fields := reflect.TypeFor[settings]()
+	for i := range fields.NumField() {
+		name := fields.Field(i).Name
+		t.Run(name, func(t *testing.T) {
+			before, ok := base[name]
+			if !ok {
+				before = external
+			}
+			after := before
+			setField(t, &after, name)
+			got := map[string]bool{}
+			addDifferences(got, own, prefixNode, &before, &after)
+			names := want[name]
+			if names == nil {
+				names = []string{name}
+			}
+			if fault := difference("fields", sortedKeys(got), names); fault != "" {
+				t.Error(fault)
+			}
+		})
+	}
+}
+
+// setField sets a field of settings to another value.
+func setField(t *testing.T, s *settings, name string) {
+	t.Helper()
+	switch name {
+	case "peerASN":
+		s.peerASN = 65001
+	case "localASN":
+		s.localASN = 64999
+	case "clusterID":
+		s.clusterID = "244.0.0.1"
+	case "port":
+		s.port = 1790
+	case "password":
+		s.password = "bgp/key"
+	case "nextHopMode":
+		s.nextHopMode = "Self"
+	case "filters":
+		s.filters = "a,b"
+	case "reachableBy":
+		s.reachableBy = "10.0.0.1"
+	case "sourceNone":
+		s.sourceNone = true
+	case "keepOriginal":
+		s.keepOriginal = true
+	case "passive":
+		s.passive = true
+	case "restart":
+		s.restart = 60
+	case "keepalive":
+		s.keepalive = 20
+	case "allow":
+		s.allow = 1
+	case "ttl":
+		s.ttl = 1
+	default:
+		t.Fatalf("no other value for the field %s", name)
+	}
+}

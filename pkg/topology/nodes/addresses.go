@@ -1,0 +1,111 @@
+package nodes
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// addresses are the BGP addresses of all nodes, in order; list[i] is that of
+// nodes[i].
+type addresses struct {
+	list  []netip.Addr
+	nodes []uint32
+	// shared are the nodes whose address another one has too, by family.
+	shared [2]*bitset.BitSet
+}
+
+type located struct {
+	address netip.Addr
+	node    uint32
+}
+
+func newAddresses(nodes []*calico.Node) *addresses {
+	list := make([]located, 0, len(nodes))
+	for i, n := range nodes {
+		list = appendLocated(list, n, i)
+	}
+	slices.SortFunc(list, func(a, b located) int {
+		return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.node, b.node))
+	})
+	a := &addresses{list: make([]netip.Addr, 0, len(list)), nodes: make([]uint32, 0, len(list))}
+	for _, l := range list {
+		a.list, a.nodes = append(a.list, l.address), append(a.nodes, l.node)
+	}
+	a.findShared()
+	return a
+}
+
+func appendLocated(list []located, n *calico.Node, i int) []located {
+	for _, f := range calico.Families {
+		if n.SpeaksBGP(f) {
+			list = append(list, located{n.Address[f].Addr(), uint32(i)})
+		}
+	}
+	return list
+}
+
+// edited returns the addresses after an edit.
+func (a *addresses) edited(nodes []*calico.Node, e *edit) *addresses {
+	room := len(a.list) + 2*e.added
+	out := &addresses{list: make([]netip.Addr, 0, room), nodes: make([]uint32, 0, room)}
+	for k, node := range a.nodes {
+		switch i := int(node); {
+		case i < e.at:
+			out.list, out.nodes = append(out.list, a.list[k]), append(out.nodes, node)
+		case i >= e.at+e.removed:
+			out.list, out.nodes = append(out.list, a.list[k]), append(out.nodes, uint32(i-e.removed+e.added))
+		}
+	}
+	var fresh []located
+	for i := e.at; i < e.at+e.added; i++ {
+		fresh = appendLocated(fresh, nodes[i], i)
+	}
+	for _, l := range fresh {
+		from, to := out.find(l.address)
+		for from < to && out.nodes[from] < l.node {
+			from++
+		}
+		out.list, out.nodes = slices.Insert(out.list, from, l.address), slices.Insert(out.nodes, from, l.node)
+	}
+	out.findShared()
+	return out
+}
+
+func (a *addresses) findShared() {
+	a.shared = [2]*bitset.BitSet{{}, {}}
+	for i := 1; i < len(a.list); i++ {
+		if a.list[i-1] == a.list[i] {
+			a.shared[calico.FamilyOf(a.list[i])].Set(uint(a.nodes[i-1])).Set(uint(a.nodes[i]))
+		}
+	}
+}
+
+// isShared reports whether another node has an address of node i too.
+func (a *addresses) isShared(i uint32) bool {
+	return a.shared[calico.IPv4].Test(uint(i)) || a.shared[calico.IPv6].Test(uint(i))
+}
+
+func (a *addresses) anyShared() bool {
+	return a.shared[calico.IPv4].Any() || a.shared[calico.IPv6].Any()
+}
+
+// find returns where an address is in the list.
+func (a *addresses) find(address netip.Addr) (from, to int) {
+	from, _ = slices.BinarySearchFunc(a.list, address, netip.Addr.Compare)
+	to = from
+	for to < len(a.list) && a.list[to] == address {
+		to++
+	}
+	return from, to
+}
+
+// at returns the nodes with an address, in order.
+func (a *addresses) at(address netip.Addr) []uint32 {
+	from, to := a.find(address)
+	return a.nodes[from:to]
+}

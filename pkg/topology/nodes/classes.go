@@ -1,0 +1,272 @@
+package nodes
+
+import (
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// Identity is what a Node object says that decides how the node peers, apart from
+// which selectors match it.
+type Identity struct {
+	IPv4, IPv6 bool // has an address in the family
+	// OwnASN reports whether the node has an AS number of its own. ASN is this
+	// number or, in a Class, the number in effect.
+	OwnASN    bool
+	ASN       uint32
+	ClusterID string // "" for a node that is no route reflector
+	// linkLocal reports that the IPv6 address is, which no peer can dial.
+	linkLocal bool
+	// alone tells a node apart that shares an address: its number + 1, else 0.
+	alone uint32
+}
+
+// Speaks reports whether the nodes have an address in family f.
+func (id *Identity) Speaks(f calico.Family) bool {
+	if f == calico.IPv4 {
+		return id.IPv4
+	}
+	return id.IPv6
+}
+
+// Reflector reports whether the nodes are route reflectors.
+func (id *Identity) Reflector() bool { return id.ClusterID != "" }
+
+// Shares reports whether the node shares an address with another one. It is then
+// the only node of its class.
+func (id *Identity) Shares() bool { return id.alone > 0 }
+
+// identities numbers the identities of the nodes.
+type identities struct {
+	of    []uint32 // of each node, an index into list
+	list  []Identity
+	known map[Identity]uint32
+}
+
+// newIdentities numbers the identities of ix's nodes. old is an index that e leads
+// from, or nil. O(nodes).
+func newIdentities(ix, old *Index, e *edit) *identities {
+	if old != nil && !ix.addresses.anyShared() && !old.addresses.anyShared() {
+		if t := old.identity.edited(ix, e); t != nil {
+			return t
+		}
+	}
+	t := &identities{of: make([]uint32, len(ix.Nodes)), known: map[Identity]uint32{}}
+	for i := range ix.Nodes {
+		k := newIdentity(ix, i)
+		id, ok := t.known[k]
+		if !ok {
+			id = uint32(len(t.list))
+			t.known[k] = id
+			t.list = append(t.list, k)
+		}
+		t.of[i] = id
+	}
+	return t
+}
+
+// edited returns the identities after an edit, t itself where they are the same;
+// nil where one is new. No address may be shared, before or after.
+func (t *identities) edited(ix *Index, e *edit) *identities {
+	ids := make([]uint32, 0, e.added)
+	same := !e.shifts()
+	for i := e.at; i < e.at+e.added; i++ {
+		id, ok := t.known[newIdentity(ix, i)]
+		if !ok {
+			return nil
+		}
+		ids = append(ids, id)
+		same = same && id == t.of[i]
+	}
+	if same {
+		return t
+	}
+	return &identities{of: slices.Concat(t.of[:e.at], ids, t.of[e.at+e.removed:]), list: t.list, known: t.known}
+}
+
+func newIdentity(ix *Index, i int) Identity {
+	n := ix.Nodes[i]
+	k := Identity{IPv4: n.SpeaksBGP(calico.IPv4), IPv6: n.SpeaksBGP(calico.IPv6), ClusterID: n.ClusterID}
+	k.linkLocal = k.IPv6 && n.Address[calico.IPv6].Addr().IsLinkLocalUnicast()
+	if n.ASNumber != nil {
+		k.OwnASN, k.ASN = true, *n.ASNumber
+	}
+	if ix.addresses.isShared(uint32(i)) {
+		k.alone = uint32(i) + 1
+	}
+	return k
+}
+
+// Classes divides nodes into classes whose nodes have the same identity and are in
+// the same sets. It must not be changed.
+type Classes struct {
+	Of   []uint32 // of each node, an index into List
+	List []Class  // in order of first nodes
+
+	sets     []*bitset.BitSet
+	identity *identities
+	defaults Defaults
+}
+
+// Class is nodes that peer alike, at least one.
+type Class struct {
+	Identity
+	// Port is where the nodes listen, 0 for BIRD's default.
+	Port uint16
+	// First are the first few nodes, in order of names; First[0] stands for all.
+	First []uint32
+	Nodes int // number of nodes
+}
+
+// MaxFirst is the largest number of first nodes that a class names.
+const MaxFirst = 4
+
+// Defaults is what the cluster's configuration gives to nodes.
+type Defaults struct {
+	ASN  uint32 // of nodes without an AS number of their own
+	Port uint16 // on which nodes listen, 0 for BIRD's default
+	// Ports holds the nodes with a listen port of their own, by port.
+	Ports map[uint16]*bitset.BitSet
+}
+
+func (d *Defaults) equal(o *Defaults) bool {
+	if d.ASN != o.ASN || d.Port != o.Port || len(d.Ports) != len(o.Ports) {
+		return false
+	}
+	for port, set := range d.Ports {
+		if other := o.Ports[port]; other == nil || !set.Equal(other) {
+			return false
+		}
+	}
+	return true
+}
+
+// Divide divides the nodes by their identities, their listen ports and each of
+// sets. old, or nil, is returned if it is the same. O(nodes + members of the sets).
+func (ix *Index) Divide(d Defaults, sets []*bitset.BitSet, old *Classes) *Classes {
+	sets = distinct(sets)
+	if old != nil && old.identity == ix.identity && old.defaults.equal(&d) && slices.Equal(old.sets, sets) {
+		return old
+	}
+	c := &Classes{Of: slices.Clone(ix.identity.of), sets: sets, identity: ix.identity, defaults: d}
+	ids := uint32(len(ix.identity.list))
+	buffer := make([]uint, 256)
+	into := slices.Repeat([]uint32{0}, int(ids)) // 0 for none: no class is moved into an old one
+	var moved []uint32
+	split := func(set *bitset.BitSet) {
+		for i, members := set.NextSetMany(0, buffer); len(members) > 0; i, members = set.NextSetMany(i+1, buffer) {
+			for _, m := range members {
+				id := c.Of[m]
+				if into[id] == 0 {
+					into[id] = ids
+					into = append(into, 0)
+					moved = append(moved, id)
+					ids++
+				}
+				c.Of[m] = into[id]
+			}
+		}
+		for _, id := range moved {
+			into[id] = 0
+		}
+		moved = moved[:0]
+	}
+	for _, set := range d.Ports { // In any order: number does not depend on it.
+		split(set)
+	}
+	for _, set := range sets {
+		split(set)
+	}
+	c.number(int(ids))
+	return c
+}
+
+// number gives the classes their numbers, in order of their first nodes.
+func (c *Classes) number(ids int) {
+	numbers := make([]uint32, ids)
+	for i, id := range c.Of {
+		if numbers[id] == 0 {
+			c.List = append(c.List, c.class(i))
+			numbers[id] = uint32(len(c.List))
+		}
+		number := numbers[id] - 1
+		c.Of[i] = number
+		one := &c.List[number]
+		one.Nodes++
+		if len(one.First) < MaxFirst {
+			one.First = append(one.First, uint32(i))
+		}
+	}
+}
+
+// class returns the class of node i, still without nodes.
+func (c *Classes) class(i int) Class {
+	one := Class{Identity: c.identity.list[c.identity.of[i]], Port: c.defaults.Port, First: make([]uint32, 0, MaxFirst)}
+	if !one.OwnASN {
+		one.ASN = c.defaults.ASN
+	}
+	for port, set := range c.defaults.Ports {
+		if set.Test(uint(i)) {
+			one.Port = port
+		}
+	}
+	return one
+}
+
+// distinct returns the sets that are not nil, each once, by identity.
+func distinct(sets []*bitset.BitSet) []*bitset.BitSet {
+	seen := make(map[*bitset.BitSet]bool, len(sets))
+	out := make([]*bitset.BitSet, 0, len(sets))
+	for _, s := range sets {
+		if s != nil && !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Sets returns the sets that the nodes are divided by.
+func (c *Classes) Sets() []*bitset.BitSet { return c.sets }
+
+// Members lists the nodes of each class. O(nodes).
+func (c *Classes) Members() [][]uint32 {
+	out := make([][]uint32, len(c.List))
+	for i, id := range c.Of {
+		out[id] = append(out[id], uint32(i))
+	}
+	return out
+}
+
+// Pairs counts the pairs of different nodes of classes a and b, which may be the
+// same.
+func (c *Classes) Pairs(a, b uint32) int {
+	if a == b {
+		n := c.List[a].Nodes
+		return n * (n - 1) / 2
+	}
+	return c.List[a].Nodes * c.List[b].Nodes
+}
+
+// Union returns the nodes of the classes for which belongs returns true, and nil
+// for no class. O(nodes).
+func (c *Classes) Union(belongs func(class int) bool) *bitset.BitSet {
+	yes := make([]bool, len(c.List))
+	some := false
+	for i := range c.List {
+		yes[i] = belongs(i)
+		some = some || yes[i]
+	}
+	if !some {
+		return nil
+	}
+	set := bitset.New(uint(len(c.Of)))
+	for i, id := range c.Of {
+		if yes[id] {
+			set.Set(uint(i))
+		}
+	}
+	return set
+}

@@ -1,0 +1,247 @@
+package nodes
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/bits-and-blooms/bitset"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// Index holds the nodes of one snapshot as columns and sets. It is shared by all
+// topologies of the same nodes, and safe for concurrent use. Its fields must not be
+// changed.
+type Index struct {
+	Nodes      []*calico.Node    // in order of names
+	BGP        [2]*bitset.BitSet // those with an address, by family
+	Speakers   *bitset.BitSet    // those with an address in any family
+	Reflectors *bitset.BitSet    // those with a cluster ID
+	NotReady   *bitset.BitSet    // those with an address that are not ready
+	Zones      *Column           // of the label topology.kubernetes.io/zone
+
+	addresses *addresses
+	identity  *identities
+
+	mu         sync.Mutex
+	columns    map[string]*Column   // by label, made when a selector first reads it
+	selections map[string]selection // by selector
+	limit      int                  // of selections
+}
+
+// selection is what a selector selects; the set is never changed.
+type selection struct {
+	selector *calico.Selector
+	nodes    *bitset.BitSet
+}
+
+// maxTried bounds the selectors that an index caches beside those that are in
+// use: those that were only tried.
+const maxTried = 4096
+
+// New indexes nodes, which must be in order of names. What an index of other
+// nodes, or nil, knows of nodes that are in both is reused, and of the cached
+// selectors those for which keep returns true. O(nodes log nodes) without an old
+// index; with one that differs in a few nodes, O(nodes) with a small constant, and
+// nothing for the sets that are the same.
+func New(nodes []*calico.Node, old *Index, keep func(selector string) bool) *Index {
+	if old != nil {
+		if slices.Equal(old.Nodes, nodes) {
+			return old
+		}
+		if e := diff(old.Nodes, nodes); e.small() && !e.renames(old.Nodes, nodes) {
+			return old.edited(nodes, e, keep)
+		}
+	}
+	n := uint(len(nodes))
+	ix := &Index{
+		Nodes: nodes, BGP: [2]*bitset.BitSet{bitset.New(n), bitset.New(n)}, Reflectors: bitset.New(n), NotReady: bitset.New(n),
+		columns: map[string]*Column{}, selections: map[string]selection{},
+	}
+	for i, node := range nodes {
+		for _, f := range calico.Families {
+			ix.BGP[f].SetTo(uint(i), node.SpeaksBGP(f))
+		}
+		ix.Reflectors.SetTo(uint(i), node.RouteReflector())
+		ix.NotReady.SetTo(uint(i), isDown(node))
+	}
+	ix.Speakers = ix.BGP[calico.IPv4].Union(ix.BGP[calico.IPv6])
+	ix.addresses = newAddresses(nodes)
+	ix.identity = newIdentities(ix, nil, nil)
+	ix.Zones = ix.column(corev1.LabelTopologyZone)
+	return ix
+}
+
+func isDown(n *calico.Node) bool {
+	return n.NotReady && (n.SpeaksBGP(calico.IPv4) || n.SpeaksBGP(calico.IPv6))
+}
+
+// edited returns the index after e, which shares with ix what e does not change.
+func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string) bool) *Index {
+	out := &Index{Nodes: nodes, columns: map[string]*Column{}, selections: map[string]selection{}}
+	for _, f := range calico.Families {
+		out.BGP[f] = e.carry(ix.BGP[f], nodes, func(n *calico.Node) bool { return n.SpeaksBGP(f) })
+	}
+	if out.BGP == ix.BGP {
+		out.Speakers = ix.Speakers
+	} else {
+		out.Speakers = out.BGP[calico.IPv4].Union(out.BGP[calico.IPv6])
+	}
+	out.Reflectors = e.carry(ix.Reflectors, nodes, (*calico.Node).RouteReflector)
+	out.NotReady = e.carry(ix.NotReady, nodes, isDown)
+	out.addresses = ix.addresses
+	if e.shifts() || !slices.EqualFunc(ix.Nodes[e.at:e.at+e.removed], nodes[e.at:e.at+e.added], func(a, b *calico.Node) bool { return a.Address == b.Address }) {
+		out.addresses = ix.addresses.edited(nodes, e)
+	}
+	out.identity = newIdentities(out, ix, e)
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	for label, c := range ix.columns {
+		if carried := c.edited(label, nodes, e); carried != nil {
+			out.columns[label] = carried
+		}
+	}
+	for text, s := range ix.selections {
+		if keep(text) {
+			out.selections[text] = selection{s.selector, e.carry(s.nodes, nodes, func(n *calico.Node) bool { return s.selector.Matches(n.Labels) })}
+		}
+	}
+	if out.Zones = out.columns[corev1.LabelTopologyZone]; out.Zones == nil {
+		out.Zones = out.column(corev1.LabelTopologyZone)
+	}
+	return out
+}
+
+// SameSessions reports whether nothing that decides or describes sessions and
+// routes differs between the nodes of two indexes, apart from what selectors match.
+// O(1).
+func (ix *Index) SameSessions(old *Index) bool {
+	return ix == old || ix.BGP == old.BGP && ix.identity == old.identity && ix.addresses == old.addresses && ix.NotReady == old.NotReady && ix.Zones == old.Zones
+}
+
+// Len implements calico.Universe: it returns the number of nodes.
+func (ix *Index) Len() uint { return uint(len(ix.Nodes)) }
+
+// Having implements calico.Universe. O(nodes / 64 + nodes that match).
+func (ix *Index) Having(label string, values ...string) *bitset.BitSet {
+	c := ix.column(label)
+	set := bitset.New(ix.Len())
+	for _, v := range values {
+		if id, ok := c.known[v]; ok {
+			for _, i := range c.nodesWith(id) {
+				set.Set(uint(i))
+			}
+		}
+	}
+	return set
+}
+
+// Where implements calico.Universe. O(nodes), and one call of match for each
+// distinct value.
+func (ix *Index) Where(label string, match func(value string, present bool) bool) *bitset.BitSet {
+	c := ix.column(label)
+	yes := make([]bool, len(c.values))
+	for id, v := range c.values {
+		yes[id] = match(v, id != 0)
+	}
+	set := bitset.New(ix.Len())
+	for i, id := range c.ids {
+		if yes[id] {
+			set.Set(uint(i))
+		}
+	}
+	return set
+}
+
+// Select returns the nodes that a selector matches; nil, for one that does not
+// parse, matches none. text is the selector's text, under which the result is
+// cached, so that one text always has one set. The set must not be changed. O(1)
+// where it is cached, else as Selector.Select.
+func (ix *Index) Select(text string, s *calico.Selector) *bitset.BitSet {
+	if s == nil {
+		return bitset.New(ix.Len())
+	}
+	ix.mu.Lock()
+	known, ok := ix.selections[text]
+	ix.mu.Unlock()
+	if ok {
+		return known.nodes
+	}
+	set := s.Select(ix)
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	if known, ok := ix.selections[text]; ok {
+		return known.nodes // Made by another goroutine in the meantime.
+	}
+	if len(ix.selections) >= ix.limit {
+		clear(ix.selections)
+	}
+	ix.selections[text] = selection{s, set}
+	return set
+}
+
+// Reserve makes room in the cache for the selectors of so many BGPPeers.
+func (ix *Index) Reserve(peers int) {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	ix.limit = max(ix.limit, 2*peers+maxTried)
+}
+
+// Cached returns how many selectors and how many labels the index has read.
+func (ix *Index) Cached() (selectors, labels int) {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	return len(ix.selections), len(ix.columns)
+}
+
+// Find returns the number of the node with a name. O(log nodes).
+func (ix *Index) Find(name string) (uint, bool) {
+	i, ok := slices.BinarySearchFunc(ix.Nodes, name, func(n *calico.Node, name string) int { return cmp.Compare(n.Name, name) })
+	return uint(i), ok
+}
+
+// Named returns the set of the node with a name, empty where there is none.
+func (ix *Index) Named(name string) *bitset.BitSet {
+	set := bitset.New(ix.Len())
+	if i, ok := ix.Find(name); ok {
+		set.Set(i)
+	}
+	return set
+}
+
+// At returns the numbers of the nodes with a BGP address, in order. O(log nodes +
+// nodes at the address).
+func (ix *Index) At(address netip.Addr) []uint32 { return ix.addresses.at(address) }
+
+// Shared returns the nodes whose BGP address in a family another node has too. The
+// set must not be changed. O(1).
+func (ix *Index) Shared(f calico.Family) *bitset.BitSet { return ix.addresses.shared[f] }
+
+// Shares reports whether another node has a BGP address of node i. O(1).
+func (ix *Index) Shares(i uint32) bool { return ix.addresses.isShared(i) }
+
+// ASNumbers returns the AS numbers that nodes have of their own; others may be
+// among them. O(distinct identities of nodes).
+func (ix *Index) ASNumbers() map[uint32]bool {
+	out := map[uint32]bool{}
+	for i := range ix.identity.list {
+		if one := &ix.identity.list[i]; one.OwnASN {
+			out[one.ASN] = true
+		}
+	}
+	return out
+}
+
+func (ix *Index) column(label string) *Column {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	c := ix.columns[label]
+	if c == nil {
+		c = newColumn(label, ix.Nodes)
+		ix.columns[label] = c
+	}
+	return c
+}
