@@ -48,6 +48,7 @@ var floors = []floor{
 	{leaves, []row{
 		{"pkg/violation", "the result of a policy: violations and actions", "", ""},
 		{"pkg/text", "words, numbers and lists for people; JSON and YAML", "", ""},
+		{"pkg/text/wrap", "breaks lines at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
 		{"pkg/loop", "signals, pauses and repeated errors of long-running loops", "", ""},
 		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
@@ -59,7 +60,11 @@ var floors = []floor{
 	}},
 	{"what follows from a state", []row{
 		{"pkg/topology/routes", "who has whose routes over a plain graph: RFC 4271 and 4456, without Calico", "", ""},
-		{"pkg/topology", "sessions and routes that Calico would configure; the summary for policies", "pkg/calico pkg/state pkg/topology/routes", "calico"},
+		{"pkg/topology/nodes", "nodes as sets: index, columns, classes; knows no sessions", "pkg/calico", ""},
+		{
+			"pkg/topology", "sessions and routes that Calico would configure; the summary for policies",
+			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes", "calico",
+		},
 		{"pkg/health", "what nodes report, compared with the topology", "pkg/calico pkg/state pkg/topology", ""},
 		// Rego is evaluated on plain values: it knows neither a state nor Calico.
 		{"pkg/policy", "compiles and evaluates policies", "", ""},
@@ -83,7 +88,7 @@ var floors = []floor{
 	}},
 	{"clusters", []row{
 		{"pkg/cluster", "follows or reads a cluster", "pkg/calico pkg/state", "kubernetes http"},
-		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario", "kubernetes"},
+		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario pkg/validate", "kubernetes"},
 	}},
 	// These stand side by side: none of them imports another.
 	{"the parts of the webhook", []row{
