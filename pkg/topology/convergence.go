@@ -33,10 +33,10 @@ func (t *Topology) convergence() *Convergence {
 	for _, n := range t.networks {
 		for i := range n.links {
 			l := &n.links[i]
-			if !n.classes.List[l.from].Reflector() || !l.stands() {
+			if !n.classes.List[l.from].Reflector() || !l.established() {
 				continue
 			}
-			for _, w := range l.halves[0].ways {
+			for _, w := range l.halfSessions[0].ways {
 				s := w.settings.restart
 				if s == unset {
 					s = defaultRestart

@@ -59,8 +59,9 @@ var floors = []floor{
 		{"pkg/state", "snapshots and changes", "pkg/calico", ""},
 	}},
 	{"what follows from a state", []row{
-		{"pkg/topology/routes", "who has whose routes over a plain graph: RFC 4271 and 4456, without Calico", "", ""},
-		{"pkg/topology/nodes", "nodes as sets: index, columns, classes; knows no sessions", "pkg/calico", ""},
+		// nodes knows no sessions, and routes no objects.
+		{"pkg/topology/nodes", "the nodes of a cluster as sets, and classes of nodes that peer alike", "pkg/calico", ""},
+		{"pkg/topology/routes", "who has whose routes, by RFC 4271 and 4456 over a plain graph", "", ""},
 		{
 			"pkg/topology", "sessions and routes that Calico would configure; the summary for policies",
 			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes", "calico",
