@@ -123,6 +123,7 @@ var floors = []floor{
 		{"test/architecture", "this map", "", ""},
 		{"test/golden", "golden files and their -update flag", "", ""},
 		{"test/tool", "builds and finds the tools of tests", "", ""},
+		{"test/docs", "links and command lines of the documents", "", ""},
 		{"test/env", "a real API server and a webhook process", "", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
