@@ -48,7 +48,7 @@ var floors = []floor{
 	{leaves, []row{
 		{"pkg/violation", "the result of a policy: violations and actions", "", ""},
 		{"pkg/text", "words, numbers and lists for people; JSON and YAML", "", ""},
-		{"pkg/text/wrap", "breaks lines at the width of a terminal", "", ""},
+		{"pkg/text/wrap", "lines broken at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
 		{"pkg/loop", "signals, pauses and repeated errors of long-running loops", "", ""},
 		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
@@ -89,7 +89,7 @@ var floors = []floor{
 	}},
 	{"clusters", []row{
 		{"pkg/cluster", "follows or reads a cluster", "pkg/calico pkg/state", "kubernetes http"},
-		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario pkg/validate", "kubernetes"},
+		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario", "kubernetes"},
 	}},
 	// These stand side by side: none of them imports another.
 	{"the parts of the webhook", []row{

@@ -27,7 +27,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
-	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 const (
@@ -312,7 +311,7 @@ func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, erro
 		config := rest.CopyConfig(r.config)
 		// The scenario tests policies, not RBAC. With a group, the API server does not add
 		// those of a ServiceAccount or a node.
-		groups := append(validate.ImpersonatedGroups(step.User, step.Groups), "system:masters")
+		groups := append(r.scenario.Groups(i), "system:masters")
 		config.Impersonate = rest.ImpersonationConfig{UserName: step.User, Groups: groups}
 		var err error
 		if client, err = dynamic.NewForConfig(config); err != nil {
