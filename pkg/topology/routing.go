@@ -12,13 +12,13 @@ import (
 )
 
 // routing is who has whose routes in one family. The vertices of its graph are
-// groups, merged where they have the same neighbours on the same terms: the
+// classes, merged where they have the same neighbors on the same terms: the
 // workers of all racks, for example, that peer with the same route reflectors.
 type routing struct {
 	*routes.Routes
 	graph    routes.Graph
 	network  *network
-	vertexOf []int32 // of each group; -1 without an address
+	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	// reach is what the summary says, without and with transit; measures are those
 	// of its sets.
@@ -28,19 +28,19 @@ type routing struct {
 
 // vertex is the nodes of a vertex of the graph.
 type vertex struct {
-	groups []uint32
-	first  []uint32 // the first few nodes, in order of names
+	classes []uint32
+	first   []uint32 // the first few nodes, in order of names
 }
 
-// edge is the sessions between two groups: To is a group. allowed is how often
-// the sender accepts its own AS number the other way, which tells vertices apart.
+// edge is the sessions between two classes: To is a class. allowed is how often
+// the sender accepts its own AS number the other way, by which vertices differ too.
 type edge struct {
 	routes.Session
 	allowed int
 }
 
 // newRouting follows the routes over the sessions of a network. exits are the
-// sessions with external peers, by what they carry. O(links + nodes + mesh groups
+// sessions with external peers, by what they carry. O(links + nodes + mesh classes
 // squared after merging), and what routes.Compute takes.
 func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) (*routing, error) {
 	r := &routing{network: n, vertexOf: make([]int32, len(n.classes.List))}
@@ -65,7 +65,7 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 	n := r.network
 	edges := make([][]edge, len(n.classes.List)) // without the mesh's
 	externals := make([][]routes.ExternalSession, len(n.classes.List))
-	kinds := make([]int, len(n.classes.List)) // of groups in the mesh
+	kinds := make([]int, len(n.classes.List)) // of classes in the mesh
 	for g := range kinds {
 		kinds[g] = -1
 	}
@@ -102,7 +102,7 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 		}
 		r.vertexOf[g] = v
 		one := &r.vertices[v]
-		one.groups = append(one.groups, uint32(g))
+		one.classes = append(one.classes, uint32(g))
 		one.first = append(one.first, s.First...)
 		r.graph.Vertices[v].Nodes += s.Nodes
 	}
@@ -113,12 +113,12 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 		one := &r.vertices[v]
 		slices.Sort(one.first)
 		one.first = one.first[:min(len(one.first), nodes.MaxFirst)]
-		r.graph.Vertices[v].Sessions = r.sessions(one.groups[0], edges[one.groups[0]], kinds)
+		r.graph.Vertices[v].Sessions = r.sessions(one.classes[0], edges[one.classes[0]], kinds)
 	}
 	return nil
 }
 
-// clusterNumber numbers the cluster ID of a group.
+// clusterNumber numbers the cluster ID of a class.
 func clusterNumber(known map[string]int, s *nodes.Class) int {
 	if !s.Reflector() {
 		return routes.NoCluster
@@ -131,7 +131,7 @@ func clusterNumber(known map[string]int, s *nodes.Class) int {
 	return id
 }
 
-// sessions are those of the vertex that group g stands for: those by links, each
+// sessions are those of the vertex that class g stands for: those by links, each
 // vertex once, and those of the mesh with all that no link reaches.
 func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session {
 	n := r.network
@@ -153,7 +153,7 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 		linked[r.vertexOf[list[i].to]] = true
 	}
 	for v := range r.vertices {
-		other := r.vertices[v].groups[0]
+		other := r.vertices[v].classes[0]
 		kind := kinds[other]
 		if kind < 0 || linked[int32(v)] || n.sharesAddress(other) || n.rules.meshReason(kinds[g], kind) != "" {
 			continue
@@ -199,7 +199,7 @@ func (r *routing) hasRoute(transit bool, from, to uint) bool {
 	return v >= 0 && w >= 0 && from != to && r.In(transit).Has(v, w)
 }
 
-// edges lists the sessions of a group by links.
+// edges lists the sessions of a class by links.
 func (n *network) edges(g uint32) []edge {
 	var out []edge
 	list := n.from(g)
@@ -244,7 +244,7 @@ func (k exit) session(s *nodes.Class) routes.ExternalSession {
 	return x
 }
 
-// signature is the same for groups that no route can tell apart.
+// signature is the same for classes that no route can tell apart.
 func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
 	s := &n.classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
