@@ -1,6 +1,8 @@
 package topology
 
-import "fmt"
+import (
+	"fmt"
+)
 
 // BIRD's timers as Calico sets them, in seconds: connect delay, connect retry
 // and error wait by the template, the others by BIRD's defaults

@@ -171,18 +171,6 @@ func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]
 	n.credit(t, l)
 }
 
-// laterReason is why a half-session that is not the first stays idle.
-func (n *network) laterReason(l *link, h *halfSession) Reason {
-	a := &n.classes.List[l.from]
-	if s := &h.ways[0].settings; s.peerASN == 0 || s.local(a) == 0 {
-		return ASNumberZero
-	}
-	if n.sharesAddress(l.from) || n.sharesAddress(l.to) {
-		return AddressShared
-	}
-	return Overlapping
-}
-
 // credit counts the sessions of a link for the BGPPeers that give a side of them.
 func (n *network) credit(t *tally, l *link) {
 	const (
@@ -346,30 +334,6 @@ func (h *externalHalfSession) sourcesAt(m *marks, nodes *bitset.BitSet) {
 	for i := range h.variants {
 		m.addPeersAt(h.variants[i].sources, nodes)
 	}
-}
-
-// zeroASN returns those of nodes for which an AS number of 0 is in it.
-func (n *network) zeroASN(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
-	if v.settings.peerASN == 0 {
-		return nodes
-	}
-	if v.settings.localASN != 0 {
-		return bitset.New(0)
-	}
-	zero := n.classes.Union(func(g int) bool { return n.classes.List[g].ASN == 0 })
-	if zero == nil {
-		return bitset.New(0)
-	}
-	return zero.Intersection(nodes)
-}
-
-// working returns the nodes whose half-session with an external peer BIRD takes.
-func (n *network) working(h *externalHalfSession) *bitset.BitSet {
-	out := h.nodes.Difference(h.idle).Difference(n.index.Shared(n.family))
-	for i := range h.variants {
-		out.InPlaceDifference(n.zeroASN(&h.variants[i], h.variants[i].nodes))
-	}
-	return out
 }
 
 // waiting returns the nodes that have a half-session for which a starting BIRD

@@ -370,3 +370,27 @@ func sortedExits(m map[exit]*bitset.BitSet) []exit {
 	})
 	return out
 }
+
+// zeroASN returns those of nodes for which an AS number of 0 is in it.
+func (n *network) zeroASN(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
+	if v.settings.peerASN == 0 {
+		return nodes
+	}
+	if v.settings.localASN != 0 {
+		return bitset.New(0)
+	}
+	zero := n.classes.Union(func(g int) bool { return n.classes.List[g].ASN == 0 })
+	if zero == nil {
+		return bitset.New(0)
+	}
+	return zero.Intersection(nodes)
+}
+
+// working returns the nodes whose half-session with an external peer BIRD takes.
+func (n *network) working(h *externalHalfSession) *bitset.BitSet {
+	out := h.nodes.Difference(h.idle).Difference(n.index.Shared(n.family))
+	for i := range h.variants {
+		out.InPlaceDifference(n.zeroASN(&h.variants[i], h.variants[i].nodes))
+	}
+	return out
+}

@@ -2,11 +2,17 @@ package topology
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
@@ -153,4 +159,43 @@ func (r *rules) meshSettings(a, b *nodes.Class) settings {
 // inMesh reports whether the nodes of a group take part in the mesh.
 func (r *rules) inMesh(g *nodes.Class, f calico.Family) bool {
 	return r.mesh && g.Speaks(f) && !g.Reflector()
+}
+
+// seconds is a timer as Calico writes it into bird.cfg: rounded to seconds
+// (confd/pkg/backends/calico/bgp_processor.go).
+func seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
+
+// optionalSeconds is a timer as it is written, unset for nil.
+func optionalSeconds(d *time.Duration) int {
+	if d == nil {
+		return unset
+	}
+	return seconds(*d)
+}
+
+func newRules(s *state.Snapshot) rules {
+	c := s.BGPConfiguration(calico.Default)
+	r := rules{mesh: c.MeshEnabled(), asn: c.ClusterASNumber(), meshRestart: unset, peerInherits: true}
+	if v := calicoVersion(s); v != nil {
+		r.peerInherits = v.AtLeast(version.MajorMinor(3, 32))
+	}
+	if c != nil {
+		r.meshPassword, r.meshRestart = c.NodeMeshPassword, optionalSeconds(c.NodeMeshMaxRestartTime)
+		r.meshSource = true
+	}
+	var ports strings.Builder
+	for _, c := range s.BGPConfigurations() {
+		if c.ListenPort != 0 {
+			fmt.Fprintf(&ports, "%s %d\n", c.Name, c.ListenPort)
+		}
+	}
+	r.ports = ports.String()
+	return r
+}
+
+func calicoVersion(s *state.Snapshot) *version.Version {
+	if c := s.ClusterInformation(); c != nil {
+		return c.Version
+	}
+	return nil
 }

@@ -1,9 +1,10 @@
 package topology
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
+
+	"iter"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -73,19 +74,5 @@ func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbour
 				}
 			}
 		}
-	}
-}
-
-// status is "" where it is ambiguous.
-func (l *listed) status() Status {
-	switch {
-	case l.halfSession.ambiguous():
-		return ""
-	case l.reason != "":
-		return Broken
-	case l.external:
-		return External
-	default:
-		return Paired
 	}
 }

@@ -31,6 +31,8 @@ type network struct {
 	suspects []uint32 // those of the mesh that BIRD may not take for peers
 	// externals are the external peers, merged those to be counted.
 	externals, counted []*externalPeer
+	// exits are the nodes by how they exchange routes with external peers.
+	exits map[exit]*bitset.BitSet
 	// workloads are the BGPPeers whose peers are pods.
 	workloads []*peering
 }
@@ -71,18 +73,16 @@ type candidate struct {
 	peers    *peerGroup // nil for the mesh
 }
 
-func newNetwork(
-	ctx context.Context, f calico.Family, ix *nodes.Index, classes *nodes.Classes, r rules, peers []*peerGroup, s spreads, workloads []*peering, externals, merged []*externalPeer,
-) (*network, error) {
-	n := &network{family: f, classes: classes, rules: r, index: ix, spreads: s, externals: externals, counted: merged, workloads: workloads}
+// connectPeers finds the links of a network and which of them carry sessions.
+func (n *network) connectPeers(ctx context.Context, peers []*peerGroup) error {
 	n.findMesh()
 	candidates, err := n.candidates(ctx, peers)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n.connect(candidates)
 	n.pair()
-	return n, ctx.Err()
+	return ctx.Err()
 }
 
 func (n *network) findMesh() {

@@ -87,3 +87,25 @@ func (l *link) established() bool { return l.reason == "" }
 func (l *link) anyWay(holds func(*settings) bool) bool {
 	return slices.ContainsFunc(l.halfSessions[0].ways, func(w way) bool { return holds(&w.settings) })
 }
+
+// laterReason is why a half-session that is not the first stays idle.
+func (n *network) laterReason(l *link, h *halfSession) Reason {
+	a := &n.classes.List[l.from]
+	if s := &h.ways[0].settings; s.peerASN == 0 || s.local(a) == 0 {
+		return ASNumberZero
+	}
+	if n.sharesAddress(l.from) || n.sharesAddress(l.to) {
+		return AddressShared
+	}
+	return Overlapping
+}
+
+// allowed is how often the nodes of l.from accept a route with their own AS number
+// in its path.
+func (l *link) allowed() int {
+	least := l.halfSessions[0].ways[0].settings.allow
+	for _, w := range l.halfSessions[0].ways {
+		least = min(least, w.settings.allow)
+	}
+	return least
+}

@@ -315,3 +315,10 @@ func sameSelectors(a, b []Selector) bool {
 }
 
 func sameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }
+
+// workloadSettings returns the settings for a peer that is a pod.
+func (r *peering) workloadSettings() settings {
+	s := r.commonSettings()
+	s.peerASN, s.localASN = r.peer.ASNumber, r.peer.LocalASNumber
+	return s
+}

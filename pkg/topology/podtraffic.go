@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/util/version"
-
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -119,13 +118,6 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	}
 	out.IPIP, out.NoEncap = p.ipip, p.noEncap
 	return out
-}
-
-func calicoVersion(s *state.Snapshot) *version.Version {
-	if c := s.ClusterInformation(); c != nil {
-		return c.Version
-	}
-	return nil
 }
 
 // podTraffic tells in which families pod traffic between nodes needs BGP. A

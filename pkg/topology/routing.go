@@ -2,10 +2,9 @@ package topology
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 
-	"github.com/bits-and-blooms/bitset"
+	"encoding/binary"
 
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
@@ -42,9 +41,9 @@ type edge struct {
 // newRouting follows the routes over the sessions of a network. exits are the
 // sessions with external peers, by what they carry. O(links + nodes + mesh groups
 // squared after merging), and what routes.Compute takes.
-func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) (*routing, error) {
+func newRouting(ctx context.Context, n *network) (*routing, error) {
 	r := &routing{network: n, vertexOf: make([]int32, len(n.classes.List))}
-	if err := r.merge(ctx, exits); err != nil {
+	if err := r.merge(ctx); err != nil {
 		return nil, err
 	}
 	r.findZones()
@@ -61,7 +60,7 @@ func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) 
 }
 
 // merge makes the graph.
-func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) error {
+func (r *routing) merge(ctx context.Context) error {
 	n := r.network
 	edges := make([][]edge, len(n.classes.List)) // without the mesh's
 	externals := make([][]routes.ExternalSession, len(n.classes.List))
@@ -74,7 +73,7 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 			kinds[g] = kind
 		}
 	}
-	exitKeys := sortedExits(exits)
+	exitKeys := sortedExits(n.exits)
 	known := map[string]int32{}
 	clusters := map[string]int{}
 	for g := range n.classes.List {
@@ -88,7 +87,7 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 		}
 		edges[g] = n.edges(uint32(g))
 		for _, k := range exitKeys {
-			if x := k.session(s); x.ASN != 0 && exits[k].Test(uint(s.First[0])) { // BIRD refuses 0.
+			if x := k.session(s); x.ASN != 0 && n.exits[k].Test(uint(s.First[0])) { // BIRD refuses 0.
 				externals[g] = append(externals[g], x)
 			}
 		}
@@ -221,16 +220,6 @@ func (n *network) edge(l, m *link) edge {
 	e.PeerClient = !m.anyWay(func(s *settings) bool { return !s.client(b, m.halfSessions[0].prefix) })
 	e.PeerAllowed, e.allowed = m.allowed(), l.allowed()
 	return e
-}
-
-// allowed is how often the nodes of l.from accept a route with their own AS number
-// in its path.
-func (l *link) allowed() int {
-	least := l.halfSessions[0].ways[0].settings.allow
-	for _, w := range l.halfSessions[0].ways {
-		least = min(least, w.settings.allow)
-	}
-	return least
 }
 
 // session is the session of a node in s.

@@ -6,7 +6,9 @@
 // with the number of nodes, never with nodes x nodes.
 package topology
 
-import "github.com/bgpguard/bgpguard/pkg/calico"
+import (
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
 
 // Summary is what policies read of a state: its JSON form is input.state. Its
 // size does not depend on the number of nodes. Every field is always present.

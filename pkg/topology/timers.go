@@ -2,16 +2,11 @@ package topology
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
-
-// seconds is a timer as Calico writes it into bird.cfg: rounded to seconds
-// (confd/pkg/backends/calico/bgp_processor.go).
-func seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
 
 // restartTime returns a graceful restart time in seconds, BIRD's default for
 // nil. 0 is a value.
@@ -27,14 +22,6 @@ func restartTime(d *time.Duration) int {
 func keepaliveTime(d *time.Duration) int {
 	if d == nil || seconds(*d) == 0 {
 		return seconds(calico.DefaultKeepaliveTime)
-	}
-	return seconds(*d)
-}
-
-// optionalSeconds is a timer as it is written, unset for nil.
-func optionalSeconds(d *time.Duration) int {
-	if d == nil {
-		return unset
 	}
 	return seconds(*d)
 }
