@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // frozen returns the nodes whose BIRD refuses the configuration, by what it refuses
@@ -18,31 +19,31 @@ func (n *network) frozen() map[string]*marks {
 		}
 		return out[reason]
 	}
-	for g := range n.classes.List {
-		for _, r := range n.refusals(uint32(g), nobody) {
-			at(r.reason).addClass(n, uint32(g), 0).addSources(n, r.link, r.sources)
+	for g := range n.Classes.List {
+		for _, r := range n.Refusals(uint32(g), sessions.Nobody) {
+			at(r.Reason).addClass(n, uint32(g), 0).addSources(n, r.Link, r.Sources)
 		}
 	}
-	for _, u := range n.externalSides() {
+	for _, u := range n.ExternalSides() {
 		groups := map[string][]bool{}
-		for g := range n.classes.List {
-			for _, r := range n.externalRefusals(&u, uint32(g)) {
-				if groups[r.reason] == nil {
-					groups[r.reason] = make([]bool, len(n.classes.List))
+		for g := range n.Classes.List {
+			for _, r := range n.ExternalRefusals(&u, uint32(g)) {
+				if groups[r.Reason] == nil {
+					groups[r.Reason] = make([]bool, len(n.Classes.List))
 				}
-				groups[r.reason][g] = true
+				groups[r.Reason][g] = true
 			}
 		}
 		for reason, some := range groups {
-			hit := n.classes.Union(func(g int) bool { return some[g] }).Intersection(u.nodes)
+			hit := n.Classes.Union(func(g int) bool { return some[g] }).Intersection(u.Nodes)
 			if hit.Any() {
 				at(reason).addNodes(hit)
-				at(reason).addPeersAt(u.sources, hit)
+				at(reason).addPeersAt(u.Sources, hit)
 			}
 		}
 	}
 	for _, reason := range sortedKeys(out) {
-		at(anyRefusal).join(n, out[reason])
+		at(sessions.AnyRefusal).join(n, out[reason])
 	}
 	return out
 }
@@ -50,25 +51,25 @@ func (n *network) frozen() map[string]*marks {
 // Frozen lists the nodes whose BIRD refuses its configuration.
 func (t *Topology) Frozen() []FrozenNode {
 	out := []FrozenNode{}
-	loose := [2][]externalSide{t.networks[0].externalSides(), t.networks[1].externalSides()}
+	loose := [2][]sessions.ExternalSide{t.networks[0].ExternalSides(), t.networks[1].ExternalSides()}
 	for i, node := range t.index.Nodes {
 		for _, f := range calico.Families {
 			n := t.networks[f]
 			if !node.SpeaksBGP(f) {
 				continue
 			}
-			reasons := textsOf(n.refusals(n.classes.Of[i], i))
+			reasons := sessions.Texts(n.Refusals(n.Classes.Of[i], i))
 			for _, u := range loose[f] {
-				if !u.nodes.Test(uint(i)) {
+				if !u.Nodes.Test(uint(i)) {
 					continue
 				}
-				for _, reason := range textsOf(n.externalRefusals(&u, n.classes.Of[i])) {
-					reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, names(u.sourcesAt(uint(i)))))
+				for _, reason := range sessions.Texts(n.ExternalRefusals(&u, n.Classes.Of[i])) {
+					reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, sessions.Names(u.SourcesAt(uint(i)))))
 				}
 			}
 			if len(reasons) > 0 {
 				slices.Sort(reasons)
-				out = append(out, FrozenNode{node.Name, f.String(), slices.Compact(reasons)})
+				out = append(out, FrozenNode{Node: node.Name, Family: f.String(), Reasons: slices.Compact(reasons)})
 			}
 		}
 	}

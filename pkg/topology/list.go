@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // HalfSessions lists the half-sessions of one node, or of all nodes for "", in
@@ -13,9 +14,9 @@ import (
 // them. What is listed is made on the way: one node's at a time.
 func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	return func(yield func(HalfSession) bool) {
-		t.each(node, nil, func(list []listed) bool {
+		t.each(node, nil, func(list []sessions.Listed) bool {
 			for i := range list {
-				if l := &list[i]; len(l.ways) == 1 && !yield(l.describe(&l.ways[0])) {
+				if l := &list[i]; len(l.Ways) == 1 && !yield(l.HalfSession(&l.Ways[0])) {
 					return false
 				}
 			}
@@ -38,9 +39,9 @@ func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
 		return slices.ContainsFunc(has[f], func(is func(int) bool) bool { return is(i) })
 	}
 	return func(yield func(BrokenSession) bool) {
-		t.each(node, marked, func(list []listed) bool {
+		t.each(node, marked, func(list []sessions.Listed) bool {
 			for i := range list {
-				if l := &list[i]; len(l.ways) == 1 && l.reason != "" && !yield(l.broken()) {
+				if l := &list[i]; len(l.Ways) == 1 && l.Reason != "" && !yield(l.Broken()) {
 					return false
 				}
 			}
@@ -55,9 +56,9 @@ func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
 func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
 	marked := func(f calico.Family, i int) bool { return t.marked(f, &t.tallies[f].ambiguous)(i) }
 	return func(yield func(AmbiguousSession) bool) {
-		t.each(node, marked, func(list []listed) bool {
+		t.each(node, marked, func(list []sessions.Listed) bool {
 			for i := range list {
-				if l := &list[i]; len(l.ways) > 1 && !yield(l.ambiguous()) {
+				if l := &list[i]; len(l.Ways) > 1 && !yield(l.Ambiguous()) {
 					return false
 				}
 			}
@@ -68,14 +69,14 @@ func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
 
 // each calls visit with the half-sessions of each node and family, of those that are
 // wanted; nil wants all.
-func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, visit func([]listed) bool) {
-	members := t.classes.Members()
+func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, visit func([]sessions.Listed) bool) {
+	members := t.sessions.Classes.Members()
 	for i, n := range t.index.Nodes {
 		if node != "" && n.Name != node {
 			continue
 		}
 		for _, f := range calico.Families {
-			if n.SpeaksBGP(f) && (wanted == nil || wanted(f, i)) && !visit(t.networks[f].listNode(uint32(i), members)) {
+			if n.SpeaksBGP(f) && (wanted == nil || wanted(f, i)) && !visit(t.networks[f].ListNode(uint32(i), members)) {
 				return
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Values of programClusterRoutes. Each names the classes of IPPools that the
@@ -42,7 +43,7 @@ type programming struct {
 // Where the version is not known, what is set counts as from v3.33 on, and what is
 // not set as before.
 func newProgramming(s *state.Snapshot) programming {
-	p := programming{version: calicoVersion(s)}
+	p := programming{version: sessions.CalicoVersion(s)}
 	if c := s.FelixConfiguration(); c != nil {
 		p.setting.Felix = c.ProgramClusterRoutes
 	}

@@ -395,18 +395,6 @@ type BGPPeer struct {
 	Selectors []Selector `json:"selectors"`
 }
 
-// Selector is a selector of nodes.
-type Selector struct {
-	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
-	Text  string `json:"text"`
-	// Error says why it does not parse, "" where it does.
-	Error string `json:"error"`
-	// Labels names the labels that it reads, sorted.
-	Labels []string `json:"labels"`
-	// Nodes counts those that it matches, also those without BGP.
-	Nodes int `json:"nodes"`
-}
-
 // BGPConfiguration is a BGPConfiguration.
 type BGPConfiguration struct {
 	Object

@@ -11,13 +11,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Topology is what a snapshot comes to. It is immutable.
 type Topology struct {
 	snapshot *state.Snapshot
 	index    *nodes.Index
-	*connected
+	sessions *sessions.Sessions
 	networks [2]*network
 	tallies  [2]*tally
 	routings [2]*routing
@@ -73,13 +74,13 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 		t.index = nodes.New(s.Nodes(), old, selectorsOf(s))
 	}
 	t.index.Reserve(len(s.BGPPeers()))
-	var connectedBefore *connected
+	var sessionsBefore *sessions.Sessions
 	if before != nil {
-		connectedBefore = before.connected
+		sessionsBefore = before.sessions
 	}
 	var same bool
 	var err error
-	if t.connected, same, err = computeSessions(ctx, t.index, s, connectedBefore); err != nil {
+	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore); err != nil {
 		return err
 	}
 	if same {
@@ -105,10 +106,10 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 // connect counts the sessions and computes the routes.
 func (t *Topology) connect(ctx context.Context) error {
 	for _, f := range calico.Families {
-		n := t.connected.networks[f]
+		n := &network{t.sessions.Networks[f]}
 		t.networks[f] = n
 		var err error
-		if t.tallies[f], err = n.count(ctx, len(t.peerings)); err != nil {
+		if t.tallies[f], err = n.count(ctx, len(t.sessions.Peerings)); err != nil {
 			return err
 		}
 		if t.routings[f], err = newRouting(ctx, n); err != nil {
@@ -132,13 +133,13 @@ func (t *Topology) Problems(id calico.ID) []calico.Problem {
 	if o := t.snapshot.Get(id); o != nil {
 		out = append(out, o.Problems()...)
 	}
-	for _, r := range t.peerings {
-		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
-			out = append(out, r.problems...)
-			if r.local.None() && (r.peer.NodeSelector == "" || r.peer.Local() != nil) {
+	for _, r := range t.sessions.Peerings {
+		if id.Kind == calico.KindBGPPeer && r.Peer.Name == id.Name {
+			out = append(out, r.Problems...)
+			if r.Local.None() && (r.Peer.NodeSelector == "" || r.Peer.Local() != nil) {
 				out = append(out, calico.Problem{Field: "spec", Message: "selects no local node out of " + text.Number(len(t.index.Nodes))})
 			}
-			if r.peer.PeerSelector != "" && r.peer.Remote() != nil && r.remote.None() {
+			if r.Peer.PeerSelector != "" && r.Peer.Remote() != nil && r.Remote.None() {
 				out = append(out, calico.Problem{Field: "spec.peerSelector", Message: "selects no node out of " + text.Number(len(t.index.Nodes))})
 			}
 		}

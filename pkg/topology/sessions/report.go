@@ -1,4 +1,4 @@
-package topology
+package sessions
 
 // HalfSession is one side of a BGP session as Calico configures it: one
 // "protocol bgp" block in a node's bird.cfg (IPv4) or bird6.cfg (IPv6). It is
@@ -131,4 +131,16 @@ type FrozenNode struct {
 	Node    string   `json:"node"`
 	Family  string   `json:"family"`
 	Reasons []string `json:"reasons"`
+}
+
+// Selector is a selector of nodes.
+type Selector struct {
+	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
+	Text  string `json:"text"`
+	// Error says why it does not parse, "" where it does.
+	Error string `json:"error"`
+	// Labels names the labels that it reads, sorted.
+	Labels []string `json:"labels"`
+	// Nodes counts those that it matches, also those without BGP.
+	Nodes int `json:"nodes"`
 }

@@ -1,4 +1,4 @@
-package topology
+package sessions
 
 import (
 	"cmp"
@@ -18,69 +18,69 @@ import (
 
 // prefix begins the names of Calico's BGP protocols, in the order in which the
 // names sort and BIRD therefore meets them.
-type prefix uint8
+type Prefix uint8
 
 const (
-	prefixGlobal prefix = iota
-	prefixWorkload
-	prefixMesh
-	prefixNode
+	PrefixGlobal Prefix = iota
+	PrefixWorkload
+	PrefixMesh
+	PrefixNode
 )
 
 // String gives the prefix as it stands in names.
-func (p prefix) String() string {
+func (p Prefix) String() string {
 	return [...]string{"Global_", "Local_Workload_", "Mesh_", "Node_"}[p]
 }
 
-// halfSession is the half-session of every node of one group towards every node of
+// Protocol is the half-session of every node of one group towards every node of
 // another, or towards a peer that is not a node.
-type halfSession struct {
-	prefix prefix
+type Protocol struct {
+	Prefix Prefix
 	port   uint16
 	pass   pass // in which Calico enters it
 	// ways are the settings that it may have, with the BGPPeers that give
 	// them. More than one, and it is ambiguous.
-	ways []way
+	Ways []Way
 }
 
-type way struct {
-	settings settings
-	sources  []source // none for the mesh
+type Way struct {
+	Settings Settings
+	Sources  []Source // none for the mesh
 }
 
-func (h *halfSession) ambiguous() bool { return len(h.ways) > 1 }
+func (h *Protocol) Ambiguous() bool { return len(h.Ways) > 1 }
 
 // add adds a source that gives the half-session with settings s.
-func (h *halfSession) add(s settings, from source) {
-	for i := range h.ways {
-		if h.ways[i].settings == s {
-			if !slices.Contains(h.ways[i].sources, from) {
-				h.ways[i].sources = append(h.ways[i].sources, from)
+func (h *Protocol) add(s Settings, from Source) {
+	for i := range h.Ways {
+		if h.Ways[i].Settings == s {
+			if !slices.Contains(h.Ways[i].Sources, from) {
+				h.Ways[i].Sources = append(h.Ways[i].Sources, from)
 			}
 			return
 		}
 	}
-	h.ways = append(h.ways, way{s, []source{from}})
+	h.Ways = append(h.Ways, Way{s, []Source{from}})
 }
 
 // suffix is what follows the address in the protocol's name.
-func (h *halfSession) suffix() string { return suffix(h.prefix, h.port) }
+func (h *Protocol) suffix() string { return suffix(h.Prefix, h.port) }
 
-func suffix(p prefix, port uint16) string {
-	if port == 0 || p == prefixMesh {
+func suffix(p Prefix, port uint16) string {
+	if port == 0 || p == PrefixMesh {
 		return ""
 	}
 	return "_port_" + strconv.Itoa(int(port))
 }
 
 // compareHalfSessions orders half-sessions with one neighbour as their names do.
-func compareHalfSessions(a, b halfSession) int {
-	return cmp.Or(cmp.Compare(a.prefix, b.prefix), strings.Compare(a.suffix(), b.suffix()))
+func compareHalfSessions(a, b Protocol) int {
+	return cmp.Or(cmp.Compare(a.Prefix, b.Prefix), strings.Compare(a.suffix(), b.suffix()))
 }
 
 // protocol is the name of the protocol with a neighbour.
-func (h *halfSession) protocol(address string) string {
-	return h.prefix.String() + strings.NewReplacer(".", "_", ":", "_").Replace(address) + h.suffix()
+func (h *Protocol) protocol(address string) string {
+	return h.Prefix.String() + strings.NewReplacer(".", "_", ":", "_").Replace(address) + h.suffix()
 }
 
 // defaultPort is where BIRD listens and what it dials, where nothing is set.
@@ -88,55 +88,55 @@ const defaultPort = 179
 
 func portOr179(port uint16) uint16 { return cmp.Or(port, defaultPort) }
 
-// localASN is what a node of g presents itself with.
-func (s *settings) local(g *nodes.Class) uint32 { return cmp.Or(s.localASN, g.ASN) }
+// Local is what a node of g presents itself with.
+func (s *Settings) Local(g *nodes.Class) uint32 { return cmp.Or(s.localASN, g.ASN) }
 
-// internal reports whether it is iBGP, as Calico and BIRD tell it.
-func (s *settings) internal(g *nodes.Class) bool { return s.peerASN == s.local(g) }
+// Internal reports whether it is iBGP, as Calico and BIRD tell it.
+func (s *Settings) Internal(g *nodes.Class) bool { return s.PeerASN == s.Local(g) }
 
 // normalise drops what does not show in a node's bird.cfg: BGPPeers that differ
 // in nothing else do no harm together.
-func (s *settings) normalise(g *nodes.Class) {
+func (s *Settings) normalise(g *nodes.Class) {
 	if s.localASN == g.ASN {
 		s.localASN = 0
 	}
-	if !s.internal(g) || s.clusterID != g.ClusterID {
+	if !s.Internal(g) || s.clusterID != g.ClusterID {
 		s.clusterID = ""
 	}
-	if s.nextHopMode != "" || s.internal(g) {
+	if s.nextHopMode != "" || s.Internal(g) {
 		s.keepOriginal = false
 	}
 	if s.keepalive == 0 { // BIRD takes it as unset.
-		s.keepalive = unset
+		s.keepalive = Unset
 	}
 }
 
-// client reports whether a node of g takes the peer for its client: it is a
+// Client reports whether a node of g takes the peer for its client: it is a
 // reflector itself, and the peer is none or one with another cluster ID, as
 // far as Calico knows (bgp_processor.go, buildPeerFromData). The mesh has none.
-func (s *settings) client(g *nodes.Class, p prefix) bool {
-	return p != prefixMesh && g.Reflector() && s.internal(g) && s.clusterID != g.ClusterID
+func (s *Settings) Client(g *nodes.Class, p Prefix) bool {
+	return p != PrefixMesh && g.Reflector() && s.Internal(g) && s.clusterID != g.ClusterID
 }
 
 // passive reports whether the protocol waits for its peer to dial. own and peer
 // are addresses as text, which is how Calico compares them.
-func (h *halfSession) passive(s *settings, own, peer string) bool {
-	switch h.prefix {
-	case prefixMesh:
+func (h *Protocol) passive(s *Settings, own, peer string) bool {
+	switch h.Prefix {
+	case PrefixMesh:
 		return peer > own
-	case prefixGlobal:
+	case PrefixGlobal:
 		return s.passive
-	case prefixWorkload:
+	case PrefixWorkload:
 		return true
 	default:
 		return false
 	}
 }
 
-// rules are what the whole cluster's configuration says of sessions.
-type rules struct {
-	mesh bool
-	asn  uint32
+// Rules are what the whole cluster's configuration says of sessions.
+type Rules struct {
+	Mesh bool
+	ASN  uint32
 	// peerInherits tells that a node takes the AS number of a mesh peer without
 	// one of its own for its own, and not for the cluster's: so since v3.32
 	// (bgp_processor.go, processMeshPeers), and where the version is not known.
@@ -148,35 +148,35 @@ type rules struct {
 }
 
 // meshSettings are those of the mesh for the half-session of a towards b.
-func (r *rules) meshSettings(a, b *nodes.Class) settings {
-	s := settings{peerASN: b.ASN, port: b.Port, password: r.meshPassword, restart: r.meshRestart, keepalive: unset}
+func (r *Rules) meshSettings(a, b *nodes.Class) Settings {
+	s := Settings{PeerASN: b.ASN, port: b.Port, password: r.meshPassword, Restart: r.meshRestart, keepalive: Unset}
 	if !b.OwnASN && r.peerInherits {
-		s.peerASN = a.ASN
+		s.PeerASN = a.ASN
 	}
 	return s
 }
 
 // inMesh reports whether the nodes of a group take part in the mesh.
-func (r *rules) inMesh(g *nodes.Class, f calico.Family) bool {
-	return r.mesh && g.Speaks(f) && !g.Reflector()
+func (r *Rules) inMesh(g *nodes.Class, f calico.Family) bool {
+	return r.Mesh && g.Speaks(f) && !g.Reflector()
 }
 
-// seconds is a timer as Calico writes it into bird.cfg: rounded to seconds
+// Seconds is a timer as Calico writes it into bird.cfg: rounded to seconds
 // (confd/pkg/backends/calico/bgp_processor.go).
-func seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
+func Seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
 
 // optionalSeconds is a timer as it is written, unset for nil.
 func optionalSeconds(d *time.Duration) int {
 	if d == nil {
-		return unset
+		return Unset
 	}
-	return seconds(*d)
+	return Seconds(*d)
 }
 
-func newRules(s *state.Snapshot) rules {
+func newRules(s *state.Snapshot) Rules {
 	c := s.BGPConfiguration(calico.Default)
-	r := rules{mesh: c.MeshEnabled(), asn: c.ClusterASNumber(), meshRestart: unset, peerInherits: true}
-	if v := calicoVersion(s); v != nil {
+	r := Rules{Mesh: c.MeshEnabled(), ASN: c.ClusterASNumber(), meshRestart: Unset, peerInherits: true}
+	if v := CalicoVersion(s); v != nil {
 		r.peerInherits = v.AtLeast(version.MajorMinor(3, 32))
 	}
 	if c != nil {
@@ -193,7 +193,7 @@ func newRules(s *state.Snapshot) rules {
 	return r
 }
 
-func calicoVersion(s *state.Snapshot) *version.Version {
+func CalicoVersion(s *state.Snapshot) *version.Version {
 	if c := s.ClusterInformation(); c != nil {
 		return c.Version
 	}
