@@ -10,8 +10,8 @@ import (
 )
 
 // HalfSessions lists the half-sessions of one node, or of all nodes for "", in
-// order of node, family and protocol. Those that are ambiguous are not among
-// them. What is listed is made on the way: one node's at a time.
+// order of node, family and protocol, without ambiguous ones. It makes those of one
+// node at a time.
 func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	return func(yield func(HalfSession) bool) {
 		t.each(node, nil, func(list []sessions.Listed) bool {
@@ -25,9 +25,8 @@ func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	}
 }
 
-// Broken lists the half-sessions on which no session can come up, of one node
-// or of all for "", in the order of HalfSessions. O(half-sessions of the nodes that
-// have such ones).
+// Broken lists the half-sessions that cannot come up, of one node or of all for "",
+// in the order of HalfSessions. O(half-sessions of the nodes that have such ones).
 func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
 	var has [2][]func(int) bool
 	for _, f := range calico.Families {
@@ -67,8 +66,8 @@ func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
 	}
 }
 
-// each calls visit with the half-sessions of each node and family, of those that are
-// wanted; nil wants all.
+// each calls visit with the half-sessions of each node and family that wanted
+// selects; nil selects all.
 func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, visit func([]sessions.Listed) bool) {
 	members := t.sessions.Classes.Members()
 	for i, n := range t.index.Nodes {
@@ -83,7 +82,7 @@ func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, v
 	}
 }
 
-// Ignored lists what Calico would ignore or refuse in the objects of the state.
+// Ignored lists what Calico would ignore or reject in the objects of the state.
 func (t *Topology) Ignored() []Ignored {
 	out := []Ignored{}
 	add := func(o calico.Object) {
@@ -108,9 +107,9 @@ func (t *Topology) Ignored() []Ignored {
 	return out
 }
 
-// HasRoute reports whether node "to" has the routes to the pods of node "from"
-// in family f; transit says what is assumed of peers that are no nodes of the
-// state, as in Routes.
+// HasRoute reports whether node "to" has the routes to the pods of node "from" in
+// family f, under the reading of external peers with transit or without. Policies read
+// the Summary; this is for comparing predictions with a running BIRD, route by route.
 func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool {
 	a, ok := t.index.Find(from)
 	b, ok2 := t.index.Find(to)

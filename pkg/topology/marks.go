@@ -48,7 +48,7 @@ func (m *marks) addSources(n *network, l *sessions.Link, sources []sessions.Sour
 		n.Spreads.Among(s, l.From, l.To, func(p *sessions.Peering, _ uint32) bool {
 			m.addPeer(p)
 			named++
-			return named < MaxNames
+			return named < maxNames
 		})
 	}
 }
@@ -67,7 +67,7 @@ func (m *marks) addPeersAt(sources []*sessions.Peering, nodes *bitset.BitSet) {
 	for _, p := range sources {
 		if p.Local.IntersectionCardinality(nodes) > 0 {
 			m.addPeer(p)
-			if named++; named == MaxNames {
+			if named++; named == maxNames {
 				return
 			}
 		}
@@ -121,5 +121,5 @@ func (m *marks) halfGroup(n *network, members string) HalfGroup {
 // firstNames are the first few of names, in order.
 func firstNames(names map[string]bool) []string {
 	out := sortedKeys(names)
-	return out[:min(len(out), MaxNames)]
+	return out[:min(len(out), maxNames)]
 }

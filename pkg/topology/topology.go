@@ -14,7 +14,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// Topology is what a snapshot comes to. It is immutable.
+// Topology is the sessions that Calico would configure for a snapshot, and the
+// routes that they carry. It is immutable.
 type Topology struct {
 	snapshot *state.Snapshot
 	index    *nodes.Index
@@ -40,8 +41,8 @@ func (t *Topology) Summary() *Summary { return t.summary }
 //
 // Without before, O(nodes x labels that selectors name); with it, what the
 // change touches, which for CalicoNodeStatuses is nothing; where sessions
-// change, O(nodes) with a very small constant and O(BGPPeers x groups of nodes
-// that peer alike).
+// change, O(nodes) with a very small constant and O(BGPPeers x classes of nodes).
+// See the package comment for the steps.
 func Compute(ctx context.Context, s *state.Snapshot, before *Topology) (*Topology, error) {
 	if before != nil && before.snapshot == s {
 		return before, nil
@@ -92,8 +93,8 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	return nil
 }
 
-// selectorsOf tells which selectors the BGPPeers of a snapshot have, "" among
-// them, which stands for all nodes.
+// selectorsOf reports which selectors the BGPPeers of a snapshot have, including
+// "", which stands for all nodes.
 func selectorsOf(s *state.Snapshot) func(string) bool {
 	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
 	used[""] = true
@@ -125,9 +126,8 @@ func (t *Topology) connect(ctx context.Context) error {
 	return nil
 }
 
-// Problems lists what Calico would ignore or refuse in the object of the given
-// id: what the object itself shows and, for a BGPPeer, what only the state
-// shows.
+// Problems lists what Calico would ignore or reject in the object of the given id:
+// what the object itself shows and, for a BGPPeer, what only the state shows.
 func (t *Topology) Problems(id calico.ID) []calico.Problem {
 	out := []calico.Problem{}
 	if o := t.snapshot.Get(id); o != nil {

@@ -22,7 +22,7 @@ const module = "github.com/bgpguard/bgpguard/"
 // floor is a group of packages that stand at the same height. A package may import
 // packages on lower floors, and on its own floor those in the rows above its own.
 type floor struct {
-	name  string
+	name string
 	rows []row
 }
 
@@ -48,6 +48,7 @@ var floors = []floor{
 	{leaves, []row{
 		{"pkg/violation", "the result of a policy: violations and actions", "", ""},
 		{"pkg/text", "words, numbers and lists for people; JSON and YAML", "", ""},
+		{"pkg/text/wrap", "lines broken at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
 		{"pkg/loop", "signals, pauses and repeated errors of long-running loops", "", ""},
 		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},

@@ -187,7 +187,7 @@ func (l *Listed) message() string {
 	peer := l.PeerNode()
 	switch l.Reason {
 	case NoReturn:
-		return fmt.Sprintf("%s has no half-session back: it needs a BGPPeer that gives it one, or reversePeering Auto", peer)
+		return fmt.Sprintf("%s has no half-session back: configure one by a BGPPeer, or set reversePeering to Auto", peer)
 	case ASNumberMismatch:
 		b := &l.network.Classes.List[l.network.Classes.Of[l.peer]]
 		if theirs := l.back.Settings.Local(b); s.PeerASN != theirs {
@@ -195,19 +195,19 @@ func (l *Listed) message() string {
 		}
 		return fmt.Sprintf("has AS %d on this session, and %s expects AS %d", s.Local(l.side()), peer, l.back.Settings.PeerASN)
 	case ASNumberZero:
-		return fmt.Sprintf("BIRD refuses the AS numbers %d (remote) and %d (local): neither may be 0", s.PeerASN, s.Local(l.side()))
+		return fmt.Sprintf("BIRD rejects the AS numbers %d (remote) and %d (local): neither may be 0", s.PeerASN, s.Local(l.side()))
 	case PasswordMismatch:
 		return fmt.Sprintf("the password is %s, that of %s is %s", noneIfEmpty(s.password), peer, noneIfEmpty(l.back.Settings.password))
 	case TTLSecurityMismatch:
-		return fmt.Sprintf("ttlSecurity is %d here and %d on %s: both must have it or neither", s.ttl, l.back.Settings.ttl, peer)
+		return fmt.Sprintf("ttlSecurity is %d here and %d on %s: set it on both or on neither", s.ttl, l.back.Settings.ttl, peer)
 	case NobodyDials:
-		return fmt.Sprintf("neither side dials a port on which the other listens: this one %s port %d, %s listens on %d",
-			map[bool]string{true: "waits at", false: "dials"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
+		return fmt.Sprintf("neither side connects to a port on which the other listens: this one %s port %d, %s listens on %d",
+			map[bool]string{true: "is passive on", false: "connects to"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
 			portOr179(l.port), peer, portOr179(l.network.Classes.List[l.network.Classes.Of[l.peer]].Port))
 	case Overlapping:
-		return "another protocol of the node with this neighbour comes first and takes the connection"
+		return "the connection goes to another protocol of this node with the same neighbor, which comes first by name"
 	case AddressShared:
-		return fmt.Sprintf("several nodes have the address %s or this node's own", l.address)
+		return fmt.Sprintf("several nodes have the address %s, or this node's own address", l.address)
 	}
 	return ""
 }

@@ -137,10 +137,10 @@ type FrozenNode struct {
 type Selector struct {
 	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
 	Text  string `json:"text"`
-	// Error says why it does not parse, "" where it does.
+	// Error is why it does not parse, "" where it does.
 	Error string `json:"error"`
 	// Labels names the labels that it reads, sorted.
 	Labels []string `json:"labels"`
-	// Nodes counts those that it matches, also those without BGP.
+	// Nodes counts those that it matches, including those without BGP.
 	Nodes int `json:"nodes"`
 }
