@@ -13,7 +13,7 @@ import (
 )
 
 // maxValue is the length of a value in a trace, in bytes.
-const maxValue = 60
+const maxValue = 72
 
 // RuleTrace is the folded trace of a rule.
 type RuleTrace struct {
@@ -21,7 +21,8 @@ type RuleTrace struct {
 	// File and Row are the position of the rule.
 	File string
 	Row  int
-	// True and False are the numbers of evaluations that were true and that were not.
+	// True and False are the numbers of evaluations that were true and that were not. A
+	// partial rule is true once per result.
 	True, False int
 	// Steps are the evaluated expressions, in the order in which they are written.
 	Steps []StepTrace
@@ -342,7 +343,7 @@ func resolve(ref ast.Ref, locals map[ast.Var]ast.Value, input *ast.Term) ast.Val
 func (t *trace) traced() []RuleTrace {
 	out := make([]RuleTrace, len(t.rules))
 	for i, r := range t.rules {
-		out[i] = RuleTrace{Name: r.name, File: r.at.File, Row: r.at.Row, True: r.held, False: r.entered - r.held}
+		out[i] = RuleTrace{Name: r.name, File: r.at.File, Row: r.at.Row, True: r.held, False: max(0, r.entered-r.held)}
 		for _, s := range r.steps {
 			if s.held+s.fails == 0 || (s.expr == nil && s.fails == 0) {
 				continue
