@@ -28,7 +28,7 @@ metadata: {name: b}
 spec: {bgp: {ipv4Address: 10.0.0.2/24}}
 `
 	nodeC = `{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "c", "annotations": {"projectcalico.org/IPv4Address": "10.0.0.3/24"}}}`
-	// The limit is one node, so that two small nodes are too many.
+	// With a limit of one node, two nodes are too many.
 	meshPolicy = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: BGPPolicy
 metadata:
@@ -51,8 +51,8 @@ spec: {nodeToNodeMeshEnabled: true}
 `
 )
 
-// files are written into an empty directory, which is the working directory of
-// the command, so that what it prints is the same everywhere.
+// files are the files in the working directory of a command, by name. The directory is
+// temporary, so messages do not contain its path.
 type files map[string]string
 
 type result struct {
@@ -103,7 +103,7 @@ func libraryNames(t *testing.T) string {
 	return strings.Join(l.Names(), ", ")
 }
 
-func TestCheckNamesWhatIsUnusable(t *testing.T) {
+func TestCheckRejectsInvalidInput(t *testing.T) {
 	const kinds = "known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"
 	for name, c := range map[string]struct {
 		in   files
@@ -113,7 +113,7 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 		"no file": {
 			args: "", want: "flag -f is required: the file with the change, or - for stdin",
 		},
-		"a file that is not there": {
+		"a missing file": {
 			args: "-f nowhere.yaml", want: "nowhere.yaml: no such file or directory",
 		},
 		"a directory without objects": {
@@ -125,7 +125,7 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 		"a file without objects": {
 			in: files{"c.yaml": "# Nothing here.\n"}, args: "-f c.yaml", want: "c.yaml: contains no object to apply",
 		},
-		"YAML that does not parse": {
+		"invalid YAML": {
 			in: files{"c.yaml": meshOff + "---\nkind: Node\nmetadata:\n\tname: x\n"}, args: "-f c.yaml",
 			want: "c.yaml:8: found character that cannot start any token",
 		},
@@ -139,21 +139,21 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 			in:   files{"c.yaml": nodeC, "s.yaml": "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: a\n    labels:\n      rack: 1\n"},
 			args: "-f c.yaml --state s.yaml", want: "s.yaml:9: metadata.labels.rack: must be a string, is 1",
 		},
-		"a kind that does not decide BGP": {
+		"a kind that does not affect BGP": {
 			in: files{"c.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n"}, args: "-f c.yaml",
 			want: "c.yaml:2: Pod of v1 does not decide BGP; " + kinds,
 		},
-		"a Secret whose values are no object, and are not shown": {
+		"a Secret with invalid data, which is not shown": {
 			in:   files{"c.yaml": nodeC, "s.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: hunter2\n"},
 			args: "-f c.yaml --state s.yaml", want: "s.yaml:4: data: must be an object",
 		},
-		"a change of nothing but a CalicoNodeStatus": {
+		"a change of a CalicoNodeStatus only": {
 			in: files{"c.yaml": "apiVersion: projectcalico.org/v3\nkind: CalicoNodeStatus\nmetadata: {name: a}\n"}, args: "-f c.yaml", want: "c.yaml: contains no object to apply",
 		},
 		"an object without a kind": {
 			in: files{"c.yaml": "apiVersion: v1\nmetadata: {name: p}\n"}, args: "-f c.yaml", want: "c.yaml:1: kind: is missing or not a string",
 		},
-		"a delete of what is not there": {
+		"a delete of an unknown object": {
 			in: files{"c.yaml": nodeC}, args: "--delete -f c.yaml", want: "Node c cannot be deleted: it is not in the state",
 		},
 		"an unknown output format": {
@@ -168,7 +168,7 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 		"an argument without a flag": {
 			args: "change.yaml", want: `unknown command "change.yaml" for "bgpguard check"`,
 		},
-		"a parameter that the policy lacks": {
+		"an unknown parameter": {
 			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "maxNodes: 1", "maxNode: 1", 1)},
 			args: "-f c.yaml --policies p.yaml",
 			want: "p.yaml:7: BGPPolicy mesh: spec.parameters: additional properties 'maxNode' not allowed; known are maxNodes",
@@ -178,12 +178,12 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 			args: "-f c.yaml --policies p.yaml",
 			want: "p.yaml:8: BGPPolicy mesh: spec.parameters.maxNodes: got string, want integer",
 		},
-		"a policy that the library lacks": {
+		"an unknown policy": {
 			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "mesh-node-limit", "mesh", 1)},
 			args: "-f c.yaml --policies p.yaml",
 			want: `p.yaml:6: BGPPolicy mesh: spec.policy: "mesh" is not in the library; known are ` + libraryNames(t),
 		},
-		"two documents of one name": {
+		"two documents with one name": {
 			in:   files{"c.yaml": nodeC, "p.yaml": meshPolicy + "---\n" + meshPolicy},
 			args: "-f c.yaml --policies p.yaml",
 			want: "p.yaml:14: BGPPolicy mesh: metadata.name: is used by two documents",
@@ -200,7 +200,7 @@ func TestCheckNamesWhatIsUnusable(t *testing.T) {
 	}
 }
 
-func TestREADMEShowsWhatTheSamplesGive(t *testing.T) {
+func TestREADMEShowsTheOutputForTheSamples(t *testing.T) {
 	t.Chdir("../..")
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -209,7 +209,7 @@ func TestREADMEShowsWhatTheSamplesGive(t *testing.T) {
 	const command = "check -f config/samples/change.yaml --state config/samples/cluster.yaml"
 	var stdout, stderr bytes.Buffer
 	if code := run(strings.Fields(command), strings.NewReader(""), &stdout, &stderr); code != exitDenied {
-		t.Errorf("exit code %d: the samples are not denied, as their comments say", code)
+		t.Errorf("exit code %d: their comments say that the change is denied", code)
 	}
 	if want := "$ go run ./cmd/bgpguard " + command + "\n" + stdout.String() + "```\n"; !strings.Contains(string(readme), want) {
 		t.Errorf("README.md does not show this:\n%s", want)

@@ -66,9 +66,9 @@ func TestCheckInputAndExplainSeeTheSameUser(t *testing.T) {
 			printed := bgpguard(t, in, "", append([]string{"input", "--policy", "who"}, args...)...)
 			var document struct {
 				Change struct {
-					User   string
-					Groups []string
-				}
+					User   string   `json:"user"`
+					Groups []string `json:"groups"`
+				} `json:"change"`
 			}
 			if err := json.Unmarshal([]byte(printed.stdout), &document); err != nil {
 				t.Fatalf("input: %v\n%s%s", err, printed.stdout, printed.stderr)

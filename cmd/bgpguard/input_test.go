@@ -13,9 +13,9 @@ import (
 	"github.com/bgpguard/bgpguard/test/golden"
 )
 
-// TestThePublishedExamplesAreInStep holds the examples of the input to what the
-// command prints, and both to the schemas.
-func TestThePublishedExamplesAreInStep(t *testing.T) {
+// TestExamplesOfTheInput compares the published examples with the output of the command, and
+// validates both against the schemas.
+func TestExamplesOfTheInput(t *testing.T) {
 	const samples, examples, schemas = "../../config/samples", "../../policies/examples", "../../policies/schemas"
 	schema := map[string]*jsonschema.Schema{}
 	for _, name := range []string{"input.json", "change.json"} {

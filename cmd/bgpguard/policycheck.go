@@ -30,7 +30,7 @@ and warnings for what makes every admission slower:
   square       iterations over BGPPeers or nodes for each BGPPeer or node
   pattern      regular expressions and globs that are compiled for each element
   walk, range  walks over a whole state, long ranges of numbers
-  print        print statements
+  print        statements left from debugging
 
 Exit code: 0 no error, with or without warnings; 1 an error; 2 invalid input or flags.`,
 		Example: `  bgpguard policy check policies

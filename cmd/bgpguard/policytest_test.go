@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// reader calls seen with all that was written so far, each time that something is.
+// reader calls seen after each write, with all text since the last reset.
 type reader struct {
 	text bytes.Buffer
 	seen func(text string)
@@ -20,8 +20,8 @@ func (r *reader) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestPolicyTestWatches is somebody who writes a policy: each save is told of, what
-// does not parse too, until an interrupt ends it.
+// TestPolicyTestWatches edits a test: each saved version is run or reported as an error, until
+// an interrupt.
 func TestPolicyTestWatches(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const test = "package policies.a_test\n\ntest_a if "
@@ -31,10 +31,10 @@ func TestPolicyTestWatches(t *testing.T) {
 		}
 	}
 	save("1 == 1")
-	// Each step waits for what was saved before it.
+	// Each step waits for the result of the version that the previous step saved.
 	steps := []struct {
-		told string // on stdout, or on stderr
-		then func()
+		output string // on stdout or stderr
+		then   func()
 	}{
 		{"\nPASS: 1/1\n", func() { save("1 == 22") }},
 		{"\nFAIL: 1/1\n", func() { save("1 ==") }},
@@ -47,7 +47,7 @@ func TestPolicyTestWatches(t *testing.T) {
 	}
 	stdout, stderr := &reader{}, &reader{}
 	step := func(text string) {
-		if len(steps) > 0 && strings.Contains(text, steps[0].told) {
+		if len(steps) > 0 && strings.Contains(text, steps[0].output) {
 			then := steps[0].then
 			steps = steps[1:]
 			stdout.text.Reset()

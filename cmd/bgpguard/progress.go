@@ -17,7 +17,7 @@ const progressInterval = 5 * time.Second
 
 // progress shows the progress of reading a cluster: on a terminal, a bar for each kind that
 // has more than one page; elsewhere, a line every progressInterval, so a fast read shows
-// nothing. It uses no colours.
+// nothing. It uses no colors.
 type progress struct {
 	w        io.Writer
 	terminal bool

@@ -64,6 +64,6 @@ func TestProgressOnATerminalIsABarThatIsCleared(t *testing.T) {
 		}
 	}
 	if !strings.HasSuffix(text, "\x1b[2K\r") || strings.Contains(text, "\x1b[3") {
-		t.Errorf("%q must end with a cleared line and hold no colour", text)
+		t.Errorf("%q must end with a cleared line and contain no color", text)
 	}
 }

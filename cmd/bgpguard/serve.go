@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,8 +58,8 @@ Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
 	f.StringVar(&s.OpaConfig, "opa-config", "", "OPA configuration `file` with services, keys and bundles to load policies from")
 	f.StringVar(&s.Namespace, "namespace", "", "`namespace` of the webhook's ConfigMap (default: $POD_NAMESPACE, then that of the pod, then "+process.DefaultNamespace+")")
 	f.StringVar(&s.CalicoNamespace, "calico-namespace", "", "`namespace` of calico-node, whose Secrets policies see by name and key (default: no Secret is read)")
-	f.StringVar(&s.LogFormat, "log-format", s.LogFormat, "log `format`: "+strings.Join(process.LogFormats, " or "))
-	f.StringVar(&s.LogLevel, "log-level", s.LogLevel, "minimum log `level`: "+strings.Join(process.LogLevels, ", "))
+	addChoice(cmd, &s.LogFormat, "log-format", process.LogFormats, "log `format`")
+	addChoice(cmd, &s.LogLevel, "log-level", process.LogLevels, "minimum log `level`")
 	return cmd
 }
 

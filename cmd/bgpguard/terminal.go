@@ -10,8 +10,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/text/wrap"
 )
 
-// colorful reports whether w is a terminal with colours, and the user does not disable them
-// (no-color.org).
+// colorful reports whether to write colors to w: it is a terminal, and the user does not
+// disable colors (no-color.org).
 func colorful(w io.Writer) bool { return os.Getenv("NO_COLOR") == "" && isTerminal(w) }
 
 // isTerminal reports whether w is a terminal that understands control sequences.

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// clusterOf3 has a reflector, a client, and a node that peers with nobody.
+	// clusterOf3 has a route reflector, a client, and a node without sessions.
 	clusterOf3 = `apiVersion: v1
 kind: List
 items:
@@ -50,10 +50,10 @@ Mesh: off
 `
 	estimates = `
 Convergence, worst case (estimated from BIRD's timers):
-  routes missing after a start of calico-node: 7 seconds: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 s after the start, retries every 5 s, and uses routes once every peer has sent its End-of-RIB
   routes kept after the crash of a node's last route reflector: 120 seconds: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
-  routes kept after its graceful stop: 0 seconds: its peers drop the routes at once, and dial again after 5 s
-  routes kept after it stops responding: 240 seconds: its peers keep the routes until the hold time of 240 s has passed without a word, then drop them
+  routes kept after its graceful stop: 0 seconds: its peers drop the routes at once and reconnect after 5 s
+  routes kept after it stops responding: 240 seconds: its peers receive nothing for the hold time of 240 s, then drop the routes
 `
 	unknownVersion = "Calico: unknown; set --calico-version or add the ClusterInformation\n"
 )
@@ -77,7 +77,7 @@ Routes to pods, IPv4:
   each of 2 nodes has routes to the pods of all others
 
 Convergence, worst case (estimated from BIRD's timers):
-  routes missing after a start of calico-node: 7 seconds: every configured session can come up: peers are dialled 2 s after the start and again every 5 s, and routes are used once each has sent its End-of-RIB
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 s after the start, retries every 5 s, and uses routes once every peer has sent its End-of-RIB
 `,
 		},
 		"the sessions of one node, from stdin": {
@@ -133,8 +133,7 @@ Routes to pods, IPv4:
 	}
 }
 
-// TestTopologySaysWhatItAssumesOfExternalPeers shows the part that differs.
-func TestTopologySaysWhatItAssumesOfExternalPeers(t *testing.T) {
+func TestTopologyShowsTheAssumptionAboutExternalPeers(t *testing.T) {
 	in := files{"state.yaml": clusterOf3 + "---\n" + router}
 	for assumption, want := range map[string]string{
 		"carry": `Routes to pods, IPv4, with transit through external peers:
@@ -155,7 +154,7 @@ func TestTopologySaysWhatItAssumesOfExternalPeers(t *testing.T) {
 	}
 }
 
-// document is what the tests read of -o json.
+// document is the part of -o json that the tests read.
 type document struct {
 	Summary  topology.Summary       `json:"summary"`
 	Sessions []topology.HalfSession `json:"sessions"`
@@ -243,7 +242,7 @@ func TestTopologyPicturesNameTheGroups(t *testing.T) {
 	}
 }
 
-func TestTopologyNamesWhatIsUnusable(t *testing.T) {
+func TestTopologyRejectsInvalidInput(t *testing.T) {
 	in := files{"state.yaml": clusterOf3, "peer.yaml": router, "empty.yaml": "# Nothing here.\n"}
 	for name, c := range map[string]struct{ args, want string }{
 		"no file":                       {"", "flag -f is required: the file with the objects of the cluster, or - for stdin"},
@@ -251,10 +250,10 @@ func TestTopologyNamesWhatIsUnusable(t *testing.T) {
 		"no object":                     {"-f empty.yaml", "empty.yaml: no object of a cluster"},
 		"a change without objects":      {"-f state.yaml --change empty.yaml", "empty.yaml: contains no object to apply"},
 		"a delete without a change":     {"-f state.yaml --delete", "flag --delete requires --change: the file with the objects to delete"},
-		"a delete of what is not there": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: it is not in the state"},
-		"a node with a slip":            {"-f state.yaml --node wroker-1", `flag --node: no node "wroker-1" among 3 nodes; similar names: worker-1`},
+		"a delete of an unknown object": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: it is not in the state"},
+		"a misspelled node":             {"-f state.yaml --node wroker-1", `flag --node: no node "wroker-1" among 3 nodes; similar names: worker-1`},
 		"a part of a name":              {"-f state.yaml --node worker", `flag --node: no node "worker" among 3 nodes; similar names: worker-1, worker-2`},
-		"a node unlike any":             {"-f state.yaml --node elsewhere", `flag --node: no node "elsewhere" among 3 nodes`},
+		"a node with an unknown name":   {"-f state.yaml --node elsewhere", `flag --node: no node "elsewhere" among 3 nodes`},
 		"no version":                    {"-f state.yaml --calico-version new", `flag --calico-version must be a version such as v3.31.2, is "new"`},
 		"an unknown assumption":         {"-f state.yaml --external-peers maybe", `flag --external-peers must be one of carry, ignore, is "maybe"`},
 		"an unknown format":             {"-f state.yaml -o png", `flag -o must be one of text, json, yaml, dot, svg, html, is "png"`},
@@ -268,7 +267,7 @@ func TestTopologyNamesWhatIsUnusable(t *testing.T) {
 	}
 }
 
-func TestTheVersionOfTheFlagHolds(t *testing.T) {
+func TestCalicoVersionOverridesTheClusterInformation(t *testing.T) {
 	const old = "---\napiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.20.0}\n"
 	for args, want := range map[string]string{"": "Calico: 3.20.0\n", "--calico-version v3.33.1": "Calico: 3.33.1\n"} {
 		got := bgpguard(t, files{"state.yaml": clusterOf3 + old}, "", strings.Fields("topology -f state.yaml "+args)...)
@@ -278,9 +277,9 @@ func TestTheVersionOfTheFlagHolds(t *testing.T) {
 	}
 }
 
-// TestHalfSessionsComeInOrder holds the simulator to the order on which the
-// differences rest, with addresses whose texts and numbers sort differently.
-func TestHalfSessionsComeInOrder(t *testing.T) {
+// TestHalfSessionsAreSorted checks the order that comparisons of topologies rely on, with
+// addresses whose text and numeric orders differ.
+func TestHalfSessionsAreSorted(t *testing.T) {
 	read, err := state.ReadFiles([]string{"-"}, strings.NewReader(clusterOf3+`---
 apiVersion: v1
 kind: Node
@@ -348,8 +347,7 @@ func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
 	}
 }
 
-// What `kubectl get` exports of a cluster holds more than decides sessions.
-func TestAStateTellsTheNamesOfBGPFiltersAndSecretKeys(t *testing.T) {
+func TestAStateHasTheNamesOfBGPFiltersAndSecretKeysOnly(t *testing.T) {
 	const more = `---
 {apiVersion: crd.projectcalico.org/v1, kind: BGPFilter, metadata: {name: no-default}, spec: {importV4: []}}
 ---

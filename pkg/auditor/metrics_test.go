@@ -138,7 +138,7 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 				"bgpguard_nodes_isolated{family=IPv4}":                   3,
 				"bgpguard_predicted_external_half_sessions{family=IPv4}": 1,
 			}, nil},
-		"a policy that cannot judge": {clusterOf(t, 110, 0, true), true, map[string]float64{"bgpguard_audit_policies_failed{}": 1},
+		"a policy that failed": {clusterOf(t, 110, 0, true), true, map[string]float64{"bgpguard_audit_policies_failed{}": 1},
 			[]string{"bgpguard_violations{action=Deny,policy=mesh-node-limit,severity=high}", "bgpguard_violations_drift{policy=mesh-node-limit}"}},
 		"nodes that report": {clusterOf(t, 3, 0, true, statusOf(t, "n000", 55, "10.0.0.1", "10.0.0.2"), statusOf(t, "n001", 58, "10.0.0.0")), false, map[string]float64{
 			"bgpguard_nodes_with_status{}":                     2,
@@ -151,26 +151,28 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 			"bgpguard_restart_convergence_seconds{quantile=1}": 10,
 		}, []string{"bgpguard_bgp_success_ratio{family=IPv6}"}},
 	} {
-		engine := validate.NewEngine(set)
-		a := audited(t, engine, c.state, audit.Options{Time: now})
-		for i := range a.Violations {
-			a.Violations[i].Origin = audit.PastAdmission
-		}
-		if c.failing {
-			a.Failures = []audit.Failure{{Policy: "mesh-node-limit", Severity: "high", Action: violation.Deny, Message: "m"}}
-		}
-		setGauges(a, time.Millisecond)
-		got := scraped(t)
-		for sample, want := range c.want {
-			if value, ok := got[sample]; !ok || value != want {
-				t.Errorf("%s: %s is %v (%t), want %v", name, sample, value, ok, want)
+		t.Run(name, func(t *testing.T) {
+			engine := validate.NewEngine(set)
+			a := audited(t, engine, c.state, audit.Options{Time: now})
+			for i := range a.Violations {
+				a.Violations[i].Origin = audit.PastAdmission
 			}
-		}
-		for _, sample := range c.absent {
-			if value, ok := got[sample]; ok {
-				t.Errorf("%s: %s is %v, and is not to be known", name, sample, value)
+			if c.failing {
+				a.Failures = []audit.Failure{{Policy: "mesh-node-limit", Severity: "high", Action: violation.Deny, Message: "m"}}
 			}
-		}
+			setGauges(a, time.Millisecond)
+			got := scraped(t)
+			for sample, want := range c.want {
+				if value, ok := got[sample]; !ok || value != want {
+					t.Errorf("%s is %v (%t), want %v", sample, value, ok, want)
+				}
+			}
+			for _, sample := range c.absent {
+				if value, ok := got[sample]; ok {
+					t.Errorf("%s is %v, and must be absent", sample, value)
+				}
+			}
+		})
 	}
 	clearGauges()
 	if left := scraped(t); len(left) > 0 {

@@ -10,62 +10,62 @@ import (
 type BGPPeer struct {
 	Metadata
 
-	// Node and NodeSelector choose the local nodes; NodeSelector wins, and
-	// with both empty all nodes are meant.
+	// Node and NodeSelector select the local nodes. NodeSelector has precedence; if both
+	// are empty, all nodes are local nodes.
 	Node         string
 	NodeSelector string
-	// PeerSelector chooses the remote nodes.
+	// PeerSelector selects the remote nodes.
 	PeerSelector string
-	// PeerIP is the remote address as it was written, with its port if any.
+	// PeerIP is the remote address as it was written, with its port if it has one.
 	PeerIP string
-	// PeerAddress and PeerPort are read from PeerIP: the zero Addr where it
-	// does not parse, and 0 where it names no port.
+	// PeerAddress and PeerPort are parsed from PeerIP. They are the zero Addr if it does
+	// not parse, and 0 if it has no port.
 	PeerAddress netip.Addr
 	PeerPort    uint16
-	// ASNumber is the remote AS of PeerIP. 0 when it is missing, which Calico
-	// does not default and BIRD refuses.
+	// ASNumber is the AS number of PeerIP, 0 if unset. Calico has no default, and BIRD
+	// rejects 0.
 	ASNumber uint32
-	// LocalWorkloadSelector makes the peers pods on the local node.
+	// LocalWorkloadSelector selects pods on the local node as peers.
 	LocalWorkloadSelector string
-	// LocalASNumber is what the local nodes present themselves with instead of
-	// their own AS number, 0 for none; NumAllowedLocalASNumbers how often their
-	// own may be in the path of a route that they take. Calico honours both for
-	// PeerIP only, and LocalASNumber for local workloads.
+	// LocalASNumber is the AS number that the local nodes use instead of their own, 0 for
+	// none. NumAllowedLocalASNumbers is how often their own may occur in the AS path of a
+	// route that they accept. Calico reads both with PeerIP only, and LocalASNumber with
+	// local workloads too.
 	LocalASNumber            uint32
 	NumAllowedLocalASNumbers int
 	// TTLSecurity is the number of hops, 0 for off.
 	TTLSecurity int
-	// ReachableBy is the gateway to PeerIP, empty for none.
+	// ReachableBy is the gateway to PeerIP, "" for none.
 	ReachableBy string
-	// Filters names BGPFilters, Password a Secret and its key, "name/key".
+	// Filters lists the names of BGPFilters. Password is the name and the key of a Secret,
+	// "name/key".
 	Filters  []string
 	Password string
-	// SourceAddressNone tells that the kernel chooses the source address.
+	// SourceAddressNone means that the kernel selects the source address.
 	SourceAddressNone bool
-	// NextHopMode is "Self", "Keep" or "" for BGP's own rule.
-	// KeepOriginalNextHop is its older form, for eBGP only.
+	// NextHopMode is "Self", "Keep" or "" for the rule of BGP. KeepOriginalNextHop is its
+	// older form, for eBGP only.
 	NextHopMode         string
 	KeepOriginalNextHop bool
-	// MaxRestartTime and KeepaliveTime are nil where BIRD's default holds.
+	// MaxRestartTime and KeepaliveTime are nil if unset, which means BIRD's default.
 	MaxRestartTime *time.Duration
 	KeepaliveTime  *time.Duration
-	// ReverseManual tells that the reverse peering is not made by Calico.
+	// ReverseManual means that Calico does not configure the reverse peering.
 	ReverseManual bool
 
 	nodeSelector, peerSelector *Selector
 }
 
-// Local returns the parsed NodeSelector, nil when it is empty or does not
-// parse; Calico matches no node with one that does not parse.
+// Local returns the parsed NodeSelector, nil if it is empty or does not parse. In Calico, a
+// selector that does not parse matches no node.
 func (p *BGPPeer) Local() *Selector { return p.nodeSelector }
 
-// Remote returns the parsed PeerSelector, nil when it is empty or does not
-// parse.
+// Remote returns the parsed PeerSelector, nil if it is empty or does not parse.
 func (p *BGPPeer) Remote() *Selector { return p.peerSelector }
 
-// Canonical reports whether PeerIP's address is written as Calico writes the
-// addresses of its nodes. Calico compares the text: a peer written otherwise
-// is not recognised as a node, and no reverse peering is made for it
+// Canonical reports whether the address in PeerIP is in the form in which Calico writes the
+// addresses of nodes. Calico compares texts: it does not recognise a node by an address in
+// another form, and does not configure the reverse peering
 // (confd/pkg/backends/calico/client.go).
 func (p *BGPPeer) Canonical() bool {
 	text := p.PeerAddress.String()
@@ -75,7 +75,7 @@ func (p *BGPPeer) Canonical() bool {
 	return hostOf(p.PeerIP) == text
 }
 
-// hostOf returns the address part of "v4:port" or "[v6]:port".
+// hostOf returns the address of "IPv4:port" or "[IPv6]:port".
 func hostOf(text string) string {
 	for i := len(text) - 1; i >= 0; i-- {
 		if text[i] == ':' {
@@ -129,7 +129,7 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 	case p.Node != "" && p.NodeSelector != "":
 		p.problem("spec.node", "is ignored because nodeSelector is set too")
 	case p.PeerIP == "" && p.PeerSelector == "" && p.LocalWorkloadSelector == "":
-		p.problem("spec", "has no peerIP, peerSelector or localWorkloadSelector: Calico takes every single-stack node for the peer, which makes a second full mesh")
+		p.problem("spec", "has no peerIP, peerSelector or localWorkloadSelector: Calico peers with every single-stack node, which makes a second full mesh")
 	}
 	if p.PeerSelector != "" {
 		for _, field := range []string{"peerIP", "asNumber"} {
@@ -139,25 +139,25 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 		}
 	}
 	if p.PeerAddress.IsValid() && p.PeerSelector == "" && p.ASNumber == 0 {
-		p.problem("spec.asNumber", "is missing or 0, which BIRD refuses: the BGP configuration of every node that has this peer no longer changes")
+		p.problem("spec.asNumber", "is missing or 0, which BIRD rejects: every node with this peer keeps its old BGP configuration")
 	}
 	return p
 }
 
-// maxRestartTime is the longest that RFC 4724 section 3 can carry, in 12 bits
-// of seconds; BIRD lets more wrap.
+// maxRestartTime is the longest restart time of RFC 4724, section 3: 12 bits of seconds. In
+// BIRD a longer one wraps.
 const maxRestartTime = 4095 * time.Second
 
-// timer names a timer that cannot be what its author meant. A negative one is
-// taken for none.
+// timer adds a problem if a timer is negative or too long. It returns nil for a negative
+// one.
 func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) *time.Duration {
 	switch {
 	case d == nil:
 	case *d < 0:
-		m.problem("spec."+field, "%v is negative, which is no time", *d)
+		m.problem("spec."+field, "must not be negative, is %v", *d)
 		return nil
 	case longest > 0 && *d > longest:
-		m.problem("spec."+field, "%v is longer than the %v that BGP can carry, and wraps", *d, longest)
+		m.problem("spec."+field, "%v is longer than the maximum of BGP, %v, and wraps", *d, longest)
 	}
 	return d
 }

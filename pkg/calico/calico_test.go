@@ -241,8 +241,8 @@ func FuzzParseSelector(f *testing.F) {
 func TestTimersThatCannotBeMeant(t *testing.T) {
 	p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerSelector":"all()","maxRestartTime":"2h","keepaliveTime":"-5s"}}`).(*BGPPeer)
 	want := []Problem{
-		{"spec.maxRestartTime", "2h0m0s is longer than the 1h8m15s that BGP can carry, and wraps"},
-		{"spec.keepaliveTime", "-5s is negative, which is no time"},
+		{"spec.maxRestartTime", "2h0m0s is longer than the maximum of BGP, 1h8m15s, and wraps"},
+		{"spec.keepaliveTime", "must not be negative, is -5s"},
 	}
 	if !slices.Equal(p.Problems(), want) || p.KeepaliveTime != nil || p.MaxRestartTime == nil {
 		t.Errorf("got %v, %v, %v", p.Problems(), p.KeepaliveTime, p.MaxRestartTime)

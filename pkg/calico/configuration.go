@@ -10,39 +10,38 @@ import (
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 )
 
-// Defaults that hold where the API leaves a value out.
+// Defaults of absent values.
 const (
 	// DefaultASNumber is the AS number of a cluster that sets none
 	// (confd/pkg/backends/calico/client.go, globalDefaults).
 	DefaultASNumber = 64512
-	// DefaultRestartTime and DefaultKeepaliveTime are BIRD's: graceful restart
+	// DefaultRestartTime and DefaultKeepaliveTime are BIRD's defaults: the graceful restart
 	// time, and a third of the hold time of 240 s (proto/bgp/config.Y).
 	DefaultRestartTime   = 120 * time.Second
 	DefaultKeepaliveTime = 80 * time.Second
 )
 
-// BGPConfiguration is a BGPConfiguration. Calico reads those named "default"
-// and "node.NODENAME" and ignores all others.
+// BGPConfiguration is a BGPConfiguration. Calico reads the ones named "default" and
+// "node.NODENAME" and ignores all others.
 type BGPConfiguration struct {
 	Metadata
 
-	// NodeToNodeMeshEnabled is nil where the default, true, holds. Calico
-	// honours it on "default" only.
+	// NodeToNodeMeshEnabled is nil if unset, which means true. Calico reads it in "default"
+	// only, as the next three fields.
 	NodeToNodeMeshEnabled *bool
-	// ASNumber is nil where DefaultASNumber holds; "default" only.
+	// ASNumber is nil if unset, which means DefaultASNumber.
 	ASNumber *uint32
-	// NodeMeshMaxRestartTime is nil where BIRD's default holds; "default" only.
+	// NodeMeshMaxRestartTime is nil if unset, which means BIRD's default.
 	NodeMeshMaxRestartTime *time.Duration
-	// NodeMeshPassword names the mesh's Secret and its key, "name/key";
-	// "default" only.
+	// NodeMeshPassword is the name and the key of the mesh's Secret, "name/key".
 	NodeMeshPassword string
-	// ListenPort is 0 where BIRD's default, 179, holds.
+	// ListenPort is 0 if unset, which means BIRD's default, 179.
 	ListenPort uint16
-	// ProgramClusterRoutes is empty where the Calico version's default holds.
+	// ProgramClusterRoutes is empty if unset, which means the default of the Calico version.
 	ProgramClusterRoutes string
 }
 
-// nodePrefix begins the name of a BGPConfiguration for one node.
+// nodePrefix is the prefix of the name of a BGPConfiguration for one node.
 const nodePrefix = "node."
 
 func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
@@ -68,17 +67,17 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 	}
 	for _, field := range []string{"nodeToNodeMeshEnabled", "asNumber", "nodeMeshMaxRestartTime", "nodeMeshPassword", "bindMode"} {
 		if spec.has(field) {
-			c.problem("spec."+field, "is honoured on the BGPConfiguration \"default\" only, so Calico ignores it here")
+			c.problem("spec."+field, "is read from the BGPConfiguration \"default\" only, so Calico ignores it here")
 		}
 	}
 	return c
 }
 
-// NodeConfiguration is the name of the BGPConfiguration for one node.
+// NodeConfiguration returns the name of the BGPConfiguration for one node.
 func NodeConfiguration(node string) string { return nodePrefix + node }
 
-// NodeOf returns the node that the configuration is for, "" for "default" and
-// for names that Calico ignores.
+// NodeOf returns the name of the node that the configuration is for, "" for "default" and for
+// names that Calico ignores.
 func (c *BGPConfiguration) NodeOf() string {
 	node, ok := strings.CutPrefix(c.Name, nodePrefix)
 	if !ok {
@@ -87,15 +86,14 @@ func (c *BGPConfiguration) NodeOf() string {
 	return node
 }
 
-// MeshEnabled reports whether the node-to-node mesh is on under the
-// configuration "default" c, nil when there is none: it is on unless it is
-// switched off.
+// MeshEnabled reports whether the node-to-node mesh is on if c is the configuration
+// "default", nil for none. It is on unless it is disabled explicitly.
 func (c *BGPConfiguration) MeshEnabled() bool {
 	return c == nil || c.NodeToNodeMeshEnabled == nil || *c.NodeToNodeMeshEnabled
 }
 
-// ClusterASNumber returns the AS number of nodes without one of their own,
-// under the configuration "default" c, nil when there is none.
+// ClusterASNumber returns the AS number of nodes without their own if c is the configuration
+// "default", nil for none.
 func (c *BGPConfiguration) ClusterASNumber() uint32 {
 	if c == nil || c.ASNumber == nil {
 		return DefaultASNumber
@@ -107,13 +105,13 @@ func (c *BGPConfiguration) ClusterASNumber() uint32 {
 type IPPool struct {
 	Metadata
 
-	// Family is that of the pool's CIDR.
+	// Family is the address family of the pool's CIDR.
 	Family Family
-	// VXLANMode and IPIPMode are "Never" where they are not set.
+	// VXLANMode and IPIPMode are "Never" if unset.
 	VXLANMode, IPIPMode string
-	// DisableBGPExport tells that no node tells its peers of the pool's routes.
+	// DisableBGPExport means that nodes do not advertise the pool's routes.
 	DisableBGPExport bool
-	// Workload tells whether pods get their addresses from the pool.
+	// Workload means that pods get addresses from the pool.
 	Workload bool
 }
 
@@ -138,7 +136,7 @@ func decodeIPPool(m Metadata, spec *fields) *IPPool {
 type FelixConfiguration struct {
 	Metadata
 
-	// ProgramClusterRoutes is empty where the Calico version's default holds.
+	// ProgramClusterRoutes is empty if unset, which means the default of the Calico version.
 	ProgramClusterRoutes string
 }
 
@@ -146,8 +144,7 @@ func decodeFelixConfiguration(m Metadata, spec *fields) *FelixConfiguration {
 	return &FelixConfiguration{Metadata: m, ProgramClusterRoutes: spec.text("programClusterRoutes")}
 }
 
-// BGPFilter is a BGPFilter. What it lets pass is in its spec and is not looked
-// into.
+// BGPFilter is a BGPFilter. Its rules are in Spec and are not evaluated.
 type BGPFilter struct{ Metadata }
 
 func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter { return &BGPFilter{Metadata: m} }
@@ -156,8 +153,8 @@ func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter { return &BGPFilter{Metad
 type ClusterInformation struct {
 	Metadata
 
-	// Version is Calico's version, nil when it is unknown or not that of
-	// Calico itself but of a product built on it, whose numbers differ.
+	// Version is Calico's version. It is nil if it is unknown, or is that of a product
+	// based on Calico, which has other version numbers.
 	Version *version.Version
 }
 
@@ -165,7 +162,7 @@ func decodeClusterInformation(m Metadata, spec *fields) *ClusterInformation {
 	c := &ClusterInformation{Metadata: m}
 	text, variant := spec.text("calicoVersion"), spec.text("variant")
 	if variant == "" || variant == "Calico" {
-		// A version such as "master" is unknown, which is all there is to say.
+		// A version such as "master" is unknown.
 		c.Version, _ = version.ParseGeneric(text)
 	}
 	return c

@@ -10,8 +10,8 @@ import (
 	"github.com/projectcalico/api/pkg/lib/numorstring"
 )
 
-// fields reads the values of a JSON object. The first value of a wrong type is
-// kept as err; what is absent or null reads as the zero value.
+// fields reads the values of a JSON object. It keeps the first error. A field that is absent
+// or null reads as the zero value.
 type fields struct {
 	path   string
 	values map[string]any
@@ -31,7 +31,7 @@ func (f *fields) at(name string) string {
 	return f.path + "." + name
 }
 
-// get reads the field name as a T, the zero value when it is absent.
+// get reads a field as a T, whose description in errors is want.
 func get[T any](f *fields, name, want string) T {
 	var zero T
 	v, ok := f.values[name]
@@ -55,12 +55,11 @@ func (f *fields) object(name string) *fields {
 	return &fields{path: f.at(name), values: get[map[string]any](f, name, "an object")}
 }
 
-// secret reads a BGPPassword and gives "name/key" of its secretKeyRef, "" where
-// there is none.
+// secret reads a BGPPassword and returns "name/key" of its secretKeyRef, "" if it has none.
 func (f *fields) secret(name string) string {
 	if v := f.values[name]; v != nil {
 		if _, ok := v.(map[string]any); !ok {
-			// What stands there may be a password: it is not repeated.
+			// The error must not contain the value, which may be a password.
 			f.fail(name, "must be an object with a secretKeyRef")
 			return ""
 		}
@@ -75,7 +74,7 @@ func (f *fields) secret(name string) string {
 	return secret + "/" + key
 }
 
-// adopt takes over the first error of objects inside f.
+// adopt copies the first error of objects inside f.
 func (f *fields) adopt(inner ...*fields) {
 	for _, i := range inner {
 		if f.err == nil {
@@ -112,7 +111,7 @@ func (f *fields) textMap(name string) map[string]string {
 	return out
 }
 
-// number reads an integer in [0, high], 0 when it is absent.
+// number reads an integer from 0 to high, 0 if it is absent.
 func (f *fields) number(name string, high int64) int64 {
 	v, ok := f.values[name]
 	if !ok || v == nil {
@@ -126,7 +125,7 @@ func (f *fields) number(name string, high int64) int64 {
 	return n
 }
 
-// duration reads a metav1.Duration, nil when it is absent.
+// duration reads a metav1.Duration, nil if it is absent.
 func (f *fields) duration(name string) *time.Duration {
 	if !f.has(name) {
 		return nil
@@ -140,8 +139,8 @@ func (f *fields) duration(name string) *time.Duration {
 	return &d
 }
 
-// asNumber reads an AS number, a number or a string in plain or in "high.low"
-// notation (numorstring.ASNumber); nil when it is absent.
+// asNumber reads an AS number (numorstring.ASNumber): a number, or a string in asplain or
+// "high.low" notation. It returns nil if the field is absent.
 func (f *fields) asNumber(name string) *uint32 {
 	v := f.values[name]
 	if v == nil {
@@ -160,8 +159,7 @@ func (f *fields) asNumber(name string) *uint32 {
 	return &n
 }
 
-// integer reads the number forms of encoding/json, sigs.k8s.io/json and
-// unstructured objects.
+// integer converts the numbers of encoding/json, sigs.k8s.io/json and unstructured objects.
 func integer(v any) (int64, bool) {
 	switch n := v.(type) {
 	case int64:

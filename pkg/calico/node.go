@@ -38,7 +38,7 @@ const (
 // Families lists the address families in order.
 var Families = [...]Family{IPv4, IPv6}
 
-// String gives "IPv4" or "IPv6".
+// String returns "IPv4" or "IPv6".
 func (f Family) String() string { return [...]string{"IPv4", "IPv6"}[f] }
 
 // FamilyOf returns the family of a valid address.
@@ -49,44 +49,43 @@ func FamilyOf(a netip.Addr) Family {
 	return IPv6
 }
 
-// Node is what BGP needs of a node. A Node without addresses has no BGP, but
-// selectors still see it.
+// Node holds what decides the BGP of a node. A Node without addresses has no BGP, but
+// selectors can match it.
 type Node struct {
 	Name string
-	// Labels are those that Calico's selectors see.
+	// Labels are the labels that Calico's selectors see.
 	Labels map[string]string
-	// Address is the node's BGP address in each family, with its network's
-	// length where that is known; the zero Prefix where there is none.
+	// Address is the node's BGP address in each family, with the length of its network if
+	// it is known, and the zero Prefix if there is none.
 	Address [2]netip.Prefix
-	// ASNumber is the node's own AS number, nil where the cluster's holds.
-	// 0 is a value: BIRD refuses it.
+	// ASNumber is the node's own AS number, nil if it has the cluster's. 0 is a value,
+	// which BIRD rejects.
 	ASNumber *uint32
-	// ClusterID makes the node a route reflector unless it is empty.
+	// ClusterID is the cluster ID of a route reflector, "" for other nodes.
 	ClusterID string
-	// NotReady tells that the node's condition Ready is False or Unknown: it is
-	// down, or its machine is gone and only the object is left. False also
-	// where the state does not tell.
+	// NotReady means that the node's condition Ready is False or Unknown: the node is down,
+	// or its machine no longer exists. It is false if the state has no conditions.
 	NotReady bool
 
-	sent     map[string]any // the whole core/v1 Node, nil where it was not read from JSON
+	sent     map[string]any // the whole core/v1 Node, nil if it was not decoded from one
 	problems []Problem
 }
 
 // ID returns the Node's kind and name.
 func (n *Node) ID() ID { return ID{KindNode, n.Name} }
 
-// Problems lists the annotations that Calico refuses and treats as absent,
-// saying so in a log at info level only.
+// Problems lists the annotations that Calico rejects and treats as absent, with a line in a
+// log at info level.
 func (n *Node) Problems() []Problem { return n.problems }
 
 // SpeaksBGP reports whether the node has a BGP address in family f.
 func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
 
-// RouteReflector reports whether the node is a route reflector, which takes it
-// out of the node-to-node mesh.
+// RouteReflector reports whether the node is a route reflector, which is not part of the
+// node-to-node mesh.
 func (n *Node) RouteReflector() bool { return n.ClusterID != "" }
 
-// SameBGP reports whether m differs from n in no more than whether it is ready.
+// SameBGP reports whether m and n are equal apart from NotReady.
 func (n *Node) SameBGP(m *Node) bool {
 	same := *m
 	same.NotReady = n.NotReady
@@ -128,8 +127,7 @@ func (n *Node) manifest() map[string]any {
 	return map[string]any{"apiVersion": "v1", "kind": string(KindNode), "metadata": withTexts(map[string]any{"name": n.Name}, n.Labels, annotations)}
 }
 
-// NodeFromCore reads a core/v1 Node's labels, Calico's annotations and the
-// condition Ready.
+// NodeFromCore converts a core/v1 Node.
 func NodeFromCore(node *corev1.Node) *Node {
 	n := newNode(node.Name, node.Labels, node.Annotations)
 	for _, c := range node.Status.Conditions {
@@ -159,7 +157,7 @@ func newNode(name string, labels, annotations map[string]string) *Node {
 		if err := json.Unmarshal([]byte(text), &own); err != nil {
 			n.problem(field, "is not a JSON object of strings, so Calico ignores it: %v", err)
 		} else if len(own) > 0 {
-			// Kubernetes' own labels win over the annotation's.
+			// The Node's own labels have precedence over the annotation.
 			n.Labels = own
 			maps.Copy(n.Labels, labels)
 		}
@@ -205,8 +203,8 @@ func (n *Node) setAddress(f Family, field, text string) {
 	n.Address[f] = p
 }
 
-// setClusterID accepts what Calico does: an IPv4 address, or an IPv4 network
-// without host bits (which BIRD then refuses).
+// setClusterID accepts what Calico accepts: an IPv4 address, or an IPv4 network without host
+// bits, which BIRD then rejects.
 func (n *Node) setClusterID(field, text string) {
 	if text == "" {
 		return
@@ -217,13 +215,13 @@ func (n *Node) setClusterID(field, text string) {
 	}
 	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() && p == p.Masked() {
 		n.ClusterID = text
-		n.problem(field, "%q has a mask, which BIRD refuses: the node's BGP configuration no longer changes", text)
+		n.problem(field, "%q has a mask, which BIRD rejects: the node keeps its old BGP configuration", text)
 		return
 	}
 	n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)
 }
 
-// decodeCoreNode reads a core/v1 Node.
+// decodeCoreNode decodes a core/v1 Node.
 func decodeCoreNode(d *document) Object {
 	n, status := newNode(d.Name, d.Labels, d.Annotations), d.root.object("status")
 	n.NotReady, n.sent = notReady(status), d.sent
@@ -231,7 +229,7 @@ func decodeCoreNode(d *document) Object {
 	return n
 }
 
-// decodeCalicoNode reads a projectcalico.org/v3 Node as calicoctl writes it.
+// decodeCalicoNode decodes a projectcalico.org/v3 Node, as calicoctl writes it.
 func decodeCalicoNode(d *document) Object {
 	bgp := d.spec.object("bgp")
 	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber")}

@@ -12,63 +12,62 @@ import (
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 )
 
-// NodeStatus is a CalicoNodeStatus: what a node's calico-node reports of its BIRD.
-// It decides nothing. A node may have several and most clusters have none: users make
-// them, and calico-node fills in the status (node/pkg/status).
+// NodeStatus is a CalicoNodeStatus: what the calico-node of a node reports of its BIRD. It is
+// an observation and decides nothing. Users create CalicoNodeStatuses, and calico-node
+// writes the status (node/pkg/status). Most clusters have none; a node may have several.
 //
-// Of a full mesh it has a row for each other node, so rows are kept small, and
-// labels, annotations and routes are not kept at all.
+// In a full mesh it has a row for each other node. Rows are therefore small, and labels,
+// annotations and routes are not stored.
 type NodeStatus struct {
 	Name string
-	// Node is the node that reports; "" where the object does not say.
+	// Node is the name of the node that reports, "" if unset.
 	Node string
-	// Agent and BGP tell which classes are asked for: the daemon and its peers. What
-	// is not asked for is not reported.
+	// Agent and BGP are the requested classes: the daemon, and its peers. Other classes are
+	// not reported.
 	Agent, BGP bool
-	// UpdatePeriod is how often calico-node asks BIRD, 0 for once when the object is
-	// made or its spec changes. nil where it is not set: calico-node then passes the
-	// object over.
+	// UpdatePeriod is how often calico-node queries BIRD. 0 means once after the object is
+	// created or its spec changes. It is nil if unset: calico-node then ignores the object.
 	UpdatePeriod *time.Duration
-	// LastUpdated is when the status last changed, in UTC and whole seconds, and not
-	// when it was last looked at: one that says the same is not written again
-	// (reporter.go). The zero time where calico-node has not written yet.
+	// LastUpdated is when the status last changed, in UTC and whole seconds, not when BIRD
+	// was last queried: an equal status is not written again (reporter.go). It is the zero
+	// time if calico-node has not written a status yet.
 	LastUpdated time.Time
-	// Families are what is reported of each family's daemon.
+	// Families is the status of the daemon of each address family.
 	Families [2]FamilyStatus
 
-	// classes are the other classes that are asked for.
+	// classes are the other requested classes.
 	classes  []string
 	problems []Problem
 }
 
-// FamilyStatus is what a node reports of the BIRD of one address family.
+// FamilyStatus is the status of the BIRD of one address family.
 type FamilyStatus struct {
 	Daemon DaemonStatus
-	// Established counts the protocols that are up, NotEstablished the others. One
-	// that waits for graceful restart recovery has a row that says Established, and is
-	// not up: BIRD takes routes from it and gives it none.
+	// Established is the number of protocols that are up, NotEstablished that of the others.
+	// A protocol that waits for graceful restart recovery is not up although its row has the
+	// state Established: BIRD imports its routes and exports none.
 	Established, NotEstablished int
 	// Peers are the rows, sorted by Type, IP, State and Since.
 	Peers []PeerStatus
 }
 
-// DaemonStatus is what a node reports of a BIRD. Nothing but a state of NotReady means
-// that nobody answered on its socket (populators/bird_status.go).
+// DaemonStatus is the status of a BIRD. If it has no more than the state NotReady, BIRD did
+// not answer on its socket (populators/bird_status.go).
 type DaemonStatus struct {
 	State             DaemonState
 	Version, RouterID string
-	// LastBoot and LastReconfiguration are in the time zone of calico-node, which its
-	// image sets to UTC, in whole seconds; the zero time where they are not known.
+	// LastBoot and LastReconfiguration are in whole seconds and in the time zone of
+	// calico-node, which is UTC in its image. They are the zero time if unknown.
 	LastBoot, LastReconfiguration time.Time
 }
 
-// Unreachable reports whether nobody answered on the socket of BIRD.
+// Unreachable reports whether BIRD did not answer on its socket.
 func (d *DaemonStatus) Unreachable() bool { return *d == DaemonStatus{State: DaemonNotReady} }
 
-// PeerStatus is what a node reports of one BGP protocol of its BIRD: Local_Workload_
-// ones are left out, and those that are down without an error too (populators/peers.go).
+// PeerStatus is the status of one BGP protocol of a BIRD. calico-node skips protocols named
+// Local_Workload_*, and those that are down without an error (populators/peers.go).
 type PeerStatus struct {
-	// IP is the neighbour's address; the zero Addr where it is not known.
+	// IP is the neighbour's address, the zero Addr if it is unknown.
 	IP    netip.Addr
 	Type  PeerType
 	State SessionState
@@ -85,29 +84,29 @@ const (
 	DaemonNotReady
 )
 
-// String gives the API's word, "" for one that is unknown.
+// String returns the value in the API, "" for DaemonUnknown.
 func (s DaemonState) String() string { return daemonStates[s] }
 
-// PeerType is what Calico makes a BGP protocol from.
+// PeerType is the origin of a BGP protocol in Calico's configuration.
 type PeerType uint8
 
 // The types of a peer.
 const (
 	PeerUnknown PeerType = iota
 	PeerMesh
-	PeerNode   // from a BGPPeer that names or selects nodes
-	PeerGlobal // from one that is for all nodes
+	PeerNode   // a BGPPeer that names or selects nodes
+	PeerGlobal // a BGPPeer for all nodes
 )
 
-// String gives the API's word, "" for one that is unknown.
+// String returns the value in the API, "" for PeerUnknown.
 func (t PeerType) String() string { return peerTypes[t] }
 
 // SessionState is the state of a BGP session (RFC 4271, section 8.2.2).
 type SessionState uint8
 
-// The states of a session. SessionOther is reported as no state at all, and stands for
-// what the API has no word for: BIRD's Passive, of one that waits for its peer to dial,
-// and Down.
+// The states of a session. SessionOther is an absent value, which stands for the states of
+// BIRD that the API does not have: Passive, where BIRD waits for the peer to connect, and
+// Down.
 const (
 	SessionOther SessionState = iota
 	SessionIdle
@@ -116,13 +115,13 @@ const (
 	SessionOpenSent
 	SessionOpenConfirm
 	SessionClose
-	SessionEstablished // the last, so that the rows of one peer end with those that are
+	SessionEstablished // is last, so that established rows are the last ones of a peer
 )
 
-// String gives the API's word, "" for SessionOther.
+// String returns the value in the API, "" for SessionOther.
 func (s SessionState) String() string { return sessionStates[s] }
 
-// The words of the API, by state.
+// The values in the API, by state.
 var (
 	daemonStates  = [...]string{"", string(v3.BGPDaemonStateReady), string(v3.BGPDaemonStateNotReady)}
 	peerTypes     = [...]string{"", string(v3.BGPPeerTypeNodeMesh), string(v3.BGPPeerTypeNodePeer), string(v3.BGPPeerTypeGlobalPeer)}
@@ -132,15 +131,15 @@ var (
 	}
 )
 
-// Since is when a protocol last changed its state, as BIRD tells it: for the first 20
-// hours the time of day, in whole seconds and without a date, and then the date without
-// a time (BIRD's format "iso short", conf/conf.c). The zero Since is one that is not known.
+// Since is when a protocol last changed its state, as BIRD formats it: for the first 20 hours
+// the time of day in whole seconds, without a date, and then the date without a time (format
+// "iso short", conf/conf.c). The zero Since is unknown.
 type Since struct {
 	// value is 1 + the second of the day, or -1 - the day since 1970.
 	value int32
 }
 
-// SinceLimit is how long BIRD gives the time of day before it gives the date.
+// SinceLimit is the age from which BIRD writes the date and not the time of day.
 const SinceLimit = 20 * time.Hour
 
 const (
@@ -148,7 +147,7 @@ const (
 	day       = 24 * time.Hour
 )
 
-// String gives what BIRD wrote, "" for one that is not known.
+// String returns the text that BIRD wrote, "" if it is unknown.
 func (s Since) String() string {
 	switch {
 	case s.value > 0:
@@ -160,13 +159,13 @@ func (s Since) String() string {
 	}
 }
 
-// Clock returns the time since midnight; false where BIRD gave the date, or nothing.
+// Clock returns the time since midnight. It returns false for a date or an unknown Since.
 func (s Since) Clock() (time.Duration, bool) {
 	return time.Duration(max(0, s.value-1)) * time.Second, s.value > 0
 }
 
-// After returns the first moment after or at from with the time of day of s; false where
-// s has none.
+// After returns the first moment at or after from that has the time of day of s. It returns
+// false if s has no time of day.
 func (s Since) After(from time.Time) (time.Time, bool) {
 	clock, ok := s.Clock()
 	if !ok {
@@ -183,7 +182,7 @@ func parseSince(text string) (Since, bool) {
 	if at, err := time.Parse(timeOfDay, text); err == nil {
 		return Since{int32(at.Hour()*3600+at.Minute()*60+at.Second()) + 1}, true
 	}
-	// Days before 1970 are those of no clock.
+	// A day before 1970 is from a clock that was not set.
 	if at, err := time.Parse(time.DateOnly, text); err == nil && at.Unix() >= 0 {
 		return Since{int32(-1 - at.Unix()/int64(day/time.Second))}, true
 	}
@@ -193,8 +192,8 @@ func parseSince(text string) (Since, bool) {
 // ID returns the object's kind and name.
 func (s *NodeStatus) ID() ID { return ID{KindCalicoNodeStatus, s.Name} }
 
-// Problems lists the fields that do not say what Calico would write there: one for each
-// part of the object at the most.
+// Problems lists fields with values that Calico does not write: at most one for each part of
+// the object.
 func (s *NodeStatus) Problems() []Problem { return s.problems }
 
 func (s *NodeStatus) equal(o *NodeStatus) bool {
@@ -208,7 +207,7 @@ func (s *NodeStatus) equal(o *NodeStatus) bool {
 	return same
 }
 
-// manifest gives all that is known.
+// manifest returns a document with all known fields.
 func (s *NodeStatus) manifest() map[string]any {
 	spec, status := map[string]any{}, map[string]any{}
 	put(spec, "node", s.Node)
@@ -277,21 +276,21 @@ func (p *PeerStatus) manifest() map[string]any {
 	return out
 }
 
-// put sets what is not "".
+// put sets a value unless it is "".
 func put(to map[string]any, key, value string) {
 	if value != "" {
 		to[key] = value
 	}
 }
 
-// statusFields are the names of the fields of each family.
+// statusFields holds the names of the fields of each family.
 var statusFields = [2]struct{ daemon, peers, established, notEstablished string }{
 	{"birdV4", "peersV4", "numberEstablishedV4", "numberNotEstablishedV4"},
 	{"birdV6", "peersV6", "numberEstablishedV6", "numberNotEstablishedV6"},
 }
 
-// decodeNodeStatus reads a CalicoNodeStatus. Only its name has to be right: what else
-// does not parse is a problem and reads as unknown.
+// decodeNodeStatus decodes a CalicoNodeStatus. Only its name has to be valid: another field
+// that does not parse is a problem, and its value unknown.
 func decodeNodeStatus(v map[string]any) (Object, error) {
 	f := &fields{values: v}
 	meta := f.object("metadata")
@@ -304,11 +303,11 @@ func decodeNodeStatus(v map[string]any) (Object, error) {
 		return nil, f.err
 	}
 	spec, status := f.object("spec"), f.object("status")
-	s.take(f)
+	s.addProblems(f)
 	s.readSpec(spec)
 	s.LastUpdated = status.moment("lastUpdated", time.RFC3339)
 	agent, bgp := status.object("agent"), status.object("bgp")
-	s.take(status)
+	s.addProblems(status)
 	for family, names := range statusFields {
 		one := &s.Families[family]
 		one.Daemon = s.readDaemon(agent.object(names.daemon))
@@ -316,12 +315,12 @@ func decodeNodeStatus(v map[string]any) (Object, error) {
 		rows := get[[]any](bgp, names.peers, "a list")
 		one.Peers = s.readPeers(Family(family), bgp.at(names.peers), rows)
 	}
-	s.take(agent, bgp)
+	s.addProblems(agent, bgp)
 	return s, nil
 }
 
-// take makes problems of errors.
-func (s *NodeStatus) take(from ...*fields) {
+// addProblems adds the errors of fields as problems.
+func (s *NodeStatus) addProblems(from ...*fields) {
 	for _, f := range from {
 		if f.err != nil {
 			s.problems = append(s.problems, Problem(*f.err))
@@ -329,7 +328,7 @@ func (s *NodeStatus) take(from ...*fields) {
 	}
 }
 
-// maxUpdatePeriod is a day, in seconds, above which Calico refuses the object.
+// maxUpdatePeriod is the maximum that Calico accepts, a day, in seconds.
 const maxUpdatePeriod = 86400
 
 func (s *NodeStatus) readSpec(spec *fields) {
@@ -350,7 +349,7 @@ func (s *NodeStatus) readSpec(spec *fields) {
 	if timing.has("updatePeriodSeconds") && timing.err == nil {
 		s.UpdatePeriod = &period
 	}
-	s.take(spec, timing)
+	s.addProblems(spec, timing)
 }
 
 func (s *NodeStatus) readDaemon(f *fields) DaemonStatus {
@@ -358,17 +357,17 @@ func (s *NodeStatus) readDaemon(f *fields) DaemonStatus {
 		State: DaemonState(f.word("state", daemonStates[:])), Version: f.text("version"), RouterID: f.text("routerID"),
 		LastBoot: f.moment("lastBootTime", time.DateTime), LastReconfiguration: f.moment("lastReconfigurationTime", time.DateTime),
 	}
-	s.take(f)
+	s.addProblems(f)
 	return d
 }
 
-// readPeers reads the rows at a path; of those that do not parse, the first is a problem.
+// readPeers reads the rows at a path. The first one that does not parse is a problem.
 func (s *NodeStatus) readPeers(family Family, path string, rows []any) []PeerStatus {
 	if len(rows) == 0 {
 		return nil
 	}
 	out := make([]PeerStatus, len(rows))
-	told := false
+	reported := false
 	for i, v := range rows {
 		values, ok := v.(map[string]any)
 		row := fields{values: values}
@@ -376,8 +375,8 @@ func (s *NodeStatus) readPeers(family Family, path string, rows []any) []PeerSta
 			row.err = &FieldError{"", "must be an object, is " + describe(v)}
 		}
 		out[i] = row.peer(family)
-		if row.err != nil && !told {
-			told = true
+		if row.err != nil && !reported {
+			reported = true
 			field := fmt.Sprintf("%s[%d]", path, i)
 			if row.err.Field != "" {
 				field += "." + row.err.Field
@@ -397,7 +396,7 @@ func (f *fields) peer(family Family) PeerStatus {
 	p := PeerStatus{Type: PeerType(f.word("type", peerTypes[:])), State: SessionState(f.word("state", sessionStates[:]))}
 	if text := f.text("peerIP"); text != "" {
 		ip, err := netip.ParseAddr(text)
-		// BIRD writes the interface of a link-local address, which no API object names.
+		// BIRD adds the interface to a link-local address; API objects do not contain it.
 		if ip = ip.WithZone(""); err != nil || FamilyOf(ip) != family {
 			f.fail("peerIP", "must be an %s address, is %q", family, text)
 		} else {
@@ -405,7 +404,7 @@ func (f *fields) peer(family Family) PeerStatus {
 		}
 	}
 	if (!p.IP.IsValid() || p.Type == PeerUnknown) && f.err == nil {
-		f.fail("peerIP", "a row without peerIP or type belongs to no peer")
+		f.fail("peerIP", "is missing, or type is: the row cannot be assigned to a peer")
 	}
 	var ok bool
 	if p.Since, ok = parseSince(f.text("since")); !ok {
@@ -414,7 +413,7 @@ func (f *fields) peer(family Family) PeerStatus {
 	return p
 }
 
-// word reads one of words and gives its number; 0, that of "", for others.
+// word reads one of words and returns its index, 0 for other values.
 func (f *fields) word(name string, words []string) int {
 	text := f.text(name)
 	i := slices.Index(words, text)
@@ -424,10 +423,10 @@ func (f *fields) word(name string, words []string) int {
 	return max(0, i)
 }
 
-// count reads a number of things, 0 when it is absent.
+// count reads a count, 0 if it is absent.
 func (f *fields) count(name string) int { return int(f.number(name, math.MaxInt32)) }
 
-// moment reads a point in time in UTC and whole seconds, the zero time when it is absent.
+// moment reads a time and returns it in UTC and whole seconds, the zero time if it is absent.
 func (f *fields) moment(name, layout string) time.Time {
 	text := f.text(name)
 	if text == "" {
@@ -435,7 +434,7 @@ func (f *fields) moment(name, layout string) time.Time {
 	}
 	at, err := time.Parse(layout, text)
 	at = at.UTC().Truncate(time.Second)
-	// A year that does not have four digits is one that cannot be written again.
+	// A year that does not have four digits cannot be formatted again.
 	if err != nil || at.Year() < 1 || at.Year() > 9999 {
 		f.fail(name, "must be a time such as %q, is %q", layout, text)
 		return time.Time{}

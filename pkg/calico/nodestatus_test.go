@@ -110,7 +110,7 @@ func TestWhatDoesNotParseInACalicoNodeStatusIsAProblemAndUnknown(t *testing.T) {
 		`,"status":{"bgp":{"numberEstablishedV4":-1}}`:                           `status.bgp.numberEstablishedV4: must be a whole number from 0 to 2147483647, is -1`,
 		`,"status":{"bgp":{"peersV4":{}}}`:                                       `status.bgp.peersV4: must be a list, is an object`,
 		`,"status":{"bgp":{"peersV4":["x"]}}`:                                    `status.bgp.peersV4[0]: must be an object, is "x"`,
-		`,"status":{"bgp":{"peersV4":[{"type":"NodeMesh"}]}}`:                    `status.bgp.peersV4[0].peerIP: a row without peerIP or type belongs to no peer`,
+		`,"status":{"bgp":{"peersV4":[{"type":"NodeMesh"}]}}`:                    `status.bgp.peersV4[0].peerIP: is missing, or type is: the row cannot be assigned to a peer`,
 		`,"status":{"bgp":{"peersV4":[{"peerIP":"fd00::1","type":"NodePeer"}]}}`: `status.bgp.peersV4[0].peerIP: must be an IPv4 address, is "fd00::1"`,
 		`,"status":{"bgp":{"peersV6":[{"peerIP":"fd00::1","type":"NodePeer","state":"Sleeping"}]}}`:                                       `status.bgp.peersV6[0].state: must be one of Idle, Connect, Active, OpenSent, OpenConfirm, Close, Established, is "Sleeping"`,
 		`,"status":{"bgp":{"peersV4":[{"peerIP":"10.0.0.1","type":"NodePeer"},{"peerIP":"10.0.0.1","type":"NodePeer","since":"now"},7]}}`: `status.bgp.peersV4[1].since: must be a time of day such as "15:20:31" or a date such as "2026-11-21", is "now"`,

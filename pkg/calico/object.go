@@ -1,9 +1,9 @@
-// Package calico is Calico's model of BGP as plain Go values: it reads every
-// form in which the API serves Calico's objects, applies Calico's defaults and
-// names what Calico would ignore. It is pure: no client, no clock.
+// Package calico is Calico's model of BGP as plain Go values. It decodes objects of every
+// API form, applies Calico's defaults and lists what Calico ignores. The table of kinds is
+// in kinds.go. The package is pure: it has no client and no clock.
 //
-// Rules are given with their source in projectcalico/calico (master of August
-// 2026 unless a version is named).
+// Comments name the source of a rule in projectcalico/calico (master of August 2026 unless
+// they name a version).
 package calico
 
 import (
@@ -11,18 +11,18 @@ import (
 	"maps"
 )
 
-// Default is the name of the BGPConfiguration, FelixConfiguration and
-// ClusterInformation that hold for the whole cluster.
+// Default is the name of the BGPConfiguration, FelixConfiguration and ClusterInformation of
+// the whole cluster.
 const Default = "default"
 
-// ID identifies one object. All kinds are cluster-scoped but for Secrets, which
-// are those of one namespace.
+// ID identifies one object. All kinds but Secret are cluster-scoped; a state contains the
+// Secrets of one namespace only.
 type ID struct {
 	Kind Kind
 	Name string
 }
 
-// String gives "Kind name".
+// String returns "Kind name".
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 
 // Object is a Node, BGPConfiguration, BGPPeer, IPPool, BGPFilter,
@@ -31,40 +31,40 @@ func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 type Object interface {
 	// ID returns the object's kind and name.
 	ID() ID
-	// Problems lists what Calico would ignore or refuse in the object.
+	// Problems lists what Calico ignores or rejects in the object.
 	Problems() []Problem
 }
 
-// Problem is a part of an object that Calico accepts through its API and then
-// ignores or refuses, usually with nothing but a line in a log.
+// Problem is a part of an object that the API accepts and that Calico or BIRD then ignores
+// or rejects, usually with no more than a line in a log.
 type Problem struct {
 	// Field is the path of the field, for example "spec.peerIP".
 	Field string
-	// Message says what is wrong with it and what Calico makes of it.
+	// Message says what is wrong with the field, and the consequence.
 	Message string
 }
 
-// String gives "field: message".
+// String returns "field: message".
 func (p Problem) String() string { return p.Field + ": " + p.Message }
 
-// FieldError is an object's field that does not parse.
+// FieldError is a field of an object that does not parse.
 type FieldError struct {
 	// Field is the path of the field, for example "spec.maxRestartTime".
 	Field string
-	// Message says what was expected and what was found.
+	// Message says what is accepted and what was found.
 	Message string
 }
 
-// Error gives "field: message".
+// Error returns "field: message".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// Metadata is what all objects but Nodes, Secrets and NodeStatuses have in common.
+// Metadata is the common part of all objects but Nodes, Secrets and NodeStatuses.
 type Metadata struct {
 	Name        string
 	Labels      map[string]string
 	Annotations map[string]string
-	// Spec is the object's spec as it was sent, every field of it, also those
-	// that this package does not know. It must not be changed.
+	// Spec is the object's spec as it was sent, including fields that this package does
+	// not know. It must not be changed.
 	Spec map[string]any
 
 	kind     Kind
@@ -75,7 +75,7 @@ type Metadata struct {
 // ID returns the object's kind and name.
 func (m *Metadata) ID() ID { return ID{m.kind, m.Name} }
 
-// Problems lists what Calico would ignore or refuse in the object.
+// Problems lists what Calico ignores or rejects in the object.
 func (m *Metadata) Problems() []Problem { return m.problems }
 
 func (m *Metadata) problem(field, format string, args ...any) {
@@ -93,8 +93,8 @@ func MetadataOf(o Object) *Metadata {
 	return nil
 }
 
-// Labels returns the labels of o, as Calico's selectors see them; nil for nil and
-// for a Secret or a NodeStatus, of which none are kept.
+// Labels returns the labels of o as Calico's selectors see them. It returns nil for nil, and
+// for a Secret or a NodeStatus, whose labels are not stored.
 func Labels(o Object) map[string]string {
 	if n, ok := o.(*Node); ok {
 		return labelsOf(n.Labels)
@@ -105,7 +105,7 @@ func Labels(o Object) map[string]string {
 	return nil
 }
 
-// labelsOf tells an object without labels from none.
+// labelsOf returns a map that is not nil.
 func labelsOf(labels map[string]string) map[string]string {
 	if labels == nil {
 		return map[string]string{}
@@ -113,11 +113,10 @@ func labelsOf(labels map[string]string) map[string]string {
 	return labels
 }
 
-// Manifest returns o as it was sent, with the labels and annotations that its
-// author wrote: what Calico wraps into an annotation is unwrapped. A Node that
-// was not read from JSON, or is one of projectcalico.org, is made anew as a
-// core/v1 Node of what is known of it, and so are a Secret and a NodeStatus. nil for nil. What is
-// returned shares values with o and must not be changed.
+// Manifest returns o as it was sent, with the labels and annotations that its author wrote,
+// not the annotation in which Calico stores them. For a Secret, a NodeStatus and a Node that
+// was not decoded from a core/v1 document, it returns a document with the known fields. It
+// returns nil for nil. The document shares values with o and must not be changed.
 func Manifest(o Object) map[string]any {
 	if m, ok := o.(interface{ manifest() map[string]any }); ok {
 		return m.manifest()
@@ -135,12 +134,12 @@ func (m *Metadata) manifest() map[string]any {
 	if meta == nil {
 		meta = map[string]any{"name": m.Name}
 	}
-	delete(meta, "managedFields") // They are about the sending, and longer than the rest.
+	delete(meta, "managedFields") // They are longer than the rest.
 	out["metadata"] = withTexts(meta, m.Labels, m.Annotations)
 	return out
 }
 
-// withTexts puts labels and annotations into an object's metadata.
+// withTexts sets the labels and annotations of an object's metadata.
 func withTexts(meta map[string]any, labels, annotations map[string]string) map[string]any {
 	for key, texts := range map[string]map[string]string{"labels": labels, "annotations": annotations} {
 		values := make(map[string]any, len(texts))
@@ -152,8 +151,8 @@ func withTexts(meta map[string]any, labels, annotations map[string]string) map[s
 	return meta
 }
 
-// Equal reports whether two objects say the same: the same object, labels,
-// annotations and spec, whatever their API form. Nil equals only nil.
+// Equal reports whether two objects have the same ID and the same content. The API version
+// does not matter. nil equals only nil.
 func Equal(a, b Object) bool {
 	if a == nil || b == nil {
 		return a == b

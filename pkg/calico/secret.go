@@ -7,9 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Secret is a Secret as far as a reference to one of its keys goes. Nothing else
-// of it is kept: no value, and no label or annotation either, where kubectl puts
-// the values too.
+// Secret holds what a reference to a key of a Secret needs. It contains no value, and no
+// labels and annotations, because kubectl stores the values in an annotation too.
 type Secret struct {
 	Name, Namespace string
 	// Keys are the names of its keys, sorted.
@@ -19,12 +18,12 @@ type Secret struct {
 // ID returns the Secret's kind and name.
 func (s *Secret) ID() ID { return ID{KindSecret, s.Name} }
 
-// Problems lists nothing: Calico reads the one key that it is referred to.
+// Problems returns nil: Calico reads only the keys that objects refer to.
 func (s *Secret) Problems() []Problem { return nil }
 
-// MayServeCalicoNode reports whether the Secret is in a namespace that calico-node,
-// which reads those of its own only, runs in as Calico's manifests or the Tigera
-// operator install it; also where it does not say in which one it is.
+// MayServeCalicoNode reports whether calico-node may read the Secret: calico-node reads
+// Secrets of its own namespace, which is one of two in Calico's manifests and the Tigera
+// operator. It is true if the namespace is unknown.
 func (s *Secret) MayServeCalicoNode() bool {
 	return slices.Contains([]string{"", "kube-system", "calico-system"}, s.Namespace)
 }
@@ -41,7 +40,7 @@ func (s *Secret) manifest() map[string]any {
 	return map[string]any{"apiVersion": "v1", "kind": string(KindSecret), "metadata": withTexts(metadata, nil, nil)}
 }
 
-// SecretFromCore reads a core/v1 Secret's name, namespace and keys.
+// SecretFromCore converts a core/v1 Secret.
 func SecretFromCore(secret *corev1.Secret) *Secret {
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(secret.Data)), maps.Keys(secret.StringData))
 	return newSecret(secret.Name, secret.Namespace, keys)
@@ -52,8 +51,8 @@ func newSecret(name, namespace string, keys []string) *Secret {
 	return &Secret{name, namespace, slices.Compact(keys)}
 }
 
-// decodeSecret reads a core/v1 Secret. Its errors name the field only: what stands
-// in a field of a wrong type may be a password.
+// decodeSecret decodes a core/v1 Secret. Errors name the field only, because a value of a
+// wrong type may be a password.
 func decodeSecret(v map[string]any) (Object, error) {
 	var err *FieldError
 	fail := func(field, message string) {

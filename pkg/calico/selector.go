@@ -15,16 +15,15 @@ type Selector struct {
 	labels []string
 }
 
-// ParseSelector parses text with Calico's own parser. Newlines outside strings
-// are refused as Calico does since its parser was rewritten; the parser of
-// v3.23 lets some of them through.
+// ParseSelector parses text with Calico's parser. It rejects newlines outside strings, as
+// Calico's current parser does; the parser of v3.23, which this package uses, accepts some.
 func ParseSelector(text string) (*Selector, error) {
 	if newlineOutsideString(text) {
 		return nil, errors.New("a newline is not allowed in a selector")
 	}
 	root, err := parser.Parse(text)
 	if err != nil {
-		// Some of the parser's messages end in a dump of its own token.
+		// Some of the parser's messages end with a dump of its token.
 		reason, _, _ := strings.Cut(err.Error(), " not {")
 		return nil, errors.New(reason)
 	}
@@ -34,8 +33,8 @@ func ParseSelector(text string) (*Selector, error) {
 	return &Selector{root, slices.Compact(v.names)}, nil
 }
 
-// Labels returns the names of the labels that the selector reads, sorted. They
-// must not be changed.
+// Labels returns the names of the labels that the selector reads, sorted. The slice must not
+// be changed.
 func (s *Selector) Labels() []string { return s.labels }
 
 // labelNames collects the labels that a selector reads.
@@ -91,7 +90,7 @@ func (s *Selector) Select(u Universe) *bitset.BitSet {
 	return selectNode(v.node, u)
 }
 
-// firstNode keeps the first node that a visit meets, the root's.
+// firstNode records the first visited node, which is the root.
 type firstNode struct{ node any }
 
 // Visit implements parser.Visitor.

@@ -11,12 +11,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// Compare tells what the nodes of s report of their BGP, held against t, the topology of
-// s or one that differs from it in nothing that decides BGP. now is what reports are old
-// by. s may be nil, and t with it.
+// Compare compares what the nodes of s report about BGP with t, the topology of s or of a
+// state with the same BGP. The age of reports is measured from now. s and t may both be
+// nil.
 //
-// O(nodes + rows of the statuses + half-sessions of the nodes that report), with the
-// sorting of each node's. In a full mesh all nodes' together are nodes times nodes.
+// It costs O(nodes + rows of the statuses + half-sessions of the reporting nodes), plus
+// sorting the half-sessions of each node. In a full mesh these are O(nodes²).
 func Compare(s *state.Snapshot, t *topology.Topology, now time.Time) *Health {
 	h := &Health{
 		Known: s.Knows(calico.KindCalicoNodeStatus), Missing: NodeSet{Sample: []string{}}, Outdated: List[Outdated]{Items: []Outdated{}},
@@ -49,7 +49,7 @@ func Compare(s *state.Snapshot, t *topology.Topology, now time.Time) *Health {
 	return h
 }
 
-// count counts the nodes, and the daemons that they report.
+// count counts the nodes and the daemons that they report.
 func (h *Health) count(nodes []*calico.Node, r *reports) {
 	for _, n := range nodes {
 		if !speaks(n) {
@@ -88,7 +88,7 @@ func (h *Health) daemon(n *calico.Node, f calico.Family, d *calico.DaemonStatus)
 	}
 }
 
-// known is nil for a time that is not.
+// known returns nil for the zero time.
 func known(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil
@@ -99,8 +99,8 @@ func known(at time.Time) *time.Time {
 // tally counts the half-sessions of one node in one family.
 type tally struct{ predicted, established int }
 
-// add takes in what was found of a node. Which of its sessions wait is not reported, but
-// how many: those that read Established and are not counted as up.
+// add adds the half-sessions of a node. Which of them wait is not reported, only how many:
+// those that are reported as Established and are not counted as up.
 func (h *Health) add(f calico.Family, found *tally, reported *calico.FamilyStatus) {
 	up := 0
 	for i := range reported.Peers {
@@ -116,8 +116,8 @@ func (h *Health) add(f calico.Family, found *tally, reported *calico.FamilyStatu
 	c.Waiting += waiting
 }
 
-// rank orders half-sessions with one neighbour: the rows are given first to those on
-// which a session is to stand.
+// rank orders the half-sessions to one neighbour. Rows are assigned first to those whose
+// session can come up.
 func rank(n *topology.Neighbour) int {
 	switch n.Status {
 	case topology.Paired, topology.External:
@@ -129,9 +129,9 @@ func rank(n *topology.Neighbour) int {
 	}
 }
 
-// join holds the rows of a node in one family, which are in order, against its
-// half-sessions, by type and peerIP: a row tells nothing else. Several of one neighbour,
-// on several ports, are not told apart.
+// join matches the rows of a node in one family, which are sorted, with its half-sessions,
+// by type and peerIP: a row has nothing else. Half-sessions to one neighbour on several
+// ports cannot be distinguished.
 func (h *Health) join(n topology.Neighbours, rows []calico.PeerStatus) tally {
 	list := n.List
 	slices.SortFunc(list, func(a, b topology.Neighbour) int {
@@ -153,13 +153,13 @@ func (h *Health) join(n topology.Neighbours, rows []calico.PeerStatus) tally {
 	return out
 }
 
-// neighbour is what half-sessions and rows are joined by.
+// neighbour is the key by which half-sessions and rows are matched.
 type neighbour struct {
 	kind calico.PeerType
 	ip   netip.Addr
 }
 
-// firstOf is the neighbour that comes first in two lists in order, of which one is not empty.
+// firstOf returns the first neighbour in two sorted lists, of which one is not empty.
 func firstOf(list []topology.Neighbour, rows []calico.PeerStatus) neighbour {
 	switch {
 	case len(rows) == 0, len(list) > 0 && cmp.Or(cmp.Compare(list[0].Type, rows[0].Type), list[0].IP.Compare(rows[0].IP)) < 0:
@@ -169,7 +169,7 @@ func firstOf(list []topology.Neighbour, rows []calico.PeerStatus) neighbour {
 	}
 }
 
-// match holds the rows of one neighbour against its half-sessions, in order of rank.
+// match assigns the rows of one neighbour to its half-sessions, in order of rank.
 func (h *Health) match(out *tally, n topology.Neighbours, list []topology.Neighbour, rows []calico.PeerStatus) {
 	down := slices.IndexFunc(rows, func(p calico.PeerStatus) bool { return p.State == calico.SessionEstablished })
 	if down < 0 {
@@ -209,7 +209,7 @@ func (h *Health) match(out *tally, n topology.Neighbours, list []topology.Neighb
 	}
 }
 
-// session puts a row into words; half is the half-session with its neighbour, if any.
+// session returns a row as a Session. half is a half-session to its neighbour, nil for none.
 func session(n topology.Neighbours, half *topology.Neighbour, row *calico.PeerStatus) Session {
 	out := Session{
 		Node: n.Node.Name, Family: n.Family.String(), PeerIP: row.IP.String(), Type: row.Type.String(), State: row.State.String(),

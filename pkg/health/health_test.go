@@ -190,7 +190,7 @@ status:
 			lost: []string{"2 of 4", "IPv4: 6", "restart: rr", "slowest"},
 			told: []string{
 				"1 of 4 report, missing 2 [spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "slowest 7 s, median 7 s",
-				"outdated rr of rr: Emptied: lists no session: the BIRD of IPv6 does not answer, and calico-node then leaves out the sessions of IPv4 too",
+				"outdated rr of rr: Emptied: lists no sessions: the BIRD of IPv6 does not answer, and calico-node then drops the sessions of IPv4 too",
 			},
 		},
 		"no session, and nobody asked whether BIRD answers": {
@@ -201,7 +201,7 @@ status:
 			lost: []string{"2 of 4", "IPv4: ", "restart: rr", "slowest"},
 			told: []string{
 				"1 of 4 report, missing 2 [spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s",
-				"outdated rr of rr: Emptied: lists no session, which does not tell BIRD without any from one that does not answer: add Agent to spec.classes",
+				"outdated rr of rr: Emptied: lists no sessions, and does not show whether BIRD answers: add Agent to spec.classes",
 			},
 		},
 		"nothing was asked of the daemon, so starts are not measured": {
@@ -249,14 +249,14 @@ status:
 				`outdated rr of r: UnknownNode: spec.node: there is no Node "r": delete the CalicoNodeStatus, or correct the name`,
 			},
 		},
-		"a status of a node that is down":          outdatedRR("", "NodeNotReady: the node is not ready, so its report may be from before: see what is wrong with the node", "\n---\n"+downRR),
-		"a status that was never written":          outdatedRR(`lastUpdated: "2026-11-24T11:30:05Z"=lastUpdated: null`, "NeverWritten: calico-node has not written a status: is it running, and may it update CalicoNodeStatuses?", ""),
+		"a status of a node that is down":          outdatedRR("", "NodeNotReady: the node is not ready, so its report may be stale: check the node", "\n---\n"+downRR),
+		"a status that was never written":          outdatedRR(`lastUpdated: "2026-11-24T11:30:05Z"=lastUpdated: null`, "NeverWritten: calico-node has not written a status: check that it runs and may update CalicoNodeStatuses", ""),
 		"a status that is not refreshed":           outdatedRR("Seconds: 10=Seconds: 0", "NotRefreshed: spec.updatePeriodSeconds is 0, so the status is written once and not refreshed: set a period", ""),
-		"a status that calico-node passes over":    outdatedRR("updatePeriodSeconds: 10=", "NotRefreshed: spec.updatePeriodSeconds is missing, so calico-node passes the object over: set it", ""),
+		"a status that calico-node passes over":    outdatedRR("updatePeriodSeconds: 10=", "NotRefreshed: spec.updatePeriodSeconds is unset, so calico-node skips the object: set it", ""),
 		"a status with a row that does not parse":  outdatedRR("peerIP: 10.0.0.12=peerIP: worker-2", `Malformed: status.bgp.peersV4[2].peerIP: must be an IPv4 address, is "worker-2"`, ""),
 		"a status that gives no period and a time": outdatedRR("updatePeriodSeconds: 10=updatePeriodSeconds: often", `Malformed: spec.updatePeriodSeconds: must be a whole number from 0 to 86400, is "often"`, ""),
 		"a status that is no longer written": outdatedRR(`lastUpdated: "2026-11-24T11:30:05Z"=lastUpdated: "2026-11-23T15:49:00Z"`,
-			"Stopped: was last written 20 h ago and gives the time of day of changes, which BIRD does for 20 h: calico-node no longer writes it: see whether it runs on the node", ""),
+			"Stopped: was last written 20 hours ago and has times of day, which BIRD gives for 20 hours only, so calico-node no longer writes it: check that it runs on the node", ""),
 		"a status that may just be about to be written": {
 			changes: [][]string{rr(`lastUpdated: "2026-11-24T11:30:05Z"`, `lastUpdated: "2026-11-23T15:51:00Z"`)}, lost: []string{"restart: rr", "slowest"}, told: []string{"slowest 7 s, median 7 s"},
 		},
@@ -356,10 +356,12 @@ func TestNothingIsToldWhereNobodyAskedForStatuses(t *testing.T) {
 		"a state without":                 {snapshot(t, file(t, "cluster.yaml")), "0 of 0 report, missing 0 []"},
 		"a state of which there are none": {snapshot(t, file(t, "cluster.yaml")).Knowing(calico.KindCalicoNodeStatus), "0 of 4 report, missing 4 [rr spare worker-1]"},
 	} {
-		h := compare(t, c.snapshot)
-		if got := lines(h); got != c.want || h.Known != c.snapshot.Knows(calico.KindCalicoNodeStatus) {
-			t.Errorf("%s: known %v\n%s", name, h.Known, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			h := compare(t, c.snapshot)
+			if got := lines(h); got != c.want || h.Known != c.snapshot.Knows(calico.KindCalicoNodeStatus) {
+				t.Errorf("known %v\n%s", h.Known, got)
+			}
+		})
 	}
 }
 

@@ -11,12 +11,12 @@ import (
 // reports are the statuses that are compared, by node.
 type reports struct {
 	sessions, daemons map[string]*calico.NodeStatus
-	// asked are the nodes with any that has the class BGP.
+	// asked are the nodes with a status of class BGP.
 	asked map[string]bool
 }
 
-// choose finds, of each node, the status that changed last and tells of its sessions, and
-// the one that tells of its daemons; those that no longer tell anything are outdated.
+// choose returns, for each node, the statuses with sessions and with daemons that changed
+// last. It lists those that are not compared as Outdated.
 func (h *Health) choose(s *state.Snapshot, now time.Time) *reports {
 	list := s.NodeStatuses()
 	r := &reports{make(map[string]*calico.NodeStatus, len(list)), make(map[string]*calico.NodeStatus, len(list)), make(map[string]bool, len(list))}
@@ -32,9 +32,9 @@ func (h *Health) choose(s *state.Snapshot, now time.Time) *reports {
 		}
 		if reason == "" && status.BGP && emptied(status) {
 			reason = Emptied
-			message = "lists no session: the BIRD of IPv6 does not answer, and calico-node then leaves out the sessions of IPv4 too"
+			message = "lists no sessions: the BIRD of IPv6 does not answer, and calico-node then drops the sessions of IPv4 too"
 			if !status.Agent {
-				message = "lists no session, which does not tell BIRD without any from one that does not answer: add Agent to spec.classes"
+				message = "lists no sessions, and does not show whether BIRD answers: add Agent to spec.classes"
 			}
 		}
 		switch {
@@ -47,18 +47,18 @@ func (h *Health) choose(s *state.Snapshot, now time.Time) *reports {
 	return r
 }
 
-// later puts a status in the place of one that changed before it.
+// later keeps the status of a node that changed last.
 func later(of map[string]*calico.NodeStatus, status *calico.NodeStatus) {
 	if old := of[status.Node]; old == nil || status.LastUpdated.After(old.LastUpdated) {
 		of[status.Node] = status
 	}
 }
 
-// writeDelay is how long calico-node may take to write a status, tries after a conflict and
-// the API server's load included, before it is taken to have stopped.
+// writeDelay is how late calico-node may write a status, because of conflicts or a busy API
+// server, before it counts as stopped.
 const writeDelay = 10 * time.Minute
 
-// outdated says why a status tells nothing of its node now; "" where it does.
+// outdated returns why a status is not compared, "" if it is.
 func outdated(status *calico.NodeStatus, node *calico.Node, now time.Time) (Reason, string) {
 	problems := status.Problems()
 	switch {
@@ -67,24 +67,24 @@ func outdated(status *calico.NodeStatus, node *calico.Node, now time.Time) (Reas
 	case node == nil:
 		return UnknownNode, fmt.Sprintf("spec.node: there is no Node %q: delete the CalicoNodeStatus, or correct the name", status.Node)
 	case node.NotReady:
-		return NodeNotReady, "the node is not ready, so its report may be from before: see what is wrong with the node"
+		return NodeNotReady, "the node is not ready, so its report may be stale: check the node"
 	case status.UpdatePeriod == nil:
-		return NotRefreshed, "spec.updatePeriodSeconds is missing, so calico-node passes the object over: set it"
+		return NotRefreshed, "spec.updatePeriodSeconds is unset, so calico-node skips the object: set it"
 	case status.LastUpdated.IsZero():
-		return NeverWritten, "calico-node has not written a status: is it running, and may it update CalicoNodeStatuses?"
+		return NeverWritten, "calico-node has not written a status: check that it runs and may update CalicoNodeStatuses"
 	case *status.UpdatePeriod == 0:
 		return NotRefreshed, "spec.updatePeriodSeconds is 0, so the status is written once and not refreshed: set a period"
 	}
 	limit := calico.SinceLimit + 2**status.UpdatePeriod + writeDelay
-	if age := now.Sub(status.LastUpdated); age > limit && tellsTime(status) {
-		return Stopped, fmt.Sprintf("was last written %d h ago and gives the time of day of changes, which BIRD does for %d h: calico-node no longer writes it: see whether it runs on the node",
+	if age := now.Sub(status.LastUpdated); age > limit && hasTimeOfDay(status) {
+		return Stopped, fmt.Sprintf("was last written %d hours ago and has times of day, which BIRD gives for %d hours only, so calico-node no longer writes it: check that it runs on the node",
 			int(age.Hours()), int(calico.SinceLimit.Hours()))
 	}
 	return "", ""
 }
 
-// tellsTime reports whether a row gives the time of day.
-func tellsTime(status *calico.NodeStatus) bool {
+// hasTimeOfDay reports whether a row has a time of day.
+func hasTimeOfDay(status *calico.NodeStatus) bool {
 	for f := range status.Families {
 		for i := range status.Families[f].Peers {
 			if _, ok := status.Families[f].Peers[i].Since.Clock(); ok {

@@ -8,9 +8,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// measure tells how long the last start of a node's BIRD took, where the status tells: all
-// times in it are by one clock, so that only its own writing has to lie less than a day
-// after the start for a time of day to mean one moment.
+// measure returns how long the last start of a node's BIRD took, false if that is not known.
+// All times in a status are from one clock. A time of day is unambiguous if the status was
+// written less than calico.SinceLimit after the start.
 func measure(node *calico.Node, f calico.Family, status *calico.NodeStatus) (Restart, bool) {
 	family := &status.Families[f]
 	boot, written := family.Daemon.LastBoot, status.LastUpdated
@@ -25,7 +25,7 @@ func measure(node *calico.Node, f calico.Family, status *calico.NodeStatus) (Res
 		}
 		at, ok := p.Since.After(boot)
 		if !ok || at.After(written) {
-			return Restart{}, false // From before the start, or by another clock.
+			return Restart{}, false // Before the start, or from another clock.
 		}
 		out.Established++
 		out.Seconds = max(out.Seconds, int(at.Sub(boot)/time.Second))
@@ -33,7 +33,7 @@ func measure(node *calico.Node, f calico.Family, status *calico.NodeStatus) (Res
 	return out, out.Established > 0
 }
 
-// sum puts the slowest first.
+// sum returns the restarts, the slowest first.
 func sum(restarts []Restart) Restarts {
 	slices.SortStableFunc(restarts, func(a, b Restart) int { return cmp.Compare(b.Seconds, a.Seconds) })
 	out := Restarts{Measured: List[Restart]{Total: len(restarts), Items: append([]Restart{}, restarts[:min(len(restarts), MaxListed)]...)}}

@@ -1,6 +1,5 @@
-// Package manifest reads Kubernetes objects from YAML and JSON files and
-// remembers where each field stands, so that an error can name file, line and
-// field.
+// Package manifest reads Kubernetes objects from YAML and JSON files, with the line of each
+// field, so that an error can name file, line and field.
 package manifest
 
 import (
@@ -21,20 +20,19 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Stdin is the path that stands for standard input, StdinFile the File of the
-// documents that come from there.
+// Stdin is the path of standard input, StdinFile the File of its documents.
 const (
 	Stdin     = "-"
 	StdinFile = "<stdin>"
 )
 
-// Document is one object of a file. The items of a List are documents of
-// their own; a list of one kind that has none, such as a NodeList, is a document.
+// Document is one object of a file. Each item of a List is a Document. An empty list of one
+// kind, such as a NodeList, is a Document too.
 type Document struct {
-	// File is the path as it was given, or the file in a given directory;
-	// StdinFile for standard input.
+	// File is the path of the file as it was given, or of the file in a given directory. It
+	// is StdinFile for standard input.
 	File string
-	// Line is where the object starts, counted from 1.
+	// Line is the first line of the object, counted from 1.
 	Line int
 	// Object is the object as JSON; integers are int64.
 	Object map[string]any
@@ -50,20 +48,19 @@ type Error struct {
 	Err  error
 }
 
-// Error gives "file:line: error".
+// Error returns "file:line: error".
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
 
 // Unwrap returns the error without its place.
 func (e *Error) Unwrap() error { return e.Err }
 
-// At returns err at the line of a field, such as "spec.peerIP" or
-// "spec.filters[1]"; of the nearest parent that is there if the field is not.
+// At returns err with the line of a field, such as "spec.peerIP" or "spec.filters[1]", or of
+// the nearest parent that exists.
 func (d *Document) At(field string, err error) error {
 	return &Error{d.File, d.LineOf(field), err}
 }
 
-// LineOf returns the line of a field, counted from 1; of the nearest parent that
-// is there if the field is not.
+// LineOf returns the line of a field, or of the nearest parent that exists, counted from 1.
 func (d *Document) LineOf(field string) int {
 	line := d.Line
 	node := d.node
@@ -87,8 +84,8 @@ func steps(field string) []string {
 	return out
 }
 
-// child returns the key node of a mapping, whose line is the field's, with the
-// value hung below it, or the item of a sequence.
+// child returns the item of a sequence, or the key node of a mapping, which has the line of
+// the field, with the value as its content.
 func child(n *yamlv3.Node, step string) *yamlv3.Node {
 	if n == nil {
 		return nil
@@ -116,9 +113,9 @@ func child(n *yamlv3.Node, step string) *yamlv3.Node {
 	return nil
 }
 
-// Read reads the objects of all paths in order: files, directories (their
-// .yaml, .yml and .json files, by name, without kustomization.yaml and what is
-// in directories below), and "-" for stdin. Errors are *Error where a place is known.
+// Read reads the objects of all paths in order. A path is a file, a directory, or "-" for
+// stdin. Of a directory it reads the .yaml, .yml and .json files, sorted by name, without
+// kustomization.yaml and without subdirectories. Errors are *Error if they have a place.
 func Read(paths []string, stdin io.Reader) ([]Document, error) {
 	var docs []Document
 	for _, path := range paths {
@@ -155,12 +152,12 @@ func list(path string) ([]string, error) {
 	var files []string
 	for _, e := range entries {
 		file := filepath.Join(path, e.Name())
-		// A mounted ConfigMap's files are links; its hidden folders are not.
+		// The files of a mounted ConfigMap are links to files in hidden directories.
 		info, err := os.Stat(file)
 		if err != nil || info.IsDir() || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) {
 			continue
 		}
-		if strings.HasPrefix(e.Name(), "kustomization.") { // It is about the objects, not one of them.
+		if strings.HasPrefix(e.Name(), "kustomization.") { // It is not an object of the cluster.
 			continue
 		}
 		files = append(files, file)
@@ -171,7 +168,7 @@ func list(path string) ([]string, error) {
 	return files, nil
 }
 
-// plain turns "open x: no such file" into "x: no such file".
+// plain removes the operation from an error: "open x: no such file" becomes "x: no such file".
 func plain(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%s: %w", e.Path, e.Err)
@@ -181,7 +178,7 @@ func plain(err error) error {
 
 func readFile(path string, stdin io.Reader) ([]Document, error) {
 	if path == Stdin && stdin == nil {
-		return nil, errors.New("- (standard input) cannot be read here: name a file or a directory")
+		return nil, errors.New("- (standard input) cannot be read here: use a file or a directory")
 	}
 	if path == Stdin {
 		data, err := io.ReadAll(stdin)
@@ -197,11 +194,11 @@ func readFile(path string, stdin io.Reader) ([]Document, error) {
 	return Parse(path, data)
 }
 
-// Parse reads the objects in data, one or several YAML or JSON documents; file
-// is the name for errors.
+// Parse reads the objects in data, which is one or more YAML or JSON documents. file is the
+// name in errors.
 func Parse(file string, data []byte) ([]Document, error) {
 	var docs []Document
-	start, offset, line := 0, 0, 0 // of the document: byte and lines before it
+	start, offset, line := 0, 0, 0 // first byte of the document, lines before it, current line
 	end := 0
 	for text := range bytes.Lines(data) {
 		line++
@@ -222,8 +219,8 @@ func Parse(file string, data []byte) ([]Document, error) {
 	return append(docs, more...), nil
 }
 
-// separates reports whether a line stands between two documents, by the rule of
-// kubectl: dashes with nothing but space or a comment behind them.
+// separates reports whether a line separates two documents. As in kubectl, it is three
+// dashes, optionally followed by space and a comment.
 func separates(line []byte) bool {
 	rest, ok := bytes.CutPrefix(line, []byte("---"))
 	rest = bytes.TrimSpace(rest)
@@ -231,7 +228,7 @@ func separates(line []byte) bool {
 }
 
 func parseOne(file string, text []byte, offset int) ([]Document, error) {
-	// Values are read as kubectl reads them; the second parser only tells lines.
+	// The values are those that kubectl reads. The second parser only finds the lines.
 	raw, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		return nil, syntaxError(file, offset, err)
@@ -245,11 +242,11 @@ func parseOne(file string, text []byte, offset int) ([]Document, error) {
 	if err := decoder.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
 		return nil, syntaxError(file, offset, err)
 	}
-	// Both parsers stop behind the first document: what follows, such as a
-	// second JSON object, must not be lost silently.
+	// Both parsers stop after the first document. Text that follows, such as a second JSON
+	// object, must not be ignored silently.
 	switch err := decoder.Decode(&next); {
 	case err == nil:
-		return nil, &Error{file, next.Line + offset, errors.New("must be a document of its own: put a line with --- before it")}
+		return nil, &Error{file, next.Line + offset, errors.New("must be a separate document: add a line with --- before it")}
 	case !errors.Is(err, io.EOF):
 		return nil, syntaxError(file, offset, err)
 	}
@@ -284,7 +281,7 @@ func documents(file string, offset int, node *yamlv3.Node, object any) ([]Docume
 	var docs []Document
 	for i, item := range items {
 		at := child(list, strconv.Itoa(i))
-		if at == nil { // It comes out of a merge key.
+		if at == nil { // The list comes from a merge key.
 			at = node
 		}
 		more, err := documents(file, offset, at, item)
@@ -298,8 +295,8 @@ func documents(file string, offset int, node *yamlv3.Node, object any) ([]Docume
 
 var linePattern = regexp.MustCompile(`line (\d+): `)
 
-// syntaxError moves the line that the YAML parser names, which counts from the
-// start of its document, to the front.
+// syntaxError makes an error of the YAML parser an *Error. The parser counts lines from the
+// start of the document.
 func syntaxError(file string, offset int, err error) error {
 	if err == nil {
 		err = errors.New("is empty")

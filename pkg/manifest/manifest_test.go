@@ -71,7 +71,7 @@ func TestParseNamesWhatDoesNotParse(t *testing.T) {
 		"a key that comes twice in JSON":       {"{\"apiVersion\": \"v1\",\n\"kind\": \"Node\",\n\"kind\": \"Node\"}", `f.yaml:3: key "kind" already set in map`},
 		"JSON without its end":                 {"{\"apiVersion\": \"v1\",\n\"kind\": \"Node\"\n", "f.yaml:2: did not find expected ',' or '}'"},
 		"two JSON objects without a separator": {"{\"apiVersion\": \"v1\", \"kind\": \"Node\"}\n{\"apiVersion\": \"v1\", \"kind\": \"Node\"}\n", "f.yaml:1: did not find expected <document start>"},
-		"an object behind the end of another":  {"apiVersion: v1\nkind: Node\n...\n--- {kind: Node}\n", "f.yaml:4: must be a document of its own: put a line with --- before it"},
+		"an object behind the end of another":  {"apiVersion: v1\nkind: Node\n...\n--- {kind: Node}\n", "f.yaml:4: must be a separate document: add a line with --- before it"},
 		"a list without a kind":                {"- apiVersion: v1\n", "f.yaml:1: must be an object with apiVersion and kind"},
 		"a text":                               {"---\nhello\n", "f.yaml:2: must be an object with apiVersion and kind"},
 		"no apiVersion":                        {"kind: Node\n", "f.yaml:1: apiVersion: is missing or not a string"},

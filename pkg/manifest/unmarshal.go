@@ -9,16 +9,16 @@ import (
 	k8sjson "sigs.k8s.io/json"
 )
 
-// FieldError is a field that does not fit the type that it is read into.
+// FieldError is a field that is unknown or has a wrong type.
 type FieldError struct {
-	// Field is its path, for example "spec.match.kinds"; "" for the whole.
+	// Field is the path of the field, for example "spec.match.kinds", "" for the object.
 	Field   string
 	Message string
 }
 
-// Unmarshal reads an object of JSON values into v, as an API server does that
-// validates strictly: a field that v does not have, or of another type, is an
-// error. kind says in messages what the object is.
+// Unmarshal decodes an object of JSON values into v with strict validation: a field that v
+// does not have, or that has another type, is an error. kind is the kind of the object in
+// messages.
 func Unmarshal(object any, kind string, v any) []FieldError {
 	text, err := json.Marshal(object)
 	if err != nil {
@@ -42,7 +42,7 @@ func Unmarshal(object any, kind string, v any) []FieldError {
 	return out
 }
 
-// jsonType names what a Go value of a kind is in JSON.
+// jsonType describes the JSON type of Go values of a kind.
 func jsonType(k reflect.Kind) string {
 	switch k {
 	case reflect.Slice:

@@ -7,22 +7,22 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Kind is a kind of object that reports are written as.
+// Kind is a kind of report object.
 type Kind string
 
 // The kinds.
 const (
-	// ClusterReport is that of openreports.io/v1alpha1.
+	// ClusterReport is a kind of openreports.io/v1alpha1.
 	ClusterReport Kind = "ClusterReport"
-	// ClusterPolicyReport is that of wgpolicyk8s.io/v1alpha2, which OpenReports took
-	// over: https://github.com/openreports/reports-api.
+	// ClusterPolicyReport is a kind of wgpolicyk8s.io/v1alpha2, the predecessor of
+	// OpenReports: https://github.com/openreports/reports-api.
 	ClusterPolicyReport Kind = "ClusterPolicyReport"
 )
 
-// Kinds lists every kind, the one to prefer first.
+// Kinds lists every kind, the preferred one first.
 var Kinds = []Kind{ClusterReport, ClusterPolicyReport}
 
-// GroupVersionResource is where the API server serves the kind.
+// GroupVersionResource is the resource as which the API server serves the kind.
 func (k Kind) GroupVersionResource() schema.GroupVersionResource {
 	if k == ClusterPolicyReport {
 		return schema.GroupVersionResource{Group: "wgpolicyk8s.io", Version: "v1alpha2", Resource: "clusterpolicyreports"}
@@ -30,22 +30,22 @@ func (k Kind) GroupVersionResource() schema.GroupVersionResource {
 	return v1alpha1.SchemeGroupVersion.WithResource("clusterreports")
 }
 
-// Object gives a report the form in which it is written as the kind.
+// Object converts a report to an object of the kind.
 func (k Kind) Object(report *v1alpha1.ClusterReport) *unstructured.Unstructured {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(report)
 	if err != nil {
-		panic(err) // The types are a Kubernetes API's.
+		panic(err) // The types are those of a Kubernetes API.
 	}
 	o := &unstructured.Unstructured{Object: fields}
 	o.SetGroupVersionKind(k.GroupVersionResource().GroupVersion().WithKind(string(k)))
 	unstructured.RemoveNestedField(fields, "metadata", "creationTimestamp")
-	if k == ClusterPolicyReport { // It has them in the results only, or not at all.
+	if k == ClusterPolicyReport { // Its API has no such fields.
 		delete(fields, "source")
 		delete(fields, "configuration")
 	}
 	results, _ := fields["results"].([]any)
 	for _, result := range results {
-		// What has no time would be of 1970; without one, readers take that of the report.
+		// A timestamp of 0 would mean 1970. Without one, readers use that of the report.
 		if r, ok := result.(map[string]any); ok && unset(r["timestamp"]) {
 			delete(r, "timestamp")
 		}

@@ -1,6 +1,6 @@
-// Package openreports gives an audit the form in which tools such as Policy Reporter
-// read and show it: one report for each policy, of OpenReports or of the older
-// wgpolicyk8s.io. It is pure; pkg/auditor writes the reports.
+// Package openreports converts an audit into reports that tools such as Policy Reporter
+// read: one for each policy, of the API OpenReports or the older wgpolicyk8s.io. It is
+// pure; pkg/auditor writes the reports.
 package openreports
 
 import (
@@ -28,27 +28,27 @@ import (
 )
 
 const (
-	// Source is what reports say they come from.
+	// Source is the source of the reports.
 	Source = "bgpguard"
-	// NamePrefix is what the names of reports begin with; that of the policy follows.
+	// NamePrefix begins the names of reports. The name of the policy follows.
 	NamePrefix = "bgpguard-"
-	// ManagedByLabel is the label that every report has, with the value Source.
+	// ManagedByLabel is a label of every report, with the value Source.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
-	// CutAnnotation says how many violations a report does not list, where it does
-	// not list all.
+	// CutAnnotation counts the violations that a report does not list. It is absent from
+	// complete reports.
 	CutAnnotation = "bgpguard.io/results-cut"
-	// MaxResults is how many violations a report lists at the most. etcd takes objects
-	// of 1.5 MiB, and a client that lists reports holds all of them.
+	// MaxResults bounds the violations that a report lists. etcd accepts objects of up to
+	// 1.5 MiB, and a client that lists reports holds all of them in memory.
 	MaxResults = 500
-	// MaxSize is how long the violations of a report may be as JSON, in bytes.
+	// MaxSize bounds the violations of a report as JSON, in bytes.
 	MaxSize = 700 << 10
 
 	category = "BGP"
-	// cutRule is the rule of the result that says that not all are listed.
+	// cutRule is the rule of the result that says that violations are not listed.
 	cutRule = "results-cut"
-	// maxMessage bounds a message, maxValue one property, in bytes; maxDetails and
-	// maxResources how many numbers and objects of a violation are given. Policies of
-	// the library stay far below.
+	// maxMessage bounds a message and maxValue a property, in bytes. maxDetails and
+	// maxResources bound the details and the objects of a violation. The policies of the
+	// library stay far below.
 	maxMessage   = 4096
 	maxValue     = 256
 	maxDetails   = 20
@@ -63,11 +63,11 @@ const (
 	errored v1alpha1.Result = "error"
 )
 
-// Reference names an object in reports.
+// Reference returns an object in the form that reports use.
 type Reference func(violation.Object) corev1.ObjectReference
 
-// References names an object by its kind and name, a Calico object as
-// projectcalico.org/v3 does.
+// References returns an object by its kind and name, a Calico object with the API version
+// projectcalico.org/v3.
 func References(o violation.Object) corev1.ObjectReference {
 	version := "projectcalico.org/v3"
 	switch o.Kind {
@@ -79,9 +79,9 @@ func References(o violation.Object) corev1.ObjectReference {
 	return corev1.ObjectReference{APIVersion: version, Kind: o.Kind, Name: o.Name}
 }
 
-// Reports returns the reports of an audit by the name of the policy, one for each that
-// judges states. They are the same as long as what is wrong is: no time of an audit is
-// in them but those at which violations were first seen.
+// Reports returns the reports of an audit in order of policies, one for each policy that
+// judges states. Reports of equal violations are equal: the only times in them are those
+// at which violations were first seen.
 func Reports(a *audit.Audit, reference Reference) []*v1alpha1.ClusterReport {
 	violations, failures := map[string][]*audit.Violation{}, map[string]string{}
 	for i := range a.Violations {
@@ -110,8 +110,8 @@ func Reports(a *audit.Audit, reference Reference) []*v1alpha1.ClusterReport {
 	return reports
 }
 
-// Name is that of the report of a policy: the policy's behind NamePrefix, cut and made
-// distinct by a hash where an object cannot have that name.
+// Name returns the name of the report of a policy: NamePrefix and the name of the policy.
+// Where that is not a valid name of an object, it is shortened or replaced, with a hash.
 func Name(policyName string) string {
 	name := NamePrefix + policyName
 	if len(validation.IsDNS1123Subdomain(name)) == 0 {
@@ -129,7 +129,7 @@ func Name(policyName string) string {
 // builder makes the report of one policy.
 type builder struct {
 	policy *audit.Policy
-	// notes say what of the state is not known.
+	// notes name the parts of the state that are not known.
 	notes     []string
 	reference Reference
 	report    *v1alpha1.ClusterReport
@@ -140,13 +140,13 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 	switch {
 	case failed:
 		r.Summary.Error = 1
-		result := b.result(errored, "", "the policy could not judge the cluster, so what is wrong is not known: "+message)
+		result := b.result(errored, "", "the policy could not be evaluated, so its violations are not known: "+message)
 		result.Subjects = []corev1.ObjectReference{b.reference(violation.Object{Kind: bgpguard.KindBGPPolicy, Name: b.policy.Name})}
 		r.Results = append(r.Results, result)
 	case len(violations) == 0:
 		r.Summary.Pass = 1
 		result := b.result(pass, "", "no violations: "+b.policy.Title)
-		if len(b.notes) > 0 { // There may be some in what was not judged.
+		if len(b.notes) > 0 { // There may be violations in the parts that are not known.
 			result.Properties["notes"] = text.Cut(strings.Join(b.notes, "; "), maxMessage)
 		}
 		r.Results = append(r.Results, result)
@@ -159,8 +159,8 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 	b.list(violations)
 }
 
-// list lists the violations, the largest first, as many as there is space for. Where it
-// is not for all, the first result says so: one that stands last is not seen.
+// list lists the violations, the largest first, as many as there is space for. If not all
+// are listed, the first result says so, as the last one is easily overlooked.
 func (b *builder) list(violations []*audit.Violation) {
 	violations = slices.Clone(violations)
 	slices.SortStableFunc(violations, func(v, w *audit.Violation) int {
@@ -180,7 +180,7 @@ func (b *builder) list(violations []*audit.Violation) {
 	}
 	if rest := len(violations) - len(results); rest > 0 {
 		b.report.Annotations = map[string]string{CutAnnotation: strconv.Itoa(rest)}
-		cut := b.result(b.outcome(), cutRule, fmt.Sprintf("%s of %s are not listed here, for want of space: bgpguard audit lists all",
+		cut := b.result(b.outcome(), cutRule, fmt.Sprintf("%s of %s are not listed for lack of space: run bgpguard audit to list all",
 			text.Number(rest), text.Count(len(violations), "violation")))
 		cut.Subjects = []corev1.ObjectReference{b.reference(violation.Object{Kind: bgpguard.KindBGPPolicy, Name: b.policy.Name})}
 		b.report.Results = append(b.report.Results, cut)
@@ -188,7 +188,7 @@ func (b *builder) list(violations []*audit.Violation) {
 	b.report.Results = append(b.report.Results, results...)
 }
 
-// outcome is what a violation is: scored, and so a failure, where the policy denies.
+// outcome is the result of a violation: a failure if the policy denies.
 func (b *builder) outcome() v1alpha1.Result {
 	if b.policy.Action == violation.Deny {
 		return fail
@@ -225,8 +225,8 @@ func (b *builder) violation(v *audit.Violation) v1alpha1.ReportResult {
 	return result
 }
 
-// flatten adds what details hold to properties, by their path: the first maxDetails, in
-// the order of their names.
+// flatten adds details to properties with their paths as names, in order of names, until
+// there are maxDetails properties.
 func flatten(properties map[string]string, path string, details map[string]any) {
 	names := make([]string, 0, len(details))
 	for name := range details {
@@ -245,7 +245,7 @@ func flatten(properties map[string]string, path string, details map[string]any) 
 	}
 }
 
-// plain gives a value, or a list of such, as text; false where it has parts of its own.
+// plain returns a scalar, or a list of scalars, as text; false for other values.
 func plain(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:

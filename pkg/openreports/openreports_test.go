@@ -35,7 +35,7 @@ func found(id string, size float64) audit.Violation {
 			ID: id, Size: size, Message: "too many nodes", Link: "https://example.com", Details: map[string]any{"nodes": 120.0, "maxNodes": 100.0},
 			Objects: []violation.Object{{Kind: "BGPConfiguration", Name: "default"}, {Kind: "Node", Name: "n"}},
 		},
-		FirstSeen: first, LastSeen: first.Add(time.Hour), Origin: audit.PastAdmission, Cause: "it came by night",
+		FirstSeen: first, LastSeen: first.Add(time.Hour), Origin: audit.PastAdmission, Cause: "introduced by night",
 	}
 }
 
@@ -62,7 +62,7 @@ func TestAViolationIsAResult(t *testing.T) {
 	want := `{"source":"bgpguard","policy":"mesh-node-limit","rule":"limit","category":"BGP","severity":"high",` +
 		`"timestamp":{"seconds":1773514800,"nanos":5},"result":"fail","scored":true,"resources":[` +
 		`{"kind":"BGPConfiguration","name":"default","apiVersion":"projectcalico.org/v3"},{"kind":"Node","name":"n","apiVersion":"v1"}],` +
-		`"message":"too many nodes","properties":{"action":"Deny","cause":"it came by night","details.maxNodes":"100","details.nodes":"120",` +
+		`"message":"too many nodes","properties":{"action":"Deny","cause":"introduced by night","details.maxNodes":"100","details.nodes":"120",` +
 		`"first-seen":"2026-03-14T19:00:00Z","link":"https://example.com","origin":"PastAdmission","size":"1.5"}}`
 	if got := jsonOf(t, r.Results[0]); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -72,7 +72,7 @@ func TestAViolationIsAResult(t *testing.T) {
 	}
 }
 
-func TestWhatAPolicyFoundIsSummedUp(t *testing.T) {
+func TestSummary(t *testing.T) {
 	failing := audited(violation.Warn)
 	failing.Failures = []audit.Failure{{Policy: "mesh-node-limit", Message: "divide by zero"}}
 	for name, c := range map[string]struct {
@@ -85,19 +85,21 @@ func TestWhatAPolicyFoundIsSummedUp(t *testing.T) {
 		"what a policy denies is a failure, and scored": {
 			audited(violation.Deny, found("a", 1), found("b", 1)), v1alpha1.ReportSummary{Fail: 2}, "fail", true, "too many nodes",
 		},
-		"what it warns of is a warning":    {audited(violation.Warn, found("a", 1)), v1alpha1.ReportSummary{Warn: 1}, "warn", false, "too many nodes"},
-		"and so is what it only audits":    {audited(violation.Audit, found("a", 1)), v1alpha1.ReportSummary{Warn: 1}, "warn", false, "too many nodes"},
-		"a policy without violations":      {audited(violation.Deny), v1alpha1.ReportSummary{Pass: 1}, "pass", true, "no violations: The mesh is small"},
-		"one that cannot judge is no pass": {failing, v1alpha1.ReportSummary{Error: 1}, "error", false, "could not judge the cluster, so what is wrong is not known: divide by zero"},
+		"what it warns of is a warning": {audited(violation.Warn, found("a", 1)), v1alpha1.ReportSummary{Warn: 1}, "warn", false, "too many nodes"},
+		"and so is what it only audits": {audited(violation.Audit, found("a", 1)), v1alpha1.ReportSummary{Warn: 1}, "warn", false, "too many nodes"},
+		"a policy without violations":   {audited(violation.Deny), v1alpha1.ReportSummary{Pass: 1}, "pass", true, "no violations: The mesh is small"},
+		"one that failed is no pass":    {failing, v1alpha1.ReportSummary{Error: 1}, "error", false, "could not be evaluated, so its violations are not known: divide by zero"},
 	} {
-		r := one(t, c.audit)
-		if r.Summary != c.summary || r.Results[0].Result != c.result || r.Results[0].Scored != c.scored || !strings.Contains(r.Results[0].Description, c.message) {
-			t.Errorf("%s: %+v, %+v", name, r.Summary, r.Results[0])
-		}
+		t.Run(name, func(t *testing.T) {
+			r := one(t, c.audit)
+			if r.Summary != c.summary || r.Results[0].Result != c.result || r.Results[0].Scored != c.scored || !strings.Contains(r.Results[0].Description, c.message) {
+				t.Errorf("%+v, %+v", r.Summary, r.Results[0])
+			}
+		})
 	}
 }
 
-func TestAPassSaysWhatWasNotJudged(t *testing.T) {
+func TestAPassNamesThePartsThatAreNotKnown(t *testing.T) {
 	a := audited(violation.Deny)
 	if r := one(t, a); r.Results[0].Properties["notes"] != "" {
 		t.Errorf("of a state that is known: %v", r.Results[0].Properties)
@@ -125,40 +127,42 @@ func TestAReportIsBoundedAndSaysWhatIsNotListed(t *testing.T) {
 		"so many that their number is bounded": {"too many nodes", MaxResults},
 		"so long that their size is":           {long, 100},
 	} {
-		var violations []audit.Violation
-		for i := range 10_000 {
-			v := found(fmt.Sprintf("v-%05d", i), float64(i%7))
-			v.Message = c.message
-			v.Details = map[string]any{"many": map[string]any{"a": long, long: 1.0}}
-			violations = append(violations, v)
-		}
-		r := one(t, audited(violation.Deny, violations...))
-		listed := len(r.Results) - 1
-		if r.Summary.Fail != 10_000 || listed < c.least || listed > MaxResults {
-			t.Errorf("%s: %d listed of %d", name, listed, r.Summary.Fail)
-		}
-		if size := len(jsonOf(t, r)); size > MaxSize+8<<10 {
-			t.Errorf("%s: %d bytes", name, size)
-		}
-		if got, want := r.Annotations[CutAnnotation], fmt.Sprint(10_000-listed); got != want {
-			t.Errorf("%s: the annotation says %s, want %s", name, got, want)
-		}
-		note := r.Results[0]
-		if note.Rule != "results-cut" || note.Result != "fail" || !strings.Contains(note.Description, "of 10,000 violations are not listed") || note.Subjects[0].Kind != "BGPPolicy" {
-			t.Errorf("%s: the first result is %+v", name, note)
-		}
-		if got := r.Results[1].Properties["size"]; got != "6" {
-			t.Errorf("%s: the first that is listed has size %s", name, got)
-		}
-		for _, result := range r.Results {
-			if !utf8.ValidString(result.Description) || len(result.Description) > maxMessage {
-				t.Fatalf("%s: a message of %d bytes", name, len(result.Description))
+		t.Run(name, func(t *testing.T) {
+			var violations []audit.Violation
+			for i := range 10_000 {
+				v := found(fmt.Sprintf("v-%05d", i), float64(i%7))
+				v.Message = c.message
+				v.Details = map[string]any{"many": map[string]any{"a": long, long: 1.0}}
+				violations = append(violations, v)
 			}
-		}
+			r := one(t, audited(violation.Deny, violations...))
+			listed := len(r.Results) - 1
+			if r.Summary.Fail != 10_000 || listed < c.least || listed > MaxResults {
+				t.Errorf("%d listed of %d", listed, r.Summary.Fail)
+			}
+			if size := len(jsonOf(t, r)); size > MaxSize+8<<10 {
+				t.Errorf("%d bytes", size)
+			}
+			if got, want := r.Annotations[CutAnnotation], fmt.Sprint(10_000-listed); got != want {
+				t.Errorf("the annotation says %s, want %s", got, want)
+			}
+			note := r.Results[0]
+			if note.Rule != "results-cut" || note.Result != "fail" || !strings.Contains(note.Description, "of 10,000 violations are not listed") || note.Subjects[0].Kind != "BGPPolicy" {
+				t.Errorf("the first result is %+v", note)
+			}
+			if got := r.Results[1].Properties["size"]; got != "6" {
+				t.Errorf("the first that is listed has size %s", got)
+			}
+			for _, result := range r.Results {
+				if !utf8.ValidString(result.Description) || len(result.Description) > maxMessage {
+					t.Fatalf("a message of %d bytes", len(result.Description))
+				}
+			}
+		})
 	}
 }
 
-func TestAReportOfTheSameIsTheSame(t *testing.T) {
+func TestReportsOfEqualAuditsAreEqual(t *testing.T) {
 	violations := func() []audit.Violation {
 		var out []audit.Violation
 		for i := range 700 {
@@ -197,11 +201,13 @@ func TestDetailsBecomeProperties(t *testing.T) {
 		"lists of them are joined":    {map[string]any{"a": []any{"x", 1.0}}, map[string]string{"d.a": "x, 1"}},
 		"the rest is left out":        {map[string]any{"a": nil, "b": []any{}, "c": []any{map[string]any{}}}, map[string]string{}},
 	} {
-		got := map[string]string{}
-		flatten(got, "d", c.details)
-		if !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: got %v, want %v", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := map[string]string{}
+			flatten(got, "d", c.details)
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 	got := map[string]string{}
 	flatten(got, "d", many)
@@ -232,23 +238,25 @@ func TestObjectsHoldWhatTheirKindKnows(t *testing.T) {
 	}{
 		ClusterReport: {"openreports.io/v1alpha1", true}, ClusterPolicyReport: {"wgpolicyk8s.io/v1alpha2", false},
 	} {
-		o := kind.Object(r)
-		if o.GetAPIVersion() != c.version || o.GetKind() != string(kind) || o.GetName() != r.Name {
-			t.Errorf("%s: %s %s", kind, o.GetAPIVersion(), o.GetKind())
-		}
-		_, source := o.Object["source"]
-		_, configuration := o.Object["configuration"]
-		if source != c.withSource || configuration != c.withSource {
-			t.Errorf("%s: source %t, configuration %t", kind, source, configuration)
-		}
-		results, _, err := unstructured.NestedSlice(o.Object, "results")
-		if err != nil || len(results) != 1 {
-			t.Fatalf("%s: %v, %v", kind, results, err)
-		}
-		// Without a time of its own a result would be from 1970.
-		if result, ok := results[0].(map[string]any); !ok || result["timestamp"] != nil || result["source"] != "bgpguard" {
-			t.Errorf("%s: the result is %v", kind, results[0])
-		}
+		t.Run(string(kind), func(t *testing.T) {
+			o := kind.Object(r)
+			if o.GetAPIVersion() != c.version || o.GetKind() != string(kind) || o.GetName() != r.Name {
+				t.Errorf("%s %s", o.GetAPIVersion(), o.GetKind())
+			}
+			_, source := o.Object["source"]
+			_, configuration := o.Object["configuration"]
+			if source != c.withSource || configuration != c.withSource {
+				t.Errorf("source %t, configuration %t", source, configuration)
+			}
+			results, _, err := unstructured.NestedSlice(o.Object, "results")
+			if err != nil || len(results) != 1 {
+				t.Fatalf("%v, %v", results, err)
+			}
+			// Without a time of its own a result would be from 1970.
+			if result, ok := results[0].(map[string]any); !ok || result["timestamp"] != nil || result["source"] != "bgpguard" {
+				t.Errorf("the result is %v", results[0])
+			}
+		})
 	}
 	o := ClusterPolicyReport.Object(one(t, audited(violation.Deny, found("a", 1))))
 	results, _, _ := unstructured.NestedSlice(o.Object, "results")

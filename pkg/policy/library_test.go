@@ -362,7 +362,7 @@ func TestValueHasEveryField(t *testing.T) {
 
 func TestPoliciesAreNotReadFromStandardInput(t *testing.T) {
 	_, err := Load([]string{"-"})
-	if want := "- (standard input) cannot be read here: name a file or a directory"; err == nil || err.Error() != want {
+	if want := "- (standard input) cannot be read here: use a file or a directory"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -44,7 +44,9 @@ type LimitError struct {
 }
 
 // Error names the limit.
-func (e *LimitError) Error() string { return fmt.Sprintf("the tests did not finish within %s", e.Limit) }
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the tests did not finish within %s", e.Limit)
+}
 
 // Running reports whether a test still runs, in a slow builtin that ignores the context. Each
 // further run of the tests would then leave another goroutine behind.

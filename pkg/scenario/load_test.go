@@ -281,3 +281,49 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestAServiceAccountIsInItsGroups runs a step of a ServiceAccount that is exempt by a group
+// which the API server adds.
+func TestAServiceAccountIsInItsGroups(t *testing.T) {
+	const scenario = `apiVersion: policy.bgpguard.io/v1alpha1
+kind: Scenario
+metadata: {name: exempt}
+policies:
+- apiVersion: policy.bgpguard.io/v1alpha1
+  kind: BGPPolicy
+  metadata: {name: mesh}
+  spec:
+    policy: mesh-node-limit
+    parameters: {maxNodes: 1}
+    validationActions: [Deny]
+    exempt: {groups: ["system:serviceaccounts:flux"]}
+state:
+- nodes: {count: 2, prefix: w, ipv4: 10.0.0.0/24}
+- {apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default}, spec: {nodeToNodeMeshEnabled: false}}
+steps:
+- name: of another namespace
+  user: system:serviceaccount:other:sync
+  patch: {kind: BGPConfiguration, name: default, merge: {spec: {nodeToNodeMeshEnabled: true}}}
+  expect: {allowed: false, policies: [mesh]}
+- name: exempt
+  user: system:serviceaccount:flux:sync
+  patch: {kind: BGPConfiguration, name: default, merge: {spec: {nodeToNodeMeshEnabled: true}}}
+  expect: {allowed: true, warnings: ["[mesh] "]}
+`
+	scenarios, err := load(t, scenario)
+	if err != nil {
+		t.Fatal(err)
+	}
+	library, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), scenarios[0], library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := WriteText(&text, []*Result{r}); err != nil || text.String() != "PASS: scenario exempt (2 steps)\n" {
+		t.Errorf("error %v\n%s", err, text.String())
+	}
+}

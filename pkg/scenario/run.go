@@ -73,7 +73,7 @@ func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, er
 		if err != nil {
 			return nil, err
 		}
-		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: validate.ImpersonatedGroups(s.Steps[i].User, s.Steps[i].Groups)})
+		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: s.Groups(i)})
 		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
 		for v := range d.Worse() {
 			if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
@@ -119,6 +119,11 @@ func (s *Scenario) Kinds() []string {
 
 // Objects returns the objects of the state before the first step.
 func (s *Scenario) Objects() []calico.Object { return s.objects }
+
+// Groups returns the groups of the user of step i, including those that the API server adds.
+func (s *Scenario) Groups(i int) []string {
+	return validate.ImpersonatedGroups(s.Steps[i].User, s.Steps[i].Groups)
+}
 
 // Change returns the change of step i to a snapshot.
 func (s *Scenario) Change(i int, snapshot *state.Snapshot) (state.Change, error) {

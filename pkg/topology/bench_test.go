@@ -219,7 +219,7 @@ type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 func (t *Topology) work() work {
 	w := work{groups: len(t.classes.List), peerGroups: len(t.peerGroups)}
 	for _, f := range calico.Families {
-		w.externals += len(t.networks[f].merged)
+		w.externals += len(t.networks[f].counted)
 		w.links += len(t.networks[f].links)
 		w.vertices += len(t.routings[f].vertices)
 		for _, v := range t.routings[f].graph.Vertices {

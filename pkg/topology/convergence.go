@@ -12,31 +12,31 @@ const (
 	holdTime            = 240
 	defaultRestart      = 120
 	gracefulRestartWait = 240
-	// carriedRestart are the bits of a restart time that RFC 4724 section 3
-	// carries; BIRD lets more wrap.
+	// carriedRestart are the bits that a restart time has on the wire (RFC 4724
+	// section 3); BIRD drops higher ones.
 	carriedRestart = 1<<12 - 1
 )
 
-// convergence estimates how long routes are missing. A node that starts holds
-// the routes that it learned back from its kernel until every configured peer
-// has sent its End-of-RIB (RFC 4724 section 4.1) or BIRD's wait runs out: one
-// dead peer is enough for the latter.
+// convergence estimates how long routes are missing. A node that starts does not
+// give the routes that it learned to its kernel until every configured peer has
+// sent its End-of-RIB (RFC 4724 section 4.1) or BIRD's wait is over. One peer that
+// does not answer is enough for the latter.
 func (t *Topology) convergence() *Convergence {
 	c := &Convergence{Waiting: nodeSet(t.index, t.waiting, t.sessionMeasures.add("waiting", nodesOf(func(t *Topology) func(int) bool { return within(t.waiting) })))}
 	c.Start = Delay{connectDelay + connectRetry, fmt.Sprintf(
-		"every configured session can come up: peers are dialled %d s after the start and again every %d s, and routes are used once each has sent its End-of-RIB", connectDelay, connectRetry)}
+		"every configured session can come up: BIRD connects %d s after the start, retries every %d s, and uses routes once every peer has sent its End-of-RIB", connectDelay, connectRetry)}
 	if c.Waiting.Nodes > 0 {
 		c.Start = Delay{gracefulRestartWait, fmt.Sprintf(
-			"a node with a half-session on which no session comes up, other than by a wrong AS number, or with a peer that is down, uses no learned route before BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
+			"a node with a peer that is down, or with a half-session that cannot come up for another reason than its AS numbers, uses no learned route until BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
 	}
 	restart := -1 // the shortest that a route reflector advertises
 	for _, n := range t.networks {
 		for i := range n.links {
 			l := &n.links[i]
-			if !n.classes.List[l.from].Reflector() || !l.stands() {
+			if !n.classes.List[l.from].Reflector() || !l.established() {
 				continue
 			}
-			for _, w := range l.halves[0].ways {
+			for _, w := range l.halfSessions[0].ways {
 				s := w.settings.restart
 				if s == unset {
 					s = defaultRestart
@@ -54,7 +54,7 @@ func (t *Topology) convergence() *Convergence {
 		return c
 	}
 	c.ReflectorCrash = Delay{restart, fmt.Sprintf("its peers keep the routes for the graceful restart time of %d s that it advertised, then drop them", restart)}
-	c.ReflectorStop = Delay{0, fmt.Sprintf("its peers drop the routes at once, and dial again after %d s", errorWait)}
-	c.ReflectorSilence = Delay{holdTime, fmt.Sprintf("its peers keep the routes until the hold time of %d s has passed without a word, then drop them", holdTime)}
+	c.ReflectorStop = Delay{0, fmt.Sprintf("its peers drop the routes at once and reconnect after %d s", errorWait)}
+	c.ReflectorSilence = Delay{holdTime, fmt.Sprintf("its peers receive nothing for the hold time of %d s, then drop the routes", holdTime)}
 	return c
 }

@@ -34,7 +34,7 @@ type tally struct {
 	measures measures
 }
 
-// count counts the sessions of a network. O(links + groups + outside peers).
+// count counts the sessions of a network. O(links + groups + external peers).
 func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
 	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.classes.List)), broken: map[Reason]*marks{}}
 	degrees, fields := make([]int, len(n.classes.List)), map[string]bool{}
@@ -45,7 +45,7 @@ func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
 		n.countLink(t, &n.links[i], degrees, fields)
 	}
 	n.countMesh(t, degrees)
-	n.countOutsides(t, fields)
+	n.countExternals(t, fields)
 	t.loads, t.frozen = n.newLoads(degrees), n.frozen()
 	n.sumUp(t, fields)
 	return t, nil
@@ -57,7 +57,7 @@ const linksBetweenChecks = 256
 
 // sumUp makes the Sessions' parts that name nodes.
 func (n *network) sumUp(t *tally, fields map[string]bool) {
-	loads := t.loads.groups(n)
+	loads := t.loads.byCount(n)
 	t.Load, t.reflectorLoad = t.list(n, loads[0], false), t.list(n, loads[1], true)
 	t.Most, t.MostNode = n.most(t.Load, t.reflectorLoad)
 	t.BrokenReasons = make(map[Reason]HalfGroup, len(t.broken))
@@ -114,7 +114,7 @@ func (t *Topology) marked(f calico.Family, m *marks) func(int) bool {
 func (n *network) breaks(t *tally, reason Reason, halves int, group uint32) *marks {
 	t.Broken += halves
 	t.dead[group] = t.dead[group] || waitsFor(reason)
-	return t.marked(reason).group(n, group, halves)
+	return t.marked(reason).addClass(n, group, halves)
 }
 
 func (t *tally) marked(reason Reason) *marks {
@@ -140,27 +140,27 @@ func (n *network) ordered(a, b uint32) int {
 
 func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]bool) {
 	halves := n.ordered(l.from, l.to)
-	for i := range l.halves {
-		h := &l.halves[i]
+	for i := range l.halfSessions {
+		h := &l.halfSessions[i]
 		switch {
 		case h.ambiguous():
-			t.ambiguous.group(n, l.from, halves).by(n, l, h)
+			t.ambiguous.addClass(n, l.from, halves).addPeers(n, l, h)
 			all := make([]*settings, len(h.ways))
 			for k := range h.ways {
 				all[k] = &h.ways[k].settings
 			}
 			addDifferences(fields, &n.classes.List[l.from], h.prefix, all...)
 		case i > 0:
-			n.breaks(t, n.laterReason(l, h), halves, l.from).by(n, l, h)
-		case !l.stands():
-			n.breaks(t, l.reason, halves, l.from).by(n, l, h)
+			n.breaks(t, n.laterReason(l, h), halves, l.from).addPeers(n, l, h)
+		case !l.established():
+			n.breaks(t, l.reason, halves, l.from).addPeers(n, l, h)
 		}
 		// An ambiguous one may be dead as well.
-		if i > 0 || !l.stands() && waitsFor(l.reason) {
+		if i > 0 || !l.established() && waitsFor(l.reason) {
 			t.dead[l.from] = true
 		}
 	}
-	if !l.stands() {
+	if !l.established() {
 		return
 	}
 	degrees[l.from] += halves / n.classes.List[l.from].Nodes
@@ -172,12 +172,12 @@ func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]
 }
 
 // laterReason is why a half-session that is not the first stays idle.
-func (n *network) laterReason(l *link, h *half) Reason {
+func (n *network) laterReason(l *link, h *halfSession) Reason {
 	a := &n.classes.List[l.from]
 	if s := &h.ways[0].settings; s.peerASN == 0 || s.local(a) == 0 {
 		return ASNumberZero
 	}
-	if n.isShared(l.from) || n.isShared(l.to) {
+	if n.sharesAddress(l.from) || n.sharesAddress(l.to) {
 		return AddressShared
 	}
 	return Overlapping
@@ -196,8 +196,8 @@ func (n *network) credit(t *tally, l *link) {
 	var shares []share
 	mesh := false
 	for _, end := range []*link{l, n.link(l.to, l.from)} {
-		mesh = mesh || end.halves[0].prefix == prefixMesh
-		for _, w := range end.halves[0].ways {
+		mesh = mesh || end.halfSessions[0].prefix == prefixMesh
+		for _, w := range end.halfSessions[0].ways {
 			for _, s := range w.sources {
 				by := 0
 				switch {
@@ -287,7 +287,7 @@ func (n *network) countMesh(t *tally, degrees []int) {
 			if other == kind && n.link(g, g) == nil {
 				peers-- // itself
 			}
-			for _, s := range n.sharing() { // They are skipped and have no link.
+			for _, s := range n.addressSharers() { // They are skipped and have no link.
 				if k, ok := kinds[s]; ok && k == other && n.sameAddress(g, s) {
 					peers--
 				}
@@ -304,16 +304,16 @@ func (n *network) countMesh(t *tally, degrees []int) {
 	t.byMesh += sessions / 2
 }
 
-func (n *network) countOutsides(t *tally, fields map[string]bool) {
+func (n *network) countExternals(t *tally, fields map[string]bool) {
 	for _, p := range n.workloads {
 		t.External += int(p.local.IntersectionCardinality(n.index.BGP[n.family]))
 	}
-	for _, o := range n.merged {
-		for k := range o.halves {
-			h := &o.halves[k]
+	for _, o := range n.counted {
+		for k := range o.halfSessions {
+			h := &o.halfSessions[k]
 			counted := n.ambiguousAt(h, fields)
 			if counted.Any() {
-				t.ambiguous.single(counted)
+				t.ambiguous.addNodes(counted)
 				h.sourcesAt(&t.ambiguous, counted)
 			}
 			for _, v := range h.variants {
@@ -323,7 +323,7 @@ func (n *network) countOutsides(t *tally, fields map[string]bool) {
 					reason Reason
 					nodes  *bitset.BitSet
 				}{
-					{ASNumberZero, n.outsideZero(&v, left)}, {AddressShared, n.index.Shared(n.family)}, {Overlapping, h.idle},
+					{ASNumberZero, n.zeroASN(&v, left)}, {AddressShared, n.index.Shared(n.family)}, {Overlapping, h.idle},
 				} {
 					c := int(left.IntersectionCardinality(dead.nodes))
 					if c == 0 {
@@ -331,7 +331,7 @@ func (n *network) countOutsides(t *tally, fields map[string]bool) {
 					}
 					t.Broken += c
 					m, hit := t.marked(dead.reason), left.Intersection(dead.nodes)
-					m.single(hit)
+					m.addNodes(hit)
 					h.sourcesAt(m, hit)
 					left = left.Difference(dead.nodes)
 				}
@@ -342,14 +342,14 @@ func (n *network) countOutsides(t *tally, fields map[string]bool) {
 }
 
 // sourcesAt takes in the BGPPeers that give the half-session to some nodes.
-func (h *outsideHalf) sourcesAt(m *marks, nodes *bitset.BitSet) {
+func (h *externalHalfSession) sourcesAt(m *marks, nodes *bitset.BitSet) {
 	for i := range h.variants {
-		m.byAt(h.variants[i].sources, nodes)
+		m.addPeersAt(h.variants[i].sources, nodes)
 	}
 }
 
-// outsideZero returns those of nodes for which an AS number of 0 is in it.
-func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
+// zeroASN returns those of nodes for which an AS number of 0 is in it.
+func (n *network) zeroASN(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
 	if v.settings.peerASN == 0 {
 		return nodes
 	}
@@ -363,11 +363,11 @@ func (n *network) outsideZero(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
 	return zero.Intersection(nodes)
 }
 
-// working returns the nodes whose half-session with an outside peer BIRD takes.
-func (n *network) working(h *outsideHalf) *bitset.BitSet {
+// working returns the nodes whose half-session with an external peer BIRD takes.
+func (n *network) working(h *externalHalfSession) *bitset.BitSet {
 	out := h.nodes.Difference(h.idle).Difference(n.index.Shared(n.family))
 	for i := range h.variants {
-		out.InPlaceDifference(n.outsideZero(&h.variants[i], h.variants[i].nodes))
+		out.InPlaceDifference(n.zeroASN(&h.variants[i], h.variants[i].nodes))
 	}
 	return out
 }
@@ -383,7 +383,7 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 	}
 	meshDown := 0
 	for g, c := range downIn {
-		if n.meshed(uint32(g)) {
+		if n.inMesh(uint32(g)) {
 			meshDown += c
 		}
 	}
@@ -393,7 +393,7 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 		}
 		// A node that is down itself and the only one does not wait for itself;
 		// it is down anyway, so it is let count.
-		if n.meshed(uint32(g)) && meshDown > 0 {
+		if n.inMesh(uint32(g)) && meshDown > 0 {
 			return true
 		}
 		for _, l := range n.from(uint32(g)) {
@@ -403,9 +403,9 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 		}
 		return false
 	})
-	for _, o := range n.merged {
-		for k := range o.halves {
-			h := &o.halves[k]
+	for _, o := range n.counted {
+		for k := range o.halfSessions {
+			h := &o.halfSessions[k]
 			dead := h.idle.Union(h.nodes.Intersection(n.index.Shared(n.family)))
 			if dead.Any() {
 				if out == nil {

@@ -14,11 +14,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// Effects says in words how a change, which led from the state before to that
-// of t, reaches the sessions: what the changed object itself lost or newly is,
-// then the BGPPeers whose selectors now match other nodes, with how many and how
-// many before, those first whose sessions change most. One sentence each,
-// without a full stop; none where the sessions are the same.
+// Effects describes how a change, which leads from the state before to that of t,
+// reaches the sessions: first what changes about the object itself, then the
+// BGPPeers whose selectors match other nodes than before, those first that lose
+// the most sessions. Each is one sentence without a full stop. It is empty where
+// the sessions are the same.
 func (t *Topology) Effects(before *Topology, c state.Change) []string {
 	if t.routings == before.routings {
 		return nil
@@ -45,44 +45,44 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 	return out
 }
 
-// moved says which selectors of a BGPPeer match other nodes than before. One
-// that matches all nodes, of which there are now more or fewer, is not worth a
-// word, nor is one that is not set.
+// moved describes the selectors of a BGPPeer that match other nodes than before.
+// A selector that is not set is skipped, and so is one that matches all nodes of
+// which there are now more or fewer.
 func (t *Topology) moved(before *Topology, r, old *peering) []string {
 	var out []string
-	tell := func(field, phrase, oldText string, now, was *bitset.BitSet) {
+	describe := func(field, selector, oldSelector string, now, was *bitset.BitSet) {
 		n, m := int(now.Count()), int(was.Count())
 		switch {
-		case phrase == "", phrase == oldText && n == int(t.index.Len()) && m == int(before.index.Len()):
-		// Where nodes have come or gone, the numbers in the sets are others.
-		case phrase == oldText && n == m && (sameSet(now, was) || t.index.Len() != before.index.Len()):
-		case phrase == oldText && n == m:
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches other nodes, %s as before", r.peer.Name, field, phrase, text.Number(n)))
-		case phrase == oldText:
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %s before", r.peer.Name, field, phrase, text.Count(n, "node"), text.Number(m)))
+		case selector == "", selector == oldSelector && n == int(t.index.Len()) && m == int(before.index.Len()):
+		// Where nodes were added or deleted, the numbers in the sets differ.
+		case selector == oldSelector && n == m && (sameSet(now, was) || int(t.index.Len()) != int(before.index.Len())):
+		case selector == oldSelector && n == m:
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s as before, but not the same", r.peer.Name, field, selector, text.Count(n, "node")))
+		case selector == oldSelector:
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %s before", r.peer.Name, field, selector, text.Count(n, "node"), text.Number(m)))
 		default:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s; before, %q matched %s",
-				r.peer.Name, field, phrase, text.Count(n, "node"), oldText, text.Number(m)))
+				r.peer.Name, field, selector, text.Count(n, "node"), oldSelector, text.Number(m)))
 		}
 	}
-	tell("nodeSelector", r.peer.NodeSelector, old.peer.NodeSelector, r.local, old.local)
-	tell("peerSelector", r.peer.PeerSelector, old.peer.PeerSelector, r.remote, old.remote)
+	describe("nodeSelector", r.peer.NodeSelector, old.peer.NodeSelector, r.local, old.local)
+	describe("peerSelector", r.peer.PeerSelector, old.peer.PeerSelector, r.remote, old.remote)
 	return out
 }
 
-// ownEffects says what the changed object itself is no longer, or newly is.
+// ownEffects describes what changes about the object itself.
 func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 	var out []string
 	switch kind := c.ID().Kind; {
 	case kind == calico.KindBGPConfiguration:
 		if t.rules.mesh && !before.rules.mesh {
-			out = append(out, "the node-to-node mesh goes on")
+			out = append(out, "the node-to-node mesh is turned on")
 		}
 		if !t.rules.mesh && before.rules.mesh {
-			out = append(out, "the node-to-node mesh goes off, which gave "+text.Count(before.summary.Mesh.Sessions, "session"))
+			out = append(out, "the node-to-node mesh is turned off and its "+text.Count(before.summary.Mesh.Sessions, "session")+" removed")
 		}
 		if t.rules.asn != before.rules.asn {
-			out = append(out, fmt.Sprintf("the cluster's AS number becomes %d, %d before", t.rules.asn, before.rules.asn))
+			out = append(out, fmt.Sprintf("the cluster's AS number changes from %d to %d", before.rules.asn, t.rules.asn))
 		}
 	case kind == calico.KindNode:
 		if text := nodeEffect(c, before.rules.mesh); text != "" {
@@ -94,17 +94,17 @@ func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 	return out
 }
 
-// peerEffects says what a BGPPeer that is changed itself does, its selectors
-// left out, which moved tells.
+// peerEffects describes what changes about a BGPPeer, apart from its selectors; see
+// moved.
 func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 	name := c.ID().Name
 	was, ok := before.snapshot.Get(c.ID()).(*calico.BGPPeer)
 	is, ok2 := t.snapshot.Get(c.ID()).(*calico.BGPPeer)
 	switch {
 	case ok && !ok2:
-		return []string{fmt.Sprintf("BGPPeer %s goes, which gave %s", name, before.summary.BGPPeers[name].gives())}
+		return []string{fmt.Sprintf("BGPPeer %s is deleted, which configured %s", name, before.summary.BGPPeers[name].configures())}
 	case !ok && ok2:
-		return []string{fmt.Sprintf("BGPPeer %s is new, and gives %s", name, t.summary.BGPPeers[name].gives())}
+		return []string{fmt.Sprintf("BGPPeer %s is created and configures %s", name, t.summary.BGPPeers[name].configures())}
 	case !ok:
 		return nil
 	}
@@ -117,45 +117,62 @@ func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 	}
 	for _, field := range sortedKeys(fields) {
 		if fields[field] && !reflect.DeepEqual(was.Spec[field], is.Spec[field]) {
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s is %s, %s before", name, field, scalar(is.Spec[field]), scalar(was.Spec[field])))
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %s", name, field, changed(was.Spec[field], is.Spec[field])))
 		}
 	}
 	return out
 }
 
-// gives says in words what sessions the BGPPeer gives. Those with peers that are
-// no nodes are not counted, but the nodes that have them are.
-func (b *BGPPeer) gives() string {
+// configures describes the sessions that the BGPPeer configures. Those with peers
+// that are no nodes are not counted, but the nodes that have them are.
+func (b *BGPPeer) configures() string {
 	switch b.Scope {
 	case scopeExternal:
-		return text.Count(b.LocalNodes, "node") + " sessions with a peer outside the cluster"
+		return "sessions with an external peer on " + text.Count(b.LocalNodes, "node")
 	case scopeWorkloads:
-		return text.Count(b.LocalNodes, "node") + " sessions with pods"
+		return "sessions with pods on " + text.Count(b.LocalNodes, "node")
 	default:
 		return text.Count(b.Sessions, "session")
 	}
 }
 
-// scalar writes a value of a spec, and of those that are made up of others, such
-// as a reference to a Secret, only that they are there.
-func scalar(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "not set"
-	case map[string]any, []any:
-		return "another"
-	default:
-		return fmt.Sprint(v)
+// changed describes how a field of a spec changes. Of maps and lists, such as a
+// reference to a Secret, it does not name the values.
+func changed(was, is any) string {
+	a, ok := scalar(was)
+	b, ok2 := scalar(is)
+	switch {
+	case is == nil && ok:
+		return "is unset, it was " + a
+	case is == nil:
+		return "is unset"
+	case was == nil && ok2:
+		return "is set to " + b
+	case was == nil:
+		return "is set"
+	case ok && ok2:
+		return "changes from " + a + " to " + b
 	}
+	return "changes"
 }
 
-// nodeEffect says what a Node is no longer, or newly is, where the mesh was on or off.
+// scalar returns the text of a value that is neither a map nor a list.
+func scalar(v any) (string, bool) {
+	switch v.(type) {
+	case map[string]any, []any:
+		return "", false
+	}
+	return fmt.Sprint(v), true
+}
+
+// nodeEffect describes what changes about a Node; mesh reports whether the mesh was
+// on.
 func nodeEffect(c state.Change, mesh bool) string {
 	was, ok := c.Before.(*calico.Node)
 	is, ok2 := c.After.(*calico.Node)
 	switch {
 	case ok && !ok2:
-		return fmt.Sprintf("Node %s goes", was.Name)
+		return fmt.Sprintf("Node %s is deleted", was.Name)
 	case !ok || !ok2:
 		return ""
 	case was.ClusterID != is.ClusterID && is.ClusterID == "":
@@ -167,28 +184,28 @@ func nodeEffect(c state.Change, mesh bool) string {
 		}
 		return text
 	case was.ClusterID != is.ClusterID:
-		return fmt.Sprintf("Node %s has cluster ID %s, %s before", is.Name, is.ClusterID, was.ClusterID)
+		return fmt.Sprintf("the cluster ID of Node %s changes from %s to %s", is.Name, was.ClusterID, is.ClusterID)
 	}
 	for _, f := range calico.Families {
 		if was.Address[f].Addr() == is.Address[f].Addr() {
 			continue
 		}
 		if !is.SpeaksBGP(f) {
-			return fmt.Sprintf("Node %s has no %s BGP address any more (%s before)", is.Name, f, was.Address[f].Addr())
+			return fmt.Sprintf("Node %s loses its %s BGP address %s", is.Name, f, was.Address[f].Addr())
 		}
 		if was.SpeaksBGP(f) {
-			return fmt.Sprintf("Node %s has the BGP address %s, %s before", is.Name, is.Address[f].Addr(), was.Address[f].Addr())
+			return fmt.Sprintf("the BGP address of Node %s changes from %s to %s", is.Name, was.Address[f].Addr(), is.Address[f].Addr())
 		}
 	}
 	if a, b := asnText(is), asnText(was); a != b {
-		return fmt.Sprintf("Node %s has the AS number %s, %s before", is.Name, a, b)
+		return fmt.Sprintf("the AS number of Node %s changes from %s to %s", is.Name, b, a)
 	}
 	return ""
 }
 
 func asnText(n *calico.Node) string {
 	if n.ASNumber == nil {
-		return "of the cluster"
+		return "the cluster's"
 	}
 	return strconv.FormatUint(uint64(*n.ASNumber), 10)
 }

@@ -1,9 +1,11 @@
 package topology
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -17,20 +19,20 @@ func TestEffectsSayWhatSessionsABGPPeerGives(t *testing.T) {
 		want string
 	}{
 		"sessions between nodes":  {map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}, "3 sessions"},
-		"with a router":           {map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(65001)}, "3 nodes sessions with a peer outside the cluster"},
-		"with a router on a node": {map[string]any{"node": "a", "peerIP": "172.16.0.1", "asNumber": int64(65001)}, "1 node sessions with a peer outside the cluster"},
-		"with pods":               {map[string]any{"localWorkloadSelector": "all()", "asNumber": int64(65001)}, "3 nodes sessions with pods"},
+		"with a router":           {map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(65001)}, "sessions with an external peer on 3 nodes"},
+		"with a router on a node": {map[string]any{"node": "a", "peerIP": "172.16.0.1", "asNumber": int64(65001)}, "sessions with an external peer on 1 node"},
+		"with pods":               {map[string]any{"localWorkloadSelector": "all()", "asNumber": int64(65001)}, "sessions with pods on 3 nodes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			peer := newObject(t, "BGPPeer", "p", c.spec)
 			create := state.Change{After: peer}
 			before := compute(t, s, nil)
 			after := compute(t, s.Apply(create), before)
-			if got := after.Effects(before, create); !slices.Contains(got, "BGPPeer p is new, and gives "+c.want) {
-				t.Errorf("of its creation, got %q", got)
+			if got := after.Effects(before, create); !slices.Contains(got, "BGPPeer p is created and configures "+c.want) {
+				t.Errorf("creation: got %q", got)
 			}
-			if got := before.Effects(after, state.Change{Before: peer}); !slices.Contains(got, "BGPPeer p goes, which gave "+c.want) {
-				t.Errorf("of its deletion, got %q", got)
+			if got := before.Effects(after, state.Change{Before: peer}); !slices.Contains(got, "BGPPeer p is deleted, which configured "+c.want) {
+				t.Errorf("deletion: got %q", got)
 			}
 		})
 	}
@@ -59,6 +61,60 @@ func TestOnlyAMeshThatIsOnIsLeftByARouteReflector(t *testing.T) {
 			after := compute(t, s.Apply(change), before)
 			if got := after.Effects(before, change); !slices.Contains(got, c.want) {
 				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestEffectsOfFieldsAndNodes(t *testing.T) {
+	at := func(address string, options ...nodeOption) calico.Object {
+		return node(t, "b", append(options, with("ipv4Address", address))...)
+	}
+	router := func(more map[string]any) calico.Object {
+		spec := map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(65001)}
+		maps.Copy(spec, more)
+		return newObject(t, "BGPPeer", "router", spec)
+	}
+	secret := map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "a"}}
+	other := map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "b"}}
+	all := func(name string, selector string) calico.Object {
+		return newObject(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "all()"})
+	}
+	for name, c := range map[string]struct {
+		before, after calico.Object
+		want          []string
+	}{
+		"a scalar changes":    {router(map[string]any{"keepaliveTime": "10s"}), router(map[string]any{"keepaliveTime": "20s"}), []string{"BGPPeer router: keepaliveTime changes from 10s to 20s"}},
+		"a scalar is set":     {router(nil), router(map[string]any{"keepaliveTime": "20s"}), []string{"BGPPeer router: keepaliveTime is set to 20s"}},
+		"a scalar is unset":   {router(map[string]any{"keepaliveTime": "10s"}), router(nil), []string{"BGPPeer router: keepaliveTime is unset, it was 10s"}},
+		"a map is set":        {router(nil), router(map[string]any{"password": secret}), []string{"BGPPeer router: password is set"}},
+		"a map changes":       {router(map[string]any{"password": secret}), router(map[string]any{"password": other}), []string{"BGPPeer router: password changes"}},
+		"a map is unset":      {router(map[string]any{"password": secret}), router(nil), []string{"BGPPeer router: password is unset"}},
+		"a selector changes":  {all("p", "has(x)"), all("p", "has(y)"), []string{`BGPPeer p: nodeSelector "has(y)" matches 0 nodes; before, "has(x)" matched 1`}},
+		"a node is deleted":   {at("10.0.0.2"), nil, []string{"Node b is deleted"}},
+		"an address changes":  {at("10.0.0.2"), at("10.0.0.3"), []string{"the BGP address of Node b changes from 10.0.0.2 to 10.0.0.3"}},
+		"an address is lost":  {at("10.0.0.2", with("ipv6Address", "fd00::2")), at("10.0.0.2"), []string{"Node b loses its IPv6 BGP address fd00::2"}},
+		"an AS number is set": {at("10.0.0.2"), at("10.0.0.2", with("asNumber", int64(65001))), []string{"the AS number of Node b changes from the cluster's to 65001"}},
+		"a cluster ID changes": {at("10.0.0.2", with("routeReflectorClusterID", "244.0.0.1")), at("10.0.0.2", with("routeReflectorClusterID", "244.0.0.2")),
+			[]string{"the cluster ID of Node b changes from 244.0.0.1 to 244.0.0.2"}},
+		"a cluster ID is unset": {at("10.0.0.2", with("routeReflectorClusterID", "244.0.0.1")), at("10.0.0.2"), []string{"Node b is no longer a route reflector (cluster ID 244.0.0.1 before)"}},
+		"the mesh is turned off": {configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}), configuration(t, map[string]any{"nodeToNodeMeshEnabled": false}),
+			[]string{"the node-to-node mesh is turned off and its 1 session removed"}},
+		"the mesh is turned on": {configuration(t, map[string]any{"nodeToNodeMeshEnabled": false}), configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}),
+			[]string{"the node-to-node mesh is turned on"}},
+		"the cluster's AS number changes": {configuration(t, map[string]any{"asNumber": int64(65001)}), configuration(t, map[string]any{"asNumber": int64(65002)}),
+			[]string{"the cluster's AS number changes from 65001 to 65002"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := []calico.Object{node(t, "a", with("ipv4Address", "10.0.0.1"), label("x", "")), newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.9", "asNumber": int64(65009)})}
+			if c.before.ID().Kind != calico.KindNode {
+				objects = append(objects, node(t, "c", with("ipv4Address", "10.0.0.4")))
+			}
+			s := state.New(append(objects, c.before)...)
+			change := state.Change{Before: c.before, After: c.after}
+			before := compute(t, s, nil)
+			if got := compute(t, s.Apply(change), before).Effects(before, change); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -39,7 +39,7 @@ func textsOf(refusals []refusal) []string {
 }
 
 // frozen returns the nodes whose BIRD refuses the configuration, by what it refuses
-// and, under anyRefusal, in all. O(links + outside peers x groups), and O(nodes)
+// and, under anyRefusal, in all. O(links + external peers x groups), and O(nodes)
 // where there are any among the latter.
 func (n *network) frozen() map[string]*marks {
 	out := map[string]*marks{}
@@ -51,13 +51,13 @@ func (n *network) frozen() map[string]*marks {
 	}
 	for g := range n.classes.List {
 		for _, r := range n.refusals(uint32(g), nobody) {
-			at(r.reason).group(n, uint32(g), 0).bySources(n, r.link, r.sources)
+			at(r.reason).addClass(n, uint32(g), 0).addSources(n, r.link, r.sources)
 		}
 	}
-	for _, u := range n.unpaired() {
+	for _, u := range n.externalSides() {
 		groups := map[string][]bool{}
 		for g := range n.classes.List {
-			for _, r := range n.unpairedRefusals(&u, uint32(g)) {
+			for _, r := range n.externalRefusals(&u, uint32(g)) {
 				if groups[r.reason] == nil {
 					groups[r.reason] = make([]bool, len(n.classes.List))
 				}
@@ -67,8 +67,8 @@ func (n *network) frozen() map[string]*marks {
 		for reason, some := range groups {
 			hit := n.classes.Union(func(g int) bool { return some[g] }).Intersection(u.nodes)
 			if hit.Any() {
-				at(reason).single(hit)
-				at(reason).byAt(u.sources, hit)
+				at(reason).addNodes(hit)
+				at(reason).addPeersAt(u.sources, hit)
 			}
 		}
 	}
@@ -78,30 +78,30 @@ func (n *network) frozen() map[string]*marks {
 	return out
 }
 
-// unpaired is half-sessions of some nodes whose other side is no node: an
-// outside peer, or, without an address, pods.
-type unpaired struct {
+// externalSide is half-sessions of some nodes whose other side is no node: an
+// external peer, or, without an address, pods.
+type externalSide struct {
 	variant
 	address netip.Addr
 }
 
-func (n *network) unpaired() []unpaired {
-	var out []unpaired
-	for _, o := range n.merged {
-		for k := range o.halves {
-			for _, v := range o.halves[k].variants {
-				out = append(out, unpaired{v, o.address})
+func (n *network) externalSides() []externalSide {
+	var out []externalSide
+	for _, o := range n.counted {
+		for k := range o.halfSessions {
+			for _, v := range o.halfSessions[k].variants {
+				out = append(out, externalSide{v, o.address})
 			}
 		}
 	}
 	for _, p := range n.workloads {
-		out = append(out, unpaired{variant: variant{p.workload(), []*peering{p}, p.local.Intersection(n.index.BGP[n.family])}})
+		out = append(out, externalSide{variant: variant{p.workloadSettings(), []*peering{p}, p.local.Intersection(n.index.BGP[n.family])}})
 	}
 	return out
 }
 
 // refusals says why BIRD refuses the configuration of the nodes of a group,
-// outside peers left out: what `bird -p` of 1.6.8 does not accept. A node with
+// external peers left out: what `bird -p` of 1.6.8 does not accept. A node with
 // an IPv6 address alone, whose router ID would be empty, is none of them: such
 // clusters run, with CALICO_ROUTER_ID set, which is in no object. The texts name
 // the BGPPeers that give it to the given node, or to nobody.
@@ -114,11 +114,11 @@ func (n *network) refusals(g uint32, node int) []refusal {
 	list := n.from(g)
 	for i := range list {
 		l := &list[i]
-		for k := range l.halves {
-			out = append(out, n.refusalsOf(s, l, &l.halves[k], node)...)
+		for k := range l.halfSessions {
+			out = append(out, n.refusalsOf(s, l, &l.halfSessions[k], node)...)
 		}
 	}
-	if n.meshed(g) {
+	if n.inMesh(g) {
 		out = append(out, n.meshRefusals(g)...)
 	}
 	return out
@@ -127,7 +127,7 @@ func (n *network) refusals(g uint32, node int) []refusal {
 // nobody stands for no node.
 const nobody = -1
 
-func (n *network) refusalsOf(s *nodes.Class, l *link, h *half, node int) []refusal {
+func (n *network) refusalsOf(s *nodes.Class, l *link, h *halfSession, node int) []refusal {
 	var out []refusal
 	for _, w := range h.ways {
 		add := func(reason, text string) { out = append(out, refusal{reason, text, l, w.sources}) }
@@ -159,8 +159,8 @@ func linkLocalText(address netip.Addr) string {
 	return fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", address)
 }
 
-// unpairedRefusals are those of such a half-session for the nodes of group g.
-func (n *network) unpairedRefusals(u *unpaired, g uint32) []refusal {
+// externalRefusals are those of such a half-session for the nodes of group g.
+func (n *network) externalRefusals(u *externalSide, g uint32) []refusal {
 	var out []refusal
 	own := &n.classes.List[g]
 	if !own.Speaks(n.family) {
@@ -203,9 +203,9 @@ func (n *network) meshRefusals(g uint32) []refusal {
 			add(refusesLinkLocal, linkLocalText(n.address(other)))
 		}
 	}
-	for _, shared := range n.sharing() {
+	for _, shared := range n.addressSharers() {
 		// Its address makes two protocols of one name, for all but its owners.
-		if n.meshed(shared) && shared != g && !n.sameAddress(g, shared) && n.twiceInMesh(shared) {
+		if n.inMesh(shared) && shared != g && !n.sameAddress(g, shared) && n.twiceInMesh(shared) {
 			add(refusesTwice, fmt.Sprintf("two protocols of one name, for the address %s of several nodes", n.address(shared)))
 		}
 	}
@@ -226,7 +226,7 @@ func (n *network) meshNodes() int {
 func (n *network) twiceInMesh(shared uint32) bool {
 	count := 0
 	for _, node := range n.index.At(n.address(shared)) {
-		if n.meshed(n.classes.Of[node]) {
+		if n.inMesh(n.classes.Of[node]) {
 			count++
 		}
 	}
@@ -277,7 +277,7 @@ func linkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 // Frozen lists the nodes whose BIRD refuses its configuration.
 func (t *Topology) Frozen() []FrozenNode {
 	out := []FrozenNode{}
-	loose := [2][]unpaired{t.networks[0].unpaired(), t.networks[1].unpaired()}
+	loose := [2][]externalSide{t.networks[0].externalSides(), t.networks[1].externalSides()}
 	for i, node := range t.index.Nodes {
 		for _, f := range calico.Families {
 			n := t.networks[f]
@@ -289,7 +289,7 @@ func (t *Topology) Frozen() []FrozenNode {
 				if !u.nodes.Test(uint(i)) {
 					continue
 				}
-				for _, reason := range textsOf(n.unpairedRefusals(&u, n.classes.Of[i])) {
+				for _, reason := range textsOf(n.externalRefusals(&u, n.classes.Of[i])) {
 					reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, names(u.sourcesAt(uint(i)))))
 				}
 			}

@@ -11,8 +11,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
-// maxOutside is how many outside peers a graph tells apart; more are one.
-const maxOutside = 40
+// maxExternals is how many external peers a graph tells apart; more are one.
+const maxExternals = 40
 
 // Graph returns the topology for drawing. Made on demand. O(nodes x outside
 // peers + groups squared).
@@ -39,18 +39,18 @@ type grapher struct {
 	*Topology
 	graph   *Graph
 	spreads spreads        // over the parts
-	parts   *nodes.Classes // groups, told apart by outside peers too
+	parts   *nodes.Classes // groups, told apart by external peers too
 	of      []int          // of each part, an index into graph.Groups; -1 without BGP
 	number  map[string]int
 	links   map[linkKey]*Link
 }
 
 // divide makes the groups of the graph: parts that have the same neighbours in
-// both families and the same outside peers.
+// both families and the same external peers.
 func (b *grapher) divide() {
 	splits := slices.Clone(b.classes.Sets())
-	outsides := b.outsides()
-	for _, o := range outsides {
+	externals := b.externals()
+	for _, o := range externals {
 		splits = append(splits, o.nodes)
 	}
 	b.parts = b.index.Divide(nodes.Defaults{}, splits, nil)
@@ -65,8 +65,8 @@ func (b *grapher) divide() {
 		}
 		node := uint(part.First[0])
 		far := []int{}
-		for i, o := range outsides {
-			if len(outsides) <= maxOutside && o.nodes.Test(node) {
+		for i, o := range externals {
+			if len(externals) <= maxExternals && o.nodes.Test(node) {
 				far = append(far, i)
 			}
 		}
@@ -87,13 +87,13 @@ func (b *grapher) divide() {
 	}
 }
 
-// outsides are those of both families.
-func (b *grapher) outsides() []*outside {
-	return slices.Concat(byAddress(b.networks[0].outsides), byAddress(b.networks[1].outsides))
+// externals are those of both families.
+func (b *grapher) externals() []*externalPeer {
+	return slices.Concat(byAddress(b.networks[0].externals), byAddress(b.networks[1].externals))
 }
 
-func byAddress(list []*outside) []*outside {
-	return slices.SortedFunc(slices.Values(list), func(a, b *outside) int { return a.address.Compare(b.address) })
+func byAddress(list []*externalPeer) []*externalPeer {
+	return slices.SortedFunc(slices.Values(list), func(a, b *externalPeer) int { return a.address.Compare(b.address) })
 }
 
 // role is what a node is in the drawing.
@@ -108,7 +108,7 @@ func (b *grapher) role(node uint) string {
 		g := b.classes.Of[node]
 		one := &r.graph.Vertices[v]
 		reflector = reflector || one.Cluster != routes.NoCluster
-		mesh = mesh || b.networks[f].meshed(g)
+		mesh = mesh || b.networks[f].inMesh(g)
 		some = some || !r.WithTransit.Isolated(v)
 		client = client || slices.ContainsFunc(one.Sessions, func(s routes.Session) bool { return s.PeerClient })
 	}
@@ -154,7 +154,7 @@ func (n *network) kindOf(a, c uint32) string {
 	}
 	l, m := n.link(a, c), n.link(c, a)
 	if l == nil && m == nil {
-		if !n.meshed(a) || !n.meshed(c) {
+		if !n.inMesh(a) || !n.inMesh(c) {
 			return ""
 		}
 		if n.rules.meshReason(n.meshKind(a), n.meshKind(c)) != "" {
@@ -163,9 +163,9 @@ func (n *network) kindOf(a, c uint32) string {
 		return LinkMesh
 	}
 	switch {
-	case l == nil || m == nil || !l.stands():
+	case l == nil || m == nil || !l.established():
 		return LinkBroken
-	case l.halves[0].prefix == prefixMesh && m.halves[0].prefix == prefixMesh:
+	case l.halfSessions[0].prefix == prefixMesh && m.halfSessions[0].prefix == prefixMesh:
 		return LinkMesh
 	}
 	if e := n.edge(l, m); e.Client || e.PeerClient {
@@ -181,7 +181,7 @@ func (b *grapher) sources(l *link, from, to uint32) []string {
 	if l == nil {
 		return nil
 	}
-	for _, w := range l.halves[0].ways {
+	for _, w := range l.halfSessions[0].ways {
 		for _, s := range w.sources {
 			b.spreads.among(s, from, to, func(p *peering, _ uint32) bool {
 				out = append(out, p.peer.Name)
@@ -206,18 +206,18 @@ func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sour
 	l.Sources = append(l.Sources, sources...)
 }
 
-// leave draws the outside peers and the links to them.
+// leave draws the external peers and the links to them.
 func (b *grapher) leave(n *network) {
-	many := len(b.outsides()) > maxOutside
-	for _, o := range byAddress(n.outsides) {
+	many := len(b.externals()) > maxExternals
+	for _, o := range byAddress(n.externals) {
 		id := "outside-" + o.address.String()
 		if many {
 			id = "outside"
 		}
 		b.meet(id, o, many)
 		sources := []string{}
-		for k := range o.halves {
-			h := &o.halves[k]
+		for k := range o.halfSessions {
+			h := &o.halfSessions[k]
 			for _, v := range h.variants {
 				for _, p := range v.sources {
 					sources = append(sources, p.peer.Name)
@@ -230,15 +230,15 @@ func (b *grapher) leave(n *network) {
 	}
 }
 
-// meet adds an outside peer to the graph, to the one that stands for all where
+// meet adds an external peer to the graph, to the one that stands for all where
 // there are many.
-func (b *grapher) meet(id string, o *outside, many bool) {
+func (b *grapher) meet(id string, o *externalPeer, many bool) {
 	i := slices.IndexFunc(b.graph.Externals, func(x Outside) bool { return x.ID == id })
 	if i < 0 {
 		i = len(b.graph.Externals)
 		b.graph.Externals = append(b.graph.Externals, Outside{ID: id})
 		if !many {
-			b.graph.Externals[i].ASN = o.halves[0].variants[0].settings.peerASN
+			b.graph.Externals[i].ASN = o.halfSessions[0].variants[0].settings.peerASN
 		}
 	}
 	x := &b.graph.Externals[i]
@@ -248,7 +248,7 @@ func (b *grapher) meet(id string, o *outside, many bool) {
 	}
 }
 
-// reach draws the links of nodes with an outside peer.
+// reach draws the links of nodes with an external peer.
 func (b *grapher) reach(id string, nodes *bitset.BitSet, kind string, f calico.Family, sources []string) {
 	counts := b.countIn(nodes)
 	for _, g := range sortedKeys(counts) {

@@ -26,9 +26,9 @@ func (p prefix) String() string {
 	return [...]string{"Global_", "Local_Workload_", "Mesh_", "Node_"}[p]
 }
 
-// half is the half-session of every node of one group towards every node of
+// halfSession is the half-session of every node of one group towards every node of
 // another, or towards a peer that is not a node.
-type half struct {
+type halfSession struct {
 	prefix prefix
 	port   uint16
 	pass   pass // in which Calico enters it
@@ -42,10 +42,10 @@ type way struct {
 	sources  []source // none for the mesh
 }
 
-func (h *half) ambiguous() bool { return len(h.ways) > 1 }
+func (h *halfSession) ambiguous() bool { return len(h.ways) > 1 }
 
 // add adds a source that gives the half-session with settings s.
-func (h *half) add(s settings, from source) {
+func (h *halfSession) add(s settings, from source) {
 	for i := range h.ways {
 		if h.ways[i].settings == s {
 			if !slices.Contains(h.ways[i].sources, from) {
@@ -58,7 +58,7 @@ func (h *half) add(s settings, from source) {
 }
 
 // suffix is what follows the address in the protocol's name.
-func (h *half) suffix() string { return suffix(h.prefix, h.port) }
+func (h *halfSession) suffix() string { return suffix(h.prefix, h.port) }
 
 func suffix(p prefix, port uint16) string {
 	if port == 0 || p == prefixMesh {
@@ -67,13 +67,13 @@ func suffix(p prefix, port uint16) string {
 	return "_port_" + strconv.Itoa(int(port))
 }
 
-// compareHalves orders half-sessions with one neighbour as their names do.
-func compareHalves(a, b half) int {
+// compareHalfSessions orders half-sessions with one neighbour as their names do.
+func compareHalfSessions(a, b halfSession) int {
 	return cmp.Or(cmp.Compare(a.prefix, b.prefix), strings.Compare(a.suffix(), b.suffix()))
 }
 
 // protocol is the name of the protocol with a neighbour.
-func (h *half) protocol(address string) string {
+func (h *halfSession) protocol(address string) string {
 	return h.prefix.String() + strings.NewReplacer(".", "_", ":", "_").Replace(address) + h.suffix()
 }
 
@@ -114,7 +114,7 @@ func (s *settings) client(g *nodes.Class, p prefix) bool {
 
 // passive reports whether the protocol waits for its peer to dial. own and peer
 // are addresses as text, which is how Calico compares them.
-func (h *half) passive(s *settings, own, peer string) bool {
+func (h *halfSession) passive(s *settings, own, peer string) bool {
 	switch h.prefix {
 	case prefixMesh:
 		return peer > own

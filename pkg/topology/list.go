@@ -18,7 +18,7 @@ func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	return func(yield func(HalfSession) bool) {
 		t.each(node, nil, func(list []listed) bool {
 			for i := range list {
-				if l := &list[i]; len(l.ways) == 1 && !yield(l.halfSession(&l.ways[0])) {
+				if l := &list[i]; len(l.ways) == 1 && !yield(l.describe(&l.ways[0])) {
 					return false
 				}
 			}
@@ -71,7 +71,7 @@ func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
 
 // listed is one half-session of one node.
 type listed struct {
-	half
+	halfSession
 	network  *network
 	node     uint32
 	ip       netip.Addr // the neighbour's; the zero Addr for a local workload
@@ -122,35 +122,35 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 		l := &list[k]
 		var back *way
 		if m := n.link(l.to, l.from); m != nil {
-			back = &m.halves[0].ways[0]
+			back = &m.halfSessions[0].ways[0]
 		}
 		for _, j := range members[l.to] {
 			if i == j {
 				continue
 			}
-			for x := range l.halves {
-				one := listed{half: l.halves[x], network: n, node: i, ip: n.addressOf(j), peer: int(j), reason: l.reason, back: back}
+			for x := range l.halfSessions {
+				one := listed{halfSession: l.halfSessions[x], network: n, node: i, ip: n.addressOf(j), peer: int(j), reason: l.reason, back: back}
 				if x > 0 {
-					one.reason = n.laterReason(l, &one.half)
+					one.reason = n.laterReason(l, &one.halfSession)
 				}
 				out = append(out, one)
 			}
 		}
 	}
 	out = n.listMesh(out, i, members)
-	for _, o := range n.outsides {
-		for x := range o.halves {
-			h := &o.halves[x]
+	for _, o := range n.externals {
+		for x := range o.halfSessions {
+			h := &o.halfSessions[x]
 			if !h.nodes.Test(uint(i)) {
 				continue
 			}
-			one := listed{half: h.half, network: n, node: i, ip: o.address, peer: -1, external: true}
+			one := listed{halfSession: h.halfSession, network: n, node: i, ip: o.address, peer: -1, external: true}
 			one.ways = n.waysAt(h, uint(i))
 			one.port = one.ways[0].settings.port
 			switch s := &one.ways[0].settings; {
 			case s.peerASN == 0 || s.local(&n.classes.List[g]) == 0:
 				one.reason = ASNumberZero
-			case n.isShared(g):
+			case n.sharesAddress(g):
 				one.reason = AddressShared
 			case h.idle.Test(uint(i)):
 				one.reason = Overlapping
@@ -160,7 +160,7 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 	}
 	for _, p := range n.workloads {
 		if p.local.Test(uint(i)) {
-			out = append(out, listed{half: half{prefix: prefixWorkload, ways: []way{{p.workload(), []source{only(p)}}}}, network: n, node: i, peer: -1, external: true})
+			out = append(out, listed{halfSession: halfSession{prefix: prefixWorkload, ways: []way{{p.workloadSettings(), []source{only(p)}}}}, network: n, node: i, peer: -1, external: true})
 		}
 	}
 	return out
@@ -169,7 +169,7 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 // listMesh lists the mesh's half-sessions with nodes that no link reaches.
 func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed {
 	g := n.classes.Of[i]
-	if !n.meshed(g) {
+	if !n.inMesh(g) {
 		return out
 	}
 	kind := n.meshKind(g)
@@ -178,12 +178,12 @@ func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed 
 			if n.link(g, to) != nil || n.sameAddress(g, to) {
 				continue
 			}
-			h := half{prefix: prefixMesh, port: n.classes.List[to].Port, ways: []way{{settings: n.rules.meshSettings(&n.classes.List[g], &n.classes.List[to])}}}
+			h := halfSession{prefix: prefixMesh, port: n.classes.List[to].Port, ways: []way{{settings: n.rules.meshSettings(&n.classes.List[g], &n.classes.List[to])}}}
 			back := &way{settings: n.rules.meshSettings(&n.classes.List[to], &n.classes.List[g])}
 			reason := n.rules.meshReason(kind, other)
 			for _, j := range members[to] {
 				if i != j {
-					out = append(out, listed{half: h, network: n, node: i, ip: n.addressOf(j), peer: int(j), reason: reason, back: back})
+					out = append(out, listed{halfSession: h, network: n, node: i, ip: n.addressOf(j), peer: int(j), reason: reason, back: back})
 				}
 			}
 		}
@@ -218,7 +218,7 @@ func (l *listed) peerNode() string {
 	return l.network.index.Nodes[l.peer].Name
 }
 
-func (l *listed) halfSession(w *way) HalfSession {
+func (l *listed) describe(w *way) HalfSession {
 	own := l.network.addressOf(l.node).String()
 	h := w.settings.halfSession(l.side(), l.prefix, own)
 	h.Node, h.Family, h.Protocol = l.network.index.Nodes[l.node].Name, l.network.family.String(), l.title
@@ -262,7 +262,7 @@ func (l *listed) message() string {
 	peer := l.peerNode()
 	switch l.reason {
 	case NoReturn:
-		return fmt.Sprintf("%s has no half-session back: it needs a BGPPeer that gives it one, or reversePeering Auto", peer)
+		return fmt.Sprintf("%s has no half-session back: configure one by a BGPPeer, or set reversePeering to Auto", peer)
 	case ASNumberMismatch:
 		b := &l.network.classes.List[l.network.classes.Of[l.peer]]
 		if theirs := l.back.settings.local(b); s.peerASN != theirs {
@@ -270,24 +270,24 @@ func (l *listed) message() string {
 		}
 		return fmt.Sprintf("has AS %d on this session, and %s expects AS %d", s.local(l.side()), peer, l.back.settings.peerASN)
 	case ASNumberZero:
-		return fmt.Sprintf("BIRD refuses the AS numbers %d (remote) and %d (local): neither may be 0", s.peerASN, s.local(l.side()))
+		return fmt.Sprintf("BIRD rejects the AS numbers %d (remote) and %d (local): neither may be 0", s.peerASN, s.local(l.side()))
 	case PasswordMismatch:
-		return fmt.Sprintf("the password is %s, that of %s is %s", orNone(s.password), peer, orNone(l.back.settings.password))
+		return fmt.Sprintf("the password is %s, that of %s is %s", noneIfEmpty(s.password), peer, noneIfEmpty(l.back.settings.password))
 	case TTLSecurityMismatch:
-		return fmt.Sprintf("ttlSecurity is %d here and %d on %s: both must have it or neither", s.ttl, l.back.settings.ttl, peer)
+		return fmt.Sprintf("ttlSecurity is %d here and %d on %s: set it on both or on neither", s.ttl, l.back.settings.ttl, peer)
 	case NobodyDials:
-		return fmt.Sprintf("neither side dials a port on which the other listens: this one %s port %d, %s listens on %d",
-			map[bool]string{true: "waits at", false: "dials"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
+		return fmt.Sprintf("neither side connects to a port on which the other listens: this one %s port %d, %s listens on %d",
+			map[bool]string{true: "is passive on", false: "connects to"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
 			portOr179(l.port), peer, portOr179(l.network.classes.List[l.network.classes.Of[l.peer]].Port))
 	case Overlapping:
-		return "another protocol of the node with this neighbour comes first and takes the connection"
+		return "the connection goes to another protocol of this node with the same neighbor, which comes first by name"
 	case AddressShared:
-		return fmt.Sprintf("several nodes have the address %s or this node's own", l.address)
+		return fmt.Sprintf("several nodes have the address %s, or this node's own address", l.address)
 	}
 	return ""
 }
 
-func orNone(s string) string { return cmp.Or(s, "none") }
+func noneIfEmpty(s string) string { return cmp.Or(s, "none") }
 
 func (l *listed) ambiguous() AmbiguousSession {
 	out := AmbiguousSession{
@@ -312,16 +312,16 @@ func (l *listed) ambiguous() AmbiguousSession {
 		one := *l
 		one.port, one.reason, one.external = c.way.settings.port, "", false
 		one.title = one.name()
-		out.Candidates = append(out.Candidates, one.halfSession(&c.way))
+		out.Candidates = append(out.Candidates, one.describe(&c.way))
 	}
 	out.Sources = slices.Compact(out.Sources) // One BGPPeer may give two, where nodes share an address.
 	out.Differs = differences(out.Candidates)
 	return out
 }
 
-// workload returns the settings for a peer that is a pod.
-func (r *peering) workload() settings {
-	s := r.common()
+// workloadSettings returns the settings for a peer that is a pod.
+func (r *peering) workloadSettings() settings {
+	s := r.commonSettings()
 	s.peerASN, s.localASN = r.peer.ASNumber, r.peer.LocalASNumber
 	return s
 }

@@ -26,9 +26,9 @@ func (l *loads) of(i int, g uint32) int {
 // it), and O(nodes) where there are any.
 func (n *network) newLoads(degrees []int) *loads {
 	l := &loads{degrees: degrees}
-	for _, o := range n.merged {
-		for k := range o.halves {
-			l.add(n, n.working(&o.halves[k]))
+	for _, o := range n.counted {
+		for k := range o.halfSessions {
+			l.add(n, n.working(&o.halfSessions[k]))
 		}
 	}
 	for _, p := range n.workloads {
@@ -46,24 +46,24 @@ func (l *loads) add(n *network, set *bitset.BitSet) {
 	}
 }
 
-// loadGroup is nodes with equally many half-sessions; first are the first few of
+// loadNodes is nodes with equally many half-sessions; first are the first few of
 // them, and may be in any order.
-type loadGroup struct {
+type loadNodes struct {
 	nodes int
 	first []uint32
 }
 
 // groups tells which nodes have how many, by whether they are route reflectors.
 // O(groups), and O(nodes) where some have half-sessions with what is no node.
-func (l *loads) groups(n *network) [2]map[int]*loadGroup {
-	out := [2]map[int]*loadGroup{{}, {}}
-	at := func(g uint32, sessions int) *loadGroup {
+func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
+	out := [2]map[int]*loadNodes{{}, {}}
+	at := func(g uint32, sessions int) *loadNodes {
 		kind := out[0]
 		if n.classes.List[g].Reflector() {
 			kind = out[1]
 		}
 		if kind[sessions] == nil {
-			kind[sessions] = &loadGroup{}
+			kind[sessions] = &loadNodes{}
 		}
 		return kind[sessions]
 	}
@@ -80,7 +80,7 @@ func (l *loads) groups(n *network) [2]map[int]*loadGroup {
 	// Nodes of one group differ in few ways, so what was looked up last is kept.
 	type last struct {
 		more int32
-		*loadGroup
+		*loadNodes
 	}
 	known := make([]last, len(n.classes.List))
 	for i, g := range n.classes.Of {
@@ -88,7 +88,7 @@ func (l *loads) groups(n *network) [2]map[int]*loadGroup {
 			continue
 		}
 		k := &known[g]
-		if k.loadGroup == nil || k.more != l.more[i] {
+		if k.loadNodes == nil || k.more != l.more[i] {
 			*k = last{l.more[i], at(g, l.of(i, g))}
 		}
 		k.nodes++
@@ -101,7 +101,7 @@ func (l *loads) groups(n *network) [2]map[int]*loadGroup {
 
 // list lists groups of loads, most first: those of the route reflectors or those of
 // the other nodes. The set of each is the nodes with at least so many.
-func (t *tally) list(n *network, groups map[int]*loadGroup, reflectors bool) []Load {
+func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []Load {
 	f, part := n.family, "sessions/"
 	if reflectors {
 		part = "reflectors/"

@@ -7,64 +7,64 @@ import (
 // marks are half-sessions that have something in common: how many, the nodes that
 // have them, and the BGPPeers that give them.
 type marks struct {
-	halves int
-	groups []bool         // those all nodes of which have them; nil for none
-	nodes  *bitset.BitSet // others that do; nil for none
-	peers  map[string]bool
+	halfSessions int
+	classes      []bool         // those all nodes of which have them; nil for none
+	nodes        *bitset.BitSet // others that do; nil for none
+	peers        map[string]bool
 }
 
-// group adds the half-sessions of all nodes of a group, and returns the marks.
-func (m *marks) group(n *network, g uint32, halves int) *marks {
-	if m.groups == nil {
-		m.groups = make([]bool, len(n.classes.List))
+// addClass adds the half-sessions of all nodes of a group, and returns the marks.
+func (m *marks) addClass(n *network, g uint32, halves int) *marks {
+	if m.classes == nil {
+		m.classes = make([]bool, len(n.classes.List))
 	}
-	m.groups[g] = true
-	m.halves += halves
+	m.classes[g] = true
+	m.halfSessions += halves
 	return m
 }
 
-// single takes in one half-session of each of some nodes.
-func (m *marks) single(nodes *bitset.BitSet) {
+// addNodes adds one half-session of each of some nodes.
+func (m *marks) addNodes(nodes *bitset.BitSet) {
 	if m.nodes == nil {
 		m.nodes = bitset.New(0)
 	}
 	m.nodes.InPlaceUnion(nodes)
-	m.halves += int(nodes.Count())
+	m.halfSessions += int(nodes.Count())
 }
 
-// by adds the BGPPeers that give a half-session of a link; of each source, no more
+// addPeers adds the BGPPeers that give a half-session of a link; of each source, no more
 // than are named.
-func (m *marks) by(n *network, l *link, h *half) {
+func (m *marks) addPeers(n *network, l *link, h *halfSession) {
 	for i := range h.ways {
-		m.bySources(n, l, h.ways[i].sources)
+		m.addSources(n, l, h.ways[i].sources)
 	}
 }
 
-func (m *marks) bySources(n *network, l *link, sources []source) {
+func (m *marks) addSources(n *network, l *link, sources []source) {
 	for _, s := range sources {
 		named := 0
 		n.spreads.among(s, l.from, l.to, func(p *peering, _ uint32) bool {
-			m.peer(p)
+			m.addPeer(p)
 			named++
 			return named < MaxNames
 		})
 	}
 }
 
-func (m *marks) peer(p *peering) {
+func (m *marks) addPeer(p *peering) {
 	if m.peers == nil {
 		m.peers = map[string]bool{}
 	}
 	m.peers[p.peer.Name] = true
 }
 
-// byAt adds those of the sources that have one of some nodes; no more than are
+// addPeersAt adds those of the sources that have one of some nodes; no more than are
 // named.
-func (m *marks) byAt(sources []*peering, nodes *bitset.BitSet) {
+func (m *marks) addPeersAt(sources []*peering, nodes *bitset.BitSet) {
 	named := 0
 	for _, p := range sources {
 		if p.local.IntersectionCardinality(nodes) > 0 {
-			m.peer(p)
+			m.addPeer(p)
 			if named++; named == MaxNames {
 				return
 			}
@@ -74,35 +74,35 @@ func (m *marks) byAt(sources []*peering, nodes *bitset.BitSet) {
 
 // join takes in the nodes of other marks.
 func (m *marks) join(n *network, other *marks) {
-	for g, yes := range other.groups {
+	for g, yes := range other.classes {
 		if yes {
-			m.group(n, uint32(g), 0)
+			m.addClass(n, uint32(g), 0)
 		}
 	}
 	if other.nodes != nil {
-		m.single(other.nodes)
+		m.addNodes(other.nodes)
 	}
 }
 
 // has reports whether node i is marked; no node is where m is nil.
 func (m *marks) has(n *network, i int) bool {
-	return m != nil && (m.hasGroup(int(n.classes.Of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
+	return m != nil && (m.hasClass(int(n.classes.Of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
 }
 
-func (m *marks) hasGroup(g int) bool { return len(m.groups) > g && m.groups[g] }
+func (m *marks) hasClass(g int) bool { return len(m.classes) > g && m.classes[g] }
 
 // nodeSet tells the marked nodes. O(groups), and O(nodes) where single ones are.
 func (m *marks) nodeSet(n *network, members string) NodeSet {
 	if m.nodes != nil {
 		set := m.nodes
-		if all := n.classes.Union(m.hasGroup); all != nil {
+		if all := n.classes.Union(m.hasClass); all != nil {
 			set = set.Union(all)
 		}
 		return nodeSet(n.index, set, members)
 	}
 	out := NodeSet{Members: members}
 	var first []uint32
-	for g, yes := range m.groups {
+	for g, yes := range m.classes {
 		if yes {
 			out.Nodes += n.classes.List[g].Nodes
 			first = append(first, n.classes.List[g].First...)
@@ -113,7 +113,7 @@ func (m *marks) nodeSet(n *network, members string) NodeSet {
 }
 
 func (m *marks) halfGroup(n *network, members string) HalfGroup {
-	return HalfGroup{m.halves, m.nodeSet(n, members), firstNames(m.peers)}
+	return HalfGroup{m.halfSessions, m.nodeSet(n, members), firstNames(m.peers)}
 }
 
 // firstNames are the first few of names, in order.

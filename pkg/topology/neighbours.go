@@ -79,7 +79,7 @@ func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbour
 // status is "" where it is ambiguous.
 func (l *listed) status() Status {
 	switch {
-	case l.half.ambiguous():
+	case l.halfSession.ambiguous():
 		return ""
 	case l.reason != "":
 		return Broken

@@ -29,16 +29,16 @@ type network struct {
 	// numbers.
 	mesh     [meshKinds][]uint32
 	suspects []uint32 // those of the mesh that BIRD may not take for peers
-	// outsides are the external peers, merged those to be counted.
-	outsides, merged []*outside
+	// externals are the external peers, merged those to be counted.
+	externals, counted []*externalPeer
 	// workloads are the BGPPeers whose peers are pods.
 	workloads []*peering
 }
 
 // link is the half-sessions from all nodes of group from to all of group to.
 type link struct {
-	from, to uint32
-	halves   []half // in order of names: BIRD gives the first the connection
+	from, to     uint32
+	halfSessions []halfSession // in order of names: BIRD gives the first the connection
 	// reason is why no session stands on the first half, "" where one does.
 	reason Reason
 }
@@ -72,9 +72,9 @@ type candidate struct {
 }
 
 func newNetwork(
-	ctx context.Context, f calico.Family, ix *nodes.Index, classes *nodes.Classes, r rules, peers []*peerGroup, s spreads, workloads []*peering, outsides, merged []*outside,
+	ctx context.Context, f calico.Family, ix *nodes.Index, classes *nodes.Classes, r rules, peers []*peerGroup, s spreads, workloads []*peering, externals, merged []*externalPeer,
 ) (*network, error) {
-	n := &network{family: f, classes: classes, rules: r, index: ix, spreads: s, outsides: outsides, merged: merged, workloads: workloads}
+	n := &network{family: f, classes: classes, rules: r, index: ix, spreads: s, externals: externals, counted: merged, workloads: workloads}
 	n.findMesh()
 	candidates, err := n.candidates(ctx, peers)
 	if err != nil {
@@ -143,14 +143,14 @@ func (n *network) candidates(ctx context.Context, peers []*peerGroup) ([]candida
 	}
 	// Where there is a mesh too, both ends have its half-sessions.
 	for i, end := 0, len(out); i < end; i++ {
-		if c := out[i]; n.meshed(c.from) && n.meshed(c.to) {
+		if c := out[i]; n.inMesh(c.from) && n.inMesh(c.to) {
 			out = append(out, candidate{from: c.from, to: c.to, pass: passMesh, target: c.to}, candidate{from: c.to, to: c.from, pass: passMesh, target: c.from})
 		}
 	}
 	// In the mesh, a shared address concerns all.
-	for _, shared := range n.sharing() {
+	for _, shared := range n.addressSharers() {
 		for i := range n.classes.List {
-			if a, b := uint32(i), shared; n.meshed(a) && n.meshed(b) && a != b && !n.sameAddress(a, b) {
+			if a, b := uint32(i), shared; n.inMesh(a) && n.inMesh(b) && a != b && !n.sameAddress(a, b) {
 				out = append(out, candidate{from: a, to: b, pass: passMesh, target: b}, candidate{from: b, to: a, pass: passMesh, target: a})
 			}
 		}
@@ -192,11 +192,11 @@ func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peerGr
 	return out
 }
 
-func (n *network) meshed(g uint32) bool { return n.rules.inMesh(&n.classes.List[g], n.family) }
+func (n *network) inMesh(g uint32) bool { return n.rules.inMesh(&n.classes.List[g], n.family) }
 
-// sharing lists the groups, of one node each, whose address another node has
+// addressSharers lists the groups, of one node each, whose address another node has
 // too.
-func (n *network) sharing() []uint32 {
+func (n *network) addressSharers() []uint32 {
 	var out []uint32
 	shared := n.index.Shared(n.family)
 	for i, ok := shared.NextSet(0); ok; i, ok = shared.NextSet(i + 1) {
@@ -205,21 +205,21 @@ func (n *network) sharing() []uint32 {
 	return out
 }
 
-func (n *network) isShared(g uint32) bool {
+func (n *network) sharesAddress(g uint32) bool {
 	return n.classes.List[g].Shares() && n.index.Shared(n.family).Test(uint(n.classes.List[g].First[0]))
 }
 
 // owner is the group that stands for all that share g's address: Calico's
 // table has one entry for it.
 func (n *network) owner(g uint32) uint32 {
-	if !n.isShared(g) {
+	if !n.sharesAddress(g) {
 		return g
 	}
 	return n.classes.Of[n.index.At(n.address(g))[0]]
 }
 
 func (n *network) sameAddress(a, b uint32) bool {
-	return a != b && n.isShared(a) && n.isShared(b) && n.address(a) == n.address(b)
+	return a != b && n.sharesAddress(a) && n.sharesAddress(b) && n.address(a) == n.address(b)
 }
 
 // connect makes links of candidates by the precedence of Calico's table.
@@ -234,7 +234,7 @@ func (n *network) connect(candidates []candidate) {
 		for ; i < len(candidates) && candidates[i].from == l.from && candidates[i].to == l.to; i++ {
 			n.enter(&l, &candidates[i])
 		}
-		slices.SortFunc(l.halves, compareHalves)
+		slices.SortFunc(l.halfSessions, compareHalfSessions)
 		n.links = append(n.links, l)
 	}
 	at := 0
@@ -251,10 +251,10 @@ func (n *network) connect(candidates []candidate) {
 func (n *network) enter(l *link, c *candidate) {
 	a, b := &n.classes.List[c.from], &n.classes.List[c.target]
 	if c.pass == passMesh {
-		if !slices.ContainsFunc(l.halves, func(h half) bool { return h.prefix == prefixMesh }) {
-			h := half{prefix: prefixMesh, port: b.Port}
+		if !slices.ContainsFunc(l.halfSessions, func(h halfSession) bool { return h.prefix == prefixMesh }) {
+			h := halfSession{prefix: prefixMesh, port: b.Port}
 			h.ways = []way{{settings: n.rules.meshSettings(a, b)}}
-			l.halves = append(l.halves, h)
+			l.halfSessions = append(l.halfSessions, h)
 		}
 		return
 	}
@@ -262,8 +262,8 @@ func (n *network) enter(l *link, c *candidate) {
 	s.passive = c.pass == passGlobal && c.peers.known && c.peers.below.Test(uint(a.First[0]))
 	from := newSource(c.peers, c.pass == passReverse)
 	s.normalise(a)
-	for i := range l.halves {
-		h := &l.halves[i]
+	for i := range l.halfSessions {
+		h := &l.halfSessions[i]
 		if h.prefix == prefixMesh || portOr179(h.port) != portOr179(s.port) {
 			continue
 		}
@@ -272,12 +272,12 @@ func (n *network) enter(l *link, c *candidate) {
 		}
 		return
 	}
-	h := half{prefix: prefixNode, port: s.port, pass: c.pass}
+	h := halfSession{prefix: prefixNode, port: s.port, pass: c.pass}
 	if c.pass == passGlobal {
 		h.prefix = prefixGlobal
 	}
 	h.add(s, from)
-	l.halves = append(l.halves, h)
+	l.halfSessions = append(l.halfSessions, h)
 }
 
 // from returns the links from a group.

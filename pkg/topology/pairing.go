@@ -11,29 +11,29 @@ import (
 func (n *network) pair() {
 	for i := range n.links {
 		l := &n.links[i]
-		l.reason = n.judge(l, n.link(l.to, l.from))
+		l.reason = n.reasonFor(l, n.link(l.to, l.from))
 	}
 }
 
-// judge says why no session stands on the first half of l, whose other side is
+// reasonFor returns why no session stands on the first half of l, whose other side is
 // m, nil where the other nodes have no half-session back. Where a side is
 // ambiguous, a session has to stand whichever way Calico goes.
-func (n *network) judge(l, m *link) Reason {
+func (n *network) reasonFor(l, m *link) Reason {
 	a, b := &n.classes.List[l.from], &n.classes.List[l.to]
-	for _, w := range l.halves[0].ways {
+	for _, w := range l.halfSessions[0].ways {
 		if w.settings.peerASN == 0 || w.settings.local(a) == 0 {
 			return ASNumberZero
 		}
 	}
 	switch {
-	case n.isShared(l.from), n.isShared(l.to):
+	case n.sharesAddress(l.from), n.sharesAddress(l.to):
 		return AddressShared
 	case m == nil:
 		return NoReturn
 	}
-	for _, w := range l.halves[0].ways {
-		for _, v := range m.halves[0].ways {
-			if reason := n.fit(l, m, a, b, &w.settings, &v.settings); reason != "" {
+	for _, w := range l.halfSessions[0].ways {
+		for _, v := range m.halfSessions[0].ways {
+			if reason := n.mismatch(l, m, a, b, &w.settings, &v.settings); reason != "" {
 				return reason
 			}
 		}
@@ -41,7 +41,7 @@ func (n *network) judge(l, m *link) Reason {
 	return ""
 }
 
-func (n *network) fit(l, m *link, a, b *nodes.Class, s, t *settings) Reason {
+func (n *network) mismatch(l, m *link, a, b *nodes.Class, s, t *settings) Reason {
 	switch {
 	case s.peerASN != t.local(b), t.peerASN != s.local(a):
 		return ASNumberMismatch
@@ -49,7 +49,7 @@ func (n *network) fit(l, m *link, a, b *nodes.Class, s, t *settings) Reason {
 		return PasswordMismatch
 	case (s.ttl > 0) != (t.ttl > 0):
 		return TTLSecurityMismatch
-	case l.halves[0].prefix == prefixMesh && m.halves[0].prefix == prefixMesh:
+	case l.halfSessions[0].prefix == prefixMesh && m.halfSessions[0].prefix == prefixMesh:
 		return "" // Exactly one of any two nodes dials, and knows the port.
 	case !n.dials(l, s) && !n.dials(m, t):
 		return NobodyDials
@@ -62,7 +62,7 @@ func (n *network) fit(l, m *link, a, b *nodes.Class, s, t *settings) Reason {
 // where it matters here the other end is a peerIP, thus one node, and groups are
 // divided so that all nodes of l.from fare alike with it.
 func (n *network) dials(l *link, s *settings) bool {
-	h := &l.halves[0]
+	h := &l.halfSessions[0]
 	own, peer := "", ""
 	if h.prefix == prefixMesh {
 		own, peer = n.address(l.from).String(), n.address(l.to).String()
@@ -80,10 +80,10 @@ func (n *network) addressOf(node uint32) netip.Addr {
 	return n.index.Nodes[node].Address[n.family].Addr()
 }
 
-// stands reports whether there are sessions on a link.
-func (l *link) stands() bool { return l.reason == "" }
+// established reports whether there are sessions on a link.
+func (l *link) established() bool { return l.reason == "" }
 
-// some reports whether a property holds for any way of the first half.
-func (l *link) some(holds func(*settings) bool) bool {
-	return slices.ContainsFunc(l.halves[0].ways, func(w way) bool { return holds(&w.settings) })
+// anyWay reports whether a property holds for any way of the first half.
+func (l *link) anyWay(holds func(*settings) bool) bool {
+	return slices.ContainsFunc(l.halfSessions[0].ways, func(w way) bool { return holds(&w.settings) })
 }

@@ -41,7 +41,7 @@ type peerKind struct {
 // newPeerKind returns the kind of a peering. Two peerings of one kind that are
 // on the address of one node have the same remote nodes.
 func newPeerKind(r *peering) unique.Handle[peerKind] {
-	return unique.Make(peerKind{r.given(), r.peer.PeerAddress, r.forward, r.reverse, r.global(), r.known})
+	return unique.Make(peerKind{r.ownSettings(), r.peer.PeerAddress, r.forward, r.reverse, r.global(), r.known})
 }
 
 // varying returns the nodes of the side of a member that varies.
@@ -81,7 +81,7 @@ func groupPeerings(ix *nodes.Index, peerings []*peering, old []*peerGroup) []*pe
 			continue
 		}
 		switch bySelector := r.peer.PeerSelector != ""; {
-		case !mayVary(&r.localNodes), !bySelector && !(r.onAddress() && r.remoteNodes.Len == 1):
+		case !mayVary(&r.localNodes), !bySelector && !(r.byPeerIP() && r.remoteNodes.Len == 1):
 			out = append(out, &peerGroup{peering: r, members: []*peering{r}, numbers: []uint32{uint32(i)}})
 		case bySelector:
 			enter(key{r.kind, r.remote, false}, r, uint32(i))

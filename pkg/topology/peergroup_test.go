@@ -46,13 +46,13 @@ func TestTwinsArePeerGroups(t *testing.T) {
 				if g.reverse != [2]bool{} {
 					seen[side+" nodes vary, with half-sessions back"]++
 				}
-				if g.onAddress() {
+				if g.byPeerIP() {
 					seen[side+" nodes vary, on an address"]++
 				}
 			}
 		}
 		for _, n := range topology.networks {
-			if len(n.merged) < len(n.outsides) {
+			if len(n.counted) < len(n.externals) {
 				seen["external peers are counted as one"]++
 			}
 		}

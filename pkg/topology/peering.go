@@ -112,8 +112,8 @@ var everything, _ = calico.ParseSelector("all()")
 // for each.
 func (r *peering) global() bool { return r.peer.NodeSelector == "" && r.peer.Node == "" }
 
-// onAddress reports whether the peer is given by its address.
-func (r *peering) onAddress() bool {
+// byPeerIP reports whether the peer is given by its address.
+func (r *peering) byPeerIP() bool {
 	return r.peer.PeerAddress.IsValid() && r.forward != [2]bool{} && r.peer.PeerSelector == ""
 }
 
@@ -262,38 +262,38 @@ const unset = -1
 // settingsFor returns the settings of the peering for a peer that is a node of
 // the given group, forward or back.
 func (r *peering) settingsFor(c *nodes.Class, back bool) settings {
-	s := r.common()
-	if r.onAddress() && !back {
-		r.addressed(&s)
+	s := r.commonSettings()
+	if r.byPeerIP() && !back {
+		r.addAddressed(&s)
 		return s
 	}
 	s.peerASN, s.clusterID, s.port = c.ASN, c.ClusterID, c.Port
 	return s
 }
 
-// outside returns the settings for a peer that is not a node of the state.
-func (r *peering) outside() settings {
-	s := r.common()
-	r.addressed(&s)
+// externalSettings returns the settings for a peer that is not a node of the state.
+func (r *peering) externalSettings() settings {
+	s := r.commonSettings()
+	r.addAddressed(&s)
 	return s
 }
 
-// given returns all that the BGPPeer itself says of its sessions.
-func (r *peering) given() settings {
+// ownSettings returns all that the BGPPeer itself says of its sessions.
+func (r *peering) ownSettings() settings {
 	if r.peer.PeerIP != "" {
-		return r.outside()
+		return r.externalSettings()
 	}
-	return r.common()
+	return r.commonSettings()
 }
 
-// addressed adds what Calico takes from a BGPPeer with a peerIP only.
-func (r *peering) addressed(s *settings) {
+// addAddressed adds what Calico takes from a BGPPeer with a peerIP only.
+func (r *peering) addAddressed(s *settings) {
 	p := r.peer
 	s.peerASN, s.localASN, s.port, s.allow = p.ASNumber, p.LocalASNumber, r.port, p.NumAllowedLocalASNumbers
 	s.keepOriginal = p.KeepOriginalNextHop
 }
 
-func (r *peering) common() settings {
+func (r *peering) commonSettings() settings {
 	p := r.peer
 	return settings{
 		password: p.Password, nextHopMode: p.NextHopMode, filters: strings.Join(p.Filters, ","), reachableBy: p.ReachableBy,
@@ -303,8 +303,8 @@ func (r *peering) common() settings {
 
 // equivalent reports whether two peerings give the same half-sessions.
 func (r *peering) equivalent(q *peering) bool {
-	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.onAddress() == q.onAddress() &&
-		r.peer.PeerAddress == q.peer.PeerAddress && r.given() == q.given() && r.forward == q.forward && r.reverse == q.reverse &&
+	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.byPeerIP() == q.byPeerIP() &&
+		r.peer.PeerAddress == q.peer.PeerAddress && r.ownSettings() == q.ownSettings() && r.forward == q.forward && r.reverse == q.reverse &&
 		sameSelectors(r.selectors, q.selectors) && sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
 }
 

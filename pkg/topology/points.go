@@ -30,9 +30,9 @@ func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	for p, set := range r.pointSets(transit) {
 		out = append(out, SinglePoint{p.kind, p.name, nodeSet(ix, set, members(p))})
 	}
-	r.externalPoints(transit, func(o *outside, nodes *nodes.List) {
+	r.externalPoints(transit, func(o *externalPeer, nodes *nodes.List) {
 		if cap(out) == 0 {
-			out = make([]SinglePoint, 0, len(r.network.outsides))
+			out = make([]SinglePoint, 0, len(r.network.externals))
 		}
 		p := point{pointExternal, o.name}
 		set := NodeSet{nodes.Len, o.sample, members(p)}
@@ -62,7 +62,7 @@ func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 		return r.pointSets(transit)[p]
 	}
 	var out *bitset.BitSet
-	r.externalPoints(transit, func(o *outside, nodes *nodes.List) {
+	r.externalPoints(transit, func(o *externalPeer, nodes *nodes.List) {
 		if o.name == p.name {
 			out = bitset.New(r.network.index.Len())
 			nodes.AddTo(out)
@@ -112,7 +112,7 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 // externalPoints calls visit with the nodes whose only sessions are with one and
 // the same external peer, in order of the peers' names. O(vertices), and O(nodes +
 // external peers) where there are such nodes.
-func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nodes.List)) {
+func (r *routing) externalPoints(transit bool, visit func(o *externalPeer, nodes *nodes.List)) {
 	m := r.In(transit)
 	left := r.network.classes.Union(func(g int) bool {
 		v := r.vertexOf[g]
@@ -121,9 +121,9 @@ func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nod
 	if left == nil {
 		return
 	}
-	outsides := r.network.outsides
+	externals := r.network.externals
 	once := bitset.New(r.network.index.Len())
-	for _, o := range outsides {
+	for _, o := range externals {
 		if o.list.Len > nodes.MaxShort {
 			left.InPlaceDifference(o.nodes.Intersection(once))
 			once.InPlaceUnion(o.nodes)
@@ -136,7 +136,7 @@ func (r *routing) externalPoints(transit bool, visit func(o *outside, nodes *nod
 			once.Set(uint(i))
 		}
 	}
-	for _, o := range outsides {
+	for _, o := range externals {
 		list := o.list
 		if list.Some(func(i uint32) bool { return !left.Test(uint(i)) }) {
 			list = nodes.NewList(left.Intersection(o.nodes))

@@ -144,7 +144,7 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 			out = append(out, e.Session)
 		}
 	}
-	if kinds[g] < 0 || n.isShared(g) {
+	if kinds[g] < 0 || n.sharesAddress(g) {
 		return out
 	}
 	list := n.from(g)
@@ -155,7 +155,7 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 	for v := range r.vertices {
 		other := r.vertices[v].groups[0]
 		kind := kinds[other]
-		if kind < 0 || linked[int32(v)] || n.isShared(other) || n.rules.meshReason(kinds[g], kind) != "" {
+		if kind < 0 || linked[int32(v)] || n.sharesAddress(other) || n.rules.meshReason(kinds[g], kind) != "" {
 			continue
 		}
 		a, b := &n.classes.List[g], &n.classes.List[other]
@@ -204,7 +204,7 @@ func (n *network) edges(g uint32) []edge {
 	var out []edge
 	list := n.from(g)
 	for i := range list {
-		if l := &list[i]; l.stands() {
+		if l := &list[i]; l.established() {
 			out = append(out, n.edge(l, n.link(l.to, l.from)))
 		}
 	}
@@ -215,10 +215,10 @@ func (n *network) edges(g uint32) []edge {
 // ambiguous, only what holds either way is counted on.
 func (n *network) edge(l, m *link) edge {
 	a, b := &n.classes.List[l.from], &n.classes.List[l.to]
-	first := &l.halves[0].ways[0].settings
-	e := edge{Session: routes.Session{To: int32(l.to), Internal: first.internal(a), ASN: first.local(a), PeerASN: m.halves[0].ways[0].settings.local(b)}}
-	e.Client = !l.some(func(s *settings) bool { return !s.client(a, l.halves[0].prefix) })
-	e.PeerClient = !m.some(func(s *settings) bool { return !s.client(b, m.halves[0].prefix) })
+	first := &l.halfSessions[0].ways[0].settings
+	e := edge{Session: routes.Session{To: int32(l.to), Internal: first.internal(a), ASN: first.local(a), PeerASN: m.halfSessions[0].ways[0].settings.local(b)}}
+	e.Client = !l.anyWay(func(s *settings) bool { return !s.client(a, l.halfSessions[0].prefix) })
+	e.PeerClient = !m.anyWay(func(s *settings) bool { return !s.client(b, m.halfSessions[0].prefix) })
 	e.PeerAllowed, e.allowed = m.allowed(), l.allowed()
 	return e
 }
@@ -226,8 +226,8 @@ func (n *network) edge(l, m *link) edge {
 // allowed is how often the nodes of l.from accept a route with their own AS number
 // in its path.
 func (l *link) allowed() int {
-	least := l.halves[0].ways[0].settings.allow
-	for _, w := range l.halves[0].ways {
+	least := l.halfSessions[0].ways[0].settings.allow
+	for _, w := range l.halfSessions[0].ways {
 		least = min(least, w.settings.allow)
 	}
 	return least
@@ -251,7 +251,7 @@ func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.
 	b = append(b, s.ClusterID...)
 	b = append(b, 0, byte(mesh+1))
 	b = binary.BigEndian.AppendUint32(b, s.ASN)
-	if n.isShared(g) {
+	if n.sharesAddress(g) {
 		b = binary.BigEndian.AppendUint32(b, g+1)
 	}
 	flags := func(set ...bool) {

@@ -188,7 +188,7 @@ const (
 )
 
 // Link is the sessions, or for LinkBroken the broken half-sessions, of one kind
-// between two groups or a group and an outside peer. From and To are IDs; they are the same for
+// between two groups or a group and an external peer. From and To are IDs; they are the same for
 // sessions within a group.
 type Link struct {
 	From     string   `json:"from"`

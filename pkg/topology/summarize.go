@@ -259,7 +259,7 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 			serves := false
 			for _, l := range n.from(uint32(g)) {
 				n.markGiving(&l, peers)
-				serves = serves || l.stands() && !n.classes.List[l.to].Reflector()
+				serves = serves || l.established() && !n.classes.List[l.to].Reflector()
 			}
 			if serves {
 				out.Peered += s.Nodes
@@ -306,7 +306,7 @@ func (n *network) reflectorsOf(g uint32) int {
 	count := 0
 	list := n.from(g)
 	for i := range list {
-		if n.classes.List[list[i].to].Reflector() && list[i].stands() {
+		if n.classes.List[list[i].to].Reflector() && list[i].established() {
 			count += n.classes.List[list[i].to].Nodes
 		}
 	}
@@ -316,8 +316,8 @@ func (n *network) reflectorsOf(g uint32) int {
 // markGiving marks the peerings, by their number, that give the half-sessions of
 // a link.
 func (n *network) markGiving(l *link, peers []bool) {
-	for i := range l.halves {
-		for _, w := range l.halves[i].ways {
+	for i := range l.halfSessions {
+		for _, w := range l.halfSessions[i].ways {
 			for _, s := range w.sources {
 				n.spreads.among(s, l.from, l.to, func(_ *peering, number uint32) bool {
 					peers[number] = true

@@ -164,7 +164,7 @@ type FrozenReason struct {
 // a node of the state carries routes on between the nodes that peer with it,
 // and if it does not. A state does not tell which is so.
 type Routes struct {
-	// WithTransit assumes that all peers outside pass routes, or traffic, on to
+	// WithTransit assumes that all external peers pass routes, or traffic, on to
 	// each other and to every node that peers with one of them, whatever the AS
 	// numbers in their paths.
 	WithTransit *Reach `json:"withTransit"`
@@ -185,7 +185,7 @@ type Routes struct {
 	Filtered []string `json:"filtered"`
 }
 
-// Reach is reachability under one assumption about what is outside.
+// Reach is reachability under one assumption about external peers.
 type Reach struct {
 	// Nodes counts those with an address in the family.
 	Nodes int `json:"nodes"`

@@ -20,10 +20,10 @@ type Topology struct {
 	snapshot *state.Snapshot
 	index    *nodes.Index
 	peerings []*peering // in order of the BGPPeers
-	// peerGroups and outsides are made of the peerings with nodes and with
+	// peerGroups and externals are made of the peerings with nodes and with
 	// external peers.
 	peerGroups []*peerGroup
-	outsides   [2][]*outside
+	externals  [2][]*externalPeer
 	rules      rules
 	classes    *nodes.Classes
 	networks   [2]*network
@@ -86,7 +86,7 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	}
 	t.rules = newRules(s)
 	if before != nil && t.sameSessions(before) {
-		t.peerGroups, t.outsides = before.peerGroups, before.outsides
+		t.peerGroups, t.externals = before.peerGroups, before.externals
 		t.classes, t.networks, t.tallies, t.routings, t.waiting = before.classes, before.networks, before.tallies, before.routings, before.waiting
 	} else if err := t.connect(ctx, before); err != nil {
 		return err
@@ -165,7 +165,7 @@ func (t *Topology) sameSessions(before *Topology) bool {
 
 // connect works out the half-sessions, the sessions and the routes.
 func (t *Topology) connect(ctx context.Context, before *Topology) error {
-	var merged [2][]*outside
+	var merged [2][]*externalPeer
 	var exitSets [2]map[exit]*bitset.BitSet
 	splits := make([]*bitset.BitSet, 0, 4*len(t.peerings))
 	var old *nodes.Classes
@@ -187,11 +187,11 @@ func (t *Topology) connect(ctx context.Context, before *Topology) error {
 	}
 	for _, f := range calico.Families {
 		if before != nil && before.index.BGP[f] == t.index.BGP[f] {
-			t.outsides[f] = findOutsides(f, t.index, t.peerings, before.outsides[f], before.peerings)
+			t.externals[f] = findExternals(f, t.index, t.peerings, before.externals[f], before.peerings)
 		} else {
-			t.outsides[f] = findOutsides(f, t.index, t.peerings, nil, nil)
+			t.externals[f] = findExternals(f, t.index, t.peerings, nil, nil)
 		}
-		merged[f] = merge(t.outsides[f], t.index.Len(), own)
+		merged[f] = mergeExternals(t.externals[f], t.index.Len(), own)
 		exitSets[f] = exits(merged[f], t.index.Shared(f), own)
 		for _, k := range sortedExits(exitSets[f]) {
 			splits = append(splits, exitSets[f][k])
@@ -200,7 +200,7 @@ func (t *Topology) connect(ctx context.Context, before *Topology) error {
 	t.classes = t.index.Divide(t.defaults(), splits, old)
 	spreads := newSpreads(t.peerGroups, t.classes)
 	for _, f := range calico.Families {
-		n, err := newNetwork(ctx, f, t.index, t.classes, t.rules, t.peerGroups, spreads, workloads, t.outsides[f], merged[f])
+		n, err := newNetwork(ctx, f, t.index, t.classes, t.rules, t.peerGroups, spreads, workloads, t.externals[f], merged[f])
 		if err != nil {
 			return err
 		}

@@ -48,6 +48,7 @@ var floors = []floor{
 	{leaves, []row{
 		{"pkg/violation", "the result of a policy: violations and actions", "", ""},
 		{"pkg/text", "words, numbers and lists for people; JSON and YAML", "", ""},
+		{"pkg/text/wrap", "lines broken at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
 		{"pkg/loop", "signals, pauses and repeated errors of long-running loops", "", ""},
 		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
@@ -58,7 +59,13 @@ var floors = []floor{
 		{"pkg/state", "snapshots and changes", "pkg/calico", ""},
 	}},
 	{"what follows from a state", []row{
-		{"pkg/topology", "sessions and routes that Calico would configure; the summary for policies", "pkg/calico pkg/state", "calico"},
+		// nodes knows no sessions, and routes no objects.
+		{"pkg/topology/nodes", "the nodes of a cluster as sets, and classes of nodes that peer alike", "pkg/calico", ""},
+		{"pkg/topology/routes", "who has whose routes, by RFC 4271 and 4456 over a plain graph", "", ""},
+		{
+			"pkg/topology", "sessions and routes that Calico would configure; the summary for policies",
+			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes", "calico",
+		},
 		{"pkg/health", "what nodes report, compared with the topology", "pkg/calico pkg/state pkg/topology", ""},
 		// Rego is evaluated on plain values: it knows neither a state nor Calico.
 		{"pkg/policy", "compiles and evaluates policies", "", ""},

@@ -134,7 +134,7 @@ func reporting(a *audit.Audit) *audit.Audit {
 	a.Health = &health.Health{
 		Known: true, Nodes: a.Summary.Nodes.BGP, Reporting: a.Summary.Nodes.BGP - 10, Missing: health.NodeSet{Nodes: 9, Sample: []string{"node-0090", "node-0091", "node-0092"}},
 		Outdated: health.List[health.Outdated]{Total: 1, Items: []health.Outdated{{
-			Status: "node-0099", Node: "node-0099", LastUpdated: &boot, Reason: health.Stopped, Message: "calico-node no longer writes it: see whether it runs on the node",
+			Status: "node-0099", Node: "node-0099", LastUpdated: &boot, Reason: health.Stopped, Message: "calico-node no longer writes it: check that it runs on the node",
 		}}},
 		Sessions: topology.PerFamily[health.Sessions]{IPv4: health.Sessions{Predicted: predicted, Established: predicted - 2, Waiting: 1, SuccessRate: &rate}},
 		Down: health.List[health.Session]{Total: 1, Items: []health.Session{{

@@ -257,14 +257,14 @@ func (c *cluster) many(t *testing.T) {
 	t.Helper()
 	c.allowed(t, bgpPolicy("much", fields{"rego": rego("much.rego", manyPolicy), "validationActions": []string{"Warn"}}), "apply -f -")
 	c.await(t, "much", "{.status.violations}", "10000")
-	if e := c.reported(t, "much", "BGPPolicy", "much", "ViolationFound", 1); e.Note != "[much] and 9,950 more violations found" || e.Regarding.UID == "" {
+	if e := c.reported(t, "much", "BGPPolicy", "much", "ViolationFound", 1); e.Note != "[much] 9,950 more violations found" || e.Regarding.UID == "" {
 		t.Errorf("the Event is %+v", e)
 	}
 	if n := len(c.followed(t)); n < 10_000 {
 		t.Errorf("%d violations are followed", n)
 	}
 	c.allowed(t, "", "delete bgppolicy much")
-	if e := c.reported(t, "much", "BGPPolicy", "much", "ViolationResolved", 1); e.Note != "[much] and 9,950 more violations resolved" {
+	if e := c.reported(t, "much", "BGPPolicy", "much", "ViolationResolved", 1); e.Note != "[much] 9,950 more violations resolved" {
 		t.Errorf("the Event is %+v", e)
 	}
 	if v, there := c.followed(t)["much/violation-1"]; there {

@@ -79,7 +79,7 @@ func fromTheCommandLine(t *testing.T, c *cluster) {
 	}
 	out, err := exec.CommandContext(t.Context(), "../../bin/bgpguard", "policy", "test", "../scenarios/own-policy.yaml", "../scenarios/change-window.yaml",
 		"--live", "--kubeconfig", kubeconfig, "--context", config.CurrentContext).CombinedOutput()
-	want := "SKIPPED: scenario change-window: an API server has a clock of its own\nSCENARIOS: 1/1\n"
+	want := "SKIPPED: scenario change-window: the API server has its own clock\nSCENARIOS: 1/1\n"
 	if err != nil || string(out) != want {
 		t.Errorf("error %v\n%s\nwant\n%s", err, out, want)
 	}

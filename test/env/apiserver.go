@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// auditPolicy records who asked for what, with the annotations, for the objects that the guard judges, and
-// nothing about the rest, which would bury them.
+// auditPolicy records requests for the objects that bgpguard reviews, with user and annotations, and no others.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -24,23 +23,23 @@ rules:
 - level: None
 `
 
-// configureAPIServer makes the API server behave as in production where envtest would not.
+// configureAPIServer sets options that envtest does not set as in production.
 func (e *Environment) configureAPIServer() error {
 	policy := filepath.Join(e.Dir, "audit-policy.yaml")
 	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		return err
 	}
 	e.plane.ControlPlane.GetAPIServer().Configure().
-		// The default of today's envtest, spelled out: without it every test about permissions would pass.
+		// It is the default of envtest. It is explicit because without it every test of permissions would pass.
 		Set("authorization-mode", "RBAC").
-		// envtest turns the ServiceAccount plugin off for the sake of tests that create Pods.
+		// envtest disables the ServiceAccount plugin for tests that create Pods.
 		Disable("disable-admission-plugins").
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", e.AuditLog)
 	return nil
 }
 
-// openLogs has the control plane write its logs into the environment's folder.
+// openLogs makes the control plane write its logs to the environment's directory.
 func (e *Environment) openLogs() error {
 	apiServer, etcd := e.plane.ControlPlane.GetAPIServer(), e.plane.ControlPlane.Etcd
 	for _, name := range []string{"etcd", "kube-apiserver"} {
@@ -55,7 +54,7 @@ func (e *Environment) openLogs() error {
 	return nil
 }
 
-// controlPlaneLogs is the end of both logs, for the error of a start that failed.
+// controlPlaneLogs returns the end of both logs, for the error of a failed start.
 func (e *Environment) controlPlaneLogs() string {
 	var text strings.Builder
 	for _, log := range e.logs {

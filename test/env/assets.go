@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// module is the first line of the go.mod that marks the root of the repository.
+// module is the first line of the go.mod in the root of the repository.
 const module = "module github.com/bgpguard/bgpguard\n"
 
-// findRoot is the root of the repository that the current folder belongs to.
+// findRoot returns the root of the repository that contains the current directory.
 func findRoot() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
@@ -29,10 +29,10 @@ func findRoot() (string, error) {
 	}
 }
 
-// binaries are the paths of the programs that make a control plane.
+// binaries holds the paths of the programs of a control plane.
 type binaries struct{ etcd, apiServer, kubectl string }
 
-// findControlPlane finds the programs in KUBEBUILDER_ASSETS where that is set, and in bin/controlplane otherwise.
+// findControlPlane finds the programs in KUBEBUILDER_ASSETS if it is set, else in bin/controlplane.
 func findControlPlane(root string) (binaries, error) {
 	dir, remedy := filepath.Join(root, "bin", "controlplane"), "run `make controlplane`"
 	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
@@ -51,7 +51,7 @@ func findControlPlane(root string) (binaries, error) {
 	return found, nil
 }
 
-// findCRDs is the folder of CRDs of each group.
+// findCRDs returns the directory of the CRDs of each group.
 func findCRDs(root string, groups []Group) ([]string, error) {
 	folders := make([]string, len(groups))
 	for i, group := range groups {
@@ -63,7 +63,7 @@ func findCRDs(root string, groups []Group) ([]string, error) {
 	return folders, nil
 }
 
-// need says how to get a file that is not there.
+// need returns an error with a remedy if a file does not exist.
 func need(path, remedy string) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing: %s", path, remedy)

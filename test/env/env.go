@@ -1,6 +1,6 @@
 // Package env runs a real Kubernetes control plane on loopback for the end-to-end tests, the benchmarks and the
-// demo: etcd and kube-apiserver as child processes, the real kubectl, Calico's CRDs, Nodes as Calico writes them,
-// and the webhook as it runs in production: in a process of its own, as its own ServiceAccount.
+// demo: etcd and kube-apiserver as child processes, the real kubectl, Calico's CRDs, and Nodes as Calico writes them.
+// The webhook runs as in production, in a separate process with its ServiceAccount.
 package env
 
 import (
@@ -24,13 +24,13 @@ import (
 type Group string
 
 const (
-	// GroupV1 is crd.projectcalico.org/v1, the CRDs that Calico keeps its objects in.
+	// GroupV1 is crd.projectcalico.org/v1, the CRDs in which Calico stores its objects.
 	GroupV1 Group = "v1"
-	// GroupV3 is projectcalico.org/v3, which newer Calico serves as CRDs too.
+	// GroupV3 is projectcalico.org/v3, which newer versions of Calico serve as CRDs.
 	GroupV3 Group = "v3"
 )
 
-// APIVersion is the apiVersion of an object of the group.
+// APIVersion returns the apiVersion of the objects of the group.
 func (g Group) APIVersion() string {
 	if g == GroupV3 {
 		return "projectcalico.org/v3"
@@ -38,37 +38,36 @@ func (g Group) APIVersion() string {
 	return "crd.projectcalico.org/v1"
 }
 
-// startTimeout bounds the start and the stop of etcd and of kube-apiserver each. They take a few seconds; a
-// machine that also compiles can take many times that.
+// startTimeout is the time limit for the start and the stop of etcd and of kube-apiserver, which take a few seconds,
+// and much longer on a machine that also compiles.
 const startTimeout = 2 * time.Minute
 
-// Options say what Start starts.
+// Options are the options of Start.
 type Options struct {
-	// Groups are those whose CRDs are installed.
+	// Groups are the groups whose CRDs are installed.
 	Groups []Group
-	// Dir receives the kubeconfigs and the logs, and outlives the environment. Without it they go to a temporary
-	// folder that Stop removes.
+	// Dir is the directory of the kubeconfigs and the logs. The default is a temporary directory that Stop removes.
 	Dir string
 }
 
-// Environment is a running control plane. Its methods may be called side by side.
+// Environment is a running control plane. Its methods are safe for concurrent use.
 type Environment struct {
-	// Config and Client are those of a cluster administrator.
+	// Config and Client have the permissions of a cluster administrator.
 	Config *rest.Config
 	Client kubernetes.Interface
-	// Admin is kubectl as a cluster administrator.
+	// Admin runs kubectl as a cluster administrator.
 	Admin Kubectl
-	// Dir holds kubeconfigs and logs.
+	// Dir is the directory of kubeconfigs and logs.
 	Dir string
-	// AuditLog is the API server's audit log of the requests for Calico's objects, Nodes and BGPPolicies, one JSON
-	// document a line. It is where the annotations of admission webhooks end up.
+	// AuditLog is the path of the API server's audit log of requests for Calico's objects, Nodes and BGPPolicies. Each
+	// line is a JSON document; it includes the annotations of admission webhooks.
 	AuditLog string
-	// WebhookPort is the port that ApplyKustomization points webhook configurations at and that StartWebhook
-	// serves on: known from the beginning, because the configuration exists before the process does.
+	// WebhookPort is the port in webhook configurations of ApplyKustomization, on which StartWebhook serves. It is
+	// chosen by Start, because the configuration exists before the process.
 	WebhookPort int
 
 	root      string
-	scratch   string // what ends with the environment
+	scratch   string // the directory of files that Stop removes
 	plane     *envtest.Environment
 	logs      []*os.File
 	mu        sync.Mutex
@@ -77,8 +76,8 @@ type Environment struct {
 	stopError error
 }
 
-// Start starts etcd and kube-apiserver, and returns when the API server answers and serves the CRDs. The caller
-// must call Stop, also when the context has ended.
+// Start starts etcd and kube-apiserver, and returns when the API server serves the CRDs. The caller must call Stop, also
+// if the context is done.
 func Start(ctx context.Context, options Options) (*Environment, error) {
 	e, err := prepare(options)
 	if err != nil {
@@ -90,7 +89,7 @@ func Start(ctx context.Context, options Options) (*Environment, error) {
 	return e, nil
 }
 
-// prepare finds everything that the environment needs before anything is started.
+// prepare finds all files that the environment needs.
 func prepare(options Options) (*Environment, error) {
 	root, err := findRoot()
 	if err != nil {
@@ -109,8 +108,7 @@ func prepare(options Options) (*Environment, error) {
 		return nil, err
 	}
 
-	// The control plane's own files never outlive it. envtest would choose folders too, and forget those of a start
-	// that failed.
+	// Stop removes the files of the control plane. envtest does not remove its directories after a failed start.
 	scratch, err := os.MkdirTemp("", "bgpguard-env-")
 	if err != nil {
 		return nil, err
@@ -122,7 +120,7 @@ func prepare(options Options) (*Environment, error) {
 	e.AuditLog = filepath.Join(e.Dir, "audit.log")
 	etcdDir, apiServerDir := filepath.Join(scratch, "etcd"), filepath.Join(scratch, "kube-apiserver")
 
-	existing := false // An inherited USE_EXISTING_CLUSTER must never aim the tests at somebody's cluster.
+	existing := false // An inherited USE_EXISTING_CLUSTER must not direct the tests to a cluster in use.
 	e.plane = &envtest.Environment{
 		UseExistingCluster:       &existing,
 		CRDDirectoryPaths:        crds,
@@ -142,12 +140,12 @@ func prepare(options Options) (*Environment, error) {
 	return e, nil
 }
 
-// start runs the control plane and makes the administrator's clients.
+// start runs the control plane and creates the administrator's clients.
 func (e *Environment) start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// controller-runtime prints a warning with a stack trace when nobody has said where its logs go.
+	// Without a logger, controller-runtime prints a warning with a stack trace.
 	ctrllog.SetLogger(logr.Discard())
 
 	if err := e.configureAPIServer(); err != nil {
@@ -169,11 +167,11 @@ func (e *Environment) start(ctx context.Context) error {
 		return err
 	}
 	e.Admin = e.As(kubeconfig)
-	// envtest knows no contexts: whoever gave up meanwhile is told only now.
+	// envtest does not use a context.
 	return ctx.Err()
 }
 
-// Stop ends every process that the environment started and waits for them. It may be called more than once.
+// Stop ends every process that the environment started and waits for them. It can be called several times.
 func (e *Environment) Stop() error {
 	e.stopOnce.Do(func() {
 		e.mu.Lock()

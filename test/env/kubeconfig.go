@@ -16,12 +16,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// tokenSeconds is how long a ServiceAccount's token is valid. Kubelets renew theirs every hour; an environment
-// that is kept for play has nobody to do that, so one token has to last a day.
+// tokenSeconds is the lifetime of a ServiceAccount's token. A kubelet renews tokens every hour, which nothing does here,
+// so a token must last as long as an environment that a user keeps.
 const tokenSeconds = 24 * 60 * 60
 
-// UserKubeconfig writes a kubeconfig for a person of this name and these groups, who may do what RBAC lets them,
-// and returns its path.
+// UserKubeconfig writes a kubeconfig for a user with some groups, who has the permissions of RBAC, and returns its path.
 func (e *Environment) UserKubeconfig(name string, groups ...string) (string, error) {
 	user, err := e.plane.AddUser(envtest.User{Name: name, Groups: groups}, nil)
 	if err != nil {
@@ -35,8 +34,8 @@ func (e *Environment) UserKubeconfig(name string, groups ...string) (string, err
 	return path, os.WriteFile(path, text, 0o600)
 }
 
-// ServiceAccountKubeconfig writes a kubeconfig with a token that the API server issued for an existing
-// ServiceAccount, as a kubelet would mount it into a Pod, and returns its path.
+// ServiceAccountKubeconfig writes a kubeconfig with a token that the API server issues for an existing ServiceAccount, as
+// a kubelet mounts it into a Pod, and returns its path.
 func (e *Environment) ServiceAccountKubeconfig(ctx context.Context, namespace, name string) (string, error) {
 	request := &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](tokenSeconds)},
@@ -56,7 +55,7 @@ func (e *Environment) ServiceAccountKubeconfig(ctx context.Context, namespace, n
 	return path, clientcmd.WriteToFile(*config, path)
 }
 
-// kubeconfigPath is a file name that tells whose kubeconfig it is. User names may hold anything, slashes included.
+// kubeconfigPath returns the path of the kubeconfig of a user. A user name can contain any character, even a slash.
 func (e *Environment) kubeconfigPath(owner ...string) string {
 	name := strings.ReplaceAll(strings.Join(owner, "-"), "/", "-")
 	return filepath.Join(e.Dir, name+".kubeconfig")

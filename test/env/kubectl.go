@@ -11,27 +11,27 @@ import (
 	"strings"
 )
 
-// Kubectl is the real kubectl with the kubeconfig of one user.
+// Kubectl runs the real kubectl with the kubeconfig of one user.
 type Kubectl struct {
-	// Path is where the program is.
+	// Path is the path of the program.
 	Path string
-	// Kubeconfig says which API server to talk to, and as whom.
+	// Kubeconfig is the path of the kubeconfig.
 	Kubeconfig string
 
 	cache string
 }
 
-// Result is what one run of kubectl printed, and how it ended.
+// Result is the output and the exit code of a run of kubectl.
 type Result struct {
-	// Args are the arguments that it ran with.
+	// Args are the arguments.
 	Args []string
-	// Stdout and Stderr are what it printed.
+	// Stdout and Stderr are the output.
 	Stdout, Stderr string
-	// ExitCode is 0 when the API server accepted everything.
+	// ExitCode is 0 if the API server accepted all requests.
 	ExitCode int
 }
 
-// As is kubectl as the user of a kubeconfig.
+// As returns a kubectl with another kubeconfig.
 func (e *Environment) As(kubeconfig string) Kubectl {
 	return Kubectl{
 		Path:       e.plane.ControlPlane.KubectlPath,
@@ -40,21 +40,20 @@ func (e *Environment) As(kubeconfig string) Kubectl {
 	}
 }
 
-// Run runs kubectl. That the API server refuses is a result, not an error: an error means that kubectl did not
-// run to its end.
+// Run runs kubectl. A request that the API server rejects is a result. An error means that kubectl did not finish.
 func (k Kubectl) Run(ctx context.Context, args ...string) (Result, error) {
 	return k.RunWithInput(ctx, "", args...)
 }
 
-// RunWithInput is Run with a text on standard input, for `-f -`.
+// RunWithInput is Run with a text as standard input, for `-f -`.
 func (k Kubectl) RunWithInput(ctx context.Context, input string, args ...string) (Result, error) {
 	command := exec.CommandContext(ctx, k.Path, args...)
 	command.Env = append(environment(),
 		"KUBECONFIG="+k.Kubeconfig,
-		// The cache of discovery is kept by host and port; the one in the home folder could remember another
-		// run's API server that had the same port.
+		// The cache of discovery is stored by host and port. The one in the home directory can be of another API
+		// server with the same port.
 		"KUBECACHEDIR="+k.cache,
-		// A personal kuberc may give commands other defaults and aliases.
+		// The user's kuberc can change defaults and aliases of commands.
 		"KUBERC=off",
 	)
 	var stdout, stderr bytes.Buffer
@@ -72,12 +71,12 @@ func (k Kubectl) RunWithInput(ctx context.Context, input string, args ...string)
 	return result, nil
 }
 
-// String is the command as one would type it.
+// String returns the command line.
 func (r Result) String() string {
 	return "kubectl " + strings.Join(r.Args, " ")
 }
 
-// Err is nil when kubectl succeeded, and otherwise says what it was told.
+// Err returns nil if kubectl succeeded, else an error with its messages.
 func (r Result) Err() error {
 	if r.ExitCode == 0 {
 		return nil
@@ -85,7 +84,7 @@ func (r Result) Err() error {
 	return fmt.Errorf("%s: exit code %d: %s", r, r.ExitCode, strings.TrimSpace(r.Stderr))
 }
 
-// environment is that of this process without what would lead a child to another cluster.
+// environment returns the environment of this process without variables that select another cluster.
 func environment() []string {
 	kept := []string{}
 	for _, variable := range os.Environ() {

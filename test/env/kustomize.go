@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Install installs bgpguard as one does in a cluster: the CRD, and all else once BGPPolicies are served. What it
-// installs calls the webhook of StartWebhook, which is not started yet.
+// Install installs bgpguard as in a cluster: first the CRD, and the rest when BGPPolicies are served. The webhook
+// configurations call the webhook of StartWebhook, which need not run yet.
 func (e *Environment) Install(ctx context.Context) error {
 	if _, err := e.ApplyKustomization(ctx, "config/crd"); err != nil {
 		return err
@@ -28,8 +28,8 @@ func (e *Environment) Install(ctx context.Context) error {
 	return err
 }
 
-// ApplyKustomization applies a folder of the repository as `kubectl apply -k` does, except that webhook
-// configurations call the webhook on this machine: see PointAt. The result is that of the applying kubectl.
+// ApplyKustomization applies a directory of the repository as `kubectl apply -k` does, but with webhook configurations
+// that call the webhook on this machine (see PointAt). The result is that of `kubectl apply`.
 func (e *Environment) ApplyKustomization(ctx context.Context, folder string) (Result, error) {
 	rendered, err := e.Admin.Run(ctx, "kustomize", filepath.Join(e.root, folder))
 	if err != nil {
@@ -49,8 +49,8 @@ func (e *Environment) ApplyKustomization(ctx context.Context, folder string) (Re
 	return applied, applied.Err()
 }
 
-// PointAt has the ValidatingWebhookConfigurations among the manifests call a port of this machine in place of a
-// Service, which needs a cluster network. All else, the CA bundle included, stays as it is.
+// PointAt changes the ValidatingWebhookConfigurations in manifests to call a port of this machine and not a Service,
+// which needs a cluster network. It changes nothing else; the CA bundle stays.
 func PointAt(manifests string, port int) (string, error) {
 	var pointed bytes.Buffer
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewBufferString(manifests)))
@@ -78,7 +78,7 @@ func PointAt(manifests string, port int) (string, error) {
 	}
 }
 
-// pointConfiguration swaps the Service of every webhook for a URL with the Service's path.
+// pointConfiguration replaces the Service of every webhook by a URL with the Service's path.
 func pointConfiguration(configuration *unstructured.Unstructured, port int) error {
 	webhooks, _, err := unstructured.NestedSlice(configuration.Object, "webhooks")
 	if err != nil {
@@ -87,14 +87,14 @@ func pointConfiguration(configuration *unstructured.Unstructured, port int) erro
 	for _, entry := range webhooks {
 		webhook, ok := entry.(map[string]any)
 		if !ok {
-			return fmt.Errorf("a webhook is %T, not an object", entry)
+			return fmt.Errorf("a webhook must be an object, is %T", entry)
 		}
 		path, found, err := unstructured.NestedString(webhook, "clientConfig", "service", "path")
 		if err != nil {
 			return err
 		}
 		if !found {
-			return fmt.Errorf("webhook %q has no clientConfig.service.path to point elsewhere", webhook["name"])
+			return fmt.Errorf("webhook %q has no clientConfig.service.path", webhook["name"])
 		}
 		unstructured.RemoveNestedField(webhook, "clientConfig", "service")
 		url := fmt.Sprintf("https://localhost:%d%s", port, path)

@@ -46,7 +46,7 @@ webhooks:
   clientConfig: {url: "https://elsewhere.example"}
 `,
 			wantError: `ValidatingWebhookConfiguration "bgpguard": ` +
-				`webhook "bgp.bgpguard.io" has no clientConfig.service.path to point elsewhere`,
+				`webhook "bgp.bgpguard.io" has no clientConfig.service.path`,
 		},
 	}
 	for name, test := range tests {

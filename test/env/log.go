@@ -5,10 +5,10 @@ import (
 	"os"
 )
 
-// tailBytes is about forty lines of log: what still fits on a screen below a failed test.
+// tailBytes is about forty lines of a log, which fit on a screen below a failed test.
 const tailBytes = 8 << 10
 
-// tail is the end of a file, from the beginning of a line.
+// tail returns the end of a file, from the beginning of a line.
 func tail(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -15,15 +15,14 @@ import (
 const (
 	nodesPerRack = 20
 	zones        = 3
-	// creators is how many Nodes are created side by side: enough to keep the API server busy.
+	// creators is the number of Nodes that are created concurrently.
 	creators = 16
 )
 
 // NodeTweak changes a Node before it is created.
 type NodeTweak func(*corev1.Node)
 
-// RouteReflector gives the Node the cluster ID that makes it a route reflector, and the label by which BGPPeers
-// usually select reflectors.
+// RouteReflector makes the Node a route reflector, and adds the label with which BGPPeers usually select them.
 func RouteReflector(clusterID string) NodeTweak {
 	return func(node *corev1.Node) {
 		node.Annotations["projectcalico.org/RouteReflectorClusterID"] = clusterID
@@ -31,14 +30,14 @@ func RouteReflector(clusterID string) NodeTweak {
 	}
 }
 
-// ASNumber gives the Node an AS number of its own, as calico-node does where its AS variable is set.
+// ASNumber sets the Node's own AS number, as calico-node does if its variable AS is set.
 func ASNumber(number uint32) NodeTweak {
 	return func(node *corev1.Node) {
 		node.Annotations["projectcalico.org/ASNumber"] = strconv.FormatUint(uint64(number), 10)
 	}
 }
 
-// Nodes are count Nodes, numbered from 0.
+// Nodes returns the Nodes numbered from 0 to count-1.
 func Nodes(count int, tweaks ...NodeTweak) []*corev1.Node {
 	nodes := make([]*corev1.Node, count)
 	for i := range nodes {
@@ -47,11 +46,11 @@ func Nodes(count int, tweaks ...NodeTweak) []*corev1.Node {
 	return nodes
 }
 
-// Node is the Node of a number, which decides its name, addresses, rack and zone, as the kubelet and calico-node
-// would leave it. Numbers below 64,000 have addresses of their own.
+// Node returns a Node as kubelet and calico-node write it. Its number decides its name, addresses, rack and zone;
+// addresses of numbers below 64,000 are unique.
 func Node(number int, tweaks ...NodeTweak) *corev1.Node {
 	name := fmt.Sprintf("node-%04d", number)
-	// 250 hosts in each of the third octets: no address ends in 0 or 255, which would look like a mistake.
+	// 250 hosts for each third octet, so that no address ends with 0 or 255.
 	high, low := number/250, number%250+1
 	address := fmt.Sprintf("10.0.%d.%d", high, low)
 	capacity := corev1.ResourceList{
@@ -106,12 +105,12 @@ func Node(number int, tweaks ...NodeTweak) *corev1.Node {
 	return node
 }
 
-// CreateNodes creates the Nodes, several at a time.
+// CreateNodes creates Nodes concurrently.
 func (e *Environment) CreateNodes(ctx context.Context, nodes []*corev1.Node) error {
 	problems := make([]error, len(nodes))
 	workqueue.ParallelizeUntil(ctx, creators, len(nodes), func(i int) {
 		_, problems[i] = e.Client.CoreV1().Nodes().Create(ctx, nodes[i], metav1.CreateOptions{})
 	})
-	// Nodes that were not reached before the context ended have no error of their own.
+	// Nodes that were not created because the context is done have no error.
 	return errors.Join(errors.Join(problems...), ctx.Err())
 }

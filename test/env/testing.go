@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// StartForTest starts an environment that ends with the test, and ends the test if it doesn't start. When the test
-// has failed, what its processes printed is shown.
+// StartForTest starts an environment that stops at the end of the test. It fails the test if the environment does not
+// start, and logs the output of its processes if the test failed.
 func StartForTest(tb testing.TB, options Options) *Environment {
 	tb.Helper()
 	e, err := Start(tb.Context(), options)

@@ -8,18 +8,18 @@ import (
 	"strconv"
 )
 
-// WebhookOptions say how StartWebhook runs the webhook.
+// WebhookOptions are the options of StartWebhook.
 type WebhookOptions struct {
-	// Binary is the program; bin/webhook of the repository by default.
+	// Binary is the path of the program. The default is bin/webhook in the repository.
 	Binary string
-	// Namespace and ServiceAccount are what it runs as; bgpguard-system and bgpguard by default. Both must exist.
+	// Namespace and ServiceAccount are the identity of the webhook; both must exist. The defaults are bgpguard-system and
+	// bgpguard.
 	Namespace, ServiceAccount string
-	// Policies are files and folders of BGPPolicy documents that hold in place of the cluster's BGPPolicies.
+	// Policies are files and directories of BGPPolicy documents, which replace the BGPPolicies of the cluster.
 	Policies []string
-	// Hostname is for a further replica, beside the one that the API server calls: it goes by this name, and serves
-	// on a port of its own.
+	// Hostname is the name of an additional replica, which serves on another port and which the API server does not call.
 	Hostname string
-	// Args come after the arguments that the environment passes, and so override them.
+	// Args follow the arguments of the environment and so override them.
 	Args []string
 }
 
@@ -27,15 +27,14 @@ type WebhookOptions struct {
 type Webhook struct {
 	*Process
 
-	// URL is where it answers AdmissionReviews.
+	// URL is the address for AdmissionReviews.
 	URL string
-	// MetricsURL is where it serves its metrics, to those who may read them.
+	// MetricsURL is the address of its metrics, which need authorization.
 	MetricsURL string
 }
 
-// StartWebhook runs the webhook as it runs in production, with the rights of its ServiceAccount and no others,
-// and returns when it says that it is ready. One at a time, but for further replicas: they share the environment's
-// WebhookPort.
+// StartWebhook runs the webhook as in production, with the permissions of its ServiceAccount, and returns when it is
+// ready. Only one webhook can run on the environment's WebhookPort; see WebhookOptions.Hostname for others.
 func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) (*Webhook, error) {
 	options = e.withDefaults(options)
 	if err := need(options.Binary, "run `make build`"); err != nil {
@@ -61,7 +60,7 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 		"--metrics-bind-address=" + metrics,
 		"--health-probe-bind-address=" + health,
 		"--cert-extra-dns-names=localhost",
-		// There is no Service whose endpoints would have to forget the process before it may stop answering.
+		// The process does not have to answer until the endpoints of a Service are updated.
 		"--shutdown-delay=0s",
 	}
 	for _, path := range options.Policies {
@@ -75,7 +74,7 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 	return &Webhook{Process: process, URL: fmt.Sprintf("https://localhost:%d/validate", port), MetricsURL: "https://" + metrics + "/metrics"}, nil
 }
 
-// withDefaults fills what the caller left to the environment.
+// withDefaults sets the defaults.
 func (e *Environment) withDefaults(options WebhookOptions) WebhookOptions {
 	if options.Binary == "" {
 		options.Binary = filepath.Join(e.root, "bin", "webhook")
@@ -89,13 +88,13 @@ func (e *Environment) withDefaults(options WebhookOptions) WebhookOptions {
 	return options
 }
 
-// freePorts are different ports of the loopback interface on which nothing listens now.
+// freePorts returns different free ports of the loopback interface.
 func freePorts(count int) ([]int, error) {
 	var (
 		ports     []int
 		listeners []net.Listener
 	)
-	// Each is held until all are found, or the same port could be found twice.
+	// Each one is in use until all are found, so that no port is found twice.
 	defer func() {
 		for _, listener := range listeners {
 			listener.Close()
@@ -112,7 +111,7 @@ func freePorts(count int) ([]int, error) {
 	return ports, nil
 }
 
-// loopback is the address of a port on this machine.
+// loopback returns the address of a port on this machine.
 func loopback(port int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }

@@ -1,4 +1,4 @@
-// Package live runs scenarios against an API server that bgpguard guards.
+// Package live runs scenarios against an API server whose changes bgpguard reviews.
 package live
 
 import (
@@ -27,25 +27,24 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
-	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// How long the guard is given to learn what was done, and how often it is asked.
-// After each change it has the time of settle before it is asked about the next,
-// so that it does not give the expected answer out of what it knew before.
 const (
-	patience = 10 * time.Second
-	pause    = 50 * time.Millisecond
-	settle   = 300 * time.Millisecond
+	// timeout is the time limit for the expected answer to a step.
+	timeout = 10 * time.Second
+	// pause is the time between two attempts.
+	pause = 50 * time.Millisecond
+	// settle is the pause after a change. Without it bgpguard could give the expected
+	// answer to the next step on the basis of the state before the change.
+	settle = 300 * time.Millisecond
 )
 
-// Run runs a scenario against an API server and takes away again what it made.
-// The API server must hold no Node, BGPPeer, BGPConfiguration or IPPool, nor any
-// object of a kind that the scenario names: nobody is to run it against a cluster
-// that is in use. With policies of its own, the scenario wants no BGPPolicy there
-// either; without, those that are there judge. A step's user is also in the group
-// system:masters, so that its rights are not what the API server refuses. An error
-// says that the scenario could not be run, or not be taken away again.
+// Run runs a scenario against an API server and deletes the objects that it created. The API
+// server must have no Node, BGPPeer, BGPConfiguration or IPPool, and no object of a kind that
+// the scenario names, so that a cluster in use is safe. If the scenario has policies, the API
+// server must have no BGPPolicy; otherwise the existing BGPPolicies are in force. The user of
+// a step is also in the group system:masters, so that RBAC does not reject the change. An
+// error means that the scenario could not be run, or that an object could not be deleted.
 func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (result *scenario.Result, err error) {
 	r := &run{scenario: s, config: rest.CopyConfig(config)}
 	r.config.WarningHandlerWithContext = r
@@ -53,13 +52,13 @@ func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (result
 	if err := r.connect(); err != nil {
 		return nil, err
 	}
-	if err := r.refuse(ctx); err != nil {
+	if err := r.checkEmpty(ctx); err != nil {
 		return nil, err
 	}
-	// What was made is taken away also where the context is done.
+	// Objects are deleted even if the context is done.
 	defer func() { err = errors.Join(err, r.clean(context.WithoutCancel(ctx))) }()
-	if err := r.make(ctx); err != nil {
-		return nil, fmt.Errorf("making the state of scenario %s: %w", s.Metadata.Name, err)
+	if err := r.createState(ctx); err != nil {
+		return nil, fmt.Errorf("creating the state of scenario %s: %w", s.Metadata.Name, err)
 	}
 	result = s.NewResult()
 	for i := range s.Steps {
@@ -72,27 +71,27 @@ func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (result
 	return result, nil
 }
 
-// run is one scenario under way.
+// run is one run of a scenario.
 type run struct {
 	scenario *scenario.Scenario
 	config   *rest.Config
 	client   dynamic.Interface
 	mapper   meta.RESTMapper
-	made     []made // in the order in which they were made
+	created  []created // in the order of their creation
 
 	mu       sync.Mutex
 	warnings []string
 }
 
-// made is an object that the run has made.
-type made struct {
+// created is an object that the run created.
+type created struct {
 	resource schema.GroupVersionResource
 	name     string
 }
 
 // HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
 func (r *run) HandleWarningHeaderWithContext(_ context.Context, code int, _, text string) {
-	if code != 299 || text == "" { // Other codes are no API server's.
+	if code != 299 || text == "" { // An API server uses no other code.
 		return
 	}
 	r.mu.Lock()
@@ -118,8 +117,7 @@ func (r *run) connect() error {
 	return err
 }
 
-// resource returns where the API server serves a kind, in either of Calico's
-// groups.
+// resource returns the resource of a kind, in the group in which the API server serves it.
 func (r *run) resource(kind string) (schema.GroupVersionResource, schema.GroupVersionKind, error) {
 	var err error
 	for _, gv := range []schema.GroupVersion{
@@ -134,9 +132,8 @@ func (r *run) resource(kind string) (schema.GroupVersionResource, schema.GroupVe
 	return schema.GroupVersionResource{}, schema.GroupVersionKind{}, fmt.Errorf("the API server does not serve %s: %w", kind, err)
 }
 
-// refuse returns an error where the API server holds what the scenario could
-// meet.
-func (r *run) refuse(ctx context.Context) error {
+// checkEmpty returns an error if the API server has objects that the scenario could change.
+func (r *run) checkEmpty(ctx context.Context) error {
 	kinds := []string{"Node", "BGPPeer", "BGPConfiguration", "IPPool"}
 	for _, kind := range r.scenario.Kinds() {
 		if !slices.Contains(kinds, kind) {
@@ -153,19 +150,19 @@ func (r *run) refuse(ctx context.Context) error {
 		}
 		list, err := r.client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
 		if err != nil {
-			return fmt.Errorf("looking for objects that are there already: %w", err)
+			return fmt.Errorf("looking for existing objects: %w", err)
 		}
 		if len(list.Items) > 0 {
-			return fmt.Errorf("the API server holds %s %s: a scenario makes and deletes objects, so it runs only where there is none, not in a cluster that is in use",
+			return fmt.Errorf("the API server has %s %s: a scenario creates and deletes objects, so it runs only if there are none, and not in a cluster that is in use",
 				kind, list.Items[0].GetName())
 		}
 	}
 	return nil
 }
 
-// make makes the state. Nodes come after what gives them sessions and before the
-// policies, so that nothing on the way there is denied.
-func (r *run) make(ctx context.Context) error {
+// createState creates the state. It creates Nodes after the objects that configure their
+// sessions, and policies last, so that no intermediate state is denied.
+func (r *run) createState(ctx context.Context) error {
 	objects := slices.Clone(r.scenario.Objects())
 	slices.SortStableFunc(objects, func(a, b calico.Object) int { return rank(a) - rank(b) })
 	for _, o := range objects {
@@ -209,11 +206,11 @@ func (r *run) create(ctx context.Context, manifest map[string]any) error {
 	if _, err := r.client.Resource(resource).Create(ctx, object, metav1.CreateOptions{}); err != nil {
 		return err
 	}
-	r.made = append(r.made, made{resource, object.GetName()})
+	r.created = append(r.created, created{resource, object.GetName()})
 	return nil
 }
 
-// object returns a manifest in the form in which the API server serves its kind.
+// object converts a manifest to the API version that the API server serves.
 func (r *run) object(manifest map[string]any) (*unstructured.Unstructured, schema.GroupVersionResource, error) {
 	object := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(manifest)}
 	resource, kind, err := r.resource(object.GetKind())
@@ -224,8 +221,7 @@ func (r *run) object(manifest map[string]any) (*unstructured.Unstructured, schem
 	return object, resource, nil
 }
 
-// awaitPolicies waits until all BGPPolicies that the scenario brings are
-// enforced.
+// awaitPolicies waits until all BGPPolicies of the scenario are enforced.
 func (r *run) awaitPolicies(ctx context.Context) error {
 	if len(r.scenario.Documents()) == 0 {
 		return nil
@@ -257,14 +253,14 @@ func enforced(o *unstructured.Unstructured) bool {
 }
 
 func (r *run) until(ctx context.Context, done func() (bool, error), otherwise string) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for {
 		ok, err := done()
 		if ok || err != nil {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("after %s %s", patience, otherwise)
+			return fmt.Errorf("after %s %s", timeout, otherwise)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
@@ -272,9 +268,9 @@ func (r *run) until(ctx context.Context, done func() (bool, error), otherwise st
 	}
 }
 
-// step makes the change of step i. It is asked for as a dry run until it gets
-// what is expected, as the guard learns of the step before a little later than
-// the API server, and then for good.
+// step makes the change of step i. bgpguard sees the change of the previous step a little
+// later than the API server does, so step first repeats the change as a dry run until the
+// answer is as expected.
 func (r *run) step(ctx context.Context, i int) (scenario.StepResult, error) {
 	var result scenario.StepResult
 	err := r.until(ctx, func() (bool, error) {
@@ -307,7 +303,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// send sends the change of step i. An error is one that is no denial.
+// send sends the change of step i. A denial is not an error.
 func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, error) {
 	step := &r.scenario.Steps[i]
 	client := r.client
@@ -315,7 +311,7 @@ func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, erro
 		config := rest.CopyConfig(r.config)
 		// The scenario tests policies, not RBAC. With a group, the API server does not add
 		// those of a ServiceAccount or a node.
-		groups := append(validate.ImpersonatedGroups(step.User, step.Groups), "system:masters")
+		groups := append(r.scenario.Groups(i), "system:masters")
 		config.Impersonate = rest.ImpersonationConfig{UserName: step.User, Groups: groups}
 		var err error
 		if client, err = dynamic.NewForConfig(config); err != nil {
@@ -323,11 +319,11 @@ func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, erro
 		}
 	}
 	r.takeWarnings()
-	created, err := r.change(ctx, client, step, dry)
+	object, err := r.change(ctx, client, step, dry)
 	outcome := scenario.Outcome{Allowed: err == nil, Warnings: r.takeWarnings()}
 	if err == nil {
-		if created != nil && !dry {
-			r.made = append(r.made, *created)
+		if object != nil && !dry {
+			r.created = append(r.created, *object)
 		}
 		return outcome, nil
 	}
@@ -340,7 +336,7 @@ func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, erro
 	return outcome, err
 }
 
-// policies names those that the causes of a denial are about.
+// policies returns the names of the policies in the causes of a denial.
 func policies(details *metav1.StatusDetails) []string {
 	if details == nil {
 		return nil
@@ -354,9 +350,8 @@ func policies(details *metav1.StatusDetails) []string {
 	return out
 }
 
-// change makes the change of a step, and returns what it makes that was not
-// there.
-func (r *run) change(ctx context.Context, client dynamic.Interface, step *scenario.Step, dry bool) (*made, error) {
+// change makes the change of a step, and returns the object if it creates one.
+func (r *run) change(ctx context.Context, client dynamic.Interface, step *scenario.Step, dry bool) (*created, error) {
 	var options []string
 	if dry {
 		options = []string{metav1.DryRunAll}
@@ -369,7 +364,7 @@ func (r *run) change(ctx context.Context, client dynamic.Interface, step *scenar
 		old, err := r.client.Resource(resource).Get(ctx, object.GetName(), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			_, err = client.Resource(resource).Create(ctx, object, metav1.CreateOptions{DryRun: options})
-			return &made{resource, object.GetName()}, err
+			return &created{resource, object.GetName()}, err
 		}
 		if err != nil {
 			return nil, err
@@ -397,13 +392,13 @@ func (r *run) change(ctx context.Context, client dynamic.Interface, step *scenar
 	return nil, err
 }
 
-// clean takes away what was made, the last first. The guard may deny what would
-// harm nodes that are still there, so it goes round until nothing is left.
+// clean deletes the created objects, the last one first. bgpguard can deny a deletion while
+// there are nodes that it affects, so clean repeats until no object is left.
 func (r *run) clean(ctx context.Context) error {
 	var last error
 	err := r.until(ctx, func() (bool, error) {
-		var left []made
-		for _, m := range slices.Backward(r.made) {
+		var left []created
+		for _, m := range slices.Backward(r.created) {
 			err := r.client.Resource(m.resource).Delete(ctx, m.name, metav1.DeleteOptions{})
 			if err != nil && !apierrors.IsNotFound(err) {
 				left = append(left, m)
@@ -411,9 +406,9 @@ func (r *run) clean(ctx context.Context) error {
 			}
 		}
 		slices.Reverse(left)
-		r.made = left
+		r.created = left
 		return len(left) == 0, nil
-	}, "what the scenario made could not be deleted")
+	}, "the objects of the scenario could not be deleted")
 	if err != nil && last != nil {
 		return fmt.Errorf("%w: %w", err, last)
 	}

@@ -18,7 +18,7 @@ const (
 	hang = 2
 )
 
-// indentation matches the spaces at the start of a line, which colours can precede.
+// indentation matches the spaces at the start of a line, and colors before them.
 var indentation = regexp.MustCompile(`^(?:\x1b\[[0-9;]*m)*( *)`)
 
 // Line breaks a line at spaces so that each part has at most width columns. All parts but

@@ -33,9 +33,9 @@ func TestLine(t *testing.T) {
 		"wide characters that fit":                 {"节点一节点 节点三节", 20, "节点一节点 节点三节"},
 		"an emoji of several runes":                {"aaaaaaaaaaaaaaa 👩‍👩‍👧 b", 20, "aaaaaaaaaaaaaaa 👩‍👩‍👧 b"},
 		"combining characters":                     {"e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301 e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301", 20, "e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301 e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301"},
-		"colours":                                  {"  \x1b[31maaaa bbbb cccc dddd eeee\x1b[0m", 20, "  \x1b[31maaaa bbbb cccc\n    dddd eeee\x1b[0m"},
-		"colours that fit":                         {"\x1b[31maaaa bbbb\x1b[0m \x1b[1;33mcccc dddd\x1b[0m", 20, "\x1b[31maaaa bbbb\x1b[0m \x1b[1;33mcccc dddd\x1b[0m"},
-		"colour before the indentation":            {"\x1b[31m  aaaa bbbb cccc dddd\x1b[0m", 20, "\x1b[31m  aaaa bbbb cccc\n    dddd\x1b[0m"},
+		"colors":                                   {"  \x1b[31maaaa bbbb cccc dddd eeee\x1b[0m", 20, "  \x1b[31maaaa bbbb cccc\n    dddd eeee\x1b[0m"},
+		"colors that fit":                          {"\x1b[31maaaa bbbb\x1b[0m \x1b[1;33mcccc dddd\x1b[0m", 20, "\x1b[31maaaa bbbb\x1b[0m \x1b[1;33mcccc dddd\x1b[0m"},
+		"a color before the indentation":           {"\x1b[31m  aaaa bbbb cccc dddd\x1b[0m", 20, "\x1b[31m  aaaa bbbb cccc\n    dddd\x1b[0m"},
 		"no UTF-8":                                 {"\xff\xfe aaaaaaaaaa bbbbbbbbbb", 20, "\xff\xfe aaaaaaaaaa\n  bbbbbbbbbb"},
 		"a terminal with room for a word":          {"aaaa bbbb cccc dddd eeee", 19, "aaaa bbbb cccc dddd eeee"},
 	} {
@@ -87,7 +87,7 @@ func TestWriterReturnsErrors(t *testing.T) {
 // FuzzLine checks that breaking changes nothing but spaces, and that every part with more
 // than one word fits.
 func FuzzLine(f *testing.F) {
-	const red = "R" // stands for a colour: a random escape character is no control sequence
+	const red = "R" // stands for a color: random escape characters are not control sequences
 	f.Add("  a line of some words, 节点 e\u0301 RredR", 20)
 	f.Add(strings.Repeat("ab ", 40), 33)
 	f.Fuzz(func(t *testing.T, line string, width int) {
@@ -102,7 +102,7 @@ func FuzzLine(f *testing.F) {
 		if got == line {
 			return
 		}
-		for _, part := range strings.Split(got, "\n") {
+		for part := range strings.SplitSeq(got, "\n") {
 			if words := strings.Fields(part); len(words) > 1 && ansi.StringWidth(part) > width {
 				t.Errorf("%q has %d columns, the terminal %d", part, ansi.StringWidth(part), width)
 			}

@@ -11,12 +11,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// outside is one address that nodes peer with and that is no node's. All that
+// externalPeer is one address that nodes peer with and that is no node's. All that
 // is known of it is the nodes' halves.
-type outside struct {
-	address netip.Addr
-	name    string        // address as text
-	halves  []outsideHalf // in order of names
+type externalPeer struct {
+	address      netip.Addr
+	name         string                // address as text
+	halfSessions []externalHalfSession // in order of names
 	// makeNodes makes all that have one, and leave the connection to the first.
 	nodes *bitset.BitSet
 	list  nodes.List // the same
@@ -24,11 +24,11 @@ type outside struct {
 	sample []string
 }
 
-// outsideHalf is the half-session of some nodes towards an outside address.
-type outsideHalf struct {
-	half     // without its ways, which differ between nodes
-	variants []variant
-	nodes    *bitset.BitSet
+// externalHalfSession is the half-session of some nodes towards an external address.
+type externalHalfSession struct {
+	halfSession // without its ways, which differ between nodes
+	variants    []variant
+	nodes       *bitset.BitSet
 	// idle are those that have another half-session with the address, which
 	// comes first.
 	idle *bitset.BitSet
@@ -41,11 +41,11 @@ type variant struct {
 	nodes    *bitset.BitSet
 }
 
-// findOutsides collects what the BGPPeers with a peerIP that is no node's give,
+// findExternals collects what the BGPPeers with a peerIP that is no node's give,
 // in order of their names. before, or nil, are the external peers of the same nodes
 // under the peerings was, and are reused where nothing changes. O(BGPPeers x set
 // operations), and O(BGPPeers) with a very small constant where few change.
-func findOutsides(f calico.Family, ix *nodes.Index, peerings []*peering, before []*outside, was []*peering) []*outside {
+func findExternals(f calico.Family, ix *nodes.Index, peerings []*peering, before []*externalPeer, was []*peering) []*externalPeer {
 	changed := map[netip.Addr][]*peering{} // all peerings of each address that is to be made
 	add := func(p *peering) {
 		if p.scope == scopeExternal && p.forward[f] {
@@ -65,7 +65,7 @@ func findOutsides(f calico.Family, ix *nodes.Index, peerings []*peering, before 
 			}
 		}
 	}
-	out := make([]*outside, 0, max(len(before), len(changed)))
+	out := make([]*externalPeer, 0, max(len(before), len(changed)))
 	if before != nil {
 		for _, o := range before {
 			if _, ok := changed[o.address]; !ok {
@@ -75,11 +75,11 @@ func findOutsides(f calico.Family, ix *nodes.Index, peerings []*peering, before 
 	}
 	unchanged := len(out)
 	for address, list := range changed {
-		if o := newOutside(address, ix, f, list); o != nil {
+		if o := newExternalPeer(address, ix, f, list); o != nil {
 			out = append(out, o)
 		}
 	}
-	byName := func(a, b *outside) int { return cmp.Compare(a.name, b.name) }
+	byName := func(a, b *externalPeer) int { return cmp.Compare(a.name, b.name) }
 	if fresh := out[unchanged:]; len(fresh) > nodes.MaxShort {
 		slices.SortFunc(out, byName)
 	} else {
@@ -110,27 +110,27 @@ func eachDifference(a, b []*peering, visit func(*peering)) {
 	}
 }
 
-// newOutside returns the external peer at an address, nil where no node has a
+// newExternalPeer returns the external peer at an address, nil where no node has a
 // half-session with it.
-func newOutside(address netip.Addr, ix *nodes.Index, f calico.Family, peerings []*peering) *outside {
+func newExternalPeer(address netip.Addr, ix *nodes.Index, f calico.Family, peerings []*peering) *externalPeer {
 	byPort := map[uint16][]*peering{}
 	for _, p := range peerings {
 		byPort[portOr179(p.port)] = append(byPort[portOr179(p.port)], p)
 	}
-	o := &outside{address: address, name: address.String()}
+	o := &externalPeer{address: address, name: address.String()}
 	for _, list := range byPort {
-		if h := newOutsideHalf(ix.BGP[f], list); h.nodes.Any() {
-			o.halves = append(o.halves, h)
+		if h := newExternalHalfSession(ix.BGP[f], list); h.nodes.Any() {
+			o.halfSessions = append(o.halfSessions, h)
 		}
 	}
-	if len(o.halves) == 0 {
+	if len(o.halfSessions) == 0 {
 		return nil
 	}
-	slices.SortFunc(o.halves, func(a, b outsideHalf) int { return compareHalves(a.half, b.half) })
-	o.nodes = o.halves[0].nodes
-	o.halves[0].idle = none
-	for i := range o.halves[1:] {
-		h := &o.halves[i+1]
+	slices.SortFunc(o.halfSessions, func(a, b externalHalfSession) int { return compareHalfSessions(a.halfSession, b.halfSession) })
+	o.nodes = o.halfSessions[0].nodes
+	o.halfSessions[0].idle = none
+	for i := range o.halfSessions[1:] {
+		h := &o.halfSessions[i+1]
 		h.idle = h.nodes.Intersection(o.nodes)
 		o.nodes = o.nodes.Union(h.nodes)
 	}
@@ -145,32 +145,32 @@ var none = bitset.New(0)
 // compared with, to find one that has no node in common with it.
 const maxLayers = 8
 
-// merge returns external peers to be counted in place of all. Each stands for all
+// mergeExternals returns external peers to be counted in place of all. Each stands for all
 // that exchange routes in the same way and have no node in common, so that one
 // router per node counts as one router of all nodes; what depends on the address
 // is not found in them. own are the AS numbers of the nodes. O(external peers +
 // their nodes).
-func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
-	out := []*outside{}
-	layers := map[exit][]*outside{}
+func mergeExternals(all []*externalPeer, nodes uint, own map[uint32]bool) []*externalPeer {
+	out := []*externalPeer{}
+	layers := map[exit][]*externalPeer{}
 	var last exit
-	var list []*outside // the layers of last
+	var list []*externalPeer // the layers of last
 	for _, one := range all {
-		if len(one.halves) > 1 || len(one.halves[0].variants) > 1 || linkLocal(one.address) {
+		if len(one.halfSessions) > 1 || len(one.halfSessions[0].variants) > 1 || linkLocal(one.address) {
 			out = append(out, one)
 			continue
 		}
-		v := &one.halves[0].variants[0]
+		v := &one.halfSessions[0].variants[0]
 		kind := newExit(&v.settings, own)
 		if kind != last || list == nil {
 			last, list = kind, layers[kind]
 		}
-		i := slices.IndexFunc(list, func(l *outside) bool { return !one.list.Meets(l.nodes) })
+		i := slices.IndexFunc(list, func(l *externalPeer) bool { return !one.list.Meets(l.nodes) })
 		if i < 0 {
-			l := &outside{address: one.address, nodes: bitset.New(nodes)}
-			h := outsideHalf{half: one.halves[0].half, nodes: l.nodes, idle: none}
+			l := &externalPeer{address: one.address, nodes: bitset.New(nodes)}
+			h := externalHalfSession{halfSession: one.halfSessions[0].halfSession, nodes: l.nodes, idle: none}
 			h.variants = []variant{{settings: v.settings, nodes: l.nodes}}
-			l.halves = []outsideHalf{h}
+			l.halfSessions = []externalHalfSession{h}
 			out = append(out, l)
 			if list = append(list, l); len(list) > maxLayers {
 				list = list[1:]
@@ -179,20 +179,20 @@ func merge(all []*outside, nodes uint, own map[uint32]bool) []*outside {
 			i = len(list) - 1
 		}
 		one.list.AddTo(list[i].nodes)
-		sum := &list[i].halves[0].variants[0]
+		sum := &list[i].halfSessions[0].variants[0]
 		sum.sources = append(sum.sources, v.sources...)
 	}
 	return out
 }
 
-// newOutsideHalf sums up the BGPPeers of one key of Calico's table: the global
+// newExternalHalfSession sums up the BGPPeers of one key of Calico's table: the global
 // ones hold for all nodes, and only without one do those of the nodes. BGPPeers
 // that name the port 179 and ones that leave it out meet in one key.
-func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
+func newExternalHalfSession(speakers *bitset.BitSet, list []*peering) externalHalfSession {
 	if i := slices.IndexFunc(list, (*peering).global); i >= 0 {
 		list = slices.DeleteFunc(slices.Clone(list), func(p *peering) bool { return !p.global() })
 	}
-	h := outsideHalf{half: half{prefix: prefixNode, port: list[0].port}, nodes: none}
+	h := externalHalfSession{halfSession: halfSession{prefix: prefixNode, port: list[0].port}, nodes: none}
 	if list[0].global() {
 		h.prefix = prefixGlobal
 	}
@@ -204,7 +204,7 @@ func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
 		if nodes.None() {
 			continue
 		}
-		s := p.outside()
+		s := p.externalSettings()
 		h.port = min(h.port, s.port)
 		i := slices.IndexFunc(h.variants, func(v variant) bool { return v.settings == s })
 		if i < 0 {
@@ -227,8 +227,8 @@ func newOutsideHalf(speakers *bitset.BitSet, list []*peering) outsideHalf {
 
 // waysAt returns what node i may get; what does not show in its bird.cfg makes
 // no difference.
-func (n *network) waysAt(h *outsideHalf, i uint) []way {
-	merged := half{}
+func (n *network) waysAt(h *externalHalfSession, i uint) []way {
+	merged := halfSession{}
 	for _, v := range h.variants {
 		if !v.nodes.Test(i) {
 			continue
@@ -244,7 +244,7 @@ func (n *network) waysAt(h *outsideHalf, i uint) []way {
 
 // ambiguousAt returns the nodes that get different settings by several
 // BGPPeers, and adds the fields that differ.
-func (n *network) ambiguousAt(h *outsideHalf, fields map[string]bool) *bitset.BitSet {
+func (n *network) ambiguousAt(h *externalHalfSession, fields map[string]bool) *bitset.BitSet {
 	out := bitset.New(0)
 	if h.disjoint() {
 		return out
@@ -263,15 +263,15 @@ func (n *network) ambiguousAt(h *outsideHalf, fields map[string]bool) *bitset.Bi
 			}); differ != nil {
 				both.InPlaceIntersection(differ)
 				out.InPlaceUnion(both)
-				n.outsideDifferences(h, &v.settings, &w.settings, both, fields)
+				n.externalDifferences(h, &v.settings, &w.settings, both, fields)
 			}
 		}
 	}
 	return out
 }
 
-// outsideDifferences adds the fields in which two settings differ on some nodes.
-func (n *network) outsideDifferences(h *outsideHalf, v, w *settings, nodes *bitset.BitSet, fields map[string]bool) {
+// externalDifferences adds the fields in which two settings differ on some nodes.
+func (n *network) externalDifferences(h *externalHalfSession, v, w *settings, nodes *bitset.BitSet, fields map[string]bool) {
 	seen := make([]bool, len(n.classes.List))
 	for i, ok := nodes.NextSet(0); ok; i, ok = nodes.NextSet(i + 1) {
 		g := n.classes.Of[i]
@@ -288,7 +288,7 @@ func (n *network) outsideDifferences(h *outsideHalf, v, w *settings, nodes *bits
 
 // disjoint reports whether no node has two variants, as where each has a BGPPeer
 // of its own.
-func (h *outsideHalf) disjoint() bool {
+func (h *externalHalfSession) disjoint() bool {
 	seen := bitset.New(0)
 	for _, v := range h.variants {
 		if seen.IntersectionCardinality(v.nodes) > 0 {
@@ -328,14 +328,14 @@ func newExit(s *settings, own map[uint32]bool) exit {
 	return exit{localASN: s.localASN, peerASN: s.peerASN}
 }
 
-// exits returns the nodes by how they exchange routes with what is outside. A
+// exits returns the nodes by how they exchange routes with external peers. A
 // BGPPeer with an AS number of 0 gives none, as BIRD may refuse it, nor does a node
 // have one whose address, in shared, is another's too.
-func exits(outsides []*outside, shared *bitset.BitSet, own map[uint32]bool) map[exit]*bitset.BitSet {
+func exits(externals []*externalPeer, shared *bitset.BitSet, own map[uint32]bool) map[exit]*bitset.BitSet {
 	out := map[exit]*bitset.BitSet{}
-	for _, o := range outsides {
-		for i := range o.halves {
-			h := &o.halves[i]
+	for _, o := range externals {
+		for i := range o.halfSessions {
+			h := &o.halfSessions[i]
 			zero := bitset.New(0)
 			for _, v := range h.variants {
 				if v.settings.peerASN == 0 {
