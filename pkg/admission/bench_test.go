@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// BenchmarkRespond is a request without HTTP and without the judgement: the
+// BenchmarkRespond is a request without HTTP and without the decision: the
 // change is decoded, the decision turned into a response.
 func BenchmarkRespond(b *testing.B) {
 	for name, h := range map[string]*Handler{
@@ -32,7 +32,7 @@ func BenchmarkRespond(b *testing.B) {
 }
 
 // BenchmarkNodeLabel is a request that changes a label of a Node, in a cluster
-// with 3 route reflectors. The floor is the same request without a judgement;
+// with 3 route reflectors. The floor is the same request without a decision;
 // a label that nothing selects by has to cost about that, whatever the size.
 func BenchmarkNodeLabel(b *testing.B) {
 	for _, size := range []int{100, 5000} {
@@ -98,7 +98,7 @@ func reflected(b *testing.B, size int) []calico.Object {
 }
 
 // warm returns an engine with the policies that are installed by default, which
-// has judged the snapshot as the webhook has before a request comes.
+// has evaluated the snapshot as the webhook has before a request comes.
 func warm(b *testing.B, snapshot *state.Snapshot) *validate.Engine {
 	b.Helper()
 	documents, err := policy.Defaults()

@@ -104,7 +104,7 @@ func TestBGPPolicyReview(t *testing.T) {
 		"a bad one that is being deleted loses its finalizers": {
 			request: policyRequest(update, "mesh", strings.Replace(bgpPolicy("mesh", typo), `"name":"mesh"`, `"name":"mesh","deletionTimestamp":"2026-11-01T00:00:00Z"`, 1), bgpPolicy("mesh", mesh)), want: plain,
 		},
-		"a bad one can be mended": {request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", `{"validationActions":[7]}`)), want: plain},
+		"a bad one can be fixed": {request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", `{"validationActions":[7]}`)), want: plain},
 		"one that denies no longer": {
 			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "Deny", "Audit", 1)), bgpPolicy("mesh", mesh)),
 			want:    weakened("it no longer denies (validationActions: Audit, was Deny)"),
@@ -192,7 +192,7 @@ func TestBGPPolicyReviewOverHTTP(t *testing.T) {
 	}
 }
 
-func TestExemptUserIsLetThroughAndRecorded(t *testing.T) {
+func TestAnExemptUserIsAllowedAndRecorded(t *testing.T) {
 	ctx, log := logged(t)
 	decision := &validate.Decision{Allowed: true, Verdicts: exempt("mesh-node-limit", "mine")}
 	counted := func() float64 {
@@ -215,7 +215,7 @@ func TestExemptUserIsLetThroughAndRecorded(t *testing.T) {
 // nothing is what policies find in a state without violations.
 func nothing(context.Context, *policy.Policy) ([]violation.Violation, error) { return nil, nil }
 
-func TestBGPPolicyIsTriedOnTheStateAsItIs(t *testing.T) {
+func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 	req := policyRequest(create, "mesh", bgpPolicy("mesh", `{"policy":"mesh-node-limit","validationActions":["Deny"]}`), "")
 	for name, c := range map[string]struct {
 		try  Try

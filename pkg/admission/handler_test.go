@@ -55,7 +55,7 @@ func TestHandle(t *testing.T) {
 			decider: always(failed),
 			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the change could not be evaluated:\n[mine] policy error, not a verdict: division by zero\nbased on cluster data confirmed 3s ago","reason":"InternalError","code":500},"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine"}}`,
 		},
-		"requests before the caches are synced are refused": {
+		"requests before the caches are synced fail": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
 			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", state.ErrNotSynced)},
 			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"not ready: still reading Node from the API server","reason":"ServiceUnavailable","code":503},"auditAnnotations":{"data-age":"0s","decision":"error"}}`,
@@ -108,7 +108,7 @@ func TestHandle(t *testing.T) {
 	}
 }
 
-func TestOldObjectThatDoesNotParseIsMended(t *testing.T) {
+func TestAnOldObjectThatDoesNotParseCanBeFixed(t *testing.T) {
 	var got state.Change
 	decider := deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
 		got = c.Change
@@ -126,7 +126,7 @@ func TestBothGroupsMakeTheSameChange(t *testing.T) {
 	decider := deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
 		key, ok := keyOf(&admission.Request{}, c.Change)
 		if !ok {
-			t.Errorf("%s cannot be told apart", c.ID())
+			t.Errorf("%s has no key", c.ID())
 		}
 		keys = append(keys, key)
 		return denied()
@@ -158,7 +158,7 @@ func TestLongDenialIsBounded(t *testing.T) {
 		t.Errorf("got audit annotations of %d bytes", n)
 	}
 	if got := r.AuditAnnotations["violations-omitted"]; got != "185" {
-		t.Errorf("%s violations were left out", got)
+		t.Errorf("%s violations were omitted", got)
 	}
 }
 

@@ -57,7 +57,7 @@ func TestHTTP(t *testing.T) {
 			body: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
 			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the body is not an AdmissionReview with a request","reason":"BadRequest","code":400},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}}`,
 		},
-		"an oversized body is refused": {
+		"an oversized body is rejected": {
 			body: strings.Repeat(" ", maxBody+1),
 			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"","allowed":false,"status":{"metadata":{},"message":"the AdmissionReview has more than 4194304 bytes","code":413}}}`,
 		},
@@ -116,9 +116,9 @@ func TestDeadline(t *testing.T) {
 	}{
 		"the API server waits for less":        {"2s", 4500 * time.Millisecond, 1800 * time.Millisecond},
 		"the API server waits for more":        {"10s", 4500 * time.Millisecond, 4300 * time.Millisecond},
-		"the API server does not tell":         {"", 4 * time.Second, 3800 * time.Millisecond},
-		"what it tells does not parse":         {"soon", 4 * time.Second, 3800 * time.Millisecond},
-		"what it tells is no time to wait":     {"-1s", 4 * time.Second, 3800 * time.Millisecond},
+		"the API server has no timeout":        {"", 4 * time.Second, 3800 * time.Millisecond},
+		"a timeout that does not parse":        {"soon", 4 * time.Second, 3800 * time.Millisecond},
+		"a negative timeout":                   {"-1s", 4 * time.Second, 3800 * time.Millisecond},
 		"a short time keeps most of its value": {"100ms", 4 * time.Second, 90 * time.Millisecond},
 	}
 	for name, test := range tests {

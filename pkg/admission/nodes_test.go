@@ -44,22 +44,22 @@ const (
 	calicoNode = "system:serviceaccount:kube-system:calico-node"
 )
 
-func TestWhoIsLetThrough(t *testing.T) {
+func TestWhoseDenialsAreNotEnforced(t *testing.T) {
 	dying := nodeRequest(update, "jane")
 	dying.Object.Raw = []byte(coreNode(`,"deletionTimestamp":"2026-11-01T00:00:00Z"`))
 	unparsed := request(update, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), peer(v3, "a", goodSpec))
 	unparsed.UserInfo.Username = calicoNode
 	tests := map[string]struct {
 		request admission.Request
-		want    string // why it is let through, "" where it is denied
+		want    string // why it is not enforced, "" where it is denied
 	}{
-		"a person who takes a label":                         {nodeRequest(update, "jane"), ""},
-		"a person who takes a label through the status":      {inStatus(nodeRequest(update, "jane")), ""},
+		"a person who removes a label":                       {nodeRequest(update, "jane"), ""},
+		"a person who removes a label through the status":    {inStatus(nodeRequest(update, "jane")), ""},
 		"a person who deletes a Node":                        {nodeRequest(remove, "jane"), ""},
-		"a cluster-admin's upgrade that takes a label":       {nodeRequest(update, "kubernetes-admin"), ""},
-		"a kubelet that takes a label":                       {inStatus(nodeRequest(update, "system:node:cp-1")), ""},
+		"a cluster-admin's upgrade that removes a label":     {nodeRequest(update, "kubernetes-admin"), ""},
+		"a kubelet that removes a label":                     {inStatus(nodeRequest(update, "system:node:cp-1")), ""},
 		"the node controllers that delete a Node":            {nodeRequest(remove, lifecycle), nodeRemoved},
-		"the node controllers that take a label":             {nodeRequest(update, lifecycle), ""},
+		"the node controllers that remove a label":           {nodeRequest(update, lifecycle), ""},
 		"kube-controller-manager":                            {nodeRequest(remove, "system:kube-controller-manager"), nodeRemoved},
 		"cloud-controller-manager with a certificate":        {nodeRequest(remove, "system:cloud-controller-manager"), nodeRemoved},
 		"cloud-controller-manager as a ServiceAccount":       {nodeRequest(remove, "system:serviceaccount:kube-system:cloud-controller-manager"), nodeRemoved},
@@ -67,10 +67,10 @@ func TestWhoIsLetThrough(t *testing.T) {
 		"cluster-autoscaler":                                 {nodeRequest(remove, "system:serviceaccount:kube-system:cluster-autoscaler"), nodeRemoved},
 		"Karpenter":                                          {nodeRequest(remove, "system:serviceaccount:kube-system:karpenter"), nodeRemoved},
 		"Karpenter in the namespace it had before":           {nodeRequest(remove, "system:serviceaccount:karpenter:karpenter"), nodeRemoved},
-		"a ServiceAccount that somebody called karpenter":    {nodeRequest(remove, "system:serviceaccount:team-a:karpenter"), ""},
+		"another ServiceAccount named karpenter":             {nodeRequest(remove, "system:serviceaccount:team-a:karpenter"), ""},
 		"calico-node that writes its Node":                   {inStatus(nodeRequest(update, calicoNode)), nodeCalico},
 		"calico-node of the operator":                        {inStatus(nodeRequest(update, "system:serviceaccount:calico-system:calico-node")), nodeCalico},
-		"a ServiceAccount that somebody called calico-node":  {inStatus(nodeRequest(update, "system:serviceaccount:team-a:calico-node")), ""},
+		"another ServiceAccount named calico-node":           {inStatus(nodeRequest(update, "system:serviceaccount:team-a:calico-node")), ""},
 		"calico-node that writes anything else":              {unparsed, ""},
 		"finalizers of a Node that is being deleted already": {dying, nodeTerminating},
 	}
@@ -102,7 +102,7 @@ func TestAnswersAboutNodes(t *testing.T) {
 				`"auditAnnotations":{"data-age":"3s","decision":"denied",` + violations + `}}`,
 			log: `{"level":"INFO","msg":"Denied","policies":["mesh-node-limit"],"message":"[mesh-node-limit] 120 nodes, limit 100: turn the mesh off\nbased on cluster data confirmed 3s ago"}` + "\n",
 		},
-		"what a controller would be denied is told, recorded and let through": {
+		"a denial that is not enforced for a controller is a warning, recorded and logged": {
 			request: nodeRequest(remove, lifecycle), decider: always(denied()),
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed","not-enforced":"this controller deletes Nodes whose machines no longer exist",` + violations + `},` +
 				`"warnings":["Node cp-1 is allowed anyway: this controller deletes Nodes whose machines no longer exist","[mesh-node-limit] 120 nodes, limit 100: turn the mesh off"]}`,
@@ -112,13 +112,13 @@ func TestAnswersAboutNodes(t *testing.T) {
 			request: nodeRequest(update, calicoNode), decider: always(allowed()),
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"}}`,
 		},
-		"a policy that failed holds no Node back": {
+		"a policy that failed blocks no Node": {
 			request: nodeRequest(update, "jane"), decider: always(failed),
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard","violations":"[{\"policy\":\"timers-consistent\",\"id\":\"x\",\"size\":0,\"action\":\"Warn\",\"message\":\"2 sessions differ\"}]"},` +
 				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","the change could not be evaluated:","[mine] policy error, not a verdict: division by zero","based on cluster data confirmed 3s ago","[timers-consistent] 2 sessions differ","See https://example.com/timers"]}`,
 			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"the change could not be evaluated:\n[mine] policy error, not a verdict: division by zero\nbased on cluster data confirmed 3s ago"}` + "\n",
 		},
-		"a state that is not known yet holds no Node back": {
+		"a state that is not known yet blocks no Node": {
 			request: nodeRequest(update, "system:node:cp-1"), decider: always(denied()),
 			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", state.ErrNotSynced)},
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"0s","decision":"error","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard"},` +
@@ -140,8 +140,8 @@ func TestAnswersAboutNodes(t *testing.T) {
 	}
 }
 
-// Metrics tell what followed, which for those who are let through is a warning.
-func TestLetThroughIsCountedAsAWarning(t *testing.T) {
+// Metrics count the action that was taken: a denial that is not enforced is a warning.
+func TestADenialThatIsNotEnforcedIsCountedAsAWarning(t *testing.T) {
 	counters := map[string]func() float64{
 		"allowed": func() float64 {
 			return testutil.ToFloat64(requests.WithLabelValues("allowed", "DELETE", "Node", "true"))
@@ -171,8 +171,7 @@ func TestLetThroughIsCountedAsAWarning(t *testing.T) {
 	}
 }
 
-// Annotations that Calico ignores are a warning, never a reason to refuse: the
-// Node says the same with and without them.
+// Annotations that Calico ignores are a warning, never a reason to reject the Node.
 func TestNodeWithBadAnnotations(t *testing.T) {
 	req := nodeRequest(update, "jane")
 	req.Object.Raw = []byte(coreNode(`,"annotations":{"projectcalico.org/IPv4Address":"autodetect","projectcalico.org/RouteReflectorClusterID":"rack-1","projectcalico.org/labels":"[]"}`))

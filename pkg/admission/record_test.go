@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-func TestWhatPassesPoliciesIsRecorded(t *testing.T) {
+func TestOverriddenDenialsAreRecorded(t *testing.T) {
 	exempted := &validate.Decision{Allowed: true, Verdicts: exempt("mesh-node-limit", "mine")}
 	stillDenied := denied()
 	stillDenied.Verdicts = append(stillDenied.Verdicts, exempt("mine")...)
@@ -35,7 +35,7 @@ func TestWhatPassesPoliciesIsRecorded(t *testing.T) {
 		"a user who is exempt from not enough":    {peerWith(create, peer(v1, "a", goodSpec), ""), stillDenied, fakeCluster{}, ""},
 		"what is allowed anyway":                  {peerWith(create, peer(v1, "a", goodSpec), ""), allowed(), fakeCluster{}, ""},
 		"what is denied":                          {nodeRequest(update, "jane"), denied(), fakeCluster{}, ""},
-		"a controller that no policy holds for":   {nodeRequest(remove, lifecycle), denied(), fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mesh-node-limit]"},
+		"a controller for which none is enforced": {nodeRequest(remove, lifecycle), denied(), fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mesh-node-limit]"},
 		"one that is exempt from another as well": {nodeRequest(remove, lifecycle), stillDenied, fakeCluster{}, "v1 Node cp-1  by " + lifecycle + " [mine mesh-node-limit]"},
 		"a Node that could not be evaluated":      {nodeRequest(update, "jane"), denied(), fakeCluster{err: state.ErrNotSynced}, ""},
 	} {

@@ -109,7 +109,7 @@ func follow(t testing.TB, trail *Trail, set *policy.Set, s *state.Snapshot, minu
 	return a, next
 }
 
-// failing is a policy that cannot judge a state with more than three nodes.
+// failing is a policy that cannot be evaluated on a state with four nodes.
 func failing(t testing.TB) *policy.Set {
 	t.Helper()
 	module := "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.x\n\n" +
@@ -136,7 +136,7 @@ func failing(t testing.TB) *policy.Set {
 	return set
 }
 
-func TestAnAuditSaysWhatEachPolicyFound(t *testing.T) {
+func TestAnAuditListsTheViolationsOfEachPolicy(t *testing.T) {
 	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]", "change-window validationActions: [Deny]")
 	s := state.New(append(nodes(t, 4), object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"}))...)
 	a := run(t, set, s, 0)
@@ -165,7 +165,7 @@ func TestAnAuditSaysWhatEachPolicyFound(t *testing.T) {
 	}
 }
 
-func TestAPolicyThatCannotJudgeIsNoViolation(t *testing.T) {
+func TestAPolicyThatFailsIsNoViolation(t *testing.T) {
 	a := run(t, failing(t), state.New(nodes(t, 4)...), 0)
 	if len(a.Violations) > 0 || len(a.Failures) != 1 || a.Failures[0].Policy != "x" || !strings.Contains(a.Failures[0].Message, "divide by zero") {
 		t.Errorf("got %+v, %+v", a.Violations, a.Failures)
@@ -208,14 +208,14 @@ func TestTheTrailOutlivesItsProcess(t *testing.T) {
 	if err := json.Unmarshal(text, &read); err != nil {
 		t.Fatal(err)
 	}
-	// Policies are compiled anew as well.
+	// Policies are compiled again as well.
 	a, _ := follow(t, &read, policies(t, deny3), bad, 5, Step{})
 	if v := a.Violations[0]; v.Origin != Standing || !v.FirstSeen.Equal(start) {
 		t.Errorf("%s since %s", v.Origin, v.FirstSeen)
 	}
 }
 
-func TestATrailIsRecalledByThoseWhoDoNotFollow(t *testing.T) {
+func TestRecall(t *testing.T) {
 	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]")
 	bad := state.New(nodes(t, 4)...)
 	_, trail := follow(t, nil, set, bad, 0, Step{})
@@ -264,18 +264,18 @@ func TestOrigins(t *testing.T) {
 		"a node joins":                             {deny3, three, four, nil, Unreviewed, "does not review"},
 		"calico-node starts on a new node":         {deny3, booting(), four, nil, Unreviewed, "does not review"},
 		"a node joins, and another gets a label":   {deny3, three, labelled(four, 1), nil, Unreviewed, "does not review"},
-		"the mesh is put on":                       {deny3, off, four, nil, PastAdmission, "BGPConfiguration default"},
+		"the mesh is turned on":                    {deny3, off, four, nil, PastAdmission, "BGPConfiguration default"},
 		"and a node is no longer ready":            {deny3, notReady(), four, nil, PastAdmission, "BGPConfiguration default"},
 		"and a node gets a label":                  {deny3, off, labelled(four, 1), nil, PastAdmission, "a change to BGPConfiguration default that the policy denies: it bypassed the webhook"},
 		"by one who is exempt":                     {deny3, off, four, exempt, Exempt, "BGPConfiguration default by jane"},
 		"by one who is exempt from something else": {deny3, off, four, func(context.Context, string, violation.Object) (string, bool) { return "", false }, PastAdmission, "BGPConfiguration default"},
 		"by one whom the policy does not match":    {"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [Node]}", off, four, nil, Allowed, "BGPConfiguration default, which the policy does not match"},
-		"the mesh is put on and a node gets a label, and the policy matches neither": {
+		"the mesh is turned on and a node gets a label, and the policy matches neither": {
 			"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [BGPPeer]}", off, labelled(four, 1), nil, Together,
 			"each of which is allowed by itself: Node node-00000, BGPConfiguration default",
 		},
 		"with more changes than are tried": {deny3, off, labelled(four, 60), nil, Together, "61 changes at once"},
-		"while nobody looked":              {deny3, nil, four, nil, Unwatched, "after 2026-03-14T19:00:00Z, while no audit ran"},
+		"while no audit ran":               {deny3, nil, four, nil, Unwatched, "after 2026-03-14T19:00:00Z, while no audit ran"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := policies(t, c.policies)
@@ -301,7 +301,7 @@ func TestDriftIsWhatAPolicyDenies(t *testing.T) {
 	}
 }
 
-func TestWhatGrowsCameAboutAnew(t *testing.T) {
+func TestAViolationThatGrowsHasANewOrigin(t *testing.T) {
 	set := policies(t, deny3)
 	on, off := state.New(append(nodes(t, 4), mesh(t, true))...), state.New(append(nodes(t, 5), mesh(t, false))...)
 	_, trail := follow(t, nil, set, on, 0, Step{})
@@ -316,7 +316,7 @@ func TestWhatGrowsCameAboutAnew(t *testing.T) {
 	}
 }
 
-func TestWhatCamePastAdmissionStaysDriftWhenItGrows(t *testing.T) {
+func TestDriftThatGrowsStaysDrift(t *testing.T) {
 	set := policies(t, deny3)
 	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
 	five := state.New(append(nodes(t, 5), mesh(t, true))...)
@@ -328,9 +328,7 @@ func TestWhatCamePastAdmissionStaysDriftWhenItGrows(t *testing.T) {
 	}
 }
 
-// A violation of the same size that harms other nodes than before is another to admission,
-// and so to the audit.
-func TestHarmThatMovesIsDriftThoughItIsNoLarger(t *testing.T) {
+func TestAViolationThatSpreadsIsDrift(t *testing.T) {
 	set := policies(t, "reachability-preserved validationActions: [Deny]")
 	peers := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "in == 'yes'", "peerSelector": "in == 'yes'"})
 	isolated := func(out ...int) *state.Snapshot {
@@ -368,13 +366,12 @@ func TestHarmThatMovesIsDriftThoughItIsNoLarger(t *testing.T) {
 	}
 }
 
-// A policy that fails on four nodes and judges three finds what may have come while it
-// failed.
-func TestWhatCameWhileAPolicyFailedIsNotTakenForUnreviewed(t *testing.T) {
+// The policy fails on four nodes and finds a violation on three.
+func TestAViolationThatAppearsWhileItsPolicyFailsIsUnwatched(t *testing.T) {
 	set := failing(t)
 	three, four := state.New(nodes(t, 3)...), state.New(nodes(t, 4)...)
 	_, trail := follow(t, nil, set, three, 0, Step{})
-	trail.Violations = nil // It found nothing while it judged.
+	trail.Violations = nil // It found nothing while it could be evaluated.
 	_, trail = follow(t, trail, set, four, 1, Step{Before: three})
 	a, trail := follow(t, trail, set, three, 2, Step{Before: four})
 	if v := a.Violations[0]; v.Origin != Unwatched || v.Cause != "introduced while its policy could not be evaluated" {
@@ -383,12 +380,12 @@ func TestWhatCameWhileAPolicyFailedIsNotTakenForUnreviewed(t *testing.T) {
 	trail.Violations = nil
 	a, _ = follow(t, trail, set, three, 3, Step{Before: three})
 	if v := a.Violations[0]; v.Origin != Unreviewed {
-		t.Errorf("once it has judged again: %s", v.Origin)
+		t.Errorf("once it could be evaluated again: %s", v.Origin)
 	}
 }
 
-// Without time to judge anything else, what is known without that is told, and no drift.
-func TestANodeThatJoinsIsNoDriftWhereTimeIsOut(t *testing.T) {
+// What is known without an evaluation is known even when the time is up.
+func TestANodeThatJoinsIsNoDriftWhenTheTimeIsUp(t *testing.T) {
 	set := policies(t, deny3)
 	three, four := state.New(append(nodes(t, 3), mesh(t, true))...), state.New(append(nodes(t, 4), mesh(t, true))...)
 	_, trail := follow(t, nil, set, three, 0, Step{})
@@ -403,7 +400,7 @@ func TestANodeThatJoinsIsNoDriftWhereTimeIsOut(t *testing.T) {
 	}
 }
 
-func TestAPolicyThatComesFindsWhatStands(t *testing.T) {
+func TestViolationsOfANewPolicyAreStanding(t *testing.T) {
 	s := state.New(nodes(t, 4)...)
 	looser := policies(t, "mesh-node-limit parameters: {maxNodes: 10}, validationActions: [Deny]")
 	for name, before := range map[string]*policy.Set{"it was not there": policies(t), "it had another parameter": looser} {
@@ -417,8 +414,8 @@ func TestAPolicyThatComesFindsWhatStands(t *testing.T) {
 	}
 }
 
-// In an emergency somebody is made exempt and makes the change at once, which is one audit.
-func TestWhatComesWithAnExemptionIsDrift(t *testing.T) {
+// In an emergency a user is made exempt and makes the change before the next audit.
+func TestAChangeThatComesWithItsExemptionIsDrift(t *testing.T) {
 	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
 	_, trail := follow(t, nil, policies(t, deny3), off, 0, Step{})
 	jane := func(context.Context, string, violation.Object) (string, bool) { return "jane", true }
@@ -428,7 +425,7 @@ func TestWhatComesWithAnExemptionIsDrift(t *testing.T) {
 	}
 }
 
-func TestAPolicyThatGoesTakesItsViolationsAlong(t *testing.T) {
+func TestViolationsOfARemovedPolicyAreResolved(t *testing.T) {
 	s := state.New(nodes(t, 4)...)
 	_, trail := follow(t, nil, policies(t, deny3), s, 0, Step{})
 	a, _ := follow(t, trail, policies(t), s, 1, Step{Before: s})
@@ -437,7 +434,7 @@ func TestAPolicyThatGoesTakesItsViolationsAlong(t *testing.T) {
 	}
 }
 
-func TestWhatAPolicyCannotJudgeIsNotGone(t *testing.T) {
+func TestViolationsOfAPolicyThatFailsAreNotGone(t *testing.T) {
 	set := failing(t)
 	three, four := state.New(nodes(t, 3)...), state.New(nodes(t, 4)...)
 	_, trail := follow(t, nil, set, three, 0, Step{})
@@ -466,7 +463,7 @@ func TestATrailIsBounded(t *testing.T) {
 	}
 }
 
-func TestCompareTellsWhatIsNew(t *testing.T) {
+func TestCompare(t *testing.T) {
 	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]")
 	dangling := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"})
 	four, five := state.New(nodes(t, 4)...), state.New(nodes(t, 5)...)
@@ -498,8 +495,8 @@ func TestCompareTellsWhatIsNew(t *testing.T) {
 	}
 }
 
-// As admission has it: a violation of the same size that cuts off other nodes is worse. An audit
-// that was read back no longer knows which they were.
+// A violation of the same size that reaches other nodes is worse. An audit that was read
+// back from JSON does not hold the nodes.
 func TestAViolationThatReachesOthersIsWorse(t *testing.T) {
 	set := policies(t, "reachability-preserved validationActions: [Deny]")
 	without := func(names string) *state.Snapshot {
@@ -615,8 +612,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// Members that nobody knows are an error of the policy: the violation counts neither as
-// known nor as worse, and what the policy found is kept.
+// Unknown members are an error of the policy: the violation counts neither as known nor as
+// worse, and the trail keeps it.
 func TestUnknownMembersAreAFailure(t *testing.T) {
 	bad := func(snapshot *state.Snapshot, minute int) *Audit {
 		a := run(t, policies(t, deny3), snapshot, minute)

@@ -55,7 +55,7 @@ func TestEvents(t *testing.T) {
 				}
 				after = 10 * time.Second
 			}
-			if got, want := server.told(), strings.Join(test.want, "\n"); got != want {
+			if got, want := server.eventLines(), strings.Join(test.want, "\n"); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 			if server.created != len(test.want) {
@@ -108,7 +108,7 @@ func TestChangesWithinASecondAreOneRecord(t *testing.T) {
 		t.Error(err)
 	}
 	const note = " Exempted Node a: a change by jane was allowed although policies deny it, because they are not enforced for this user: a,b"
-	if got, want := server.told(), "19:00:00"+note+"\n19:00:02"+note; got != want {
+	if got, want := server.eventLines(), "19:00:00"+note+"\n19:00:02"+note; got != want {
 		t.Errorf("got\n%s", got)
 	}
 }
@@ -130,8 +130,8 @@ func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 	broken := errors.New("broken")
 	end := map[string]func(server *apiServer, first *replica){
 		"after all was done":                   func(*apiServer, *replica) {},
-		"before the Events were sent":          func(s *apiServer, _ *replica) { s.refuse["event"] = broken },
-		"before the trail was written":         func(s *apiServer, _ *replica) { s.refuse["write"] = broken },
+		"before the Events were sent":          func(s *apiServer, _ *replica) { s.fail["event"] = broken },
+		"before the trail was written":         func(s *apiServer, _ *replica) { s.fail["write"] = broken },
 		"after the trail was written, unheard": func(s *apiServer, _ *replica) { s.lost = true },
 	}
 	for name, end := range end {
@@ -148,7 +148,7 @@ func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 			both(0, cluster(t, 4, false, typo))
 			end(server, first)
 			both(10*time.Second, on) // drift, and the typo is gone
-			server.refuse = map[string]error{}
+			server.fail = map[string]error{}
 
 			second.phase = loading // the first has ended
 			second.then(t, 15*time.Second, on)
@@ -161,10 +161,10 @@ func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 			}
 			want := map[string]int{"ViolationFound typo": 1, "ViolationResolved typo": 1, "DriftFound default": 1, "ViolationResolved default": 1}
 			if fmt.Sprint(got) != fmt.Sprint(want) {
-				t.Errorf("told %v, want %v:\n%s", got, want, server.told())
+				t.Errorf("sent %v, want %v:\n%s", got, want, server.eventLines())
 			}
-			if !strings.Contains(server.told(), "] "+drift) {
-				t.Errorf("the drift has another cause:\n%s", server.told())
+			if !strings.Contains(server.eventLines(), "] "+drift) {
+				t.Errorf("the drift has another cause:\n%s", server.eventLines())
 			}
 		})
 	}
@@ -191,7 +191,7 @@ func TestAnOldLeaderContinuesFromTheRecordOfTheNewOne(t *testing.T) {
 		t.Errorf("first seen %s, %s", got.FirstSeen, got.Origin)
 	}
 	if len(server.events) != 1 {
-		t.Errorf("told\n%s", server.told())
+		t.Errorf("sent\n%s", server.eventLines())
 	}
 }
 
@@ -249,19 +249,19 @@ func TestAnAuditIsOnlyMadeWhenDue(t *testing.T) {
 
 func TestFailuresAreRetriedAndLoggedOnce(t *testing.T) {
 	for name, test := range map[string]struct {
-		fail, mend func(*apiServer, *replica)
-		log        string
+		fail, fix func(*apiServer, *replica)
+		log       string
 	}{
 		"the trail cannot be read": {
-			func(s *apiServer, _ *replica) { s.refuse["read"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
+			func(s *apiServer, _ *replica) { s.fail["read"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.fail = map[string]error{} },
 			`level=ERROR msg="Cannot read the record of the last audit, trying again" err=forbidden` + "\n",
 		},
 		"the trail cannot be written": {
-			func(s *apiServer, _ *replica) { s.refuse["write"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
+			func(s *apiServer, _ *replica) { s.fail["write"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.fail = map[string]error{} },
 			`level=ERROR msg="Cannot deliver all results of the audit, trying again" err="writing the record: forbidden"` + "\n",
 		},
 		"Events cannot be written": {
-			func(s *apiServer, _ *replica) { s.refuse["event"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.refuse = map[string]error{} },
+			func(s *apiServer, _ *replica) { s.fail["event"] = errors.New("forbidden") }, func(s *apiServer, _ *replica) { s.fail = map[string]error{} },
 			`level=ERROR msg="Cannot deliver all results of the audit, trying again" err="sending Events: forbidden"` + "\n",
 		},
 		"a publisher fails": {
@@ -293,12 +293,12 @@ func TestFailuresAreRetriedAndLoggedOnce(t *testing.T) {
 			if errs != test.log {
 				t.Errorf("logged\n%s", errs)
 			}
-			test.mend(server, r)
+			test.fix(server, r)
 			if again := r.then(t, failedRetry, on); again < time.Minute {
 				t.Errorf("all is well and it looks again in %s", again)
 			}
 			if len(server.events) != 1 || server.configMap == nil || len(r.out.audits) == 0 || r.out.audits[len(r.out.audits)-1] != r.Latest() {
-				t.Errorf("told\n%s\nlogged\n%s", server.told(), r.log)
+				t.Errorf("sent\n%s\nlogged\n%s", server.eventLines(), r.log)
 			}
 		})
 	}
@@ -307,12 +307,12 @@ func TestFailuresAreRetriedAndLoggedOnce(t *testing.T) {
 func TestOldNoticesAreDropped(t *testing.T) {
 	server, on := newAPIServer(), cluster(t, 4, true)
 	r := start(t, server, policies(t, deny3), on)
-	server.refuse["event"] = errors.New("forbidden")
+	server.fail["event"] = errors.New("forbidden")
 	r.then(t, 0, on)
-	server.refuse = map[string]error{}
+	server.fail = map[string]error{}
 	r.then(t, eventAge+time.Minute, on)
 	if len(server.events) > 0 {
-		t.Errorf("told\n%s", server.told())
+		t.Errorf("sent\n%s", server.eventLines())
 	}
 }
 

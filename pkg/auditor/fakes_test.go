@@ -41,20 +41,20 @@ type apiServer struct {
 	events    map[string]*eventsv1.Event
 	// writes counts writes of the ConfigMap, and created those of Events.
 	writes, created int
-	// refuse is the error of what it is named for: "read", "write" or "event". lost has
+	// fail holds errors by the operation that fails: "read", "write" or "event". lost has
 	// a write be made and its answer get lost.
-	refuse map[string]error
-	lost   bool
+	fail map[string]error
+	lost bool
 }
 
 func newAPIServer() *apiServer {
-	return &apiServer{events: map[string]*eventsv1.Event{}, refuse: map[string]error{}}
+	return &apiServer{events: map[string]*eventsv1.Event{}, fail: map[string]error{}}
 }
 
 var configMaps = schema.GroupResource{Resource: "configmaps"}
 
 func (a *apiServer) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
-	if err := a.refuse["read"]; err != nil {
+	if err := a.fail["read"]; err != nil {
 		return err
 	}
 	if a.configMap == nil || client.ObjectKeyFromObject(a.configMap) != key {
@@ -67,7 +67,7 @@ func (a *apiServer) Get(_ context.Context, key client.ObjectKey, out client.Obje
 func (a *apiServer) Create(_ context.Context, in client.Object, _ ...client.CreateOption) error {
 	switch o := in.(type) {
 	case *eventsv1.Event:
-		if err := a.refuse["event"]; err != nil {
+		if err := a.fail["event"]; err != nil {
 			return err
 		}
 		if a.events[o.Name] != nil {
@@ -99,7 +99,7 @@ func (a *apiServer) Update(_ context.Context, in client.Object, _ ...client.Upda
 }
 
 func (a *apiServer) put(o *corev1.ConfigMap) error {
-	if err := a.refuse["write"]; err != nil {
+	if err := a.fail["write"]; err != nil {
 		return err
 	}
 	size := 0
@@ -135,8 +135,8 @@ func (a *apiServer) List(_ context.Context, out client.ObjectList, options ...cl
 	return nil
 }
 
-// told lists the Events: reason, object and the beginning of the note.
-func (a *apiServer) told() string {
+// eventLines lists the Events: reason, object and the beginning of the note.
+func (a *apiServer) eventLines() string {
 	var out []string
 	for _, e := range a.events {
 		note := strings.ReplaceAll(e.Note, " ("+"https://github.com/bgpguard/bgpguard/blob/main/docs/policies/mesh-node-limit.md)", "")

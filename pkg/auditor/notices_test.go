@@ -55,7 +55,7 @@ func TestTenThousandViolationsAreFewEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	var more []string
-	for line := range strings.SplitSeq(server.told(), "\n") {
+	for line := range strings.SplitSeq(server.eventLines(), "\n") {
 		if strings.Contains(line, " BGPPolicy ") {
 			more = append(more, line)
 		}
@@ -95,7 +95,7 @@ func TestNotices(t *testing.T) {
 			if _, err := r.events.send(t.Context(), noticesOf(test.a, nil, false), began); err != nil {
 				t.Fatal(err)
 			}
-			if got := server.told(); got != test.want {
+			if got := server.eventLines(); got != test.want {
 				t.Errorf("got\n%s\nwant\n%s", got, test.want)
 			}
 		})

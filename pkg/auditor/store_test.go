@@ -148,8 +148,8 @@ func TestAnUnusableRecordIsIgnored(t *testing.T) {
 // A user who labels or deletes the ConfigMap is not taken for another leader.
 func TestAConfigMapThatAUserChangedIsWritten(t *testing.T) {
 	for name, touch := range map[string]func(*apiServer){
-		"somebody labels it":  func(s *apiServer) { s.configMap.ResourceVersion = "x"; s.configMap.Labels["mine"] = "yes" },
-		"somebody deletes it": func(s *apiServer) { s.configMap = nil },
+		"a user labels it":  func(s *apiServer) { s.configMap.ResourceVersion = "x"; s.configMap.Labels["mine"] = "yes" },
+		"a user deletes it": func(s *apiServer) { s.configMap = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer()
@@ -159,7 +159,7 @@ func TestAConfigMapThatAUserChangedIsWritten(t *testing.T) {
 			r.then(t, 10*time.Second, cluster(t, 4, true))
 			got, err := decode(server.configMap.BinaryData[recordKey])
 			if err != nil || len(got.Trail.Violations) != 1 || len(server.events) != 1 {
-				t.Errorf("wrote %+v (%v), told\n%s\nlogged\n%s", got, err, server.told(), r.log)
+				t.Errorf("wrote %+v (%v), sent\n%s\nlogged\n%s", got, err, server.eventLines(), r.log)
 			}
 		})
 	}

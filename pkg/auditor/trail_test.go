@@ -27,7 +27,7 @@ func TestReadTrail(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 
-	server.refuse["read"] = errors.New("forbidden")
+	server.fail["read"] = errors.New("forbidden")
 	if trail, err := read(); trail != nil || err == nil || err.Error() != "forbidden" {
 		t.Errorf("without permission: %+v, %v", trail, err)
 	}

@@ -37,7 +37,7 @@ func snapshot(t testing.TB, documents ...string) *state.Snapshot {
 	return state.New(state.Objects(read)...)
 }
 
-// lines tells a Health, one line for each thing that is not nothing.
+// lines describes a Health, with one line for each part that is not empty.
 func lines(h *Health) string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -79,7 +79,7 @@ func lines(h *Health) string {
 	return strings.Join(out, "\n")
 }
 
-// asWhole is what the files tell as they are.
+// asWhole describes the unchanged files.
 const asWhole = `2 of 4 report, missing 2 [spare worker-2]
 IPv4: 6 of 6 established, 0 waiting
 IPv4: 2 ready, 0 not
@@ -107,7 +107,7 @@ status:
 		"a session is down": {
 			changes: [][]string{rr(`since: "11:00:31", state: Established`, `since: "11:20:00", state: Active`), rr("EstablishedV4: 3", "EstablishedV4: 2")},
 			lost:    []string{"IPv4: 6 of 6", "restart: rr", "slowest"},
-			told: []string{
+			want: []string{
 				"IPv4: 5 of 6 established, 0 waiting", "down: rr IPv4 NodePeer 10.0.0.12 (worker-2) [Active 11:20:00] by [workers]",
 				"restart: rr IPv4 at 2026-11-24 11:00:00 took 4 s, 2 established, 1 not", "slowest 7 s, median 4 s",
 			},
@@ -115,33 +115,33 @@ status:
 		"a session waits for its peer to dial, for which there is no word": {
 			changes: [][]string{worker1(`since: "11:00:04", state: Established, `, `since: "11:00:04", `), worker1("EstablishedV4: 3", "EstablishedV4: 2")},
 			lost:    []string{"IPv4: 6 of 6"},
-			told:    []string{"IPv4: 5 of 6 established, 0 waiting", "down: worker-1 IPv4 NodePeer 10.0.0.1 (rr) [ 11:00:04] by [workers]"},
+			want:    []string{"IPv4: 5 of 6 established, 0 waiting", "down: worker-1 IPv4 NodePeer 10.0.0.1 (rr) [ 11:00:04] by [workers]"},
 		},
 		"a session is not reported": {
 			changes: [][]string{worker1(`- {peerIP: 172.16.0.2, since: "2026-11-21", state: Established, type: NodePeer}`, ""), worker1("EstablishedV4: 3", "EstablishedV4: 2")},
 			lost:    []string{"IPv4: 6 of 6"},
-			told:    []string{"IPv4: 5 of 6 established, 0 waiting", "absent: worker-1 IPv4 NodePeer 172.16.0.2 () [ ] by [tor-1]"},
+			want:    []string{"IPv4: 5 of 6 established, 0 waiting", "absent: worker-1 IPv4 NodePeer 172.16.0.2 () [ ] by [tor-1]"},
 		},
 		"a session of another type is not the one that is predicted": {
 			changes: [][]string{worker1("Established, type: GlobalPeer", "Idle, type: NodeMesh"), worker1("EstablishedV4: 3", "EstablishedV4: 2")},
 			lost:    []string{"IPv4: 6 of 6"},
-			told: []string{
+			want: []string{
 				"IPv4: 5 of 6 established, 0 waiting", "absent: worker-1 IPv4 GlobalPeer 172.16.0.1 () [ ] by [switch]",
 				"unexpected: worker-1 IPv4 NodeMesh 172.16.0.1 () [Idle 2026-11-21] by []",
 			},
 		},
 		"a second protocol with a neighbour": {
 			changes: [][]string{worker1("      peersV4:\n", "      peersV4:\n      - {peerIP: 10.0.0.1, since: \"11:00:04\", state: Idle, type: NodePeer}\n")},
-			told:    []string{"unexpected: worker-1 IPv4 NodePeer 10.0.0.1 (rr) [Idle 11:00:04] by [workers]"},
+			want:    []string{"unexpected: worker-1 IPv4 NodePeer 10.0.0.1 (rr) [Idle 11:00:04] by [workers]"},
 		},
 		"a session in a family that the node has no address in": {
 			changes: [][]string{rr("      peersV4:\n", "      peersV6:\n      - {peerIP: \"fd00::11\", since: \"11:00:04\", state: Idle, type: NodePeer}\n      peersV4:\n")},
-			told:    []string{"unexpected: rr IPv6 NodePeer fd00::11 () [Idle 11:00:04] by []"},
+			want:    []string{"unexpected: rr IPv6 NodePeer fd00::11 () [Idle 11:00:04] by []"},
 		},
 		"sessions wait for graceful restart recovery": {
 			changes: [][]string{rr("EstablishedV4: 3", "EstablishedV4: 1"), rr("NotEstablishedV4: 0", "NotEstablishedV4: 2")},
 			lost:    []string{"IPv4: 6 of 6", "restart: rr"},
-			told:    []string{"IPv4: 4 of 6 established, 2 waiting", "restart: rr IPv4 at 2026-11-24 11:00:00 took 31 s, 3 established, 2 not"},
+			want:    []string{"IPv4: 4 of 6 established, 2 waiting", "restart: rr IPv4 at 2026-11-24 11:00:00 took 31 s, 3 established, 2 not"},
 		},
 		"one on which no session comes up is neither predicted nor missed": {
 			more: "\n---\n{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: zero}, spec: {node: rr, peerIP: 172.16.0.3, asNumber: 0}}\n",
@@ -156,7 +156,7 @@ status:
 				rr("      peersV4:\n", "      peersV4:\n      - {peerIP: 172.16.0.3, since: \"11:00:05\", state: Established, type: NodePeer}\n"), rr("EstablishedV4: 3", "EstablishedV4: 4"),
 			},
 			lost: []string{"restart: rr"},
-			told: []string{
+			want: []string{
 				"unexpected: rr IPv4 NodePeer 172.16.0.3 () [Established 11:00:05] by [zero]", "restart: rr IPv4 at 2026-11-24 11:00:00 took 31 s, 4 established, 0 not",
 			},
 		},
@@ -176,75 +176,75 @@ status:
 				worker1(`- {peerIP: 10.0.0.1, since: "11:00:04", state: Established, type: NodePeer}`, ""),
 			},
 			lost: []string{"IPv4: "},
-			told: []string{
+			want: []string{
 				"IPv4: 3 of 6 established, 0 waiting", "IPv4: 1 ready, 1 not", "absent: worker-1 IPv4 NodePeer 10.0.0.1 (rr) [ ] by [workers]",
 				"absent: worker-1 IPv4 NodePeer 172.16.0.2 () [ ] by [tor-1]", "absent: worker-1 IPv4 GlobalPeer 172.16.0.1 () [ ] by [switch]",
 				"not ready: worker-1 IPv4 NotReady ",
 			},
 		},
-		"the BIRD of IPv6 does not answer, and the sessions of IPv4 are left out too": {
+		"the BIRD of IPv6 does not answer, and the sessions of IPv4 are dropped too": {
 			changes: [][]string{
 				rr("birdV6: {", "birdV6: {state: NotReady}\n      other: {"), rr("EstablishedV4: 3", "EstablishedV4: 0"), rr(`- {peerIP: 172.16.0.1, since: "11:00:02", state: Established, type: GlobalPeer}`, ""),
 				rr(`- {peerIP: 10.0.0.11, since: "11:00:04", state: Established, type: NodePeer}`, ""), rr(`- {peerIP: 10.0.0.12, since: "11:00:31", state: Established, type: NodePeer}`, ""),
 			},
 			lost: []string{"2 of 4", "IPv4: 6", "restart: rr", "slowest"},
-			told: []string{
+			want: []string{
 				"1 of 4 report, missing 2 [spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "slowest 7 s, median 7 s",
 				"outdated rr of rr: Emptied: lists no sessions: the BIRD of IPv6 does not answer, and calico-node then drops the sessions of IPv4 too",
 			},
 		},
-		"no session, and nobody asked whether BIRD answers": {
+		"no sessions, and no class Agent": {
 			changes: [][]string{
 				rr("[Agent, BGP, Routes]", "[BGP]"), rr("EstablishedV4: 3", "EstablishedV4: 0"), rr(`- {peerIP: 172.16.0.1, since: "11:00:02", state: Established, type: GlobalPeer}`, ""),
 				rr(`- {peerIP: 10.0.0.11, since: "11:00:04", state: Established, type: NodePeer}`, ""), rr(`- {peerIP: 10.0.0.12, since: "11:00:31", state: Established, type: NodePeer}`, ""),
 			},
 			lost: []string{"2 of 4", "IPv4: ", "restart: rr", "slowest"},
-			told: []string{
+			want: []string{
 				"1 of 4 report, missing 2 [spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s",
 				"outdated rr of rr: Emptied: lists no sessions, and does not show whether BIRD answers: add Agent to spec.classes",
 			},
 		},
 		"nothing was asked of the daemon, so starts are not measured": {
 			changes: [][]string{rr("[Agent, BGP, Routes]", "[BGP]")},
-			lost:    []string{"IPv4: 2 ready", "restart: rr", "slowest"}, told: []string{"IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s"},
+			lost:    []string{"IPv4: 2 ready", "restart: rr", "slowest"}, want: []string{"IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s"},
 		},
 		"nothing was asked of sessions": {
 			changes: [][]string{rr("[Agent, BGP, Routes]", "[Agent]")},
 			lost:    []string{"2 of 4", "IPv4: 6", "restart: rr", "slowest"},
-			told:    []string{"1 of 4 report, missing 3 [rr spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "slowest 7 s, median 7 s"},
+			want:    []string{"1 of 4 report, missing 3 [rr spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "slowest 7 s, median 7 s"},
 		},
 		"nothing was asked but routes": {
 			changes: [][]string{rr("[Agent, BGP, Routes]", "[Routes]"), rr("updatePeriodSeconds: 10", "updatePeriodSeconds: 0")},
 			lost:    []string{"2 of 4", "IPv4: ", "restart: rr", "slowest"},
-			told:    []string{"1 of 4 report, missing 3 [rr spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s"},
+			want:    []string{"1 of 4 report, missing 3 [rr spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s"},
 		},
 		"of two statuses the later one holds": {
 			more: fmt.Sprintf(second, "45"),
 			lost: []string{"IPv4: ", "restart: rr", "slowest"},
-			told: []string{
+			want: []string{
 				"IPv4: 3 of 6 established, 0 waiting", "IPv4: 1 ready, 1 not", "not ready: rr IPv4 NotReady ", "absent: rr IPv4 NodePeer 10.0.0.11 (worker-1) [ ] by [workers]",
 				"absent: rr IPv4 NodePeer 10.0.0.12 (worker-2) [ ] by [workers]", "absent: rr IPv4 GlobalPeer 172.16.0.1 () [ ] by [switch]", "slowest 7 s, median 7 s",
 			},
 		},
 		"of two statuses the earlier one does not": {more: fmt.Sprintf(second, "15")},
-		"the start was long before the status":     {changes: [][]string{rr(`birdV4: {lastBootTime: "2026-11-24 11:00:00"`, `birdV4: {lastBootTime: "2026-11-23 15:30:05"`)}, lost: []string{"restart: rr", "slowest"}, told: []string{"slowest 7 s, median 7 s"}},
+		"the start was long before the status":     {changes: [][]string{rr(`birdV4: {lastBootTime: "2026-11-24 11:00:00"`, `birdV4: {lastBootTime: "2026-11-23 15:30:05"`)}, lost: []string{"restart: rr", "slowest"}, want: []string{"slowest 7 s, median 7 s"}},
 		"the start was after the status, by another clock": {
-			changes: [][]string{rr(`birdV4: {lastBootTime: "2026-11-24 11:00:00"`, `birdV4: {lastBootTime: "2026-11-24 12:00:00"`)}, lost: []string{"restart: rr", "slowest"}, told: []string{"slowest 7 s, median 7 s"},
+			changes: [][]string{rr(`birdV4: {lastBootTime: "2026-11-24 11:00:00"`, `birdV4: {lastBootTime: "2026-11-24 12:00:00"`)}, lost: []string{"restart: rr", "slowest"}, want: []string{"slowest 7 s, median 7 s"},
 		},
 		"a session is from before the start": {
-			changes: [][]string{rr(`birdV4: {lastBootTime: "2026-11-24 11:00:00"`, `birdV4: {lastBootTime: "2026-11-24 11:00:03"`)}, lost: []string{"restart: rr", "slowest"}, told: []string{"slowest 7 s, median 7 s"},
+			changes: [][]string{rr(`birdV4: {lastBootTime: "2026-11-24 11:00:00"`, `birdV4: {lastBootTime: "2026-11-24 11:00:03"`)}, lost: []string{"restart: rr", "slowest"}, want: []string{"slowest 7 s, median 7 s"},
 		},
 		"a session of which only the day is known": {
-			changes: [][]string{rr(`since: "11:00:02"`, `since: "2026-11-24"`)}, lost: []string{"restart: rr", "slowest"}, told: []string{"slowest 7 s, median 7 s"},
+			changes: [][]string{rr(`since: "11:00:02"`, `since: "2026-11-24"`)}, lost: []string{"restart: rr", "slowest"}, want: []string{"slowest 7 s, median 7 s"},
 		},
 		"the start was on the day before": {
 			changes: [][]string{worker1(`birdV6: {lastBootTime: "2026-11-24 02:00:00"`, `birdV6: {lastBootTime: "2026-11-23 23:59:50"`), worker1("02:00:07", "00:00:20")},
-			lost:    []string{"restart: worker-1", "slowest"}, told: []string{"restart: worker-1 IPv6 at 2026-11-23 23:59:50 took 30 s, 1 established, 0 not", "slowest 31 s, median 30 s"},
+			lost:    []string{"restart: worker-1", "slowest"}, want: []string{"restart: worker-1 IPv6 at 2026-11-23 23:59:50 took 30 s, 1 established, 0 not", "slowest 31 s, median 30 s"},
 		},
 		"a status of a node that is gone": {
 			changes: [][]string{rr("node: rr", "node: r")},
 			lost:    []string{"2 of 4", "IPv4: ", "restart: rr", "slowest"},
-			told: []string{
+			want: []string{
 				"1 of 4 report, missing 3 [rr spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s",
 				`outdated rr of r: UnknownNode: spec.node: there is no Node "r": delete the CalicoNodeStatus, or correct the name`,
 			},
@@ -258,13 +258,13 @@ status:
 		"a status that is no longer written": outdatedRR(`lastUpdated: "2026-11-24T11:30:05Z"=lastUpdated: "2026-11-23T15:49:00Z"`,
 			"Stopped: was last written 20 hours ago and has times of day, which BIRD gives for 20 hours only, so calico-node no longer writes it: check that it runs on the node", ""),
 		"a status that may just be about to be written": {
-			changes: [][]string{rr(`lastUpdated: "2026-11-24T11:30:05Z"`, `lastUpdated: "2026-11-23T15:51:00Z"`)}, lost: []string{"restart: rr", "slowest"}, told: []string{"slowest 7 s, median 7 s"},
+			changes: [][]string{rr(`lastUpdated: "2026-11-24T11:30:05Z"`, `lastUpdated: "2026-11-23T15:51:00Z"`)}, lost: []string{"restart: rr", "slowest"}, want: []string{"slowest 7 s, median 7 s"},
 		},
 		"an old status in which nothing has changed": {
 			changes: [][]string{
 				rr(`lastUpdated: "2026-11-24T11:30:05Z"`, `lastUpdated: "2026-01-01T00:00:00Z"`), rr(`since: "11:00:02"`, `since: "2025-11-24"`), rr(`since: "11:00:04"`, `since: "2025-11-24"`), rr(`since: "11:00:31"`, `since: "2025-11-24"`),
 			},
-			lost: []string{"restart: rr", "slowest"}, told: []string{"slowest 7 s, median 7 s"},
+			lost: []string{"restart: rr", "slowest"}, want: []string{"slowest 7 s, median 7 s"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -284,12 +284,12 @@ status:
 					want = append(want, line)
 				}
 			}
-			want = append(want, c.told...)
+			want = append(want, c.want...)
 			for _, line := range missing(got, want) {
-				t.Errorf("not told: %s", line)
+				t.Errorf("not want: %s", line)
 			}
 			for _, line := range missing(want, got) {
-				t.Errorf("told: %s", line)
+				t.Errorf("want: %s", line)
 			}
 		})
 	}
@@ -303,13 +303,13 @@ type comparison struct {
 	// changes are each an anchor, what to replace after it, and by what.
 	changes [][]string
 	more    string   // objects
-	lost    []string // beginnings of lines that are not told
-	told    []string // lines that are told beside
+	lost    []string // beginnings of missing lines
+	want    []string // additional lines
 }
 
 // outdatedRR is a status of the reflector that is outdated; change is "old=new".
 func outdatedRR(change, message, more string) comparison {
-	c := comparison{more: more, lost: []string{"2 of 4", "IPv4: ", "restart: rr", "slowest"}, told: []string{
+	c := comparison{more: more, lost: []string{"2 of 4", "IPv4: ", "restart: rr", "slowest"}, want: []string{
 		"1 of 4 report, missing 2 [spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s", "outdated rr of rr: " + message,
 	}}
 	if old, fresh, ok := strings.Cut(change, "="); ok {
@@ -347,7 +347,7 @@ func compare(t *testing.T, s *state.Snapshot) *Health {
 	return Compare(s, topologytest.Compute(t, s, nil), now)
 }
 
-func TestNothingIsToldWhereNobodyAskedForStatuses(t *testing.T) {
+func TestWithoutStatusesTheHealthIsEmpty(t *testing.T) {
 	for name, c := range map[string]struct {
 		snapshot *state.Snapshot
 		want     string
@@ -389,7 +389,7 @@ func TestTheSuccessRateIsThatOfPredictedSessions(t *testing.T) {
 	}
 }
 
-// A list that is cut tells how much there is, and nothing is counted by what is listed.
+// A list that is shortened holds the total; nothing is counted by listed entries.
 func TestListsAreBoundedAndCounted(t *testing.T) {
 	s := reflectors(t, 400, func(i int) calico.SessionState {
 		if i%2 == 0 {

@@ -104,8 +104,8 @@ func TestAPassNamesThePartsThatAreNotKnown(t *testing.T) {
 	if r := one(t, a); r.Results[0].Properties["notes"] != "" {
 		t.Errorf("of a state that is known: %v", r.Results[0].Properties)
 	}
-	a.Notes = []string{"no BGPFilter was read", "BGPPeer p is left out"}
-	if got := one(t, a).Results[0].Properties["notes"]; got != "no BGPFilter was read; BGPPeer p is left out" {
+	a.Notes = []string{"no BGPFilter was read", "BGPPeer p is skipped"}
+	if got := one(t, a).Results[0].Properties["notes"]; got != "no BGPFilter was read; BGPPeer p is skipped" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -199,7 +199,7 @@ func TestDetailsBecomeProperties(t *testing.T) {
 		"numbers, texts and booleans": {map[string]any{"a": 0.5, "b": "x", "c": true, "d": 7}, map[string]string{"d.a": "0.5", "d.b": "x", "d.c": "true", "d.d": "7"}},
 		"what is inside has a path":   {map[string]any{"a": map[string]any{"b": 1.0}}, map[string]string{"d.a.b": "1"}},
 		"lists of them are joined":    {map[string]any{"a": []any{"x", 1.0}}, map[string]string{"d.a": "x, 1"}},
-		"the rest is left out":        {map[string]any{"a": nil, "b": []any{}, "c": []any{map[string]any{}}}, map[string]string{}},
+		"other values are dropped":    {map[string]any{"a": nil, "b": []any{}, "c": []any{map[string]any{}}}, map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := map[string]string{}

@@ -42,8 +42,8 @@ func own(t testing.TB, judges, rule, extra string) *policy.Set {
 	return set
 }
 
-// told is a violation whose message is the JSON of what the rule calls x.
-func told(x string) string {
+// messageOf is a rule with one violation, whose message is x as JSON.
+func messageOf(x string) string {
 	return "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": json.marshal(x)} if x := " + x
 }
 
@@ -61,7 +61,7 @@ func only(t *testing.T, d *Decision) any {
 }
 
 func TestAPolicyThatJudgesChangesSeesTheChange(t *testing.T) {
-	set := own(t, "change", told("input.change"), "")
+	set := own(t, "change", messageOf("input.change"), "")
 	before := peer(t, "workers", "has(rr)", "has(rr)")
 	after, err := calico.Decode(map[string]any{
 		"apiVersion": "crd.projectcalico.org/v1", "kind": "BGPPeer",
@@ -104,8 +104,8 @@ func TestAPolicyThatJudgesChangesSeesTheChange(t *testing.T) {
 	}
 }
 
-func TestANodeThatIsNotKnownAsItWasSentIsMadeAnew(t *testing.T) {
-	set := own(t, "change", told("input.change.oldObject.metadata"), "")
+func TestANodeWithoutItsJSONIsReconstructed(t *testing.T) {
+	set := own(t, "change", messageOf("input.change.oldObject.metadata"), "")
 	n := node(t, 7, true)
 	sent := only(t, NewEngine(set).Decide(t.Context(), state.New(n), Request{Change: state.Change{Before: n}}))
 	annotations := sent.(map[string]any)["annotations"].(map[string]any)
@@ -115,7 +115,7 @@ func TestANodeThatIsNotKnownAsItWasSentIsMadeAnew(t *testing.T) {
 }
 
 func TestAPolicyThatJudgesChangesSeesTheStateBeforeAndAfter(t *testing.T) {
-	set := own(t, "change", told("[input.before.nodes.total, input.state.nodes.total]"), "")
+	set := own(t, "change", messageOf("[input.before.nodes.total, input.state.nodes.total]"), "")
 	d := NewEngine(set).Decide(t.Context(), state.New(nodes(t, 5, 0)...), Request{Change: state.Change{After: node(t, 200, false)}})
 	if got := only(t, d); !reflect.DeepEqual(got, []any{5.0, 6.0}) {
 		t.Errorf("nodes before and after: %v", got)
@@ -125,15 +125,15 @@ func TestAPolicyThatJudgesChangesSeesTheStateBeforeAndAfter(t *testing.T) {
 	}
 }
 
-func TestAPolicyThatJudgesChangesHasNoPartInTheAudit(t *testing.T) {
-	e := NewEngine(own(t, "change", told("input.change"), ""))
+func TestEvaluateSkipsPoliciesThatJudgeChanges(t *testing.T) {
+	e := NewEngine(own(t, "change", messageOf("input.change"), ""))
 	if j := e.Evaluate(t.Context(), state.New(nodes(t, 3, 0)...)); len(j.Violations()) > 0 || len(j.Failures()) > 0 {
 		t.Errorf("found %v, %v", j.Violations(), j.Failures())
 	}
 }
 
 func TestAPolicyCanReadAllNodes(t *testing.T) {
-	e := NewEngine(own(t, "state", told(`[n | some n in data.state.nodes; n.routeReflectorClusterID != ""]`), ""))
+	e := NewEngine(own(t, "state", messageOf(`[n | some n in data.state.nodes; n.routeReflectorClusterID != ""]`), ""))
 	s := state.New(nodes(t, 3, 0)...)
 	if j := e.Evaluate(t.Context(), s); len(j.Violations()) != 1 || j.Violations()[0].Message != "[]" || len(j.Failures()) > 0 {
 		t.Errorf("before: %v, %v", j.Violations(), j.Failures())
@@ -148,7 +148,7 @@ func TestAPolicyCanReadAllNodes(t *testing.T) {
 	}
 }
 
-func TestMatchLimitsWhatIsJudgedAndNotTheAudit(t *testing.T) {
+func TestMatchLimitsAdmissionAndNotAudits(t *testing.T) {
 	rule := "violation contains {\"id\": \"x\", \"size\": input.state.nodes.total, \"msg\": \"m\"}"
 	e := NewEngine(own(t, "state", rule, `, "match": {"operations": ["DELETE"]}`))
 	s := state.New(nodes(t, 3, 0)...)
@@ -160,7 +160,7 @@ func TestMatchLimitsWhatIsJudgedAndNotTheAudit(t *testing.T) {
 	}
 }
 
-func TestAnExemptUserIsToldAndNotHeldBack(t *testing.T) {
+func TestAnExemptUserIsWarnedAndNotDenied(t *testing.T) {
 	rule := "violation contains {\"id\": \"x\", \"size\": input.state.nodes.total, \"msg\": \"too many\"}"
 	e := NewEngine(own(t, "state", rule, `, "exempt": {"groups": ["breakers"]}`))
 	s, c := state.New(nodes(t, 3, 0)...), state.Change{After: node(t, 9, false)}
@@ -199,13 +199,13 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 	try := func(judges, rule string) ([]violation.Violation, error) {
 		return e.Try(t.Context(), s, own(t, judges, rule, "").Policies()[0])
 	}
-	if found, err := try("state", told("input.state.nodes.total")); err != nil || len(found) != 1 || found[0].Message != "3" {
+	if found, err := try("state", messageOf("input.state.nodes.total")); err != nil || len(found) != 1 || found[0].Message != "3" {
 		t.Errorf("found %v, %v", found, err)
 	}
 	if _, err := try("state", `violation contains {"id": "x", "size": 1, "msg": "m"} if to_number(input.state.calicoVersion) > 0`); err == nil {
 		t.Error("a policy that fails gives no error")
 	}
-	if found, err := try("change", told("input.change")); len(found) > 0 || err != nil {
+	if found, err := try("change", messageOf("input.change")); len(found) > 0 || err != nil {
 		t.Errorf("one that judges changes: %v, %v", found, err)
 	}
 	if found := e.Evaluate(t.Context(), s).Violations(); len(found) > 0 {
@@ -213,8 +213,8 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 	}
 }
 
-// The policy knows what to do by the simulator's own words.
-func TestWhatBIRDRefusesComesWithARemedy(t *testing.T) {
+// The policy chooses the remedy by the text of the reason.
+func TestWhatBIRDRejectsComesWithARemedy(t *testing.T) {
 	cluster := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
 		calico.AnnotationIPv4Address: "10.9.9.9/24", calico.AnnotationClusterID: "244.0.0.0/8",
 	}}}
@@ -242,9 +242,7 @@ func TestWhatBIRDRefusesComesWithARemedy(t *testing.T) {
 	}
 }
 
-// What has come about by time alone is found without a change, and not held against
-// the next one.
-func TestTimeGoesOn(t *testing.T) {
+func TestTheChangeIsNotBlamedForThePassageOfTime(t *testing.T) {
 	at := time.Unix(1000, 0)
 	engine := NewEngine(own(t, policy.JudgesState, `violation contains {"id": "late", "size": 1, "msg": "it is late"} if input.now > 1005000000000`, ""))
 	engine.SetClock(func() time.Time { return at })

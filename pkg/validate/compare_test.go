@@ -97,7 +97,7 @@ func TestWorse(t *testing.T) {
 	}
 }
 
-// A set that nobody knows is an error of the policy, whatever else it found.
+// Unknown members are an error of the policy.
 func TestUnknownMembersAreAFailure(t *testing.T) {
 	set := own(t, "state", `violation contains {"id": "x", "size": 1, "msg": "m", "members": ["lost"]}`, "")
 	d := decide(t, set, nodes(t, 3, 0), state.Change{After: node(t, 9, false)})

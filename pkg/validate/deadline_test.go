@@ -11,8 +11,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// TestADoneContextComputesNothing proves it by what a judgement holds: one for
-// which anything was computed has a topology.
+// TestADoneContextComputesNothing proves it by the evaluation: one for which anything
+// was computed has a topology.
 func TestADoneContextComputesNothing(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)
 	change := known(s, state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)")})
@@ -38,7 +38,7 @@ func TestADoneContextComputesNothing(t *testing.T) {
 				ctx, cancel := cause.end(t.Context())
 				defer cancel()
 				if j := e.Evaluate(ctx, s); j.Topology != nil || j.input != nil || e.cached.Load() != nil {
-					t.Errorf("a judgement was computed: %+v", j)
+					t.Errorf("an evaluation was computed: %+v", j)
 				}
 				d := e.Decide(ctx, s, Request{Change: change})
 				if d.Allowed || d.Evaluated() || len(worseOf(d)) > 0 || len(d.Failures) != 2 || len(d.Warnings()) != 1 {
@@ -84,6 +84,6 @@ func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
 		t.Errorf("no policy that denies failed: %+v", d.Failures)
 	}
 	if e.cached.Load().Topology == nil || e.cached.Load().Snapshot.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "workers"}) != nil {
-		t.Error("the judgement of the state before is lost")
+		t.Error("the evaluation of the state before is lost")
 	}
 }

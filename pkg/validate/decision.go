@@ -57,25 +57,29 @@ const (
 
 // Worse iterates over the verdicts on violations that the change makes worse, in order.
 func (d *Decision) Worse() iter.Seq[*Verdict] {
-	return d.where(func(v *Verdict) bool { return v.Relation.Worse() })
-}
-
-// Standing iterates over the verdicts on violations that are about the changed object
-// and that the change makes no worse, in order.
-func (d *Decision) Standing() iter.Seq[*Verdict] { return d.where(d.standing) }
-
-func (d *Decision) standing(v *Verdict) bool {
-	return (v.Relation == Standing || v.Relation == Smaller) && v.Violation.Concerns(d.Object)
-}
-
-func (d *Decision) where(wanted func(*Verdict) bool) iter.Seq[*Verdict] {
 	return func(yield func(*Verdict) bool) {
 		for i := range d.Verdicts {
-			if v := &d.Verdicts[i]; wanted(v) && !yield(v) {
+			if v := &d.Verdicts[i]; v.Relation.Worse() && !yield(v) {
 				return
 			}
 		}
 	}
+}
+
+// Standing iterates over the verdicts on violations that are about the changed object
+// and that the change makes no worse, in order.
+func (d *Decision) Standing() iter.Seq[*Verdict] {
+	return func(yield func(*Verdict) bool) {
+		for i := range d.Verdicts {
+			if v := &d.Verdicts[i]; d.standing(v) && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+func (d *Decision) standing(v *Verdict) bool {
+	return (v.Relation == Standing || v.Relation == Smaller) && v.Violation.Concerns(d.Object)
 }
 
 // denies reports whether v denies the change.

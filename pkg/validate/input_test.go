@@ -18,7 +18,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// A part that is left out would make every rule that reads it undefined, which
+// A missing part would make every rule that reads it undefined, which
 // reads as "nothing wrong".
 func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 	const whole = "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.whole\n\n" +
@@ -49,7 +49,7 @@ func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 }
 
 // What is printed for those who write policies has to be what a policy sees: here
-// one that tells its whole input.
+// a policy whose message is its whole input.
 func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 	now := func() time.Time { return time.Unix(1767225600, 0) }
 	objects := append(nodes(t, 12, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)"))

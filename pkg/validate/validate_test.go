@@ -145,7 +145,7 @@ func TestDecisions(t *testing.T) {
 		"a mesh field left out means on": {append(nodes(t, 101, 0), mesh(t, false), pool),
 			state.Change{After: object(t, "BGPConfiguration", "default", nil)}, "mesh-node-limit", ""},
 		"deleting the configuration that had the mesh off puts it on": {append(nodes(t, 101, 0), mesh(t, false), pool), state.Change{Before: mesh(t, false)}, "mesh-node-limit", ""},
-		"a create that leaves a mesh on which was on is no worse, and told": {nodes(t, 120, 0),
+		"a create that leaves a mesh on is no worse, and a warning": {nodes(t, 120, 0),
 			state.Change{After: object(t, "BGPConfiguration", "default", nil)}, "", "[mesh-node-limit] the node-to-node mesh is too large"},
 		"the mesh may not go off without reflectors": {append(nodes(t, 50, 0), mesh(t, true)), state.Change{After: mesh(t, false)}, "reachability-preserved,route-reflectors-required", ""},
 		"it may where the pods' pool is VXLAN":       {append(nodes(t, 50, 0), mesh(t, true), pool), state.Change{After: mesh(t, false)}, "", ""},
@@ -157,7 +157,7 @@ func TestDecisions(t *testing.T) {
 			state.Change{After: object(t, "Node", "node-00050", map[string]any{"bgp": map[string]any{}})}, "", ""},
 		"it may while the mesh carries them":      {append(reflected(mesh(t, true))[20:], mesh(t, true)), state.Change{Before: peer(t, "workers", "", "")}, "", ""},
 		"a selector that loses its nodes may not": {reflected(mesh(t, false)), state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}, "reachability-preserved,route-reflectors-required", "BGPPeer workers: spec: selects no local node out of 120"},
-		"a BGPPeer that was already part of what is wrong is told": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), mesh(t, false)),
+		"a BGPPeer that a violation was about before is a warning": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), mesh(t, false)),
 			state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}, "", "[route-reflectors-required] too few IPv4 sessions to route reflectors: 19 of 19 nodes"},
 		"a selector that does not parse matches no node": {reflected(mesh(t, false)), state.Change{After: peer(t, "workers", "has(", "has(rr)")}, "reachability-preserved,route-reflectors-required", `BGPPeer workers: spec.nodeSelector: "has(" does not parse`},
 		"a restart time unlike the others' may not":      {reflected(mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "timers-consistent", ""},
@@ -259,7 +259,7 @@ func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
 func TestADecisionDoesNotWaitForOneThatDoesNotEnd(t *testing.T) {
 	e := NewEngine(misbehaving(t, document("loop", "loops", "Deny", "")))
 	s := state.New(nodes(t, 2, 0)...)
-	e.evaluating <- struct{}{} // As held by a Warm that is still at it.
+	e.evaluating <- struct{}{} // As if a Warm were still running.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if d := e.Decide(ctx, s, Request{Change: state.Change{After: node(t, 200, false)}}); d.Allowed || d.Evaluated() {
@@ -299,7 +299,7 @@ func randomObject(t testing.TB, r *rand.Rand) calico.Object {
 
 // TestNoWorse holds the engine to its promises on random changes: denied means
 // that some violation is new or larger; a change that leaves the state as it
-// was is never denied; and the judgement kept between requests, the order of
+// was is never denied; and the cached evaluation, the order of
 // policies and the order of objects do not matter.
 func TestNoWorse(t *testing.T) {
 	text := []string{
@@ -342,7 +342,7 @@ func TestNoWorse(t *testing.T) {
 		if !d.Allowed {
 			denied++
 		}
-		if d.Allowed || r.IntN(2) == 0 { // Bad states come to be, too.
+		if d.Allowed || r.IntN(2) == 0 { // Bad states occur, too.
 			s = next
 		}
 	}
@@ -389,19 +389,19 @@ func TestAMessageIsCapped(t *testing.T) {
 	}
 }
 
-func TestCalicosProblemIsToldUnlessAViolationTellsIt(t *testing.T) {
+func TestAProblemIsAWarningUnlessAViolationNamesItsField(t *testing.T) {
 	const problem = "spec.peerSelector: selects no node out of 5"
 	lost, found := peer(t, "p", "all()", "has(lost)"), peer(t, "p", "all()", "all()")
 	for name, c := range map[string]struct {
 		action string
 		before calico.Object
-		told   bool // by Calico's problem
+		want   bool // a warning about the problem
 	}{
-		"a policy that denies tells it":              {"Deny", found, false},
-		"so does one that warns":                     {"Warn", found, false},
-		"and one of which it was so before":          {"Deny", lost, false},
-		"one that only records tells the user none":  {"Audit", found, true},
-		"one that is about another field is not one": {"", found, true},
+		"a policy that denies names the field":     {"Deny", found, false},
+		"so does one that warns":                   {"Warn", found, false},
+		"and one whose violation was there before": {"Deny", lost, false},
+		"one that only records does not":           {"Audit", found, true},
+		"nor does one that is about another field": {"", found, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := defaults(t, "mesh-node-limit")
@@ -410,8 +410,8 @@ func TestCalicosProblemIsToldUnlessAViolationTellsIt(t *testing.T) {
 			}
 			change := state.Change{After: object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "has(lost)", "keepaliveTime": "9s"})}
 			d := decide(t, set, append(nodes(t, 5, 0), mesh(t, true), c.before), change)
-			told := slices.ContainsFunc(d.Problems, func(p calico.Problem) bool { return p.String() == problem })
-			if warned := slices.Contains(d.Warnings(), "BGPPeer p: "+problem); told != c.told || warned != c.told {
+			named := slices.ContainsFunc(d.Problems, func(p calico.Problem) bool { return p.String() == problem })
+			if warned := slices.Contains(d.Warnings(), "BGPPeer p: "+problem); named != c.want || warned != c.want {
 				t.Errorf("problems %q, warnings %q", d.Problems, d.Warnings())
 			}
 			standing := slices.Collect(d.Standing())
@@ -438,7 +438,7 @@ func TestAVerdictHoldsTheViolationBefore(t *testing.T) {
 	}
 }
 
-func TestWhatTheRequestSaysOfTheObjectBeforeWins(t *testing.T) {
+func TestTheOldObjectOfTheRequestWins(t *testing.T) {
 	e := NewEngine(defaults(t))
 	workers, reflectors := peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")
 	// The snapshot does not know the BGPPeer yet, but the API server deletes it.
@@ -453,9 +453,8 @@ func TestWhatTheRequestSaysOfTheObjectBeforeWins(t *testing.T) {
 	}
 }
 
-// A state in which some nodes are isolated may not be mended at the cost of
-// others, and may be mended bit by bit.
-func TestHarmToOneNodeIsNotBalancedByMendingAnother(t *testing.T) {
+// A change may not fix isolated nodes at the cost of others, and may fix some of them.
+func TestFixingOneNodeDoesNotOutweighIsolatingAnother(t *testing.T) {
 	before := append(nodes(t, 12, 2), mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"), peer(t, "workers", "rack == 'r3'", "has(rr)"))
 	for name, c := range map[string]struct {
 		selector, deny, message string
@@ -476,9 +475,9 @@ func TestHarmToOneNodeIsNotBalancedByMendingAnother(t *testing.T) {
 	}
 }
 
-// Each node's status changes for itself, thousands of times an hour, and decides nothing.
-// A policy that is evaluated fails here, as there is no time left.
-func TestAChangeOfACalicoNodeStatusIsNoWork(t *testing.T) {
+// CalicoNodeStatuses change thousands of times an hour and do not affect BGP. A policy that
+// is evaluated fails here, because the time is up.
+func TestAChangeToACalicoNodeStatusEvaluatesNothing(t *testing.T) {
 	status := func(name string, established int64) calico.Object {
 		o, err := calico.Decode(map[string]any{
 			"apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": map[string]any{"name": name},

@@ -18,11 +18,11 @@ const (
 	racks      = 16
 	torPeers   = 3
 	images     = 20
-	// maxNodes is twice the largest cluster that Kubernetes is built for.
+	// maxNodes is twice the number of nodes that Kubernetes supports.
 	maxNodes = 10000
 )
 
-// fill makes a cluster in which nothing is wrong: mesh off, each rack's nodes peered with all reflectors.
+// fill creates a cluster without violations: the mesh is off, and the nodes of each rack peer with all reflectors.
 func fill(ctx context.Context, e *env.Environment, count int) error {
 	nodes := env.Nodes(count)
 	for i, node := range nodes {
@@ -44,10 +44,10 @@ func fill(ctx context.Context, e *env.Environment, count int) error {
 
 func rack(number int) string { return fmt.Sprintf("r%02d", number) }
 
-// rackPeer is the name of the BGPPeer between a rack's nodes and the reflectors.
+// rackPeer returns the name of the BGPPeer between a rack's nodes and the reflectors.
 func rackPeer(number int) string { return "rack-" + rack(number) }
 
-// calicoObjects are the default BGPConfiguration and the BGPPeers.
+// calicoObjects returns the default BGPConfiguration and the BGPPeers.
 func calicoObjects() string {
 	var text strings.Builder
 	add := func(kind, name, spec string) {
@@ -64,8 +64,8 @@ func calicoObjects() string {
 	return text.String()
 }
 
-// furnish gives a Node the bulk that kubelet and cloud leave on it, which the webhook has to read past: 15 labels,
-// five conditions, and the images that kubelet lists.
+// furnish adds to a Node what kubelet and cloud providers write, which the webhook must skip: 15 labels, five conditions
+// and a list of images.
 func furnish(node *corev1.Node, number int) {
 	maps.Copy(node.Labels, map[string]string{
 		"beta.kubernetes.io/arch":         "amd64",
@@ -108,7 +108,7 @@ func furnish(node *corev1.Node, number int) {
 	}
 }
 
-// nodeSize is how many bytes of JSON one Node is, as the API server stores it.
+// nodeSize returns the size of the JSON of one Node, as the API server stores it, in bytes.
 func nodeSize(ctx context.Context, e *env.Environment) (int, error) {
 	raw, err := e.Client.CoreV1().RESTClient().Get().AbsPath("/api/v1/nodes/" + env.Node(0).Name).DoRaw(ctx)
 	return len(raw), err

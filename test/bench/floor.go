@@ -24,18 +24,19 @@ import (
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
-// floorArgument has this program be the floor. The folder that follows holds the certificate, and the port in a file.
+// floorArgument makes this program run as the floor. The next argument is the folder with the certificate and a file with
+// the port.
 const floorArgument = "serve-floor"
 
 const (
 	portFile = "port"
 	certFile = "tls.crt"
 	keyFile  = "tls.key"
-	// floorTimeout is how long the floor may take to listen, or to end.
+	// floorTimeout bounds the start and the end of the floor.
 	floorTimeout = 10 * time.Second
 )
 
-// serveFloor allows every change until standard input ends: however the parent ends, that does.
+// serveFloor allows every change until standard input is closed, which happens however the parent ends.
 func serveFloor(dir string) error {
 	ctrllog.SetLogger(logr.Discard())
 	text, err := fs.ReadFile(os.DirFS(dir), portFile)
@@ -60,7 +61,7 @@ func serveFloor(dir string) error {
 	return server.Start(ctx)
 }
 
-// identity is how bgpguard proves who it is. The floor borrows it, so that TLS costs both the same.
+// identity is the serving certificate of bgpguard. The floor uses it too, so that TLS costs both the same.
 type identity struct{ ca, certificate, key []byte }
 
 func readIdentity(ctx context.Context, e *env.Environment) (identity, error) {
@@ -71,7 +72,7 @@ func readIdentity(ctx context.Context, e *env.Environment) (identity, error) {
 	return identity{ca: secret.Data["ca.crt"], certificate: secret.Data[certFile], key: secret.Data[keyFile]}, nil
 }
 
-// floor is the running process.
+// floor is the running floor process.
 type floor struct {
 	url string
 	pid int
@@ -144,7 +145,7 @@ func awaitTLS(ctx context.Context, ca []byte, port int) error {
 	}
 }
 
-// stop ends the process where it was started, and removes its files.
+// stop ends the process, if it was started, and removes its files.
 func (f *floor) stop() error {
 	var problems []error
 	if f.stdin != nil {
@@ -159,7 +160,7 @@ func (f *floor) stop() error {
 	return errors.Join(append(problems, os.RemoveAll(f.dir))...)
 }
 
-// freePort is a port on which nothing listens now.
+// freePort returns a port that nothing listens on.
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

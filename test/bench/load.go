@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	// warmup is how many requests open a connection and fill both sides' caches before anything counts.
+	// warmup is the number of requests that open a connection and fill caches before the measurement.
 	warmup = 20
-	// maxRequests bounds what one connection sends in a repetition, however long that may take.
+	// maxRequests bounds the requests of one connection in a repetition.
 	maxRequests = 100_000
-	// patience is how long the API server waits for a webhook of config/webhook; it says so in each request.
+	// patience is timeoutSeconds of config/webhook, which the API server adds to each request.
 	patience = 5 * time.Second
 )
 
-// numbers has no two requests of this process be the same.
+// numbers makes every request of this process unique.
 var numbers atomic.Int64
 
-// target is a webhook to be asked.
+// target is a webhook that is measured.
 type target struct {
 	url     string
 	tls     *tls.Config
@@ -50,7 +50,7 @@ func newTarget(address string, ca []byte, allowed func(question) bool) (*target,
 	}, nil
 }
 
-// client has one connection, which it keeps.
+// client has one persistent connection.
 func (t *target) client() *http.Client {
 	transport := &http.Transport{
 		TLSClientConfig: t.tls, DisableCompression: true, MaxConnsPerHost: 1,
@@ -68,13 +68,13 @@ func (t *target) client() *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// timing is what one repetition measured.
+// timing is the result of one repetition.
 type timing struct {
 	p50, p99  time.Duration
 	perSecond float64
 }
 
-// measure asks the question on some connections for a while, on each the next when the last is answered.
+// measure sends a question for some time on several connections, each request after the answer to the one before.
 func (t *target) measure(ctx context.Context, q question, connections int, duration time.Duration) (timing, error) {
 	clients := make([]*http.Client, connections)
 	for i := range clients {
@@ -103,7 +103,7 @@ func (t *target) measure(ctx context.Context, q question, connections int, durat
 	}, nil
 }
 
-// ask is how long each answer took, over all connections. The first failure ends it on all of them.
+// ask returns the duration of each answer, over all connections. The first failure ends all of them.
 func (t *target) ask(ctx context.Context, clients []*http.Client, q question, more func(asked int) bool) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -127,7 +127,7 @@ func (t *target) ask(ctx context.Context, clients []*http.Client, q question, mo
 	return slices.Concat(latencies...), context.Cause(ctx)
 }
 
-// askOnce times one answer, and then looks at what it says.
+// askOnce measures one answer and then checks it.
 func (t *target) askOnce(ctx context.Context, client *http.Client, q question) (time.Duration, error) {
 	body, uid := q.review(numbers.Add(1))
 	began := time.Now()
@@ -157,7 +157,7 @@ func post(ctx context.Context, client *http.Client, address string, body []byte)
 	return answer, err
 }
 
-// checkAnswer makes sure that a decision was made, and the right one: an error is quick too.
+// checkAnswer returns an error unless the answer is the right decision: an error would be fast too.
 func checkAnswer(answer []byte, uid string, allowed bool) error {
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(answer, &review); err != nil {
@@ -175,13 +175,13 @@ func checkAnswer(answer []byte, uid string, allowed bool) error {
 	return nil
 }
 
-// percentile is by nearest rank. At least one latency is there: the first request is sent before time is up.
+// percentile returns the nearest-rank percentile of at least one latency.
 func percentile(sorted []time.Duration, percent int) time.Duration {
 	rank := (len(sorted)*percent + 99) / 100
 	return sorted[rank-1]
 }
 
-// medians takes each number's median by itself.
+// medians returns the median of each field.
 func medians(timings []timing) timing {
 	var result timing
 	middle := len(timings) / 2

@@ -15,15 +15,15 @@ import (
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
-// Where a review holds what differs from one request to the next.
+// The parts of a review that differ between requests.
 const (
 	uidMarker    = "@uid@"
 	numberMarker = "@number@"
-	// numberKey is the annotation, or the extra field of the user, that is the number.
+	// numberKey is the annotation, or the extra field of the user, that holds the number.
 	numberKey = "bench.bgpguard.io/number"
 )
 
-// question is an AdmissionReview to be asked again and again, about a change that is never the same.
+// question is an AdmissionReview that is sent many times, each time about a different change.
 type question struct {
 	name    string
 	allowed bool
@@ -31,13 +31,13 @@ type question struct {
 	head, middle, tail []byte
 }
 
-// review is the question's request of a number, and its UID.
+// review returns the body of the request with that number, and its UID.
 func (q *question) review(number int64) (body []byte, uid string) {
 	uid = fmt.Sprintf("00000000-0000-4000-8000-%012x", number)
 	return bytes.Join([][]byte{q.head, []byte(uid), q.middle, fmt.Appendf(nil, "%012d", number), q.tail}, nil), uid
 }
 
-// readQuestions makes the questions from the live objects, with all that the API server keeps on them.
+// readQuestions makes the questions from the live objects, as the API server stores them.
 func readQuestions(ctx context.Context, e *env.Environment, nodes int) ([]question, error) {
 	peer, err := read(ctx, e, "bgppeers", rackPeer(0))
 	if err != nil {
@@ -47,7 +47,7 @@ func readQuestions(ctx context.Context, e *env.Environment, nodes int) ([]questi
 	if err != nil {
 		return nil, err
 	}
-	// config/policies allows a mesh of 100, in which reflectors take no part.
+	// config/policies allows a mesh of 100 nodes; route reflectors do not count.
 	mesh := question{name: "mesh-on-deny"}
 	if nodes-reflectors <= 100 {
 		mesh = question{name: "mesh-on-allow", allowed: true}
@@ -79,7 +79,7 @@ func readQuestions(ctx context.Context, e *env.Environment, nodes int) ([]questi
 	return result, nil
 }
 
-// read reads an object as the API server sends it.
+// read returns an object as the API server sends it.
 func read(ctx context.Context, e *env.Environment, resource, name string) (*unstructured.Unstructured, error) {
 	path := "/apis/" + env.GroupV1.APIVersion() + "/" + resource + "/" + name
 	raw, err := e.Client.CoreV1().RESTClient().Get().AbsPath(path).DoRaw(ctx)
@@ -91,7 +91,7 @@ func read(ctx context.Context, e *env.Environment, resource, name string) (*unst
 	return object, err
 }
 
-// newRequest is the request to delete the live object, or to change one field of it.
+// newRequest returns the request to delete the live object, or to change one field of it.
 func newRequest(operation admissionv1.Operation, resource string, live *unstructured.Unstructured, field string, value any) (*admissionv1.AdmissionRequest, error) {
 	gvk := live.GroupVersionKind()
 	kind := metav1.GroupVersionKind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind}
@@ -123,7 +123,7 @@ func newRequest(operation admissionv1.Operation, resource string, live *unstruct
 	return request, err
 }
 
-// numbered is the object with an annotation that no two requests share, so that no answer can be one from before.
+// numbered returns the object with an annotation that is unique to the request, so that no answer can be cached.
 func numbered(object *unstructured.Unstructured) (runtime.RawExtension, error) {
 	object = object.DeepCopy()
 	annotations := object.GetAnnotations()
@@ -136,7 +136,7 @@ func numbered(object *unstructured.Unstructured) (runtime.RawExtension, error) {
 	return runtime.RawExtension{Raw: raw}, err
 }
 
-// split keeps the review of a request in the parts that stay the same.
+// split splits the review of a request at the parts that differ.
 func (q *question) split(request *admissionv1.AdmissionRequest) error {
 	review := admissionv1.AdmissionReview{Request: request}
 	review.SetGroupVersionKind(admissionv1.SchemeGroupVersion.WithKind("AdmissionReview"))

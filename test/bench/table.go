@@ -38,7 +38,7 @@ func latencyTable(reports []report) string {
 	return text.String()
 }
 
-// processTable tells what the processes need besides a request's time.
+// processTable compares start time and memory of the processes.
 func processTable(reports []report) string {
 	var text strings.Builder
 	text.WriteString("Resident memory in MiB, after the start, after the load, and at its peak; bgpguard's time from its start to ready,\n" +
@@ -58,7 +58,7 @@ func processTable(reports []report) string {
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()*1000) }
 
-// mark has what is over budget stand out.
+// mark makes values over budget bold.
 func mark(text string, over bool) string {
 	if over {
 		return "**" + text + "**"

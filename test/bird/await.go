@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// Bounds of waiting. A session needs a connect delay of 2 s, and 5 s more after its first failure, up to 30 s after
-// further ones. So a cluster that is as foretold is looked at again when it is settleAge old and has not changed for
-// settleTime, to see that nothing more comes up.
+// Bounds of waiting. BIRD connects after 2 s, 5 s after a first failure, and up to 30 s after further ones. So a cluster
+// that matches the prediction must still match it when it is settleAge old and has not changed for settleTime.
 const (
 	pollInterval    = 300 * time.Millisecond
 	settleTime      = 2 * time.Second
@@ -20,13 +19,13 @@ const (
 	convergeTimeout = 75 * time.Second
 )
 
-// Await waits until the BIRDs have what one of wants says and keep it. The error tells how they differ, at the end,
-// from the first.
+// Await waits until the views of the BIRDs equal one of wants and stay so. After convergeTimeout it returns an error
+// that shows the differences from the first of wants.
 func (c *Cluster) Await(ctx context.Context, wants ...map[Speaker]View) error {
 	deadline := time.Now().Add(convergeTimeout)
-	var since time.Time // when it was first seen to be as foretold, and has been since
+	var since time.Time // since when the views match
 	for {
-		seen, err := c.See(ctx)
+		seen, err := c.Views(ctx)
 		now := time.Now()
 		equal := err == nil && slices.ContainsFunc(wants, func(want map[Speaker]View) bool {
 			return maps.EqualFunc(seen, want, View.Equal)
@@ -53,15 +52,15 @@ func (c *Cluster) Await(ctx context.Context, wants ...map[Speaker]View) error {
 	}
 }
 
-// differ puts into words, for each speaker that has not what it should, both sides, its configuration and its
-// protocols.
+// differ returns an error that lists, for each speaker whose view differs from the prediction, both views, its
+// configuration and its protocols.
 func (c *Cluster) differ(ctx context.Context, want, seen map[Speaker]View) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "BIRD differs from the prediction after %v", convergeTimeout)
 	for _, s := range speakers(want, seen) {
-		w, foretold := want[s]
+		w, predicted := want[s]
 		g, runs := seen[s]
-		if foretold && runs && w.Equal(g) {
+		if predicted && runs && w.Equal(g) {
 			continue
 		}
 		fmt.Fprintf(&b, "\n\nnode %s, %s:\n", s.Node, s.Family)
@@ -85,7 +84,7 @@ func (c *Cluster) differ(ctx context.Context, want, seen map[Speaker]View) error
 	return fmt.Errorf("%s", b.String())
 }
 
-// speakers lists those of both, in order.
+// speakers returns the speakers of a and b, sorted by node and family.
 func speakers(a, b map[Speaker]View) []Speaker {
 	all := maps.Clone(a)
 	maps.Copy(all, b)

@@ -11,25 +11,25 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// Cluster is nodes whose BIRDs run on one link.
+// Cluster is a set of nodes whose BIRDs run on one link.
 type Cluster struct {
 	nodes   []Node
 	dir     string
 	network *network
 	daemons []*daemon
-	changed time.Time // when the BIRDs were last given a configuration
+	changed time.Time // when the BIRDs last got a configuration
 }
 
 // Options say how the BIRDs are started.
 type Options struct {
-	// Recovery starts them as calico-node does, with -R: as if they came back after a crash.
+	// Recovery starts them as calico-node does, with -R: BIRD then recovers from a graceful restart.
 	Recovery bool
 	// Dead names nodes that are down: they have an address, but no BIRD.
 	Dead map[string]bool
 }
 
-// Start starts the BIRDs of nodes, but for those that refuse their configuration, which Refused tells. The caller
-// calls Close also when it fails.
+// Start starts the BIRDs of nodes, except those that reject their configuration: see Rejected. The caller must call
+// Close, also after an error.
 func Start(nodes []Node, o Options) (*Cluster, error) {
 	c := &Cluster{nodes: nodes, changed: time.Now()}
 	var err error
@@ -49,7 +49,7 @@ func Start(nodes []Node, o Options) (*Cluster, error) {
 				return c, err
 			}
 			c.daemons = append(c.daemons, d)
-			if d.refused() != "" {
+			if d.rejected() != "" {
 				continue
 			}
 			if err := d.start(c.network.namespace(i), o.Recovery); err != nil {
@@ -60,7 +60,7 @@ func Start(nodes []Node, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Close ends all that Start has begun.
+// Close stops the BIRDs and removes the network and the files.
 func (c *Cluster) Close() error {
 	for _, d := range c.daemons {
 		d.stop()
@@ -75,19 +75,19 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
-// Refused tells what each BIRD that refuses its configuration has against it.
-func (c *Cluster) Refused() map[Speaker]string {
-	refused := map[Speaker]string{}
+// Rejected returns the error of each BIRD that rejects its configuration.
+func (c *Cluster) Rejected() map[Speaker]string {
+	rejected := map[Speaker]string{}
 	for _, d := range c.daemons {
-		if why := d.refused(); why != "" {
-			refused[d.speaker] = why
+		if why := d.rejected(); why != "" {
+			rejected[d.speaker] = why
 		}
 	}
-	return refused
+	return rejected
 }
 
-// Reconfigure gives the running BIRDs the configurations of nodes, which are the same nodes as before, as confd does
-// after a change.
+// Reconfigure writes new configurations for the running BIRDs and reloads them, as confd does after a change. nodes
+// must be the nodes of Start.
 func (c *Cluster) Reconfigure(ctx context.Context, nodes []Node) error {
 	c.nodes, c.changed = nodes, time.Now()
 	for _, n := range nodes {
@@ -116,8 +116,8 @@ func (c *Cluster) daemon(s Speaker) *daemon {
 	return nil
 }
 
-// See tells what every running BIRD has.
-func (c *Cluster) See(ctx context.Context) (map[Speaker]View, error) {
+// Views returns what every running BIRD has.
+func (c *Cluster) Views(ctx context.Context) (map[Speaker]View, error) {
 	owners := map[netip.Prefix]string{}
 	for _, n := range c.nodes {
 		for _, p := range n.Pods {
@@ -142,7 +142,7 @@ func (c *Cluster) See(ctx context.Context) (map[Speaker]View, error) {
 	return views, nil
 }
 
-// Status is what one running BIRD answers to `show status`.
+// Status returns the answer of one running BIRD to `show status`.
 func (c *Cluster) Status(ctx context.Context, s Speaker) ([]string, error) {
 	d := c.daemon(s)
 	if d == nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// defaultPort is the one on which BIRD listens, and which it dials, unless it is told another.
+// defaultPort is the port that BIRD listens on and connects to by default.
 const defaultPort = 179
 
-// Config is what calico-node has BIRD do on the node in family f, for BIRD 1.6: the statements of
-// node/filesystem/etc/calico/confd/templates/bird.cfg.template that decide sessions and routes. Left out are what a
-// test has none of: service ranges, communities, filters, and local workloads, whose addresses no API object tells.
+// Config returns the BIRD 1.6 configuration of the node in family f: the statements of calico-node's
+// node/filesystem/etc/calico/confd/templates/bird.cfg.template that decide sessions and routes. It omits what no test
+// uses: service ranges, communities, filters, and local workloads, whose addresses are in no API object.
 func (n *Node) Config(f calico.Family) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -44,8 +44,8 @@ func (n *Node) Config(f calico.Family) string {
 	return b.String()
 }
 
-// routerID is the node's IPv4 address. A node without one has no router ID, and no BGP, unless calico-node is given
-// CALICO_ROUTER_ID, so it is taken to be "hash": a number made of the node's name.
+// routerID returns the node's IPv4 address. A node without one has a router ID, and BGP, only if calico-node gets
+// CALICO_ROUTER_ID. The tests assume its value "hash": a number that is a hash of the node's name.
 func (n *Node) routerID() netip.Addr {
 	if a := n.Address[calico.IPv4]; a.IsValid() {
 		return a
@@ -55,7 +55,7 @@ func (n *Node) routerID() netip.Addr {
 	return netip.AddrFrom4([4]byte(h.Sum(nil)))
 }
 
-// protocol is the block of one half-session.
+// protocol returns the block of one half-session.
 func protocol(h topology.HalfSession) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

@@ -9,13 +9,12 @@ import (
 	"time"
 )
 
-// askTimeout is how long a daemon may take to answer one command.
+// askTimeout bounds the answer to one command.
 const askTimeout = 10 * time.Second
 
-// ask has a daemon carry out one command through its control socket, as birdc does, and returns the lines of the
-// answer. Each line comes with a code of four digits and "-", or a blank in place of the code of the line before;
-// the last one has a blank behind its code, which begins with 0 for success and with 8 or 9 for failure (nest/cmds.c,
-// doc/reply_codes).
+// ask sends one command to the control socket of a daemon, as birdc does, and returns the lines of the answer. A line
+// starts with a code of four digits and "-", or with a space if its code is that of the line before. The last line has
+// a space after its code. Codes that start with 8 or 9 are errors (nest/cmds.c, doc/reply_codes).
 func ask(ctx context.Context, socket, command string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -54,7 +53,7 @@ func ask(ctx context.Context, socket, command string) ([]string, error) {
 	}
 }
 
-// reply takes one line of an answer apart.
+// reply parses one line of an answer.
 func reply(line string) (text string, last, failed bool) {
 	if strings.HasPrefix(line, " ") || len(line) < len("0000 ") {
 		return strings.TrimPrefix(line, " "), false, false

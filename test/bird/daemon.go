@@ -10,7 +10,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// programs are BIRD 1.6's for IPv4 and IPv6.
+// programs are the programs of BIRD 1.6 for IPv4 and IPv6.
 var programs = [2]string{"bird", "bird6"}
 
 // daemon is one BIRD.
@@ -19,7 +19,7 @@ type daemon struct {
 	config  string // path
 	socket  string
 	log     string    // path
-	process *exec.Cmd // nil while it doesn't run
+	process *exec.Cmd // nil while it is not running
 }
 
 // newDaemon writes the configuration of a BIRD in dir.
@@ -29,9 +29,9 @@ func newDaemon(dir string, n *Node, f calico.Family) (*daemon, error) {
 	return d, os.WriteFile(d.config, []byte(n.Config(f)), 0o600)
 }
 
-// refused asks BIRD whether it would take the configuration, as confd does before it puts it in place
-// (confd/pkg/resource/template/resource.go), and returns what it has against it, or "".
-func (d *daemon) refused() string {
+// rejected returns BIRD's error if it rejects the configuration, and "" otherwise. confd checks a file in the same way
+// before it installs it (confd/pkg/resource/template/resource.go).
+func (d *daemon) rejected() string {
 	out, err := exec.Command(programs[d.speaker.Family], "-p", "-c", d.config).CombinedOutput()
 	if err == nil {
 		return ""
@@ -39,8 +39,8 @@ func (d *daemon) refused() string {
 	return fmt.Sprintf("%v: %s", err, bytes.TrimSpace(out))
 }
 
-// start starts the daemon in a namespace. It stays in the foreground, so that it is a child to be ended and waited
-// for. With recovery it starts as calico-node starts it: as if it came back after a crash.
+// start starts the daemon in a namespace, in the foreground, so that it stays a child process. With recovery it starts
+// with -R, as calico-node starts it.
 func (d *daemon) start(namespace string, recovery bool) error {
 	args := []string{"netns", "exec", namespace, programs[d.speaker.Family], "-f", "-c", d.config, "-s", d.socket, "-P", d.socket + ".pid"}
 	if recovery {
@@ -51,7 +51,7 @@ func (d *daemon) start(namespace string, recovery bool) error {
 		return err
 	}
 	defer log.Close()
-	process := exec.Command("ip", args...) // It turns itself into BIRD; there is no second process.
+	process := exec.Command("ip", args...) // ip replaces itself with BIRD; there is no second process.
 	process.Stdout, process.Stderr = log, log
 	if err := process.Start(); err != nil {
 		return err
@@ -60,21 +60,21 @@ func (d *daemon) start(namespace string, recovery bool) error {
 	return nil
 }
 
-// stop ends the daemon, if it runs, without a word to its peers.
+// stop kills the daemon, if it runs, without a notification to its peers.
 func (d *daemon) stop() {
 	if d.process == nil {
 		return
 	}
-	_ = d.process.Process.Kill() // It may have ended; Wait tells nothing else either.
+	_ = d.process.Process.Kill() // It may have ended already.
 	_ = d.process.Wait()
 	d.process = nil
 }
 
-// failed adds to an error whose it is, and what the daemon has printed.
+// failed adds the node, the program and the daemon's output to an error.
 func (d *daemon) failed(err error) error {
 	log, readErr := os.ReadFile(d.log)
 	if readErr != nil {
 		log = []byte(readErr.Error())
 	}
-	return fmt.Errorf("node %s, %s: %w; it has printed: %s", d.speaker.Node, programs[d.speaker.Family], err, bytes.TrimSpace(log))
+	return fmt.Errorf("node %s, %s: %w; output: %s", d.speaker.Node, programs[d.speaker.Family], err, bytes.TrimSpace(log))
 }

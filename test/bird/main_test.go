@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// maxDaemons bounds the BIRDs that run at the same time. The tests spend their time waiting for BIRD's timers, so
-// they wait together.
+// maxDaemons bounds the BIRDs that run at the same time. The tests mostly wait for BIRD's timers, so they run in
+// parallel.
 const maxDaemons = 40
 
 var slots = semaphore.NewWeighted(maxDaemons)
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// missing says what the tests lack: without it they fail, or nobody would notice that they never run.
+// missing returns an error that names what the tests need and do not find. They fail instead of being skipped.
 func missing() error {
 	for _, program := range []string{"ip", "bird", "bird6"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -44,7 +44,7 @@ func missing() error {
 	return nil
 }
 
-// start starts a cluster that ends with the test, when there is room for its daemons.
+// start waits until its daemons may run, and starts a cluster that is closed when the test ends.
 func start(t *testing.T, nodes []Node, o Options) *Cluster {
 	t.Helper()
 	daemons := int64(0)

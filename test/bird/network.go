@@ -10,17 +10,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// networks counts the networks of this process, so that their namespaces have names of their own.
+// networks counts the networks of this process, so that the names of their namespaces are unique.
 var networks atomic.Int32
 
-// network is one bridge, in a namespace of its own, with a namespace for each node on it. Nothing in it is connected
-// to the machine's own network.
+// network is a bridge in its own namespace, and a namespace for each node, connected to the bridge. Nothing connects it
+// to the network of the machine.
 type network struct {
 	prefix     string
 	namespaces []string
 }
 
-// newNetwork makes a network of nodes. What it has made is there, and to be removed, also when it fails.
+// newNetwork creates a network of nodes. The caller must remove it, also after an error.
 func newNetwork(nodes []Node) (*network, error) {
 	n := &network{prefix: fmt.Sprintf("bgpg-%d-%d", os.Getpid(), networks.Add(1))}
 	n.namespaces = append(n.namespaces, n.prefix+"-bridge")
@@ -30,7 +30,7 @@ func newNetwork(nodes []Node) (*network, error) {
 	if err := ip("", prefixed("netns add ", n.namespaces)); err != nil {
 		return n, err
 	}
-	// Neither may hold packets back at first: a bridge that learns, IPv6 that looks for duplicates (nodad, below).
+	// No delays at the start: no spanning tree, no forward delay, no duplicate address detection (nodad, below).
 	bridge := []string{"link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set br0 up"}
 	for i := range nodes {
 		port := fmt.Sprintf("port%d", i)
@@ -55,10 +55,10 @@ func newNetwork(nodes []Node) (*network, error) {
 	return n, nil
 }
 
-// namespace names that of node number i.
+// namespace returns the name of the namespace of node number i.
 func (n *network) namespace(i int) string { return fmt.Sprintf("%s-%d", n.prefix, i) }
 
-// remove removes the namespaces, and with them all that is in them.
+// remove deletes the namespaces and everything in them.
 func (n *network) remove() error { return ip("", prefixed("netns delete ", n.namespaces)) }
 
 func prefixed(prefix string, list []string) []string {
@@ -69,7 +69,7 @@ func prefixed(prefix string, list []string) []string {
 	return out
 }
 
-// ip runs commands of ip, all of them also when one fails, in a namespace, "" for the machine's own.
+// ip runs a batch of ip commands in a namespace ("" for that of the machine), also those after one that fails.
 func ip(namespace string, commands []string) error {
 	args := []string{"-force", "-batch", "-"}
 	if namespace != "" {

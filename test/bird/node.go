@@ -1,8 +1,8 @@
-// Package bird holds predictions to the real thing: it turns the topology of a state into the bird.cfg and bird6.cfg
-// that calico-node would write on each node, runs BIRD 1.6 on them, a daemon for each node and address family in a
-// network namespace of its node's own, and tells what sessions and routes there are.
+// Package bird compares predictions with real BIRD daemons. It writes the bird.cfg and bird6.cfg that calico-node would
+// write on each node of a topology, runs BIRD 1.6 on them, one daemon per node and address family, each node in its own
+// network namespace, and reads the sessions and routes.
 //
-// It needs root, bird and ip, and touches nothing outside its own namespaces.
+// It needs root, bird and ip, and changes nothing outside its namespaces.
 package bird
 
 import (
@@ -15,27 +15,27 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// The networks of a test, by family: every node's address is in the first, which is one link, and the pods of node
-// N, counted from 1 in order of names, have the Nth block of the second.
+// The networks of a test, by family. All node addresses are in linkNetworks, which is one link. The pods of the Nth node
+// by name, counted from 1, have the Nth block of podNetworks.
 var (
 	linkNetworks = [2]netip.Prefix{netip.MustParsePrefix("10.192.0.0/16"), netip.MustParsePrefix("fd00:192::/64")}
 	podNetworks  = [2]netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:244::/32")}
 )
 
-// Node is all that decides what one node's BIRDs do.
+// Node is everything that decides what the BIRDs of one node do.
 type Node struct {
 	Name string
-	// Address is the node's own by family, the zero Addr where it has none and runs no BIRD.
+	// Address is the address by family; the zero Addr means that the node has none, and no BIRD.
 	Address [2]netip.Addr
-	// ListenPort is 0 where BIRD's default, 179, holds.
+	// ListenPort is 0 for BIRD's default, 179.
 	ListenPort uint16
-	// Pods is the block of the node's pods by family.
+	// Pods is the pod block by family.
 	Pods [2]netip.Prefix
-	// HalfSessions are the node's, of both families, in order of protocol names.
+	// HalfSessions are those of both families, sorted by protocol name.
 	HalfSessions []topology.HalfSession
 }
 
-// Nodes gives the nodes of s, whose topology is t, in order of names.
+// Nodes returns the nodes of s, whose topology is t, sorted by name.
 func Nodes(s *state.Snapshot, t *topology.Topology) ([]Node, error) {
 	nodes := make([]Node, 0, len(s.Nodes()))
 	for i, n := range s.Nodes() {
@@ -48,7 +48,7 @@ func Nodes(s *state.Snapshot, t *topology.Topology) ([]Node, error) {
 	return nodes, checkAddresses(nodes)
 }
 
-// listenPort is the node's own, else the cluster's (confd/pkg/backends/calico/bgp_processor.go).
+// listenPort returns the node's listen port, or else the cluster's (confd/pkg/backends/calico/bgp_processor.go).
 func listenPort(s *state.Snapshot, node string) uint16 {
 	for _, name := range []string{"node." + node, calico.Default} {
 		if c := s.BGPConfiguration(name); c != nil && c.ListenPort != 0 {
@@ -58,7 +58,7 @@ func listenPort(s *state.Snapshot, node string) uint16 {
 	return 0
 }
 
-// podBlock is the block of the pods of node number n: 10.244.N.0/26 or fd00:244:N::/122, N from 1 to 255.
+// podBlock returns the pod block of node number n: 10.244.N.0/26 or fd00:244:N::/122, N from 1 to 255.
 func podBlock(f calico.Family, n int) netip.Prefix {
 	if f == calico.IPv4 {
 		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(n)}), 26)
@@ -68,7 +68,7 @@ func podBlock(f calico.Family, n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(a), 122)
 }
 
-// checkAddresses reports a node that would be off the link.
+// checkAddresses returns an error for a node whose address is not on the link.
 func checkAddresses(nodes []Node) error {
 	for _, n := range nodes {
 		for f, a := range n.Address {

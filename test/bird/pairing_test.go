@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// half is a half-session of node 1 or 2 to the other one, AS 64512 on both, with what change makes of it.
+// half returns a half-session between nodes 1 and 2, AS 64512 on both, with the change applied.
 func half(name string, change ...func(*topology.HalfSession)) topology.HalfSession {
 	h := topology.HalfSession{Protocol: name, Family: "IPv4", PeerASN: 64512, LocalASN: 64512}
 	for _, c := range change {
@@ -41,7 +41,7 @@ func asn(peer, local uint32) func(*topology.HalfSession) {
 
 func list(h ...topology.HalfSession) []topology.HalfSession { return h }
 
-// TestPairing holds BIRD to the rules by which the topology says whether a session stands on two half-sessions.
+// TestPairing checks with BIRD the rules that decide whether two half-sessions make an established session.
 func TestPairing(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -149,7 +149,8 @@ func TestPairing(t *testing.T) {
 	}
 }
 
-// sets is the views of two nodes, one and two, that have the sessions in each of lists: those with a… and b….
+// sets returns the views of nodes one and two for each list of sessions: names that start with a are of node one, those
+// that start with b of node two.
 func sets(lists ...string) []map[Speaker]View {
 	out := make([]map[Speaker]View, 0, len(lists))
 	for _, text := range lists {

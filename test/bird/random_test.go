@@ -10,10 +10,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// randomStates is how many random states are tried, from seeds that are their numbers.
+// randomStates is the number of random states; the number of each is its seed.
 const randomStates = 40
 
-// TestRandomStates compares BIRD with the prediction in states that nobody has thought of.
+// TestRandomStates compares BIRD with the prediction in random states.
 func TestRandomStates(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(randomStates) {
@@ -29,9 +29,8 @@ func TestRandomStates(t *testing.T) {
 	}
 }
 
-// uncertain reports whether chance decides what BIRD does: it is Calico's where it depends on the order in which it
-// visits BGPPeers, and BIRD's where two nodes dial each other and both ends have a second protocol to turn to when the
-// connections collide (see TestPairing).
+// uncertain reports whether the result depends on chance: on the order in which Calico visits BGPPeers, or on a connection
+// collision between two nodes that both have a second protocol for the same neighbor (see TestPairing).
 func uncertain(w *world) bool {
 	for range w.topology.Ambiguous("") {
 		return true
@@ -53,7 +52,8 @@ func uncertain(w *world) bool {
 	return false
 }
 
-// randomState is three to eight nodes with whatever decides their sessions, of few values each, so that they meet.
+// randomState returns three to eight nodes and the objects that decide their sessions. Each field has few values, so that
+// fields of different objects match.
 func randomState(r *rand.Rand) []object {
 	one := func(in int) bool { return r.IntN(in) == 0 }
 	stacks := one(4)
@@ -105,7 +105,7 @@ func randomNode(r *rand.Rand, i int, stacks bool) object {
 	})
 }
 
-// randomPeer is the spec of a BGPPeer among n nodes, counted from first.
+// randomPeer returns the spec of a BGPPeer between n nodes, numbered from first.
 func randomPeer(r *rand.Rand, first, n int) object {
 	spec := object{}
 	selectors := []string{"all()", "rack == 'a'", "rack == 'b'", "role == 'reflector'", "role != 'reflector'", "role == 'reflector' && rack == 'a'"}

@@ -12,8 +12,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// TestRestart starts BIRD as calico-node does and compares for what it waits with the prediction: for every half-session
-// on which no session comes up, up to 240 s, but for those that fail at once because of an AS number.
+// TestRestart starts BIRD as calico-node does and compares the protocols that it waits for with the prediction. BIRD waits
+// up to 240 s for every half-session that cannot come up, except those that fail at once by a wrong AS number.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	manual := object{"reversePeering": "Manual"}
@@ -66,7 +66,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// deadNode is a node of core/v1, which tells whether it is ready.
+// deadNode returns a core/v1 Node, whose Ready condition is False.
 func deadNode(n int) object {
 	return object{
 		"apiVersion": "v1", "kind": "Node",
@@ -78,8 +78,9 @@ func deadNode(n int) object {
 	}
 }
 
-// hopeless counts the half-sessions of a node for which its BIRD waits in vain while some nodes are dead. It does not
-// wait for one that has failed by an error of BGP (nest/proto.c, proto_falling_down), which a wrong AS number is.
+// hopeless counts the half-sessions of a node that BIRD waits for and that cannot come up while some nodes are dead. BIRD
+// does not wait for a protocol that failed with a BGP error, such as a wrong AS number (nest/proto.c,
+// proto_falling_down).
 func (w *world) hopeless(n Node, dead map[string]bool) int {
 	count := 0
 	for _, h := range n.HalfSessions {
@@ -95,7 +96,7 @@ func (w *world) hopeless(n Node, dead map[string]bool) int {
 	return count
 }
 
-// external counts the half-sessions of a node to what is no node of the state, and so not there.
+// external counts the half-sessions of a node to external peers, which do not exist in the test.
 func external(n Node) int {
 	count := 0
 	for _, h := range n.HalfSessions {
@@ -106,8 +107,8 @@ func external(n Node) int {
 	return count
 }
 
-// awaitRecovery waits until every node's BIRD waits for as many protocols as want says, when those that can have come
-// up; for 0, until it has recovered.
+// awaitRecovery waits until the BIRD of every node waits only for the number of protocols in want; 0 means that it has
+// recovered.
 func awaitRecovery(t *testing.T, c *Cluster, want map[string]int) {
 	t.Helper()
 	deadline := time.Now().Add(convergeTimeout)
@@ -131,8 +132,8 @@ func awaitRecovery(t *testing.T, c *Cluster, want map[string]int) {
 	}
 }
 
-// waitsFor reads from `show status` for how many protocols a BIRD waits that recovers, 0 when it doesn't, -1 when the
-// time that it waits at the most is not the 240 s that are foretold.
+// waitsFor returns the number of protocols that a recovering BIRD waits for, from the answer to `show status`: 0 if it is
+// not recovering, -1 if its wait time is not the predicted 240 s.
 func waitsFor(lines []string) int {
 	recovery, protocols, seconds, limit := false, 0, 0, 0
 	for _, line := range lines {

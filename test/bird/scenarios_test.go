@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// toReflectors is the usual BGPPeer: every node peers with the nodes of the label.
+// toReflectors returns the usual BGPPeer: every node peers with the nodes that have the label.
 func toReflectors() object {
 	return peer("to-reflectors", object{"nodeSelector": "all()", "peerSelector": "has(reflector)"})
 }
 
-// between is a BGPPeer from the nodes of one selector to those of another.
+// between returns a BGPPeer from the nodes of one selector to the nodes of another.
 func between(name, local, remote string, more ...object) object {
 	spec := object{"nodeSelector": local, "peerSelector": remote}
 	for _, m := range more {
@@ -23,8 +23,7 @@ func between(name, local, remote string, more ...object) object {
 
 var reflector = label("reflector", "")
 
-// TestScenarios compares BIRD with the prediction in states that a cluster is meant to be in, or gets into by a
-// well-known mistake.
+// TestScenarios compares BIRD with the prediction in usual states of a cluster, and in states after known mistakes.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	manual := object{"reversePeering": "Manual"}
@@ -123,7 +122,7 @@ func TestChange(t *testing.T) {
 			nodes(1, 6), objects(members, toReflectors()), objects(members, toReflectors(), noMesh()),
 		},
 		"from reflectors to a mesh": {objects(members, toReflectors(), noMesh()), nodes(1, 6)},
-		"the last reflector's label is taken away": {
+		"the label of the last reflector is removed": {
 			objects(noMesh(), toReflectors(), node(1, reflector, clusterID("244.0.0.1")), nodes(2, 5)),
 			objects(noMesh(), toReflectors(), node(1, clusterID("244.0.0.1")), nodes(2, 5)),
 		},

@@ -19,12 +19,12 @@ import (
 // object is a Kubernetes object, or a part of one.
 type object = map[string]any
 
-// calicoObject is a projectcalico.org/v3 object.
+// calicoObject returns a projectcalico.org/v3 object.
 func calicoObject(kind, name string, spec object) object {
 	return object{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": object{"name": name}, "spec": spec}
 }
 
-// node is node-N with the address 10.192.0.N, 1 to 255, and what change makes of it.
+// node returns node-N, N from 1 to 255, with the address 10.192.0.N and the changes applied.
 func node(n int, change ...func(n int, bgp, labels object)) object {
 	bgp, labels := object{"ipv4Address": fmt.Sprintf("10.192.0.%d/16", n)}, object{}
 	for _, c := range change {
@@ -35,7 +35,7 @@ func node(n int, change ...func(n int, bgp, labels object)) object {
 	return o
 }
 
-// nodes is the nodes from first to last, all of them changed alike.
+// nodes returns the nodes from first to last with the changes applied to each.
 func nodes(first, last int, change ...func(n int, bgp, labels object)) []object {
 	var list []object
 	for n := first; n <= last; n++ {
@@ -73,12 +73,12 @@ func listensOn(n, port int) object {
 	return calicoObject("BGPConfiguration", fmt.Sprintf("node.node-%d", n), object{"listenPort": port})
 }
 
-// secret is a reference to the password in a Secret.
+// secret returns a reference to the password in a Secret.
 func secret(name string) object {
 	return object{"secretKeyRef": object{"name": name, "key": "password"}}
 }
 
-// objects makes one list of objects and lists of them.
+// objects joins objects and lists of objects into one list.
 func objects(parts ...any) []object {
 	var list []object
 	for _, p := range parts {
@@ -92,7 +92,7 @@ func objects(parts ...any) []object {
 	return list
 }
 
-// world is a state with all that is foretold of it.
+// world is a state and its prediction.
 type world struct {
 	objects  []object
 	topology *topology.Topology
@@ -127,7 +127,7 @@ func newWorld(t *testing.T, list []object) *world {
 	return w
 }
 
-// yaml is the state, to reproduce what a test has found: `bgpguard topology -f FILE`.
+// yaml returns the state, to reproduce a failure with `bgpguard topology -f FILE`.
 func (w *world) yaml() string {
 	var b strings.Builder
 	for _, o := range w.objects {
@@ -140,20 +140,20 @@ func (w *world) yaml() string {
 	return b.String()
 }
 
-// await fails the test unless c comes to what w foretells.
+// await fails the test unless c converges to the prediction.
 func (w *world) await(t *testing.T, c *Cluster) {
 	t.Helper()
-	refused := c.Refused()
+	rejected := c.Rejected()
 	for _, n := range w.topology.Frozen() {
 		for _, f := range calico.Families {
-			if s := (Speaker{n.Node, f}); n.Family == f.String() && refused[s] == "" {
-				t.Errorf("BIRD takes the configuration of %s for %s, which it is foretold to refuse: %v", n.Node, n.Family, n.Reasons)
+			if s := (Speaker{n.Node, f}); n.Family == f.String() && rejected[s] == "" {
+				t.Errorf("BIRD accepts the configuration of %s for %s; the prediction is that it rejects it: %v", n.Node, n.Family, n.Reasons)
 			}
 		}
 	}
-	for s, why := range refused {
-		if _, foretold := w.want[s]; foretold {
-			t.Errorf("BIRD refuses the configuration of %s for %s: %s", s.Node, s.Family, why)
+	for s, why := range rejected {
+		if _, predicted := w.want[s]; predicted {
+			t.Errorf("BIRD rejects the configuration of %s for %s: %s", s.Node, s.Family, why)
 		}
 	}
 	if err := c.Await(t.Context(), w.want); err != nil {

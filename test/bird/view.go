@@ -11,17 +11,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// Speaker is one node in one family: one BIRD.
+// Speaker is one node in one address family, that is, one BIRD.
 type Speaker struct {
 	Node   string
 	Family calico.Family
 }
 
-// View is what a speaker has, foretold or seen.
+// View is what a speaker has, predicted or observed.
 type View struct {
-	// Sessions names the protocols on which a session is established, in order.
+	// Sessions are the names of the protocols with an established session, sorted.
 	Sessions []string
-	// Routes names the other nodes to whose pods there is a route, in order.
+	// Routes are the names of the other nodes to whose pods there is a route, sorted.
 	Routes []string
 }
 
@@ -30,9 +30,9 @@ func (v View) Equal(w View) bool {
 	return slices.Equal(v.Sessions, w.Sessions) && slices.Equal(v.Routes, w.Routes)
 }
 
-// Predict gives what t, the topology of s and nodes, foretells for every speaker. What is not a node of the state is
-// not there either, so it carries nothing on; and a BIRD that refuses its configuration does not run. The only error
-// is that of ctx.
+// Predict returns the view that t, the topology of s, predicts for every speaker of nodes. External peers do not exist
+// in the test, so they provide no transit. A BIRD that rejects its configuration does not run. The only error is that of
+// ctx.
 func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes []Node) (map[Speaker]View, error) {
 	frozen := map[Speaker]bool{}
 	for _, n := range t.Frozen() {
@@ -44,7 +44,7 @@ func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes
 	}
 	views := map[Speaker]View{}
 	for _, f := range calico.Families {
-		// A topology has the routes of frozen nodes by their last configuration; here they have none.
+		// A frozen node keeps the routes of its last configuration. Here it never had one.
 		running, err := withoutNodes(ctx, s, t, func(node string) bool { return frozen[Speaker{node, f}] })
 		if err != nil {
 			return nil, err
@@ -72,17 +72,18 @@ func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes
 	return views, nil
 }
 
-// withoutNodes is the topology of s, which is t, once some of its nodes are gone.
-func withoutNodes(ctx context.Context, s *state.Snapshot, t *topology.Topology, gone func(node string) bool) (*topology.Topology, error) {
+// withoutNodes returns the topology of s, which is t, without some of its nodes.
+func withoutNodes(ctx context.Context, s *state.Snapshot, t *topology.Topology, removed func(node string) bool) (*topology.Topology, error) {
 	for _, n := range s.Nodes() {
-		if gone(n.Name) {
+		if removed(n.Name) {
 			s = s.Apply(state.Change{Before: n})
 		}
 	}
 	return topology.Compute(ctx, s, t)
 }
 
-// established reads the names of the protocols with a session from `show protocols all`, in order.
+// established returns the names of the protocols with an established session in the answer to `show protocols all`,
+// sorted.
 func established(lines []string) []string {
 	var names []string
 	name := ""
@@ -99,12 +100,12 @@ func established(lines []string) []string {
 	return names
 }
 
-// destinations reads from `show route` which nodes but self own the blocks of pods to which there is a
-// route, in order.
+// destinations returns the names of the nodes, without self, whose pod blocks have a route in the answer to `show
+// route`, sorted.
 func destinations(lines []string, owners map[netip.Prefix]string, self string) []string {
 	var names []string
 	for _, line := range lines {
-		// A further path to the same destination has a blank in its place.
+		// A second path to the same destination has a space in place of the destination.
 		net, err := netip.ParsePrefix(strings.Fields(line + " -")[0])
 		if owner := owners[net]; err == nil && owner != "" && owner != self {
 			names = append(names, owner)

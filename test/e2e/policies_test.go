@@ -80,7 +80,7 @@ func TestBGPPolicies(t *testing.T) {
 	t.Run("the schema refuses what no policy can be", func(t *testing.T) { c.schema(t) })
 	t.Run("the webhook refuses what cannot be used, with the reason", func(t *testing.T) { c.refused(t) })
 	t.Run("what is applied is in force", func(t *testing.T) { c.applied(t) })
-	t.Run("what guards less is told and recorded", func(t *testing.T) { c.weakened(t) })
+	t.Run("a weakened policy is a warning and recorded", func(t *testing.T) { c.weakened(t) })
 	t.Run("match and exempt", func(t *testing.T) { c.exempt(t) })
 	t.Run("a bad policy that got past the webhook harms nothing", func(t *testing.T) { c.bad(t) })
 	t.Run("each replica has its entry", func(t *testing.T) { c.replicas(t) })
@@ -392,7 +392,7 @@ func (c *cluster) deleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if line := grep(string(log), `"msg":"A BGPPolicy is deleted"`); !strings.Contains(line, `"name":"mesh-node-limit"`) || !strings.Contains(line, `"user":"`) {
+	if line := grep(string(log), `"msg":"BGPPolicy deleted"`); !strings.Contains(line, `"name":"mesh-node-limit"`) || !strings.Contains(line, `"user":"`) {
 		t.Errorf("the log says %q", line)
 	}
 	c.reflect(t)
