@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"reflect"
+
 	"runtime"
 	"testing"
 
@@ -218,10 +219,10 @@ func heap() int64 {
 type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 
 func (t *Topology) work() work {
-	w := work{groups: len(t.classes.List), peerGroups: len(t.peerGroups)}
+	w := work{groups: len(t.sessions.Classes.List), peerGroups: len(t.sessions.PeerGroups)}
 	for _, f := range calico.Families {
-		w.externals += len(t.networks[f].counted)
-		w.links += len(t.networks[f].links)
+		w.externals += len(t.networks[f].Counted)
+		w.links += len(t.networks[f].Links)
 		w.vertices += len(t.routings[f].vertices)
 		for _, v := range t.routings[f].graph.Vertices {
 			w.hops += len(v.Sessions)
@@ -278,7 +279,7 @@ func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 			t.Errorf("%s was made anew", a.Type().Field(i).Name)
 		}
 	}
-	if before.classes != after.classes || before.networks != after.networks {
+	if before.sessions.Classes != after.sessions.Classes || before.networks != after.networks {
 		t.Error("sessions were computed again")
 	}
 }

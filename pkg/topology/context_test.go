@@ -2,8 +2,9 @@ package topology
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"errors"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -73,8 +74,8 @@ func TestTheContextIsAskedAsTheWorkGrows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if least := n + len(topology.classes.List) + topology.work().vertices; len(topology.classes.List) < n || ctx.asked < least {
-			t.Errorf("%d BGPPeers, %d groups and %+v: asked %d times, want at least %d", n, len(topology.classes.List), topology.work(), ctx.asked, least)
+		if least := n + len(topology.sessions.Classes.List) + topology.work().vertices; len(topology.sessions.Classes.List) < n || ctx.asked < least {
+			t.Errorf("%d BGPPeers, %d groups and %+v: asked %d times, want at least %d", n, len(topology.sessions.Classes.List), topology.work(), ctx.asked, least)
 		}
 	}
 }

@@ -1,11 +1,12 @@
 package topology
 
 import (
-	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"strings"
+
+	"encoding/json"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -209,12 +210,12 @@ func TestSelectorsOfBGPPeers(t *testing.T) {
 		want []Selector
 	}{
 		"none is set":      {map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)}, []Selector{}},
-		"both are set":     {map[string]any{"nodeSelector": "rack == 'a' && !has(rr)", "peerSelector": "has(rr)"}, []Selector{{"spec.nodeSelector", "rack == 'a' && !has(rr)", "", []string{"rack", "rr"}, 4}, {"spec.peerSelector", "has(rr)", "", []string{"rr"}, 1}}},
-		"it reads nothing": {map[string]any{"peerSelector": "all()"}, []Selector{{"spec.peerSelector", "all()", "", []string{}, 5}}},
-		"one does not parse": {map[string]any{"nodeSelector": "has(x)", "peerSelector": "has(rr"}, []Selector{{"spec.nodeSelector", "has(x)", "", []string{"x"}, 0},
-			{"spec.peerSelector", "has(rr", "Expected == or !=", []string{}, 0}}},
+		"both are set":     {map[string]any{"nodeSelector": "rack == 'a' && !has(rr)", "peerSelector": "has(rr)"}, []Selector{{Field: "spec.nodeSelector", Text: "rack == 'a' && !has(rr)", Error: "", Labels: []string{"rack", "rr"}, Nodes: 4}, {Field: "spec.peerSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1}}},
+		"it reads nothing": {map[string]any{"peerSelector": "all()"}, []Selector{{Field: "spec.peerSelector", Text: "all()", Error: "", Labels: []string{}, Nodes: 5}}},
+		"one does not parse": {map[string]any{"nodeSelector": "has(x)", "peerSelector": "has(rr"}, []Selector{{Field: "spec.nodeSelector", Text: "has(x)", Error: "", Labels: []string{"x"}, Nodes: 0},
+			{Field: "spec.peerSelector", Text: "has(rr", Error: "Expected == or !=", Labels: []string{}, Nodes: 0}}},
 		"the peers are pods": {map[string]any{"nodeSelector": "has(rr)", "localWorkloadSelector": "has(x)", "peerSelector": "rack == 'a'", "asNumber": int64(1)},
-			[]Selector{{"spec.nodeSelector", "has(rr)", "", []string{"rr"}, 1}, {"spec.peerSelector", "rack == 'a'", "", []string{"rack"}, 4}}},
+			[]Selector{{Field: "spec.nodeSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1}, {Field: "spec.peerSelector", Text: "rack == 'a'", Error: "", Labels: []string{"rack"}, Nodes: 4}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := state.New(append(objects, calicotest.Object(t, "BGPPeer", "p", c.spec))...)
@@ -264,7 +265,7 @@ func TestACalicoNodeStatusChangesNothing(t *testing.T) {
 	before := compute(t, s, nil)
 	next := s.Apply(state.Change{After: status})
 	after := compute(t, next, before)
-	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.classes != before.classes {
+	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.sessions.Classes != before.sessions.Classes {
 		t.Error("something was made anew, or the state is the old one")
 	}
 	if again := compute(t, next.Apply(changes["peer-delete"](t, next)), after).Summary(); again.Sessions == before.Summary().Sessions {
