@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -22,13 +23,10 @@ func peer(t testing.TB, name string, spec ...any) calico.Object {
 	for i := 0; i < len(spec); i += 2 {
 		fields[spec[i].(string)] = spec[i+1]
 	}
-	o, err := calico.Decode(map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
+	// Not by calicotest.BGPPeer, which makes integers of numbers such as 1.0.
+	return calicotest.Decode(t, map[string]any{
+		"apiVersion": calico.APIVersionV3, "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
 }
 
 func found(policy, id string, action violation.Action) violation.Violation {
@@ -198,16 +196,16 @@ func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
     see https://example.com/a (A page)
     see https://example.com/b
     parameters: maxNodes 100
-    size: 1.5; before the change there was no such violation
+    size: 1.5; new with this change
     numbers: nodes 3
     about: BGPPeer b
   Why [quiet], c, Audit:
     A quiet rule (policy quiet, severity low)
     parameters: maxNodes 100
-    size: 1.5; before the change there was no such violation
+    size: 1.5; new with this change
     numbers: nodes 3
     about: BGPPeer c
-  All that the change does:
+  Effects of the change:
     a session goes
     another comes
 `,
@@ -327,11 +325,7 @@ func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
 	}
 	node := func(v map[string]any) calico.Object {
 		v["apiVersion"], v["kind"] = "v1", "Node"
-		o, err := calico.Decode(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return o
+		return calicotest.Decode(t, v)
 	}
 	for name, c := range map[string]struct {
 		change state.Change
@@ -374,9 +368,9 @@ func TestLongValuesShowWhereTheyDiffer(t *testing.T) {
 	for name, c := range map[string]struct{ before, after, wantBefore, wantAfter string }{
 		"short values stay":               {"abc", "abd", "abc", "abd"},
 		"a short one stays beside none":   {"", "abc", "", "abc"},
-		"a long one is cut at its end":    {"", long, "", strings.Repeat("ä", 100) + "…"},
-		"two are cut to their difference": {long + "x", long + "yz", "…" + strings.Repeat("ä", 10) + "x", "…" + strings.Repeat("ä", 10) + "yz"},
-		"one that is the other's begin":   {long, long + "y", "…" + strings.Repeat("ä", 10), "…" + strings.Repeat("ä", 10) + "y"},
+		"a long one is cut at its end":    {"", long, "", strings.Repeat("ä", 48) + "..."},
+		"two are cut to their difference": {long + "x", long + "yz", "..." + strings.Repeat("ä", 10) + "x", "..." + strings.Repeat("ä", 10) + "yz"},
+		"one that is the other's begin":   {long, long + "y", "..." + strings.Repeat("ä", 10), "..." + strings.Repeat("ä", 10) + "y"},
 	} {
 		if before, after := shorten(c.before, c.after); before != c.wantBefore || after != c.wantAfter {
 			t.Errorf("%s: got %q and %q, want %q and %q", name, before, after, c.wantBefore, c.wantAfter)
