@@ -14,7 +14,7 @@ import (
 func TestFiles(t *testing.T) {
 	ca, next := newCA(t, epoch), newCA(t, epoch.Add(9*year))
 	dir := t.TempDir()
-	// write replaces a file as a whole, as the one who mounts it does: no reader sees half of it.
+	// write replaces a file atomically, like the kubelet: no reader sees half of it.
 	write := func(name string, data []byte) {
 		t.Helper()
 		temporary := filepath.Join(t.TempDir(), name)
@@ -61,7 +61,7 @@ func TestFiles(t *testing.T) {
 
 	before := testutil.ToFloat64(certmetrics.ReadCertificateErrors)
 	write(certName, []byte("broken"))
-	eventually(t, "the broken file is noticed", func() bool {
+	eventually(t, "the invalid file is detected", func() bool {
 		return testutil.ToFloat64(certmetrics.ReadCertificateErrors) > before
 	})
 	if !serves(firstCert, firstKey) {
@@ -110,7 +110,7 @@ func TestFilesWithoutCA(t *testing.T) {
 	}
 }
 
-// eventually waits as long as the test may run: how soon a file change is noticed is not the question here.
+// eventually waits until the test times out: how fast a change is detected does not matter here.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for !condition() {

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// epoch is when the first CA of a test was made. Every test has times of its own, none reads the clock.
+// epoch is the time of the first CA of a test. Tests use fixed times, not the clock.
 var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 const year = 365 * 24 * time.Hour
@@ -27,8 +27,8 @@ type authorityOf struct {
 	pem  []byte
 }
 
-// newCA makes a CA that is valid from start for ten years. All of them have one name and serial number, like
-// cert-controller's.
+// newCA creates a CA that is valid for ten years from start. All CAs have the same name and serial number, like those of
+// cert-controller.
 func newCA(t *testing.T, start time.Time) *authorityOf {
 	t.Helper()
 	key := newKey(t)

@@ -12,7 +12,7 @@ func TestParseSecret(t *testing.T) {
 		change func(*corev1.Secret)
 		want   string
 	}{
-		"a Secret as cert-controller fills it is fine": {
+		"a Secret as cert-controller writes it is valid": {
 			change: func(*corev1.Secret) {},
 		},
 		"a Secret without data waits for its first certificate": {
@@ -23,19 +23,19 @@ func TestParseSecret(t *testing.T) {
 			change: func(s *corev1.Secret) { s.Data[certName], s.Data[keyName] = nil, nil },
 			want:   "it holds no certificate yet",
 		},
-		"text that isn't PEM is refused": {
+		"text that isn't PEM is rejected": {
 			change: func(s *corev1.Secret) { s.Data[certName] = []byte("no certificate") },
 			want:   "tls.crt and tls.key: tls: failed to find any PEM data in certificate input",
 		},
-		"the key of another certificate is refused": {
+		"the key of another certificate is rejected": {
 			change: func(s *corev1.Secret) { _, s.Data[keyName] = ca.issue(t, epoch) },
 			want:   "tls.crt and tls.key: tls: private key does not match public key",
 		},
-		"a Secret without a CA is refused": {
+		"a Secret without a CA is rejected": {
 			change: func(s *corev1.Secret) { delete(s.Data, caName) },
 			want:   "ca.crt: no certificate found",
 		},
-		"the CA of another certificate is refused": {
+		"the CA of another certificate is rejected": {
 			change: func(s *corev1.Secret) { s.Data[caName] = newCA(t, epoch).pem },
 			want:   "tls.crt was not signed by ca.crt",
 		},

@@ -17,10 +17,10 @@ func TestRollover(t *testing.T) {
 	type step struct {
 		at     time.Duration
 		secret *keyPair
-		// bundle is what the webhook configuration's one webhook trusts; absent says that there is no configuration.
+		// bundle is the caBundle of the only webhook in the configuration; absent: there is no configuration.
 		bundle []byte
 		absent bool
-		// The wanted result: what is served afterwards, and when to look again.
+		// The expected result: what is served afterwards, and when to call consider again.
 		serves *keyPair
 		again  time.Duration
 	}
@@ -36,14 +36,14 @@ func TestRollover(t *testing.T) {
 			{at: 0, secret: first, bundle: bundle(oldCA), serves: first},
 			{at: 1 * second, secret: renewed, bundle: bundle(oldCA), serves: renewed},
 		},
-		"a certificate of a new CA is held back until API servers know the CA": {
+		"a certificate of a new CA is not served until API servers trust the CA": {
 			{at: 0, secret: first, bundle: bundle(oldCA), serves: first},
 			{at: 1 * second, secret: other, bundle: bundle(oldCA), serves: first},
 			{at: 2 * second, secret: other, bundle: bundle(newerCA, oldCA), serves: first, again: 5 * second},
 			{at: 4 * second, secret: other, bundle: bundle(newerCA, oldCA), serves: first, again: 3 * second},
 			{at: 7 * second, secret: other, bundle: bundle(newerCA, oldCA), serves: other},
 		},
-		"the wait begins again when the new CA was taken out in between": {
+		"the wait begins again after the new CA was removed": {
 			{at: 0, secret: first, bundle: bundle(oldCA), serves: first},
 			{at: 1 * second, secret: other, bundle: bundle(newerCA, oldCA), serves: first, again: 5 * second},
 			{at: 2 * second, secret: other, bundle: bundle(oldCA), serves: first},
@@ -53,7 +53,7 @@ func TestRollover(t *testing.T) {
 			{at: 0, secret: first, bundle: bundle(oldCA), serves: first},
 			{at: 1 * second, secret: other, bundle: bundle(newerCA), serves: other},
 		},
-		"a bundle that trusts neither leaves all as it was": {
+		"a bundle that trusts neither changes nothing": {
 			{at: 0, secret: first, bundle: bundle(oldCA), serves: first},
 			{at: 1 * second, secret: other, bundle: []byte("-----BEGIN"), serves: first},
 		},
@@ -81,17 +81,17 @@ func TestRollover(t *testing.T) {
 	}
 }
 
-// TestEveryAPIServerTrustsEveryReplica plays rotations with two replicas and two API servers, each of which sees the
-// Secret and the webhook configuration late, by a delay of its own. At no moment may an API server
-// refuse what a replica serves.
+// TestEveryAPIServerTrustsEveryReplica simulates rotations with two replicas and two API servers. Each of them sees the
+// Secret and the webhook configuration with a different delay. An API server must never reject the certificate of a
+// replica.
 func TestEveryAPIServerTrustsEveryReplica(t *testing.T) {
 	const (
 		tick       = 500 * time.Millisecond
 		ticks      = 400
 		rotations  = 4
 		interval   = 50 // ticks between rotations
-		replicaLag = 16 // ticks: a replica may be far behind,
-		serverLag  = 9  // an API server not further than settleTime.
+		replicaLag = 16 // ticks: a replica may lag far behind,
+		serverLag  = 9  // an API server at most by settleTime.
 	)
 	cas := make([]*authorityOf, rotations+1)
 	pairs := make([]*keyPair, rotations+1)
@@ -115,7 +115,7 @@ func TestEveryAPIServerTrustsEveryReplica(t *testing.T) {
 	}
 	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		// What the Secret and the caBundle held at each tick.
+		// The contents of the Secret and the caBundle at each tick.
 		secrets, bundles := []int{0}, [][]byte{cas[0].pem}
 		seen := func(now, lag int) int { return max(0, now-random.IntN(lag+1)) }
 		type replica struct {
@@ -132,10 +132,10 @@ func TestEveryAPIServerTrustsEveryReplica(t *testing.T) {
 				secret = min(now/interval, rotations)
 			}
 			for _, replica := range replicas {
-				// Watches are late but never go back.
+				// Watches are delayed but never go back.
 				replica.secretSeen = max(replica.secretSeen, seen(now-1, replicaLag))
 				replica.bundleSeen = max(replica.bundleSeen, seen(now-1, replicaLag))
-				// Each replica's cert-controller injects the CA that the replica knows, now and then.
+				// Sometimes the cert-controller of a replica injects the CA that the replica knows.
 				if random.IntN(12) == 0 {
 					injected = mergeBundles(cas[secrets[replica.secretSeen]].pem, injected, clock)
 				}

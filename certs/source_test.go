@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
-// newManager makes a manager of a cluster that cannot be reached: nothing here needs one.
+// newManager creates a manager of an unreachable cluster: the tests do not need one.
 func newManager(t *testing.T) manager.Manager {
 	t.Helper()
 	mgr, err := ctrl.NewManager(&rest.Config{Host: "http://127.0.0.1:1"}, ctrl.Options{

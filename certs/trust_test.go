@@ -27,13 +27,13 @@ func TestMergeBundles(t *testing.T) {
 		at                time.Duration
 		want              []byte
 	}{
-		"a first CA stands alone":                   {injected: old.pem, want: old.pem},
-		"the CA before stays":                       {injected: newest.pem, present: old.pem, want: bundle(newest, old)},
+		"the first CA":                              {injected: old.pem, want: old.pem},
+		"the previous CA stays":                     {injected: newest.pem, present: old.pem, want: bundle(newest, old)},
 		"a CA is not repeated":                      {injected: newest.pem, present: bundle(newest, old), want: bundle(newest, old)},
 		"a late replica does not remove a newer CA": {injected: old.pem, present: newest.pem, want: bundle(old, newest)},
-		"an expired CA goes":                        {injected: newest.pem, present: old.pem, at: 12 * year, want: newest.pem},
-		"what is no certificate goes":               {injected: newest.pem, present: []byte("# none\n"), want: newest.pem},
-		"what is no CA goes":                        {injected: newest.pem, present: leaf, want: newest.pem},
+		"an expired CA is removed":                  {injected: newest.pem, present: old.pem, at: 12 * year, want: newest.pem},
+		"what is no certificate is removed":         {injected: newest.pem, present: []byte("# none\n"), want: newest.pem},
+		"what is no CA is removed":                  {injected: newest.pem, present: leaf, want: newest.pem},
 		"more than three are cut to the newest":     {injected: newest.pem, present: bundle(oldest, older, old), want: bundle(newest, old, older)},
 	}
 	for name, test := range tests {
@@ -72,7 +72,7 @@ func TestAddTrustKeepsUnknownFields(t *testing.T) {
 	}
 }
 
-// TestUpdate passes through the client what cert-controller does: it replaces the caBundle in a cached object.
+// TestUpdate writes through the client like cert-controller, which replaces the caBundle in a cached object.
 func TestUpdate(t *testing.T) {
 	first, second := newCA(t, epoch), newCA(t, epoch.Add(year))
 	cluster := fake.NewClientBuilder().WithObjects(configuration(first.pem, first.pem), &corev1.Secret{

@@ -37,7 +37,7 @@ func newWatch(t *testing.T, log logr.Logger) *selfManaged {
 	return s
 }
 
-// TestRefresh follows one replica from installation through everything that can happen to the Secret.
+// TestRefresh follows one replica from the installation through every change of the Secret.
 func TestRefresh(t *testing.T) {
 	ca, next := newCA(t, epoch), newCA(t, epoch.Add(9*year))
 	first, renewed, rotated := ca.secret(t, epoch), ca.secret(t, epoch.Add(year)), next.secret(t, epoch.Add(9*year))
@@ -47,7 +47,7 @@ func TestRefresh(t *testing.T) {
 		name   string
 		secret *corev1.Secret
 		bundle []byte
-		// serves is the Secret whose certificate is served afterwards; without one, err says why.
+		// serves is the Secret whose certificate is served afterwards; without it, err is the reason.
 		serves *corev1.Secret
 		err    string
 		errors int
@@ -73,12 +73,12 @@ func TestRefresh(t *testing.T) {
 		name: "the certificate was renewed", secret: renewed, bundle: ca.pem,
 		serves: renewed, logged: "Serving the certificate of the Secret",
 	}, {
-		name: "the Secret was broken", secret: &corev1.Secret{Data: map[string][]byte{
+		name: "the Secret is invalid", secret: &corev1.Secret{Data: map[string][]byte{
 			certName: []byte("broken"), keyName: renewed.Data[keyName], caName: ca.pem,
 		}}, bundle: ca.pem,
 		serves: renewed, errors: 1, logged: "tls: failed to find any PEM data in certificate input",
 	}, {
-		name: "the Secret is still broken", secret: &corev1.Secret{Data: map[string][]byte{
+		name: "the Secret is still invalid", secret: &corev1.Secret{Data: map[string][]byte{
 			certName: []byte("broken"), keyName: renewed.Data[keyName], caName: ca.pem,
 		}}, bundle: ca.pem,
 		serves: renewed,
@@ -141,7 +141,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestRun shows that changes are picked up when they are noted, and the end of the wait for a new CA without any change.
+// TestRun tests that the loop handles signals, and the end of the wait for a new CA without a signal.
 func TestRun(t *testing.T) {
 	ca, next := newCA(t, epoch), newCA(t, epoch.Add(9*year))
 	first, rotated := ca.secret(t, epoch), next.secret(t, epoch.Add(9*year))

@@ -25,7 +25,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// library returns the one that is built in, with a policy of each name.
+// library returns the built-in library with an additional policy for each name.
 func library(t *testing.T, names ...string) *policy.Library {
 	t.Helper()
 	var sources []policy.Source
@@ -44,7 +44,7 @@ func newKeeper(t *testing.T, log logr.Logger) *Keeper {
 	return NewKeeper(library(t), log)
 }
 
-// module is a policy in Rego that always finds one violation.
+// module is a policy in Rego that always returns one violation.
 func module(name string) string {
 	return fmt.Sprintf(`# METADATA
 # title: A test
@@ -71,7 +71,7 @@ func named(name, of string, generation int64) policy.Document {
 	return d
 }
 
-// own is a BGPPolicy with Rego of its own and a test.
+// own is a BGPPolicy with custom Rego and a test.
 func own(name, test string, generation int64) policy.Document {
 	d := named(name, "", generation)
 	d.Spec.Rego = &v1alpha1.Rego{Modules: []v1alpha1.Module{
@@ -87,13 +87,13 @@ func withText(d policy.Document, parameters string) policy.Document {
 
 const passes = "test_x if true"
 
-// told is what a keeper handed over.
-type told struct{ sets [][]string }
+// published records the sets of a keeper.
+type published struct{ sets [][]string }
 
-func (c *told) use(set *policy.Set) { c.sets = append(c.sets, set.Names()) }
+func (p *published) add(set *policy.Set) { p.sets = append(p.sets, set.Names()) }
 
-// states gives "name: enforced/seen" of each document, with a mark where it
-// cannot be used.
+// states returns "name: enforced/seen" for each document, with a mark if it is
+// rejected.
 func states(k *Keeper) string {
 	var out []string
 	for _, o := range k.Outcomes() {
@@ -122,23 +122,23 @@ func TestKeeper(t *testing.T) {
 			[][]policy.Document{{mesh}, {mesh, good}, {good}, {}},
 			"", "[[mesh] [good mesh] [good] []]",
 		},
-		"what says the same is not handed over again": {
+		"equal documents are not published again": {
 			[][]policy.Document{{mesh, good}, {good, mesh}, {own("good", passes, 2), named("mesh", "mesh-node-limit", 3)}},
 			"good: 2/2, mesh: 3/3", "[[mesh] [good mesh]]",
 		},
-		"one that is bad from the beginning hides no other": {
+		"an invalid document does not affect others": {
 			[][]policy.Document{{named("bad", "nothing", 1), mesh}},
 			"bad: 0/1 !, mesh: 1/1", "[[mesh]]",
 		},
-		"one that becomes bad stays as it was": {
+		"the last valid version stays in force": {
 			[][]policy.Document{{mesh, good}, {withText(named("mesh", "mesh-node-limit", 2), `{"maxNode": 3}`), own("good", "test_x if false", 2)}},
 			"good: 1/2 !, mesh: 1/2 !", "[[mesh] [good mesh]]",
 		},
-		"one that is mended holds": {
+		"a fixed document is in force": {
 			[][]policy.Document{{mesh}, {named("mesh", "nothing", 2)}, {named("mesh", "timers-consistent", 3)}},
 			"mesh: 3/3", "[[mesh] [mesh]]",
 		},
-		"a test that fails keeps a policy out": {
+		"a failed test rejects a policy": {
 			[][]policy.Document{{own("bad", "test_x if false", 1)}},
 			"bad: 0/1 !", "[]",
 		},
@@ -146,15 +146,15 @@ func TestKeeper(t *testing.T) {
 			[][]policy.Document{{good}, {func() policy.Document { d := again; d.Spec.ValidationActions = nil; return d }()}},
 			"good: 0/1 !", "[[good] []]",
 		},
-		"a document that the schema would not let pass": {
+		"a document that the schema would reject": {
 			[][]policy.Document{{{BGPPolicy: v1alpha1.BGPPolicy{ObjectMeta: mesh.ObjectMeta}}}},
 			"mesh: 0/1 !", "[]",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var c2 told
+			var c2 published
 			k := NewKeeper(library(t), logr.Discard())
-			k.OnChange(c2.use)
+			k.OnChange(c2.add)
 			for _, documents := range c.steps {
 				k.SetDocuments(documents)
 			}
@@ -162,13 +162,13 @@ func TestKeeper(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 			if got := fmt.Sprint(c2.sets); got != c.sets {
-				t.Errorf("handed over %s, want %s", got, c.sets)
+				t.Errorf("published %s, want %s", got, c.sets)
 			}
 		})
 	}
 }
 
-func TestWhatDidNotChangeIsNotCompiledAgain(t *testing.T) {
+func TestUnchangedPoliciesAreNotCompiledAgain(t *testing.T) {
 	k := newKeeper(t, logr.Discard())
 	k.SetDocuments([]policy.Document{named("mesh", "mesh-node-limit", 1), own("good", passes, 1)})
 	before := k.Set().Policies()
@@ -183,10 +183,10 @@ func TestWhatDidNotChangeIsNotCompiledAgain(t *testing.T) {
 }
 
 func TestAnotherLibrary(t *testing.T) {
-	var c told
+	var c published
 	first := library(t, "first")
 	k := NewKeeper(first, logr.Discard())
-	k.OnChange(c.use)
+	k.OnChange(c.add)
 	k.SetDocuments([]policy.Document{named("a", "first", 1), named("b", "second", 1), named("mesh", "mesh-node-limit", 1), own("good", passes, 1)})
 	if got, want := states(k), "a: 1/1, b: 0/1 !, good: 1/1, mesh: 1/1"; got != want {
 		t.Fatalf("got %s, want %s", got, want)
@@ -198,11 +198,11 @@ func TestAnotherLibrary(t *testing.T) {
 		t.Errorf("with the second: got %s, want %s", got, want)
 	}
 	if got, want := fmt.Sprint(c.sets), "[[a mesh] [a good mesh] [a b good mesh]]"; got != want {
-		t.Errorf("handed over %s, want %s", got, want)
+		t.Errorf("published %s, want %s", got, want)
 	}
 	after := k.Set().Policies()
 	if after[0] != before[0] || after[2] != before[1] || after[3] != before[2] {
-		t.Error("what the library has no part in was compiled again, or is gone")
+		t.Error("a policy that does not depend on the library was compiled again, or is missing")
 	}
 
 	k.SetLibrary(first)
@@ -211,8 +211,8 @@ func TestAnotherLibrary(t *testing.T) {
 	}
 }
 
-// Whoever reads the set while it changes sees one that was whole at some time.
-func TestNoMomentWithoutAPolicy(t *testing.T) {
+// A reader of the set never sees a partial one.
+func TestPoliciesStayInForceDuringChanges(t *testing.T) {
 	k := newKeeper(t, logr.Discard())
 	k.SetDocuments([]policy.Document{own("good", passes, 1), named("mesh", "mesh-node-limit", 1)})
 	done := make(chan struct{})
@@ -239,7 +239,7 @@ func TestNoMomentWithoutAPolicy(t *testing.T) {
 	wg.Wait()
 }
 
-func TestABadPolicyIsLoggedOnceAndCounted(t *testing.T) {
+func TestARejectedPolicyIsLoggedOnceAndCounted(t *testing.T) {
 	var out bytes.Buffer
 	k := newKeeper(t, logr.FromSlogHandler(slog.NewTextHandler(&out, nil)))
 	failures := testutil.ToFloat64(reloadFailures)
@@ -257,13 +257,13 @@ func TestABadPolicyIsLoggedOnceAndCounted(t *testing.T) {
 	}
 	k.SetDocuments(nil)
 	if got := testutil.CollectAndCount(unusable); got != 0 {
-		t.Errorf("%d policies are still called unusable", got)
+		t.Errorf("%d policies still have the metric", got)
 	}
 }
 
-// The machine may have been busy: a policy whose tests were too slow once is not
-// out for ever.
-func TestTestsThatWereTooSlowAreRunAgain(t *testing.T) {
+// The machine may have been busy: a policy whose tests exceeded the limit is checked
+// again.
+func TestSlowTestsAreRunAgain(t *testing.T) {
 	k := newKeeper(t, logr.Discard())
 	d := own("good", passes, 1)
 	k.SetDocuments([]policy.Document{d})
@@ -279,12 +279,12 @@ func TestTestsThatWereTooSlowAreRunAgain(t *testing.T) {
 	k.entries["good"] = failed
 	k.SetDocuments([]policy.Document{d})
 	if got := states(k); got != "good: 1/1 !" {
-		t.Errorf("what is wrong was checked again: got %s", got)
+		t.Errorf("a rejected document was checked again: got %s", got)
 	}
 }
 
-// Tests that heed nothing hold the keeper up no longer than their limit, and are not
-// run again while they still run: each time would leave one more behind.
+// Tests that ignore cancellation block the keeper only for their limit. They are not
+// run again while they still run, or goroutines would accumulate.
 func TestTestsThatDoNotEndAreNotRunAgain(t *testing.T) {
 	const builtin = "test.hang"
 	var calls atomic.Int32

@@ -192,7 +192,7 @@ func (s *server) put(path string, content []byte) {
 	s.bundles[path] = content
 }
 
-// often has OPA look for new bundles every second.
+// often makes OPA poll for new bundles every second.
 const often = "polling: {min_delay_seconds: 1, max_delay_seconds: 1}"
 
 func TestBundlesAreReloadedOverHTTP(t *testing.T) {
@@ -214,7 +214,7 @@ func TestBundlesAreReloadedOverHTTP(t *testing.T) {
 		t.Errorf("not ready: %v", err)
 	}
 
-	// One that OPA takes and the library does not: no METADATA.
+	// OPA accepts it, the library rejects it: no METADATA.
 	s.put("/a.tar.gz", tarball(t, "a", "\"\"", ""))
 	awaitFailure(t, f, "bundle first", "has no METADATA with a title")
 	s.put("/a.tar.gz", tarball(t, "a", "two", ""))
@@ -251,7 +251,7 @@ func TestATarballIsReloaded(t *testing.T) {
 	await(t, libraries, "a", "one")
 }
 
-// registry is as much of an OCI registry as a pull needs.
+// registry implements the part of an OCI registry that a pull needs.
 func registry(t *testing.T, layer []byte) *httptest.Server {
 	digest := func(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 	config := []byte("{}")
@@ -300,7 +300,7 @@ func TestABundleIsPulledFromAnOCIRegistry(t *testing.T) {
 	await(t, libraries, "a", "one")
 }
 
-// A server of bundles that is down must not keep a guard from starting.
+// bgpguard must start while a bundle server is down.
 func TestAPersistedBundleIsUsedWhenItsServerIsDown(t *testing.T) {
 	s := serve(t)
 	s.put("/a.tar.gz", tarball(t, "a", "one", ""))

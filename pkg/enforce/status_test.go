@@ -23,13 +23,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// apiServer holds one BGPPolicy and takes what status writes, as far as that
-// goes: an entry of a replica is its own, the rest is one.
+// apiServer holds one BGPPolicy and applies the patches of status: each replica owns
+// its entry, the leader the rest.
 type apiServer struct {
 	client.Reader
 	client.SubResourceWriter
 	object v1alpha1.BGPPolicy
-	// writes are who wrote, in order.
+	// writes are the field managers of the writes, in order.
 	writes []string
 }
 
@@ -78,7 +78,7 @@ type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time { return c.at }
 
-// bench is a status on a server with the first of documents.
+// bench returns a status and a server with the first of documents.
 func bench(t *testing.T, documents ...policy.Document) (*status, *apiServer, *clock) {
 	t.Helper()
 	server := &apiServer{object: documents[0].BGPPolicy}
@@ -98,7 +98,7 @@ func (s *status) round(t *testing.T) {
 	s.lead(t.Context())
 }
 
-// change has the server hold, and the keeper see, another generation.
+// change stores another generation in the server and the keeper.
 func (a *apiServer) change(s *status, d policy.Document) {
 	a.object.Spec, a.object.Generation = d.Spec, d.Generation
 	s.keeper.SetDocuments([]policy.Document{d})
@@ -172,8 +172,8 @@ func TestViolationsInTheStatus(t *testing.T) {
 	}
 }
 
-// What a replica says is about the object that it has seen, and about none that
-// took its place.
+// A replica writes only about the object that it has seen, not about a new one of the
+// same name.
 func TestNothingIsWrittenAboutAnotherObject(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.BGPPolicy){
 		"another generation": func(o *v1alpha1.BGPPolicy) { o.Generation = 2 },
@@ -233,7 +233,7 @@ func TestEnforcedLooksAtAllReplicas(t *testing.T) {
 	}
 }
 
-func TestReplicasThatHaveGoneAreDropped(t *testing.T) {
+func TestReplicasThatNoLongerExistAreDropped(t *testing.T) {
 	s, server, at := bench(t, named("mesh", "mesh-node-limit", 2))
 	server.object.Status.Replicas = []v1alpha1.Replica{
 		{Name: "gone", ObservedGeneration: 1, EnforcedGeneration: 1, LastTransitionTime: metav1.NewTime(at.at)},
@@ -253,7 +253,7 @@ func TestReplicasThatHaveGoneAreDropped(t *testing.T) {
 	if got := names(); got != "gone slow here a" {
 		t.Fatalf("after just a minute there are %s", got)
 	}
-	server.object.Status.Replicas[1].ObservedGeneration = 2 // It was but slow.
+	server.object.Status.Replicas[1].ObservedGeneration = 2 // It was only slow.
 	server.object.Status.Replicas[1].EnforcedGeneration = 2
 	at.at = at.at.Add(time.Second)
 	s.round(t)
@@ -271,7 +271,7 @@ func TestLongErrorsAreShortened(t *testing.T) {
 	}
 }
 
-func TestWritesAreGathered(t *testing.T) {
+func TestWritesAreCombined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		wake := loop.NewSignal()
@@ -282,7 +282,7 @@ func TestWritesAreGathered(t *testing.T) {
 			wake.Send()
 			time.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(30 * time.Second) // And then none, but for the retries.
+		time.Sleep(30 * time.Second) // Then only retries.
 		cancel()
 		synctest.Wait()
 		for i := range at[1:] {

@@ -17,7 +17,7 @@ func TestExampleMessagesAreReal(t *testing.T) {
 	}
 	for _, d := range library.Definitions() {
 		t.Run(d.Name, func(t *testing.T) {
-			file := filepath.Join("../../policies", strings.TrimSuffix(d.File, ".rego")+"_test.rego")
+			file := filepath.Join("..", "..", "policies", strings.TrimSuffix(d.File, ".rego")+"_test.rego")
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

@@ -198,16 +198,16 @@ func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
     see https://example.com/a (A page)
     see https://example.com/b
     parameters: maxNodes 100
-    size: 1.5; before the change there was no such violation
+    size: 1.5; new with this change
     numbers: nodes 3
     about: BGPPeer b
   Why [quiet], c, Audit:
     A quiet rule (policy quiet, severity low)
     parameters: maxNodes 100
-    size: 1.5; before the change there was no such violation
+    size: 1.5; new with this change
     numbers: nodes 3
     about: BGPPeer c
-  All that the change does:
+  Effects of the change:
     a session goes
     another comes
 `,
@@ -374,9 +374,9 @@ func TestLongValuesShowWhereTheyDiffer(t *testing.T) {
 	for name, c := range map[string]struct{ before, after, wantBefore, wantAfter string }{
 		"short values stay":               {"abc", "abd", "abc", "abd"},
 		"a short one stays beside none":   {"", "abc", "", "abc"},
-		"a long one is cut at its end":    {"", long, "", strings.Repeat("ä", 100) + "…"},
-		"two are cut to their difference": {long + "x", long + "yz", "…" + strings.Repeat("ä", 10) + "x", "…" + strings.Repeat("ä", 10) + "yz"},
-		"one that is the other's begin":   {long, long + "y", "…" + strings.Repeat("ä", 10), "…" + strings.Repeat("ä", 10) + "y"},
+		"a long one is cut at its end":    {"", long, "", strings.Repeat("ä", 48) + "..."},
+		"two are cut to their difference": {long + "x", long + "yz", "..." + strings.Repeat("ä", 10) + "x", "..." + strings.Repeat("ä", 10) + "yz"},
+		"one that is the other's begin":   {long, long + "y", "..." + strings.Repeat("ä", 10), "..." + strings.Repeat("ä", 10) + "y"},
 	} {
 		if before, after := shorten(c.before, c.after); before != c.wantBefore || after != c.wantAfter {
 			t.Errorf("%s: got %q and %q, want %q and %q", name, before, after, c.wantBefore, c.wantAfter)

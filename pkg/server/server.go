@@ -4,6 +4,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 
@@ -141,10 +142,10 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 // state is not known yet it returns no violations: policies may be created first.
 func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, *policy.Policy) ([]violation.Violation, error) {
 	return func(ctx context.Context, p *policy.Policy) ([]violation.Violation, error) {
-		if store.Check(nil) != nil {
+		snapshot, _, err := store.Snapshot()
+		if errors.Is(err, state.ErrNotSynced) {
 			return nil, nil
 		}
-		snapshot, _, err := store.Snapshot()
 		if err != nil {
 			return nil, err
 		}

@@ -24,7 +24,7 @@ func TestMetricsAreRegisteredOnce(t *testing.T) {
 	}
 }
 
-func TestShutdownIsToldBeforeItHappens(t *testing.T) {
+func TestAShutdownBeginsWithReadiness(t *testing.T) {
 	s := &shutdown{log: logr.Discard(), delay: time.Millisecond}
 	ctx, cancel := context.WithCancel(t.Context())
 	running, stop := s.after(ctx)
@@ -35,7 +35,7 @@ func TestShutdownIsToldBeforeItHappens(t *testing.T) {
 	cancel()
 	<-running.Done()
 	if err := s.Check(nil); err == nil || err.Error() != "shutting down" {
-		t.Errorf("readiness says %v after the signal", err)
+		t.Errorf("readiness is %v after the signal", err)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestShutdownWaitsForTheDelay(t *testing.T) {
 	stop()
 }
 
-func TestRunNamesAFlagThatIsWrong(t *testing.T) {
+func TestRunNamesAnInvalidFlag(t *testing.T) {
 	o := DefaultOptions()
 	o.Port = -1
 	if err := Run(t.Context(), o, &bytes.Buffer{}); err == nil || err.Error() != `--port: must be from 1 to 65535, is "-1"` {
@@ -61,7 +61,7 @@ func TestRunNamesAFlagThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestPoliciesThatDoNotLoadEndTheStart(t *testing.T) {
+func TestInvalidPoliciesEndTheStart(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
 	o := DefaultOptions()
 	o.Policies = []string{missing}

@@ -12,32 +12,32 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// handled is a set of nodes as the JSON of a summary has it.
-type handled struct {
+// namedSet is a set of nodes as the JSON of a summary has it.
+type namedSet struct {
 	members string
 	nodes   int
 	sample  string
 }
 
-// handles finds all sets of nodes in the JSON of a summary. In a list of loads or
-// levels a handle stands for all entries up to its own, so that only the number of
-// nodes is to be compared.
-func handles(v any, out *[]handled) {
+// namedSets appends all sets of nodes in the JSON of a summary. In a list of loads or
+// levels a name stands for all entries up to its own, so only the number of nodes is
+// compared.
+func namedSets(v any, out *[]namedSet) {
 	switch v := v.(type) {
 	case map[string]any:
 		members, isSet := v["members"].(string)
 		if nodes, ok := v["nodes"].(json.Number); ok && isSet {
 			n, _ := nodes.Int64()
-			*out = append(*out, handled{members, int(n), fmt.Sprint(v["sample"])})
+			*out = append(*out, namedSet{members, int(n), fmt.Sprint(v["sample"])})
 		}
 		for _, value := range v {
-			handles(value, out)
+			namedSets(value, out)
 		}
 	case []any:
 		total := 0
 		for _, value := range v {
-			var inner []handled
-			handles(value, &inner)
+			var inner []namedSet
+			namedSets(value, &inner)
 			for i := range inner {
 				if h := &inner[i]; strings.Contains(h.members, "/load/") || strings.Contains(h.members, "/atMost/") {
 					total += h.nodes
@@ -50,7 +50,7 @@ func handles(v any, out *[]handled) {
 }
 
 // Against a state without nodes, a set has gained all that it holds.
-func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
+func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 	kinds := map[string]int{}
 	forRandomStates(t, 8, seeds/3, func(_ *rand.Rand, objects []calico.Object) string {
 		topology, nothing := compute(t, state.New(objects...), nil), compute(t, state.New(), nil)
@@ -64,8 +64,8 @@ func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
 		if err := decoder.Decode(&summary); err != nil {
 			return err.Error()
 		}
-		var sets []handled
-		handles(summary, &sets)
+		var sets []namedSet
+		namedSets(summary, &sets)
 		for _, s := range sets {
 			n, sample, err := topology.Gained(nothing, s.members)
 			if err != nil {
@@ -89,7 +89,7 @@ func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
 	}
 }
 
-func TestHandlesThatAreNone(t *testing.T) {
+func TestNamesThatAreNoSets(t *testing.T) {
 	a, b := compute(t, state.New(makeNodes(t, 2)...), nil), compute(t, state.New(), nil)
 	for _, members := range []string{
 		"", "mesh", "mesh/ready", "sessions/IPv4", "sessions/IPv5/ambiguous", "sessions/IPv4/load/many", "reflectors/IPv5/load/1",
@@ -97,13 +97,15 @@ func TestHandlesThatAreNone(t *testing.T) {
 		// What a summary could have, and neither has.
 		"sessions/IPv4/broken/NoReturn", "sessions/IPv4/load/7", "routes/IPv4/withTransit/singlePoint/node/n00",
 	} {
-		if _, _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is no set of the summary", members) {
-			t.Errorf("%q: got %v", members, err)
-		}
+		t.Run(members, func(t *testing.T) {
+			if _, _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is no set of the summary", members) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
-// What a set has gained is told node by node, whatever became of its number.
+// What a set has gained is compared node by node, whatever became of its size.
 func TestWhatASetHasGained(t *testing.T) {
 	at := func(name, address, zone string) calico.Object {
 		return node(t, name, with("ipv4Address", address), label("topology.kubernetes.io/zone", zone))
@@ -126,10 +128,12 @@ func TestWhatASetHasGained(t *testing.T) {
 		"routes/IPv4/withTransit/singlePoint/zone/z":    "2 [b c]",
 		"routes/IPv4/withoutTransit/singlePoint/zone/z": "2 [b c]",
 	} {
-		n, sample, err := after.Gained(before, members)
-		if got := fmt.Sprint(n, " ", sample); err != nil || got != want {
-			t.Errorf("%s: got %s, %v, want %s", members, got, err, want)
-		}
+		t.Run(members, func(t *testing.T) {
+			n, sample, err := after.Gained(before, members)
+			if got := fmt.Sprint(n, " ", sample); err != nil || got != want {
+				t.Errorf("got %s, %v, want %s", got, err, want)
+			}
+		})
 	}
 }
 
@@ -159,25 +163,27 @@ func TestWhoProgramsClusterRoutes(t *testing.T) {
 		"v4.0 with values of another version":     {[]calico.Object{clusterOfVersion(t, "v4.0.1"), felix("Someday"), bird("Never")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "4.0"`},
 		"a FelixConfiguration of a node":          {[]calico.Object{clusterOfVersion(t, "v3.33.0"), newObject(t, "FelixConfiguration", "node.a", map[string]any{"programClusterRoutes": "Disabled"})}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
 	} {
-		got := compute(t, state.New(c.objects...), nil).Summary().ClusterRoutes
-		by := func(p PoolClass) string {
-			switch {
-			case p.Felix && p.BIRD:
-				return "felix+bird"
-			case p.Felix:
-				return "felix"
-			case p.BIRD:
-				return "bird"
+		t.Run(name, func(t *testing.T) {
+			got := compute(t, state.New(c.objects...), nil).Summary().ClusterRoutes
+			by := func(p PoolClass) string {
+				switch {
+				case p.Felix && p.BIRD:
+					return "felix+bird"
+				case p.Felix:
+					return "felix"
+				case p.BIRD:
+					return "bird"
+				}
+				return "nobody"
 			}
-			return "nobody"
-		}
-		setting := got.Setting.Felix + "/" + got.Setting.BIRD
-		if setting == "/" {
-			setting = " /"
-		}
-		if text := fmt.Sprintf("%s ipip %s noEncap %s %q", setting, by(got.IPIP), by(got.NoEncap), got.Version); text != c.want {
-			t.Errorf("%s: got %s, want %s", name, text, c.want)
-		}
+			setting := got.Setting.Felix + "/" + got.Setting.BIRD
+			if setting == "/" {
+				setting = " /"
+			}
+			if text := fmt.Sprintf("%s ipip %s noEncap %s %q", setting, by(got.IPIP), by(got.NoEncap), got.Version); text != c.want {
+				t.Errorf("got %s, want %s", text, c.want)
+			}
+		})
 	}
 }
 
@@ -207,17 +213,19 @@ func TestSelectorsOfBGPPeers(t *testing.T) {
 		"the peers are pods": {map[string]any{"nodeSelector": "has(rr)", "localWorkloadSelector": "has(x)", "peerSelector": "rack == 'a'", "asNumber": int64(1)},
 			[]Selector{{"spec.nodeSelector", "has(rr)", "", []string{"rr"}, 1}, {"spec.peerSelector", "rack == 'a'", "", []string{"rack"}, 4}}},
 	} {
-		s := state.New(append(objects, newObject(t, "BGPPeer", "p", c.spec))...)
-		topology := compute(t, s, nil)
-		got := topology.Summary().BGPPeers["p"].Selectors
-		if !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
-		}
-		// A Node that they match more, though it speaks no BGP.
-		s = s.Apply(state.Change{After: node(t, "more", label("rack", "a"), label("x", ""), label("rr", ""))})
-		if fault := topologiesDiffer(compute(t, s, topology), compute(t, s, nil)); fault != "" {
-			t.Errorf("%s: %s", name, fault)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := state.New(append(objects, newObject(t, "BGPPeer", "p", c.spec))...)
+			topology := compute(t, s, nil)
+			got := topology.Summary().BGPPeers["p"].Selectors
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+			// A Node that they match more, though it speaks no BGP.
+			s = s.Apply(state.Change{After: node(t, "more", label("rack", "a"), label("x", ""), label("rr", ""))})
+			if fault := topologiesDiffer(compute(t, s, topology), compute(t, s, nil)); fault != "" {
+				t.Error(fault)
+			}
+		})
 	}
 }
 
@@ -232,10 +240,12 @@ func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
 		"there are some":        {state.New(filter, secret), "true [f] true map[bgp:[a b]]"},
 		"there are none":        {state.New().Knowing(calico.KindBGPFilter, calico.KindSecret), "true [] true map[]"},
 	} {
-		s := compute(t, c.snapshot, nil).Summary()
-		if got := fmt.Sprint(s.BGPFilters.Known, s.BGPFilters.Names, s.Secrets.Known, s.Secrets.Keys); got != c.want {
-			t.Errorf("%s: got %s, want %s", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := compute(t, c.snapshot, nil).Summary()
+			if got := fmt.Sprint(s.BGPFilters.Known, s.BGPFilters.Names, s.Secrets.Known, s.Secrets.Keys); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 	s := state.New(filter, secret)
 	before := compute(t, s, nil)

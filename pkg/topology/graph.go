@@ -11,11 +11,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
-// maxExternals is how many external peers a graph tells apart; more are one.
+// maxExternals is the number of external peers that a graph shows one by one. More
+// are shown as one.
 const maxExternals = 40
 
-// Graph returns the topology for drawing. Made on demand. O(nodes x outside
-// peers + groups squared).
+// Graph returns the topology for drawing. It is made on demand. O(nodes x external
+// peers + classes squared).
 func (t *Topology) Graph() *Graph {
 	b := &grapher{Topology: t, graph: &Graph{Groups: []Group{}, Externals: []Outside{}, Links: []Link{}}, links: map[linkKey]*Link{}, number: map[string]int{}}
 	b.divide()
@@ -34,7 +35,7 @@ func (t *Topology) Graph() *Graph {
 
 type linkKey struct{ from, to, kind string }
 
-// grapher draws up a Graph.
+// grapher makes a Graph.
 type grapher struct {
 	*Topology
 	graph   *Graph
@@ -96,7 +97,7 @@ func byAddress(list []*externalPeer) []*externalPeer {
 	return slices.SortedFunc(slices.Values(list), func(a, b *externalPeer) int { return a.address.Compare(b.address) })
 }
 
-// role is what a node is in the drawing.
+// role is the role of a node in the graph.
 func (b *grapher) role(node uint) string {
 	reflector, client, mesh, some := false, false, false, false
 	for _, f := range calico.Families {

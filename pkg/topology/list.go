@@ -12,8 +12,8 @@ import (
 )
 
 // HalfSessions lists the half-sessions of one node, or of all nodes for "", in
-// order of node, family and protocol. Those that are ambiguous are not among
-// them. What is listed is made on the way: one node's at a time.
+// order of node, family and protocol, without ambiguous ones. It makes those of one
+// node at a time.
 func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	return func(yield func(HalfSession) bool) {
 		t.each(node, nil, func(list []listed) bool {
@@ -27,9 +27,8 @@ func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	}
 }
 
-// Broken lists the half-sessions on which no session can come up, of one node
-// or of all for "", in the order of HalfSessions. O(half-sessions of the nodes that
-// have such ones).
+// Broken lists the half-sessions that cannot come up, of one node or of all for "",
+// in the order of HalfSessions. O(half-sessions of the nodes that have such ones).
 func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
 	var has [2][]func(int) bool
 	for _, f := range calico.Families {
@@ -83,8 +82,8 @@ type listed struct {
 	address, title string
 }
 
-// each calls visit with the half-sessions of each node and family, of those that are
-// wanted; nil wants all.
+// each calls visit with the half-sessions of each node and family that wanted
+// selects; nil selects all.
 func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, visit func([]listed) bool) {
 	members := t.classes.Members()
 	for i, n := range t.index.Nodes {
@@ -113,8 +112,8 @@ func (n *network) listNode(i uint32, members [][]uint32) []listed {
 	return out
 }
 
-// collect appends the half-sessions of a node, without address and title, which cost
-// more than the rest.
+// collect appends the half-sessions of a node. It does not set address and title,
+// which cost more than the rest.
 func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 	g := n.classes.Of[i]
 	list := n.from(g)
@@ -166,7 +165,7 @@ func (n *network) collect(out []listed, i uint32, members [][]uint32) []listed {
 	return out
 }
 
-// listMesh lists the mesh's half-sessions with nodes that no link reaches.
+// listMesh appends the mesh's half-sessions with nodes that no link reaches.
 func (n *network) listMesh(out []listed, i uint32, members [][]uint32) []listed {
 	g := n.classes.Of[i]
 	if !n.inMesh(g) {
@@ -200,8 +199,8 @@ func (n *network) meshKind(g uint32) int {
 	return meshPlain
 }
 
-// name is the protocol's; a pod's address is known to its node only, so its
-// BGPPeer's name stands in for it.
+// name is the protocol's. A pod's address is in no object, so the name of the
+// BGPPeer takes its place.
 func (l *listed) name() string {
 	if l.prefix == prefixWorkload {
 		return l.prefix.String() + l.ways[0].sources[0].peer.Name
@@ -326,7 +325,7 @@ func (r *peering) workloadSettings() settings {
 	return s
 }
 
-// Ignored lists what Calico would ignore or refuse in the objects of the state.
+// Ignored lists what Calico would ignore or reject in the objects of the state.
 func (t *Topology) Ignored() []Ignored {
 	out := []Ignored{}
 	add := func(o calico.Object) {
@@ -351,9 +350,9 @@ func (t *Topology) Ignored() []Ignored {
 	return out
 }
 
-// HasRoute reports whether node "to" has the routes to the pods of node "from"
-// in family f; transit says what is assumed of peers that are no nodes of the
-// state, as in Routes.
+// HasRoute reports whether node "to" has the routes to the pods of node "from" in
+// family f, under the reading of external peers with transit or without. Policies read
+// the Summary; this is for comparing predictions with a running BIRD, route by route.
 func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool {
 	a, ok := t.index.Find(from)
 	b, ok2 := t.index.Find(to)

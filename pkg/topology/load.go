@@ -109,8 +109,8 @@ func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []L
 	part += f.String() + "/load/"
 	counts := sortedKeys(groups)
 	slices.Reverse(counts)
-	out := make([]Load, 0, min(len(counts), MaxLoads))
-	for _, count := range counts[:min(len(counts), MaxLoads)] {
+	out := make([]Load, 0, min(len(counts), maxLoads))
+	for _, count := range counts[:min(len(counts), maxLoads)] {
 		g := groups[count]
 		members := t.measures.add(part+strconv.Itoa(count), nodesOf(func(t *Topology) func(int) bool {
 			n, loads := t.networks[f], t.tallies[f].loads

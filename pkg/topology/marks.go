@@ -46,7 +46,7 @@ func (m *marks) addSources(n *network, l *link, sources []source) {
 		n.spreads.among(s, l.from, l.to, func(p *peering, _ uint32) bool {
 			m.addPeer(p)
 			named++
-			return named < MaxNames
+			return named < maxNames
 		})
 	}
 }
@@ -65,7 +65,7 @@ func (m *marks) addPeersAt(sources []*peering, nodes *bitset.BitSet) {
 	for _, p := range sources {
 		if p.local.IntersectionCardinality(nodes) > 0 {
 			m.addPeer(p)
-			if named++; named == MaxNames {
+			if named++; named == maxNames {
 				return
 			}
 		}
@@ -119,5 +119,5 @@ func (m *marks) halfGroup(n *network, members string) HalfGroup {
 // firstNames are the first few of names, in order.
 func firstNames(names map[string]bool) []string {
 	out := sortedKeys(names)
-	return out[:min(len(out), MaxNames)]
+	return out[:min(len(out), maxNames)]
 }

@@ -72,7 +72,7 @@ func (n *naiveSet) nodeSet() NodeSet {
 func (n *naiveSet) names() []string {
 	slices.Sort(n.peers)
 	out := slices.Compact(n.peers)
-	return out[:min(len(out), MaxNames)]
+	return out[:min(len(out), maxNames)]
 }
 
 func (n *naiveSet) halfGroup() HalfGroup { return HalfGroup{n.halves, n.nodeSet(), n.names()} }

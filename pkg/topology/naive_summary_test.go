@@ -92,7 +92,7 @@ func (m *naive) load(f calico.Family, reflectors bool) []Load {
 		with[count] = append(with[count], n.Name)
 	}
 	var out []Load
-	for count := 2 * (len(m.slots) + 1); count >= 0 && len(out) < MaxLoads; count-- {
+	for count := 2 * (len(m.slots) + 1); count >= 0 && len(out) < maxLoads; count-- {
 		if names := with[count]; len(names) > 0 {
 			out = append(out, Load{Sessions: count, Nodes: len(names), Sample: names[:min(SampleSize, len(names))]})
 		}

@@ -63,9 +63,9 @@ func (t *Topology) summarize(before *Topology) {
 	t.summary = s
 }
 
-// summarizePeers makes the parts of the BGPPeers, and reports whether all are
-// those of before, and their sessions with them. O(BGPPeers) with a very small
-// constant for those that are as before.
+// summarizePeers makes the parts of the BGPPeers, and reports whether all parts and
+// their sessions are those of before. O(BGPPeers), with a very small constant for
+// those that did not change.
 func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	var old map[string]*BGPPeer
 	var was []*peering
@@ -241,8 +241,8 @@ func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
 	return b
 }
 
-// reflectorsIn tells how many route reflectors the other nodes have sessions
-// to in family f. O(nodes + links).
+// reflectorsIn counts the route reflectors that the other nodes have sessions to in
+// family f. O(classes + links).
 func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	n := t.networks[f]
 	out := Reflectors{Levels: []Level{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
@@ -300,8 +300,8 @@ func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
 	return func(i int) bool { return yes[t.classes.Of[i]] }
 }
 
-// reflectorsOf counts the route reflectors that the nodes of a group have
-// sessions to, MaxLevel at the most.
+// reflectorsOf counts the route reflectors that the nodes of a class have sessions
+// to, at most MaxLevel.
 func (n *network) reflectorsOf(g uint32) int {
 	count := 0
 	list := n.from(g)
@@ -313,8 +313,8 @@ func (n *network) reflectorsOf(g uint32) int {
 	return min(count, MaxLevel)
 }
 
-// markGiving marks the peerings, by their number, that give the half-sessions of
-// a link.
+// markGiving marks the peerings, by their number, that configure the half-sessions
+// of a link.
 func (n *network) markGiving(l *link, peers []bool) {
 	for i := range l.halfSessions {
 		for _, w := range l.halfSessions[i].ways {
@@ -352,7 +352,7 @@ func (p SinglePoint) equal(q SinglePoint) bool {
 	return p.Kind == q.Kind && p.Name == q.Name && p.Nodes == q.Nodes && p.Members == q.Members && slices.Equal(p.Sample, q.Sample)
 }
 
-// share returns old where it says the same as new.
+// share returns old where it is equal to fresh.
 func share[T any](old, fresh *T) *T {
 	if old == fresh || old != nil && reflect.DeepEqual(old, fresh) {
 		return old
@@ -373,8 +373,8 @@ func shareAll[T any](old, fresh map[string]*T) map[string]*T {
 	return old
 }
 
-// parts makes the summary's part of each object in list, sharing with old what
-// is equal.
+// parts makes the summary's part of each object in list. It shares equal parts with
+// old.
 func parts[O calico.Object, T any](list []O, old map[string]*T, part func(O) *T) map[string]*T {
 	out := make(map[string]*T, len(list))
 	for _, o := range list {

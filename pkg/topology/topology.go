@@ -15,7 +15,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// Topology is what a snapshot comes to. It is immutable.
+// Topology is the sessions that Calico would configure for a snapshot, and the
+// routes that they carry. It is immutable.
 type Topology struct {
 	snapshot *state.Snapshot
 	index    *nodes.Index
@@ -47,8 +48,8 @@ func (t *Topology) Summary() *Summary { return t.summary }
 //
 // Without before, O(nodes x labels that selectors name); with it, what the
 // change touches, which for CalicoNodeStatuses is nothing; where sessions
-// change, O(nodes) with a very small constant and O(BGPPeers x groups of nodes
-// that peer alike).
+// change, O(nodes) with a very small constant and O(BGPPeers x classes of nodes).
+// See the package comment for the steps.
 func Compute(ctx context.Context, s *state.Snapshot, before *Topology) (*Topology, error) {
 	if before != nil && before.snapshot == s {
 		return before, nil
@@ -95,8 +96,8 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	return nil
 }
 
-// selectorsOf tells which selectors the BGPPeers of a snapshot have, "" among
-// them, which stands for all nodes.
+// selectorsOf reports which selectors the BGPPeers of a snapshot have, including
+// "", which stands for all nodes.
 func selectorsOf(s *state.Snapshot) func(string) bool {
 	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
 	used[""] = true
@@ -106,7 +107,7 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 	return func(selector string) bool { return used[selector] }
 }
 
-// resolve resolves the BGPPeers, as far as before has not done so.
+// resolve resolves the BGPPeers, and reuses those of before that did not change.
 func (t *Topology) resolve(ctx context.Context, before *Topology) error {
 	var was []*peering // in order of names, as the BGPPeers are
 	sameConfigurations := false
@@ -158,12 +159,12 @@ func newRules(s *state.Snapshot) rules {
 	return r
 }
 
-// sameSessions reports whether all half-sessions and routes are as before.
+// sameSessions reports whether all half-sessions and routes are those of before.
 func (t *Topology) sameSessions(before *Topology) bool {
 	return t.rules == before.rules && t.index.SameSessions(before.index) && slices.EqualFunc(t.peerings, before.peerings, (*peering).equivalent)
 }
 
-// connect works out the half-sessions, the sessions and the routes.
+// connect computes the half-sessions, the sessions and the routes.
 func (t *Topology) connect(ctx context.Context, before *Topology) error {
 	var merged [2][]*externalPeer
 	var exitSets [2]map[exit]*bitset.BitSet
@@ -238,9 +239,8 @@ func (t *Topology) defaults() nodes.Defaults {
 	return d
 }
 
-// Problems lists what Calico would ignore or refuse in the object of the given
-// id: what the object itself shows and, for a BGPPeer, what only the state
-// shows.
+// Problems lists what Calico would ignore or reject in the object of the given id:
+// what the object itself shows and, for a BGPPeer, what only the state shows.
 func (t *Topology) Problems(id calico.ID) []calico.Problem {
 	out := []calico.Problem{}
 	if o := t.snapshot.Get(id); o != nil {

@@ -48,9 +48,11 @@ func TestMesh(t *testing.T) {
 		"is not switched by other objects": {append(makeNodes(t, 4), newObject(t, "BGPConfiguration", "node.n0001", map[string]any{"nodeToNodeMeshEnabled": false})),
 			Mesh{true, "absent", 4, 3, 6, none}},
 	} {
-		if got := *compute(t, state.New(c.objects...), nil).Summary().Mesh; !reflect.DeepEqual(got, c.want) {
-			t.Errorf("the mesh %s: got %+v, want %+v", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := *compute(t, state.New(c.objects...), nil).Summary().Mesh; !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
 	}
 }
 
@@ -93,10 +95,12 @@ func TestPodTraffic(t *testing.T) {
 		"IPIP on v3.33 where BIRD has a value of no version":  {[]calico.Object{pool(ipip), version("v3.33.0"), program("Someday")}, false, false},
 		"IPIP on v3.33 where Felix has no encapsulation only": {[]calico.Object{pool(ipip), version("v3.33.0"), felix("EnabledNoEncapOnly")}, true, false},
 	} {
-		got := compute(t, state.New(c.objects...), nil).Summary().PodTraffic
-		if got.IPv4.NeedsBGP != c.four || got.IPv6.NeedsBGP != c.six {
-			t.Errorf("%s: needs BGP IPv4 %v IPv6 %v, want %v %v", name, got.IPv4.NeedsBGP, got.IPv6.NeedsBGP, c.four, c.six)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := compute(t, state.New(c.objects...), nil).Summary().PodTraffic
+			if got.IPv4.NeedsBGP != c.four || got.IPv6.NeedsBGP != c.six {
+				t.Errorf("needs BGP IPv4 %v IPv6 %v, want %v %v", got.IPv4.NeedsBGP, got.IPv6.NeedsBGP, c.four, c.six)
+			}
+		})
 	}
 }
 
@@ -159,9 +163,11 @@ func TestProblemsThatOnlyTheStateShows(t *testing.T) {
 		"port":   "spec.peerIP: names port 179, but node n0000 listens on another: Calico makes no session back",
 		"nobody": "spec: selects no local node out of 2",
 	} {
-		if got := topology.Problems(calico.ID{Kind: calico.KindBGPPeer, Name: name}); len(got) != 1 || got[0].String() != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := topology.Problems(calico.ID{Kind: calico.KindBGPPeer, Name: name}); len(got) != 1 || got[0].String() != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -21,7 +21,7 @@ type trap struct {
 func (c *trap) state() *state.Snapshot { return state.New(c.objects...).Apply(c.change) }
 
 // check reports where what an implementation says of the trap is another thing.
-func (c *trap) check(t *testing.T, name string, got []string) {
+func (c *trap) check(t *testing.T, got []string) {
 	t.Helper()
 	var want []string
 	for line := range strings.Lines(c.want) {
@@ -30,14 +30,16 @@ func (c *trap) check(t *testing.T, name string, got []string) {
 		}
 	}
 	if fault := strings.Join(got, "\n"); fault != strings.Join(want, "\n") {
-		t.Errorf("%s: got\n%s\nwant\n%s\nstate:\n%s", name, fault, strings.Join(want, "\n"), show(c.state()))
+		t.Errorf("got\n%s\nwant\n%s\nstate:\n%s", fault, strings.Join(want, "\n"), show(c.state()))
 	}
 }
 
 func TestTraps(t *testing.T) {
 	for name, c := range traps(t) {
-		s := c.state()
-		c.check(t, name, viewOf(compute(t, s, nil)).lines(s))
+		t.Run(name, func(t *testing.T) {
+			s := c.state()
+			c.check(t, viewOf(compute(t, s, nil)).lines(s))
+		})
 	}
 }
 
@@ -45,8 +47,10 @@ func TestTraps(t *testing.T) {
 // traps itself.
 func TestTheNaiveModelKnowsTheTraps(t *testing.T) {
 	for name, c := range traps(t) {
-		s := c.state()
-		c.check(t, name, newNaive(s).view().lines(s))
+		t.Run(name, func(t *testing.T) {
+			s := c.state()
+			c.check(t, newNaive(s).view().lines(s))
+		})
 	}
 }
 

@@ -22,7 +22,7 @@ const module = "github.com/bgpguard/bgpguard/"
 // floor is a group of packages that stand at the same height. A package may import
 // packages on lower floors, and on its own floor those in the rows above its own.
 type floor struct {
-	name  string
+	name string
 	rows []row
 }
 
@@ -123,6 +123,7 @@ var floors = []floor{
 		{"test/architecture", "this map", "", ""},
 		{"test/golden", "golden files and their -update flag", "", ""},
 		{"test/tool", "builds and finds the tools of tests", "", ""},
+		{"test/docs", "links and command lines of the documents", "", ""},
 		{"test/env", "a real API server and a webhook process", "", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
@@ -155,8 +156,11 @@ var notInTests = []string{"github.com/stretchr/testify", "github.com/onsi"}
 
 // listed is a package as go list prints it.
 type listed struct {
-	ImportPath                               string
-	Imports, TestImports, XTestImports, Deps []string
+	ImportPath   string   `json:"ImportPath"`
+	Imports      []string `json:"Imports"`
+	TestImports  []string `json:"TestImports"`
+	XTestImports []string `json:"XTestImports"`
+	Deps         []string `json:"Deps"`
 }
 
 func (p *listed) path() string { return strings.TrimPrefix(p.ImportPath, module) }
@@ -283,12 +287,12 @@ func TestEveryPackageKeepsToTheMap(t *testing.T) {
 				continue
 			}
 			// A permission that nothing needs would hide what a package depends on.
-			for _, imported := range strings.Fields(r.imports) {
+			for imported := range strings.FieldsSeq(r.imports) {
 				if imported != anything && !slices.Contains(packages[i].Imports, module+imported) {
 					t.Errorf("%s does not import %s, which its row names", r.path, imported)
 				}
 			}
-			for _, word := range strings.Fields(r.uses) {
+			for word := range strings.FieldsSeq(r.uses) {
 				if !slices.ContainsFunc(packages[i].Imports, func(path string) bool { return hasPrefix(path, libraries[word]) }) {
 					t.Errorf("%s does not use %q", r.path, word)
 				}

@@ -1,6 +1,6 @@
-// Package monitoring tests what config/components/monitoring installs: that each alert
-// fires when it should and not otherwise, by promtool, that alerts and panels name
-// metrics that exist, and that what is scraped is there.
+// Package monitoring tests config/components/monitoring: each alert fires when it
+// should and not otherwise (with promtool), alerts and panels use existing metrics,
+// every alert has a runbook, and Prometheus scrapes an existing Service.
 package monitoring
 
 import (
@@ -27,12 +27,13 @@ import (
 	"github.com/bgpguard/bgpguard/test/tool"
 )
 
+// runbooks is the document with one section per alert: its URL, and its path here.
 const (
-	root    = "../.."
-	project = "https://github.com/bgpguard/bgpguard"
+	runbooks     = "https://github.com/bgpguard/bgpguard/blob/main/docs/operate.md"
+	runbooksFile = "../../docs/operate.md"
 )
 
-// foreign are the metrics that are not bgpguard's, by who exports them.
+// foreign are metrics of other programs, with their exporters.
 var foreign = map[string]string{
 	"up": "Prometheus",
 	"apiserver_admission_webhook_fail_open_count":            "kube-apiserver",
@@ -53,7 +54,7 @@ func run(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// render gives what is installed with the component.
+// render renders the default installation with the component.
 var render = sync.OnceValues(func() ([]*unstructured.Unstructured, error) {
 	out, err := run("kustomize", "build", "testdata")
 	if err != nil {
@@ -77,8 +78,7 @@ var render = sync.OnceValues(func() ([]*unstructured.Unstructured, error) {
 	}
 })
 
-// installed are the objects that the component adds to the default installation, and
-// those of that.
+// installed returns the objects of the default installation with the component.
 func installed(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
 	objects, err := render()
@@ -88,7 +88,7 @@ func installed(t *testing.T) []*unstructured.Unstructured {
 	return objects
 }
 
-// the is the one object of a kind, with a name that begins like that.
+// the returns the object of a kind whose name starts with name.
 func the(t *testing.T, kind, name string) *unstructured.Unstructured {
 	t.Helper()
 	for _, o := range installed(t) {
@@ -118,7 +118,7 @@ type rule struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// alerts are the rules as promtool takes them: what is in the PrometheusRule.
+// alerts returns the rules of the PrometheusRule in the format of promtool.
 func alerts(t *testing.T) rules {
 	t.Helper()
 	var out rules
@@ -156,7 +156,7 @@ func write(t *testing.T, file string, value any) {
 	}
 }
 
-// parse has promtool look at rules.
+// parse checks rules with promtool.
 func parse(t *testing.T, r rules) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rules.yaml")
@@ -172,7 +172,7 @@ func TestAlertsFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
 	dir := t.TempDir()
 	r := alerts(t)
 	for _, g := range r.Groups {
-		for i := range g.Rules { // The tests state the numbers that people read first; the rest holds none.
+		for i := range g.Rules { // The tests compare the summaries; descriptions have no numbers.
 			g.Rules[i].Annotations = map[string]string{"summary": g.Rules[i].Annotations["summary"]}
 		}
 	}
@@ -189,7 +189,7 @@ func TestAlertsFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 
-	// Nothing that is not tested.
+	// Every alert is tested.
 	var file struct {
 		Tests []struct {
 			Cases []struct {
@@ -213,51 +213,40 @@ func TestAlertsFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
 	}
 	for _, r := range r.all() {
 		if !fires[r.Alert] || !holds[r.Alert] {
-			t.Errorf("%s: testdata/alerts.yaml has it fire: %t, and not fire: %t", r.Alert, fires[r.Alert], holds[r.Alert])
+			t.Errorf("%s: testdata/alerts.yaml lets it fire: %t, and not fire: %t", r.Alert, fires[r.Alert], holds[r.Alert])
 		}
 	}
 }
 
 func TestAlertsSayWhatToDo(t *testing.T) {
-	anchors := headings(t)
-	readme := readme(t)
-	for _, r := range alerts(t).all() {
-		if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) {
-			t.Errorf("%s has severity %q", r.Alert, r.Labels["severity"])
-		}
-		if r.Annotations["summary"] == "" || len(r.Annotations["description"]) < 40 {
-			t.Errorf("%s has no summary or description", r.Alert)
-		}
-		anchor, ok := strings.CutPrefix(r.Annotations["runbook_url"], project+"#")
-		if !ok || !anchors[anchor] {
-			t.Errorf("%s: %s is no heading of README.md", r.Alert, r.Annotations["runbook_url"])
-		}
-		if name := strings.TrimPrefix(r.Alert, "BGPGuard"); !strings.Contains(readme, "`"+name+"`") && !strings.Contains(readme, "`"+r.Alert+"`") {
-			t.Errorf("README.md does not name %s", r.Alert)
-		}
-	}
-}
-
-func readme(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	text, err := os.ReadFile(runbooksFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
-}
-
-// headings are the anchors that GitHub gives the headings of README.md.
-func headings(t *testing.T) map[string]bool {
-	t.Helper()
-	out := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(readme(t), -1) {
-		out[strings.ReplaceAll(strings.ToLower(regexp.MustCompile("[^A-Za-z0-9 -]").ReplaceAllString(m[1], "")), " ", "-")] = true
+	sections := map[string]bool{} // by the anchor that GitHub gives a heading of one word
+	for _, m := range regexp.MustCompile(`(?m)^#+ ([A-Za-z]+)$`).FindAllStringSubmatch(string(text), -1) {
+		sections[strings.ToLower(m[1])] = true
 	}
-	return out
+	for _, r := range alerts(t).all() {
+		t.Run(r.Alert, func(t *testing.T) {
+			if !slices.Contains([]string{"critical", "warning", "info"}, r.Labels["severity"]) {
+				t.Errorf("severity %q", r.Labels["severity"])
+			}
+			if r.Annotations["summary"] == "" || len(r.Annotations["description"]) < 40 {
+				t.Error("no summary or no description")
+			}
+			anchor := strings.ToLower(r.Alert)
+			if want := runbooks + "#" + anchor; r.Annotations["runbook_url"] != want {
+				t.Errorf("the runbook is %s, want %s", r.Annotations["runbook_url"], want)
+			}
+			if !sections[anchor] {
+				t.Errorf("docs/operate.md has no section %s", r.Alert)
+			}
+		})
+	}
 }
 
-// own are the names of bgpguard's metrics.
+// own returns the names of bgpguard's metrics.
 func own() map[string]bool {
 	names := map[string]bool{}
 	described := make(chan *prometheus.Desc)
@@ -283,7 +272,7 @@ var (
 	operators  = []string{"and", "or", "unless", "offset", "bool"}
 )
 
-// metrics are those that an expression names.
+// metrics returns the metrics in an expression.
 func metrics(expr string) []string {
 	for _, strip := range []*regexp.Regexp{text, matchers, ranges, grouping} {
 		expr = strip.ReplaceAllString(expr, " ")
@@ -304,19 +293,21 @@ func TestMetricsOfAnExpression(t *testing.T) {
 		`sum by (a) (rate(m_total{x="y_total",z=~"a{2}"}[5m] offset 15m)) > 1000`: {"m_total"},
 		`(a:b - on (x) group_left (y) c) / 5 and d == bool 1 or absent(e)`:        {"a:b", "c", "d", "e"},
 	} {
-		if got := metrics(expr); !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", expr, got, want)
-		}
+		t.Run(expr, func(t *testing.T) {
+			if got := metrics(expr); !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
 	}
 }
 
-func TestEveryMetricThatIsNamedExists(t *testing.T) {
+func TestAllUsedMetricsExist(t *testing.T) {
 	known := own()
 	named := map[string]bool{}
 	check := func(where, expr string) {
 		found := metrics(expr)
 		if len(found) == 0 {
-			t.Errorf("%s: %s names no metric", where, expr)
+			t.Errorf("%s: %s contains no metric", where, expr)
 		}
 		for _, name := range found {
 			base := strings.TrimSuffix(name, "_bucket")
@@ -336,12 +327,12 @@ func TestEveryMetricThatIsNamedExists(t *testing.T) {
 	}
 	for name, by := range foreign {
 		if !named[name] {
-			t.Errorf("%s of %s is named nowhere", name, by)
+			t.Errorf("%s of %s is not used", name, by)
 		}
 	}
 }
 
-func TestPrometheusScrapesTheMetricsAlone(t *testing.T) {
+func TestPrometheusScrapesOnlyTheMetrics(t *testing.T) {
 	monitor := the(t, "ServiceMonitor", "bgpguard")
 	selector, _, err := unstructured.NestedStringMap(monitor.Object, "spec", "selector", "matchLabels")
 	if err != nil {
@@ -436,7 +427,7 @@ func (g grid) overlaps(o grid) bool {
 	return g.X < o.X+o.W && o.X < g.X+g.W && g.Y < o.Y+o.H && o.Y < g.Y+g.H
 }
 
-// loadDashboard reads the dashboard out of the ConfigMap that Grafana's sidecar finds.
+// loadDashboard reads the dashboard from the ConfigMap for Grafana's sidecar.
 func loadDashboard(t *testing.T) dashboard {
 	t.Helper()
 	o := the(t, "ConfigMap", "bgpguard-dashboard")
@@ -464,11 +455,11 @@ func TestDashboard(t *testing.T) {
 	parsed := rules{Groups: []group{{Name: "panels"}}}
 	for i, p := range d.Panels {
 		if ids[p.ID] || p.ID == 0 || titles[p.Title] || p.Title == "" {
-			t.Errorf("panel %d %q: its id or its title is another's, or there is none", p.ID, p.Title)
+			t.Errorf("panel %d %q: its ID or its title is missing or not unique", p.ID, p.Title)
 		}
 		ids[p.ID], titles[p.Title] = true, true
 		if p.Grid.X < 0 || p.Grid.X+p.Grid.W > 24 || p.Grid.W < 1 || p.Grid.H < 1 {
-			t.Errorf("%s: it is not within 24 columns: %+v", p.Title, p.Grid)
+			t.Errorf("%s is not within 24 columns: %+v", p.Title, p.Grid)
 		}
 		for _, o := range d.Panels[:i] {
 			if p.Grid.overlaps(o.Grid) {
@@ -494,7 +485,7 @@ func TestDashboard(t *testing.T) {
 			})
 		}
 	}
-	if want := []string{"Verdict", "Topology", "Convergence", "BGP health", "Admission", "Audit", "Control plane"}; !slices.Equal(rows, want) {
+	if want := []string{"Violations", "Topology", "Convergence", "BGP health", "Admission", "Audit", "Control plane"}; !slices.Equal(rows, want) {
 		t.Errorf("rows %q, want %q", rows, want)
 	}
 	parse(t, parsed)

@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Group and Version of the API, and the names of a BGPPolicy in it.
+// Group and version of the API, and the kind of a BGPPolicy.
 const (
 	Group         = "policy.bgpguard.io"
 	Version       = "v1alpha1"
@@ -14,10 +14,10 @@ const (
 	KindBGPPolicy = "BGPPolicy"
 )
 
-// GroupVersion is that of the package's types.
+// GroupVersion is the group and version of the types in this package.
 var GroupVersion = schema.GroupVersion{Group: Group, Version: Version}
 
-// AddToScheme makes the package's types known to a scheme.
+// AddToScheme adds the types of this package to a scheme.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion, &BGPPolicy{}, &BGPPolicyList{})
 	metav1.AddToGroupVersion(s, GroupVersion)

@@ -11,8 +11,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// BGPPolicy says that a policy holds, with which parameters, for which changes,
-// and what follows from its violations.
+// BGPPolicy puts a policy in force: with parameters, for some or all changes, and
+// with the actions that follow from violations.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=bgppol,categories=bgpguard
@@ -29,9 +29,9 @@ type BGPPolicy struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// Spec is what its author wants.
+	// Spec is the desired policy.
 	Spec BGPPolicySpec `json:"spec"`
-	// Status is what became of it. Only bgpguard writes it.
+	// Status is the observed state of the policy. Only bgpguard writes it.
 	// +optional
 	Status BGPPolicyStatus `json:"status,omitempty"`
 }
@@ -57,42 +57,43 @@ type BGPPolicySpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Policy string `json:"policy,omitempty"`
-	// Rego is a policy of one's own.
+	// Rego is a custom policy.
 	// +optional
 	Rego *Rego `json:"rego,omitempty"`
-	// Parameters are the policy's, as its METADATA describes them; those left
-	// out have the defaults given there.
+	// Parameters are the parameters of the policy. Its METADATA describes them
+	// and has the defaults of those that are not set.
 	// +optional
 	// +kubebuilder:validation:Type=object
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
 	Parameters *apiextensionsv1.JSON `json:"parameters,omitempty"`
-	// ValidationActions say what follows from a violation: Deny or Warn,
-	// and Audit. Deny and Warn exclude each other.
+	// ValidationActions are the actions that follow from a violation: Deny denies
+	// the change, Warn returns a warning to the user, Audit adds the violation to
+	// the audit event. Deny and Warn exclude each other.
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2
 	// +kubebuilder:validation:items:Enum=Deny;Warn;Audit
 	// +kubebuilder:validation:XValidation:rule="!('Deny' in self && 'Warn' in self)",message="Deny and Warn exclude each other: a denial already tells the user"
 	ValidationActions []violation.Action `json:"validationActions"`
-	// Match limits the changes that the policy judges; without it, all. It does
-	// not limit the audit of the state, in which there is no change.
+	// Match limits the changes that the policy evaluates. If it is not set, the
+	// policy evaluates all changes. It does not limit the audit of the state.
 	// +optional
 	Match *Match `json:"match,omitempty"`
-	// Exempt names those whose changes the policy does not hold back: what it
-	// finds is told as a warning and recorded. A change through Calico's API
-	// server is reviewed as its service account's too, so an exemption of that
-	// account is one of everybody.
+	// Exempt lists users whose changes the policy never denies. They get the
+	// denial as a warning, and it is recorded. Calico's API server writes with
+	// its own service account: an exemption of that account exempts every user
+	// of Calico's API server.
 	// +optional
 	Exempt *Exempt `json:"exempt,omitempty"`
 }
 
 // Rego is a policy in Rego v1.
 type Rego struct {
-	// Modules are compiled together, and with the helpers below
-	// data.policies.lib. One of them has the package policies.NAME with METADATA
-	// and the rule "violation". Those whose name ends in "_test.rego" are tests:
-	// all have to pass.
+	// Modules are compiled together, with the helpers in data.policies.lib. One
+	// of them has the package policies.NAME with METADATA and the rule
+	// "violation". Modules whose name ends in "_test.rego" are tests: all of
+	// them must pass.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -102,59 +103,59 @@ type Rego struct {
 
 // Module is one file of Rego.
 type Module struct {
-	// Name is that of a file, for example "rack_limit.rego".
+	// Name is a file name, for example "rack_limit.rego".
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_./-]+\.rego$`
 	Name string `json:"name"`
-	// Text is the file's content.
+	// Text is the content of the file.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
 	Text string `json:"text"`
 }
 
-// Match limits changes. A list that is left out or empty limits nothing; a
-// change has to match all fields that are set.
+// Match selects changes. A change must match all fields that are set. An empty
+// list matches every change.
 type Match struct {
-	// Kinds are those of the changed object.
+	// Kinds are kinds of the changed object.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:Enum=Node;BGPConfiguration;BGPPeer;BGPFilter;IPPool;FelixConfiguration
 	Kinds []string `json:"kinds,omitempty"`
-	// Operations are what is done to it.
+	// Operations are CREATE, UPDATE and DELETE.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=3
 	// +kubebuilder:validation:items:Enum=CREATE;UPDATE;DELETE
 	Operations []string `json:"operations,omitempty"`
-	// Names are those of the changed object; "*" stands for any characters.
+	// Names are names of the changed object. "*" matches any characters.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
 	Names []string `json:"names,omitempty"`
-	// LabelSelector selects the changed object by its labels, those before the
-	// change or those after it.
+	// LabelSelector selects the changed object by its labels. It matches if the
+	// labels before or after the change match.
 	// +optional
 	LabelSelector *metav1.LabelSelector `json:"labelSelector,omitempty"`
 }
 
-// Exempt names who is exempt.
+// Exempt lists exempt users.
 type Exempt struct {
-	// Users are user names, as the API server knows them.
+	// Users are user names, as in RBAC subjects.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	Users []string `json:"users,omitempty"`
-	// Groups are groups of users.
+	// Groups are group names, as in RBAC subjects.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	Groups []string `json:"groups,omitempty"`
-	// ServiceAccounts are accounts of pods.
+	// ServiceAccounts are service accounts.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
@@ -163,59 +164,58 @@ type Exempt struct {
 
 // ServiceAccount names a service account.
 type ServiceAccount struct {
-	// Namespace is that of the account.
+	// Namespace is the namespace of the service account.
 	// +kubebuilder:validation:MinLength=1
 	Namespace string `json:"namespace"`
-	// Name is that of the account.
+	// Name is the name of the service account.
 	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
 }
 
 // The types of a BGPPolicy's conditions.
 const (
-	// ConditionCompiled tells whether the policy of the current generation
-	// compiles, its parameters fit and its tests pass.
+	// ConditionCompiled is True if the policy of the current generation compiles,
+	// its parameters are valid and its tests pass.
 	ConditionCompiled = "Compiled"
-	// ConditionEnforced tells whether changes are judged by the current
-	// generation, on every replica.
+	// ConditionEnforced is True if every replica enforces the current generation.
 	ConditionEnforced = "Enforced"
 )
 
 // The reasons of conditions.
 const (
-	// ReasonValid is that of Compiled where it is true.
+	// ReasonValid: Compiled is True.
 	ReasonValid = "Valid"
-	// ReasonInvalid is that of Compiled where it is false, and of Enforced where
-	// nothing at all is enforced.
+	// ReasonInvalid: Compiled is False. Enforced is False and no generation is
+	// enforced.
 	ReasonInvalid = "Invalid"
-	// ReasonEnforced is that of Enforced where it is true.
+	// ReasonEnforced: Enforced is True.
 	ReasonEnforced = "Enforced"
-	// ReasonLastGood is that of Enforced where changes are judged by an older
-	// generation, as the current one cannot be used.
+	// ReasonLastGood: Enforced is False because the current generation is
+	// rejected. An older one is still enforced.
 	ReasonLastGood = "LastGood"
-	// ReasonReplicasDiffer is that of Enforced where some replicas do not judge by
-	// the current generation.
+	// ReasonReplicasDiffer: Enforced is False because some replicas do not enforce
+	// the current generation yet.
 	ReasonReplicasDiffer = "ReplicasDiffer"
 )
 
-// BGPPolicyStatus is what became of a BGPPolicy.
+// BGPPolicyStatus is the observed state of a BGPPolicy.
 type BGPPolicyStatus struct {
-	// ObservedGeneration is the generation that the status is about.
+	// ObservedGeneration is the generation that the status describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Policy is the name of the policy, which for one in Rego is that of its
-	// package.
+	// Policy is the name of the policy. For a custom policy it is the name of
+	// its package.
 	// +optional
 	Policy string `json:"policy,omitempty"`
-	// Judges is "state" or "change".
+	// Judges is what the policy evaluates: "state" or "change".
 	// +optional
 	Judges string `json:"judges,omitempty"`
-	// Violations counts those that the policy finds in the state as it is. It is
-	// not there where the policy judges changes, or cannot judge.
+	// Violations is the number of violations in the current state. It is not set
+	// if the policy evaluates changes, or if its evaluation fails.
 	// +optional
 	Violations *int32 `json:"violations,omitempty"`
-	// LastAuditTime is when they were counted: brought up to date when there are
-	// more or fewer, and otherwise every few minutes.
+	// LastAuditTime is the time of the audit that counted the violations. It is
+	// updated when their number changes, and otherwise every few minutes.
 	// +optional
 	LastAuditTime *metav1.Time `json:"lastAuditTime,omitempty"`
 	// Conditions are Compiled and Enforced.
@@ -223,25 +223,25 @@ type BGPPolicyStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Replicas says what each replica of bgpguard made of it.
+	// Replicas is the state of the policy on each replica of bgpguard.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	Replicas []Replica `json:"replicas,omitempty"`
 }
 
-// Replica is what one replica made of a BGPPolicy.
+// Replica is the state of a BGPPolicy on one replica.
 type Replica struct {
-	// Name is the replica's host name.
+	// Name is the host name of the replica.
 	Name string `json:"name"`
-	// ObservedGeneration is the generation that it last saw.
+	// ObservedGeneration is the last generation that the replica has seen.
 	ObservedGeneration int64 `json:"observedGeneration"`
-	// EnforcedGeneration is the generation that it judges by, 0 for none.
+	// EnforcedGeneration is the generation that the replica enforces, 0 for none.
 	// +optional
 	EnforcedGeneration int64 `json:"enforcedGeneration,omitempty"`
-	// Error is why it cannot judge by the generation that it last saw.
+	// Error is the reason why the replica rejects the observed generation.
 	// +optional
 	Error string `json:"error,omitempty"`
-	// LastTransitionTime is when any of the above last changed.
+	// LastTransitionTime is the time of the last change to any of these fields.
 	LastTransitionTime metav1.Time `json:"lastTransitionTime"`
 }
