@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/util/version"
-
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Values of programClusterRoutes. Each names the classes of IPPools that the
@@ -43,7 +43,7 @@ type programming struct {
 // Where the version is not known, what is set counts as from v3.33 on, and what is
 // not set as before.
 func newProgramming(s *state.Snapshot) programming {
-	p := programming{version: calicoVersion(s)}
+	p := programming{version: sessions.CalicoVersion(s)}
 	if c := s.FelixConfiguration(); c != nil {
 		p.setting.Felix = c.ProgramClusterRoutes
 	}
@@ -119,13 +119,6 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	}
 	out.IPIP, out.NoEncap = p.ipip, p.noEncap
 	return out
-}
-
-func calicoVersion(s *state.Snapshot) *version.Version {
-	if c := s.ClusterInformation(); c != nil {
-		return c.Version
-	}
-	return nil
 }
 
 // podTraffic tells in which families pod traffic between nodes needs BGP. A

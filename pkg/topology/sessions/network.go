@@ -1,4 +1,4 @@
-package topology
+package sessions
 
 import (
 	"cmp"
@@ -11,36 +11,38 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// network is the half-sessions of one family between groups of nodes, and the
+// Network is the half-sessions of one family between groups of nodes, and the
 // sessions that they make.
-type network struct {
-	family  calico.Family
-	classes *nodes.Classes
-	rules   rules
-	index   *nodes.Index
+type Network struct {
+	Family  calico.Family
+	Classes *nodes.Classes
+	Rules   Rules
+	Index   *nodes.Index
 	// spreads tell where the members of the peer groups are.
-	spreads spreads
+	Spreads Spreads
 	// links are those between groups that a BGPPeer connects, in order of from
 	// and to; starts[g] is where those from group g start. The mesh's are not
 	// among them but where a BGPPeer is there too.
-	links  []link
+	Links  []Link
 	starts []int
 	// mesh are the groups that take part in the mesh, by how it tells their AS
 	// numbers.
-	mesh     [meshKinds][]uint32
+	Mesh     [MeshKinds][]uint32
 	suspects []uint32 // those of the mesh that BIRD may not take for peers
 	// externals are the external peers, merged those to be counted.
-	externals, counted []*externalPeer
+	Externals, Counted []*ExternalPeer
+	// exits are the nodes by how they exchange routes with external peers.
+	Exits map[Exit]*bitset.BitSet
 	// workloads are the BGPPeers whose peers are pods.
-	workloads []*peering
+	Workloads []*Peering
 }
 
-// link is the half-sessions from all nodes of group from to all of group to.
-type link struct {
-	from, to     uint32
-	halfSessions []halfSession // in order of names: BIRD gives the first the connection
+// Link is the half-sessions from all nodes of group from to all of group to.
+type Link struct {
+	From, To  uint32
+	Protocols []Protocol // in order of names: BIRD gives the first the connection
 	// reason is why no session stands on the first half, "" where one does.
-	reason Reason
+	Reason Reason
 }
 
 // Kinds of groups in the mesh.
@@ -49,7 +51,7 @@ const (
 	meshSame         // with the cluster's as their own
 	meshOther        // with another
 	meshZero         // with 0, which BIRD refuses
-	meshKinds
+	MeshKinds
 )
 
 // pass is the order in which Calico enters peers in its table; an earlier one
@@ -68,27 +70,25 @@ type candidate struct {
 	from, to uint32
 	pass     pass
 	target   uint32     // the group whose settings count; to, but for shared addresses
-	peers    *peerGroup // nil for the mesh
+	peers    *PeerGroup // nil for the mesh
 }
 
-func newNetwork(
-	ctx context.Context, f calico.Family, ix *nodes.Index, classes *nodes.Classes, r rules, peers []*peerGroup, s spreads, workloads []*peering, externals, merged []*externalPeer,
-) (*network, error) {
-	n := &network{family: f, classes: classes, rules: r, index: ix, spreads: s, externals: externals, counted: merged, workloads: workloads}
+// connectPeers finds the links of a network and which of them carry sessions.
+func (n *Network) connectPeers(ctx context.Context, peers []*PeerGroup) error {
 	n.findMesh()
 	candidates, err := n.candidates(ctx, peers)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n.connect(candidates)
 	n.pair()
-	return n, ctx.Err()
+	return ctx.Err()
 }
 
-func (n *network) findMesh() {
-	for i := range n.classes.List {
-		s := &n.classes.List[i]
-		if !n.rules.inMesh(s, n.family) {
+func (n *Network) findMesh() {
+	for i := range n.Classes.List {
+		s := &n.Classes.List[i]
+		if !n.Rules.inMesh(s, n.Family) {
 			continue
 		}
 		kind := meshPlain
@@ -96,23 +96,23 @@ func (n *network) findMesh() {
 		case !s.OwnASN:
 		case s.ASN == 0:
 			kind = meshZero
-		case s.ASN == n.rules.asn:
+		case s.ASN == n.Rules.ASN:
 			kind = meshSame
 		default:
 			kind = meshOther
 		}
-		n.mesh[kind] = append(n.mesh[kind], uint32(i))
+		n.Mesh[kind] = append(n.Mesh[kind], uint32(i))
 		if s.ASN == 0 || linkLocal(n.address(uint32(i))) {
 			n.suspects = append(n.suspects, uint32(i))
 		}
 	}
 }
 
-// meshReason says why no mesh session comes up on the half-session of a node of
+// MeshReason says why no mesh session comes up on the half-session of a node of
 // kind a towards one of kind b, "" where one does. From v3.32 on, a node with an
 // AS number of its own expects it of a peer without one.
-func (r *rules) meshReason(a, b int) Reason {
-	zero := func(kind int) bool { return kind == meshZero || kind == meshPlain && r.asn == 0 }
+func (r *Rules) MeshReason(a, b int) Reason {
+	zero := func(kind int) bool { return kind == meshZero || kind == meshPlain && r.ASN == 0 }
 	switch {
 	case zero(a), b == meshZero, zero(b) && !r.peerInherits:
 		return ASNumberZero
@@ -123,34 +123,34 @@ func (r *rules) meshReason(a, b int) Reason {
 }
 
 // candidates lists what the BGPPeers give. O(peer groups x groups + candidates).
-func (n *network) candidates(ctx context.Context, peers []*peerGroup) ([]candidate, error) {
+func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candidate, error) {
 	var out []candidate
 	for _, p := range peers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		local, remote, back := n.in(p.local), n.in(p.remote), n.in(p.back)
-		if p.forward[n.family] {
+		local, remote, back := n.in(p.Local), n.in(p.Remote), n.in(p.back)
+		if p.Forward[n.Family] {
 			pass := passNode
 			if p.global() {
 				pass = passGlobal
 			}
 			out = n.cross(out, local, remote, pass, p)
 		}
-		if p.reverse[n.family] {
+		if p.Reverse[n.Family] {
 			out = n.cross(out, back, local, passReverse, p)
 		}
 	}
 	// Where there is a mesh too, both ends have its half-sessions.
 	for i, end := 0, len(out); i < end; i++ {
-		if c := out[i]; n.inMesh(c.from) && n.inMesh(c.to) {
+		if c := out[i]; n.InMesh(c.from) && n.InMesh(c.to) {
 			out = append(out, candidate{from: c.from, to: c.to, pass: passMesh, target: c.to}, candidate{from: c.to, to: c.from, pass: passMesh, target: c.from})
 		}
 	}
 	// In the mesh, a shared address concerns all.
-	for _, shared := range n.addressSharers() {
-		for i := range n.classes.List {
-			if a, b := uint32(i), shared; n.inMesh(a) && n.inMesh(b) && a != b && !n.sameAddress(a, b) {
+	for _, shared := range n.AddressSharers() {
+		for i := range n.Classes.List {
+			if a, b := uint32(i), shared; n.InMesh(a) && n.InMesh(b) && a != b && !n.SameAddress(a, b) {
 				out = append(out, candidate{from: a, to: b, pass: passMesh, target: b}, candidate{from: b, to: a, pass: passMesh, target: a})
 			}
 		}
@@ -160,30 +160,30 @@ func (n *network) candidates(ctx context.Context, peers []*peerGroup) ([]candida
 
 // in lists the groups with an address in the family that are in set, which
 // holds all nodes of a group or none. O(the smaller of groups and members).
-func (n *network) in(set *bitset.BitSet) []uint32 {
+func (n *Network) in(set *bitset.BitSet) []uint32 {
 	members := int(set.Count())
-	out := make([]uint32, 0, min(members, len(n.classes.List)))
-	if members < len(n.classes.List) {
+	out := make([]uint32, 0, min(members, len(n.Classes.List)))
+	if members < len(n.Classes.List) {
 		for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
-			if g := n.classes.Of[i]; n.classes.List[g].First[0] == uint32(i) && n.classes.List[g].Speaks(n.family) {
+			if g := n.Classes.Of[i]; n.Classes.List[g].First[0] == uint32(i) && n.Classes.List[g].Speaks(n.Family) {
 				out = append(out, g)
 			}
 		}
 		return out
 	}
-	for i := range n.classes.List {
-		if n.classes.List[i].Speaks(n.family) && set.Test(uint(n.classes.List[i].First[0])) {
+	for i := range n.Classes.List {
+		if n.Classes.List[i].Speaks(n.Family) && set.Test(uint(n.Classes.List[i].First[0])) {
 			out = append(out, uint32(i))
 		}
 	}
 	return out
 }
 
-func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peerGroup) []candidate {
+func (n *Network) cross(out []candidate, from, to []uint32, pass pass, p *PeerGroup) []candidate {
 	for _, a := range from {
 		for _, b := range to {
 			owner := n.owner(b)
-			if a == owner && n.classes.List[a].Nodes == 1 || n.sameAddress(a, owner) {
+			if a == owner && n.Classes.List[a].Nodes == 1 || n.SameAddress(a, owner) {
 				continue // Nobody peers with its own address.
 			}
 			out = append(out, candidate{a, owner, pass, b, p})
@@ -192,69 +192,69 @@ func (n *network) cross(out []candidate, from, to []uint32, pass pass, p *peerGr
 	return out
 }
 
-func (n *network) inMesh(g uint32) bool { return n.rules.inMesh(&n.classes.List[g], n.family) }
+func (n *Network) InMesh(g uint32) bool { return n.Rules.inMesh(&n.Classes.List[g], n.Family) }
 
-// addressSharers lists the groups, of one node each, whose address another node has
+// AddressSharers lists the groups, of one node each, whose address another node has
 // too.
-func (n *network) addressSharers() []uint32 {
+func (n *Network) AddressSharers() []uint32 {
 	var out []uint32
-	shared := n.index.Shared(n.family)
+	shared := n.Index.Shared(n.Family)
 	for i, ok := shared.NextSet(0); ok; i, ok = shared.NextSet(i + 1) {
-		out = append(out, n.classes.Of[i])
+		out = append(out, n.Classes.Of[i])
 	}
 	return out
 }
 
-func (n *network) sharesAddress(g uint32) bool {
-	return n.classes.List[g].Shares() && n.index.Shared(n.family).Test(uint(n.classes.List[g].First[0]))
+func (n *Network) SharesAddress(g uint32) bool {
+	return n.Classes.List[g].Shares() && n.Index.Shared(n.Family).Test(uint(n.Classes.List[g].First[0]))
 }
 
 // owner is the group that stands for all that share g's address: Calico's
 // table has one entry for it.
-func (n *network) owner(g uint32) uint32 {
-	if !n.sharesAddress(g) {
+func (n *Network) owner(g uint32) uint32 {
+	if !n.SharesAddress(g) {
 		return g
 	}
-	return n.classes.Of[n.index.At(n.address(g))[0]]
+	return n.Classes.Of[n.Index.At(n.address(g))[0]]
 }
 
-func (n *network) sameAddress(a, b uint32) bool {
-	return a != b && n.sharesAddress(a) && n.sharesAddress(b) && n.address(a) == n.address(b)
+func (n *Network) SameAddress(a, b uint32) bool {
+	return a != b && n.SharesAddress(a) && n.SharesAddress(b) && n.address(a) == n.address(b)
 }
 
 // connect makes links of candidates by the precedence of Calico's table.
 // O(candidates log candidates).
-func (n *network) connect(candidates []candidate) {
+func (n *Network) connect(candidates []candidate) {
 	slices.SortFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.pass, b.pass))
 	})
-	n.starts = make([]int, len(n.classes.List)+1)
+	n.starts = make([]int, len(n.Classes.List)+1)
 	for i := 0; i < len(candidates); {
-		l := link{from: candidates[i].from, to: candidates[i].to}
-		for ; i < len(candidates) && candidates[i].from == l.from && candidates[i].to == l.to; i++ {
+		l := Link{From: candidates[i].from, To: candidates[i].to}
+		for ; i < len(candidates) && candidates[i].from == l.From && candidates[i].to == l.To; i++ {
 			n.enter(&l, &candidates[i])
 		}
-		slices.SortFunc(l.halfSessions, compareHalfSessions)
-		n.links = append(n.links, l)
+		slices.SortFunc(l.Protocols, compareHalfSessions)
+		n.Links = append(n.Links, l)
 	}
 	at := 0
-	for g := range n.classes.List {
+	for g := range n.Classes.List {
 		n.starts[g] = at
-		for at < len(n.links) && int(n.links[at].from) == g {
+		for at < len(n.Links) && int(n.Links[at].From) == g {
 			at++
 		}
 	}
-	n.starts[len(n.classes.List)] = at
+	n.starts[len(n.Classes.List)] = at
 }
 
 // enter puts a candidate into the table unless an earlier pass has the key.
-func (n *network) enter(l *link, c *candidate) {
-	a, b := &n.classes.List[c.from], &n.classes.List[c.target]
+func (n *Network) enter(l *Link, c *candidate) {
+	a, b := &n.Classes.List[c.from], &n.Classes.List[c.target]
 	if c.pass == passMesh {
-		if !slices.ContainsFunc(l.halfSessions, func(h halfSession) bool { return h.prefix == prefixMesh }) {
-			h := halfSession{prefix: prefixMesh, port: b.Port}
-			h.ways = []way{{settings: n.rules.meshSettings(a, b)}}
-			l.halfSessions = append(l.halfSessions, h)
+		if !slices.ContainsFunc(l.Protocols, func(h Protocol) bool { return h.Prefix == PrefixMesh }) {
+			h := Protocol{Prefix: PrefixMesh, port: b.Port}
+			h.Ways = []Way{{Settings: n.Rules.meshSettings(a, b)}}
+			l.Protocols = append(l.Protocols, h)
 		}
 		return
 	}
@@ -262,9 +262,9 @@ func (n *network) enter(l *link, c *candidate) {
 	s.passive = c.pass == passGlobal && c.peers.known && c.peers.below.Test(uint(a.First[0]))
 	from := newSource(c.peers, c.pass == passReverse)
 	s.normalise(a)
-	for i := range l.halfSessions {
-		h := &l.halfSessions[i]
-		if h.prefix == prefixMesh || portOr179(h.port) != portOr179(s.port) {
+	for i := range l.Protocols {
+		h := &l.Protocols[i]
+		if h.Prefix == PrefixMesh || portOr179(h.port) != portOr179(s.port) {
 			continue
 		}
 		if h.pass == c.pass {
@@ -272,21 +272,21 @@ func (n *network) enter(l *link, c *candidate) {
 		}
 		return
 	}
-	h := halfSession{prefix: prefixNode, port: s.port, pass: c.pass}
+	h := Protocol{Prefix: PrefixNode, port: s.port, pass: c.pass}
 	if c.pass == passGlobal {
-		h.prefix = prefixGlobal
+		h.Prefix = PrefixGlobal
 	}
 	h.add(s, from)
-	l.halfSessions = append(l.halfSessions, h)
+	l.Protocols = append(l.Protocols, h)
 }
 
-// from returns the links from a group.
-func (n *network) from(g uint32) []link { return n.links[n.starts[g]:n.starts[g+1]] }
+// LinksFrom returns the links from a group.
+func (n *Network) LinksFrom(g uint32) []Link { return n.Links[n.starts[g]:n.starts[g+1]] }
 
-// link returns that between two groups, nil for none.
-func (n *network) link(from, to uint32) *link {
-	list := n.from(from)
-	i, ok := slices.BinarySearchFunc(list, to, func(l link, to uint32) int { return cmp.Compare(l.to, to) })
+// Link returns that between two groups, nil for none.
+func (n *Network) Link(from, to uint32) *Link {
+	list := n.LinksFrom(from)
+	i, ok := slices.BinarySearchFunc(list, to, func(l Link, to uint32) int { return cmp.Compare(l.To, to) })
 	if !ok {
 		return nil
 	}
