@@ -8,6 +8,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -34,17 +35,14 @@ func large(b *testing.B, n int) *state.Snapshot {
 	objects := []calico.Object{object(b, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64512)})}
 	const racks = 95
 	for i := range n {
-		labels := map[string]any{"rack": fmt.Sprintf("r%02d", i%racks), "kubernetes.io/hostname": fmt.Sprintf("node-%05d", i), "topology.kubernetes.io/zone": fmt.Sprintf("z%d", i%3)}
-		bgp := map[string]any{"ipv4Address": fmt.Sprintf("10.0.%d.%d/16", i>>8, i&255)}
+		tweaks := []calicotest.Tweak{
+			calicotest.IPv4(fmt.Sprintf("10.0.%d.%d/16", i>>8, i&255)), calicotest.Label("rack", fmt.Sprintf("r%02d", i%racks)),
+			calicotest.Label("kubernetes.io/hostname", calicotest.NodeName(i)), calicotest.Label("topology.kubernetes.io/zone", fmt.Sprintf("z%d", i%3)),
+		}
 		if i < 3 {
-			labels["rr"], bgp["routeReflectorClusterID"] = "true", "244.0.0.1"
+			tweaks = append(tweaks, calicotest.RouteReflector("244.0.0.1"), calicotest.Label("rr", "true"))
 		}
-		o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": "Node",
-			"metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i), "labels": labels}, "spec": map[string]any{"bgp": bgp}})
-		if err != nil {
-			b.Fatal(err)
-		}
-		objects = append(objects, o)
+		objects = append(objects, calicotest.NumberedNode(b, i, tweaks...))
 	}
 	for i := range racks {
 		objects = append(objects, object(b, "BGPPeer", fmt.Sprintf("rack-%02d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d' && !has(rr)", i), "peerSelector": "has(rr)"}))

@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
@@ -47,11 +48,7 @@ func sample(t *testing.T) ast.Object {
 	}
 	var objects []calico.Object
 	for _, d := range docs {
-		o, err := calico.Decode(d.Object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, o)
+		objects = append(objects, calicotest.Decode(t, d.Object))
 	}
 	summary := topologytest.Compute(t, state.New(objects...), nil).Summary()
 	return ast.NewObject(

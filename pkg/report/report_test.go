@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -22,13 +23,10 @@ func peer(t testing.TB, name string, spec ...any) calico.Object {
 	for i := 0; i < len(spec); i += 2 {
 		fields[spec[i].(string)] = spec[i+1]
 	}
-	o, err := calico.Decode(map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
+	// Not by calicotest.BGPPeer, which makes integers of numbers such as 1.0.
+	return calicotest.Decode(t, map[string]any{
+		"apiVersion": calico.APIVersionV3, "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
 }
 
 func found(policy, id string, action violation.Action) violation.Violation {
@@ -327,11 +325,7 @@ func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
 	}
 	node := func(v map[string]any) calico.Object {
 		v["apiVersion"], v["kind"] = "v1", "Node"
-		o, err := calico.Decode(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return o
+		return calicotest.Decode(t, v)
 	}
 	for name, c := range map[string]struct {
 		change state.Change

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -109,16 +110,16 @@ func TestNamesThatAreNoSets(t *testing.T) {
 // What a set has gained is compared node by node, whatever became of its size.
 func TestWhatASetHasGained(t *testing.T) {
 	at := func(name, address, zone string) calico.Object {
-		return node(t, name, with("ipv4Address", address), label("topology.kubernetes.io/zone", zone))
+		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.Label("topology.kubernetes.io/zone", zone))
 	}
 	rr := func(name, address string) calico.Object {
-		return node(t, name, with("ipv4Address", address), with("routeReflectorClusterID", "244.0.0.1"), label("rr", ""), label("topology.kubernetes.io/zone", "z"))
+		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.BGP("routeReflectorClusterID", "244.0.0.1"), calicotest.Label("rr", ""), calicotest.Label("topology.kubernetes.io/zone", "z"))
 	}
-	peering := newObject(t, "BGPPeer", "to", map[string]any{"nodeSelector": "all()", "peerSelector": "has(rr)"})
+	peering := calicotest.Object(t, "BGPPeer", "to", map[string]any{"nodeSelector": "all()", "peerSelector": "has(rr)"})
 	before := compute(t, state.New(meshOff(t), rr("rr", "10.0.0.9"), at("a", "10.0.0.1", "y"), at("b", "10.0.0.2", "y"), peering), nil)
 	after := compute(t, state.New(meshOff(t), rr("rr", "10.0.0.9"), rr("rs", "10.0.0.8"), at("b", "10.0.0.2", "y"), at("c", "10.0.0.3", "y"), peering,
-		newObject(t, "BGPPeer", "one-way", map[string]any{"node": "b", "peerIP": "10.0.0.3", "asNumber": int64(64513)}),
-		newObject(t, "BGPPeer", "twice", map[string]any{"node": "b", "peerSelector": "has(rr)", "keepaliveTime": "20s"})), before)
+		calicotest.Object(t, "BGPPeer", "one-way", map[string]any{"node": "b", "peerIP": "10.0.0.3", "asNumber": int64(64513)}),
+		calicotest.Object(t, "BGPPeer", "twice", map[string]any{"node": "b", "peerSelector": "has(rr)", "keepaliveTime": "20s"})), before)
 	for members, want := range map[string]string{
 		"reflectors/IPv4/load/3":                        "2 [rr rs]",
 		"reflectors/IPv4/load/2":                        "1 [rs]",
@@ -140,7 +141,7 @@ func TestWhatASetHasGained(t *testing.T) {
 
 func TestWhoProgramsClusterRoutes(t *testing.T) {
 	felix := func(v string) calico.Object {
-		return newObject(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": v})
+		return calicotest.Object(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": v})
 	}
 	bird := func(v string) calico.Object { return configuration(t, map[string]any{"programClusterRoutes": v}) }
 	for name, c := range map[string]struct {
@@ -148,21 +149,21 @@ func TestWhoProgramsClusterRoutes(t *testing.T) {
 		want    string // setting of Felix and BIRD, who programs IPIP and no encapsulation, and the version
 	}{
 		"the version is not known":                {nil, ` / ipip bird noEncap bird ""`},
-		"a version of another product":            {[]calico.Object{newObject(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": "v3.21.0", "variant": "TigeraSecureEnterprise"})}, ` / ipip bird noEncap bird ""`},
+		"a version of another product":            {[]calico.Object{calicotest.Object(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": "v3.21.0", "variant": "TigeraSecureEnterprise"})}, ` / ipip bird noEncap bird ""`},
 		"both are set and the version is unknown": {[]calico.Object{felix("EnabledIPIPOnly"), bird("EnabledNoEncapOnly")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird ""`},
-		"v3.30 has no such field":                 {[]calico.Object{clusterOfVersion(t, "v3.30.3"), felix("Enabled"), bird("Disabled")}, `Disabled/Enabled ipip bird noEncap bird "3.30"`},
-		"v3.31 has it for Felix and IPIP":         {[]calico.Object{clusterOfVersion(t, "v3.31.2"), felix("Enabled"), bird("Disabled")}, `Enabled/Enabled ipip felix+bird noEncap bird "3.31"`},
-		"v3.32 by default":                        {[]calico.Object{clusterOfVersion(t, "v3.32.0")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
-		"v3.32 has two values":                    {[]calico.Object{clusterOfVersion(t, "v3.32.0"), felix("EnabledIPIPOnly"), bird("EnabledNoEncapOnly")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
-		"v3.32 handed over":                       {[]calico.Object{clusterOfVersion(t, "v3.32.0"), felix("Enabled"), bird("Disabled")}, `Enabled/Disabled ipip felix noEncap felix "3.32"`},
-		"v3.32 with nobody":                       {[]calico.Object{clusterOfVersion(t, "v3.32.0"), bird("Disabled")}, `Disabled/Disabled ipip nobody noEncap nobody "3.32"`},
-		"v3.33 by default":                        {[]calico.Object{clusterOfVersion(t, "v3.33.0")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
-		"v3.33 as it was before":                  {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("Disabled"), bird("Enabled")}, `Disabled/Enabled ipip bird noEncap bird "3.33"`},
-		"v3.33 with only one side changed":        {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("Disabled")}, `Disabled/EnabledNoEncapOnly ipip nobody noEncap bird "3.33"`},
-		"v3.33 with both at everything":           {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("Enabled"), bird("Enabled")}, `Enabled/Enabled ipip felix+bird noEncap felix+bird "3.33"`},
-		"v3.33 the other way round":               {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("EnabledNoEncapOnly"), bird("EnabledIPIPOnly")}, `EnabledNoEncapOnly/EnabledIPIPOnly ipip bird noEncap felix "3.33"`},
-		"v4.0 with values of another version":     {[]calico.Object{clusterOfVersion(t, "v4.0.1"), felix("Someday"), bird("Never")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "4.0"`},
-		"a FelixConfiguration of a node":          {[]calico.Object{clusterOfVersion(t, "v3.33.0"), newObject(t, "FelixConfiguration", "node.a", map[string]any{"programClusterRoutes": "Disabled"})}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
+		"v3.30 has no such field":                 {[]calico.Object{calicotest.ClusterInformation(t, "v3.30.3"), felix("Enabled"), bird("Disabled")}, `Disabled/Enabled ipip bird noEncap bird "3.30"`},
+		"v3.31 has it for Felix and IPIP":         {[]calico.Object{calicotest.ClusterInformation(t, "v3.31.2"), felix("Enabled"), bird("Disabled")}, `Enabled/Enabled ipip felix+bird noEncap bird "3.31"`},
+		"v3.32 by default":                        {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
+		"v3.32 has two values":                    {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0"), felix("EnabledIPIPOnly"), bird("EnabledNoEncapOnly")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
+		"v3.32 handed over":                       {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0"), felix("Enabled"), bird("Disabled")}, `Enabled/Disabled ipip felix noEncap felix "3.32"`},
+		"v3.32 with nobody":                       {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0"), bird("Disabled")}, `Disabled/Disabled ipip nobody noEncap nobody "3.32"`},
+		"v3.33 by default":                        {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
+		"v3.33 as it was before":                  {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("Disabled"), bird("Enabled")}, `Disabled/Enabled ipip bird noEncap bird "3.33"`},
+		"v3.33 with only one side changed":        {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("Disabled")}, `Disabled/EnabledNoEncapOnly ipip nobody noEncap bird "3.33"`},
+		"v3.33 with both at everything":           {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("Enabled"), bird("Enabled")}, `Enabled/Enabled ipip felix+bird noEncap felix+bird "3.33"`},
+		"v3.33 the other way round":               {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("EnabledNoEncapOnly"), bird("EnabledIPIPOnly")}, `EnabledNoEncapOnly/EnabledIPIPOnly ipip bird noEncap felix "3.33"`},
+		"v4.0 with values of another version":     {[]calico.Object{calicotest.ClusterInformation(t, "v4.0.1"), felix("Someday"), bird("Never")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "4.0"`},
+		"a FelixConfiguration of a node":          {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), calicotest.Object(t, "FelixConfiguration", "node.a", map[string]any{"programClusterRoutes": "Disabled"})}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := compute(t, state.New(c.objects...), nil).Summary().ClusterRoutes
@@ -189,7 +190,9 @@ func TestWhoProgramsClusterRoutes(t *testing.T) {
 }
 
 func TestPoolsWhoseRoutesSomebodyProgramsByChoice(t *testing.T) {
-	pool := func(name string, spec map[string]any) calico.Object { return newObject(t, "IPPool", name, spec) }
+	pool := func(name string, spec map[string]any) calico.Object {
+		return calicotest.Object(t, "IPPool", name, spec)
+	}
 	got := compute(t, state.New(
 		pool("vxlan", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}), pool("plain", map[string]any{"cidr": "10.1.0.0/16"}),
 		pool("six", map[string]any{"cidr": "fd00::/64"}), pool("ipip", map[string]any{"cidr": "10.2.0.0/16", "ipipMode": "CrossSubnet"}),
@@ -201,7 +204,7 @@ func TestPoolsWhoseRoutesSomebodyProgramsByChoice(t *testing.T) {
 }
 
 func TestSelectorsOfBGPPeers(t *testing.T) {
-	objects := append(makeNodes(t, 3, label("rack", "a")), node(t, "bare", label("rack", "a")), node(t, "rr", with("ipv4Address", "10.2.0.1/16"), label("rr", "")))
+	objects := append(makeNodes(t, 3, calicotest.Label("rack", "a")), calicotest.Node(t, "bare", calicotest.Label("rack", "a")), calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.Label("rr", "")))
 	for name, c := range map[string]struct {
 		spec map[string]any
 		want []Selector
@@ -215,14 +218,14 @@ func TestSelectorsOfBGPPeers(t *testing.T) {
 			[]Selector{{Field: "spec.nodeSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1}, {Field: "spec.peerSelector", Text: "rack == 'a'", Error: "", Labels: []string{"rack"}, Nodes: 4}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := state.New(append(objects, newObject(t, "BGPPeer", "p", c.spec))...)
+			s := state.New(append(objects, calicotest.Object(t, "BGPPeer", "p", c.spec))...)
 			topology := compute(t, s, nil)
 			got := topology.Summary().BGPPeers["p"].Selectors
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 			// A Node that they match more, though it speaks no BGP.
-			s = s.Apply(state.Change{After: node(t, "more", label("rack", "a"), label("x", ""), label("rr", ""))})
+			s = s.Apply(state.Change{After: calicotest.Node(t, "more", calicotest.Label("rack", "a"), calicotest.Label("x", ""), calicotest.Label("rr", ""))})
 			if fault := topologiesDiffer(compute(t, s, topology), compute(t, s, nil)); fault != "" {
 				t.Error(fault)
 			}
@@ -231,7 +234,7 @@ func TestSelectorsOfBGPPeers(t *testing.T) {
 }
 
 func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
-	filter := newObject(t, "BGPFilter", "f", map[string]any{"exportV4": []any{}})
+	filter := calicotest.Object(t, "BGPFilter", "f", map[string]any{"exportV4": []any{}})
 	secret := &calico.Secret{Name: "bgp", Namespace: "calico-system", Keys: []string{"a", "b"}}
 	for name, c := range map[string]struct {
 		snapshot *state.Snapshot
@@ -257,7 +260,7 @@ func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
 }
 
 func TestACalicoNodeStatusChangesNothing(t *testing.T) {
-	status := decode(t, "CalicoNodeStatus", map[string]any{"name": "a"}, map[string]any{"node": "node-00001", "updatePeriodSeconds": int64(0)})
+	status := calicotest.Object(t, "CalicoNodeStatus", "a", map[string]any{"node": "node-00001", "updatePeriodSeconds": int64(0)})
 	s := cluster(t, 20, false)
 	before := compute(t, s, nil)
 	next := s.Apply(state.Change{After: status})

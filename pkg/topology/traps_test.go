@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -64,9 +65,9 @@ func traps(t *testing.T) map[string]*trap {
 }
 
 // at is a node with an IPv4 address.
-func at(t *testing.T, name, address string, options ...nodeOption) calico.Object {
+func at(t *testing.T, name, address string, options ...calicotest.Tweak) calico.Object {
 	t.Helper()
-	return node(t, name, append([]nodeOption{with("ipv4Address", address)}, options...)...)
+	return calicotest.Node(t, name, append([]calicotest.Tweak{calicotest.BGP("ipv4Address", address)}, options...)...)
 }
 
 func noMesh(t *testing.T) calico.Object {
@@ -76,11 +77,11 @@ func noMesh(t *testing.T) calico.Object {
 
 func bgpPeer(t *testing.T, name string, spec map[string]any) calico.Object {
 	t.Helper()
-	return newObject(t, "BGPPeer", name, spec)
+	return calicotest.Object(t, "BGPPeer", name, spec)
 }
 
 // listensOn is the BGPConfiguration of one node, with a port.
 func listensOn(t *testing.T, name string, port int64) calico.Object {
 	t.Helper()
-	return newObject(t, "BGPConfiguration", "node."+name, map[string]any{"listenPort": port})
+	return calicotest.Object(t, "BGPConfiguration", "node."+name, map[string]any{"listenPort": port})
 }
