@@ -88,7 +88,7 @@ func (r *routing) merge(ctx context.Context) error {
 		}
 		edges[g] = n.edges(uint32(g))
 		for _, k := range exitKeys {
-			if x := externalSession(k, s); x.ASN != 0 && n.Exits[k].Test(uint(s.First[0])) { // BIRD refuses 0.
+			if x := externalSession(k, s); x.ASN != 0 && n.Exits[k].Test(uint(s.First[0])) { // BIRD rejects 0.
 				externals[g] = append(externals[g], x)
 			}
 		}
