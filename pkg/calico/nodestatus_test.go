@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -89,10 +90,12 @@ func TestCalicoNodeStatusesThatSayOtherThingsDiffer(t *testing.T) {
 		{`EstablishedV4":1`, `EstablishedV4":2`}, {`EstablishedV4":2`, `EstablishedV4":3`}, {`"10.0.0.3"`, `"10.0.0.4"`}, {`GlobalPeer`, `NodePeer`},
 		{`"Active"`, `"Idle"`}, {`2026-11-21`, `2026-11-20`}, {`2026-11-21`, `21 November`},
 	} {
-		text := strings.Replace(wholeStatus, change[0], change[1], 1)
-		if text == wholeStatus || Equal(s, nodeStatus(t, text)) {
-			t.Errorf("%s instead of %s makes no difference", change[1], change[0])
-		}
+		t.Run(change[1]+" instead of "+change[0], func(t *testing.T) {
+			text := strings.Replace(wholeStatus, change[0], change[1], 1)
+			if text == wholeStatus || Equal(s, nodeStatus(t, text)) {
+				t.Error("it makes no difference")
+			}
+		})
 	}
 }
 
@@ -115,13 +118,15 @@ func TestWhatDoesNotParseInACalicoNodeStatusIsAProblemAndUnknown(t *testing.T) {
 		`,"status":{"bgp":{"peersV6":[{"peerIP":"fd00::1","type":"NodePeer","state":"Sleeping"}]}}`:                                       `status.bgp.peersV6[0].state: must be one of Idle, Connect, Active, OpenSent, OpenConfirm, Close, Established, is "Sleeping"`,
 		`,"status":{"bgp":{"peersV4":[{"peerIP":"10.0.0.1","type":"NodePeer"},{"peerIP":"10.0.0.1","type":"NodePeer","since":"now"},7]}}`: `status.bgp.peersV4[1].since: must be a time of day such as "15:20:31" or a date such as "2026-11-21", is "now"`,
 	} {
-		s := nodeStatus(t, text)
-		if len(s.Problems()) != 1 || s.Problems()[0].String() != want {
-			t.Errorf("%s\n got %v\nwant %s", text, s.Problems(), want)
-		}
-		if s.UpdatePeriod != nil || !s.LastUpdated.IsZero() || s.Families[0].Daemon != (DaemonStatus{}) || s.Families[1].Daemon != (DaemonStatus{}) {
-			t.Errorf("%s: something was guessed: %+v", text, s)
-		}
+		t.Run(want, func(t *testing.T) {
+			s := nodeStatus(t, text)
+			if len(s.Problems()) != 1 || s.Problems()[0].String() != want {
+				t.Errorf("%s\n got %v\nwant %s", text, s.Problems(), want)
+			}
+			if s.UpdatePeriod != nil || !s.LastUpdated.IsZero() || s.Families[0].Daemon != (DaemonStatus{}) || s.Families[1].Daemon != (DaemonStatus{}) {
+				t.Errorf("%s: something was guessed: %+v", text, s)
+			}
+		})
 	}
 	_, err := DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"CalicoNodeStatus","metadata":{}}`))
 	if err == nil || err.Error() != "metadata.name: is missing" {
@@ -138,17 +143,19 @@ func TestSinceGivesTheFirstMomentWithItsTimeOfDay(t *testing.T) {
 	for text, want := range map[string]string{
 		"22:30:00": "2026-11-24 22:30:00", "22:30:04": "2026-11-24 22:30:04", "22:29:59": "2026-11-25 22:29:59", "00:00:00": "2026-11-25 00:00:00", "2026-11-24": "", "": "",
 	} {
-		since, ok := parseSince(text)
-		if !ok {
-			t.Fatalf("%s does not parse", text)
-		}
-		got := ""
-		if at, ok := since.After(boot); ok {
-			got = at.Format(time.DateTime)
-		}
-		if got != want {
-			t.Errorf("%s: got %q, want %q", text, got, want)
-		}
+		t.Run(cmp.Or(text, "no time"), func(t *testing.T) {
+			since, ok := parseSince(text)
+			if !ok {
+				t.Fatal("it does not parse")
+			}
+			got := ""
+			if at, ok := since.After(boot); ok {
+				got = at.Format(time.DateTime)
+			}
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
