@@ -180,12 +180,14 @@ func TestNothingIsWrittenAboutAnotherObject(t *testing.T) {
 		"another object":     func(o *v1alpha1.BGPPolicy) { o.UID = "other" },
 		"none":               func(o *v1alpha1.BGPPolicy) { o.Name = "other" },
 	} {
-		s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
-		change(&server.object)
-		s.round(t)
-		if len(server.writes) > 0 {
-			t.Errorf("%s: %q wrote", name, server.writes)
-		}
+		t.Run(name, func(t *testing.T) {
+			s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
+			change(&server.object)
+			s.round(t)
+			if len(server.writes) > 0 {
+				t.Errorf("%q wrote", server.writes)
+			}
+		})
 	}
 }
 
