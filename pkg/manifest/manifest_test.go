@@ -150,9 +150,11 @@ func TestReadNamesThePathThatCannotBeRead(t *testing.T) {
 		"nowhere": "nowhere: no such file or directory",
 		"empty":   "empty: no .yaml, .yml or .json file in this directory",
 	} {
-		if _, err := Read([]string{path}, nil); err == nil || err.Error() != want {
-			t.Errorf("Read(%s) = %v, want %s", path, err, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if _, err := Read([]string{path}, nil); err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
 	}
 }
 
