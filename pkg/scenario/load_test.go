@@ -233,9 +233,11 @@ func TestTheSchemaIsInStep(t *testing.T) {
 		"Patch":    {definitions["patch"], reflect.TypeFor[Patch]()},
 		"Target":   {definitions["target"], reflect.TypeFor[Target]()},
 	} {
-		if got, want := properties(c.schema), fields(c.t); !slices.Equal(got, want) {
-			t.Errorf("%s: the schema has %q, the type %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, want := properties(c.schema), fields(c.t); !slices.Equal(got, want) {
+				t.Errorf("the schema has %q, the type %q", got, want)
+			}
+		})
 	}
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource("mem:///s", document); err != nil {
