@@ -43,7 +43,7 @@ func TestUnknownFieldsStayInTheSpec(t *testing.T) {
 	}
 }
 
-func TestDecodeNamesTheFieldThatDoesNotParse(t *testing.T) {
+func TestDecodeErrorsNameTheField(t *testing.T) {
 	for want, text := range map[string]string{
 		`spec.maxRestartTime: must be a duration such as "120s" or "2m", is "soon"`: `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"maxRestartTime":"soon"}}`,
 		`spec.nodeToNodeMeshEnabled: must be true or false, is "off"`:               `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPConfiguration","metadata":{"name":"default"},"spec":{"nodeToNodeMeshEnabled":"off"}}`,
@@ -201,7 +201,7 @@ func TestSelectAgreesWithCalicosOwnEvaluation(t *testing.T) {
 	}
 }
 
-func TestSelectorsThatCalicoRefuses(t *testing.T) {
+func TestInvalidSelectors(t *testing.T) {
 	for _, text := range []string{"a = 'b'", "has (a)", "a == b", "()", "has(\na)", "has(a)\n"} {
 		if _, err := ParseSelector(text); err == nil {
 			t.Errorf("%q parses", text)

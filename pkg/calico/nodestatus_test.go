@@ -58,7 +58,7 @@ func TestACalicoNodeStatusIsReadFromBothGroups(t *testing.T) {
 	}
 }
 
-func TestACalicoNodeStatusKeepsNoRoutesAndSmallRows(t *testing.T) {
+func TestCalicoNodeStatusKeepsNoRoutes(t *testing.T) {
 	manifest, err := json.Marshal(Manifest(nodeStatus(t, wholeStatus)))
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestACalicoNodeStatusKeepsNoRoutesAndSmallRows(t *testing.T) {
 	}
 }
 
-func TestTheManifestOfACalicoNodeStatusDecodesToIt(t *testing.T) {
+func TestCalicoNodeStatusManifestRoundTrip(t *testing.T) {
 	for _, text := range []string{wholeStatus, "", `,"spec":{"updatePeriodSeconds":0}`, `,"spec":null,"status":{"lastUpdated":null,"agent":{},"bgp":{"peersV4":null}}`} {
 		s := nodeStatus(t, text)
 		if again, err := Decode(Manifest(s)); err != nil || !Equal(s, again) {
@@ -82,7 +82,7 @@ func TestTheManifestOfACalicoNodeStatusDecodesToIt(t *testing.T) {
 	}
 }
 
-func TestCalicoNodeStatusesThatSayOtherThingsDiffer(t *testing.T) {
+func TestDifferentCalicoNodeStatusesAreNotEqual(t *testing.T) {
 	s := nodeStatus(t, wholeStatus)
 	for _, change := range [][2]string{
 		{`"worker-1"`, `"worker-2"`}, {`"Agent"`, `"agent"`}, {`"BGP"`, `"bgp"`}, {`"Routes"`, `"routes"`}, {`Seconds":10`, `Seconds":0`}, {`,"updatePeriodSeconds":10`, ``},
@@ -99,7 +99,7 @@ func TestCalicoNodeStatusesThatSayOtherThingsDiffer(t *testing.T) {
 	}
 }
 
-func TestWhatDoesNotParseInACalicoNodeStatusIsAProblemAndUnknown(t *testing.T) {
+func TestInvalidFieldsOfACalicoNodeStatus(t *testing.T) {
 	for text, want := range map[string]string{
 		`,"spec":"x"`:                                                            `spec: must be an object, is "x"`,
 		`,"spec":{"node":7}`:                                                     `spec.node: must be a string, is 7`,
@@ -138,7 +138,7 @@ func TestWhatDoesNotParseInACalicoNodeStatusIsAProblemAndUnknown(t *testing.T) {
 	}
 }
 
-func TestSinceGivesTheFirstMomentWithItsTimeOfDay(t *testing.T) {
+func TestSinceAfter(t *testing.T) {
 	boot := time.Date(2026, 11, 24, 22, 30, 0, 0, time.UTC)
 	for text, want := range map[string]string{
 		"22:30:00": "2026-11-24 22:30:00", "22:30:04": "2026-11-24 22:30:04", "22:29:59": "2026-11-25 22:29:59", "00:00:00": "2026-11-25 00:00:00", "2026-11-24": "", "": "",

@@ -53,7 +53,7 @@ func (s *Secret) meta() metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace}
 }
 
-func TestErrorsAboutASecretHoldNoValue(t *testing.T) {
+func TestSecretErrorsContainNoValue(t *testing.T) {
 	for want, text := range map[string]string{
 		"data: must be an object":                        `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":"hunter2"}`,
 		"stringData: must be an object":                  `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":["hunter2"]}`,
@@ -81,7 +81,7 @@ func TestErrorsAboutASecretHoldNoValue(t *testing.T) {
 	}
 }
 
-func TestSecretsThatCalicoNodeMayRead(t *testing.T) {
+func TestMayServeCalicoNode(t *testing.T) {
 	for namespace, want := range map[string]bool{"": true, "kube-system": true, "calico-system": true, "default": false} {
 		t.Run("namespace "+namespace, func(t *testing.T) {
 			if got := (&Secret{Namespace: namespace}).MayServeCalicoNode(); got != want {
@@ -100,7 +100,7 @@ func TestABGPFilterIsReadFromBothGroupsAndKept(t *testing.T) {
 	}
 }
 
-func TestLabelsThatASelectorReads(t *testing.T) {
+func TestSelectorLabels(t *testing.T) {
 	for text, want := range map[string][]string{
 		"all()":   nil,
 		"has(rr)": {"rr"},

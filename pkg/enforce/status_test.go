@@ -174,7 +174,7 @@ func TestViolationsInTheStatus(t *testing.T) {
 
 // A replica writes only about the object that it has seen, not about a new one of the
 // same name.
-func TestNothingIsWrittenAboutAnotherObject(t *testing.T) {
+func TestStatusOfAnotherObjectIsNotWritten(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.BGPPolicy){
 		"another generation": func(o *v1alpha1.BGPPolicy) { o.Generation = 2 },
 		"another object":     func(o *v1alpha1.BGPPolicy) { o.UID = "other" },

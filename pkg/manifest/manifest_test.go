@@ -143,7 +143,7 @@ func TestReadTakesTheObjectsOfADirectory(t *testing.T) {
 	}
 }
 
-func TestReadNamesThePathThatCannotBeRead(t *testing.T) {
+func TestReadErrorsNameThePath(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "empty/notes.txt", "")
 	for path, want := range map[string]string{

@@ -212,7 +212,7 @@ func fields(t reflect.Type) []string {
 	return out
 }
 
-func TestTheSchemaIsInStep(t *testing.T) {
+func TestSchemaMatchesTheTypes(t *testing.T) {
 	text, err := os.ReadFile("scenario.schema.json")
 	if err != nil {
 		t.Fatal(err)

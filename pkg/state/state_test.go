@@ -102,7 +102,7 @@ func TestApplyGivesWhatRebuildingGives(t *testing.T) {
 }
 
 // Two changes to one snapshot, as by two requests at once.
-func TestChangesToOneSnapshotDoNotMeet(t *testing.T) {
+func TestChangesToOneSnapshotAreIndependent(t *testing.T) {
 	s := New(object(t, calico.KindNode, "a", 0), object(t, calico.KindNode, "c", 0), object(t, calico.KindNode, "e", 0))
 	s = s.Apply(Change{After: object(t, calico.KindNode, "f", 0)})
 	left := s.Apply(Change{After: object(t, calico.KindNode, "b", 1)})
@@ -121,7 +121,7 @@ func TestChangesToOneSnapshotDoNotMeet(t *testing.T) {
 	}
 }
 
-func TestTheLastOfTwoWithOneIDHolds(t *testing.T) {
+func TestLastObjectWithAnIDWins(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			last := object(t, kind, "default", 2)
@@ -140,7 +140,7 @@ func TestTheLastOfTwoWithOneIDHolds(t *testing.T) {
 	}
 }
 
-func TestAChangeOfNothingGivesTheSameSnapshot(t *testing.T) {
+func TestChangeWithoutEffectReturnsTheSameSnapshot(t *testing.T) {
 	for _, kind := range kinds {
 		s := New(object(t, kind, "default", 1))
 		for name, c := range map[string]Change{
@@ -174,7 +174,7 @@ func TestANilSnapshotIsTheEmptyState(t *testing.T) {
 	}
 }
 
-func TestOperationAndIDAreDerivedFromTheSides(t *testing.T) {
+func TestOperationAndID(t *testing.T) {
 	o := object(t, calico.KindBGPPeer, "p", 0)
 	for want, c := range map[Operation]Change{Create: {After: o}, Update: {Before: o, After: o}, Delete: {Before: o}} {
 		t.Run(string(want), func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestOperationAndIDAreDerivedFromTheSides(t *testing.T) {
 	}
 }
 
-func TestWhatASnapshotKnows(t *testing.T) {
+func TestKnows(t *testing.T) {
 	filter, status := object(t, calico.KindBGPFilter, "f", 0), object(t, calico.KindCalicoNodeStatus, "a", 0)
 	asked := []calico.Kind{calico.KindBGPFilter, calico.KindSecret, calico.KindCalicoNodeStatus}
 	for name, c := range map[string]struct {
@@ -228,7 +228,7 @@ func TestWhatASnapshotKnows(t *testing.T) {
 	}
 }
 
-func TestOnlyACalicoNodeStatusLeavesTheConfigurationAsItIs(t *testing.T) {
+func TestSameConfigurationAndSameNodes(t *testing.T) {
 	var all []calico.Object
 	for _, kind := range kinds {
 		all = append(all, object(t, kind, "default", 0))
@@ -255,7 +255,7 @@ func TestOnlyACalicoNodeStatusLeavesTheConfigurationAsItIs(t *testing.T) {
 }
 
 // A snapshot that is made of all objects again has other lists, though they hold the same.
-func TestSharingKeepsTheListsThatHoldTheSameObjects(t *testing.T) {
+func TestSharingKeepsEqualLists(t *testing.T) {
 	var all []calico.Object
 	for _, kind := range kinds {
 		all = append(all, object(t, kind, "default", 0))

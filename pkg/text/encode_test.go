@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestJSONAndYAMLKeepTextsAsTheyAre(t *testing.T) {
+func TestJSONAndYAMLKeepStrings(t *testing.T) {
 	v := struct {
 		Zone string `json:"zone"`
 		List []int  `json:"list"`
@@ -45,7 +45,7 @@ var errFull = errors.New("no space left")
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-func TestErrorsAreTold(t *testing.T) {
+func TestErrorsAreReturned(t *testing.T) {
 	for name, err := range map[string]error{"JSON": JSON(full{}, 1), "YAML": YAML(full{}, 1)} {
 		t.Run(name, func(t *testing.T) {
 			if !errors.Is(err, errFull) {
