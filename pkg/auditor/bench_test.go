@@ -32,7 +32,7 @@ func library(b *testing.B) *policy.Set {
 // one for each rack, one among the reflectors and 4 to routers.
 func large(b *testing.B, n int) *state.Snapshot {
 	b.Helper()
-	objects := []calico.Object{object(b, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64512)})}
+	objects := []calico.Object{calicotest.Object(b, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64512)})}
 	const racks = 95
 	for i := range n {
 		tweaks := []calicotest.Tweak{
@@ -45,11 +45,11 @@ func large(b *testing.B, n int) *state.Snapshot {
 		objects = append(objects, calicotest.NumberedNode(b, i, tweaks...))
 	}
 	for i := range racks {
-		objects = append(objects, object(b, "BGPPeer", fmt.Sprintf("rack-%02d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d' && !has(rr)", i), "peerSelector": "has(rr)"}))
+		objects = append(objects, calicotest.Object(b, "BGPPeer", fmt.Sprintf("rack-%02d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d' && !has(rr)", i), "peerSelector": "has(rr)"}))
 	}
-	objects = append(objects, object(b, "BGPPeer", "reflectors", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "has(rr)"}))
+	objects = append(objects, calicotest.Object(b, "BGPPeer", "reflectors", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "has(rr)"}))
 	for i := range 4 {
-		objects = append(objects, object(b, "BGPPeer", fmt.Sprintf("tor-%d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
+		objects = append(objects, calicotest.Object(b, "BGPPeer", fmt.Sprintf("tor-%d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
 	}
 	return state.New(objects...)
 }
@@ -96,7 +96,7 @@ func BenchmarkAudit(b *testing.B) {
 		engine := validate.NewEngine(set)
 		before := audited(b, engine, s, options)
 		trail := followed(b, nil, before, engine, audit.Step{})
-		other := object(b, "BGPPeer", "rack-07", map[string]any{"nodeSelector": "rack == 'r07' && !has(rr)", "peerSelector": "has(rr)", "keepOriginalNextHop": true})
+		other := calicotest.Object(b, "BGPPeer", "rack-07", map[string]any{"nodeSelector": "rack == 'r07' && !has(rr)", "peerSelector": "has(rr)", "keepOriginalNextHop": true})
 		states := []*state.Snapshot{s.Apply(state.Change{Before: s.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "rack-07"}), After: other}), s}
 		measure(b, func(i int) *audit.Audit {
 			a := audited(b, engine, states[i%2], options)

@@ -11,7 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// tally is what there is of sessions in a network, by BGPPeer where one is
+// tally counts the sessions of a network, by BGPPeer where one is
 // behind them.
 type tally struct {
 	Sessions
@@ -20,13 +20,13 @@ type tally struct {
 	byPeering []int
 	byMesh    int
 	// broken, ambiguous and frozen are the half-sessions and nodes behind the
-	// Sessions' parts: broken by reason, frozen by what BIRD refuses and, under
+	// Sessions' parts: broken by reason, frozen by what BIRD rejects and, under
 	// anyRefusal, in all.
 	broken    map[Reason]*marks
 	ambiguous marks
 	frozen    map[string]*marks
 	loads     *loads
-	// dead are the groups with a half-session for which a starting BIRD waits in
+	// dead are the classes with a half-session for which a starting BIRD waits in
 	// vain.
 	dead []bool
 	// reflectorLoad is the Load of the route reflectors.
@@ -35,7 +35,7 @@ type tally struct {
 	measures measures
 }
 
-// count counts the sessions of a network. O(links + groups + external peers).
+// count counts the sessions of a network. O(links + classes + external peers).
 func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
 	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.Classes.List)), broken: map[Reason]*marks{}}
 	degrees, fields := make([]int, len(n.Classes.List)), map[string]bool{}
@@ -93,7 +93,7 @@ func (t *tally) ambiguousMembers(f calico.Family) string {
 	}))
 }
 
-// frozenMembers registers the nodes whose BIRD refuses its configuration for a
+// frozenMembers registers the nodes whose BIRD rejects its configuration for a
 // reason, or for any.
 func (t *tally) frozenMembers(f calico.Family, reason string) string {
 	name := "frozen/" + f.String()
@@ -110,7 +110,7 @@ func (t *Topology) marked(f calico.Family, m *marks) func(int) bool {
 	return func(i int) bool { return m.has(t.networks[f], i) }
 }
 
-// breaks counts the half-sessions of all nodes of a group on which no session
+// breaks counts the half-sessions of all nodes of a class on which no session
 // comes up, and returns their marks.
 func (n *network) breaks(t *tally, reason Reason, halves int, group uint32) *marks {
 	t.Broken += halves
@@ -131,7 +131,7 @@ func (t *tally) marked(reason Reason) *marks {
 // proto_falling_down; seen in BIRD 1.6.8).
 func waitsFor(reason Reason) bool { return reason != ASNumberMismatch }
 
-// ordered counts the ordered pairs of different nodes of two groups.
+// ordered counts the ordered pairs of different nodes of two classes.
 func (n *network) ordered(a, b uint32) int {
 	if a == b {
 		return 2 * n.Classes.Pairs(a, b)
@@ -251,7 +251,7 @@ func (n *network) credit(t *tally, l *sessions.Link) {
 // countMesh counts the mesh's sessions as a formula, but for those pairs that
 // have a link.
 func (n *network) countMesh(t *tally, degrees []int) {
-	sizes, linked := [sessions.MeshKinds]int{}, make([][sessions.MeshKinds]int, len(n.Classes.List)) // nodes of linked groups
+	sizes, linked := [sessions.MeshKinds]int{}, make([][sessions.MeshKinds]int, len(n.Classes.List)) // nodes of linked classes
 	kinds := map[uint32]int{}
 	for kind, list := range n.Mesh {
 		for _, g := range list {

@@ -8,8 +8,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// frozen returns the nodes whose BIRD refuses the configuration, by what it refuses
-// and, under anyRefusal, in all. O(links + external peers x groups), and O(nodes)
+// frozen returns the nodes whose BIRD rejects the configuration, by what it rejects
+// and, under anyRefusal, in all. O(links + external peers x classes), and O(nodes)
 // where there are any among the latter.
 func (n *network) frozen() map[string]*marks {
 	out := map[string]*marks{}
@@ -48,7 +48,7 @@ func (n *network) frozen() map[string]*marks {
 	return out
 }
 
-// Frozen lists the nodes whose BIRD refuses its configuration.
+// Frozen lists the nodes whose BIRD rejects its configuration.
 func (t *Topology) Frozen() []FrozenNode {
 	out := []FrozenNode{}
 	loose := [2][]sessions.ExternalSide{t.networks[0].ExternalSides(), t.networks[1].ExternalSides()}

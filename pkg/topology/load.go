@@ -7,14 +7,14 @@ import (
 	"github.com/bits-and-blooms/bitset"
 )
 
-// loads are the half-sessions of the nodes, those on which a session stands or
+// loads are the half-sessions of the nodes, those on which a session comes up or
 // whose other side is not known.
 type loads struct {
-	degrees []int   // of the nodes of each group, with other nodes
+	degrees []int   // of the nodes of each class, with other nodes
 	more    []int32 // of each node, with what is no node; nil for none
 }
 
-// of is how many node i of group g has.
+// of is how many node i of class g has.
 func (l *loads) of(i int, g uint32) int {
 	if l.more == nil {
 		return l.degrees[g]
@@ -22,7 +22,7 @@ func (l *loads) of(i int, g uint32) int {
 	return l.degrees[g] + int(l.more[i])
 }
 
-// newLoads adds to the degrees of groups what is no node. O(half-sessions with
+// newLoads adds to the degrees of classes what is no node. O(half-sessions with
 // it), and O(nodes) where there are any.
 func (n *network) newLoads(degrees []int) *loads {
 	l := &loads{degrees: degrees}
@@ -53,8 +53,8 @@ type loadNodes struct {
 	first []uint32
 }
 
-// byCount tells which nodes have how many, by whether they are route reflectors.
-// O(groups), and O(nodes) where some have half-sessions with what is no node.
+// byCount groups the nodes by how many they have and by whether they are route reflectors.
+// O(classes), and O(nodes) where some have half-sessions with what is no node.
 func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 	out := [2]map[int]*loadNodes{{}, {}}
 	at := func(g uint32, sessions int) *loadNodes {
@@ -77,7 +77,7 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 		}
 		return out
 	}
-	// Nodes of one group differ in few ways, so what was looked up last is kept.
+	// Nodes of one class differ in few ways, so what was looked up last is kept.
 	type last struct {
 		more int32
 		*loadNodes
@@ -99,7 +99,7 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 	return out
 }
 
-// list lists groups of loads, most first: those of the route reflectors or those of
+// list lists loads, most first: those of the route reflectors or those of
 // the other nodes. The set of each is the nodes with at least so many.
 func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []Load {
 	f, part := n.Family, "sessions/"

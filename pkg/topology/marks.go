@@ -15,7 +15,7 @@ type marks struct {
 	peers        map[string]bool
 }
 
-// addClass adds the half-sessions of all nodes of a group, and returns the marks.
+// addClass adds the half-sessions of all nodes of a class, and returns the marks.
 func (m *marks) addClass(n *network, g uint32, halves int) *marks {
 	if m.classes == nil {
 		m.classes = make([]bool, len(n.Classes.List))
@@ -74,7 +74,7 @@ func (m *marks) addPeersAt(sources []*sessions.Peering, nodes *bitset.BitSet) {
 	}
 }
 
-// join takes in the nodes of other marks.
+// join adds the nodes of other marks.
 func (m *marks) join(n *network, other *marks) {
 	for g, yes := range other.classes {
 		if yes {
@@ -93,7 +93,7 @@ func (m *marks) has(n *network, i int) bool {
 
 func (m *marks) hasClass(g int) bool { return len(m.classes) > g && m.classes[g] }
 
-// nodeSet tells the marked nodes. O(groups), and O(nodes) where single ones are.
+// nodeSet counts and names the marked nodes. O(classes), and O(nodes) where single ones are.
 func (m *marks) nodeSet(n *network, members string) NodeSet {
 	if m.nodes != nil {
 		set := m.nodes

@@ -11,8 +11,8 @@ import (
 )
 
 // Neighbours are the half-sessions of one node in one family, but for those towards
-// local workloads, as calico-node tells of them in a CalicoNodeStatus: by the
-// neighbour's address and by what made the protocol.
+// local workloads, as calico-node reports them in a CalicoNodeStatus: by the
+// neighbor's address and by what made the protocol.
 type Neighbours struct {
 	Node   *calico.Node
 	Family calico.Family

@@ -79,7 +79,7 @@ func fourValues(value, otherwise string) string {
 	return otherwise
 }
 
-// classes tells which classes a value stands for, or, empty, the other one.
+// classes returns the classes of IPPools that a value names; of otherwise where it is empty.
 func classes(value, otherwise string) (ipip, noEncap bool) {
 	value = cmp.Or(value, otherwise)
 	return value == programEnabled || value == programIPIPOnly, value == programEnabled || value == programNoEncapOnly
@@ -104,7 +104,7 @@ func (p *programming) needsBGP(pool *calico.IPPool) bool {
 	return c != nil && (p.version == nil || c.BIRD || !c.Felix)
 }
 
-// clusterRoutes tells who programs the routes to pods on other nodes.
+// clusterRoutes returns who programs the routes to pods on other nodes.
 func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	p := newProgramming(s)
 	out := &ClusterRoutes{Setting: p.setting}
@@ -121,7 +121,7 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	return out
 }
 
-// podTraffic tells in which families pod traffic between nodes needs BGP. A
+// podTraffic returns in which families pod traffic between nodes needs BGP. A
 // state without any pool does not tell, and counts as needing it in both.
 func podTraffic(s *state.Snapshot, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
 	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}}, IPv6: PodTraffic{Pools: []string{}}}

@@ -12,13 +12,13 @@ import (
 )
 
 // routing is who has whose routes in one family. The vertices of its graph are
-// groups, merged where they have the same neighbours on the same terms: the
+// classes, merged where they have the same neighbors on the same terms: the
 // workers of all racks, for example, that peer with the same route reflectors.
 type routing struct {
 	*routes.Routes
 	graph    routes.Graph
 	network  *network
-	vertexOf []int32 // of each group; -1 without an address
+	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	// reach is what the summary says, without and with transit; measures are those
 	// of its sets.
@@ -32,7 +32,7 @@ type vertex struct {
 	first  []uint32 // the first few nodes, in order of names
 }
 
-// edge is the sessions between two groups: To is a group. allowed is how often
+// edge is the sessions between two classes: To is a class. allowed is how often
 // the sender accepts its own AS number the other way, which tells vertices apart.
 type edge struct {
 	routes.Session
@@ -40,7 +40,7 @@ type edge struct {
 }
 
 // newRouting follows the routes over the sessions of a network. exits are the
-// sessions with external peers, by what they carry. O(links + nodes + mesh groups
+// sessions with external peers, by what they carry. O(links + nodes + mesh classes
 // squared after merging), and what routes.Compute takes.
 func newRouting(ctx context.Context, n *network) (*routing, error) {
 	r := &routing{network: n, vertexOf: make([]int32, len(n.Classes.List))}
@@ -65,7 +65,7 @@ func (r *routing) merge(ctx context.Context) error {
 	n := r.network
 	edges := make([][]edge, len(n.Classes.List)) // without the mesh's
 	externals := make([][]routes.ExternalSession, len(n.Classes.List))
-	kinds := make([]int, len(n.Classes.List)) // of groups in the mesh
+	kinds := make([]int, len(n.Classes.List)) // of classes in the mesh
 	for g := range kinds {
 		kinds[g] = -1
 	}
@@ -88,7 +88,7 @@ func (r *routing) merge(ctx context.Context) error {
 		}
 		edges[g] = n.edges(uint32(g))
 		for _, k := range exitKeys {
-			if x := externalSession(k, s); x.ASN != 0 && n.Exits[k].Test(uint(s.First[0])) { // BIRD refuses 0.
+			if x := externalSession(k, s); x.ASN != 0 && n.Exits[k].Test(uint(s.First[0])) { // BIRD rejects 0.
 				externals[g] = append(externals[g], x)
 			}
 		}
@@ -118,7 +118,7 @@ func (r *routing) merge(ctx context.Context) error {
 	return nil
 }
 
-// clusterNumber numbers the cluster ID of a group.
+// clusterNumber numbers the cluster ID of a class.
 func clusterNumber(known map[string]int, s *nodes.Class) int {
 	if !s.Reflector() {
 		return routes.NoCluster
@@ -131,7 +131,7 @@ func clusterNumber(known map[string]int, s *nodes.Class) int {
 	return id
 }
 
-// sessions are those of the vertex that group g stands for: those by links, each
+// sessions are those of the vertex that class g stands for: those by links, each
 // vertex once, and those of the mesh with all that no link reaches.
 func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session {
 	n := r.network
@@ -199,7 +199,7 @@ func (r *routing) hasRoute(transit bool, from, to uint) bool {
 	return v >= 0 && w >= 0 && from != to && r.In(transit).Has(v, w)
 }
 
-// edges lists the sessions of a group by links.
+// edges lists the sessions of a class by links.
 func (n *network) edges(g uint32) []edge {
 	var out []edge
 	list := n.LinksFrom(g)
@@ -234,7 +234,7 @@ func externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
 	return x
 }
 
-// signature is the same for groups that no route can tell apart.
+// signature is the same for classes that no route can tell apart.
 func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
 	s := &n.Classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))

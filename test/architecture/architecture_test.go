@@ -326,3 +326,21 @@ func TestFaultsAreFound(t *testing.T) {
 		})
 	}
 }
+
+// docs/architecture.md says of each package what it does and when to modify it.
+func TestTheDocumentNamesEveryPackage(t *testing.T) {
+	document, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range floors {
+		if f.name == "tests" {
+			continue
+		}
+		for _, r := range f.rows {
+			if !bytes.Contains(document, []byte("`"+r.path+"`")) {
+				t.Errorf("docs/architecture.md does not name %s", r.path)
+			}
+		}
+	}
+}

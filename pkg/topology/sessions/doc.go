@@ -12,7 +12,7 @@
 //     from the classes that a BGPPeer connects too.
 //   - A peer that is no node is an ExternalPeer. Nothing is known of its side.
 //   - The two half-sessions of a link are compared, which gives the Reason why no
-//     session comes up, if any. What BIRD refuses to read at all is a Refusal.
+//     session comes up, if any. What BIRD does not accept at all is a Refusal.
 //   - A half-session for which several BGPPeers give different settings is
 //     ambiguous: confd takes one of them, which one is not determined.
 //

@@ -314,7 +314,7 @@ func (v *Variant) SourcesAt(i uint) []*Peering {
 }
 
 // Exit is how nodes exchange routes with external peers; those that do so
-// alike need not be told apart.
+// alike are not distinguished.
 type Exit struct {
 	LocalASN uint32 // 0 for the node's own
 	PeerASN  uint32 // 0 where foreign
@@ -332,7 +332,7 @@ func newExit(s *Settings, own map[uint32]bool) Exit {
 }
 
 // exits returns the nodes by how they exchange routes with external peers. A
-// BGPPeer with an AS number of 0 gives none, as BIRD may refuse it, nor does a node
+// BGPPeer with an AS number of 0 gives none, as BIRD may reject it, nor does a node
 // have one whose address, in shared, is another's too.
 func exits(externals []*ExternalPeer, shared *bitset.BitSet, own map[uint32]bool) map[Exit]*bitset.BitSet {
 	out := map[Exit]*bitset.BitSet{}

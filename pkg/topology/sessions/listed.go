@@ -15,8 +15,8 @@ type Listed struct {
 	Protocol
 	network  *Network
 	node     uint32
-	IP       netip.Addr // the neighbour's; the zero Addr for a local workload
-	peer     int        // the neighbour's node; -1 for none
+	IP       netip.Addr // the neighbor's; the zero Addr for a local workload
+	peer     int        // the neighbor's node; -1 for none
 	Reason   Reason
 	external bool
 	back     *Way // the first of the other side's first half; nil for none
@@ -126,7 +126,7 @@ func (n *Network) MeshKind(g uint32) int {
 }
 
 // name is the protocol's; a pod's address is known to its node only, so its
-// BGPPeer's name stands in for it.
+// BGPPeer's name takes its place.
 func (l *Listed) name() string {
 	if l.Prefix == PrefixWorkload {
 		return l.Prefix.String() + l.Ways[0].Sources[0].Peer.Name

@@ -11,46 +11,46 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// Network is the half-sessions of one family between groups of nodes, and the
+// Network is the half-sessions of one family between classes, and the
 // sessions that they make.
 type Network struct {
 	Family  calico.Family
 	Classes *nodes.Classes
 	Rules   Rules
 	Index   *nodes.Index
-	// spreads tell where the members of the peer groups are.
+	// Spreads holds where the members of the peer groups are.
 	Spreads Spreads
-	// links are those between groups that a BGPPeer connects, in order of from
-	// and to; starts[g] is where those from group g start. The mesh's are not
+	// Links are those between classes that a BGPPeer connects, in order of from
+	// and to; starts[g] is where those from class g start. The mesh's are not
 	// among them but where a BGPPeer is there too.
 	Links  []Link
 	starts []int
-	// mesh are the groups that take part in the mesh, by how it tells their AS
+	// Mesh are the classes that take part in the mesh, by how it reads their AS
 	// numbers.
 	Mesh     [MeshKinds][]uint32
 	suspects []uint32 // those of the mesh that BIRD may not take for peers
-	// externals are the external peers, merged those to be counted.
+	// Externals are the external peers, Counted those to be counted in their place.
 	Externals, Counted []*ExternalPeer
-	// exits are the nodes by how they exchange routes with external peers.
+	// Exits are the nodes by how they exchange routes with external peers.
 	Exits map[Exit]*bitset.BitSet
-	// workloads are the BGPPeers whose peers are pods.
+	// Workloads are the BGPPeers whose peers are pods.
 	Workloads []*Peering
 }
 
-// Link is the half-sessions from all nodes of group from to all of group to.
+// Link is the half-sessions from all nodes of class from to all of class to.
 type Link struct {
 	From, To  uint32
 	Protocols []Protocol // in order of names: BIRD gives the first the connection
-	// reason is why no session stands on the first half, "" where one does.
+	// Reason is why no session comes up on the first half-session, "" where one does.
 	Reason Reason
 }
 
-// Kinds of groups in the mesh.
+// Kinds of classes in the mesh.
 const (
 	meshPlain = iota // without an AS number of their own
 	meshSame         // with the cluster's as their own
 	meshOther        // with another
-	meshZero         // with 0, which BIRD refuses
+	meshZero         // with 0, which BIRD rejects
 	MeshKinds
 )
 
@@ -69,7 +69,7 @@ const (
 type candidate struct {
 	from, to uint32
 	pass     pass
-	target   uint32     // the group whose settings count; to, but for shared addresses
+	target   uint32     // the class whose settings count; to, but for shared addresses
 	peers    *PeerGroup // nil for the mesh
 }
 
@@ -122,7 +122,7 @@ func (r *Rules) MeshReason(a, b int) Reason {
 	return ""
 }
 
-// candidates lists what the BGPPeers give. O(peer groups x groups + candidates).
+// candidates lists what the BGPPeers give. O(peer groups x classes + candidates).
 func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candidate, error) {
 	var out []candidate
 	for _, p := range peers {
@@ -158,8 +158,8 @@ func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candida
 	return out, ctx.Err()
 }
 
-// in lists the groups with an address in the family that are in set, which
-// holds all nodes of a group or none. O(the smaller of groups and members).
+// in lists the classes with an address in the family that are in set, which
+// holds all nodes of a class or none. O(the smaller of classes and members).
 func (n *Network) in(set *bitset.BitSet) []uint32 {
 	members := int(set.Count())
 	out := make([]uint32, 0, min(members, len(n.Classes.List)))
@@ -194,7 +194,7 @@ func (n *Network) cross(out []candidate, from, to []uint32, pass pass, p *PeerGr
 
 func (n *Network) InMesh(g uint32) bool { return n.Rules.inMesh(&n.Classes.List[g], n.Family) }
 
-// AddressSharers lists the groups, of one node each, whose address another node has
+// AddressSharers lists the classes, of one node each, whose address another node has
 // too.
 func (n *Network) AddressSharers() []uint32 {
 	var out []uint32
@@ -209,7 +209,7 @@ func (n *Network) SharesAddress(g uint32) bool {
 	return n.Classes.List[g].Shares() && n.Index.Shared(n.Family).Test(uint(n.Classes.List[g].First[0]))
 }
 
-// owner is the group that stands for all that share g's address: Calico's
+// owner is the class that stands for all that share g's address: Calico's
 // table has one entry for it.
 func (n *Network) owner(g uint32) uint32 {
 	if !n.SharesAddress(g) {
@@ -280,10 +280,10 @@ func (n *Network) enter(l *Link, c *candidate) {
 	l.Protocols = append(l.Protocols, h)
 }
 
-// LinksFrom returns the links from a group.
+// LinksFrom returns the links from a class.
 func (n *Network) LinksFrom(g uint32) []Link { return n.Links[n.starts[g]:n.starts[g+1]] }
 
-// Link returns that between two groups, nil for none.
+// Link returns that between two classes, nil for none.
 func (n *Network) Link(from, to uint32) *Link {
 	list := n.LinksFrom(from)
 	i, ok := slices.BinarySearchFunc(list, to, func(l Link, to uint32) int { return cmp.Compare(l.To, to) })

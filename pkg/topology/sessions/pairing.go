@@ -15,7 +15,7 @@ func (n *Network) pair() {
 	}
 }
 
-// reasonFor returns why no session stands on the first half of l, whose other side is
+// reasonFor returns why no session comes up on the first half-session of l, whose other side is
 // m, nil where the other nodes have no half-session back. Where a side is
 // ambiguous, a session has to stand whichever way Calico goes.
 func (n *Network) reasonFor(l, m *Link) Reason {
@@ -59,7 +59,7 @@ func (n *Network) mismatch(l, m *Link, a, b *nodes.Class, s, t *Settings) Reason
 
 // dials reports whether the first half of l, with settings s, dials its peer
 // where that listens. Which end of the mesh is passive depends on the nodes;
-// where it matters here the other end is a peerIP, thus one node, and groups are
+// where it matters here the other end is a peerIP, thus one node, and classes are
 // divided so that all nodes of l.from fare alike with it.
 func (n *Network) dials(l *Link, s *Settings) bool {
 	h := &l.Protocols[0]
@@ -73,7 +73,7 @@ func (n *Network) dials(l *Link, s *Settings) bool {
 	return portOr179(s.port) == portOr179(n.Classes.List[l.To].Port)
 }
 
-// address is that of the first node of a group.
+// address is that of the first node of a class.
 func (n *Network) address(g uint32) netip.Addr { return n.addressOf(n.Classes.List[g].First[0]) }
 
 func (n *Network) addressOf(node uint32) netip.Addr {

@@ -29,7 +29,7 @@ type PeerGroup struct {
 	byNode map[uint32][]*Peering // the members with a node on the varying side
 }
 
-// peerKind is everything that BGPPeers of one peerGroup have in common, but for
+// peerKind is everything that BGPPeers of one PeerGroup have in common, but for
 // the nodes of the side that does not vary.
 type peerKind struct {
 	settings         Settings
@@ -144,7 +144,7 @@ func (g *PeerGroup) with(i uint) []*Peering {
 	return g.byNode[uint32(i)]
 }
 
-// Source is a peerGroup that gives a half-session.
+// Source is a PeerGroup that gives a half-session.
 type Source struct {
 	*PeerGroup
 	// far reports which nodes decide the members that give the half-session:
@@ -173,27 +173,26 @@ func (s Source) between(i, j uint) []*Peering {
 	}
 }
 
-// Spread tells for one division of the nodes into groups in which of them the
-// varying nodes of a peerGroup are.
+// Spread holds in which classes of nodes the varying nodes of a PeerGroup are.
 type Spread struct {
 	starts []uint32
 	list   []Placed
 }
 
-// Placed is a member of a peerGroup in a group of nodes.
+// Placed is a member of a PeerGroup in a class of nodes.
 type Placed struct {
 	Member uint32 // an index into peerGroup.members
-	Nodes  int    // of the member's varying nodes, those in the group of nodes
+	Nodes  int    // of the member's varying nodes, those in the class of nodes
 }
 
-// In lists the members with varying nodes in group i, in order.
+// In lists the members with varying nodes in class i, in order.
 func (s *Spread) In(i uint32) []Placed { return s.list[s.starts[i]:s.starts[i+1]] }
 
-// Spreads holds the spread of every peerGroup with several members.
+// Spreads holds the spread of every PeerGroup with several members.
 type Spreads map[*PeerGroup]*Spread
 
 // NewSpreads finds where the members of the peer groups are. O(nodes on the
-// varying sides + groups for each peerGroup of several).
+// varying sides + classes for each PeerGroup of several).
 func NewSpreads(list []*PeerGroup, nodes *nodes.Classes) Spreads {
 	out := Spreads{}
 	for _, g := range list {
@@ -240,7 +239,7 @@ func newSpread(g *PeerGroup, nodes *nodes.Classes) *Spread {
 }
 
 // Among calls visit with the members of a source, in order, that give a node of
-// group from its half-session towards a node of group to, until visit returns
+// class from its half-session towards a node of class to, until visit returns
 // false.
 func (s Spreads) Among(src Source, from, to uint32, visit func(r *Peering, number uint32) bool) {
 	if len(src.Members) == 1 {

@@ -87,7 +87,7 @@ func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
 	return r
 }
 
-// selectors tells the selectors of a BGPPeer that are set.
+// selectors returns the selectors of a BGPPeer that are set.
 func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 	out := []Selector{}
 	add := func(field, text string, s *calico.Selector) {
@@ -105,7 +105,7 @@ func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 	return out
 }
 
-// everything is the selector of a BGPPeer that selects no nodes: all are meant.
+// everything is the selector of a BGPPeer that has none: it applies to all nodes.
 var everything, _ = calico.ParseSelector("all()")
 
 // global reports whether Calico enters the peer once for all nodes, and not
@@ -260,7 +260,7 @@ type Settings struct {
 const Unset = -1
 
 // settingsFor returns the settings of the peering for a peer that is a node of
-// the given group, forward or back.
+// the given class, forward or back.
 func (r *Peering) settingsFor(c *nodes.Class, back bool) Settings {
 	s := r.commonSettings()
 	if r.ByPeerIP() && !back {

@@ -27,12 +27,12 @@ const (
 	PrefixNode
 )
 
-// String gives the prefix as it stands in names.
+// String returns the prefix as it is in names.
 func (p Prefix) String() string {
 	return [...]string{"Global_", "Local_Workload_", "Mesh_", "Node_"}[p]
 }
 
-// Protocol is the half-session of every node of one group towards every node of
+// Protocol is the half-session of every node of one class towards every node of
 // another, or towards a peer that is not a node.
 type Protocol struct {
 	Prefix Prefix
@@ -73,12 +73,12 @@ func suffix(p Prefix, port uint16) string {
 	return "_port_" + strconv.Itoa(int(port))
 }
 
-// compareHalfSessions orders half-sessions with one neighbour as their names do.
+// compareHalfSessions orders half-sessions with one neighbor as their names do.
 func compareHalfSessions(a, b Protocol) int {
 	return cmp.Or(cmp.Compare(a.Prefix, b.Prefix), strings.Compare(a.suffix(), b.suffix()))
 }
 
-// protocol is the name of the protocol with a neighbour.
+// protocol is the name of the protocol with a neighbor.
 func (h *Protocol) protocol(address string) string {
 	return h.Prefix.String() + strings.NewReplacer(".", "_", ":", "_").Replace(address) + h.suffix()
 }
@@ -137,7 +137,7 @@ func (h *Protocol) passive(s *Settings, own, peer string) bool {
 type Rules struct {
 	Mesh bool
 	ASN  uint32
-	// peerInherits tells that a node takes the AS number of a mesh peer without
+	// peerInherits reports that a node takes the AS number of a mesh peer without
 	// one of its own for its own, and not for the cluster's: so since v3.32
 	// (bgp_processor.go, processMeshPeers), and where the version is not known.
 	peerInherits bool
@@ -156,7 +156,7 @@ func (r *Rules) meshSettings(a, b *nodes.Class) Settings {
 	return s
 }
 
-// inMesh reports whether the nodes of a group take part in the mesh.
+// inMesh reports whether the nodes of a class take part in the mesh.
 func (r *Rules) inMesh(g *nodes.Class, f calico.Family) bool {
 	return r.Mesh && g.Speaks(f) && !g.Reflector()
 }

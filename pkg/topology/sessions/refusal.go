@@ -9,8 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// What BIRD refuses, as the summary has it: of every case the same, so that it is
-// the same reason as long as there is one. Frozen tells the cases.
+// What BIRD rejects, in general: the reason is the same as long as one case of it is
+// there. The text of a Refusal names the case.
 const (
 	RefusesOwnZero    = "the node's own AS number 0"
 	RefusesPeerZero   = "the AS number 0 of a peer that is a node"
@@ -21,7 +21,7 @@ const (
 	AnyRefusal        = ""
 )
 
-// Refusal is something that BIRD refuses, in general and in words about this case,
+// Refusal is something that BIRD rejects: the reason in general, a text about this case,
 // with the BGPPeers that give it.
 type Refusal struct {
 	Reason, text string
@@ -59,11 +59,11 @@ func (n *Network) ExternalSides() []ExternalSide {
 	return out
 }
 
-// Refusals says why BIRD refuses the configuration of the nodes of a group,
+// Refusals returns why BIRD rejects the configuration of the nodes of a class,
 // external peers left out: what `bird -p` of 1.6.8 does not accept. A node with
 // an IPv6 address alone, whose router ID would be empty, is none of them: such
 // clusters run, with CALICO_ROUTER_ID set, which is in no object. The texts name
-// the BGPPeers that give it to the given node, or to nobody.
+// the BGPPeers that give it to the given node, or, with Nobody, to no node.
 func (n *Network) Refusals(g uint32, node int) []Refusal {
 	s := &n.Classes.List[g]
 	if !s.Speaks(n.Family) {
@@ -83,7 +83,7 @@ func (n *Network) Refusals(g uint32, node int) []Refusal {
 	return out
 }
 
-// nobody stands for no node.
+// Nobody is the number of no node.
 const Nobody = -1
 
 func (n *Network) refusalsOf(s *nodes.Class, l *Link, h *Protocol, node int) []Refusal {
@@ -118,7 +118,7 @@ func linkLocalText(address netip.Addr) string {
 	return fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", address)
 }
 
-// ExternalRefusals are those of such a half-session for the nodes of group g.
+// ExternalRefusals are those of such a half-session for the nodes of class g.
 func (n *Network) ExternalRefusals(u *ExternalSide, g uint32) []Refusal {
 	var out []Refusal
 	own := &n.Classes.List[g]
@@ -142,7 +142,7 @@ func (n *Network) ExternalRefusals(u *ExternalSide, g uint32) []Refusal {
 
 func masked(clusterID string) bool { return strings.Contains(clusterID, "/") }
 
-// meshRefusals are those of the mesh's half-sessions with groups that no link
+// meshRefusals are those of the mesh's half-sessions with classes that no link
 // reaches.
 func (n *Network) meshRefusals(g uint32) []Refusal {
 	var out []Refusal
@@ -192,7 +192,7 @@ func (n *Network) twiceInMesh(shared uint32) bool {
 	return count > 1
 }
 
-// describe names a group for a message.
+// describe names a class for a message.
 func (n *Network) describe(g uint32) string {
 	s := &n.Classes.List[g]
 	name := "node " + n.Index.Nodes[s.First[0]].Name

@@ -2,27 +2,27 @@ package sessions
 
 // HalfSession is one side of a BGP session as Calico configures it: one
 // "protocol bgp" block in a node's bird.cfg (IPv4) or bird6.cfg (IPv6). It is
-// told from the node that holds it.
+// described from the node that has it.
 type HalfSession struct {
 	Node   string `json:"node"`
 	Family string `json:"family"` // IPv4 or IPv6
 	// Protocol is the block's name, for example "Mesh_10_192_0_3".
 	Protocol string `json:"protocol"`
-	// PeerIP is the neighbour's address; empty for a local workload, whose
-	// address no API object tells.
+	// PeerIP is the neighbor's address; empty for a local workload, whose
+	// address is in no API object.
 	PeerIP string `json:"peerIP"`
 	// PeerPort is the port that the node dials; BIRD's default is 179.
 	PeerPort uint16 `json:"peerPort"`
 	// PeerNode is the node of the state with the address PeerIP, if any.
 	PeerNode string `json:"peerNode,omitempty"`
-	// PeerASN is the AS number that the node expects of the neighbour, LocalASN
+	// PeerASN is the AS number that the node expects of the neighbor, LocalASN
 	// the one that it presents itself with.
 	PeerASN  uint32 `json:"peerASN"`
 	LocalASN uint32 `json:"localASN"`
-	// Passive tells that the node waits for the neighbour to dial.
+	// Passive reports that the node waits for the neighbor to connect.
 	Passive bool `json:"passive"`
-	// RouteReflectorClient tells that the node reflects routes to the
-	// neighbour (RFC 4456), under the cluster ID ClusterID.
+	// RouteReflectorClient reports that the node reflects routes to the
+	// neighbor (RFC 4456), under the cluster ID ClusterID.
 	RouteReflectorClient bool   `json:"routeReflectorClient"`
 	ClusterID            string `json:"clusterID,omitempty"`
 	// GracefulRestartTime and KeepaliveTime are in seconds, nil where BIRD's
@@ -48,16 +48,16 @@ type HalfSession struct {
 	// Sources names the BGPPeers behind the half-session, in order; for the
 	// mesh, the BGPConfiguration "default" where there is one.
 	Sources []string `json:"sources"`
-	// Status tells whether a session stands on it.
+	// Status reports whether a session comes up on it.
 	Status Status `json:"status"`
 }
 
-// Status tells what becomes of a half-session.
+// Status is whether a session comes up on a half-session.
 type Status string
 
 // The statuses of a half-session.
 const (
-	// Paired: the other side has a half-session that fits, so a session stands.
+	// Paired: the other side has a half-session that fits, so a session comes up.
 	Paired Status = "Paired"
 	// External: the other side is not a node of the state, so nothing is known
 	// of it.
@@ -75,7 +75,7 @@ const (
 	NoReturn Reason = "NoReturn"
 	// ASNumberMismatch: a side expects another AS number than the other presents.
 	ASNumberMismatch Reason = "ASNumberMismatch"
-	// ASNumberZero: a side has the AS number 0, which BIRD refuses.
+	// ASNumberZero: a side has the AS number 0, which BIRD rejects.
 	ASNumberZero Reason = "ASNumberZero"
 	// PasswordMismatch: the sides name different passwords, or only one does.
 	PasswordMismatch Reason = "PasswordMismatch"
@@ -84,10 +84,10 @@ const (
 	// NobodyDials: each side waits for the other, or dials a port on which the
 	// other does not listen.
 	NobodyDials Reason = "NobodyDials"
-	// Overlapping: another protocol of the node has the same neighbour and
+	// Overlapping: another protocol of the node has the same neighbor and
 	// takes the connection; this one stays idle.
 	Overlapping Reason = "Overlapping"
-	// AddressShared: two nodes have the neighbour's or the own address.
+	// AddressShared: two nodes have the neighbor's or the own address.
 	AddressShared Reason = "AddressShared"
 )
 
@@ -123,7 +123,7 @@ type AmbiguousSession struct {
 	Candidates []HalfSession `json:"candidates"`
 }
 
-// FrozenNode is a node whose BIRD refuses the configuration that Calico would
+// FrozenNode is a node whose BIRD rejects the configuration that Calico would
 // write: it keeps the old one, and nothing that changes later reaches it; a
 // BIRD that starts without an old one does not start at all
 // (confd/pkg/resource/template/resource.go).
