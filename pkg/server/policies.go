@@ -17,8 +17,9 @@ import (
 // policies keeps the keeper in step with the BGPPolicies, which are in files or in
 // the cluster.
 type policies struct {
-	manager.Runnable
-
+	// runnable does so on every replica. It is not embedded: policies itself would
+	// lack its NeedLeaderElection, and run on the leader alone.
+	runnable manager.Runnable
 	// objects are the BGPPolicies of the cluster, nil where files replace them.
 	objects *enforce.Objects
 }
@@ -27,10 +28,10 @@ type policies struct {
 // BGPPolicies of the cluster.
 func newPolicies(mgr manager.Manager, keeper *enforce.Keeper, files *enforce.Files, log logr.Logger) policies {
 	if files != nil {
-		return policies{Runnable: files}
+		return policies{runnable: files}
 	}
 	objects := enforce.NewObjects(mgr, keeper, log)
-	return policies{Runnable: objects, objects: objects}
+	return policies{runnable: objects, objects: objects}
 }
 
 // check is a healthz.Checker that fails until the policies are in force.

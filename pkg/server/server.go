@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if policies.objects != nil {
 		policies.objects.WriteStatus(mgr, replica(), audits.Counts)
 	}
-	for _, runnable := range append(audits.runnables(), follower, sources, policies) {
+	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
