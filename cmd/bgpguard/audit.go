@@ -72,7 +72,7 @@ evaluated, or no policy evaluates states.`,
 	o.addState(f)
 	o.clusterOptions.add(f)
 	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a kubeconfig context; repeatable (default: the current context)")
-	o.libraryOptions.add(f)
+	o.libraryOptions.add(f, "the cluster's BGPPolicies, else every policy of the library, with its defaults")
 	addChoice(cmd, &o.failOn, "fail-on", failOn, "minimum `severity` of violations that make the exit code 1")
 	f.StringVar(&o.baseline, "baseline", "", "`file` with an earlier JSON report, whose violations do not fail the audit")
 	f.StringArrayVar(&o.history, "history", nil, "`file` with an earlier JSON report for the trend; repeatable")

@@ -54,7 +54,7 @@ or could not be evaluated; 2 invalid input or flags.`,
 	}
 	f := cmd.Flags()
 	o.addChange(f)
-	o.add(f)
+	o.add(f, allPolicies)
 	f.BoolVar(&o.explain, "explain", false, "show the cause of each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	addOutput(cmd, &o.output, report.CheckFormats)
 	return cmd

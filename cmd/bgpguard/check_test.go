@@ -201,17 +201,17 @@ func TestCheckRejectsInvalidInput(t *testing.T) {
 }
 
 func TestREADMEShowsTheOutputForTheSamples(t *testing.T) {
-	t.Chdir("../..")
-	readme, err := os.ReadFile("README.md")
+	t.Chdir("../../config/samples")
+	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const command = "check -f config/samples/change.yaml --state config/samples/cluster.yaml"
+	const command = "check -f change.yaml --state cluster.yaml"
 	var stdout, stderr bytes.Buffer
 	if code := run(strings.Fields(command), strings.NewReader(""), &stdout, &stderr); code != exitDenied {
 		t.Errorf("exit code %d: their comments say that the change is denied", code)
 	}
-	if want := "$ go run ./cmd/bgpguard " + command + "\n" + stdout.String() + "```\n"; !strings.Contains(string(readme), want) {
+	if want := "$ bgpguard " + command + "\n" + stdout.String() + "```\n"; !strings.Contains(string(readme), want) {
 		t.Errorf("README.md does not show this:\n%s", want)
 	}
 }

@@ -39,7 +39,7 @@ func (o *changeOptions) addChange(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the cluster's objects before the change; repeatable")
 	f.BoolVar(&o.delete, "delete", false, "delete the objects of -f instead of applying them")
 	f.StringVar(&o.user, "as", "", "`user` who makes the change: policies can exempt users, and change policies can read the user name")
-	f.StringArrayVar(&o.groups, "as-group", nil, "`group` of that user, in addition to the groups that the API server adds; repeatable")
+	f.StringArrayVar(&o.groups, "as-group", nil, "`group` of that user, as with kubectl; repeatable")
 }
 
 // addState adds the flags of a command whose subject is a state: -f is the state,
@@ -185,6 +185,9 @@ func (o *changeOptions) request(c state.Change) validate.Request {
 	return validate.Request{Change: c, User: o.user, Groups: validate.ImpersonatedGroups(o.user, o.groups)}
 }
 
+// allPolicies are the policies of a command without --policies that knows no cluster.
+const allPolicies = "every policy of the library, with its defaults"
+
 // libraryOptions are the flags that select policies.
 type libraryOptions struct {
 	dirs, policies []string
@@ -195,9 +198,9 @@ func (o *libraryOptions) addDirs(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.dirs, "policy-dir", nil, "`directory` of Rego modules, or tarball of an OPA bundle, with policies in addition to the built-in ones; repeatable")
 }
 
-// add adds all flags.
-func (o *libraryOptions) add(f *pflag.FlagSet) {
-	f.StringArrayVar(&o.policies, "policies", nil, "`file` or directory of BGPPolicies; repeatable (default: every policy of the library, with its defaults)")
+// add adds all flags. byDefault describes the policies without --policies.
+func (o *libraryOptions) add(f *pflag.FlagSet, byDefault string) {
+	f.StringArrayVar(&o.policies, "policies", nil, "`file` or directory of BGPPolicies; repeatable (default: "+byDefault+")")
 	o.addDirs(f)
 }
 

@@ -31,9 +31,9 @@ func newInput() *cobra.Command {
 		Long: `Print the document that a policy reads as input, as JSON for "opa eval -i",
 "conftest test" and editors.
 
-With -f, it is the document of that change. A change policy reads all of it. A state
-policy reads input.state, which is the state after the change. Without -f, it is the
-document of the state.
+With -f, it is the document of that change, which is to one object. A change policy
+reads all of it. A state policy reads input.state, which is the state after the change.
+Without -f, it is the document of the state.
 
 With --policy, the parameters are those of that policy, including its defaults.
 Without it, the parameters are empty.
@@ -54,7 +54,7 @@ Exit code: 0 success, 2 invalid input or flags.`,
 	f := cmd.Flags()
 	o.addChange(f)
 	f.StringVar(&o.policy, "policy", "", "`name` of the policy whose parameters to include")
-	o.add(f)
+	o.add(f, allPolicies)
 	f.BoolVar(&o.data, "data", false, "print the document data.state instead")
 	return cmd
 }

@@ -45,7 +45,7 @@ Exit code: 0 success; 2 invalid input or flags, or a policy failed.`,
 	f.IntVar(&o.Nodes, "nodes", o.Nodes, "number of nodes")
 	f.IntVar(&o.BGPPeers, "bgppeers", o.BGPPeers, "number of BGPPeers")
 	f.IntVar(&o.Count, "count", o.Count, "number of measurements of each stage; text shows the median")
-	o.add(f)
+	o.add(f, allPolicies)
 	addOutput(cmd, &o.output, report.PolicyBenchFormats)
 	return cmd
 }

@@ -24,7 +24,7 @@ func newPolicyExplain() *cobra.Command {
 		Short: "Explain the decision on a change",
 		Long: `Explain the decision on a change: the rules that were evaluated on the state before
 and after the change, whether each expression was true and with which values, the
-violations, and what the engine decided on each of them.
+violations, and what the engine decided on each of them. The change is to one object.
 
 The trace is folded. An expression that was evaluated many times is one line, with
 the number of times that it was true and the values of the first time.
@@ -43,7 +43,7 @@ Exit code: 0 success, whatever the decision; 2 invalid input or flags.`,
 	f := cmd.Flags()
 	o.addChange(f)
 	f.StringVar(&o.policy, "policy", "", "`name` of the policy to explain")
-	o.add(f)
+	o.add(f, allPolicies)
 	return cmd
 }
 

@@ -53,8 +53,8 @@ Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
 	f.BoolVar(&s.Secure, "secure", false, `serve over HTTPS to users who may "get" the URL /report`)
 	f.StringVar(&s.CertDir, "cert-dir", "", "`directory` with tls.crt and tls.key, reloaded when they are replaced (default: a self-signed certificate)")
 	f.StringVar(&s.HealthProbeBindAddress, "health-probe-bind-address", s.HealthProbeBindAddress, "`HOST:PORT` for /healthz and /readyz; 0 disables it")
-	o.libraryOptions.add(f)
-	f.Lookup("policies").Usage = "`file` or directory of BGPPolicy documents that replace the cluster's BGPPolicies, reloaded when it changes; repeatable"
+	o.libraryOptions.add(f, "the cluster's BGPPolicies")
+	f.Lookup("policies").Usage = "`file` or directory of BGPPolicies, reloaded when it changes; repeatable (default: the cluster's BGPPolicies)"
 	f.StringVar(&s.OpaConfig, "opa-config", "", "OPA configuration `file` with services, keys and bundles to load policies from")
 	f.StringVar(&s.Namespace, "namespace", "", "`namespace` of the webhook's ConfigMap (default: $POD_NAMESPACE, then that of the pod, then "+process.DefaultNamespace+")")
 	f.StringVar(&s.CalicoNamespace, "calico-namespace", "", "`namespace` of calico-node, whose Secrets policies see by name and key (default: no Secret is read)")

@@ -165,9 +165,11 @@ func TestADenialThatIsNotEnforcedIsCountedAsAWarning(t *testing.T) {
 	req.DryRun = &dry
 	New(fakeCluster{}, always(denied())).Handle(t.Context(), req)
 	for name, count := range counters {
-		if got := count() - before[name]; got != want[name] {
-			t.Errorf("%s: counted %v, want %v", name, got, want[name])
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := count() - before[name]; got != want[name] {
+				t.Errorf("counted %v, want %v", got, want[name])
+			}
+		})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -23,39 +24,6 @@ import (
 )
 
 var start = time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
-
-func object(t testing.TB, kind, name string, spec map[string]any) calico.Object {
-	t.Helper()
-	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func node(t testing.TB, i int, labels map[string]any) calico.Object {
-	t.Helper()
-	o, err := calico.Decode(map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": "Node", "metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i), "labels": labels},
-		"spec": map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.%d.%d/8", i>>8, i&255)}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func nodes(t testing.TB, n int) []calico.Object {
-	var out []calico.Object
-	for i := range n {
-		out = append(out, node(t, i, nil))
-	}
-	return out
-}
-
-func mesh(t testing.TB, on bool) calico.Object {
-	return object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": on})
-}
 
 // policies compiles BGPPolicies, each the name of one of the library, then its
 // spec's further fields.
@@ -138,7 +106,7 @@ func failing(t testing.TB) *policy.Set {
 
 func TestAnAuditListsTheViolationsOfEachPolicy(t *testing.T) {
 	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]", "change-window validationActions: [Deny]")
-	s := state.New(append(nodes(t, 4), object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"}))...)
+	s := state.New(append(calicotest.Nodes(t, 4), calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"}))...)
 	a := run(t, set, s, 0)
 	var got []string
 	for _, v := range a.Violations {
@@ -166,7 +134,7 @@ func TestAnAuditListsTheViolationsOfEachPolicy(t *testing.T) {
 }
 
 func TestAPolicyThatFailsIsNoViolation(t *testing.T) {
-	a := run(t, failing(t), state.New(nodes(t, 4)...), 0)
+	a := run(t, failing(t), state.New(calicotest.Nodes(t, 4)...), 0)
 	if len(a.Violations) > 0 || len(a.Failures) != 1 || a.Failures[0].Policy != "x" || !strings.Contains(a.Failures[0].Message, "divide by zero") {
 		t.Errorf("got %+v, %+v", a.Violations, a.Failures)
 	}
@@ -174,7 +142,7 @@ func TestAPolicyThatFailsIsNoViolation(t *testing.T) {
 
 func TestAViolationIsFollowedUntilItIsGone(t *testing.T) {
 	set := policies(t, deny3)
-	bad, good := state.New(nodes(t, 4)...), state.New(nodes(t, 3)...)
+	bad, good := state.New(calicotest.Nodes(t, 4)...), state.New(calicotest.Nodes(t, 3)...)
 	first, trail := follow(t, nil, set, bad, 0, Step{})
 	if v := first.Violations[0]; v.Origin != Standing || v.Cause != "" {
 		t.Errorf("the first audit: %s, %s", v.Origin, v.Cause)
@@ -198,7 +166,7 @@ func TestAViolationIsFollowedUntilItIsGone(t *testing.T) {
 
 func TestTheTrailOutlivesItsProcess(t *testing.T) {
 	set := policies(t, deny3)
-	bad := state.New(nodes(t, 4)...)
+	bad := state.New(calicotest.Nodes(t, 4)...)
 	_, trail := follow(t, nil, set, bad, 0, Step{})
 	text, err := json.Marshal(trail)
 	if err != nil {
@@ -217,9 +185,9 @@ func TestTheTrailOutlivesItsProcess(t *testing.T) {
 
 func TestRecall(t *testing.T) {
 	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]")
-	bad := state.New(nodes(t, 4)...)
+	bad := state.New(calicotest.Nodes(t, 4)...)
 	_, trail := follow(t, nil, set, bad, 0, Step{})
-	a := run(t, set, bad.Apply(state.Change{After: object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"})}), 5)
+	a := run(t, set, bad.Apply(state.Change{After: calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"})}), 5)
 	trail.Recall(a)
 	if known, fresh := a.Violations[0], a.Violations[1]; !known.FirstSeen.Equal(start) || known.Origin != Standing || !fresh.FirstSeen.Equal(a.Time) || fresh.Origin != "" {
 		t.Errorf("known since %s, %s; new since %s, %s", known.FirstSeen, known.Origin, fresh.FirstSeen, fresh.Origin)
@@ -228,13 +196,13 @@ func TestRecall(t *testing.T) {
 }
 
 func TestOrigins(t *testing.T) {
-	three, four := state.New(append(nodes(t, 3), mesh(t, true))...), state.New(append(nodes(t, 4), mesh(t, true))...)
-	off := state.New(append(nodes(t, 4), mesh(t, false))...)
+	three, four := state.New(append(calicotest.Nodes(t, 3), calicotest.Mesh(t, true))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
+	off := state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, false))...)
 	labelled := func(s *state.Snapshot, n int) *state.Snapshot {
 		for i := range n {
-			s = s.Apply(state.Change{After: node(t, i%4, map[string]any{"n": fmt.Sprint(i)})})
+			s = s.Apply(state.Change{After: calicotest.NumberedNode(t, i%4, calicotest.Label("n", fmt.Sprint(i)))})
 			if i >= 4 {
-				s = s.Apply(state.Change{After: object(t, "BGPPeer", fmt.Sprint("p", i), map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(64512)})})
+				s = s.Apply(state.Change{After: calicotest.Object(t, "BGPPeer", fmt.Sprint("p", i), map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(64512)})})
 			}
 		}
 		return s
@@ -303,9 +271,9 @@ func TestDriftIsWhatAPolicyDenies(t *testing.T) {
 
 func TestAViolationThatGrowsHasANewOrigin(t *testing.T) {
 	set := policies(t, deny3)
-	on, off := state.New(append(nodes(t, 4), mesh(t, true))...), state.New(append(nodes(t, 5), mesh(t, false))...)
+	on, off := state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...), state.New(append(calicotest.Nodes(t, 5), calicotest.Mesh(t, false))...)
 	_, trail := follow(t, nil, set, on, 0, Step{})
-	five := off.Apply(state.Change{After: mesh(t, true)})
+	five := off.Apply(state.Change{After: calicotest.Mesh(t, true)})
 	a, trail := follow(t, trail, set, five, 1, Step{Before: on})
 	if v := a.Violations[0]; v.Origin != Unreviewed || !v.FirstSeen.Equal(start) {
 		t.Errorf("larger: %s since %s", v.Origin, v.FirstSeen)
@@ -318,8 +286,8 @@ func TestAViolationThatGrowsHasANewOrigin(t *testing.T) {
 
 func TestDriftThatGrowsStaysDrift(t *testing.T) {
 	set := policies(t, deny3)
-	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
-	five := state.New(append(nodes(t, 5), mesh(t, true))...)
+	off, on := state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, false))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
+	five := state.New(append(calicotest.Nodes(t, 5), calicotest.Mesh(t, true))...)
 	_, trail := follow(t, nil, set, off, 0, Step{})
 	_, trail = follow(t, trail, set, on, 1, Step{Before: off})
 	a, _ := follow(t, trail, set, five, 2, Step{Before: on})
@@ -330,15 +298,15 @@ func TestDriftThatGrowsStaysDrift(t *testing.T) {
 
 func TestAViolationThatSpreadsIsDrift(t *testing.T) {
 	set := policies(t, "reachability-preserved validationActions: [Deny]")
-	peers := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "in == 'yes'", "peerSelector": "in == 'yes'"})
+	peers := calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "in == 'yes'", "peerSelector": "in == 'yes'"})
 	isolated := func(out ...int) *state.Snapshot {
-		objects := []calico.Object{mesh(t, false), peers, object(t, "IPPool", "pool", map[string]any{"cidr": "10.244.0.0/16", "ipipMode": "Always"})}
+		objects := []calico.Object{calicotest.Mesh(t, false), peers, calicotest.Object(t, "IPPool", "pool", map[string]any{"cidr": "10.244.0.0/16", "ipipMode": "Always"})}
 		for i := range 6 {
-			in := map[string]any{"in": "yes"}
-			if slices.Contains(out, i) {
-				in = map[string]any{}
+			var tweaks []calicotest.Tweak
+			if !slices.Contains(out, i) {
+				tweaks = append(tweaks, calicotest.Label("in", "yes"))
 			}
-			objects = append(objects, node(t, i, in))
+			objects = append(objects, calicotest.NumberedNode(t, i, tweaks...))
 		}
 		return state.New(objects...)
 	}
@@ -349,8 +317,8 @@ func TestAViolationThatSpreadsIsDrift(t *testing.T) {
 		"the same nodes": {isolated(5), Standing},
 		"another node":   {isolated(4), PastAdmission},
 		"no node less":   {isolated(4, 5), PastAdmission},
-		"a node joins":   {isolated(5).Apply(state.Change{After: node(t, 6, map[string]any{"in": "yes"})}), Unreviewed},
-		"a node leaves":  {isolated(5).Apply(state.Change{Before: node(t, 0, nil)}), Standing},
+		"a node joins":   {isolated(5).Apply(state.Change{After: calicotest.NumberedNode(t, 6, calicotest.Label("in", "yes"))}), Unreviewed},
+		"a node leaves":  {isolated(5).Apply(state.Change{Before: calicotest.NumberedNode(t, 0)}), Standing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := isolated(5)
@@ -369,7 +337,7 @@ func TestAViolationThatSpreadsIsDrift(t *testing.T) {
 // The policy fails on four nodes and finds a violation on three.
 func TestAViolationThatAppearsWhileItsPolicyFailsIsUnwatched(t *testing.T) {
 	set := failing(t)
-	three, four := state.New(nodes(t, 3)...), state.New(nodes(t, 4)...)
+	three, four := state.New(calicotest.Nodes(t, 3)...), state.New(calicotest.Nodes(t, 4)...)
 	_, trail := follow(t, nil, set, three, 0, Step{})
 	trail.Violations = nil // It found nothing while it could be evaluated.
 	_, trail = follow(t, trail, set, four, 1, Step{Before: three})
@@ -387,7 +355,7 @@ func TestAViolationThatAppearsWhileItsPolicyFailsIsUnwatched(t *testing.T) {
 // What is known without an evaluation is known even when the time is up.
 func TestANodeThatJoinsIsNoDriftWhenTheTimeIsUp(t *testing.T) {
 	set := policies(t, deny3)
-	three, four := state.New(append(nodes(t, 3), mesh(t, true))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	three, four := state.New(append(calicotest.Nodes(t, 3), calicotest.Mesh(t, true))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
 	_, trail := follow(t, nil, set, three, 0, Step{})
 	a := run(t, set, four, 1)
 	out, cancel := context.WithCancel(t.Context())
@@ -401,7 +369,7 @@ func TestANodeThatJoinsIsNoDriftWhenTheTimeIsUp(t *testing.T) {
 }
 
 func TestViolationsOfANewPolicyAreStanding(t *testing.T) {
-	s := state.New(nodes(t, 4)...)
+	s := state.New(calicotest.Nodes(t, 4)...)
 	looser := policies(t, "mesh-node-limit parameters: {maxNodes: 10}, validationActions: [Deny]")
 	for name, before := range map[string]*policy.Set{"it was not there": policies(t), "it had another parameter": looser} {
 		t.Run(name, func(t *testing.T) {
@@ -416,7 +384,7 @@ func TestViolationsOfANewPolicyAreStanding(t *testing.T) {
 
 // In an emergency a user is made exempt and makes the change before the next audit.
 func TestAChangeThatComesWithItsExemptionIsDrift(t *testing.T) {
-	off, on := state.New(append(nodes(t, 4), mesh(t, false))...), state.New(append(nodes(t, 4), mesh(t, true))...)
+	off, on := state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, false))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
 	_, trail := follow(t, nil, policies(t, deny3), off, 0, Step{})
 	jane := func(context.Context, string, violation.Object) (string, bool) { return "jane", true }
 	a, _ := follow(t, trail, policies(t, deny3+", exempt: {users: [jane]}"), on, 1, Step{Before: off, Exempted: jane})
@@ -426,7 +394,7 @@ func TestAChangeThatComesWithItsExemptionIsDrift(t *testing.T) {
 }
 
 func TestViolationsOfARemovedPolicyAreResolved(t *testing.T) {
-	s := state.New(nodes(t, 4)...)
+	s := state.New(calicotest.Nodes(t, 4)...)
 	_, trail := follow(t, nil, policies(t, deny3), s, 0, Step{})
 	a, _ := follow(t, trail, policies(t), s, 1, Step{Before: s})
 	if len(a.Resolved) != 1 || a.Resolved[0].Cause != "its policy is no longer in force" {
@@ -436,7 +404,7 @@ func TestViolationsOfARemovedPolicyAreResolved(t *testing.T) {
 
 func TestViolationsOfAPolicyThatFailsAreNotGone(t *testing.T) {
 	set := failing(t)
-	three, four := state.New(nodes(t, 3)...), state.New(nodes(t, 4)...)
+	three, four := state.New(calicotest.Nodes(t, 3)...), state.New(calicotest.Nodes(t, 4)...)
 	_, trail := follow(t, nil, set, three, 0, Step{})
 	a, trail := follow(t, trail, set, four, 1, Step{Before: three})
 	if len(a.Violations) > 0 || len(a.Resolved) > 0 || len(a.Failures) != 1 {
@@ -465,8 +433,8 @@ func TestATrailIsBounded(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	set := policies(t, deny3, "selector-hygiene validationActions: [Warn]")
-	dangling := object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"})
-	four, five := state.New(nodes(t, 4)...), state.New(nodes(t, 5)...)
+	dangling := calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "has(nothing)", "peerSelector": "all()"})
+	four, five := state.New(calicotest.Nodes(t, 4)...), state.New(calicotest.Nodes(t, 5)...)
 	for name, c := range map[string]struct {
 		before, after *state.Snapshot
 		want          string
@@ -501,9 +469,9 @@ func TestAViolationThatReachesOthersIsWorse(t *testing.T) {
 	set := policies(t, "reachability-preserved validationActions: [Deny]")
 	without := func(names string) *state.Snapshot {
 		peered := "name not in {" + names + "}"
-		objects := []calico.Object{mesh(t, false), object(t, "BGPPeer", "p", map[string]any{"nodeSelector": peered, "peerSelector": peered})}
+		objects := []calico.Object{calicotest.Mesh(t, false), calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": peered, "peerSelector": peered})}
 		for i, name := range []string{"a", "b", "c", "d", "e"} {
-			objects = append(objects, node(t, i, map[string]any{"name": name}))
+			objects = append(objects, calicotest.NumberedNode(t, i, calicotest.Label("name", name)))
 		}
 		return state.New(objects...)
 	}
@@ -533,8 +501,8 @@ func TestAViolationThatReachesOthersIsWorse(t *testing.T) {
 }
 
 func TestAReportIsReadBack(t *testing.T) {
-	a := run(t, policies(t, deny3), state.New(nodes(t, 4)...), 0)
-	a.AddTrend(run(t, policies(t, deny3), state.New(nodes(t, 3)...), -5))
+	a := run(t, policies(t, deny3), state.New(calicotest.Nodes(t, 4)...), 0)
+	a.AddTrend(run(t, policies(t, deny3), state.New(calicotest.Nodes(t, 3)...), -5))
 	text, err := json.Marshal(&Report{Version: "v1", Clusters: []*Audit{a}})
 	if err != nil {
 		t.Fatal(err)
@@ -566,7 +534,7 @@ func TestAReportIsReadBack(t *testing.T) {
 }
 
 func TestTheTrendIsOfEarlierAudits(t *testing.T) {
-	set, s := policies(t, deny3), state.New(nodes(t, 4)...)
+	set, s := policies(t, deny3), state.New(calicotest.Nodes(t, 4)...)
 	before, between, now, later := run(t, set, s, -9), run(t, set, s, -5), run(t, set, s, 0), run(t, set, s, 3)
 	between.AddTrend(before)
 	now.AddTrend(later, between, before, now)
@@ -622,7 +590,7 @@ func TestUnknownMembersAreAFailure(t *testing.T) {
 		}
 		return a
 	}
-	four, five := state.New(nodes(t, 4)...), state.New(nodes(t, 5)...)
+	four, five := state.New(calicotest.Nodes(t, 4)...), state.New(calicotest.Nodes(t, 5)...)
 	a := bad(five, 1)
 	a.Compare(bad(four, 0))
 	if v := a.Violations[0]; v.Compared != "" || !v.FirstSeen.Equal(start) || !v.Fails("low") || len(a.Resolved) > 0 {
@@ -650,10 +618,10 @@ func TestUnknownMembersAreAFailure(t *testing.T) {
 
 func TestFollowNeedsTheTopologyBefore(t *testing.T) {
 	set := policies(t, "reachability-preserved validationActions: [Deny]")
-	objects := append(nodes(t, 3), mesh(t, false))
+	objects := append(calicotest.Nodes(t, 3), calicotest.Mesh(t, false))
 	before := state.New(objects...)
 	_, trail := follow(t, nil, set, before, 0, Step{})
-	a := run(t, set, before.Apply(state.Change{After: node(t, 7, nil)}), 1)
+	a := run(t, set, before.Apply(state.Change{After: calicotest.NumberedNode(t, 7)}), 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := trail.Follow(ctx, a, validate.NewEngine(set), Step{Before: before}); !errors.Is(err, context.Canceled) {

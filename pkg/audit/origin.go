@@ -69,7 +69,7 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 	var reviewed []state.Change
 	ground := step.Before
 	for _, c := range state.Difference(step.Before, a.Snapshot) {
-		if Reviewed(c) {
+		if isReviewed(c) {
 			reviewed = append(reviewed, c)
 		} else {
 			ground = ground.Apply(c)
@@ -161,11 +161,11 @@ func someObjects(objects []violation.Object) string {
 	return strings.Join(names, ", ")
 }
 
-// Reviewed reports whether admission reviews a change. config/webhook selects Calico's
+// isReviewed reports whether admission reviews a change. config/webhook selects Calico's
 // objects that people write, and updates and deletes of Nodes except for status. A node
 // joins in two steps: kubelet creates the Node, which is not reviewed, and calico-node
 // adds its BGP addresses, which no policy may deny.
-func Reviewed(c state.Change) bool {
+func isReviewed(c state.Change) bool {
 	switch c.ID().Kind.Info().Review {
 	case calico.ReviewExisting:
 		before, _ := c.Before.(*calico.Node)

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -138,7 +139,7 @@ func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer()
 			set := policies(t, deny3, hygiene)
-			typo := object(t, "BGPPeer", "typo", map[string]any{"nodeSelector": "has("})
+			typo := calicotest.Object(t, "BGPPeer", "typo", map[string]any{"nodeSelector": "has("})
 			first, second := start(t, server, set, nil), start(t, server, set, nil)
 			second.phase = following
 			both := func(after time.Duration, s *state.Snapshot) {

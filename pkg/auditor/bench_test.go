@@ -8,6 +8,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -31,27 +32,24 @@ func library(b *testing.B) *policy.Set {
 // one for each rack, one among the reflectors and 4 to routers.
 func large(b *testing.B, n int) *state.Snapshot {
 	b.Helper()
-	objects := []calico.Object{object(b, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64512)})}
+	objects := []calico.Object{calicotest.Object(b, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64512)})}
 	const racks = 95
 	for i := range n {
-		labels := map[string]any{"rack": fmt.Sprintf("r%02d", i%racks), "kubernetes.io/hostname": fmt.Sprintf("node-%05d", i), "topology.kubernetes.io/zone": fmt.Sprintf("z%d", i%3)}
-		bgp := map[string]any{"ipv4Address": fmt.Sprintf("10.0.%d.%d/16", i>>8, i&255)}
+		tweaks := []calicotest.Tweak{
+			calicotest.IPv4(fmt.Sprintf("10.0.%d.%d/16", i>>8, i&255)), calicotest.Label("rack", fmt.Sprintf("r%02d", i%racks)),
+			calicotest.Label("kubernetes.io/hostname", calicotest.NodeName(i)), calicotest.Label("topology.kubernetes.io/zone", fmt.Sprintf("z%d", i%3)),
+		}
 		if i < 3 {
-			labels["rr"], bgp["routeReflectorClusterID"] = "true", "244.0.0.1"
+			tweaks = append(tweaks, calicotest.RouteReflector("244.0.0.1"), calicotest.Label("rr", "true"))
 		}
-		o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": "Node",
-			"metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i), "labels": labels}, "spec": map[string]any{"bgp": bgp}})
-		if err != nil {
-			b.Fatal(err)
-		}
-		objects = append(objects, o)
+		objects = append(objects, calicotest.NumberedNode(b, i, tweaks...))
 	}
 	for i := range racks {
-		objects = append(objects, object(b, "BGPPeer", fmt.Sprintf("rack-%02d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d' && !has(rr)", i), "peerSelector": "has(rr)"}))
+		objects = append(objects, calicotest.Object(b, "BGPPeer", fmt.Sprintf("rack-%02d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d' && !has(rr)", i), "peerSelector": "has(rr)"}))
 	}
-	objects = append(objects, object(b, "BGPPeer", "reflectors", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "has(rr)"}))
+	objects = append(objects, calicotest.Object(b, "BGPPeer", "reflectors", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "has(rr)"}))
 	for i := range 4 {
-		objects = append(objects, object(b, "BGPPeer", fmt.Sprintf("tor-%d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
+		objects = append(objects, calicotest.Object(b, "BGPPeer", fmt.Sprintf("tor-%d", i), map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%02d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
 	}
 	return state.New(objects...)
 }
@@ -98,7 +96,7 @@ func BenchmarkAudit(b *testing.B) {
 		engine := validate.NewEngine(set)
 		before := audited(b, engine, s, options)
 		trail := followed(b, nil, before, engine, audit.Step{})
-		other := object(b, "BGPPeer", "rack-07", map[string]any{"nodeSelector": "rack == 'r07' && !has(rr)", "peerSelector": "has(rr)", "keepOriginalNextHop": true})
+		other := calicotest.Object(b, "BGPPeer", "rack-07", map[string]any{"nodeSelector": "rack == 'r07' && !has(rr)", "peerSelector": "has(rr)", "keepOriginalNextHop": true})
 		states := []*state.Snapshot{s.Apply(state.Change{Before: s.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "rack-07"}), After: other}), s}
 		measure(b, func(i int) *audit.Audit {
 			a := audited(b, engine, states[i%2], options)

@@ -25,6 +25,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -227,21 +228,12 @@ func (r *replica) then(t testing.TB, after time.Duration, s *state.Snapshot) tim
 	return r.turn(t.Context())
 }
 
-func object(t testing.TB, kind, name string, spec map[string]any) calico.Object {
-	t.Helper()
-	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
 // cluster is a state of n nodes, with the mesh on or off, and more.
 func cluster(t testing.TB, n int, mesh bool, more ...calico.Object) *state.Snapshot {
 	t.Helper()
-	objects := slices.Concat(more, []calico.Object{object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": mesh})})
+	objects := slices.Concat(more, []calico.Object{calicotest.Object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": mesh})})
 	for i := range n {
-		objects = append(objects, object(t, "Node", fmt.Sprintf("node-%d", i), map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.0.%d/8", i+1)}}))
+		objects = append(objects, calicotest.Object(t, "Node", fmt.Sprintf("node-%d", i), map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.0.%d/8", i+1)}}))
 	}
 	return state.New(objects...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -40,26 +41,17 @@ func scraped(t *testing.T) map[string]float64 {
 	return out
 }
 
-func decodedObject(t *testing.T, kind, name string, spec map[string]any) calico.Object {
-	t.Helper()
-	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
 // clusterOf is a state of nodes, so many of them route reflectors, that all nodes peer with.
 func clusterOf(t *testing.T, nodes, reflectors int, mesh bool, further ...calico.Object) *state.Snapshot {
 	t.Helper()
-	objects := append([]calico.Object{decodedObject(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": mesh})}, further...)
+	objects := append([]calico.Object{calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": mesh})}, further...)
 	for i := range nodes {
 		bgp := map[string]any{"ipv4Address": fmt.Sprintf("10.0.%d.%d/8", i>>8, i&255)}
 		if i < reflectors {
 			bgp["routeReflectorClusterID"] = "244.0.0.1"
-			objects = append(objects, decodedObject(t, "BGPPeer", fmt.Sprint("rr-", i), map[string]any{"peerIP": fmt.Sprint("10.0.0.", i), "asNumber": int64(64512)}))
+			objects = append(objects, calicotest.Object(t, "BGPPeer", fmt.Sprint("rr-", i), map[string]any{"peerIP": fmt.Sprint("10.0.0.", i), "asNumber": int64(64512)}))
 		}
-		objects = append(objects, decodedObject(t, "Node", fmt.Sprintf("n%03d", i), map[string]any{"bgp": bgp}))
+		objects = append(objects, calicotest.Object(t, "Node", fmt.Sprintf("n%03d", i), map[string]any{"bgp": bgp}))
 	}
 	return state.New(objects...)
 }
@@ -83,19 +75,11 @@ func statusOf(t *testing.T, node string, seconds int, peers ...string) calico.Ob
 	for _, p := range peers {
 		rows = append(rows, map[string]any{"peerIP": p, "type": "NodeMesh", "state": "Established", "since": "11:00:05"})
 	}
-	o, err := calico.Decode(map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": map[string]any{"name": node},
-		"spec": map[string]any{"node": node, "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": int64(10)},
-		"status": map[string]any{
-			"lastUpdated": "2026-03-14T11:30:05Z",
-			"agent":       map[string]any{"birdV4": map[string]any{"state": "NotReady", "lastBootTime": fmt.Sprintf("2026-03-14 10:59:%02d", seconds)}},
-			"bgp":         map[string]any{"numberEstablishedV4": int64(len(peers)), "peersV4": rows},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
+	return calicotest.Object(t, calico.KindCalicoNodeStatus, node, calicotest.Spec{"node": node, "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": int64(10)}, calicotest.Status(map[string]any{
+		"lastUpdated": "2026-03-14T11:30:05Z",
+		"agent":       map[string]any{"birdV4": map[string]any{"state": "NotReady", "lastBootTime": fmt.Sprintf("2026-03-14 10:59:%02d", seconds)}},
+		"bgp":         map[string]any{"numberEstablishedV4": int64(len(peers)), "peersV4": rows},
+	}))
 }
 
 func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
@@ -132,7 +116,7 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 			"bgpguard_nodes_short_of_reflectors{family=IPv4}": 9,
 			"bgpguard_nodes_isolated{family=IPv4}":            0,
 		}, nil},
-		"without mesh and reflectors all are isolated": {clusterOf(t, 3, 0, false, decodedObject(t, "BGPPeer", "out", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(1), "node": "n000"})), false,
+		"without mesh and reflectors all are isolated": {clusterOf(t, 3, 0, false, calicotest.Object(t, "BGPPeer", "out", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(1), "node": "n000"})), false,
 			map[string]float64{
 				"bgpguard_partitions{family=IPv4}":                       3,
 				"bgpguard_nodes_isolated{family=IPv4}":                   3,

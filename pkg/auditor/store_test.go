@@ -43,22 +43,24 @@ func TestARecordFitsIntoAConfigMap(t *testing.T) {
 		violations, kept int // at least
 		all              bool
 	}{{0, 0, true}, {10_000, 10_000, true}, {20_000, 10_000, false}} {
-		r := many(test.violations)
-		r.fit(test.violations)
-		kept, size := len(r.Trail.Violations), len(r.encode())
-		if size > maxRecord || kept < test.kept || r.Omitted != test.violations-kept || (r.Omitted == 0) != test.all {
-			t.Errorf("%d violations: kept %d, omitted %d, %d bytes", test.violations, kept, r.Omitted, size)
-		}
-		count := map[string]int{}
-		for i, s := range r.Trail.Violations {
-			count[s.Severity]++
-			if i > 0 && s.ID < r.Trail.Violations[i-1].ID && !test.all {
-				t.Fatalf("%s comes after %s", s.ID, r.Trail.Violations[i-1].ID)
+		t.Run(fmt.Sprintf("%d violations", test.violations), func(t *testing.T) {
+			r := many(test.violations)
+			r.fit(test.violations)
+			kept, size := len(r.Trail.Violations), len(r.encode())
+			if size > maxRecord || kept < test.kept || r.Omitted != test.violations-kept || (r.Omitted == 0) != test.all {
+				t.Errorf("kept %d, omitted %d, %d bytes", kept, r.Omitted, size)
 			}
-		}
-		if r.Omitted > 0 && (count["medium"] != test.violations/4 || count["low"] == test.violations/4) {
-			t.Errorf("kept %v", count)
-		}
+			count := map[string]int{}
+			for i, s := range r.Trail.Violations {
+				count[s.Severity]++
+				if i > 0 && s.ID < r.Trail.Violations[i-1].ID && !test.all {
+					t.Fatalf("%s comes after %s", s.ID, r.Trail.Violations[i-1].ID)
+				}
+			}
+			if r.Omitted > 0 && (count["medium"] != test.violations/4 || count["low"] == test.violations/4) {
+				t.Errorf("kept %v", count)
+			}
+		})
 	}
 }
 

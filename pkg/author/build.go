@@ -13,17 +13,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// BuildOptions say how a bundle is made.
+// BuildOptions configure Build.
 type BuildOptions struct {
-	// Revision is the bundle's, in its manifest.
+	// Revision is the revision in the manifest of the bundle.
 	Revision string
-	// SigningKey is a private key in PEM, the path of one, or the secret of an HMAC;
-	// "" for no signature. SigningAlgorithm is one of those of "opa sign".
+	// SigningKey is a private key in PEM, the path of one, or an HMAC secret; "" for no
+	// signature. SigningAlgorithm is an algorithm of "opa sign".
 	SigningKey, SigningAlgorithm string
 }
 
-// Build writes the policies of directories as one OPA bundle. They are compiled
-// first, as the webhook does. The names of the policies are returned.
+// Build compiles the policies of directories as the webhook does and writes them as one
+// OPA bundle. It returns the names of the policies.
 func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 	whole := policy.Source{Name: strings.Join(paths, ", "), Modules: map[string]string{}, Data: map[string]any{}}
 	inside := map[string]string{} // the names of modules in the bundle
@@ -36,7 +36,7 @@ func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 		for _, file := range slices.Sorted(maps.Keys(source.Modules)) {
 			name := inBundle(path, file)
 			if other, taken := from[name]; taken && source.Modules[file] != whole.Modules[other] {
-				return nil, fmt.Errorf("%s and %s would both be %s in the bundle; rename one", other, file, name)
+				return nil, fmt.Errorf("%s and %s would both be %s in the bundle: rename one of them", other, file, name)
 			} else if taken {
 				continue
 			}
@@ -45,7 +45,7 @@ func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 		}
 		for key, value := range source.Data {
 			if _, taken := whole.Data[key]; taken {
-				return nil, fmt.Errorf("%s: data.%s is in another directory too", path, key)
+				return nil, fmt.Errorf("%s: data.%s is also in another directory", path, key)
 			}
 			whole.Data[key] = value
 		}
@@ -75,7 +75,7 @@ func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 	return names, bundle.NewWriter(w).DisableFormat(true).Write(*b)
 }
 
-// inBundle is the name in a bundle of a file that was read below path.
+// inBundle returns the name in a bundle of a file below path.
 func inBundle(path, file string) string {
 	name, err := filepath.Rel(path, file)
 	if err != nil || strings.HasPrefix(name, "..") { // It was read from a tarball.

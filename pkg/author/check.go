@@ -16,29 +16,29 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// The severities of findings.
+// Severities of findings.
 const (
-	// Error is what keeps a policy from being used, or from being understood.
+	// Error makes a policy unusable or impossible to understand.
 	Error = "error"
-	// Warning is what is likely to be a mistake, or to cost time in each admission.
+	// Warning is a likely mistake, or slows down every admission request.
 	Warning = "warning"
 )
 
-// Finding is something that is wrong with a policy.
+// Finding is a fault in a policy.
 type Finding struct {
 	// Severity is Error or Warning, Check the name of the check.
 	Severity string `json:"severity"`
 	Check    string `json:"check"`
-	// Policy is the name of the policy, "" where it could not be told.
+	// Policy is the name of the policy, "" if unknown.
 	Policy string `json:"policy"`
 	File   string `json:"file"`
-	// Line and Column start at 1; 0 is for the file as a whole.
+	// Line and Column start at 1; 0 stands for the whole file.
 	Line    int    `json:"line"`
 	Column  int    `json:"column"`
 	Message string `json:"message"`
 }
 
-// The names of the checks, beside those of what is slow.
+// The names of the checks, except those of slow.go.
 const (
 	checkCompile    = "compile"
 	checkMetadata   = "metadata"
@@ -65,8 +65,8 @@ func (r *CheckResult) Count(severity string) int {
 	return n
 }
 
-// Check checks the policies of a directory, or of the tarball of a bundle. An
-// error says that it could not be read; what does not compile is a finding.
+// Check checks the policies of a directory or of the tarball of a bundle. It returns an
+// error if path cannot be read; compiler errors are findings.
 func Check(path string) (*CheckResult, error) {
 	r := &CheckResult{Policies: []string{}, Findings: []Finding{}}
 	library, err := policy.Embedded()
@@ -106,7 +106,7 @@ func Check(path string) (*CheckResult, error) {
 	return r, nil
 }
 
-// parse parses modules as they are written.
+// parse parses modules without compiling them.
 func parse(texts map[string]string) (map[string]*ast.Module, error) {
 	out := map[string]*ast.Module{}
 	for _, file := range slices.Sorted(maps.Keys(texts)) {
@@ -119,8 +119,8 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 	return out, nil
 }
 
-// compileFindings turns what a compiler says into findings: each of OPA's errors
-// has its place, others say theirs in their text.
+// compileFindings converts compiler errors to findings. OPA's errors have a position;
+// others have it in their text.
 func compileFindings(err error) []Finding {
 	var out []Finding
 	var walk func(error)
@@ -155,14 +155,14 @@ func compileFindings(err error) []Finding {
 	return out
 }
 
-// placed reports whether an error holds one of OPA's, which has a place.
+// placed reports whether an error wraps one of OPA's, which has a position.
 func placed(err error) bool {
 	_, list := errors.AsType[ast.Errors](err)
 	_, one := errors.AsType[*ast.Error](err)
 	return list || one
 }
 
-// plain is an error whose text starts with its file, and perhaps line and column.
+// plain converts an error whose text starts with a file, and possibly line and column.
 func plain(err error) Finding {
 	f := Finding{Severity: Error, Check: checkCompile, Message: err.Error()}
 	file, rest, found := strings.Cut(f.Message, ": ")
@@ -188,7 +188,7 @@ type checker struct {
 	findings   []Finding
 }
 
-// add adds a finding at a place in the policy's main module.
+// add adds a finding at a position in the policy's main module.
 func (c *checker) add(severity, check string, at *ast.Location, format string, args ...any) {
 	f := Finding{Severity: severity, Check: check, Policy: c.definition.Name, File: c.definition.File, Message: fmt.Sprintf(format, args...)}
 	if at != nil {
@@ -197,7 +197,7 @@ func (c *checker) add(severity, check string, at *ast.Location, format string, a
 	c.findings = append(c.findings, f)
 }
 
-// metadata checks what compiling does not require of METADATA.
+// metadata checks METADATA beyond what the compiler requires.
 func (c *checker) metadata() {
 	module := c.modules[c.definition.File]
 	at := module.Package.Location
@@ -205,7 +205,7 @@ func (c *checker) metadata() {
 		c.add(Error, checkMetadata, at, "METADATA has no description: say what is bad, and why")
 	}
 	if len(c.definition.Related) == 0 {
-		c.add(Warning, checkMetadata, at, "METADATA has no related_resources: link what is behind the policy, for those whose change it holds back")
+		c.add(Warning, checkMetadata, at, "METADATA has no related_resources: link the reasons for the policy, for users whose change it denies")
 	}
 	want := map[string]string{policy.JudgesState: "schema.input", policy.JudgesChange: "schema.change"}[c.definition.Judges]
 	for _, a := range module.Annotations {
@@ -219,15 +219,15 @@ func (c *checker) metadata() {
 			}
 		}
 		if schema != want {
-			c.add(Error, checkMetadata, a.Location, "METADATA schemas must hold \"- input: %s\", so that what the policy reads of a %s is checked", want, c.definition.Judges)
+			c.add(Error, checkMetadata, a.Location, "METADATA schemas must hold \"- input: %s\", so that the compiler checks what the policy reads of a %s", want, c.definition.Judges)
 		}
 	}
 	if title := c.definition.Title; strings.HasSuffix(title, ".") {
-		c.add(Warning, checkMetadata, at, "METADATA title %q is a headline, which ends without a full stop", title)
+		c.add(Warning, checkMetadata, at, "METADATA title %q must not end with a full stop", title)
 	}
 }
 
-// parameters checks that each parameter can be understood and left out.
+// parameters checks that each parameter is described and optional.
 func (c *checker) parameters() {
 	at := c.modules[c.definition.File].Package.Location
 	schema, _ := c.definition.Parameters().(map[string]any)
@@ -235,7 +235,7 @@ func (c *checker) parameters() {
 		c.add(Error, checkParameters, at, "METADATA custom.parameters must have type: object")
 	}
 	if schema["additionalProperties"] != false {
-		c.add(Error, checkParameters, at, "METADATA custom.parameters must have additionalProperties: false, or a slip in a parameter's name goes unseen")
+		c.add(Error, checkParameters, at, "METADATA custom.parameters must have additionalProperties: false, else a mistyped parameter is ignored")
 	}
 	properties, _ := schema["properties"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
@@ -248,16 +248,16 @@ func (c *checker) parameters() {
 			c.add(Error, checkParameters, at, "METADATA custom.parameters.properties.%s has no type: say what it can be", name)
 		}
 		if p["default"] == nil && !optional.MatchString(description) {
-			c.add(Warning, checkParameters, at, "METADATA custom.parameters.properties.%s has no default: what reads it is undefined where it is left out; "+
-				"give it one, or say in its description what holds without it", name)
+			c.add(Warning, checkParameters, at, "METADATA custom.parameters.properties.%s has no default: expressions that read it are undefined without it; "+
+				"add one, or describe what happens without it", name)
 		}
 	}
 }
 
-// optional matches a description that says what holds where a parameter is left out.
+// optional matches a description that says what happens without the parameter.
 var optional = regexp.MustCompile(`(?i)without\s+it|left\s+out|unset`)
 
-// tests checks that the policy has tests of its own.
+// tests checks that the policy has tests.
 func (c *checker) tests() {
 	pkg := c.modules[c.definition.File].Package
 	own := pkg.Path.String()
@@ -271,10 +271,10 @@ func (c *checker) tests() {
 			}
 		}
 	}
-	c.add(Error, checkTests, pkg.Location, "no test: a module of package %s_test has to hold rules whose names start with test_", strings.TrimPrefix(own, "data."))
+	c.add(Error, checkTests, pkg.Location, "no tests: add a module of package %s_test with rules whose names start with test_", strings.TrimPrefix(own, "data."))
 }
 
-// example checks that a BGPPolicy shows how the policy is used.
+// example checks that a BGPPolicy shows how to use the policy.
 func (c *checker) example(source policy.Source) {
 	at := c.modules[c.definition.File].Package.Location
 	path := filepath.Join(filepath.Dir(c.definition.File), exampleFile)
@@ -282,7 +282,7 @@ func (c *checker) example(source policy.Source) {
 		return // A bundle holds modules and data, and no examples.
 	}
 	if !exists(path) {
-		c.add(Error, checkExample, at, "no %s beside it: write a BGPPolicy that names the policy, with its parameters explained", exampleFile)
+		c.add(Error, checkExample, at, "no %s in its folder: add a BGPPolicy for the policy that explains its parameters", exampleFile)
 		return
 	}
 	docs, err := policy.Load([]string{path})

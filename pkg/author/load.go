@@ -6,18 +6,18 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// Own is the policies of a directory, or of the tarball of a bundle.
-type Own struct {
+// Loaded is the policies of a directory or of the tarball of a bundle.
+type Loaded struct {
 	Source policy.Source
-	// Library is a library with the policies, which take the place of those of their
-	// names: they may be the built-in library itself, on which somebody works.
+	// Library is a library with the policies. They replace policies of the same name,
+	// because they may be a working copy of the built-in library.
 	Library *policy.Library
 	// Definitions are the policies, in order of their names.
 	Definitions []*policy.Definition
 }
 
 // Load reads the policies at path and adds them to a library. Errors name the path.
-func Load(library *policy.Library, path string) (*Own, error) {
+func Load(library *policy.Library, path string) (*Loaded, error) {
 	source, err := policy.SourceFromPath(path)
 	if err != nil {
 		return nil, err
@@ -26,16 +26,16 @@ func Load(library *policy.Library, path string) (*Own, error) {
 }
 
 // add adds the policies of a source to a library. Its error is a *compileError.
-func add(library *policy.Library, source policy.Source) (*Own, error) {
+func add(library *policy.Library, source policy.Source) (*Loaded, error) {
 	library, err := library.With(source)
 	if err != nil {
 		return nil, &compileError{source.Name, err}
 	}
 	own := slices.DeleteFunc(library.Definitions(), func(d *policy.Definition) bool { return d.Source != source.Name })
-	return &Own{source, library, own}, nil
+	return &Loaded{source, library, own}, nil
 }
 
-// compileError says that the policies of a source cannot be used.
+// compileError is the error of a source whose policies do not compile.
 type compileError struct {
 	source string
 	err    error

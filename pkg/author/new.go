@@ -19,13 +19,13 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// shared are the parts of the built-in library that a library of one's own needs
-// so that opa and regal can read it by themselves.
+// shared are the parts of the built-in library that opa and regal need to read another
+// library.
 var shared = []string{"lib", "schemas", "testing"}
 
-// New writes a policy, its tests and its example into a folder of its own in dir,
-// and what policies share where dir does not hold it. It overwrites nothing. The
-// names of the files that it wrote are returned.
+// New writes a policy, its tests and its example into a new folder in dir, and the shared
+// parts of the library if they are missing. It overwrites nothing. It returns the names
+// of the written files.
 func New(dir, name, judges string) ([]string, error) {
 	files, err := scaffold(name, judges)
 	if err != nil {
@@ -33,7 +33,7 @@ func New(dir, name, judges string) ([]string, error) {
 	}
 	for _, file := range files.order {
 		if path := filepath.Join(dir, file); exists(path) {
-			return nil, fmt.Errorf("%s: is already there; choose another name, or delete it first", path)
+			return nil, fmt.Errorf("%s: already exists: choose another name or delete it first", path)
 		}
 	}
 	var written []string
@@ -83,7 +83,7 @@ func New(dir, name, judges string) ([]string, error) {
 	return written, write(filepath.Join(dir, regalFolder, "config.yaml"), text)
 }
 
-// scaffolded is the files of a policy, by their names below the library's folder.
+// scaffolded is the files of a policy by their names below the library's folder.
 type scaffolded struct {
 	own   map[string][]byte
 	order []string
@@ -93,7 +93,7 @@ var validName = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
 
 func scaffold(name, judges string) (*scaffolded, error) {
 	if judges != policy.JudgesState && judges != policy.JudgesChange {
-		return nil, fmt.Errorf("a policy judges %q or %q, not %q", policy.JudgesState, policy.JudgesChange, judges)
+		return nil, fmt.Errorf("--judges must be %q or %q, is %q", policy.JudgesState, policy.JudgesChange, judges)
 	}
 	library, err := policy.Embedded()
 	if err != nil {
@@ -101,11 +101,11 @@ func scaffold(name, judges string) (*scaffolded, error) {
 	}
 	switch {
 	case !validName.MatchString(name):
-		return nil, fmt.Errorf("%q cannot be the name of a policy: it must be of lower-case letters, digits and dashes, for example rack-has-reflector", name)
+		return nil, fmt.Errorf("invalid policy name %q: use lower-case letters, digits and dashes, for example rack-has-reflector", name)
 	case name == "lib" || strings.HasSuffix(name, "-test"):
-		return nil, fmt.Errorf("%q cannot be the name of a policy: packages of that name are helpers and tests", name)
+		return nil, fmt.Errorf("invalid policy name %q: the name is reserved for helpers and tests", name)
 	case library.Definition(name) != nil:
-		return nil, fmt.Errorf("%q is a policy of the built-in library; choose another name", name)
+		return nil, fmt.Errorf("invalid policy name %q: the built-in library has a policy of that name", name)
 	}
 	title := strings.ReplaceAll(name, "-", " ")
 	values := map[string]string{"Name": name, "Package": folder(name), "Title": strings.ToUpper(title[:1]) + title[1:]}
@@ -131,24 +131,23 @@ func scaffold(name, judges string) (*scaffolded, error) {
 			modules[file] = text.String()
 		}
 	}
-	// A name can be no name of a package: not, default.
+	// Keywords such as not and default cannot be package names.
 	if _, err := library.With(policy.Source{Name: name, Modules: modules}); err != nil {
-		return nil, fmt.Errorf("%q cannot be the name of a policy: %w", name, err)
+		return nil, fmt.Errorf("invalid policy name %q: %w", name, err)
 	}
 	return out, nil
 }
 
 const (
-	// opa takes files that end in .json for data, and those of two schemas collide;
-	// a schema may end in anything.
+	// opa reads files that end in .json as data, where two schemas would collide. Schemas
+	// may have any extension.
 	schemaExtension = ".jsonschema"
 
 	exampleFile = "example.yaml"
 	regalFolder = ".regal"
 )
 
-// linted reports whether regal finds a configuration for dir: in it, or in one of
-// the folders that it is in.
+// linted reports whether regal finds a configuration for dir in it or in a parent.
 func linted(dir string) bool {
 	path, err := filepath.Abs(dir)
 	if err != nil {

@@ -23,20 +23,20 @@ import (
 	"github.com/bgpguard/bgpguard/policies"
 )
 
-// TestOptions say which tests are run, and how.
+// TestOptions select tests and configure how they run.
 type TestOptions struct {
-	// Filter is a regular expression that the names of tests and scenarios have to
-	// match: "data.policies.NAME_test.test_x", or that of a scenario.
+	// Filter is a regular expression for the names of tests
+	// ("data.policies.NAME_test.test_x") and scenarios.
 	Filter string
-	// Coverage asks for which lines of the policies the Rego tests reach.
+	// Coverage measures which lines of the policies the Rego tests reach.
 	Coverage bool
-	// Live passes over scenarios that are for files only.
+	// Live skips scenarios that are for files only.
 	Live bool
 	// Run runs a scenario; scenario.Run does so without a cluster.
 	Run func(ctx context.Context, s *scenario.Scenario, library *policy.Library) (*scenario.Result, error)
 }
 
-// testLimit is how long the Rego tests of a source may take together.
+// testLimit is the longest time for all Rego tests of a source.
 const testLimit = time.Minute
 
 // TestResult is the results of tests.
@@ -46,31 +46,30 @@ type TestResult struct {
 	Coverage  []FileCoverage
 }
 
-// ScenarioResult is a scenario's result, or why it could not be run.
+// ScenarioResult is the result of a scenario, or why it was not run.
 type ScenarioResult struct {
 	*scenario.Result
 
 	Err      error
-	Skipped  string // why it was passed over, "" where it was run
+	Skipped  string // why it was skipped, "" if it ran
 	Duration time.Duration
 }
 
-// FileCoverage is how much of a module the Rego tests reach.
+// FileCoverage is the coverage of a module by Rego tests.
 type FileCoverage struct {
 	File    string  `json:"file"`
 	Percent float64 `json:"percent"`
-	// Missed are the lines that they do not, as ranges such as "12" and "14-17".
+	// Missed are the lines without coverage, as ranges such as "12" and "14-17".
 	Missed []string `json:"missed"`
 }
 
-// Test runs the Rego tests and the scenarios of all paths: directories, modules
-// and files of scenarios. The scenarios see the policies of the directories beside
-// the built-in ones. An error says that tests could not be run, or that there are
-// none.
+// Test runs the Rego tests and the scenarios of all paths: directories, modules and
+// scenario files. Scenarios use the built-in policies and those of the directories. It
+// returns an error if tests cannot run or there are none.
 func Test(ctx context.Context, paths []string, o TestOptions) (*TestResult, error) {
 	filter, err := regexp.Compile(o.Filter)
 	if err != nil {
-		return nil, fmt.Errorf("the pattern of tests: %w", err)
+		return nil, fmt.Errorf("invalid pattern of tests: %w", err)
 	}
 	sources, files, err := testFiles(paths)
 	if err != nil {
@@ -117,13 +116,13 @@ func Test(ctx context.Context, paths []string, o TestOptions) (*TestResult, erro
 	case len(out.Rego)+len(out.Scenarios) > 0:
 		return out, nil
 	case o.Filter != "":
-		return nil, fmt.Errorf("%s: no test and no scenario matches %q", strings.Join(paths, ", "), o.Filter)
+		return nil, fmt.Errorf("%s: no test or scenario matches %q", strings.Join(paths, ", "), o.Filter)
 	default:
-		return nil, fmt.Errorf("%s: no test and no scenario in it", strings.Join(paths, ", "))
+		return nil, fmt.Errorf("%s: no tests or scenarios", strings.Join(paths, ", "))
 	}
 }
 
-// hasPolicies reports whether a source holds more than tests.
+// hasPolicies reports whether a source has modules besides tests.
 func hasPolicies(s policy.Source) bool {
 	return slices.ContainsFunc(slices.Collect(maps.Keys(s.Modules)), func(file string) bool { return !strings.HasSuffix(file, "_test.rego") })
 }
@@ -135,8 +134,7 @@ func loadScenarios(files []string) ([]*scenario.Scenario, error) {
 	return scenario.Load(files)
 }
 
-// rego runs the Rego tests of a source. Those that fail are run once more, with
-// their traces.
+// rego runs the Rego tests of a source, and failed tests again with traces.
 func (t *TestResult) rego(ctx context.Context, source policy.Source, o TestOptions) error {
 	options := policy.TestOptions{Limit: testLimit, Filter: o.Filter}
 	if o.Coverage {
@@ -185,8 +183,7 @@ func (t *TestResult) rego(ctx context.Context, source policy.Source, o TestOptio
 	return nil
 }
 
-// isCopy reports whether a module is one of the built-in helpers, as New copies
-// them.
+// isCopy reports whether a module is a copy of a built-in helper, as New makes it.
 func isCopy(text string) bool {
 	found := false
 	err := fs.WalkDir(policies.FS, "lib", func(file string, d fs.DirEntry, err error) error {
@@ -200,7 +197,7 @@ func isCopy(text string) bool {
 	return err == nil && found
 }
 
-// ranges writes the lines of ranges, which come in order and may overlap.
+// ranges formats line ranges, which are in order and may overlap.
 func ranges(list []cover.Range) []string {
 	out := []string{}
 	for i := 0; i < len(list); {
@@ -217,7 +214,7 @@ func ranges(list []cover.Range) []string {
 	return out
 }
 
-// Failed returns how many Rego tests and scenarios did not pass.
+// Failed returns the number of Rego tests and scenarios that failed.
 func (t *TestResult) Failed() int {
 	n := 0
 	for _, r := range t.Rego {
@@ -235,7 +232,7 @@ func (t *TestResult) Failed() int {
 
 func (r *ScenarioResult) passed() bool { return r.Err == nil && r.Passed() }
 
-// testFiles sorts paths into sources of Rego and files of scenarios.
+// testFiles divides paths into Rego sources and scenario files.
 func testFiles(paths []string) ([]policy.Source, []string, error) {
 	var sources []policy.Source
 	var scenarios []string
@@ -270,10 +267,10 @@ func testFiles(paths []string) ([]policy.Source, []string, error) {
 	return sources, scenarios, errors.Join(errs...)
 }
 
-// isScenario finds the documents that are scenarios, in YAML and JSON.
+// isScenario matches the kind of a scenario in YAML and JSON.
 var isScenario = regexp.MustCompile(`(?m)^\s*"?kind"?:\s*["']?` + scenario.Kind + `\b`)
 
-// testsIn returns the modules below a directory and its files of scenarios.
+// testsIn returns the modules and the scenario files below a directory.
 func testsIn(dir string) (policy.Source, []string, error) {
 	rego := false
 	var scenarios []string
@@ -302,7 +299,7 @@ func testsIn(dir string) (policy.Source, []string, error) {
 	return source, scenarios, err
 }
 
-// pathError says of a path what is wrong with it, in the order of other messages.
+// pathError puts the path before the error, as other messages do.
 func pathError(path string, err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		err = e.Err

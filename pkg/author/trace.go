@@ -3,26 +3,55 @@ package author
 import (
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// trace is how an evaluation went, folded: for each rule of the policy how often it
-// was evaluated, and for each of its expressions how often it was true and false,
-// with the values of the first time. However long the evaluation is, it is as long
-// as the policy.
-type trace struct {
-	rules   []*ruleTrace          // as they were first evaluated
-	known   map[string]*ruleTrace // all rules, by place
-	pending map[uint64]*step      // the expression of each query that was evaluated last
-	depth   map[uint64]int        // of each query: 0 for the body of a rule, more within
+// maxValue is the length of a value in a trace, in bytes.
+const maxValue = 72
+
+// RuleTrace is the folded trace of a rule.
+type RuleTrace struct {
+	Name string
+	// File and Row are the position of the rule.
+	File string
+	Row  int
+	// True and False are the numbers of evaluations that were true and that were not. A
+	// partial rule is true once per result.
+	True, False int
+	// Steps are the evaluated expressions, in the order in which they are written.
+	Steps []StepTrace
 }
 
-// ruleTrace is what became of a rule.
+// StepTrace is the folded trace of an expression.
+type StepTrace struct {
+	// Expression is its text, "" for the head of the rule.
+	Expression string
+	Row        int
+	// Depth is the number of comprehensions around the expression.
+	Depth int
+	// True and False are the numbers of evaluations that were true and that were not,
+	// TrueWith and FalseWith the values of the first of each.
+	True, False         int
+	TrueWith, FalseWith string
+}
+
+// trace folds an evaluation: for each rule of the policy how often it was evaluated,
+// and for each expression how often it was true and false, with the values of the first
+// time. Its size depends on the policy, not on the length of the evaluation.
+type trace struct {
+	rules   []*ruleTrace          // evaluated rules, in the order of their first evaluation
+	known   map[string]*ruleTrace // all rules, by place
+	pending map[uint64]*step      // the last evaluated expression of each query
+	depth   map[uint64]int        // the comprehensions around each query
+}
+
+// ruleTrace counts the evaluations of a rule.
 type ruleTrace struct {
 	name          string
 	at            *ast.Location
@@ -30,13 +59,13 @@ type ruleTrace struct {
 	steps         []*step // in the order in which they are written
 }
 
-// step is one expression, as it is written.
+// step is an expression in the source.
 type step struct {
-	expr        *ast.Expr // nil for the rule's head
+	expr        *ast.Expr // nil for the head of the rule
 	at          *ast.Location
-	depth       int // of comprehensions
+	depth       int // the comprehensions around it
 	held, fails int
-	values      [2]string // of the first time that it failed, and held
+	values      [2]string // of the first time that it was false, and true
 }
 
 // newTrace returns a trace of the rules of a package.
@@ -119,7 +148,7 @@ func (t *trace) TraceEvent(e topdown.Event) {
 			known.entered++
 		}
 	case topdown.EvalOp:
-		if s := t.step(&e); s != nil { // Else it is a part of the one before that the compiler made.
+		if s := t.step(&e); s != nil { // Else the compiler made it from the previous one.
 			t.settle(&e)
 			t.pending[e.QueryID] = s
 		}
@@ -131,27 +160,27 @@ func (t *trace) TraceEvent(e topdown.Event) {
 		delete(t.pending, e.QueryID)
 	case topdown.RedoOp:
 		delete(t.pending, e.QueryID)
-	default: // What else there is says nothing of an expression.
+	default: // Other events are not about expressions.
 	}
 }
 
-// settle says of the expression that a query evaluated last that it held, as the
-// query went on.
+// settle counts the last evaluated expression of a query as true, because the query
+// went on.
 func (t *trace) settle(e *topdown.Event) {
 	s := t.pending[e.QueryID]
 	if s == nil {
 		return
 	}
 	delete(t.pending, e.QueryID)
-	if e.Op == topdown.EvalOp && t.find(e) == s { // The compiler made two of one.
+	if e.Op == topdown.EvalOp && t.find(e) == s { // The compiler split one expression.
 		return
 	}
 	s.held++
 	s.note(1, e)
 }
 
-// step returns the expression that an event is about. What is within a negation is
-// evaluated by itself, and not what is written.
+// step returns the expression of an event. It ignores the positive evaluation inside a
+// negation.
 func (t *trace) step(e *topdown.Event) *step {
 	s := t.find(e)
 	expr, ok := e.Node.(*ast.Expr)
@@ -161,8 +190,8 @@ func (t *trace) step(e *topdown.Event) *step {
 	return s
 }
 
-// find returns the innermost expression as it is written in which a query evaluates
-// something.
+// find returns the innermost expression in the source that contains the position of an
+// event.
 func (t *trace) find(e *topdown.Event) *step {
 	at := e.Location
 	if at == nil {
@@ -183,7 +212,7 @@ func (t *trace) find(e *topdown.Event) *step {
 	return found
 }
 
-// note remembers the values of an expression, once for each way that it went.
+// note records the values of an expression, once for each result.
 func (s *step) note(way int, e *topdown.Event) {
 	if s.values[way] != "" || s.expr == nil {
 		return
@@ -203,8 +232,8 @@ func (s *step) note(way int, e *topdown.Event) {
 	s.values[way] = strings.Join(v.texts, ", ")
 }
 
-// values collects the values of the variables and references of an expression, but
-// for those within comprehensions, which are evaluated by themselves.
+// values collects the values of the variables and references of an expression.
+// Comprehensions are evaluated separately, so it skips them.
 type values struct {
 	locals  map[ast.Var]ast.Value
 	input   *ast.Term
@@ -268,13 +297,13 @@ func (v *values) add(name string, value ast.Value) {
 	if value == nil || !ast.NewTerm(value).IsGround() {
 		return
 	}
-	if text := name + " = " + shorten(value.String()); !slices.Contains(v.texts, text) {
-		v.texts = append(v.texts, text)
+	if s := name + " = " + text.Cut(value.String(), maxValue); !slices.Contains(v.texts, s) {
+		v.texts = append(v.texts, s)
 	}
 }
 
-// resolve is what a reference into input or a variable's value leads to, nil where
-// that is undefined or not plain.
+// resolve returns the value of a reference into input or a variable; nil if it is
+// undefined or not ground.
 func resolve(ref ast.Ref, locals map[ast.Var]ast.Value, input *ast.Term) ast.Value {
 	var base ast.Value
 	switch head := varOf(ref[0]); {
@@ -309,72 +338,22 @@ func resolve(ref ast.Ref, locals map[ast.Var]ast.Value, input *ast.Term) ast.Val
 	return v
 }
 
-// shorten cuts a value to what a line has room for.
-func shorten(text string) string {
-	const most = 60
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "..."
-	}
-	return text
-}
-
-// text is the trace for people: for each rule, in the order in which they were
-// evaluated first, a line about it and those about its expressions.
-func (t *trace) text() [][]string {
-	var out [][]string
-	for _, r := range t.rules {
-		lines := []string{fmt.Sprintf("%s (%s:%d): %s", r.name, path.Base(r.at.File), r.at.Row, outcome(r.held, r.entered-r.held, "not true"))}
+// traced returns the evaluated rules with the steps that were evaluated. A head is
+// among them only if it was undefined.
+func (t *trace) traced() []RuleTrace {
+	out := make([]RuleTrace, len(t.rules))
+	for i, r := range t.rules {
+		out[i] = RuleTrace{Name: r.name, File: r.at.File, Row: r.at.Row, True: r.held, False: max(0, r.entered-r.held)}
 		for _, s := range r.steps {
 			if s.held+s.fails == 0 || (s.expr == nil && s.fails == 0) {
 				continue
 			}
-			text := "the head of the rule, without which there is no result"
+			step := StepTrace{Row: s.at.Row, Depth: s.depth, True: s.held, False: s.fails, FalseWith: s.values[0], TrueWith: s.values[1]}
 			if s.expr != nil {
-				text = firstLine(string(s.at.Text))
+				step.Expression = string(s.at.Text)
 			}
-			indent := strings.Repeat("  ", s.depth)
-			lines = append(lines, fmt.Sprintf("  %4d  %s%s: %s", s.at.Row, indent, text, outcome(s.held, s.fails, "false")))
-			for way, word := range [2]string{"false with ", "true with "} {
-				if s.values[way] == "" {
-					continue
-				}
-				if s.held == 0 || s.fails == 0 {
-					word = "with "
-				}
-				lines = append(lines, "          "+indent+word+s.values[way])
-			}
+			out[i].Steps = append(out[i].Steps, step)
 		}
-		out = append(out, lines)
 	}
 	return out
-}
-
-// outcome says how often something held and did not.
-func outcome(held, not int, word string) string {
-	switch {
-	case held == 1 && not == 0:
-		return "true"
-	case held == 0 && not == 1:
-		return word
-	case not == 0:
-		return fmt.Sprintf("true %d times", held)
-	case held == 0:
-		return fmt.Sprintf("%s %d times", word, not)
-	default:
-		return fmt.Sprintf("true %d of %d times", held, held+not)
-	}
-}
-
-// firstLine is the beginning of an expression that may have several lines.
-func firstLine(text string) string {
-	const most = 100
-	line, rest, more := strings.Cut(text, "\n")
-	line = strings.TrimSpace(line)
-	if more && strings.TrimSpace(rest) != "" {
-		line += " ..."
-	}
-	if runes := []rune(line); len(runes) > most {
-		line = string(runes[:most]) + "..."
-	}
-	return line
 }

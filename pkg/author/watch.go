@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// Watch calls run, and again each time that a file of the paths has changed, until
-// the context ends. It looks every interval: a save is one change, and so is a
-// switch of branches.
+// Watch calls run now and after each change of a file in paths, until the context ends.
+// It checks every interval, so switching branches is one change.
 func Watch(ctx context.Context, paths []string, interval time.Duration, run func(ctx context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -29,7 +28,7 @@ func Watch(ctx context.Context, paths []string, interval time.Duration, run func
 	}
 }
 
-// fingerprint differs where a file of the paths has come, gone or changed.
+// fingerprint changes if a file in paths is added, removed or changed.
 func fingerprint(paths []string) string {
 	var b strings.Builder
 	for _, path := range paths {
@@ -47,7 +46,7 @@ func fingerprint(paths []string) string {
 			}
 			return nil
 		})
-		if err != nil { // It goes while it is read: the next look tells.
+		if err != nil { // The file was removed meanwhile: the next check sees it.
 			fmt.Fprintln(&b, path, err)
 		}
 	}

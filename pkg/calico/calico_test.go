@@ -43,7 +43,7 @@ func TestUnknownFieldsStayInTheSpec(t *testing.T) {
 	}
 }
 
-func TestDecodeNamesTheFieldThatDoesNotParse(t *testing.T) {
+func TestDecodeErrorsNameTheField(t *testing.T) {
 	for want, text := range map[string]string{
 		`spec.maxRestartTime: must be a duration such as "120s" or "2m", is "soon"`: `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"maxRestartTime":"soon"}}`,
 		`spec.nodeToNodeMeshEnabled: must be true or false, is "off"`:               `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPConfiguration","metadata":{"name":"default"},"spec":{"nodeToNodeMeshEnabled":"off"}}`,
@@ -56,10 +56,12 @@ func TestDecodeNamesTheFieldThatDoesNotParse(t *testing.T) {
 		`spec.allowedUses[1]: must be a string, is 2`:                          `{"apiVersion":"projectcalico.org/v3","kind":"IPPool","metadata":{"name":"p"},"spec":{"allowedUses":["Workload",2]}}`,
 		"Pod of v1 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`,
 	} {
-		_, err := DecodeJSON([]byte(text))
-		if err == nil || err.Error() != want {
-			t.Errorf("%s\n got %v\nwant %s", text, err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			_, err := DecodeJSON([]byte(text))
+			if err == nil || err.Error() != want {
+				t.Errorf("%s\n got %v\nwant %s", text, err, want)
+			}
+		})
 	}
 	_, err := DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"node":1}}`))
 	if e, ok := errors.AsType[*FieldError](err); !ok || e.Field != "spec.node" {
@@ -119,16 +121,20 @@ func TestPeerIP(t *testing.T) {
 		"fd00:0:0::1":     {"fd00::1", 0, false},
 		"[fd00:0::1]:179": {"fd00::1", 179, false},
 	} {
-		p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"asNumber":1,"peerIP":"`+text+`"}}`).(*BGPPeer)
-		if p.PeerAddress.String() != want.address || p.PeerPort != want.port || p.Canonical() != want.canonical || len(p.Problems()) > 0 {
-			t.Errorf("%s: address %v port %d canonical %v problems %v", text, p.PeerAddress, p.PeerPort, p.Canonical(), p.Problems())
-		}
+		t.Run(text, func(t *testing.T) {
+			p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"asNumber":1,"peerIP":"`+text+`"}}`).(*BGPPeer)
+			if p.PeerAddress.String() != want.address || p.PeerPort != want.port || p.Canonical() != want.canonical || len(p.Problems()) > 0 {
+				t.Errorf("address %v port %d canonical %v problems %v", p.PeerAddress, p.PeerPort, p.Canonical(), p.Problems())
+			}
+		})
 	}
 	for _, text := range []string{"10.0.0", "10.0.0.1:x", "fe80::1%eth0", "host"} {
-		p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"`+text+`"}}`).(*BGPPeer)
-		if p.PeerAddress.IsValid() || len(p.Problems()) != 1 {
-			t.Errorf("%s: address %v problems %v, want none and one", text, p.PeerAddress, p.Problems())
-		}
+		t.Run(text, func(t *testing.T) {
+			p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"`+text+`"}}`).(*BGPPeer)
+			if p.PeerAddress.IsValid() || len(p.Problems()) != 1 {
+				t.Errorf("address %v problems %v, want none and one", p.PeerAddress, p.Problems())
+			}
+		})
 	}
 }
 
@@ -195,7 +201,7 @@ func TestSelectAgreesWithCalicosOwnEvaluation(t *testing.T) {
 	}
 }
 
-func TestSelectorsThatCalicoRefuses(t *testing.T) {
+func TestInvalidSelectors(t *testing.T) {
 	for _, text := range []string{"a = 'b'", "has (a)", "a == b", "()", "has(\na)", "has(a)\n"} {
 		if _, err := ParseSelector(text); err == nil {
 			t.Errorf("%q parses", text)

@@ -49,7 +49,7 @@ func TestObjectsOfEveryKindDecodeAndFitTheList(t *testing.T) {
 	}
 }
 
-func TestTheRowsOfTheTable(t *testing.T) {
+func TestKindTable(t *testing.T) {
 	resources := map[string]bool{}
 	for i, info := range calico.Kinds() {
 		if info.Kind.Index() != i || info.Kind.Info().Resource != info.Resource || info.Resource != strings.ToLower(string(info.Kind))+"s" && info.Kind != calico.KindCalicoNodeStatus {

@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -57,7 +58,7 @@ func TestACalicoNodeStatusIsReadFromBothGroups(t *testing.T) {
 	}
 }
 
-func TestACalicoNodeStatusKeepsNoRoutesAndSmallRows(t *testing.T) {
+func TestCalicoNodeStatusKeepsNoRoutes(t *testing.T) {
 	manifest, err := json.Marshal(Manifest(nodeStatus(t, wholeStatus)))
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func TestACalicoNodeStatusKeepsNoRoutesAndSmallRows(t *testing.T) {
 	}
 }
 
-func TestTheManifestOfACalicoNodeStatusDecodesToIt(t *testing.T) {
+func TestCalicoNodeStatusManifestRoundTrip(t *testing.T) {
 	for _, text := range []string{wholeStatus, "", `,"spec":{"updatePeriodSeconds":0}`, `,"spec":null,"status":{"lastUpdated":null,"agent":{},"bgp":{"peersV4":null}}`} {
 		s := nodeStatus(t, text)
 		if again, err := Decode(Manifest(s)); err != nil || !Equal(s, again) {
@@ -81,7 +82,7 @@ func TestTheManifestOfACalicoNodeStatusDecodesToIt(t *testing.T) {
 	}
 }
 
-func TestCalicoNodeStatusesThatSayOtherThingsDiffer(t *testing.T) {
+func TestDifferentCalicoNodeStatusesAreNotEqual(t *testing.T) {
 	s := nodeStatus(t, wholeStatus)
 	for _, change := range [][2]string{
 		{`"worker-1"`, `"worker-2"`}, {`"Agent"`, `"agent"`}, {`"BGP"`, `"bgp"`}, {`"Routes"`, `"routes"`}, {`Seconds":10`, `Seconds":0`}, {`,"updatePeriodSeconds":10`, ``},
@@ -89,14 +90,16 @@ func TestCalicoNodeStatusesThatSayOtherThingsDiffer(t *testing.T) {
 		{`EstablishedV4":1`, `EstablishedV4":2`}, {`EstablishedV4":2`, `EstablishedV4":3`}, {`"10.0.0.3"`, `"10.0.0.4"`}, {`GlobalPeer`, `NodePeer`},
 		{`"Active"`, `"Idle"`}, {`2026-11-21`, `2026-11-20`}, {`2026-11-21`, `21 November`},
 	} {
-		text := strings.Replace(wholeStatus, change[0], change[1], 1)
-		if text == wholeStatus || Equal(s, nodeStatus(t, text)) {
-			t.Errorf("%s instead of %s makes no difference", change[1], change[0])
-		}
+		t.Run(change[1]+" instead of "+change[0], func(t *testing.T) {
+			text := strings.Replace(wholeStatus, change[0], change[1], 1)
+			if text == wholeStatus || Equal(s, nodeStatus(t, text)) {
+				t.Error("it makes no difference")
+			}
+		})
 	}
 }
 
-func TestWhatDoesNotParseInACalicoNodeStatusIsAProblemAndUnknown(t *testing.T) {
+func TestInvalidFieldsOfACalicoNodeStatus(t *testing.T) {
 	for text, want := range map[string]string{
 		`,"spec":"x"`:                                                            `spec: must be an object, is "x"`,
 		`,"spec":{"node":7}`:                                                     `spec.node: must be a string, is 7`,
@@ -115,13 +118,15 @@ func TestWhatDoesNotParseInACalicoNodeStatusIsAProblemAndUnknown(t *testing.T) {
 		`,"status":{"bgp":{"peersV6":[{"peerIP":"fd00::1","type":"NodePeer","state":"Sleeping"}]}}`:                                       `status.bgp.peersV6[0].state: must be one of Idle, Connect, Active, OpenSent, OpenConfirm, Close, Established, is "Sleeping"`,
 		`,"status":{"bgp":{"peersV4":[{"peerIP":"10.0.0.1","type":"NodePeer"},{"peerIP":"10.0.0.1","type":"NodePeer","since":"now"},7]}}`: `status.bgp.peersV4[1].since: must be a time of day such as "15:20:31" or a date such as "2026-11-21", is "now"`,
 	} {
-		s := nodeStatus(t, text)
-		if len(s.Problems()) != 1 || s.Problems()[0].String() != want {
-			t.Errorf("%s\n got %v\nwant %s", text, s.Problems(), want)
-		}
-		if s.UpdatePeriod != nil || !s.LastUpdated.IsZero() || s.Families[0].Daemon != (DaemonStatus{}) || s.Families[1].Daemon != (DaemonStatus{}) {
-			t.Errorf("%s: something was guessed: %+v", text, s)
-		}
+		t.Run(want, func(t *testing.T) {
+			s := nodeStatus(t, text)
+			if len(s.Problems()) != 1 || s.Problems()[0].String() != want {
+				t.Errorf("%s\n got %v\nwant %s", text, s.Problems(), want)
+			}
+			if s.UpdatePeriod != nil || !s.LastUpdated.IsZero() || s.Families[0].Daemon != (DaemonStatus{}) || s.Families[1].Daemon != (DaemonStatus{}) {
+				t.Errorf("%s: something was guessed: %+v", text, s)
+			}
+		})
 	}
 	_, err := DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"CalicoNodeStatus","metadata":{}}`))
 	if err == nil || err.Error() != "metadata.name: is missing" {
@@ -133,22 +138,24 @@ func TestWhatDoesNotParseInACalicoNodeStatusIsAProblemAndUnknown(t *testing.T) {
 	}
 }
 
-func TestSinceGivesTheFirstMomentWithItsTimeOfDay(t *testing.T) {
+func TestSinceAfter(t *testing.T) {
 	boot := time.Date(2026, 11, 24, 22, 30, 0, 0, time.UTC)
 	for text, want := range map[string]string{
 		"22:30:00": "2026-11-24 22:30:00", "22:30:04": "2026-11-24 22:30:04", "22:29:59": "2026-11-25 22:29:59", "00:00:00": "2026-11-25 00:00:00", "2026-11-24": "", "": "",
 	} {
-		since, ok := parseSince(text)
-		if !ok {
-			t.Fatalf("%s does not parse", text)
-		}
-		got := ""
-		if at, ok := since.After(boot); ok {
-			got = at.Format(time.DateTime)
-		}
-		if got != want {
-			t.Errorf("%s: got %q, want %q", text, got, want)
-		}
+		t.Run(cmp.Or(text, "no time"), func(t *testing.T) {
+			since, ok := parseSince(text)
+			if !ok {
+				t.Fatal("it does not parse")
+			}
+			got := ""
+			if at, ok := since.After(boot); ok {
+				got = at.Format(time.DateTime)
+			}
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -53,7 +53,7 @@ func (s *Secret) meta() metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace}
 }
 
-func TestErrorsAboutASecretHoldNoValue(t *testing.T) {
+func TestSecretErrorsContainNoValue(t *testing.T) {
 	for want, text := range map[string]string{
 		"data: must be an object":                        `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":"hunter2"}`,
 		"stringData: must be an object":                  `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":["hunter2"]}`,
@@ -63,10 +63,12 @@ func TestErrorsAboutASecretHoldNoValue(t *testing.T) {
 		"metadata.namespace: must be a string":           `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":["hunter2"]}}`,
 		"apiVersion: must be v1 for a Secret, is \"v2\"": `{"apiVersion":"v2","kind":"Secret","metadata":{"name":"s"},"data":{"tor":"hunter2"}}`,
 	} {
-		_, err := DecodeJSON([]byte(text))
-		if err == nil || !strings.HasPrefix(err.Error(), want) || leaks(err.Error()) {
-			t.Errorf("%s: got %v, want %s", text, err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			_, err := DecodeJSON([]byte(text))
+			if err == nil || !strings.HasPrefix(err.Error(), want) || leaks(err.Error()) {
+				t.Errorf("%s: got %v, want %s", text, err, want)
+			}
+		})
 	}
 	// Values and annotations are not looked at, so they cannot be wrong.
 	for _, text := range []string{
@@ -79,11 +81,13 @@ func TestErrorsAboutASecretHoldNoValue(t *testing.T) {
 	}
 }
 
-func TestSecretsThatCalicoNodeMayRead(t *testing.T) {
+func TestMayServeCalicoNode(t *testing.T) {
 	for namespace, want := range map[string]bool{"": true, "kube-system": true, "calico-system": true, "default": false} {
-		if got := (&Secret{Namespace: namespace}).MayServeCalicoNode(); got != want {
-			t.Errorf("namespace %q: got %v", namespace, got)
-		}
+		t.Run("namespace "+namespace, func(t *testing.T) {
+			if got := (&Secret{Namespace: namespace}).MayServeCalicoNode(); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
 	}
 }
 
@@ -96,19 +100,21 @@ func TestABGPFilterIsReadFromBothGroupsAndKept(t *testing.T) {
 	}
 }
 
-func TestLabelsThatASelectorReads(t *testing.T) {
+func TestSelectorLabels(t *testing.T) {
 	for text, want := range map[string][]string{
 		"all()":   nil,
 		"has(rr)": {"rr"},
 		"!has(b) && (a == 'x' || a in {'y'}) && c not in {'z'} && d contains 'q' && e starts with 'f' && g ends with 'h' && i != 'j'": {"a", "b", "c", "d", "e", "g", "i"},
 		"global() || node-role.kubernetes.io/master == ''": {"node-role.kubernetes.io/master"},
 	} {
-		s, err := ParseSelector(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := s.Labels(); !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", text, got, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			s, err := ParseSelector(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Labels(); !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }

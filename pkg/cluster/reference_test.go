@@ -56,12 +56,14 @@ func TestReference(t *testing.T) {
 		"a kind in a namespace":           {calico.KindSecret, "s", nil},
 		"a kind that is not followed":     {calico.KindBGPFilter, "f", nil},
 	} {
-		got, ok := f.Reference(t.Context(), test.kind, test.name)
-		switch {
-		case ok != (test.want != nil):
-			t.Errorf("%s: got %v, %t", name, got, ok)
-		case ok && got != *test.want:
-			t.Errorf("%s: got %+v, want %+v", name, got, *test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, ok := f.Reference(t.Context(), test.kind, test.name)
+			switch {
+			case ok != (test.want != nil):
+				t.Errorf("got %v, %t", got, ok)
+			case ok && got != *test.want:
+				t.Errorf("got %+v, want %+v", got, *test.want)
+			}
+		})
 	}
 }

@@ -37,10 +37,12 @@ func TestTransform(t *testing.T) {
 		"a Node without labels or annotations does": {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}},
 	}
 	for name, test := range tests {
-		got, err := NewStore(logr.Discard()).transform(test.in)
-		if err != nil || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: got %v, %v", name, got, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := NewStore(logr.Discard()).transform(test.in)
+			if err != nil || !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
 	}
 }
 

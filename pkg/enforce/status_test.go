@@ -174,18 +174,20 @@ func TestViolationsInTheStatus(t *testing.T) {
 
 // A replica writes only about the object that it has seen, not about a new one of the
 // same name.
-func TestNothingIsWrittenAboutAnotherObject(t *testing.T) {
+func TestStatusOfAnotherObjectIsNotWritten(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.BGPPolicy){
 		"another generation": func(o *v1alpha1.BGPPolicy) { o.Generation = 2 },
 		"another object":     func(o *v1alpha1.BGPPolicy) { o.UID = "other" },
 		"none":               func(o *v1alpha1.BGPPolicy) { o.Name = "other" },
 	} {
-		s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
-		change(&server.object)
-		s.round(t)
-		if len(server.writes) > 0 {
-			t.Errorf("%s: %q wrote", name, server.writes)
-		}
+		t.Run(name, func(t *testing.T) {
+			s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
+			change(&server.object)
+			s.round(t)
+			if len(server.writes) > 0 {
+				t.Errorf("%q wrote", server.writes)
+			}
+		})
 	}
 }
 

@@ -1,64 +1,42 @@
 package health
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
-
-func decoded(t testing.TB, object map[string]any) calico.Object {
-	t.Helper()
-	o, err := calico.Decode(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func address(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
 
 // reporting is the status of node i with a session of each of the given nodes.
 func reporting(t testing.TB, i int, kind func(peer int) calico.PeerType, peers []int, sessionState calico.SessionState) calico.Object {
 	rows := make([]any, 0, len(peers))
 	established := int64(0)
 	for _, p := range peers {
-		rows = append(rows, map[string]any{"peerIP": address(p), "type": kind(p).String(), "state": sessionState.String(), "since": "11:00:05"})
+		rows = append(rows, map[string]any{"peerIP": calicotest.NodeAddress(p), "type": kind(p).String(), "state": sessionState.String(), "since": "11:00:05"})
 		if sessionState == calico.SessionEstablished {
 			established++
 		}
 	}
-	daemon := map[string]any{"state": "Ready", "version": "v0.3.3+birdv1.6.8", "routerID": address(i), "lastBootTime": "2026-11-24 11:00:00"}
-	return decoded(t, map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i)},
-		"spec": map[string]any{"node": fmt.Sprintf("node-%05d", i), "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": int64(10)},
-		"status": map[string]any{
-			"lastUpdated": "2026-11-24T11:30:05Z", "agent": map[string]any{"birdV4": daemon, "birdV6": daemon},
-			"bgp": map[string]any{"numberEstablishedV4": established, "peersV4": rows},
-		},
-	})
+	daemon := map[string]any{"state": "Ready", "version": "v0.3.3+birdv1.6.8", "routerID": calicotest.NodeAddress(i), "lastBootTime": "2026-11-24 11:00:00"}
+	return calicotest.Object(t, calico.KindCalicoNodeStatus, calicotest.NodeName(i), calicotest.Spec{"node": calicotest.NodeName(i), "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": int64(10)}, calicotest.Status(map[string]any{
+		"lastUpdated": "2026-11-24T11:30:05Z", "agent": map[string]any{"birdV4": daemon, "birdV6": daemon},
+		"bgp": map[string]any{"numberEstablishedV4": established, "peersV4": rows},
+	}))
 }
 
 func clusterNode(t testing.TB, i int, reflector bool) calico.Object {
-	labels, bgp := map[string]any{}, map[string]any{"ipv4Address": address(i) + "/8"}
 	if reflector {
-		labels["rr"], bgp["routeReflectorClusterID"] = "", "244.0.0.1"
+		return calicotest.NumberedNode(t, i, calicotest.RouteReflector("244.0.0.1"), calicotest.Label("rr", ""))
 	}
-	return decoded(t, map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": "Node", "metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i), "labels": labels},
-		"spec": map[string]any{"bgp": bgp},
-	})
+	return calicotest.NumberedNode(t, i)
 }
 
 // reflectors is a state of n nodes behind three reflectors, all of which report; of the
 // workers, each the state of its sessions that sessionState gives.
 func reflectors(t testing.TB, n int, sessionState func(i int) calico.SessionState) *state.Snapshot {
-	of := func(name string, spec map[string]any) calico.Object {
-		return decoded(t, map[string]any{"apiVersion": "projectcalico.org/v3", "kind": name, "metadata": map[string]any{"name": "default"}, "spec": spec})
-	}
-	objects := []calico.Object{of("BGPConfiguration", map[string]any{"nodeToNodeMeshEnabled": false}), of("BGPPeer", map[string]any{"peerSelector": "has(rr)"})}
+	objects := []calico.Object{calicotest.Mesh(t, false), calicotest.BGPPeer(t, "default", calicotest.Spec{"peerSelector": "has(rr)"})}
 	// To the others, reflectors have the sessions that Calico makes back.
 	kind := func(peer int) calico.PeerType {
 		if peer < 3 {

@@ -11,8 +11,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// MaxListed bounds the entries of a List.
-const MaxListed = 100
+// maxListed bounds the entries of a List.
+const maxListed = 100
 
 // Health compares what nodes report about BGP with a topology.
 type Health struct {
@@ -48,13 +48,13 @@ type Health struct {
 // List is the first few of Total entries.
 type List[T any] struct {
 	Total int `json:"total"`
-	Items []T `json:"items"` // at most MaxListed
+	Items []T `json:"items"` // at most maxListed
 }
 
 // add counts an entry, and calls entry to make it only if it is listed.
 func (l *List[T]) add(entry func() T) {
 	l.Total++
-	if len(l.Items) < MaxListed {
+	if len(l.Items) < maxListed {
 		l.Items = append(l.Items, entry())
 	}
 }

@@ -398,7 +398,7 @@ func TestListsAreBoundedAndCounted(t *testing.T) {
 		return calico.SessionEstablished
 	})
 	h := compare(t, s)
-	if h.Down.Total != 198*3 || len(h.Down.Items) != MaxListed || h.Sessions.IPv4.Predicted != 397*3+3*399 {
+	if h.Down.Total != 198*3 || len(h.Down.Items) != maxListed || h.Sessions.IPv4.Predicted != 397*3+3*399 {
 		t.Errorf("%d down, %d listed, %d predicted", h.Down.Total, len(h.Down.Items), h.Sessions.IPv4.Predicted)
 	}
 }

@@ -36,7 +36,7 @@ func measure(node *calico.Node, f calico.Family, status *calico.NodeStatus) (Res
 // sum returns the restarts, the slowest first.
 func sum(restarts []Restart) Restarts {
 	slices.SortStableFunc(restarts, func(a, b Restart) int { return cmp.Compare(b.Seconds, a.Seconds) })
-	out := Restarts{Measured: List[Restart]{Total: len(restarts), Items: append([]Restart{}, restarts[:min(len(restarts), MaxListed)]...)}}
+	out := Restarts{Measured: List[Restart]{Total: len(restarts), Items: append([]Restart{}, restarts[:min(len(restarts), maxListed)]...)}}
 	if n := len(restarts); n > 0 {
 		slowest, median := restarts[0].Seconds, restarts[n/2].Seconds
 		out.SlowestSeconds, out.MedianSeconds = &slowest, &median

@@ -143,16 +143,18 @@ func TestReadTakesTheObjectsOfADirectory(t *testing.T) {
 	}
 }
 
-func TestReadNamesThePathThatCannotBeRead(t *testing.T) {
+func TestReadErrorsNameThePath(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "empty/notes.txt", "")
 	for path, want := range map[string]string{
 		"nowhere": "nowhere: no such file or directory",
 		"empty":   "empty: no .yaml, .yml or .json file in this directory",
 	} {
-		if _, err := Read([]string{path}, nil); err == nil || err.Error() != want {
-			t.Errorf("Read(%s) = %v, want %s", path, err, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if _, err := Read([]string{path}, nil); err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
 	}
 }
 

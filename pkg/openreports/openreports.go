@@ -37,11 +37,11 @@ const (
 	// CutAnnotation counts the violations that a report does not list. It is absent from
 	// complete reports.
 	CutAnnotation = "bgpguard.io/results-cut"
-	// MaxResults bounds the violations that a report lists. etcd accepts objects of up to
+	// maxResults bounds the violations that a report lists. etcd accepts objects of up to
 	// 1.5 MiB, and a client that lists reports holds all of them in memory.
-	MaxResults = 500
-	// MaxSize bounds the violations of a report as JSON, in bytes.
-	MaxSize = 700 << 10
+	maxResults = 500
+	// maxSize bounds the violations of a report as JSON, in bytes.
+	maxSize = 700 << 10
 
 	category = "BGP"
 	// cutRule is the rule of the result that says that violations are not listed.
@@ -101,7 +101,7 @@ func Reports(a *audit.Audit, reference Reference) []*v1alpha1.ClusterReport {
 			TypeMeta:      metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "ClusterReport"},
 			ObjectMeta:    metav1.ObjectMeta{Name: Name(p.Name), Labels: map[string]string{ManagedByLabel: Source}},
 			Source:        Source,
-			Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: MaxResults}},
+			Configuration: &v1alpha1.ReportConfiguration{Limits: v1alpha1.Limits{MaxResults: maxResults}},
 		}}
 		message, failed := failures[p.Name]
 		b.build(violations[p.Name], failed, message)
@@ -167,13 +167,13 @@ func (b *builder) list(violations []*audit.Violation) {
 		return cmp.Or(cmp.Compare(w.Size, v.Size), cmp.Compare(v.ID, w.ID))
 	})
 	results, size := []v1alpha1.ReportResult{}, 0
-	for _, v := range violations[:min(len(violations), MaxResults)] {
+	for _, v := range violations[:min(len(violations), maxResults)] {
 		result := b.violation(v)
 		text, err := json.Marshal(result)
 		if err != nil {
 			panic(err) // It holds strings and numbers.
 		}
-		if size += len(text) + 1; size > MaxSize {
+		if size += len(text) + 1; size > maxSize {
 			break
 		}
 		results = append(results, result)

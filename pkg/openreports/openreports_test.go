@@ -124,7 +124,7 @@ func TestAReportIsBoundedAndSaysWhatIsNotListed(t *testing.T) {
 		message string
 		least   int // results
 	}{
-		"so many that their number is bounded": {"too many nodes", MaxResults},
+		"so many that their number is bounded": {"too many nodes", maxResults},
 		"so long that their size is":           {long, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,10 +137,10 @@ func TestAReportIsBoundedAndSaysWhatIsNotListed(t *testing.T) {
 			}
 			r := one(t, audited(violation.Deny, violations...))
 			listed := len(r.Results) - 1
-			if r.Summary.Fail != 10_000 || listed < c.least || listed > MaxResults {
+			if r.Summary.Fail != 10_000 || listed < c.least || listed > maxResults {
 				t.Errorf("%d listed of %d", listed, r.Summary.Fail)
 			}
-			if size := len(jsonOf(t, r)); size > MaxSize+8<<10 {
+			if size := len(jsonOf(t, r)); size > maxSize+8<<10 {
 				t.Errorf("%d bytes", size)
 			}
 			if got, want := r.Annotations[CutAnnotation], fmt.Sprint(10_000-listed); got != want {

@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
@@ -47,11 +48,7 @@ func sample(t *testing.T) ast.Object {
 	}
 	var objects []calico.Object
 	for _, d := range docs {
-		o, err := calico.Decode(d.Object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, o)
+		objects = append(objects, calicotest.Decode(t, d.Object))
 	}
 	summary := topologytest.Compute(t, state.New(objects...), nil).Summary()
 	return ast.NewObject(
@@ -151,7 +148,7 @@ func TestEvaluateLeavesItsInputAlone(t *testing.T) {
 	}
 }
 
-func TestUnaffectedComparesWhatThePolicyReads(t *testing.T) {
+func TestUnaffected(t *testing.T) {
 	p := one(t, always+" if {\n\tinput.state.mesh.enabled\n\tinput.state.bgpPeers.p.sessions > input.parameters.limit\n}")
 	value := func(text string) ast.Object { return ast.MustParseTerm(text).Value.(ast.Object) }
 	base := `{"state": {"mesh": {"enabled": true, "nodes": 1}, "bgpPeers": {"p": {"sessions": 1}}}, "now": 1}`
@@ -167,9 +164,11 @@ func TestUnaffectedComparesWhatThePolicyReads(t *testing.T) {
 		"a part of another object":     {`"p": {`, `"q": {"sessions": 7}, "p": {`, true},
 		"a part with another type":     {`{"p": {"sessions": 1}}`, `[]`, false},
 	} {
-		if got := p.Unaffected(value(base), value(strings.Replace(base, c.from, c.to, 1))); got != c.want {
-			t.Errorf("%s: unaffected %v, want %v", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := p.Unaffected(value(base), value(strings.Replace(base, c.from, c.to, 1))); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 

@@ -44,7 +44,7 @@ const usesHelpers = `import data.policies.lib.text
 
 violation contains {"id": "x", "size": 1, "msg": text.counted(input.state.nodes.total, "node")}`
 
-func TestAPolicyOfOnesOwnSeesTheHelpersAndRunsItsTests(t *testing.T) {
+func TestInlinePolicyUsesHelpersAndRunsItsTests(t *testing.T) {
 	const test = `package policies.a_test
 
 import data.policies.a
@@ -71,26 +71,28 @@ test_ten_nodes if {
 		"a test that fails":        {"10 nodes", "11 nodes", "a_test.rego:6: test policies.a_test.test_ten_nodes fails"},
 		"a test that cannot run":   {`v.msg == "10 nodes"`, `to_number(v.msg) == 10`, "a_test.rego:6: test policies.a_test.test_ten_nodes could not be run: "},
 		"a test that does not end": {`v.msg == "10 nodes"`, "some i, j, k in numbers.range(1, 100000)\n\ti + j + k < 0", "the tests did not finish within 200ms"},
-		"a test of what is not there": {`data.policies.a`, `data.policies.b as a`,
+		"a test of an undefined policy": {`data.policies.a`, `data.policies.b as a`,
 			`a_test.rego:6: test policies.a_test.test_ten_nodes fails`},
 	} {
-		limit := time.Minute
-		if strings.Contains(c.want, "200ms") {
-			limit = 200 * time.Millisecond
-			c.to = "some i in numbers.range(1, 100000)\n\tsome j in numbers.range(1, 100000)\n\ti * j < 0"
-		}
-		p, err := prepare(t, inline("a.rego", a(usesHelpers), "a_test.rego", strings.Replace(test, c.from, c.to, 1)))
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if err := p.Test(t.Context(), limit); err == nil || !strings.HasPrefix(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want %s...", name, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			limit := time.Minute
+			if strings.Contains(c.want, "200ms") {
+				limit = 200 * time.Millisecond
+				c.to = "some i in numbers.range(1, 100000)\n\tsome j in numbers.range(1, 100000)\n\ti * j < 0"
+			}
+			p, err := prepare(t, inline("a.rego", a(usesHelpers), "a_test.rego", strings.Replace(test, c.from, c.to, 1)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := p.Test(t.Context(), limit); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got %v, want %s...", err, c.want)
+			}
+		})
 	}
 }
 
-func TestAPolicyOfOnesOwnThatCannotBeUsedSaysWhy(t *testing.T) {
+func TestInvalidInlinePolicies(t *testing.T) {
 	for name, c := range map[string]struct {
 		modules []string
 		want    string
@@ -124,14 +126,16 @@ func TestAPolicyOfOnesOwnThatCannotBeUsedSaysWhy(t *testing.T) {
 			"BGPPolicy own: spec.rego.modules: a.rego:0: rego_parse_error: empty module",
 		},
 	} {
-		_, err := prepare(t, inline(c.modules...))
-		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
-			t.Errorf("%s:\n got %v\nwant %s...", name, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := prepare(t, inline(c.modules...))
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got %v\nwant %s...", err, c.want)
+			}
+		})
 	}
 }
 
-func TestAPackageMayBeOfSeveralFiles(t *testing.T) {
+func TestPackageOfSeveralFiles(t *testing.T) {
 	p, err := prepare(t, inline("a.rego", a("limit := 7"), "more.rego", "package policies.a\n\nviolation contains {\"id\": \"x\", \"size\": limit, \"msg\": \"m\"}\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +146,7 @@ func TestAPackageMayBeOfSeveralFiles(t *testing.T) {
 	}
 }
 
-func TestNewLibraryRefusesANameThatIsTaken(t *testing.T) {
+func TestNewLibraryRejectsDuplicateNames(t *testing.T) {
 	taken := strings.Replace(a(always), "policies.a", "policies.mesh_node_limit", 1)
 	_, err := NewLibrary(Source{Name: "dir", Modules: map[string]string{"m.rego": taken}})
 	const want = "dir: m.rego: policy mesh-node-limit is already defined by the library (mesh_node_limit/mesh_node_limit.rego)"
@@ -151,7 +155,7 @@ func TestNewLibraryRefusesANameThatIsTaken(t *testing.T) {
 	}
 }
 
-func TestALibraryIsNotHarmedByABadSource(t *testing.T) {
+func TestLibraryIsUnchangedByAnInvalidSource(t *testing.T) {
 	l, err := NewLibrary(Source{Name: "good", Modules: map[string]string{"a.rego": a(always)}}, Source{Name: "bad", Modules: map[string]string{"b.rego": "x"}})
 	if err == nil || !strings.HasPrefix(err.Error(), "bad: b.rego:1: rego_parse_error: ") {
 		t.Errorf("got %v", err)
@@ -161,7 +165,7 @@ func TestALibraryIsNotHarmedByABadSource(t *testing.T) {
 	}
 }
 
-func TestDataOfASourceIsThereBesideTheState(t *testing.T) {
+func TestRegoReadsTheDataOfItsSource(t *testing.T) {
 	body := "violation contains {\"id\": \"x\", \"size\": count(data.state.nodes) + data.limits.most, \"msg\": \"m\"}"
 	l, err := NewLibrary(Source{Name: "s", Modules: map[string]string{"a.rego": a(body)}, Data: map[string]any{"limits": map[string]any{"most": 40}}})
 	if err != nil {
@@ -191,55 +195,59 @@ func TestMatchesAndExempts(t *testing.T) {
 		request Request
 		want    bool
 	}{
-		"no match limits nothing":                 {nil, change, true},
-		"an empty match limits nothing":           {&v1alpha1.Match{}, change, true},
-		"its kind":                                {&v1alpha1.Match{Kinds: []string{"Node", "BGPPeer"}}, change, true},
-		"another kind":                            {&v1alpha1.Match{Kinds: []string{"Node"}}, change, false},
-		"its operation":                           {&v1alpha1.Match{Operations: []string{"UPDATE"}}, change, true},
-		"another operation":                       {&v1alpha1.Match{Operations: []string{"CREATE", "DELETE"}}, change, false},
-		"its name":                                {&v1alpha1.Match{Names: []string{"x", "rack-1"}}, change, true},
-		"a pattern of its name":                   {&v1alpha1.Match{Names: []string{"rack-*"}}, change, true},
-		"a dot stands for itself":                 {&v1alpha1.Match{Names: []string{"rack.1"}}, change, false},
-		"a name that only begins like it":         {&v1alpha1.Match{Names: []string{"rack"}}, change, false},
-		"alternatives hold as a whole":            {&v1alpha1.Match{Names: []string{"rack", "1"}}, change, false},
-		"labels after":                            {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "new"}}}, change, true},
-		"labels before":                           {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "old"}}}, change, true},
-		"labels of neither":                       {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "x"}}}, change, false},
-		"what is not there has not even no label": {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: "DoesNotExist"}}}}, create, false},
-		"all fields have to match":                {&v1alpha1.Match{Kinds: []string{"BGPPeer"}, Operations: []string{"DELETE"}}, change, false},
+		"no match limits nothing":              {nil, change, true},
+		"an empty match limits nothing":        {&v1alpha1.Match{}, change, true},
+		"its kind":                             {&v1alpha1.Match{Kinds: []string{"Node", "BGPPeer"}}, change, true},
+		"another kind":                         {&v1alpha1.Match{Kinds: []string{"Node"}}, change, false},
+		"its operation":                        {&v1alpha1.Match{Operations: []string{"UPDATE"}}, change, true},
+		"another operation":                    {&v1alpha1.Match{Operations: []string{"CREATE", "DELETE"}}, change, false},
+		"its name":                             {&v1alpha1.Match{Names: []string{"x", "rack-1"}}, change, true},
+		"a pattern of its name":                {&v1alpha1.Match{Names: []string{"rack-*"}}, change, true},
+		"a dot stands for itself":              {&v1alpha1.Match{Names: []string{"rack.1"}}, change, false},
+		"a prefix of its name":                 {&v1alpha1.Match{Names: []string{"rack"}}, change, false},
+		"all of a name must match":             {&v1alpha1.Match{Names: []string{"rack", "1"}}, change, false},
+		"its labels after":                     {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "new"}}}, change, true},
+		"its labels before":                    {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "old"}}}, change, true},
+		"labels of neither":                    {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "x"}}}, change, false},
+		"an absent object matches no selector": {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: "DoesNotExist"}}}}, create, false},
+		"all fields must match":                {&v1alpha1.Match{Kinds: []string{"BGPPeer"}, Operations: []string{"DELETE"}}, change, false},
 	} {
-		d := inline("a.rego", a(always))
-		d.Spec.Match = c.match
-		p, err := prepare(t, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := p.Matches(&c.request); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
+		t.Run("matches: "+name, func(t *testing.T) {
+			d := inline("a.rego", a(always))
+			d.Spec.Match = c.match
+			p, err := prepare(t, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Matches(&c.request); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 	for name, c := range map[string]struct {
 		exempt *v1alpha1.Exempt
 		user   string
 		want   bool
 	}{
-		"nobody":            {nil, "alice", false},
-		"the user":          {&v1alpha1.Exempt{Users: []string{"bob", "alice"}}, "alice", true},
-		"another user":      {&v1alpha1.Exempt{Users: []string{"bob"}}, "alice", false},
-		"a group of theirs": {&v1alpha1.Exempt{Groups: []string{"net"}}, "alice", true},
-		"another group":     {&v1alpha1.Exempt{Groups: []string{"alice"}}, "alice", false},
-		"a service account": {&v1alpha1.Exempt{ServiceAccounts: []v1alpha1.ServiceAccount{{Namespace: "n", Name: "a"}}}, "system:serviceaccount:n:a", true},
-		"no user at all":    {&v1alpha1.Exempt{Users: []string{"bob"}}, "", false},
+		"nobody":              {nil, "alice", false},
+		"the user":            {&v1alpha1.Exempt{Users: []string{"bob", "alice"}}, "alice", true},
+		"another user":        {&v1alpha1.Exempt{Users: []string{"bob"}}, "alice", false},
+		"a group of the user": {&v1alpha1.Exempt{Groups: []string{"net"}}, "alice", true},
+		"another group":       {&v1alpha1.Exempt{Groups: []string{"alice"}}, "alice", false},
+		"a service account":   {&v1alpha1.Exempt{ServiceAccounts: []v1alpha1.ServiceAccount{{Namespace: "n", Name: "a"}}}, "system:serviceaccount:n:a", true},
+		"no user at all":      {&v1alpha1.Exempt{Users: []string{"bob"}}, "", false},
 	} {
-		d := inline("a.rego", a(always))
-		d.Spec.Exempt = c.exempt
-		p, err := prepare(t, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := p.Exempts(&Request{User: c.user, Groups: change.Groups}); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
+		t.Run("exempts: "+name, func(t *testing.T) {
+			d := inline("a.rego", a(always))
+			d.Spec.Exempt = c.exempt
+			p, err := prepare(t, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Exempts(&Request{User: c.user, Groups: change.Groups}); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 
@@ -276,7 +284,7 @@ func TestDataOfADirectoryIsRead(t *testing.T) {
 
 // A policy is evaluated only where what it reads has changed, and its input holds
 // only what policies read: to miss a way of reading is to make it blind.
-func TestEveryWayOfReadingIsSeen(t *testing.T) {
+func TestReadsOfEveryKindOfExpression(t *testing.T) {
 	const all = "(all)"
 	for name, c := range map[string]struct {
 		body  string
@@ -298,39 +306,41 @@ func TestEveryWayOfReadingIsSeen(t *testing.T) {
 		"nodes of an input's name":    {"x if data.state.nodes[input.parameters.name].notReady", "parameters.name", true},
 		"data of the policy's source": {"x if data.limits.most > 1", "", false},
 	} {
-		body, rule := c.body, "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if x"
-		if i := strings.Index(body, "\n\nx if"); strings.HasPrefix(body, "import") && i > 0 { // Imports come first.
-			rule = body[:i] + "\n\n" + rule
-			body = body[i+2:]
-		}
-		text := strings.Replace(a(rule+"\n\n"+body), "# schemas:\n#   - input: schema.input\n", "", 1)
-		if name == "with" {
-			text = strings.Replace(text, "input.a", "object.get(input, \"a\", 0) == 1", 1)
-			c.reads = all
-		}
-		p, err := prepare(t, inline("a.rego", text))
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		var got []string
-		for _, ref := range p.Definition.reads {
-			var steps []string
-			for _, step := range ref {
-				steps = append(steps, strings.Trim(step.String(), `"`))
+		t.Run(name, func(t *testing.T) {
+			body, rule := c.body, "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if x"
+			if i := strings.Index(body, "\n\nx if"); strings.HasPrefix(body, "import") && i > 0 { // Imports come first.
+				rule = body[:i] + "\n\n" + rule
+				body = body[i+2:]
 			}
-			if steps == nil {
-				steps = []string{all}
+			text := strings.Replace(a(rule+"\n\n"+body), "# schemas:\n#   - input: schema.input\n", "", 1)
+			if name == "with" {
+				text = strings.Replace(text, "input.a", "object.get(input, \"a\", 0) == 1", 1)
+				c.reads = all
 			}
-			got = append(got, strings.Join(steps, "."))
-		}
-		if text := strings.Join(got, " "); text != c.reads || p.ReadsData() != c.data {
-			t.Errorf("%s: reads %q, data %v; want %q, %v", name, text, p.ReadsData(), c.reads, c.data)
-		}
+			p, err := prepare(t, inline("a.rego", text))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			var got []string
+			for _, ref := range p.Definition.reads {
+				var steps []string
+				for _, step := range ref {
+					steps = append(steps, strings.Trim(step.String(), `"`))
+				}
+				if steps == nil {
+					steps = []string{all}
+				}
+				got = append(got, strings.Join(steps, "."))
+			}
+			if text := strings.Join(got, " "); text != c.reads || p.ReadsData() != c.data {
+				t.Errorf("reads %q, data %v; want %q, %v", text, p.ReadsData(), c.reads, c.data)
+			}
+		})
 	}
 }
 
-func TestAFingerprintTellsPoliciesApart(t *testing.T) {
+func TestFingerprint(t *testing.T) {
 	const module = "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.x\n\nviolation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"}\n"
 	with := func(text, action string, data, more map[string]any) string {
 		l, err := NewLibrary(Source{Name: "s", Modules: map[string]string{"x.rego": text}, Data: data})
@@ -367,8 +377,10 @@ func TestAFingerprintTellsPoliciesApart(t *testing.T) {
 		"another action": of(module, "Warn", nil),
 		"data":           of(module, "Deny", map[string]any{"limits": map[string]any{"a": 1}}),
 	} {
-		if other == one {
-			t.Errorf("%s: the same fingerprint", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if other == one {
+				t.Error("the same fingerprint")
+			}
+		})
 	}
 }

@@ -44,7 +44,7 @@ func libraryOf(t *testing.T, modules map[string]string) (*Library, error) {
 	return l, err
 }
 
-func TestCapabilitiesForbidWhatIsNotAFunctionOfItsArgumentsOrTakesAllMemory(t *testing.T) {
+func TestForbiddenBuiltins(t *testing.T) {
 	for builtin, call := range map[string]string{
 		"graph.reachable_paths": `graph.reachable_paths({"a": ["b"]}, {"a"})`,
 		"http.send":             `http.send({"method": "get", "url": "http://localhost"})`,
@@ -55,22 +55,24 @@ func TestCapabilitiesForbidWhatIsNotAFunctionOfItsArgumentsOrTakesAllMemory(t *t
 		"uuid.rfc4122":          `uuid.rfc4122("x")`,
 		"io.jwt.decode_verify":  `io.jwt.decode_verify("x", {"secret": "s"})`,
 	} {
-		for _, b := range Capabilities().Builtins {
-			if b.Name == builtin {
-				t.Errorf("%s is allowed", builtin)
+		t.Run(builtin, func(t *testing.T) {
+			for _, b := range Capabilities().Builtins {
+				if b.Name == builtin {
+					t.Error("it is allowed")
+				}
 			}
-		}
-		_, err := libraryOf(t, map[string]string{"a/a.rego": a(fmt.Sprintf("violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if %s", call))})
-		if want := "undefined function " + builtin; err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("a policy with %s: error %v, want %q", builtin, err, want)
-		}
+			_, err := libraryOf(t, map[string]string{"a/a.rego": a(fmt.Sprintf("violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if %s", call))})
+			if want := "undefined function " + builtin; err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got error %v, want %q", err, want)
+			}
+		})
 	}
 	if c := Capabilities(); c.AllowNet == nil || len(c.AllowNet) > 0 {
 		t.Errorf("hosts that may be reached: %q, want an empty list, for nil means all", c.AllowNet)
 	}
 }
 
-func TestLoadLibraryRefuses(t *testing.T) {
+func TestLoadLibraryRejects(t *testing.T) {
 	for name, c := range map[string]struct{ file, text, want string }{
 		"a package without a violation rule": {
 			"a/a.rego", a(`deny contains "x"`),
@@ -129,16 +131,18 @@ func TestLoadLibraryRefuses(t *testing.T) {
 	}
 }
 
-func TestLoadLibraryRefusesParametersThatAreNoSchema(t *testing.T) {
+func TestLoadLibraryRejectsInvalidParameterSchemas(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
 		"a default that does not fit": {"default: 3", "default: 0", "a/a.rego: METADATA custom.parameters: the defaults do not match the schema: "},
 		"an unknown type":             {"type: integer", "type: whole", "a/a.rego: METADATA custom.parameters: "},
 	} {
-		_, err := libraryOf(t, map[string]string{"a/a.rego": strings.Replace(a(always), c.from, c.to, 1)})
-		// What follows is jsonschema's.
-		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
-			t.Errorf("%s:\n got %v\nwant %s...", name, err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := libraryOf(t, map[string]string{"a/a.rego": strings.Replace(a(always), c.from, c.to, 1)})
+			// What follows is jsonschema's.
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got %v\nwant %s...", err, c.want)
+			}
+		})
 	}
 }
 
@@ -159,7 +163,7 @@ func TestTestsAndHelpersAreNoPolicies(t *testing.T) {
 
 // A policy is skipped when nothing that it reads has changed: a path that is
 // forgotten would make it blind to changes there.
-func TestReadsHoldsEveryPathIntoTheInput(t *testing.T) {
+func TestReadsContainsEveryInputPath(t *testing.T) {
 	lib, err := libraryOf(t, map[string]string{
 		"a/a.rego": a(`import data.policies.lib.x
 import input.state.podTraffic as traffic
@@ -183,18 +187,20 @@ _helper(mesh) if mesh.enabled`),
 		"a": {"parameters.limit", "state.bgpPeers", "state.mesh", "state.nodes.total", "state.podTraffic.IPv4.needsBGP", "state.reflectors"},
 		"b": {"state.timers.restartTime.0.seconds"},
 	} {
-		var got []string
-		for _, ref := range lib.definitions[name].reads {
-			var steps []string
-			for _, step := range ref {
-				steps = append(steps, strings.Trim(step.String(), `"`))
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, ref := range lib.definitions[name].reads {
+				var steps []string
+				for _, step := range ref {
+					steps = append(steps, strings.Trim(step.String(), `"`))
+				}
+				got = append(got, strings.Join(steps, "."))
 			}
-			got = append(got, strings.Join(steps, "."))
-		}
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s reads %q, want %q", name, got, want)
-		}
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -295,7 +301,7 @@ func TestCompileOrdersByNameAndFillsDefaults(t *testing.T) {
 	}
 }
 
-func TestValueIsWhatTheJSONFormGives(t *testing.T) {
+func TestValueEqualsItsJSONForm(t *testing.T) {
 	type embedded struct {
 		Name string `json:"name"`
 	}
@@ -325,27 +331,29 @@ func TestValueIsWhatTheJSONFormGives(t *testing.T) {
 			map[string]any{"k": int64(1)}, [2]string{"c", "d"}, &embedded{"m"}, nil},
 		"pointers in a map": map[string]*embedded{"z": {"1"}, "a": nil},
 	} {
-		if a, ok := v.(all); ok && !a.Flag {
-			v = struct { // omitempty leaves the field out of the JSON form; Value never does.
-				all
-				Flag bool `json:"flag"`
-			}{all: a}
-		}
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var decoded any
-		if err := json.Unmarshal(text, &decoded); err != nil {
-			t.Fatal(err)
-		}
-		want, err := ast.InterfaceToValue(decoded)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := Value(v); got.Compare(want) != 0 {
-			t.Errorf("%s (%s):\n got %v\nwant %v", name, reflect.TypeOf(v), got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if a, ok := v.(all); ok && !a.Flag {
+				v = struct { // omitempty leaves the field out of the JSON form; Value never does.
+					all
+					Flag bool `json:"flag"`
+				}{all: a}
+			}
+			text, err := json.Marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var decoded any
+			if err := json.Unmarshal(text, &decoded); err != nil {
+				t.Fatal(err)
+			}
+			want, err := ast.InterfaceToValue(decoded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := Value(v); got.Compare(want) != 0 {
+				t.Errorf("%s:\n got %v\nwant %v", reflect.TypeOf(v), got, want)
+			}
+		})
 	}
 }
 
@@ -385,22 +393,24 @@ func TestEveryPolicyHasAnExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range l.Definitions() {
-		file := filepath.Join("..", "..", "policies", filepath.Dir(d.File), "example.yaml")
-		docs, err := Load([]string{file})
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		for _, doc := range docs {
-			if doc.Spec.Policy != d.Name {
-				t.Errorf("%s is an example of %s", file, doc.Spec.Policy)
+		t.Run(d.Name, func(t *testing.T) {
+			file := filepath.Join("..", "..", "policies", filepath.Dir(d.File), "example.yaml")
+			docs, err := Load([]string{file})
+			if err != nil {
+				t.Error(err)
+				return
 			}
-		}
-		if _, err := l.Compile(docs); err != nil {
-			t.Error(err)
-		}
-		if len(d.Related) == 0 || d.Description == "" {
-			t.Errorf("%s has no description, or no related resource to link to", d.Name)
-		}
+			for _, doc := range docs {
+				if doc.Spec.Policy != d.Name {
+					t.Errorf("%s is an example of %s", file, doc.Spec.Policy)
+				}
+			}
+			if _, err := l.Compile(docs); err != nil {
+				t.Error(err)
+			}
+			if len(d.Related) == 0 || d.Description == "" {
+				t.Error("it has no description, or no related resource to link to")
+			}
+		})
 	}
 }

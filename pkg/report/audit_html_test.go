@@ -139,7 +139,7 @@ func attribute(n *html.Node, key string) string {
 	return ""
 }
 
-func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
+func TestVerdict(t *testing.T) {
 	failure := audit.Failure{Policy: "reach", Severity: "critical", Message: "it took too long"}
 	for name, c := range map[string]struct {
 		audit func(a *audit.Audit)
@@ -197,7 +197,7 @@ func TestTheVerdictSaysInOneSentenceHowItIs(t *testing.T) {
 	}
 }
 
-func TestThePageSaysAllOfAViolation(t *testing.T) {
+func TestPageShowsEveryFieldOfAViolation(t *testing.T) {
 	a := withFound(audited(t, racked), "reach", 1, func(v *audit.Violation) {
 		v.Origin, v.Cause, v.Compared = audit.Exempt, "introduced by a change to BGPPeer peer-00000 by alice, who is exempt from the policy", audit.New
 	})
@@ -241,12 +241,14 @@ func TestSectionsOfThePage(t *testing.T) {
 			"window Changes in windows low Deny judges changes only",
 		},
 	} {
-		got := textOf(t, page, sectionOf(id))
-		for _, want := range wants {
-			if !strings.Contains(got, want) {
-				t.Errorf("%s does not say %q:\n%s", id, want, got)
+		t.Run(id, func(t *testing.T) {
+			got := textOf(t, page, sectionOf(id))
+			for _, want := range wants {
+				if !strings.Contains(got, want) {
+					t.Errorf("no %q in\n%s", want, got)
+				}
 			}
-		}
+		})
 	}
 	if got := textOf(t, page, func(n *html.Node) bool { return n.Data == "header" }); got != "BGP audit of prod 1 Jul 2026 12:00 UTC · bgpguard v1.2.3 · unknown Calico version" {
 		t.Errorf("the header says %q", got)
@@ -289,7 +291,7 @@ func TestAFleetHasAnOverview(t *testing.T) {
 }
 
 // A fleet is as good as what of it was judged.
-func TestAFleetOfWhichNotAllIsJudgedIsNotGood(t *testing.T) {
+func TestFleetVerdict(t *testing.T) {
 	idle := audited(t, racked)
 	idle.Policies = idle.Policies[2:]
 	unread := []audit.Unread{{Cluster: "lab", Message: "no answer"}, {Cluster: "eu", Message: "no answer"}}
@@ -297,18 +299,20 @@ func TestAFleetOfWhichNotAllIsJudgedIsNotGood(t *testing.T) {
 		report     audit.Report
 		tone, want string
 	}{
-		"all judged":        {audit.Report{Clusters: []*audit.Audit{audited(t, racked), audited(t, racked)}}, good, "No violations in 2 clusters"},
-		"no policy in one":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked), idle}}, unsure, "No violations in 2 clusters, but 1 could not be fully evaluated"},
-		"one was not read":  {audit.Report{Clusters: []*audit.Audit{audited(t, racked)}, Unread: unread[:1]}, unsure, "No violations in 1 cluster"},
-		"none of them read": {audit.Report{Unread: unread}, unsure, "Nothing was checked: no cluster could be read"},
+		"all evaluated":         {audit.Report{Clusters: []*audit.Audit{audited(t, racked), audited(t, racked)}}, good, "No violations in 2 clusters"},
+		"no policy in one":      {audit.Report{Clusters: []*audit.Audit{audited(t, racked), idle}}, unsure, "No violations in 2 clusters, but 1 could not be fully evaluated"},
+		"one could not be read": {audit.Report{Clusters: []*audit.Audit{audited(t, racked)}, Unread: unread[:1]}, unsure, "No violations in 1 cluster"},
+		"none could be read":    {audit.Report{Unread: unread}, unsure, "Nothing was checked: no cluster could be read"},
 	} {
-		var parts []*clusterPart
-		for _, a := range c.report.Clusters {
-			parts = append(parts, &clusterPart{Verdict: verdictOf(a)})
-		}
-		if got := newFleet(&c.report, parts).Verdict; got.Tone != c.tone || got.Text != c.want {
-			t.Errorf("%s: %s, %q", name, got.Tone, got.Text)
-		}
+		t.Run(name, func(t *testing.T) {
+			var parts []*clusterPart
+			for _, a := range c.report.Clusters {
+				parts = append(parts, &clusterPart{Verdict: verdictOf(a)})
+			}
+			if got := newFleet(&c.report, parts).Verdict; got.Tone != c.tone || got.Text != c.want {
+				t.Errorf("got %s, %q, want %s, %q", got.Tone, got.Text, c.tone, c.want)
+			}
+		})
 	}
 }
 
@@ -341,7 +345,7 @@ func TestAFleetSharesOutTheViolations(t *testing.T) {
 	}
 }
 
-func TestAnAuditThatWasReadBackHasNoStateToShow(t *testing.T) {
+func TestPageOfAnAuditWithoutState(t *testing.T) {
 	a := withFound(audited(t, racked), "hygiene", 1, nil)
 	a.Snapshot, a.Topology = nil, nil
 	page := auditPageOf(t, a)
@@ -355,7 +359,7 @@ func TestAnAuditThatWasReadBackHasNoStateToShow(t *testing.T) {
 	}
 }
 
-func TestTheScriptIsTheOneThatThePageLetsIn(t *testing.T) {
+func TestContentSecurityPolicyAllowsTheScript(t *testing.T) {
 	page := auditPageOf(t, audited(t, racked))
 	var script, csp string
 	for n := range parsePage(t, page).Descendants() {
@@ -596,11 +600,19 @@ func TestNoNameOfAnObjectBecomesMarkup(t *testing.T) {
 	}
 }
 
-func TestALinkThatIsNoneIsNotMadeOne(t *testing.T) {
-	for link, want := range map[string]string{"https://example.com/a": "https://example.com/a", "http://example.com": "http://example.com", "javascript:alert(1)": "", "//example.com": "", "": ""} {
-		v := audit.Violation{Violation: violation.Violation{Link: link}}
-		if got := newViolationPart(&v, &audit.Audit{}, 0).Link; got != want {
-			t.Errorf("%q became %q", link, got)
-		}
+func TestOnlyHTTPLinksAreRendered(t *testing.T) {
+	for name, c := range map[string]struct{ link, want string }{
+		"HTTPS":            {"https://example.com/a", "https://example.com/a"},
+		"HTTP":             {"http://example.com", "http://example.com"},
+		"a script":         {"javascript:alert(1)", ""},
+		"without a scheme": {"//example.com", ""},
+		"none":             {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := audit.Violation{Violation: violation.Violation{Link: c.link}}
+			if got := newViolationPart(&v, &audit.Audit{}, 0).Link; got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }

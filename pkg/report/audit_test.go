@@ -125,22 +125,24 @@ func renderAudit(t testing.TB, format string, a *Audit) string {
 func TestJSONAndYAMLOfAnAuditFollowTheSchema(t *testing.T) {
 	written := map[string]bool{}
 	for name, a := range audits() {
-		text := renderAudit(t, JSON, a)
-		keys(validateJSON(t, "audit.schema.json", text), written)
-		var fromJSON, fromYAML any
-		if err := errors.Join(json.Unmarshal([]byte(text), &fromJSON), yaml.Unmarshal([]byte(renderAudit(t, YAML, a)), &fromYAML)); err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(fromJSON, fromYAML) {
-			t.Errorf("%s: YAML says\n%v\nJSON says\n%v", name, fromYAML, fromJSON)
-		}
-		r, err := audit.Read(strings.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again := renderAudit(t, JSON, &Audit{Report: r}); again != text {
-			t.Errorf("%s: read back, it is\n%s\nand was\n%s", name, again, text)
-		}
+		t.Run(name, func(t *testing.T) {
+			text := renderAudit(t, JSON, a)
+			keys(validateJSON(t, "audit.schema.json", text), written)
+			var fromJSON, fromYAML any
+			if err := errors.Join(json.Unmarshal([]byte(text), &fromJSON), yaml.Unmarshal([]byte(renderAudit(t, YAML, a)), &fromYAML)); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(fromJSON, fromYAML) {
+				t.Errorf("YAML says\n%v\nJSON says\n%v", fromYAML, fromJSON)
+			}
+			r, err := audit.Read(strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again := renderAudit(t, JSON, &Audit{Report: r}); again != text {
+				t.Errorf("read back, it is\n%s\nand was\n%s", again, text)
+			}
+		})
 	}
 	// The schema describes nothing that is never written.
 	for _, property := range schemaProperties(t, "audit.schema.json") {
@@ -178,9 +180,11 @@ medium: [hygiene] 3 nodes are wrong: mend them (https://example.com/hygiene)
   BGP: unknown: no CalicoNodeStatus was read
 `,
 	} {
-		if got := renderAudit(t, Text, audits()[name]); got != want {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := renderAudit(t, Text, audits()[name]); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
 	}
 	fleet := renderAudit(t, Text, audits()["fleet"])
 	for _, want := range []string{
@@ -229,34 +233,36 @@ func TestMarkdownOfAnAudit(t *testing.T) {
 
 func TestSARIFOfAnAudit(t *testing.T) {
 	for name, a := range audits() {
-		text := renderAudit(t, SARIF, a)
-		validateJSON(t, "testdata/sarif.schema.json", text)
-		var log sarifLog
-		if err := json.Unmarshal([]byte(text), &log); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, run := range log.Runs {
-			got = append(got, fmt.Sprintf("%s %t", run.Automation.ID, run.Invocations[0].ExecutionSuccessful))
-			for _, r := range run.Results {
-				line := 0
-				if len(r.Locations) > 0 && r.Locations[0].Physical != nil {
-					line = r.Locations[0].Physical.Region.StartLine
-				}
-				got = append(got, fmt.Sprintf("  %s %s %s %d", r.Fingerprints["bgpguard/v1"], r.Level, r.State, line))
-				if r.RuleIndex >= 0 && run.Tool.Driver.Rules[r.RuleIndex].ID != r.RuleID {
-					t.Errorf("%s: index %d of rule %s is another's", name, r.RuleIndex, r.RuleID)
+		t.Run(name, func(t *testing.T) {
+			text := renderAudit(t, SARIF, a)
+			validateJSON(t, "testdata/sarif.schema.json", text)
+			var log sarifLog
+			if err := json.Unmarshal([]byte(text), &log); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, run := range log.Runs {
+				got = append(got, fmt.Sprintf("%s %t", run.Automation.ID, run.Invocations[0].ExecutionSuccessful))
+				for _, r := range run.Results {
+					line := 0
+					if len(r.Locations) > 0 && r.Locations[0].Physical != nil {
+						line = r.Locations[0].Physical.Region.StartLine
+					}
+					got = append(got, fmt.Sprintf("  %s %s %s %d", r.Fingerprints["bgpguard/v1"], r.Level, r.State, line))
+					if r.RuleIndex >= 0 && run.Tool.Driver.Rules[r.RuleIndex].ID != r.RuleID {
+						t.Errorf("index %d of rule %s is another's", r.RuleIndex, r.RuleID)
+					}
 				}
 			}
-		}
-		prod := []string{"bgpguard-audit/prod/ false", "  cut/nodes error updated 24", "  hygiene/a warning new 24", "  hygiene/b warning unchanged 0", "  fine/mesh error absent 24"}
-		want := map[string][]string{
-			"found": prod, "clean": {"bgpguard-audit/staging/ true"},
-			"fleet": append(append([]string{"bgpguard-audit/lab/ false"}, strings.Split(strings.ReplaceAll(strings.Join(prod, "\n"), " 24", " 0"), "\n")...), "bgpguard-audit/staging/ true"),
-		}[name]
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
+			prod := []string{"bgpguard-audit/prod/ false", "  cut/nodes error updated 24", "  hygiene/a warning new 24", "  hygiene/b warning unchanged 0", "  fine/mesh error absent 24"}
+			want := map[string][]string{
+				"found": prod, "clean": {"bgpguard-audit/staging/ true"},
+				"fleet": append(append([]string{"bgpguard-audit/lab/ false"}, strings.Split(strings.ReplaceAll(strings.Join(prod, "\n"), " 24", " 0"), "\n")...), "bgpguard-audit/staging/ true"),
+			}[name]
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -266,25 +272,27 @@ func TestJUnitOfAnAudit(t *testing.T) {
 		"high":           "broken error, cut failure, fine, hygiene skipped",
 		audit.NoSeverity: "broken error, cut skipped, fine, hygiene skipped",
 	} {
-		a := audits()["found"]
-		a.FailOn = failOn
-		suite := parseJUnit(t, renderAudit(t, JUnit, a))
-		var got []string
-		for _, c := range suite.Cases {
-			what := c.Name
-			switch {
-			case c.Failure != nil:
-				what += " failure"
-			case c.Error != nil:
-				what += " error"
-			case c.Skipped != nil:
-				what += " skipped"
+		t.Run("failing on "+failOn, func(t *testing.T) {
+			a := audits()["found"]
+			a.FailOn = failOn
+			suite := parseJUnit(t, renderAudit(t, JUnit, a))
+			var got []string
+			for _, c := range suite.Cases {
+				what := c.Name
+				switch {
+				case c.Failure != nil:
+					what += " failure"
+				case c.Error != nil:
+					what += " error"
+				case c.Skipped != nil:
+					what += " skipped"
+				}
+				got = append(got, what)
 			}
-			got = append(got, what)
-		}
-		if strings.Join(got, ", ") != want || suite.Name != "bgpguard audit prod" {
-			t.Errorf("%s: suite %q: %q, want %q", failOn, suite.Name, got, want)
-		}
+			if strings.Join(got, ", ") != want || suite.Name != "bgpguard audit prod" {
+				t.Errorf("suite %q: %q, want %q", suite.Name, got, want)
+			}
+		})
 	}
 	text := renderAudit(t, JUnit, audits()["fleet"])
 	for _, want := range []string{`name="bgpguard audit lab"`, `name="bgpguard audit prod"`, `name="bgpguard audit staging"`, `message="the API server cannot be reached"`} {
@@ -295,7 +303,7 @@ func TestJUnitOfAnAudit(t *testing.T) {
 }
 
 // What is known from the baseline alone fails nothing.
-func TestWhatIsKnownDoesNotFail(t *testing.T) {
+func TestKnownViolationsDoNotFail(t *testing.T) {
 	a := wrong()
 	a.Violations = a.Violations[2:]
 	suite := parseJUnit(t, renderAudit(t, JUnit, &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a}}, FailOn: "low"}))
@@ -318,25 +326,23 @@ func TestACaseTellsWhatFailsIt(t *testing.T) {
 }
 
 // What no policy stands for is in the formats that go by policy too.
-func TestWhatNoPolicyJudgesIsInEveryFormat(t *testing.T) {
+func TestEveryFormatShowsErrorsAndUnreadClusters(t *testing.T) {
 	a := wrong()
 	a.Failures = []audit.Failure{{Policy: "ours", Message: "cannot be used here"}}
 	idle := &audit.Audit{Cluster: "idle", Time: monday}
 	r := &Audit{Report: &audit.Report{Clusters: []*audit.Audit{a, idle}, Unread: []audit.Unread{{Cluster: "lab", Message: "no answer\nat all"}}}, FailOn: "low"}
-	for _, format := range AuditFormats.Names() {
-		text := renderAudit(t, format, r)
-		for _, want := range []string{"ours", "cannot be used here", "lab", "no answer"} {
-			if !strings.Contains(text, want) {
-				t.Errorf("%s does not contain %q", format, want)
-			}
-		}
-	}
-	for format, want := range map[string]string{
+	more := map[string]string{
 		JUnit: nothingChecked, Text: nothingChecked, Markdown: nothingChecked, HTML: capital(nothingChecked), OpenReports: "# No report for cluster lab, which could not be read: no answer\\nat all\n",
-	} {
-		if !strings.Contains(renderAudit(t, format, r), want) {
-			t.Errorf("%s does not contain %q", format, want)
-		}
+	}
+	for _, format := range AuditFormats.Names() {
+		t.Run(format, func(t *testing.T) {
+			text := renderAudit(t, format, r)
+			for _, want := range []string{"ours", "cannot be used here", "lab", "no answer", more[format]} {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %q in\n%s", want, text)
+				}
+			}
+		})
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 // Check is the decisions on a sequence of changes.
 type Check struct {
 	Changes []Checked
-	// Policies are those in force, in order of their names.
+	// Policies are the policies in force, in order of names.
 	Policies []*policy.Policy
-	// Version is the program's.
+	// Version is the version of bgpguard.
 	Version string
-	// Explain adds to each violation what is behind it.
+	// Explain adds an explanation to each violation.
 	Explain bool
 	// Color makes Text use the colors of a terminal.
 	Color bool
@@ -23,16 +23,16 @@ type Check struct {
 type Checked struct {
 	Change   state.Change
 	Decision *validate.Decision
-	// Source is where the changed object stands.
+	// Source is the position of the changed object.
 	Source Source
 }
 
-// Source is where an object stands in a file.
+// Source is the position of an object in a file.
 type Source struct {
-	// File is "" for an object that is in none.
+	// File is "" for an object that is in no file.
 	File string
-	// LineOf tells the line of a field, or of its nearest parent; that of the
-	// object for "".
+	// LineOf returns the line of a field or of its nearest parent; for "" that of the
+	// object.
 	LineOf func(field string) int
 }
 
@@ -54,7 +54,7 @@ func (c *Checked) what() string {
 	return verbs[c.Change.Operation()] + " " + clean(c.Change.ID().String())
 }
 
-// verdict says what became of the change.
+// verdict returns the decision in words.
 func (c *Checked) verdict() string {
 	switch d := c.Decision; {
 	case d.Allowed:
@@ -66,7 +66,7 @@ func (c *Checked) verdict() string {
 	}
 }
 
-// line returns the line of a field, 0 where the object is in no file.
+// line returns the line of a field, 0 if the object is in no file.
 func (s Source) line(field string) int {
 	if s.File == "" || s.LineOf == nil {
 		return 0

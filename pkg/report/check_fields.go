@@ -10,10 +10,10 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// field is a field of an object before and after a change; nil where it is not
-// there.
+// field is a field of an object before and after a change; nil if absent.
 type field struct {
 	Field  string `json:"field"`
 	Before any    `json:"before"`
@@ -23,7 +23,7 @@ type field struct {
 // differs reports whether the change changes the field.
 func (f *field) differs() bool { return compact(f.Before) != compact(f.After) }
 
-// fields lists the fields of the changed object in order. Lists count as a whole.
+// fields lists the fields of the changed object in order. A list is one field.
 func (c *Checked) fields() []field {
 	before, after := fieldsOf(c.Change.Before), fieldsOf(c.Change.After)
 	all := maps.Clone(before)
@@ -35,8 +35,8 @@ func (c *Checked) fields() []field {
 	return out
 }
 
-// changed lists the fields that an update changes; none for a create and a delete,
-// which change all.
+// changed lists the fields that an update changes; none for create and delete, which
+// change all.
 func (c *Checked) changed() []field {
 	if c.Change.Operation() != state.Update {
 		return nil
@@ -44,11 +44,11 @@ func (c *Checked) changed() []field {
 	return slices.DeleteFunc(c.fields(), func(f field) bool { return !f.differs() })
 }
 
-// lastApplied is kubectl's copy of the whole object.
+// lastApplied is the annotation with kubectl's copy of the object.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// fieldsOf returns the values of the fields of o that can decide BGP, by their
-// paths. Those of a Node are named as in core/v1.
+// fieldsOf returns the values of the fields of o that can affect BGP, by path. Nodes have
+// the fields of core/v1.
 func fieldsOf(o calico.Object) map[string]any {
 	out := map[string]any{}
 	manifest := calico.Manifest(o)
@@ -73,8 +73,8 @@ func fieldsOf(o calico.Object) map[string]any {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// flatten puts the values in v that are no objects into out. Null says as much as
-// an absent field.
+// flatten puts the values in v that are not objects into out. Null is the same as an
+// absent field.
 func flatten(out map[string]any, path string, v any) {
 	m, ok := v.(map[string]any)
 	switch {
@@ -92,7 +92,7 @@ func flatten(out map[string]any, path string, v any) {
 	}
 }
 
-// compact writes v on one line, text without quotes; "" for nil.
+// compact returns v on one line, strings without quotes; "" for nil.
 func compact(v any) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -109,39 +109,34 @@ func compact(v any) string {
 	return string(bytes.TrimSpace(b.Bytes()))
 }
 
-// A value is shown up to maxValue characters; of two that are the same for longer,
-// sameShown of what they have in common stays before the difference.
+// The text shows at most maxValue bytes of a value. Of a longer common prefix of two
+// values it shows the last sameShown bytes.
 const (
 	maxValue  = 100
 	sameShown = 20
 )
 
-// shorten cuts two values to what a line holds, so that the first difference
-// between them is in it.
+// shorten shortens two values so that the first difference between them is shown.
 func shorten(before, after string) (b, a string) {
 	same := 0
 	for same < min(len(before), len(after)) && before[same] == after[same] {
 		same++
 	}
 	start := 0
-	if same > sameShown && max(utf8.RuneCountInString(before), utf8.RuneCountInString(after)) > maxValue {
+	if same > sameShown && max(len(before), len(after)) > maxValue {
 		start = same - sameShown
 	}
 	return cut(before, start), cut(after, start)
 }
 
-// cut shows s from about byte start on.
+// cut returns s from about byte start on, shortened to maxValue bytes.
 func cut(s string, start int) string {
 	for start < len(s) && !utf8.RuneStart(s[start]) {
 		start++
 	}
-	runes := []rune(s[min(start, len(s)):])
-	head, tail := "", ""
+	head := ""
 	if start > 0 {
-		head = "…"
+		head = "..."
 	}
-	if len(runes) > maxValue {
-		runes, tail = runes[:maxValue], "…"
-	}
-	return head + string(runes) + tail
+	return head + text.Cut(s[min(start, len(s)):], maxValue)
 }

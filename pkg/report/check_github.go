@@ -8,18 +8,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// workflowCommands are GitHub's words for what follows from a finding.
+// workflowCommands are GitHub's annotation levels of actions.
 var workflowCommands = map[violation.Action]string{violation.Deny: "error", violation.Warn: "warning", violation.Audit: "notice"}
 
-// GitHub's runner undoes this (actions/toolkit, packages/core/src/command.ts). A
-// line break that is left would begin a command of its own.
+// GitHub's runner reverses this (actions/toolkit, packages/core/src/command.ts). An
+// unescaped line break would begin another command.
 var (
 	escapeMessage  = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-// writeCheckGitHub writes a line for each change into the log, and a workflow command
-// for each finding.
+// writeCheckGitHub writes a log line per change and a workflow command per finding.
 func writeCheckGitHub(w io.Writer, c *Check) error {
 	var b strings.Builder
 	for i := range c.Changes {

@@ -73,7 +73,7 @@ func rendered(v *validate.Verdict) violation.Violation {
 	return out
 }
 
-// list0 is list, empty rather than null.
+// list0 returns list, or an empty list for nil.
 func list0[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -8,10 +8,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// writeCheckJUnit writes a test case for each change and policy: it fails where the
-// policy denies the change, is in error where it could not judge, and skipped
-// where it warns or only records. A last one for what Calico would ignore is there
-// where there is such.
+// writeCheckJUnit writes one test case per change and policy. It fails if the policy
+// denies the change, is in error if a Deny policy could not be evaluated, and is skipped
+// if the policy warns or audits. Settings that Calico would ignore are a further test
+// case.
 func writeCheckJUnit(w io.Writer, c *Check) error {
 	suite := junit.Suite{Name: "bgpguard check"}
 	for i := range c.Changes {

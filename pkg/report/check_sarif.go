@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// What is used of SARIF 2.1.0 (OASIS, section 3 of the specification).
+// The used part of SARIF 2.1.0 (OASIS, section 3 of the specification).
 type (
 	sarifLog struct {
 		Schema  string     `json:"$schema"`
@@ -99,13 +99,12 @@ const homepage = "https://github.com/bgpguard/bgpguard"
 // sarifLevels are the levels of rules by their severity.
 var sarifLevels = map[string]string{"critical": "error", "high": "error", "medium": "warning", "low": "note"}
 
-// sarifResultLevels are the levels of results: what holds a change back is an
-// error, however severe its rule.
+// sarifResultLevels are the levels of results by action: a denial is an error, whatever
+// the severity of the rule.
 var sarifResultLevels = map[violation.Action]string{violation.Deny: "error", violation.Warn: "warning", violation.Audit: "note"}
 
-// escapeSARIF writes braces, which else begin and end a placeholder, twice
-// (3.11.5), and keeps "[text](target)" from being a link, as it is even in plain
-// text (3.11.6).
+// escapeSARIF doubles braces, which delimit placeholders (3.11.5), and prevents
+// "[text](target)" from becoming a link, which it is even in plain text (3.11.6).
 var escapeSARIF = strings.NewReplacer("{", "{{", "}", "}}", "](", "] (")
 
 func sarifText(s string) sarifMessage { return sarifMessage{escapeSARIF.Replace(s)} }
@@ -117,8 +116,8 @@ func writeCheckSARIF(w io.Writer, c *Check) error {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(p.Name, p.Definition))
 	}
 	run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(problemRule, &policy.Definition{
-		Name: "calico-problem", Title: "Calico ignores or refuses a part of the object", Severity: "medium",
-		Description: "What the API server accepts and Calico then ignores or refuses, with nothing but a line in a log.",
+		Name: "calico-problem", Title: "Calico ignores or rejects a setting", Severity: "medium",
+		Description: "The API server accepts the setting. Calico ignores or rejects it and only logs that.",
 	}))
 	names := c.ruleNames()
 	for i := range c.Changes {
@@ -167,7 +166,7 @@ func sarifLocationOf(c *Checked, line int) sarifLocation {
 	return out
 }
 
-// fileURI is a file's path as a URI, relative where the path is.
+// fileURI returns a path as a URI, relative if the path is.
 func fileURI(path string) string {
 	u := url.URL{Path: filepath.ToSlash(path)}
 	if filepath.IsAbs(path) {

@@ -9,10 +9,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// painter colours text for a terminal, or leaves it as it is.
+// painter colors text for a terminal if it is true.
 type painter bool
 
-// The colours of a terminal that mean something in a change.
+// The terminal colors of results.
 const (
 	red    = "31"
 	green  = "32"
@@ -55,7 +55,7 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 		fmt.Fprintf(b, "  %s %s\n", p.paint(yellow, "Warning:"), clean(warning))
 	}
 	for _, f := range found {
-		if f.action == violation.Audit && !f.exempt { // Else it is among the warnings.
+		if f.action == violation.Audit && !f.exempt { // A warning says it otherwise.
 			fmt.Fprintf(b, "  Audit: [%s] %s\n", clean(f.rule), clean(f.message))
 		}
 	}
@@ -72,15 +72,15 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 		explained = true
 	}
 	if explained && len(d.Effects) > 0 {
-		b.WriteString("  All that the change does:\n")
+		b.WriteString("  Effects of the change:\n")
 		for _, effect := range d.Effects {
 			fmt.Fprintf(b, "    %s\n", clean(effect))
 		}
 	}
 }
 
-// textFields shows the fields that an update changes, and those of any change
-// that a finding names; behind each, what is about it.
+// textFields writes the fields that an update changes and those that a finding names,
+// each with its marks.
 func (c *Checked) textFields(b *strings.Builder, found []finding, p painter) {
 	about := c.marks(found)
 	var lines []string
@@ -117,7 +117,7 @@ func (c *Checked) textFields(b *strings.Builder, found []finding, p painter) {
 		return
 	}
 	if c.Source.File != "" {
-		var first finding // Without one, that of the change.
+		var first finding // Without a finding, the line of the change.
 		if len(found) > 0 {
 			first = found[0]
 		}

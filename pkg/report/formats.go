@@ -103,7 +103,7 @@ var (
 
 	// PolicyExplainFormats are those of "bgpguard policy explain".
 	PolicyExplainFormats = Formats[*author.Explanation]{
-		{Text, "the evaluated rules and the reasons for the decision", func(w io.Writer, e *author.Explanation) error { return e.WriteText(w) }},
+		{Text, "the evaluated rules and the reasons for the decision", writePolicyExplainText},
 	}
 )
 

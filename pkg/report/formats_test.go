@@ -51,15 +51,17 @@ func validateJSON(t testing.TB, schemaFile, text string) any {
 func TestJSONAndYAMLOfACheckFollowTheSchema(t *testing.T) {
 	written := map[string]bool{}
 	for name, c := range checks(t) {
-		text := renderCheck(t, JSON, c)
-		keys(validateJSON(t, "check.schema.json", text), written)
-		var fromJSON, fromYAML any
-		if err := errors.Join(json.Unmarshal([]byte(text), &fromJSON), yaml.Unmarshal([]byte(renderCheck(t, YAML, c)), &fromYAML)); err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(fromJSON, fromYAML) {
-			t.Errorf("%s: YAML says\n%v\nJSON says\n%v", name, fromYAML, fromJSON)
-		}
+		t.Run(name, func(t *testing.T) {
+			text := renderCheck(t, JSON, c)
+			keys(validateJSON(t, "check.schema.json", text), written)
+			var fromJSON, fromYAML any
+			if err := errors.Join(json.Unmarshal([]byte(text), &fromJSON), yaml.Unmarshal([]byte(renderCheck(t, YAML, c)), &fromYAML)); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(fromJSON, fromYAML) {
+				t.Errorf("YAML says\n%v\nJSON says\n%v", fromYAML, fromJSON)
+			}
+		})
 	}
 	// The schema describes nothing that is never written.
 	for _, property := range schemaProperties(t, "check.schema.json") {
@@ -184,9 +186,11 @@ func TestFilesBecomeURIs(t *testing.T) {
 		"/tmp/x.yaml":  "file:///tmp/x.yaml",
 		"a?b#c%d.yaml": "a%3Fb%23c%25d.yaml",
 	} {
-		if got := fileURI(path); got != want {
-			t.Errorf("%s: got %s, want %s", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := fileURI(path); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
 
@@ -213,21 +217,23 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		"a change that could not be evaluated":          {"4 0 1 0", "broken error"},
 		"several changes, of which all must be allowed": {"12 0 1 0", "broken error"},
 	} {
-		suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)[name]))
-		if got := fmt.Sprint(suite.Tests, suite.Failures, suite.Errors, suite.Skipped); got != c.totals {
-			t.Errorf("%s: totals %s, want %s", name, got, c.totals)
-		}
-		var cases []string
-		for _, one := range suite.Cases {
-			for what, result := range map[string]*junit.Result{"failure": one.Failure, "error": one.Error, "skipped": one.Skipped} {
-				if result != nil {
-					cases = append(cases, one.Name+" "+what)
+		t.Run(name, func(t *testing.T) {
+			suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)[name]))
+			if got := fmt.Sprint(suite.Tests, suite.Failures, suite.Errors, suite.Skipped); got != c.totals {
+				t.Errorf("totals %s, want %s", got, c.totals)
+			}
+			var cases []string
+			for _, one := range suite.Cases {
+				for what, result := range map[string]*junit.Result{"failure": one.Failure, "error": one.Error, "skipped": one.Skipped} {
+					if result != nil {
+						cases = append(cases, one.Name+" "+what)
+					}
 				}
 			}
-		}
-		if got := strings.Join(cases, ", "); got != c.cases || len(suite.Cases) != suite.Tests {
-			t.Errorf("%s: %d cases, not passed %q, want %q", name, len(suite.Cases), got, c.cases)
-		}
+			if got := strings.Join(cases, ", "); got != c.cases || len(suite.Cases) != suite.Tests {
+				t.Errorf("%d cases, not passed %q, want %q", len(suite.Cases), got, c.cases)
+			}
+		})
 	}
 	suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)["a denied change, with a policy that failed"]))
 	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes; another comes\n" +

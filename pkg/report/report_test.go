@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -22,13 +23,10 @@ func peer(t testing.TB, name string, spec ...any) calico.Object {
 	for i := 0; i < len(spec); i += 2 {
 		fields[spec[i].(string)] = spec[i+1]
 	}
-	o, err := calico.Decode(map[string]any{
-		"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
+	// Not by calicotest.BGPPeer, which makes integers of numbers such as 1.0.
+	return calicotest.Decode(t, map[string]any{
+		"apiVersion": calico.APIVersionV3, "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
 }
 
 func found(policy, id string, action violation.Action) violation.Violation {
@@ -154,7 +152,7 @@ func renderCheck(t testing.TB, format string, c *Check) string {
 	return b.String()
 }
 
-func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
+func TestTextOfACheck(t *testing.T) {
 	const denied = `delete BGPPeer p: denied
   [hard] <a> is wrong & bad
   [hard] <b> is wrong & bad
@@ -198,16 +196,16 @@ func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
     see https://example.com/a (A page)
     see https://example.com/b
     parameters: maxNodes 100
-    size: 1.5; before the change there was no such violation
+    size: 1.5; new with this change
     numbers: nodes 3
     about: BGPPeer b
   Why [quiet], c, Audit:
     A quiet rule (policy quiet, severity low)
     parameters: maxNodes 100
-    size: 1.5; before the change there was no such violation
+    size: 1.5; new with this change
     numbers: nodes 3
     about: BGPPeer c
-  All that the change does:
+  Effects of the change:
     a session goes
     another comes
 `,
@@ -228,25 +226,27 @@ func TestTextSaysWhatIsDecidedAndWhy(t *testing.T) {
 
 func TestColoursChangeNothingElse(t *testing.T) {
 	for name, c := range checks(t) {
-		plain := renderCheck(t, Text, c)
-		colored := *c
-		colored.Color = true
-		got := renderCheck(t, Text, &colored)
-		for _, code := range []string{red, green, yellow, "0"} {
-			got = strings.ReplaceAll(got, "\x1b["+code+"m", "")
-		}
-		if got != plain {
-			t.Errorf("%s: without its colours it is\n%s\nand in plain\n%s", name, got, plain)
-		}
-		for _, format := range CheckFormats.Names()[1:] {
-			if renderCheck(t, format, &colored) != renderCheck(t, format, c) {
-				t.Errorf("%s: %s has colours", name, format)
+		t.Run(name, func(t *testing.T) {
+			plain := renderCheck(t, Text, c)
+			colored := *c
+			colored.Color = true
+			got := renderCheck(t, Text, &colored)
+			for _, code := range []string{red, green, yellow, "0"} {
+				got = strings.ReplaceAll(got, "\x1b["+code+"m", "")
 			}
-		}
+			if got != plain {
+				t.Errorf("without its colours it is\n%s\nand in plain\n%s", got, plain)
+			}
+			for _, format := range CheckFormats.Names()[1:] {
+				if renderCheck(t, format, &colored) != renderCheck(t, format, c) {
+					t.Errorf("%s has colours", format)
+				}
+			}
+		})
 	}
 }
 
-func TestFindingsAreToldApart(t *testing.T) {
+func TestFindings(t *testing.T) {
 	for name, want := range map[string][]finding{
 		"an allowed change with warnings": {
 			{rule: "soft", action: violation.Warn, message: "<a> is wrong & bad"},
@@ -263,14 +263,16 @@ func TestFindingsAreToldApart(t *testing.T) {
 			message: "policy error, not a verdict: division by zero",
 		}},
 	} {
-		c := checks(t)[name]
-		if got := c.findings(&c.Changes[0]); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s:\n got %+v\nwant %+v", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			c := checks(t)[name]
+			if got := c.findings(&c.Changes[0]); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v\nwant %+v", got, want)
+			}
+		})
 	}
 }
 
-func TestMarksAreOnlyWhereTheCauseCanBe(t *testing.T) {
+func TestFieldMarks(t *testing.T) {
 	change := Checked{Change: state.Change{
 		Before: peer(t, "p", "a", "x", "b", "x", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
 		After:  peer(t, "p", "a", "y", "b", "y", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
@@ -283,41 +285,51 @@ func TestMarksAreOnlyWhereTheCauseCanBe(t *testing.T) {
 		found finding
 		want  string
 	}{
-		"a violation is about all that changed":                  {finding{rule: "p"}, "spec.a p; spec.b p"},
-		"one that names a field is about that":                   {names("p", map[string]any{"field": "spec.b"}), "spec.b p"},
-		"and so is one that names several, without their parent": {names("p", map[string]any{"fields": []any{"b", "c"}}), "spec.b p; spec.c p"},
-		"one that names an object is about what is in it":        {names("p", map[string]any{"field": "d"}), "spec.d.e p; spec.d.f p"},
-		"a field of another object is none of this one":          {names("q", map[string]any{"field": "spec.b"}), "spec.a p; spec.b p"},
-		"nor is a field that the object lacks":                   {names("p", map[string]any{"field": "spec.x"}), "spec.a p; spec.b p"},
-		"what was so before is not about what changed":           {finding{rule: "p", standing: true}, ""},
-		"nor is a policy that could not judge":                   {finding{rule: "p", failed: true}, ""},
-		"a problem is about its field":                           {finding{rule: problemRule, fields: change.leaves("spec.c")}, "spec.c warning"},
-		"a problem of the object as a whole is about none":       {finding{rule: problemRule, fields: change.leaves("spec")}, ""},
+		"a violation marks all changed fields":             {finding{rule: "p"}, "spec.a p; spec.b p"},
+		"a violation with a field marks that field":        {names("p", map[string]any{"field": "spec.b"}), "spec.b p"},
+		"a violation with several fields marks them":       {names("p", map[string]any{"fields": []any{"b", "c"}}), "spec.b p; spec.c p"},
+		"a violation with a parent field marks its leaves": {names("p", map[string]any{"field": "d"}), "spec.d.e p; spec.d.f p"},
+		"a field of another object is ignored":             {names("q", map[string]any{"field": "spec.b"}), "spec.a p; spec.b p"},
+		"a field that the object lacks is ignored":         {names("p", map[string]any{"field": "spec.x"}), "spec.a p; spec.b p"},
+		"a standing violation marks nothing":               {finding{rule: "p", standing: true}, ""},
+		"an evaluation error marks nothing":                {finding{rule: "p", failed: true}, ""},
+		"a problem marks its field":                        {finding{rule: problemRule, fields: change.leaves("spec.c")}, "spec.c warning"},
+		"a problem of the whole object marks nothing":      {finding{rule: problemRule, fields: change.leaves("spec")}, ""},
 	} {
-		var got []string
-		about := change.marks([]finding{c.found, c.found})
-		for _, field := range slices.Sorted(maps.Keys(about)) {
-			got = append(got, field+" "+strings.Join(about[field], ","))
-		}
-		if text := strings.Join(got, "; "); text != c.want {
-			t.Errorf("%s: got %s, want %s", name, text, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			about := change.marks([]finding{c.found, c.found})
+			for _, field := range slices.Sorted(maps.Keys(about)) {
+				got = append(got, field+" "+strings.Join(about[field], ","))
+			}
+			if text := strings.Join(got, "; "); text != c.want {
+				t.Errorf("got %s, want %s", text, c.want)
+			}
+		})
 	}
 }
 
-func TestACreateAndADeleteShowWhatIsNamed(t *testing.T) {
+func TestCreateAndDeleteShowTheNamedFields(t *testing.T) {
 	o := peer(t, "p", "asNumber", int64(1), "peerIP", "10.0.0.1")
 	v := found("soft", "p", violation.Warn)
 	v.Details = map[string]any{"field": "spec.asNumber"}
-	for want, change := range map[string]state.Change{"    + spec.asNumber: 1  <- soft\n": {After: o}, "    - spec.asNumber: 1  <- soft\n": {Before: o}} {
-		c := &Check{Policies: inForce(t), Changes: []Checked{{Change: change, Decision: &validate.Decision{Allowed: true, Verdicts: fresh(v)}}}}
-		if got := renderCheck(t, Text, c); !strings.HasSuffix(got, want+"  Warning: [soft] <p> is wrong & bad\n") || strings.Contains(got, "peerIP") {
-			t.Errorf("got\n%s\nwant at its end\n%s", got, want)
-		}
+	for name, test := range map[string]struct {
+		change state.Change
+		want   string
+	}{
+		"create": {state.Change{After: o}, "    + spec.asNumber: 1  <- soft\n"},
+		"delete": {state.Change{Before: o}, "    - spec.asNumber: 1  <- soft\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &Check{Policies: inForce(t), Changes: []Checked{{Change: test.change, Decision: &validate.Decision{Allowed: true, Verdicts: fresh(v)}}}}
+			if got := renderCheck(t, Text, c); !strings.HasSuffix(got, test.want+"  Warning: [soft] <p> is wrong & bad\n") || strings.Contains(got, "peerIP") {
+				t.Errorf("got\n%s\nwant at its end\n%s", got, test.want)
+			}
+		})
 	}
 }
 
-func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
+func TestChangedFields(t *testing.T) {
 	text := func(c state.Change) string {
 		var out []string
 		for _, f := range (&Checked{Change: c}).changed() {
@@ -327,19 +339,15 @@ func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
 	}
 	node := func(v map[string]any) calico.Object {
 		v["apiVersion"], v["kind"] = "v1", "Node"
-		o, err := calico.Decode(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return o
+		return calicotest.Decode(t, v)
 	}
 	for name, c := range map[string]struct {
 		change state.Change
 		want   string
 	}{
-		"a create has none": {state.Change{After: peer(t, "p", "asNumber", int64(1))}, ""},
-		"a delete has none": {state.Change{Before: peer(t, "p", "asNumber", int64(1))}, ""},
-		"numbers of two kinds are the same, and null is absent": {
+		"a create has no changed fields": {state.Change{After: peer(t, "p", "asNumber", int64(1))}, ""},
+		"a delete has no changed fields": {state.Change{Before: peer(t, "p", "asNumber", int64(1))}, ""},
+		"an integer equals the same float, and null equals absent": {
 			state.Change{Before: peer(t, "p", "asNumber", int64(1), "extra", nil), After: peer(t, "p", "asNumber", 1.0)}, "",
 		},
 		"objects are compared field by field, lists as a whole": {
@@ -350,7 +358,7 @@ func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
 			`spec.extra.a x>z; spec.extra[b.c/d] y>; spec.list ["a","b"]>["b"]`,
 		},
 		"an empty object is a value": {state.Change{Before: peer(t, "p"), After: peer(t, "p", "extra", map[string]any{})}, "spec.extra >{}"},
-		"a Node has those that decide BGP": {
+		"only the fields of a Node that decide BGP": {
 			state.Change{
 				Before: node(map[string]any{
 					"metadata": map[string]any{"name": "n", "labels": map[string]any{"rack": "a"}, "annotations": map[string]any{"other": "x"}},
@@ -363,24 +371,28 @@ func TestChangedFieldsAreThoseThatDiffer(t *testing.T) {
 			"metadata.annotations[projectcalico.org/IPv4Address] >10.0.0.1/24; metadata.labels.rack a>b",
 		},
 	} {
-		if got := text(c.change); got != c.want {
-			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := text(c.change); got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+		})
 	}
 }
 
-func TestLongValuesShowWhereTheyDiffer(t *testing.T) {
+func TestLongValuesAreCutToTheirDifference(t *testing.T) {
 	long := strings.Repeat("ä", 300)
 	for name, c := range map[string]struct{ before, after, wantBefore, wantAfter string }{
-		"short values stay":               {"abc", "abd", "abc", "abd"},
-		"a short one stays beside none":   {"", "abc", "", "abc"},
-		"a long one is cut at its end":    {"", long, "", strings.Repeat("ä", 100) + "…"},
-		"two are cut to their difference": {long + "x", long + "yz", "…" + strings.Repeat("ä", 10) + "x", "…" + strings.Repeat("ä", 10) + "yz"},
-		"one that is the other's begin":   {long, long + "y", "…" + strings.Repeat("ä", 10), "…" + strings.Repeat("ä", 10) + "y"},
+		"short values stay":                           {"abc", "abd", "abc", "abd"},
+		"a short value stays beside an empty one":     {"", "abc", "", "abc"},
+		"a long value is cut at its end":              {"", long, "", strings.Repeat("ä", 48) + "..."},
+		"two long values are cut to their difference": {long + "x", long + "yz", "..." + strings.Repeat("ä", 10) + "x", "..." + strings.Repeat("ä", 10) + "yz"},
+		"one value is a prefix of the other":          {long, long + "y", "..." + strings.Repeat("ä", 10), "..." + strings.Repeat("ä", 10) + "y"},
 	} {
-		if before, after := shorten(c.before, c.after); before != c.wantBefore || after != c.wantAfter {
-			t.Errorf("%s: got %q and %q, want %q and %q", name, before, after, c.wantBefore, c.wantAfter)
-		}
+		t.Run(name, func(t *testing.T) {
+			if before, after := shorten(c.before, c.after); before != c.wantBefore || after != c.wantAfter {
+				t.Errorf("got %q and %q, want %q and %q", before, after, c.wantBefore, c.wantAfter)
+			}
+		})
 	}
 }
 
@@ -391,7 +403,7 @@ func TestAnUnknownFormatIsAnError(t *testing.T) {
 	}
 }
 
-func TestEveryFormatPassesOnWhatTheWriterSays(t *testing.T) {
+func TestEveryFormatReturnsWriteErrors(t *testing.T) {
 	full := errors.New("disk full")
 	for _, format := range CheckFormats.Names() {
 		if err := CheckFormats.Write(limited{full}, format, checks(t)["a denied change, explained"]); !errors.Is(err, full) {

@@ -212,7 +212,7 @@ func fields(t reflect.Type) []string {
 	return out
 }
 
-func TestTheSchemaIsInStep(t *testing.T) {
+func TestSchemaMatchesTheTypes(t *testing.T) {
 	text, err := os.ReadFile("scenario.schema.json")
 	if err != nil {
 		t.Fatal(err)
@@ -233,9 +233,11 @@ func TestTheSchemaIsInStep(t *testing.T) {
 		"Patch":    {definitions["patch"], reflect.TypeFor[Patch]()},
 		"Target":   {definitions["target"], reflect.TypeFor[Target]()},
 	} {
-		if got, want := properties(c.schema), fields(c.t); !slices.Equal(got, want) {
-			t.Errorf("%s: the schema has %q, the type %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, want := properties(c.schema), fields(c.t); !slices.Equal(got, want) {
+				t.Errorf("the schema has %q, the type %q", got, want)
+			}
+		})
 	}
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource("mem:///s", document); err != nil {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -53,14 +54,7 @@ func mesh(t *testing.T, n int) *state.Snapshot {
 	t.Helper()
 	var objects []calico.Object
 	for i := range n {
-		o, err := calico.Decode(map[string]any{
-			"apiVersion": "projectcalico.org/v3", "kind": "Node", "metadata": map[string]any{"name": fmt.Sprintf("node-%d", i)},
-			"spec": map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.0.%d/8", i+1)}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, o)
+		objects = append(objects, calicotest.Node(t, fmt.Sprintf("node-%d", i), calicotest.IPv4(fmt.Sprintf("10.0.0.%d/8", i+1))))
 	}
 	return state.New(objects...)
 }

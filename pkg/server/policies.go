@@ -17,8 +17,8 @@ import (
 // policies keeps the keeper in step with the BGPPolicies, which are in files or in
 // the cluster.
 type policies struct {
-	// runnable does so on every replica. It is not embedded: policies itself would
-	// lack its NeedLeaderElection, and run on the leader alone.
+	// runnable is not embedded: that would hide its method NeedLeaderElection, and only the
+	// leader would have policies.
 	runnable manager.Runnable
 	// objects are the BGPPolicies of the cluster, nil where files replace them.
 	objects *enforce.Objects

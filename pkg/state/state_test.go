@@ -102,41 +102,45 @@ func TestApplyGivesWhatRebuildingGives(t *testing.T) {
 }
 
 // Two changes to one snapshot, as by two requests at once.
-func TestChangesToOneSnapshotDoNotMeet(t *testing.T) {
+func TestChangesToOneSnapshotAreIndependent(t *testing.T) {
 	s := New(object(t, calico.KindNode, "a", 0), object(t, calico.KindNode, "c", 0), object(t, calico.KindNode, "e", 0))
 	s = s.Apply(Change{After: object(t, calico.KindNode, "f", 0)})
 	left := s.Apply(Change{After: object(t, calico.KindNode, "b", 1)})
 	right := s.Apply(Change{After: object(t, calico.KindNode, "g", 2)})
 	gone := s.Apply(Change{Before: s.Get(calico.ID{Kind: calico.KindNode, Name: "a"})})
 	for want, s := range map[string]*Snapshot{"[a c e f]": s, "[a b c e f]": left, "[a c e f g]": right, "[c e f]": gone} {
-		var names []string
-		for _, n := range s.Nodes() {
-			names = append(names, n.Name)
-		}
-		if got := fmt.Sprint(names); got != want {
-			t.Errorf("nodes %s, want %s", got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			var names []string
+			for _, n := range s.Nodes() {
+				names = append(names, n.Name)
+			}
+			if got := fmt.Sprint(names); got != want {
+				t.Errorf("nodes %s, want %s", got, want)
+			}
+		})
 	}
 }
 
-func TestTheLastOfTwoWithOneIDHolds(t *testing.T) {
+func TestLastObjectWithAnIDWins(t *testing.T) {
 	for _, kind := range kinds {
-		last := object(t, kind, "default", 2)
-		s := New(object(t, kind, "default", 1), object(t, kind, "zz", 0), object(t, kind, "default", 3), object(t, kind, "aa", 0), last)
-		if got := s.Get(last.ID()); got != last {
-			t.Errorf("%s: holds %v, want the last", kind, got)
-		}
-		all := 0
-		for _, list := range s.lists {
-			all += list.Len()
-		}
-		if all != 3 {
-			t.Errorf("%s: holds %d objects, want 3", kind, all)
-		}
+		t.Run(string(kind), func(t *testing.T) {
+			last := object(t, kind, "default", 2)
+			s := New(object(t, kind, "default", 1), object(t, kind, "zz", 0), object(t, kind, "default", 3), object(t, kind, "aa", 0), last)
+			if got := s.Get(last.ID()); got != last {
+				t.Errorf("holds %v, want the last", got)
+			}
+			all := 0
+			for _, list := range s.lists {
+				all += list.Len()
+			}
+			if all != 3 {
+				t.Errorf("holds %d objects, want 3", all)
+			}
+		})
 	}
 }
 
-func TestAChangeOfNothingGivesTheSameSnapshot(t *testing.T) {
+func TestChangeWithoutEffectReturnsTheSameSnapshot(t *testing.T) {
 	for _, kind := range kinds {
 		s := New(object(t, kind, "default", 1))
 		for name, c := range map[string]Change{
@@ -144,9 +148,11 @@ func TestAChangeOfNothingGivesTheSameSnapshot(t *testing.T) {
 			"a create of what is there":     {After: object(t, kind, "default", 1)},
 			"a delete of what is not there": {Before: object(t, kind, "other", 1)},
 		} {
-			if s.Apply(c) != s {
-				t.Errorf("%s, %s: another snapshot", kind, name)
-			}
+			t.Run(string(kind)+", "+name, func(t *testing.T) {
+				if s.Apply(c) != s {
+					t.Error("got another snapshot")
+				}
+			})
 		}
 		if s.Apply(Change{After: object(t, kind, "default", 2)}) == s {
 			t.Errorf("%s: an update gave the same snapshot", kind)
@@ -168,16 +174,18 @@ func TestANilSnapshotIsTheEmptyState(t *testing.T) {
 	}
 }
 
-func TestOperationAndIDAreDerivedFromTheSides(t *testing.T) {
+func TestOperationAndID(t *testing.T) {
 	o := object(t, calico.KindBGPPeer, "p", 0)
 	for want, c := range map[Operation]Change{Create: {After: o}, Update: {Before: o, After: o}, Delete: {Before: o}} {
-		if got := c.Operation(); got != want || c.ID().String() != "BGPPeer p" {
-			t.Errorf("%s of %s, want %s of BGPPeer p", got, c.ID(), want)
-		}
+		t.Run(string(want), func(t *testing.T) {
+			if got := c.Operation(); got != want || c.ID().String() != "BGPPeer p" {
+				t.Errorf("%s of %s, want %s of BGPPeer p", got, c.ID(), want)
+			}
+		})
 	}
 }
 
-func TestWhatASnapshotKnows(t *testing.T) {
+func TestKnows(t *testing.T) {
 	filter, status := object(t, calico.KindBGPFilter, "f", 0), object(t, calico.KindCalicoNodeStatus, "a", 0)
 	asked := []calico.Kind{calico.KindBGPFilter, calico.KindSecret, calico.KindCalicoNodeStatus}
 	for name, c := range map[string]struct {
@@ -198,14 +206,16 @@ func TestWhatASnapshotKnows(t *testing.T) {
 		"a change creates the first status":     {New().Apply(Change{After: status}), nil},
 		"a change of what was asked for before": {New().Knowing(calico.KindBGPFilter).Apply(Change{After: filter}), asked[:1]},
 	} {
-		for _, kind := range asked {
-			if got := c.snapshot.Knows(kind); got != slices.Contains(c.want, kind) {
-				t.Errorf("%s: knows all %s: %v", name, kind, got)
+		t.Run(name, func(t *testing.T) {
+			for _, kind := range asked {
+				if got := c.snapshot.Knows(kind); got != slices.Contains(c.want, kind) {
+					t.Errorf("knows all %s: %v", kind, got)
+				}
 			}
-		}
-		if !c.snapshot.Knows(calico.KindNode) {
-			t.Errorf("%s: does not know the Nodes", name)
-		}
+			if !c.snapshot.Knows(calico.KindNode) {
+				t.Error("does not know the Nodes")
+			}
+		})
 	}
 	s := New(filter)
 	if s.Knowing(calico.KindBGPFilter, calico.KindNode) != s || (*Snapshot)(nil).Knowing() != nil {
@@ -218,7 +228,7 @@ func TestWhatASnapshotKnows(t *testing.T) {
 	}
 }
 
-func TestOnlyACalicoNodeStatusLeavesTheConfigurationAsItIs(t *testing.T) {
+func TestSameConfigurationAndSameNodes(t *testing.T) {
 	var all []calico.Object
 	for _, kind := range kinds {
 		all = append(all, object(t, kind, "default", 0))
@@ -245,7 +255,7 @@ func TestOnlyACalicoNodeStatusLeavesTheConfigurationAsItIs(t *testing.T) {
 }
 
 // A snapshot that is made of all objects again has other lists, though they hold the same.
-func TestSharingKeepsTheListsThatHoldTheSameObjects(t *testing.T) {
+func TestSharingKeepsEqualLists(t *testing.T) {
 	var all []calico.Object
 	for _, kind := range kinds {
 		all = append(all, object(t, kind, "default", 0))

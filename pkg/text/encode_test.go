@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestJSONAndYAMLKeepTextsAsTheyAre(t *testing.T) {
+func TestJSONAndYAMLKeepStrings(t *testing.T) {
 	v := struct {
 		Zone string `json:"zone"`
 		List []int  `json:"list"`
@@ -29,10 +29,12 @@ func TestJSONAndYAMLKeepTextsAsTheyAre(t *testing.T) {
 			"a: 12345678901234567\nb: \"true\"\n",
 		},
 	} {
-		var b strings.Builder
-		if err := c.write(&b); err != nil || b.String() != c.want {
-			t.Errorf("%s: got %q and %v, want %q", name, b.String(), err, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			if err := c.write(&b); err != nil || b.String() != c.want {
+				t.Errorf("got %q and %v, want %q", b.String(), err, c.want)
+			}
+		})
 	}
 }
 
@@ -43,16 +45,20 @@ var errFull = errors.New("no space left")
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-func TestErrorsAreTold(t *testing.T) {
+func TestErrorsAreReturned(t *testing.T) {
 	for name, err := range map[string]error{"JSON": JSON(full{}, 1), "YAML": YAML(full{}, 1)} {
-		if !errors.Is(err, errFull) {
-			t.Errorf("%s to what is full: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !errors.Is(err, errFull) {
+				t.Errorf("got %v, want %v", err, errFull)
+			}
+		})
 	}
 	var b strings.Builder
 	for name, err := range map[string]error{"JSON": JSON(&b, func() {}), "YAML": YAML(&b, func() {}), "YAML of what is no JSON": YAMLOf(&b, []byte("{"))} {
-		if err == nil || b.Len() > 0 {
-			t.Errorf("%s: error %v, and %q was written", name, err, b.String())
-		}
+		t.Run(name, func(t *testing.T) {
+			if err == nil || b.Len() > 0 {
+				t.Errorf("got error %v and output %q, want an error and no output", err, b.String())
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,9 +24,11 @@ func TestWords(t *testing.T) {
 		Names([]string{"a\x1b"}, 2):        `a\x1b and 1 more`,
 		"one: " + SomeOf([]string{"a"}, 1): "one: a",
 	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+		t.Run(cmp.Or(want, "nothing"), func(t *testing.T) {
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -3,10 +3,12 @@ package topology
 import (
 	"fmt"
 	"reflect"
+
 	"runtime"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -26,24 +28,24 @@ func cluster(t testing.TB, n int, mesh bool) *state.Snapshot {
 		objects = append(objects, rackPeer(t, fmt.Sprintf("rack-%02d", i), fmt.Sprintf("rack == 'r%d'", i)))
 	}
 	for i := range 3 {
-		objects = append(objects, newObject(t, "BGPPeer", fmt.Sprintf("tor-%d", i),
+		objects = append(objects, calicotest.Object(t, "BGPPeer", fmt.Sprintf("tor-%d", i),
 			map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
 	}
 	return state.New(objects...)
 }
 
-func clusterNode(t testing.TB, i int, options ...nodeOption) calico.Object {
-	options = append([]nodeOption{
-		with("ipv4Address", fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1)), label("rack", fmt.Sprintf("r%d", i%16)), label("topology.kubernetes.io/zone", fmt.Sprintf("zone-%d", i%3)),
+func clusterNode(t testing.TB, i int, options ...calicotest.Tweak) calico.Object {
+	options = append([]calicotest.Tweak{
+		calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1)), calicotest.Label("rack", fmt.Sprintf("r%d", i%16)), calicotest.Label("topology.kubernetes.io/zone", fmt.Sprintf("zone-%d", i%3)),
 	}, options...)
 	if i < 3 {
-		options = append(options, with("routeReflectorClusterID", "244.0.0.1"), label("rr", ""))
+		options = append(options, calicotest.BGP("routeReflectorClusterID", "244.0.0.1"), calicotest.Label("rr", ""))
 	}
-	return node(t, fmt.Sprintf("node-%05d", i), options...)
+	return calicotest.Node(t, fmt.Sprintf("node-%05d", i), options...)
 }
 
 func rackPeer(t testing.TB, name, selector string) calico.Object {
-	return newObject(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "has(rr)"})
+	return calicotest.Object(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "has(rr)"})
 }
 
 // shapes are the ways to give each node a BGPPeer of its own: which node it is
@@ -71,7 +73,7 @@ func (s shape) peerOf(t testing.TB, i int, asn int64) calico.Object {
 	default:
 		spec["peerIP"], spec["asNumber"] = fmt.Sprintf("172.16.%d.%d", i/250, i%250+1), 64600+asn
 	}
-	return newObject(t, "BGPPeer", "peer-of-"+name, spec)
+	return calicotest.Object(t, "BGPPeer", "peer-of-"+name, spec)
 }
 
 // cluster is a state of n nodes, 3 of them route reflectors, each with a BGPPeer
@@ -79,7 +81,7 @@ func (s shape) peerOf(t testing.TB, i int, asn int64) calico.Object {
 func (s shape) cluster(t testing.TB, n int) *state.Snapshot {
 	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})}
 	for i := range n {
-		objects = append(objects, clusterNode(t, i, label("kubernetes.io/hostname", fmt.Sprintf("node-%05d", i))), s.peerOf(t, i, 0))
+		objects = append(objects, clusterNode(t, i, calicotest.Label("kubernetes.io/hostname", fmt.Sprintf("node-%05d", i))), s.peerOf(t, i, 0))
 	}
 	return state.New(objects...)
 }
@@ -162,13 +164,13 @@ var changes = map[string]func(testing.TB, *state.Snapshot) state.Change{
 		return state.Change{After: configuration(t, map[string]any{"nodeToNodeMeshEnabled": !s.BGPConfiguration(calico.Default).MeshEnabled()})}
 	},
 	"node-unread-label": func(t testing.TB, _ *state.Snapshot) state.Change {
-		return state.Change{After: clusterNode(t, 50, label("nobody-reads", "this"))}
+		return state.Change{After: clusterNode(t, 50, calicotest.Label("nobody-reads", "this"))}
 	},
 	"node-rack-label": func(t testing.TB, _ *state.Snapshot) state.Change {
-		return state.Change{After: clusterNode(t, 50, label("rack", "r9"))}
+		return state.Change{After: clusterNode(t, 50, calicotest.Label("rack", "r9"))}
 	},
 	"node-reflector-label": func(t testing.TB, _ *state.Snapshot) state.Change {
-		return state.Change{After: clusterNode(t, 60, label("rr", ""))}
+		return state.Change{After: clusterNode(t, 60, calicotest.Label("rr", ""))}
 	},
 	"node-delete": func(t testing.TB, _ *state.Snapshot) state.Change {
 		return state.Change{Before: clusterNode(t, 50)}
@@ -217,10 +219,10 @@ func heap() int64 {
 type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 
 func (t *Topology) work() work {
-	w := work{groups: len(t.classes.List), peerGroups: len(t.peerGroups)}
+	w := work{groups: len(t.sessions.Classes.List), peerGroups: len(t.sessions.PeerGroups)}
 	for _, f := range calico.Families {
-		w.externals += len(t.networks[f].counted)
-		w.links += len(t.networks[f].links)
+		w.externals += len(t.networks[f].Counted)
+		w.links += len(t.networks[f].Links)
 		w.vertices += len(t.routings[f].vertices)
 		for _, v := range t.routings[f].graph.Vertices {
 			w.hops += len(v.Sessions)
@@ -277,7 +279,7 @@ func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 			t.Errorf("%s was made anew", a.Type().Field(i).Name)
 		}
 	}
-	if before.classes != after.classes || before.networks != after.networks {
+	if before.sessions.Classes != after.sessions.Classes || before.networks != after.networks {
 		t.Error("sessions were computed again")
 	}
 }

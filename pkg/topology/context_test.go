@@ -2,11 +2,13 @@ package topology
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"errors"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -28,7 +30,7 @@ func (c *counting) Err() error {
 // TestComputeEndsWithItsContext ends the context at each place where it is
 // asked: nothing goes on from there.
 func TestComputeEndsWithItsContext(t *testing.T) {
-	objects := append(makeNodes(t, 6), rackPeer(t, "a", "all()"), newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(65000)}))
+	objects := append(makeNodes(t, 6), rackPeer(t, "a", "all()"), calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(65000)}))
 	s := state.New(objects...)
 	before := compute(t, s, nil)
 	next := s.Apply(state.Change{After: configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})})
@@ -62,7 +64,7 @@ func TestTheContextIsAskedAsTheWorkGrows(t *testing.T) {
 		var objects []calico.Object
 		for i := range n {
 			name := fmt.Sprintf("n%d", i)
-			objects = append(objects, clusterNode(t, i, label("name", name)), newObject(t, "BGPPeer", name, map[string]any{
+			objects = append(objects, clusterNode(t, i, calicotest.Label("name", name)), calicotest.Object(t, "BGPPeer", name, map[string]any{
 				// The time keeps them apart: BGPPeers that differ only in their nodes are one.
 				"nodeSelector": fmt.Sprintf("name == '%s'", name), "peerSelector": "has(rr)", "maxRestartTime": fmt.Sprintf("%ds", i+1),
 			}))
@@ -72,8 +74,8 @@ func TestTheContextIsAskedAsTheWorkGrows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if least := n + len(topology.classes.List) + topology.work().vertices; len(topology.classes.List) < n || ctx.asked < least {
-			t.Errorf("%d BGPPeers, %d groups and %+v: asked %d times, want at least %d", n, len(topology.classes.List), topology.work(), ctx.asked, least)
+		if least := n + len(topology.sessions.Classes.List) + topology.work().vertices; len(topology.sessions.Classes.List) < n || ctx.asked < least {
+			t.Errorf("%d BGPPeers, %d groups and %+v: asked %d times, want at least %d", n, len(topology.sessions.Classes.List), topology.work(), ctx.asked, least)
 		}
 	}
 }

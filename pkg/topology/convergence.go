@@ -1,6 +1,10 @@
 package topology
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
+)
 
 // BIRD's timers as Calico sets them, in seconds: connect delay, connect retry
 // and error wait by the template, the others by BIRD's defaults
@@ -31,14 +35,14 @@ func (t *Topology) convergence() *Convergence {
 	}
 	restart := -1 // the shortest that a route reflector advertises
 	for _, n := range t.networks {
-		for i := range n.links {
-			l := &n.links[i]
-			if !n.classes.List[l.from].Reflector() || !l.established() {
+		for i := range n.Links {
+			l := &n.Links[i]
+			if !n.Classes.List[l.From].Reflector() || !l.Established() {
 				continue
 			}
-			for _, w := range l.halfSessions[0].ways {
-				s := w.settings.restart
-				if s == unset {
+			for _, w := range l.Protocols[0].Ways {
+				s := w.Settings.Restart
+				if s == sessions.Unset {
 					s = defaultRestart
 				}
 				s &= carriedRestart

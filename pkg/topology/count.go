@@ -8,9 +8,10 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// tally is what there is of sessions in a network, by BGPPeer where one is
+// tally counts the sessions of a network, by BGPPeer where one is
 // behind them.
 type tally struct {
 	Sessions
@@ -19,13 +20,13 @@ type tally struct {
 	byPeering []int
 	byMesh    int
 	// broken, ambiguous and frozen are the half-sessions and nodes behind the
-	// Sessions' parts: broken by reason, frozen by what BIRD refuses and, under
+	// Sessions' parts: broken by reason, frozen by what BIRD rejects and, under
 	// anyRefusal, in all.
 	broken    map[Reason]*marks
 	ambiguous marks
 	frozen    map[string]*marks
 	loads     *loads
-	// dead are the groups with a half-session for which a starting BIRD waits in
+	// dead are the classes with a half-session for which a starting BIRD waits in
 	// vain.
 	dead []bool
 	// reflectorLoad is the Load of the route reflectors.
@@ -34,15 +35,15 @@ type tally struct {
 	measures measures
 }
 
-// count counts the sessions of a network. O(links + groups + external peers).
+// count counts the sessions of a network. O(links + classes + external peers).
 func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
-	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.classes.List)), broken: map[Reason]*marks{}}
-	degrees, fields := make([]int, len(n.classes.List)), map[string]bool{}
-	for i := range n.links {
+	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.Classes.List)), broken: map[Reason]*marks{}}
+	degrees, fields := make([]int, len(n.Classes.List)), map[string]bool{}
+	for i := range n.Links {
 		if i%linksBetweenChecks == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		n.countLink(t, &n.links[i], degrees, fields)
+		n.countLink(t, &n.Links[i], degrees, fields)
 	}
 	n.countMesh(t, degrees)
 	n.countExternals(t, fields)
@@ -62,17 +63,17 @@ func (n *network) sumUp(t *tally, fields map[string]bool) {
 	t.Most, t.MostNode = n.most(t.Load, t.reflectorLoad)
 	t.BrokenReasons = make(map[Reason]HalfGroup, len(t.broken))
 	for reason, m := range t.broken {
-		t.BrokenReasons[reason] = m.halfGroup(n, t.brokenMembers(n.family, reason))
+		t.BrokenReasons[reason] = m.halfGroup(n, t.brokenMembers(n.Family, reason))
 	}
-	t.Ambiguous = Ambiguous{t.ambiguous.halfGroup(n, t.ambiguousMembers(n.family)), firstNames(fields)}
-	t.Frozen = NodeSet{Sample: []string{}, Members: t.frozenMembers(n.family, anyRefusal)}
-	if all := t.frozen[anyRefusal]; all != nil {
+	t.Ambiguous = Ambiguous{t.ambiguous.halfGroup(n, t.ambiguousMembers(n.Family)), firstNames(fields)}
+	t.Frozen = NodeSet{Sample: []string{}, Members: t.frozenMembers(n.Family, sessions.AnyRefusal)}
+	if all := t.frozen[sessions.AnyRefusal]; all != nil {
 		t.Frozen = all.nodeSet(n, t.Frozen.Members)
 	}
 	t.FrozenReasons = []FrozenReason{}
 	for _, reason := range sortedKeys(t.frozen) {
-		if m := t.frozen[reason]; reason != anyRefusal {
-			t.FrozenReasons = append(t.FrozenReasons, FrozenReason{reason, m.nodeSet(n, t.frozenMembers(n.family, reason)), firstNames(m.peers)})
+		if m := t.frozen[reason]; reason != sessions.AnyRefusal {
+			t.FrozenReasons = append(t.FrozenReasons, FrozenReason{reason, m.nodeSet(n, t.frozenMembers(n.Family, reason)), firstNames(m.peers)})
 		}
 	}
 }
@@ -92,11 +93,11 @@ func (t *tally) ambiguousMembers(f calico.Family) string {
 	}))
 }
 
-// frozenMembers registers the nodes whose BIRD refuses its configuration for a
+// frozenMembers registers the nodes whose BIRD rejects its configuration for a
 // reason, or for any.
 func (t *tally) frozenMembers(f calico.Family, reason string) string {
 	name := "frozen/" + f.String()
-	if reason != anyRefusal {
+	if reason != sessions.AnyRefusal {
 		name += "/" + reason
 	}
 	return t.measures.add(name, nodesOf(func(t *Topology) func(int) bool {
@@ -109,7 +110,7 @@ func (t *Topology) marked(f calico.Family, m *marks) func(int) bool {
 	return func(i int) bool { return m.has(t.networks[f], i) }
 }
 
-// breaks counts the half-sessions of all nodes of a group on which no session
+// breaks counts the half-sessions of all nodes of a class on which no session
 // comes up, and returns their marks.
 func (n *network) breaks(t *tally, reason Reason, halves int, group uint32) *marks {
 	t.Broken += halves
@@ -130,131 +131,119 @@ func (t *tally) marked(reason Reason) *marks {
 // proto_falling_down; seen in BIRD 1.6.8).
 func waitsFor(reason Reason) bool { return reason != ASNumberMismatch }
 
-// ordered counts the ordered pairs of different nodes of two groups.
+// ordered counts the ordered pairs of different nodes of two classes.
 func (n *network) ordered(a, b uint32) int {
 	if a == b {
-		return 2 * n.classes.Pairs(a, b)
+		return 2 * n.Classes.Pairs(a, b)
 	}
-	return n.classes.Pairs(a, b)
+	return n.Classes.Pairs(a, b)
 }
 
-func (n *network) countLink(t *tally, l *link, degrees []int, fields map[string]bool) {
-	halves := n.ordered(l.from, l.to)
-	for i := range l.halfSessions {
-		h := &l.halfSessions[i]
+func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields map[string]bool) {
+	halves := n.ordered(l.From, l.To)
+	for i := range l.Protocols {
+		h := &l.Protocols[i]
 		switch {
-		case h.ambiguous():
-			t.ambiguous.addClass(n, l.from, halves).addPeers(n, l, h)
-			all := make([]*settings, len(h.ways))
-			for k := range h.ways {
-				all[k] = &h.ways[k].settings
+		case h.Ambiguous():
+			t.ambiguous.addClass(n, l.From, halves).addPeers(n, l, h)
+			all := make([]*sessions.Settings, len(h.Ways))
+			for k := range h.Ways {
+				all[k] = &h.Ways[k].Settings
 			}
-			addDifferences(fields, &n.classes.List[l.from], h.prefix, all...)
+			sessions.AddDifferences(fields, &n.Classes.List[l.From], h.Prefix, all...)
 		case i > 0:
-			n.breaks(t, n.laterReason(l, h), halves, l.from).addPeers(n, l, h)
-		case !l.established():
-			n.breaks(t, l.reason, halves, l.from).addPeers(n, l, h)
+			n.breaks(t, n.LaterReason(l, h), halves, l.From).addPeers(n, l, h)
+		case !l.Established():
+			n.breaks(t, l.Reason, halves, l.From).addPeers(n, l, h)
 		}
 		// An ambiguous one may be dead as well.
-		if i > 0 || !l.established() && waitsFor(l.reason) {
-			t.dead[l.from] = true
+		if i > 0 || !l.Established() && waitsFor(l.Reason) {
+			t.dead[l.From] = true
 		}
 	}
-	if !l.established() {
+	if !l.Established() {
 		return
 	}
-	degrees[l.from] += halves / n.classes.List[l.from].Nodes
-	if l.from > l.to {
+	degrees[l.From] += halves / n.Classes.List[l.From].Nodes
+	if l.From > l.To {
 		return
 	}
-	t.Total += n.classes.Pairs(l.from, l.to)
+	t.Total += n.Classes.Pairs(l.From, l.To)
 	n.credit(t, l)
 }
 
-// laterReason is why a half-session that is not the first stays idle.
-func (n *network) laterReason(l *link, h *halfSession) Reason {
-	a := &n.classes.List[l.from]
-	if s := &h.ways[0].settings; s.peerASN == 0 || s.local(a) == 0 {
-		return ASNumberZero
-	}
-	if n.sharesAddress(l.from) || n.sharesAddress(l.to) {
-		return AddressShared
-	}
-	return Overlapping
-}
-
 // credit counts the sessions of a link for the BGPPeers that give a side of them.
-func (n *network) credit(t *tally, l *link) {
+func (n *network) credit(t *tally, l *sessions.Link) {
 	const (
 		byFrom = 1 << iota // by the members with nodes of l.from
 		byTo               // by those with nodes of l.to
 	)
 	type share struct {
-		*peerGroup
+		*sessions.PeerGroup
 		by int // 0 for the only member
 	}
 	var shares []share
 	mesh := false
-	for _, end := range []*link{l, n.link(l.to, l.from)} {
-		mesh = mesh || end.halfSessions[0].prefix == prefixMesh
-		for _, w := range end.halfSessions[0].ways {
-			for _, s := range w.sources {
+	for _, end := range []*sessions.Link{l, n.Link(l.To, l.From)} {
+		mesh = mesh || end.Protocols[0].Prefix == sessions.PrefixMesh
+		for _, w := range end.Protocols[0].Ways {
+			for _, s := range w.Sources {
 				by := 0
 				switch {
-				case len(s.members) == 1:
-				case s.far == (end == l):
+				case len(s.Members) == 1:
+				case s.Far == (end == l):
 					by = byTo
 				default:
 					by = byFrom
 				}
-				i := slices.IndexFunc(shares, func(o share) bool { return o.peerGroup == s.peerGroup })
+				i := slices.IndexFunc(shares, func(o share) bool { return o.PeerGroup == s.PeerGroup })
 				if i < 0 {
 					i = len(shares)
-					shares = append(shares, share{s.peerGroup, 0})
+					shares = append(shares, share{s.PeerGroup, 0})
 				}
 				shares[i].by |= by
 			}
 		}
 	}
-	sessions := n.classes.Pairs(l.from, l.to)
+	total := n.Classes.Pairs(l.From, l.To)
 	if mesh {
-		t.byMesh += sessions
+		t.byMesh += total
 	}
 	for _, s := range shares {
 		if s.by == 0 {
-			t.byPeering[s.numbers[0]] += sessions
+			t.byPeering[s.Numbers[0]] += total
 			continue
 		}
-		from, to := n.classes.List[l.from].Nodes, n.classes.List[l.to].Nodes
-		var a, b []placed
+		from, to := n.Classes.List[l.From].Nodes, n.Classes.List[l.To].Nodes
+		var a, b []sessions.Placed
 		switch {
-		case l.from == l.to:
+		case l.From == l.To:
 			// All sessions but those between two nodes that are not the member's.
-			for _, p := range n.spreads[s.peerGroup].in(l.from) {
-				t.byPeering[s.numbers[p.member]] += sessions - (from-p.nodes)*(from-p.nodes-1)/2
+			for _, p := range n.Spreads[s.PeerGroup].In(l.From) {
+				t.byPeering[s.Numbers[p.Member]] += total - (from-p.Nodes)*(from-p.Nodes-1)/2
 			}
 			continue
 		case s.by&byFrom != 0:
-			a = n.spreads[s.peerGroup].in(l.from)
+			a = n.Spreads[s.PeerGroup].In(l.From)
 		}
 		if s.by&byTo != 0 {
-			b = n.spreads[s.peerGroup].in(l.to)
+			b = n.Spreads[s.PeerGroup].In(l.To)
 		}
 		for len(a) > 0 || len(b) > 0 {
 			member, nodesFrom, nodesTo := uint32(0), 0, 0
-			if len(b) == 0 || len(a) > 0 && a[0].member <= b[0].member {
-				member, nodesFrom = a[0].member, a[0].nodes
+			if len(b) == 0 || len(a) > 0 && a[0].Member <= b[0].Member {
+				member, nodesFrom = a[0].Member, a[0].Nodes
 			} else {
-				member = b[0].member
+				member = b[0].Member
 			}
-			if len(b) > 0 && b[0].member == member {
-				nodesTo = b[0].nodes
+			if len(b) > 0 && b[0].Member == member {
+				nodesTo = b[0].Nodes
 				b = b[1:]
 			}
 			if nodesFrom > 0 {
 				a = a[1:]
 			}
-			t.byPeering[s.numbers[member]] += sessions - (from-nodesFrom)*(to-nodesTo)
+			t.byPeering[s.Numbers[member]] += total - (from-nodesFrom)*(to-nodesTo)
 		}
 	}
 }
@@ -262,68 +251,68 @@ func (n *network) credit(t *tally, l *link) {
 // countMesh counts the mesh's sessions as a formula, but for those pairs that
 // have a link.
 func (n *network) countMesh(t *tally, degrees []int) {
-	sizes, linked := [meshKinds]int{}, make([][meshKinds]int, len(n.classes.List)) // nodes of linked groups
+	sizes, linked := [sessions.MeshKinds]int{}, make([][sessions.MeshKinds]int, len(n.Classes.List)) // nodes of linked classes
 	kinds := map[uint32]int{}
-	for kind, list := range n.mesh {
+	for kind, list := range n.Mesh {
 		for _, g := range list {
 			kinds[g] = kind
-			sizes[kind] += n.classes.List[g].Nodes
+			sizes[kind] += n.Classes.List[g].Nodes
 		}
 	}
 	if len(kinds) == 0 {
 		return
 	}
-	for i := range n.links {
-		l := &n.links[i]
-		if kind, ok := kinds[l.to]; ok {
-			linked[l.from][kind] += n.classes.List[l.to].Nodes
+	for i := range n.Links {
+		l := &n.Links[i]
+		if kind, ok := kinds[l.To]; ok {
+			linked[l.From][kind] += n.Classes.List[l.To].Nodes
 		}
 	}
-	sessions := 0 // counted from both ends
+	count := 0 // counted from both ends
 	for g, kind := range kinds {
-		nodes := n.classes.List[g].Nodes
-		for other := range meshKinds {
+		nodes := n.Classes.List[g].Nodes
+		for other := range sessions.MeshKinds {
 			peers := sizes[other] - linked[g][other]
-			if other == kind && n.link(g, g) == nil {
+			if other == kind && n.Link(g, g) == nil {
 				peers-- // itself
 			}
-			for _, s := range n.addressSharers() { // They are skipped and have no link.
-				if k, ok := kinds[s]; ok && k == other && n.sameAddress(g, s) {
+			for _, s := range n.AddressSharers() { // They are skipped and have no link.
+				if k, ok := kinds[s]; ok && k == other && n.SameAddress(g, s) {
 					peers--
 				}
 			}
-			if reason := n.rules.meshReason(kind, other); reason == "" {
-				sessions += nodes * peers
+			if reason := n.Rules.MeshReason(kind, other); reason == "" {
+				count += nodes * peers
 				degrees[g] += peers
 			} else if peers > 0 {
 				n.breaks(t, reason, nodes*peers, g)
 			}
 		}
 	}
-	t.Total += sessions / 2
-	t.byMesh += sessions / 2
+	t.Total += count / 2
+	t.byMesh += count / 2
 }
 
 func (n *network) countExternals(t *tally, fields map[string]bool) {
-	for _, p := range n.workloads {
-		t.External += int(p.local.IntersectionCardinality(n.index.BGP[n.family]))
+	for _, p := range n.Workloads {
+		t.External += int(p.Local.IntersectionCardinality(n.Index.BGP[n.Family]))
 	}
-	for _, o := range n.counted {
-		for k := range o.halfSessions {
-			h := &o.halfSessions[k]
-			counted := n.ambiguousAt(h, fields)
+	for _, o := range n.Counted {
+		for k := range o.Protocols {
+			h := &o.Protocols[k]
+			counted := n.AmbiguousAt(h, fields)
 			if counted.Any() {
 				t.ambiguous.addNodes(counted)
-				h.sourcesAt(&t.ambiguous, counted)
+				addSourcesAt(h, &t.ambiguous, counted)
 			}
-			for _, v := range h.variants {
-				left := v.nodes.Difference(counted)
-				counted.InPlaceUnion(v.nodes) // Variants that come to the same are one.
+			for _, v := range h.Variants {
+				left := v.Nodes.Difference(counted)
+				counted.InPlaceUnion(v.Nodes) // Variants that come to the same are one.
 				for _, dead := range []struct {
 					reason Reason
 					nodes  *bitset.BitSet
 				}{
-					{ASNumberZero, n.zeroASN(&v, left)}, {AddressShared, n.index.Shared(n.family)}, {Overlapping, h.idle},
+					{ASNumberZero, n.ZeroASN(&v, left)}, {AddressShared, n.Index.Shared(n.Family)}, {Overlapping, h.Idle},
 				} {
 					c := int(left.IntersectionCardinality(dead.nodes))
 					if c == 0 {
@@ -332,7 +321,7 @@ func (n *network) countExternals(t *tally, fields map[string]bool) {
 					t.Broken += c
 					m, hit := t.marked(dead.reason), left.Intersection(dead.nodes)
 					m.addNodes(hit)
-					h.sourcesAt(m, hit)
+					addSourcesAt(h, m, hit)
 					left = left.Difference(dead.nodes)
 				}
 				t.External += int(left.Count())
@@ -341,75 +330,51 @@ func (n *network) countExternals(t *tally, fields map[string]bool) {
 	}
 }
 
-// sourcesAt takes in the BGPPeers that give the half-session to some nodes.
-func (h *externalHalfSession) sourcesAt(m *marks, nodes *bitset.BitSet) {
-	for i := range h.variants {
-		m.addPeersAt(h.variants[i].sources, nodes)
+// addSourcesAt adds the BGPPeers that give an external half-session to some nodes.
+func addSourcesAt(h *sessions.ExternalProtocol, m *marks, nodes *bitset.BitSet) {
+	for i := range h.Variants {
+		m.addPeersAt(h.Variants[i].Sources, nodes)
 	}
-}
-
-// zeroASN returns those of nodes for which an AS number of 0 is in it.
-func (n *network) zeroASN(v *variant, nodes *bitset.BitSet) *bitset.BitSet {
-	if v.settings.peerASN == 0 {
-		return nodes
-	}
-	if v.settings.localASN != 0 {
-		return bitset.New(0)
-	}
-	zero := n.classes.Union(func(g int) bool { return n.classes.List[g].ASN == 0 })
-	if zero == nil {
-		return bitset.New(0)
-	}
-	return zero.Intersection(nodes)
-}
-
-// working returns the nodes whose half-session with an external peer BIRD takes.
-func (n *network) working(h *externalHalfSession) *bitset.BitSet {
-	out := h.nodes.Difference(h.idle).Difference(n.index.Shared(n.family))
-	for i := range h.variants {
-		out.InPlaceDifference(n.zeroASN(&h.variants[i], h.variants[i].nodes))
-	}
-	return out
 }
 
 // waiting returns the nodes that have a half-session for which a starting BIRD
 // waits in vain, a peer that is not ready among the reasons; nil for none. O(nodes) where
 // there are any.
 func (n *network) waiting(t *tally) *bitset.BitSet {
-	down := n.index.NotReady.Intersection(n.index.BGP[n.family])
-	downIn := make([]int, len(n.classes.List))
+	down := n.Index.NotReady.Intersection(n.Index.BGP[n.Family])
+	downIn := make([]int, len(n.Classes.List))
 	for i, ok := down.NextSet(0); ok; i, ok = down.NextSet(i + 1) {
-		downIn[n.classes.Of[i]]++
+		downIn[n.Classes.Of[i]]++
 	}
 	meshDown := 0
 	for g, c := range downIn {
-		if n.inMesh(uint32(g)) {
+		if n.InMesh(uint32(g)) {
 			meshDown += c
 		}
 	}
-	out := n.classes.Union(func(g int) bool {
+	out := n.Classes.Union(func(g int) bool {
 		if t.dead[g] {
 			return true
 		}
 		// A node that is down itself and the only one does not wait for itself;
 		// it is down anyway, so it is let count.
-		if n.inMesh(uint32(g)) && meshDown > 0 {
+		if n.InMesh(uint32(g)) && meshDown > 0 {
 			return true
 		}
-		for _, l := range n.from(uint32(g)) {
-			if downIn[l.to] > 0 {
+		for _, l := range n.LinksFrom(uint32(g)) {
+			if downIn[l.To] > 0 {
 				return true
 			}
 		}
 		return false
 	})
-	for _, o := range n.counted {
-		for k := range o.halfSessions {
-			h := &o.halfSessions[k]
-			dead := h.idle.Union(h.nodes.Intersection(n.index.Shared(n.family)))
+	for _, o := range n.Counted {
+		for k := range o.Protocols {
+			h := &o.Protocols[k]
+			dead := h.Idle.Union(h.Nodes.Intersection(n.Index.Shared(n.Family)))
 			if dead.Any() {
 				if out == nil {
-					out = bitset.New(uint(len(n.classes.Of)))
+					out = bitset.New(uint(len(n.Classes.Of)))
 				}
 				out.InPlaceUnion(dead)
 			}

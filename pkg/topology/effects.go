@@ -12,6 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Effects describes how a change, which leads from the state before to that of t,
@@ -24,18 +25,18 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 		return nil
 	}
 	out := t.ownEffects(before, c)
-	known := map[string]*peering{}
-	for _, p := range before.peerings {
-		known[p.peer.Name] = p
+	known := map[string]*sessions.Peering{}
+	for _, p := range before.sessions.Peerings {
+		known[p.Peer.Name] = p
 	}
 	type moved struct {
 		texts []string
 		loss  int // of sessions
 	}
 	var others []moved
-	for _, p := range t.peerings {
-		if old := known[p.peer.Name]; old != nil {
-			others = append(others, moved{t.moved(before, p, old), before.summary.BGPPeers[p.peer.Name].Sessions - t.summary.BGPPeers[p.peer.Name].Sessions})
+	for _, p := range t.sessions.Peerings {
+		if old := known[p.Peer.Name]; old != nil {
+			others = append(others, moved{t.moved(before, p, old), before.summary.BGPPeers[p.Peer.Name].Sessions - t.summary.BGPPeers[p.Peer.Name].Sessions})
 		}
 	}
 	slices.SortStableFunc(others, func(a, b moved) int { return cmp.Compare(b.loss, a.loss) })
@@ -48,25 +49,25 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 // moved describes the selectors of a BGPPeer that match other nodes than before.
 // A selector that is not set is skipped, and so is one that matches all nodes of
 // which there are now more or fewer.
-func (t *Topology) moved(before *Topology, r, old *peering) []string {
+func (t *Topology) moved(before *Topology, r, old *sessions.Peering) []string {
 	var out []string
 	describe := func(field, selector, oldSelector string, now, was *bitset.BitSet) {
 		n, m := int(now.Count()), int(was.Count())
 		switch {
 		case selector == "", selector == oldSelector && n == int(t.index.Len()) && m == int(before.index.Len()):
 		// Where nodes were added or deleted, the numbers in the sets differ.
-		case selector == oldSelector && n == m && (sameSet(now, was) || int(t.index.Len()) != int(before.index.Len())):
+		case selector == oldSelector && n == m && (sessions.SameSet(now, was) || int(t.index.Len()) != int(before.index.Len())):
 		case selector == oldSelector && n == m:
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s as before, but not the same", r.peer.Name, field, selector, text.Count(n, "node")))
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s as before, but not the same", r.Peer.Name, field, selector, text.Count(n, "node")))
 		case selector == oldSelector:
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %s before", r.peer.Name, field, selector, text.Count(n, "node"), text.Number(m)))
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s, %s before", r.Peer.Name, field, selector, text.Count(n, "node"), text.Number(m)))
 		default:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s; before, %q matched %s",
-				r.peer.Name, field, selector, text.Count(n, "node"), oldSelector, text.Number(m)))
+				r.Peer.Name, field, selector, text.Count(n, "node"), oldSelector, text.Number(m)))
 		}
 	}
-	describe("nodeSelector", r.peer.NodeSelector, old.peer.NodeSelector, r.local, old.local)
-	describe("peerSelector", r.peer.PeerSelector, old.peer.PeerSelector, r.remote, old.remote)
+	describe("nodeSelector", r.Peer.NodeSelector, old.Peer.NodeSelector, r.Local, old.Local)
+	describe("peerSelector", r.Peer.PeerSelector, old.Peer.PeerSelector, r.Remote, old.Remote)
 	return out
 }
 
@@ -75,17 +76,17 @@ func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 	var out []string
 	switch kind := c.ID().Kind; {
 	case kind == calico.KindBGPConfiguration:
-		if t.rules.mesh && !before.rules.mesh {
+		if t.sessions.Rules.Mesh && !before.sessions.Rules.Mesh {
 			out = append(out, "the node-to-node mesh is turned on")
 		}
-		if !t.rules.mesh && before.rules.mesh {
+		if !t.sessions.Rules.Mesh && before.sessions.Rules.Mesh {
 			out = append(out, "the node-to-node mesh is turned off and its "+text.Count(before.summary.Mesh.Sessions, "session")+" removed")
 		}
-		if t.rules.asn != before.rules.asn {
-			out = append(out, fmt.Sprintf("the cluster's AS number changes from %d to %d", before.rules.asn, t.rules.asn))
+		if t.sessions.Rules.ASN != before.sessions.Rules.ASN {
+			out = append(out, fmt.Sprintf("the cluster's AS number changes from %d to %d", before.sessions.Rules.ASN, t.sessions.Rules.ASN))
 		}
 	case kind == calico.KindNode:
-		if text := nodeEffect(c, before.rules.mesh); text != "" {
+		if text := nodeEffect(c, before.sessions.Rules.Mesh); text != "" {
 			out = append(out, text)
 		}
 	case kind == calico.KindBGPPeer:
@@ -127,9 +128,9 @@ func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 // that are no nodes are not counted, but the nodes that have them are.
 func (b *BGPPeer) configures() string {
 	switch b.Scope {
-	case scopeExternal:
+	case sessions.ScopeExternal:
 		return "sessions with an external peer on " + text.Count(b.LocalNodes, "node")
-	case scopeWorkloads:
+	case sessions.ScopeWorkloads:
 		return "sessions with pods on " + text.Count(b.LocalNodes, "node")
 	default:
 		return text.Count(b.Sessions, "session")

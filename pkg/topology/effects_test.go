@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 func TestEffectsSayWhatSessionsABGPPeerGives(t *testing.T) {
-	s := state.New(newObject(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": false}))
+	s := state.New(calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": false}))
 	for i, address := range []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"} {
-		s = s.Apply(state.Change{After: node(t, string(rune('a'+i)), with("ipv4Address", address))})
+		s = s.Apply(state.Change{After: calicotest.Node(t, string(rune('a'+i)), calicotest.BGP("ipv4Address", address))})
 	}
 	for name, c := range map[string]struct {
 		spec map[string]any
@@ -24,7 +25,7 @@ func TestEffectsSayWhatSessionsABGPPeerGives(t *testing.T) {
 		"with pods":               {map[string]any{"localWorkloadSelector": "all()", "asNumber": int64(65001)}, "sessions with pods on 3 nodes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			peer := newObject(t, "BGPPeer", "p", c.spec)
+			peer := calicotest.Object(t, "BGPPeer", "p", c.spec)
 			create := state.Change{After: peer}
 			before := compute(t, s, nil)
 			after := compute(t, s.Apply(create), before)
@@ -47,15 +48,15 @@ func TestOnlyAMeshThatIsOnIsLeftByARouteReflector(t *testing.T) {
 		"mesh off": {false, "Node b becomes a route reflector (cluster ID 244.0.0.1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plain := node(t, "b", with("ipv4Address", "10.0.0.2"))
+			plain := calicotest.Node(t, "b", calicotest.BGP("ipv4Address", "10.0.0.2"))
 			s := state.New(
-				newObject(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": c.mesh}),
-				newObject(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}),
-				node(t, "a", with("ipv4Address", "10.0.0.1")), plain,
+				calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": c.mesh}),
+				calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}),
+				calicotest.Node(t, "a", calicotest.BGP("ipv4Address", "10.0.0.1")), plain,
 			)
 			change := state.Change{
 				Before: plain,
-				After:  node(t, "b", with("ipv4Address", "10.0.0.2"), with("routeReflectorClusterID", "244.0.0.1")),
+				After:  calicotest.Node(t, "b", calicotest.BGP("ipv4Address", "10.0.0.2"), calicotest.BGP("routeReflectorClusterID", "244.0.0.1")),
 			}
 			before := compute(t, s, nil)
 			after := compute(t, s.Apply(change), before)
@@ -67,18 +68,18 @@ func TestOnlyAMeshThatIsOnIsLeftByARouteReflector(t *testing.T) {
 }
 
 func TestEffectsOfFieldsAndNodes(t *testing.T) {
-	at := func(address string, options ...nodeOption) calico.Object {
-		return node(t, "b", append(options, with("ipv4Address", address))...)
+	at := func(address string, options ...calicotest.Tweak) calico.Object {
+		return calicotest.Node(t, "b", append(options, calicotest.BGP("ipv4Address", address))...)
 	}
 	router := func(more map[string]any) calico.Object {
 		spec := map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(65001)}
 		maps.Copy(spec, more)
-		return newObject(t, "BGPPeer", "router", spec)
+		return calicotest.Object(t, "BGPPeer", "router", spec)
 	}
 	secret := map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "a"}}
 	other := map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "b"}}
 	all := func(name string, selector string) calico.Object {
-		return newObject(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "all()"})
+		return calicotest.Object(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "all()"})
 	}
 	for name, c := range map[string]struct {
 		before, after calico.Object
@@ -93,11 +94,11 @@ func TestEffectsOfFieldsAndNodes(t *testing.T) {
 		"a selector changes":  {all("p", "has(x)"), all("p", "has(y)"), []string{`BGPPeer p: nodeSelector "has(y)" matches 0 nodes; before, "has(x)" matched 1`}},
 		"a node is deleted":   {at("10.0.0.2"), nil, []string{"Node b is deleted"}},
 		"an address changes":  {at("10.0.0.2"), at("10.0.0.3"), []string{"the BGP address of Node b changes from 10.0.0.2 to 10.0.0.3"}},
-		"an address is lost":  {at("10.0.0.2", with("ipv6Address", "fd00::2")), at("10.0.0.2"), []string{"Node b loses its IPv6 BGP address fd00::2"}},
-		"an AS number is set": {at("10.0.0.2"), at("10.0.0.2", with("asNumber", int64(65001))), []string{"the AS number of Node b changes from the cluster's to 65001"}},
-		"a cluster ID changes": {at("10.0.0.2", with("routeReflectorClusterID", "244.0.0.1")), at("10.0.0.2", with("routeReflectorClusterID", "244.0.0.2")),
+		"an address is lost":  {at("10.0.0.2", calicotest.BGP("ipv6Address", "fd00::2")), at("10.0.0.2"), []string{"Node b loses its IPv6 BGP address fd00::2"}},
+		"an AS number is set": {at("10.0.0.2"), at("10.0.0.2", calicotest.BGP("asNumber", int64(65001))), []string{"the AS number of Node b changes from the cluster's to 65001"}},
+		"a cluster ID changes": {at("10.0.0.2", calicotest.BGP("routeReflectorClusterID", "244.0.0.1")), at("10.0.0.2", calicotest.BGP("routeReflectorClusterID", "244.0.0.2")),
 			[]string{"the cluster ID of Node b changes from 244.0.0.1 to 244.0.0.2"}},
-		"a cluster ID is unset": {at("10.0.0.2", with("routeReflectorClusterID", "244.0.0.1")), at("10.0.0.2"), []string{"Node b is no longer a route reflector (cluster ID 244.0.0.1 before)"}},
+		"a cluster ID is unset": {at("10.0.0.2", calicotest.BGP("routeReflectorClusterID", "244.0.0.1")), at("10.0.0.2"), []string{"Node b is no longer a route reflector (cluster ID 244.0.0.1 before)"}},
 		"the mesh is turned off": {configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}), configuration(t, map[string]any{"nodeToNodeMeshEnabled": false}),
 			[]string{"the node-to-node mesh is turned off and its 1 session removed"}},
 		"the mesh is turned on": {configuration(t, map[string]any{"nodeToNodeMeshEnabled": false}), configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}),
@@ -106,9 +107,9 @@ func TestEffectsOfFieldsAndNodes(t *testing.T) {
 			[]string{"the cluster's AS number changes from 65001 to 65002"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			objects := []calico.Object{node(t, "a", with("ipv4Address", "10.0.0.1"), label("x", "")), newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.9", "asNumber": int64(65009)})}
+			objects := []calico.Object{calicotest.Node(t, "a", calicotest.BGP("ipv4Address", "10.0.0.1"), calicotest.Label("x", "")), calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.9", "asNumber": int64(65009)})}
 			if c.before.ID().Kind != calico.KindNode {
-				objects = append(objects, node(t, "c", with("ipv4Address", "10.0.0.4")))
+				objects = append(objects, calicotest.Node(t, "c", calicotest.BGP("ipv4Address", "10.0.0.4")))
 			}
 			s := state.New(append(objects, c.before)...)
 			change := state.Change{Before: c.before, After: c.after}

@@ -1,43 +1,45 @@
 package topology
 
 import (
-	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"strings"
+
+	"encoding/json"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// handled is a set of nodes as the JSON of a summary has it.
-type handled struct {
+// namedSet is a set of nodes as the JSON of a summary has it.
+type namedSet struct {
 	members string
 	nodes   int
 	sample  string
 }
 
-// handles finds all sets of nodes in the JSON of a summary. In a list of loads or
-// levels a handle stands for all entries up to its own, so that only the number of
-// nodes is to be compared.
-func handles(v any, out *[]handled) {
+// namedSets appends all sets of nodes in the JSON of a summary. In a list of loads or
+// levels a name stands for all entries up to its own, so only the number of nodes is
+// compared.
+func namedSets(v any, out *[]namedSet) {
 	switch v := v.(type) {
 	case map[string]any:
 		members, isSet := v["members"].(string)
 		if nodes, ok := v["nodes"].(json.Number); ok && isSet {
 			n, _ := nodes.Int64()
-			*out = append(*out, handled{members, int(n), fmt.Sprint(v["sample"])})
+			*out = append(*out, namedSet{members, int(n), fmt.Sprint(v["sample"])})
 		}
 		for _, value := range v {
-			handles(value, out)
+			namedSets(value, out)
 		}
 	case []any:
 		total := 0
 		for _, value := range v {
-			var inner []handled
-			handles(value, &inner)
+			var inner []namedSet
+			namedSets(value, &inner)
 			for i := range inner {
 				if h := &inner[i]; strings.Contains(h.members, "/load/") || strings.Contains(h.members, "/atMost/") {
 					total += h.nodes
@@ -50,7 +52,7 @@ func handles(v any, out *[]handled) {
 }
 
 // Against a state without nodes, a set has gained all that it holds.
-func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
+func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 	kinds := map[string]int{}
 	forRandomStates(t, 8, seeds/3, func(_ *rand.Rand, objects []calico.Object) string {
 		topology, nothing := compute(t, state.New(objects...), nil), compute(t, state.New(), nil)
@@ -64,8 +66,8 @@ func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
 		if err := decoder.Decode(&summary); err != nil {
 			return err.Error()
 		}
-		var sets []handled
-		handles(summary, &sets)
+		var sets []namedSet
+		namedSets(summary, &sets)
 		for _, s := range sets {
 			n, sample, err := topology.Gained(nothing, s.members)
 			if err != nil {
@@ -89,7 +91,7 @@ func TestEveryHandleOfASummaryStandsForItsSet(t *testing.T) {
 	}
 }
 
-func TestHandlesThatAreNone(t *testing.T) {
+func TestNamesThatAreNoSets(t *testing.T) {
 	a, b := compute(t, state.New(makeNodes(t, 2)...), nil), compute(t, state.New(), nil)
 	for _, members := range []string{
 		"", "mesh", "mesh/ready", "sessions/IPv4", "sessions/IPv5/ambiguous", "sessions/IPv4/load/many", "reflectors/IPv5/load/1",
@@ -97,25 +99,27 @@ func TestHandlesThatAreNone(t *testing.T) {
 		// What a summary could have, and neither has.
 		"sessions/IPv4/broken/NoReturn", "sessions/IPv4/load/7", "routes/IPv4/withTransit/singlePoint/node/n00",
 	} {
-		if _, _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is no set of the summary", members) {
-			t.Errorf("%q: got %v", members, err)
-		}
+		t.Run(members, func(t *testing.T) {
+			if _, _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is no set of the summary", members) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
-// What a set has gained is told node by node, whatever became of its number.
+// What a set has gained is compared node by node, whatever became of its size.
 func TestWhatASetHasGained(t *testing.T) {
 	at := func(name, address, zone string) calico.Object {
-		return node(t, name, with("ipv4Address", address), label("topology.kubernetes.io/zone", zone))
+		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.Label("topology.kubernetes.io/zone", zone))
 	}
 	rr := func(name, address string) calico.Object {
-		return node(t, name, with("ipv4Address", address), with("routeReflectorClusterID", "244.0.0.1"), label("rr", ""), label("topology.kubernetes.io/zone", "z"))
+		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.BGP("routeReflectorClusterID", "244.0.0.1"), calicotest.Label("rr", ""), calicotest.Label("topology.kubernetes.io/zone", "z"))
 	}
-	peering := newObject(t, "BGPPeer", "to", map[string]any{"nodeSelector": "all()", "peerSelector": "has(rr)"})
+	peering := calicotest.Object(t, "BGPPeer", "to", map[string]any{"nodeSelector": "all()", "peerSelector": "has(rr)"})
 	before := compute(t, state.New(meshOff(t), rr("rr", "10.0.0.9"), at("a", "10.0.0.1", "y"), at("b", "10.0.0.2", "y"), peering), nil)
 	after := compute(t, state.New(meshOff(t), rr("rr", "10.0.0.9"), rr("rs", "10.0.0.8"), at("b", "10.0.0.2", "y"), at("c", "10.0.0.3", "y"), peering,
-		newObject(t, "BGPPeer", "one-way", map[string]any{"node": "b", "peerIP": "10.0.0.3", "asNumber": int64(64513)}),
-		newObject(t, "BGPPeer", "twice", map[string]any{"node": "b", "peerSelector": "has(rr)", "keepaliveTime": "20s"})), before)
+		calicotest.Object(t, "BGPPeer", "one-way", map[string]any{"node": "b", "peerIP": "10.0.0.3", "asNumber": int64(64513)}),
+		calicotest.Object(t, "BGPPeer", "twice", map[string]any{"node": "b", "peerSelector": "has(rr)", "keepaliveTime": "20s"})), before)
 	for members, want := range map[string]string{
 		"reflectors/IPv4/load/3":                        "2 [rr rs]",
 		"reflectors/IPv4/load/2":                        "1 [rs]",
@@ -126,16 +130,18 @@ func TestWhatASetHasGained(t *testing.T) {
 		"routes/IPv4/withTransit/singlePoint/zone/z":    "2 [b c]",
 		"routes/IPv4/withoutTransit/singlePoint/zone/z": "2 [b c]",
 	} {
-		n, sample, err := after.Gained(before, members)
-		if got := fmt.Sprint(n, " ", sample); err != nil || got != want {
-			t.Errorf("%s: got %s, %v, want %s", members, got, err, want)
-		}
+		t.Run(members, func(t *testing.T) {
+			n, sample, err := after.Gained(before, members)
+			if got := fmt.Sprint(n, " ", sample); err != nil || got != want {
+				t.Errorf("got %s, %v, want %s", got, err, want)
+			}
+		})
 	}
 }
 
 func TestWhoProgramsClusterRoutes(t *testing.T) {
 	felix := func(v string) calico.Object {
-		return newObject(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": v})
+		return calicotest.Object(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": v})
 	}
 	bird := func(v string) calico.Object { return configuration(t, map[string]any{"programClusterRoutes": v}) }
 	for name, c := range map[string]struct {
@@ -143,46 +149,50 @@ func TestWhoProgramsClusterRoutes(t *testing.T) {
 		want    string // setting of Felix and BIRD, who programs IPIP and no encapsulation, and the version
 	}{
 		"the version is not known":                {nil, ` / ipip bird noEncap bird ""`},
-		"a version of another product":            {[]calico.Object{newObject(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": "v3.21.0", "variant": "TigeraSecureEnterprise"})}, ` / ipip bird noEncap bird ""`},
+		"a version of another product":            {[]calico.Object{calicotest.Object(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": "v3.21.0", "variant": "TigeraSecureEnterprise"})}, ` / ipip bird noEncap bird ""`},
 		"both are set and the version is unknown": {[]calico.Object{felix("EnabledIPIPOnly"), bird("EnabledNoEncapOnly")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird ""`},
-		"v3.30 has no such field":                 {[]calico.Object{clusterOfVersion(t, "v3.30.3"), felix("Enabled"), bird("Disabled")}, `Disabled/Enabled ipip bird noEncap bird "3.30"`},
-		"v3.31 has it for Felix and IPIP":         {[]calico.Object{clusterOfVersion(t, "v3.31.2"), felix("Enabled"), bird("Disabled")}, `Enabled/Enabled ipip felix+bird noEncap bird "3.31"`},
-		"v3.32 by default":                        {[]calico.Object{clusterOfVersion(t, "v3.32.0")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
-		"v3.32 has two values":                    {[]calico.Object{clusterOfVersion(t, "v3.32.0"), felix("EnabledIPIPOnly"), bird("EnabledNoEncapOnly")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
-		"v3.32 handed over":                       {[]calico.Object{clusterOfVersion(t, "v3.32.0"), felix("Enabled"), bird("Disabled")}, `Enabled/Disabled ipip felix noEncap felix "3.32"`},
-		"v3.32 with nobody":                       {[]calico.Object{clusterOfVersion(t, "v3.32.0"), bird("Disabled")}, `Disabled/Disabled ipip nobody noEncap nobody "3.32"`},
-		"v3.33 by default":                        {[]calico.Object{clusterOfVersion(t, "v3.33.0")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
-		"v3.33 as it was before":                  {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("Disabled"), bird("Enabled")}, `Disabled/Enabled ipip bird noEncap bird "3.33"`},
-		"v3.33 with only one side changed":        {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("Disabled")}, `Disabled/EnabledNoEncapOnly ipip nobody noEncap bird "3.33"`},
-		"v3.33 with both at everything":           {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("Enabled"), bird("Enabled")}, `Enabled/Enabled ipip felix+bird noEncap felix+bird "3.33"`},
-		"v3.33 the other way round":               {[]calico.Object{clusterOfVersion(t, "v3.33.0"), felix("EnabledNoEncapOnly"), bird("EnabledIPIPOnly")}, `EnabledNoEncapOnly/EnabledIPIPOnly ipip bird noEncap felix "3.33"`},
-		"v4.0 with values of another version":     {[]calico.Object{clusterOfVersion(t, "v4.0.1"), felix("Someday"), bird("Never")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "4.0"`},
-		"a FelixConfiguration of a node":          {[]calico.Object{clusterOfVersion(t, "v3.33.0"), newObject(t, "FelixConfiguration", "node.a", map[string]any{"programClusterRoutes": "Disabled"})}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
+		"v3.30 has no such field":                 {[]calico.Object{calicotest.ClusterInformation(t, "v3.30.3"), felix("Enabled"), bird("Disabled")}, `Disabled/Enabled ipip bird noEncap bird "3.30"`},
+		"v3.31 has it for Felix and IPIP":         {[]calico.Object{calicotest.ClusterInformation(t, "v3.31.2"), felix("Enabled"), bird("Disabled")}, `Enabled/Enabled ipip felix+bird noEncap bird "3.31"`},
+		"v3.32 by default":                        {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
+		"v3.32 has two values":                    {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0"), felix("EnabledIPIPOnly"), bird("EnabledNoEncapOnly")}, `Disabled/Enabled ipip bird noEncap bird "3.32"`},
+		"v3.32 handed over":                       {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0"), felix("Enabled"), bird("Disabled")}, `Enabled/Disabled ipip felix noEncap felix "3.32"`},
+		"v3.32 with nobody":                       {[]calico.Object{calicotest.ClusterInformation(t, "v3.32.0"), bird("Disabled")}, `Disabled/Disabled ipip nobody noEncap nobody "3.32"`},
+		"v3.33 by default":                        {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
+		"v3.33 as it was before":                  {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("Disabled"), bird("Enabled")}, `Disabled/Enabled ipip bird noEncap bird "3.33"`},
+		"v3.33 with only one side changed":        {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("Disabled")}, `Disabled/EnabledNoEncapOnly ipip nobody noEncap bird "3.33"`},
+		"v3.33 with both at everything":           {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("Enabled"), bird("Enabled")}, `Enabled/Enabled ipip felix+bird noEncap felix+bird "3.33"`},
+		"v3.33 the other way round":               {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), felix("EnabledNoEncapOnly"), bird("EnabledIPIPOnly")}, `EnabledNoEncapOnly/EnabledIPIPOnly ipip bird noEncap felix "3.33"`},
+		"v4.0 with values of another version":     {[]calico.Object{calicotest.ClusterInformation(t, "v4.0.1"), felix("Someday"), bird("Never")}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "4.0"`},
+		"a FelixConfiguration of a node":          {[]calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), calicotest.Object(t, "FelixConfiguration", "node.a", map[string]any{"programClusterRoutes": "Disabled"})}, `EnabledIPIPOnly/EnabledNoEncapOnly ipip felix noEncap bird "3.33"`},
 	} {
-		got := compute(t, state.New(c.objects...), nil).Summary().ClusterRoutes
-		by := func(p PoolClass) string {
-			switch {
-			case p.Felix && p.BIRD:
-				return "felix+bird"
-			case p.Felix:
-				return "felix"
-			case p.BIRD:
-				return "bird"
+		t.Run(name, func(t *testing.T) {
+			got := compute(t, state.New(c.objects...), nil).Summary().ClusterRoutes
+			by := func(p PoolClass) string {
+				switch {
+				case p.Felix && p.BIRD:
+					return "felix+bird"
+				case p.Felix:
+					return "felix"
+				case p.BIRD:
+					return "bird"
+				}
+				return "nobody"
 			}
-			return "nobody"
-		}
-		setting := got.Setting.Felix + "/" + got.Setting.BIRD
-		if setting == "/" {
-			setting = " /"
-		}
-		if text := fmt.Sprintf("%s ipip %s noEncap %s %q", setting, by(got.IPIP), by(got.NoEncap), got.Version); text != c.want {
-			t.Errorf("%s: got %s, want %s", name, text, c.want)
-		}
+			setting := got.Setting.Felix + "/" + got.Setting.BIRD
+			if setting == "/" {
+				setting = " /"
+			}
+			if text := fmt.Sprintf("%s ipip %s noEncap %s %q", setting, by(got.IPIP), by(got.NoEncap), got.Version); text != c.want {
+				t.Errorf("got %s, want %s", text, c.want)
+			}
+		})
 	}
 }
 
 func TestPoolsWhoseRoutesSomebodyProgramsByChoice(t *testing.T) {
-	pool := func(name string, spec map[string]any) calico.Object { return newObject(t, "IPPool", name, spec) }
+	pool := func(name string, spec map[string]any) calico.Object {
+		return calicotest.Object(t, "IPPool", name, spec)
+	}
 	got := compute(t, state.New(
 		pool("vxlan", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}), pool("plain", map[string]any{"cidr": "10.1.0.0/16"}),
 		pool("six", map[string]any{"cidr": "fd00::/64"}), pool("ipip", map[string]any{"cidr": "10.2.0.0/16", "ipipMode": "CrossSubnet"}),
@@ -194,35 +204,37 @@ func TestPoolsWhoseRoutesSomebodyProgramsByChoice(t *testing.T) {
 }
 
 func TestSelectorsOfBGPPeers(t *testing.T) {
-	objects := append(makeNodes(t, 3, label("rack", "a")), node(t, "bare", label("rack", "a")), node(t, "rr", with("ipv4Address", "10.2.0.1/16"), label("rr", "")))
+	objects := append(makeNodes(t, 3, calicotest.Label("rack", "a")), calicotest.Node(t, "bare", calicotest.Label("rack", "a")), calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.Label("rr", "")))
 	for name, c := range map[string]struct {
 		spec map[string]any
 		want []Selector
 	}{
 		"none is set":      {map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)}, []Selector{}},
-		"both are set":     {map[string]any{"nodeSelector": "rack == 'a' && !has(rr)", "peerSelector": "has(rr)"}, []Selector{{"spec.nodeSelector", "rack == 'a' && !has(rr)", "", []string{"rack", "rr"}, 4}, {"spec.peerSelector", "has(rr)", "", []string{"rr"}, 1}}},
-		"it reads nothing": {map[string]any{"peerSelector": "all()"}, []Selector{{"spec.peerSelector", "all()", "", []string{}, 5}}},
-		"one does not parse": {map[string]any{"nodeSelector": "has(x)", "peerSelector": "has(rr"}, []Selector{{"spec.nodeSelector", "has(x)", "", []string{"x"}, 0},
-			{"spec.peerSelector", "has(rr", "Expected == or !=", []string{}, 0}}},
+		"both are set":     {map[string]any{"nodeSelector": "rack == 'a' && !has(rr)", "peerSelector": "has(rr)"}, []Selector{{Field: "spec.nodeSelector", Text: "rack == 'a' && !has(rr)", Error: "", Labels: []string{"rack", "rr"}, Nodes: 4}, {Field: "spec.peerSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1}}},
+		"it reads nothing": {map[string]any{"peerSelector": "all()"}, []Selector{{Field: "spec.peerSelector", Text: "all()", Error: "", Labels: []string{}, Nodes: 5}}},
+		"one does not parse": {map[string]any{"nodeSelector": "has(x)", "peerSelector": "has(rr"}, []Selector{{Field: "spec.nodeSelector", Text: "has(x)", Error: "", Labels: []string{"x"}, Nodes: 0},
+			{Field: "spec.peerSelector", Text: "has(rr", Error: "Expected == or !=", Labels: []string{}, Nodes: 0}}},
 		"the peers are pods": {map[string]any{"nodeSelector": "has(rr)", "localWorkloadSelector": "has(x)", "peerSelector": "rack == 'a'", "asNumber": int64(1)},
-			[]Selector{{"spec.nodeSelector", "has(rr)", "", []string{"rr"}, 1}, {"spec.peerSelector", "rack == 'a'", "", []string{"rack"}, 4}}},
+			[]Selector{{Field: "spec.nodeSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1}, {Field: "spec.peerSelector", Text: "rack == 'a'", Error: "", Labels: []string{"rack"}, Nodes: 4}}},
 	} {
-		s := state.New(append(objects, newObject(t, "BGPPeer", "p", c.spec))...)
-		topology := compute(t, s, nil)
-		got := topology.Summary().BGPPeers["p"].Selectors
-		if !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
-		}
-		// A Node that they match more, though it speaks no BGP.
-		s = s.Apply(state.Change{After: node(t, "more", label("rack", "a"), label("x", ""), label("rr", ""))})
-		if fault := topologiesDiffer(compute(t, s, topology), compute(t, s, nil)); fault != "" {
-			t.Errorf("%s: %s", name, fault)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := state.New(append(objects, calicotest.Object(t, "BGPPeer", "p", c.spec))...)
+			topology := compute(t, s, nil)
+			got := topology.Summary().BGPPeers["p"].Selectors
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+			// A Node that they match more, though it speaks no BGP.
+			s = s.Apply(state.Change{After: calicotest.Node(t, "more", calicotest.Label("rack", "a"), calicotest.Label("x", ""), calicotest.Label("rr", ""))})
+			if fault := topologiesDiffer(compute(t, s, topology), compute(t, s, nil)); fault != "" {
+				t.Error(fault)
+			}
+		})
 	}
 }
 
 func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
-	filter := newObject(t, "BGPFilter", "f", map[string]any{"exportV4": []any{}})
+	filter := calicotest.Object(t, "BGPFilter", "f", map[string]any{"exportV4": []any{}})
 	secret := &calico.Secret{Name: "bgp", Namespace: "calico-system", Keys: []string{"a", "b"}}
 	for name, c := range map[string]struct {
 		snapshot *state.Snapshot
@@ -232,10 +244,12 @@ func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
 		"there are some":        {state.New(filter, secret), "true [f] true map[bgp:[a b]]"},
 		"there are none":        {state.New().Knowing(calico.KindBGPFilter, calico.KindSecret), "true [] true map[]"},
 	} {
-		s := compute(t, c.snapshot, nil).Summary()
-		if got := fmt.Sprint(s.BGPFilters.Known, s.BGPFilters.Names, s.Secrets.Known, s.Secrets.Keys); got != c.want {
-			t.Errorf("%s: got %s, want %s", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := compute(t, c.snapshot, nil).Summary()
+			if got := fmt.Sprint(s.BGPFilters.Known, s.BGPFilters.Names, s.Secrets.Known, s.Secrets.Keys); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 	s := state.New(filter, secret)
 	before := compute(t, s, nil)
@@ -246,12 +260,12 @@ func TestBGPFiltersAndSecretsOfAState(t *testing.T) {
 }
 
 func TestACalicoNodeStatusChangesNothing(t *testing.T) {
-	status := decode(t, "CalicoNodeStatus", map[string]any{"name": "a"}, map[string]any{"node": "node-00001", "updatePeriodSeconds": int64(0)})
+	status := calicotest.Object(t, "CalicoNodeStatus", "a", map[string]any{"node": "node-00001", "updatePeriodSeconds": int64(0)})
 	s := cluster(t, 20, false)
 	before := compute(t, s, nil)
 	next := s.Apply(state.Change{After: status})
 	after := compute(t, next, before)
-	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.classes != before.classes {
+	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.sessions.Classes != before.sessions.Classes {
 		t.Error("something was made anew, or the state is the old one")
 	}
 	if again := compute(t, next.Apply(changes["peer-delete"](t, next)), after).Summary(); again.Sessions == before.Summary().Sessions {

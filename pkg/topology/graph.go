@@ -9,6 +9,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // maxExternals is the number of external peers that a graph shows one by one. More
@@ -39,9 +40,9 @@ type linkKey struct{ from, to, kind string }
 type grapher struct {
 	*Topology
 	graph   *Graph
-	spreads spreads        // over the parts
-	parts   *nodes.Classes // groups, told apart by external peers too
-	of      []int          // of each part, an index into graph.Groups; -1 without BGP
+	spreads sessions.Spreads // over the parts
+	parts   *nodes.Classes   // groups, told apart by external peers too
+	of      []int            // of each part, an index into graph.Groups; -1 without BGP
 	number  map[string]int
 	links   map[linkKey]*Link
 }
@@ -49,13 +50,13 @@ type grapher struct {
 // divide makes the groups of the graph: parts that have the same neighbours in
 // both families and the same external peers.
 func (b *grapher) divide() {
-	splits := slices.Clone(b.classes.Sets())
+	splits := slices.Clone(b.sessions.Classes.Sets())
 	externals := b.externals()
 	for _, o := range externals {
-		splits = append(splits, o.nodes)
+		splits = append(splits, o.Nodes)
 	}
 	b.parts = b.index.Divide(nodes.Defaults{}, splits, nil)
-	b.spreads = newSpreads(b.peerGroups, b.parts)
+	b.spreads = sessions.NewSpreads(b.sessions.PeerGroups, b.parts)
 	b.of = make([]int, len(b.parts.List))
 	first := map[int][]uint32{}
 	for p := range b.parts.List {
@@ -67,7 +68,7 @@ func (b *grapher) divide() {
 		node := uint(part.First[0])
 		far := []int{}
 		for i, o := range externals {
-			if len(externals) <= maxExternals && o.nodes.Test(node) {
+			if len(externals) <= maxExternals && o.Nodes.Test(node) {
 				far = append(far, i)
 			}
 		}
@@ -76,7 +77,7 @@ func (b *grapher) divide() {
 		if !ok {
 			i = len(b.graph.Groups)
 			b.number[key] = i
-			side := &b.networks[0].classes.List[b.classes.Of[node]]
+			side := &b.networks[0].Classes.List[b.sessions.Classes.Of[node]]
 			b.graph.Groups = append(b.graph.Groups, Group{ID: fmt.Sprintf("group-%d", i+1), Role: b.role(node), ASN: side.ASN, ClusterID: side.ClusterID})
 		}
 		b.of[p] = i
@@ -89,12 +90,12 @@ func (b *grapher) divide() {
 }
 
 // externals are those of both families.
-func (b *grapher) externals() []*externalPeer {
-	return slices.Concat(byAddress(b.networks[0].externals), byAddress(b.networks[1].externals))
+func (b *grapher) externals() []*sessions.ExternalPeer {
+	return slices.Concat(byAddress(b.networks[0].Externals), byAddress(b.networks[1].Externals))
 }
 
-func byAddress(list []*externalPeer) []*externalPeer {
-	return slices.SortedFunc(slices.Values(list), func(a, b *externalPeer) int { return a.address.Compare(b.address) })
+func byAddress(list []*sessions.ExternalPeer) []*sessions.ExternalPeer {
+	return slices.SortedFunc(slices.Values(list), func(a, b *sessions.ExternalPeer) int { return a.Address.Compare(b.Address) })
 }
 
 // role is the role of a node in the graph.
@@ -106,10 +107,10 @@ func (b *grapher) role(node uint) string {
 		if v < 0 {
 			continue
 		}
-		g := b.classes.Of[node]
+		g := b.sessions.Classes.Of[node]
 		one := &r.graph.Vertices[v]
 		reflector = reflector || one.Cluster != routes.NoCluster
-		mesh = mesh || b.networks[f].inMesh(g)
+		mesh = mesh || b.networks[f].InMesh(g)
 		some = some || !r.WithTransit.Isolated(v)
 		client = client || slices.ContainsFunc(one.Sessions, func(s routes.Session) bool { return s.PeerClient })
 	}
@@ -132,17 +133,17 @@ func (b *grapher) connect(n *network) {
 		for q := range b.parts.List[:p+1] {
 			from, to := b.of[p], b.of[q]
 			pairs := b.parts.Pairs(uint32(p), uint32(q))
-			if from < 0 || to < 0 || pairs == 0 || !b.parts.List[p].Speaks(n.family) || !b.parts.List[q].Speaks(n.family) {
+			if from < 0 || to < 0 || pairs == 0 || !b.parts.List[p].Speaks(n.Family) || !b.parts.List[q].Speaks(n.Family) {
 				continue
 			}
-			g, h := b.classes.Of[b.parts.List[p].First[0]], b.classes.Of[b.parts.List[q].First[0]]
+			g, h := b.sessions.Classes.Of[b.parts.List[p].First[0]], b.sessions.Classes.Of[b.parts.List[q].First[0]]
 			if kind := n.kindOf(g, h); kind != "" {
-				sources := append(b.sources(n.link(g, h), uint32(p), uint32(q)), b.sources(n.link(h, g), uint32(q), uint32(p))...)
+				sources := append(b.sources(n.Link(g, h), uint32(p), uint32(q)), b.sources(n.Link(h, g), uint32(q), uint32(p))...)
 				// Of what is broken, each half-session counts.
-				if kind == LinkBroken && (n.link(g, h) == nil) == (n.link(h, g) == nil) {
+				if kind == LinkBroken && (n.Link(g, h) == nil) == (n.Link(h, g) == nil) {
 					pairs *= 2
 				}
-				b.add(b.graph.Groups[min(from, to)].ID, b.graph.Groups[max(from, to)].ID, kind, n.family, pairs, sources)
+				b.add(b.graph.Groups[min(from, to)].ID, b.graph.Groups[max(from, to)].ID, kind, n.Family, pairs, sources)
 			}
 		}
 	}
@@ -150,23 +151,23 @@ func (b *grapher) connect(n *network) {
 
 // kindOf is the kind of the link between two groups, "" for none.
 func (n *network) kindOf(a, c uint32) string {
-	if n.sameAddress(a, c) {
+	if n.SameAddress(a, c) {
 		return ""
 	}
-	l, m := n.link(a, c), n.link(c, a)
+	l, m := n.Link(a, c), n.Link(c, a)
 	if l == nil && m == nil {
-		if !n.inMesh(a) || !n.inMesh(c) {
+		if !n.InMesh(a) || !n.InMesh(c) {
 			return ""
 		}
-		if n.rules.meshReason(n.meshKind(a), n.meshKind(c)) != "" {
+		if n.Rules.MeshReason(n.MeshKind(a), n.MeshKind(c)) != "" {
 			return LinkBroken
 		}
 		return LinkMesh
 	}
 	switch {
-	case l == nil || m == nil || !l.established():
+	case l == nil || m == nil || !l.Established():
 		return LinkBroken
-	case l.halfSessions[0].prefix == prefixMesh && m.halfSessions[0].prefix == prefixMesh:
+	case l.Protocols[0].Prefix == sessions.PrefixMesh && m.Protocols[0].Prefix == sessions.PrefixMesh:
 		return LinkMesh
 	}
 	if e := n.edge(l, m); e.Client || e.PeerClient {
@@ -177,15 +178,15 @@ func (n *network) kindOf(a, c uint32) string {
 
 // sources names the BGPPeers that give the first half-session of a link, nil for
 // none, to nodes of one part towards another.
-func (b *grapher) sources(l *link, from, to uint32) []string {
+func (b *grapher) sources(l *sessions.Link, from, to uint32) []string {
 	var out []string
 	if l == nil {
 		return nil
 	}
-	for _, w := range l.halfSessions[0].ways {
-		for _, s := range w.sources {
-			b.spreads.among(s, from, to, func(p *peering, _ uint32) bool {
-				out = append(out, p.peer.Name)
+	for _, w := range l.Protocols[0].Ways {
+		for _, s := range w.Sources {
+			b.spreads.Among(s, from, to, func(p *sessions.Peering, _ uint32) bool {
+				out = append(out, p.Peer.Name)
 				return true
 			})
 		}
@@ -210,42 +211,42 @@ func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sour
 // leave draws the external peers and the links to them.
 func (b *grapher) leave(n *network) {
 	many := len(b.externals()) > maxExternals
-	for _, o := range byAddress(n.externals) {
-		id := "outside-" + o.address.String()
+	for _, o := range byAddress(n.Externals) {
+		id := "outside-" + o.Address.String()
 		if many {
 			id = "outside"
 		}
 		b.meet(id, o, many)
 		sources := []string{}
-		for k := range o.halfSessions {
-			h := &o.halfSessions[k]
-			for _, v := range h.variants {
-				for _, p := range v.sources {
-					sources = append(sources, p.peer.Name)
+		for k := range o.Protocols {
+			h := &o.Protocols[k]
+			for _, v := range h.Variants {
+				for _, p := range v.Sources {
+					sources = append(sources, p.Peer.Name)
 				}
 			}
-			working := n.working(h)
-			b.reach(id, working, LinkExternal, n.family, sources)
-			b.reach(id, h.nodes.Difference(working), LinkBroken, n.family, sources)
+			working := n.Working(h)
+			b.reach(id, working, LinkExternal, n.Family, sources)
+			b.reach(id, h.Nodes.Difference(working), LinkBroken, n.Family, sources)
 		}
 	}
 }
 
 // meet adds an external peer to the graph, to the one that stands for all where
 // there are many.
-func (b *grapher) meet(id string, o *externalPeer, many bool) {
+func (b *grapher) meet(id string, o *sessions.ExternalPeer, many bool) {
 	i := slices.IndexFunc(b.graph.Externals, func(x Outside) bool { return x.ID == id })
 	if i < 0 {
 		i = len(b.graph.Externals)
 		b.graph.Externals = append(b.graph.Externals, Outside{ID: id})
 		if !many {
-			b.graph.Externals[i].ASN = o.halfSessions[0].variants[0].settings.peerASN
+			b.graph.Externals[i].ASN = o.Protocols[0].Variants[0].Settings.PeerASN
 		}
 	}
 	x := &b.graph.Externals[i]
 	x.Peers++
 	if len(x.PeerIPs) < SampleSize {
-		x.PeerIPs = append(x.PeerIPs, o.address.String())
+		x.PeerIPs = append(x.PeerIPs, o.Address.String())
 	}
 }
 

@@ -7,14 +7,14 @@ import (
 	"github.com/bits-and-blooms/bitset"
 )
 
-// loads are the half-sessions of the nodes, those on which a session stands or
+// loads are the half-sessions of the nodes, those on which a session comes up or
 // whose other side is not known.
 type loads struct {
-	degrees []int   // of the nodes of each group, with other nodes
+	degrees []int   // of the nodes of each class, with other nodes
 	more    []int32 // of each node, with what is no node; nil for none
 }
 
-// of is how many node i of group g has.
+// of is how many node i of class g has.
 func (l *loads) of(i int, g uint32) int {
 	if l.more == nil {
 		return l.degrees[g]
@@ -22,24 +22,24 @@ func (l *loads) of(i int, g uint32) int {
 	return l.degrees[g] + int(l.more[i])
 }
 
-// newLoads adds to the degrees of groups what is no node. O(half-sessions with
+// newLoads adds to the degrees of classes what is no node. O(half-sessions with
 // it), and O(nodes) where there are any.
 func (n *network) newLoads(degrees []int) *loads {
 	l := &loads{degrees: degrees}
-	for _, o := range n.counted {
-		for k := range o.halfSessions {
-			l.add(n, n.working(&o.halfSessions[k]))
+	for _, o := range n.Counted {
+		for k := range o.Protocols {
+			l.add(n, n.Working(&o.Protocols[k]))
 		}
 	}
-	for _, p := range n.workloads {
-		l.add(n, p.local.Intersection(n.index.BGP[n.family]))
+	for _, p := range n.Workloads {
+		l.add(n, p.Local.Intersection(n.Index.BGP[n.Family]))
 	}
 	return l
 }
 
 func (l *loads) add(n *network, set *bitset.BitSet) {
 	if l.more == nil && set.Any() {
-		l.more = make([]int32, len(n.classes.Of))
+		l.more = make([]int32, len(n.Classes.Of))
 	}
 	for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
 		l.more[i]++
@@ -53,13 +53,13 @@ type loadNodes struct {
 	first []uint32
 }
 
-// groups tells which nodes have how many, by whether they are route reflectors.
-// O(groups), and O(nodes) where some have half-sessions with what is no node.
+// byCount groups the nodes by how many they have and by whether they are route reflectors.
+// O(classes), and O(nodes) where some have half-sessions with what is no node.
 func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 	out := [2]map[int]*loadNodes{{}, {}}
 	at := func(g uint32, sessions int) *loadNodes {
 		kind := out[0]
-		if n.classes.List[g].Reflector() {
+		if n.Classes.List[g].Reflector() {
 			kind = out[1]
 		}
 		if kind[sessions] == nil {
@@ -68,8 +68,8 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 		return kind[sessions]
 	}
 	if l.more == nil {
-		for g := range n.classes.List {
-			if s := &n.classes.List[g]; s.Speaks(n.family) {
+		for g := range n.Classes.List {
+			if s := &n.Classes.List[g]; s.Speaks(n.Family) {
 				one := at(uint32(g), l.degrees[g])
 				one.nodes += s.Nodes
 				one.first = append(one.first, s.First...)
@@ -77,14 +77,14 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 		}
 		return out
 	}
-	// Nodes of one group differ in few ways, so what was looked up last is kept.
+	// Nodes of one class differ in few ways, so what was looked up last is kept.
 	type last struct {
 		more int32
 		*loadNodes
 	}
-	known := make([]last, len(n.classes.List))
-	for i, g := range n.classes.Of {
-		if !n.classes.List[g].Speaks(n.family) {
+	known := make([]last, len(n.Classes.List))
+	for i, g := range n.Classes.Of {
+		if !n.Classes.List[g].Speaks(n.Family) {
 			continue
 		}
 		k := &known[g]
@@ -99,10 +99,10 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 	return out
 }
 
-// list lists groups of loads, most first: those of the route reflectors or those of
+// list lists loads, most first: those of the route reflectors or those of
 // the other nodes. The set of each is the nodes with at least so many.
 func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []Load {
-	f, part := n.family, "sessions/"
+	f, part := n.Family, "sessions/"
 	if reflectors {
 		part = "reflectors/"
 	}
@@ -115,12 +115,12 @@ func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []L
 		members := t.measures.add(part+strconv.Itoa(count), nodesOf(func(t *Topology) func(int) bool {
 			n, loads := t.networks[f], t.tallies[f].loads
 			return func(i int) bool {
-				g := n.classes.Of[i]
-				s := &n.classes.List[g]
+				g := n.Classes.Of[i]
+				s := &n.Classes.List[g]
 				return s.Speaks(f) && s.Reflector() == reflectors && loads.of(i, g) >= count
 			}
 		}))
-		out = append(out, Load{count, g.nodes, sample(n.index, g.first), members})
+		out = append(out, Load{count, g.nodes, sample(n.Index, g.first), members})
 	}
 	return out
 }

@@ -2,6 +2,8 @@ package topology
 
 import (
 	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // marks are half-sessions that have something in common: how many, the nodes that
@@ -13,10 +15,10 @@ type marks struct {
 	peers        map[string]bool
 }
 
-// addClass adds the half-sessions of all nodes of a group, and returns the marks.
+// addClass adds the half-sessions of all nodes of a class, and returns the marks.
 func (m *marks) addClass(n *network, g uint32, halves int) *marks {
 	if m.classes == nil {
-		m.classes = make([]bool, len(n.classes.List))
+		m.classes = make([]bool, len(n.Classes.List))
 	}
 	m.classes[g] = true
 	m.halfSessions += halves
@@ -34,16 +36,16 @@ func (m *marks) addNodes(nodes *bitset.BitSet) {
 
 // addPeers adds the BGPPeers that give a half-session of a link; of each source, no more
 // than are named.
-func (m *marks) addPeers(n *network, l *link, h *halfSession) {
-	for i := range h.ways {
-		m.addSources(n, l, h.ways[i].sources)
+func (m *marks) addPeers(n *network, l *sessions.Link, h *sessions.Protocol) {
+	for i := range h.Ways {
+		m.addSources(n, l, h.Ways[i].Sources)
 	}
 }
 
-func (m *marks) addSources(n *network, l *link, sources []source) {
+func (m *marks) addSources(n *network, l *sessions.Link, sources []sessions.Source) {
 	for _, s := range sources {
 		named := 0
-		n.spreads.among(s, l.from, l.to, func(p *peering, _ uint32) bool {
+		n.Spreads.Among(s, l.From, l.To, func(p *sessions.Peering, _ uint32) bool {
 			m.addPeer(p)
 			named++
 			return named < maxNames
@@ -51,19 +53,19 @@ func (m *marks) addSources(n *network, l *link, sources []source) {
 	}
 }
 
-func (m *marks) addPeer(p *peering) {
+func (m *marks) addPeer(p *sessions.Peering) {
 	if m.peers == nil {
 		m.peers = map[string]bool{}
 	}
-	m.peers[p.peer.Name] = true
+	m.peers[p.Peer.Name] = true
 }
 
 // addPeersAt adds those of the sources that have one of some nodes; no more than are
 // named.
-func (m *marks) addPeersAt(sources []*peering, nodes *bitset.BitSet) {
+func (m *marks) addPeersAt(sources []*sessions.Peering, nodes *bitset.BitSet) {
 	named := 0
 	for _, p := range sources {
-		if p.local.IntersectionCardinality(nodes) > 0 {
+		if p.Local.IntersectionCardinality(nodes) > 0 {
 			m.addPeer(p)
 			if named++; named == maxNames {
 				return
@@ -72,7 +74,7 @@ func (m *marks) addPeersAt(sources []*peering, nodes *bitset.BitSet) {
 	}
 }
 
-// join takes in the nodes of other marks.
+// join adds the nodes of other marks.
 func (m *marks) join(n *network, other *marks) {
 	for g, yes := range other.classes {
 		if yes {
@@ -86,29 +88,29 @@ func (m *marks) join(n *network, other *marks) {
 
 // has reports whether node i is marked; no node is where m is nil.
 func (m *marks) has(n *network, i int) bool {
-	return m != nil && (m.hasClass(int(n.classes.Of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
+	return m != nil && (m.hasClass(int(n.Classes.Of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
 }
 
 func (m *marks) hasClass(g int) bool { return len(m.classes) > g && m.classes[g] }
 
-// nodeSet tells the marked nodes. O(groups), and O(nodes) where single ones are.
+// nodeSet counts and names the marked nodes. O(classes), and O(nodes) where single ones are.
 func (m *marks) nodeSet(n *network, members string) NodeSet {
 	if m.nodes != nil {
 		set := m.nodes
-		if all := n.classes.Union(m.hasClass); all != nil {
+		if all := n.Classes.Union(m.hasClass); all != nil {
 			set = set.Union(all)
 		}
-		return nodeSet(n.index, set, members)
+		return nodeSet(n.Index, set, members)
 	}
 	out := NodeSet{Members: members}
 	var first []uint32
 	for g, yes := range m.classes {
 		if yes {
-			out.Nodes += n.classes.List[g].Nodes
-			first = append(first, n.classes.List[g].First...)
+			out.Nodes += n.Classes.List[g].Nodes
+			first = append(first, n.Classes.List[g].First...)
 		}
 	}
-	out.Sample = sample(n.index, first)
+	out.Sample = sample(n.Index, first)
 	return out
 }
 

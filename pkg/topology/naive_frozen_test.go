@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // frozen tells whether BIRD refuses what Calico would write for a node and
@@ -24,8 +25,8 @@ func (m *naive) refusals(n *calico.Node, f calico.Family) map[string][]string {
 			// Of several nodes with one address, the mesh's is one each.
 			peerZero := h.PeerASN == 0 && slices.ContainsFunc(m.nodes, func(p *calico.Node) bool { return p.Name == h.PeerNode && m.asnOf(p) == 0 })
 			for reason, refused := range map[string]bool{
-				refusesOwnZero: h.LocalASN == 0, refusesPeerZero: peerZero, refusesRemoteZero: h.PeerASN == 0 && !peerZero && !s.mesh(),
-				refusesMask: strings.Contains(h.ClusterID, "/"), refusesLinkLocal: f == calico.IPv6 && s.peer.IsLinkLocalUnicast(),
+				sessions.RefusesOwnZero: h.LocalASN == 0, sessions.RefusesPeerZero: peerZero, sessions.RefusesRemoteZero: h.PeerASN == 0 && !peerZero && !s.mesh(),
+				sessions.RefusesMask: strings.Contains(h.ClusterID, "/"), sessions.RefusesLinkLocal: f == calico.IPv6 && s.peer.IsLinkLocalUnicast(),
 			} {
 				if refused {
 					out[reason] = append(out[reason], s.peersOf(h)...)
@@ -33,7 +34,7 @@ func (m *naive) refusals(n *calico.Node, f calico.Family) map[string][]string {
 			}
 		}
 		if names[s.protocol()] {
-			out[refusesTwice] = append(out[refusesTwice], []string{}...)
+			out[sessions.RefusesTwice] = append(out[sessions.RefusesTwice], []string{}...)
 		}
 		names[s.protocol()] = true
 	}

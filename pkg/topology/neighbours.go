@@ -1,16 +1,18 @@
 package topology
 
 import (
-	"iter"
 	"net/netip"
 	"slices"
 
+	"iter"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Neighbours are the half-sessions of one node in one family, but for those towards
-// local workloads, as calico-node tells of them in a CalicoNodeStatus: by the
-// neighbour's address and by what made the protocol.
+// local workloads, as calico-node reports them in a CalicoNodeStatus: by the
+// neighbor's address and by what made the protocol.
 type Neighbours struct {
 	Node   *calico.Node
 	Family calico.Family
@@ -25,18 +27,18 @@ type Neighbour struct {
 	// Status is that of the half-session; "" where it is ambiguous.
 	Status Status
 
-	listed *listed
+	listed *sessions.Listed
 }
 
 // PeerNode is the node of the state with the address IP, "" for none.
-func (n *Neighbour) PeerNode() string { return n.listed.peerNode() }
+func (n *Neighbour) PeerNode() string { return n.listed.PeerNode() }
 
 // Sources names the objects behind the half-session, as HalfSession does; of an
 // ambiguous one, all that may be.
 func (n *Neighbour) Sources() []string {
 	out := []string{}
-	for i := range n.listed.ways {
-		out = append(out, n.listed.sources(&n.listed.ways[i])...)
+	for i := range n.listed.Ways {
+		out = append(out, n.listed.Sources(&n.listed.Ways[i])...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -44,15 +46,15 @@ func (n *Neighbour) Sources() []string {
 
 // peerTypes are what calico-node makes of the prefixes of protocols
 // (node/pkg/status/populators/peers.go).
-var peerTypes = [...]calico.PeerType{prefixGlobal: calico.PeerGlobal, prefixMesh: calico.PeerMesh, prefixNode: calico.PeerNode}
+var peerTypes = [...]calico.PeerType{sessions.PrefixGlobal: calico.PeerGlobal, sessions.PrefixMesh: calico.PeerMesh, sessions.PrefixNode: calico.PeerNode}
 
 // Neighbours lists the half-sessions of the nodes that wanted asks for, in order of
 // node and family; of one that has no address in a family, none. Unlike HalfSessions of
 // one node after the other, O(nodes + half-sessions that are listed).
 func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbours] {
 	return func(yield func(Neighbours) bool) {
-		members := t.classes.Members()
-		var found []listed
+		members := t.sessions.Classes.Members()
+		var found []sessions.Listed
 		var list []Neighbour
 		for i, n := range t.index.Nodes {
 			if !wanted(n) {
@@ -61,11 +63,11 @@ func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbour
 			for _, f := range calico.Families {
 				found, list = found[:0], list[:0]
 				if n.SpeaksBGP(f) {
-					found = t.networks[f].collect(found, uint32(i), members)
+					found = t.networks[f].Collect(found, uint32(i), members)
 				}
 				for k := range found {
-					if l := &found[k]; l.prefix != prefixWorkload {
-						list = append(list, Neighbour{l.ip, peerTypes[l.prefix], l.status(), l})
+					if l := &found[k]; l.Prefix != sessions.PrefixWorkload {
+						list = append(list, Neighbour{l.IP, peerTypes[l.Prefix], l.Status(), l})
 					}
 				}
 				if !yield(Neighbours{n, f, list}) {
@@ -73,19 +75,5 @@ func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbour
 				}
 			}
 		}
-	}
-}
-
-// status is "" where it is ambiguous.
-func (l *listed) status() Status {
-	switch {
-	case l.halfSession.ambiguous():
-		return ""
-	case l.reason != "":
-		return Broken
-	case l.external:
-		return External
-	default:
-		return Paired
 	}
 }

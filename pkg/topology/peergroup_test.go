@@ -2,8 +2,9 @@ package topology
 
 import (
 	"maps"
-	"math/rand/v2"
 	"slices"
+
+	"math/rand/v2"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -36,23 +37,23 @@ func TestTwinsArePeerGroups(t *testing.T) {
 	seen := map[string]int{}
 	forTwins(t, func(s *state.Snapshot) string {
 		topology := compute(t, s, nil)
-		for _, g := range topology.peerGroups {
-			if len(g.members) > 1 {
+		for _, g := range topology.sessions.PeerGroups {
+			if len(g.Members) > 1 {
 				side := "local"
-				if g.remoteVaries {
+				if g.RemoteVaries {
 					side = "remote"
 				}
 				seen[side+" nodes vary"]++
-				if g.reverse != [2]bool{} {
+				if g.Reverse != [2]bool{} {
 					seen[side+" nodes vary, with half-sessions back"]++
 				}
-				if g.byPeerIP() {
+				if g.ByPeerIP() {
 					seen[side+" nodes vary, on an address"]++
 				}
 			}
 		}
 		for _, n := range topology.networks {
-			if len(n.counted) < len(n.externals) {
+			if len(n.Counted) < len(n.Externals) {
 				seen["external peers are counted as one"]++
 			}
 		}

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/util/version"
-
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Values of programClusterRoutes. Each names the classes of IPPools that the
@@ -43,7 +43,7 @@ type programming struct {
 // Where the version is not known, what is set counts as from v3.33 on, and what is
 // not set as before.
 func newProgramming(s *state.Snapshot) programming {
-	p := programming{version: calicoVersion(s)}
+	p := programming{version: sessions.CalicoVersion(s)}
 	if c := s.FelixConfiguration(); c != nil {
 		p.setting.Felix = c.ProgramClusterRoutes
 	}
@@ -79,7 +79,7 @@ func fourValues(value, otherwise string) string {
 	return otherwise
 }
 
-// classes tells which classes a value stands for, or, empty, the other one.
+// classes returns the classes of IPPools that a value names; of otherwise where it is empty.
 func classes(value, otherwise string) (ipip, noEncap bool) {
 	value = cmp.Or(value, otherwise)
 	return value == programEnabled || value == programIPIPOnly, value == programEnabled || value == programNoEncapOnly
@@ -104,7 +104,7 @@ func (p *programming) needsBGP(pool *calico.IPPool) bool {
 	return c != nil && (p.version == nil || c.BIRD || !c.Felix)
 }
 
-// clusterRoutes tells who programs the routes to pods on other nodes.
+// clusterRoutes returns who programs the routes to pods on other nodes.
 func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	p := newProgramming(s)
 	out := &ClusterRoutes{Setting: p.setting}
@@ -121,14 +121,7 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	return out
 }
 
-func calicoVersion(s *state.Snapshot) *version.Version {
-	if c := s.ClusterInformation(); c != nil {
-		return c.Version
-	}
-	return nil
-}
-
-// podTraffic tells in which families pod traffic between nodes needs BGP. A
+// podTraffic returns in which families pod traffic between nodes needs BGP. A
 // state without any pool does not tell, and counts as needing it in both.
 func podTraffic(s *state.Snapshot, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
 	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}}, IPv6: PodTraffic{Pools: []string{}}}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // The kinds of a SinglePoint.
@@ -24,19 +25,19 @@ type point struct{ kind, name string }
 // first. prefix begins the names of their sets. O(vertices), and O(nodes +
 // external peers) where there is a single point.
 func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
-	ix, f := r.network.index, r.network.family
+	ix, f := r.network.Index, r.network.Family
 	out := []SinglePoint{}
 	members := func(p point) string { return prefix + "singlePoint/" + p.kind + "/" + p.name }
 	for p, set := range r.pointSets(transit) {
 		out = append(out, SinglePoint{p.kind, p.name, nodeSet(ix, set, members(p))})
 	}
-	r.externalPoints(transit, func(o *externalPeer, nodes *nodes.List) {
+	r.externalPoints(transit, func(o *sessions.ExternalPeer, nodes *nodes.List) {
 		if cap(out) == 0 {
-			out = make([]SinglePoint, 0, len(r.network.externals))
+			out = make([]SinglePoint, 0, len(r.network.Externals))
 		}
-		p := point{pointExternal, o.name}
-		set := NodeSet{nodes.Len, o.sample, members(p)}
-		if nodes.Len != o.list.Len {
+		p := point{pointExternal, o.Name}
+		set := NodeSet{nodes.Len, o.Sample, members(p)}
+		if nodes.Len != o.List.Len {
 			set = nodeSet(ix, nodes.Set, set.Members)
 		}
 		out = append(out, SinglePoint{p.kind, p.name, set})
@@ -62,9 +63,9 @@ func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 		return r.pointSets(transit)[p]
 	}
 	var out *bitset.BitSet
-	r.externalPoints(transit, func(o *externalPeer, nodes *nodes.List) {
-		if o.name == p.name {
-			out = bitset.New(r.network.index.Len())
+	r.externalPoints(transit, func(o *sessions.ExternalPeer, nodes *nodes.List) {
+		if o.Name == p.name {
+			out = bitset.New(r.network.Index.Len())
 			nodes.AddTo(out)
 		}
 	})
@@ -75,7 +76,7 @@ func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 // point. The nodes of a zone are not among those that depend on it. O(vertices),
 // and O(nodes) where there is a single point.
 func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
-	m, ix := r.In(transit), r.network.index
+	m, ix := r.In(transit), r.network.Index
 	sets := map[point]*bitset.BitSet{}
 	some := false
 	for v := range r.vertices {
@@ -91,7 +92,7 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 		}
 		sets[p].Set(uint(node))
 	}
-	for node, g := range r.network.classes.Of {
+	for node, g := range r.network.Classes.Of {
 		v := r.vertexOf[g]
 		if v < 0 {
 			continue
@@ -112,24 +113,24 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 // externalPoints calls visit with the nodes whose only sessions are with one and
 // the same external peer, in order of the peers' names. O(vertices), and O(nodes +
 // external peers) where there are such nodes.
-func (r *routing) externalPoints(transit bool, visit func(o *externalPeer, nodes *nodes.List)) {
+func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPeer, nodes *nodes.List)) {
 	m := r.In(transit)
-	left := r.network.classes.Union(func(g int) bool {
+	left := r.network.Classes.Union(func(g int) bool {
 		v := r.vertexOf[g]
 		return v >= 0 && m.Dependency(int(v)).Kind == routes.OnExternal
 	})
 	if left == nil {
 		return
 	}
-	externals := r.network.externals
-	once := bitset.New(r.network.index.Len())
+	externals := r.network.Externals
+	once := bitset.New(r.network.Index.Len())
 	for _, o := range externals {
-		if o.list.Len > nodes.MaxShort {
-			left.InPlaceDifference(o.nodes.Intersection(once))
-			once.InPlaceUnion(o.nodes)
+		if o.List.Len > nodes.MaxShort {
+			left.InPlaceDifference(o.Nodes.Intersection(once))
+			once.InPlaceUnion(o.Nodes)
 			continue
 		}
-		for _, i := range o.list.Short {
+		for _, i := range o.List.Short {
 			if once.Test(uint(i)) {
 				left.Clear(uint(i))
 			}
@@ -137,9 +138,9 @@ func (r *routing) externalPoints(transit bool, visit func(o *externalPeer, nodes
 		}
 	}
 	for _, o := range externals {
-		list := o.list
+		list := o.List
 		if list.Some(func(i uint32) bool { return !left.Test(uint(i)) }) {
-			list = nodes.NewList(left.Intersection(o.nodes))
+			list = nodes.NewList(left.Intersection(o.Nodes))
 		}
 		if list.Len > 0 {
 			visit(o, &list)

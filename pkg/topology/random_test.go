@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -102,7 +103,7 @@ func (g *generator) twins(of []calico.Object) []calico.Object {
 		if spec["peerIP"] == "192.0.2.1" {
 			spec["peerIP"] = "192.0.2.2"
 		}
-		out = append(out, newObject(g.t, "BGPPeer", p.Name+"-twin", spec))
+		out = append(out, calicotest.Object(g.t, "BGPPeer", p.Name+"-twin", spec))
 	}
 	return out
 }
@@ -116,28 +117,26 @@ func (g *generator) node(i int) calico.Object {
 		}
 		return hosts[i]
 	}
-	var options []nodeOption
+	var options []calicotest.Tweak
 	if !g.oddly() {
-		options = append(options, with("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
+		options = append(options, calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
 	}
 	switch {
 	case g.one(2):
 	case g.oddly() && g.one(4):
-		options = append(options, with("ipv6Address", fmt.Sprintf("fe80::%d", host())))
+		options = append(options, calicotest.BGP("ipv6Address", fmt.Sprintf("fe80::%d", host())))
 	default:
-		options = append(options, with("ipv6Address", fmt.Sprintf("fd00::%d/64", host())))
+		options = append(options, calicotest.BGP("ipv6Address", fmt.Sprintf("fd00::%d/64", host())))
 	}
 	if g.one(3) {
-		options = append(options, with("routeReflectorClusterID", g.clusterID()), label("rr", ""))
+		options = append(options, calicotest.BGP("routeReflectorClusterID", g.clusterID()), calicotest.Label("rr", ""))
 	}
 	if g.one(4) {
-		options = append(options, with("asNumber", g.asn()))
+		options = append(options, calicotest.BGP("asNumber", g.asn()))
 	}
-	o := node(g.t, nodeName(i), append(options, label("rack", pick(g.choices, "a", "b", "c")))...)
-	if n, ok := o.(*calico.Node); ok {
-		n.NotReady = g.oddly()
-	}
-	return o
+	n := calicotest.Node(g.t, nodeName(i), append(options, calicotest.Label("rack", pick(g.choices, "a", "b", "c")))...)
+	n.NotReady = g.oddly()
+	return n
 }
 
 func (g *generator) clusterID() string {
@@ -170,7 +169,7 @@ func (g *generator) bgpPeer(i int) calico.Object {
 		if g.one(2) {
 			spec["nodeSelector"] = "all()"
 		}
-		return newObject(g.t, "BGPPeer", fmt.Sprintf("p%d", i), spec)
+		return calicotest.Object(g.t, "BGPPeer", fmt.Sprintf("p%d", i), spec)
 	}
 	switch g.choices.IntN(5) {
 	case 0:
@@ -181,7 +180,7 @@ func (g *generator) bgpPeer(i int) calico.Object {
 	}
 	g.remote(spec)
 	g.settings(spec)
-	return newObject(g.t, "BGPPeer", fmt.Sprintf("p%d", i), spec)
+	return calicotest.Object(g.t, "BGPPeer", fmt.Sprintf("p%d", i), spec)
 }
 
 // remote fills in what the peers are.
@@ -287,7 +286,7 @@ func (g *generator) configuration() calico.Object {
 	if g.oddly() {
 		spec["nodeMeshPassword"] = map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "a"}}
 	}
-	return newObject(g.t, "BGPConfiguration", calico.Default, spec)
+	return calicotest.Object(g.t, "BGPConfiguration", calico.Default, spec)
 }
 
 func (g *generator) nodeConfiguration() calico.Object {
@@ -295,11 +294,11 @@ func (g *generator) nodeConfiguration() calico.Object {
 	if g.one(3) {
 		spec["nodeToNodeMeshEnabled"] = false // Which Calico ignores here.
 	}
-	return newObject(g.t, "BGPConfiguration", "node."+nodeName(g.choices.IntN(pick(g.choices, 2, maxNodes))), spec)
+	return calicotest.Object(g.t, "BGPConfiguration", "node."+nodeName(g.choices.IntN(pick(g.choices, 2, maxNodes))), spec)
 }
 
 func (g *generator) version() calico.Object {
-	return clusterOfVersion(g.t, pick(g.choices, "v3.31.2", "v3.32.0", "master"))
+	return calicotest.ClusterInformation(g.t, pick(g.choices, "v3.31.2", "v3.32.0", "master"))
 }
 
 // beside makes an object that decides no session.
@@ -307,15 +306,15 @@ func (g *generator) beside() calico.Object {
 	program := map[string]any{"programClusterRoutes": pick(g.choices, "Enabled", "Disabled", "EnabledIPIPOnly")}
 	switch g.choices.IntN(5) {
 	case 0:
-		return newObject(g.t, "FelixConfiguration", pick(g.choices, calico.Default, "node.n00"), program)
+		return calicotest.Object(g.t, "FelixConfiguration", pick(g.choices, calico.Default, "node.n00"), program)
 	case 1:
-		return newObject(g.t, "BGPConfiguration", calico.Default, program)
+		return calicotest.Object(g.t, "BGPConfiguration", calico.Default, program)
 	case 2:
-		return newObject(g.t, "BGPFilter", pick(g.choices, "f", "g"), nil)
+		return calicotest.Object(g.t, "BGPFilter", pick(g.choices, "f", "g"), nil)
 	case 3:
 		return &calico.Secret{Name: "bgp", Keys: []string{pick(g.choices, "a", "b")}}
 	default:
-		return newObject(g.t, "IPPool", pick(g.choices, "a", "b"), map[string]any{
+		return calicotest.Object(g.t, "IPPool", pick(g.choices, "a", "b"), map[string]any{
 			"cidr": pick(g.choices, "10.0.0.0/16", "fd00::/64"), "ipipMode": pick(g.choices, "Never", "Always"), "disableBGPExport": g.one(4),
 		})
 	}

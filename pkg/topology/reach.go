@@ -10,7 +10,7 @@ import (
 // summarize sums up one reading of external peers. O(vertices squared), and
 // O(nodes) where there are single points.
 func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
-	f, m := r.network.family, r.In(transit)
+	f, m := r.network.Family, r.In(transit)
 	reading := "withoutTransit"
 	if transit {
 		reading = "withTransit"
@@ -32,7 +32,7 @@ func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
 			first = append(first, r.vertices[v].first...)
 		}
 	}
-	out.Isolated.Sample = sample(r.network.index, first)
+	out.Isolated.Sample = sample(r.network.Index, first)
 	out.Isolated.Members = r.measures.add(prefix+"isolated", nodesOf(func(t *Topology) func(int) bool {
 		r := t.routings[f]
 		return func(i int) bool {
@@ -70,7 +70,7 @@ func (r *routing) withoutRoute(ctx context.Context, transit bool) (PairSet, erro
 		}
 	})
 	for _, p := range firstPairs(found) {
-		out.Sample = append(out.Sample, Pair{r.network.index.Nodes[p[0]].Name, r.network.index.Nodes[p[1]].Name})
+		out.Sample = append(out.Sample, Pair{r.network.Index.Nodes[p[0]].Name, r.network.Index.Nodes[p[1]].Name})
 	}
 	return out, err
 }

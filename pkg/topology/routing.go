@@ -2,23 +2,23 @@ package topology
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 
-	"github.com/bits-and-blooms/bitset"
+	"encoding/binary"
 
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // routing is who has whose routes in one family. The vertices of its graph are
-// groups, merged where they have the same neighbours on the same terms: the
+// classes, merged where they have the same neighbors on the same terms: the
 // workers of all racks, for example, that peer with the same route reflectors.
 type routing struct {
 	*routes.Routes
 	graph    routes.Graph
 	network  *network
-	vertexOf []int32 // of each group; -1 without an address
+	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	// reach is what the summary says, without and with transit; measures are those
 	// of its sets.
@@ -32,7 +32,7 @@ type vertex struct {
 	first  []uint32 // the first few nodes, in order of names
 }
 
-// edge is the sessions between two groups: To is a group. allowed is how often
+// edge is the sessions between two classes: To is a class. allowed is how often
 // the sender accepts its own AS number the other way, which tells vertices apart.
 type edge struct {
 	routes.Session
@@ -40,11 +40,11 @@ type edge struct {
 }
 
 // newRouting follows the routes over the sessions of a network. exits are the
-// sessions with external peers, by what they carry. O(links + nodes + mesh groups
+// sessions with external peers, by what they carry. O(links + nodes + mesh classes
 // squared after merging), and what routes.Compute takes.
-func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) (*routing, error) {
-	r := &routing{network: n, vertexOf: make([]int32, len(n.classes.List))}
-	if err := r.merge(ctx, exits); err != nil {
+func newRouting(ctx context.Context, n *network) (*routing, error) {
+	r := &routing{network: n, vertexOf: make([]int32, len(n.Classes.List))}
+	if err := r.merge(ctx); err != nil {
 		return nil, err
 	}
 	r.findZones()
@@ -61,26 +61,26 @@ func newRouting(ctx context.Context, n *network, exits map[exit]*bitset.BitSet) 
 }
 
 // merge makes the graph.
-func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) error {
+func (r *routing) merge(ctx context.Context) error {
 	n := r.network
-	edges := make([][]edge, len(n.classes.List)) // without the mesh's
-	externals := make([][]routes.ExternalSession, len(n.classes.List))
-	kinds := make([]int, len(n.classes.List)) // of groups in the mesh
+	edges := make([][]edge, len(n.Classes.List)) // without the mesh's
+	externals := make([][]routes.ExternalSession, len(n.Classes.List))
+	kinds := make([]int, len(n.Classes.List)) // of classes in the mesh
 	for g := range kinds {
 		kinds[g] = -1
 	}
-	for kind, list := range n.mesh {
+	for kind, list := range n.Mesh {
 		for _, g := range list {
 			kinds[g] = kind
 		}
 	}
-	exitKeys := sortedExits(exits)
+	exitKeys := sessions.SortedExits(n.Exits)
 	known := map[string]int32{}
 	clusters := map[string]int{}
-	for g := range n.classes.List {
-		s := &n.classes.List[g]
+	for g := range n.Classes.List {
+		s := &n.Classes.List[g]
 		r.vertexOf[g] = -1
-		if !s.Speaks(n.family) {
+		if !s.Speaks(n.Family) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -88,7 +88,7 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 		}
 		edges[g] = n.edges(uint32(g))
 		for _, k := range exitKeys {
-			if x := k.session(s); x.ASN != 0 && exits[k].Test(uint(s.First[0])) { // BIRD refuses 0.
+			if x := externalSession(k, s); x.ASN != 0 && n.Exits[k].Test(uint(s.First[0])) { // BIRD rejects 0.
 				externals[g] = append(externals[g], x)
 			}
 		}
@@ -118,7 +118,7 @@ func (r *routing) merge(ctx context.Context, exits map[exit]*bitset.BitSet) erro
 	return nil
 }
 
-// clusterNumber numbers the cluster ID of a group.
+// clusterNumber numbers the cluster ID of a class.
 func clusterNumber(known map[string]int, s *nodes.Class) int {
 	if !s.Reflector() {
 		return routes.NoCluster
@@ -131,7 +131,7 @@ func clusterNumber(known map[string]int, s *nodes.Class) int {
 	return id
 }
 
-// sessions are those of the vertex that group g stands for: those by links, each
+// sessions are those of the vertex that class g stands for: those by links, each
 // vertex once, and those of the mesh with all that no link reaches.
 func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session {
 	n := r.network
@@ -144,21 +144,21 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 			out = append(out, e.Session)
 		}
 	}
-	if kinds[g] < 0 || n.sharesAddress(g) {
+	if kinds[g] < 0 || n.SharesAddress(g) {
 		return out
 	}
-	list := n.from(g)
+	list := n.LinksFrom(g)
 	linked := make(map[int32]bool, len(list)) // also by what carries no session
 	for i := range list {
-		linked[r.vertexOf[list[i].to]] = true
+		linked[r.vertexOf[list[i].To]] = true
 	}
 	for v := range r.vertices {
 		other := r.vertices[v].groups[0]
 		kind := kinds[other]
-		if kind < 0 || linked[int32(v)] || n.sharesAddress(other) || n.rules.meshReason(kinds[g], kind) != "" {
+		if kind < 0 || linked[int32(v)] || n.SharesAddress(other) || n.Rules.MeshReason(kinds[g], kind) != "" {
 			continue
 		}
-		a, b := &n.classes.List[g], &n.classes.List[other]
+		a, b := &n.Classes.List[g], &n.Classes.List[other]
 		out = append(out, routes.Session{To: int32(v), Internal: a.ASN == b.ASN, ASN: a.ASN, PeerASN: b.ASN})
 	}
 	return out
@@ -171,12 +171,12 @@ func (r *routing) findZones() {
 	for v := range r.graph.Vertices {
 		r.graph.Vertices[v].Zone = unseen
 	}
-	for node, g := range r.network.classes.Of {
+	for node, g := range r.network.Classes.Of {
 		v := r.vertexOf[g]
 		if v < 0 {
 			continue
 		}
-		zone := int(r.network.index.Zones.ID(uint32(node)))
+		zone := int(r.network.Index.Zones.ID(uint32(node)))
 		if zone == 0 { // The node has no zone label.
 			zone = routes.NoZone
 		}
@@ -191,7 +191,7 @@ func (r *routing) findZones() {
 }
 
 // vertex returns the vertex of a node, -1 for one without an address.
-func (r *routing) vertex(node uint) int { return int(r.vertexOf[r.network.classes.Of[node]]) }
+func (r *routing) vertex(node uint) int { return int(r.vertexOf[r.network.Classes.Of[node]]) }
 
 // hasRoute reports whether node to has the routes of node from.
 func (r *routing) hasRoute(transit bool, from, to uint) bool {
@@ -199,13 +199,13 @@ func (r *routing) hasRoute(transit bool, from, to uint) bool {
 	return v >= 0 && w >= 0 && from != to && r.In(transit).Has(v, w)
 }
 
-// edges lists the sessions of a group by links.
+// edges lists the sessions of a class by links.
 func (n *network) edges(g uint32) []edge {
 	var out []edge
-	list := n.from(g)
+	list := n.LinksFrom(g)
 	for i := range list {
-		if l := &list[i]; l.established() {
-			out = append(out, n.edge(l, n.link(l.to, l.from)))
+		if l := &list[i]; l.Established() {
+			out = append(out, n.edge(l, n.Link(l.To, l.From)))
 		}
 	}
 	return out
@@ -213,45 +213,35 @@ func (n *network) edges(g uint32) []edge {
 
 // edge is the sessions on link l, whose other side is m. Where a side is
 // ambiguous, only what holds either way is counted on.
-func (n *network) edge(l, m *link) edge {
-	a, b := &n.classes.List[l.from], &n.classes.List[l.to]
-	first := &l.halfSessions[0].ways[0].settings
-	e := edge{Session: routes.Session{To: int32(l.to), Internal: first.internal(a), ASN: first.local(a), PeerASN: m.halfSessions[0].ways[0].settings.local(b)}}
-	e.Client = !l.anyWay(func(s *settings) bool { return !s.client(a, l.halfSessions[0].prefix) })
-	e.PeerClient = !m.anyWay(func(s *settings) bool { return !s.client(b, m.halfSessions[0].prefix) })
-	e.PeerAllowed, e.allowed = m.allowed(), l.allowed()
+func (n *network) edge(l, m *sessions.Link) edge {
+	a, b := &n.Classes.List[l.From], &n.Classes.List[l.To]
+	first := &l.Protocols[0].Ways[0].Settings
+	e := edge{Session: routes.Session{To: int32(l.To), Internal: first.Internal(a), ASN: first.Local(a), PeerASN: m.Protocols[0].Ways[0].Settings.Local(b)}}
+	e.Client = !l.AnyWay(func(s *sessions.Settings) bool { return !s.Client(a, l.Protocols[0].Prefix) })
+	e.PeerClient = !m.AnyWay(func(s *sessions.Settings) bool { return !s.Client(b, m.Protocols[0].Prefix) })
+	e.PeerAllowed, e.allowed = m.Allowed(), l.Allowed()
 	return e
 }
 
-// allowed is how often the nodes of l.from accept a route with their own AS number
-// in its path.
-func (l *link) allowed() int {
-	least := l.halfSessions[0].ways[0].settings.allow
-	for _, w := range l.halfSessions[0].ways {
-		least = min(least, w.settings.allow)
-	}
-	return least
-}
-
-// session is the session of a node in s.
-func (k exit) session(s *nodes.Class) routes.ExternalSession {
-	local := k.localASN
+// externalSession is the session of a node in s.
+func externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
+	local := k.LocalASN
 	if local == 0 {
 		local = s.ASN
 	}
-	x := routes.ExternalSession{Internal: !k.foreign && k.peerASN == local, ASN: local}
+	x := routes.ExternalSession{Internal: !k.Foreign && k.PeerASN == local, ASN: local}
 	x.Client = x.Internal && s.Reflector()
 	return x
 }
 
-// signature is the same for groups that no route can tell apart.
+// signature is the same for classes that no route can tell apart.
 func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
-	s := &n.classes.List[g]
+	s := &n.Classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
 	b = append(b, s.ClusterID...)
 	b = append(b, 0, byte(mesh+1))
 	b = binary.BigEndian.AppendUint32(b, s.ASN)
-	if n.sharesAddress(g) {
+	if n.SharesAddress(g) {
 		b = binary.BigEndian.AppendUint32(b, g+1)
 	}
 	flags := func(set ...bool) {
@@ -278,8 +268,8 @@ func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.
 	}
 	// A link without a session takes the mesh's place too.
 	if mesh >= 0 {
-		for _, l := range n.from(g) {
-			b = binary.BigEndian.AppendUint32(append(b, 'l'), l.to)
+		for _, l := range n.LinksFrom(g) {
+			b = binary.BigEndian.AppendUint32(append(b, 'l'), l.To)
 		}
 	}
 	return string(b)

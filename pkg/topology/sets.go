@@ -15,9 +15,7 @@ func nodeSet(ix *nodes.Index, set *bitset.BitSet, members string) NodeSet {
 		return out
 	}
 	out.Nodes = int(set.Count())
-	for i, ok := set.NextSet(0); ok && len(out.Sample) < SampleSize; i, ok = set.NextSet(i + 1) {
-		out.Sample = append(out.Sample, ix.Nodes[i].Name)
-	}
+	out.Sample = ix.Names(set, SampleSize)
 	return out
 }
 

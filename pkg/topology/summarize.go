@@ -11,6 +11,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // summarize makes the summary, sharing the parts that are equal with before.
@@ -20,7 +21,7 @@ func (t *Topology) summarize(before *Topology) {
 		old = before.summary
 	}
 	s := &Summary{}
-	if v := calicoVersion(t.snapshot); v != nil {
+	if v := sessions.CalicoVersion(t.snapshot); v != nil {
 		s.CalicoVersion = v.String()
 	}
 	s.Nodes = share(old.Nodes, t.nodes())
@@ -68,9 +69,9 @@ func (t *Topology) summarize(before *Topology) {
 // those that did not change.
 func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	var old map[string]*BGPPeer
-	var was []*peering
+	var was []*sessions.Peering
 	if before != nil {
-		old, was = before.summary.BGPPeers, before.peerings
+		old, was = before.summary.BGPPeers, before.sessions.Peerings
 	}
 	sameNodes := before != nil && t.index.Speakers == before.index.Speakers
 	type entry struct {
@@ -79,8 +80,8 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	}
 	var changed []entry
 	k, kept := 0, 0
-	for i, r := range t.peerings {
-		for k < len(was) && was[k].peer.Name < r.peer.Name {
+	for i, r := range t.sessions.Peerings {
+		for k < len(was) && was[k].Peer.Name < r.Peer.Name {
 			k++
 		}
 		sessions := t.sessionsOf(i)
@@ -88,7 +89,7 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 			kept++
 			continue
 		}
-		name := r.peer.Name
+		name := r.Peer.Name
 		changed = append(changed, entry{name, share(old[name], t.peerPart(r, sessions))})
 	}
 	changed = slices.DeleteFunc(changed, func(e entry) bool {
@@ -109,9 +110,9 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	for _, e := range changed {
 		s.BGPPeers[e.name] = e.part
 	}
-	if len(s.BGPPeers) > len(t.peerings) {
+	if len(s.BGPPeers) > len(t.sessions.Peerings) {
 		maps.DeleteFunc(s.BGPPeers, func(name string, _ *BGPPeer) bool {
-			_, ok := slices.BinarySearchFunc(t.peerings, name, func(r *peering, name string) int { return cmp.Compare(r.peer.Name, name) })
+			_, ok := slices.BinarySearchFunc(t.sessions.Peerings, name, func(r *sessions.Peering, name string) int { return cmp.Compare(r.Peer.Name, name) })
 			return !ok
 		})
 	}
@@ -198,13 +199,13 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 				one.NotExported = append(one.NotExported, p.Name)
 			}
 		}
-		one.BGPPeers = slices.Grow(one.BGPPeers, len(t.peerings))
-		for _, p := range t.peerings {
-			if p.scope != scopeWorkloads {
-				one.BGPPeers = append(one.BGPPeers, p.peer.Name)
+		one.BGPPeers = slices.Grow(one.BGPPeers, len(t.sessions.Peerings))
+		for _, p := range t.sessions.Peerings {
+			if p.Scope != sessions.ScopeWorkloads {
+				one.BGPPeers = append(one.BGPPeers, p.Peer.Name)
 			}
-			if len(p.peer.Filters) > 0 && (p.forward[f] || p.reverse[f]) {
-				one.Filtered = append(one.Filtered, p.peer.Name)
+			if len(p.Peer.Filters) > 0 && (p.Forward[f] || p.Reverse[f]) {
+				one.Filtered = append(one.Filtered, p.Peer.Name)
 			}
 		}
 		if before != nil {
@@ -229,15 +230,15 @@ func (t *Topology) noAddress(f calico.Family) NodeSet {
 	return out
 }
 
-func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
-	p := r.peer
+func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
+	p := r.Peer
 	b := &BGPPeer{
-		Object: object(&p.Metadata, r.problems), Scope: r.scope,
+		Object: object(&p.Metadata, r.Problems), Scope: r.Scope,
 		Sessions:    sessions,
-		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.selectors,
+		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.Selectors,
 	}
-	b.LocalNodes = int(r.local.IntersectionCardinality(t.index.Speakers))
-	b.RemoteNodes = int(r.remote.IntersectionCardinality(t.index.Speakers))
+	b.LocalNodes = int(r.Local.IntersectionCardinality(t.index.Speakers))
+	b.RemoteNodes = int(r.Remote.IntersectionCardinality(t.index.Speakers))
 	return b
 }
 
@@ -246,20 +247,20 @@ func (t *Topology) peerPart(r *peering, sessions int) *BGPPeer {
 func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	n := t.networks[f]
 	out := Reflectors{Levels: []Level{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
-	peers := make([]bool, len(t.peerings))
+	peers := make([]bool, len(t.sessions.Peerings))
 	levels := map[int][]uint32{} // the first nodes
 	counts := map[int]int{}
-	for g := range n.classes.List {
-		s := &n.classes.List[g]
+	for g := range n.Classes.List {
+		s := &n.Classes.List[g]
 		switch {
 		case !s.Speaks(f):
 			continue
 		case s.Reflector():
 			out.Total += s.Nodes
 			serves := false
-			for _, l := range n.from(uint32(g)) {
+			for _, l := range n.LinksFrom(uint32(g)) {
 				n.markGiving(&l, peers)
-				serves = serves || l.established() && !n.classes.List[l.to].Reflector()
+				serves = serves || l.Established() && !n.Classes.List[l.To].Reflector()
 			}
 			if serves {
 				out.Peered += s.Nodes
@@ -270,8 +271,8 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		level := n.reflectorsOf(uint32(g))
 		counts[level] += s.Nodes
 		levels[level] = append(levels[level], s.First...)
-		for _, l := range n.from(uint32(g)) {
-			if n.classes.List[l.to].Reflector() {
+		for _, l := range n.LinksFrom(uint32(g)) {
+			if n.Classes.List[l.To].Reflector() {
 				n.markGiving(&l, peers)
 			}
 		}
@@ -280,9 +281,9 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
 		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
 	}
-	for i, p := range t.peerings {
+	for i, p := range t.sessions.Peerings {
 		if peers[i] {
-			out.BGPPeers = append(out.BGPPeers, p.peer.Name)
+			out.BGPPeers = append(out.BGPPeers, p.Peer.Name)
 		}
 	}
 	return out
@@ -292,22 +293,22 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 // to at most so many.
 func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
 	n := t.networks[f]
-	yes := make([]bool, len(n.classes.List))
+	yes := make([]bool, len(n.Classes.List))
 	for g := range yes {
-		s := &n.classes.List[g]
+		s := &n.Classes.List[g]
 		yes[g] = s.Speaks(f) && !s.Reflector() && n.reflectorsOf(uint32(g)) <= level
 	}
-	return func(i int) bool { return yes[t.classes.Of[i]] }
+	return func(i int) bool { return yes[t.sessions.Classes.Of[i]] }
 }
 
 // reflectorsOf counts the route reflectors that the nodes of a class have sessions
 // to, at most MaxLevel.
 func (n *network) reflectorsOf(g uint32) int {
 	count := 0
-	list := n.from(g)
+	list := n.LinksFrom(g)
 	for i := range list {
-		if n.classes.List[list[i].to].Reflector() && list[i].established() {
-			count += n.classes.List[list[i].to].Nodes
+		if n.Classes.List[list[i].To].Reflector() && list[i].Established() {
+			count += n.Classes.List[list[i].To].Nodes
 		}
 	}
 	return min(count, MaxLevel)
@@ -315,11 +316,11 @@ func (n *network) reflectorsOf(g uint32) int {
 
 // markGiving marks the peerings, by their number, that configure the half-sessions
 // of a link.
-func (n *network) markGiving(l *link, peers []bool) {
-	for i := range l.halfSessions {
-		for _, w := range l.halfSessions[i].ways {
-			for _, s := range w.sources {
-				n.spreads.among(s, l.from, l.to, func(_ *peering, number uint32) bool {
+func (n *network) markGiving(l *sessions.Link, peers []bool) {
+	for i := range l.Protocols {
+		for _, w := range l.Protocols[i].Ways {
+			for _, s := range w.Sources {
+				n.Spreads.Among(s, l.From, l.To, func(_ *sessions.Peering, number uint32) bool {
 					peers[number] = true
 					return true
 				})

@@ -1,6 +1,8 @@
 package topology
 
-import "github.com/bgpguard/bgpguard/pkg/calico"
+import (
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
 
 // Summary is what policies read of a state: its JSON form is input.state. Its
 // size does not depend on the number of nodes. Every field is always present.
@@ -378,18 +380,6 @@ type BGPPeer struct {
 	KeepaliveTime int `json:"keepaliveTimeSeconds"`
 	// Selectors are its nodeSelector and peerSelector, those that are set.
 	Selectors []Selector `json:"selectors"`
-}
-
-// Selector is a selector of nodes.
-type Selector struct {
-	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
-	Text  string `json:"text"`
-	// Error is why it does not parse, "" where it does.
-	Error string `json:"error"`
-	// Labels names the labels that it reads, sorted.
-	Labels []string `json:"labels"`
-	// Nodes counts those that it matches, including those without BGP.
-	Nodes int `json:"nodes"`
 }
 
 // BGPConfiguration is a BGPConfiguration.

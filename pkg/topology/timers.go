@@ -2,64 +2,51 @@ package topology
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
-
-// seconds is a timer as Calico writes it into bird.cfg: rounded to seconds
-// (confd/pkg/backends/calico/bgp_processor.go).
-func seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
 
 // restartTime returns a graceful restart time in seconds, BIRD's default for
 // nil. 0 is a value.
 func restartTime(d *time.Duration) int {
 	if d == nil {
-		return seconds(calico.DefaultRestartTime)
+		return sessions.Seconds(calico.DefaultRestartTime)
 	}
-	return seconds(*d)
+	return sessions.Seconds(*d)
 }
 
 // keepaliveTime returns a keepalive time in seconds, BIRD's default for nil
 // and for what rounds to 0, which BIRD takes as unset.
 func keepaliveTime(d *time.Duration) int {
-	if d == nil || seconds(*d) == 0 {
-		return seconds(calico.DefaultKeepaliveTime)
+	if d == nil || sessions.Seconds(*d) == 0 {
+		return sessions.Seconds(calico.DefaultKeepaliveTime)
 	}
-	return seconds(*d)
-}
-
-// optionalSeconds is a timer as it is written, unset for nil.
-func optionalSeconds(d *time.Duration) int {
-	if d == nil {
-		return unset
-	}
-	return seconds(*d)
+	return sessions.Seconds(*d)
 }
 
 // timers groups the mesh and the BGPPeers by their timers.
 func (t *Topology) timers(s, old *Summary) *Timers {
 	out := &Timers{}
-	restart, keepalive := newTimerGroups(len(t.peerings)), newTimerGroups(len(t.peerings))
+	restart, keepalive := newTimerGroups(len(t.sessions.Peerings)), newTimerGroups(len(t.sessions.Peerings))
 	c := t.snapshot.BGPConfiguration(calico.Default)
 	var meshRestart *time.Duration
 	if c != nil && c.NodeMeshMaxRestartTime != nil {
 		meshRestart = c.NodeMeshMaxRestartTime
-		out.MeshRestartTime = OptionalSeconds{true, seconds(*meshRestart)}
+		out.MeshRestartTime = OptionalSeconds{true, sessions.Seconds(*meshRestart)}
 	}
 	if s.Mesh.Enabled {
-		sessions := t.tallies[0].byMesh + t.tallies[1].byMesh
-		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: sessions}
-		keepalive.add(keepaliveTime(nil), scopeNodes, o) // The mesh's cannot be set.
+		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: t.tallies[0].byMesh + t.tallies[1].byMesh}
+		keepalive.add(keepaliveTime(nil), sessions.ScopeNodes, o) // The mesh's cannot be set.
 		o.Set = meshRestart != nil
-		restart.add(restartTime(meshRestart), scopeNodes, o)
+		restart.add(restartTime(meshRestart), sessions.ScopeNodes, o)
 	}
-	for i, r := range t.peerings {
-		p, scope := r.peer, r.scope
-		if scope != scopeNodes {
-			scope = scopeExternal
+	for i, r := range t.sessions.Peerings {
+		p, scope := r.Peer, r.Scope
+		if scope != sessions.ScopeNodes {
+			scope = sessions.ScopeExternal
 		}
 		o := TimerObject{Kind: string(calico.KindBGPPeer), Name: p.Name, Sessions: t.sessionsOf(i)}
 		o.Set = p.MaxRestartTime != nil

@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/bits-and-blooms/bitset"
-	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Topology is the sessions that Calico would configure for a snapshot, and the
@@ -20,18 +19,12 @@ import (
 type Topology struct {
 	snapshot *state.Snapshot
 	index    *nodes.Index
-	peerings []*peering // in order of the BGPPeers
-	// peerGroups and externals are made of the peerings with nodes and with
-	// external peers.
-	peerGroups []*peerGroup
-	externals  [2][]*externalPeer
-	rules      rules
-	classes    *nodes.Classes
-	networks   [2]*network
-	tallies    [2]*tally
-	routings   [2]*routing
-	waiting    *bitset.BitSet // nodes; nil for none
-	summary    *Summary
+	sessions *sessions.Sessions
+	networks [2]*network
+	tallies  [2]*tally
+	routings [2]*routing
+	waiting  *bitset.BitSet // nodes; nil for none
+	summary  *Summary
 	// measures are the sets of the summary that are made with every topology,
 	// sessionMeasures those that are reused with the sessions. More are in tallies
 	// and routings.
@@ -82,14 +75,18 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 		t.index = nodes.New(s.Nodes(), old, selectorsOf(s))
 	}
 	t.index.Reserve(len(s.BGPPeers()))
-	if err := t.resolve(ctx, before); err != nil {
+	var sessionsBefore *sessions.Sessions
+	if before != nil {
+		sessionsBefore = before.sessions
+	}
+	var same bool
+	var err error
+	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore); err != nil {
 		return err
 	}
-	t.rules = newRules(s)
-	if before != nil && t.sameSessions(before) {
-		t.peerGroups, t.externals = before.peerGroups, before.externals
-		t.classes, t.networks, t.tallies, t.routings, t.waiting = before.classes, before.networks, before.tallies, before.routings, before.waiting
-	} else if err := t.connect(ctx, before); err != nil {
+	if same {
+		t.networks, t.tallies, t.routings, t.waiting = before.networks, before.tallies, before.routings, before.waiting
+	} else if err := t.connect(ctx); err != nil {
 		return err
 	}
 	t.summarize(before)
@@ -107,109 +104,16 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 	return func(selector string) bool { return used[selector] }
 }
 
-// resolve resolves the BGPPeers, and reuses those of before that did not change.
-func (t *Topology) resolve(ctx context.Context, before *Topology) error {
-	var was []*peering // in order of names, as the BGPPeers are
-	sameConfigurations := false
-	if before != nil {
-		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), t.snapshot.BGPConfigurations())
-		was = before.peerings
-	}
-	t.peerings = make([]*peering, 0, len(t.snapshot.BGPPeers()))
-	for _, p := range t.snapshot.BGPPeers() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for len(was) > 0 && was[0].peer.Name < p.Name {
-			was = was[1:]
-		}
-		var r *peering
-		if len(was) > 0 && was[0].peer.Name == p.Name {
-			r = was[0]
-		}
-		// What is not given by selectors rests on AS numbers and ports too.
-		if r == nil || r.peer != p || before.index != t.index || p.PeerSelector == "" && !sameConfigurations {
-			fresh := resolve(p, t.index, t.snapshot)
-			if r == nil || r.peer != p || !slices.Equal(r.problems, fresh.problems) || !r.equivalent(fresh) {
-				r = fresh
-			}
-		}
-		t.peerings = append(t.peerings, r)
-	}
-	return nil
-}
-
-func newRules(s *state.Snapshot) rules {
-	c := s.BGPConfiguration(calico.Default)
-	r := rules{mesh: c.MeshEnabled(), asn: c.ClusterASNumber(), meshRestart: unset, peerInherits: true}
-	if v := calicoVersion(s); v != nil {
-		r.peerInherits = v.AtLeast(version.MajorMinor(3, 32))
-	}
-	if c != nil {
-		r.meshPassword, r.meshRestart = c.NodeMeshPassword, optionalSeconds(c.NodeMeshMaxRestartTime)
-		r.meshSource = true
-	}
-	var ports strings.Builder
-	for _, c := range s.BGPConfigurations() {
-		if c.ListenPort != 0 {
-			fmt.Fprintf(&ports, "%s %d\n", c.Name, c.ListenPort)
-		}
-	}
-	r.ports = ports.String()
-	return r
-}
-
-// sameSessions reports whether all half-sessions and routes are those of before.
-func (t *Topology) sameSessions(before *Topology) bool {
-	return t.rules == before.rules && t.index.SameSessions(before.index) && slices.EqualFunc(t.peerings, before.peerings, (*peering).equivalent)
-}
-
-// connect computes the half-sessions, the sessions and the routes.
-func (t *Topology) connect(ctx context.Context, before *Topology) error {
-	var merged [2][]*externalPeer
-	var exitSets [2]map[exit]*bitset.BitSet
-	splits := make([]*bitset.BitSet, 0, 4*len(t.peerings))
-	var old *nodes.Classes
-	var oldPeers []*peerGroup
-	if before != nil {
-		old, oldPeers = before.classes, before.peerGroups
-	}
-	t.peerGroups = groupPeerings(t.index, t.peerings, oldPeers)
-	for _, g := range t.peerGroups {
-		splits = append(splits, g.local, g.remote, g.back, g.below)
-	}
-	own := t.index.ASNumbers()
-	own[t.rules.asn] = true
-	var workloads []*peering
-	for _, p := range t.peerings {
-		if p.scope == scopeWorkloads {
-			workloads = append(workloads, p)
-		}
-	}
+// connect counts the sessions and computes the routes.
+func (t *Topology) connect(ctx context.Context) error {
 	for _, f := range calico.Families {
-		if before != nil && before.index.BGP[f] == t.index.BGP[f] {
-			t.externals[f] = findExternals(f, t.index, t.peerings, before.externals[f], before.peerings)
-		} else {
-			t.externals[f] = findExternals(f, t.index, t.peerings, nil, nil)
-		}
-		merged[f] = mergeExternals(t.externals[f], t.index.Len(), own)
-		exitSets[f] = exits(merged[f], t.index.Shared(f), own)
-		for _, k := range sortedExits(exitSets[f]) {
-			splits = append(splits, exitSets[f][k])
-		}
-	}
-	t.classes = t.index.Divide(t.defaults(), splits, old)
-	spreads := newSpreads(t.peerGroups, t.classes)
-	for _, f := range calico.Families {
-		n, err := newNetwork(ctx, f, t.index, t.classes, t.rules, t.peerGroups, spreads, workloads, t.externals[f], merged[f])
-		if err != nil {
-			return err
-		}
+		n := &network{t.sessions.Networks[f]}
 		t.networks[f] = n
-		if t.tallies[f], err = n.count(ctx, len(t.peerings)); err != nil {
+		var err error
+		if t.tallies[f], err = n.count(ctx, len(t.sessions.Peerings)); err != nil {
 			return err
 		}
-		if t.routings[f], err = newRouting(ctx, n, exitSets[f]); err != nil {
+		if t.routings[f], err = newRouting(ctx, n); err != nil {
 			return err
 		}
 		if w := n.waiting(t.tallies[f]); w != nil {
@@ -222,23 +126,6 @@ func (t *Topology) connect(ctx context.Context, before *Topology) error {
 	return nil
 }
 
-// defaults returns what the BGPConfigurations give to nodes.
-func (t *Topology) defaults() nodes.Defaults {
-	d := nodes.Defaults{ASN: t.rules.asn, Ports: map[uint16]*bitset.BitSet{}}
-	if c := t.snapshot.BGPConfiguration(calico.Default); c != nil {
-		d.Port = c.ListenPort
-	}
-	for _, c := range t.snapshot.BGPConfigurations() {
-		if i, ok := t.index.Find(c.NodeOf()); ok && c.NodeOf() != "" && c.ListenPort != 0 {
-			if d.Ports[c.ListenPort] == nil {
-				d.Ports[c.ListenPort] = bitset.New(t.index.Len())
-			}
-			d.Ports[c.ListenPort].Set(i)
-		}
-	}
-	return d
-}
-
 // Problems lists what Calico would ignore or reject in the object of the given id:
 // what the object itself shows and, for a BGPPeer, what only the state shows.
 func (t *Topology) Problems(id calico.ID) []calico.Problem {
@@ -246,13 +133,13 @@ func (t *Topology) Problems(id calico.ID) []calico.Problem {
 	if o := t.snapshot.Get(id); o != nil {
 		out = append(out, o.Problems()...)
 	}
-	for _, r := range t.peerings {
-		if id.Kind == calico.KindBGPPeer && r.peer.Name == id.Name {
-			out = append(out, r.problems...)
-			if r.local.None() && (r.peer.NodeSelector == "" || r.peer.Local() != nil) {
+	for _, r := range t.sessions.Peerings {
+		if id.Kind == calico.KindBGPPeer && r.Peer.Name == id.Name {
+			out = append(out, r.Problems...)
+			if r.Local.None() && (r.Peer.NodeSelector == "" || r.Peer.Local() != nil) {
 				out = append(out, calico.Problem{Field: "spec", Message: "selects no local node out of " + text.Number(len(t.index.Nodes))})
 			}
-			if r.peer.PeerSelector != "" && r.peer.Remote() != nil && r.remote.None() {
+			if r.Peer.PeerSelector != "" && r.Peer.Remote() != nil && r.Remote.None() {
 				out = append(out, calico.Problem{Field: "spec.peerSelector", Message: "selects no node out of " + text.Number(len(t.index.Nodes))})
 			}
 		}

@@ -6,31 +6,32 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 func configuration(t testing.TB, spec map[string]any) calico.Object {
-	return newObject(t, "BGPConfiguration", calico.Default, spec)
+	return calicotest.Object(t, "BGPConfiguration", calico.Default, spec)
 }
 
 func meshOff(t testing.TB) calico.Object {
 	return configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})
 }
 
-func makeNodes(t testing.TB, n int, options ...nodeOption) []calico.Object {
+func makeNodes(t testing.TB, n int, options ...calicotest.Tweak) []calico.Object {
 	var out []calico.Object
 	for i := range n {
-		out = append(out, node(t, fmt.Sprintf("n%04d", i), append([]nodeOption{with("ipv4Address", fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1))}, options...)...))
+		out = append(out, calicotest.Node(t, fmt.Sprintf("n%04d", i), append([]calicotest.Tweak{calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1))}, options...)...))
 	}
 	return out
 }
 
 func TestMesh(t *testing.T) {
 	dual := func(i int) calico.Object {
-		return node(t, fmt.Sprintf("d%d", i), with("ipv4Address", fmt.Sprintf("10.1.0.%d/16", i+1)), with("ipv6Address", fmt.Sprintf("fd00::%x", i+1)))
+		return calicotest.Node(t, fmt.Sprintf("d%d", i), calicotest.BGP("ipv4Address", fmt.Sprintf("10.1.0.%d/16", i+1)), calicotest.BGP("ipv6Address", fmt.Sprintf("fd00::%x", i+1)))
 	}
-	reflector := node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"))
-	bare := node(t, "bare")
+	reflector := calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.BGP("routeReflectorClusterID", "244.0.0.1"))
+	bare := calicotest.Node(t, "bare")
 	none := NodeSet{Sample: []string{}, Members: "mesh/notReady"}
 	for name, c := range map[string]struct {
 		objects []calico.Object
@@ -45,22 +46,24 @@ func TestMesh(t *testing.T) {
 		"of two families adds their sessions": {append(makeNodes(t, 2), dual(0), dual(1)), Mesh{true, "absent", 4, 4, 7, none}},
 		"of one node has no session":          {makeNodes(t, 1), Mesh{true, "absent", 1, 0, 0, none}},
 		"of no node has no session":           {nil, Mesh{true, "absent", 0, 0, 0, none}},
-		"is not switched by other objects": {append(makeNodes(t, 4), newObject(t, "BGPConfiguration", "node.n0001", map[string]any{"nodeToNodeMeshEnabled": false})),
+		"is not switched by other objects": {append(makeNodes(t, 4), calicotest.Object(t, "BGPConfiguration", "node.n0001", map[string]any{"nodeToNodeMeshEnabled": false})),
 			Mesh{true, "absent", 4, 3, 6, none}},
 	} {
-		if got := *compute(t, state.New(c.objects...), nil).Summary().Mesh; !reflect.DeepEqual(got, c.want) {
-			t.Errorf("the mesh %s: got %+v, want %+v", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := *compute(t, state.New(c.objects...), nil).Summary().Mesh; !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
 	}
 }
 
 func TestPodTraffic(t *testing.T) {
-	pool := func(spec map[string]any) calico.Object { return newObject(t, "IPPool", "pool", spec) }
+	pool := func(spec map[string]any) calico.Object { return calicotest.Object(t, "IPPool", "pool", spec) }
 	version := func(v string) calico.Object {
-		return newObject(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": v})
+		return calicotest.Object(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": v})
 	}
 	felix := func(v string) calico.Object {
-		return newObject(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": v})
+		return calicotest.Object(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": v})
 	}
 	program := func(v string) calico.Object { return configuration(t, map[string]any{"programClusterRoutes": v}) }
 	plain := map[string]any{"cidr": "10.0.0.0/16"}
@@ -93,20 +96,22 @@ func TestPodTraffic(t *testing.T) {
 		"IPIP on v3.33 where BIRD has a value of no version":  {[]calico.Object{pool(ipip), version("v3.33.0"), program("Someday")}, false, false},
 		"IPIP on v3.33 where Felix has no encapsulation only": {[]calico.Object{pool(ipip), version("v3.33.0"), felix("EnabledNoEncapOnly")}, true, false},
 	} {
-		got := compute(t, state.New(c.objects...), nil).Summary().PodTraffic
-		if got.IPv4.NeedsBGP != c.four || got.IPv6.NeedsBGP != c.six {
-			t.Errorf("%s: needs BGP IPv4 %v IPv6 %v, want %v %v", name, got.IPv4.NeedsBGP, got.IPv6.NeedsBGP, c.four, c.six)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := compute(t, state.New(c.objects...), nil).Summary().PodTraffic
+			if got.IPv4.NeedsBGP != c.four || got.IPv6.NeedsBGP != c.six {
+				t.Errorf("needs BGP IPv4 %v IPv6 %v, want %v %v", got.IPv4.NeedsBGP, got.IPv6.NeedsBGP, c.four, c.six)
+			}
+		})
 	}
 }
 
 func TestTimers(t *testing.T) {
-	objects := append(makeNodes(t, 3, label("role", "node")),
-		node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"), label("role", "rr")),
+	objects := append(makeNodes(t, 3, calicotest.Label("role", "node")),
+		calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.BGP("routeReflectorClusterID", "244.0.0.1"), calicotest.Label("role", "rr")),
 		configuration(t, map[string]any{"nodeMeshMaxRestartTime": "2m30s"}),
-		newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "role == 'node'", "peerSelector": "role == 'rr'", "maxRestartTime": "89600ms", "keepaliveTime": "300ms"}),
-		newObject(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(65000), "keepaliveTime": "20s"}),
-		newObject(t, "BGPPeer", "c", map[string]any{"peerIP": "10.2.0.1", "asNumber": int64(64512)}),
+		calicotest.Object(t, "BGPPeer", "a", map[string]any{"nodeSelector": "role == 'node'", "peerSelector": "role == 'rr'", "maxRestartTime": "89600ms", "keepaliveTime": "300ms"}),
+		calicotest.Object(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(65000), "keepaliveTime": "20s"}),
+		calicotest.Object(t, "BGPPeer", "c", map[string]any{"peerIP": "10.2.0.1", "asNumber": int64(64512)}),
 	)
 	got := compute(t, state.New(objects...), nil).Summary().Timers
 	want := &Timers{
@@ -128,15 +133,15 @@ func TestTimers(t *testing.T) {
 }
 
 func TestSessionsOfABGPPeerCountEachPairOnce(t *testing.T) {
-	objects := append(makeNodes(t, 5), meshOff(t), newObject(t, "BGPPeer", "all", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
+	objects := append(makeNodes(t, 5), meshOff(t), calicotest.Object(t, "BGPPeer", "all", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
 	if got := compute(t, state.New(objects...), nil).Summary().BGPPeers["all"]; got.Sessions != 10 || got.LocalNodes != 5 || got.RemoteNodes != 5 {
 		t.Errorf("got %+v, want 10 sessions of 5 nodes", got)
 	}
 }
 
 func TestAnEmptyBGPPeerMakesASecondMeshOfSingleStackNodes(t *testing.T) {
-	dual := node(t, "dual", with("ipv4Address", "10.9.0.1/16"), with("ipv6Address", "fd00::9"))
-	s := state.New(append(makeNodes(t, 4), dual, meshOff(t), newObject(t, "BGPPeer", "empty", nil))...)
+	dual := calicotest.Node(t, "dual", calicotest.BGP("ipv4Address", "10.9.0.1/16"), calicotest.BGP("ipv6Address", "fd00::9"))
+	s := state.New(append(makeNodes(t, 4), dual, meshOff(t), calicotest.Object(t, "BGPPeer", "empty", nil))...)
 	topology := compute(t, s, nil)
 	if got := topology.Summary().BGPPeers["empty"]; got.Scope != "nodes" || got.Sessions != 6 {
 		t.Errorf("got %+v, want 6 sessions between the 4 single-stack nodes", got)
@@ -149,9 +154,9 @@ func TestAnEmptyBGPPeerMakesASecondMeshOfSingleStackNodes(t *testing.T) {
 func TestProblemsThatOnlyTheStateShows(t *testing.T) {
 	objects := append(makeNodes(t, 2),
 		configuration(t, map[string]any{"listenPort": int64(1790)}),
-		newObject(t, "BGPPeer", "as", map[string]any{"peerIP": "10.0.0.1", "asNumber": int64(65000)}),
-		newObject(t, "BGPPeer", "port", map[string]any{"peerIP": "10.0.0.1:179", "asNumber": int64(64512)}),
-		newObject(t, "BGPPeer", "nobody", map[string]any{"nodeSelector": "has(x)", "peerSelector": "all()"}),
+		calicotest.Object(t, "BGPPeer", "as", map[string]any{"peerIP": "10.0.0.1", "asNumber": int64(65000)}),
+		calicotest.Object(t, "BGPPeer", "port", map[string]any{"peerIP": "10.0.0.1:179", "asNumber": int64(64512)}),
+		calicotest.Object(t, "BGPPeer", "nobody", map[string]any{"nodeSelector": "has(x)", "peerSelector": "all()"}),
 	)
 	topology := compute(t, state.New(objects...), nil)
 	for name, want := range map[string]string{
@@ -159,16 +164,18 @@ func TestProblemsThatOnlyTheStateShows(t *testing.T) {
 		"port":   "spec.peerIP: names port 179, but node n0000 listens on another: Calico makes no session back",
 		"nobody": "spec: selects no local node out of 2",
 	} {
-		if got := topology.Problems(calico.ID{Kind: calico.KindBGPPeer, Name: name}); len(got) != 1 || got[0].String() != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := topology.Problems(calico.ID{Kind: calico.KindBGPPeer, Name: name}); len(got) != 1 || got[0].String() != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 }
 
 func TestWhatDoesNotChangeIsShared(t *testing.T) {
-	s := state.New(append(makeNodes(t, 5), newObject(t, "BGPPeer", "a", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))...)
+	s := state.New(append(makeNodes(t, 5), calicotest.Object(t, "BGPPeer", "a", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))...)
 	before := compute(t, s, nil)
-	after := compute(t, s.Apply(state.Change{After: newObject(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)})}), before)
+	after := compute(t, s.Apply(state.Change{After: calicotest.Object(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)})}), before)
 	a, b := before.Summary(), after.Summary()
 	if a.Nodes != b.Nodes || a.Mesh != b.Mesh || a.Reflectors != b.Reflectors || a.PodTraffic != b.PodTraffic || a.BGPPeers["a"] != b.BGPPeers["a"] {
 		t.Error("parts that say the same are not shared")
@@ -183,11 +190,11 @@ func TestWhatDoesNotChangeIsShared(t *testing.T) {
 
 func TestBGPPeersThatReachReflectors(t *testing.T) {
 	objects := append(makeNodes(t, 3),
-		node(t, "rr", with("ipv4Address", "10.2.0.1/16"), with("routeReflectorClusterID", "244.0.0.1"), label("rr", "")),
-		newObject(t, "BGPPeer", "to", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"}),
-		newObject(t, "BGPPeer", "from", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "!has(rr)"}),
-		newObject(t, "BGPPeer", "beside", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "!has(rr)"}),
-		newObject(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)}),
+		calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.BGP("routeReflectorClusterID", "244.0.0.1"), calicotest.Label("rr", "")),
+		calicotest.Object(t, "BGPPeer", "to", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"}),
+		calicotest.Object(t, "BGPPeer", "from", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "!has(rr)"}),
+		calicotest.Object(t, "BGPPeer", "beside", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "!has(rr)"}),
+		calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)}),
 	)
 	got := compute(t, state.New(objects...), nil).Summary().Reflectors
 	if want := []string{"from", "to"}; !reflect.DeepEqual(got.IPv4.BGPPeers, want) || len(got.IPv6.BGPPeers) != 0 {
@@ -199,10 +206,10 @@ func TestBGPPeersThatReachReflectors(t *testing.T) {
 // its own number back has the other's routes.
 func TestNodesThatTakeTheirOwnASNumberBackAreToldApart(t *testing.T) {
 	at := func(name, address string, asn int64) calico.Object {
-		return node(t, name, with("ipv4Address", address), with("asNumber", asn))
+		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.BGP("asNumber", asn))
 	}
-	one := newObject(t, "BGPPeer", "one", map[string]any{"node": "a", "peerIP": "10.0.0.2", "asNumber": int64(65002), "numAllowedLocalASNumbers": int64(1)})
-	other := newObject(t, "BGPPeer", "other", map[string]any{"node": "c", "peerIP": "10.0.0.2", "asNumber": int64(65002)})
+	one := calicotest.Object(t, "BGPPeer", "one", map[string]any{"node": "a", "peerIP": "10.0.0.2", "asNumber": int64(65002), "numAllowedLocalASNumbers": int64(1)})
+	other := calicotest.Object(t, "BGPPeer", "other", map[string]any{"node": "c", "peerIP": "10.0.0.2", "asNumber": int64(65002)})
 	topology := compute(t, state.New(meshOff(t), at("a", "10.0.0.1", 65001), at("b", "10.0.0.2", 65002), at("c", "10.0.0.3", 65001), one, other), nil)
 	if there, back := topology.HasRoute(calico.IPv4, "c", "a", false), topology.HasRoute(calico.IPv4, "a", "c", false); !there || back {
 		t.Errorf("a has c's route: %v, c has a's: %v; want true and false", there, back)
@@ -211,8 +218,8 @@ func TestNodesThatTakeTheirOwnASNumberBackAreToldApart(t *testing.T) {
 
 // A peerIP without an AS number means the cluster's on the way back, not 0.
 func TestAMissingASNumberIsTheClustersOnTheWayBack(t *testing.T) {
-	objects := []calico.Object{meshOff(t), node(t, "a", with("ipv4Address", "10.0.0.1")), node(t, "b", with("ipv4Address", "10.0.0.2"), with("asNumber", int64(0))),
-		newObject(t, "BGPPeer", "p", map[string]any{"node": "a", "peerIP": "10.0.0.2"})}
+	objects := []calico.Object{meshOff(t), calicotest.Node(t, "a", calicotest.BGP("ipv4Address", "10.0.0.1")), calicotest.Node(t, "b", calicotest.BGP("ipv4Address", "10.0.0.2"), calicotest.BGP("asNumber", int64(0))),
+		calicotest.Object(t, "BGPPeer", "p", map[string]any{"node": "a", "peerIP": "10.0.0.2"})}
 	topology := compute(t, state.New(objects...), nil)
 	for h := range topology.HalfSessions("b") {
 		t.Errorf("b has %+v, want none", h)
@@ -225,10 +232,12 @@ func TestAMissingASNumberIsTheClustersOnTheWayBack(t *testing.T) {
 // A node that takes the place of another, with its address, between two
 // snapshots.
 func TestANodeReplacedByAnotherIsNotTakenForIt(t *testing.T) {
-	at := func(name, address string) calico.Object { return node(t, name, with("ipv4Address", address)) }
+	at := func(name, address string) calico.Object {
+		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address))
+	}
 	s := state.New(meshOff(t), at("a1", "10.0.0.1"), at("a2", "10.0.0.2"),
-		newObject(t, "BGPConfiguration", "node.a2", map[string]any{"listenPort": int64(1790)}),
-		newObject(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
+		calicotest.Object(t, "BGPConfiguration", "node.a2", map[string]any{"listenPort": int64(1790)}),
+		calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}))
 	before := compute(t, s, nil)
 	s = s.Apply(state.Change{Before: at("a2", "10.0.0.2")}).Apply(state.Change{After: at("a3", "10.0.0.2")})
 	got, want := compute(t, s, before), compute(t, s, nil)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -11,7 +12,7 @@ import (
 func meshTraps(t *testing.T) map[string]*trap {
 	t.Helper()
 	a, b := at(t, "a", "10.0.0.1"), at(t, "b", "10.0.0.2")
-	mixed := []calico.Object{at(t, "a", "10.0.0.1", with("asNumber", int64(64513))), b}
+	mixed := []calico.Object{at(t, "a", "10.0.0.1", calicotest.BGP("asNumber", int64(64513))), b}
 	return map[string]*trap{
 		"addresses are compared as text, so 10.0.0.9 is greater than 10.0.0.100": {
 			objects: []calico.Object{at(t, "hundred", "10.0.0.100"), at(t, "nine", "10.0.0.9")},
@@ -27,7 +28,7 @@ func meshTraps(t *testing.T) map[string]*trap {
 				b Mesh_10_0_0_1 Paired a asn 64512>64512 by`,
 		},
 		"the mesh, the AS number and the restart time of one node's BGPConfiguration are ignored": {
-			objects: []calico.Object{a, b, newObject(t, "BGPConfiguration", "node.a", map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64600), "nodeMeshMaxRestartTime": "90s"})},
+			objects: []calico.Object{a, b, calicotest.Object(t, "BGPConfiguration", "node.a", map[string]any{"nodeToNodeMeshEnabled": false, "asNumber": int64(64600), "nodeMeshMaxRestartTime": "90s"})},
 			want: `
 				a Mesh_10_0_0_2 Paired b asn 64512>64512 passive by
 				b Mesh_10_0_0_1 Paired a asn 64512>64512 by`,
@@ -39,13 +40,13 @@ func meshTraps(t *testing.T) map[string]*trap {
 				b Mesh_10_0_0_1 Paired a asn 64512>64512 port 1791 by default`,
 		},
 		"a mesh of mixed AS numbers works on v3.31": {
-			objects: append(mixed, clusterOfVersion(t, "v3.31.2")),
+			objects: append(mixed, calicotest.ClusterInformation(t, "v3.31.2")),
 			want: `
 				a Mesh_10_0_0_2 Paired b asn 64513>64512 passive by
 				b Mesh_10_0_0_1 Paired a asn 64512>64513 by`,
 		},
 		"a mesh of mixed AS numbers does not work on v3.32": {
-			objects: append(mixed, clusterOfVersion(t, "v3.32.0")),
+			objects: append(mixed, calicotest.ClusterInformation(t, "v3.32.0")),
 			want: `
 				a Mesh_10_0_0_2 ASNumberMismatch b asn 64513>64513 passive by
 				b Mesh_10_0_0_1 ASNumberMismatch a asn 64512>64513 by
@@ -61,7 +62,7 @@ func meshTraps(t *testing.T) map[string]*trap {
 				b to a: no IPv4 route`,
 		},
 		"a cluster ID takes a node out of the mesh on both ends": {
-			objects: []calico.Object{a, b, at(t, "c", "10.0.0.3", with("routeReflectorClusterID", "244.0.0.1"))},
+			objects: []calico.Object{a, b, at(t, "c", "10.0.0.3", calicotest.BGP("routeReflectorClusterID", "244.0.0.1"))},
 			want: `
 				a Mesh_10_0_0_2 Paired b asn 64512>64512 passive by
 				b Mesh_10_0_0_1 Paired a asn 64512>64512 by

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
 // bgpPeerTraps are about BGPPeers' selectors and about several BGPPeers.
@@ -13,7 +14,7 @@ func bgpPeerTraps(t *testing.T) map[string]*trap {
 	everywhere := map[string]any{"nodeSelector": "all()", "peerSelector": "all()"}
 	return map[string]*trap{
 		"a BGPPeer that names no peer makes a mesh of the single-stack nodes, and dual-stack nodes have one side of it": {
-			objects: []calico.Object{noMesh(t), a, b, at(t, "dual", "10.0.0.3", with("ipv6Address", "fd00::3")), bgpPeer(t, "empty", nil)},
+			objects: []calico.Object{noMesh(t), a, b, at(t, "dual", "10.0.0.3", calicotest.BGP("ipv6Address", "fd00::3")), bgpPeer(t, "empty", nil)},
 			want: `
 				a Node_10_0_0_2 Paired b asn 64512>64512 by empty
 				a Node_10_0_0_3 NoReturn dual asn 64512>64512 by empty
@@ -104,7 +105,9 @@ func secret(key string) map[string]any {
 func peerIPTraps(t *testing.T) map[string]*trap {
 	t.Helper()
 	a, b := at(t, "a", "10.0.0.1"), at(t, "b", "10.0.0.2")
-	dual := func(name, four, six string) calico.Object { return at(t, name, four, with("ipv6Address", six)) }
+	dual := func(name, four, six string) calico.Object {
+		return at(t, name, four, calicotest.BGP("ipv6Address", six))
+	}
 	return map[string]*trap{
 		"a peerIP that is not written as Calico writes it has no way back": {
 			objects: []calico.Object{noMesh(t), dual("a", "10.0.0.1", "fd00::1"), dual("b", "10.0.0.2", "fd00::2"),

@@ -4,15 +4,16 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
 // twoReflectors is a client for each of two reflectors, which peer.
 func twoReflectors(t *testing.T, firstID, secondID string) []calico.Object {
 	t.Helper()
 	return []calico.Object{
-		noMesh(t), at(t, "a", "10.0.0.1", label("rack", "1")), at(t, "b", "10.0.0.2", label("rack", "2")),
-		at(t, "r", "10.0.0.3", with("routeReflectorClusterID", firstID), label("rr", "1")),
-		at(t, "s", "10.0.0.4", with("routeReflectorClusterID", secondID), label("rr", "2")),
+		noMesh(t), at(t, "a", "10.0.0.1", calicotest.Label("rack", "1")), at(t, "b", "10.0.0.2", calicotest.Label("rack", "2")),
+		at(t, "r", "10.0.0.3", calicotest.BGP("routeReflectorClusterID", firstID), calicotest.Label("rr", "1")),
+		at(t, "s", "10.0.0.4", calicotest.BGP("routeReflectorClusterID", secondID), calicotest.Label("rr", "2")),
 		bgpPeer(t, "one", map[string]any{"nodeSelector": "rack == '1'", "peerSelector": "rr == '1'"}),
 		bgpPeer(t, "two", map[string]any{"nodeSelector": "rack == '2'", "peerSelector": "rr == '2'"}),
 		bgpPeer(t, "between", map[string]any{"nodeSelector": "rr == '1'", "peerSelector": "rr == '2'"}),
@@ -22,7 +23,7 @@ func twoReflectors(t *testing.T, firstID, secondID string) []calico.Object {
 // reflectorTraps are about route reflectors.
 func reflectorTraps(t *testing.T) map[string]*trap {
 	t.Helper()
-	id := with("routeReflectorClusterID", "244.0.0.1")
+	id := calicotest.BGP("routeReflectorClusterID", "244.0.0.1")
 	return map[string]*trap{
 		"reflectors with one cluster ID do not relay between their clients": {
 			objects: twoReflectors(t, "244.0.0.1", "244.0.0.1"),
@@ -60,7 +61,7 @@ func reflectorTraps(t *testing.T) map[string]*trap {
 				r Node_192_0_2_1 External asn 65000>65000 client 244.0.0.1 by p`,
 		},
 		"a node of another AS number is no client of a reflector": {
-			objects: []calico.Object{noMesh(t), at(t, "r", "10.0.0.1", id), at(t, "a", "10.0.0.2", with("asNumber", int64(64513))),
+			objects: []calico.Object{noMesh(t), at(t, "r", "10.0.0.1", id), at(t, "a", "10.0.0.2", calicotest.BGP("asNumber", int64(64513))),
 				bgpPeer(t, "p", map[string]any{"node": "a", "peerSelector": "!has(x)"})},
 			want: `
 				a Node_10_0_0_1 Paired r asn 64513>64512 by p
@@ -72,7 +73,7 @@ func reflectorTraps(t *testing.T) map[string]*trap {
 // frozenTraps are about configurations that BIRD refuses.
 func frozenTraps(t *testing.T) map[string]*trap {
 	t.Helper()
-	a := at(t, "a", "10.0.0.1", label("role", "node"))
+	a := at(t, "a", "10.0.0.1", calicotest.Label("role", "node"))
 	toReflectors := bgpPeer(t, "p", map[string]any{"nodeSelector": "role == 'node'", "peerSelector": "!has(role)"})
 	return map[string]*trap{
 		"a peerIP without an AS number has 0, which freezes": {
@@ -82,7 +83,7 @@ func frozenTraps(t *testing.T) map[string]*trap {
 				a IPv4 frozen`,
 		},
 		"a node of AS number 0 freezes itself and its neighbours": {
-			objects: []calico.Object{a, at(t, "b", "10.0.0.2", with("asNumber", int64(0)))},
+			objects: []calico.Object{a, at(t, "b", "10.0.0.2", calicotest.BGP("asNumber", int64(0)))},
 			want: `
 				a Mesh_10_0_0_2 ASNumberZero b asn 64512>0 passive by
 				b Mesh_10_0_0_1 ASNumberZero a asn 0>0 by
@@ -92,33 +93,33 @@ func frozenTraps(t *testing.T) map[string]*trap {
 				b to a: no IPv4 route`,
 		},
 		"a cluster ID with a mask freezes a reflector that has clients": {
-			objects: []calico.Object{noMesh(t), a, at(t, "r", "10.0.0.2", with("routeReflectorClusterID", "244.0.0.0/8")), toReflectors},
+			objects: []calico.Object{noMesh(t), a, at(t, "r", "10.0.0.2", calicotest.BGP("routeReflectorClusterID", "244.0.0.0/8")), toReflectors},
 			want: `
 				a Node_10_0_0_2 Paired r asn 64512>64512 by p
 				r Node_10_0_0_1 Paired a asn 64512>64512 client 244.0.0.0/8 by p
 				r IPv4 frozen`,
 		},
 		"a cluster ID with a mask is not written where there is no client": {
-			objects: []calico.Object{noMesh(t), at(t, "r", "10.0.0.2", with("routeReflectorClusterID", "244.0.0.0/8")),
+			objects: []calico.Object{noMesh(t), at(t, "r", "10.0.0.2", calicotest.BGP("routeReflectorClusterID", "244.0.0.0/8")),
 				bgpPeer(t, "p", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(65000)})},
 			want: `
 				r Global_192_0_2_1 External asn 64512>65000 by p`,
 		},
 		"a cluster ID that is no address makes no reflector": {
-			objects: []calico.Object{noMesh(t), a, at(t, "r", "10.0.0.2", with("routeReflectorClusterID", "244.0.0")), toReflectors},
+			objects: []calico.Object{noMesh(t), a, at(t, "r", "10.0.0.2", calicotest.BGP("routeReflectorClusterID", "244.0.0")), toReflectors},
 			want: `
 				a Node_10_0_0_2 Paired r asn 64512>64512 by p
 				r Node_10_0_0_1 Paired a asn 64512>64512 by p`,
 		},
 		"a link-local IPv6 peer freezes IPv6 alone": {
-			objects: []calico.Object{noMesh(t), at(t, "a", "10.0.0.1", with("ipv6Address", "fd00::1")),
+			objects: []calico.Object{noMesh(t), at(t, "a", "10.0.0.1", calicotest.BGP("ipv6Address", "fd00::1")),
 				bgpPeer(t, "p", map[string]any{"peerIP": "fe80::1", "asNumber": int64(65000)})},
 			want: `
 				a Global_fe80__1 External asn 64512>65000 by p
 				a IPv6 frozen`,
 		},
 		"a node with an IPv6 address alone is not called frozen: CALICO_ROUTER_ID is in no object": {
-			objects: []calico.Object{noMesh(t), node(t, "a", with("ipv6Address", "fd00::1"))},
+			objects: []calico.Object{noMesh(t), calicotest.Node(t, "a", calicotest.BGP("ipv6Address", "fd00::1"))},
 			want:    "",
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -17,7 +18,7 @@ type routeTrap struct {
 	withoutTransit, withTransit string
 }
 
-func (c *routeTrap) check(t *testing.T, name string, v *view, s *state.Snapshot) {
+func (c *routeTrap) check(t *testing.T, v *view, s *state.Snapshot) {
 	t.Helper()
 	missing := func(transit bool) string {
 		var out []string
@@ -31,21 +32,25 @@ func (c *routeTrap) check(t *testing.T, name string, v *view, s *state.Snapshot)
 		return strings.Join(out, " ")
 	}
 	if withoutTransit, withTransit := missing(false), missing(true); withoutTransit != c.withoutTransit || withTransit != c.withTransit {
-		t.Errorf("%s: without routes from outside %q, with %q, want %q and %q\nstate:\n%s", name, withoutTransit, withTransit, c.withoutTransit, c.withTransit, show(s))
+		t.Errorf("missing without transit %q, with %q, want %q and %q\nstate:\n%s", withoutTransit, withTransit, c.withoutTransit, c.withTransit, show(s))
 	}
 }
 
 func TestRouteTraps(t *testing.T) {
 	for name, c := range routeTraps(t) {
-		s := state.New(c.objects...)
-		c.check(t, name, viewOf(compute(t, s, nil)), s)
+		t.Run(name, func(t *testing.T) {
+			s := state.New(c.objects...)
+			c.check(t, viewOf(compute(t, s, nil)), s)
+		})
 	}
 }
 
 func TestTheNaiveModelKnowsTheRouteTraps(t *testing.T) {
 	for name, c := range routeTraps(t) {
-		s := state.New(c.objects...)
-		c.check(t, name, newNaive(s).view(), s)
+		t.Run(name, func(t *testing.T) {
+			s := state.New(c.objects...)
+			c.check(t, newNaive(s).view(), s)
+		})
 	}
 }
 
@@ -65,15 +70,15 @@ func joins(t *testing.T, from, to string, more map[string]any) calico.Object {
 }
 
 // named is a node 10.0.0.N with its name as a label.
-func named(t *testing.T, name string, n int, options ...nodeOption) calico.Object {
+func named(t *testing.T, name string, n int, options ...calicotest.Tweak) calico.Object {
 	t.Helper()
-	return at(t, name, fmt.Sprintf("10.0.0.%d", n), append(options, label("name", name))...)
+	return at(t, name, fmt.Sprintf("10.0.0.%d", n), append(options, calicotest.Label("name", name))...)
 }
 
 func insideRouteTraps(t *testing.T) map[string]*routeTrap {
 	t.Helper()
-	id := func(id string) nodeOption { return with("routeReflectorClusterID", id) }
-	asn := func(n int64) nodeOption { return with("asNumber", n) }
+	id := func(id string) calicotest.Tweak { return calicotest.BGP("routeReflectorClusterID", id) }
+	asn := func(n int64) calicotest.Tweak { return calicotest.BGP("asNumber", n) }
 	chain := func(ids ...string) []calico.Object {
 		// a, then a reflector for each ID, each peering with the next, then b.
 		out := []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2)}
@@ -117,12 +122,12 @@ func outsideRouteTraps(t *testing.T) map[string]*routeTrap {
 		"a router of the same AS outside may too":        {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(64512)}, withoutTransit: "a>b b>a"},
 		"a router outside leaves those without it alone": {objects: []calico.Object{noMesh(t), named(t, "a", 1), at(t, "b", "10.0.0.2"), router(65000)}, withoutTransit: "a>b b>a", withTransit: "a>b b>a"},
 		"what an iBGP neighbour gave does not go out by iBGP": {
-			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", label("inner", "")), router(64512),
+			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", calicotest.Label("inner", "")), router(64512),
 				bgpPeer(t, "in", map[string]any{"nodeSelector": "has(inner)", "peerSelector": "name == 'a'"})},
 			withoutTransit: "a>b b>a b>c c>b", withTransit: "b>c c>b",
 		},
 		"what an iBGP neighbour gave goes out by eBGP, and comes in": {
-			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", label("inner", "")), router(65000),
+			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", calicotest.Label("inner", "")), router(65000),
 				bgpPeer(t, "in", map[string]any{"nodeSelector": "has(inner)", "peerSelector": "name == 'a'"})},
 			withoutTransit: "a>b b>a b>c c>b",
 		},

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -21,7 +22,7 @@ type trap struct {
 func (c *trap) state() *state.Snapshot { return state.New(c.objects...).Apply(c.change) }
 
 // check reports where what an implementation says of the trap is another thing.
-func (c *trap) check(t *testing.T, name string, got []string) {
+func (c *trap) check(t *testing.T, got []string) {
 	t.Helper()
 	var want []string
 	for line := range strings.Lines(c.want) {
@@ -30,14 +31,16 @@ func (c *trap) check(t *testing.T, name string, got []string) {
 		}
 	}
 	if fault := strings.Join(got, "\n"); fault != strings.Join(want, "\n") {
-		t.Errorf("%s: got\n%s\nwant\n%s\nstate:\n%s", name, fault, strings.Join(want, "\n"), show(c.state()))
+		t.Errorf("got\n%s\nwant\n%s\nstate:\n%s", fault, strings.Join(want, "\n"), show(c.state()))
 	}
 }
 
 func TestTraps(t *testing.T) {
 	for name, c := range traps(t) {
-		s := c.state()
-		c.check(t, name, viewOf(compute(t, s, nil)).lines(s))
+		t.Run(name, func(t *testing.T) {
+			s := c.state()
+			c.check(t, viewOf(compute(t, s, nil)).lines(s))
+		})
 	}
 }
 
@@ -45,8 +48,10 @@ func TestTraps(t *testing.T) {
 // traps itself.
 func TestTheNaiveModelKnowsTheTraps(t *testing.T) {
 	for name, c := range traps(t) {
-		s := c.state()
-		c.check(t, name, newNaive(s).view().lines(s))
+		t.Run(name, func(t *testing.T) {
+			s := c.state()
+			c.check(t, newNaive(s).view().lines(s))
+		})
 	}
 }
 
@@ -60,9 +65,9 @@ func traps(t *testing.T) map[string]*trap {
 }
 
 // at is a node with an IPv4 address.
-func at(t *testing.T, name, address string, options ...nodeOption) calico.Object {
+func at(t *testing.T, name, address string, options ...calicotest.Tweak) calico.Object {
 	t.Helper()
-	return node(t, name, append([]nodeOption{with("ipv4Address", address)}, options...)...)
+	return calicotest.Node(t, name, append([]calicotest.Tweak{calicotest.BGP("ipv4Address", address)}, options...)...)
 }
 
 func noMesh(t *testing.T) calico.Object {
@@ -72,11 +77,11 @@ func noMesh(t *testing.T) calico.Object {
 
 func bgpPeer(t *testing.T, name string, spec map[string]any) calico.Object {
 	t.Helper()
-	return newObject(t, "BGPPeer", name, spec)
+	return calicotest.Object(t, "BGPPeer", name, spec)
 }
 
 // listensOn is the BGPConfiguration of one node, with a port.
 func listensOn(t *testing.T, name string, port int64) calico.Object {
 	t.Helper()
-	return newObject(t, "BGPConfiguration", "node."+name, map[string]any{"listenPort": port})
+	return calicotest.Object(t, "BGPConfiguration", "node."+name, map[string]any{"listenPort": port})
 }

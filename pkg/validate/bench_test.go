@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
@@ -15,12 +16,12 @@ var sizes = []int{100, 1000, 5000, 10000}
 // benchState is a cluster of n nodes with 3 reflectors and 20 BGPPeers: one
 // for each of 16 racks, one among the reflectors, 3 external.
 func benchState(b *testing.B, n int) *state.Snapshot {
-	objects := append(nodes(b, n, 3), mesh(b, false), peer(b, "reflectors", "has(rr)", "has(rr)"))
+	objects := append(nodes(b, n, 3), calicotest.Mesh(b, false), peer(b, "reflectors", "has(rr)", "has(rr)"))
 	for i := range 16 {
 		objects = append(objects, peer(b, fmt.Sprintf("rack-%02d", i), fmt.Sprintf("rack == 'r%d'", i), "has(rr)"))
 	}
 	for i := range 3 {
-		objects = append(objects, object(b, "BGPPeer", fmt.Sprintf("tor-%d", i),
+		objects = append(objects, calicotest.Object(b, "BGPPeer", fmt.Sprintf("tor-%d", i),
 			map[string]any{"nodeSelector": fmt.Sprintf("rack == 'r%d'", i), "peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(64600 + i)}))
 	}
 	return state.New(objects...)
@@ -96,7 +97,7 @@ func BenchmarkDecide(b *testing.B) {
 		"change=delete": {func(b *testing.B) state.Change {
 			return state.Change{Before: peer(b, "rack-00", "rack == 'r0'", "has(rr)")}
 		}, false},
-		"change=mesh-on": {func(b *testing.B) state.Change { return state.Change{After: mesh(b, true)} }, true},
+		"change=mesh-on": {func(b *testing.B) state.Change { return state.Change{After: calicotest.Mesh(b, true)} }, true},
 	} {
 		b.Run(name, func(b *testing.B) {
 			forSizes(b, func(b *testing.B, s *state.Snapshot) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
@@ -18,7 +19,7 @@ import (
 // have sessions to the route reflectors.
 func connected(t *testing.T, racks ...string) *topology.Topology {
 	t.Helper()
-	objects := append(nodes(t, 12, 2), mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"))
+	objects := append(nodes(t, 12, 2), calicotest.Mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"))
 	for _, rack := range racks {
 		objects = append(objects, peer(t, rack, "rack == '"+rack+"'", "has(rr)"))
 	}

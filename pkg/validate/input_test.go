@@ -11,6 +11,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -52,7 +53,7 @@ func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 // a policy whose message is its whole input.
 func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 	now := func() time.Time { return time.Unix(1767225600, 0) }
-	objects := append(nodes(t, 12, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)"))
+	objects := append(nodes(t, 12, 3), calicotest.Mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)"))
 	for name, c := range map[string]struct {
 		judges string
 		known  bool // the request knows the object as the snapshot does

@@ -13,33 +13,19 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-func object(t testing.TB, kind, name string, spec map[string]any) calico.Object {
-	t.Helper()
-	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": map[string]any{"name": name}, "spec": spec})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
 func node(t testing.TB, i int, reflector bool) calico.Object {
 	t.Helper()
-	labels, bgp := map[string]any{"rack": fmt.Sprintf("r%d", i%16)}, map[string]any{"ipv4Address": fmt.Sprintf("10.%d.%d.%d/8", i>>16, i>>8&255, i&255)}
+	tweaks := []calicotest.Tweak{calicotest.Label("rack", fmt.Sprintf("r%d", i%16))}
 	if reflector {
-		labels["rr"] = "true"
-		bgp["routeReflectorClusterID"] = "244.0.0.1"
+		tweaks = append(tweaks, calicotest.RouteReflector("244.0.0.1"), calicotest.Label("rr", "true"))
 	}
-	o, err := calico.Decode(map[string]any{"apiVersion": "projectcalico.org/v3", "kind": "Node",
-		"metadata": map[string]any{"name": fmt.Sprintf("node-%05d", i), "labels": labels}, "spec": map[string]any{"bgp": bgp}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
+	return calicotest.NumberedNode(t, i, tweaks...)
 }
 
 func nodes(t testing.TB, n, reflectors int) []calico.Object {
@@ -50,16 +36,12 @@ func nodes(t testing.TB, n, reflectors int) []calico.Object {
 	return out
 }
 
-func mesh(t testing.TB, on bool) calico.Object {
-	return object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": on})
-}
-
 func peer(t testing.TB, name, local, remote string, more ...any) calico.Object {
 	spec := map[string]any{"nodeSelector": local, "peerSelector": remote}
 	for i := 0; i < len(more); i += 2 {
 		spec[more[i].(string)] = more[i+1]
 	}
-	return object(t, "BGPPeer", name, spec)
+	return calicotest.Object(t, "BGPPeer", name, spec)
 }
 
 // compiled compiles BGPPolicy documents written as YAML.
@@ -133,38 +115,38 @@ func TestDecisions(t *testing.T) {
 	reflected := func(more ...calico.Object) []calico.Object {
 		return append(append(nodes(t, 120, 3), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")), more...)
 	}
-	pool := object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"})
+	pool := calicotest.Object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"})
 	for name, c := range map[string]struct {
 		before []calico.Object
 		change state.Change
 		deny   string // the policies that deny
 		warn   string // a part of the first warning
 	}{
-		"the mesh may stay on with 100 nodes": {append(nodes(t, 100, 0), mesh(t, false), pool), state.Change{After: mesh(t, true)}, "", ""},
-		"the mesh may not go on with 101":     {append(nodes(t, 101, 0), mesh(t, false), pool), state.Change{After: mesh(t, true)}, "mesh-node-limit", ""},
-		"a mesh field left out means on": {append(nodes(t, 101, 0), mesh(t, false), pool),
-			state.Change{After: object(t, "BGPConfiguration", "default", nil)}, "mesh-node-limit", ""},
-		"deleting the configuration that had the mesh off puts it on": {append(nodes(t, 101, 0), mesh(t, false), pool), state.Change{Before: mesh(t, false)}, "mesh-node-limit", ""},
+		"the mesh may stay on with 100 nodes": {append(nodes(t, 100, 0), calicotest.Mesh(t, false), pool), state.Change{After: calicotest.Mesh(t, true)}, "", ""},
+		"the mesh may not go on with 101":     {append(nodes(t, 101, 0), calicotest.Mesh(t, false), pool), state.Change{After: calicotest.Mesh(t, true)}, "mesh-node-limit", ""},
+		"a mesh field left out means on": {append(nodes(t, 101, 0), calicotest.Mesh(t, false), pool),
+			state.Change{After: calicotest.Object(t, "BGPConfiguration", "default", nil)}, "mesh-node-limit", ""},
+		"deleting the configuration that had the mesh off puts it on": {append(nodes(t, 101, 0), calicotest.Mesh(t, false), pool), state.Change{Before: calicotest.Mesh(t, false)}, "mesh-node-limit", ""},
 		"a create that leaves a mesh on is no worse, and a warning": {nodes(t, 120, 0),
-			state.Change{After: object(t, "BGPConfiguration", "default", nil)}, "", "[mesh-node-limit] the node-to-node mesh is too large"},
-		"the mesh may not go off without reflectors": {append(nodes(t, 50, 0), mesh(t, true)), state.Change{After: mesh(t, false)}, "reachability-preserved,route-reflectors-required", ""},
-		"it may where the pods' pool is VXLAN":       {append(nodes(t, 50, 0), mesh(t, true), pool), state.Change{After: mesh(t, false)}, "", ""},
-		"it may with covered reflectors":             {reflected(), state.Change{After: mesh(t, false)}, "", ""},
-		"the last BGPPeer of the workers may not go": {reflected(mesh(t, false)), state.Change{Before: peer(t, "workers", "", "")}, "reachability-preserved,route-reflectors-required", ""},
-		"a node's address may not go": {reflected(mesh(t, false)), state.Change{After: object(t, "Node", "node-00050", map[string]any{"bgp": map[string]any{}})},
+			state.Change{After: calicotest.Object(t, "BGPConfiguration", "default", nil)}, "", "[mesh-node-limit] the node-to-node mesh is too large"},
+		"the mesh may not go off without reflectors": {append(nodes(t, 50, 0), calicotest.Mesh(t, true)), state.Change{After: calicotest.Mesh(t, false)}, "reachability-preserved,route-reflectors-required", ""},
+		"it may where the pods' pool is VXLAN":       {append(nodes(t, 50, 0), calicotest.Mesh(t, true), pool), state.Change{After: calicotest.Mesh(t, false)}, "", ""},
+		"it may with covered reflectors":             {reflected(), state.Change{After: calicotest.Mesh(t, false)}, "", ""},
+		"the last BGPPeer of the workers may not go": {reflected(calicotest.Mesh(t, false)), state.Change{Before: peer(t, "workers", "", "")}, "reachability-preserved,route-reflectors-required", ""},
+		"a node's address may not go": {reflected(calicotest.Mesh(t, false)), state.Change{After: calicotest.Object(t, "Node", "node-00050", map[string]any{"bgp": map[string]any{}})},
 			"reachability-preserved", ""},
-		"it may where the pods' pool is VXLAN as well": {append(reflected(mesh(t, false)), pool),
-			state.Change{After: object(t, "Node", "node-00050", map[string]any{"bgp": map[string]any{}})}, "", ""},
-		"it may while the mesh carries them":      {append(reflected(mesh(t, true))[20:], mesh(t, true)), state.Change{Before: peer(t, "workers", "", "")}, "", ""},
-		"a selector that loses its nodes may not": {reflected(mesh(t, false)), state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}, "reachability-preserved,route-reflectors-required", "BGPPeer workers: spec: selects no local node out of 120"},
-		"a BGPPeer that a violation was about before is a warning": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), mesh(t, false)),
+		"it may where the pods' pool is VXLAN as well": {append(reflected(calicotest.Mesh(t, false)), pool),
+			state.Change{After: calicotest.Object(t, "Node", "node-00050", map[string]any{"bgp": map[string]any{}})}, "", ""},
+		"it may while the mesh carries them":      {append(reflected(calicotest.Mesh(t, true))[20:], calicotest.Mesh(t, true)), state.Change{Before: peer(t, "workers", "", "")}, "", ""},
+		"a selector that loses its nodes may not": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}, "reachability-preserved,route-reflectors-required", "BGPPeer workers: spec: selects no local node out of 120"},
+		"a BGPPeer that a violation was about before is a warning": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), calicotest.Mesh(t, false)),
 			state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}, "", "[route-reflectors-required] too few IPv4 sessions to route reflectors: 19 of 19 nodes"},
-		"a selector that does not parse matches no node": {reflected(mesh(t, false)), state.Change{After: peer(t, "workers", "has(", "has(rr)")}, "reachability-preserved,route-reflectors-required", `BGPPeer workers: spec.nodeSelector: "has(" does not parse`},
-		"a restart time unlike the others' may not":      {reflected(mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "timers-consistent", ""},
-		"the same duration in another form may":          {reflected(mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
-		"an external peer's restart time is its own affair": {reflected(mesh(t, false)),
-			state.Change{After: object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(64900), "maxRestartTime": "300s"})}, "", ""},
-		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 2), object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
+		"a selector that does not parse matches no node": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "workers", "has(", "has(rr)")}, "reachability-preserved,route-reflectors-required", `BGPPeer workers: spec.nodeSelector: "has(" does not parse`},
+		"a restart time unlike the others' may not":      {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "timers-consistent", ""},
+		"the same duration in another form may":          {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
+		"an external peer's restart time is its own affair": {reflected(calicotest.Mesh(t, false)),
+			state.Change{After: calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(64900), "maxRestartTime": "300s"})}, "", ""},
+		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 2), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
 			state.Change{After: peer(t, "p", "has(rr)", "all()")}, "timers-consistent", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,8 +167,8 @@ func TestDecisions(t *testing.T) {
 }
 
 func TestActions(t *testing.T) {
-	before := append(nodes(t, 101, 0), mesh(t, false), object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}))
-	c := state.Change{After: mesh(t, true)}
+	before := append(nodes(t, 101, 0), calicotest.Mesh(t, false), calicotest.Object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}))
+	c := state.Change{After: calicotest.Mesh(t, true)}
 	for action, want := range map[string]struct{ allowed, warned bool }{
 		"Deny": {false, false}, "Warn": {true, true}, "Audit": {true, false}, "Deny, Audit": {false, false}, "Warn, Audit": {true, true},
 	} {
@@ -269,10 +251,10 @@ func TestADecisionDoesNotWaitForOneThatDoesNotEnd(t *testing.T) {
 
 func TestACancelledEvaluationIsAnErrorAndNotKept(t *testing.T) {
 	e := NewEngine(defaults(t))
-	s := state.New(append(nodes(t, 120, 0), mesh(t, true))...)
+	s := state.New(append(nodes(t, 120, 0), calicotest.Mesh(t, true))...)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c := known(s, state.Change{After: mesh(t, false)})
+	c := known(s, state.Change{After: calicotest.Mesh(t, false)})
 	if d := e.Decide(ctx, s, Request{Change: c}); d.Allowed || len(d.Failures) == 0 {
 		t.Errorf("cancelled: %+v", d)
 	}
@@ -287,7 +269,7 @@ func randomObject(t testing.TB, r *rand.Rand) calico.Object {
 	case 0:
 		return node(t, r.IntN(8), r.IntN(3) == 0)
 	case 1:
-		return mesh(t, r.IntN(2) == 0)
+		return calicotest.Mesh(t, r.IntN(2) == 0)
 	default:
 		p := peer(t, fmt.Sprintf("p%d", r.IntN(4)), selectors[r.IntN(5)], selectors[r.IntN(5)])
 		if r.IntN(2) == 0 {
@@ -360,7 +342,7 @@ func worse(before, after []violation.Violation) bool {
 
 func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
 	e := NewEngine(defaults(t, aboutSessions...))
-	s := state.New(append(nodes(t, 20, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"))...)
+	s := state.New(append(nodes(t, 20, 3), calicotest.Mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"))...)
 	base := e.Evaluate(t.Context(), s)
 	next := e.evaluate(t.Context(), s.Apply(state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}), base.Policies, base)
 	a, b := base.document, next.document
@@ -408,8 +390,8 @@ func TestAProblemIsAWarningUnlessAViolationNamesItsField(t *testing.T) {
 			if c.action != "" {
 				set = compiled(t, document("p", "selector-hygiene", c.action, ""))
 			}
-			change := state.Change{After: object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "has(lost)", "keepaliveTime": "9s"})}
-			d := decide(t, set, append(nodes(t, 5, 0), mesh(t, true), c.before), change)
+			change := state.Change{After: calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "all()", "peerSelector": "has(lost)", "keepaliveTime": "9s"})}
+			d := decide(t, set, append(nodes(t, 5, 0), calicotest.Mesh(t, true), c.before), change)
 			named := slices.ContainsFunc(d.Problems, func(p calico.Problem) bool { return p.String() == problem })
 			if warned := slices.Contains(d.Warnings(), "BGPPeer p: "+problem); named != c.want || warned != c.want {
 				t.Errorf("problems %q, warnings %q", d.Problems, d.Warnings())
@@ -424,15 +406,15 @@ func TestAProblemIsAWarningUnlessAViolationNamesItsField(t *testing.T) {
 
 func TestAVerdictHoldsTheViolationBefore(t *testing.T) {
 	set := compiled(t, document("m", "mesh-node-limit", "Deny", "maxNodes: 1"))
-	d := decide(t, set, append(nodes(t, 3, 0), mesh(t, true)), state.Change{After: node(t, 3, false)})
+	d := decide(t, set, append(nodes(t, 3, 0), calicotest.Mesh(t, true)), state.Change{After: node(t, 3, false)})
 	if len(d.Verdicts) != 1 || d.Verdicts[0].Relation != Larger || d.Verdicts[0].Violation.Size != 3 || d.Verdicts[0].Before.Size != 2 || d.Verdicts[0].Before.ID != d.Verdicts[0].Violation.ID {
 		t.Errorf("verdicts %+v", d.Verdicts)
 	}
-	d = decide(t, set, append(nodes(t, 3, 0), mesh(t, false)), state.Change{After: mesh(t, true)})
+	d = decide(t, set, append(nodes(t, 3, 0), calicotest.Mesh(t, false)), state.Change{After: calicotest.Mesh(t, true)})
 	if len(d.Verdicts) != 1 || d.Verdicts[0].Relation != New || d.Verdicts[0].Before != nil {
 		t.Errorf("verdicts %+v", d.Verdicts)
 	}
-	d = decide(t, set, append(nodes(t, 3, 0), mesh(t, true)), state.Change{After: mesh(t, false)})
+	d = decide(t, set, append(nodes(t, 3, 0), calicotest.Mesh(t, true)), state.Change{After: calicotest.Mesh(t, false)})
 	if len(d.Verdicts) != 1 || d.Verdicts[0].Relation != Gone || d.Verdicts[0].Violation.Size != 2 {
 		t.Errorf("verdicts %+v", d.Verdicts)
 	}
@@ -442,12 +424,12 @@ func TestTheOldObjectOfTheRequestWins(t *testing.T) {
 	e := NewEngine(defaults(t))
 	workers, reflectors := peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")
 	// The snapshot does not know the BGPPeer yet, but the API server deletes it.
-	lagging := state.New(append(nodes(t, 20, 3), mesh(t, false), reflectors)...)
+	lagging := state.New(append(nodes(t, 20, 3), calicotest.Mesh(t, false), reflectors)...)
 	if d := e.Decide(t.Context(), lagging, Request{Change: state.Change{Before: workers}}); d.Allowed {
 		t.Error("the delete of a BGPPeer that the snapshot lacks is allowed")
 	}
 	// It still has the one that is gone.
-	lagging = state.New(append(nodes(t, 20, 3), mesh(t, false), reflectors, workers)...)
+	lagging = state.New(append(nodes(t, 20, 3), calicotest.Mesh(t, false), reflectors, workers)...)
 	if d := e.Decide(t.Context(), lagging, Request{Change: state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}}); !d.Allowed {
 		t.Errorf("a create that makes nothing worse is denied: %s", d.Message())
 	}
@@ -455,7 +437,7 @@ func TestTheOldObjectOfTheRequestWins(t *testing.T) {
 
 // A change may not fix isolated nodes at the cost of others, and may fix some of them.
 func TestFixingOneNodeDoesNotOutweighIsolatingAnother(t *testing.T) {
-	before := append(nodes(t, 12, 2), mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"), peer(t, "workers", "rack == 'r3'", "has(rr)"))
+	before := append(nodes(t, 12, 2), calicotest.Mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"), peer(t, "workers", "rack == 'r3'", "has(rr)"))
 	for name, c := range map[string]struct {
 		selector, deny, message string
 	}{
@@ -489,7 +471,7 @@ func TestAChangeToACalicoNodeStatusEvaluatesNothing(t *testing.T) {
 		return o
 	}
 	set := defaults(t)
-	objects := append(nodes(t, 12, 3), mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), status("a", 1))
+	objects := append(nodes(t, 12, 3), calicotest.Mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), status("a", 1))
 	s := state.New(objects...)
 	engine := NewEngine(set)
 	base := engine.evaluate(t.Context(), s, set, nil)

@@ -61,10 +61,11 @@ var floors = []floor{
 	{"what follows from a state", []row{
 		// nodes knows no sessions, and routes no objects.
 		{"pkg/topology/nodes", "the nodes of a cluster as sets, and classes of nodes that peer alike", "pkg/calico", ""},
+		{"pkg/topology/sessions", "who peers with whom, as confd and BIRD decide it", "pkg/calico pkg/state pkg/topology/nodes", ""},
 		{"pkg/topology/routes", "who has whose routes, by RFC 4271 and 4456 over a plain graph", "", ""},
 		{
 			"pkg/topology", "sessions and routes that Calico would configure; the summary for policies",
-			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes", "calico",
+			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes pkg/topology/sessions", "calico",
 		},
 		{"pkg/health", "what nodes report, compared with the topology", "pkg/calico pkg/state pkg/topology", ""},
 		// Rego is evaluated on plain values: it knows neither a state nor Calico.
@@ -323,5 +324,23 @@ func TestFaultsAreFound(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
 		})
+	}
+}
+
+// docs/architecture.md says of each package what it does and when to modify it.
+func TestTheDocumentNamesEveryPackage(t *testing.T) {
+	document, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range floors {
+		if f.name == "tests" {
+			continue
+		}
+		for _, r := range f.rows {
+			if !bytes.Contains(document, []byte("`"+r.path+"`")) {
+				t.Errorf("docs/architecture.md does not name %s", r.path)
+			}
+		}
 	}
 }

@@ -204,7 +204,7 @@ func (c *cluster) audited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, reason := range []string{"calico-node stops when", "this controller deletes the Nodes"} {
+	for _, reason := range []string{"calico-node exits when", "this controller deletes Nodes whose"} {
 		if !strings.Contains(string(data), `"nodes.bgpguard.io/not-enforced":"`+reason) {
 			t.Errorf("%q is not in the audit log", reason)
 		}

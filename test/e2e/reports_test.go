@@ -31,6 +31,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/auditor"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/openreports"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -194,14 +195,7 @@ func audited(t *testing.T, nodes int, at time.Time) *audit.Audit {
 	}
 	var objects []calico.Object
 	for i := range nodes {
-		o, err := calico.Decode(map[string]any{
-			"apiVersion": "projectcalico.org/v3", "kind": "Node", "metadata": map[string]any{"name": fmt.Sprintf("node-%04d", i)},
-			"spec": map[string]any{"bgp": map[string]any{"ipv4Address": fmt.Sprintf("10.0.%d.%d/8", i>>8, i&255)}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = append(objects, o)
+		objects = append(objects, calicotest.Node(t, fmt.Sprintf("node-%04d", i), calicotest.IPv4(calicotest.NodeAddress(i)+"/8")))
 	}
 	a, err := audit.Run(t.Context(), validate.NewEngine(set), state.New(objects...), audit.Options{Time: at})
 	if err != nil {

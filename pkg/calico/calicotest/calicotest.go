@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 
 	k8sjson "sigs.k8s.io/json"
@@ -27,10 +28,6 @@ func Document(t testing.TB, kind calico.Kind, name string, spec Spec, tweaks ...
 	document := map[string]any{"apiVersion": calico.APIVersionV3, "kind": kind, "metadata": map[string]any{"name": name}}
 	if spec != nil {
 		document["spec"] = spec
-	}
-	document = plain(t, document)
-	if len(tweaks) == 0 {
-		return document
 	}
 	for _, tweak := range tweaks {
 		tweak(document)
@@ -180,12 +177,14 @@ func Status(status map[string]any) Tweak {
 // CRD makes the document one of crd.projectcalico.org/v1.
 func CRD(document map[string]any) { document["apiVersion"] = calico.APIVersionV1 }
 
-// inner returns the object in a field, which it makes where it is absent.
+// inner replaces the object in a field by a copy, or an empty object if it is absent, and
+// returns it.
 func inner(of map[string]any, field string) map[string]any {
-	o, ok := of[field].(map[string]any)
-	if !ok {
+	old, _ := of[field].(map[string]any)
+	o := maps.Clone(old)
+	if o == nil {
 		o = map[string]any{}
-		of[field] = o
 	}
+	of[field] = o
 	return o
 }

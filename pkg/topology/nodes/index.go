@@ -212,6 +212,15 @@ func (ix *Index) Named(name string) *bitset.BitSet {
 	return set
 }
 
+// Names returns the names of the first nodes of a set, at most limit. O(limit).
+func (ix *Index) Names(set *bitset.BitSet, limit int) []string {
+	out := []string{}
+	for i, ok := set.NextSet(0); ok && len(out) < limit; i, ok = set.NextSet(i + 1) {
+		out = append(out, ix.Nodes[i].Name)
+	}
+	return out
+}
+
 // At returns the numbers of the nodes with a BGP address, in order. O(log nodes +
 // nodes at the address).
 func (ix *Index) At(address netip.Addr) []uint32 { return ix.addresses.at(address) }

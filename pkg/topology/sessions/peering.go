@@ -1,4 +1,4 @@
-package topology
+package sessions
 
 import (
 	"cmp"
@@ -17,23 +17,23 @@ import (
 
 // Scopes of a BGPPeer.
 const (
-	scopeNodes     = "nodes"
-	scopeWorkloads = "workloads"
-	scopeExternal  = "external"
+	ScopeNodes     = "nodes"
+	ScopeWorkloads = "workloads"
+	ScopeExternal  = "external"
 )
 
-// peering is a BGPPeer resolved against the nodes of a state, by the rules of
+// Peering is a BGPPeer resolved against the nodes of a state, by the rules of
 // confd/pkg/backends/calico/client.go (updatePeersV1): every local node gets a
 // half-session to every remote one and, where Calico makes the reverse, every
 // node in back gets one to every local node.
-type peering struct {
-	peer  *calico.BGPPeer
-	scope string
+type Peering struct {
+	Peer  *calico.BGPPeer
+	Scope string
 
-	local, remote, back *bitset.BitSet
+	Local, Remote, back *bitset.BitSet
 	// forward and reverse tell in which families there are half-sessions from
 	// the local nodes, and back to them.
-	forward, reverse [2]bool
+	Forward, Reverse [2]bool
 	// port is that of a peerIP: the given one or, for a node, its listen port.
 	port uint16
 	// below are, for a global BGPPeer with a node's address, the nodes whose
@@ -43,34 +43,34 @@ type peering struct {
 	below *bitset.BitSet
 	known bool
 	// problems are those that only the state shows.
-	problems []calico.Problem
+	Problems []calico.Problem
 	// selectors are those that are set.
-	selectors []Selector
+	Selectors []Selector
 
 	kind                    unique.Handle[peerKind]
 	localNodes, remoteNodes nodes.List
-	alone                   *peerGroup // this peering alone, without its number
+	alone                   *PeerGroup // this peering alone, without its number
 }
 
 // resolve finds the nodes on both sides of a BGPPeer.
-func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *peering {
-	r := &peering{peer: p, scope: scopeNodes, selectors: selectors(p, ix)}
+func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
+	r := &Peering{Peer: p, Scope: ScopeNodes, Selectors: selectors(p, ix)}
 	switch {
 	case p.NodeSelector != "":
-		r.local = ix.Select(p.NodeSelector, p.Local())
+		r.Local = ix.Select(p.NodeSelector, p.Local())
 	case p.Node != "":
-		r.local = ix.Named(p.Node)
+		r.Local = ix.Named(p.Node)
 	default:
-		r.local = ix.Select("", everything)
+		r.Local = ix.Select("", everything)
 	}
 	switch {
 	case p.LocalWorkloadSelector != "":
-		r.scope, r.remote = scopeWorkloads, bitset.New(ix.Len())
+		r.Scope, r.Remote = ScopeWorkloads, bitset.New(ix.Len())
 	case p.PeerSelector != "":
-		r.remote = ix.Select(p.PeerSelector, p.Remote())
-		r.back = r.remote
-		r.forward = [2]bool{true, true}
-		r.reverse = r.forward
+		r.Remote = ix.Select(p.PeerSelector, p.Remote())
+		r.back = r.Remote
+		r.Forward = [2]bool{true, true}
+		r.Reverse = r.Forward
 	case p.PeerIP != "":
 		r.byAddress(ix, s)
 	default:
@@ -80,14 +80,14 @@ func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *peering {
 		r.back = bitset.New(ix.Len())
 	}
 	if p.ReverseManual {
-		r.reverse = [2]bool{}
+		r.Reverse = [2]bool{}
 	}
-	r.kind, r.localNodes, r.remoteNodes = newPeerKind(r), nodes.NewList(r.local), nodes.NewList(r.remote)
-	r.alone = &peerGroup{peering: r, members: []*peering{r}}
+	r.kind, r.localNodes, r.remoteNodes = newPeerKind(r), nodes.NewList(r.Local), nodes.NewList(r.Remote)
+	r.alone = &PeerGroup{Peering: r, Members: []*Peering{r}}
 	return r
 }
 
-// selectors tells the selectors of a BGPPeer that are set.
+// selectors returns the selectors of a BGPPeer that are set.
 func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 	out := []Selector{}
 	add := func(field, text string, s *calico.Selector) {
@@ -105,38 +105,38 @@ func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 	return out
 }
 
-// everything is the selector of a BGPPeer that selects no nodes: all are meant.
+// everything is the selector of a BGPPeer that has none: it applies to all nodes.
 var everything, _ = calico.ParseSelector("all()")
 
 // global reports whether Calico enters the peer once for all nodes, and not
 // for each.
-func (r *peering) global() bool { return r.peer.NodeSelector == "" && r.peer.Node == "" }
+func (r *Peering) global() bool { return r.Peer.NodeSelector == "" && r.Peer.Node == "" }
 
-// byPeerIP reports whether the peer is given by its address.
-func (r *peering) byPeerIP() bool {
-	return r.peer.PeerAddress.IsValid() && r.forward != [2]bool{} && r.peer.PeerSelector == ""
+// ByPeerIP reports whether the peer is given by its address.
+func (r *Peering) ByPeerIP() bool {
+	return r.Peer.PeerAddress.IsValid() && r.Forward != [2]bool{} && r.Peer.PeerSelector == ""
 }
 
-func (r *peering) problem(field, format string, args ...any) {
-	r.problems = append(r.problems, calico.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
+func (r *Peering) problem(field, format string, args ...any) {
+	r.Problems = append(r.Problems, calico.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
 // byAddress resolves a peerIP. Calico compares it with the addresses of nodes
 // as text; BIRD, which meets the node at it, as an address.
-func (r *peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
-	p := r.peer
-	r.scope, r.remote, r.port = scopeExternal, bitset.New(ix.Len()), p.PeerPort
+func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
+	p := r.Peer
+	r.Scope, r.Remote, r.port = ScopeExternal, bitset.New(ix.Len()), p.PeerPort
 	if !p.PeerAddress.IsValid() {
 		return
 	}
 	f := calico.FamilyOf(p.PeerAddress)
-	r.forward[f] = r.reachable()
+	r.Forward[f] = r.reachable()
 	r.back = bitset.New(ix.Len())
 	at := ix.At(p.PeerAddress)
 	for _, i := range at {
 		node := ix.Nodes[i]
-		r.scope = scopeNodes
-		r.remote.Set(uint(i))
+		r.Scope = ScopeNodes
+		r.Remote.Set(uint(i))
 		if !p.Canonical() {
 			continue
 		}
@@ -150,7 +150,7 @@ func (r *peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 			r.problem("spec.peerIP", "names port %d, but node %s listens on another: Calico makes no session back", p.PeerPort, node.Name)
 		default:
 			r.back.Set(uint(i))
-			r.reverse[f] = true
+			r.Reverse[f] = true
 			if r.port == 0 {
 				r.port = listenPort(node.Name, s)
 			}
@@ -166,13 +166,13 @@ func (r *peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 
 // reachable reports whether Calico takes the peer's reachableBy; it skips a
 // peer with one that is no address of the peer's family.
-func (r *peering) reachable() bool {
-	if r.peer.ReachableBy == "" {
+func (r *Peering) reachable() bool {
+	if r.Peer.ReachableBy == "" {
 		return true
 	}
-	a, err := netip.ParseAddr(r.peer.ReachableBy)
-	if err != nil || calico.FamilyOf(a.Unmap()) != calico.FamilyOf(r.peer.PeerAddress) {
-		r.problem("spec.reachableBy", "%q is not an %s address, so Calico ignores the peer", r.peer.ReachableBy, calico.FamilyOf(r.peer.PeerAddress))
+	a, err := netip.ParseAddr(r.Peer.ReachableBy)
+	if err != nil || calico.FamilyOf(a.Unmap()) != calico.FamilyOf(r.Peer.PeerAddress) {
+		r.problem("spec.reachableBy", "%q is not an %s address, so Calico ignores the peer", r.Peer.ReachableBy, calico.FamilyOf(r.Peer.PeerAddress))
 		return false
 	}
 	return true
@@ -194,10 +194,10 @@ func below(ix *nodes.Index, a netip.Addr, f calico.Family) *bitset.BitSet {
 // half-sessions, but its reverse pass takes the empty address for that of
 // every node that lacks one in a family, and gives these half-sessions to all
 // local nodes. An absent port and address count as IPv4.
-func (r *peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
+func (r *Peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 	r.back = bitset.New(ix.Len())
-	r.reverse[calico.IPv4] = true
-	asn := r.peer.ASNumber
+	r.Reverse[calico.IPv4] = true
+	asn := r.Peer.ASNumber
 	if asn == 0 {
 		asn = s.BGPConfiguration(calico.Default).ClusterASNumber()
 	}
@@ -206,7 +206,7 @@ func (r *peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 			r.back.Set(uint(i))
 		}
 	}
-	r.remote = r.back
+	r.Remote = r.back
 }
 
 func asNumberOf(n *calico.Node, s *state.Snapshot) uint32 {
@@ -241,71 +241,71 @@ func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 	return true
 }
 
-// settings are what Calico's table of peers holds for one peer of a node. Two
+// Settings are what Calico's table of peers holds for one peer of a node. Two
 // BGPPeers that give a node one peer with the same settings do no harm; with
 // different ones, either may win.
-type settings struct {
-	peerASN, localASN              uint32 // localASN is 0 for the node's own
+type Settings struct {
+	PeerASN, localASN              uint32 // localASN is 0 for the node's own
 	clusterID                      string // the peer's, "" where it has none or it is not known
 	port                           uint16 // 0 for none
 	password, nextHopMode, filters string
 	reachableBy                    string
 	sourceNone, keepOriginal       bool
 	passive                        bool
-	restart, keepalive             int // seconds, unset for BIRD's default
+	Restart, keepalive             int // seconds, unset for BIRD's default
 	allow, ttl                     int
 }
 
-// unset is the value of a timer that BIRD's default holds for.
-const unset = -1
+// Unset is the value of a timer that BIRD's default holds for.
+const Unset = -1
 
 // settingsFor returns the settings of the peering for a peer that is a node of
-// the given group, forward or back.
-func (r *peering) settingsFor(c *nodes.Class, back bool) settings {
+// the given class, forward or back.
+func (r *Peering) settingsFor(c *nodes.Class, back bool) Settings {
 	s := r.commonSettings()
-	if r.byPeerIP() && !back {
+	if r.ByPeerIP() && !back {
 		r.addAddressed(&s)
 		return s
 	}
-	s.peerASN, s.clusterID, s.port = c.ASN, c.ClusterID, c.Port
+	s.PeerASN, s.clusterID, s.port = c.ASN, c.ClusterID, c.Port
 	return s
 }
 
 // externalSettings returns the settings for a peer that is not a node of the state.
-func (r *peering) externalSettings() settings {
+func (r *Peering) externalSettings() Settings {
 	s := r.commonSettings()
 	r.addAddressed(&s)
 	return s
 }
 
 // ownSettings returns all that the BGPPeer itself says of its sessions.
-func (r *peering) ownSettings() settings {
-	if r.peer.PeerIP != "" {
+func (r *Peering) ownSettings() Settings {
+	if r.Peer.PeerIP != "" {
 		return r.externalSettings()
 	}
 	return r.commonSettings()
 }
 
 // addAddressed adds what Calico takes from a BGPPeer with a peerIP only.
-func (r *peering) addAddressed(s *settings) {
-	p := r.peer
-	s.peerASN, s.localASN, s.port, s.allow = p.ASNumber, p.LocalASNumber, r.port, p.NumAllowedLocalASNumbers
+func (r *Peering) addAddressed(s *Settings) {
+	p := r.Peer
+	s.PeerASN, s.localASN, s.port, s.allow = p.ASNumber, p.LocalASNumber, r.port, p.NumAllowedLocalASNumbers
 	s.keepOriginal = p.KeepOriginalNextHop
 }
 
-func (r *peering) commonSettings() settings {
-	p := r.peer
-	return settings{
+func (r *Peering) commonSettings() Settings {
+	p := r.Peer
+	return Settings{
 		password: p.Password, nextHopMode: p.NextHopMode, filters: strings.Join(p.Filters, ","), reachableBy: p.ReachableBy,
-		sourceNone: p.SourceAddressNone, restart: optionalSeconds(p.MaxRestartTime), keepalive: optionalSeconds(p.KeepaliveTime), ttl: p.TTLSecurity,
+		sourceNone: p.SourceAddressNone, Restart: optionalSeconds(p.MaxRestartTime), keepalive: optionalSeconds(p.KeepaliveTime), ttl: p.TTLSecurity,
 	}
 }
 
 // equivalent reports whether two peerings give the same half-sessions.
-func (r *peering) equivalent(q *peering) bool {
-	return r == q || r.peer.Name == q.peer.Name && r.scope == q.scope && r.peer.ASNumber == q.peer.ASNumber && r.peer.LocalASNumber == q.peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.byPeerIP() == q.byPeerIP() &&
-		r.peer.PeerAddress == q.peer.PeerAddress && r.ownSettings() == q.ownSettings() && r.forward == q.forward && r.reverse == q.reverse &&
-		sameSelectors(r.selectors, q.selectors) && sameSet(r.local, q.local) && sameSet(r.remote, q.remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
+func (r *Peering) equivalent(q *Peering) bool {
+	return r == q || r.Peer.Name == q.Peer.Name && r.Scope == q.Scope && r.Peer.ASNumber == q.Peer.ASNumber && r.Peer.LocalASNumber == q.Peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.ByPeerIP() == q.ByPeerIP() &&
+		r.Peer.PeerAddress == q.Peer.PeerAddress && r.ownSettings() == q.ownSettings() && r.Forward == q.Forward && r.Reverse == q.Reverse &&
+		sameSelectors(r.Selectors, q.Selectors) && SameSet(r.Local, q.Local) && SameSet(r.Remote, q.Remote) && SameSet(r.back, q.back) && SameSet(r.below, q.below)
 }
 
 // sameSelectors compares how many nodes selectors match, which says the same of
@@ -314,4 +314,11 @@ func sameSelectors(a, b []Selector) bool {
 	return slices.EqualFunc(a, b, func(x, y Selector) bool { return x.Nodes == y.Nodes })
 }
 
-func sameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }
+func SameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }
+
+// workloadSettings returns the settings for a peer that is a pod.
+func (r *Peering) workloadSettings() Settings {
+	s := r.commonSettings()
+	s.PeerASN, s.localASN = r.Peer.ASNumber, r.Peer.LocalASNumber
+	return s
+}

@@ -1,4 +1,4 @@
-package topology
+package sessions
 
 import (
 	"reflect"
@@ -11,21 +11,21 @@ import (
 // halfSession returns what settings show in the bird.cfg of a node of g, without
 // what names the node, its peer and the objects behind the half-session. own is
 // the node's address.
-func (s *settings) halfSession(g *nodes.Class, p prefix, own string) HalfSession {
+func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession {
 	h := HalfSession{
-		PeerPort: portOr179(s.port), PeerASN: s.peerASN, LocalASN: s.local(g), Passive: s.passive, RouteReflectorClient: s.client(g, p),
+		PeerPort: portOr179(s.port), PeerASN: s.PeerASN, LocalASN: s.Local(g), Passive: s.passive, RouteReflectorClient: s.Client(g, p),
 		NextHopMode: s.nextHop(g), NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, ReachableBy: s.reachableBy, Password: s.password,
 	}
 	if h.RouteReflectorClient {
 		h.ClusterID = g.ClusterID
 	}
-	if s.restart != unset {
-		h.GracefulRestartTime = &s.restart
+	if s.Restart != Unset {
+		h.GracefulRestartTime = &s.Restart
 	}
 	if s.keepalive > 0 {
 		h.KeepaliveTime = &s.keepalive
 	}
-	if p == prefixMesh || p != prefixWorkload && !s.sourceNone {
+	if p == PrefixMesh || p != PrefixWorkload && !s.sourceNone {
 		h.SourceAddress = own
 	}
 	if s.filters != "" {
@@ -35,16 +35,16 @@ func (s *settings) halfSession(g *nodes.Class, p prefix, own string) HalfSession
 }
 
 // nextHop is the next hop mode in effect.
-func (s *settings) nextHop(g *nodes.Class) string {
-	if s.nextHopMode == "" && s.keepOriginal && !s.internal(g) {
+func (s *Settings) nextHop(g *nodes.Class) string {
+	if s.nextHopMode == "" && s.keepOriginal && !s.Internal(g) {
 		return "Keep"
 	}
 	return s.nextHopMode
 }
 
-// addDifferences adds the fields in which the half-sessions of nodes of g with some
+// AddDifferences adds the fields in which the half-sessions of nodes of g with some
 // settings differ, by the rule of differences.
-func addDifferences(fields map[string]bool, g *nodes.Class, p prefix, list ...*settings) {
+func AddDifferences(fields map[string]bool, g *nodes.Class, p Prefix, list ...*Settings) {
 	sessions := make([]HalfSession, len(list))
 	for i, s := range list {
 		sessions[i] = s.halfSession(g, p, "own")

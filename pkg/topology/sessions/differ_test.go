@@ -1,7 +1,10 @@
-package topology
+package sessions
 
 import (
+	"maps"
 	"reflect"
+	"slices"
+
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
@@ -12,17 +15,17 @@ import (
 func TestEverySettingShowsInAHalfSession(t *testing.T) {
 	// A route reflector of AS 64512, towards an external peer and one of its own AS.
 	own := &nodes.Class{Identity: nodes.Identity{ASN: 64512, ClusterID: "244.0.0.1"}}
-	external := settings{peerASN: 65000, restart: unset, keepalive: unset}
+	external := Settings{PeerASN: 65000, Restart: Unset, keepalive: Unset}
 	internal := external
-	internal.peerASN = 64512
+	internal.PeerASN = 64512
 	// Where a setting shows under a condition only, or in other fields.
-	base := map[string]settings{"clusterID": internal}
+	base := map[string]Settings{"clusterID": internal}
 	want := map[string][]string{
 		"port": {"peerPort", "protocol"}, "filters": {"filters"}, "allow": {"numAllowedLocalASNumbers"}, "ttl": {"ttlSecurity"},
-		"restart": {"gracefulRestartTime"}, "keepalive": {"keepaliveTime"}, "sourceNone": {"sourceAddress"}, "keepOriginal": {"nextHopMode"},
-		"clusterID": {"clusterID", "routeReflectorClient"},
+		"Restart": {"gracefulRestartTime"}, "keepalive": {"keepaliveTime"}, "sourceNone": {"sourceAddress"}, "keepOriginal": {"nextHopMode"},
+		"clusterID": {"clusterID", "routeReflectorClient"}, "PeerASN": {"peerASN"},
 	}
-	fields := reflect.TypeFor[settings]()
+	fields := reflect.TypeFor[Settings]()
 	for i := range fields.NumField() {
 		name := fields.Field(i).Name
 		t.Run(name, func(t *testing.T) {
@@ -33,24 +36,24 @@ func TestEverySettingShowsInAHalfSession(t *testing.T) {
 			after := before
 			setField(t, &after, name)
 			got := map[string]bool{}
-			addDifferences(got, own, prefixNode, &before, &after)
+			AddDifferences(got, own, PrefixNode, &before, &after)
 			names := want[name]
 			if names == nil {
 				names = []string{name}
 			}
-			if fault := difference("fields", sortedKeys(got), names); fault != "" {
-				t.Error(fault)
+			if fields := slices.Sorted(maps.Keys(got)); !slices.Equal(fields, names) {
+				t.Errorf("got differences in %q, want in %q", fields, names)
 			}
 		})
 	}
 }
 
 // setField sets a field of settings to another value.
-func setField(t *testing.T, s *settings, name string) {
+func setField(t *testing.T, s *Settings, name string) {
 	t.Helper()
 	switch name {
-	case "peerASN":
-		s.peerASN = 65001
+	case "PeerASN":
+		s.PeerASN = 65001
 	case "localASN":
 		s.localASN = 64999
 	case "clusterID":
@@ -71,8 +74,8 @@ func setField(t *testing.T, s *settings, name string) {
 		s.keepOriginal = true
 	case "passive":
 		s.passive = true
-	case "restart":
-		s.restart = 60
+	case "Restart":
+		s.Restart = 60
 	case "keepalive":
 		s.keepalive = 20
 	case "allow":

@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// explanation is what is behind a violation.
+// explanation is the policy and the numbers behind a violation.
 type explanation struct {
 	Policy      string         `json:"policy"`
 	Title       string         `json:"title"`
@@ -23,7 +23,7 @@ type explanation struct {
 	Before      *numbers       `json:"before"`
 }
 
-// numbers are those of a violation.
+// numbers are the numbers of a violation.
 type numbers struct {
 	Size    float64        `json:"size"`
 	Details map[string]any `json:"details"`
@@ -43,7 +43,7 @@ func (c *Check) explain(v *validate.Verdict) *explanation {
 	return out
 }
 
-// textExplanation writes what is behind v.
+// textExplanation writes the explanation of v.
 func textExplanation(b *strings.Builder, v *violation.Violation, e *explanation) {
 	line := func(format string, args ...any) { fmt.Fprintf(b, "    "+format+"\n", args...) }
 	fmt.Fprintf(b, "  Why [%s], %s, %s:\n", clean(v.Policy), clean(v.ID), v.Action)
@@ -63,7 +63,7 @@ func textExplanation(b *strings.Builder, v *violation.Violation, e *explanation)
 	}
 	before := v.Details
 	if e.Before == nil {
-		line("size: %s; before the change there was no such violation", size(v.Size))
+		line("size: %s; new with this change", size(v.Size))
 	} else {
 		line("size: %s, before %s", size(v.Size), size(e.Before.Size))
 		before = e.Before.Details
@@ -80,7 +80,7 @@ func textExplanation(b *strings.Builder, v *violation.Violation, e *explanation)
 	}
 }
 
-// pairs lists the members of m; those that were others before with these.
+// pairs lists the members of m, with the previous value where that differs.
 func pairs(m, before map[string]any) string {
 	out := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {

@@ -9,11 +9,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// problemRule is what formats that name a rule for everything call what Calico
-// would ignore or refuse in the changed object. No BGPPolicy has such a name.
+// problemRule is the rule of settings that Calico would ignore or reject, in formats
+// that need a rule for each result. No BGPPolicy can have this name.
 const problemRule = "calico/problem"
 
-// finding is one thing that a decision says of a change, whoever says it.
+// finding is a violation, an evaluation error, or a setting that Calico would ignore or
+// reject.
 type finding struct {
 	// rule is the name of the BGPPolicy, or problemRule.
 	rule   string
@@ -21,20 +22,20 @@ type finding struct {
 	// failed reports that the policy could not be evaluated, standing that the change did
 	// not cause the violation, exempt that the user is exempt from the policy.
 	failed, standing, exempt bool
-	// fields are those of the changed object that it is about; none where that
-	// cannot be told. at is the one at whose line it stands, or their parent.
+	// fields are the fields of the changed object that it is about; none if unknown. at is
+	// the field whose line is shown, or their parent.
 	fields  []string
 	at      string
 	message string
-	// link is the page about the policy, "" where there is none.
+	// link is the page about the policy, "" for none.
 	link string
 }
 
-// caused reports whether the change brought about what f says.
+// caused reports whether the change caused f.
 func (f *finding) caused() bool { return !f.failed && !f.standing && f.rule != problemRule }
 
-// findings lists what the decision on a change says: violations, policies that
-// could not judge, and what Calico would ignore or refuse.
+// findings lists violations, evaluation errors, and settings that Calico would ignore
+// or reject.
 func (c *Check) findings(change *Checked) []finding {
 	d := change.Decision
 	var out []finding
@@ -63,7 +64,7 @@ func (c *Check) findings(change *Checked) []finding {
 	return out
 }
 
-// finding returns what v says.
+// finding returns the finding of a verdict.
 func (c *Checked) finding(v *validate.Verdict) finding {
 	return finding{rule: v.Violation.Policy, fields: c.fieldsOf(&v.Violation), message: v.Text(), link: v.Violation.Link}
 }
@@ -76,7 +77,7 @@ func (f finding) notEnforced() finding {
 	return f
 }
 
-// policy returns the policy in force of the given name, nil where there is none.
+// policy returns the policy in force of that name, nil for none.
 func (c *Check) policy(name string) *policy.Policy {
 	for _, p := range c.Policies {
 		if p.Name == name {
@@ -99,8 +100,8 @@ func (c *Checked) fieldsOf(v *violation.Violation) []string {
 	return out
 }
 
-// leaves lists the fields of the changed object, before or after the change, that
-// are field or stand below it; none for the object as a whole.
+// leaves lists the fields of the changed object, before or after the change, that are
+// field or below it; none for the whole object.
 func (c *Checked) leaves(field string) []string {
 	if field == "spec" || field == "metadata" {
 		return nil
@@ -114,9 +115,9 @@ func (c *Checked) leaves(field string) []string {
 	return out
 }
 
-// line returns the line of the changed object that f is about: that of the field
-// that it names; else, if the change brought it about and is of one field alone,
-// that field's; else the object's. 0 where the object is in no file.
+// line returns the line of f in the changed object: that of its first field; else, if the
+// change caused it and changes one field, that of this field; else that of the object. It
+// is 0 if the object is in no file.
 func (c *Checked) line(f *finding) int {
 	if f.at != "" {
 		return c.Source.line(f.at)
@@ -130,9 +131,9 @@ func (c *Checked) line(f *finding) int {
 	return c.Source.line("")
 }
 
-// marks tells for each field what is about it: names of policies, or "warning" for
-// what Calico makes of it. What the change brought about and does not name its
-// field is about all fields that changed.
+// marks returns the marks of each field: names of policies, or "warning" for a setting
+// that Calico would ignore or reject. A finding that the change caused and that names no
+// field marks all changed fields.
 func (c *Checked) marks(found []finding) map[string][]string {
 	out := map[string][]string{}
 	mark := func(field, by string) {
@@ -157,7 +158,7 @@ func (c *Checked) marks(found []finding) map[string][]string {
 	return out
 }
 
-// text is the message of f with the link.
+// text returns the message of f with its link.
 func (c *Checked) text(f finding) string {
 	if see := see([]finding{f}); see != "" {
 		return c.message(&f) + "\n" + see
@@ -165,7 +166,7 @@ func (c *Checked) text(f finding) string {
 	return c.message(&f)
 }
 
-// see is the line with the links of findings, those that deny first; "" for none.
+// see returns the line with the links of findings, those that deny first; "" for none.
 func see(found []finding) string {
 	var denying, others []string
 	for i := range found {
@@ -178,7 +179,7 @@ func see(found []finding) string {
 	return clean(violation.See(append(denying, others...)...))
 }
 
-// message is the message of f, and the effects of the change if it caused f.
+// message returns the message of f, and the effect of the change if it caused f.
 func (c *Checked) message(f *finding) string {
 	text := clean(f.message)
 	if effect := c.Decision.Effect(); f.caused() && effect != "" {

@@ -1,0 +1,146 @@
+package sessions
+
+// HalfSession is one side of a BGP session as Calico configures it: one
+// "protocol bgp" block in a node's bird.cfg (IPv4) or bird6.cfg (IPv6). It is
+// described from the node that has it.
+type HalfSession struct {
+	Node   string `json:"node"`
+	Family string `json:"family"` // IPv4 or IPv6
+	// Protocol is the block's name, for example "Mesh_10_192_0_3".
+	Protocol string `json:"protocol"`
+	// PeerIP is the neighbor's address; empty for a local workload, whose
+	// address is in no API object.
+	PeerIP string `json:"peerIP"`
+	// PeerPort is the port that the node dials; BIRD's default is 179.
+	PeerPort uint16 `json:"peerPort"`
+	// PeerNode is the node of the state with the address PeerIP, if any.
+	PeerNode string `json:"peerNode,omitempty"`
+	// PeerASN is the AS number that the node expects of the neighbor, LocalASN
+	// the one that it presents itself with.
+	PeerASN  uint32 `json:"peerASN"`
+	LocalASN uint32 `json:"localASN"`
+	// Passive reports that the node waits for the neighbor to connect.
+	Passive bool `json:"passive"`
+	// RouteReflectorClient reports that the node reflects routes to the
+	// neighbor (RFC 4456), under the cluster ID ClusterID.
+	RouteReflectorClient bool   `json:"routeReflectorClient"`
+	ClusterID            string `json:"clusterID,omitempty"`
+	// GracefulRestartTime and KeepaliveTime are in seconds, nil where BIRD's
+	// defaults hold, 120 and 80.
+	GracefulRestartTime *int `json:"gracefulRestartTime,omitempty"`
+	KeepaliveTime       *int `json:"keepaliveTime,omitempty"`
+	// SourceAddress is the node's own address that it dials from, empty where
+	// the kernel chooses it.
+	SourceAddress string `json:"sourceAddress,omitempty"`
+	// NextHopMode is Self or Keep, empty where BGP's own rule holds.
+	NextHopMode string `json:"nextHopMode,omitempty"`
+	// NumAllowedLocalASNumbers is how often the node's own AS number may be in
+	// the path of a route that it takes.
+	NumAllowedLocalASNumbers int `json:"numAllowedLocalASNumbers,omitempty"`
+	// TTLSecurity is the number of hops of GTSM (RFC 5082), 0 for off.
+	TTLSecurity int `json:"ttlSecurity,omitempty"`
+	// ReachableBy is the gateway by which PeerIP is reached, if one is set.
+	ReachableBy string `json:"reachableBy,omitempty"`
+	// Password names the Secret and its key, "name/key"; never what is in it.
+	Password string `json:"password,omitempty"`
+	// Filters names the BGPFilters.
+	Filters []string `json:"filters,omitempty"`
+	// Sources names the BGPPeers behind the half-session, in order; for the
+	// mesh, the BGPConfiguration "default" where there is one.
+	Sources []string `json:"sources"`
+	// Status reports whether a session comes up on it.
+	Status Status `json:"status"`
+}
+
+// Status is whether a session comes up on a half-session.
+type Status string
+
+// The statuses of a half-session.
+const (
+	// Paired: the other side has a half-session that fits, so a session comes up.
+	Paired Status = "Paired"
+	// External: the other side is not a node of the state, so nothing is known
+	// of it.
+	External Status = "External"
+	// Broken: no session can come up; see BrokenSession.
+	Broken Status = "Broken"
+)
+
+// Reason says why no session comes up on a half-session.
+type Reason string
+
+// The reasons.
+const (
+	// NoReturn: the other node has no half-session back.
+	NoReturn Reason = "NoReturn"
+	// ASNumberMismatch: a side expects another AS number than the other presents.
+	ASNumberMismatch Reason = "ASNumberMismatch"
+	// ASNumberZero: a side has the AS number 0, which BIRD rejects.
+	ASNumberZero Reason = "ASNumberZero"
+	// PasswordMismatch: the sides name different passwords, or only one does.
+	PasswordMismatch Reason = "PasswordMismatch"
+	// TTLSecurityMismatch: only one side has TTL security on.
+	TTLSecurityMismatch Reason = "TTLSecurityMismatch"
+	// NobodyDials: each side waits for the other, or dials a port on which the
+	// other does not listen.
+	NobodyDials Reason = "NobodyDials"
+	// Overlapping: another protocol of the node has the same neighbor and
+	// takes the connection; this one stays idle.
+	Overlapping Reason = "Overlapping"
+	// AddressShared: two nodes have the neighbor's or the own address.
+	AddressShared Reason = "AddressShared"
+)
+
+// BrokenSession is a half-session on which no session can come up. Each, but for
+// those of an ASNumberMismatch, costs its node the whole graceful-restart wait of
+// 240 s at every start of calico-node.
+type BrokenSession struct {
+	Node     string `json:"node"`
+	Family   string `json:"family"`
+	Protocol string `json:"protocol"`
+	PeerIP   string `json:"peerIP"`
+	PeerNode string `json:"peerNode,omitempty"`
+	Reason   Reason `json:"reason"`
+	// Message says it in words, with the numbers.
+	Message string   `json:"message"`
+	Sources []string `json:"sources"`
+}
+
+// AmbiguousSession is a half-session whose settings depend on the order in
+// which Calico happens to visit BGPPeers: several BGPPeers give the node the
+// same peer with different settings, and any of them may win, another one each
+// time.
+type AmbiguousSession struct {
+	Node     string `json:"node"`
+	Family   string `json:"family"`
+	PeerIP   string `json:"peerIP"`
+	PeerNode string `json:"peerNode,omitempty"`
+	// Sources names the BGPPeers in order, Differs the fields in which what
+	// they give differs, by their names in HalfSession.
+	Sources []string `json:"sources"`
+	Differs []string `json:"differs"`
+	// Candidates are what each of the Sources gives.
+	Candidates []HalfSession `json:"candidates"`
+}
+
+// FrozenNode is a node whose BIRD rejects the configuration that Calico would
+// write: it keeps the old one, and nothing that changes later reaches it; a
+// BIRD that starts without an old one does not start at all
+// (confd/pkg/resource/template/resource.go).
+type FrozenNode struct {
+	Node    string   `json:"node"`
+	Family  string   `json:"family"`
+	Reasons []string `json:"reasons"`
+}
+
+// Selector is a selector of nodes.
+type Selector struct {
+	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
+	Text  string `json:"text"`
+	// Error is why it does not parse, "" where it does.
+	Error string `json:"error"`
+	// Labels names the labels that it reads, sorted.
+	Labels []string `json:"labels"`
+	// Nodes counts those that it matches, including those without BGP.
+	Nodes int `json:"nodes"`
+}

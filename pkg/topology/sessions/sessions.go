@@ -1,0 +1,138 @@
+package sessions
+
+import (
+	"context"
+	"slices"
+
+	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
+)
+
+// Sessions is the sessions of a snapshot in both families. It is immutable.
+type Sessions struct {
+	Peerings   []*Peering // in order of the BGPPeers
+	Rules      Rules
+	PeerGroups []*PeerGroup
+	Classes    *nodes.Classes
+	Networks   [2]*Network
+
+	snapshot  *state.Snapshot
+	index     *nodes.Index
+	externals [2][]*ExternalPeer
+}
+
+// Compute returns the sessions of a snapshot, whose nodes are in ix. What did
+// not change since before, the sessions of an earlier snapshot or nil, is reused,
+// and same reports whether all sessions are: the networks and classes are then
+// those of before. The only error is that of ctx, once it is done.
+//
+// O(BGPPeers) with a very small constant where no sessions change; else also
+// O(nodes) with a very small constant, and O(peer groups x classes).
+func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions) (c *Sessions, same bool, err error) {
+	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s)}
+	if err := c.resolve(ctx, before); err != nil {
+		return nil, false, err
+	}
+	if before != nil && c.Rules == before.Rules && ix.SameSessions(before.index) && slices.EqualFunc(c.Peerings, before.Peerings, (*Peering).equivalent) {
+		c.PeerGroups, c.externals, c.Classes, c.Networks = before.PeerGroups, before.externals, before.Classes, before.Networks
+		return c, true, nil
+	}
+	return c, false, c.connect(ctx, before)
+}
+
+// resolve resolves the BGPPeers, as far as before has not done so.
+func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
+	var was []*Peering // in order of names, as the BGPPeers are
+	sameConfigurations := false
+	if before != nil {
+		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), c.snapshot.BGPConfigurations())
+		was = before.Peerings
+	}
+	c.Peerings = make([]*Peering, 0, len(c.snapshot.BGPPeers()))
+	for _, p := range c.snapshot.BGPPeers() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for len(was) > 0 && was[0].Peer.Name < p.Name {
+			was = was[1:]
+		}
+		var r *Peering
+		if len(was) > 0 && was[0].Peer.Name == p.Name {
+			r = was[0]
+		}
+		// What is not given by selectors depends on AS numbers and ports too.
+		if r == nil || r.Peer != p || before.index != c.index || p.PeerSelector == "" && !sameConfigurations {
+			fresh := resolve(p, c.index, c.snapshot)
+			if r == nil || r.Peer != p || !slices.Equal(r.Problems, fresh.Problems) || !r.equivalent(fresh) {
+				r = fresh
+			}
+		}
+		c.Peerings = append(c.Peerings, r)
+	}
+	return nil
+}
+
+// connect divides the nodes into classes and connects these.
+func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
+	var old *nodes.Classes
+	var oldPeers []*PeerGroup
+	if before != nil {
+		old, oldPeers = before.Classes, before.PeerGroups
+	}
+	c.PeerGroups = groupPeerings(c.index, c.Peerings, oldPeers)
+	splits := make([]*bitset.BitSet, 0, 4*len(c.PeerGroups))
+	for _, g := range c.PeerGroups {
+		splits = append(splits, g.Local, g.Remote, g.back, g.below)
+	}
+	var workloads []*Peering
+	for _, p := range c.Peerings {
+		if p.Scope == ScopeWorkloads {
+			workloads = append(workloads, p)
+		}
+	}
+	own := c.index.ASNumbers()
+	own[c.Rules.ASN] = true
+	for _, f := range calico.Families {
+		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads}
+		if before != nil && before.index.BGP[f] == c.index.BGP[f] {
+			n.Externals = findExternals(f, c.index, c.Peerings, before.externals[f], before.Peerings)
+		} else {
+			n.Externals = findExternals(f, c.index, c.Peerings, nil, nil)
+		}
+		n.Counted = mergeExternals(n.Externals, c.index.Len(), own)
+		n.Exits = exits(n.Counted, c.index.Shared(f), own)
+		for _, k := range SortedExits(n.Exits) {
+			splits = append(splits, n.Exits[k])
+		}
+		c.Networks[f], c.externals[f] = n, n.Externals
+	}
+	c.Classes = c.index.Divide(c.defaults(), splits, old)
+	spreads := NewSpreads(c.PeerGroups, c.Classes)
+	for _, n := range c.Networks {
+		n.Classes, n.Spreads = c.Classes, spreads
+		if err := n.connectPeers(ctx, c.PeerGroups); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// defaults returns what the BGPConfigurations give to nodes.
+func (c *Sessions) defaults() nodes.Defaults {
+	d := nodes.Defaults{ASN: c.Rules.ASN, Ports: map[uint16]*bitset.BitSet{}}
+	if one := c.snapshot.BGPConfiguration(calico.Default); one != nil {
+		d.Port = one.ListenPort
+	}
+	for _, one := range c.snapshot.BGPConfigurations() {
+		if i, ok := c.index.Find(one.NodeOf()); ok && one.NodeOf() != "" && one.ListenPort != 0 {
+			if d.Ports[one.ListenPort] == nil {
+				d.Ports[one.ListenPort] = bitset.New(c.index.Len())
+			}
+			d.Ports[one.ListenPort].Set(i)
+		}
+	}
+	return d
+}
