@@ -260,7 +260,7 @@ func TestTestsEndWithTheContext(t *testing.T) {
 	}
 }
 
-func TestDataOfADirectoryIsRead(t *testing.T) {
+func TestSourceFromPathReadsData(t *testing.T) {
 	dir := t.TempDir()
 	for file, text := range map[string]string{
 		"a.rego":          metadata + "package policies.a\n\nviolation contains {\"id\": data.teams.names[0], \"size\": 1, \"msg\": \"m\"}\n",
@@ -367,10 +367,15 @@ func TestFingerprint(t *testing.T) {
 	if of(module, "Deny", nil) != one {
 		t.Error("the same policy, compiled again, has another fingerprint")
 	}
-	for _, more := range []map[string]any{{"exempt": map[string]any{"users": []any{"jane"}}}, {"match": map[string]any{"kinds": []any{"BGPPeer"}}}} {
-		if with(module, "Deny", nil, more) != one {
-			t.Errorf("%v: another fingerprint for what judges states alike", more)
-		}
+	for name, other := range map[string]string{
+		"an exemption": with(module, "Deny", nil, map[string]any{"exempt": map[string]any{"users": []any{"jane"}}}),
+		"a match":      with(module, "Deny", nil, map[string]any{"match": map[string]any{"kinds": []any{"BGPPeer"}}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if other != one {
+				t.Error("got another fingerprint, though states are evaluated alike")
+			}
+		})
 	}
 	for name, other := range map[string]string{
 		"another rule":   of(strings.ReplaceAll(module, "\"m\"", "\"n\""), "Deny", nil),
@@ -379,7 +384,7 @@ func TestFingerprint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if other == one {
-				t.Error("the same fingerprint")
+				t.Error("got the same fingerprint")
 			}
 		})
 	}
