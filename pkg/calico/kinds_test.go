@@ -184,27 +184,38 @@ func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 	}
 }
 
-func TestTheRoleReadsTheKindsOfTheTable(t *testing.T) {
-	var want []string
-	for _, info := range calico.Kinds() {
-		verbs := []string{"get", "list", "watch"}
-		if info.Kind == calico.KindSecret { // The one kind in a namespace, with a Role of its own.
-			verbs = verbs[1:]
-		}
-		for _, version := range forms(info) {
-			want = append(want, cross([]string{groupOf(version)}, []string{info.Resource}, verbs)...)
-		}
-	}
-	var got []string
-	for _, role := range slices.Concat(documents[rbacv1.ClusterRole](t, "rbac/role.yaml")[:1], documents[rbacv1.ClusterRole](t, "components/secrets/role.yaml")[:1]) {
-		for _, rule := range role.Rules {
-			if slices.ContainsFunc(rule.APIGroups, func(g string) bool { return g == "" || strings.Contains(g, "projectcalico") }) {
-				got = append(got, cross(rule.APIGroups, rule.Resources, rule.Verbs)...)
+func TestTheRolesReadTheKindsOfTheTable(t *testing.T) {
+	webhook := slices.Concat(documents[rbacv1.ClusterRole](t, "rbac/role.yaml")[:1], documents[rbacv1.ClusterRole](t, "components/secrets/role.yaml")[:1])
+	for name, roles := range map[string][]rbacv1.ClusterRole{
+		"webhook": webhook,
+		"serve":   documents[rbacv1.ClusterRole](t, "components/serve/rbac.yaml")[1:2], // After the ServiceAccount.
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			for _, info := range calico.Kinds() {
+				verbs := []string{"get", "list", "watch"}
+				if info.Kind == calico.KindSecret { // The only kind in a namespace, with its own Role.
+					if name == "serve" {
+						continue
+					}
+					verbs = verbs[1:]
+				}
+				for _, version := range forms(info) {
+					want = append(want, cross([]string{groupOf(version)}, []string{info.Resource}, verbs)...)
+				}
 			}
-		}
-	}
-	if slices.Sort(want); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
-		t.Errorf("the roles allow\n%s\nwant\n%s", strings.Join(slices.Sorted(slices.Values(got)), "\n"), strings.Join(want, "\n"))
+			var got []string
+			for _, role := range roles {
+				for _, rule := range role.Rules {
+					if slices.ContainsFunc(rule.APIGroups, func(g string) bool { return g == "" || strings.Contains(g, "projectcalico") }) {
+						got = append(got, cross(rule.APIGroups, rule.Resources, rule.Verbs)...)
+					}
+				}
+			}
+			if slices.Sort(want); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+				t.Errorf("the roles allow\n%s\nwant\n%s", strings.Join(slices.Sorted(slices.Values(got)), "\n"), strings.Join(want, "\n"))
+			}
+		})
 	}
 }
 

@@ -81,7 +81,7 @@ func (f *Follower) NeedLeaderElection() bool { return false }
 func (f *Follower) Start(ctx context.Context) error {
 	found, err := f.await(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // The context is done.
+		return nil // The context is done.
 	}
 	f.found.Store(&found)
 	f.log.Info("Reading Calico's objects", "group", found.group.String(), "kinds", found.kinds)

@@ -32,7 +32,7 @@ type finding struct {
 }
 
 // caused reports whether the change caused f.
-func (f *finding) caused() bool { return !f.failed && !f.standing && f.rule != problemRule }
+func (f finding) caused() bool { return !f.failed && !f.standing && f.rule != problemRule }
 
 // findings lists violations, evaluation errors, and settings that Calico would ignore
 // or reject.

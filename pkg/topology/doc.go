@@ -11,9 +11,9 @@
 //
 // # The algorithm
 //
-// Steps 1, 2 and 5 are in package nodes, step 11 is in package routes. N is the
-// number of nodes, P of BGPPeers, C of classes, L of links between classes, V of
-// vertices.
+// Steps 1, 2 and 5 are in package nodes, steps 3, 4 and 6 to 9 in package sessions,
+// step 11 in package routes, and the rest here. N is the number of nodes, P of
+// BGPPeers, C of classes, L of links between classes, V of vertices.
 //
 //  1. Number the nodes in order of their names. Every set of nodes is a bit set over
 //     these numbers. (nodes.New, O(N log N))
@@ -22,10 +22,10 @@
 //     (nodes.Index.Select, O(N) for each selector, cached)
 //  3. Resolve each BGPPeer to three sets of nodes: those that get half-sessions,
 //     their peers, and those to which Calico gives a half-session back.
-//     (peering.go:resolve, O(P) set operations)
+//     (sessions/peering.go, O(P) set operations)
 //  4. Put BGPPeers that differ only in the nodes of one side into one peer group:
 //     one BGPPeer per node or per rack costs as much as one BGPPeer with a selector.
-//     (peergroup.go:groupPeerings, O(P + nodes on these sides))
+//     (sessions/peergroup.go, O(P + nodes on these sides))
 //  5. Put nodes into one class if they are in the same sets of step 3 and have the
 //     same AS number, cluster ID, address families and listen port. From here on,
 //     what holds for a class holds for each of its nodes. (nodes.Index.Divide,
@@ -33,19 +33,19 @@
 //  6. For each two classes that a BGPPeer connects, make a link: the half-sessions
 //     that Calico configures. Its passes are global BGPPeers, BGPPeers for nodes,
 //     reverse peering, mesh, and the first one enters a neighbor and port. Two
-//     settings from one pass make a half-session ambiguous. (network.go,
-//     O(L log L))
+//     settings from one pass make a half-session ambiguous.
+//     (sessions/network.go, O(L log L))
 //  7. Do not store the full mesh. It is a formula over four kinds of classes,
-//     corrected where a link joins two of them. (network.go:findMesh, O(C))
+//     corrected where a link joins two of them. (sessions/network.go, O(C))
 //  8. Keep external peers and pods beside the classes, as address, nodes and
-//     settings: each node may have a router of its own. (external.go, O(P) set
-//     operations)
+//     settings: each node may have a router of its own. (sessions/external.go,
+//     O(P) set operations)
 //  9. A session comes up on a link if the first half-sessions of both ends fit: AS
 //     numbers, password, TTL security, and one side that connects. Otherwise it has a
-//     Reason. (pairing.go, O(L))
+//     Reason. (sessions/pairing.go, O(L))
 //  10. Count sessions, broken and ambiguous half-sessions, nodes whose BIRD rejects its
 //     configuration, and the half-sessions per node. (count.go, frozen.go, load.go,
-//     marks.go, O(L + C + external peers))
+//     marks.go, O(L + C + external peers); sessions/refusal.go)
 //  11. Merge classes that no route can tell apart into vertices, which have the same
 //     neighbors on the same terms. Follow one route of each vertex by RFC 4271 and
 //     RFC 4456, once with external peers that pass routes on and once without. The
@@ -70,7 +70,7 @@
 // few nodes edits the index, its columns and its sets in place of making them again
 // (nodes.New); what is equal keeps its pointer, so that the next step sees at once
 // that nothing changed. If nothing that decides sessions changed, steps 4 to 12 are
-// skipped (topology.go:sameSessions). A property test holds that the result does not
+// skipped (sessions.Compute). A property test holds that the result does not
 // depend on the topology before.
 //
 // # Sources

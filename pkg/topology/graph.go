@@ -41,7 +41,7 @@ type grapher struct {
 	*Topology
 	graph   *Graph
 	spreads sessions.Spreads // over the parts
-	parts   *nodes.Classes   // groups, told apart by external peers too
+	parts   *nodes.Classes   // classes, divided by external peers too
 	of      []int            // of each part, an index into graph.Groups; -1 without BGP
 	number  map[string]int
 	links   map[linkKey]*Link

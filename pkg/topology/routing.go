@@ -28,12 +28,12 @@ type routing struct {
 
 // vertex is the nodes of a vertex of the graph.
 type vertex struct {
-	groups []uint32
-	first  []uint32 // the first few nodes, in order of names
+	classes []uint32
+	first   []uint32 // the first few nodes, in order of names
 }
 
 // edge is the sessions between two classes: To is a class. allowed is how often
-// the sender accepts its own AS number the other way, which tells vertices apart.
+// the sender accepts its own AS number the other way, by which vertices differ too.
 type edge struct {
 	routes.Session
 	allowed int
@@ -102,7 +102,7 @@ func (r *routing) merge(ctx context.Context) error {
 		}
 		r.vertexOf[g] = v
 		one := &r.vertices[v]
-		one.groups = append(one.groups, uint32(g))
+		one.classes = append(one.classes, uint32(g))
 		one.first = append(one.first, s.First...)
 		r.graph.Vertices[v].Nodes += s.Nodes
 	}
@@ -113,7 +113,7 @@ func (r *routing) merge(ctx context.Context) error {
 		one := &r.vertices[v]
 		slices.Sort(one.first)
 		one.first = one.first[:min(len(one.first), nodes.MaxFirst)]
-		r.graph.Vertices[v].Sessions = r.sessions(one.groups[0], edges[one.groups[0]], kinds)
+		r.graph.Vertices[v].Sessions = r.sessions(one.classes[0], edges[one.classes[0]], kinds)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 		linked[r.vertexOf[list[i].To]] = true
 	}
 	for v := range r.vertices {
-		other := r.vertices[v].groups[0]
+		other := r.vertices[v].classes[0]
 		kind := kinds[other]
 		if kind < 0 || linked[int32(v)] || n.SharesAddress(other) || n.Rules.MeshReason(kinds[g], kind) != "" {
 			continue

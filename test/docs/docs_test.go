@@ -65,7 +65,7 @@ func workplace(t *testing.T) (dir string, environment []string) {
 	for name, sample := range map[string]string{
 		"cluster.yaml": "cluster.yaml", "change.yaml": "change.yaml", "peer.yaml": "new-peer.yaml", "new-peer.yaml": "new-peer.yaml",
 	} {
-		text, err := os.ReadFile(filepath.Join(root, "config/samples", sample))
+		text, err := os.ReadFile(filepath.Join(root, "config", "samples", sample))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,7 @@ func TestTranscriptsAreWhatIsPrinted(t *testing.T) {
 // README lists the policies as docs/policies does.
 func TestReadmeListsThePolicies(t *testing.T) {
 	const header = "| policy | finds | severity | default action |\n"
-	page, err := os.ReadFile(filepath.Join(root, "docs/policies/README.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs", "policies", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ var skipped = []string{".git", "bin", "node_modules", "testdata"}
 // Read reads every Markdown file below root.
 func Read(root string) ([]*Document, error) {
 	var documents []*Document
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	files := os.DirFS(root)
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -68,19 +69,15 @@ func Read(root string) ([]*Document, error) {
 		if filepath.Ext(path) != ".md" {
 			return nil
 		}
-		source, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
+		source, err := fs.ReadFile(files, path)
 		if err != nil {
 			return err
 		}
 		d, err := parse(source)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", path, err)
 		}
-		d.Path = filepath.ToSlash(name)
+		d.Path = path
 		documents = append(documents, d)
 		return nil
 	})

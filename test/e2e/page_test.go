@@ -83,11 +83,11 @@ func TestServedPage(t *testing.T) {
 
 // TestServedPageOnLoopback reads the page of a user's own `bgpguard serve`, in a cluster without bgpguard.
 func TestServedPageOnLoopback(t *testing.T) {
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
-	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
+	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}})
+	if err := e.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
-	url, err := c.StartLocalServe(t.Context())
+	url, err := e.StartLocalServe(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

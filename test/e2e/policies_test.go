@@ -425,9 +425,9 @@ func TestBGPPoliciesComeLater(t *testing.T) {
 		started <- err
 	}()
 	meshOff := c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: false")
-	const unknown = "not ready: still reading BGPPolicy of policy.bgpguard.io/v1alpha1 from the API server"
+	const unknown = "not ready: the API server does not serve BGPPolicy of policy.bgpguard.io/v1alpha1"
 	c.refusedUntil(t, meshOff, unknown, started)
-	if log := c.earlyLog(t); !strings.Contains(log, "trying again until they are served: kubectl apply -k config/crd") {
+	if log := c.earlyLog(t); !strings.Contains(log, "retrying until they are served: kubectl apply -k config/crd") {
 		t.Errorf("the log does not say what is missing:\n%s", log)
 	}
 

@@ -52,7 +52,7 @@ func exists(path string) bool {
 
 // lock takes an exclusive lock on a file, which the kernel releases if the process ends.
 func lock(path string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

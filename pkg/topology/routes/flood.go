@@ -35,8 +35,8 @@ type route struct {
 // is dropped is not counted on.
 const maxRoutes = 16
 
-// flood follows the route of one node, the source's, which is told apart from
-// the rest of its vertex.
+// flood follows the route of one node of the vertex source. The other nodes of that
+// vertex are receivers like all others.
 type flood struct {
 	graph   *Graph
 	transit bool
