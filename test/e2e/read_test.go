@@ -128,7 +128,7 @@ func (c *cluster) golden(t *testing.T) {
 	golden.Check(t, filepath.Join("testdata", "snapshot-"+string(c.group)+".yaml"), []byte(got))
 }
 
-var whenAndBy = regexp.MustCompile(`in \S+, read at \S+ by bgpguard \S+`)
+var whenAndBy = regexp.MustCompile(`of \S+, read at \S+ by bgpguard \S+`)
 
 // snapshotOf is the text of a snapshot without where and when it was taken.
 func snapshotOf(t *testing.T, file string) string {
@@ -137,7 +137,7 @@ func snapshotOf(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return whenAndBy.ReplaceAllString(string(text), "in CLUSTER, read at TIME by bgpguard VERSION")
+	return whenAndBy.ReplaceAllString(string(text), "of CLUSTER, read at TIME by bgpguard VERSION")
 }
 
 func (c *cluster) roundTrip(t *testing.T) {
