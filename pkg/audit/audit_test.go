@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -259,13 +260,15 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-func TestDriftIsWhatAPolicyDenies(t *testing.T) {
+func TestDrift(t *testing.T) {
 	for origin, want := range map[Origin]bool{
 		Standing: false, Allowed: false, Unreviewed: false, Exempt: true, PastAdmission: true, Together: true, Unwatched: true, "": false,
 	} {
-		if origin.Drift() != want {
-			t.Errorf("%s: drift %t", origin, !want)
-		}
+		t.Run(cmp.Or(string(origin), "no origin"), func(t *testing.T) {
+			if origin.Drift() != want {
+				t.Errorf("got %t, want %t", !want, want)
+			}
+		})
 	}
 }
 
@@ -543,7 +546,7 @@ func TestAReportIsReadBack(t *testing.T) {
 	}
 }
 
-func TestTheTrendIsOfEarlierAudits(t *testing.T) {
+func TestTrendContainsEarlierAudits(t *testing.T) {
 	set, s := policies(t, deny3), state.New(calicotest.Nodes(t, 4)...)
 	before, between, now, later := run(t, set, s, -9), run(t, set, s, -5), run(t, set, s, 0), run(t, set, s, 3)
 	between.AddTrend(before)
