@@ -178,7 +178,7 @@ func TestStatusOfAnotherObjectIsNotWritten(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.BGPPolicy){
 		"another generation": func(o *v1alpha1.BGPPolicy) { o.Generation = 2 },
 		"another object":     func(o *v1alpha1.BGPPolicy) { o.UID = "other" },
-		"none":               func(o *v1alpha1.BGPPolicy) { o.Name = "other" },
+		"no object":          func(o *v1alpha1.BGPPolicy) { o.Name = "other" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
