@@ -36,7 +36,7 @@ type changeOptions struct {
 func (o *changeOptions) addChange(f *pflag.FlagSet) {
 	o.filesFlag, o.statesFlag = "-f", "--state"
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "`file`, directory or - (stdin) with the changed objects; repeatable")
-	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the cluster's objects before the change; repeatable")
+	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the cluster's objects before the change; repeatable (default: an empty cluster)")
 	f.BoolVar(&o.delete, "delete", false, "delete the objects of -f instead of applying them")
 	f.StringVar(&o.user, "as", "", "`user` who makes the change: policies can exempt users, and change policies can read the user name")
 	f.StringArrayVar(&o.groups, "as-group", nil, "`group` of that user, as with kubectl; repeatable")
@@ -49,6 +49,29 @@ func (o *changeOptions) addState(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.states, "filename", "f", nil, "`file`, directory or - (stdin) with the cluster's objects; repeatable")
 	f.StringArrayVar(&o.files, "change", nil, "`file`, directory or - (stdin) with objects to apply to the state; repeatable")
 	f.BoolVar(&o.delete, "delete", false, "delete the objects of --change instead of applying them")
+}
+
+// noArguments rejects arguments of a command that has flags only.
+func noArguments(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.HasSubCommands():
+		return cobra.NoArgs(cmd, args) // An unknown command.
+	default:
+		return fmt.Errorf("unexpected argument %q: %s takes flags only, see \"%s --help\"", args[0], cmd.CommandPath(), cmd.CommandPath())
+	}
+}
+
+// resourcesOfAState lists the resources that every state has, for "kubectl get".
+func resourcesOfAState() string {
+	var out []string
+	for _, info := range calico.Kinds() {
+		if info.Need != calico.Optional {
+			out = append(out, info.Resource)
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 // requireFiles returns an error if no file has a change.
@@ -259,6 +282,45 @@ func findPolicy(set *policy.Set, name string) (*policy.Policy, error) {
 		}
 	}
 	return nil, fmt.Errorf("flag --policy: unknown policy %q; known policies: %s", name, strings.Join(set.Names(), ", "))
+}
+
+// oneChangeOptions are the flags of a command that shows how policies see at most one
+// change.
+type oneChangeOptions struct {
+	changeOptions
+	libraryOptions
+
+	policy string // by its name, "" for none
+}
+
+// add adds all flags. usage is that of --policy.
+func (o *oneChangeOptions) add(f *pflag.FlagSet, usage string) {
+	o.addChange(f)
+	f.StringVar(&o.policy, "policy", "", usage)
+	o.libraryOptions.add(f, allPolicies)
+}
+
+// oneChange is what the flags and files of a command say.
+type oneChange struct {
+	set      *policy.Set
+	policy   *policy.Policy // nil where --policy names none
+	snapshot *state.Snapshot
+	request  validate.Request
+}
+
+// read checks the flags and reads the policies, the state and the change.
+func (o *oneChangeOptions) read(stdin io.Reader) (r oneChange, err error) {
+	if err := o.validate(); err != nil {
+		return oneChange{}, err
+	}
+	if r.set, err = o.set(); err != nil {
+		return oneChange{}, err
+	}
+	if r.policy, err = findPolicy(r.set, o.policy); err != nil {
+		return oneChange{}, err
+	}
+	r.snapshot, r.request, err = o.readOneChange(stdin)
+	return r, err
 }
 
 // unknownPolicy is the error for an argument that names no policy of the library.

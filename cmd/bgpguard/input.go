@@ -15,12 +15,10 @@ import (
 )
 
 type inputOptions struct {
-	changeOptions
-	libraryOptions
+	oneChangeOptions
 
-	policy string
-	data   bool
-	now    func() time.Time
+	data bool
+	now  func() time.Time
 }
 
 func newInput() *cobra.Command {
@@ -46,15 +44,13 @@ Exit code: 0 success, 2 invalid input or flags.`,
   bgpguard input -f change.yaml --state cluster.yaml --policy change-window --policies policies.yaml
   bgpguard input --state cluster.yaml --policy my-policy --policy-dir policies | conftest test -p policies --namespace policies.my_policy -
   bgpguard input --state cluster.yaml --data >data.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
-	o.addChange(f)
-	f.StringVar(&o.policy, "policy", "", "`name` of the policy whose parameters to include")
-	o.add(f, allPolicies)
+	o.add(f, "`name` of the policy whose parameters to include")
 	f.BoolVar(&o.data, "data", false, "print the document data.state instead")
 	return cmd
 }
@@ -65,27 +61,17 @@ func (o *inputOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 			return err
 		}
 	}
-	if err := o.validate(); err != nil {
-		return err
-	}
-	set, err := o.set()
+	r, err := o.read(stdin)
 	if err != nil {
 		return err
 	}
-	p, err := findPolicy(set, o.policy)
-	if err != nil {
-		return err
-	}
-	snapshot, request, err := o.readOneChange(stdin)
-	if err != nil {
-		return err
-	}
+	p := r.policy
 	if p != nil && p.Definition.Judges == policy.JudgesChange && len(o.files) == 0 {
 		return fmt.Errorf("flag -f is required: policy %s evaluates changes", o.policy)
 	}
-	engine := validate.NewEngine(set)
+	engine := validate.NewEngine(r.set)
 	engine.SetClock(o.now)
-	input, data, err := engine.Input(ctx, snapshot, request)
+	input, data, err := engine.Input(ctx, r.snapshot, r.request)
 	if err != nil {
 		return err
 	}
