@@ -66,11 +66,9 @@ func findExternals(f calico.Family, ix *nodes.Index, peerings []*Peering, before
 		}
 	}
 	out := make([]*ExternalPeer, 0, max(len(before), len(changed)))
-	if before != nil {
-		for _, o := range before {
-			if _, ok := changed[o.Address]; !ok {
-				out = append(out, o)
-			}
+	for _, o := range before {
+		if _, ok := changed[o.Address]; !ok {
+			out = append(out, o)
 		}
 	}
 	unchanged := len(out)
@@ -183,6 +181,9 @@ func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*Ext
 		}
 		one.List.AddTo(list[i].Nodes)
 		sum := &list[i].Protocols[0].Variants[0]
+		if len(sum.Sources) == cap(sum.Sources) {
+			sum.Sources = slices.Grow(sum.Sources, len(sum.Sources)+len(v.Sources))
+		}
 		sum.Sources = append(sum.Sources, v.Sources...)
 	}
 	return out
