@@ -13,7 +13,7 @@ import (
 // the node's address.
 func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession {
 	h := HalfSession{
-		PeerPort: portOr179(s.port), PeerASN: s.PeerASN, LocalASN: s.Local(g), Passive: s.passive, RouteReflectorClient: s.Client(g, p),
+		PeerPort: portOr179(s.port), PeerASN: s.PeerASN, LocalASN: s.Local(g), Passive: s.passive, RouteReflectorClient: s.client(g, p),
 		NextHopMode: s.nextHop(g), NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, ReachableBy: s.reachableBy, Password: s.password,
 	}
 	if h.RouteReflectorClient {
@@ -36,7 +36,7 @@ func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession
 
 // nextHop is the next hop mode in effect.
 func (s *Settings) nextHop(g *nodes.Class) string {
-	if s.nextHopMode == "" && s.keepOriginal && !s.Internal(g) {
+	if s.nextHopMode == "" && s.keepOriginal && !s.internal(g) {
 		return "Keep"
 	}
 	return s.nextHopMode

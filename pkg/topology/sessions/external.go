@@ -124,7 +124,7 @@ func newExternalPeer(address netip.Addr, ix *nodes.Index, f calico.Family, peeri
 	if len(o.Protocols) == 0 {
 		return nil
 	}
-	slices.SortFunc(o.Protocols, func(a, b ExternalProtocol) int { return compareHalfSessions(a.Protocol, b.Protocol) })
+	slices.SortFunc(o.Protocols, func(a, b ExternalProtocol) int { return compareProtocols(a.Protocol, b.Protocol) })
 	o.Nodes = o.Protocols[0].Nodes
 	o.Protocols[0].Idle = none
 	for i := range o.Protocols[1:] {

@@ -81,7 +81,7 @@ func groupPeerings(ix *nodes.Index, peerings []*Peering, old []*PeerGroup) []*Pe
 			continue
 		}
 		switch bySelector := r.Peer.PeerSelector != ""; {
-		case !mayVary(&r.localNodes), !bySelector && !(r.ByPeerIP() && r.remoteNodes.Len == 1):
+		case !mayVary(&r.localNodes), !bySelector && !(r.byPeerIP() && r.remoteNodes.Len == 1):
 			out = append(out, &PeerGroup{Peering: r, Members: []*Peering{r}, Numbers: []uint32{uint32(i)}})
 		case bySelector:
 			enter(key{r.kind, r.Remote, false}, r, uint32(i))

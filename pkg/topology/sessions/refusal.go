@@ -100,7 +100,7 @@ func (n *Network) refusalsOf(s *nodes.Class, l *Link, h *Protocol, node int) []R
 		case h.Prefix != PrefixMesh: // There it is the node's own.
 			add(RefusesRemoteZero, "the remote AS number 0 in BGPPeer "+Names(n.giving(l, w, node)))
 		}
-		if w.Settings.Client(s, h.Prefix) && masked(s.ClusterID) {
+		if w.Settings.client(s, h.Prefix) && masked(s.ClusterID) {
 			add(RefusesMask, maskText(s.ClusterID))
 		}
 		if linkLocal(n.address(l.To)) {
@@ -131,7 +131,7 @@ func (n *Network) ExternalRefusals(u *ExternalSide, g uint32) []Refusal {
 	if u.Settings.PeerASN == 0 {
 		out = append(out, Refusal{Reason: RefusesRemoteZero, text: "the remote AS number 0"})
 	}
-	if u.Settings.Client(own, PrefixNode) && masked(own.ClusterID) {
+	if u.Settings.client(own, PrefixNode) && masked(own.ClusterID) {
 		out = append(out, Refusal{Reason: RefusesMask, text: maskText(own.ClusterID)})
 	}
 	if linkLocal(u.address) {
