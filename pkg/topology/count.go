@@ -172,79 +172,85 @@ func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields ma
 	n.credit(t, l)
 }
 
-// credit counts the sessions of a link for the BGPPeers that give a side of them.
+// configuring is a peer group that configures a side of the sessions of a link.
+type configuring struct {
+	*sessions.PeerGroup
+	from bool // by its members with nodes of the first class
+	to   bool // by those with nodes of the second; neither for a single member
+}
+
+// credit counts the sessions of a link for the BGPPeers that configure a side of them.
 func (n *network) credit(t *tally, l *sessions.Link) {
-	const (
-		byFrom = 1 << iota // by the members with nodes of l.from
-		byTo               // by those with nodes of l.to
-	)
-	type share struct {
-		*sessions.PeerGroup
-		by int // 0 for the only member
-	}
-	var shares []share
-	mesh := false
-	for _, end := range []*sessions.Link{l, n.Link(l.To, l.From)} {
-		mesh = mesh || end.Protocols[0].Prefix == sessions.PrefixMesh
-		for _, w := range end.Protocols[0].Ways {
-			for _, s := range w.Sources {
-				by := 0
-				switch {
-				case len(s.Members) == 1:
-				case s.Far == (end == l):
-					by = byTo
-				default:
-					by = byFrom
-				}
-				i := slices.IndexFunc(shares, func(o share) bool { return o.PeerGroup == s.PeerGroup })
-				if i < 0 {
-					i = len(shares)
-					shares = append(shares, share{s.PeerGroup, 0})
-				}
-				shares[i].by |= by
-			}
-		}
-	}
+	shares, mesh := n.shares(l)
 	total := n.Classes.Pairs(l.From, l.To)
 	if mesh {
 		t.byMesh += total
 	}
 	for _, s := range shares {
-		if s.by == 0 {
+		if !s.from && !s.to {
 			t.byPeering[s.Numbers[0]] += total
 			continue
 		}
-		from, to := n.Classes.List[l.From].Nodes, n.Classes.List[l.To].Nodes
-		var a, b []sessions.Placed
-		switch {
-		case l.From == l.To:
-			// All sessions but those between two nodes that are not the member's.
-			for _, p := range n.Spreads[s.PeerGroup].In(l.From) {
-				t.byPeering[s.Numbers[p.Member]] += total - (from-p.Nodes)*(from-p.Nodes-1)/2
+		n.creditMembers(t, l, s, total)
+	}
+}
+
+// shares returns the peer groups that configure a side of the sessions of a link, and
+// whether the mesh configures one.
+func (n *network) shares(l *sessions.Link) (shares []configuring, mesh bool) {
+	for _, end := range []*sessions.Link{l, n.Link(l.To, l.From)} {
+		mesh = mesh || end.Protocols[0].Prefix == sessions.PrefixMesh
+		for _, w := range end.Protocols[0].Ways {
+			for _, s := range w.Sources {
+				i := slices.IndexFunc(shares, func(o configuring) bool { return o.PeerGroup == s.PeerGroup })
+				if i < 0 {
+					i = len(shares)
+					shares = append(shares, configuring{PeerGroup: s.PeerGroup})
+				}
+				if len(s.Members) > 1 {
+					byTo := s.Far == (end == l)
+					shares[i].to, shares[i].from = shares[i].to || byTo, shares[i].from || !byTo
+				}
 			}
-			continue
-		case s.by&byFrom != 0:
-			a = n.Spreads[s.PeerGroup].In(l.From)
 		}
-		if s.by&byTo != 0 {
-			b = n.Spreads[s.PeerGroup].In(l.To)
+	}
+	return shares, mesh
+}
+
+// creditMembers counts the sessions of a link, total in all, for the members of a peer
+// group: all but those between two nodes that are not the member's. O(members with
+// nodes in the two classes).
+func (n *network) creditMembers(t *tally, l *sessions.Link, s configuring, total int) {
+	from, to := n.Classes.List[l.From].Nodes, n.Classes.List[l.To].Nodes
+	spread := n.Spreads[s.PeerGroup]
+	if l.From == l.To {
+		for _, p := range spread.In(l.From) {
+			t.byPeering[s.Numbers[p.Member]] += total - (from-p.Nodes)*(from-p.Nodes-1)/2
 		}
-		for len(a) > 0 || len(b) > 0 {
-			member, nodesFrom, nodesTo := uint32(0), 0, 0
-			if len(b) == 0 || len(a) > 0 && a[0].Member <= b[0].Member {
-				member, nodesFrom = a[0].Member, a[0].Nodes
-			} else {
-				member = b[0].Member
-			}
-			if len(b) > 0 && b[0].Member == member {
-				nodesTo = b[0].Nodes
-				b = b[1:]
-			}
-			if nodesFrom > 0 {
-				a = a[1:]
-			}
-			t.byPeering[s.Numbers[member]] += total - (from-nodesFrom)*(to-nodesTo)
+		return
+	}
+	var a, b []sessions.Placed // both in order of members
+	if s.from {
+		a = spread.In(l.From)
+	}
+	if s.to {
+		b = spread.In(l.To)
+	}
+	for len(a) > 0 || len(b) > 0 {
+		var member uint32
+		if len(b) == 0 || len(a) > 0 && a[0].Member <= b[0].Member {
+			member = a[0].Member
+		} else {
+			member = b[0].Member
 		}
+		nodesFrom, nodesTo := 0, 0
+		if len(a) > 0 && a[0].Member == member {
+			nodesFrom, a = a[0].Nodes, a[1:]
+		}
+		if len(b) > 0 && b[0].Member == member {
+			nodesTo, b = b[0].Nodes, b[1:]
+		}
+		t.byPeering[s.Numbers[member]] += total - (from-nodesFrom)*(to-nodesTo)
 	}
 }
 

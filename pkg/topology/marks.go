@@ -67,7 +67,8 @@ func (m *marks) addPeersAt(sources []*sessions.Peering, nodes *bitset.BitSet) {
 	for _, p := range sources {
 		if p.Local.IntersectionCardinality(nodes) > 0 {
 			m.addPeer(p)
-			if named++; named == maxNames {
+			named++
+			if named == maxNames {
 				return
 			}
 		}
