@@ -223,7 +223,7 @@ bin/controlplane/kubectl:
 .PHONY: crds
 crds: bin/crds/.done ## Write Calico's CRDs into bin/crds/{v1,v3}, from Calico's own modules
 
-bin/crds/.done: go.mod $(wildcard test/crds/*.go) bin/tools/controller-gen
+bin/crds/.done: go.mod pkg/calico/kinds.go $(wildcard test/crds/*.go) bin/tools/controller-gen
 	$(step) 'crds: collect crd.projectcalico.org/v1, generate projectcalico.org/v3'
 	@go run ./test/crds -controller-gen bin/tools/controller-gen -output bin/crds
 	@touch $@

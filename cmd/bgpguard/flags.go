@@ -261,6 +261,45 @@ func findPolicy(set *policy.Set, name string) (*policy.Policy, error) {
 	return nil, fmt.Errorf("flag --policy: unknown policy %q; known policies: %s", name, strings.Join(set.Names(), ", "))
 }
 
+// oneChangeOptions are the flags of a command that shows how policies see at most one
+// change.
+type oneChangeOptions struct {
+	changeOptions
+	libraryOptions
+
+	policy string // by its name, "" for none
+}
+
+// add adds all flags. usage is that of --policy.
+func (o *oneChangeOptions) add(f *pflag.FlagSet, usage string) {
+	o.addChange(f)
+	f.StringVar(&o.policy, "policy", "", usage)
+	o.libraryOptions.add(f, allPolicies)
+}
+
+// oneChange is what the flags and files of a command say.
+type oneChange struct {
+	set      *policy.Set
+	policy   *policy.Policy // nil where --policy names none
+	snapshot *state.Snapshot
+	request  validate.Request
+}
+
+// read checks the flags and reads the policies, the state and the change.
+func (o *oneChangeOptions) read(stdin io.Reader) (r oneChange, err error) {
+	if err := o.validate(); err != nil {
+		return oneChange{}, err
+	}
+	if r.set, err = o.set(); err != nil {
+		return oneChange{}, err
+	}
+	if r.policy, err = findPolicy(r.set, o.policy); err != nil {
+		return oneChange{}, err
+	}
+	r.snapshot, r.request, err = o.readOneChange(stdin)
+	return r, err
+}
+
 // unknownPolicy is the error for an argument that names no policy of the library.
 func unknownPolicy(library *policy.Library, name string) error {
 	return fmt.Errorf("unknown policy %q; known policies: %s", name, strings.Join(library.Names(), ", "))

@@ -15,12 +15,10 @@ import (
 )
 
 type inputOptions struct {
-	changeOptions
-	libraryOptions
+	oneChangeOptions
 
-	policy string
-	data   bool
-	now    func() time.Time
+	data bool
+	now  func() time.Time
 }
 
 func newInput() *cobra.Command {
@@ -52,9 +50,7 @@ Exit code: 0 success, 2 invalid input or flags.`,
 		},
 	}
 	f := cmd.Flags()
-	o.addChange(f)
-	f.StringVar(&o.policy, "policy", "", "`name` of the policy whose parameters to include")
-	o.add(f, allPolicies)
+	o.add(f, "`name` of the policy whose parameters to include")
 	f.BoolVar(&o.data, "data", false, "print the document data.state instead")
 	return cmd
 }
@@ -65,27 +61,17 @@ func (o *inputOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 			return err
 		}
 	}
-	if err := o.validate(); err != nil {
-		return err
-	}
-	set, err := o.set()
+	r, err := o.read(stdin)
 	if err != nil {
 		return err
 	}
-	p, err := findPolicy(set, o.policy)
-	if err != nil {
-		return err
-	}
-	snapshot, request, err := o.readOneChange(stdin)
-	if err != nil {
-		return err
-	}
+	p := r.policy
 	if p != nil && p.Definition.Judges == policy.JudgesChange && len(o.files) == 0 {
 		return fmt.Errorf("flag -f is required: policy %s evaluates changes", o.policy)
 	}
-	engine := validate.NewEngine(set)
+	engine := validate.NewEngine(r.set)
 	engine.SetClock(o.now)
-	input, data, err := engine.Input(ctx, snapshot, request)
+	input, data, err := engine.Input(ctx, r.snapshot, r.request)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func TestExamplesOfTheInput(t *testing.T) {
 			change.files[0] = filepath.Join(samples, change.files[0])
 			change.states = []string{filepath.Join(samples, "cluster.yaml")}
 			change.user, change.groups = "alice", []string{"network"}
-			o := inputOptions{changeOptions: change, now: func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }}
+			o := inputOptions{oneChangeOptions: oneChangeOptions{changeOptions: change}, now: func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }}
 			var got bytes.Buffer
 			if err := o.run(t.Context(), strings.NewReader(""), &got); err != nil {
 				t.Fatal(err)

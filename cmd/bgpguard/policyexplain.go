@@ -11,10 +11,7 @@ import (
 )
 
 type policyExplainOptions struct {
-	changeOptions
-	libraryOptions
-
-	policy string
+	oneChangeOptions
 }
 
 func newPolicyExplain() *cobra.Command {
@@ -40,10 +37,7 @@ Exit code: 0 success, whatever the decision; 2 invalid input or flags.`,
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
-	f := cmd.Flags()
-	o.addChange(f)
-	f.StringVar(&o.policy, "policy", "", "`name` of the policy to explain")
-	o.add(f, allPolicies)
+	o.add(cmd.Flags(), "`name` of the policy to explain")
 	return cmd
 }
 
@@ -51,21 +45,11 @@ func (o *policyExplainOptions) run(ctx context.Context, stdin io.Reader, stdout 
 	if err := o.requireFiles(); err != nil {
 		return err
 	}
-	if err := o.validate(); err != nil {
-		return err
-	}
-	set, err := o.set()
+	r, err := o.read(stdin)
 	if err != nil {
 		return err
 	}
-	if _, err := findPolicy(set, o.policy); err != nil {
-		return err
-	}
-	snapshot, request, err := o.readOneChange(stdin)
-	if err != nil {
-		return err
-	}
-	e, err := author.Explain(ctx, set, o.policy, snapshot, request)
+	e, err := author.Explain(ctx, r.set, o.policy, r.snapshot, r.request)
 	if err != nil {
 		return err
 	}

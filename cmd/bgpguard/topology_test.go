@@ -269,11 +269,16 @@ func TestTopologyRejectsInvalidInput(t *testing.T) {
 
 func TestCalicoVersionOverridesTheClusterInformation(t *testing.T) {
 	const old = "---\napiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.20.0}\n"
-	for args, want := range map[string]string{"": "Calico: 3.20.0\n", "--calico-version v3.33.1": "Calico: 3.33.1\n"} {
-		got := bgpguard(t, files{"state.yaml": clusterOf3 + old}, "", strings.Fields("topology -f state.yaml "+args)...)
-		if !strings.Contains(got.stdout, want) {
-			t.Errorf("%q: %q is not in\n%s%s", args, want, got.stdout, got.stderr)
-		}
+	for name, c := range map[string]struct{ args, want string }{
+		"without the flag": {"", "Calico: 3.20.0\n"},
+		"with the flag":    {"--calico-version v3.33.1", "Calico: 3.33.1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := bgpguard(t, files{"state.yaml": clusterOf3 + old}, "", strings.Fields("topology -f state.yaml "+c.args)...)
+			if !strings.Contains(got.stdout, c.want) {
+				t.Errorf("no %q in\n%s%s", c.want, got.stdout, got.stderr)
+			}
+		})
 	}
 }
 

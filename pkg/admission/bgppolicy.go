@@ -61,7 +61,7 @@ func (h *PolicyHandler) HTTP(log logr.Logger, limit time.Duration) (http.Handler
 // Handle implements admission.Handler.
 func (h *PolicyHandler) Handle(ctx context.Context, req admission.Request) admission.Response {
 	r := h.review(ctx, &req)
-	r.Warnings = warnings(append(r.Warnings, h.notes...))
+	r.Warnings = warnings(append(r.Warnings, h.notes...), "")
 	r.AuditAnnotations["decision"] = r.result
 	requests.WithLabelValues(r.result, operationLabel(&reply{request: &req}), v1alpha1.KindBGPPolicy, strconv.FormatBool(dryRun(&req))).Inc()
 	return r.Response

@@ -116,12 +116,12 @@ func TestDeadline(t *testing.T) {
 		limit time.Duration
 		want  time.Duration
 	}{
-		"the API server waits for less":        {"2s", 4500 * time.Millisecond, 1800 * time.Millisecond},
-		"the API server waits for more":        {"10s", 4500 * time.Millisecond, 4300 * time.Millisecond},
-		"the API server has no timeout":        {"", 4 * time.Second, 3800 * time.Millisecond},
-		"a timeout that does not parse":        {"soon", 4 * time.Second, 3800 * time.Millisecond},
-		"a negative timeout":                   {"-1s", 4 * time.Second, 3800 * time.Millisecond},
-		"a short time keeps most of its value": {"100ms", 4 * time.Second, 90 * time.Millisecond},
+		"the API server waits for less":           {"2s", 4500 * time.Millisecond, 1800 * time.Millisecond},
+		"the API server waits for more":           {"10s", 4500 * time.Millisecond, 4300 * time.Millisecond},
+		"the API server has no timeout":           {"", 4 * time.Second, 3800 * time.Millisecond},
+		"a timeout that does not parse":           {"soon", 4 * time.Second, 3800 * time.Millisecond},
+		"a negative timeout":                      {"-1s", 4 * time.Second, 3800 * time.Millisecond},
+		"a short timeout keeps most of its value": {"100ms", 4 * time.Second, 90 * time.Millisecond},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

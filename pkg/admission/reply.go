@@ -122,14 +122,11 @@ func (r *reply) complete() *reply {
 		see = r.decision.See()
 	}
 	lines = append(lines, r.notes...)
-	switch {
-	case see == "":
-	case r.Result != nil: // Clients print it after the warnings.
+	if see != "" && r.Result != nil { // Clients print it after the warnings.
 		r.Result.Message += "\n" + see
-	default:
-		lines = append(lines, see)
+		see = ""
 	}
-	r.Warnings = warnings(lines)
+	r.Warnings = warnings(lines, see)
 	r.AuditAnnotations = r.annotations()
 	return r
 }

@@ -21,27 +21,32 @@ const (
 // warnings returns lines in the form that is sent: ASCII, each once, within the limits of
 // the API server, with a last one that counts the omitted ones. They are shortened only
 // where all of them take more than half of the limit, so that their ends, which say what
-// to do, are usually complete.
-func warnings(lines []string) []string {
+// to do, are usually complete. Last, "" for none, follows them and is never omitted.
+func warnings(lines []string, last string) []string {
 	var out []string
-	total, longest := 0, maxWarning
+	total, longest := len(last), maxWarning
 	for _, line := range lines {
 		total += len(line)
 	}
 	if total <= maxWarnings/2 {
 		longest = maxWarnings / 2
 	}
-	total = 0
+	last = text.Cut(ascii(last), longest)
+	total = len(last)
 	for i, line := range lines {
 		line = text.Cut(ascii(line), longest)
 		if line == "" || slices.Contains(out, line) {
 			continue
 		}
 		if total+len(line) > maxWarnings-maxMore {
-			return append(out, fmt.Sprintf("and %d more warnings, see the audit log", len(lines)-i))
+			out = append(out, fmt.Sprintf("and %d more warnings, see the audit log", len(lines)-i))
+			break
 		}
 		total += len(line)
 		out = append(out, line)
+	}
+	if last != "" {
+		out = append(out, last)
 	}
 	return out
 }

@@ -28,24 +28,37 @@ func TestWarnings(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := warnings(test.lines); !slices.Equal(got, test.want) {
+			if got := warnings(test.lines, ""); !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
 
-	total := 0
-	got := warnings(many)
-	for _, w := range got {
-		total += len(w)
-		if len(w) > maxWarning {
-			t.Errorf("a warning of %d bytes", len(w))
-		}
+	const more, see = "and 11 more warnings, see the audit log", "See https://example.com/a"
+	for name, test := range map[string]struct {
+		last string
+		want []string
+	}{
+		"too many": {"", []string{more}}, "too many, with a last one": {see, []string{more, see}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := warnings(many, test.last)
+			total := 0
+			for _, w := range got {
+				total += len(w)
+				if len(w) > maxWarning {
+					t.Errorf("a warning of %d bytes", len(w))
+				}
+			}
+			if total > maxWarnings {
+				t.Errorf("%d bytes of warnings", total)
+			}
+			if end := got[len(got)-len(test.want):]; !slices.Equal(end, test.want) {
+				t.Errorf("they end with %q, want %q", end, test.want)
+			}
+		})
 	}
-	if total > maxWarnings {
-		t.Errorf("%d bytes of warnings", total)
-	}
-	if last := got[len(got)-1]; last != "and 11 more warnings, see the audit log" {
-		t.Errorf("the last one is %q", last)
+	if got := warnings([]string{"a"}, see); !slices.Equal(got, []string{"a", see}) {
+		t.Errorf("got %q", got)
 	}
 }

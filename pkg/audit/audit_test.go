@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -259,13 +260,15 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-func TestDriftIsWhatAPolicyDenies(t *testing.T) {
+func TestDrift(t *testing.T) {
 	for origin, want := range map[Origin]bool{
 		Standing: false, Allowed: false, Unreviewed: false, Exempt: true, PastAdmission: true, Together: true, Unwatched: true, "": false,
 	} {
-		if origin.Drift() != want {
-			t.Errorf("%s: drift %t", origin, !want)
-		}
+		t.Run(cmp.Or(string(origin), "no origin"), func(t *testing.T) {
+			if origin.Drift() != want {
+				t.Errorf("got %t, want %t", !want, want)
+			}
+		})
 	}
 }
 
@@ -297,7 +300,7 @@ func TestDriftThatGrowsStaysDrift(t *testing.T) {
 }
 
 func TestAViolationThatSpreadsIsDrift(t *testing.T) {
-	set := policies(t, "reachability-preserved validationActions: [Deny]")
+	set, warn := policies(t, "reachability-preserved validationActions: [Deny]"), policies(t, "reachability-preserved validationActions: [Warn]")
 	peers := calicotest.Object(t, "BGPPeer", "p", map[string]any{"nodeSelector": "in == 'yes'", "peerSelector": "in == 'yes'"})
 	isolated := func(out ...int) *state.Snapshot {
 		objects := []calico.Object{calicotest.Mesh(t, false), peers, calicotest.Object(t, "IPPool", "pool", map[string]any{"cidr": "10.244.0.0/16", "ipipMode": "Always"})}
@@ -329,6 +332,16 @@ func TestAViolationThatSpreadsIsDrift(t *testing.T) {
 			}
 			if v := a.Violations[0]; v.Origin != c.origin || !v.FirstSeen.Equal(start) || (v.Origin == PastAdmission) != strings.Contains(v.Cause, "Node node-00004") {
 				t.Errorf("%s since %s: %s (size %v, was %v)", v.Origin, v.FirstSeen, v.Cause, v.Size, was.Violations[0].Size)
+			}
+
+			want := Standing
+			if a.Violations[0].Size > was.Violations[0].Size {
+				want = Allowed
+			}
+			_, trail = follow(t, nil, warn, before, 0, Step{})
+			a, _ = follow(t, trail, warn, c.after, 1, Step{Before: before})
+			if v := a.Violations[0]; v.Origin != want || v.Cause != "" {
+				t.Errorf("of a policy that only warns: %s: %s, want %s", v.Origin, v.Cause, want)
 			}
 		})
 	}
@@ -533,7 +546,7 @@ func TestAReportIsReadBack(t *testing.T) {
 	}
 }
 
-func TestTheTrendIsOfEarlierAudits(t *testing.T) {
+func TestTrendContainsEarlierAudits(t *testing.T) {
 	set, s := policies(t, deny3), state.New(calicotest.Nodes(t, 4)...)
 	before, between, now, later := run(t, set, s, -9), run(t, set, s, -5), run(t, set, s, 0), run(t, set, s, 3)
 	between.AddTrend(before)

@@ -97,7 +97,9 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 				v.Origin = Standing
 			}
 		case v.Action != violation.Deny:
-			v.Origin, v.Cause = Allowed, ""
+			if verdict.Relation != validate.Spread {
+				v.Origin, v.Cause = Allowed, ""
+			}
 		case slices.Contains(t.Failed, v.Policy):
 			v.Origin, v.Cause = Unwatched, "introduced while its policy could not be evaluated"
 		default:
@@ -108,7 +110,7 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		explain(ctx, engine, step, t.Time, a, slices.Clone(worse))
 	}
 	for _, v := range worse {
-		if s := was[v]; s != nil && !v.Origin.Drift() && (s.Origin.Drift() || v.Size <= s.Size) {
+		if s := was[v]; s != nil && !v.Origin.Drift() && (s.Origin.Drift() || verdicts[keyOf(&v.Violation)].Relation == validate.Spread) {
 			v.Origin, v.Cause = s.Origin, s.Cause
 		}
 	}

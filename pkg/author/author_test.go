@@ -111,22 +111,24 @@ func TestWatchRunsAgainWhenAFileChanges(t *testing.T) {
 	}
 }
 
-func TestRangesAreWrittenOnce(t *testing.T) {
+func TestRangesAreMerged(t *testing.T) {
 	at := func(from, to int) cover.Range {
 		return cover.Range{Start: cover.Position{Row: from}, End: cover.Position{Row: to}}
 	}
-	for _, c := range []struct {
+	for name, c := range map[string]struct {
 		list []cover.Range
 		want string
 	}{
-		{nil, ""},
-		{[]cover.Range{at(3, 3), at(3, 3)}, "3"},
-		{[]cover.Range{at(3, 9), at(4, 5), at(12, 12)}, "3-9 12"},
-		{[]cover.Range{at(3, 3), at(4, 4), at(6, 7)}, "3-4 6-7"},
+		"none":     {nil, ""},
+		"equal":    {[]cover.Range{at(3, 3), at(3, 3)}, "3"},
+		"nested":   {[]cover.Range{at(3, 9), at(4, 5), at(12, 12)}, "3-9 12"},
+		"adjacent": {[]cover.Range{at(3, 3), at(4, 4), at(6, 7)}, "3-4 6-7"},
 	} {
-		if got := strings.Join(ranges(c.list), " "); got != c.want {
-			t.Errorf("%v: %q, want %q", c.list, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := strings.Join(ranges(c.list), " "); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

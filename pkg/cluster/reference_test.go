@@ -50,8 +50,8 @@ func TestReference(t *testing.T) {
 		want *corev1.ObjectReference
 	}{
 		"a Node":                          {calico.KindNode, "a", &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: "a", UID: "uid-a"}},
-		"a Node that is gone":             {calico.KindNode, "b", &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: "b"}},
-		"an object of Calico":             {calico.KindBGPPeer, "p", &corev1.ObjectReference{APIVersion: "projectcalico.org/v3", Kind: "BGPPeer", Name: "p", UID: "uid-p"}},
+		"a deleted Node":                  {calico.KindNode, "b", &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: "b"}},
+		"a Calico object":                 {calico.KindBGPPeer, "p", &corev1.ObjectReference{APIVersion: "projectcalico.org/v3", Kind: "BGPPeer", Name: "p", UID: "uid-p"}},
 		"a kind that is still being read": {calico.KindIPPool, "i", nil},
 		"a kind in a namespace":           {calico.KindSecret, "s", nil},
 		"a kind that is not followed":     {calico.KindBGPFilter, "f", nil},

@@ -30,11 +30,11 @@ func TestTransform(t *testing.T) {
 	managed.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl"}})
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}
 	tests := map[string]struct{ in, want runtime.Object }{
-		"a Node keeps what BGP needs":               {full, stripped},
-		"a Node that was stripped stays as it is":   {stripped.DeepCopy(), stripped},
-		"an object of Calico loses managed fields":  {managed, peer(t, "p", 1)},
-		"what others cache is left as it is":        {secret, secret.DeepCopy()},
-		"a Node without labels or annotations does": {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}},
+		"a Node keeps what BGP needs":                           {full, stripped},
+		"a stripped Node stays unchanged":                       {stripped.DeepCopy(), stripped},
+		"a Calico object loses its managed fields":              {managed, peer(t, "p", 1)},
+		"an object of another kind stays unchanged":             {secret, secret.DeepCopy()},
+		"a Node without labels and annotations stays unchanged": {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

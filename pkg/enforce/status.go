@@ -20,6 +20,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/loop"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 const (
@@ -171,7 +172,7 @@ func (s *status) writeOne(ctx context.Context, owner string, outcome *Outcome, p
 			return nil
 		}
 	}
-	text, err := json.Marshal(map[string]any{
+	patch, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.APIVersion, "kind": v1alpha1.KindBGPPolicy,
 		"metadata": map[string]any{"name": o.Name, "uid": o.UID},
 		"status":   want,
@@ -179,7 +180,7 @@ func (s *status) writeOne(ctx context.Context, owner string, outcome *Outcome, p
 	if err != nil {
 		return err
 	}
-	err = s.writer.Patch(ctx, &o, client.RawPatch(types.ApplyPatchType, text), client.FieldOwner(owner), client.ForceOwnership)
+	err = s.writer.Patch(ctx, &o, client.RawPatch(types.ApplyPatchType, patch), client.FieldOwner(owner), client.ForceOwnership)
 	return client.IgnoreNotFound(err)
 }
 
@@ -203,7 +204,7 @@ func (s *status) ownPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGPP
 func (s *status) entry(outcome *Outcome) v1alpha1.Replica {
 	r := v1alpha1.Replica{Name: s.replica, ObservedGeneration: outcome.Generation, EnforcedGeneration: outcome.Enforced}
 	if outcome.Err != nil {
-		r.Error = bounded(outcome.Err.Error())
+		r.Error = text.Cut(outcome.Err.Error(), maxMessage)
 	}
 	return r
 }
@@ -224,7 +225,7 @@ func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGP
 		}
 	}
 	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas)} {
-		c.ObservedGeneration, c.LastTransitionTime, c.Message = outcome.Generation, metav1.NewTime(s.now()), bounded(c.Message)
+		c.ObservedGeneration, c.LastTransitionTime, c.Message = outcome.Generation, metav1.NewTime(s.now()), text.Cut(c.Message, maxMessage)
 		meta.SetStatusCondition(&want.Conditions, c)
 	}
 	return &want
@@ -307,21 +308,13 @@ func (s *status) dropLagging(ctx context.Context) {
 // drop replaces the entries by those in kept. It fails if the object has changed
 // meanwhile, because other replicas may have written their entries.
 func (s *status) drop(ctx context.Context, o *v1alpha1.BGPPolicy, kept []v1alpha1.Replica) error {
-	text, err := json.Marshal(map[string]any{
+	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"resourceVersion": o.ResourceVersion},
 		"status":   map[string]any{"replicas": kept},
 	})
 	if err != nil {
 		return err
 	}
-	err = s.writer.Patch(ctx, o, client.RawPatch(types.MergePatchType, text), client.FieldOwner(fieldManager))
+	err = s.writer.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(fieldManager))
 	return client.IgnoreNotFound(err)
-}
-
-// bounded shortens a message to maxMessage bytes.
-func bounded(text string) string {
-	if len(text) <= maxMessage {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxMessage], "") + "..."
 }

@@ -178,7 +178,7 @@ func TestStatusOfAnotherObjectIsNotWritten(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.BGPPolicy){
 		"another generation": func(o *v1alpha1.BGPPolicy) { o.Generation = 2 },
 		"another object":     func(o *v1alpha1.BGPPolicy) { o.UID = "other" },
-		"none":               func(o *v1alpha1.BGPPolicy) { o.Name = "other" },
+		"no object":          func(o *v1alpha1.BGPPolicy) { o.Name = "other" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
@@ -268,7 +268,8 @@ func TestReplicasThatNoLongerExistAreDropped(t *testing.T) {
 }
 
 func TestLongErrorsAreShortened(t *testing.T) {
-	if got := bounded(strings.Repeat("ä", maxMessage)); len(got) > maxMessage+3 || !strings.HasSuffix(got, "ä...") {
+	got := (&status{}).entry(&Outcome{Err: errors.New(strings.Repeat("ä", maxMessage))}).Error
+	if len(got) > maxMessage || !strings.HasSuffix(got, "ä...") {
 		t.Errorf("got %d bytes that end in %q", len(got), got[len(got)-10:])
 	}
 }

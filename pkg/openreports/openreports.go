@@ -69,12 +69,12 @@ type Reference func(violation.Object) corev1.ObjectReference
 // References returns an object by its kind and name, a Calico object with the API version
 // projectcalico.org/v3.
 func References(o violation.Object) corev1.ObjectReference {
-	version := "projectcalico.org/v3"
-	switch o.Kind {
-	case string(calico.KindNode), string(calico.KindSecret):
-		version = "v1"
-	case bgpguard.KindBGPPolicy:
+	version := calico.APIVersionV3
+	switch info := calico.Kind(o.Kind).Info(); {
+	case o.Kind == bgpguard.KindBGPPolicy:
 		version = bgpguard.APIVersion
+	case info.Kind != "" && !info.Calico:
+		version = calico.APIVersionCore
 	}
 	return corev1.ObjectReference{APIVersion: version, Kind: o.Kind, Name: o.Name}
 }

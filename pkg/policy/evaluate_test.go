@@ -156,13 +156,13 @@ func TestUnaffected(t *testing.T) {
 		from, to string
 		want     bool
 	}{
-		"nothing changed":              {"", "", true},
-		"a part that it does not read": {`"nodes": 1`, `"nodes": 2`, true},
-		"the time":                     {`"now": 1`, `"now": 2`, true},
-		"a part that it reads":         {`true`, `false`, false},
-		"a part that is gone":          {`"p": {"sessions": 1}`, ``, false},
-		"a part of another object":     {`"p": {`, `"q": {"sessions": 7}, "p": {`, true},
-		"a part with another type":     {`{"p": {"sessions": 1}}`, `[]`, false},
+		"nothing changed":          {"", "", true},
+		"an unread part":           {`"nodes": 1`, `"nodes": 2`, true},
+		"the time":                 {`"now": 1`, `"now": 2`, true},
+		"a read part":              {`true`, `false`, false},
+		"a deleted part":           {`"p": {"sessions": 1}`, ``, false},
+		"a part of another object": {`"p": {`, `"q": {"sessions": 7}, "p": {`, true},
+		"a part of another type":   {`{"p": {"sessions": 1}}`, `[]`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := p.Unaffected(value(base), value(strings.Replace(base, c.from, c.to, 1))); got != c.want {

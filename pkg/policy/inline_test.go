@@ -121,7 +121,7 @@ func TestInvalidInlinePolicies(t *testing.T) {
 			[]string{"a.rego", a(always), "a.rego", a(always)},
 			`BGPPolicy own: spec.rego.modules[1].name: "a.rego" is used by two modules`,
 		},
-		"a module of nothing": {
+		"an empty module": {
 			[]string{"a.rego", "# only this\n"},
 			"BGPPolicy own: spec.rego.modules: a.rego:0: rego_parse_error: empty module",
 		},
@@ -195,22 +195,22 @@ func TestMatchesAndExempts(t *testing.T) {
 		request Request
 		want    bool
 	}{
-		"no match limits nothing":              {nil, change, true},
-		"an empty match limits nothing":        {&v1alpha1.Match{}, change, true},
-		"its kind":                             {&v1alpha1.Match{Kinds: []string{"Node", "BGPPeer"}}, change, true},
-		"another kind":                         {&v1alpha1.Match{Kinds: []string{"Node"}}, change, false},
-		"its operation":                        {&v1alpha1.Match{Operations: []string{"UPDATE"}}, change, true},
-		"another operation":                    {&v1alpha1.Match{Operations: []string{"CREATE", "DELETE"}}, change, false},
-		"its name":                             {&v1alpha1.Match{Names: []string{"x", "rack-1"}}, change, true},
-		"a pattern of its name":                {&v1alpha1.Match{Names: []string{"rack-*"}}, change, true},
-		"a dot stands for itself":              {&v1alpha1.Match{Names: []string{"rack.1"}}, change, false},
-		"a prefix of its name":                 {&v1alpha1.Match{Names: []string{"rack"}}, change, false},
-		"all of a name must match":             {&v1alpha1.Match{Names: []string{"rack", "1"}}, change, false},
-		"its labels after":                     {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "new"}}}, change, true},
-		"its labels before":                    {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "old"}}}, change, true},
-		"labels of neither":                    {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "x"}}}, change, false},
-		"an absent object matches no selector": {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: "DoesNotExist"}}}}, create, false},
-		"all fields must match":                {&v1alpha1.Match{Kinds: []string{"BGPPeer"}, Operations: []string{"DELETE"}}, change, false},
+		"without a match every request matches": {nil, change, true},
+		"an empty match selects every request":  {&v1alpha1.Match{}, change, true},
+		"its kind":                              {&v1alpha1.Match{Kinds: []string{"Node", "BGPPeer"}}, change, true},
+		"another kind":                          {&v1alpha1.Match{Kinds: []string{"Node"}}, change, false},
+		"its operation":                         {&v1alpha1.Match{Operations: []string{"UPDATE"}}, change, true},
+		"another operation":                     {&v1alpha1.Match{Operations: []string{"CREATE", "DELETE"}}, change, false},
+		"its name":                              {&v1alpha1.Match{Names: []string{"x", "rack-1"}}, change, true},
+		"a pattern of its name":                 {&v1alpha1.Match{Names: []string{"rack-*"}}, change, true},
+		"a dot stands for itself":               {&v1alpha1.Match{Names: []string{"rack.1"}}, change, false},
+		"a prefix of its name":                  {&v1alpha1.Match{Names: []string{"rack"}}, change, false},
+		"all of a name must match":              {&v1alpha1.Match{Names: []string{"rack", "1"}}, change, false},
+		"its labels after":                      {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "new"}}}, change, true},
+		"its labels before":                     {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "old"}}}, change, true},
+		"labels of neither":                     {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": "x"}}}, change, false},
+		"an absent object matches no selector":  {&v1alpha1.Match{LabelSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: "DoesNotExist"}}}}, create, false},
+		"all fields must match":                 {&v1alpha1.Match{Kinds: []string{"BGPPeer"}, Operations: []string{"DELETE"}}, change, false},
 	} {
 		t.Run("matches: "+name, func(t *testing.T) {
 			d := inline("a.rego", a(always))
@@ -235,7 +235,7 @@ func TestMatchesAndExempts(t *testing.T) {
 		"a group of the user": {&v1alpha1.Exempt{Groups: []string{"net"}}, "alice", true},
 		"another group":       {&v1alpha1.Exempt{Groups: []string{"alice"}}, "alice", false},
 		"a service account":   {&v1alpha1.Exempt{ServiceAccounts: []v1alpha1.ServiceAccount{{Namespace: "n", Name: "a"}}}, "system:serviceaccount:n:a", true},
-		"no user at all":      {&v1alpha1.Exempt{Users: []string{"bob"}}, "", false},
+		"no user":             {&v1alpha1.Exempt{Users: []string{"bob"}}, "", false},
 	} {
 		t.Run("exempts: "+name, func(t *testing.T) {
 			d := inline("a.rego", a(always))
@@ -260,7 +260,7 @@ func TestTestsEndWithTheContext(t *testing.T) {
 	}
 }
 
-func TestDataOfADirectoryIsRead(t *testing.T) {
+func TestSourceFromPathReadsData(t *testing.T) {
 	dir := t.TempDir()
 	for file, text := range map[string]string{
 		"a.rego":          metadata + "package policies.a\n\nviolation contains {\"id\": data.teams.names[0], \"size\": 1, \"msg\": \"m\"}\n",
@@ -291,20 +291,20 @@ func TestReadsOfEveryKindOfExpression(t *testing.T) {
 		reads string
 		data  bool
 	}{
-		"a path":                      {"x if input.state.mesh.enabled", "state.mesh.enabled", false},
-		"a variable":                  {"x if {\n\ti := input\n\ti.state.mesh.enabled\n}", all, false},
-		"an argument":                 {"x if _f(input)\n\n_f(i) if i.state.mesh.enabled", all, false},
-		"an argument that is a part":  {"x if _f(input.state)\n\n_f(s) if s.mesh.enabled", "state", false},
-		"a builtin's argument":        {"x if object.get(input, [\"state\", \"mesh\", \"enabled\"], false)", all, false},
-		"a walk":                      {"x if {\n\tsome p, v\n\twalk(input, [p, v])\n\tv == 3\n}", all, false},
-		"a key that is computed":      {"x if input.state[input.parameters.name].enabled", "parameters.name state", false},
-		"with":                        {"x if _g with input as {\"a\": 1}\n\n_g if input.a", all + " a", false},
-		"an else":                     {"x if _h == 2\n\n_h := 1 if input.state.mesh.enabled\n\nelse := 2 if input.state.nodes.total > 1", "state.mesh.enabled state.nodes.total", false},
-		"nodes":                       {"x if count(data.state.nodes) > 1", "", true},
-		"nodes by another name":       {"import data.state as st\n\nx if count(st.nodes) > 1", "", true},
-		"nodes by a key":              {"x if {\n\tsome k in [\"state\"]\n\tcount(data[k].nodes) > 1\n}", "", true},
-		"nodes of an input's name":    {"x if data.state.nodes[input.parameters.name].notReady", "parameters.name", true},
-		"data of the policy's source": {"x if data.limits.most > 1", "", false},
+		"a path":                          {"x if input.state.mesh.enabled", "state.mesh.enabled", false},
+		"a variable":                      {"x if {\n\ti := input\n\ti.state.mesh.enabled\n}", all, false},
+		"an argument":                     {"x if _f(input)\n\n_f(i) if i.state.mesh.enabled", all, false},
+		"a part of the input as argument": {"x if _f(input.state)\n\n_f(s) if s.mesh.enabled", "state", false},
+		"a builtin's argument":            {"x if object.get(input, [\"state\", \"mesh\", \"enabled\"], false)", all, false},
+		"a walk":                          {"x if {\n\tsome p, v\n\twalk(input, [p, v])\n\tv == 3\n}", all, false},
+		"a computed key":                  {"x if input.state[input.parameters.name].enabled", "parameters.name state", false},
+		"with":                            {"x if _g with input as {\"a\": 1}\n\n_g if input.a", all + " a", false},
+		"an else":                         {"x if _h == 2\n\n_h := 1 if input.state.mesh.enabled\n\nelse := 2 if input.state.nodes.total > 1", "state.mesh.enabled state.nodes.total", false},
+		"nodes":                           {"x if count(data.state.nodes) > 1", "", true},
+		"nodes by another name":           {"import data.state as st\n\nx if count(st.nodes) > 1", "", true},
+		"nodes by a key":                  {"x if {\n\tsome k in [\"state\"]\n\tcount(data[k].nodes) > 1\n}", "", true},
+		"nodes of an input's name":        {"x if data.state.nodes[input.parameters.name].notReady", "parameters.name", true},
+		"data of the policy's source":     {"x if data.limits.most > 1", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body, rule := c.body, "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if x"
@@ -367,10 +367,15 @@ func TestFingerprint(t *testing.T) {
 	if of(module, "Deny", nil) != one {
 		t.Error("the same policy, compiled again, has another fingerprint")
 	}
-	for _, more := range []map[string]any{{"exempt": map[string]any{"users": []any{"jane"}}}, {"match": map[string]any{"kinds": []any{"BGPPeer"}}}} {
-		if with(module, "Deny", nil, more) != one {
-			t.Errorf("%v: another fingerprint for what judges states alike", more)
-		}
+	for name, other := range map[string]string{
+		"an exemption": with(module, "Deny", nil, map[string]any{"exempt": map[string]any{"users": []any{"jane"}}}),
+		"a match":      with(module, "Deny", nil, map[string]any{"match": map[string]any{"kinds": []any{"BGPPeer"}}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if other != one {
+				t.Error("got another fingerprint, though states are evaluated alike")
+			}
+		})
 	}
 	for name, other := range map[string]string{
 		"another rule":   of(strings.ReplaceAll(module, "\"m\"", "\"n\""), "Deny", nil),
@@ -379,7 +384,7 @@ func TestFingerprint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if other == one {
-				t.Error("the same fingerprint")
+				t.Error("got the same fingerprint")
 			}
 		})
 	}

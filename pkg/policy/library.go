@@ -98,7 +98,7 @@ const (
 
 // embedded is the built-in library; it is compiled once.
 var embedded = sync.OnceValues(func() (*Library, error) {
-	source, err := SourceFromFS("the library", policies.FS)
+	source, err := sourceFromFS("the library", policies.FS)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +246,7 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 
 // shared returns the built-in helpers, and the modules that the built-in tests share.
 var shared = sync.OnceValues(func() (map[string]*ast.Module, error) {
-	source, err := SourceFromFS("the library", policies.FS)
+	source, err := sourceFromFS("the library", policies.FS)
 	if err != nil {
 		return nil, err
 	}

@@ -31,8 +31,8 @@ const (
 	testExtension = "_test.rego"
 )
 
-// SourceFromFS returns a source with all Rego modules below root.
-func SourceFromFS(name string, root fs.FS) (Source, error) {
+// sourceFromFS returns a source with all Rego modules below root.
+func sourceFromFS(name string, root fs.FS) (Source, error) {
 	s := Source{Name: name, Modules: map[string]string{}}
 	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path.Ext(file) != extension {

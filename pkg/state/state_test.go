@@ -144,9 +144,9 @@ func TestChangeWithoutEffectReturnsTheSameSnapshot(t *testing.T) {
 	for _, kind := range kinds {
 		s := New(object(t, kind, "default", 1))
 		for name, c := range map[string]Change{
-			"an update that says the same":  {Before: object(t, kind, "default", 1), After: object(t, kind, "default", 1)},
-			"a create of what is there":     {After: object(t, kind, "default", 1)},
-			"a delete of what is not there": {Before: object(t, kind, "other", 1)},
+			"an update without change":     {Before: object(t, kind, "default", 1), After: object(t, kind, "default", 1)},
+			"a create of an equal object":  {After: object(t, kind, "default", 1)},
+			"a delete of an absent object": {Before: object(t, kind, "other", 1)},
 		} {
 			t.Run(string(kind)+", "+name, func(t *testing.T) {
 				if s.Apply(c) != s {
@@ -192,19 +192,19 @@ func TestKnows(t *testing.T) {
 		snapshot *Snapshot
 		want     []calico.Kind
 	}{
-		"the empty state":                       {nil, nil},
-		"a state without":                       {New(object(t, calico.KindNode, "a", 0)), nil},
-		"a state with a BGPFilter":              {New(filter), asked[:1]},
-		"a state with a Secret":                 {New(object(t, calico.KindSecret, "s", 0)), asked[1:2]},
-		"a state with a CalicoNodeStatus":       {New(status), asked[2:]},
-		"a state whose maker asked for all":     {New().Knowing(asked...), asked},
-		"an empty state whose maker asked":      {(*Snapshot)(nil).Knowing(calico.KindSecret), asked[1:2]},
-		"another kind was asked for":            {New().Knowing(calico.KindNode), nil},
-		"the only BGPFilter is deleted":         {New(filter).Apply(Change{Before: filter}), asked[:1]},
-		"the only CalicoNodeStatus is deleted":  {New(status).Apply(Change{Before: status}), asked[2:]},
-		"a change creates the first BGPFilter":  {New().Apply(Change{After: filter}), nil},
-		"a change creates the first status":     {New().Apply(Change{After: status}), nil},
-		"a change of what was asked for before": {New().Knowing(calico.KindBGPFilter).Apply(Change{After: filter}), asked[:1]},
+		"the empty state":                      {nil, nil},
+		"a state without such objects":         {New(object(t, calico.KindNode, "a", 0)), nil},
+		"a state with a BGPFilter":             {New(filter), asked[:1]},
+		"a state with a Secret":                {New(object(t, calico.KindSecret, "s", 0)), asked[1:2]},
+		"a state with a CalicoNodeStatus":      {New(status), asked[2:]},
+		"a state that knows all":               {New().Knowing(asked...), asked},
+		"an empty state that knows Secrets":    {(*Snapshot)(nil).Knowing(calico.KindSecret), asked[1:2]},
+		"a state that knows another kind":      {New().Knowing(calico.KindNode), nil},
+		"the only BGPFilter is deleted":        {New(filter).Apply(Change{Before: filter}), asked[:1]},
+		"the only CalicoNodeStatus is deleted": {New(status).Apply(Change{Before: status}), asked[2:]},
+		"a change creates the first BGPFilter": {New().Apply(Change{After: filter}), nil},
+		"a change creates the first status":    {New().Apply(Change{After: status}), nil},
+		"a change of a known kind":             {New().Knowing(calico.KindBGPFilter).Apply(Change{After: filter}), asked[:1]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range asked {
@@ -219,7 +219,7 @@ func TestKnows(t *testing.T) {
 	}
 	s := New(filter)
 	if s.Knowing(calico.KindBGPFilter, calico.KindNode) != s || (*Snapshot)(nil).Knowing() != nil {
-		t.Error("a snapshot that says the same is made anew")
+		t.Error("knowing a known kind returned another snapshot")
 	}
 	for _, kind := range asked[1:] {
 		if more := s.Knowing(kind); s.Knows(kind) || !more.Knows(kind) {
@@ -234,23 +234,23 @@ func TestSameConfigurationAndSameNodes(t *testing.T) {
 		all = append(all, object(t, kind, "default", 0))
 	}
 	s := New(all...)
-	for _, kind := range kinds {
-		next := s.Apply(Change{After: object(t, kind, "default", 1)})
-		if got, want := SameConfiguration(s, next), kind == calico.KindCalicoNodeStatus; got != want {
-			t.Errorf("a change of a %s: the same configuration: %v", kind, got)
-		}
-		if got, want := SameNodes(s, next), kind != calico.KindNode; got != want {
-			t.Errorf("a change of a %s: the same nodes: %v", kind, got)
-		}
-	}
 	empty := New()
 	for _, kind := range kinds {
-		if got, want := SameConfiguration(empty, empty.Knowing(kind)), kind != calico.KindBGPFilter && kind != calico.KindSecret; got != want {
-			t.Errorf("one that knows all %s too: the same configuration: %v", kind, got)
-		}
+		t.Run(string(kind), func(t *testing.T) {
+			next := s.Apply(Change{After: object(t, kind, "default", 1)})
+			if got, want := SameConfiguration(s, next), kind == calico.KindCalicoNodeStatus; got != want {
+				t.Errorf("same configuration after a change: got %v, want %v", got, want)
+			}
+			if got, want := SameNodes(s, next), kind != calico.KindNode; got != want {
+				t.Errorf("same nodes after a change: got %v, want %v", got, want)
+			}
+			if got, want := SameConfiguration(empty, empty.Knowing(kind)), kind != calico.KindBGPFilter && kind != calico.KindSecret; got != want {
+				t.Errorf("same configuration once the kind is known: got %v, want %v", got, want)
+			}
+		})
 	}
 	if SameConfiguration(nil, s) || !SameConfiguration(nil, nil) {
-		t.Error("no snapshot is told wrongly from one")
+		t.Error("a nil snapshot is compared wrongly")
 	}
 }
 

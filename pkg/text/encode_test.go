@@ -54,7 +54,7 @@ func TestErrorsAreReturned(t *testing.T) {
 		})
 	}
 	var b strings.Builder
-	for name, err := range map[string]error{"JSON": JSON(&b, func() {}), "YAML": YAML(&b, func() {}), "YAML of what is no JSON": YAMLOf(&b, []byte("{"))} {
+	for name, err := range map[string]error{"JSON": JSON(&b, func() {}), "YAML": YAML(&b, func() {}), "YAML of invalid JSON": YAMLOf(&b, []byte("{"))} {
 		t.Run(name, func(t *testing.T) {
 			if err == nil || b.Len() > 0 {
 				t.Errorf("got error %v and output %q, want an error and no output", err, b.String())

@@ -254,17 +254,19 @@ func TestTheWorkDoesNotGrowWithTheNodes(t *testing.T) {
 func TestAChangeAllocatesAsOftenWithMoreNodes(t *testing.T) {
 	for _, mode := range sortedKeys(modes) {
 		for _, name := range sortedKeys(changes) {
-			counts := [2]float64{}
-			for i, n := range []int{100, 2000} {
-				s := cluster(t, n, modes[mode])
-				before := compute(t, s, nil)
-				next := s.Apply(changes[name](t, s))
-				counts[i] = testing.AllocsPerRun(10, func() { compute(t, next, before) })
-			}
-			// Slices that grow by appending, and maps, take a few steps more.
-			if counts[1] > counts[0]*1.1+8 {
-				t.Errorf("%s, %s: %v allocations with 100 nodes, %v with 2,000", mode, name, counts[0], counts[1])
-			}
+			t.Run(mode+", "+name, func(t *testing.T) {
+				counts := [2]float64{}
+				for i, n := range []int{100, 2000} {
+					s := cluster(t, n, modes[mode])
+					before := compute(t, s, nil)
+					next := s.Apply(changes[name](t, s))
+					counts[i] = testing.AllocsPerRun(10, func() { compute(t, next, before) })
+				}
+				// Slices that grow by appending, and maps, take a few steps more.
+				if counts[1] > counts[0]*1.1+8 {
+					t.Errorf("%v allocations with 100 nodes, %v with 2,000", counts[0], counts[1])
+				}
+			})
 		}
 	}
 }

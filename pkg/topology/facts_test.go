@@ -108,7 +108,7 @@ func TestNamesThatAreNoSets(t *testing.T) {
 }
 
 // What a set has gained is compared node by node, whatever became of its size.
-func TestWhatASetHasGained(t *testing.T) {
+func TestGained(t *testing.T) {
 	at := func(name, address, zone string) calico.Object {
 		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.Label("topology.kubernetes.io/zone", zone))
 	}

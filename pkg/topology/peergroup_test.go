@@ -31,9 +31,9 @@ func TestTwinsAgreeWithTheNaiveModel(t *testing.T) {
 	})
 }
 
-// TestTwinsArePeerGroups makes sure that the properties are tried on BGPPeers
+// TestTwinsFormPeerGroups makes sure that the properties are tried on BGPPeers
 // that are counted as one, and on external peers that are.
-func TestTwinsArePeerGroups(t *testing.T) {
+func TestTwinsFormPeerGroups(t *testing.T) {
 	seen := map[string]int{}
 	forTwins(t, func(s *state.Snapshot) string {
 		topology := compute(t, s, nil)

@@ -152,7 +152,7 @@ func TestAnEmptyBGPPeerMakesASecondMeshOfSingleStackNodes(t *testing.T) {
 	}
 }
 
-func TestProblemsThatOnlyTheStateShows(t *testing.T) {
+func TestProblemsOfAState(t *testing.T) {
 	objects := append(makeNodes(t, 2),
 		configuration(t, map[string]any{"listenPort": int64(1790)}),
 		calicotest.Object(t, "BGPPeer", "as", map[string]any{"peerIP": "10.0.0.1", "asNumber": int64(65000)}),

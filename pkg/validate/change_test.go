@@ -242,7 +242,7 @@ func TestWhatBIRDRejectsComesWithARemedy(t *testing.T) {
 	}
 }
 
-func TestTheChangeIsNotBlamedForThePassageOfTime(t *testing.T) {
+func TestChangeIsNotBlamedForElapsedTime(t *testing.T) {
 	at := time.Unix(1000, 0)
 	engine := NewEngine(own(t, policy.JudgesState, `violation contains {"id": "late", "size": 1, "msg": "it is late"} if input.now > 1005000000000`, ""))
 	engine.SetClock(func() time.Time { return at })

@@ -92,9 +92,11 @@ func TestCompare(t *testing.T) {
 
 func TestWorse(t *testing.T) {
 	for relation, want := range map[Relation]bool{New: true, Larger: true, Spread: true, Standing: false, Smaller: false, Gone: false} {
-		if relation.Worse() != want {
-			t.Errorf("%s: worse %t", relation, !want)
-		}
+		t.Run(string(relation), func(t *testing.T) {
+			if relation.Worse() != want {
+				t.Errorf("got %t, want %t", !want, want)
+			}
+		})
 	}
 }
 

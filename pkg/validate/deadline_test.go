@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -85,5 +86,28 @@ func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
 	}
 	if e.cached.Load().Topology == nil || e.cached.Load().Snapshot.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "workers"}) != nil {
 		t.Error("the evaluation of the state before is lost")
+	}
+}
+
+// A topology that takes longer than a request waits has to be computed once.
+func TestWarmBoundsThePoliciesAndNotTheTopology(t *testing.T) {
+	s := state.New(nodes(t, 5, 1)...)
+	e := NewEngine(defaults(t, aboutSessions...))
+	e.warmTime = time.Nanosecond
+	if err := e.Warm(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	warm := e.cached.Load()
+	if warm == nil || warm.Topology == nil || len(warm.Failures()) != len(aboutSessions) || !errors.Is(warm.Failures()[0].Err, context.DeadlineExceeded) {
+		t.Fatalf("got %+v", warm)
+	}
+	if v := e.Evaluate(t.Context(), s); v.Topology != warm.Topology || len(v.Failures()) > 0 {
+		t.Errorf("the topology is computed again, or policies still fail: %+v", v.Failures())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e = NewEngine(defaults(t, aboutSessions...))
+	if err := e.Warm(ctx, s); err != nil || e.cached.Load() != nil {
+		t.Errorf("at the end of the process: %v, %+v", err, e.cached.Load())
 	}
 }

@@ -30,6 +30,8 @@ type Engine struct {
 	// another one is made, so that it is made once.
 	cached     atomic.Pointer[Evaluation]
 	evaluating chan struct{}
+	// warmTime bounds the policies of Warm.
+	warmTime time.Duration
 }
 
 // Evaluation is what a set of policies found in one snapshot. It is immutable.
@@ -84,7 +86,7 @@ func (v *Evaluation) Found() Found {
 
 // NewEngine returns an engine that judges by policies.
 func NewEngine(policies *policy.Set) *Engine {
-	e := &Engine{now: time.Now, evaluating: make(chan struct{}, 1)}
+	e := &Engine{now: time.Now, evaluating: make(chan struct{}, 1), warmTime: warmTime}
 	e.policies.Store(policies)
 	return e
 }
@@ -99,21 +101,21 @@ func (e *Engine) SetPolicies(policies *policy.Set) { e.policies.Store(policies) 
 // Policies returns the policies in force.
 func (e *Engine) Policies() *policy.Set { return e.policies.Load() }
 
-// warmTime bounds Warm: no request waits longer for an answer.
+// warmTime is how long a request waits for an answer at most.
 const warmTime = 5 * time.Second
 
-// Warm evaluates s and caches the result for the next Decide. Policies that fail are
-// evaluated again by Decide. A panic is returned as an error: during a request it ends
-// the request, here it would end the process.
+// Warm evaluates s and caches the result for the next Decide. The policies get the time of
+// one request; Decide evaluates those that fail again. The topology gets as long as it
+// takes: a request that runs out of time discards it, and if only requests computed it,
+// none would ever finish one that takes longer. A panic is returned as an error: during a
+// request it ends the request, here it would end the process.
 func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("evaluating the state panicked: %v", r)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, warmTime)
-	defer cancel()
-	e.Evaluate(ctx, s)
+	e.evaluateOnce(ctx, s, e.warmTime)
 	return nil
 }
 
@@ -122,6 +124,11 @@ func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 // changes are not evaluated. Where ctx ends before the topology is computed, all
 // policies fail.
 func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
+	return e.evaluateOnce(ctx, s, 0)
+}
+
+// evaluateOnce is Evaluate with policies that take at most limit, as long as ctx for 0.
+func (e *Engine) evaluateOnce(ctx context.Context, s *state.Snapshot, limit time.Duration) *Evaluation {
 	policies := e.policies.Load()
 	if v := e.cached.Load(); v.fits(s, policies, e.now()) {
 		return v
@@ -136,7 +143,7 @@ func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
 	if old.fits(s, policies, e.now()) {
 		return old
 	}
-	v := e.evaluate(ctx, s, policies, old)
+	v := e.evaluateWithin(ctx, s, policies, old, limit)
 	if v.Topology != nil {
 		e.cached.Store(v)
 	}
@@ -178,10 +185,20 @@ func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time
 // other. Results of before, which may be nil, are reused where the input of the policy
 // is the same.
 func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation) *Evaluation {
+	return e.evaluateWithin(ctx, s, policies, before, 0)
+}
+
+// evaluateWithin is evaluate with policies that take at most limit, as long as ctx for 0.
+func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation, limit time.Duration) *Evaluation {
 	reusable := before != nil && before.Policies == policies
 	v, err := e.prepare(ctx, s, policies.Reads, before, reusable)
 	if err != nil {
 		return unevaluated(s, policies, err)
+	}
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
 	v.Policies = policies
 	sameNodes := before != nil && state.SameNodes(before.Snapshot, s)

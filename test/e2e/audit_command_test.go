@@ -60,7 +60,7 @@ func TestAuditOfClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, _ = audited(0, "--fail-on", "high", "--baseline", baseline)
-	if !strings.Contains(stdout, "violation is gone:\n  [mesh-node-limit] ") {
+	if !strings.Contains(stdout, "violation is resolved:\n  [mesh-node-limit] ") {
 		t.Errorf("with another limit:\n%s", stdout)
 	}
 	stdout, _ = audited(1, "--fail-on", "high", "--policies", "../../config/policies/mesh-node-limit.yaml")

@@ -142,9 +142,11 @@ func (c *cluster) installed(t *testing.T) {
 		"{.status.replicas[*].name}":                          hostname,
 		"{.status.replicas[*].enforcedGeneration}":            "1",
 	} {
-		if got := c.get(t, "mesh-node-limit", jsonpath); got != want {
-			t.Errorf("%s: got %q, want %q", jsonpath, got, want)
-		}
+		t.Run(jsonpath, func(t *testing.T) {
+			if got := c.get(t, "mesh-node-limit", jsonpath); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 	// What says the same is not written again.
 	version := c.get(t, "mesh-node-limit", "{.metadata.resourceVersion}")
@@ -174,10 +176,12 @@ func (c *cluster) schema(t *testing.T) {
 		"parameters that are a list": {fields{"policy": "mesh-node-limit", "parameters": []string{"a"}}, `spec.parameters: Invalid value: "array": spec.parameters in body must be of type object`},
 		"a field that is not known":  {fields{"policy": "mesh-node-limit", "action": "Deny"}, `unknown field "spec.action"`},
 	} {
-		result := c.kubectl(t, bgpPolicy("wrong", test.spec), "apply -f -")
-		if result.ExitCode != 1 || !strings.Contains(result.Stderr, test.want) {
-			t.Errorf("%s: exit code %d, want %q, got %s", name, result.ExitCode, test.want, result.Stderr)
-		}
+		t.Run(name, func(t *testing.T) {
+			result := c.kubectl(t, bgpPolicy("wrong", test.spec), "apply -f -")
+			if result.ExitCode != 1 || !strings.Contains(result.Stderr, test.want) {
+				t.Errorf("exit code %d, want %q, got %s", result.ExitCode, test.want, result.Stderr)
+			}
+		})
 	}
 }
 
@@ -212,12 +216,14 @@ func (c *cluster) refused(t *testing.T) {
 			`spec.policy: "mesh-limit" is not in the library; known are ambiguous-peering, `,
 		},
 	} {
-		for _, how := range []string{"apply -f -", "create -f - --dry-run=server"} {
-			result := c.kubectl(t, bgpPolicy("wrong", test.spec), how)
-			if result.ExitCode != 1 || !strings.Contains(result.Stderr, test.want) {
-				t.Errorf("%s, %s: exit code %d, want %q, got %s", name, how, result.ExitCode, test.want, result.Stderr)
+		t.Run(name, func(t *testing.T) {
+			for _, how := range []string{"apply -f -", "create -f - --dry-run=server"} {
+				result := c.kubectl(t, bgpPolicy("wrong", test.spec), how)
+				if result.ExitCode != 1 || !strings.Contains(result.Stderr, test.want) {
+					t.Errorf("%s: exit code %d, want %q, got %s", how, result.ExitCode, test.want, result.Stderr)
+				}
 			}
-		}
+		})
 	}
 	// What cannot be used is denied as a change of what can, too; labels are nobody's business.
 	c.allowed(t, "", "label bgppolicy mesh-node-limit team=network")
@@ -251,14 +257,16 @@ func (c *cluster) weakened(t *testing.T) {
 		`{"spec":{"match":{"kinds":["BGPPeer"]}}}`: "it evaluates only the changes that its new match selects",
 		`{"spec":{"parameters":{"prefix":"x"}}}`:   "",
 	} {
-		result, err := c.Admin.Run(t.Context(), "patch", "bgppolicy", "names", "--type=merge", "-p", patch, "--dry-run=server")
-		if err != nil {
-			t.Fatal(err)
-		}
-		warning := "Warning: BGPPolicy names enforces less than before: " + want + "\n"
-		if err := result.Err(); err != nil || (want != "" && result.Stderr != warning) || (want == "" && result.Stderr != "") {
-			t.Errorf("%s: %v, got %q, want %q", patch, err, result.Stderr, warning)
-		}
+		t.Run(patch, func(t *testing.T) {
+			result, err := c.Admin.Run(t.Context(), "patch", "bgppolicy", "names", "--type=merge", "-p", patch, "--dry-run=server")
+			if err != nil {
+				t.Fatal(err)
+			}
+			warning := "Warning: BGPPolicy names enforces less than before: " + want + "\n"
+			if err := result.Err(); err != nil || (want != "" && result.Stderr != warning) || (want == "" && result.Stderr != "") {
+				t.Errorf("%v, got %q, want %q", err, result.Stderr, warning)
+			}
+		})
 	}
 	c.recorded(t, `"policies.bgpguard.io/weakened":"BGPPolicy names enforces less than before: it exempts user jane"`)
 }
@@ -336,9 +344,11 @@ func (c *cluster) bad(t *testing.T) {
 		"{.status.replicas[0].enforcedGeneration}":            generation,
 		"{.status.replicas[0].error}":                         "BGPPolicy names: spec.rego.modules: peer_names.rego:20: ",
 	} {
-		if got := c.get(t, "names", jsonpath); !strings.HasPrefix(got, want) {
-			t.Errorf("%s: got %q, want %q", jsonpath, got, want)
-		}
+		t.Run(jsonpath, func(t *testing.T) {
+			if got := c.get(t, "names", jsonpath); !strings.HasPrefix(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 	c.await(t, "worthless", `{.status.conditions[?(@.type=="Enforced")].reason}`, "Invalid")
 	c.denied(t, "names", named, create)

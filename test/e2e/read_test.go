@@ -128,7 +128,7 @@ func (c *cluster) golden(t *testing.T) {
 	golden.Check(t, filepath.Join("testdata", "snapshot-"+string(c.group)+".yaml"), []byte(got))
 }
 
-var whenAndBy = regexp.MustCompile(`in \S+, read at \S+ by bgpguard \S+`)
+var whenAndBy = regexp.MustCompile(`of \S+, read at \S+ by bgpguard \S+`)
 
 // snapshotOf is the text of a snapshot without where and when it was taken.
 func snapshotOf(t *testing.T, file string) string {
@@ -137,7 +137,7 @@ func snapshotOf(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return whenAndBy.ReplaceAllString(string(text), "in CLUSTER, read at TIME by bgpguard VERSION")
+	return whenAndBy.ReplaceAllString(string(text), "of CLUSTER, read at TIME by bgpguard VERSION")
 }
 
 func (c *cluster) roundTrip(t *testing.T) {
@@ -337,19 +337,21 @@ func (c *cluster) forbids(t *testing.T) {
 		"nonodes": "nodes", "nopeers": "bgppeers", "nofelix": "felixconfigurations",
 	}
 	for who, missing := range needed {
-		all := append([]string{"nodes"}, in("bgpconfigurations", "bgppeers", "ippools", "felixconfigurations", "clusterinformations", "bgpfilters", "caliconodestatuses")[1:]...)
-		may := slices.DeleteFunc(all, func(r string) bool {
-			return r == missing || r == missing+"."+group || r == "bgpfilters.crd.projectcalico.org"
+		t.Run("without "+missing, func(t *testing.T) {
+			all := append([]string{"nodes"}, in("bgpconfigurations", "bgppeers", "ippools", "felixconfigurations", "clusterinformations", "bgpfilters", "caliconodestatuses")[1:]...)
+			may := slices.DeleteFunc(all, func(r string) bool {
+				return r == missing || r == missing+"."+group || r == "bgpfilters.crd.projectcalico.org"
+			})
+			_, err := reader.Read(t.Context(), c.account(t, who, may...), reader.ReadOptions{})
+			want := refused(who, missing)
+			if missing == "nodes" {
+				want = `nodes is forbidden: User "system:serviceaccount:default:nonodes" cannot list resource "nodes" in API group "" at the cluster scope: ` +
+					`you need permission to list them; check it with "kubectl auth can-i list nodes"`
+			}
+			if err == nil || err.Error() != want {
+				t.Errorf("error %v\nwant %s", err, want)
+			}
 		})
-		_, err := reader.Read(t.Context(), c.account(t, who, may...), reader.ReadOptions{})
-		want := refused(who, missing)
-		if missing == "nodes" {
-			want = `nodes is forbidden: User "system:serviceaccount:default:nonodes" cannot list resource "nodes" in API group "" at the cluster scope: ` +
-				`you need permission to list them; check it with "kubectl auth can-i list nodes"`
-		}
-		if err == nil || err.Error() != want {
-			t.Errorf("error %v\nwant %s", err, want)
-		}
 	}
 
 	stranger := rest.AnonymousClientConfig(c.Config)

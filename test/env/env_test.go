@@ -80,7 +80,9 @@ func TestOnlyRBACGivesPermissions(t *testing.T) {
 		"jane": user,
 		"system:serviceaccount:bgpguard-system:bgpguard": account,
 	} {
-		expect(t, kubectl(t, e.As(kubeconfig), "", list...), Result{Stderr: fmt.Sprintf(refusal, owner), ExitCode: 1})
+		t.Run(owner, func(t *testing.T) {
+			expect(t, kubectl(t, e.As(kubeconfig), "", list...), Result{Stderr: fmt.Sprintf(refusal, owner), ExitCode: 1})
+		})
 	}
 
 	for _, args := range [][]string{

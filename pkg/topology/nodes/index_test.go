@@ -123,9 +123,9 @@ func calicotestNodes(t *testing.T, n int) []*calico.Node {
 	return out
 }
 
-// TestAnEditedIndexIsANewOne compares an index that was made from the one before
+// TestEditedIndexEqualsAFreshOne compares an index that was made from the one before
 // with one that was made of the nodes alone.
-func TestAnEditedIndexIsANewOne(t *testing.T) {
+func TestEditedIndexEqualsAFreshOne(t *testing.T) {
 	sharing := 0
 	forEdits(t, func(_ *rand.Rand, ix *Index) {
 		fresh := New(ix.Nodes, nil, nil)
