@@ -63,7 +63,7 @@ evaluated, or no policy evaluates states.`,
   bgpguard audit -f cluster.yaml --fail-on high
   bgpguard audit -o json >monday.json
   bgpguard audit --baseline monday.json --history sunday.json -o markdown`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -44,10 +44,10 @@ The formats of -o:
 Exit code: 0 all changes are allowed, with or without warnings; 1 a change is denied
 or could not be evaluated; 2 invalid input or flags.`,
 		Example: `  bgpguard check -f change.yaml --state cluster.yaml
-  kubectl get nodes,bgppeers,bgpconfigurations,ippools,felixconfigurations,clusterinformations -o yaml | bgpguard check -f change.yaml --state -
+  kubectl get ` + resourcesOfAState() + ` -o yaml | bgpguard check -f change.yaml --state -
   bgpguard check --delete -f peer.yaml --state cluster/ -o json
   bgpguard check -f change.yaml --state cluster/ --explain --as jane --as-group network`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},

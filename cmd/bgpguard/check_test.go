@@ -166,7 +166,7 @@ func TestCheckRejectsInvalidInput(t *testing.T) {
 			args: "--force", want: "unknown flag: --force",
 		},
 		"an argument without a flag": {
-			args: "change.yaml", want: `unknown command "change.yaml" for "bgpguard check"`,
+			args: "change.yaml", want: `unexpected argument "change.yaml": bgpguard check takes flags only, see "bgpguard check --help"`,
 		},
 		"an unknown parameter": {
 			in:   files{"c.yaml": nodeC, "p.yaml": strings.Replace(meshPolicy, "maxNodes: 1", "maxNode: 1", 1)},

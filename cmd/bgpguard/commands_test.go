@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
@@ -50,6 +51,20 @@ func TestHelpOfEveryCommand(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The help of snapshot names the kinds that it saves: all but Secrets.
+func TestHelpOfSnapshotNamesTheKinds(t *testing.T) {
+	help := newSnapshot().Long
+	for _, info := range calico.Kinds() {
+		plural := string(info.Kind) + "s"
+		if strings.HasSuffix(string(info.Kind), "s") {
+			plural = string(info.Kind) + "es"
+		}
+		if info.Kind != calico.KindSecret && !strings.Contains(help, plural) {
+			t.Errorf("it does not name %s", plural)
+		}
 	}
 }
 

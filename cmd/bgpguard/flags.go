@@ -36,7 +36,7 @@ type changeOptions struct {
 func (o *changeOptions) addChange(f *pflag.FlagSet) {
 	o.filesFlag, o.statesFlag = "-f", "--state"
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "`file`, directory or - (stdin) with the changed objects; repeatable")
-	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the cluster's objects before the change; repeatable")
+	f.StringArrayVar(&o.states, "state", nil, "`file`, directory or - (stdin) with the cluster's objects before the change; repeatable (default: an empty cluster)")
 	f.BoolVar(&o.delete, "delete", false, "delete the objects of -f instead of applying them")
 	f.StringVar(&o.user, "as", "", "`user` who makes the change: policies can exempt users, and change policies can read the user name")
 	f.StringArrayVar(&o.groups, "as-group", nil, "`group` of that user, as with kubectl; repeatable")
@@ -49,6 +49,29 @@ func (o *changeOptions) addState(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.states, "filename", "f", nil, "`file`, directory or - (stdin) with the cluster's objects; repeatable")
 	f.StringArrayVar(&o.files, "change", nil, "`file`, directory or - (stdin) with objects to apply to the state; repeatable")
 	f.BoolVar(&o.delete, "delete", false, "delete the objects of --change instead of applying them")
+}
+
+// noArguments rejects arguments of a command that has flags only.
+func noArguments(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case cmd.HasSubCommands():
+		return cobra.NoArgs(cmd, args) // An unknown command.
+	default:
+		return fmt.Errorf("unexpected argument %q: %s takes flags only, see \"%s --help\"", args[0], cmd.CommandPath(), cmd.CommandPath())
+	}
+}
+
+// resourcesOfAState lists the resources that every state has, for "kubectl get".
+func resourcesOfAState() string {
+	var out []string
+	for _, info := range calico.Kinds() {
+		if info.Need != calico.Optional {
+			out = append(out, info.Resource)
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 // requireFiles returns an error if no file has a change.

@@ -44,7 +44,7 @@ Exit code: 0 success, 2 invalid input or flags.`,
   bgpguard input -f change.yaml --state cluster.yaml --policy change-window --policies policies.yaml
   bgpguard input --state cluster.yaml --policy my-policy --policy-dir policies | conftest test -p policies --namespace policies.my_policy -
   bgpguard input --state cluster.yaml --data >data.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},

@@ -15,7 +15,7 @@ plain Rego: opa, regal and conftest read the same files.`,
   bgpguard policy check policies
   bgpguard policy test policies --coverage
   bgpguard policy show mesh-node-limit`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newPolicyNew(), newPolicyCheck(), newPolicyList(), newPolicyShow(), newPolicyTest(), newPolicyBench(), newPolicyExplain(), newPolicyBuild())

@@ -32,7 +32,7 @@ Exit code: 0 success, whatever the decision; 2 invalid input or flags.`,
 		Example: `  bgpguard policy explain -f change.yaml --state cluster.yaml
   bgpguard policy explain -f change.yaml --state cluster.yaml --policy mesh-node-limit
   bgpguard policy explain -f peer.yaml --delete --state cluster/ --policy-dir policies --policy my-policy`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},

@@ -42,7 +42,7 @@ Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
 		Example: `  bgpguard serve
   bgpguard serve --context prod --bind-address localhost:9000
   bgpguard serve --secure --bind-address :8444 --cert-dir /etc/bgpguard/certificate`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.ErrOrStderr()) },
 	}
 	f := cmd.Flags()

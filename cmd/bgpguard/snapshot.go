@@ -52,7 +52,7 @@ Exit code: 0 success, 2 no file was written.`,
 		Example: `  bgpguard snapshot -o state.yaml
   bgpguard snapshot --context prod -o - | bgpguard topology -f -
   bgpguard check -f change.yaml --state state.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -67,11 +67,11 @@ The formats of -o:
 
 Exit code: 0 success, 2 invalid input or flags.`,
 		Example: `  bgpguard topology -f cluster.yaml
-  kubectl get nodes,bgppeers,bgpconfigurations,ippools,felixconfigurations,clusterinformations -o yaml | bgpguard topology -f - --node worker-1
+  kubectl get ` + resourcesOfAState() + ` -o yaml | bgpguard topology -f - --node worker-1
   bgpguard topology -f cluster/ --change peer.yaml -o html >topology.html
   bgpguard topology -f cluster/ --change peer.yaml --delete -o json | jq '.changes.removed | length'
   bgpguard topology -f cluster/ -o dot | dot -Tpdf >topology.pdf`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},

@@ -258,7 +258,7 @@ func TestTopologyRejectsInvalidInput(t *testing.T) {
 		"an unknown assumption":         {"-f state.yaml --external-peers maybe", `flag --external-peers must be one of carry, ignore, is "maybe"`},
 		"an unknown format":             {"-f state.yaml -o png", `flag -o must be one of text, json, yaml, dot, svg, html, is "png"`},
 		"stdin for two flags":           {"-f - --change -", "flags -f and --change: - (stdin) can be read only once"},
-		"an argument without a flag":    {"state.yaml", `unknown command "state.yaml" for "bgpguard topology"`},
+		"an argument without a flag":    {"state.yaml", `unexpected argument "state.yaml": bgpguard topology takes flags only, see "bgpguard topology --help"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := bgpguard(t, in, "", append([]string{"topology"}, strings.Fields(c.args)...)...)

@@ -21,6 +21,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -36,7 +37,8 @@ type Policies interface {
 }
 
 // Try returns what a policy would find in the current state, nothing where the state is
-// not known yet. An error says that the policy cannot be evaluated on it.
+// not known yet. An error says that the policy cannot be evaluated on it, unless it wraps
+// validate.ErrNoTopology.
 type Try func(context.Context, *policy.Policy) ([]violation.Violation, error)
 
 // PolicyHandler reviews BGPPolicies. It rejects those that cannot be used. A change that
@@ -128,6 +130,11 @@ func (r *policyReview) reject(log logr.Logger, code int32, reason metav1.StatusR
 // cannot be evaluated is an error: it would deny every change, or none.
 func (h *PolicyHandler) warnViolations(ctx context.Context, r *policyReview, p *policy.Policy) error {
 	found, err := h.try(ctx, p)
+	if errors.Is(err, validate.ErrNoTopology) {
+		// Fails open, as the API server does for BGPPolicies when the webhook is down.
+		r.Warnings = append(r.Warnings, fmt.Sprintf("BGPPolicy %s was not evaluated on the current state: %v", p.Name, err))
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("BGPPolicy %s: cannot be evaluated on the current state: %w", p.Name, err)
 	}

@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -226,6 +227,12 @@ func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 				return []violation.Violation{{Message: p.Name + " is too large"}, {Message: "x"}}, nil
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the current state. Only changes that make them worse are affected: mesh is too large; and 1 more"]}`,
+		},
+		"the topology is late": {
+			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+				return nil, fmt.Errorf("%w: %w", validate.ErrNoTopology, context.DeadlineExceeded)
+			},
+			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: the topology was not computed in time: context deadline exceeded"]}`,
 		},
 		"it cannot be evaluated": {
 			func(context.Context, *policy.Policy) ([]violation.Violation, error) {

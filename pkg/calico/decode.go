@@ -73,13 +73,21 @@ func whole(decode func(*document) Object) func(map[string]any) (Object, error) {
 	}
 }
 
-// bothGroups returns the forms of a kind that both of Calico's API groups serve.
-func bothGroups[T Object](decode func(Metadata, *fields) T) []form {
-	d := whole(func(d *document) Object {
+// calicoForms returns the forms of a kind of Calico whose decoder reads the spec.
+func calicoForms[T Object](decode func(Metadata, *fields) T) []form {
+	return everyVersion(whole(func(d *document) Object {
 		d.unwrap(d.meta)
 		return decode(d.Metadata, d.spec)
-	})
-	return []form{{APIVersionV1, d}, {APIVersionV3, d}}
+	}))
+}
+
+// everyVersion returns a form with the same decoder for each of APIVersions.
+func everyVersion(decode func(map[string]any) (Object, error)) []form {
+	forms := make([]form, len(APIVersions))
+	for i, version := range APIVersions {
+		forms[i] = form{version, decode}
+	}
+	return forms
 }
 
 // unwrap restores the labels and annotations of the user, which Calico stores as JSON

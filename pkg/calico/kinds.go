@@ -38,6 +38,12 @@ const (
 	APIVersionV3   = v3.GroupVersionCurrent
 )
 
+// APIVersions lists the API versions in which API servers serve Calico's objects. The first
+// one has precedence, because calico-node reads it: where crd.projectcalico.org is served,
+// projectcalico.org is an aggregated API over the same objects, or the target of an
+// unfinished migration. It must not be changed.
+var APIVersions = []string{APIVersionV1, APIVersionV3}
+
 // Info is a row of the table of kinds: what the rest of the program has to know of a
 // kind. The snapshot, the readers of clusters and files, admission, the audit and error
 // messages read it; config/webhook, config/rbac and the kinds that a BGPPolicy can match
@@ -112,31 +118,31 @@ var table = [...]Info{
 	},
 	{
 		Kind: KindBGPConfiguration, Resource: "bgpconfigurations", Need: Required, Review: ReviewAll, Calico: true, Empty: Objects[*BGPConfiguration](nil),
-		forms: bothGroups(decodeBGPConfiguration),
+		forms: calicoForms(decodeBGPConfiguration),
 	},
 	{
 		Kind: KindBGPPeer, Resource: "bgppeers", Need: Required, Review: ReviewAll, Calico: true, Empty: Objects[*BGPPeer](nil),
-		forms: bothGroups(decodeBGPPeer),
+		forms: calicoForms(decodeBGPPeer),
 	},
 	{
 		Kind: KindIPPool, Resource: "ippools", Review: ReviewAll, Calico: true, Empty: Objects[*IPPool](nil),
-		forms: bothGroups(decodeIPPool),
+		forms: calicoForms(decodeIPPool),
 	},
 	{
 		Kind: KindBGPFilter, Resource: "bgpfilters", Need: Optional, Review: ReviewAll, Calico: true, Empty: Objects[*BGPFilter](nil),
-		forms: bothGroups(decodeBGPFilter),
+		forms: calicoForms(decodeBGPFilter),
 	},
 	{
 		Kind: KindFelixConfiguration, Resource: "felixconfigurations", Review: ReviewAll, Calico: true, Empty: Objects[*FelixConfiguration](nil),
-		forms: bothGroups(decodeFelixConfiguration),
+		forms: calicoForms(decodeFelixConfiguration),
 	},
 	{
 		Kind: KindClusterInformation, Resource: "clusterinformations", Calico: true, Empty: Objects[*ClusterInformation](nil),
-		forms: bothGroups(decodeClusterInformation),
+		forms: calicoForms(decodeClusterInformation),
 	},
 	{
 		Kind: KindCalicoNodeStatus, Resource: "caliconodestatuses", Need: Optional, Observation: true, Calico: true, Empty: Objects[*NodeStatus](nil),
-		forms: []form{{APIVersionV1, decodeNodeStatus}, {APIVersionV3, decodeNodeStatus}},
+		forms: everyVersion(decodeNodeStatus),
 	},
 }
 

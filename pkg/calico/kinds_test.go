@@ -25,7 +25,7 @@ import (
 // forms are the API versions of a kind's objects.
 func forms(info calico.Info) []string {
 	if info.Calico {
-		return []string{calico.APIVersionV1, calico.APIVersionV3}
+		return calico.APIVersions
 	}
 	return []string{calico.APIVersionCore}
 }
@@ -228,6 +228,13 @@ func TestABGPPolicyMatchesTheKindsThatAreReviewed(t *testing.T) {
 	slices.Sort(want)
 	if got := slices.Sorted(slices.Values(policy.Kinds)); !slices.Equal(got, want) {
 		t.Errorf("pkg/policy knows %q, want %q", got, want)
+	}
+	rego, err := os.ReadFile(filepath.Join("..", "..", "policies", "change_window", "change_window.rego"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parameter := "enum: [" + strings.Join(want, ", ") + "]"; !bytes.Contains(rego, []byte(parameter)) {
+		t.Errorf("the parameter changes of change-window has no %s", parameter)
 	}
 	crd := documents[apiextensionsv1.CustomResourceDefinition](t, "crd/policy.bgpguard.io_bgppolicies.yaml")[0]
 	schema := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]

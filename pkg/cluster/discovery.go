@@ -17,14 +17,15 @@ type discoverer interface {
 	ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error)
 }
 
-// groups lists the API groups in which Calico's objects may be served. The first one
-// has precedence, because calico-node reads it: where crd.projectcalico.org is served,
-// projectcalico.org is an aggregated API over the same objects, or the target of an
-// unfinished migration.
-var groups = []schema.GroupVersion{
-	{Group: calico.GroupV1, Version: "v1"},
-	{Group: calico.GroupV3, Version: "v3"},
-}
+// groups are calico.APIVersions, in order of precedence.
+var groups = func() []schema.GroupVersion {
+	out := make([]schema.GroupVersion, len(calico.APIVersions))
+	for i, version := range calico.APIVersions {
+		group, v, _ := strings.Cut(version, "/")
+		out[i] = schema.GroupVersion{Group: group, Version: v}
+	}
+	return out
+}()
 
 // served is Calico's API group of an API server, and the kinds that are in it.
 type served struct {
@@ -74,5 +75,5 @@ func discover(client discoverer) (served, error) {
 			return served{}, fmt.Errorf("%s serves no %s", group, strings.Join(missing, ", "))
 		}
 	}
-	return served{}, fmt.Errorf("neither %s nor %s serves bgppeers: are Calico's CRDs installed?", groups[0], groups[1])
+	return served{}, fmt.Errorf("neither %s serves bgppeers: are Calico's CRDs installed?", strings.Join(calico.APIVersions, " nor "))
 }

@@ -89,6 +89,23 @@ func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
 	}
 }
 
+func TestATopologyThatIsLateIsNoErrorOfThePolicy(t *testing.T) {
+	s := state.New(nodes(t, 5, 1)...)
+	p := own(t, "state", `violation contains {"id": "x", "size": 1, "msg": "m"}`, "").Policies()[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := NewEngine(defaults(t, aboutSessions...))
+	if _, err := e.Try(ctx, s, p); !errors.Is(err, ErrNoTopology) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := e.Warm(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Try(ctx, s, p); errors.Is(err, ErrNoTopology) || !errors.Is(err, context.Canceled) {
+		t.Errorf("a policy that is late: %v", err)
+	}
+}
+
 // A topology that takes longer than a request waits has to be computed once.
 func TestWarmBoundsThePoliciesAndNotTheTopology(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)

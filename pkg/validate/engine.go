@@ -9,6 +9,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -255,12 +256,19 @@ func run(ctx context.Context, p *policy.Policy, document ast.Object, data func()
 	return p.Evaluate(ctx, document, data)
 }
 
+// ErrNoTopology is wrapped by the error of Try where ctx ends before the topology is
+// computed. It says nothing about the policy.
+var ErrNoTopology = errors.New("the topology was not computed in time")
+
 // Try returns what a policy that is not in force would find in s, sorted by id. A
 // policy that judges changes finds nothing.
 func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) ([]violation.Violation, error) {
 	if p.Definition.Judges == policy.JudgesChange {
 		return nil, nil
 	}
-	r := e.evaluate(ctx, s, policy.NewSet([]*policy.Policy{p}), e.cached.Load()).results[0]
-	return r.violations, r.err
+	v := e.evaluate(ctx, s, policy.NewSet([]*policy.Policy{p}), e.cached.Load())
+	if v.Topology == nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTopology, ctx.Err())
+	}
+	return v.results[0].violations, v.results[0].err
 }

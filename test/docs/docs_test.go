@@ -2,6 +2,7 @@ package docs
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/test/golden"
 	"github.com/bgpguard/bgpguard/test/tool"
 )
@@ -54,6 +57,87 @@ func TestRelativeLinksResolve(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Code spans name files that exist. A word in capitals stands for a name, so that there is no such file.
+func TestNamedFilesExist(t *testing.T) {
+	file := regexp.MustCompile(`^(\.\./)?((certs|cmd|config|docs|pkg|policies|test|tools)(/[a-z0-9_.-]+)*/?)$`)
+	n := 0
+	for _, d := range documents(t) {
+		t.Run(d.Path, func(t *testing.T) {
+			if d.Path == "CHANGELOG.md" { // It names what was removed.
+				return
+			}
+			for _, code := range d.Code {
+				match := file.FindStringSubmatch(code)
+				if match == nil || !strings.Contains(code, "/") {
+					continue
+				}
+				n++
+				if _, err := os.Stat(filepath.Join(root, match[2])); err != nil {
+					t.Errorf("`%s`: %v", code, err)
+				}
+			}
+		})
+	}
+	if n == 0 {
+		t.Error("no file")
+	}
+}
+
+// document returns the document of a path.
+func document(t *testing.T, path string) *Document {
+	t.Helper()
+	all := documents(t)
+	i := slices.IndexFunc(all, func(d *Document) bool { return d.Path == path })
+	if i < 0 {
+		t.Fatalf("there is no %s", path)
+	}
+	return all[i]
+}
+
+func TestTheFormatsAreNamed(t *testing.T) {
+	for path, formats := range map[string][]string{
+		"docs/audit.md": report.AuditFormats.Names(),
+		"docs/ci.md":    report.CheckFormats.Names(),
+	} {
+		t.Run(path, func(t *testing.T) {
+			words := strings.Fields(strings.Join(document(t, path).Code, " "))
+			for _, name := range formats {
+				if !slices.Contains(words, name) {
+					t.Errorf("the format %s is not named", name)
+				}
+			}
+		})
+	}
+}
+
+// docs/install.md lists the kinds that admission reviews in the table "What is guarded".
+func TestInstallNamesTheGuardedKinds(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "install.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "## What is guarded\n\n")
+	if !found {
+		t.Fatal("there is no table")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	got := map[string]bool{}
+	for _, line := range strings.Split(table, "\n")[2:] {
+		for kind := range strings.SplitSeq(strings.Split(line, "|")[1], ",") {
+			got[strings.TrimSpace(kind)] = true
+		}
+	}
+	want := map[string]bool{"BGPPolicy": true}
+	for _, info := range calico.Kinds() {
+		if info.Review != calico.ReviewNone {
+			want[string(info.Kind)] = true
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("it lists %v, want %v", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }
 
