@@ -50,10 +50,10 @@ Mesh: off
 `
 	estimates = `
 Convergence, worst case (estimated from BIRD's timers):
-  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 s after the start, retries every 5 s, and uses routes once every peer has sent its End-of-RIB
-  routes kept after the crash of a node's last route reflector: 120 seconds: its peers keep the routes for the graceful restart time of 120 s that it advertised, then drop them
-  routes kept after its graceful stop: 0 seconds: its peers drop the routes at once and reconnect after 5 s
-  routes kept after it stops responding: 240 seconds: its peers receive nothing for the hold time of 240 s, then drop the routes
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 seconds after the start, retries every 5 seconds, and uses routes once every peer has sent its End-of-RIB
+  routes kept after the crash of a node's last route reflector: 120 seconds: its peers keep the routes for the graceful restart time of 120 seconds that it advertised, then drop them
+  routes kept after its graceful stop: 0 seconds: its peers drop the routes at once and reconnect after 5 seconds
+  routes kept after it stops responding: 240 seconds: its peers receive nothing for the hold time of 240 seconds, then drop the routes
 `
 	unknownVersion = "Calico: unknown; set --calico-version or add the ClusterInformation\n"
 )
@@ -77,7 +77,7 @@ Routes to pods, IPv4:
   each of 2 nodes has routes to the pods of all others
 
 Convergence, worst case (estimated from BIRD's timers):
-  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 s after the start, retries every 5 s, and uses routes once every peer has sent its End-of-RIB
+  routes missing after a start of calico-node: 7 seconds: every configured session can come up: BIRD connects 2 seconds after the start, retries every 5 seconds, and uses routes once every peer has sent its End-of-RIB
 `,
 		},
 		"the sessions of one node, from stdin": {

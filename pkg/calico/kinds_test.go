@@ -2,6 +2,7 @@ package calico_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -120,7 +121,7 @@ func documents[T any](t *testing.T, path string) []T {
 	for decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 		var one T
 		err := decoder.Decode(&one)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil {
@@ -179,7 +180,8 @@ func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 			got = append(got, cross(versions, rule.Resources, operations)...)
 		}
 	}
-	if slices.Sort(want); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+	slices.Sort(want)
+	if !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 		t.Errorf("config/webhook reviews\n%s\nwant\n%s", strings.Join(slices.Sorted(slices.Values(got)), "\n"), strings.Join(want, "\n"))
 	}
 }
@@ -208,7 +210,8 @@ func TestTheRolesReadTheKindsOfTheTable(t *testing.T) {
 					}
 				}
 			}
-			if slices.Sort(want); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			slices.Sort(want)
+			if !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 				t.Errorf("the roles allow\n%s\nwant\n%s", strings.Join(slices.Sorted(slices.Values(got)), "\n"), strings.Join(want, "\n"))
 			}
 		})
@@ -241,7 +244,8 @@ func TestABGPPolicyMatchesTheKindsThatAreReviewed(t *testing.T) {
 	for _, value := range kinds.Items.Schema.Enum {
 		got = append(got, strings.Trim(string(value.Raw), `"`))
 	}
-	if slices.Sort(got); !slices.Equal(got, want) {
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
 		t.Errorf("the CRD accepts %q, want %q", got, want)
 	}
 }

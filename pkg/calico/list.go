@@ -81,7 +81,7 @@ func (l Objects[T]) With(name string, o Object) List {
 	if typed, ok := o.(T); ok {
 		middle = []T{typed}
 	}
-	return Objects[T](slices.Concat(l[:i], middle, l[end:]))
+	return slices.Concat(l[:i], middle, l[end:])
 }
 
 // Same reports whether two lists share their memory.

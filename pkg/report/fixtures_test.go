@@ -129,7 +129,7 @@ func large() *Topology {
 				{ID: "g4", Role: topology.RolePeer, Nodes: 2, Sample: []string{"tor-1", "tor-2"}, ASN: 64513},
 				{ID: "g5", Role: topology.RoleIsolated, Nodes: 17, Sample: []string{"new-1", "new-2", "new-3"}, ASN: 64512},
 			},
-			Externals: []topology.Outside{{ID: "x1", Peers: 1, PeerIPs: []string{"172.16.0.1"}, ASN: 65000}},
+			Externals: []topology.ExternalPeers{{ID: "x1", Peers: 1, PeerIPs: []string{"172.16.0.1"}, ASN: 65000}},
 			Links: []topology.Link{
 				{From: "g1", To: "g1", Kind: topology.LinkPeer, Sessions: 3, Families: []string{"IPv4"}, Sources: []string{"reflectors"}},
 				{From: "g2", To: "g1", Kind: topology.LinkReflector, Sessions: 14574, Families: []string{"IPv4"}, Sources: []string{"clients"}},
@@ -175,7 +175,7 @@ func hostile() *Topology {
 	t.Ignored = []topology.Ignored{{Kind: "BGPPeer", Name: name, Message: name}}
 	t.Graph.Groups[0].Sample = []string{name}
 	t.Graph.Groups[0].ClusterID = name
-	t.Graph.Externals = []topology.Outside{{ID: "\"]}", Peers: 1, PeerIPs: []string{"]]>&<!--"}, ASN: 1}}
+	t.Graph.Externals = []topology.ExternalPeers{{ID: "\"]}", Peers: 1, PeerIPs: []string{"]]>&<!--"}, ASN: 1}}
 	t.Graph.Links[0].Sources = []string{name}
 	return t
 }
@@ -188,7 +188,7 @@ func racks() *topology.Graph {
 	for i := range 45 {
 		group, router := fmt.Sprintf("g%02d", i), fmt.Sprintf("x%02d", i)
 		g.Groups = append(g.Groups, topology.Group{ID: group, Role: topology.RolePeer, Nodes: 100, Sample: []string{group + "-a", group + "-b"}, ASN: uint32(64600 + i)})
-		g.Externals = append(g.Externals, topology.Outside{ID: router, Peers: 1, PeerIPs: []string{fmt.Sprintf("172.16.%d.1", i)}, ASN: 65000})
+		g.Externals = append(g.Externals, topology.ExternalPeers{ID: router, Peers: 1, PeerIPs: []string{fmt.Sprintf("172.16.%d.1", i)}, ASN: 65000})
 		g.Links = append(g.Links, topology.Link{From: group, To: router, Kind: topology.LinkExternal, Sessions: 100, Families: []string{"IPv4"}, Sources: []string{"tor-" + group}})
 	}
 	return g

@@ -4,16 +4,27 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// The sessions of a topology are described by the types of package sessions.
-type (
-	HalfSession      = sessions.HalfSession
-	BrokenSession    = sessions.BrokenSession
-	AmbiguousSession = sessions.AmbiguousSession
-	FrozenNode       = sessions.FrozenNode
-	Selector         = sessions.Selector
-	Status           = sessions.Status
-	Reason           = sessions.Reason
-)
+// The types and constants below are part of the interface of this package: its lists
+// and summaries consist of them. They are declared in package sessions, which makes
+// their values and which only this package imports.
+
+// HalfSession is one side of a BGP session.
+type HalfSession = sessions.HalfSession
+
+// BrokenSession is a half-session on which no session can come up.
+type BrokenSession = sessions.BrokenSession
+
+// AmbiguousSession is a half-session for which BGPPeers have different settings.
+type AmbiguousSession = sessions.AmbiguousSession
+
+// FrozenNode is a node whose BIRD rejects its configuration.
+type FrozenNode = sessions.FrozenNode
+
+// Selector is a selector of a BGPPeer, with what it matches.
+type Selector = sessions.Selector
+
+// Status is whether a session comes up on a half-session.
+type Status = sessions.Status
 
 // The statuses of a half-session.
 const (
@@ -21,6 +32,9 @@ const (
 	External = sessions.External
 	Broken   = sessions.Broken
 )
+
+// Reason is why no session comes up on a half-session.
+type Reason = sessions.Reason
 
 // The reasons why no session comes up on a half-session.
 const (
@@ -33,6 +47,3 @@ const (
 	Overlapping         = sessions.Overlapping
 	AddressShared       = sessions.AddressShared
 )
-
-// network is the sessions of one family, and what is counted of them.
-type network struct{ *sessions.Network }

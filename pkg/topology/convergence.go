@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
@@ -28,10 +29,10 @@ const (
 func (t *Topology) convergence() *Convergence {
 	c := &Convergence{Waiting: nodeSet(t.index, t.waiting, t.sessionMeasures.add("waiting", nodesOf(func(t *Topology) func(int) bool { return within(t.waiting) })))}
 	c.Start = Delay{connectDelay + connectRetry, fmt.Sprintf(
-		"every configured session can come up: BIRD connects %d s after the start, retries every %d s, and uses routes once every peer has sent its End-of-RIB", connectDelay, connectRetry)}
+		"every configured session can come up: BIRD connects %d seconds after the start, retries every %d seconds, and uses routes once every peer has sent its End-of-RIB", connectDelay, connectRetry)}
 	if c.Waiting.Nodes > 0 {
 		c.Start = Delay{gracefulRestartWait, fmt.Sprintf(
-			"a node with a peer that is down, or with a half-session that cannot come up for another reason than its AS numbers, uses no learned route until BIRD's graceful-restart wait of %d s is over", gracefulRestartWait)}
+			"a node with a peer that is down, or with a half-session that cannot come up for another reason than its AS numbers, uses no learned route until BIRD's graceful-restart wait of %d seconds is over", gracefulRestartWait)}
 	}
 	restart := -1 // the shortest that a route reflector advertises
 	for _, n := range t.networks {
@@ -57,8 +58,8 @@ func (t *Topology) convergence() *Convergence {
 		c.ReflectorCrash, c.ReflectorStop, c.ReflectorSilence = none, none, none
 		return c
 	}
-	c.ReflectorCrash = Delay{restart, fmt.Sprintf("its peers keep the routes for the graceful restart time of %d s that it advertised, then drop them", restart)}
-	c.ReflectorStop = Delay{0, fmt.Sprintf("its peers drop the routes at once and reconnect after %d s", errorWait)}
-	c.ReflectorSilence = Delay{holdTime, fmt.Sprintf("its peers receive nothing for the hold time of %d s, then drop the routes", holdTime)}
+	c.ReflectorCrash = Delay{restart, fmt.Sprintf("its peers keep the routes for the graceful restart time of %s that it advertised, then drop them", text.Count(restart, "second"))}
+	c.ReflectorStop = Delay{0, fmt.Sprintf("its peers drop the routes at once and reconnect after %d seconds", errorWait)}
+	c.ReflectorSilence = Delay{holdTime, fmt.Sprintf("its peers receive nothing for the hold time of %d seconds, then drop the routes", holdTime)}
 	return c
 }

@@ -11,27 +11,29 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// tally counts the sessions of a network, by BGPPeer where one is
-// behind them.
+// network is the sessions of one family, with methods that count them.
+type network struct{ *sessions.Network }
+
+// tally is the numbers of sessions and half-sessions of a network.
 type tally struct {
 	Sessions
-	// byPeering counts the sessions that each of Topology.peerings gives a side of,
-	// byMesh those that the mesh does.
+	// byPeering counts, for each of the peerings, the sessions of which it configures a
+	// side; byMesh those of which the mesh does.
 	byPeering []int
 	byMesh    int
-	// broken, ambiguous and frozen are the half-sessions and nodes behind the
-	// Sessions' parts: broken by reason, frozen by what BIRD rejects and, under
-	// anyRefusal, in all.
+	// broken, ambiguous and frozen mark the half-sessions and nodes that Sessions
+	// counts: broken by reason, frozen by what BIRD rejects and, under
+	// sessions.AnyRefusal, all.
 	broken    map[Reason]*marks
 	ambiguous marks
 	frozen    map[string]*marks
 	loads     *loads
-	// dead are the classes with a half-session for which a starting BIRD waits in
-	// vain.
+	// dead are the classes with a half-session for which a starting BIRD waits until
+	// its graceful-restart wait is over.
 	dead []bool
 	// reflectorLoad is the Load of the route reflectors.
 	reflectorLoad []Load
-	// measures are the sets of the Sessions' parts and of reflectorLoad.
+	// measures are the sets of Sessions and of reflectorLoad.
 	measures measures
 }
 
@@ -52,11 +54,10 @@ func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
 	return t, nil
 }
 
-// linksBetweenChecks is how many links are counted until the context is asked
-// again.
+// linksBetweenChecks is the number of links after which count checks the context.
 const linksBetweenChecks = 256
 
-// sumUp makes the Sessions' parts that name nodes.
+// sumUp makes the parts of Sessions that name nodes.
 func (n *network) sumUp(t *tally, fields map[string]bool) {
 	loads := t.loads.byCount(n)
 	t.Load, t.reflectorLoad = t.list(n, loads[0], false), t.list(n, loads[1], true)
@@ -78,8 +79,7 @@ func (n *network) sumUp(t *tally, fields map[string]bool) {
 	}
 }
 
-// brokenMembers registers the nodes with half-sessions that are broken for a
-// reason.
+// brokenMembers registers the nodes with half-sessions broken for a reason.
 func (t *tally) brokenMembers(f calico.Family, reason Reason) string {
 	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesOf(func(t *Topology) func(int) bool {
 		return t.marked(f, t.tallies[f].broken[reason])
@@ -105,13 +105,13 @@ func (t *tally) frozenMembers(f calico.Family, reason string) string {
 	}))
 }
 
-// marked returns the test for marks, of which nil has none.
+// marked returns a function that reports whether a node is marked. m may be nil.
 func (t *Topology) marked(f calico.Family, m *marks) func(int) bool {
 	return func(i int) bool { return m.has(t.networks[f], i) }
 }
 
-// breaks counts the half-sessions of all nodes of a class on which no session
-// comes up, and returns their marks.
+// breaks counts half-sessions of the nodes of a class on which no session comes up,
+// halves in all, and returns the marks of the reason.
 func (n *network) breaks(t *tally, reason Reason, halves int, group uint32) *marks {
 	t.Broken += halves
 	t.dead[group] = t.dead[group] || waitsFor(reason)
@@ -125,10 +125,9 @@ func (t *tally) marked(reason Reason) *marks {
 	return t.broken[reason]
 }
 
-// waitsFor reports whether a starting BIRD waits for a half-session that is
-// broken for the given reason. It does not wait for a protocol that has failed
-// by an error of BGP, which a wrong AS number is (nest/proto.c,
-// proto_falling_down; seen in BIRD 1.6.8).
+// waitsFor reports whether a starting BIRD waits for a half-session that is broken for
+// a reason. BIRD does not wait for a protocol that stopped with a BGP error, such as a
+// wrong AS number (nest/proto.c, proto_falling_down; observed with BIRD 1.6.8).
 func waitsFor(reason Reason) bool { return reason != ASNumberMismatch }
 
 // ordered counts the ordered pairs of different nodes of two classes.
@@ -156,7 +155,7 @@ func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields ma
 		case !l.Established():
 			n.breaks(t, l.Reason, halves, l.From).addPeers(n, l, h)
 		}
-		// An ambiguous one may be dead as well.
+		// A starting BIRD waits for an ambiguous half-session too.
 		if i > 0 || !l.Established() && waitsFor(l.Reason) {
 			t.dead[l.From] = true
 		}
@@ -172,84 +171,89 @@ func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields ma
 	n.credit(t, l)
 }
 
-// credit counts the sessions of a link for the BGPPeers that give a side of them.
+// configuring is a peer group that configures a side of the sessions of a link.
+type configuring struct {
+	*sessions.PeerGroup
+	from bool // by its members with nodes of the first class
+	to   bool // by those with nodes of the second; neither for a single member
+}
+
+// credit counts the sessions of a link for the BGPPeers that configure a side of them.
 func (n *network) credit(t *tally, l *sessions.Link) {
-	const (
-		byFrom = 1 << iota // by the members with nodes of l.from
-		byTo               // by those with nodes of l.to
-	)
-	type share struct {
-		*sessions.PeerGroup
-		by int // 0 for the only member
-	}
-	var shares []share
-	mesh := false
-	for _, end := range []*sessions.Link{l, n.Link(l.To, l.From)} {
-		mesh = mesh || end.Protocols[0].Prefix == sessions.PrefixMesh
-		for _, w := range end.Protocols[0].Ways {
-			for _, s := range w.Sources {
-				by := 0
-				switch {
-				case len(s.Members) == 1:
-				case s.Far == (end == l):
-					by = byTo
-				default:
-					by = byFrom
-				}
-				i := slices.IndexFunc(shares, func(o share) bool { return o.PeerGroup == s.PeerGroup })
-				if i < 0 {
-					i = len(shares)
-					shares = append(shares, share{s.PeerGroup, 0})
-				}
-				shares[i].by |= by
-			}
-		}
-	}
+	shares, mesh := n.shares(l)
 	total := n.Classes.Pairs(l.From, l.To)
 	if mesh {
 		t.byMesh += total
 	}
 	for _, s := range shares {
-		if s.by == 0 {
+		if !s.from && !s.to {
 			t.byPeering[s.Numbers[0]] += total
 			continue
 		}
-		from, to := n.Classes.List[l.From].Nodes, n.Classes.List[l.To].Nodes
-		var a, b []sessions.Placed
-		switch {
-		case l.From == l.To:
-			// All sessions but those between two nodes that are not the member's.
-			for _, p := range n.Spreads[s.PeerGroup].In(l.From) {
-				t.byPeering[s.Numbers[p.Member]] += total - (from-p.Nodes)*(from-p.Nodes-1)/2
-			}
-			continue
-		case s.by&byFrom != 0:
-			a = n.Spreads[s.PeerGroup].In(l.From)
-		}
-		if s.by&byTo != 0 {
-			b = n.Spreads[s.PeerGroup].In(l.To)
-		}
-		for len(a) > 0 || len(b) > 0 {
-			member, nodesFrom, nodesTo := uint32(0), 0, 0
-			if len(b) == 0 || len(a) > 0 && a[0].Member <= b[0].Member {
-				member, nodesFrom = a[0].Member, a[0].Nodes
-			} else {
-				member = b[0].Member
-			}
-			if len(b) > 0 && b[0].Member == member {
-				nodesTo = b[0].Nodes
-				b = b[1:]
-			}
-			if nodesFrom > 0 {
-				a = a[1:]
-			}
-			t.byPeering[s.Numbers[member]] += total - (from-nodesFrom)*(to-nodesTo)
-		}
+		n.creditMembers(t, l, s, total)
 	}
 }
 
-// countMesh counts the mesh's sessions as a formula, but for those pairs that
-// have a link.
+// shares returns the peer groups that configure a side of the sessions of a link, and
+// whether the mesh configures one.
+func (n *network) shares(l *sessions.Link) (shares []configuring, mesh bool) {
+	for _, end := range []*sessions.Link{l, n.Link(l.To, l.From)} {
+		mesh = mesh || end.Protocols[0].Prefix == sessions.PrefixMesh
+		for _, w := range end.Protocols[0].Ways {
+			for _, s := range w.Sources {
+				i := slices.IndexFunc(shares, func(o configuring) bool { return o.PeerGroup == s.PeerGroup })
+				if i < 0 {
+					i = len(shares)
+					shares = append(shares, configuring{PeerGroup: s.PeerGroup})
+				}
+				if len(s.Members) > 1 {
+					byTo := s.Far == (end == l)
+					shares[i].to, shares[i].from = shares[i].to || byTo, shares[i].from || !byTo
+				}
+			}
+		}
+	}
+	return shares, mesh
+}
+
+// creditMembers counts the sessions of a link, total in all, for the members of a peer
+// group: all but those between two nodes that are not the member's. O(members with
+// nodes in the two classes).
+func (n *network) creditMembers(t *tally, l *sessions.Link, s configuring, total int) {
+	from, to := n.Classes.List[l.From].Nodes, n.Classes.List[l.To].Nodes
+	spread := n.Spreads[s.PeerGroup]
+	if l.From == l.To {
+		for _, p := range spread.In(l.From) {
+			t.byPeering[s.Numbers[p.Member]] += total - (from-p.Nodes)*(from-p.Nodes-1)/2
+		}
+		return
+	}
+	var a, b []sessions.Placed // both in order of members
+	if s.from {
+		a = spread.In(l.From)
+	}
+	if s.to {
+		b = spread.In(l.To)
+	}
+	for len(a) > 0 || len(b) > 0 {
+		var member uint32
+		if len(b) == 0 || len(a) > 0 && a[0].Member <= b[0].Member {
+			member = a[0].Member
+		} else {
+			member = b[0].Member
+		}
+		nodesFrom, nodesTo := 0, 0
+		if len(a) > 0 && a[0].Member == member {
+			nodesFrom, a = a[0].Nodes, a[1:]
+		}
+		if len(b) > 0 && b[0].Member == member {
+			nodesTo, b = b[0].Nodes, b[1:]
+		}
+		t.byPeering[s.Numbers[member]] += total - (from-nodesFrom)*(to-nodesTo)
+	}
+}
+
+// countMesh counts the mesh sessions between classes without a link, by a formula.
 func (n *network) countMesh(t *tally, degrees []int) {
 	sizes, linked := [sessions.MeshKinds]int{}, make([][sessions.MeshKinds]int, len(n.Classes.List)) // nodes of linked classes
 	kinds := map[uint32]int{}
@@ -276,7 +280,7 @@ func (n *network) countMesh(t *tally, degrees []int) {
 			if other == kind && n.Link(g, g) == nil {
 				peers-- // itself
 			}
-			for _, s := range n.AddressSharers() { // They are skipped and have no link.
+			for _, s := range n.AddressSharers() { // No half-session, and no link.
 				if k, ok := kinds[s]; ok && k == other && n.SameAddress(g, s) {
 					peers--
 				}
@@ -307,7 +311,7 @@ func (n *network) countExternals(t *tally, fields map[string]bool) {
 			}
 			for _, v := range h.Variants {
 				left := v.Nodes.Difference(counted)
-				counted.InPlaceUnion(v.Nodes) // Variants that come to the same are one.
+				counted.InPlaceUnion(v.Nodes) // Equivalent variants are one half-session.
 				for _, dead := range []struct {
 					reason Reason
 					nodes  *bitset.BitSet
@@ -330,16 +334,17 @@ func (n *network) countExternals(t *tally, fields map[string]bool) {
 	}
 }
 
-// addSourcesAt adds the BGPPeers that give an external half-session to some nodes.
+// addSourcesAt adds the BGPPeers that configure the half-sessions h on some nodes.
 func addSourcesAt(h *sessions.ExternalProtocol, m *marks, nodes *bitset.BitSet) {
 	for i := range h.Variants {
 		m.addPeersAt(h.Variants[i].Sources, nodes)
 	}
 }
 
-// waiting returns the nodes that have a half-session for which a starting BIRD
-// waits in vain, a peer that is not ready among the reasons; nil for none. O(nodes) where
-// there are any.
+// waiting returns the nodes whose BIRD, when it starts, waits until its
+// graceful-restart wait is over, nil for none. They have a half-session on which no
+// session comes up, or a peer that is not ready. O(classes + links), and O(nodes) if
+// there are such nodes.
 func (n *network) waiting(t *tally) *bitset.BitSet {
 	down := n.Index.NotReady.Intersection(n.Index.BGP[n.Family])
 	downIn := make([]int, len(n.Classes.List))
@@ -356,8 +361,8 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 		if t.dead[g] {
 			return true
 		}
-		// A node that is down itself and the only one does not wait for itself;
-		// it is down anyway, so it is let count.
+		// If it is the only node that is not ready, it does not wait for itself, but is
+		// counted: it is down anyway.
 		if n.InMesh(uint32(g)) && meshDown > 0 {
 			return true
 		}
@@ -388,8 +393,7 @@ func meshSummary(ix *nodes.Index) Mesh {
 	four, six := ix.BGP[calico.IPv4].Difference(ix.Reflectors), ix.BGP[calico.IPv6].Difference(ix.Reflectors)
 	n4, n6 := int(four.Count()), int(six.Count())
 	m := Mesh{Nodes: int(four.UnionCardinality(six)), Sessions: n4*(n4-1)/2 + n6*(n6-1)/2}
-	// The node with the most sessions is one with addresses in both families,
-	// where there is such a node.
+	// A node with addresses in both families has the most sessions.
 	m.SessionsPerNode = max(n4-1, n6-1, 0)
 	if four.IntersectionCardinality(six) > 0 {
 		m.SessionsPerNode = n4 - 1 + n6 - 1

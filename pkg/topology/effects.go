@@ -56,7 +56,7 @@ func (t *Topology) moved(before *Topology, r, old *sessions.Peering) []string {
 		switch {
 		case selector == "", selector == oldSelector && n == int(t.index.Len()) && m == int(before.index.Len()):
 		// Where nodes were added or deleted, the numbers in the sets differ.
-		case selector == oldSelector && n == m && (sessions.SameSet(now, was) || int(t.index.Len()) != int(before.index.Len())):
+		case selector == oldSelector && n == m && (now.Equal(was) || int(t.index.Len()) != int(before.index.Len())):
 		case selector == oldSelector && n == m:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s as before, but not the same", r.Peer.Name, field, selector, text.Count(n, "node")))
 		case selector == oldSelector:

@@ -1,16 +1,13 @@
 package topology
 
 import (
-	"fmt"
-	"slices"
-
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// frozen returns the nodes whose BIRD rejects the configuration, by what it rejects
-// and, under anyRefusal, in all. O(links + external peers x classes), and O(nodes)
-// where there are any among the latter.
+// frozen returns the nodes whose BIRD rejects its configuration, by reason and, under
+// AnyRefusal, all. O(links + external peers x classes), and O(nodes) if BIRD rejects
+// an external peer.
 func (n *network) frozen() map[string]*marks {
 	out := map[string]*marks{}
 	at := func(reason string) *marks {
@@ -20,7 +17,7 @@ func (n *network) frozen() map[string]*marks {
 		return out[reason]
 	}
 	for g := range n.Classes.List {
-		for _, r := range n.Refusals(uint32(g), sessions.Nobody) {
+		for _, r := range n.Refusals(uint32(g)) {
 			at(r.Reason).addClass(n, uint32(g), 0).addSources(n, r.Link, r.Sources)
 		}
 	}
@@ -51,25 +48,14 @@ func (n *network) frozen() map[string]*marks {
 // Frozen lists the nodes whose BIRD rejects its configuration.
 func (t *Topology) Frozen() []FrozenNode {
 	out := []FrozenNode{}
-	loose := [2][]sessions.ExternalSide{t.networks[0].ExternalSides(), t.networks[1].ExternalSides()}
+	sides := [2][]sessions.ExternalSide{t.networks[0].ExternalSides(), t.networks[1].ExternalSides()}
 	for i, node := range t.index.Nodes {
 		for _, f := range calico.Families {
-			n := t.networks[f]
 			if !node.SpeaksBGP(f) {
 				continue
 			}
-			reasons := sessions.Texts(n.Refusals(n.Classes.Of[i], i))
-			for _, u := range loose[f] {
-				if !u.Nodes.Test(uint(i)) {
-					continue
-				}
-				for _, reason := range sessions.Texts(n.ExternalRefusals(&u, n.Classes.Of[i])) {
-					reasons = append(reasons, fmt.Sprintf("%s, in BGPPeer %s", reason, sessions.Names(u.SourcesAt(uint(i)))))
-				}
-			}
-			if len(reasons) > 0 {
-				slices.Sort(reasons)
-				out = append(out, FrozenNode{Node: node.Name, Family: f.String(), Reasons: slices.Compact(reasons)})
+			if reasons := t.networks[f].RefusalTexts(uint32(i), sides[f]); len(reasons) > 0 {
+				out = append(out, FrozenNode{Node: node.Name, Family: f.String(), Reasons: reasons})
 			}
 		}
 	}

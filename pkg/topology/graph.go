@@ -19,7 +19,7 @@ const maxExternals = 40
 // Graph returns the topology for drawing. It is made on demand. O(nodes x external
 // peers + classes squared).
 func (t *Topology) Graph() *Graph {
-	b := &grapher{Topology: t, graph: &Graph{Groups: []Group{}, Externals: []Outside{}, Links: []Link{}}, links: map[linkKey]*Link{}, number: map[string]int{}}
+	b := &grapher{Topology: t, graph: &Graph{Groups: []Group{}, Externals: []ExternalPeers{}, Links: []Link{}}, links: map[linkKey]*Link{}, number: map[string]int{}}
 	b.divide()
 	for _, f := range calico.Families {
 		b.connect(t.networks[f])
@@ -212,9 +212,9 @@ func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sour
 func (b *grapher) leave(n *network) {
 	many := len(b.externals()) > maxExternals
 	for _, o := range byAddress(n.Externals) {
-		id := "outside-" + o.Address.String()
+		id := "external-" + o.Address.String()
 		if many {
-			id = "outside"
+			id = "external"
 		}
 		b.meet(id, o, many)
 		sources := []string{}
@@ -235,10 +235,10 @@ func (b *grapher) leave(n *network) {
 // meet adds an external peer to the graph, to the one that stands for all where
 // there are many.
 func (b *grapher) meet(id string, o *sessions.ExternalPeer, many bool) {
-	i := slices.IndexFunc(b.graph.Externals, func(x Outside) bool { return x.ID == id })
+	i := slices.IndexFunc(b.graph.Externals, func(x ExternalPeers) bool { return x.ID == id })
 	if i < 0 {
 		i = len(b.graph.Externals)
-		b.graph.Externals = append(b.graph.Externals, Outside{ID: id})
+		b.graph.Externals = append(b.graph.Externals, ExternalPeers{ID: id})
 		if !many {
 			b.graph.Externals[i].ASN = o.Protocols[0].Variants[0].Settings.PeerASN
 		}

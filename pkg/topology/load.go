@@ -7,14 +7,13 @@ import (
 	"github.com/bits-and-blooms/bitset"
 )
 
-// loads are the half-sessions of the nodes, those on which a session comes up or
-// whose other side is not known.
+// loads are the numbers of half-sessions of the nodes, without broken ones.
 type loads struct {
-	degrees []int   // of the nodes of each class, with other nodes
-	more    []int32 // of each node, with what is no node; nil for none
+	degrees []int   // of each node of a class, with other nodes
+	more    []int32 // of each node, with external peers and pods; nil for none
 }
 
-// of is how many node i of class g has.
+// of returns the number of half-sessions of node i, which is in class g.
 func (l *loads) of(i int, g uint32) int {
 	if l.more == nil {
 		return l.degrees[g]
@@ -22,8 +21,9 @@ func (l *loads) of(i int, g uint32) int {
 	return l.degrees[g] + int(l.more[i])
 }
 
-// newLoads adds to the degrees of classes what is no node. O(half-sessions with
-// it), and O(nodes) where there are any.
+// newLoads returns the loads of nodes. degrees are the numbers of half-sessions with
+// other nodes, by class. O(half-sessions with external peers and pods), and O(nodes)
+// if there are any.
 func (n *network) newLoads(degrees []int) *loads {
 	l := &loads{degrees: degrees}
 	for _, o := range n.Counted {
@@ -46,15 +46,16 @@ func (l *loads) add(n *network, set *bitset.BitSet) {
 	}
 }
 
-// loadNodes is nodes with equally many half-sessions; first are the first few of
-// them, and may be in any order.
+// loadNodes is nodes with equally many half-sessions. first contains the first few of
+// them, in no order.
 type loadNodes struct {
 	nodes int
 	first []uint32
 }
 
-// byCount groups the nodes by how many they have and by whether they are route reflectors.
-// O(classes), and O(nodes) where some have half-sessions with what is no node.
+// byCount groups the nodes by their numbers of half-sessions: first those that are not
+// route reflectors, then those that are. O(classes), and O(nodes) if there are
+// half-sessions with external peers or pods.
 func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 	out := [2]map[int]*loadNodes{{}, {}}
 	at := func(g uint32, sessions int) *loadNodes {
@@ -77,7 +78,7 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 		}
 		return out
 	}
-	// Nodes of one class differ in few ways, so what was looked up last is kept.
+	// Nodes of one class differ in few ways, so keep the last lookup of each class.
 	type last struct {
 		more int32
 		*loadNodes
@@ -99,8 +100,8 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 	return out
 }
 
-// list lists loads, most first: those of the route reflectors or those of
-// the other nodes. The set of each is the nodes with at least so many.
+// list lists the loads of the route reflectors or of the other nodes, the highest
+// first. The set of each is the nodes with at least so many half-sessions.
 func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []Load {
 	f, part := n.Family, "sessions/"
 	if reflectors {
@@ -125,8 +126,8 @@ func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []L
 	return out
 }
 
-// most finds the node with the most half-sessions, the first in order of names of
-// several; none where nobody has one.
+// most returns the highest number of half-sessions and the first node, by name, that
+// has it; 0 and "" if no node has half-sessions.
 func (n *network) most(loads ...[]Load) (sessions int, name string) {
 	for _, list := range loads {
 		if len(list) == 0 || list[0].Sessions == 0 {

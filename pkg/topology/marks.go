@@ -6,12 +6,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// marks are half-sessions that have something in common: how many, the nodes that
-// have them, and the BGPPeers that give them.
+// marks are half-sessions that have something in common: their number, the nodes that
+// have them, and the BGPPeers that configure them.
 type marks struct {
 	halfSessions int
-	classes      []bool         // those all nodes of which have them; nil for none
-	nodes        *bitset.BitSet // others that do; nil for none
+	classes      []bool         // classes of which all nodes have them; nil for none
+	nodes        *bitset.BitSet // other nodes; nil for none
 	peers        map[string]bool
 }
 
@@ -34,14 +34,16 @@ func (m *marks) addNodes(nodes *bitset.BitSet) {
 	m.halfSessions += int(nodes.Count())
 }
 
-// addPeers adds the BGPPeers that give a half-session of a link; of each source, no more
-// than are named.
+// addPeers adds the BGPPeers that configure half-sessions of a link, at most maxNames
+// of each source.
 func (m *marks) addPeers(n *network, l *sessions.Link, h *sessions.Protocol) {
 	for i := range h.Ways {
 		m.addSources(n, l, h.Ways[i].Sources)
 	}
 }
 
+// addSources adds the BGPPeers of sources that configure half-sessions of a link, at
+// most maxNames of each source.
 func (m *marks) addSources(n *network, l *sessions.Link, sources []sessions.Source) {
 	for _, s := range sources {
 		named := 0
@@ -60,14 +62,14 @@ func (m *marks) addPeer(p *sessions.Peering) {
 	m.peers[p.Peer.Name] = true
 }
 
-// addPeersAt adds those of the sources that have one of some nodes; no more than are
-// named.
+// addPeersAt adds the BGPPeers that select one of some nodes, at most maxNames.
 func (m *marks) addPeersAt(sources []*sessions.Peering, nodes *bitset.BitSet) {
 	named := 0
 	for _, p := range sources {
 		if p.Local.IntersectionCardinality(nodes) > 0 {
 			m.addPeer(p)
-			if named++; named == maxNames {
+			named++
+			if named == maxNames {
 				return
 			}
 		}
@@ -86,14 +88,15 @@ func (m *marks) join(n *network, other *marks) {
 	}
 }
 
-// has reports whether node i is marked; no node is where m is nil.
+// has reports whether node i is marked. If m is nil, no node is.
 func (m *marks) has(n *network, i int) bool {
 	return m != nil && (m.hasClass(int(n.Classes.Of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
 }
 
 func (m *marks) hasClass(g int) bool { return len(m.classes) > g && m.classes[g] }
 
-// nodeSet counts and names the marked nodes. O(classes), and O(nodes) where single ones are.
+// nodeSet counts and names the marked nodes. O(classes), and O(nodes) if m.nodes is
+// set.
 func (m *marks) nodeSet(n *network, members string) NodeSet {
 	if m.nodes != nil {
 		set := m.nodes
@@ -118,7 +121,7 @@ func (m *marks) halfGroup(n *network, members string) HalfGroup {
 	return HalfGroup{m.halfSessions, m.nodeSet(n, members), firstNames(m.peers)}
 }
 
-// firstNames are the first few of names, in order.
+// firstNames returns the first few of names, in order.
 func firstNames(names map[string]bool) []string {
 	out := sortedKeys(names)
 	return out[:min(len(out), maxNames)]

@@ -21,11 +21,9 @@ type naiveSlot struct {
 	peer       netip.Addr // the zero Addr for local workloads
 	candidates []HalfSession
 
-	// status and reason say what becomes of it; certain is false where the
-	// reason depends on which candidate, of either side, is looked at first.
-	status  Status
-	reason  Reason
-	certain bool
+	// reason is why no session comes up on it, whichever candidate Calico chooses.
+	status Status
+	reason Reason
 }
 
 func (s *naiveSlot) workload() bool { return !s.peer.IsValid() }

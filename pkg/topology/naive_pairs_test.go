@@ -2,24 +2,29 @@ package topology
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// judge says what becomes of a slot. One with several candidates stands only if
-// each of them would.
+// bad lists the reasons, the worst one last.
+var bad = []Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, PasswordMismatch, NoReturn, Overlapping, AddressShared, ASNumberZero}
+
+// worse returns the worse of two reasons.
+func worse(a, b Reason) Reason { return bad[max(slices.Index(bad, a), slices.Index(bad, b))] }
+
+// judge sets the status and the reason of a slot. With several candidates, a session
+// comes up only if it does with each of them.
 func (m *naive) judge(s *naiveSlot) {
-	back := m.back(s)
-	s.certain = !s.ambiguous() && (back == nil || !back.ambiguous())
 	s.status = Paired
 	if s.workload() || m.owner(s.family, s.peer) == nil {
 		s.status = External
 	}
 	for _, own := range s.candidates {
-		if s.reason = m.fault(s, own); s.reason != "" {
-			s.status = Broken
-			return
-		}
+		s.reason = worse(s.reason, m.fault(s, own))
+	}
+	if s.reason != "" {
+		s.status = Broken
 	}
 }
 
@@ -32,8 +37,8 @@ func (m *naive) back(s *naiveSlot) *naiveSlot {
 	return m.operative[naiveNeighbour{m.owner(s.family, s.peer), s.node.Address[s.family].Addr()}]
 }
 
-// fault returns the first reason why no session comes up on a candidate of s,
-// "" when there is none.
+// fault returns the worst reason why no session comes up on a candidate of s, "" if
+// one does.
 func (m *naive) fault(s *naiveSlot, own HalfSession) Reason {
 	switch {
 	case s.workload():
@@ -53,12 +58,11 @@ func (m *naive) fault(s *naiveSlot, own HalfSession) Reason {
 	if back == nil {
 		return NoReturn
 	}
+	reason := Reason("")
 	for _, other := range back.candidates {
-		if r := m.mismatch(s.node, far, own, other); r != "" {
-			return r
-		}
+		reason = worse(reason, m.mismatch(s.node, far, own, other))
 	}
-	return ""
+	return reason
 }
 
 func (m *naive) mismatch(near, far *calico.Node, own, other HalfSession) Reason {

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -45,18 +44,14 @@ func (m *naive) levels(f calico.Family) string {
 	return levelsOf(r)
 }
 
-// totalsOf leaves the reasons out where they depend on which candidate of an
-// ambiguous half-session is looked at first.
-func totalsOf(s *Sessions, certain bool) string {
+func totalsOf(s *Sessions) string {
 	text := fmt.Sprintf("total %d, external %d, most %d on %q, %s, broken %d, ambiguous %s differ in %v, frozen %s",
 		s.Total, s.External, s.Most, s.MostNode, loadOf(s.Load), s.Broken, halfGroupOf(s.Ambiguous.HalfGroup), s.Ambiguous.Fields, nodeSetOf(s.Frozen))
 	for _, r := range s.FrozenReasons {
 		text += fmt.Sprintf(", frozen by %s: %s by %v", r.Reason, nodeSetOf(r.NodeSet), r.BGPPeers)
 	}
-	if certain {
-		for _, reason := range sortedKeys(s.BrokenReasons) {
-			text += fmt.Sprintf(", %s: %s", reason, halfGroupOf(s.BrokenReasons[reason]))
-		}
+	for _, reason := range sortedKeys(s.BrokenReasons) {
+		text += fmt.Sprintf(", %s: %s", reason, halfGroupOf(s.BrokenReasons[reason]))
 	}
 	return text
 }
@@ -98,11 +93,6 @@ func (m *naive) load(f calico.Family, reflectors bool) []Load {
 		}
 	}
 	return out
-}
-
-// certain tells whether all reasons are.
-func (m *naive) certain(f calico.Family) bool {
-	return !slices.ContainsFunc(m.slots, func(s *naiveSlot) bool { return s.family == f && s.status == Broken && !s.certain })
 }
 
 func (m *naive) totals(f calico.Family) string {
@@ -154,7 +144,7 @@ func (m *naive) totals(f calico.Family) string {
 	for _, reason := range sortedKeys(frozen) {
 		out.FrozenReasons = append(out.FrozenReasons, FrozenReason{reason, frozen[reason].nodeSet(), frozen[reason].names()})
 	}
-	return totalsOf(out, m.certain(f))
+	return totalsOf(out)
 }
 
 // meshNotReady are the nodes in the mesh that are not ready.

@@ -10,13 +10,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// Neighbours are the half-sessions of one node in one family, but for those towards
-// local workloads, as calico-node reports them in a CalicoNodeStatus: by the
-// neighbor's address and by what made the protocol.
+// Neighbours are the half-sessions of one node in one family, without those with
+// pods, as calico-node reports them in a CalicoNodeStatus: by the neighbor's address
+// and the type of the peer.
 type Neighbours struct {
 	Node   *calico.Node
 	Family calico.Family
-	// List is in no order. It may be ordered, and is not to be kept.
+	// List is in no order. The caller may sort it. It is valid until the next one is
+	// requested.
 	List []Neighbour
 }
 
@@ -24,17 +25,17 @@ type Neighbours struct {
 type Neighbour struct {
 	IP   netip.Addr
 	Type calico.PeerType
-	// Status is that of the half-session; "" where it is ambiguous.
+	// Status is the status of the half-session, "" if it is ambiguous.
 	Status Status
 
 	listed *sessions.Listed
 }
 
-// PeerNode is the node of the state with the address IP, "" for none.
+// PeerNode returns the node of the state with the address IP, "" for none.
 func (n *Neighbour) PeerNode() string { return n.listed.PeerNode() }
 
-// Sources names the objects behind the half-session, as HalfSession does; of an
-// ambiguous one, all that may be.
+// Sources returns the names of the objects that configure the half-session, as in
+// HalfSession. For an ambiguous one, these are all candidates.
 func (n *Neighbour) Sources() []string {
 	out := []string{}
 	for i := range n.listed.Ways {
@@ -44,13 +45,13 @@ func (n *Neighbour) Sources() []string {
 	return slices.Compact(out)
 }
 
-// peerTypes are what calico-node makes of the prefixes of protocols
+// peerTypes are the types that calico-node reports for the prefixes of protocols
 // (node/pkg/status/populators/peers.go).
 var peerTypes = [...]calico.PeerType{sessions.PrefixGlobal: calico.PeerGlobal, sessions.PrefixMesh: calico.PeerMesh, sessions.PrefixNode: calico.PeerNode}
 
-// Neighbours lists the half-sessions of the nodes that wanted asks for, in order of
-// node and family; of one that has no address in a family, none. Unlike HalfSessions of
-// one node after the other, O(nodes + half-sessions that are listed).
+// Neighbours lists the half-sessions of the nodes that wanted selects, in order of
+// node and family. O(nodes + half-sessions that are listed), which is less than
+// calling HalfSessions for each node.
 func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbours] {
 	return func(yield func(Neighbours) bool) {
 		members := t.sessions.Classes.Members()

@@ -38,18 +38,19 @@ func TestTwinsFormPeerGroups(t *testing.T) {
 	forTwins(t, func(s *state.Snapshot) string {
 		topology := compute(t, s, nil)
 		for _, g := range topology.sessions.PeerGroups {
-			if len(g.Members) > 1 {
-				side := "local"
-				if g.RemoteVaries {
-					side = "remote"
-				}
-				seen[side+" nodes vary"]++
-				if g.Reverse != [2]bool{} {
-					seen[side+" nodes vary, with half-sessions back"]++
-				}
-				if g.ByPeerIP() {
-					seen[side+" nodes vary, on an address"]++
-				}
+			if len(g.Members) == 1 {
+				continue
+			}
+			side := "local"
+			if g.RemoteVaries {
+				side = "remote"
+			}
+			seen[side+" nodes vary"]++
+			if g.Reverse != [2]bool{} {
+				seen[side+" nodes vary, with half-sessions back"]++
+			}
+			if g.Peer.PeerIP != "" {
+				seen[side+" nodes vary, on an address"]++
 			}
 		}
 		for _, n := range topology.networks {

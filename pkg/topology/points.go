@@ -3,6 +3,7 @@ package topology
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -27,24 +28,26 @@ type point struct{ kind, name string }
 func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	ix, f := r.network.Index, r.network.Family
 	out := []SinglePoint{}
-	members := func(p point) string { return prefix + "singlePoint/" + p.kind + "/" + p.name }
 	for p, set := range r.pointSets(transit) {
-		out = append(out, SinglePoint{p.kind, p.name, nodeSet(ix, set, members(p))})
+		out = append(out, SinglePoint{p.kind, p.name, nodeSet(ix, set, "")})
 	}
-	r.externalPoints(transit, func(o *sessions.ExternalPeer, nodes *nodes.List) {
+	r.externalPoints(transit, func(o *sessions.ExternalPeer, list nodes.List) {
 		if cap(out) == 0 {
 			out = make([]SinglePoint, 0, len(r.network.Externals))
 		}
-		p := point{pointExternal, o.Name}
-		set := NodeSet{nodes.Len, o.Sample, members(p)}
-		if nodes.Len != o.List.Len {
-			set = nodeSet(ix, nodes.Set, set.Members)
+		set := NodeSet{Nodes: list.Len, Sample: o.Sample}
+		if list.Len != o.List.Len {
+			set = nodeSet(ix, list.Set, "")
 		}
-		out = append(out, SinglePoint{p.kind, p.name, set})
+		out = append(out, SinglePoint{pointExternal, o.Name, set})
 	})
 	slices.SortFunc(out, func(a, b SinglePoint) int {
-		return cmp.Or(cmp.Compare(b.Nodes, a.Nodes), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+		if a.Nodes != b.Nodes {
+			return cmp.Compare(b.Nodes, a.Nodes)
+		}
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
+	nameMembers(out, prefix+"singlePoint/")
 	// There may be one for each node, so the list itself has the names.
 	r.measures.addAll(func(name string) measure {
 		i := slices.IndexFunc(out, func(p SinglePoint) bool { return p.Members == name })
@@ -57,13 +60,31 @@ func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	return out
 }
 
+// nameMembers names the sets of the points. There may be one point for each node,
+// so the names are parts of one string.
+func nameMembers(points []SinglePoint, prefix string) {
+	size := 0
+	for i := range points {
+		size += len(prefix) + len(points[i].Kind) + len("/") + len(points[i].Name)
+	}
+	var names strings.Builder
+	names.Grow(size)
+	for i := range points {
+		start := names.Len()
+		for _, part := range []string{prefix, points[i].Kind, "/", points[i].Name} {
+			names.WriteString(part)
+		}
+		points[i].Members = names.String()[start:]
+	}
+}
+
 // pointSet returns the nodes that depend on one point, nil for none.
 func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 	if p.kind != pointExternal {
 		return r.pointSets(transit)[p]
 	}
 	var out *bitset.BitSet
-	r.externalPoints(transit, func(o *sessions.ExternalPeer, nodes *nodes.List) {
+	r.externalPoints(transit, func(o *sessions.ExternalPeer, nodes nodes.List) {
 		if o.Name == p.name {
 			out = bitset.New(r.network.Index.Len())
 			nodes.AddTo(out)
@@ -113,7 +134,7 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 // externalPoints calls visit with the nodes whose only sessions are with one and
 // the same external peer, in order of the peers' names. O(vertices), and O(nodes +
 // external peers) where there are such nodes.
-func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPeer, nodes *nodes.List)) {
+func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPeer, nodes nodes.List)) {
 	m := r.In(transit)
 	left := r.network.Classes.Union(func(g int) bool {
 		v := r.vertexOf[g]
@@ -122,28 +143,20 @@ func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPe
 	if left == nil {
 		return
 	}
-	externals := r.network.Externals
+	// The external peers that Counted merges have no node in common, so a node with
+	// two of them is in two of Counted.
 	once := bitset.New(r.network.Index.Len())
-	for _, o := range externals {
-		if o.List.Len > nodes.MaxShort {
-			left.InPlaceDifference(o.Nodes.Intersection(once))
-			once.InPlaceUnion(o.Nodes)
-			continue
-		}
-		for _, i := range o.List.Short {
-			if once.Test(uint(i)) {
-				left.Clear(uint(i))
-			}
-			once.Set(uint(i))
-		}
+	for _, o := range r.network.Counted {
+		left.InPlaceDifference(o.Nodes.Intersection(once))
+		once.InPlaceUnion(o.Nodes)
 	}
-	for _, o := range externals {
+	for _, o := range r.network.Externals {
 		list := o.List
 		if list.Some(func(i uint32) bool { return !left.Test(uint(i)) }) {
 			list = nodes.NewList(left.Intersection(o.Nodes))
 		}
 		if list.Len > 0 {
-			visit(o, &list)
+			visit(o, list)
 		}
 	}
 }

@@ -211,16 +211,13 @@ func (n *network) edges(g uint32) []edge {
 	return out
 }
 
-// edge is the sessions on link l, whose other side is m. Where a side is
-// ambiguous, only what holds either way is counted on.
+// edge returns the sessions on link l, whose half-sessions back are on link m.
 func (n *network) edge(l, m *sessions.Link) edge {
-	a, b := &n.Classes.List[l.From], &n.Classes.List[l.To]
-	first := &l.Protocols[0].Ways[0].Settings
-	e := edge{Session: routes.Session{To: int32(l.To), Internal: first.Internal(a), ASN: first.Local(a), PeerASN: m.Protocols[0].Ways[0].Settings.Local(b)}}
-	e.Client = !l.AnyWay(func(s *sessions.Settings) bool { return !s.Client(a, l.Protocols[0].Prefix) })
-	e.PeerClient = !m.AnyWay(func(s *sessions.Settings) bool { return !s.Client(b, m.Protocols[0].Prefix) })
-	e.PeerAllowed, e.allowed = m.Allowed(), l.Allowed()
-	return e
+	own, peer := n.Terms(l), n.Terms(m)
+	return edge{allowed: own.Allowed, Session: routes.Session{
+		To: int32(l.To), Internal: own.Internal, ASN: own.ASN, PeerASN: peer.ASN,
+		Client: own.Client, PeerClient: peer.Client, PeerAllowed: peer.Allowed,
+	}}
 }
 
 // externalSession is the session of a node in s.

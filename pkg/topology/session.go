@@ -1,7 +1,7 @@
 package topology
 
 // Ignored is a part of an object that Calico accepts through its API and then
-// ignores or refuses.
+// ignores or rejects.
 type Ignored struct {
 	Kind    string `json:"kind"`
 	Name    string `json:"name"`
@@ -17,12 +17,12 @@ const (
 	RoleIsolated  = "isolated"  // has a BGP address and no session
 )
 
-// Graph is a topology for drawing: nodes that peer alike are one group, so that
-// its size depends on how many kinds of nodes there are, not on how many nodes.
+// Graph is a topology for drawing. Nodes that peer alike are one group, so its size
+// depends on the number of kinds of nodes and not on the number of nodes.
 type Graph struct {
-	Groups    []Group   `json:"groups"`
-	Externals []Outside `json:"externals"`
-	Links     []Link    `json:"links"`
+	Groups    []Group         `json:"groups"`
+	Externals []ExternalPeers `json:"externals"`
+	Links     []Link          `json:"links"`
 }
 
 // Group is nodes that peer alike.
@@ -35,13 +35,13 @@ type Group struct {
 	ClusterID string   `json:"clusterID,omitempty"`
 }
 
-// Outside is a peer that is not a node of the state, or many of them.
-type Outside struct {
+// ExternalPeers is an external peer, or all of them where there are many.
+type ExternalPeers struct {
 	ID string `json:"id"`
 	// Peers counts them; PeerIPs are the first few addresses.
 	Peers   int      `json:"peers"`
 	PeerIPs []string `json:"peerIPs"`
-	// ASN is 0 where there are many.
+	// ASN is 0 for many.
 	ASN uint32 `json:"asn"`
 }
 
@@ -55,8 +55,8 @@ const (
 )
 
 // Link is the sessions, or for LinkBroken the broken half-sessions, of one kind
-// between two groups or a group and an external peer. From and To are IDs; they are the same for
-// sessions within a group.
+// between two groups or between a group and an external peer. From and To are IDs. They
+// are equal for sessions within a group.
 type Link struct {
 	From     string   `json:"from"`
 	To       string   `json:"to"`

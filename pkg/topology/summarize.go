@@ -59,7 +59,7 @@ func (t *Topology) summarize(before *Topology) {
 	}
 	s.Timers = old.Timers
 	if !peersSame || s.Mesh != old.Mesh {
-		s.Timers = share(old.Timers, t.timers(s, old))
+		s.Timers = share(old.Timers, t.timers(s.Mesh.Enabled, old.Timers))
 	}
 	t.summary = s
 }
@@ -186,6 +186,15 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 // routes sums up who has whose routes.
 func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
 	out := &PerFamily[Routes]{}
+	peers := make([]string, 0, len(t.sessions.Peerings))
+	for _, p := range t.sessions.Peerings {
+		if p.Scope != sessions.ScopeWorkloads {
+			peers = append(peers, p.Peer.Name)
+		}
+	}
+	if before != nil {
+		reuseStrings(&peers, before.summary.Routes.IPv4.BGPPeers)
+	}
 	for _, f := range calico.Families {
 		one, r := out.In(f), t.routings[f]
 		one.WithoutTransit, one.WithTransit = r.reach[0], r.reach[1]
@@ -193,25 +202,19 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
 		}
 		one.NoAddress = t.noAddress(f)
-		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, []string{}
+		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, peers
 		for _, p := range t.snapshot.IPPools() {
 			if p.Family == f && p.Workload && p.DisableBGPExport && needs(p) {
 				one.NotExported = append(one.NotExported, p.Name)
 			}
 		}
-		one.BGPPeers = slices.Grow(one.BGPPeers, len(t.sessions.Peerings))
 		for _, p := range t.sessions.Peerings {
-			if p.Scope != sessions.ScopeWorkloads {
-				one.BGPPeers = append(one.BGPPeers, p.Peer.Name)
-			}
 			if len(p.Peer.Filters) > 0 && (p.Forward[f] || p.Reverse[f]) {
 				one.Filtered = append(one.Filtered, p.Peer.Name)
 			}
 		}
 		if before != nil {
-			old := before.summary.Routes.In(f)
-			reuseStrings(&one.BGPPeers, old.BGPPeers)
-			reuseStrings(&one.Filtered, old.Filtered)
+			reuseStrings(&one.Filtered, before.summary.Routes.In(f).Filtered)
 		}
 	}
 	return out

@@ -27,17 +27,21 @@ func keepaliveTime(d *time.Duration) int {
 	return sessions.Seconds(*d)
 }
 
-// timers groups the mesh and the BGPPeers by their timers.
-func (t *Topology) timers(s, old *Summary) *Timers {
+// timers groups the mesh and the BGPPeers by their timers. Lists that are equal to
+// those of old, the Timers of an earlier summary or nil, are the same.
+func (t *Topology) timers(mesh bool, old *Timers) *Timers {
+	if old == nil {
+		old = &Timers{}
+	}
 	out := &Timers{}
-	restart, keepalive := newTimerGroups(len(t.sessions.Peerings)), newTimerGroups(len(t.sessions.Peerings))
+	restart, keepalive := newTimerGroups(old.RestartTime, len(t.sessions.Peerings)), newTimerGroups(old.KeepaliveTime, len(t.sessions.Peerings))
 	c := t.snapshot.BGPConfiguration(calico.Default)
 	var meshRestart *time.Duration
 	if c != nil && c.NodeMeshMaxRestartTime != nil {
 		meshRestart = c.NodeMeshMaxRestartTime
 		out.MeshRestartTime = OptionalSeconds{true, sessions.Seconds(*meshRestart)}
 	}
-	if s.Mesh.Enabled {
+	if mesh {
 		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: t.tallies[0].byMesh + t.tallies[1].byMesh}
 		keepalive.add(keepaliveTime(nil), sessions.ScopeNodes, o) // The mesh's cannot be set.
 		o.Set = meshRestart != nil
@@ -55,15 +59,7 @@ func (t *Topology) timers(s, old *Summary) *Timers {
 		keepalive.add(keepaliveTime(p.KeepaliveTime), scope, o)
 	}
 	out.RestartTime, out.KeepaliveTime = restart.sorted(), keepalive.sorted()
-	if old.Timers != nil {
-		reuse(&out.RestartTime, old.Timers.RestartTime, TimerGroup.equal)
-		reuse(&out.KeepaliveTime, old.Timers.KeepaliveTime, TimerGroup.equal)
-	}
 	return out
-}
-
-func (g TimerGroup) equal(h TimerGroup) bool {
-	return g.Seconds == h.Seconds && g.Scope == h.Scope && g.Sessions == h.Sessions && slices.Equal(g.Objects, h.Objects)
 }
 
 type timerKey struct {
@@ -73,35 +69,66 @@ type timerKey struct {
 
 // timerGroups collects TimerGroups.
 type timerGroups struct {
-	known map[timerKey]*TimerGroup
+	known map[timerKey]*timerGroup
 	// last is the group that was added to last, as most objects are in one group.
-	last    *TimerGroup
-	objects int // how many there may be
+	last *timerGroup
+	old  []TimerGroup // of an earlier summary
+	// objects is how many objects may be added.
+	objects int
 }
 
-func newTimerGroups(objects int) *timerGroups {
-	return &timerGroups{known: map[timerKey]*TimerGroup{}, objects: objects + 1}
+// timerGroup collects the objects of a TimerGroup. So long as they are those of an
+// earlier group, in the same order, it keeps no list of its own.
+type timerGroup struct {
+	TimerGroup
+	old  []TimerObject
+	same int // the first objects of old, while Objects is nil
+}
+
+func newTimerGroups(old []TimerGroup, objects int) *timerGroups {
+	return &timerGroups{known: map[timerKey]*timerGroup{}, old: old, objects: objects + 1}
 }
 
 func (g *timerGroups) add(seconds int, scope string, o TimerObject) {
 	if g.last == nil || g.last.Seconds != seconds || g.last.Scope != scope {
 		k := timerKey{seconds, scope}
 		if g.known[k] == nil {
-			g.known[k] = &TimerGroup{Seconds: seconds, Scope: scope}
-			if len(g.known) == 1 {
-				g.known[k].Objects = make([]TimerObject, 0, g.objects)
-			}
+			g.known[k] = g.group(seconds, scope)
 		}
 		g.last = g.known[k]
 	}
-	g.last.Sessions += o.Sessions
-	g.last.Objects = append(g.last.Objects, o)
+	g.last.add(o)
+}
+
+func (g *timerGroups) group(seconds int, scope string) *timerGroup {
+	out := &timerGroup{TimerGroup: TimerGroup{Seconds: seconds, Scope: scope}}
+	if i := slices.IndexFunc(g.old, func(o TimerGroup) bool { return o.Seconds == seconds && o.Scope == scope }); i >= 0 {
+		out.old = g.old[i].Objects
+	} else if len(g.known) == 0 {
+		out.Objects = make([]TimerObject, 0, g.objects)
+	}
+	return out
+}
+
+func (g *timerGroup) add(o TimerObject) {
+	g.Sessions += o.Sessions
+	if g.Objects == nil && g.same < len(g.old) && g.old[g.same] == o {
+		g.same++
+		return
+	}
+	if g.Objects == nil {
+		g.Objects = append(make([]TimerObject, 0, len(g.old)+1), g.old[:g.same]...)
+	}
+	g.Objects = append(g.Objects, o)
 }
 
 func (g *timerGroups) sorted() []TimerGroup {
 	out := make([]TimerGroup, 0, len(g.known))
 	for _, v := range g.known {
-		out = append(out, *v)
+		if v.Objects == nil {
+			v.Objects = v.old[:v.same:v.same]
+		}
+		out = append(out, v.TimerGroup)
 	}
 	slices.SortFunc(out, func(a, b TimerGroup) int {
 		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Seconds, b.Seconds))

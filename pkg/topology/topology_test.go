@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -243,5 +244,34 @@ func TestANodeReplacedByAnotherIsNotTakenForIt(t *testing.T) {
 	got, want := compute(t, s, before), compute(t, s, nil)
 	if fault := topologiesDiffer(got, want); fault != "" {
 		t.Error(fault)
+	}
+}
+
+// TestTheReasonDoesNotDependOnNames has a node b with two ambiguous half-sessions
+// to a. The half-session of a does not fit either, for different reasons.
+func TestTheReasonDoesNotDependOnNames(t *testing.T) {
+	for _, names := range [][2]string{{"p1", "p2"}, {"p2", "p1"}} {
+		t.Run(names[0]+" has the wrong AS number", func(t *testing.T) {
+			back := func(name string, asn int64, secret string) calico.Object {
+				return bgpPeer(t, name, map[string]any{
+					"node": "b", "peerIP": "10.0.0.1", "asNumber": asn, "reversePeering": "Manual",
+					"password": map[string]any{"secretKeyRef": map[string]any{"name": secret, "key": "key"}},
+				})
+			}
+			s := state.New(noMesh(t), at(t, "a", "10.0.0.1"), at(t, "b", "10.0.0.2"),
+				bgpPeer(t, "forward", map[string]any{
+					"node": "a", "peerIP": "10.0.0.2", "asNumber": int64(64512), "reversePeering": "Manual",
+					"password": map[string]any{"secretKeyRef": map[string]any{"name": "right", "key": "key"}},
+				}),
+				back(names[0], 65001, "right"), back(names[1], 64512, "wrong"))
+			got := slices.Collect(compute(t, s, nil).Broken(""))
+			want := []BrokenSession{{
+				Node: "a", Family: "IPv4", Protocol: "Node_10_0_0_2", PeerIP: "10.0.0.2", PeerNode: "b", Reason: PasswordMismatch,
+				Message: "the password is right/key, that of b is wrong/key", Sources: []string{"forward"},
+			}}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
 	}
 }

@@ -127,7 +127,7 @@ func calicotestNodes(t *testing.T, n int) []*calico.Node {
 // with one that was made of the nodes alone.
 func TestEditedIndexEqualsAFreshOne(t *testing.T) {
 	sharing := 0
-	forEdits(t, func(r *rand.Rand, ix *Index) {
+	forEdits(t, func(_ *rand.Rand, ix *Index) {
 		fresh := New(ix.Nodes, nil, nil)
 		for _, set := range []struct {
 			name      string

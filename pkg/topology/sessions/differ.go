@@ -8,12 +8,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// halfSession returns what settings show in the bird.cfg of a node of g, without
-// what names the node, its peer and the objects behind the half-session. own is
-// the node's address.
+// halfSession returns the part of a half-session that follows from its settings on a
+// node of class g. own is the node's address.
 func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession {
 	h := HalfSession{
-		PeerPort: portOr179(s.port), PeerASN: s.PeerASN, LocalASN: s.Local(g), Passive: s.passive, RouteReflectorClient: s.Client(g, p),
+		PeerPort: portOr179(s.port), PeerASN: s.PeerASN, LocalASN: s.Local(g), Passive: s.passive, RouteReflectorClient: s.client(g, p),
 		NextHopMode: s.nextHop(g), NumAllowedLocalASNumbers: s.allow, TTLSecurity: s.ttl, ReachableBy: s.reachableBy, Password: s.password,
 	}
 	if h.RouteReflectorClient {
@@ -34,16 +33,16 @@ func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession
 	return h
 }
 
-// nextHop is the next hop mode in effect.
+// nextHop returns the next hop mode in effect.
 func (s *Settings) nextHop(g *nodes.Class) string {
-	if s.nextHopMode == "" && s.keepOriginal && !s.Internal(g) {
+	if s.nextHopMode == "" && s.keepOriginal && !s.internal(g) {
 		return "Keep"
 	}
 	return s.nextHopMode
 }
 
-// AddDifferences adds the fields in which the half-sessions of nodes of g with some
-// settings differ, by the rule of differences.
+// AddDifferences adds to fields the JSON names of the fields of HalfSession in which
+// settings differ on a node of class g.
 func AddDifferences(fields map[string]bool, g *nodes.Class, p Prefix, list ...*Settings) {
 	sessions := make([]HalfSession, len(list))
 	for i, s := range list {
@@ -56,7 +55,7 @@ func AddDifferences(fields map[string]bool, g *nodes.Class, p Prefix, list ...*S
 }
 
 // differences returns the JSON names of the fields in which half-sessions differ,
-// sorted. The objects behind them and the status are not compared.
+// sorted. Sources and Status are not compared.
 func differences(list []HalfSession) []string {
 	out := []string{}
 	t := reflect.TypeFor[HalfSession]()

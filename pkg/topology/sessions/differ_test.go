@@ -26,8 +26,8 @@ func TestEverySettingShowsInAHalfSession(t *testing.T) {
 		"clusterID": {"clusterID", "routeReflectorClient"}, "PeerASN": {"peerASN"},
 	}
 	fields := reflect.TypeFor[Settings]()
-	for i := range fields.NumField() {
-		name := fields.Field(i).Name
+	for field := range fields.Fields() {
+		name := field.Name
 		t.Run(name, func(t *testing.T) {
 			before, ok := base[name]
 			if !ok {

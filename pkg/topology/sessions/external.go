@@ -11,42 +11,46 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// ExternalPeer is one address that nodes peer with and that is no node's. All that
-// is known of it is the nodes' halves.
+// ExternalPeer is an address that nodes peer with and that no node has. Only the
+// half-sessions of the nodes are known. It is immutable.
 type ExternalPeer struct {
-	Address   netip.Addr
-	Name      string             // address as text
-	Protocols []ExternalProtocol // in order of names
-	// makeNodes makes all that have one, and leave the connection to the first.
+	Address netip.Addr
+	Name    string // Address as text
+	// Protocols are the half-sessions with the peer, in order of names: one for each
+	// port. BIRD gives a connection to the first.
+	Protocols []ExternalProtocol
+	// Nodes and List are the nodes that have one.
 	Nodes *bitset.BitSet
-	List  nodes.List // the same
-	// sample names the first few of them.
+	List  nodes.List
+	// Sample names the first few of the nodes.
 	Sample []string
 }
 
-// ExternalProtocol is the half-session of some nodes towards an external address.
+// ExternalProtocol is the half-sessions of some nodes with one port of an external
+// peer.
 type ExternalProtocol struct {
-	Protocol // without its ways, which differ between nodes
+	Protocol // without Ways, which differ between nodes
 	Variants []Variant
 	Nodes    *bitset.BitSet
-	// idle are those that have another half-session with the address, which
-	// comes first.
+	// Idle are the nodes with another half-session with the address, to which BIRD
+	// gives the connection.
 	Idle *bitset.BitSet
 }
 
-// Variant is settings, the BGPPeers that give them, and to which nodes.
+// Variant is settings of half-sessions, the BGPPeers that configure them, and the
+// nodes that have them.
 type Variant struct {
 	Settings Settings
 	Sources  []*Peering
 	Nodes    *bitset.BitSet
 }
 
-// findExternals collects what the BGPPeers with a peerIP that is no node's give,
-// in order of their names. before, or nil, are the external peers of the same nodes
-// under the peerings was, and are reused where nothing changes. O(BGPPeers x set
-// operations), and O(BGPPeers) with a very small constant where few change.
+// findExternals returns the external peers of the peerings, in order of their names.
+// It reuses those of before, the external peers of the peerings was over the same
+// nodes, or nil. O(BGPPeers x set operations), and O(BGPPeers) with a very small
+// constant if few of them change.
 func findExternals(f calico.Family, ix *nodes.Index, peerings []*Peering, before []*ExternalPeer, was []*Peering) []*ExternalPeer {
-	changed := map[netip.Addr][]*Peering{} // all peerings of each address that is to be made
+	changed := map[netip.Addr][]*Peering{} // the peerings of each external peer to make
 	add := func(p *Peering) {
 		if p.Scope == ScopeExternal && p.Forward[f] {
 			changed[p.Peer.PeerAddress] = nil
@@ -66,11 +70,9 @@ func findExternals(f calico.Family, ix *nodes.Index, peerings []*Peering, before
 		}
 	}
 	out := make([]*ExternalPeer, 0, max(len(before), len(changed)))
-	if before != nil {
-		for _, o := range before {
-			if _, ok := changed[o.Address]; !ok {
-				out = append(out, o)
-			}
+	for _, o := range before {
+		if _, ok := changed[o.Address]; !ok {
+			out = append(out, o)
 		}
 	}
 	unchanged := len(out)
@@ -93,8 +95,8 @@ func findExternals(f calico.Family, ix *nodes.Index, peerings []*Peering, before
 	return out
 }
 
-// eachDifference calls visit with the peerings that only one of two lists, which
-// are in order of names, has.
+// eachDifference calls visit with the peerings that are in only one of two lists. The
+// lists are in order of names.
 func eachDifference(a, b []*Peering, visit func(*Peering)) {
 	for len(a) > 0 || len(b) > 0 {
 		switch {
@@ -110,7 +112,7 @@ func eachDifference(a, b []*Peering, visit func(*Peering)) {
 	}
 }
 
-// newExternalPeer returns the external peer at an address, nil where no node has a
+// newExternalPeer returns the external peer at an address, nil if no node has a
 // half-session with it.
 func newExternalPeer(address netip.Addr, ix *nodes.Index, f calico.Family, peerings []*Peering) *ExternalPeer {
 	byPort := map[uint16][]*Peering{}
@@ -119,14 +121,14 @@ func newExternalPeer(address netip.Addr, ix *nodes.Index, f calico.Family, peeri
 	}
 	o := &ExternalPeer{Address: address, Name: address.String()}
 	for _, list := range byPort {
-		if h := newExternalHalfSession(ix.BGP[f], list); h.Nodes.Any() {
+		if h := newExternalProtocol(ix.BGP[f], list); h.Nodes.Any() {
 			o.Protocols = append(o.Protocols, h)
 		}
 	}
 	if len(o.Protocols) == 0 {
 		return nil
 	}
-	slices.SortFunc(o.Protocols, func(a, b ExternalProtocol) int { return compareHalfSessions(a.Protocol, b.Protocol) })
+	slices.SortFunc(o.Protocols, func(a, b ExternalProtocol) int { return compareProtocols(a.Protocol, b.Protocol) })
 	o.Nodes = o.Protocols[0].Nodes
 	o.Protocols[0].Idle = none
 	for i := range o.Protocols[1:] {
@@ -141,18 +143,19 @@ func newExternalPeer(address netip.Addr, ix *nodes.Index, f calico.Family, peeri
 // sampleSize is how many nodes of an external peer are named.
 const sampleSize = 3
 
-// none is an empty set. It must not be changed.
+// none is the empty set. It must not be changed.
 var none = bitset.New(0)
 
-// maxLayers is how many merged external peers of one kind each new one is
-// compared with, to find one that has no node in common with it.
+// maxLayers is the number of merged external peers of one exit to which
+// mergeExternals compares the next external peer.
 const maxLayers = 8
 
-// mergeExternals returns external peers to be counted in place of all. Each stands for all
-// that exchange routes in the same way and have no node in common, so that one
-// router per node counts as one router of all nodes; what depends on the address
-// is not found in them. own are the AS numbers of the nodes. O(external peers +
-// their nodes).
+// mergeExternals returns fewer external peers, for counting. Each stands for external
+// peers that have the same exit and no node in common: one router per node counts as
+// one router of all nodes. Their address and settings are those of the first, but for
+// what the exit holds. An external peer with several ports, ambiguous settings or a
+// link-local address is not merged. own are the AS numbers of the nodes. O(external
+// peers + their nodes).
 func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*ExternalPeer {
 	out := []*ExternalPeer{}
 	layers := map[Exit][]*ExternalPeer{}
@@ -183,15 +186,18 @@ func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*Ext
 		}
 		one.List.AddTo(list[i].Nodes)
 		sum := &list[i].Protocols[0].Variants[0]
+		if len(sum.Sources) == cap(sum.Sources) {
+			sum.Sources = slices.Grow(sum.Sources, len(sum.Sources)+len(v.Sources))
+		}
 		sum.Sources = append(sum.Sources, v.Sources...)
 	}
 	return out
 }
 
-// newExternalHalfSession sums up the BGPPeers of one key of Calico's table: the global
-// ones hold for all nodes, and only without one do those of the nodes. BGPPeers
-// that name the port 179 and ones that leave it out meet in one key.
-func newExternalHalfSession(speakers *bitset.BitSet, list []*Peering) ExternalProtocol {
+// newExternalProtocol returns the half-sessions with one port of an external peer.
+// list holds its BGPPeers. If some of them are global, Calico ignores the others. No
+// port and port 179 are the same port.
+func newExternalProtocol(speakers *bitset.BitSet, list []*Peering) ExternalProtocol {
 	if i := slices.IndexFunc(list, (*Peering).global); i >= 0 {
 		list = slices.DeleteFunc(slices.Clone(list), func(p *Peering) bool { return !p.global() })
 	}
@@ -228,8 +234,7 @@ func newExternalHalfSession(speakers *bitset.BitSet, list []*Peering) ExternalPr
 	return h
 }
 
-// waysAt returns what node i may get; what does not show in its bird.cfg makes
-// no difference.
+// waysAt returns the ways of the half-session of node i.
 func (n *Network) waysAt(h *ExternalProtocol, i uint) []Way {
 	merged := Protocol{}
 	for _, v := range h.Variants {
@@ -238,15 +243,16 @@ func (n *Network) waysAt(h *ExternalProtocol, i uint) []Way {
 		}
 		s := v.Settings
 		s.normalise(&n.Classes.List[n.Classes.Of[i]])
-		for _, p := range v.SourcesAt(i) {
+		for _, p := range v.sourcesAt(i) {
 			merged.add(s, only(p))
 		}
 	}
 	return merged.Ways
 }
 
-// AmbiguousAt returns the nodes that get different settings by several
-// BGPPeers, and adds the fields that differ.
+// AmbiguousAt returns the nodes whose half-session is ambiguous. It adds to fields the
+// JSON names of the fields of HalfSession that differ. O(variants squared x set
+// operations), and O(variants) if no node has two variants.
 func (n *Network) AmbiguousAt(h *ExternalProtocol, fields map[string]bool) *bitset.BitSet {
 	out := bitset.New(0)
 	if h.disjoint() {
@@ -273,7 +279,7 @@ func (n *Network) AmbiguousAt(h *ExternalProtocol, fields map[string]bool) *bits
 	return out
 }
 
-// externalDifferences adds the fields in which two settings differ on some nodes.
+// externalDifferences adds to fields what differs between two settings on some nodes.
 func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes *bitset.BitSet, fields map[string]bool) {
 	seen := make([]bool, len(n.Classes.List))
 	for i, ok := nodes.NextSet(0); ok; i, ok = nodes.NextSet(i + 1) {
@@ -289,8 +295,7 @@ func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes
 	}
 }
 
-// disjoint reports whether no node has two variants, as where each has a BGPPeer
-// of its own.
+// disjoint reports whether no node has two variants.
 func (h *ExternalProtocol) disjoint() bool {
 	seen := bitset.New(0)
 	for _, v := range h.Variants {
@@ -302,8 +307,8 @@ func (h *ExternalProtocol) disjoint() bool {
 	return true
 }
 
-// SourcesAt are the BGPPeers that give it to node i.
-func (v *Variant) SourcesAt(i uint) []*Peering {
+// sourcesAt returns the BGPPeers that configure the half-session of node i.
+func (v *Variant) sourcesAt(i uint) []*Peering {
 	var out []*Peering
 	for _, p := range v.Sources {
 		if p.Local.Test(i) {
@@ -313,17 +318,17 @@ func (v *Variant) SourcesAt(i uint) []*Peering {
 	return out
 }
 
-// Exit is how nodes exchange routes with external peers; those that do so
-// alike are not distinguished.
+// Exit is how nodes exchange routes with external peers: what decides whether the
+// session is iBGP.
 type Exit struct {
 	LocalASN uint32 // 0 for the node's own
-	PeerASN  uint32 // 0 where foreign
-	// foreign reports that no node can have the peer's AS number for its own.
+	PeerASN  uint32 // 0 if Foreign
+	// Foreign reports that no node has the AS number of the peer: the session is eBGP.
 	Foreign bool
 }
 
-// newExit returns the exit by a half-session with the given settings; own are
-// the AS numbers of the nodes.
+// newExit returns the exit of a half-session with settings s. own are the AS numbers
+// of the nodes.
 func newExit(s *Settings, own map[uint32]bool) Exit {
 	if s.PeerASN != 0 && s.PeerASN != s.localASN && !own[s.PeerASN] {
 		return Exit{LocalASN: s.localASN, Foreign: true}
@@ -331,9 +336,8 @@ func newExit(s *Settings, own map[uint32]bool) Exit {
 	return Exit{LocalASN: s.localASN, PeerASN: s.PeerASN}
 }
 
-// exits returns the nodes by how they exchange routes with external peers. A
-// BGPPeer with an AS number of 0 gives none, as BIRD may reject it, nor does a node
-// have one whose address, in shared, is another's too.
+// exits returns the nodes of each exit. BGPPeers with AS number 0 are skipped, since
+// BIRD may reject them, and so are nodes in shared, whose address another node has.
 func exits(externals []*ExternalPeer, shared *bitset.BitSet, own map[uint32]bool) map[Exit]*bitset.BitSet {
 	out := map[Exit]*bitset.BitSet{}
 	for _, o := range externals {
@@ -360,6 +364,7 @@ func exits(externals []*ExternalPeer, shared *bitset.BitSet, own map[uint32]bool
 	return out
 }
 
+// SortedExits returns the keys of m in a fixed order.
 func SortedExits(m map[Exit]*bitset.BitSet) []Exit {
 	out := make([]Exit, 0, len(m))
 	for k := range m {
@@ -374,7 +379,8 @@ func SortedExits(m map[Exit]*bitset.BitSet) []Exit {
 	return out
 }
 
-// ZeroASN returns those of nodes for which an AS number of 0 is in it.
+// ZeroASN returns those of nodes on which the variant has AS number 0 on either side.
+// BIRD rejects it.
 func (n *Network) ZeroASN(v *Variant, nodes *bitset.BitSet) *bitset.BitSet {
 	if v.Settings.PeerASN == 0 {
 		return nodes
@@ -389,7 +395,8 @@ func (n *Network) ZeroASN(v *Variant, nodes *bitset.BitSet) *bitset.BitSet {
 	return zero.Intersection(nodes)
 }
 
-// Working returns the nodes whose half-session with an external peer BIRD takes.
+// Working returns the nodes on which the session can come up, if the external peer
+// has a half-session back.
 func (n *Network) Working(h *ExternalProtocol) *bitset.BitSet {
 	out := h.Nodes.Difference(h.Idle).Difference(n.Index.Shared(n.Family))
 	for i := range h.Variants {

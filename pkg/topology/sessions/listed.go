@@ -13,18 +13,20 @@ import (
 // Listed is one half-session of one node.
 type Listed struct {
 	Protocol
-	network  *Network
-	node     uint32
-	IP       netip.Addr // the neighbor's; the zero Addr for a local workload
-	peer     int        // the neighbor's node; -1 for none
+	network *Network
+	node    uint32
+	IP      netip.Addr // of the neighbor; the zero Addr for a pod
+	peer    int        // the neighbor's node; -1 for none
+	// Reason is why no session can come up, "" if one can.
 	Reason   Reason
 	external bool
-	back     *Way // the first of the other side's first half; nil for none
-	// address is ip as text, title the protocol's name.
+	back     *Way // the half-session back; nil for none
+	// address is IP as text, title the protocol's name.
 	address, title string
 }
 
-// ListNode lists the half-sessions of a node in order of their protocols.
+// ListNode lists the half-sessions of node i in order of their protocols' names.
+// members lists the nodes of each class. O(half-sessions x log half-sessions).
 func (n *Network) ListNode(i uint32, members [][]uint32) []Listed {
 	out := n.Collect(nil, i, members)
 	for k := range out {
@@ -38,17 +40,15 @@ func (n *Network) ListNode(i uint32, members [][]uint32) []Listed {
 	return out
 }
 
-// Collect appends the half-sessions of a node, without address and title, which cost
-// more than the rest.
+// Collect appends the half-sessions of node i to out, in no order and without the
+// texts that Broken, Ambiguous and HalfSession need. members lists the nodes of each
+// class. O(half-sessions + external peers).
 func (n *Network) Collect(out []Listed, i uint32, members [][]uint32) []Listed {
 	g := n.Classes.Of[i]
 	list := n.LinksFrom(g)
 	for k := range list {
 		l := &list[k]
-		var back *Way
-		if m := n.Link(l.To, l.From); m != nil {
-			back = &m.Protocols[0].Ways[0]
-		}
+		back := n.wayBack(l, n.Link(l.To, l.From))
 		for _, j := range members[l.To] {
 			if i == j {
 				continue
@@ -91,7 +91,8 @@ func (n *Network) Collect(out []Listed, i uint32, members [][]uint32) []Listed {
 	return out
 }
 
-// listMesh lists the mesh's half-sessions with nodes that no link reaches.
+// listMesh appends the mesh half-sessions of node i with nodes to whose classes there
+// is no link.
 func (n *Network) listMesh(out []Listed, i uint32, members [][]uint32) []Listed {
 	g := n.Classes.Of[i]
 	if !n.InMesh(g) {
@@ -116,6 +117,7 @@ func (n *Network) listMesh(out []Listed, i uint32, members [][]uint32) []Listed 
 	return out
 }
 
+// MeshKind returns the kind of class g, which is in the mesh. O(log classes).
 func (n *Network) MeshKind(g uint32) int {
 	for kind, list := range n.Mesh {
 		if _, ok := slices.BinarySearch(list, g); ok {
@@ -125,8 +127,8 @@ func (n *Network) MeshKind(g uint32) int {
 	return meshPlain
 }
 
-// name is the protocol's; a pod's address is known to its node only, so its
-// BGPPeer's name takes its place.
+// name returns the protocol's name. The address of a pod is in no object, so the name
+// of the BGPPeer takes its place.
 func (l *Listed) name() string {
 	if l.Prefix == PrefixWorkload {
 		return l.Prefix.String() + l.Ways[0].Sources[0].Peer.Name
@@ -136,6 +138,7 @@ func (l *Listed) name() string {
 
 func (l *Listed) side() *nodes.Class { return &l.network.Classes.List[l.network.Classes.Of[l.node]] }
 
+// PeerNode returns the name of the neighbor's node, "" if the neighbor is no node.
 func (l *Listed) PeerNode() string {
 	if l.peer < 0 {
 		return ""
@@ -143,6 +146,7 @@ func (l *Listed) PeerNode() string {
 	return l.network.Index.Nodes[l.peer].Name
 }
 
+// HalfSession returns the half-session with one of its ways.
 func (l *Listed) HalfSession(w *Way) HalfSession {
 	own := l.network.addressOf(l.node).String()
 	h := w.Settings.halfSession(l.side(), l.Prefix, own)
@@ -153,6 +157,8 @@ func (l *Listed) HalfSession(w *Way) HalfSession {
 	return h
 }
 
+// Sources returns the names of the objects that configure the half-session with one
+// of its ways, sorted: BGPPeers or, for the mesh, the BGPConfiguration "default".
 func (l *Listed) Sources(w *Way) []string {
 	out := []string{}
 	if l.Prefix == PrefixMesh && l.network.Rules.meshSource {
@@ -167,7 +173,7 @@ func (l *Listed) Sources(w *Way) []string {
 	return out
 }
 
-// givenBy lists the BGPPeers of a source that give the half-session.
+// givenBy lists the BGPPeers of a source that configure the half-session.
 func (l *Listed) givenBy(s Source) []*Peering {
 	if len(s.Members) == 1 {
 		return s.Members
@@ -175,6 +181,7 @@ func (l *Listed) givenBy(s Source) []*Peering {
 	return s.between(uint(l.node), uint(l.peer))
 }
 
+// Broken returns the half-session, which has a Reason, with a message about it.
 func (l *Listed) Broken() BrokenSession {
 	return BrokenSession{
 		Node: l.network.Index.Nodes[l.node].Name, Family: l.network.Family.String(), Protocol: l.title, PeerIP: l.address, PeerNode: l.PeerNode(),
@@ -182,6 +189,7 @@ func (l *Listed) Broken() BrokenSession {
 	}
 }
 
+// message explains the Reason.
 func (l *Listed) message() string {
 	s := &l.Ways[0].Settings
 	peer := l.PeerNode()
@@ -214,6 +222,7 @@ func (l *Listed) message() string {
 
 func noneIfEmpty(s string) string { return cmp.Or(s, "none") }
 
+// Ambiguous returns the half-session, which has several ways, with all of them.
 func (l *Listed) Ambiguous() AmbiguousSession {
 	out := AmbiguousSession{
 		Node: l.network.Index.Nodes[l.node].Name, Family: l.network.Family.String(), PeerIP: l.address, PeerNode: l.PeerNode(),
@@ -244,7 +253,7 @@ func (l *Listed) Ambiguous() AmbiguousSession {
 	return out
 }
 
-// Status is "" where it is ambiguous.
+// Status returns the status of the half-session, "" if it is ambiguous.
 func (l *Listed) Status() Status {
 	switch {
 	case l.Protocol.Ambiguous():

@@ -11,51 +11,51 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// Network is the half-sessions of one family between classes, and the
-// sessions that they make.
+// Network is the half-sessions of one family between classes of nodes and with
+// external peers. It is immutable.
 type Network struct {
 	Family  calico.Family
 	Classes *nodes.Classes
 	Rules   Rules
 	Index   *nodes.Index
-	// Spreads holds where the members of the peer groups are.
+	// Spreads holds the classes of the members of the peer groups.
 	Spreads Spreads
-	// Links are those between classes that a BGPPeer connects, in order of from
-	// and to; starts[g] is where those from class g start. The mesh's are not
-	// among them but where a BGPPeer is there too.
+	// Links are the links between classes that a BGPPeer connects, in order of From
+	// and To. Two classes that only the mesh connects have no link.
 	Links  []Link
-	starts []int
-	// Mesh are the classes that take part in the mesh, by how it reads their AS
-	// numbers.
+	starts []int // of each class, the index of its first link
+	// Mesh lists the classes in the mesh, in order, by the kind of their AS numbers.
 	Mesh     [MeshKinds][]uint32
-	suspects []uint32 // those of the mesh that BIRD may not take for peers
-	// Externals are the external peers, Counted those to be counted in their place.
+	suspects []uint32 // classes in the mesh that BIRD may not accept as peers
+	// Externals are the external peers in order of their addresses as text. Counted
+	// are fewer, each of which stands for many; see mergeExternals.
 	Externals, Counted []*ExternalPeer
-	// Exits are the nodes by how they exchange routes with external peers.
+	// Exits holds the nodes that exchange routes with external peers, by how they do.
 	Exits map[Exit]*bitset.BitSet
 	// Workloads are the BGPPeers whose peers are pods.
 	Workloads []*Peering
 }
 
-// Link is the half-sessions from all nodes of class from to all of class to.
+// Link is the half-sessions from all nodes of class From to all nodes of class To.
 type Link struct {
 	From, To  uint32
-	Protocols []Protocol // in order of names: BIRD gives the first the connection
-	// Reason is why no session comes up on the first half-session, "" where one does.
+	Protocols []Protocol // at least one, in order of names: BIRD gives a connection to the first
+	// Reason is why no session comes up on the first half-session, "" if one does.
 	Reason Reason
 }
 
-// Kinds of classes in the mesh.
+// The kinds of classes in the mesh.
 const (
 	meshPlain = iota // without an AS number of their own
-	meshSame         // with the cluster's as their own
-	meshOther        // with another
+	meshSame         // with the cluster's AS number as their own
+	meshOther        // with another one
 	meshZero         // with 0, which BIRD rejects
-	MeshKinds
+	MeshKinds        // the number of kinds
 )
 
-// pass is the order in which Calico enters peers in its table; an earlier one
-// wins.
+// pass is a step in which Calico enters peers into its table
+// (confd/pkg/backends/calico/client.go, updatePeersV1). The first pass that enters a
+// neighbor and port wins.
 type pass uint8
 
 const (
@@ -65,15 +65,31 @@ const (
 	passMesh
 )
 
-// candidate is a half-session that a BGPPeer would give.
+// candidate is a half-session that a pass would enter.
 type candidate struct {
 	from, to uint32
 	pass     pass
-	target   uint32     // the class whose settings count; to, but for shared addresses
+	target   uint32     // the class whose settings count; another one than to if they share an address
 	peers    *PeerGroup // nil for the mesh
 }
 
-// connectPeers finds the links of a network and which of them carry sessions.
+// order compares candidates by link, pass and, so that the ways of an ambiguous
+// half-session have one order, by BGPPeer.
+func (c *candidate) order(d *candidate) int {
+	switch {
+	case c.from != d.from:
+		return cmp.Compare(c.from, d.from)
+	case c.to != d.to:
+		return cmp.Compare(c.to, d.to)
+	case c.pass != d.pass:
+		return cmp.Compare(c.pass, d.pass)
+	case c.peers != d.peers: // Neither is nil: only one pass is the mesh's.
+		return cmp.Compare(c.peers.Numbers[0], d.peers.Numbers[0])
+	}
+	return cmp.Compare(c.target, d.target)
+}
+
+// connectPeers makes the links and finds out on which of them sessions come up.
 func (n *Network) connectPeers(ctx context.Context, peers []*PeerGroup) error {
 	n.findMesh()
 	candidates, err := n.candidates(ctx, peers)
@@ -85,6 +101,7 @@ func (n *Network) connectPeers(ctx context.Context, peers []*PeerGroup) error {
 	return ctx.Err()
 }
 
+// findMesh sets the classes in the mesh. O(classes).
 func (n *Network) findMesh() {
 	for i := range n.Classes.List {
 		s := &n.Classes.List[i]
@@ -108,9 +125,9 @@ func (n *Network) findMesh() {
 	}
 }
 
-// MeshReason says why no mesh session comes up on the half-session of a node of
-// kind a towards one of kind b, "" where one does. From v3.32 on, a node with an
-// AS number of its own expects it of a peer without one.
+// MeshReason returns why no session comes up on the mesh half-session of a node of
+// kind a to a node of kind b, "" if one does. Since v3.32, a node with an AS number
+// of its own expects this number of a peer without one.
 func (r *Rules) MeshReason(a, b int) Reason {
 	zero := func(kind int) bool { return kind == meshZero || kind == meshPlain && r.ASN == 0 }
 	switch {
@@ -122,7 +139,9 @@ func (r *Rules) MeshReason(a, b int) Reason {
 	return ""
 }
 
-// candidates lists what the BGPPeers give. O(peer groups x classes + candidates).
+// candidates lists the half-sessions that the passes would enter, those of the mesh
+// only between classes that a BGPPeer connects. O(peer groups x classes +
+// candidates).
 func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candidate, error) {
 	var out []candidate
 	for _, p := range peers {
@@ -141,13 +160,13 @@ func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candida
 			out = n.cross(out, back, local, passReverse, p)
 		}
 	}
-	// Where there is a mesh too, both ends have its half-sessions.
+	// If both classes are in the mesh, both have its half-sessions too.
 	for i, end := 0, len(out); i < end; i++ {
 		if c := out[i]; n.InMesh(c.from) && n.InMesh(c.to) {
 			out = append(out, candidate{from: c.from, to: c.to, pass: passMesh, target: c.to}, candidate{from: c.to, to: c.from, pass: passMesh, target: c.from})
 		}
 	}
-	// In the mesh, a shared address concerns all.
+	// No mesh session to a shared address comes up, so the formula does not hold.
 	for _, shared := range n.AddressSharers() {
 		for i := range n.Classes.List {
 			if a, b := uint32(i), shared; n.InMesh(a) && n.InMesh(b) && a != b && !n.SameAddress(a, b) {
@@ -158,8 +177,8 @@ func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candida
 	return out, ctx.Err()
 }
 
-// in lists the classes with an address in the family that are in set, which
-// holds all nodes of a class or none. O(the smaller of classes and members).
+// in lists the classes with an address in the family that are in set, which contains
+// all nodes of a class or none. O(min(classes, members of set)).
 func (n *Network) in(set *bitset.BitSet) []uint32 {
 	members := int(set.Count())
 	out := make([]uint32, 0, min(members, len(n.Classes.List)))
@@ -179,12 +198,13 @@ func (n *Network) in(set *bitset.BitSet) []uint32 {
 	return out
 }
 
+// cross appends the half-sessions of all classes in from to all classes in to.
 func (n *Network) cross(out []candidate, from, to []uint32, pass pass, p *PeerGroup) []candidate {
 	for _, a := range from {
 		for _, b := range to {
 			owner := n.owner(b)
 			if a == owner && n.Classes.List[a].Nodes == 1 || n.SameAddress(a, owner) {
-				continue // Nobody peers with its own address.
+				continue // No node peers with its own address.
 			}
 			out = append(out, candidate{a, owner, pass, b, p})
 		}
@@ -192,10 +212,11 @@ func (n *Network) cross(out []candidate, from, to []uint32, pass pass, p *PeerGr
 	return out
 }
 
+// InMesh reports whether the nodes of class g are in the mesh.
 func (n *Network) InMesh(g uint32) bool { return n.Rules.inMesh(&n.Classes.List[g], n.Family) }
 
-// AddressSharers lists the classes, of one node each, whose address another node has
-// too.
+// AddressSharers lists the classes whose address another node has too. Each of them
+// has one node.
 func (n *Network) AddressSharers() []uint32 {
 	var out []uint32
 	shared := n.Index.Shared(n.Family)
@@ -205,12 +226,13 @@ func (n *Network) AddressSharers() []uint32 {
 	return out
 }
 
+// SharesAddress reports whether another node has the address of class g too.
 func (n *Network) SharesAddress(g uint32) bool {
 	return n.Classes.List[g].Shares() && n.Index.Shared(n.Family).Test(uint(n.Classes.List[g].First[0]))
 }
 
-// owner is the class that stands for all that share g's address: Calico's
-// table has one entry for it.
+// owner returns the first class with the address of class g: Calico's table has one
+// entry for each address.
 func (n *Network) owner(g uint32) uint32 {
 	if !n.SharesAddress(g) {
 		return g
@@ -218,23 +240,22 @@ func (n *Network) owner(g uint32) uint32 {
 	return n.Classes.Of[n.Index.At(n.address(g))[0]]
 }
 
+// SameAddress reports whether two classes have the same address.
 func (n *Network) SameAddress(a, b uint32) bool {
 	return a != b && n.SharesAddress(a) && n.SharesAddress(b) && n.address(a) == n.address(b)
 }
 
-// connect makes links of candidates by the precedence of Calico's table.
-// O(candidates log candidates).
+// connect makes the links by the precedence of Calico's passes. O(candidates x log
+// candidates).
 func (n *Network) connect(candidates []candidate) {
-	slices.SortFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.pass, b.pass))
-	})
+	slices.SortFunc(candidates, func(a, b candidate) int { return a.order(&b) })
 	n.starts = make([]int, len(n.Classes.List)+1)
 	for i := 0; i < len(candidates); {
 		l := Link{From: candidates[i].from, To: candidates[i].to}
 		for ; i < len(candidates) && candidates[i].from == l.From && candidates[i].to == l.To; i++ {
 			n.enter(&l, &candidates[i])
 		}
-		slices.SortFunc(l.Protocols, compareHalfSessions)
+		slices.SortFunc(l.Protocols, compareProtocols)
 		n.Links = append(n.Links, l)
 	}
 	at := 0
@@ -247,7 +268,8 @@ func (n *Network) connect(candidates []candidate) {
 	n.starts[len(n.Classes.List)] = at
 }
 
-// enter puts a candidate into the table unless an earlier pass has the key.
+// enter adds a candidate to a link unless an earlier pass entered its neighbor and
+// port.
 func (n *Network) enter(l *Link, c *candidate) {
 	a, b := &n.Classes.List[c.from], &n.Classes.List[c.target]
 	if c.pass == passMesh {
@@ -280,10 +302,12 @@ func (n *Network) enter(l *Link, c *candidate) {
 	l.Protocols = append(l.Protocols, h)
 }
 
-// LinksFrom returns the links from a class.
+// LinksFrom returns the links from class g, in order of To. The list must not be
+// changed.
 func (n *Network) LinksFrom(g uint32) []Link { return n.Links[n.starts[g]:n.starts[g+1]] }
 
-// Link returns that between two classes, nil for none.
+// Link returns the link from one class to another, nil if no BGPPeer connects them.
+// O(log links).
 func (n *Network) Link(from, to uint32) *Link {
 	list := n.LinksFrom(from)
 	i, ok := slices.BinarySearchFunc(list, to, func(l Link, to uint32) int { return cmp.Compare(l.To, to) })

@@ -7,7 +7,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// pair finds out on which links sessions stand.
+// pair sets the reasons of the links.
 func (n *Network) pair() {
 	for i := range n.Links {
 		l := &n.Links[i]
@@ -15,9 +15,10 @@ func (n *Network) pair() {
 	}
 }
 
-// reasonFor returns why no session comes up on the first half-session of l, whose other side is
-// m, nil where the other nodes have no half-session back. Where a side is
-// ambiguous, a session has to stand whichever way Calico goes.
+// reasonFor returns why no session comes up on the first half-session of l, "" if one
+// does. m is the link back, nil if the other nodes have no half-session back. If a
+// side is ambiguous, the session must come up with each of its ways. The reason is
+// then the worst one of all ways, so that it does not depend on their order.
 func (n *Network) reasonFor(l, m *Link) Reason {
 	a, b := &n.Classes.List[l.From], &n.Classes.List[l.To]
 	for _, w := range l.Protocols[0].Ways {
@@ -31,16 +32,42 @@ func (n *Network) reasonFor(l, m *Link) Reason {
 	case m == nil:
 		return NoReturn
 	}
-	for _, w := range l.Protocols[0].Ways {
-		for _, v := range m.Protocols[0].Ways {
-			if reason := n.mismatch(l, m, a, b, &w.Settings, &v.Settings); reason != "" {
-				return reason
+	worst := Reason("")
+	for i := range l.Protocols[0].Ways {
+		for k := range m.Protocols[0].Ways {
+			reason := n.mismatch(l, m, a, b, &l.Protocols[0].Ways[i].Settings, &m.Protocols[0].Ways[k].Settings)
+			if severity(reason) > severity(worst) {
+				worst = reason
 			}
 		}
 	}
-	return ""
+	return worst
 }
 
+// severity orders the reasons of a mismatch. ASNumberMismatch is the least: a
+// starting BIRD does not wait for such a half-session.
+func severity(reason Reason) int {
+	return slices.Index([]Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, PasswordMismatch}, reason)
+}
+
+// wayBack returns the way of the half-sessions back, of link m, which explains the
+// reason of link l: the first one that does not fit. nil for no link.
+func (n *Network) wayBack(l, m *Link) *Way {
+	if m == nil {
+		return nil
+	}
+	ways := m.Protocols[0].Ways
+	if len(ways) == 1 {
+		return &ways[0]
+	}
+	i := slices.IndexFunc(ways, func(v Way) bool {
+		return n.mismatch(l, m, &n.Classes.List[l.From], &n.Classes.List[l.To], &l.Protocols[0].Ways[0].Settings, &v.Settings) == l.Reason
+	})
+	return &ways[max(i, 0)]
+}
+
+// mismatch returns why no session comes up on the half-sessions of l with settings s
+// and of m with settings t, "" if one does. a and b are the classes of l.
 func (n *Network) mismatch(l, m *Link, a, b *nodes.Class, s, t *Settings) Reason {
 	switch {
 	case s.PeerASN != t.Local(b), t.PeerASN != s.Local(a):
@@ -50,17 +77,18 @@ func (n *Network) mismatch(l, m *Link, a, b *nodes.Class, s, t *Settings) Reason
 	case (s.ttl > 0) != (t.ttl > 0):
 		return TTLSecurityMismatch
 	case l.Protocols[0].Prefix == PrefixMesh && m.Protocols[0].Prefix == PrefixMesh:
-		return "" // Exactly one of any two nodes dials, and knows the port.
+		return "" // Exactly one of two nodes connects, to the right port.
 	case !n.dials(l, s) && !n.dials(m, t):
 		return NobodyDials
 	}
 	return ""
 }
 
-// dials reports whether the first half of l, with settings s, dials its peer
-// where that listens. Which end of the mesh is passive depends on the nodes;
-// where it matters here the other end is a peerIP, thus one node, and classes are
-// divided so that all nodes of l.from fare alike with it.
+// dials reports whether the first half-session of l, with settings s, connects to the
+// port on which the peer listens. Which side of a mesh session is passive depends on
+// the addresses of two nodes. Here the half-session back is of a BGPPeer with a
+// peerIP: class l.To is one node, and Peering.below divides the classes so that all
+// nodes of l.From are on one side of its address.
 func (n *Network) dials(l *Link, s *Settings) bool {
 	h := &l.Protocols[0]
 	own, peer := "", ""
@@ -73,39 +101,50 @@ func (n *Network) dials(l *Link, s *Settings) bool {
 	return portOr179(s.port) == portOr179(n.Classes.List[l.To].Port)
 }
 
-// address is that of the first node of a class.
+// address returns the address of the first node of class g.
 func (n *Network) address(g uint32) netip.Addr { return n.addressOf(n.Classes.List[g].First[0]) }
 
 func (n *Network) addressOf(node uint32) netip.Addr {
 	return n.Index.Nodes[node].Address[n.Family].Addr()
 }
 
-// Established reports whether there are sessions on a link.
+// Established reports whether sessions come up on the link.
 func (l *Link) Established() bool { return l.Reason == "" }
 
-// AnyWay reports whether a property holds for any way of the first half.
-func (l *Link) AnyWay(holds func(*Settings) bool) bool {
-	return slices.ContainsFunc(l.Protocols[0].Ways, func(w Way) bool { return holds(&w.Settings) })
+// Terms is how the nodes of one side of a link take part in its sessions.
+type Terms struct {
+	// ASN is the AS number that they send. Internal reports that the session is iBGP.
+	ASN      uint32
+	Internal bool
+	// Client reports that they reflect routes to the peer as a client, whichever way
+	// Calico chooses.
+	Client bool
+	// Allowed is how often they accept their own AS number in the path of a route,
+	// whichever way Calico chooses.
+	Allowed int
 }
 
-// LaterReason is why a half-session that is not the first stays idle.
+// Terms returns the terms of the nodes of class l.From. O(ways).
+func (n *Network) Terms(l *Link) Terms {
+	g, h := &n.Classes.List[l.From], &l.Protocols[0]
+	first := &h.Ways[0].Settings
+	t := Terms{ASN: first.Local(g), Internal: first.internal(g), Client: true, Allowed: first.allow}
+	for i := range h.Ways {
+		s := &h.Ways[i].Settings
+		t.Client, t.Allowed = t.Client && s.client(g, h.Prefix), min(t.Allowed, s.allow)
+	}
+	return t
+}
+
+// LaterReason returns why no session comes up on a half-session of l that is not the
+// first.
 func (n *Network) LaterReason(l *Link, h *Protocol) Reason {
 	a := &n.Classes.List[l.From]
-	if s := &h.Ways[0].Settings; s.PeerASN == 0 || s.Local(a) == 0 {
+	if slices.ContainsFunc(h.Ways, func(w Way) bool { return w.Settings.PeerASN == 0 || w.Settings.Local(a) == 0 }) {
 		return ASNumberZero
 	}
 	if n.SharesAddress(l.From) || n.SharesAddress(l.To) {
 		return AddressShared
 	}
 	return Overlapping
-}
-
-// Allowed is how often the nodes of l.from accept a route with their own AS number
-// in its path.
-func (l *Link) Allowed() int {
-	least := l.Protocols[0].Ways[0].Settings.allow
-	for _, w := range l.Protocols[0].Ways {
-		least = min(least, w.Settings.allow)
-	}
-	return least
 }

@@ -13,24 +13,24 @@ import (
 )
 
 // PeerGroup is BGPPeers between nodes that differ only in their names and in the
-// nodes of one side. Together they give the half-sessions that one BGPPeer with
-// all of these nodes would give, so the embedded peering stands for all of them
-// and has the union on the varying side. With one BGPPeer per node or per rack,
-// the work grows with the peer groups and not with the BGPPeers.
+// nodes of one side. Together they configure the half-sessions of one BGPPeer with
+// all of these nodes. The embedded peering is that BGPPeer: it has the union on the
+// varying side. With one BGPPeer per node or per rack, the cost grows with the peer
+// groups and not with the BGPPeers.
 type PeerGroup struct {
 	*Peering
 	Members []*Peering // in order of names, at least one
-	Numbers []uint32   // of each member, its index in Topology.peerings
-	// remoteVaries reports which side varies where there are several members:
-	// the remote nodes, or else the local nodes.
+	Numbers []uint32   // of each member, its index in Sessions.Peerings
+	// RemoteVaries reports, for several members, that the remote nodes vary.
+	// Otherwise the local nodes do.
 	RemoteVaries bool
 
 	once   sync.Once
 	byNode map[uint32][]*Peering // the members with a node on the varying side
 }
 
-// peerKind is everything that BGPPeers of one PeerGroup have in common, but for
-// the nodes of the side that does not vary.
+// peerKind is what the BGPPeers of a PeerGroup have in common, without the nodes of
+// the side that does not vary.
 type peerKind struct {
 	settings         Settings
 	address          netip.Addr
@@ -44,7 +44,7 @@ func newPeerKind(r *Peering) unique.Handle[peerKind] {
 	return unique.Make(peerKind{r.ownSettings(), r.Peer.PeerAddress, r.Forward, r.Reverse, r.global(), r.known})
 }
 
-// varying returns the nodes of the side of a member that varies.
+// varying returns the nodes of a member on the varying side.
 func (g *PeerGroup) varying(r *Peering) *nodes.List {
 	if g.RemoteVaries {
 		return &r.remoteNodes
@@ -52,69 +52,83 @@ func (g *PeerGroup) varying(r *Peering) *nodes.List {
 	return &r.localNodes
 }
 
-// groupPeerings makes peer groups of the peerings between nodes. A node that
-// shares its address with another one never varies: Calico enters one of the two
-// in place of the other. old are the peer groups of an earlier topology, whose
-// sets are reused. O(peerings + nodes on varying sides).
+// groupKey is equal for the members of one PeerGroup.
+type groupKey struct {
+	kind         unique.Handle[peerKind]
+	fixed        *bitset.BitSet // the nodes of the other side; nil if kind implies them
+	remoteVaries bool
+}
+
+// grouper collects peer groups.
+type grouper struct {
+	known map[groupKey]*PeerGroup
+	list  []*PeerGroup
+}
+
+// add adds a peering to the group of a key.
+func (c *grouper) add(k groupKey, r *Peering, number uint32) {
+	g := c.known[k]
+	if g == nil {
+		g = &PeerGroup{Peering: r, RemoteVaries: k.remoteVaries}
+		c.known[k] = g
+		c.list = append(c.list, g)
+	}
+	g.Members, g.Numbers = append(g.Members, r), append(g.Numbers, number)
+}
+
+// groupPeerings makes peer groups of the peerings between nodes. A node that shares
+// its address with another one never varies: Calico enters one of the two in place of
+// the other. The sets of old, the peer groups of an earlier topology, are reused.
+// O(peerings + nodes on varying sides).
 func groupPeerings(ix *nodes.Index, peerings []*Peering, old []*PeerGroup) []*PeerGroup {
-	type key struct {
-		kind         unique.Handle[peerKind]
-		fixed        *bitset.BitSet // the nodes of the other side; nil where kind implies them
-		remoteVaries bool
-	}
-	var out []*PeerGroup
-	known := map[key]*PeerGroup{}
-	enter := func(k key, r *Peering, number uint32) *PeerGroup {
-		g := known[k]
-		if g == nil {
-			g = &PeerGroup{Peering: r, RemoteVaries: k.remoteVaries}
-			known[k] = g
-			out = append(out, g)
-		}
-		g.Members, g.Numbers = append(g.Members, r), append(g.Numbers, number)
-		return g
-	}
 	shared := ix.Shared(calico.IPv4).Any() || ix.Shared(calico.IPv6).Any()
 	mayVary := func(l *nodes.List) bool { return l.Len > 0 && !(shared && l.Some(ix.Shares)) }
+	// First, group those with the same remote nodes.
+	c := &grouper{known: map[groupKey]*PeerGroup{}}
 	for i, r := range peerings {
 		if r.Scope != ScopeNodes {
 			continue
 		}
 		switch bySelector := r.Peer.PeerSelector != ""; {
-		case !mayVary(&r.localNodes), !bySelector && !(r.ByPeerIP() && r.remoteNodes.Len == 1):
-			out = append(out, &PeerGroup{Peering: r, Members: []*Peering{r}, Numbers: []uint32{uint32(i)}})
+		case !mayVary(&r.localNodes), !bySelector && !(r.byPeerIP() && r.remoteNodes.Len == 1):
+			c.list = append(c.list, &PeerGroup{Peering: r, Members: []*Peering{r}, Numbers: []uint32{uint32(i)}})
 		case bySelector:
-			enter(key{r.kind, r.Remote, false}, r, uint32(i))
+			c.add(groupKey{r.kind, r.Remote, false}, r, uint32(i))
 		default:
-			enter(key{r.kind, nil, false}, r, uint32(i))
+			c.add(groupKey{r.kind, nil, false}, r, uint32(i))
 		}
 	}
-	// The rest may have the same local nodes.
-	first := out
-	out = nil
+	// Of the others, group those with the same local nodes.
+	first := c.list
+	c.list = nil
 	for _, g := range first {
 		if r := g.Peering; len(g.Members) == 1 && r.Peer.PeerSelector != "" && mayVary(&r.remoteNodes) {
-			enter(key{r.kind, r.Local, true}, r, g.Numbers[0])
+			c.add(groupKey{r.kind, r.Local, true}, r, g.Numbers[0])
 		} else {
-			out = append(out, g)
+			c.list = append(c.list, g)
 		}
 	}
-	before := map[*Peering]*PeerGroup{}
+	uniteAll(ix, c.list, old)
+	return c.list
+}
+
+// uniteAll sets the embedded peerings of groups. It reuses those of old.
+func uniteAll(ix *nodes.Index, groups, old []*PeerGroup) {
+	before := make(map[*Peering]*PeerGroup, len(old))
 	for _, g := range old {
 		before[g.Members[0]] = g
 	}
-	for i, g := range out {
+	for i, g := range groups {
 		if o := before[g.Members[0]]; o != nil && o.RemoteVaries == g.RemoteVaries && slices.Equal(o.Members, g.Members) {
-			// Reuses the sets; the numbers may be others.
-			out[i] = &PeerGroup{Peering: o.Peering, Members: o.Members, Numbers: g.Numbers, RemoteVaries: o.RemoteVaries}
+			// The numbers may be others.
+			groups[i] = &PeerGroup{Peering: o.Peering, Members: o.Members, Numbers: g.Numbers, RemoteVaries: o.RemoteVaries}
 		} else if len(g.Members) > 1 {
 			g.unite(ix)
 		}
 	}
-	return out
 }
 
-// unite makes the peering that stands for all members.
+// unite sets the embedded peering.
 func (g *PeerGroup) unite(ix *nodes.Index) {
 	all := bitset.New(ix.Len())
 	for _, r := range g.Members {
@@ -129,8 +143,8 @@ func (g *PeerGroup) unite(ix *nodes.Index) {
 	g.Peering = &one
 }
 
-// with returns the members that have node i on the varying side, in order. O(nodes
-// on the varying sides) the first time, then O(1).
+// with returns the members with node i on the varying side, in order. O(nodes on the
+// varying sides) the first time, then O(1).
 func (g *PeerGroup) with(i uint) []*Peering {
 	g.once.Do(func() {
 		g.byNode = map[uint32][]*Peering{}
@@ -144,16 +158,16 @@ func (g *PeerGroup) with(i uint) []*Peering {
 	return g.byNode[uint32(i)]
 }
 
-// Source is a PeerGroup that gives a half-session.
+// Source is a PeerGroup that configures a half-session.
 type Source struct {
 	*PeerGroup
-	// far reports which nodes decide the members that give the half-session:
-	// those that it is towards, or else those that have it. It is false where
-	// there is one member.
+	// Far reports that the varying side is the peer's: the members with the peer on
+	// that side configure the half-session. Otherwise those with the node itself on it
+	// do. It is false for one member.
 	Far bool
 }
 
-// newSource returns g as a source of half-sessions, forward or back.
+// newSource returns g as a source of its half-sessions forward or back.
 func newSource(g *PeerGroup, back bool) Source {
 	return Source{g, len(g.Members) > 1 && g.RemoteVaries != back}
 }
@@ -161,7 +175,7 @@ func newSource(g *PeerGroup, back bool) Source {
 // only returns a single peering as a source.
 func only(r *Peering) Source { return Source{PeerGroup: r.alone} }
 
-// between returns the members that give node i its half-session towards node j.
+// between returns the members that configure the half-session of node i with node j.
 func (s Source) between(i, j uint) []*Peering {
 	switch {
 	case len(s.Members) == 1:
@@ -173,16 +187,16 @@ func (s Source) between(i, j uint) []*Peering {
 	}
 }
 
-// Spread holds in which classes of nodes the varying nodes of a PeerGroup are.
+// Spread lists, for each class, the members of a PeerGroup with varying nodes in it.
 type Spread struct {
-	starts []uint32
+	starts []uint32 // of each class, the index of its first in list
 	list   []Placed
 }
 
-// Placed is a member of a PeerGroup in a class of nodes.
+// Placed is a member of a PeerGroup with varying nodes in a class.
 type Placed struct {
-	Member uint32 // an index into peerGroup.members
-	Nodes  int    // of the member's varying nodes, those in the class of nodes
+	Member uint32 // an index into PeerGroup.Members
+	Nodes  int    // the number of the varying nodes in the class
 }
 
 // In lists the members with varying nodes in class i, in order.
@@ -191,8 +205,8 @@ func (s *Spread) In(i uint32) []Placed { return s.list[s.starts[i]:s.starts[i+1]
 // Spreads holds the spread of every PeerGroup with several members.
 type Spreads map[*PeerGroup]*Spread
 
-// NewSpreads finds where the members of the peer groups are. O(nodes on the
-// varying sides + classes for each PeerGroup of several).
+// NewSpreads returns the spreads of the peer groups over classes of nodes. O(nodes on
+// the varying sides + classes x peer groups of several members).
 func NewSpreads(list []*PeerGroup, nodes *nodes.Classes) Spreads {
 	out := Spreads{}
 	for _, g := range list {
@@ -238,9 +252,9 @@ func newSpread(g *PeerGroup, nodes *nodes.Classes) *Spread {
 	return s
 }
 
-// Among calls visit with the members of a source, in order, that give a node of
-// class from its half-session towards a node of class to, until visit returns
-// false.
+// Among calls visit with the members of a source that configure half-sessions of
+// nodes of class from with nodes of class to, in order, until visit returns false.
+// number is the index of the member in Sessions.Peerings.
 func (s Spreads) Among(src Source, from, to uint32, visit func(r *Peering, number uint32) bool) {
 	if len(src.Members) == 1 {
 		visit(src.Members[0], src.Numbers[0])

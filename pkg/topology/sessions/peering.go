@@ -15,36 +15,37 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// Scopes of a BGPPeer.
+// The scopes of a BGPPeer: what its peers are.
 const (
-	ScopeNodes     = "nodes"
-	ScopeWorkloads = "workloads"
-	ScopeExternal  = "external"
+	ScopeNodes     = "nodes"     // nodes of the state
+	ScopeWorkloads = "workloads" // pods on the node itself
+	ScopeExternal  = "external"  // an address that no node has
 )
 
-// Peering is a BGPPeer resolved against the nodes of a state, by the rules of
-// confd/pkg/backends/calico/client.go (updatePeersV1): every local node gets a
-// half-session to every remote one and, where Calico makes the reverse, every
-// node in back gets one to every local node.
+// Peering is a BGPPeer with the nodes that it selects, by the rules of
+// confd/pkg/backends/calico/client.go (updatePeersV1). Calico gives every local node
+// a half-session to every remote node. By reverse peering, it gives every node in
+// back one to every local node.
 type Peering struct {
 	Peer  *calico.BGPPeer
 	Scope string
 
 	Local, Remote, back *bitset.BitSet
-	// forward and reverse tell in which families there are half-sessions from
-	// the local nodes, and back to them.
+	// Forward and Reverse report, for each family, whether there are half-sessions
+	// from the local nodes, and back to them.
 	Forward, Reverse [2]bool
-	// port is that of a peerIP: the given one or, for a node, its listen port.
+	// port is the port of a peerIP: the one in the spec or, for a node, its listen
+	// port.
 	port uint16
-	// below are, for a global BGPPeer with a node's address, the nodes whose
-	// address comes before it as text: which end of two is passive depends on
-	// that. nil elsewhere. Calico makes them wait for the peer to dial if known,
-	// that is, if peerIP is written as the node's address is.
+	// below are the nodes whose address is less than peerIP, compared as text. It is
+	// set for a global BGPPeer with the address of a node, and nil for others. If
+	// known, Calico makes the half-sessions of these nodes passive.
 	below *bitset.BitSet
+	// known reports that peerIP is written as the address of a node is written.
 	known bool
-	// problems are those that only the state shows.
+	// Problems are what Calico ignores in the spec because of other objects.
 	Problems []calico.Problem
-	// selectors are those that are set.
+	// Selectors are the selectors that are set.
 	Selectors []Selector
 
 	kind                    unique.Handle[peerKind]
@@ -52,7 +53,7 @@ type Peering struct {
 	alone                   *PeerGroup // this peering alone, without its number
 }
 
-// resolve finds the nodes on both sides of a BGPPeer.
+// resolve returns the peering of a BGPPeer.
 func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
 	r := &Peering{Peer: p, Scope: ScopeNodes, Selectors: selectors(p, ix)}
 	switch {
@@ -108,12 +109,12 @@ func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 // everything is the selector of a BGPPeer that has none: it applies to all nodes.
 var everything, _ = calico.ParseSelector("all()")
 
-// global reports whether Calico enters the peer once for all nodes, and not
-// for each.
+// global reports whether the BGPPeer holds for all nodes: Calico then enters it once
+// and not for each node.
 func (r *Peering) global() bool { return r.Peer.NodeSelector == "" && r.Peer.Node == "" }
 
-// ByPeerIP reports whether the peer is given by its address.
-func (r *Peering) ByPeerIP() bool {
+// byPeerIP reports whether the spec names the peer by an address that Calico accepts.
+func (r *Peering) byPeerIP() bool {
 	return r.Peer.PeerAddress.IsValid() && r.Forward != [2]bool{} && r.Peer.PeerSelector == ""
 }
 
@@ -121,8 +122,8 @@ func (r *Peering) problem(field, format string, args ...any) {
 	r.Problems = append(r.Problems, calico.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-// byAddress resolves a peerIP. Calico compares it with the addresses of nodes
-// as text; BIRD, which meets the node at it, as an address.
+// byAddress finds the nodes with the address peerIP. Calico compares addresses as
+// texts, BIRD as numbers.
 func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	p := r.Peer
 	r.Scope, r.Remote, r.port = ScopeExternal, bitset.New(ix.Len()), p.PeerPort
@@ -141,7 +142,7 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 			continue
 		}
 		r.known = true
-		// A missing AS number is the cluster's on the way back.
+		// For reverse peering, asNumber defaults to the cluster's AS number.
 		expected := cmp.Or(p.ASNumber, s.BGPConfiguration(calico.Default).ClusterASNumber())
 		switch asn := asNumberOf(node, s); {
 		case asn != expected:
@@ -164,8 +165,8 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	}
 }
 
-// reachable reports whether Calico takes the peer's reachableBy; it skips a
-// peer with one that is no address of the peer's family.
+// reachable reports whether reachableBy is unset or an address of the family of
+// peerIP. Otherwise Calico ignores the BGPPeer.
 func (r *Peering) reachable() bool {
 	if r.Peer.ReachableBy == "" {
 		return true
@@ -178,7 +179,7 @@ func (r *Peering) reachable() bool {
 	return true
 }
 
-// below returns the nodes whose address in family f comes before a as text.
+// below returns the nodes whose address in family f is less than a, compared as text.
 func below(ix *nodes.Index, a netip.Addr, f calico.Family) *bitset.BitSet {
 	text := a.String()
 	set := bitset.New(ix.Len())
@@ -190,10 +191,10 @@ func below(ix *nodes.Index, a netip.Addr, f calico.Family) *bitset.BitSet {
 	return set
 }
 
-// withoutPeer resolves a BGPPeer without any peer. Calico makes no forward
-// half-sessions, but its reverse pass takes the empty address for that of
-// every node that lacks one in a family, and gives these half-sessions to all
-// local nodes. An absent port and address count as IPv4.
+// withoutPeer resolves a BGPPeer without peerIP and selectors of peers. Calico makes
+// no forward half-sessions. Its reverse pass compares the empty peerIP with the
+// addresses of nodes, so that every node without an address in one family matches and
+// gets half-sessions to all local nodes. They are in the IPv4 family.
 func (r *Peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 	r.back = bitset.New(ix.Len())
 	r.Reverse[calico.IPv4] = true
@@ -209,6 +210,7 @@ func (r *Peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 	r.Remote = r.back
 }
 
+// asNumberOf returns the AS number of a node: its own, or else the cluster's.
 func asNumberOf(n *calico.Node, s *state.Snapshot) uint32 {
 	if n.ASNumber != nil {
 		return *n.ASNumber
@@ -216,8 +218,8 @@ func asNumberOf(n *calico.Node, s *state.Snapshot) uint32 {
 	return s.BGPConfiguration(calico.Default).ClusterASNumber()
 }
 
-// listenPort is the port on which a node listens: its own, else the cluster's,
-// else 0 for BIRD's default.
+// listenPort returns the port on which a node listens: its own, or else the
+// cluster's, or else 0 for BIRD's default.
 func listenPort(node string, s *state.Snapshot) uint16 {
 	for _, name := range []string{calico.NodeConfiguration(node), calico.Default} {
 		if c := s.BGPConfiguration(name); c != nil && c.ListenPort != 0 {
@@ -227,8 +229,8 @@ func listenPort(node string, s *state.Snapshot) uint16 {
 	return 0
 }
 
-// portFits reports whether Calico takes the port of a peerIP for the node's:
-// neither the node's nor the cluster's listenPort may be set to another.
+// portFits reports whether Calico matches the port of a peerIP with a node: neither
+// the node's nor the cluster's listenPort may be another one.
 func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 	if p.PeerPort == 0 {
 		return true
@@ -241,29 +243,29 @@ func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 	return true
 }
 
-// Settings are what Calico's table of peers holds for one peer of a node. Two
-// BGPPeers that give a node one peer with the same settings do no harm; with
-// different ones, either may win.
+// Settings are the settings of a half-session in Calico's table of peers. If two
+// BGPPeers configure the same peer of a node with different settings, Calico uses
+// either. Settings can be compared with ==.
 type Settings struct {
 	PeerASN, localASN              uint32 // localASN is 0 for the node's own
-	clusterID                      string // the peer's, "" where it has none or it is not known
+	clusterID                      string // the peer's, "" if it has none or it is not known
 	port                           uint16 // 0 for none
 	password, nextHopMode, filters string
 	reachableBy                    string
 	sourceNone, keepOriginal       bool
 	passive                        bool
-	Restart, keepalive             int // seconds, unset for BIRD's default
-	allow, ttl                     int
+	Restart, keepalive             int // seconds, or Unset
+	allow, ttl                     int // numAllowedLocalASNumbers; ttlSecurity in hops
 }
 
-// Unset is the value of a timer that BIRD's default holds for.
+// Unset is the value of a timer that is not set: BIRD's default holds.
 const Unset = -1
 
-// settingsFor returns the settings of the peering for a peer that is a node of
-// the given class, forward or back.
+// settingsFor returns the settings of the peering for a peer that is a node of class
+// c, forward or by reverse peering.
 func (r *Peering) settingsFor(c *nodes.Class, back bool) Settings {
 	s := r.commonSettings()
-	if r.ByPeerIP() && !back {
+	if r.byPeerIP() && !back {
 		r.addAddressed(&s)
 		return s
 	}
@@ -278,7 +280,7 @@ func (r *Peering) externalSettings() Settings {
 	return s
 }
 
-// ownSettings returns all that the BGPPeer itself says of its sessions.
+// ownSettings returns the settings that do not depend on the peer.
 func (r *Peering) ownSettings() Settings {
 	if r.Peer.PeerIP != "" {
 		return r.externalSettings()
@@ -286,13 +288,14 @@ func (r *Peering) ownSettings() Settings {
 	return r.commonSettings()
 }
 
-// addAddressed adds what Calico takes from a BGPPeer with a peerIP only.
+// addAddressed adds the settings that Calico reads only of a BGPPeer with a peerIP.
 func (r *Peering) addAddressed(s *Settings) {
 	p := r.Peer
 	s.PeerASN, s.localASN, s.port, s.allow = p.ASNumber, p.LocalASNumber, r.port, p.NumAllowedLocalASNumbers
 	s.keepOriginal = p.KeepOriginalNextHop
 }
 
+// commonSettings returns the settings that Calico reads of every BGPPeer.
 func (r *Peering) commonSettings() Settings {
 	p := r.Peer
 	return Settings{
@@ -301,20 +304,20 @@ func (r *Peering) commonSettings() Settings {
 	}
 }
 
-// equivalent reports whether two peerings give the same half-sessions.
+// equivalent reports whether two peerings configure the same half-sessions.
 func (r *Peering) equivalent(q *Peering) bool {
-	return r == q || r.Peer.Name == q.Peer.Name && r.Scope == q.Scope && r.Peer.ASNumber == q.Peer.ASNumber && r.Peer.LocalASNumber == q.Peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.ByPeerIP() == q.ByPeerIP() &&
+	return r == q || r.Peer.Name == q.Peer.Name && r.Scope == q.Scope && r.Peer.ASNumber == q.Peer.ASNumber && r.Peer.LocalASNumber == q.Peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.byPeerIP() == q.byPeerIP() &&
 		r.Peer.PeerAddress == q.Peer.PeerAddress && r.ownSettings() == q.ownSettings() && r.Forward == q.Forward && r.Reverse == q.Reverse &&
-		sameSelectors(r.Selectors, q.Selectors) && SameSet(r.Local, q.Local) && SameSet(r.Remote, q.Remote) && SameSet(r.back, q.back) && SameSet(r.below, q.below)
+		sameSelectors(r.Selectors, q.Selectors) && sameSet(r.Local, q.Local) && sameSet(r.Remote, q.Remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
 }
 
-// sameSelectors compares how many nodes selectors match, which says the same of
-// those of one BGPPeer.
+// sameSelectors reports whether selectors match equally many nodes. Half-sessions do
+// not depend on the texts.
 func sameSelectors(a, b []Selector) bool {
 	return slices.EqualFunc(a, b, func(x, y Selector) bool { return x.Nodes == y.Nodes })
 }
 
-func SameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }
+func sameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }
 
 // workloadSettings returns the settings for a peer that is a pod.
 func (r *Peering) workloadSettings() Settings {

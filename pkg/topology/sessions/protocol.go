@@ -16,18 +16,20 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// prefix begins the names of Calico's BGP protocols, in the order in which the
-// names sort and BIRD therefore meets them.
+// Prefix is the first part of the name of a "protocol bgp" block in Calico's
+// bird.cfg (bird.cfg.template). Prefixes are ordered as their texts are: of two
+// protocols with one neighbor, BIRD gives a connection to the first by name.
 type Prefix uint8
 
+// The prefixes, in the order of their texts.
 const (
-	PrefixGlobal Prefix = iota
-	PrefixWorkload
-	PrefixMesh
-	PrefixNode
+	PrefixGlobal   Prefix = iota // of a BGPPeer for all nodes
+	PrefixWorkload               // of a BGPPeer with pods as peers
+	PrefixMesh                   // of the node-to-node mesh
+	PrefixNode                   // of a BGPPeer for some nodes, and of reverse peering
 )
 
-// String returns the prefix as it is in names.
+// String returns the text of the prefix.
 func (p Prefix) String() string {
 	return [...]string{"Global_", "Local_Workload_", "Mesh_", "Node_"}[p]
 }
@@ -38,19 +40,23 @@ type Protocol struct {
 	Prefix Prefix
 	port   uint16
 	pass   pass // in which Calico enters it
-	// ways are the settings that it may have, with the BGPPeers that give
-	// them. More than one, and it is ambiguous.
+	// Ways are the settings that Calico may choose, at least one. With more than
+	// one, the half-session is ambiguous.
 	Ways []Way
 }
 
+// Way is the settings of a half-session and the BGPPeers that configure it with
+// them.
 type Way struct {
 	Settings Settings
 	Sources  []Source // none for the mesh
 }
 
+// Ambiguous reports whether several BGPPeers configure the half-session with
+// different settings. Calico then uses one of them; which one is not determined.
 func (h *Protocol) Ambiguous() bool { return len(h.Ways) > 1 }
 
-// add adds a source that gives the half-session with settings s.
+// add adds a source that configures the half-session with settings s.
 func (h *Protocol) add(s Settings, from Source) {
 	for i := range h.Ways {
 		if h.Ways[i].Settings == s {
@@ -63,7 +69,7 @@ func (h *Protocol) add(s Settings, from Source) {
 	h.Ways = append(h.Ways, Way{s, []Source{from}})
 }
 
-// suffix is what follows the address in the protocol's name.
+// suffix returns the part of the protocol's name after the address.
 func (h *Protocol) suffix() string { return suffix(h.Prefix, h.port) }
 
 func suffix(p Prefix, port uint16) string {
@@ -73,53 +79,54 @@ func suffix(p Prefix, port uint16) string {
 	return "_port_" + strconv.Itoa(int(port))
 }
 
-// compareHalfSessions orders half-sessions with one neighbor as their names do.
-func compareHalfSessions(a, b Protocol) int {
+// compareProtocols orders the half-sessions with one neighbor by their names.
+func compareProtocols(a, b Protocol) int {
 	return cmp.Or(cmp.Compare(a.Prefix, b.Prefix), strings.Compare(a.suffix(), b.suffix()))
 }
 
-// protocol is the name of the protocol with a neighbor.
+// protocol returns the name of the protocol for the neighbor at an address.
 func (h *Protocol) protocol(address string) string {
 	return h.Prefix.String() + strings.NewReplacer(".", "_", ":", "_").Replace(address) + h.suffix()
 }
 
-// defaultPort is where BIRD listens and what it dials, where nothing is set.
+// defaultPort is the port on which BIRD listens, and to which it connects, if no
+// port is set.
 const defaultPort = 179
 
 func portOr179(port uint16) uint16 { return cmp.Or(port, defaultPort) }
 
-// Local is what a node of g presents itself with.
+// Local returns the AS number that a node of class g sends in its OPEN message.
 func (s *Settings) Local(g *nodes.Class) uint32 { return cmp.Or(s.localASN, g.ASN) }
 
-// Internal reports whether it is iBGP, as Calico and BIRD tell it.
-func (s *Settings) Internal(g *nodes.Class) bool { return s.PeerASN == s.Local(g) }
+// internal reports whether the session is iBGP: both AS numbers are equal.
+func (s *Settings) internal(g *nodes.Class) bool { return s.PeerASN == s.Local(g) }
 
-// normalise drops what does not show in a node's bird.cfg: BGPPeers that differ
-// in nothing else do no harm together.
+// normalise unsets the settings that have no effect on the bird.cfg of a node of
+// class g. BGPPeers that differ only in these are not ambiguous.
 func (s *Settings) normalise(g *nodes.Class) {
 	if s.localASN == g.ASN {
 		s.localASN = 0
 	}
-	if !s.Internal(g) || s.clusterID != g.ClusterID {
+	if !s.internal(g) || s.clusterID != g.ClusterID {
 		s.clusterID = ""
 	}
-	if s.nextHopMode != "" || s.Internal(g) {
+	if s.nextHopMode != "" || s.internal(g) {
 		s.keepOriginal = false
 	}
-	if s.keepalive == 0 { // BIRD takes it as unset.
+	if s.keepalive == 0 { // Unset for BIRD.
 		s.keepalive = Unset
 	}
 }
 
-// Client reports whether a node of g takes the peer for its client: it is a
-// reflector itself, and the peer is none or one with another cluster ID, as
-// far as Calico knows (bgp_processor.go, buildPeerFromData). The mesh has none.
-func (s *Settings) Client(g *nodes.Class, p Prefix) bool {
-	return p != PrefixMesh && g.Reflector() && s.Internal(g) && s.clusterID != g.ClusterID
+// client reports whether the peer is a route reflector client of a node of class g:
+// the session is iBGP, the node is a route reflector, and the peer has no cluster ID
+// or another one (bgp_processor.go, buildPeerFromData). Mesh peers are no clients.
+func (s *Settings) client(g *nodes.Class, p Prefix) bool {
+	return p != PrefixMesh && g.Reflector() && s.internal(g) && s.clusterID != g.ClusterID
 }
 
-// passive reports whether the protocol waits for its peer to dial. own and peer
-// are addresses as text, which is how Calico compares them.
+// passive reports whether the protocol waits for its peer to connect. own and peer
+// are addresses as text: Calico compares the texts.
 func (h *Protocol) passive(s *Settings, own, peer string) bool {
 	switch h.Prefix {
 	case PrefixMesh:
@@ -133,21 +140,25 @@ func (h *Protocol) passive(s *Settings, own, peer string) bool {
 	}
 }
 
-// Rules are what the whole cluster's configuration says of sessions.
+// Rules are the settings of sessions that hold for the whole cluster. They come from
+// the BGPConfigurations and from the version of Calico.
 type Rules struct {
+	// Mesh reports whether the node-to-node mesh is on.
 	Mesh bool
-	ASN  uint32
-	// peerInherits reports that a node takes the AS number of a mesh peer without
-	// one of its own for its own, and not for the cluster's: so since v3.32
-	// (bgp_processor.go, processMeshPeers), and where the version is not known.
+	// ASN is the AS number of nodes without one of their own.
+	ASN uint32
+	// peerInherits reports that a node expects its own AS number of a mesh peer
+	// without an AS number of its own: so since v3.32 (bgp_processor.go,
+	// processMeshPeers), and if the version is not known. Before v3.32, it expects
+	// the cluster's.
 	peerInherits bool
 	meshPassword string
-	meshRestart  int
+	meshRestart  int    // seconds, or Unset
 	meshSource   bool   // there is a BGPConfiguration "default"
-	ports        string // all listen ports, to be compared
+	ports        string // all listen ports, for comparing Rules
 }
 
-// meshSettings are those of the mesh for the half-session of a towards b.
+// meshSettings returns the settings of a mesh half-session of class a to class b.
 func (r *Rules) meshSettings(a, b *nodes.Class) Settings {
 	s := Settings{PeerASN: b.ASN, port: b.Port, password: r.meshPassword, Restart: r.meshRestart, keepalive: Unset}
 	if !b.OwnASN && r.peerInherits {
@@ -161,11 +172,11 @@ func (r *Rules) inMesh(g *nodes.Class, f calico.Family) bool {
 	return r.Mesh && g.Speaks(f) && !g.Reflector()
 }
 
-// Seconds is a timer as Calico writes it into bird.cfg: rounded to seconds
+// Seconds returns a timer in seconds, rounded as Calico rounds it for bird.cfg
 // (confd/pkg/backends/calico/bgp_processor.go).
 func Seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
 
-// optionalSeconds is a timer as it is written, unset for nil.
+// optionalSeconds returns a timer in seconds, Unset for nil.
 func optionalSeconds(d *time.Duration) int {
 	if d == nil {
 		return Unset
@@ -193,6 +204,8 @@ func newRules(s *state.Snapshot) Rules {
 	return r
 }
 
+// CalicoVersion returns the version of Calico that the ClusterInformation names, nil
+// if it is not known.
 func CalicoVersion(s *state.Snapshot) *version.Version {
 	if c := s.ClusterInformation(); c != nil {
 		return c.Version

@@ -9,8 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// What BIRD rejects, in general: the reason is the same as long as one case of it is
-// there. The text of a Refusal names the case.
+// The reasons why BIRD rejects its configuration: what `bird -p` of 1.6.8 does not
+// accept.
 const (
 	RefusesOwnZero    = "the node's own AS number 0"
 	RefusesPeerZero   = "the AS number 0 of a peer that is a node"
@@ -18,32 +18,28 @@ const (
 	RefusesMask       = "a cluster ID with a mask"
 	RefusesLinkLocal  = "the link-local address of a peer, for which Calico gives no interface"
 	RefusesTwice      = "two protocols of one name, for an address that several nodes have"
-	AnyRefusal        = ""
+	AnyRefusal        = "" // stands for all of them
 )
 
-// Refusal is something that BIRD rejects: the reason in general, a text about this case,
-// with the BGPPeers that give it.
+// Refusal is a half-session that BIRD rejects.
 type Refusal struct {
-	Reason, text string
-	Link         *Link
-	Sources      []Source
+	Reason string
+	text   string // the reason with the values of this half-session
+	// Link and Sources are the link of the half-session and the BGPPeers that configure
+	// it. Both are nil for the mesh and for an ExternalSide.
+	Link    *Link
+	Sources []Source
 }
 
-func Texts(refusals []Refusal) []string {
-	var out []string
-	for _, r := range refusals {
-		out = append(out, r.text)
-	}
-	return out
-}
-
-// ExternalSide is half-sessions of some nodes whose other side is no node: an
-// external peer, or, without an address, pods.
+// ExternalSide is half-sessions of some nodes with one external peer or, without an
+// address, with pods.
 type ExternalSide struct {
 	Variant
 	address netip.Addr
 }
 
+// ExternalSides returns the half-sessions with external peers, those of Counted, and
+// with pods. O(variants + BGPPeers with pods as peers).
 func (n *Network) ExternalSides() []ExternalSide {
 	var out []ExternalSide
 	for _, o := range n.Counted {
@@ -59,12 +55,37 @@ func (n *Network) ExternalSides() []ExternalSide {
 	return out
 }
 
-// Refusals returns why BIRD rejects the configuration of the nodes of a class,
-// external peers left out: what `bird -p` of 1.6.8 does not accept. A node with
-// an IPv6 address alone, whose router ID would be empty, is none of them: such
-// clusters run, with CALICO_ROUTER_ID set, which is in no object. The texts name
-// the BGPPeers that give it to the given node, or, with Nobody, to no node.
-func (n *Network) Refusals(g uint32, node int) []Refusal {
+// Refusals returns the half-sessions of the nodes of class g with other nodes that
+// BIRD rejects. BIRD would also reject an empty router ID, but a node with only an
+// IPv6 address is no refusal: such clusters set CALICO_ROUTER_ID, which is in no
+// object. O(links of the class).
+func (n *Network) Refusals(g uint32) []Refusal { return n.refusals(g, nobody) }
+
+// RefusalTexts returns why BIRD rejects the configuration of a node, sorted. The
+// texts name the BGPPeers. sides are the ExternalSides of the network. O(links of the
+// class + sides).
+func (n *Network) RefusalTexts(node uint32, sides []ExternalSide) []string {
+	var out []string
+	g := n.Classes.Of[node]
+	for _, r := range n.refusals(g, int(node)) {
+		out = append(out, r.text)
+	}
+	for i := range sides {
+		side := &sides[i]
+		if !side.Nodes.Test(uint(node)) {
+			continue
+		}
+		for _, r := range n.ExternalRefusals(side, g) {
+			out = append(out, fmt.Sprintf("%s, in BGPPeer %s", r.text, names(side.sourcesAt(uint(node)))))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// refusals returns the Refusals of class g. The texts name the BGPPeers of one node of
+// the class or, for nobody, none.
+func (n *Network) refusals(g uint32, node int) []Refusal {
 	s := &n.Classes.List[g]
 	if !s.Speaks(n.Family) {
 		return nil
@@ -83,9 +104,10 @@ func (n *Network) Refusals(g uint32, node int) []Refusal {
 	return out
 }
 
-// Nobody is the number of no node.
-const Nobody = -1
+// nobody is the number of no node.
+const nobody = -1
 
+// refusalsOf returns the refusals of the half-sessions h of link l. s is class l.From.
 func (n *Network) refusalsOf(s *nodes.Class, l *Link, h *Protocol, node int) []Refusal {
 	var out []Refusal
 	for _, w := range h.Ways {
@@ -97,10 +119,10 @@ func (n *Network) refusalsOf(s *nodes.Class, l *Link, h *Protocol, node int) []R
 		case w.Settings.PeerASN != 0:
 		case n.Classes.List[l.To].ASN == 0:
 			add(RefusesPeerZero, fmt.Sprintf("the AS number 0 of %s", n.describe(l.To)))
-		case h.Prefix != PrefixMesh: // There it is the node's own.
-			add(RefusesRemoteZero, "the remote AS number 0 in BGPPeer "+Names(n.giving(l, w, node)))
+		case h.Prefix != PrefixMesh: // In the mesh, it is the node's own AS number.
+			add(RefusesRemoteZero, "the remote AS number 0 in BGPPeer "+names(n.giving(l, w, node)))
 		}
-		if w.Settings.Client(s, h.Prefix) && masked(s.ClusterID) {
+		if w.Settings.client(s, h.Prefix) && masked(s.ClusterID) {
 			add(RefusesMask, maskText(s.ClusterID))
 		}
 		if linkLocal(n.address(l.To)) {
@@ -118,7 +140,7 @@ func linkLocalText(address netip.Addr) string {
 	return fmt.Sprintf("the link-local address %s of a peer, for which Calico gives no interface", address)
 }
 
-// ExternalRefusals are those of such a half-session for the nodes of class g.
+// ExternalRefusals returns why BIRD rejects the half-sessions u on nodes of class g.
 func (n *Network) ExternalRefusals(u *ExternalSide, g uint32) []Refusal {
 	var out []Refusal
 	own := &n.Classes.List[g]
@@ -131,7 +153,7 @@ func (n *Network) ExternalRefusals(u *ExternalSide, g uint32) []Refusal {
 	if u.Settings.PeerASN == 0 {
 		out = append(out, Refusal{Reason: RefusesRemoteZero, text: "the remote AS number 0"})
 	}
-	if u.Settings.Client(own, PrefixNode) && masked(own.ClusterID) {
+	if u.Settings.client(own, PrefixNode) && masked(own.ClusterID) {
 		out = append(out, Refusal{Reason: RefusesMask, text: maskText(own.ClusterID)})
 	}
 	if linkLocal(u.address) {
@@ -142,8 +164,8 @@ func (n *Network) ExternalRefusals(u *ExternalSide, g uint32) []Refusal {
 
 func masked(clusterID string) bool { return strings.Contains(clusterID, "/") }
 
-// meshRefusals are those of the mesh's half-sessions with classes that no link
-// reaches.
+// meshRefusals returns the refusals of the mesh half-sessions of class g with classes
+// to which there is no link.
 func (n *Network) meshRefusals(g uint32) []Refusal {
 	var out []Refusal
 	add := func(reason, text string) { out = append(out, Refusal{Reason: reason, text: text}) }
@@ -163,7 +185,7 @@ func (n *Network) meshRefusals(g uint32) []Refusal {
 		}
 	}
 	for _, shared := range n.AddressSharers() {
-		// Its address makes two protocols of one name, for all but its owners.
+		// All nodes but the two with the address get two protocols of one name.
 		if n.InMesh(shared) && shared != g && !n.SameAddress(g, shared) && n.twiceInMesh(shared) {
 			add(RefusesTwice, fmt.Sprintf("two protocols of one name, for the address %s of several nodes", n.address(shared)))
 		}
@@ -182,6 +204,7 @@ func (n *Network) meshNodes() int {
 	return count
 }
 
+// twiceInMesh reports whether several nodes in the mesh have the address of a class.
 func (n *Network) twiceInMesh(shared uint32) bool {
 	count := 0
 	for _, node := range n.Index.At(n.address(shared)) {
@@ -192,7 +215,7 @@ func (n *Network) twiceInMesh(shared uint32) bool {
 	return count > 1
 }
 
-// describe names a class for a message.
+// describe names the nodes of class g for a message.
 func (n *Network) describe(g uint32) string {
 	s := &n.Classes.List[g]
 	name := "node " + n.Index.Nodes[s.First[0]].Name
@@ -202,12 +225,13 @@ func (n *Network) describe(g uint32) string {
 	return name
 }
 
-// giving lists the BGPPeers that give a way of a half-session of a link to a node.
+// giving lists the BGPPeers that configure, in one way, the half-sessions of a node on
+// link l.
 func (n *Network) giving(l *Link, w Way, node int) []*Peering {
 	var out []*Peering
 	for _, s := range w.Sources {
 		switch {
-		case node == Nobody:
+		case node == nobody:
 		case len(s.Members) == 1 || !s.Far:
 			out = append(out, s.between(uint(node), uint(node))...)
 		default:
@@ -222,7 +246,8 @@ func (n *Network) giving(l *Link, w Way, node int) []*Peering {
 	return out
 }
 
-func Names(peerings []*Peering) string {
+// names joins the names of BGPPeers, sorted.
+func names(peerings []*Peering) string {
 	var out []string
 	for _, p := range peerings {
 		out = append(out, p.Peer.Name)

@@ -16,7 +16,7 @@ type HalfSession struct {
 	// PeerNode is the node of the state with the address PeerIP, if any.
 	PeerNode string `json:"peerNode,omitempty"`
 	// PeerASN is the AS number that the node expects of the neighbor, LocalASN
-	// the one that it presents itself with.
+	// the one that it sends.
 	PeerASN  uint32 `json:"peerASN"`
 	LocalASN uint32 `json:"localASN"`
 	// Passive reports that the node waits for the neighbor to connect.
@@ -25,28 +25,28 @@ type HalfSession struct {
 	// neighbor (RFC 4456), under the cluster ID ClusterID.
 	RouteReflectorClient bool   `json:"routeReflectorClient"`
 	ClusterID            string `json:"clusterID,omitempty"`
-	// GracefulRestartTime and KeepaliveTime are in seconds, nil where BIRD's
-	// defaults hold, 120 and 80.
+	// GracefulRestartTime and KeepaliveTime are in seconds, nil for BIRD's
+	// defaults, 120 and 80.
 	GracefulRestartTime *int `json:"gracefulRestartTime,omitempty"`
 	KeepaliveTime       *int `json:"keepaliveTime,omitempty"`
-	// SourceAddress is the node's own address that it dials from, empty where
+	// SourceAddress is the node's own address from which it connects, empty if
 	// the kernel chooses it.
 	SourceAddress string `json:"sourceAddress,omitempty"`
-	// NextHopMode is Self or Keep, empty where BGP's own rule holds.
+	// NextHopMode is Self or Keep, empty for BGP's own rule.
 	NextHopMode string `json:"nextHopMode,omitempty"`
 	// NumAllowedLocalASNumbers is how often the node's own AS number may be in
-	// the path of a route that it takes.
+	// the path of a route that it accepts.
 	NumAllowedLocalASNumbers int `json:"numAllowedLocalASNumbers,omitempty"`
 	// TTLSecurity is the number of hops of GTSM (RFC 5082), 0 for off.
 	TTLSecurity int `json:"ttlSecurity,omitempty"`
-	// ReachableBy is the gateway by which PeerIP is reached, if one is set.
+	// ReachableBy is the gateway to PeerIP, if one is set.
 	ReachableBy string `json:"reachableBy,omitempty"`
-	// Password names the Secret and its key, "name/key"; never what is in it.
+	// Password names the Secret and its key, "name/key". It is never the password.
 	Password string `json:"password,omitempty"`
 	// Filters names the BGPFilters.
 	Filters []string `json:"filters,omitempty"`
-	// Sources names the BGPPeers behind the half-session, in order; for the
-	// mesh, the BGPConfiguration "default" where there is one.
+	// Sources names the BGPPeers that configure the half-session, in order; for
+	// the mesh, the BGPConfiguration "default" if there is one.
 	Sources []string `json:"sources"`
 	// Status reports whether a session comes up on it.
 	Status Status `json:"status"`
@@ -59,8 +59,8 @@ type Status string
 const (
 	// Paired: the other side has a half-session that fits, so a session comes up.
 	Paired Status = "Paired"
-	// External: the other side is not a node of the state, so nothing is known
-	// of it.
+	// External: the other side is not a node of the state. Its configuration is not
+	// known.
 	External Status = "External"
 	// Broken: no session can come up; see BrokenSession.
 	Broken Status = "Broken"
@@ -84,16 +84,16 @@ const (
 	// NobodyDials: each side waits for the other, or dials a port on which the
 	// other does not listen.
 	NobodyDials Reason = "NobodyDials"
-	// Overlapping: another protocol of the node has the same neighbor and
-	// takes the connection; this one stays idle.
+	// Overlapping: BIRD gives the connection to another protocol of the node with
+	// the same neighbor. This one stays idle.
 	Overlapping Reason = "Overlapping"
-	// AddressShared: two nodes have the neighbor's or the own address.
+	// AddressShared: two nodes have the neighbor's or the node's own address.
 	AddressShared Reason = "AddressShared"
 )
 
-// BrokenSession is a half-session on which no session can come up. Each, but for
-// those of an ASNumberMismatch, costs its node the whole graceful-restart wait of
-// 240 s at every start of calico-node.
+// BrokenSession is a half-session on which no session can come up. At every start of
+// calico-node, BIRD waits 240 seconds for it (its graceful-restart wait), except for
+// an ASNumberMismatch.
 type BrokenSession struct {
 	Node     string `json:"node"`
 	Family   string `json:"family"`
@@ -101,32 +101,30 @@ type BrokenSession struct {
 	PeerIP   string `json:"peerIP"`
 	PeerNode string `json:"peerNode,omitempty"`
 	Reason   Reason `json:"reason"`
-	// Message says it in words, with the numbers.
+	// Message explains Reason, with the values.
 	Message string   `json:"message"`
 	Sources []string `json:"sources"`
 }
 
-// AmbiguousSession is a half-session whose settings depend on the order in
-// which Calico happens to visit BGPPeers: several BGPPeers give the node the
-// same peer with different settings, and any of them may win, another one each
-// time.
+// AmbiguousSession is a half-session whose settings depend on the order in which
+// Calico visits BGPPeers. Several BGPPeers configure the same peer of the node with
+// different settings. Calico uses one of them, and may use another one later.
 type AmbiguousSession struct {
 	Node     string `json:"node"`
 	Family   string `json:"family"`
 	PeerIP   string `json:"peerIP"`
 	PeerNode string `json:"peerNode,omitempty"`
-	// Sources names the BGPPeers in order, Differs the fields in which what
-	// they give differs, by their names in HalfSession.
+	// Sources names the BGPPeers in order, Differs the fields of the candidates
+	// that differ, by their JSON names in HalfSession.
 	Sources []string `json:"sources"`
 	Differs []string `json:"differs"`
-	// Candidates are what each of the Sources gives.
+	// Candidates are the half-sessions that the Sources configure.
 	Candidates []HalfSession `json:"candidates"`
 }
 
-// FrozenNode is a node whose BIRD rejects the configuration that Calico would
-// write: it keeps the old one, and nothing that changes later reaches it; a
-// BIRD that starts without an old one does not start at all
-// (confd/pkg/resource/template/resource.go).
+// FrozenNode is a node whose BIRD rejects the configuration that Calico writes. BIRD
+// keeps the old configuration, and later changes have no effect on it. Without an old
+// configuration, BIRD does not start (confd/pkg/resource/template/resource.go).
 type FrozenNode struct {
 	Node    string   `json:"node"`
 	Family  string   `json:"family"`
@@ -137,10 +135,10 @@ type FrozenNode struct {
 type Selector struct {
 	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
 	Text  string `json:"text"`
-	// Error is why it does not parse, "" where it does.
+	// Error is why it does not parse, "" if it does.
 	Error string `json:"error"`
 	// Labels names the labels that it reads, sorted.
 	Labels []string `json:"labels"`
-	// Nodes counts those that it matches, including those without BGP.
+	// Nodes counts the nodes that it matches, including those without BGP.
 	Nodes int `json:"nodes"`
 }

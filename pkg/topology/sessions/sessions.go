@@ -13,23 +13,23 @@ import (
 
 // Sessions is the sessions of a snapshot in both families. It is immutable.
 type Sessions struct {
-	Peerings   []*Peering // in order of the BGPPeers
+	Peerings   []*Peering // in order of the names of the BGPPeers
 	Rules      Rules
 	PeerGroups []*PeerGroup
 	Classes    *nodes.Classes
-	Networks   [2]*Network
+	Networks   [2]*Network // by family
 
 	snapshot  *state.Snapshot
 	index     *nodes.Index
 	externals [2][]*ExternalPeer
 }
 
-// Compute returns the sessions of a snapshot, whose nodes are in ix. What did
-// not change since before, the sessions of an earlier snapshot or nil, is reused,
-// and same reports whether all sessions are: the networks and classes are then
-// those of before. The only error is that of ctx, once it is done.
+// Compute returns the sessions of a snapshot, whose nodes are in ix. It reuses what
+// did not change since before, the sessions of an earlier snapshot or nil. The result
+// same reports that no session changed: the networks and classes are then those of
+// before. The only error is that of ctx, once it is done.
 //
-// O(BGPPeers) with a very small constant where no sessions change; else also
+// O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
 func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions) (c *Sessions, same bool, err error) {
 	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s)}
@@ -40,10 +40,11 @@ func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Se
 		c.PeerGroups, c.externals, c.Classes, c.Networks = before.PeerGroups, before.externals, before.Classes, before.Networks
 		return c, true, nil
 	}
-	return c, false, c.connect(ctx, before)
+	err = c.connect(ctx, before)
+	return c, false, err
 }
 
-// resolve resolves the BGPPeers, as far as before has not done so.
+// resolve makes the peerings. It reuses those of before that did not change.
 func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 	var was []*Peering // in order of names, as the BGPPeers are
 	sameConfigurations := false
@@ -63,7 +64,7 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 		if len(was) > 0 && was[0].Peer.Name == p.Name {
 			r = was[0]
 		}
-		// What is not given by selectors depends on AS numbers and ports too.
+		// A peering without a peerSelector also depends on AS numbers and ports.
 		if r == nil || r.Peer != p || before.index != c.index || p.PeerSelector == "" && !sameConfigurations {
 			fresh := resolve(p, c.index, c.snapshot)
 			if r == nil || r.Peer != p || !slices.Equal(r.Problems, fresh.Problems) || !r.equivalent(fresh) {
@@ -75,7 +76,7 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 	return nil
 }
 
-// connect divides the nodes into classes and connects these.
+// connect divides the nodes into classes and makes the networks.
 func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 	var old *nodes.Classes
 	var oldPeers []*PeerGroup
@@ -120,7 +121,8 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 	return nil
 }
 
-// defaults returns what the BGPConfigurations give to nodes.
+// defaults returns the AS number and the ports that the BGPConfigurations set for
+// nodes.
 func (c *Sessions) defaults() nodes.Defaults {
 	d := nodes.Defaults{ASN: c.Rules.ASN, Ports: map[uint16]*bitset.BitSet{}}
 	if one := c.snapshot.BGPConfiguration(calico.Default); one != nil {
