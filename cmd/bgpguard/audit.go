@@ -327,7 +327,7 @@ func (o *auditOptions) audit(ctx context.Context, s auditedState, stdin io.Reade
 		a.Compare(before)
 		a.Before = before
 	}
-	a.Failures = append(a.Failures, s.unusable...)
+	a.AddFailures(s.unusable...)
 	return a, nil
 }
 

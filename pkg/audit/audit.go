@@ -178,7 +178,7 @@ func bySeverity(a, b Violation) int {
 	return cmp.Or(cmp.Compare(Rank(a.Severity), Rank(b.Severity)), violation.ByPolicyAndID(a.Violation, b.Violation))
 }
 
-// fail adds policies that could not be evaluated, each once, and keeps Failures sorted.
+// fail adds policies that could not be evaluated, each once.
 func (a *Audit) fail(failures []validate.Failure) {
 	for i := range failures {
 		f := &failures[i]
@@ -189,9 +189,15 @@ func (a *Audit) fail(failures []validate.Failure) {
 		if p := slices.IndexFunc(a.Policies, func(p Policy) bool { return p.Name == f.Policy }); p >= 0 {
 			severity = a.Policies[p].Severity
 		}
-		a.Failures = append(a.Failures, Failure{Policy: f.Policy, Severity: severity, Action: f.Action, Message: f.Text()})
+		a.AddFailures(Failure{Policy: f.Policy, Severity: severity, Action: f.Action, Message: f.Text()})
 	}
-	slices.SortFunc(a.Failures, func(x, y Failure) int { return cmp.Compare(x.Policy, y.Policy) })
+}
+
+// AddFailures adds policies that could not be evaluated or loaded, and keeps Failures
+// sorted by policy.
+func (a *Audit) AddFailures(failures ...Failure) {
+	a.Failures = append(a.Failures, failures...)
+	slices.SortStableFunc(a.Failures, func(x, y Failure) int { return cmp.Compare(x.Policy, y.Policy) })
 }
 
 // Rank is the index of a severity in policy.Severities, 0 for the worst. An unknown

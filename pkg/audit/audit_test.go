@@ -641,3 +641,11 @@ func TestFollowNeedsTheTopologyBefore(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestFailuresAreSortedByPolicy(t *testing.T) {
+	a := &Audit{Failures: []Failure{{Policy: "m"}}}
+	a.AddFailures(Failure{Policy: "z"}, Failure{Policy: "a"})
+	if want := []Failure{{Policy: "a"}, {Policy: "m"}, {Policy: "z"}}; !slices.Equal(a.Failures, want) {
+		t.Errorf("got %+v, want %+v", a.Failures, want)
+	}
+}

@@ -128,7 +128,7 @@ func (c *current) Audit(ctx context.Context) (*audit.Audit, error) {
 	}
 	for _, o := range outcomes {
 		if o.Err != nil {
-			found.Failures = append(found.Failures, audit.Failure{Policy: o.Name, Message: rejected(&o)})
+			found.AddFailures(audit.Failure{Policy: o.Name, Message: rejected(&o)})
 		}
 	}
 	trail, err := auditor.ReadTrail(ctx, c.reader, c.namespace, c.log)
