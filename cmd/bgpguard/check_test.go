@@ -120,7 +120,7 @@ func TestCheckRejectsInvalidInput(t *testing.T) {
 			in: files{"empty/README.md": ""}, args: "-f empty", want: "empty: no .yaml, .yml or .json file in this directory",
 		},
 		"a state without objects": {
-			in: files{"c.yaml": nodeC, "s.yaml": "# kubectl failed.\n"}, args: "-f c.yaml --state s.yaml", want: "s.yaml: no object of a cluster",
+			in: files{"c.yaml": nodeC, "s.yaml": "# kubectl failed.\n"}, args: "-f c.yaml --state s.yaml", want: "s.yaml: contains no object of a cluster",
 		},
 		"a file without objects": {
 			in: files{"c.yaml": "# Nothing here.\n"}, args: "-f c.yaml", want: "c.yaml: contains no object to apply",

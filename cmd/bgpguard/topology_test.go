@@ -247,7 +247,7 @@ func TestTopologyRejectsInvalidInput(t *testing.T) {
 	for name, c := range map[string]struct{ args, want string }{
 		"no file":                       {"", "flag -f is required: the file with the objects of the cluster, or - for stdin"},
 		"no node":                       {"-f peer.yaml", "peer.yaml: contains no Node: without nodes there are no sessions"},
-		"no object":                     {"-f empty.yaml", "empty.yaml: no object of a cluster"},
+		"no object":                     {"-f empty.yaml", "empty.yaml: contains no object of a cluster"},
 		"a change without objects":      {"-f state.yaml --change empty.yaml", "empty.yaml: contains no object to apply"},
 		"a delete without a change":     {"-f state.yaml --delete", "flag --delete requires --change: the file with the objects to delete"},
 		"a delete of an unknown object": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: it is not in the state"},

@@ -37,9 +37,10 @@ func command() *cobra.Command {
 		Use: "webhook",
 		Long: `webhook reviews changes to Calico's BGP objects and Nodes for a Kubernetes API server.
 
-It follows the objects of the cluster that decide BGP. For each change it evaluates the policies on the
-state before and after the change, and denies a change that violates a policy anew or makes a violation
-worse. The policies are the cluster's BGPPolicies: webhook validates changes to them and writes their status.
+It watches the objects of the cluster that decide BGP. For each change it evaluates the policies on the
+state before and after the change. It denies a change that causes a new violation of a policy or makes a
+violation worse. The policies are the cluster's BGPPolicies. webhook validates changes to them and writes
+their status.
 
 It serves /validate and /validate-bgppolicy over HTTPS, /healthz and /readyz over HTTP, and /metrics over HTTPS.`,
 		Example: `  webhook --leader-elect

@@ -53,7 +53,7 @@ func TestHandle(t *testing.T) {
 		"a policy that fails is an error and no denial": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
 			decider: always(failed),
-			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the change could not be evaluated:\n[mine] policy error, not a verdict: division by zero\nbased on cluster data confirmed 3s ago","reason":"InternalError","code":500},"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine"}}`,
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the change could not be evaluated:\n[mine] evaluation error: division by zero\nbased on cluster data confirmed 3s ago","reason":"InternalError","code":500},"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine"}}`,
 		},
 		"requests before the caches are synced fail": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),

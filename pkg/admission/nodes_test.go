@@ -115,8 +115,8 @@ func TestAnswersAboutNodes(t *testing.T) {
 		"a policy that failed blocks no Node": {
 			request: nodeRequest(update, "jane"), decider: always(failed),
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard","violations":"[{\"policy\":\"timers-consistent\",\"id\":\"x\",\"size\":0,\"action\":\"Warn\",\"message\":\"2 sessions differ\"}]"},` +
-				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","the change could not be evaluated:","[mine] policy error, not a verdict: division by zero","based on cluster data confirmed 3s ago","[timers-consistent] 2 sessions differ","See https://example.com/timers"]}`,
-			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"the change could not be evaluated:\n[mine] policy error, not a verdict: division by zero\nbased on cluster data confirmed 3s ago"}` + "\n",
+				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","the change could not be evaluated:","[mine] evaluation error: division by zero","based on cluster data confirmed 3s ago","[timers-consistent] 2 sessions differ","See https://example.com/timers"]}`,
+			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"the change could not be evaluated:\n[mine] evaluation error: division by zero\nbased on cluster data confirmed 3s ago"}` + "\n",
 		},
 		"a state that is not known yet blocks no Node": {
 			request: nodeRequest(update, "system:node:cp-1"), decider: always(denied()),

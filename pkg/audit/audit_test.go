@@ -611,7 +611,7 @@ func TestUnknownMembersAreAFailure(t *testing.T) {
 	}
 	failed := func(a *Audit) bool {
 		return len(a.Failures) == 1 && a.Failures[0].Policy == "mesh-node-limit" && a.Failures[0].Severity == "high" &&
-			strings.HasPrefix(a.Failures[0].Message, `policy error, not a verdict: violation "`) && strings.Contains(a.Failures[0].Message, `members "lost"`)
+			strings.HasPrefix(a.Failures[0].Message, `evaluation error: violation "`) && strings.Contains(a.Failures[0].Message, `members "lost"`)
 	}
 	if !failed(a) {
 		t.Errorf("failures %+v", a.Failures)

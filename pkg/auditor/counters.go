@@ -5,11 +5,11 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	violationsFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_audit_found_total",
-		Help: "Violations that audits found and that were not there before, by origin.",
+		Help: "New violations that audits found, by origin.",
 	}, []string{"policy", "origin"})
 	violationsResolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_audit_resolved_total",
-		Help: "Violations that were gone at the next audit.",
+		Help: "Violations that an audit found resolved.",
 	}, []string{"policy"})
 	auditErrors = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_audit_errors_total",

@@ -31,7 +31,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // The gauges of the last audit. No label holds the name of an object other than a BGPPolicy.
 var (
 	violationsNow = describe("violations", "Violations in the last audit, 0 for a policy without any. Absent for policies that could not be evaluated.", "policy", "severity", "action")
-	driftNow      = describe("violations_drift", "Violations in the last audit that are drift: the policy denies them and they are there. 0 for a policy without any.", "policy")
+	driftNow      = describe("violations_drift", "Violations in the last audit that are drift: the policy denies them, but they exist. 0 for a policy without any.", "policy")
 	failuresNow   = describe("audit_policies_failed", "Policies that could not be evaluated in the last audit.")
 	lastSuccess   = describe("audit_last_success_timestamp_seconds", "Unix time of the last audit.")
 

@@ -98,11 +98,11 @@ type Reports struct {
 func NewReports(config *rest.Config, client *http.Client, o ReportOptions, log logr.Logger) (*Reports, error) {
 	objects, err := dynamic.NewForConfigAndClient(config, client)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for reports: %w", err)
+		return nil, fmt.Errorf("creating a client for reports: %w", err)
 	}
 	lists, err := metadata.NewForConfigAndClient(config, client)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for reports: %w", err)
+		return nil, fmt.Errorf("creating a client for reports: %w", err)
 	}
 	return &Reports{options: o, objects: objects, metadata: lists, log: log, written: map[string]int64{}}, nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// The names of the checks of what is slow on the admission path, or does not
-// belong there.
+// The names of the checks for constructs that slow down every admission or do not belong in a
+// policy.
 const (
 	checkAllNodes = "all-nodes"
 	checkSquare   = "square"
@@ -21,11 +21,11 @@ const (
 	checkPrint    = "print"
 )
 
-// mostOfRange is how many numbers a rule may well make.
-const mostOfRange = 10_000
+// maxRange is the number of elements above which a range of numbers is reported.
+const maxRange = 10_000
 
-// patterns gives the operand of a builtin that is a pattern, which is compiled
-// for each new text.
+// patterns maps each builtin that compiles a pattern to the index of the operand with the
+// pattern. OPA compiles each distinct pattern again.
 var patterns = map[string]int{
 	"regex.match": 0, "regex.find_n": 0, "regex.find_all_string_submatch_n": 0, "regex.split": 0,
 	"regex.replace": 1, "regex.template_match": 0, "regex.globs_match": 0, "glob.match": 0,
@@ -39,9 +39,9 @@ var (
 	large = []ast.Ref{ast.MustParseRef("input.state.bgpPeers"), ast.MustParseRef("input.before.bgpPeers"), allNodes}
 )
 
-// slow returns what modules other than tests do that costs time in each
-// admission. It looks at rules one by one, as they are written, and says nothing
-// where it cannot tell.
+// slow returns findings for constructs in modules other than tests that cost time in each
+// admission. It reads each rule by itself, in source order, and reports nothing where the
+// cost is unknown.
 func slow(modules map[string]*ast.Module) []Finding {
 	var out []Finding
 	for _, file := range slices.Sorted(maps.Keys(modules)) {
@@ -63,7 +63,7 @@ func slow(modules map[string]*ast.Module) []Finding {
 	return out
 }
 
-// policyOf is the name of the policy whose package a module is of, "" for none.
+// policyOf returns the name of the policy that a module belongs to, "" if it belongs to none.
 func policyOf(m *ast.Module) string {
 	path := m.Package.Path
 	if len(path) != 3 || path[1].Value.Compare(ast.String("policies")) != 0 {
@@ -76,19 +76,19 @@ func policyOf(m *ast.Module) string {
 // reader reads the rules of a module.
 type reader struct {
 	policy   string
-	loops    map[string]bool // functions that iterate over what is large
+	loops    map[string]bool // functions that iterate over a large collection
 	findings []Finding
 	quiet    bool
-	found    bool // an iteration over what is large
-	told     map[string]bool
+	found    bool            // an iteration over a large collection
+	reported map[string]bool // check and row of each finding
 }
 
 func (s *reader) add(check string, at *ast.Location, format string, args ...any) {
 	key := fmt.Sprint(check, at.Row)
-	if s.quiet || s.told[key] {
+	if s.quiet || s.reported[key] {
 		return
 	}
-	s.told[key] = true
+	s.reported[key] = true
 	s.findings = append(s.findings, Finding{
 		Severity: Warning, Check: check, Policy: s.policy, File: at.File, Line: at.Row, Column: at.Col, Message: fmt.Sprintf(format, args...),
 	})
@@ -101,8 +101,8 @@ func (s *reader) iteratesOverLarge(r *ast.Rule) bool {
 }
 
 func (s *reader) rule(r *ast.Rule) {
-	if s.told == nil {
-		s.told = map[string]bool{}
+	if s.reported == nil {
+		s.reported = map[string]bool{}
 	}
 	for ; r != nil; r = r.Else {
 		sc := newScope(nil)
@@ -118,20 +118,20 @@ func (s *reader) rule(r *ast.Rule) {
 	}
 }
 
-// scope is what is known at a place in a body.
+// scope describes the variables at a place in a body.
 type scope struct {
-	bound   map[ast.Var]bool    // has a value
-	varies  map[ast.Var]bool    // has another in each turn of an iteration over the state
-	alias   map[ast.Var]ast.Ref // is another name of that document
-	outer   []string            // iterations over what is large, outermost first
-	turning bool                // within an iteration
+	bound     map[ast.Var]bool    // have a value
+	varies    map[ast.Var]bool    // change with each step of an iteration over the state
+	alias     map[ast.Var]ast.Ref // are aliases of a document
+	outer     []string            // iterations over large collections, outermost first
+	iterating bool                // within an iteration
 }
 
 func newScope(outer *scope) *scope {
 	if outer == nil {
 		return &scope{bound: map[ast.Var]bool{}, varies: map[ast.Var]bool{}, alias: map[ast.Var]ast.Ref{}}
 	}
-	return &scope{maps.Clone(outer.bound), maps.Clone(outer.varies), maps.Clone(outer.alias), slices.Clone(outer.outer), outer.turning}
+	return &scope{maps.Clone(outer.bound), maps.Clone(outer.varies), maps.Clone(outer.alias), slices.Clone(outer.outer), outer.iterating}
 }
 
 func (sc *scope) bind(t *ast.Term) {
@@ -141,7 +141,7 @@ func (sc *scope) bind(t *ast.Term) {
 	})
 }
 
-// resolve is the document that a term refers to, nil where that is not plain.
+// resolve returns the document that a term refers to, nil if it is unknown.
 func (sc *scope) resolve(t *ast.Term) ast.Ref {
 	switch v := t.Value.(type) {
 	case ast.Var:
@@ -199,7 +199,7 @@ func (s *reader) expr(e *ast.Expr, sc *scope) {
 	}
 }
 
-// assign remembers what a variable stands for.
+// assign records the document that a variable is an alias of, and whether it varies.
 func (s *reader) assign(target, value *ast.Term, sc *scope) {
 	if v, ok := target.Value.(ast.Var); ok {
 		if ref := sc.resolve(value); ref != nil && ref.IsGround() {
@@ -217,7 +217,7 @@ func (s *reader) some(d *ast.SomeDecl, sc *scope) {
 	for _, symbol := range d.Symbols {
 		call, ok := symbol.Value.(ast.Call)
 		if !ok {
-			continue // Where it is used it gets its value.
+			continue // It gets its value where it is used.
 		}
 		domain := call[len(call)-1]
 		s.walk(domain, sc)
@@ -229,7 +229,7 @@ func (s *reader) some(d *ast.SomeDecl, sc *scope) {
 	}
 }
 
-// vary says that the variables of t change with each turn of an iteration.
+// vary records that the variables in t change with each step of an iteration.
 func (sc *scope) vary(t *ast.Term) {
 	ast.WalkVars(t, func(v ast.Var) bool {
 		sc.varies[v] = true
@@ -237,8 +237,8 @@ func (sc *scope) vary(t *ast.Term) {
 	})
 }
 
-// elements says so of t where it goes through a state. Parameters are few, and of
-// what a function is given nothing is known.
+// elements calls vary for t if domain belongs to the state. Parameters have few elements, and
+// the arguments of a function are unknown.
 func (sc *scope) elements(t, domain *ast.Term) {
 	if ofState(sc.resolve(domain)) || sc.variesIn(domain) {
 		sc.vary(t)
@@ -254,28 +254,27 @@ func (sc *scope) variesIn(t *ast.Term) bool {
 	return found
 }
 
-// iterate takes in an iteration over a document.
+// iterate records an iteration over a document.
 func (s *reader) iterate(sc *scope, over ast.Ref, at *ast.Location) {
-	sc.turning = true
+	sc.iterating = true
 	for _, ref := range large {
 		if over.Equal(ref) {
-			s.turn(sc, ref.String(), at)
+			s.iterateLarge(sc, ref.String(), at)
 		}
 	}
 }
 
-// turn takes in an iteration over what is large.
-func (s *reader) turn(sc *scope, name string, at *ast.Location) {
+// iterateLarge records an iteration over a large collection and reports one within another.
+func (s *reader) iterateLarge(sc *scope, name string, at *ast.Location) {
 	s.found = true
 	if len(sc.outer) > 0 {
-		s.add(checkSquare, at, "iterates over %s within an iteration over %s: the work grows with the one times the other; "+
-			"build an object by what they have in common once, and look it up", name, sc.outer[0])
+		s.add(checkSquare, at, "iterates over %s within an iteration over %s: the cost grows with the product of their sizes; "+
+			"build an object that is keyed by their common value once, and look values up in it", name, sc.outer[0])
 	}
 	sc.outer = append(sc.outer, name)
 }
 
-// walk reads a term: what it iterates over by itself, what it calls, and the
-// comprehensions in it.
+// walk reads a term: its references, calls and comprehensions.
 func (s *reader) walk(t *ast.Term, sc *scope) {
 	var visitor *ast.GenericVisitor
 	visitor = ast.NewGenericVisitor(func(x any) bool {
@@ -314,12 +313,12 @@ func (s *reader) comprehension(body ast.Body, sc *scope, heads ...*ast.Term) {
 	}
 }
 
-// ref reads a reference, which iterates where a variable in it has no value yet.
+// ref reads a reference, which iterates at each variable without a value.
 func (s *reader) ref(ref ast.Ref, at *ast.Location, sc *scope) {
 	whole := sc.resolve(ast.NewTerm(ref))
 	if whole.HasPrefix(allNodes) {
-		s.add(checkAllNodes, at, "reads data.state.nodes, all nodes of the cluster: input.state holds what most policies need, "+
-			"and only its parts that change are evaluated again")
+		s.add(checkAllNodes, at, "reads data.state.nodes, all nodes of the cluster: most policies need only input.state, "+
+			"and are evaluated again only if a part of it that they read changes")
 	}
 	for i, step := range whole {
 		v := varOf(step)
@@ -336,18 +335,18 @@ func (s *reader) ref(ref ast.Ref, at *ast.Location, sc *scope) {
 func (s *reader) call(operator *ast.Term, args []*ast.Term, at *ast.Location, sc *scope) {
 	name := operator.String()
 	if s.loops[name] {
-		s.turn(newScope(sc), name+", which iterates over what grows with the cluster,", at)
+		s.iterateLarge(newScope(sc), name+" (which iterates over a collection that grows with the cluster)", at)
 	}
-	if at := patternOf(name, args); at != nil && sc.turning && sc.variesIn(at) {
-		s.add(checkPattern, operator.Location, "makes a pattern for each element: each text is compiled anew; "+
+	if at := patternOf(name, args); at != nil && sc.iterating && sc.variesIn(at) {
+		s.add(checkPattern, operator.Location, "builds a pattern for each element, and OPA compiles each of them; "+
 			"compare with ==, startswith or object keys, or take the pattern from a parameter")
 	}
 	switch name {
 	case "print":
-		s.add(checkPrint, at, "print is left in: the webhook does not print; use it in tests alone")
+		s.add(checkPrint, at, "print has no effect in the webhook: use it only in tests")
 	case "walk":
 		if len(args) > 0 && ofState(sc.resolve(args[0])) {
-			s.add(checkWalk, at, "walk visits everything below %s, in each evaluation: name the fields", args[0])
+			s.add(checkWalk, at, "walk visits everything below %s in each evaluation: read the fields that you need instead", args[0])
 		}
 	case "numbers.range", "numbers.range_step":
 		s.numbers(args, at, sc)
@@ -361,7 +360,7 @@ func patternOf(name string, args []*ast.Term) *ast.Term {
 	return nil
 }
 
-// ofState reports whether a document is, or holds, a state.
+// ofState reports whether a document is or contains a state, or is part of one.
 func ofState(ref ast.Ref) bool {
 	switch {
 	case ref == nil:
@@ -385,7 +384,7 @@ func (s *reader) numbers(args []*ast.Term, at *ast.Location, sc *scope) {
 			return grows
 		})
 		if grows {
-			s.add(checkRange, at, "makes as many numbers as %s says, which grows with the cluster: iterate over what there is", a)
+			s.add(checkRange, at, "the length of the range depends on %s, which grows with the cluster: iterate over the elements instead", a)
 			return
 		}
 		if n, ok := a.Value.(ast.Number); ok {
@@ -393,7 +392,7 @@ func (s *reader) numbers(args []*ast.Term, at *ast.Location, sc *scope) {
 			bounds = append(bounds, f)
 		}
 	}
-	if len(bounds) == 2 && math.Abs(bounds[1]-bounds[0]) > mostOfRange {
-		s.add(checkRange, at, "makes %.0f numbers in each evaluation", math.Abs(bounds[1]-bounds[0])+1)
+	if len(bounds) == 2 && math.Abs(bounds[1]-bounds[0]) > maxRange {
+		s.add(checkRange, at, "the range has %.0f numbers, which each evaluation builds: use a shorter range", math.Abs(bounds[1]-bounds[0])+1)
 	}
 }

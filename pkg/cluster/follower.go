@@ -54,13 +54,13 @@ type Follower struct {
 func NewFollower(mgr manager.Manager, store *Store, namespace string) (*Follower, error) {
 	discoverer, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
-		return nil, fmt.Errorf("making a discovery client: %w", err)
+		return nil, fmt.Errorf("creating a discovery client: %w", err)
 	}
 	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, onChange: func(context.Context, *state.Snapshot) {}}
 	if namespace != "" {
 		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
-			return nil, fmt.Errorf("making a client for Secrets: %w", err)
+			return nil, fmt.Errorf("creating a client for Secrets: %w", err)
 		}
 		f.secrets = toolscache.NewListWatchFromClient(core.RESTClient(), "secrets", namespace, fields.Everything())
 	}

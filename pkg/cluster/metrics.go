@@ -9,7 +9,7 @@ import (
 var (
 	snapshotAge = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_age_seconds",
-		Help: "Time since the API server last answered for the kind of objects for which it has been silent longest, without CalicoNodeStatuses.",
+		Help: "Longest time since the API server last answered for a kind of objects, over all kinds except CalicoNodeStatuses.",
 	})
 	snapshotObjects = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_objects",

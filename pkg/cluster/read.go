@@ -167,20 +167,20 @@ func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 	config.WarningHandler = rest.NoWarnings{}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+		return nil, fmt.Errorf("creating a client of %s: %w", config.Host, err)
 	}
 	r := &reader{host: config.Host, progress: options.Progress}
 	if r.discovery, err = discovery.NewDiscoveryClientForConfigAndClient(config, client); err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+		return nil, fmt.Errorf("creating a client of %s: %w", config.Host, err)
 	}
 	if r.objects, err = dynamic.NewForConfigAndClient(config, client); err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+		return nil, fmt.Errorf("creating a client of %s: %w", config.Host, err)
 	}
 	binary := rest.CopyConfig(config)
 	binary.ContentType = "application/vnd.kubernetes.protobuf" // A third of the time that JSON takes.
 	core, err := corev1client.NewForConfigAndClient(binary, client)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of %s: %w", config.Host, err)
+		return nil, fmt.Errorf("creating a client of %s: %w", config.Host, err)
 	}
 	r.nodes = core.Nodes()
 	return r, nil

@@ -80,9 +80,9 @@ func NewStore(log logr.Logger) *Store {
 	}
 }
 
-// Snapshot returns the current state and its age: the time since the API server last
-// answered for the kind for which it has been silent longest, without observations. It
-// answers about once a minute even if nothing changes. Errors wrap state.ErrNotSynced.
+// Snapshot returns the current state and its age: the longest time since the API
+// server last answered for a kind, over all kinds except observations. It answers about
+// once a minute even if nothing changes. Errors wrap state.ErrNotSynced.
 func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ var (
 	})
 	unusable = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_policy_unusable",
-		Help: "1 for each BGPPolicy whose current version is rejected. Its last valid version is enforced, or nothing.",
+		Help: "1 for each BGPPolicy whose current version is rejected. Its last valid version, if any, is enforced.",
 	}, []string{"policy"})
 	libraryReloadFailures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_library_reload_failures_total",

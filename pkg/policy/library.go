@@ -454,7 +454,7 @@ func (d *Definition) findReads() error {
 				d.reads = append(d.reads, path)
 				if d.Judges == JudgesState && len(path) > 0 && (path[0].Equal(changeKey) || path[0].Equal(beforeKey)) {
 					forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states must not read input.%s, because it is also evaluated on "+
-						"states without a change; set METADATA custom.judges: change if it has to", ref[0].Location, strings.Trim(path[0].String(), `"`)))
+						"states without a change; set METADATA custom.judges: change if the policy needs it", ref[0].Location, strings.Trim(path[0].String(), `"`)))
 				}
 			case len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value):
 				d.readsAll = true

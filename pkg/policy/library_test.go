@@ -107,7 +107,7 @@ func TestLoadLibraryRejects(t *testing.T) {
 		"a policy that judges states and reads the change": {
 			"a/a.rego", strings.Replace(a(always+" if input.change.user == `root`"), "# schemas:\n#   - input: schema.input\n", "", 1),
 			"a/a.rego:15: a policy that judges states must not read input.change, because it is also evaluated on states without a change; " +
-				"set METADATA custom.judges: change if it has to",
+				"set METADATA custom.judges: change if the policy needs it",
 		},
 		"a severity that is none": {
 			"a/a.rego", strings.Replace(a(always), "severity: low", "severity: dire", 1),

@@ -34,7 +34,7 @@ func auditOf(a *audit.Audit) string {
 }
 
 // nothingChecked is the verdict of an audit without a policy that judges states.
-const nothingChecked = "nothing was checked: no policy that judges a state is in force"
+const nothingChecked = "nothing was checked: no policy that evaluates states is in force"
 
 // auditVerdict counts the violations by severity and the evaluated policies.
 func auditVerdict(a *audit.Audit) string {

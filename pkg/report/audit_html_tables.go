@@ -248,7 +248,7 @@ func policyCells(a *audit.Audit) cells {
 		case p.Violations > 0:
 			result = cell{Badge: &badge{tone(p.Severity), tone(p.Severity), Count(p.Violations, "violation")}, Value: strconv.Itoa(p.Violations)}
 		case p.Judges != policy.JudgesState:
-			result = cell{Text: "judges changes only", Value: "-2"}
+			result = cell{Text: "evaluates changes only", Value: "-2"}
 		}
 		c.Rows = append(c.Rows, cellRow{Cells: []cell{
 			{Text: clean(p.Name), Link: webLink(p.Link)}, {Text: clean(p.Title)}, {Text: clean(p.Severity), Value: strconv.Itoa(audit.Rank(p.Severity))}, {Text: clean(string(p.Action))}, result,

@@ -149,7 +149,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		"all hold":     {func(*audit.Audit) {}, good, "No violations: 2 policies evaluated", nil},
 		"one alone":    {func(a *audit.Audit) { a.Policies = a.Policies[:1] }, good, "No violations: 1 policy evaluated", nil},
-		"no policy":    {func(a *audit.Audit) { a.Policies = a.Policies[2:] }, unsure, "Nothing was checked: no policy that judges a state is in force", nil},
+		"no policy":    {func(a *audit.Audit) { a.Policies = a.Policies[2:] }, unsure, "Nothing was checked: no policy that evaluates states is in force", nil},
 		"one failed":   {func(a *audit.Audit) { a.Failures = []audit.Failure{failure} }, unsure, "No violations, but 1 of 2 policies could not be evaluated", nil},
 		"one found":    {func(a *audit.Audit) { withFound(a, "hygiene", 1, nil) }, "medium", "1 medium violation", nil},
 		"one kind":     {func(a *audit.Audit) { withFound(a, "hygiene", 1200, nil) }, "medium", "1,200 medium violations", nil},
@@ -238,7 +238,7 @@ func TestSectionsOfThePage(t *testing.T) {
 		"c1-trend":       {"2 violations now, 3 fewer than the 5 of 30 Jun 2026 12:00 UTC; 2 audits", "30 Jun 2026 12:00 UTC 0 0 5 0 4 5 7"},
 		"c1-policies": {
 			"reach Routes between all critical Deny evaluation error", "hygiene Peers with passwords medium Warn 2 violations",
-			"window Changes in windows low Deny judges changes only",
+			"window Changes in windows low Deny evaluates changes only",
 		},
 	} {
 		t.Run(id, func(t *testing.T) {

@@ -37,7 +37,7 @@ const (
 var (
 	// CheckFormats are those of "bgpguard check".
 	CheckFormats = Formats[*Check]{
-		{Text, "each change with its changed fields, marked with the policies that object, and their messages; in color on a terminal unless NO_COLOR is set", writeCheckText},
+		{Text, "each change with its changed fields, marked with the policies that it violates, and their messages; in color on a terminal unless NO_COLOR is set", writeCheckText},
 		{JSON, "an object with one entry per change; the schema is pkg/report/check.schema.json", func(w io.Writer, c *Check) error { return text.JSON(w, c.document()) }},
 		{YAML, "the same data as json", func(w io.Writer, c *Check) error { return text.YAML(w, c.document()) }},
 		{SARIF, "SARIF 2.1.0 for code scanning: one result per violation and warning, at the line of the field", writeCheckSARIF},

@@ -113,7 +113,7 @@ func firstLine(expression string) string {
 // resultOf counts the violations of an evaluation, or returns its error.
 func resultOf(ev *author.Evaluation) string {
 	if ev.Err != nil {
-		return "policy error: " + clean(ev.Err.Error())
+		return "evaluation error: " + clean(ev.Err.Error())
 	}
 	return Count(len(ev.Violations), "violation")
 }
@@ -123,7 +123,7 @@ func reasons(e *author.Explanation, x *author.ExplainedPolicy) []string {
 	var out []string
 	for _, ev := range x.Evaluations {
 		if ev.Err != nil {
-			out = append(out, fmt.Sprintf("policy error on %s: %s", ev.On, failedEffect(e, x.Policy)))
+			out = append(out, fmt.Sprintf("evaluation error on %s: %s", ev.On, failedEffect(e, x.Policy)))
 		}
 	}
 	describe := func(v *violation.Violation, format string, args ...any) {

@@ -156,14 +156,14 @@ func TestTextOfACheck(t *testing.T) {
 	const denied = `delete BGPPeer p: denied
   [hard] <a> is wrong & bad
   [hard] <b> is wrong & bad
-  [broken] policy error, not a verdict: division by zero
+  [broken] evaluation error: division by zero
   what the change does: a session goes; another comes
   Warning: BGPPeer p: spec: mind the gap
   Audit: [quiet] <c> is wrong & bad
   See https://example.com/a
 `
 	const unjudged = `create BGPPeer p: could not be evaluated
-  [broken] policy error, not a verdict: division by zero
+  [broken] evaluation error: division by zero
 `
 	want := map[string]string{
 		"an allowed change": "create BGPPeer p: allowed\n",
@@ -260,7 +260,7 @@ func TestFindings(t *testing.T) {
 		}},
 		"a change that could not be evaluated": {{
 			rule: "broken", action: violation.Deny, failed: true,
-			message: "policy error, not a verdict: division by zero",
+			message: "evaluation error: division by zero",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

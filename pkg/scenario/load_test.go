@@ -75,7 +75,7 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"a file without a name":        {replaced("- nodes:", "- file: ''\n- nodes:"), "s.yaml:6: state[0].file: must be a path"},
 		"a file that is a number":      {replaced("- nodes:", "- file: 7\n- nodes:"), "s.yaml:6: state[0].file: must be a string, is a number"},
 		"nodes of an unknown field":    {replaced("count: 2", "number: 2"), "s.yaml:6: state[0].nodes.number: is not a field of a group of nodes"},
-		"library: false":               {replaced("state:", "policies: [{library: false}]\nstate:"), "s.yaml:5: policies[0].library: must be true, and stand alone"},
+		"library: false":               {replaced("state:", "policies: [{library: false}]\nstate:"), "s.yaml:5: policies[0].library: must be true and the only field"},
 		"broken YAML":                  {replaced("metadata:", "metadata: ["), "s.yaml:"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestAStepOnWhatIsNotThereCannotBeRun(t *testing.T) {
 	for change, want := range map[string]string{
 		"  delete: {kind: Node, name: gone}\n":                                   "s.yaml:9: steps[0].delete: the state has no Node gone",
 		"  patch: {kind: BGPPeer, name: x, merge: {}}\n":                         "s.yaml:9: steps[0].patch: the state has no BGPPeer x",
-		"  patch: {kind: Node, name: w1, merge: {metadata: {name: other}}}\n":    "s.yaml:9: steps[0].patch.merge: must not change kind and name, gives Node other",
+		"  patch: {kind: Node, name: w1, merge: {metadata: {name: other}}}\n":    "s.yaml:9: steps[0].patch.merge: must not change the kind or the name, gives Node other",
 		"  patch: {kind: Node, name: w1, merge: {metadata: {labels: {a: [1]}}}}": "s.yaml:9: steps[0].patch.merge.metadata.labels.a: must be a string, is a list",
 	} {
 		t.Run(want, func(t *testing.T) {

@@ -153,7 +153,7 @@ func (s *Scenario) Change(i int, snapshot *state.Snapshot) (state.Change, error)
 		return state.Change{}, s.decodeError(at+".merge", err)
 	}
 	if after.ID() != before.ID() {
-		return state.Change{}, s.fail(at+".merge", "must not change kind and name, gives %s", after.ID())
+		return state.Change{}, s.fail(at+".merge", "must not change the kind or the name, gives %s", after.ID())
 	}
 	return state.Change{Before: before, After: after}, nil
 }

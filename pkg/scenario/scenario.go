@@ -313,7 +313,7 @@ func (s *Scenario) readPolicies() error {
 		case has(item, "library"):
 			docs, err := policy.Defaults()
 			if err != nil || item["library"] != true || len(item) > 1 {
-				errs = append(errs, s.fail(at+".library", "must be true, and stand alone"))
+				errs = append(errs, s.fail(at+".library", "must be true and the only field"))
 			}
 			s.documents = append(s.documents, docs...)
 		default:

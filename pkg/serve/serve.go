@@ -80,7 +80,7 @@ func (o *Options) Validate() error {
 	if host, _, err := net.SplitHostPort(o.BindAddress); valid && err == nil {
 		check(o.Secure || process.IsLoopback(host), "bind-address", o.BindAddress, "must be a loopback address without --secure")
 	}
-	check(o.Secure || o.CertDir == "", "cert-dir", o.CertDir, "needs --secure")
+	check(o.Secure || o.CertDir == "", "cert-dir", o.CertDir, "requires --secure")
 	check(process.IsBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, "must be HOST:PORT, :PORT or 0")
 	check(slices.Contains(process.LogFormats, o.LogFormat), "log-format", o.LogFormat, "must be "+strings.Join(process.LogFormats, " or "))
 	check(slices.Contains(process.LogLevels, o.LogLevel), "log-level", o.LogLevel, "must be one of "+strings.Join(process.LogLevels, ", "))

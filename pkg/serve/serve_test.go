@@ -21,7 +21,7 @@ func TestValidate(t *testing.T) {
 		"a host of the network":       {func(o *Options) { o.BindAddress = "10.0.0.1:80" }, `flag --bind-address must be a loopback address without --secure, is "10.0.0.1:80"`},
 		"no page":                     {func(o *Options) { o.BindAddress = "0" }, `flag --bind-address must be HOST:PORT or :PORT, is "0"`},
 		"an address without a port":   {func(o *Options) { o.BindAddress = "localhost" }, `flag --bind-address must be HOST:PORT or :PORT, is "localhost"`},
-		"a certificate without HTTPS": {func(o *Options) { o.CertDir = "/certs" }, `flag --cert-dir needs --secure, is "/certs"`},
+		"a certificate without HTTPS": {func(o *Options) { o.CertDir = "/certs" }, `flag --cert-dir requires --secure, is "/certs"`},
 		"probes without a port":       {func(o *Options) { o.HealthProbeBindAddress = "localhost" }, `flag --health-probe-bind-address must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"an unknown log format":       {func(o *Options) { o.LogFormat = "xml" }, `flag --log-format must be json or text, is "xml"`},
 		"an unknown log level":        {func(o *Options) { o.LogLevel = "loud" }, `flag --log-level must be one of debug, info, error, is "loud"`},

@@ -30,7 +30,7 @@ func ReadState(paths []string, stdin io.Reader) (*Snapshot, []Read, error) {
 	if len(paths) > 0 && len(objects) == 0 {
 		// With an empty state every change would be allowed, and whatever was meant to
 		// write the files has failed.
-		return nil, nil, fmt.Errorf("%s: no object of a cluster", strings.Join(paths, ", "))
+		return nil, nil, fmt.Errorf("%s: contains no object of a cluster", strings.Join(paths, ", "))
 	}
 	return New(Objects(objects)...).Knowing(none...), objects, nil
 }

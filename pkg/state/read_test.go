@@ -30,8 +30,8 @@ func TestWhatFilesSayOfAState(t *testing.T) {
 		"a Node of an unknown version":                  {strings.Replace(node, "v1", "v2", 1), `<stdin>:1: apiVersion: must be v1 or projectcalico.org/v3 for a Node, is "v2"`},
 		"another project's kind":                        {"apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: p}\n", "<stdin>:2: BGPPeer of metallb.io/v1beta2 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"},
 		"a list with objects":                           {"apiVersion: v1\nkind: NodeList\nitems:\n- {apiVersion: v1, kind: Node, metadata: {name: a}}\n", "1 node, BGPFilters unknown, Secrets unknown"},
-		"nothing":                                       {"# kubectl failed.\n", "-: no object of a cluster"},
-		"nothing but a list that says that of one kind": {empty("projectcalico.org/v3", "BGPFilterList"), "-: no object of a cluster"},
+		"nothing":                                       {"# kubectl failed.\n", "-: contains no object of a cluster"},
+		"nothing but a list that says that of one kind": {empty("projectcalico.org/v3", "BGPFilterList"), "-: contains no object of a cluster"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

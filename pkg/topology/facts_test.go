@@ -100,7 +100,7 @@ func TestNamesThatAreNoSets(t *testing.T) {
 		"sessions/IPv4/broken/NoReturn", "sessions/IPv4/load/7", "routes/IPv4/withTransit/singlePoint/node/n00",
 	} {
 		t.Run(members, func(t *testing.T) {
-			if _, _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is no set of the summary", members) {
+			if _, _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is not a set of the summary", members) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -81,7 +81,7 @@ func (t *Topology) Gained(before *Topology, members string) (int, []string, erro
 		m = before.measure(members)
 	}
 	if m == nil {
-		return 0, nil, fmt.Errorf("members %q is no set of the summary", members)
+		return 0, nil, fmt.Errorf("members %q is not a set of the summary", members)
 	}
 	n, sample := m.gained(t, before)
 	return n, sample, nil

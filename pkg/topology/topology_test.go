@@ -162,7 +162,7 @@ func TestProblemsOfAState(t *testing.T) {
 	topology := compute(t, state.New(objects...), nil)
 	for name, want := range map[string]string{
 		"as":     "spec.asNumber: is 65000, but the peer is node n0000 of AS 64512: the session does not come up",
-		"port":   "spec.peerIP: names port 179, but node n0000 listens on another: Calico makes no session back",
+		"port":   "spec.peerIP: has port 179, but node n0000 listens on another port: Calico configures no half-session back",
 		"nobody": "spec: selects no local node out of 2",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func TestWorse(t *testing.T) {
 func TestUnknownMembersAreAFailure(t *testing.T) {
 	set := own(t, "state", `violation contains {"id": "x", "size": 1, "msg": "m", "members": ["lost"]}`, "")
 	d := decide(t, set, nodes(t, 3, 0), state.Change{After: node(t, 9, false)})
-	if d.Allowed || d.Evaluated() || len(d.Verdicts) > 0 || len(d.Failures) != 1 || !strings.Contains(d.Message(), `[own] policy error, not a verdict: violation "x": members "lost"`) {
+	if d.Allowed || d.Evaluated() || len(d.Verdicts) > 0 || len(d.Failures) != 1 || !strings.Contains(d.Message(), `[own] evaluation error: violation "x": members "lost"`) {
 		t.Errorf("got %+v: %s", d, d.Message())
 	}
 }
@@ -142,9 +142,9 @@ func TestTheTextOfADecision(t *testing.T) {
 				Effects: []string{"a session goes", "another comes"}, Problems: []calico.Problem{{Field: "spec", Message: "is odd"}}},
 			nil,
 			[]string{
-				"[a] a is wrong", "[b] policy error, not a verdict: boom", "[c] c is wrong (not enforced: you are exempt from this policy)",
+				"[a] a is wrong", "[b] evaluation error: boom", "[c] c is wrong (not enforced: you are exempt from this policy)",
 				"[d] d is wrong (already so before this change)", "[e] e is wrong (already so before this change)",
-				"[f] policy error, not a verdict: boom (not enforced: you are exempt from this policy)",
+				"[f] evaluation error: boom (not enforced: you are exempt from this policy)",
 				"what the change does: a session goes; another comes", "BGPPeer p: spec: is odd",
 			},
 			"See https://example.com/a, https://example.com/c, https://example.com/d and https://example.com/e", []string{"c", "f"},
@@ -153,7 +153,7 @@ func TestTheTextOfADecision(t *testing.T) {
 			Decision{Verdicts: []Verdict{
 				verdict("a", violation.Warn, New), verdict("b", violation.Deny, New), verdict("b", violation.Deny, Spread), verdict("c", violation.Deny, Larger),
 			}, Failures: []Failure{failure("a", violation.Deny, false)}, Effects: []string{"1", "2", "3", "4", "5"}},
-			[]string{"[b] b is wrong", "[b] b is wrong", "[c] c is wrong", "[a] policy error, not a verdict: boom", "what the change does: 1; 2; 3; 4; and 1 more"},
+			[]string{"[b] b is wrong", "[b] b is wrong", "[c] c is wrong", "[a] evaluation error: boom", "what the change does: 1; 2; 3; 4; and 1 more"},
 			[]string{"[a] a is wrong"},
 			"See https://example.com/b, https://example.com/c and https://example.com/a", nil,
 		},

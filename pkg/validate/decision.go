@@ -46,7 +46,7 @@ type Failure struct {
 func (f *Failure) Applied() violation.Action { return applied(f.Action, f.Exempt) }
 
 // Text is the message for the user.
-func (f *Failure) Text() string { return fmt.Sprintf("policy error, not a verdict: %v", f.Err) }
+func (f *Failure) Text() string { return fmt.Sprintf("evaluation error: %v", f.Err) }
 
 // What ends the warning about a violation that the change did not cause, and about one
 // that is not enforced.

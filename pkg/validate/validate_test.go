@@ -215,7 +215,7 @@ func misbehaving(t testing.TB, documents ...string) *policy.Set {
 func TestAPolicyThatFailsDeniesAsAnErrorAndHidesNoOther(t *testing.T) {
 	before, c := nodes(t, 101, 0), state.Change{After: node(t, 200, false)}
 	d := decide(t, misbehaving(t, document("broken", "fails", "Deny", "")), before, c)
-	if d.Allowed || d.Evaluated() || len(d.Failures) != 1 || !strings.HasPrefix(d.Message(), "[broken] policy error, not a verdict: ") {
+	if d.Allowed || d.Evaluated() || len(d.Failures) != 1 || !strings.HasPrefix(d.Message(), "[broken] evaluation error: ") {
 		t.Errorf("alone: %+v %s", d, d.Message())
 	}
 	d = decide(t, misbehaving(t, document("broken", "fails", "Deny", ""), document("limit", "finds", "Deny", "")), before, c)

@@ -93,7 +93,7 @@
 #         description: |
 #           The annotation of the changed object that approves the change. Everybody who may
 #           change the object can set it: it documents the change and prevents mistakes, but
-#           it is no access control.
+#           it is not access control.
 #         default: {}
 #         additionalProperties: false
 #         properties:

@@ -8,7 +8,7 @@
 #
 #   Without a password or TTL security, anyone who can send packets to a node can reset
 #   its sessions or inject routes (RFC 7454). Addresses of pods and services move in the
-#   cluster, so they are no stable address of a router.
+#   cluster, so they are not stable addresses for a router.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/external-peer-hygiene.md
 #     description: bgpguard, external-peer-hygiene
@@ -189,7 +189,7 @@ _hops_text(peer) := sprintf("%d", [_ttl_security(peer)]) if _ttl_security(peer) 
 
 _reserved := [
 	{"first": 0, "last": 0, "purpose": "RFC 7607, BIRD rejects it"},
-	{"first": 23456, "last": 23456, "purpose": "RFC 6793, stands for AS numbers of 4 bytes"},
+	{"first": 23456, "last": 23456, "purpose": "RFC 6793, AS_TRANS"},
 	{"first": 64496, "last": 64511, "purpose": "RFC 5398, for documentation"},
 	{"first": 65535, "last": 65535, "purpose": "RFC 7300, the last of 2 bytes"},
 	{"first": 65536, "last": 65551, "purpose": "RFC 5398, for documentation"},

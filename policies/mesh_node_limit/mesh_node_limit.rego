@@ -3,7 +3,7 @@
 # description: |
 #   Finds a node-to-node mesh that is on with more than maxNodes nodes. The mesh is on
 #   by default: if nodeToNodeMeshEnabled is unset, and if there is no BGPConfiguration
-#   default. Route reflectors take no part in the mesh and are not counted.
+#   default. Route reflectors are not part of the mesh and are not counted.
 #
 #   Every node of the mesh has a session to every other node. The number of sessions
 #   grows with the square of the number of nodes, and so do memory, the time of a

@@ -177,11 +177,11 @@ func TestTablesAreSorted(t *testing.T) {
 		p.do(chromedp.Click(chromedp.Search(`//table[caption="Policies in force"]//button[.="` + head + `"]`)))
 	}
 	click("Result")
-	if got := results(); got[0] != "judges changes only" || got[len(got)-1] != "2 violations" {
+	if got := results(); got[0] != "evaluates changes only" || got[len(got)-1] != "2 violations" {
 		t.Errorf("upwards: %q", got)
 	}
 	click("Result")
-	if got := results(); got[0] != "2 violations" || got[len(got)-1] != "judges changes only" {
+	if got := results(); got[0] != "2 violations" || got[len(got)-1] != "evaluates changes only" {
 		t.Errorf("downwards: %q", got)
 	}
 	click("Severity")

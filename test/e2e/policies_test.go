@@ -168,7 +168,7 @@ func (c *cluster) schema(t *testing.T) {
 	}{
 		"a library policy and Rego": {fields{"policy": "mesh-node-limit", "rego": rego("a.rego", "package a")}, "exactly one of policy and rego must be set"},
 		"neither":                   {nil, "exactly one of policy and rego must be set"},
-		"Deny and Warn":             {fields{"policy": "mesh-node-limit", "validationActions": []string{"Deny", "Warn"}}, "Deny and Warn exclude each other: a denial already tells the user"},
+		"Deny and Warn":             {fields{"policy": "mesh-node-limit", "validationActions": []string{"Deny", "Warn"}}, "Deny and Warn exclude each other: a denial already shows the message to the user"},
 		"an action that is none":    {fields{"policy": "mesh-node-limit", "validationActions": []string{"Shout"}}, `spec.validationActions[0]: Unsupported value: "Shout"`},
 		"no action":                 {fields{"policy": "mesh-node-limit", "validationActions": []string{}}, "spec.validationActions in body should have at least 1 items"},
 		"a kind that is not Calico's": {fields{"policy": "mesh-node-limit", "match": fields{"kinds": []string{"Pod"}}},

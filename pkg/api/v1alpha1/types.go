@@ -74,7 +74,7 @@ type BGPPolicySpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=2
 	// +kubebuilder:validation:items:Enum=Deny;Warn;Audit
-	// +kubebuilder:validation:XValidation:rule="!('Deny' in self && 'Warn' in self)",message="Deny and Warn exclude each other: a denial already tells the user"
+	// +kubebuilder:validation:XValidation:rule="!('Deny' in self && 'Warn' in self)",message="Deny and Warn exclude each other: a denial already shows the message to the user"
 	ValidationActions []violation.Action `json:"validationActions"`
 	// Match limits the changes that the policy evaluates. If it is not set, the
 	// policy evaluates all changes. It does not limit the audit of the state.

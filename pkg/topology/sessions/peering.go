@@ -148,7 +148,7 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 		case asn != expected:
 			r.problem("spec.asNumber", "is %d, but the peer is node %s of AS %d: the session does not come up", p.ASNumber, node.Name, asn)
 		case !portFits(p, node, s):
-			r.problem("spec.peerIP", "names port %d, but node %s listens on another: Calico makes no session back", p.PeerPort, node.Name)
+			r.problem("spec.peerIP", "has port %d, but node %s listens on another port: Calico configures no half-session back", p.PeerPort, node.Name)
 		default:
 			r.back.Set(uint(i))
 			r.Reverse[f] = true
@@ -158,7 +158,7 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 		}
 	}
 	if len(at) > 0 && !p.Canonical() {
-		r.problem("spec.peerIP", "is a node's address, but not written as Calico writes it (%s): Calico makes no session back", p.PeerAddress)
+		r.problem("spec.peerIP", "is the address of a node, but not in the form that Calico writes (%s): Calico configures no half-session back", p.PeerAddress)
 	}
 	if len(at) > 0 && r.global() {
 		r.below = below(ix, p.PeerAddress, f)

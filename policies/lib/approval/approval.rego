@@ -3,7 +3,7 @@
 # description: |
 #   An approval is an annotation of the changed object whose value matches a pattern as a
 #   whole. For a delete, the object must have it before. It approves changes as long as it is
-#   set: whoever sets it must remove it again.
+#   set: the user who sets it must remove it again.
 package policies.lib.approval
 
 # METADATA

@@ -6,7 +6,7 @@
 package policies.lib.asn
 
 # METADATA
-# description: The AS number in a value, or a default if the value is none.
+# description: The AS number in a value, or a default if the value is not an AS number.
 # scope: document
 number(value, _) := value if is_number(value)
 
