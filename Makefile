@@ -37,7 +37,7 @@ help: ## Show this help
 		/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build controlplane crds ## Guard a real API server on this machine (KEEP=1 leaves it up to play with)
+demo: build controlplane crds ## Guard a real API server on this machine (KEEP=1 leaves it running)
 	$(step) 'demo'
 	@KEEP=$(KEEP) go run ./test/demo
 
@@ -64,7 +64,7 @@ clean: ## Remove bin/, the tools and the control plane with it
 	rm -rf bin
 
 .PHONY: generate
-generate: bin/tools/controller-gen ## Write what is derived: the CRD, deep copies, BGPPolicies and pages of the library
+generate: bin/tools/controller-gen ## Write the generated files: the CRD, deep copies, BGPPolicies and pages of the library
 	$(step) 'generate: controller-gen, config/policies, docs/policies'
 	@bin/tools/controller-gen object crd paths=./pkg/api/... output:crd:dir=config/crd
 	@go test ./policies ./pkg/policy ./pkg/report -run 'Library|SchemaOfChanges' -update
@@ -87,7 +87,7 @@ quick: fmt-check ## Format, vet and unit tests of the core, without a control pl
 	@go test $(CORE)
 
 .PHONY: system
-system: ## Install what tests need beside Go and make: BIRD 1.6, iproute2, Chromium, npm (Debian and Ubuntu)
+system: ## Install what tests need in addition to Go and make: BIRD 1.6, iproute2, Chromium, npm (Debian and Ubuntu)
 	$(step) 'system: BIRD, iproute2, Chromium, npm'
 	@tools/system.sh bird=bird bird6=bird ip=iproute2 chromium=chromium npm=npm
 
@@ -107,13 +107,13 @@ lint: bin/tools/golangci-lint ## golangci-lint
 	@bin/tools/golangci-lint run
 
 .PHONY: tidy-check
-tidy-check: ## go.mod and go.sum of every module say what the code needs
+tidy-check: ## go.mod and go.sum of every module match the code
 	$(step) 'tidy-check: go mod tidy -diff in every module'
 	@for module in . test/controlplane $(dir $(wildcard tools/*/go.mod)); do \
 		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: generate-check
-generate-check: bin/tools/controller-gen ## The CRD and the deep copies say what the Go types say (unit tests do so for the library)
+generate-check: bin/tools/controller-gen ## The CRD and the deep copies match the Go types (unit tests check the library)
 	$(step) 'generate-check: controller-gen'
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 		bin/tools/controller-gen object crd paths=./pkg/api/... output:dir="$$fresh" && \
@@ -129,7 +129,7 @@ policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, re
 	@bin/tools/opa test --bundle policies
 
 .PHONY: monitoring-check
-monitoring-check: bin/tools/kustomize bin/tools/promtool ## Alerts fire and do not; every metric of alerts and dashboard exists
+monitoring-check: bin/tools/kustomize bin/tools/promtool ## Test when alerts fire, and that every metric of alerts and dashboard exists
 	$(step) 'monitoring-check: promtool, go test ./test/monitoring'
 	@go test -count=1 ./test/monitoring
 
@@ -175,12 +175,12 @@ fuzz: ## Run every fuzz target for FUZZTIME (5s)
 ##@ Measure
 
 .PHONY: bench
-bench: build controlplane crds ## Measure bgpguard beside a webhook that does nothing, at 100 to 10,000 nodes
+bench: build controlplane crds ## Compare bgpguard with a webhook that does nothing, at 100 to 10,000 nodes
 	$(step) 'bench: go run ./test/bench'
 	@go run ./test/bench
 
 .PHONY: bench-stages
-bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), BENCHCOUNT runs summed up
+bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), with a summary of BENCHCOUNT runs
 	$(step) 'bench-stages: go test -bench'
 	@go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./... >bin/bench.txt
 	@bin/tools/benchstat bin/bench.txt

@@ -44,7 +44,7 @@ type Audit struct {
 	Policies []Policy `json:"policies"`
 	// Violations are sorted by severity, worst first, then policy and id.
 	Violations []Violation `json:"violations"`
-	// Resolved are the violations of the previous audit, or of the baseline, that are gone.
+	// Resolved are the violations of the previous audit, or of the baseline, that no longer exist.
 	Resolved []Violation `json:"resolved"`
 	// Failures are the policies that could not be evaluated, by name.
 	Failures []Failure `json:"failures"`

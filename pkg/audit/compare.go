@@ -38,7 +38,7 @@ func comparison(r validate.Relation) Comparison {
 }
 
 // Compare compares a with an earlier audit. It sets Compared and FirstSeen of each
-// violation and lists the violations that are gone as resolved. An earlier audit that
+// violation and lists the violations that no longer exist as resolved. An earlier audit that
 // was read back from JSON does not say which nodes its violations reached; members are
 // then not compared, see validate.Compare. A violation whose members are unknown has no
 // Compared, and its policy is among the Failures.
@@ -95,11 +95,11 @@ func (a *Audit) compare(before validate.Found) map[key]*validate.Verdict {
 	return out
 }
 
-// notInForce is the cause of a violation that is gone because its policy was removed.
+// notInForce is the cause of a violation that is resolved because its policy was removed.
 const notInForce = "its policy is no longer in force"
 
 // failed reports whether a policy could not be evaluated. It is then not known whether
-// its earlier violations are gone.
+// its earlier violations are resolved.
 func (a *Audit) failed(policy string) bool {
 	return slices.ContainsFunc(a.Failures, func(f Failure) bool { return f.Policy == policy })
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Trail is the memory of the audits so far: it tells which violations are new, when the
-// others were first seen, and which are gone. Its JSON form outlives the process.
+// Trail is the memory of the audits so far: it shows which violations are new, when the
+// others were first seen, and which are resolved. Its JSON form outlives the process.
 type Trail struct {
 	// Time is that of the last audit.
 	Time time.Time `json:"time"`
@@ -56,7 +56,7 @@ type Step struct {
 }
 
 // Follow adds the next audit: it sets FirstSeen, Origin and Cause of each violation of a,
-// lists the violations that are gone in a.Resolved, and returns the trail including a. A
+// lists the resolved violations in a.Resolved, and returns the trail including a. A
 // nil Trail is that before the first audit. engine evaluates hypothetical states and must
 // not be the engine that requests use, whose cache they would replace. The only error is
 // that of ctx, where it ends before the topology of step.Before is computed.

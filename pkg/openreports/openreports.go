@@ -160,7 +160,7 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 }
 
 // list lists the violations, the largest first, as many as there is space for. If not all
-// are listed, the first result says so, as the last one is easily overlooked.
+// are listed, the first result reports this, as the last one is easily overlooked.
 func (b *builder) list(violations []*audit.Violation) {
 	violations = slices.Clone(violations)
 	slices.SortStableFunc(violations, func(v, w *audit.Violation) int {

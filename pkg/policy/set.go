@@ -339,7 +339,7 @@ func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() as
 	return p.evaluate(ctx, input, state)
 }
 
-// Trace is Evaluate that tells a tracer each step.
+// Trace is like Evaluate and reports each step to a tracer.
 func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.Value, tracer topdown.QueryTracer) ([]violation.Violation, error) {
 	return p.evaluate(ctx, input, state, rego.EvalQueryTracer(tracer))
 }

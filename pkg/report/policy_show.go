@@ -155,7 +155,7 @@ func writePolicyText(w io.Writer, of *policy.Definition) error {
 	return err
 }
 
-// judged says what the policy judges.
+// judged describes what the policy evaluates.
 func (d *description) judged() string {
 	if d.Judges == policy.JudgesChange {
 		return "the change itself"

@@ -69,7 +69,7 @@ func sessions(s *topology.Sessions) string {
 	return strings.Join(parts, ", ")
 }
 
-// levels says how many nodes have sessions to how many route reflectors.
+// levels describes how many nodes have sessions to how many route reflectors.
 func levels(r *topology.Reflectors) string {
 	parts := make([]string, 0, len(r.Levels))
 	for _, l := range r.Levels {

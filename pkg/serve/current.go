@@ -158,7 +158,7 @@ func rejected(o *enforce.Outcome) string {
 }
 
 // inForce returns the policies to evaluate: those of the BGPPolicies, or where there
-// is none, the policies of the library with their defaults. A note says so.
+// is none, the policies of the library with their defaults. A note reports this.
 func (c *current) inForce(outcomes []enforce.Outcome) (set *policy.Set, notes []string, err error) {
 	if c.objects == nil || len(outcomes) > 0 {
 		return c.keeper.Set(), nil, nil

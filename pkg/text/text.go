@@ -84,9 +84,9 @@ func Names(sample []string, total int) string {
 	return SomeOf(cleaned, total)
 }
 
-// Clean writes what does not print, such as the escape that begins a terminal's
-// control sequence, the way that Go does, so that no name can draw. What is no
-// UTF-8 becomes the character that stands for it.
+// Clean escapes characters that are not printable as Go does, such as the escape that
+// begins a control sequence of a terminal, so that no name can write on it. Invalid UTF-8
+// becomes the replacement character U+FFFD.
 func Clean(s string) string {
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return s

@@ -17,15 +17,15 @@ const (
 	holdTime            = 240
 	defaultRestart      = 120
 	gracefulRestartWait = 240
-	// carriedRestart are the bits that a restart time has on the wire (RFC 4724
-	// section 3); BIRD drops higher ones.
+	// carriedRestart are the bits of a restart time on the wire (RFC 4724 section 3).
+	// BIRD drops higher bits.
 	carriedRestart = 1<<12 - 1
 )
 
-// convergence estimates how long routes are missing. A node that starts does not
-// give the routes that it learned to its kernel until every configured peer has
-// sent its End-of-RIB (RFC 4724 section 4.1) or BIRD's wait is over. One peer that
-// does not answer is enough for the latter.
+// convergence estimates how long routes are missing. A starting BIRD does not write
+// the routes that it learned to the kernel until every configured peer has sent its
+// End-of-RIB (RFC 4724 section 4.1) or its graceful-restart wait is over. One peer that
+// does not answer is enough for the whole wait.
 func (t *Topology) convergence() *Convergence {
 	c := &Convergence{Waiting: nodeSet(t.index, t.waiting, t.sessionMeasures.add("waiting", nodesOf(func(t *Topology) func(int) bool { return within(t.waiting) })))}
 	c.Start = Delay{connectDelay + connectRetry, fmt.Sprintf(

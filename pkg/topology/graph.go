@@ -89,7 +89,7 @@ func (b *grapher) divide() {
 	}
 }
 
-// externals are those of both families.
+// externals returns the external peers of both families.
 func (b *grapher) externals() []*sessions.ExternalPeer {
 	return slices.Concat(byAddress(b.networks[0].Externals), byAddress(b.networks[1].Externals))
 }
@@ -98,7 +98,7 @@ func byAddress(list []*sessions.ExternalPeer) []*sessions.ExternalPeer {
 	return slices.SortedFunc(slices.Values(list), func(a, b *sessions.ExternalPeer) int { return a.Address.Compare(b.Address) })
 }
 
-// role is the role of a node in the graph.
+// role returns the role of a node in the graph.
 func (b *grapher) role(node uint) string {
 	reflector, client, mesh, some := false, false, false, false
 	for _, f := range calico.Families {
@@ -127,7 +127,7 @@ func (b *grapher) role(node uint) string {
 	return RolePeer
 }
 
-// connect draws the links between groups.
+// connect adds the links between groups.
 func (b *grapher) connect(n *network) {
 	for p := range b.parts.List {
 		for q := range b.parts.List[:p+1] {
@@ -149,7 +149,7 @@ func (b *grapher) connect(n *network) {
 	}
 }
 
-// kindOf is the kind of the link between two groups, "" for none.
+// kindOf returns the kind of the link between two classes, "" for none.
 func (n *network) kindOf(a, c uint32) string {
 	if n.SameAddress(a, c) {
 		return ""
@@ -176,8 +176,8 @@ func (n *network) kindOf(a, c uint32) string {
 	return LinkPeer
 }
 
-// sources names the BGPPeers that give the first half-session of a link, nil for
-// none, to nodes of one part towards another.
+// sources names the BGPPeers that configure the first half-sessions on a link, which
+// may be nil, of nodes of one part with nodes of another.
 func (b *grapher) sources(l *sessions.Link, from, to uint32) []string {
 	var out []string
 	if l == nil {
@@ -208,7 +208,7 @@ func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sour
 	l.Sources = append(l.Sources, sources...)
 }
 
-// leave draws the external peers and the links to them.
+// leave adds the external peers and the links to them.
 func (b *grapher) leave(n *network) {
 	many := len(b.externals()) > maxExternals
 	for _, o := range byAddress(n.Externals) {
@@ -232,8 +232,8 @@ func (b *grapher) leave(n *network) {
 	}
 }
 
-// meet adds an external peer to the graph, to the one that stands for all where
-// there are many.
+// meet adds an external peer to the graph. If there are many, they have one id and
+// are one.
 func (b *grapher) meet(id string, o *sessions.ExternalPeer, many bool) {
 	i := slices.IndexFunc(b.graph.Externals, func(x ExternalPeers) bool { return x.ID == id })
 	if i < 0 {
@@ -250,7 +250,7 @@ func (b *grapher) meet(id string, o *sessions.ExternalPeer, many bool) {
 	}
 }
 
-// reach draws the links of nodes with an external peer.
+// reach adds the links of nodes with an external peer.
 func (b *grapher) reach(id string, nodes *bitset.BitSet, kind string, f calico.Family, sources []string) {
 	counts := b.countIn(nodes)
 	for _, g := range sortedKeys(counts) {

@@ -8,16 +8,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// measure is one set of the summary, in whatever topology.
+// measure is one set of the summary, in any topology.
 type measure interface {
-	// gained compares the set in two topologies: how many of its nodes or pairs of
-	// makeNodes makes in it now that were not before, and the first few of them.
+	// gained returns how many nodes or pairs of nodes the set has now that it did not
+	// have before, and names the first few of them.
 	gained(now, before *Topology) (n int, sample []string)
 }
 
-// measures are the sets of a part of the summary by the names that it hands out
-// as Members. What makes a name registers what the name stands for in the same
-// call. A policy hands names back in its violations, and Gained looks them up.
+// measures are the sets of a part of the summary by their names, which the summary
+// has as Members. A name and its measure are registered in one call. Policies return
+// the names in their violations, and Gained looks them up.
 type measures struct {
 	named []namedMeasure
 	finds []func(name string) measure
@@ -37,11 +37,11 @@ func (m *measures) add(name string, measure measure) string {
 	return name
 }
 
-// addAll registers many: find returns what a name stands for, nil for another
+// addAll registers many measures. find returns the measure of a name, nil for another
 // name.
 func (m *measures) addAll(find func(name string) measure) { m.finds = append(m.finds, find) }
 
-// find returns what a name stands for, nil for a name that is not registered.
+// find returns the measure of a name, nil for a name that is not registered.
 func (m *measures) find(name string) measure {
 	for i := range m.named {
 		if m.named[i].name == name {
@@ -56,7 +56,7 @@ func (m *measures) find(name string) measure {
 	return nil
 }
 
-// measure returns what a name stands for, nil where the summary does not have it.
+// measure returns the measure of a name, nil if the summary does not have the name.
 func (t *Topology) measure(name string) measure {
 	for _, m := range []*measures{
 		&t.measures, &t.sessionMeasures, &t.tallies[0].measures, &t.tallies[1].measures, &t.routings[0].measures, &t.routings[1].measures,
@@ -68,11 +68,10 @@ func (t *Topology) measure(name string) measure {
 	return nil
 }
 
-// Gained returns what a set of the summary has that it did not have before: how
-// many nodes or pairs of nodes, and the names of the first few. Nodes are compared
-// by name; one that was not there before is new in every set. Members is the name
-// of a set as the summary of t, or that of before, has it; another one is an
-// error. O(nodes), for pairs O(nodes + kinds of nodes squared).
+// Gained returns how many nodes or pairs of nodes a set of the summary has that it
+// did not have before, and the names of the first few. Nodes are compared by name. A
+// node that did not exist before is new in every set. members is the name of a set in
+// the summary of t or of before; another name is an error. O(nodes), for pairs O(nodes + kinds of nodes squared).
 func (t *Topology) Gained(before *Topology, members string) (int, []string, error) {
 	if t == before {
 		return 0, nil, nil
@@ -88,8 +87,8 @@ func (t *Topology) Gained(before *Topology, members string) (int, []string, erro
 	return n, sample, nil
 }
 
-// nodesOf is a set of nodes: it returns the test for membership in the set that a
-// topology has.
+// nodesOf is a set of nodes: it returns a function that reports whether a node of a
+// topology is in the set.
 type nodesOf func(*Topology) func(node int) bool
 
 func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
@@ -123,7 +122,7 @@ func (t *Topology) matched(before *Topology, visit func(i, old int)) {
 	}
 }
 
-// within is the test for membership in a set of nodes, in which nil has none.
+// within returns a function that reports whether a node is in set. nil is empty.
 func within(set *bitset.BitSet) func(int) bool {
 	return func(i int) bool { return set != nil && set.Test(uint(i)) }
 }

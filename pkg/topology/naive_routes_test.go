@@ -21,8 +21,8 @@ type naiveFlood struct {
 	model       *naive
 	origin      *calico.Node
 	family      calico.Family
-	withTransit bool // whether what is outside hands routes on
-	outside     bool // whether it has got one
+	withTransit bool // whether external peers pass routes on
+	external    bool // whether an external peer has one
 	// routes are all that have come anywhere, fresh those to be passed on yet.
 	routes, fresh []naiveRoute
 }
@@ -55,14 +55,14 @@ func (w *naiveFlood) spread(r naiveRoute) {
 		switch {
 		case s.status == Paired:
 			w.send(r, s)
-		case s.status == External && w.withTransit && !w.outside:
-			w.outside = true
+		case s.status == External && w.withTransit && !w.external:
+			w.external = true
 			w.handOn()
 		}
 	}
 }
 
-// handOn gives what is outside to all nodes that peer with it.
+// handOn passes the route of external peers to all nodes that peer with one.
 func (w *naiveFlood) handOn() {
 	for _, s := range w.model.slots {
 		if s.family == w.family && !s.workload() && s.status == External {

@@ -216,8 +216,8 @@ func (m *naive) reach(f calico.Family, transit bool) string {
 	return reachOf(out)
 }
 
-// alone tells whether a node has no session to any other; with transit, what is
-// outside makes one between all that peer with it.
+// alone tells whether a node has no session to any other; with transit,
+// an external peer makes one between all nodes that peer with it.
 func (m *naive) alone(n *calico.Node, f calico.Family, transit bool) bool {
 	leaves, others := false, false
 	for _, s := range m.slots {

@@ -65,7 +65,7 @@ func TestNeighboursOfAllNodesAreOneWalk(t *testing.T) {
 		for range topology.Neighbours(func(*calico.Node) bool { return true }) {
 		}
 	})
-	// The settings towards an outside peer are made for each node that has one.
+	// The settings with an external peer are made for each node that has one.
 	if got > nodes {
 		t.Errorf("%v allocations for %d nodes", got, nodes)
 	}

@@ -24,24 +24,24 @@ const (
 
 // programming is who programs the routes of the IPPools without VXLAN.
 type programming struct {
-	// setting is programClusterRoutes in effect, "" where it is not known.
+	// setting is programClusterRoutes in effect, "" if it is not known.
 	setting ClusterRoutesSetting
 	// ipip and noEncap are those of a class, without its pools.
 	ipip, noEncap PoolClass
-	version       *version.Version // nil where it is not known
+	version       *version.Version // nil if it is not known
 }
 
 // newProgramming reads programClusterRoutes as the version of Calico does:
 //
 //   - before v3.31 there is no such field, and BIRD programs both classes;
-//   - v3.31 has it for Felix only, for IPIP, and BIRD goes on as before;
+//   - v3.31 has it for Felix only, for IPIP, and BIRD works as before;
 //   - v3.32 has it for both, Enabled or Disabled, each for both classes;
-//   - from v3.33 on it has the four values (felix/config/config_params.go and
-//     confd/pkg/backends/calico/bgp_processor.go, clusterRoutePolicy), and a value that
-//     is not among them counts as none.
+//   - since v3.33 it has the four values (felix/config/config_params.go and
+//     confd/pkg/backends/calico/bgp_processor.go, clusterRoutePolicy). Another value
+//     counts as unset.
 //
-// Where the version is not known, what is set counts as from v3.33 on, and what is
-// not set as before.
+// If the version is not known, a value counts as since v3.33. If it is not set, the
+// default is not known.
 func newProgramming(s *state.Snapshot) programming {
 	p := programming{version: sessions.CalicoVersion(s)}
 	if c := s.FelixConfiguration(); c != nil {
@@ -79,13 +79,14 @@ func fourValues(value, otherwise string) string {
 	return otherwise
 }
 
-// classes returns the classes of IPPools that a value names; of otherwise where it is empty.
+// classes returns the classes of IPPools that a value names, or otherwise if it is
+// empty.
 func classes(value, otherwise string) (ipip, noEncap bool) {
 	value = cmp.Or(value, otherwise)
 	return value == programEnabled || value == programIPIPOnly, value == programEnabled || value == programNoEncapOnly
 }
 
-// class returns that of a pool, nil for one that Felix serves by VXLAN.
+// class returns the class of a pool, nil for a pool with VXLAN, which Felix serves.
 func (p *programming) class(pool *calico.IPPool) *PoolClass {
 	switch {
 	case pool.VXLANMode != string(v3.VXLANModeNever):

@@ -20,8 +20,8 @@ type routing struct {
 	network  *network
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
-	// reach is what the summary says, without and with transit; measures are those
-	// of its sets.
+	// reach is the part of the summary, without and with transit; measures are its
+	// sets.
 	reach    [2]*Reach
 	measures measures
 }
@@ -32,16 +32,15 @@ type vertex struct {
 	first   []uint32 // the first few nodes, in order of names
 }
 
-// edge is the sessions between two classes: To is a class. allowed is how often
-// the sender accepts its own AS number the other way, by which vertices differ too.
+// edge is the sessions between two classes. To is a class. allowed is how often the
+// sender accepts its own AS number in a path; vertices differ in it too.
 type edge struct {
 	routes.Session
 	allowed int
 }
 
-// newRouting follows the routes over the sessions of a network. exits are the
-// sessions with external peers, by what they carry. O(links + nodes + mesh classes
-// squared after merging), and what routes.Compute takes.
+// newRouting follows the routes over the sessions of a network. O(links + nodes +
+// vertices in the mesh squared), and the cost of routes.Compute.
 func newRouting(ctx context.Context, n *network) (*routing, error) {
 	r := &routing{network: n, vertexOf: make([]int32, len(n.Classes.List))}
 	if err := r.merge(ctx); err != nil {
@@ -131,8 +130,8 @@ func clusterNumber(known map[string]int, s *nodes.Class) int {
 	return id
 }
 
-// sessions are those of the vertex that class g stands for: those by links, each
-// vertex once, and those of the mesh with all that no link reaches.
+// sessions returns the sessions of the vertex of class g: those on links, one for
+// each vertex, and mesh sessions with the vertices to which there is no link.
 func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session {
 	n := r.network
 	out := make([]routes.Session, 0, len(edges))
@@ -148,7 +147,7 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 		return out
 	}
 	list := n.LinksFrom(g)
-	linked := make(map[int32]bool, len(list)) // also by what carries no session
+	linked := make(map[int32]bool, len(list)) // also by links without sessions
 	for i := range list {
 		linked[r.vertexOf[list[i].To]] = true
 	}
@@ -199,7 +198,7 @@ func (r *routing) hasRoute(transit bool, from, to uint) bool {
 	return v >= 0 && w >= 0 && from != to && r.In(transit).Has(v, w)
 }
 
-// edges lists the sessions of a class by links.
+// edges lists the sessions of class g on links.
 func (n *network) edges(g uint32) []edge {
 	var out []edge
 	list := n.LinksFrom(g)
@@ -220,7 +219,7 @@ func (n *network) edge(l, m *sessions.Link) edge {
 	}}
 }
 
-// externalSession is the session of a node in s.
+// externalSession returns the session of a node of class s with external peers.
 func externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
 	local := k.LocalASN
 	if local == 0 {
@@ -231,7 +230,7 @@ func externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
 	return x
 }
 
-// signature is the same for classes that no route can tell apart.
+// signature returns a key that is equal for classes that no route can tell apart.
 func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
 	s := &n.Classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
@@ -263,7 +262,7 @@ func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.
 		b = binary.BigEndian.AppendUint32(b, uint32(e.allowed))
 		flags(e.Internal, e.Client, e.PeerClient)
 	}
-	// A link without a session takes the mesh's place too.
+	// Links without sessions replace mesh sessions too.
 	if mesh >= 0 {
 		for _, l := range n.LinksFrom(g) {
 			b = binary.BigEndian.AppendUint32(append(b, 'l'), l.To)

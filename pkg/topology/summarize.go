@@ -340,8 +340,8 @@ func object(m *calico.Metadata, problems []calico.Problem) Object {
 	return o
 }
 
-// reuse replaces a list by an equal one from before, which share then compares
-// without a look at its elements.
+// reuse replaces a list by old if they are equal. share then compares the lists by
+// identity.
 func reuse[T any](list *[]T, old []T, equal func(a, b T) bool) {
 	if slices.EqualFunc(*list, old, equal) {
 		*list = old
@@ -356,7 +356,7 @@ func (p SinglePoint) equal(q SinglePoint) bool {
 	return p.Kind == q.Kind && p.Name == q.Name && p.Nodes == q.Nodes && p.Members == q.Members && slices.Equal(p.Sample, q.Sample)
 }
 
-// share returns old where it is equal to fresh.
+// share returns old if it is equal to fresh, and fresh otherwise.
 func share[T any](old, fresh *T) *T {
 	if old == fresh || old != nil && reflect.DeepEqual(old, fresh) {
 		return old
@@ -364,7 +364,7 @@ func share[T any](old, fresh *T) *T {
 	return fresh
 }
 
-// shareAll returns old where it holds the same pointers as fresh.
+// shareAll returns old if it holds the same pointers as fresh, and fresh otherwise.
 func shareAll[T any](old, fresh map[string]*T) map[string]*T {
 	if old == nil || len(old) != len(fresh) {
 		return fresh

@@ -9,8 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// restartTime returns a graceful restart time in seconds, BIRD's default for
-// nil. 0 is a value.
+// restartTime returns a graceful restart time in seconds, BIRD's default for nil. 0
+// is not the default.
 func restartTime(d *time.Duration) int {
 	if d == nil {
 		return sessions.Seconds(calico.DefaultRestartTime)
@@ -18,8 +18,8 @@ func restartTime(d *time.Duration) int {
 	return sessions.Seconds(*d)
 }
 
-// keepaliveTime returns a keepalive time in seconds, BIRD's default for nil
-// and for what rounds to 0, which BIRD takes as unset.
+// keepaliveTime returns a keepalive time in seconds, BIRD's default for nil and for a
+// time that rounds to 0: for BIRD, 0 is unset.
 func keepaliveTime(d *time.Duration) int {
 	if d == nil || sessions.Seconds(*d) == 0 {
 		return sessions.Seconds(calico.DefaultKeepaliveTime)
@@ -27,8 +27,8 @@ func keepaliveTime(d *time.Duration) int {
 	return sessions.Seconds(*d)
 }
 
-// timers groups the mesh and the BGPPeers by their timers. Lists that are equal to
-// those of old, the Timers of an earlier summary or nil, are the same.
+// timers groups the mesh and the BGPPeers by their timers. It reuses the lists of old,
+// the Timers of an earlier summary or nil, that are equal. O(BGPPeers).
 func (t *Topology) timers(mesh bool, old *Timers) *Timers {
 	if old == nil {
 		old = &Timers{}

@@ -23,7 +23,7 @@ type Topology struct {
 	networks [2]*network
 	tallies  [2]*tally
 	routings [2]*routing
-	waiting  *bitset.BitSet // nodes; nil for none
+	waiting  *bitset.BitSet // nodes whose BIRD waits when it starts; nil for none
 	summary  *Summary
 	// measures are the sets of the summary that are made with every topology,
 	// sessionMeasures those that are reused with the sessions. More are in tallies
@@ -94,7 +94,7 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 }
 
 // selectorsOf reports which selectors the BGPPeers of a snapshot have, including
-// "", which stands for all nodes.
+// "" for all nodes.
 func selectorsOf(s *state.Snapshot) func(string) bool {
 	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
 	used[""] = true

@@ -155,7 +155,7 @@ func peerIPTraps(t *testing.T) map[string]*trap {
 				a Node_10_0_0_2_port_1790 Paired b asn 64512>64512 port 1790 by p
 				b Node_10_0_0_1 Paired a asn 64512>64512 by p`,
 		},
-		"a peerIP outside does not take the default listen port, a node does": {
+		"a peerIP of an external peer does not take the default listen port, a node does": {
 			objects: []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": false, "listenPort": int64(1790)}), a, b,
 				bgpPeer(t, "out", map[string]any{"node": "a", "peerIP": "192.0.2.1", "asNumber": int64(65001)}),
 				bgpPeer(t, "in", map[string]any{"node": "a", "peerSelector": "!has(x)"})},

@@ -54,7 +54,7 @@ func reflectorTraps(t *testing.T) map[string]*trap {
 				r Node_10_0_0_2 Paired s asn 64512>64512 client 244.0.0.1 by p
 				s Node_10_0_0_1 Paired r asn 64512>64512 by p`,
 		},
-		"a local AS number that is the peer's makes a router outside a client": {
+		"a local AS number that is the peer's makes an external peer a client": {
 			objects: []calico.Object{noMesh(t), at(t, "r", "10.0.0.1", id),
 				bgpPeer(t, "p", map[string]any{"node": "r", "peerIP": "192.0.2.1", "asNumber": int64(65000), "localASNumber": int64(65000)})},
 			want: `

@@ -11,8 +11,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// routeTrap is a state and the IPv4 routes that are missing in it: if nothing
-// outside hands routes on, and if everything does.
+// routeTrap is a state and the IPv4 routes that are missing in it: if no
+// external peer passes routes on, and if all do.
 type routeTrap struct {
 	objects                     []calico.Object
 	withoutTransit, withTransit string
@@ -57,7 +57,7 @@ func TestTheNaiveModelKnowsTheRouteTraps(t *testing.T) {
 func routeTraps(t *testing.T) map[string]*routeTrap {
 	t.Helper()
 	out := insideRouteTraps(t)
-	maps.Copy(out, outsideRouteTraps(t))
+	maps.Copy(out, externalRouteTraps(t))
 	return out
 }
 
@@ -112,15 +112,15 @@ func insideRouteTraps(t *testing.T) map[string]*routeTrap {
 	}
 }
 
-func outsideRouteTraps(t *testing.T) map[string]*routeTrap {
+func externalRouteTraps(t *testing.T) map[string]*routeTrap {
 	t.Helper()
 	router := func(asn int64) calico.Object {
 		return bgpPeer(t, "router", map[string]any{"nodeSelector": "has(name)", "peerIP": "192.0.2.1", "asNumber": asn})
 	}
 	return map[string]*routeTrap{
-		"a router outside may carry all":                 {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(65000)}, withoutTransit: "a>b b>a"},
-		"a router of the same AS outside may too":        {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(64512)}, withoutTransit: "a>b b>a"},
-		"a router outside leaves those without it alone": {objects: []calico.Object{noMesh(t), named(t, "a", 1), at(t, "b", "10.0.0.2"), router(65000)}, withoutTransit: "a>b b>a", withTransit: "a>b b>a"},
+		"an external peer may carry all":                 {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(65000)}, withoutTransit: "a>b b>a"},
+		"an external peer of the same AS may too":        {objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), router(64512)}, withoutTransit: "a>b b>a"},
+		"an external peer leaves those without it alone": {objects: []calico.Object{noMesh(t), named(t, "a", 1), at(t, "b", "10.0.0.2"), router(65000)}, withoutTransit: "a>b b>a", withTransit: "a>b b>a"},
 		"what an iBGP neighbour gave does not go out by iBGP": {
 			objects: []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2), at(t, "c", "10.0.0.3", calicotest.Label("inner", "")), router(64512),
 				bgpPeer(t, "in", map[string]any{"nodeSelector": "has(inner)", "peerSelector": "name == 'a'"})},

@@ -75,7 +75,7 @@ func (m *naive) view() *view {
 //	NODE PROTOCOL STATUS [PEER NODE] asn LOCAL>PEER [passive] [client ID] [port N] by SOURCES
 //
 // with the reason in place of the status Broken, then "ambiguous", "frozen", and
-// the routes that are missing if nothing outside hands them on.
+// the routes that are missing if no external peer passes them on.
 func (v *view) lines(s *state.Snapshot) []string {
 	reasons := map[string]Reason{}
 	for _, b := range v.broken {

@@ -120,7 +120,7 @@ func calicoDefinitions(string) (string, error) {
 // generator is a source that runs controller-gen over Calico's Go types.
 func generator(controllerGen string) func(scratch string) (string, error) {
 	return func(scratch string) (string, error) {
-		// The types hold floats (the order of network policies), which controller-gen refuses unless told otherwise.
+		// The types hold floats (the order of network policies), which controller-gen rejects by default.
 		generate := exec.Command(controllerGen,
 			"crd:allowDangerousTypes=true", "paths="+v3Package, "output:crd:dir="+scratch)
 		generate.Stdout, generate.Stderr = os.Stdout, os.Stderr

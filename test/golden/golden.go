@@ -38,7 +38,7 @@ func Check(t *testing.T, file string, got []byte) {
 	case err != nil:
 		t.Error(err)
 	case !bytes.Equal(got, want):
-		t.Errorf("%s differs; if the change is meant, run `make golden`\ngot\n%s\nwant\n%s", file, got, want)
+		t.Errorf("%s differs; if the change is intended, run `make golden`\ngot\n%s\nwant\n%s", file, got, want)
 	}
 }
 

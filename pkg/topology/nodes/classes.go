@@ -67,8 +67,8 @@ func newIdentities(ix, old *Index, e *edit) *identities {
 	return t
 }
 
-// edited returns the identities after an edit, t itself where they are the same;
-// nil where one is new. No address may be shared, before or after.
+// edited returns the identities after an edit: t itself if they are the same, nil if
+// one is new. No address may be shared, before or after.
 func (t *identities) edited(ix *Index, e *edit) *identities {
 	ids := make([]uint32, 0, e.added)
 	same := !e.shifts()
@@ -113,9 +113,10 @@ type Classes struct {
 // Class is nodes that peer alike, at least one.
 type Class struct {
 	Identity
-	// Port is where the nodes listen, 0 for BIRD's default.
+	// Port is the port on which the nodes listen, 0 for BIRD's default.
 	Port uint16
-	// First are the first few nodes, in order of names; First[0] stands for all.
+	// First are the first few nodes, in order of names. What holds for First[0] holds
+	// for all nodes of the class.
 	First []uint32
 	Nodes int // number of nodes
 }

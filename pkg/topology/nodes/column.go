@@ -69,9 +69,9 @@ func (c *Column) id(label string, node *calico.Node) uint32 {
 	return id
 }
 
-// edited returns the column after an edit, c itself where it is the same, and
-// nil where a value is new: the column is then made when it is next read, so
-// that values that no node has any longer do not accumulate.
+// edited returns the column after an edit: c itself if it is the same, nil if a value
+// is new. The column is then made when it is next read, so that values that no node
+// has any longer do not accumulate.
 func (c *Column) edited(label string, nodes []*calico.Node, e *edit) *Column {
 	same := !e.shifts()
 	for i, n := range nodes[e.at : e.at+e.added] {

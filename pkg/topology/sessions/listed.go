@@ -248,7 +248,7 @@ func (l *Listed) Ambiguous() AmbiguousSession {
 		one.title = one.name()
 		out.Candidates = append(out.Candidates, one.HalfSession(&c.way))
 	}
-	out.Sources = slices.Compact(out.Sources) // One BGPPeer may give two, where nodes share an address.
+	out.Sources = slices.Compact(out.Sources) // One BGPPeer configures two if nodes share an address.
 	out.Differs = differences(out.Candidates)
 	return out
 }
