@@ -6,48 +6,50 @@
 //
 // Nodes are bit sets and a full mesh is a formula. The cost of a summary grows with
 // the number of BGPPeers, with the number of kinds of nodes and, with a very small
-// constant, with the number of nodes; never with nodes x nodes or nodes x BGPPeers.
-// Compute stops when its context is done: each loop that can be long checks it.
+// constant, with the number of nodes. It never grows with nodes x nodes or nodes x BGPPeers.
+// Compute stops when its context is done: each potentially long loop checks it.
 //
 // # The algorithm
 //
 // Steps 1, 2 and 5 are in package nodes, steps 3, 4 and 6 to 9 in package sessions,
-// step 11 in package routes, and the rest here. N is the number of nodes, P of
-// BGPPeers, C of classes, L of links between classes, V of vertices.
+// step 11 in package routes, and the other steps in this package. N is the
+// number of nodes, P of BGPPeers, C of classes, L of links between classes, and V of
+// vertices.
 //
 //  1. Number the nodes in order of their names. Every set of nodes is a bit set over
 //     these numbers. (nodes.New, O(N log N))
 //  2. For each label that a selector reads, keep a column: the value on each node. A
-//     condition is evaluated once for each distinct value, an equality is looked up.
+//     condition is evaluated once for each distinct value. An equality is a lookup.
 //     (nodes.Index.Select, O(N) for each selector, cached)
 //  3. Resolve each BGPPeer to three sets of nodes: those that get half-sessions,
-//     their peers, and those to which Calico gives a half-session back.
+//     their peers, and those on which Calico configures the reverse half-session.
 //     (sessions/peering.go, O(P) set operations)
 //  4. Put BGPPeers that differ only in the nodes of one side into one peer group:
 //     one BGPPeer per node or per rack costs as much as one BGPPeer with a selector.
 //     (sessions/peergroup.go, O(P + nodes on these sides))
 //  5. Put nodes into one class if they are in the same sets of step 3 and have the
-//     same AS number, cluster ID, address families and listen port. From here on,
-//     what holds for a class holds for each of its nodes. (nodes.Index.Divide,
+//     same AS number, cluster ID, address families and listen port. In the later
+//     steps, what holds for a class holds for each of its nodes. (nodes.Index.Divide,
 //     partition refinement, O(N + members of the sets))
-//  6. For each two classes that a BGPPeer connects, make a link: the half-sessions
-//     that Calico configures. Its passes are global BGPPeers, BGPPeers for nodes,
-//     reverse peering, mesh, and the first one enters a neighbor and port. Two
-//     settings from one pass make a half-session ambiguous.
+//  6. For each pair of classes that a BGPPeer connects, make a link: the
+//     half-sessions that Calico configures. Calico's passes are, in order, global
+//     BGPPeers, BGPPeers for nodes, reverse peering and mesh. The first pass with a
+//     neighbor and port configures them. Different settings from one pass make a
+//     half-session ambiguous.
 //     (sessions/network.go, O(L log L))
-//  7. Do not store the full mesh. It is a formula over four kinds of classes,
-//     corrected where a link joins two of them. (sessions/network.go, O(C))
-//  8. Keep external peers and pods beside the classes, as address, nodes and
-//     settings: each node may have a router of its own. (sessions/external.go,
+//  7. Do not store the full mesh. Compute it by a formula over four kinds of
+//     classes, and correct the result for classes that a link connects. (sessions/network.go, O(C))
+//  8. Keep external peers and pods separate from the classes, as address, nodes and
+//     settings, because each node may have its own router. (sessions/external.go,
 //     O(P) set operations)
-//  9. A session comes up on a link if the first half-sessions of both ends fit: AS
+//  9. A session comes up on a link if the first half-sessions of both ends match: AS
 //     numbers, password, TTL security, and one side that connects. Otherwise it has a
 //     Reason. (sessions/pairing.go, O(L))
 //  10. Count sessions, broken and ambiguous half-sessions, nodes whose BIRD rejects its
 //     configuration, and the half-sessions per node. (count.go, frozen.go, load.go,
 //     marks.go, O(L + C + external peers); sessions/refusal.go)
-//  11. Merge classes that no route can tell apart into vertices, which have the same
-//     neighbors on the same terms. Follow one route of each vertex by RFC 4271 and
+//  11. Merge classes that have the same neighbors on the same terms into vertices.
+//     Routes cannot distinguish such classes. Follow one route of each vertex by RFC 4271 and
 //     RFC 4456, once with external peers that pass routes on and once without. The
 //     result is a matrix: the nodes of b have the routes of the nodes of a.
 //     (routing.go, O(N + L + V squared); routes.Compute, O(V x sessions) if routes are
@@ -55,28 +57,28 @@
 //  12. Read from the matrix: isolated nodes, pairs without a route, partitions, and
 //     single points of failure. (reach.go, points.go, O(V squared), O(N) for single
 //     points)
-//  13. Make the Summary. Parts that are equal to those of the summary before are the
-//     same pointers, so that policies that read nothing else are not evaluated again.
+//  13. Make the Summary. Parts that equal those of the previous summary keep their
+//     pointers, so policies that read only these parts are not evaluated again.
 //     (summarize.go, convergence.go, podtraffic.go, timers.go, O(P + C))
-//  14. Name each set in the summary ("members") and register under the name how to
-//     tell its members. A policy hands names back in its violations, and the engine
-//     asks which nodes entered that set. (measures.go, O(N) for each question)
-//  15. Make lists, graphs and sentences on demand only. (list.go and neighbours.go,
+//  14. Name each set in the summary ("members") and register under this name a
+//     function that reports its members. A policy returns names in its violations,
+//     and the engine looks up which nodes entered the set. (measures.go, O(N) for each question)
+//  15. Make lists, graphs and sentences only on demand. (list.go and neighbours.go,
 //     O(half-sessions that are listed); graph.go; effects.go)
 //
 // # From one snapshot to the next
 //
-// Compute takes the topology before. Objects are compared by identity. A change of
-// few nodes edits the index, its columns and its sets in place of making them again
-// (nodes.New); what is equal keeps its pointer, so that the next step sees at once
-// that nothing changed. If nothing that decides sessions changed, steps 4 to 12 are
-// skipped (sessions.Compute). A property test holds that the result does not
-// depend on the topology before.
+// Compute accepts the previous topology and compares objects by identity. If few
+// nodes change, nodes.New edits copies of the index, its columns and its sets. Equal
+// parts keep their pointers, so later steps detect unchanged input by comparing
+// pointers. If nothing that decides sessions changed, steps 4 to 12 are skipped
+// (sessions.Compute). A property test verifies that the result does not depend on the
+// previous topology.
 //
 // # Sources
 //
-// Rules are given with their source: Calico's confd for who peers with whom
+// Comments name the source of each rule: Calico's confd for who peers with whom
 // (confd/pkg/backends/calico), BIRD 1.6 for what it accepts and sends, and the RFCs.
-// A naive second model in the tests follows every half-session and every path one by
-// one, and test/bird runs BIRD on the predicted configuration.
+// A second, naive model in the tests follows every half-session and every path one
+// by one, and test/bird runs BIRD on the predicted configuration.
 package topology

@@ -4,18 +4,18 @@
 // BGPConfigurations and Nodes, and BIRD 1.6, which reads it. It computes no routes.
 //
 //   - Every BGPPeer is resolved to the sets of nodes on both sides (Peering).
-//     BGPPeers that differ only in their nodes are counted as one (PeerGroup).
+//     BGPPeers that differ only in their nodes share a PeerGroup.
 //   - Nodes that peer alike are one class of package nodes. A Link is the
 //     half-sessions from all nodes of one class to all nodes of another; for each
-//     pair of classes, the precedence of confd's passes decides which BGPPeer gives
-//     them (Network). The node-to-node mesh is no list of links but a formula, apart
-//     from the classes that a BGPPeer connects too.
-//   - A peer that is no node is an ExternalPeer. Nothing is known of its side.
-//   - The two half-sessions of a link are compared, which gives the Reason why no
-//     session comes up, if any. What BIRD does not accept at all is a Refusal.
+//     pair of classes, the precedence of confd's passes decides which BGPPeer
+//     configures them (Network). The node-to-node mesh is a formula and not a list of
+//     links, except for classes that a BGPPeer also connects.
+//   - A peer that is not a node is an ExternalPeer. Its configuration is unknown.
+//   - Comparing the two half-sessions of a link gives the Reason why no session
+//     comes up, if any. A Refusal is a part of the configuration that BIRD rejects.
 //   - A half-session for which several BGPPeers give different settings is
-//     ambiguous: confd takes one of them, which one is not determined.
+//     ambiguous: confd uses one of them, and which one is undefined.
 //
-// The results are sets and classes. Half-sessions are listed one by one on demand
-// only.
+// The results are sets and classes. Half-sessions are listed one by one only on
+// demand.
 package sessions
