@@ -18,8 +18,8 @@ type BGPPeer struct {
 	PeerSelector string
 	// PeerIP is the remote address as it was written, with its port if it has one.
 	PeerIP string
-	// PeerAddress and PeerPort are parsed from PeerIP. They are the zero Addr if it does
-	// not parse, and 0 if it has no port.
+	// PeerAddress and PeerPort are parsed from PeerIP. PeerAddress is the zero Addr if
+	// PeerIP does not parse. PeerPort is 0 if PeerIP has no port.
 	PeerAddress netip.Addr
 	PeerPort    uint16
 	// ASNumber is the AS number of PeerIP, 0 if unset. Calico has no default, and BIRD
@@ -27,24 +27,24 @@ type BGPPeer struct {
 	ASNumber uint32
 	// LocalWorkloadSelector selects pods on the local node as peers.
 	LocalWorkloadSelector string
-	// LocalASNumber is the AS number that the local nodes use instead of their own, 0 for
-	// none. NumAllowedLocalASNumbers is how often their own may occur in the AS path of a
-	// route that they accept. Calico reads both with PeerIP only, and LocalASNumber with
-	// local workloads too.
+	// LocalASNumber is the AS number that the local nodes use instead of their own, 0 if
+	// unset. NumAllowedLocalASNumbers is how often their own AS number may occur in the AS
+	// path of a route that they accept. Calico reads both only if PeerIP is set; it reads
+	// LocalASNumber for local workloads too.
 	LocalASNumber            uint32
 	NumAllowedLocalASNumbers int
-	// TTLSecurity is the number of hops, 0 for off.
+	// TTLSecurity is the maximum number of hops to the peer, 0 if TTL security is off.
 	TTLSecurity int
-	// ReachableBy is the gateway to PeerIP, "" for none.
+	// ReachableBy is the gateway to PeerIP, "" if unset.
 	ReachableBy string
-	// Filters lists the names of BGPFilters. Password is the name and the key of a Secret,
-	// "name/key".
+	// Filters lists the names of BGPFilters. Password is the name of a Secret and the key
+	// in it, as "name/key".
 	Filters  []string
 	Password string
 	// SourceAddressNone means that the kernel selects the source address.
 	SourceAddressNone bool
-	// NextHopMode is "Self", "Keep" or "" for the rule of BGP. KeepOriginalNextHop is its
-	// older form, for eBGP only.
+	// NextHopMode is "Self", "Keep", or "" for the default of BGP. KeepOriginalNextHop is
+	// the older form of "Keep", and applies to eBGP only.
 	NextHopMode         string
 	KeepOriginalNextHop bool
 	// MaxRestartTime and KeepaliveTime are nil if unset, which means BIRD's default.
@@ -63,9 +63,9 @@ func (p *BGPPeer) Local() *Selector { return p.nodeSelector }
 // Remote returns the parsed PeerSelector, nil if it is empty or does not parse.
 func (p *BGPPeer) Remote() *Selector { return p.peerSelector }
 
-// Canonical reports whether the address in PeerIP is in the form in which Calico writes the
-// addresses of nodes. Calico compares texts: it does not recognise a node by an address in
-// another form, and does not configure the reverse peering
+// Canonical reports whether the address in PeerIP has the form in which Calico writes the
+// addresses of nodes. Calico compares addresses as text. It does not find the node of an
+// address in another form, and does not configure the reverse peering
 // (confd/pkg/backends/calico/client.go).
 func (p *BGPPeer) Canonical() bool {
 	text := p.PeerAddress.String()
@@ -144,12 +144,12 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 	return p
 }
 
-// maxRestartTime is the longest restart time of RFC 4724, section 3: 12 bits of seconds. In
-// BIRD a longer one wraps.
+// maxRestartTime is the maximum restart time, 12 bits of seconds (RFC 4724, section 3). In
+// BIRD a longer time wraps.
 const maxRestartTime = 4095 * time.Second
 
-// timer adds a problem if a timer is negative or too long. It returns nil for a negative
-// one.
+// timer adds a problem if a timer is negative or longer than longest, where 0 means no
+// limit. It returns nil if the timer is negative, else d.
 func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) *time.Duration {
 	switch {
 	case d == nil:

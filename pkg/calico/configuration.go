@@ -12,7 +12,7 @@ import (
 
 // Defaults of absent values.
 const (
-	// DefaultASNumber is the AS number of a cluster that sets none
+	// DefaultASNumber is the AS number of a cluster whose configuration does not set one
 	// (confd/pkg/backends/calico/client.go, globalDefaults).
 	DefaultASNumber = 64512
 	// DefaultRestartTime and DefaultKeepaliveTime are BIRD's defaults: the graceful restart
@@ -26,14 +26,14 @@ const (
 type BGPConfiguration struct {
 	Metadata
 
-	// NodeToNodeMeshEnabled is nil if unset, which means true. Calico reads it in "default"
-	// only, as the next three fields.
+	// NodeToNodeMeshEnabled is nil if unset, which means true. Calico reads this field and
+	// the next three from "default" only.
 	NodeToNodeMeshEnabled *bool
 	// ASNumber is nil if unset, which means DefaultASNumber.
 	ASNumber *uint32
 	// NodeMeshMaxRestartTime is nil if unset, which means BIRD's default.
 	NodeMeshMaxRestartTime *time.Duration
-	// NodeMeshPassword is the name and the key of the mesh's Secret, "name/key".
+	// NodeMeshPassword is the name of the mesh's Secret and the key in it, as "name/key".
 	NodeMeshPassword string
 	// ListenPort is 0 if unset, which means BIRD's default, 179.
 	ListenPort uint16
@@ -76,8 +76,8 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 // NodeConfiguration returns the name of the BGPConfiguration for one node.
 func NodeConfiguration(node string) string { return nodePrefix + node }
 
-// NodeOf returns the name of the node that the configuration is for, "" for "default" and for
-// names that Calico ignores.
+// NodeOf returns the name of the node to which the configuration applies. It returns "" for
+// "default" and for names that Calico ignores.
 func (c *BGPConfiguration) NodeOf() string {
 	node, ok := strings.CutPrefix(c.Name, nodePrefix)
 	if !ok {
@@ -86,14 +86,14 @@ func (c *BGPConfiguration) NodeOf() string {
 	return node
 }
 
-// MeshEnabled reports whether the node-to-node mesh is on if c is the configuration
-// "default", nil for none. It is on unless it is disabled explicitly.
+// MeshEnabled reports whether the node-to-node mesh is on. c is the configuration "default",
+// nil if the cluster has none. The mesh is on unless c disables it.
 func (c *BGPConfiguration) MeshEnabled() bool {
 	return c == nil || c.NodeToNodeMeshEnabled == nil || *c.NodeToNodeMeshEnabled
 }
 
-// ClusterASNumber returns the AS number of nodes without their own if c is the configuration
-// "default", nil for none.
+// ClusterASNumber returns the AS number of nodes that do not have their own. c is the
+// configuration "default", nil if the cluster has none.
 func (c *BGPConfiguration) ClusterASNumber() uint32 {
 	if c == nil || c.ASNumber == nil {
 		return DefaultASNumber
@@ -153,8 +153,8 @@ func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter { return &BGPFilter{Metad
 type ClusterInformation struct {
 	Metadata
 
-	// Version is Calico's version. It is nil if it is unknown, or is that of a product
-	// based on Calico, which has other version numbers.
+	// Version is Calico's version. It is nil if it is unknown, and for products based on
+	// Calico, which have other version numbers.
 	Version *version.Version
 }
 

@@ -13,22 +13,22 @@ const (
 	annotationLastApplied = corev1.LastAppliedConfigAnnotation
 )
 
-// DecodeJSON decodes one object of any API form from JSON. Errors are *FieldError,
-// *UnknownKindError, or those of the JSON syntax.
+// DecodeJSON decodes one object of any kind and API version in the table of kinds from JSON.
+// The error is a *FieldError, an *UnknownKindError or an error of the JSON decoder.
 func DecodeJSON(raw []byte) (Object, error) {
 	var v map[string]any
-	// Integers stay integers: AS numbers and unknown fields alike.
+	// Integers must stay integers, in known and unknown fields.
 	if err := k8sjson.UnmarshalCaseSensitivePreserveInts(raw, &v); err != nil {
 		return nil, err
 	}
 	return Decode(v)
 }
 
-// Decode decodes one object of any kind and API version of the table of kinds. The
-// forms of one object in Calico's two API groups decode to equal objects. The object
-// keeps v, unless it is a Secret or a CalicoNodeStatus; v must not be changed
-// afterwards. Errors are *FieldError or *UnknownKindError; those of a Secret contain no
-// value of it.
+// Decode decodes one object of any kind and API version in the table of kinds. The two
+// forms of an object in Calico's API groups decode to equal objects. The object keeps v,
+// unless it is a Secret or a CalicoNodeStatus. The caller must not change v afterwards. The
+// error is a *FieldError or an *UnknownKindError. An error about a Secret does not contain
+// its values.
 func Decode(v map[string]any) (Object, error) {
 	f := &fields{values: v}
 	apiVersion, kind := f.text("apiVersion"), f.text("kind")
@@ -49,7 +49,7 @@ type document struct {
 	root, meta, spec *fields
 }
 
-// whole returns a decoder that reads the metadata and leaves the rest to decode.
+// whole returns a decoder that reads the metadata and calls decode for the other fields.
 func whole(decode func(*document) Object) func(map[string]any) (Object, error) {
 	return func(v map[string]any) (Object, error) {
 		f := &fields{values: v}
@@ -73,7 +73,7 @@ func whole(decode func(*document) Object) func(map[string]any) (Object, error) {
 	}
 }
 
-// calicoForms returns the forms of a kind of Calico whose decoder reads the spec.
+// calicoForms returns the forms of a kind that Calico serves. decode reads the spec.
 func calicoForms[T Object](decode func(Metadata, *fields) T) []form {
 	return everyVersion(whole(func(d *document) Object {
 		d.unwrap(d.meta)
@@ -81,7 +81,7 @@ func calicoForms[T Object](decode func(Metadata, *fields) T) []form {
 	}))
 }
 
-// everyVersion returns a form with the same decoder for each of APIVersions.
+// everyVersion returns one form for each of APIVersions, all with the same decoder.
 func everyVersion(decode func(map[string]any) (Object, error)) []form {
 	forms := make([]form, len(APIVersions))
 	for i, version := range APIVersions {
@@ -90,8 +90,8 @@ func everyVersion(decode func(map[string]any) (Object, error)) []form {
 	return forms
 }
 
-// unwrap restores the labels and annotations of the user, which Calico stores as JSON
-// in one annotation of a crd.projectcalico.org/v1 object
+// unwrap restores the labels and annotations that the user wrote. Calico stores them as
+// JSON in one annotation of a crd.projectcalico.org/v1 object
 // (libcalico-go/lib/backend/k8s/resources/resources.go).
 func (m *Metadata) unwrap(meta *fields) {
 	wrapped := m.Annotations[annotationMetadata]

@@ -31,7 +31,7 @@ func (f *fields) at(name string) string {
 	return f.path + "." + name
 }
 
-// get reads a field as a T, whose description in errors is want.
+// get reads a field as a T. Errors describe the accepted values as want.
 func get[T any](f *fields, name, want string) T {
 	var zero T
 	v, ok := f.values[name]
@@ -55,7 +55,7 @@ func (f *fields) object(name string) *fields {
 	return &fields{path: f.at(name), values: get[map[string]any](f, name, "an object")}
 }
 
-// secret reads a BGPPassword and returns "name/key" of its secretKeyRef, "" if it has none.
+// secret reads a BGPPassword and returns its secretKeyRef as "name/key", "" if it is unset.
 func (f *fields) secret(name string) string {
 	if v := f.values[name]; v != nil {
 		if _, ok := v.(map[string]any); !ok {
@@ -74,7 +74,7 @@ func (f *fields) secret(name string) string {
 	return secret + "/" + key
 }
 
-// adopt copies the first error of objects inside f.
+// adopt copies the first error of inner to f, unless f has an error.
 func (f *fields) adopt(inner ...*fields) {
 	for _, i := range inner {
 		if f.err == nil {
@@ -159,7 +159,8 @@ func (f *fields) asNumber(name string) *uint32 {
 	return &n
 }
 
-// integer converts the numbers of encoding/json, sigs.k8s.io/json and unstructured objects.
+// integer converts a number as encoding/json, sigs.k8s.io/json and unstructured objects
+// represent it. It returns false if v is neither an int64 nor a whole float64 below 2^53.
 func integer(v any) (int64, bool) {
 	switch n := v.(type) {
 	case int64:

@@ -11,7 +11,7 @@ import (
 // Kind is the kind of an object that decides BGP, or that reports its status.
 type Kind string
 
-// The kinds of the table.
+// The kinds in the table of kinds.
 const (
 	KindNode               Kind = "Node"
 	KindSecret             Kind = "Secret"
@@ -24,8 +24,8 @@ const (
 	KindCalicoNodeStatus   Kind = "CalicoNodeStatus"
 )
 
-// The API groups that serve Calico's objects: the CRDs that calico-node reads in its
-// first form, and the public API, which newer Calico serves as CRDs.
+// The API groups that serve Calico's objects. GroupV1 contains the CRDs that calico-node
+// reads. GroupV3 is the public API, which newer versions of Calico serve as CRDs.
 const (
 	GroupV1 = "crd.projectcalico.org"
 	GroupV3 = v3.Group
@@ -44,10 +44,10 @@ const (
 // unfinished migration. It must not be changed.
 var APIVersions = []string{APIVersionV1, APIVersionV3}
 
-// Info is a row of the table of kinds: what the rest of the program has to know of a
-// kind. The snapshot, the readers of clusters and files, admission, the audit and error
-// messages read it; config/webhook, config/rbac and the kinds that a BGPPolicy can match
-// are tested against it.
+// Info is a row of the table of kinds. It describes a kind to the rest of the program: the
+// snapshot, the readers of clusters and files, admission, the audit and error messages.
+// Tests compare config/webhook, config/rbac and the kinds that a BGPPolicy can match with
+// the table.
 //
 // To add a kind, add a row, a struct that embeds Metadata, and its decoder. A package
 // that reads objects of the kind also needs an accessor in pkg/state.
@@ -55,9 +55,9 @@ type Info struct {
 	Kind Kind
 	// Resource is the name of the kind in URLs and RBAC rules.
 	Resource string
-	// Need is what a state needs of the kind.
+	// Need says whether a state must contain the objects of the kind.
 	Need Need
-	// Review is which changes admission reviews.
+	// Review selects the changes that admission reviews.
 	Review Review
 	// Observation is true if the objects report the status of the network. They do
 	// not decide BGP: no decision waits for them or depends on them.
@@ -70,32 +70,33 @@ type Info struct {
 	forms []form
 }
 
-// Need is what a state needs of a kind.
+// Need says whether a state must contain the objects of a kind.
 type Need int
 
 const (
-	// Expected means that a state holds all objects of the kind. There are none where
-	// the API server does not serve it: Calico added it later, or it belongs to a part
-	// of Calico that is not installed.
+	// Expected means that a state contains all objects of the kind. An API server may not
+	// serve the kind, because a later version of Calico added it, or because a part of
+	// Calico is not installed. The state then contains no objects of the kind.
 	Expected Need = iota
-	// Required is Expected, and an API server that serves Calico's objects serves the
-	// kind.
+	// Required means Expected, and every API server that serves Calico's objects serves
+	// the kind.
 	Required
-	// Optional means that a state may lack the kind, because the reader did not ask for
-	// it or may not list it. The state says whether it does.
+	// Optional means that a state may lack the kind, because its reader did not request
+	// the kind or has no permission to list it. Snapshot.Knows of pkg/state reports
+	// whether a state contains it.
 	Optional
 )
 
-// Review is which changes of a kind admission reviews.
+// Review selects the changes of a kind that admission reviews.
 type Review int
 
 const (
-	// ReviewNone is no change.
+	// ReviewNone selects no changes.
 	ReviewNone Review = iota
-	// ReviewExisting is updates of what decides BGP, and deletes. A Node has no BGP
-	// address when the kubelet creates it.
+	// ReviewExisting selects deletes, and updates of fields that decide BGP. It selects no
+	// creates: a Node has no BGP address when the kubelet creates it.
 	ReviewExisting
-	// ReviewAll is every create, update and delete.
+	// ReviewAll selects every create, update and delete.
 	ReviewAll
 )
 
@@ -160,7 +161,7 @@ var indexes = func() map[Kind]int {
 // Kinds returns the table of kinds. It must not be changed.
 func Kinds() []Info { return table[:] }
 
-// Index returns the index of the kind in Kinds, -1 if it is not there.
+// Index returns the index of the kind in Kinds, -1 if the table does not contain it.
 func (k Kind) Index() int {
 	if i, ok := indexes[k]; ok {
 		return i
@@ -168,7 +169,7 @@ func (k Kind) Index() int {
 	return -1
 }
 
-// Info returns the row of the kind, the zero Info if there is none.
+// Info returns the row of the kind, the zero Info if the table does not contain it.
 func (k Kind) Info() Info {
 	if i := k.Index(); i >= 0 {
 		return table[i]
@@ -176,9 +177,9 @@ func (k Kind) Info() Info {
 	return Info{}
 }
 
-// KindOf returns the kind of an object or, with the suffix "List" cut off, of a list.
-// Errors are a *FieldError if the kind is known but not in this API version, else an
-// *UnknownKindError.
+// KindOf returns the kind of an object with the given apiVersion and kind. For a list, the
+// caller removes the suffix "List" of kind first. The error is a *FieldError if the API
+// group has the kind in another version only, else an *UnknownKindError.
 func KindOf(apiVersion, kind string) (Kind, error) {
 	f, err := formOf(apiVersion, kind)
 	if f == nil {
@@ -201,14 +202,14 @@ func formOf(apiVersion, kind string) (*form, error) {
 		}
 		known = known || groupOf(forms[i].apiVersion) == groupOf(apiVersion)
 	}
-	if !known { // It is somebody else's kind of the same name, such as MetalLB's BGPPeer.
+	if !known { // Another project has a kind of the same name, such as MetalLB's BGPPeer.
 		return nil, &UnknownKindError{apiVersion, kind}
 	}
 	return nil, &FieldError{"apiVersion", fmt.Sprintf("must be %s for a %s, is %q", strings.Join(apiVersions(forms), " or "), kind, apiVersion)}
 }
 
-// groupOf returns the group of an API version, "" for the core group. Unlike the name of
-// a group, a version has no dot.
+// groupOf returns the group of an API version, "" for the core group. Text without a slash
+// is a group if it contains a dot, because a version contains none.
 func groupOf(apiVersion string) string {
 	group, _, ok := strings.Cut(apiVersion, "/")
 	if !ok && !strings.Contains(group, ".") {
@@ -225,11 +226,11 @@ func apiVersions(forms []form) []string {
 	return out
 }
 
-// UnknownKindError is an object whose kind is not in the table, or is one of another API
+// UnknownKindError reports an object whose kind is not in the table, or is in another API
 // group.
 type UnknownKindError struct{ APIVersion, Kind string }
 
-// Error names the kind and those that are known.
+// Error names the kind, and lists the known kinds with their API versions.
 func (e *UnknownKindError) Error() string {
 	var groups []string
 	kinds := map[string][]string{}

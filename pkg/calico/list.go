@@ -5,30 +5,32 @@ import (
 	"slices"
 )
 
-// List is an immutable list of the objects of one kind, sorted by name. No two of them
-// have the same name. All arguments of its methods are of the same kind.
+// List is an immutable list of the objects of one kind, sorted by name. Names are unique.
+// All arguments of its methods have the same kind.
 type List interface {
 	// Len returns the number of objects.
 	Len() int
-	// Get returns the object of a name, nil if there is none. O(log n).
+	// Get returns the object with the given name, nil if there is no such object. O(log n).
 	Get(name string) Object
-	// Of returns the list of some objects, in any order; of two with the same name it
-	// holds the later one. O(n log n).
+	// Of returns a list of the given objects, which may be in any order. If two objects
+	// have the same name, the list contains the later one. O(n log n).
 	Of(objects []Object) List
-	// With returns the list in which the object of a name is o, or is absent if o is
-	// nil. The cost is a copy of a slice of pointers.
+	// With returns a copy of the list in which o replaces the object with the given name.
+	// If o is nil, the copy has no object with this name. It copies one slice of
+	// pointers. O(n).
 	With(name string, o Object) List
-	// Same reports whether two lists share their memory, so hold the same objects. It
-	// may be false where they hold the same. O(1).
+	// Same reports whether two lists share their memory, and therefore contain the same
+	// objects. Lists that do not share memory may contain the same objects too. O(1).
 	Same(other List) bool
-	// Sharing returns old if it holds the same objects. O(n).
+	// Sharing returns old if it contains the same objects, else the list itself. O(n).
 	Sharing(old List) List
-	// Changes calls yield for each name whose object differs in after, sorted by name;
-	// nil stands for absent. O(n), without a comparison of objects that both share.
+	// Changes calls yield for each name whose object differs in after, sorted by name. A
+	// missing object is nil. Changes does not compare objects that both lists share.
+	// O(n).
 	Changes(after List, yield func(before, after Object))
 }
 
-// Objects is a List as a slice of the type of its objects.
+// Objects implements List as a slice of typed objects.
 type Objects[T interface {
 	comparable
 	Object
@@ -41,7 +43,7 @@ func (l Objects[T]) search(name string) (int, bool) {
 	return slices.BinarySearchFunc(l, name, func(o T, name string) int { return cmp.Compare(o.ID().Name, name) })
 }
 
-// Get returns the object of a name.
+// Get implements List.
 func (l Objects[T]) Get(name string) Object {
 	if i, ok := l.search(name); ok {
 		return l[i]
@@ -49,7 +51,7 @@ func (l Objects[T]) Get(name string) Object {
 	return nil
 }
 
-// Of returns the list of some objects.
+// Of implements List.
 func (l Objects[T]) Of(objects []Object) List {
 	if len(objects) == 0 {
 		return Objects[T](nil)
@@ -70,7 +72,7 @@ func (l Objects[T]) Of(objects []Object) List {
 	return out
 }
 
-// With returns the list with another object of a name.
+// With implements List.
 func (l Objects[T]) With(name string, o Object) List {
 	i, found := l.search(name)
 	end := i
@@ -84,13 +86,13 @@ func (l Objects[T]) With(name string, o Object) List {
 	return slices.Concat(l[:i], middle, l[end:])
 }
 
-// Same reports whether two lists share their memory.
+// Same implements List.
 func (l Objects[T]) Same(other List) bool {
 	m, ok := other.(Objects[T])
 	return ok && len(l) == len(m) && (len(l) == 0 || &l[0] == &m[0])
 }
 
-// Sharing returns old if it holds the same objects.
+// Sharing implements List.
 func (l Objects[T]) Sharing(old List) List {
 	if m, ok := old.(Objects[T]); ok && slices.Equal(m, l) {
 		return old
@@ -98,7 +100,7 @@ func (l Objects[T]) Sharing(old List) List {
 	return l
 }
 
-// Changes calls yield for each name whose object differs.
+// Changes implements List.
 func (l Objects[T]) Changes(after List, yield func(before, after Object)) {
 	m, ok := after.(Objects[T])
 	if !ok || l.Same(m) {
@@ -121,7 +123,7 @@ func (l Objects[T]) Changes(after List, yield func(before, after Object)) {
 	}
 }
 
-// compareFirst compares the names of the first objects; an empty list comes last.
+// compareFirst compares the names of the first objects. An empty list sorts last.
 func compareFirst[T interface {
 	comparable
 	Object

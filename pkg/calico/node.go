@@ -49,22 +49,23 @@ func FamilyOf(a netip.Addr) Family {
 	return IPv6
 }
 
-// Node holds what decides the BGP of a node. A Node without addresses has no BGP, but
-// selectors can match it.
+// Node contains the fields of a Node that decide BGP. A Node without addresses has no
+// sessions, but selectors can match it.
 type Node struct {
 	Name string
 	// Labels are the labels that Calico's selectors see.
 	Labels map[string]string
-	// Address is the node's BGP address in each family, with the length of its network if
-	// it is known, and the zero Prefix if there is none.
+	// Address is the node's BGP address in each family, with the prefix length of its
+	// network. The length is that of a single address if it is unknown. A Prefix is zero
+	// if the node has no address in the family.
 	Address [2]netip.Prefix
-	// ASNumber is the node's own AS number, nil if it has the cluster's. 0 is a value,
-	// which BIRD rejects.
+	// ASNumber is the node's own AS number, nil if the node uses the AS number of the
+	// cluster. BIRD rejects 0.
 	ASNumber *uint32
 	// ClusterID is the cluster ID of a route reflector, "" for other nodes.
 	ClusterID string
-	// NotReady means that the node's condition Ready is False or Unknown: the node is down,
-	// or its machine no longer exists. It is false if the state has no conditions.
+	// NotReady means that the node's condition Ready is not True: the node is down, or its
+	// machine no longer exists. It is false if the Node does not have the condition.
 	NotReady bool
 
 	sent     map[string]any // the whole core/v1 Node, nil if it was not decoded from one
@@ -74,11 +75,11 @@ type Node struct {
 // ID returns the Node's kind and name.
 func (n *Node) ID() ID { return ID{KindNode, n.Name} }
 
-// Problems lists the annotations that Calico rejects and treats as absent, with a line in a
-// log at info level.
+// Problems lists the fields that Calico or BIRD ignores or rejects. Calico treats an
+// annotation that it rejects as absent, and logs this at info level.
 func (n *Node) Problems() []Problem { return n.problems }
 
-// SpeaksBGP reports whether the node has a BGP address in family f.
+// SpeaksBGP reports whether the node has a BGP address in the family f.
 func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
 
 // RouteReflector reports whether the node is a route reflector, which is not part of the
@@ -203,8 +204,8 @@ func (n *Node) setAddress(f Family, field, text string) {
 	n.Address[f] = p
 }
 
-// setClusterID accepts what Calico accepts: an IPv4 address, or an IPv4 network without host
-// bits, which BIRD then rejects.
+// setClusterID sets the cluster ID if Calico accepts text: an IPv4 address, or an IPv4
+// network without host bits. BIRD rejects the network.
 func (n *Node) setClusterID(field, text string) {
 	if text == "" {
 		return
@@ -229,7 +230,7 @@ func decodeCoreNode(d *document) Object {
 	return n
 }
 
-// decodeCalicoNode decodes a projectcalico.org/v3 Node, as calicoctl writes it.
+// decodeCalicoNode decodes a projectcalico.org/v3 Node, which calicoctl writes.
 func decodeCalicoNode(d *document) Object {
 	bgp := d.spec.object("bgp")
 	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber")}

@@ -12,27 +12,28 @@ import (
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 )
 
-// NodeStatus is a CalicoNodeStatus: what the calico-node of a node reports of its BIRD. It is
-// an observation and decides nothing. Users create CalicoNodeStatuses, and calico-node
-// writes the status (node/pkg/status). Most clusters have none; a node may have several.
+// NodeStatus is a CalicoNodeStatus: the status of BIRD on one node, which calico-node reports
+// (node/pkg/status). It is an observation and does not decide BGP. Users create
+// CalicoNodeStatuses. Most clusters have none; a node may have several.
 //
-// In a full mesh it has a row for each other node. Rows are therefore small, and labels,
-// annotations and routes are not stored.
+// In a full mesh a NodeStatus has a row for each other node. Rows are therefore small.
+// NodeStatus does not store labels, annotations and routes.
 type NodeStatus struct {
 	Name string
 	// Node is the name of the node that reports, "" if unset.
 	Node string
-	// Agent and BGP are the requested classes: the daemon, and its peers. Other classes are
-	// not reported.
+	// Agent and BGP report whether the spec requests the status of the daemon, and of its
+	// peers.
 	Agent, BGP bool
-	// UpdatePeriod is how often calico-node queries BIRD. 0 means once after the object is
-	// created or its spec changes. It is nil if unset: calico-node then ignores the object.
+	// UpdatePeriod is the time between two queries of BIRD by calico-node. 0 means one query
+	// after the object is created or its spec changes. It is nil if unset: calico-node then
+	// ignores the object.
 	UpdatePeriod *time.Duration
-	// LastUpdated is when the status last changed, in UTC and whole seconds, not when BIRD
-	// was last queried: an equal status is not written again (reporter.go). It is the zero
-	// time if calico-node has not written a status yet.
+	// LastUpdated is the time of the last change of the status, in UTC and whole seconds. It
+	// is not the time of the last query: calico-node does not write an equal status again
+	// (reporter.go). It is the zero time if calico-node has not written a status yet.
 	LastUpdated time.Time
-	// Families is the status of the daemon of each address family.
+	// Families contains the status of BIRD in each address family.
 	Families [2]FamilyStatus
 
 	// classes are the other requested classes.
@@ -40,19 +41,19 @@ type NodeStatus struct {
 	problems []Problem
 }
 
-// FamilyStatus is the status of the BIRD of one address family.
+// FamilyStatus is the status of BIRD in one address family.
 type FamilyStatus struct {
 	Daemon DaemonStatus
-	// Established is the number of protocols that are up, NotEstablished that of the others.
-	// A protocol that waits for graceful restart recovery is not up although its row has the
-	// state Established: BIRD imports its routes and exports none.
+	// Established is the number of protocols that are up. NotEstablished is the number of
+	// other protocols. A protocol that waits for graceful restart recovery is not up,
+	// although its row has the state Established: BIRD imports its routes but exports none.
 	Established, NotEstablished int
-	// Peers are the rows, sorted by Type, IP, State and Since.
+	// Peers contains one row for each protocol, sorted by Type, IP, State and Since.
 	Peers []PeerStatus
 }
 
-// DaemonStatus is the status of a BIRD. If it has no more than the state NotReady, BIRD did
-// not answer on its socket (populators/bird_status.go).
+// DaemonStatus is the status of one BIRD daemon. If State is NotReady and all other fields
+// are empty, BIRD did not answer on its socket (populators/bird_status.go).
 type DaemonStatus struct {
 	State             DaemonState
 	Version, RouterID string
@@ -64,7 +65,7 @@ type DaemonStatus struct {
 // Unreachable reports whether BIRD did not answer on its socket.
 func (d *DaemonStatus) Unreachable() bool { return *d == DaemonStatus{State: DaemonNotReady} }
 
-// PeerStatus is the status of one BGP protocol of a BIRD. calico-node skips protocols named
+// PeerStatus is the status of one BGP protocol in BIRD. calico-node skips protocols named
 // Local_Workload_*, and those that are down without an error (populators/peers.go).
 type PeerStatus struct {
 	// IP is the neighbour's address, the zero Addr if it is unknown.
@@ -74,17 +75,17 @@ type PeerStatus struct {
 	Since Since
 }
 
-// DaemonState is whether a BIRD is ready.
+// DaemonState is the state of a BIRD daemon.
 type DaemonState uint8
 
-// The states of a BIRD.
+// The states of a BIRD daemon.
 const (
 	DaemonUnknown DaemonState = iota
 	DaemonReady
 	DaemonNotReady
 )
 
-// String returns the value in the API, "" for DaemonUnknown.
+// String returns the value that the API uses, "" for DaemonUnknown.
 func (s DaemonState) String() string { return daemonStates[s] }
 
 // PeerType is the origin of a BGP protocol in Calico's configuration.
@@ -98,15 +99,15 @@ const (
 	PeerGlobal // a BGPPeer for all nodes
 )
 
-// String returns the value in the API, "" for PeerUnknown.
+// String returns the value that the API uses, "" for PeerUnknown.
 func (t PeerType) String() string { return peerTypes[t] }
 
 // SessionState is the state of a BGP session (RFC 4271, section 8.2.2).
 type SessionState uint8
 
-// The states of a session. SessionOther is an absent value, which stands for the states of
-// BIRD that the API does not have: Passive, where BIRD waits for the peer to connect, and
-// Down.
+// The states of a session. SessionOther means that the API object has no state. calico-node
+// omits the states of BIRD that the API does not have: Passive, in which BIRD waits for the
+// peer to connect, and Down.
 const (
 	SessionOther SessionState = iota
 	SessionIdle
@@ -115,13 +116,13 @@ const (
 	SessionOpenSent
 	SessionOpenConfirm
 	SessionClose
-	SessionEstablished // is last, so that established rows are the last ones of a peer
+	SessionEstablished // must be last, to sort after the other rows of a peer
 )
 
-// String returns the value in the API, "" for SessionOther.
+// String returns the value that the API uses, "" for SessionOther.
 func (s SessionState) String() string { return sessionStates[s] }
 
-// The values in the API, by state.
+// The values that the API uses, indexed by state.
 var (
 	daemonStates  = [...]string{"", string(v3.BGPDaemonStateReady), string(v3.BGPDaemonStateNotReady)}
 	peerTypes     = [...]string{"", string(v3.BGPPeerTypeNodeMesh), string(v3.BGPPeerTypeNodePeer), string(v3.BGPPeerTypeGlobalPeer)}
@@ -131,15 +132,16 @@ var (
 	}
 )
 
-// Since is when a protocol last changed its state, as BIRD formats it: for the first 20 hours
-// the time of day in whole seconds, without a date, and then the date without a time (format
-// "iso short", conf/conf.c). The zero Since is unknown.
+// Since is the time at which a protocol last changed its state, with the precision of BIRD's
+// output. For the first 20 hours, BIRD prints the time of day in whole seconds without a
+// date. After that, it prints the date without a time (format "iso short", conf/conf.c). The
+// zero Since is unknown.
 type Since struct {
 	// value is 1 + the second of the day, or -1 - the day since 1970.
 	value int32
 }
 
-// SinceLimit is the age from which BIRD writes the date and not the time of day.
+// SinceLimit is the age from which BIRD prints the date instead of the time of day.
 const SinceLimit = 20 * time.Hour
 
 const (
@@ -147,7 +149,7 @@ const (
 	day       = 24 * time.Hour
 )
 
-// String returns the text that BIRD wrote, "" if it is unknown.
+// String returns the text that BIRD printed, "" if s is unknown.
 func (s Since) String() string {
 	switch {
 	case s.value > 0:
@@ -164,7 +166,7 @@ func (s Since) Clock() (time.Duration, bool) {
 	return time.Duration(max(0, s.value-1)) * time.Second, s.value > 0
 }
 
-// After returns the first moment at or after from that has the time of day of s. It returns
+// After returns the first time at or after from that has the time of day of s. It returns
 // false if s has no time of day.
 func (s Since) After(from time.Time) (time.Time, bool) {
 	clock, ok := s.Clock()
@@ -182,7 +184,7 @@ func parseSince(text string) (Since, bool) {
 	if at, err := time.Parse(timeOfDay, text); err == nil {
 		return Since{int32(at.Hour()*3600+at.Minute()*60+at.Second()) + 1}, true
 	}
-	// A day before 1970 is from a clock that was not set.
+	// A date before 1970 means that the clock was not set.
 	if at, err := time.Parse(time.DateOnly, text); err == nil && at.Unix() >= 0 {
 		return Since{int32(-1 - at.Unix()/int64(day/time.Second))}, true
 	}
@@ -192,8 +194,8 @@ func parseSince(text string) (Since, bool) {
 // ID returns the object's kind and name.
 func (s *NodeStatus) ID() ID { return ID{KindCalicoNodeStatus, s.Name} }
 
-// Problems lists fields with values that Calico does not write: at most one for each part of
-// the object.
+// Problems lists fields with values that Calico does not write, at most one field for each
+// part of the object.
 func (s *NodeStatus) Problems() []Problem { return s.problems }
 
 func (s *NodeStatus) equal(o *NodeStatus) bool {
@@ -289,8 +291,9 @@ var statusFields = [2]struct{ daemon, peers, established, notEstablished string 
 	{"birdV6", "peersV6", "numberEstablishedV6", "numberNotEstablishedV6"},
 }
 
-// decodeNodeStatus decodes a CalicoNodeStatus. Only its name has to be valid: another field
-// that does not parse is a problem, and its value unknown.
+// decodeNodeStatus decodes a CalicoNodeStatus. It returns an error only if the name is
+// missing, or if metadata or its name has a wrong type. If another field does not parse,
+// decodeNodeStatus adds a problem and treats the value as unknown.
 func decodeNodeStatus(v map[string]any) (Object, error) {
 	f := &fields{values: v}
 	meta := f.object("metadata")
@@ -328,7 +331,7 @@ func (s *NodeStatus) addProblems(from ...*fields) {
 	}
 }
 
-// maxUpdatePeriod is the maximum that Calico accepts, a day, in seconds.
+// maxUpdatePeriod is the maximum update period that Calico accepts: one day, in seconds.
 const maxUpdatePeriod = 86400
 
 func (s *NodeStatus) readSpec(spec *fields) {
@@ -361,7 +364,7 @@ func (s *NodeStatus) readDaemon(f *fields) DaemonStatus {
 	return d
 }
 
-// readPeers reads the rows at a path. The first one that does not parse is a problem.
+// readPeers reads the rows at path. It adds a problem for the first row that does not parse.
 func (s *NodeStatus) readPeers(family Family, path string, rows []any) []PeerStatus {
 	if len(rows) == 0 {
 		return nil
@@ -396,7 +399,7 @@ func (f *fields) peer(family Family) PeerStatus {
 	p := PeerStatus{Type: PeerType(f.word("type", peerTypes[:])), State: SessionState(f.word("state", sessionStates[:]))}
 	if text := f.text("peerIP"); text != "" {
 		ip, err := netip.ParseAddr(text)
-		// BIRD adds the interface to a link-local address; API objects do not contain it.
+		// BIRD adds the interface to a link-local address. API objects do not contain it.
 		if ip = ip.WithZone(""); err != nil || FamilyOf(ip) != family {
 			f.fail("peerIP", "must be an %s address, is %q", family, text)
 		} else {
@@ -413,7 +416,8 @@ func (f *fields) peer(family Family) PeerStatus {
 	return p
 }
 
-// word reads one of words and returns its index, 0 for other values.
+// word reads a text and returns its index in words. Other texts are an error, with the
+// index 0.
 func (f *fields) word(name string, words []string) int {
 	text := f.text(name)
 	i := slices.Index(words, text)
@@ -426,7 +430,8 @@ func (f *fields) word(name string, words []string) int {
 // count reads a count, 0 if it is absent.
 func (f *fields) count(name string) int { return int(f.number(name, math.MaxInt32)) }
 
-// moment reads a time and returns it in UTC and whole seconds, the zero time if it is absent.
+// moment reads a time and returns it in UTC and whole seconds. It returns the zero time if
+// the field is absent.
 func (f *fields) moment(name, layout string) time.Time {
 	text := f.text(name)
 	if text == "" {
@@ -434,7 +439,7 @@ func (f *fields) moment(name, layout string) time.Time {
 	}
 	at, err := time.Parse(layout, text)
 	at = at.UTC().Truncate(time.Second)
-	// A year that does not have four digits cannot be formatted again.
+	// Format cannot write a year that does not have four digits.
 	if err != nil || at.Year() < 1 || at.Year() > 9999 {
 		f.fail(name, "must be a time such as %q, is %q", layout, text)
 		return time.Time{}

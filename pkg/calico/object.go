@@ -36,7 +36,7 @@ type Object interface {
 }
 
 // Problem is a part of an object that the API accepts and that Calico or BIRD then ignores
-// or rejects, usually with no more than a line in a log.
+// or rejects, usually with only a line in a log.
 type Problem struct {
 	// Field is the path of the field, for example "spec.peerIP".
 	Field string
@@ -84,7 +84,7 @@ func (m *Metadata) problem(field, format string, args ...any) {
 
 func (m *Metadata) metadata() *Metadata { return m }
 
-// MetadataOf returns the metadata and spec of o, nil if it is a Node, a Secret or a
+// MetadataOf returns the metadata and spec of o. It returns nil for a Node, a Secret and a
 // NodeStatus.
 func MetadataOf(o Object) *Metadata {
 	if m, ok := o.(interface{ metadata() *Metadata }); ok {
@@ -105,7 +105,7 @@ func Labels(o Object) map[string]string {
 	return nil
 }
 
-// labelsOf returns a map that is not nil.
+// labelsOf returns labels, or an empty map if they are nil.
 func labelsOf(labels map[string]string) map[string]string {
 	if labels == nil {
 		return map[string]string{}
@@ -113,10 +113,10 @@ func labelsOf(labels map[string]string) map[string]string {
 	return labels
 }
 
-// Manifest returns o as it was sent, with the labels and annotations that its author wrote,
-// not the annotation in which Calico stores them. For a Secret, a NodeStatus and a Node that
-// was not decoded from a core/v1 document, it returns a document with the known fields. It
-// returns nil for nil. The document shares values with o and must not be changed.
+// Manifest returns o as it was sent. Its labels and annotations are those that the user
+// wrote, without the annotation in which Calico stores them. For a Secret, a NodeStatus and a
+// Node that was not decoded from a core/v1 document, it returns a document with the known
+// fields. It returns nil for nil. The document shares values with o and must not be changed.
 func Manifest(o Object) map[string]any {
 	if m, ok := o.(interface{ manifest() map[string]any }); ok {
 		return m.manifest()
@@ -134,7 +134,7 @@ func (m *Metadata) manifest() map[string]any {
 	if meta == nil {
 		meta = map[string]any{"name": m.Name}
 	}
-	delete(meta, "managedFields") // They are longer than the rest.
+	delete(meta, "managedFields") // They are often longer than the rest of the object.
 	out["metadata"] = withTexts(meta, m.Labels, m.Annotations)
 	return out
 }

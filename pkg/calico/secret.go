@@ -7,8 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Secret holds what a reference to a key of a Secret needs. It contains no value, and no
-// labels and annotations, because kubectl stores the values in an annotation too.
+// Secret contains the name and the keys of a Secret, to resolve references. It contains no
+// values. It contains no labels and annotations either, because kubectl apply stores the
+// values in an annotation.
 type Secret struct {
 	Name, Namespace string
 	// Keys are the names of its keys, sorted.
@@ -21,9 +22,9 @@ func (s *Secret) ID() ID { return ID{KindSecret, s.Name} }
 // Problems returns nil: Calico reads only the keys that objects refer to.
 func (s *Secret) Problems() []Problem { return nil }
 
-// MayServeCalicoNode reports whether calico-node may read the Secret: calico-node reads
-// Secrets of its own namespace, which is one of two in Calico's manifests and the Tigera
-// operator. It is true if the namespace is unknown.
+// MayServeCalicoNode reports whether calico-node may read the Secret. calico-node reads the
+// Secrets of its own namespace: kube-system in Calico's manifests, calico-system with the
+// Tigera operator. The result is true if the namespace is unknown.
 func (s *Secret) MayServeCalicoNode() bool {
 	return slices.Contains([]string{"", "kube-system", "calico-system"}, s.Namespace)
 }
@@ -51,8 +52,8 @@ func newSecret(name, namespace string, keys []string) *Secret {
 	return &Secret{name, namespace, slices.Compact(keys)}
 }
 
-// decodeSecret decodes a core/v1 Secret. Errors name the field only, because a value of a
-// wrong type may be a password.
+// decodeSecret decodes a core/v1 Secret. Errors contain the field but not its value, because
+// a value of a wrong type may be a password.
 func decodeSecret(v map[string]any) (Object, error) {
 	var err *FieldError
 	fail := func(field, message string) {

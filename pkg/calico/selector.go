@@ -67,23 +67,22 @@ func newlineOutsideString(text string) bool {
 // Matches reports whether the selector matches labels.
 func (s *Selector) Matches(labels map[string]string) bool { return s.root.Evaluate(labels) }
 
-// Universe is a numbered set of things with labels. The caller may change the
-// sets that its methods return.
+// Universe is a set of numbered items with labels. The caller may change the sets that its
+// methods return.
 type Universe interface {
-	// Len returns the number of things; they are numbered from 0.
+	// Len returns the number of items. Items are numbered from 0.
 	Len() uint
-	// Having returns the things that have a label with one of values.
+	// Having returns the items whose label has one of the values.
 	Having(label string, values ...string) *bitset.BitSet
-	// Where returns the things for whose value of a label match returns true; a
-	// thing without the label has the value "" and present false. match is called
+	// Where returns the items for which match returns true. match receives the value of
+	// the label, or "" and present false for items without the label. Where calls match
 	// once for each distinct value.
 	Where(label string, match func(value string, present bool) bool) *bitset.BitSet
 }
 
-// Select returns the things in u that the selector matches. It costs a few set
-// operations for each condition in the selector. Equality and set membership
-// are looked up; a condition on a part of a value is evaluated for each distinct
-// value.
+// Select returns the items in u that the selector matches. It needs a few set operations for
+// each condition in the selector. Select looks up equality and set membership, and evaluates
+// other conditions once for each distinct value.
 func (s *Selector) Select(u Universe) *bitset.BitSet {
 	v := &firstNode{}
 	s.root.AcceptVisitor(v)
@@ -120,15 +119,14 @@ func selectNode(n any, u Universe) *bitset.BitSet {
 		return complement(bitset.New(u.Len()), u.Len())
 	case *parser.LabelEqValueNode:
 		return u.Having(n.LabelName, n.Value)
-	case *parser.LabelNeValueNode: // Matches a thing without the label too.
+	case *parser.LabelNeValueNode: // Also matches items without the label.
 		return complement(u.Having(n.LabelName, n.Value), u.Len())
 	case *parser.LabelInSetNode:
 		return u.Having(n.LabelName, n.Value...)
 	case *parser.LabelNotInSetNode:
 		return complement(u.Having(n.LabelName, n.Value...), u.Len())
 	}
-	// Everything else is a condition on one label, and Calico's own code says
-	// whether a value meets it.
+	// All other nodes are conditions on one label. Calico's own code evaluates them.
 	label := labelOf(n)
 	leaf := n.(interface{ Evaluate(parser.Labels) bool })
 	return u.Where(label, func(value string, present bool) bool {

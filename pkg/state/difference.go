@@ -2,9 +2,9 @@ package state
 
 import "github.com/bgpguard/bgpguard/pkg/calico"
 
-// Difference lists the changes that lead from one snapshot to another, by kind and name,
-// without those of observations. O(n) in the number of objects, without a comparison of
-// objects that both share.
+// Difference lists the changes from before to after, sorted by kind and name. It ignores
+// observations. It does not compare objects that both snapshots share. O(n) in the number of
+// objects.
 func Difference(before, after *Snapshot) []Change {
 	var out []Change
 	add := func(before, after calico.Object) { out = append(out, Change{Before: before, After: after}) }

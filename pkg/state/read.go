@@ -18,33 +18,33 @@ type Read struct {
 	Document manifest.Document
 }
 
-// ReadState reads a state from the files of all paths, in the way of ReadFiles. Without
-// paths the state is empty; files without an object are an error. An empty list of an
-// optional kind makes the state know the kind. The objects are returned too, as they
-// were read.
+// ReadState reads a state from the files of all paths, like ReadFiles. It also returns the
+// objects with their documents. Without paths the state is empty. It is an error if the
+// files contain no object. If the files contain an empty list of an optional kind, the state
+// knows the kind.
 func ReadState(paths []string, stdin io.Reader) (*Snapshot, []Read, error) {
 	objects, none, err := readFiles(paths, stdin)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(paths) > 0 && len(objects) == 0 {
-		// With an empty state every change would be allowed, and whatever was meant to
-		// write the files has failed.
+		// The command that was expected to write the files has probably failed. With an
+		// empty state every change would be allowed.
 		return nil, nil, fmt.Errorf("%s: contains no object of a cluster", strings.Join(paths, ", "))
 	}
 	return New(Objects(objects)...).Knowing(none...), objects, nil
 }
 
-// ReadFiles reads and decodes the objects of all paths; manifest.Stdin among them stands
-// for stdin. It skips Secrets that calico-node does not read, which an export of a
-// cluster may contain. Errors name file, line and field; those of all objects are
-// joined.
+// ReadFiles reads and decodes the objects of all paths. The path manifest.Stdin means stdin.
+// An export of a cluster may contain Secrets that calico-node does not read; ReadFiles skips
+// them. Errors contain file, line and field. ReadFiles joins the errors of all objects.
 func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 	objects, _, err := readFiles(paths, stdin)
 	return objects, err
 }
 
-// readFiles also returns the kinds of which the files have an empty list.
+// readFiles is like ReadFiles. It also returns the kinds for which the files contain an empty
+// list.
 func readFiles(paths []string, stdin io.Reader) (out []Read, none []calico.Kind, err error) {
 	docs, err := manifest.Read(paths, stdin)
 	if err != nil {
@@ -71,9 +71,9 @@ func readFiles(paths []string, stdin io.Reader) (out []Read, none []calico.Kind,
 	return out, none, errors.Join(errs...)
 }
 
-// readDocument returns an object, or the kind of an empty list. It returns neither for
-// an empty list that is not Calico's: a list of Secrets, for example, is of one
-// namespace and does not name it.
+// readDocument returns an object, or the kind of an empty list of Calico objects. It returns
+// neither for other empty lists. An empty list of Secrets, for example, does not contain the
+// namespace from which it was read.
 func readDocument(d manifest.Document) (calico.Object, calico.Kind, error) {
 	text, _ := d.Object["kind"].(string)
 	of, isList := strings.CutSuffix(text, "List")
@@ -92,14 +92,14 @@ func readDocument(d manifest.Document) (calico.Object, calico.Kind, error) {
 	return nil, kind, nil
 }
 
-// ReadChanges is ReadFiles for objects that change, without observations: an export of a
-// cluster contains them, but no decision depends on them.
+// ReadChanges is like ReadFiles but skips observations. An export of a cluster may contain
+// them, but no decision depends on them.
 func ReadChanges(paths []string, stdin io.Reader) ([]Read, error) {
 	read, err := ReadFiles(paths, stdin)
 	return slices.DeleteFunc(read, func(r Read) bool { return r.ID().Kind.Info().Observation }), err
 }
 
-// Objects returns the objects of all that was read.
+// Objects returns the objects in read.
 func Objects(read []Read) []calico.Object {
 	out := make([]calico.Object, len(read))
 	for i := range read {

@@ -1,6 +1,6 @@
-// Package state holds every object that decides BGP in one cluster, and what its
-// nodes report of it: an immutable snapshot of them, and the change of one. It is
-// pure: no client, no clock.
+// Package state provides immutable snapshots of the objects that decide BGP in one cluster,
+// and of the status that its nodes report. It also describes changes of these objects. The
+// package is pure: it has no client and no clock.
 package state
 
 import (
@@ -9,17 +9,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// ErrNotSynced is wrapped by errors that say that not all objects, of the state or of
-// the policies, have been read yet. The request can be repeated.
+// ErrNotSynced means that some objects of the state or some policies have not been read yet.
+// Other errors wrap it. The caller can repeat the request.
 var ErrNotSynced = errors.New("not ready")
 
-// Snapshot is an immutable state at one moment: a list of the objects of each kind in
-// the table of kinds. Neither the lists nor the objects may be changed. A nil *Snapshot
-// is the empty state.
+// Snapshot is an immutable copy of the state: a list of objects for each kind in the table
+// of kinds. The lists and the objects must not be changed. A nil *Snapshot is the empty
+// state.
 type Snapshot struct {
 	// lists and known are indexed by calico.Kind.Index.
 	lists [calico.KindCount]calico.List
-	// known is whether the snapshot holds all objects of a kind that is optional.
+	// known reports, for an optional kind, whether the snapshot contains all its objects.
 	known [calico.KindCount]bool
 }
 
@@ -45,7 +45,7 @@ type Change struct {
 	Before, After calico.Object
 }
 
-// Operation is what a change does, in the words of an AdmissionReview.
+// Operation is the operation of a change, with the values of an AdmissionReview.
 type Operation string
 
 // The operations.
@@ -55,7 +55,7 @@ const (
 	Delete Operation = "DELETE"
 )
 
-// Operation derives what the change does from which side is absent.
+// Operation returns Create if Before is nil, Delete if After is nil, else Update.
 func (c Change) Operation() Operation {
 	switch {
 	case c.Before == nil:
@@ -67,7 +67,7 @@ func (c Change) Operation() Operation {
 	}
 }
 
-// ID returns the id of the changed object.
+// ID returns the ID of the changed object.
 func (c Change) ID() calico.ID {
 	if c.After != nil {
 		return c.After.ID()
@@ -75,8 +75,9 @@ func (c Change) ID() calico.ID {
 	return c.Before.ID()
 }
 
-// New returns a snapshot of objects, in any order. Of two with the same id the later
-// one holds. An optional kind is known if there is an object of it. O(n log n).
+// New returns a snapshot of objects, which may be in any order. If two objects have the same
+// ID, the snapshot contains the later one. An optional kind is known if objects contains an
+// object of the kind. O(n log n).
 func New(objects ...calico.Object) *Snapshot {
 	var counts [calico.KindCount]int
 	for _, o := range objects {
@@ -84,7 +85,7 @@ func New(objects ...calico.Object) *Snapshot {
 			counts[i]++
 		}
 	}
-	// One slice holds the objects of each kind in turn.
+	// All groups share one slice, to allocate once.
 	all := make([]calico.Object, len(objects))
 	var groups [calico.KindCount][]calico.Object
 	for i, n := range counts {
@@ -103,8 +104,8 @@ func New(objects ...calico.Object) *Snapshot {
 	return s
 }
 
-// Knowing returns the snapshot as one that is known to hold all objects of the given
-// kinds, even if there are none. Kinds that are not optional always are.
+// Knowing returns a copy of the snapshot for which Knows returns true for the given kinds,
+// even if it contains no objects of them. Kinds that are not optional are always known.
 func (s *Snapshot) Knowing(kinds ...calico.Kind) *Snapshot {
 	n := *s.orEmpty()
 	changed := false
@@ -119,9 +120,9 @@ func (s *Snapshot) Knowing(kinds ...calico.Kind) *Snapshot {
 	return &n
 }
 
-// Sharing returns the snapshot with each list of old that holds the same objects in
-// place of its own. What compares snapshots is then as fast as if Apply had made the
-// snapshot from old. O(n).
+// Sharing returns a copy of the snapshot that uses the lists of old where they contain the
+// same objects. Comparisons of the copy with old are then as fast as if Apply had created it
+// from old. O(n).
 func (s *Snapshot) Sharing(old *Snapshot) *Snapshot {
 	if s == nil || old == nil {
 		return s
@@ -133,16 +134,16 @@ func (s *Snapshot) Sharing(old *Snapshot) *Snapshot {
 	return &n
 }
 
-// Knows reports whether the snapshot holds all objects of a kind. Creating an object
-// does not change this.
+// Knows reports whether the snapshot contains all objects of a kind. Apply does not change
+// this.
 func (s *Snapshot) Knows(kind calico.Kind) bool {
 	i := kind.Index()
 	return i < 0 || calico.Kinds()[i].Need != calico.Optional || s.orEmpty().known[i]
 }
 
-// Apply returns the snapshot after a change; it shares with s all that did not change.
-// Of the change's Before only the id matters. A change that leaves the state as it was
-// returns s. The cost is a copy of one slice of pointers.
+// Apply returns the snapshot after a change. It shares all lists that did not change with s.
+// Apply reads only the ID of Before. It returns s if the change has no effect. It copies one
+// slice of pointers.
 func (s *Snapshot) Apply(c Change) *Snapshot {
 	if c.Before == nil && c.After == nil {
 		return s
@@ -157,7 +158,7 @@ func (s *Snapshot) Apply(c Change) *Snapshot {
 	return &n
 }
 
-// Get returns the object with the given id, nil when there is none.
+// Get returns the object with the given ID, nil if there is no such object.
 func (s *Snapshot) Get(id calico.ID) calico.Object {
 	i := id.Kind.Index()
 	if i < 0 {
@@ -207,37 +208,35 @@ func (s *Snapshot) Secrets() []*calico.Secret { return listOf[*calico.Secret](s)
 // NodeStatuses returns the CalicoNodeStatuses, sorted by name.
 func (s *Snapshot) NodeStatuses() []*calico.NodeStatus { return listOf[*calico.NodeStatus](s) }
 
-// BGPConfiguration returns the BGPConfiguration of the given name, nil when
-// there is none.
+// BGPConfiguration returns the BGPConfiguration with the given name, nil if there is no such
+// object.
 func (s *Snapshot) BGPConfiguration(name string) *calico.BGPConfiguration {
 	c, _ := s.Get(calico.ID{Kind: calico.KindBGPConfiguration, Name: name}).(*calico.BGPConfiguration)
 	return c
 }
 
-// FelixConfiguration returns the FelixConfiguration "default", nil when there
-// is none.
+// FelixConfiguration returns the FelixConfiguration "default", nil if it does not exist.
 func (s *Snapshot) FelixConfiguration() *calico.FelixConfiguration {
 	c, _ := s.Get(calico.ID{Kind: calico.KindFelixConfiguration, Name: calico.Default}).(*calico.FelixConfiguration)
 	return c
 }
 
-// ClusterInformation returns the ClusterInformation "default", nil when there
-// is none.
+// ClusterInformation returns the ClusterInformation "default", nil if it does not exist.
 func (s *Snapshot) ClusterInformation() *calico.ClusterInformation {
 	c, _ := s.Get(calico.ID{Kind: calico.KindClusterInformation, Name: calico.Default}).(*calico.ClusterInformation)
 	return c
 }
 
-// SameNodes reports whether two snapshots share their Nodes, because no change of a
-// Node lies between them. It may be false where none does. O(1).
+// SameNodes reports whether two snapshots share their list of Nodes, and therefore have equal
+// Nodes. Snapshots that do not share the list may have equal Nodes too. O(1).
 func SameNodes(a, b *Snapshot) bool {
 	i := calico.KindNode.Index()
 	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i])
 }
 
-// SameConfiguration reports whether two snapshots share all that decides BGP, because
-// nothing but observations, which are CalicoNodeStatuses, changed between them. It may
-// be false where nothing else did. O(1).
+// SameConfiguration reports whether two snapshots share the lists of all objects that decide
+// BGP. Only observations, which are CalicoNodeStatuses, can then differ. Snapshots that do
+// not share these lists may contain equal objects too. O(1).
 func SameConfiguration(a, b *Snapshot) bool {
 	if a == nil || b == nil {
 		return a == b

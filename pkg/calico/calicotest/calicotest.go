@@ -1,5 +1,5 @@
-// Package calicotest makes the objects of tests: Calico's objects and Nodes, as
-// documents and decoded.
+// Package calicotest creates Calico objects and Nodes for tests, as documents and as decoded
+// objects.
 package calicotest
 
 import (
@@ -20,9 +20,9 @@ type Spec = map[string]any
 // Tweak changes a document before it is decoded.
 type Tweak func(document map[string]any)
 
-// Document returns an object of projectcalico.org/v3 as Kubernetes' JSON decoder
-// would: integers are int64. A nil spec is absent. The document shares nothing with
-// spec.
+// Document returns a projectcalico.org/v3 object in the form that Kubernetes' JSON decoder
+// returns, in which integers are int64. It has no spec if spec is nil. It shares no values
+// with spec.
 func Document(t testing.TB, kind calico.Kind, name string, spec Spec, tweaks ...Tweak) map[string]any {
 	t.Helper()
 	document := map[string]any{"apiVersion": calico.APIVersionV3, "kind": kind, "metadata": map[string]any{"name": name}}
@@ -35,7 +35,7 @@ func Document(t testing.TB, kind calico.Kind, name string, spec Spec, tweaks ...
 	return plain(t, document)
 }
 
-// plain gives every value of a document the type that decoded JSON has.
+// plain converts every value of a document to the type of decoded JSON.
 func plain(t testing.TB, document map[string]any) (out map[string]any) {
 	t.Helper()
 	if err := k8sjson.UnmarshalCaseSensitivePreserveInts(JSON(t, document), &out); err != nil {
@@ -56,7 +56,7 @@ func JSON(t testing.TB, document map[string]any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// Decode decodes a document of any API form.
+// Decode decodes a document of any kind and API version.
 func Decode(t testing.TB, document map[string]any) calico.Object {
 	t.Helper()
 	o, err := calico.Decode(document)
@@ -66,13 +66,13 @@ func Decode(t testing.TB, document map[string]any) calico.Object {
 	return o
 }
 
-// Object returns an object of any kind of projectcalico.org/v3.
+// Object returns a decoded projectcalico.org/v3 object of any kind.
 func Object(t testing.TB, kind calico.Kind, name string, spec Spec, tweaks ...Tweak) calico.Object {
 	t.Helper()
 	return Decode(t, Document(t, kind, name, spec, tweaks...))
 }
 
-// typed is Object for a known type.
+// typed is like Object but returns a T.
 func typed[T calico.Object](t testing.TB, kind calico.Kind, name string, spec Spec, tweaks []Tweak) T {
 	t.Helper()
 	o, ok := Object(t, kind, name, spec, tweaks...).(T)
@@ -112,15 +112,14 @@ func ClusterInformation(t testing.TB, version string) *calico.ClusterInformation
 	return typed[*calico.ClusterInformation](t, calico.KindClusterInformation, calico.Default, Spec{"calicoVersion": version}, nil)
 }
 
-// Node returns a Node of projectcalico.org/v3, without a BGP address unless a tweak
-// adds one.
+// Node returns a projectcalico.org/v3 Node. It has no BGP address unless a tweak adds one.
 func Node(t testing.TB, name string, tweaks ...Tweak) *calico.Node {
 	t.Helper()
 	return typed[*calico.Node](t, calico.KindNode, name, nil, tweaks)
 }
 
-// NumberedNode returns node number i, 0 to 16,777,215: its name is NodeName(i) and
-// its BGP address NodeAddress(i) in 10.0.0.0/8.
+// NumberedNode returns node number i, from 0 to 16,777,215. Its name is NodeName(i). Its BGP
+// address is NodeAddress(i), in 10.0.0.0/8.
 func NumberedNode(t testing.TB, i int, tweaks ...Tweak) *calico.Node {
 	t.Helper()
 	return Node(t, NodeName(i), append([]Tweak{IPv4(NodeAddress(i) + "/8")}, tweaks...)...)
@@ -142,7 +141,7 @@ func NodeName(i int) string { return fmt.Sprintf("node-%05d", i) }
 // NodeAddress returns the BGP address of node number i.
 func NodeAddress(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
 
-// IPv4 sets a Node's IPv4 BGP address, with or without the length of its network.
+// IPv4 sets a Node's IPv4 BGP address, with or without a prefix length.
 func IPv4(address string) Tweak { return BGP("ipv4Address", address) }
 
 // IPv6 sets a Node's IPv6 BGP address.
@@ -174,11 +173,11 @@ func Status(status map[string]any) Tweak {
 	return func(document map[string]any) { document["status"] = status }
 }
 
-// CRD makes the document one of crd.projectcalico.org/v1.
+// CRD sets the API version of the document to crd.projectcalico.org/v1.
 func CRD(document map[string]any) { document["apiVersion"] = calico.APIVersionV1 }
 
-// inner replaces the object in a field by a copy, or an empty object if it is absent, and
-// returns it.
+// inner replaces the object in a field with a copy, or with an empty object if the field is
+// absent, and returns the copy.
 func inner(of map[string]any, field string) map[string]any {
 	old, _ := of[field].(map[string]any)
 	o := maps.Clone(old)
