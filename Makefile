@@ -135,11 +135,11 @@ monitoring-check: bin/tools/kustomize bin/tools/promtool ## Test when alerts fir
 
 .PHONY: unit
 unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where goroutines share memory
-	$(step) 'unit: go test'
-	@go test $$(go list ./... | grep -vxF "$(CONCURRENT)")
-	$(step) 'unit: go test -race'
+	$(step) 'unit: go test, and go test -race where goroutines share memory'
 	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race, which needs a C compiler'; }; \
-		go test $$race $(CONCURRENT)
+		go test $$race $(CONCURRENT) & concurrent=$$!; \
+		go test $$(go list ./... | grep -vxF "$(CONCURRENT)"); sequential=$$?; \
+		wait $$concurrent && exit $$sequential
 
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
