@@ -27,7 +27,7 @@ var groups = func() []schema.GroupVersion {
 	return out
 }()
 
-// served is Calico's API group of an API server, and the kinds that are in it.
+// served is the API group in which an API server serves Calico's objects, and its kinds.
 type served struct {
 	group schema.GroupVersion
 	kinds []calico.Kind
@@ -37,7 +37,7 @@ func (s served) equal(other served) bool {
 	return s.group == other.group && slices.Equal(s.kinds, other.kinds)
 }
 
-// String gives "group/version: Kind, Kind".
+// String returns "group/version: Kind, Kind".
 func (s served) String() string {
 	kinds := make([]string, len(s.kinds))
 	for i, kind := range s.kinds {

@@ -29,7 +29,7 @@ import (
 const (
 	// retryInterval is the time between attempts to find Calico's CRDs.
 	retryInterval = time.Second
-	// groupInterval is the time between checks whether they moved to another group.
+	// groupInterval is the time between checks of the API group that serves the CRDs.
 	groupInterval = time.Minute
 	// gaugeInterval is the time between updates of the gauges.
 	gaugeInterval = time.Second
@@ -43,9 +43,9 @@ type Follower struct {
 	informers cache.Informers
 	cached    client.Reader
 	discovery discoverer
-	secrets   toolscache.ListerWatcher // nil where Secrets are not read
+	secrets   toolscache.ListerWatcher // nil if the follower does not read Secrets
 	onChange  func(context.Context, *state.Snapshot)
-	// found is what the API server serves, nil until it is known.
+	// found is the group and the kinds that the API server serves, nil until they are known.
 	found atomic.Pointer[served]
 }
 
@@ -76,8 +76,8 @@ func (f *Follower) OnChange(changed func(context.Context, *state.Snapshot)) { f.
 func (f *Follower) NeedLeaderElection() bool { return false }
 
 // Start follows the cluster until ctx is done. It returns an error when Calico's objects
-// moved to another API group: Calico no longer reads the objects in the store, and a new
-// process has to start with the right group.
+// move to another API group: Calico then no longer reads the objects in the store, and a new
+// process must start with the right group.
 func (f *Follower) Start(ctx context.Context) error {
 	found, err := f.await(ctx)
 	if err != nil {
@@ -194,8 +194,8 @@ func (f *Follower) signalSynced(ctx context.Context, feed *feed, registration to
 	}
 }
 
-// decode is calico.Decode with panics as errors: an object that causes a panic would cause
-// it again after every restart.
+// decode calls calico.Decode and returns a panic as an error. Otherwise an object that causes
+// a panic would end the process again after every restart.
 func decode(object map[string]any) (decoded calico.Object, err error) {
 	defer func() {
 		if r := recover(); r != nil {

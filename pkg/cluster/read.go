@@ -23,13 +23,13 @@ import (
 )
 
 const (
-	// pageSize is how many objects one request asks for: about 5 MB of Nodes.
+	// pageSize is the number of objects in one request: about 5 MB of Nodes.
 	pageSize = 500
-	// statusPageSize is the same for CalicoNodeStatuses. With the routes of a node, one
-	// can be almost as large as etcd's limit of 1.5 MB.
+	// statusPageSize is the page size for CalicoNodeStatuses. An object with the routes of
+	// a node can be almost as large as etcd's limit of 1.5 MB.
 	statusPageSize = 50
-	// attempts is how often reading the list of a kind is started. It has to start again
-	// if the list expires (410 Gone), about 5 minutes after the first page.
+	// attempts is the maximum number of attempts to read the list of a kind. Reading starts
+	// again if the list expires (410 Gone), about 5 minutes after the first page.
 	attempts = 3
 	// requestTimeout is the time limit for one page, unless the configuration has one.
 	requestTimeout = time.Minute
@@ -47,19 +47,19 @@ type Progress struct {
 	// Objects is the number of objects read so far. It starts again at 0 when a list
 	// expired and has to be read again.
 	Objects int
-	// Total is the API server's estimate of the number of objects, 0 if it gives none.
+	// Total is the API server's estimate of the number of objects, 0 if it is unknown.
 	// After the last page it is equal to Objects.
 	Total int
 }
 
-// Reading is the result of Read. The objects of one kind are a consistent state of one
-// moment; the moments of the kinds differ.
+// Reading is the result of Read. The objects of one kind are consistent: they are the state
+// at one time. This time differs between kinds.
 type Reading struct {
-	// State holds the objects, and knows the kinds that were read.
+	// State contains the objects, and knows the kinds that were read.
 	State *state.Snapshot
 	// Objects are the objects that decode, sorted by kind and name.
 	Objects []calico.Object
-	// Unread is what could not be read, sorted by kind and name.
+	// Unread lists the kinds and objects that could not be read, sorted by kind and name.
 	Unread []Unread
 
 	// none holds an empty list for each optional kind that was read and has no objects.
@@ -67,8 +67,8 @@ type Reading struct {
 }
 
 // Manifests iterates over the objects, in their order, as documents with the labels,
-// annotations and specs that their authors wrote. First come empty lists of the optional
-// kinds without objects, from which state.ReadState learns that the state is complete.
+// annotations and specs that their authors wrote. Before the objects, it yields an empty list
+// for each optional kind without objects. state.ReadState needs these lists to know the kinds.
 // The documents share values with Objects and must not be changed.
 func (r *Reading) Manifests() iter.Seq[map[string]any] {
 	return func(yield func(map[string]any) bool) {
@@ -93,7 +93,7 @@ type Unread struct {
 	Err  error
 }
 
-// String says what is missing, the consequence, and the cause.
+// String describes what is missing, the consequence, and the cause.
 func (u Unread) String() string {
 	if u.Name == "" {
 		return fmt.Sprintf("kind %s was not read, so checks that depend on it are skipped: %v", u.Kind, u.Err)
@@ -177,7 +177,7 @@ func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 		return nil, fmt.Errorf("creating a client of %s: %w", config.Host, err)
 	}
 	binary := rest.CopyConfig(config)
-	binary.ContentType = "application/vnd.kubernetes.protobuf" // A third of the time that JSON takes.
+	binary.ContentType = "application/vnd.kubernetes.protobuf" // Takes a third of the time of JSON.
 	core, err := corev1client.NewForConfigAndClient(binary, client)
 	if err != nil {
 		return nil, fmt.Errorf("creating a client of %s: %w", config.Host, err)

@@ -48,10 +48,10 @@ type Store struct {
 // feed is the source of the objects of one kind.
 type feed struct {
 	kind calico.Kind
-	// observation is true for kinds that decide nothing: no snapshot waits for them, and
-	// a snapshot holds either all of their objects or none.
+	// observation is true for kinds that do not decide BGP. No snapshot waits for them. A
+	// snapshot contains either all of their objects or none.
 	observation bool
-	// lastContact is when the API server last answered for this kind, in Unix
+	// lastContact is the time of the API server's last answer for this kind, in Unix
 	// nanoseconds.
 	lastContact atomic.Int64
 	// synced is closed when all objects of the initial list are in the store.
@@ -163,7 +163,7 @@ func (s *Store) build() *state.Snapshot {
 	default:
 		for id := range s.pending {
 			c := state.Change{Before: s.current.Get(id), After: s.objects[id]}
-			if c.Before != nil || c.After != nil { // Else it was created and deleted.
+			if c.Before != nil || c.After != nil { // Otherwise the object was created and deleted.
 				s.current = s.current.Apply(c)
 			}
 		}
@@ -210,7 +210,7 @@ func (s *Store) synced(f *feed) {
 	s.Announce()
 }
 
-// kinds returns the kinds of which a snapshot holds all objects.
+// kinds returns the kinds for which a snapshot contains all objects.
 func (s *Store) kinds() []calico.Kind {
 	var kinds []calico.Kind
 	for _, f := range s.feeds {
@@ -226,7 +226,7 @@ func (s *Store) withholds(kind calico.Kind) bool {
 	return slices.ContainsFunc(s.feeds, func(f *feed) bool { return f.kind == kind && f.observation && !f.isSynced() })
 }
 
-// feed returns the feed of a kind, nil where it is not followed.
+// feed returns the feed of a kind, nil if the store does not follow the kind.
 func (s *Store) feed(kind calico.Kind) *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +239,8 @@ func (s *Store) feed(kind calico.Kind) *feed {
 }
 
 // put stores an object as the API server sent it, or the error of decoding it. The state
-// does not contain an object that does not decode: part of one could mean something else.
+// does not contain an object that does not decode, because a part of it could have another
+// meaning.
 func (s *Store) put(id calico.ID, o calico.Object, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Stdin is the path of standard input, StdinFile the File of its documents.
+// Stdin is the path of standard input. StdinFile is the File of its documents.
 const (
 	Stdin     = "-"
 	StdinFile = "<stdin>"
@@ -51,7 +51,7 @@ type Error struct {
 // Error returns "file:line: error".
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
 
-// Unwrap returns the error without its place.
+// Unwrap returns the error without file and line.
 func (e *Error) Unwrap() error { return e.Err }
 
 // At returns err with the line of a field, such as "spec.peerIP" or "spec.filters[1]", or of

@@ -1,5 +1,5 @@
-// Package policy compiles and evaluates policies written in Rego. It knows
-// neither Kubernetes clients nor Calico.
+// Package policy compiles and evaluates policies written in Rego. It does not depend on
+// Kubernetes clients or on Calico.
 package policy
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Document is a BGPPolicy and the place that it was read from.
+// Document is a BGPPolicy with its file and line, if it was read from a file.
 type Document struct {
 	v1alpha1.BGPPolicy
 	source *manifest.Document
@@ -128,7 +128,7 @@ func (d *Document) check() error {
 // fieldError is an invalid field.
 type fieldError struct{ field, message string }
 
-// Error gives "field: message".
+// Error returns "field: message".
 func (p *fieldError) Error() string { return p.field + ": " + p.message }
 
 // checkActions validates validation actions; nil means that they are valid.
@@ -159,7 +159,7 @@ type FieldError struct {
 	Err   error
 }
 
-// Error gives "field: error".
+// Error returns "field: error".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 
 // Unwrap returns the error without its field.

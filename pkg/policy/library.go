@@ -16,7 +16,7 @@ import (
 	"github.com/bgpguard/bgpguard/policies"
 )
 
-// What a policy judges (METADATA custom.judges).
+// The values of custom.judges in the METADATA of a policy.
 const (
 	// JudgesState is a policy that describes a bad state. The engine compares its
 	// violations before and after a change.
@@ -32,19 +32,19 @@ type Definition struct {
 	Name        string
 	Title       string
 	Description string
-	// Remediation is what to do about its violations, in Markdown, and
-	// ExampleMessage the message of one. Both can be empty.
+	// Remediation explains how to fix violations, in Markdown. ExampleMessage is the
+	// message of an example violation. Both can be empty.
 	Remediation    string
 	ExampleMessage string
 	// Severity is one of Severities.
 	Severity string
 	// Judges is JudgesState or JudgesChange.
 	Judges string
-	// Actions are the validation actions that its author recommends.
+	// Actions are the validation actions that the author recommends.
 	Actions []violation.Action
 	// Related are links to background information, in order.
 	Related []Link
-	// Source is the name of the Source, File that of the module with the METADATA.
+	// Source is the name of the Source. File is the name of the module with the METADATA.
 	Source, File string
 
 	schema   *schema
@@ -73,7 +73,7 @@ func (d *Definition) Defaults() map[string]any { return maps.Clone(d.schema.defa
 // must not be changed.
 func (d *Definition) Modules() map[string]string { return d.unit.source.Modules }
 
-// unit is a source that was compiled.
+// unit is a compiled source.
 type unit struct {
 	source   Source
 	digest   string
@@ -110,7 +110,7 @@ var embedded = sync.OnceValues(func() (*Library, error) {
 func Embedded() (*Library, error) { return embedded() }
 
 // NewLibrary returns the built-in library with the policies of further sources. Errors name
-// file and line; those of all sources are joined.
+// file and line. NewLibrary joins the errors of all sources.
 func NewLibrary(sources ...Source) (*Library, error) {
 	base, err := embedded()
 	if err != nil || len(sources) == 0 {
@@ -149,7 +149,7 @@ func (l *Library) Definitions() []*Definition {
 // Names returns the names of the policies of the library, sorted.
 func (l *Library) Names() []string { return slices.Sorted(maps.Keys(l.definitions)) }
 
-// Definition returns the policy of the given name, nil if there is none.
+// Definition returns the policy with the given name, nil if there is no such policy.
 func (l *Library) Definition(name string) *Definition { return l.definitions[name] }
 
 func (l *Library) add(source Source) error {
@@ -235,7 +235,7 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 			errs = append(errs, plain(err))
 			continue
 		}
-		if m == nil { // It has comments at most.
+		if m == nil { // The file contains at most comments.
 			errs = append(errs, fmt.Errorf("%s: is empty", file))
 			continue
 		}
@@ -275,7 +275,7 @@ func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Mod
 			continue
 		}
 		name := builtIn + file
-		if out[name] != nil { // One would replace the other.
+		if out[name] != nil { // One module would replace the other.
 			return nil, fmt.Errorf("%s: is the name of a built-in module; rename it", name)
 		}
 		out[name] = m

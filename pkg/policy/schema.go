@@ -61,8 +61,8 @@ func newSchema(name string, v any) (*schema, error) {
 	return s, nil
 }
 
-// noLoader loads nothing: permission to write policies must not be permission to read files
-// of the process.
+// noLoader rejects every URL. Users who can write policies must not be able to read files of
+// the process.
 type noLoader struct{}
 
 // Load implements jsonschema.URLLoader.

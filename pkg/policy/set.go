@@ -68,7 +68,7 @@ func Default(d *Definition) Document {
 	return doc
 }
 
-// Compile is Library.Compile of the built-in library.
+// Compile calls Library.Compile on the built-in library.
 func Compile(docs []Document) (*Set, error) {
 	l, err := embedded()
 	if err != nil {
@@ -165,8 +165,7 @@ func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
 	).PrepareForEval(context.Background())
 }
 
-// Fresh returns the policy as if it had just been loaded, without the state that evaluations
-// leave in it.
+// Fresh returns a copy of the policy without the state of earlier evaluations.
 func (p *Policy) Fresh() (*Policy, error) {
 	out := *p
 	out.abandoned = &atomic.Int32{}
@@ -212,8 +211,9 @@ func fingerprint(d *Document, def *Definition) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Fingerprint returns a hash of all that decides the policy's violations in a state: Rego,
-// data, parameters and actions, but not match and exempt. It is the same in every process.
+// Fingerprint returns a hash of everything that decides the policy's violations in a state:
+// Rego, data, parameters and actions, but not match and exempt. It is the same in every
+// process.
 func (p *Policy) Fingerprint() string { return p.fingerprint }
 
 // Policies returns the policies, sorted by name. The slice must not be changed.

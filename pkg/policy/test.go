@@ -34,8 +34,7 @@ func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// LimitError means that tests did not finish in time, which can have its cause in the
-// machine.
+// LimitError means that tests did not finish in time. A slow machine can cause it.
 type LimitError struct {
 	Limit time.Duration
 	// running is closed when tests that did not stop at the limit return, nil if they

@@ -51,8 +51,8 @@ func (r *Result) Passed() bool {
 	return !slices.ContainsFunc(r.Steps, func(s StepResult) bool { return len(s.Failures) > 0 })
 }
 
-// Run runs a scenario with the policies of a library. An error means that it could not be
-// run.
+// Run runs a scenario with the policies of a library. It returns an error if the scenario
+// cannot run.
 func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, error) {
 	documents := s.documents
 	if len(s.Policies) == 0 {

@@ -32,7 +32,7 @@ type Scenario struct {
 	// OfflineOnly is the reason why the scenario cannot be run against an API server, ""
 	// if it can.
 	OfflineOnly string `json:"offlineOnly,omitempty"`
-	// Policies are the BGPPolicies in force, the library's defaults if it is empty.
+	// Policies are the BGPPolicies to enforce. If it is empty, the library's defaults apply.
 	Policies []map[string]any `json:"policies,omitempty"`
 	// State is the cluster before the first step.
 	State []map[string]any `json:"state,omitempty"`

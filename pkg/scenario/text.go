@@ -9,7 +9,7 @@ import (
 )
 
 // WriteText writes results in the style of "opa test": a line for each scenario, followed by
-// its failed steps. An error is one of w.
+// its failed steps. It returns the error of w, if any.
 func WriteText(w io.Writer, results []*Result) error {
 	var b strings.Builder
 	for _, r := range results {

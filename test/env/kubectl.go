@@ -45,7 +45,7 @@ func (k Kubectl) Run(ctx context.Context, args ...string) (Result, error) {
 	return k.RunWithInput(ctx, "", args...)
 }
 
-// RunWithInput is Run with a text as standard input, for `-f -`.
+// RunWithInput is like Run, with input as standard input for `-f -`.
 func (k Kubectl) RunWithInput(ctx context.Context, input string, args ...string) (Result, error) {
 	command := exec.CommandContext(ctx, k.Path, args...)
 	command.Env = append(environment(),
