@@ -174,7 +174,7 @@ type auditedState struct {
 	read     []state.Read // the objects of files
 	policies *policy.Set
 	notes    []string
-	// readAt is the time that the age of CalicoNodeStatuses is measured from, zero for now.
+	// readAt is the reference time for the age of CalicoNodeStatuses; zero means now.
 	readAt time.Time
 	// unusable are BGPPolicies of the cluster that cannot be evaluated here.
 	unusable []audit.Failure
@@ -182,7 +182,7 @@ type auditedState struct {
 
 // dateStatuses sets readAt for a state from files to the newest CalicoNodeStatus: files do
 // not contain the time when they were written, and all statuses of an old file would look
-// stale. Statuses from the future do not count.
+// stale. Statuses from the future are ignored.
 func (s *auditedState) dateStatuses(now time.Time) {
 	for _, status := range s.snapshot.NodeStatuses() {
 		if at := status.LastUpdated; at.After(s.readAt) && at.Before(now) {
@@ -290,7 +290,7 @@ func (o *auditOptions) policiesOf(ctx context.Context, live *liveCluster, librar
 	return nil
 }
 
-// prepare compiles a BGPPolicy object. It returns the name also with an error.
+// prepare compiles a BGPPolicy object. It returns the name even if it returns an error.
 func prepare(library *policy.Library, object map[string]any) (*policy.Policy, string, error) {
 	metadata, _ := object["metadata"].(map[string]any)
 	name, _ := metadata["name"].(string)

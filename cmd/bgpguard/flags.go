@@ -122,8 +122,8 @@ func (o *changeOptions) readState(stdin io.Reader) (*state.Snapshot, []state.Rea
 	return state.ReadState(o.states, stdin)
 }
 
-// readStateWithNodes is readState for commands that have nothing to show of a state
-// without nodes.
+// readStateWithNodes is readState for commands that need nodes. It returns an error if the
+// state has none.
 func (o *changeOptions) readStateWithNodes(stdin io.Reader) (*state.Snapshot, []state.Read, error) {
 	s, read, err := o.readState(stdin)
 	if err != nil {
@@ -135,8 +135,8 @@ func (o *changeOptions) readStateWithNodes(stdin io.Reader) (*state.Snapshot, []
 	return s, read, nil
 }
 
-// readChanges reads the changed objects. Files without one are an error; without files
-// there are none.
+// readChanges reads the changed objects. It returns an error if a file has no object.
+// Without files, it returns no objects.
 func (o *changeOptions) readChanges(stdin io.Reader) ([]state.Read, error) {
 	if len(o.files) == 0 {
 		return nil, nil
@@ -155,7 +155,7 @@ func (o *changeOptions) readChanges(stdin io.Reader) ([]state.Read, error) {
 	return read, nil
 }
 
-// readOneChange reads the request of a command that judges exactly one changed object, and
+// readOneChange reads the request of a command that evaluates exactly one changed object, and
 // the state. Without files with a change, the request has no change.
 func (o *changeOptions) readOneChange(stdin io.Reader) (*state.Snapshot, validate.Request, error) {
 	s, _, err := o.readState(stdin)
@@ -208,7 +208,7 @@ func (o *changeOptions) request(c state.Change) validate.Request {
 	return validate.Request{Change: c, User: o.user, Groups: validate.ImpersonatedGroups(o.user, o.groups)}
 }
 
-// allPolicies are the policies of a command without --policies that knows no cluster.
+// allPolicies describes the default of --policies for a command that reads no cluster.
 const allPolicies = "every policy of the library, with its defaults"
 
 // libraryOptions are the flags that select policies.
@@ -216,7 +216,7 @@ type libraryOptions struct {
 	dirs, policies []string
 }
 
-// addDirs adds the flag for policies beside the built-in ones.
+// addDirs adds the flag for policies in addition to the built-in ones.
 func (o *libraryOptions) addDirs(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.dirs, "policy-dir", nil, "`directory` of Rego modules, or tarball of an OPA bundle, with policies in addition to the built-in ones; repeatable")
 }
@@ -271,7 +271,7 @@ func (o *libraryOptions) compile(library *policy.Library) (*policy.Set, error) {
 	return library.Compile(docs)
 }
 
-// findPolicy returns the policy that --policy names, nil without a name.
+// findPolicy returns the policy of --policy, or nil if name is "".
 func findPolicy(set *policy.Set, name string) (*policy.Policy, error) {
 	if name == "" {
 		return nil, nil
@@ -284,13 +284,13 @@ func findPolicy(set *policy.Set, name string) (*policy.Policy, error) {
 	return nil, fmt.Errorf("flag --policy: unknown policy %q; known policies: %s", name, strings.Join(set.Names(), ", "))
 }
 
-// oneChangeOptions are the flags of a command that shows how policies see at most one
+// oneChangeOptions are the flags of a command that evaluates policies on at most one
 // change.
 type oneChangeOptions struct {
 	changeOptions
 	libraryOptions
 
-	policy string // by its name, "" for none
+	policy string // name of the policy; "" if --policy is unset
 }
 
 // add adds all flags. usage is that of --policy.
@@ -300,10 +300,10 @@ func (o *oneChangeOptions) add(f *pflag.FlagSet, usage string) {
 	o.libraryOptions.add(f, allPolicies)
 }
 
-// oneChange is what the flags and files of a command say.
+// oneChange is the content of the flags and files of a command.
 type oneChange struct {
 	set      *policy.Set
-	policy   *policy.Policy // nil where --policy names none
+	policy   *policy.Policy // nil if --policy is unset
 	snapshot *state.Snapshot
 	request  validate.Request
 }
@@ -341,7 +341,7 @@ func addOutput(cmd *cobra.Command, format *string, f formats) {
 	complete(cmd, "output", f.Completions())
 }
 
-// addChoice adds a flag whose value is one of values. What p has is the default.
+// addChoice adds a flag whose value is one of values. The value of p is the default.
 func addChoice(cmd *cobra.Command, p *string, name string, values []string, usage string) {
 	cmd.Flags().StringVar(p, name, *p, usage+": "+strings.Join(values, ", "))
 	complete(cmd, name, values)

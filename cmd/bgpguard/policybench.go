@@ -94,7 +94,8 @@ func (o *policyBenchOptions) run(ctx context.Context, w io.Writer, args []string
 	return writeFormat(w, report.PolicyBenchFormats, o.output, benches)
 }
 
-// prepared returns the policy of d in all, or else the policy with its defaults.
+// prepared returns the policy of d in all. If all does not contain it, prepared returns the
+// policy with its defaults.
 func prepared(library *policy.Library, all *policy.Set, d *policy.Definition) (*policy.Policy, error) {
 	for _, p := range all.Policies() {
 		if p.Definition == d {

@@ -79,8 +79,8 @@ not compile, or there are no tests.`,
 	return cmd
 }
 
-// connect selects how scenarios run. --live requires --context, so that nobody tests in the
-// current context by accident.
+// connect selects how scenarios run. --live requires --context, so that users do not run
+// tests in the current context by accident.
 func (o *policyTestOptions) connect() error {
 	o.Run = scenario.Run
 	switch {

@@ -29,8 +29,8 @@ func sourceOf(r *state.Read) report.Source {
 	}}
 }
 
-// sourcesOf returns a function that finds the file and lines of an object of read. Where
-// read has an object twice, the last one counts.
+// sourcesOf returns a function that finds the file and lines of an object of read. If
+// read contains an object twice, the function uses the last one.
 func sourcesOf(read []state.Read) func(violation.Object) report.Source {
 	byObject := make(map[violation.Object]*state.Read, len(read))
 	for i := range read {

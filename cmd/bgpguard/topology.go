@@ -168,7 +168,7 @@ func clusterInformation(version string) (calico.Object, error) {
 	return object, nil
 }
 
-// report returns what to show of t, the topology of s.
+// report returns the data of the report on t, the topology of s.
 func (o *topologyOptions) report(ctx context.Context, s *state.Snapshot, t *topology.Topology) *report.Topology {
 	r := &report.Topology{
 		Summary: t.Summary(), Node: o.node, WithTransit: o.externalPeers == carry,

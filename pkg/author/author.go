@@ -1,7 +1,7 @@
 // Package author implements the commands for policy authors: it creates, checks,
-// tests, benchmarks, explains and packs policies. It returns data; pkg/report
-// writes them. It evaluates policies through the packages that the webhook uses,
-// reads no live cluster, and takes no part in a decision.
+// tests, benchmarks, explains and packs policies. It returns data that
+// pkg/report writes. It evaluates policies with the packages that the webhook uses. It
+// does not read a running cluster, and the webhook does not use it.
 package author
 
 import "strings"

@@ -22,18 +22,18 @@ type BenchOptions struct {
 	Count int
 }
 
-// BenchResult is the measurements of one policy.
+// BenchResult contains the measurements of one policy.
 type BenchResult struct {
 	Policy string
 	// Nodes and BGPPeers are the size of the synthetic cluster.
 	Nodes, BGPPeers int
-	// First times the first evaluation after the policy was loaded, Change an
-	// evaluation of the state after a change, and Rest a whole decision by all other
-	// policies.
+	// First measures the first evaluation after the policy is loaded. Change measures
+	// an evaluation of the state after a change. Rest measures a complete decision by
+	// all other policies.
 	First, Change, Rest []Measurement
 }
 
-// Measurement is one measurement: means of N runs.
+// Measurement contains the means of N runs.
 type Measurement struct {
 	N      int
 	Time   float64 // nanoseconds
@@ -41,9 +41,9 @@ type Measurement struct {
 	Allocs float64
 }
 
-// Bench benchmarks policies on a synthetic cluster. all are the policies in force,
-// whose decision time is the yardstick. An error says that a policy failed, or that
-// ctx ended.
+// Bench benchmarks policies on a synthetic cluster. all are the policies in force;
+// their decision time is measured for comparison. Bench returns an error if a policy
+// cannot be evaluated or ctx is done.
 func Bench(ctx context.Context, policies []*policy.Policy, all *policy.Set, o BenchOptions) ([]*BenchResult, error) {
 	if o.Count < 1 {
 		return nil, fmt.Errorf("the number of measurements must be 1 or more, is %d", o.Count)

@@ -17,8 +17,8 @@ import (
 type BuildOptions struct {
 	// Revision is the revision in the manifest of the bundle.
 	Revision string
-	// SigningKey is a private key in PEM, the path of one, or an HMAC secret; "" for no
-	// signature. SigningAlgorithm is an algorithm of "opa sign".
+	// SigningKey is a private key in PEM, the path of a key, or an HMAC secret. "" disables
+	// the signature. SigningAlgorithm is an algorithm of "opa sign".
 	SigningKey, SigningAlgorithm string
 }
 
@@ -78,7 +78,7 @@ func Build(w io.Writer, paths []string, o BuildOptions) ([]string, error) {
 // inBundle returns the name in a bundle of a file below path.
 func inBundle(path, file string) string {
 	name, err := filepath.Rel(path, file)
-	if err != nil || strings.HasPrefix(name, "..") { // It was read from a tarball.
+	if err != nil || strings.HasPrefix(name, "..") { // The file is from a tarball.
 		name = strings.TrimPrefix(file, "/")
 	}
 	return filepath.ToSlash(name)

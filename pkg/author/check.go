@@ -18,13 +18,13 @@ import (
 
 // Severities of findings.
 const (
-	// Error makes a policy unusable or impossible to understand.
+	// Error is a mistake that makes a policy unusable or impossible to understand.
 	Error = "error"
-	// Warning is a likely mistake, or slows down every admission request.
+	// Warning is a likely mistake, or a construct that slows down every admission request.
 	Warning = "warning"
 )
 
-// Finding is a fault in a policy.
+// Finding is a mistake in a policy.
 type Finding struct {
 	// Severity is Error or Warning, Check the name of the check.
 	Severity string `json:"severity"`
@@ -32,7 +32,7 @@ type Finding struct {
 	// Policy is the name of the policy, "" if unknown.
 	Policy string `json:"policy"`
 	File   string `json:"file"`
-	// Line and Column start at 1; 0 stands for the whole file.
+	// Line and Column start at 1; 0 means the whole file.
 	Line    int    `json:"line"`
 	Column  int    `json:"column"`
 	Message string `json:"message"`
@@ -54,7 +54,7 @@ type CheckResult struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Count returns how many findings of a severity there are.
+// Count returns the number of findings with the severity.
 func (r *CheckResult) Count(severity string) int {
 	n := 0
 	for _, f := range r.Findings {
@@ -119,8 +119,8 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 	return out, nil
 }
 
-// compileFindings converts compiler errors to findings. OPA's errors have a position;
-// others have it in their text.
+// compileFindings converts compiler errors to findings. OPA's errors have a position.
+// Other errors contain the position in their text.
 func compileFindings(err error) []Finding {
 	var out []Finding
 	var walk func(error)
@@ -155,7 +155,7 @@ func compileFindings(err error) []Finding {
 	return out
 }
 
-// placed reports whether an error wraps one of OPA's, which has a position.
+// placed reports whether err wraps an error of OPA, which has a position.
 func placed(err error) bool {
 	_, list := errors.AsType[ast.Errors](err)
 	_, one := errors.AsType[*ast.Error](err)
@@ -254,7 +254,7 @@ func (c *checker) parameters() {
 	}
 }
 
-// optional matches a description that says what happens without the parameter.
+// optional matches a description that documents the effect of an unset parameter.
 var optional = regexp.MustCompile(`(?i)without\s+it|left\s+out|unset`)
 
 // tests checks that the policy has tests.
@@ -274,7 +274,7 @@ func (c *checker) tests() {
 	c.add(Error, checkTests, pkg.Location, "no tests: add a module of package %s_test with rules whose names start with test_", strings.TrimPrefix(own, "data."))
 }
 
-// example checks that a BGPPolicy shows how to use the policy.
+// example checks that the policy has an example, a BGPPolicy that uses it.
 func (c *checker) example(source policy.Source) {
 	at := c.modules[c.definition.File].Package.Location
 	path := filepath.Join(filepath.Dir(c.definition.File), exampleFile)

@@ -18,15 +18,15 @@ type Explanation struct {
 	Decision *validate.Decision
 	// Policies are the traced policies.
 	Policies []ExplainedPolicy
-	// Silent is the number of policies that found nothing and are not traced.
+	// Silent is the number of policies without violations, which are not traced.
 	Silent int
 }
 
 // ExplainedPolicy is a policy with its traced evaluations.
 type ExplainedPolicy struct {
 	Policy *policy.Policy
-	// Evaluations are those of the states before and after the change, or the one of
-	// the change.
+	// Evaluations are the evaluations of the states before and after the change, or the
+	// single evaluation of the change.
 	Evaluations []Evaluation
 }
 
@@ -35,14 +35,14 @@ type Evaluation struct {
 	// On names the input: "the state before the change".
 	On         string
 	Violations []violation.Violation
-	// Err is the evaluation error, nil for none.
+	// Err is the evaluation error, or nil.
 	Err error
 	// Rules are the evaluated rules of the policy, in the order of their first
 	// evaluation.
 	Rules []RuleTrace
 }
 
-// Explain decides about a change and traces the policy of that name, or for "" every
+// Explain decides on a change and traces the named policy. If name is "", it traces every
 // policy that finds a violation before or after the change.
 func Explain(ctx context.Context, set *policy.Set, name string, s *state.Snapshot, r validate.Request) (*Explanation, error) {
 	engine := validate.NewEngine(set)

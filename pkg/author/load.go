@@ -6,10 +6,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// Loaded is the policies of a directory or of the tarball of a bundle.
+// Loaded contains the policies of a directory or of the tarball of a bundle.
 type Loaded struct {
 	Source policy.Source
-	// Library is a library with the policies. They replace policies of the same name,
+	// Library contains the policies. They replace policies of the same name,
 	// because they may be a working copy of the built-in library.
 	Library *policy.Library
 	// Definitions are the policies, in order of their names.

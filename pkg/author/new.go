@@ -24,8 +24,8 @@ var templates embed.FS
 var shared = []string{"lib", "schemas", "testing"}
 
 // New writes a policy, its tests and its example into a new folder in dir, and the shared
-// parts of the library if they are missing. It overwrites nothing. It returns the names
-// of the written files.
+// parts of the library if they are missing. It does not overwrite files. It returns the
+// names of the written files.
 func New(dir, name, judges string) ([]string, error) {
 	files, err := scaffold(name, judges)
 	if err != nil {
@@ -41,7 +41,7 @@ func New(dir, name, judges string) ([]string, error) {
 		if exists(path) {
 			return nil
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // Source files are for all to read.
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // All users can read source files.
 			return err
 		}
 		written = append(written, path)
@@ -147,7 +147,7 @@ const (
 	regalFolder = ".regal"
 )
 
-// linted reports whether regal finds a configuration for dir in it or in a parent.
+// linted reports whether dir or one of its parents has a configuration of regal.
 func linted(dir string) bool {
 	path, err := filepath.Abs(dir)
 	if err != nil {

@@ -40,7 +40,7 @@ var (
 )
 
 // slow returns findings for constructs in modules other than tests that cost time in each
-// admission. It reads each rule by itself, in source order, and reports nothing where the
+// admission. It reads each rule separately, in source order, and reports nothing if the
 // cost is unknown.
 func slow(modules map[string]*ast.Module) []Finding {
 	var out []Finding
@@ -50,7 +50,7 @@ func slow(modules map[string]*ast.Module) []Finding {
 			continue
 		}
 		s := &reader{policy: policyOf(m), loops: map[string]bool{}}
-		for _, r := range m.Rules { // Functions that iterate count where they are called.
+		for _, r := range m.Rules { // An iteration in a function is reported where the function is called.
 			if len(r.Head.Args) > 0 && s.iteratesOverLarge(r) {
 				s.loops[string(r.Head.Name)] = true
 			}
@@ -118,7 +118,7 @@ func (s *reader) rule(r *ast.Rule) {
 	}
 }
 
-// scope describes the variables at a place in a body.
+// scope describes the variables at a position in a body.
 type scope struct {
 	bound     map[ast.Var]bool    // have a value
 	varies    map[ast.Var]bool    // change with each step of an iteration over the state

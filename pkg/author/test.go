@@ -30,23 +30,23 @@ type TestOptions struct {
 	Filter string
 	// Coverage measures which lines of the policies the Rego tests reach.
 	Coverage bool
-	// Live skips scenarios that are for files only.
+	// Live skips scenarios that run only on files.
 	Live bool
-	// Run runs a scenario; scenario.Run does so without a cluster.
+	// Run runs a scenario. scenario.Run runs it without a cluster.
 	Run func(ctx context.Context, s *scenario.Scenario, library *policy.Library) (*scenario.Result, error)
 }
 
 // testLimit is the longest time for all Rego tests of a source.
 const testLimit = time.Minute
 
-// TestResult is the results of tests.
+// TestResult contains the results of tests.
 type TestResult struct {
 	Rego      []*tester.Result
 	Scenarios []ScenarioResult
 	Coverage  []FileCoverage
 }
 
-// ScenarioResult is the result of a scenario, or why it was not run.
+// ScenarioResult is the result of a scenario, or the reason why it was skipped.
 type ScenarioResult struct {
 	*scenario.Result
 
@@ -65,7 +65,7 @@ type FileCoverage struct {
 
 // Test runs the Rego tests and the scenarios of all paths: directories, modules and
 // scenario files. Scenarios use the built-in policies and those of the directories. It
-// returns an error if tests cannot run or there are none.
+// returns an error if tests cannot run or do not exist.
 func Test(ctx context.Context, paths []string, o TestOptions) (*TestResult, error) {
 	filter, err := regexp.Compile(o.Filter)
 	if err != nil {
@@ -175,7 +175,7 @@ func (t *TestResult) rego(ctx context.Context, source policy.Source, o TestOptio
 			continue
 		}
 		f := report.Files[file]
-		if len(f.Covered) == 0 && isCopy(source.Modules[file]) { // The built-in library tests it.
+		if len(f.Covered) == 0 && isCopy(source.Modules[file]) { // The tests of the built-in library cover it.
 			continue
 		}
 		t.Coverage = append(t.Coverage, FileCoverage{File: file, Percent: math.Round(f.Coverage*10) / 10, Missed: ranges(f.NotCovered)})

@@ -12,10 +12,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
-// maxValue is the length of a value in a trace, in bytes.
+// maxValue is the maximum length of a value in a trace, in bytes.
 const maxValue = 72
 
-// RuleTrace is the folded trace of a rule.
+// RuleTrace is the summary of the evaluations of a rule.
 type RuleTrace struct {
 	Name string
 	// File and Row are the position of the rule.
@@ -28,9 +28,9 @@ type RuleTrace struct {
 	Steps []StepTrace
 }
 
-// StepTrace is the folded trace of an expression.
+// StepTrace is the summary of the evaluations of an expression.
 type StepTrace struct {
-	// Expression is its text, "" for the head of the rule.
+	// Expression is the text of the expression, or "" for the head of the rule.
 	Expression string
 	Row        int
 	// Depth is the number of comprehensions around the expression.
@@ -41,12 +41,12 @@ type StepTrace struct {
 	TrueWith, FalseWith string
 }
 
-// trace folds an evaluation: for each rule of the policy how often it was evaluated,
-// and for each expression how often it was true and false, with the values of the first
-// time. Its size depends on the policy, not on the length of the evaluation.
+// trace summarizes an evaluation. It counts the evaluations of each rule, and counts how
+// often each expression was true and false. It keeps the values of the first true and the
+// first false evaluation. Its size depends on the policy, not on the length of the evaluation.
 type trace struct {
 	rules   []*ruleTrace          // evaluated rules, in the order of their first evaluation
-	known   map[string]*ruleTrace // all rules, by place
+	known   map[string]*ruleTrace // all rules, by position
 	pending map[uint64]*step      // the last evaluated expression of each query
 	depth   map[uint64]int        // the comprehensions around each query
 }
@@ -95,7 +95,7 @@ func place(l *ast.Location) string { return fmt.Sprintf("%s:%d:%d", l.File, l.Ro
 
 func (r *ruleTrace) add(body ast.Body, depth int) {
 	for _, e := range body {
-		if t, ok := e.Terms.(*ast.Term); ok && t.Value.Compare(ast.Boolean(true)) == 0 { // The body of a rule without one.
+		if t, ok := e.Terms.(*ast.Term); ok && t.Value.Compare(ast.Boolean(true)) == 0 { // OPA adds the body "true" to a rule without a body.
 			continue
 		}
 		r.steps = append(r.steps, &step{expr: e, at: e.Location, depth: depth})
@@ -148,7 +148,7 @@ func (t *trace) TraceEvent(e topdown.Event) {
 			known.entered++
 		}
 	case topdown.EvalOp:
-		if s := t.step(&e); s != nil { // Else the compiler made it from the previous one.
+		if s := t.step(&e); s != nil { // If s is nil, the compiler generated the expression from the previous one.
 			t.settle(&e)
 			t.pending[e.QueryID] = s
 		}
@@ -165,7 +165,7 @@ func (t *trace) TraceEvent(e topdown.Event) {
 }
 
 // settle counts the last evaluated expression of a query as true, because the query
-// went on.
+// continued.
 func (t *trace) settle(e *topdown.Event) {
 	s := t.pending[e.QueryID]
 	if s == nil {
@@ -260,7 +260,7 @@ func (v *values) visit(x any) bool {
 		switch {
 		case !call:
 			return false
-		case x.IsAssignment(): // The other side is the same.
+		case x.IsAssignment(): // The variable has the same value as the other side.
 			v.visitor.Walk(terms[1])
 		default:
 			v.walk(terms[1:])
@@ -338,8 +338,8 @@ func resolve(ref ast.Ref, locals map[ast.Var]ast.Value, input *ast.Term) ast.Val
 	return v
 }
 
-// traced returns the evaluated rules with the steps that were evaluated. A head is
-// among them only if it was undefined.
+// traced returns the evaluated rules with the steps that were evaluated. It
+// includes the head of a rule only if the head was undefined.
 func (t *trace) traced() []RuleTrace {
 	out := make([]RuleTrace, len(t.rules))
 	for i, r := range t.rules {

@@ -10,7 +10,7 @@ import (
 )
 
 // Watch calls run now and after each change of a file in paths, until the context ends.
-// It checks every interval, so switching branches is one change.
+// It compares the files once per interval, so switching branches is usually one change.
 func Watch(ctx context.Context, paths []string, interval time.Duration, run func(ctx context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -28,7 +28,7 @@ func Watch(ctx context.Context, paths []string, interval time.Duration, run func
 	}
 }
 
-// fingerprint changes if a file in paths is added, removed or changed.
+// fingerprint returns a text that changes if a file in paths is added, removed or changed.
 func fingerprint(paths []string) string {
 	var b strings.Builder
 	for _, path := range paths {
@@ -46,7 +46,7 @@ func fingerprint(paths []string) string {
 			}
 			return nil
 		})
-		if err != nil { // The file was removed meanwhile: the next check sees it.
+		if err != nil { // The file was removed in the meantime. The next check detects it.
 			fmt.Fprintln(&b, path, err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Audit is the audits of one or more clusters and the options of the report.
+// Audit contains the audits of one or more clusters and the options of the report.
 type Audit struct {
 	*audit.Report
 
@@ -25,7 +25,7 @@ type Audit struct {
 	Color bool
 }
 
-// auditOf names what was audited: "cluster prod-eu", or "the state" for files.
+// auditOf returns the name of the audited state: "cluster prod-eu", or "the state" for files.
 func auditOf(a *audit.Audit) string {
 	if a.Cluster == "" {
 		return "the state"
@@ -33,7 +33,7 @@ func auditOf(a *audit.Audit) string {
 	return "cluster " + clean(a.Cluster)
 }
 
-// nothingChecked is the verdict of an audit without a policy that judges states.
+// nothingChecked is the verdict of an audit without a policy that evaluates states.
 const nothingChecked = "nothing was checked: no policy that evaluates states is in force"
 
 // auditVerdict counts the violations by severity and the evaluated policies.
@@ -64,7 +64,7 @@ func auditVerdict(a *audit.Audit) string {
 }
 
 // comparedText counts violations by their relation to the baseline, the previous audit
-// or the state before the change; "" if there is none of these.
+// or the state before the change. It returns "" without a baseline.
 func comparedText(a *audit.Audit) string {
 	counts := map[audit.Comparison]int{}
 	for i := range a.Violations {
@@ -166,7 +166,7 @@ func bgpHealth(a *audit.Audit) string {
 }
 
 // history returns the relation of a violation to the baseline, when it was first seen
-// and where it came from; "" if nothing is known.
+// and its origin. It returns "" if none of these is known.
 func history(a *audit.Audit, v *audit.Violation) string {
 	var parts []string
 	switch v.Compared {

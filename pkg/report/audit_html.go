@@ -38,8 +38,7 @@ var auditStyle string
 //go:embed audit.js
 var auditScript string
 
-// Tones are the classes of audit.css that say how good or bad something is, besides the
-// severities.
+// Tones are the classes of audit.css that rate a result, in addition to the severities.
 const (
 	good    = "good"
 	unsure  = "unknown"
@@ -65,7 +64,7 @@ type fleet struct {
 	Table   cells
 }
 
-// clusterPart is the part of the page on one cluster.
+// clusterPart is the part of the page about one cluster.
 type clusterPart struct {
 	// ID is the prefix of the ids of the part's elements.
 	ID, Name, Where string
@@ -173,7 +172,7 @@ func calicoVersion(a *audit.Audit) string {
 	return "Calico " + clean(a.Summary.CalicoVersion)
 }
 
-// moment formats a time with the name of the month, which no reader can mistake.
+// moment formats a time with the name of the month, which is unambiguous.
 func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") }
 
 func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) {

@@ -10,9 +10,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/health"
 )
 
-// healthPart is what the nodes report about their BGP sessions.
+// healthPart is the BGP state that the nodes report.
 type healthPart struct {
-	// Unknown says why nothing is known; "" otherwise.
+	// Unknown is the reason why the health is unknown, or "" if it is known.
 	Unknown string
 	Rates   []barPart
 	Facts   table

@@ -40,7 +40,7 @@ type cell struct {
 	Bar                      *bar
 }
 
-// bar is a share of 100: Width.
+// bar is a bar with a width in percent.
 type bar struct{ Tone, Width string }
 
 func newBar(n, most int, tone string) bar {
@@ -175,7 +175,7 @@ func timerCells(s *topology.Summary) *cells {
 				if row.Odd {
 					mark = cell{Badge: &badge{odd, odd, "unusual"}}
 				}
-				count := cell{Text: "unknown", Class: "number"} // The state does not hold external sessions.
+				count := cell{Text: "unknown", Class: "number"} // The state does not contain external sessions.
 				if scope == "nodes" {
 					count = numberCell(g.Sessions)
 				}
@@ -195,9 +195,9 @@ func timerCells(s *topology.Summary) *cells {
 
 var scopes = map[string]string{"nodes": "between nodes", "external": "to external peers"}
 
-// usualSeconds returns the value of most sessions. External sessions are not counted:
-// there it is the value of the BGPPeers that select the most nodes. On a tie it is
-// BIRD's default.
+// usualSeconds returns the value of most sessions. The state has no numbers of external
+// sessions, so for these it returns the value of the BGPPeers that select the most nodes.
+// In a tie it prefers BIRD's default.
 func usualSeconds(groups []topology.TimerGroup, peers map[string]*topology.BGPPeer, byDefault int) int {
 	if len(groups) == 0 {
 		return byDefault

@@ -70,7 +70,7 @@ func newTrend(a *audit.Audit) *trend {
 	top := roundUp(most)
 	for _, n := range []int{0, top / 2, top} {
 		if n == 0 && len(t.Grid) > 0 {
-			continue // Half of 1.
+			continue // top is 1, and top/2 is 0 again.
 		}
 		y := chartY(n, top)
 		t.Grid = append(t.Grid, gridLine{y, y + 4, number(n)})

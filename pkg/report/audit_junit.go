@@ -11,7 +11,7 @@ import (
 )
 
 // writeAuditJUnit writes one suite per cluster with one test case per policy that
-// judges states. A test case fails if a violation counts as a failure, is skipped if
+// evaluates states. A test case fails if a violation counts as a failure, is skipped if
 // there are only other violations, and is in error if the policy could not be
 // evaluated. An unusable BGPPolicy, an unread cluster and a cluster without policies
 // are test cases in error.

@@ -87,7 +87,7 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 	}
 }
 
-// gone returns the objects and the cause of a resolved violation, for the end of a
+// gone returns the objects and the cause of a resolved violation, as the last part of a
 // line.
 func gone(v *audit.Violation) string {
 	out := ""

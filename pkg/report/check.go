@@ -6,7 +6,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// Check is the decisions on a sequence of changes.
+// Check contains the decisions on a sequence of changes.
 type Check struct {
 	Changes []Checked
 	// Policies are the policies in force, in order of names.
@@ -31,8 +31,8 @@ type Checked struct {
 type Source struct {
 	// File is "" for an object that is in no file.
 	File string
-	// LineOf returns the line of a field or of its nearest parent; for "" that of the
-	// object.
+	// LineOf returns the line of a field or of its nearest parent. For "", it returns
+	// the line of the object.
 	LineOf func(field string) int
 }
 
@@ -49,7 +49,7 @@ func (c *Check) denied() int {
 
 var verbs = map[state.Operation]string{state.Create: "create", state.Update: "update", state.Delete: "delete"}
 
-// what names the change: "update BGPPeer workers".
+// what returns the name of the change: "update BGPPeer workers".
 func (c *Checked) what() string {
 	return verbs[c.Change.Operation()] + " " + clean(c.Change.ID().String())
 }

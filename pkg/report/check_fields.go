@@ -103,7 +103,7 @@ func compact(v any) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil { // It came out of JSON.
+	if err := e.Encode(v); err != nil { // v was decoded from JSON, so it can be encoded.
 		return err.Error()
 	}
 	return string(bytes.TrimSpace(b.Bytes()))

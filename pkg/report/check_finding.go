@@ -22,7 +22,7 @@ type finding struct {
 	// failed reports that the policy could not be evaluated, standing that the change did
 	// not cause the violation, exempt that the user is exempt from the policy.
 	failed, standing, exempt bool
-	// fields are the fields of the changed object that it is about; none if unknown. at is
+	// fields are the fields of the changed object that it is about; empty if unknown. at is
 	// the field whose line is shown, or their parent.
 	fields  []string
 	at      string
@@ -69,7 +69,7 @@ func (c *Checked) finding(v *validate.Verdict) finding {
 	return finding{rule: v.Violation.Policy, fields: c.fieldsOf(&v.Violation), message: v.Text(), link: v.Violation.Link}
 }
 
-// notEnforced returns f with a message that says if it is not enforced.
+// notEnforced returns f. If f is not enforced, its message contains the reason.
 func (f finding) notEnforced() finding {
 	if f.exempt {
 		f.message += validate.NotEnforced
@@ -77,7 +77,7 @@ func (f finding) notEnforced() finding {
 	return f
 }
 
-// policy returns the policy in force of that name, nil for none.
+// policy returns the policy in force with that name, or nil.
 func (c *Check) policy(name string) *policy.Policy {
 	for _, p := range c.Policies {
 		if p.Name == name {
@@ -115,9 +115,9 @@ func (c *Checked) leaves(field string) []string {
 	return out
 }
 
-// line returns the line of f in the changed object: that of its first field; else, if the
-// change caused it and changes one field, that of this field; else that of the object. It
-// is 0 if the object is in no file.
+// line returns the line of f in the changed object: the line of its first field. Without
+// fields, it is the line of the only changed field if the change caused f, else the line of
+// the object. It is 0 if the object is not from a file.
 func (c *Checked) line(f *finding) int {
 	if f.at != "" {
 		return c.Source.line(f.at)

@@ -10,8 +10,8 @@ import (
 
 // writeCheckJUnit writes one test case per change and policy. It fails if the policy
 // denies the change, is in error if a Deny policy could not be evaluated, and is skipped
-// if the policy warns or audits. Settings that Calico would ignore are a further test
-// case.
+// if the policy warns or audits. Settings that Calico would ignore are an
+// additional test case.
 func writeCheckJUnit(w io.Writer, c *Check) error {
 	suite := junit.Suite{Name: "bgpguard check"}
 	for i := range c.Changes {

@@ -99,8 +99,8 @@ const homepage = "https://github.com/bgpguard/bgpguard"
 // sarifLevels are the levels of rules by their severity.
 var sarifLevels = map[string]string{"critical": "error", "high": "error", "medium": "warning", "low": "note"}
 
-// sarifResultLevels are the levels of results by action: a denial is an error, whatever
-// the severity of the rule.
+// sarifResultLevels are the levels of results by action: a denial is an error for every
+// severity of the rule.
 var sarifResultLevels = map[violation.Action]string{violation.Deny: "error", violation.Warn: "warning", violation.Audit: "note"}
 
 // escapeSARIF doubles braces, which delimit placeholders (3.11.5), and prevents

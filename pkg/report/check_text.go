@@ -55,7 +55,7 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 		fmt.Fprintf(b, "  %s %s\n", p.paint(yellow, "Warning:"), clean(warning))
 	}
 	for _, f := range found {
-		if f.action == violation.Audit && !f.exempt { // A warning says it otherwise.
+		if f.action == violation.Audit && !f.exempt { // All other findings are in d.Warnings.
 			fmt.Fprintf(b, "  Audit: [%s] %s\n", clean(f.rule), clean(f.message))
 		}
 	}
@@ -117,7 +117,7 @@ func (c *Checked) textFields(b *strings.Builder, found []finding, p painter) {
 		return
 	}
 	if c.Source.File != "" {
-		var first finding // Without a finding, the line of the change.
+		var first finding // The zero value selects the line of the change.
 		if len(found) > 0 {
 			first = found[0]
 		}

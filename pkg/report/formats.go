@@ -114,7 +114,7 @@ var ExplainFormats = CheckFormats.only(Text, JSON, YAML)
 type Format[T any] struct {
 	// Name is the value of -o.
 	Name string
-	// Help describes the format in one sentence, without a capital letter and a
+	// Help describes the format in one sentence, without a capital letter or a
 	// full stop.
 	Help  string
 	write func(io.Writer, T) error
@@ -181,8 +181,8 @@ func (f Formats[T]) Validate(name string) error {
 	return nil
 }
 
-// Write writes v to w in the format of that name. An error is one of Validate, of
-// rendering or of w.
+// Write writes v to w in the format of that name. It returns an error if name
+// is not a format of f, if v cannot be rendered, or if w returns one.
 func (f Formats[T]) Write(w io.Writer, name string, v T) error {
 	if err := f.Validate(name); err != nil {
 		return err
@@ -191,7 +191,7 @@ func (f Formats[T]) Write(w io.Writer, name string, v T) error {
 	return f[i].write(w, v)
 }
 
-// only returns the formats of those names.
+// only returns the formats with those names.
 func (f Formats[T]) only(names ...string) Formats[T] {
 	return slices.DeleteFunc(slices.Clone(f), func(format Format[T]) bool { return !slices.Contains(names, format.Name) })
 }

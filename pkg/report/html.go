@@ -13,8 +13,7 @@ import (
 // rest.
 const rowsShown = 50
 
-// The pages and their shared parts. The style is no template: it is in the page
-// unchanged.
+// The pages and their shared parts. The style is not a template.
 //
 //go:embed *.html
 var pages embed.FS

@@ -13,8 +13,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// writePolicyExplainText writes the traces of the policies, their violations, and how
-// the engine judged these.
+// writePolicyExplainText writes the traces of the policies, their violations, and the
+// effects of the violations.
 func writePolicyExplainText(w io.Writer, e *author.Explanation) error {
 	var b strings.Builder
 	for i := range e.Policies {
@@ -118,7 +118,7 @@ func resultOf(ev *author.Evaluation) string {
 	return Count(len(ev.Violations), "violation")
 }
 
-// reasons returns, for each violation, how the engine judged it.
+// reasons returns the effect of each violation and its reason.
 func reasons(e *author.Explanation, x *author.ExplainedPolicy) []string {
 	var out []string
 	for _, ev := range x.Evaluations {
@@ -174,7 +174,7 @@ func policyFailure(e *author.Explanation, p *policy.Policy) *validate.Failure {
 	return nil
 }
 
-// failedEffect returns what follows from a policy that could not be evaluated.
+// failedEffect returns the effect of an evaluation error of the policy.
 func failedEffect(e *author.Explanation, p *policy.Policy) string {
 	if f := policyFailure(e, p); f != nil {
 		return consequence(f.Applied(), f.Exempt)

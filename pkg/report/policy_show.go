@@ -70,7 +70,7 @@ func (d *description) addParameters(prefix string, schema any) {
 	}
 }
 
-// typeOf says what a value can be: "array of string", "one of carry, ignore".
+// typeOf returns the accepted values of a schema: "array of string", "one of carry, ignore".
 func typeOf(schema map[string]any) string {
 	text, _ := schema["type"].(string)
 	switch items, ok := schema["items"].(map[string]any); {
@@ -163,8 +163,8 @@ func (d *description) judged() string {
 	return "the state before and after a change, and in the audit"
 }
 
-// relatedLink formats a link by format, which takes the description and the
-// reference; without a description it is the reference.
+// relatedLink formats a link with format, whose operands are the description
+// and the reference. Without a description, it returns the reference.
 func relatedLink(l policy.Link, format string) string {
 	if l.Description == "" {
 		return l.Ref
@@ -178,7 +178,7 @@ func (p *parameter) defaultText(prefix string) string {
 		return ""
 	}
 	text, err := json.Marshal(p.Default)
-	if err != nil { // It was read from YAML, so it can be written.
+	if err != nil { // The default was decoded from YAML, so it can be encoded.
 		return ""
 	}
 	return prefix + string(text)

@@ -8,7 +8,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// versionHint says how "bgpguard topology" takes Calico's version from a flag.
+// versionHint describes the flag of "bgpguard topology" that sets the Calico version.
 const versionHint = "set --calico-version or "
 
 // Topology is the data of a report on one state. Sequences can be long (a full mesh of

@@ -11,8 +11,8 @@ import (
 // fact is a line of text or a row of a table: a name and a value.
 type fact struct{ Name, Value string }
 
-// facts returns the totals of a state. hint says how to set an unknown Calico version
-// other than by a ClusterInformation; "" for no other way.
+// facts returns the totals of a state. hint describes how to set an unknown Calico version
+// without a ClusterInformation; it can be "".
 func facts(s *topology.Summary, hint string) []fact {
 	n := s.Nodes
 	total := number(n.Total) + ", all with BGP"
@@ -85,8 +85,8 @@ func levels(r *topology.Reflectors) string {
 	return strings.Join(parts, "; ")
 }
 
-// assumption says which reading of external peers the routes of a family are
-// computed for; "" if the family has no external peers.
+// assumption describes the reading of external peers for which the routes of a family
+// are computed. It returns "" if the family has no external peers.
 func assumption(t *Topology, f calico.Family) string {
 	switch {
 	case t.Summary.Sessions.In(f).External == 0:
@@ -98,7 +98,7 @@ func assumption(t *Topology, f calico.Family) string {
 	}
 }
 
-// routeFindings returns what is wrong with the routes of a family, or that nothing is.
+// routeFindings returns the faults in the routes of a family, or one line if there are none.
 // It is empty if the family is not in use.
 func routeFindings(t *Topology, f calico.Family) []string {
 	routes := t.Summary.Routes.In(f)

@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// JSON writes v as indented JSON with a line's end after it. An error is that of
-// json.Encoder for a value that has no JSON, or that of w.
+// JSON writes v as indented JSON with a final newline. It returns the error of
+// json.Encoder if v cannot be encoded, or the error of w.
 func JSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -17,8 +17,8 @@ func JSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// YAML writes v as YAML, with the fields that its JSON has, sorted. An error is one
-// of JSON.
+// YAML writes v as YAML with the fields of its JSON form, sorted. It returns the errors
+// that JSON returns.
 func YAML(w io.Writer, v any) error {
 	var b bytes.Buffer
 	if err := JSON(&b, v); err != nil {
@@ -27,8 +27,8 @@ func YAML(w io.Writer, v any) error {
 	return YAMLOf(w, b.Bytes())
 }
 
-// YAMLOf writes a JSON document as YAML. An error says that it is none, or is that
-// of w.
+// YAMLOf writes a JSON document as YAML. It returns an error if document is not valid
+// JSON, or the error of w.
 func YAMLOf(w io.Writer, document []byte) error {
 	text, err := yaml.JSONToYAML(document)
 	if err != nil {

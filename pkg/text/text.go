@@ -1,5 +1,5 @@
 // Package text formats numbers, lists and other parts of messages for people, and
-// values as JSON and YAML. It is a leaf.
+// values as JSON and YAML. It imports no other package of bgpguard.
 package text
 
 import (
@@ -17,8 +17,8 @@ var english = message.NewPrinter(language.English)
 // Number writes n with thousands separators: "7,140".
 func Number(n int) string { return english.Sprintf("%d", n) }
 
-// Count writes "1 node" or "7,140 nodes"; many is the plural where an "s" does
-// not make it.
+// Count writes "1 node" or "7,140 nodes". many is the plural; the default is one with
+// an "s".
 func Count(n int, one string, many ...string) string {
 	switch {
 	case n == 1:
@@ -30,7 +30,7 @@ func Count(n int, one string, many ...string) string {
 	}
 }
 
-// Either is one for 1 and many for all other numbers.
+// Either returns one if n is 1, else many.
 func Either(n int, one, many string) string {
 	if n == 1 {
 		return one
@@ -38,8 +38,8 @@ func Either(n int, one, many string) string {
 	return many
 }
 
-// SomeOf lists the names that are known of total: "a, b and 4,977 more"; where
-// none is known, the number alone.
+// SomeOf lists names and counts the rest of total: "a, b and 4,977 more". Without names,
+// it returns only the number.
 func SomeOf(names []string, total int) string {
 	text := strings.Join(names, ", ")
 	switch rest := total - len(names); {
@@ -52,9 +52,8 @@ func SomeOf(names []string, total int) string {
 	}
 }
 
-// Cut shortens s to at most limit bytes and ends what it shortened with "...". It cuts
-// at a space where there is one in the second half, and never inside a character. The
-// result is valid UTF-8: invalid bytes of s become U+FFFD.
+// Cut shortens s to at most limit bytes and ends a shortened text with "...". It cuts
+// at a space if the second half has one, and never inside a character. The result is valid UTF-8: invalid bytes of s become U+FFFD.
 func Cut(s string, limit int) string {
 	const dots = "..."
 	s = strings.ToValidUTF8(s, "\ufffd")
@@ -75,7 +74,7 @@ func Cut(s string, limit int) string {
 	return strings.TrimRight(short, " ,;:") + dots
 }
 
-// Names is SomeOf with every name cleaned by Clean.
+// Names returns SomeOf of the names, each escaped by Clean.
 func Names(sample []string, total int) string {
 	cleaned := make([]string, len(sample))
 	for i, name := range sample {
@@ -84,9 +83,8 @@ func Names(sample []string, total int) string {
 	return SomeOf(cleaned, total)
 }
 
-// Clean escapes characters that are not printable as Go does, such as the escape that
-// begins a control sequence of a terminal, so that no name can write on it. Invalid UTF-8
-// becomes the replacement character U+FFFD.
+// Clean escapes nonprintable characters as Go does, so that a name cannot contain a
+// control sequence of a terminal. Invalid UTF-8 becomes the replacement character U+FFFD.
 func Clean(s string) string {
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
 		return s
@@ -103,7 +101,7 @@ func Clean(s string) string {
 }
 
 // Wrap splits s into lines of at most width characters at white space. A longer word
-// is a line of its own.
+// has its own line.
 func Wrap(s string, width int) []string {
 	var lines []string
 	line, length := "", 0

@@ -69,7 +69,7 @@ violation contains {
 	peers := count(rejected.bgpPeers)
 }
 
-# By the reasons of pkg/topology/frozen.go.
+# The remedies by the reasons of pkg/topology/frozen.go.
 _remedies := {
 	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or remove it%s", [
 		_as_number,

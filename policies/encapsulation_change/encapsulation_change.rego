@@ -131,7 +131,7 @@ violation contains {
 # any order.
 _in_use if count(input.before.ipPools) > 0
 
-# The IPPools of each class whose routes nobody programs, if this is known.
+# The IPPools of each class whose routes neither Felix nor BIRD programs, if this is known.
 _nobody(routes) := {class: pools |
 	some class in ["ipip", "noEncap"]
 	pools := [name |

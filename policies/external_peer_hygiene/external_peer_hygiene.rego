@@ -208,7 +208,7 @@ _key(address) := address.ip if address.port == 179
 _key(address) := sprintf("%s port %d", [address.ip, address.port]) if address.port != 179
 
 # The names of the BGPPeers that give a node a peer that another BGPPeer gives it too. Different
-# selectors count as different nodes, although they may select the same.
+# selectors count as different nodes, although they may select the same nodes.
 _of_same_nodes(peers) := {peer.name | some peer in peers} if {
 	["", ""] in {peer.nodes | some peer in peers}
 }

@@ -1,4 +1,4 @@
-// Package junit writes test results as JUnit XML, which CI systems read. It is a leaf.
+// Package junit writes test results as JUnit XML, which CI systems read. It imports no other package of bgpguard.
 package junit
 
 import (
@@ -37,7 +37,7 @@ type Case struct {
 	Output string `xml:"system-out,omitempty"`
 }
 
-// Result says why a test did not pass.
+// Result is the reason why a test did not pass.
 type Result struct {
 	Type string `xml:"type,attr,omitempty"`
 	// Message is the headline, Text the whole message.
@@ -70,7 +70,7 @@ type document struct {
 }
 
 // Write writes suites as a document. Characters that XML cannot represent become
-// U+FFFD. An error is one of w.
+// U+FFFD. It returns the error of w.
 func Write(w io.Writer, suites ...Suite) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

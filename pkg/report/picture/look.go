@@ -83,7 +83,7 @@ var kinds = []look{
 	},
 }
 
-// lookOf returns the look of a key; a key without one is its own name.
+// lookOf returns the look of a key; the name of an unknown key is the key.
 func lookOf(looks []look, key string) look {
 	i := slices.IndexFunc(looks, func(l look) bool { return l.key == key })
 	if i < 0 {

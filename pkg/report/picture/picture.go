@@ -1,5 +1,5 @@
 // Package picture draws the graph of a topology as SVG and as Graphviz's DOT. Only
-// this package imports the layout engine: what links it links a JavaScript engine.
+// this package imports the layout engine: a binary that imports it contains a JavaScript engine.
 package picture
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// Picture is the shapes and links of a drawing.
+// Picture contains the shapes and links of a drawing.
 type Picture struct {
 	Shapes []Shape
 	Links  []topology.Link
@@ -24,7 +24,7 @@ type Shape struct {
 	Size, Groups int
 	// Names are the first few nodes or peers.
 	Names []string
-	// Detail is the last line of the label, "" for none.
+	// Detail is the last line of the label; it can be "".
 	Detail string
 }
 
@@ -32,7 +32,7 @@ const (
 	// maxAcross is the largest number of shapes that are drawn from top to bottom;
 	// more are drawn from left to right, so that the page scrolls downwards.
 	maxAcross = 8
-	// maxShapes is the largest number of shapes that Fold leaves apart.
+	// maxShapes is the largest number of shapes that Fold does not combine.
 	maxShapes = 24
 )
 

@@ -25,7 +25,7 @@ const padding = 20
 
 // SVG returns p as an svg element with its font in it, for light and dark pages. D2
 // measures the text, computes the layout and draws. Pictures on one page need
-// different names, else they share fonts.
+// different names; otherwise they share fonts.
 func (p *Picture) SVG(name string) ([]byte, error) {
 	ruler, err := textmeasure.NewRuler()
 	if err != nil {

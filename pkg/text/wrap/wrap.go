@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// minWidth is the least width, in columns, at which lines are broken: below it a line
-	// has room for one word.
+	// minWidth is the minimum width, in columns, at which lines are broken. A narrower
+	// line would contain about one word.
 	minWidth = 20
-	// hang is how many columns the rest of a broken line is indented more than its start.
+	// hang is the additional indentation of the continuation of a line, in columns.
 	hang = 2
 )
 
@@ -22,14 +22,14 @@ const (
 var indentation = regexp.MustCompile(`^(?:\x1b\[[0-9;]*m)*( *)`)
 
 // Line breaks a line at spaces so that each part has at most width columns. All parts but
-// the first are indented by two columns more than the line. A word that has more columns,
-// such as a URL, is kept whole on a part of its own.
+// the first are indented by two columns more than the line. A longer word, such as a URL,
+// is not broken and has its own line.
 //
-// A line with two spaces in a row after its indentation is returned as it is: it belongs to
-// a table. So is every line if width is less than 20.
+// Line returns a line with two consecutive spaces after its indentation unchanged, because
+// it belongs to a table. If width is less than 20, it returns every line unchanged.
 //
-// Columns are counted as terminals draw them: two for a wide character, none for a combining
-// character or an ANSI control sequence.
+// A wide character has two columns. A combining character or an ANSI control sequence has
+// none.
 func Line(line string, width int) string {
 	if width < minWidth || ansi.StringWidth(line) <= width {
 		return line
@@ -59,7 +59,7 @@ func Line(line string, width int) string {
 	return b.String()
 }
 
-// Writer writes to another writer with every line broken as by Line.
+// Writer breaks lines with Line and writes them to another writer.
 type Writer struct {
 	w     io.Writer
 	width int

@@ -71,7 +71,7 @@ _open(window, now) if {
 	_latest(_schedule(window), local, ceil(duration / _day)) + duration > local
 }
 
-# Everything that is wrong with a window, in order.
+# The errors in a window, in order.
 _wrong(window) := array.concat(
 	_wrong_fields(split(window.schedule, " ")),
 	[text |
