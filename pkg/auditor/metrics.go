@@ -46,7 +46,7 @@ var (
 
 	needsBGPNow   = describe("pod_traffic_needs_bgp", "1 if pod traffic between nodes needs routes from BGP, 0 if it does not.", "family")
 	partitionsNow = describe("partitions", "Partitions: sets of nodes that have routes to each other and to no others. 1 if all nodes have routes to all.", "family")
-	isolatedNow   = describe("nodes_isolated", "Isolated nodes: nodes without routes to or from all others.", "family")
+	isolatedNow   = describe("nodes_isolated", "Isolated nodes: nodes without routes to or from any other node.", "family")
 	frozenNow     = describe("nodes_frozen", "Nodes whose BIRD rejects its configuration and keeps the previous one.", "family")
 	shortNow      = describe("nodes_short_of_reflectors", "Nodes with sessions to fewer than 2 route reflectors, 0 if the node-to-node mesh is on.", "family")
 

@@ -185,7 +185,7 @@ type Reach struct {
 	// LargestPartition is the number of nodes in the largest one.
 	Partitions       int `json:"partitions"`
 	LargestPartition int `json:"largestPartition"`
-	// Isolated is the nodes without routes to or from all others, usually because
+	// Isolated is the nodes without routes to or from any other node, usually because
 	// they have no session. The only node of a cluster is not isolated.
 	Isolated NodeSet `json:"isolated"`
 	// WithoutRoute is the pairs of nodes in which at least one node has no route to

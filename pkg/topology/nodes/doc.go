@@ -3,9 +3,8 @@
 //
 // Node i is the node with the i-th name, and a set of nodes is a bit set over
 // these numbers. An Index finds the nodes that a selector matches, that have an
-// address, or that have a name. If few nodes change, New edits a copy of the previous
-// index and shares the unchanged sets with it. Two sets with equal pointers are
-// therefore equal.
+// address, or that have a name. If few nodes change and keep their names, New edits a copy
+// of the previous index and shares the unchanged sets with it.
 //
 // Classes divides the nodes into classes whose nodes are in the same sets and have
 // the same BGP identity. What holds for one node of a class holds for all of them, so

@@ -29,8 +29,8 @@
 //   - A node with several AS numbers does not treat what it learned under one of
 //     them as iBGP on a session under another (BIRD 1.6, proto/bgp/attrs.c).
 //   - Nodes advertise every path that they have (RFC 7911), not only the
-//     best one. Compute therefore drops a path only if another path reaches at least
-//     the same vertices.
+//     best one. Compute keeps at most maxRoutes paths per vertex, and drops a path if
+//     another path reaches at least the same vertices.
 //   - With transit, an external peer that receives the route passes it to every
 //     node that has a session with any external peer, without AS path and cluster
 //     list.
@@ -39,5 +39,5 @@
 //
 // The result is a matrix: the nodes of b have the routes of the nodes of a. Its
 // methods return isolated vertices, partitions, pairs of nodes without a route, and
-// single points of failure.
+// what all sessions of a vertex depend on.
 package routes
