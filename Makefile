@@ -21,6 +21,8 @@ BENCHCOUNT ?= 6
 # with the race detector in packages that share memory between goroutines: the detector costs several times the time.
 SYSTEM     = -tags system
 CONCURRENT = $$(go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic")}}{{println $$.ImportPath}}{{end}}{{end}}' ./... | sort -u)
+# `make vet` vets the tests, and linking debug information takes a third of a test's build.
+LEAN       = -vet=off -ldflags=-w
 # The core decides about a change; `make quick` tests it.
 CORE       = $(addprefix ./,$(addsuffix /...,pkg/text pkg/calico pkg/state pkg/topology pkg/policy pkg/validate pkg/admission pkg/audit policies))
 # Packages with golden files import test/golden in their tests.
@@ -137,8 +139,8 @@ monitoring-check: bin/tools/kustomize bin/tools/promtool ## Test when alerts fir
 unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where goroutines share memory
 	$(step) 'unit: go test, and go test -race where goroutines share memory'
 	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race, which needs a C compiler'; }; \
-		go test $$race $(CONCURRENT) & concurrent=$$!; \
-		go test $$(go list ./... | grep -vxF "$(CONCURRENT)"); sequential=$$?; \
+		go test $(LEAN) $$race $(CONCURRENT) & concurrent=$$!; \
+		go test $(LEAN) $$(go list ./... | grep -vxF "$(CONCURRENT)"); sequential=$$?; \
 		wait $$concurrent && exit $$sequential
 
 .PHONY: e2e

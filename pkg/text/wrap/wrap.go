@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/charmbracelet/x/ansi"
+	"github.com/clipperhouse/displaywidth"
 )
 
 const (
@@ -17,6 +17,12 @@ const (
 	// hang is the additional indentation of the continuation of a line, in columns.
 	hang = 2
 )
+
+// columnsOf measures texts in columns of a terminal, and ignores ANSI control sequences.
+var columnsOf = displaywidth.Options{ControlSequences: true}
+
+// colors matches the ANSI control sequences that set colors.
+var colors = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 // indentation matches the spaces at the start of a line, and colors before them.
 var indentation = regexp.MustCompile(`^(?:\x1b\[[0-9;]*m)*( *)`)
@@ -31,11 +37,11 @@ var indentation = regexp.MustCompile(`^(?:\x1b\[[0-9;]*m)*( *)`)
 // A wide character has two columns. A combining character or an ANSI control sequence has
 // none.
 func Line(line string, width int) string {
-	if width < minWidth || ansi.StringWidth(line) <= width {
+	if width < minWidth || columnsOf.String(line) <= width {
 		return line
 	}
 	start := indentation.FindStringSubmatch(line)
-	if strings.Contains(ansi.Strip(line[len(start[0]):]), "  ") {
+	if strings.Contains(colors.ReplaceAllString(line[len(start[0]):], ""), "  ") {
 		return line
 	}
 	indent := len(start[1])
@@ -43,7 +49,7 @@ func Line(line string, width int) string {
 	var b strings.Builder
 	column := 0
 	for i, word := range strings.Split(line, " ") {
-		columns := ansi.StringWidth(word)
+		columns := columnsOf.String(word)
 		switch {
 		case i == 0:
 		case column > max(indent, len(margin)) && column+1+columns > width:

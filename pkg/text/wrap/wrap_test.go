@@ -8,8 +8,6 @@ import (
 	"testing/iotest"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/charmbracelet/x/ansi"
 )
 
 func TestLine(t *testing.T) {
@@ -103,8 +101,8 @@ func FuzzLine(f *testing.F) {
 			return
 		}
 		for part := range strings.SplitSeq(got, "\n") {
-			if words := strings.Fields(part); len(words) > 1 && ansi.StringWidth(part) > width {
-				t.Errorf("%q has %d columns, the terminal %d", part, ansi.StringWidth(part), width)
+			if words := strings.Fields(part); len(words) > 1 && columnsOf.String(part) > width {
+				t.Errorf("%q has %d columns, the terminal %d", part, columnsOf.String(part), width)
 			}
 		}
 	})
