@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// errEmpty is the error of a Secret without data, as every installation begins.
+// errEmpty is the error of a Secret without data, which is how every installation begins.
 var errEmpty = errors.New("it holds no certificate yet")
 
 // keyPair is a serving certificate with its key and the CA that signed it. It is immutable.

@@ -26,9 +26,9 @@ type rollover struct {
 	since   time.Time
 }
 
-// consider gets the pair of the Secret and the CAs of each webhook in the configuration; none if there is no
-// configuration, and then no client either. It returns whether the pair is served from now on, and otherwise the time
-// after which to call it again, 0 for not before something changed.
+// consider takes the pair of the Secret and the CAs of each webhook in the configuration; trusted is empty if there is
+// no configuration, in which case there is no client either. It returns whether the pair is served from now on, and
+// otherwise the time after which to call it again, 0 for not before something changed.
 func (r *rollover) consider(candidate *keyPair, trusted [][]*x509.Certificate, now time.Time) (bool, time.Duration) {
 	served := r.served.Load()
 	if candidate.equal(served) {

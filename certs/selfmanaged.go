@@ -26,7 +26,7 @@ const authority = "bgpguard-ca"
 // replicas in one process.
 var rotators atomic.Int32
 
-// setupSelfManaged serves the certificate of the Secret, and has cert-controller create and renew it.
+// setupSelfManaged serves the certificate of the Secret, and configures cert-controller to create and renew it.
 func setupSelfManaged(mgr manager.Manager, o Options) (func() (*tls.Certificate, error), error) {
 	dir, err := os.MkdirTemp("", "bgpguard-certs-")
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	caName   = "ca.crt"
 )
 
-// Options says where the serving certificate comes from.
+// Options configures the source of the serving certificate.
 type Options struct {
 	// Dir is a directory with tls.crt and tls.key, and optionally ca.crt, whose expiry is then reported.
 	// If it is set, all other options are ignored. If it is empty, all but ExtraDNSNames are required.
@@ -95,8 +95,8 @@ func (s *Source) SetupWithManager(mgr manager.Manager) error {
 	return err
 }
 
-// GetCertificate implements tls.Config.GetCertificate. Until there is a certificate, it returns an error that says what
-// is missing. After that it always returns the last valid certificate.
+// GetCertificate implements tls.Config.GetCertificate. Until there is a certificate, it returns an error that names
+// what is missing. After that it always returns the last valid certificate.
 func (s *Source) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return s.current()
 }

@@ -42,7 +42,7 @@ type trustKeeper struct {
 	now    func() time.Time
 }
 
-// Update writes webhook configurations in the way described above, and all else as it is.
+// Update writes webhook configurations in the way that trustKeeper describes, and all other objects unchanged.
 func (k trustKeeper) Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error {
 	injected, ok := obj.(*unstructured.Unstructured)
 	if !ok || injected.GetKind() != "ValidatingWebhookConfiguration" {

@@ -33,9 +33,9 @@ type selfManaged struct {
 	cache    cache.Cache
 	log      logr.Logger
 	rollover rollover
-	// missing is the reason why nothing is served.
+	// missing is the reason why no certificate is served.
 	missing atomic.Pointer[error]
-	// failure is why the Secret's certificate is not served.
+	// failure is the reason why the Secret's certificate is not served.
 	failure loop.Failure
 	// marker is the file by which cert-controller detects that this process has a certificate. cert-controller
 	// expects the mounted certificate there; bgpguard writes an empty file, and no private key to the disk.

@@ -28,16 +28,17 @@ import (
 // PolicyPath is the path of the webhook that reviews BGPPolicies.
 const PolicyPath = "/validate-bgppolicy"
 
-// Policies are the policies in force; *enforce.Keeper implements it.
+// Policies checks documents and returns the policies in force; *enforce.Keeper implements
+// it.
 type Policies interface {
-	// Check compiles and tests a document. An error says why it cannot be used.
+	// Check compiles and tests a document. An error names the reason why it cannot be used.
 	Check(context.Context, *policy.Document) (*policy.Policy, error)
 	// Set returns the policies in force.
 	Set() *policy.Set
 }
 
-// Try returns what a policy would find in the current state, nothing where the state is
-// not known yet. An error says that the policy cannot be evaluated on it, unless it wraps
+// Try returns the violations of a policy in the current state, none if the state is not
+// known yet. An error means that the policy cannot be evaluated on it, unless it wraps
 // validate.ErrNoTopology.
 type Try func(context.Context, *policy.Policy) ([]violation.Violation, error)
 
@@ -126,7 +127,7 @@ func (r *policyReview) reject(log logr.Logger, code int32, reason metav1.StatusR
 	return r
 }
 
-// warnViolations warns about what a policy finds in the current state. A policy that
+// warnViolations warns about the violations of a policy in the current state. A policy that
 // cannot be evaluated is an error: it would deny every change, or none.
 func (h *PolicyHandler) warnViolations(ctx context.Context, r *policyReview, p *policy.Policy) error {
 	found, err := h.try(ctx, p)
@@ -207,7 +208,7 @@ func weakened(old, is *v1alpha1.BGPPolicySpec) []string {
 	return ways
 }
 
-// exempted names all users, groups and service accounts that are exempt.
+// exempted returns the names of all users, groups and service accounts that are exempt.
 func exempted(e *v1alpha1.Exempt) []string {
 	if e == nil {
 		return nil

@@ -14,17 +14,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// change is what a request asks for.
+// change is the change that a request asks for.
 type change struct {
 	state.Change
 	// notes are for the user, about parts of the request that were not evaluated.
 	notes []string
 }
 
-// nothing reports that the change does not touch the state.
+// nothing reports whether the change does not touch the state.
 func (c change) nothing() bool { return c.Before == nil && c.After == nil }
 
-// invalid is why a request cannot be evaluated.
+// invalid is the reason why a request cannot be evaluated.
 type invalid struct {
 	code    int32
 	message string

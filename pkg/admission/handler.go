@@ -26,7 +26,7 @@ type Decider interface {
 }
 
 // Handler answers admission requests. A denial has code 403. Any other code from 400 on
-// says that the request could not be evaluated. Some requests about Nodes are allowed in
+// means that the request could not be evaluated. Some requests about Nodes are allowed in
 // either case; see notEnforced.
 type Handler struct {
 	cluster Cluster
@@ -65,13 +65,13 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	return r.Response
 }
 
-// answer has no effect beyond the reply, so that dry runs take the same path.
+// answer has no effect besides the reply, so that dry runs take the same path.
 func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	r := &reply{request: req}
 	snapshot, age, err := h.cluster.Snapshot()
 	if err != nil {
-		// Fails closed except for Nodes: without the state a change that isolates nodes
-		// looks like any other.
+		// Fails closed except for Nodes: without the state, a change that isolates nodes
+		// cannot be distinguished from other changes.
 		return r.fail(http.StatusServiceUnavailable, err.Error())
 	}
 	r.age = age

@@ -22,8 +22,8 @@ const Path = "/validate"
 // object could not be deleted.
 const maxBody = 4 << 20
 
-// maxMargin bounds how long before the API server's timeout an answer is due. The answer
-// then says more than "context deadline exceeded".
+// maxMargin bounds the time between an answer and the API server's timeout. With this
+// margin, the user gets bgpguard's message instead of "context deadline exceeded".
 const maxMargin = 200 * time.Millisecond
 
 // HTTP returns the HTTP handler of the webhook. An answer takes at most limit, less where

@@ -39,8 +39,8 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, duration}
 }
 
-// count counts the request; a label marks dry runs. No label holds a value that a user
-// chooses freely, such as a name.
+// count counts the request; a label marks dry runs. No label holds a value that users can
+// choose freely, such as a name.
 func (r *reply) count(took time.Duration) {
 	dry := strconv.FormatBool(dryRun(r.request))
 	kind := "other"
@@ -69,7 +69,7 @@ func (r *reply) count(took time.Duration) {
 	}
 }
 
-// operationLabel bounds the values of the label.
+// operationLabel returns the value of the operation label, from a bounded set.
 func operationLabel(r *reply) string {
 	switch op := string(r.request.Operation); op {
 	case "CREATE", "UPDATE", "DELETE":

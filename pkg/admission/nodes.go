@@ -51,10 +51,10 @@ func aboutNode(req *admission.Request) bool {
 	return req.Kind.Group == "" && req.Kind.Kind == string(calico.KindNode)
 }
 
-// notEnforced returns the reason to allow a request that policies deny, "" where the
-// denial is enforced. Only requests about Nodes have one. A change of labels is allowed
-// to calico-node only: a cloud controller or an upgrade that removes a label is what the
-// policies are for.
+// notEnforced returns the reason to allow a request that policies deny, "" where the denial
+// is enforced. Only requests about Nodes have one. Among the users listed here, only
+// calico-node may change labels: the policies exist to deny, for example, that a cloud
+// controller or an upgrade removes a label.
 func notEnforced(req *admission.Request) string {
 	switch user := req.UserInfo.Username; {
 	case !aboutNode(req):

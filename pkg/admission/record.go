@@ -12,9 +12,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// overridden names the policies that deny a change that is allowed: those from which the
-// user is exempt, and all where a reason not to enforce them holds. It is nil where none
-// denies the change, where it is not allowed and where it could not be evaluated.
+// overridden returns the names of the policies that deny an allowed change: those from
+// which the user is exempt, and all policies if the request has a reason not to enforce
+// them. It returns nil if no policy denies the change, if the change is not allowed or if
+// it could not be evaluated.
 func (r *reply) overridden() []string {
 	if !r.Allowed || r.decision == nil || r.result != resultAllowed {
 		return nil

@@ -22,7 +22,7 @@ const (
 	resultDenied  = "denied"
 	// resultInvalid is a request that cannot be evaluated because of its content.
 	resultInvalid = "invalid"
-	// resultError is one that cannot be evaluated because of bgpguard's own state.
+	// resultError is a request that cannot be evaluated because of bgpguard's own state.
 	resultError = "error"
 )
 
@@ -33,7 +33,7 @@ const (
 	maxCauseLength = 1024
 )
 
-// reply is a response and what is counted and logged about it.
+// reply is a response with the data for its metrics and log lines.
 type reply struct {
 	admission.Response
 	request  *admission.Request
@@ -43,8 +43,9 @@ type reply struct {
 	decision *validate.Decision
 	result   string
 	twin     bool
-	// notEnforced is the reason to allow the request although policies deny it or could
-	// not be evaluated; message is what the user would have been told without it.
+	// notEnforced is the reason to allow the request although policies deny it or could not
+	// be evaluated; message is the answer that the user would have received without that
+	// reason.
 	notEnforced, message string
 }
 
@@ -166,7 +167,8 @@ func (r *reply) log(log logr.Logger) {
 	}
 }
 
-// policies names those that found something worse for which the given action is taken.
+// policies returns the names of the policies that found a worse violation to which the
+// given action applies.
 func (r *reply) policies(action violation.Action) []string {
 	var names []string
 	for v := range r.decision.Worse() { // sorted by policy

@@ -30,7 +30,7 @@ type twins struct {
 	seen map[twin]time.Time
 }
 
-// twin is what the two reviews have in common.
+// twin identifies a change: it holds what both reviews have in common.
 type twin struct {
 	operation state.Operation
 	id        calico.ID

@@ -34,7 +34,7 @@ type Unread struct {
 	Message string `json:"message"`
 }
 
-// Audit is what one audit of one cluster found. Lists are empty rather than nil.
+// Audit is the result of one audit of one cluster. Lists are empty rather than nil.
 type Audit struct {
 	// Cluster names the cluster, "" where it has no name.
 	Cluster string `json:"cluster"`
@@ -127,7 +127,7 @@ type Options struct {
 	Cluster string
 	Time    time.Time
 	// Read is when the state was read. The age of node reports is measured from it. The
-	// zero time stands for Time.
+	// zero value means Time.
 	Read time.Time
 	// Notes name the parts of the state that are not known.
 	Notes []string
@@ -200,7 +200,7 @@ func (a *Audit) AddFailures(failures ...Failure) {
 	slices.SortStableFunc(a.Failures, func(x, y Failure) int { return cmp.Compare(x.Policy, y.Policy) })
 }
 
-// Rank is the index of a severity in policy.Severities, 0 for the worst. An unknown
+// Rank returns the index of a severity in policy.Severities, 0 for the worst. An unknown
 // severity comes last.
 func Rank(severity string) int {
 	if i := slices.Index(policy.Severities, severity); i >= 0 {
@@ -220,7 +220,7 @@ func (a *Audit) Judging() int {
 	return n
 }
 
-// Worst is the severity of the worst violation, "" where there is none.
+// Worst returns the severity of the worst violation, "" if there is none.
 func (a *Audit) Worst() string {
 	if len(a.Violations) == 0 {
 		return ""

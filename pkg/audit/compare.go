@@ -17,12 +17,13 @@ type Comparison string
 
 // The comparisons: what a validate.Relation means for an audit.
 const (
-	// New was not there: validate.New.
+	// New: the violation did not exist: validate.New.
 	New Comparison = "New"
-	// Worse was there, and was smaller or reached fewer nodes: validate.Larger and
-	// validate.Spread.
+	// Worse: the violation existed, and was smaller or did not reach all its present nodes:
+	// validate.Larger and validate.Spread.
 	Worse Comparison = "Worse"
-	// Known was there and is no worse: validate.Standing and validate.Smaller.
+	// Known: the violation existed and is not worse: validate.Standing and
+	// validate.Smaller.
 	Known Comparison = "Known"
 )
 

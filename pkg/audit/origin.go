@@ -33,7 +33,7 @@ const (
 	// PastAdmission was introduced by a change that the policy denies and that bypassed
 	// the webhook, which was down or was not called.
 	PastAdmission Origin = "PastAdmission"
-	// Together was introduced by several changes, each of which the policy allows.
+	// Together was introduced by several changes. The policy allows each change alone.
 	Together Origin = "Together"
 	// Unwatched was introduced while no audit ran, or while its policy could not be
 	// evaluated.
@@ -46,16 +46,16 @@ func (o Origin) Drift() bool {
 	return o == Exempt || o == PastAdmission || o == Together || o == Unwatched
 }
 
-// maxTried is how many changes are evaluated one by one to find the one that introduced
-// a violation. Only a restore or a migration makes more at once.
+// maxTried is how many changes are evaluated one by one to find the one that introduced a
+// violation. Only a restore or a migration makes more changes between two audits.
 const maxTried = 50
 
 // notReviewed is the cause of a violation that is Unreviewed.
 const notReviewed = "introduced by changes that admission does not review, such as nodes that join or become not ready"
 
-// explain sets the origin of violations that policies deny and that are worse than at
-// the previous audit, which was at since. It evaluates the state then with all changes
-// that admission does not review, and on it each of the others alone.
+// explain sets the origin of violations that policies deny and that are worse than at the
+// previous audit, which was at since. It applies all changes that admission does not review
+// to the state at that time, and evaluates each of the other changes alone on the result.
 func explain(ctx context.Context, engine *validate.Engine, step Step, since time.Time, a *Audit, worse []*Violation) {
 	set := func(violations []*Violation, origin Origin, cause string) {
 		for _, v := range violations {

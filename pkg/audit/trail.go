@@ -15,7 +15,7 @@ import (
 // Trail is the memory of the audits so far: it shows which violations are new, when the
 // others were first seen, and which are resolved. Its JSON form outlives the process.
 type Trail struct {
-	// Time is that of the last audit.
+	// Time is the time of the last audit.
 	Time time.Time `json:"time"`
 	// Policies holds the fingerprints of the policies at the last audit, by name. That of
 	// a policy that could not be evaluated is from when it last could.
@@ -40,11 +40,11 @@ type Seen struct {
 	Object    *violation.Object `json:"object,omitempty"`
 }
 
-// maxSeen is how many violations a Trail remembers at most, the most severe, so that its
-// JSON form has a bounded size. The others are new in every audit.
+// maxSeen is the maximum number of violations that a Trail remembers, so that its JSON form
+// has a bounded size. It remembers the most severe ones. The others are new in every audit.
 const maxSeen = 20_000
 
-// Step is what Follow needs to know besides the audit.
+// Step holds the inputs of Follow besides the audit.
 type Step struct {
 	// Before is the state of the previous audit, nil where it is not known, as after a
 	// start.
@@ -56,8 +56,8 @@ type Step struct {
 }
 
 // Follow adds the next audit: it sets FirstSeen, Origin and Cause of each violation of a,
-// lists the resolved violations in a.Resolved, and returns the trail including a. A
-// nil Trail is that before the first audit. engine evaluates hypothetical states and must
+// lists the resolved violations in a.Resolved, and returns the trail including a. A nil
+// Trail is the trail before the first audit. engine evaluates hypothetical states and must
 // not be the engine that requests use, whose cache they would replace. The only error is
 // that of ctx, where it ends before the topology of step.Before is computed.
 //
@@ -170,8 +170,8 @@ func (t *Trail) samePolicies(a *Audit, next *Trail) map[string]bool {
 	return same
 }
 
-// resolve lists those of missing, the violations of t that are not in a, in a.Resolved
-// where they are gone. It keeps those of policies that could not be evaluated in next.
+// resolve lists those of missing, the violations of t that are not in a, in a.Resolved if
+// they are resolved. It keeps in next those of policies that could not be evaluated.
 func (t *Trail) resolve(a *Audit, missing map[key]*Seen, verdicts map[key]*validate.Verdict, next *Trail) {
 	for i := range t.Violations {
 		s := &t.Violations[i]
@@ -203,7 +203,7 @@ func (t *Trail) Recall(a *Audit) {
 	}
 }
 
-// recall takes over what is remembered of v, nil for nothing.
+// recall copies the remembered history to v; was is nil if there is none.
 func (v *Violation) recall(was *Seen) {
 	if was != nil {
 		v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause

@@ -35,7 +35,7 @@ const (
 	failedRetry = 10 * time.Second
 )
 
-// Cluster returns the current state and its age. An error says that the state or the
+// Cluster returns the current state and its age. An error means that the state or the
 // policies are not known yet.
 type Cluster interface {
 	Snapshot() (*state.Snapshot, time.Duration, error)
@@ -253,7 +253,7 @@ func (a *Auditor) failed(err error, message string, more ...any) time.Duration {
 	return failedRetry
 }
 
-// load takes over the record of the previous leader.
+// load reads the record of the previous leader.
 func (a *Auditor) load(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, deliverLimit)
 	defer cancel()
@@ -261,14 +261,15 @@ func (a *Auditor) load(ctx context.Context) (err error) {
 	return err
 }
 
-// due reports whether the state has to be audited.
+// due reports whether the state must be audited.
 func (a *Auditor) due(now time.Time, snapshot *state.Snapshot, set *policy.Set) bool {
 	latest := a.Latest()
 	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval
 }
 
 // audit evaluates the policies on the state, follows their violations and updates latest
-// and record. An error says that its time was up: it has then changed nothing.
+// and record. An error means that the audit exceeded its time limit; latest and record are
+// then unchanged.
 func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snapshot, set *policy.Set) error {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, auditLimit)

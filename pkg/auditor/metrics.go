@@ -14,7 +14,7 @@ import (
 )
 
 // enoughReflectors is the least number of route reflectors that a node should have sessions
-// to. With one alone, its loss isolates the node.
+// to. With only one, its loss isolates the node.
 const enoughReflectors = 2
 
 // The roles of nodes.
@@ -75,7 +75,8 @@ var auditDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
 })
 
 // gauges are the results of the last audit. They are set at once, so that a scrape shows
-// one audit. A replica that is not the leader has none: zeros would mean that all is well.
+// one audit. A replica that is not the leader has no gauges: zeros would mean that there
+// are no violations.
 type gauges struct {
 	latest atomic.Pointer[[]prometheus.Metric]
 }

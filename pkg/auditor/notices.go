@@ -35,7 +35,7 @@ type notice struct {
 	Reason string    `json:"reason"`
 	Time   time.Time `json:"time"`
 	Policy string    `json:"policy"`
-	// ID is that of the violation, "" in a notice that counts further violations.
+	// ID is the ID of the violation, "" in a notice that counts further violations.
 	ID   string `json:"id,omitempty"`
 	Note string `json:"note"`
 	// Objects get an Event each; the BGPPolicy gets it where there are none.
@@ -46,9 +46,9 @@ type notice struct {
 	firstSeen time.Time
 }
 
-// noticesOf returns the violations that are new or became drift since the trail before,
-// nil for none, worst first, and then the resolved ones. incomplete says that the trail
-// does not hold all violations: it is then not known which ones are new.
+// noticesOf returns the violations that are new or became drift since the trail before, nil
+// for none, worst first, and then the resolved ones. incomplete reports that the trail does
+// not hold all violations, so that it is not known which ones are new.
 func noticesOf(a *audit.Audit, before *audit.Trail, incomplete bool) []notice {
 	type key struct{ policy, id string }
 	old := map[key]*audit.Seen{}

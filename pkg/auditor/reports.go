@@ -34,8 +34,8 @@ import (
 
 // The values of --reports. With ReportsNone the caller makes no Reports.
 const (
-	// ReportsAuto writes openreports.io if it is served, else wgpolicyk8s.io if that is,
-	// else nothing.
+	// ReportsAuto writes openreports.io if it is served, else wgpolicyk8s.io if that is
+	// served, else nothing.
 	ReportsAuto = "auto"
 	// ReportsOpenReports writes openreports.io only.
 	ReportsOpenReports = "openreports"

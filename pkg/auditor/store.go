@@ -39,18 +39,19 @@ const (
 	// maxDecoded bounds a decompressed record, in bytes. The largest one of the tests has
 	// a third of it.
 	maxDecoded = 32 << 20
-	// trailRefresh is how soon the record is written again where only the state is new:
-	// the replicas remember states not much longer than that.
+	// trailRefresh is the time after which the record is written again if only the state is
+	// new. The replicas remember states for pastLimit, which is twice as long.
 	trailRefresh = pastLimit / 2
 )
 
-// record is what a leader passes on to the next one.
+// record is the data that a leader passes on to the next one.
 type record struct {
 	// Trail is nil before the first audit.
 	Trail *audit.Trail `json:"trail"`
 	// Omitted counts the violations for which the trail has no space.
 	Omitted int `json:"omitted,omitempty"`
-	// Notices are those that have to be sent. In a written record some may be sent already.
+	// Notices are the notices to send. Some notices of a written record may be sent
+	// already.
 	Notices []notice `json:"notices,omitempty"`
 }
 

@@ -16,8 +16,8 @@ import (
 // symbolic links, and takes less than a millisecond.
 const reloadInterval = time.Second
 
-// Files keeps a keeper in step with files of BGPPolicy documents. Either all of
-// them are in force or none. It is a manager.Runnable.
+// Files keeps a keeper in step with files of BGPPolicy documents. Either all documents are
+// in force or none. It is a manager.Runnable.
 type Files struct {
 	paths  []string
 	log    logr.Logger

@@ -30,12 +30,12 @@ type Outcome struct {
 	UID types.UID
 	// Generation is the generation that was seen last.
 	Generation int64
-	// Enforced is the generation that is in force, 0 for none. It is lower than
-	// Generation where that one is rejected.
+	// Enforced is the generation that is in force, 0 for none. It is lower than Generation
+	// if Generation is rejected.
 	Enforced int64
 	// Policy is the policy that is in force, nil for none.
 	Policy *policy.Policy
-	// Err is why Generation is rejected, nil where it is valid.
+	// Err is the reason why Generation is rejected, nil where it is valid.
 	Err error
 }
 
@@ -101,9 +101,9 @@ func (k *Keeper) SetLibrary(library *policy.Library) {
 	k.update(k.documents)
 }
 
-// SetDocuments replaces the documents, whose names must differ. A rejected
-// document keeps its last valid policy. The policy of a document that is no
-// longer in the list ends.
+// SetDocuments replaces the documents, whose names must differ. A rejected document keeps
+// its last valid policy. The policy of a document that is no longer in the list is no
+// longer in force.
 func (k *Keeper) SetDocuments(documents []policy.Document) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

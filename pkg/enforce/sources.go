@@ -19,8 +19,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// SourceOptions say where policies in Rego come from, besides those that are
-// built in.
+// SourceOptions name the sources of policies in Rego, besides the built-in ones.
 type SourceOptions struct {
 	// Paths are directories of Rego modules, or tarballs of bundles.
 	Paths []string

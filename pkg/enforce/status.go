@@ -112,7 +112,7 @@ func runOnSignal(ctx context.Context, wake loop.Signal, delay, interval time.Dur
 	}, interval-delay)
 }
 
-// lead writes all but the replicas' entries, and drops the entries of replicas
+// lead writes everything except the replicas' entries, and drops the entries of replicas
 // that no longer exist.
 func (s *status) lead(ctx context.Context) {
 	counts, at := s.count()

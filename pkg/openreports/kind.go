@@ -22,7 +22,7 @@ const (
 // Kinds lists every kind, the preferred one first.
 var Kinds = []Kind{ClusterReport, ClusterPolicyReport}
 
-// GroupVersionResource is the resource as which the API server serves the kind.
+// GroupVersionResource returns the resource under which the API server serves the kind.
 func (k Kind) GroupVersionResource() schema.GroupVersionResource {
 	if k == ClusterPolicyReport {
 		return schema.GroupVersionResource{Group: "wgpolicyk8s.io", Version: "v1alpha2", Resource: "clusterpolicyreports"}

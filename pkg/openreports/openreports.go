@@ -44,7 +44,7 @@ const (
 	maxSize = 700 << 10
 
 	category = "BGP"
-	// cutRule is the rule of the result that says that violations are not listed.
+	// cutRule is the rule of the result that reports that violations are not listed.
 	cutRule = "results-cut"
 	// maxMessage bounds a message and maxValue a property, in bytes. maxDetails and
 	// maxResources bound the details and the objects of a violation. The policies of the
@@ -80,7 +80,7 @@ func References(o violation.Object) corev1.ObjectReference {
 }
 
 // Reports returns the reports of an audit in order of policies, one for each policy that
-// judges states. Reports of equal violations are equal: the only times in them are those
+// evaluates states. Reports of equal violations are equal: the only times in them are those
 // at which violations were first seen.
 func Reports(a *audit.Audit, reference Reference) []*v1alpha1.ClusterReport {
 	violations, failures := map[string][]*audit.Violation{}, map[string]string{}
@@ -111,7 +111,7 @@ func Reports(a *audit.Audit, reference Reference) []*v1alpha1.ClusterReport {
 }
 
 // Name returns the name of the report of a policy: NamePrefix and the name of the policy.
-// Where that is not a valid name of an object, it is shortened or replaced, with a hash.
+// If that is not a valid object name, Name shortens or replaces it and adds a hash.
 func Name(policyName string) string {
 	name := NamePrefix + policyName
 	if len(validation.IsDNS1123Subdomain(name)) == 0 {
@@ -159,8 +159,8 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 	b.list(violations)
 }
 
-// list lists the violations, the largest first, as many as there is space for. If not all
-// are listed, the first result reports this, as the last one is easily overlooked.
+// list lists the violations, the largest first, as many as fit. If not all are listed, the
+// first result reports this, as the last one is easily overlooked.
 func (b *builder) list(violations []*audit.Violation) {
 	violations = slices.Clone(violations)
 	slices.SortStableFunc(violations, func(v, w *audit.Violation) int {
@@ -188,7 +188,7 @@ func (b *builder) list(violations []*audit.Violation) {
 	b.report.Results = append(b.report.Results, results...)
 }
 
-// outcome is the result of a violation: a failure if the policy denies.
+// outcome returns the result of a violation: fail if the policy denies, else warn.
 func (b *builder) outcome() v1alpha1.Result {
 	if b.policy.Action == violation.Deny {
 		return fail

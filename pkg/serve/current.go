@@ -28,8 +28,8 @@ const (
 	// reuse is how long an audit is reused while neither the state nor the policies
 	// change. The health of the nodes depends on the time.
 	reuse = 10 * time.Second
-	// staleAfter is the age of the state from which on the page shows it. An API
-	// server sends something about once a minute.
+	// staleAfter is the age of the state above which the page shows the age. An API server
+	// sends something about once a minute.
 	staleAfter = 2 * time.Minute
 )
 
@@ -39,7 +39,7 @@ type followed interface {
 	Unread() []cluster.Unread
 }
 
-// current makes the audit of the current state when somebody reads it.
+// current audits the current state when a user requests the page.
 type current struct {
 	cluster followed
 	keeper  *enforce.Keeper
@@ -87,9 +87,9 @@ func (c *current) checkPolicies(r *http.Request) error {
 	return nil
 }
 
-// Audit returns the audit of the current state, with what the webhook's leader
-// recorded about its violations. The caller must not change it. An error says that
-// the state or the policies are not known yet.
+// Audit returns the audit of the current state, with what the webhook's leader recorded
+// about its violations. The caller must not change it. An error means that the state or the
+// policies are not known yet.
 func (c *current) Audit(ctx context.Context) (*audit.Audit, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,7 +149,7 @@ func sameSlice(a, b []enforce.Outcome) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// rejected says why a BGPPolicy is not evaluated, or not in its current version.
+// rejected returns the reason why a BGPPolicy, or its current version, is not evaluated.
 func rejected(o *enforce.Outcome) string {
 	if o.Policy != nil {
 		return fmt.Sprintf("generation %d is rejected, generation %d was evaluated instead: %v", o.Generation, o.Enforced, o.Err)
@@ -157,8 +157,9 @@ func rejected(o *enforce.Outcome) string {
 	return fmt.Sprintf("rejected and not evaluated: %v", o.Err)
 }
 
-// inForce returns the policies to evaluate: those of the BGPPolicies, or where there
-// is none, the policies of the library with their defaults. A note reports this.
+// inForce returns the policies to evaluate: those of the BGPPolicies. If there is no
+// BGPPolicy, it returns the policies of the library with their defaults, and a note that
+// reports this.
 func (c *current) inForce(outcomes []enforce.Outcome) (set *policy.Set, notes []string, err error) {
 	if c.objects == nil || len(outcomes) > 0 {
 		return c.keeper.Set(), nil, nil

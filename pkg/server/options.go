@@ -27,7 +27,7 @@ type Options struct {
 	// to load policies from; "" for none.
 	OpaConfig string
 
-	// Host and Port are where the webhook listens; Host "" stands for all addresses.
+	// Host and Port are where the webhook listens; Host "" means all addresses.
 	Host string
 	Port int
 	// RequestTimeout bounds the answer to one request.
@@ -43,8 +43,8 @@ type Options struct {
 	CertExtraDNSNames    []string
 	WebhookConfiguration string
 
-	// Kubeconfig is a path. "" stands for $KUBECONFIG, then the cluster that the
-	// process runs in, then ~/.kube/config.
+	// Kubeconfig is a path. "" means $KUBECONFIG, then the cluster that the process runs
+	// in, then ~/.kube/config.
 	Kubeconfig string
 	// Namespace holds bgpguard's own objects; see process.Namespace for "".
 	Namespace   string

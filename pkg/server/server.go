@@ -45,8 +45,8 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 
-	// From files to policies. All of it comes before the first connection: a typo
-	// should end the start at once.
+	// From files to policies. All of it precedes the first connection, so that a typo ends
+	// the start at once.
 	sources, err := enforce.NewSources(enforce.SourceOptions{Paths: o.PolicyDir, BundleConfig: o.OpaConfig}, log.WithName("library"))
 	if err != nil {
 		return fmt.Errorf("policies: %w", err)

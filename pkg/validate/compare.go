@@ -14,19 +14,22 @@ type Relation string
 
 // The relations. A violation that both shrank and reaches other nodes is Spread.
 const (
-	// New was not there before. So is every violation of a policy that could not be
-	// evaluated on the state before: what it would have found is not known.
+	// New: the violation did not exist before. Every violation of a policy that could not
+	// be evaluated on the state before is New too, because its earlier violations are not
+	// known.
 	New Relation = "New"
-	// Larger was there with a smaller size.
+	// Larger: the violation existed with a smaller size.
 	Larger Relation = "Larger"
-	// Spread was there, is not larger, and reaches nodes or pairs of nodes that it did
-	// not reach.
+	// Spread: the violation existed, is not larger, and reaches nodes or pairs of nodes
+	// that it did not reach.
 	Spread Relation = "Spread"
-	// Standing was there with the same size and reaches no others.
+	// Standing: the violation existed with the same size and reaches no further nodes or
+	// pairs.
 	Standing Relation = "Standing"
-	// Smaller was there with a larger size and reaches no others.
+	// Smaller: the violation existed with a larger size and reaches no further nodes or
+	// pairs.
 	Smaller Relation = "Smaller"
-	// Gone was there and is not there any more.
+	// Gone: the violation existed and is resolved.
 	Gone Relation = "Gone"
 )
 
@@ -36,13 +39,12 @@ func (r Relation) Worse() bool { return r == New || r == Larger || r == Spread }
 
 // Verdict is a violation compared with the state before.
 type Verdict struct {
-	// Violation is the violation as it is after the change, or as it was where it is
-	// Gone.
+	// Violation is the violation after the change, or before it if the relation is Gone.
 	Violation violation.Violation
-	// Before is the violation as it was before, nil where it is New. It is shared and
-	// must not be changed.
+	// Before is the violation before the change, nil if it is New. It is shared and must
+	// not be changed.
 	Before *violation.Violation
-	// Relation is how the two relate.
+	// Relation relates Violation to Before.
 	Relation Relation
 	// Gained counts the nodes, or the pairs of nodes, that the violation reaches and did
 	// not reach before. Sample names the first few. Both are 0 and empty where the
@@ -53,7 +55,7 @@ type Verdict struct {
 	Exempt bool
 }
 
-// Text is the message of the violation and the nodes that it newly reaches.
+// Text returns the message of the violation and the nodes that it newly reaches.
 func (v *Verdict) Text() string {
 	if v.Gained == 0 {
 		return v.Violation.Message
@@ -61,8 +63,8 @@ func (v *Verdict) Text() string {
 	return v.Violation.Message + "; new among them: " + text.SomeOf(v.Sample, v.Gained)
 }
 
-// Applied is the action that is taken: that of the policy, or Audit where the user is
-// exempt.
+// Applied returns the action that bgpguard takes: the action of the policy, or Audit if the
+// user is exempt.
 func (v *Verdict) Applied() violation.Action { return applied(v.Violation.Action, v.Exempt) }
 
 func applied(a violation.Action, exempt bool) violation.Action {
@@ -72,12 +74,12 @@ func applied(a violation.Action, exempt bool) violation.Action {
 	return a
 }
 
-// Found is what policies found in one state.
+// Found holds the violations that policies found in one state.
 type Found struct {
 	Violations []violation.Violation
 	// Failed names the policies that could not be evaluated.
 	Failed []string
-	// Topology is that of the state, nil where it is not available.
+	// Topology is the topology of the state, nil if it is not available.
 	Topology *topology.Topology
 }
 
@@ -91,7 +93,7 @@ type Found struct {
 // of the policy: the violation has no verdict, and the policy is among the failures,
 // once. A policy that failed after the change has no Gone verdicts.
 //
-// It costs O(violations), and where members are compared what topology.Gained does.
+// It takes O(violations), plus the time of topology.Gained if members are compared.
 func Compare(before, after Found) ([]Verdict, []Failure) {
 	return compare(nil, before, after)
 }
@@ -133,8 +135,8 @@ func sorted(violations []violation.Violation) []violation.Violation {
 	return violations
 }
 
-// first says in which list the next violation comes first: below 0 in old, above 0 in
-// now, 0 in both.
+// first compares the next violations of both lists: it returns a value below 0 if that of
+// old sorts first, above 0 if that of now does, and 0 if they are the same violation.
 func first(old, now []violation.Violation) int {
 	switch {
 	case len(old) == 0:

@@ -11,7 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// nodeData is a node as data.state.nodes holds it.
+// nodeData is the form of a node in data.state.nodes.
 type nodeData struct {
 	Name                    string            `json:"name"`
 	Labels                  map[string]string `json:"labels"`
@@ -22,8 +22,8 @@ type nodeData struct {
 	NotReady                bool              `json:"notReady"`
 }
 
-// newStateData returns a function that gives data.state, all nodes of a snapshot, for
-// policies that refer to it. It is made on the first call, in O(nodes).
+// newStateData returns a function that returns data.state, all nodes of a snapshot, for
+// policies that refer to it. The first call builds it in O(nodes).
 func newStateData(s *state.Snapshot) func() ast.Value {
 	return sync.OnceValue(func() ast.Value {
 		nodes := ast.NewObject()
@@ -42,7 +42,7 @@ func newStateData(s *state.Snapshot) func() ast.Value {
 	})
 }
 
-// prefixText is an address with its prefix length, "" for none.
+// prefixText returns an address with its prefix length, "" if there is none.
 func prefixText(p netip.Prefix) string {
 	if !p.IsValid() {
 		return ""

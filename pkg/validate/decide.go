@@ -23,9 +23,9 @@ type Request struct {
 	DryRun bool
 }
 
-// Decide judges a change to s. It evaluates only the policies whose input the change
-// alters; the evaluation of s itself is cached between calls. A request without a
-// change is allowed. Where ctx ends before the topologies are computed, all policies
+// Decide evaluates the policies on a change to s. It evaluates only the policies whose
+// input the change alters; the evaluation of s itself is cached between calls. A request
+// without a change is allowed. If ctx ends before the topologies are computed, all policies
 // fail.
 func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Decision {
 	if r.Before == nil && r.After == nil {
@@ -69,14 +69,15 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	return d
 }
 
-// asKnown is s with the object of a change as the change knows it before. A request
-// knows better than a snapshot, which may lag behind: two changes of an object in
-// a row are each judged on their own.
+// asKnown returns s with the changed object as it is in c.Before. A request holds the
+// current object, while a snapshot may lag behind. So two changes of one object in quick
+// succession are evaluated separately.
 func asKnown(s *state.Snapshot, c state.Change) *state.Snapshot {
 	return s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before})
 }
 
-// asked is what the match and exempt of a BGPPolicy refer to.
+// asked returns the request in the form that the match and exempt fields of a BGPPolicy
+// select.
 func (r *Request) asked() *policy.Request {
 	return &policy.Request{
 		Kind: string(r.ID().Kind), Name: r.ID().Name, Operation: string(r.Operation()),
@@ -84,16 +85,16 @@ func (r *Request) asked() *policy.Request {
 	}
 }
 
-// comparison is a change with the evaluations of the states before and after it, by
-// the same policies.
+// comparison holds the evaluations of the states before and after a change, by the same
+// policies.
 type comparison struct {
 	before, after *Evaluation
-	// document is the input of policies that judge changes.
+	// document returns the input of policies that evaluate changes.
 	document func() ast.Object
 }
 
-// compared evaluates the states before and after the change of r. Where the topology
-// before cannot be computed, after is before.
+// compared evaluates the states before and after the change of r. If the topology before
+// the change cannot be computed, after is the same as before.
 func (e *Engine) compared(ctx context.Context, s *state.Snapshot, r *Request) *comparison {
 	c := &comparison{before: e.Evaluate(ctx, s)}
 	policies := c.before.Policies
@@ -109,7 +110,7 @@ func (e *Engine) compared(ctx context.Context, s *state.Snapshot, r *Request) *c
 	return c
 }
 
-// room returns an empty list with room for the verdicts of the policies that judge
+// room returns an empty list with room for the verdicts of the policies that evaluate
 // states.
 func (c *comparison) room() []Verdict {
 	n := 0
@@ -119,8 +120,9 @@ func (c *comparison) room() []Verdict {
 	return make([]Verdict, 0, n)
 }
 
-// verdicts appends those of policy number i to out. An error says that the policy could
-// not be evaluated on one of the states, or that the members of a violation are unknown.
+// verdicts appends the verdicts of policy number i to out. An error means that the policy
+// could not be evaluated on one of the states, or that the members of a violation are
+// unknown.
 func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verdict, error) {
 	before, after := &c.before.results[i], &c.after.results[i]
 	if after.err != nil {

@@ -10,16 +10,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Decision is what a change gets. Its methods render it: all text that users see comes
-// from them.
+// Decision is the result of Decide for a change. Its methods render all text about it that
+// users see.
 type Decision struct {
-	// Allowed is false where a policy whose action is Deny found something worse or
-	// could not be evaluated; see Evaluated.
+	// Allowed is false if a policy whose action is Deny found a worse violation or could
+	// not be evaluated; see Evaluated.
 	Allowed bool
 	// Object is the changed object.
 	Object violation.Object
 	// Verdicts are those of the policies that match the change, sorted by policy and id.
-	// Each violation of a policy that judges changes is New.
+	// Each violation of a policy that evaluates changes is New.
 	Verdicts []Verdict
 	// Failures are the policies that could not be evaluated, by name.
 	Failures []Failure
@@ -41,15 +41,15 @@ type Failure struct {
 	Err    error
 }
 
-// Applied is the action that is taken: that of the policy, or Audit where the user is
-// exempt.
+// Applied returns the action that bgpguard takes: the action of the policy, or Audit if the
+// user is exempt.
 func (f *Failure) Applied() violation.Action { return applied(f.Action, f.Exempt) }
 
-// Text is the message for the user.
+// Text returns the message for the user.
 func (f *Failure) Text() string { return fmt.Sprintf("evaluation error: %v", f.Err) }
 
-// What ends the warning about a violation that the change did not cause, and about one
-// that is not enforced.
+// The suffixes of the warnings about a violation that existed before the change, and about
+// a violation that is not enforced.
 const (
 	BeforeChange = " (already so before this change)"
 	NotEnforced  = " (not enforced: you are exempt from this policy)"
@@ -66,8 +66,8 @@ func (d *Decision) Worse() iter.Seq[*Verdict] {
 	}
 }
 
-// Standing iterates over the verdicts on violations that are about the changed object
-// and that the change makes no worse, in order.
+// Standing iterates over the verdicts on violations that are about the changed object and
+// that the change does not make worse, in order.
 func (d *Decision) Standing() iter.Seq[*Verdict] {
 	return func(yield func(*Verdict) bool) {
 		for i := range d.Verdicts {
@@ -85,8 +85,8 @@ func (d *Decision) standing(v *Verdict) bool {
 // denies reports whether v denies the change.
 func (v *Verdict) denies() bool { return v.Relation.Worse() && v.Applied() == violation.Deny }
 
-// Evaluated reports whether the decision rests on verdicts: false where the change is
-// not allowed only because a policy could not be evaluated.
+// Evaluated reports whether verdicts determine the decision. It is false if the only reason
+// to deny the change is a policy that could not be evaluated.
 func (d *Decision) Evaluated() bool {
 	return d.Allowed || slices.ContainsFunc(d.Verdicts, func(v Verdict) bool { return v.denies() })
 }
@@ -109,12 +109,12 @@ func (d *Decision) Exempted() []string {
 	return slices.Compact(out)
 }
 
-// maxLines bounds the lines of a message: a terminal's screen.
+// maxLines bounds the lines of a message, so that it fits on a terminal's screen.
 const maxLines = 20
 
-// Message says why the change is not allowed: a line for each violation that denies it
-// and each policy that could not be evaluated, then the effects. It is "" where the
-// change is allowed.
+// Message returns the reason why the change is not allowed: a line for each violation that
+// denies it and each policy that could not be evaluated, then the effects. It is "" where
+// the change is allowed.
 func (d *Decision) Message() string {
 	var lines []string
 	for i := range d.Verdicts {
@@ -136,9 +136,9 @@ func (d *Decision) Message() string {
 	return strings.Join(lines, "\n")
 }
 
-// Warnings are for the user, in order of policies: violations of policies whose action
-// is Warn or from which the user is exempt, violations that were there before and are
-// about the changed object, and policies that could not be evaluated. The effects
+// Warnings returns the warnings for the user, in order of policies: violations of policies
+// whose action is Warn or from which the user is exempt, violations that existed before and
+// are about the changed object, and policies that could not be evaluated. The effects
 // follow where the change is allowed, then what Calico ignores in the object.
 func (d *Decision) Warnings() []string {
 	var out []string
@@ -165,7 +165,7 @@ func (d *Decision) Warnings() []string {
 	return out
 }
 
-// warns reports whether the user is warned about v, and what ends the warning.
+// warns reports whether the user is warned about v, and the suffix of the warning.
 func (d *Decision) warns(v *Verdict) (suffix string, ok bool) {
 	switch worse := v.Relation.Worse(); {
 	case worse && v.Exempt:
@@ -188,8 +188,9 @@ func (f *Failure) warn(out []string) []string {
 	}
 }
 
-// See is the line with the links of all policies that Message and Warnings show, each
-// once, those that deny first; "" where there is none. It ends an answer.
+// See returns the line with the links of all policies that Message and Warnings show, each
+// once. The links of policies that deny come first. It returns "" if there is no link. The
+// line is the last one of an answer.
 func (d *Decision) See() string {
 	var denying, warning []string
 	for i := range d.Verdicts {
@@ -206,7 +207,7 @@ func (d *Decision) See() string {
 // maxEffects bounds the effects in a message.
 const maxEffects = 4
 
-// Effect is the line that describes the effects of the change, "" where there are none.
+// Effect returns the line that describes the effects of the change, "" if there are none.
 func (d *Decision) Effect() string {
 	if len(d.Effects) == 0 {
 		return ""

@@ -1,10 +1,10 @@
-// Package validate is the heart of bgpguard, and pure: a snapshot and a change give a
-// decision, a snapshot gives violations.
+// Package validate evaluates policies. From a snapshot and a change it computes a decision,
+// from a snapshot alone the violations. It has no side effects outside the process.
 //
-// A policy describes a bad state. The engine evaluates it on the states before and after
-// a change, and Compare compares the violations. New, Larger and Spread are worse: the
-// action of the policy follows. Everything else is allowed, so that nobody is kept from
-// fixing a bad state step by step.
+// A policy describes a bad state. The engine evaluates it on the states before and after a
+// change, and Compare compares the violations. New, Larger and Spread violations are worse,
+// and the action of the policy applies to them. All other violations are allowed, so that
+// users can fix a bad state step by step.
 package validate
 
 import (
@@ -22,25 +22,25 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Engine judges changes by a set of policies. It is safe for concurrent use.
+// Engine evaluates a set of policies on states and changes. It is safe for concurrent use.
 type Engine struct {
 	policies atomic.Pointer[policy.Set]
 	now      func() time.Time
 
-	// cached is the last evaluation by Evaluate, evaluating holds one element while
-	// another one is made, so that it is made once.
+	// cached is the last evaluation by Evaluate. evaluating holds one element while an
+	// evaluation runs, so that concurrent calls do not repeat it.
 	cached     atomic.Pointer[Evaluation]
 	evaluating chan struct{}
 	// warmTime bounds the policies of Warm.
 	warmTime time.Duration
 }
 
-// Evaluation is what a set of policies found in one snapshot. It is immutable.
+// Evaluation holds the results of a set of policies on one snapshot. It is immutable.
 type Evaluation struct {
 	Snapshot *state.Snapshot
 	Policies *policy.Set
-	// Topology is that of the snapshot; nil where the context ended before it was
-	// computed, and all policies failed.
+	// Topology is the topology of the snapshot. It is nil if the context ended before it
+	// was computed; all policies have then failed.
 	Topology *topology.Topology
 
 	at       time.Time // input.now
@@ -50,13 +50,14 @@ type Evaluation struct {
 	results  []result // in order of the policies; empty for those that judge changes
 }
 
-// result is the violations of one policy, or why it could not be evaluated.
+// result holds the violations of one policy, or the error if it could not be evaluated.
 type result struct {
 	violations []violation.Violation
 	err        error
 }
 
-// Violations returns what the policies that judge states found, sorted by policy and id.
+// Violations returns the violations of the policies that evaluate states, sorted by policy
+// and id.
 func (v *Evaluation) Violations() []violation.Violation {
 	var out []violation.Violation
 	for i := range v.results {
@@ -76,7 +77,7 @@ func (v *Evaluation) Failures() []Failure {
 	return out
 }
 
-// Found returns what the policies found, for Compare.
+// Found returns the violations and failures in the form that Compare takes.
 func (v *Evaluation) Found() Found {
 	f := Found{Violations: v.Violations(), Topology: v.Topology}
 	for _, failure := range v.Failures() {
@@ -85,31 +86,30 @@ func (v *Evaluation) Found() Found {
 	return f
 }
 
-// NewEngine returns an engine that judges by policies.
+// NewEngine returns an engine that evaluates policies.
 func NewEngine(policies *policy.Set) *Engine {
 	e := &Engine{now: time.Now, evaluating: make(chan struct{}, 1), warmTime: warmTime}
 	e.policies.Store(policies)
 	return e
 }
 
-// SetClock replaces the clock that gives input.now. It must be called before the first
-// evaluation.
+// SetClock replaces the clock of input.now. It must be called before the first evaluation.
 func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 
-// SetPolicies replaces the policies. Evaluations under way finish with the old ones.
+// SetPolicies replaces the policies. Running evaluations finish with the old ones.
 func (e *Engine) SetPolicies(policies *policy.Set) { e.policies.Store(policies) }
 
 // Policies returns the policies in force.
 func (e *Engine) Policies() *policy.Set { return e.policies.Load() }
 
-// warmTime is how long a request waits for an answer at most.
+// warmTime is the longest time that a request waits for an answer.
 const warmTime = 5 * time.Second
 
 // Warm evaluates s and caches the result for the next Decide. The policies get the time of
-// one request; Decide evaluates those that fail again. The topology gets as long as it
-// takes: a request that runs out of time discards it, and if only requests computed it,
-// none would ever finish one that takes longer. A panic is returned as an error: during a
-// request it ends the request, here it would end the process.
+// one request; Decide evaluates those that fail again. The topology has no time limit of
+// its own: a request that runs out of time discards its topology, so requests alone could
+// never finish a topology that takes longer than one request. Warm returns a panic as an
+// error: in a request a panic ends only the request, but here it would end the process.
 func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -121,14 +121,14 @@ func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 }
 
 // Evaluate evaluates the policies in force on s. The result is cached for the pair of
-// snapshot and policies; parts of the previous result are reused. Policies that judge
-// changes are not evaluated. Where ctx ends before the topology is computed, all
-// policies fail.
+// snapshot and policies; parts of the previous result are reused. Policies that evaluate
+// changes are skipped. If ctx ends before the topology is computed, all policies fail.
 func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
 	return e.evaluateOnce(ctx, s, 0)
 }
 
-// evaluateOnce is Evaluate with policies that take at most limit, as long as ctx for 0.
+// evaluateOnce is Evaluate with a time limit for the policies; with 0, only ctx limits
+// them.
 func (e *Engine) evaluateOnce(ctx context.Context, s *state.Snapshot, limit time.Duration) *Evaluation {
 	policies := e.policies.Load()
 	if v := e.cached.Load(); v.fits(s, policies, e.now()) {
@@ -151,7 +151,8 @@ func (e *Engine) evaluateOnce(ctx context.Context, s *state.Snapshot, limit time
 	return v
 }
 
-// unevaluated is the evaluation of s without a topology: all policies fail with err.
+// unevaluated returns an evaluation of s without a topology, in which all policies fail
+// with err.
 func unevaluated(s *state.Snapshot, policies *policy.Set, err error) *Evaluation {
 	v := &Evaluation{Snapshot: s, Policies: policies, results: make([]result, len(policies.Policies()))}
 	for i := range v.results {
@@ -160,13 +161,13 @@ func unevaluated(s *state.Snapshot, policies *policy.Set, err error) *Evaluation
 	return v
 }
 
-// maxAge is how long a cached evaluation is used where a policy reads the time. A
-// violation that only the passage of time causes is then found before the next change,
-// which is not blamed for it.
+// maxAge is how long a cached evaluation is used if a policy reads the time. So a violation
+// that only the passage of time causes is found in the state before the next change, and
+// does not count as caused by it.
 const maxAge = time.Second
 
-// fits reports whether v is the evaluation of s by policies. One in which a policy
-// failed, perhaps because its time was up, is not reused.
+// fits reports whether v is the evaluation of s by policies. An evaluation in which a
+// policy failed is not reused, because the failure may be a timeout.
 func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time) bool {
 	if v == nil || v.Snapshot != s || v.Policies != policies {
 		return false
@@ -182,14 +183,15 @@ func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time
 	return true
 }
 
-// evaluate evaluates all policies on s: one that fails hides the violations of no
-// other. Results of before, which may be nil, are reused where the input of the policy
-// is the same.
+// evaluate evaluates all policies on s. A policy that fails does not hide the violations of
+// the others. Results of before, which may be nil, are reused if the input of the policy is
+// the same.
 func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation) *Evaluation {
 	return e.evaluateWithin(ctx, s, policies, before, 0)
 }
 
-// evaluateWithin is evaluate with policies that take at most limit, as long as ctx for 0.
+// evaluateWithin is evaluate with a time limit for the policies; with 0, only ctx limits
+// them.
 func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation, limit time.Duration) *Evaluation {
 	reusable := before != nil && before.Policies == policies
 	v, err := e.prepare(ctx, s, policies.Reads, before, reusable)
@@ -218,9 +220,9 @@ func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies
 }
 
 // prepare returns the evaluation of s without results: its topology and the input of
-// policies, of which only the parts that reads selects are converted. The topology and
-// the data of before are reused, its input where sameParts says that reads selects the
-// same. The only error is that of ctx.
+// policies. It converts only the parts that reads selects. It reuses the topology and the
+// data of before, and its input if sameParts reports that reads selects the same parts. The
+// only error is that of ctx.
 func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part string) bool, before *Evaluation, sameParts bool) (*Evaluation, error) {
 	v := &Evaluation{Snapshot: s}
 	var oldTopology *topology.Topology
@@ -244,9 +246,9 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part
 	return v, nil
 }
 
-// run evaluates one policy. It gets an equal share of the time that is left for it and
-// the policies after it, left in all, so that one that does not end takes no time from
-// the others.
+// run evaluates one policy. The policy gets an equal share of the remaining time, which is
+// divided among it and the policies after it, left in total. So a policy that does not end
+// takes no time from the others.
 func run(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value, left int) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -256,12 +258,12 @@ func run(ctx context.Context, p *policy.Policy, document ast.Object, data func()
 	return p.Evaluate(ctx, document, data)
 }
 
-// ErrNoTopology is wrapped by the error of Try where ctx ends before the topology is
-// computed. It says nothing about the policy.
+// ErrNoTopology is wrapped by the error of Try if ctx ends before the topology is computed.
+// It does not mean that the policy is invalid.
 var ErrNoTopology = errors.New("the topology was not computed in time")
 
-// Try returns what a policy that is not in force would find in s, sorted by id. A
-// policy that judges changes finds nothing.
+// Try returns the violations in s of a policy that is not in force, sorted by id. For a
+// policy that evaluates changes it returns none.
 func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) ([]violation.Violation, error) {
 	if p.Definition.Judges == policy.JudgesChange {
 		return nil, nil

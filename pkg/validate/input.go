@@ -13,9 +13,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// stateInput is a summary as input.state. It is built part by part. Parts that two
-// summaries share are the same values in both inputs: what did not change is neither
-// converted nor compared again.
+// stateInput holds a summary and its conversion to input.state. It is built part by part.
+// Two inputs share the values of the parts that their summaries share, so that unchanged
+// parts are neither converted nor compared again.
 type stateInput struct {
 	summary *topology.Summary
 	value   ast.Object
@@ -93,7 +93,7 @@ func each[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
 	}
 }
 
-// document is the whole input of a policy without its parameters.
+// document returns the whole input of a policy without its parameters.
 func (in *stateInput) document(now time.Time) ast.Object {
 	return ast.NewObject(
 		[2]*ast.Term{ast.InternedTerm("state"), ast.NewTerm(in.value)},
@@ -101,8 +101,8 @@ func (in *stateInput) document(now time.Time) ast.Object {
 	)
 }
 
-// changeDocument returns a function that gives the input of policies that judge changes,
-// without their parameters. The input is made on the first call.
+// changeDocument returns a function that returns the input of policies that evaluate
+// changes, without their parameters. The first call builds the input.
 func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() ast.Object {
 	return sync.OnceValue(func() ast.Object {
 		change := struct {
@@ -128,10 +128,11 @@ func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() as
 	})
 }
 
-// Input returns what a policy sees as input, without its parameters, and data.state. It
-// is what Decide evaluates policies on, with every part of the state, whether or not a
-// policy in force reads it. Without a change it is the input for the state alone, without
-// the parts before and change. The only error is that of ctx.
+// Input returns the input of policies, without their parameters, and data.state. Decide
+// evaluates policies on the same input, but converts only the parts of the state that
+// policies in force read; Input converts all parts. Without a change, Input returns the
+// input for the state alone, without the parts before and change. The only error is that of
+// ctx.
 func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input ast.Object, data ast.Value, err error) {
 	every := func(string) bool { return true }
 	if r.Before == nil && r.After == nil {

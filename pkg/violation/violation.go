@@ -1,5 +1,5 @@
-// Package violation defines what policies find, violations, and the actions that follow
-// from them. It is a leaf: every other package may import it.
+// Package violation defines the violations that policies find and the actions of policies.
+// It imports no other package of bgpguard, so that every package can import it.
 package violation
 
 import (
@@ -28,15 +28,15 @@ type Object struct {
 	Name string `json:"name"`
 }
 
-// String gives "Kind name", for example "BGPPeer rack-1".
+// String returns "Kind name", for example "BGPPeer rack-1".
 func (o Object) String() string { return o.Kind + " " + o.Name }
 
-// Violation is one thing that a policy found wrong with a state or a change.
+// Violation is one defect that a policy found in a state or a change.
 type Violation struct {
 	// Policy is the name of the BGPPolicy that found it.
 	Policy string `json:"policy"`
-	// ID is unique within the policy. It stays the same as long as the same thing is
-	// wrong, so that the violations of two states can be compared.
+	// ID is unique within the policy. It stays the same as long as the defect exists, so
+	// that the violations of two states can be compared.
 	ID string `json:"id"`
 	// Size says how bad it is, in a unit that the policy chooses; larger is worse.
 	Size float64 `json:"size"`
@@ -57,8 +57,8 @@ type Violation struct {
 	Members []string `json:"-"`
 }
 
-// Text is the message with the link in parentheses. It is for a violation that is shown
-// by itself; where several are shown, See lists their links once.
+// Text returns the message with the link in parentheses. Use it to show a single violation;
+// for several violations, See lists each link once.
 func (v *Violation) Text() string {
 	if v.Link == "" {
 		return v.Message
@@ -66,7 +66,7 @@ func (v *Violation) Text() string {
 	return v.Message + " (" + v.Link + ")"
 }
 
-// See is the line that refers to links, each once, such as "See https://example.com/a
+// See returns the line that refers to links, each once, such as "See https://example.com/a
 // and https://example.com/b"; "" where all are empty.
 func See(links ...string) string {
 	var named []string
@@ -107,7 +107,7 @@ func (v *Violation) Fields() []string {
 // Concerns reports whether v is about o.
 func (v *Violation) Concerns(o Object) bool { return slices.Contains(v.Objects, o) }
 
-// ByPolicyAndID is the order of violations: by policy, then by id.
+// ByPolicyAndID compares violations: by policy, then by id.
 func ByPolicyAndID(a, b Violation) int {
 	return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.ID, b.ID))
 }
