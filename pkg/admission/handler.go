@@ -65,7 +65,8 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	return r.Response
 }
 
-// answer has no effect besides the reply, so that dry runs take the same path.
+// answer makes the reply. Handle counts, logs and records, so that a dry run gets the same
+// answer.
 func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	r := &reply{request: req}
 	snapshot, age, err := h.cluster.Snapshot()
