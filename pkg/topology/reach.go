@@ -43,8 +43,8 @@ func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
 	return out, nil
 }
 
-// isolated reports whether the nodes of a vertex are isolated nodes. A single node
-// is none: there is no other that it could reach.
+// isolated reports whether the nodes of a vertex are isolated nodes. The only
+// node of a cluster is not isolated.
 func (r *routing) isolated(transit bool, v int) bool {
 	return r.In(transit).Isolated(v) && (len(r.vertices) > 1 || r.graph.Vertices[v].Nodes > 1)
 }

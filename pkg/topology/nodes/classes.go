@@ -17,9 +17,10 @@ type Identity struct {
 	OwnASN    bool
 	ASN       uint32
 	ClusterID string // "" for a node that is no route reflector
-	// linkLocal reports that the IPv6 address is, which no peer can dial.
+	// linkLocal reports that the IPv6 address is link-local: no peer can connect to it.
 	linkLocal bool
-	// alone tells a node apart that shares an address: its number + 1, else 0.
+	// alone keeps a node that shares an address in a class of its own: the number of
+	// the node + 1, or 0.
 	alone uint32
 }
 

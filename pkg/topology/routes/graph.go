@@ -123,7 +123,7 @@ func newDisjoint(n int) disjoint {
 	return d
 }
 
-// find returns the number that stands for the set of i.
+// find returns the representative of the set of i.
 func (d disjoint) find(i int) int {
 	for d[i] != i {
 		d[i] = d[d[i]]

@@ -150,10 +150,9 @@ var none = bitset.New(0)
 // mergeExternals compares the next external peer.
 const maxLayers = 8
 
-// mergeExternals returns fewer external peers, for counting. Each stands for external
-// peers that have the same exit and no node in common: one router per node counts as
-// one router of all nodes. Their address and settings are those of the first, but for
-// what the exit holds. An external peer with several ports, ambiguous settings or a
+// mergeExternals merges external peers that have the same exit and no node in common,
+// for counting: one router per node counts as one router of all nodes. Except for what
+// the exit holds, address and settings of the result are those of the first. An external peer with several ports, ambiguous settings or a
 // link-local address is not merged. own are the AS numbers of the nodes. O(external
 // peers + their nodes).
 func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*ExternalPeer {

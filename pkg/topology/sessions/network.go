@@ -28,7 +28,7 @@ type Network struct {
 	Mesh     [MeshKinds][]uint32
 	suspects []uint32 // classes in the mesh that BIRD may not accept as peers
 	// Externals are the external peers in order of their addresses as text. Counted
-	// are fewer, each of which stands for many; see mergeExternals.
+	// are the merged ones; see mergeExternals.
 	Externals, Counted []*ExternalPeer
 	// Exits holds the nodes that exchange routes with external peers, by how they do.
 	Exits map[Exit]*bitset.BitSet
