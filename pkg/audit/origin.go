@@ -75,7 +75,7 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 			ground = ground.Apply(c)
 		}
 	}
-	if len(reviewed) == 0 { // Nothing has to be evaluated.
+	if len(reviewed) == 0 { // There is nothing to evaluate.
 		set(worse, Unreviewed, notReviewed)
 		return
 	}

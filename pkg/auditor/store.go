@@ -206,7 +206,7 @@ func (s *store) write(ctx context.Context, r *record, snapshot *state.Snapshot) 
 	return nil, nil
 }
 
-// due reports whether a record has to be written: at once if its trail is new, and
+// due reports whether a record must be written: at once if its trail is new, and
 // otherwise seldom.
 func (s *store) due(r *record, snapshot *state.Snapshot) bool {
 	if !r.same(&s.written) {

@@ -45,7 +45,7 @@ type ReadOptions struct {
 type Progress struct {
 	Kind calico.Kind
 	// Objects is the number of objects read so far. It starts again at 0 when a list
-	// expired and has to be read again.
+	// expired and must be read again.
 	Objects int
 	// Total is the API server's estimate of the number of objects, 0 if it is unknown.
 	// After the last page it is equal to Objects.
