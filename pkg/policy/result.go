@@ -9,9 +9,9 @@ import (
 )
 
 // violation decodes one element of the rule's set:
-// {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members"}.
+// {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members", "advisory", "assumption"}.
 func (p *Policy) violation(item any) (violation.Violation, error) {
-	v := violation.Violation{Policy: p.Name, Action: p.Action, Details: map[string]any{}, Objects: []violation.Object{}}
+	v := violation.Violation{Policy: p.Name, Action: p.Action, Severity: p.Definition.Severity, Details: map[string]any{}, Objects: []violation.Object{}}
 	if related := p.Definition.Related; len(related) > 0 {
 		v.Link = related[0].Ref
 	}
@@ -50,6 +50,12 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 			return v, fmt.Errorf("violation %q: \"objects\" must contain {\"kind\", \"name\"}", v.ID)
 		}
 		v.Objects = append(v.Objects, violation.Object{Kind: kind, Name: name})
+	}
+	if v.Advisory, ok = m["advisory"].(bool); m["advisory"] != nil && !ok {
+		return v, fmt.Errorf("violation %q: \"advisory\" must be true or false", v.ID)
+	}
+	if v.Assumption, ok = m["assumption"].(string); m["assumption"] != nil && (!ok || v.Assumption == "") {
+		return v, fmt.Errorf("violation %q: \"assumption\" must be a string that is not empty", v.ID)
 	}
 	members, ok := m["members"].([]any)
 	if m["members"] != nil && !ok {

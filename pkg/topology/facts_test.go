@@ -69,7 +69,8 @@ func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 		var sets []namedSet
 		namedSets(summary, &sets)
 		for _, s := range sets {
-			n, sample, err := topology.Gained(nothing, s.members)
+			gain, err := topology.Gained(nothing, s.members)
+			n, sample := gain.Members, gain.Sample
 			if err != nil {
 				return err.Error()
 			}
@@ -100,7 +101,7 @@ func TestNamesThatAreNoSets(t *testing.T) {
 		"sessions/IPv4/broken/NoReturn", "sessions/IPv4/load/7", "routes/IPv4/withTransit/singlePoint/node/n00",
 	} {
 		t.Run(members, func(t *testing.T) {
-			if _, _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is not a set of the summary", members) {
+			if _, err := a.Gained(b, members); err == nil || err.Error() != fmt.Sprintf("members %q is not a set of the summary", members) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -131,7 +132,8 @@ func TestGained(t *testing.T) {
 		"routes/IPv4/withoutTransit/singlePoint/zone/z": "2 [b c]",
 	} {
 		t.Run(members, func(t *testing.T) {
-			n, sample, err := after.Gained(before, members)
+			gain, err := after.Gained(before, members)
+			n, sample := gain.Members, gain.Sample
 			if got := fmt.Sprint(n, " ", sample); err != nil || got != want {
 				t.Errorf("got %s, %v, want %s", got, err, want)
 			}

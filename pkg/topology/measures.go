@@ -68,23 +68,33 @@ func (t *Topology) measure(name string) measure {
 	return nil
 }
 
-// Gained returns how many nodes or pairs of nodes a set of the summary has that it
-// did not have before, and the names of the first few. Nodes are compared by name. A
-// node that did not exist before is new in every set. members is the name of a set in
-// the summary of t or of before; another name is an error. O(nodes), for pairs O(nodes + kinds of nodes squared).
-func (t *Topology) Gained(before *Topology, members string) (int, []string, error) {
+// Gain is what a set of the summary gained between two topologies.
+type Gain struct {
+	// Members counts the nodes, or pairs of nodes, that the set has and did not have before,
+	// without those that joined. Sample names the first few.
+	Members int
+	Sample  []string
+	// Joined counts the gained nodes, or pairs with nodes, that had no address in the family
+	// before. They had no session that a change could end.
+	Joined int
+}
+
+// Gained returns the nodes or pairs of nodes that a set of the summary has and did not
+// have before. Nodes are compared by name. members is the name of a set in the summary of
+// t or of before; another name is an error. O(nodes), for pairs O(nodes + kinds of nodes squared).
+func (t *Topology) Gained(before *Topology, members string) (Gain, error) {
 	if t == before {
-		return 0, nil, nil
+		return Gain{}, nil
 	}
 	m := t.measure(members)
 	if m == nil {
 		m = before.measure(members)
 	}
 	if m == nil {
-		return 0, nil, fmt.Errorf("members %q is not a set of the summary", members)
+		return Gain{}, fmt.Errorf("members %q is not a set of the summary", members)
 	}
 	n, sample := m.gained(t, before)
-	return n, sample, nil
+	return Gain{Members: n, Sample: sample}, nil
 }
 
 // nodesOf is a set of nodes: it returns a function that reports whether a node of a

@@ -154,10 +154,11 @@ func compareOne(old, now *violation.Violation, before, after *topology.Topology)
 	if before != nil && after != nil {
 		// The sets are nested: the first one that gained names the most specific nodes.
 		for _, members := range now.Members {
-			var err error
-			if v.Gained, v.Sample, err = after.Gained(before, members); err != nil {
+			gain, err := after.Gained(before, members)
+			if err != nil {
 				return v, fmt.Errorf("violation %q: %w", now.ID, err)
 			}
+			v.Gained, v.Sample = gain.Members, gain.Sample
 			if v.Gained > 0 {
 				break
 			}

@@ -21,6 +21,20 @@ type Request struct {
 	Groups []string
 	// DryRun reports that the change is not persisted.
 	DryRun bool
+	// Pending are changes that were allowed and that the snapshot does not show: each of them
+	// may or may not be persisted. The change is decided for every combination of at most
+	// MaxPending of them; of more, for the state after all of them.
+	Pending []Pending
+}
+
+// MaxPending is the number of pending changes of which every combination is decided.
+const MaxPending = 3
+
+// Pending is a change that was allowed and that no snapshot shows yet.
+type Pending struct {
+	state.Change
+	// User made the change.
+	User string
 }
 
 // Decide evaluates the policies on a change to s. It evaluates only the policies whose

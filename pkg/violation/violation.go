@@ -42,6 +42,16 @@ type Violation struct {
 	Size float64 `json:"size"`
 	// Action is the strongest validation action of the policy.
 	Action Action `json:"action"`
+	// Severity is that of the policy, one of policy.Severities.
+	Severity string `json:"-"`
+	// Advisory means that the violation warns at most, whatever the action of the policy: it
+	// is inferred, or it cannot end a session.
+	Advisory bool `json:"advisory,omitempty"`
+	// Assumption is what the violation assumes and the objects do not tell, as a clause such
+	// as "external peers do not pass routes on between nodes"; "" for none. A violation with
+	// an assumption only serves to compare the states before and after a change. It is not
+	// listed among the violations of a state.
+	Assumption string `json:"assumption,omitempty"`
 	// Message says what is wrong, the numbers, and what to do.
 	Message string `json:"message"`
 	// Details holds the numbers behind the message, for programs.
@@ -107,7 +117,7 @@ func (v *Violation) Fields() []string {
 // Concerns reports whether v is about o.
 func (v *Violation) Concerns(o Object) bool { return slices.Contains(v.Objects, o) }
 
-// ByPolicyAndID compares violations: by policy, then by id.
+// ByPolicyAndID compares violations: by policy, then by id, then by assumption.
 func ByPolicyAndID(a, b Violation) int {
-	return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Assumption, b.Assumption))
 }
