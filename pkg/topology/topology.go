@@ -34,6 +34,18 @@ type Topology struct {
 // Summary returns the summary that policies read.
 func (t *Topology) Summary() *Summary { return t.summary }
 
+// Equivalent reports whether t, which Compute made from before, has the same sessions,
+// routes and need for BGP. Only labels and settings that do not decide any of them
+// can then differ. False does not mean that they differ. O(1).
+func (t *Topology) Equivalent(before *Topology) bool {
+	if t == before {
+		return true
+	}
+	a, b := t.summary, before.summary
+	return t.networks == before.networks && a.Mesh == b.Mesh && a.Reflectors == b.Reflectors && a.Sessions == b.Sessions && a.Routes == b.Routes &&
+		a.Convergence == b.Convergence && a.PodTraffic == b.PodTraffic && a.ClusterRoutes == b.ClusterRoutes && a.Timers == b.Timers
+}
+
 // Compute returns the topology of s. before is that of an earlier snapshot, or
 // nil: what did not change since is reused, and the parts of the summary that
 // are equal are shared with it. The result does not depend on before. The only

@@ -55,6 +55,7 @@ func (f *Failure) Text() string { return fmt.Sprintf("evaluation error: %v", f.E
 const (
 	BeforeChange = " (already so before this change)"
 	NotEnforced  = " (not enforced: you are exempt from this policy)"
+	NodesJoined  = " (allowed: these nodes had no address before, so they lose nothing)"
 )
 
 // Worse iterates over the verdicts on violations that the change makes worse, in order.
@@ -80,6 +81,7 @@ func (d *Decision) Standing() iter.Seq[*Verdict] {
 	}
 }
 
+// standing does not include Joined: users are warned about it whatever the changed object is.
 func (d *Decision) standing(v *Verdict) bool {
 	return (v.Relation == Standing || v.Relation == Smaller) && v.Violation.Concerns(d.Object)
 }
@@ -98,7 +100,7 @@ func (d *Decision) Evaluated() bool {
 func (d *Decision) Exempted() []string {
 	var out []string
 	for v := range d.Worse() {
-		if v.Exempt && v.Violation.Action == violation.Deny {
+		if v.Exempt && v.Violation.Action == violation.Deny && !v.Violation.Advisory {
 			out = append(out, v.Violation.Policy)
 		}
 	}
@@ -172,8 +174,12 @@ func (d *Decision) warns(v *Verdict) (suffix string, ok bool) {
 	switch worse := v.Relation.Worse(); {
 	case worse && v.Exempt:
 		return NotEnforced, v.Violation.Action != violation.Audit
+	case worse && v.Waived != "":
+		return " (allowed: " + v.Waived + ")", v.Applied() == violation.Warn
 	case worse:
-		return "", v.Violation.Action == violation.Warn
+		return "", v.Applied() == violation.Warn
+	case v.Relation == Joined:
+		return NodesJoined, v.Violation.Action != violation.Audit
 	default:
 		return BeforeChange, d.standing(v)
 	}

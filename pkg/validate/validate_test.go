@@ -146,14 +146,18 @@ func TestDecisions(t *testing.T) {
 		"the same duration in another form may":          {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
 		"an external peer's restart time is its own affair": {reflected(calicotest.Mesh(t, false)),
 			state.Change{After: calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(64900), "maxRestartTime": "300s"})}, "", ""},
-		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 2), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
-			state.Change{After: peer(t, "p", "has(rr)", "all()")}, "timers-consistent", ""},
+		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 0), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
+			state.Change{After: peer(t, "p", "all()", "all()")}, "timers-consistent", ""},
+		"it may where it connects nodes that were isolated": {append(nodes(t, 5, 2), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
+			state.Change{After: peer(t, "p", "has(rr)", "all()")}, "", "[timers-consistent] BGPPeer p has a different restart time: 120s by default (maxRestartTime is unset), expected 180s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := decide(t, defaults(t, aboutSessions...), c.before, c.change)
 			var denied []string
 			for _, v := range worseOf(d) {
-				denied = append(denied, v.Policy)
+				if v.Action == violation.Deny {
+					denied = append(denied, v.Policy)
+				}
 			}
 			if got := strings.Join(denied, ","); got != c.deny || d.Allowed != (c.deny == "") || len(d.Failures) > 0 {
 				t.Errorf("denied by %q, want %q\n%s %v", got, c.deny, d.Message(), d.Failures)
@@ -241,7 +245,7 @@ func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
 func TestADecisionDoesNotWaitForOneThatDoesNotEnd(t *testing.T) {
 	e := NewEngine(misbehaving(t, document("loop", "loops", "Deny", "")))
 	s := state.New(nodes(t, 2, 0)...)
-	e.evaluating <- struct{}{} // As if a Warm were still running.
+	e.configured.busy <- struct{}{} // As if a Warm were still running.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if d := e.Decide(ctx, s, Request{Change: state.Change{After: node(t, 200, false)}}); d.Allowed || d.Evaluated() {
@@ -280,7 +284,7 @@ func randomObject(t testing.TB, r *rand.Rand) calico.Object {
 }
 
 // TestNoWorse holds the engine to its promises on random changes: denied means
-// that some violation is new or larger; a change that leaves the state as it
+// that some violation is new or larger, and none of a higher severity is resolved or smaller; a change that leaves the state as it
 // was is never denied; and the cached evaluation, the order of
 // policies and the order of objects do not matter.
 func TestNoWorse(t *testing.T) {
@@ -333,11 +337,22 @@ func TestNoWorse(t *testing.T) {
 	}
 }
 
+// worse reports whether a change that leads from the violations before to those after is
+// denied: the worst severity of what is new or larger is at least that of what is resolved
+// or smaller.
 func worse(before, after []violation.Violation) bool {
-	return slices.ContainsFunc(after, func(v violation.Violation) bool {
-		i := slices.IndexFunc(before, func(w violation.Violation) bool { return violation.ByPolicyAndID(v, w) == 0 })
-		return i < 0 || v.Size > before[i].Size
-	})
+	grown := func(from, to []violation.Violation) int {
+		worst := -1
+		for _, v := range to {
+			i := slices.IndexFunc(from, func(w violation.Violation) bool { return violation.ByPolicyAndID(v, w) == 0 })
+			if i < 0 || v.Size > from[i].Size {
+				worst = max(worst, len(policy.Severities)-slices.Index(policy.Severities, v.Severity))
+			}
+		}
+		return worst
+	}
+	harm := grown(before, after)
+	return harm >= 0 && harm >= grown(after, before)
 }
 
 func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
@@ -448,7 +463,9 @@ func TestFixingOneNodeDoesNotOutweighIsolatingAnother(t *testing.T) {
 			d := decide(t, defaults(t), before, state.Change{After: peer(t, "workers", c.selector, "has(rr)")})
 			var denied []string
 			for _, v := range worseOf(d) {
-				denied = append(denied, v.Policy)
+				if v.Action == violation.Deny {
+					denied = append(denied, v.Policy)
+				}
 			}
 			if got := strings.Join(denied, ","); got != c.deny || !strings.Contains(d.Message(), c.message) {
 				t.Errorf("denied by %q, want %q with %q\n%s", got, c.deny, c.message, d.Message())
