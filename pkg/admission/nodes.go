@@ -44,6 +44,7 @@ const (
 	nodeTerminating = "the Node is being deleted, and a denial would keep it forever"
 	nodeRemoved     = "this controller deletes Nodes whose machines no longer exist"
 	nodeCalico      = "calico-node exits when it cannot write its Node"
+	nodeKubelet     = "a kubelet repeats its registration until it is accepted, and its Node is NotReady until then"
 )
 
 // aboutNode reports whether a request is about a Node.
@@ -53,14 +54,16 @@ func aboutNode(req *admission.Request) bool {
 
 // notEnforced returns the reason to allow a request that policies deny, "" where the denial
 // is enforced. Only requests about Nodes have one. Among the users listed here, only
-// calico-node may change labels: the policies exist to deny, for example, that a cloud
-// controller or an upgrade removes a label.
+// calico-node, and kubelets on their own Nodes, may change labels: the policies exist to
+// deny, for example, that a cloud controller or an upgrade removes a label.
 func notEnforced(req *admission.Request) string {
 	switch user := req.UserInfo.Username; {
 	case !aboutNode(req):
 		return ""
 	case slices.Contains(calicoNodes, user):
 		return nodeCalico
+	case ownKubelet(req):
+		return nodeKubelet
 	case req.Operation == admissionv1.Delete && slices.Contains(nodeControllers, user):
 		return nodeRemoved
 	case req.Operation == admissionv1.Update && deleting(req.Object.Raw):
@@ -68,4 +71,11 @@ func notEnforced(req *admission.Request) string {
 	default:
 		return ""
 	}
+}
+
+// ownKubelet reports whether a kubelet writes the Node on which it runs. The group matters:
+// everybody who may create a user of any name, as in some identity providers, could otherwise
+// bypass the policies.
+func ownKubelet(req *admission.Request) bool {
+	return req.Name != "" && req.UserInfo.Username == "system:node:"+req.Name && slices.Contains(req.UserInfo.Groups, "system:nodes")
 }

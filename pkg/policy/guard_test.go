@@ -45,6 +45,15 @@ func TestABuiltinThatPanicsIsAnErrorOfThePolicy(t *testing.T) {
 	}
 }
 
+// A panic outside of builtins keeps its stack: the evaluation runs on its own goroutine.
+func TestAPanicOfAnEvaluationHasAStack(t *testing.T) {
+	_, _, err := untilDone(t.Context(), func() (int, error) { panic("out of cheese") })
+	p, ok := errors.AsType[*PanicError](err)
+	if !ok || p.Error() != "panicked: out of cheese" || !strings.Contains(string(p.Stack), "TestAPanicOfAnEvaluationHasAStack") {
+		t.Errorf("got %#v", err)
+	}
+}
+
 func TestASchemaOfParametersReadsNoFileAndNoServer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "schema.json")
 	if err := os.WriteFile(file, []byte(`{"type": "string"}`), 0o600); err != nil {

@@ -347,7 +347,7 @@ func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.V
 func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() ast.Value, more ...rego.EvalOption) (found []violation.Violation, err error) {
 	defer func() {
 		if r := recover(); r != nil { // It must not prevent the evaluation of other policies.
-			found, err = nil, fmt.Errorf("panicked: %v", r)
+			found, err = nil, recovered(r)
 		}
 	}()
 	if ctx.Err() != nil { // A short evaluation can finish before OPA checks the context.

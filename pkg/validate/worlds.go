@@ -32,9 +32,9 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]
 	pending := r.others()
 	liveBase := base
 	living := e.livingOf(s)
-	live := living != s || down(r.Before) || down(r.After)
+	live := living != s || calico.Down(r.Before) || calico.Down(r.After)
 	for i := range pending {
-		live = live || down(pending[i].Before) || down(pending[i].After)
+		live = live || calico.Down(pending[i].Before) || calico.Down(pending[i].After)
 	}
 	if live && base.Topology != nil {
 		liveBase = e.evaluateLive(ctx, living, base)
@@ -130,12 +130,11 @@ func (e *Engine) livingOf(s *state.Snapshot) *state.Snapshot {
 // living is a snapshot and its live state.
 type living struct{ of, live *state.Snapshot }
 
-// down reports whether o is being deleted, or is a Node that is not ready.
-func down(o calico.Object) bool { return o != nil && calico.Down(o) }
-
 // onlyDown reports whether c only touches an object that is down before and after it. It
 // is then decided in the live states alone, in which it changes nothing.
-func onlyDown(c state.Change) bool { return down(c.Before) && (c.After == nil || down(c.After)) }
+func onlyDown(c state.Change) bool {
+	return calico.Down(c.Before) && (c.After == nil || calico.Down(c.After))
+}
 
 // isDown is the reason why a change that only touches an object that is down is not denied.
 const isDown = "the object is being deleted, or its node is not ready"
