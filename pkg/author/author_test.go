@@ -15,7 +15,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// However often an expression is evaluated, it is a few lines.
+// The length of a trace does not depend on how often expressions are evaluated.
 func TestATraceIsAsLongAsThePolicy(t *testing.T) {
 	lines := func(nodes, peers int) int {
 		snapshot, change, err := syntheticCluster(nodes, peers)

@@ -16,8 +16,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// own is a set of the one BGPPolicy "own", which brings its Rego along. extra is
-// more of its spec, as JSON.
+// own returns a set with one BGPPolicy "own", which contains its Rego. extra holds further
+// fields of its spec, as JSON.
 func own(t testing.TB, judges, rule, extra string) *policy.Set {
 	t.Helper()
 	module, err := json.Marshal("# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: " + judges +
@@ -42,12 +42,12 @@ func own(t testing.TB, judges, rule, extra string) *policy.Set {
 	return set
 }
 
-// messageOf is a rule with one violation, whose message is x as JSON.
+// messageOf returns a rule with one violation, whose message is x as JSON.
 func messageOf(x string) string {
 	return "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": json.marshal(x)} if x := " + x
 }
 
-// only returns the message of the only violation of a decision, read as JSON.
+// only returns the message of the only violation of a decision, decoded from JSON.
 func only(t *testing.T, d *Decision) any {
 	t.Helper()
 	if len(worseOf(d)) != 1 || len(d.Failures) > 0 {
@@ -139,7 +139,7 @@ func TestAPolicyCanReadAllNodes(t *testing.T) {
 		t.Errorf("before: %v, %v", j.Violations(), j.Failures())
 	}
 	d := e.Decide(t.Context(), s, Request{Change: state.Change{After: node(t, 9, true)}})
-	if !d.Allowed { // The violation was there before, whatever it says.
+	if !d.Allowed { // The violation existed before, with another message.
 		t.Fatalf("denied: %s", d.Message())
 	}
 	found := e.Evaluate(t.Context(), s.Apply(state.Change{After: node(t, 9, true)})).Violations()
@@ -213,7 +213,7 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 	}
 }
 
-// The policy chooses the remedy by the text of the reason.
+// The policy selects the remedy by the text of the reason.
 func TestWhatBIRDRejectsComesWithARemedy(t *testing.T) {
 	cluster := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
 		calico.AnnotationIPv4Address: "10.9.9.9/24", calico.AnnotationClusterID: "244.0.0.0/8",
