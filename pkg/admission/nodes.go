@@ -51,10 +51,10 @@ func aboutNode(req *admission.Request) bool {
 	return req.Kind.Group == "" && req.Kind.Kind == string(calico.KindNode)
 }
 
-// notEnforced returns the reason to allow a request that policies deny, "" where the denial
-// is enforced. Only requests about Nodes have one. Among the users listed here, only
-// calico-node may change labels: the policies exist to deny, for example, that a cloud
-// controller or an upgrade removes a label.
+// notEnforced returns the reason to allow a request that policies deny, "" if the denial is
+// enforced. Only requests about Nodes can have a reason. calico-node may make any change. A
+// node controller may only delete: policies exist to deny, for example, that a cloud controller
+// removes a label. Every user may update a Node that is being deleted.
 func notEnforced(req *admission.Request) string {
 	switch user := req.UserInfo.Username; {
 	case !aboutNode(req):

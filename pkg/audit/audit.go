@@ -78,8 +78,7 @@ type Policy struct {
 	Link     string           `json:"link"`
 	Severity string           `json:"severity"`
 	Action   violation.Action `json:"action"`
-	// Judges is "state" or "change". An audit does not evaluate policies that judge
-	// changes.
+	// Judges is "state" or "change". An audit skips policies that evaluate changes.
 	Judges string `json:"judges"`
 	// Violations counts the violations; 0 where the policy could not be evaluated.
 	Violations int `json:"violations"`
@@ -96,8 +95,8 @@ type Violation struct {
 	// FirstSeen is when an audit first found it, LastSeen when one last did.
 	FirstSeen time.Time `json:"firstSeen"`
 	LastSeen  time.Time `json:"lastSeen"`
-	// Origin is what introduced it, "" where the state was not followed. Cause describes
-	// it, "" where there is nothing to add.
+	// Origin is what introduced it, "" if the state was not followed over time. Cause describes
+	// the origin in more detail, "" if no more is known.
 	Origin Origin `json:"origin,omitempty"`
 	Cause  string `json:"cause,omitempty"`
 	// Compared relates it to the baseline, or to the state before the change; "" where
@@ -108,8 +107,9 @@ type Violation struct {
 // NoSeverity is above every severity: no violation has it.
 const NoSeverity = "none"
 
-// Fails reports whether v fails an audit in which violations of the given severity and
-// above do, none for NoSeverity. A violation that is known from a baseline does not.
+// Fails reports whether v fails an audit that fails on violations of the given severity and
+// above; with NoSeverity, no violation fails it. A violation that is known from a baseline
+// does not fail it.
 func (v *Violation) Fails(severity string) bool {
 	return severity != NoSeverity && v.Compared != Known && Rank(v.Severity) <= Rank(severity)
 }
@@ -209,7 +209,7 @@ func Rank(severity string) int {
 	return len(policy.Severities)
 }
 
-// Judging counts the policies that an audit evaluates: those that judge states.
+// Judging counts the policies that an audit evaluates: those that evaluate states.
 func (a *Audit) Judging() int {
 	n := 0
 	for _, p := range a.Policies {
@@ -228,7 +228,7 @@ func (a *Audit) Worst() string {
 	return a.Violations[0].Severity
 }
 
-// Count counts the violations by severity. Every one of policy.Severities is a key.
+// Count counts the violations by severity. The keys are policy.Severities.
 func (a *Audit) Count() map[string]int {
 	out := make(map[string]int, len(policy.Severities))
 	for _, severity := range policy.Severities {

@@ -29,7 +29,7 @@ func defaults(t *testing.T) *policy.Set {
 	return set
 }
 
-// However often an expression is evaluated, it is a few lines.
+// The length of a trace does not depend on how often expressions are evaluated.
 func TestATraceIsAsLongAsThePolicy(t *testing.T) {
 	lines := func(nodes, peers int) int {
 		snapshot, change, err := syntheticCluster(nodes, peers)

@@ -10,8 +10,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// The names of the checks for constructs that slow down every admission or do not belong in a
-// policy.
+// The names of the checks for constructs that slow down every admission request or that
+// policies must not contain.
 const (
 	checkAllNodes = "all-nodes"
 	checkSquare   = "square"

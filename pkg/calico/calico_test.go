@@ -151,7 +151,7 @@ func TestPeerIP(t *testing.T) {
 	}
 }
 
-// labelled is a Universe of label maps, the plain way.
+// labelled is a naive Universe of label maps.
 type labelled []map[string]string
 
 func (l labelled) Len() uint { return uint(len(l)) }

@@ -22,7 +22,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// forms are the API versions of a kind's objects.
+// forms returns the API versions of a kind.
 func forms(info calico.Info) []string {
 	if info.Calico {
 		return calico.APIVersions
@@ -131,7 +131,7 @@ func documents[T any](t *testing.T, path string) []T {
 	}
 }
 
-// cross lists each of some things with each of others, sorted.
+// cross returns every combination of the groups, resources and verbs, sorted.
 func cross(groups, resources, verbs []string) []string {
 	var out []string
 	for _, g := range groups {
@@ -164,7 +164,7 @@ func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 	want = append(want, "UPDATE nodes/status of v1")
 	var got []string
 	for _, webhook := range documents[admissionregistrationv1.ValidatingWebhookConfiguration](t, "webhook/validating_webhook.yaml")[0].Webhooks {
-		if *webhook.ClientConfig.Service.Path != "/validate" { // This one is for BGPPolicies.
+		if *webhook.ClientConfig.Service.Path != "/validate" { // The other webhook is for BGPPolicies.
 			continue
 		}
 		for _, rule := range webhook.Rules {

@@ -164,8 +164,8 @@ func TestSinceAfter(t *testing.T) {
 	}
 }
 
-// FuzzNodeStatus: whatever a status says, what is taken from it is written again as it
-// was read.
+// FuzzNodeStatus decodes a CalicoNodeStatus with any contents, and checks that decoding its
+// manifest gives the same values.
 func FuzzNodeStatus(f *testing.F) {
 	f.Add("worker-1", "BGP", int64(10), "2026-11-24T12:00:07+02:00", "Ready", "2026-11-24 11:00:00", "10.0.0.2", "NodeMesh", "Established", "11:00:05")
 	f.Add("", "", int64(-1), "0000-01-01T00:00:00+01:00", "", "0001-01-01 00:00:00", "fe80::1%eth0", "", "", "1969-12-31")

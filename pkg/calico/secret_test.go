@@ -13,8 +13,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// password is in every Secret of these tests, plain and as it stands in data, and
-// must be nowhere else.
+// password is in every Secret of these tests, plain and encoded as in the field data. It must
+// not occur anywhere else.
 const password, encoded = "hunter2", "aHVudGVyMg=="
 
 const secret = `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"bgp","namespace":"calico-system","labels":{"a":"b"},"annotations":
@@ -69,7 +69,7 @@ func TestSecretErrorsContainNoValue(t *testing.T) {
 			}
 		})
 	}
-	// Values and annotations are not looked at, so they cannot be wrong.
+	// Values and annotations are not read, so they cannot be invalid.
 	for _, text := range []string{
 		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"tor":["hunter2"]}}`,
 		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","annotations":{"last":["hunter2"]}},"data":{"tor":null}}`,

@@ -27,8 +27,8 @@ type SourceOptions struct {
 	BundleConfig string
 }
 
-// Sources keeps the library, which is the policies that BGPPolicies can name, in
-// step with directories and OPA bundles. It is a manager.Runnable.
+// Sources updates the library, which contains the policies that BGPPolicies can name, when
+// directories or OPA bundles change. It is a manager.Runnable.
 type Sources struct {
 	paths    []string
 	log      logr.Logger
@@ -39,7 +39,7 @@ type Sources struct {
 	library *policy.Library
 	// good holds the last valid source of each directory and bundle, by name.
 	good map[string]policy.Source
-	// failures holds why the current source of a name is rejected.
+	// failures holds the reason why the current source of a name is rejected.
 	failures map[string]*loop.Failure
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// own is a set of the one BGPPolicy "own", which brings its Rego along. extra is
-// more of its spec, as JSON.
+// own returns a set with one BGPPolicy "own", which contains its Rego. extra holds further
+// fields of its spec, as JSON.
 func own(t testing.TB, judges, rule, extra string) *policy.Set {
 	t.Helper()
 	module, err := json.Marshal("# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: " + judges +
@@ -43,12 +43,12 @@ func own(t testing.TB, judges, rule, extra string) *policy.Set {
 	return set
 }
 
-// messageOf is a rule with one violation, whose message is x as JSON.
+// messageOf returns a rule with one violation, whose message is x as JSON.
 func messageOf(x string) string {
 	return "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": json.marshal(x)} if x := " + x
 }
 
-// only returns the message of the only violation of a decision, read as JSON.
+// only returns the message of the only violation of a decision, decoded from JSON.
 func only(t *testing.T, d *Decision) any {
 	t.Helper()
 	if len(worseOf(d)) != 1 || len(d.Failures) > 0 {
@@ -140,7 +140,7 @@ func TestAPolicyCanReadAllNodes(t *testing.T) {
 		t.Errorf("before: %v, %v", j.Violations(), j.Failures())
 	}
 	d := e.Decide(t.Context(), s, Request{Change: state.Change{After: node(t, 9, true)}})
-	if !d.Allowed { // The violation was there before, whatever it says.
+	if !d.Allowed { // The violation existed before, with another message.
 		t.Fatalf("denied: %s", d.Message())
 	}
 	found := e.Evaluate(t.Context(), s.Apply(state.Change{After: node(t, 9, true)})).Violations()
@@ -214,7 +214,7 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 	}
 }
 
-// The policy chooses the remedy by the text of the reason.
+// The policy selects the remedy by the text of the reason.
 func TestWhatBIRDRejectsComesWithARemedy(t *testing.T) {
 	for name, after := range map[string]calico.Object{
 		"a masked cluster ID":            calicotest.Node(t, "n", calicotest.IPv4("10.9.9.9/24"), calicotest.RouteReflector("244.0.0.0/8")),

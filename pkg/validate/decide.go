@@ -69,9 +69,9 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	return d
 }
 
-// asKnown returns s with the changed object as it is in c.Before. A request holds the
-// current object, while a snapshot may lag behind. So two changes of one object in quick
-// succession are evaluated separately.
+// asKnown returns s with the changed object replaced by c.Before. A request holds the
+// current object, while a snapshot may lag behind. With the current object, two changes of
+// one object in quick succession are evaluated separately.
 func asKnown(s *state.Snapshot, c state.Change) *state.Snapshot {
 	return s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before})
 }
