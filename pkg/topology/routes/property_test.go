@@ -211,7 +211,7 @@ func TestNoRouteIsLostToACoveringOne(t *testing.T) {
 		}
 	}
 	if routes < 1000 {
-		t.Errorf("%d routes in all: the test does not test much", routes)
+		t.Errorf("only %d routes in total", routes)
 	}
 }
 
