@@ -34,7 +34,7 @@ func TestObjectsOfEveryKindDecodeAndFitTheList(t *testing.T) {
 	for _, info := range calico.Kinds() {
 		for _, version := range forms(info) {
 			t.Run(fmt.Sprint(info.Kind, " of ", version), func(t *testing.T) {
-				o := calicotest.Object(t, info.Kind, "default", nil, func(document map[string]any) { document["apiVersion"] = version })
+				o := calicotest.Object(t, info.Kind, "default", nil, calicotest.APIVersion(version))
 				if o.ID() != (calico.ID{Kind: info.Kind, Name: "default"}) {
 					t.Errorf("it is %s", o.ID())
 				}
@@ -92,7 +92,7 @@ func TestAPIVersions(t *testing.T) {
 		{"projectcalico.org/v3", "Tier", "Tier of projectcalico.org/v3 does not decide BGP; known are "},
 	} {
 		t.Run(test.kind+" of "+test.version, func(t *testing.T) {
-			document := calicotest.Document(t, calico.Kind(test.kind), "a", nil, func(document map[string]any) { document["apiVersion"] = test.version })
+			document := calicotest.Document(t, calico.Kind(test.kind), "a", nil, calicotest.APIVersion(test.version))
 			_, decodeErr := calico.Decode(document)
 			kind, err := calico.KindOf(test.version, test.kind)
 			if test.want == "" {

@@ -41,16 +41,8 @@ func (f *Files) NeedLeaderElection() bool { return false }
 
 // Start reloads the files until ctx is done.
 func (f *Files) Start(ctx context.Context) error {
-	ticker := time.NewTicker(reloadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			f.reload()
-		}
-	}
+	loop.Every(ctx, reloadInterval, f.reload)
+	return nil
 }
 
 // reload keeps the last valid documents if the new ones are rejected: a typo in a ConfigMap

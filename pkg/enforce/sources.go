@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 
@@ -103,19 +102,13 @@ func (s *Sources) Start(ctx context.Context) error {
 		}
 		defer s.bundles.stop(context.WithoutCancel(ctx))
 	}
-	ticker := time.NewTicker(reloadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			for _, path := range s.paths {
-				source, err := policy.SourceFromPath(path)
-				s.update(path, source, err)
-			}
+	loop.Every(ctx, reloadInterval, func() {
+		for _, path := range s.paths {
+			source, err := policy.SourceFromPath(path)
+			s.update(path, source, err)
 		}
-	}
+	})
+	return nil
 }
 
 // Check is a healthz.Checker for readiness: it fails until every bundle was

@@ -461,14 +461,7 @@ func TestFixingOneNodeDoesNotOutweighIsolatingAnother(t *testing.T) {
 // each evaluated policy fails, because the deadline is over.
 func TestAChangeToACalicoNodeStatusEvaluatesNothing(t *testing.T) {
 	status := func(name string, established int64) calico.Object {
-		o, err := calico.Decode(map[string]any{
-			"apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": map[string]any{"name": name},
-			"status": map[string]any{"bgp": map[string]any{"numberEstablishedV4": established}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return o
+		return calicotest.Object(t, calico.KindCalicoNodeStatus, name, nil, calicotest.Status(map[string]any{"bgp": map[string]any{"numberEstablishedV4": established}}))
 	}
 	set := defaults(t)
 	objects := append(nodes(t, 12, 3), calicotest.Mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), status("a", 1))
