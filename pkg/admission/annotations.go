@@ -56,7 +56,7 @@ type auditViolation struct {
 }
 
 // encodeViolations returns the violations that the change makes worse as JSON, as many as
-// fit, and the number of the rest; "" where there are none.
+// fit, and the number of the rest; "" if there are none.
 func encodeViolations(d *validate.Decision) (list string, omitted int) {
 	var b strings.Builder
 	for v := range d.Worse() {

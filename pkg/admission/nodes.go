@@ -16,8 +16,8 @@ var nodeControllers = []string{
 	// The node lifecycle, cloud-node and cloud-node-lifecycle controllers share
 	// one ServiceAccount (k8s.io/cloud-provider/app/controllermanager.go) ...
 	"system:serviceaccount:kube-system:node-controller",
-	// ... or use the user of the controller manager that they are part of, where it runs
-	// without --use-service-account-credentials.
+	// ... or, if their controller manager runs without
+	// --use-service-account-credentials, its user.
 	"system:kube-controller-manager",
 	"system:cloud-controller-manager",
 	"system:serviceaccount:kube-system:cloud-controller-manager",

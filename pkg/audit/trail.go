@@ -50,8 +50,8 @@ type Step struct {
 	// start.
 	Before *state.Snapshot
 	// Exempted returns the user who changed an object although a policy denies it,
-	// because the user is exempt from it; false where no such change is recorded. It is
-	// nil where no records are kept.
+	// because the user is exempt from it; false if no such change is recorded. It is
+	// nil if no records are kept.
 	Exempted func(ctx context.Context, policy string, object violation.Object) (user string, ok bool)
 }
 
@@ -59,7 +59,7 @@ type Step struct {
 // lists the resolved violations in a.Resolved, and returns the trail including a. A nil
 // Trail is the trail before the first audit. engine evaluates hypothetical states and must
 // not be the engine that requests use, whose cache they would replace. The only error is
-// that of ctx, where it ends before the topology of step.Before is computed.
+// that of ctx, if it ends before the topology of step.Before is computed.
 //
 // A violation that is worse than at the previous audit gets a new origin:
 //   - Standing, if it is new and its policy was added, changed or fixed since

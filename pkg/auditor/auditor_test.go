@@ -125,7 +125,7 @@ func TestARecordNeverBlocks(t *testing.T) {
 	}
 }
 
-// At whatever point a leader ends, the next one continues its work.
+// The next leader continues the work of a leader that ends at any point.
 func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 	on, off := cluster(t, 4, true), cluster(t, 4, false)
 	broken := errors.New("broken")

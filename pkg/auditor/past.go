@@ -33,7 +33,7 @@ func (p *past) add(now time.Time, s *state.Snapshot) {
 	*p = (*p)[old:]
 }
 
-// at returns the state at time t, nil where it is not known.
+// at returns the state at time t, nil if it is not known.
 func (p *past) at(t time.Time) *state.Snapshot {
 	for _, m := range slices.Backward(*p) {
 		if !m.from.After(t) {

@@ -217,7 +217,7 @@ func (s *reader) some(d *ast.SomeDecl, sc *scope) {
 	for _, symbol := range d.Symbols {
 		call, ok := symbol.Value.(ast.Call)
 		if !ok {
-			continue // It gets its value where it is used.
+			continue // The variable gets its value at its first use.
 		}
 		domain := call[len(call)-1]
 		s.walk(domain, sc)

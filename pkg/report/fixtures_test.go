@@ -165,7 +165,7 @@ func changed() *Topology {
 	return t
 }
 
-// hostile returns a topology whose names contain the markup of every output format.
+// hostile returns a topology whose names contain markup of several output formats.
 func hostile() *Topology {
 	t := mesh5()
 	const name = "<script>\"'${x}\\N\n\x1b[31m|md"

@@ -16,7 +16,7 @@ import (
 // Request is a change and the user who asks for it.
 type Request struct {
 	state.Change
-	// User asks for the change, and is in Groups; "" where the user is not known.
+	// User asks for the change, and is in Groups; "" if the user is not known.
 	User   string
 	Groups []string
 	// DryRun reports that the change is not persisted.
