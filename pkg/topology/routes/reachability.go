@@ -6,7 +6,7 @@ import "context"
 type Routes struct {
 	// WithTransit assumes that all external peers pass routes on to each other and
 	// to every node that peers with one of them, whatever the AS numbers in their
-	// paths. WithoutTransit assumes that they pass nothing on. Without external
+	// paths. WithoutTransit assumes that they do not pass routes on. Without external
 	// peers, both are the same pointer.
 	WithTransit, WithoutTransit *Reachability
 }
