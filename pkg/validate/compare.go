@@ -51,7 +51,7 @@ type Verdict struct {
 	// Relation relates Violation to Before.
 	Relation Relation
 	// Gained counts the nodes, or the pairs of nodes, that the violation reaches and did
-	// not reach before. Sample names the first few. Both are 0 and empty where the
+	// not reach before. Sample names the first few. Both are 0 and empty if the
 	// violation is New, has no members or the topology of a side is not available.
 	Gained int
 	Sample []string

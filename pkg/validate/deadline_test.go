@@ -12,8 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// TestADoneContextComputesNothing proves it by the evaluation: one for which anything
-// was computed has a topology.
+// An evaluation has a topology if anything was computed for it.
 func TestADoneContextComputesNothing(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)
 	change := known(s, state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)")})
@@ -67,8 +66,7 @@ func TestADoneContextComputesNothing(t *testing.T) {
 	}
 }
 
-// TestTheDeadlineEndsTheStateAfterToo has the state before cached, so that only
-// the state after the change is left to compute.
+// The state before the change is cached, so that only the state after it must be computed.
 func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)
 	e := NewEngine(defaults(t, aboutSessions...))
@@ -106,7 +104,7 @@ func TestATopologyThatIsLateIsNoErrorOfThePolicy(t *testing.T) {
 	}
 }
 
-// A topology that takes longer than a request waits has to be computed once.
+// A topology that takes longer than the time limit of a request must be computed once.
 func TestWarmBoundsThePoliciesAndNotTheTopology(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)
 	e := NewEngine(defaults(t, aboutSessions...))

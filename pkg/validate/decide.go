@@ -17,7 +17,7 @@ import (
 // Request is a change and the user who asks for it.
 type Request struct {
 	state.Change
-	// User asks for the change, and is in Groups; "" where the user is not known.
+	// User asks for the change, and is in Groups; "" if the user is not known.
 	User   string
 	Groups []string
 	// DryRun reports that the change is not persisted.
@@ -212,9 +212,9 @@ func (m *merger) finish() {
 	slices.SortStableFunc(m.decision.Failures, func(a, b Failure) int { return cmp.Compare(a.Policy, b.Policy) })
 }
 
-// asKnown returns s with the changed object as it is in c.Before. A request holds the
-// current object, while a snapshot may lag behind. So two changes of one object in quick
-// succession are evaluated separately.
+// asKnown returns s with the changed object replaced by c.Before. A request holds the
+// current object, while a snapshot may lag behind. With the current object, two changes of
+// one object in quick succession are evaluated separately.
 func asKnown(s *state.Snapshot, c state.Change) *state.Snapshot {
 	return s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before})
 }

@@ -28,8 +28,8 @@ type Decision struct {
 	// Problems are what Calico ignores or rejects in the changed object, without the
 	// fields that a violation is about.
 	Problems []calico.Problem
-	// Effects describe how the change alters sessions, where violations are about nodes
-	// that it harms; see topology.Topology.Effects.
+	// Effects describe how the change alters sessions. Violations describe its effects on
+	// nodes. See topology.Topology.Effects.
 	Effects []string
 }
 
@@ -117,7 +117,7 @@ func (d *Decision) Exempted() []string {
 const maxLines = 20
 
 // Message returns the reason why the change is not allowed: a line for each violation that
-// denies it and each policy that could not be evaluated, then the effects. It is "" where
+// denies it and each policy that could not be evaluated, then the effects. It is "" if
 // the change is allowed.
 func (d *Decision) Message() string {
 	var lines []string
@@ -143,7 +143,7 @@ func (d *Decision) Message() string {
 // Warnings returns the warnings for the user, in order of policies: violations of policies
 // whose action is Warn or from which the user is exempt, violations that existed before and
 // are about the changed object, and policies that could not be evaluated. The effects
-// follow where the change is allowed, then what Calico ignores in the object.
+// follow if the change is allowed, then what Calico ignores in the object.
 func (d *Decision) Warnings() []string {
 	var out []string
 	failures := d.Failures

@@ -53,7 +53,7 @@ type Evaluation struct {
 	input    *stateInput
 	document ast.Object // the whole input without the parameters
 	data     func() ast.Value
-	results  []result // in order of the policies; empty for those that judge changes
+	results  []result // in order of the policies; empty for those that evaluate changes
 }
 
 // result holds the violations of one policy, or the error if it could not be evaluated.
@@ -191,9 +191,9 @@ func unevaluated(s *state.Snapshot, policies *policy.Set, err error) *Evaluation
 	return v
 }
 
-// maxAge is how long a cached evaluation is used if a policy reads the time. So a violation
-// that only the passage of time causes is found in the state before the next change, and
-// does not count as caused by it.
+// maxAge is how long a cached evaluation is used if a policy reads the time. A violation that
+// only the passage of time causes is thus found in the state before the next change, and is
+// not attributed to that change.
 const maxAge = time.Second
 
 // fits reports whether v is the evaluation of s by policies. An evaluation in which a
@@ -276,9 +276,8 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part
 	return v, nil
 }
 
-// run evaluates one policy. The policy gets an equal share of the remaining time, which is
-// divided among it and the policies after it, left in total. So a policy that does not end
-// takes no time from the others.
+// run evaluates one policy. The remaining time is divided equally among this policy and those
+// after it, left in total, so that a policy that does not end takes no time from the others.
 func run(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value, left int) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
