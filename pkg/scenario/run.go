@@ -74,9 +74,12 @@ func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, er
 			return nil, err
 		}
 		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: s.Groups(i)})
-		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
+		o := Outcome{Allowed: d.Allowed, Warnings: d.Warnings()}
+		if !d.Allowed {
+			o.Message = d.Message()
+		}
 		for v := range d.Worse() {
-			if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
+			if name := v.Violation.Policy; !d.Allowed && v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
 				o.Policies = append(o.Policies, name)
 			}
 		}
