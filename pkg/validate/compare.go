@@ -65,7 +65,13 @@ func (v *Verdict) Text() string {
 
 // Applied returns the action that bgpguard takes: the action of the policy, or Audit if the
 // user is exempt.
-func (v *Verdict) Applied() violation.Action { return applied(v.Violation.Action, v.Exempt) }
+func (v *Verdict) Applied() violation.Action {
+	a := applied(v.Violation.Action, v.Exempt)
+	if a == violation.Deny && v.Violation.Advisory {
+		return violation.Warn
+	}
+	return a
+}
 
 func applied(a violation.Action, exempt bool) violation.Action {
 	if exempt {

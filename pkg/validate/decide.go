@@ -59,7 +59,11 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 			d.Failures = append(d.Failures, Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err})
 		}
 		for j := range d.Verdicts[from:] {
-			d.Verdicts[from+j].Exempt = exempt
+			v := &d.Verdicts[from+j]
+			v.Exempt = exempt
+			if by := v.Violation.SetBy; by != nil && *by == d.Object {
+				v.Violation.Advisory = true
+			}
 		}
 	}
 	d.Allowed = !d.denied()
