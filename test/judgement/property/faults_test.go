@@ -16,7 +16,10 @@ import (
 
 // cluster is a cluster as documents by their names. healthy holds no fault.
 type cluster struct {
-	name    string
+	name string
+	// others means that the nodes exchange routes by other means than route reflectors, and
+	// that route-reflectors-required is therefore not in force, as its page says.
+	others  bool
 	healthy map[calico.ID]document
 	ids     []calico.ID // of healthy, sorted
 	faults  []fault     // that the cluster can have
@@ -34,14 +37,18 @@ type fault struct {
 	// deleted and created replace the whole object.
 	deleted bool
 	created document
-	// lends means that the fault also adds sessions. Other nodes can depend on them while
-	// their own are missing, so removing the fault is a repair only where no fault takes
-	// sessions away.
-	lends bool
+	// takes means that the fault takes sessions or routes away, lends that it adds some. Nodes
+	// can depend on lent ones while their own are missing: removing a fault that lends is a
+	// repair only where no other fault takes, so no state has both.
+	takes, lends bool
 	// freezes means that BIRD rejects the configuration of each node that peers with the
 	// object. While it lasts, a change that gives another node such a session freezes that
 	// node too, so it must be removed first. A state has at most one.
 	freezes bool
+	// silences means that the BGPPeer gives no half-sessions any more. alters means that one
+	// end of sessions has other settings. While a BGPPeer is silent, another one can give both
+	// ends, so that the settings of neither matter: no state has both.
+	silences, alters bool
 	// with names a setting that other faults of the same setting are judged by: only one of
 	// them can be in a state. A value that fits a healthy setting is no repair while the
 	// setting itself is wrong.
@@ -50,7 +57,7 @@ type fault struct {
 
 // clash reports whether two faults cannot be in one state.
 func (f *fault) clash(g *fault) bool {
-	if f.with != "" && f.with == g.with || f.lends != g.lends || f.freezes && g.freezes {
+	if f.with != "" && f.with == g.with || f.lends && g.takes || f.takes && g.lends || f.freezes && g.freezes || f.silences && g.alters || f.alters && g.silences {
 		return true
 	}
 	if f.id != g.id {
@@ -276,6 +283,7 @@ func clusters(t testing.TB) []*cluster {
 	for rack := range 2 {
 		racks.object(calico.KindBGPPeer, fmt.Sprintf("rack-%d", rack), document{"nodeSelector": "all()", "peerSelector": fmt.Sprintf("rack == 'r%d'", rack)})
 	}
+	racks.cluster.others = true
 	racks.pool("pool", "192.168.0.0/17", "Never", "Never")
 	done(racks)
 
@@ -286,6 +294,7 @@ func clusters(t testing.TB) []*cluster {
 	routers.object(calico.KindBGPConfiguration, "default", document{"nodeToNodeMeshEnabled": false})
 	routers.object(calico.KindBGPPeer, "tor-a", document{"peerIP": "10.0.1.1", "asNumber": int64(64600)})
 	routers.object(calico.KindBGPPeer, "tor-b", document{"peerIP": "10.0.1.2", "asNumber": int64(64600)})
+	routers.cluster.others = true
 	routers.pool("pool", "192.168.0.0/17", "Never", "Never")
 	done(routers)
 
@@ -307,8 +316,9 @@ func (b *builder) findFaults() {
 		c.faults = append(c.faults, f)
 	}
 	for _, id := range c.ids {
-		change := func(name, path string, value any) {
-			add(fault{id: id, fields: map[string]any{path: value}}, "%s: %s", id, name)
+		change := func(kind fault, name, path string, value any) {
+			kind.id, kind.fields = id, map[string]any{path: value}
+			add(kind, "%s: %s", id, name)
 		}
 		switch id.Kind {
 		case calico.KindNode:
@@ -316,22 +326,22 @@ func (b *builder) findFaults() {
 		case calico.KindBGPPeer:
 			b.peerFaults(id, add, change)
 		case calico.KindIPPool:
-			change("no encapsulation", "spec vxlanMode", "Never")
-			change("not exported", "spec disableBGPExport", true)
+			change(fault{takes: true}, "no encapsulation", "spec vxlanMode", "Never")
+			change(fault{takes: true}, "not exported", "spec disableBGPExport", true)
 		}
 	}
 	id := calico.ID{Kind: calico.KindBGPConfiguration, Name: calico.Default}
 	meshOn := c.healthy[id] == nil || c.healthy[id]["spec"].(document)["nodeToNodeMeshEnabled"] == true
 	if c.healthy[id] == nil {
 		off := calicotest.Document(b.t, id.Kind, id.Name, document{"nodeToNodeMeshEnabled": false})
-		add(fault{id: id, created: off}, "mesh off")
+		add(fault{id: id, created: off, takes: true}, "mesh off")
 		return
 	}
 	mesh := func(value bool) map[string]any { return map[string]any{"spec nodeToNodeMeshEnabled": value} }
-	add(fault{id: id, fields: mesh(!meshOn), lends: !meshOn}, "mesh %t", !meshOn)
+	add(fault{id: id, fields: mesh(!meshOn), takes: meshOn, lends: !meshOn}, "mesh %t", !meshOn)
 	add(fault{id: id, deleted: true, lends: !meshOn, with: "restart time"}, "default deleted")
 	for _, number := range []int64{0, 65001} {
-		add(fault{id: id, fields: map[string]any{"spec asNumber": number}, freezes: number == 0, with: "AS number"}, "AS number %d of the cluster", number)
+		add(fault{id: id, fields: map[string]any{"spec asNumber": number}, takes: true, freezes: number == 0, with: "AS number"}, "AS number %d of the cluster", number)
 	}
 	add(fault{id: id, fields: map[string]any{"spec nodeMeshMaxRestartTime": "300s"}, with: "restart time"}, "nodeMeshMaxRestartTime 300s")
 	add(fault{id: id, fields: map[string]any{"spec listenPort": int64(1790)}}, "listenPort 1790")
@@ -343,68 +353,73 @@ func secret(name string) document {
 	return document{"secretKeyRef": document{"name": name, "key": "password"}}
 }
 
-func (b *builder) nodeFaults(id calico.ID, add func(fault, string, ...any), change func(string, string, any)) {
+func (b *builder) nodeFaults(id calico.ID, add func(fault, string, ...any), change func(fault, string, string, any)) {
 	doc := b.cluster.healthy[id]
 	annotations := doc["metadata"].(document)["annotations"].(document)
 	annotation := func(name string) string { return "metadata annotations " + name }
-	change("no IPv4 address", annotation(calico.AnnotationIPv4Address), nil)
-	freeze := func(name, path string, value any) {
-		add(fault{id: id, fields: map[string]any{path: value}, freezes: true}, "%s: %s", id, name)
-	}
-	freeze("AS number 0", annotation(calico.AnnotationASNumber), "0")
-	change("AS number 65002", annotation(calico.AnnotationASNumber), "65002")
+	frozen, both := fault{takes: true, freezes: true}, fault{takes: true, lends: true}
+	change(fault{takes: true}, "no IPv4 address", annotation(calico.AnnotationIPv4Address), nil)
+	change(frozen, "AS number 0", annotation(calico.AnnotationASNumber), "0")
+	// Sessions with another AS number are eBGP, and pass routes on that iBGP does not.
+	change(both, "AS number 65002", annotation(calico.AnnotationASNumber), "65002")
 	for i := range 3 {
 		if nodeName(i) != id.Name {
-			freeze("the address of "+nodeName(i), annotation(calico.AnnotationIPv4Address), address(i)+"/24")
+			change(frozen, "the address of "+nodeName(i), annotation(calico.AnnotationIPv4Address), address(i)+"/24")
 		}
 	}
 	if annotations[calico.AnnotationIPv6Address] != nil {
-		change("no IPv6 address", annotation(calico.AnnotationIPv6Address), nil)
-		freeze("a link-local address", annotation(calico.AnnotationIPv6Address), "fe80::1/64")
+		change(fault{takes: true}, "no IPv6 address", annotation(calico.AnnotationIPv6Address), nil)
+		change(frozen, "a link-local address", annotation(calico.AnnotationIPv6Address), "fe80::1/64")
 	}
-	freeze("a cluster ID with a mask", annotation(calico.AnnotationClusterID), "244.0.0.0/8")
 	if annotations[calico.AnnotationClusterID] == nil {
-		change("a cluster ID", annotation(calico.AnnotationClusterID), "244.0.0.7")
-		add(fault{id: id, fields: map[string]any{"metadata labels rr": "true"}, lends: true}, "%s: labelled rr", id)
+		// The node reflects routes, and is no longer in the mesh.
+		change(both, "a cluster ID", annotation(calico.AnnotationClusterID), "244.0.0.7")
+		change(fault{takes: true, lends: true, freezes: true}, "a cluster ID with a mask", annotation(calico.AnnotationClusterID), "244.0.0.0/8")
+		change(fault{lends: true}, "labelled rr", "metadata labels rr", "true")
 	} else {
-		change("no cluster ID", annotation(calico.AnnotationClusterID), nil)
-		change("another cluster ID", annotation(calico.AnnotationClusterID), "244.0.0.8")
-		change("not labelled rr", "metadata labels rr", nil)
+		change(frozen, "a cluster ID with a mask", annotation(calico.AnnotationClusterID), "244.0.0.0/8")
+		change(fault{takes: true}, "no cluster ID", annotation(calico.AnnotationClusterID), nil)
+		change(both, "another cluster ID", annotation(calico.AnnotationClusterID), "244.0.0.8")
+		change(both, "not labelled rr", "metadata labels rr", nil) // It gets the sessions of other nodes.
 	}
-	change("no rack", "metadata labels rack", nil)
-	change("not ready", "status", document{"conditions": []any{document{"type": "Ready", "status": "False"}}})
-	add(fault{id: id, deleted: true}, "%s: deleted", id)
+	change(fault{takes: true, silences: true}, "no rack", "metadata labels rack", nil)
+	change(fault{takes: true}, "not ready", "status", document{"conditions": []any{document{"type": "Ready", "status": "False"}}})
+	add(fault{id: id, deleted: true, takes: true}, "%s: deleted", id)
 }
 
-func (b *builder) peerFaults(id calico.ID, add func(fault, string, ...any), change func(string, string, any)) {
+func (b *builder) peerFaults(id calico.ID, add func(fault, string, ...any), change func(fault, string, string, any)) {
 	spec := b.cluster.healthy[id]["spec"].(document)
+	frozen := fault{takes: true, freezes: true}
 	for _, field := range []string{"nodeSelector", "peerSelector"} {
 		if spec[field] == nil {
 			continue
 		}
-		change(field+" without a match", "spec "+field, "has(nothing)")
-		change(field+" that does not parse", "spec "+field, "has(")
-		change(field+" of one rack", "spec "+field, "rack == 'r1'")
+		for _, selector := range []string{"has(nothing)", "has(", fmt.Sprintf("(%s) && rack == 'r1'", spec[field])} {
+			add(fault{id: id, fields: map[string]any{"spec " + field: selector}, takes: true, silences: true}, "%s: %s %q", id, field, selector)
+		}
 	}
+	altered := fault{takes: true, alters: true}
 	if spec["peerIP"] != nil {
-		change("no asNumber", "spec asNumber", nil)
-		change("another asNumber", "spec asNumber", int64(64700))
-		change("localASNumber", "spec localASNumber", int64(64800))
+		change(frozen, "no asNumber", "spec asNumber", nil)
+		change(altered, "another asNumber", "spec asNumber", int64(64700))
+		change(altered, "localASNumber", "spec localASNumber", int64(64800))
 	}
-	change("password", "spec password", secret("peer"))
-	change("ttlSecurity", "spec ttlSecurity", int64(1))
-	change("keepaliveTime", "spec keepaliveTime", "5s")
-	add(fault{id: id, fields: map[string]any{"spec maxRestartTime": "300s"}, with: "restart time"}, "%s: maxRestartTime", id)
-	change("filters", "spec filters", []any{"missing"})
-	change("nextHopMode", "spec nextHopMode", "Self")
-	change("reversePeering", "spec reversePeering", "Manual")
-	change("sourceAddress", "spec sourceAddress", "None")
-	add(fault{id: id, deleted: true}, "%s: deleted", id)
-	for name, settings := range map[string]document{
-		"another password": {"password": secret("other")}, "another restart time": {"maxRestartTime": "240s"}, "another keepalive time": {"keepaliveTime": "20s"},
-	} {
-		copied := calicotest.Document(b.t, id.Kind, id.Name+"-copy", merged(spec, settings))
-		add(fault{id: calico.ID{Kind: id.Kind, Name: id.Name + "-copy"}, created: copied, lends: true, with: "copy"}, "%s: copied with %s", id, name)
+	change(altered, "password", "spec password", secret("peer"))
+	change(altered, "ttlSecurity", "spec ttlSecurity", int64(1))
+	change(fault{}, "keepaliveTime", "spec keepaliveTime", "5s")
+	change(fault{with: "restart time"}, "maxRestartTime", "spec maxRestartTime", "300s")
+	change(fault{}, "filters", "spec filters", []any{"missing"})
+	change(fault{}, "nextHopMode", "spec nextHopMode", "Self")
+	change(altered, "reversePeering", "spec reversePeering", "Manual")
+	change(fault{}, "sourceAddress", "spec sourceAddress", "None")
+	add(fault{id: id, deleted: true, takes: true, silences: true}, "%s: deleted", id)
+	for _, settings := range []document{{"password": secret("other")}, {"maxRestartTime": "240s"}, {"keepaliveTime": "20s"}} {
+		_, password := settings["password"]
+		copied := fault{
+			id: calico.ID{Kind: id.Kind, Name: id.Name + "-copy"}, created: calicotest.Document(b.t, id.Kind, id.Name+"-copy", merged(spec, settings)),
+			takes: password, alters: password, lends: true, with: "copy",
+		}
+		add(copied, "%s: copied with %v", id, settings)
 	}
 }
 
