@@ -63,7 +63,14 @@ func (h *PolicyHandler) HTTP(log logr.Logger, limit time.Duration) (http.Handler
 
 // Handle implements admission.Handler.
 func (h *PolicyHandler) Handle(ctx context.Context, req admission.Request) admission.Response {
-	r := h.review(ctx, &req)
+	var r *policyReview
+	if err := caught(logf.FromContext(ctx), func() { r = h.review(ctx, &req) }); err != nil {
+		// Fails open, as the API server does for BGPPolicies when the webhook is down: a
+		// policy that cannot be used is shown in its status, and does no harm.
+		r = &policyReview{result: resultError}
+		r.Allowed, r.AuditAnnotations = true, map[string]string{}
+		r.Warnings = []string{fmt.Sprintf("%s was not reviewed: %v", describe(&req), err)}
+	}
 	r.Warnings = warnings(append(r.Warnings, h.notes...), "")
 	r.AuditAnnotations["decision"] = r.result
 	requests.WithLabelValues(r.result, operationLabel(&reply{request: &req}), v1alpha1.KindBGPPolicy, strconv.FormatBool(dryRun(&req))).Inc()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -51,18 +52,28 @@ func (h *Handler) SetRecord(record Record) { h.record = record }
 // Handle implements admission.Handler.
 func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
 	start := time.Now()
-	r := h.answer(ctx, &req)
+	log := logf.FromContext(ctx)
+	var r *reply
+	if err := caught(log, func() { r = h.answer(ctx, &req) }); err != nil {
+		r = panicked(&req, err)
+	}
 	took := time.Since(start)
+	_ = caught(log, func() { h.account(log, r, took) }) // It has logged the error, which must not change the answer.
+	return r.Response
+}
+
+// account counts, logs and records an answer.
+func (h *Handler) account(log logr.Logger, r *reply, took time.Duration) {
+	r.logPanics(log)
 	if r.twin {
-		logf.FromContext(ctx).V(1).Info("Answered the second review of a change, which is not counted again", "result", r.result)
-		return r.Response
+		log.V(1).Info("Answered the second review of a change, which is not counted again", "result", r.result)
+		return
 	}
 	r.count(took)
-	r.log(logf.FromContext(ctx))
-	if policies := r.overridden(); policies != nil && !dryRun(&req) {
-		h.record(r.reference(), req.UserInfo.Username, policies)
+	r.log(log)
+	if policies := r.overridden(); policies != nil && !dryRun(r.request) {
+		h.record(r.reference(), r.request.UserInfo.Username, policies)
 	}
-	return r.Response
 }
 
 // answer makes the reply. Handle counts, logs and records, so that a dry run gets the same

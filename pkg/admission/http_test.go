@@ -62,11 +62,9 @@ func TestHTTP(t *testing.T) {
 			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"","allowed":false,"status":{"metadata":{},"message":"the AdmissionReview has more than 4194304 bytes","code":413}}}`,
 		},
 		"a panic is an error with the request's UID": {
-			body: review(),
-			decider: deciderFunc(func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
-				panic("out of cheese")
-			}),
-			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"uid-1","allowed":false,"status":{"metadata":{},"message":"panic: out of cheese [recovered]","code":500}}}`,
+			body:    review(),
+			decider: outOfCheese,
+			want:    `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"uid-1","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the change could not be evaluated: bgpguard panicked: out of cheese","reason":"InternalError","code":500},"auditAnnotations":{"data-age":"0s","decision":"error"}}}`,
 		},
 	}
 	for name, test := range tests {

@@ -26,6 +26,10 @@ var (
 		Name: "bgpguard_policy_failures_total",
 		Help: "Requests for which a policy could not be evaluated.",
 	}, []string{"policy"})
+	panics = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "bgpguard_panics_total",
+		Help: "Panics while bgpguard answered a request. The log has the stack of each.",
+	})
 	duration = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "bgpguard_request_duration_seconds",
 		Help: "Time from a decoded request to its answer, without the network.",
@@ -36,7 +40,7 @@ var (
 
 // Collectors returns the metrics of this package. All handlers of the process share them.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, duration}
+	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, panics, duration}
 }
 
 // count counts the request; a label marks dry runs. No label holds a value that users can

@@ -16,8 +16,8 @@ var nodeControllers = []string{
 	// The node lifecycle, cloud-node and cloud-node-lifecycle controllers share
 	// one ServiceAccount (k8s.io/cloud-provider/app/controllermanager.go) ...
 	"system:serviceaccount:kube-system:node-controller",
-	// ... or use the user of the controller manager that they are part of, where it runs
-	// without --use-service-account-credentials.
+	// ... or, if their controller manager runs without
+	// --use-service-account-credentials, its user.
 	"system:kube-controller-manager",
 	"system:cloud-controller-manager",
 	"system:serviceaccount:kube-system:cloud-controller-manager",
@@ -44,6 +44,7 @@ const (
 	nodeTerminating = "the Node is being deleted, and a denial would keep it forever"
 	nodeRemoved     = "this controller deletes Nodes whose machines no longer exist"
 	nodeCalico      = "calico-node exits when it cannot write its Node"
+	nodeKubelet     = "a kubelet repeats its registration until it is accepted, and its Node is NotReady until then"
 )
 
 // aboutNode reports whether a request is about a Node.
@@ -51,16 +52,19 @@ func aboutNode(req *admission.Request) bool {
 	return req.Kind.Group == "" && req.Kind.Kind == string(calico.KindNode)
 }
 
-// notEnforced returns the reason to allow a request that policies deny, "" where the denial
-// is enforced. Only requests about Nodes have one. Among the users listed here, only
-// calico-node may change labels: the policies exist to deny, for example, that a cloud
-// controller or an upgrade removes a label.
+// notEnforced returns the reason to allow a request that policies deny, "" if the denial is
+// enforced. Only requests about Nodes can have a reason. calico-node may make any change, and
+// a kubelet any change of its own Node. A
+// node controller may only delete: policies exist to deny, for example, that a cloud controller
+// removes a label. Every user may update a Node that is being deleted.
 func notEnforced(req *admission.Request) string {
 	switch user := req.UserInfo.Username; {
 	case !aboutNode(req):
 		return ""
 	case slices.Contains(calicoNodes, user):
 		return nodeCalico
+	case ownKubelet(req):
+		return nodeKubelet
 	case req.Operation == admissionv1.Delete && slices.Contains(nodeControllers, user):
 		return nodeRemoved
 	case req.Operation == admissionv1.Update && deleting(req.Object.Raw):
@@ -68,4 +72,11 @@ func notEnforced(req *admission.Request) string {
 	default:
 		return ""
 	}
+}
+
+// ownKubelet reports whether a kubelet writes the Node on which it runs. The group matters:
+// everybody who may create a user of any name, as in some identity providers, could otherwise
+// bypass the policies.
+func ownKubelet(req *admission.Request) bool {
+	return req.Name != "" && req.UserInfo.Username == "system:node:"+req.Name && slices.Contains(req.UserInfo.Groups, "system:nodes")
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// coreNode returns a Node as JSON, more being further fields of its metadata.
+// coreNode returns a Node as JSON. more holds further fields of its metadata.
 func coreNode(more string) string {
 	return `{"apiVersion":"v1","kind":"Node","metadata":{"name":"cp-1"` + more + `}}`
 }
 
-// nodeRequest returns a request of user about the Node cp-1, which loses the
-// label that makes it a route reflector.
+// nodeRequest returns a request of user that removes the label from the Node cp-1 that makes
+// it a route reflector, or deletes the Node.
 func nodeRequest(op admissionv1.Operation, user string) admission.Request {
 	object, old := coreNode(""), coreNode(`,"labels":{"rr":""}`)
 	if op == remove {
@@ -33,7 +33,7 @@ func nodeRequest(op admissionv1.Operation, user string) admission.Request {
 	return r
 }
 
-// inStatus has a request go through the subresource status.
+// inStatus returns the request for the subresource status.
 func inStatus(r admission.Request) admission.Request {
 	r.SubResource = "status"
 	return r
@@ -51,28 +51,31 @@ func TestWhoseDenialsAreNotEnforced(t *testing.T) {
 	unparsed.UserInfo.Username = calicoNode
 	tests := map[string]struct {
 		request admission.Request
-		want    string // why it is not enforced, "" where it is denied
+		want    string // the reason not to enforce the denial, "" if the request is denied
 	}{
-		"a person who removes a label":                       {nodeRequest(update, "jane"), ""},
-		"a person who removes a label through the status":    {inStatus(nodeRequest(update, "jane")), ""},
-		"a person who deletes a Node":                        {nodeRequest(remove, "jane"), ""},
-		"a cluster-admin's upgrade that removes a label":     {nodeRequest(update, "kubernetes-admin"), ""},
-		"a kubelet that removes a label":                     {inStatus(nodeRequest(update, "system:node:cp-1")), ""},
-		"the node controllers that delete a Node":            {nodeRequest(remove, lifecycle), nodeRemoved},
-		"the node controllers that remove a label":           {nodeRequest(update, lifecycle), ""},
-		"kube-controller-manager":                            {nodeRequest(remove, "system:kube-controller-manager"), nodeRemoved},
-		"cloud-controller-manager with a certificate":        {nodeRequest(remove, "system:cloud-controller-manager"), nodeRemoved},
-		"cloud-controller-manager as a ServiceAccount":       {nodeRequest(remove, "system:serviceaccount:kube-system:cloud-controller-manager"), nodeRemoved},
-		"cloud-controller-manager of EKS":                    {nodeRequest(remove, "eks:cloud-controller-manager"), nodeRemoved},
-		"cluster-autoscaler":                                 {nodeRequest(remove, "system:serviceaccount:kube-system:cluster-autoscaler"), nodeRemoved},
-		"Karpenter":                                          {nodeRequest(remove, "system:serviceaccount:kube-system:karpenter"), nodeRemoved},
-		"Karpenter in the namespace it had before":           {nodeRequest(remove, "system:serviceaccount:karpenter:karpenter"), nodeRemoved},
-		"another ServiceAccount named karpenter":             {nodeRequest(remove, "system:serviceaccount:team-a:karpenter"), ""},
-		"calico-node that writes its Node":                   {inStatus(nodeRequest(update, calicoNode)), nodeCalico},
-		"calico-node of the operator":                        {inStatus(nodeRequest(update, "system:serviceaccount:calico-system:calico-node")), nodeCalico},
-		"another ServiceAccount named calico-node":           {inStatus(nodeRequest(update, "system:serviceaccount:team-a:calico-node")), ""},
-		"calico-node that writes anything else":              {unparsed, ""},
-		"finalizers of a Node that is being deleted already": {dying, nodeTerminating},
+		"a person who removes a label":                        {nodeRequest(update, "jane"), ""},
+		"a person who removes a label through the status":     {inStatus(nodeRequest(update, "jane")), ""},
+		"a person who deletes a Node":                         {nodeRequest(remove, "jane"), ""},
+		"a cluster-admin's upgrade that removes a label":      {nodeRequest(update, "kubernetes-admin"), ""},
+		"a kubelet that removes a label of its Node":          {inStatus(kubeletRequest(update, "cp-1")), nodeKubelet},
+		"a kubelet that deletes its Node":                     {kubeletRequest(remove, "cp-1"), nodeKubelet},
+		"a kubelet that writes another Node":                  {inStatus(kubeletRequest(update, "cp-2")), ""},
+		"a user with the name of a kubelet, not in its group": {inStatus(nodeRequest(update, "system:node:cp-1")), ""},
+		"the node controllers that delete a Node":             {nodeRequest(remove, lifecycle), nodeRemoved},
+		"the node controllers that remove a label":            {nodeRequest(update, lifecycle), ""},
+		"kube-controller-manager":                             {nodeRequest(remove, "system:kube-controller-manager"), nodeRemoved},
+		"cloud-controller-manager with a certificate":         {nodeRequest(remove, "system:cloud-controller-manager"), nodeRemoved},
+		"cloud-controller-manager as a ServiceAccount":        {nodeRequest(remove, "system:serviceaccount:kube-system:cloud-controller-manager"), nodeRemoved},
+		"cloud-controller-manager of EKS":                     {nodeRequest(remove, "eks:cloud-controller-manager"), nodeRemoved},
+		"cluster-autoscaler":                                  {nodeRequest(remove, "system:serviceaccount:kube-system:cluster-autoscaler"), nodeRemoved},
+		"Karpenter":                                           {nodeRequest(remove, "system:serviceaccount:kube-system:karpenter"), nodeRemoved},
+		"Karpenter in the namespace it had before":            {nodeRequest(remove, "system:serviceaccount:karpenter:karpenter"), nodeRemoved},
+		"another ServiceAccount named karpenter":              {nodeRequest(remove, "system:serviceaccount:team-a:karpenter"), ""},
+		"calico-node that writes its Node":                    {inStatus(nodeRequest(update, calicoNode)), nodeCalico},
+		"calico-node of the operator":                         {inStatus(nodeRequest(update, "system:serviceaccount:calico-system:calico-node")), nodeCalico},
+		"another ServiceAccount named calico-node":            {inStatus(nodeRequest(update, "system:serviceaccount:team-a:calico-node")), ""},
+		"calico-node that writes anything else":               {unparsed, ""},
+		"finalizers of a Node that is being deleted already":  {dying, nodeTerminating},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -21,7 +20,7 @@ func untilDone[T any](ctx context.Context, f func() (T, error)) (result T, runni
 		defer close(done)
 		defer func() {
 			if r := recover(); r != nil {
-				failed = fmt.Errorf("panicked: %v", r)
+				failed = recovered(r)
 			}
 		}()
 		got, failed = f()
