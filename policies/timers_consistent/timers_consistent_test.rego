@@ -155,6 +155,26 @@ test_fail_a_peer_differs_from_the_restart_time_of_the_mesh if {
 	}}
 }
 
+test_fail_a_peer_with_its_own_restart_time if {
+	groups := [
+		{"seconds": 120, "scope": "nodes", "sessions": 7140, "objects": [_mesh(true, 7140)]},
+		{"seconds": 300, "scope": "nodes", "sessions": 10, "objects": [_peer("rack-1", true, 10)]},
+	]
+	some violation in _violations(
+		{
+			"restartTime": groups,
+			"nodeMeshMaxRestartTime": {"set": true, "seconds": 120},
+		},
+		{},
+	)
+	violation.setBy == {"kind": "BGPConfiguration", "name": "default"}
+	violation.msg == concat("", [
+		"BGPPeer rack-1 has a different restart time: maxRestartTime 300s, expected 120s ",
+		"(nodeMeshMaxRestartTime in BGPConfiguration default); set spec.maxRestartTime: 120s in it, ",
+		"or first change nodeMeshMaxRestartTime for all",
+	])
+}
+
 test_fail_the_restart_time_of_the_mesh_says_nothing_about_keepalives if {
 	patch := {"keepaliveTime": _one_session_each([80, 90]), "nodeMeshMaxRestartTime": {"set": true, "seconds": 120}}
 	{violation.id | some violation in _violations(patch, {})} == {"keepalive-time"}
