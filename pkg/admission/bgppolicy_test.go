@@ -22,7 +22,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// fakePolicies has the built-in library, and in force what it is given.
+// fakePolicies is a Policies with the built-in library. set is in force.
 type fakePolicies struct{ set *policy.Set }
 
 func (p fakePolicies) Set() *policy.Set { return p.set }
@@ -35,7 +35,7 @@ func (p fakePolicies) Check(ctx context.Context, d *policy.Document) (*policy.Po
 	return l.Check(ctx, d, time.Second)
 }
 
-// inForce returns policies with four of the default install in force.
+// inForce returns a fakePolicies with four policies of the default install in force.
 func inForce(t *testing.T) fakePolicies {
 	t.Helper()
 	documents, err := policy.Defaults()
@@ -213,7 +213,7 @@ func TestAnExemptUserIsAllowedAndRecorded(t *testing.T) {
 	}
 }
 
-// nothing is what policies find in a state without violations.
+// nothing is a Try on a state without violations.
 func nothing(context.Context, *policy.Policy) ([]violation.Violation, error) { return nil, nil }
 
 func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {

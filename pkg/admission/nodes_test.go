@@ -15,13 +15,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// coreNode returns a Node as JSON, more being further fields of its metadata.
+// coreNode returns a Node as JSON. more holds further fields of its metadata.
 func coreNode(more string) string {
 	return `{"apiVersion":"v1","kind":"Node","metadata":{"name":"cp-1"` + more + `}}`
 }
 
-// nodeRequest returns a request of user about the Node cp-1, which loses the
-// label that makes it a route reflector.
+// nodeRequest returns a request of user that removes the label from the Node cp-1 that makes
+// it a route reflector, or deletes the Node.
 func nodeRequest(op admissionv1.Operation, user string) admission.Request {
 	object, old := coreNode(""), coreNode(`,"labels":{"rr":""}`)
 	if op == remove {
@@ -33,7 +33,7 @@ func nodeRequest(op admissionv1.Operation, user string) admission.Request {
 	return r
 }
 
-// inStatus has a request go through the subresource status.
+// inStatus returns the request for the subresource status.
 func inStatus(r admission.Request) admission.Request {
 	r.SubResource = "status"
 	return r
@@ -51,7 +51,7 @@ func TestWhoseDenialsAreNotEnforced(t *testing.T) {
 	unparsed.UserInfo.Username = calicoNode
 	tests := map[string]struct {
 		request admission.Request
-		want    string // why it is not enforced, "" where it is denied
+		want    string // the reason not to enforce the denial, "" if the request is denied
 	}{
 		"a person who removes a label":                        {nodeRequest(update, "jane"), ""},
 		"a person who removes a label through the status":     {inStatus(nodeRequest(update, "jane")), ""},
