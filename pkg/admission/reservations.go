@@ -20,7 +20,7 @@ import (
 // decide decides about the change of r on a snapshot. A change that alters the topology is
 // decided together with the changes in flight, and reserved if it is allowed. A change that
 // is denied is decided again if changes are in flight, because one of them may make it
-// possible. All other changes are decided at once.
+// possible. All other changes are answered at once.
 func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, request validate.Request) *reply {
 	d := h.decider.Decide(ctx, snapshot, request)
 	if !request.DryRun && h.ledger.Reviewed(request.Change, r.request.Kind.Group) {
@@ -28,7 +28,16 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 		return r.allow()
 	}
 	first := *r
-	if first.decide(d); first.Allowed && !d.Alters || !first.Allowed && !h.ledger.Pending(r.id) {
+	first.decide(d)
+	open := h.ledger.Open(r.id)
+	if first.Allowed && !d.Alters && len(open) > 0 {
+		// It may alter the topology that a change in flight leads to.
+		together := request
+		together.Pending = pending(open, snapshot)
+		first = *r
+		first.decide(h.decider.Decide(ctx, snapshot, together))
+	}
+	if first.Allowed && !first.decision.Alters || !first.Allowed && len(open) == 0 {
 		return &first
 	}
 	start := time.Now()
@@ -49,7 +58,7 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 		if err != nil {
 			return h.unreserved(r, request, err)
 		}
-		request.Pending = pending(view, fresh)
+		request.Pending = pending(view.Open, fresh)
 		if len(request.Pending) > validate.MaxPending && !aboutNode(r.request) {
 			return r.busy(request.Pending)
 		}
@@ -109,10 +118,10 @@ func (r *reply) busy(pending []validate.Pending) *reply {
 }
 
 // pending returns the changes that open reservations make to a snapshot.
-func pending(view reserve.View, snapshot *state.Snapshot) []validate.Pending {
+func pending(open []*reserve.Reservation, snapshot *state.Snapshot) []validate.Pending {
 	var out []validate.Pending
 	created := map[calico.ID]calico.Object{}
-	for _, r := range view.Open {
+	for _, r := range open {
 		c := state.Change{Before: snapshot.Get(r.ID()), After: r.After()}
 		if c.Before == nil {
 			c.Before = created[r.ID()]

@@ -218,16 +218,16 @@ type View struct {
 	version string
 }
 
-// Pending reports whether there are open reservations of objects other than id.
-func (l *Ledger) Pending(id calico.ID) bool {
+// Open returns the open reservations of objects other than id.
+func (l *Ledger) Open(id calico.ID) []*Reservation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) == 0 {
-		return false
+		return nil
 	}
 	l.expire(time.Now())
 	open, _ := l.others(id)
-	return len(open) > 0
+	return open
 }
 
 // others returns the open reservations of objects other than id, and the time of the
