@@ -74,6 +74,7 @@ type Ledger struct {
 type entry struct {
 	*Reservation
 
+	key key
 	// seen is when this replica made or first read the reservation.
 	seen time.Time
 	// own is true if this replica made it, shared if the record holds it.
@@ -127,13 +128,13 @@ func (l *Ledger) Observe(id calico.ID, version string, exists bool) {
 		l.deleted[id] = deletion{n, time.Now()}
 	}
 	l.progress[id.Kind] = max(l.progress[id.Kind], n)
-	for k, e := range l.open {
-		if e.ID() == id && e.settles(n, exists) {
-			l.finish(k, e, n)
-		}
-	}
 	if len(l.open) > 0 || len(l.marks) > 0 {
-		l.wake()
+		defer l.wake()
+	}
+	for _, e := range l.open {
+		if e.ID() == id && e.settles(n, exists) {
+			l.finish(e, n)
+		}
 	}
 }
 
@@ -156,10 +157,10 @@ func (l *Ledger) missed(e *entry) bool {
 }
 
 // finish moves an open reservation to done.
-func (l *Ledger) finish(k key, e *entry, settled uint64) {
+func (l *Ledger) finish(e *entry, settled uint64) {
 	e.settled, e.finished = settled, time.Now()
-	delete(l.open, k)
-	l.done[k] = e
+	delete(l.open, e.key)
+	l.done[e.key] = e
 	openReservations.Set(float64(len(l.open)))
 }
 
@@ -171,14 +172,14 @@ func (l *Ledger) wake() {
 
 // expire ends the reservations and marks that are older than Lifetime.
 func (l *Ledger) expire(now time.Time) {
-	for k, e := range l.open {
+	for _, e := range l.open {
 		if now.Sub(e.seen) < Lifetime {
 			continue
 		}
 		if !l.missed(e) {
 			expired.Inc()
 		}
-		l.finish(k, e, 0)
+		l.finish(e, 0)
 	}
 	for id, d := range l.deleted {
 		if now.Sub(d.at) >= Lifetime {
@@ -344,7 +345,7 @@ func (l *Ledger) Reserve(ctx context.Context, view View, r *Reservation) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.add(r, true)
+	l.add(r.key(), r, true)
 	l.merge(record, version)
 	return nil
 }
@@ -355,7 +356,7 @@ func (l *Ledger) Keep(r *Reservation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prepare(r)
-	l.add(r, true)
+	l.add(r.key(), r, true)
 }
 
 // prepare sets the fields of a new reservation of this replica.
@@ -368,8 +369,7 @@ func (l *Ledger) prepare(r *Reservation) {
 }
 
 // add adds a reservation to the memory, or starts the time of a known one again.
-func (l *Ledger) add(r *Reservation, own bool) *entry {
-	k := r.key()
+func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 	if e := l.done[k]; e != nil {
 		// An object can be created again, but no version is replaced twice.
 		if e.Time.Equal(r.Time) || e.settled > 0 && e.Operation != state.Create {
@@ -379,7 +379,7 @@ func (l *Ledger) add(r *Reservation, own bool) *entry {
 	}
 	e := l.open[k]
 	if e == nil || !e.Time.Equal(r.Time) {
-		e = &entry{Reservation: r, seen: time.Now()}
+		e = &entry{Reservation: r, key: k, seen: time.Now()}
 		l.open[k] = e
 	}
 	e.own = e.own || own
@@ -388,7 +388,7 @@ func (l *Ledger) add(r *Reservation, own bool) *entry {
 		version = l.deleted[r.ID()].version
 	}
 	if e.settles(version, exists) {
-		l.finish(k, e, version)
+		l.finish(e, version)
 	}
 	openReservations.Set(float64(len(l.open)))
 	return e

@@ -33,15 +33,16 @@ func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 	now := time.Now()
 	l.expire(now)
 	out := record{Reservations: []*Reservation{r}}
+	added := r.key()
 	for k, e := range l.open {
-		if (e.own || e.shared) && k != r.key() {
+		if (e.own || e.shared) && k != added {
 			out.Reservations = append(out.Reservations, e.Reservation)
 		}
 	}
 	marks, size := maps.Clone(l.marks), 0
 	settled := slices.SortedFunc(maps.Values(l.done), func(a, b *entry) int { return b.finished.Compare(a.finished) })
 	for _, e := range settled {
-		if !e.shared || e.settled == 0 || e.key() == r.key() {
+		if !e.shared || e.settled == 0 || e.key == added {
 			continue
 		}
 		if size += len(e.Object) + len(e.Name) + len(e.User) + 200; size <= maxSettled && now.Sub(e.finished) < keepSettled {
@@ -56,7 +57,7 @@ func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
 	out.Settled = slices.SortedFunc(maps.Values(marks), func(a, b mark) int { return cmp.Compare(a.Kind, b.Kind) })
-	text, err := json.MarshalIndent(out, "", " ")
+	text, err := json.Marshal(out)
 	if err == nil && len(text) > maxRecord {
 		err = fmt.Errorf("%d changes are in flight, and their objects have more than %d bytes", len(out.Reservations), maxRecord)
 	}
@@ -67,23 +68,35 @@ func (e *entry) mark(now time.Time) mark {
 	return mark{Kind: e.Kind, Name: e.Name, Version: e.settled, Created: e.Operation == state.Create, seen: now}
 }
 
-// decode returns the record in text.
-func decode(text []byte) (record, error) {
-	var r record
+// decode returns the record in text, and the keys of its reservations. It decodes only the
+// objects of reservations that are not known.
+func (l *Ledger) decode(text []byte) (r record, keys []key, err error) {
 	if len(text) == 0 {
-		return r, nil
+		return r, nil, nil
 	}
 	if err := json.Unmarshal(text, &r); err != nil {
-		return record{}, err
+		return record{}, nil, err
 	}
 	var errs []error
 	for _, reservation := range r.Reservations {
 		if reservation == nil {
-			return record{}, errors.New("a reservation is null")
+			return record{}, nil, errors.New("a reservation is null")
 		}
-		errs = append(errs, reservation.decode())
+		k := reservation.key()
+		keys = append(keys, k)
+		if e := l.find(k); e == nil || !e.Time.Equal(reservation.Time) {
+			errs = append(errs, reservation.decode())
+		}
 	}
-	return r, errors.Join(errs...)
+	return r, keys, errors.Join(errs...)
+}
+
+// find returns the entry of a key, nil if there is none.
+func (l *Ledger) find(k key) *entry {
+	if e := l.open[k]; e != nil {
+		return e
+	}
+	return l.done[k]
 }
 
 // merge replaces the record by a newer version.
@@ -91,7 +104,7 @@ func (l *Ledger) merge(text []byte, version string) {
 	if l.known && version != "" && number(version) <= number(l.version) {
 		return
 	}
-	r, err := decode(text)
+	r, keys, err := l.decode(text)
 	l.known, l.version = true, version
 	if err != nil {
 		if l.unreadable.IsZero() {
@@ -106,8 +119,8 @@ func (l *Ledger) merge(text []byte, version string) {
 			e.shared = false
 		}
 	}
-	for _, reservation := range r.Reservations {
-		l.add(reservation, false).shared = true
+	for i, reservation := range r.Reservations {
+		l.add(keys[i], reservation, false).shared = true
 	}
 	for _, m := range r.Settled {
 		if m.Version > l.marks[m.Kind].Version {
