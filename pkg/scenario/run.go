@@ -173,7 +173,7 @@ func (s *Scenario) Groups(i int) []string {
 // does not apply objects.
 func (s *Scenario) Applied(i int) []map[string]any { return s.Steps[i].documents }
 
-// Judge compares the outcome of step i with the expected one.
+// Judge compares the outcome of step i with the expected outcome.
 func (s *Scenario) Judge(i int, o Outcome) StepResult {
 	step := &s.Steps[i]
 	r := StepResult{Name: step.Name, Outcome: o, Failures: []string{}}
