@@ -128,6 +128,7 @@ var floors = []floor{
 		{"test/docs", "links and command lines of the documents", "", ""},
 		{"test/env", "a real API server and a webhook process", "", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
+		{"test/judgement", "sequences of changes and the expected answers", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
 		{"test/demo", "a guided tour on a real API server", "test/env", ""},
 		{"test/bird", "predictions compared with BIRD", "pkg/calico pkg/state pkg/topology", ""},
