@@ -18,6 +18,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -227,6 +228,12 @@ func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 				return []violation.Violation{{Message: p.Name + " is too large"}, {Message: "x"}}, nil
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the current state. Only changes that make them worse are affected: mesh is too large; and 1 more"]}`,
+		},
+		"the state is stale": {
+			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+				return nil, fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale)
+			},
+			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: stale data: for 4m0s the API server has sent nothing about Node"]}`,
 		},
 		"the topology is late": {
 			func(context.Context, *policy.Policy) ([]violation.Violation, error) {

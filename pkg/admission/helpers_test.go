@@ -21,14 +21,19 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// fakeCluster is a Cluster whose data is three seconds old.
+// fakeCluster is a Cluster whose data is three seconds old, or of the given age if there is
+// an error.
 type fakeCluster struct {
 	snapshot *state.Snapshot
 	err      error
+	age      time.Duration
 }
 
 func (c fakeCluster) Snapshot() (*state.Snapshot, time.Duration, error) {
-	return c.snapshot, 3 * time.Second, c.err
+	if c.err != nil {
+		return nil, c.age, c.err
+	}
+	return c.snapshot, 3 * time.Second, nil
 }
 
 // deciderFunc is a Decider.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -120,6 +121,13 @@ func TestAnswersAboutNodes(t *testing.T) {
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard","violations":"[{\"policy\":\"timers-consistent\",\"id\":\"x\",\"size\":0,\"action\":\"Warn\",\"message\":\"2 sessions differ\"}]"},` +
 				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","the change could not be evaluated:","[mine] evaluation error: division by zero","based on cluster data confirmed 3s ago","[timers-consistent] 2 sessions differ","See https://example.com/timers"]}`,
 			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"the change could not be evaluated:\n[mine] evaluation error: division by zero\nbased on cluster data confirmed 3s ago"}` + "\n",
+		},
+		"stale data blocks no Node": {
+			request: nodeRequest(update, "jane"), decider: always(denied()),
+			cluster: fakeCluster{err: fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale), age: 4 * time.Minute},
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"4m0s","decision":"error","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard"},` +
+				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","stale data: for 4m0s the API server has sent nothing about Node"]}`,
+			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"stale data: for 4m0s the API server has sent nothing about Node"}` + "\n",
 		},
 		"a state that is not known yet blocks no Node": {
 			request: nodeRequest(update, "system:node:cp-1"), decider: always(denied()),

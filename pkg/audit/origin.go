@@ -109,6 +109,9 @@ func deniedChanges(ctx context.Context, engine *validate.Engine, ground *state.S
 	for _, c := range changes {
 		d := engine.Decide(ctx, ground, validate.Request{Change: c})
 		for v := range d.Worse() {
+			if v.Assumption != "" { // The state as it is does not show it.
+				continue
+			}
 			k := keyOf(&v.Violation)
 			out[k] = append(out[k], objectOf(c))
 		}
@@ -163,12 +166,13 @@ func someObjects(objects []violation.Object) string {
 }
 
 // isReviewed reports whether admission reviews a change. config/webhook selects Calico's
-// objects that people write, and updates and deletes of Nodes except for status. A node
+// objects that people write, and changes of the fields of Nodes that decide BGP. A node
 // joins in two steps: kubelet creates the Node, which is not reviewed, and calico-node
-// adds its BGP addresses, which no policy may deny.
+// adds its BGP addresses, which no policy may deny. Two audits can see both steps as one
+// create with addresses, so a create does not count as reviewed.
 func isReviewed(c state.Change) bool {
 	switch c.ID().Kind.Info().Review {
-	case calico.ReviewExisting:
+	case calico.ReviewBGPFields:
 		before, _ := c.Before.(*calico.Node)
 		after, _ := c.After.(*calico.Node)
 		if before == nil || !before.SpeaksBGP(calico.IPv4) && !before.SpeaksBGP(calico.IPv6) {

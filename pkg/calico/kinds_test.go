@@ -154,7 +154,7 @@ func groupOf(version string) string {
 
 func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 	operations := map[calico.Review][]string{
-		calico.ReviewNone: nil, calico.ReviewExisting: {"UPDATE", "DELETE"}, calico.ReviewAll: {"CREATE", "UPDATE", "DELETE"},
+		calico.ReviewNone: nil, calico.ReviewBGPFields: {"CREATE", "UPDATE", "DELETE"}, calico.ReviewAll: {"CREATE", "UPDATE", "DELETE"},
 	}
 	var want []string
 	for _, info := range calico.Kinds() {
@@ -183,6 +183,23 @@ func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 		t.Errorf("config/webhook reviews\n%s\nwant\n%s", strings.Join(slices.Sorted(slices.Values(got)), "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The match condition of Nodes names the annotations that decide BGP.
+func TestTheMatchConditionOfNodesNamesTheAnnotations(t *testing.T) {
+	var names []string
+	for _, annotation := range calico.NodeAnnotations {
+		names = append(names, "'"+strings.TrimPrefix(annotation, "projectcalico.org/")+"'")
+	}
+	want := "[" + strings.Join(names, ", ") + "].exists(name,"
+	for _, webhook := range documents[admissionregistrationv1.ValidatingWebhookConfiguration](t, "webhook/validating_webhook.yaml")[0].Webhooks {
+		if webhook.Name != "nodes.bgpguard.io" {
+			continue
+		}
+		if len(webhook.MatchConditions) != 1 || !strings.Contains(webhook.MatchConditions[0].Expression, want) {
+			t.Errorf("the match conditions are %v, want one with %s", webhook.MatchConditions, want)
+		}
 	}
 }
 
