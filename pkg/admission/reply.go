@@ -24,6 +24,9 @@ const (
 	resultInvalid = "invalid"
 	// resultError is a request that cannot be evaluated because of bgpguard's own state.
 	resultError = "error"
+	// resultBusy is a request that cannot be evaluated because too many other changes are in
+	// flight.
+	resultBusy = "busy"
 )
 
 // maxCauses bounds status.details.causes, maxCauseLength each of their messages in bytes:
@@ -89,12 +92,14 @@ func (r *reply) fail(code int32, message string) *reply {
 	switch code {
 	case http.StatusServiceUnavailable:
 		reason = metav1.StatusReasonServiceUnavailable
+	case http.StatusTooManyRequests:
+		r.result, reason = resultBusy, metav1.StatusReasonTooManyRequests
 	case http.StatusBadRequest:
 		r.result, reason = resultInvalid, metav1.StatusReasonBadRequest
 	case http.StatusUnprocessableEntity:
 		r.result, reason = resultInvalid, metav1.StatusReasonInvalid
 	}
-	if r.result == resultError && r.aboutNode() {
+	if r.result == resultError && aboutNode(r.request) {
 		// Fails open, as the API server does for Nodes when the webhook is down.
 		return r.override(resultError, nodeWriters, message)
 	}
@@ -105,9 +110,9 @@ func (r *reply) fail(code int32, message string) *reply {
 // nodeWriters is the reason to allow a change of a Node that could not be evaluated.
 const nodeWriters = "kubelets and calico-node write Nodes and must not depend on bgpguard"
 
-// aboutNode reports whether the request is about a Node.
-func (r *reply) aboutNode() bool {
-	return r.request.Kind.Group == "" && r.request.Kind.Kind == string(calico.KindNode)
+// aboutNode reports whether a request is about a Node.
+func aboutNode(req *admission.Request) bool {
+	return req.Kind.Group == "" && req.Kind.Kind == string(calico.KindNode)
 }
 
 // override allows the request for a reason. The warnings then contain message.
@@ -165,6 +170,8 @@ func (r *reply) log(log logr.Logger) {
 		log.Info("Denied", "policies", r.policies(violation.Deny), "message", r.Result.Message)
 	case r.result == resultInvalid:
 		log.Info("Rejected as invalid", "code", r.Result.Code, "message", r.Result.Message)
+	case r.result == resultBusy:
+		log.Info("Rejected because too many changes are in flight", "code", r.Result.Code, "message", r.Result.Message)
 	case r.result == resultError:
 		log.Error(nil, "Could not evaluate the change", "code", r.Result.Code, "message", r.Result.Message)
 	case r.decision != nil:
