@@ -163,7 +163,8 @@ func (w *world) assumption() string {
 }
 
 // judge returns the verdicts of the policies that match the request, and the failures. It
-// sets Exempt, and Waived where a change only touches an object that is down.
+// sets Exempt, and Waived if the change only touches an object that is down, or if it fixes an
+// unread object.
 func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, failures []Failure) {
 	asked := r.asked()
 	verdicts = w.room()
@@ -174,13 +175,18 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 		exempt, from := p.Exempts(asked), len(verdicts)
 		var err error
 		if verdicts, err = w.verdicts(ctx, verdicts, i); err != nil {
-			failures = append(failures, Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err})
+			f := Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err}
+			soften(&f, r.Change)
+			failures = append(failures, f)
 		}
 		for j := range verdicts[from:] {
 			v := &verdicts[from+j]
 			v.Exempt = exempt
 			if !w.live && v.Relation.Worse() && onlyDown(r.Change) {
 				v.Waived = isDown
+			}
+			if v.Relation.Worse() && fixesUnread(r.Change) {
+				v.Waived = wasUnread
 			}
 		}
 	}
