@@ -96,6 +96,9 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		return r.allow()
 	}
 	r.id = c.ID()
+	if !aboutNode(req) {
+		r.notes = append(r.notes, ignored(snapshot, r.id)...)
+	}
 	r.decide(h.decider.Decide(ctx, snapshot, validate.Request{
 		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: req.DryRun != nil && *req.DryRun,
 	}))

@@ -19,7 +19,7 @@ var dependents = map[calico.Kind][]string{
 		"podTraffic", "clusterRoutes", "ipPools",
 	},
 	calico.KindFelixConfiguration: {"podTraffic", "clusterRoutes", "felixConfigurations", "ipPools", "routes"},
-	calico.KindClusterInformation: {"calicoVersion", "podTraffic", "clusterRoutes", "ipPools", "routes", "sessions", "reflectors", "convergence", "bgpPeers", "timers"},
+	calico.KindClusterInformation: {"calicoVersion", "podTraffic", "clusterRoutes", "ipPools", "routes", "sessions", "convergence", "timers"},
 }
 
 // Essential reports whether parts of a summary are not known while the object with the given
