@@ -61,6 +61,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 				first = w
 			}
 			var failures []Failure
+			d.Alters = d.Alters || w.alters() || fixesUnread(r.Change)
 			judged[i], failures = w.judge(ctx, &r)
 			m.fail(failures)
 		}
@@ -71,7 +72,6 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	}
 	m.finish()
 	d.Allowed = !d.denied()
-	d.Alters = first.alters() || fixesUnread(r.Change)
 	if first.after.Topology == nil {
 		return d
 	}
