@@ -11,6 +11,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
@@ -153,7 +154,7 @@ func (t *Topology) nodes() *Nodes {
 	ix := t.index
 	return &Nodes{
 		Total: len(ix.Nodes), BGP: int(ix.Speakers.Count()), Reflectors: int(ix.Speakers.IntersectionCardinality(ix.Reflectors)),
-		NotReady: nodeSet(ix, ix.NotReady, t.measures.add("notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.index.NotReady) }))),
+		NotReady: nodeSet(ix, ix.NotReady, t.measures.add("notReady", nodesInAny(func(t *Topology) func(int) bool { return within(t.index.NotReady) }))),
 	}
 }
 
@@ -171,7 +172,7 @@ func (t *Topology) mesh() *Mesh {
 	if !m.Enabled {
 		m.SessionsPerNode, m.Sessions = 0, 0
 	}
-	m.NotReady = nodeSet(t.index, t.meshNotReady(), t.measures.add("mesh/notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
+	m.NotReady = nodeSet(t.index, t.meshNotReady(), t.measures.add("mesh/notReady", nodesInAny(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
 	return &m
 }
 
@@ -197,7 +198,10 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 	}
 	for _, f := range calico.Families {
 		one, r := out.In(f), t.routings[f]
-		one.WithoutTransit, one.WithTransit = r.reach[0], r.reach[1]
+		one.WithoutTransit, one.WithTransit, one.KnownTransit = r.reach[routes.WithoutTransit], r.reach[routes.WithTransit], []KnownTransit{}
+		for i, list := range t.transit {
+			one.KnownTransit = append(one.KnownTransit, KnownTransit{list.Entries(), r.reach[int(routes.WithTransit)+1+i]})
+		}
 		if before != nil && r != before.routings[f] {
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
 		}
@@ -227,9 +231,7 @@ func (t *Topology) noAddress(f calico.Family) NodeSet {
 	for i, ok := ix.BGP[f].NextClear(0); ok && i < ix.Len() && len(out.Sample) < SampleSize; i, ok = ix.BGP[f].NextClear(i + 1) {
 		out.Sample = append(out.Sample, ix.Nodes[i].Name)
 	}
-	out.Members = t.measures.add("noAddress/"+f.String(), nodesOf(func(t *Topology) func(int) bool {
-		return func(i int) bool { return !t.index.BGP[f].Test(uint(i)) }
-	}))
+	out.Members = t.measures.add("noAddress/"+f.String(), withoutAddress{f})
 	return out
 }
 
@@ -281,7 +283,7 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		}
 	}
 	for _, level := range sortedKeys(counts) {
-		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
+		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesIn(f, func(t *Topology) func(int) bool { return t.atMost(f, level) }))
 		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
 	}
 	for i, p := range t.sessions.Peerings {

@@ -154,15 +154,19 @@ type FrozenReason struct {
 }
 
 // Routes describes which nodes have routes to the pods of which others in one
-// family, under both readings of external peers: they pass routes on between nodes,
+// family, under several readings of external peers: they pass routes on between nodes,
 // or not. The objects do not show which reading is correct.
 type Routes struct {
 	// WithTransit assumes that all external peers pass routes on to each other and to
 	// every node that peers with one of them, whatever the AS numbers in their paths.
+	// Peers whose addresses are loopback, unspecified, multicast or a node's own never do.
 	WithTransit *Reach `json:"withTransit"`
 	// WithoutTransit assumes that external peers pass nothing on. Without external
 	// peers, both readings are equal.
 	WithoutTransit *Reach `json:"withoutTransit"`
+	// KnownTransit holds a reading for each list of TransitPeers that Compute was given:
+	// of the external peers in WithTransit, only those in the list pass routes on.
+	KnownTransit []KnownTransit `json:"knownTransit"`
 	// NoAddress is the nodes without an address in the family. Calico configures no
 	// sessions for them in this family.
 	NoAddress NodeSet `json:"noAddress"`
@@ -175,6 +179,13 @@ type Routes struct {
 	// Filtered names the BGPPeers with BGPFilters. The result assumes that the
 	// filters accept the routes to pods.
 	Filtered []string `json:"filtered"`
+}
+
+// KnownTransit is reachability if only the external peers that a list names pass routes
+// on.
+type KnownTransit struct {
+	TransitPeers []string `json:"transitPeers"`
+	*Reach
 }
 
 // Reach is reachability under one reading of external peers.

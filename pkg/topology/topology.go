@@ -18,6 +18,7 @@ import (
 // routes that they carry. It is immutable.
 type Topology struct {
 	snapshot *state.Snapshot
+	transit  []*TransitPeers
 	index    *nodes.Index
 	sessions *sessions.Sessions
 	networks [2]*network
@@ -31,28 +32,33 @@ type Topology struct {
 	measures, sessionMeasures measures
 }
 
+// Transit returns the lists of transit peers that Compute was given.
+func (t *Topology) Transit() []*TransitPeers { return t.transit }
+
 // Summary returns the summary that policies read.
 func (t *Topology) Summary() *Summary { return t.summary }
 
 // Compute returns the topology of s. before is that of an earlier snapshot, or
 // nil: what did not change since is reused, and the parts of the summary that
-// are equal are shared with it. The result does not depend on before. The only
+// are equal are shared with it. The result does not depend on before. Each element of
+// transit adds a reading of external peers to the summary; see Routes.KnownTransit. The only
 // error is that of ctx, once it is done.
 //
 // Without before, O(nodes x labels that selectors name); with it, what the
 // change touches, which for CalicoNodeStatuses is nothing; where sessions
 // change, O(nodes) with a very small constant and O(BGPPeers x classes of nodes).
 // See the package comment for the steps.
-func Compute(ctx context.Context, s *state.Snapshot, before *Topology) (*Topology, error) {
-	if before != nil && before.snapshot == s {
+func Compute(ctx context.Context, s *state.Snapshot, before *Topology, transit ...*TransitPeers) (*Topology, error) {
+	same := before != nil && sessions.SameTransit(before.transit, transit)
+	if same && before.snapshot == s {
 		return before, nil
 	}
-	if before != nil && state.SameConfiguration(before.snapshot, s) {
+	if same && state.SameConfiguration(before.snapshot, s) {
 		t := *before
 		t.snapshot = s
 		return &t, nil
 	}
-	t := &Topology{snapshot: s}
+	t := &Topology{snapshot: s, transit: transit}
 	if err := t.compute(ctx, before); err != nil {
 		return nil, fmt.Errorf("computing the topology: %w", err)
 	}
@@ -81,7 +87,7 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	}
 	var same bool
 	var err error
-	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore); err != nil {
+	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore, t.transit); err != nil {
 		return err
 	}
 	if same {
@@ -113,7 +119,7 @@ func (t *Topology) connect(ctx context.Context) error {
 		if t.tallies[f], err = n.count(ctx, len(t.sessions.Peerings)); err != nil {
 			return err
 		}
-		if t.routings[f], err = newRouting(ctx, n); err != nil {
+		if t.routings[f], err = newRouting(ctx, n, t.transit); err != nil {
 			return err
 		}
 		if w := n.waiting(t.tallies[f]); w != nil {

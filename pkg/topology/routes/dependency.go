@@ -57,7 +57,7 @@ func (r *Reachability) findDependencies(ctx context.Context) error {
 // dependency returns what all sessions of the nodes of vertex v are with.
 func (r *Reachability) dependency(v int) Dependency {
 	one := &r.graph.Vertices[v]
-	external := r.transit && len(one.External) > 0
+	external := len(one.externalIn(r.reading)) > 0
 	switch {
 	case external && len(one.Sessions) == 0:
 		return Dependency{Kind: OnExternal}

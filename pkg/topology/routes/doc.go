@@ -8,8 +8,8 @@
 // depends on the number of kinds of nodes and not on the number of nodes. A session
 // connects every node of a vertex with every node of another vertex, or with every
 // other node of the same vertex. Of external peers, only the sessions
-// with them are known. Compute returns the result for both readings: with transit
-// and without transit.
+// with them are known. A Reading assumes which of them pass routes on, and Compute
+// returns a result for each reading.
 //
 // # The rules
 //
@@ -31,9 +31,8 @@
 //   - Nodes advertise every path that they have (RFC 7911), not only the
 //     best one. Compute keeps at most maxRoutes paths per vertex, and drops a path if
 //     another path reaches at least the same vertices.
-//   - With transit, an external peer that receives the route passes it to every
-//     node that has a session with any external peer, without AS path and cluster
-//     list.
+//   - An external peer that passes routes on and receives the route passes it to every
+//     node that has a session with any such peer, without AS path and cluster list.
 //
 // # Results
 //

@@ -2,48 +2,36 @@ package routes
 
 import "context"
 
-// Routes is who has whose routes, under both readings of external peers.
-type Routes struct {
-	// WithTransit assumes that all external peers pass routes on to each other and
-	// to every node that peers with one of them, whatever the AS numbers in their
-	// paths. WithoutTransit assumes that they pass nothing on. Without external
-	// peers they are the same.
-	WithTransit, WithoutTransit *Reachability
-}
-
-// In returns the reading with transit or that without.
-func (r *Routes) In(transit bool) *Reachability {
-	if transit {
-		return r.WithTransit
-	}
-	return r.WithoutTransit
-}
-
 // Compute follows the routes of every vertex of g, which must not be changed
-// afterwards. The only error is that of ctx. O(vertices x sessions) for the usual
-// networks, in which a route is reflected once or twice.
-func Compute(ctx context.Context, g *Graph) (*Routes, error) {
-	out := &Routes{}
-	var err error
-	if out.WithoutTransit, err = compute(ctx, g, false); err != nil {
-		return nil, err
-	}
-	out.WithTransit = out.WithoutTransit
-	if g.external() {
-		if out.WithTransit, err = compute(ctx, g, true); err != nil {
+// afterwards. It returns who has whose routes, by Reading. Readings in which the same
+// external peers pass routes on share a result. The only error is that of ctx. O(vertices x sessions) for the usual
+// networks, in which a route is reflected once or twice, for each distinct reading.
+func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) {
+	out := make([]*Reachability, g.Readings)
+	for reading := range Reading(g.Readings) {
+		for earlier := range reading {
+			if out[reading] == nil && g.sameReadings(earlier, reading) {
+				out[reading] = out[earlier]
+			}
+		}
+		if out[reading] != nil {
+			continue
+		}
+		var err error
+		if out[reading], err = compute(ctx, g, reading); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func compute(ctx context.Context, g *Graph, transit bool) (*Reachability, error) {
+func compute(ctx context.Context, g *Graph, reading Reading) (*Reachability, error) {
 	n := len(g.Vertices)
-	r := &Reachability{graph: g, transit: transit, has: make([]bool, n*n)}
+	r := &Reachability{graph: g, reading: reading, has: make([]bool, n*n)}
 	if n == 0 {
 		return r, nil
 	}
-	f := newFlood(g, transit)
+	f := newFlood(g, reading)
 	for v := range n {
 		if err := f.run(ctx, int32(v), r.has[v*n:(v+1)*n]); err != nil {
 			return nil, err
@@ -55,10 +43,10 @@ func compute(ctx context.Context, g *Graph, transit bool) (*Reachability, error)
 	return r, nil
 }
 
-// Reachability is who has whose routes, under one reading of external peers.
+// Reachability is who has whose routes, in one reading of external peers.
 type Reachability struct {
 	graph        *Graph
-	transit      bool
+	reading      Reading
 	has          []bool       // [a*vertices+b]: the nodes of b have the routes of those of a
 	dependencies []Dependency // of each vertex
 }
