@@ -57,7 +57,8 @@ func whole(decode func(*document) Object) func(map[string]any) (Object, error) {
 		d := &document{root: f, meta: meta}
 		d.Metadata = Metadata{
 			kind: Kind(f.text("kind")), Name: meta.text("name"), Labels: meta.textMap("labels"), Annotations: meta.textMap("annotations"),
-			Spec: get[map[string]any](f, "spec", "an object"), sent: v,
+			DeletionTimestamp: meta.text("deletionTimestamp"),
+			Spec:              get[map[string]any](f, "spec", "an object"), sent: v,
 		}
 		if f.err == nil && meta.err == nil && d.Name == "" {
 			meta.fail("name", "is missing")

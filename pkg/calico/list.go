@@ -24,6 +24,9 @@ type List interface {
 	Same(other List) bool
 	// Sharing returns old if it contains the same objects, else the list itself. O(n).
 	Sharing(old List) List
+	// Without returns the list without the objects for which drop returns true, in their
+	// order. It returns the list itself if there are none. O(n).
+	Without(drop func(Object) bool) List
 	// Changes calls yield for each name whose object differs in after, sorted by name. A
 	// missing object is nil. Changes does not compare objects that both lists share.
 	// O(n).
@@ -98,6 +101,22 @@ func (l Objects[T]) Sharing(old List) List {
 		return old
 	}
 	return l
+}
+
+// Without implements List.
+func (l Objects[T]) Without(drop func(Object) bool) List {
+	i := slices.IndexFunc(l, func(o T) bool { return drop(o) })
+	if i < 0 {
+		return l
+	}
+	out := make(Objects[T], i, len(l)-1)
+	copy(out, l)
+	for _, o := range l[i+1:] {
+		if !drop(o) {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // Changes implements List.

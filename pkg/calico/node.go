@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -69,6 +70,9 @@ type Node struct {
 	NotReady bool
 	// Others are the addresses in the Node's status that are not its BGP addresses.
 	Others []netip.Addr
+	// DeletionTimestamp is the time of metadata.deletionTimestamp, "" unless the Node is
+	// terminating.
+	DeletionTimestamp string
 
 	sent     map[string]any // the whole core/v1 Node, nil if it was not decoded from one
 	problems []Problem
@@ -88,16 +92,16 @@ func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
 // node-to-node mesh.
 func (n *Node) RouteReflector() bool { return n.ClusterID != "" }
 
-// SameBGP reports whether m and n are equal apart from what kubelets report: NotReady and
-// Others.
+// SameBGP reports whether m and n are equal apart from NotReady, DeletionTimestamp and
+// Others, which do not change the sessions that Calico configures.
 func (n *Node) SameBGP(m *Node) bool {
 	same := *m
-	same.NotReady, same.Others = n.NotReady, n.Others
+	same.NotReady, same.DeletionTimestamp, same.Others = n.NotReady, n.DeletionTimestamp, n.Others
 	return n.equal(&same)
 }
 
 func (n *Node) equal(m *Node) bool {
-	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady &&
+	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady && n.DeletionTimestamp == m.DeletionTimestamp &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
 		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.Others, m.Others) && slices.Equal(n.problems, m.problems)
 }
@@ -128,12 +132,19 @@ func (n *Node) manifest() map[string]any {
 	if n.ClusterID != "" {
 		annotations[AnnotationClusterID] = n.ClusterID
 	}
-	return map[string]any{"apiVersion": "v1", "kind": string(KindNode), "metadata": withTexts(map[string]any{"name": n.Name}, n.Labels, annotations)}
+	meta := map[string]any{"name": n.Name}
+	if n.DeletionTimestamp != "" {
+		meta["deletionTimestamp"] = n.DeletionTimestamp
+	}
+	return map[string]any{"apiVersion": "v1", "kind": string(KindNode), "metadata": withTexts(meta, n.Labels, annotations)}
 }
 
 // NodeFromCore converts a core/v1 Node.
 func NodeFromCore(node *corev1.Node) *Node {
 	n := newNode(node.Name, node.Labels, node.Annotations)
+	if t := node.DeletionTimestamp; t != nil {
+		n.DeletionTimestamp = t.UTC().Format(time.RFC3339)
+	}
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady {
 			n.NotReady = c.Status != corev1.ConditionTrue
@@ -245,7 +256,7 @@ func (n *Node) setClusterID(field, text string) {
 // decodeCoreNode decodes a core/v1 Node.
 func decodeCoreNode(d *document) Object {
 	n, status := newNode(d.Name, d.Labels, d.Annotations), d.root.object("status")
-	n.NotReady, n.sent = notReady(status), d.sent
+	n.NotReady, n.DeletionTimestamp, n.sent = notReady(status), d.DeletionTimestamp, d.sent
 	for _, v := range get[[]any](status, "addresses", "a list") {
 		a, _ := v.(map[string]any)
 		kind, _ := a["type"].(string)
@@ -259,7 +270,7 @@ func decodeCoreNode(d *document) Object {
 // decodeCalicoNode decodes a projectcalico.org/v3 Node, which calicoctl writes.
 func decodeCalicoNode(d *document) Object {
 	bgp := d.spec.object("bgp")
-	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber")}
+	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber"), DeletionTimestamp: d.DeletionTimestamp}
 	for f, key := range []string{"ipv4Address", "ipv6Address"} {
 		n.setAddress(Family(f), bgp.at(key), bgp.text(key))
 	}

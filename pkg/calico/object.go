@@ -63,6 +63,10 @@ type Metadata struct {
 	Name        string
 	Labels      map[string]string
 	Annotations map[string]string
+	// DeletionTimestamp is the time of metadata.deletionTimestamp as it was sent. It is ""
+	// unless the object is terminating: a user deleted it, and it exists until its
+	// finalizers are removed.
+	DeletionTimestamp string
 	// Spec is the object's spec as it was sent, including fields that this package does
 	// not know. It must not be changed.
 	Spec map[string]any
@@ -91,6 +95,17 @@ func MetadataOf(o Object) *Metadata {
 		return m.metadata()
 	}
 	return nil
+}
+
+// Down reports whether o is down: it is terminating, or it is a Node that is not ready. What
+// is down must not be relied upon, although Calico still configures its sessions. Down
+// returns false for nil, and for a Secret or a NodeStatus.
+func Down(o Object) bool {
+	if n, ok := o.(*Node); ok {
+		return n.NotReady || n.DeletionTimestamp != ""
+	}
+	m := MetadataOf(o)
+	return m != nil && m.DeletionTimestamp != ""
 }
 
 // Labels returns the labels of o as Calico's selectors see them. It returns nil for nil, and
@@ -169,6 +184,6 @@ func Equal(a, b Object) bool {
 		return ok && a.equal(b)
 	}
 	x, y := MetadataOf(a), MetadataOf(b)
-	return x != nil && y != nil && x.ID() == y.ID() && maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) &&
-		jsonEqual(x.Spec, y.Spec)
+	return x != nil && y != nil && x.ID() == y.ID() && x.DeletionTimestamp == y.DeletionTimestamp &&
+		maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) && jsonEqual(x.Spec, y.Spec)
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,7 @@ func TestOnlyWhatBGPNeedsOfANodeIsAChange(t *testing.T) {
 		n.Spec.Unschedulable = true
 		n.Annotations["example.com/other"] = "x"
 	}
+	terminating := func(n *corev1.Node) { n.DeletionTimestamp = &metav1.Time{Time: time.Unix(9, 0)} }
 	tests := map[string]struct {
 		after    []func(*corev1.Node)
 		change   bool
@@ -38,6 +40,7 @@ func TestOnlyWhatBGPNeedsOfANodeIsAChange(t *testing.T) {
 		"images, a cordon, other's annotations": {[]func(*corev1.Node){at(corev1.ConditionTrue, 2), full}, false, false},
 		"Ready becomes False":                   {[]func(*corev1.Node){at(corev1.ConditionFalse, 2)}, true, true},
 		"Ready becomes Unknown":                 {[]func(*corev1.Node){at(corev1.ConditionUnknown, 2)}, true, true},
+		"it is being deleted":                   {[]func(*corev1.Node){at(corev1.ConditionTrue, 2), terminating}, true, false},
 		"a label":                               {[]func(*corev1.Node){at(corev1.ConditionTrue, 2), label("rack", "1")}, true, false},
 	}
 	for name, test := range tests {
@@ -59,7 +62,11 @@ func TestOnlyWhatBGPNeedsOfANodeIsAChange(t *testing.T) {
 			if changed := after != before; changed != test.change {
 				t.Errorf("a new snapshot: %t, want %t", changed, test.change)
 			}
-			if got := after.Nodes()[0].NotReady; got != test.notReady {
+			node := after.Nodes()[0]
+			if got, want := calico.Down(node), test.notReady || name == "it is being deleted"; got != want {
+				t.Errorf("down: %t, want %t", got, want)
+			}
+			if got := node.NotReady; got != test.notReady {
 				t.Errorf("not ready: %t, want %t", got, test.notReady)
 			}
 		})

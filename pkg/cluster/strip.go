@@ -1,15 +1,17 @@
 package cluster
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // strip returns one of Calico's objects with only the fields that its author wrote, and
-// the status of an observation: without managed fields, versions and UIDs.
+// the status of an observation, and whether it is terminating: without managed fields, versions and UIDs.
 func strip(object map[string]any) map[string]any {
-	metadata := pick(object["metadata"], "name", "labels", "annotations")
+	metadata := pick(object["metadata"], "name", "labels", "annotations", "deletionTimestamp")
 	out := map[string]any{"metadata": metadata}
 	for _, key := range []string{"apiVersion", "kind", "spec"} {
 		if value, ok := object[key]; ok {
@@ -42,6 +44,9 @@ func pick(object any, keys ...string) map[string]any {
 // nodeManifest returns the manifest of a Node that stripNode returned.
 func nodeManifest(node *corev1.Node) map[string]any {
 	metadata := map[string]any{"name": node.Name}
+	if t := node.DeletionTimestamp; t != nil {
+		metadata["deletionTimestamp"] = t.UTC().Format(time.RFC3339)
+	}
 	for key, texts := range map[string]map[string]string{"labels": node.Labels, "annotations": node.Annotations} {
 		if len(texts) == 0 {
 			continue

@@ -61,9 +61,10 @@ func withoutValues(in any) (any, error) {
 	return out, nil
 }
 
-// stripNode returns a Node with only its identity and the fields that decide BGP.
+// stripNode returns a Node with only its identity, the fields that decide BGP, and those
+// that show whether it is down.
 func stripNode(node *corev1.Node, intern *interner) *corev1.Node {
-	meta := metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion}
+	meta := metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion, DeletionTimestamp: node.DeletionTimestamp}
 	if len(node.Labels) > 0 {
 		meta.Labels = make(map[string]string, len(node.Labels))
 		for key, value := range node.Labels {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/go-logr/logr"
@@ -57,5 +58,31 @@ func TestInternerKeepsOneCopyAndIsBounded(t *testing.T) {
 	}
 	if len(i.known) > internLimit {
 		t.Errorf("%d strings are known", len(i.known))
+	}
+}
+
+// A terminating object stays one on the way into the store and into a manifest.
+func TestADeletionTimestampIsKept(t *testing.T) {
+	since := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	core := node("a", func(n *corev1.Node) { n.DeletionTimestamp = &since })
+	object := peer(t, "p", 1)
+	object.SetDeletionTimestamp(&since)
+	s := syncedStore(calico.KindNode, calico.KindBGPPeer)
+	for kind, in := range map[calico.Kind]runtime.Object{calico.KindNode: core.DeepCopy(), calico.KindBGPPeer: object.DeepCopy()} {
+		kept, err := s.transform(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.handler(kind).OnAdd(kept, false)
+	}
+	followed := snapshot(t, s)
+	for _, manifest := range []map[string]any{nodeManifest(stripNode(core, &interner{})), strip(object.Object)} {
+		read, err := decode(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := followed.Get(read.ID()); !calico.Down(read) || !calico.Down(o) || !calico.Equal(read, o) {
+			t.Errorf("%s: down when it is read: %t, when it is followed: %t", read.ID(), calico.Down(read), calico.Down(o))
+		}
 	}
 }

@@ -173,6 +173,16 @@ func Status(status map[string]any) Tweak {
 	return func(document map[string]any) { document["status"] = status }
 }
 
+// DeletionTimestamp makes an object terminating.
+func DeletionTimestamp(document map[string]any) {
+	inner(document, "metadata")["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+}
+
+// NotReady sets the condition Ready of a core/v1 Node to False.
+func NotReady(document map[string]any) {
+	inner(document, "status")["conditions"] = []any{map[string]any{"type": "Ready", "status": "False"}}
+}
+
 // CRD sets the API version of the document to crd.projectcalico.org/v1.
 func CRD(document map[string]any) { document["apiVersion"] = calico.APIVersionV1 }
 
