@@ -81,12 +81,12 @@ func (h *Handler) account(log logr.Logger, r *reply, took time.Duration) {
 func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	r := &reply{request: req}
 	snapshot, age, err := h.cluster.Snapshot()
+	r.age = age
 	if err != nil {
-		// Fails closed except for Nodes: without the state, a change that isolates nodes
-		// cannot be distinguished from other changes.
+		// Fails closed except for Nodes: without the state, or on one that is stale, a
+		// change that isolates nodes cannot be distinguished from other changes.
 		return r.fail(http.StatusServiceUnavailable, err.Error())
 	}
-	r.age = age
 	c, invalid := readChange(req, snapshot)
 	r.notes = c.notes
 	switch {

@@ -150,8 +150,9 @@ func (a *Audit) AddTrend(earlier ...*Audit) {
 	slices.SortFunc(a.Trend, func(a, b Point) int { return a.Time.Compare(b.Time) })
 }
 
-// Of returns the audit of the named cluster, nil where r has none. If r has one audit and
-// either name is empty, as that of a state read from files is, it is that one.
+// Of returns the audit of the named cluster, nil if r does not have it. If r has exactly one
+// audit and one of the two names is empty, Of returns that audit: a state that was read from
+// files has no name.
 func (r *Report) Of(cluster string) *Audit {
 	for _, a := range r.Clusters {
 		if a.Cluster == cluster || len(r.Clusters) == 1 && (cluster == "" || a.Cluster == "") {

@@ -112,7 +112,7 @@ func (f *Follower) Start(ctx context.Context) error {
 }
 
 // await waits until Calico's objects are served, so that bgpguard can be installed before
-// Calico. The error is that of ctx.
+// Calico. It returns the error of ctx if ctx is done first.
 func (f *Follower) await(ctx context.Context) (found served, err error) {
 	var failure loop.Failure
 	err = wait.PollUntilContextCancel(ctx, retryInterval, true, func(context.Context) (bool, error) {

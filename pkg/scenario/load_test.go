@@ -189,7 +189,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// properties collects the names that a schema knows of an object.
+// properties collects the names of the properties that a schema defines.
 func properties(schema any) []string {
 	m, _ := schema.(map[string]any)
 	p, _ := m["properties"].(map[string]any)
@@ -284,8 +284,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// TestAServiceAccountIsInItsGroups runs a step of a ServiceAccount that is exempt by a group
-// which the API server adds.
+// TestAServiceAccountIsInItsGroups runs a step of a ServiceAccount that is exempt because of a
+// group that the API server adds.
 func TestAServiceAccountIsInItsGroups(t *testing.T) {
 	const scenario = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: Scenario

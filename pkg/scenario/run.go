@@ -175,7 +175,7 @@ func patched(o calico.Object, patch map[string]any) (calico.Object, error) {
 	return calico.DecodeJSON(after)
 }
 
-// Judge compares the outcome of step i with the expected one.
+// Judge compares the outcome of step i with the expected outcome.
 func (s *Scenario) Judge(i int, o Outcome) StepResult {
 	step := &s.Steps[i]
 	r := StepResult{Name: step.Name, Outcome: o, Failures: []string{}}

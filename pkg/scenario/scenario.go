@@ -88,7 +88,7 @@ type Expect struct {
 	Policies []string `json:"policies,omitempty"`
 	// Message lists texts that the denial contains.
 	Message []string `json:"message,omitempty"`
-	// Warnings lists texts, each of which is contained in a warning.
+	// Warnings lists texts. At least one warning contains each text.
 	Warnings []string `json:"warnings,omitempty"`
 	// NoWarnings means that there is no warning.
 	NoWarnings bool `json:"noWarnings,omitempty"`

@@ -52,6 +52,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return fmt.Errorf("policies: %w", err)
 	}
 	store := cluster.NewStore(log.WithName("cluster"))
+	store.SetMaxAge(o.MaxDataAge)
 	engine := validate.NewEngine(policy.NewSet(nil))
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
 	sources.OnChange(keeper.SetLibrary)

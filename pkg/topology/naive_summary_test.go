@@ -6,8 +6,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// What follows tells parts of a summary as texts, by the summary itself and by
-// counting in the naive model.
+// The functions below return parts of a summary as texts, once from the summary and once
+// from the naive model.
 
 func levelsOf(r *Reflectors) string {
 	text := fmt.Sprintf("%d reflectors, %d nodes, %s", r.Total, r.Nodes, loadOf(r.Load))
@@ -70,8 +70,7 @@ func loadOf(list []Load) string {
 	return text
 }
 
-// load tells how many half-sessions nodes have on which a session stands, or whose
-// other side is not known.
+// load groups the nodes by their numbers of half-sessions, without broken ones.
 func (m *naive) load(f calico.Family, reflectors bool) []Load {
 	with := map[int][]string{}
 	for _, n := range m.nodes {
@@ -147,7 +146,7 @@ func (m *naive) totals(f calico.Family) string {
 	return totalsOf(out)
 }
 
-// meshNotReady are the nodes in the mesh that are not ready.
+// meshNotReady returns the nodes in the mesh that are not ready.
 func (m *naive) meshNotReady() NodeSet {
 	out := &naiveSet{}
 	c := m.state.BGPConfiguration(calico.Default)
@@ -159,7 +158,7 @@ func (m *naive) meshNotReady() NodeSet {
 	return out.nodeSet()
 }
 
-// selectors tells the selectors of a BGPPeer, by matching node by node.
+// selectors returns the selectors of a BGPPeer as text. It matches each node.
 func (m *naive) selectors(p *calico.BGPPeer) string {
 	text := ""
 	for _, s := range []struct {
@@ -216,8 +215,8 @@ func (m *naive) reach(f calico.Family, passes naiveReading) string {
 	return reachOf(out)
 }
 
-// alone tells whether a node has no session to any other; external peers that pass
-// routes on make one between all nodes that peer with them.
+// alone reports whether a node has no session with another node. Nodes with external peers
+// that pass routes on are connected to each other.
 func (m *naive) alone(n *calico.Node, f calico.Family, passes naiveReading) bool {
 	leaves, others := false, false
 	for _, s := range m.slots {

@@ -9,8 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
-// summarize sums up one reading of external peers. O(vertices squared), and
-// O(nodes) where there are single points.
+// summarize returns the Reach of one reading of external peers. O(vertices squared), and
+// O(nodes) if there are single points of failure.
 func (r *routing) summarize(ctx context.Context, reading routes.Reading) (*Reach, error) {
 	f, m, name := r.network.Family, r.results[reading], r.names[reading]
 	prefix := "routes/" + f.String() + "/" + name + "/"
@@ -48,7 +48,8 @@ func (r *routing) isolated(reading routes.Reading, v int) bool {
 	return r.results[reading].Isolated(v) && (len(r.vertices) > 1 || r.graph.Vertices[v].Nodes > 1)
 }
 
-// withoutRoute counts the pairs of nodes of which one has no route to the other.
+// withoutRoute counts the pairs of nodes in which at least one node has no route to the
+// other.
 func (r *routing) withoutRoute(ctx context.Context, reading routes.Reading) (PairSet, error) {
 	out := PairSet{Sample: []Pair{}}
 	var found [][2]uint32
@@ -74,10 +75,11 @@ func (r *routing) withoutRoute(ctx context.Context, reading routes.Reading) (Pai
 	return out, err
 }
 
-// maxFound is how many pairs are kept until all but the first few are dropped.
+// maxFound is the number of pairs after which withoutRoute drops all but the first
+// SampleSize.
 const maxFound = 64
 
-// firstPairs returns the first few of pairs of nodes, in order.
+// firstPairs returns the first SampleSize pairs of nodes, in order. It sorts found.
 func firstPairs(found [][2]uint32) [][2]uint32 {
 	slices.SortFunc(found, comparePairs)
 	found = slices.Compact(found)

@@ -26,7 +26,7 @@ type Summary struct {
 	Convergence *Convergence `json:"convergence"`
 	// PodTraffic reports, for each family, whether pod traffic between nodes needs BGP.
 	PodTraffic *PerFamily[PodTraffic] `json:"podTraffic"`
-	// ClusterRoutes reports who programs the routes to pods on other nodes.
+	// ClusterRoutes reports which components program the routes to pods on other nodes.
 	ClusterRoutes *ClusterRoutes `json:"clusterRoutes"`
 	// Timers groups the sessions by their timers.
 	Timers *Timers `json:"timers"`
@@ -161,8 +161,8 @@ type Routes struct {
 	// every node that peers with one of them, whatever the AS numbers in their paths.
 	// Peers whose addresses are loopback, unspecified, multicast or a node's own never do.
 	WithTransit *Reach `json:"withTransit"`
-	// WithoutTransit assumes that external peers pass nothing on. Without external
-	// peers, both readings are equal.
+	// WithoutTransit assumes that external peers do not pass routes on. Without external
+	// peers, both results are equal.
 	WithoutTransit *Reach `json:"withoutTransit"`
 	// KnownTransit holds a reading for each list of TransitPeers that Compute was given:
 	// of the external peers in WithTransit, only those in the list pass routes on.
@@ -299,10 +299,10 @@ type PodTraffic struct {
 	Pools []string `json:"pools"`
 }
 
-// ClusterRoutes reports who programs the kernel routes to pods on other nodes, for
-// the IPPools for pods without VXLAN. Felix always programs the routes of pools with
-// VXLAN. A pool has no routes if neither Felix nor BIRD programs them, and flapping
-// routes if both do.
+// ClusterRoutes reports whether Felix or BIRD programs the kernel routes to pods on other
+// nodes, for the IPPools for pods without VXLAN. Felix always programs the routes of
+// pools with VXLAN. A pool has no routes if neither Felix nor BIRD programs them, and
+// flapping routes if both do.
 type ClusterRoutes struct {
 	IPIP    PoolClass `json:"ipip"`
 	NoEncap PoolClass `json:"noEncap"`

@@ -1,13 +1,13 @@
 # METADATA
 # title: Input for tests
 # description: |
-#   The summary of a small cluster without violations, which the tests of policies patch: 3 route
-#   reflectors, 7 other nodes with sessions to all of them by BGPPeer to-reflectors, the mesh off,
-#   IPv4 only.
+#   The summary of a small cluster without violations, which the tests of policies patch. It has 3
+#   route reflectors and 7 other nodes. BGPPeer to-reflectors gives these nodes sessions to all
+#   route reflectors. The mesh is off, and all addresses are IPv4.
 package policies.testing_test
 
 # METADATA
-# description: The input with the good state, patched as by object.union.
+# description: The input with the good state, patched with object.union.
 input_with(patch, parameters) := {
 	"state": object.union(_good, patch),
 	"parameters": parameters,

@@ -50,7 +50,7 @@ var floors = []floor{
 		{"pkg/text", "words, numbers and lists for people; JSON and YAML", "", ""},
 		{"pkg/text/wrap", "lines broken at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
-		{"pkg/loop", "signals, pauses and repeated errors of long-running loops", "", ""},
+		{"pkg/loop", "signals, pauses, intervals and repeated errors of long-running loops", "", ""},
 		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
 		{"policies", "the embedded library of policies in Rego", "", ""},
 	}},
