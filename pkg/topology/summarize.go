@@ -51,7 +51,7 @@ func (t *Topology) summarize(before *Topology) {
 		s.BGPFilters, s.Secrets = share(old.BGPFilters, filters(t.snapshot)), share(old.Secrets, secrets(t.snapshot))
 		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
 		s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
-			return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
+			return &IPPool{object(&p.Metadata, nil), p.Family.String(), !p.Unused && needs(p)}
 		})
 		s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
 			return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
@@ -210,7 +210,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 		one.NoAddress = t.noAddress(f)
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, peers
 		for _, p := range t.snapshot.IPPools() {
-			if p.Family == f && p.Workload && p.DisableBGPExport && needs(p) {
+			if p.Family == f && p.DisableBGPExport && allocationOf(p) != allocationNone && needs(p) {
 				one.NotExported = append(one.NotExported, p.Name)
 			}
 		}

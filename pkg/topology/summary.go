@@ -185,7 +185,7 @@ type Routes struct {
 // on.
 type KnownTransit struct {
 	TransitPeers []string `json:"transitPeers"`
-	*Reach
+	Reach        *Reach   `json:"reach"`
 }
 
 // Reach is reachability under one reading of external peers.
@@ -294,9 +294,14 @@ const SampleSize = 3
 
 // PodTraffic reports whether pod traffic between nodes needs BGP in one family.
 type PodTraffic struct {
+	// NeedsBGP is true if Pools is not empty or the state has no IPPool for pods.
 	NeedsBGP bool `json:"needsBGP"`
-	// Pools names the IPPools that need BGP. It is empty if the state has no IPPool.
+	// Pools names the IPPools that need BGP and from which pods get addresses. It is empty
+	// if the state has no IPPool.
 	Pools []string `json:"pools"`
+	// DisabledPools names the IPPools that need BGP if they hold addresses of pods, which is
+	// not known: they are disabled.
+	DisabledPools []string `json:"disabledPools"`
 }
 
 // ClusterRoutes reports whether Felix or BIRD programs the kernel routes to pods on other
@@ -410,7 +415,8 @@ type BGPConfiguration struct {
 type IPPool struct {
 	Object
 	Family string `json:"family"`
-	// NeedsBGP reports whether pods of this pool need BGP to reach pods on other nodes.
+	// NeedsBGP reports whether pods of this pool need BGP to reach pods on other nodes. It
+	// is false if the pool is known to hold no addresses of pods.
 	NeedsBGP bool `json:"needsBGP"`
 }
 

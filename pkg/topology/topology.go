@@ -32,8 +32,13 @@ type Topology struct {
 	measures, sessionMeasures measures
 }
 
-// Transit returns the lists of transit peers that Compute was given.
-func (t *Topology) Transit() []*TransitPeers { return t.transit }
+// Transit returns the lists of transit peers that Compute was given, none for a nil t.
+func (t *Topology) Transit() []*TransitPeers {
+	if t == nil {
+		return nil
+	}
+	return t.transit
+}
 
 // Summary returns the summary that policies read.
 func (t *Topology) Summary() *Summary { return t.summary }
