@@ -27,11 +27,13 @@ const (
 	Known Comparison = "Known"
 )
 
-func comparison(r validate.Relation) Comparison {
+// comparison returns what a verdict means for an audit. Whether the nodes of a violation
+// joined matters only to the one who makes a change.
+func comparison(v *validate.Verdict) Comparison {
 	switch {
-	case r == validate.New:
+	case v.Before == nil:
 		return New
-	case r.Worse():
+	case v.Relation.Worse() || v.Relation == validate.Joined:
 		return Worse
 	default:
 		return Known
@@ -54,7 +56,7 @@ func (a *Audit) Compare(earlier *Audit) {
 		v := &a.Violations[i]
 		k := keyOf(&v.Violation)
 		if verdict := verdicts[k]; verdict != nil {
-			v.Compared = comparison(verdict.Relation)
+			v.Compared = comparison(verdict)
 		}
 		if was := old[k]; was != nil {
 			v.FirstSeen = was.FirstSeen

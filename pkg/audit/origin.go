@@ -109,6 +109,9 @@ func deniedChanges(ctx context.Context, engine *validate.Engine, ground *state.S
 	for _, c := range changes {
 		d := engine.Decide(ctx, ground, validate.Request{Change: c})
 		for v := range d.Worse() {
+			if v.Assumption != "" { // The state as it is does not show it.
+				continue
+			}
 			k := keyOf(&v.Violation)
 			out[k] = append(out[k], objectOf(c))
 		}

@@ -91,6 +91,8 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		delete(old, k)
 		v.recall(was[v])
 		switch verdict := verdicts[k]; {
+		case verdict != nil && verdict.Relation == validate.Joined:
+			v.Origin, v.Cause = Allowed, "reaches nodes that joined, which had no address before"
 		case verdict == nil || !verdict.Relation.Worse():
 		case !same[v.Policy]:
 			if verdict.Relation == validate.New {

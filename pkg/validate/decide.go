@@ -62,6 +62,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 				first = w
 			}
 			var failures []Failure
+			d.Alters = d.Alters || w.alters()
 			judged[i], failures = w.judge(ctx, &r)
 			m.fail(failures)
 		}
@@ -72,7 +73,6 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	}
 	m.finish()
 	d.Allowed = !d.denied()
-	d.Alters = first.alters()
 	if first.after.Topology == nil {
 		return d
 	}
