@@ -107,6 +107,9 @@ type Sessions struct {
 	// Ambiguous is the half-sessions that depend on the order in which Calico visits
 	// BGPPeers.
 	Ambiguous Ambiguous `json:"ambiguous"`
+	// Conflicting is those of them in which settings differ that decide whether the
+	// session comes up, or which routes it carries.
+	Conflicting Ambiguous `json:"conflicting"`
 	// Frozen is the nodes whose BIRD rejects its configuration. FrozenReasons lists
 	// the parts that it rejects, sorted.
 	Frozen        NodeSet        `json:"frozen"`

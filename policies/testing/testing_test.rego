@@ -109,6 +109,14 @@ _no_sessions := {
 		"bgpPeers": [],
 		"fields": [],
 	},
+	"conflicting": {
+		"halfSessions": 0,
+		"nodes": 0,
+		"sample": [],
+		"members": "none",
+		"bgpPeers": [],
+		"fields": [],
+	},
 	"frozen": _no_nodes,
 	"frozenReasons": [],
 }
