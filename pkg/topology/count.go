@@ -84,14 +84,14 @@ func (n *network) sumUp(t *tally, fields, conflicts map[string]bool) {
 
 // brokenMembers registers the nodes with half-sessions broken for a reason.
 func (t *tally) brokenMembers(f calico.Family, reason Reason) string {
-	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, t.tallies[f].broken[reason])
 	}))
 }
 
 // ambiguousMembers registers the nodes with ambiguous half-sessions.
 func (t *tally) ambiguousMembers(f calico.Family) string {
-	return t.measures.add("sessions/"+f.String()+"/ambiguous", nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add("sessions/"+f.String()+"/ambiguous", nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, &t.tallies[f].ambiguous)
 	}))
 }
@@ -99,7 +99,7 @@ func (t *tally) ambiguousMembers(f calico.Family) string {
 // conflictingMembers registers the nodes with ambiguous half-sessions whose settings
 // conflict.
 func (t *tally) conflictingMembers(f calico.Family) string {
-	return t.measures.add("sessions/"+f.String()+"/conflicting", nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add("sessions/"+f.String()+"/conflicting", nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, &t.tallies[f].conflicting)
 	}))
 }
@@ -111,7 +111,7 @@ func (t *tally) frozenMembers(f calico.Family, reason string) string {
 	if reason != sessions.AnyRefusal {
 		name += "/" + reason
 	}
-	return t.measures.add(name, nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add(name, nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, t.tallies[f].frozen[reason])
 	}))
 }
