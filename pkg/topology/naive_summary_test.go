@@ -15,7 +15,10 @@ func levelsOf(r *Reflectors) string {
 	for _, l := range r.Levels {
 		text += fmt.Sprintf("; %d: %d nodes %v", l.Reflectors, l.Nodes, l.Sample)
 	}
-	return text + fmt.Sprint(r.Reflecting)
+	for _, l := range r.Reflecting {
+		text += fmt.Sprintf("; %d reflecting with %d", l.Nodes, l.Reflectors)
+	}
+	return text
 }
 
 func (m *naive) levels(f calico.Family) string {
@@ -40,7 +43,7 @@ func (m *naive) levels(f calico.Family) string {
 	}
 	for count := range MaxLevel {
 		if reflecting[count] > 0 {
-			r.Reflecting = append(r.Reflecting, Reflecting{count, reflecting[count]})
+			r.Reflecting = append(r.Reflecting, Reflecting{Reflectors: count, Nodes: reflecting[count]})
 		}
 	}
 	for count := range MaxLevel {

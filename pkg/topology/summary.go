@@ -302,6 +302,8 @@ type Level struct {
 type Reflecting struct {
 	Reflectors int `json:"reflectors"`
 	Nodes      int `json:"nodes"`
+	// Members names the set of a Level with the same number.
+	Members string `json:"members"`
 }
 
 // SampleSize is the maximum number of nodes in a sample.

@@ -58,7 +58,8 @@ test_fail_harmless_differences_are_advisory if {
 }
 
 test_fail_both_kinds_of_differences if {
-	found := _sessions_with(_ambiguous(2, ["a", "b"], ["password"]), _ambiguous(5, ["a", "b"], ["password", "keepaliveTime"]))
+	conflicting := _ambiguous(2, ["a", "b"], ["password"])
+	found := _sessions_with(conflicting, _ambiguous(5, ["a", "b"], ["password", "keepaliveTime"]))
 	{violation.id: violation.size | some violation in found} == {"IPv4": 2, "IPv4/harmless": 3}
 }
 

@@ -78,8 +78,9 @@ test_fail_the_first_pool_of_a_family_that_needs_bgp if {
 }
 
 test_success_a_new_pool_whose_routes_nobody_programs_like_those_of_others if {
-	before := object.union(object.remove(_programs(false, false, "Disabled"), ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
-	after := object.union(_programs(false, false, "Disabled"), {"clusterRoutes": {"noEncap": {"pools": ["pool-a", "pool-b"]}}})
+	nobody := _programs(false, false, "Disabled")
+	before := object.union(object.remove(nobody, ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
+	after := object.union(nobody, {"clusterRoutes": {"noEncap": {"pools": ["pool-a", "pool-b"]}}})
 	_violations(before, after) == set()
 }
 
