@@ -34,6 +34,7 @@ type Store struct {
 	maxAge   time.Duration // 0 means no bound
 	intern   interner
 	announce loop.Signal
+	observe  func(id calico.ID, version string, exists bool)
 
 	mu          sync.Mutex
 	objects     map[calico.ID]calico.Object
@@ -74,6 +75,7 @@ func NewStore(log logr.Logger) *Store {
 		log:         log,
 		now:         time.Now,
 		announce:    loop.NewSignal(),
+		observe:     func(calico.ID, string, bool) {},
 		objects:     map[calico.ID]calico.Object{},
 		counts:      map[calico.Kind]int{},
 		undecodable: map[calico.ID]string{},
@@ -130,6 +132,11 @@ func (s *Store) Unread() []Unread {
 	slices.SortFunc(out, func(a, b Unread) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out
 }
+
+// Observe sets the function that is called for each event about an object that decides BGP,
+// after Snapshot returns the state with it: the object exists in a version, or was deleted. A
+// deletion that the watch missed has no version. Call Observe before the follower starts.
+func (s *Store) Observe(observe func(id calico.ID, version string, exists bool)) { s.observe = observe }
 
 // Announce makes the follower announce the snapshot as if it had changed.
 func (s *Store) Announce() { s.announce.Send() }

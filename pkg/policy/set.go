@@ -24,6 +24,7 @@ import (
 // use.
 type Set struct {
 	policies []*Policy
+	transit  [][]string
 }
 
 // Policy is one compiled BGPPolicy.
@@ -97,8 +98,37 @@ func (l *Library) Compile(docs []Document) (*Set, error) {
 func NewSet(prepared []*Policy) *Set {
 	s := &Set{policies: slices.Clone(prepared)}
 	slices.SortFunc(s.policies, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
+	for _, p := range s.policies {
+		if list := p.transitPeers(); len(list) > 0 && !slices.ContainsFunc(s.transit, func(known []string) bool { return slices.Equal(known, list) }) {
+			s.transit = append(s.transit, list)
+		}
+	}
 	return s
 }
+
+// transitPeers returns the parameter transitPeers of a policy, nil if it has none or
+// another type.
+func (p *Policy) transitPeers() []string {
+	values, _ := p.values[parameterTransitPeers].([]any)
+	out := make([]string, 0, len(values))
+	for _, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// parameterTransitPeers is the parameter in which a policy lists the external peers that
+// are known to pass routes on between nodes.
+const parameterTransitPeers = "transitPeers"
+
+// TransitPeers returns the distinct values of the parameter transitPeers, without empty
+// ones. For each of them, policies find a reading in input.state.routes. The lists must not
+// be changed.
+func (s *Set) TransitPeers() [][]string { return s.transit }
 
 // Check is Prepare for a document that was not validated: it validates what the schema of the
 // CRD validates, and runs the tests of a policy in the document, for at most limit. Tests

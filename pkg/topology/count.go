@@ -81,14 +81,14 @@ func (n *network) sumUp(t *tally, fields map[string]bool) {
 
 // brokenMembers registers the nodes with half-sessions broken for a reason.
 func (t *tally) brokenMembers(f calico.Family, reason Reason) string {
-	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, t.tallies[f].broken[reason])
 	}))
 }
 
 // ambiguousMembers registers the nodes with ambiguous half-sessions.
 func (t *tally) ambiguousMembers(f calico.Family) string {
-	return t.measures.add("sessions/"+f.String()+"/ambiguous", nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add("sessions/"+f.String()+"/ambiguous", nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, &t.tallies[f].ambiguous)
 	}))
 }
@@ -100,7 +100,7 @@ func (t *tally) frozenMembers(f calico.Family, reason string) string {
 	if reason != sessions.AnyRefusal {
 		name += "/" + reason
 	}
-	return t.measures.add(name, nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add(name, nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, t.tallies[f].frozen[reason])
 	}))
 }

@@ -185,19 +185,19 @@ func reachOf(r *Reach) string {
 		r.Nodes, r.Isolated.Nodes, r.Isolated.Sample, r.WithoutRoute.Pairs, r.WithoutRoute.Sample)
 }
 
-func (m *naive) reach(f calico.Family, transit bool) string {
+func (m *naive) reach(f calico.Family, passes naiveReading) string {
 	out := &Reach{}
 	var speakers []*calico.Node
 	to := map[*calico.Node]map[*calico.Node]bool{}
 	for _, n := range m.nodes {
 		if n.SpeaksBGP(f) {
 			speakers = append(speakers, n)
-			to[n] = m.reached(f, n, transit)
+			to[n] = m.reached(f, n, passes)
 		}
 	}
 	out.Nodes = len(speakers)
 	for i, n := range speakers {
-		if len(speakers) > 1 && m.alone(n, f, transit) {
+		if len(speakers) > 1 && m.alone(n, f, passes) {
 			out.Isolated.Nodes++
 			if len(out.Isolated.Sample) < SampleSize {
 				out.Isolated.Sample = append(out.Isolated.Sample, n.Name)
@@ -215,20 +215,20 @@ func (m *naive) reach(f calico.Family, transit bool) string {
 	return reachOf(out)
 }
 
-// alone reports whether a node has no session with another node. With transit, nodes
-// with external peers are connected to each other.
-func (m *naive) alone(n *calico.Node, f calico.Family, transit bool) bool {
+// alone reports whether a node has no session with another node. Nodes with external peers
+// that pass routes on are connected to each other.
+func (m *naive) alone(n *calico.Node, f calico.Family, passes naiveReading) bool {
 	leaves, others := false, false
 	for _, s := range m.slots {
 		switch {
 		case s.family != f || s.workload():
 		case s.status == Paired && s.node == n:
 			return false
-		case s.status == External && s.node == n:
+		case s.status == External && passes(s) && s.node == n:
 			leaves = true
-		case s.status == External:
+		case s.status == External && passes(s):
 			others = true
 		}
 	}
-	return !transit || !leaves || !others
+	return !leaves || !others
 }

@@ -51,6 +51,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	if r.Before == nil && r.After == nil {
 		return &Decision{Allowed: true}
 	}
+	r.Change = r.Informed()
 	d := &Decision{Object: violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}}
 	m := merger{decision: d}
 	var first *world
@@ -61,6 +62,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 				first = w
 			}
 			var failures []Failure
+			d.Alters = d.Alters || w.alters()
 			judged[i], failures = w.judge(ctx, &r)
 			m.fail(failures)
 		}
@@ -71,7 +73,6 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	}
 	m.finish()
 	d.Allowed = !d.denied()
-	d.Alters = first.alters()
 	if first.after.Topology == nil {
 		return d
 	}

@@ -18,7 +18,8 @@ type Decision struct {
 	Allowed bool
 	// Object is the changed object.
 	Object violation.Object
-	// Alters reports that the change alters the topology, or that this is not known.
+	// Alters reports that the change alters the topology under one of the assumptions, or that
+	// this is not known.
 	Alters bool
 	// Verdicts are those of the policies that match the change, sorted by policy and id.
 	// Each violation of a policy that evaluates changes is New.

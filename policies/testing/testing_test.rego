@@ -38,8 +38,8 @@ _good := {
 		"reflectorSilence": {"seconds": 0, "reason": "others are left"},
 	},
 	"podTraffic": {
-		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"]},
-		"IPv6": {"needsBGP": false, "pools": []},
+		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"], "disabledPools": []},
+		"IPv6": {"needsBGP": false, "pools": [], "disabledPools": []},
 	},
 	"clusterRoutes": _bird_programs,
 	"timers": {
@@ -123,4 +123,4 @@ _all_reached := {
 
 _none_there := object.union(_all_reached, {"nodes": 0, "partitions": 0, "largestPartition": 0})
 
-_no_routes := {"noAddress": _no_nodes, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []}
+_no_routes := {"knownTransit": [], "noAddress": _no_nodes, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []}

@@ -19,6 +19,7 @@ type Sessions struct {
 	Classes    *nodes.Classes
 	Networks   [2]*Network // by family
 
+	transit   []*TransitPeers // of the readings after the first two
 	snapshot  *state.Snapshot
 	index     *nodes.Index
 	externals [2][]*ExternalPeer
@@ -29,14 +30,17 @@ type Sessions struct {
 // result same reports that no session changed. The networks and classes are then those
 // of before. Compute returns an error only if ctx is done.
 //
+// transit adds a reading of external peers for each element: these peers pass routes on,
+// and no others; see Network.Passing.
+//
 // O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
-func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions) (c *Sessions, same bool, err error) {
-	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s)}
+func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, same bool, err error) {
+	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s), transit: transit}
 	if err := c.resolve(ctx, before); err != nil {
 		return nil, false, err
 	}
-	if before != nil && c.Rules == before.Rules && ix.SameSessions(before.index) && slices.EqualFunc(c.Peerings, before.Peerings, (*Peering).equivalent) {
+	if before != nil && SameTransit(transit, before.transit) && c.Rules == before.Rules && ix.SameSessions(before.index) && slices.EqualFunc(c.Peerings, before.Peerings, (*Peering).equivalent) {
 		c.PeerGroups, c.externals, c.Classes, c.Networks = before.PeerGroups, before.externals, before.Classes, before.Networks
 		return c, true, nil
 	}
@@ -104,9 +108,11 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 			n.Externals = findExternals(f, c.index, c.Peerings, nil, nil)
 		}
 		n.Counted = mergeExternals(n.Externals, c.index.Len(), own)
-		n.Exits = exits(n.Counted, c.index.Shared(f), own)
-		for _, k := range SortedExits(n.Exits) {
-			splits = append(splits, n.Exits[k])
+		n.findPassing(c.transit, own)
+		for _, passing := range n.Passing {
+			for _, k := range SortedExits(passing.Exits) {
+				splits = append(splits, passing.Exits[k])
+			}
 		}
 		c.Networks[f], c.externals[f] = n, n.Externals
 	}
