@@ -411,16 +411,17 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if !ok {
 		return nil, fmt.Errorf("rule %s must be a set, is a %T", ruleName, results[0].Expressions[0].Value)
 	}
-	ids := map[string]bool{}
+	ids := map[[2]string]bool{} // with the assumption
 	for _, item := range list {
 		v, err := p.violation(item)
 		if err != nil {
 			return nil, err
 		}
-		if ids[v.ID] {
+		key := [2]string{v.ID, v.Assumption}
+		if ids[key] {
 			return nil, fmt.Errorf("two violations have the id %q", v.ID)
 		}
-		ids[v.ID] = true
+		ids[key] = true
 		found = append(found, v)
 	}
 	slices.SortFunc(found, violation.ByPolicyAndID)

@@ -185,7 +185,10 @@ _missing(reach, _, _) := sprintf("%s of %s without routes", [
 }
 
 # The first IPPool of a family can be created before nodes have addresses in it: no pod has one yet.
-_missing(reach, family, pools) := sprintf("%s without an %s address for BGP", [text.counted(without, "node"), family]) if {
+_missing(reach, family, pools) := sprintf("%s without an %s address for BGP", [
+	text.counted(without, "node"),
+	family,
+]) if {
 	reach.nodes == 0
 	some name in pools
 	input.before.ipPools[name]

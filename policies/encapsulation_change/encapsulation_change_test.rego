@@ -131,7 +131,10 @@ test_success_a_pool_is_disabled if {
 	_violations(_apart(["pool-a"]), after) == set()
 }
 
-_without_transit(state) := object.union(state, {"routes": {"IPv4": {"withoutTransit": {"withoutRoute": {"pairs": 45}}}}})
+_without_transit(state) := object.union(
+	state,
+	{"routes": {"IPv4": {"withoutTransit": {"withoutRoute": {"pairs": 45}}}}},
+)
 
 test_fail_the_mesh_is_turned_off_while_pools_need_bgp if {
 	_violations(_meshed(["pool-a", "pool-b"]), _apart(["pool-a", "pool-b"])) == {{

@@ -185,9 +185,9 @@ test_fail_only_a_disabled_pool_may_need_bgp if {
 		{"podTraffic": {"IPv4": {"needsBGP": false, "pools": [], "disabledPools": ["old"]}}},
 	)
 	_violations(patch) == set()
+	count(_found(patch, [])) == 2
 	some violation in _assuming(patch, [], "disabled IPPools hold addresses of pods")
 	endswith(violation.msg, "; set vxlanMode: Always in 1 disabled IPPool (old) if no pod has an address of it")
-	count(_found(patch, [])) == 2
 }
 
 test_fail_a_disabled_pool_beside_others_changes_nothing if {

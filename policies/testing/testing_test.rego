@@ -128,4 +128,10 @@ _all_reached := {
 
 _none_there := object.union(_all_reached, {"nodes": 0, "partitions": 0, "largestPartition": 0})
 
-_no_routes := {"knownTransit": [], "noAddress": _no_nodes, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []}
+_no_routes := {
+	"knownTransit": [],
+	"noAddress": _no_nodes,
+	"notExported": [],
+	"bgpPeers": ["to-reflectors"],
+	"filtered": [],
+}
