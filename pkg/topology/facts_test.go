@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"encoding/json"
@@ -27,6 +28,9 @@ type namedSet struct {
 func namedSets(v any, out *[]namedSet) {
 	switch v := v.(type) {
 	case map[string]any:
+		if reflecting, ok := v["reflecting"].([]any); ok {
+			addReflecting(v["levels"], reflecting)
+		}
 		members, isSet := v["members"].(string)
 		if nodes, ok := v["nodes"].(json.Number); ok && isSet {
 			n, _ := nodes.Int64()
@@ -48,6 +52,26 @@ func namedSets(v any, out *[]namedSet) {
 			}
 			*out = append(*out, inner...)
 		}
+	}
+}
+
+// addReflecting adds the route reflectors to the numbers of nodes in the levels: the sets
+// contain them too.
+func addReflecting(levels any, reflecting []any) {
+	number := func(v any, field string) int64 {
+		n, _ := v.(map[string]any)[field].(json.Number).Int64()
+		return n
+	}
+	added := int64(0)
+	for _, level := range levels.([]any) {
+		n := number(level, "nodes") - added
+		for _, r := range reflecting {
+			if number(r, "reflectors") <= number(level, "reflectors") {
+				n += number(r, "nodes")
+			}
+		}
+		added += n - number(level, "nodes")
+		level.(map[string]any)["nodes"] = json.Number(strconv.FormatInt(n, 10))
 	}
 }
 

@@ -14,26 +14,32 @@ func levelsOf(r *Reflectors) string {
 	for _, l := range r.Levels {
 		text += fmt.Sprintf("; %d: %d nodes %v", l.Reflectors, l.Nodes, l.Sample)
 	}
-	return text
+	return text + fmt.Sprint(r.Reflecting)
 }
 
 func (m *naive) levels(f calico.Family) string {
 	r := &Reflectors{Load: m.load(f, true)}
-	with := map[int][]string{}
+	with, reflecting := map[int][]string{}, map[int]int{}
 	for _, n := range m.nodes {
+		count := 0
+		for _, s := range m.slots {
+			if s.node == n && s.family == f && s.status == Paired && m.owner(f, s.peer).RouteReflector() {
+				count++
+			}
+		}
 		switch {
 		case !n.SpeaksBGP(f):
 		case n.RouteReflector():
 			r.Total++
+			reflecting[count]++
 		default:
 			r.Nodes++
-			count := 0
-			for _, s := range m.slots {
-				if s.node == n && s.family == f && s.status == Paired && m.owner(f, s.peer).RouteReflector() {
-					count++
-				}
-			}
 			with[count] = append(with[count], n.Name)
+		}
+	}
+	for count := range MaxLevel {
+		if reflecting[count] > 0 {
+			r.Reflecting = append(r.Reflecting, Reflecting{count, reflecting[count]})
 		}
 	}
 	for count := range MaxLevel {

@@ -251,16 +251,17 @@ func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
 // family f. O(classes + links).
 func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	n := t.networks[f]
-	out := Reflectors{Levels: []Level{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
+	out := Reflectors{Levels: []Level{}, Reflecting: []Reflecting{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
 	peers := make([]bool, len(t.sessions.Peerings))
 	levels := map[int][]uint32{} // the first few nodes of each level
-	counts := map[int]int{}
+	counts, reflecting := map[int]int{}, map[int]int{}
 	for g := range n.Classes.List {
 		s := &n.Classes.List[g]
 		switch {
 		case !s.Speaks(f):
 			continue
 		case s.Reflector():
+			reflecting[n.reflectorsOf(uint32(g))] += s.Nodes
 			out.Total += s.Nodes
 			serves := false
 			for _, l := range n.LinksFrom(uint32(g)) {
@@ -286,6 +287,9 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
 		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
 	}
+	for _, level := range sortedKeys(reflecting) {
+		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level]})
+	}
 	for i, p := range t.sessions.Peerings {
 		if peers[i] {
 			out.BGPPeers = append(out.BGPPeers, p.Peer.Name)
@@ -294,14 +298,14 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	return out
 }
 
-// atMost returns a function that reports whether a node is not a route reflector and
-// has sessions to at most level route reflectors.
+// atMost returns a function that reports whether a node has sessions to at most level
+// route reflectors. The node may be a route reflector.
 func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
 	n := t.networks[f]
 	yes := make([]bool, len(n.Classes.List))
 	for g := range yes {
 		s := &n.Classes.List[g]
-		yes[g] = s.Speaks(f) && !s.Reflector() && n.reflectorsOf(uint32(g)) <= level
+		yes[g] = s.Speaks(f) && n.reflectorsOf(uint32(g)) <= level
 	}
 	return func(i int) bool { return yes[t.sessions.Classes.Of[i]] }
 }
@@ -314,6 +318,9 @@ func (n *network) reflectorsOf(g uint32) int {
 	for i := range list {
 		if n.Classes.List[list[i].To].Reflector() && list[i].Established() {
 			count += n.Classes.List[list[i].To].Nodes
+			if list[i].To == g {
+				count-- // itself
+			}
 		}
 	}
 	return min(count, MaxLevel)

@@ -259,6 +259,10 @@ type Reflectors struct {
 	// sessions, fewest first, without empty levels. Level MaxLevel also contains the
 	// nodes with more.
 	Levels []Level `json:"levels"`
+	// Reflecting groups the route reflectors by the number of other route reflectors to
+	// which they have sessions, fewest first. The sets of Levels contain them too: a node
+	// that is no longer a route reflector has no fewer sessions than before.
+	Reflecting []Reflecting `json:"reflecting"`
 	// Load is the load of the route reflectors, as in Sessions.
 	Load []Load `json:"load"`
 	// BGPPeers names the BGPPeers that configure sessions of a reflector in this family.
@@ -274,8 +278,16 @@ type Level struct {
 	Nodes      int `json:"nodes"`
 	// Sample names the first SampleSize nodes.
 	Sample []string `json:"sample"`
-	// Members names the set of nodes with at most this number, as in NodeSet.
+	// Members names the set of nodes with at most this number, as in NodeSet. It contains
+	// route reflectors too.
 	Members string `json:"members"`
+}
+
+// Reflecting counts the route reflectors with sessions to the same number of other route
+// reflectors.
+type Reflecting struct {
+	Reflectors int `json:"reflectors"`
+	Nodes      int `json:"nodes"`
 }
 
 // SampleSize is the maximum number of nodes in a sample.

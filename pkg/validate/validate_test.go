@@ -143,7 +143,9 @@ func TestDecisions(t *testing.T) {
 		"a BGPPeer that a violation was about before is a warning": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), calicotest.Mesh(t, false)),
 			state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}, "", "[route-reflectors-required] too few IPv4 sessions to route reflectors: 19 of 19 nodes"},
 		"a selector that does not parse matches no node": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "workers", "has(", "has(rr)")}, "reachability-preserved,route-reflectors-required", `BGPPeer workers: spec.nodeSelector: "has(" does not parse`},
-		"a restart time unlike the others' may not":      {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "timers-consistent", ""},
+		"a restart time unlike the others' is a warning": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "", "[timers-consistent] different restart times between nodes: 120s for 351 sessions"},
+		"nodeMeshMaxRestartTime may change before the BGPPeers": {append(nodes(t, 5, 0), peer(t, "p", "all()", "all()")),
+			state.Change{After: calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})}, "", "[timers-consistent] BGPPeer p has a different restart time"},
 		"the same duration in another form may":          {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
 		"an external peer's restart time is its own affair": {reflected(calicotest.Mesh(t, false)),
 			state.Change{After: calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(64900), "maxRestartTime": "300s"})}, "", ""},
@@ -343,6 +345,9 @@ func worse(before, after []violation.Violation) bool {
 	grown := func(from, to []violation.Violation) int {
 		worst := -1
 		for _, v := range to {
+			if v.Advisory {
+				continue
+			}
 			i := slices.IndexFunc(from, func(w violation.Violation) bool { return violation.ByPolicyAndID(v, w) == 0 })
 			if i < 0 || v.Size > from[i].Size {
 				worst = max(worst, len(policy.Severities)-slices.Index(policy.Severities, v.Severity))

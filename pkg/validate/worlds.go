@@ -8,6 +8,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // world is the states before and after a change under assumptions. A change is decided in
@@ -139,6 +140,10 @@ func onlyDown(c state.Change) bool {
 // isDown is the reason why a change that only touches an object that is down is not denied.
 const isDown = "the object is being deleted, or its node is not ready"
 
+// setsValue is the reason why a change is not denied because other objects differ from a
+// value that the changed object sets.
+const setsValue = "the changed object sets the value, and can be changed before the objects that must have it"
+
 // assumption returns what the world assumes, as clauses; "" for the states as configured
 // without pending changes.
 func (w *world) assumption() string {
@@ -163,9 +168,10 @@ func (w *world) assumption() string {
 }
 
 // judge returns the verdicts of the policies that match the request, and the failures. It
-// sets Exempt, and Waived where a change only touches an object that is down.
+// sets Exempt, and Waived if the change only touches an object that is down, sets the value from
+// which others differ, or fixes an unread object.
 func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, failures []Failure) {
-	asked := r.asked()
+	asked, object := r.asked(), violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}
 	verdicts = w.room()
 	for i, p := range w.after.Policies.Policies() {
 		if !p.Matches(asked) {
@@ -174,13 +180,21 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 		exempt, from := p.Exempts(asked), len(verdicts)
 		var err error
 		if verdicts, err = w.verdicts(ctx, verdicts, i); err != nil {
-			failures = append(failures, Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err})
+			f := Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err}
+			soften(&f, r.Change)
+			failures = append(failures, f)
 		}
 		for j := range verdicts[from:] {
 			v := &verdicts[from+j]
 			v.Exempt = exempt
-			if !w.live && v.Relation.Worse() && onlyDown(r.Change) {
+			switch by := v.Violation.SetBy; {
+			case !v.Relation.Worse():
+			case !w.live && onlyDown(r.Change):
 				v.Waived = isDown
+			case by != nil && *by == object:
+				v.Waived = setsValue
+			case fixesUnread(r.Change):
+				v.Waived = wasUnread
 			}
 		}
 	}

@@ -20,7 +20,7 @@ _good := {
 	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0, "notReady": _no_nodes},
 	"reflectors": {
 		"IPv4": _three_reflectors,
-		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": [], "load": []},
+		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": [], "reflecting": [], "load": []},
 	},
 	"sessions": {
 		"IPv4": object.union(_no_sessions, {"total": 21, "most": 7, "mostNode": "node-1", "load": [_three_sessions]}),
@@ -66,6 +66,7 @@ _three_reflectors := {
 		"sample": ["node-4", "node-5", "node-6"],
 		"members": "reflectors/3",
 	}],
+	"reflecting": [{"reflectors": 2, "nodes": 3}],
 	"load": [{
 		"sessions": 7,
 		"nodes": 3,

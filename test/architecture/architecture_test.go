@@ -133,6 +133,7 @@ var floors = []floor{
 		{"test/demo", "a guided tour on a real API server", "test/env", ""},
 		{"test/bird", "predictions compared with BIRD", "pkg/calico pkg/state pkg/topology", ""},
 		{"test/browser", "HTML reports in Chromium", "", ""},
+		{"test/judgement/property", "property tests of decisions on random states", "", ""},
 		{"test/crds", "Calico's CRDs, from its modules", "pkg/calico", "calico"},
 		{"test/monitoring", "alerts and dashboard", "", ""},
 	}},

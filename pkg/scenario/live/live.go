@@ -47,7 +47,8 @@ type Options struct {
 	// SetupGroup is a group of users whose changes bgpguard does not review. The Runner
 	// creates the state and deletes all objects as a member of the group, so that any state
 	// can be tested, also one that the policies would not allow. If it is "", bgpguard
-	// reviews these changes.
+	// reviews these changes. The Runner then writes Nodes as calico-node, which is never
+	// denied.
 	SetupGroup string
 }
 
@@ -55,8 +56,9 @@ type Options struct {
 type Runner struct {
 	config *rest.Config
 	mapper meta.RESTMapper
-	// client makes the changes of steps without a user, setup those that are no steps.
-	client, setup dynamic.Interface
+	// client makes the changes of steps without a user. setup creates and deletes the state,
+	// and nodes the Nodes of it.
+	client, setup, nodes dynamic.Interface
 
 	mu       sync.Mutex
 	warnings []string
@@ -78,11 +80,22 @@ func NewRunner(config *rest.Config, options Options) (*Runner, error) {
 	if r.client, err = dynamic.NewForConfig(r.config); err != nil {
 		return nil, err
 	}
-	r.setup = r.client
 	if options.SetupGroup != "" {
 		r.setup, err = r.as("bgpguard:scenario-setup", options.SetupGroup, masters)
+		r.nodes = r.setup
+		return r, err
 	}
+	r.setup = r.client
+	r.nodes, err = r.as("system:serviceaccount:calico-system:calico-node", masters)
 	return r, err
+}
+
+// owner returns the client that creates and deletes objects of the state.
+func (r *Runner) owner(resource schema.GroupVersionResource) dynamic.ResourceInterface {
+	if resource.Resource == calico.KindNode.Info().Resource {
+		return r.nodes.Resource(resource)
+	}
+	return r.setup.Resource(resource)
 }
 
 // as returns a client that impersonates a user.
@@ -245,7 +258,7 @@ func (r *run) createAll(ctx context.Context, manifests []map[string]any) error {
 		var denied error
 		err = until(ctx, func() (bool, error) {
 			denied = nil
-			err := r.create(ctx, r.setup, resource, object, nil)
+			err := create(ctx, r.owner(resource), object, nil)
 			if apierrors.IsForbidden(err) || apierrors.IsTooManyRequests(err) {
 				denied = err
 				return false, nil
@@ -272,7 +285,7 @@ func (r *run) terminate(ctx context.Context, manifests []map[string]any) error {
 		if object.GetDeletionTimestamp() == nil {
 			continue
 		}
-		if err := r.setup.Resource(resource).Delete(ctx, object.GetName(), metav1.DeleteOptions{}); err != nil {
+		if err := r.owner(resource).Delete(ctx, object.GetName(), metav1.DeleteOptions{}); err != nil {
 			return err
 		}
 	}
@@ -280,13 +293,13 @@ func (r *run) terminate(ctx context.Context, manifests []map[string]any) error {
 }
 
 // create creates an object, and then its status if that is a subresource.
-func (r *Runner) create(ctx context.Context, client dynamic.Interface, resource schema.GroupVersionResource, object *unstructured.Unstructured, dryRun []string) error {
-	out, err := client.Resource(resource).Create(ctx, object, metav1.CreateOptions{DryRun: dryRun})
+func create(ctx context.Context, client dynamic.ResourceInterface, object *unstructured.Unstructured, dryRun []string) error {
+	out, err := client.Create(ctx, object, metav1.CreateOptions{DryRun: dryRun})
 	if err != nil || dryRun != nil || object.Object["status"] == nil || out.Object["status"] != nil {
 		return err
 	}
 	out.Object["status"] = object.Object["status"]
-	_, err = client.Resource(resource).UpdateStatus(ctx, out, metav1.UpdateOptions{})
+	_, err = client.UpdateStatus(ctx, out, metav1.UpdateOptions{})
 	if apierrors.IsNotFound(err) { // The kind has no status.
 		return nil
 	}
@@ -511,7 +524,7 @@ func (r *run) apply(ctx context.Context, client dynamic.Interface, document map[
 	}
 	old, err := r.setup.Resource(resource).Get(ctx, object.GetName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		if err := r.create(ctx, client, resource, object, dryRun); err != nil {
+		if err := create(ctx, client.Resource(resource), object, dryRun); err != nil {
 			return err
 		}
 		if dryRun == nil {
@@ -547,7 +560,7 @@ func (r *run) clean(ctx context.Context) error {
 	err := until(ctx, func() (bool, error) {
 		gone := make([]bool, len(r.created))
 		last = parallel(len(r.created), func(i int) error {
-			client := r.setup.Resource(r.created[i].resource)
+			client := r.owner(r.created[i].resource)
 			err := client.Delete(ctx, r.created[i].name, metav1.DeleteOptions{})
 			if apierrors.IsNotFound(err) {
 				gone[i] = true
