@@ -334,12 +334,10 @@ func TestAnOverriddenChangeIsReserved(t *testing.T) {
 		d.Alters = true
 		return d
 	})
-	req := labelled(7, "x")
-	req.UserInfo.Username = calicoNodes[0]
-	if answer := r.Handle(t.Context(), req); !answer.Allowed {
+	if answer := r.Handle(t.Context(), nodeRequest(remove, lifecycle)); !answer.Allowed {
 		t.Error(toJSON(t, answer))
 	}
-	if open := r.ledger.Open(calico.ID{}); len(open) != 1 || open[0].User != calicoNodes[0] {
+	if open := r.ledger.Open(calico.ID{}); len(open) != 1 || open[0].User != lifecycle {
 		t.Errorf("reserved %v", open)
 	}
 }
