@@ -73,7 +73,8 @@ func (r result) failed() int { return len(r.errors) - r.denied }
 // add adds an answer that is not allowed.
 func (r *result) add(err error) {
 	r.errors = append(r.errors, err)
-	if strings.Contains(err.Error(), " denied the request: ") {
+	// kubectl prints the reason of the API server's answer.
+	if apierrors.IsForbidden(err) || strings.HasPrefix(err.Error(), "Error from server (Forbidden)") {
 		r.denied++
 	}
 }
