@@ -145,8 +145,8 @@ unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where 
 
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
-	$(step) 'e2e: go test ./test/e2e ./test/env ./test/docs against a real control plane'
-	@go test $(SYSTEM) -count=1 -p 1 ./test/e2e ./test/env ./test/docs
+	$(step) 'e2e: go test ./test/e2e ./test/judgement ./test/env ./test/docs against a real control plane'
+	@go test $(SYSTEM) -count=1 -p 1 ./test/e2e ./test/judgement ./test/env ./test/docs
 
 .PHONY: browser
 browser: build test/browser/node_modules/.package-lock.json ## HTML reports in Chromium, with axe-core (needs chromium and npm)

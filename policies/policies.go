@@ -1,5 +1,5 @@
-// Package policies embeds the policies that come with bgpguard, in Rego. Each folder is one
-// policy; lib holds what policies share, schemas the schemas of their input.
+// Package policies embeds the built-in policies, in Rego. Each folder is one policy. The
+// folder lib contains the helpers that policies share, schemas the schemas of their input.
 package policies
 
 import (
@@ -14,7 +14,7 @@ import (
 var files embed.FS
 
 // FS holds the Rego modules of all policies and of lib without their tests, the modules
-// that tests share (testing), and the schemas of the input of policies that judge states
+// that tests share (testing), and the schemas of the input of policies that evaluate states
 // (schemas/input.json) and changes (schemas/change.json).
 var FS = withoutTests{files}
 

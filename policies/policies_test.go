@@ -40,13 +40,13 @@ func modules(t *testing.T, in fs.FS) []string {
 	return out
 }
 
-// The input of a policy that judges changes is that of a policy that judges states, plus
-// the state before and the change.
+// Policies that evaluate changes have the input of policies that evaluate states, plus the
+// state before the change and the change.
 func TestTheSchemaOfChangesIsThatOfStatesAndMore(t *testing.T) {
 	golden.Check(t, "schemas/change.json", changeSchema(t))
 }
 
-// changeSchema returns the schema of the input of policies that judge changes, with the
+// changeSchema returns the schema of the input of policies that evaluate changes, with the
 // parts of schemas/input.json in the same order.
 func changeSchema(t *testing.T) []byte {
 	t.Helper()

@@ -7,7 +7,8 @@
 set -eu
 packages=
 for need in "$@"; do
-	command -v "${need%%=*}" >/dev/null || packages="$packages ${need#*=}"
+	command -v "${need%%=*}" >/dev/null && continue
+	case "$packages " in *" ${need#*=} "*) ;; *) packages="$packages ${need#*=}" ;; esac
 done
 [ -n "$packages" ] || exit 0
 

@@ -122,7 +122,8 @@ func invocations(t *testing.T, lines string) [][]string {
 	return out
 }
 
-// TestExamplesOfCommandsParse holds the examples to the flags and arguments of the commands.
+// TestExamplesOfCommandsParse checks that the commands accept the flags and arguments of their
+// examples.
 func TestExamplesOfCommandsParse(t *testing.T) {
 	for _, cmd := range commands(newRoot()) {
 		t.Run(cmd.CommandPath(), func(t *testing.T) {

@@ -36,8 +36,8 @@ spec:
         }
 `
 
-// TestCheckInputAndExplainSeeTheSameUser holds the commands that judge a change to one user
-// and one list of groups.
+// TestCheckInputAndExplainSeeTheSameUser checks that all commands that evaluate a change use the
+// same user and the same groups.
 func TestCheckInputAndExplainSeeTheSameUser(t *testing.T) {
 	in := files{"nodes.yaml": nodeList, "off.yaml": meshOff, "policies.yaml": whoPolicy}
 	for name, c := range map[string]struct {

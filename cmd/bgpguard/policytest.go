@@ -95,9 +95,13 @@ func (o *policyTestOptions) connect() error {
 	if err != nil {
 		return err
 	}
+	runner, err := live.NewRunner(found.config, live.Options{})
+	if err != nil {
+		return err
+	}
 	o.Live = true
 	o.Run = func(ctx context.Context, s *scenario.Scenario, _ *policy.Library) (*scenario.Result, error) {
-		return live.Run(ctx, s, found.config)
+		return runner.Run(ctx, s)
 	}
 	return nil
 }

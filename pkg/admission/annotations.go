@@ -11,10 +11,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// maxAuditViolations bounds the violations in the audit annotations, in bytes. An API
-// server that truncates audit events drops the objects from an event of more than 100 KiB
-// first (k8s.io/apiserver/plugin/pkg/audit/truncate). They are worth more than a long list
-// of violations.
+// maxAuditViolations bounds the violations in the audit annotations, in bytes. If an API
+// server truncates audit events, it first drops the objects from each event of more than
+// 100 KiB (k8s.io/apiserver/plugin/pkg/audit/truncate). The objects are more useful than a
+// long list of violations.
 const maxAuditViolations = 16 << 10
 
 // annotations returns the audit annotations. The API server prefixes their keys with the
@@ -56,7 +56,7 @@ type auditViolation struct {
 }
 
 // encodeViolations returns the violations that the change makes worse as JSON, as many as
-// fit, and the number of the rest; "" where there are none.
+// fit, and the number of the rest; "" if there are none.
 func encodeViolations(d *validate.Decision) (list string, omitted int) {
 	var b strings.Builder
 	for v := range d.Worse() {

@@ -18,11 +18,12 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// fakePolicies has the built-in library, and in force what it is given.
+// fakePolicies is a Policies with the built-in library. set is in force.
 type fakePolicies struct{ set *policy.Set }
 
 func (p fakePolicies) Set() *policy.Set { return p.set }
@@ -35,7 +36,7 @@ func (p fakePolicies) Check(ctx context.Context, d *policy.Document) (*policy.Po
 	return l.Check(ctx, d, time.Second)
 }
 
-// inForce returns policies with four of the default install in force.
+// inForce returns a fakePolicies with four policies of the default install in force.
 func inForce(t *testing.T) fakePolicies {
 	t.Helper()
 	documents, err := policy.Defaults()
@@ -213,7 +214,7 @@ func TestAnExemptUserIsAllowedAndRecorded(t *testing.T) {
 	}
 }
 
-// nothing is what policies find in a state without violations.
+// nothing is a Try on a state without violations.
 func nothing(context.Context, *policy.Policy) ([]violation.Violation, error) { return nil, nil }
 
 func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
@@ -227,6 +228,12 @@ func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 				return []violation.Violation{{Message: p.Name + " is too large"}, {Message: "x"}}, nil
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the current state. Only changes that make them worse are affected: mesh is too large; and 1 more"]}`,
+		},
+		"the state is stale": {
+			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+				return nil, fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale)
+			},
+			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: stale data: for 4m0s the API server has sent nothing about Node"]}`,
 		},
 		"the topology is late": {
 			func(context.Context, *policy.Policy) ([]violation.Violation, error) {

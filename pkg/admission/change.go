@@ -90,7 +90,7 @@ func deleting(raw []byte) bool {
 	return json.Unmarshal(raw, &object) == nil && object.Metadata.DeletionTimestamp != nil
 }
 
-// describe returns "Kind name", or "Kind" where the request has no name.
+// describe returns "Kind name", or "Kind" if the request has no name.
 func describe(req *admission.Request) string {
 	if req.Name == "" {
 		return req.Kind.Kind

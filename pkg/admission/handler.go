@@ -12,6 +12,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
@@ -32,6 +33,7 @@ type Decider interface {
 type Handler struct {
 	cluster Cluster
 	decider Decider
+	ledger  *reserve.Ledger
 	twins   *twins
 	record  Record
 }
@@ -42,8 +44,15 @@ type Record func(object corev1.ObjectReference, user string, policies []string)
 
 // New returns a handler that decides about changes to cluster.
 func New(cluster Cluster, decider Decider) *Handler {
-	return &Handler{cluster: cluster, decider: decider, twins: newTwins(time.Now), record: func(corev1.ObjectReference, string, []string) {}}
+	return &Handler{
+		cluster: cluster, decider: decider, ledger: reserve.NewLedger(nil, "", logr.Discard()), twins: newTwins(time.Now),
+		record: func(corev1.ObjectReference, string, []string) {},
+	}
 }
+
+// SetLedger sets the ledger of the changes that are in flight. Without it the handler
+// reserves changes for itself only. It must be called before the first request.
+func (h *Handler) SetLedger(ledger *reserve.Ledger) { h.ledger = ledger }
 
 // SetRecord sets the function that records overridden denials. It must be called before
 // the first request.
@@ -81,12 +90,12 @@ func (h *Handler) account(log logr.Logger, r *reply, took time.Duration) {
 func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	r := &reply{request: req}
 	snapshot, age, err := h.cluster.Snapshot()
+	r.age = age
 	if err != nil {
-		// Fails closed except for Nodes: without the state, a change that isolates nodes
-		// cannot be distinguished from other changes.
+		// Fails closed except for Nodes: without the state, or on one that is stale, a
+		// change that isolates nodes cannot be distinguished from other changes.
 		return r.fail(http.StatusServiceUnavailable, err.Error())
 	}
-	r.age = age
 	c, invalid := readChange(req, snapshot)
 	r.notes = c.notes
 	switch {
@@ -96,11 +105,11 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		return r.allow()
 	}
 	r.id = c.ID()
-	r.decide(h.decider.Decide(ctx, snapshot, validate.Request{
-		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: req.DryRun != nil && *req.DryRun,
-	}))
+	r = h.decide(ctx, r, snapshot, validate.Request{
+		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: dryRun(req),
+	})
 	// A denied change is not written, so no second review follows. The same change made
 	// again is another request and another line in the log.
-	r.twin = r.Allowed && h.twins.second(req, c.Change)
+	r.twin = r.Allowed && h.twins.second(req, c.Change) || r.twin
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -59,6 +60,11 @@ func TestHandle(t *testing.T) {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
 			cluster: fakeCluster{err: fmt.Errorf("%w: still reading Node from the API server", state.ErrNotSynced)},
 			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"not ready: still reading Node from the API server","reason":"ServiceUnavailable","code":503},"auditAnnotations":{"data-age":"0s","decision":"error"}}`,
+		},
+		"requests on stale data fail": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			cluster: fakeCluster{err: fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale), age: 4 * time.Minute},
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"stale data: for 4m0s the API server has sent nothing about Node","reason":"ServiceUnavailable","code":503},"auditAnnotations":{"data-age":"4m0s","decision":"error"}}`,
 		},
 		"an unknown kind is a bad request": {
 			request: request(create, v3, "Tier", "a", strings.Replace(peer(v3, "a", "{}"), "BGPPeer", "Tier", 1), ""),

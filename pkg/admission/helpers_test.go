@@ -21,14 +21,19 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// fakeCluster is a Cluster whose data is three seconds old.
+// fakeCluster is a Cluster whose data is three seconds old, or of the given age if there is
+// an error.
 type fakeCluster struct {
 	snapshot *state.Snapshot
 	err      error
+	age      time.Duration
 }
 
 func (c fakeCluster) Snapshot() (*state.Snapshot, time.Duration, error) {
-	return c.snapshot, 3 * time.Second, c.err
+	if c.err != nil {
+		return nil, c.age, c.err
+	}
+	return c.snapshot, 3 * time.Second, nil
 }
 
 // deciderFunc is a Decider.
@@ -50,7 +55,7 @@ func denied() *validate.Decision {
 	})}
 }
 
-// fresh are verdicts on violations that were not there before.
+// fresh returns verdicts on new violations.
 func fresh(violations ...violation.Violation) []validate.Verdict {
 	var out []validate.Verdict
 	for _, v := range violations {
@@ -59,7 +64,7 @@ func fresh(violations ...violation.Violation) []validate.Verdict {
 	return out
 }
 
-// exempt are verdicts of policies that deny and from which the user is exempt.
+// exempt returns verdicts of policies that deny and from which the user is exempt.
 func exempt(policies ...string) []validate.Verdict {
 	var out []validate.Verdict
 	for _, name := range policies {
@@ -69,7 +74,7 @@ func exempt(policies ...string) []validate.Verdict {
 	return out
 }
 
-// request returns one by user jane about a BGPPeer or BGPConfiguration.
+// request returns a request of user jane about a BGPPeer or BGPConfiguration.
 func request(op admissionv1.Operation, group, kind, name, object, old string) admission.Request {
 	r := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		UID: "uid-1", Operation: op, Name: name,
@@ -124,7 +129,7 @@ func toJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-// contextWithRequest does to the logger what HTTP has done for every request.
+// contextWithRequest adds the request to the logger, as HTTP does for every request.
 func contextWithRequest(ctx context.Context, req *admission.Request) context.Context {
 	return logf.IntoContext(ctx, withRequest(logf.FromContext(ctx), req))
 }

@@ -26,8 +26,8 @@ const maxBody = 4 << 20
 // margin, the user gets bgpguard's message instead of "context deadline exceeded".
 const maxMargin = 200 * time.Millisecond
 
-// HTTP returns the HTTP handler of the webhook. An answer takes at most limit, less where
-// the API server's timeout is shorter.
+// HTTP returns the HTTP handler of the webhook. An answer takes at most limit, or less if the
+// API server's timeout is shorter.
 func (h *Handler) HTTP(log logr.Logger, limit time.Duration) (http.Handler, error) {
 	return serve(h, log, limit)
 }
@@ -61,8 +61,8 @@ func serve(h admission.Handler, log logr.Logger, limit time.Duration) (http.Hand
 	}), nil
 }
 
-// deadline returns how long an answer may take. asked is the API server's ?timeout=; it is
-// ignored where it does not parse.
+// deadline returns the maximum duration of an answer. asked is the API server's ?timeout=; it
+// is ignored if it does not parse.
 func deadline(asked string, limit time.Duration) time.Duration {
 	d, err := time.ParseDuration(asked)
 	if err != nil || d <= 0 || d > limit {

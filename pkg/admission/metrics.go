@@ -12,7 +12,7 @@ import (
 var (
 	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_requests_total",
-		Help: "Reviews by result: allowed, denied, invalid (the request cannot be evaluated because of its content) or error (bgpguard could not evaluate it; changes of Nodes are then allowed).",
+		Help: "Reviews by result: allowed, denied, invalid (the request cannot be evaluated because of its content), busy (too many other changes are in flight) or error (bgpguard could not evaluate it; changes of Nodes are then allowed).",
 	}, []string{"result", "operation", "kind", "dry_run"})
 	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_decisions_total",
@@ -38,9 +38,16 @@ var (
 	})
 )
 
+var waits = prometheus.NewHistogram(prometheus.HistogramOpts{
+	Name: "bgpguard_reservation_wait_seconds",
+	Help: "Time that changes of the topology, and denied changes, waited for the outcome of earlier changes.",
+	// From no wait to the deadline.
+	Buckets: []float64{.0001, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+})
+
 // Collectors returns the metrics of this package. All handlers of the process share them.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, panics, duration}
+	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, panics, duration, waits}
 }
 
 // count counts the request; a label marks dry runs. No label holds a value that users can

@@ -16,8 +16,8 @@ var nodeControllers = []string{
 	// The node lifecycle, cloud-node and cloud-node-lifecycle controllers share
 	// one ServiceAccount (k8s.io/cloud-provider/app/controllermanager.go) ...
 	"system:serviceaccount:kube-system:node-controller",
-	// ... or use the user of the controller manager that they are part of, where it runs
-	// without --use-service-account-credentials.
+	// ... or, if their controller manager runs without
+	// --use-service-account-credentials, its user.
 	"system:kube-controller-manager",
 	"system:cloud-controller-manager",
 	"system:serviceaccount:kube-system:cloud-controller-manager",
@@ -52,10 +52,11 @@ func aboutNode(req *admission.Request) bool {
 	return req.Kind.Group == "" && req.Kind.Kind == string(calico.KindNode)
 }
 
-// notEnforced returns the reason to allow a request that policies deny, "" where the denial
-// is enforced. Only requests about Nodes have one. Among the users listed here, only
-// calico-node, and kubelets on their own Nodes, may change labels: the policies exist to
-// deny, for example, that a cloud controller or an upgrade removes a label.
+// notEnforced returns the reason to allow a request that policies deny, "" if the denial is
+// enforced. Only requests about Nodes can have a reason. calico-node may make any change, and
+// a kubelet any change of its own Node. A
+// node controller may only delete: policies exist to deny, for example, that a cloud controller
+// removes a label. Every user may update a Node that is being deleted.
 func notEnforced(req *admission.Request) string {
 	switch user := req.UserInfo.Username; {
 	case !aboutNode(req):

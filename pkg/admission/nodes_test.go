@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -15,13 +16,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// coreNode returns a Node as JSON, more being further fields of its metadata.
+// coreNode returns a Node as JSON. more holds further fields of its metadata.
 func coreNode(more string) string {
 	return `{"apiVersion":"v1","kind":"Node","metadata":{"name":"cp-1"` + more + `}}`
 }
 
-// nodeRequest returns a request of user about the Node cp-1, which loses the
-// label that makes it a route reflector.
+// nodeRequest returns a request of user that removes the label from the Node cp-1 that makes
+// it a route reflector, or deletes the Node.
 func nodeRequest(op admissionv1.Operation, user string) admission.Request {
 	object, old := coreNode(""), coreNode(`,"labels":{"rr":""}`)
 	if op == remove {
@@ -33,7 +34,7 @@ func nodeRequest(op admissionv1.Operation, user string) admission.Request {
 	return r
 }
 
-// inStatus has a request go through the subresource status.
+// inStatus returns the request for the subresource status.
 func inStatus(r admission.Request) admission.Request {
 	r.SubResource = "status"
 	return r
@@ -51,7 +52,7 @@ func TestWhoseDenialsAreNotEnforced(t *testing.T) {
 	unparsed.UserInfo.Username = calicoNode
 	tests := map[string]struct {
 		request admission.Request
-		want    string // why it is not enforced, "" where it is denied
+		want    string // the reason not to enforce the denial, "" if the request is denied
 	}{
 		"a person who removes a label":                        {nodeRequest(update, "jane"), ""},
 		"a person who removes a label through the status":     {inStatus(nodeRequest(update, "jane")), ""},
@@ -120,6 +121,13 @@ func TestAnswersAboutNodes(t *testing.T) {
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"error","failed-policies":"mine","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard","violations":"[{\"policy\":\"timers-consistent\",\"id\":\"x\",\"size\":0,\"action\":\"Warn\",\"message\":\"2 sessions differ\"}]"},` +
 				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","the change could not be evaluated:","[mine] evaluation error: division by zero","based on cluster data confirmed 3s ago","[timers-consistent] 2 sessions differ","See https://example.com/timers"]}`,
 			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"the change could not be evaluated:\n[mine] evaluation error: division by zero\nbased on cluster data confirmed 3s ago"}` + "\n",
+		},
+		"stale data blocks no Node": {
+			request: nodeRequest(update, "jane"), decider: always(denied()),
+			cluster: fakeCluster{err: fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale), age: 4 * time.Minute},
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"4m0s","decision":"error","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard"},` +
+				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","stale data: for 4m0s the API server has sent nothing about Node"]}`,
+			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"stale data: for 4m0s the API server has sent nothing about Node"}` + "\n",
 		},
 		"a state that is not known yet blocks no Node": {
 			request: nodeRequest(update, "system:node:cp-1"), decider: always(denied()),

@@ -42,7 +42,7 @@ func (r *reply) reference() corev1.ObjectReference {
 	return ref
 }
 
-// uid returns the UID of an object as JSON, "" where there is none.
+// uid returns the UID of an object as JSON, "" if there is none.
 func uid(raw []byte) types.UID {
 	var object struct {
 		Metadata metav1.ObjectMeta `json:"metadata"`

@@ -24,6 +24,9 @@ const (
 	resultInvalid = "invalid"
 	// resultError is a request that cannot be evaluated because of bgpguard's own state.
 	resultError = "error"
+	// resultBusy is a request that cannot be evaluated because too many other changes are in
+	// flight.
+	resultBusy = "busy"
 )
 
 // maxCauses bounds status.details.causes, maxCauseLength each of their messages in bytes:
@@ -90,6 +93,8 @@ func (r *reply) fail(code int32, message string) *reply {
 	switch code {
 	case http.StatusServiceUnavailable:
 		reason = metav1.StatusReasonServiceUnavailable
+	case http.StatusTooManyRequests:
+		r.result, reason = resultBusy, metav1.StatusReasonTooManyRequests
 	case http.StatusBadRequest:
 		r.result, reason = resultInvalid, metav1.StatusReasonBadRequest
 	case http.StatusUnprocessableEntity:
@@ -158,6 +163,8 @@ func (r *reply) log(log logr.Logger) {
 		log.Info("Denied", "policies", r.policies(violation.Deny), "message", r.Result.Message)
 	case r.result == resultInvalid:
 		log.Info("Rejected as invalid", "code", r.Result.Code, "message", r.Result.Message)
+	case r.result == resultBusy:
+		log.Info("Rejected because too many changes are in flight", "code", r.Result.Code, "message", r.Result.Message)
 	case r.result == resultError:
 		log.Error(nil, "Could not evaluate the change", "code", r.Result.Code, "message", r.Result.Message)
 	case r.decision != nil:

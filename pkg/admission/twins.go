@@ -12,8 +12,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// Bounds of the memory of twins. The second review follows the first within the API
-// server's request timeout.
+// Limits of twins. The second review follows the first within the API server's request
+// timeout.
 const (
 	twinAge = 30 * time.Second
 	maxTwin = 512
@@ -30,7 +30,7 @@ type twins struct {
 	seen map[twin]time.Time
 }
 
-// twin identifies a change: it holds what both reviews have in common.
+// twin identifies a change by the data that both reviews contain.
 type twin struct {
 	operation state.Operation
 	id        calico.ID
@@ -78,7 +78,7 @@ func (t *twins) remember(key twin) {
 }
 
 func keyOf(req *admission.Request, c state.Change) (twin, bool) {
-	// The operation of the change and not of the request, as both reviews have it.
+	// The operation of the change, not of the request, is the same in both reviews.
 	key := twin{operation: c.Operation(), id: c.ID(), dryRun: dryRun(req)}
 	if c.After == nil {
 		return key, true

@@ -90,8 +90,8 @@ func TestTheSecondReviewOfEveryKindIsRecognised(t *testing.T) {
 	}
 }
 
-// A change that is denied is not written, so what looks like its twin is
-// another try.
+// A denied change is not written, so an equal change in the other group is another request of
+// a user.
 func TestDenialsHaveNoTwins(t *testing.T) {
 	h := New(fakeCluster{}, always(denied()))
 	counter := decisions.WithLabelValues("mesh-node-limit", "Deny", "false")

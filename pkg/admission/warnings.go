@@ -18,10 +18,10 @@ const (
 	maxMore = len("and 1234567890 more warnings, see the audit log")
 )
 
-// warnings returns lines in the form that is sent: ASCII, each once, within the limits of
-// the API server, with a last one that counts the omitted ones. They are shortened only
-// where all of them take more than half of the limit, so that their ends, which say what
-// to do, are usually complete. Last, "" for none, follows them and is never omitted.
+// warnings returns lines in the form that is sent: ASCII, without duplicates, within the
+// limits of the API server. A last line counts the omitted ones. Lines are shortened only if
+// all lines together take more than half of the limit. Their ends, which describe what to do,
+// are therefore usually complete. last, "" for none, follows them and is never omitted.
 func warnings(lines []string, last string) []string {
 	var out []string
 	total, longest := len(last), maxWarning

@@ -36,7 +36,7 @@ type Unread struct {
 
 // Audit is the result of one audit of one cluster. Lists are empty rather than nil.
 type Audit struct {
-	// Cluster names the cluster, "" where it has no name.
+	// Cluster names the cluster, "" if it has no name.
 	Cluster string `json:"cluster"`
 	// Time is when the policies were evaluated.
 	Time time.Time `json:"time"`
@@ -61,7 +61,7 @@ type Audit struct {
 	// that was read back from JSON.
 	Snapshot *state.Snapshot    `json:"-"`
 	Topology *topology.Topology `json:"-"`
-	// Before is the audit of the state before a change, nil where no change was given.
+	// Before is the audit of the state before a change, nil if no change was given.
 	Before *Audit `json:"-"`
 }
 
@@ -74,14 +74,13 @@ type Policy struct {
 	Policy      string `json:"policy"`
 	Title       string `json:"title"`
 	Description string `json:"description"`
-	// Link is the page about the policy, "" where the policy names none.
+	// Link is the page about the policy, "" if the policy names none.
 	Link     string           `json:"link"`
 	Severity string           `json:"severity"`
 	Action   violation.Action `json:"action"`
-	// Judges is "state" or "change". An audit does not evaluate policies that judge
-	// changes.
+	// Judges is "state" or "change". An audit skips policies that evaluate changes.
 	Judges string `json:"judges"`
-	// Violations counts the violations; 0 where the policy could not be evaluated.
+	// Violations counts the violations; 0 if the policy could not be evaluated.
 	Violations int `json:"violations"`
 
 	fingerprint string
@@ -96,20 +95,21 @@ type Violation struct {
 	// FirstSeen is when an audit first found it, LastSeen when one last did.
 	FirstSeen time.Time `json:"firstSeen"`
 	LastSeen  time.Time `json:"lastSeen"`
-	// Origin is what introduced it, "" where the state was not followed. Cause describes
-	// it, "" where there is nothing to add.
+	// Origin is the origin of the violation, "" if the state was not followed over time. Cause
+	// describes the origin, "" if nothing more is known.
 	Origin Origin `json:"origin,omitempty"`
 	Cause  string `json:"cause,omitempty"`
-	// Compared relates it to the baseline, or to the state before the change; "" where
-	// there is neither, or where it cannot be compared because its policy failed.
+	// Compared relates it to the baseline, or to the state before the change; "" if
+	// there is neither, or if it cannot be compared because its policy failed.
 	Compared Comparison `json:"compared,omitempty"`
 }
 
 // NoSeverity is above every severity: no violation has it.
 const NoSeverity = "none"
 
-// Fails reports whether v fails an audit in which violations of the given severity and
-// above do, none for NoSeverity. A violation that is known from a baseline does not.
+// Fails reports whether v fails an audit that fails on violations of the given severity and
+// above; with NoSeverity, no violation fails it. A violation that is known from a baseline
+// does not fail it.
 func (v *Violation) Fails(severity string) bool {
 	return severity != NoSeverity && v.Compared != Known && Rank(v.Severity) <= Rank(severity)
 }
@@ -134,7 +134,7 @@ type Options struct {
 }
 
 // Run evaluates the policies of engine on s. Every violation counts as seen for the first
-// time; see Trail and Audit.Compare. The only error is that of ctx, where it ends before
+// time; see Trail and Audit.Compare. The only error is that of ctx, if it ends before
 // the topology of s is computed.
 func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Options) (*Audit, error) {
 	evaluation := engine.Evaluate(ctx, s)
@@ -209,7 +209,7 @@ func Rank(severity string) int {
 	return len(policy.Severities)
 }
 
-// Judging counts the policies that an audit evaluates: those that judge states.
+// Judging counts the policies that an audit evaluates: those that evaluate states.
 func (a *Audit) Judging() int {
 	n := 0
 	for _, p := range a.Policies {
@@ -228,7 +228,7 @@ func (a *Audit) Worst() string {
 	return a.Violations[0].Severity
 }
 
-// Count counts the violations by severity. Every one of policy.Severities is a key.
+// Count counts the violations by severity. The keys are policy.Severities.
 func (a *Audit) Count() map[string]int {
 	out := make(map[string]int, len(policy.Severities))
 	for _, severity := range policy.Severities {

@@ -26,8 +26,8 @@ import (
 
 var start = time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
 
-// policies compiles BGPPolicies, each the name of one of the library, then its
-// spec's further fields.
+// policies compiles BGPPolicies. Each spec is the name of a policy of the library, followed by
+// further fields of the BGPPolicy's spec.
 func policies(t testing.TB, specs ...string) *policy.Set {
 	t.Helper()
 	if len(specs) == 0 {
@@ -67,7 +67,7 @@ func run(t testing.TB, set *policy.Set, s *state.Snapshot, minute int) *Audit {
 	return a
 }
 
-// follow is the audit of s, a minute after that of a trail, and the next trail.
+// follow audits s at the given minute, and returns the audit and the next trail.
 func follow(t testing.TB, trail *Trail, set *policy.Set, s *state.Snapshot, minute int, step Step) (*Audit, *Trail) {
 	t.Helper()
 	a := run(t, set, s, minute)
@@ -78,7 +78,7 @@ func follow(t testing.TB, trail *Trail, set *policy.Set, s *state.Snapshot, minu
 	return a, next
 }
 
-// failing is a policy that cannot be evaluated on a state with four nodes.
+// failing returns a policy that cannot be evaluated on a state with four nodes.
 func failing(t testing.TB) *policy.Set {
 	t.Helper()
 	module := "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.x\n\n" +
@@ -177,7 +177,7 @@ func TestTheTrailOutlivesItsProcess(t *testing.T) {
 	if err := json.Unmarshal(text, &read); err != nil {
 		t.Fatal(err)
 	}
-	// Policies are compiled again as well.
+	// As after a start, the policies are compiled again.
 	a, _ := follow(t, &read, policies(t, deny3), bad, 5, Step{})
 	if v := a.Violations[0]; v.Origin != Standing || !v.FirstSeen.Equal(start) {
 		t.Errorf("%s since %s", v.Origin, v.FirstSeen)
@@ -365,7 +365,7 @@ func TestAViolationThatAppearsWhileItsPolicyFailsIsUnwatched(t *testing.T) {
 	}
 }
 
-// What is known without an evaluation is known even when the time is up.
+// The origin of a violation that needs no evaluation is found even after the deadline.
 func TestANodeThatJoinsIsNoDriftWhenTheTimeIsUp(t *testing.T) {
 	set := policies(t, deny3)
 	three, four := state.New(append(calicotest.Nodes(t, 3), calicotest.Mesh(t, true))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
@@ -395,7 +395,7 @@ func TestViolationsOfANewPolicyAreStanding(t *testing.T) {
 	}
 }
 
-// In an emergency a user is made exempt and makes the change before the next audit.
+// In an emergency an administrator exempts a user, who makes the change before the next audit.
 func TestAChangeThatComesWithItsExemptionIsDrift(t *testing.T) {
 	off, on := state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, false))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
 	_, trail := follow(t, nil, policies(t, deny3), off, 0, Step{})
@@ -584,7 +584,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, a := range r.Clusters { // Whatever was read can be compared with.
+		for _, a := range r.Clusters { // Compare accepts every audit that Read returns.
 			a.Point()
 			now := &Audit{Time: a.Time.Add(time.Hour)}
 			now.Compare(a)

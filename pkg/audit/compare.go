@@ -27,11 +27,13 @@ const (
 	Known Comparison = "Known"
 )
 
-func comparison(r validate.Relation) Comparison {
+// comparison returns what a verdict means for an audit. Whether the nodes of a violation
+// joined matters only to the one who makes a change.
+func comparison(v *validate.Verdict) Comparison {
 	switch {
-	case r == validate.New:
+	case v.Before == nil:
 		return New
-	case r.Worse():
+	case v.Relation.Worse() || v.Relation == validate.Joined:
 		return Worse
 	default:
 		return Known
@@ -54,7 +56,7 @@ func (a *Audit) Compare(earlier *Audit) {
 		v := &a.Violations[i]
 		k := keyOf(&v.Violation)
 		if verdict := verdicts[k]; verdict != nil {
-			v.Compared = comparison(verdict.Relation)
+			v.Compared = comparison(verdict)
 		}
 		if was := old[k]; was != nil {
 			v.FirstSeen = was.FirstSeen
@@ -150,8 +152,9 @@ func (a *Audit) AddTrend(earlier ...*Audit) {
 	slices.SortFunc(a.Trend, func(a, b Point) int { return a.Time.Compare(b.Time) })
 }
 
-// Of returns the audit of the named cluster, nil where r has none. If r has one audit and
-// either name is empty, as that of a state read from files is, it is that one.
+// Of returns the audit of the named cluster, nil if r does not have it. If r has exactly one
+// audit and one of the two names is empty, Of returns that audit: a state that was read from
+// files has no name.
 func (r *Report) Of(cluster string) *Audit {
 	for _, a := range r.Clusters {
 		if a.Cluster == cluster || len(r.Clusters) == 1 && (cluster == "" || a.Cluster == "") {

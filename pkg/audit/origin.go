@@ -20,28 +20,29 @@ type Origin string
 
 // The origins.
 const (
-	// Standing was there at the first audit, or when its policy was added or changed.
+	// Standing: the violation existed at the first audit, or when its policy was added, changed
+	// or fixed.
 	Standing Origin = "Standing"
-	// Allowed was introduced by changes that the policy does not deny.
+	// Allowed: changes that the policy does not deny introduced the violation.
 	Allowed Origin = "Allowed"
-	// Unreviewed was introduced by changes that admission does not review or cannot deny:
-	// a node that joins or becomes not ready, a Secret.
+	// Unreviewed: changes that admission does not review or cannot deny introduced the
+	// violation, such as a node that joins or becomes not ready, or a Secret.
 	Unreviewed Origin = "Unreviewed"
-	// Exempt was introduced by a change that the policy denies, made by a user who is
+	// Exempt: a change that the policy denies introduced the violation. The user who made it is
 	// exempt from the policy.
 	Exempt Origin = "Exempt"
-	// PastAdmission was introduced by a change that the policy denies and that bypassed
-	// the webhook, which was down or was not called.
+	// PastAdmission: a change that the policy denies introduced the violation. It bypassed the
+	// webhook, which was down or was not called.
 	PastAdmission Origin = "PastAdmission"
-	// Together was introduced by several changes. The policy allows each change alone.
+	// Together: several changes introduced the violation. The policy allows each change alone.
 	Together Origin = "Together"
-	// Unwatched was introduced while no audit ran, or while its policy could not be
-	// evaluated.
+	// Unwatched: the violation was introduced while no audit ran, or while its policy could not
+	// be evaluated.
 	Unwatched Origin = "Unwatched"
 )
 
 // Drift reports whether a violation of origin o is in the state although its policy
-// denies it.
+// denies it. Users call such a violation drift.
 func (o Origin) Drift() bool {
 	return o == Exempt || o == PastAdmission || o == Together || o == Unwatched
 }
@@ -75,7 +76,7 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 			ground = ground.Apply(c)
 		}
 	}
-	if len(reviewed) == 0 { // There is nothing to evaluate.
+	if len(reviewed) == 0 { // No change is left to evaluate.
 		set(worse, Unreviewed, notReviewed)
 		return
 	}
@@ -85,7 +86,7 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 		if verdict == nil || verdict.Relation.Worse() {
 			return false
 		}
-		v.Origin, v.Cause = Unreviewed, notReviewed // It is there without any reviewed change.
+		v.Origin, v.Cause = Unreviewed, notReviewed // It exists without any reviewed change.
 		return true
 	})
 	if len(worse) == 0 {
@@ -102,12 +103,15 @@ func explain(ctx context.Context, engine *validate.Engine, step Step, since time
 }
 
 // deniedChanges returns, for each violation, the objects of the changes that make it
-// worse, each made alone to ground.
+// worse, each applied alone to ground.
 func deniedChanges(ctx context.Context, engine *validate.Engine, ground *state.Snapshot, changes []state.Change) map[key][]violation.Object {
 	out := map[key][]violation.Object{}
 	for _, c := range changes {
 		d := engine.Decide(ctx, ground, validate.Request{Change: c})
 		for v := range d.Worse() {
+			if v.Assumption != "" { // The state as it is does not show it.
+				continue
+			}
 			k := keyOf(&v.Violation)
 			out[k] = append(out[k], objectOf(c))
 		}
@@ -162,12 +166,13 @@ func someObjects(objects []violation.Object) string {
 }
 
 // isReviewed reports whether admission reviews a change. config/webhook selects Calico's
-// objects that people write, and updates and deletes of Nodes except for status. A node
+// objects that people write, and changes of the fields of Nodes that decide BGP. A node
 // joins in two steps: kubelet creates the Node, which is not reviewed, and calico-node
-// adds its BGP addresses, which no policy may deny.
+// adds its BGP addresses, which no policy may deny. Two audits can see both steps as one
+// create with addresses, so a create does not count as reviewed.
 func isReviewed(c state.Change) bool {
 	switch c.ID().Kind.Info().Review {
-	case calico.ReviewExisting:
+	case calico.ReviewBGPFields:
 		before, _ := c.Before.(*calico.Node)
 		after, _ := c.After.(*calico.Node)
 		if before == nil || !before.SpeaksBGP(calico.IPv4) && !before.SpeaksBGP(calico.IPv6) {

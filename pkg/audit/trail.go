@@ -12,13 +12,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Trail is the memory of the audits so far: it shows which violations are new, when the
-// others were first seen, and which are resolved. Its JSON form outlives the process.
+// Trail is the record of the audits so far: it shows which violations are new, when the
+// others were first seen, and which are resolved. Its JSON form is stored between processes.
 type Trail struct {
 	// Time is the time of the last audit.
 	Time time.Time `json:"time"`
-	// Policies holds the fingerprints of the policies at the last audit, by name. That of
-	// a policy that could not be evaluated is from when it last could.
+	// Policies holds the fingerprints of the policies at the last audit, by name. For a policy
+	// that could not be evaluated, it holds the fingerprint of its last evaluation.
 	Policies map[string]string `json:"policies"`
 	// Failed names the policies that could not be evaluated at the last audit, sorted.
 	Failed []string `json:"failed,omitempty"`
@@ -26,7 +26,7 @@ type Trail struct {
 	Violations []Seen `json:"violations"`
 }
 
-// Seen is a violation as a Trail remembers it.
+// Seen is the form of a violation in a Trail.
 type Seen struct {
 	Policy    string            `json:"policy"`
 	ID        string            `json:"id"`
@@ -40,18 +40,18 @@ type Seen struct {
 	Object    *violation.Object `json:"object,omitempty"`
 }
 
-// maxSeen is the maximum number of violations that a Trail remembers, so that its JSON form
-// has a bounded size. It remembers the most severe ones. The others are new in every audit.
+// maxSeen is the maximum number of violations in a Trail, so that its JSON form has a bounded
+// size. A Trail keeps the most severe ones. The others are new in every audit.
 const maxSeen = 20_000
 
 // Step holds the inputs of Follow besides the audit.
 type Step struct {
-	// Before is the state of the previous audit, nil where it is not known, as after a
+	// Before is the state of the previous audit, nil if it is not known, for example after a
 	// start.
 	Before *state.Snapshot
 	// Exempted returns the user who changed an object although a policy denies it,
-	// because the user is exempt from it; false where no such change is recorded. It is
-	// nil where no records are kept.
+	// because the user is exempt from it; false if no such change is recorded. It is
+	// nil if no records are kept.
 	Exempted func(ctx context.Context, policy string, object violation.Object) (user string, ok bool)
 }
 
@@ -59,17 +59,17 @@ type Step struct {
 // lists the resolved violations in a.Resolved, and returns the trail including a. A nil
 // Trail is the trail before the first audit. engine evaluates hypothetical states and must
 // not be the engine that requests use, whose cache they would replace. The only error is
-// that of ctx, where it ends before the topology of step.Before is computed.
+// that of ctx, if it ends before the topology of step.Before is computed.
 //
 // A violation that is worse than at the previous audit gets a new origin:
 //   - Standing, if it is new and its policy was added, changed or fixed since
 //   - Allowed, if its policy does not deny
 //   - Unwatched, if its policy could not be evaluated at the previous audit
-//   - else what explain finds in the changes since
+//   - otherwise, the origin that explain finds in the changes since
 //
-// A violation that was there before returns to its earlier origin if the new one is no
-// drift and the earlier one is, or if only its members differ: a node that joins makes
-// drift larger but not legitimate.
+// A violation that existed before keeps its earlier origin if the earlier origin is drift and
+// the new one is not, or if only its members differ: a node that joins makes the violation
+// larger, but does not remove the drift.
 func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, step Step) (*Trail, error) {
 	if t == nil {
 		t = &Trail{}
@@ -91,6 +91,8 @@ func (t *Trail) Follow(ctx context.Context, a *Audit, engine *validate.Engine, s
 		delete(old, k)
 		v.recall(was[v])
 		switch verdict := verdicts[k]; {
+		case verdict != nil && verdict.Relation == validate.Joined:
+			v.Origin, v.Cause = Allowed, "reaches nodes that joined, which had no address before"
 		case verdict == nil || !verdict.Relation.Worse():
 		case !same[v.Policy]:
 			if verdict.Relation == validate.New {
@@ -133,8 +135,8 @@ func (t *Trail) index() map[key]*Seen {
 }
 
 // found returns the violations of t in the form that validate.Compare takes. The topology
-// of the state before is computed only if a violation that was there before has members
-// and the state has changed.
+// of the state before is computed only if a violation that existed before has members and the
+// state has changed.
 func (t *Trail) found(ctx context.Context, a *Audit, old map[key]*Seen, before *state.Snapshot) (validate.Found, error) {
 	f := validate.Found{Violations: make([]violation.Violation, len(t.Violations))}
 	for i := range t.Violations {
@@ -190,8 +192,8 @@ func (t *Trail) resolve(a *Audit, missing map[key]*Seen, verdicts map[key]*valid
 	}
 }
 
-// Recall sets FirstSeen, Origin and Cause of the violations of a that t remembers. It is
-// for replicas that audit without following; t may be nil.
+// Recall sets FirstSeen, Origin and Cause of the violations of a that are in t. It is for
+// audits that do not call Follow. t may be nil.
 func (t *Trail) Recall(a *Audit) {
 	if t == nil {
 		return
@@ -203,7 +205,7 @@ func (t *Trail) Recall(a *Audit) {
 	}
 }
 
-// recall copies the remembered history to v; was is nil if there is none.
+// recall copies the history in was to v; was is nil if there is none.
 func (v *Violation) recall(was *Seen) {
 	if was != nil {
 		v.FirstSeen, v.Origin, v.Cause = was.FirstSeen, was.Origin, was.Cause

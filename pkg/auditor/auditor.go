@@ -29,7 +29,7 @@ const (
 	auditLimit = 30 * time.Second
 	// deliverLimit bounds the delivery of its results.
 	deliverLimit = 30 * time.Second
-	// unknownRetry is the time to the next turn where the state is not known yet.
+	// unknownRetry is the time to the next turn if the state is not known yet.
 	unknownRetry = time.Second
 	// failedRetry is the time to the next turn after an error.
 	failedRetry = 10 * time.Second
@@ -47,8 +47,7 @@ type Publisher interface {
 	Publish(ctx context.Context, a *audit.Audit) error
 }
 
-// Reference returns an object in the form that Events use; false where Events cannot be
-// about it.
+// Reference returns an object in the form that Events use; false if no Event can be about it.
 type Reference func(ctx context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool)
 
 // Options configure an Auditor.
@@ -112,7 +111,7 @@ type Auditor struct {
 	// The fields below belong to the goroutine of Start.
 	phase phase
 	past  past
-	// policies are those of latest. repeat makes the next audit due in any case.
+	// policies are the policies of latest. If repeat is true, the next audit is due in any case.
 	policies *policy.Set
 	repeat   bool
 	// record is the trail and the notices that were not sent yet.
@@ -142,13 +141,13 @@ func (a *Auditor) NeedLeaderElection() bool { return false }
 // Notify reports that the state or the policies changed. It never blocks.
 func (a *Auditor) Notify() { a.changed.Send() }
 
-// Latest returns the last audit, nil where there was none or this replica is not the
+// Latest returns the last audit, nil before the first audit and on replicas that are not the
 // leader. It must not be changed.
 func (a *Auditor) Latest() *audit.Audit { return a.latest.Load() }
 
 // Counts returns how many violations each policy found in the last audit, by the name of
-// the BGPPolicy, and the time of the audit. It has no policies that judge changes or could
-// not be evaluated. It is nil before the first audit.
+// the BGPPolicy, and the time of the audit. It has no entries for policies that evaluate
+// changes or could not be evaluated. It is nil before the first audit.
 func (a *Auditor) Counts() (counts map[string]int32, at time.Time) {
 	latest := a.Latest()
 	if latest == nil {
@@ -284,8 +283,8 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	if err != nil {
 		return err
 	}
-	// The engine of the requests would lose its cached state to the hypothetical states
-	// that Follow evaluates.
+	// Follow evaluates hypothetical states. On the engine of the requests they would replace
+	// the cached evaluation.
 	trail, err := before.Follow(limited, latest, validate.NewEngine(set), step)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ func TestChangesWithinASecondAreOneRecord(t *testing.T) {
 	}
 	r.at = r.at.Add(2 * time.Second)
 	r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", []string{"a", "b"})
-	cancel() // The queue is still written.
+	cancel() // Start still writes the records in the queue.
 	if err := r.exemptions.Start(ctx); err != nil {
 		t.Error(err)
 	}
@@ -125,7 +125,7 @@ func TestARecordNeverBlocks(t *testing.T) {
 	}
 }
 
-// The next leader continues from whatever the last one had done when it ended.
+// The next leader continues the work of a leader that ends at any point.
 func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 	on, off := cluster(t, 4, true), cluster(t, 4, false)
 	broken := errors.New("broken")
@@ -171,7 +171,7 @@ func TestANewLeaderLosesAndRepeatsNothing(t *testing.T) {
 	}
 }
 
-// Two replicas that both believe to be the leader do not overwrite each other's record.
+// If two replicas act as the leader at the same time, they do not overwrite each other's record.
 func TestAnOldLeaderContinuesFromTheRecordOfTheNewOne(t *testing.T) {
 	server := newAPIServer()
 	set := policies(t, deny3)
@@ -374,8 +374,8 @@ func TestChangesWithinTheDelayAreOneAudit(t *testing.T) {
 	})
 }
 
-// Results that differ with every state are delivered at once for a while and then seldom:
-// each delivery writes Events, a ConfigMap, statuses and reports.
+// If the results differ after every state, they are delivered at once for a while and then
+// rarely: each delivery writes Events, a ConfigMap, statuses and reports.
 func TestFlappingResultsAreThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()

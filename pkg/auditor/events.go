@@ -34,8 +34,8 @@ const (
 	annotationUser     = "policy.bgpguard.io/user"
 )
 
-// events writes Events. Their names are hashes of their contents and time: a replica that
-// does not know whether an Event was written can write it again without doubling it.
+// events writes Events. Their names are hashes of their contents and time. If a replica does
+// not know whether an Event was written, it can thus write the Event again without a duplicate.
 type events struct {
 	writer    client.Writer
 	reference Reference
@@ -63,7 +63,7 @@ func (e *events) sendOne(ctx context.Context, n *notice) error {
 			regarding = append(regarding, r)
 		}
 	}
-	if regarding == nil { // About no object that Events can be about.
+	if regarding == nil { // No Event can be about any of the objects.
 		r, _ := e.reference(ctx, v1alpha1.KindBGPPolicy, n.Policy)
 		regarding = append(regarding, r)
 	}

@@ -28,8 +28,8 @@ const (
 	recordLimit = 5 * time.Second
 	// recordSpan is the time within which changes to one object by one user are one record.
 	recordSpan = time.Second
-	// recordLead is how much older a record may be than the state in which its change
-	// shows: the review precedes the change, on a replica with another clock.
+	// recordLead is how much older a record may be than the first state with its change: the
+	// review precedes the change, and the replica that reviews it has another clock.
 	recordLead = 5 * time.Second
 )
 
@@ -108,9 +108,9 @@ func (e *Exemptions) write(x exemption) {
 	}
 }
 
-// since returns a function that returns the user who, after a given time, changed an object
-// although a policy denies it; false where no Event records one. Events are read once for
-// each object.
+// since returns a function that finds the user who, after a given time, changed an object
+// although a policy denies it. The function returns false if no Event records such a change.
+// It reads the Events of each object once.
 func (e *Exemptions) since(since time.Time) func(context.Context, string, violation.Object) (string, bool) {
 	from := since.Add(-recordLead)
 	known := map[violation.Object][]eventsv1.Event{}

@@ -34,16 +34,16 @@ import (
 
 var began = time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
 
-// apiServer holds the ConfigMap and Events, as far as that goes. The real one is in
-// test/e2e; this one can fail, and is counted.
+// apiServer is a fake API server with the ConfigMap and Events. Its requests can fail and are
+// counted. The tests in test/e2e use a real API server.
 type apiServer struct {
 	client.Client
 	configMap *corev1.ConfigMap
 	events    map[string]*eventsv1.Event
-	// writes counts writes of the ConfigMap, and created those of Events.
+	// writes counts the writes of the ConfigMap, created the writes of Events.
 	writes, created int
-	// fail holds errors by the operation that fails: "read", "write" or "event". lost has
-	// a write be made and its answer get lost.
+	// fail maps the operations that fail, "read", "write" or "event", to their errors. If lost
+	// is true, a write succeeds and its answer is lost.
 	fail map[string]error
 	lost bool
 }
@@ -197,7 +197,7 @@ type replica struct {
 	at    time.Time
 }
 
-// start returns an auditor of s that was elected, and whose clock stands still.
+// start returns an auditor of s that was elected. Its clock changes only when a test sets it.
 func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) *replica {
 	t.Helper()
 	r := &replica{state: &stateOf{snapshot: s}, out: &published{}, log: &bytes.Buffer{}, at: began}
@@ -220,7 +220,7 @@ func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) 
 	return r
 }
 
-// then has the state be s after a while, and the auditor look at it.
+// then advances the clock, sets the state to s, and runs a turn of the auditor.
 func (r *replica) then(t testing.TB, after time.Duration, s *state.Snapshot) time.Duration {
 	t.Helper()
 	r.at = r.at.Add(after)
@@ -228,7 +228,7 @@ func (r *replica) then(t testing.TB, after time.Duration, s *state.Snapshot) tim
 	return r.turn(t.Context())
 }
 
-// cluster is a state of n nodes, with the mesh on or off, and more.
+// cluster returns a state of n nodes and more objects, with the mesh on or off.
 func cluster(t testing.TB, n int, mesh bool, more ...calico.Object) *state.Snapshot {
 	t.Helper()
 	objects := slices.Concat(more, []calico.Object{calicotest.Object(t, "BGPConfiguration", calico.Default, map[string]any{"nodeToNodeMeshEnabled": mesh})})
@@ -243,8 +243,8 @@ const (
 	hygiene = "selector-hygiene validationActions: [Warn]"
 )
 
-// policies compiles BGPPolicies, each the name of one of the library, then its spec's
-// further fields.
+// policies compiles BGPPolicies. Each spec is the name of a policy of the library, followed by
+// further fields of the BGPPolicy's spec.
 func policies(t testing.TB, specs ...string) *policy.Set {
 	t.Helper()
 	var text strings.Builder

@@ -55,7 +55,8 @@ var (
 	lossNow    = describe("predicted_reflector_loss_seconds", "Time until routes through a single route reflector are lost, by how it fails: crash, stop or silence.", "end")
 )
 
-// The gauges of what nodes report in CalicoNodeStatuses. Absent where there are none.
+// The gauges of what nodes report in CalicoNodeStatuses. They are absent if no CalicoNodeStatus
+// exists.
 var (
 	reportingNow   = describe("nodes_with_status", "Nodes with a BGP address whose CalicoNodeStatus lists their sessions.")
 	unreportedNow  = describe("nodes_without_status", "Nodes with a BGP address whose sessions are unknown: they have no CalicoNodeStatus, or it is stale.")
@@ -70,7 +71,7 @@ var (
 var auditDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Name: "bgpguard_audit_duration_seconds",
 	Help: "Duration of an audit, without the delivery of its results.",
-	// From a state that is cached to the limit.
+	// From an audit of a cached state to the time limit.
 	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 })
 

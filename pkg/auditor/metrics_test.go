@@ -19,7 +19,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// scraped gives what the collectors of the audit have, as "name{label=value,...}".
+// scraped returns the values of the gauges of the last audit by "name{label=value,...}".
 func scraped(t *testing.T) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -41,7 +41,8 @@ func scraped(t *testing.T) map[string]float64 {
 	return out
 }
 
-// clusterOf is a state of nodes, so many of them route reflectors, that all nodes peer with.
+// clusterOf returns a state of nodes. The first few are route reflectors, and all nodes have a
+// BGPPeer for each of them.
 func clusterOf(t *testing.T, nodes, reflectors int, mesh bool, further ...calico.Object) *state.Snapshot {
 	t.Helper()
 	objects := append([]calico.Object{calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": mesh})}, further...)
@@ -164,7 +165,7 @@ func TestGaugesSayWhatTheLastAuditFound(t *testing.T) {
 	}
 }
 
-// audited audits s by the policies of engine.
+// audited audits s with the policies of engine.
 func audited(t testing.TB, engine *validate.Engine, s *state.Snapshot, o audit.Options) *audit.Audit {
 	t.Helper()
 	a, err := audit.Run(t.Context(), engine, s, o)

@@ -38,7 +38,7 @@ type notice struct {
 	// ID is the ID of the violation, "" in a notice that counts further violations.
 	ID   string `json:"id,omitempty"`
 	Note string `json:"note"`
-	// Objects get an Event each; the BGPPolicy gets it where there are none.
+	// Objects get an Event each. Without objects, the BGPPolicy gets the Event.
 	Objects []violation.Object `json:"objects,omitempty"`
 
 	severity  string
@@ -102,8 +102,8 @@ func newNotice(a *audit.Audit, v *audit.Violation, reason string) notice {
 	}
 }
 
-// boundNotices keeps as many notices as there may be Events. A notice for each policy
-// counts the rest.
+// boundNotices keeps notices for at most maxEvents Events about violations that were found, and
+// as many about resolved ones. A notice for each policy counts the rest.
 func boundNotices(notices []notice) []notice {
 	type kind struct{ policy, reason string }
 	var out []notice

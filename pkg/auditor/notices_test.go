@@ -27,7 +27,8 @@ func gzipped(t testing.TB, text string) []byte {
 	return b.Bytes()
 }
 
-// found is an audit with n violations of each of the policies, of two objects each.
+// found returns an audit with n violations of each of the policies. Each violation has two
+// objects.
 func found(n int, policies ...string) *audit.Audit {
 	a := &audit.Audit{Time: began}
 	for _, p := range policies {

@@ -11,7 +11,7 @@ import (
 // trailRefresh old when it ends, and the next one is elected some 20 s later.
 const pastLimit = 2 * time.Minute
 
-// past remembers earlier states. Snapshots share what did not change.
+// past is a list of earlier states. Snapshots share the objects that did not change.
 type past []moment
 
 // moment is a state and the time from which it was current, until the next moment.
@@ -33,7 +33,7 @@ func (p *past) add(now time.Time, s *state.Snapshot) {
 	*p = (*p)[old:]
 }
 
-// at returns the state at time t, nil where it is not known.
+// at returns the state at time t, nil if it is not known.
 func (p *past) at(t time.Time) *state.Snapshot {
 	for _, m := range slices.Backward(*p) {
 		if !m.from.After(t) {

@@ -113,16 +113,8 @@ func (*Reports) NeedLeaderElection() bool { return true }
 
 // Start restores the reports of the last audit every minute until ctx is done.
 func (r *Reports) Start(ctx context.Context) error {
-	ticker := time.NewTicker(reportsInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			r.Refresh(ctx)
-		}
-	}
+	loop.Every(ctx, reportsInterval, func() { r.Refresh(ctx) })
+	return nil
 }
 
 // Refresh writes the reports of the last audit that are missing or were changed. It logs an

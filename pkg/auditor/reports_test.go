@@ -11,10 +11,10 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/audit"
 )
 
-// The process answers requests too.
+// A panic must not end the process, because it answers requests too.
 func TestReportsThatPanicDoNotEndTheProcess(t *testing.T) {
 	var log bytes.Buffer
-	r := &Reports{ // It has no clients, and so panics.
+	r := &Reports{ // Without clients it panics.
 		options: ReportOptions{Kind: ReportsAuto}, latest: &audit.Audit{}, log: logr.FromSlogHandler(slog.NewTextHandler(&log, nil)),
 	}
 	for range 2 {

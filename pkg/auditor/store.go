@@ -144,12 +144,12 @@ type store struct {
 	reader    client.Reader
 	writer    client.Writer
 	namespace string
-	// interval is how often the record is written where it is the same.
+	// interval is the time between two writes of an unchanged record.
 	interval time.Duration
 	log      logr.Logger
 
-	// object is the ConfigMap as it was last read or written, nil where there is none;
-	// written is the record in it, and snapshot the state of its audit.
+	// object is the ConfigMap as it was last read or written, nil if it does not exist. written
+	// is the record in it, and snapshot the state of its audit.
 	object   *corev1.ConfigMap
 	written  record
 	snapshot *state.Snapshot

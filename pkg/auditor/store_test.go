@@ -24,7 +24,7 @@ func value(t testing.TB, c prometheus.Collector) float64 {
 	return testutil.ToFloat64(c)
 }
 
-// many is a record of n violations, each of a node of its own and with a cause of its own.
+// many returns a record of n violations, each with its own node and its own cause.
 func many(n int) record {
 	r := record{Trail: &audit.Trail{Time: began, Policies: map[string]string{"a": "x"}}}
 	for i := range n {
@@ -147,7 +147,8 @@ func TestAnUnusableRecordIsIgnored(t *testing.T) {
 	}
 }
 
-// A user who labels or deletes the ConfigMap is not taken for another leader.
+// If a user labels or deletes the ConfigMap, the leader does not treat this as a write of
+// another leader.
 func TestAConfigMapThatAUserChangedIsWritten(t *testing.T) {
 	for name, touch := range map[string]func(*apiServer){
 		"a user labels it":  func(s *apiServer) { s.configMap.ResourceVersion = "x"; s.configMap.Labels["mine"] = "yes" },

@@ -15,22 +15,28 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// However often an expression is evaluated, it is a few lines.
+// defaults returns the policies that bgpguard installs.
+func defaults(t *testing.T) *policy.Set {
+	t.Helper()
+	documents, err := policy.Defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(documents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// The length of a trace does not depend on how often expressions are evaluated.
 func TestATraceIsAsLongAsThePolicy(t *testing.T) {
 	lines := func(nodes, peers int) int {
 		snapshot, change, err := syntheticCluster(nodes, peers)
 		if err != nil {
 			t.Fatal(err)
 		}
-		docs, err := policy.Defaults()
-		if err != nil {
-			t.Fatal(err)
-		}
-		set, err := policy.Compile(docs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := Explain(t.Context(), set, "selector-hygiene", snapshot, validate.Request{Change: change})
+		e, err := Explain(t.Context(), defaults(t), "selector-hygiene", snapshot, validate.Request{Change: change})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,16 +61,7 @@ func TestTheSyntheticClusterHasFewViolations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs, err := policy.Defaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policy.Compile(docs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine := validate.NewEngine(set)
-	evaluation := engine.Evaluate(t.Context(), snapshot)
+	evaluation := validate.NewEngine(defaults(t)).Evaluate(t.Context(), snapshot)
 	for _, v := range evaluation.Violations() {
 		if v.Policy != "external-peer-hygiene" { // Its routers have no password.
 			t.Errorf("%s: %s", v.Policy, v.Message)

@@ -18,7 +18,7 @@ type Explanation struct {
 	Decision *validate.Decision
 	// Policies are the traced policies.
 	Policies []ExplainedPolicy
-	// Silent is the number of policies without violations, which are not traced.
+	// Silent is the number of policies that are not traced because they found no violations.
 	Silent int
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// The names of the checks for constructs that slow down every admission or do not belong in a
-// policy.
+// The names of the checks for constructs that slow down every admission request or that
+// policies must not contain.
 const (
 	checkAllNodes = "all-nodes"
 	checkSquare   = "square"
@@ -217,7 +217,7 @@ func (s *reader) some(d *ast.SomeDecl, sc *scope) {
 	for _, symbol := range d.Symbols {
 		call, ok := symbol.Value.(ast.Call)
 		if !ok {
-			continue // It gets its value where it is used.
+			continue // The variable gets its value at its first use.
 		}
 		domain := call[len(call)-1]
 		s.walk(domain, sc)

@@ -1,4 +1,4 @@
-package calico
+package calico_test
 
 import (
 	"errors"
@@ -9,11 +9,14 @@ import (
 	"testing"
 
 	"github.com/bits-and-blooms/bitset"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
-func decode(t *testing.T, text string) Object {
+func decode(t *testing.T, text string) calico.Object {
 	t.Helper()
-	o, err := DecodeJSON([]byte(text))
+	o, err := calico.DecodeJSON([]byte(text))
 	if err != nil {
 		t.Fatalf("DecodeJSON(%s): %v", text, err)
 	}
@@ -25,19 +28,19 @@ func TestBothGroupsFormsOfAnObjectAreEqual(t *testing.T) {
 		"annotations":{"bgpguard.io/note":"x","kubectl.kubernetes.io/last-applied-configuration":"{}"}},"spec":{"peerIP":"10.0.0.1","asNumber":64512}}`)
 	v1 := decode(t, `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPPeer","metadata":{"name":"p","annotations":
 		{"projectcalico.org/metadata":"{\"labels\":{\"team\":\"net\"},\"annotations\":{\"bgpguard.io/note\":\"x\"}}"}},"spec":{"peerIP":"10.0.0.1","asNumber":64512.0}}`)
-	if !Equal(v1, v3) {
+	if !calico.Equal(v1, v3) {
 		t.Errorf("the forms differ:\n%+v\n%+v", v1, v3)
 	}
-	if got := MetadataOf(v1).Annotations["bgpguard.io/note"]; got != "x" {
+	if got := calico.MetadataOf(v1).Annotations["bgpguard.io/note"]; got != "x" {
 		t.Errorf("annotation = %q, want x", got)
 	}
-	if Equal(v1, decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"10.0.0.1","asNumber":64512}}`)) {
+	if calico.Equal(v1, calicotest.BGPPeer(t, "p", calicotest.Spec{"peerIP": "10.0.0.1", "asNumber": 64512})) {
 		t.Error("objects with other labels are equal")
 	}
 }
 
 func TestUnknownFieldsStayInTheSpec(t *testing.T) {
-	p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"10.0.0.1","asNumber":1,"fromTheFuture":{"a":[1]}}}`).(*BGPPeer)
+	p := calicotest.BGPPeer(t, "p", calicotest.Spec{"peerIP": "10.0.0.1", "asNumber": 1, "fromTheFuture": []int{1}})
 	if _, ok := p.Spec["fromTheFuture"]; !ok {
 		t.Errorf("spec = %v, lost fromTheFuture", p.Spec)
 	}
@@ -57,24 +60,34 @@ func TestDecodeErrorsNameTheField(t *testing.T) {
 		"Pod of v1 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`,
 	} {
 		t.Run(want, func(t *testing.T) {
-			_, err := DecodeJSON([]byte(text))
+			_, err := calico.DecodeJSON([]byte(text))
 			if err == nil || err.Error() != want {
 				t.Errorf("%s\n got %v\nwant %s", text, err, want)
 			}
 		})
 	}
-	_, err := DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"node":1}}`))
-	if e, ok := errors.AsType[*FieldError](err); !ok || e.Field != "spec.node" {
+	_, err := calico.DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"node":1}}`))
+	if e, ok := errors.AsType[*calico.FieldError](err); !ok || e.Field != "spec.node" {
 		t.Errorf("got %v, want a FieldError at spec.node", err)
 	}
 }
 
+// coreNode returns a core/v1 Node with annotations.
+func coreNode(t *testing.T, annotations map[string]string, tweaks ...calicotest.Tweak) *calico.Node {
+	t.Helper()
+	tweaks = append(tweaks, calicotest.APIVersion(calico.APIVersionCore))
+	for key, value := range annotations {
+		tweaks = append(tweaks, calicotest.Annotation(key, value))
+	}
+	return calicotest.Node(t, "n", tweaks...)
+}
+
 func TestNodeReadsWhatCalicoAccepts(t *testing.T) {
-	n := newNode("n", map[string]string{"a": "kubernetes"}, map[string]string{
-		AnnotationIPv4Address: "10.0.0.1/24", AnnotationIPv6Address: "FD00::A1/64", AnnotationASNumber: "1.2",
-		AnnotationClusterID: "244.0.0.1", AnnotationLabels: `{"a":"calico","b":"calico"}`,
-	})
-	if n.Address[IPv4] != netip.MustParsePrefix("10.0.0.1/24") || n.Address[IPv6].Addr().String() != "fd00::a1" {
+	n := coreNode(t, map[string]string{
+		calico.AnnotationIPv4Address: "10.0.0.1/24", calico.AnnotationIPv6Address: "FD00::A1/64", calico.AnnotationASNumber: "1.2",
+		calico.AnnotationClusterID: "244.0.0.1", calico.AnnotationLabels: `{"a":"calico","b":"calico"}`,
+	}, calicotest.Label("a", "kubernetes"))
+	if n.Address[calico.IPv4] != netip.MustParsePrefix("10.0.0.1/24") || n.Address[calico.IPv6].Addr().String() != "fd00::a1" {
 		t.Errorf("addresses = %v", n.Address)
 	}
 	if *n.ASNumber != 65538 || !n.RouteReflector() || len(n.Problems()) != 0 {
@@ -86,9 +99,9 @@ func TestNodeReadsWhatCalicoAccepts(t *testing.T) {
 }
 
 func TestNodeNamesWhatCalicoRefuses(t *testing.T) {
-	n := newNode("n", nil, map[string]string{
-		AnnotationIPv4Address: "fd00::1", AnnotationIPv6Address: "x", AnnotationASNumber: " 1",
-		AnnotationClusterID: "244.0.0.1/8", AnnotationLabels: `{`,
+	n := coreNode(t, map[string]string{
+		calico.AnnotationIPv4Address: "fd00::1", calico.AnnotationIPv6Address: "x", calico.AnnotationASNumber: " 1",
+		calico.AnnotationClusterID: "244.0.0.1/8", calico.AnnotationLabels: `{`,
 	})
 	var fields []string
 	for _, p := range n.Problems() {
@@ -100,10 +113,10 @@ func TestNodeNamesWhatCalicoRefuses(t *testing.T) {
 	if !slices.Equal(fields, want) {
 		t.Errorf("problems at %v, want %v", fields, want)
 	}
-	if n.SpeaksBGP(IPv4) || n.SpeaksBGP(IPv6) || n.RouteReflector() || n.ASNumber != nil {
+	if n.SpeaksBGP(calico.IPv4) || n.SpeaksBGP(calico.IPv6) || n.RouteReflector() || n.ASNumber != nil {
 		t.Errorf("node = %+v, want nothing of it taken", n)
 	}
-	if masked := newNode("n", nil, map[string]string{AnnotationClusterID: "244.0.0.0/8"}); !masked.RouteReflector() || len(masked.Problems()) != 1 {
+	if masked := coreNode(t, map[string]string{calico.AnnotationClusterID: "244.0.0.0/8"}); !masked.RouteReflector() || len(masked.Problems()) != 1 {
 		t.Errorf("a masked cluster ID makes a reflector whose configuration BIRD refuses, got %+v", masked)
 	}
 }
@@ -122,7 +135,7 @@ func TestPeerIP(t *testing.T) {
 		"[fd00:0::1]:179": {"fd00::1", 179, false},
 	} {
 		t.Run(text, func(t *testing.T) {
-			p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"asNumber":1,"peerIP":"`+text+`"}}`).(*BGPPeer)
+			p := calicotest.BGPPeer(t, "p", calicotest.Spec{"asNumber": 1, "peerIP": text})
 			if p.PeerAddress.String() != want.address || p.PeerPort != want.port || p.Canonical() != want.canonical || len(p.Problems()) > 0 {
 				t.Errorf("address %v port %d canonical %v problems %v", p.PeerAddress, p.PeerPort, p.Canonical(), p.Problems())
 			}
@@ -130,7 +143,7 @@ func TestPeerIP(t *testing.T) {
 	}
 	for _, text := range []string{"10.0.0", "10.0.0.1:x", "fe80::1%eth0", "host"} {
 		t.Run(text, func(t *testing.T) {
-			p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerIP":"`+text+`"}}`).(*BGPPeer)
+			p := calicotest.BGPPeer(t, "p", calicotest.Spec{"peerIP": text})
 			if p.PeerAddress.IsValid() || len(p.Problems()) != 1 {
 				t.Errorf("address %v problems %v, want none and one", p.PeerAddress, p.Problems())
 			}
@@ -138,7 +151,7 @@ func TestPeerIP(t *testing.T) {
 	}
 }
 
-// labelled is a Universe of label maps, the plain way.
+// labelled is a naive Universe of label maps.
 type labelled []map[string]string
 
 func (l labelled) Len() uint { return uint(len(l)) }
@@ -188,7 +201,7 @@ func TestSelectAgreesWithCalicosOwnEvaluation(t *testing.T) {
 	}
 	for range 2000 {
 		text := random(4)
-		s, err := ParseSelector(text)
+		s, err := calico.ParseSelector(text)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -203,14 +216,14 @@ func TestSelectAgreesWithCalicosOwnEvaluation(t *testing.T) {
 
 func TestInvalidSelectors(t *testing.T) {
 	for _, text := range []string{"a = 'b'", "has (a)", "a == b", "()", "has(\na)", "has(a)\n"} {
-		if _, err := ParseSelector(text); err == nil {
+		if _, err := calico.ParseSelector(text); err == nil {
 			t.Errorf("%q parses", text)
 		}
 	}
-	if _, err := ParseSelector("has(a"); err == nil || strings.Contains(err.Error(), "{") {
+	if _, err := calico.ParseSelector("has(a"); err == nil || strings.Contains(err.Error(), "{") {
 		t.Errorf("got %v, want a reason without the parser's tokens", err)
 	}
-	if _, err := ParseSelector("a == 'x\ny'"); err != nil {
+	if _, err := calico.ParseSelector("a == 'x\ny'"); err != nil {
 		t.Errorf("a newline in a string: %v", err)
 	}
 }
@@ -220,8 +233,8 @@ func FuzzDecodeJSON(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","annotations":{"projectcalico.org/IPv4Address":"10.0.0.1/24","projectcalico.org/labels":"{}"}}}`))
 	f.Add([]byte(`{"apiVersion":"projectcalico.org/v3",` + statusMeta + wholeStatus + `}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		o, err := DecodeJSON(raw)
-		if err == nil && !Equal(o, o) {
+		o, err := calico.DecodeJSON(raw)
+		if err == nil && !calico.Equal(o, o) {
 			t.Errorf("%s decodes to an object that is not equal to itself", raw)
 		}
 	})
@@ -230,7 +243,7 @@ func FuzzDecodeJSON(f *testing.F) {
 func FuzzParseSelector(f *testing.F) {
 	f.Add("has(a) && b in {'x', \"y\"} || !(c contains 'z')", "a", "x")
 	f.Fuzz(func(t *testing.T, text, label, value string) {
-		s, err := ParseSelector(text)
+		s, err := calico.ParseSelector(text)
 		if err != nil {
 			return
 		}
@@ -245,10 +258,10 @@ func FuzzParseSelector(f *testing.F) {
 }
 
 func TestTimersThatCannotBeMeant(t *testing.T) {
-	p := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"p"},"spec":{"peerSelector":"all()","maxRestartTime":"2h","keepaliveTime":"-5s"}}`).(*BGPPeer)
-	want := []Problem{
-		{"spec.maxRestartTime", "2h0m0s is longer than the maximum of BGP, 1h8m15s, and wraps"},
-		{"spec.keepaliveTime", "must not be negative, is -5s"},
+	p := calicotest.BGPPeer(t, "p", calicotest.Spec{"peerSelector": "all()", "maxRestartTime": "2h", "keepaliveTime": "-5s"})
+	want := []calico.Problem{
+		{Field: "spec.maxRestartTime", Message: "2h0m0s is longer than the maximum of BGP, 1h8m15s, and wraps"},
+		{Field: "spec.keepaliveTime", Message: "must not be negative, is -5s"},
 	}
 	if !slices.Equal(p.Problems(), want) || p.KeepaliveTime != nil || p.MaxRestartTime == nil {
 		t.Errorf("got %v, %v, %v", p.Problems(), p.KeepaliveTime, p.MaxRestartTime)

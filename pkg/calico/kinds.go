@@ -93,9 +93,10 @@ type Review int
 const (
 	// ReviewNone selects no changes.
 	ReviewNone Review = iota
-	// ReviewExisting selects deletes, and updates of fields that decide BGP. It selects no
-	// creates: a Node has no BGP address when the kubelet creates it.
-	ReviewExisting
+	// ReviewBGPFields selects deletes, updates of fields that decide BGP, and creates of
+	// objects that have such fields. A Node has no BGP annotation when a kubelet creates it,
+	// so its registration is not reviewed.
+	ReviewBGPFields
 	// ReviewAll selects every create, update and delete.
 	ReviewAll
 )
@@ -108,7 +109,7 @@ type form struct {
 
 var table = [...]Info{
 	{
-		Kind: KindNode, Resource: "nodes", Need: Required, Review: ReviewExisting, Empty: Objects[*Node](nil),
+		Kind: KindNode, Resource: "nodes", Need: Required, Review: ReviewBGPFields, Empty: Objects[*Node](nil),
 		// calicoctl writes Nodes as projectcalico.org/v3; no API server serves them
 		// (libcalico-go/lib/apis/internalapi/node.go).
 		forms: []form{{APIVersionCore, whole(decodeCoreNode)}, {APIVersionV3, whole(decodeCalicoNode)}},

@@ -22,7 +22,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// forms are the API versions of a kind's objects.
+// forms returns the API versions of a kind.
 func forms(info calico.Info) []string {
 	if info.Calico {
 		return calico.APIVersions
@@ -34,7 +34,7 @@ func TestObjectsOfEveryKindDecodeAndFitTheList(t *testing.T) {
 	for _, info := range calico.Kinds() {
 		for _, version := range forms(info) {
 			t.Run(fmt.Sprint(info.Kind, " of ", version), func(t *testing.T) {
-				o := calicotest.Object(t, info.Kind, "default", nil, func(document map[string]any) { document["apiVersion"] = version })
+				o := calicotest.Object(t, info.Kind, "default", nil, calicotest.APIVersion(version))
 				if o.ID() != (calico.ID{Kind: info.Kind, Name: "default"}) {
 					t.Errorf("it is %s", o.ID())
 				}
@@ -92,7 +92,7 @@ func TestAPIVersions(t *testing.T) {
 		{"projectcalico.org/v3", "Tier", "Tier of projectcalico.org/v3 does not decide BGP; known are "},
 	} {
 		t.Run(test.kind+" of "+test.version, func(t *testing.T) {
-			document := calicotest.Document(t, calico.Kind(test.kind), "a", nil, func(document map[string]any) { document["apiVersion"] = test.version })
+			document := calicotest.Document(t, calico.Kind(test.kind), "a", nil, calicotest.APIVersion(test.version))
 			_, decodeErr := calico.Decode(document)
 			kind, err := calico.KindOf(test.version, test.kind)
 			if test.want == "" {
@@ -131,7 +131,7 @@ func documents[T any](t *testing.T, path string) []T {
 	}
 }
 
-// cross lists each of some things with each of others, sorted.
+// cross returns every combination of the groups, resources and verbs, sorted.
 func cross(groups, resources, verbs []string) []string {
 	var out []string
 	for _, g := range groups {
@@ -154,7 +154,7 @@ func groupOf(version string) string {
 
 func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 	operations := map[calico.Review][]string{
-		calico.ReviewNone: nil, calico.ReviewExisting: {"UPDATE", "DELETE"}, calico.ReviewAll: {"CREATE", "UPDATE", "DELETE"},
+		calico.ReviewNone: nil, calico.ReviewBGPFields: {"CREATE", "UPDATE", "DELETE"}, calico.ReviewAll: {"CREATE", "UPDATE", "DELETE"},
 	}
 	var want []string
 	for _, info := range calico.Kinds() {
@@ -164,7 +164,7 @@ func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 	want = append(want, "UPDATE nodes/status of v1")
 	var got []string
 	for _, webhook := range documents[admissionregistrationv1.ValidatingWebhookConfiguration](t, "webhook/validating_webhook.yaml")[0].Webhooks {
-		if *webhook.ClientConfig.Service.Path != "/validate" { // This one is for BGPPolicies.
+		if *webhook.ClientConfig.Service.Path != "/validate" { // The other webhook is for BGPPolicies.
 			continue
 		}
 		for _, rule := range webhook.Rules {
@@ -183,6 +183,23 @@ func TestTheWebhookReviewsTheKindsOfTheTable(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 		t.Errorf("config/webhook reviews\n%s\nwant\n%s", strings.Join(slices.Sorted(slices.Values(got)), "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The match condition of Nodes names the annotations that decide BGP.
+func TestTheMatchConditionOfNodesNamesTheAnnotations(t *testing.T) {
+	var names []string
+	for _, annotation := range calico.NodeAnnotations {
+		names = append(names, "'"+strings.TrimPrefix(annotation, "projectcalico.org/")+"'")
+	}
+	want := "[" + strings.Join(names, ", ") + "].exists(name,"
+	for _, webhook := range documents[admissionregistrationv1.ValidatingWebhookConfiguration](t, "webhook/validating_webhook.yaml")[0].Webhooks {
+		if webhook.Name != "nodes.bgpguard.io" {
+			continue
+		}
+		if len(webhook.MatchConditions) != 1 || !strings.Contains(webhook.MatchConditions[0].Expression, want) {
+			t.Errorf("the match conditions are %v, want one with %s", webhook.MatchConditions, want)
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package calico
+package calico_test
 
 import (
 	"cmp"
@@ -9,14 +9,16 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 const statusMeta = `"kind":"CalicoNodeStatus","metadata":{"name":"s","labels":{"a":"b"},"managedFields":[{"manager":"x"}]}`
 
 // nodeStatus decodes a CalicoNodeStatus with a spec and a status.
-func nodeStatus(t *testing.T, rest string) *NodeStatus {
+func nodeStatus(t *testing.T, rest string) *calico.NodeStatus {
 	t.Helper()
-	return decode(t, `{"apiVersion":"projectcalico.org/v3",`+statusMeta+rest+`}`).(*NodeStatus)
+	return decode(t, `{"apiVersion":"projectcalico.org/v3",`+statusMeta+rest+`}`).(*calico.NodeStatus)
 }
 
 const wholeStatus = `,"spec":{"node":"worker-1","classes":["Routes","BGP","Agent"],"updatePeriodSeconds":10},"status":{
@@ -32,17 +34,20 @@ const wholeStatus = `,"spec":{"node":"worker-1","classes":["Routes","BGP","Agent
 
 func TestACalicoNodeStatusIsReadFromBothGroups(t *testing.T) {
 	s := nodeStatus(t, wholeStatus)
-	if other := decode(t, `{"apiVersion":"crd.projectcalico.org/v1",`+statusMeta+wholeStatus+`}`); !Equal(s, other) {
+	if other := decode(t, `{"apiVersion":"crd.projectcalico.org/v1",`+statusMeta+wholeStatus+`}`); !calico.Equal(s, other) {
 		t.Errorf("the forms differ:\n%+v\n%+v", s, other)
 	}
-	if s.ID() != (ID{KindCalicoNodeStatus, "s"}) || s.Node != "worker-1" || !s.Agent || !s.BGP || *s.UpdatePeriod != 10*time.Second || len(s.Problems()) > 0 {
+	if s.ID() != (calico.ID{Kind: calico.KindCalicoNodeStatus, Name: "s"}) || s.Node != "worker-1" || !s.Agent || !s.BGP || *s.UpdatePeriod != 10*time.Second || len(s.Problems()) > 0 {
 		t.Errorf("got %+v", s)
 	}
 	if got := s.LastUpdated.String(); got != "2026-11-24 12:00:07 +0000 UTC" {
 		t.Errorf("last updated %s", got)
 	}
-	four, six := s.Families[IPv4], s.Families[IPv6]
-	want := DaemonStatus{DaemonReady, "v0.3.3+birdv1.6.8", "10.0.0.1", time.Date(2026, 11, 24, 11, 0, 0, 0, time.UTC), time.Date(2026, 11, 24, 11, 30, 0, 0, time.UTC)}
+	four, six := s.Families[calico.IPv4], s.Families[calico.IPv6]
+	want := calico.DaemonStatus{
+		State: calico.DaemonReady, Version: "v0.3.3+birdv1.6.8", RouterID: "10.0.0.1",
+		LastBoot: time.Date(2026, 11, 24, 11, 0, 0, 0, time.UTC), LastReconfiguration: time.Date(2026, 11, 24, 11, 30, 0, 0, time.UTC),
+	}
 	if four.Daemon != want || four.Daemon.Unreachable() || !six.Daemon.Unreachable() {
 		t.Errorf("daemons %+v and %+v", four.Daemon, six.Daemon)
 	}
@@ -59,7 +64,7 @@ func TestACalicoNodeStatusIsReadFromBothGroups(t *testing.T) {
 }
 
 func TestCalicoNodeStatusKeepsNoRoutes(t *testing.T) {
-	manifest, err := json.Marshal(Manifest(nodeStatus(t, wholeStatus)))
+	manifest, err := json.Marshal(calico.Manifest(nodeStatus(t, wholeStatus)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +73,7 @@ func TestCalicoNodeStatusKeepsNoRoutes(t *testing.T) {
 			t.Errorf("%s is kept: %s", kept, manifest)
 		}
 	}
-	if size := unsafe.Sizeof(PeerStatus{}); size > 32 {
+	if size := unsafe.Sizeof(calico.PeerStatus{}); size > 32 {
 		t.Errorf("a row takes %d bytes: of a mesh there are nodes times nodes", size)
 	}
 }
@@ -76,7 +81,7 @@ func TestCalicoNodeStatusKeepsNoRoutes(t *testing.T) {
 func TestCalicoNodeStatusManifestRoundTrip(t *testing.T) {
 	for _, text := range []string{wholeStatus, "", `,"spec":{"updatePeriodSeconds":0}`, `,"spec":null,"status":{"lastUpdated":null,"agent":{},"bgp":{"peersV4":null}}`} {
 		s := nodeStatus(t, text)
-		if again, err := Decode(Manifest(s)); err != nil || !Equal(s, again) {
+		if again, err := calico.Decode(calico.Manifest(s)); err != nil || !calico.Equal(s, again) {
 			t.Errorf("%s\ngot  %+v, %v\nwant %+v", text, again, err, s)
 		}
 	}
@@ -92,7 +97,7 @@ func TestDifferentCalicoNodeStatusesAreNotEqual(t *testing.T) {
 	} {
 		t.Run(change[1]+" instead of "+change[0], func(t *testing.T) {
 			text := strings.Replace(wholeStatus, change[0], change[1], 1)
-			if text == wholeStatus || Equal(s, nodeStatus(t, text)) {
+			if text == wholeStatus || calico.Equal(s, nodeStatus(t, text)) {
 				t.Error("it makes no difference")
 			}
 		})
@@ -123,16 +128,16 @@ func TestInvalidFieldsOfACalicoNodeStatus(t *testing.T) {
 			if len(s.Problems()) != 1 || s.Problems()[0].String() != want {
 				t.Errorf("%s\n got %v\nwant %s", text, s.Problems(), want)
 			}
-			if s.UpdatePeriod != nil || !s.LastUpdated.IsZero() || s.Families[0].Daemon != (DaemonStatus{}) || s.Families[1].Daemon != (DaemonStatus{}) {
+			if s.UpdatePeriod != nil || !s.LastUpdated.IsZero() || s.Families[0].Daemon != (calico.DaemonStatus{}) || s.Families[1].Daemon != (calico.DaemonStatus{}) {
 				t.Errorf("%s: something was guessed: %+v", text, s)
 			}
 		})
 	}
-	_, err := DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"CalicoNodeStatus","metadata":{}}`))
+	_, err := calico.DecodeJSON([]byte(`{"apiVersion":"projectcalico.org/v3","kind":"CalicoNodeStatus","metadata":{}}`))
 	if err == nil || err.Error() != "metadata.name: is missing" {
 		t.Errorf("without a name: %v", err)
 	}
-	_, err = DecodeJSON([]byte(`{"apiVersion":"example.com/v1","kind":"CalicoNodeStatus","metadata":{"name":"a"}}`))
+	_, err = calico.DecodeJSON([]byte(`{"apiVersion":"example.com/v1","kind":"CalicoNodeStatus","metadata":{"name":"a"}}`))
 	if err == nil || !strings.HasPrefix(err.Error(), "CalicoNodeStatus of example.com/v1 does not decide BGP") {
 		t.Errorf("of another group: %v", err)
 	}
@@ -144,12 +149,12 @@ func TestSinceAfter(t *testing.T) {
 		"22:30:00": "2026-11-24 22:30:00", "22:30:04": "2026-11-24 22:30:04", "22:29:59": "2026-11-25 22:29:59", "00:00:00": "2026-11-25 00:00:00", "2026-11-24": "", "": "",
 	} {
 		t.Run(cmp.Or(text, "no time"), func(t *testing.T) {
-			since, ok := parseSince(text)
-			if !ok {
-				t.Fatal("it does not parse")
+			s := nodeStatus(t, `,"status":{"bgp":{"peersV4":[{"peerIP":"10.0.0.2","type":"NodeMesh","since":"`+text+`"}]}}`)
+			if len(s.Problems()) > 0 {
+				t.Fatal(s.Problems())
 			}
 			got := ""
-			if at, ok := since.After(boot); ok {
+			if at, ok := s.Families[calico.IPv4].Peers[0].Since.After(boot); ok {
 				got = at.Format(time.DateTime)
 			}
 			if got != want {
@@ -159,8 +164,8 @@ func TestSinceAfter(t *testing.T) {
 	}
 }
 
-// FuzzNodeStatus: whatever a status says, what is taken from it is written again as it
-// was read.
+// FuzzNodeStatus decodes a CalicoNodeStatus with any contents, and checks that decoding its
+// manifest gives the same values.
 func FuzzNodeStatus(f *testing.F) {
 	f.Add("worker-1", "BGP", int64(10), "2026-11-24T12:00:07+02:00", "Ready", "2026-11-24 11:00:00", "10.0.0.2", "NodeMesh", "Established", "11:00:05")
 	f.Add("", "", int64(-1), "0000-01-01T00:00:00+01:00", "", "0001-01-01 00:00:00", "fe80::1%eth0", "", "", "1969-12-31")
@@ -168,7 +173,7 @@ func FuzzNodeStatus(f *testing.F) {
 	f.Fuzz(func(t *testing.T, node, class string, period int64, updated, state, boot, ip, kind, session, since string) {
 		row := map[string]any{"peerIP": ip, "type": kind, "state": session, "since": since}
 		daemon := map[string]any{"state": state, "version": node, "lastBootTime": boot}
-		o, err := Decode(map[string]any{
+		o, err := calico.Decode(map[string]any{
 			"apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": map[string]any{"name": "s"},
 			"spec": map[string]any{"node": node, "classes": []any{class}, "updatePeriodSeconds": period},
 			"status": map[string]any{
@@ -179,20 +184,20 @@ func FuzzNodeStatus(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := o.(*NodeStatus)
+		s := o.(*calico.NodeStatus)
 		for f := range s.Families {
 			for _, p := range s.Families[f].Peers {
-				if p.IP != (netip.Addr{}) && FamilyOf(p.IP) != Family(f) {
-					t.Errorf("%s is among the peers of %s", p.IP, Family(f))
+				if p.IP != (netip.Addr{}) && calico.FamilyOf(p.IP) != calico.Family(f) {
+					t.Errorf("%s is among the peers of %s", p.IP, calico.Family(f))
 				}
 			}
 		}
-		again, err := Decode(Manifest(s))
+		again, err := calico.Decode(calico.Manifest(s))
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := again.(*NodeStatus)
-		if !r.LastUpdated.Equal(s.LastUpdated) || r.Node != s.Node || len(s.Problems()) == 0 && !Equal(s, r) {
+		r := again.(*calico.NodeStatus)
+		if !r.LastUpdated.Equal(s.LastUpdated) || r.Node != s.Node || len(s.Problems()) == 0 && !calico.Equal(s, r) {
 			t.Errorf("read\n%+v\nand again\n%+v", s, r)
 		}
 		for f := range s.Families {

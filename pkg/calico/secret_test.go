@@ -1,4 +1,4 @@
-package calico
+package calico_test
 
 import (
 	"encoding/json"
@@ -9,10 +9,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// password is in every Secret of these tests, plain and as it stands in data, and
-// must be nowhere else.
+// password is in every Secret of these tests, plain and encoded as in the field data. It must
+// not occur anywhere else.
 const password, encoded = "hunter2", "aHVudGVyMg=="
 
 const secret = `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"bgp","namespace":"calico-system","labels":{"a":"b"},"annotations":
@@ -23,11 +25,11 @@ func leaks(text string) bool {
 }
 
 func TestASecretKeepsTheNamesOfItsKeysAndNoValue(t *testing.T) {
-	got := decode(t, secret).(*Secret)
+	got := decode(t, secret).(*calico.Secret)
 	if got.Name != "bgp" || got.Namespace != "calico-system" || !slices.Equal(got.Keys, []string{"extra", "mesh", "tor"}) {
 		t.Errorf("got %+v", got)
 	}
-	manifest, err := json.Marshal(Manifest(got))
+	manifest, err := json.Marshal(calico.Manifest(got))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,20 +39,17 @@ func TestASecretKeepsTheNamesOfItsKeysAndNoValue(t *testing.T) {
 	if text := fmt.Sprintf("%+v %#v", got, got); leaks(text) {
 		t.Errorf("it holds a value: %s", text)
 	}
-	core := SecretFromCore(&corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "bgp", Namespace: "calico-system"},
+	meta := metav1.ObjectMeta{Name: "bgp", Namespace: "calico-system"}
+	core := calico.SecretFromCore(&corev1.Secret{
+		ObjectMeta: meta,
 		Data:       map[string][]byte{"tor": []byte(password), "mesh": nil}, StringData: map[string]string{"tor": password, "extra": password},
 	})
-	if !Equal(core, got) {
+	if !calico.Equal(core, got) {
 		t.Errorf("from core/v1 it is %+v, from JSON %+v", core, got)
 	}
-	if Equal(core, SecretFromCore(&corev1.Secret{ObjectMeta: core.meta()})) {
+	if calico.Equal(core, calico.SecretFromCore(&corev1.Secret{ObjectMeta: meta})) {
 		t.Error("a Secret without keys is equal to one with some")
 	}
-}
-
-func (s *Secret) meta() metav1.ObjectMeta {
-	return metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace}
 }
 
 func TestSecretErrorsContainNoValue(t *testing.T) {
@@ -64,18 +63,18 @@ func TestSecretErrorsContainNoValue(t *testing.T) {
 		"apiVersion: must be v1 for a Secret, is \"v2\"": `{"apiVersion":"v2","kind":"Secret","metadata":{"name":"s"},"data":{"tor":"hunter2"}}`,
 	} {
 		t.Run(want, func(t *testing.T) {
-			_, err := DecodeJSON([]byte(text))
+			_, err := calico.DecodeJSON([]byte(text))
 			if err == nil || !strings.HasPrefix(err.Error(), want) || leaks(err.Error()) {
 				t.Errorf("%s: got %v, want %s", text, err, want)
 			}
 		})
 	}
-	// Values and annotations are not looked at, so they cannot be wrong.
+	// Values and annotations are not read, so they cannot be invalid.
 	for _, text := range []string{
 		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"tor":["hunter2"]}}`,
 		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","annotations":{"last":["hunter2"]}},"data":{"tor":null}}`,
 	} {
-		if got := decode(t, text).(*Secret); !slices.Equal(got.Keys, []string{"tor"}) {
+		if got := decode(t, text).(*calico.Secret); !slices.Equal(got.Keys, []string{"tor"}) {
 			t.Errorf("%s: got keys %q", text, got.Keys)
 		}
 	}
@@ -84,7 +83,7 @@ func TestSecretErrorsContainNoValue(t *testing.T) {
 func TestMayServeCalicoNode(t *testing.T) {
 	for namespace, want := range map[string]bool{"": true, "kube-system": true, "calico-system": true, "default": false} {
 		t.Run("namespace "+namespace, func(t *testing.T) {
-			if got := (&Secret{Namespace: namespace}).MayServeCalicoNode(); got != want {
+			if got := (&calico.Secret{Namespace: namespace}).MayServeCalicoNode(); got != want {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		})
@@ -93,9 +92,9 @@ func TestMayServeCalicoNode(t *testing.T) {
 
 func TestABGPFilterIsReadFromBothGroupsAndKept(t *testing.T) {
 	const spec = `"metadata":{"name":"f"},"spec":{"exportV4":[{"action":"Reject","matchOperator":"In","cidr":"10.0.0.0/8"}],"fromTheFuture":1}}`
-	a := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPFilter",`+spec).(*BGPFilter)
+	a := decode(t, `{"apiVersion":"projectcalico.org/v3","kind":"BGPFilter",`+spec).(*calico.BGPFilter)
 	b := decode(t, `{"apiVersion":"crd.projectcalico.org/v1","kind":"BGPFilter",`+spec)
-	if !Equal(a, b) || a.ID() != (ID{KindBGPFilter, "f"}) || len(a.Spec) != 2 {
+	if !calico.Equal(a, b) || a.ID() != (calico.ID{Kind: calico.KindBGPFilter, Name: "f"}) || len(a.Spec) != 2 {
 		t.Errorf("got %+v and %+v", a, b)
 	}
 }
@@ -108,7 +107,7 @@ func TestSelectorLabels(t *testing.T) {
 		"global() || node-role.kubernetes.io/master == ''": {"node-role.kubernetes.io/master"},
 	} {
 		t.Run(text, func(t *testing.T) {
-			s, err := ParseSelector(text)
+			s, err := calico.ParseSelector(text)
 			if err != nil {
 				t.Fatal(err)
 			}

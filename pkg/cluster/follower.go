@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -112,7 +113,7 @@ func (f *Follower) Start(ctx context.Context) error {
 }
 
 // await waits until Calico's objects are served, so that bgpguard can be installed before
-// Calico. The error is that of ctx.
+// Calico. It returns the error of ctx if ctx is done first.
 func (f *Follower) await(ctx context.Context) (found served, err error) {
 	var failure loop.Failure
 	err = wait.PollUntilContextCancel(ctx, retryInterval, true, func(context.Context) (bool, error) {
@@ -219,6 +220,7 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 			decoded, err := decode(o.Object)
 			s.put(calico.ID{Kind: kind, Name: o.GetName()}, decoded, err)
 		}
+		s.report(kind, object, true)
 	}
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    put,
@@ -228,7 +230,18 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 			// only an older version of the object.
 			if name, err := toolscache.DeletionHandlingObjectToName(object); err == nil {
 				s.remove(calico.ID{Kind: kind, Name: name.Name})
+				if missed, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+					object = &metav1.ObjectMeta{Name: missed.Key}
+				}
+				s.report(kind, object, false)
 			}
 		},
+	}
+}
+
+// report calls the function that Observe set with an event that is in the store.
+func (s *Store) report(kind calico.Kind, object any, exists bool) {
+	if o, ok := object.(metav1.Object); ok && !kind.Info().Observation {
+		s.observe(calico.ID{Kind: kind, Name: o.GetName()}, o.GetResourceVersion(), exists)
 	}
 }

@@ -99,7 +99,7 @@ func TestFollowerFeedsTheStore(t *testing.T) {
 	}
 }
 
-// secretsOf tells what a snapshot says of BGPFilters and Secrets.
+// secretsOf describes the BGPFilters and Secrets of a snapshot.
 func secretsOf(s *state.Snapshot) string {
 	text := fmt.Sprintf("filters %v", s.Knows(calico.KindBGPFilter))
 	for _, f := range s.BGPFilters() {
@@ -123,7 +123,7 @@ func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
 	}
 	nothing := func(sources) {}
 	for name, c := range map[string]struct {
-		served  []string // beside what has to be
+		served  []string // in addition to the required kinds
 		secrets bool
 		steps   []step
 	}{
@@ -177,8 +177,8 @@ func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
 	}
 }
 
-// Who may not list CalicoNodeStatuses, as an older role of the guard does not, is
-// refused again and again.
+// The API server rejects each list of CalicoNodeStatuses if the role of bgpguard is from an
+// older version that does not permit it.
 func TestFollowerIsReadyWithoutCalicoNodeStatuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		served  []string
@@ -233,7 +233,7 @@ func TestFollowerIsReadyWithoutCalicoNodeStatuses(t *testing.T) {
 	}
 }
 
-// What an informer keeps of a CalicoNodeStatus is what a snapshot holds.
+// An informer stores only the parts of a CalicoNodeStatus that a snapshot contains.
 func TestTheInformerOfCalicoNodeStatusesKeepsNoRoutes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -11,6 +11,10 @@ var (
 		Name: "bgpguard_snapshot_age_seconds",
 		Help: "Longest time since the API server last answered for a kind of objects, over all kinds except CalicoNodeStatuses.",
 	})
+	snapshotStale = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "bgpguard_snapshot_stale",
+		Help: "1 if the age of the state exceeds the bound, so that changes cannot be evaluated, else 0.",
+	})
 	snapshotObjects = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_objects",
 		Help: "Objects in the state, by kind.",
@@ -28,7 +32,7 @@ var (
 // Collectors returns the metrics of this package. A process has one set of them, for one
 // store.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{snapshotAge, snapshotObjects, undecodableObjects, kindSynced}
+	return []prometheus.Collector{snapshotAge, snapshotStale, snapshotObjects, undecodableObjects, kindSynced}
 }
 
 func (s *Store) setGauges() {
@@ -51,5 +55,10 @@ func (s *Store) setGauges() {
 	}
 	if len(s.feeds) > 0 {
 		snapshotAge.Set(s.age().Seconds())
+		stale := 0.0
+		if s.stale() != nil {
+			stale = 1
+		}
+		snapshotStale.Set(stale)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// A heartbeat, or anything else that BGP does not need, is no change: neither a
-// snapshot nor anything computed from one is made anew. A Node that is no
-// longer ready, or ready again, is one.
+// A heartbeat, or another change that does not affect BGP, is not a change of the state:
+// neither the snapshot nor anything computed from it is recomputed. A change of the condition
+// Ready is a change.
 func TestOnlyWhatBGPNeedsOfANodeIsAChange(t *testing.T) {
 	at := func(status corev1.ConditionStatus, beat int64) func(*corev1.Node) {
 		return func(n *corev1.Node) {

@@ -39,7 +39,7 @@ func kindName(o client.Object) string {
 
 func TestReference(t *testing.T) {
 	store := syncedStore(calico.KindNode, calico.KindBGPPeer, calico.KindSecret)
-	store.follow([]calico.Kind{calico.KindIPPool}) // and is still reading them
+	store.follow([]calico.Kind{calico.KindIPPool}) // The objects are not read yet.
 	f := &Follower{store: store, log: logr.Discard(), cached: uids{known: map[string]types.UID{
 		"v1 Node a": "uid-a", "projectcalico.org/v3 BGPPeer p": "uid-p", "projectcalico.org/v3 IPPool i": "uid-i",
 	}}}

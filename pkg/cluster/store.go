@@ -31,8 +31,10 @@ const bulkFrom = 50
 type Store struct {
 	log      logr.Logger
 	now      func() time.Time
+	maxAge   time.Duration // 0 means no bound
 	intern   interner
 	announce loop.Signal
+	observe  func(id calico.ID, version string, exists bool)
 
 	mu          sync.Mutex
 	objects     map[calico.ID]calico.Object
@@ -73,6 +75,7 @@ func NewStore(log logr.Logger) *Store {
 		log:         log,
 		now:         time.Now,
 		announce:    loop.NewSignal(),
+		observe:     func(calico.ID, string, bool) {},
 		objects:     map[calico.ID]calico.Object{},
 		counts:      map[calico.Kind]int{},
 		undecodable: map[calico.ID]string{},
@@ -80,24 +83,41 @@ func NewStore(log logr.Logger) *Store {
 	}
 }
 
+// MinMaxAge is the smallest bound for the age of a snapshot. The API server answers about
+// once a minute even if nothing changes: watches request bookmarks, which it sends at this
+// interval (k8s.io/apiserver/pkg/storage/cacher, defaultBookmarkFrequency), and a watch that
+// it ends is followed by the next one within seconds.
+const MinMaxAge = 90 * time.Second
+
+// SetMaxAge bounds the age of snapshots: Snapshot and Check fail if it is exceeded. Call it
+// before the store is used. Without a call there is no bound.
+func (s *Store) SetMaxAge(age time.Duration) { s.maxAge = age }
+
 // Snapshot returns the current state and its age: the longest time since the API
 // server last answered for a kind, over all kinds except observations. It answers about
-// once a minute even if nothing changes. Errors wrap state.ErrNotSynced.
+// once a minute even if nothing changes. Errors wrap state.ErrNotSynced or state.ErrStale.
+// With state.ErrStale the age is valid.
 func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.notSynced(); err != nil {
 		return nil, 0, err
 	}
+	if err := s.stale(); err != nil {
+		return nil, s.age(), err
+	}
 	return s.build(), s.age(), nil
 }
 
-// Check is a healthz.Checker for readiness. It fails until there is a snapshot; the error
-// names the missing kinds.
+// Check is a healthz.Checker for readiness. It fails until there is a snapshot, and while the
+// snapshot is older than the bound. The error names the missing or stale kinds.
 func (s *Store) Check(*http.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.notSynced()
+	if err := s.notSynced(); err != nil {
+		return err
+	}
+	return s.stale()
 }
 
 // Unread returns the objects that do not decode and are therefore not in the state, sorted
@@ -113,6 +133,11 @@ func (s *Store) Unread() []Unread {
 	return out
 }
 
+// Observe sets the function that is called for each event about an object that decides BGP,
+// after Snapshot returns the state with it: the object exists in a version, or was deleted. A
+// deletion that the watch missed has no version. Call Observe before the follower starts.
+func (s *Store) Observe(observe func(id calico.ID, version string, exists bool)) { s.observe = observe }
+
 // Announce makes the follower announce the snapshot as if it had changed.
 func (s *Store) Announce() { s.announce.Send() }
 
@@ -124,11 +149,38 @@ func (s *Store) announceTo(ctx context.Context, changed func(context.Context, *s
 		case <-ctx.Done():
 			return
 		case <-s.announce:
-			if snapshot, _, err := s.Snapshot(); err == nil {
+			if snapshot, ok := s.latest(); ok {
 				changed(ctx, snapshot)
 			}
 		}
 	}
+}
+
+// latest returns the current state of any age, false if some objects have not been read yet.
+// An announcement of a stale state is not repeated when the API server answers again.
+func (s *Store) latest() (*state.Snapshot, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.notSynced() != nil {
+		return nil, false
+	}
+	return s.build(), true
+}
+
+// stale returns an error if the age of the state exceeds the bound.
+func (s *Store) stale() error {
+	age := s.age()
+	if s.maxAge == 0 || age <= s.maxAge {
+		return nil
+	}
+	var kinds []string
+	for _, f := range s.feeds {
+		if !f.observation && s.now().Sub(time.Unix(0, f.lastContact.Load())) > s.maxAge {
+			kinds = append(kinds, string(f.kind))
+		}
+	}
+	return fmt.Errorf("%w: for %s the API server has sent nothing about %s, limit %s: check that bgpguard can reach it, and list and watch these objects",
+		state.ErrStale, age.Round(time.Second), strings.Join(kinds, ", "), s.maxAge)
 }
 
 func (s *Store) notSynced() error {

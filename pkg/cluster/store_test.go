@@ -42,7 +42,7 @@ func label(key, value string) func(*corev1.Node) {
 	return func(n *corev1.Node) { n.Labels[key] = value }
 }
 
-// object is an object as an informer has it.
+// object returns an object in the form that an informer stores.
 func object(t testing.TB, kind calico.Kind, name string, spec calicotest.Spec) *unstructured.Unstructured {
 	t.Helper()
 	return &unstructured.Unstructured{Object: calicotest.Document(t, kind, name, spec, calicotest.CRD)}
@@ -219,7 +219,7 @@ func TestAgeIsThatOfTheMostSilentKind(t *testing.T) {
 	}
 }
 
-// status is a CalicoNodeStatus of a node with a route and a row.
+// status returns a CalicoNodeStatus of a node with a route and a row.
 func status(t testing.TB, name string, established int64) *unstructured.Unstructured {
 	t.Helper()
 	s := object(t, calico.KindCalicoNodeStatus, name, map[string]any{"node": name})
@@ -231,7 +231,7 @@ func status(t testing.TB, name string, established int64) *unstructured.Unstruct
 	return s
 }
 
-// statuses tells what a snapshot knows of CalicoNodeStatuses.
+// statuses describes the CalicoNodeStatuses of a snapshot.
 func statuses(s *state.Snapshot) string {
 	out := fmt.Sprintf("known %v", s.Knows(calico.KindCalicoNodeStatus))
 	for _, one := range s.NodeStatuses() {
@@ -240,8 +240,8 @@ func statuses(s *state.Snapshot) string {
 	return out
 }
 
-// Nothing is judged by statuses: the guard does not wait for them, and one half of
-// them is worse than none.
+// No decision depends on CalicoNodeStatuses, so bgpguard does not wait for them. A snapshot
+// contains either all of them or none, because an incomplete list would be misleading.
 func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 	for name, count := range map[string]int{"one by one": 2, "in bulk": bulkFrom + 2} {
 		t.Run(name, func(t *testing.T) {

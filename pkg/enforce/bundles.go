@@ -68,7 +68,7 @@ func (b *bundles) start(ctx context.Context, update func(name string, source pol
 	if err := b.manager.Start(ctx); err != nil {
 		return err
 	}
-	// OPA does not report the bundles that it has read from its disk.
+	// OPA does not report the bundles that it read from disk.
 	for _, name := range b.names {
 		if source, err := b.read(ctx, name); err == nil && len(source.Modules) > 0 {
 			update(source.Name, source, nil)
@@ -82,8 +82,8 @@ func (b *bundles) stop(ctx context.Context) { b.manager.Stop(ctx) }
 // sourceName is the name of a bundle among the sources.
 func sourceName(bundleName string) string { return "bundle " + bundleName }
 
-// read returns what OPA has put into its store for a bundle. The data includes
-// that of all bundles, each below its own roots.
+// read returns the modules of a bundle in OPA's store. The data is the data of all bundles,
+// each below its own roots.
 func (b *bundles) read(ctx context.Context, name string) (policy.Source, error) {
 	source := policy.Source{Name: sourceName(name), Modules: map[string]string{}}
 	store := b.manager.Store

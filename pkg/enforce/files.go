@@ -16,8 +16,8 @@ import (
 // symbolic links, and takes less than a millisecond.
 const reloadInterval = time.Second
 
-// Files keeps a keeper in step with files of BGPPolicy documents. Either all documents are
-// in force or none. It is a manager.Runnable.
+// Files updates a keeper when files of BGPPolicy documents change. Either all documents of a
+// version are in force or none. It is a manager.Runnable.
 type Files struct {
 	paths  []string
 	log    logr.Logger
@@ -41,20 +41,12 @@ func (f *Files) NeedLeaderElection() bool { return false }
 
 // Start reloads the files until ctx is done.
 func (f *Files) Start(ctx context.Context) error {
-	ticker := time.NewTicker(reloadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			f.reload()
-		}
-	}
+	loop.Every(ctx, reloadInterval, f.reload)
+	return nil
 }
 
-// reload keeps the last valid documents where the new ones are rejected: a typo in
-// a ConfigMap must neither stop enforcement nor end the process.
+// reload keeps the last valid documents if the new ones are rejected: a typo in a ConfigMap
+// must neither stop enforcement nor end the process.
 func (f *Files) reload() {
 	err := f.load()
 	if err == nil {

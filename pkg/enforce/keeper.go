@@ -1,6 +1,6 @@
-// Package enforce keeps the policies in force in step with their sources: the
-// library with directories and OPA bundles, the BGPPolicies with files or with a
-// cluster. It writes the status of a cluster's BGPPolicies.
+// Package enforce updates the policies in force when their sources change: the library
+// from directories and OPA bundles, the BGPPolicies from files or from a cluster. It
+// writes the status of a cluster's BGPPolicies.
 package enforce
 
 import (
@@ -35,7 +35,7 @@ type Outcome struct {
 	Enforced int64
 	// Policy is the policy that is in force, nil for none.
 	Policy *policy.Policy
-	// Err is the reason why Generation is rejected, nil where it is valid.
+	// Err is the reason why Generation is rejected, nil if it is valid.
 	Err error
 }
 
@@ -144,7 +144,7 @@ func (k *Keeper) update(documents []policy.Document) {
 			k.entries[d.Name] = old.withGeneration(d)
 		case d.Spec.Rego != nil:
 			own = append(own, d)
-			if known && old.UID == d.UID { // In force until the new one is.
+			if known && old.UID == d.UID { // The old policy stays in force until the new one is.
 				k.entries[d.Name] = old
 			}
 		default:
@@ -191,8 +191,8 @@ func (k *Keeper) check(d policy.Document) entry {
 	return e
 }
 
-// checkAfter checks a document. Where it is rejected, the policy of its earlier
-// version stays in force.
+// checkAfter checks a document. If it is rejected, the policy of its earlier version stays
+// in force.
 func (k *Keeper) checkAfter(d policy.Document, old entry) entry {
 	e := k.check(d)
 	if e.Err == nil {

@@ -44,7 +44,7 @@ func newKeeper(t *testing.T, log logr.Logger) *Keeper {
 	return NewKeeper(library(t), log)
 }
 
-// module is a policy in Rego that always returns one violation.
+// module returns a policy in Rego that always finds one violation.
 func module(name string) string {
 	return fmt.Sprintf(`# METADATA
 # title: A test
@@ -63,7 +63,7 @@ violation contains {"id": "x", "size": 1, "msg": input.parameters.text}
 `, name)
 }
 
-// named is a BGPPolicy of a library policy.
+// named returns a BGPPolicy that refers to a library policy.
 func named(name, of string, generation int64) policy.Document {
 	d := policy.Document{}
 	d.Name, d.UID, d.Generation = name, types.UID(name), generation
@@ -71,7 +71,7 @@ func named(name, of string, generation int64) policy.Document {
 	return d
 }
 
-// own is a BGPPolicy with custom Rego and a test.
+// own returns a BGPPolicy with custom Rego and a test.
 func own(name, test string, generation int64) policy.Document {
 	d := named(name, "", generation)
 	d.Spec.Rego = &v1alpha1.Rego{Modules: []v1alpha1.Module{

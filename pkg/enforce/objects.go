@@ -31,11 +31,11 @@ const (
 	recheckInterval = time.Minute
 )
 
-// ErrNotServed is in the error of Check where the cluster does not serve
-// BGPPolicies: their CRD is not installed.
+// ErrNotServed is wrapped by the error of Check if the cluster does not serve BGPPolicies:
+// their CRD is not installed.
 var ErrNotServed = errors.New("the API server does not serve " + v1alpha1.KindBGPPolicy + " of " + v1alpha1.APIVersion)
 
-// Objects keeps a keeper in step with the BGPPolicies of a cluster. It is a
+// Objects updates a keeper when the BGPPolicies of a cluster change. It is a
 // manager.Runnable.
 type Objects struct {
 	keeper    *Keeper
@@ -44,7 +44,7 @@ type Objects struct {
 	changed   loop.Signal
 	read      atomic.Bool
 	notServed atomic.Bool
-	status    *status // nil where the status is not written
+	status    *status // nil if the status is not written
 }
 
 // NewObjects returns an Objects for the cluster of mgr, whose scheme must include

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 
@@ -28,8 +27,8 @@ type SourceOptions struct {
 	BundleConfig string
 }
 
-// Sources keeps the library, which is the policies that BGPPolicies can name, in
-// step with directories and OPA bundles. It is a manager.Runnable.
+// Sources updates the library, which contains the policies that BGPPolicies can name, when
+// directories or OPA bundles change. It is a manager.Runnable.
 type Sources struct {
 	paths    []string
 	log      logr.Logger
@@ -40,7 +39,7 @@ type Sources struct {
 	library *policy.Library
 	// good holds the last valid source of each directory and bundle, by name.
 	good map[string]policy.Source
-	// failures holds why the current source of a name is rejected.
+	// failures holds the reason why the current source of a name is rejected.
 	failures map[string]*loop.Failure
 }
 
@@ -103,19 +102,13 @@ func (s *Sources) Start(ctx context.Context) error {
 		}
 		defer s.bundles.stop(context.WithoutCancel(ctx))
 	}
-	ticker := time.NewTicker(reloadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			for _, path := range s.paths {
-				source, err := policy.SourceFromPath(path)
-				s.update(path, source, err)
-			}
+	loop.Every(ctx, reloadInterval, func() {
+		for _, path := range s.paths {
+			source, err := policy.SourceFromPath(path)
+			s.update(path, source, err)
 		}
-	}
+	})
+	return nil
 }
 
 // Check is a healthz.Checker for readiness: it fails until every bundle was

@@ -21,14 +21,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
 
-// titledModule is a policy of the given name whose title is text.
+// titledModule returns a policy with the given name, whose title is text.
 func titledModule(name, text string) string {
 	return "# METADATA\n# title: " + text + "\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\n" +
 		"package policies." + name + "\n\nviolation contains {\"id\": \"x\", \"size\": data." + name + ".limit, \"msg\": \"m\"}\n"
 }
 
-// tarball is a bundle with the policy of the given name; signed with key unless
-// that is "".
+// tarball returns a bundle with the policy of the given name. It is signed with key unless key
+// is "".
 func tarball(t *testing.T, name, text, key string) []byte {
 	t.Helper()
 	b := bundle.Bundle{

@@ -35,8 +35,7 @@ const (
 	// lagLimit is how long a replica may lag behind before the leader drops its
 	// entry. The replica no longer exists, and condition Enforced waits for it.
 	lagLimit = time.Minute
-	// auditAge is the maximum age of lastAuditTime where nothing else in the status
-	// changes.
+	// auditAge is the maximum age of lastAuditTime if nothing else in the status changes.
 	auditAge = 5 * time.Minute
 	// maxMessage bounds messages in bytes, well below the 32 KiB of a condition.
 	maxMessage = 4096
@@ -74,7 +73,7 @@ type lag struct {
 // for those that failed; nil means that the state was not audited yet.
 type Count func() (violations map[string]int32, at time.Time)
 
-// part returns the part of a status to write, nil where it is up to date.
+// part returns the part of a status to write, nil if it is up to date.
 type part func(*v1alpha1.BGPPolicy, *Outcome) *v1alpha1.BGPPolicyStatus
 
 // keep writes the status until ctx is done.
@@ -137,8 +136,8 @@ func (s *status) lead(ctx context.Context) {
 }
 
 // auditTime returns the lastAuditTime to write. It keeps the present one until it is
-// auditAge old or the violations change: a cluster that changes all the time is
-// audited every few seconds.
+// auditAge old or the violations change. Otherwise the status of a cluster that changes all
+// the time would be written every few seconds, after each audit.
 func auditTime(is *v1alpha1.BGPPolicyStatus, violations int32, at time.Time) *metav1.Time {
 	if is.LastAuditTime != nil && is.Violations != nil && *is.Violations == violations && at.Sub(is.LastAuditTime.Time) < auditAge {
 		return is.LastAuditTime
@@ -146,7 +145,7 @@ func auditTime(is *v1alpha1.BGPPolicyStatus, violations int32, at time.Time) *me
 	return &metav1.Time{Time: at.Truncate(time.Second)}
 }
 
-// write writes one part of the status of every BGPPolicy where it differs.
+// write writes one part of the status of each BGPPolicy whose status differs.
 func (s *status) write(ctx context.Context, owner string, part part) {
 	for _, outcome := range s.keeper.Outcomes() {
 		if err := s.writeOne(ctx, owner, &outcome, part); err != nil && ctx.Err() == nil {

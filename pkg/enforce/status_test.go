@@ -172,8 +172,8 @@ func TestViolationsInTheStatus(t *testing.T) {
 	}
 }
 
-// A replica writes only about the object that it has seen, not about a new one of the
-// same name.
+// A replica writes only the status of the object that it has seen, not of a new object with
+// the same name.
 func TestStatusOfAnotherObjectIsNotWritten(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.BGPPolicy){
 		"another generation": func(o *v1alpha1.BGPPolicy) { o.Generation = 2 },
@@ -281,11 +281,11 @@ func TestWritesAreCombined(t *testing.T) {
 		began := time.Now()
 		var at []time.Duration
 		go runOnSignal(ctx, wake, restDelay, restInterval, func() { at = append(at, time.Since(began)) })
-		for range 50 { // Five seconds of changes.
+		for range 50 { // changes for five seconds
 			wake.Send()
 			time.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(30 * time.Second) // Then only retries.
+		time.Sleep(30 * time.Second) // no changes, only retries
 		cancel()
 		synctest.Wait()
 		for i := range at[1:] {

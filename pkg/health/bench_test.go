@@ -9,7 +9,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
 
-// reporting is the status of node i with a session of each of the given nodes.
+// reporting returns the status of node i with a session to each of the given nodes.
 func reporting(t testing.TB, i int, kind func(peer int) calico.PeerType, peers []int, sessionState calico.SessionState) calico.Object {
 	rows := make([]any, 0, len(peers))
 	established := int64(0)
@@ -33,11 +33,11 @@ func clusterNode(t testing.TB, i int, reflector bool) calico.Object {
 	return calicotest.NumberedNode(t, i)
 }
 
-// reflectors is a state of n nodes behind three reflectors, all of which report; of the
-// workers, each the state of its sessions that sessionState gives.
+// reflectors returns a state of n nodes with three route reflectors. All nodes report.
+// sessionState returns the state of the sessions of worker i.
 func reflectors(t testing.TB, n int, sessionState func(i int) calico.SessionState) *state.Snapshot {
 	objects := []calico.Object{calicotest.Mesh(t, false), calicotest.BGPPeer(t, "default", calicotest.Spec{"peerSelector": "has(rr)"})}
-	// To the others, reflectors have the sessions that Calico makes back.
+	// The route reflectors have the reverse half-sessions that Calico configures.
 	kind := func(peer int) calico.PeerType {
 		if peer < 3 {
 			return calico.PeerGlobal
@@ -59,7 +59,7 @@ func reflectors(t testing.TB, n int, sessionState func(i int) calico.SessionStat
 	return state.New(objects...)
 }
 
-// meshed is a state of n nodes in a full mesh, all of which report.
+// meshed returns a state of n nodes in a full mesh. All nodes report.
 func meshed(t testing.TB, n int) *state.Snapshot {
 	var objects []calico.Object
 	for i := range n {

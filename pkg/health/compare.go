@@ -99,8 +99,9 @@ func known(at time.Time) *time.Time {
 // tally counts the half-sessions of one node in one family.
 type tally struct{ predicted, established int }
 
-// add adds the half-sessions of a node. Which of them wait is not reported, only how many:
-// those that are reported as Established and are not counted as up.
+// add adds the half-sessions of a node. The number of waiting half-sessions is the number of
+// rows with the state Established minus the number that BIRD counts as up. The report does not
+// show which half-sessions wait.
 func (h *Health) add(f calico.Family, found *tally, reported *calico.FamilyStatus) {
 	up := 0
 	for i := range reported.Peers {
@@ -129,9 +130,9 @@ func rank(n *topology.Neighbour) int {
 	}
 }
 
-// join matches the rows of a node in one family, which are sorted, with its half-sessions,
-// by type and peerIP: a row has nothing else. Half-sessions to one neighbour on several
-// ports cannot be distinguished.
+// join matches the sorted rows of a node in one family with its half-sessions by type and
+// peerIP, the only keys in a row. Half-sessions to one neighbour on several ports cannot be
+// distinguished.
 func (h *Health) join(n topology.Neighbours, rows []calico.PeerStatus) tally {
 	list := n.List
 	slices.SortFunc(list, func(a, b topology.Neighbour) int {
@@ -159,7 +160,7 @@ type neighbour struct {
 	ip   netip.Addr
 }
 
-// firstOf returns the first neighbour in two sorted lists, of which one is not empty.
+// firstOf returns the first neighbour in two sorted lists. At least one list is not empty.
 func firstOf(list []topology.Neighbour, rows []calico.PeerStatus) neighbour {
 	switch {
 	case len(rows) == 0, len(list) > 0 && cmp.Or(cmp.Compare(list[0].Type, rows[0].Type), list[0].IP.Compare(rows[0].IP)) < 0:

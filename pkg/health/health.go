@@ -1,8 +1,8 @@
 // Package health compares what nodes report about BGP in CalicoNodeStatuses with the
 // sessions that Calico configures. It is pure: it has no client and no clock.
 //
-// Nothing is guessed: the sessions of a node without a report, or with a stale one, are not
-// counted, and the node is listed.
+// It does not guess: it does not count the sessions of a node without a report or with a
+// stale one, and lists the node.
 package health
 
 import (
@@ -19,9 +19,9 @@ type Health struct {
 	// Known reports that the state holds all CalicoNodeStatuses. If not, everything else is
 	// empty.
 	Known bool `json:"known"`
-	// Nodes counts the nodes with a BGP address. Reporting counts those whose reported
-	// sessions are compared. Missing are those without a CalicoNodeStatus of class BGP. The
-	// status of each of the others is Outdated.
+	// Nodes counts the nodes with a BGP address. Reporting counts the nodes whose reported
+	// sessions are compared. Missing are the nodes without a CalicoNodeStatus of class BGP.
+	// The statuses of all other nodes are Outdated.
 	Nodes     int     `json:"nodes"`
 	Reporting int     `json:"reporting"`
 	Missing   NodeSet `json:"missing"`
@@ -30,10 +30,10 @@ type Health struct {
 	// Sessions counts the half-sessions of the reporting nodes, for each address family.
 	Sessions topology.PerFamily[Sessions] `json:"sessions"`
 	// Down are the half-sessions that are predicted, and reported as not established. Absent
-	// are those that are predicted and not reported: BIRD does not have them (yet), does not
-	// answer, or has them down without an error. Unexpected are those that are reported and
-	// not predicted, or established although their session cannot come up. All are sorted by
-	// node.
+	// are the half-sessions that are predicted and not reported: BIRD does not have them
+	// (yet), does not answer, or has them down without an error. Unexpected are the
+	// half-sessions that are reported and not predicted, or that are established although
+	// their session cannot come up. All are sorted by node.
 	Down       List[Session] `json:"down"`
 	Absent     List[Session] `json:"absent"`
 	Unexpected List[Session] `json:"unexpected"`
@@ -81,11 +81,11 @@ const (
 	// Malformed: a field has a value that Calico does not write.
 	Malformed Reason = "Malformed"
 	// Stopped: calico-node no longer writes the status. BIRD gives the time of day only for
-	// changes in the last 20 h, so an older status with a time of day was not refreshed. A
-	// status without one may just not have changed.
+	// changes in the last 20 h, so a status that is older than 20 h and contains a time of day
+	// was not refreshed. An older status without a time of day may be unchanged.
 	Stopped Reason = "Stopped"
-	// Emptied: the status has no sessions, possibly because a BIRD did not answer. If that of
-	// IPv6 does not, calico-node also removes the sessions of IPv4
+	// Emptied: the status has no sessions, possibly because a BIRD did not answer. If the BIRD
+	// of IPv6 does not answer, calico-node also removes the sessions of IPv4
 	// (node/pkg/status/populators/peers.go).
 	Emptied Reason = "Emptied"
 )
@@ -104,14 +104,14 @@ type Outdated struct {
 
 // Sessions counts half-sessions of the reporting nodes.
 type Sessions struct {
-	// Predicted counts those whose session can come up: without those that are broken or
-	// ambiguous, and without those to local workloads, which are not reported. Established
-	// counts the established ones among them.
+	// Predicted counts the half-sessions whose session can come up. It does not include broken
+	// and ambiguous half-sessions, and those to local workloads, which are not reported.
+	// Established counts the predicted half-sessions that are established.
 	Predicted   int `json:"predicted"`
 	Established int `json:"established"`
-	// Waiting counts those that are reported as Established and wait for graceful restart
-	// recovery or for the first routes: BIRD does not count them as up. They are not counted
-	// in Established.
+	// Waiting counts the half-sessions that are reported as Established and wait for graceful
+	// restart recovery or for the first routes. BIRD does not count them as up, and Established
+	// does not include them.
 	Waiting int `json:"waiting"`
 	// SuccessRate is the ratio of Established to Predicted, 0 to 1; nil if none is predicted.
 	SuccessRate *float64 `json:"successRate"`
@@ -162,9 +162,9 @@ type Daemon struct {
 // calico-node. Routes take longer: they are exchanged after a session is established, and
 // BIRD waits for up to 240 s with those that it learned from the kernel.
 type Restarts struct {
-	// SlowestSeconds and MedianSeconds are of the Seconds of all measured starts. The median
-	// of an even number is the lower of the two in the middle. Both are nil if none was
-	// measured.
+	// SlowestSeconds and MedianSeconds are the maximum and the median of Seconds over all
+	// measured starts. The median of an even number of starts is the lower of the two middle
+	// values. Both are nil if no start was measured.
 	SlowestSeconds *int `json:"slowestSeconds"`
 	MedianSeconds  *int `json:"medianSeconds"`
 	// Measured lists the starts, the slowest first.
@@ -181,8 +181,8 @@ type Restart struct {
 	// came up, to within a second. It is an upper bound: for a session that was lost and came
 	// up again, only the last time is known.
 	Seconds int `json:"seconds"`
-	// Established counts these sessions, NotEstablished the other predicted ones: the start
-	// may not be over.
+	// Established counts these sessions. NotEstablished counts the other predicted sessions: if
+	// it is not 0, the start may not be over.
 	Established    int `json:"established"`
 	NotEstablished int `json:"notEstablished"`
 }

@@ -27,7 +27,7 @@ func file(t testing.TB, name string) string {
 	return string(text)
 }
 
-// snapshot reads a state as the CLI does.
+// snapshot reads a state in the same way as the CLI.
 func snapshot(t testing.TB, documents ...string) *state.Snapshot {
 	t.Helper()
 	read, err := state.ReadFiles([]string{manifest.Stdin}, strings.NewReader(strings.Join(documents, "\n---\n")))
@@ -79,7 +79,7 @@ func lines(h *Health) string {
 	return strings.Join(out, "\n")
 }
 
-// asWhole describes the unchanged files.
+// asWhole is the description of the unchanged files.
 const asWhole = `2 of 4 report, missing 2 [spare worker-2]
 IPv4: 6 of 6 established, 0 waiting
 IPv4: 2 ready, 0 not
@@ -298,16 +298,17 @@ status:
 const downRR = `{apiVersion: v1, kind: Node, metadata: {name: rr, labels: {rr: ""}, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24, projectcalico.org/RouteReflectorClusterID: 244.0.0.1}},
   status: {conditions: [{type: Ready, status: Unknown}]}}`
 
-// comparison is what differs from asWhole where the files differ.
+// comparison is a change of the files and the resulting difference from asWhole.
 type comparison struct {
-	// changes are each an anchor, what to replace after it, and by what.
+	// changes are replacements: a text that precedes the old text, the old text, the new text.
 	changes [][]string
 	more    string   // objects
 	lost    []string // beginnings of missing lines
 	want    []string // additional lines
 }
 
-// outdatedRR is a status of the reflector that is outdated; change is "old=new".
+// outdatedRR returns a comparison in which the status of the route reflector is outdated.
+// change is "old=new".
 func outdatedRR(change, message, more string) comparison {
 	c := comparison{more: more, lost: []string{"2 of 4", "IPv4: ", "restart: rr", "slowest"}, want: []string{
 		"1 of 4 report, missing 2 [spare worker-2]", "IPv4: 3 of 3 established, 0 waiting", "IPv4: 1 ready, 0 not", "slowest 7 s, median 7 s", "outdated rr of rr: " + message,
@@ -365,7 +366,7 @@ func TestWithoutStatusesTheHealthIsEmpty(t *testing.T) {
 	}
 }
 
-// TestTheJSONHasEveryFieldAndNoNullList: who reads it need not ask whether a list is there.
+// Readers of the JSON form need not check whether a list exists.
 func TestTheJSONHasEveryFieldAndNoNullList(t *testing.T) {
 	text, err := json.Marshal(Compare(nil, nil, now))
 	if err != nil {
@@ -389,7 +390,7 @@ func TestTheSuccessRateIsThatOfPredictedSessions(t *testing.T) {
 	}
 }
 
-// A list that is shortened holds the total; nothing is counted by listed entries.
+// A shortened list contains the total. No count is derived from the listed entries.
 func TestListsAreBoundedAndCounted(t *testing.T) {
 	s := reflectors(t, 400, func(i int) calico.SessionState {
 		if i%2 == 0 {

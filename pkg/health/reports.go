@@ -47,7 +47,7 @@ func (h *Health) choose(s *state.Snapshot, now time.Time) *reports {
 	return r
 }
 
-// later keeps the status of a node that changed last.
+// later puts status into of, unless of has a status of the same node that changed later.
 func later(of map[string]*calico.NodeStatus, status *calico.NodeStatus) {
 	if old := of[status.Node]; old == nil || status.LastUpdated.After(old.LastUpdated) {
 		of[status.Node] = status

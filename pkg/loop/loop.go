@@ -1,6 +1,6 @@
 // Package loop holds what the long-running loops of a process share: a signal
-// that wakes one, a pause that ends with the context, and a memory of the last
-// error that keeps a retry from filling the log.
+// that wakes one, a pause that ends with the context, a call at each interval, and
+// a memory of the last error that keeps a retry from filling the log.
 package loop
 
 import (
@@ -41,6 +41,21 @@ func Pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	}
+}
+
+// Every calls f at each interval until ctx is done, for the first time after one
+// interval. The intervals that pass while f runs count as one.
+func Every(ctx context.Context, interval time.Duration, f func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f()
+		}
 	}
 }
 

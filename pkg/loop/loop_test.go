@@ -68,6 +68,23 @@ func TestPause(t *testing.T) {
 	})
 }
 
+func TestEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Hour+time.Minute)
+		defer cancel()
+		start, calls := time.Now(), 0
+		Every(ctx, time.Hour, func() {
+			calls++
+			if at := time.Since(start); at != time.Duration(calls)*time.Hour {
+				t.Errorf("call %d after %s", calls, at)
+			}
+		})
+		if ended := time.Since(start); calls != 3 || ended != 3*time.Hour+time.Minute {
+			t.Errorf("%d calls until %s, want 3 until the context ended", calls, ended)
+		}
+	})
+}
+
 func TestFailure(t *testing.T) {
 	var f Failure
 	one, two := errors.New("one"), errors.New("two")

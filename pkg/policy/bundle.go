@@ -112,7 +112,7 @@ func used(modules, helpers map[string]*ast.Module) map[string]*ast.Module {
 	return out
 }
 
-// outermost returns the paths without those that are below another one, sorted.
+// outermost returns the paths that are not below another path, sorted.
 func outermost(paths map[string]bool) []string {
 	var out []string
 	for _, path := range slices.Sorted(maps.Keys(paths)) {

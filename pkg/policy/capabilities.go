@@ -40,7 +40,7 @@ func Capabilities() *ast.Capabilities {
 var recoverBuiltins = sync.OnceFunc(func() {
 	for _, b := range Capabilities().Builtins {
 		call := topdown.GetBuiltin(b.Name)
-		if call == nil { // The compiler rewrites calls of it.
+		if call == nil { // The compiler rewrites calls of this builtin.
 			continue
 		}
 		topdown.RegisterBuiltinFunc(b.Name, func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) (err error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// own returns a BGPPolicy with modules of its own, by name and text in turn.
+// own returns a BGPPolicy that contains modules. The arguments are names and texts in turn.
 func own(modules ...string) Document {
 	d := Document{BGPPolicy: v1alpha1.BGPPolicy{Spec: v1alpha1.BGPPolicySpec{
 		Rego: &v1alpha1.Rego{}, ValidationActions: []violation.Action{violation.Deny},

@@ -15,7 +15,8 @@ import (
 // configured is the folder with a BGPPolicy for each policy of the library.
 const configured = "../../config/policies"
 
-// The default install has every policy of the library, as its METADATA says.
+// The default install has a BGPPolicy for every policy of the library, with the defaults of
+// its METADATA.
 func TestConfigHoldsTheLibrary(t *testing.T) {
 	library, err := Embedded()
 	if err != nil {
@@ -31,7 +32,7 @@ func TestConfigHoldsTheLibrary(t *testing.T) {
 	golden.CheckDir(t, configured, "*.yaml", want)
 }
 
-// configure writes a BGPPolicy with the defaults spelled out and explained.
+// configure returns a BGPPolicy that sets and explains every default.
 func configure(t *testing.T, d *Definition) string {
 	t.Helper()
 	var b strings.Builder
@@ -63,7 +64,7 @@ func configure(t *testing.T, d *Definition) string {
 	return b.String()
 }
 
-// comment writes text in lines of a comment.
+// comment returns text as the lines of a comment.
 func comment(indent, text string) string {
 	const width = 100
 	var b strings.Builder

@@ -23,7 +23,7 @@ import (
 	"github.com/bgpguard/bgpguard/policies"
 )
 
-// one compiles a library of the one policy "a" and a document "doc" of it.
+// one compiles a library with the policy "a", and a document "doc" that refers to it.
 func one(t *testing.T, body string) *Policy {
 	t.Helper()
 	lib, err := libraryOf(t, map[string]string{"a/a.rego": a(body)})
@@ -39,7 +39,7 @@ func one(t *testing.T, body string) *Policy {
 	return set.Policies()[0]
 }
 
-// sample is the summary of a real cluster's files as input.state.
+// sample returns input.state for the files of a real cluster.
 func sample(t *testing.T) ast.Object {
 	t.Helper()
 	docs, err := manifest.Read([]string{"../../config/samples/cluster.yaml"}, nil)
@@ -123,7 +123,7 @@ func TestMembersAreReadAndKeptOutOfWhatIsPrinted(t *testing.T) {
 }
 
 func TestEvaluateStopsWithItsContext(t *testing.T) {
-	// Ten thousand million steps: what would not be stopped would not end.
+	// Ten thousand million steps do not end within the time of a test.
 	p := one(t, always+` if {
 	some i in numbers.range(1, 100000)
 	some j in numbers.range(1, 100000)
@@ -210,7 +210,7 @@ func TestTheInputSchemaHoldsForARealSummary(t *testing.T) {
 	if err := validate(good); err != nil {
 		t.Fatalf("a real input does not fit: %v", err)
 	}
-	// Each field of each object whose keys the schema fixes is needed, and no other may be there.
+	// Where the schema fixes the keys of an object, it requires all of them and allows no others.
 	for _, path := range []string{"", "state", "state.nodes", "state.mesh", "state.reflectors", "state.reflectors.IPv4", "state.sessions",
 		"state.sessions.IPv4", "state.sessions.IPv4.frozen", "state.routes.IPv6", "state.routes.IPv4.withTransit", "state.routes.IPv4.withoutTransit.withoutRoute",
 		"state.convergence", "state.convergence.start", "state.podTraffic.IPv6",

@@ -9,7 +9,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// The message that documents a policy is one that the policy's own tests expect.
+// The example message in the METADATA of a policy is a message that the tests of the policy
+// expect.
 func TestExampleMessagesAreReal(t *testing.T) {
 	library, err := Embedded()
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzPrepare holds that no Rego of anybody's own brings about a panic, and
-// that what cannot be used says whose it is.
+// FuzzPrepare checks that custom Rego causes no panic, and that the error about an invalid
+// policy names the BGPPolicy.
 func FuzzPrepare(f *testing.F) {
 	f.Add(a(always))
 	f.Add(a(usesHelpers))

@@ -16,7 +16,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/types"
 )
 
-// shift panics in a builtin: no machine holds a number of so many bits.
+// shift panics in a builtin, because a number of so many bits does not fit in memory.
 const shift = "bits.lsh(1, 9223372036854775807)"
 
 func check(t *testing.T, d *Document) (*Policy, error) {
@@ -29,7 +29,7 @@ func check(t *testing.T, d *Document) (*Policy, error) {
 }
 
 func TestABuiltinThatPanicsIsAnErrorOfThePolicy(t *testing.T) {
-	// OPA runs tests on goroutines of its own, on which a panic would end the process.
+	// OPA runs tests on its own goroutines, where a panic would end the process.
 	_, err := check(t, inline("a.rego", a(always), "a_test.rego", "package policies.a_test\n\ntest_a if "+shift+" > 0"))
 	want := "test policies.a_test.test_a could not be run: a_test.rego:3: eval_builtin_error: bits.lsh: panicked: "
 	if err == nil || !strings.Contains(err.Error(), want) {
@@ -78,14 +78,14 @@ func TestAModuleThatHasTheNameOfAHelperIsRefused(t *testing.T) {
 	if _, err := prepare(t, inline(name, a(always))); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	// One that brings the helper's package along takes its place.
+	// A module with the package of the helper replaces the helper.
 	if _, err := prepare(t, inline("a.rego", a(always), name, "package policies.lib.text\n\nx := 1")); err != nil {
 		t.Error(err)
 	}
 }
 
-// blocks has a builtin test.block that returns when the test lets it, and heeds
-// nothing before: not that the context ends, as it does when the builtin is called.
+// blocks registers a builtin test.block that cancels ctx when it is called, ignores the
+// cancellation, and returns only after release was called.
 func blocks(t *testing.T) (ctx context.Context, release func()) {
 	t.Helper()
 	const name = "test.block"

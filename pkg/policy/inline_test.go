@@ -17,7 +17,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// inline is a BGPPolicy "own" with modules of its own, name and text in turn.
+// inline returns a BGPPolicy "own" that contains modules. The arguments are names and texts
+// in turn.
 func inline(modules ...string) *Document {
 	d := &Document{}
 	d.Name = "own"
@@ -38,8 +39,7 @@ func prepare(t *testing.T, d *Document) (*Policy, error) {
 	return l.Prepare(d)
 }
 
-// usesHelpers finds a violation in every state, in words of the built-in
-// helpers.
+// usesHelpers finds a violation in every state. Its message is from the built-in helpers.
 const usesHelpers = `import data.policies.lib.text
 
 violation contains {"id": "x", "size": 1, "msg": text.counted(input.state.nodes.total, "node")}`
@@ -282,8 +282,9 @@ func TestSourceFromPathReadsData(t *testing.T) {
 	}
 }
 
-// A policy is evaluated only where what it reads has changed, and its input holds
-// only what policies read: to miss a way of reading is to make it blind.
+// A policy is evaluated only if a part that it reads has changed, and its input contains only
+// parts that policies read. If findReads missed an expression that reads the input, the policy
+// would miss changes.
 func TestReadsOfEveryKindOfExpression(t *testing.T) {
 	const all = "(all)"
 	for name, c := range map[string]struct {
@@ -308,7 +309,7 @@ func TestReadsOfEveryKindOfExpression(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body, rule := c.body, "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if x"
-			if i := strings.Index(body, "\n\nx if"); strings.HasPrefix(body, "import") && i > 0 { // Imports come first.
+			if i := strings.Index(body, "\n\nx if"); strings.HasPrefix(body, "import") && i > 0 { // Imports must precede rules.
 				rule = body[:i] + "\n\n" + rule
 				body = body[i+2:]
 			}

@@ -21,7 +21,7 @@ const (
 	// JudgesState is a policy that describes a bad state. The engine compares its
 	// violations before and after a change.
 	JudgesState = "state"
-	// JudgesChange is a policy that judges the change itself; the change is in its input.
+	// JudgesChange is a policy that evaluates the change itself, which is in its input.
 	JudgesChange = "change"
 )
 
@@ -91,7 +91,7 @@ const (
 	packageRoot = "policies" // of all policies and their shared helpers
 	packageLib  = "lib"      // below packageRoot: helpers, not policies
 	ruleName    = "violation"
-	// The schemas of the input of policies that judge states and changes.
+	// The schemas of the input of policies that evaluate states and changes.
 	stateSchema  = "schemas/input.json"
 	changeSchema = "schemas/change.json"
 )
@@ -295,8 +295,9 @@ func newCompiler() (*ast.Compiler, error) {
 }
 
 // inputSchemas returns the schemas of the input, under the names that opa check derives from
-// their files. The schema of policies that judge changes, a superset, is the root's: findReads
-// reports a policy that judges states and reads the change, with a clearer message.
+// their files. The root has the schema of policies that evaluate changes, which is a superset.
+// If a policy evaluates states and reads the change, findReads reports it with a clearer
+// message than the schema of states would.
 var inputSchemas = sync.OnceValues(func() (*ast.SchemaSet, error) {
 	schemas := ast.NewSchemaSet()
 	for name, file := range map[string]string{"input": stateSchema, "change": changeSchema} {

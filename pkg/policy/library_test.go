@@ -31,10 +31,10 @@ const metadata = `# METADATA
 #       name: {type: string}
 `
 
-// a is the body of a library policy called "a".
+// a returns the module of a library policy "a" with the given body.
 func a(body string) string { return metadata + "package policies.a\n\n" + body + "\n" }
 
-// always finds one violation, whatever the input.
+// always finds one violation for any input.
 const always = `violation contains {"id": "x", "size": 1, "msg": "m", "details": {}, "objects": []}`
 
 func libraryOf(t *testing.T, modules map[string]string) (*Library, error) {
@@ -138,7 +138,7 @@ func TestLoadLibraryRejectsInvalidParameterSchemas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := libraryOf(t, map[string]string{"a/a.rego": strings.Replace(a(always), c.from, c.to, 1)})
-			// What follows is jsonschema's.
+			// The rest of the message is from package jsonschema.
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s...", err, c.want)
 			}
@@ -161,8 +161,8 @@ func TestTestsAndHelpersAreNoPolicies(t *testing.T) {
 	}
 }
 
-// A policy is skipped when nothing that it reads has changed: a path that is
-// forgotten would make it blind to changes there.
+// A policy is skipped if nothing that it reads has changed. If a path were missing, the policy
+// would miss changes of that path.
 func TestReadsContainsEveryInputPath(t *testing.T) {
 	lib, err := libraryOf(t, map[string]string{
 		"a/a.rego": a(`import data.policies.lib.x
@@ -265,7 +265,7 @@ spec:
 	}
 }
 
-// libraryNames lists the policies that are built in, in order.
+// libraryNames lists the built-in policies, in order.
 func libraryNames(t *testing.T) string {
 	t.Helper()
 	l, err := Embedded()

@@ -12,8 +12,8 @@ import (
 )
 
 // Kinds and Operations are the kinds of objects and the operations that a BGPPolicy can
-// match. The kinds are those of pkg/calico's table that admission reviews, which a test
-// there checks.
+// match. The kinds are those that admission reviews according to the table in pkg/calico. A
+// test in that package checks this.
 var (
 	Kinds      = []string{"Node", "BGPConfiguration", "BGPPeer", "BGPFilter", "IPPool", "FelixConfiguration"}
 	Operations = []string{"CREATE", "UPDATE", "DELETE"}

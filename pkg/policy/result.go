@@ -9,7 +9,7 @@ import (
 )
 
 // violation decodes one element of the rule's set:
-// {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members", "advisory", "assumption"}.
+// {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members", "advisory", "assumption", "setBy"}.
 func (p *Policy) violation(item any) (violation.Violation, error) {
 	v := violation.Violation{Policy: p.Name, Action: p.Action, Severity: p.Definition.Severity, Details: map[string]any{}, Objects: []violation.Object{}}
 	if related := p.Definition.Related; len(related) > 0 {
@@ -43,19 +43,24 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 		return v, fmt.Errorf("violation %q: \"objects\" must be a list", v.ID)
 	}
 	for _, item := range objects {
-		o, _ := item.(map[string]any)
-		kind, ok := o["kind"].(string)
-		name, ok2 := o["name"].(string)
-		if !ok || !ok2 {
+		o, ok := object(item)
+		if !ok {
 			return v, fmt.Errorf("violation %q: \"objects\" must contain {\"kind\", \"name\"}", v.ID)
 		}
-		v.Objects = append(v.Objects, violation.Object{Kind: kind, Name: name})
+		v.Objects = append(v.Objects, o)
 	}
 	if v.Advisory, ok = m["advisory"].(bool); m["advisory"] != nil && !ok {
 		return v, fmt.Errorf("violation %q: \"advisory\" must be true or false", v.ID)
 	}
 	if v.Assumption, ok = m["assumption"].(string); m["assumption"] != nil && (!ok || v.Assumption == "") {
 		return v, fmt.Errorf("violation %q: \"assumption\" must be a string that is not empty", v.ID)
+	}
+	if by := m["setBy"]; by != nil {
+		o, ok := object(by)
+		if !ok {
+			return v, fmt.Errorf("violation %q: \"setBy\" must be {\"kind\", \"name\"}", v.ID)
+		}
+		v.SetBy = &o
 	}
 	members, ok := m["members"].([]any)
 	if m["members"] != nil && !ok {
@@ -69,4 +74,12 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 		v.Members = append(v.Members, name)
 	}
 	return v, nil
+}
+
+// object decodes {"kind", "name"}.
+func object(item any) (violation.Object, bool) {
+	o, _ := item.(map[string]any)
+	kind, ok := o["kind"].(string)
+	name, ok2 := o["name"].(string)
+	return violation.Object{Kind: kind, Name: name}, ok && ok2
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/bgpguard/bgpguard/policies"
 )
 
-// TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay looks at all types, also at
-// those that no small cluster has an example of.
+// TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay checks all types, including those that no
+// small cluster has an example of.
 func TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay(t *testing.T) {
 	text, err := fs.ReadFile(policies.FS, stateSchema)
 	if err != nil {
@@ -40,8 +40,7 @@ type schemaComparison struct {
 	definitions map[string]any
 }
 
-// compare reports where a schema allows something else than the JSON form of a
-// type, as Value gives it.
+// compare reports differences between a schema and the JSON form of a type that Value returns.
 func (c *schemaComparison) compare(at string, schema any, is reflect.Type) {
 	s := schema.(map[string]any)
 	if ref, ok := s["$ref"].(string); ok {
@@ -50,7 +49,7 @@ func (c *schemaComparison) compare(at string, schema any, is reflect.Type) {
 	if is.Kind() == reflect.Pointer {
 		is = is.Elem()
 	}
-	if types, ok := s["type"].([]any); ok { // Labels and specs may be null besides.
+	if types, ok := s["type"].([]any); ok { // Labels and specs may also be null.
 		s = maps.Clone(s)
 		s["type"] = types[0]
 	}
@@ -103,7 +102,7 @@ func (c *schemaComparison) compareFields(at string, s map[string]any, is reflect
 	}
 }
 
-// The image has no time zones of its own: they are part of the program.
+// The image has no time zone database, so the program contains it.
 func TestTimeZonesComeAlong(t *testing.T) {
 	deps, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
 	if err != nil {

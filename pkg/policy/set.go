@@ -322,7 +322,7 @@ func (s stateData) Get(ref ast.Ref) ast.Value {
 		return nil
 	}
 	v, err := s.value.Find(ref[2:])
-	if err != nil { // The path does not exist, and neither does it in the store.
+	if err != nil { // The path does not exist, and the store does not have it either.
 		return nil
 	}
 	return v
@@ -346,7 +346,7 @@ func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.V
 
 func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() ast.Value, more ...rego.EvalOption) (found []violation.Violation, err error) {
 	defer func() {
-		if r := recover(); r != nil { // It must not prevent the evaluation of other policies.
+		if r := recover(); r != nil { // A panic must not prevent the evaluation of other policies.
 			found, err = nil, recovered(r)
 		}
 	}()

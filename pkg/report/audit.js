@@ -58,7 +58,7 @@
       all = false;
       show();
     });
-    // Print all matches: paper has no button.
+    // Print all matches, because the button "Show all" does not work on paper.
     let onScreen = all;
     window.addEventListener("beforeprint", () => {
       onScreen = all;

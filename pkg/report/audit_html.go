@@ -25,8 +25,8 @@ const (
 	fewestShown     = 20
 )
 
-// worstDelay is the duration of a full bar, in seconds: BIRD's graceful restart wait
-// time and its hold time.
+// worstDelay is the duration of a full bar, in seconds. BIRD's graceful restart wait time and
+// its hold time have this value.
 const worstDelay = 240
 
 //go:embed audit.css

@@ -24,8 +24,8 @@ import (
 
 var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
-// racked is a state with two route reflectors in one zone, their clients in another, and a
-// BGPPeer with a timer of its own.
+// racked is a state with two route reflectors in one zone, their clients in another zone, and
+// a BGPPeer that sets a timer.
 const racked = `
 {apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default}, spec: {nodeToNodeMeshEnabled: false}}
 ---
@@ -42,7 +42,7 @@ const racked = `
 {apiVersion: v1, kind: Node, metadata: {name: worker-2, labels: {topology.kubernetes.io/zone: z2}, annotations: {projectcalico.org/IPv4Address: 10.0.0.12/24}}}
 `
 
-// audited is an audit of a state by two policies, without violations.
+// audited returns an audit of a state with two policies, without violations.
 func audited(t testing.TB, objects string) *audit.Audit {
 	t.Helper()
 	read, err := state.ReadFiles([]string{"-"}, strings.NewReader(objects))
@@ -61,7 +61,7 @@ func audited(t testing.TB, objects string) *audit.Audit {
 	}
 }
 
-// withFound puts n violations of a policy into a.
+// withFound adds n violations of a policy to a.
 func withFound(a *audit.Audit, name string, n int, edit func(*audit.Violation)) *audit.Audit {
 	i := slices.IndexFunc(a.Policies, func(p audit.Policy) bool { return p.Name == name })
 	a.Policies[i].Violations += n
@@ -100,7 +100,8 @@ func parsePage(t testing.TB, page string) *html.Node {
 	return doc
 }
 
-// textOf is the text of the first element of which is says so, its white space made one.
+// textOf returns the text of the first element for which is returns true. It replaces each run
+// of white space by one space.
 func textOf(t testing.TB, page string, is func(*html.Node) bool) string {
 	t.Helper()
 	for n := range parsePage(t, page).Descendants() {
@@ -125,7 +126,7 @@ func nodeText(n *html.Node) string {
 	return b.String()
 }
 
-// sectionOf finds the section with the heading of the given id.
+// sectionOf returns a function that matches the section whose heading has the given id.
 func sectionOf(id string) func(*html.Node) bool {
 	return func(n *html.Node) bool { return attribute(n, "aria-labelledby") == id }
 }
@@ -290,7 +291,7 @@ func TestAFleetHasAnOverview(t *testing.T) {
 	}
 }
 
-// A fleet is as good as what of it was judged.
+// The verdict on a fleet is good only if all clusters were read and evaluated.
 func TestFleetVerdict(t *testing.T) {
 	idle := audited(t, racked)
 	idle.Policies = idle.Policies[2:]
@@ -316,7 +317,8 @@ func TestFleetVerdict(t *testing.T) {
 	}
 }
 
-// TestThePageOfManyViolationsIsBounded has ten thousand, with messages as long as the library's longest.
+// TestThePageOfManyViolationsIsBounded writes a page of ten thousand violations. Their messages
+// are as long as the longest message of the library.
 func TestThePageOfManyViolationsIsBounded(t *testing.T) {
 	long := strings.Repeat("a word and a half, ", 40)
 	a := withFound(audited(t, racked), "hygiene", 9_990, func(v *audit.Violation) { v.Message += long })
@@ -521,7 +523,7 @@ func TestUsualTimers(t *testing.T) {
 	}
 }
 
-// skeleton is the elements of a page and the names of their attributes, but for the pictures.
+// skeleton returns the elements of a page and the names of their attributes, without the pictures.
 func skeleton(t testing.TB, page string) string {
 	t.Helper()
 	var b strings.Builder
@@ -545,7 +547,7 @@ func skeleton(t testing.TB, page string) string {
 	return b.String()
 }
 
-// FuzzNoTextBecomesMarkup puts a text wherever an object, a policy or a user can put one.
+// FuzzNoTextBecomesMarkup uses a text as each value that an object, a policy or a user can set.
 func FuzzNoTextBecomesMarkup(f *testing.F) {
 	for _, s := range []string{
 		"<script>alert(1)</script>", `"><img src=x onerror=alert(1)>`, "</style></script><!--", "javascript:alert(1)", "' onmouseover='x", "{{.}}", "\x00\x1b[31m\xff", "]]>", "ſ",
@@ -565,7 +567,7 @@ func FuzzNoTextBecomesMarkup(f *testing.F) {
 			v.Link = "https://example.com/" + clean(s)
 		})
 		a.Resolved = a.Violations
-		a.Topology = nil // A picture takes its time; TestNoNameOfAnObjectBecomesMarkup has one.
+		a.Topology = nil // Drawing a picture is slow; TestNoNameOfAnObjectBecomesMarkup tests it.
 		return auditPageOf(t, a, a)
 	}
 	want := skeleton(f, page(f, "x"))

@@ -20,8 +20,8 @@ import (
 
 var monday = time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
 
-// auditPolicies are four that judge states, one of which cannot, and one that
-// judges changes.
+// auditPolicies returns four policies that evaluate states and one that evaluates changes. One
+// of the four cannot be evaluated.
 func auditPolicies() []audit.Policy {
 	of := func(name, severity string, action violation.Action, violations int) audit.Policy {
 		return audit.Policy{
@@ -46,7 +46,7 @@ func auditViolation(policy, id, severity string, action violation.Action, object
 	}
 }
 
-// wrong is an audit in which everything is there that can be.
+// wrong returns an audit in which every optional part is present.
 func wrong() *audit.Audit {
 	peer := violation.Object{Kind: "BGPPeer", Name: "workers"}
 	drift := auditViolation("cut", "nodes", "critical", violation.Deny, peer, violation.Object{Kind: "BGPConfiguration", Name: "default"})
@@ -69,7 +69,7 @@ func wrong() *audit.Audit {
 	}
 }
 
-// reported is what three of six nodes report.
+// reported returns the health of a cluster in which three of six nodes report.
 func reported() *health.Health {
 	rate, slowest, median := 0.75, 12, 7
 	h := &health.Health{
@@ -144,7 +144,7 @@ func TestJSONAndYAMLOfAnAuditFollowTheSchema(t *testing.T) {
 			}
 		})
 	}
-	// The schema describes nothing that is never written.
+	// The schema describes no property that is never written.
 	for _, property := range schemaProperties(t, "audit.schema.json") {
 		if !written[property] {
 			t.Errorf("no audit has the property %q of the schema", property)
@@ -302,7 +302,7 @@ func TestJUnitOfAnAudit(t *testing.T) {
 	}
 }
 
-// What is known from the baseline alone fails nothing.
+// Violations that are known from the baseline fail no test case.
 func TestKnownViolationsDoNotFail(t *testing.T) {
 	a := wrong()
 	a.Violations = a.Violations[2:]
@@ -312,7 +312,7 @@ func TestKnownViolationsDoNotFail(t *testing.T) {
 	}
 }
 
-// A case is in the words of what fails it, not of what is known beside that.
+// The message of a test case is that of the violation that fails it, not that of a known one.
 func TestACaseTellsWhatFailsIt(t *testing.T) {
 	a := wrong()
 	known, fresh := a.Violations[2], a.Violations[1]
@@ -325,7 +325,7 @@ func TestACaseTellsWhatFailsIt(t *testing.T) {
 	}
 }
 
-// What no policy stands for is in the formats that go by policy too.
+// Formats with one entry per policy also show errors that belong to no policy in force.
 func TestEveryFormatShowsErrorsAndUnreadClusters(t *testing.T) {
 	a := wrong()
 	a.Failures = []audit.Failure{{Policy: "ours", Message: "cannot be used here"}}

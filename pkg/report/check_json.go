@@ -66,10 +66,10 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 }
 
 // rendered returns the violation of a verdict as users see it: with the nodes that it
-// newly reaches, and the action that is taken.
+// newly reaches, what the verdict assumes, and the action that is taken.
 func rendered(v *validate.Verdict) violation.Violation {
 	out := v.Violation
-	out.Message, out.Action = v.Text(), v.Applied()
+	out.Message, out.Action, out.Assumption = v.Text(), v.Applied(), v.Assumption
 	return out
 }
 

@@ -104,7 +104,7 @@ var sarifLevels = map[string]string{"critical": "error", "high": "error", "mediu
 var sarifResultLevels = map[violation.Action]string{violation.Deny: "error", violation.Warn: "warning", violation.Audit: "note"}
 
 // escapeSARIF doubles braces, which delimit placeholders (3.11.5), and prevents
-// "[text](target)" from becoming a link, which it is even in plain text (3.11.6).
+// "[text](target)" from becoming a link, which it would be even in plain text (3.11.6).
 var escapeSARIF = strings.NewReplacer("{", "{{", "}", "}}", "](", "] (")
 
 func sarifText(s string) sarifMessage { return sarifMessage{escapeSARIF.Replace(s)} }

@@ -49,7 +49,7 @@ func summary(nodes, reflectors int) *topology.Summary {
 	}
 }
 
-// mesh5 is a mesh of five nodes without a fault.
+// mesh5 returns a mesh of five nodes without a fault.
 func mesh5() *Topology {
 	s := summary(5, 0)
 	s.CalicoVersion = "3.31.2"
@@ -76,7 +76,7 @@ func mesh5() *Topology {
 
 func none[T any](func(T) bool) {}
 
-// large is a cluster with reflectors, a rest of a mesh and every kind of fault.
+// large returns a cluster with route reflectors, the rest of a mesh, and every kind of fault.
 func large() *Topology {
 	s := summary(5000, 3)
 	s.Nodes.NotReady = set(2, "node-7", "node-9")
@@ -142,7 +142,7 @@ func large() *Topology {
 	}
 }
 
-// changed is mesh5 with a node less, one altered session, and one new.
+// changed returns mesh5 after a change that removes a node, alters a session and adds a session.
 func changed() *Topology {
 	before := mesh5()
 	t := mesh5()
@@ -165,7 +165,7 @@ func changed() *Topology {
 	return t
 }
 
-// hostile has names that try to be something else.
+// hostile returns a topology whose names contain markup of several output formats.
 func hostile() *Topology {
 	t := mesh5()
 	const name = "<script>\"'${x}\\N\n\x1b[31m|md"
@@ -182,7 +182,7 @@ func hostile() *Topology {
 
 var topologies = map[string]func() *Topology{"mesh of 5": mesh5, "5000 nodes": large, "change": changed, "hostile names": hostile}
 
-// racks are 45 racks with a router each, more than a picture holds.
+// racks returns 45 racks with one router each, more than a picture shows.
 func racks() *topology.Graph {
 	g := &topology.Graph{}
 	for i := range 45 {

@@ -23,7 +23,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// schemas are compiled once: the fuzzer wants them thousands of times.
+// schemas caches compiled schemas: the fuzzer uses them thousands of times.
 var schemas = map[string]*jsonschema.Schema{}
 
 func validateJSON(t testing.TB, schemaFile, text string) any {
@@ -63,7 +63,7 @@ func TestJSONAndYAMLOfACheckFollowTheSchema(t *testing.T) {
 			}
 		})
 	}
-	// The schema describes nothing that is never written.
+	// The schema describes no property that is never written.
 	for _, property := range schemaProperties(t, "check.schema.json") {
 		if !written[property] {
 			t.Errorf("no check has the property %q of the schema", property)
@@ -209,7 +209,7 @@ func parseJUnit(t testing.TB, text string) junit.Suite {
 func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 	for name, c := range map[string]struct {
 		totals string // tests, failures, errors, skipped
-		cases  string // what is not passed
+		cases  string // the cases that did not pass
 	}{
 		"an allowed change":                             {"4 0 0 0", ""},
 		"an allowed change with warnings":               {"5 0 0 3", "hard skipped, soft skipped, calico/problem skipped"},
@@ -243,7 +243,7 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 	}
 }
 
-// command is a workflow command as GitHub's runner reads it.
+// command is a workflow command in the form that GitHub's runner reads.
 type command struct {
 	name, message string
 	properties    map[string]string
@@ -290,8 +290,8 @@ func TestGitHubGetsACommandForEachFinding(t *testing.T) {
 	}
 }
 
-// FuzzFormatsKeepTextsWhole gives every format texts that would be more than texts:
-// what a parser of the format reads is what was said, and nothing else.
+// FuzzFormatsKeepTextsWhole writes texts that contain markup in every format, and checks that a
+// parser of the format reads exactly the same texts.
 func FuzzFormatsKeepTextsWhole(f *testing.F) {
 	for _, hostile := range []string{
 		"plain", "a\n::error::b", "a\r::set-output name=x::y", "%0A::error::", "100%", "]]><x/>", "\x00\x01\x0b\x1b[31m", "\ufffe\uffff\u2028\u202e",
@@ -358,7 +358,7 @@ func readJSON(t testing.TB, file string) any {
 	return v
 }
 
-// checkTable checks the rows of one command, whatever its result is.
+// checkTable checks the formats of one command, for any type of result.
 func checkTable[T any](t *testing.T, command string, formats Formats[T]) {
 	t.Helper()
 	t.Run(command, func(t *testing.T) {

@@ -137,6 +137,8 @@ func reasons(e *author.Explanation, x *author.ExplainedPolicy) []string {
 		}
 		judged = true
 		switch v.Relation {
+		case validate.Joined:
+			describe(&v.Violation, "reaches only nodes that had no address before, which lose nothing: it does not count against the change")
 		case validate.New:
 			reason := "is new: " + consequence(v.Applied(), v.Exempt)
 			if x.Policy.Definition.Judges == policy.JudgesChange {
@@ -151,6 +153,12 @@ func reasons(e *author.Explanation, x *author.ExplainedPolicy) []string {
 			describe(&v.Violation, "was there before with size %s, and is not worse: it does not count against the change", size(v.Before.Size))
 		case validate.Gone:
 			out = append(out, fmt.Sprintf("%q is resolved by the change", v.Violation.ID), "  "+clean(v.Violation.Message))
+		}
+		if v.Assumption != "" {
+			out = append(out, "  this assumes that "+clean(v.Assumption))
+		}
+		if v.Waived != "" {
+			out = append(out, "  it warns only: "+clean(v.Waived))
 		}
 	}
 	if !judged && policyFailure(e, x.Policy) == nil {

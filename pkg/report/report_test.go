@@ -23,7 +23,7 @@ func peer(t testing.TB, name string, spec ...any) calico.Object {
 	for i := 0; i < len(spec); i += 2 {
 		fields[spec[i].(string)] = spec[i+1]
 	}
-	// Not by calicotest.BGPPeer, which makes integers of numbers such as 1.0.
+	// calicotest.BGPPeer would convert numbers such as 1.0 to integers.
 	return calicotest.Decode(t, map[string]any{
 		"apiVersion": calico.APIVersionV3, "kind": "BGPPeer", "metadata": map[string]any{"name": name}, "spec": fields,
 	})
@@ -36,7 +36,7 @@ func found(policy, id string, action violation.Action) violation.Violation {
 	}
 }
 
-// source says that line 1 is the object's and 7 that of its fields.
+// source is a position with the object in line 1 and its fields in line 7.
 var source = Source{File: "dir/a file.yaml", LineOf: func(field string) int {
 	if field == "" {
 		return 1
@@ -44,7 +44,7 @@ var source = Source{File: "dir/a file.yaml", LineOf: func(field string) int {
 	return 7
 }}
 
-// inForce are policies of every action.
+// inForce returns policies with every action.
 func inForce(t testing.TB) []*policy.Policy {
 	t.Helper()
 	library, err := policy.Embedded()
@@ -77,7 +77,7 @@ func inForce(t testing.TB) []*policy.Policy {
 	return out
 }
 
-// fresh are verdicts on violations that were not there before.
+// fresh returns verdicts on new violations.
 func fresh(violations ...violation.Violation) []validate.Verdict {
 	var out []validate.Verdict
 	for _, v := range violations {
@@ -90,7 +90,7 @@ func failure() []validate.Failure {
 	return []validate.Failure{{Policy: "broken", Action: violation.Deny, Err: errors.New("division by zero")}}
 }
 
-// checks are decisions of every kind.
+// checks returns decisions of every kind.
 func checks(t testing.TB) map[string]*Check {
 	t.Helper()
 	p := peer(t, "p", "asNumber", int64(64512))

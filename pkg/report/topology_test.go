@@ -30,7 +30,8 @@ func render(t *testing.T, format string, topology *Topology) string {
 	return b.String()
 }
 
-// svg is D2's, whose next version may draw it otherwise; see TestSVGNamesEveryGroup.
+// The format svg is not compared, because the next version of D2 may draw differently; see
+// TestSVGNamesEveryGroup.
 func TestTopologyReports(t *testing.T) {
 	for name, topology := range topologies {
 		for _, format := range []string{Text, JSON, YAML, DOT} {
@@ -50,7 +51,7 @@ func checkGolden(t *testing.T, got string) {
 	golden.Check(t, filepath.Join("testdata", strings.ReplaceAll(t.Name(), "/", "_")+".golden"), []byte(got))
 }
 
-// withoutSVG cuts the pictures out of a page.
+// withoutSVG returns a page without its pictures.
 func withoutSVG(t *testing.T, page string) string {
 	t.Helper()
 	for {
@@ -153,7 +154,7 @@ func TestJSONAndYAMLFollowTheSchema(t *testing.T) {
 	}
 }
 
-// TestJSONIsStreamed counts the half-sessions made when the output breaks off.
+// TestJSONIsStreamed counts the half-sessions that are computed before a write fails.
 func TestJSONIsStreamed(t *testing.T) {
 	made := 0
 	topology := mesh5()
@@ -172,10 +173,11 @@ func TestJSONIsStreamed(t *testing.T) {
 	}
 }
 
-// halfSession is the type where a variable hides its package.
+// halfSession is the type of package topology, for functions in which a variable hides the
+// package.
 type halfSession = topology.HalfSession
 
-// TestFaultsAreNotSoughtBeyondTheLastThatIsShown counts what is looked at.
+// TestFaultsAreNotSoughtBeyondTheLastThatIsShown counts the half-sessions that are read.
 func TestFaultsAreNotSoughtBeyondTheLastThatIsShown(t *testing.T) {
 	for name, c := range map[string]struct{ broken, most int }{
 		"none is broken":  {0, 0},
@@ -205,7 +207,7 @@ func TestFaultsAreNotSoughtBeyondTheLastThatIsShown(t *testing.T) {
 	}
 }
 
-// The types of topology where a variable hides the package.
+// The types of package topology, for functions in which a variable hides the package.
 type (
 	brokenSession = topology.BrokenSession
 	reason        = topology.Reason
@@ -231,7 +233,7 @@ func TestALargePictureHasOneShapePerRole(t *testing.T) {
 	}
 }
 
-// limited takes nothing.
+// limited is a writer that always fails.
 type limited struct{ err error }
 
 func (l limited) Write([]byte) (int, error) { return 0, l.err }

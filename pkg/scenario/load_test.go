@@ -57,6 +57,10 @@ func TestLoadNamesFileLineAndField(t *testing.T) {
 		"a step without a name":         {replaced("name: a node more", "name: ''"), "s.yaml:8: steps[0].name: is missing"},
 		"a step without a change":       {replaced("  apply:", "  delete: {kind: Node, name: w1}\n  apply:"), "s.yaml:8: steps[0]: must have exactly one of apply, patch and delete"},
 		"a message of what is allowed":  {replaced("allowed: true", "allowed: true\n    message: [x]"), "s.yaml:13: steps[0].expect: must not have policies or message if allowed is true; expect warnings instead"},
+		"a cascade that is none":        {replaced("  apply:", "  delete: {kind: Node, name: w1, cascade: orphan}\n  apply:"), "s.yaml:8: steps[0]: must have exactly one of apply, patch and delete\ns.yaml:9: steps[0].delete.cascade: must be foreground, is \"orphan\""},
+		"no nodes to apply":             {replaced("  expect:", "  expect: {allowed: true}\n- name: more\n  apply: {nodes: {count: 0}}\n  expect:"), "s.yaml:15: steps[1].apply.nodes: count must be from 1 to 100000, is 0"},
+		"a file to apply is gone":       {replaced("  expect:", "  expect: {allowed: true}\n- name: more\n  apply: {file: gone}\n  expect:"), "s.yaml:15: gone: no such file or directory"},
+		"terminating for no reason":     {replaced("- nodes:", "- {apiVersion: v1, kind: Node, metadata: {name: z, deletionTimestamp: \"2026-01-02T03:04:05Z\"}}\n- nodes:"), "s.yaml:6: state[0]: Node z has a deletionTimestamp and no finalizers: an API server does not keep such an object"},
 		"groups of nobody":              {replaced("  expect:", "  groups: [g]\n  expect:"), "s.yaml:8: steps[0].user: is missing: groups need a user"},
 		"warnings and none":             {replaced("allowed: true", "allowed: true\n    noWarnings: true\n    warnings: [x]"), "s.yaml:15: steps[0].expect.noWarnings: must not be true if there are warnings"},
 		"a time that is none":           {replaced("state:", "now: noon\nstate:"), `s.yaml:5: now: must be a time such as 2026-01-31T22:00:00Z, is "noon"`},
@@ -189,7 +193,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// properties collects the names that a schema knows of an object.
+// properties collects the names of the properties that a schema defines.
 func properties(schema any) []string {
 	m, _ := schema.(map[string]any)
 	p, _ := m["properties"].(map[string]any)
@@ -231,7 +235,7 @@ func TestSchemaMatchesTheTypes(t *testing.T) {
 		"Expect":   {definitions["expect"], reflect.TypeFor[Expect]()},
 		"Nodes":    {definitions["nodes"], reflect.TypeFor[Nodes]()},
 		"Patch":    {definitions["patch"], reflect.TypeFor[Patch]()},
-		"Target":   {definitions["target"], reflect.TypeFor[Target]()},
+		"Deletion": {definitions["deletion"], reflect.TypeFor[Deletion]()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, want := properties(c.schema), fields(c.t); !slices.Equal(got, want) {
@@ -247,7 +251,7 @@ func TestSchemaMatchesTheTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs, err := manifest.Read([]string{filepath.Join("..", "..", "test", "scenarios")}, nil)
+	docs, err := manifest.Read([]string{filepath.Join("..", "..", "test", "scenarios"), filepath.Join("..", "..", "test", "judgement")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,8 +288,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// TestAServiceAccountIsInItsGroups runs a step of a ServiceAccount that is exempt by a group
-// which the API server adds.
+// TestAServiceAccountIsInItsGroups runs a step of a ServiceAccount that is exempt because of a
+// group that the API server adds.
 func TestAServiceAccountIsInItsGroups(t *testing.T) {
 	const scenario = `apiVersion: policy.bgpguard.io/v1alpha1
 kind: Scenario

@@ -2,13 +2,10 @@ package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	jsonpatch "github.com/evanphx/json-patch/v5"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
@@ -66,26 +63,71 @@ func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, er
 	}
 	engine := validate.NewEngine(set)
 	engine.SetClock(s.now)
-	snapshot := state.New(s.objects...)
+	snapshot, present := state.New(s.objects...), s.present()
 	result := s.NewResult()
 	for i := range s.Steps {
-		change, err := s.Change(i, snapshot)
-		if err != nil {
-			return nil, err
-		}
-		d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: s.Groups(i)})
-		o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
-		for v := range d.Worse() {
-			if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
-				o.Policies = append(o.Policies, name)
+		all := Outcome{Allowed: true}
+		for j := range max(1, len(s.Steps[i].documents)) {
+			change, err := s.change(i, j, present)
+			if err != nil {
+				return nil, err
 			}
-		}
-		result.Steps = append(result.Steps, s.Judge(i, o))
-		if d.Allowed {
+			if s.Steps[i].Expect != nil {
+				d := engine.Decide(ctx, snapshot, validate.Request{Change: change, User: s.Steps[i].User, Groups: s.Groups(i)})
+				all.Add(outcome(d))
+				if !d.Allowed {
+					continue
+				}
+			} else if reviewed(change) {
+				return nil, s.fail(fmt.Sprintf("steps[%d].expect", i), "is missing, and admission reviews the change of %s", change.ID())
+			}
+			if change, err = s.stored(i, change); err != nil {
+				return nil, err
+			}
 			snapshot = snapshot.Apply(change)
+			present.apply(change)
 		}
+		result.Steps = append(result.Steps, s.Judge(i, all))
 	}
 	return result, nil
+}
+
+// present returns the objects of the state before the first step.
+func (s *Scenario) present() objects {
+	out := make(objects, len(s.objects))
+	for _, o := range s.objects {
+		out[o.ID()] = o
+	}
+	return out
+}
+
+// outcome returns the answer that a decision gives.
+func outcome(d *validate.Decision) Outcome {
+	o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
+	for v := range d.Worse() {
+		if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
+			o.Policies = append(o.Policies, name)
+		}
+	}
+	return o
+}
+
+// Add adds the answer to a further change of the same step. The step is allowed if all its
+// changes are. The message is that of the first denial.
+func (o *Outcome) Add(p Outcome) {
+	if o.Allowed {
+		o.Allowed, o.Message = p.Allowed, p.Message
+	}
+	for _, name := range p.Policies {
+		if !slices.Contains(o.Policies, name) {
+			o.Policies = append(o.Policies, name)
+		}
+	}
+	for _, warning := range p.Warnings {
+		if !slices.Contains(o.Warnings, warning) {
+			o.Warnings = append(o.Warnings, warning)
+		}
+	}
 }
 
 // NewResult returns a result without steps.
@@ -110,8 +152,10 @@ func (s *Scenario) Kinds() []string {
 		case step.Delete != nil:
 			out = append(out, step.Delete.Kind)
 		default:
-			kind, _ := step.Apply["kind"].(string)
-			out = append(out, kind)
+			for _, document := range step.documents {
+				kind, _ := document["kind"].(string)
+				out = append(out, kind)
+			}
 		}
 	}
 	return out
@@ -125,57 +169,11 @@ func (s *Scenario) Groups(i int) []string {
 	return validate.ImpersonatedGroups(s.Steps[i].User, s.Steps[i].Groups)
 }
 
-// Change returns the change of step i to a snapshot.
-func (s *Scenario) Change(i int, snapshot *state.Snapshot) (state.Change, error) {
-	step, at := &s.Steps[i], fmt.Sprintf("steps[%d]", i)
-	var target Target
-	switch {
-	case step.Apply != nil:
-		after, err := calico.Decode(step.Apply)
-		if err != nil {
-			return state.Change{}, s.decodeError(at+".apply", err)
-		}
-		return state.Change{Before: snapshot.Get(after.ID()), After: after}, nil
-	case step.Patch != nil:
-		at, target = at+".patch", step.Patch.Target
-	default:
-		at, target = at+".delete", *step.Delete
-	}
-	before := snapshot.Get(calico.ID{Kind: calico.Kind(target.Kind), Name: target.Name})
-	if before == nil {
-		return state.Change{}, s.fail(at, "the state has no %s %s", target.Kind, target.Name)
-	}
-	if step.Delete != nil {
-		return state.Change{Before: before}, nil
-	}
-	after, err := patched(before, step.Patch.Merge)
-	if err != nil {
-		return state.Change{}, s.decodeError(at+".merge", err)
-	}
-	if after.ID() != before.ID() {
-		return state.Change{}, s.fail(at+".merge", "must not change the kind or the name, gives %s", after.ID())
-	}
-	return state.Change{Before: before, After: after}, nil
-}
+// Applied returns the documents of the objects that step i applies, in order; none if the step
+// does not apply objects.
+func (s *Scenario) Applied(i int) []map[string]any { return s.Steps[i].documents }
 
-// patched applies a JSON merge patch (RFC 7386) to an object.
-func patched(o calico.Object, patch map[string]any) (calico.Object, error) {
-	before, err := json.Marshal(calico.Manifest(o))
-	if err != nil {
-		return nil, err
-	}
-	changes, err := json.Marshal(patch)
-	if err != nil {
-		return nil, err
-	}
-	after, err := jsonpatch.MergePatch(before, changes)
-	if err != nil {
-		return nil, err
-	}
-	return calico.DecodeJSON(after)
-}
-
-// Judge compares the outcome of step i with the expected one.
+// Judge compares the outcome of step i with the expected outcome.
 func (s *Scenario) Judge(i int, o Outcome) StepResult {
 	step := &s.Steps[i]
 	r := StepResult{Name: step.Name, Outcome: o, Failures: []string{}}
@@ -183,6 +181,9 @@ func (s *Scenario) Judge(i int, o Outcome) StepResult {
 		r.Line = e.Line
 	}
 	fail := func(format string, args ...any) { r.Failures = append(r.Failures, fmt.Sprintf(format, args...)) }
+	if step.Expect == nil {
+		return r
+	}
 	words := map[bool]string{true: "allowed", false: "denied"}
 	if want := *step.Expect.Allowed; o.Allowed != want {
 		fail("the change is %s, want %s", words[o.Allowed], words[want])

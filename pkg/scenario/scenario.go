@@ -56,17 +56,24 @@ type Metadata struct {
 // Step is one change and the expected answer.
 type Step struct {
 	Name string `json:"name"`
-	// Apply creates an object, or replaces the one of its kind and name.
+	// Apply creates an object, or replaces the one of its kind and name. It has the forms of
+	// an item of State: with a file or a group of Nodes, the step applies several objects, one
+	// after the other.
 	Apply map[string]any `json:"apply,omitempty"`
 	// Patch changes an object of the state.
 	Patch *Patch `json:"patch,omitempty"`
 	// Delete deletes an object of the state.
-	Delete *Target `json:"delete,omitempty"`
+	Delete *Deletion `json:"delete,omitempty"`
 	// User makes the change. Groups are the user's groups, without those that the API
 	// server adds.
 	User   string   `json:"user,omitempty"`
 	Groups []string `json:"groups,omitempty"`
-	Expect Expect   `json:"expect"`
+	// Expect is the expected answer. It is nil if admission does not review the change, for
+	// example of a Node that becomes not ready.
+	Expect *Expect `json:"expect,omitempty"`
+
+	// documents are the objects that Apply applies.
+	documents []map[string]any
 }
 
 // Target names an object.
@@ -74,6 +81,18 @@ type Target struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 }
+
+// Deletion is the deletion of an object. As with an API server, an object that has finalizers
+// is terminating until a step removes them.
+type Deletion struct {
+	Target
+	// Cascade is CascadeForeground or "". As with "kubectl delete --cascade=foreground", the
+	// object then gets the finalizer foregroundDeletion.
+	Cascade string `json:"cascade,omitempty"`
+}
+
+// CascadeForeground is a value of Deletion.Cascade.
+const CascadeForeground = "foreground"
 
 // Patch is a JSON merge patch (RFC 7386) of an object.
 type Patch struct {
@@ -88,7 +107,7 @@ type Expect struct {
 	Policies []string `json:"policies,omitempty"`
 	// Message lists texts that the denial contains.
 	Message []string `json:"message,omitempty"`
-	// Warnings lists texts, each of which is contained in a warning.
+	// Warnings lists texts. At least one warning contains each text.
 	Warnings []string `json:"warnings,omitempty"`
 	// NoWarnings means that there is no warning.
 	NoWarnings bool `json:"noWarnings,omitempty"`
@@ -173,7 +192,11 @@ func (s *Scenario) check() []error {
 		if step.User == "" && len(step.Groups) > 0 {
 			errs = append(errs, s.fail(at+".user", "is missing: groups need a user"))
 		}
+		if d := step.Delete; d != nil && d.Cascade != "" && d.Cascade != CascadeForeground {
+			errs = append(errs, s.fail(at+".delete.cascade", "must be %s, is %q", CascadeForeground, d.Cascade))
+		}
 		switch e := step.Expect; {
+		case e == nil:
 		case e.Allowed == nil:
 			errs = append(errs, s.fail(at+".expect.allowed", "is missing: true or false"))
 		case *e.Allowed && (len(e.Policies) > 0 || len(e.Message) > 0):
@@ -245,49 +268,79 @@ func (s *Scenario) inside(at string, err error) error {
 	return s.source.At(field, fmt.Errorf("%s: %w", at, err))
 }
 
+// item is an object of the state or of a step, with the document that it was read from.
+type item struct {
+	calico.Object
+
+	document map[string]any
+}
+
 func (s *Scenario) readState() error {
 	var errs []error
-	for i, item := range s.State {
-		at := fmt.Sprintf("state[%d]", i)
-		switch {
-		case has(item, "file"):
-			path, err := s.file(item, at)
-			if err == nil {
-				var read []state.Read
-				read, err = state.ReadFiles([]string{path}, nil)
-				s.objects = append(s.objects, state.Objects(read)...)
+	for i, v := range s.State {
+		items, err := s.readItem(v, fmt.Sprintf("state[%d]", i))
+		errs = append(errs, err)
+		for _, o := range items {
+			s.objects = append(s.objects, o.Object)
+			if meta := metadata(o.Object); meta["deletionTimestamp"] != nil && len(finalizers(meta)) == 0 {
+				errs = append(errs, s.fail(fmt.Sprintf("state[%d]", i), "%s has a deletionTimestamp and no finalizers: an API server does not keep such an object", o.ID()))
 			}
-			errs = append(errs, s.within(at+".file", err))
-		case has(item, "nodes"):
-			var group struct {
-				Nodes Nodes `json:"nodes"`
-			}
-			if err := s.unmarshal(item, at, "group of nodes", &group); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			nodes, err := group.Nodes.objects()
-			if err != nil {
-				errs = append(errs, s.fail(at+".nodes", "%w", err))
-			}
-			s.objects = append(s.objects, nodes...)
-		default:
-			o, err := calico.Decode(item)
-			if err != nil {
-				errs = append(errs, s.decodeError(at, err))
-				continue
-			}
-			s.objects = append(s.objects, o)
 		}
 	}
 	for i := range s.Steps {
-		if o := s.Steps[i].Apply; o != nil {
-			if _, err := calico.Decode(o); err != nil {
-				errs = append(errs, s.decodeError(fmt.Sprintf("steps[%d].apply", i), err))
+		step := &s.Steps[i]
+		if step.Apply == nil {
+			continue
+		}
+		items, err := s.readItem(step.Apply, fmt.Sprintf("steps[%d].apply", i))
+		errs = append(errs, err)
+		for _, o := range items {
+			if o.ID().Kind == calico.KindNode {
+				o.document = calico.Manifest(o.Object) // No API server has the Nodes of calicoctl.
 			}
+			step.documents = append(step.documents, o.document)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// readItem reads the objects of an item: the objects in a file, a group of Nodes, or a single
+// object.
+func (s *Scenario) readItem(v map[string]any, at string) ([]item, error) {
+	var out []item
+	switch {
+	case has(v, "file"):
+		path, err := s.file(v, at)
+		if err != nil {
+			return nil, s.within(at+".file", err)
+		}
+		read, err := state.ReadFiles([]string{path}, nil)
+		for _, r := range read {
+			out = append(out, item{r.Object, r.Document.Object})
+		}
+		return out, s.within(at+".file", err)
+	case has(v, "nodes"):
+		var group struct {
+			Nodes Nodes `json:"nodes"`
+		}
+		if err := s.unmarshal(v, at, "group of nodes", &group); err != nil {
+			return nil, err
+		}
+		nodes, err := group.Nodes.objects()
+		if err != nil {
+			return nil, s.fail(at+".nodes", "%w", err)
+		}
+		for _, o := range nodes {
+			out = append(out, item{o, calico.Manifest(o)})
+		}
+		return out, nil
+	default:
+		o, err := calico.Decode(v)
+		if err != nil {
+			return nil, s.decodeError(at, err)
+		}
+		return []item{{o, v}}, nil
+	}
 }
 
 func (s *Scenario) decodeError(at string, err error) error {

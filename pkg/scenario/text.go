@@ -26,7 +26,7 @@ func WriteText(w io.Writer, results []*Result) error {
 	return err
 }
 
-// writeFailures writes what is wrong with a failed step, and the decision that it got.
+// writeFailures writes the expectations that a step did not meet, and the actual decision.
 func (s *StepResult) writeFailures(b *strings.Builder, file string) {
 	if len(s.Failures) == 0 {
 		return

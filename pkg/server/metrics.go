@@ -11,12 +11,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/auditor"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
+	"github.com/bgpguard/bgpguard/pkg/reserve"
 )
 
 // Collectors returns all metrics of bgpguard.
 func Collectors() []prometheus.Collector {
 	return slices.Concat(
 		admission.Collectors(), auditor.Collectors(), certs.Collectors(), cluster.Collectors(), enforce.Collectors(),
+		reserve.Collectors(),
 	)
 }
 

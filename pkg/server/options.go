@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/bgpguard/bgpguard/pkg/auditor"
+	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/process"
 )
 
@@ -32,6 +33,9 @@ type Options struct {
 	Port int
 	// RequestTimeout bounds the answer to one request.
 	RequestTimeout time.Duration
+	// MaxDataAge is the longest time without an answer from the API server after which
+	// changes are still evaluated.
+	MaxDataAge time.Duration
 	// ShutdownDelay is the time to keep answering requests after a signal to stop.
 	ShutdownDelay time.Duration
 
@@ -73,6 +77,7 @@ func DefaultOptions() Options {
 	return Options{
 		Port:                   9443,
 		RequestTimeout:         4500 * time.Millisecond,
+		MaxDataAge:             3 * time.Minute,
 		ShutdownDelay:          5 * time.Second,
 		CertSecret:             "bgpguard-webhook-cert",
 		CertService:            "bgpguard-webhook",
@@ -96,6 +101,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Host, "host", o.Host, "address that the webhook listens on (default all addresses)")
 	flags.IntVar(&o.Port, "port", o.Port, "port that the webhook listens on")
 	flags.DurationVar(&o.RequestTimeout, "request-timeout", o.RequestTimeout, "request timeout, which must be less than timeoutSeconds of the webhook configuration")
+	flags.DurationVar(&o.MaxDataAge, "max-data-age", o.MaxDataAge, "maximum time since the API server last answered, about once a minute, for each kind of objects; after that, changes are rejected with error 503, those of Nodes are allowed with a warning, and the webhook is not ready")
 	flags.DurationVar(&o.ShutdownDelay, "shutdown-delay", o.ShutdownDelay, "time to keep answering requests after SIGTERM, until every API server has learned that this replica is not ready")
 
 	flags.StringVar(&o.CertDir, "cert-dir", o.CertDir, "directory with tls.crt and tls.key, reloaded when they are replaced (default: bgpguard creates and rotates its own certificate)")
@@ -137,6 +143,7 @@ func (o *Options) Validate() error {
 	}
 	check(o.Port > 0 && o.Port < 1<<16, "port", o.Port, "must be from 1 to 65535")
 	check(o.RequestTimeout > 0 && o.RequestTimeout <= 30*time.Second, "request-timeout", o.RequestTimeout, "must be above 0s and at most 30s, the maximum of an API server")
+	check(o.MaxDataAge >= cluster.MinMaxAge, "max-data-age", o.MaxDataAge, fmt.Sprintf("must be at least %s, because the API server can be silent for a minute", cluster.MinMaxAge))
 	check(o.ShutdownDelay >= 0, "shutdown-delay", o.ShutdownDelay, "must not be negative")
 	if o.CertDir == "" {
 		check(isName(o.CertSecret), "cert-secret", o.CertSecret, "must be the name of a Secret, or --cert-dir must be set")

@@ -54,6 +54,7 @@ func TestValidate(t *testing.T) {
 		"an empty directory":           {func(o *Options) { o.PolicyDir = []string{""} }, `--policy-dir: must be a path, is ""`},
 		"a port out of range":          {func(o *Options) { o.Port = 65536 }, `--port: must be from 1 to 65535, is "65536"`},
 		"no time for a request":        {func(o *Options) { o.RequestTimeout = 0 }, `--request-timeout: must be above 0s and at most 30s, the maximum of an API server, is "0s"`},
+		"a short age of the data":      {func(o *Options) { o.MaxDataAge = time.Minute }, `--max-data-age: must be at least 1m30s, because the API server can be silent for a minute, is "1m0s"`},
 		"a negative delay":             {func(o *Options) { o.ShutdownDelay = -time.Second }, `--shutdown-delay: must not be negative, is "-1s"`},
 		"no Secret for certificates":   {func(o *Options) { o.CertSecret = "" }, `--cert-secret: must be the name of a Secret, or --cert-dir must be set, is ""`},
 		"no Secret, but files":         {func(o *Options) { o.CertSecret, o.CertDir = "", "/certs" }, ``},

@@ -25,6 +25,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/enforce"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/process"
+	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -52,6 +53,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return fmt.Errorf("policies: %w", err)
 	}
 	store := cluster.NewStore(log.WithName("cluster"))
+	store.SetMaxAge(o.MaxDataAge)
 	engine := validate.NewEngine(policy.NewSet(nil))
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
 	sources.OnChange(keeper.SetLibrary)
@@ -109,7 +111,17 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 
 	// From requests to answers.
+	reservations, err := reserve.NewConfigMap(config, process.Namespace(o.Namespace))
+	if err != nil {
+		return err
+	}
+	ledger := reserve.NewLedger(reservations, replica(), log.WithName("reservations"))
+	store.Observe(ledger.Observe)
+	if err := mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations}); err != nil {
+		return err
+	}
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
+	admit.SetLedger(ledger)
 	admit.SetRecord(audits.exemptions.Record)
 	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {

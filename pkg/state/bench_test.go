@@ -7,7 +7,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
-// benchObjects are 5,000 Nodes and what peers them.
+// benchObjects returns 5,000 Nodes and the objects that configure their sessions.
 func benchObjects(b *testing.B) []calico.Object {
 	b.Helper()
 	objects := append(calicotest.Nodes(b, 5000), calicotest.Mesh(b, false), calicotest.IPPool(b, "pods", calicotest.Spec{"cidr": "192.168.0.0/16"}))

@@ -44,3 +44,27 @@ func LiveChange(c Change) Change {
 	}
 	return c
 }
+
+// downSample is how many objects Down names.
+const downSample = 3
+
+// Down counts the objects that Live leaves out, and names the first few. O(n).
+func (s *Snapshot) Down() (n int, sample []calico.ID) {
+	for i, info := range calico.Kinds() {
+		if info.Observation {
+			continue
+		}
+		list := s.orEmpty().lists[i]
+		without := list.Without(calico.Down)
+		if without.Len() == list.Len() {
+			continue
+		}
+		n += list.Len() - without.Len()
+		list.Changes(without, func(before, _ calico.Object) {
+			if before != nil && len(sample) < downSample {
+				sample = append(sample, before.ID())
+			}
+		})
+	}
+	return n, sample
+}

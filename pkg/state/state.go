@@ -13,6 +13,10 @@ import (
 // Other errors wrap it. The caller can repeat the request.
 var ErrNotSynced = errors.New("not ready")
 
+// ErrStale means that the API server has not confirmed the state for too long: it may have
+// changed. Other errors wrap it. The caller can repeat the request.
+var ErrStale = errors.New("stale data")
+
 // Snapshot is an immutable copy of the state: a list of objects for each kind in the table
 // of kinds. The lists and the objects must not be changed. A nil *Snapshot is the empty
 // state.

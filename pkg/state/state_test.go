@@ -17,7 +17,7 @@ var kinds = func() (out []calico.Kind) {
 	return out
 }()
 
-// object makes an object; variant tells two of one id apart.
+// object returns an object. Objects of one ID differ if their variants differ.
 func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Object {
 	t.Helper()
 	if kind == calico.KindSecret {
@@ -27,7 +27,7 @@ func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Obj
 		calicotest.Status(map[string]any{"bgp": map[string]any{"numberEstablishedV4": variant}}))
 }
 
-// objects lists what a snapshot holds, by the accessors of each kind.
+// objects lists the objects of a snapshot with the accessors of each kind.
 func objects(s *Snapshot) []calico.Object {
 	var out []calico.Object
 	for _, o := range s.Nodes() {
@@ -85,7 +85,7 @@ func TestApplyGivesWhatRebuildingGives(t *testing.T) {
 				current[id] = c.After
 			}
 			var all []calico.Object
-			for _, o := range current { // In any order.
+			for _, o := range current { // in any order
 				all = append(all, o)
 			}
 			if rebuilt := New(all...); !same(objects(s), objects(rebuilt)) {
@@ -101,7 +101,7 @@ func TestApplyGivesWhatRebuildingGives(t *testing.T) {
 	}
 }
 
-// Two changes to one snapshot, as by two requests at once.
+// Two concurrent requests change the same snapshot.
 func TestChangesToOneSnapshotAreIndependent(t *testing.T) {
 	s := New(object(t, calico.KindNode, "a", 0), object(t, calico.KindNode, "c", 0), object(t, calico.KindNode, "e", 0))
 	s = s.Apply(Change{After: object(t, calico.KindNode, "f", 0)})
@@ -254,7 +254,7 @@ func TestSameConfigurationAndSameNodes(t *testing.T) {
 	}
 }
 
-// A snapshot that is made of all objects again has other lists, though they hold the same.
+// A second snapshot of the same objects has other lists with the same contents.
 func TestSharingKeepsEqualLists(t *testing.T) {
 	var all []calico.Object
 	for _, kind := range kinds {

@@ -4,9 +4,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// The types and constants below are part of the interface of this package: its lists
-// and summaries consist of them. They are declared in package sessions, which makes
-// their values and which only this package imports.
+// The types and constants below are part of the interface of this package, because its
+// lists and summaries contain them. They are declared in package sessions, which makes
+// their values. Only this package imports package sessions.
 
 // HalfSession is one side of a BGP session.
 type HalfSession = sessions.HalfSession

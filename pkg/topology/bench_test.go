@@ -48,16 +48,16 @@ func rackPeer(t testing.TB, name, selector string) calico.Object {
 	return calicotest.Object(t, "BGPPeer", name, map[string]any{"nodeSelector": selector, "peerSelector": "has(rr)"})
 }
 
-// shapes are the ways to give each node a BGPPeer of its own: which node it is
-// for, and with whom it peers.
+// shapes are states with one BGPPeer for each node. They differ in how the BGPPeer
+// selects the node and its peers.
 var shapes = []shape{{"name", "reflectors"}, {"name", "router"}, {"hostname", "reflectors"}, {"hostname", "router"}}
 
 type shape struct{ by, peer string }
 
 func (s shape) String() string { return "by=" + s.by + "/peer=" + s.peer }
 
-// peerOf returns the BGPPeer of node i, with the route reflectors or with a
-// router that no other node peers with.
+// peerOf returns the BGPPeer of node i. Its peers are the route reflectors, or a router
+// that is a peer of this node only.
 func (s shape) peerOf(t testing.TB, i int, asn int64) calico.Object {
 	name := fmt.Sprintf("node-%05d", i)
 	spec := map[string]any{"node": name}
@@ -76,8 +76,8 @@ func (s shape) peerOf(t testing.TB, i int, asn int64) calico.Object {
 	return calicotest.Object(t, "BGPPeer", "peer-of-"+name, spec)
 }
 
-// cluster is a state of n nodes, 3 of them route reflectors, each with a BGPPeer
-// of its own.
+// cluster returns a state of n nodes, each with a BGPPeer of its own. 3 nodes are route
+// reflectors.
 func (s shape) cluster(t testing.TB, n int) *state.Snapshot {
 	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": false})}
 	for i := range n {
@@ -98,8 +98,8 @@ func forShapes(b *testing.B, run func(b *testing.B, shape shape, s *state.Snapsh
 	}
 }
 
-// BenchmarkFirstWithAPeerPerNode is a state with a BGPPeer for each node to its
-// first summary.
+// BenchmarkFirstWithAPeerPerNode measures the first summary of a state with one BGPPeer
+// for each node.
 func BenchmarkFirstWithAPeerPerNode(b *testing.B) {
 	forShapes(b, func(b *testing.B, _ shape, s *state.Snapshot) {
 		for b.Loop() {
@@ -110,7 +110,7 @@ func BenchmarkFirstWithAPeerPerNode(b *testing.B) {
 	})
 }
 
-// BenchmarkChangeOfAPeerPerNode is a change of one of them to a new summary.
+// BenchmarkChangeOfAPeerPerNode measures the new summary after one of them changed.
 func BenchmarkChangeOfAPeerPerNode(b *testing.B) {
 	forShapes(b, func(b *testing.B, shape shape, s *state.Snapshot) {
 		before := compute(b, s, nil)
@@ -123,7 +123,7 @@ func BenchmarkChangeOfAPeerPerNode(b *testing.B) {
 	})
 }
 
-// modes are whether the mesh is on.
+// modes has, for each name, whether the mesh is on.
 var modes = map[string]bool{"mesh": true, "reflectors": false}
 
 func forClusters(b *testing.B, run func(b *testing.B, s *state.Snapshot)) {
@@ -138,7 +138,7 @@ func forClusters(b *testing.B, run func(b *testing.B, s *state.Snapshot)) {
 	}
 }
 
-// BenchmarkFirst is a state to its first summary.
+// BenchmarkFirst measures the first summary of a state.
 func BenchmarkFirst(b *testing.B) {
 	forClusters(b, func(b *testing.B, s *state.Snapshot) {
 		for b.Loop() {
@@ -149,7 +149,7 @@ func BenchmarkFirst(b *testing.B) {
 	})
 }
 
-// changes are one-object changes of a cluster, by what they reach.
+// changes are changes of one object of a cluster, by name.
 var changes = map[string]func(testing.TB, *state.Snapshot) state.Change{
 	"peer-selector": func(t testing.TB, _ *state.Snapshot) state.Change {
 		return state.Change{After: rackPeer(t, "rack-00", "rack == 'r1'")}
@@ -177,7 +177,7 @@ var changes = map[string]func(testing.TB, *state.Snapshot) state.Change{
 	},
 }
 
-// BenchmarkChange is a one-object change to a new summary.
+// BenchmarkChange measures the new summary after a change of one object.
 func BenchmarkChange(b *testing.B) {
 	for _, name := range sortedKeys(changes) {
 		b.Run("change="+name, func(b *testing.B) {
@@ -194,7 +194,7 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory tells what a topology keeps beside the objects, as
+// BenchmarkMemory reports the memory of a topology without the objects, as
 // bytes/topology.
 func BenchmarkMemory(b *testing.B) {
 	forClusters(b, func(b *testing.B, s *state.Snapshot) {
@@ -215,7 +215,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// work is how much there is to do for a state, whatever its speed.
+// work is the sizes that determine the cost of a topology.
 type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 
 func (t *Topology) work() work {
@@ -249,8 +249,8 @@ func TestTheWorkDoesNotGrowWithTheNodes(t *testing.T) {
 	}
 }
 
-// TestAChangeAllocatesAsOftenWithMoreNodes counts allocations: each stands for
-// a set, a group or a link that is made anew.
+// TestAChangeAllocatesAsOftenWithMoreNodes verifies that the number of allocations does
+// not grow with the nodes. Each recomputed set, group or link is an allocation.
 func TestAChangeAllocatesAsOftenWithMoreNodes(t *testing.T) {
 	for _, mode := range sortedKeys(modes) {
 		for _, name := range sortedKeys(changes) {
@@ -262,7 +262,7 @@ func TestAChangeAllocatesAsOftenWithMoreNodes(t *testing.T) {
 					next := s.Apply(changes[name](t, s))
 					counts[i] = testing.AllocsPerRun(10, func() { compute(t, next, before) })
 				}
-				// Slices that grow by appending, and maps, take a few steps more.
+				// Growing slices and maps need a few more allocations.
 				if counts[1] > counts[0]*1.1+8 {
 					t.Errorf("%v allocations with 100 nodes, %v with 2,000", counts[0], counts[1])
 				}
@@ -278,17 +278,16 @@ func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 	a, b := reflect.ValueOf(*before.Summary()), reflect.ValueOf(*after.Summary())
 	for i := range a.NumField() {
 		if f := a.Field(i); f.Kind() != reflect.String && f.Pointer() != b.Field(i).Pointer() {
-			t.Errorf("%s was made anew", a.Type().Field(i).Name)
+			t.Errorf("%s was recomputed", a.Type().Field(i).Name)
 		}
 	}
 	if before.sessions.Classes != after.sessions.Classes || before.networks != after.networks {
-		t.Error("sessions were computed again")
+		t.Error("sessions were recomputed")
 	}
 }
 
-// TestAChangeReadsLabelsOnce counts selector evaluations: a selector that was
-// asked before is not evaluated again, however many changes follow, and a new
-// one reads a column that is there.
+// TestAChangeReadsLabelsOnce verifies the caches of the index. Known selectors are not
+// evaluated again, and columns are not made again.
 func TestAChangeReadsLabelsOnce(t *testing.T) {
 	s := cluster(t, 100, false)
 	topology := compute(t, s, nil)

@@ -12,8 +12,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// counting is a context that counts how often it is asked whether it is done,
-// and is from a number of times on.
+// counting is a context that counts the calls of Err. If done is not 0, the context is
+// done from that call.
 type counting struct {
 	context.Context
 	asked, done int
@@ -27,8 +27,8 @@ func (c *counting) Err() error {
 	return nil
 }
 
-// TestComputeEndsWithItsContext ends the context at each place where it is
-// asked: nothing goes on from there.
+// TestComputeEndsWithItsContext cancels the context at each call of Err. Compute must
+// return an error after at most one more call of Err.
 func TestComputeEndsWithItsContext(t *testing.T) {
 	objects := append(makeNodes(t, 6), rackPeer(t, "a", "all()"), calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "192.0.2.1", "asNumber": int64(65000)}))
 	s := state.New(objects...)
@@ -57,15 +57,15 @@ func TestComputeEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestTheContextIsAskedAsTheWorkGrows counts how often: at least once for each
-// BGPPeer and for each vertex whose routes are followed.
+// TestTheContextIsAskedAsTheWorkGrows verifies that Compute calls Err at least once for
+// each BGPPeer and for each vertex whose routes it follows.
 func TestTheContextIsAskedAsTheWorkGrows(t *testing.T) {
 	for _, n := range []int{20, 200} {
 		var objects []calico.Object
 		for i := range n {
 			name := fmt.Sprintf("n%d", i)
 			objects = append(objects, clusterNode(t, i, calicotest.Label("name", name)), calicotest.Object(t, "BGPPeer", name, map[string]any{
-				// The time keeps them apart: BGPPeers that differ only in their nodes are one.
+				// Different times, because BGPPeers that differ only in their nodes form one group.
 				"nodeSelector": fmt.Sprintf("name == '%s'", name), "peerSelector": "has(rr)", "maxRestartTime": fmt.Sprintf("%ds", i+1),
 			}))
 		}

@@ -7,9 +7,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// BIRD's timers as Calico sets them, in seconds: connect delay, connect retry
-// and error wait by the template, the others by BIRD's defaults
-// (bird.cfg.template; proto/bgp/config.Y, nest/proto.c of BIRD 1.6).
+// BIRD's timers in Calico, in seconds. Calico's template sets connect delay, connect
+// retry and error wait (bird.cfg.template). The others are BIRD's defaults
+// (proto/bgp/config.Y and nest/proto.c of BIRD 1.6).
 const (
 	connectDelay        = 2
 	connectRetry        = 5
@@ -34,7 +34,7 @@ func (t *Topology) convergence() *Convergence {
 		c.Start = Delay{gracefulRestartWait, fmt.Sprintf(
 			"a node with a peer that is down, or with a half-session that cannot come up for another reason than its AS numbers, uses no learned route until BIRD's graceful-restart wait of %d seconds is over", gracefulRestartWait)}
 	}
-	restart := -1 // the shortest that a route reflector advertises
+	restart := -1 // the shortest restart time that a route reflector advertises; -1 for none
 	for _, n := range t.networks {
 		for i := range n.Links {
 			l := &n.Links[i]

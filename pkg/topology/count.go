@@ -17,13 +17,13 @@ type network struct{ *sessions.Network }
 // tally is the numbers of sessions and half-sessions of a network.
 type tally struct {
 	Sessions
-	// byPeering counts, for each of the peerings, the sessions of which it configures a
-	// side; byMesh those of which the mesh does.
+	// byPeering is, for each peering, the number of sessions with at least one
+	// half-session that it configures. byMesh is this number for the mesh.
 	byPeering []int
 	byMesh    int
-	// broken, ambiguous and frozen mark the half-sessions and nodes that Sessions
-	// counts: broken by reason, frozen by what BIRD rejects and, under
-	// sessions.AnyRefusal, all.
+	// broken, ambiguous and frozen are the half-sessions and nodes that Sessions counts.
+	// broken has them by reason. frozen has them by the part that BIRD rejects and, under
+	// sessions.AnyRefusal, together.
 	broken    map[Reason]*marks
 	ambiguous marks
 	frozen    map[string]*marks
@@ -57,7 +57,7 @@ func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
 // linksBetweenChecks is the number of links after which count checks the context.
 const linksBetweenChecks = 256
 
-// sumUp makes the parts of Sessions that name nodes.
+// sumUp sets the fields of Sessions that name nodes.
 func (n *network) sumUp(t *tally, fields map[string]bool) {
 	loads := t.loads.byCount(n)
 	t.Load, t.reflectorLoad = t.list(n, loads[0], false), t.list(n, loads[1], true)
@@ -94,7 +94,7 @@ func (t *tally) ambiguousMembers(f calico.Family) string {
 }
 
 // frozenMembers registers the nodes whose BIRD rejects its configuration for a
-// reason, or for any.
+// reason, or for any reason under sessions.AnyRefusal.
 func (t *tally) frozenMembers(f calico.Family, reason string) string {
 	name := "frozen/" + f.String()
 	if reason != sessions.AnyRefusal {
@@ -110,8 +110,8 @@ func (t *Topology) marked(f calico.Family, m *marks) func(int) bool {
 	return func(i int) bool { return m.has(t.networks[f], i) }
 }
 
-// breaks counts half-sessions of the nodes of a class on which no session comes up,
-// halves in all, and returns the marks of the reason.
+// breaks adds a number of broken half-sessions of the nodes of a class to the tally,
+// and returns the marks of the reason.
 func (n *network) breaks(t *tally, reason Reason, halves int, group uint32) *marks {
 	t.Broken += halves
 	t.dead[group] = t.dead[group] || waitsFor(reason)
@@ -130,7 +130,7 @@ func (t *tally) marked(reason Reason) *marks {
 // wrong AS number (nest/proto.c, proto_falling_down; observed with BIRD 1.6.8).
 func waitsFor(reason Reason) bool { return reason != ASNumberMismatch }
 
-// ordered counts the ordered pairs of different nodes of two classes.
+// ordered returns the number of ordered pairs of different nodes of two classes.
 func (n *network) ordered(a, b uint32) int {
 	if a == b {
 		return 2 * n.Classes.Pairs(a, b)
@@ -171,14 +171,15 @@ func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields ma
 	n.credit(t, l)
 }
 
-// configuring is a peer group that configures a side of the sessions of a link.
+// configuring is a peer group that configures half-sessions on a link.
 type configuring struct {
 	*sessions.PeerGroup
-	from bool // by its members with nodes of the first class
-	to   bool // by those with nodes of the second; neither for a single member
+	from bool // members with nodes in the class From of the link configure them
+	to   bool // members with nodes in the class To configure them; a group of one member has neither
 }
 
-// credit counts the sessions of a link for the BGPPeers that configure a side of them.
+// credit adds the sessions of a link to the numbers of the BGPPeers that configure at
+// least one of their half-sessions.
 func (n *network) credit(t *tally, l *sessions.Link) {
 	shares, mesh := n.shares(l)
 	total := n.Classes.Pairs(l.From, l.To)
@@ -194,8 +195,8 @@ func (n *network) credit(t *tally, l *sessions.Link) {
 	}
 }
 
-// shares returns the peer groups that configure a side of the sessions of a link, and
-// whether the mesh configures one.
+// shares returns the peer groups that configure half-sessions on a link or back, and
+// whether the mesh configures some of them.
 func (n *network) shares(l *sessions.Link) (shares []configuring, mesh bool) {
 	for _, end := range []*sessions.Link{l, n.Link(l.To, l.From)} {
 		mesh = mesh || end.Protocols[0].Prefix == sessions.PrefixMesh
@@ -216,9 +217,10 @@ func (n *network) shares(l *sessions.Link) (shares []configuring, mesh bool) {
 	return shares, mesh
 }
 
-// creditMembers counts the sessions of a link, total in all, for the members of a peer
-// group: all but those between two nodes that are not the member's. O(members with
-// nodes in the two classes).
+// creditMembers adds the sessions of a link to the numbers of the members of a peer
+// group. A member configures all of the total sessions except those between two nodes
+// that it does not select on the varying side. O(members with nodes in the two
+// classes).
 func (n *network) creditMembers(t *tally, l *sessions.Link, s configuring, total int) {
 	from, to := n.Classes.List[l.From].Nodes, n.Classes.List[l.To].Nodes
 	spread := n.Spreads[s.PeerGroup]
@@ -272,7 +274,7 @@ func (n *network) countMesh(t *tally, degrees []int) {
 			linked[l.From][kind] += n.Classes.List[l.To].Nodes
 		}
 	}
-	count := 0 // counted from both ends
+	count := 0 // each session is counted at both ends
 	for g, kind := range kinds {
 		nodes := n.Classes.List[g].Nodes
 		for other := range sessions.MeshKinds {
@@ -341,10 +343,10 @@ func addSourcesAt(h *sessions.ExternalProtocol, m *marks, nodes *bitset.BitSet) 
 	}
 }
 
-// waiting returns the nodes whose BIRD, when it starts, waits until its
-// graceful-restart wait is over, nil for none. They have a half-session on which no
-// session comes up, or a peer that is not ready. O(classes + links), and O(nodes) if
-// there are such nodes.
+// waiting returns the nodes on which a starting BIRD waits until its graceful-restart
+// wait is over, nil if there are none. They have a half-session on which no session
+// comes up, or a peer that is not ready. O(classes + links), and O(nodes) if there are
+// such nodes.
 func (n *network) waiting(t *tally) *bitset.BitSet {
 	down := n.Index.NotReady.Intersection(n.Index.BGP[n.Family])
 	downIn := make([]int, len(n.Classes.List))
@@ -361,8 +363,8 @@ func (n *network) waiting(t *tally) *bitset.BitSet {
 		if t.dead[g] {
 			return true
 		}
-		// If it is the only node that is not ready, it does not wait for itself, but is
-		// counted: it is down anyway.
+		// If exactly one node is not ready, it does not wait for itself. It is counted
+		// because it is down anyway.
 		if n.InMesh(uint32(g)) && meshDown > 0 {
 			return true
 		}

@@ -29,8 +29,8 @@
 //     (sessions/peergroup.go, O(P + nodes on these sides))
 //  5. Put nodes into one class if they are in the same sets of step 3 and have the
 //     same AS number, cluster ID, address families and listen port. In the later
-//     steps, what holds for a class holds for each of its nodes. (nodes.Index.Divide,
-//     partition refinement, O(N + members of the sets))
+//     steps, the result for a class is the result for each of its nodes.
+//     (nodes.Index.Divide, partition refinement, O(N + members of the sets))
 //  6. For each pair of classes that a BGPPeer connects, make a link: the
 //     half-sessions that Calico configures. Calico's passes are, in order, global
 //     BGPPeers, BGPPeers for nodes, reverse peering and mesh. The first pass with a
@@ -50,8 +50,8 @@
 //     marks.go, O(L + C + external peers); sessions/refusal.go)
 //  11. Merge classes that have the same neighbors on the same terms into vertices.
 //     Routes cannot distinguish such classes. Follow one route of each vertex by RFC 4271 and
-//     RFC 4456, once with external peers that pass routes on and once without. The
-//     result is a matrix: the nodes of b have the routes of the nodes of a.
+//     RFC 4456, once with and once without transit. The result is a matrix: entry
+//     (a, b) reports whether the nodes of b have the routes of the nodes of a.
 //     (routing.go, O(N + L + V squared); routes.Compute, O(V x sessions) if routes are
 //     reflected once or twice)
 //  12. Read from the matrix: isolated nodes, pairs without a route, partitions, and
@@ -77,8 +77,8 @@
 //
 // # Sources
 //
-// Comments name the source of each rule: Calico's confd for who peers with whom
-// (confd/pkg/backends/calico), BIRD 1.6 for what it accepts and sends, and the RFCs.
-// A second, naive model in the tests follows every half-session and every path one
-// by one, and test/bird runs BIRD on the predicted configuration.
+// Comments name the source of each rule: Calico's confd for the half-sessions
+// (confd/pkg/backends/calico), BIRD 1.6 for the routes that it accepts and sends, and
+// the RFCs. A second, naive model in the tests follows every half-session and every
+// path, and test/bird runs BIRD on the predicted configuration.
 package topology

@@ -15,11 +15,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// Effects describes how a change, which leads from the state before to that of t,
-// reaches the sessions: first what changes about the object itself, then the
-// BGPPeers whose selectors match other nodes than before, those first that lose
-// the most sessions. Each is one sentence without a full stop. It is empty where
-// the sessions are the same.
+// Effects describes how a change affects the sessions. The change leads from the state
+// of before to the state of t. Effects returns first the changes of the object itself,
+// then the BGPPeers whose selectors match other nodes than before. The BGPPeer that
+// loses the most sessions comes first. Each element is one sentence without a full
+// stop. The result is empty if the sessions are the same.
 func (t *Topology) Effects(before *Topology, c state.Change) []string {
 	if t.routings == before.routings {
 		return nil
@@ -47,15 +47,15 @@ func (t *Topology) Effects(before *Topology, c state.Change) []string {
 }
 
 // moved describes the selectors of a BGPPeer that match other nodes than before.
-// A selector that is not set is skipped, and so is one that matches all nodes of
-// which there are now more or fewer.
+// It skips a selector that is unset, and one that matches all nodes before and after
+// nodes were added or deleted.
 func (t *Topology) moved(before *Topology, r, old *sessions.Peering) []string {
 	var out []string
 	describe := func(field, selector, oldSelector string, now, was *bitset.BitSet) {
 		n, m := int(now.Count()), int(was.Count())
 		switch {
 		case selector == "", selector == oldSelector && n == int(t.index.Len()) && m == int(before.index.Len()):
-		// Where nodes were added or deleted, the numbers in the sets differ.
+		// If nodes were added or deleted, the node numbers in the sets cannot be compared.
 		case selector == oldSelector && n == m && (now.Equal(was) || int(t.index.Len()) != int(before.index.Len())):
 		case selector == oldSelector && n == m:
 			out = append(out, fmt.Sprintf("BGPPeer %s: %s %q matches %s as before, but not the same", r.Peer.Name, field, selector, text.Count(n, "node")))
@@ -95,8 +95,8 @@ func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
 	return out
 }
 
-// peerEffects describes what changes about a BGPPeer, apart from its selectors; see
-// moved.
+// peerEffects describes what changes about a BGPPeer, except its selectors, which moved
+// describes.
 func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 	name := c.ID().Name
 	was, ok := before.snapshot.Get(c.ID()).(*calico.BGPPeer)
@@ -124,8 +124,8 @@ func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 	return out
 }
 
-// configures describes the sessions that the BGPPeer configures. Those with peers
-// that are no nodes are not counted, but the nodes that have them are.
+// configures describes the sessions that the BGPPeer configures: the number of sessions
+// between nodes or, for other peers, the number of nodes with such sessions.
 func (b *BGPPeer) configures() string {
 	switch b.Scope {
 	case sessions.ScopeExternal:
@@ -137,8 +137,8 @@ func (b *BGPPeer) configures() string {
 	}
 }
 
-// changed describes how a field of a spec changes. Of maps and lists, such as a
-// reference to a Secret, it does not name the values.
+// changed describes how a field of a spec changes. It does not include the values of
+// maps and lists, such as a reference to a Secret.
 func changed(was, is any) string {
 	a, ok := scalar(was)
 	b, ok2 := scalar(is)
@@ -166,8 +166,8 @@ func scalar(v any) (string, bool) {
 	return fmt.Sprint(v), true
 }
 
-// nodeEffect describes what changes about a Node; mesh reports whether the mesh was
-// on.
+// nodeEffect describes what changes about a Node, "" for nothing. mesh reports whether
+// the mesh was on before.
 func nodeEffect(c state.Change, mesh bool) string {
 	was, ok := c.Before.(*calico.Node)
 	is, ok2 := c.After.(*calico.Node)

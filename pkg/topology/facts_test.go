@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"encoding/json"
@@ -14,7 +15,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// namedSet is a set of nodes as the JSON of a summary has it.
+// namedSet is a set of nodes in the JSON of a summary.
 type namedSet struct {
 	members string
 	nodes   int
@@ -22,11 +23,14 @@ type namedSet struct {
 }
 
 // namedSets appends all sets of nodes in the JSON of a summary. In a list of loads or
-// levels a name stands for all entries up to its own, so only the number of nodes is
-// compared.
+// levels, the set of an entry includes all entries before it, so only the number of nodes
+// is compared.
 func namedSets(v any, out *[]namedSet) {
 	switch v := v.(type) {
 	case map[string]any:
+		if reflecting, ok := v["reflecting"].([]any); ok {
+			addReflecting(v["levels"], reflecting)
+		}
 		members, isSet := v["members"].(string)
 		if nodes, ok := v["nodes"].(json.Number); ok && isSet {
 			n, _ := nodes.Int64()
@@ -51,7 +55,27 @@ func namedSets(v any, out *[]namedSet) {
 	}
 }
 
-// Against a state without nodes, a set has gained all that it holds.
+// addReflecting adds the route reflectors to the numbers of nodes in the levels: the sets
+// contain them too.
+func addReflecting(levels any, reflecting []any) {
+	number := func(v any, field string) int64 {
+		n, _ := v.(map[string]any)[field].(json.Number).Int64()
+		return n
+	}
+	added := int64(0)
+	for _, level := range levels.([]any) {
+		n := number(level, "nodes") - added
+		for _, r := range reflecting {
+			if number(r, "reflectors") <= number(level, "reflectors") {
+				n += number(r, "nodes")
+			}
+		}
+		added += n - number(level, "nodes")
+		level.(map[string]any)["nodes"] = json.Number(strconv.FormatInt(n, 10))
+	}
+}
+
+// Compared with a state without nodes, all nodes of a set are new.
 func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 	kinds := map[string]int{}
 	forRandomStates(t, 8, seeds/3, func(_ *rand.Rand, objects []calico.Object) string {
@@ -88,7 +112,7 @@ func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 		return ""
 	})
 	if len(kinds) != 8 || kinds["/singlePoint/zone/"] != 0 { // Random nodes have no zones.
-		t.Errorf("not every kind of set was there: %v", kinds)
+		t.Errorf("some kinds of sets are missing: %v", kinds)
 	}
 }
 
@@ -97,7 +121,7 @@ func TestNamesThatAreNoSets(t *testing.T) {
 	for _, members := range []string{
 		"", "mesh", "mesh/ready", "sessions/IPv4", "sessions/IPv5/ambiguous", "sessions/IPv4/load/many", "reflectors/IPv5/load/1",
 		"routes/IPv4/perhaps/singlePoint/node/a", "routes/IPv4/withTransit/singlePoint/node", "frozen/IPv5/x", "sessions/IPv4/broken",
-		// What a summary could have, and neither has.
+		// Names of sets that neither summary has.
 		"sessions/IPv4/broken/NoReturn", "sessions/IPv4/load/7", "routes/IPv4/withTransit/singlePoint/node/n00",
 	} {
 		t.Run(members, func(t *testing.T) {
@@ -108,7 +132,7 @@ func TestNamesThatAreNoSets(t *testing.T) {
 	}
 }
 
-// What a set has gained is compared node by node, whatever became of its size.
+// Gained compares node by node, even if the size of the set does not change.
 func TestGained(t *testing.T) {
 	at := func(name, address, zone string) calico.Object {
 		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.Label("topology.kubernetes.io/zone", zone))
@@ -148,7 +172,7 @@ func TestWhoProgramsClusterRoutes(t *testing.T) {
 	bird := func(v string) calico.Object { return configuration(t, map[string]any{"programClusterRoutes": v}) }
 	for name, c := range map[string]struct {
 		objects []calico.Object
-		want    string // setting of Felix and BIRD, who programs IPIP and no encapsulation, and the version
+		want    string // setting of Felix and BIRD, the programs for IPIP and no encapsulation, and the version
 	}{
 		"the version is not known":                {nil, ` / ipip bird noEncap bird ""`},
 		"a version of another product":            {[]calico.Object{calicotest.Object(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": "v3.21.0", "variant": "TigeraSecureEnterprise"})}, ` / ipip bird noEncap bird ""`},
@@ -226,7 +250,7 @@ func TestSelectorsOfBGPPeers(t *testing.T) {
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
-			// A Node that they match more, though it speaks no BGP.
+			// The selectors match one more Node, which has no BGP address.
 			s = s.Apply(state.Change{After: calicotest.Node(t, "more", calicotest.Label("rack", "a"), calicotest.Label("x", ""), calicotest.Label("rr", ""))})
 			if fault := topologiesDiffer(compute(t, s, topology), compute(t, s, nil)); fault != "" {
 				t.Error(fault)
@@ -268,7 +292,7 @@ func TestACalicoNodeStatusChangesNothing(t *testing.T) {
 	next := s.Apply(state.Change{After: status})
 	after := compute(t, next, before)
 	if after == before || after.snapshot != next || after.Summary() != before.Summary() || after.sessions.Classes != before.sessions.Classes {
-		t.Error("something was made anew, or the state is the old one")
+		t.Error("a part was recomputed, or the snapshot is the old one")
 	}
 	if again := compute(t, next.Apply(changes["peer-delete"](t, next)), after).Summary(); again.Sessions == before.Summary().Sessions {
 		t.Error("what changes later is not seen")

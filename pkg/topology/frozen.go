@@ -5,9 +5,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// frozen returns the nodes whose BIRD rejects its configuration, by reason and, under
-// AnyRefusal, all. O(links + external peers x classes), and O(nodes) if BIRD rejects
-// an external peer.
+// frozen returns the nodes whose BIRD rejects its configuration, by reason. All of them
+// are under AnyRefusal. O(links + external peers x classes), and O(nodes) if BIRD
+// rejects an external peer.
 func (n *network) frozen() map[string]*marks {
 	out := map[string]*marks{}
 	at := func(reason string) *marks {

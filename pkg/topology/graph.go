@@ -12,11 +12,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// maxExternals is the number of external peers that a graph shows one by one. More
-// are shown as one.
+// maxExternals is the maximum number of external peers that a graph shows separately.
+// If there are more, the graph merges all of them into one.
 const maxExternals = 40
 
-// Graph returns the topology for drawing. It is made on demand. O(nodes x external
+// Graph returns the topology for drawing. Each call computes it. O(nodes x external
 // peers + classes squared).
 func (t *Topology) Graph() *Graph {
 	b := &grapher{Topology: t, graph: &Graph{Groups: []Group{}, Externals: []ExternalPeers{}, Links: []Link{}}, links: map[linkKey]*Link{}, number: map[string]int{}}
@@ -47,7 +47,7 @@ type grapher struct {
 	links   map[linkKey]*Link
 }
 
-// divide makes the groups of the graph: parts that have the same neighbours in
+// divide makes the groups of the graph. A group is the parts with the same neighbors in
 // both families and the same external peers.
 func (b *grapher) divide() {
 	splits := slices.Clone(b.sessions.Classes.Sets())
@@ -139,7 +139,7 @@ func (b *grapher) connect(n *network) {
 			g, h := b.sessions.Classes.Of[b.parts.List[p].First[0]], b.sessions.Classes.Of[b.parts.List[q].First[0]]
 			if kind := n.kindOf(g, h); kind != "" {
 				sources := append(b.sources(n.Link(g, h), uint32(p), uint32(q)), b.sources(n.Link(h, g), uint32(q), uint32(p))...)
-				// Of what is broken, each half-session counts.
+				// LinkBroken counts half-sessions, and here both nodes of a pair have one.
 				if kind == LinkBroken && (n.Link(g, h) == nil) == (n.Link(h, g) == nil) {
 					pairs *= 2
 				}
@@ -149,7 +149,7 @@ func (b *grapher) connect(n *network) {
 	}
 }
 
-// kindOf returns the kind of the link between two classes, "" for none.
+// kindOf returns the kind of the link between two classes, "" if there is no link.
 func (n *network) kindOf(a, c uint32) string {
 	if n.SameAddress(a, c) {
 		return ""
@@ -176,8 +176,8 @@ func (n *network) kindOf(a, c uint32) string {
 	return LinkPeer
 }
 
-// sources names the BGPPeers that configure the first half-sessions on a link, which
-// may be nil, of nodes of one part with nodes of another.
+// sources returns the names of the BGPPeers that configure the first half-sessions on a
+// link, from nodes of part from to nodes of part to. The link may be nil.
 func (b *grapher) sources(l *sessions.Link, from, to uint32) []string {
 	var out []string
 	if l == nil {
@@ -232,8 +232,8 @@ func (b *grapher) leave(n *network) {
 	}
 }
 
-// meet adds an external peer to the graph. If there are many, they have one id and
-// are one.
+// meet adds an external peer to the graph. If many, all external peers have the same id
+// and are merged.
 func (b *grapher) meet(id string, o *sessions.ExternalPeer, many bool) {
 	i := slices.IndexFunc(b.graph.Externals, func(x ExternalPeers) bool { return x.ID == id })
 	if i < 0 {
@@ -250,7 +250,7 @@ func (b *grapher) meet(id string, o *sessions.ExternalPeer, many bool) {
 	}
 }
 
-// reach adds the links of nodes with an external peer.
+// reach adds the links between nodes and an external peer.
 func (b *grapher) reach(id string, nodes *bitset.BitSet, kind string, f calico.Family, sources []string) {
 	counts := b.countIn(nodes)
 	for _, g := range sortedKeys(counts) {
@@ -258,7 +258,7 @@ func (b *grapher) reach(id string, nodes *bitset.BitSet, kind string, f calico.F
 	}
 }
 
-// countIn counts the nodes of a set by group of the graph.
+// countIn returns the number of nodes of a set in each group of the graph.
 func (b *grapher) countIn(set *bitset.BitSet) map[int]int {
 	out := map[int]int{}
 	for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {

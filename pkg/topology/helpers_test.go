@@ -10,7 +10,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// compute computes the topology of s from that before, or from nothing for nil.
+// compute returns the topology of s. before is an earlier topology or nil.
 func compute(t testing.TB, s *state.Snapshot, before *Topology) *Topology {
 	t.Helper()
 	out, err := Compute(t.Context(), s, before)
@@ -20,8 +20,8 @@ func compute(t testing.TB, s *state.Snapshot, before *Topology) *Topology {
 	return out
 }
 
-// show writes a state as YAML, one document in flow style for each object, to
-// be given to "bgpguard topology -f" as it is.
+// show returns a state as YAML, one document in flow style for each object. The text is
+// valid input of "bgpguard topology -f".
 func show(s *state.Snapshot) string {
 	var b strings.Builder
 	write := func(kind string, metadata map[string]any, spec any) {

@@ -10,8 +10,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// incrementally applies n random changes, and says where a topology computed
-// from the one before differs from one computed from nothing.
+// incrementally applies n random changes. It returns the differences between a topology
+// that reuses the previous one and a topology without a previous one.
 func incrementally(g *generator, objects []calico.Object, n int) string {
 	s := state.New(objects...)
 	topology := compute(g.t, s, nil)
@@ -24,7 +24,7 @@ func incrementally(g *generator, objects []calico.Object, n int) string {
 			return fmt.Sprintf("incremental and from scratch differ after change %d, %s %s: %s\nstate before:\n%s\nstate after:\n%s",
 				i, change.Operation(), change.ID(), fault, show(before), show(s))
 		}
-		// What was computed before must not have changed with it.
+		// The previous topology must not have changed.
 		if fault := topologiesDiffer(topology, compute(g.t, before, nil)); fault != "" {
 			return fmt.Sprintf("the topology before change %d, %s %s, is another one after it: %s\nstate before:\n%s",
 				i, change.Operation(), change.ID(), fault, show(before))
@@ -40,7 +40,7 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 	})
 }
 
-// FuzzIncremental has bytes decide a state and changes to it.
+// FuzzIncremental makes a state and changes from the bytes of the fuzzer.
 func FuzzIncremental(f *testing.F) {
 	f.Add([]byte{})
 	for seed := range uint64(8) {

@@ -9,9 +9,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// HalfSessions lists the half-sessions of one node, or of all nodes for "", in
-// order of node, family and protocol, without ambiguous ones. It makes those of one
-// node at a time.
+// HalfSessions lists the half-sessions of one node, or of all nodes for "", in order of
+// node, family and protocol. It skips ambiguous half-sessions. The iterator computes
+// the half-sessions of one node at a time.
 func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	return func(yield func(HalfSession) bool) {
 		t.each(node, nil, func(list []sessions.Listed) bool {
@@ -25,8 +25,8 @@ func (t *Topology) HalfSessions(node string) iter.Seq[HalfSession] {
 	}
 }
 
-// Broken lists the half-sessions that cannot come up, of one node or of all for "",
-// in the order of HalfSessions. O(half-sessions of the nodes that have such ones).
+// Broken lists the half-sessions that cannot come up, of one node or of all nodes for
+// "", in the order of HalfSessions. O(half-sessions of the nodes with broken ones).
 func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
 	var has [2][]func(int) bool
 	for _, f := range calico.Families {
@@ -50,8 +50,8 @@ func (t *Topology) Broken(node string) iter.Seq[BrokenSession] {
 }
 
 // Ambiguous lists the half-sessions that depend on the order in which Calico
-// visits BGPPeers, of one node or of all for "", in the order of HalfSessions.
-// O(half-sessions of the nodes that have such ones).
+// visits BGPPeers, of one node or of all nodes for "", in the order of HalfSessions.
+// O(half-sessions of the nodes with ambiguous ones).
 func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
 	marked := func(f calico.Family, i int) bool { return t.marked(f, &t.tallies[f].ambiguous)(i) }
 	return func(yield func(AmbiguousSession) bool) {
@@ -66,8 +66,8 @@ func (t *Topology) Ambiguous(node string) iter.Seq[AmbiguousSession] {
 	}
 }
 
-// each calls visit with the half-sessions of each node and family that wanted
-// selects; nil selects all.
+// each calls visit with the half-sessions of each node and family for which wanted
+// returns true. If wanted is nil, it calls visit for all nodes.
 func (t *Topology) each(node string, wanted func(f calico.Family, i int) bool, visit func([]sessions.Listed) bool) {
 	members := t.sessions.Classes.Members()
 	for i, n := range t.index.Nodes {
@@ -108,8 +108,8 @@ func (t *Topology) Ignored() []Ignored {
 }
 
 // HasRoute reports whether node "to" has the routes to the pods of node "from" in
-// family f, under the reading of external peers with transit or without. Policies read
-// the Summary; this is for comparing predictions with a running BIRD, route by route.
+// family f, with or without transit. Policies read the Summary. HasRoute serves to
+// compare predictions with a running BIRD, route by route.
 func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool {
 	a, ok := t.index.Find(from)
 	b, ok2 := t.index.Find(to)

@@ -7,10 +7,10 @@ import (
 	"github.com/bits-and-blooms/bitset"
 )
 
-// loads are the numbers of half-sessions of the nodes, without broken ones.
+// loads holds the number of half-sessions of each node, without broken ones.
 type loads struct {
-	degrees []int   // of each node of a class, with other nodes
-	more    []int32 // of each node, with external peers and pods; nil for none
+	degrees []int   // by class: the number of half-sessions of one node with other nodes
+	more    []int32 // by node: the number with external peers and pods; nil if there are none
 }
 
 // of returns the number of half-sessions of node i, which is in class g.
@@ -46,16 +46,16 @@ func (l *loads) add(n *network, set *bitset.BitSet) {
 	}
 }
 
-// loadNodes is nodes with equally many half-sessions. first contains the first few of
-// them, in no order.
+// loadNodes is the nodes with the same number of half-sessions. first contains the
+// first few of them, unordered.
 type loadNodes struct {
 	nodes int
 	first []uint32
 }
 
-// byCount groups the nodes by their numbers of half-sessions: first those that are not
-// route reflectors, then those that are. O(classes), and O(nodes) if there are
-// half-sessions with external peers or pods.
+// byCount groups the nodes by their numbers of half-sessions. Element 0 has the nodes
+// that are not route reflectors, element 1 the route reflectors. O(classes), and
+// O(nodes) if there are half-sessions with external peers or pods.
 func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 	out := [2]map[int]*loadNodes{{}, {}}
 	at := func(g uint32, sessions int) *loadNodes {
@@ -78,7 +78,7 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 		}
 		return out
 	}
-	// Nodes of one class differ in few ways, so keep the last lookup of each class.
+	// Most nodes of a class have the same number, so keep the last lookup of each class.
 	type last struct {
 		more int32
 		*loadNodes
@@ -101,7 +101,7 @@ func (l *loads) byCount(n *network) [2]map[int]*loadNodes {
 }
 
 // list lists the loads of the route reflectors or of the other nodes, the highest
-// first. The set of each is the nodes with at least so many half-sessions.
+// first. The set of a load is the nodes with at least this number of half-sessions.
 func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []Load {
 	f, part := n.Family, "sessions/"
 	if reflectors {

@@ -6,12 +6,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// marks are half-sessions that have something in common: their number, the nodes that
-// have them, and the BGPPeers that configure them.
+// marks is a group of half-sessions, for example those that are broken for one reason:
+// their number, their nodes, and the BGPPeers that configure them.
 type marks struct {
 	halfSessions int
-	classes      []bool         // classes of which all nodes have them; nil for none
-	nodes        *bitset.BitSet // other nodes; nil for none
+	classes      []bool         // by class, whether all its nodes have such half-sessions; nil for no class
+	nodes        *bitset.BitSet // further nodes; nil for none
 	peers        map[string]bool
 }
 
@@ -25,7 +25,7 @@ func (m *marks) addClass(n *network, g uint32, halves int) *marks {
 	return m
 }
 
-// addNodes adds one half-session of each of some nodes.
+// addNodes adds one half-session of each node.
 func (m *marks) addNodes(nodes *bitset.BitSet) {
 	if m.nodes == nil {
 		m.nodes = bitset.New(0)
@@ -62,7 +62,8 @@ func (m *marks) addPeer(p *sessions.Peering) {
 	m.peers[p.Peer.Name] = true
 }
 
-// addPeersAt adds the BGPPeers that select one of some nodes, at most maxNames.
+// addPeersAt adds at most maxNames BGPPeers of sources that select at least one of
+// nodes.
 func (m *marks) addPeersAt(sources []*sessions.Peering, nodes *bitset.BitSet) {
 	named := 0
 	for _, p := range sources {
@@ -76,7 +77,7 @@ func (m *marks) addPeersAt(sources []*sessions.Peering, nodes *bitset.BitSet) {
 	}
 }
 
-// join adds the nodes of other marks.
+// join adds the nodes of other, without their half-sessions and BGPPeers.
 func (m *marks) join(n *network, other *marks) {
 	for g, yes := range other.classes {
 		if yes {
@@ -88,15 +89,15 @@ func (m *marks) join(n *network, other *marks) {
 	}
 }
 
-// has reports whether node i is marked. If m is nil, no node is.
+// has reports whether node i is marked. It returns false if m is nil.
 func (m *marks) has(n *network, i int) bool {
 	return m != nil && (m.hasClass(int(n.Classes.Of[i])) || m.nodes != nil && m.nodes.Test(uint(i)))
 }
 
 func (m *marks) hasClass(g int) bool { return len(m.classes) > g && m.classes[g] }
 
-// nodeSet counts and names the marked nodes. O(classes), and O(nodes) if m.nodes is
-// set.
+// nodeSet returns the marked nodes as a NodeSet. O(classes), and O(nodes) if m.nodes is
+// not nil.
 func (m *marks) nodeSet(n *network, members string) NodeSet {
 	if m.nodes != nil {
 		set := m.nodes
@@ -121,7 +122,7 @@ func (m *marks) halfGroup(n *network, members string) HalfGroup {
 	return HalfGroup{m.halfSessions, m.nodeSet(n, members), firstNames(m.peers)}
 }
 
-// firstNames returns the first few of names, in order.
+// firstNames returns the first maxNames names, in order.
 func firstNames(names map[string]bool) []string {
 	out := sortedKeys(names)
 	return out[:min(len(out), maxNames)]

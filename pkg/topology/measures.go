@@ -8,16 +8,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// measure is one set of the summary, in any topology.
+// measure is one set of the summary. It can be evaluated in any topology.
 type measure interface {
-	// gained returns how many nodes or pairs of nodes the set has now that it did not
-	// have before, and names the first few of them.
+	// gained returns the number of nodes, or pairs of nodes, that are in the set now and
+	// were not before, and the names of the first few.
 	gained(now, before *Topology) (n int, sample []string)
 }
 
-// measures are the sets of a part of the summary by their names, which the summary
-// has as Members. A name and its measure are registered in one call. Policies return
-// the names in their violations, and Gained looks them up.
+// measures holds the sets of a part of the summary by name. The names are the values of
+// Members in the summary. Policies return them in their violations, and Gained looks
+// them up.
 type measures struct {
 	named []namedMeasure
 	finds []func(name string) measure
@@ -37,8 +37,8 @@ func (m *measures) add(name string, measure measure) string {
 	return name
 }
 
-// addAll registers many measures. find returns the measure of a name, nil for another
-// name.
+// addAll registers many measures. find returns the measure of a name, nil for an
+// unknown name.
 func (m *measures) addAll(find func(name string) measure) { m.finds = append(m.finds, find) }
 
 // find returns the measure of a name, nil for a name that is not registered.
@@ -97,8 +97,8 @@ func (t *Topology) Gained(before *Topology, members string) (Gain, error) {
 	return Gain{Members: n, Sample: sample}, nil
 }
 
-// nodesOf is a set of nodes: it returns a function that reports whether a node of a
-// topology is in the set.
+// nodesOf is a set of nodes as a function. For a topology, it returns a function that
+// reports whether a node is in the set.
 type nodesOf func(*Topology) func(node int) bool
 
 func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
@@ -115,8 +115,8 @@ func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
 	return n, sample
 }
 
-// matched calls visit with the number of each node and the one that it had
-// before, -1 for none.
+// matched calls visit with the number of each node in t and its number in before, -1 if
+// it did not exist.
 func (t *Topology) matched(before *Topology, visit func(i, old int)) {
 	old := before.index.Nodes
 	k := 0
@@ -144,9 +144,9 @@ type pairsWithoutRoute struct {
 	transit bool
 }
 
-// gained counts the pairs that have lost a route. Nodes that were and are in the
-// same vertices are counted together. A node that had no address in the family, or
-// was not there, has lost none.
+// gained counts the pairs without a route now that had routes both ways before. Nodes
+// with the same vertices now and before are counted together. A pair with a node that
+// did not exist or had no address in the family before is counted too.
 func (p pairsWithoutRoute) gained(t, before *Topology) (int, []string) {
 	now, old := t.routings[p.family], before.routings[p.family]
 	is, was := now.In(p.transit), old.In(p.transit)

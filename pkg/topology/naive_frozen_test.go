@@ -8,12 +8,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// frozen tells whether BIRD refuses what Calico would write for a node and
-// family, or may refuse it where the order of BGPPeers decides.
+// frozen reports whether BIRD rejects the configuration that Calico would write for a
+// node and family, or may reject it, depending on the order of BGPPeers.
 func (m *naive) frozen(n *calico.Node, f calico.Family) bool { return len(m.refusals(n, f)) > 0 }
 
-// refusals tells what BIRD refuses of a node and family, with the BGPPeers that
-// give the half-sessions with it.
+// refusals returns the parts of the configuration of a node and family that BIRD
+// rejects, each with the BGPPeers that configure them.
 func (m *naive) refusals(n *calico.Node, f calico.Family) map[string][]string {
 	out := map[string][]string{}
 	names := map[string]bool{}
@@ -22,7 +22,7 @@ func (m *naive) refusals(n *calico.Node, f calico.Family) map[string][]string {
 			continue
 		}
 		for _, h := range s.candidates {
-			// Of several nodes with one address, the mesh's is one each.
+			// For nodes that share an address, the mesh has one half-session for each node.
 			peerZero := h.PeerASN == 0 && slices.ContainsFunc(m.nodes, func(p *calico.Node) bool { return p.Name == h.PeerNode && m.asnOf(p) == 0 })
 			for reason, refused := range map[string]bool{
 				sessions.RefusesOwnZero: h.LocalASN == 0, sessions.RefusesPeerZero: peerZero, sessions.RefusesRemoteZero: h.PeerASN == 0 && !peerZero && !s.mesh(),
@@ -43,8 +43,8 @@ func (m *naive) refusals(n *calico.Node, f calico.Family) map[string][]string {
 
 func (s *naiveSlot) mesh() bool { return strings.HasPrefix(s.candidates[0].Protocol, "Mesh_") }
 
-// peersOf names the BGPPeers that give a half-session; what is not the mesh's comes
-// from them.
+// peersOf returns the names of the BGPPeers that configure the candidates, nil for a
+// half-session of the mesh.
 func (s *naiveSlot) peersOf(candidates ...HalfSession) []string {
 	if s.mesh() {
 		return nil
@@ -52,7 +52,8 @@ func (s *naiveSlot) peersOf(candidates ...HalfSession) []string {
 	return sourcesOf(candidates)
 }
 
-// naiveSet is nodes in order, and the BGPPeers behind something of theirs.
+// naiveSet is a NodeSet or HalfGroup of the naive model: nodes in order, half-sessions,
+// and the BGPPeers that configure them.
 type naiveSet struct {
 	halves       int
 	nodes, peers []string

@@ -13,8 +13,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// naiveSlot is one protocol block of one node. It has one candidate, or several that
-// differ where Calico's order of visiting BGPPeers decides between them.
+// naiveSlot is one protocol block of one node. It has one candidate, or several
+// different ones if the order in which Calico visits BGPPeers selects one of them.
 type naiveSlot struct {
 	node       *calico.Node
 	family     calico.Family
@@ -30,7 +30,7 @@ func (s *naiveSlot) workload() bool { return !s.peer.IsValid() }
 
 func (s *naiveSlot) ambiguous() bool { return len(s.candidates) > 1 }
 
-// protocol is the block's name, the first of those that it may have.
+// protocol returns the name of the block: the first of the candidates' names.
 func (s *naiveSlot) protocol() string {
 	name := s.candidates[0].Protocol
 	for _, c := range s.candidates {
@@ -87,8 +87,8 @@ func (m *naive) fillMesh(n *calico.Node, f calico.Family) {
 	}
 }
 
-// meshASN is the AS number that n expects of p in the mesh: without an
-// annotation the cluster's up to Calico v3.31, and n's own since.
+// meshASN returns the AS number that n expects of p in the mesh. If p has no AS number
+// of its own, this is the cluster's up to Calico v3.31, and n's own since v3.32.
 func (m *naive) meshASN(n, p *calico.Node) uint32 {
 	if p.ASNumber != nil {
 		return *p.ASNumber
@@ -112,9 +112,8 @@ func (m *naive) fillPeers(n *calico.Node, f calico.Family, table map[naiveKey][]
 	}
 }
 
-// joined makes one half-session of several that say the same. Others stay as
-// they are, but for a BGPPeer that says one thing twice: of two nodes with one
-// address.
+// joined merges equal half-sessions into one. Otherwise it returns the half-sessions
+// without duplicates, which a BGPPeer configures for two nodes that share an address.
 func joined(halves []HalfSession) []HalfSession {
 	one := halves[0]
 	one.Sources = sourcesOf(halves)
@@ -139,8 +138,7 @@ func sourcesOf(halves []HalfSession) []string {
 	return slices.Compact(out)
 }
 
-// differing names the fields, by their names in JSON, in which half-sessions
-// differ.
+// differing returns the JSON names of the fields in which half-sessions differ.
 func differing(halves []HalfSession) []string {
 	var out []string
 	fields := reflect.TypeFor[HalfSession]()
@@ -157,7 +155,7 @@ func differing(halves []HalfSession) []string {
 	return out
 }
 
-// render is what node n's bird.cfg says of a peer.
+// render returns the half-session of a peer in the bird.cfg of node n.
 func (m *naive) render(n *calico.Node, f calico.Family, scope string, p naivePeering) HalfSession {
 	kind := "Node_"
 	if scope == allNodes {
@@ -189,8 +187,8 @@ func (m *naive) render(n *calico.Node, f calico.Family, scope string, p naivePee
 	return h
 }
 
-// settings are those that a half-session takes from its BGPPeer whatever the
-// peer is.
+// settings returns a half-session with the settings of its BGPPeer that do not depend
+// on the peer.
 func (m *naive) settings(n *calico.Node, f calico.Family, p *calico.BGPPeer) HalfSession {
 	h := HalfSession{
 		Node: n.Name, Family: f.String(), LocalASN: m.asnOf(n), PeerPort: 179,
@@ -199,20 +197,20 @@ func (m *naive) settings(n *calico.Node, f calico.Family, p *calico.BGPPeer) Hal
 		Filters: p.Filters, Sources: []string{p.Name},
 	}
 	if h.KeepaliveTime != nil && *h.KeepaliveTime == 0 {
-		h.KeepaliveTime = nil // BIRD takes 0 for not set.
+		h.KeepaliveTime = nil // BIRD reads 0 as unset.
 	}
 	return h
 }
 
-// reflects makes the neighbour a client where n is a reflector.
+// reflects makes the neighbor a client if n is a route reflector.
 func (m *naive) reflects(n *calico.Node, h *HalfSession, peerClusterID string) {
 	if n.ClusterID != "" && h.PeerASN == h.LocalASN && peerClusterID != n.ClusterID {
 		h.RouteReflectorClient, h.ClusterID = true, n.ClusterID
 	}
 }
 
-// fillWorkloads makes one slot for the pods of n that a BGPPeer peers with;
-// their addresses are not known.
+// fillWorkloads makes one slot for the pods of n that a BGPPeer selects. Their
+// addresses are unknown.
 func (m *naive) fillWorkloads(n *calico.Node, f calico.Family) {
 	for _, p := range m.state.BGPPeers() {
 		if p.LocalWorkloadSelector == "" || !slices.Contains(m.locals(p), n) {
@@ -228,7 +226,7 @@ func (m *naive) fillWorkloads(n *calico.Node, f calico.Family) {
 	}
 }
 
-// owner returns the first node with an address, nil when there is none.
+// owner returns the first node with an address, nil if there is none.
 func (m *naive) owner(f calico.Family, a netip.Addr) *calico.Node {
 	for _, n := range m.nodes {
 		if n.SpeaksBGP(f) && n.Address[f].Addr() == a {

@@ -14,7 +14,7 @@ var bad = []Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, Passw
 func worse(a, b Reason) Reason { return bad[max(slices.Index(bad, a), slices.Index(bad, b))] }
 
 // judge sets the status and the reason of a slot. With several candidates, a session
-// comes up only if it does with each of them.
+// comes up only if it comes up with each of them.
 func (m *naive) judge(s *naiveSlot) {
 	s.status = Paired
 	if s.workload() || m.owner(s.family, s.peer) == nil {
@@ -28,7 +28,7 @@ func (m *naive) judge(s *naiveSlot) {
 	}
 }
 
-// back returns the operative slot of the neighbour towards s, nil when there is
+// back returns the operative slot of the neighbor for the peer s.node, nil if there is
 // none.
 func (m *naive) back(s *naiveSlot) *naiveSlot {
 	if s.workload() {
@@ -37,8 +37,8 @@ func (m *naive) back(s *naiveSlot) *naiveSlot {
 	return m.operative[naiveNeighbour{m.owner(s.family, s.peer), s.node.Address[s.family].Addr()}]
 }
 
-// fault returns the worst reason why no session comes up on a candidate of s, "" if
-// one does.
+// fault returns the worst reason why no session comes up on a candidate of s, "" if one
+// comes up.
 func (m *naive) fault(s *naiveSlot, own HalfSession) Reason {
 	switch {
 	case s.workload():
@@ -82,7 +82,7 @@ func (m *naive) mismatch(near, far *calico.Node, own, other HalfSession) Reason 
 	return ""
 }
 
-// shared tells whether two nodes have an address.
+// shared reports whether several nodes have an address.
 func (m *naive) shared(f calico.Family, a netip.Addr) bool {
 	count := 0
 	for _, n := range m.nodes {

@@ -8,20 +8,20 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// naive is a second implementation of the topology, to check the first against.
-// It goes node by node and pair by pair, as Calico's own confd does, knows
-// nothing of sets of nodes, and is as slow as it is plain.
+// naive is a second, simple and slow implementation of the topology. The tests compare
+// the topology with it. It visits every node and every pair of nodes, like Calico's
+// confd, and does not use sets of nodes.
 type naive struct {
 	state *state.Snapshot
 	nodes []*calico.Node
 	// slots are the protocol blocks of all nodes, sorted.
 	slots []*naiveSlot
-	// operative is the slot of each node that takes the connection of a
-	// neighbour's address.
+	// operative is, for each node and neighbor's address, the slot to which BIRD gives
+	// the connection.
 	operative map[naiveNeighbour]*naiveSlot
 }
 
-// naiveNeighbour is an address as one node sees it.
+// naiveNeighbour is the address of a neighbor of a node.
 type naiveNeighbour struct {
 	node    *calico.Node
 	address netip.Addr
@@ -33,35 +33,35 @@ func newNaive(s *state.Snapshot) *naive {
 	return m
 }
 
-// allNodes is the scope of a peering that all nodes have.
+// allNodes is the scope of a peering for all nodes.
 const allNodes = ""
 
-// naiveKey is the key of confd's table of peers. Port 0 stands for 179 too.
+// naiveKey is the key of confd's table of peers.
 type naiveKey struct {
 	scope   string // allNodes, or a node's name
 	address netip.Addr
 	port    uint16
 }
 
-// naivePeering is a value of that table: a peer as one BGPPeer describes it.
+// naivePeering is a value of confd's table: a peer as one BGPPeer configures it.
 type naivePeering struct {
 	peer    *calico.BGPPeer
 	address netip.Addr
 	port    uint16 // 0 for none
 	asn     uint32
-	// clusterID is the peer's where Calico knows it.
+	// clusterID is the peer's, "" if Calico does not know it.
 	clusterID string
-	// byIP tells a peer that peerIP describes from one made from a Node.
+	// byIP reports that the peer is from peerIP and not from a Node.
 	byIP bool
-	// calicoNode tells that peerIP's text is a node's address.
+	// calicoNode reports that the text of peerIP is the text of a node's address.
 	calicoNode bool
 }
 
-// table goes through the BGPPeers three times as confd does
-// (confd/pkg/backends/calico/client.go, updatePeersV1): those of all nodes, the
-// others, and the way back. What is taken stays. Within one pass Calico visits
-// BGPPeers in any order, and the nodes that a selector matches too, so that each
-// of several may win: all are kept.
+// table returns confd's table of peers. Like confd
+// (confd/pkg/backends/calico/client.go, updatePeersV1), it makes three passes over the
+// BGPPeers: global ones, others, and reverse peering. A later pass does not replace
+// entries of an earlier one. Within a pass, Calico visits BGPPeers and selected nodes in
+// an undefined order, so table keeps all values of a key.
 func (m *naive) table() map[naiveKey][]naivePeering {
 	table := map[naiveKey][]naivePeering{}
 	for _, pass := range []func(emit func(string, naivePeering)){m.globalPass, m.nodePass, m.reversePass} {
@@ -112,7 +112,7 @@ func (m *naive) reversePass(emit func(string, naivePeering)) {
 		} else {
 			host, port := hostAndPort(p)
 			near = m.nodesAt(host, port, p.ASNumber)
-			families = []calico.Family{calico.IPv4} // Also of the empty text.
+			families = []calico.Family{calico.IPv4} // The family of an empty peerIP too.
 			if p.PeerAddress.Is6() {
 				families = []calico.Family{calico.IPv6}
 			}
@@ -127,7 +127,7 @@ func (m *naive) reversePass(emit func(string, naivePeering)) {
 	}
 }
 
-// locals returns the nodes that a BGPPeer is for.
+// locals returns the nodes to which a BGPPeer applies.
 func (m *naive) locals(p *calico.BGPPeer) []*calico.Node {
 	switch {
 	case p.NodeSelector != "":
@@ -143,8 +143,8 @@ func (m *naive) locals(p *calico.BGPPeer) []*calico.Node {
 	return nil
 }
 
-// selected returns the nodes that s matches; one that does not parse is nil and
-// matches none.
+// selected returns the nodes that s matches. s is nil for a selector that does not
+// parse, which matches no nodes.
 func (m *naive) selected(s *calico.Selector) []*calico.Node {
 	var out []*calico.Node
 	for _, n := range m.nodes {
@@ -155,7 +155,7 @@ func (m *naive) selected(s *calico.Selector) []*calico.Node {
 	return out
 }
 
-// forward returns the peers that a BGPPeer names.
+// forward returns the peers of the local nodes of a BGPPeer.
 func (m *naive) forward(p *calico.BGPPeer) []naivePeering {
 	if p.PeerSelector != "" {
 		var out []naivePeering
@@ -180,7 +180,7 @@ func (m *naive) forward(p *calico.BGPPeer) []naivePeering {
 	return []naivePeering{{peer: p, address: p.PeerAddress, port: port, asn: p.ASNumber, byIP: true, calicoNode: calicoNode}}
 }
 
-// madeFrom makes a peer of each of a node's addresses.
+// madeFrom returns one peer for each address of a node.
 func (m *naive) madeFrom(n *calico.Node, p *calico.BGPPeer, families []calico.Family) []naivePeering {
 	var out []naivePeering
 	for _, f := range families {
@@ -191,8 +191,8 @@ func (m *naive) madeFrom(n *calico.Node, p *calico.BGPPeer, families []calico.Fa
 	return out
 }
 
-// nodesAt returns the nodes that Calico takes for the peer of a peerIP. An
-// empty host is the address of each node that has none in one family.
+// nodesAt returns the nodes that Calico matches with a peerIP. An empty host matches
+// each node without an address in one family.
 func (m *naive) nodesAt(host string, port uint16, asn uint32) []*calico.Node {
 	if asn == 0 {
 		asn = m.globalASN()
@@ -211,7 +211,7 @@ func (m *naive) nodesAt(host string, port uint16, asn uint32) []*calico.Node {
 	return out
 }
 
-// hostAndPort splits peerIP; the host stays as it was written.
+// hostAndPort splits peerIP. It does not change the text of the host.
 func hostAndPort(p *calico.BGPPeer) (string, uint16) {
 	if ap, err := netip.ParseAddrPort(p.PeerIP); err == nil {
 		text := p.PeerIP
@@ -248,7 +248,7 @@ func (m *naive) asnOf(n *calico.Node) uint32 {
 	return m.globalASN()
 }
 
-// ownListenPort, defaultListenPort and listenPort are 0 where none is set.
+// ownListenPort, defaultListenPort and listenPort return 0 if no port is set.
 func (m *naive) ownListenPort(n *calico.Node) uint16 {
 	if c := m.state.BGPConfiguration("node." + n.Name); c != nil {
 		return c.ListenPort
@@ -270,7 +270,7 @@ func (m *naive) listenPort(n *calico.Node) uint16 {
 	return m.defaultListenPort()
 }
 
-// naivePort gives BGP's port where none is set.
+// naivePort returns port, or BGP's port for 0.
 func naivePort(port uint16) uint16 {
 	if port == 0 {
 		return 179

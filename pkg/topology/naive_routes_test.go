@@ -6,30 +6,29 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// naiveRoute is one path to the origin's pods as a node has it.
+// naiveRoute is one path to the origin's pods, at one node.
 type naiveRoute struct {
 	at *calico.Node
-	// in is the half-session over which it came, nil for the node's own.
+	// in is the half-session over which the node learned it, nil for the origin.
 	in *naiveSlot
-	// clusters is the cluster list, path the AS path.
+	// clusters is the cluster list. path is the AS path.
 	clusters []string
 	path     []uint32
 }
 
-// naiveFlood is the origin's routes on their way.
+// naiveFlood follows the routes of the origin.
 type naiveFlood struct {
 	model       *naive
 	origin      *calico.Node
 	family      calico.Family
 	withTransit bool // whether external peers pass routes on
-	external    bool // whether an external peer has one
-	// routes are all that have come anywhere, fresh those to be passed on yet.
+	external    bool // whether the external peers have a route
+	// routes are all routes at all nodes. fresh are the routes not yet advertised.
 	routes, fresh []naiveRoute
 }
 
-// reached returns the nodes that get origin's routes in family f: they are
-// passed on, all paths of them since Calico's BIRD adds paths, until nothing new
-// comes.
+// reached returns the nodes that receive the routes of origin in family f. It follows
+// all paths, because Calico enables add paths in BIRD, until there are no new routes.
 func (m *naive) reached(f calico.Family, origin *calico.Node, transit bool) map[*calico.Node]bool {
 	w := &naiveFlood{model: m, origin: origin, family: f, withTransit: transit}
 	out := map[*calico.Node]bool{}
@@ -46,7 +45,7 @@ func (m *naive) reached(f calico.Family, origin *calico.Node, transit bool) map[
 	return out
 }
 
-// spread passes a route on to every neighbour that may have it.
+// spread advertises a route over every half-session that exports it.
 func (w *naiveFlood) spread(r naiveRoute) {
 	for _, s := range w.model.slots {
 		if s.node != r.at || s.family != w.family || s == r.in || s.workload() || !s.exports(r) {
@@ -62,7 +61,7 @@ func (w *naiveFlood) spread(r naiveRoute) {
 	}
 }
 
-// handOn passes the route of external peers to all nodes that peer with one.
+// handOn sends the route from the external peers to all nodes that peer with one.
 func (w *naiveFlood) handOn() {
 	for _, s := range w.model.slots {
 		if s.family == w.family && !s.workload() && s.status == External {
@@ -71,7 +70,7 @@ func (w *naiveFlood) handOn() {
 	}
 }
 
-// exports tells whether BIRD exports r over s (proto/bgp/attrs.c,
+// exports reports whether BIRD exports r over s (proto/bgp/attrs.c,
 // bgp_import_control).
 func (s *naiveSlot) exports(r naiveRoute) bool {
 	if s.client() && slices.Contains(r.clusters, s.node.ClusterID) {
@@ -80,12 +79,12 @@ func (s *naiveSlot) exports(r naiveRoute) bool {
 	return !s.reflected(r) || s.client() || r.in.client()
 }
 
-// reflected tells whether only a reflector passes r on over s.
+// reflected reports whether only a route reflector advertises r over s.
 func (s *naiveSlot) reflected(r naiveRoute) bool {
 	return r.in != nil && r.in.internal() && s.internal() && r.in.localASN() == s.localASN()
 }
 
-// send passes r over a session.
+// send sends r over a session.
 func (w *naiveFlood) send(r naiveRoute, s *naiveSlot) {
 	next := naiveRoute{at: w.model.owner(s.family, s.peer), in: w.model.back(s), clusters: r.clusters, path: r.path}
 	switch {
@@ -97,8 +96,8 @@ func (w *naiveFlood) send(r naiveRoute, s *naiveSlot) {
 	w.receive(next)
 }
 
-// receive keeps a route unless the node drops it, or has one over the same
-// session that goes wherever this one would go.
+// receive keeps a route, unless the node drops it or has a route over the same session
+// that reaches at least the same nodes.
 func (w *naiveFlood) receive(r naiveRoute) {
 	if r.at == w.origin || r.in.client() && slices.Contains(r.clusters, r.at.ClusterID) || timesIn(r.path, r.in.localASN()) > r.in.allowed() {
 		return
@@ -111,7 +110,7 @@ func (w *naiveFlood) receive(r naiveRoute) {
 	w.routes, w.fresh = append(w.routes, r), append(w.fresh, r)
 }
 
-// atMost tells whether a's cluster list and AS path have nothing more than b's.
+// atMost reports whether b's cluster list and AS path contain those of a.
 func atMost(a, b naiveRoute) bool {
 	for _, id := range a.clusters {
 		if !slices.Contains(b.clusters, id) {
@@ -136,8 +135,8 @@ func timesIn(path []uint32, asn uint32) int {
 	return n
 }
 
-// What follows reads a slot with several candidates so that no more is promised
-// than each of them gives.
+// The methods below return, for a slot with several candidates, the value with which the
+// fewest routes are exchanged.
 
 func (s *naiveSlot) internal() bool {
 	return slices.ContainsFunc(s.candidates, func(h HalfSession) bool { return h.PeerASN == h.LocalASN })

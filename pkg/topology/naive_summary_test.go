@@ -6,34 +6,40 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// What follows tells parts of a summary as texts, by the summary itself and by
-// counting in the naive model.
+// The functions below return parts of a summary as texts, once from the summary and once
+// from the naive model.
 
 func levelsOf(r *Reflectors) string {
 	text := fmt.Sprintf("%d reflectors, %d nodes, %s", r.Total, r.Nodes, loadOf(r.Load))
 	for _, l := range r.Levels {
 		text += fmt.Sprintf("; %d: %d nodes %v", l.Reflectors, l.Nodes, l.Sample)
 	}
-	return text
+	return text + fmt.Sprint(r.Reflecting)
 }
 
 func (m *naive) levels(f calico.Family) string {
 	r := &Reflectors{Load: m.load(f, true)}
-	with := map[int][]string{}
+	with, reflecting := map[int][]string{}, map[int]int{}
 	for _, n := range m.nodes {
+		count := 0
+		for _, s := range m.slots {
+			if s.node == n && s.family == f && s.status == Paired && m.owner(f, s.peer).RouteReflector() {
+				count++
+			}
+		}
 		switch {
 		case !n.SpeaksBGP(f):
 		case n.RouteReflector():
 			r.Total++
+			reflecting[count]++
 		default:
 			r.Nodes++
-			count := 0
-			for _, s := range m.slots {
-				if s.node == n && s.family == f && s.status == Paired && m.owner(f, s.peer).RouteReflector() {
-					count++
-				}
-			}
 			with[count] = append(with[count], n.Name)
+		}
+	}
+	for count := range MaxLevel {
+		if reflecting[count] > 0 {
+			r.Reflecting = append(r.Reflecting, Reflecting{count, reflecting[count]})
 		}
 	}
 	for count := range MaxLevel {
@@ -70,8 +76,7 @@ func loadOf(list []Load) string {
 	return text
 }
 
-// load tells how many half-sessions nodes have on which a session stands, or whose
-// other side is not known.
+// load groups the nodes by their numbers of half-sessions, without broken ones.
 func (m *naive) load(f calico.Family, reflectors bool) []Load {
 	with := map[int][]string{}
 	for _, n := range m.nodes {
@@ -147,7 +152,7 @@ func (m *naive) totals(f calico.Family) string {
 	return totalsOf(out)
 }
 
-// meshNotReady are the nodes in the mesh that are not ready.
+// meshNotReady returns the nodes in the mesh that are not ready.
 func (m *naive) meshNotReady() NodeSet {
 	out := &naiveSet{}
 	c := m.state.BGPConfiguration(calico.Default)
@@ -159,7 +164,7 @@ func (m *naive) meshNotReady() NodeSet {
 	return out.nodeSet()
 }
 
-// selectors tells the selectors of a BGPPeer, by matching node by node.
+// selectors returns the selectors of a BGPPeer as text. It matches each node.
 func (m *naive) selectors(p *calico.BGPPeer) string {
 	text := ""
 	for _, s := range []struct {
@@ -216,8 +221,8 @@ func (m *naive) reach(f calico.Family, transit bool) string {
 	return reachOf(out)
 }
 
-// alone tells whether a node has no session to any other; with transit,
-// an external peer makes one between all nodes that peer with it.
+// alone reports whether a node has no session with another node. With transit, nodes
+// with external peers are connected to each other.
 func (m *naive) alone(n *calico.Node, f calico.Family, transit bool) bool {
 	leaves, others := false, false
 	for _, s := range m.slots {

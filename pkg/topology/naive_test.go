@@ -12,9 +12,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// TestRandomStatesHaveEverythingInThem makes sure that the properties are tried
-// on what they are about: every kind of half-session with every end that it can
-// come to.
+// TestRandomStatesHaveEverythingInThem verifies that the random states contain every
+// kind of half-session with every status and reason.
 func TestRandomStatesHaveEverythingInThem(t *testing.T) {
 	seen := map[string]int{}
 	forRandomStates(t, 1, seeds, func(_ *rand.Rand, objects []calico.Object) string {

@@ -16,8 +16,8 @@ import (
 type Neighbours struct {
 	Node   *calico.Node
 	Family calico.Family
-	// List is in no order. The caller may sort it. It is valid until the next one is
-	// requested.
+	// List is unordered. The caller may sort it. It is valid until the iterator yields
+	// the next value.
 	List []Neighbour
 }
 
@@ -49,9 +49,9 @@ func (n *Neighbour) Sources() []string {
 // (node/pkg/status/populators/peers.go).
 var peerTypes = [...]calico.PeerType{sessions.PrefixGlobal: calico.PeerGlobal, sessions.PrefixMesh: calico.PeerMesh, sessions.PrefixNode: calico.PeerNode}
 
-// Neighbours lists the half-sessions of the nodes that wanted selects, in order of
-// node and family. O(nodes + half-sessions that are listed), which is less than
-// calling HalfSessions for each node.
+// Neighbours lists the half-sessions of the nodes for which wanted returns true, in
+// order of node and family. O(nodes + listed half-sessions), which is less than calling
+// HalfSessions for each node.
 func (t *Topology) Neighbours(wanted func(*calico.Node) bool) iter.Seq[Neighbours] {
 	return func(yield func(Neighbours) bool) {
 		members := t.sessions.Classes.Members()

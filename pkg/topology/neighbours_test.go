@@ -11,8 +11,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// listedNeighbours tells what Neighbours has to give of the nodes that are wanted, by the
-// other lists.
+// listedNeighbours returns the expected result of Neighbours as texts, from the other
+// lists.
 func listedNeighbours(t *Topology, wanted func(string) bool) []string {
 	out := []string{}
 	add := func(h *HalfSession, status Status, sources []string) {
@@ -56,8 +56,8 @@ func TestNeighboursAreTheHalfSessionsThatAreListed(t *testing.T) {
 	}
 }
 
-// TestNeighboursOfAllNodesAreOneWalk counts allocations: what is asked of each node must
-// not read all nodes again.
+// TestNeighboursOfAllNodesAreOneWalk verifies by the number of allocations that
+// Neighbours does not read all nodes again for each node.
 func TestNeighboursOfAllNodesAreOneWalk(t *testing.T) {
 	const nodes = 2000
 	topology := compute(t, cluster(t, nodes, false), nil)
@@ -65,7 +65,7 @@ func TestNeighboursOfAllNodesAreOneWalk(t *testing.T) {
 		for range topology.Neighbours(func(*calico.Node) bool { return true }) {
 		}
 	})
-	// The settings with an external peer are made for each node that has one.
+	// Each node with an external peer allocates its settings.
 	if got > nodes {
 		t.Errorf("%v allocations for %d nodes", got, nodes)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// forTwins is forRandomStates with states in which BGPPeers differ only in their
-// names and nodes.
+// forTwins is like forRandomStates, with BGPPeers that differ only in their names and
+// nodes.
 func forTwins(t *testing.T, check func(s *state.Snapshot) string) {
 	t.Helper()
 	forRandomStates(t, 11, seeds, func(r *rand.Rand, objects []calico.Object) string {
@@ -31,8 +31,8 @@ func TestTwinsAgreeWithTheNaiveModel(t *testing.T) {
 	})
 }
 
-// TestTwinsFormPeerGroups makes sure that the properties are tried on BGPPeers
-// that are counted as one, and on external peers that are.
+// TestTwinsFormPeerGroups verifies that the random states contain peer groups with
+// several members, and merged external peers.
 func TestTwinsFormPeerGroups(t *testing.T) {
 	seen := map[string]int{}
 	forTwins(t, func(s *state.Snapshot) string {
@@ -74,15 +74,15 @@ func TestTwinsFormPeerGroups(t *testing.T) {
 	}
 }
 
-// TestABGPPeerIsCountedForItsOwnNodes compares the sessions that each BGPPeer gives
-// with those that are listed.
+// TestABGPPeerIsCountedForItsOwnNodes compares the number of sessions of each BGPPeer
+// with the listed sessions.
 func TestABGPPeerIsCountedForItsOwnNodes(t *testing.T) {
 	tried := 0
 	forTwins(t, func(s *state.Snapshot) string {
 		topology := compute(t, s, nil)
 		v := viewOf(topology)
 		if len(v.ambiguous) > 0 {
-			return "" // They have no status.
+			return "" // Ambiguous half-sessions have no status.
 		}
 		tried++
 		type session struct{ source, family, a, b string }

@@ -12,8 +12,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// Values of programClusterRoutes. Each names the classes of IPPools that the
-// component programs the routes of; VXLAN is Felix's in any case
+// Values of programClusterRoutes. Each names the classes of IPPools whose routes the
+// component programs. Felix always programs the routes of pools with VXLAN
 // (design/cluster-route-programming/DESIGN.md, section 1).
 const (
 	programEnabled     = "Enabled"
@@ -22,26 +22,27 @@ const (
 	programNoEncapOnly = "EnabledNoEncapOnly"
 )
 
-// programming is who programs the routes of the IPPools without VXLAN.
+// programming is which components program the routes of the IPPools without VXLAN.
 type programming struct {
-	// setting is programClusterRoutes in effect, "" if it is not known.
+	// setting is the effective programClusterRoutes, "" if it is unknown.
 	setting ClusterRoutesSetting
-	// ipip and noEncap are those of a class, without its pools.
+	// ipip and noEncap are the components for each class. Pools is not set.
 	ipip, noEncap PoolClass
-	version       *version.Version // nil if it is not known
+	version       *version.Version // nil if it is unknown
 }
 
-// newProgramming reads programClusterRoutes as the version of Calico does:
+// newProgramming evaluates programClusterRoutes by the rules of the Calico version:
 //
-//   - before v3.31 there is no such field, and BIRD programs both classes;
-//   - v3.31 has it for Felix only, for IPIP, and BIRD works as before;
-//   - v3.32 has it for both, Enabled or Disabled, each for both classes;
-//   - since v3.33 it has the four values (felix/config/config_params.go and
-//     confd/pkg/backends/calico/bgp_processor.go, clusterRoutePolicy). Another value
-//     counts as unset.
+//   - Before v3.31, the field does not exist. BIRD programs both classes.
+//   - v3.31 has the field only for Felix and IPIP. BIRD programs both classes.
+//   - v3.32 has the field for Felix and BIRD. Enabled and Disabled apply to both
+//     classes.
+//   - Since v3.33, the field has four values (felix/config/config_params.go and
+//     confd/pkg/backends/calico/bgp_processor.go, clusterRoutePolicy). Any other value
+//     has the effect of an unset field.
 //
-// If the version is not known, a value counts as since v3.33. If it is not set, the
-// default is not known.
+// If the version is unknown, the rules since v3.33 apply to a value that is set, and the
+// setting is "" for an unset field.
 func newProgramming(s *state.Snapshot) programming {
 	p := programming{version: sessions.CalicoVersion(s)}
 	if c := s.FelixConfiguration(); c != nil {
@@ -79,14 +80,14 @@ func fourValues(value, otherwise string) string {
 	return otherwise
 }
 
-// classes returns the classes of IPPools that a value names, or otherwise if it is
-// empty.
+// classes returns the classes of IPPools that a value names. If value is empty, it uses
+// otherwise.
 func classes(value, otherwise string) (ipip, noEncap bool) {
 	value = cmp.Or(value, otherwise)
 	return value == programEnabled || value == programIPIPOnly, value == programEnabled || value == programNoEncapOnly
 }
 
-// class returns the class of a pool, nil for a pool with VXLAN, which Felix serves.
+// class returns the class of a pool, nil for a pool with VXLAN.
 func (p *programming) class(pool *calico.IPPool) *PoolClass {
 	switch {
 	case pool.VXLANMode != string(v3.VXLANModeNever):
@@ -97,15 +98,15 @@ func (p *programming) class(pool *calico.IPPool) *PoolClass {
 	return &p.noEncap
 }
 
-// needsBGP reports whether pods of a pool need BGP to reach pods on other nodes:
-// unless Felix programs the routes to them, and nobody else. Where the version is
-// not known the answer is the careful one.
+// needsBGP reports whether pods of a pool need BGP to reach pods on other nodes. They
+// do not if Felix programs the routes to them and BIRD does not. If the version is
+// unknown, needsBGP returns true for every pool without VXLAN.
 func (p *programming) needsBGP(pool *calico.IPPool) bool {
 	c := p.class(pool)
 	return c != nil && (p.version == nil || c.BIRD || !c.Felix)
 }
 
-// clusterRoutes returns who programs the routes to pods on other nodes.
+// clusterRoutes returns which components program the routes to pods on other nodes.
 func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	p := newProgramming(s)
 	out := &ClusterRoutes{Setting: p.setting}
@@ -122,8 +123,8 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	return out
 }
 
-// podTraffic returns in which families pod traffic between nodes needs BGP. A
-// state without any pool does not tell, and counts as needing it in both.
+// podTraffic returns in which families pod traffic between nodes needs BGP. If the
+// state has no IPPool for pods, it reports that both families need BGP.
 func podTraffic(s *state.Snapshot, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
 	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}}, IPv6: PodTraffic{Pools: []string{}}}
 	known := false

@@ -23,8 +23,8 @@ const (
 type point struct{ kind, name string }
 
 // singlePoints lists the single points of failure, the one with the most nodes
-// first. prefix begins the names of their sets. O(vertices), and O(nodes +
-// external peers) where there is a single point.
+// first. prefix is the start of the names of their sets. O(vertices), and O(nodes +
+// external peers) if there is a single point of failure.
 func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	ix, f := r.network.Index, r.network.Family
 	out := []SinglePoint{}
@@ -48,7 +48,7 @@ func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
 	nameMembers(out, prefix+"singlePoint/")
-	// There may be one for each node, so the list itself has the names.
+	// There may be one point for each node, so find searches the list and no map is made.
 	r.measures.addAll(func(name string) measure {
 		i := slices.IndexFunc(out, func(p SinglePoint) bool { return p.Members == name })
 		if i < 0 {
@@ -60,8 +60,8 @@ func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	return out
 }
 
-// nameMembers names the sets of the points. There may be one point for each node,
-// so the names are parts of one string.
+// nameMembers sets Members of the points. There may be one point for each node, so the
+// names are substrings of one string: one allocation.
 func nameMembers(points []SinglePoint, prefix string) {
 	size := 0
 	for i := range points {
@@ -93,9 +93,9 @@ func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 	return out
 }
 
-// pointSets returns the nodes that depend on each node or zone that is a single
-// point. The nodes of a zone are not among those that depend on it. O(vertices),
-// and O(nodes) where there is a single point.
+// pointSets returns, for each node or zone that is a single point of failure, the nodes
+// that depend on it. Nodes of a zone do not depend on that zone. O(vertices), and
+// O(nodes) if there is a single point of failure.
 func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 	m, ix := r.In(transit), r.network.Index
 	sets := map[point]*bitset.BitSet{}
@@ -131,9 +131,9 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 	return sets
 }
 
-// externalPoints calls visit with the nodes whose only sessions are with one and
-// the same external peer, in order of the peers' names. O(vertices), and O(nodes +
-// external peers) where there are such nodes.
+// externalPoints calls visit for each external peer with the nodes whose only sessions
+// are with this peer, in order of the peers' names. It skips external peers without such
+// nodes. O(vertices), and O(nodes + external peers) if there are such nodes.
 func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPeer, nodes nodes.List)) {
 	m := r.In(transit)
 	left := r.network.Classes.Union(func(g int) bool {
@@ -143,8 +143,8 @@ func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPe
 	if left == nil {
 		return
 	}
-	// The external peers that Counted merges have no node in common, so a node with
-	// two of them is in two of Counted.
+	// External peers that are merged into one element of Counted have no node in common.
+	// A node with two external peers is therefore in two elements.
 	once := bitset.New(r.network.Index.Len())
 	for _, o := range r.network.Counted {
 		left.InPlaceDifference(o.Nodes.Intersection(once))

@@ -14,11 +14,11 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// seeds is how many random states each property is tried on.
+// seeds is the number of random states for each property.
 const seeds = 1500
 
-// forRandomStates calls check with random states; what check returns is printed
-// with all that it takes to see it again.
+// forRandomStates calls check with random states. If check returns a text, the test fails
+// with this text, the seed and the state.
 func forRandomStates(t *testing.T, stream, seeds uint64, check func(r *rand.Rand, objects []calico.Object) string) {
 	t.Helper()
 	for seed := range seeds {
@@ -33,9 +33,9 @@ func forRandomStates(t *testing.T, stream, seeds uint64, check func(r *rand.Rand
 	}
 }
 
-// onTwoPorts tells whether nodes with one address listen on different ports: of
-// these Calico takes one at random for a peerIP without a port, which is beyond
-// what the models say of nodes with one address, that no session comes up.
+// onTwoPorts reports whether nodes that share an address listen on different ports. For a
+// peerIP without a port, Calico uses one of these ports at random. The models do not
+// cover this.
 func onTwoPorts(s *state.Snapshot) bool {
 	m := &naive{state: s}
 	ports := map[string]uint16{}
@@ -58,8 +58,8 @@ func TestSessionsAgreeWithTheNaiveModel(t *testing.T) {
 	})
 }
 
-// sessionsDiffer compares the lists of sessions of an implementation with the
-// naive model's.
+// sessionsDiffer compares the lists of sessions of an implementation with those of the
+// naive model.
 func sessionsDiffer(got *view, m *naive) string {
 	want := m.view()
 	plain := func(list []BrokenSession) []BrokenSession {
@@ -75,10 +75,9 @@ func sessionsDiffer(got *view, m *naive) string {
 		difference("frozen", got.frozen, want.frozen)
 }
 
-// ordered puts ambiguous half-sessions into the order of their peers, since the
-// candidates of one may have different names; and the candidates of one BGPPeer,
-// of which there are several where two nodes share an address, into that of
-// their texts.
+// ordered sorts ambiguous half-sessions by peer, because the candidates of one may have
+// different protocol names. It sorts the candidates by BGPPeer and text. One BGPPeer has
+// several candidates if two nodes share an address.
 func ordered(list []AmbiguousSession) []AmbiguousSession {
 	list = slices.Clone(list)
 	for i := range list {
@@ -93,8 +92,8 @@ func ordered(list []AmbiguousSession) []AmbiguousSession {
 	return list
 }
 
-// difference says which elements only one of two lists has, or that their order
-// differs; it compares what would be printed.
+// difference returns the elements that are in only one of two lists, or that the order
+// differs, and "" for equal lists. It compares the JSON of the elements.
 func difference[T any](what string, got, want []T) string {
 	g, w := texts(got), texts(want)
 	if slices.Equal(g, w) {
@@ -156,7 +155,7 @@ func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 	})
 }
 
-// summaryDiffers compares a summary with the naive model's.
+// summaryDiffers compares a summary with that of the naive model.
 func summaryDiffers(got *Summary, m *naive) string {
 	if g, w := nodeSetOf(got.Mesh.NotReady), nodeSetOf(m.meshNotReady()); g != w {
 		return fmt.Sprintf("not ready in the mesh: got %s, want %s", g, w)
@@ -193,12 +192,12 @@ func TestASessionStandsOnBothSides(t *testing.T) {
 				stands[end{h.Node, h.Family, h.PeerNode}]++
 			}
 		}
-		for _, a := range v.ambiguous { // Has no status; may be the other side of one that stands.
+		for _, a := range v.ambiguous { // An ambiguous half-session may be the other side of a Paired one.
 			stands[end{a.Node, a.Family, a.PeerNode}]++
 		}
 		for _, h := range v.halves {
 			if h.Status == Paired && stands[end{h.PeerNode, h.Family, h.Node}] == 0 {
-				return fmt.Sprintf("%s %s stands on one side only", h.Node, h.Protocol)
+				return fmt.Sprintf("%s %s is Paired on one side only", h.Node, h.Protocol)
 			}
 		}
 		return ""
@@ -213,7 +212,7 @@ func TestOrderOfObjectsDoesNotMatter(t *testing.T) {
 	})
 }
 
-// topologiesDiffer compares all that two topologies say.
+// topologiesDiffer compares all results of two topologies.
 func topologiesDiffer(got, want *Topology) string {
 	a, b := reflect.ValueOf(*got.Summary()), reflect.ValueOf(*want.Summary())
 	for i := range a.NumField() {

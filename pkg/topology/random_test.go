@@ -11,13 +11,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// choices makes decisions: a random generator, or a fuzzer's bytes.
+// choices is a source of decisions: a random generator or the bytes of a fuzzer.
 type choices interface {
 	// IntN returns a number in [0, n).
 	IntN(n int) int
 }
 
-// byteChoices takes each decision from a byte, and 0 when there are no more.
+// byteChoices reads each decision from one byte. After the last byte, it returns 0.
 type byteChoices struct{ bytes []byte }
 
 // IntN implements choices.
@@ -30,13 +30,12 @@ func (c *byteChoices) IntN(n int) int {
 	return int(b) % n
 }
 
-// generator makes objects. Most of what it makes goes well together; how often
-// something is odd differs from state to state, or nothing would be left to see
-// of what works.
+// generator makes objects. Most of them are consistent. The share of odd objects differs
+// between states, so some states have many established sessions.
 type generator struct {
 	t       testing.TB
 	choices choices
-	// odd is how many of 12 decisions are for something odd: 0, 1 or 3.
+	// odd is the number of odd decisions out of 12: 0, 1 or 3.
 	odd int
 }
 
@@ -50,13 +49,14 @@ func (g *generator) one(in int) bool { return g.choices.IntN(in) == 0 }
 
 func (g *generator) oddly() bool { return g.choices.IntN(12) < g.odd }
 
-// maxNodes bounds the nodes of a state, maxPeers its BGPPeers.
+// maxNodes and maxPeers are the maximum numbers of nodes and BGPPeers of a state.
 const (
 	maxNodes = 10
 	maxPeers = 6
 )
 
-// hosts are the last parts of the nodes' addresses: text order is another one.
+// hosts are the last parts of the nodes' addresses. Their order as texts differs from
+// their order as numbers.
 var hosts = [maxNodes]int{9, 10, 100, 8, 99, 101, 11, 200, 12, 90}
 
 func (g *generator) state() []calico.Object {
@@ -81,7 +81,7 @@ func (g *generator) state() []calico.Object {
 	return out
 }
 
-// twins makes BGPPeers that differ from others in their names and nodes only.
+// twins returns BGPPeers that differ from others only in their names and nodes.
 func (g *generator) twins(of []calico.Object) []calico.Object {
 	var out []calico.Object
 	for _, o := range of {
@@ -113,7 +113,7 @@ func nodeName(i int) string { return fmt.Sprintf("n%02d", i) }
 func (g *generator) node(i int) calico.Object {
 	host := func() int {
 		if g.oddly() && g.one(4) {
-			return hosts[g.choices.IntN(maxNodes)] // Two nodes may share it.
+			return hosts[g.choices.IntN(maxNodes)] // Two nodes may share this address.
 		}
 		return hosts[i]
 	}
@@ -163,7 +163,7 @@ func (g *generator) selector() string {
 func (g *generator) bgpPeer(i int) calico.Object {
 	spec := map[string]any{}
 	if g.oddly() && g.one(2) {
-		// Two that point at each other by addresses alone, with ports.
+		// Two BGPPeers that connect two nodes by address and port.
 		spec["peerIP"], spec["asNumber"] = fmt.Sprintf("10.0.0.%d:%d", hosts[g.choices.IntN(2)], pick(g.choices, 179, 1790, 1791)), int64(64512)
 		spec["reversePeering"] = "Manual"
 		if g.one(2) {
@@ -183,12 +183,12 @@ func (g *generator) bgpPeer(i int) calico.Object {
 	return calicotest.Object(g.t, "BGPPeer", fmt.Sprintf("p%d", i), spec)
 }
 
-// remote fills in what the peers are.
+// remote sets the fields that select the peers.
 func (g *generator) remote(spec map[string]any) {
 	if g.oddly() {
 		switch g.choices.IntN(3) {
 		case 0:
-			return // The BGPPeer that names no peer.
+			return // A BGPPeer without a peer.
 		case 1:
 			spec["localWorkloadSelector"] = "all()"
 			spec["asNumber"] = g.asn()
@@ -243,7 +243,7 @@ func (g *generator) peerIP() string {
 	return fmt.Sprintf(pick(g.choices, "10.0.0.%d", "fd00::%d"), host)
 }
 
-// settings fills in what a session may have besides its ends.
+// settings sets further fields of a BGPPeer.
 func (g *generator) settings(spec map[string]any) {
 	secret := func(key string) map[string]any {
 		return map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": key}}
@@ -251,7 +251,7 @@ func (g *generator) settings(spec map[string]any) {
 	for _, s := range []struct {
 		key    string
 		values []any
-	}{ // In order, so that a seed always gives the same.
+	}{ // A slice has an order, so a seed always makes the same state.
 		{"password", []any{secret("a"), secret("b")}},
 		{"ttlSecurity", []any{int64(1), int64(2)}},
 		{"maxRestartTime", []any{"120s", "0s", "89600ms"}},
@@ -292,7 +292,7 @@ func (g *generator) configuration() calico.Object {
 func (g *generator) nodeConfiguration() calico.Object {
 	spec := map[string]any{"listenPort": pick[int64](g.choices, 179, 1790, 1791)}
 	if g.one(3) {
-		spec["nodeToNodeMeshEnabled"] = false // Which Calico ignores here.
+		spec["nodeToNodeMeshEnabled"] = false // Calico ignores the field here.
 	}
 	return calicotest.Object(g.t, "BGPConfiguration", "node."+nodeName(g.choices.IntN(pick(g.choices, 2, maxNodes))), spec)
 }
@@ -301,7 +301,7 @@ func (g *generator) version() calico.Object {
 	return calicotest.ClusterInformation(g.t, pick(g.choices, "v3.31.2", "v3.32.0", "master"))
 }
 
-// beside makes an object that decides no session.
+// beside returns an object that does not affect sessions.
 func (g *generator) beside() calico.Object {
 	program := map[string]any{"programClusterRoutes": pick(g.choices, "Enabled", "Disabled", "EnabledIPIPOnly")}
 	switch g.choices.IntN(5) {
@@ -320,7 +320,7 @@ func (g *generator) beside() calico.Object {
 	}
 }
 
-// change makes a change of one object: a create, a replacement or a delete.
+// change returns a change of one object: create, update or delete.
 func (g *generator) change() state.Change {
 	var o calico.Object
 	switch g.choices.IntN(12) {

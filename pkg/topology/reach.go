@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// summarize sums up one reading of external peers. O(vertices squared), and
-// O(nodes) where there are single points.
+// summarize returns the Reach of one reading of external peers. O(vertices squared), and
+// O(nodes) if there are single points of failure.
 func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
 	f, m := r.network.Family, r.In(transit)
 	reading := "withoutTransit"
@@ -49,11 +49,12 @@ func (r *routing) isolated(transit bool, v int) bool {
 	return r.In(transit).Isolated(v) && (len(r.vertices) > 1 || r.graph.Vertices[v].Nodes > 1)
 }
 
-// withoutRoute counts the pairs of nodes of which one has no route to the other.
+// withoutRoute counts the pairs of nodes in which at least one node has no route to the
+// other.
 func (r *routing) withoutRoute(ctx context.Context, transit bool) (PairSet, error) {
 	out := PairSet{Sample: []Pair{}}
 	var found [][2]uint32
-	last := [2]uint32{math.MaxUint32, math.MaxUint32} // of the first few so far
+	last := [2]uint32{math.MaxUint32, math.MaxUint32} // the last pair of the sample so far; later pairs are dropped
 	err := r.In(transit).Missing(ctx, func(a, b, pairs int) {
 		out.Pairs += pairs
 		for _, i := range r.vertices[a].first {
@@ -75,10 +76,11 @@ func (r *routing) withoutRoute(ctx context.Context, transit bool) (PairSet, erro
 	return out, err
 }
 
-// maxFound is how many pairs are kept until all but the first few are dropped.
+// maxFound is the number of pairs after which withoutRoute drops all but the first
+// SampleSize.
 const maxFound = 64
 
-// firstPairs returns the first few of pairs of nodes, in order.
+// firstPairs returns the first SampleSize pairs of nodes, in order. It sorts found.
 func firstPairs(found [][2]uint32) [][2]uint32 {
 	slices.SortFunc(found, comparePairs)
 	found = slices.Compact(found)

@@ -11,16 +11,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// routing is who has whose routes in one family. The vertices of its graph are
-// classes, merged where they have the same neighbors on the same terms: the
-// workers of all racks, for example, that peer with the same route reflectors.
+// routing is which nodes have the routes of which others in one family. A vertex of its
+// graph is the classes that have the same neighbors on the same terms, for example the
+// workers of all racks that peer with the same route reflectors.
 type routing struct {
 	*routes.Routes
 	graph    routes.Graph
 	network  *network
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
-	// reach is the part of the summary, without and with transit; measures are its
+	// reach is the part of the summary, without and with transit. measures holds its
 	// sets.
 	reach    [2]*Reach
 	measures measures
@@ -33,7 +33,8 @@ type vertex struct {
 }
 
 // edge is the sessions between two classes. To is a class. allowed is how often the
-// sender accepts its own AS number in a path; vertices differ in it too.
+// sender accepts its own AS number in a path. Classes with different values of allowed
+// are in different vertices.
 type edge struct {
 	routes.Session
 	allowed int
@@ -62,7 +63,7 @@ func newRouting(ctx context.Context, n *network) (*routing, error) {
 // merge makes the graph.
 func (r *routing) merge(ctx context.Context) error {
 	n := r.network
-	edges := make([][]edge, len(n.Classes.List)) // without the mesh's
+	edges := make([][]edge, len(n.Classes.List)) // without mesh sessions
 	externals := make([][]routes.ExternalSession, len(n.Classes.List))
 	kinds := make([]int, len(n.Classes.List)) // of classes in the mesh
 	for g := range kinds {
@@ -117,7 +118,8 @@ func (r *routing) merge(ctx context.Context) error {
 	return nil
 }
 
-// clusterNumber numbers the cluster ID of a class.
+// clusterNumber returns the number of the cluster ID of a class, a new one for a new
+// ID. It adds new IDs to known.
 func clusterNumber(known map[string]int, s *nodes.Class) int {
 	if !s.Reflector() {
 		return routes.NoCluster
@@ -130,8 +132,8 @@ func clusterNumber(known map[string]int, s *nodes.Class) int {
 	return id
 }
 
-// sessions returns the sessions of the vertex of class g: those on links, one for
-// each vertex, and mesh sessions with the vertices to which there is no link.
+// sessions returns the sessions of the vertex of class g: the sessions on links, merged
+// by vertex, and the mesh sessions with vertices to which there is no link.
 func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session {
 	n := r.network
 	out := make([]routes.Session, 0, len(edges))
@@ -163,8 +165,7 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 	return out
 }
 
-// findZones finds the zone of each vertex, as a value of the index's column.
-// O(nodes).
+// findZones sets the zone of each vertex to the ID in the column of zones. O(nodes).
 func (r *routing) findZones() {
 	const unseen = routes.NoZone - 1
 	for v := range r.graph.Vertices {
@@ -198,7 +199,7 @@ func (r *routing) hasRoute(transit bool, from, to uint) bool {
 	return v >= 0 && w >= 0 && from != to && r.In(transit).Has(v, w)
 }
 
-// edges lists the sessions of class g on links.
+// edges lists the sessions of class g on links. It skips links without sessions.
 func (n *network) edges(g uint32) []edge {
 	var out []edge
 	list := n.LinksFrom(g)
@@ -230,7 +231,8 @@ func externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
 	return x
 }
 
-// signature returns a key that is equal for classes that no route can tell apart.
+// signature returns a key for the vertex of class g. Classes with equal keys have the
+// same sessions on the same terms, so routes cannot distinguish them.
 func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
 	s := &n.Classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
@@ -262,7 +264,7 @@ func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.
 		b = binary.BigEndian.AppendUint32(b, uint32(e.allowed))
 		flags(e.Internal, e.Client, e.PeerClient)
 	}
-	// Links without sessions replace mesh sessions too.
+	// A link without sessions also replaces the mesh session.
 	if mesh >= 0 {
 		for _, l := range n.LinksFrom(g) {
 			b = binary.BigEndian.AppendUint32(append(b, 'l'), l.To)

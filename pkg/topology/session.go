@@ -17,7 +17,7 @@ const (
 	RoleIsolated  = "isolated"  // has a BGP address and no session
 )
 
-// Graph is a topology for drawing. Nodes that peer alike are one group, so its size
+// Graph is a topology for drawing. Nodes with the same peering are one group, so its size
 // depends on the number of kinds of nodes and not on the number of nodes.
 type Graph struct {
 	Groups    []Group         `json:"groups"`
@@ -25,7 +25,7 @@ type Graph struct {
 	Links     []Link          `json:"links"`
 }
 
-// Group is nodes that peer alike.
+// Group is the nodes with the same peering.
 type Group struct {
 	ID        string   `json:"id"`
 	Role      string   `json:"role"`
@@ -35,13 +35,13 @@ type Group struct {
 	ClusterID string   `json:"clusterID,omitempty"`
 }
 
-// ExternalPeers is an external peer, or all of them where there are many.
+// ExternalPeers is one external peer or, if there are many, all of them.
 type ExternalPeers struct {
 	ID string `json:"id"`
-	// Peers counts them; PeerIPs are the first few addresses.
+	// Peers is the number of external peers. PeerIPs are the first few addresses.
 	Peers   int      `json:"peers"`
 	PeerIPs []string `json:"peerIPs"`
-	// ASN is 0 for many.
+	// ASN is 0 if there are many external peers.
 	ASN uint32 `json:"asn"`
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// nodeSet counts the nodes of a set, nil for none, and names the first few.
+// nodeSet returns a set of nodes as a NodeSet. A nil set is empty.
 func nodeSet(ix *nodes.Index, set *bitset.BitSet, members string) NodeSet {
 	out := NodeSet{Sample: []string{}, Members: members}
 	if set == nil {
@@ -19,7 +19,7 @@ func nodeSet(ix *nodes.Index, set *bitset.BitSet, members string) NodeSet {
 	return out
 }
 
-// sample names the first few nodes of a list, which it sorts.
+// sample returns the names of the first SampleSize nodes of a list. It sorts the list.
 func sample(ix *nodes.Index, list []uint32) []string {
 	out := []string{}
 	slices.Sort(list)

@@ -14,7 +14,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// summarize makes the summary, sharing the parts that are equal with before.
+// summarize sets t.summary. It shares equal parts with the summary of before.
 func (t *Topology) summarize(before *Topology) {
 	old := &Summary{}
 	if before != nil {
@@ -64,9 +64,9 @@ func (t *Topology) summarize(before *Topology) {
 	t.summary = s
 }
 
-// summarizePeers makes the parts of the BGPPeers, and reports whether all parts and
-// their sessions are those of before. O(BGPPeers), with a very small constant for
-// those that did not change.
+// summarizePeers sets s.BGPPeers, and reports whether all parts and their sessions are
+// the same as before. O(BGPPeers), with a very small constant for BGPPeers that did not
+// change.
 func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	var old map[string]*BGPPeer
 	var was []*sessions.Peering
@@ -119,13 +119,14 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	return false
 }
 
-// sessionsOf counts the sessions that the peering of a number gives a side of.
+// sessionsOf returns the number of sessions with at least one half-session that the
+// peering of the given number configures.
 func (t *Topology) sessionsOf(number int) int {
 	return t.tallies[0].byPeering[number] + t.tallies[1].byPeering[number]
 }
 
-// sameButNodes reports whether two snapshots hold the same objects apart from
-// Nodes and BGPPeers.
+// sameButNodes reports whether two snapshots hold the same objects that the summary
+// reads, except Nodes and BGPPeers.
 func sameButNodes(a, b *state.Snapshot) bool {
 	return slices.Equal(a.BGPConfigurations(), b.BGPConfigurations()) && slices.Equal(a.IPPools(), b.IPPools()) &&
 		slices.Equal(a.FelixConfigurations(), b.FelixConfigurations()) && a.ClusterInformation() == b.ClusterInformation() &&
@@ -175,7 +176,8 @@ func (t *Topology) mesh() *Mesh {
 	return &m
 }
 
-// meshNotReady returns the nodes in the mesh that are not ready; nil for none.
+// meshNotReady returns the nodes in the mesh that are not ready, nil if the mesh is
+// off.
 func (t *Topology) meshNotReady() *bitset.BitSet {
 	if !t.snapshot.BGPConfiguration(calico.Default).MeshEnabled() {
 		return nil
@@ -183,7 +185,7 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 	return t.index.NotReady.Difference(t.index.Reflectors)
 }
 
-// routes sums up who has whose routes.
+// routes returns the part of the summary about routes.
 func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
 	out := &PerFamily[Routes]{}
 	peers := make([]string, 0, len(t.sessions.Peerings))
@@ -249,16 +251,17 @@ func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
 // family f. O(classes + links).
 func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	n := t.networks[f]
-	out := Reflectors{Levels: []Level{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
+	out := Reflectors{Levels: []Level{}, Reflecting: []Reflecting{}, Load: t.tallies[f].reflectorLoad, BGPPeers: []string{}}
 	peers := make([]bool, len(t.sessions.Peerings))
-	levels := map[int][]uint32{} // the first nodes
-	counts := map[int]int{}
+	levels := map[int][]uint32{} // the first few nodes of each level
+	counts, reflecting := map[int]int{}, map[int]int{}
 	for g := range n.Classes.List {
 		s := &n.Classes.List[g]
 		switch {
 		case !s.Speaks(f):
 			continue
 		case s.Reflector():
+			reflecting[n.reflectorsOf(uint32(g))] += s.Nodes
 			out.Total += s.Nodes
 			serves := false
 			for _, l := range n.LinksFrom(uint32(g)) {
@@ -284,6 +287,9 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
 		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
 	}
+	for _, level := range sortedKeys(reflecting) {
+		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level]})
+	}
 	for i, p := range t.sessions.Peerings {
 		if peers[i] {
 			out.BGPPeers = append(out.BGPPeers, p.Peer.Name)
@@ -292,14 +298,14 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	return out
 }
 
-// atMost returns the test for nodes that are no route reflectors and have sessions
-// to at most so many.
+// atMost returns a function that reports whether a node has sessions to at most level
+// route reflectors. The node may be a route reflector.
 func (t *Topology) atMost(f calico.Family, level int) func(int) bool {
 	n := t.networks[f]
 	yes := make([]bool, len(n.Classes.List))
 	for g := range yes {
 		s := &n.Classes.List[g]
-		yes[g] = s.Speaks(f) && !s.Reflector() && n.reflectorsOf(uint32(g)) <= level
+		yes[g] = s.Speaks(f) && n.reflectorsOf(uint32(g)) <= level
 	}
 	return func(i int) bool { return yes[t.sessions.Classes.Of[i]] }
 }
@@ -312,13 +318,16 @@ func (n *network) reflectorsOf(g uint32) int {
 	for i := range list {
 		if n.Classes.List[list[i].To].Reflector() && list[i].Established() {
 			count += n.Classes.List[list[i].To].Nodes
+			if list[i].To == g {
+				count-- // itself
+			}
 		}
 	}
 	return min(count, MaxLevel)
 }
 
-// markGiving marks the peerings, by their number, that configure the half-sessions
-// of a link.
+// markGiving sets peers for the number of each peering that configures half-sessions on
+// a link.
 func (n *network) markGiving(l *sessions.Link, peers []bool) {
 	for i := range l.Protocols {
 		for _, w := range l.Protocols[i].Ways {
@@ -340,8 +349,8 @@ func object(m *calico.Metadata, problems []calico.Problem) Object {
 	return o
 }
 
-// reuse replaces a list by old if they are equal. share then compares the lists by
-// identity.
+// reuse replaces a list by old if they are equal, which makes the comparison in share
+// fast.
 func reuse[T any](list *[]T, old []T, equal func(a, b T) bool) {
 	if slices.EqualFunc(*list, old, equal) {
 		*list = old
@@ -377,8 +386,8 @@ func shareAll[T any](old, fresh map[string]*T) map[string]*T {
 	return old
 }
 
-// parts makes the summary's part of each object in list. It shares equal parts with
-// old.
+// parts returns the part of the summary for each object in list. It shares equal parts
+// with old.
 func parts[O calico.Object, T any](list []O, old map[string]*T, part func(O) *T) map[string]*T {
 	out := make(map[string]*T, len(list))
 	for _, o := range list {

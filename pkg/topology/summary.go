@@ -26,7 +26,7 @@ type Summary struct {
 	Convergence *Convergence `json:"convergence"`
 	// PodTraffic reports, for each family, whether pod traffic between nodes needs BGP.
 	PodTraffic *PerFamily[PodTraffic] `json:"podTraffic"`
-	// ClusterRoutes reports who programs the routes to pods on other nodes.
+	// ClusterRoutes reports which components program the routes to pods on other nodes.
 	ClusterRoutes *ClusterRoutes `json:"clusterRoutes"`
 	// Timers groups the sessions by their timers.
 	Timers *Timers `json:"timers"`
@@ -153,15 +153,15 @@ type FrozenReason struct {
 	BGPPeers []string `json:"bgpPeers"`
 }
 
-// Routes describes which nodes have routes to the pods of which others in one
-// family, under both readings of external peers: they pass routes on between nodes,
-// or not. The objects do not show which reading is correct.
+// Routes describes which nodes have routes to the pods of other nodes in one family. It
+// has two results: with transit, external peers pass routes on between nodes; without
+// transit, they do not. The objects do not determine which result is correct.
 type Routes struct {
 	// WithTransit assumes that all external peers pass routes on to each other and to
 	// every node that peers with one of them, whatever the AS numbers in their paths.
 	WithTransit *Reach `json:"withTransit"`
-	// WithoutTransit assumes that external peers pass nothing on. Without external
-	// peers, both readings are equal.
+	// WithoutTransit assumes that external peers do not pass routes on. Without external
+	// peers, both results are equal.
 	WithoutTransit *Reach `json:"withoutTransit"`
 	// NoAddress is the nodes without an address in the family. Calico configures no
 	// sessions for them in this family.
@@ -259,6 +259,10 @@ type Reflectors struct {
 	// sessions, fewest first, without empty levels. Level MaxLevel also contains the
 	// nodes with more.
 	Levels []Level `json:"levels"`
+	// Reflecting groups the route reflectors by the number of other route reflectors to
+	// which they have sessions, fewest first. The sets of Levels contain them too: a node
+	// that is no longer a route reflector has no fewer sessions than before.
+	Reflecting []Reflecting `json:"reflecting"`
 	// Load is the load of the route reflectors, as in Sessions.
 	Load []Load `json:"load"`
 	// BGPPeers names the BGPPeers that configure sessions of a reflector in this family.
@@ -274,8 +278,16 @@ type Level struct {
 	Nodes      int `json:"nodes"`
 	// Sample names the first SampleSize nodes.
 	Sample []string `json:"sample"`
-	// Members names the set of nodes with at most this number, as in NodeSet.
+	// Members names the set of nodes with at most this number, as in NodeSet. It contains
+	// route reflectors too.
 	Members string `json:"members"`
+}
+
+// Reflecting counts the route reflectors with sessions to the same number of other route
+// reflectors.
+type Reflecting struct {
+	Reflectors int `json:"reflectors"`
+	Nodes      int `json:"nodes"`
 }
 
 // SampleSize is the maximum number of nodes in a sample.
@@ -288,10 +300,10 @@ type PodTraffic struct {
 	Pools []string `json:"pools"`
 }
 
-// ClusterRoutes reports who programs the kernel routes to pods on other nodes, for
-// the IPPools for pods without VXLAN. Felix always programs the routes of pools with
-// VXLAN. A pool has no routes if neither Felix nor BIRD programs them, and flapping
-// routes if both do.
+// ClusterRoutes reports whether Felix or BIRD programs the kernel routes to pods on other
+// nodes, for the IPPools for pods without VXLAN. Felix always programs the routes of
+// pools with VXLAN. A pool has no routes if neither Felix nor BIRD programs them, and
+// flapping routes if both do.
 type ClusterRoutes struct {
 	IPIP    PoolClass `json:"ipip"`
 	NoEncap PoolClass `json:"noEncap"`

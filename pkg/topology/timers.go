@@ -9,8 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// restartTime returns a graceful restart time in seconds, BIRD's default for nil. 0
-// is not the default.
+// restartTime returns a graceful restart time in seconds, BIRD's default for nil. For
+// BIRD, 0 is a value and does not select the default.
 func restartTime(d *time.Duration) int {
 	if d == nil {
 		return sessions.Seconds(calico.DefaultRestartTime)
@@ -19,7 +19,7 @@ func restartTime(d *time.Duration) int {
 }
 
 // keepaliveTime returns a keepalive time in seconds, BIRD's default for nil and for a
-// time that rounds to 0: for BIRD, 0 is unset.
+// time that rounds to 0. For BIRD, 0 is unset.
 func keepaliveTime(d *time.Duration) int {
 	if d == nil || sessions.Seconds(*d) == 0 {
 		return sessions.Seconds(calico.DefaultKeepaliveTime)
@@ -27,8 +27,8 @@ func keepaliveTime(d *time.Duration) int {
 	return sessions.Seconds(*d)
 }
 
-// timers groups the mesh and the BGPPeers by their timers. It reuses the lists of old,
-// the Timers of an earlier summary or nil, that are equal. O(BGPPeers).
+// timers groups the mesh and the BGPPeers by their timers. old is the Timers of an
+// earlier summary, or nil; timers reuses its lists that are equal. O(BGPPeers).
 func (t *Topology) timers(mesh bool, old *Timers) *Timers {
 	if old == nil {
 		old = &Timers{}
@@ -43,7 +43,7 @@ func (t *Topology) timers(mesh bool, old *Timers) *Timers {
 	}
 	if mesh {
 		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: t.tallies[0].byMesh + t.tallies[1].byMesh}
-		keepalive.add(keepaliveTime(nil), sessions.ScopeNodes, o) // The mesh's cannot be set.
+		keepalive.add(keepaliveTime(nil), sessions.ScopeNodes, o) // Calico has no keepalive setting for the mesh.
 		o.Set = meshRestart != nil
 		restart.add(restartTime(meshRestart), sessions.ScopeNodes, o)
 	}
@@ -70,19 +70,19 @@ type timerKey struct {
 // timerGroups collects TimerGroups.
 type timerGroups struct {
 	known map[timerKey]*timerGroup
-	// last is the group that was added to last, as most objects are in one group.
+	// last is the group of the last object. Most objects are in one group.
 	last *timerGroup
 	old  []TimerGroup // of an earlier summary
-	// objects is how many objects may be added.
+	// objects is the maximum number of objects.
 	objects int
 }
 
-// timerGroup collects the objects of a TimerGroup. So long as they are those of an
-// earlier group, in the same order, it keeps no list of its own.
+// timerGroup collects the objects of a TimerGroup. It does not allocate a list while
+// the objects equal those of an earlier group, in the same order.
 type timerGroup struct {
 	TimerGroup
 	old  []TimerObject
-	same int // the first objects of old, while Objects is nil
+	same int // the number of objects equal to the first ones of old, while Objects is nil
 }
 
 func newTimerGroups(old []TimerGroup, objects int) *timerGroups {

@@ -23,26 +23,37 @@ type Topology struct {
 	networks [2]*network
 	tallies  [2]*tally
 	routings [2]*routing
-	waiting  *bitset.BitSet // nodes whose BIRD waits when it starts; nil for none
+	waiting  *bitset.BitSet // see network.waiting; nil for none
 	summary  *Summary
-	// measures are the sets of the summary that are made with every topology,
-	// sessionMeasures those that are reused with the sessions. More are in tallies
-	// and routings.
+	// measures holds the sets of the summary that every topology recomputes.
+	// sessionMeasures holds the sets that are reused with the sessions. tallies and
+	// routings hold further sets.
 	measures, sessionMeasures measures
 }
 
 // Summary returns the summary that policies read.
 func (t *Topology) Summary() *Summary { return t.summary }
 
-// Compute returns the topology of s. before is that of an earlier snapshot, or
-// nil: what did not change since is reused, and the parts of the summary that
-// are equal are shared with it. The result does not depend on before. The only
-// error is that of ctx, once it is done.
+// Equivalent reports whether t, which Compute made from before, has the same sessions,
+// routes and need for BGP. Only labels and settings that do not decide any of them
+// can then differ. False does not mean that they differ. O(1).
+func (t *Topology) Equivalent(before *Topology) bool {
+	if t == before {
+		return true
+	}
+	a, b := t.summary, before.summary
+	return t.networks == before.networks && a.Mesh == b.Mesh && a.Reflectors == b.Reflectors && a.Sessions == b.Sessions && a.Routes == b.Routes &&
+		a.Convergence == b.Convergence && a.PodTraffic == b.PodTraffic && a.ClusterRoutes == b.ClusterRoutes && a.Timers == b.Timers
+}
+
+// Compute returns the topology of s. before is the topology of an earlier snapshot, or
+// nil. Compute reuses what did not change since, and shares equal parts of the summary.
+// The result does not depend on before. Compute returns an error only if ctx is done.
 //
-// Without before, O(nodes x labels that selectors name); with it, what the
-// change touches, which for CalicoNodeStatuses is nothing; where sessions
-// change, O(nodes) with a very small constant and O(BGPPeers x classes of nodes).
-// See the package comment for the steps.
+// Without before, the cost is O(nodes x labels in selectors). With before, it grows
+// with the objects that changed; a change of CalicoNodeStatuses costs nothing. If
+// sessions change, it is O(nodes) with a very small constant and O(BGPPeers x classes of
+// nodes). See the package comment for the steps.
 func Compute(ctx context.Context, s *state.Snapshot, before *Topology) (*Topology, error) {
 	if before != nil && before.snapshot == s {
 		return before, nil
@@ -59,7 +70,7 @@ func Compute(ctx context.Context, s *state.Snapshot, before *Topology) (*Topolog
 	return t, nil
 }
 
-// compute fills in t, which has a snapshot and no more.
+// compute sets all fields of t. Only t.snapshot is set before.
 func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -93,8 +104,8 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	return nil
 }
 
-// selectorsOf reports which selectors the BGPPeers of a snapshot have, including
-// "" for all nodes.
+// selectorsOf returns a function that reports whether a BGPPeer of the snapshot has a
+// selector. It returns true for "", which selects all nodes.
 func selectorsOf(s *state.Snapshot) func(string) bool {
 	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
 	used[""] = true
@@ -126,8 +137,8 @@ func (t *Topology) connect(ctx context.Context) error {
 	return nil
 }
 
-// Problems lists what Calico would ignore or reject in the object of the given id:
-// what the object itself shows and, for a BGPPeer, what only the state shows.
+// Problems lists what Calico would ignore or reject in the object of the given id. For
+// a BGPPeer, this includes problems that depend on other objects.
 func (t *Topology) Problems(id calico.ID) []calico.Problem {
 	out := []calico.Problem{}
 	if o := t.snapshot.Get(id); o != nil {

@@ -179,13 +179,13 @@ func TestWhatDoesNotChangeIsShared(t *testing.T) {
 	after := compute(t, s.Apply(state.Change{After: calicotest.Object(t, "BGPPeer", "b", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)})}), before)
 	a, b := before.Summary(), after.Summary()
 	if a.Nodes != b.Nodes || a.Mesh != b.Mesh || a.Reflectors != b.Reflectors || a.PodTraffic != b.PodTraffic || a.BGPPeers["a"] != b.BGPPeers["a"] {
-		t.Error("parts that say the same are not shared")
+		t.Error("equal parts are not shared")
 	}
 	if before.index != after.index {
-		t.Error("the nodes were indexed again")
+		t.Error("the index was recomputed")
 	}
 	if compute(t, s, before) != before {
-		t.Error("the same snapshot was computed again")
+		t.Error("the topology of the same snapshot was recomputed")
 	}
 }
 
@@ -203,8 +203,8 @@ func TestBGPPeersThatReachReflectors(t *testing.T) {
 	}
 }
 
-// Two nodes of one AS number on either side of another: only the one that takes
-// its own number back has the other's routes.
+// Two nodes with the same AS number peer with a node of another AS. Only the node that
+// accepts its own AS number has the other's routes.
 func TestNodesThatTakeTheirOwnASNumberBackAreToldApart(t *testing.T) {
 	at := func(name, address string, asn int64) calico.Object {
 		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address), calicotest.BGP("asNumber", asn))
@@ -217,7 +217,7 @@ func TestNodesThatTakeTheirOwnASNumberBackAreToldApart(t *testing.T) {
 	}
 }
 
-// A peerIP without an AS number means the cluster's on the way back, not 0.
+// For reverse peering, a peerIP without asNumber has the cluster's AS number, not 0.
 func TestAMissingASNumberIsTheClustersOnTheWayBack(t *testing.T) {
 	objects := []calico.Object{meshOff(t), calicotest.Node(t, "a", calicotest.BGP("ipv4Address", "10.0.0.1")), calicotest.Node(t, "b", calicotest.BGP("ipv4Address", "10.0.0.2"), calicotest.BGP("asNumber", int64(0))),
 		calicotest.Object(t, "BGPPeer", "p", map[string]any{"node": "a", "peerIP": "10.0.0.2"})}
@@ -226,12 +226,11 @@ func TestAMissingASNumberIsTheClustersOnTheWayBack(t *testing.T) {
 		t.Errorf("b has %+v, want none", h)
 	}
 	if frozen := topology.Frozen(); len(frozen) != 1 || frozen[0].Node != "a" {
-		t.Errorf("frozen: %+v, want a alone", frozen)
+		t.Errorf("frozen: %+v, want only a", frozen)
 	}
 }
 
-// A node that takes the place of another, with its address, between two
-// snapshots.
+// A node replaces another one with the same address between two snapshots.
 func TestANodeReplacedByAnotherIsNotTakenForIt(t *testing.T) {
 	at := func(name, address string) calico.Object {
 		return calicotest.Node(t, name, calicotest.BGP("ipv4Address", address))
@@ -247,8 +246,8 @@ func TestANodeReplacedByAnotherIsNotTakenForIt(t *testing.T) {
 	}
 }
 
-// TestTheReasonDoesNotDependOnNames has a node b with two ambiguous half-sessions
-// to a. The half-session of a does not fit either, for different reasons.
+// TestTheReasonDoesNotDependOnNames has an ambiguous half-session of node b to node a.
+// Neither candidate matches the half-session of a, for different reasons.
 func TestTheReasonDoesNotDependOnNames(t *testing.T) {
 	for _, names := range [][2]string{{"p1", "p2"}, {"p2", "p1"}} {
 		t.Run(names[0]+" has the wrong AS number", func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// meshTraps are about the node-to-node mesh.
+// meshTraps returns the traps of the node-to-node mesh.
 func meshTraps(t *testing.T) map[string]*trap {
 	t.Helper()
 	a, b := at(t, "a", "10.0.0.1"), at(t, "b", "10.0.0.2")

@@ -7,7 +7,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
-// bgpPeerTraps are about BGPPeers' selectors and about several BGPPeers.
+// bgpPeerTraps returns the traps of selectors and of several BGPPeers.
 func bgpPeerTraps(t *testing.T) map[string]*trap {
 	t.Helper()
 	a, b := at(t, "a", "10.0.0.1"), at(t, "b", "10.0.0.2")
@@ -101,7 +101,7 @@ func secret(key string) map[string]any {
 	return map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": key}}
 }
 
-// peerIPTraps are about peers that are given by address.
+// peerIPTraps returns the traps of peerIP.
 func peerIPTraps(t *testing.T) map[string]*trap {
 	t.Helper()
 	a, b := at(t, "a", "10.0.0.1"), at(t, "b", "10.0.0.2")

@@ -7,7 +7,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
-// twoReflectors is a client for each of two reflectors, which peer.
+// twoReflectors returns two route reflectors that peer, and one client of each.
 func twoReflectors(t *testing.T, firstID, secondID string) []calico.Object {
 	t.Helper()
 	return []calico.Object{
@@ -20,7 +20,7 @@ func twoReflectors(t *testing.T, firstID, secondID string) []calico.Object {
 	}
 }
 
-// reflectorTraps are about route reflectors.
+// reflectorTraps returns the traps of route reflectors.
 func reflectorTraps(t *testing.T) map[string]*trap {
 	t.Helper()
 	id := calicotest.BGP("routeReflectorClusterID", "244.0.0.1")
@@ -70,7 +70,7 @@ func reflectorTraps(t *testing.T) map[string]*trap {
 	}
 }
 
-// frozenTraps are about configurations that BIRD refuses.
+// frozenTraps returns the traps of configurations that BIRD rejects.
 func frozenTraps(t *testing.T) map[string]*trap {
 	t.Helper()
 	a := at(t, "a", "10.0.0.1", calicotest.Label("role", "node"))

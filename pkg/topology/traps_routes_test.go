@@ -11,8 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// routeTrap is a state and the IPv4 routes that are missing in it: if no
-// external peer passes routes on, and if all do.
+// routeTrap is a state and its missing IPv4 routes, without and with transit.
 type routeTrap struct {
 	objects                     []calico.Object
 	withoutTransit, withTransit string
@@ -61,7 +60,7 @@ func routeTraps(t *testing.T) map[string]*routeTrap {
 	return out
 }
 
-// joins is a BGPPeer between two nodes.
+// joins returns a BGPPeer between two nodes.
 func joins(t *testing.T, from, to string, more map[string]any) calico.Object {
 	t.Helper()
 	spec := map[string]any{"nodeSelector": fmt.Sprintf("name == '%s'", from), "peerSelector": fmt.Sprintf("name == '%s'", to)}
@@ -69,7 +68,7 @@ func joins(t *testing.T, from, to string, more map[string]any) calico.Object {
 	return bgpPeer(t, from+"-"+to, spec)
 }
 
-// named is a node 10.0.0.N with its name as a label.
+// named returns a node with address 10.0.0.N and its name as a label.
 func named(t *testing.T, name string, n int, options ...calicotest.Tweak) calico.Object {
 	t.Helper()
 	return at(t, name, fmt.Sprintf("10.0.0.%d", n), append(options, calicotest.Label("name", name))...)
@@ -80,7 +79,7 @@ func insideRouteTraps(t *testing.T) map[string]*routeTrap {
 	id := func(id string) calicotest.Tweak { return calicotest.BGP("routeReflectorClusterID", id) }
 	asn := func(n int64) calicotest.Tweak { return calicotest.BGP("asNumber", n) }
 	chain := func(ids ...string) []calico.Object {
-		// a, then a reflector for each ID, each peering with the next, then b.
+		// A chain of sessions: a, a route reflector for each ID, b.
 		out := []calico.Object{noMesh(t), named(t, "a", 1), named(t, "b", 2)}
 		before := "a"
 		for i, c := range ids {

@@ -10,18 +10,18 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// trap is a state in which Calico does other than its author may think, and all
-// that comes of it, as view.lines tells it.
+// trap is a state with an effect that its author may not expect, and the complete result
+// as in view.lines.
 type trap struct {
 	objects []calico.Object
-	// change is made to them, unless it is empty.
+	// change is applied to objects. It may be empty.
 	change state.Change
 	want   string
 }
 
 func (c *trap) state() *state.Snapshot { return state.New(c.objects...).Apply(c.change) }
 
-// check reports where what an implementation says of the trap is another thing.
+// check compares the result of an implementation with want.
 func (c *trap) check(t *testing.T, got []string) {
 	t.Helper()
 	var want []string
@@ -44,8 +44,8 @@ func TestTraps(t *testing.T) {
 	}
 }
 
-// The model against which the property tests hold the topology has to know the
-// traps itself.
+// TestTheNaiveModelKnowsTheTraps verifies the naive model, with which the property tests
+// compare the topology.
 func TestTheNaiveModelKnowsTheTraps(t *testing.T) {
 	for name, c := range traps(t) {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func traps(t *testing.T) map[string]*trap {
 	return out
 }
 
-// at is a node with an IPv4 address.
+// at returns a node with an IPv4 address.
 func at(t *testing.T, name, address string, options ...calicotest.Tweak) calico.Object {
 	t.Helper()
 	return calicotest.Node(t, name, append([]calicotest.Tweak{calicotest.BGP("ipv4Address", address)}, options...)...)
@@ -80,7 +80,7 @@ func bgpPeer(t *testing.T, name string, spec map[string]any) calico.Object {
 	return calicotest.Object(t, "BGPPeer", name, spec)
 }
 
-// listensOn is the BGPConfiguration of one node, with a port.
+// listensOn returns the BGPConfiguration of one node with a listen port.
 func listensOn(t *testing.T, name string, port int64) calico.Object {
 	t.Helper()
 	return calicotest.Object(t, "BGPConfiguration", "node."+name, map[string]any{"listenPort": port})

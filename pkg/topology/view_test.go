@@ -9,7 +9,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// view is all that an implementation says of a state, in one form for both.
+// view is the result of an implementation, in a form that both implementations have.
 type view struct {
 	halves    []HalfSession
 	broken    []BrokenSession
@@ -70,12 +70,12 @@ func (m *naive) view() *view {
 	return v
 }
 
-// lines tells a view in short lines, for tests to hold against whole texts:
+// lines returns a view as short lines, for comparison with texts in tests:
 //
 //	NODE PROTOCOL STATUS [PEER NODE] asn LOCAL>PEER [passive] [client ID] [port N] by SOURCES
 //
-// with the reason in place of the status Broken, then "ambiguous", "frozen", and
-// the routes that are missing if no external peer passes them on.
+// The reason replaces the status Broken. Lines for ambiguous half-sessions, frozen nodes
+// and missing routes follow. The routes are those without transit.
 func (v *view) lines(s *state.Snapshot) []string {
 	reasons := map[string]Reason{}
 	for _, b := range v.broken {

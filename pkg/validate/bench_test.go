@@ -13,8 +13,8 @@ import (
 
 var sizes = []int{100, 1000, 5000, 10000}
 
-// benchState is a cluster of n nodes with 3 reflectors and 20 BGPPeers: one
-// for each of 16 racks, one among the reflectors, 3 external.
+// benchState returns a cluster of n nodes with 3 route reflectors and 20 BGPPeers: one for
+// each of 16 racks, one among the route reflectors and 3 external ones.
 func benchState(b *testing.B, n int) *state.Snapshot {
 	objects := append(nodes(b, n, 3), calicotest.Mesh(b, false), peer(b, "reflectors", "has(rr)", "has(rr)"))
 	for i := range 16 {
@@ -82,7 +82,7 @@ func BenchmarkSummarizeChange(b *testing.B) {
 	})
 }
 
-// BenchmarkDecide is what one admission request costs without HTTP and JSON.
+// BenchmarkDecide measures one admission request without HTTP and JSON.
 func BenchmarkDecide(b *testing.B) {
 	for name, c := range map[string]struct {
 		change  func(b *testing.B) state.Change
@@ -117,8 +117,8 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkEvaluate is one evaluation of all policies that judge states, on one
-// in which little is wrong.
+// BenchmarkEvaluate measures one evaluation of all policies that evaluate states, on a state
+// with few violations.
 func BenchmarkEvaluate(b *testing.B) {
 	forSizes(b, func(b *testing.B, s *state.Snapshot) {
 		e := NewEngine(defaults(b))

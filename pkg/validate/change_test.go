@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// own is a set of the one BGPPolicy "own", which brings its Rego along. extra is
-// more of its spec, as JSON.
+// own returns a set with one BGPPolicy "own", which contains its Rego. extra holds further
+// fields of its spec, as JSON.
 func own(t testing.TB, judges, rule, extra string) *policy.Set {
 	t.Helper()
 	module, err := json.Marshal("# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: " + judges +
@@ -42,12 +43,12 @@ func own(t testing.TB, judges, rule, extra string) *policy.Set {
 	return set
 }
 
-// messageOf is a rule with one violation, whose message is x as JSON.
+// messageOf returns a rule with one violation, whose message is x as JSON.
 func messageOf(x string) string {
 	return "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": json.marshal(x)} if x := " + x
 }
 
-// only returns the message of the only violation of a decision, read as JSON.
+// only returns the message of the only violation of a decision, decoded from JSON.
 func only(t *testing.T, d *Decision) any {
 	t.Helper()
 	if len(worseOf(d)) != 1 || len(d.Failures) > 0 {
@@ -139,7 +140,7 @@ func TestAPolicyCanReadAllNodes(t *testing.T) {
 		t.Errorf("before: %v, %v", j.Violations(), j.Failures())
 	}
 	d := e.Decide(t.Context(), s, Request{Change: state.Change{After: node(t, 9, true)}})
-	if !d.Allowed { // The violation was there before, whatever it says.
+	if !d.Allowed { // The violation existed before, with another message.
 		t.Fatalf("denied: %s", d.Message())
 	}
 	found := e.Evaluate(t.Context(), s.Apply(state.Change{After: node(t, 9, true)})).Violations()
@@ -213,27 +214,15 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 	}
 }
 
-// The policy chooses the remedy by the text of the reason.
+// The policy selects the remedy by the text of the reason.
 func TestWhatBIRDRejectsComesWithARemedy(t *testing.T) {
-	cluster := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
-		calico.AnnotationIPv4Address: "10.9.9.9/24", calico.AnnotationClusterID: "244.0.0.0/8",
-	}}}
-	zero := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
-		calico.AnnotationIPv4Address: "10.9.9.9/24", calico.AnnotationASNumber: "0",
-	}}}
-	shared := map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "n", "annotations": map[string]any{
-		calico.AnnotationIPv4Address: "10.0.0.1/24",
-	}}}
-	for name, o := range map[string]map[string]any{
-		"a masked cluster ID": cluster, "AS 0 of a node": zero, "an address of two nodes": shared,
-		"a BGPPeer without an AS number": {"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": map[string]any{"name": "tor"},
-			"spec": map[string]any{"peerIP": "192.0.2.1"}},
+	for name, after := range map[string]calico.Object{
+		"a masked cluster ID":            calicotest.Node(t, "n", calicotest.IPv4("10.9.9.9/24"), calicotest.RouteReflector("244.0.0.0/8")),
+		"AS 0 of a node":                 calicotest.Node(t, "n", calicotest.IPv4("10.9.9.9/24"), calicotest.ASNumber(0)),
+		"an address of two nodes":        calicotest.Node(t, "n", calicotest.IPv4("10.0.0.1/24")),
+		"a BGPPeer without an AS number": calicotest.BGPPeer(t, "tor", calicotest.Spec{"peerIP": "192.0.2.1"}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			after, err := calico.Decode(o)
-			if err != nil {
-				t.Fatal(err)
-			}
 			d := decide(t, compiled(t, document("bird", "bird-accepts", "Deny", "")), append(nodes(t, 4, 0), peer(t, "all", "all()", "all()")), state.Change{After: after})
 			if d.Allowed || strings.Contains(d.Message(), "mend that first") {
 				t.Errorf("allowed %t, %s", d.Allowed, d.Message())

@@ -31,6 +31,10 @@ const (
 	Smaller Relation = "Smaller"
 	// Gone: the violation existed and is resolved.
 	Gone Relation = "Gone"
+	// Joined: the violation is new or larger only because it reaches nodes that had no
+	// address in its family before. Such nodes had no session, so the change takes nothing
+	// from them. A cluster can thus be installed, and extended by nodes, in any order.
+	Joined Relation = "Joined"
 )
 
 // Worse reports whether a change that leads to r makes the state worse: New, Larger
@@ -47,25 +51,41 @@ type Verdict struct {
 	// Relation relates Violation to Before.
 	Relation Relation
 	// Gained counts the nodes, or the pairs of nodes, that the violation reaches and did
-	// not reach before. Sample names the first few. Both are 0 and empty where the
+	// not reach before. Sample names the first few. Both are 0 and empty if the
 	// violation is New, has no members or the topology of a side is not available.
 	Gained int
 	Sample []string
 	// Exempt reports that the user is exempt from the policy: it is not enforced.
 	Exempt bool
+	// Assumption is what the verdict assumes about what is not known, as clauses; "" for
+	// nothing. It is set for worse verdicts only.
+	Assumption string
+	// Waived is the reason why a worse verdict does not deny the change, "" for none.
+	Waived string
 }
 
-// Text returns the message of the violation and the nodes that it newly reaches.
+// Text returns the message of the violation, the nodes that it newly reaches, and what the
+// verdict assumes.
 func (v *Verdict) Text() string {
-	if v.Gained == 0 {
-		return v.Violation.Message
+	out := v.Violation.Message
+	if v.Gained > 0 {
+		out += "; new among them: " + text.SomeOf(v.Sample, v.Gained)
 	}
-	return v.Violation.Message + "; new among them: " + text.SomeOf(v.Sample, v.Gained)
+	if v.Assumption != "" {
+		out += "; this assumes that " + v.Assumption
+	}
+	return out
 }
 
-// Applied returns the action that bgpguard takes: the action of the policy, or Audit if the
-// user is exempt.
-func (v *Verdict) Applied() violation.Action { return applied(v.Violation.Action, v.Exempt) }
+// Applied returns the action that bgpguard takes: the action of the policy, Audit if the
+// user is exempt, at most Warn if the violation is advisory or waived.
+func (v *Verdict) Applied() violation.Action {
+	a := applied(v.Violation.Action, v.Exempt)
+	if a == violation.Deny && (v.Violation.Advisory || v.Waived != "") {
+		return violation.Warn
+	}
+	return a
+}
 
 func applied(a violation.Action, exempt bool) violation.Action {
 	if exempt {
@@ -110,15 +130,12 @@ func compare(out []Verdict, before, after Found) ([]Verdict, []Failure) {
 			}
 			old = old[1:]
 		case order > 0:
-			out = append(out, Verdict{Violation: now[0], Relation: New})
+			v, err := compareOne(nil, &now[0], before.Topology, after.Topology)
+			out, failures = collect(out, failures, v, err)
 			now = now[1:]
 		default:
 			v, err := compareOne(&old[0], &now[0], before.Topology, after.Topology)
-			if n := len(failures); err == nil {
-				out = append(out, v)
-			} else if n == 0 || failures[n-1].Policy != now[0].Policy {
-				failures = append(failures, Failure{Policy: now[0].Policy, Action: now[0].Action, Err: err})
-			}
+			out, failures = collect(out, failures, v, err)
 			old, now = old[1:], now[1:]
 		}
 	}
@@ -148,9 +165,22 @@ func first(old, now []violation.Violation) int {
 	}
 }
 
-// compareOne compares a violation that is in both states.
+// collect appends a verdict, or the error of it, which counts once for each policy.
+func collect(out []Verdict, failures []Failure, v Verdict, err error) ([]Verdict, []Failure) {
+	if err == nil {
+		return append(out, v), failures
+	}
+	of := &v.Violation
+	if n := len(failures); n == 0 || failures[n-1].Policy != of.Policy {
+		failures = append(failures, Failure{Policy: of.Policy, Action: of.Action, Err: err})
+	}
+	return out, failures
+}
+
+// compareOne compares a violation with that before, nil if it did not exist.
 func compareOne(old, now *violation.Violation, before, after *topology.Topology) (Verdict, error) {
 	v := Verdict{Violation: *now, Before: old}
+	joined := 0
 	if before != nil && after != nil {
 		// The sets are nested: the first one that gained names the most specific nodes.
 		for _, members := range now.Members {
@@ -159,20 +189,52 @@ func compareOne(old, now *violation.Violation, before, after *topology.Topology)
 				return v, fmt.Errorf("violation %q: %w", now.ID, err)
 			}
 			v.Gained, v.Sample = gain.Members, gain.Sample
+			joined = max(joined, gain.Joined)
 			if v.Gained > 0 {
 				break
 			}
 		}
 	}
+	v.relate(float64(joined))
+	if v.Relation == New { // All nodes are new: naming them again would say nothing.
+		v.Gained, v.Sample = 0, nil
+	}
+	return v, nil
+}
+
+// compareToChange returns the verdict on a violation of a policy that evaluates changes. It
+// is New, unless it has members all of which were in their sets before: it is Standing then,
+// because the change does not affect them.
+func compareToChange(found *violation.Violation, before, after *topology.Topology) (Verdict, error) {
+	if len(found.Members) == 0 {
+		return Verdict{Violation: *found, Relation: New}, nil
+	}
+	v, err := compareOne(found, found, before, after)
+	if v.Relation == Spread {
+		v.Before, v.Relation = nil, New
+	}
+	return v, err
+}
+
+// relate sets the relation. joined is how many members joined.
+func (v *Verdict) relate(joined float64) {
+	was := 0.0
+	if v.Before != nil {
+		was = v.Before.Size
+	}
+	grown := v.Violation.Size - was
 	switch {
-	case now.Size > old.Size:
+	case v.Gained == 0 && joined > 0 && grown > 0 && grown <= joined:
+		v.Relation = Joined
+	case v.Before == nil:
+		v.Relation = New
+	case grown > 0:
 		v.Relation = Larger
 	case v.Gained > 0:
 		v.Relation = Spread
-	case now.Size < old.Size:
+	case grown < 0:
 		v.Relation = Smaller
 	default:
 		v.Relation = Standing
 	}
-	return v, nil
 }

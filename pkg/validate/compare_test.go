@@ -55,7 +55,7 @@ func TestCompare(t *testing.T) {
 		"fixed for one of two":     {of(some, found("a", 2, isolated)), of(all, found("a", 1, isolated)), "Smaller a, before 2: a", ""},
 		"no topology before":       {of(nil, found("a", 2, isolated)), of(others, found("a", 2, isolated)), "Standing a, before 2: a", ""},
 		"no topology after":        {of(some, found("a", 2, isolated)), of(nil, found("a", 2, isolated)), "Standing a, before 2: a", ""},
-		"members that are unknown": {of(some, found("a", 2, "lost"), found("b", 2, "lost")), of(others, found("a", 2, "lost"), found("b", 3, "lost"), found("c", 1, "lost")), "New c: c", `p: violation "a": members "lost"`},
+		"members that are unknown": {of(some, found("a", 2, "lost"), found("b", 2, "lost")), of(others, found("a", 2, "lost"), found("b", 3, "lost"), found("c", 1)), "New c: c", `p: violation "a": members "lost"`},
 		"in any order": {
 			of(some, found("d", 1), found("b", 1), found("a", 1)), of(others, found("c", 1), found("d", 2), found("a", 1)),
 			"Standing a, before 1: a\nGone b, before 1: b\nNew c: c\nLarger d, before 1: d", "",
@@ -91,7 +91,7 @@ func TestCompare(t *testing.T) {
 }
 
 func TestWorse(t *testing.T) {
-	for relation, want := range map[Relation]bool{New: true, Larger: true, Spread: true, Standing: false, Smaller: false, Gone: false} {
+	for relation, want := range map[Relation]bool{New: true, Larger: true, Spread: true, Standing: false, Smaller: false, Gone: false, Joined: false} {
 		t.Run(string(relation), func(t *testing.T) {
 			if relation.Worse() != want {
 				t.Errorf("got %t, want %t", !want, want)

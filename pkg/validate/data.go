@@ -11,7 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// nodeData is the form of a node in data.state.nodes.
+// nodeData is a node in data.state.nodes.
 type nodeData struct {
 	Name                    string            `json:"name"`
 	Labels                  map[string]string `json:"labels"`

@@ -12,8 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// TestADoneContextComputesNothing proves it by the evaluation: one for which anything
-// was computed has a topology.
+// An evaluation has a topology if anything was computed for it.
 func TestADoneContextComputesNothing(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)
 	change := known(s, state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)")})
@@ -34,11 +33,11 @@ func TestADoneContextComputesNothing(t *testing.T) {
 			t.Run(map[bool]string{true: name + " while another request computes", false: name}[waits], func(t *testing.T) {
 				e := NewEngine(compiled(t, document("deny", "mesh-node-limit", "Deny", "")+document("warn", "mesh-node-limit", "Warn", "")))
 				if waits {
-					e.evaluating <- struct{}{}
+					e.configured.busy <- struct{}{}
 				}
 				ctx, cancel := cause.end(t.Context())
 				defer cancel()
-				if j := e.Evaluate(ctx, s); j.Topology != nil || j.input != nil || e.cached.Load() != nil {
+				if j := e.Evaluate(ctx, s); j.Topology != nil || j.input != nil || e.configured.last.Load() != nil {
 					t.Errorf("an evaluation was computed: %+v", j)
 				}
 				d := e.Decide(ctx, s, Request{Change: change})
@@ -57,7 +56,7 @@ func TestADoneContextComputesNothing(t *testing.T) {
 					t.Errorf("input: %v, want %v", err, cause.want)
 				}
 				if waits {
-					<-e.evaluating
+					<-e.configured.busy
 				}
 				if d := e.Decide(t.Context(), s, Request{Change: change}); len(d.Failures) > 0 {
 					t.Errorf("the next request fails: %+v", d.Failures)
@@ -67,8 +66,7 @@ func TestADoneContextComputesNothing(t *testing.T) {
 	}
 }
 
-// TestTheDeadlineEndsTheStateAfterToo has the state before cached, so that only
-// the state after the change is left to compute.
+// The state before the change is cached, so that only the state after it must be computed.
 func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)
 	e := NewEngine(defaults(t, aboutSessions...))
@@ -84,7 +82,7 @@ func TestTheDeadlineEndsTheStateAfterToo(t *testing.T) {
 	if !slices.ContainsFunc(d.Failures, func(f Failure) bool { return f.Action == violation.Deny && errors.Is(f.Err, context.Canceled) }) {
 		t.Errorf("no policy that denies failed: %+v", d.Failures)
 	}
-	if e.cached.Load().Topology == nil || e.cached.Load().Snapshot.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "workers"}) != nil {
+	if e.configured.last.Load().Topology == nil || e.configured.last.Load().Snapshot.Get(calico.ID{Kind: calico.KindBGPPeer, Name: "workers"}) != nil {
 		t.Error("the evaluation of the state before is lost")
 	}
 }
@@ -106,7 +104,7 @@ func TestATopologyThatIsLateIsNoErrorOfThePolicy(t *testing.T) {
 	}
 }
 
-// A topology that takes longer than a request waits has to be computed once.
+// A topology that takes longer than the time limit of a request must be computed once.
 func TestWarmBoundsThePoliciesAndNotTheTopology(t *testing.T) {
 	s := state.New(nodes(t, 5, 1)...)
 	e := NewEngine(defaults(t, aboutSessions...))
@@ -114,7 +112,7 @@ func TestWarmBoundsThePoliciesAndNotTheTopology(t *testing.T) {
 	if err := e.Warm(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	warm := e.cached.Load()
+	warm := e.configured.last.Load()
 	if warm == nil || warm.Topology == nil || len(warm.Failures()) != len(aboutSessions) || !errors.Is(warm.Failures()[0].Err, context.DeadlineExceeded) {
 		t.Fatalf("got %+v", warm)
 	}
@@ -124,7 +122,7 @@ func TestWarmBoundsThePoliciesAndNotTheTopology(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e = NewEngine(defaults(t, aboutSessions...))
-	if err := e.Warm(ctx, s); err != nil || e.cached.Load() != nil {
-		t.Errorf("at the end of the process: %v, %+v", err, e.cached.Load())
+	if err := e.Warm(ctx, s); err != nil || e.configured.last.Load() != nil {
+		t.Errorf("at the end of the process: %v, %+v", err, e.configured.last.Load())
 	}
 }

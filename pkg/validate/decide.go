@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ import (
 // Request is a change and the user who asks for it.
 type Request struct {
 	state.Change
-	// User asks for the change, and is in Groups; "" where the user is not known.
+	// User asks for the change, and is in Groups; "" if the user is not known.
 	User   string
 	Groups []string
 	// DryRun reports that the change is not persisted.
@@ -41,38 +42,43 @@ type Pending struct {
 // input the change alters; the evaluation of s itself is cached between calls. A request
 // without a change is allowed. If ctx ends before the topologies are computed, all policies
 // fail.
+//
+// A change is decided under each assumption that could make a difference: for the states as
+// configured and for the live states, with every combination of pending changes. A
+// violation that is worse in one of them is worse; the decision has the verdict with the
+// strongest action for each violation.
 func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Decision {
 	if r.Before == nil && r.After == nil {
 		return &Decision{Allowed: true}
 	}
 	d := &Decision{Object: violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}}
-	c := e.compared(ctx, s, &r)
-	d.Verdicts = c.room()
-	asked := r.asked()
-	for i, p := range c.after.Policies.Policies() {
-		if !p.Matches(asked) {
-			continue
+	m := merger{decision: d}
+	var first *world
+	for _, group := range e.worlds(ctx, s, &r) {
+		judged := make([][]Verdict, len(group))
+		for i, w := range group {
+			if first == nil {
+				first = w
+			}
+			var failures []Failure
+			d.Alters = d.Alters || w.alters()
+			judged[i], failures = w.judge(ctx, &r)
+			m.fail(failures)
 		}
-		exempt, from := p.Exempts(asked), len(d.Verdicts)
-		var err error
-		if d.Verdicts, err = c.verdicts(ctx, d.Verdicts, i); err != nil {
-			d.Failures = append(d.Failures, Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err})
-		}
-		for j := range d.Verdicts[from:] {
-			d.Verdicts[from+j].Exempt = exempt
+		waive(judged)
+		for i, w := range group {
+			m.add(w, judged[i])
 		}
 	}
+	m.finish()
 	d.Allowed = !d.denied()
-	if c.after.Topology == nil {
+	if first.after.Topology == nil {
 		return d
 	}
-	for v := range d.Worse() {
-		if len(v.Violation.Members) > 0 {
-			d.Effects = c.after.Topology.Effects(c.before.Topology, r.Change)
-			break
-		}
+	if w := m.harmful; w != nil {
+		d.Effects = w.after.Topology.Effects(w.before.Topology, r.Change)
 	}
-	if problems := c.after.Topology.Problems(r.ID()); len(problems) > 0 {
+	if problems := first.after.Topology.Problems(r.ID()); len(problems) > 0 {
 		fields := d.fields()
 		for _, p := range problems {
 			if !slices.Contains(fields, p.Field) {
@@ -83,9 +89,132 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	return d
 }
 
-// asKnown returns s with the changed object as it is in c.Before. A request holds the
-// current object, while a snapshot may lag behind. So two changes of one object in quick
-// succession are evaluated separately.
+// rank orders severities: the worst has the highest rank. An unknown one has the lowest.
+func rank(severity string) int {
+	if i := slices.Index(policy.Severities, severity); i >= 0 {
+		return len(policy.Severities) - i
+	}
+	return 0
+}
+
+// waive allows what one change makes worse if it fixes something more severe: if a
+// violation is resolved or smaller whose severity is higher than that of each verdict that
+// denies the change, these verdicts warn instead. groups are the verdicts of states with the
+// same pending changes. Violations with an assumption and advisory ones are not certain, so
+// fixing them waives nothing.
+func waive(groups [][]Verdict) {
+	worst, best := -1, -1
+	var fixed *Verdict
+	for _, verdicts := range groups {
+		for i := range verdicts {
+			v := &verdicts[i]
+			switch of := &v.Violation; {
+			case v.denies():
+				worst = max(worst, rank(of.Severity))
+			case (v.Relation == Gone || v.Relation == Smaller) && of.Assumption == "" && !of.Advisory && rank(of.Severity) > best:
+				best, fixed = rank(of.Severity), v
+			}
+		}
+	}
+	if worst < 0 || best <= worst {
+		return
+	}
+	for _, verdicts := range groups {
+		for i := range verdicts {
+			if v := &verdicts[i]; v.denies() {
+				v.Waived = fmt.Sprintf("the change fixes a violation of higher severity: %s of %s (%s)", fixed.Violation.ID, fixed.Violation.Policy, fixed.Violation.Severity)
+			}
+		}
+	}
+}
+
+// merger collects the verdicts of all worlds in a decision: of each violation the one with
+// the strongest action, and of equal ones the first.
+type merger struct {
+	decision *Decision
+	index    map[[2]string]int // of policy and id
+	// harmful is the first world in which a violation with members is worse.
+	harmful *world
+}
+
+// strength orders verdicts by what follows from them.
+func (v *Verdict) strength() int {
+	switch {
+	case v.denies():
+		return 4
+	case v.Relation.Worse() && v.Applied() == violation.Warn:
+		return 3
+	case v.Relation.Worse():
+		return 2
+	default:
+		return 1
+	}
+}
+
+// add adds the verdicts of a world. What is not worse is only of interest in the first
+// world, and without an assumption.
+func (m *merger) add(w *world, verdicts []Verdict) {
+	first := m.index == nil
+	if first {
+		m.index = make(map[[2]string]int, len(verdicts))
+	}
+	clause := ""
+	for i := range verdicts {
+		v := &verdicts[i]
+		worse := v.Relation.Worse()
+		if !worse && (!first || v.Violation.Assumption != "") {
+			continue
+		}
+		if worse && m.harmful == nil && len(v.Violation.Members) > 0 {
+			m.harmful = w
+		}
+		key := [2]string{v.Violation.Policy, v.Violation.ID}
+		at, known := m.index[key]
+		if known && m.decision.Verdicts[at].strength() >= v.strength() {
+			continue
+		}
+		if worse {
+			if clause == "" {
+				clause = w.assumption()
+			}
+			v.Assumption = and(clause, v.Violation.Assumption)
+		}
+		if known {
+			m.decision.Verdicts[at] = *v
+			continue
+		}
+		m.index[key] = len(m.decision.Verdicts)
+		m.decision.Verdicts = append(m.decision.Verdicts, *v)
+	}
+}
+
+// and joins two clauses, either of which may be "".
+func and(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + ", and " + b
+}
+
+// fail adds the failures of a world, of each policy the first.
+func (m *merger) fail(failures []Failure) {
+	for i := range failures {
+		known := slices.ContainsFunc(m.decision.Failures, func(f Failure) bool { return f.Policy == failures[i].Policy })
+		if !known {
+			m.decision.Failures = append(m.decision.Failures, failures[i])
+		}
+	}
+}
+
+// finish sorts what was collected.
+func (m *merger) finish() {
+	slices.SortStableFunc(m.decision.Verdicts, func(a, b Verdict) int { return violation.ByPolicyAndID(a.Violation, b.Violation) })
+	slices.SortStableFunc(m.decision.Failures, func(a, b Failure) int { return cmp.Compare(a.Policy, b.Policy) })
+}
+
+// asKnown returns s with the changed object replaced by c.Before. A request holds the
+// current object, while a snapshot may lag behind. With the current object, two changes of
+// one object in quick succession are evaluated separately.
 func asKnown(s *state.Snapshot, c state.Change) *state.Snapshot {
 	return s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before})
 }
@@ -105,23 +234,6 @@ type comparison struct {
 	before, after *Evaluation
 	// document returns the input of policies that evaluate changes.
 	document func() ast.Object
-}
-
-// compared evaluates the states before and after the change of r. If the topology before
-// the change cannot be computed, after is the same as before.
-func (e *Engine) compared(ctx context.Context, s *state.Snapshot, r *Request) *comparison {
-	c := &comparison{before: e.Evaluate(ctx, s)}
-	policies := c.before.Policies
-	if known := asKnown(s, r.Change); known != s && c.before.Topology != nil {
-		s = known
-		c.before = e.evaluate(ctx, s, policies, c.before)
-	}
-	c.after = c.before
-	if next := s.Apply(r.Change); next != s && c.before.Topology != nil {
-		c.after = e.evaluate(ctx, next, policies, c.before)
-	}
-	c.document = e.changeDocument(c.before, c.after, r)
-	return c
 }
 
 // room returns an empty list with room for the verdicts of the policies that evaluate
@@ -145,8 +257,12 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verd
 	p := c.after.Policies.Policies()[i]
 	if p.Definition.Judges == policy.JudgesChange {
 		found, err := run(ctx, p, c.document(), c.after.data, len(c.after.results)-i)
-		for _, v := range found {
-			out = append(out, Verdict{Violation: v, Relation: New})
+		for i := range found {
+			v, failed := compareToChange(&found[i], c.before.Topology, c.after.Topology)
+			if failed != nil {
+				return out, failed
+			}
+			out = append(out, v)
 		}
 		return out, err
 	}

@@ -18,7 +18,8 @@ type Decision struct {
 	Allowed bool
 	// Object is the changed object.
 	Object violation.Object
-	// Alters reports that the change alters the topology, or that this is not known.
+	// Alters reports that the change alters the topology under one of the assumptions, or that
+	// this is not known.
 	Alters bool
 	// Verdicts are those of the policies that match the change, sorted by policy and id.
 	// Each violation of a policy that evaluates changes is New.
@@ -28,8 +29,8 @@ type Decision struct {
 	// Problems are what Calico ignores or rejects in the changed object, without the
 	// fields that a violation is about.
 	Problems []calico.Problem
-	// Effects describe how the change alters sessions, where violations are about nodes
-	// that it harms; see topology.Topology.Effects.
+	// Effects describe how the change alters sessions. Violations describe its effects on
+	// nodes. See topology.Topology.Effects.
 	Effects []string
 }
 
@@ -55,6 +56,7 @@ func (f *Failure) Text() string { return fmt.Sprintf("evaluation error: %v", f.E
 const (
 	BeforeChange = " (already so before this change)"
 	NotEnforced  = " (not enforced: you are exempt from this policy)"
+	NodesJoined  = " (allowed: these nodes had no address before, so they lose nothing)"
 )
 
 // Worse iterates over the verdicts on violations that the change makes worse, in order.
@@ -80,6 +82,7 @@ func (d *Decision) Standing() iter.Seq[*Verdict] {
 	}
 }
 
+// standing does not include Joined: users are warned about it whatever the changed object is.
 func (d *Decision) standing(v *Verdict) bool {
 	return (v.Relation == Standing || v.Relation == Smaller) && v.Violation.Concerns(d.Object)
 }
@@ -98,7 +101,7 @@ func (d *Decision) Evaluated() bool {
 func (d *Decision) Exempted() []string {
 	var out []string
 	for v := range d.Worse() {
-		if v.Exempt && v.Violation.Action == violation.Deny {
+		if v.Exempt && v.Violation.Action == violation.Deny && !v.Violation.Advisory {
 			out = append(out, v.Violation.Policy)
 		}
 	}
@@ -115,7 +118,7 @@ func (d *Decision) Exempted() []string {
 const maxLines = 20
 
 // Message returns the reason why the change is not allowed: a line for each violation that
-// denies it and each policy that could not be evaluated, then the effects. It is "" where
+// denies it and each policy that could not be evaluated, then the effects. It is "" if
 // the change is allowed.
 func (d *Decision) Message() string {
 	var lines []string
@@ -141,7 +144,7 @@ func (d *Decision) Message() string {
 // Warnings returns the warnings for the user, in order of policies: violations of policies
 // whose action is Warn or from which the user is exempt, violations that existed before and
 // are about the changed object, and policies that could not be evaluated. The effects
-// follow where the change is allowed, then what Calico ignores in the object.
+// follow if the change is allowed, then what Calico ignores in the object.
 func (d *Decision) Warnings() []string {
 	var out []string
 	failures := d.Failures
@@ -172,8 +175,12 @@ func (d *Decision) warns(v *Verdict) (suffix string, ok bool) {
 	switch worse := v.Relation.Worse(); {
 	case worse && v.Exempt:
 		return NotEnforced, v.Violation.Action != violation.Audit
+	case worse && v.Waived != "":
+		return " (allowed: " + v.Waived + ")", v.Applied() == violation.Warn
 	case worse:
-		return "", v.Violation.Action == violation.Warn
+		return "", v.Applied() == violation.Warn
+	case v.Relation == Joined:
+		return NodesJoined, v.Violation.Action != violation.Audit
 	default:
 		return BeforeChange, d.standing(v)
 	}

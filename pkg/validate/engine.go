@@ -27,12 +27,18 @@ type Engine struct {
 	policies atomic.Pointer[policy.Set]
 	now      func() time.Time
 
-	// cached is the last evaluation by Evaluate. evaluating holds one element while an
-	// evaluation runs, so that concurrent calls do not repeat it.
-	cached     atomic.Pointer[Evaluation]
-	evaluating chan struct{}
+	// configured holds the last evaluation by Evaluate, live that of a live state.
+	configured, live slot
+	living           atomic.Pointer[living]
 	// warmTime bounds the policies of Warm.
 	warmTime time.Duration
+}
+
+// slot caches the last evaluation of one kind of state. busy holds one element while an
+// evaluation runs, so that concurrent calls do not repeat it.
+type slot struct {
+	last atomic.Pointer[Evaluation]
+	busy chan struct{}
 }
 
 // Evaluation holds the results of a set of policies on one snapshot. It is immutable.
@@ -47,7 +53,7 @@ type Evaluation struct {
 	input    *stateInput
 	document ast.Object // the whole input without the parameters
 	data     func() ast.Value
-	results  []result // in order of the policies; empty for those that judge changes
+	results  []result // in order of the policies; empty for those that evaluate changes
 }
 
 // result holds the violations of one policy, or the error if it could not be evaluated.
@@ -57,11 +63,15 @@ type result struct {
 }
 
 // Violations returns the violations of the policies that evaluate states, sorted by policy
-// and id.
+// and id. Violations with an assumption only serve comparisons and are not included.
 func (v *Evaluation) Violations() []violation.Violation {
 	var out []violation.Violation
 	for i := range v.results {
-		out = append(out, v.results[i].violations...)
+		for _, one := range v.results[i].violations {
+			if one.Assumption == "" {
+				out = append(out, one)
+			}
+		}
 	}
 	return out
 }
@@ -88,7 +98,8 @@ func (v *Evaluation) Found() Found {
 
 // NewEngine returns an engine that evaluates policies.
 func NewEngine(policies *policy.Set) *Engine {
-	e := &Engine{now: time.Now, evaluating: make(chan struct{}, 1), warmTime: warmTime}
+	e := &Engine{now: time.Now, warmTime: warmTime}
+	e.configured.busy, e.live.busy = make(chan struct{}, 1), make(chan struct{}, 1)
 	e.policies.Store(policies)
 	return e
 }
@@ -116,7 +127,10 @@ func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 			err = fmt.Errorf("evaluating the state panicked: %v", r)
 		}
 	}()
-	e.evaluateOnce(ctx, s, e.warmTime)
+	base := e.evaluateOnce(ctx, &e.configured, s, nil, e.warmTime)
+	if live := e.livingOf(s); live != s && base.Topology != nil {
+		e.evaluateOnce(ctx, &e.live, live, base, e.warmTime)
+	}
 	return nil
 }
 
@@ -124,29 +138,45 @@ func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 // snapshot and policies; parts of the previous result are reused. Policies that evaluate
 // changes are skipped. If ctx ends before the topology is computed, all policies fail.
 func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
-	return e.evaluateOnce(ctx, s, 0)
+	return e.evaluateOnce(ctx, &e.configured, s, nil, 0)
 }
 
-// evaluateOnce is Evaluate with a time limit for the policies; with 0, only ctx limits
-// them.
-func (e *Engine) evaluateOnce(ctx context.Context, s *state.Snapshot, limit time.Duration) *Evaluation {
+// evaluateLive evaluates a live state by the policies of base, the evaluation of the state
+// as configured.
+func (e *Engine) evaluateLive(ctx context.Context, s *state.Snapshot, base *Evaluation) *Evaluation {
+	if s == base.Snapshot {
+		return base
+	}
+	return e.evaluateOnce(ctx, &e.live, s, base, 0)
+}
+
+// evaluateOnce evaluates s unless the slot holds its evaluation. base is the evaluation of a
+// similar state, whose policies are used, or nil for the policies in force. limit bounds the
+// time of the policies; with 0, only ctx does.
+func (e *Engine) evaluateOnce(ctx context.Context, in *slot, s *state.Snapshot, base *Evaluation, limit time.Duration) *Evaluation {
 	policies := e.policies.Load()
-	if v := e.cached.Load(); v.fits(s, policies, e.now()) {
+	if base != nil {
+		policies = base.Policies
+	}
+	if v := in.last.Load(); v.fits(s, policies, e.now()) {
 		return v
 	}
 	select {
-	case e.evaluating <- struct{}{}:
-		defer func() { <-e.evaluating }()
+	case in.busy <- struct{}{}:
+		defer func() { <-in.busy }()
 	case <-ctx.Done():
 		return unevaluated(s, policies, fmt.Errorf("waiting for the topology: %w", ctx.Err()))
 	}
-	old := e.cached.Load()
+	old := in.last.Load()
 	if old.fits(s, policies, e.now()) {
 		return old
 	}
+	if old == nil {
+		old = base
+	}
 	v := e.evaluateWithin(ctx, s, policies, old, limit)
 	if v.Topology != nil {
-		e.cached.Store(v)
+		in.last.Store(v)
 	}
 	return v
 }
@@ -161,9 +191,9 @@ func unevaluated(s *state.Snapshot, policies *policy.Set, err error) *Evaluation
 	return v
 }
 
-// maxAge is how long a cached evaluation is used if a policy reads the time. So a violation
-// that only the passage of time causes is found in the state before the next change, and
-// does not count as caused by it.
+// maxAge is how long a cached evaluation is used if a policy reads the time. A violation that
+// only the passage of time causes is thus found in the state before the next change, and is
+// not attributed to that change.
 const maxAge = time.Second
 
 // fits reports whether v is the evaluation of s by policies. An evaluation in which a
@@ -246,9 +276,8 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part
 	return v, nil
 }
 
-// run evaluates one policy. The policy gets an equal share of the remaining time, which is
-// divided among it and the policies after it, left in total. So a policy that does not end
-// takes no time from the others.
+// run evaluates one policy. The remaining time is divided equally among this policy and those
+// after it, left in total, so that a policy that does not end takes no time from the others.
 func run(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value, left int) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -268,7 +297,7 @@ func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) (
 	if p.Definition.Judges == policy.JudgesChange {
 		return nil, nil
 	}
-	v := e.evaluate(ctx, s, policy.NewSet([]*policy.Policy{p}), e.cached.Load())
+	v := e.evaluate(ctx, s, policy.NewSet([]*policy.Policy{p}), e.configured.last.Load())
 	if v.Topology == nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTopology, ctx.Err())
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// A missing part would make every rule that reads it undefined, which
-// reads as "nothing wrong".
+// A missing part would make every rule that reads it undefined, which looks like "no
+// violation".
 func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 	const whole = "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies.whole\n\n" +
 		"violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if count(input.state) == 0\n"
@@ -49,14 +49,14 @@ func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 	}
 }
 
-// What is printed for those who write policies has to be what a policy sees: here
-// a policy whose message is its whole input.
+// The input that is printed for authors of policies must be the input that policies get. The
+// message of the policy in this test is its whole input.
 func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 	now := func() time.Time { return time.Unix(1767225600, 0) }
 	objects := append(nodes(t, 12, 3), calicotest.Mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)"))
 	for name, c := range map[string]struct {
 		judges string
-		known  bool // the request knows the object as the snapshot does
+		known  bool // the request and the snapshot hold the same object
 	}{
 		"a policy that judges changes":           {policy.JudgesChange, true},
 		"a policy that judges states":            {policy.JudgesState, true},
@@ -69,7 +69,7 @@ func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 			if !c.known {
 				r.Before = peer(t, "workers", "has(other)", "has(rr)")
 			}
-			// The id is another one after the change, or the violation would be held against nothing.
+			// The change alters the id. Otherwise the violation would not be new.
 			set := own(t, c.judges, `violation contains {"id": id, "size": 1, "msg": json.marshal(object.union(input, {"nodes": data.state.nodes}))} if
 	id := input.state.bgpPeers.workers.spec.nodeSelector`, "")
 			engine := NewEngine(set)
@@ -85,7 +85,7 @@ func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.judges == policy.JudgesState { // The change is in it, and it does not read that.
+			if c.judges == policy.JudgesState { // Input contains the change, which these policies do not read.
 				delete(want.(map[string]any), "change")
 				delete(want.(map[string]any), "before")
 			}
@@ -104,7 +104,7 @@ func TestInputGivesWhatDecideEvaluates(t *testing.T) {
 	}
 }
 
-// reencode writes JSON as encoding/json writes what it has read.
+// reencode decodes JSON and encodes it again with encoding/json.
 func reencode(t *testing.T, text []byte) []byte {
 	t.Helper()
 	var v any

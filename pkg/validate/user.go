@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// ImpersonatedGroups returns the groups of a user whom a request impersonates: those of the
-// request, and those that the API server adds. Without a user there are none. Source of the
-// rules: k8s.io/apiserver v0.37, pkg/endpoints/filters/impersonation; before v0.36 it did not
-// add system:nodes, which the certificate of a kubelet has.
+// ImpersonatedGroups returns the groups of the user that a request impersonates: the groups of
+// the request, and the groups that the API server adds. It returns nil if user is "". Source of
+// the rules: k8s.io/apiserver v0.37, pkg/endpoints/filters/impersonation. Before v0.36 the API
+// server did not add system:nodes, which the certificate of a kubelet has.
 func ImpersonatedGroups(user string, groups []string) []string {
 	if user == "" {
 		return nil

@@ -67,8 +67,8 @@ func document(name, library, action, parameters string) string {
 		name, library, parameters, action)
 }
 
-// defaults gives the policies of the library that have one of the names, or all
-// of them where none is given.
+// defaults returns the policies of the library with the given names, or all policies if no
+// name is given.
 func defaults(t testing.TB, names ...string) *policy.Set {
 	t.Helper()
 	docs, err := policy.Defaults()
@@ -91,7 +91,8 @@ func decide(t testing.TB, set *policy.Set, before []calico.Object, c state.Chang
 	return NewEngine(set).Decide(t.Context(), s, Request{Change: known(s, c)})
 }
 
-// worseOf lists what a change makes worse, with the text and the action of the verdict.
+// worseOf lists the violations that a change makes worse, with the text and the action of the
+// verdict.
 func worseOf(d *Decision) []violation.Violation {
 	var out []violation.Violation
 	for v := range d.Worse() {
@@ -102,13 +103,13 @@ func worseOf(d *Decision) []violation.Violation {
 	return out
 }
 
-// known completes a change with the object as it is in s.
+// known sets the object before a change to the one in s.
 func known(s *state.Snapshot, c state.Change) state.Change {
 	c.Before = s.Get(c.ID())
 	return c
 }
 
-// aboutSessions names policies about what becomes of sessions and routes.
+// aboutSessions names the policies about sessions and routes.
 var aboutSessions = []string{"mesh-node-limit", "reachability-preserved", "route-reflectors-required", "timers-consistent"}
 
 func TestDecisions(t *testing.T) {
@@ -142,18 +143,24 @@ func TestDecisions(t *testing.T) {
 		"a BGPPeer that a violation was about before is a warning": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), calicotest.Mesh(t, false)),
 			state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}, "", "[route-reflectors-required] too few IPv4 sessions to route reflectors: 19 of 19 nodes"},
 		"a selector that does not parse matches no node": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "workers", "has(", "has(rr)")}, "reachability-preserved,route-reflectors-required", `BGPPeer workers: spec.nodeSelector: "has(" does not parse`},
-		"a restart time unlike the others' may not":      {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "timers-consistent", ""},
+		"a restart time unlike the others' is a warning": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "", "[timers-consistent] different restart times between nodes: 120s for 351 sessions"},
+		"nodeMeshMaxRestartTime may change before the BGPPeers": {append(nodes(t, 5, 0), peer(t, "p", "all()", "all()")),
+			state.Change{After: calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})}, "", "[timers-consistent] BGPPeer p has a different restart time"},
 		"the same duration in another form may":          {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
 		"an external peer's restart time is its own affair": {reflected(calicotest.Mesh(t, false)),
 			state.Change{After: calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(64900), "maxRestartTime": "300s"})}, "", ""},
-		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 2), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
-			state.Change{After: peer(t, "p", "has(rr)", "all()")}, "timers-consistent", ""},
+		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 0), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
+			state.Change{After: peer(t, "p", "all()", "all()")}, "timers-consistent", ""},
+		"it may where it connects nodes that were isolated": {append(nodes(t, 5, 2), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
+			state.Change{After: peer(t, "p", "has(rr)", "all()")}, "", "[timers-consistent] BGPPeer p has a different restart time: 120s by default (maxRestartTime is unset), expected 180s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := decide(t, defaults(t, aboutSessions...), c.before, c.change)
 			var denied []string
 			for _, v := range worseOf(d) {
-				denied = append(denied, v.Policy)
+				if v.Action == violation.Deny {
+					denied = append(denied, v.Policy)
+				}
 			}
 			if got := strings.Join(denied, ","); got != c.deny || d.Allowed != (c.deny == "") || len(d.Failures) > 0 {
 				t.Errorf("denied by %q, want %q\n%s %v", got, c.deny, d.Message(), d.Failures)
@@ -181,8 +188,7 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// misbehaving is a library of policies that fail, loop, or always find
-// something.
+// misbehaving returns a set of policies that fail, loop, or always find a violation.
 func misbehaving(t testing.TB, documents ...string) *policy.Set {
 	t.Helper()
 	meta := "# METADATA\n# title: x\n# custom:\n#   severity: low\n#   judges: state\n#   validationActions: [Deny]\npackage policies."
@@ -241,7 +247,7 @@ func TestAPolicyThatDoesNotEndTakesNoTimeFromTheOthers(t *testing.T) {
 func TestADecisionDoesNotWaitForOneThatDoesNotEnd(t *testing.T) {
 	e := NewEngine(misbehaving(t, document("loop", "loops", "Deny", "")))
 	s := state.New(nodes(t, 2, 0)...)
-	e.evaluating <- struct{}{} // As if a Warm were still running.
+	e.configured.busy <- struct{}{} // As if a Warm were still running.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if d := e.Decide(ctx, s, Request{Change: state.Change{After: node(t, 200, false)}}); d.Allowed || d.Evaluated() {
@@ -279,10 +285,9 @@ func randomObject(t testing.TB, r *rand.Rand) calico.Object {
 	}
 }
 
-// TestNoWorse holds the engine to its promises on random changes: denied means
-// that some violation is new or larger; a change that leaves the state as it
-// was is never denied; and the cached evaluation, the order of
-// policies and the order of objects do not matter.
+// TestNoWorse checks these properties of the engine on random changes. If a change is denied,
+// a violation is new or larger, and none of a higher severity is resolved or smaller. A change that does not alter the state is never denied. The
+// cached evaluation, the order of policies and the order of objects do not affect the result.
 func TestNoWorse(t *testing.T) {
 	text := []string{
 		document("a-mesh", "mesh-node-limit", "Deny", "maxNodes: 3"),
@@ -324,7 +329,7 @@ func TestNoWorse(t *testing.T) {
 		if !d.Allowed {
 			denied++
 		}
-		if d.Allowed || r.IntN(2) == 0 { // Bad states occur, too.
+		if d.Allowed || r.IntN(2) == 0 { // so that bad states occur, too
 			s = next
 		}
 	}
@@ -333,11 +338,25 @@ func TestNoWorse(t *testing.T) {
 	}
 }
 
+// worse reports whether a change that leads from the violations before to those after is
+// denied: the worst severity of what is new or larger is at least that of what is resolved
+// or smaller.
 func worse(before, after []violation.Violation) bool {
-	return slices.ContainsFunc(after, func(v violation.Violation) bool {
-		i := slices.IndexFunc(before, func(w violation.Violation) bool { return violation.ByPolicyAndID(v, w) == 0 })
-		return i < 0 || v.Size > before[i].Size
-	})
+	grown := func(from, to []violation.Violation) int {
+		worst := -1
+		for _, v := range to {
+			if v.Advisory {
+				continue
+			}
+			i := slices.IndexFunc(from, func(w violation.Violation) bool { return violation.ByPolicyAndID(v, w) == 0 })
+			if i < 0 || v.Size > from[i].Size {
+				worst = max(worst, len(policy.Severities)-slices.Index(policy.Severities, v.Severity))
+			}
+		}
+		return worst
+	}
+	harm := grown(before, after)
+	return harm >= 0 && harm >= grown(after, before)
 }
 
 func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
@@ -428,14 +447,15 @@ func TestTheOldObjectOfTheRequestWins(t *testing.T) {
 	if d := e.Decide(t.Context(), lagging, Request{Change: state.Change{Before: workers}}); d.Allowed {
 		t.Error("the delete of a BGPPeer that the snapshot lacks is allowed")
 	}
-	// It still has the one that is gone.
+	// The snapshot still has the deleted BGPPeer.
 	lagging = state.New(append(nodes(t, 20, 3), calicotest.Mesh(t, false), reflectors, workers)...)
 	if d := e.Decide(t.Context(), lagging, Request{Change: state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}}); !d.Allowed {
 		t.Errorf("a create that makes nothing worse is denied: %s", d.Message())
 	}
 }
 
-// A change may not fix isolated nodes at the cost of others, and may fix some of them.
+// A change that fixes isolated nodes and isolates others is denied. A change that fixes only
+// some of them is allowed.
 func TestFixingOneNodeDoesNotOutweighIsolatingAnother(t *testing.T) {
 	before := append(nodes(t, 12, 2), calicotest.Mesh(t, false), peer(t, "reflectors", "has(rr)", "has(rr)"), peer(t, "workers", "rack == 'r3'", "has(rr)"))
 	for name, c := range map[string]struct {
@@ -448,7 +468,9 @@ func TestFixingOneNodeDoesNotOutweighIsolatingAnother(t *testing.T) {
 			d := decide(t, defaults(t), before, state.Change{After: peer(t, "workers", c.selector, "has(rr)")})
 			var denied []string
 			for _, v := range worseOf(d) {
-				denied = append(denied, v.Policy)
+				if v.Action == violation.Deny {
+					denied = append(denied, v.Policy)
+				}
 			}
 			if got := strings.Join(denied, ","); got != c.deny || !strings.Contains(d.Message(), c.message) {
 				t.Errorf("denied by %q, want %q with %q\n%s", got, c.deny, c.message, d.Message())
@@ -457,18 +479,11 @@ func TestFixingOneNodeDoesNotOutweighIsolatingAnother(t *testing.T) {
 	}
 }
 
-// CalicoNodeStatuses change thousands of times an hour and do not affect BGP. A policy that
-// is evaluated fails here, because the time is up.
+// CalicoNodeStatuses change thousands of times an hour and do not affect BGP. In this test
+// each evaluated policy fails, because the deadline is over.
 func TestAChangeToACalicoNodeStatusEvaluatesNothing(t *testing.T) {
 	status := func(name string, established int64) calico.Object {
-		o, err := calico.Decode(map[string]any{
-			"apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": map[string]any{"name": name},
-			"status": map[string]any{"bgp": map[string]any{"numberEstablishedV4": established}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return o
+		return calicotest.Object(t, calico.KindCalicoNodeStatus, name, nil, calicotest.Status(map[string]any{"bgp": map[string]any{"numberEstablishedV4": established}}))
 	}
 	set := defaults(t)
 	objects := append(nodes(t, 12, 3), calicotest.Mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"), status("a", 1))

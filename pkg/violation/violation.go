@@ -52,6 +52,10 @@ type Violation struct {
 	// an assumption only serves to compare the states before and after a change. It is not
 	// listed among the violations of a state.
 	Assumption string `json:"assumption,omitempty"`
+	// SetBy is the object that sets the value from which the objects of the violation differ,
+	// nil where no object sets it. For a change of that object the violation is advisory: the
+	// value may be changed first, and then the objects that must follow it.
+	SetBy *Object `json:"-"`
 	// Message says what is wrong, the numbers, and what to do.
 	Message string `json:"message"`
 	// Details holds the numbers behind the message, for programs.

@@ -39,37 +39,52 @@ import data.policies.lib.asn
 import data.policies.lib.text
 
 # METADATA
-# description: Nodes whose BIRD rejects its configuration, for one reason. The size is their number.
+# description: |
+#   Nodes whose BIRD rejects its configuration in one address family. The size is their number.
+#   The reasons are in the message only: a node with two of them keeps one after the first fix,
+#   and this is not a new violation.
 violation contains {
-	"id": sprintf("%s/%s", [family, rejected.reason]),
-	"size": rejected.nodes,
-	"members": [rejected.members],
-	"msg": sprintf("BIRD rejects the %s configuration of %s: %s%s; %s; %s", [
+	"id": family,
+	"size": frozen.nodes,
+	"members": [frozen.members],
+	"msg": sprintf("BIRD rejects the %s configuration of %s: %s; %s; %s", [
 		family,
-		text.listed(rejected.nodes, "node", rejected.sample),
-		rejected.reason,
-		concat("", [sprintf(", BGPPeers: %s", [text.list(rejected.bgpPeers, peers)]) | peers > 0]),
+		text.listed(frozen.nodes, "node", frozen.sample),
+		concat("; ", [_reason(rejected, frozen) | some rejected in reasons]),
 		"later changes do not reach these nodes, and after a restart they have no BGP",
-		object.get(_remedies, rejected.reason, "fix this first"),
+		concat("; ", [object.get(_remedies, rejected.reason, "fix this first") | some rejected in reasons]),
 	]),
 	"details": {
 		"family": family,
-		"reason": rejected.reason,
-		"nodes": rejected.nodes,
-		"sample": rejected.sample,
-		"bgpPeers": rejected.bgpPeers,
+		"nodes": frozen.nodes,
+		"sample": frozen.sample,
+		"reasons": [object.remove(rejected, ["members"]) | some rejected in reasons],
 	},
 	"objects": array.concat(
-		[{"kind": "BGPPeer", "name": name} | some name in rejected.bgpPeers],
-		[{"kind": "Node", "name": name} | some name in rejected.sample],
+		[{"kind": "BGPPeer", "name": name} | some name in peers],
+		[{"kind": "Node", "name": name} | some name in nodes],
 	),
 } if {
 	some family in ["IPv4", "IPv6"]
-	some rejected in input.state.sessions[family].frozenReasons
+	frozen := input.state.sessions[family].frozen
+	frozen.nodes > 0
+	reasons := input.state.sessions[family].frozenReasons
+	peers := sort({name | some rejected in reasons; some name in rejected.bgpPeers})
+	nodes := sort({name | some rejected in reasons; some name in rejected.sample})
+}
+
+# A reason, its nodes if others are rejected too, and the BGPPeers with it.
+_reason(rejected, frozen) := concat("", [
+	rejected.reason,
+	concat("", [sprintf(" on %s", [text.listed(rejected.nodes, "node", rejected.sample)]) |
+		rejected.nodes < frozen.nodes
+	]),
+	concat("", [sprintf(", BGPPeers: %s", [text.list(rejected.bgpPeers, peers)]) | peers > 0]),
+]) if {
 	peers := count(rejected.bgpPeers)
 }
 
-# The remedies by the reasons of pkg/topology/frozen.go.
+# The remedies by the reasons of pkg/topology/sessions/refusal.go.
 _remedies := {
 	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or remove it%s", [
 		_as_number,

@@ -9,7 +9,7 @@ test_success_bird_accepts_all if {
 
 test_fail_one_node if {
 	some violation in _violations([_rejected(1, [])])
-	violation.id == "IPv4/a cluster ID with a mask"
+	violation.id == "IPv4"
 	violation.size == 1
 	violation.members == ["frozen"]
 	violation.objects == [{"kind": "Node", "name": "node-1"}]
@@ -31,11 +31,29 @@ test_fail_many_nodes_by_a_bgp_peer if {
 	])
 }
 
-test_fail_each_reason_is_a_violation if {
-	found := _violations([_rejected(1, []), object.union(_rejected(1, []), {"reason": "another"})])
-	count(found) == 2
+test_fail_the_reasons_of_a_family_are_one_violation if {
+	found := _violations([
+		object.union(_rejected(2, ["tor"]), {"sample": ["node-2", "node-3"]}),
+		object.union(_rejected(3, []), {"reason": "another", "members": "others"}),
+	])
+	count(found) == 1
 	some violation in found
-	endswith(violation.msg, "; fix this first")
+	violation.id == "IPv4"
+	violation.size == 3
+	violation.members == ["frozen"]
+	violation.objects == [
+		{"kind": "BGPPeer", "name": "tor"},
+		{"kind": "Node", "name": "node-1"},
+		{"kind": "Node", "name": "node-2"},
+		{"kind": "Node", "name": "node-3"},
+	]
+	[reason.reason | some reason in violation.details.reasons] == ["a cluster ID with a mask", "another"]
+	violation.msg == concat("", [
+		"BIRD rejects the IPv4 configuration of 3 nodes (node-1 and 2 more): a cluster ID with a mask ",
+		"on 2 nodes (node-2, node-3), BGPPeers: tor; another; later changes do not reach these nodes, ",
+		"and after a restart they have no BGP; set the annotation ",
+		"projectcalico.org/RouteReflectorClusterID to an address without a mask; fix this first",
+	])
 }
 
 test_fail_several_bgp_peers_are_named if {
@@ -51,7 +69,7 @@ test_fail_the_as_number_0_of_the_cluster if {
 	}
 	every remedy, spec in cases {
 		patch := {
-			"sessions": {"IPv4": {"frozenReasons": [rejected]}},
+			"sessions": {"IPv4": _sessions([rejected])},
 			"bgpConfigurations": {"default": {"name": "default", "spec": spec}},
 		}
 		some violation in rule.violation with input as testing.input_with(patch, {})
@@ -71,5 +89,11 @@ _rejected(nodes, peers) := {
 }
 
 _violations(reasons) := found if {
-	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"frozenReasons": reasons}}}, {})
+	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": _sessions(reasons)}}, {})
+}
+
+# The nodes with one reason are among those with the most frequent one.
+_sessions(reasons) := {
+	"frozen": {"nodes": max({0} | {rejected.nodes | some rejected in reasons}), "sample": ["node-1"], "members": "frozen"},
+	"frozenReasons": reasons,
 }

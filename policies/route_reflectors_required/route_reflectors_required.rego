@@ -52,11 +52,13 @@ import data.policies.lib.text
 # METADATA
 # description: |
 #   An address family in which nodes have too few sessions to route reflectors. The
-#   size is the number of missing sessions, so that a node that loses its last session
-#   is worse than a node that loses its second.
+#   size is their number and that of the route reflectors with as few, which can have
+#   too few while the others have enough: so a node that is no longer a route reflector
+#   makes it no larger. The sets of nodes are nested, so that a node that loses its last
+#   session is worse than before.
 violation contains {
 	"id": family,
-	"size": sum([missing | some level in short; missing := level.nodes * (least - level.reflectors)]),
+	"size": sum([level.nodes | some level in array.concat(short, reflecting)]),
 	"members": [level.members | some level in short],
 	"msg": sprintf("too few %s sessions to route reflectors: %s below the minimum of %d, %s with none; %s", [
 		family,
@@ -74,6 +76,7 @@ violation contains {
 	least := input.parameters.minReflectors
 	short := [level | some level in input.state.reflectors[family].levels; level.reflectors < least]
 	count(short) > 0
+	reflecting := [level | some level in input.state.reflectors[family].reflecting; level.reflectors < least]
 	peers := [{"kind": "BGPPeer", "name": name} | some name in input.state.reflectors[family].bgpPeers]
 	details := {
 		"family": family,

@@ -42,7 +42,7 @@ test_success_the_highest_level_stands_for_all_above if {
 test_fail_no_reflectors_at_all if {
 	_violations({"reflectors": {"IPv4": _no_reflectors}}, 2) == {{
 		"id": "IPv4",
-		"size": 10000,
+		"size": 5000,
 		"members": ["reflectors/0"],
 		"msg": concat("", [
 			"too few IPv4 sessions to route reflectors: 5,000 of 5,000 nodes (node-1, node-2, ",
@@ -70,7 +70,7 @@ test_success_a_node_that_is_alone if {
 
 	# With a route reflector in the cluster, the node is not alone.
 	some violation in _violations({"reflectors": {"IPv4": object.union(alone, {"total": 1})}}, 2)
-	violation.size == 2
+	violation.size == 1
 }
 
 test_fail_some_reflectors_but_not_enough_for_any_node if {
@@ -92,7 +92,7 @@ test_fail_too_few_reflectors if {
 	]
 	_violations({"reflectors": {"IPv4": {"total": 1, "nodes": 9, "levels": levels}}}, 2) == {{
 		"id": "IPv4",
-		"size": 11,
+		"size": 9,
 		"members": ["reflectors/0", "reflectors/1"],
 		"msg": concat("", [
 			"too few IPv4 sessions to route reflectors: 9 of 9 nodes (node-8, node-9, node-2 and ",
@@ -121,7 +121,7 @@ test_fail_node_not_covered_by_a_peer if {
 	]
 	_violations({"reflectors": {"IPv4": {"levels": levels}}}, 2) == {{
 		"id": "IPv4",
-		"size": 2,
+		"size": 1,
 		"members": ["reflectors/0"],
 		"msg": concat("", [
 			"too few IPv4 sessions to route reflectors: 1 of 7 nodes (node-4) below the minimum ",
@@ -142,13 +142,24 @@ test_fail_node_not_covered_by_a_peer if {
 	}}
 }
 
-test_fail_losing_the_last_reflector_is_worse_than_losing_one if {
-	sizes := [violation.size |
+test_fail_losing_the_last_reflector_enters_another_set if {
+	members := [violation.members |
 		some reflectors in [1, 0]
 		levels := [_level(reflectors, 7, ["node-4", "node-5", "node-6"])]
 		some violation in _violations({"reflectors": {"IPv4": {"levels": levels}}}, 2)
 	]
-	sizes == [7, 14]
+	members == [["reflectors/1"], ["reflectors/0"]]
+}
+
+test_fail_reflectors_with_as_few_count_in_the_size if {
+	levels := [_level(0, 1, ["node-4"]), _level(2, 6, ["node-5", "node-6", "node-7"])]
+	patch := {
+		"levels": levels,
+		"reflecting": [{"reflectors": 0, "nodes": 1}, {"reflectors": 1, "nodes": 2}, {"reflectors": 2, "nodes": 4}],
+	}
+	some violation in _violations({"reflectors": {"IPv4": patch}}, 2)
+	violation.size == 4
+	violation.details.short == 1
 }
 
 test_fail_a_minimum_of_one if {

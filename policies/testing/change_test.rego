@@ -2,9 +2,9 @@ package policies.testing_test
 
 # METADATA
 # description: |
-#   The input of a policy that judges changes. By default, alice updates BGPPeer to-reflectors
-#   without changing it. The first argument patches the change, the next two the good state before
-#   and after it, as object.union does.
+#   The input of a policy that evaluates changes. By default, alice updates BGPPeer to-reflectors
+#   without changing it. The first argument patches the change. The next two arguments patch the
+#   good state before and after it. Each patch is applied with object.union.
 change_with(change, before, after, parameters) := object.union(input_with(after, parameters), {
 	"before": input_with(before, {}).state,
 	"change": object.union(_no_change, change),

@@ -1,13 +1,13 @@
 # METADATA
 # title: Input for tests
 # description: |
-#   The summary of a small cluster without violations, which the tests of policies patch: 3 route
-#   reflectors, 7 other nodes with sessions to all of them by BGPPeer to-reflectors, the mesh off,
-#   IPv4 only.
+#   The summary of a small cluster without violations, which the tests of policies patch. It has 3
+#   route reflectors and 7 other nodes. BGPPeer to-reflectors gives these nodes sessions to all
+#   route reflectors. The mesh is off, and all addresses are IPv4.
 package policies.testing_test
 
 # METADATA
-# description: The input with the good state, patched as by object.union.
+# description: The input with the good state, patched with object.union.
 input_with(patch, parameters) := {
 	"state": object.union(_good, patch),
 	"parameters": parameters,
@@ -20,7 +20,7 @@ _good := {
 	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0, "notReady": _no_nodes},
 	"reflectors": {
 		"IPv4": _three_reflectors,
-		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": [], "load": []},
+		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": [], "reflecting": [], "load": []},
 	},
 	"sessions": {
 		"IPv4": object.union(_no_sessions, {"total": 21, "most": 7, "mostNode": "node-1", "load": [_three_sessions]}),
@@ -66,6 +66,7 @@ _three_reflectors := {
 		"sample": ["node-4", "node-5", "node-6"],
 		"members": "reflectors/3",
 	}],
+	"reflecting": [{"reflectors": 2, "nodes": 3}],
 	"load": [{
 		"sessions": 7,
 		"nodes": 3,

@@ -4,9 +4,13 @@
 #   Finds BGPPeers, and the node-to-node mesh, whose graceful restart time or keepalive time
 #   differs from that of the rest of the cluster, or is out of bounds. The expected value is
 #   that of the parameter. Without it, restart times between nodes must be
-#   nodeMeshMaxRestartTime of BGPConfiguration default. If that is unset too, the value that
-#   most sessions between nodes have is expected. An unset timer counts as BIRD's default,
-#   120 s for restart times and 80 s for keepalive times.
+#   nodeMeshMaxRestartTime of BGPConfiguration default. A change of nodeMeshMaxRestartTime is
+#   never denied because other objects differ from it: it can be changed first, and then each
+#   object. An unset timer counts as BIRD's default, 120 s for restart times and 80 s for
+#   keepalive times.
+#
+#   If no value is configured, the policy only warns: it compares with the value that most
+#   sessions between nodes have, and which value is intended is not known.
 #
 #   With different timers the nodes of a cluster fail differently: some drop the routes of a
 #   restarting node that others keep.
@@ -26,14 +30,14 @@
 #   judges: state
 #   validationActions: [Deny]
 #   exampleMessage: |
-#     different restart times between nodes: 120s for 7,140 sessions, other values for 10 sessions
-#     (BGPPeer rack-1: maxRestartTime 300s); set spec.maxRestartTime: 120s in BGPPeer rack-1, or set
-#     the parameter restartTime for all
+#     BGPPeer rack-1 has a different restart time: maxRestartTime 300s, expected 120s
+#     (nodeMeshMaxRestartTime in BGPConfiguration default); set spec.maxRestartTime: 120s in it, or
+#     first change nodeMeshMaxRestartTime for all
 #   remediation: |
 #     1. Set the timer that the message names to the value of the rest of the cluster. The message
 #        names the field and the object.
-#     2. To change the value for the whole cluster, first set the parameter of the policy to the new
-#        value: changes that bring objects closer to it are then allowed one by one.
+#     2. To change the value for the whole cluster, first change the place that the message names, the
+#        parameter of the policy or nodeMeshMaxRestartTime. Then change the objects one by one.
 #     3. While the mesh is on, leave `keepaliveTime` of BGPPeers between nodes unset: the keepalive time
 #        of the mesh cannot be changed.
 #   parameters:
@@ -44,11 +48,14 @@
 #         type: string
 #         description: |
 #           Graceful restart time for all sessions, a duration such as 120s. If unset,
-#           nodeMeshMaxRestartTime, or else the most common value.
+#           nodeMeshMaxRestartTime. If that is unset too, the policy warns about values that
+#           differ from the most common one.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       keepaliveTime:
 #         type: string
-#         description: Keepalive time for all BGPPeers, a duration such as 80s. If unset, the most common value.
+#         description: |
+#           Keepalive time for all BGPPeers, a duration such as 80s. If unset, the policy warns
+#           about values that differ from the most common one.
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 #       minRestartTime:
 #         type: string
@@ -73,11 +80,11 @@ import data.policies.lib.text
 # METADATA
 # description: |
 #   An object whose value differs from the configured one. The size is the difference in
-#   seconds.
-violation contains {
+#   seconds. A change of the object that sets the value is not denied.
+violation contains object.union(setting.by, {
 	"id": sprintf("%s/%s/%s", [timer, holder.kind, holder.name]),
 	"size": abs(group.seconds - setting.seconds),
-	"msg": sprintf("%s %s has a different %s: %s, expected %ds (%s); set spec.%s: %ds in it", [
+	"msg": sprintf("%s %s has a different %s: %s, expected %ds (%s); set spec.%s: %ds in it, or first change %s for all", [
 		holder.kind,
 		holder.name,
 		about.noun,
@@ -86,6 +93,7 @@ violation contains {
 		setting.source,
 		field,
 		setting.seconds,
+		setting.name,
 	]),
 	"details": {
 		"timer": timer,
@@ -95,7 +103,7 @@ violation contains {
 		"source": setting.source,
 	},
 	"objects": [{"kind": holder.kind, "name": holder.name}],
-} if {
+}) if {
 	some timer, setting in _settings
 	some group in _groups[timer]
 	group.scope in setting.scopes
@@ -110,9 +118,12 @@ violation contains {
 # METADATA
 # description: |
 #   Objects whose value differs from that of most sessions between nodes, if no value is
-#   configured. The size is the difference in seconds, summed up over their sessions.
+#   configured. The size is the difference in seconds, summed up over their sessions. It is
+#   advisory: the value that most sessions have is only a guess at the intended one, and a
+#   change for the whole cluster starts with the first object that differs.
 violation contains {
 	"id": timer,
+	"advisory": true,
 	"size": sum([off | some holder in differing; off := holder.sessions * abs(holder.seconds - most.seconds)]),
 	"msg": sprintf("different %s: %ds for %s, other values for %s (%s); %s, or set the parameter %s for all", [
 		sprintf("%ss between nodes", [about.noun]),
@@ -204,11 +215,13 @@ _timers := {
 	},
 }
 
-# The configured value of each timer, and the scopes of the sessions that must have it. External peers
-# can have different values unless the parameter is set.
+# The configured value of each timer, what sets it, and the scopes of the sessions that must have it.
+# External peers can have different values unless the parameter is set.
 _settings[timer] := {
 	"seconds": _seconds(input.parameters[about.parameter]),
 	"source": sprintf("parameter %s", [about.parameter]),
+	"name": sprintf("the parameter %s", [about.parameter]),
+	"by": {},
 	"scopes": ["nodes", "external"],
 } if {
 	some timer, about in _timers
@@ -217,6 +230,8 @@ _settings[timer] := {
 _settings["restart-time"] := {
 	"seconds": input.state.timers.nodeMeshMaxRestartTime.seconds,
 	"source": "nodeMeshMaxRestartTime in BGPConfiguration default",
+	"name": "nodeMeshMaxRestartTime",
+	"by": {"setBy": {"kind": "BGPConfiguration", "name": "default"}},
 	"scopes": ["nodes"],
 } if {
 	not input.parameters.restartTime

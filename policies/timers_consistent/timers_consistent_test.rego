@@ -28,6 +28,7 @@ test_fail_a_peer_that_differs_from_most if {
 	]
 	_violations({"restartTime": groups}, {}) == {{
 		"id": "restart-time",
+		"advisory": true,
 		"size": 1800,
 		"msg": concat("", [
 			"different restart times between nodes: 120s for 7,140 sessions, other values for 10 ",
@@ -56,6 +57,7 @@ test_fail_several_objects_that_differ_are_sorted_and_shortened if {
 	]
 	_violations({"restartTime": groups}, {}) == {{
 		"id": "restart-time",
+		"advisory": true,
 		"size": (4 * 240) + (6 * 180),
 		"msg": concat("", [
 			"different restart times between nodes: 300s for 2,000 sessions, other values for 10 ",
@@ -135,11 +137,12 @@ test_fail_a_peer_differs_from_the_restart_time_of_the_mesh if {
 	]
 	_violations({"restartTime": groups, "nodeMeshMaxRestartTime": {"set": true, "seconds": 240}}, {}) == {{
 		"id": "restart-time/BGPPeer/rack-1",
+		"setBy": {"kind": "BGPConfiguration", "name": "default"},
 		"size": 120,
 		"msg": concat("", [
 			"BGPPeer rack-1 has a different restart time: 120s by default (maxRestartTime is ",
 			"unset), expected 240s (nodeMeshMaxRestartTime in BGPConfiguration default); set ",
-			"spec.maxRestartTime: 240s in it",
+			"spec.maxRestartTime: 240s in it, or first change nodeMeshMaxRestartTime for all",
 		]),
 		"details": {
 			"timer": "restart-time",
@@ -150,6 +153,26 @@ test_fail_a_peer_differs_from_the_restart_time_of_the_mesh if {
 		},
 		"objects": [{"kind": "BGPPeer", "name": "rack-1"}],
 	}}
+}
+
+test_fail_a_peer_with_its_own_restart_time if {
+	groups := [
+		{"seconds": 120, "scope": "nodes", "sessions": 7140, "objects": [_mesh(true, 7140)]},
+		{"seconds": 300, "scope": "nodes", "sessions": 10, "objects": [_peer("rack-1", true, 10)]},
+	]
+	some violation in _violations(
+		{
+			"restartTime": groups,
+			"nodeMeshMaxRestartTime": {"set": true, "seconds": 120},
+		},
+		{},
+	)
+	violation.setBy == {"kind": "BGPConfiguration", "name": "default"}
+	violation.msg == concat("", [
+		"BGPPeer rack-1 has a different restart time: maxRestartTime 300s, expected 120s ",
+		"(nodeMeshMaxRestartTime in BGPConfiguration default); set spec.maxRestartTime: 120s in it, ",
+		"or first change nodeMeshMaxRestartTime for all",
+	])
 }
 
 test_fail_the_restart_time_of_the_mesh_says_nothing_about_keepalives if {
@@ -182,7 +205,7 @@ test_fail_objects_differ_from_the_parameter if {
 			"msg": concat("", [
 				"BGPConfiguration default has a different restart time: nodeMeshMaxRestartTime ",
 				"300s, expected 120s (parameter restartTime); set spec.nodeMeshMaxRestartTime: ",
-				"120s in it",
+				"120s in it, or first change the parameter restartTime for all",
 			]),
 			"details": {"timer": "restart-time", "seconds": 300, "set": true, "setting": 120, "source": source},
 			"objects": [{"kind": "BGPConfiguration", "name": "default"}],
@@ -192,7 +215,8 @@ test_fail_objects_differ_from_the_parameter if {
 			"size": 30,
 			"msg": concat("", [
 				"BGPPeer tor-1 has a different restart time: maxRestartTime 90s, expected 120s ",
-				"(parameter restartTime); set spec.maxRestartTime: 120s in it",
+				"(parameter restartTime); set spec.maxRestartTime: 120s in it, or first change the ",
+				"parameter restartTime for all",
 			]),
 			"details": {"timer": "restart-time", "seconds": 90, "set": true, "setting": 120, "source": source},
 			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
@@ -206,7 +230,8 @@ test_fail_the_keepalive_differs_from_the_parameter if {
 		"size": 20,
 		"msg": concat("", [
 			"BGPPeer to-reflectors has a different keepalive time: 80s by default (keepaliveTime ",
-			"is unset), expected 60s (parameter keepaliveTime); set spec.keepaliveTime: 60s in it",
+			"is unset), expected 60s (parameter keepaliveTime); set spec.keepaliveTime: 60s in it, ",
+			"or first change the parameter keepaliveTime for all",
 		]),
 		"details": {
 			"timer": "keepalive-time",

@@ -101,7 +101,7 @@ _reasons := {
 	},
 }
 
-# BIRD does not wait at its start for a session that fails because of an AS number.
+# When BIRD starts, it does not wait for a session that fails because of an AS number.
 _delay("ASNumberMismatch") := ""
 
 _delay(reason) := "each start of calico-node there waits 240 s; " if reason != "ASNumberMismatch"

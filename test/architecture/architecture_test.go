@@ -50,7 +50,7 @@ var floors = []floor{
 		{"pkg/text", "words, numbers and lists for people; JSON and YAML", "", ""},
 		{"pkg/text/wrap", "lines broken at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
-		{"pkg/loop", "signals, pauses and repeated errors of long-running loops", "", ""},
+		{"pkg/loop", "signals, pauses, intervals and repeated errors of long-running loops", "", ""},
 		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
 		{"policies", "the embedded library of policies in Rego", "", ""},
 	}},
@@ -90,11 +90,12 @@ var floors = []floor{
 	}},
 	{"clusters", []row{
 		{"pkg/cluster", "follows or reads a cluster", "pkg/calico pkg/state", "kubernetes http"},
+		{"pkg/reserve", "changes that were allowed and that a snapshot may not show, shared by the replicas", "pkg/calico pkg/state", "kubernetes"},
 		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario", "kubernetes"},
 	}},
 	// These stand side by side: none of them imports another.
 	{"the parts of the webhook", []row{
-		{"pkg/admission", "AdmissionReview -> decision -> response", "pkg/calico pkg/policy pkg/state pkg/validate", "kubernetes http"},
+		{"pkg/admission", "AdmissionReview -> decision -> response", "pkg/calico pkg/policy pkg/reserve pkg/state pkg/validate", "kubernetes http"},
 		{
 			"pkg/auditor", "the audit that runs on the leader: record, Events, reports, metrics",
 			"pkg/audit pkg/calico pkg/health pkg/openreports pkg/policy pkg/state pkg/topology pkg/validate", "kubernetes http",
@@ -106,7 +107,7 @@ var floors = []floor{
 		{"pkg/process", "what the processes share: log, probes, addresses", "", "kubernetes"},
 		{
 			"pkg/server", "the webhook: options, wiring, shutdown",
-			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/policy pkg/process pkg/state pkg/validate", "kubernetes http",
+			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/policy pkg/process pkg/reserve pkg/state pkg/validate", "kubernetes http",
 		},
 		{
 			"pkg/serve", "the web UI, which only the CLI links",
@@ -127,10 +128,12 @@ var floors = []floor{
 		{"test/docs", "links and command lines of the documents", "", ""},
 		{"test/env", "a real API server and a webhook process", "", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
+		{"test/judgement", "sequences of changes and the expected answers", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
 		{"test/demo", "a guided tour on a real API server", "test/env", ""},
 		{"test/bird", "predictions compared with BIRD", "pkg/calico pkg/state pkg/topology", ""},
 		{"test/browser", "HTML reports in Chromium", "", ""},
+		{"test/judgement/property", "property tests of decisions on random states", "", ""},
 		{"test/crds", "Calico's CRDs, from its modules", "pkg/calico", "calico"},
 		{"test/monitoring", "alerts and dashboard", "", ""},
 	}},

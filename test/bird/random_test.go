@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -65,24 +66,24 @@ func randomState(r *rand.Rand) []object {
 	for i := range n {
 		list = append(list, randomNode(r, 8+i, stacks))
 	}
-	spec := object{}
+	s := spec{}
 	if one(2) {
-		spec["nodeToNodeMeshEnabled"] = false
+		s["nodeToNodeMeshEnabled"] = false
 	} else if one(4) {
-		spec["nodeMeshPassword"] = secret("mesh")
+		s["nodeMeshPassword"] = secret("mesh")
 	}
 	if one(4) {
-		spec["asNumber"] = 65001
+		s["asNumber"] = 65001
 	}
 	if one(6) {
-		spec["listenPort"] = 1790
+		s["listenPort"] = 1790
 	}
-	list = append(list, configuration(spec))
+	list = append(list, configuration(s))
 	if one(3) {
 		list = append(list, listensOn(8+r.IntN(n), 1791))
 	}
 	if one(2) {
-		list = append(list, calicoObject("ClusterInformation", "default", object{"calicoVersion": pick(r, "v3.31.0", "v3.32.1")}))
+		list = append(list, version(pick(r, "v3.31.0", "v3.32.1")))
 	}
 	for i := range r.IntN(5) {
 		list = append(list, peer(fmt.Sprintf("peer-%d", i), randomPeer(r, 8, n)))
@@ -91,58 +92,58 @@ func randomState(r *rand.Rand) []object {
 }
 
 func randomNode(r *rand.Rand, i int, stacks bool) object {
-	return node(i, func(n int, bgp, labels object) {
-		labels["rack"], labels["role"] = pick(r, "a", "b"), pick(r, "reflector", "worker", "worker")
-		if stacks && r.IntN(4) > 0 {
-			dualStack(n, bgp, labels)
-		}
-		if r.IntN(4) == 0 {
-			bgp["asNumber"] = pick(r, 64512, 65001, 65002)
-		}
-		if labels["role"] == "reflector" && r.IntN(4) > 0 {
-			bgp["routeReflectorClusterID"] = pick(r, "244.0.0.1", "244.0.0.1", "244.0.0.2")
-		}
-	})
+	rack, role := pick(r, "a", "b"), pick(r, "reflector", "worker", "worker")
+	tweaks := []calicotest.Tweak{label("rack", rack), label("role", role)}
+	if stacks && r.IntN(4) > 0 {
+		tweaks = append(tweaks, dualStack)
+	}
+	if r.IntN(4) == 0 {
+		tweaks = append(tweaks, asNumber(pick[uint32](r, 64512, 65001, 65002)))
+	}
+	if role == "reflector" && r.IntN(4) > 0 {
+		tweaks = append(tweaks, clusterID(pick(r, "244.0.0.1", "244.0.0.1", "244.0.0.2")))
+	}
+	return node(i, tweaks...)
 }
 
 // randomPeer returns the spec of a BGPPeer between n nodes, numbered from first.
-func randomPeer(r *rand.Rand, first, n int) object {
-	spec := object{}
+func randomPeer(r *rand.Rand, first, n int) spec {
+	s := spec{}
 	selectors := []string{"all()", "rack == 'a'", "rack == 'b'", "role == 'reflector'", "role != 'reflector'", "role == 'reflector' && rack == 'a'"}
 	switch r.IntN(4) {
 	case 0: // all nodes
 	case 1:
-		spec["node"] = fmt.Sprintf("node-%d", first+r.IntN(n))
+		s["node"] = fmt.Sprintf("node-%d", first+r.IntN(n))
 	default:
-		spec["nodeSelector"] = pick(r, selectors...)
+		s["nodeSelector"] = pick(r, selectors...)
 	}
 	switch r.IntN(6) {
 	case 0:
-		spec["peerIP"], spec["asNumber"] = fmt.Sprintf("10.192.0.%d%s", first+r.IntN(n), pick(r, "", "", ":179", ":1791")), pick(r, 64512, 64512, 65001)
+		s["peerIP"], s["asNumber"] = fmt.Sprintf("10.192.0.%d%s", first+r.IntN(n), pick(r, "", "", ":179", ":1791")), pick(r, 64512, 64512, 65001)
 		if r.IntN(3) == 0 {
-			spec["numAllowedLocalASNumbers"] = 1
+			s["numAllowedLocalASNumbers"] = 1
 		}
 		if r.IntN(6) == 0 {
-			spec["localASNumber"] = pick(r, 64512, 65002)
+			s["localASNumber"] = pick(r, 64512, 65002)
 		}
 	case 1:
-		spec["peerIP"], spec["asNumber"] = "10.192.9.9", 65009
+		s["peerIP"], s["asNumber"] = "10.192.9.9", 65009
 	default:
-		spec["peerSelector"] = pick(r, selectors...)
+		s["peerSelector"] = pick(r, selectors...)
 	}
 	if r.IntN(5) == 0 {
-		spec["password"] = secret(pick(r, "one", "two"))
+		s["password"] = secret(pick(r, "one", "two"))
 	}
 	if r.IntN(5) == 0 {
-		spec["reversePeering"] = "Manual"
+		s["reversePeering"] = "Manual"
 	}
 	if r.IntN(5) == 0 {
-		spec["nextHopMode"] = pick(r, "Self", "Keep")
+		s["nextHopMode"] = pick(r, "Self", "Keep")
 	}
 	if r.IntN(5) == 0 {
-		spec["maxRestartTime"], spec["keepaliveTime"] = "30s", "20s"
+		s["maxRestartTime"], s["keepaliveTime"] = "30s", "20s"
 	}
-	return spec
+	return s
 }
 
 func pick[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] }

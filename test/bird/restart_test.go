@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -16,7 +17,7 @@ import (
 // up to 240 s for every half-session that cannot come up, except those that fail at once by a wrong AS number.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	manual := object{"reversePeering": "Manual"}
+	manual := spec{"reversePeering": "Manual"}
 	tests := map[string]struct {
 		objects []object
 		dead    map[string]bool
@@ -27,23 +28,23 @@ func TestRestart(t *testing.T) {
 		},
 		"a BGPPeer over a mesh": {objects: objects(nodes(1, 3), between("again", "all()", "has(again)"), node(4, label("again", "")))},
 		"a node of another AS number than expected": {
-			objects: objects(noMesh(), nodes(1, 2), node(3, ofAS(65001)),
-				peer("three", object{"node": "node-1", "peerIP": "10.192.0.3", "asNumber": 65002}),
-				peer("one", object{"node": "node-3", "peerIP": "10.192.0.1", "asNumber": 64512, "reversePeering": "Manual"})),
+			objects: objects(noMesh(), nodes(1, 2), node(3, asNumber(65001)),
+				peer("three", spec{"node": "node-1", "peerIP": "10.192.0.3", "asNumber": 65002}),
+				peer("one", spec{"node": "node-3", "peerIP": "10.192.0.1", "asNumber": 64512, "reversePeering": "Manual"})),
 		},
 		"a BGPPeer without a way back": {
 			objects: objects(noMesh(), nodes(1, 2), node(3, label("one", "")), between("one-way", "!has(one)", "has(one)", manual)),
 		},
 		"passwords that differ": {
-			objects: objects(noMesh(), nodes(1, 2), node(3, label("one", "")), between("there", "!has(one)", "has(one)", manual, object{"password": secret("there")}),
+			objects: objects(noMesh(), nodes(1, 2), node(3, label("one", "")), between("there", "!has(one)", "has(one)", manual, spec{"password": secret("there")}),
 				between("back", "has(one)", "!has(one)", manual)),
 		},
 		"ports on which nobody listens": {
 			objects: objects(noMesh(), nodes(1, 3),
-				peer("three", object{"node": "node-1", "peerIP": "10.192.0.3:1790", "asNumber": 64512, "reversePeering": "Manual"}),
-				peer("one", object{"node": "node-3", "peerIP": "10.192.0.1:1790", "asNumber": 64512, "reversePeering": "Manual"})),
+				peer("three", spec{"node": "node-1", "peerIP": "10.192.0.3:1790", "asNumber": 64512, "reversePeering": "Manual"}),
+				peer("one", spec{"node": "node-3", "peerIP": "10.192.0.1:1790", "asNumber": 64512, "reversePeering": "Manual"})),
 		},
-		"a router that isn't there": {objects: objects(nodes(1, 3), peer("router", object{"node": "node-2", "peerIP": "10.192.9.9", "asNumber": 65001}))},
+		"a router that isn't there": {objects: objects(nodes(1, 3), peer("router", spec{"node": "node-2", "peerIP": "10.192.9.9", "asNumber": 65001}))},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,16 +67,13 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// deadNode returns a core/v1 Node, whose Ready condition is False.
+// deadNode returns a core/v1 Node whose condition Ready is Unknown.
 func deadNode(n int) object {
-	return object{
-		"apiVersion": "v1", "kind": "Node",
-		"metadata": object{
-			"name":        fmt.Sprintf("node-%d", n),
-			"annotations": object{calico.AnnotationIPv4Address: fmt.Sprintf("10.192.0.%d/16", n)},
-		},
-		"status": object{"conditions": []any{object{"type": "Ready", "status": "Unknown"}}},
-	}
+	return object{kind: calico.KindNode, name: fmt.Sprintf("node-%d", n), tweaks: []calicotest.Tweak{
+		calicotest.APIVersion(calico.APIVersionCore),
+		calicotest.Annotation(calico.AnnotationIPv4Address, fmt.Sprintf("10.192.0.%d/16", n)),
+		calicotest.Status(map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "Unknown"}}}),
+	}}
 }
 
 // hopeless counts the half-sessions of a node that BIRD waits for and that cannot come up while some nodes are dead. BIRD

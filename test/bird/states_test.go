@@ -3,7 +3,6 @@
 package bird
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,71 +10,76 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
 )
 
-// object is a Kubernetes object, or a part of one.
-type object = map[string]any
+// spec is the spec of an object, or a part of one.
+type spec = calicotest.Spec
 
-// calicoObject returns a projectcalico.org/v3 object.
-func calicoObject(kind, name string, spec object) object {
-	return object{"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": object{"name": name}, "spec": spec}
+// object is an object of a state.
+type object struct {
+	kind   calico.Kind
+	name   string
+	spec   spec
+	tweaks []calicotest.Tweak
 }
 
-// node returns node-N, N from 1 to 255, with the address 10.192.0.N and the changes applied.
-func node(n int, change ...func(n int, bgp, labels object)) object {
-	bgp, labels := object{"ipv4Address": fmt.Sprintf("10.192.0.%d/16", n)}, object{}
-	for _, c := range change {
-		c(n, bgp, labels)
-	}
-	o := calicoObject("Node", fmt.Sprintf("node-%d", n), object{"bgp": bgp})
-	o["metadata"].(object)["labels"] = labels
-	return o
+// node returns node-N, N from 1 to 255, with the address 10.192.0.N and the tweaks applied.
+func node(n int, tweaks ...calicotest.Tweak) object {
+	address := calicotest.IPv4(fmt.Sprintf("10.192.0.%d/16", n))
+	return object{kind: calico.KindNode, name: fmt.Sprintf("node-%d", n), tweaks: append([]calicotest.Tweak{address}, tweaks...)}
 }
 
-// nodes returns the nodes from first to last with the changes applied to each.
-func nodes(first, last int, change ...func(n int, bgp, labels object)) []object {
+// nodes returns the nodes from first to last, each with the same tweaks.
+func nodes(first, last int, tweaks ...calicotest.Tweak) []object {
 	var list []object
 	for n := first; n <= last; n++ {
-		list = append(list, node(n, change...))
+		list = append(list, node(n, tweaks...))
 	}
 	return list
 }
 
-func label(key, value string) func(int, object, object) {
-	return func(_ int, _, labels object) { labels[key] = value }
+// Tweaks of a Node.
+var (
+	label     = calicotest.Label
+	asNumber  = calicotest.ASNumber
+	clusterID = calicotest.RouteReflector
+)
+
+// dualStack adds the address fd00:192::N to node-N.
+func dualStack(document map[string]any) {
+	n := strings.TrimPrefix(document["metadata"].(map[string]any)["name"].(string), "node-")
+	calicotest.IPv6("fd00:192::" + n + "/64")(document)
 }
 
-func ofAS(n int) func(int, object, object) {
-	return func(_ int, bgp, _ object) { bgp["asNumber"] = n }
+// ipv6Only replaces the address of node-N with fd00:192::N.
+func ipv6Only(document map[string]any) {
+	dualStack(document)
+	calicotest.BGP("ipv4Address", nil)(document)
 }
 
-func clusterID(id string) func(int, object, object) {
-	return func(_ int, bgp, _ object) { bgp["routeReflectorClusterID"] = id }
+func peer(name string, s spec) object { return object{kind: calico.KindBGPPeer, name: name, spec: s} }
+
+func configuration(s spec) object {
+	return object{kind: calico.KindBGPConfiguration, name: calico.Default, spec: s}
 }
 
-func dualStack(n int, bgp, _ object) { bgp["ipv6Address"] = fmt.Sprintf("fd00:192::%x/64", n) }
-
-func ipv6Only(n int, bgp, labels object) {
-	dualStack(n, bgp, labels)
-	delete(bgp, "ipv4Address")
-}
-
-func peer(name string, spec object) object { return calicoObject("BGPPeer", name, spec) }
-
-func configuration(spec object) object { return calicoObject("BGPConfiguration", "default", spec) }
-
-func noMesh() object { return configuration(object{"nodeToNodeMeshEnabled": false}) }
+func noMesh() object { return configuration(spec{"nodeToNodeMeshEnabled": false}) }
 
 func listensOn(n, port int) object {
-	return calicoObject("BGPConfiguration", fmt.Sprintf("node.node-%d", n), object{"listenPort": port})
+	return object{kind: calico.KindBGPConfiguration, name: fmt.Sprintf("node.node-%d", n), spec: spec{"listenPort": port}}
+}
+
+func version(text string) object {
+	return object{kind: calico.KindClusterInformation, name: calico.Default, spec: spec{"calicoVersion": text}}
 }
 
 // secret returns a reference to the password in a Secret.
-func secret(name string) object {
-	return object{"secretKeyRef": object{"name": name, "key": "password"}}
+func secret(name string) spec {
+	return spec{"secretKeyRef": spec{"name": name, "key": "password"}}
 }
 
 // objects joins objects and lists of objects into one list.
@@ -94,29 +98,24 @@ func objects(parts ...any) []object {
 
 // world is a state and its prediction.
 type world struct {
-	objects  []object
-	topology *topology.Topology
-	nodes    []Node
-	want     map[Speaker]View
+	documents []map[string]any
+	topology  *topology.Topology
+	nodes     []Node
+	want      map[Speaker]View
 }
 
 // newWorld computes the topology of objects.
 func newWorld(t *testing.T, list []object) *world {
 	t.Helper()
-	decoded := make([]calico.Object, 0, len(list))
+	w := &world{}
+	var decoded []calico.Object
 	for _, o := range list {
-		raw, err := json.Marshal(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := calico.DecodeJSON(raw)
-		if err != nil {
-			t.Fatalf("%v in %s", err, raw)
-		}
-		decoded = append(decoded, d)
+		document := calicotest.Document(t, o.kind, o.name, o.spec, o.tweaks...)
+		w.documents = append(w.documents, document)
+		decoded = append(decoded, calicotest.Decode(t, document))
 	}
 	s := state.New(decoded...)
-	w := &world{objects: list, topology: topologytest.Compute(t, s, nil)}
+	w.topology = topologytest.Compute(t, s, nil)
 	var err error
 	if w.nodes, err = Nodes(s, w.topology); err != nil {
 		t.Fatal(err)
@@ -130,8 +129,8 @@ func newWorld(t *testing.T, list []object) *world {
 // yaml returns the state, to reproduce a failure with `bgpguard topology -f FILE`.
 func (w *world) yaml() string {
 	var b strings.Builder
-	for _, o := range w.objects {
-		text, err := yaml.Marshal(o)
+	for _, document := range w.documents {
+		text, err := yaml.Marshal(document)
 		if err != nil {
 			text = []byte(err.Error())
 		}

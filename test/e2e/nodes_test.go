@@ -32,6 +32,7 @@ func TestNodes(t *testing.T) {
 	t.Run("a label or annotation is judged whoever takes it", func(t *testing.T) { c.labels(t) })
 	t.Run("calico-node is warned and not denied", func(t *testing.T) { c.calicoNode(t) })
 	t.Run("a controller that deletes a Node is warned and not denied", func(t *testing.T) { c.nodeController(t) })
+	t.Run("a Node that is created with an address is reviewed", func(t *testing.T) { c.creates(t, token) })
 	t.Run("an overridden denial is in the audit log", func(t *testing.T) { c.audited(t) })
 	t.Run("nothing about Nodes depends on the guard", func(t *testing.T) { c.withoutWebhook(t) })
 }
@@ -183,6 +184,33 @@ func (c *cluster) nodeController(t *testing.T) {
 	if _, err := c.Client.CoreV1().Nodes().Get(t.Context(), "node-0002", metav1.GetOptions{}); err == nil {
 		t.Error("the Node is still there")
 	}
+}
+
+// creates creates Nodes with the address of another one, or without an address, as a kubelet registers.
+func (c *cluster) creates(t *testing.T, token string) {
+	t.Helper()
+	manifest := func(name, annotations string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: Node\nmetadata: {name: %s, labels: {example.com/pool: new}, annotations: {%s}}\n", name, annotations)
+	}
+	taken := "projectcalico.org/IPv4Address: 10.0.0.21/16" // That of node-0020.
+	for _, how := range []string{"create -f -", "apply -f - --dry-run=server"} {
+		c.deniedBy(t, onNodes, "reachability-preserved", manifest("joining", taken), how)
+	}
+	before := c.reviews(t, token)
+	c.allowed(t, manifest("joining", "example.com/other: a"), "create -f -")
+	c.allowed(t, "", "delete node joining --dry-run=client")
+	if got := c.reviews(t, token) - before; got != 0 {
+		t.Errorf("a Node without BGP annotations: %d reviews, want 0", got)
+	}
+
+	// A kubelet that creates its own Node is warned. The environment has no Node authorizer, which permits this otherwise.
+	c.allowed(t, "", "create clusterrolebinding kubelets --clusterrole=system:node --group=system:nodes")
+	asKubelet := "--as=system:node:kubelet-1 --as-group=system:nodes --as-group=system:authenticated "
+	result := c.kubectl(t, manifest("kubelet-1", taken), asKubelet+"create -f -")
+	if err := result.Err(); err != nil || !strings.Contains(result.Stderr, " is allowed anyway: a kubelet repeats its registration") || !strings.Contains(result.Stderr, "Warning: [reachability-preserved] ") {
+		t.Errorf("a kubelet: %v, %s", err, result.Stderr)
+	}
+	c.allowed(t, "", "delete node kubelet-1 joining --wait=false")
 }
 
 // warned expects success, a warning with the reason and one with what a policy says.

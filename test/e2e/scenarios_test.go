@@ -33,8 +33,12 @@ func TestScenariosHoldLive(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	runner, err := live.NewRunner(c.Config, live.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	run := func(s *scenario.Scenario) {
-		r, err := live.Run(t.Context(), s, c.Config)
+		r, err := runner.Run(t.Context(), s)
 		if err != nil {
 			t.Error(err)
 			return

@@ -124,7 +124,7 @@ func TestStopLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// kubectl runs kubectl, whatever it answers.
+// kubectl runs kubectl. It fails the test only if kubectl does not run.
 func kubectl(t *testing.T, k Kubectl, input string, args ...string) Result {
 	t.Helper()
 	result, err := k.RunWithInput(t.Context(), input, args...)
@@ -134,7 +134,7 @@ func kubectl(t *testing.T, k Kubectl, input string, args ...string) Result {
 	return result
 }
 
-// expect compares all that kubectl printed.
+// expect compares the whole output of kubectl.
 func expect(t *testing.T, got, want Result) {
 	t.Helper()
 	if got.Stdout != want.Stdout || got.Stderr != want.Stderr || got.ExitCode != want.ExitCode {

@@ -62,7 +62,7 @@ webhooks:
 	}
 }
 
-// text is the message of an error, empty where there is none.
+// text returns the message of an error, "" for nil.
 func text(err error) string {
 	if err == nil {
 		return ""

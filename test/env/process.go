@@ -20,14 +20,14 @@ const (
 
 // Process is a running process of bgpguard.
 type Process struct {
-	// LogFile receives all that it prints.
+	// LogFile is the file with the output of the process.
 	LogFile string
 	// Pid is its process ID.
 	Pid int
 
 	name    string // in errors
 	command *exec.Cmd
-	exited  chan struct{} // closed when the process has ended; exit is set by then
+	exited  chan struct{} // closed when the process has ended, after exit is set
 	exit    error
 	killed  bool
 }
@@ -40,7 +40,7 @@ func (e *Environment) startProcess(ctx context.Context, name, binary, hostname, 
 		return nil, err
 	}
 	if err := p.waitReady(ctx, "http://"+health+"/readyz"); err != nil {
-		// The error contains the log, and how the process ended where it did by itself.
+		// The error contains the log, and the exit status if the process ended by itself.
 		_ = p.Stop()
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func get(ctx context.Context, url string) error {
 	return nil
 }
 
-// Log returns the end of what the process printed.
+// Log returns the end of the output of the process.
 func (p *Process) Log() string {
 	return tail(p.LogFile)
 }

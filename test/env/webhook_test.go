@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// standIn tells this test's program to behave as a webhook, and how.
+// standIn is a variable of the environment. If it is set, the program of this test acts as a
+// webhook, with the behavior in the value.
 const standIn = "BGPGUARD_TEST_STAND_IN"
 
 func TestMain(m *testing.M) {
@@ -24,8 +25,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// actAsWebhook prints its arguments and then ends with code 3 ("broken"), or says that it is ready until it is told
-// to end.
+// actAsWebhook prints its arguments. If behaviour is "broken", it then returns 3. Otherwise it answers the readiness
+// probe until a signal ends the process.
 func actAsWebhook(behaviour string) int {
 	fmt.Println(strings.Join(os.Args[1:], "\n"))
 	if behaviour == "broken" {

@@ -183,8 +183,13 @@ func NotReady(document map[string]any) {
 	inner(document, "status")["conditions"] = []any{map[string]any{"type": "Ready", "status": "False"}}
 }
 
-// CRD sets the API version of the document to crd.projectcalico.org/v1.
-func CRD(document map[string]any) { document["apiVersion"] = calico.APIVersionV1 }
+// CRD sets the API version to crd.projectcalico.org/v1.
+func CRD(document map[string]any) { APIVersion(calico.APIVersionV1)(document) }
+
+// APIVersion sets the API version.
+func APIVersion(version string) Tweak {
+	return func(document map[string]any) { document["apiVersion"] = version }
+}
 
 // inner replaces the object in a field with a copy, or with an empty object if the field is
 // absent, and returns the copy.

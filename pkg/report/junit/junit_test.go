@@ -38,7 +38,7 @@ func TestCasesAreCountedAndWritten(t *testing.T) {
 	}
 }
 
-// full takes so many bytes, and no more.
+// full is a writer with space for left bytes.
 type full struct{ left int }
 
 var errFull = errors.New("no space left")

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/util/workqueue"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -31,38 +32,98 @@ import (
 
 const (
 	// timeout is the time limit for the expected answer to a step.
-	timeout = 10 * time.Second
+	timeout = 5 * time.Second
 	// pause is the time between two attempts.
-	pause = 50 * time.Millisecond
+	pause = 20 * time.Millisecond
 	// settle is the pause after a change. Without it bgpguard could give the expected
 	// answer to the next step on the basis of the state before the change.
-	settle = 300 * time.Millisecond
+	settle = 100 * time.Millisecond
+	// workers is the number of concurrent requests that create and delete the state.
+	workers = 8
 )
 
-// Run runs a scenario against an API server and deletes the objects that it created. The API
-// server must have no Node, BGPPeer, BGPConfiguration or IPPool, and no object of a kind that
-// the scenario names, so that a cluster in use is safe. If the scenario has policies, the API
-// server must have no BGPPolicy; otherwise the existing BGPPolicies are in force. The user of
-// a step is also in the group system:masters, so that RBAC does not reject the change. An
-// error means that the scenario could not be run, or that an object could not be deleted.
-func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (result *scenario.Result, err error) {
-	r := &run{scenario: s, config: rest.CopyConfig(config)}
+// Options are the options of a Runner.
+type Options struct {
+	// SetupGroup is a group of users whose changes bgpguard does not review. The Runner
+	// creates the state and deletes all objects as a member of the group, so that any state
+	// can be tested, also one that the policies would not allow. If it is "", bgpguard
+	// reviews these changes. The Runner then writes Nodes as calico-node, which is never
+	// denied.
+	SetupGroup string
+}
+
+// Runner runs scenarios against an API server whose changes bgpguard reviews, one at a time.
+type Runner struct {
+	config *rest.Config
+	mapper meta.RESTMapper
+	// client makes the changes of steps without a user. setup creates and deletes the state,
+	// and nodes the Nodes of it.
+	client, setup, nodes dynamic.Interface
+
+	mu       sync.Mutex
+	warnings []string
+}
+
+// masters is the group of cluster administrators, to which RBAC does not apply.
+const masters = "system:masters"
+
+// NewRunner returns a Runner for an API server.
+func NewRunner(config *rest.Config, options Options) (*Runner, error) {
+	r := &Runner{config: rest.CopyConfig(config)}
 	r.config.WarningHandlerWithContext = r
 	r.config.QPS, r.config.Burst = -1, -1 // The objects of a scenario are few.
-	if err := r.connect(); err != nil {
+	client, err := discovery.NewDiscoveryClientForConfig(r.config)
+	if err != nil {
 		return nil, err
 	}
-	if err := r.checkEmpty(ctx); err != nil {
+	r.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client))
+	if r.client, err = dynamic.NewForConfig(r.config); err != nil {
+		return nil, err
+	}
+	if options.SetupGroup != "" {
+		r.setup, err = r.as("bgpguard:scenario-setup", options.SetupGroup, masters)
+		r.nodes = r.setup
+		return r, err
+	}
+	r.setup = r.client
+	r.nodes, err = r.as("system:serviceaccount:calico-system:calico-node", masters)
+	return r, err
+}
+
+// owner returns the client that creates and deletes objects of the state.
+func (r *Runner) owner(resource schema.GroupVersionResource) dynamic.ResourceInterface {
+	if resource.Resource == calico.KindNode.Info().Resource {
+		return r.nodes.Resource(resource)
+	}
+	return r.setup.Resource(resource)
+}
+
+// as returns a client that impersonates a user.
+func (r *Runner) as(user string, groups ...string) (dynamic.Interface, error) {
+	config := rest.CopyConfig(r.config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
+	return dynamic.NewForConfig(config)
+}
+
+// Run runs a scenario and deletes the objects that it created. The API server must have no
+// Node, BGPPeer, BGPConfiguration or IPPool, and no object of a kind that the scenario names,
+// so that a cluster in use is safe. If the scenario has policies, the API server must have no
+// BGPPolicy; otherwise the existing BGPPolicies are in force. The user of a step is also in
+// the group system:masters, so that RBAC does not reject the change. An error means that the
+// scenario could not be run, or that an object could not be deleted.
+func (r *Runner) Run(ctx context.Context, s *scenario.Scenario) (result *scenario.Result, err error) {
+	run := &run{Runner: r, scenario: s}
+	if err := run.checkEmpty(ctx); err != nil {
 		return nil, err
 	}
 	// Objects are deleted even if the context is done.
-	defer func() { err = errors.Join(err, r.clean(context.WithoutCancel(ctx))) }()
-	if err := r.createState(ctx); err != nil {
+	defer func() { err = errors.Join(err, run.clean(context.WithoutCancel(ctx))) }()
+	if err := run.createState(ctx); err != nil {
 		return nil, fmt.Errorf("creating the state of scenario %s: %w", s.Metadata.Name, err)
 	}
 	result = s.NewResult()
 	for i := range s.Steps {
-		step, err := r.step(ctx, i)
+		step, err := run.step(ctx, i)
 		if err != nil {
 			return nil, fmt.Errorf("scenario %s, step %q: %w", s.Metadata.Name, s.Steps[i].Name, err)
 		}
@@ -73,14 +134,11 @@ func Run(ctx context.Context, s *scenario.Scenario, config *rest.Config) (result
 
 // run is one run of a scenario.
 type run struct {
-	scenario *scenario.Scenario
-	config   *rest.Config
-	client   dynamic.Interface
-	mapper   meta.RESTMapper
-	created  []created // in the order of their creation
+	*Runner
 
-	mu       sync.Mutex
-	warnings []string
+	scenario *scenario.Scenario
+	// created are the objects that were created, in any order.
+	created []created
 }
 
 // created is an object that the run created.
@@ -90,7 +148,7 @@ type created struct {
 }
 
 // HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
-func (r *run) HandleWarningHeaderWithContext(_ context.Context, code int, _, text string) {
+func (r *Runner) HandleWarningHeaderWithContext(_ context.Context, code int, _, text string) {
 	if code != 299 || text == "" { // An API server uses no other code.
 		return
 	}
@@ -99,7 +157,7 @@ func (r *run) HandleWarningHeaderWithContext(_ context.Context, code int, _, tex
 	r.warnings = append(r.warnings, text)
 }
 
-func (r *run) takeWarnings() []string {
+func (r *Runner) takeWarnings() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := r.warnings
@@ -107,18 +165,8 @@ func (r *run) takeWarnings() []string {
 	return out
 }
 
-func (r *run) connect() error {
-	client, err := discovery.NewDiscoveryClientForConfig(r.config)
-	if err != nil {
-		return err
-	}
-	r.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client))
-	r.client, err = dynamic.NewForConfig(r.config)
-	return err
-}
-
 // resource returns the resource of a kind, in the group in which the API server serves it.
-func (r *run) resource(kind string) (schema.GroupVersionResource, schema.GroupVersionKind, error) {
+func (r *Runner) resource(kind string) (schema.GroupVersionResource, schema.GroupVersionKind, error) {
 	var err error
 	for _, gv := range []schema.GroupVersion{
 		{Version: "v1"}, {Group: calico.GroupV3, Version: "v3"}, {Group: calico.GroupV1, Version: "v1"}, v1alpha1.GroupVersion,
@@ -148,7 +196,7 @@ func (r *run) checkEmpty(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		list, err := r.client.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
+		list, err := r.setup.Resource(resource).List(ctx, metav1.ListOptions{Limit: 1})
 		if err != nil {
 			return fmt.Errorf("looking for existing objects: %w", err)
 		}
@@ -163,11 +211,12 @@ func (r *run) checkEmpty(ctx context.Context) error {
 // createState creates the state. It creates Nodes after the objects that configure their
 // sessions, and policies last, so that no intermediate state is denied.
 func (r *run) createState(ctx context.Context) error {
-	objects := slices.Clone(r.scenario.Objects())
-	slices.SortStableFunc(objects, func(a, b calico.Object) int { return rank(a) - rank(b) })
-	for _, o := range objects {
-		if err := r.create(ctx, calico.Manifest(o)); err != nil {
-			return err
+	var first, nodes, policies []map[string]any
+	for _, o := range r.scenario.Objects() {
+		if o.ID().Kind == calico.KindNode {
+			nodes = append(nodes, calico.Manifest(o))
+		} else {
+			first = append(first, calico.Manifest(o))
 		}
 	}
 	for _, d := range r.scenario.Documents() {
@@ -180,7 +229,13 @@ func (r *run) createState(ctx context.Context) error {
 			return err
 		}
 		unstructured.RemoveNestedField(object.Object, "status")
-		if err := r.create(ctx, object.Object); err != nil {
+		policies = append(policies, object.Object)
+	}
+	for _, manifests := range [][]map[string]any{first, nodes, policies} {
+		if err := r.createAll(ctx, manifests); err != nil {
+			return err
+		}
+		if err := r.terminate(ctx, manifests); err != nil {
 			return err
 		}
 	}
@@ -191,27 +246,75 @@ func (r *run) createState(ctx context.Context) error {
 	return sleep(ctx, settle)
 }
 
-func rank(o calico.Object) int {
-	if o.ID().Kind == calico.KindNode {
-		return 1
-	}
-	return 0
+// createAll creates objects concurrently.
+func (r *run) createAll(ctx context.Context, manifests []map[string]any) error {
+	var mu sync.Mutex
+	return parallel(len(manifests), func(i int) error {
+		object, resource, err := r.object(manifests[i])
+		if err != nil {
+			return err
+		}
+		// bgpguard may not know yet that the objects of the last scenario are deleted.
+		var denied error
+		err = until(ctx, func() (bool, error) {
+			denied = nil
+			err := create(ctx, r.owner(resource), object, nil)
+			if apierrors.IsForbidden(err) || apierrors.IsTooManyRequests(err) {
+				denied = err
+				return false, nil
+			}
+			return true, err
+		}, "an object of the state is denied")
+		if err != nil {
+			return errors.Join(err, denied)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		r.created = append(r.created, created{resource, object.GetName()})
+		return nil
+	})
 }
 
-func (r *run) create(ctx context.Context, manifest map[string]any) error {
-	object, resource, err := r.object(manifest)
-	if err != nil {
-		return err
+// terminate deletes the objects that are terminating in the state. Their finalizers keep them.
+func (r *run) terminate(ctx context.Context, manifests []map[string]any) error {
+	for _, manifest := range manifests {
+		object, resource, err := r.object(manifest)
+		if err != nil {
+			return err
+		}
+		if object.GetDeletionTimestamp() == nil {
+			continue
+		}
+		if err := r.owner(resource).Delete(ctx, object.GetName(), metav1.DeleteOptions{}); err != nil {
+			return err
+		}
 	}
-	if _, err := r.client.Resource(resource).Create(ctx, object, metav1.CreateOptions{}); err != nil {
-		return err
-	}
-	r.created = append(r.created, created{resource, object.GetName()})
 	return nil
 }
 
+// create creates an object, and then its status if that is a subresource.
+func create(ctx context.Context, client dynamic.ResourceInterface, object *unstructured.Unstructured, dryRun []string) error {
+	out, err := client.Create(ctx, object, metav1.CreateOptions{DryRun: dryRun})
+	if err != nil || dryRun != nil || object.Object["status"] == nil || out.Object["status"] != nil {
+		return err
+	}
+	out.Object["status"] = object.Object["status"]
+	_, err = client.UpdateStatus(ctx, out, metav1.UpdateOptions{})
+	if apierrors.IsNotFound(err) { // The kind has no status.
+		return nil
+	}
+	return err
+}
+
+// parallel calls do with the numbers from 0 to n-1, concurrently, and joins the errors.
+func parallel(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	workqueue.ParallelizeUntil(context.Background(), workers, n, func(i int) { errs[i] = do(i) })
+	return errors.Join(errs...)
+}
+
 // object converts a manifest to the API version that the API server serves.
-func (r *run) object(manifest map[string]any) (*unstructured.Unstructured, schema.GroupVersionResource, error) {
+func (r *Runner) object(manifest map[string]any) (*unstructured.Unstructured, schema.GroupVersionResource, error) {
 	object := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(manifest)}
 	resource, kind, err := r.resource(object.GetKind())
 	if err != nil {
@@ -230,8 +333,8 @@ func (r *run) awaitPolicies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.until(ctx, func() (bool, error) {
-		list, err := r.client.Resource(resource).List(ctx, metav1.ListOptions{})
+	return until(ctx, func() (bool, error) {
+		list, err := r.setup.Resource(resource).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, err
 		}
@@ -252,7 +355,7 @@ func enforced(o *unstructured.Unstructured) bool {
 	})
 }
 
-func (r *run) until(ctx context.Context, done func() (bool, error), otherwise string) error {
+func until(ctx context.Context, done func() (bool, error), otherwise string) error {
 	deadline := time.Now().Add(timeout)
 	for {
 		ok, err := done()
@@ -268,63 +371,86 @@ func (r *run) until(ctx context.Context, done func() (bool, error), otherwise st
 	}
 }
 
-// step makes the change of step i. bgpguard sees the change of the previous step a little
-// later than the API server does, so step first repeats the change as a dry run until the
-// answer is as expected.
+// step makes the changes of step i.
 func (r *run) step(ctx context.Context, i int) (scenario.StepResult, error) {
-	var result scenario.StepResult
-	err := r.until(ctx, func() (bool, error) {
-		outcome, err := r.send(ctx, i, true)
-		if err != nil {
-			return false, err
-		}
-		result = r.scenario.Judge(i, outcome)
-		return len(result.Failures) == 0, nil
-	}, "")
-	if len(result.Failures) > 0 {
-		return result, nil
-	}
-	if err != nil {
-		return result, err
-	}
-	outcome, err := r.send(ctx, i, false)
-	if err == nil && outcome.Allowed {
-		err = sleep(ctx, settle)
-	}
-	return r.scenario.Judge(i, outcome), err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// send sends the change of step i. A denial is not an error.
-func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, error) {
 	step := &r.scenario.Steps[i]
 	client := r.client
 	if step.User != "" || len(step.Groups) > 0 {
-		config := rest.CopyConfig(r.config)
+		var err error
 		// The scenario tests policies, not RBAC. With a group, the API server does not add
 		// those of a ServiceAccount or a node.
-		groups := append(r.scenario.Groups(i), "system:masters")
-		config.Impersonate = rest.ImpersonationConfig{UserName: step.User, Groups: groups}
-		var err error
-		if client, err = dynamic.NewForConfig(config); err != nil {
-			return scenario.Outcome{}, err
+		if client, err = r.as(step.User, append(r.scenario.Groups(i), masters)...); err != nil {
+			return scenario.StepResult{}, err
 		}
 	}
-	r.takeWarnings()
-	object, err := r.change(ctx, client, step, dry)
-	outcome := scenario.Outcome{Allowed: err == nil, Warnings: r.takeWarnings()}
-	if err == nil {
-		if object != nil && !dry {
-			r.created = append(r.created, *object)
+	var all scenario.Outcome
+	all, err := r.answers(ctx, i, client)
+	switch {
+	case err != nil || !all.Allowed && step.Expect != nil:
+	case !all.Allowed:
+		err = fmt.Errorf("it has no expected answer, and bgpguard denies it: %s", all.Message)
+	default:
+		err = sleep(ctx, settle)
+	}
+	return r.scenario.Judge(i, all), err
+}
+
+// answers makes the changes of step i and returns the answer to all of them.
+func (r *run) answers(ctx context.Context, i int, client dynamic.Interface) (scenario.Outcome, error) {
+	step := &r.scenario.Steps[i]
+	documents := r.scenario.Applied(i)
+	if len(documents) < 2 {
+		return r.answer(ctx, step.Expect != nil, func(dryRun []string) error {
+			return r.change(ctx, client, i, dryRun)
+		}, func(o scenario.Outcome) bool { return len(r.scenario.Judge(i, o).Failures) == 0 })
+	}
+	// One of these changes alone need not have the expected answer to all of them.
+	all := scenario.Outcome{Allowed: true}
+	for _, document := range documents {
+		o, err := r.answer(ctx, step.Expect != nil, func(dryRun []string) error {
+			return r.apply(ctx, client, document, dryRun)
+		}, func(o scenario.Outcome) bool { return o.Allowed || !*step.Expect.Allowed })
+		if err != nil {
+			return all, err
 		}
+		all.Add(o)
+	}
+	return all, nil
+}
+
+// answer makes a change and returns the answer. bgpguard sees the changes before it a little
+// later than the API server does, so answer first repeats a reviewed change as a dry run until
+// the answer is as expected.
+func (r *run) answer(ctx context.Context, reviewed bool, change func(dryRun []string) error, expected func(scenario.Outcome) bool) (scenario.Outcome, error) {
+	for deadline := time.Now().Add(timeout); reviewed; {
+		o, err := r.send(ctx, func() error { return change([]string{metav1.DryRunAll}) })
+		if err == nil && expected(o) {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			return o, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return o, err
+		}
+	}
+	return r.send(ctx, func() error { return change(nil) })
+}
+
+// send makes a change and returns the answer. A denial is not an error. bgpguard may want to
+// see other changes first; send then repeats the change.
+func (r *run) send(ctx context.Context, change func() error) (scenario.Outcome, error) {
+	var outcome scenario.Outcome
+	err := until(ctx, func() (bool, error) {
+		r.takeWarnings()
+		err := change()
+		outcome = scenario.Outcome{Allowed: err == nil, Warnings: r.takeWarnings()}
+		if apierrors.IsTooManyRequests(err) {
+			return false, nil
+		}
+		return true, err
+	}, "bgpguard still waits for other changes")
+	if err == nil {
 		return outcome, nil
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
@@ -334,6 +460,15 @@ func (r *run) send(ctx context.Context, i int, dry bool) (scenario.Outcome, erro
 		return outcome, nil
 	}
 	return outcome, err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // policies returns the names of the policies in the causes of a denial.
@@ -350,67 +485,110 @@ func policies(details *metav1.StatusDetails) []string {
 	return out
 }
 
-// change makes the change of a step, and returns the object if it creates one.
-func (r *run) change(ctx context.Context, client dynamic.Interface, step *scenario.Step, dry bool) (*created, error) {
-	var options []string
-	if dry {
-		options = []string{metav1.DryRunAll}
-	}
-	if step.Apply != nil {
-		object, resource, err := r.object(step.Apply)
-		if err != nil {
-			return nil, err
-		}
-		old, err := r.client.Resource(resource).Get(ctx, object.GetName(), metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			_, err = client.Resource(resource).Create(ctx, object, metav1.CreateOptions{DryRun: options})
-			return &created{resource, object.GetName()}, err
-		}
-		if err != nil {
-			return nil, err
-		}
-		object.SetResourceVersion(old.GetResourceVersion())
-		_, err = client.Resource(resource).Update(ctx, object, metav1.UpdateOptions{DryRun: options})
-		return nil, err
-	}
-	if step.Delete != nil {
+// change makes the change of step i.
+func (r *run) change(ctx context.Context, client dynamic.Interface, i int, dryRun []string) error {
+	step := &r.scenario.Steps[i]
+	switch {
+	case step.Apply != nil:
+		return r.apply(ctx, client, r.scenario.Applied(i)[0], dryRun)
+	case step.Delete != nil:
 		resource, _, err := r.resource(step.Delete.Kind)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		return nil, client.Resource(resource).Delete(ctx, step.Delete.Name, metav1.DeleteOptions{DryRun: options})
+		options := metav1.DeleteOptions{DryRun: dryRun}
+		if step.Delete.Cascade == scenario.CascadeForeground {
+			policy := metav1.DeletePropagationForeground
+			options.PropagationPolicy = &policy
+		}
+		return client.Resource(resource).Delete(ctx, step.Delete.Name, options)
+	default:
+		resource, kind, err := r.resource(step.Patch.Kind)
+		if err != nil {
+			return err
+		}
+		text, err := json.Marshal(step.Patch.Merge)
+		if err != nil {
+			return err
+		}
+		_, err = client.Resource(resource).Patch(ctx, step.Patch.Name, types.MergePatchType, text, metav1.PatchOptions{DryRun: dryRun}, subresources(kind, step.Patch.Merge)...)
+		return err
 	}
-	resource, _, err := r.resource(step.Patch.Kind)
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(step.Patch.Merge)
-	if err != nil {
-		return nil, err
-	}
-	_, err = client.Resource(resource).Patch(ctx, step.Patch.Name, types.MergePatchType, text, metav1.PatchOptions{DryRun: options})
-	return nil, err
 }
 
-// clean deletes the created objects, the last one first. bgpguard can deny a deletion while
-// there are nodes that it affects, so clean repeats until no object is left.
+// apply creates an object, or replaces the one of its kind and name.
+func (r *run) apply(ctx context.Context, client dynamic.Interface, document map[string]any, dryRun []string) error {
+	object, resource, err := r.object(document)
+	if err != nil {
+		return err
+	}
+	old, err := r.setup.Resource(resource).Get(ctx, object.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		if err := create(ctx, client.Resource(resource), object, dryRun); err != nil {
+			return err
+		}
+		if dryRun == nil {
+			r.created = append(r.created, created{resource, object.GetName()})
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	object.SetResourceVersion(old.GetResourceVersion())
+	if object.GetFinalizers() == nil { // As with "kubectl apply".
+		object.SetFinalizers(old.GetFinalizers())
+	}
+	_, err = client.Resource(resource).Update(ctx, object, metav1.UpdateOptions{DryRun: dryRun}, subresources(object.GroupVersionKind(), object.Object)...)
+	return err
+}
+
+// subresources returns the subresource to which a change is written. The status of a Node can
+// only be written with its labels and annotations, and without its spec.
+func subresources(kind schema.GroupVersionKind, document map[string]any) []string {
+	if kind.Kind == string(calico.KindNode) && document["status"] != nil {
+		return []string{"status"}
+	}
+	return nil
+}
+
+// clean deletes the created objects and the finalizers that they have. bgpguard can deny a
+// deletion while there are nodes that it affects, so clean repeats until no object is left.
 func (r *run) clean(ctx context.Context) error {
+	defer r.takeWarnings()
 	var last error
-	err := r.until(ctx, func() (bool, error) {
+	err := until(ctx, func() (bool, error) {
+		gone := make([]bool, len(r.created))
+		last = parallel(len(r.created), func(i int) error {
+			client := r.owner(r.created[i].resource)
+			err := client.Delete(ctx, r.created[i].name, metav1.DeleteOptions{})
+			if apierrors.IsNotFound(err) {
+				gone[i] = true
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			left, err := client.Get(ctx, r.created[i].name, metav1.GetOptions{})
+			if err == nil && len(left.GetFinalizers()) > 0 {
+				_, err = client.Patch(ctx, r.created[i].name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+			}
+			if gone[i] = apierrors.IsNotFound(err); gone[i] {
+				return nil
+			}
+			return err
+		})
 		var left []created
-		for _, m := range slices.Backward(r.created) {
-			err := r.client.Resource(m.resource).Delete(ctx, m.name, metav1.DeleteOptions{})
-			if err != nil && !apierrors.IsNotFound(err) {
-				left = append(left, m)
-				last = err
+		for i, c := range r.created {
+			if !gone[i] {
+				left = append(left, c)
 			}
 		}
-		slices.Reverse(left)
 		r.created = left
 		return len(left) == 0, nil
 	}, "the objects of the scenario could not be deleted")
-	if err != nil && last != nil {
-		return fmt.Errorf("%w: %w", err, last)
+	if err != nil {
+		return errors.Join(err, last)
 	}
-	return err
+	return nil
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// addresses are the BGP addresses of all nodes, in order; list[i] is that of
+// addresses holds the BGP addresses of all nodes, sorted. list[i] is an address of node
 // nodes[i].
 type addresses struct {
 	list  []netip.Addr
 	nodes []uint32
-	// shared are the nodes whose address another one has too, by family.
+	// shared are, by family, the nodes whose address another node has too.
 	shared [2]*bitset.BitSet
 }
 
@@ -85,7 +85,7 @@ func (a *addresses) findShared() {
 	}
 }
 
-// isShared reports whether another node has an address of node i too.
+// isShared reports whether another node has one of the addresses of node i.
 func (a *addresses) isShared(i uint32) bool {
 	return a.shared[calico.IPv4].Test(uint(i)) || a.shared[calico.IPv6].Test(uint(i))
 }
@@ -94,7 +94,7 @@ func (a *addresses) anyShared() bool {
 	return a.shared[calico.IPv4].Any() || a.shared[calico.IPv6].Any()
 }
 
-// find returns where an address is in the list.
+// find returns the range of an address in the list.
 func (a *addresses) find(address netip.Addr) (from, to int) {
 	from, _ = slices.BinarySearchFunc(a.list, address, netip.Addr.Compare)
 	to = from
@@ -104,7 +104,7 @@ func (a *addresses) find(address netip.Addr) (from, to int) {
 	return from, to
 }
 
-// at returns the nodes with an address, in order.
+// at returns the nodes that have the address, in order.
 func (a *addresses) at(address netip.Addr) []uint32 {
 	from, to := a.find(address)
 	return a.nodes[from:to]

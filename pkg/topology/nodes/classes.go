@@ -8,19 +8,18 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// Identity is what a Node object says that decides how the node peers, apart from
-// which selectors match it.
+// Identity is the fields of a Node object that decide its sessions, except its labels.
 type Identity struct {
 	IPv4, IPv6 bool // has an address in the family
 	// OwnASN reports whether the node has an AS number of its own. ASN is this
-	// number or, in a Class, the number in effect.
+	// number or, in a Class, the effective number.
 	OwnASN    bool
 	ASN       uint32
-	ClusterID string // "" for a node that is no route reflector
-	// linkLocal reports that the IPv6 address is link-local: no peer can connect to it.
+	ClusterID string // "" for a node that is not a route reflector
+	// linkLocal reports that the IPv6 address is link-local, so peers cannot connect to it.
 	linkLocal bool
-	// alone keeps a node that shares an address in a class of its own: the number of
-	// the node + 1, or 0.
+	// alone is 1 + the number of a node that shares an address, and 0 for other nodes. It
+	// puts the node into a class of its own.
 	alone uint32
 }
 
@@ -35,19 +34,19 @@ func (id *Identity) Speaks(f calico.Family) bool {
 // Reflector reports whether the nodes are route reflectors.
 func (id *Identity) Reflector() bool { return id.ClusterID != "" }
 
-// Shares reports whether the node shares an address with another one. It is then
-// the only node of its class.
+// Shares reports whether the node shares an address with another node. It is then the
+// only node of its class.
 func (id *Identity) Shares() bool { return id.alone > 0 }
 
-// identities numbers the identities of the nodes.
+// identities holds the identities of the nodes, each once.
 type identities struct {
 	of    []uint32 // of each node, an index into list
 	list  []Identity
 	known map[Identity]uint32
 }
 
-// newIdentities numbers the identities of ix's nodes. old is an index that e leads
-// from, or nil. O(nodes).
+// newIdentities returns the identities of the nodes of ix. e is the edit from old to ix;
+// both may be nil. O(nodes).
 func newIdentities(ix, old *Index, e *edit) *identities {
 	if old != nil && !ix.addresses.anyShared() && !old.addresses.anyShared() {
 		if t := old.identity.edited(ix, e); t != nil {
@@ -68,8 +67,8 @@ func newIdentities(ix, old *Index, e *edit) *identities {
 	return t
 }
 
-// edited returns the identities after an edit: t itself if they are the same, nil if
-// one is new. No address may be shared, before or after.
+// edited returns the identities after an edit. It returns t if they are unchanged, and
+// nil if an identity is new. Addresses must not be shared, before and after.
 func (t *identities) edited(ix *Index, e *edit) *identities {
 	ids := make([]uint32, 0, e.added)
 	same := !e.shifts()
@@ -100,32 +99,32 @@ func newIdentity(ix *Index, i int) Identity {
 	return k
 }
 
-// Classes divides nodes into classes whose nodes have the same identity and are in
-// the same sets. It must not be changed.
+// Classes is a division of the nodes into classes. The nodes of a class have the same
+// identity and are in the same sets. Callers must not change it.
 type Classes struct {
 	Of   []uint32 // of each node, an index into List
-	List []Class  // in order of first nodes
+	List []Class  // in order of their first nodes
 
 	sets     []*bitset.BitSet
 	identity *identities
 	defaults Defaults
 }
 
-// Class is nodes that peer alike, at least one.
+// Class is at least one node. All its nodes have the same peering.
 type Class struct {
 	Identity
 	// Port is the port on which the nodes listen, 0 for BIRD's default.
 	Port uint16
-	// First are the first few nodes, in order of names. What holds for First[0] holds
-	// for all nodes of the class.
+	// First are the first MaxFirst nodes, in order of names. First[0] represents all nodes
+	// of the class.
 	First []uint32
 	Nodes int // number of nodes
 }
 
-// MaxFirst is the largest number of first nodes that a class names.
+// MaxFirst is the maximum length of Class.First.
 const MaxFirst = 4
 
-// Defaults is what the cluster's configuration gives to nodes.
+// Defaults is the settings of nodes in the BGPConfigurations.
 type Defaults struct {
 	ASN  uint32 // of nodes without an AS number of their own
 	Port uint16 // on which nodes listen, 0 for BIRD's default
@@ -145,8 +144,8 @@ func (d *Defaults) equal(o *Defaults) bool {
 	return true
 }
 
-// Divide divides the nodes by their identities, their listen ports and each of
-// sets. old, or nil, is returned if it is the same. O(nodes + members of the sets).
+// Divide divides the nodes by their identities, their listen ports and sets. It returns
+// old, which may be nil, if the result is the same. O(nodes + members of the sets).
 func (ix *Index) Divide(d Defaults, sets []*bitset.BitSet, old *Classes) *Classes {
 	sets = distinct(sets)
 	if old != nil && old.identity == ix.identity && old.defaults.equal(&d) && slices.Equal(old.sets, sets) {
@@ -155,7 +154,7 @@ func (ix *Index) Divide(d Defaults, sets []*bitset.BitSet, old *Classes) *Classe
 	c := &Classes{Of: slices.Clone(ix.identity.of), sets: sets, identity: ix.identity, defaults: d}
 	ids := uint32(len(ix.identity.list))
 	buffer := make([]uint, 256)
-	into := slices.Repeat([]uint32{0}, int(ids)) // 0 for none: no class is moved into an old one
+	into := slices.Repeat([]uint32{0}, int(ids)) // 0 for none, because new classes have IDs greater than 0
 	var moved []uint32
 	split := func(set *bitset.BitSet) {
 		for i, members := set.NextSetMany(0, buffer); len(members) > 0; i, members = set.NextSetMany(i+1, buffer) {
@@ -175,7 +174,7 @@ func (ix *Index) Divide(d Defaults, sets []*bitset.BitSet, old *Classes) *Classe
 		}
 		moved = moved[:0]
 	}
-	for _, set := range d.Ports { // In any order: number does not depend on it.
+	for _, set := range d.Ports { // The order has no effect on the result of number.
 		split(set)
 	}
 	for _, set := range sets {
@@ -185,7 +184,7 @@ func (ix *Index) Divide(d Defaults, sets []*bitset.BitSet, old *Classes) *Classe
 	return c
 }
 
-// number gives the classes their numbers, in order of their first nodes.
+// number numbers the classes in order of their first nodes, and makes List.
 func (c *Classes) number(ids int) {
 	numbers := make([]uint32, ids)
 	for i, id := range c.Of {
@@ -203,7 +202,7 @@ func (c *Classes) number(ids int) {
 	}
 }
 
-// class returns the class of node i, still without nodes.
+// class returns the class of node i. Nodes is 0 and First is empty.
 func (c *Classes) class(i int) Class {
 	one := Class{Identity: c.identity.list[c.identity.of[i]], Port: c.defaults.Port, First: make([]uint32, 0, MaxFirst)}
 	if !one.OwnASN {
@@ -217,7 +216,7 @@ func (c *Classes) class(i int) Class {
 	return one
 }
 
-// distinct returns the sets that are not nil, each once, by identity.
+// distinct returns the sets that are not nil, without duplicates. It compares pointers.
 func distinct(sets []*bitset.BitSet) []*bitset.BitSet {
 	seen := make(map[*bitset.BitSet]bool, len(sets))
 	out := make([]*bitset.BitSet, 0, len(sets))
@@ -230,7 +229,7 @@ func distinct(sets []*bitset.BitSet) []*bitset.BitSet {
 	return out
 }
 
-// Sets returns the sets that the nodes are divided by.
+// Sets returns the sets by which the nodes are divided.
 func (c *Classes) Sets() []*bitset.BitSet { return c.sets }
 
 // Members lists the nodes of each class. O(nodes).
@@ -242,8 +241,8 @@ func (c *Classes) Members() [][]uint32 {
 	return out
 }
 
-// Pairs counts the pairs of different nodes of classes a and b, which may be the
-// same.
+// Pairs returns the number of pairs of different nodes, one of class a and one of class
+// b. The classes may be the same.
 func (c *Classes) Pairs(a, b uint32) int {
 	if a == b {
 		n := c.List[a].Nodes
@@ -252,8 +251,8 @@ func (c *Classes) Pairs(a, b uint32) int {
 	return c.List[a].Nodes * c.List[b].Nodes
 }
 
-// Union returns the nodes of the classes for which belongs returns true, and nil
-// for no class. O(nodes).
+// Union returns the nodes of the classes for which belongs returns true, nil if there
+// are none. O(nodes).
 func (c *Classes) Union(belongs func(class int) bool) *bitset.BitSet {
 	yes := make([]bool, len(c.List))
 	some := false

@@ -7,8 +7,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// Column is the values of one label on all nodes. The value of each node is an ID,
-// 0 where the node does not have the label.
+// Column is the values of one label on all nodes. Each value has an ID. The ID of a node
+// without the label is 0.
 type Column struct {
 	ids    []uint32
 	values []string // by ID
@@ -16,7 +16,7 @@ type Column struct {
 
 	once   sync.Once
 	byID   []uint32 // the nodes in order of their values
-	starts []uint32 // of each value, where its nodes start in byID
+	starts []uint32 // of each value, the index of its first node in byID
 }
 
 func newColumn(label string, nodes []*calico.Node) *Column {
@@ -27,7 +27,7 @@ func newColumn(label string, nodes []*calico.Node) *Column {
 	return c
 }
 
-// ID returns the ID of the value that node i has, 0 for none.
+// ID returns the ID of the value of node i, 0 if the node does not have the label.
 func (c *Column) ID(i uint32) uint32 { return c.ids[i] }
 
 // Value returns the value with an ID, "" for 0.
@@ -54,7 +54,7 @@ func (c *Column) nodesWith(id uint32) []uint32 {
 	return c.byID[c.starts[id]:c.starts[id+1]]
 }
 
-// id returns the ID of a node's value, a new one for a new value.
+// id returns the ID of the value of a node. It adds a new value to c.
 func (c *Column) id(label string, node *calico.Node) uint32 {
 	v, ok := node.Labels[label]
 	if !ok {
@@ -69,9 +69,9 @@ func (c *Column) id(label string, node *calico.Node) uint32 {
 	return id
 }
 
-// edited returns the column after an edit: c itself if it is the same, nil if a value
-// is new. The column is then made when it is next read, so that values that no node
-// has any longer do not accumulate.
+// edited returns the column after an edit. It returns c if the column is unchanged, and
+// nil if a value is new. The next read then makes the column from the nodes, which drops
+// unused values.
 func (c *Column) edited(label string, nodes []*calico.Node, e *edit) *Column {
 	same := !e.shifts()
 	for i, n := range nodes[e.at : e.at+e.added] {

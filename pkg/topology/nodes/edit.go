@@ -8,16 +8,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// edit is how one list of nodes differs from another: at one place, some nodes are
-// removed and others are added.
+// edit is the difference between two lists of nodes: at index at, nodes are removed and
+// others are added.
 type edit struct{ at, removed, added int }
 
-// maxEdit is the largest number of nodes that a small edit removes or adds. Beyond
-// it, a new index costs less than moving bits one by one.
+// maxEdit is the maximum number of nodes that a small edit removes or adds. For a larger
+// edit, a new index costs less than shifting the sets once for each node.
 const maxEdit = 64
 
-// diff returns the edit that leads from one list to the other. O(nodes) with one
-// comparison of pointers each.
+// diff returns the edit from one list to the other. O(nodes), with one comparison of
+// pointers for each node.
 func diff(from, to []*calico.Node) *edit {
 	start, n := 0, min(len(from), len(to))
 	for start < n && from[start] == to[start] {
@@ -32,16 +32,17 @@ func diff(from, to []*calico.Node) *edit {
 
 func (e *edit) small() bool { return e.removed <= maxEdit && e.added <= maxEdit }
 
-// renames reports whether the edit replaces a node by one with another name.
+// renames reports whether the edit replaces nodes by the same number of nodes with other
+// names.
 func (e *edit) renames(from, to []*calico.Node) bool {
 	return !e.shifts() && !slices.EqualFunc(from[e.at:e.at+e.removed], to[e.at:e.at+e.added], func(a, b *calico.Node) bool { return a.Name == b.Name })
 }
 
-// shifts reports whether nodes behind the edit get other numbers.
+// shifts reports whether the numbers of the nodes after the edit change.
 func (e *edit) shifts() bool { return e.removed != e.added }
 
-// carry returns set after the edit, with those of the added nodes that belong to
-// it; set itself where it is the same.
+// carry returns set after the edit. It contains the added nodes for which belongs
+// returns true. carry returns set itself if it is unchanged.
 func (e *edit) carry(set *bitset.BitSet, nodes []*calico.Node, belongs func(*calico.Node) bool) *bitset.BitSet {
 	if !e.shifts() && !slices.ContainsFunc(e.places(), func(i uint) bool { return set.Test(i) != belongs(nodes[i]) }) {
 		return set
@@ -54,7 +55,7 @@ func (e *edit) carry(set *bitset.BitSet, nodes []*calico.Node, belongs func(*cal
 		for range e.added {
 			out.InsertAt(uint(e.at))
 		}
-		// DeleteAt keeps the last word where it is no longer needed.
+		// DeleteAt does not drop a last word that is no longer needed.
 		n := uint(len(nodes))
 		out = bitset.FromWithLength(n, out.Words()[:(n+63)/64])
 	}
@@ -64,7 +65,7 @@ func (e *edit) carry(set *bitset.BitSet, nodes []*calico.Node, belongs func(*cal
 	return out
 }
 
-// places lists the numbers of the added nodes.
+// places returns the numbers of the added nodes.
 func (e *edit) places() []uint {
 	out := make([]uint, e.added)
 	for i := range out {

@@ -12,15 +12,14 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// Index holds the nodes of one snapshot as columns and sets. It is shared by all
-// topologies of the same nodes, and safe for concurrent use. Its fields must not be
-// changed.
+// Index holds the nodes of one snapshot as columns and sets. All topologies of the same
+// nodes share it. It is safe for concurrent use. Callers must not change its fields.
 type Index struct {
 	Nodes      []*calico.Node    // in order of names
-	BGP        [2]*bitset.BitSet // those with an address, by family
-	Speakers   *bitset.BitSet    // those with an address in any family
-	Reflectors *bitset.BitSet    // those with a cluster ID
-	NotReady   *bitset.BitSet    // those with an address that are not ready
+	BGP        [2]*bitset.BitSet // nodes with an address, by family
+	Speakers   *bitset.BitSet    // nodes with an address in at least one family
+	Reflectors *bitset.BitSet    // nodes with a cluster ID
+	NotReady   *bitset.BitSet    // nodes with an address that are not ready
 	Zones      *Column           // of the label topology.kubernetes.io/zone
 
 	addresses *addresses
@@ -29,24 +28,23 @@ type Index struct {
 	mu         sync.Mutex
 	columns    map[string]*Column   // by label, made when a selector first reads it
 	selections map[string]selection // by selector
-	limit      int                  // of selections
+	limit      int                  // maximum number of selections
 }
 
-// selection is what a selector selects; the set is never changed.
+// selection is a selector and the nodes that it matches. The set is never changed.
 type selection struct {
 	selector *calico.Selector
 	nodes    *bitset.BitSet
 }
 
-// maxTried bounds the selectors that an index caches beside those that are in
-// use: those that were only tried.
+// maxTried is the number of selectors that an index caches in addition to those of the
+// BGPPeers, for example selectors that a user tries.
 const maxTried = 4096
 
-// New indexes nodes, which must be in order of names. What an index of other
-// nodes, or nil, knows of nodes that are in both is reused, and of the cached
-// selectors those for which keep returns true. O(nodes log nodes) without an old
-// index; with one that differs in a few nodes, O(nodes) with a small constant, and
-// nothing for the sets that are the same.
+// New returns the index of nodes, which must be in order of names. old is the index of
+// an earlier snapshot, or nil. If few nodes changed, New reuses the sets of old, and the
+// cached selectors for which keep returns true. O(nodes log nodes) without old. If few
+// nodes changed, O(nodes) with a small constant; unchanged sets are not copied.
 func New(nodes []*calico.Node, old *Index, keep func(selector string) bool) *Index {
 	if old != nil {
 		if slices.Equal(old.Nodes, nodes) {
@@ -79,7 +77,7 @@ func isDown(n *calico.Node) bool {
 	return n.NotReady && (n.SpeaksBGP(calico.IPv4) || n.SpeaksBGP(calico.IPv6))
 }
 
-// edited returns the index after e, which shares with ix what e does not change.
+// edited returns the index after an edit. It shares unchanged parts with ix.
 func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string) bool) *Index {
 	out := &Index{Nodes: nodes, columns: map[string]*Column{}, selections: map[string]selection{}}
 	for _, f := range calico.Families {
@@ -115,9 +113,8 @@ func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string
 	return out
 }
 
-// SameSessions reports whether nothing that decides or describes sessions and
-// routes differs between the nodes of two indexes, apart from what selectors match.
-// O(1).
+// SameSessions reports whether the nodes of two indexes are equal in everything that
+// decides or describes sessions and routes, except the nodes that selectors match. O(1).
 func (ix *Index) SameSessions(old *Index) bool {
 	return ix == old || ix.BGP == old.BGP && ix.identity == old.identity && ix.addresses == old.addresses && ix.NotReady == old.NotReady && ix.Zones == old.Zones
 }
@@ -156,10 +153,10 @@ func (ix *Index) Where(label string, match func(value string, present bool) bool
 	return set
 }
 
-// Select returns the nodes that a selector matches; nil, for one that does not
-// parse, matches none. text is the selector's text, under which the result is
-// cached, so that one text always has one set. The set must not be changed. O(1)
-// where it is cached, else as Selector.Select.
+// Select returns the nodes that a selector matches. s is nil for a selector that does
+// not parse, which matches no nodes. text is the text of the selector and the key of the
+// cache. Callers must not change the set. O(1) if the result is cached, otherwise the
+// cost of Selector.Select.
 func (ix *Index) Select(text string, s *calico.Selector) *bitset.BitSet {
 	if s == nil {
 		return bitset.New(ix.Len())
@@ -174,7 +171,7 @@ func (ix *Index) Select(text string, s *calico.Selector) *bitset.BitSet {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if known, ok := ix.selections[text]; ok {
-		return known.nodes // Made by another goroutine in the meantime.
+		return known.nodes // Another goroutine cached it in the meantime.
 	}
 	if len(ix.selections) >= ix.limit {
 		clear(ix.selections)
@@ -183,27 +180,27 @@ func (ix *Index) Select(text string, s *calico.Selector) *bitset.BitSet {
 	return set
 }
 
-// Reserve makes room in the cache for the selectors of so many BGPPeers.
+// Reserve makes room in the cache for the selectors of the given number of BGPPeers.
 func (ix *Index) Reserve(peers int) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	ix.limit = max(ix.limit, 2*peers+maxTried)
 }
 
-// Cached returns how many selectors and how many labels the index has read.
+// Cached returns the numbers of selectors and labels in the caches.
 func (ix *Index) Cached() (selectors, labels int) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	return len(ix.selections), len(ix.columns)
 }
 
-// Find returns the number of the node with a name. O(log nodes).
+// Find returns the number of the node with the given name. O(log nodes).
 func (ix *Index) Find(name string) (uint, bool) {
 	i, ok := slices.BinarySearchFunc(ix.Nodes, name, func(n *calico.Node, name string) int { return cmp.Compare(n.Name, name) })
 	return uint(i), ok
 }
 
-// Named returns the set of the node with a name, empty where there is none.
+// Named returns the set of the node with the given name, empty if it does not exist.
 func (ix *Index) Named(name string) *bitset.BitSet {
 	set := bitset.New(ix.Len())
 	if i, ok := ix.Find(name); ok {
@@ -221,19 +218,19 @@ func (ix *Index) Names(set *bitset.BitSet, limit int) []string {
 	return out
 }
 
-// At returns the numbers of the nodes with a BGP address, in order. O(log nodes +
-// nodes at the address).
+// At returns the numbers of the nodes that have the BGP address, in order. O(log nodes +
+// nodes with the address).
 func (ix *Index) At(address netip.Addr) []uint32 { return ix.addresses.at(address) }
 
-// Shared returns the nodes whose BGP address in a family another node has too. The
-// set must not be changed. O(1).
+// Shared returns the nodes whose BGP address in family f another node has too. Callers
+// must not change the set. O(1).
 func (ix *Index) Shared(f calico.Family) *bitset.BitSet { return ix.addresses.shared[f] }
 
-// Shares reports whether another node has a BGP address of node i. O(1).
+// Shares reports whether another node has one of the BGP addresses of node i. O(1).
 func (ix *Index) Shares(i uint32) bool { return ix.addresses.isShared(i) }
 
-// ASNumbers returns the AS numbers that nodes have of their own; others may be
-// among them. O(distinct identities of nodes).
+// ASNumbers returns the AS numbers that are set on nodes. It may contain further
+// numbers. O(distinct identities of nodes).
 func (ix *Index) ASNumbers() map[uint32]bool {
 	out := map[uint32]bool{}
 	for i := range ix.identity.list {

@@ -17,8 +17,8 @@ import (
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// randomNode makes node i with some labels and addresses; now and then it shares
-// its address with another node.
+// randomNode returns node i with random labels and addresses. It sometimes shares its
+// address with another node.
 func randomNode(t *testing.T, r *rand.Rand, i int) *calico.Node {
 	tweaks := []calicotest.Tweak{calicotest.Label("n", fmt.Sprint(i))}
 	for _, key := range []string{"a", "b"} {
@@ -81,7 +81,7 @@ func forEdits(t *testing.T, check func(r *rand.Rand, ix *Index)) {
 	}
 }
 
-// TestSelectIsWhatCalicoEvaluates compares the index with Calico's evaluation of a
+// TestSelectIsWhatCalicoEvaluates compares Select with Calico's evaluation of the
 // selector for each node.
 func TestSelectIsWhatCalicoEvaluates(t *testing.T) {
 	leaves := []string{
@@ -123,8 +123,8 @@ func calicotestNodes(t *testing.T, n int) []*calico.Node {
 	return out
 }
 
-// TestEditedIndexEqualsAFreshOne compares an index that was made from the one before
-// with one that was made of the nodes alone.
+// TestEditedIndexEqualsAFreshOne compares an index that New makes from an old index with
+// an index that New makes without one.
 func TestEditedIndexEqualsAFreshOne(t *testing.T) {
 	sharing := 0
 	forEdits(t, func(_ *rand.Rand, ix *Index) {
@@ -183,8 +183,8 @@ func TestEditedIndexEqualsAFreshOne(t *testing.T) {
 	}
 }
 
-// TestClassesAreWhatNodesHaveInCommon compares classes with a plain grouping by all
-// that they are divided by.
+// TestClassesAreWhatNodesHaveInCommon compares classes with a simple grouping by the
+// same properties.
 func TestClassesAreWhatNodesHaveInCommon(t *testing.T) {
 	var before *Classes
 	reused := 0
@@ -266,7 +266,7 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestLists compares short and long lists with the sets that they are made of.
+// TestLists compares short and long lists with their sets.
 func TestLists(t *testing.T) {
 	for _, n := range []int{0, 1, MaxShort, MaxShort + 1, 200} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

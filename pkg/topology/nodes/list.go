@@ -6,15 +6,15 @@ import (
 	"github.com/bits-and-blooms/bitset"
 )
 
-// List is a set of nodes that is also a list where it is short, which is read
-// faster than a set over all nodes. It must not be changed.
+// List is a set of nodes. If it has few nodes, they are also in a list, which is faster
+// to read than a set over all nodes. Callers must not change it.
 type List struct {
 	Set   *bitset.BitSet
-	Short []uint32 // nil for none and for more than MaxShort
+	Short []uint32 // nil for 0 nodes and for more than MaxShort
 	Len   int
 }
 
-// MaxShort is the length of the longest short list.
+// MaxShort is the maximum length of List.Short.
 const MaxShort = 64
 
 // NewList returns set as a List. O(nodes / 64).
@@ -46,7 +46,7 @@ func (l *List) Each(visit func(i uint32) bool) {
 	}
 }
 
-// Some reports whether a condition holds for one of the nodes.
+// Some reports whether holds returns true for at least one of the nodes.
 func (l *List) Some(holds func(i uint32) bool) bool {
 	found := false
 	l.Each(func(i uint32) bool {
@@ -66,7 +66,7 @@ func (l *List) AddTo(set *bitset.BitSet) {
 	}
 }
 
-// Meets reports whether one of the nodes is in a set.
+// Meets reports whether at least one of the nodes is in set.
 func (l *List) Meets(set *bitset.BitSet) bool {
 	if l.Len > MaxShort {
 		return set.IntersectionCardinality(l.Set) > 0

@@ -7,32 +7,34 @@ type Kind uint8
 
 // The kinds of a Dependency.
 const (
-	// None: the nodes depend on nothing alone.
+	// None: there is no dependency.
 	None Kind = iota
 	// OnNode: all sessions are with one node.
 	OnNode
 	// OnZone: all sessions are with nodes in one zone.
 	OnZone
-	// OnExternal: all sessions are with external peers. Which ones, and whether it is
-	// one alone, the graph does not say.
+	// OnExternal: all sessions are with external peers. The graph does not contain
+	// which ones, or how many.
 	OnExternal
 )
 
-// Dependency is what all sessions of the nodes of a vertex are with, where routes
-// of other nodes come that way: without it, they are isolated.
+// Dependency is the node, zone or external peers with which the nodes of a vertex
+// have all their sessions. They receive routes of other nodes through it, and are
+// isolated without it.
 type Dependency struct {
 	Kind Kind
-	// Vertex is, for OnNode, that of the node: another one of a single node or, where
-	// two nodes peer with each other alone, their own.
+	// Vertex is, for OnNode, the vertex of that node. It is another vertex of one node
+	// or, for two nodes that peer only with each other, their own vertex.
 	Vertex int
 	// Zone is, for OnZone, the number of the zone.
 	Zone int
 }
 
-// Dependency returns what the nodes of vertex v depend on alone.
+// Dependency returns the dependency of the nodes of vertex v.
 func (r *Reachability) Dependency(v int) Dependency { return r.dependencies[v] }
 
-// findDependencies finds those of all vertices. O(vertices squared + sessions).
+// findDependencies finds the dependencies of all vertices. O(vertices squared +
+// sessions).
 func (r *Reachability) findDependencies(ctx context.Context) error {
 	n := len(r.graph.Vertices)
 	r.dependencies = make([]Dependency, n)
@@ -45,7 +47,7 @@ func (r *Reachability) findDependencies(ctx context.Context) error {
 			peers[r.graph.Vertices[v].Sessions[i].To] = v + 1
 		}
 		for w := range n {
-			if r.Has(w, v) && peers[w] != v+1 { // A route that comes from beyond the peers.
+			if r.Has(w, v) && peers[w] != v+1 { // A route that the peers do not originate.
 				r.dependencies[v] = r.dependency(v)
 				break
 			}
@@ -54,7 +56,8 @@ func (r *Reachability) findDependencies(ctx context.Context) error {
 	return nil
 }
 
-// dependency returns what all sessions of the nodes of vertex v are with.
+// dependency returns the node, zone or external peers with which the nodes of vertex
+// v have all their sessions.
 func (r *Reachability) dependency(v int) Dependency {
 	one := &r.graph.Vertices[v]
 	external := r.transit && len(one.External) > 0
@@ -70,7 +73,7 @@ func (r *Reachability) dependency(v int) Dependency {
 		w := &r.graph.Vertices[to]
 		nodes += w.Nodes
 		if to == v {
-			nodes-- // Nobody peers with itself.
+			nodes-- // A node does not peer with itself.
 		} else {
 			vertex = to
 		}

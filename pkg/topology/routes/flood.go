@@ -14,25 +14,26 @@ const (
 	byIBGP
 )
 
-// route is the route of one node as the nodes of a vertex have it. It holds what
-// decides where it may still go (RFC 4271 section 9.1.2, RFC 4456 section 8, and
-// BIRD's proto/bgp/packets.c and attrs.c).
+// route is the route of one node as the nodes of a vertex have it. It holds the
+// attributes that decide to which peers it is advertised and which peers drop it
+// (RFC 4271 section 9.1.2, RFC 4456 section 8, and BIRD's proto/bgp/packets.c and
+// attrs.c).
 type route struct {
 	at      int32
 	learned learned
-	client  bool   // iBGP: the session that it came by is with a client
-	asn     uint32 // the own AS number on that session
-	// clusters is the cluster list, path the AS numbers that eBGP prepended. Both
+	client  bool   // learned over iBGP from a client
+	asn     uint32 // the node's own AS number on the session over which it learned the route
+	// clusters is the cluster list. path is the AS numbers that eBGP prepended. Both
 	// are sorted.
 	clusters []int
 	path     []uint32
 }
 
-// maxRoutes bounds the paths of one route that the nodes of a vertex advertise:
-// the first, which came the shortest way. Without it, networks of many AS numbers
-// in layers would have as many as there are ways through them. Whether a node has
-// the route does not depend on it, but where the route goes from there may; what
-// is dropped is not counted on.
+// maxRoutes is the maximum number of paths of one route that the nodes of a vertex
+// advertise. Compute keeps the first paths, which are the shortest. In networks of
+// many AS numbers in layers, the number of paths is otherwise exponential. The bound
+// does not change whether a node of the vertex has the route. The result may lack
+// routes that other nodes learn only over a dropped path. It never has additional ones.
 const maxRoutes = 16
 
 // flood follows the route of one node of the vertex source. The other nodes of that
@@ -45,10 +46,10 @@ type flood struct {
 
 	source   int32
 	got      []bool    // of each vertex, whether its nodes have the route
-	missing  int       // vertices of the source's component that do not
-	routes   [][]route // of each vertex; none of one goes no further than another
-	queue    []route   // to be advertised
-	external bool      // the external peers have it
+	missing  int       // number of vertices of the source's component without the route
+	routes   [][]route // of each vertex; keep does not add a route that an earlier one covers
+	queue    []route   // routes to advertise
+	external bool      // whether the external peers have the route
 }
 
 func newFlood(g *Graph, transit bool) *flood {
@@ -59,9 +60,9 @@ func newFlood(g *Graph, transit bool) *flood {
 	return f
 }
 
-// run sets got for each vertex whose nodes get the route of a node of the vertex
-// source, for the source itself where its other nodes do. The context is checked
-// before each path is advertised, which is O(vertices).
+// run sets got for each vertex whose nodes receive the route of a node of the vertex
+// source. It sets got for source itself if the other nodes of source receive the
+// route. run checks the context before it advertises a path, which is O(vertices).
 func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	f.source, f.got, f.external = source, got, false
 	f.queue = f.queue[:0]
@@ -89,8 +90,8 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	return ctx.Err()
 }
 
-// receivers counts the nodes of a vertex that may get the route: all but the one
-// that originates it.
+// receivers returns the number of nodes of a vertex that may receive the route: all
+// except the node that originates it.
 func (f *flood) receivers(v int32) int {
 	if v == f.source {
 		return f.graph.Vertices[v].Nodes - 1
@@ -109,7 +110,7 @@ func (f *flood) advertise(r *route) {
 		s := &v.Sessions[i]
 		receivers := f.receivers(s.To)
 		if s.To == r.at && r.learned != locally {
-			receivers-- // Nobody sends to itself.
+			receivers-- // A node does not send routes to itself.
 		}
 		if receivers < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
 			continue
@@ -137,9 +138,9 @@ func (f *flood) advertise(r *route) {
 	}
 }
 
-// covered reports whether the nodes of vertex v have an eBGP route already that
-// goes wherever r would, sent to them over eBGP. It is asked before the path is
-// made, as most routes in a mesh of AS numbers end here.
+// covered reports whether the nodes of vertex v already have an eBGP route that
+// covers r after r is sent to them over eBGP. advertise calls it before it allocates
+// the path, because most routes in a mesh of AS numbers are covered.
 func (f *flood) covered(r *route, v int32) bool {
 	for i := range f.routes[v] {
 		if s := &f.routes[v][i]; s.learned == byEBGP && len(s.clusters) == 0 && subset(s.path, r.path) {
@@ -149,8 +150,9 @@ func (f *flood) covered(r *route, v int32) bool {
 	return false
 }
 
-// exported reports whether a node with the given cluster ID sends a route over a
-// session: iBGP or not, with a client or not, under the AS number asn.
+// exported reports whether a node with the given cluster ID sends the route over a
+// session. internal reports that the session is iBGP, client that the peer is a
+// client, and asn is the node's AS number on the session.
 func (r *route) exported(internal, client bool, asn uint32, cluster int) bool {
 	if r.learned != byIBGP || !internal || r.asn != asn {
 		return true
@@ -161,7 +163,7 @@ func (r *route) exported(internal, client bool, asn uint32, cluster int) bool {
 	return !client || !slices.Contains(r.clusters, cluster)
 }
 
-// receive has the nodes at the other end of a session keep a route, unless they
+// receive keeps a route at the nodes at the other end of a session, unless they
 // drop it as a loop.
 func (f *flood) receive(r *route, s *Session) {
 	if s.Internal && s.PeerClient && slices.Contains(r.clusters, f.graph.Vertices[r.at].Cluster) {
@@ -179,8 +181,8 @@ func (f *flood) receive(r *route, s *Session) {
 	f.keep(r)
 }
 
-// transfer has the external peers hand the route to all nodes that peer with
-// one of them.
+// transfer sends the route from the external peers to all nodes that peer with one
+// of them.
 func (f *flood) transfer() {
 	f.external = true
 	for i := range f.graph.Vertices {
@@ -197,8 +199,7 @@ func (f *flood) transfer() {
 	}
 }
 
-// keep adds a route to those of its vertex, unless one is there that goes
-// wherever it would.
+// keep adds a route to its vertex, unless a route of the vertex covers it.
 func (f *flood) keep(r *route) {
 	for i := range f.routes[r.at] {
 		if f.routes[r.at][i].covers(r) {
@@ -218,7 +219,7 @@ func (f *flood) keep(r *route) {
 	}
 }
 
-// covers reports whether r goes wherever s would.
+// covers reports whether r reaches at least the same vertices as s.
 func (r *route) covers(s *route) bool {
 	if r.learned != byEBGP && (r.learned != s.learned || r.client != s.client || r.asn != s.asn) {
 		return false
@@ -226,8 +227,7 @@ func (r *route) covers(s *route) bool {
 	return subset(r.clusters, s.clusters) && subset(r.path, s.path)
 }
 
-// subset reports whether sorted a is contained in sorted b, each element as
-// often.
+// subset reports whether a is a sub-multiset of b. Both are sorted.
 func subset[T int | uint32](a, b []T) bool {
 	i := 0
 	for _, x := range b {

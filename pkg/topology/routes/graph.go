@@ -7,17 +7,17 @@ type Graph struct {
 
 // Vertex is nodes that have the same sessions.
 type Vertex struct {
-	// Nodes is how many they are, 1 or more.
+	// Nodes is the number of nodes, at least 1.
 	Nodes int
-	// Cluster numbers their cluster ID as route reflectors; NoCluster for nodes
-	// that reflect nothing.
+	// Cluster is the number of their cluster ID, NoCluster if they are not route
+	// reflectors.
 	Cluster int
-	// Zone numbers the zone that all of them are in; NoZone where they are in
-	// several or it is not known.
+	// Zone is the number of the zone of all the nodes, NoZone if they are in several
+	// zones or the zone is unknown.
 	Zone int
-	// Sessions are those with nodes, one for each vertex at the other end.
+	// Sessions are the sessions with nodes, one for each vertex at the other end.
 	Sessions []Session
-	// External are those with external peers.
+	// External are the sessions with external peers.
 	External []ExternalSession
 }
 
@@ -27,34 +27,33 @@ const (
 	NoZone    = -1
 )
 
-// Session is the sessions of every node of a vertex with every node of the
-// vertex To, as far as they decide which routes go to the latter. There is
-// another Session for the way back.
+// Session is the sessions of every node of a vertex with every node of the vertex To.
+// It describes the direction to To; another Session describes the opposite direction.
 type Session struct {
 	To int32
 	// Internal is true for iBGP.
 	Internal bool
-	// Client is true where the nodes at To are clients of the sending ones, which
-	// are route reflectors. ASN is the AS number that the latter have on the session.
+	// Client is true if the sending nodes are route reflectors and the nodes of To are
+	// their clients. ASN is the AS number of the sending nodes on the session.
 	Client bool
 	ASN    uint32
-	// PeerClient, the other way around, is true where the sending nodes are clients
-	// of those at To. PeerASN is the AS number that these have on the session, and
+	// PeerClient is true if the nodes of To are route reflectors and the sending nodes
+	// are their clients. PeerASN is the AS number of the nodes of To on the session.
 	// PeerAllowed is how often they accept it in the AS path of a route.
 	PeerClient  bool
 	PeerASN     uint32
 	PeerAllowed int
 }
 
-// ExternalSession is a session of every node of a vertex with an external peer:
-// whether it is iBGP, whether the peer is a client of the nodes, and the AS number
-// that the nodes have on it.
+// ExternalSession is a session of every node of a vertex with an external peer.
+// Internal is true for iBGP, Client if the peer is a client of the nodes. ASN is the
+// AS number of the nodes on the session.
 type ExternalSession struct {
 	Internal, Client bool
 	ASN              uint32
 }
 
-// Nodes counts the nodes.
+// Nodes returns the number of nodes of all vertices.
 func (g *Graph) Nodes() int {
 	n := 0
 	for i := range g.Vertices {
@@ -87,8 +86,8 @@ func (v *Vertex) relays() bool {
 	return false
 }
 
-// components numbers the parts of the graph between which there is no session.
-// With transit, all vertices with external sessions are in one.
+// components returns the number of the connected component of each vertex. With
+// transit, all vertices with external sessions are in one component.
 func (g *Graph) components(transit bool) []int {
 	sets := newDisjoint(len(g.Vertices))
 	external := -1
@@ -111,10 +110,11 @@ func (g *Graph) components(transit bool) []int {
 	return out
 }
 
-// disjoint is a union-find structure over numbers: the parent of each.
+// disjoint is a union-find structure over the indexes of the slice. Each element is
+// the parent of its index.
 type disjoint []int
 
-// newDisjoint returns n sets of one number each.
+// newDisjoint returns n sets with one element each.
 func newDisjoint(n int) disjoint {
 	d := make(disjoint, n)
 	for i := range d {
@@ -132,5 +132,5 @@ func (d disjoint) find(i int) int {
 	return i
 }
 
-// union joins the sets of two numbers.
+// union merges the sets of i and j.
 func (d disjoint) union(i, j int) { d[d.find(i)] = d.find(j) }

@@ -21,7 +21,7 @@ type speaker struct {
 // link is the sessions between two speakers, or among the nodes of one.
 type link struct {
 	a, b string
-	// asn, where it is not 0, is the AS number that a has on them.
+	// asn is the AS number of a on the sessions, 0 for that of the speaker.
 	asn uint32
 	// allowed is how often each side accepts its own AS number.
 	allowed int
@@ -49,8 +49,8 @@ func (n *network) index(name string) int {
 	return i
 }
 
-// graph gives the network as a graph, with clients as route reflectors have them:
-// every iBGP peer but a reflector of the same cluster ID.
+// graph returns the network as a graph. The clients of a route reflector are all iBGP
+// peers except route reflectors with the same cluster ID.
 func (n *network) graph() *Graph {
 	g := &Graph{}
 	clusters := map[string]int{}
@@ -97,7 +97,7 @@ func (n *network) graph() *Graph {
 	return g
 }
 
-// missing names the routes that are missing, "a>b" where b has no route to a.
+// missing returns the missing routes as text: "a>b" if b has no route to a.
 func (n *network) missing(r *Reachability) string {
 	var out []string
 	for i, a := range n.speakers {
@@ -119,7 +119,7 @@ func computed(t *testing.T, g *Graph) *Routes {
 	return r
 }
 
-// speakers are some of one AS number, without attributes.
+// speakers returns speakers with the given names and otherwise default values.
 func speakers(names ...string) []speaker {
 	out := make([]speaker, len(names))
 	for i, name := range names {
@@ -137,7 +137,7 @@ func chain(list ...speaker) *network {
 	return n
 }
 
-// String gives the graph for messages.
+// String returns the graph as text for test messages.
 func (g *Graph) String() string {
 	var b strings.Builder
 	for i, v := range g.Vertices {

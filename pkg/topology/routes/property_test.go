@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// random describes a network of up to six speakers with odd properties.
+// random returns a random network of up to six speakers. most is the maximum number of
+// nodes of a speaker.
 func random(r *rand.Rand, most int) *network {
 	n := &network{}
 	for i := range 1 + r.IntN(6) {
@@ -34,8 +35,8 @@ func random(r *rand.Rand, most int) *network {
 	return n
 }
 
-// single gives the graph in which every node is a vertex, and of each vertex of it
-// the one that it is of in g.
+// single returns the graph in which every node is a vertex, and for each of its
+// vertices the vertex of g that contains the node.
 func (g *Graph) single() (*Graph, []int) {
 	out, of := &Graph{}, []int{}
 	nodes := make([][]int32, len(g.Vertices))
@@ -61,8 +62,8 @@ func (g *Graph) single() (*Graph, []int) {
 	return out, of
 }
 
-// TestAVertexStandsForItsNodes compares a graph with the one in which every node
-// is a vertex.
+// TestAVertexStandsForItsNodes verifies that the result is the same if every node is
+// a vertex of its own.
 func TestAVertexStandsForItsNodes(t *testing.T) {
 	for seed := range uint64(600) {
 		g := random(rand.New(rand.NewPCG(seed, 1)), 3).graph()
@@ -102,7 +103,7 @@ func figures(t *testing.T, r *Reachability) string {
 	return fmt.Sprintf("%d partitions up to %d nodes, %d pairs missing, %d nodes isolated", count, largest, missing, isolated)
 }
 
-// path is a route on one of its ways, as every node has it that keeps them all.
+// path is one path of a route, at one node.
 type path struct {
 	at       int
 	learned  learned
@@ -112,13 +113,13 @@ type path struct {
 	path     string // sorted
 }
 
-// maxPath bounds AS paths: those of nodes with several AS numbers, which do not
-// recognise all of their own, grow for ever. Routes in six nodes go no further on
-// longer ones.
+// maxPath is the maximum length of an AS path. Without it, paths grow without end: a
+// node with several AS numbers does not recognise all of them as its own. With six
+// nodes, a longer path does not reach additional nodes.
 const maxPath = 8
 
-// exhaustive follows every path of every route, without ever dropping one that
-// another covers. All vertices have one node.
+// exhaustive returns the vertices that receive the route of source. It follows every
+// path and does not drop a path that another covers. All vertices must have one node.
 func exhaustive(g *Graph, source int, transit bool) map[int]bool {
 	seen, external := map[path]bool{}, false
 	queue := []path{{at: source, learned: locally}}
@@ -190,8 +191,8 @@ func exhaustive(g *Graph, source int, transit bool) map[int]bool {
 	return out
 }
 
-// TestNoRouteIsLostToACoveringOne compares with every path followed, in graphs
-// small enough for it.
+// TestNoRouteIsLostToACoveringOne compares the result with that of exhaustive, in
+// small graphs.
 func TestNoRouteIsLostToACoveringOne(t *testing.T) {
 	routes := 0
 	for seed := range uint64(600) {
@@ -210,11 +211,11 @@ func TestNoRouteIsLostToACoveringOne(t *testing.T) {
 		}
 	}
 	if routes < 1000 {
-		t.Errorf("%d routes in all: the test does not test much", routes)
+		t.Errorf("only %d routes in total", routes)
 	}
 }
 
-// TestTransitOnlyAddsRoutes holds for every graph.
+// TestTransitOnlyAddsRoutes verifies that no route is lost with transit.
 func TestTransitOnlyAddsRoutes(t *testing.T) {
 	added := 0
 	for seed := range uint64(600) {

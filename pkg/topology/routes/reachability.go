@@ -2,16 +2,16 @@ package routes
 
 import "context"
 
-// Routes is who has whose routes, under both readings of external peers.
+// Routes is the result of Compute for both readings of external peers.
 type Routes struct {
 	// WithTransit assumes that all external peers pass routes on to each other and
 	// to every node that peers with one of them, whatever the AS numbers in their
-	// paths. WithoutTransit assumes that they pass nothing on. Without external
-	// peers they are the same.
+	// paths. WithoutTransit assumes that they do not pass routes on. Without external
+	// peers, both are the same pointer.
 	WithTransit, WithoutTransit *Reachability
 }
 
-// In returns the reading with transit or that without.
+// In returns the result with or without transit.
 func (r *Routes) In(transit bool) *Reachability {
 	if transit {
 		return r.WithTransit
@@ -19,9 +19,9 @@ func (r *Routes) In(transit bool) *Reachability {
 	return r.WithoutTransit
 }
 
-// Compute follows the routes of every vertex of g, which must not be changed
-// afterwards. The only error is that of ctx. O(vertices x sessions) for the usual
-// networks, in which a route is reflected once or twice.
+// Compute follows the routes of every vertex of g. The caller must not change g
+// afterwards. Compute returns an error only if ctx is done. O(vertices x sessions) for
+// the usual networks, in which a route is reflected once or twice.
 func Compute(ctx context.Context, g *Graph) (*Routes, error) {
 	out := &Routes{}
 	var err error
@@ -55,7 +55,8 @@ func compute(ctx context.Context, g *Graph, transit bool) (*Reachability, error)
 	return r, nil
 }
 
-// Reachability is who has whose routes, under one reading of external peers.
+// Reachability is which nodes have the routes of which other nodes, under one reading
+// of external peers.
 type Reachability struct {
 	graph        *Graph
 	transit      bool
@@ -63,15 +64,16 @@ type Reachability struct {
 	dependencies []Dependency // of each vertex
 }
 
-// Has reports whether the nodes of vertex to have the routes of the nodes of
-// vertex from; for one vertex, whether each of its nodes has those of the others.
+// Has reports whether the nodes of vertex to have the routes of the nodes of vertex
+// from. If both are the same vertex, it reports whether each of its nodes has the
+// routes of its other nodes.
 func (r *Reachability) Has(from, to int) bool { return r.has[from*len(r.graph.Vertices)+to] }
 
 // Mutual reports whether the nodes of two vertices have each other's routes.
 func (r *Reachability) Mutual(a, b int) bool { return r.Has(a, b) && r.Has(b, a) }
 
-// Isolated reports whether the nodes of a vertex have the routes of no other node
-// and no other node has theirs. O(vertices).
+// Isolated reports whether the nodes of a vertex have no routes of other nodes, and
+// other nodes have no routes of theirs. O(vertices).
 func (r *Reachability) Isolated(v int) bool {
 	for w := range r.graph.Vertices {
 		if r.Has(v, w) || r.Has(w, v) {
@@ -81,8 +83,9 @@ func (r *Reachability) Isolated(v int) bool {
 	return true
 }
 
-// Partitions counts the sets of nodes that are connected by routes both ways, and
-// the nodes of the largest. The only error is that of ctx. O(vertices squared).
+// Partitions returns the number of partitions, and the number of nodes in the largest
+// one. Nodes of a partition are connected by routes in both directions. Partitions
+// returns an error only if ctx is done. O(vertices squared).
 func (r *Reachability) Partitions(ctx context.Context) (count, largest int, err error) {
 	vertices := r.graph.Vertices
 	sets := newDisjoint(len(vertices))
@@ -102,7 +105,7 @@ func (r *Reachability) Partitions(ctx context.Context) (count, largest int, err 
 	for v := range vertices {
 		if whole[v] {
 			sizes[sets.find(v)] += vertices[v].Nodes
-		} else { // Each node is alone.
+		} else { // Each node is a partition.
 			count += vertices[v].Nodes
 			largest = max(largest, 1)
 		}
@@ -116,9 +119,10 @@ func (r *Reachability) Partitions(ctx context.Context) (count, largest int, err 
 	return count, largest, nil
 }
 
-// Missing calls visit for any two vertices, and for each with itself, that have
-// pairs of nodes of which at least one has no route to the other: how many pairs.
-// a is never less than b. The only error is that of ctx. O(vertices squared).
+// Missing calls visit for every two vertices with pairs of nodes in which at least one
+// node has no route to the other. The two vertices may be the same. a is never less
+// than b, and pairs is the number of these pairs. Missing returns an error only if ctx
+// is done. O(vertices squared).
 func (r *Reachability) Missing(ctx context.Context, visit func(a, b, pairs int)) error {
 	vertices := r.graph.Vertices
 	for a := range vertices {

@@ -72,12 +72,12 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestPartitionsAndPairs reads what a matrix says of the whole.
+// TestPartitionsAndPairs verifies Partitions, Missing and Isolated.
 func TestPartitionsAndPairs(t *testing.T) {
 	for name, c := range map[string]struct {
 		network        *network
 		count, largest int
-		missing        string // pairs of vertices, with how many pairs of nodes
+		missing        string // pairs of vertices, each with its number of pairs of nodes
 		isolated       string
 	}{
 		"no nodes":                    {&network{}, 0, 0, "", ""},
@@ -114,7 +114,7 @@ func TestPartitionsAndPairs(t *testing.T) {
 
 func TestARouteOneWayIsMissing(t *testing.T) {
 	g := chain(speakers("a", "b")...).graph()
-	g.Vertices[1].Sessions = nil // b sends nothing.
+	g.Vertices[1].Sessions = nil // b advertises nothing.
 	r := computed(t, g).WithoutTransit
 	if !r.Has(0, 1) || r.Has(1, 0) || r.Mutual(0, 1) || r.Isolated(0) || r.Isolated(1) {
 		t.Errorf("a to b %v, b to a %v", r.Has(0, 1), r.Has(1, 0))
@@ -128,7 +128,7 @@ func TestDependencies(t *testing.T) {
 	rr := func(name string, zone int) speaker { return speaker{name: name, cluster: "1", zone: zone} }
 	for name, c := range map[string]struct {
 		network *network
-		// want names the vertices that depend on something, without and with transit.
+		// want and withTransit name the vertices with a dependency, without and with transit.
 		want, withTransit string
 	}{
 		"workers with one reflector": {chain(speaker{name: "w", nodes: 3}, rr("r", 0)), "w: node r", "w: node r"},
@@ -173,8 +173,8 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// TestNetworksInLayersStayBounded has 2^12 ways from one end to the other, each
-// with other AS numbers.
+// TestNetworksInLayersStayBounded verifies maxRoutes in a network with 2^12 paths from
+// one end to the other, each with different AS numbers.
 func TestNetworksInLayersStayBounded(t *testing.T) {
 	n := &network{speakers: []speaker{{name: "first", asn: 1}}}
 	above := []string{"first"}
@@ -190,8 +190,8 @@ func TestNetworksInLayersStayBounded(t *testing.T) {
 		}
 		above = below
 	}
-	// A node of the first AS takes nothing of the first node, so that the flood goes
-	// on until there is nothing left to send.
+	// A second node of the first AS drops all routes of the first node, so the flood
+	// does not end early.
 	n.speakers = append(n.speakers, speaker{name: "last", asn: 1})
 	for _, a := range above {
 		n.links = append(n.links, link{a: a, b: "last"})
@@ -213,8 +213,8 @@ func TestNetworksInLayersStayBounded(t *testing.T) {
 	}
 }
 
-// counting is a context that counts how often it is asked whether it is done,
-// and is from a number of times on.
+// counting is a context that counts the calls of Err. If done is not 0, the context is
+// done from that call.
 type counting struct {
 	context.Context
 	asked, done int
@@ -228,8 +228,8 @@ func (c *counting) Err() error {
 	return nil
 }
 
-// TestComputeEndsWithItsContext ends the context at each place where it is asked:
-// nothing is computed from there on. It is asked at least once for each vertex.
+// TestComputeEndsWithItsContext cancels the context at each call of Err. Compute must
+// return without calling Err again. Each step must call Err at least once per vertex.
 func TestComputeEndsWithItsContext(t *testing.T) {
 	n := chain(speaker{name: "a", nodes: 2}, speaker{name: "r", cluster: "1"}, speaker{name: "b"})
 	n.external = []external{{"a", 65000}}

@@ -8,7 +8,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// halfSession returns the part of a half-session that follows from its settings on a
+// halfSession returns a half-session with the fields that its settings determine on a
 // node of class g. own is the node's address.
 func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession {
 	h := HalfSession{

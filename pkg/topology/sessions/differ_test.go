@@ -10,15 +10,16 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// TestEverySettingShowsInAHalfSession changes one field of settings after the other: a
-// field that halfSession forgets would make no difference.
+// TestEverySettingShowsInAHalfSession changes each field of Settings in turn. A field
+// that halfSession does not read would make no difference.
 func TestEverySettingShowsInAHalfSession(t *testing.T) {
-	// A route reflector of AS 64512, towards an external peer and one of its own AS.
+	// A route reflector of AS 64512 with an external peer and with a peer of its own AS.
 	own := &nodes.Class{Identity: nodes.Identity{ASN: 64512, ClusterID: "244.0.0.1"}}
 	external := Settings{PeerASN: 65000, Restart: Unset, keepalive: Unset}
 	internal := external
 	internal.PeerASN = 64512
-	// Where a setting shows under a condition only, or in other fields.
+	// base and want are for settings that have an effect only under a condition, or on
+	// other fields.
 	base := map[string]Settings{"clusterID": internal}
 	want := map[string][]string{
 		"port": {"peerPort", "protocol"}, "filters": {"filters"}, "allow": {"numAllowedLocalASNumbers"}, "ttl": {"ttlSecurity"},

@@ -19,7 +19,7 @@ type ExternalPeer struct {
 	// Protocols are the half-sessions with the peer, in order of names: one for each
 	// port. BIRD gives a connection to the first.
 	Protocols []ExternalProtocol
-	// Nodes and List are the nodes that have one.
+	// Nodes and List are the nodes that have a half-session with the peer.
 	Nodes *bitset.BitSet
 	List  nodes.List
 	// Sample names the first few of the nodes.
@@ -37,8 +37,8 @@ type ExternalProtocol struct {
 	Idle *bitset.BitSet
 }
 
-// Variant is settings of half-sessions, the BGPPeers that configure them, and the
-// nodes that have them.
+// Variant is half-sessions with the same settings: the BGPPeers that configure them,
+// and the nodes that have them.
 type Variant struct {
 	Settings Settings
 	Sources  []*Peering
@@ -46,9 +46,9 @@ type Variant struct {
 }
 
 // findExternals returns the external peers of the peerings, in order of their names.
-// It reuses those of before, the external peers of the peerings was over the same
-// nodes, or nil. O(BGPPeers x set operations), and O(BGPPeers) with a very small
-// constant if few of them change.
+// before is nil or the external peers of the earlier peerings was over the same nodes;
+// findExternals reuses those that did not change. O(BGPPeers x set operations), and
+// O(BGPPeers) with a very small constant if few of them change.
 func findExternals(f calico.Family, ix *nodes.Index, peerings []*Peering, before []*ExternalPeer, was []*Peering) []*ExternalPeer {
 	changed := map[netip.Addr][]*Peering{} // the peerings of each external peer to make
 	add := func(p *Peering) {
@@ -140,7 +140,7 @@ func newExternalPeer(address netip.Addr, ix *nodes.Index, f calico.Family, peeri
 	return o
 }
 
-// sampleSize is how many nodes of an external peer are named.
+// sampleSize is the maximum length of ExternalPeer.Sample.
 const sampleSize = 3
 
 // none is the empty set. It must not be changed.
@@ -150,11 +150,12 @@ var none = bitset.New(0)
 // mergeExternals compares the next external peer.
 const maxLayers = 8
 
-// mergeExternals merges external peers that have the same exit and no node in common,
-// for counting: one router per node counts as one router of all nodes. Except for what
-// the exit holds, address and settings of the result are those of the first. An external peer with several ports, ambiguous settings or a
-// link-local address is not merged. own are the AS numbers of the nodes. O(external
-// peers + their nodes).
+// mergeExternals merges external peers that have the same exit and no node in common.
+// The result is for counting: one router per node counts like one router of all nodes.
+// A merged peer has the address and settings of its first external peer; only the
+// settings in the exit hold for all. mergeExternals does not merge an external peer with
+// several ports, ambiguous settings or a link-local address. own are the AS numbers of
+// the nodes. O(external peers + their nodes).
 func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*ExternalPeer {
 	out := []*ExternalPeer{}
 	layers := map[Exit][]*ExternalPeer{}
@@ -317,8 +318,7 @@ func (v *Variant) sourcesAt(i uint) []*Peering {
 	return out
 }
 
-// Exit is how nodes exchange routes with external peers: what decides whether the
-// session is iBGP.
+// Exit is the settings that decide whether a session with an external peer is iBGP.
 type Exit struct {
 	LocalASN uint32 // 0 for the node's own
 	PeerASN  uint32 // 0 if Foreign
@@ -335,8 +335,8 @@ func newExit(s *Settings, own map[uint32]bool) Exit {
 	return Exit{LocalASN: s.localASN, PeerASN: s.PeerASN}
 }
 
-// exits returns the nodes of each exit. BGPPeers with AS number 0 are skipped, since
-// BIRD may reject them, and so are nodes in shared, whose address another node has.
+// exits returns the nodes of each exit. It skips BGPPeers with AS number 0, which BIRD
+// may reject, and the nodes in shared, whose address another node has too.
 func exits(externals []*ExternalPeer, shared *bitset.BitSet, own map[uint32]bool) map[Exit]*bitset.BitSet {
 	out := map[Exit]*bitset.BitSet{}
 	for _, o := range externals {
@@ -378,8 +378,8 @@ func SortedExits(m map[Exit]*bitset.BitSet) []Exit {
 	return out
 }
 
-// ZeroASN returns those of nodes on which the variant has AS number 0 on either side.
-// BIRD rejects it.
+// ZeroASN returns the elements of nodes on which the variant has AS number 0 on at
+// least one side. BIRD rejects this number.
 func (n *Network) ZeroASN(v *Variant, nodes *bitset.BitSet) *bitset.BitSet {
 	if v.Settings.PeerASN == 0 {
 		return nodes

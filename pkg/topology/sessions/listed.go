@@ -40,9 +40,9 @@ func (n *Network) ListNode(i uint32, members [][]uint32) []Listed {
 	return out
 }
 
-// Collect appends the half-sessions of node i to out, in no order and without the
-// texts that Broken, Ambiguous and HalfSession need. members lists the nodes of each
-// class. O(half-sessions + external peers).
+// Collect appends the half-sessions of node i to out, unordered and without the texts
+// that Broken, Ambiguous and HalfSession need. members lists the nodes of each class.
+// O(half-sessions + external peers).
 func (n *Network) Collect(out []Listed, i uint32, members [][]uint32) []Listed {
 	g := n.Classes.Of[i]
 	list := n.LinksFrom(g)
@@ -91,8 +91,8 @@ func (n *Network) Collect(out []Listed, i uint32, members [][]uint32) []Listed {
 	return out
 }
 
-// listMesh appends the mesh half-sessions of node i with nodes to whose classes there
-// is no link.
+// listMesh appends the mesh half-sessions of node i. It skips classes to which there is
+// a link.
 func (n *Network) listMesh(out []Listed, i uint32, members [][]uint32) []Listed {
 	g := n.Classes.Of[i]
 	if !n.InMesh(g) {
@@ -117,7 +117,7 @@ func (n *Network) listMesh(out []Listed, i uint32, members [][]uint32) []Listed 
 	return out
 }
 
-// MeshKind returns the kind of class g, which is in the mesh. O(log classes).
+// MeshKind returns the kind of class g, which must be in the mesh. O(log classes).
 func (n *Network) MeshKind(g uint32) int {
 	for kind, list := range n.Mesh {
 		if _, ok := slices.BinarySearch(list, g); ok {
@@ -127,8 +127,8 @@ func (n *Network) MeshKind(g uint32) int {
 	return meshPlain
 }
 
-// name returns the protocol's name. The address of a pod is in no object, so the name
-// of the BGPPeer takes its place.
+// name returns the protocol's name. For a pod, it contains the name of the BGPPeer in
+// place of the address, which is not in any object.
 func (l *Listed) name() string {
 	if l.Prefix == PrefixWorkload {
 		return l.Prefix.String() + l.Ways[0].Sources[0].Peer.Name
@@ -138,7 +138,7 @@ func (l *Listed) name() string {
 
 func (l *Listed) side() *nodes.Class { return &l.network.Classes.List[l.network.Classes.Of[l.node]] }
 
-// PeerNode returns the name of the neighbor's node, "" if the neighbor is no node.
+// PeerNode returns the name of the neighbor's node, "" if the neighbor is not a node.
 func (l *Listed) PeerNode() string {
 	if l.peer < 0 {
 		return ""
@@ -173,7 +173,7 @@ func (l *Listed) Sources(w *Way) []string {
 	return out
 }
 
-// givenBy lists the BGPPeers of a source that configure the half-session.
+// givenBy returns the BGPPeers of a source that configure the half-session.
 func (l *Listed) givenBy(s Source) []*Peering {
 	if len(s.Members) == 1 {
 		return s.Members
@@ -181,7 +181,8 @@ func (l *Listed) givenBy(s Source) []*Peering {
 	return s.between(uint(l.node), uint(l.peer))
 }
 
-// Broken returns the half-session, which has a Reason, with a message about it.
+// Broken returns the half-session with a message that explains its Reason. The
+// half-session must have a Reason.
 func (l *Listed) Broken() BrokenSession {
 	return BrokenSession{
 		Node: l.network.Index.Nodes[l.node].Name, Family: l.network.Family.String(), Protocol: l.title, PeerIP: l.address, PeerNode: l.PeerNode(),
@@ -222,7 +223,7 @@ func (l *Listed) message() string {
 
 func noneIfEmpty(s string) string { return cmp.Or(s, "none") }
 
-// Ambiguous returns the half-session, which has several ways, with all of them.
+// Ambiguous returns the half-session with all its ways. It must have several ways.
 func (l *Listed) Ambiguous() AmbiguousSession {
 	out := AmbiguousSession{
 		Node: l.network.Index.Nodes[l.node].Name, Family: l.network.Family.String(), PeerIP: l.address, PeerNode: l.PeerNode(),
@@ -248,7 +249,7 @@ func (l *Listed) Ambiguous() AmbiguousSession {
 		one.title = one.name()
 		out.Candidates = append(out.Candidates, one.HalfSession(&c.way))
 	}
-	out.Sources = slices.Compact(out.Sources) // One BGPPeer configures two if nodes share an address.
+	out.Sources = slices.Compact(out.Sources) // If nodes share an address, one BGPPeer has two ways.
 	out.Differs = differences(out.Candidates)
 	return out
 }

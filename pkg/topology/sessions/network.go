@@ -18,7 +18,7 @@ type Network struct {
 	Classes *nodes.Classes
 	Rules   Rules
 	Index   *nodes.Index
-	// Spreads holds the classes of the members of the peer groups.
+	// Spreads holds, for each peer group, its members by class.
 	Spreads Spreads
 	// Links are the links between classes that a BGPPeer connects, in order of From
 	// and To. Two classes that only the mesh connects have no link.
@@ -27,10 +27,10 @@ type Network struct {
 	// Mesh lists the classes in the mesh, in order, by the kind of their AS numbers.
 	Mesh     [MeshKinds][]uint32
 	suspects []uint32 // classes in the mesh that BIRD may not accept as peers
-	// Externals are the external peers in order of their addresses as text. Counted
-	// are the merged ones; see mergeExternals.
+	// Externals are the external peers in order of their addresses as text. Counted are
+	// the external peers as mergeExternals merges them.
 	Externals, Counted []*ExternalPeer
-	// Exits holds the nodes that exchange routes with external peers, by how they do.
+	// Exits holds the nodes that exchange routes with external peers, by Exit.
 	Exits map[Exit]*bitset.BitSet
 	// Workloads are the BGPPeers whose peers are pods.
 	Workloads []*Peering
@@ -69,12 +69,12 @@ const (
 type candidate struct {
 	from, to uint32
 	pass     pass
-	target   uint32     // the class whose settings count; another one than to if they share an address
+	target   uint32     // the class that Calico takes the settings from; differs from to if they share an address
 	peers    *PeerGroup // nil for the mesh
 }
 
-// order compares candidates by link, pass and, so that the ways of an ambiguous
-// half-session have one order, by BGPPeer.
+// order compares candidates by link, pass and BGPPeer. The BGPPeer makes the order of
+// the ways of an ambiguous half-session deterministic.
 func (c *candidate) order(d *candidate) int {
 	switch {
 	case c.from != d.from:
@@ -83,13 +83,13 @@ func (c *candidate) order(d *candidate) int {
 		return cmp.Compare(c.to, d.to)
 	case c.pass != d.pass:
 		return cmp.Compare(c.pass, d.pass)
-	case c.peers != d.peers: // Neither is nil: only one pass is the mesh's.
+	case c.peers != d.peers: // Neither is nil: passMesh has only one value of peers.
 		return cmp.Compare(c.peers.Numbers[0], d.peers.Numbers[0])
 	}
 	return cmp.Compare(c.target, d.target)
 }
 
-// connectPeers makes the links and finds out on which of them sessions come up.
+// connectPeers makes the links, and sets Reason for those without a session.
 func (n *Network) connectPeers(ctx context.Context, peers []*PeerGroup) error {
 	n.findMesh()
 	candidates, err := n.candidates(ctx, peers)
@@ -101,7 +101,7 @@ func (n *Network) connectPeers(ctx context.Context, peers []*PeerGroup) error {
 	return ctx.Err()
 }
 
-// findMesh sets the classes in the mesh. O(classes).
+// findMesh sets Mesh and suspects. O(classes).
 func (n *Network) findMesh() {
 	for i := range n.Classes.List {
 		s := &n.Classes.List[i]
@@ -139,8 +139,8 @@ func (r *Rules) MeshReason(a, b int) Reason {
 	return ""
 }
 
-// candidates lists the half-sessions that the passes would enter, those of the mesh
-// only between classes that a BGPPeer connects. O(peer groups x classes +
+// candidates lists the half-sessions that the passes would enter. It includes mesh
+// half-sessions only between classes that a BGPPeer connects. O(peer groups x classes +
 // candidates).
 func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candidate, error) {
 	var out []candidate
@@ -177,8 +177,8 @@ func (n *Network) candidates(ctx context.Context, peers []*PeerGroup) ([]candida
 	return out, ctx.Err()
 }
 
-// in lists the classes with an address in the family that are in set, which contains
-// all nodes of a class or none. O(min(classes, members of set)).
+// in lists the classes in set that have an address in the family. set must contain all
+// nodes of a class or none of them. O(min(classes, members of set)).
 func (n *Network) in(set *bitset.BitSet) []uint32 {
 	members := int(set.Count())
 	out := make([]uint32, 0, min(members, len(n.Classes.List)))
@@ -204,7 +204,7 @@ func (n *Network) cross(out []candidate, from, to []uint32, pass pass, p *PeerGr
 		for _, b := range to {
 			owner := n.owner(b)
 			if a == owner && n.Classes.List[a].Nodes == 1 || n.SameAddress(a, owner) {
-				continue // No node peers with its own address.
+				continue // A node does not peer with its own address.
 			}
 			out = append(out, candidate{a, owner, pass, b, p})
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// pair sets the reasons of the links.
+// pair sets Reason of the links.
 func (n *Network) pair() {
 	for i := range n.Links {
 		l := &n.Links[i]
@@ -16,9 +16,9 @@ func (n *Network) pair() {
 }
 
 // reasonFor returns why no session comes up on the first half-session of l, "" if one
-// does. m is the link back, nil if the other nodes have no half-session back. If a
-// side is ambiguous, the session must come up with each of its ways. The reason is
-// then the worst one of all ways, so that it does not depend on their order.
+// comes up. m is the link back, nil if the other nodes have no half-session back. If a
+// side is ambiguous, the session must come up with each of its ways. The reason is then
+// the worst reason of all ways, so it does not depend on their order.
 func (n *Network) reasonFor(l, m *Link) Reason {
 	a, b := &n.Classes.List[l.From], &n.Classes.List[l.To]
 	for _, w := range l.Protocols[0].Ways {
@@ -44,14 +44,14 @@ func (n *Network) reasonFor(l, m *Link) Reason {
 	return worst
 }
 
-// severity orders the reasons of a mismatch. ASNumberMismatch is the least: a
+// severity orders the reasons of a mismatch. ASNumberMismatch is the lowest, because a
 // starting BIRD does not wait for such a half-session.
 func severity(reason Reason) int {
 	return slices.Index([]Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, PasswordMismatch}, reason)
 }
 
-// wayBack returns the way of the half-sessions back, of link m, which explains the
-// reason of link l: the first one that does not fit. nil for no link.
+// wayBack returns the way of link m that explains the Reason of link l: the first one
+// with this mismatch. m is the link back. wayBack returns nil if m is nil.
 func (n *Network) wayBack(l, m *Link) *Way {
 	if m == nil {
 		return nil
@@ -66,8 +66,9 @@ func (n *Network) wayBack(l, m *Link) *Way {
 	return &ways[max(i, 0)]
 }
 
-// mismatch returns why no session comes up on the half-sessions of l with settings s
-// and of m with settings t, "" if one does. a and b are the classes of l.
+// mismatch returns why no session comes up between half-sessions of l with settings s
+// and half-sessions of m with settings t, "" if one comes up. a and b are l.From and
+// l.To.
 func (n *Network) mismatch(l, m *Link, a, b *nodes.Class, s, t *Settings) Reason {
 	switch {
 	case s.PeerASN != t.Local(b), t.PeerASN != s.Local(a):
@@ -77,7 +78,7 @@ func (n *Network) mismatch(l, m *Link, a, b *nodes.Class, s, t *Settings) Reason
 	case (s.ttl > 0) != (t.ttl > 0):
 		return TTLSecurityMismatch
 	case l.Protocols[0].Prefix == PrefixMesh && m.Protocols[0].Prefix == PrefixMesh:
-		return "" // Exactly one of two nodes connects, to the right port.
+		return "" // Exactly one of two nodes connects, and to the port on which the other listens.
 	case !n.dials(l, s) && !n.dials(m, t):
 		return NobodyDials
 	}
@@ -85,10 +86,10 @@ func (n *Network) mismatch(l, m *Link, a, b *nodes.Class, s, t *Settings) Reason
 }
 
 // dials reports whether the first half-session of l, with settings s, connects to the
-// port on which the peer listens. Which side of a mesh session is passive depends on
-// the addresses of two nodes. Here the half-session back is of a BGPPeer with a
-// peerIP: class l.To is one node, and Peering.below divides the classes so that all
-// nodes of l.From are on one side of its address.
+// port on which the peer listens. The addresses of the two nodes decide which side of a
+// mesh session is passive. If only one half-session is of the mesh, the other is of a
+// BGPPeer with a peerIP. The class of this address is one node, and Peering.below divides
+// the classes so that the comparison with it is the same for all nodes of a class.
 func (n *Network) dials(l *Link, s *Settings) bool {
 	h := &l.Protocols[0]
 	own, peer := "", ""
@@ -111,15 +112,16 @@ func (n *Network) addressOf(node uint32) netip.Addr {
 // Established reports whether sessions come up on the link.
 func (l *Link) Established() bool { return l.Reason == "" }
 
-// Terms is how the nodes of one side of a link take part in its sessions.
+// Terms is the settings of the nodes of one side of a link that decide how routes are
+// exchanged.
 type Terms struct {
-	// ASN is the AS number that they send. Internal reports that the session is iBGP.
+	// ASN is the AS number that the nodes send. Internal reports that the session is iBGP.
 	ASN      uint32
 	Internal bool
-	// Client reports that they reflect routes to the peer as a client, whichever way
-	// Calico chooses.
+	// Client reports that the peer is a client of the nodes, whichever way Calico
+	// chooses.
 	Client bool
-	// Allowed is how often they accept their own AS number in the path of a route,
+	// Allowed is how often the nodes accept their own AS number in the path of a route,
 	// whichever way Calico chooses.
 	Allowed int
 }

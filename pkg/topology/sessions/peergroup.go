@@ -12,25 +12,25 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// PeerGroup is BGPPeers between nodes that differ only in their names and in the
-// nodes of one side. Together they configure the half-sessions of one BGPPeer with
-// all of these nodes. The embedded peering is that BGPPeer: it has the union on the
-// varying side. With one BGPPeer per node or per rack, the cost grows with the peer
-// groups and not with the BGPPeers.
+// PeerGroup is BGPPeers between nodes that differ only in their names and in the nodes
+// of one side, the varying side. Together they configure the same half-sessions as one
+// BGPPeer that selects all these nodes. The embedded peering is that BGPPeer, with the
+// union of the nodes on the varying side. With one BGPPeer per node or per rack, the
+// cost grows with the peer groups and not with the BGPPeers.
 type PeerGroup struct {
 	*Peering
 	Members []*Peering // in order of names, at least one
 	Numbers []uint32   // of each member, its index in Sessions.Peerings
-	// RemoteVaries reports, for several members, that the remote nodes vary.
-	// Otherwise the local nodes do.
+	// RemoteVaries reports that the remote nodes are the varying side. Otherwise the
+	// local nodes are. It has no meaning for one member.
 	RemoteVaries bool
 
 	once   sync.Once
 	byNode map[uint32][]*Peering // the members with a node on the varying side
 }
 
-// peerKind is what the BGPPeers of a PeerGroup have in common, without the nodes of
-// the side that does not vary.
+// peerKind is the properties that all BGPPeers of a PeerGroup have in common, except
+// the nodes of the fixed side.
 type peerKind struct {
 	settings         Settings
 	address          netip.Addr
@@ -38,8 +38,8 @@ type peerKind struct {
 	global, known    bool
 }
 
-// newPeerKind returns the kind of a peering. Two peerings of one kind that are
-// on the address of one node have the same remote nodes.
+// newPeerKind returns the kind of a peering. Peerings of one kind whose peerIP is the
+// address of one node have the same remote nodes.
 func newPeerKind(r *Peering) unique.Handle[peerKind] {
 	return unique.Make(peerKind{r.ownSettings(), r.Peer.PeerAddress, r.Forward, r.Reverse, r.global(), r.known})
 }
@@ -55,7 +55,7 @@ func (g *PeerGroup) varying(r *Peering) *nodes.List {
 // groupKey is equal for the members of one PeerGroup.
 type groupKey struct {
 	kind         unique.Handle[peerKind]
-	fixed        *bitset.BitSet // the nodes of the other side; nil if kind implies them
+	fixed        *bitset.BitSet // the nodes of the fixed side; nil if kind implies them
 	remoteVaries bool
 }
 
@@ -76,14 +76,14 @@ func (c *grouper) add(k groupKey, r *Peering, number uint32) {
 	g.Members, g.Numbers = append(g.Members, r), append(g.Numbers, number)
 }
 
-// groupPeerings makes peer groups of the peerings between nodes. A node that shares
-// its address with another one never varies: Calico enters one of the two in place of
-// the other. The sets of old, the peer groups of an earlier topology, are reused.
-// O(peerings + nodes on varying sides).
+// groupPeerings makes peer groups of the peerings between nodes. A node that shares its
+// address with another node is never on a varying side, because Calico enters one of the
+// two in place of the other. old is the peer groups of an earlier topology;
+// groupPeerings reuses their sets. O(peerings + nodes on varying sides).
 func groupPeerings(ix *nodes.Index, peerings []*Peering, old []*PeerGroup) []*PeerGroup {
 	shared := ix.Shared(calico.IPv4).Any() || ix.Shared(calico.IPv6).Any()
 	mayVary := func(l *nodes.List) bool { return l.Len > 0 && !(shared && l.Some(ix.Shares)) }
-	// First, group those with the same remote nodes.
+	// First, group the peerings with the same remote nodes.
 	c := &grouper{known: map[groupKey]*PeerGroup{}}
 	for i, r := range peerings {
 		if r.Scope != ScopeNodes {
@@ -98,7 +98,7 @@ func groupPeerings(ix *nodes.Index, peerings []*Peering, old []*PeerGroup) []*Pe
 			c.add(groupKey{r.kind, nil, false}, r, uint32(i))
 		}
 	}
-	// Of the others, group those with the same local nodes.
+	// Then group the remaining peerings with the same local nodes.
 	first := c.list
 	c.list = nil
 	for _, g := range first {
@@ -112,7 +112,8 @@ func groupPeerings(ix *nodes.Index, peerings []*Peering, old []*PeerGroup) []*Pe
 	return c.list
 }
 
-// uniteAll sets the embedded peerings of groups. It reuses those of old.
+// uniteAll sets the embedded peerings of groups. It reuses the embedded peerings of
+// old.
 func uniteAll(ix *nodes.Index, groups, old []*PeerGroup) {
 	before := make(map[*Peering]*PeerGroup, len(old))
 	for _, g := range old {
@@ -120,7 +121,7 @@ func uniteAll(ix *nodes.Index, groups, old []*PeerGroup) {
 	}
 	for i, g := range groups {
 		if o := before[g.Members[0]]; o != nil && o.RemoteVaries == g.RemoteVaries && slices.Equal(o.Members, g.Members) {
-			// The numbers may be others.
+			// The numbers may have changed.
 			groups[i] = &PeerGroup{Peering: o.Peering, Members: o.Members, Numbers: g.Numbers, RemoteVaries: o.RemoteVaries}
 		} else if len(g.Members) > 1 {
 			g.unite(ix)
@@ -161,13 +162,14 @@ func (g *PeerGroup) with(i uint) []*Peering {
 // Source is a PeerGroup that configures a half-session.
 type Source struct {
 	*PeerGroup
-	// Far reports that the varying side is the peer's: the members with the peer on
-	// that side configure the half-session. Otherwise those with the node itself on it
-	// do. It is false for one member.
+	// Far reports that the peer is on the varying side: the members that select the peer
+	// on that side configure the half-session. Otherwise the members that select the node
+	// itself configure it. Far is false for one member.
 	Far bool
 }
 
-// newSource returns g as a source of its half-sessions forward or back.
+// newSource returns g as a source of its forward half-sessions or, for back, of its
+// reverse half-sessions.
 func newSource(g *PeerGroup, back bool) Source {
 	return Source{g, len(g.Members) > 1 && g.RemoteVaries != back}
 }
@@ -187,19 +189,20 @@ func (s Source) between(i, j uint) []*Peering {
 	}
 }
 
-// Spread lists, for each class, the members of a PeerGroup with varying nodes in it.
+// Spread lists, for each class, the members of a PeerGroup that select nodes of the
+// class on the varying side.
 type Spread struct {
 	starts []uint32 // of each class, the index of its first in list
 	list   []Placed
 }
 
-// Placed is a member of a PeerGroup with varying nodes in a class.
+// Placed is a member of a PeerGroup in the list of a class.
 type Placed struct {
 	Member uint32 // an index into PeerGroup.Members
-	Nodes  int    // the number of the varying nodes in the class
+	Nodes  int    // the number of nodes of the class that the member selects on the varying side
 }
 
-// In lists the members with varying nodes in class i, in order.
+// In lists the members for class i, in order.
 func (s *Spread) In(i uint32) []Placed { return s.list[s.starts[i]:s.starts[i+1]] }
 
 // Spreads holds the spread of every PeerGroup with several members.
@@ -219,7 +222,7 @@ func NewSpreads(list []*PeerGroup, nodes *nodes.Classes) Spreads {
 
 func newSpread(g *PeerGroup, nodes *nodes.Classes) *Spread {
 	counts := make([]uint32, len(nodes.List)+1)
-	last := make([]uint32, len(nodes.List)) // the last member that was placed, + 1
+	last := make([]uint32, len(nodes.List)) // of each class, 1 + the last member in its list
 	each := func(visit func(member, group uint32, again bool)) {
 		clear(last)
 		for k, r := range g.Members {
@@ -252,9 +255,9 @@ func newSpread(g *PeerGroup, nodes *nodes.Classes) *Spread {
 	return s
 }
 
-// Among calls visit with the members of a source that configure half-sessions of
-// nodes of class from with nodes of class to, in order, until visit returns false.
-// number is the index of the member in Sessions.Peerings.
+// Among calls visit with the members of a source that configure half-sessions from
+// nodes of class from to nodes of class to, in order, until visit returns false. number
+// is the index of the member in Sessions.Peerings.
 func (s Spreads) Among(src Source, from, to uint32, visit func(r *Peering, number uint32) bool) {
 	if len(src.Members) == 1 {
 		visit(src.Members[0], src.Numbers[0])

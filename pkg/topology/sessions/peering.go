@@ -15,7 +15,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// The scopes of a BGPPeer: what its peers are.
+// The scopes of a BGPPeer, by the kind of its peers.
 const (
 	ScopeNodes     = "nodes"     // nodes of the state
 	ScopeWorkloads = "workloads" // pods on the node itself
@@ -23,9 +23,9 @@ const (
 )
 
 // Peering is a BGPPeer with the nodes that it selects, by the rules of
-// confd/pkg/backends/calico/client.go (updatePeersV1). Calico gives every local node
-// a half-session to every remote node. By reverse peering, it gives every node in
-// back one to every local node.
+// confd/pkg/backends/calico/client.go (updatePeersV1). Calico configures a half-session
+// from every local node to every remote node. By reverse peering, it configures a
+// half-session from every node in back to every local node.
 type Peering struct {
 	Peer  *calico.BGPPeer
 	Scope string
@@ -37,11 +37,11 @@ type Peering struct {
 	// port is the port of a peerIP: the one in the spec or, for a node, its listen
 	// port.
 	port uint16
-	// below are the nodes whose address is less than peerIP, compared as text. It is
-	// set for a global BGPPeer with the address of a node, and nil for others. If
-	// known, Calico makes the half-sessions of these nodes passive.
+	// below are the nodes whose address is less than peerIP, compared as text. It is set
+	// for a global BGPPeer with the address of a node, and nil for others. If known is
+	// true, Calico makes the half-sessions of these nodes passive.
 	below *bitset.BitSet
-	// known reports that peerIP is written as the address of a node is written.
+	// known reports that the text of peerIP is the text of a node's address.
 	known bool
 	// Problems are what Calico ignores in the spec because of other objects.
 	Problems []calico.Problem
@@ -106,11 +106,12 @@ func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 	return out
 }
 
-// everything is the selector of a BGPPeer that has none: it applies to all nodes.
+// everything is the selector of a BGPPeer without nodeSelector and node. It matches all
+// nodes.
 var everything, _ = calico.ParseSelector("all()")
 
-// global reports whether the BGPPeer holds for all nodes: Calico then enters it once
-// and not for each node.
+// global reports whether the BGPPeer applies to all nodes. Calico enters such a BGPPeer
+// once and not for each node.
 func (r *Peering) global() bool { return r.Peer.NodeSelector == "" && r.Peer.Node == "" }
 
 // byPeerIP reports whether the spec names the peer by an address that Calico accepts.
@@ -122,8 +123,8 @@ func (r *Peering) problem(field, format string, args ...any) {
 	r.Problems = append(r.Problems, calico.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-// byAddress finds the nodes with the address peerIP. Calico compares addresses as
-// texts, BIRD as numbers.
+// byAddress resolves a BGPPeer with a peerIP. Calico compares addresses as texts, BIRD
+// as numbers.
 func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	p := r.Peer
 	r.Scope, r.Remote, r.port = ScopeExternal, bitset.New(ix.Len()), p.PeerPort
@@ -191,10 +192,10 @@ func below(ix *nodes.Index, a netip.Addr, f calico.Family) *bitset.BitSet {
 	return set
 }
 
-// withoutPeer resolves a BGPPeer without peerIP and selectors of peers. Calico makes
-// no forward half-sessions. Its reverse pass compares the empty peerIP with the
-// addresses of nodes, so that every node without an address in one family matches and
-// gets half-sessions to all local nodes. They are in the IPv4 family.
+// withoutPeer resolves a BGPPeer without peerIP, peerSelector and localWorkloadSelector.
+// Calico makes no forward half-sessions. Its reverse pass compares the empty peerIP with
+// the addresses of nodes. A node without an address in one family matches, and Calico
+// configures half-sessions from it to all local nodes. They are in the IPv4 family.
 func (r *Peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 	r.back = bitset.New(ix.Len())
 	r.Reverse[calico.IPv4] = true
@@ -229,8 +230,8 @@ func listenPort(node string, s *state.Snapshot) uint16 {
 	return 0
 }
 
-// portFits reports whether Calico matches the port of a peerIP with a node: neither
-// the node's nor the cluster's listenPort may be another one.
+// portFits reports whether Calico accepts the port of a peerIP for a node. If the node's
+// or the cluster's listenPort is set, it must be equal to this port.
 func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 	if p.PeerPort == 0 {
 		return true
@@ -244,11 +245,11 @@ func portFits(p *calico.BGPPeer, n *calico.Node, s *state.Snapshot) bool {
 }
 
 // Settings are the settings of a half-session in Calico's table of peers. If two
-// BGPPeers configure the same peer of a node with different settings, Calico uses
-// either. Settings can be compared with ==.
+// BGPPeers configure the same peer of a node with different settings, Calico uses one of
+// them, and which one is undefined. Settings can be compared with ==.
 type Settings struct {
 	PeerASN, localASN              uint32 // localASN is 0 for the node's own
-	clusterID                      string // the peer's, "" if it has none or it is not known
+	clusterID                      string // the peer's, "" if it has none or it is unknown
 	port                           uint16 // 0 for none
 	password, nextHopMode, filters string
 	reachableBy                    string
@@ -258,7 +259,7 @@ type Settings struct {
 	allow, ttl                     int // numAllowedLocalASNumbers; ttlSecurity in hops
 }
 
-// Unset is the value of a timer that is not set: BIRD's default holds.
+// Unset is the value of a timer that is not set. BIRD then uses its default.
 const Unset = -1
 
 // settingsFor returns the settings of the peering for a peer that is a node of class
@@ -311,8 +312,8 @@ func (r *Peering) equivalent(q *Peering) bool {
 		sameSelectors(r.Selectors, q.Selectors) && sameSet(r.Local, q.Local) && sameSet(r.Remote, q.Remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
 }
 
-// sameSelectors reports whether selectors match equally many nodes. Half-sessions do
-// not depend on the texts.
+// sameSelectors reports whether the selectors match the same numbers of nodes.
+// Half-sessions do not depend on the texts of selectors.
 func sameSelectors(a, b []Selector) bool {
 	return slices.EqualFunc(a, b, func(x, y Selector) bool { return x.Nodes == y.Nodes })
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// Prefix is the first part of the name of a "protocol bgp" block in Calico's
-// bird.cfg (bird.cfg.template). Prefixes are ordered as their texts are: of two
-// protocols with one neighbor, BIRD gives a connection to the first by name.
+// Prefix is the first part of the name of a "protocol bgp" block in Calico's bird.cfg
+// (bird.cfg.template). Prefixes have the order of their texts: if two protocols have
+// the same neighbor, BIRD gives a connection to the first by name.
 type Prefix uint8
 
 // The prefixes, in the order of their texts.
@@ -39,9 +39,9 @@ func (p Prefix) String() string {
 type Protocol struct {
 	Prefix Prefix
 	port   uint16
-	pass   pass // in which Calico enters it
-	// Ways are the settings that Calico may choose, at least one. With more than
-	// one, the half-session is ambiguous.
+	pass   pass // the pass in which Calico enters it
+	// Ways are the alternative settings, at least one. If there are several, the
+	// half-session is ambiguous: Calico uses one of them.
 	Ways []Way
 }
 
@@ -53,7 +53,7 @@ type Way struct {
 }
 
 // Ambiguous reports whether several BGPPeers configure the half-session with
-// different settings. Calico then uses one of them; which one is not determined.
+// different settings. Calico then uses one of them, and which one is undefined.
 func (h *Protocol) Ambiguous() bool { return len(h.Ways) > 1 }
 
 // add adds a source that configures the half-session with settings s.
@@ -101,8 +101,8 @@ func (s *Settings) Local(g *nodes.Class) uint32 { return cmp.Or(s.localASN, g.AS
 // internal reports whether the session is iBGP: both AS numbers are equal.
 func (s *Settings) internal(g *nodes.Class) bool { return s.PeerASN == s.Local(g) }
 
-// normalise unsets the settings that have no effect on the bird.cfg of a node of
-// class g. BGPPeers that differ only in these are not ambiguous.
+// normalise unsets the settings that have no effect on the bird.cfg of a node of class
+// g. A difference in these settings does not make a half-session ambiguous.
 func (s *Settings) normalise(g *nodes.Class) {
 	if s.localASN == g.ASN {
 		s.localASN = 0
@@ -113,14 +113,14 @@ func (s *Settings) normalise(g *nodes.Class) {
 	if s.nextHopMode != "" || s.internal(g) {
 		s.keepOriginal = false
 	}
-	if s.keepalive == 0 { // Unset for BIRD.
+	if s.keepalive == 0 { // BIRD reads 0 as unset.
 		s.keepalive = Unset
 	}
 }
 
 // client reports whether the peer is a route reflector client of a node of class g:
-// the session is iBGP, the node is a route reflector, and the peer has no cluster ID
-// or another one (bgp_processor.go, buildPeerFromData). Mesh peers are no clients.
+// the session is iBGP, the node is a route reflector, and the peer has no cluster ID or
+// a different one (bgp_processor.go, buildPeerFromData). Mesh peers are not clients.
 func (s *Settings) client(g *nodes.Class, p Prefix) bool {
 	return p != PrefixMesh && g.Reflector() && s.internal(g) && s.clusterID != g.ClusterID
 }
@@ -140,17 +140,17 @@ func (h *Protocol) passive(s *Settings, own, peer string) bool {
 	}
 }
 
-// Rules are the settings of sessions that hold for the whole cluster. They come from
-// the BGPConfigurations and from the version of Calico.
+// Rules are the cluster-wide settings of sessions. They depend on the BGPConfigurations
+// and on the version of Calico.
 type Rules struct {
 	// Mesh reports whether the node-to-node mesh is on.
 	Mesh bool
-	// ASN is the AS number of nodes without one of their own.
+	// ASN is the AS number of nodes without an AS number of their own.
 	ASN uint32
-	// peerInherits reports that a node expects its own AS number of a mesh peer
-	// without an AS number of its own: so since v3.32 (bgp_processor.go,
-	// processMeshPeers), and if the version is not known. Before v3.32, it expects
-	// the cluster's.
+	// peerInherits reports that a node expects its own AS number of a mesh peer without
+	// an AS number of its own. This holds since v3.32 (bgp_processor.go,
+	// processMeshPeers), and if the version is unknown. Before v3.32, the node expects
+	// the cluster's AS number.
 	peerInherits bool
 	meshPassword string
 	meshRestart  int    // seconds, or Unset
@@ -204,8 +204,8 @@ func newRules(s *state.Snapshot) Rules {
 	return r
 }
 
-// CalicoVersion returns the version of Calico that the ClusterInformation names, nil
-// if it is not known.
+// CalicoVersion returns the version of Calico in the ClusterInformation, nil if it is
+// unknown.
 func CalicoVersion(s *state.Snapshot) *version.Version {
 	if c := s.ClusterInformation(); c != nil {
 		return c.Version

@@ -9,8 +9,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
-// The reasons why BIRD rejects its configuration: what `bird -p` of 1.6.8 does not
-// accept.
+// The reasons why BIRD rejects its configuration, as observed with `bird -p` of BIRD
+// 1.6.8.
 const (
 	RefusesOwnZero    = "the node's own AS number 0"
 	RefusesPeerZero   = "the AS number 0 of a peer that is a node"
@@ -18,7 +18,7 @@ const (
 	RefusesMask       = "a cluster ID with a mask"
 	RefusesLinkLocal  = "the link-local address of a peer, for which Calico gives no interface"
 	RefusesTwice      = "two protocols of one name, for an address that several nodes have"
-	AnyRefusal        = "" // stands for all of them
+	AnyRefusal        = "" // any of the reasons
 )
 
 // Refusal is a half-session that BIRD rejects.
@@ -31,15 +31,15 @@ type Refusal struct {
 	Sources []Source
 }
 
-// ExternalSide is half-sessions of some nodes with one external peer or, without an
-// address, with pods.
+// ExternalSide is half-sessions with one external peer or, if address is not set, with
+// pods.
 type ExternalSide struct {
 	Variant
 	address netip.Addr
 }
 
-// ExternalSides returns the half-sessions with external peers, those of Counted, and
-// with pods. O(variants + BGPPeers with pods as peers).
+// ExternalSides returns the half-sessions with the external peers in Counted, and with
+// pods. O(variants + BGPPeers with pods as peers).
 func (n *Network) ExternalSides() []ExternalSide {
 	var out []ExternalSide
 	for _, o := range n.Counted {
@@ -55,9 +55,9 @@ func (n *Network) ExternalSides() []ExternalSide {
 	return out
 }
 
-// Refusals returns the half-sessions of the nodes of class g with other nodes that
-// BIRD rejects. BIRD would also reject an empty router ID, but a node with only an
-// IPv6 address is no refusal: such clusters set CALICO_ROUTER_ID, which is in no
+// Refusals returns the half-sessions that BIRD rejects, of the nodes of class g with
+// other nodes. BIRD also rejects an empty router ID, but Refusals does not report nodes
+// with only an IPv6 address. Such clusters set CALICO_ROUTER_ID, which is not in any
 // object. O(links of the class).
 func (n *Network) Refusals(g uint32) []Refusal { return n.refusals(g, nobody) }
 
@@ -83,8 +83,8 @@ func (n *Network) RefusalTexts(node uint32, sides []ExternalSide) []string {
 	return slices.Compact(out)
 }
 
-// refusals returns the Refusals of class g. The texts name the BGPPeers of one node of
-// the class or, for nobody, none.
+// refusals returns the Refusals of class g. The texts name the BGPPeers of the given
+// node of the class. For nobody, they do not name BGPPeers.
 func (n *Network) refusals(g uint32, node int) []Refusal {
 	s := &n.Classes.List[g]
 	if !s.Speaks(n.Family) {
@@ -104,7 +104,7 @@ func (n *Network) refusals(g uint32, node int) []Refusal {
 	return out
 }
 
-// nobody is the number of no node.
+// nobody is passed to refusals in place of a node.
 const nobody = -1
 
 // refusalsOf returns the refusals of the half-sessions h of link l. s is class l.From.
@@ -119,7 +119,7 @@ func (n *Network) refusalsOf(s *nodes.Class, l *Link, h *Protocol, node int) []R
 		case w.Settings.PeerASN != 0:
 		case n.Classes.List[l.To].ASN == 0:
 			add(RefusesPeerZero, fmt.Sprintf("the AS number 0 of %s", n.describe(l.To)))
-		case h.Prefix != PrefixMesh: // In the mesh, it is the node's own AS number.
+		case h.Prefix != PrefixMesh: // In the mesh, 0 is the node's own AS number, which is reported above.
 			add(RefusesRemoteZero, "the remote AS number 0 in BGPPeer "+names(n.giving(l, w, node)))
 		}
 		if w.Settings.client(s, h.Prefix) && masked(s.ClusterID) {
@@ -164,8 +164,8 @@ func (n *Network) ExternalRefusals(u *ExternalSide, g uint32) []Refusal {
 
 func masked(clusterID string) bool { return strings.Contains(clusterID, "/") }
 
-// meshRefusals returns the refusals of the mesh half-sessions of class g with classes
-// to which there is no link.
+// meshRefusals returns the refusals of the mesh half-sessions of class g. It skips
+// half-sessions on links.
 func (n *Network) meshRefusals(g uint32) []Refusal {
 	var out []Refusal
 	add := func(reason, text string) { out = append(out, Refusal{Reason: reason, text: text}) }
@@ -185,7 +185,7 @@ func (n *Network) meshRefusals(g uint32) []Refusal {
 		}
 	}
 	for _, shared := range n.AddressSharers() {
-		// All nodes but the two with the address get two protocols of one name.
+		// Every node in the mesh without this address gets two protocols of one name.
 		if n.InMesh(shared) && shared != g && !n.SameAddress(g, shared) && n.twiceInMesh(shared) {
 			add(RefusesTwice, fmt.Sprintf("two protocols of one name, for the address %s of several nodes", n.address(shared)))
 		}
@@ -215,7 +215,7 @@ func (n *Network) twiceInMesh(shared uint32) bool {
 	return count > 1
 }
 
-// describe names the nodes of class g for a message.
+// describe returns a text for the nodes of class g, for messages.
 func (n *Network) describe(g uint32) string {
 	s := &n.Classes.List[g]
 	name := "node " + n.Index.Nodes[s.First[0]].Name
@@ -225,8 +225,8 @@ func (n *Network) describe(g uint32) string {
 	return name
 }
 
-// giving lists the BGPPeers that configure, in one way, the half-sessions of a node on
-// link l.
+// giving returns the BGPPeers that configure the half-sessions of a node on link l with
+// the settings of w.
 func (n *Network) giving(l *Link, w Way, node int) []*Peering {
 	var out []*Peering
 	for _, s := range w.Sources {
@@ -246,7 +246,7 @@ func (n *Network) giving(l *Link, w Way, node int) []*Peering {
 	return out
 }
 
-// names joins the names of BGPPeers, sorted.
+// names returns the sorted names of BGPPeers, separated by commas.
 func names(peerings []*Peering) string {
 	var out []string
 	for _, p := range peerings {

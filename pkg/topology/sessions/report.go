@@ -1,8 +1,7 @@
 package sessions
 
 // HalfSession is one side of a BGP session as Calico configures it: one
-// "protocol bgp" block in a node's bird.cfg (IPv4) or bird6.cfg (IPv6). It is
-// described from the node that has it.
+// "protocol bgp" block in a node's bird.cfg (IPv4) or bird6.cfg (IPv6).
 type HalfSession struct {
 	Node   string `json:"node"`
 	Family string `json:"family"` // IPv4 or IPv6
@@ -15,8 +14,8 @@ type HalfSession struct {
 	PeerPort uint16 `json:"peerPort"`
 	// PeerNode is the node of the state with the address PeerIP, if any.
 	PeerNode string `json:"peerNode,omitempty"`
-	// PeerASN is the AS number that the node expects of the neighbor, LocalASN
-	// the one that it sends.
+	// PeerASN is the AS number that the node expects of the neighbor. LocalASN is the
+	// AS number that the node sends.
 	PeerASN  uint32 `json:"peerASN"`
 	LocalASN uint32 `json:"localASN"`
 	// Passive reports that the node waits for the neighbor to connect.
@@ -32,7 +31,7 @@ type HalfSession struct {
 	// SourceAddress is the node's own address from which it connects, empty if
 	// the kernel chooses it.
 	SourceAddress string `json:"sourceAddress,omitempty"`
-	// NextHopMode is Self or Keep, empty for BGP's own rule.
+	// NextHopMode is Self or Keep, empty for BGP's default.
 	NextHopMode string `json:"nextHopMode,omitempty"`
 	// NumAllowedLocalASNumbers is how often the node's own AS number may be in
 	// the path of a route that it accepts.
@@ -57,27 +56,27 @@ type Status string
 
 // The statuses of a half-session.
 const (
-	// Paired: the other side has a half-session that fits, so a session comes up.
+	// Paired: the other side has a matching half-session, so a session comes up.
 	Paired Status = "Paired"
-	// External: the other side is not a node of the state. Its configuration is not
-	// known.
+	// External: the other side is not a node of the state. Its configuration is
+	// unknown.
 	External Status = "External"
 	// Broken: no session can come up; see BrokenSession.
 	Broken Status = "Broken"
 )
 
-// Reason says why no session comes up on a half-session.
+// Reason is why no session comes up on a half-session.
 type Reason string
 
 // The reasons.
 const (
 	// NoReturn: the other node has no half-session back.
 	NoReturn Reason = "NoReturn"
-	// ASNumberMismatch: a side expects another AS number than the other presents.
+	// ASNumberMismatch: a side expects another AS number than the other side sends.
 	ASNumberMismatch Reason = "ASNumberMismatch"
 	// ASNumberZero: a side has the AS number 0, which BIRD rejects.
 	ASNumberZero Reason = "ASNumberZero"
-	// PasswordMismatch: the sides name different passwords, or only one does.
+	// PasswordMismatch: the sides name different passwords, or only one side names one.
 	PasswordMismatch Reason = "PasswordMismatch"
 	// TTLSecurityMismatch: only one side has TTL security on.
 	TTLSecurityMismatch Reason = "TTLSecurityMismatch"
@@ -114,8 +113,8 @@ type AmbiguousSession struct {
 	Family   string `json:"family"`
 	PeerIP   string `json:"peerIP"`
 	PeerNode string `json:"peerNode,omitempty"`
-	// Sources names the BGPPeers in order, Differs the fields of the candidates
-	// that differ, by their JSON names in HalfSession.
+	// Sources names the BGPPeers in order. Differs lists the fields in which the
+	// candidates differ, by their JSON names in HalfSession.
 	Sources []string `json:"sources"`
 	Differs []string `json:"differs"`
 	// Candidates are the half-sessions that the Sources configure.
@@ -135,7 +134,7 @@ type FrozenNode struct {
 type Selector struct {
 	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
 	Text  string `json:"text"`
-	// Error is why it does not parse, "" if it does.
+	// Error is why the selector does not parse, "" if it parses.
 	Error string `json:"error"`
 	// Labels names the labels that it reads, sorted.
 	Labels []string `json:"labels"`

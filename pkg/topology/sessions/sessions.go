@@ -24,10 +24,10 @@ type Sessions struct {
 	externals [2][]*ExternalPeer
 }
 
-// Compute returns the sessions of a snapshot, whose nodes are in ix. It reuses what
-// did not change since before, the sessions of an earlier snapshot or nil. The result
-// same reports that no session changed: the networks and classes are then those of
-// before. The only error is that of ctx, once it is done.
+// Compute returns the sessions of a snapshot, whose nodes are in ix. before is the
+// sessions of an earlier snapshot, or nil; Compute reuses what did not change since. The
+// result same reports that no session changed. The networks and classes are then those
+// of before. Compute returns an error only if ctx is done.
 //
 // O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
@@ -44,9 +44,9 @@ func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Se
 	return c, false, err
 }
 
-// resolve makes the peerings. It reuses those of before that did not change.
+// resolve sets Peerings. It reuses the peerings of before that did not change.
 func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
-	var was []*Peering // in order of names, as the BGPPeers are
+	var was []*Peering // in order of names, like the BGPPeers
 	sameConfigurations := false
 	if before != nil {
 		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), c.snapshot.BGPConfigurations())

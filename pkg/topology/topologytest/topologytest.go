@@ -8,8 +8,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// Compute returns the topology of s, computed from that of an earlier snapshot
-// or, for nil, from nothing.
+// Compute returns the topology of s. before is the topology of an earlier snapshot, or
+// nil.
 func Compute(t testing.TB, s *state.Snapshot, before *topology.Topology) *topology.Topology {
 	t.Helper()
 	out, err := topology.Compute(t.Context(), s, before)

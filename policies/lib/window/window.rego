@@ -67,7 +67,7 @@ _open(window, now) if {
 	local := _local(window, now)
 	duration := time.parse_duration_ns(window.duration)
 
-	# All openings last equally long, so the latest one decides.
+	# All openings have the same duration, so only the latest one can last until now.
 	_latest(_schedule(window), local, ceil(duration / _day)) + duration > local
 }
 
@@ -233,7 +233,8 @@ _next(schedule, local) := min([start |
 	start := midnight + (min(_minutes_from(schedule, on, local)) * _minute)
 ])
 
-# Minutes of a day that include the last one up to the time. For earlier days only the last one.
+# Openings on a day up to the time, in minutes since midnight: at least the last one. For earlier
+# days, only the last one.
 _minutes_until(schedule, 0, local) := {of_day |
 	[now_hour, now_minute, _] := time.clock(local)
 	some hour in schedule.hours
@@ -249,7 +250,8 @@ _last_minute(minutes, hour, now_hour, now_minute) := max([minute | some minute i
 	hour == now_hour
 }
 
-# Minutes of a day that include the first one after the time. For later days only the first one.
+# Openings on a day after the time, in minutes since midnight: at least the first one. For later
+# days, only the first one.
 _minutes_from(schedule, 0, local) := {of_day |
 	[now_hour, now_minute, _] := time.clock(local)
 	some hour in schedule.hours

@@ -246,7 +246,7 @@ test_problems_name_the_windows if {
 	])]
 }
 
-# An unknown time zone makes the builtin fail. Depending on the caller, this stops the evaluation or
+# With an unknown time zone the builtin fails. Depending on the caller, this stops the evaluation or
 # leaves the rule undefined.
 _clock([_, zone]) := [0, 0, 0] if zone != "Europe/Nowhere"
 

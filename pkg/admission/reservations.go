@@ -1,0 +1,151 @@
+package admission
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/reserve"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
+
+// decide decides about the change of r on a snapshot. A change that alters the topology is
+// decided together with the changes in flight, and reserved if it is allowed. A change that
+// is denied is decided again if changes are in flight, because one of them may make it
+// possible. All other changes are answered at once.
+func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, request validate.Request) *reply {
+	d := h.decider.Decide(ctx, snapshot, request)
+	if !request.DryRun && h.ledger.Reviewed(request.Change, r.request.Kind.Group) {
+		r.decision, r.twin = d, true
+		return r.allow()
+	}
+	first := *r
+	first.decide(d)
+	open := h.ledger.Open(r.id)
+	if first.Allowed && !d.Alters && len(open) > 0 {
+		// It may alter the topology that a change in flight leads to.
+		together := request
+		together.Pending = pending(open, snapshot)
+		first = *r
+		first.decide(h.decider.Decide(ctx, snapshot, together))
+	}
+	if first.Allowed && !first.decision.Alters || !first.Allowed && len(open) == 0 {
+		return &first
+	}
+	start := time.Now()
+	end, err := h.ledger.Turn(ctx)
+	if err != nil {
+		waits.Observe(time.Since(start).Seconds())
+		return h.unreserved(r, request, err)
+	}
+	defer end()
+	for {
+		view, err := h.ledger.Await(ctx, r.id)
+		waits.Observe(time.Since(start).Seconds())
+		if err != nil {
+			return h.unreserved(r, request, err)
+		}
+		// The snapshot must be newer than the view.
+		fresh, age, err := h.cluster.Snapshot()
+		if err != nil {
+			return h.unreserved(r, request, err)
+		}
+		request.Pending = pending(view.Open, fresh)
+		if len(request.Pending) > validate.MaxPending && !aboutNode(r.request) {
+			return r.busy(request.Pending)
+		}
+		if len(request.Pending) > 0 || fresh != snapshot {
+			d, snapshot = h.decider.Decide(ctx, fresh, request), nil
+		}
+		answer := *r
+		answer.age = age
+		if answer.decide(d); !answer.Allowed || !d.Alters || request.DryRun {
+			return &answer
+		}
+		reservation, err := h.reservation(r, request)
+		if err == nil {
+			err = h.ledger.Reserve(ctx, view, reservation)
+		}
+		switch {
+		case err == nil:
+			return &answer
+		case !errors.Is(err, reserve.ErrConflict):
+			return h.unreserved(r, request, err)
+		}
+		start = time.Now()
+	}
+}
+
+// reservation returns the reservation of a change.
+func (h *Handler) reservation(r *reply, request validate.Request) (*reserve.Reservation, error) {
+	return reserve.New(request.Change, version(r.request.OldObject.Raw), request.User, r.request.Kind.Group)
+}
+
+// unreserved answers a change that could not be reserved. If it is allowed in spite of this,
+// at least this replica remembers it.
+func (h *Handler) unreserved(r *reply, request validate.Request, err error) *reply {
+	r.fail(http.StatusServiceUnavailable, "the change could not be evaluated together with the changes that are in flight: "+err.Error())
+	if r.Allowed && !request.DryRun {
+		if reservation, err := h.reservation(r, request); err == nil {
+			h.ledger.Keep(reservation)
+		}
+	}
+	return r
+}
+
+// maxInFlight bounds the changes in flight that a message names.
+const maxInFlight = 5
+
+// busy answers a change that is rejected because too many others are in flight. Clients of
+// Kubernetes repeat it by themselves.
+func (r *reply) busy(pending []validate.Pending) *reply {
+	names := make([]string, len(pending))
+	for i, p := range pending {
+		names[i] = p.ID().String()
+	}
+	r.fail(http.StatusTooManyRequests, fmt.Sprintf("%d other changes are in flight (%s), and at most %d are evaluated together: repeat %s in a few seconds",
+		len(pending), text.SomeOf(names[:min(len(names), maxInFlight)], len(names)), validate.MaxPending, describe(r.request)))
+	r.Result.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+	return r
+}
+
+// pending returns the changes that open reservations make to a snapshot.
+func pending(open []*reserve.Reservation, snapshot *state.Snapshot) []validate.Pending {
+	var out []validate.Pending
+	created := map[calico.ID]calico.Object{}
+	for _, r := range open {
+		c := state.Change{Before: snapshot.Get(r.ID()), After: r.After()}
+		if c.Before == nil {
+			c.Before = created[r.ID()]
+		}
+		if c.Before == nil && c.After == nil || calico.Equal(c.Before, c.After) {
+			continue // The snapshot shows the change.
+		}
+		if c.After != nil {
+			created[r.ID()] = c.After
+		}
+		out = append(out, validate.Pending{Change: c, User: r.User})
+	}
+	return out
+}
+
+// version returns the resourceVersion of an object as JSON, "" if there is none.
+func version(raw []byte) string {
+	var object struct {
+		Metadata struct {
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(raw, &object) != nil {
+		return ""
+	}
+	return object.Metadata.ResourceVersion
+}

@@ -1,0 +1,438 @@
+package reserve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+)
+
+const (
+	// Lifetime is how long a reservation stays open if no event settles it. It is longer
+	// than the longest request of an API server, with all webhooks.
+	Lifetime = 35 * time.Second
+	// Landing is the time in which a change that is persisted usually shows in the watch.
+	// A change waits until no open reservation is younger.
+	Landing = 500 * time.Millisecond
+	// keepSettled is how long a settled reservation stays in the record for replicas whose
+	// watch lags behind.
+	keepSettled = 5 * time.Second
+)
+
+// ErrConflict means that another replica reserved a change since Await: the change must be
+// judged again.
+var ErrConflict = errors.New("another replica reserved a change at the same time")
+
+// Store reads and writes the record. *ConfigMap implements it.
+type Store interface {
+	// Read returns the record and its version, "" if there is no record.
+	Read(ctx context.Context) (record []byte, version string, err error)
+	// Write writes the record if it still has the given version, "" if there is no record,
+	// and returns the new version. Otherwise the error is ErrConflict.
+	Write(ctx context.Context, record []byte, version string) (string, error)
+}
+
+// Ledger holds the reservations that a replica knows. It is safe for concurrent use.
+type Ledger struct {
+	store   Store // nil if reservations are not shared
+	replica string
+	log     logr.Logger
+	// turn holds one element while a change is judged and reserved.
+	turn chan struct{}
+
+	mu sync.Mutex
+	// changed is closed and replaced when a waiting change may continue.
+	changed chan struct{}
+	// open are the reservations that are neither settled nor expired, done those that are.
+	// The record may still hold a reservation of done.
+	open, done map[key]*entry
+	marks      map[calico.Kind]mark
+	// versions are the versions of all objects that the watches have shown, progress the
+	// newest version of each kind.
+	versions map[calico.ID]uint64
+	progress map[calico.Kind]uint64
+	// deleted are the objects that were deleted during the last Lifetime.
+	deleted map[calico.ID]deletion
+	// version is that of the record in shared, "" if there is none. known is false until
+	// the record is read.
+	version string
+	known   bool
+	// unreadable is when a record that does not parse was read first, zero if it parses.
+	unreadable time.Time
+}
+
+// entry is a reservation as this replica knows it. Times are those of this replica, so that
+// clocks of replicas are not compared.
+type entry struct {
+	*Reservation
+
+	key key
+	// seen is when this replica made or first read the reservation.
+	seen time.Time
+	// own is true if this replica made it, shared if the record holds it.
+	own, shared bool
+	// settled is the version of the event that settled it, 0 if it expired. It is valid
+	// from finished on, which is zero for an open reservation.
+	settled  uint64
+	finished time.Time
+}
+
+// deletion is the version of the event that deleted an object, and when Observe received it.
+type deletion struct {
+	version uint64
+	at      time.Time
+}
+
+// mark replaces a settled reservation in the record.
+type mark struct {
+	Kind calico.Kind `json:"kind"`
+	Name string      `json:"name"`
+	// Version is that of the event that settled the reservation. Created is true if the
+	// reservation was for a create.
+	Version uint64 `json:"version"`
+	Created bool   `json:"created,omitempty"`
+
+	seen time.Time
+}
+
+// NewLedger returns a ledger without reservations. Only this replica knows its reservations
+// if store is nil.
+func NewLedger(store Store, replica string, log logr.Logger) *Ledger {
+	return &Ledger{
+		store: store, replica: replica, log: log, turn: make(chan struct{}, 1), changed: make(chan struct{}),
+		open: map[key]*entry{}, done: map[key]*entry{}, marks: map[calico.Kind]mark{},
+		versions: map[calico.ID]uint64{}, progress: map[calico.Kind]uint64{}, deleted: map[calico.ID]deletion{}, known: store == nil,
+	}
+}
+
+// Observe records an event of a watch: the object exists in the given version, or was
+// deleted. It must be called after snapshots show the event. A deletion without a version is
+// one that the watch missed.
+func (l *Ledger) Observe(id calico.ID, version string, exists bool) {
+	n := number(version)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if exists {
+		l.versions[id] = n
+		delete(l.deleted, id)
+	} else {
+		delete(l.versions, id)
+		l.deleted[id] = deletion{n, time.Now()}
+	}
+	l.progress[id.Kind] = max(l.progress[id.Kind], n)
+	if len(l.open) > 0 || len(l.marks) > 0 {
+		defer l.wake()
+	}
+	for _, e := range l.open {
+		if e.ID() == id && e.settles(n, exists) {
+			l.finish(e, n)
+		}
+	}
+}
+
+// settles reports whether an event settles the reservation.
+func (e *entry) settles(version uint64, exists bool) bool {
+	switch {
+	case version == 0 || version <= e.Version:
+		return false
+	case e.Operation == state.Create:
+		return exists
+	default:
+		return e.Version > 0
+	}
+}
+
+// missed reports whether the watch missed the event that deleted the object of a reservation.
+func (l *Ledger) missed(e *entry) bool {
+	_, exists := l.versions[e.ID()]
+	return !exists && e.Operation != state.Create && e.Version > 0 && l.progress[e.Kind] >= e.Version
+}
+
+// finish moves an open reservation to done.
+func (l *Ledger) finish(e *entry, settled uint64) {
+	e.settled, e.finished = settled, time.Now()
+	delete(l.open, e.key)
+	l.done[e.key] = e
+	openReservations.Set(float64(len(l.open)))
+}
+
+// wake continues the changes that wait.
+func (l *Ledger) wake() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// expire ends the reservations and marks that are older than Lifetime.
+func (l *Ledger) expire(now time.Time) {
+	for _, e := range l.open {
+		if now.Sub(e.seen) < Lifetime {
+			continue
+		}
+		if !l.missed(e) {
+			expired.Inc()
+		}
+		l.finish(e, 0)
+	}
+	for id, d := range l.deleted {
+		if now.Sub(d.at) >= Lifetime {
+			delete(l.deleted, id)
+		}
+	}
+	for k, e := range l.done {
+		// Another replica may still write the reservation.
+		if !e.shared && now.Sub(e.finished) >= Lifetime {
+			delete(l.done, k)
+		}
+	}
+	for kind, m := range l.marks {
+		if now.Sub(m.seen) >= Lifetime {
+			delete(l.marks, kind)
+		}
+	}
+}
+
+// Turn waits until no other change of this replica is between Await and Reserve. The caller
+// must call the returned function at the end.
+func (l *Ledger) Turn(ctx context.Context) (end func(), err error) {
+	select {
+	case l.turn <- struct{}{}:
+		return func() { <-l.turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for other changes to be evaluated: %w", ctx.Err())
+	}
+}
+
+// View is what a change is judged with.
+type View struct {
+	// Open are the open reservations of other objects, in the order in which this replica
+	// learned of them.
+	Open []*Reservation
+
+	version string
+}
+
+// Open returns the open reservations of objects other than id.
+func (l *Ledger) Open(id calico.ID) []*Reservation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) == 0 {
+		return nil
+	}
+	l.expire(time.Now())
+	open, _ := l.others(id)
+	return open
+}
+
+// others returns the open reservations of objects other than id, and the time of the
+// youngest.
+func (l *Ledger) others(id calico.ID) (open []*Reservation, youngest time.Time) {
+	var entries []*entry
+	for _, e := range l.open {
+		if e.ID() == id || l.missed(e) {
+			continue
+		}
+		entries = append(entries, e)
+		if e.seen.After(youngest) {
+			youngest = e.seen
+		}
+	}
+	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Or(a.seen.Compare(b.seen), a.Time.Compare(b.Time)) })
+	for _, e := range entries {
+		open = append(open, e.Reservation)
+	}
+	return open, youngest
+}
+
+// Await waits until no reservation of another object is open, or until the youngest one is
+// as old as Landing, and until the watches of this replica have reached all marks. A snapshot
+// that is taken afterwards shows every change of the record that is not in the View.
+func (l *Ledger) Await(ctx context.Context, id calico.ID) (View, error) {
+	for {
+		view, wait, changed, err := l.view(id)
+		if err == nil && wait == 0 {
+			return view, nil
+		}
+		if errors.Is(err, errUnread) {
+			if err := l.read(ctx); err != nil {
+				return View{}, err
+			}
+			continue
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return View{}, fmt.Errorf("%w: %w", cmp.Or(err, errors.New("waiting for the outcome of other changes")), ctx.Err())
+		}
+		timer.Stop()
+	}
+}
+
+// errUnread means that the record was not read yet.
+var errUnread = errors.New("the reservations were not read yet")
+
+// view returns the view of a change of id, or how long to wait for it unless changed is
+// closed before. The error is the reason if more than the age of reservations is missing.
+func (l *Ledger) view(id calico.ID) (view View, wait time.Duration, changed <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.expire(now)
+	if !l.known {
+		return View{}, 0, nil, errUnread
+	}
+	if left := Lifetime - now.Sub(l.unreadable); !l.unreadable.IsZero() && left > 0 {
+		return View{}, left, l.changed, fmt.Errorf("the reservations of other replicas do not parse; they expire in %s", left.Round(time.Second))
+	}
+	for _, m := range l.marks {
+		if !l.reached(m) {
+			return View{}, Lifetime - now.Sub(m.seen), l.changed, fmt.Errorf("the watch has not shown yet how %s %s was changed", m.Kind, m.Name)
+		}
+	}
+	open, youngest := l.others(id)
+	if left := Landing - now.Sub(youngest); len(open) > 0 && left > 0 {
+		return View{}, left, l.changed, nil
+	}
+	return View{Open: open, version: l.version}, 0, nil, nil
+}
+
+// reached reports whether the watch has shown the event of a mark. The first list of a watch
+// does not contain an object whose deletion is its newest event.
+func (l *Ledger) reached(m mark) bool {
+	_, exists := l.versions[calico.ID{Kind: m.Kind, Name: m.Name}]
+	return l.progress[m.Kind] >= m.Version || !exists && !m.Created
+}
+
+// Reserve adds a reservation to the memory of this replica and to the record. If the record
+// changed since the view was taken, it reads the record and returns ErrConflict.
+func (l *Ledger) Reserve(ctx context.Context, view View, r *Reservation) error {
+	if l.store == nil {
+		l.Keep(r)
+		return nil
+	}
+	l.mu.Lock()
+	if l.version != view.version {
+		l.mu.Unlock()
+		conflicts.Inc()
+		return ErrConflict
+	}
+	l.prepare(r)
+	record, err := l.encode(r)
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	version, err := l.store.Write(ctx, record, view.version)
+	switch {
+	case errors.Is(err, ErrConflict):
+		conflicts.Inc()
+		if err := l.read(ctx); err != nil {
+			return err
+		}
+		return ErrConflict
+	case err != nil:
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.add(r.key(), r, true)
+	l.merge(record, version)
+	return nil
+}
+
+// Keep adds a reservation to the memory of this replica. The record gets it with the next
+// reservation.
+func (l *Ledger) Keep(r *Reservation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.prepare(r)
+	l.add(r.key(), r, true)
+}
+
+// prepare sets the fields of a new reservation of this replica.
+func (l *Ledger) prepare(r *Reservation) {
+	r.Replica, r.Time = l.replica, time.Now().UTC().Truncate(time.Microsecond)
+	if r.Operation == state.Create {
+		// The object will be newer than what the watch has shown, and than the record.
+		r.Version = max(l.progress[r.Kind], number(l.version))
+	}
+}
+
+// add adds a reservation to the memory, or starts the time of a known one again.
+func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
+	if e := l.done[k]; e != nil {
+		// An object can be created again, but no version is replaced twice.
+		if e.Time.Equal(r.Time) || e.settled > 0 && e.Operation != state.Create {
+			return e
+		}
+		delete(l.done, k)
+	}
+	e := l.open[k]
+	if e == nil || !e.Time.Equal(r.Time) {
+		e = &entry{Reservation: r, key: k, seen: time.Now()}
+		l.open[k] = e
+	}
+	e.own = e.own || own
+	version, exists := l.versions[r.ID()]
+	if !exists {
+		version = l.deleted[r.ID()].version
+	}
+	if e.settles(version, exists) {
+		l.finish(e, version)
+	}
+	openReservations.Set(float64(len(l.open)))
+	return e
+}
+
+// Reviewed reports whether c is reserved and was reviewed in another API group than group.
+// Calico's API server causes a second review of each change, and is the only one that has a
+// change reviewed in crd.projectcalico.org after projectcalico.org.
+func (l *Ledger) Reviewed(c state.Change, group string) bool {
+	if group != calico.GroupV1 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.open {
+		if e.Group == calico.GroupV3 && e.same(c) && time.Since(e.seen) < Lifetime {
+			return true
+		}
+	}
+	return false
+}
+
+// read reads the record.
+func (l *Ledger) read(ctx context.Context) error {
+	record, version, err := l.store.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the reservations: %w", err)
+	}
+	l.Update(record, version)
+	return nil
+}
+
+// Update replaces the record by a newer version of it. An older version is ignored. With
+// version "" there is no record.
+func (l *Ledger) Update(record []byte, version string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.merge(record, version)
+	l.wake()
+}
+
+// Sweep ends the reservations that expired.
+func (l *Ledger) Sweep() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire(time.Now())
+}

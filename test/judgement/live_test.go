@@ -1,0 +1,68 @@
+//go:build system
+
+package judgement
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/scenario"
+	"github.com/bgpguard/bgpguard/pkg/scenario/live"
+	"github.com/bgpguard/bgpguard/test/env"
+)
+
+// setupGroup creates the state of a scenario. Its changes are not reviewed, because many
+// scenarios begin with a state that the policies would not allow.
+const setupGroup = "bgpguard:scenario-setup"
+
+// TestScenariosLive runs the scenarios against one API server and one webhook. The answers are
+// those of TestScenarios.
+func TestScenariosLive(t *testing.T) {
+	scenarios := load(t)
+	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}})
+	if err := e.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SkipReviews(t.Context(), setupGroup); err != nil {
+		t.Fatal(err)
+	}
+	webhook, err := e.StartWebhook(t.Context(), env.WebhookOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := webhook.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	runner, err := live.NewRunner(e.Config, live.Options{SetupGroup: setupGroup})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Scenarios without policies of their own are judged by the default install.
+	for _, own := range []bool{false, true} {
+		if own {
+			deleted, err := e.Admin.Run(t.Context(), strings.Fields("delete bgppolicies --all")...)
+			if err != nil || deleted.Err() != nil {
+				t.Fatal(err, deleted.Err())
+			}
+		}
+		for _, s := range scenarios {
+			if (len(s.Policies) > 0) == own {
+				t.Run(s.Metadata.Name, func(t *testing.T) { runLive(t, runner, s) })
+			}
+		}
+	}
+}
+
+func runLive(t *testing.T, runner *live.Runner, s *scenario.Scenario) {
+	t.Helper()
+	if s.OfflineOnly != "" {
+		t.Skip(s.OfflineOnly)
+	}
+	r, err := runner.Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, r)
+}
