@@ -257,16 +257,14 @@ func (c *cluster) restore(ctx context.Context, found halves) error {
 		return nil
 	case found.lost() == len(sides):
 		// The reviews of shows do not distinguish a replica that has seen nothing of the round from one that has seen all.
-		for _, side := range sides {
-			if err := c.repair(ctx, side, found[side]); err != nil {
-				return err
-			}
+		if err := c.repair(ctx, found); err != nil {
+			return err
 		}
 		time.Sleep(settle)
 	case found["a"].whole():
-		return c.restoreSide(ctx, "b", "a", found)
+		return c.restoreOther(ctx, "a", found)
 	case found["b"].whole():
-		return c.restoreSide(ctx, "a", "b", found)
+		return c.restoreOther(ctx, "b", found)
 	}
 	for _, side := range sides {
 		if err := c.await(ctx, side, true); err != nil {
@@ -276,30 +274,35 @@ func (c *cluster) restore(ctx context.Context, found halves) error {
 	return nil
 }
 
-// restoreSide restores a side while the other one is whole.
-func (c *cluster) restoreSide(ctx context.Context, lost, other string, found halves) error {
-	if err := c.await(ctx, other, false); err != nil {
+// restoreOther restores the other side while one is whole.
+func (c *cluster) restoreOther(ctx context.Context, whole string, found halves) error {
+	if err := c.await(ctx, whole, false); err != nil {
 		return err
 	}
-	if err := c.repair(ctx, lost, found[lost]); err != nil {
+	if err := c.repair(ctx, found); err != nil {
 		return err
 	}
-	return c.await(ctx, other, true)
+	return c.await(ctx, whole, true)
 }
 
-// repair creates what is missing of a side.
-func (c *cluster) repair(ctx context.Context, side string, found half) error {
-	return until(ctx, "restore side "+side, retry, func() error {
-		if !found.peer {
-			if err := ignoreExisting(c.createPeer(ctx, side)); err != nil {
-				return err
+// repair creates what is missing of both sides.
+func (c *cluster) repair(ctx context.Context, found halves) error {
+	for _, side := range sides {
+		if err := until(ctx, "restore side "+side, retry, func() error {
+			if !found[side].peer {
+				if err := ignoreExisting(c.createPeer(ctx, side)); err != nil {
+					return err
+				}
 			}
+			if !found[side].label {
+				return c.setLabel(ctx, side, fmt.Sprintf("%q", side))
+			}
+			return nil
+		}); err != nil {
+			return err
 		}
-		if !found.label {
-			return c.setLabel(ctx, side, fmt.Sprintf("%q", side))
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // await waits until every replica allows to delete the BGPPeer of a side, because the other side is whole, or denies it,

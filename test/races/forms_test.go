@@ -21,39 +21,53 @@ type race struct {
 	name string
 	// share is the part of the rounds that it runs: a run of kubectl takes much longer than a request.
 	share int
-	run   func(ctx context.Context, c *cluster, round int) result
+	// restless is true if a round does not wait until the replicas have seen the round before. Then both changes may be
+	// denied, or fail, in any number of rounds.
+	restless bool
+	run      func(ctx context.Context, c *cluster, round int) result
 }
 
 var races = []race{
-	{"two BGPPeers deleted", 1, func(ctx context.Context, c *cluster, _ int) result {
-		return together(c.deletion(ctx, peerName("a")), c.deletion(ctx, peerName("b")))
-	}},
-	{"labels of two Nodes removed", 1, func(ctx context.Context, c *cluster, _ int) result {
-		return together(c.unlabel(ctx, "a"), c.unlabel(ctx, "b"))
-	}},
-	{"a BGPPeer deleted, a label removed", 1, func(ctx context.Context, c *cluster, round int) result {
-		peer, node := "a", "b"
-		if round%2 == 1 {
-			peer, node = node, peer
-		}
-		return together(c.deletion(ctx, peerName(peer)), c.unlabel(ctx, node))
-	}},
-	{"DeleteCollection of BGPPeers", 1, func(ctx context.Context, c *cluster, _ int) result {
+	{name: "two BGPPeers deleted", share: 1, run: deletePeers},
+	{name: "labels of two Nodes removed", share: 1, run: unlabelNodes},
+	{name: "a BGPPeer deleted, a label removed", share: 1, run: deletePeerAndUnlabelNode},
+	{name: "DeleteCollection of BGPPeers", share: 1, run: func(ctx context.Context, c *cluster, _ int) result {
 		return together(func() error {
 			return c.peers.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 		})
 	}},
-	{"kubectl delete bgppeers --all", kubectlShare, func(ctx context.Context, c *cluster, _ int) result {
+	{name: "kubectl delete bgppeers --all", share: kubectlShare, run: func(ctx context.Context, c *cluster, _ int) result {
 		return c.kubectl(ctx, "delete", "bgppeers", "--all")
 	}},
-	{"kubectl label nodes --all rr-", kubectlShare, func(ctx context.Context, c *cluster, _ int) result {
+	{name: "kubectl label nodes --all rr-", share: kubectlShare, run: func(ctx context.Context, c *cluster, _ int) result {
 		return c.kubectl(ctx, "label", "nodes", "--all", reflectorLabel+"-")
 	}},
+	{name: "the first three in turn, without waiting for replicas", share: 1, restless: true, run: func(ctx context.Context, c *cluster, round int) result {
+		return []func(context.Context, *cluster, int) result{deletePeers, unlabelNodes, deletePeerAndUnlabelNode}[round%3](ctx, c, round)
+	}},
+}
+
+func deletePeers(ctx context.Context, c *cluster, _ int) result {
+	return together(c.deletion(ctx, peerName("a")), c.deletion(ctx, peerName("b")))
+}
+
+func unlabelNodes(ctx context.Context, c *cluster, _ int) result {
+	return together(c.unlabel(ctx, "a"), c.unlabel(ctx, "b"))
+}
+
+func deletePeerAndUnlabelNode(ctx context.Context, c *cluster, round int) result {
+	peer, node := "a", "b"
+	if round%2 == 1 {
+		peer, node = node, peer
+	}
+	return together(c.deletion(ctx, peerName(peer)), c.unlabel(ctx, node))
 }
 
 const (
 	kubectlShare = 2
 	pruneShare   = 10
+	// pruneRetry is the pause before a delete is repeated.
+	pruneRetry = 500 * time.Millisecond
 	// spares is the number of BGPPeers that are deleted together.
 	spares = 20
 )
@@ -68,7 +82,7 @@ type result struct {
 }
 
 // failed returns the number of answers that are neither allowed nor a denial.
-func (r result) failed() int { return len(r.errors) - r.denied }
+func (r *result) failed() int { return len(r.errors) - r.denied }
 
 // add adds an answer that is not allowed.
 func (r *result) add(err error) {
@@ -143,26 +157,33 @@ func (c *cluster) createSpares(ctx context.Context) error {
 	return nil
 }
 
-// deleteSpares deletes these BGPPeers at the same moment.
-func (c *cluster) deleteSpares(ctx context.Context) result {
+// deleteSpares deletes these BGPPeers at the same moment. It repeats a delete that is not allowed as a GitOps controller
+// does. It returns the answers, and an error if a delete is not allowed within a minute.
+func (c *cluster) deleteSpares(ctx context.Context) (result, error) {
+	var (
+		mu      sync.Mutex
+		answers result
+	)
 	changes := make([]func() error, spares)
 	for i := range changes {
-		changes[i] = c.deletion(ctx, spareName(i))
-	}
-	return together(changes...)
-}
-
-// removeSpares deletes those that are left, one after another.
-func (c *cluster) removeSpares(ctx context.Context) error {
-	for i := range spares {
-		if err := until(ctx, "delete "+spareName(i), retry, func() error {
-			if err := c.deletion(ctx, spareName(i))(); !apierrors.IsNotFound(err) {
+		remove := c.deletion(ctx, spareName(i))
+		changes[i] = func() error {
+			return until(ctx, "delete "+spareName(i), pruneRetry, func() error {
+				began := time.Now()
+				err := remove()
+				took := time.Since(began)
+				if apierrors.IsNotFound(err) { // A request that timed out has deleted it.
+					err = nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				answers.took = append(answers.took, took)
+				if err != nil {
+					answers.add(err)
+				}
 				return err
-			}
-			return nil
-		}); err != nil {
-			return err
+			})
 		}
 	}
-	return nil
+	return answers, errors.Join(together(changes...).errors...)
 }
