@@ -29,7 +29,7 @@ type Decider interface {
 
 // Handler answers admission requests. A denial has code 403. Any other code from 400 on
 // means that the request could not be evaluated. Some requests about Nodes are allowed in
-// either case; see notEnforced.
+// either case; see validate.Request.NotEnforced.
 type Handler struct {
 	cluster Cluster
 	decider Decider

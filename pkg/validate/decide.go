@@ -72,6 +72,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	}
 	m.finish()
 	d.Allowed = !d.denied()
+	d.Admit(&r)
 	if first.after.Topology == nil {
 		return d
 	}
