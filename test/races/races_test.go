@@ -93,12 +93,17 @@ func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 	return row
 }
 
-// rounds returns the number of rounds of a race that runs a share of them.
+// rounds returns the number of rounds of a race, or of harmless deletes, that runs a share of them. With a late watch
+// they are fewer, because a change waits 500 ms for the watch, and harmless deletes several times for 2 s.
 func (s setup) rounds(share int) int {
-	if s.late > 0 { // A round waits 500 ms for the watch.
-		return max(1, *rounds*2/(5*share))
+	count := *rounds
+	if s.late > 0 {
+		count = count * 2 / 5
+		if share > 1 {
+			count /= 2
+		}
 	}
-	return max(1, *rounds/share)
+	return max(1, count/share)
 }
 
 // round runs one round of a race. It returns the number of changes that were persisted.
@@ -126,7 +131,7 @@ func runPrune(t *testing.T, c *cluster, s setup) pruneRow {
 	t.Helper()
 	row := pruneRow{setup: s.name}
 	began := time.Now()
-	for round := range max(1, *rounds/pruneShare) {
+	for round := range s.rounds(pruneShare) {
 		if err := c.createSpares(t.Context()); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
