@@ -40,7 +40,7 @@ type Policies interface {
 
 // Try returns the violations of a policy in the current state, none if the state is not
 // known yet. An error means that the policy cannot be evaluated on it, unless it wraps
-// validate.ErrNoTopology or state.ErrStale.
+// validate.ErrNoTopology or state.ErrStale, or is a *validate.UnreadError.
 type Try func(context.Context, *policy.Policy) ([]violation.Violation, error)
 
 // PolicyHandler reviews BGPPolicies. It rejects those that cannot be used. A change that
@@ -139,7 +139,7 @@ func (r *policyReview) reject(log logr.Logger, code int32, reason metav1.StatusR
 // cannot be evaluated is an error: it would deny every change, or none.
 func (h *PolicyHandler) warnViolations(ctx context.Context, r *policyReview, p *policy.Policy) error {
 	found, err := h.try(ctx, p)
-	if errors.Is(err, validate.ErrNoTopology) || errors.Is(err, state.ErrStale) {
+	if _, unread := errors.AsType[*validate.UnreadError](err); unread || errors.Is(err, validate.ErrNoTopology) || errors.Is(err, state.ErrStale) {
 		// Fails open, as the API server does for BGPPolicies when the webhook is down.
 		r.Warnings = append(r.Warnings, fmt.Sprintf("BGPPolicy %s was not evaluated on the current state: %v", p.Name, err))
 		return nil

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -234,6 +235,12 @@ func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 				return nil, fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale)
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: stale data: for 4m0s the API server has sent nothing about Node"]}`,
+		},
+		"an object does not parse": {
+			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+				return nil, &validate.UnreadError{Object: calico.NewUnparsed(calico.ID{Kind: "BGPConfiguration", Name: "default"}, errors.New("spec.x: must be a string"))}
+			},
+			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: BGPConfiguration default does not parse (spec.x: must be a string): fix or delete it"]}`,
 		},
 		"the topology is late": {
 			func(context.Context, *policy.Policy) ([]violation.Violation, error) {

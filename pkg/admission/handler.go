@@ -29,7 +29,7 @@ type Decider interface {
 
 // Handler answers admission requests. A denial has code 403. Any other code from 400 on
 // means that the request could not be evaluated. Some requests about Nodes are allowed in
-// either case; see notEnforced.
+// either case; see validate.Request.NotEnforced.
 type Handler struct {
 	cluster Cluster
 	decider Decider
@@ -105,6 +105,9 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		return r.allow()
 	}
 	r.id = c.ID()
+	if !aboutNode(req) {
+		r.notes = append(r.notes, ignored(snapshot, r.id)...)
+	}
 	r = h.decide(ctx, r, snapshot, validate.Request{
 		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: dryRun(req),
 	})

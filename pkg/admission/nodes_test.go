@@ -88,6 +88,14 @@ func TestWhoseDenialsAreNotEnforced(t *testing.T) {
 	}
 }
 
+// The reasons of validate.Request.NotEnforced.
+const (
+	nodeTerminating = "the Node is being deleted, and a denial would keep it forever"
+	nodeRemoved     = "this controller deletes Nodes whose machines no longer exist"
+	nodeCalico      = "calico-node exits when it cannot write its Node"
+	nodeKubelet     = "a kubelet repeats its registration until it is accepted, and its Node is NotReady until then"
+)
+
 func TestAnswersAboutNodes(t *testing.T) {
 	failed := &validate.Decision{
 		Verdicts: fresh(violation.Violation{Policy: "timers-consistent", ID: "x", Action: violation.Warn, Message: "2 sessions differ", Link: "https://example.com/timers"}),

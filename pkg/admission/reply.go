@@ -61,6 +61,8 @@ func (r *reply) decide(d *validate.Decision) *reply {
 		return r.fail(http.StatusInternalServerError, "the change could not be evaluated:\n"+d.Message()+"\n"+r.dataAge())
 	case !d.Allowed:
 		return r.deny(d.Message())
+	case d.NotEnforced != "":
+		return r.override(resultAllowed, d.NotEnforced, d.Message())
 	default:
 		return r.allow()
 	}
@@ -73,9 +75,6 @@ func (r *reply) allow() *reply {
 }
 
 func (r *reply) deny(message string) *reply {
-	if reason := notEnforced(r.request); reason != "" {
-		return r.override(resultAllowed, reason, message)
-	}
 	r.result = resultDenied
 	r.Result = &metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
@@ -108,7 +107,15 @@ func (r *reply) fail(code int32, message string) *reply {
 	return r.complete()
 }
 
-// override allows the request for a reason and turns message into warnings.
+// nodeWriters is the reason to allow a change of a Node that could not be evaluated.
+const nodeWriters = "kubelets and calico-node write Nodes and must not depend on bgpguard"
+
+// aboutNode reports whether a request is about a Node.
+func aboutNode(req *admission.Request) bool {
+	return req.Kind.Group == "" && req.Kind.Kind == string(calico.KindNode)
+}
+
+// override allows the request for a reason. The warnings then contain message.
 func (r *reply) override(result, reason, message string) *reply {
 	r.result, r.notEnforced, r.message = result, reason, message
 	r.Allowed = true
@@ -119,7 +126,7 @@ func (r *reply) override(result, reason, message string) *reply {
 // links of the policies.
 func (r *reply) complete() *reply {
 	var lines []string
-	if r.notEnforced != "" {
+	if r.result == resultError && r.notEnforced != "" { // Of a denial, the decision has the warnings.
 		lines = append([]string{describe(r.request) + " is allowed anyway: " + r.notEnforced}, strings.Split(r.message, "\n")...)
 	}
 	see := ""

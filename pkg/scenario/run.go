@@ -103,7 +103,11 @@ func (s *Scenario) present() objects {
 
 // outcome returns the answer that a decision gives.
 func outcome(d *validate.Decision) Outcome {
-	o := Outcome{Allowed: d.Allowed, Message: d.Message(), Warnings: d.Warnings()}
+	o := Outcome{Allowed: d.Allowed, Warnings: d.Warnings()}
+	if d.Allowed {
+		return o
+	}
+	o.Message = d.Message()
 	for v := range d.Worse() {
 		if name := v.Violation.Policy; v.Applied() == violation.Deny && !slices.Contains(o.Policies, name) {
 			o.Policies = append(o.Policies, name)

@@ -180,7 +180,7 @@ func collect(out []Verdict, failures []Failure, v Verdict, err error) ([]Verdict
 // compareOne compares a violation with that before, nil if it did not exist.
 func compareOne(old, now *violation.Violation, before, after *topology.Topology) (Verdict, error) {
 	v := Verdict{Violation: *now, Before: old}
-	joined := 0
+	joined := false
 	if before != nil && after != nil {
 		// The sets are nested: the first one that gained names the most specific nodes.
 		for _, members := range now.Members {
@@ -189,13 +189,13 @@ func compareOne(old, now *violation.Violation, before, after *topology.Topology)
 				return v, fmt.Errorf("violation %q: %w", now.ID, err)
 			}
 			v.Gained, v.Sample = gain.Members, gain.Sample
-			joined = max(joined, gain.Joined)
+			joined = joined || gain.Joined > 0
 			if v.Gained > 0 {
 				break
 			}
 		}
 	}
-	v.relate(float64(joined))
+	v.relate(joined)
 	if v.Relation == New { // All nodes are new: naming them again would say nothing.
 		v.Gained, v.Sample = 0, nil
 	}
@@ -216,15 +216,16 @@ func compareToChange(found *violation.Violation, before, after *topology.Topolog
 	return v, err
 }
 
-// relate sets the relation. joined is how many members joined.
-func (v *Verdict) relate(joined float64) {
+// relate sets the relation. joined reports that members joined. If no other member was
+// gained, a larger size comes from those that joined.
+func (v *Verdict) relate(joined bool) {
 	was := 0.0
 	if v.Before != nil {
 		was = v.Before.Size
 	}
 	grown := v.Violation.Size - was
 	switch {
-	case v.Gained == 0 && joined > 0 && grown > 0 && grown <= joined:
+	case v.Gained == 0 && joined && grown > 0:
 		v.Relation = Joined
 	case v.Before == nil:
 		v.Relation = New

@@ -16,6 +16,9 @@ type Decision struct {
 	// Allowed is false if a policy whose action is Deny found a worse violation or could
 	// not be evaluated; see Evaluated.
 	Allowed bool
+	// NotEnforced is the reason why the change is allowed although policies deny it; see
+	// Request.NotEnforced. It is "" if there is none.
+	NotEnforced string
 	// Object is the changed object.
 	Object violation.Object
 	// Alters reports that the change alters the topology under one of the assumptions, or that
@@ -119,7 +122,7 @@ const maxLines = 20
 
 // Message returns the reason why the change is not allowed: a line for each violation that
 // denies it and each policy that could not be evaluated, then the effects. It is "" if
-// the change is allowed.
+// nothing denies the change. If d.NotEnforced is set, the change is allowed in spite of it.
 func (d *Decision) Message() string {
 	var lines []string
 	for i := range d.Verdicts {
@@ -142,11 +145,14 @@ func (d *Decision) Message() string {
 }
 
 // Warnings returns the warnings for the user, in order of policies: violations of policies
-// whose action is Warn or from which the user is exempt, violations that existed before and
+// whose action is Warn or from which the user is exempt, what policies deny where that is not enforced, violations that existed before and
 // are about the changed object, and policies that could not be evaluated. The effects
 // follow if the change is allowed, then what Calico ignores in the object.
 func (d *Decision) Warnings() []string {
 	var out []string
+	if d.NotEnforced != "" {
+		out = append([]string{d.Object.String() + " is allowed anyway: " + d.NotEnforced}, strings.Split(d.Message(), "\n")...)
+	}
 	failures := d.Failures
 	for i := range d.Verdicts {
 		v := &d.Verdicts[i]
@@ -161,7 +167,7 @@ func (d *Decision) Warnings() []string {
 	for i := range failures {
 		out = failures[i].warn(out)
 	}
-	if d.Allowed && len(out) > 0 && len(d.Effects) > 0 {
+	if d.Allowed && d.NotEnforced == "" && len(out) > 0 && len(d.Effects) > 0 {
 		out = append(out, d.Effect())
 	}
 	for _, p := range d.Problems {

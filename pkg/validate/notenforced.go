@@ -1,12 +1,10 @@
-package admission
+package validate
 
 import (
 	"slices"
 
-	admissionv1 "k8s.io/api/admission/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
-
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // nodeControllers are the users that delete the Nodes of machines that no longer exist.
@@ -37,37 +35,30 @@ var calicoNodes = []string{
 	"system:serviceaccount:calico-system:calico-node",
 }
 
-// The reasons to allow a request about a Node although policies deny it or could not be
-// evaluated.
+// The reasons to allow a change of a Node although policies deny it.
 const (
-	nodeWriters     = "kubelets and calico-node write Nodes and must not depend on bgpguard"
 	nodeTerminating = "the Node is being deleted, and a denial would keep it forever"
 	nodeRemoved     = "this controller deletes Nodes whose machines no longer exist"
 	nodeCalico      = "calico-node exits when it cannot write its Node"
 	nodeKubelet     = "a kubelet repeats its registration until it is accepted, and its Node is NotReady until then"
 )
 
-// aboutNode reports whether a request is about a Node.
-func aboutNode(req *admission.Request) bool {
-	return req.Kind.Group == "" && req.Kind.Kind == string(calico.KindNode)
-}
-
-// notEnforced returns the reason to allow a request that policies deny, "" if the denial is
-// enforced. Only requests about Nodes can have a reason. calico-node may make any change, and
-// a kubelet any change of its own Node. A
-// node controller may only delete: policies exist to deny, for example, that a cloud controller
-// removes a label. Every user may update a Node that is being deleted.
-func notEnforced(req *admission.Request) string {
-	switch user := req.UserInfo.Username; {
-	case !aboutNode(req):
+// NotEnforced returns the reason to allow a change that policies deny, "" if the denial is
+// enforced. Only changes of Nodes can have a reason. calico-node may make any change, and a
+// kubelet any change of its own Node. A node controller may only delete: policies exist to
+// deny, for example, that a cloud controller removes a label. Every user may update a Node
+// that is being deleted.
+func (r *Request) NotEnforced() string {
+	switch {
+	case r.ID().Kind != calico.KindNode:
 		return ""
-	case slices.Contains(calicoNodes, user):
+	case slices.Contains(calicoNodes, r.User):
 		return nodeCalico
-	case ownKubelet(req):
+	case r.ownKubelet():
 		return nodeKubelet
-	case req.Operation == admissionv1.Delete && slices.Contains(nodeControllers, user):
+	case r.Operation() == state.Delete && slices.Contains(nodeControllers, r.User):
 		return nodeRemoved
-	case req.Operation == admissionv1.Update && deleting(req.Object.Raw):
+	case r.Operation() == state.Update && terminating(r.After):
 		return nodeTerminating
 	default:
 		return ""
@@ -77,6 +68,21 @@ func notEnforced(req *admission.Request) string {
 // ownKubelet reports whether a kubelet writes the Node on which it runs. The group matters:
 // everybody who may create a user of any name, as in some identity providers, could otherwise
 // bypass the policies.
-func ownKubelet(req *admission.Request) bool {
-	return req.Name != "" && req.UserInfo.Username == "system:node:"+req.Name && slices.Contains(req.UserInfo.Groups, "system:nodes")
+func (r *Request) ownKubelet() bool {
+	return r.User == "system:node:"+r.ID().Name && slices.Contains(r.Groups, "system:nodes")
+}
+
+// terminating reports whether a Node is being deleted.
+func terminating(o calico.Object) bool {
+	n, ok := o.(*calico.Node)
+	return ok && n.DeletionTimestamp != ""
+}
+
+// Admit allows the change of r if policies deny it and the denial is not enforced. The
+// decision then warns of what policies deny.
+func (d *Decision) Admit(r *Request) {
+	if !d.Allowed && d.Evaluated() {
+		d.NotEnforced = r.NotEnforced()
+		d.Allowed = d.NotEnforced != ""
+	}
 }
