@@ -146,7 +146,7 @@ func TestDecisions(t *testing.T) {
 		"a restart time unlike the others' is a warning": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "", "[timers-consistent] different restart times between nodes: 120s for 351 sessions"},
 		"nodeMeshMaxRestartTime may change before the BGPPeers": {append(nodes(t, 5, 0), peer(t, "p", "all()", "all()")),
 			state.Change{After: calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})}, "", "[timers-consistent] BGPPeer p has a different restart time"},
-		"the same duration in another form may":          {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
+		"the same duration in another form may": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "2m")}, "", ""},
 		"an external peer's restart time is its own affair": {reflected(calicotest.Mesh(t, false)),
 			state.Change{After: calicotest.Object(t, "BGPPeer", "tor", map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(64900), "maxRestartTime": "300s"})}, "", ""},
 		"a peer unlike nodeMeshMaxRestartTime may not": {append(nodes(t, 5, 0), calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeMeshMaxRestartTime": "180s"})),
