@@ -331,7 +331,7 @@ func TestAnOverriddenChangeIsReserved(t *testing.T) {
 	r := w.replica(t)
 	r.decider = deciderFunc(func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
 		d := denied()
-		d.Alters = true
+		d.Allowed, d.NotEnforced, d.Alters = true, nodeRemoved, true
 		return d
 	})
 	if answer := r.Handle(t.Context(), nodeRequest(remove, lifecycle)); !answer.Allowed {
