@@ -216,6 +216,45 @@ test_fail_an_address_of_services if {
 	}
 }
 
+# Addresses that no router has.
+
+test_fail_no_address_of_a_router[ip] if {
+	some ip in [
+		"127.0.0.1", "127.8.0.1:1790", "[::1]:179", "0:0:0::1", "0.0.0.0", "::", "224.0.0.5", "ff02::5",
+		"255.255.255.255",
+	]
+	some violation in _of_peer({"peerIP": ip}, {})
+	violation.id == "tor-1/no-router"
+}
+
+# Services.
+
+test_fail_services_that_no_router_gets if {
+	every peers in [{}, {"idle": object.union(_peer("idle", {}), {"localNodes": 0})}] {
+		_violations(object.union(_services, {"bgpPeers": peers}), {}) == {{
+			"id": "services/no-external-peer",
+			"size": 2,
+			"msg": concat("", [
+				"the nodes advertise services to no router: serviceClusterIPs, serviceLoadBalancerIPs of ",
+				"BGPConfiguration default are set, and no BGPPeer gives a node an external peer; ",
+				"add a BGPPeer for the routers, or remove the ranges",
+			]),
+			"details": {"fields": ["serviceClusterIPs", "serviceLoadBalancerIPs"]},
+			"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		}}
+	}
+}
+
+test_success_services_that_a_router_gets if {
+	_violations(object.union(_services, {"bgpPeers": {"tor-1": _peer("tor-1", {})}}), {}) == set()
+}
+
+_services := {"bgpConfigurations": {"default": {"name": "default", "spec": {
+	"serviceClusterIPs": [{"cidr": "10.96.0.0/12"}],
+	"serviceExternalIPs": [],
+	"serviceLoadBalancerIPs": [{"cidr": "10.99.0.0/24"}],
+}}}}
+
 _of_two(one, two) := _violations({"bgpPeers": {"one": _peer("one", one), "two": _peer("two", two)}}, {})
 
 _of_peer(spec, parameters) := _violations({"bgpPeers": {"tor-1": _peer("tor-1", spec)}}, parameters)
