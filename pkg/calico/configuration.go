@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -113,6 +114,35 @@ type IPPool struct {
 	DisableBGPExport bool
 	// Workload means that pods get addresses from the pool.
 	Workload bool
+	// CIDR is the pool's CIDR with its host bits masked, as Calico reads it. It is the zero
+	// Prefix if it does not parse: Calico then ignores the pool.
+	CIDR netip.Prefix
+	// Routed means that pods with an address of the pool keep their routes. They do unless
+	// LoadBalancer is the only use of the pool: Felix then programs no routes to it
+	// (felix/calc/l3_route_resolver.go, since v3.31.6 and v3.32.1).
+	Routed bool
+	// Disabled means that pods get no more addresses from the pool. Pods that have one keep
+	// it.
+	Disabled bool
+	// Unused means that the pool is known to hold no address: it was created disabled, and
+	// its spec did not change since.
+	Unused bool
+}
+
+// Informed returns the object after a change with what the change shows about it. An IPPool
+// that is created disabled holds no address, and neither does one that held none and stays
+// disabled.
+func Informed(before, after Object) Object {
+	p, ok := after.(*IPPool)
+	if !ok || !p.Disabled || p.Unused {
+		return after
+	}
+	if old, ok := before.(*IPPool); before != nil && (!ok || !old.Unused) {
+		return after
+	}
+	out := *p
+	out.Unused = true
+	return &out
 }
 
 func decodeIPPool(m Metadata, spec *fields) *IPPool {
@@ -127,7 +157,13 @@ func decodeIPPool(m Metadata, spec *fields) *IPPool {
 		p.IPIPMode = string(v3.IPIPModeNever)
 	}
 	p.DisableBGPExport = spec.flag("disableBGPExport")
+	if prefix, err := netip.ParsePrefix(spec.text("cidr")); err == nil {
+		p.CIDR = prefix.Masked()
+	}
+	p.Disabled = spec.flag("disabled")
+	p.Unused = p.Disabled && m.generation() == 1
 	uses := spec.texts("allowedUses")
+	p.Routed = len(uses) == 0 || slices.ContainsFunc(uses, func(use string) bool { return use != string(v3.IPPoolAllowedUseLoadBalancer) })
 	p.Workload = len(uses) == 0 || slices.Contains(uses, string(v3.IPPoolAllowedUseWorkload))
 	return p
 }

@@ -26,8 +26,8 @@ type ID struct {
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 
 // Object is a Node, BGPConfiguration, BGPPeer, IPPool, BGPFilter,
-// FelixConfiguration, ClusterInformation, Secret or NodeStatus, or the Unparsed in place of
-// one. Objects are immutable once decoded.
+// FelixConfiguration, ClusterInformation, IPAMBlock, Secret or NodeStatus, or the Unparsed in
+// place of one. Objects are immutable once decoded.
 type Object interface {
 	// ID returns the object's kind and name.
 	ID() ID
@@ -58,7 +58,8 @@ type FieldError struct {
 // Error returns "field: message".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// Metadata is the common part of all objects but Nodes, Secrets and NodeStatuses.
+// Metadata is the common part of all objects but Nodes, Secrets, IPAMBlocks and
+// NodeStatuses.
 type Metadata struct {
 	Name        string
 	Labels      map[string]string
@@ -88,8 +89,16 @@ func (m *Metadata) problem(field, format string, args ...any) {
 
 func (m *Metadata) metadata() *Metadata { return m }
 
-// MetadataOf returns the metadata and spec of o. It returns nil for a Node, a Secret, a
-// NodeStatus and an Unparsed.
+// generation returns metadata.generation, which the API server sets to 1 for a new object
+// and increases when the spec changes. It is 0 if it is not known.
+func (m *Metadata) generation() int64 {
+	meta, _ := m.sent["metadata"].(map[string]any)
+	n, _ := integer(meta["generation"])
+	return n
+}
+
+// MetadataOf returns the metadata and spec of o. It returns nil for a Node, a Secret, an
+// IPAMBlock, a NodeStatus and an Unparsed.
 func MetadataOf(o Object) *Metadata {
 	if m, ok := o.(interface{ metadata() *Metadata }); ok {
 		return m.metadata()
@@ -99,7 +108,7 @@ func MetadataOf(o Object) *Metadata {
 
 // Down reports whether o is down: it is terminating, or it is a Node that is not ready. What
 // is down must not be relied upon, although Calico still configures its sessions. Down
-// returns false for nil, and for a Secret, a NodeStatus or an Unparsed.
+// returns false for nil, and for a Secret, an IPAMBlock, a NodeStatus or an Unparsed.
 func Down(o Object) bool {
 	if n, ok := o.(*Node); ok {
 		return n.NotReady || n.DeletionTimestamp != ""
@@ -109,7 +118,7 @@ func Down(o Object) bool {
 }
 
 // Labels returns the labels of o as Calico's selectors see them. It returns nil for nil, and
-// for a Secret, a NodeStatus or an Unparsed, whose labels are not stored.
+// for a Secret, an IPAMBlock, a NodeStatus or an Unparsed, whose labels are not stored.
 func Labels(o Object) map[string]string {
 	if n, ok := o.(*Node); ok {
 		return labelsOf(n.Labels)
@@ -129,7 +138,7 @@ func labelsOf(labels map[string]string) map[string]string {
 }
 
 // Manifest returns o as it was sent. Its labels and annotations are those that the user
-// wrote, without the annotation in which Calico stores them. For a Secret, a NodeStatus and a
+// wrote, without the annotation in which Calico stores them. For a Secret, an IPAMBlock, a NodeStatus and a
 // Node that was not decoded from a core/v1 document, it returns a document with the known
 // fields. It returns nil for nil and an Unparsed. The document shares values with o and must not be changed.
 func Manifest(o Object) map[string]any {
@@ -179,12 +188,20 @@ func Equal(a, b Object) bool {
 	case *Secret:
 		b, ok := b.(*Secret)
 		return ok && a.equal(b)
+	case *IPAMBlock:
+		b, ok := b.(*IPAMBlock)
+		return ok && a.equal(b)
 	case *NodeStatus:
 		b, ok := b.(*NodeStatus)
 		return ok && a.equal(b)
 	case *Unparsed:
 		b, ok := b.(*Unparsed)
 		return ok && *a == *b
+	}
+	if p, ok := a.(*IPPool); ok {
+		if q, ok := b.(*IPPool); !ok || p.Unused != q.Unused {
+			return false
+		}
 	}
 	x, y := MetadataOf(a), MetadataOf(b)
 	return x != nil && y != nil && x.ID() == y.ID() && x.DeletionTimestamp == y.DeletionTimestamp &&

@@ -83,6 +83,13 @@ func (c Change) ID() calico.ID {
 	return c.Before.ID()
 }
 
+// Informed returns c with what it shows about its object and the object alone does not; see
+// calico.Informed.
+func (c Change) Informed() Change {
+	c.After = calico.Informed(c.Before, c.After)
+	return c
+}
+
 // New returns a snapshot of objects, which may be in any order. If two objects have the same
 // ID, the snapshot contains the later one. An Unparsed object is unread; see Unread. An optional kind is known if objects contains an
 // object of the kind. O(n log n).
@@ -223,6 +230,9 @@ func (s *Snapshot) BGPFilters() []*calico.BGPFilter { return listOf[*calico.BGPF
 // Secrets returns the Secrets in calico-node's namespace, sorted by name.
 func (s *Snapshot) Secrets() []*calico.Secret { return listOf[*calico.Secret](s) }
 
+// IPAMBlocks returns the IPAMBlocks, sorted by name.
+func (s *Snapshot) IPAMBlocks() []*calico.IPAMBlock { return listOf[*calico.IPAMBlock](s) }
+
 // NodeStatuses returns the CalicoNodeStatuses, sorted by name.
 func (s *Snapshot) NodeStatuses() []*calico.NodeStatus { return listOf[*calico.NodeStatus](s) }
 
@@ -250,6 +260,13 @@ func (s *Snapshot) ClusterInformation() *calico.ClusterInformation {
 func SameNodes(a, b *Snapshot) bool {
 	i := calico.KindNode.Index()
 	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i])
+}
+
+// SameIPAMBlocks reports whether two snapshots share their list of IPAMBlocks and agree on
+// whether it is complete. O(1).
+func SameIPAMBlocks(a, b *Snapshot) bool {
+	i := calico.KindIPAMBlock.Index()
+	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i]) && a.Knows(calico.KindIPAMBlock) == b.Knows(calico.KindIPAMBlock)
 }
 
 // SameConfiguration reports whether two snapshots share the lists of all objects that decide

@@ -107,7 +107,7 @@ func (p *programming) needsBGP(pool *calico.IPPool) bool {
 }
 
 // clusterRoutes returns which components program the routes to pods on other nodes.
-func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
+func clusterRoutes(s *state.Snapshot, a *allocations) *ClusterRoutes {
 	p := newProgramming(s)
 	out := &ClusterRoutes{Setting: p.setting}
 	if p.version != nil {
@@ -115,7 +115,7 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	}
 	p.ipip.Pools, p.noEncap.Pools = []string{}, []string{}
 	for _, pool := range s.IPPools() {
-		if c := p.class(pool); c != nil && pool.Workload {
+		if c := p.class(pool); c != nil && a.mayRoute(pool) != AllocationsNone {
 			c.Pools = append(c.Pools, pool.Name)
 		}
 	}
@@ -125,15 +125,18 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 
 // podTraffic returns in which families pod traffic between nodes needs BGP. If the
 // state has no IPPool for pods, it reports that both families need BGP.
-func podTraffic(s *state.Snapshot, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
-	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}}, IPv6: PodTraffic{Pools: []string{}}}
+func podTraffic(s *state.Snapshot, a *allocations, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
+	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}, DisabledPools: []string{}}, IPv6: PodTraffic{Pools: []string{}, DisabledPools: []string{}}}
 	known := false
 	for _, p := range s.IPPools() {
-		if !p.Workload {
-			continue
-		}
-		known = true
-		if f := out.In(p.Family); needs(p) {
+		has := a.mayRoute(p)
+		known = known || has != AllocationsNone
+		f := out.In(p.Family)
+		switch {
+		case has == AllocationsNone || !needs(p):
+		case has == AllocationsUnknown:
+			f.DisabledPools = append(f.DisabledPools, p.Name)
+		default:
 			f.NeedsBGP = true
 			f.Pools = append(f.Pools, p.Name)
 		}

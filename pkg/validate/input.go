@@ -60,6 +60,7 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	put("routes", s.Routes == old.Routes, whole(s.Routes))
 	put("convergence", s.Convergence == old.Convergence, whole(s.Convergence))
 	put("podTraffic", s.PodTraffic == old.PodTraffic, whole(s.PodTraffic))
+	put("podAddresses", s.PodAddresses == old.PodAddresses, whole(s.PodAddresses))
 	put("clusterRoutes", s.ClusterRoutes == old.ClusterRoutes, whole(s.ClusterRoutes))
 	put("timers", s.Timers == old.Timers, whole(s.Timers))
 	put("bgpPeers", false, each(s.BGPPeers, old.BGPPeers))
@@ -134,20 +135,21 @@ func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() as
 // input for the state alone, without the parts before and change. The only error is that of
 // ctx.
 func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input ast.Object, data ast.Value, err error) {
-	every := func(string) bool { return true }
+	every, policies := func(string) bool { return true }, e.policies.Load()
+	r.Change = r.Informed()
 	if r.Before == nil && r.After == nil {
-		j, err := e.prepare(ctx, s, every, nil, false)
+		j, err := e.prepare(ctx, s, policies, every, nil, false)
 		if err != nil {
 			return nil, nil, err
 		}
 		return j.document, j.data(), nil
 	}
 	s = asKnown(s, r.Change)
-	before, err := e.prepare(ctx, s, every, nil, false)
+	before, err := e.prepare(ctx, s, policies, every, nil, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := e.prepare(ctx, s.Apply(r.Change), every, before, true)
+	after, err := e.prepare(ctx, s.Apply(r.Change), policies, every, before, true)
 	if err != nil {
 		return nil, nil, err
 	}
