@@ -16,6 +16,7 @@ CLI_IMAGE ?= bgpguard/bgpguard:$(VERSION)
 
 FUZZTIME   ?= 5s
 BENCHCOUNT ?= 6
+RACE_ROUNDS ?= 50
 
 # Tests with the build tag `system` need a control plane, a browser or BIRD; all others are unit tests. Unit tests run
 # with the race detector in packages that share memory between goroutines: the detector costs several times the time.
@@ -79,7 +80,7 @@ golden: generate build controlplane crds ## Write every golden file (-update); r
 ##@ Check
 
 .PHONY: test
-test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e browser bird ## Everything that CI runs, in this order
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e races-short browser bird ## Everything that CI runs, in this order
 	$(step) 'all passed'
 
 .PHONY: quick
@@ -147,6 +148,16 @@ unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where 
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
 	$(step) 'e2e: go test ./test/e2e ./test/judgement ./test/env ./test/docs against a real control plane'
 	@go test $(SYSTEM) -count=1 -p 1 ./test/e2e ./test/judgement ./test/env ./test/docs
+
+.PHONY: races
+races: RACE_ROUNDS = 500
+races: races-short ## Concurrent changes against a real API server, 500 rounds of each race (half an hour)
+
+# The tables stay in bin/races.md. A longer run must not end at go test's limit of ten minutes.
+.PHONY: races-short
+races-short: build controlplane crds ## Concurrent changes against a real API server, RACE_ROUNDS (50) rounds of each race
+	$(step) 'races: go test ./test/races, $(RACE_ROUNDS) rounds of each race'
+	@go test $(SYSTEM) -count=1 -timeout 2h ./test/races -rounds $(RACE_ROUNDS); status=$$?; cat bin/races.md; exit $$status
 
 .PHONY: browser
 browser: build test/browser/node_modules/.package-lock.json ## HTML reports in Chromium, with axe-core (needs chromium and npm)

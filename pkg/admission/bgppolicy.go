@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -40,7 +42,7 @@ type Policies interface {
 
 // Try returns the violations of a policy in the current state, none if the state is not
 // known yet. An error means that the policy cannot be evaluated on it, unless it wraps
-// validate.ErrNoTopology or state.ErrStale.
+// validate.ErrNoTopology or state.ErrStale, or is a *validate.UnreadError.
 type Try func(context.Context, *policy.Policy) ([]violation.Violation, error)
 
 // PolicyHandler reviews BGPPolicies. It rejects those that cannot be used. A change that
@@ -123,7 +125,7 @@ func (h *PolicyHandler) review(ctx context.Context, req *admission.Request) *pol
 		return r
 	}
 	if req.Operation == admissionv1.Update {
-		warnWeakened(log, r, &old, &is)
+		warnWeakened(log, r, p, &old, &is)
 	}
 	return r
 }
@@ -139,7 +141,7 @@ func (r *policyReview) reject(log logr.Logger, code int32, reason metav1.StatusR
 // cannot be evaluated is an error: it would deny every change, or none.
 func (h *PolicyHandler) warnViolations(ctx context.Context, r *policyReview, p *policy.Policy) error {
 	found, err := h.try(ctx, p)
-	if errors.Is(err, validate.ErrNoTopology) || errors.Is(err, state.ErrStale) {
+	if _, unread := errors.AsType[*validate.UnreadError](err); unread || errors.Is(err, validate.ErrNoTopology) || errors.Is(err, state.ErrStale) {
 		// Fails open, as the API server does for BGPPolicies when the webhook is down.
 		r.Warnings = append(r.Warnings, fmt.Sprintf("BGPPolicy %s was not evaluated on the current state: %v", p.Name, err))
 		return nil
@@ -178,22 +180,29 @@ func (h *PolicyHandler) warnDeleted(log logr.Logger, r *policyReview, o *v1alpha
 	log.Info("BGPPolicy deleted", "message", message)
 }
 
-// warnWeakened warns that a BGPPolicy enforces less than before.
-func warnWeakened(log logr.Logger, r *policyReview, old, is *v1alpha1.BGPPolicy) {
-	ways := weakened(&old.Spec, &is.Spec)
-	if ways == nil {
+// warnWeakened warns that a BGPPolicy enforces less than before, or may do so. p is the policy
+// after the change.
+func warnWeakened(log logr.Logger, r *policyReview, p *policy.Policy, old, is *v1alpha1.BGPPolicy) {
+	ways, possible := weakened(p, &old.Spec, &is.Spec)
+	var warnings []string
+	if ways != nil {
+		warnings = append(warnings, fmt.Sprintf("BGPPolicy %s enforces less than before: %s", is.Name, strings.Join(ways, "; ")))
+	}
+	if possible != nil {
+		warnings = append(warnings, fmt.Sprintf("BGPPolicy %s may enforce less than before, because the effect of a change is not known: %s", is.Name, strings.Join(possible, "; ")))
+	}
+	if warnings == nil {
 		return
 	}
-	warning := fmt.Sprintf("BGPPolicy %s enforces less than before: %s", is.Name, strings.Join(ways, "; "))
-	r.Warnings = append(r.Warnings, warning)
-	r.AuditAnnotations["weakened"] = text.Cut(warning, maxCauseLength)
-	log.Info("BGPPolicy weakened", "message", warning)
+	r.Warnings = append(r.Warnings, warnings...)
+	message := strings.Join(warnings, "; ")
+	r.AuditAnnotations["weakened"] = text.Cut(message, maxCauseLength)
+	log.Info("BGPPolicy weakened", "message", message)
 }
 
-// weakened returns the ways in which a spec enforces less than the one before. It does not
-// compare parameters, whose meaning it does not know.
-func weakened(old, is *v1alpha1.BGPPolicySpec) []string {
-	var ways []string
+// weakened returns the ways in which a spec enforces less than the one before, and those in
+// which it may do so. The METADATA of the policy says which changes of parameters loosen it.
+func weakened(p *policy.Policy, old, is *v1alpha1.BGPPolicySpec) (ways, possible []string) {
 	if old.Policy != "" && old.Policy != is.Policy {
 		ways = append(ways, fmt.Sprintf("it no longer enforces policy %s", old.Policy))
 	}
@@ -213,7 +222,38 @@ func weakened(old, is *v1alpha1.BGPPolicySpec) []string {
 	if more != nil {
 		ways = append(ways, "it exempts "+strings.Join(more, ", "))
 	}
-	return ways
+	switch {
+	case old.Rego != nil && is.Rego == nil:
+		possible = append(possible, "its Rego is replaced by policy "+is.Policy)
+	case old.Rego != nil && !maps.Equal(rules(old.Rego), rules(is.Rego)):
+		possible = append(possible, "its Rego changed")
+	}
+	if old.Policy != is.Policy {
+		return ways, possible // The parameters are those of another policy.
+	}
+	loosened, unknown, err := p.Definition.Loosened(raw(old.Parameters), raw(is.Parameters))
+	if err != nil {
+		unknown = append(unknown, fmt.Sprintf("its parameters, of which the old ones do not match the policy (%v)", err))
+	}
+	return append(ways, loosened...), append(possible, unknown...)
+}
+
+// rules returns the Rego modules without tests, by name.
+func rules(r *v1alpha1.Rego) map[string]string {
+	out := map[string]string{}
+	for _, m := range r.Modules {
+		if !policy.IsTest(m.Name) {
+			out[m.Name] = m.Text
+		}
+	}
+	return out
+}
+
+func raw(parameters *apiextensionsv1.JSON) []byte {
+	if parameters == nil {
+		return nil
+	}
+	return parameters.Raw
 }
 
 // exempted returns the names of all users, groups and service accounts that are exempt.

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -64,6 +66,18 @@ func policyRequest(op admissionv1.Operation, name, object, old string) admission
 	return r
 }
 
+const ownPolicy = `# METADATA
+# title: Own
+# description: Finds nothing.
+# custom:
+#   severity: low
+#   judges: state
+#   validationActions: [Warn]
+package policies.own
+
+violation contains {"id": "a", "size": 1, "msg": "a", "details": {}, "objects": []} if input.state.mesh.nodes == -NUMBER
+`
+
 func TestBGPPolicyReview(t *testing.T) {
 	const (
 		mesh  = `{"policy":"mesh-node-limit","validationActions":["Deny"]}`
@@ -72,6 +86,19 @@ func TestBGPPolicyReview(t *testing.T) {
 	)
 	weakened := func(how string) string {
 		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","weakened":"BGPPolicy mesh enforces less than before: ` + how + `"},"warnings":["BGPPolicy mesh enforces less than before: ` + how + `"]}`
+	}
+	possibly := func(how string) string {
+		how = "BGPPolicy mesh may enforce less than before, because the effect of a change is not known: " + how
+		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","weakened":"` + how + `"},"warnings":["` + how + `"]}`
+	}
+	// own is a spec with Rego, which differs by a number.
+	own := func(number string, more ...string) string {
+		text, err := json.Marshal(strings.ReplaceAll(ownPolicy, "NUMBER", number))
+		if err != nil {
+			t.Fatal(err)
+		}
+		modules := append([]string{`{"name":"own.rego","text":` + string(text) + `}`}, more...)
+		return `{"rego":{"modules":[` + strings.Join(modules, ",") + `]},"validationActions":["Deny"]}`
 	}
 	deleted := func(text string) string {
 		return `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","no-longer-enforced":"` + text + `"},"warnings":["` + text + `"]}`
@@ -123,6 +150,33 @@ func TestBGPPolicyReview(t *testing.T) {
 		"one that becomes another policy": {
 			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "mesh-node-limit", "timers-consistent", 1)), bgpPolicy("mesh", mesh)),
 			want:    weakened("it no longer enforces policy mesh-node-limit"),
+		},
+		"a parameter that loosens it": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "{", `{"parameters":{"maxNodes":300},`, 1)), bgpPolicy("mesh", mesh)),
+			want:    weakened("parameter maxNodes is 300, was 100"),
+		},
+		"a parameter that tightens it": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", strings.Replace(mesh, "{", `{"parameters":{"maxNodes":30},`, 1)), bgpPolicy("mesh", mesh)), want: plain,
+		},
+		"a parameter whose effect is not known": {
+			request: policyRequest(update, "mesh",
+				bgpPolicy("mesh", `{"policy":"timers-consistent","parameters":{"restartTime":"60s","minRestartTime":"5s"},"validationActions":["Deny"]}`),
+				bgpPolicy("mesh", `{"policy":"timers-consistent","parameters":{"restartTime":"120s","minRestartTime":"10s"},"validationActions":["Deny"]}`)),
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed","weakened":"BGPPolicy mesh enforces less than before: parameter minRestartTime is \"5s\", was \"10s\"; BGPPolicy mesh may enforce less than before, because the effect of a change is not known: parameter restartTime is \"60s\", was \"120s\""},` +
+				`"warnings":["BGPPolicy mesh enforces less than before: parameter minRestartTime is \"5s\", was \"10s\"","BGPPolicy mesh may enforce less than before, because the effect of a change is not known: parameter restartTime is \"60s\", was \"120s\""]}`,
+		},
+		"old parameters that are not valid": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", strings.Replace(mesh, "{", `{"parameters":{"nodes":30},`, 1))),
+			want:    possibly("its parameters, of which the old ones do not match the policy (parameters: additional properties 'nodes' not allowed; known are maxNodes)"),
+		},
+		"other Rego": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", own("1")), bgpPolicy("mesh", own("2"))), want: possibly("its Rego changed"),
+		},
+		"other tests of its Rego": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", own("1", `{"name":"a_test.rego","text":"package policies.own_test\n"}`)), bgpPolicy("mesh", own("1"))), want: plain,
+		},
+		"a policy of the library in place of Rego": {
+			request: policyRequest(update, "mesh", bgpPolicy("mesh", mesh), bgpPolicy("mesh", own("1"))), want: possibly("its Rego is replaced by policy mesh-node-limit"),
 		},
 		"a delete": {
 			request: policyRequest(remove, "mesh-node-limit", "", bgpPolicy("mesh-node-limit", mesh)),
@@ -234,6 +288,12 @@ func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 				return nil, fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale)
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: stale data: for 4m0s the API server has sent nothing about Node"]}`,
+		},
+		"an object does not parse": {
+			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+				return nil, &validate.UnreadError{Object: calico.NewUnparsed(calico.ID{Kind: "BGPConfiguration", Name: "default"}, errors.New("spec.x: must be a string"))}
+			},
+			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: BGPConfiguration default does not parse (spec.x: must be a string): fix or delete it"]}`,
 		},
 		"the topology is late": {
 			func(context.Context, *policy.Policy) ([]violation.Violation, error) {

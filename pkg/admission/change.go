@@ -12,6 +12,8 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 // change is the change that a request asks for.
@@ -55,18 +57,49 @@ func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *inva
 	if req.Operation == admissionv1.Create {
 		return c, nil
 	}
+	id := calico.ID{Kind: calico.Kind(req.Kind.Kind), Name: req.Name}
+	if len(req.OldObject.Raw) == 0 {
+		c.Before = snapshot.Get(id)
+		return c, nil
+	}
 	before, err := calico.DecodeJSON(req.OldObject.Raw)
 	if unknown := (*calico.UnknownKindError)(nil); errors.As(err, &unknown) {
 		return c, unreadable(req, err)
 	}
-	if err != nil {
-		// Not a reason to reject the request, which may fix the object. An object that
-		// does not parse is not part of the state either.
-		c.notes = append(c.notes, fmt.Sprintf("%s before the change does not parse and is ignored: %v", describe(req), err))
-		before = snapshot.Get(calico.ID{Kind: calico.Kind(req.Kind.Kind), Name: req.Name})
+	if err != nil { // Not a reason to reject the request, which may fix the object.
+		before = calico.NewUnparsed(id, err)
+		note := "%s before the change does not parse and is ignored: %v"
+		if validate.Essential(id) {
+			note = "%s before the change does not parse, so only the state after the change is evaluated: %v"
+		}
+		c.notes = append(c.notes, fmt.Sprintf(note, describe(req), err))
 	}
 	c.Before = before
 	return c, nil
+}
+
+// maxUnread bounds the objects that a warning names.
+const maxUnread = 5
+
+// ignored returns a warning that names the objects of the snapshot that do not parse and that
+// a decision about another object ignores, nil if there are none. Where a policy depends on
+// one of them, the policy fails instead.
+func ignored(snapshot *state.Snapshot, changed calico.ID) []string {
+	count := 0
+	var names []string
+	for _, u := range snapshot.Unread() {
+		if u.ID() == changed || validate.Essential(u.ID()) {
+			continue
+		}
+		if count++; len(names) < maxUnread {
+			names = append(names, u.String())
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("the decision ignores %s that %s not parse: %s; fix or delete %s", text.Count(count, "object"),
+		text.Either(count, "does", "do"), text.SomeOf(names, count), text.Either(count, "it", "them"))}
 }
 
 func unreadable(req *admission.Request, err error) *invalid {

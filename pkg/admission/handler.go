@@ -105,6 +105,9 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		return r.allow()
 	}
 	r.id = c.ID()
+	if !aboutNode(req) {
+		r.notes = append(r.notes, ignored(snapshot, r.id)...)
+	}
 	r = h.decide(ctx, r, snapshot, validate.Request{
 		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: dryRun(req),
 	})

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -89,8 +90,24 @@ func TestHandle(t *testing.T) {
 			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPeer a is not a JSON object: unexpected end of JSON input","reason":"BadRequest","code":400},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
 		},
 		"an object that does not parse can be deleted": {
-			request: request(remove, v3, "BGPPeer", "a", "", peer(v3, "a", `{"peerIP":7}`)),
-			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a before the change does not parse and is ignored: spec.peerIP: must be a string, is 7"]}`,
+			request: request(remove, v3, "BGPPeer", "a", "", peer(v3, "a", `{"peerIP":7}`)), decider: always(allowed()),
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPPeer a before the change does not parse and is ignored: spec.peerIP: must be a string, is 7"]}`,
+		},
+		"an object that the state depends on and that does not parse can be deleted": {
+			request: request(remove, v3, "BGPConfiguration", "default", "", `{"apiVersion":"projectcalico.org/v3","kind":"BGPConfiguration","metadata":{"name":"default"},"spec":{"asNumber":"x"}}`), decider: always(allowed()),
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["BGPConfiguration default before the change does not parse, so only the state after the change is evaluated: spec.asNumber: must be an AS number from 0 to 4294967295, is \"x\""]}`,
+		},
+		"other objects that do not parse are named once": {
+			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""), decider: always(allowed()),
+			cluster: fakeCluster{snapshot: state.New(
+				unparsed("BGPPeer", "a"), unparsed("BGPPeer", "b"), unparsed("IPPool", "c"), unparsed("BGPConfiguration", "default"), unparsed("CalicoNodeStatus", "d"),
+			)},
+			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"},"warnings":["the decision ignores 2 objects that do not parse: BGPPeer b (spec.x: must be a string, is 7), IPPool c (spec.x: must be a string, is 7); fix or delete them"]}`,
+		},
+		"changes of Nodes do not name them": {
+			request: nodeRequest(update, "jane"), decider: always(allowed()),
+			cluster: fakeCluster{snapshot: state.New(unparsed("BGPPeer", "b"))},
+			want:    `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"}}`,
 		},
 		"the finalizers of an object that does not parse can be removed": {
 			request: request(update, v3, "BGPPeer", "a", `{"apiVersion":"projectcalico.org/v3","kind":"BGPPeer","metadata":{"name":"a","deletionTimestamp":"2026-11-01T00:00:00Z"},"spec":{"peerIP":7}}`, peer(v3, "a", `{"peerIP":7}`)),
@@ -122,7 +139,7 @@ func TestAnOldObjectThatDoesNotParseCanBeFixed(t *testing.T) {
 	})
 	req := request(update, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), peer(v3, "a", `{"peerIP":7}`))
 	r := New(fakeCluster{}, decider).Handle(t.Context(), req)
-	if !r.Allowed || got.Before != nil || got.After == nil {
+	if !r.Allowed || !calico.IsUnparsed(got.Before) || got.After == nil {
 		t.Errorf("allowed %t, before %v, after %v", r.Allowed, got.Before, got.After)
 	}
 }
@@ -181,4 +198,9 @@ func TestLogOfADenial(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
+}
+
+// unparsed returns an object that does not parse.
+func unparsed(kind calico.Kind, name string) calico.Object {
+	return calico.NewUnparsed(calico.ID{Kind: kind, Name: name}, errors.New("spec.x: must be a string, is 7"))
 }

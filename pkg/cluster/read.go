@@ -55,7 +55,8 @@ type Progress struct {
 // Reading is the result of Read. The objects of one kind are consistent: they are the state
 // at one time. This time differs between kinds.
 type Reading struct {
-	// State contains the objects, and knows the kinds that were read.
+	// State contains the objects, knows the kinds that were read, and has the objects that do
+	// not decode as unread.
 	State *state.Snapshot
 	// Objects are the objects that decode, sorted by kind and name.
 	Objects []calico.Object
@@ -288,7 +289,13 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 
 // finish sorts the objects and builds the state.
 func (r *Reading) finish(known []calico.Kind) {
-	r.State = state.New(r.Objects...).Knowing(known...)
+	objects := slices.Clone(r.Objects)
+	for _, u := range r.Unread {
+		if u.Name != "" {
+			objects = append(objects, calico.NewUnparsed(calico.ID{Kind: u.Kind, Name: u.Name}, u.Err))
+		}
+	}
+	r.State = state.New(objects...).Knowing(known...)
 	if refersToSecret(r.State) {
 		r.Unread = append(r.Unread, Unread{Kind: calico.KindSecret, Err: errors.New("this command never lists Secrets")})
 	}

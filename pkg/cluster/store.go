@@ -290,9 +290,8 @@ func (s *Store) feed(kind calico.Kind) *feed {
 	return nil
 }
 
-// put stores an object as the API server sent it, or the error of decoding it. The state
-// does not contain an object that does not decode, because a part of it could have another
-// meaning.
+// put stores an object as the API server sent it, or the error of decoding it. An object that
+// does not decode is unread in the state, because a part of it could have another meaning.
 func (s *Store) put(id calico.ID, o calico.Object, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -301,7 +300,11 @@ func (s *Store) put(id calico.ID, o calico.Object, err error) {
 			s.undecodable[id] = err.Error()
 			s.log.Error(err, "Ignoring an object that does not parse", "kind", id.Kind, "name", id.Name)
 		}
-		s.set(id, nil)
+		if id.Kind.Info().Observation {
+			s.set(id, nil)
+		} else {
+			s.set(id, calico.NewUnparsed(id, err))
+		}
 		return
 	}
 	delete(s.undecodable, id)
@@ -325,16 +328,21 @@ func (s *Store) set(id calico.ID, o calico.Object) {
 	}
 	if o == nil {
 		delete(s.objects, id)
-		s.counts[id.Kind]--
 	} else {
 		s.objects[id] = o
 	}
-	if old == nil {
-		s.counts[id.Kind]++
-	}
+	s.counts[id.Kind] += parsed(o) - parsed(old)
 	if s.withholds(id.Kind) {
 		return
 	}
 	s.pending[id] = struct{}{}
 	s.Announce()
+}
+
+// parsed returns 1 for an object that parses, 0 for nil and for one that does not.
+func parsed(o calico.Object) int {
+	if o == nil || calico.IsUnparsed(o) {
+		return 0
+	}
+	return 1
 }

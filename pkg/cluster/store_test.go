@@ -341,3 +341,47 @@ func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 		t.Errorf("still counted: %v", s.undecodable)
 	}
 }
+
+// An object that does not parse is unread in every snapshot, however it is built, until it
+// parses or is deleted.
+func TestObjectsThatDoNotParseAreUnread(t *testing.T) {
+	for name, nodes := range map[string]int{"one by one": 1, "in bulk": bulkFrom} {
+		t.Run(name, func(t *testing.T) {
+			s := syncedStore(calico.KindNode, calico.KindBGPPeer)
+			handler, more := s.handler(calico.KindBGPPeer), 0
+			unread := func() string {
+				t.Helper()
+				for range nodes { // Many changes are applied in bulk.
+					more++
+					s.handler(calico.KindNode).OnAdd(node(fmt.Sprint("n", more)), false)
+				}
+				var out []string
+				for _, u := range snapshot(t, s).Unread() {
+					out = append(out, u.String())
+				}
+				return strings.Join(out, "; ") + "; BGPPeers " + fmt.Sprint(len(snapshot(t, s).BGPPeers()), s.counts[calico.KindBGPPeer])
+			}
+			step := func(want string) {
+				t.Helper()
+				if got := unread(); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+			bad := object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)})
+			handler.OnAdd(peer(t, "p", 1), false)
+			step("; BGPPeers 1 1")
+			handler.OnUpdate(nil, bad)
+			step("BGPPeer p (spec.peerIP: must be a string, is 7); BGPPeers 0 0")
+			before := snapshot(t, s)
+			handler.OnUpdate(nil, bad)
+			if snapshot(t, s) != before {
+				t.Error("an equal object makes another snapshot")
+			}
+			handler.OnUpdate(nil, peer(t, "p", 2))
+			step("; BGPPeers 1 1")
+			handler.OnUpdate(nil, bad)
+			handler.OnDelete(bad)
+			step("; BGPPeers 0 0")
+		})
+	}
+}

@@ -57,7 +57,7 @@ func (s *Source) Bundle(file func(name string) string) (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(modules, func(name string, _ *ast.Module) bool { return isTest(name) })
+	maps.DeleteFunc(modules, func(name string, _ *ast.Module) bool { return IsTest(name) })
 	helpers, err := withShared(modules, false)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ type Definition struct {
 	Judges string
 	// Actions are the validation actions that the author recommends.
 	Actions []violation.Action
+	// Loosens says for parameters which change loosens the policy: "higher" or "lower" numbers
+	// and durations, "more" or "fewer" items, the switch "true" or "false", or "unknown".
+	Loosens map[string]string
 	// Related are links to background information, in order.
 	Related []Link
 	// Source is the name of the Source. File is the name of the module with the METADATA.
@@ -177,7 +180,7 @@ func compile(source Source) ([]*Definition, error) {
 	}
 	u := &unit{source: source, digest: source.digest(), store: source.store()}
 	product := maps.Clone(modules)
-	maps.DeleteFunc(product, func(file string, _ *ast.Module) bool { return isTest(file) })
+	maps.DeleteFunc(product, func(file string, _ *ast.Module) bool { return IsTest(file) })
 	all, err := withShared(product, false)
 	if err != nil {
 		return nil, err
@@ -271,7 +274,7 @@ func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Mod
 	}
 	out := maps.Clone(modules)
 	for file, m := range helpers {
-		if own[m.Package.Path.String()] || (isTest(file) && !tests) {
+		if own[m.Package.Path.String()] || (IsTest(file) && !tests) {
 			continue
 		}
 		name := builtIn + file
@@ -397,6 +400,9 @@ func (d *Definition) readMetadata(meta *ast.Annotations) error {
 	var err error
 	if d.schema, err = newSchema(d.File, meta.Custom["parameters"]); err != nil {
 		return fmt.Errorf("METADATA custom.parameters: %w", err)
+	}
+	if err := d.readLoosens(meta.Custom["loosens"]); err != nil {
+		return fmt.Errorf("METADATA custom.loosens: %w", err)
 	}
 	return nil
 }

@@ -265,15 +265,15 @@ func (s *Set) Names() []string {
 // Reads reports whether any policy refers to a part of the summary of a state. Other parts
 // can be absent from the input.
 func (s *Set) Reads(part string) bool {
+	return slices.ContainsFunc(s.policies, func(p *Policy) bool { return p.Reads(part) })
+}
+
+// Reads reports whether the policy refers to a part of the summary of a state.
+func (p *Policy) Reads(part string) bool {
 	key := ast.InternedTerm(part)
-	for _, p := range s.policies {
-		for _, ref := range p.Definition.reads {
-			if len(ref) == 0 || ((ref[0].Equal(stateKey) || ref[0].Equal(beforeKey)) && (len(ref) == 1 || ref[1].Equal(key))) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Definition.reads, func(ref ast.Ref) bool {
+		return len(ref) == 0 || ((ref[0].Equal(stateKey) || ref[0].Equal(beforeKey)) && (len(ref) == 1 || ref[1].Equal(key)))
+	})
 }
 
 // ReadsTime reports whether the violations of any policy in a state can depend on the time.

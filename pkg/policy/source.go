@@ -54,8 +54,8 @@ func (s *Source) store() storage.Store {
 	return inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true))
 }
 
-// isTest reports whether a module contains tests.
-func isTest(file string) bool { return strings.HasSuffix(file, testExtension) }
+// IsTest reports whether a module contains tests.
+func IsTest(file string) bool { return strings.HasSuffix(file, testExtension) }
 
 // digest returns a hash of the modules and the data.
 func (s *Source) digest() string {

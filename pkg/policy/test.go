@@ -18,7 +18,7 @@ import (
 // file and line. Tests that do not finish within limit are a *LimitError.
 func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
 	source := p.Definition.unit.source
-	if !slices.ContainsFunc(slices.Collect(maps.Keys(source.Modules)), isTest) {
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(source.Modules)), IsTest) {
 		return nil
 	}
 	results, err := source.Test(ctx, TestOptions{Limit: limit})

@@ -13,5 +13,5 @@ func Difference(before, after *Snapshot) []Change {
 			before.orEmpty().lists[i].Changes(after.orEmpty().lists[i], add)
 		}
 	}
-	return out
+	return unreadChanges(out, before, after)
 }

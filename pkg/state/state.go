@@ -5,6 +5,7 @@ package state
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -25,6 +26,9 @@ type Snapshot struct {
 	lists [calico.KindCount]calico.List
 	// known reports, for an optional kind, whether the snapshot contains all its objects.
 	known [calico.KindCount]bool
+	// unread are the objects that exist and do not parse, sorted by kind and name. The lists
+	// do not contain them.
+	unread []*calico.Unparsed
 }
 
 // empty is the empty state.
@@ -87,7 +91,7 @@ func (c Change) Informed() Change {
 }
 
 // New returns a snapshot of objects, which may be in any order. If two objects have the same
-// ID, the snapshot contains the later one. An optional kind is known if objects contains an
+// ID, the snapshot contains the later one. An Unparsed object is unread; see Unread. An optional kind is known if objects contains an
 // object of the kind. O(n log n).
 func New(objects ...calico.Object) *Snapshot {
 	var counts [calico.KindCount]int
@@ -112,7 +116,7 @@ func New(objects ...calico.Object) *Snapshot {
 		s.lists[i] = info.Empty.Of(groups[i])
 		s.known[i] = info.Need == calico.Optional && s.lists[i].Len() > 0
 	}
-	return s
+	return s.withUnread(objects)
 }
 
 // Knowing returns a copy of the snapshot for which Knows returns true for the given kinds,
@@ -154,26 +158,36 @@ func (s *Snapshot) Knows(kind calico.Kind) bool {
 
 // Apply returns the snapshot after a change. It shares all lists that did not change with s.
 // Apply reads only the ID of Before. It returns s if the change has no effect. It copies one
-// slice of pointers.
+// slice of pointers. After the change, the object is unread only if After is Unparsed.
 func (s *Snapshot) Apply(c Change) *Snapshot {
 	if c.Before == nil && c.After == nil {
 		return s
 	}
 	id := c.ID()
 	i := id.Kind.Index()
-	if i < 0 || calico.Equal(s.orEmpty().lists[i].Get(id.Name), c.After) {
+	if i < 0 || calico.Equal(s.Get(id), c.After) {
 		return s
 	}
 	n := *s.orEmpty()
-	n.lists[i] = n.lists[i].With(id.Name, c.After)
+	unparsed, _ := c.After.(*calico.Unparsed)
+	if unparsed == nil {
+		n.lists[i] = n.lists[i].With(id.Name, c.After)
+	} else if n.lists[i].Get(id.Name) != nil {
+		n.lists[i] = n.lists[i].With(id.Name, nil)
+	}
+	n.unread = replaceUnread(n.unread, id, unparsed)
 	return &n
 }
 
-// Get returns the object with the given ID, nil if there is no such object.
+// Get returns the object with the given ID, an *calico.Unparsed if it does not parse, nil if
+// there is no such object.
 func (s *Snapshot) Get(id calico.ID) calico.Object {
 	i := id.Kind.Index()
 	if i < 0 {
 		return nil
+	}
+	if u := s.unreadOf(id); u != nil {
+		return u
 	}
 	return s.orEmpty().lists[i].Get(id.Name)
 }
@@ -256,8 +270,9 @@ func SameIPAMBlocks(a, b *Snapshot) bool {
 }
 
 // SameConfiguration reports whether two snapshots share the lists of all objects that decide
-// BGP. Only observations, which are CalicoNodeStatuses, can then differ. Snapshots that do
-// not share these lists may contain equal objects too. O(1).
+// BGP, and have the same unread objects. Only observations, which are CalicoNodeStatuses, can
+// then differ. Snapshots that do not share these lists may contain equal objects too. O(unread
+// objects).
 func SameConfiguration(a, b *Snapshot) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -267,5 +282,5 @@ func SameConfiguration(a, b *Snapshot) bool {
 			return false
 		}
 	}
-	return true
+	return slices.Equal(a.unread, b.unread)
 }

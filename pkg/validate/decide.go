@@ -62,7 +62,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 				first = w
 			}
 			var failures []Failure
-			d.Alters = d.Alters || w.alters()
+			d.Alters = d.Alters || w.alters() || fixesUnread(r.Change)
 			judged[i], failures = w.judge(ctx, &r)
 			m.fail(failures)
 		}
@@ -258,6 +258,9 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verd
 	}
 	p := c.after.Policies.Policies()[i]
 	if p.Definition.Judges == policy.JudgesChange {
+		if err := unreadBy(p, c.after.Snapshot); err != nil {
+			return out, err
+		}
 		found, err := run(ctx, p, c.document(), c.after.data, len(c.after.results)-i)
 		for i := range found {
 			v, failed := compareToChange(&found[i], c.before.Topology, c.after.Topology)
@@ -272,7 +275,7 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verd
 	switch {
 	case len(failures) > 0:
 		return out, failures[0].Err
-	case before.err != nil:
+	case before.err != nil && !isUnread(before.err): // Otherwise the change fixes the object.
 		return out, fmt.Errorf("on the state before the change: %w", before.err)
 	default:
 		return out, nil

@@ -197,7 +197,8 @@ func unevaluated(s *state.Snapshot, policies *policy.Set, err error) *Evaluation
 const maxAge = time.Second
 
 // fits reports whether v is the evaluation of s by policies. An evaluation in which a
-// policy failed is not reused, because the failure may be a timeout.
+// policy failed is not reused, because the failure may be a timeout, unless it is an
+// UnreadError.
 func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time) bool {
 	if v == nil || v.Snapshot != s || v.Policies != policies {
 		return false
@@ -206,7 +207,7 @@ func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time
 		return false
 	}
 	for i := range v.results {
-		if v.results[i].err != nil {
+		if err := v.results[i].err; err != nil && !isUnread(err) {
 			return false
 		}
 	}
@@ -238,6 +239,10 @@ func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies
 	v.results = make([]result, len(policies.Policies()))
 	for i, p := range policies.Policies() {
 		if p.Definition.Judges == policy.JudgesChange {
+			continue
+		}
+		if err := unreadBy(p, s); err != nil {
+			v.results[i].err = err
 			continue
 		}
 		if reusable && before.results[i].err == nil && (sameNodes || !p.ReadsData()) && p.Unaffected(before.document, v.document) {

@@ -118,7 +118,7 @@ func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() as
 		}{string(r.Operation()), string(r.ID().Kind), r.ID().Name, r.User, r.Groups, r.DryRun, calico.Manifest(r.After), calico.Manifest(r.Before)}
 		value, _ := policy.Value(change).(ast.Object)
 		for key, object := range map[string]calico.Object{"object": r.After, "oldObject": r.Before} {
-			if object == nil { // Value converts a nil map to {}, which would mean that the object exists.
+			if calico.Manifest(object) == nil { // Value converts a nil map to {}, which would mean that the object exists.
 				value.Insert(ast.InternedTerm(key), ast.NullTerm())
 			}
 		}

@@ -169,8 +169,8 @@ func (w *world) assumption() string {
 }
 
 // judge returns the verdicts of the policies that match the request, and the failures. It
-// sets Exempt, and Waived where a change only touches an object that is down or sets the
-// value from which others differ.
+// sets Exempt, and Waived if the change only touches an object that is down, sets the value from
+// which others differ, or fixes an unread object.
 func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, failures []Failure) {
 	asked, object := r.asked(), violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}
 	verdicts = w.room()
@@ -181,7 +181,9 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 		exempt, from := p.Exempts(asked), len(verdicts)
 		var err error
 		if verdicts, err = w.verdicts(ctx, verdicts, i); err != nil {
-			failures = append(failures, Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err})
+			f := Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err}
+			soften(&f, r.Change)
+			failures = append(failures, f)
 		}
 		for j := range verdicts[from:] {
 			v := &verdicts[from+j]
@@ -192,6 +194,8 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 				v.Waived = isDown
 			case by != nil && *by == object:
 				v.Waived = setsValue
+			case fixesUnread(r.Change):
+				v.Waived = wasUnread
 			}
 		}
 	}

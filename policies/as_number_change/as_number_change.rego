@@ -31,6 +31,7 @@
 #     2. Wait for the next window, or approve the change: set the annotation of the parameter
 #        `approval` on the changed object, first or in the same change.
 #     3. Remove the annotation afterwards. It approves changes as long as it is set.
+#   loosens: {windows: more, approval: unknown}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -31,6 +31,7 @@
 #     2. Or approve the change: set the annotation of the parameter `approval` on the object, first or
 #        in the same change. For a delete, set it first.
 #     3. In an emergency, a user in `exempt` of the BGPPolicy can make the change. bgpguard records it.
+#   loosens: {changes: fewer, windows: more, approval: unknown}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -35,6 +35,7 @@
 #     3. Replace reserved AS numbers by the router's own. Add the number to `allowedASNumbers` if you
 #        use it on purpose, for example in a lab.
 #     4. Set `peerIP` to the router's address on the nodes' network, and keep one BGPPeer for each peer.
+#   loosens: {requirePassword: false, maxHops: higher, allowedASNumbers: more}
 #   parameters:
 #     type: object
 #     additionalProperties: false

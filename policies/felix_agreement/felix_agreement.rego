@@ -33,6 +33,7 @@
 #     2. Set `programClusterRoutes: Disabled` for the other one, after the first change is active on all
 #        nodes.
 #     3. Set `ipv4NormalRoutePriority` and `ipv6NormalRoutePriority` to the same values in both.
+#   loosens: {agreements: fewer}
 #   parameters:
 #     type: object
 #     additionalProperties: false

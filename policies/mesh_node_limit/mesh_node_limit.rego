@@ -31,6 +31,7 @@
 #     2. If the mesh is on and the cluster grows, add route reflectors, peer all nodes with them by
 #        BGPPeers, and then turn the mesh off.
 #     3. If your nodes can handle a larger mesh, raise `maxNodes`.
+#   loosens: {maxNodes: higher}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -35,6 +35,7 @@
 #        that only you manage.
 #     4. Where nodes peer with external routers instead, set `validationActions: [Warn]` or remove
 #        this BGPPolicy. `reachability-preserved` still protects the routes.
+#   loosens: {minReflectors: lower}
 #   parameters:
 #     type: object
 #     additionalProperties: false

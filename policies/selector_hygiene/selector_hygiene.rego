@@ -29,6 +29,7 @@
 #     3. Set your own label on the nodes, for example `example.org/route-reflector`, and select it
 #        instead of a label that others manage.
 #     4. If you manage one of the labels yourself, remove it from the parameter `labels`.
+#   loosens: {labels: fewer}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -26,6 +26,7 @@
 #     2. If the mesh is off, look for a BGPPeer that selects many nodes on both sides. One side
 #        should select only route reflectors.
 #     3. If your nodes can handle more sessions, raise `maxSessionsPerNode` or `maxSessions`.
+#   loosens: {maxSessionsPerNode: higher, maxSessions: higher}
 #   parameters:
 #     type: object
 #     additionalProperties: false

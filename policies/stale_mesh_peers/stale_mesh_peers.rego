@@ -31,6 +31,7 @@
 #     3. If nodes are restarted regularly, set `maxNodes` to the number that is restarted at once.
 #     4. In large clusters, replace the mesh by route reflectors: nodes then do not wait for each
 #        other.
+#   loosens: {maxNodes: higher}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -35,6 +35,11 @@
 #        BGPPeer to `fastPeers`.
 #     3. If the policy's bounds do not fit your cluster, change `minKeepaliveTime`, `maxKeepaliveTime`
 #        or `minRestartTime`.
+#   loosens:
+#     minKeepaliveTime: lower
+#     maxKeepaliveTime: higher
+#     minRestartTime: lower
+#     fastPeers: more
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -40,6 +40,13 @@
 #        parameter of the policy or nodeMeshMaxRestartTime. Then change the objects one by one.
 #     3. While the mesh is on, leave `keepaliveTime` of BGPPeers between nodes unset: the keepalive time
 #        of the mesh cannot be changed.
+#   loosens:
+#     restartTime: unknown
+#     keepaliveTime: unknown
+#     minRestartTime: lower
+#     maxRestartTime: higher
+#     minKeepaliveTime: lower
+#     maxKeepaliveTime: higher
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -129,6 +129,7 @@ var floors = []floor{
 		{"test/env", "a real API server and a webhook process", "", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
 		{"test/judgement", "sequences of changes and the expected answers", "", ""},
+		{"test/races", "concurrent changes against a real API server", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
 		{"test/demo", "a guided tour on a real API server", "test/env", ""},
 		{"test/bird", "predictions compared with BIRD", "pkg/calico pkg/state pkg/topology", ""},

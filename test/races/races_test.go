@@ -1,0 +1,168 @@
+//go:build system
+
+// Package races makes concurrent changes of which each is safe and all together isolate the nodes, against a real API
+// server, and counts the rounds in which all of them were admitted. The webhook runs as one replica and as two, and with
+// a watch that is late.
+package races
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+var (
+	rounds  = flag.Int("rounds", 50, "rounds of each race; slow races have fewer")
+	output  = flag.String("report", "../../bin/races.md", "file for the tables of results")
+	program = flag.String("webhook", "", "the webhook's program (default bin/webhook)")
+)
+
+const (
+	// late is how long the watch of a replica is delayed. It is longer than a round.
+	late = 2 * time.Second
+	// minOne is the least share of rounds in which one of the changes is allowed, in percent.
+	minOne = 95
+	// examples is how many rounds with an unexpected result are printed for each race.
+	examples = 3
+)
+
+// setup is a number of replicas, and how late the watch of the first one is.
+type setup struct {
+	name     string
+	replicas int
+	late     time.Duration
+}
+
+var setups = []setup{
+	{"one replica", 1, 0},
+	{"one replica, its watch is 2 s late", 1, late},
+	{"two replicas", 2, 0},
+	{"two replicas, the watch of one is 2 s late", 2, late},
+}
+
+func TestRaces(t *testing.T) {
+	c := start(t)
+	results := &report{}
+	t.Cleanup(func() { t.Logf("\n%s", results) })
+	// After each race, so that a run that is interrupted leaves its results.
+	write := func() {
+		if err := os.WriteFile(*output, []byte(results.String()), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, s := range setups {
+		t.Run(s.name, func(t *testing.T) {
+			c.watch.delay(0)
+			c.scale(t, s.replicas)
+			for _, r := range races {
+				t.Run(r.name, func(t *testing.T) { results.races = append(results.races, run(t, c, s, r)) })
+				write()
+			}
+			t.Run("harmless deletes", func(t *testing.T) { results.prunes = append(results.prunes, runPrune(t, c, s)) })
+			write()
+		})
+	}
+}
+
+// run runs a race and fails the test if all changes of a round were admitted, or if none was in too many rounds.
+func run(t *testing.T, c *cluster, s setup, r race) raceRow {
+	t.Helper()
+	row := raceRow{setup: s.name, race: r.name}
+	began := time.Now()
+	for round := range s.rounds(r.share) {
+		result, lost, err := c.round(t.Context(), s, r, round)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		row.add(result, lost)
+		if unexpected := row.rounds - row.one; lost != 1 && !r.restless && unexpected <= examples {
+			t.Logf("round %d: %d of 2 changes were persisted: %v", round, lost, errors.Join(result.errors...))
+		}
+	}
+	row.elapsed = time.Since(began)
+	if row.both > 0 {
+		t.Errorf("both changes were admitted in %d of %d rounds, want 0", row.both, row.rounds)
+	}
+	if !r.restless && 100*row.one < minOne*row.rounds {
+		t.Errorf("one of the changes was admitted in %d of %d rounds, want %d %%", row.one, row.rounds, minOne)
+	}
+	return row
+}
+
+// rounds returns the number of rounds of a race, or of harmless deletes, that runs a share of them. With a late watch
+// they are fewer, because a change waits 500 ms for the watch, and harmless deletes several times for 2 s.
+func (s setup) rounds(share int) int {
+	count := *rounds
+	if s.late > 0 {
+		count = count * 2 / 5
+		if share > 1 {
+			count /= 2
+		}
+	}
+	return max(1, count/share)
+}
+
+// round runs one round of a race. It returns the number of changes that were persisted.
+func (c *cluster) round(ctx context.Context, s setup, r race, number int) (result, int, error) {
+	c.watch.delay(s.late)
+	made := r.run(ctx, c, number)
+	if !r.restless {
+		c.watch.delay(0)
+	}
+	found, err := c.read(ctx)
+	if err != nil {
+		return result{}, 0, err
+	}
+	if r.restless {
+		err = c.repair(ctx, found)
+	} else {
+		err = c.restore(ctx, found)
+	}
+	return made, found.lost(), err
+}
+
+// runPrune runs rounds of harmless deletes and fails the test if one of them is denied, or has to be repeated while the
+// watch is not late.
+func runPrune(t *testing.T, c *cluster, s setup) pruneRow {
+	t.Helper()
+	row := pruneRow{setup: s.name}
+	began := time.Now()
+	for round := range s.rounds(pruneShare) {
+		if err := c.createSpares(t.Context()); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		c.watch.delay(s.late)
+		result, err := c.deleteSpares(t.Context())
+		c.watch.delay(0)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		row.add(result)
+		if result.denied > 0 || s.late == 0 && len(result.errors) > 0 {
+			t.Errorf("round %d: %d answers are not allowed, want 0: %v", round, len(result.errors), result.errors[0])
+		}
+	}
+	row.elapsed = time.Since(began)
+	return row
+}
+
+// until calls attempt until it returns nil, for at most a minute.
+func until(ctx context.Context, what string, pause time.Duration, attempt func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		err := attempt()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w; the last error: %w", what, ctx.Err(), err)
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,93 @@
+//go:build system
+
+package races
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report is the result of a run.
+type report struct {
+	races  []raceRow
+	prunes []pruneRow
+}
+
+// raceRow is the result of a race.
+type raceRow struct {
+	setup, race                     string
+	rounds, both, one, none, failed int
+	took                            []time.Duration
+	elapsed                         time.Duration
+}
+
+// add adds a round in which a number of changes were persisted.
+func (r *raceRow) add(result result, persisted int) {
+	r.rounds++
+	switch persisted {
+	case 0:
+		r.none++
+	case 1:
+		r.one++
+	default:
+		r.both++
+	}
+	r.failed += result.failed()
+	r.took = append(r.took, result.took...)
+}
+
+// pruneRow is the result of harmless deletes.
+type pruneRow struct {
+	setup                           string
+	rounds, allowed, denied, failed int
+	took                            []time.Duration
+	elapsed                         time.Duration
+}
+
+func (r *pruneRow) add(result result) {
+	r.rounds++
+	r.denied += result.denied
+	r.failed += result.failed()
+	r.allowed += len(result.took) - len(result.errors)
+	r.took = append(r.took, result.took...)
+}
+
+// String returns the tables in Markdown.
+func (r *report) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s on %d CPUs, which the API server, etcd and kubectl share. Times to an answer in ms; of kubectl, of its run.\n\n", runtime.Version(), runtime.NumCPU())
+	text.WriteString("Two changes, of which either is safe and both together isolate all nodes:\n\n" +
+		"| replicas | changes | rounds | both admitted | one allowed | both denied | errors | p50 | p99 | max | a round |\n" +
+		"|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, row := range r.races {
+		fmt.Fprintf(&text, "| %s | %s | %d | %d | %d | %d | %d | %s | %s |\n",
+			row.setup, row.race, row.rounds, row.both, row.one, row.none, row.failed, times(row.took), mean(row.elapsed, row.rounds))
+	}
+	fmt.Fprintf(&text, "\n%d BGPPeers that no node needs, deleted at the same moment, and again after an error:\n\n"+
+		"| replicas | rounds | allowed | denied | errors | p50 | p99 | max | a round |\n"+
+		"|---|--:|--:|--:|--:|--:|--:|--:|--:|\n", spares)
+	for _, row := range r.prunes {
+		fmt.Fprintf(&text, "| %s | %d | %d | %d | %d | %s | %s |\n",
+			row.setup, row.rounds, row.allowed, row.denied, row.failed, times(row.took), mean(row.elapsed, row.rounds))
+	}
+	return text.String()
+}
+
+// times returns the cells of the median, the nearest-rank 99th percentile and the maximum.
+func times(took []time.Duration) string {
+	if len(took) == 0 {
+		return "| |"
+	}
+	sorted := slices.Sorted(slices.Values(took))
+	rank := func(percent int) time.Duration { return sorted[(len(sorted)*percent+99)/100-1] }
+	return ms(rank(50)) + " | " + ms(rank(99)) + " | " + ms(rank(100))
+}
+
+func mean(elapsed time.Duration, rounds int) string {
+	return ms(elapsed / time.Duration(max(1, rounds)))
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.0f", float64(d)/float64(time.Millisecond)) }
