@@ -30,6 +30,7 @@ func namedSets(v any, out *[]namedSet) {
 	case map[string]any:
 		if reflecting, ok := v["reflecting"].([]any); ok {
 			addReflecting(v["levels"], reflecting)
+			delete(v, "reflecting")
 		}
 		members, isSet := v["members"].(string)
 		if nodes, ok := v["nodes"].(json.Number); ok && isSet {

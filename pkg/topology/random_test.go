@@ -314,7 +314,7 @@ func (g *generator) beside() calico.Object {
 	case 1:
 		return calicotest.Object(g.t, "BGPConfiguration", calico.Default, program)
 	case 2:
-		return calicotest.Object(g.t, "BGPFilter", pick(g.choices, "f", "g"), nil)
+		return calicotest.Object(g.t, "BGPFilter", pick(g.choices, "f", "g"), pick(g.choices, nil, map[string]any{"exportV6": []any{map[string]any{"action": "Reject"}}}))
 	case 3:
 		return &calico.Secret{Name: "bgp", Keys: []string{pick(g.choices, "a", "b")}}
 	default:

@@ -288,12 +288,14 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 			}
 		}
 	}
+	members := func(level int) string {
+		return t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesIn(f, func(t *Topology) func(int) bool { return t.atMost(f, level) }))
+	}
 	for _, level := range sortedKeys(counts) {
-		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesIn(f, func(t *Topology) func(int) bool { return t.atMost(f, level) }))
-		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
+		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members(level)})
 	}
 	for _, level := range sortedKeys(reflecting) {
-		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level]})
+		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level], members(level)})
 	}
 	for i, p := range t.sessions.Peerings {
 		if peers[i] {

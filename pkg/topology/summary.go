@@ -109,6 +109,9 @@ type Sessions struct {
 	// Ambiguous is the half-sessions that depend on the order in which Calico visits
 	// BGPPeers.
 	Ambiguous Ambiguous `json:"ambiguous"`
+	// Conflicting is those of them in which settings differ that decide whether the
+	// session comes up, or which routes it carries.
+	Conflicting Ambiguous `json:"conflicting"`
 	// Frozen is the nodes whose BIRD rejects its configuration. FrozenReasons lists
 	// the parts that it rejects, sorted.
 	Frozen        NodeSet        `json:"frozen"`
@@ -301,6 +304,8 @@ type Level struct {
 type Reflecting struct {
 	Reflectors int `json:"reflectors"`
 	Nodes      int `json:"nodes"`
+	// Members names the set of a Level with the same number.
+	Members string `json:"members"`
 }
 
 // SampleSize is the maximum number of nodes in a sample.

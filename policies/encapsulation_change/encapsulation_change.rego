@@ -6,10 +6,13 @@
 #   no encapsulation, a new IPPool without VXLAN, a node-to-node mesh that is turned off while
 #   IPPools need its routes, and a new value of programClusterRoutes.
 #
-#   Pods of these IPPools could no longer reach pods on other nodes. From BGP to VXLAN, two
-#   steps are safe: first set vxlanMode: CrossSubnet and ipipMode: Never in each IPPool,
-#   then turn the mesh off. This policy names the IPPools, and reachability-preserved the
-#   nodes.
+#   Pods of these IPPools could no longer reach pods on other nodes. What was so before the
+#   change does not count: pairs of nodes that had no route, and IPPools that needed one. A new
+#   IPPool has no pods, so it counts only if no IPPool of its family needed BGP before.
+#
+#   From BGP to VXLAN, two steps are safe: first set vxlanMode: CrossSubnet and
+#   ipipMode: Never in each IPPool, then turn the mesh off. This policy names the IPPools,
+#   and reachability-preserved the nodes.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/encapsulation-change.md
 #     description: bgpguard, encapsulation-change
@@ -54,12 +57,20 @@ import data.policies.lib.text
 import data.policies.lib.transit
 
 # METADATA
-# description: IPPools that newly need missing BGP routes. The size is their number.
+# description: |
+#   IPPools that newly need missing BGP routes. The size is their number. An IPPool that
+#   existed before can have pods, which lose the routes, however many pairs of nodes had none
+#   before. A new IPPool has no pods: it counts only if it is the first of its family to need
+#   BGP. It has no members, because each pair without a route is one for the first time.
 violation contains object.union(found, transit.assumption(reading.assumes)) if {
 	_in_use
 	some family in ["IPv4", "IPv6"]
 	before := _pools(input.before, family)
-	pools := [name | some name in _pools(input.state, family); not name in before]
+	pools := [name |
+		some name in _pools(input.state, family)
+		not name in before
+		_counts(name, before)
+	]
 	count(pools) > 0
 	some reading in _readings(input.state, family)
 	_judged(reading, before)
@@ -84,19 +95,21 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 # METADATA
 # description: |
 #   A mesh that is turned off although IPPools need its routes. The size is the number of
-#   these IPPools.
+#   these IPPools. The members are the pairs without a route: the violation counts if pairs
+#   lose theirs.
 violation contains object.union(found, transit.assumption(reading.assumes)) if {
 	input.before.mesh.enabled
 	not input.state.mesh.enabled
 	some family in ["IPv4", "IPv6"]
 	pools := _pools(input.state, family)
 	count(pools) > 0
-	some i, reading in _readings(input.state, family)
+	some reading in _readings(input.state, family)
 	lost := reading.reach.withoutRoute.pairs
-	lost > _readings(input.before, family)[i].reach.withoutRoute.pairs
+	lost > 0
 	found := {
 		"id": sprintf("%s/mesh-off", [family]),
 		"size": count(pools),
+		"members": [reading.reach.isolated.members, reading.reach.withoutRoute.members],
 		"msg": concat("", [
 			"the node-to-node mesh is turned off while pod traffic needs its routes: ",
 			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
@@ -113,7 +126,9 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 }
 
 # METADATA
-# description: IPPools whose routes are no longer programmed. The size is their number.
+# description: |
+#   IPPools whose routes are no longer programmed. The size is their number. A new IPPool
+#   counts only if it is the first of its class.
 violation contains {
 	"id": sprintf("%s/nobody", [class]),
 	"size": count(pools),
@@ -133,9 +148,15 @@ violation contains {
 	pools := [name |
 		some name in _nobody(input.state.clusterRoutes)[class]
 		not name in before[class]
+		_counts(name, before[class])
 	]
 	count(pools) > 0
 }
+
+# A new IPPool has no pods, and changes nothing where others had the same need before.
+_counts(name, _) if input.before.ipPools[name]
+
+_counts(_, []) := true
 
 # Without IPPools there were no pods: the cluster is being set up, and its objects can be created in
 # any order.

@@ -65,6 +65,25 @@ test_fail_one_more_pool_needs_bgp if {
 	violation.details.ipPools == ["pool-b"]
 }
 
+# A new IPPool has no pods.
+test_success_a_new_pool_where_others_need_bgp if {
+	before := object.union(object.remove(_apart(["pool-a"]), ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
+	_violations(before, _apart(["pool-a", "pool-b"])) == set()
+}
+
+test_fail_the_first_pool_of_a_family_that_needs_bgp if {
+	before := object.union(object.remove(_apart([]), ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
+	some violation in _violations(before, _apart(["pool-b"]))
+	violation.details.ipPools == ["pool-b"]
+}
+
+test_success_a_new_pool_whose_routes_nobody_programs_like_those_of_others if {
+	nobody := _programs(false, false, "Disabled")
+	before := object.union(object.remove(nobody, ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
+	after := object.union(nobody, {"clusterRoutes": {"noEncap": {"pools": ["pool-a", "pool-b"]}}})
+	_violations(before, after) == set()
+}
+
 test_fail_several_pools_newly_need_bgp if {
 	some violation in _violations(_apart([]), _apart(["pool-a", "pool-b"]))
 	violation.size == 2
@@ -140,6 +159,7 @@ test_fail_the_mesh_is_turned_off_while_pools_need_bgp if {
 	_violations(_meshed(["pool-a", "pool-b"]), _apart(["pool-a", "pool-b"])) == {{
 		"id": "IPv4/mesh-off",
 		"size": 2,
+		"members": ["none", "none"],
 		"msg": concat("", [
 			"the node-to-node mesh is turned off while pod traffic needs its routes: 2 IPv4 ",
 			"IPPools (pool-a, pool-b); first set vxlanMode: CrossSubnet and ipipMode: Never in ",

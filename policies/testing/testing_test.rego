@@ -70,7 +70,7 @@ _three_reflectors := {
 		"sample": ["node-4", "node-5", "node-6"],
 		"members": "reflectors/3",
 	}],
-	"reflecting": [{"reflectors": 2, "nodes": 3}],
+	"reflecting": [{"reflectors": 2, "nodes": 3, "members": "reflectors/2"}],
 	"load": [{
 		"sessions": 7,
 		"nodes": 3,
@@ -106,6 +106,14 @@ _no_sessions := {
 	"broken": 0,
 	"brokenReasons": {},
 	"ambiguous": {
+		"halfSessions": 0,
+		"nodes": 0,
+		"sample": [],
+		"members": "none",
+		"bgpPeers": [],
+		"fields": [],
+	},
+	"conflicting": {
 		"halfSessions": 0,
 		"nodes": 0,
 		"sample": [],

@@ -34,6 +34,7 @@ type Network struct {
 	Passing []Passing
 	// Workloads are the BGPPeers whose peers are pods.
 	Workloads []*Peering
+	filters   *filters
 }
 
 // Link is the half-sessions from all nodes of class From to all nodes of class To.
