@@ -130,6 +130,11 @@ func (c *cluster) round(ctx context.Context, s setup, r race, number int) (resul
 func runPrune(t *testing.T, c *cluster, s setup) pruneRow {
 	t.Helper()
 	row := pruneRow{setup: s.name}
+	for _, side := range sides {
+		if err := c.await(t.Context(), side, true); err != nil {
+			t.Fatal(err)
+		}
+	}
 	began := time.Now()
 	for round := range s.rounds(pruneShare) {
 		if err := c.createSpares(t.Context()); err != nil {
