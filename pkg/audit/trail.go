@@ -148,7 +148,7 @@ func (t *Trail) found(ctx context.Context, a *Audit, old map[key]*Seen, before *
 		return f, nil
 	}
 	var err error
-	f.Topology, err = topology.Compute(ctx, before, a.Topology)
+	f.Topology, err = topology.Compute(ctx, before, a.Topology, a.Topology.Transit()...)
 	return f, err
 }
 

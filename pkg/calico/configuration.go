@@ -113,6 +113,28 @@ type IPPool struct {
 	DisableBGPExport bool
 	// Workload means that pods get addresses from the pool.
 	Workload bool
+	// Disabled means that pods get no more addresses from the pool. Pods that have one keep
+	// it.
+	Disabled bool
+	// Unused means that the pool is known to hold no address: it was created disabled, and
+	// its spec did not change since.
+	Unused bool
+}
+
+// Informed returns the object after a change with what the change shows about it. An IPPool
+// that is created disabled holds no address, and neither does one that held none and stays
+// disabled.
+func Informed(before, after Object) Object {
+	p, ok := after.(*IPPool)
+	if !ok || !p.Disabled || p.Unused {
+		return after
+	}
+	if old, ok := before.(*IPPool); before != nil && (!ok || !old.Unused) {
+		return after
+	}
+	out := *p
+	out.Unused = true
+	return &out
 }
 
 func decodeIPPool(m Metadata, spec *fields) *IPPool {
@@ -127,6 +149,8 @@ func decodeIPPool(m Metadata, spec *fields) *IPPool {
 		p.IPIPMode = string(v3.IPIPModeNever)
 	}
 	p.DisableBGPExport = spec.flag("disableBGPExport")
+	p.Disabled = spec.flag("disabled")
+	p.Unused = p.Disabled && m.generation() == 1
 	uses := spec.texts("allowedUses")
 	p.Workload = len(uses) == 0 || slices.Contains(uses, string(v3.IPPoolAllowedUseWorkload))
 	return p

@@ -68,6 +68,8 @@ type Node struct {
 	// NotReady means that the node's condition Ready is not True: the node is down, or its
 	// machine no longer exists. It is false if the Node does not have the condition.
 	NotReady bool
+	// Others are the addresses in the Node's status that are not its BGP addresses.
+	Others []netip.Addr
 	// DeletionTimestamp is the time of metadata.deletionTimestamp, "" unless the Node is
 	// terminating.
 	DeletionTimestamp string
@@ -90,18 +92,18 @@ func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
 // node-to-node mesh.
 func (n *Node) RouteReflector() bool { return n.ClusterID != "" }
 
-// SameBGP reports whether m and n are equal apart from NotReady and DeletionTimestamp, which
-// do not change the sessions that Calico configures.
+// SameBGP reports whether m and n are equal apart from NotReady, DeletionTimestamp and
+// Others, which do not change the sessions that Calico configures.
 func (n *Node) SameBGP(m *Node) bool {
 	same := *m
-	same.NotReady, same.DeletionTimestamp = n.NotReady, n.DeletionTimestamp
+	same.NotReady, same.DeletionTimestamp, same.Others = n.NotReady, n.DeletionTimestamp, n.Others
 	return n.equal(&same)
 }
 
 func (n *Node) equal(m *Node) bool {
 	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady && n.DeletionTimestamp == m.DeletionTimestamp &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
-		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.problems, m.problems)
+		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.Others, m.Others) && slices.Equal(n.problems, m.problems)
 }
 
 func (n *Node) manifest() map[string]any {
@@ -148,7 +150,24 @@ func NodeFromCore(node *corev1.Node) *Node {
 			n.NotReady = c.Status != corev1.ConditionTrue
 		}
 	}
+	for _, a := range node.Status.Addresses {
+		n.addOther(string(a.Type), a.Address)
+	}
 	return n
+}
+
+// addOther adds an address of the Node's status to Others. Host names are skipped.
+func (n *Node) addOther(kind, text string) {
+	if kind != string(corev1.NodeInternalIP) && kind != string(corev1.NodeExternalIP) {
+		return
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return
+	}
+	if a = a.Unmap().WithZone(""); a != n.Address[FamilyOf(a)].Addr() {
+		n.Others = append(n.Others, a)
+	}
 }
 
 // notReady reads the condition Ready of a core/v1 Node's status.
@@ -238,6 +257,12 @@ func (n *Node) setClusterID(field, text string) {
 func decodeCoreNode(d *document) Object {
 	n, status := newNode(d.Name, d.Labels, d.Annotations), d.root.object("status")
 	n.NotReady, n.DeletionTimestamp, n.sent = notReady(status), d.DeletionTimestamp, d.sent
+	for _, v := range get[[]any](status, "addresses", "a list") {
+		a, _ := v.(map[string]any)
+		kind, _ := a["type"].(string)
+		text, _ := a["address"].(string)
+		n.addOther(kind, text)
+	}
 	d.root.adopt(status)
 	return n
 }

@@ -88,6 +88,14 @@ func (m *Metadata) problem(field, format string, args ...any) {
 
 func (m *Metadata) metadata() *Metadata { return m }
 
+// generation returns metadata.generation, which the API server sets to 1 for a new object
+// and increases when the spec changes. It is 0 if it is not known.
+func (m *Metadata) generation() int64 {
+	meta, _ := m.sent["metadata"].(map[string]any)
+	n, _ := integer(meta["generation"])
+	return n
+}
+
 // MetadataOf returns the metadata and spec of o. It returns nil for a Node, a Secret, a
 // NodeStatus and an Unparsed.
 func MetadataOf(o Object) *Metadata {
@@ -185,6 +193,11 @@ func Equal(a, b Object) bool {
 	case *Unparsed:
 		b, ok := b.(*Unparsed)
 		return ok && *a == *b
+	}
+	if p, ok := a.(*IPPool); ok {
+		if q, ok := b.(*IPPool); !ok || p.Unused != q.Unused {
+			return false
+		}
 	}
 	x, y := MetadataOf(a), MetadataOf(b)
 	return x != nil && y != nil && x.ID() == y.ID() && x.DeletionTimestamp == y.DeletionTimestamp &&

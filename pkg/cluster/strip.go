@@ -58,12 +58,23 @@ func nodeManifest(node *corev1.Node) map[string]any {
 		metadata[key] = values
 	}
 	out := map[string]any{"apiVersion": "v1", "kind": string(calico.KindNode), "metadata": metadata}
+	status := map[string]any{}
 	if len(node.Status.Conditions) > 0 {
 		conditions := make([]any, len(node.Status.Conditions))
 		for i, c := range node.Status.Conditions {
 			conditions[i] = map[string]any{"type": string(c.Type), "status": string(c.Status)}
 		}
-		out["status"] = map[string]any{"conditions": conditions}
+		status["conditions"] = conditions
+	}
+	if len(node.Status.Addresses) > 0 {
+		addresses := make([]any, len(node.Status.Addresses))
+		for i, a := range node.Status.Addresses {
+			addresses[i] = map[string]any{"type": string(a.Type), "address": a.Address}
+		}
+		status["addresses"] = addresses
+	}
+	if len(status) > 0 {
+		out["status"] = status
 	}
 	return out
 }

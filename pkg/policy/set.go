@@ -24,6 +24,7 @@ import (
 // use.
 type Set struct {
 	policies []*Policy
+	transit  [][]string
 }
 
 // Policy is one compiled BGPPolicy.
@@ -97,8 +98,37 @@ func (l *Library) Compile(docs []Document) (*Set, error) {
 func NewSet(prepared []*Policy) *Set {
 	s := &Set{policies: slices.Clone(prepared)}
 	slices.SortFunc(s.policies, func(a, b *Policy) int { return strings.Compare(a.Name, b.Name) })
+	for _, p := range s.policies {
+		if list := p.transitPeers(); len(list) > 0 && !slices.ContainsFunc(s.transit, func(known []string) bool { return slices.Equal(known, list) }) {
+			s.transit = append(s.transit, list)
+		}
+	}
 	return s
 }
+
+// transitPeers returns the parameter transitPeers of a policy, nil if it has none or
+// another type.
+func (p *Policy) transitPeers() []string {
+	values, _ := p.values[parameterTransitPeers].([]any)
+	out := make([]string, 0, len(values))
+	for _, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// parameterTransitPeers is the parameter in which a policy lists the external peers that
+// are known to pass routes on between nodes.
+const parameterTransitPeers = "transitPeers"
+
+// TransitPeers returns the distinct values of the parameter transitPeers, without empty
+// ones. For each of them, policies find a reading in input.state.routes. The lists must not
+// be changed.
+func (s *Set) TransitPeers() [][]string { return s.transit }
 
 // Check is Prepare for a document that was not validated: it validates what the schema of the
 // CRD validates, and runs the tests of a policy in the document, for at most limit. Tests
@@ -381,16 +411,17 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if !ok {
 		return nil, fmt.Errorf("rule %s must be a set, is a %T", ruleName, results[0].Expressions[0].Value)
 	}
-	ids := map[string]bool{}
+	ids := map[[2]string]bool{} // with the assumption
 	for _, item := range list {
 		v, err := p.violation(item)
 		if err != nil {
 			return nil, err
 		}
-		if ids[v.ID] {
+		key := [2]string{v.ID, v.Assumption}
+		if ids[key] {
 			return nil, fmt.Errorf("two violations have the id %q", v.ID)
 		}
-		ids[v.ID] = true
+		ids[key] = true
 		found = append(found, v)
 	}
 	slices.SortFunc(found, violation.ByPolicyAndID)

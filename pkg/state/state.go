@@ -83,6 +83,13 @@ func (c Change) ID() calico.ID {
 	return c.Before.ID()
 }
 
+// Informed returns c with what it shows about its object and the object alone does not; see
+// calico.Informed.
+func (c Change) Informed() Change {
+	c.After = calico.Informed(c.Before, c.After)
+	return c
+}
+
 // New returns a snapshot of objects, which may be in any order. If two objects have the same
 // ID, the snapshot contains the later one. An Unparsed object is unread; see Unread. An optional kind is known if objects contains an
 // object of the kind. O(n log n).

@@ -47,3 +47,11 @@ const (
 	Overlapping         = sessions.Overlapping
 	AddressShared       = sessions.AddressShared
 )
+
+// TransitPeers are external peers that are known to pass routes on; see
+// sessions.TransitPeers.
+type TransitPeers = sessions.TransitPeers
+
+// NewTransitPeers returns the external peers that any of the entries names; see
+// sessions.NewTransitPeers.
+func NewTransitPeers(entries []string) *TransitPeers { return sessions.NewTransitPeers(entries) }

@@ -27,7 +27,7 @@ const (
 // End-of-RIB (RFC 4724 section 4.1) or its graceful-restart wait is over. One peer that
 // does not answer is enough for the whole wait.
 func (t *Topology) convergence() *Convergence {
-	c := &Convergence{Waiting: nodeSet(t.index, t.waiting, t.sessionMeasures.add("waiting", nodesOf(func(t *Topology) func(int) bool { return within(t.waiting) })))}
+	c := &Convergence{Waiting: nodeSet(t.index, t.waiting, t.sessionMeasures.add("waiting", nodesInAny(func(t *Topology) func(int) bool { return within(t.waiting) })))}
 	c.Start = Delay{connectDelay + connectRetry, fmt.Sprintf(
 		"every configured session can come up: BIRD connects %d seconds after the start, retries every %d seconds, and uses routes once every peer has sent its End-of-RIB", connectDelay, connectRetry)}
 	if c.Waiting.Nodes > 0 {

@@ -26,8 +26,10 @@ type tally struct {
 	// sessions.AnyRefusal, together.
 	broken    map[Reason]*marks
 	ambiguous marks
-	frozen    map[string]*marks
-	loads     *loads
+	// conflicting marks the ambiguous half-sessions whose settings conflict.
+	conflicting marks
+	frozen      map[string]*marks
+	loads       *loads
 	// dead are the classes with a half-session for which a starting BIRD waits until
 	// its graceful-restart wait is over.
 	dead []bool
@@ -40,17 +42,17 @@ type tally struct {
 // count counts the sessions of a network. O(links + classes + external peers).
 func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
 	t := &tally{byPeering: make([]int, peerings), dead: make([]bool, len(n.Classes.List)), broken: map[Reason]*marks{}}
-	degrees, fields := make([]int, len(n.Classes.List)), map[string]bool{}
+	degrees, fields, conflicts := make([]int, len(n.Classes.List)), map[string]bool{}, map[string]bool{}
 	for i := range n.Links {
 		if i%linksBetweenChecks == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		n.countLink(t, &n.Links[i], degrees, fields)
+		n.countLink(t, &n.Links[i], degrees, fields, conflicts)
 	}
 	n.countMesh(t, degrees)
-	n.countExternals(t, fields)
+	n.countExternals(t, fields, conflicts)
 	t.loads, t.frozen = n.newLoads(degrees), n.frozen()
-	n.sumUp(t, fields)
+	n.sumUp(t, fields, conflicts)
 	return t, nil
 }
 
@@ -58,7 +60,7 @@ func (n *network) count(ctx context.Context, peerings int) (*tally, error) {
 const linksBetweenChecks = 256
 
 // sumUp sets the fields of Sessions that name nodes.
-func (n *network) sumUp(t *tally, fields map[string]bool) {
+func (n *network) sumUp(t *tally, fields, conflicts map[string]bool) {
 	loads := t.loads.byCount(n)
 	t.Load, t.reflectorLoad = t.list(n, loads[0], false), t.list(n, loads[1], true)
 	t.Most, t.MostNode = n.most(t.Load, t.reflectorLoad)
@@ -67,6 +69,7 @@ func (n *network) sumUp(t *tally, fields map[string]bool) {
 		t.BrokenReasons[reason] = m.halfGroup(n, t.brokenMembers(n.Family, reason))
 	}
 	t.Ambiguous = Ambiguous{t.ambiguous.halfGroup(n, t.ambiguousMembers(n.Family)), firstNames(fields)}
+	t.Conflicting = Ambiguous{t.conflicting.halfGroup(n, t.conflictingMembers(n.Family)), firstNames(conflicts)}
 	t.Frozen = NodeSet{Sample: []string{}, Members: t.frozenMembers(n.Family, sessions.AnyRefusal)}
 	if all := t.frozen[sessions.AnyRefusal]; all != nil {
 		t.Frozen = all.nodeSet(n, t.Frozen.Members)
@@ -81,15 +84,23 @@ func (n *network) sumUp(t *tally, fields map[string]bool) {
 
 // brokenMembers registers the nodes with half-sessions broken for a reason.
 func (t *tally) brokenMembers(f calico.Family, reason Reason) string {
-	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add("sessions/"+f.String()+"/broken/"+string(reason), nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, t.tallies[f].broken[reason])
 	}))
 }
 
 // ambiguousMembers registers the nodes with ambiguous half-sessions.
 func (t *tally) ambiguousMembers(f calico.Family) string {
-	return t.measures.add("sessions/"+f.String()+"/ambiguous", nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add("sessions/"+f.String()+"/ambiguous", nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, &t.tallies[f].ambiguous)
+	}))
+}
+
+// conflictingMembers registers the nodes with ambiguous half-sessions whose settings
+// conflict.
+func (t *tally) conflictingMembers(f calico.Family) string {
+	return t.measures.add("sessions/"+f.String()+"/conflicting", nodesIn(f, func(t *Topology) func(int) bool {
+		return t.marked(f, &t.tallies[f].conflicting)
 	}))
 }
 
@@ -100,7 +111,7 @@ func (t *tally) frozenMembers(f calico.Family, reason string) string {
 	if reason != sessions.AnyRefusal {
 		name += "/" + reason
 	}
-	return t.measures.add(name, nodesOf(func(t *Topology) func(int) bool {
+	return t.measures.add(name, nodesIn(f, func(t *Topology) func(int) bool {
 		return t.marked(f, t.tallies[f].frozen[reason])
 	}))
 }
@@ -138,7 +149,7 @@ func (n *network) ordered(a, b uint32) int {
 	return n.Classes.Pairs(a, b)
 }
 
-func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields map[string]bool) {
+func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields, conflicts map[string]bool) {
 	halves := n.ordered(l.From, l.To)
 	for i := range l.Protocols {
 		h := &l.Protocols[i]
@@ -149,7 +160,9 @@ func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields ma
 			for k := range h.Ways {
 				all[k] = &h.Ways[k].Settings
 			}
-			sessions.AddDifferences(fields, &n.Classes.List[l.From], h.Prefix, all...)
+			if n.AddDifferences(fields, conflicts, l.From, h.Prefix, all...) {
+				t.conflicting.addClass(n, l.From, halves).addPeers(n, l, h)
+			}
 		case i > 0:
 			n.breaks(t, n.LaterReason(l, h), halves, l.From).addPeers(n, l, h)
 		case !l.Established():
@@ -299,17 +312,21 @@ func (n *network) countMesh(t *tally, degrees []int) {
 	t.byMesh += count / 2
 }
 
-func (n *network) countExternals(t *tally, fields map[string]bool) {
+func (n *network) countExternals(t *tally, fields, conflicts map[string]bool) {
 	for _, p := range n.Workloads {
 		t.External += int(p.Local.IntersectionCardinality(n.Index.BGP[n.Family]))
 	}
 	for _, o := range n.Counted {
 		for k := range o.Protocols {
 			h := &o.Protocols[k]
-			counted := n.AmbiguousAt(h, fields)
+			counted, conflicting := n.AmbiguousAt(h, fields, conflicts)
 			if counted.Any() {
 				t.ambiguous.addNodes(counted)
 				addSourcesAt(h, &t.ambiguous, counted)
+			}
+			if conflicting.Any() {
+				t.conflicting.addNodes(conflicting)
+				addSourcesAt(h, &t.conflicting, conflicting)
 			}
 			for _, v := range h.Variants {
 				left := v.Nodes.Difference(counted)

@@ -33,7 +33,8 @@ func TestADeletionTimestampDoesNotChangeTheTopology(t *testing.T) {
 				return o.ID().String() + ": the snapshot did not change"
 			}
 			after := compute(t, next, before)
-			if after.sessions.Networks != before.sessions.Networks || after.routings != before.routings {
+			shared := before.index.Shared(calico.IPv4).Any() || before.index.Shared(calico.IPv6).Any() // Nodes with shared addresses are compared again.
+			if !shared && (after.sessions.Networks != before.sessions.Networks || after.routings != before.routings) {
 				return o.ID().String() + ": the sessions or the routes are computed again"
 			}
 			if fault := topologiesDiffer(after, compute(t, next, nil)); fault != "" {

@@ -30,6 +30,7 @@ func namedSets(v any, out *[]namedSet) {
 	case map[string]any:
 		if reflecting, ok := v["reflecting"].([]any); ok {
 			addReflecting(v["levels"], reflecting)
+			delete(v, "reflecting")
 		}
 		members, isSet := v["members"].(string)
 		if nodes, ok := v["nodes"].(json.Number); ok && isSet {
@@ -75,11 +76,15 @@ func addReflecting(levels any, reflecting []any) {
 	}
 }
 
-// Compared with a state without nodes, all nodes of a set are new.
+// Against a state in which no node has an address, all that a set holds has joined.
 func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 	kinds := map[string]int{}
-	forRandomStates(t, 8, seeds/3, func(_ *rand.Rand, objects []calico.Object) string {
-		topology, nothing := compute(t, state.New(objects...), nil), compute(t, state.New(), nil)
+	forRandomStates(t, 8, seeds/3, func(r *rand.Rand, objects []calico.Object) string {
+		topology, err := Compute(t.Context(), state.New(objects...), nil, transitLists(r)...)
+		if err != nil {
+			return err.Error()
+		}
+		nothing := compute(t, state.New(), nil)
 		text, err := json.Marshal(topology.Summary())
 		if err != nil {
 			return err.Error()
@@ -94,12 +99,23 @@ func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 		namedSets(summary, &sets)
 		for _, s := range sets {
 			gain, err := topology.Gained(nothing, s.members)
-			n, sample := gain.Members, gain.Sample
+			n := gain.Joined
 			if err != nil {
 				return err.Error()
 			}
-			if n != s.nodes || s.sample != "" && fmt.Sprint(sample) != s.sample {
-				return fmt.Sprintf("%s stands for %d nodes %v, the summary has %d %s", s.members, n, sample, s.nodes, s.sample)
+			if n != s.nodes || gain.Members != 0 || len(gain.Sample) > 0 {
+				return fmt.Sprintf("%s stands for %d nodes and %d others, the summary has %d", s.members, n, gain.Members, s.nodes)
+			}
+			if set, ok := topology.measure(s.members).(nodesOf); ok && s.sample != "" {
+				names, is := []string{}, set.members(topology)
+				for i, node := range topology.index.Nodes {
+					if is(i) && len(names) < SampleSize {
+						names = append(names, node.Name)
+					}
+				}
+				if fmt.Sprint(names) != s.sample {
+					return fmt.Sprintf("%s stands for %v, the summary has %s", s.members, names, s.sample)
+				}
 			}
 			if n > 0 {
 				for _, part := range []string{"mesh/notReady", "/ambiguous", "/broken/", "/load/", "/singlePoint/node/", "/singlePoint/zone/", "/singlePoint/externalPeer/", "frozen/IPv4/", "frozen/IPv6/"} {
@@ -146,23 +162,139 @@ func TestGained(t *testing.T) {
 		calicotest.Object(t, "BGPPeer", "one-way", map[string]any{"node": "b", "peerIP": "10.0.0.3", "asNumber": int64(64513)}),
 		calicotest.Object(t, "BGPPeer", "twice", map[string]any{"node": "b", "peerSelector": "has(rr)", "keepaliveTime": "20s"})), before)
 	for members, want := range map[string]string{
-		"reflectors/IPv4/load/3":                        "2 [rr rs]",
-		"reflectors/IPv4/load/2":                        "1 [rs]",
-		"sessions/IPv4/load/1":                          "1 [c]",
-		"sessions/IPv4/broken/NoReturn":                 "1 [b]",
-		"sessions/IPv4/ambiguous":                       "3 [b rr rs]",
-		"routes/IPv4/withTransit/singlePoint/node/rr":   "0 []",
-		"routes/IPv4/withTransit/singlePoint/zone/z":    "2 [b c]",
-		"routes/IPv4/withoutTransit/singlePoint/zone/z": "2 [b c]",
+		"reflectors/IPv4/load/3":                        "1 [rr] 1",
+		"reflectors/IPv4/load/2":                        "0 [] 1",
+		"sessions/IPv4/load/1":                          "0 [] 1",
+		"sessions/IPv4/broken/NoReturn":                 "1 [b] 0",
+		"sessions/IPv4/ambiguous":                       "2 [b rr] 1",
+		"routes/IPv4/withTransit/singlePoint/node/rr":   "0 [] 0",
+		"routes/IPv4/withTransit/singlePoint/zone/z":    "1 [b] 1",
+		"routes/IPv4/withoutTransit/singlePoint/zone/z": "1 [b] 1",
 	} {
 		t.Run(members, func(t *testing.T) {
 			gain, err := after.Gained(before, members)
-			n, sample := gain.Members, gain.Sample
-			if got := fmt.Sprint(n, " ", sample); err != nil || got != want {
+			if got := fmt.Sprint(gain.Members, " ", gain.Sample, " ", gain.Joined); err != nil || got != want {
 				t.Errorf("got %s, %v, want %s", got, err, want)
 			}
 		})
 	}
+}
+
+// TestGainAgreesWithTheNaiveModel compares what sets of routes gained by a random change.
+func TestGainAgreesWithTheNaiveModel(t *testing.T) {
+	members, joined := 0, 0
+	forRandomStates(t, 9, seeds/2, func(r *rand.Rand, objects []calico.Object) string {
+		old := state.New(objects...)
+		now := old.Apply(newGenerator(t, r).change())
+		list := NewTransitPeers([]string{"192.0.2.1"})
+		before, err := Compute(t.Context(), old, nil, list)
+		if err != nil {
+			return err.Error()
+		}
+		after, err := Compute(t.Context(), now, before, list)
+		if err != nil {
+			return err.Error()
+		}
+		a, b := newNaive(old), newNaive(now)
+		for _, f := range calico.Families {
+			routes := after.Summary().Routes.In(f)
+			for _, c := range []struct {
+				reach    *Reach
+				was, now naiveReading
+			}{
+				{routes.WithoutTransit, a.reading(false), b.reading(false)},
+				{routes.WithTransit, a.reading(true), b.reading(true)},
+				{routes.KnownTransit[0].Reach, a.known(list.Entries()), b.known(list.Entries())},
+			} {
+				isolated, pairs := naiveGains(a, b, f, c.was, c.now)
+				for set, want := range map[string][2]int{c.reach.Isolated.Members: isolated, c.reach.WithoutRoute.Members: pairs} {
+					gain, err := after.Gained(before, set)
+					if got := [2]int{gain.Members, gain.Joined}; before != after && (err != nil || got != want) {
+						return fmt.Sprintf("%s gained %v, %v, want %v\nafter:\n%s", set, got, err, want, show(now))
+					}
+					members, joined = members+gain.Members, joined+gain.Joined
+				}
+			}
+			if gain, err := after.Gained(before, routes.NoAddress.Members); err != nil {
+				return err.Error()
+			} else if got, want := [2]int{gain.Members, gain.Joined}, naiveWithoutAddress(a, b, f); before != after && got != want {
+				return fmt.Sprintf("%s without an address: gained %v, want %v", f, got, want)
+			}
+		}
+		return ""
+	})
+	if members == 0 || joined == 0 {
+		t.Errorf("%d members and %d joined: the test does not test much", members, joined)
+	}
+}
+
+// naiveGains counts the isolated nodes and the pairs without routes that were none: those
+// of nodes that had an address before, and others.
+func naiveGains(before, after *naive, f calico.Family, was, now naiveReading) (isolated, pairs [2]int) {
+	var had []bool
+	var old, fresh []*calico.Node
+	for _, n := range after.nodes {
+		if n.SpeaksBGP(f) {
+			o := before.node(n.Name)
+			fresh, old, had = append(fresh, n), append(old, o), append(had, o != nil && o.SpeaksBGP(f))
+		}
+	}
+	several := func(m *naive) bool {
+		count := 0
+		for _, n := range m.nodes {
+			if n.SpeaksBGP(f) {
+				count++
+			}
+		}
+		return count > 1
+	}
+	mutual := func(m *naive, a, b *calico.Node, passes naiveReading) bool {
+		return m.reached(f, a, passes)[b] && m.reached(f, b, passes)[a]
+	}
+	for i, n := range fresh {
+		if several(after) && after.alone(n, f, now) {
+			switch {
+			case !had[i]:
+				isolated[1]++
+			case !several(before) || !before.alone(old[i], f, was):
+				isolated[0]++
+			}
+		}
+		for j := range i {
+			switch {
+			case mutual(after, n, fresh[j], now):
+			case !had[i] || !had[j]:
+				pairs[1]++
+			case mutual(before, old[i], old[j], was):
+				pairs[0]++
+			}
+		}
+	}
+	return isolated, pairs
+}
+
+func naiveWithoutAddress(before, after *naive, f calico.Family) [2]int {
+	out := [2]int{}
+	for _, n := range after.nodes {
+		if n.SpeaksBGP(f) {
+			continue
+		}
+		if o := before.node(n.Name); o != nil && o.SpeaksBGP(f) {
+			out[0]++
+		} else {
+			out[1]++
+		}
+	}
+	return out
+}
+
+func (m *naive) node(name string) *calico.Node {
+	for _, n := range m.nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
 }
 
 func TestWhoProgramsClusterRoutes(t *testing.T) {

@@ -111,7 +111,7 @@ func (b *grapher) role(node uint) string {
 		one := &r.graph.Vertices[v]
 		reflector = reflector || one.Cluster != routes.NoCluster
 		mesh = mesh || b.networks[f].InMesh(g)
-		some = some || !r.WithTransit.Isolated(v)
+		some = some || !r.results[routes.WithTransit].Isolated(v)
 		client = client || slices.ContainsFunc(one.Sessions, func(s routes.Session) bool { return s.PeerClient })
 	}
 	switch {

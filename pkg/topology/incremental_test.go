@@ -14,22 +14,35 @@ import (
 // that reuses the previous one and a topology without a previous one.
 func incrementally(g *generator, objects []calico.Object, n int) string {
 	s := state.New(objects...)
-	topology := compute(g.t, s, nil)
+	var lists []*TransitPeers
+	compute := func(s *state.Snapshot, before *Topology) *Topology {
+		out, err := Compute(g.t.Context(), s, before, lists...)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		return out
+	}
+	topology := compute(s, nil)
 	for i := range n {
 		change := g.change()
-		before := s
+		before, listsBefore := s, lists
 		s = s.Apply(change)
-		next := compute(g.t, s, topology)
-		if fault := topologiesDiffer(next, compute(g.t, s, nil)); fault != "" {
+		if g.one(3) {
+			lists = transitLists(g.choices)
+		}
+		next := compute(s, topology)
+		if fault := topologiesDiffer(next, compute(s, nil)); fault != "" {
 			return fmt.Sprintf("incremental and from scratch differ after change %d, %s %s: %s\nstate before:\n%s\nstate after:\n%s",
 				i, change.Operation(), change.ID(), fault, show(before), show(s))
 		}
 		// The previous topology must not have changed.
-		if fault := topologiesDiffer(topology, compute(g.t, before, nil)); fault != "" {
+		after := lists
+		lists = listsBefore
+		if fault := topologiesDiffer(topology, compute(before, nil)); fault != "" {
 			return fmt.Sprintf("the topology before change %d, %s %s, is another one after it: %s\nstate before:\n%s",
 				i, change.Operation(), change.ID(), fault, show(before))
 		}
-		topology = next
+		topology, lists = next, after
 	}
 	return ""
 }

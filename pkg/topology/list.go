@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
@@ -113,5 +114,9 @@ func (t *Topology) Ignored() []Ignored {
 func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool {
 	a, ok := t.index.Find(from)
 	b, ok2 := t.index.Find(to)
-	return ok && ok2 && t.routings[f].hasRoute(transit, a, b)
+	reading := routes.WithoutTransit
+	if transit {
+		reading = routes.WithTransit
+	}
+	return ok && ok2 && t.routings[f].hasRoute(reading, a, b)
 }

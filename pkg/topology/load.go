@@ -113,7 +113,7 @@ func (t *tally) list(n *network, groups map[int]*loadNodes, reflectors bool) []L
 	out := make([]Load, 0, min(len(counts), maxLoads))
 	for _, count := range counts[:min(len(counts), maxLoads)] {
 		g := groups[count]
-		members := t.measures.add(part+strconv.Itoa(count), nodesOf(func(t *Topology) func(int) bool {
+		members := t.measures.add(part+strconv.Itoa(count), nodesIn(f, func(t *Topology) func(int) bool {
 			n, loads := t.networks[f], t.tallies[f].loads
 			return func(i int) bool {
 				g := n.Classes.Of[i]

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -10,9 +11,8 @@ import (
 
 // measure is one set of the summary. It can be evaluated in any topology.
 type measure interface {
-	// gained returns the number of nodes, or pairs of nodes, that are in the set now and
-	// were not before, and the names of the first few.
-	gained(now, before *Topology) (n int, sample []string)
+	// gained returns what the set has now that it did not have before.
+	gained(now, before *Topology) Gain
 }
 
 // measures holds the sets of a part of the summary by name. The names are the values of
@@ -93,26 +93,68 @@ func (t *Topology) Gained(before *Topology, members string) (Gain, error) {
 	if m == nil {
 		return Gain{}, fmt.Errorf("members %q is not a set of the summary", members)
 	}
-	n, sample := m.gained(t, before)
-	return Gain{Members: n, Sample: sample}, nil
+	return m.gained(t, before), nil
 }
 
-// nodesOf is a set of nodes as a function. For a topology, it returns a function that
-// reports whether a node is in the set.
-type nodesOf func(*Topology) func(node int) bool
+// nodesOf is a set of nodes.
+type nodesOf struct {
+	// families are those in which a node had an address before, or else it joined.
+	families []calico.Family
+	// members returns a function that reports whether a node of a topology is in the set.
+	members func(*Topology) func(node int) bool
+}
 
-func (members nodesOf) gained(now, before *Topology) (n int, sample []string) {
-	is, was := members(now), members(before)
-	sample = []string{}
+// nodesIn returns a set of nodes in one family.
+func nodesIn(f calico.Family, members func(*Topology) func(node int) bool) nodesOf {
+	return nodesOf{[]calico.Family{f}, members}
+}
+
+// nodesInAny returns a set of nodes in both families.
+func nodesInAny(members func(*Topology) func(node int) bool) nodesOf {
+	return nodesOf{calico.Families[:], members}
+}
+
+func (s nodesOf) gained(now, before *Topology) Gain {
+	is, was := s.members(now), s.members(before)
+	out := Gain{Sample: []string{}}
 	now.matched(before, func(i, old int) {
 		if is(i) && (old < 0 || !was(old)) {
-			n++
-			if len(sample) < SampleSize {
-				sample = append(sample, now.index.Nodes[i].Name)
-			}
+			out.add(now, i, before.speaks(old, s.families...))
 		}
 	})
-	return n, sample
+	return out
+}
+
+// add counts a node that a set has gained. had reports whether it had an address before.
+func (g *Gain) add(t *Topology, i int, had bool) {
+	if !had {
+		g.Joined++
+		return
+	}
+	g.Members++
+	if len(g.Sample) < SampleSize {
+		g.Sample = append(g.Sample, t.index.Nodes[i].Name)
+	}
+}
+
+// speaks reports whether a node has an address in one of some families; -1 is no node.
+func (t *Topology) speaks(node int, families ...calico.Family) bool {
+	return node >= 0 && slices.ContainsFunc(families, func(f calico.Family) bool { return t.index.BGP[f].Test(uint(node)) })
+}
+
+// withoutAddress is the nodes without an address in a family. All that had none before
+// joined, although they were in the set: a policy may look at the family only since an
+// IPPool needs it.
+type withoutAddress struct{ family calico.Family }
+
+func (s withoutAddress) gained(now, before *Topology) Gain {
+	out := Gain{Sample: []string{}}
+	now.matched(before, func(i, old int) {
+		if !now.speaks(i, s.family) {
+			out.add(now, i, before.speaks(old, s.family))
+		}
+	})
+	return out
 }
 
 // matched calls visit with the number of each node in t and its number in before, -1 if
@@ -141,15 +183,15 @@ func within(set *bitset.BitSet) func(int) bool {
 // family and one reading of external peers.
 type pairsWithoutRoute struct {
 	family  calico.Family
-	transit bool
+	reading string
 }
 
 // gained counts the pairs without a route now that had routes both ways before. Nodes
 // with the same vertices now and before are counted together. A pair with a node that
-// did not exist or had no address in the family before is counted too.
-func (p pairsWithoutRoute) gained(t, before *Topology) (int, []string) {
+// did not exist or had no address in the family before joined.
+func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 	now, old := t.routings[p.family], before.routings[p.family]
-	is, was := now.In(p.transit), old.In(p.transit)
+	is, was := now.results[now.named(p.reading)], old.results[old.named(p.reading)]
 	type kind struct{ is, was int } // vertices; was is -1 for none
 	counts, first := map[kind]int{}, map[kind][]int{}
 	var kinds []kind
@@ -169,7 +211,7 @@ func (p pairsWithoutRoute) gained(t, before *Topology) (int, []string) {
 			first[one] = append(first[one], i)
 		}
 	})
-	n, sample := 0, []string{}
+	out := Gain{Sample: []string{}}
 	for x, a := range kinds {
 		for _, b := range kinds[:x+1] {
 			pairs, i, j := counts[a]*counts[b], first[a][0], first[b][0]
@@ -177,15 +219,20 @@ func (p pairsWithoutRoute) gained(t, before *Topology) (int, []string) {
 				pairs = counts[a] * (counts[a] - 1) / 2
 				j = first[a][len(first[a])-1]
 			}
-			had := a.was < 0 || b.was < 0 || was.Mutual(a.was, b.was)
-			if pairs == 0 || !had || is.Mutual(a.is, b.is) {
+			switch {
+			case pairs == 0 || is.Mutual(a.is, b.is):
+				continue
+			case a.was < 0 || b.was < 0:
+				out.Joined += pairs
+				continue
+			case !was.Mutual(a.was, b.was):
 				continue
 			}
-			n += pairs
-			if len(sample) < SampleSize {
-				sample = append(sample, t.index.Nodes[min(i, j)].Name+" and "+t.index.Nodes[max(i, j)].Name)
+			out.Members += pairs
+			if len(out.Sample) < SampleSize {
+				out.Sample = append(out.Sample, t.index.Nodes[min(i, j)].Name+" and "+t.index.Nodes[max(i, j)].Name)
 			}
 		}
 	}
-	return n, sample
+	return out
 }

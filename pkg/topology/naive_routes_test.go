@@ -1,7 +1,9 @@
 package topology
 
 import (
+	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -18,19 +20,58 @@ type naiveRoute struct {
 
 // naiveFlood follows the routes of the origin.
 type naiveFlood struct {
-	model       *naive
-	origin      *calico.Node
-	family      calico.Family
-	withTransit bool // whether external peers pass routes on
-	external    bool // whether the external peers have a route
-	// routes are all routes at all nodes. fresh are the routes not yet advertised.
+	model    *naive
+	origin   *calico.Node
+	family   calico.Family
+	passes   naiveReading
+	external bool // whether an external peer that passes routes on has one
+	// routes are all that have come anywhere, fresh those to be passed on yet.
 	routes, fresh []naiveRoute
 }
 
-// reached returns the nodes that receive the routes of origin in family f. It follows
-// all paths, because Calico enables add paths in BIRD, until there are no new routes.
-func (m *naive) reached(f calico.Family, origin *calico.Node, transit bool) map[*calico.Node]bool {
-	w := &naiveFlood{model: m, origin: origin, family: f, withTransit: transit}
+// naiveReading tells whether the external peer of a slot passes routes on.
+type naiveReading func(*naiveSlot) bool
+
+// reading is with transit or without.
+func (m *naive) reading(transit bool) naiveReading {
+	return func(s *naiveSlot) bool {
+		if !transit || s.peer.IsLoopback() {
+			return false
+		}
+		for _, n := range m.nodes {
+			if slices.Contains(n.Others, s.peer) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// known is the reading in which only the peers in a list pass routes on.
+func (m *naive) known(list []string) naiveReading {
+	all := m.reading(true)
+	return func(s *naiveSlot) bool {
+		if !all(s) {
+			return false
+		}
+		for _, name := range s.peersOf(s.candidates...) {
+			for _, entry := range list {
+				asn := m.state.Get(calico.ID{Kind: calico.KindBGPPeer, Name: name}).(*calico.BGPPeer).ASNumber
+				prefix, err := netip.ParsePrefix(entry)
+				if entry == name || entry == s.peer.String() || entry == strconv.Itoa(int(asn)) && asn != 0 || err == nil && prefix.Contains(s.peer) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// reached returns the nodes that get origin's routes in family f: they are
+// passed on, all paths of them since Calico's BIRD adds paths, until nothing new
+// comes.
+func (m *naive) reached(f calico.Family, origin *calico.Node, passes naiveReading) map[*calico.Node]bool {
+	w := &naiveFlood{model: m, origin: origin, family: f, passes: passes}
 	out := map[*calico.Node]bool{}
 	if !origin.SpeaksBGP(f) {
 		return out
@@ -54,17 +95,17 @@ func (w *naiveFlood) spread(r naiveRoute) {
 		switch {
 		case s.status == Paired:
 			w.send(r, s)
-		case s.status == External && w.withTransit && !w.external:
+		case s.status == External && w.passes(s) && !w.external:
 			w.external = true
 			w.handOn()
 		}
 	}
 }
 
-// handOn sends the route from the external peers to all nodes that peer with one.
+// handOn passes the route of external peers to all nodes that peer with one that does.
 func (w *naiveFlood) handOn() {
 	for _, s := range w.model.slots {
-		if s.family == w.family && !s.workload() && s.status == External {
+		if s.family == w.family && !s.workload() && s.status == External && w.passes(s) {
 			w.receive(naiveRoute{at: s.node, in: s})
 		}
 	}

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -14,7 +15,10 @@ func levelsOf(r *Reflectors) string {
 	for _, l := range r.Levels {
 		text += fmt.Sprintf("; %d: %d nodes %v", l.Reflectors, l.Nodes, l.Sample)
 	}
-	return text + fmt.Sprint(r.Reflecting)
+	for _, l := range r.Reflecting {
+		text += fmt.Sprintf("; %d reflecting with %d", l.Nodes, l.Reflectors)
+	}
+	return text
 }
 
 func (m *naive) levels(f calico.Family) string {
@@ -39,7 +43,7 @@ func (m *naive) levels(f calico.Family) string {
 	}
 	for count := range MaxLevel {
 		if reflecting[count] > 0 {
-			r.Reflecting = append(r.Reflecting, Reflecting{count, reflecting[count]})
+			r.Reflecting = append(r.Reflecting, Reflecting{Reflectors: count, Nodes: reflecting[count]})
 		}
 	}
 	for count := range MaxLevel {
@@ -51,8 +55,8 @@ func (m *naive) levels(f calico.Family) string {
 }
 
 func totalsOf(s *Sessions) string {
-	text := fmt.Sprintf("total %d, external %d, most %d on %q, %s, broken %d, ambiguous %s differ in %v, frozen %s",
-		s.Total, s.External, s.Most, s.MostNode, loadOf(s.Load), s.Broken, halfGroupOf(s.Ambiguous.HalfGroup), s.Ambiguous.Fields, nodeSetOf(s.Frozen))
+	text := fmt.Sprintf("total %d, external %d, most %d on %q, %s, broken %d, ambiguous %s differ in %v, conflicting %s in %v, frozen %s",
+		s.Total, s.External, s.Most, s.MostNode, loadOf(s.Load), s.Broken, halfGroupOf(s.Ambiguous.HalfGroup), s.Ambiguous.Fields, halfGroupOf(s.Conflicting.HalfGroup), s.Conflicting.Fields, nodeSetOf(s.Frozen))
 	for _, r := range s.FrozenReasons {
 		text += fmt.Sprintf(", frozen by %s: %s by %v", r.Reason, nodeSetOf(r.NodeSet), r.BGPPeers)
 	}
@@ -103,7 +107,7 @@ func (m *naive) load(f calico.Family, reflectors bool) []Load {
 func (m *naive) totals(f calico.Family) string {
 	out := &Sessions{BrokenReasons: map[Reason]HalfGroup{}, Load: m.load(f, false)}
 	broken, frozen := map[Reason]*naiveSet{}, map[string]*naiveSet{}
-	all, ambiguous, fields := &naiveSet{}, &naiveSet{}, &naiveSet{}
+	all, ambiguous, fields, conflicting, conflicts := &naiveSet{}, &naiveSet{}, &naiveSet{}, &naiveSet{}, &naiveSet{}
 	paired := 0
 	for _, n := range m.nodes {
 		mine := 0
@@ -114,6 +118,10 @@ func (m *naive) totals(f calico.Family) string {
 			case s.ambiguous():
 				ambiguous.add(n, 1, s.peersOf(s.candidates...))
 				fields.add(n, 1, differing(s.candidates))
+				if c := m.conflicts(s); len(c) > 0 {
+					conflicting.add(n, 1, s.peersOf(s.candidates...))
+					conflicts.add(n, 1, c)
+				}
 			case s.status == External:
 				out.External++
 			case s.status == Broken:
@@ -143,6 +151,7 @@ func (m *naive) totals(f calico.Family) string {
 	}
 	out.Total, out.Frozen = paired/2, all.nodeSet()
 	out.Ambiguous = Ambiguous{ambiguous.halfGroup(), fields.names()}
+	out.Conflicting = Ambiguous{conflicting.halfGroup(), conflicts.names()}
 	for reason, set := range broken {
 		out.BrokenReasons[reason] = set.halfGroup()
 	}
@@ -150,6 +159,32 @@ func (m *naive) totals(f calico.Family) string {
 		out.FrozenReasons = append(out.FrozenReasons, FrozenReason{reason, frozen[reason].nodeSet(), frozen[reason].names()})
 	}
 	return totalsOf(out)
+}
+
+// conflicts lists the fields in which candidates differ, after timers are equal and filters
+// are their rules.
+func (m *naive) conflicts(s *naiveSlot) []string {
+	var halves []HalfSession
+	for _, h := range s.candidates {
+		h.GracefulRestartTime, h.KeepaliveTime, h.Protocol = nil, nil, ""
+		var rules []string
+		for _, name := range h.Filters {
+			i := slices.IndexFunc(m.state.BGPFilters(), func(f *calico.BGPFilter) bool { return f.Name == name })
+			switch {
+			case i >= 0:
+				for _, field := range []string{"import", "export"} {
+					if list, _ := m.state.BGPFilters()[i].Spec[field+map[calico.Family]string{calico.IPv4: "V4", calico.IPv6: "V6"}[s.family]].([]any); len(list) > 0 {
+						rules = append(rules, fmt.Sprint(field, list))
+					}
+				}
+			case !m.state.Knows(calico.KindBGPFilter):
+				rules = append(rules, name)
+			}
+		}
+		h.Filters = rules
+		halves = append(halves, h)
+	}
+	return differing(halves)
 }
 
 // meshNotReady returns the nodes in the mesh that are not ready.
@@ -191,19 +226,19 @@ func reachOf(r *Reach) string {
 		r.Nodes, r.Isolated.Nodes, r.Isolated.Sample, r.WithoutRoute.Pairs, r.WithoutRoute.Sample)
 }
 
-func (m *naive) reach(f calico.Family, transit bool) string {
+func (m *naive) reach(f calico.Family, passes naiveReading) string {
 	out := &Reach{}
 	var speakers []*calico.Node
 	to := map[*calico.Node]map[*calico.Node]bool{}
 	for _, n := range m.nodes {
 		if n.SpeaksBGP(f) {
 			speakers = append(speakers, n)
-			to[n] = m.reached(f, n, transit)
+			to[n] = m.reached(f, n, passes)
 		}
 	}
 	out.Nodes = len(speakers)
 	for i, n := range speakers {
-		if len(speakers) > 1 && m.alone(n, f, transit) {
+		if len(speakers) > 1 && m.alone(n, f, passes) {
 			out.Isolated.Nodes++
 			if len(out.Isolated.Sample) < SampleSize {
 				out.Isolated.Sample = append(out.Isolated.Sample, n.Name)
@@ -221,20 +256,20 @@ func (m *naive) reach(f calico.Family, transit bool) string {
 	return reachOf(out)
 }
 
-// alone reports whether a node has no session with another node. With transit, nodes
-// with external peers are connected to each other.
-func (m *naive) alone(n *calico.Node, f calico.Family, transit bool) bool {
+// alone reports whether a node has no session with another node. Nodes with external peers
+// that pass routes on are connected to each other.
+func (m *naive) alone(n *calico.Node, f calico.Family, passes naiveReading) bool {
 	leaves, others := false, false
 	for _, s := range m.slots {
 		switch {
 		case s.family != f || s.workload():
 		case s.status == Paired && s.node == n:
 			return false
-		case s.status == External && s.node == n:
+		case s.status == External && passes(s) && s.node == n:
 			leaves = true
-		case s.status == External:
+		case s.status == External && passes(s):
 			others = true
 		}
 	}
-	return !transit || !leaves || !others
+	return !leaves || !others
 }

@@ -16,7 +16,7 @@ import (
 // kind of half-session with every status and reason.
 func TestRandomStatesHaveEverythingInThem(t *testing.T) {
 	seen := map[string]int{}
-	forRandomStates(t, 1, seeds, func(_ *rand.Rand, objects []calico.Object) string {
+	forRandomStates(t, 11, seeds, func(_ *rand.Rand, objects []calico.Object) string {
 		m := newNaive(state.New(objects...))
 		for _, s := range m.slots {
 			kind, _, _ := strings.Cut(s.protocol(), "_")

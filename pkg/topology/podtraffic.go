@@ -115,7 +115,7 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	}
 	p.ipip.Pools, p.noEncap.Pools = []string{}, []string{}
 	for _, pool := range s.IPPools() {
-		if c := p.class(pool); c != nil && pool.Workload {
+		if c := p.class(pool); c != nil && allocationOf(pool) != allocationNone {
 			c.Pools = append(c.Pools, pool.Name)
 		}
 	}
@@ -123,17 +123,41 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	return out
 }
 
+// allocation is what is known about addresses of pods in an IPPool.
+type allocation int
+
+const (
+	allocationUnknown allocation = iota
+	allocationNone
+	allocationSome // or pods may get addresses at any time
+)
+
+// allocationOf returns whether an IPPool holds addresses of pods. The objects of a state do
+// not show it for a disabled pool, whose pods keep their addresses.
+func allocationOf(p *calico.IPPool) allocation {
+	switch {
+	case !p.Workload || p.Unused:
+		return allocationNone
+	case p.Disabled:
+		return allocationUnknown
+	}
+	return allocationSome
+}
+
 // podTraffic returns in which families pod traffic between nodes needs BGP. If the
 // state has no IPPool for pods, it reports that both families need BGP.
 func podTraffic(s *state.Snapshot, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
-	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}}, IPv6: PodTraffic{Pools: []string{}}}
+	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}, DisabledPools: []string{}}, IPv6: PodTraffic{Pools: []string{}, DisabledPools: []string{}}}
 	known := false
 	for _, p := range s.IPPools() {
-		if !p.Workload {
-			continue
-		}
-		known = true
-		if f := out.In(p.Family); needs(p) {
+		has := allocationOf(p)
+		known = known || has != allocationNone
+		f := out.In(p.Family)
+		switch {
+		case has == allocationNone || !needs(p):
+		case has == allocationUnknown:
+			f.DisabledPools = append(f.DisabledPools, p.Name)
+		default:
 			f.NeedsBGP = true
 			f.Pools = append(f.Pools, p.Name)
 		}

@@ -25,15 +25,15 @@ type point struct{ kind, name string }
 // singlePoints lists the single points of failure, the one with the most nodes
 // first. prefix is the start of the names of their sets. O(vertices), and O(nodes +
 // external peers) if there is a single point of failure.
-func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
-	ix, f := r.network.Index, r.network.Family
+func (r *routing) singlePoints(reading routes.Reading, prefix string) []SinglePoint {
+	ix, f, name := r.network.Index, r.network.Family, r.names[reading]
 	out := []SinglePoint{}
-	for p, set := range r.pointSets(transit) {
+	for p, set := range r.pointSets(reading) {
 		out = append(out, SinglePoint{p.kind, p.name, nodeSet(ix, set, "")})
 	}
-	r.externalPoints(transit, func(o *sessions.ExternalPeer, list nodes.List) {
+	r.externalPoints(reading, func(o *sessions.ExternalPeer, list nodes.List) {
 		if cap(out) == 0 {
-			out = make([]SinglePoint, 0, len(r.network.Externals))
+			out = make([]SinglePoint, 0, len(r.network.Passing[reading].Externals))
 		}
 		set := NodeSet{Nodes: list.Len, Sample: o.Sample}
 		if list.Len != o.List.Len {
@@ -49,13 +49,16 @@ func (r *routing) singlePoints(transit bool, prefix string) []SinglePoint {
 	})
 	nameMembers(out, prefix+"singlePoint/")
 	// There may be one point for each node, so find searches the list and no map is made.
-	r.measures.addAll(func(name string) measure {
-		i := slices.IndexFunc(out, func(p SinglePoint) bool { return p.Members == name })
+	r.measures.addAll(func(members string) measure {
+		i := slices.IndexFunc(out, func(p SinglePoint) bool { return p.Members == members })
 		if i < 0 {
 			return nil
 		}
 		p := point{out[i].Kind, out[i].Name}
-		return nodesOf(func(t *Topology) func(int) bool { return within(t.routings[f].pointSet(transit, p)) })
+		return nodesIn(f, func(t *Topology) func(int) bool {
+			r := t.routings[f]
+			return within(r.pointSet(r.named(name), p))
+		})
 	})
 	return out
 }
@@ -79,12 +82,12 @@ func nameMembers(points []SinglePoint, prefix string) {
 }
 
 // pointSet returns the nodes that depend on one point, nil for none.
-func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
+func (r *routing) pointSet(reading routes.Reading, p point) *bitset.BitSet {
 	if p.kind != pointExternal {
-		return r.pointSets(transit)[p]
+		return r.pointSets(reading)[p]
 	}
 	var out *bitset.BitSet
-	r.externalPoints(transit, func(o *sessions.ExternalPeer, nodes nodes.List) {
+	r.externalPoints(reading, func(o *sessions.ExternalPeer, nodes nodes.List) {
 		if o.Name == p.name {
 			out = bitset.New(r.network.Index.Len())
 			nodes.AddTo(out)
@@ -96,8 +99,8 @@ func (r *routing) pointSet(transit bool, p point) *bitset.BitSet {
 // pointSets returns, for each node or zone that is a single point of failure, the nodes
 // that depend on it. Nodes of a zone do not depend on that zone. O(vertices), and
 // O(nodes) if there is a single point of failure.
-func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
-	m, ix := r.In(transit), r.network.Index
+func (r *routing) pointSets(reading routes.Reading) map[point]*bitset.BitSet {
+	m, ix := r.results[reading], r.network.Index
 	sets := map[point]*bitset.BitSet{}
 	some := false
 	for v := range r.vertices {
@@ -134,8 +137,8 @@ func (r *routing) pointSets(transit bool) map[point]*bitset.BitSet {
 // externalPoints calls visit for each external peer with the nodes whose only sessions
 // are with this peer, in order of the peers' names. It skips external peers without such
 // nodes. O(vertices), and O(nodes + external peers) if there are such nodes.
-func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPeer, nodes nodes.List)) {
-	m := r.In(transit)
+func (r *routing) externalPoints(reading routes.Reading, visit func(o *sessions.ExternalPeer, nodes nodes.List)) {
+	m := r.results[reading]
 	left := r.network.Classes.Union(func(g int) bool {
 		v := r.vertexOf[g]
 		return v >= 0 && m.Dependency(int(v)).Kind == routes.OnExternal
@@ -146,11 +149,11 @@ func (r *routing) externalPoints(transit bool, visit func(o *sessions.ExternalPe
 	// External peers that are merged into one element of Counted have no node in common.
 	// A node with two external peers is therefore in two elements.
 	once := bitset.New(r.network.Index.Len())
-	for _, o := range r.network.Counted {
+	for _, o := range r.network.Passing[reading].Counted {
 		left.InPlaceDifference(o.Nodes.Intersection(once))
 		once.InPlaceUnion(o.Nodes)
 	}
-	for _, o := range r.network.Externals {
+	for _, o := range r.network.Passing[reading].Externals {
 		list := o.List
 		if list.Some(func(i uint32) bool { return !left.Test(uint(i)) }) {
 			list = nodes.NewList(left.Intersection(o.Nodes))

@@ -52,7 +52,7 @@ func onTwoPorts(s *state.Snapshot) bool {
 }
 
 func TestSessionsAgreeWithTheNaiveModel(t *testing.T) {
-	forRandomStates(t, 1, seeds, func(_ *rand.Rand, objects []calico.Object) string {
+	forRandomStates(t, 11, seeds, func(_ *rand.Rand, objects []calico.Object) string {
 		s := state.New(objects...)
 		return sessionsDiffer(viewOf(compute(t, s, nil)), newNaive(s))
 	})
@@ -149,10 +149,27 @@ func TestRoutesAgreeWithTheNaiveModel(t *testing.T) {
 }
 
 func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
-	forRandomStates(t, 3, seeds, func(_ *rand.Rand, objects []calico.Object) string {
+	forRandomStates(t, 3, seeds, func(r *rand.Rand, objects []calico.Object) string {
 		s := state.New(objects...)
-		return summaryDiffers(compute(t, s, nil).Summary(), newNaive(s))
+		topology, err := Compute(t.Context(), s, nil, transitLists(r)...)
+		if err != nil {
+			return err.Error()
+		}
+		return summaryDiffers(topology.Summary(), newNaive(s))
 	})
+}
+
+// transitLists returns up to two lists of peers that random states may have.
+func transitLists(c choices) []*TransitPeers {
+	var out []*TransitPeers
+	for range c.IntN(3) {
+		var entries []string
+		for range 1 + c.IntN(2) {
+			entries = append(entries, pick(c, "p0", "p1", "p2", "192.0.2.1", "192.0.2.0/24", "2001:db8::1", "64512", "64513", "127.0.0.1", "0.0.0.0/0"))
+		}
+		out = append(out, NewTransitPeers(entries))
+	}
+	return out
 }
 
 // summaryDiffers compares a summary with that of the naive model.
@@ -174,8 +191,13 @@ func summaryDiffers(got *Summary, m *naive) string {
 		}
 		routes := got.Routes.In(f)
 		for transit, reach := range map[bool]*Reach{false: routes.WithoutTransit, true: routes.WithTransit} {
-			if g, w := reachOf(reach), m.reach(f, transit); g != w {
+			if g, w := reachOf(reach), m.reach(f, m.reading(transit)); g != w {
 				return fmt.Sprintf("%s routes, transit %v: got %s, want %s", f, transit, g, w)
+			}
+		}
+		for _, known := range routes.KnownTransit {
+			if g, w := reachOf(known.Reach), m.reach(f, m.known(known.TransitPeers)); g != w {
+				return fmt.Sprintf("%s routes, transit by %q: got %s, want %s", f, known.TransitPeers, g, w)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -136,6 +137,9 @@ func (g *generator) node(i int) calico.Object {
 	}
 	n := calicotest.Node(g.t, nodeName(i), append(options, calicotest.Label("rack", pick(g.choices, "a", "b", "c")))...)
 	n.NotReady = g.oddly()
+	if g.one(8) { // Another address of its own, which BGPPeers may name.
+		n.Others = []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(1 + g.choices.IntN(2))})}
+	}
 	return n
 }
 
@@ -238,7 +242,7 @@ func (g *generator) peerIP() string {
 		return fmt.Sprintf("10.0.0.%d:%d", host, port)
 	}
 	if g.one(3) {
-		return pick(g.choices, "192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1")
+		return pick(g.choices, "192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1", "127.0.0.1")
 	}
 	return fmt.Sprintf(pick(g.choices, "10.0.0.%d", "fd00::%d"), host)
 }
@@ -310,7 +314,7 @@ func (g *generator) beside() calico.Object {
 	case 1:
 		return calicotest.Object(g.t, "BGPConfiguration", calico.Default, program)
 	case 2:
-		return calicotest.Object(g.t, "BGPFilter", pick(g.choices, "f", "g"), nil)
+		return calicotest.Object(g.t, "BGPFilter", pick(g.choices, "f", "g"), pick(g.choices, nil, map[string]any{"exportV6": []any{map[string]any{"action": "Reject"}}}))
 	case 3:
 		return &calico.Secret{Name: "bgp", Keys: []string{pick(g.choices, "a", "b")}}
 	default:

@@ -5,39 +5,38 @@ import (
 	"context"
 	"math"
 	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
 // summarize returns the Reach of one reading of external peers. O(vertices squared), and
 // O(nodes) if there are single points of failure.
-func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
-	f, m := r.network.Family, r.In(transit)
-	reading := "withoutTransit"
-	if transit {
-		reading = "withTransit"
-	}
-	prefix := "routes/" + f.String() + "/" + reading + "/"
-	out := &Reach{Nodes: r.graph.Nodes(), SinglePoints: r.singlePoints(transit, prefix)}
+func (r *routing) summarize(ctx context.Context, reading routes.Reading) (*Reach, error) {
+	f, m, name := r.network.Family, r.results[reading], r.names[reading]
+	prefix := "routes/" + f.String() + "/" + name + "/"
+	out := &Reach{Nodes: r.graph.Nodes(), SinglePoints: r.singlePoints(reading, prefix)}
 	var err error
 	if out.Partitions, out.LargestPartition, err = m.Partitions(ctx); err != nil {
 		return nil, err
 	}
-	if out.WithoutRoute, err = r.withoutRoute(ctx, transit); err != nil {
+	if out.WithoutRoute, err = r.withoutRoute(ctx, reading); err != nil {
 		return nil, err
 	}
-	out.WithoutRoute.Members = r.measures.add(prefix+"withoutRoute", pairsWithoutRoute{f, transit})
+	out.WithoutRoute.Members = r.measures.add(prefix+"withoutRoute", pairsWithoutRoute{f, name})
 	var first []uint32
 	for v := range r.vertices {
-		if r.isolated(transit, v) {
+		if r.isolated(reading, v) {
 			out.Isolated.Nodes += r.graph.Vertices[v].Nodes
 			first = append(first, r.vertices[v].first...)
 		}
 	}
 	out.Isolated.Sample = sample(r.network.Index, first)
-	out.Isolated.Members = r.measures.add(prefix+"isolated", nodesOf(func(t *Topology) func(int) bool {
+	out.Isolated.Members = r.measures.add(prefix+"isolated", nodesIn(f, func(t *Topology) func(int) bool {
 		r := t.routings[f]
+		reading := r.named(name)
 		return func(i int) bool {
 			v := r.vertex(uint(i))
-			return v >= 0 && r.isolated(transit, v)
+			return v >= 0 && r.isolated(reading, v)
 		}
 	}))
 	return out, nil
@@ -45,17 +44,17 @@ func (r *routing) summarize(ctx context.Context, transit bool) (*Reach, error) {
 
 // isolated reports whether the nodes of a vertex are isolated nodes. The only
 // node of a cluster is not isolated.
-func (r *routing) isolated(transit bool, v int) bool {
-	return r.In(transit).Isolated(v) && (len(r.vertices) > 1 || r.graph.Vertices[v].Nodes > 1)
+func (r *routing) isolated(reading routes.Reading, v int) bool {
+	return r.results[reading].Isolated(v) && (len(r.vertices) > 1 || r.graph.Vertices[v].Nodes > 1)
 }
 
 // withoutRoute counts the pairs of nodes in which at least one node has no route to the
 // other.
-func (r *routing) withoutRoute(ctx context.Context, transit bool) (PairSet, error) {
+func (r *routing) withoutRoute(ctx context.Context, reading routes.Reading) (PairSet, error) {
 	out := PairSet{Sample: []Pair{}}
 	var found [][2]uint32
-	last := [2]uint32{math.MaxUint32, math.MaxUint32} // the last pair of the sample so far; later pairs are dropped
-	err := r.In(transit).Missing(ctx, func(a, b, pairs int) {
+	last := [2]uint32{math.MaxUint32, math.MaxUint32} // of the first few so far
+	err := r.results[reading].Missing(ctx, func(a, b, pairs int) {
 		out.Pairs += pairs
 		for _, i := range r.vertices[a].first {
 			for _, j := range r.vertices[b].first {

@@ -2,9 +2,9 @@ package topology
 
 import (
 	"context"
-	"slices"
-
 	"encoding/binary"
+	"fmt"
+	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
@@ -15,14 +15,14 @@ import (
 // graph is the classes that have the same neighbors on the same terms, for example the
 // workers of all racks that peer with the same route reflectors.
 type routing struct {
-	*routes.Routes
+	results  []*routes.Reachability // by reading
 	graph    routes.Graph
 	network  *network
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
-	// reach is the part of the summary, without and with transit. measures holds its
-	// sets.
-	reach    [2]*Reach
+	names    []string // of the readings, in the names of sets
+	// reach are the parts of the summary, by reading; measures are their sets.
+	reach    []*Reach
 	measures measures
 }
 
@@ -40,20 +40,35 @@ type edge struct {
 	allowed int
 }
 
-// newRouting follows the routes over the sessions of a network. O(links + nodes +
+// The names of the readings that every topology has.
+const (
+	nameWithoutTransit = "withoutTransit"
+	nameWithTransit    = "withTransit"
+)
+
+// nameOf returns the name of the reading in which only peers in a list pass routes on.
+func nameOf(list *TransitPeers) string { return fmt.Sprintf("transit/%q", list.Entries()) }
+
+// newRouting follows the routes over the sessions of a network, in the readings with and
+// without transit and in one for each list. O(links + nodes +
 // vertices in the mesh squared), and the cost of routes.Compute.
-func newRouting(ctx context.Context, n *network) (*routing, error) {
-	r := &routing{network: n, vertexOf: make([]int32, len(n.Classes.List))}
+func newRouting(ctx context.Context, n *network, lists []*TransitPeers) (*routing, error) {
+	r := &routing{network: n, vertexOf: make([]int32, len(n.Classes.List)), names: []string{nameWithoutTransit, nameWithTransit}}
+	for _, list := range lists {
+		r.names = append(r.names, nameOf(list))
+	}
+	r.graph.Readings = len(r.names)
 	if err := r.merge(ctx); err != nil {
 		return nil, err
 	}
 	r.findZones()
 	var err error
-	if r.Routes, err = routes.Compute(ctx, &r.graph); err != nil {
+	if r.results, err = routes.Compute(ctx, &r.graph); err != nil {
 		return nil, err
 	}
-	for i, transit := range []bool{false, true} {
-		if r.reach[i], err = r.summarize(ctx, transit); err != nil {
+	r.reach = make([]*Reach, len(r.results))
+	for i := range r.reach {
+		if r.reach[i], err = r.summarize(ctx, routes.Reading(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -64,8 +79,7 @@ func newRouting(ctx context.Context, n *network) (*routing, error) {
 func (r *routing) merge(ctx context.Context) error {
 	n := r.network
 	edges := make([][]edge, len(n.Classes.List)) // without mesh sessions
-	externals := make([][]routes.ExternalSession, len(n.Classes.List))
-	kinds := make([]int, len(n.Classes.List)) // of classes in the mesh
+	kinds := make([]int, len(n.Classes.List))    // of classes in the mesh
 	for g := range kinds {
 		kinds[g] = -1
 	}
@@ -74,7 +88,10 @@ func (r *routing) merge(ctx context.Context) error {
 			kinds[g] = kind
 		}
 	}
-	exitKeys := sessions.SortedExits(n.Exits)
+	exitKeys := make([][]sessions.Exit, len(n.Passing))
+	for reading := range n.Passing {
+		exitKeys[reading] = sessions.SortedExits(n.Passing[reading].Exits)
+	}
 	known := map[string]int32{}
 	clusters := map[string]int{}
 	for g := range n.Classes.List {
@@ -87,18 +104,24 @@ func (r *routing) merge(ctx context.Context) error {
 			return err
 		}
 		edges[g] = n.edges(uint32(g))
-		for _, k := range exitKeys {
-			if x := externalSession(k, s); x.ASN != 0 && n.Exits[k].Test(uint(s.First[0])) { // BIRD rejects 0.
-				externals[g] = append(externals[g], x)
+		var externals [][]routes.ExternalSession
+		for reading := range exitKeys {
+			for _, k := range exitKeys[reading] {
+				if x := externalSession(k, s); x.ASN != 0 && n.Passing[reading].Exits[k].Test(uint(s.First[0])) { // BIRD rejects 0.
+					if externals == nil {
+						externals = make([][]routes.ExternalSession, len(exitKeys))
+					}
+					externals[reading] = append(externals[reading], x)
+				}
 			}
 		}
-		key := signature(n, uint32(g), kinds[g], edges[g], externals[g])
+		key := signature(n, uint32(g), kinds[g], edges[g], externals)
 		v, ok := known[key]
 		if !ok {
 			v = int32(len(r.vertices))
 			known[key] = v
 			r.vertices = append(r.vertices, vertex{})
-			r.graph.Vertices = append(r.graph.Vertices, routes.Vertex{Cluster: clusterNumber(clusters, s), External: externals[g]})
+			r.graph.Vertices = append(r.graph.Vertices, routes.Vertex{Cluster: clusterNumber(clusters, s), External: externals})
 		}
 		r.vertexOf[g] = v
 		one := &r.vertices[v]
@@ -194,9 +217,15 @@ func (r *routing) findZones() {
 func (r *routing) vertex(node uint) int { return int(r.vertexOf[r.network.Classes.Of[node]]) }
 
 // hasRoute reports whether node to has the routes of node from.
-func (r *routing) hasRoute(transit bool, from, to uint) bool {
+func (r *routing) hasRoute(reading routes.Reading, from, to uint) bool {
 	v, w := r.vertex(from), r.vertex(to)
-	return v >= 0 && w >= 0 && from != to && r.In(transit).Has(v, w)
+	return v >= 0 && w >= 0 && from != to && r.results[reading].Has(v, w)
+}
+
+// named returns the reading with a name. A topology that was computed without a list of
+// transit peers knows none of them: it has the reading without transit for this name.
+func (r *routing) named(name string) routes.Reading {
+	return routes.Reading(max(0, slices.Index(r.names, name)))
 }
 
 // edges lists the sessions of class g on links. It skips links without sessions.
@@ -233,7 +262,7 @@ func externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
 
 // signature returns a key for the vertex of class g. Classes with equal keys have the
 // same sessions on the same terms, so routes cannot distinguish them.
-func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.ExternalSession) string {
+func signature(n *network, g uint32, mesh int, edges []edge, externals [][]routes.ExternalSession) string {
 	s := &n.Classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
 	b = append(b, s.ClusterID...)
@@ -251,9 +280,12 @@ func signature(n *network, g uint32, mesh int, edges []edge, externals []routes.
 		}
 		b = append(b, f)
 	}
-	for _, x := range externals {
-		b = binary.BigEndian.AppendUint32(append(b, 'x'), x.ASN)
-		flags(x.Internal, x.Client)
+	for reading := range externals {
+		b = append(b, 'r')
+		for _, x := range externals[reading] {
+			b = binary.BigEndian.AppendUint32(append(b, 'x'), x.ASN)
+			flags(x.Internal, x.Client)
+		}
 	}
 	for i := range edges {
 		e := &edges[i]

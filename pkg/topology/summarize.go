@@ -11,6 +11,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
@@ -50,7 +51,7 @@ func (t *Topology) summarize(before *Topology) {
 		s.BGPFilters, s.Secrets = share(old.BGPFilters, filters(t.snapshot)), share(old.Secrets, secrets(t.snapshot))
 		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
 		s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
-			return &IPPool{object(&p.Metadata, nil), p.Family.String(), needs(p)}
+			return &IPPool{object(&p.Metadata, nil), p.Family.String(), !p.Unused && needs(p)}
 		})
 		s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
 			return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
@@ -154,7 +155,7 @@ func (t *Topology) nodes() *Nodes {
 	ix := t.index
 	return &Nodes{
 		Total: len(ix.Nodes), BGP: int(ix.Speakers.Count()), Reflectors: int(ix.Speakers.IntersectionCardinality(ix.Reflectors)),
-		NotReady: nodeSet(ix, ix.NotReady, t.measures.add("notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.index.NotReady) }))),
+		NotReady: nodeSet(ix, ix.NotReady, t.measures.add("notReady", nodesInAny(func(t *Topology) func(int) bool { return within(t.index.NotReady) }))),
 	}
 }
 
@@ -172,7 +173,7 @@ func (t *Topology) mesh() *Mesh {
 	if !m.Enabled {
 		m.SessionsPerNode, m.Sessions = 0, 0
 	}
-	m.NotReady = nodeSet(t.index, t.meshNotReady(), t.measures.add("mesh/notReady", nodesOf(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
+	m.NotReady = nodeSet(t.index, t.meshNotReady(), t.measures.add("mesh/notReady", nodesInAny(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
 	return &m
 }
 
@@ -199,14 +200,17 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 	}
 	for _, f := range calico.Families {
 		one, r := out.In(f), t.routings[f]
-		one.WithoutTransit, one.WithTransit = r.reach[0], r.reach[1]
+		one.WithoutTransit, one.WithTransit, one.KnownTransit = r.reach[routes.WithoutTransit], r.reach[routes.WithTransit], []KnownTransit{}
+		for i, list := range t.transit {
+			one.KnownTransit = append(one.KnownTransit, KnownTransit{list.Entries(), r.reach[int(routes.WithTransit)+1+i]})
+		}
 		if before != nil && r != before.routings[f] {
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
 		}
 		one.NoAddress = t.noAddress(f)
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, peers
 		for _, p := range t.snapshot.IPPools() {
-			if p.Family == f && p.Workload && p.DisableBGPExport && needs(p) {
+			if p.Family == f && p.DisableBGPExport && allocationOf(p) != allocationNone && needs(p) {
 				one.NotExported = append(one.NotExported, p.Name)
 			}
 		}
@@ -229,9 +233,7 @@ func (t *Topology) noAddress(f calico.Family) NodeSet {
 	for i, ok := ix.BGP[f].NextClear(0); ok && i < ix.Len() && len(out.Sample) < SampleSize; i, ok = ix.BGP[f].NextClear(i + 1) {
 		out.Sample = append(out.Sample, ix.Nodes[i].Name)
 	}
-	out.Members = t.measures.add("noAddress/"+f.String(), nodesOf(func(t *Topology) func(int) bool {
-		return func(i int) bool { return !t.index.BGP[f].Test(uint(i)) }
-	}))
+	out.Members = t.measures.add("noAddress/"+f.String(), withoutAddress{f})
 	return out
 }
 
@@ -283,12 +285,14 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 			}
 		}
 	}
+	members := func(level int) string {
+		return t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesIn(f, func(t *Topology) func(int) bool { return t.atMost(f, level) }))
+	}
 	for _, level := range sortedKeys(counts) {
-		members := t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesOf(func(t *Topology) func(int) bool { return t.atMost(f, level) }))
-		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members})
+		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members(level)})
 	}
 	for _, level := range sortedKeys(reflecting) {
-		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level]})
+		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level], members(level)})
 	}
 	for i, p := range t.sessions.Peerings {
 		if peers[i] {

@@ -107,6 +107,9 @@ type Sessions struct {
 	// Ambiguous is the half-sessions that depend on the order in which Calico visits
 	// BGPPeers.
 	Ambiguous Ambiguous `json:"ambiguous"`
+	// Conflicting is those of them in which settings differ that decide whether the
+	// session comes up, or which routes it carries.
+	Conflicting Ambiguous `json:"conflicting"`
 	// Frozen is the nodes whose BIRD rejects its configuration. FrozenReasons lists
 	// the parts that it rejects, sorted.
 	Frozen        NodeSet        `json:"frozen"`
@@ -153,16 +156,20 @@ type FrozenReason struct {
 	BGPPeers []string `json:"bgpPeers"`
 }
 
-// Routes describes which nodes have routes to the pods of other nodes in one family. It
-// has two results: with transit, external peers pass routes on between nodes; without
-// transit, they do not. The objects do not determine which result is correct.
+// Routes describes which nodes have routes to the pods of which others in one
+// family, under several readings of external peers: they pass routes on between nodes,
+// or not. The objects do not show which reading is correct.
 type Routes struct {
 	// WithTransit assumes that all external peers pass routes on to each other and to
 	// every node that peers with one of them, whatever the AS numbers in their paths.
+	// Peers whose addresses are loopback, unspecified, multicast or a node's own never do.
 	WithTransit *Reach `json:"withTransit"`
 	// WithoutTransit assumes that external peers do not pass routes on. Without external
 	// peers, both results are equal.
 	WithoutTransit *Reach `json:"withoutTransit"`
+	// KnownTransit holds a reading for each list of TransitPeers that Compute was given:
+	// of the external peers in WithTransit, only those in the list pass routes on.
+	KnownTransit []KnownTransit `json:"knownTransit"`
 	// NoAddress is the nodes without an address in the family. Calico configures no
 	// sessions for them in this family.
 	NoAddress NodeSet `json:"noAddress"`
@@ -175,6 +182,13 @@ type Routes struct {
 	// Filtered names the BGPPeers with BGPFilters. The result assumes that the
 	// filters accept the routes to pods.
 	Filtered []string `json:"filtered"`
+}
+
+// KnownTransit is reachability if only the external peers that a list names pass routes
+// on.
+type KnownTransit struct {
+	TransitPeers []string `json:"transitPeers"`
+	Reach        *Reach   `json:"reach"`
 }
 
 // Reach is reachability under one reading of external peers.
@@ -288,6 +302,8 @@ type Level struct {
 type Reflecting struct {
 	Reflectors int `json:"reflectors"`
 	Nodes      int `json:"nodes"`
+	// Members names the set of a Level with the same number.
+	Members string `json:"members"`
 }
 
 // SampleSize is the maximum number of nodes in a sample.
@@ -295,9 +311,14 @@ const SampleSize = 3
 
 // PodTraffic reports whether pod traffic between nodes needs BGP in one family.
 type PodTraffic struct {
+	// NeedsBGP is true if Pools is not empty or the state has no IPPool for pods.
 	NeedsBGP bool `json:"needsBGP"`
-	// Pools names the IPPools that need BGP. It is empty if the state has no IPPool.
+	// Pools names the IPPools that need BGP and from which pods get addresses. It is empty
+	// if the state has no IPPool.
 	Pools []string `json:"pools"`
+	// DisabledPools names the IPPools that need BGP if they hold addresses of pods, which is
+	// not known: they are disabled.
+	DisabledPools []string `json:"disabledPools"`
 }
 
 // ClusterRoutes reports whether Felix or BIRD programs the kernel routes to pods on other
@@ -411,7 +432,8 @@ type BGPConfiguration struct {
 type IPPool struct {
 	Object
 	Family string `json:"family"`
-	// NeedsBGP reports whether pods of this pool need BGP to reach pods on other nodes.
+	// NeedsBGP reports whether pods of this pool need BGP to reach pods on other nodes. It
+	// is false if the pool is known to hold no addresses of pods.
 	NeedsBGP bool `json:"needsBGP"`
 }
 

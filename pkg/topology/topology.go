@@ -18,6 +18,7 @@ import (
 // routes that they carry. It is immutable.
 type Topology struct {
 	snapshot *state.Snapshot
+	transit  []*TransitPeers
 	index    *nodes.Index
 	sessions *sessions.Sessions
 	networks [2]*network
@@ -29,6 +30,14 @@ type Topology struct {
 	// sessionMeasures holds the sets that are reused with the sessions. tallies and
 	// routings hold further sets.
 	measures, sessionMeasures measures
+}
+
+// Transit returns the lists of transit peers that Compute was given, none for a nil t.
+func (t *Topology) Transit() []*TransitPeers {
+	if t == nil {
+		return nil
+	}
+	return t.transit
 }
 
 // Summary returns the summary that policies read.
@@ -48,22 +57,25 @@ func (t *Topology) Equivalent(before *Topology) bool {
 
 // Compute returns the topology of s. before is the topology of an earlier snapshot, or
 // nil. Compute reuses what did not change since, and shares equal parts of the summary.
-// The result does not depend on before. Compute returns an error only if ctx is done.
+// The result does not depend on before. Each element of transit adds a reading of
+// external peers to the summary; see Routes.KnownTransit. Compute returns an error only if
+// ctx is done.
 //
 // Without before, the cost is O(nodes x labels in selectors). With before, it grows
 // with the objects that changed; a change of CalicoNodeStatuses costs nothing. If
 // sessions change, it is O(nodes) with a very small constant and O(BGPPeers x classes of
 // nodes). See the package comment for the steps.
-func Compute(ctx context.Context, s *state.Snapshot, before *Topology) (*Topology, error) {
-	if before != nil && before.snapshot == s {
+func Compute(ctx context.Context, s *state.Snapshot, before *Topology, transit ...*TransitPeers) (*Topology, error) {
+	same := before != nil && sessions.SameTransit(before.transit, transit)
+	if same && before.snapshot == s {
 		return before, nil
 	}
-	if before != nil && state.SameConfiguration(before.snapshot, s) {
+	if same && state.SameConfiguration(before.snapshot, s) {
 		t := *before
 		t.snapshot = s
 		return &t, nil
 	}
-	t := &Topology{snapshot: s}
+	t := &Topology{snapshot: s, transit: transit}
 	if err := t.compute(ctx, before); err != nil {
 		return nil, fmt.Errorf("computing the topology: %w", err)
 	}
@@ -92,7 +104,7 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	}
 	var same bool
 	var err error
-	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore); err != nil {
+	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore, t.transit); err != nil {
 		return err
 	}
 	if same {
@@ -124,7 +136,7 @@ func (t *Topology) connect(ctx context.Context) error {
 		if t.tallies[f], err = n.count(ctx, len(t.sessions.Peerings)); err != nil {
 			return err
 		}
-		if t.routings[f], err = newRouting(ctx, n); err != nil {
+		if t.routings[f], err = newRouting(ctx, n, t.transit); err != nil {
 			return err
 		}
 		if w := n.waiting(t.tallies[f]); w != nil {

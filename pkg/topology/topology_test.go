@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -79,7 +80,7 @@ func TestPodTraffic(t *testing.T) {
 		"a pool is IPv6":                                      {[]calico.Object{pool(map[string]any{"cidr": "fd00::/64"})}, false, true},
 		"a pool is VXLAN":                                     {[]calico.Object{pool(map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "CrossSubnet"})}, false, false},
 		"a pool is for tunnels only":                          {[]calico.Object{pool(map[string]any{"cidr": "10.0.0.0/16", "allowedUses": []any{"Tunnel"}})}, true, true},
-		"a disabled pool still carries":                       {[]calico.Object{pool(map[string]any{"cidr": "10.0.0.0/16", "disabled": true})}, true, false},
+		"a disabled pool may hold addresses of pods":          {[]calico.Object{pool(map[string]any{"cidr": "10.0.0.0/16", "disabled": true})}, false, false},
 		"IPIP, and the version is unknown":                    {[]calico.Object{pool(ipip)}, true, false},
 		"IPIP on v3.31":                                       {[]calico.Object{pool(ipip), version("v3.31.2"), felix("Enabled")}, true, false},
 		"IPIP on v3.32, Felix by both switches":               {[]calico.Object{pool(ipip), version("v3.32.0"), felix("Enabled"), program("Disabled")}, false, false},
@@ -270,6 +271,45 @@ func TestTheReasonDoesNotDependOnNames(t *testing.T) {
 			}}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestDisabledPools(t *testing.T) {
+	pool := func(name string, generation int64, more map[string]any) calico.Object {
+		spec := map[string]any{"cidr": "10.0.0.0/16", "disabled": true}
+		maps.Copy(spec, more)
+		metadata := map[string]any{"name": name}
+		if generation > 0 {
+			metadata["generation"] = generation
+		}
+		return calicotest.Decode(t, map[string]any{"apiVersion": "projectcalico.org/v3", "kind": "IPPool", "metadata": metadata, "spec": spec})
+	}
+	enabled := map[string]any{"disabled": false}
+	for name, c := range map[string]struct {
+		objects []calico.Object
+		want    string // whether IPv4 needs BGP, IPv6 does, and the lists of IPv4
+	}{
+		"it was disabled later":              {[]calico.Object{pool("p", 2, nil)}, "false false [] [p]"},
+		"when is not known":                  {[]calico.Object{pool("p", 0, nil)}, "false false [] [p]"},
+		"it was created disabled":            {[]calico.Object{pool("p", 1, nil)}, "true true [] []"},
+		"it was created enabled":             {[]calico.Object{pool("p", 1, enabled)}, "true false [p] []"},
+		"it was enabled later":               {[]calico.Object{pool("p", 2, enabled)}, "true false [p] []"},
+		"it is disabled and needs no BGP":    {[]calico.Object{pool("p", 2, map[string]any{"vxlanMode": "Always"})}, "false false [] []"},
+		"it is one of several":               {[]calico.Object{pool("p", 2, nil), pool("q", 1, nil), pool("r", 4, enabled)}, "true false [r] [p]"},
+		"a change creates it":                {[]calico.Object{calico.Informed(nil, pool("p", 0, nil))}, "true true [] []"},
+		"a change of one without addresses":  {[]calico.Object{calico.Informed(pool("p", 1, nil), pool("p", 2, map[string]any{"natOutgoing": true}))}, "true true [] []"},
+		"a change disables it":               {[]calico.Object{calico.Informed(pool("p", 1, enabled), pool("p", 2, nil))}, "false false [] [p]"},
+		"a change of one with addresses":     {[]calico.Object{calico.Informed(pool("p", 2, nil), pool("p", 3, nil))}, "false false [] [p]"},
+		"a change enables one without":       {[]calico.Object{calico.Informed(pool("p", 1, nil), pool("p", 2, enabled))}, "true false [p] []"},
+		"a change that creates one for pods": {[]calico.Object{calico.Informed(nil, pool("p", 0, enabled))}, "true false [p] []"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := compute(t, state.New(c.objects...), nil).Summary()
+			four := s.PodTraffic.IPv4
+			if got := fmt.Sprint(four.NeedsBGP, s.PodTraffic.IPv6.NeedsBGP, four.Pools, four.DisabledPools); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
 	}

@@ -57,7 +57,7 @@ func (m *naive) view() *view {
 				v.frozen = append(v.frozen, n.Name+" "+f.String())
 			}
 			for _, transit := range []bool{false, true} {
-				for to := range m.reached(f, n, transit) {
+				for to := range m.reached(f, n, m.reading(transit)) {
 					routes[fmt.Sprint(f, n.Name, "/", to.Name, transit)] = true
 				}
 			}

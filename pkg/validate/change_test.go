@@ -217,7 +217,7 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 // The policy selects the remedy by the text of the reason.
 func TestWhatBIRDRejectsComesWithARemedy(t *testing.T) {
 	for name, after := range map[string]calico.Object{
-		"a masked cluster ID":            calicotest.Node(t, "n", calicotest.IPv4("10.9.9.9/24"), calicotest.RouteReflector("244.0.0.0/8")),
+		"a masked cluster ID":            calicotest.NumberedNode(t, 0, calicotest.RouteReflector("244.0.0.0/8")),
 		"AS 0 of a node":                 calicotest.Node(t, "n", calicotest.IPv4("10.9.9.9/24"), calicotest.ASNumber(0)),
 		"an address of two nodes":        calicotest.Node(t, "n", calicotest.IPv4("10.0.0.1/24")),
 		"a BGPPeer without an AS number": calicotest.BGPPeer(t, "tor", calicotest.Spec{"peerIP": "192.0.2.1"}),

@@ -51,6 +51,7 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	if r.Before == nil && r.After == nil {
 		return &Decision{Allowed: true}
 	}
+	r.Change = r.Informed()
 	d := &Decision{Object: violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}}
 	m := merger{decision: d}
 	var first *world

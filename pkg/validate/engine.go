@@ -225,7 +225,7 @@ func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *poli
 // them.
 func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation, limit time.Duration) *Evaluation {
 	reusable := before != nil && before.Policies == policies
-	v, err := e.prepare(ctx, s, policies.Reads, before, reusable)
+	v, err := e.prepare(ctx, s, policies, policies.Reads, before, reusable)
 	if err != nil {
 		return unevaluated(s, policies, err)
 	}
@@ -255,10 +255,10 @@ func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies
 }
 
 // prepare returns the evaluation of s without results: its topology and the input of
-// policies. It converts only the parts that reads selects. It reuses the topology and the
-// data of before, and its input if sameParts reports that reads selects the same parts. The
-// only error is that of ctx.
-func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part string) bool, before *Evaluation, sameParts bool) (*Evaluation, error) {
+// policies. It computes the readings of external peers that policies need, and converts only
+// the parts that reads selects. It reuses the topology and the data of before, and its input
+// if sameParts reports that reads selects the same parts. The only error is that of ctx.
+func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, policies *policy.Set, reads func(part string) bool, before *Evaluation, sameParts bool) (*Evaluation, error) {
 	v := &Evaluation{Snapshot: s}
 	var oldTopology *topology.Topology
 	var oldInput *stateInput
@@ -269,7 +269,7 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part
 		oldInput = before.input
 	}
 	var err error
-	if v.Topology, err = topology.Compute(ctx, s, oldTopology); err != nil {
+	if v.Topology, err = topology.Compute(ctx, s, oldTopology, transitPeers(policies)...); err != nil {
 		return nil, err
 	}
 	v.input = newStateInput(v.Topology.Summary(), reads, oldInput)
@@ -279,6 +279,15 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, reads func(part
 		v.data = newStateData(s)
 	}
 	return v, nil
+}
+
+// transitPeers returns the external peers that policies know to pass routes on.
+func transitPeers(policies *policy.Set) []*topology.TransitPeers {
+	var out []*topology.TransitPeers
+	for _, list := range policies.TransitPeers() {
+		out = append(out, topology.NewTransitPeers(list))
+	}
+	return out
 }
 
 // run evaluates one policy. The remaining time is divided equally among this policy and those

@@ -134,20 +134,21 @@ func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() as
 // input for the state alone, without the parts before and change. The only error is that of
 // ctx.
 func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input ast.Object, data ast.Value, err error) {
-	every := func(string) bool { return true }
+	every, policies := func(string) bool { return true }, e.policies.Load()
+	r.Change = r.Informed()
 	if r.Before == nil && r.After == nil {
-		j, err := e.prepare(ctx, s, every, nil, false)
+		j, err := e.prepare(ctx, s, policies, every, nil, false)
 		if err != nil {
 			return nil, nil, err
 		}
 		return j.document, j.data(), nil
 	}
 	s = asKnown(s, r.Change)
-	before, err := e.prepare(ctx, s, every, nil, false)
+	before, err := e.prepare(ctx, s, policies, every, nil, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := e.prepare(ctx, s.Apply(r.Change), every, before, true)
+	after, err := e.prepare(ctx, s.Apply(r.Change), policies, every, before, true)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -69,6 +69,7 @@ func (r *Request) others() []Pending {
 	var out []Pending
 	for _, p := range r.Pending {
 		if p.ID() != r.ID() {
+			p.Change = p.Informed()
 			out = append(out, p)
 		}
 	}

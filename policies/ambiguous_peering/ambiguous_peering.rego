@@ -5,7 +5,9 @@
 #   different passwords, AS numbers or filters.
 #
 #   Calico uses the settings that it reads first. That order is arbitrary and can change
-#   with any change of a Node or BGPPeer, so the session can be reset at any time.
+#   with any change of a Node or BGPPeer, so the session can be reset at any time. If only
+#   timers or BGPFilters with the same rules differ, the session comes up again with the
+#   same routes, and the policy only warns.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/ambiguous-peering.md
 #     description: bgpguard, ambiguous-peering
@@ -34,13 +36,40 @@ package policies.ambiguous_peering
 import data.policies.lib.text
 
 # METADATA
-# description: Half-sessions with conflicting settings. The size is their number.
-violation contains {
+# description: |
+#   Half-sessions with conflicting settings: fields differ that decide whether the session
+#   comes up, or which routes it carries. The size is their number.
+violation contains object.union(_violation(family, "conflicting settings for the same peer", conflicting), {
 	"id": family,
+	"members": [conflicting.members],
+}) if {
+	some family in ["IPv4", "IPv6"]
+	conflicting := input.state.sessions[family].conflicting
+	conflicting.halfSessions > 0
+}
+
+# METADATA
+# description: |
+#   Half-sessions with other settings, such as timers or the names of BGPFilters with the same
+#   rules. The session is reset if Calico chooses other settings, and comes up again with the
+#   same routes. So it is advisory: a BGPPeer can be renamed and get another timer. The size
+#   is their number.
+violation contains object.union(_violation(family, "different timers or filters for the same peer", others), {
+	"id": sprintf("%s/harmless", [family]),
+	"advisory": true,
+}) if {
+	some family in ["IPv4", "IPv6"]
+	ambiguous := input.state.sessions[family].ambiguous
+	harmless := ambiguous.halfSessions - input.state.sessions[family].conflicting.halfSessions
+	harmless > 0
+	others := object.union(ambiguous, {"halfSessions": harmless})
+}
+
+_violation(family, what, ambiguous) := {
 	"size": ambiguous.halfSessions,
-	"members": [ambiguous.members],
 	"msg": concat("", [
-		sprintf("conflicting settings for the same peer in %s: %s on %s, ", [
+		sprintf("%s in %s: %s on %s, ", [
+			what,
 			family,
 			text.counted(ambiguous.halfSessions, "half-session"),
 			text.listed(ambiguous.nodes, "node", ambiguous.sample),
@@ -61,9 +90,6 @@ violation contains {
 	},
 	"objects": [{"kind": "BGPPeer", "name": name} | some name in ambiguous.bgpPeers],
 } if {
-	some family in ["IPv4", "IPv6"]
-	ambiguous := input.state.sessions[family].ambiguous
-	ambiguous.halfSessions > 0
 	fields := sort({_in_bgp_peers(field) | some field in ambiguous.fields})
 }
 

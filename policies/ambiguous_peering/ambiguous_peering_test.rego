@@ -11,7 +11,8 @@ test_fail_two_bgp_peers_that_differ if {
 	some violation in _violations(2, ["all-nodes", "rack-1"], ["password"])
 	violation.id == "IPv4"
 	violation.size == 2
-	violation.members == ["ambiguous"]
+	violation.members == ["conflicting"]
+	not violation.advisory
 	violation.objects == [{"kind": "BGPPeer", "name": "all-nodes"}, {"kind": "BGPPeer", "name": "rack-1"}]
 	violation.msg == concat("", [
 		"conflicting settings for the same peer in IPv4: 2 half-sessions on 1 node (node-4), ",
@@ -34,14 +35,50 @@ test_fail_long_lists_are_shortened if {
 	]))
 }
 
-_violations(half_sessions, peers, fields) := found if {
-	ambiguous := {
-		"halfSessions": half_sessions,
-		"nodes": 1,
-		"sample": ["node-4"],
-		"members": "ambiguous",
-		"bgpPeers": peers,
-		"fields": fields,
-	}
-	found := rule.violation with input as testing.input_with({"sessions": {"IPv4": {"ambiguous": ambiguous}}}, {})
+test_fail_harmless_differences_are_advisory if {
+	_sessions_with(_none, _ambiguous(2, ["old", "new"], ["gracefulRestartTime"])) == {{
+		"id": "IPv4/harmless",
+		"advisory": true,
+		"size": 2,
+		"msg": concat("", [
+			"different timers or filters for the same peer in IPv4: 2 half-sessions on 1 node (node-4), ",
+			"BGPPeers old, new, fields maxRestartTime; Calico uses one of them arbitrarily; keep one BGPPeer ",
+			"for each peer, or use the same settings in all",
+		]),
+		"details": {
+			"family": "IPv4",
+			"halfSessions": 2,
+			"nodes": 1,
+			"sample": ["node-4"],
+			"bgpPeers": ["old", "new"],
+			"fields": ["maxRestartTime"],
+		},
+		"objects": [{"kind": "BGPPeer", "name": "old"}, {"kind": "BGPPeer", "name": "new"}],
+	}}
+}
+
+test_fail_both_kinds_of_differences if {
+	conflicting := _ambiguous(2, ["a", "b"], ["password"])
+	found := _sessions_with(conflicting, _ambiguous(5, ["a", "b"], ["password", "keepaliveTime"]))
+	{violation.id: violation.size | some violation in found} == {"IPv4": 2, "IPv4/harmless": 3}
+}
+
+_violations(half_sessions, peers, fields) := _sessions_with(ambiguous, ambiguous) if {
+	ambiguous := _ambiguous(half_sessions, peers, fields)
+}
+
+_ambiguous(half_sessions, peers, fields) := {
+	"halfSessions": half_sessions,
+	"nodes": 1,
+	"sample": ["node-4"],
+	"members": "conflicting",
+	"bgpPeers": peers,
+	"fields": fields,
+}
+
+_none := _ambiguous(0, [], [])
+
+_sessions_with(conflicting, ambiguous) := found if {
+	sessions := {"IPv4": {"conflicting": conflicting, "ambiguous": ambiguous}}
+	found := rule.violation with input as testing.input_with({"sessions": sessions}, {})
 }

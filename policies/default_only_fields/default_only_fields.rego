@@ -52,10 +52,15 @@ violation contains {
 	configuration.node != ""
 	fields := sort([field |
 		some field in _default_only
-		object.get(configuration.spec, field, null) != null
+		value := object.get(configuration.spec, field, null)
+		value != null
+		value != object.get(_defaults, field, null)
 	])
 	count(fields) > 0
 }
+
+# The values that the API server writes if a user sets none. Nobody can remove them.
+_defaults := {"serviceLoadBalancerAggregation": "Enabled"}
 
 # The fields that confd reads only in the global configuration.
 _default_only := [

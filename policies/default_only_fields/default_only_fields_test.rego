@@ -20,7 +20,7 @@ test_success_fields_in_their_place if {
 }
 
 test_success_nothing_is_set if {
-	every spec in [{}, {"asNumber": null}] {
+	every spec in [{}, {"asNumber": null}, {"serviceLoadBalancerAggregation": "Enabled"}] {
 		_violations({"node.node-1": {"name": "node.node-1", "node": "node-1", "spec": spec}}) == set()
 	}
 }

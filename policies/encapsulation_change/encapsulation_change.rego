@@ -6,10 +6,13 @@
 #   no encapsulation, a new IPPool without VXLAN, a node-to-node mesh that is turned off while
 #   IPPools need its routes, and a new value of programClusterRoutes.
 #
-#   Pods of these IPPools could no longer reach pods on other nodes. From BGP to VXLAN, two
-#   steps are safe: first set vxlanMode: CrossSubnet and ipipMode: Never in each IPPool,
-#   then turn the mesh off. This policy names the IPPools, and reachability-preserved the
-#   nodes.
+#   Pods of these IPPools could no longer reach pods on other nodes. What was so before the
+#   change does not count: pairs of nodes that had no route, and IPPools that needed one. A new
+#   IPPool has no pods, so it counts only if no IPPool of its family needed BGP before.
+#
+#   From BGP to VXLAN, two steps are safe: first set vxlanMode: CrossSubnet and
+#   ipipMode: Never in each IPPool, then turn the mesh off. This policy names the IPPools,
+#   and reachability-preserved the nodes.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/encapsulation-change.md
 #     description: bgpguard, encapsulation-change
@@ -37,73 +40,95 @@
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       externalPeers:
-#         type: string
+#       transitPeers:
+#         type: array
 #         description: |
-#           Whether external peers pass routes or traffic on between the nodes that peer with
-#           them (carry) or not (ignore).
-#         default: carry
-#         enum: [carry, ignore]
+#           External peers that are known to pass routes on between the nodes that peer with
+#           them: names of BGPPeers, addresses, CIDRs or AS numbers. A change that makes
+#           routes worse if all other external peers pass nothing on is a violation.
+#         default: []
+#         maxItems: 1000
+#         items:
+#           type: string
+#           pattern: "^([0-9]+|[0-9A-Fa-f:.]+(/[0-9]+)?|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$"
 package policies.encapsulation_change
 
 import data.policies.lib.text
+import data.policies.lib.transit
 
 # METADATA
-# description: IPPools that newly need missing BGP routes. The size is their number.
-violation contains {
-	"id": sprintf("%s/needs-bgp", [family]),
-	"size": count(pools),
-	"msg": concat("", [
-		sprintf("pod traffic would need BGP routes that are missing: %s, and %s; ", [
-			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
-			_missing(family),
-		]),
-		"use vxlanMode: CrossSubnet or Always, ",
-		"or first give all nodes routes to each other, by BGPPeers or the node-to-node mesh",
-	]),
-	"details": {"family": family, "ipPools": pools},
-	"objects": [{"kind": "IPPool", "name": name} | some name in pools],
-} if {
+# description: |
+#   IPPools that newly need missing BGP routes. The size is their number. An IPPool that
+#   existed before can have pods, which lose the routes, however many pairs of nodes had none
+#   before. A new IPPool has no pods: it counts only if it is the first of its family to need
+#   BGP. It has no members, because each pair without a route is one for the first time.
+violation contains object.union(found, transit.assumption(reading.assumes)) if {
 	_in_use
 	some family in ["IPv4", "IPv6"]
+	before := _pools(input.before, family)
 	pools := [name |
-		some name in input.state.podTraffic[family].pools
-		not name in input.before.podTraffic[family].pools
+		some name in _pools(input.state, family)
+		not name in before
+		_counts(name, before)
 	]
 	count(pools) > 0
-	_missing(family)
+	some reading in _readings(input.state, family)
+	_judged(reading, before)
+	missing := _missing(reading.reach, family, pools)
+	found := {
+		"id": sprintf("%s/needs-bgp", [family]),
+		"size": count(pools),
+		"msg": concat("", [
+			sprintf("pod traffic would need BGP routes that are missing: %s, and %s; ", [
+				text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
+				missing,
+			]),
+			"use vxlanMode: CrossSubnet or Always, ",
+			"or first give all nodes routes to each other, by BGPPeers or the node-to-node mesh",
+			_transit(reading),
+		]),
+		"details": {"family": family, "ipPools": pools},
+		"objects": [{"kind": "IPPool", "name": name} | some name in pools],
+	}
 }
 
 # METADATA
 # description: |
 #   A mesh that is turned off although IPPools need its routes. The size is the number of
-#   these IPPools.
-violation contains {
-	"id": sprintf("%s/mesh-off", [family]),
-	"size": count(pools),
-	"msg": concat("", [
-		"the node-to-node mesh is turned off while pod traffic needs its routes: ",
-		text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
-		"; first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools, ",
-		"or connect all nodes with BGPPeers",
-	]),
-	"details": {"family": family, "ipPools": pools, "withoutRoute": lost},
-	"objects": array.concat(
-		[{"kind": "BGPConfiguration", "name": "default"}],
-		[{"kind": "IPPool", "name": name} | some name in pools],
-	),
-} if {
+#   these IPPools. The members are the pairs without a route: the violation counts if pairs
+#   lose theirs.
+violation contains object.union(found, transit.assumption(reading.assumes)) if {
 	input.before.mesh.enabled
 	not input.state.mesh.enabled
 	some family in ["IPv4", "IPv6"]
-	pools := input.state.podTraffic[family].pools
+	pools := _pools(input.state, family)
 	count(pools) > 0
-	lost := _reach[family].withoutRoute.pairs
-	lost > _reach_before[family].withoutRoute.pairs
+	some reading in _readings(input.state, family)
+	lost := reading.reach.withoutRoute.pairs
+	lost > 0
+	found := {
+		"id": sprintf("%s/mesh-off", [family]),
+		"size": count(pools),
+		"members": [reading.reach.isolated.members, reading.reach.withoutRoute.members],
+		"msg": concat("", [
+			"the node-to-node mesh is turned off while pod traffic needs its routes: ",
+			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
+			"; first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools, ",
+			"or connect all nodes with BGPPeers",
+			_transit(reading),
+		]),
+		"details": {"family": family, "ipPools": pools, "withoutRoute": lost},
+		"objects": array.concat(
+			[{"kind": "BGPConfiguration", "name": "default"}],
+			[{"kind": "IPPool", "name": name} | some name in pools],
+		),
+	}
 }
 
 # METADATA
-# description: IPPools whose routes are no longer programmed. The size is their number.
+# description: |
+#   IPPools whose routes are no longer programmed. The size is their number. A new IPPool
+#   counts only if it is the first of its class.
 violation contains {
 	"id": sprintf("%s/nobody", [class]),
 	"size": count(pools),
@@ -123,9 +148,15 @@ violation contains {
 	pools := [name |
 		some name in _nobody(input.state.clusterRoutes)[class]
 		not name in before[class]
+		_counts(name, before[class])
 	]
 	count(pools) > 0
 }
+
+# A new IPPool has no pods, and changes nothing where others had the same need before.
+_counts(name, _) if input.before.ipPools[name]
+
+_counts(_, []) := true
 
 # Without IPPools there were no pods: the cluster is being set up, and its objects can be created in
 # any order.
@@ -143,24 +174,45 @@ _nobody(routes) := {class: pools |
 	]
 }
 
+# The IPPools that need BGP, also those that are disabled and may hold addresses of pods.
+_pools(state, family) := array.concat(
+	state.podTraffic[family].pools,
+	state.podTraffic[family].disabledPools,
+)
+
+_readings(state, family) := transit.readings(state.routes[family], input.parameters.transitPeers)
+
+# Where IPPools already depend on external peers, one more changes nothing.
+_judged(reading, _) if reading.assumes == []
+
+_judged(_, []) := true
+
+_transit(reading) := "" if reading.assumes == []
+
+_transit(reading) := concat("", [
+	", or name the external peers that pass routes on between nodes ",
+	"in the parameter transitPeers",
+]) if {
+	reading.assumes != []
+}
+
 # The missing routes in a family; undefined if there are none.
-_missing(family) := sprintf("%s of %s without routes", [
+_missing(reach, _, _) := sprintf("%s of %s without routes", [
 	text.number(missing),
 	text.counted((reach.nodes * (reach.nodes - 1)) / 2, "node pair"),
 ]) if {
-	reach := _reach[family]
 	missing := reach.withoutRoute.pairs
 	missing > 0
 }
 
-_missing(family) := sprintf("%s without an %s address for BGP", [text.counted(without, "node"), family]) if {
-	_reach[family].nodes == 0
+# The first IPPool of a family can be created before nodes have addresses in it: no pod has one yet.
+_missing(reach, family, pools) := sprintf("%s without an %s address for BGP", [
+	text.counted(without, "node"),
+	family,
+]) if {
+	reach.nodes == 0
+	some name in pools
+	input.before.ipPools[name]
 	without := input.state.routes[family].noAddress.nodes
 	without > 0
 }
-
-_reach[family] := routes[_assumed] if some family, routes in input.state.routes
-
-_reach_before[family] := routes[_assumed] if some family, routes in input.before.routes
-
-_assumed := {"carry": "withTransit", "ignore": "withoutTransit"}[input.parameters.externalPeers]

@@ -12,7 +12,7 @@ test_success_from_bgp_to_vxlan_step_by_step if {
 		[_meshed([]), _apart([])],
 	]
 	every step in steps {
-		_violations(step[0], step[1], "carry") == set()
+		_violations(step[0], step[1]) == set()
 	}
 }
 
@@ -23,30 +23,30 @@ test_success_from_vxlan_to_bgp_step_by_step if {
 		[_meshed(["pool-a"]), _meshed(["pool-a", "pool-b"])],
 	]
 	every step in steps {
-		_violations(step[0], step[1], "carry") == set()
+		_violations(step[0], step[1]) == set()
 	}
 }
 
 test_success_the_mesh_is_turned_off_and_bgppeers_have_the_routes if {
-	_violations(_meshed(["pool-a"]), _peered(["pool-a"]), "carry") == set()
+	_violations(_meshed(["pool-a"]), _peered(["pool-a"])) == set()
 }
 
 test_success_what_was_bad_before_does_not_get_worse if {
-	_violations(_apart(["pool-a"]), _apart(["pool-a"]), "carry") == set()
-	_violations(_apart(["pool-a"]), _apart([]), "carry") == set()
+	_violations(_apart(["pool-a"]), _apart(["pool-a"])) == set()
+	_violations(_apart(["pool-a"]), _apart([])) == set()
 }
 
 test_success_the_first_pool_of_a_cluster_that_is_being_built if {
-	_violations(object.remove(_apart([]), ["ipPools"]), _apart(["pool-a"]), "carry") == set()
+	_violations(object.remove(_apart([]), ["ipPools"]), _apart(["pool-a"])) == set()
 }
 
 test_success_no_node_at_all if {
 	after := _with_reach(["pool-a"], false, {"nodes": 0, "withoutRoute": {"pairs": 0}})
-	_violations(_apart([]), after, "carry") == set()
+	_violations(_apart([]), after) == set()
 }
 
 test_fail_a_pool_newly_needs_bgp if {
-	_violations(_apart([]), _apart(["pool-a"]), "carry") == {{
+	_violations(_apart([]), _apart(["pool-a"])) == {{
 		"id": "IPv4/needs-bgp",
 		"size": 1,
 		"msg": concat("", [
@@ -61,37 +61,105 @@ test_fail_a_pool_newly_needs_bgp if {
 
 # reachability-preserved already has a violation in the family, which does not grow.
 test_fail_one_more_pool_needs_bgp if {
-	some violation in _violations(_apart(["pool-a"]), _apart(["pool-a", "pool-b"]), "carry")
+	some violation in _violations(_apart(["pool-a"]), _apart(["pool-a", "pool-b"]))
 	violation.details.ipPools == ["pool-b"]
 }
 
+# A new IPPool has no pods.
+test_success_a_new_pool_where_others_need_bgp if {
+	before := object.union(object.remove(_apart(["pool-a"]), ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
+	_violations(before, _apart(["pool-a", "pool-b"])) == set()
+}
+
+test_fail_the_first_pool_of_a_family_that_needs_bgp if {
+	before := object.union(object.remove(_apart([]), ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
+	some violation in _violations(before, _apart(["pool-b"]))
+	violation.details.ipPools == ["pool-b"]
+}
+
+test_success_a_new_pool_whose_routes_nobody_programs_like_those_of_others if {
+	nobody := _programs(false, false, "Disabled")
+	before := object.union(object.remove(nobody, ["ipPools"]), {"ipPools": {"pool-a": {"name": "pool-a"}}})
+	after := object.union(nobody, {"clusterRoutes": {"noEncap": {"pools": ["pool-a", "pool-b"]}}})
+	_violations(before, after) == set()
+}
+
 test_fail_several_pools_newly_need_bgp if {
-	some violation in _violations(_apart([]), _apart(["pool-a", "pool-b"]), "carry")
+	some violation in _violations(_apart([]), _apart(["pool-a", "pool-b"]))
 	violation.size == 2
 	contains(violation.msg, ": 2 IPv4 IPPools (pool-a, pool-b), and ")
 }
 
 test_fail_a_pool_of_a_family_without_addresses if {
-	before := object.union(_meshed([]), {"podTraffic": {"IPv6": {"needsBGP": false, "pools": []}}})
-	after := object.union(_meshed([]), {
-		"podTraffic": {"IPv6": {"needsBGP": true, "pools": ["pool-6"]}},
-		"routes": {"IPv6": {"noAddress": {"nodes": 10}}},
-	})
-	some violation in _violations(before, after, "carry")
+	some violation in _violations(_six([], ["pool-6"]), _six(["pool-6"], ["pool-6"]))
 	violation.id == "IPv6/needs-bgp"
 	contains(violation.msg, ", and 10 nodes without an IPv6 address for BGP; ")
 }
 
-test_fail_external_peers_are_ignored if {
-	after := object.union(_peered(["pool-a"]), {"routes": {"IPv4": {"withoutTransit": {"withoutRoute": {"pairs": 45}}}}})
-	_violations(_peered([]), after, "carry") == set()
-	{violation.id | some violation in _violations(_peered([]), after, "ignore")} == {"IPv4/needs-bgp"}
+test_success_the_first_pool_of_a_family_without_addresses if {
+	_violations(_six([], []), _six(["pool-6"], ["pool-6"])) == set()
 }
 
+_six(needing, existing) := object.union(_meshed([]), {
+	"podTraffic": {"IPv6": {"needsBGP": count(needing) > 0, "pools": needing}},
+	"routes": {"IPv6": {"noAddress": {"nodes": 10}}},
+	"ipPools": {name: {"name": name} | some name in existing},
+})
+
+# External peers.
+
+test_fail_the_first_pool_depends_on_external_peers if {
+	after := _without_transit(_peered(["pool-a"]))
+	_violations(_peered([]), after) == set()
+	some violation in _assuming(_peered([]), after, [])
+	violation.id == "IPv4/needs-bgp"
+	violation.assumption == "external peers do not pass routes on between nodes"
+	endswith(violation.msg, ", or name the external peers that pass routes on between nodes in the parameter transitPeers")
+}
+
+test_success_one_more_pool_depends_on_external_peers if {
+	before := _without_transit(_peered(["pool-a"]))
+	_assuming(before, _without_transit(_peered(["pool-a", "pool-b"])), []) == set()
+}
+
+test_fail_the_mesh_is_turned_off_and_external_peers_are_left if {
+	before := _meshed(["pool-a"])
+	after := _without_transit(_peered(["pool-a"]))
+	_violations(before, after) == set()
+	{violation.id | some violation in _assuming(before, after, [])} == {"IPv4/mesh-off"}
+}
+
+test_success_the_mesh_is_turned_off_and_known_transit_peers_are_left if {
+	known := [{"transitPeers": ["tor"], "reach": {"nodes": 10, "withoutRoute": {"pairs": 0}}}]
+	after := object.union(_without_transit(_peered(["pool-a"])), {"routes": {"IPv4": {"knownTransit": known}}})
+	_assuming(_meshed(["pool-a"]), after, ["tor"]) == set()
+	count(_assuming(_meshed(["pool-a"]), after, ["other"])) == 1
+}
+
+# Disabled IPPools may hold addresses of pods.
+
+test_fail_the_mesh_is_turned_off_while_a_disabled_pool_may_need_it if {
+	disabled := {"podTraffic": {"IPv4": {"disabledPools": ["pool-a"]}}}
+	before := object.union(_meshed([]), disabled)
+	after := object.union(_apart([]), disabled)
+	{violation.id | some violation in _violations(before, after)} == {"IPv4/mesh-off"}
+}
+
+test_success_a_pool_is_disabled if {
+	after := object.union(_apart([]), {"podTraffic": {"IPv4": {"disabledPools": ["pool-a"]}}})
+	_violations(_apart(["pool-a"]), after) == set()
+}
+
+_without_transit(state) := object.union(
+	state,
+	{"routes": {"IPv4": {"withoutTransit": {"withoutRoute": {"pairs": 45}}}}},
+)
+
 test_fail_the_mesh_is_turned_off_while_pools_need_bgp if {
-	_violations(_meshed(["pool-a", "pool-b"]), _apart(["pool-a", "pool-b"]), "carry") == {{
+	_violations(_meshed(["pool-a", "pool-b"]), _apart(["pool-a", "pool-b"])) == {{
 		"id": "IPv4/mesh-off",
 		"size": 2,
+		"members": ["none", "none"],
 		"msg": concat("", [
 			"the node-to-node mesh is turned off while pod traffic needs its routes: 2 IPv4 ",
 			"IPPools (pool-a, pool-b); first set vxlanMode: CrossSubnet and ipipMode: Never in ",
@@ -107,27 +175,27 @@ test_fail_the_mesh_is_turned_off_while_pools_need_bgp if {
 }
 
 test_fail_one_pool_still_needs_bgp if {
-	some violation in _violations(_meshed(["pool-b"]), _apart(["pool-b"]), "carry")
+	some violation in _violations(_meshed(["pool-b"]), _apart(["pool-b"]))
 	contains(violation.msg, "needs its routes: 1 IPv4 IPPool (pool-b); ")
 }
 
 # Who programs the routes.
 
 test_success_routes_are_handed_over_by_way_of_both if {
-	_violations(_programs(false, true, "Disabled"), _programs(true, true, "Enabled"), "carry") == set()
-	_violations(_programs(true, true, "Enabled"), _programs(true, false, "Enabled"), "carry") == set()
+	_violations(_programs(false, true, "Disabled"), _programs(true, true, "Enabled")) == set()
+	_violations(_programs(true, true, "Enabled"), _programs(true, false, "Enabled")) == set()
 }
 
 test_success_who_programs_them_is_not_known if {
-	_violations(_programs(false, true, "Disabled"), _programs(false, false, ""), "carry") == set()
+	_violations(_programs(false, true, "Disabled"), _programs(false, false, "")) == set()
 }
 
 test_success_nobody_did_before if {
-	_violations(_programs(false, false, "Disabled"), _programs(false, false, "Disabled"), "carry") == set()
+	_violations(_programs(false, false, "Disabled"), _programs(false, false, "Disabled")) == set()
 }
 
 test_fail_nobody_programs_the_routes_after_the_change if {
-	_violations(_programs(true, false, "Enabled"), _programs(false, false, "Disabled"), "carry") == {{
+	_violations(_programs(true, false, "Enabled"), _programs(false, false, "Disabled")) == {{
 		"id": "noEncap/nobody",
 		"size": 1,
 		"msg": concat("", [
@@ -142,7 +210,7 @@ test_fail_nobody_programs_the_routes_after_the_change if {
 
 test_fail_a_pool_is_added_to_a_class_that_nobody_programs if {
 	before := object.union(_programs(false, false, "Disabled"), {"clusterRoutes": {"noEncap": {"pools": []}}})
-	some violation in _violations(before, _programs(false, false, "Disabled"), "carry")
+	some violation in _violations(before, _programs(false, false, "Disabled"))
 	violation.id == "noEncap/nobody"
 }
 
@@ -165,8 +233,19 @@ _with_reach(pools, mesh, reach) := {
 	"ipPools": {"pool-a": {"name": "pool-a"}, "pool-b": {"name": "pool-b"}},
 }
 
-_violations(before, after, external_peers) := found if {
+# Without an assumption.
+_violations(before, after) := {violation |
+	some violation in _found(before, after, [])
+	not violation.assumption
+}
+
+_assuming(before, after, transit_peers) := {violation |
+	some violation in _found(before, after, transit_peers)
+	violation.assumption
+}
+
+_found(before, after, transit_peers) := found if {
 	change := {"kind": "IPPool", "name": "pool-a"}
-	parameters := {"externalPeers": external_peers}
+	parameters := {"transitPeers": transit_peers}
 	found := rule.violation with input as testing.change_with(change, before, after, parameters)
 }

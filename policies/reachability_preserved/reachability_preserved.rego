@@ -6,8 +6,9 @@
 #   that Calico does not export to BGP although they need it, and nodes without an
 #   address for BGP.
 #
-#   Pods on nodes without routes cannot reach each other. Objects do not show what
-#   external peers do with routes: the parameter externalPeers says what to assume.
+#   Pods on nodes without routes cannot reach each other. Objects do not show whether
+#   external peers pass routes on between nodes. A change must make nothing worse if all
+#   of them do, and if only those in the parameter transitPeers do.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -37,22 +38,27 @@
 #     4. Pairs of nodes without routes often have different route reflectors. Connect the route
 #        reflectors to each other, and give redundant route reflectors different cluster IDs if one
 #        must pass routes on to the clients of another.
-#     5. If external peers pass routes on between nodes, set `externalPeers: carry`. If the IPPools
-#        need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
+#     5. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
+#        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
-#       externalPeers:
-#         type: string
+#       transitPeers:
+#         type: array
 #         description: |
-#           Whether external peers pass routes or traffic on between the nodes that peer with
-#           them (carry) or not (ignore).
-#         default: carry
-#         enum: [carry, ignore]
+#           External peers that are known to pass routes on between the nodes that peer with
+#           them: names of BGPPeers, addresses, CIDRs or AS numbers. A change that makes
+#           routes worse if all other external peers pass nothing on is a violation.
+#         default: []
+#         maxItems: 1000
+#         items:
+#           type: string
+#           pattern: "^([0-9]+|[0-9A-Fa-f:.]+(/[0-9]+)?|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$"
 package policies.reachability_preserved
 
 import data.policies.lib.text
+import data.policies.lib.transit
 
 # METADATA
 # description: |
@@ -60,19 +66,12 @@ import data.policies.lib.text
 #   number of pairs of such nodes. Isolated nodes are part of this violation and have no
 #   violation of their own: otherwise connecting some of them to each other, the first
 #   step of a fix, would make a new violation.
-violation contains {
-	"id": sprintf("%s/without-route", [family]),
-	"size": reach.withoutRoute.pairs,
-	"members": [reach.isolated.members, reach.withoutRoute.members],
-	"msg": concat("; ", [part |
-		some part in [_message(details), _remedy(details), _with_transit(details), _broken(family)]
-		part != ""
-	]),
-	"details": details,
-	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers(family)),
-} if {
-	some family in _families
-	reach := _reach[family]
+violation contains object.union(found, transit.assumption(array.concat(reading.assumes, need.assumes))) if {
+	some family, needs in _needs
+	some need in needs
+	some reading in transit.readings(input.state.routes[family], input.parameters.transitPeers)
+	reach := reading.reach
+	reach.nodes > 1 # A single node needs no routes.
 	reach.withoutRoute.pairs > 0
 	details := {
 		"family": family,
@@ -84,26 +83,40 @@ violation contains {
 		"withoutRouteSample": reach.withoutRoute.sample,
 		"partitions": reach.partitions,
 		"largestPartition": reach.largestPartition,
-		"externalPeers": input.parameters.externalPeers,
+		"transitPeers": input.parameters.transitPeers,
+	}
+	found := {
+		"id": sprintf("%s/without-route", [family]),
+		"size": reach.withoutRoute.pairs,
+		"members": [reach.isolated.members, reach.withoutRoute.members],
+		"msg": concat("; ", [part |
+			some part in [_message(details), _remedy(details), _with_transit(details), _disabled(family), _broken(family)]
+			part != ""
+		]),
+		"details": details,
+		"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers(family)),
 	}
 }
 
 # METADATA
 # description: IPPools to whose pods no other node has routes. The size is their number.
-violation contains {
-	"id": sprintf("%s/not-exported", [family]),
-	"size": count(pools),
-	"msg": concat("", [
-		sprintf("no %s routes to the pods of %s: ", [family, text.listed(count(pools), "IPPool", pools)]),
-		"disableBGPExport is true, but pod traffic between nodes needs BGP; ",
-		"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
-	]),
-	"details": {"family": family, "ipPools": pools},
-	"objects": [{"kind": "IPPool", "name": name} | some name in pools],
-} if {
-	some family in _families
-	pools := input.state.routes[family].notExported
+violation contains object.union(found, transit.assumption(need.assumes)) if {
+	some family, needs in _needs
+	some need in needs
+	input.state.routes[family].withTransit.nodes > 1
+	pools := [name | some name in input.state.routes[family].notExported; name in need.pools]
 	count(pools) > 0
+	found := {
+		"id": sprintf("%s/not-exported", [family]),
+		"size": count(pools),
+		"msg": concat("", [
+			sprintf("no %s routes to the pods of %s: ", [family, text.listed(count(pools), "IPPool", pools)]),
+			"disableBGPExport is true, but pod traffic between nodes needs BGP; ",
+			"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
+		]),
+		"details": {"family": family, "ipPools": pools},
+		"objects": [{"kind": "IPPool", "name": name} | some name in pools],
+	}
 }
 
 # METADATA
@@ -113,54 +126,54 @@ violation contains {
 #   addresses to one node after the other makes it smaller from the start. It is there to
 #   deny a change that removes an address. It names no object, because a change of a
 #   BGPPeer can neither cause nor fix it.
-violation contains {
-	"id": sprintf("%s/no-address", [family]),
-	"size": missing.nodes,
-	"members": [missing.members],
-	"msg": concat("", [
-		sprintf("no %s address for BGP: %s cannot have sessions; ", [
-			family,
-			text.listed_of(missing.nodes, input.state.nodes.total, "node", missing.sample),
-		]),
-		sprintf("set the annotation projectcalico.org/%sAddress to the node's address, as calico-node does", [family]),
-	]),
-	"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
-	"objects": [],
-} if {
-	some family in _wanted
+violation contains object.union(found, transit.assumption(need.assumes)) if {
+	some family, needs in _needs
+	some need in needs
+	_wanted(family, need)
 	missing := input.state.routes[family].noAddress
 	missing.nodes > 0
+	found := {
+		"id": sprintf("%s/no-address", [family]),
+		"size": missing.nodes,
+		"members": [missing.members],
+		"msg": concat("", [
+			sprintf("no %s address for BGP: %s cannot have sessions; ", [
+				family,
+				text.listed_of(missing.nodes, input.state.nodes.total, "node", missing.sample),
+			]),
+			sprintf("set the annotation projectcalico.org/%sAddress to the node's address, as calico-node does", [family]),
+		]),
+		"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
+		"objects": [],
+	}
 }
 
-# Families in which nodes must have an address: IPPools need it or, without IPPools in the state,
-# nodes have one.
-_wanted contains family if {
-	some family in ["IPv4", "IPv6"]
-	count(input.state.podTraffic[family].pools) > 0
+# Nodes must have an address if IPPools need it or, without IPPools in the state, nodes have one.
+_wanted(_, need) if count(need.pools) > 0
+
+_wanted(family, need) if {
+	need.assumes == []
+	input.state.routes[family].withTransit.nodes > 0
 }
 
-_wanted contains family if {
-	some family in ["IPv4", "IPv6"]
-	input.state.podTraffic[family].needsBGP
-	_reach[family].nodes > 0
+# The families in which pod traffic needs BGP, with the IPPools that need it: those in use, and also
+# those that are disabled and may hold addresses of pods.
+_needs[family] contains {"pools": traffic.pools, "assumes": []} if {
+	some family, traffic in input.state.podTraffic
+	traffic.needsBGP
 }
 
-# A single node needs no routes.
-_families contains family if {
-	some family in ["IPv4", "IPv6"]
-	input.state.podTraffic[family].needsBGP
-	_reach[family].nodes > 1
+_needs[family] contains {
+	"pools": array.concat(traffic.pools, traffic.disabledPools),
+	"assumes": ["disabled IPPools hold addresses of pods"],
+} if {
+	some family, traffic in input.state.podTraffic
+	_may_need(traffic)
 }
 
-_reach[family] := routes.withTransit if {
-	input.parameters.externalPeers == "carry"
-	some family, routes in input.state.routes
-}
+_may_need(traffic) if traffic.needsBGP
 
-_reach[family] := routes.withoutTransit if {
-	input.parameters.externalPeers == "ignore"
-	some family, routes in input.state.routes
-}
+_may_need(traffic) if count(traffic.disabledPools) > 0
 
 # Any of them can be the cause, also a BGPPeer that no longer selects a node or whose peerIP is no
 # longer a node.
@@ -218,13 +231,21 @@ _or_the_mesh := " (the node-to-node mesh does not include route reflectors)" if 
 	input.state.nodes.reflectors > 0
 }
 
-# The other reading of external peers, if it makes a difference.
+# The reading with transit, if it makes a difference.
 _with_transit(details) := concat("", [
-	"set the parameter externalPeers: carry if external peers pass routes on between nodes ",
-	sprintf("(then %s without routes)", [text.counted(pairs, "pair")]),
+	"name the external peers that pass routes on between nodes in the parameter transitPeers ",
+	sprintf("(if all do, %s without routes)", [text.counted(pairs, "pair")]),
 ]) if {
 	pairs := input.state.routes[details.family].withTransit.withoutRoute.pairs
 	pairs < details.withoutRoute
+} else := ""
+
+# Only disabled IPPools need BGP.
+_disabled(family) := sprintf("set vxlanMode: Always in %s if no pod has an address of it", [
+	text.listed(count(pools), "disabled IPPool", pools),
+]) if {
+	not input.state.podTraffic[family].needsBGP
+	pools := input.state.podTraffic[family].disabledPools
 } else := ""
 
 _broken(family) := "" if input.state.sessions[family].broken == 0

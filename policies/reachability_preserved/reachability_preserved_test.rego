@@ -4,14 +4,13 @@ import data.policies.reachability_preserved as rule
 import data.policies.testing_test as testing
 
 test_success_all_nodes_have_all_routes if {
-	every external_peers in ["carry", "ignore"] {
-		_violations({}, external_peers) == set()
-	}
+	_found({}, []) == set()
+	_found({}, ["tor"]) == set()
 }
 
 test_success_no_pool_needs_bgp if {
 	patch := object.union(_ipv4(_two_isolated), {"podTraffic": {"IPv4": {"needsBGP": false}}})
-	_violations(patch, "carry") == set()
+	_violations(patch) == set()
 }
 
 test_success_a_single_node_has_nobody_to_reach if {
@@ -19,20 +18,20 @@ test_success_a_single_node_has_nobody_to_reach if {
 		"withTransit": {"nodes": 1, "largestPartition": 1},
 		"notExported": ["pool-a"],
 	}}}
-	_violations(patch, "carry") == set()
+	_violations(patch) == set()
 }
 
 test_success_a_family_without_nodes if {
-	_violations({"podTraffic": {"IPv6": {"needsBGP": true}}}, "carry") == set()
+	_violations({"podTraffic": {"IPv6": {"needsBGP": true}}}) == set()
 }
 
 test_success_external_peers_carry_routes if {
-	_violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}, "carry") == set()
+	_violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}) == set()
 }
 
 test_fail_nodes_are_isolated if {
 	patch := object.union(_ipv4(_two_isolated), {"routes": {"IPv4": {"bgpPeers": ["racks", "to-reflectors", "tor"]}}})
-	_violations(patch, "carry") == {{
+	_violations(patch) == {{
 		"id": "IPv4/without-route",
 		"size": 17,
 		"members": ["isolated", "without-route"],
@@ -51,7 +50,7 @@ test_fail_nodes_are_isolated if {
 			"withoutRouteSample": [["node-1", "node-8"], ["node-1", "node-9"], ["node-2", "node-8"]],
 			"partitions": 3,
 			"largestPartition": 8,
-			"externalPeers": "carry",
+			"transitPeers": [],
 		},
 		"objects": [
 			{"kind": "BGPConfiguration", "name": "default"},
@@ -70,7 +69,7 @@ test_fail_one_node_is_isolated_beside_the_mesh if {
 		"withoutRoute": {"pairs": 9, "sample": [["node-1", "node-9"], ["node-2", "node-9"], ["node-3", "node-9"]]},
 	})
 	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}})
-	_messages(patch, "carry") == {concat("", [
+	_messages(patch) == {concat("", [
 		"isolated nodes: 1 of 10 nodes (node-9) cannot exchange IPv4 pod traffic with other ",
 		"nodes; connect them to other nodes with a BGPPeer, for example to route reflectors (the ",
 		"node-to-node mesh does not include route reflectors)",
@@ -83,7 +82,7 @@ test_fail_a_mesh_without_reflectors if {
 		"withoutRoute": {"pairs": 9, "sample": [["node-1", "node-9"], ["node-2", "node-9"], ["node-3", "node-9"]]},
 	})
 	patch := object.union(_ipv4(reach), {"mesh": {"enabled": true}, "nodes": {"reflectors": 0}})
-	some message in _messages(patch, "carry")
+	some message in _messages(patch)
 	endswith(message, "; connect them to other nodes with a BGPPeer, for example to route reflectors")
 }
 
@@ -98,7 +97,7 @@ test_fail_all_nodes_are_isolated if {
 			"sample": [["node-1", "node-2"], ["node-1", "node-3"], ["node-1", "node-4"]],
 		},
 	})
-	_messages(_ipv4(reach), "carry") == {concat("", [
+	_messages(_ipv4(reach)) == {concat("", [
 		"isolated nodes: 5,000 of 5,000 nodes (node-1, node-2, node-3 and 4,997 more) cannot ",
 		"exchange IPv4 pod traffic with other nodes; connect them to other nodes with a BGPPeer, ",
 		"for example to route reflectors, or turn the node-to-node mesh on",
@@ -106,7 +105,7 @@ test_fail_all_nodes_are_isolated if {
 }
 
 test_fail_partitions if {
-	some violation in _violations(_ipv4(_apart), "carry")
+	some violation in _violations(_ipv4(_apart))
 	violation.id == "IPv4/without-route"
 	violation.size == 24
 	violation.msg == concat("", [
@@ -119,7 +118,7 @@ test_fail_partitions if {
 
 test_fail_missing_routes_without_partitions if {
 	reach := _reach({"withoutRoute": {"pairs": 1, "sample": [["node-8", "node-9"]]}})
-	_messages(_ipv4(reach), "carry") == {concat("", [
+	_messages(_ipv4(reach)) == {concat("", [
 		"missing routes: 1 of 45 node pairs (node-8 with node-9) cannot exchange IPv4 pod ",
 		"traffic; give both nodes of a pair sessions to the same route reflector, or connect ",
 		"their route reflectors, or turn the node-to-node mesh on",
@@ -133,7 +132,7 @@ test_fail_partitions_and_an_isolated_node if {
 		"isolated": {"nodes": 1, "sample": ["node-9"]},
 		"withoutRoute": {"pairs": 27},
 	})
-	_messages(_ipv4(reach), "carry") == {concat("", [
+	_messages(_ipv4(reach)) == {concat("", [
 		"missing routes: 27 of 45 node pairs (node-1 with node-7, node-1 with node-8, node-1 with ",
 		"node-9 and 24 more) cannot exchange IPv4 pod traffic, 1 isolated node (node-9), 3 ",
 		"partitions, the largest with 6 nodes; give both nodes of a pair sessions to the same ",
@@ -145,25 +144,58 @@ test_fail_partitions_and_an_isolated_node if {
 # violation.
 test_fail_the_id_stays_when_isolated_nodes_are_connected if {
 	every reach in [_two_isolated, _apart] {
-		{violation.id | some violation in _violations(_ipv4(reach), "carry")} == {"IPv4/without-route"}
+		{violation.id | some violation in _violations(_ipv4(reach))} == {"IPv4/without-route"}
 	}
 }
 
-test_fail_external_peers_are_ignored if {
-	some violation in _violations({"routes": {"IPv4": {"withoutTransit": _two_isolated}}}, "ignore")
-	violation.details.externalPeers == "ignore"
+# External peers. The reading without their transit has the same violation, with an assumption.
+
+test_fail_external_peers_may_pass_nothing_on if {
+	patch := {"routes": {"IPv4": {"withoutTransit": _two_isolated}}}
+	_violations(patch) == set()
+	some violation in _assuming(patch, [], "external peers do not pass routes on between nodes")
+	violation.id == "IPv4/without-route"
 	violation.msg == concat("", [
 		"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with ",
 		"other nodes; connect them to other nodes with a BGPPeer, for example to route ",
-		"reflectors, or turn the node-to-node mesh on; set the parameter externalPeers: carry if ",
-		"external peers pass routes on between nodes (then 0 pairs without routes)",
+		"reflectors, or turn the node-to-node mesh on; name the external peers that pass routes on ",
+		"between nodes in the parameter transitPeers (if all do, 0 pairs without routes)",
 	])
 }
 
+test_success_known_transit_peers_pass_routes_on if {
+	known := [{"transitPeers": ["tor"], "reach": _reach({})}]
+	patch := {"routes": {"IPv4": {"withoutTransit": _two_isolated, "knownTransit": known}}}
+	_found(patch, ["tor"]) == set()
+	count(_found(patch, ["192.0.2.1"])) == 2
+}
+
 test_fail_external_peers_make_no_difference if {
-	patch := {"routes": {"IPv4": {"withTransit": _two_isolated, "withoutTransit": _two_isolated}}}
-	some message in _messages(patch, "carry")
-	_messages(patch, "ignore") == {message}
+	some message in _messages(_ipv4(_two_isolated))
+	{violation.msg |
+		some violation in _assuming(_ipv4(_two_isolated), [], "external peers do not pass routes on between nodes")
+	} == {message}
+}
+
+# Disabled IPPools may hold addresses of pods.
+
+test_fail_only_a_disabled_pool_may_need_bgp if {
+	patch := object.union(
+		_ipv4(_two_isolated),
+		{"podTraffic": {"IPv4": {"needsBGP": false, "pools": [], "disabledPools": ["old"]}}},
+	)
+	_violations(patch) == set()
+	count(_found(patch, [])) == 2
+	some violation in _assuming(patch, [], "disabled IPPools hold addresses of pods")
+	endswith(violation.msg, "; set vxlanMode: Always in 1 disabled IPPool (old) if no pod has an address of it")
+}
+
+test_fail_a_disabled_pool_beside_others_changes_nothing if {
+	every disabled in [[], ["old"]] {
+		patch := object.union(_ipv4(_two_isolated), {"podTraffic": {"IPv4": {"disabledPools": disabled}}})
+		count(_violations(patch)) == 1
+		count(_found(patch, [])) == 4
+	}
 }
 
 test_fail_broken_half_sessions_are_counted[broken] if {
@@ -172,7 +204,7 @@ test_fail_broken_half_sessions_are_counted[broken] if {
 		1009: "1,009 half-sessions cannot come up",
 	}
 	sessions := {"IPv4": {"broken": broken}}
-	_messages(object.union(_ipv4(_two_isolated), {"sessions": sessions}), "carry") == {concat("", [
+	_messages(object.union(_ipv4(_two_isolated), {"sessions": sessions})) == {concat("", [
 		"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other nodes; ",
 		"connect them to other nodes with a BGPPeer, for example to route reflectors, ",
 		"or turn the node-to-node mesh on; ",
@@ -183,7 +215,7 @@ test_fail_broken_half_sessions_are_counted[broken] if {
 
 test_fail_both_families_are_named if {
 	routes := {"IPv4": {"withTransit": _two_isolated}, "IPv6": {"withTransit": _apart}}
-	violations := _violations({"routes": routes, "podTraffic": {"IPv6": {"needsBGP": true}}}, "carry")
+	violations := _violations({"routes": routes, "podTraffic": {"IPv6": {"needsBGP": true}}})
 	messages := {violation.id: violation.msg | some violation in violations}
 	object.keys(messages) == {"IPv4/without-route", "IPv6/without-route"}
 	contains(messages["IPv4/without-route"], "2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with ")
@@ -191,7 +223,8 @@ test_fail_both_families_are_named if {
 }
 
 test_fail_a_pool_is_not_exported if {
-	_violations({"routes": {"IPv4": {"notExported": ["pool-a"]}}}, "carry") == {{
+	pools := {"podTraffic": {"IPv4": {"pools": ["pool-a"]}}}
+	_violations(object.union(pools, {"routes": {"IPv4": {"notExported": ["pool-a"]}}})) == {{
 		"id": "IPv4/not-exported",
 		"size": 1,
 		"msg": concat("", [
@@ -206,7 +239,8 @@ test_fail_a_pool_is_not_exported if {
 
 test_fail_many_pools_are_not_exported if {
 	pools := ["pool-a", "pool-b", "pool-c", "pool-d", "pool-e"]
-	some violation in _violations({"routes": {"IPv4": {"notExported": pools}}}, "ignore")
+	patch := {"routes": {"IPv4": {"notExported": pools}}, "podTraffic": {"IPv4": {"pools": pools}}}
+	some violation in _violations(patch)
 	violation.size == 5
 	violation.msg == concat("", [
 		"no IPv4 routes to the pods of 5 IPPools (pool-a, pool-b, pool-c and 2 more): ",
@@ -244,15 +278,26 @@ _reach(patch) := object.union(
 
 _ipv4(reach) := {"routes": {"IPv4": {"withTransit": reach, "withoutTransit": reach}}}
 
-_messages(patch, external_peers) := {violation.msg | some violation in _violations(patch, external_peers)}
+_messages(patch) := {violation.msg | some violation in _violations(patch)}
 
-_violations(patch, external_peers) := found if {
-	found := rule.violation with input as testing.input_with(patch, {"externalPeers": external_peers})
+# Without an assumption.
+_violations(patch) := {violation |
+	some violation in _found(patch, [])
+	not violation.assumption
+}
+
+_assuming(patch, transit_peers, assumption) := {violation |
+	some violation in _found(patch, transit_peers)
+	violation.assumption == assumption
+}
+
+_found(patch, transit_peers) := found if {
+	found := rule.violation with input as testing.input_with(patch, {"transitPeers": transit_peers})
 }
 
 test_fail_a_node_without_an_address if {
 	missing := {"nodes": 1, "sample": ["node-9"], "members": "no-address"}
-	_violations({"routes": {"IPv4": {"noAddress": missing}}}, "carry") == {{
+	_violations({"routes": {"IPv4": {"noAddress": missing}}}) == {{
 		"id": "IPv4/no-address",
 		"size": 1,
 		"members": ["no-address"],
@@ -268,11 +313,11 @@ test_fail_a_node_without_an_address if {
 test_fail_a_family_that_no_node_has_yet if {
 	missing := {"nodes": 10, "sample": ["node-1", "node-2", "node-3"], "members": "no-address"}
 	patch := {"routes": {"IPv6": {"noAddress": missing}}, "podTraffic": {"IPv6": {"needsBGP": true, "pools": ["six"]}}}
-	{violation.id: violation.size | some violation in _violations(patch, "carry")} == {"IPv6/no-address": 10}
+	{violation.id: violation.size | some violation in _violations(patch)} == {"IPv6/no-address": 10}
 }
 
 test_success_a_family_that_no_node_has_and_no_pool_is_known_to_need if {
 	missing := {"nodes": 10, "sample": ["node-1", "node-2", "node-3"], "members": "no-address"}
 	patch := {"routes": {"IPv6": {"noAddress": missing}}, "podTraffic": {"IPv6": {"needsBGP": true}}}
-	_violations(patch, "carry") == set()
+	_violations(patch) == set()
 }

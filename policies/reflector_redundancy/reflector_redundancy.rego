@@ -44,13 +44,17 @@
 #           router, and the rack is lost with it, so externalPeer is not in the default.
 #         default: [node, zone]
 #         items: {type: string, enum: [node, zone, externalPeer]}
-#       externalPeers:
-#         type: string
+#       transitPeers:
+#         type: array
 #         description: |
-#           Whether external peers pass routes on between the nodes that peer with them
-#           (carry) or not (ignore).
-#         default: carry
-#         enum: [carry, ignore]
+#           External peers that are known to pass routes on between the nodes that peer with
+#           them: names of BGPPeers, addresses, CIDRs or AS numbers. All others are
+#           judged as passing nothing on, too.
+#         default: []
+#         maxItems: 1000
+#         items:
+#           type: string
+#           pattern: "^([0-9]+|[0-9A-Fa-f:.]+(/[0-9]+)?|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$"
 #       maxSessions:
 #         type: integer
 #         description: Maximum number of sessions of a route reflector in one address family.
@@ -59,33 +63,36 @@
 package policies.reflector_redundancy
 
 import data.policies.lib.text
+import data.policies.lib.transit
 
 # METADATA
 # description: A single point of failure. The size is the number of nodes that its loss isolates.
-violation contains {
-	"id": sprintf("%s/single-point/%s/%s", [family, point.kind, point.name]),
-	"size": point.nodes,
-	"members": [point.members],
-	"msg": sprintf("single point of failure in %s: the loss of %s %s would isolate %s; %s", [
-		family,
-		_kinds[point.kind],
-		point.name,
-		text.listed(point.nodes, "node", point.sample),
-		_remedies[point.kind],
-	]),
-	"details": {
-		"family": family,
-		"kind": point.kind,
-		"name": point.name,
-		"nodes": point.nodes,
-		"sample": point.sample,
-	},
-	"objects": _objects(point, family),
-} if {
+violation contains object.union(found, transit.assumption(reading.assumes)) if {
 	some family in ["IPv4", "IPv6"]
 	input.state.podTraffic[family].needsBGP
-	some point in _reach(family).singlePoints
+	some reading in transit.readings(input.state.routes[family], input.parameters.transitPeers)
+	some point in reading.reach.singlePoints
 	point.kind in input.parameters.kinds
+	found := {
+		"id": sprintf("%s/single-point/%s/%s", [family, point.kind, point.name]),
+		"size": point.nodes,
+		"members": [point.members],
+		"msg": sprintf("single point of failure in %s: the loss of %s %s would isolate %s; %s", [
+			family,
+			_kinds[point.kind],
+			point.name,
+			text.listed(point.nodes, "node", point.sample),
+			_remedies[point.kind],
+		]),
+		"details": {
+			"family": family,
+			"kind": point.kind,
+			"name": point.name,
+			"nodes": point.nodes,
+			"sample": point.sample,
+		},
+		"objects": _objects(point, family),
+	}
 }
 
 # METADATA
@@ -119,10 +126,6 @@ violation contains {
 	reflectors := sum([level.nodes | some level in over])
 	sample := [name | some level in over; some name in level.sample]
 }
-
-_reach(family) := input.state.routes[family].withTransit if input.parameters.externalPeers == "carry"
-
-_reach(family) := input.state.routes[family].withoutTransit if input.parameters.externalPeers == "ignore"
 
 # Any BGPPeer that gives nodes their sessions can be the cause.
 _objects(point, family) := array.concat(

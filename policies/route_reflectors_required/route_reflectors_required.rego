@@ -59,8 +59,8 @@ import data.policies.lib.text
 #   session is worse than before.
 violation contains {
 	"id": family,
-	"size": sum([level.nodes | some level in array.concat(short, reflecting)]),
-	"members": [level.members | some level in short],
+	"size": sum([level.nodes | some level in below]),
+	"members": [members | some [_, members] in sort({[level.reflectors, level.members] | some level in below})],
 	"msg": sprintf("too few %s sessions to route reflectors: %s below the minimum of %d, %s with none; %s", [
 		family,
 		text.listed_of(details.short, details.nodes, "node", details.sample),
@@ -77,7 +77,10 @@ violation contains {
 	least := input.parameters.minReflectors
 	short := [level | some level in input.state.reflectors[family].levels; level.reflectors < least]
 	count(short) > 0
-	reflecting := [level | some level in input.state.reflectors[family].reflecting; level.reflectors < least]
+	below := array.concat(
+		short,
+		[level | some level in input.state.reflectors[family].reflecting; level.reflectors < least],
+	)
 	peers := [{"kind": "BGPPeer", "name": name} | some name in input.state.reflectors[family].bgpPeers]
 	details := {
 		"family": family,

@@ -155,10 +155,15 @@ test_fail_reflectors_with_as_few_count_in_the_size if {
 	levels := [_level(0, 1, ["node-4"]), _level(2, 6, ["node-5", "node-6", "node-7"])]
 	patch := {
 		"levels": levels,
-		"reflecting": [{"reflectors": 0, "nodes": 1}, {"reflectors": 1, "nodes": 2}, {"reflectors": 2, "nodes": 4}],
+		"reflecting": [
+			{"reflectors": 0, "nodes": 1, "members": "reflectors/0"},
+			{"reflectors": 1, "nodes": 2, "members": "reflectors/1"},
+			{"reflectors": 2, "nodes": 4, "members": "reflectors/2"},
+		],
 	}
 	some violation in _violations({"reflectors": {"IPv4": patch}}, 2)
 	violation.size == 4
+	violation.members == ["reflectors/0", "reflectors/1"]
 	violation.details.short == 1
 }
 

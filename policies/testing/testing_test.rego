@@ -38,8 +38,8 @@ _good := {
 		"reflectorSilence": {"seconds": 0, "reason": "others are left"},
 	},
 	"podTraffic": {
-		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"]},
-		"IPv6": {"needsBGP": false, "pools": []},
+		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"], "disabledPools": []},
+		"IPv6": {"needsBGP": false, "pools": [], "disabledPools": []},
 	},
 	"clusterRoutes": _bird_programs,
 	"timers": {
@@ -66,7 +66,7 @@ _three_reflectors := {
 		"sample": ["node-4", "node-5", "node-6"],
 		"members": "reflectors/3",
 	}],
-	"reflecting": [{"reflectors": 2, "nodes": 3}],
+	"reflecting": [{"reflectors": 2, "nodes": 3, "members": "reflectors/2"}],
 	"load": [{
 		"sessions": 7,
 		"nodes": 3,
@@ -109,6 +109,14 @@ _no_sessions := {
 		"bgpPeers": [],
 		"fields": [],
 	},
+	"conflicting": {
+		"halfSessions": 0,
+		"nodes": 0,
+		"sample": [],
+		"members": "none",
+		"bgpPeers": [],
+		"fields": [],
+	},
 	"frozen": _no_nodes,
 	"frozenReasons": [],
 }
@@ -124,4 +132,10 @@ _all_reached := {
 
 _none_there := object.union(_all_reached, {"nodes": 0, "partitions": 0, "largestPartition": 0})
 
-_no_routes := {"noAddress": _no_nodes, "notExported": [], "bgpPeers": ["to-reflectors"], "filtered": []}
+_no_routes := {
+	"knownTransit": [],
+	"noAddress": _no_nodes,
+	"notExported": [],
+	"bgpPeers": ["to-reflectors"],
+	"filtered": [],
+}

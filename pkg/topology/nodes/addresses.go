@@ -109,3 +109,46 @@ func (a *addresses) at(address netip.Addr) []uint32 {
 	from, to := a.find(address)
 	return a.nodes[from:to]
 }
+
+// others are the addresses of all nodes that are not for BGP, sorted. Several nodes may
+// have one.
+type others struct{ list []netip.Addr }
+
+func newOthers(nodes []*calico.Node) *others {
+	o := &others{}
+	for _, n := range nodes {
+		o.list = append(o.list, n.Others...)
+	}
+	slices.SortFunc(o.list, netip.Addr.Compare)
+	return o
+}
+
+// edited returns the addresses after some nodes were replaced by others, o itself if they
+// are the same. O(addresses) for each node with other addresses.
+func (o *others) edited(removed, added []*calico.Node) *others {
+	same := func(a, b *calico.Node) bool { return slices.Equal(a.Others, b.Others) }
+	some := func(n *calico.Node) bool { return len(n.Others) > 0 }
+	if slices.EqualFunc(removed, added, same) || !slices.ContainsFunc(removed, some) && !slices.ContainsFunc(added, some) {
+		return o
+	}
+	out := &others{list: slices.Clone(o.list)}
+	for _, n := range removed {
+		for _, a := range n.Others {
+			if i, ok := slices.BinarySearchFunc(out.list, a, netip.Addr.Compare); ok {
+				out.list = slices.Delete(out.list, i, i+1)
+			}
+		}
+	}
+	for _, n := range added {
+		for _, a := range n.Others {
+			i, _ := slices.BinarySearchFunc(out.list, a, netip.Addr.Compare)
+			out.list = slices.Insert(out.list, i, a)
+		}
+	}
+	return out
+}
+
+func (o *others) has(address netip.Addr) bool {
+	_, ok := slices.BinarySearchFunc(o.list, address, netip.Addr.Compare)
+	return ok
+}

@@ -23,6 +23,7 @@ type Index struct {
 	Zones      *Column           // of the label topology.kubernetes.io/zone
 
 	addresses *addresses
+	others    *others
 	identity  *identities
 
 	mu         sync.Mutex
@@ -68,6 +69,7 @@ func New(nodes []*calico.Node, old *Index, keep func(selector string) bool) *Ind
 	}
 	ix.Speakers = ix.BGP[calico.IPv4].Union(ix.BGP[calico.IPv6])
 	ix.addresses = newAddresses(nodes)
+	ix.others = newOthers(nodes)
 	ix.identity = newIdentities(ix, nil, nil)
 	ix.Zones = ix.column(corev1.LabelTopologyZone)
 	return ix
@@ -94,6 +96,7 @@ func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string
 	if e.shifts() || !slices.EqualFunc(ix.Nodes[e.at:e.at+e.removed], nodes[e.at:e.at+e.added], func(a, b *calico.Node) bool { return a.Address == b.Address }) {
 		out.addresses = ix.addresses.edited(nodes, e)
 	}
+	out.others = ix.others.edited(ix.Nodes[e.at:e.at+e.removed], nodes[e.at:e.at+e.added])
 	out.identity = newIdentities(out, ix, e)
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -116,7 +119,7 @@ func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string
 // SameSessions reports whether the nodes of two indexes are equal in everything that
 // decides or describes sessions and routes, except the nodes that selectors match. O(1).
 func (ix *Index) SameSessions(old *Index) bool {
-	return ix == old || ix.BGP == old.BGP && ix.identity == old.identity && ix.addresses == old.addresses && ix.NotReady == old.NotReady && ix.Zones == old.Zones
+	return ix == old || ix.BGP == old.BGP && ix.identity == old.identity && ix.addresses == old.addresses && ix.others == old.others && ix.NotReady == old.NotReady && ix.Zones == old.Zones
 }
 
 // Len implements calico.Universe: it returns the number of nodes.
@@ -221,6 +224,11 @@ func (ix *Index) Names(set *bitset.BitSet, limit int) []string {
 // At returns the numbers of the nodes that have the BGP address, in order. O(log nodes +
 // nodes with the address).
 func (ix *Index) At(address netip.Addr) []uint32 { return ix.addresses.at(address) }
+
+// Owns reports whether an address is one of a node, for BGP or another. O(log nodes).
+func (ix *Index) Owns(address netip.Addr) bool {
+	return len(ix.addresses.at(address)) > 0 || ix.others.has(address)
+}
 
 // Shared returns the nodes whose BGP address in family f another node has too. Callers
 // must not change the set. O(1).

@@ -60,7 +60,7 @@ func (r *Reachability) findDependencies(ctx context.Context) error {
 // v have all their sessions.
 func (r *Reachability) dependency(v int) Dependency {
 	one := &r.graph.Vertices[v]
-	external := r.transit && len(one.External) > 0
+	external := len(one.externalIn(r.reading)) > 0
 	switch {
 	case external && len(one.Sessions) == 0:
 		return Dependency{Kind: OnExternal}

@@ -8,8 +8,8 @@
 // depends on the number of kinds of nodes and not on the number of nodes. A session
 // connects every node of a vertex with every node of another vertex, or with every
 // other node of the same vertex. The graph contains the sessions with external peers,
-// but not the sessions between external peers. Compute returns the result for both
-// readings: with transit and without transit.
+// but not the sessions between external peers. A Reading assumes which external peers pass
+// routes on, and Compute returns a result for each reading.
 //
 // # The rules
 //
@@ -32,9 +32,8 @@
 //   - Nodes advertise every path that they have (RFC 7911), not only the
 //     best one. Compute keeps at most maxRoutes paths per vertex, and drops a path if
 //     another path reaches at least the same vertices.
-//   - With transit, an external peer that receives the route passes it to every
-//     node that has a session with any external peer, without AS path and cluster
-//     list.
+//   - An external peer that passes routes on and receives the route passes it to every
+//     node that has a session with any such peer, without AS path and cluster list.
 //
 // # Results
 //

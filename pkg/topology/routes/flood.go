@@ -40,7 +40,7 @@ const maxRoutes = 16
 // vertex are receivers like all others.
 type flood struct {
 	graph   *Graph
-	transit bool
+	reading Reading
 	parts   []int  // of each vertex, the number of its component
 	relays  []bool // of each vertex
 
@@ -52,10 +52,10 @@ type flood struct {
 	external bool      // whether the external peers have the route
 }
 
-func newFlood(g *Graph, transit bool) *flood {
-	f := &flood{graph: g, transit: transit, parts: g.components(transit), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices))}
+func newFlood(g *Graph, reading Reading) *flood {
+	f := &flood{graph: g, reading: reading, parts: g.components(reading), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices))}
 	for i := range f.relays {
-		f.relays[i] = g.Vertices[i].relays()
+		f.relays[i] = g.Vertices[i].relays(reading)
 	}
 	return f
 }
@@ -128,8 +128,8 @@ func (f *flood) advertise(r *route) {
 		}
 		f.receive(&next, s)
 	}
-	if f.transit && !f.external {
-		for _, x := range v.External {
+	if !f.external {
+		for _, x := range v.externalIn(f.reading) {
 			if r.exported(x.Internal, x.Client, x.ASN, v.Cluster) {
 				f.transfer()
 				return
@@ -189,7 +189,7 @@ func (f *flood) transfer() {
 		if f.receivers(int32(i)) < 1 {
 			continue
 		}
-		for _, x := range f.graph.Vertices[i].External {
+		for _, x := range f.graph.Vertices[i].externalIn(f.reading) {
 			r := route{at: int32(i), learned: byEBGP, client: x.Client, asn: x.ASN}
 			if x.Internal {
 				r.learned = byIBGP

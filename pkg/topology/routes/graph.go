@@ -1,9 +1,24 @@
 package routes
 
+import "slices"
+
 // Graph is the BGP sessions of one address family.
 type Graph struct {
 	Vertices []Vertex
+	// Readings is the number of readings of external peers.
+	Readings int
 }
+
+// Reading is a number of a reading of external peers: it assumes which of them pass
+// routes on.
+type Reading int
+
+// The readings that every graph has. In WithoutTransit, no external peer passes routes
+// on.
+const (
+	WithoutTransit Reading = iota
+	WithTransit
+)
 
 // Vertex is nodes that have the same sessions.
 type Vertex struct {
@@ -17,8 +32,9 @@ type Vertex struct {
 	Zone int
 	// Sessions are the sessions with nodes, one for each vertex at the other end.
 	Sessions []Session
-	// External are the sessions with external peers.
-	External []ExternalSession
+	// External are the sessions with external peers that pass routes on, by Reading. Readings
+	// at the end may be absent if there are none.
+	External [][]ExternalSession
 }
 
 // NoCluster and NoZone are the Cluster and the Zone of a vertex without one.
@@ -62,20 +78,29 @@ func (g *Graph) Nodes() int {
 	return n
 }
 
-// external reports whether there is a session with an external peer.
-func (g *Graph) external() bool {
+// externalIn returns the sessions of a vertex with external peers that pass routes on
+// in a reading.
+func (v *Vertex) externalIn(reading Reading) []ExternalSession {
+	if int(reading) >= len(v.External) {
+		return nil
+	}
+	return v.External[reading]
+}
+
+// sameReadings reports whether the same sessions pass routes on in two readings.
+func (g *Graph) sameReadings(a, b Reading) bool {
 	for i := range g.Vertices {
-		if len(g.Vertices[i].External) > 0 {
-			return true
+		if !slices.Equal(g.Vertices[i].externalIn(a), g.Vertices[i].externalIn(b)) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // relays reports whether the nodes of a vertex may advertise routes that they
 // learned over iBGP.
-func (v *Vertex) relays() bool {
-	if len(v.External) > 0 {
+func (v *Vertex) relays(reading Reading) bool {
+	if len(v.externalIn(reading)) > 0 {
 		return true
 	}
 	for i := range v.Sessions {
@@ -86,9 +111,9 @@ func (v *Vertex) relays() bool {
 	return false
 }
 
-// components returns the number of the connected component of each vertex. With
-// transit, all vertices with external sessions are in one component.
-func (g *Graph) components(transit bool) []int {
+// components returns the number of the connected component of each vertex. All vertices
+// with sessions with external peers that pass routes on are in one component.
+func (g *Graph) components(reading Reading) []int {
 	sets := newDisjoint(len(g.Vertices))
 	external := -1
 	for i := range g.Vertices {
@@ -96,7 +121,7 @@ func (g *Graph) components(transit bool) []int {
 		for k := range v.Sessions {
 			sets.union(i, int(v.Sessions[k].To))
 		}
-		if transit && len(v.External) > 0 {
+		if len(v.externalIn(reading)) > 0 {
 			if external >= 0 {
 				sets.union(i, external)
 			}

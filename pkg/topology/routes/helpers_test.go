@@ -32,6 +32,8 @@ type link struct {
 type external struct {
 	name string
 	asn  uint32
+	// known means that the peer passes routes on in the third reading too.
+	known bool
 }
 
 // network describes a graph.
@@ -52,7 +54,7 @@ func (n *network) index(name string) int {
 // graph returns the network as a graph. The clients of a route reflector are all iBGP
 // peers except route reflectors with the same cluster ID.
 func (n *network) graph() *Graph {
-	g := &Graph{}
+	g := &Graph{Readings: 3}
 	clusters := map[string]int{}
 	for i := range n.speakers {
 		s := &n.speakers[i]
@@ -92,7 +94,14 @@ func (n *network) graph() *Graph {
 		s := &n.speakers[n.index(x.name)]
 		ibgp := x.asn == s.asn
 		v := &g.Vertices[n.index(x.name)]
-		v.External = append(v.External, ExternalSession{Internal: ibgp, Client: ibgp && s.cluster != "", ASN: s.asn})
+		if v.External == nil {
+			v.External = make([][]ExternalSession, 3)
+		}
+		session := ExternalSession{Internal: ibgp, Client: ibgp && s.cluster != "", ASN: s.asn}
+		v.External[WithTransit] = append(v.External[WithTransit], session)
+		if x.known {
+			v.External[WithTransit+1] = append(v.External[WithTransit+1], session)
+		}
 	}
 	return g
 }
@@ -110,7 +119,7 @@ func (n *network) missing(r *Reachability) string {
 	return strings.Join(out, " ")
 }
 
-func computed(t *testing.T, g *Graph) *Routes {
+func computed(t *testing.T, g *Graph) []*Reachability {
 	t.Helper()
 	r, err := Compute(t.Context(), g)
 	if err != nil {

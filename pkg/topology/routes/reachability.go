@@ -2,48 +2,37 @@ package routes
 
 import "context"
 
-// Routes is the result of Compute for both readings of external peers.
-type Routes struct {
-	// WithTransit assumes that all external peers pass routes on to each other and
-	// to every node that peers with one of them, whatever the AS numbers in their
-	// paths. WithoutTransit assumes that they do not pass routes on. Without external
-	// peers, both are the same pointer.
-	WithTransit, WithoutTransit *Reachability
-}
-
-// In returns the result with or without transit.
-func (r *Routes) In(transit bool) *Reachability {
-	if transit {
-		return r.WithTransit
-	}
-	return r.WithoutTransit
-}
-
 // Compute follows the routes of every vertex of g. The caller must not change g
-// afterwards. Compute returns an error only if ctx is done. O(vertices x sessions) for
-// the usual networks, in which a route is reflected once or twice.
-func Compute(ctx context.Context, g *Graph) (*Routes, error) {
-	out := &Routes{}
-	var err error
-	if out.WithoutTransit, err = compute(ctx, g, false); err != nil {
-		return nil, err
-	}
-	out.WithTransit = out.WithoutTransit
-	if g.external() {
-		if out.WithTransit, err = compute(ctx, g, true); err != nil {
+// afterwards. Compute returns a result for each Reading. Readings in which the same external
+// peers pass routes on share one. Compute returns an error only if ctx is done. O(vertices x
+// sessions) for each distinct reading of the usual networks, in which a route is reflected
+// once or twice.
+func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) {
+	out := make([]*Reachability, g.Readings)
+	for reading := range Reading(g.Readings) {
+		for earlier := range reading {
+			if out[reading] == nil && g.sameReadings(earlier, reading) {
+				out[reading] = out[earlier]
+			}
+		}
+		if out[reading] != nil {
+			continue
+		}
+		var err error
+		if out[reading], err = compute(ctx, g, reading); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func compute(ctx context.Context, g *Graph, transit bool) (*Reachability, error) {
+func compute(ctx context.Context, g *Graph, reading Reading) (*Reachability, error) {
 	n := len(g.Vertices)
-	r := &Reachability{graph: g, transit: transit, has: make([]bool, n*n)}
+	r := &Reachability{graph: g, reading: reading, has: make([]bool, n*n)}
 	if n == 0 {
 		return r, nil
 	}
-	f := newFlood(g, transit)
+	f := newFlood(g, reading)
 	for v := range n {
 		if err := f.run(ctx, int32(v), r.has[v*n:(v+1)*n]); err != nil {
 			return nil, err
@@ -59,7 +48,7 @@ func compute(ctx context.Context, g *Graph, transit bool) (*Reachability, error)
 // of external peers.
 type Reachability struct {
 	graph        *Graph
-	transit      bool
+	reading      Reading
 	has          []bool       // [a*vertices+b]: the nodes of b have the routes of those of a
 	dependencies []Dependency // of each vertex
 }

@@ -43,29 +43,29 @@ func TestRoutes(t *testing.T) {
 		"they have by sessions among them":                                 {&network{speakers: []speaker{{name: "a", nodes: 2}}, links: []link{{a: "a", b: "a"}}}, "", ""},
 		"a single node needs no route to itself":                           {&network{speakers: []speaker{a}, links: []link{{a: "a", b: "a"}}}, "", ""},
 		"they have over a reflector":                                       {chain(speaker{name: "a", nodes: 3}, reflector("r", "1")), "", ""},
-		"an external peer with transit passes routes on":                   {&network{speakers: speakers("a", "b"), external: []external{{"a", 65000}, {"b", 65000}}}, "a>b b>a", ""},
-		"to all external peers":                                            {&network{speakers: speakers("a", "b"), external: []external{{"a", 65000}, {"b", 65001}}}, "a>b b>a", ""},
-		"also among the nodes of a vertex":                                 {&network{speakers: []speaker{{name: "a", nodes: 2}}, external: []external{{"a", 65000}}}, "a>a", ""},
-		"not to nodes without one":                                         {&network{speakers: speakers("a", "b"), external: []external{{"a", 65000}}}, "a>b b>a", "a>b b>a"},
+		"an external peer with transit passes routes on":                   {&network{speakers: speakers("a", "b"), external: []external{{name: "a", asn: 65000}, {name: "b", asn: 65000}}}, "a>b b>a", ""},
+		"to all external peers":                                            {&network{speakers: speakers("a", "b"), external: []external{{name: "a", asn: 65000}, {name: "b", asn: 65001}}}, "a>b b>a", ""},
+		"also among the nodes of a vertex":                                 {&network{speakers: []speaker{{name: "a", nodes: 2}}, external: []external{{name: "a", asn: 65000}}}, "a>a", ""},
+		"not to nodes without one":                                         {&network{speakers: speakers("a", "b"), external: []external{{name: "a", asn: 65000}}}, "a>b b>a", "a>b b>a"},
 		"what iBGP gave does not go out by iBGP": {
-			&network{speakers: speakers("c", "a", "b"), links: []link{{a: "c", b: "a"}}, external: []external{{"a", 64512}, {"b", 64512}}},
+			&network{speakers: speakers("c", "a", "b"), links: []link{{a: "c", b: "a"}}, external: []external{{name: "a", asn: 64512}, {name: "b", asn: 64512}}},
 			"c>b a>b b>c b>a", "c>b b>c"},
 		"what iBGP gave goes out by eBGP": {
-			&network{speakers: speakers("c", "a", "b"), links: []link{{a: "c", b: "a"}}, external: []external{{"a", 65000}, {"b", 65000}}},
+			&network{speakers: speakers("c", "a", "b"), links: []link{{a: "c", b: "a"}}, external: []external{{name: "a", asn: 65000}, {name: "b", asn: 65000}}},
 			"c>b a>b b>c b>a", ""},
 		"what a client gave goes out of a reflector by iBGP": {
-			&network{speakers: []speaker{{name: "c"}, {name: "a", cluster: "1"}, {name: "b"}}, links: []link{{a: "c", b: "a"}}, external: []external{{"a", 64512}, {"b", 64512}}},
+			&network{speakers: []speaker{{name: "c"}, {name: "a", cluster: "1"}, {name: "b"}}, links: []link{{a: "c", b: "a"}}, external: []external{{name: "a", asn: 64512}, {name: "b", asn: 64512}}},
 			"c>b a>b b>c b>a", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := computed(t, c.network.graph())
-			if got := c.network.missing(r.In(false)); got != c.withoutTransit {
+			if got := c.network.missing(r[WithoutTransit]); got != c.withoutTransit {
 				t.Errorf("without transit: missing %q, want %q", got, c.withoutTransit)
 			}
-			if got := c.network.missing(r.In(true)); got != c.withTransit {
+			if got := c.network.missing(r[WithTransit]); got != c.withTransit {
 				t.Errorf("with transit: missing %q, want %q", got, c.withTransit)
 			}
-			if same := r.WithTransit == r.WithoutTransit; same != (len(c.network.external) == 0) {
+			if same := r[WithTransit] == r[WithoutTransit]; same != (len(c.network.external) == 0) {
 				t.Errorf("one reading for both: %v", same)
 			}
 		})
@@ -89,7 +89,7 @@ func TestPartitionsAndPairs(t *testing.T) {
 		"a chain that nobody extends": {chain(speakers("a", "m", "b")...), 1, 3, "b-a:1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := computed(t, c.network.graph()).WithoutTransit
+			r := computed(t, c.network.graph())[WithoutTransit]
 			if count, largest, err := r.Partitions(t.Context()); count != c.count || largest != c.largest || err != nil {
 				t.Errorf("%d partitions, the largest of %d nodes, %v; want %d and %d", count, largest, err, c.count, c.largest)
 			}
@@ -115,7 +115,7 @@ func TestPartitionsAndPairs(t *testing.T) {
 func TestARouteOneWayIsMissing(t *testing.T) {
 	g := chain(speakers("a", "b")...).graph()
 	g.Vertices[1].Sessions = nil // b advertises nothing.
-	r := computed(t, g).WithoutTransit
+	r := computed(t, g)[WithoutTransit]
 	if !r.Has(0, 1) || r.Has(1, 0) || r.Mutual(0, 1) || r.Isolated(0) || r.Isolated(1) {
 		t.Errorf("a to b %v, b to a %v", r.Has(0, 1), r.Has(1, 0))
 	}
@@ -145,17 +145,17 @@ func TestDependencies(t *testing.T) {
 		"a reflector of two nodes": {
 			chain(speaker{name: "w", nodes: 3}, speaker{name: "r", nodes: 2, cluster: "1"}), "", ""},
 		"external peers alone": {
-			&network{speakers: speakers("a", "b"), external: []external{{"a", 65000}, {"b", 65000}}}, "", "a: external b: external"},
+			&network{speakers: speakers("a", "b"), external: []external{{name: "a", asn: 65000}, {name: "b", asn: 65000}}}, "", "a: external b: external"},
 		"external peers beside a reflector": {
-			&network{speakers: []speaker{{name: "a"}, {name: "b"}, rr("r", 0)}, links: []link{{a: "a", b: "r"}, {a: "b", b: "r"}}, external: []external{{"a", 65000}}},
+			&network{speakers: []speaker{{name: "a"}, {name: "b"}, rr("r", 0)}, links: []link{{a: "a", b: "r"}, {a: "b", b: "r"}}, external: []external{{name: "a", asn: 65000}}},
 			"a: node r b: node r", "b: node r"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := computed(t, c.network.graph())
-			for transit, want := range map[bool]string{false: c.want, true: c.withTransit} {
+			for reading, want := range map[Reading]string{WithoutTransit: c.want, WithTransit: c.withTransit} {
 				var got []string
 				for v, s := range c.network.speakers {
-					switch d := r.In(transit).Dependency(v); d.Kind {
+					switch d := r[reading].Dependency(v); d.Kind {
 					case None:
 					case OnNode:
 						got = append(got, s.name+": node "+c.network.speakers[d.Vertex].name)
@@ -166,7 +166,7 @@ func TestDependencies(t *testing.T) {
 					}
 				}
 				if text := strings.Join(got, " "); text != want {
-					t.Errorf("transit %v: got %q, want %q", transit, text, want)
+					t.Errorf("reading %d: got %q, want %q", reading, text, want)
 				}
 			}
 		})
@@ -197,7 +197,7 @@ func TestNetworksInLayersStayBounded(t *testing.T) {
 		n.links = append(n.links, link{a: a, b: "last"})
 	}
 	g := n.graph()
-	f := newFlood(g, false)
+	f := newFlood(g, WithoutTransit)
 	if err := f.run(t.Context(), 0, make([]bool, len(g.Vertices))); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestNetworksInLayersStayBounded(t *testing.T) {
 	if most != maxRoutes {
 		t.Errorf("a vertex keeps %d paths, want %d", most, maxRoutes)
 	}
-	if missing := n.missing(computed(t, g).WithoutTransit); missing != "first>last last>first" {
+	if missing := n.missing(computed(t, g)[WithoutTransit]); missing != "first>last last>first" {
 		t.Errorf("missing %q", missing)
 	}
 }
@@ -232,17 +232,17 @@ func (c *counting) Err() error {
 // return without calling Err again. Each step must call Err at least once per vertex.
 func TestComputeEndsWithItsContext(t *testing.T) {
 	n := chain(speaker{name: "a", nodes: 2}, speaker{name: "r", cluster: "1"}, speaker{name: "b"})
-	n.external = []external{{"a", 65000}}
+	n.external = []external{{name: "a", asn: 65000}}
 	g := n.graph()
 	all := func(ctx context.Context) error {
 		r, err := Compute(ctx, g)
 		if err != nil {
 			return err
 		}
-		if _, _, err := r.WithTransit.Partitions(ctx); err != nil {
+		if _, _, err := r[WithTransit].Partitions(ctx); err != nil {
 			return err
 		}
-		return r.WithTransit.Missing(ctx, func(int, int, int) {})
+		return r[WithTransit].Missing(ctx, func(int, int, int) {})
 	}
 	whole := &counting{Context: t.Context()}
 	if err := all(whole); err != nil {

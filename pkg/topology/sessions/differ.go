@@ -41,9 +41,9 @@ func (s *Settings) nextHop(g *nodes.Class) string {
 	return s.nextHopMode
 }
 
-// AddDifferences adds to fields the JSON names of the fields of HalfSession in which
+// addDifferences adds to fields the JSON names of the fields of HalfSession in which
 // settings differ on a node of class g.
-func AddDifferences(fields map[string]bool, g *nodes.Class, p Prefix, list ...*Settings) {
+func addDifferences(fields map[string]bool, g *nodes.Class, p Prefix, list ...*Settings) {
 	sessions := make([]HalfSession, len(list))
 	for i, s := range list {
 		sessions[i] = s.halfSession(g, p, "own")

@@ -37,7 +37,7 @@ func TestEverySettingShowsInAHalfSession(t *testing.T) {
 			after := before
 			setField(t, &after, name)
 			got := map[string]bool{}
-			AddDifferences(got, own, PrefixNode, &before, &after)
+			addDifferences(got, own, PrefixNode, &before, &after)
 			names := want[name]
 			if names == nil {
 				names = []string{name}

@@ -250,13 +250,13 @@ func (n *Network) waysAt(h *ExternalProtocol, i uint) []Way {
 	return merged.Ways
 }
 
-// AmbiguousAt returns the nodes whose half-session is ambiguous. It adds to fields the
-// JSON names of the fields of HalfSession that differ. O(variants squared x set
-// operations), and O(variants) if no node has two variants.
-func (n *Network) AmbiguousAt(h *ExternalProtocol, fields map[string]bool) *bitset.BitSet {
-	out := bitset.New(0)
+// AmbiguousAt returns the nodes whose half-session is ambiguous, and those among them whose
+// settings conflict. It adds what differs to fields and conflicts; see AddDifferences.
+// O(variants squared x set operations), and O(variants) if no node has two variants.
+func (n *Network) AmbiguousAt(h *ExternalProtocol, fields, conflicts map[string]bool) (all, conflicting *bitset.BitSet) {
+	out, conflicting := bitset.New(0), bitset.New(0)
 	if h.disjoint() {
-		return out
+		return out, conflicting
 	}
 	for k, v := range h.Variants {
 		for _, w := range h.Variants[:k] {
@@ -272,27 +272,31 @@ func (n *Network) AmbiguousAt(h *ExternalProtocol, fields map[string]bool) *bits
 			}); differ != nil {
 				both.InPlaceIntersection(differ)
 				out.InPlaceUnion(both)
-				n.externalDifferences(h, &v.Settings, &w.Settings, both, fields)
+				conflicting.InPlaceUnion(n.externalDifferences(h, &v.Settings, &w.Settings, both, fields, conflicts))
 			}
 		}
 	}
-	return out
+	return out, conflicting
 }
 
-// externalDifferences adds to fields what differs between two settings on some nodes.
-func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes *bitset.BitSet, fields map[string]bool) {
-	seen := make([]bool, len(n.Classes.List))
+// externalDifferences adds to fields and conflicts what differs between two settings on
+// some nodes. It returns the nodes on which they conflict.
+func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes *bitset.BitSet, fields, conflicts map[string]bool) *bitset.BitSet {
+	out := bitset.New(0)
+	seen, conflicting := make([]bool, len(n.Classes.List)), make([]bool, len(n.Classes.List))
 	for i, ok := nodes.NextSet(0); ok; i, ok = nodes.NextSet(i + 1) {
 		g := n.Classes.Of[i]
-		if seen[g] {
-			continue
+		if !seen[g] {
+			a, b := *v, *w
+			a.normalise(&n.Classes.List[g])
+			b.normalise(&n.Classes.List[g])
+			seen[g], conflicting[g] = true, n.AddDifferences(fields, conflicts, g, h.Prefix, &a, &b)
 		}
-		seen[g] = true
-		a, b := *v, *w
-		a.normalise(&n.Classes.List[g])
-		b.normalise(&n.Classes.List[g])
-		AddDifferences(fields, &n.Classes.List[g], h.Prefix, &a, &b)
+		if conflicting[g] {
+			out.Set(i)
+		}
 	}
+	return out
 }
 
 // disjoint reports whether no node has two variants.

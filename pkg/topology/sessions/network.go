@@ -30,10 +30,11 @@ type Network struct {
 	// Externals are the external peers in order of their addresses as text. Counted are
 	// the external peers as mergeExternals merges them.
 	Externals, Counted []*ExternalPeer
-	// Exits holds the nodes that exchange routes with external peers, by Exit.
-	Exits map[Exit]*bitset.BitSet
+	// Passing are the external peers that pass routes on, by reading.
+	Passing []Passing
 	// Workloads are the BGPPeers whose peers are pods.
 	Workloads []*Peering
+	filters   *filters
 }
 
 // Link is the half-sessions from all nodes of class From to all nodes of class To.

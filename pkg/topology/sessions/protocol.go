@@ -156,6 +156,7 @@ type Rules struct {
 	meshRestart  int    // seconds, or Unset
 	meshSource   bool   // there is a BGPConfiguration "default"
 	ports        string // all listen ports, for comparing Rules
+	filters      string // all rules of BGPFilters, for comparing Rules
 }
 
 // meshSettings returns the settings of a mesh half-session of class a to class b.

@@ -19,8 +19,10 @@ type Sessions struct {
 	Classes    *nodes.Classes
 	Networks   [2]*Network // by family
 
+	transit   []*TransitPeers // of the readings after the first two
 	snapshot  *state.Snapshot
 	index     *nodes.Index
+	filters   *filters
 	externals [2][]*ExternalPeer
 }
 
@@ -29,14 +31,18 @@ type Sessions struct {
 // result same reports that no session changed. The networks and classes are then those
 // of before. Compute returns an error only if ctx is done.
 //
+// transit adds a reading of external peers for each element: these peers pass routes on,
+// and no others; see Network.Passing.
+//
 // O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
-func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions) (c *Sessions, same bool, err error) {
-	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s)}
+func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, same bool, err error) {
+	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s), transit: transit, filters: newFilters(s, before)}
+	c.Rules.filters = c.filters.all
 	if err := c.resolve(ctx, before); err != nil {
 		return nil, false, err
 	}
-	if before != nil && c.Rules == before.Rules && ix.SameSessions(before.index) && slices.EqualFunc(c.Peerings, before.Peerings, (*Peering).equivalent) {
+	if before != nil && SameTransit(transit, before.transit) && c.Rules == before.Rules && ix.SameSessions(before.index) && slices.EqualFunc(c.Peerings, before.Peerings, (*Peering).equivalent) {
 		c.PeerGroups, c.externals, c.Classes, c.Networks = before.PeerGroups, before.externals, before.Classes, before.Networks
 		return c, true, nil
 	}
@@ -97,16 +103,18 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 	own := c.index.ASNumbers()
 	own[c.Rules.ASN] = true
 	for _, f := range calico.Families {
-		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads}
+		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads, filters: c.filters}
 		if before != nil && before.index.BGP[f] == c.index.BGP[f] {
 			n.Externals = findExternals(f, c.index, c.Peerings, before.externals[f], before.Peerings)
 		} else {
 			n.Externals = findExternals(f, c.index, c.Peerings, nil, nil)
 		}
 		n.Counted = mergeExternals(n.Externals, c.index.Len(), own)
-		n.Exits = exits(n.Counted, c.index.Shared(f), own)
-		for _, k := range SortedExits(n.Exits) {
-			splits = append(splits, n.Exits[k])
+		n.findPassing(c.transit, own)
+		for _, passing := range n.Passing {
+			for _, k := range SortedExits(passing.Exits) {
+				splits = append(splits, passing.Exits[k])
+			}
 		}
 		c.Networks[f], c.externals[f] = n, n.Externals
 	}

@@ -19,10 +19,13 @@ type cluster struct {
 	name string
 	// others means that the nodes exchange routes by other means than route reflectors, and
 	// that route-reflectors-required is therefore not in force, as its page says.
-	others  bool
-	healthy map[calico.ID]document
-	ids     []calico.ID // of healthy, sorted
-	faults  []fault     // that the cluster can have
+	others bool
+	// external means that only external peers connect the nodes. Whether they pass routes on is
+	// not known, so the mesh is not a fault of this cluster: it can be all that connects nodes.
+	external bool
+	healthy  map[calico.ID]document
+	ids      []calico.ID // of healthy, sorted
+	faults   []fault     // that the cluster can have
 }
 
 type document = map[string]any
@@ -41,6 +44,9 @@ type fault struct {
 	// can depend on lent ones while their own are missing: removing a fault that lends is a
 	// repair only where no other fault takes, so no state has both.
 	takes, lends bool
+	// removes means that a node is gone or down. More than one node stays: a single one needs
+	// no routes, so a second one makes new needs.
+	removes bool
 	// freezes means that BIRD rejects the configuration of each node that peers with the
 	// object. While it lasts, a change that gives another node such a session freezes that
 	// node too, so it must be removed first. A state has at most one.
@@ -156,7 +162,13 @@ func (c *cluster) draw(r *rand.Rand, n int) []*fault {
 	var out []*fault
 	for range 4 * n {
 		f := &c.faults[r.IntN(len(c.faults))]
-		if len(out) < n && !slices.ContainsFunc(out, f.clash) {
+		removed := 0
+		for _, g := range out {
+			if g.removes {
+				removed++
+			}
+		}
+		if len(out) < n && !slices.ContainsFunc(out, f.clash) && (!f.removes || removed < 2) {
 			out = append(out, f)
 		}
 	}
@@ -294,7 +306,7 @@ func clusters(t testing.TB) []*cluster {
 	routers.object(calico.KindBGPConfiguration, "default", document{"nodeToNodeMeshEnabled": false})
 	routers.object(calico.KindBGPPeer, "tor-a", document{"peerIP": "10.0.1.1", "asNumber": int64(64600)})
 	routers.object(calico.KindBGPPeer, "tor-b", document{"peerIP": "10.0.1.2", "asNumber": int64(64600)})
-	routers.cluster.others = true
+	routers.cluster.others, routers.cluster.external = true, true
 	routers.pool("pool", "192.168.0.0/17", "Never", "Never")
 	done(routers)
 
@@ -337,6 +349,9 @@ func (b *builder) findFaults() {
 		add(fault{id: id, created: off, takes: true}, "mesh off")
 		return
 	}
+	if c.external {
+		return
+	}
 	mesh := func(value bool) map[string]any { return map[string]any{"spec nodeToNodeMeshEnabled": value} }
 	add(fault{id: id, fields: mesh(!meshOn), takes: meshOn, lends: !meshOn}, "mesh %t", !meshOn)
 	add(fault{id: id, deleted: true, lends: !meshOn, with: "restart time"}, "default deleted")
@@ -358,7 +373,7 @@ func (b *builder) nodeFaults(id calico.ID, add func(fault, string, ...any), chan
 	annotations := doc["metadata"].(document)["annotations"].(document)
 	annotation := func(name string) string { return "metadata annotations " + name }
 	frozen, both := fault{takes: true, freezes: true}, fault{takes: true, lends: true}
-	change(fault{takes: true}, "no IPv4 address", annotation(calico.AnnotationIPv4Address), nil)
+	change(fault{takes: true, removes: true}, "no IPv4 address", annotation(calico.AnnotationIPv4Address), nil)
 	change(frozen, "AS number 0", annotation(calico.AnnotationASNumber), "0")
 	// Sessions with another AS number are eBGP, and pass routes on that iBGP does not.
 	change(both, "AS number 65002", annotation(calico.AnnotationASNumber), "65002")
@@ -368,7 +383,7 @@ func (b *builder) nodeFaults(id calico.ID, add func(fault, string, ...any), chan
 		}
 	}
 	if annotations[calico.AnnotationIPv6Address] != nil {
-		change(fault{takes: true}, "no IPv6 address", annotation(calico.AnnotationIPv6Address), nil)
+		change(fault{takes: true, removes: true}, "no IPv6 address", annotation(calico.AnnotationIPv6Address), nil)
 		change(frozen, "a link-local address", annotation(calico.AnnotationIPv6Address), "fe80::1/64")
 	}
 	if annotations[calico.AnnotationClusterID] == nil {
@@ -383,8 +398,8 @@ func (b *builder) nodeFaults(id calico.ID, add func(fault, string, ...any), chan
 		change(both, "not labelled rr", "metadata labels rr", nil) // It gets the sessions of other nodes.
 	}
 	change(fault{takes: true, silences: true}, "no rack", "metadata labels rack", nil)
-	change(fault{takes: true}, "not ready", "status", document{"conditions": []any{document{"type": "Ready", "status": "False"}}})
-	add(fault{id: id, deleted: true, takes: true}, "%s: deleted", id)
+	change(fault{takes: true, removes: true}, "not ready", "status", document{"conditions": []any{document{"type": "Ready", "status": "False"}}})
+	add(fault{id: id, deleted: true, takes: true, removes: true}, "%s: deleted", id)
 }
 
 func (b *builder) peerFaults(id calico.ID, add func(fault, string, ...any), change func(fault, string, string, any)) {

@@ -14,7 +14,7 @@ import (
 
 var (
 	seed  = flag.Uint64("property.seed", 1, "the seed of the random states")
-	cases = flag.Int("property.cases", 12000, "the number of repairs to decide")
+	cases = flag.Int("property.cases", 10000, "the number of repairs to decide")
 )
 
 // library compiles the policies of the library as they are installed by default, except
