@@ -58,6 +58,7 @@ Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
 	f.StringVar(&s.OpaConfig, "opa-config", "", "OPA configuration `file` with services, keys and bundles to load policies from")
 	f.StringVar(&s.Namespace, "namespace", "", "`namespace` of the webhook's ConfigMap (default: $POD_NAMESPACE, then that of the pod, then "+process.DefaultNamespace+")")
 	f.StringVar(&s.CalicoNamespace, "calico-namespace", "", "`namespace` of calico-node, whose Secrets policies see by name and key (default: no Secret is read)")
+	f.BoolVar(&s.IPAMBlocks, "ipam-blocks", false, "read IPAMBlocks, so that policies see which IPPools hold addresses of pods")
 	addChoice(cmd, &s.LogFormat, "log-format", process.LogFormats, "log `format`")
 	addChoice(cmd, &s.LogLevel, "log-level", process.LogLevels, "minimum log `level`")
 	return cmd

@@ -34,16 +34,17 @@ func newSnapshot() *cobra.Command {
 		Short: "Save the state of a running cluster to a file",
 		Long: `Save the state of a running cluster to a file, which "bgpguard check --state" and
 "bgpguard topology -f" read: Nodes, BGPConfigurations, BGPPeers, BGPFilters, IPPools,
-FelixConfigurations, ClusterInformations and CalicoNodeStatuses.
+FelixConfigurations, ClusterInformations, CalicoNodeStatuses and IPAMBlocks.
 
 The command only lists objects, with the permissions of your kubeconfig. If you may
-not list BGPFilters or CalicoNodeStatuses, they are skipped; so is an object that is
-invalid. A note on stderr and in the file reports each of them.
+not list BGPFilters, CalicoNodeStatuses or IPAMBlocks, they are skipped; so is an object
+that is invalid. A note on stderr and in the file reports each of them.
 
 The file contains only the fields that affect BGP and no Secrets, only the names of
 those that BGPPeers refer to: of each object the name, labels, annotations and spec;
 of a Node the labels, the annotations for BGP and whether it is ready; of a
-CalicoNodeStatus everything except the routes.
+CalicoNodeStatus everything except the routes; of an IPAMBlock the CIDR and whether pods
+have addresses of it.
 
 The file describes your network, so only its owner can read it. It is written
 atomically. Two snapshots of the same state differ only in the comment at the top.

@@ -40,48 +40,64 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 	if first.Allowed && !first.decision.Alters || !first.Allowed && len(open) == 0 {
 		return &first
 	}
+	hurry := time.Now().Add(patience(ctx))
+	for {
+		answer, err := h.decideTogether(ctx, r, snapshot, d, request, hurry)
+		if !errors.Is(err, reserve.ErrConflict) {
+			return answer
+		}
+	}
+}
+
+// decideTogether decides about a change together with the changes in flight, and reserves it
+// if it is allowed. d is the decision for snapshot without changes in flight. The error is
+// reserve.ErrConflict if the change must be decided again.
+func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.Snapshot, d *validate.Decision, request validate.Request, hurry time.Time) (*reply, error) {
 	start := time.Now()
-	end, err := h.ledger.Turn(ctx)
+	view, end, err := h.ledger.Await(ctx, r.id, hurry)
+	waits.Observe(time.Since(start).Seconds())
 	if err != nil {
-		waits.Observe(time.Since(start).Seconds())
-		return h.unreserved(r, request, err)
+		return h.unreserved(r, request, err), nil
 	}
 	defer end()
-	for {
-		view, err := h.ledger.Await(ctx, r.id)
-		waits.Observe(time.Since(start).Seconds())
-		if err != nil {
-			return h.unreserved(r, request, err)
-		}
-		// The snapshot must be newer than the view.
-		fresh, age, err := h.cluster.Snapshot()
-		if err != nil {
-			return h.unreserved(r, request, err)
-		}
-		request.Pending = pending(view.Open, fresh)
-		if len(request.Pending) > validate.MaxPending && !aboutNode(r.request) {
-			return r.busy(request.Pending)
-		}
-		if len(request.Pending) > 0 || fresh != snapshot {
-			d, snapshot = h.decider.Decide(ctx, fresh, request), nil
-		}
-		answer := *r
-		answer.age = age
-		if answer.decide(d); !answer.Allowed || !d.Alters || request.DryRun {
-			return &answer
-		}
-		reservation, err := h.reservation(r, request)
-		if err == nil {
-			err = h.ledger.Reserve(ctx, view, reservation)
-		}
-		switch {
-		case err == nil:
-			return &answer
-		case !errors.Is(err, reserve.ErrConflict):
-			return h.unreserved(r, request, err)
-		}
-		start = time.Now()
+	// The snapshot must be newer than the view.
+	fresh, age, err := h.cluster.Snapshot()
+	if err != nil {
+		return h.unreserved(r, request, err), nil
 	}
+	request.Pending = pending(view.Open, fresh)
+	if len(request.Pending) > validate.MaxPending && !aboutNode(r.request) {
+		return r.crowded(request.Pending), nil
+	}
+	if len(request.Pending) > 0 || fresh != snapshot {
+		d = h.decider.Decide(ctx, fresh, request)
+	}
+	answer := *r
+	answer.age = age
+	if answer.decide(d); !answer.Allowed || !d.Alters || request.DryRun {
+		return &answer, nil
+	}
+	reservation, err := h.reservation(r, request)
+	if err == nil {
+		err = h.ledger.Reserve(ctx, view, reservation)
+	}
+	switch {
+	case err == nil:
+		return &answer, nil
+	case errors.Is(err, reserve.ErrConflict):
+		return nil, err
+	default:
+		return h.unreserved(r, request, err), nil
+	}
+}
+
+// patience returns how long a change waits for the outcome of other changes: half of its
+// time, so that it is evaluated even if they take long.
+func patience(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline) / 2
+	}
+	return reserve.Lifetime
 }
 
 // reservation returns the reservation of a change.
@@ -92,6 +108,9 @@ func (h *Handler) reservation(r *reply, request validate.Request) (*reserve.Rese
 // unreserved answers a change that could not be reserved. If it is allowed in spite of this,
 // at least this replica remembers it.
 func (h *Handler) unreserved(r *reply, request validate.Request, err error) *reply {
+	if errors.Is(err, reserve.ErrBusy) && !aboutNode(r.request) {
+		return r.busy(fmt.Sprintf("%s was not evaluated, because other changes are in flight; repeat it: %v", describe(r.request), err))
+	}
 	r.fail(http.StatusServiceUnavailable, "the change could not be evaluated together with the changes that are in flight: "+err.Error())
 	if r.Allowed && !request.DryRun {
 		if reservation, err := h.reservation(r, request); err == nil {
@@ -104,15 +123,21 @@ func (h *Handler) unreserved(r *reply, request validate.Request, err error) *rep
 // maxInFlight bounds the changes in flight that a message names.
 const maxInFlight = 5
 
-// busy answers a change that is rejected because too many others are in flight. Clients of
-// Kubernetes repeat it by themselves.
-func (r *reply) busy(pending []validate.Pending) *reply {
+// crowded answers a change that is rejected because more changes are in flight than can be
+// combined.
+func (r *reply) crowded(pending []validate.Pending) *reply {
 	names := make([]string, len(pending))
 	for i, p := range pending {
 		names[i] = p.ID().String()
 	}
-	r.fail(http.StatusTooManyRequests, fmt.Sprintf("%d other changes are in flight (%s), and at most %d are evaluated together: repeat %s in a few seconds",
+	return r.busy(fmt.Sprintf("%d other changes are in flight (%s), and at most %d are evaluated together; repeat %s in a few seconds",
 		len(pending), text.SomeOf(names[:min(len(names), maxInFlight)], len(names)), validate.MaxPending, describe(r.request)))
+}
+
+// busy answers a change that can be repeated at once. Clients of Kubernetes do so by
+// themselves after the given time.
+func (r *reply) busy(message string) *reply {
+	r.fail(http.StatusTooManyRequests, message)
 	r.Result.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 	return r
 }

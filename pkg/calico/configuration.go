@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -113,6 +114,13 @@ type IPPool struct {
 	DisableBGPExport bool
 	// Workload means that pods get addresses from the pool.
 	Workload bool
+	// CIDR is the pool's CIDR with its host bits masked, as Calico reads it. It is the zero
+	// Prefix if it does not parse: Calico then ignores the pool.
+	CIDR netip.Prefix
+	// Routed means that pods with an address of the pool keep their routes. They do unless
+	// LoadBalancer is the only use of the pool: Felix then programs no routes to it
+	// (felix/calc/l3_route_resolver.go, since v3.31.6 and v3.32.1).
+	Routed bool
 	// Disabled means that pods get no more addresses from the pool. Pods that have one keep
 	// it.
 	Disabled bool
@@ -149,9 +157,13 @@ func decodeIPPool(m Metadata, spec *fields) *IPPool {
 		p.IPIPMode = string(v3.IPIPModeNever)
 	}
 	p.DisableBGPExport = spec.flag("disableBGPExport")
+	if prefix, err := netip.ParsePrefix(spec.text("cidr")); err == nil {
+		p.CIDR = prefix.Masked()
+	}
 	p.Disabled = spec.flag("disabled")
 	p.Unused = p.Disabled && m.generation() == 1
 	uses := spec.texts("allowedUses")
+	p.Routed = len(uses) == 0 || slices.ContainsFunc(uses, func(use string) bool { return use != string(v3.IPPoolAllowedUseLoadBalancer) })
 	p.Workload = len(uses) == 0 || slices.Contains(uses, string(v3.IPPoolAllowedUseWorkload))
 	return p
 }

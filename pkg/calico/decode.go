@@ -26,7 +26,7 @@ func DecodeJSON(raw []byte) (Object, error) {
 
 // Decode decodes one object of any kind and API version in the table of kinds. The two
 // forms of an object in Calico's API groups decode to equal objects. The object keeps v,
-// unless it is a Secret or a CalicoNodeStatus. The caller must not change v afterwards. The
+// unless it is a Secret, an IPAMBlock or a CalicoNodeStatus. The caller must not change v afterwards. The
 // error is a *FieldError or an *UnknownKindError. An error about a Secret does not contain
 // its values.
 func Decode(v map[string]any) (Object, error) {

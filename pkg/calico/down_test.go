@@ -21,7 +21,7 @@ func TestDeletionTimestamp(t *testing.T) {
 				form := func(document map[string]any) { document["apiVersion"] = version }
 				up := calicotest.Object(t, info.Kind, "default", nil, form)
 				down := calicotest.Object(t, info.Kind, "default", nil, form, calicotest.DeletionTimestamp)
-				shown := info.Kind != calico.KindSecret && info.Kind != calico.KindCalicoNodeStatus
+				shown := info.Kind != calico.KindSecret && info.Kind != calico.KindIPAMBlock && info.Kind != calico.KindCalicoNodeStatus
 				if calico.Down(up) || calico.Down(down) != shown {
 					t.Errorf("down: %v without, %v with a deletionTimestamp", calico.Down(up), calico.Down(down))
 				}

@@ -22,6 +22,7 @@ const (
 	KindFelixConfiguration Kind = "FelixConfiguration"
 	KindClusterInformation Kind = "ClusterInformation"
 	KindCalicoNodeStatus   Kind = "CalicoNodeStatus"
+	KindIPAMBlock          Kind = "IPAMBlock"
 )
 
 // The API groups that serve Calico's objects. GroupV1 contains the CRDs that calico-node
@@ -62,6 +63,9 @@ type Info struct {
 	// Observation is true if the objects report the status of the network. They do
 	// not decide BGP: no decision waits for them or depends on them.
 	Observation bool
+	// OptIn is true if a process that follows a cluster reads the kind only with an option,
+	// with permissions that an optional component grants.
+	OptIn bool
 	// Calico is true if Calico's API groups serve the kind, false if Kubernetes does.
 	Calico bool
 	// Empty is an empty list of the kind.
@@ -115,7 +119,7 @@ var table = [...]Info{
 		forms: []form{{APIVersionCore, whole(decodeCoreNode)}, {APIVersionV3, whole(decodeCalicoNode)}},
 	},
 	{
-		Kind: KindSecret, Resource: "secrets", Need: Optional, Empty: Objects[*Secret](nil),
+		Kind: KindSecret, Resource: "secrets", Need: Optional, OptIn: true, Empty: Objects[*Secret](nil),
 		forms: []form{{APIVersionCore, decodeSecret}},
 	},
 	{
@@ -141,6 +145,10 @@ var table = [...]Info{
 	{
 		Kind: KindClusterInformation, Resource: "clusterinformations", Calico: true, Empty: Objects[*ClusterInformation](nil),
 		forms: calicoForms(decodeClusterInformation),
+	},
+	{
+		Kind: KindIPAMBlock, Resource: "ipamblocks", Need: Optional, OptIn: true, Calico: true, Empty: Objects[*IPAMBlock](nil),
+		forms: everyVersion(decodeIPAMBlock),
 	},
 	{
 		Kind: KindCalicoNodeStatus, Resource: "caliconodestatuses", Need: Optional, Observation: true, Calico: true, Empty: Objects[*NodeStatus](nil),

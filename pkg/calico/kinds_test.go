@@ -61,6 +61,9 @@ func TestKindTable(t *testing.T) {
 				t.Errorf("two kinds have the resource %s", info.Resource)
 			}
 			resources[info.Resource] = true
+			if info.OptIn && info.Need != calico.Optional {
+				t.Error("a state has to contain a kind that is read only with an option")
+			}
 			if info.Observation && (info.Review != calico.ReviewNone || info.Need != calico.Optional) {
 				t.Error("an observation is reviewed, or has to be known")
 			}
@@ -204,7 +207,7 @@ func TestTheMatchConditionOfNodesNamesTheAnnotations(t *testing.T) {
 }
 
 func TestTheRolesReadTheKindsOfTheTable(t *testing.T) {
-	webhook := slices.Concat(documents[rbacv1.ClusterRole](t, "rbac/role.yaml")[:1], documents[rbacv1.ClusterRole](t, "components/secrets/role.yaml")[:1])
+	webhook := slices.Concat(documents[rbacv1.ClusterRole](t, "rbac/role.yaml")[:1], documents[rbacv1.ClusterRole](t, "components/secrets/role.yaml")[:1], documents[rbacv1.ClusterRole](t, "components/ipam/role.yaml")[:1])
 	for name, roles := range map[string][]rbacv1.ClusterRole{
 		"webhook": webhook,
 		"serve":   documents[rbacv1.ClusterRole](t, "components/serve/rbac.yaml")[1:2], // After the ServiceAccount.
@@ -212,7 +215,7 @@ func TestTheRolesReadTheKindsOfTheTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var want []string
 			for _, info := range calico.Kinds() {
-				if info.Kind == calico.KindSecret && name == "serve" { // The only kind in a namespace, with its own Role.
+				if info.OptIn && name == "serve" { // Only the webhook has components for these kinds.
 					continue
 				}
 				for _, version := range forms(info) {

@@ -26,8 +26,8 @@ type ID struct {
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 
 // Object is a Node, BGPConfiguration, BGPPeer, IPPool, BGPFilter,
-// FelixConfiguration, ClusterInformation, Secret or NodeStatus, or the Unparsed in place of
-// one. Objects are immutable once decoded.
+// FelixConfiguration, ClusterInformation, IPAMBlock, Secret or NodeStatus, or the Unparsed in
+// place of one. Objects are immutable once decoded.
 type Object interface {
 	// ID returns the object's kind and name.
 	ID() ID
@@ -58,7 +58,8 @@ type FieldError struct {
 // Error returns "field: message".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
-// Metadata is the common part of all objects but Nodes, Secrets and NodeStatuses.
+// Metadata is the common part of all objects but Nodes, Secrets, IPAMBlocks and
+// NodeStatuses.
 type Metadata struct {
 	Name        string
 	Labels      map[string]string
@@ -96,8 +97,8 @@ func (m *Metadata) generation() int64 {
 	return n
 }
 
-// MetadataOf returns the metadata and spec of o. It returns nil for a Node, a Secret, a
-// NodeStatus and an Unparsed.
+// MetadataOf returns the metadata and spec of o. It returns nil for a Node, a Secret, an
+// IPAMBlock, a NodeStatus and an Unparsed.
 func MetadataOf(o Object) *Metadata {
 	if m, ok := o.(interface{ metadata() *Metadata }); ok {
 		return m.metadata()
@@ -107,7 +108,7 @@ func MetadataOf(o Object) *Metadata {
 
 // Down reports whether o is down: it is terminating, or it is a Node that is not ready. What
 // is down must not be relied upon, although Calico still configures its sessions. Down
-// returns false for nil, and for a Secret, a NodeStatus or an Unparsed.
+// returns false for nil, and for a Secret, an IPAMBlock, a NodeStatus or an Unparsed.
 func Down(o Object) bool {
 	if n, ok := o.(*Node); ok {
 		return n.NotReady || n.DeletionTimestamp != ""
@@ -117,7 +118,7 @@ func Down(o Object) bool {
 }
 
 // Labels returns the labels of o as Calico's selectors see them. It returns nil for nil, and
-// for a Secret, a NodeStatus or an Unparsed, whose labels are not stored.
+// for a Secret, an IPAMBlock, a NodeStatus or an Unparsed, whose labels are not stored.
 func Labels(o Object) map[string]string {
 	if n, ok := o.(*Node); ok {
 		return labelsOf(n.Labels)
@@ -137,7 +138,7 @@ func labelsOf(labels map[string]string) map[string]string {
 }
 
 // Manifest returns o as it was sent. Its labels and annotations are those that the user
-// wrote, without the annotation in which Calico stores them. For a Secret, a NodeStatus and a
+// wrote, without the annotation in which Calico stores them. For a Secret, an IPAMBlock, a NodeStatus and a
 // Node that was not decoded from a core/v1 document, it returns a document with the known
 // fields. It returns nil for nil and an Unparsed. The document shares values with o and must not be changed.
 func Manifest(o Object) map[string]any {
@@ -186,6 +187,9 @@ func Equal(a, b Object) bool {
 		return ok && a.equal(b)
 	case *Secret:
 		b, ok := b.(*Secret)
+		return ok && a.equal(b)
+	case *IPAMBlock:
+		b, ok := b.(*IPAMBlock)
 		return ok && a.equal(b)
 	case *NodeStatus:
 		b, ok := b.(*NodeStatus)

@@ -45,20 +45,29 @@ type Follower struct {
 	cached    client.Reader
 	discovery discoverer
 	secrets   toolscache.ListerWatcher // nil if the follower does not read Secrets
+	blocks    bool                     // whether the follower reads IPAMBlocks
 	onChange  func(context.Context, *state.Snapshot)
 	// found is the group and the kinds that the API server serves, nil until they are known.
 	found atomic.Pointer[served]
 }
 
-// NewFollower returns a follower; the caller adds it to the manager. It reads the Secrets
-// in namespace, none if namespace is "", and stores no value of them.
-func NewFollower(mgr manager.Manager, store *Store, namespace string) (*Follower, error) {
+// FollowOptions are the kinds that a Follower reads only if they are requested.
+type FollowOptions struct {
+	// SecretNamespace is the namespace whose Secrets are read, without their values. If it
+	// is "", no Secrets are read.
+	SecretNamespace string
+	// IPAMBlocks is true if IPAMBlocks are read.
+	IPAMBlocks bool
+}
+
+// NewFollower returns a follower; the caller adds it to the manager.
+func NewFollower(mgr manager.Manager, store *Store, options FollowOptions) (*Follower, error) {
 	discoverer, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("creating a discovery client: %w", err)
 	}
-	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, onChange: func(context.Context, *state.Snapshot) {}}
-	if namespace != "" {
+	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, blocks: options.IPAMBlocks, onChange: func(context.Context, *state.Snapshot) {}}
+	if namespace := options.SecretNamespace; namespace != "" {
 		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
 			return nil, fmt.Errorf("creating a client for Secrets: %w", err)
@@ -92,7 +101,12 @@ func (f *Follower) Start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	kinds := append([]calico.Kind{calico.KindNode}, found.kinds...)
+	kinds := []calico.Kind{calico.KindNode}
+	for _, kind := range found.kinds {
+		if !kind.Info().OptIn || kind == calico.KindIPAMBlock && f.blocks {
+			kinds = append(kinds, kind)
+		}
+	}
 	if f.secrets != nil {
 		kinds = append(kinds, calico.KindSecret)
 	}
@@ -214,8 +228,8 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.NodeFromCore(o), nil)
 		case *corev1.Secret:
 			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.SecretFromCore(o), nil)
-		case *nodeStatus:
-			s.put(calico.ID{Kind: kind, Name: o.Name}, o.decoded, o.err)
+		case *stored:
+			s.put(calico.ID{Kind: kind, Name: o.name}, o.decoded, o.err)
 		case *unstructured.Unstructured:
 			decoded, err := decode(o.Object)
 			s.put(calico.ID{Kind: kind, Name: o.GetName()}, decoded, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -13,12 +14,14 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	toolscache "k8s.io/client-go/tools/cache"
 	fcache "k8s.io/client-go/tools/cache/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
@@ -254,13 +257,78 @@ func TestTheInformerOfCalicoNodeStatusesKeepsNoRoutes(t *testing.T) {
 	if len(held) != 1 {
 		t.Fatalf("it holds %v", held)
 	}
-	kept, ok := held[0].(*nodeStatus)
-	if !ok || kept.err != nil || kept.Name != "a" || kept.ResourceVersion == "" || len(kept.ManagedFields) > 0 {
+	kept, ok := held[0].(*stored)
+	if !ok || kept.err != nil || kept.name != "a" || kept.version == "" {
 		t.Fatalf("it holds %+v", held[0])
 	}
 	if s, ok := kept.decoded.(*calico.NodeStatus); !ok || s.Node != "a" || len(s.Families[calico.IPv4].Peers) != 1 {
 		t.Errorf("it holds %+v", kept.decoded)
 	}
+}
+
+// A cluster has at least one IPAMBlock for each node, of about 10 KB. The informer and the
+// store keep less than 300 bytes of each.
+func TestIPAMBlocksTakeLittleMemory(t *testing.T) {
+	const blocks = 5000
+	store := syncedStore(calico.KindIPAMBlock)
+	handler := store.handler(calico.KindIPAMBlock)
+	held := make([]any, 0, blocks)
+	before := heap()
+	size := 0
+	for i := range blocks {
+		block := fullIPAMBlock(t, i)
+		if i == 0 {
+			text, err := json.Marshal(block)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size = len(text)
+		}
+		kept, err := store.transform(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handler.OnAdd(kept, true)
+		held = append(held, kept)
+	}
+	each := int(heap()-before) / blocks
+	t.Logf("%d bytes of each block of %d bytes of JSON", each, size)
+	if size < 9000 || each > 300 {
+		t.Errorf("%d bytes are kept of each block of %d bytes of JSON, want at most 300 of more than 9000", each, size)
+	}
+	if n := len(snapshot(t, store).IPAMBlocks()); n != blocks || len(held) != blocks {
+		t.Errorf("the snapshot has %d blocks", n)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// fullIPAMBlock returns a block in which every address is allocated to a pod.
+func fullIPAMBlock(t *testing.T, i int) *unstructured.Unstructured {
+	t.Helper()
+	name := fmt.Sprintf("10-%d-%d-0-26", i>>8, i&255)
+	allocations, attributes := make([]any, 64), make([]any, 64)
+	for n := range allocations {
+		allocations[n] = n
+		attributes[n] = map[string]any{
+			"handle_id": fmt.Sprintf("k8s-pod-network.%064d", n),
+			"secondary": map[string]any{"namespace": "default", "node": fmt.Sprint("node-", i), "pod": fmt.Sprint("web-5d4f8c7b9-", n), "timestamp": "2026-01-02 03:04:05"},
+		}
+	}
+	text := calicotest.JSON(t, calicotest.Document(t, calico.KindIPAMBlock, name, calicotest.Spec{
+		"affinity": fmt.Sprint("host:node-", i), "cidr": fmt.Sprintf("10.%d.%d.0/26", i>>8, i&255), "allocations": allocations, "attributes": attributes,
+	}))
+	out := &unstructured.Unstructured{}
+	if err := out.UnmarshalJSON(text); err != nil {
+		t.Fatal(err)
+	}
+	out.SetResourceVersion(fmt.Sprint(1000 + i))
+	return out
 }
 
 func TestSecretInformerKeepsNoValue(t *testing.T) {

@@ -300,9 +300,9 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 func TestAStatusThatSaysTheSameIsNotAnnounced(t *testing.T) {
 	s := syncedStore(calico.KindNode, calico.KindCalicoNodeStatus)
 	h := s.handler(calico.KindCalicoNodeStatus)
-	h.OnAdd(newNodeStatus(status(t, "a", 1)), true)
+	h.OnAdd(newStored(status(t, "a", 1)), true)
 	<-s.announce
-	h.OnUpdate(nil, newNodeStatus(status(t, "a", 1)))
+	h.OnUpdate(nil, newStored(status(t, "a", 1)))
 	select {
 	case <-s.announce:
 		t.Error("the snapshot was announced again")

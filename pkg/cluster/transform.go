@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,8 +13,9 @@ import (
 
 // transform drops what this program does not read before an informer stores an object: a
 // Node of 9 KB shrinks to less than 1 KB. A CalicoNodeStatus, which has a row for each
-// session and each route of a node, is stored decoded. Objects of other kinds belong to
-// other users of the cache and stay as they are.
+// session and each route of a node, and an IPAMBlock, which has one for each address, are
+// stored decoded. Objects of other kinds belong to other users of the cache and stay as they
+// are.
 func (s *Store) transform(in any) (any, error) {
 	switch o := in.(type) {
 	case *corev1.Node:
@@ -21,8 +23,8 @@ func (s *Store) transform(in any) (any, error) {
 	case *unstructured.Unstructured:
 		switch kindOf(o) {
 		case "":
-		case calico.KindCalicoNodeStatus:
-			return newNodeStatus(o), nil
+		case calico.KindCalicoNodeStatus, calico.KindIPAMBlock:
+			return newStored(o), nil
 		default:
 			o.SetManagedFields(nil)
 		}
@@ -30,19 +32,26 @@ func (s *Store) transform(in any) (any, error) {
 	return in, nil
 }
 
-// nodeStatus is a CalicoNodeStatus as an informer stores it: decoded, or the error of
-// decoding it. The informer needs the name and the version.
-type nodeStatus struct {
-	metav1.ObjectMeta
+// stored is an object as an informer stores it: decoded, or the error of decoding it. The
+// informer needs the name and the version.
+type stored struct {
+	name, version string
 
 	decoded calico.Object
 	err     error
 }
 
-func newNodeStatus(o *unstructured.Unstructured) *nodeStatus {
-	out := &nodeStatus{ObjectMeta: metav1.ObjectMeta{Name: o.GetName(), UID: o.GetUID(), ResourceVersion: o.GetResourceVersion()}}
+func newStored(o *unstructured.Unstructured) *stored {
+	// Clones, because a decoder may cut the texts of an object from one large text.
+	out := &stored{name: strings.Clone(o.GetName()), version: strings.Clone(o.GetResourceVersion())}
 	out.decoded, out.err = decode(o.Object)
 	return out
+}
+
+// GetObjectMeta implements metav1.ObjectMetaAccessor. The metadata is built on demand,
+// because it takes several times the memory of a decoded IPAMBlock.
+func (s *stored) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Name: s.name, ResourceVersion: s.version}
 }
 
 // withoutValues reduces a Secret to its name and the names of its keys.

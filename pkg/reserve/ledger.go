@@ -31,6 +31,10 @@ const (
 // judged again.
 var ErrConflict = errors.New("another replica reserved a change at the same time")
 
+// ErrBusy means that the context ended while a change waited for other changes. The change can
+// be repeated.
+var ErrBusy = errors.New("waiting for the outcome of other changes")
+
 // Store reads and writes the record. *ConfigMap implements it.
 type Store interface {
 	// Read returns the record and its version, "" if there is no record.
@@ -199,17 +203,6 @@ func (l *Ledger) expire(now time.Time) {
 	}
 }
 
-// Turn waits until no other change of this replica is between Await and Reserve. The caller
-// must call the returned function at the end.
-func (l *Ledger) Turn(ctx context.Context) (end func(), err error) {
-	select {
-	case l.turn <- struct{}{}:
-		return func() { <-l.turn }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for other changes to be evaluated: %w", ctx.Err())
-	}
-}
-
 // View is what a change is judged with.
 type View struct {
 	// Open are the open reservations of other objects, in the order in which this replica
@@ -253,16 +246,40 @@ func (l *Ledger) others(id calico.ID) (open []*Reservation, youngest time.Time) 
 
 // Await waits until no reservation of another object is open, or until the youngest one is
 // as old as Landing, and until the watches of this replica have reached all marks. A snapshot
-// that is taken afterwards shows every change of the record that is not in the View.
-func (l *Ledger) Await(ctx context.Context, id calico.ID) (View, error) {
+// that is taken afterwards shows every change of the record that is not in the View. From
+// the time hurry on, Await does not wait for reservations, but returns them in the View.
+//
+// Until the caller calls end, Await returns to no other caller, so that no change is
+// reserved in the meantime. The error wraps ErrBusy if ctx ends before the end of the wait.
+func (l *Ledger) Await(ctx context.Context, id calico.ID, hurry time.Time) (view View, end func(), err error) {
 	for {
-		view, wait, changed, err := l.view(id)
+		if err := l.wait(ctx, id, hurry); err != nil {
+			return View{}, nil, err
+		}
+		select {
+		case l.turn <- struct{}{}:
+		case <-ctx.Done():
+			return View{}, nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		}
+		// Others may have reserved changes while this one waited for its turn.
+		view, wait, _, err := l.view(id, hurry)
 		if err == nil && wait == 0 {
-			return view, nil
+			return view, func() { <-l.turn }, nil
+		}
+		<-l.turn
+	}
+}
+
+// wait waits until a change of id may be judged.
+func (l *Ledger) wait(ctx context.Context, id calico.ID, hurry time.Time) error {
+	for {
+		_, wait, changed, err := l.view(id, hurry)
+		if err == nil && wait == 0 {
+			return nil
 		}
 		if errors.Is(err, errUnread) {
 			if err := l.read(ctx); err != nil {
-				return View{}, err
+				return err
 			}
 			continue
 		}
@@ -272,7 +289,7 @@ func (l *Ledger) Await(ctx context.Context, id calico.ID) (View, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return View{}, fmt.Errorf("%w: %w", cmp.Or(err, errors.New("waiting for the outcome of other changes")), ctx.Err())
+			return fmt.Errorf("%w: %w", cmp.Or(err, ErrBusy), ctx.Err())
 		}
 		timer.Stop()
 	}
@@ -283,7 +300,7 @@ var errUnread = errors.New("the reservations were not read yet")
 
 // view returns the view of a change of id, or how long to wait for it unless changed is
 // closed before. The error is the reason if more than the age of reservations is missing.
-func (l *Ledger) view(id calico.ID) (view View, wait time.Duration, changed <-chan struct{}, err error) {
+func (l *Ledger) view(id calico.ID, hurry time.Time) (view View, wait time.Duration, changed <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -296,11 +313,11 @@ func (l *Ledger) view(id calico.ID) (view View, wait time.Duration, changed <-ch
 	}
 	for _, m := range l.marks {
 		if !l.reached(m) {
-			return View{}, Lifetime - now.Sub(m.seen), l.changed, fmt.Errorf("the watch has not shown yet how %s %s was changed", m.Kind, m.Name)
+			return View{}, Lifetime - now.Sub(m.seen), l.changed, fmt.Errorf("%w: the watch has not shown yet how %s %s was changed", ErrBusy, m.Kind, m.Name)
 		}
 	}
 	open, youngest := l.others(id)
-	if left := Landing - now.Sub(youngest); len(open) > 0 && left > 0 {
+	if left := min(Landing-now.Sub(youngest), hurry.Sub(now)); len(open) > 0 && left > 0 {
 		return View{}, left, l.changed, nil
 	}
 	return View{Open: open, version: l.version}, 0, nil, nil

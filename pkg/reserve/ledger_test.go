@@ -84,10 +84,19 @@ func reservation(t *testing.T, c state.Change, version string) *Reservation {
 	return r
 }
 
+// await returns the view of a change that is not in a hurry, without holding the turn.
+func await(ctx context.Context, l *Ledger, id calico.ID) (View, error) {
+	view, end, err := l.Await(ctx, id, time.Now().Add(Lifetime))
+	if err == nil {
+		end()
+	}
+	return view, err
+}
+
 // reserve reserves r as a handler does.
 func reserve(t *testing.T, l *Ledger, r *Reservation) View {
 	t.Helper()
-	view, err := l.Await(t.Context(), r.ID())
+	view, err := await(t.Context(), l, r.ID())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +259,7 @@ func TestAChangeWaits(t *testing.T) {
 				reserve(t, l, deletionOf(t, "a"))
 				go c.during(t, l)
 				start := time.Now()
-				view, err := l.Await(t.Context(), id("c"))
+				view, err := await(t.Context(), l, id("c"))
 				if err != nil || len(view.Open) != c.open || time.Since(start) != c.waits {
 					t.Errorf("%v, %d open after %s; want %d after %s", err, len(view.Open), time.Since(start), c.open, c.waits)
 				}
@@ -260,25 +269,56 @@ func TestAChangeWaits(t *testing.T) {
 	}
 }
 
-func TestWaitingEndsWithTheContext(t *testing.T) {
+func TestWaitingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := ledger(nil, "x", "a", "b")
-		end, err := l.Turn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
 		reserve(t, l, deletionOf(t, "a"))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := l.Await(ctx, id("b")); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "waiting for the outcome of other changes: context deadline exceeded" {
-			t.Errorf("Await: %v", err)
+		if _, err := await(ctx, l, id("b")); !errors.Is(err, ErrBusy) || err.Error() != "waiting for the outcome of other changes: context deadline exceeded" {
+			t.Errorf("got %v", err)
 		}
-		if _, err := l.Turn(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Turn: %v", err)
+
+		start := time.Now()
+		view, end, err := l.Await(t.Context(), id("b"), start.Add(200*time.Millisecond))
+		if err != nil || len(view.Open) != 1 || time.Since(start) != 200*time.Millisecond {
+			t.Errorf("in a hurry: %v, %d open after %s", err, len(view.Open), time.Since(start))
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := await(ctx, l, id("c")); !errors.Is(err, ErrBusy) {
+			t.Errorf("while another change has its turn: %v", err)
 		}
 		end()
-		if _, err := l.Turn(t.Context()); err != nil {
+		if _, err := await(t.Context(), l, id("c")); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What is reserved while a change waits for its turn is in its view.
+func TestChangesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := ledger(&memory{}, "x", "a", "b", "c", "d")
+		var got []int
+		var group sync.WaitGroup
+		for _, name := range []string{"a", "b", "c", "d"} {
+			group.Go(func() {
+				view, end, err := l.Await(t.Context(), id(name), time.Now().Add(Lifetime))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer end()
+				got = append(got, len(view.Open)) // The turn is the lock.
+				if err := l.Reserve(t.Context(), view, deletionOf(t, name)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if fmt.Sprint(got) != "[0 1 2 3]" {
+			t.Errorf("judged with %v open reservations", got)
 		}
 	})
 }
@@ -288,8 +328,8 @@ func TestReplicasShareReservations(t *testing.T) {
 		m := &memory{}
 		a, b := ledger(m, "a", "w", "x", "y", "z"), ledger(m, "b", "w", "x", "y", "z")
 		// Both have read the record before either writes it.
-		viewA, errA := a.Await(t.Context(), id("x"))
-		viewB, errB := b.Await(t.Context(), id("y"))
+		viewA, errA := await(t.Context(), a, id("x"))
+		viewB, errB := await(t.Context(), b, id("y"))
 		if errA != nil || errB != nil || len(viewA.Open)+len(viewB.Open) != 0 {
 			t.Fatal(errA, errB)
 		}
@@ -312,7 +352,7 @@ func TestReplicasShareReservations(t *testing.T) {
 
 		// A view is out of date as soon as the watch shows a newer record.
 		time.Sleep(Landing)
-		viewA, errA = a.Await(t.Context(), id("z"))
+		viewA, errA = await(t.Context(), a, id("z"))
 		reserve(t, b, deletionOf(t, "w"))
 		a.Update(m.record, m.current())
 		if err := a.Reserve(t.Context(), viewA, deletionOf(t, "z")); errA != nil || !errors.Is(err, ErrConflict) {
@@ -330,7 +370,7 @@ func TestEachReplicaWaitsForItsOwnWatch(t *testing.T) {
 		a.Observe(id("x"), "51", false)
 		reserve(t, a, deletionOf(t, "y"))
 		want(t, a, "DELETE y")
-		if _, err := b.Await(t.Context(), id("z")); err != nil {
+		if _, err := await(t.Context(), b, id("z")); err != nil {
 			t.Fatal(err)
 		}
 		want(t, b, "DELETE x, DELETE y")
@@ -354,7 +394,7 @@ func TestAMarkReplacesAnOldReservation(t *testing.T) {
 		late := ledger(m, "late", "x")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := late.Await(ctx, id("z")); err == nil || !strings.Contains(err.Error(), "the watch has not shown yet how BGPPeer x was changed") {
+		if _, err := await(ctx, late, id("z")); err == nil || !strings.Contains(err.Error(), "the watch has not shown yet how BGPPeer x was changed") {
 			t.Errorf("a replica that is late: %v", err)
 		}
 		start := time.Now()
@@ -362,12 +402,12 @@ func TestAMarkReplacesAnOldReservation(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			late.Observe(id("x"), "51", false)
 		}()
-		if _, err := late.Await(t.Context(), id("z")); err != nil || time.Since(start) != 2*time.Second {
+		if _, err := await(t.Context(), late, id("z")); err != nil || time.Since(start) != 2*time.Second {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 
 		// The first list of a replica does not contain the object.
-		if _, err := ledger(m, "new").Await(t.Context(), id("z")); err != nil {
+		if _, err := await(t.Context(), ledger(m, "new"), id("z")); err != nil {
 			t.Error(err)
 		}
 	})
@@ -419,7 +459,7 @@ func TestARecordThatDoesNotParse(t *testing.T) {
 				l := ledger(m, "x")
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				if _, err := l.Await(ctx, id("b")); err == nil || !strings.Contains(err.Error(), "do not parse") {
+				if _, err := await(ctx, l, id("b")); err == nil || !strings.Contains(err.Error(), "do not parse") {
 					t.Errorf("got %v", err)
 				}
 				time.Sleep(Lifetime)
@@ -435,11 +475,11 @@ func TestARecordThatDoesNotParse(t *testing.T) {
 func TestAStoreThatFails(t *testing.T) {
 	m := &memory{err: errors.New("configmaps is forbidden")}
 	l := ledger(m, "x")
-	if _, err := l.Await(t.Context(), id("a")); err == nil || err.Error() != "reading the reservations: configmaps is forbidden" {
+	if _, err := await(t.Context(), l, id("a")); err == nil || err.Error() != "reading the reservations: configmaps is forbidden" {
 		t.Errorf("got %v", err)
 	}
 	m.err = nil
-	view, err := l.Await(t.Context(), id("a"))
+	view, err := await(t.Context(), l, id("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +496,7 @@ func TestAKeptReservationIsSharedLater(t *testing.T) {
 		a, b := ledger(m, "a", "w", "x", "y", "z"), ledger(m, "b", "w", "x", "y", "z")
 		a.Keep(deletionOf(t, "x"))
 		reserve(t, a, deletionOf(t, "y"))
-		if _, err := b.Await(t.Context(), id("z")); err != nil {
+		if _, err := await(t.Context(), b, id("z")); err != nil {
 			t.Fatal(err)
 		}
 		want(t, b, "DELETE x, DELETE y")

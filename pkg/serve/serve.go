@@ -57,6 +57,8 @@ type Options struct {
 	// CalicoNamespace is the namespace of calico-node. The names and keys of its
 	// Secrets are read; "" reads no Secret.
 	CalicoNamespace string
+	// IPAMBlocks is true if IPAMBlocks are read.
+	IPAMBlocks bool
 
 	LogFormat string
 	LogLevel  string
@@ -124,7 +126,7 @@ func Run(ctx context.Context, config *rest.Config, o Options, w io.Writer) error
 	if err != nil {
 		return err
 	}
-	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace)
+	follower, err := cluster.NewFollower(mgr, store, cluster.FollowOptions{SecretNamespace: o.CalicoNamespace, IPAMBlocks: o.IPAMBlocks})
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,8 @@ type Options struct {
 	// CalicoNamespace is the namespace of calico-node. The names and keys of its
 	// Secrets are read; "" reads no Secret.
 	CalicoNamespace string
+	// IPAMBlocks is true if IPAMBlocks are read.
+	IPAMBlocks bool
 
 	// AuditDelay is the time from a change to an audit, AuditInterval the maximum
 	// time between two audits.
@@ -115,6 +117,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "elect a leader among the replicas, which audits; every replica answers requests")
 
 	flags.StringVar(&o.CalicoNamespace, "calico-namespace", o.CalicoNamespace, "namespace of calico-node, whose Secrets policies see by name and key, to find BGPPeers without a password; values are not kept (default: no Secret is read)")
+	flags.BoolVar(&o.IPAMBlocks, "ipam-blocks", o.IPAMBlocks, "read IPAMBlocks, so that policies see which IPPools hold addresses of pods")
 
 	flags.DurationVar(&o.AuditDelay, "audit-delay", o.AuditDelay, "time from a change to the audit of the new state; changes during that time share one audit")
 	flags.DurationVar(&o.AuditInterval, "audit-interval", o.AuditInterval, "maximum time between two audits")

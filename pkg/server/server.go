@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 
 	// From the cluster to snapshots and audits.
-	follower, err := cluster.NewFollower(mgr, store, o.CalicoNamespace)
+	follower, err := cluster.NewFollower(mgr, store, cluster.FollowOptions{SecretNamespace: o.CalicoNamespace, IPAMBlocks: o.IPAMBlocks})
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func TestLiveDropsWhatIsDown(t *testing.T) {
 				down, up := downObject(t, kind, "a", how), object(t, kind, "default", 0)
 				s := New(up, down, object(t, calico.KindNode, "n", 0), object(t, calico.KindBGPPeer, "p", 0))
 				live := s.Live(nil)
-				drops := how == "terminating" && kind != calico.KindSecret && kind != calico.KindCalicoNodeStatus || kind == calico.KindNode
+				drops := how == "terminating" && kind != calico.KindSecret && kind != calico.KindIPAMBlock && kind != calico.KindCalicoNodeStatus || kind == calico.KindNode
 				if got := live.Get(down.ID()) == nil; got != drops || calico.Down(down) != drops {
 					t.Errorf("dropped: %v, down: %v, want %v", got, calico.Down(down), drops)
 				}

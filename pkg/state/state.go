@@ -230,6 +230,9 @@ func (s *Snapshot) BGPFilters() []*calico.BGPFilter { return listOf[*calico.BGPF
 // Secrets returns the Secrets in calico-node's namespace, sorted by name.
 func (s *Snapshot) Secrets() []*calico.Secret { return listOf[*calico.Secret](s) }
 
+// IPAMBlocks returns the IPAMBlocks, sorted by name.
+func (s *Snapshot) IPAMBlocks() []*calico.IPAMBlock { return listOf[*calico.IPAMBlock](s) }
+
 // NodeStatuses returns the CalicoNodeStatuses, sorted by name.
 func (s *Snapshot) NodeStatuses() []*calico.NodeStatus { return listOf[*calico.NodeStatus](s) }
 
@@ -257,6 +260,13 @@ func (s *Snapshot) ClusterInformation() *calico.ClusterInformation {
 func SameNodes(a, b *Snapshot) bool {
 	i := calico.KindNode.Index()
 	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i])
+}
+
+// SameIPAMBlocks reports whether two snapshots share their list of IPAMBlocks and agree on
+// whether it is complete. O(1).
+func SameIPAMBlocks(a, b *Snapshot) bool {
+	i := calico.KindIPAMBlock.Index()
+	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i]) && a.Knows(calico.KindIPAMBlock) == b.Knows(calico.KindIPAMBlock)
 }
 
 // SameConfiguration reports whether two snapshots share the lists of all objects that decide

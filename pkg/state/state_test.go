@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -22,6 +23,9 @@ func object(t *testing.T, kind calico.Kind, name string, variant int) calico.Obj
 	t.Helper()
 	if kind == calico.KindSecret {
 		return &calico.Secret{Name: name, Keys: []string{fmt.Sprint(variant)}}
+	}
+	if kind == calico.KindIPAMBlock {
+		return &calico.IPAMBlock{Name: name, CIDR: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(variant)}), 26)}
 	}
 	return calicotest.Object(t, kind, name, nil, calicotest.Label("variant", fmt.Sprint(variant)),
 		calicotest.Status(map[string]any{"bgp": map[string]any{"numberEstablishedV4": variant}}))
@@ -52,6 +56,9 @@ func objects(s *Snapshot) []calico.Object {
 		out = append(out, o)
 	}
 	for _, o := range s.NodeStatuses() {
+		out = append(out, o)
+	}
+	for _, o := range s.IPAMBlocks() {
 		out = append(out, o)
 	}
 	if o := s.ClusterInformation(); o != nil {
@@ -244,7 +251,7 @@ func TestSameConfigurationAndSameNodes(t *testing.T) {
 			if got, want := SameNodes(s, next), kind != calico.KindNode; got != want {
 				t.Errorf("same nodes after a change: got %v, want %v", got, want)
 			}
-			if got, want := SameConfiguration(empty, empty.Knowing(kind)), kind != calico.KindBGPFilter && kind != calico.KindSecret; got != want {
+			if got, want := SameConfiguration(empty, empty.Knowing(kind)), kind != calico.KindBGPFilter && kind != calico.KindSecret && kind != calico.KindIPAMBlock; got != want {
 				t.Errorf("same configuration once the kind is known: got %v, want %v", got, want)
 			}
 		})

@@ -59,7 +59,8 @@
 //     points)
 //  13. Make the Summary. Parts that equal those of the previous summary keep their
 //     pointers, so policies that read only these parts are not evaluated again.
-//     (summarize.go, convergence.go, podtraffic.go, timers.go, O(P + C))
+//     (summarize.go, convergence.go, podtraffic.go, timers.go, O(P + C);
+//     allocations.go, O(A) for A IPAMBlocks if IPPools or IPAMBlocks change)
 //  14. Name each set in the summary ("members") and register under this name a
 //     function that reports its members. A policy returns names in its violations,
 //     and the engine looks up which nodes entered the set. (measures.go, O(N) for each question)

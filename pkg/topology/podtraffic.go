@@ -107,7 +107,7 @@ func (p *programming) needsBGP(pool *calico.IPPool) bool {
 }
 
 // clusterRoutes returns which components program the routes to pods on other nodes.
-func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
+func clusterRoutes(s *state.Snapshot, a *allocations) *ClusterRoutes {
 	p := newProgramming(s)
 	out := &ClusterRoutes{Setting: p.setting}
 	if p.version != nil {
@@ -115,7 +115,7 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	}
 	p.ipip.Pools, p.noEncap.Pools = []string{}, []string{}
 	for _, pool := range s.IPPools() {
-		if c := p.class(pool); c != nil && allocationOf(pool) != allocationNone {
+		if c := p.class(pool); c != nil && a.mayRoute(pool) != AllocationsNone {
 			c.Pools = append(c.Pools, pool.Name)
 		}
 	}
@@ -123,39 +123,18 @@ func clusterRoutes(s *state.Snapshot) *ClusterRoutes {
 	return out
 }
 
-// allocation is what is known about addresses of pods in an IPPool.
-type allocation int
-
-const (
-	allocationUnknown allocation = iota
-	allocationNone
-	allocationSome // or pods may get addresses at any time
-)
-
-// allocationOf returns whether an IPPool holds addresses of pods. The objects of a state do
-// not show it for a disabled pool, whose pods keep their addresses.
-func allocationOf(p *calico.IPPool) allocation {
-	switch {
-	case !p.Workload || p.Unused:
-		return allocationNone
-	case p.Disabled:
-		return allocationUnknown
-	}
-	return allocationSome
-}
-
 // podTraffic returns in which families pod traffic between nodes needs BGP. If the
 // state has no IPPool for pods, it reports that both families need BGP.
-func podTraffic(s *state.Snapshot, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
+func podTraffic(s *state.Snapshot, a *allocations, needs func(*calico.IPPool) bool) *PerFamily[PodTraffic] {
 	out := &PerFamily[PodTraffic]{IPv4: PodTraffic{Pools: []string{}, DisabledPools: []string{}}, IPv6: PodTraffic{Pools: []string{}, DisabledPools: []string{}}}
 	known := false
 	for _, p := range s.IPPools() {
-		has := allocationOf(p)
-		known = known || has != allocationNone
+		has := a.mayRoute(p)
+		known = known || has != AllocationsNone
 		f := out.In(p.Family)
 		switch {
-		case has == allocationNone || !needs(p):
-		case has == allocationUnknown:
+		case has == AllocationsNone || !needs(p):
+		case has == AllocationsUnknown:
 			f.DisabledPools = append(f.DisabledPools, p.Name)
 		default:
 			f.NeedsBGP = true

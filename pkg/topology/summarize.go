@@ -21,7 +21,8 @@ func (t *Topology) summarize(before *Topology) {
 	if before != nil {
 		old = before.summary
 	}
-	s := &Summary{}
+	t.allocations = newAllocations(t.snapshot, before)
+	s := &Summary{PodAddresses: share(old.PodAddresses, t.allocations.summary)}
 	if v := sessions.CalicoVersion(t.snapshot); v != nil {
 		s.CalicoVersion = v.String()
 	}
@@ -44,14 +45,16 @@ func (t *Topology) summarize(before *Topology) {
 		s.PodTraffic, s.IPPools, s.BGPConfigurations = old.PodTraffic, old.IPPools, old.BGPConfigurations
 		s.ClusterRoutes, s.FelixConfigurations, s.BGPFilters, s.Secrets = old.ClusterRoutes, old.FelixConfigurations, old.BGPFilters, old.Secrets
 	default:
-		s.ClusterRoutes = share(old.ClusterRoutes, clusterRoutes(t.snapshot))
+		s.ClusterRoutes = share(old.ClusterRoutes, clusterRoutes(t.snapshot, t.allocations))
 		s.FelixConfigurations = parts(t.snapshot.FelixConfigurations(), old.FelixConfigurations, func(c *calico.FelixConfiguration) *FelixConfiguration {
 			return &FelixConfiguration{object(&c.Metadata, nil)}
 		})
 		s.BGPFilters, s.Secrets = share(old.BGPFilters, filters(t.snapshot)), share(old.Secrets, secrets(t.snapshot))
-		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, needs))
+		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, t.allocations, needs))
 		s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
-			return &IPPool{object(&p.Metadata, nil), p.Family.String(), !p.Unused && needs(p)}
+			has := t.allocations.of(p)
+			unused := has == AllocationsNone && p.Disabled
+			return &IPPool{object(&p.Metadata, nil), p.Family.String(), !unused && needs(p), has}
 		})
 		s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
 			return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
@@ -129,7 +132,7 @@ func (t *Topology) sessionsOf(number int) int {
 // sameButNodes reports whether two snapshots hold the same objects that the summary
 // reads, except Nodes and BGPPeers.
 func sameButNodes(a, b *state.Snapshot) bool {
-	return slices.Equal(a.BGPConfigurations(), b.BGPConfigurations()) && slices.Equal(a.IPPools(), b.IPPools()) &&
+	return state.SameIPAMBlocks(a, b) && slices.Equal(a.BGPConfigurations(), b.BGPConfigurations()) && slices.Equal(a.IPPools(), b.IPPools()) &&
 		slices.Equal(a.FelixConfigurations(), b.FelixConfigurations()) && a.ClusterInformation() == b.ClusterInformation() &&
 		slices.Equal(a.BGPFilters(), b.BGPFilters()) && slices.Equal(a.Secrets(), b.Secrets()) &&
 		a.Knows(calico.KindBGPFilter) == b.Knows(calico.KindBGPFilter) && a.Knows(calico.KindSecret) == b.Knows(calico.KindSecret)
@@ -210,7 +213,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 		one.NoAddress = t.noAddress(f)
 		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, peers
 		for _, p := range t.snapshot.IPPools() {
-			if p.Family == f && p.DisableBGPExport && allocationOf(p) != allocationNone && needs(p) {
+			if p.Family == f && p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
 				one.NotExported = append(one.NotExported, p.Name)
 			}
 		}

@@ -26,6 +26,8 @@ type Summary struct {
 	Convergence *Convergence `json:"convergence"`
 	// PodTraffic reports, for each family, whether pod traffic between nodes needs BGP.
 	PodTraffic *PerFamily[PodTraffic] `json:"podTraffic"`
+	// PodAddresses reports where pods have addresses.
+	PodAddresses *PodAddresses `json:"podAddresses"`
 	// ClusterRoutes reports which components program the routes to pods on other nodes.
 	ClusterRoutes *ClusterRoutes `json:"clusterRoutes"`
 	// Timers groups the sessions by their timers.
@@ -321,6 +323,22 @@ type PodTraffic struct {
 	DisabledPools []string `json:"disabledPools"`
 }
 
+// PodAddresses reports where pods have addresses, by the IPAMBlocks of the state.
+type PodAddresses struct {
+	// Known is false if the state does not contain the IPAMBlocks, or if there are none
+	// because the cluster does not use Calico's IPAM.
+	Known bool `json:"known"`
+	// WithoutPool are the blocks with addresses of pods that are in no IPPool. Nodes pass
+	// no routes to them on, and Felix programs none.
+	WithoutPool PerFamily[Blocks] `json:"withoutPool"`
+}
+
+// Blocks counts IPAMBlocks, and lists the CIDRs of the first few.
+type Blocks struct {
+	Blocks int      `json:"blocks"`
+	Sample []string `json:"sample"`
+}
+
 // ClusterRoutes reports whether Felix or BIRD programs the kernel routes to pods on other
 // nodes, for the IPPools for pods without VXLAN. Felix always programs the routes of
 // pools with VXLAN. A pool has no routes if neither Felix nor BIRD programs them, and
@@ -433,8 +451,11 @@ type IPPool struct {
 	Object
 	Family string `json:"family"`
 	// NeedsBGP reports whether pods of this pool need BGP to reach pods on other nodes. It
-	// is false if the pool is known to hold no addresses of pods.
+	// is false if the pool is disabled and known to hold no addresses of pods.
 	NeedsBGP bool `json:"needsBGP"`
+	// Allocations reports whether pods have addresses of the pool: AllocationsSome,
+	// AllocationsNone or AllocationsUnknown.
+	Allocations string `json:"allocations"`
 }
 
 // FelixConfiguration is a FelixConfiguration.

@@ -30,6 +30,7 @@ type Topology struct {
 	// sessionMeasures holds the sets that are reused with the sessions. tallies and
 	// routings hold further sets.
 	measures, sessionMeasures measures
+	allocations               *allocations
 }
 
 // Transit returns the lists of transit peers that Compute was given, none for a nil t.
@@ -44,7 +45,7 @@ func (t *Topology) Transit() []*TransitPeers {
 func (t *Topology) Summary() *Summary { return t.summary }
 
 // Equivalent reports whether t, which Compute made from before, has the same sessions,
-// routes and need for BGP. Only labels and settings that do not decide any of them
+// routes, need for BGP and IPPools with addresses of pods. Only labels and settings that do not decide any of them
 // can then differ. False does not mean that they differ. O(1).
 func (t *Topology) Equivalent(before *Topology) bool {
 	if t == before {
@@ -52,7 +53,8 @@ func (t *Topology) Equivalent(before *Topology) bool {
 	}
 	a, b := t.summary, before.summary
 	return t.networks == before.networks && a.Mesh == b.Mesh && a.Reflectors == b.Reflectors && a.Sessions == b.Sessions && a.Routes == b.Routes &&
-		a.Convergence == b.Convergence && a.PodTraffic == b.PodTraffic && a.ClusterRoutes == b.ClusterRoutes && a.Timers == b.Timers
+		a.Convergence == b.Convergence && a.PodTraffic == b.PodTraffic && a.ClusterRoutes == b.ClusterRoutes && a.Timers == b.Timers &&
+		t.allocations == before.allocations
 }
 
 // Compute returns the topology of s. before is the topology of an earlier snapshot, or

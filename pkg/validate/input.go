@@ -60,6 +60,7 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	put("routes", s.Routes == old.Routes, whole(s.Routes))
 	put("convergence", s.Convergence == old.Convergence, whole(s.Convergence))
 	put("podTraffic", s.PodTraffic == old.PodTraffic, whole(s.PodTraffic))
+	put("podAddresses", s.PodAddresses == old.PodAddresses, whole(s.PodAddresses))
 	put("clusterRoutes", s.ClusterRoutes == old.ClusterRoutes, whole(s.ClusterRoutes))
 	put("timers", s.Timers == old.Timers, whole(s.Timers))
 	put("bgpPeers", false, each(s.BGPPeers, old.BGPPeers))

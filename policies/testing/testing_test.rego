@@ -41,6 +41,10 @@ _good := {
 		"IPv4": {"needsBGP": true, "pools": ["default-ipv4-ippool"], "disabledPools": []},
 		"IPv6": {"needsBGP": false, "pools": [], "disabledPools": []},
 	},
+	"podAddresses": {
+		"known": false,
+		"withoutPool": {"IPv4": {"blocks": 0, "sample": []}, "IPv6": {"blocks": 0, "sample": []}},
+	},
 	"clusterRoutes": _bird_programs,
 	"timers": {
 		"restartTime": [{"seconds": 120, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],

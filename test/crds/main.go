@@ -4,6 +4,7 @@
 //   - v1, group crd.projectcalico.org, as the Calico of 2022 shipped them: read out of the module that the
 //     product takes its selector parser from;
 //   - v3, group projectcalico.org, which newer Calico serves as plain CRDs: generated from Calico's Go types.
+//     IPAMBlocks, whose Go type is younger than the module, are those of v1: both have the same spec.
 package main
 
 import (
@@ -38,6 +39,7 @@ func main() {
 	if err := errors.Join(
 		collect(filepath.Join(*output, "v1"), calicoDefinitions, keep),
 		collect(filepath.Join(*output, "v3"), generator(*controllerGen), repair),
+		moveBlocks(*output),
 	); err != nil {
 		fmt.Fprintln(os.Stderr, "crds:", err)
 		os.Exit(1)
@@ -129,6 +131,23 @@ func generator(controllerGen string) func(scratch string) (string, error) {
 		}
 		return scratch, nil
 	}
+}
+
+// moveBlocks writes the definition of IPAMBlocks in v1 as one of v3.
+func moveBlocks(output string) error {
+	text, err := os.ReadFile(filepath.Join(output, "v1", "ipamblocks."+calico.GroupV1+".yaml"))
+	if err != nil {
+		return err
+	}
+	var definition apiextensionsv1.CustomResourceDefinition
+	if err := yaml.Unmarshal(text, &definition); err != nil {
+		return err
+	}
+	definition.Name, definition.Spec.Group, definition.Spec.Versions[0].Name = "ipamblocks."+calico.GroupV3, calico.GroupV3, "v3"
+	if text, err = yaml.Marshal(definition); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(output, "v3", definition.Name+".yaml"), text, 0o644)
 }
 
 // keep leaves a definition as its authors wrote it.

@@ -26,7 +26,11 @@ func TestScenariosLive(t *testing.T) {
 	if err := e.SkipReviews(t.Context(), setupGroup); err != nil {
 		t.Fatal(err)
 	}
-	webhook, err := e.StartWebhook(t.Context(), env.WebhookOptions{})
+	// The component ipam. States without IPAMBlocks are judged as without it.
+	if applied, err := e.Admin.Run(t.Context(), "apply", "-f", "../../config/components/ipam/role.yaml"); err != nil || applied.Err() != nil {
+		t.Fatal(err, applied.Err())
+	}
+	webhook, err := e.StartWebhook(t.Context(), env.WebhookOptions{Args: []string{"--ipam-blocks"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,9 @@ type Tweak func(document map[string]any)
 func Document(t testing.TB, kind calico.Kind, name string, spec Spec, tweaks ...Tweak) map[string]any {
 	t.Helper()
 	document := map[string]any{"apiVersion": calico.APIVersionV3, "kind": kind, "metadata": map[string]any{"name": name}}
+	if spec == nil && kind == calico.KindIPAMBlock { // The only kind that is invalid without a spec.
+		spec = Spec{"cidr": "10.244.0.0/26"}
+	}
 	if spec != nil {
 		document["spec"] = spec
 	}

@@ -1,0 +1,392 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/reserve"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
+)
+
+// oneMustStay is a Decider that denies a change after which no BGPPeer could be left, under
+// each combination of pending changes. It records the requests.
+type oneMustStay struct {
+	mu       sync.Mutex
+	requests []validate.Request
+}
+
+func (d *oneMustStay) Decide(_ context.Context, s *state.Snapshot, r validate.Request) *validate.Decision {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.requests = append(d.requests, r)
+	for _, p := range r.Pending {
+		if p.After == nil {
+			s = s.Apply(p.Change)
+		}
+	}
+	after := s.Apply(r.Change)
+	if r.ID().Kind == calico.KindBGPPeer && len(after.BGPPeers()) == 0 {
+		answer := denied()
+		answer.Alters = true
+		return answer
+	}
+	return &validate.Decision{Allowed: true, Alters: after != s}
+}
+
+// world is a cluster with BGPPeers and some replicas, each of which sees the cluster by a watch
+// of its own.
+type world struct {
+	store   *sharedRecord
+	decider *oneMustStay
+}
+
+type replica struct {
+	*Handler
+	mu       sync.Mutex
+	snapshot *state.Snapshot
+	ledger   *reserve.Ledger
+}
+
+func (r *replica) Snapshot() (*state.Snapshot, time.Duration, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.snapshot, time.Second, nil
+}
+
+// shows is an event of the replica's watch: an object, or the deletion of one.
+func (r *replica) shows(id calico.ID, o calico.Object, version string) {
+	r.mu.Lock()
+	r.snapshot = r.snapshot.Apply(state.Change{Before: r.snapshot.Get(id), After: o})
+	r.mu.Unlock()
+	r.ledger.Observe(id, version, o != nil)
+}
+
+// sharedRecord is a reserve.Store in memory.
+type sharedRecord struct {
+	mu      sync.Mutex
+	record  []byte
+	version int
+	err     error
+	delay   time.Duration
+}
+
+func (s *sharedRecord) Read(context.Context) ([]byte, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record, s.current(), nil
+}
+
+func (s *sharedRecord) current() string {
+	if s.version == 0 {
+		return ""
+	}
+	return fmt.Sprint(s.version)
+}
+
+func (s *sharedRecord) Write(_ context.Context, record []byte, version string) (string, error) {
+	time.Sleep(s.delay)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return "", s.err
+	}
+	if version != s.current() {
+		return "", reserve.ErrConflict
+	}
+	s.record, s.version = record, s.version+1
+	return s.current(), nil
+}
+
+func newWorld() *world { return &world{&sharedRecord{delay: time.Millisecond}, &oneMustStay{}} }
+
+// replica returns one that has seen some BGPPeers.
+func (w *world) replica(t *testing.T, peers ...string) *replica {
+	t.Helper()
+	r := &replica{snapshot: state.New(), ledger: reserve.NewLedger(w.store, "replica", logr.Discard())}
+	for _, name := range peers {
+		r.shows(idOf(name), decoded(t, peer(v3, name, goodSpec)), "50")
+	}
+	r.Handler = New(r, w.decider)
+	r.SetLedger(r.ledger)
+	return r
+}
+
+func idOf(name string) calico.ID { return calico.ID{Kind: calico.KindBGPPeer, Name: name} }
+
+func decoded(t *testing.T, text string) calico.Object {
+	t.Helper()
+	o, err := calico.DecodeJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// versioned returns a BGPPeer as JSON in version 50.
+func versioned(group, name string) string {
+	return strings.Replace(peer(group, name, goodSpec), `"metadata":{`, `"metadata":{"resourceVersion":"50",`, 1)
+}
+
+func deletion(name string) admission.Request {
+	return request(remove, v3, "BGPPeer", name, "", versioned(v3, name))
+}
+
+// send sends requests at once, each to the next of the replicas, and returns the answers.
+func send(t *testing.T, replicas []*replica, requests ...admission.Request) []admission.Response {
+	t.Helper()
+	answers := make([]admission.Response, len(requests))
+	var group sync.WaitGroup
+	for i, r := range requests {
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			answers[i] = replicas[i%len(replicas)].Handle(ctx, r)
+		})
+	}
+	group.Wait()
+	return answers
+}
+
+func codes(answers []admission.Response) (allowed int, codes map[int32]int) {
+	codes = map[int32]int{}
+	for _, a := range answers {
+		if a.Allowed {
+			allowed++
+		} else {
+			codes[a.Result.Code]++
+		}
+	}
+	return allowed, codes
+}
+
+func TestOneOfTwoDeletesIsAllowed(t *testing.T) {
+	for name, replicas := range map[string]int{"one replica": 1, "two replicas": 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				var all []*replica
+				for range replicas {
+					all = append(all, w.replica(t, "a", "b"))
+				}
+				start := time.Now()
+				answers := send(t, all, deletion("a"), deletion("b"))
+				if n, c := codes(answers); n != 1 || c[http.StatusForbidden] != 1 {
+					t.Errorf("%d allowed, %v: %s", n, c, toJSON(t, answers))
+				}
+				if waited := time.Since(start); waited > 600*time.Millisecond {
+					t.Errorf("took %s", waited)
+				}
+			})
+		})
+	}
+}
+
+// What is denied alone may be possible together with a change in flight.
+func TestADeniedChangeWaitsForARepair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r := w.replica(t, "a")
+		if answer := send(t, []*replica{r}, request(create, v3, "BGPPeer", "b", peer(v3, "b", goodSpec), ""))[0]; !answer.Allowed {
+			t.Fatal(toJSON(t, answer))
+		}
+		go func() {
+			time.Sleep(5 * time.Millisecond)
+			r.shows(idOf("b"), decoded(t, peer(v3, "b", goodSpec)), "51")
+		}()
+		if answer := send(t, []*replica{r}, deletion("a"))[0]; !answer.Allowed {
+			t.Error(toJSON(t, answer))
+		}
+	})
+}
+
+func TestWhatIsNotReserved(t *testing.T) {
+	dry := deletion("a")
+	dryRun := true
+	dry.DryRun = &dryRun
+	for name, c := range map[string]struct {
+		request admission.Request
+		peers   []string
+	}{
+		"a dry run":                 {dry, []string{"a", "b"}},
+		"a denied change":           {deletion("a"), []string{"a"}},
+		"a change without effect":   {request(update, v3, "BGPPeer", "a", versioned(v3, "a"), versioned(v3, "a")), []string{"a", "b"}},
+		"a request without meaning": {request("CONNECT", v3, "BGPPeer", "a", "", ""), []string{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			r := w.replica(t, c.peers...)
+			r.Handle(t.Context(), c.request)
+			if w.store.version != 0 || len(r.ledger.Open(calico.ID{})) != 0 {
+				t.Errorf("%d writes", w.store.version)
+			}
+		})
+	}
+}
+
+func TestTwentyDeletesAreAllowedOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		names, requests := []string{"stays"}, []admission.Request{}
+		for i := range 20 {
+			names, requests = append(names, fmt.Sprint("p", i)), append(requests, deletion(fmt.Sprint("p", i)))
+		}
+		a, b := w.replica(t, names...), w.replica(t, names...)
+		// The watches show a change soon after it was reserved.
+		shown, ended := map[calico.ID]bool{}, make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-ended:
+					return
+				case <-time.After(3 * time.Millisecond):
+				}
+				for _, r := range append(a.ledger.Open(calico.ID{}), b.ledger.Open(calico.ID{})...) {
+					if !shown[r.ID()] {
+						shown[r.ID()] = true
+						a.shows(r.ID(), nil, fmt.Sprint(50+len(shown)))
+						b.shows(r.ID(), nil, fmt.Sprint(50+len(shown)))
+					}
+				}
+			}
+		}()
+		start := time.Now()
+		answers := send(t, []*replica{a, b}, requests...)
+		close(ended)
+		if n, c := codes(answers); n != 20 {
+			t.Errorf("%d allowed, %v", n, c)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestTooManyChangesInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r := w.replica(t, "a", "b", "c", "d", "e", "f")
+		for _, name := range []string{"a", "b", "c", "d"} {
+			if answer := send(t, []*replica{r}, deletion(name))[0]; !answer.Allowed {
+				t.Fatal(toJSON(t, answer))
+			}
+		}
+		answer := send(t, []*replica{r}, deletion("e"))[0]
+		const message = "4 other changes are in flight (BGPPeer a, BGPPeer b, BGPPeer c, BGPPeer d), and at most 3 are evaluated together; repeat BGPPeer e in a few seconds"
+		if answer.Allowed || answer.Result.Code != http.StatusTooManyRequests || answer.Result.Reason != "TooManyRequests" ||
+			answer.Result.Message != message || answer.Result.Details.RetryAfterSeconds != 1 || answer.AuditAnnotations["decision"] != "busy" {
+			t.Error(toJSON(t, answer))
+		}
+		// Nodes are decided with all of them.
+		if answer := r.Handle(t.Context(), labelled(7, "x")); !answer.Allowed || answer.Warnings != nil {
+			t.Error(toJSON(t, answer))
+		}
+		if last := w.decider.requests[len(w.decider.requests)-1]; len(last.Pending) != 4 || last.Pending[0].User != "jane" {
+			t.Errorf("decided with %v", last.Pending)
+		}
+		// All of it ends.
+		time.Sleep(reserve.Lifetime)
+		if answer := send(t, []*replica{r}, deletion("e"))[0]; !answer.Allowed {
+			t.Error(toJSON(t, answer))
+		}
+	})
+}
+
+func TestARecordThatCannotBeWritten(t *testing.T) {
+	w := newWorld()
+	w.store.err = errors.New("writing the ConfigMap: forbidden")
+	r := w.replica(t, "a", "b")
+	answer := r.Handle(t.Context(), deletion("a"))
+	const message = "the change could not be evaluated together with the changes that are in flight: writing the ConfigMap: forbidden"
+	if answer.Allowed || answer.Result.Code != http.StatusServiceUnavailable || answer.Result.Message != message {
+		t.Error(toJSON(t, answer))
+	}
+	if open := r.ledger.Open(calico.ID{}); len(open) != 0 {
+		t.Errorf("reserved %v", open)
+	}
+	// A Node is allowed with a warning, and this replica remembers it.
+	answer = r.Handle(t.Context(), labelled(7, "x"))
+	if !answer.Allowed || !strings.Contains(strings.Join(answer.Warnings, "\n"), message) || answer.AuditAnnotations["decision"] != resultError {
+		t.Error(toJSON(t, answer))
+	}
+	if open := r.ledger.Open(calico.ID{}); len(open) != 1 || open[0].Name != nodeName(7) {
+		t.Errorf("reserved %v", open)
+	}
+}
+
+// A denied change of a user who is not blocked is persisted.
+func TestAnOverriddenChangeIsReserved(t *testing.T) {
+	w := newWorld()
+	r := w.replica(t)
+	r.decider = deciderFunc(func(context.Context, *state.Snapshot, validate.Request) *validate.Decision {
+		d := denied()
+		d.Allowed, d.NotEnforced, d.Alters = true, nodeRemoved, true
+		return d
+	})
+	if answer := r.Handle(t.Context(), nodeRequest(remove, lifecycle)); !answer.Allowed {
+		t.Error(toJSON(t, answer))
+	}
+	if open := r.ledger.Open(calico.ID{}); len(open) != 1 || open[0].User != lifecycle {
+		t.Errorf("reserved %v", open)
+	}
+}
+
+// Calico's API server has a change reviewed a second time, as its own.
+func TestTheSecondReviewIsNotJudgedOnTopOfTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		a, b := w.replica(t, "a", "b"), w.replica(t, "a", "b")
+		if answer := send(t, []*replica{a}, deletion("a"))[0]; !answer.Allowed {
+			t.Fatal(toJSON(t, answer))
+		}
+		b.ledger.Update(w.store.record, w.store.current())
+		// The watch of b already shows the loss of the other BGPPeer, which would deny it.
+		b.shows(idOf("b"), nil, "51")
+		start := time.Now()
+		second := request(remove, v1, "BGPPeer", "a", "", versioned(v1, "a"))
+		second.UserInfo.Username = "system:serviceaccount:calico-apiserver:calico-apiserver"
+		ctx, out := logged(t)
+		if answer := b.Handle(ctx, second); !answer.Allowed || time.Since(start) != 0 {
+			t.Errorf("after %s: %s", time.Since(start), toJSON(t, answer))
+		}
+		if out.Len() > 0 || w.store.version != 1 {
+			t.Errorf("%d writes, log %s", w.store.version, out)
+		}
+		other := request(remove, v1, "BGPPeer", "b", "", versioned(v1, "b"))
+		if answer := a.Handle(t.Context(), other); answer.Allowed {
+			t.Error("another change is recognised as a second review")
+		}
+	})
+}
+
+// A change that alters nothing yet may alter what a change in flight leads to.
+func TestAChangeThatAltersOnlyWhatIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r := w.replica(t, "a", "b")
+		if answer := send(t, []*replica{r}, deletion("a"))[0]; !answer.Allowed {
+			t.Fatal(toJSON(t, answer))
+		}
+		r.decider = deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
+			return &validate.Decision{Allowed: true, Alters: len(c.Pending) > 0}
+		})
+		start := time.Now()
+		if answer := r.Handle(t.Context(), labelled(7, "x")); !answer.Allowed || time.Since(start) < 500*time.Millisecond {
+			t.Errorf("after %s: %s", time.Since(start), toJSON(t, answer))
+		}
+		if open := r.ledger.Open(calico.ID{}); len(open) != 2 {
+			t.Errorf("reserved %v", open)
+		}
+	})
+}

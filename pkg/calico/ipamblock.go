@@ -1,0 +1,99 @@
+package calico
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// IPAMBlock is a block of addresses, which Calico's IPAM allocates to pods. It contains only
+// what shows where pods have addresses, because a cluster has at least one block for each
+// node, and an object of about 10 KB changes whenever a pod starts or stops.
+type IPAMBlock struct {
+	Name string
+	// CIDR is the block, with its host bits masked.
+	CIDR netip.Prefix
+	// Pods means that at least one address of the block is allocated to a pod, or to an
+	// owner that the block does not name. Nodes allocate addresses for their own tunnels,
+	// and Calico allocates addresses of Services of the type LoadBalancer: these do not
+	// count.
+	Pods bool
+}
+
+// ID returns the block's kind and name.
+func (b *IPAMBlock) ID() ID { return ID{KindIPAMBlock, b.Name} }
+
+// Problems returns nil: only Calico's IPAM writes blocks.
+func (b *IPAMBlock) Problems() []Problem { return nil }
+
+func (b *IPAMBlock) equal(c *IPAMBlock) bool { return *b == *c }
+
+// manifest returns a document that an API server accepts and that decodes to an equal block:
+// all fields that the CRD requires, and one allocation if the block has any.
+func (b *IPAMBlock) manifest() map[string]any {
+	allocations, attributes := []any{}, []any{}
+	if b.Pods {
+		allocations, attributes = []any{int64(0)}, []any{map[string]any{}}
+	}
+	return map[string]any{
+		"apiVersion": APIVersionV1, "kind": string(KindIPAMBlock), "metadata": withTexts(map[string]any{"name": b.Name}, nil, nil),
+		"spec": map[string]any{
+			"cidr": b.CIDR.String(), "allocations": allocations, "attributes": attributes,
+			"strictAffinity": false, "unallocated": []any{},
+		},
+	}
+}
+
+func decodeIPAMBlock(v map[string]any) (Object, error) {
+	root := &fields{values: v}
+	meta, spec := root.object("metadata"), root.object("spec")
+	b := &IPAMBlock{Name: strings.Clone(meta.text("name"))}
+	if root.err == nil && meta.err == nil && b.Name == "" {
+		meta.fail("name", "is missing")
+	}
+	if cidr := spec.text("cidr"); spec.err == nil {
+		prefix, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			spec.fail("cidr", "must be a CIDR, is %q", cidr)
+		}
+		b.CIDR = prefix.Masked()
+	}
+	allocations, attributes := get[[]any](spec, "allocations", "a list"), get[[]any](spec, "attributes", "a list")
+	// "deleted" marks an empty block that is about to be deleted. The affinity of a block
+	// for LoadBalancer addresses is "virtual:load-balancer"
+	// (api/pkg/apis/projectcalico/v3/ipamblocks.go).
+	if !spec.flag("deleted") && !strings.HasPrefix(spec.text("affinity"), "virtual:") {
+		b.Pods = hasPods(allocations, attributes)
+	}
+	for _, err := range []*FieldError{root.err, meta.err, spec.err} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// hasPods reports whether a block has an address that no node reserves for itself. Each entry
+// of allocations is null for a free address, or the index of the owner in attributes.
+func hasPods(allocations, attributes []any) bool {
+	for _, entry := range allocations {
+		if entry == nil {
+			continue
+		}
+		i, ok := integer(entry)
+		if !ok || i < 0 || i >= int64(len(attributes)) || !ofNode(attributes[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofNode reports whether the owner of an address is a node: the address of a tunnel of
+// Calico, or one of those that a Windows node reserves in each of its blocks
+// (node/pkg/allocateip/allocateip.go, libcalico-go/lib/ipam/ipam_block.go).
+func ofNode(attribute any) bool {
+	owner, _ := attribute.(map[string]any)
+	handle, _ := owner["handle_id"].(string)
+	secondary, _ := owner["secondary"].(map[string]any)
+	use, _ := secondary["type"].(string)
+	return strings.HasSuffix(use, "TunnelAddress") || strings.EqualFold(handle, "windows-reserved-ipam-handle")
+}
