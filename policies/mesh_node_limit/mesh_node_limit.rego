@@ -3,8 +3,7 @@
 # description: |
 #   Finds a node-to-node mesh that is on with more than maxNodes nodes. The mesh is on
 #   by default: if nodeToNodeMeshEnabled is unset, and if there is no BGPConfiguration
-#   default. Route reflectors are not part of the mesh and are not counted. Where no IPPool
-#   needs BGP, for example with VXLAN, there is no violation.
+#   default. Route reflectors are not part of the mesh and are not counted.
 #
 #   Every node of the mesh has a session to every other node. The number of sessions
 #   grows with the square of the number of nodes, and so do memory, the time of a
@@ -75,8 +74,6 @@ violation contains {
 	mesh := input.state.mesh
 	limit := input.parameters.maxNodes
 	mesh.nodes > limit
-	some family in ["IPv4", "IPv6"]
-	input.state.podTraffic[family].needsBGP
 }
 
 # Where n nodes do not have n(n-1)/2 sessions, the sum is that of both families.

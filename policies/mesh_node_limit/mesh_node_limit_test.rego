@@ -13,15 +13,6 @@ test_success_mesh_on_at_the_limit if {
 	_violations(mesh, 100) == set()
 }
 
-test_success_no_pool_needs_bgp if {
-	patch := {
-		"mesh": {"enabled": true, "nodes": 120, "sessionsPerNode": 119, "sessions": 7140},
-		"podTraffic": {"IPv4": {"needsBGP": false}, "IPv6": {"needsBGP": false}},
-	}
-	found := rule.violation with input as testing.input_with(patch, {"maxNodes": 100})
-	found == set()
-}
-
 test_fail_one_node_over_the_limit if {
 	mesh := {"enabled": true, "nodes": 101, "sessionsPerNode": 100, "sessions": 5050}
 	some violation in _violations(mesh, 100)
