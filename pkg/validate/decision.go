@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -130,8 +131,8 @@ func (d *Decision) Message() string {
 			lines = append(lines, v.line())
 		}
 	}
-	for i := range d.Failures {
-		if f := &d.Failures[i]; f.Applied() == violation.Deny {
+	for _, f := range grouped(d.Failures) {
+		if f.Applied() == violation.Deny {
 			lines = append(lines, f.line())
 		}
 	}
@@ -144,16 +145,17 @@ func (d *Decision) Message() string {
 	return strings.Join(lines, "\n")
 }
 
-// Warnings returns the warnings for the user, in order of policies: violations of policies
-// whose action is Warn or from which the user is exempt, what policies deny where that is not enforced, violations that existed before and
-// are about the changed object, and policies that could not be evaluated. The effects
-// follow if the change is allowed, then what Calico ignores in the object.
+// Warnings returns the warnings for the user. If a denial is not enforced, its message comes
+// first. Then, in order of policies, come violations of policies whose action is Warn or from
+// which the user is exempt, violations that existed before and are about the changed object,
+// and policies that could not be evaluated. The effects follow if the change is allowed, then
+// what Calico ignores in the object.
 func (d *Decision) Warnings() []string {
 	var out []string
 	if d.NotEnforced != "" {
 		out = append([]string{d.Object.String() + " is allowed anyway: " + d.NotEnforced}, strings.Split(d.Message(), "\n")...)
 	}
-	failures := d.Failures
+	failures := grouped(d.Failures)
 	for i := range d.Verdicts {
 		v := &d.Verdicts[i]
 		for len(failures) > 0 && failures[0].Policy < v.Violation.Policy {
@@ -192,6 +194,36 @@ func (d *Decision) warns(v *Verdict) (suffix string, ok bool) {
 	}
 }
 
+// maxFailed bounds the policies that one line about the same failure names.
+const maxFailed = 3
+
+// grouped returns failures with those of one cause, such as an object that does not parse,
+// as one failure that names the policies. O(failures).
+func grouped(failures []Failure) []Failure {
+	type cause struct {
+		text   string
+		action violation.Action
+		exempt bool
+	}
+	var out []Failure
+	var names [][]string
+	index := map[cause]int{}
+	for _, f := range failures {
+		key := cause{f.Text(), f.Action, f.Exempt}
+		at, ok := index[key]
+		if !ok {
+			at = len(out)
+			index[key] = at
+			out, names = append(out, f), append(names, nil)
+		}
+		names[at] = append(names[at], f.Policy)
+	}
+	for i := range out {
+		out[i].Policy = text.SomeOf(names[i][:min(len(names[i]), maxFailed)], len(names[i]))
+	}
+	return out
+}
+
 func (f *Failure) warn(out []string) []string {
 	switch {
 	case f.Exempt && f.Action != violation.Audit:
@@ -227,11 +259,11 @@ func (d *Decision) Effect() string {
 	if len(d.Effects) == 0 {
 		return ""
 	}
-	text := "what the change does: " + strings.Join(d.Effects[:min(len(d.Effects), maxEffects)], "; ")
+	line := "what the change does: " + strings.Join(d.Effects[:min(len(d.Effects), maxEffects)], "; ")
 	if more := len(d.Effects) - maxEffects; more > 0 {
-		text += fmt.Sprintf("; and %d more", more)
+		line += fmt.Sprintf("; and %d more", more)
 	}
-	return text
+	return line
 }
 
 func (v *Verdict) line() string { return "[" + v.Violation.Policy + "] " + v.Text() }

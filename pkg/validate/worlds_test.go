@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -170,5 +171,20 @@ func TestAnAdvisoryViolationWarns(t *testing.T) {
 	d := decide(t, set, nodes(t, 3, 0), state.Change{After: node(t, 9, false)})
 	if !d.Allowed || !slices.Equal(d.Warnings(), []string{"[own] m"}) {
 		t.Errorf("allowed %t: %q", d.Allowed, d.Warnings())
+	}
+}
+
+func TestFailuresOfOneCauseAreOneLine(t *testing.T) {
+	same, other := errors.New("BGPConfiguration default does not parse"), errors.New("division by zero")
+	d := &Decision{Failures: []Failure{
+		{Policy: "a", Action: violation.Deny, Err: same}, {Policy: "b", Action: violation.Deny, Err: other}, {Policy: "c", Action: violation.Warn, Err: same},
+		{Policy: "d", Action: violation.Deny, Err: same}, {Policy: "e", Action: violation.Deny, Err: same}, {Policy: "f", Action: violation.Deny, Err: same},
+	}}
+	want := "[a, d, e and 1 more] evaluation error: BGPConfiguration default does not parse\n[b] evaluation error: division by zero"
+	if got := d.Message(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := d.Warnings(); !slices.Equal(got, []string{"[c] evaluation error: BGPConfiguration default does not parse"}) {
+		t.Errorf("got %q", got)
 	}
 }
