@@ -2,10 +2,10 @@
 # title: Safe settings for external peers
 # description: |
 #   Finds BGPPeers for external peers without a password or, if maxHops is set, without
-#   TTL security; with reserved AS numbers; with a peerIP in an IPPool or a service range,
-#   or one that no router can have; and BGPPeers that give the same nodes the same peer.
-#   It also finds service ranges that are advertised to no external peer.
-#   dangling-references checks that the Secret of a password exists.
+#   TTL security; with reserved AS numbers; with a peerIP in an IPPool or a service range;
+#   and BGPPeers that give the same nodes the same peer. It also finds services that are
+#   advertised without any external peer. dangling-references checks that the Secret of a
+#   password exists.
 #
 #   Without a password or TTL security, anyone who can send packets to a node can reset
 #   its sessions or inject routes (RFC 7454). Addresses of pods and services move in the
@@ -128,6 +128,35 @@ violation contains {
 }
 
 # METADATA
+# description: |
+#   Services that Calico advertises to no external peer. The size is the number of fields of
+#   BGPConfiguration default that list their addresses. It is advisory: routers can learn
+#   these routes in other ways.
+violation contains {
+	"id": "services",
+	"advisory": true,
+	"size": count(fields),
+	"msg": concat("", [
+		sprintf("no external peer for service addresses: %s in BGPConfiguration default; ", [listed]),
+		"routers outside the cluster get no routes to them; ",
+		"create a BGPPeer for the routers, or remove the addresses",
+	]),
+	"details": {"fields": fields},
+	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+} if {
+	fields := [field |
+		some field in _advertised
+		count(object.get(input.state.bgpConfigurations["default"].spec, field, [])) > 0
+	]
+	count(fields) > 0
+	listed := text.listed(count(fields), "field", fields)
+	input.state.nodes.bgp > 0
+	every sessions in input.state.sessions {
+		sessions.external == 0
+	}
+}
+
+# METADATA
 # description: BGPPeers that give the same nodes the same peer. The size is the number of duplicates.
 violation contains {
 	"id": sprintf("same-peer/%s", [address]),
@@ -173,48 +202,7 @@ violation contains {
 	count(ranges) > 0
 }
 
-# METADATA
-# description: A peer with an address that no router can have.
-violation contains {
-	"id": sprintf("%s/no-router", [peer.name]),
-	"size": 1,
-	"msg": concat("", [
-		sprintf("BGPPeer %s has a peerIP that no router has: %s is %s; ", [peer.name, peer.spec.peerIP, use]),
-		"use the router's address on the nodes' network",
-	]),
-	"details": {"peerIP": peer.spec.peerIP},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
-} if {
-	some peer in _peers
-	ip := _address(peer.spec.peerIP).ip
-	some cidr, use in _no_router
-	net.cidr_contains(cidr, ip)
-}
-
-# METADATA
-# description: |
-#   Service ranges that no external peer gets. The size is the number of fields with ranges.
-violation contains {
-	"id": "services/no-external-peer",
-	"size": count(fields),
-	"msg": concat("", [
-		sprintf("the nodes advertise services to no router: %s of BGPConfiguration default %s set, ", [
-			concat(", ", fields),
-			{true: "is", false: "are"}[count(fields) == 1],
-		]),
-		"and no BGPPeer gives a node an external peer; add a BGPPeer for the routers, or remove the ranges",
-	]),
-	"details": {"fields": fields},
-	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
-} if {
-	fields := sort({field |
-		some field in _service_fields
-		some block in input.state.bgpConfigurations["default"].spec[field]
-		block
-	})
-	count(fields) > 0
-	count({peer.name | some peer in input.state.bgpPeers; peer.scope == "external"; peer.localNodes > 0}) == 0
-}
+_advertised := ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 
 _peers contains peer if {
 	some peer in input.state.bgpPeers
@@ -231,18 +219,6 @@ _ttl_security(peer) := hops if {
 _hops_text(peer) := "unset" if _ttl_security(peer) == 0
 
 _hops_text(peer) := sprintf("%d", [_ttl_security(peer)]) if _ttl_security(peer) > 0
-
-_service_fields := ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
-
-_no_router := {
-	"127.0.0.0/8": "a loopback address, so each node would peer with itself",
-	"::1/128": "a loopback address, so each node would peer with itself",
-	"0.0.0.0/8": "the unspecified address or in its network",
-	"::/128": "the unspecified address",
-	"224.0.0.0/4": "a multicast address",
-	"ff00::/8": "a multicast address",
-	"255.255.255.255/32": "the broadcast address",
-}
 
 _reserved := [
 	{"first": 0, "last": 0, "purpose": "RFC 7607, BIRD rejects it"},
@@ -322,7 +298,7 @@ _services contains {
 	"words": sprintf("%s of %s in BGPConfiguration default", [block.cidr, field]),
 	"object": {"kind": "BGPConfiguration", "name": "default"},
 } if {
-	some field in _service_fields
+	some field in ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 	some block in input.state.bgpConfigurations["default"].spec[field]
 	_is_range(block.cidr)
 }

@@ -9,7 +9,27 @@ test_success_a_peer_in_order if {
 		"ipPools": {"pods": {"name": "pods", "spec": {"cidr": "10.244.0.0/16"}}},
 		"bgpConfigurations": {"default": {"name": "default", "spec": {"serviceClusterIPs": [{"cidr": "10.96.0.0/12"}]}}},
 	}
-	_violations(patch, {"maxHops": 1}) == set()
+	_violations(_peered(patch), {"maxHops": 1}) == set()
+}
+
+# Services.
+
+test_fail_no_external_peer_for_services if {
+	spec := {"serviceLoadBalancerIPs": [{"cidr": "10.99.0.0/24"}], "serviceClusterIPs": []}
+	patch := {"bgpConfigurations": {"default": {"name": "default", "spec": spec}}}
+	_violations(patch, {}) == {{
+		"id": "services",
+		"advisory": true,
+		"size": 1,
+		"msg": concat("", [
+			"no external peer for service addresses: 1 field (serviceLoadBalancerIPs) in ",
+			"BGPConfiguration default; routers outside the cluster get no routes to them; create a ",
+			"BGPPeer for the routers, or remove the addresses",
+		]),
+		"details": {"fields": ["serviceLoadBalancerIPs"]},
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	}}
+	_violations(_peered(patch), {}) == set()
 }
 
 test_success_peers_that_are_nodes_or_pods if {
@@ -210,50 +230,11 @@ test_fail_an_address_of_services if {
 				"node.a": {"name": "node.a", "spec": {field: [{"cidr": "::/0"}]}},
 			},
 		}
-		some violation in _violations(patch, {})
+		some violation in _violations(_peered(patch), {})
 		violation.details.ranges == ["fd00:1::/112"]
 		contains(violation.msg, sprintf("is in fd00:1::/112 of %s in BGPConfiguration default; ", [field]))
 	}
 }
-
-# Addresses that no router has.
-
-test_fail_no_address_of_a_router[ip] if {
-	some ip in [
-		"127.0.0.1", "127.8.0.1:1790", "[::1]:179", "0:0:0::1", "0.0.0.0", "::", "224.0.0.5", "ff02::5",
-		"255.255.255.255",
-	]
-	some violation in _of_peer({"peerIP": ip}, {})
-	violation.id == "tor-1/no-router"
-}
-
-# Services.
-
-test_fail_services_that_no_router_gets if {
-	every peers in [{}, {"idle": object.union(_peer("idle", {}), {"localNodes": 0})}] {
-		_violations(object.union(_services, {"bgpPeers": peers}), {}) == {{
-			"id": "services/no-external-peer",
-			"size": 2,
-			"msg": concat("", [
-				"the nodes advertise services to no router: serviceClusterIPs, serviceLoadBalancerIPs of ",
-				"BGPConfiguration default are set, and no BGPPeer gives a node an external peer; ",
-				"add a BGPPeer for the routers, or remove the ranges",
-			]),
-			"details": {"fields": ["serviceClusterIPs", "serviceLoadBalancerIPs"]},
-			"objects": [{"kind": "BGPConfiguration", "name": "default"}],
-		}}
-	}
-}
-
-test_success_services_that_a_router_gets if {
-	_violations(object.union(_services, {"bgpPeers": {"tor-1": _peer("tor-1", {})}}), {}) == set()
-}
-
-_services := {"bgpConfigurations": {"default": {"name": "default", "spec": {
-	"serviceClusterIPs": [{"cidr": "10.96.0.0/12"}],
-	"serviceExternalIPs": [],
-	"serviceLoadBalancerIPs": [{"cidr": "10.99.0.0/24"}],
-}}}}
 
 _of_two(one, two) := _violations({"bgpPeers": {"one": _peer("one", one), "two": _peer("two", two)}}, {})
 
@@ -277,3 +258,5 @@ _violations(patch, parameters) := found if {
 	defaults := {"requirePassword": true, "allowedASNumbers": []}
 	found := rule.violation with input as testing.input_with(patch, object.union(defaults, parameters))
 }
+
+_peered(patch) := object.union(patch, {"sessions": {"IPv4": {"external": 3}}})

@@ -71,6 +71,7 @@ violation contains {
 	"objects": [{"kind": "Node", "name": name} | some name in stale.sample],
 } if {
 	input.state.mesh.enabled
+	_needs_bgp
 	stale := input.state.mesh.notReady
 	stale.nodes > input.parameters.maxNodes
 }
@@ -96,6 +97,10 @@ violation contains {
 	"objects": [{"kind": "Node", "name": name} | some name in down.sample],
 } if {
 	not input.state.mesh.enabled
+	_needs_bgp
 	down := input.state.nodes.notReady
 	down.nodes > input.parameters.maxNodes
 }
+
+# Without an IPPool that needs BGP, Calico usually runs without BGP, and there are no sessions.
+_needs_bgp if input.state.podTraffic[_].needsBGP

@@ -15,6 +15,13 @@ test_success_as_many_as_may_be if {
 	_violations(true, 3, 3) == set()
 }
 
+test_success_no_pool_needs_bgp if {
+	mesh := {"enabled": true, "notReady": {"nodes": 1, "sample": ["node-4"], "members": "stale"}}
+	vxlan := {"mesh": mesh, "podTraffic": {"IPv4": {"needsBGP": false, "pools": []}}}
+	found := rule.violation with input as testing.input_with(vxlan, {"maxNodes": 0})
+	found == set()
+}
+
 test_fail_one_node if {
 	some violation in _violations(true, 1, 0)
 	violation.size == 1
