@@ -28,7 +28,8 @@ type record struct {
 }
 
 // encode returns the record with a further reservation. It drops what expired. It replaces
-// settled reservations by marks if they are old, or if they have more than maxSettled bytes.
+// settled reservations by marks if they are old, if they have more than maxSettled bytes, or
+// if they created an object that is deleted since.
 func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 	now := time.Now()
 	l.expire(now)
@@ -45,7 +46,11 @@ func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 		if !e.shared || e.settled == 0 || e.key == added {
 			continue
 		}
-		if size += len(e.Object) + len(e.Name) + len(e.User) + 200; size <= maxSettled && now.Sub(e.finished) < keepSettled {
+		// Other replicas could not distinguish the create of an object that is deleted since
+		// from one that is not persisted yet.
+		_, exists := l.versions[e.ID()]
+		undone := e.Operation == state.Create && !exists
+		if size += len(e.Object) + len(e.Name) + len(e.User) + 200; size <= maxSettled && now.Sub(e.finished) < keepSettled && !undone {
 			out.Reservations = append(out.Reservations, e.Reservation)
 			continue
 		}
@@ -65,7 +70,7 @@ func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 }
 
 func (e *entry) mark(now time.Time) mark {
-	return mark{Kind: e.Kind, Name: e.Name, Version: e.settled, Created: e.Operation == state.Create, seen: now}
+	return mark{Kind: e.Kind, Name: e.Name, Version: e.settled, seen: now}
 }
 
 // decode returns the record in text, and the keys of its reservations. It decodes only the
@@ -101,9 +106,15 @@ func (l *Ledger) find(k key) *entry {
 
 // merge replaces the record by a newer version.
 func (l *Ledger) merge(text []byte, version string) {
-	if l.known && version != "" && number(version) <= number(l.version) {
-		return
+	if !l.known || number(version) > number(l.version) {
+		l.replace(text, version)
 	}
+}
+
+// replace replaces the record by one that was read. Its version may be lower than the last
+// one: etcd was restored from a backup. With version "" there is no record: it was deleted,
+// and the next one gets all reservations.
+func (l *Ledger) replace(text []byte, version string) {
 	r, keys, err := l.decode(text)
 	l.known, l.version = true, version
 	if err != nil {
@@ -114,6 +125,9 @@ func (l *Ledger) merge(text []byte, version string) {
 		return
 	}
 	l.unreadable = time.Time{}
+	if version == "" {
+		return
+	}
 	for _, entries := range []map[key]*entry{l.open, l.done} {
 		for _, e := range entries {
 			e.shared = false

@@ -116,7 +116,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	ledger := reserve.NewLedger(reservations, replica(), log.WithName("reservations"))
-	store.Observe(ledger.Observe)
+	store.SetObserver(ledger)
 	if err := mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations}); err != nil {
 		return err
 	}
