@@ -138,9 +138,10 @@ func labelsOf(labels map[string]string) map[string]string {
 }
 
 // Manifest returns o as it was sent. Its labels and annotations are those that the user
-// wrote, without the annotation in which Calico stores them. For a Secret, an IPAMBlock, a NodeStatus and a
-// Node that was not decoded from a core/v1 document, it returns a document with the known
-// fields. It returns nil for nil and an Unparsed. The document shares values with o and must not be changed.
+// wrote, without the annotation in which Calico stores them. For a Secret, an IPAMBlock, a
+// NodeStatus and a Node that was not decoded from a core/v1 document, it returns a document
+// with the known fields. It returns nil for nil and an Unparsed. The document shares values
+// with o and must not be changed.
 func Manifest(o Object) map[string]any {
 	if m, ok := o.(interface{ manifest() map[string]any }); ok {
 		return m.manifest()

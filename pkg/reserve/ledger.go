@@ -199,6 +199,14 @@ func (l *Ledger) observed(kind calico.Kind, objects iter.Seq2[string, string]) b
 	return count == 0
 }
 
+// Load reads the record, so that the first change need not wait for it.
+func (l *Ledger) Load(ctx context.Context) error {
+	if l.store == nil {
+		return nil
+	}
+	return l.read(ctx)
+}
+
 // settles reports whether an event settles the reservation.
 func (e *entry) settles(version uint64, exists bool) bool {
 	switch {
@@ -212,11 +220,14 @@ func (e *entry) settles(version uint64, exists bool) bool {
 }
 
 // missed reports whether the watch has reached the event that settles a reservation, but did
-// not show it: the object was deleted before a list. A create is settled if a later change
-// replaces or deletes the created object.
+// not show it: the object was deleted before a list. A create is settled if another replica
+// has seen it, or if a later change replaces or deletes the created object.
 func (l *Ledger) missed(e *entry) bool {
 	id, version := e.ID(), e.Version
-	if e.Operation == state.Create {
+	switch {
+	case e.Settled > 0:
+		version = e.Settled
+	case e.Operation == state.Create:
 		if version = l.replaced[id].version; version <= e.Version {
 			return false
 		}
@@ -462,6 +473,11 @@ func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 	e.own = e.own || own
 	if r.Operation != state.Create && r.Version > l.replaced[r.ID()].version {
 		l.replaced[r.ID()] = sighting{r.Version, time.Now()}
+	}
+	if !own && r.Settled > 0 {
+		known := *e.Reservation // Callers may hold the reservation, and r is not decoded.
+		known.Settled = r.Settled
+		e.Reservation = &known
 	}
 	version, exists := l.versions[r.ID()]
 	if !exists {

@@ -8,8 +8,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Bounds of the record, in bytes. etcd stores each of its versions for some minutes, so it
@@ -28,8 +26,7 @@ type record struct {
 }
 
 // encode returns the record with a further reservation. It drops what expired. It replaces
-// settled reservations by marks if they are old, if they have more than maxSettled bytes, or
-// if they created an object that is deleted since.
+// settled reservations by marks if they are old, or if they have more than maxSettled bytes.
 func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 	now := time.Now()
 	l.expire(now)
@@ -46,12 +43,10 @@ func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 		if !e.shared || e.settled == 0 || e.key == added {
 			continue
 		}
-		// Other replicas could not distinguish the create of an object that is deleted since
-		// from one that is not persisted yet.
-		_, exists := l.versions[e.ID()]
-		undone := e.Operation == state.Create && !exists
-		if size += len(e.Object) + len(e.Name) + len(e.User) + 200; size <= maxSettled && now.Sub(e.finished) < keepSettled && !undone {
-			out.Reservations = append(out.Reservations, e.Reservation)
+		if size += len(e.Object) + len(e.Name) + len(e.User) + 200; size <= maxSettled && now.Sub(e.finished) < keepSettled {
+			shared := *e.Reservation
+			shared.Settled = e.settled
+			out.Reservations = append(out.Reservations, &shared)
 			continue
 		}
 		if m := e.mark(now); m.Version > marks[m.Kind].Version {

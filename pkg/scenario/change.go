@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -37,6 +38,9 @@ func (s *Scenario) change(i, j int, present objects) (state.Change, error) {
 		}
 		before := present[after.ID()]
 		after, err = calico.Decode(written(before, document))
+		if err == nil {
+			after, err = numbered(before, after)
+		}
 		if err != nil {
 			return state.Change{}, s.decodeError(at+".apply", err)
 		}
@@ -56,6 +60,9 @@ func (s *Scenario) change(i, j int, present objects) (state.Change, error) {
 		return state.Change{Before: before}, nil
 	}
 	after, err := patched(before, step.Patch.Merge)
+	if err == nil {
+		after, err = numbered(before, after)
+	}
 	if err != nil {
 		return state.Change{}, s.decodeError(at+".merge", err)
 	}
@@ -108,6 +115,23 @@ func patched(o calico.Object, patch map[string]any) (calico.Object, error) {
 		return read, nil
 	}
 	return calico.Decode(withMetadata(calico.Manifest(read), map[string]any{"deletionTimestamp": at}))
+}
+
+// numbered returns after with the generation that the API server gives to it: 1 if the object
+// is new, and one more if its spec changes. It returns objects without a spec that decides BGP
+// as they are.
+func numbered(before, after calico.Object) (calico.Object, error) {
+	if calico.MetadataOf(after) == nil {
+		return after, nil
+	}
+	generation := int64(1)
+	if before != nil {
+		old, _ := metadata(before)["generation"].(int64)
+		if generation = old; !reflect.DeepEqual(calico.Manifest(before)["spec"], calico.Manifest(after)["spec"]) {
+			generation++
+		}
+	}
+	return calico.Decode(withMetadata(calico.Manifest(after), map[string]any{"generation": generation}))
 }
 
 // stored returns what the API server does to its objects if the change of step i is allowed.

@@ -11,11 +11,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
-// stateAfter reads a scenario and makes the changes of its steps, all of which are allowed. It
-// returns a line for each reviewed change and for each object that remains.
-func stateAfter(t *testing.T, text string) string {
+// objectsAfter reads a scenario and makes the changes of its steps, all of which are allowed. It
+// calls each, if it is not nil, with each change as admission reviews it.
+func objectsAfter(t *testing.T, text string, each func(state.Change)) objects {
 	t.Helper()
 	docs, err := manifest.Parse("s.yaml", []byte("apiVersion: policy.bgpguard.io/v1alpha1\nkind: Scenario\nmetadata: {name: s}\n"+text))
 	if err != nil {
@@ -25,7 +26,6 @@ func stateAfter(t *testing.T, text string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out strings.Builder
 	present := s.present()
 	for i := range s.Steps {
 		for j := range max(1, len(s.Steps[i].documents)) {
@@ -33,13 +33,26 @@ func stateAfter(t *testing.T, text string) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(&out, "%s of %s, reviewed: %t\n", c.Operation(), shown(c.After, c.Before), reviewed(c))
+			if each != nil {
+				each(c)
+			}
 			if c, err = s.stored(i, c); err != nil {
 				t.Fatal(err)
 			}
 			present.apply(c)
 		}
 	}
+	return present
+}
+
+// stateAfter is objectsAfter with a line for each reviewed change and for each object that
+// remains.
+func stateAfter(t *testing.T, text string) string {
+	t.Helper()
+	var out strings.Builder
+	present := objectsAfter(t, text, func(c state.Change) {
+		fmt.Fprintf(&out, "%s of %s, reviewed: %t\n", c.Operation(), shown(c.After, c.Before), reviewed(c))
+	})
 	for _, o := range present {
 		fmt.Fprintln(&out, shown(o))
 	}
@@ -192,5 +205,32 @@ func TestAReviewedChangeNeedsAnExpectation(t *testing.T) {
 	_, err = Run(t.Context(), scenarios[0], library)
 	if want := "s.yaml:8: steps[0].expect: is missing, and admission reviews the change of Node x"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestGenerationsCountChangesOfTheSpec(t *testing.T) {
+	pool := func(fields string) string {
+		return "{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: p" + fields + "}, spec: {cidr: 10.0.0.0/16}}"
+	}
+	patch := func(merge string) string {
+		return "- {name: s, patch: {kind: IPPool, name: p, merge: " + merge + "}}\n"
+	}
+	for name, c := range map[string]struct {
+		text string
+		want int64
+	}{
+		"an object of the state":               {"state: [" + pool("") + "]\nsteps:\n" + patch("{metadata: {labels: {a: b}}}"), 1},
+		"an object of the state that knows it": {"state: [" + pool(", generation: 7") + "]\nsteps:\n" + patch("{spec: {disabled: true}}"), 8},
+		"a new object":                         {"steps:\n- {name: s, apply: " + pool("") + "}\n", 1},
+		"an object that is applied again":      {"steps:\n- {name: s, apply: " + pool("") + "}\n- {name: s, apply: " + pool("") + "}\n", 1},
+		"two changes of the spec":              {"state: [" + pool("") + "]\nsteps:\n" + patch("{spec: {disabled: true}}") + patch("{spec: {disabled: false}}"), 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			present := objectsAfter(t, c.text, nil)
+			got := metadata(present[calico.ID{Kind: calico.KindIPPool, Name: "p"}])["generation"]
+			if got != c.want {
+				t.Errorf("got %v, want %d", got, c.want)
+			}
+		})
 	}
 }

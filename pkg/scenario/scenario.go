@@ -281,6 +281,10 @@ func (s *Scenario) readState() error {
 		items, err := s.readItem(v, fmt.Sprintf("state[%d]", i))
 		errs = append(errs, err)
 		for _, o := range items {
+			if metadata(o.Object)["generation"] == nil {
+				o.Object, err = numbered(nil, o.Object)
+				errs = append(errs, err)
+			}
 			s.objects = append(s.objects, o.Object)
 			if meta := metadata(o.Object); meta["deletionTimestamp"] != nil && len(finalizers(meta)) == 0 {
 				errs = append(errs, s.fail(fmt.Sprintf("state[%d]", i), "%s has a deletionTimestamp and no finalizers: an API server does not keep such an object", o.ID()))

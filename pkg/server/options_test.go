@@ -11,7 +11,7 @@ import (
 
 // kebab returns the flag of a field: cert-dir for CertDir.
 func kebab(field string) string {
-	field = strings.ReplaceAll(field, "DNS", "Dns")
+	field = strings.NewReplacer("DNS", "Dns", "IPAM", "Ipam").Replace(field)
 	var b strings.Builder
 	for i, r := range field {
 		if i > 0 && r >= 'A' && r <= 'Z' {

@@ -117,6 +117,10 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	ledger := reserve.NewLedger(reservations, replica(), log.WithName("reservations"))
 	store.SetObserver(ledger)
+	if err := ledger.Load(ctx); err != nil {
+		// The first change reads them.
+		log.Error(err, "Cannot read the reservations yet")
+	}
 	if err := mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations}); err != nil {
 		return err
 	}

@@ -263,10 +263,16 @@ func SameNodes(a, b *Snapshot) bool {
 }
 
 // SameIPAMBlocks reports whether two snapshots share their list of IPAMBlocks and agree on
-// whether it is complete. O(1).
+// whether it is complete. O(unread objects).
 func SameIPAMBlocks(a, b *Snapshot) bool {
 	i := calico.KindIPAMBlock.Index()
-	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i]) && a.Knows(calico.KindIPAMBlock) == b.Knows(calico.KindIPAMBlock)
+	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i]) && a.ReadAll(calico.KindIPAMBlock) == b.ReadAll(calico.KindIPAMBlock)
+}
+
+// ReadAll reports whether the snapshot contains all objects of a kind, and each of them
+// parses. O(unread objects).
+func (s *Snapshot) ReadAll(kind calico.Kind) bool {
+	return s.Knows(kind) && !slices.ContainsFunc(s.Unread(), func(u *calico.Unparsed) bool { return u.ID().Kind == kind })
 }
 
 // SameConfiguration reports whether two snapshots share the lists of all objects that decide

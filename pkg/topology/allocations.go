@@ -40,7 +40,7 @@ func newAllocations(s *state.Snapshot, before *Topology) *allocations {
 		a.blocks = before.allocations.blocks
 	}
 	// Without Calico's IPAM, for example with host-local, there are no blocks at all.
-	a.summary = &PodAddresses{Known: s.Knows(calico.KindIPAMBlock) && len(s.IPAMBlocks()) > 0}
+	a.summary = &PodAddresses{Known: s.ReadAll(calico.KindIPAMBlock) && len(s.IPAMBlocks()) > 0}
 	for _, f := range calico.Families {
 		a.summary.WithoutPool.In(f).Sample = []string{}
 	}

@@ -325,8 +325,8 @@ type PodTraffic struct {
 
 // PodAddresses reports where pods have addresses, by the IPAMBlocks of the state.
 type PodAddresses struct {
-	// Known is false if the state does not contain the IPAMBlocks, or if there are none
-	// because the cluster does not use Calico's IPAM.
+	// Known is false if the state does not contain the IPAMBlocks, if one of them does not
+	// parse, or if there are none because the cluster does not use Calico's IPAM.
 	Known bool `json:"known"`
 	// WithoutPool are the blocks with addresses of pods that are in no IPPool. Nodes pass
 	// no routes to them on, and Felix programs none.
