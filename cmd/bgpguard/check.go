@@ -115,7 +115,7 @@ func (o *checkOptions) decide(ctx context.Context, policies *policy.Set, snapsho
 		d := engine.Decide(ctx, snapshot, o.request(c))
 		checked = append(checked, report.Checked{Change: c, Decision: d, Source: sourceOf(&changed[i])})
 		if d.Allowed {
-			snapshot = snapshot.Apply(c)
+			snapshot = snapshot.Apply(c.Informed())
 		}
 	}
 	return checked, nil

@@ -108,7 +108,8 @@ type IPPool struct {
 
 	// Family is the address family of the pool's CIDR.
 	Family Family
-	// VXLANMode and IPIPMode are "Never" if unset.
+	// VXLANMode and IPIPMode are "Never" if unset, and for any other value than "Always" and
+	// "CrossSubnet", as Calico reads them. Before v3.32 the API accepts any text.
 	VXLANMode, IPIPMode string
 	// DisableBGPExport means that nodes do not advertise the pool's routes.
 	DisableBGPExport bool
@@ -146,15 +147,10 @@ func Informed(before, after Object) Object {
 }
 
 func decodeIPPool(m Metadata, spec *fields) *IPPool {
-	p := &IPPool{Metadata: m, VXLANMode: spec.text("vxlanMode"), IPIPMode: spec.text("ipipMode")}
+	p := &IPPool{Metadata: m}
+	p.VXLANMode, p.IPIPMode = p.encapsulation(spec, "vxlanMode"), p.encapsulation(spec, "ipipMode")
 	if strings.Contains(spec.text("cidr"), ":") {
 		p.Family = IPv6
-	}
-	if p.VXLANMode == "" {
-		p.VXLANMode = string(v3.VXLANModeNever)
-	}
-	if p.IPIPMode == "" {
-		p.IPIPMode = string(v3.IPIPModeNever)
 	}
 	p.DisableBGPExport = spec.flag("disableBGPExport")
 	if prefix, err := netip.ParsePrefix(spec.text("cidr")); err == nil {
@@ -166,6 +162,19 @@ func decodeIPPool(m Metadata, spec *fields) *IPPool {
 	p.Routed = len(uses) == 0 || slices.ContainsFunc(uses, func(use string) bool { return use != string(v3.IPPoolAllowedUseLoadBalancer) })
 	p.Workload = len(uses) == 0 || slices.Contains(uses, string(v3.IPPoolAllowedUseWorkload))
 	return p
+}
+
+// encapsulation returns a mode of encapsulation as Calico reads it. Both fields have the same
+// values.
+func (p *IPPool) encapsulation(spec *fields, field string) string {
+	switch mode := spec.text(field); v3.VXLANMode(mode) {
+	case v3.VXLANModeAlways, v3.VXLANModeCrossSubnet:
+		return mode
+	case v3.VXLANModeNever, "":
+	default:
+		p.problem("spec."+field, "is %q, which Calico reads as Never", mode)
+	}
+	return string(v3.VXLANModeNever)
 }
 
 // FelixConfiguration is a FelixConfiguration.

@@ -84,7 +84,7 @@ func Run(ctx context.Context, s *Scenario, library *policy.Library) (*Result, er
 			if change, err = s.stored(i, change); err != nil {
 				return nil, err
 			}
-			snapshot = snapshot.Apply(change)
+			snapshot = snapshot.Apply(change.Informed())
 			present.apply(change)
 		}
 		result.Steps = append(result.Steps, s.Judge(i, all))

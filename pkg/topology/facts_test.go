@@ -254,9 +254,9 @@ func naiveGains(before, after *naive, f calico.Family, was, now naiveReading) (i
 	for i, n := range fresh {
 		if several(after) && after.alone(n, f, now) {
 			switch {
-			case !had[i]:
+			case !had[i] || !several(before):
 				isolated[1]++
-			case !several(before) || !before.alone(old[i], f, was):
+			case !before.alone(old[i], f, was):
 				isolated[0]++
 			}
 		}

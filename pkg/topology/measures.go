@@ -75,7 +75,8 @@ type Gain struct {
 	Members int
 	Sample  []string
 	// Joined counts the gained nodes, or pairs with nodes, that had no address in the family
-	// before. They had no session that a change could end.
+	// before, and the gained isolated node that was the only one with an address. They had no
+	// session that a change could end.
 	Joined int
 }
 
@@ -100,26 +101,30 @@ func (t *Topology) Gained(before *Topology, members string) (Gain, error) {
 type nodesOf struct {
 	// families are those in which a node had an address before, or else it joined.
 	families []calico.Family
+	// others reports that the set is about the routes to other nodes: a node that was the
+	// only one with an address had none, and joined too.
+	others bool
 	// members returns a function that reports whether a node of a topology is in the set.
 	members func(*Topology) func(node int) bool
 }
 
 // nodesIn returns a set of nodes in one family.
 func nodesIn(f calico.Family, members func(*Topology) func(node int) bool) nodesOf {
-	return nodesOf{[]calico.Family{f}, members}
+	return nodesOf{families: []calico.Family{f}, members: members}
 }
 
 // nodesInAny returns a set of nodes in both families.
 func nodesInAny(members func(*Topology) func(node int) bool) nodesOf {
-	return nodesOf{calico.Families[:], members}
+	return nodesOf{families: calico.Families[:], members: members}
 }
 
 func (s nodesOf) gained(now, before *Topology) Gain {
 	is, was := s.members(now), s.members(before)
 	out := Gain{Sample: []string{}}
+	alone := s.others && before.routings[s.families[0]].graph.Nodes() == 1
 	now.matched(before, func(i, old int) {
 		if is(i) && (old < 0 || !was(old)) {
-			out.add(now, i, before.speaks(old, s.families...))
+			out.add(now, i, !alone && before.speaks(old, s.families...))
 		}
 	})
 	return out

@@ -146,10 +146,10 @@ func TestWhatDependsOnAnUnreadObjectIsAnError(t *testing.T) {
 			change: state.Change{Before: calicotest.Mesh(t, false), After: calicotest.Mesh(t, true)},
 			denied: "mesh-node-limit",
 		},
-		"the FelixConfiguration does not matter to this policy": {
+		"the FelixConfiguration decides which IPPools need BGP": {
 			before: append(calicotest.Nodes(t, 120), calicotest.Mesh(t, false), unparsed(calico.KindFelixConfiguration, calico.Default)),
 			change: state.Change{Before: calicotest.Mesh(t, false), After: calicotest.Mesh(t, true)},
-			denied: "mesh-node-limit",
+			failed: "mesh-node-limit: FelixConfiguration default does not parse (spec.x: must be a string, is 7): fix or delete it",
 		},
 		"the FelixConfiguration of another name": {
 			before: append(calicotest.Nodes(t, 120), calicotest.Mesh(t, false), unparsed(calico.KindFelixConfiguration, "node.a")), change: someone,

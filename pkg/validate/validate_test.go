@@ -113,8 +113,13 @@ func known(s *state.Snapshot, c state.Change) state.Change {
 var aboutSessions = []string{"mesh-node-limit", "reachability-preserved", "route-reflectors-required", "timers-consistent"}
 
 func TestDecisions(t *testing.T) {
+	peers := []calico.Object{peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")}
 	reflected := func(more ...calico.Object) []calico.Object {
-		return append(append(nodes(t, 120, 3), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)")), more...)
+		return slices.Concat(nodes(t, 120, 3), peers, more)
+	}
+	// covered has n nodes for the mesh, which is off.
+	covered := func(n int) []calico.Object {
+		return slices.Concat(nodes(t, n+3, 3), peers, []calico.Object{calicotest.Mesh(t, false)})
 	}
 	pool := calicotest.Object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"})
 	for name, c := range map[string]struct {
@@ -123,11 +128,12 @@ func TestDecisions(t *testing.T) {
 		deny   string // the policies that deny
 		warn   string // a part of the first warning
 	}{
-		"the mesh may stay on with 100 nodes": {append(nodes(t, 100, 0), calicotest.Mesh(t, false), pool), state.Change{After: calicotest.Mesh(t, true)}, "", ""},
-		"the mesh may not go on with 101":     {append(nodes(t, 101, 0), calicotest.Mesh(t, false), pool), state.Change{After: calicotest.Mesh(t, true)}, "mesh-node-limit", ""},
-		"a mesh field left out means on": {append(nodes(t, 101, 0), calicotest.Mesh(t, false), pool),
+		"the mesh may stay on with 100 nodes":      {covered(100), state.Change{After: calicotest.Mesh(t, true)}, "", ""},
+		"the mesh may not go on with 101":          {covered(101), state.Change{After: calicotest.Mesh(t, true)}, "mesh-node-limit", ""},
+		"it may where the pods' pool needs no BGP": {append(nodes(t, 101, 0), calicotest.Mesh(t, false), pool), state.Change{After: calicotest.Mesh(t, true)}, "", ""},
+		"a mesh field left out means on": {covered(101),
 			state.Change{After: calicotest.Object(t, "BGPConfiguration", "default", nil)}, "mesh-node-limit", ""},
-		"deleting the configuration that had the mesh off puts it on": {append(nodes(t, 101, 0), calicotest.Mesh(t, false), pool), state.Change{Before: calicotest.Mesh(t, false)}, "mesh-node-limit", ""},
+		"deleting the configuration that had the mesh off puts it on": {covered(101), state.Change{Before: calicotest.Mesh(t, false)}, "mesh-node-limit", ""},
 		"a create that leaves a mesh on is no worse, and a warning": {nodes(t, 120, 0),
 			state.Change{After: calicotest.Object(t, "BGPConfiguration", "default", nil)}, "", "[mesh-node-limit] the node-to-node mesh is too large"},
 		"the mesh may not go off without reflectors": {append(nodes(t, 50, 0), calicotest.Mesh(t, true)), state.Change{After: calicotest.Mesh(t, false)}, "reachability-preserved,route-reflectors-required", ""},
@@ -174,7 +180,7 @@ func TestDecisions(t *testing.T) {
 }
 
 func TestActions(t *testing.T) {
-	before := append(nodes(t, 101, 0), calicotest.Mesh(t, false), calicotest.Object(t, "IPPool", "pool", map[string]any{"cidr": "10.0.0.0/16", "vxlanMode": "Always"}))
+	before := append(nodes(t, 101, 0), calicotest.Mesh(t, false))
 	c := state.Change{After: calicotest.Mesh(t, true)}
 	for action, want := range map[string]struct{ allowed, warned bool }{
 		"Deny": {false, false}, "Warn": {true, true}, "Audit": {true, false}, "Deny, Audit": {false, false}, "Warn, Audit": {true, true},

@@ -3,6 +3,7 @@ package validate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -22,6 +23,11 @@ type world struct {
 	landed []Pending
 	// configured is the state as configured, of which a live state leaves objects out.
 	configured *state.Snapshot
+	// returned returns the world in which an object that is down was not there, and comes
+	// back as the change leaves it. It is set for the states as configured, if the change
+	// only touches such an object and does not delete it.
+	returned func() *world
+	back     *world // by returned, once it is needed
 }
 
 // worlds returns the worlds of a change to s in groups. The worlds of a group contain the
@@ -50,6 +56,14 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]
 		first := &world{landed: landed, configured: configured}
 		first.comparison = e.compared(ctx, base, configured, r.Change)
 		first.document = e.changeDocument(first.before, first.after, r)
+		if onlyDown(r.Change) && r.After != nil && liveBase.Topology != nil {
+			first.returned = func() *world {
+				w := &world{landed: landed, configured: configured, live: true}
+				w.comparison = e.compared(ctx, liveBase, alive, state.Change{After: r.After})
+				w.document = e.changeDocument(w.before, w.after, r)
+				return w
+			}
+		}
 		group := []*world{first}
 		if live {
 			second := &world{landed: landed, configured: configured, live: true}
@@ -133,7 +147,9 @@ func (e *Engine) livingOf(s *state.Snapshot) *state.Snapshot {
 type living struct{ of, live *state.Snapshot }
 
 // onlyDown reports whether c only touches an object that is down before and after it. It
-// is then decided in the live states alone, in which it changes nothing.
+// is then decided in the live states alone, in which it changes nothing: what the object
+// provided is lost already. An object that stays is also decided as if it came back, because
+// Calico still configures it: its address may be that of another node.
 func onlyDown(c state.Change) bool {
 	return calico.Down(c.Before) && (c.After == nil || calico.Down(c.After))
 }
@@ -190,7 +206,7 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 			v.Exempt = exempt
 			switch by := v.Violation.SetBy; {
 			case !v.Relation.Worse():
-			case !w.live && onlyDown(r.Change):
+			case !w.live && onlyDown(r.Change) && !w.harmsIfReturned(ctx, i, v.Violation.ID):
 				v.Waived = isDown
 			case by != nil && *by == object:
 				v.Waived = setsValue
@@ -200,6 +216,19 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 		}
 	}
 	return verdicts, failures
+}
+
+// harmsIfReturned reports whether the return of an object that is down makes a violation of
+// the policy with the given number worse, or whether this is not known.
+func (w *world) harmsIfReturned(ctx context.Context, number int, id string) bool {
+	if w.returned == nil {
+		return false
+	}
+	if w.back == nil {
+		w.back = w.returned()
+	}
+	verdicts, err := w.back.verdicts(ctx, nil, number)
+	return err != nil || slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Violation.ID == id && v.Relation.Worse() })
 }
 
 // alters reports whether a change alters the topology in a world, or whether this is

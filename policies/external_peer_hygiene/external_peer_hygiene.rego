@@ -3,8 +3,9 @@
 # description: |
 #   Finds BGPPeers for external peers without a password or, if maxHops is set, without
 #   TTL security; with reserved AS numbers; with a peerIP in an IPPool or a service range;
-#   and BGPPeers that give the same nodes the same peer. dangling-references checks that
-#   the Secret of a password exists.
+#   and BGPPeers that give the same nodes the same peer. It also finds services that are
+#   advertised without any external peer. dangling-references checks that the Secret of a
+#   password exists.
 #
 #   Without a password or TTL security, anyone who can send packets to a node can reset
 #   its sessions or inject routes (RFC 7454). Addresses of pods and services move in the
@@ -127,6 +128,35 @@ violation contains {
 }
 
 # METADATA
+# description: |
+#   Services that Calico advertises to no external peer. The size is the number of fields of
+#   BGPConfiguration default that list their addresses. It is advisory: routers can learn
+#   these routes in other ways.
+violation contains {
+	"id": "services",
+	"advisory": true,
+	"size": count(fields),
+	"msg": concat("", [
+		sprintf("no external peer for service addresses: %s in BGPConfiguration default; ", [listed]),
+		"routers outside the cluster get no routes to them; ",
+		"create a BGPPeer for the routers, or remove the addresses",
+	]),
+	"details": {"fields": fields},
+	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+} if {
+	fields := [field |
+		some field in _advertised
+		count(object.get(input.state.bgpConfigurations["default"].spec, field, [])) > 0
+	]
+	count(fields) > 0
+	listed := text.listed(count(fields), "field", fields)
+	input.state.nodes.bgp > 0
+	every sessions in input.state.sessions {
+		sessions.external == 0
+	}
+}
+
+# METADATA
 # description: BGPPeers that give the same nodes the same peer. The size is the number of duplicates.
 violation contains {
 	"id": sprintf("same-peer/%s", [address]),
@@ -171,6 +201,8 @@ violation contains {
 	ranges := [range | some range in _ranges; net.cidr_contains(range.cidr, ip)]
 	count(ranges) > 0
 }
+
+_advertised := ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 
 _peers contains peer if {
 	some peer in input.state.bgpPeers

@@ -9,7 +9,27 @@ test_success_a_peer_in_order if {
 		"ipPools": {"pods": {"name": "pods", "spec": {"cidr": "10.244.0.0/16"}}},
 		"bgpConfigurations": {"default": {"name": "default", "spec": {"serviceClusterIPs": [{"cidr": "10.96.0.0/12"}]}}},
 	}
-	_violations(patch, {"maxHops": 1}) == set()
+	_violations(_peered(patch), {"maxHops": 1}) == set()
+}
+
+# Services.
+
+test_fail_no_external_peer_for_services if {
+	spec := {"serviceLoadBalancerIPs": [{"cidr": "10.99.0.0/24"}], "serviceClusterIPs": []}
+	patch := {"bgpConfigurations": {"default": {"name": "default", "spec": spec}}}
+	_violations(patch, {}) == {{
+		"id": "services",
+		"advisory": true,
+		"size": 1,
+		"msg": concat("", [
+			"no external peer for service addresses: 1 field (serviceLoadBalancerIPs) in ",
+			"BGPConfiguration default; routers outside the cluster get no routes to them; create a ",
+			"BGPPeer for the routers, or remove the addresses",
+		]),
+		"details": {"fields": ["serviceLoadBalancerIPs"]},
+		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	}}
+	_violations(_peered(patch), {}) == set()
 }
 
 test_success_peers_that_are_nodes_or_pods if {
@@ -210,7 +230,7 @@ test_fail_an_address_of_services if {
 				"node.a": {"name": "node.a", "spec": {field: [{"cidr": "::/0"}]}},
 			},
 		}
-		some violation in _violations(patch, {})
+		some violation in _violations(_peered(patch), {})
 		violation.details.ranges == ["fd00:1::/112"]
 		contains(violation.msg, sprintf("is in fd00:1::/112 of %s in BGPConfiguration default; ", [field]))
 	}
@@ -238,3 +258,5 @@ _violations(patch, parameters) := found if {
 	defaults := {"requirePassword": true, "allowedASNumbers": []}
 	found := rule.violation with input as testing.input_with(patch, object.union(defaults, parameters))
 }
+
+_peered(patch) := object.union(patch, {"sessions": {"IPv4": {"external": 3}}})

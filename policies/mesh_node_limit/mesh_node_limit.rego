@@ -3,7 +3,8 @@
 # description: |
 #   Finds a node-to-node mesh that is on with more than maxNodes nodes. The mesh is on
 #   by default: if nodeToNodeMeshEnabled is unset, and if there is no BGPConfiguration
-#   default. Route reflectors are not part of the mesh and are not counted.
+#   default. Route reflectors are not part of the mesh and are not counted. A cluster in
+#   which no IPPool needs BGP has no violation.
 #
 #   Every node of the mesh has a session to every other node. The number of sessions
 #   grows with the square of the number of nodes, and so do memory, the time of a
@@ -71,10 +72,14 @@ violation contains {
 	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
 } if {
 	input.state.mesh.enabled
+	_needs_bgp
 	mesh := input.state.mesh
 	limit := input.parameters.maxNodes
 	mesh.nodes > limit
 }
+
+# Without an IPPool that needs BGP, Calico usually runs without BGP, and there are no sessions.
+_needs_bgp if input.state.podTraffic[_].needsBGP
 
 # Where n nodes do not have n(n-1)/2 sessions, the sum is that of both families.
 _families(mesh) := "" if mesh.sessions == (mesh.nodes * (mesh.nodes - 1)) / 2

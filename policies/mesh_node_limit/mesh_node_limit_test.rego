@@ -13,6 +13,13 @@ test_success_mesh_on_at_the_limit if {
 	_violations(mesh, 100) == set()
 }
 
+test_success_no_pool_needs_bgp if {
+	mesh := {"enabled": true, "nodes": 5000, "sessionsPerNode": 4999, "sessions": 12497500}
+	vxlan := {"mesh": mesh, "podTraffic": {"IPv4": {"needsBGP": false, "pools": []}}}
+	found := rule.violation with input as testing.input_with(vxlan, {"maxNodes": 100})
+	found == set()
+}
+
 test_fail_one_node_over_the_limit if {
 	mesh := {"enabled": true, "nodes": 101, "sessionsPerNode": 100, "sessions": 5050}
 	some violation in _violations(mesh, 100)

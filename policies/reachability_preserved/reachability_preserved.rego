@@ -241,11 +241,10 @@ _with_transit(details) := concat("", [
 } else := ""
 
 # Only disabled IPPools need BGP.
-_disabled(family) := sprintf("set vxlanMode: Always in %s if no pod has an address of it", [
-	text.listed(count(pools), "disabled IPPool", pools),
-]) if {
+_disabled(family) := sprintf("set vxlanMode: Always in %s if no pod has an address of it", [listed]) if {
 	not input.state.podTraffic[family].needsBGP
 	pools := input.state.podTraffic[family].disabledPools
+	listed := text.listed(count(pools), "disabled IPPool", pools)
 } else := ""
 
 _broken(family) := "" if input.state.sessions[family].broken == 0

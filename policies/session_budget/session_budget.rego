@@ -71,6 +71,7 @@ violation contains {
 	"objects": _objects(family),
 } if {
 	limit := input.parameters.maxSessionsPerNode
+	_configured
 	some family in ["IPv4", "IPv6"]
 	over := [level | some level in input.state.sessions[family].load; level.sessions > limit]
 	count(over) > 0
@@ -94,10 +95,16 @@ violation contains {
 	"objects": _objects(family),
 } if {
 	limit := input.parameters.maxSessions
+	_configured
 	some family in ["IPv4", "IPv6"]
 	sessions := input.state.sessions[family].total
 	sessions > limit
 }
+
+# The mesh is on by default, also if Calico runs without BGP because no IPPool needs it.
+_configured if input.state.podTraffic[_].needsBGP
+
+_configured if not input.state.mesh.enabled
 
 _remedy := "peer the nodes with route reflectors and turn the node-to-node mesh off" if input.state.mesh.enabled
 

@@ -11,6 +11,16 @@ test_success_no_limit_in_all if {
 	_violations({"sessions": {"IPv4": {"total": 12497500}}}, {"maxSessionsPerNode": 200}) == set()
 }
 
+test_success_a_mesh_of_many_without_a_pool_that_needs_bgp if {
+	vxlan := {
+		"mesh": {"enabled": true},
+		"sessions": {"IPv4": {"total": 12497500}},
+		"podTraffic": {"IPv4": {"needsBGP": false, "pools": []}},
+	}
+	_violations(vxlan, {"maxSessionsPerNode": 1, "maxSessions": 1}) == set()
+	count(_violations(object.union(vxlan, {"mesh": {"enabled": false}}), {"maxSessionsPerNode": 1, "maxSessions": 1})) > 0
+}
+
 test_fail_one_node_with_one_session_too_many if {
 	load := [{"sessions": 2, "nodes": 1, "sample": ["node-4"], "members": "load/2"}]
 	some violation in _violations({"sessions": {"IPv4": {"load": load}}}, {"maxSessionsPerNode": 1})

@@ -1,11 +1,13 @@
 # METADATA
-# title: No NotReady nodes in the node-to-node mesh
+# title: No NotReady nodes among the peers of nodes
 # description: |
 #   Finds nodes in the node-to-node mesh that are NotReady, also those of deleted machines
-#   whose Node object still exists.
+#   whose Node object still exists. If the mesh is off, it finds all nodes with a BGP address
+#   that are NotReady, route reflectors among them.
 #
-#   Every other node has a session to them that cannot come up, and each start of
-#   calico-node on any node of the mesh waits 240 s for it before it uses a route.
+#   Every other node of the mesh, or every node with a BGPPeer for them, has a session to
+#   them that cannot come up. Each start of calico-node on such a node waits 240 s for it
+#   before it uses a route.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/stale-mesh-peers.md
 #     description: bgpguard, stale-mesh-peers
@@ -39,8 +41,8 @@
 #       maxNodes:
 #         type: integer
 #         description: |
-#           Maximum number of nodes of the mesh that can be NotReady, for example while nodes
-#           are restarted one after the other.
+#           Maximum number of nodes that can be NotReady, for example while nodes are
+#           restarted one after the other.
 #         default: 0
 #         minimum: 0
 package policies.stale_mesh_peers
@@ -69,6 +71,36 @@ violation contains {
 	"objects": [{"kind": "Node", "name": name} | some name in stale.sample],
 } if {
 	input.state.mesh.enabled
+	_needs_bgp
 	stale := input.state.mesh.notReady
 	stale.nodes > input.parameters.maxNodes
 }
+
+# METADATA
+# description: NotReady nodes while the mesh is off. The size is their number above the maximum.
+violation contains {
+	"id": "not-ready",
+	"size": down.nodes - input.parameters.maxNodes,
+	"msg": concat("", [
+		sprintf("nodes with BGP that are not ready: %s, maximum %d; ", [
+			text.listed_of(down.nodes, input.state.nodes.bgp, "node", down.sample),
+			input.parameters.maxNodes,
+		]),
+		"each start of calico-node on a node that peers with them waits 240 s before it uses routes; ",
+		"fix the nodes, or delete the Nodes of machines that no longer exist",
+	]),
+	"details": {
+		"nodes": down.nodes,
+		"sample": down.sample,
+		"maxNodes": input.parameters.maxNodes,
+	},
+	"objects": [{"kind": "Node", "name": name} | some name in down.sample],
+} if {
+	not input.state.mesh.enabled
+	_needs_bgp
+	down := input.state.nodes.notReady
+	down.nodes > input.parameters.maxNodes
+}
+
+# Without an IPPool that needs BGP, Calico usually runs without BGP, and there are no sessions.
+_needs_bgp if input.state.podTraffic[_].needsBGP

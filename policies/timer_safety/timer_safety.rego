@@ -164,10 +164,13 @@ violation contains {
 _max_restart := 4095
 
 # How long a start takes if every session can come up. Otherwise it takes 240 s, which other policies
-# report.
-_start := input.state.convergence.start.seconds if input.state.convergence.waiting.nodes == 0
+# report. Without an IPPool that needs BGP, Calico usually runs without BGP.
+default _start := 0
 
-_start := 0 if input.state.convergence.waiting.nodes > 0
+_start := input.state.convergence.start.seconds if {
+	input.state.convergence.waiting.nodes == 0
+	input.state.podTraffic[_].needsBGP
+}
 
 _seconds(duration) := time.parse_duration_ns(duration) / 1000000000
 

@@ -15,6 +15,13 @@ test_success_a_fast_peer_in_the_parameter if {
 	_violations(_timers([3], [120]), {"fastPeers": ["pee*"]}) == set()
 }
 
+test_success_a_long_start_without_a_pool_that_needs_bgp if {
+	slow := {"convergence": {"start": {"seconds": 200, "reason": "many routes"}}}
+	vxlan := object.union(slow, {"podTraffic": {"IPv4": {"needsBGP": false, "pools": []}}})
+	_violations(vxlan, {}) == set()
+	count(_violations(slow, {})) > 0
+}
+
 test_fail_a_short_keepalive_time if {
 	some violation in _violations(_timers([3], [120]), {"fastPeers": ["other"]})
 	violation.id == "keepaliveTime/short/BGPPeer/peer-0"

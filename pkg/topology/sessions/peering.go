@@ -131,6 +131,9 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	if !p.PeerAddress.IsValid() {
 		return
 	}
+	if !external(p.PeerAddress) {
+		r.problem("spec.peerIP", "%s is a loopback, unspecified, multicast or broadcast address: a node cannot have a session with another machine there", p.PeerAddress)
+	}
 	f := calico.FamilyOf(p.PeerAddress)
 	r.Forward[f] = r.reachable()
 	r.back = bitset.New(ix.Len())
