@@ -490,19 +490,19 @@ func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 	return e
 }
 
-// Reviewed reports whether c, a change of an object in the given version, is reserved and was
-// reviewed in another API group than group. Calico's API server causes a second review of
+// Reviewed reports whether c is reserved and was reviewed in another API group than group.
+// version returns the resourceVersion of the object before c, "" for a create. Calico's API server causes a second review of
 // each change, and is the only one that has a change reviewed in crd.projectcalico.org after
 // projectcalico.org. It is recognised only for a short time, because the reservation must not
 // end before the change is persisted.
-func (l *Ledger) Reviewed(c state.Change, version, group string) bool {
+func (l *Ledger) Reviewed(c state.Change, group string, version func() string) bool {
 	if group != calico.GroupV1 {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.open {
-		if e.Group == calico.GroupV3 && e.same(c, number(version)) && time.Since(e.seen) < secondReview {
+		if e.Group == calico.GroupV3 && e.same(c) && time.Since(e.seen) < secondReview && (e.Operation == state.Create || e.Version == number(version())) {
 			return true
 		}
 	}

@@ -685,6 +685,7 @@ func TestAKeptReservationIsSharedLater(t *testing.T) {
 }
 
 func TestTheSecondReviewIsRecognised(t *testing.T) {
+	at := func(version string) func() string { return func() string { return version } }
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
 		a, b := ledger(m, "a", "w", "x", "y", "z"), ledger(m, "b", "w", "x", "y", "z")
@@ -706,18 +707,18 @@ func TestTheSecondReviewIsRecognised(t *testing.T) {
 			"a delete":          {state.Change{Before: peer(t, "x", 1)}, "50", calico.GroupV1, false},
 			"another version":   {update, "49", calico.GroupV1, false},
 		} {
-			if got := b.Reviewed(c.change, c.version, c.group); got != c.want {
+			if got := b.Reviewed(c.change, c.group, at(c.version)); got != c.want {
 				t.Errorf("%s: got %t", name, got)
 			}
 		}
 		time.Sleep(secondReview)
-		if b.Reviewed(update, "50", calico.GroupV1) {
+		if b.Reviewed(update, calico.GroupV1, at("50")) {
 			t.Error("a change that was reviewed long ago is recognised")
 		}
 		reserve(t, a, reservation(t, update, "50"))
 		b.Update(m.record, m.current())
 		b.Observe(id("x"), "51", true)
-		if b.Reviewed(update, "50", calico.GroupV1) {
+		if b.Reviewed(update, calico.GroupV1, at("50")) {
 			t.Error("a change that is settled is recognised")
 		}
 	})

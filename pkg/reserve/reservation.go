@@ -111,11 +111,9 @@ func (r *Reservation) key() key {
 	return k
 }
 
-// same reports whether r is the reservation of c, a change of an object in the given version,
-// whatever the API group.
-func (r *Reservation) same(c state.Change, version uint64) bool {
-	return r.ID() == c.ID() && (r.Operation == state.Create) == (c.Before == nil) && calico.Equal(r.after, c.After) &&
-		(r.Operation == state.Create || r.Version == version)
+// same reports whether r is a reservation of c, whatever the API group and the version.
+func (r *Reservation) same(c state.Change) bool {
+	return r.ID() == c.ID() && (r.Operation == state.Create) == (c.Before == nil) && calico.Equal(r.after, c.After)
 }
 
 // number returns a resourceVersion as a number, 0 if it is none.
