@@ -142,6 +142,31 @@ func (t *Topology) speaks(node int, families ...calico.Family) bool {
 	return node >= 0 && slices.ContainsFunc(families, func(f calico.Family) bool { return t.index.BGP[f].Test(uint(node)) })
 }
 
+// isolatedNodes is the isolated nodes in one family and one reading of external peers.
+type isolatedNodes struct {
+	family  calico.Family
+	reading string
+}
+
+// gained counts the isolated nodes that were not isolated before. A node that was the only
+// one with an address had no routes that it could lose: it joined, like the others.
+func (s isolatedNodes) gained(now, before *Topology) Gain {
+	out := nodesIn(s.family, s.members).gained(now, before)
+	if before.index.BGP[s.family].Count() < 2 {
+		out = Gain{Sample: []string{}, Joined: out.Members + out.Joined}
+	}
+	return out
+}
+
+func (s isolatedNodes) members(t *Topology) func(int) bool {
+	r := t.routings[s.family]
+	reading := r.named(s.reading)
+	return func(i int) bool {
+		v := r.vertex(uint(i))
+		return v >= 0 && r.isolated(reading, v)
+	}
+}
+
 // withoutAddress is the nodes without an address in a family. All that had none before
 // joined, although they were in the set: a policy may look at the family only since an
 // IPPool needs it.
