@@ -206,6 +206,7 @@ func (f *Follower) signalSynced(ctx context.Context, feed *feed, registration to
 	case <-registration.HasSyncedChecker().Done():
 		f.log.Info("Read all objects of a kind", "kind", feed.kind)
 		f.store.synced(feed)
+		f.store.listed(feed.kind)
 	}
 }
 

@@ -35,6 +35,7 @@ type Store struct {
 	intern   interner
 	announce loop.Signal
 	observe  func(id calico.ID, version string, exists bool)
+	listed   func(calico.Kind)
 
 	mu          sync.Mutex
 	objects     map[calico.ID]calico.Object
@@ -76,6 +77,7 @@ func NewStore(log logr.Logger) *Store {
 		now:         time.Now,
 		announce:    loop.NewSignal(),
 		observe:     func(calico.ID, string, bool) {},
+		listed:      func(calico.Kind) {},
 		objects:     map[calico.ID]calico.Object{},
 		counts:      map[calico.Kind]int{},
 		undecodable: map[calico.ID]string{},
@@ -135,8 +137,11 @@ func (s *Store) Unread() []Unread {
 
 // Observe sets the function that is called for each event about an object that decides BGP,
 // after Snapshot returns the state with it: the object exists in a version, or was deleted. A
-// deletion that the watch missed has no version. Call Observe before the follower starts.
-func (s *Store) Observe(observe func(id calico.ID, version string, exists bool)) { s.observe = observe }
+// deletion that the watch missed has no version. It also sets the function that is called when
+// the first list of a kind is complete. Call Observe before the follower starts.
+func (s *Store) Observe(observe func(id calico.ID, version string, exists bool), listed func(calico.Kind)) {
+	s.observe, s.listed = observe, listed
+}
 
 // Announce makes the follower announce the snapshot as if it had changed.
 func (s *Store) Announce() { s.announce.Send() }

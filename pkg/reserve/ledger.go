@@ -69,6 +69,8 @@ type Ledger struct {
 	// the record is read.
 	version string
 	known   bool
+	// loaded is the version of the record that Load has read.
+	loaded uint64
 	// unreadable is when a record that does not parse was read first, zero if it parses.
 	unreadable time.Time
 }
@@ -142,6 +144,31 @@ func (l *Ledger) Observe(id calico.ID, version string, exists bool) {
 	}
 }
 
+// Load reads the record. It must be called before the watches list their objects; see Listed.
+func (l *Ledger) Load(ctx context.Context) error {
+	if l.store == nil {
+		return nil
+	}
+	if err := l.read(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.loaded = number(l.version)
+	return nil
+}
+
+// Listed records that Observe was called for all objects of the first list of a kind. The
+// list is newer than the record that Load has read, and than all events that the record is
+// about: client-go requests the first list in the newest version. It does not contain the
+// objects that were deleted, so Observe does not show this.
+func (l *Ledger) Listed(kind calico.Kind) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress[kind] = max(l.progress[kind], l.loaded)
+	l.wake()
+}
+
 // settles reports whether an event settles the reservation.
 func (e *entry) settles(version uint64, exists bool) bool {
 	switch {
@@ -154,10 +181,16 @@ func (e *entry) settles(version uint64, exists bool) bool {
 	}
 }
 
-// missed reports whether the watch missed the event that deleted the object of a reservation.
+// missed reports whether the watch has passed the event that settled a reservation without
+// showing it: the object is not in the first list of the watch, because it was deleted.
 func (l *Ledger) missed(e *entry) bool {
-	_, exists := l.versions[e.ID()]
-	return !exists && e.Operation != state.Create && e.Version > 0 && l.progress[e.Kind] >= e.Version
+	if _, exists := l.versions[e.ID()]; exists {
+		return false
+	}
+	if e.Settled > 0 {
+		return l.progress[e.Kind] >= e.Settled
+	}
+	return e.Operation != state.Create && e.Version > 0 && l.progress[e.Kind] >= e.Version
 }
 
 // finish moves an open reservation to done.
@@ -323,12 +356,8 @@ func (l *Ledger) view(id calico.ID, hurry time.Time) (view View, wait time.Durat
 	return View{Open: open, version: l.version}, 0, nil, nil
 }
 
-// reached reports whether the watch has shown the event of a mark. The first list of a watch
-// does not contain an object whose deletion is its newest event.
-func (l *Ledger) reached(m mark) bool {
-	_, exists := l.versions[calico.ID{Kind: m.Kind, Name: m.Name}]
-	return l.progress[m.Kind] >= m.Version || !exists && !m.Created
-}
+// reached reports whether the watch has shown the event of a mark.
+func (l *Ledger) reached(m mark) bool { return l.progress[m.Kind] >= m.Version }
 
 // Reserve adds a reservation to the memory of this replica and to the record. If the record
 // changed since the view was taken, it reads the record and returns ErrConflict.
@@ -400,6 +429,11 @@ func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 		l.open[k] = e
 	}
 	e.own = e.own || own
+	if !own && r.Settled > 0 {
+		known := *e.Reservation // Callers may hold the reservation, and r is not decoded.
+		known.Settled = r.Settled
+		e.Reservation = &known
+	}
 	version, exists := l.versions[r.ID()]
 	if !exists {
 		version = l.deleted[r.ID()].version

@@ -413,7 +413,77 @@ func TestAMarkReplacesAnOldReservation(t *testing.T) {
 	})
 }
 
+// A mark stands for all older events of its kind. A replica that does not know the marked
+// object has passed them only if it has listed the kind since: its watch can be so late that
+// it shows neither the creation of the object nor its deletion.
+func TestAMarkOfAnObjectThatIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		a := ledger(m, "a", "x", "y", "z")
+		reserve(t, a, deletionOf(t, "x"))
+		a.Observe(id("x"), "51", false)
+		time.Sleep(keepSettled)
+		reserve(t, a, deletionOf(t, "y"))
+
+		late, started := ledger(m, "late", "y", "z"), NewLedger(m, "started", logr.Discard())
+		if err := started.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		started.Observe(id("y"), "50", true)
+		for _, l := range []*Ledger{late, started} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err := await(ctx, l, id("z")); err == nil {
+				t.Errorf("replica %s does not wait for its watch", l.replica)
+			}
+			cancel()
+		}
+
+		started.Listed(calico.KindBGPPeer)
+		if _, err := await(t.Context(), started, id("z")); err != nil {
+			t.Error(err)
+		}
+		want(t, started, "DELETE y")
+		late.Observe(id("w"), "52", true)
+		if _, err := await(t.Context(), late, id("z")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The record stays small while many changes are made, and this costs one write each.
+// The first list of a replica contains no object that was created and deleted before.
+func TestAReplicaStartsAfterACreateAndADelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		a := ledger(m, "a", "y")
+		reserve(t, a, reservation(t, state.Change{After: peer(t, "x", 1)}, ""))
+		a.Observe(id("x"), "1100", true)
+		reserve(t, a, reservation(t, state.Change{Before: peer(t, "x", 1)}, "1100"))
+		a.Observe(id("x"), "1101", false)
+		m.version = 200 // The record is newer than these events.
+		a.Update(m.record, m.current())
+		reserve(t, a, deletionOf(t, "y"))
+
+		b := NewLedger(m, "b", logr.Discard())
+		if err := b.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.Observe(id("y"), "50", true)
+		b.Listed(calico.KindBGPPeer)
+		if open := b.Open(id("z")); len(open) != 1 || open[0].Name != "y" {
+			t.Errorf("open are %v", open)
+		}
+
+		late := ledger(m, "late", "y")
+		if _, err := await(t.Context(), late, id("z")); err != nil {
+			t.Fatal(err)
+		}
+		if open := late.Open(id("z")); len(open) != 3 {
+			t.Errorf("a replica that is late has open %v", open)
+		}
+	})
+}
+
 func TestTheRecordIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}

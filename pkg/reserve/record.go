@@ -46,7 +46,9 @@ func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 			continue
 		}
 		if size += len(e.Object) + len(e.Name) + len(e.User) + 200; size <= maxSettled && now.Sub(e.finished) < keepSettled {
-			out.Reservations = append(out.Reservations, e.Reservation)
+			shared := *e.Reservation
+			shared.Settled = e.settled
+			out.Reservations = append(out.Reservations, &shared)
 			continue
 		}
 		if m := e.mark(now); m.Version > marks[m.Kind].Version {

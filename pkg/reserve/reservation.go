@@ -32,6 +32,9 @@ type Reservation struct {
 	// Replica reserved the change at Time.
 	Replica string    `json:"replica"`
 	Time    time.Time `json:"time"`
+	// Settled is the version of the event that settled it at the replica that wrote the
+	// record, 0 if it was open there.
+	Settled uint64 `json:"settled,omitempty"`
 
 	after calico.Object
 }

@@ -99,10 +99,12 @@ func (b *balancer) add(webhook *env.Webhook) (*replica, error) {
 		client: &http.Client{Transport: transport},
 		proxy:  &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(host) }, Transport: transport},
 	}
-	replicas := append([]*replica{r}, *b.replicas.Load()...)
-	b.replicas.Store(&replicas)
+	b.use(append([]*replica{r}, *b.replicas.Load()...)...)
 	return r, nil
 }
+
+// use makes the API server ask these replicas in turn.
+func (b *balancer) use(replicas ...*replica) { b.replicas.Store(&replicas) }
 
 // deletionReview returns the body of a dry-run review of the deletion of an object.
 func deletionReview(object *unstructured.Unstructured) ([]byte, error) {

@@ -141,8 +141,8 @@ func (c *cluster) kubectl(ctx context.Context, args ...string) result {
 func spareName(number int) string { return fmt.Sprintf("spare-%02d", number) }
 
 // createSpares creates BGPPeers between pairs of workers, which have routes to each other by the reflectors as well.
-func (c *cluster) createSpares(ctx context.Context) error {
-	for i := range spares {
+func (c *cluster) createSpares(ctx context.Context, count int) error {
+	for i := range count {
 		spec := map[string]any{
 			"nodeSelector": fmt.Sprintf("kubernetes.io/hostname == '%s'", env.Node(i).Name),
 			"peerSelector": fmt.Sprintf("kubernetes.io/hostname == '%s'", env.Node((i+1)%workers).Name),

@@ -26,6 +26,8 @@ const (
 	late = 2 * time.Second
 	// minOne is the least share of rounds in which one of the changes is allowed, in percent.
 	minOne = 95
+	// forgotten is longer than the record holds reservations whose outcome is known.
+	forgotten = 6 * time.Second
 	// examples is how many rounds with an unexpected result are printed for each race.
 	examples = 3
 )
@@ -66,6 +68,10 @@ func TestRaces(t *testing.T) {
 			write()
 		})
 	}
+	t.Run("the watch of one replica is far behind", func(t *testing.T) {
+		c.scale(t, 2)
+		farBehind(t, c)
+	})
 }
 
 // run runs a race and fails the test if all changes of a round were admitted, or if none was in too many rounds.
@@ -130,9 +136,14 @@ func (c *cluster) round(ctx context.Context, s setup, r race, number int) (resul
 func runPrune(t *testing.T, c *cluster, s setup) pruneRow {
 	t.Helper()
 	row := pruneRow{setup: s.name}
+	for _, side := range sides {
+		if err := c.await(t.Context(), side, true); err != nil {
+			t.Fatal(err)
+		}
+	}
 	began := time.Now()
 	for round := range s.rounds(pruneShare) {
-		if err := c.createSpares(t.Context()); err != nil {
+		if err := c.createSpares(t.Context(), spares); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		c.watch.delay(s.late)
@@ -148,6 +159,37 @@ func runPrune(t *testing.T, c *cluster, s setup) pruneRow {
 	}
 	row.elapsed = time.Since(began)
 	return row
+}
+
+// farBehind makes a change by one replica and, when the record of reservations does not hold it any more, the second one
+// by a replica whose watch has not shown the first.
+func farBehind(t *testing.T, c *cluster) {
+	t.Helper()
+	late, current := c.replicas[0], c.replicas[1]
+	c.watch.delay(time.Hour)
+	defer c.watch.delay(0)
+	c.balancer.use(current)
+	defer c.balancer.use(c.replicas...)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(c.deletion(t.Context(), peerName("a"))())
+	// The newest event of BGPPeers is about an object that the late watch has never shown.
+	must(c.createSpares(t.Context(), 1))
+	must(c.deletion(t.Context(), spareName(0))())
+	time.Sleep(forgotten)
+	must(c.createSpares(t.Context(), 1)) // The record is written.
+
+	c.balancer.use(late)
+	// The client repeats the change while the replica asks for it. After 35 s reservations expire.
+	ctx, cancel := context.WithTimeout(t.Context(), forgotten)
+	defer cancel()
+	if err := c.deletion(ctx, peerName("b"))(); err == nil {
+		t.Error("both changes were admitted")
+	}
 }
 
 // until calls attempt until it returns nil, for at most a minute.

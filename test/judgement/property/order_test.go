@@ -22,6 +22,7 @@ const changes = 1500
 //     violation that the change fixes for certain.
 //   - A change is allowed if it leaves no critical violation and there was one.
 func TestDecisionsOnRandomChanges(t *testing.T) {
+	t.Parallel()
 	docs, err := policy.Defaults()
 	if err != nil {
 		t.Fatal(err)

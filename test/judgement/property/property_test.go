@@ -14,7 +14,7 @@ import (
 
 var (
 	seed  = flag.Uint64("property.seed", 1, "the seed of the random states")
-	cases = flag.Int("property.cases", 10000, "the number of repairs to decide")
+	cases = flag.Int("property.cases", 17200, "the number of repairs to decide")
 )
 
 // library compiles the policies of the library as they are installed by default, except
@@ -40,6 +40,7 @@ const maxFaults = 5
 // faults one after the other, in any order. No such change may be denied, however bad the
 // state is that remains.
 func TestRepairsAreNeverDenied(t *testing.T) {
+	t.Parallel()
 	engines := map[bool]*validate.Engine{
 		false: validate.NewEngine(library(t)), true: validate.NewEngine(library(t, "route-reflectors-required")),
 	}
