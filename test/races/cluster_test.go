@@ -33,6 +33,9 @@ const (
 	settle = 300 * time.Millisecond
 	// retry is the pause before a request that restores the state is sent again.
 	retry = 50 * time.Millisecond
+	// maxStart is how long a replica that is ready may wait for the outcome of earlier changes. It is shorter than the
+	// lifetime of a reservation.
+	maxStart = 10 * time.Second
 )
 
 // sides are the two halves of the state: a BGPPeer peer-SIDE by which all nodes peer with the route reflector rr-SIDE.
@@ -171,8 +174,12 @@ func (c *cluster) scale(t *testing.T, count int) {
 		}
 		c.replicas = append(c.replicas, r)
 	}
-	if err := until(t.Context(), "every replica is ready", retry, func() error { return c.shows(t.Context(), "a", true) }); err != nil {
+	ready := time.Now()
+	if err := until(t.Context(), "every replica allows a change", retry, func() error { return c.shows(t.Context(), "a", true) }); err != nil {
 		t.Fatal(err)
+	}
+	if waited := time.Since(ready); waited > maxStart {
+		t.Errorf("the replicas did not allow a change for %s after they were ready, want at most %s", waited, maxStart)
 	}
 }
 
