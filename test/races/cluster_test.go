@@ -3,9 +3,11 @@
 package races
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,18 @@ type cluster struct {
 	watch    *lateWatch // of the first replica
 	// deletes are the bodies of dry-run reviews of the deletion of each side's BGPPeer.
 	deletes map[string][]byte
+	// failedOpen is the number of changes in the audit log that the API server admitted without an answer.
+	failedOpen int
+}
+
+// unreviewed reports whether the API server has admitted a change since the last call because it got no answer in time:
+// the failurePolicy for Nodes is Ignore.
+func (c *cluster) unreviewed() (bool, error) {
+	log, err := os.ReadFile(c.AuditLog)
+	count := bytes.Count(log, []byte("failed-open.validating.webhook.admission.k8s.io"))
+	more := count > c.failedOpen
+	c.failedOpen = count
+	return more, err
 }
 
 // start starts the control plane with the state and the first replica.
@@ -86,6 +100,9 @@ func start(t *testing.T) *cluster {
 	}
 	t.Cleanup(c.watch.close)
 	c.scale(t, 1)
+	if _, err := c.unreviewed(); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
