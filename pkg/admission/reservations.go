@@ -23,7 +23,7 @@ import (
 // possible. All other changes are answered at once.
 func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, request validate.Request) *reply {
 	d := h.decider.Decide(ctx, snapshot, request)
-	if !request.DryRun && h.ledger.Reviewed(request.Change, r.request.Kind.Group) {
+	if !request.DryRun && h.ledger.Reviewed(request.Change, r.request.Kind.Group, func() string { return version(r.request.OldObject.Raw) }) {
 		r.decision, r.twin = d, true
 		return r.allow()
 	}

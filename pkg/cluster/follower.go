@@ -152,6 +152,9 @@ func (f *Follower) watchGroup(ctx context.Context, found served) error {
 			return nil
 		case <-gauges.C:
 			f.store.setGauges()
+			for _, feed := range f.store.feeds {
+				f.store.confirm(feed)
+			}
 		case <-group.C:
 			if err := f.checkGroup(found); err != nil {
 				return err
@@ -205,8 +208,8 @@ func (f *Follower) signalSynced(ctx context.Context, feed *feed, registration to
 	case <-ctx.Done():
 	case <-registration.HasSyncedChecker().Done():
 		f.log.Info("Read all objects of a kind", "kind", feed.kind)
+		f.store.confirm(feed)
 		f.store.synced(feed)
-		f.store.listed(feed.kind)
 	}
 }
 
@@ -254,9 +257,28 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 	}
 }
 
-// report calls the function that Observe set with an event that is in the store.
+// report passes an event that is in the store to the observer.
 func (s *Store) report(kind calico.Kind, object any, exists bool) {
 	if o, ok := object.(metav1.Object); ok && !kind.Info().Observation {
-		s.observe(calico.ID{Kind: kind, Name: o.GetName()}, o.GetResourceVersion(), exists)
+		s.observer.Observe(calico.ID{Kind: kind, Name: o.GetName()}, o.GetResourceVersion(), exists)
 	}
+}
+
+// confirm tells the observer which version the informer of a feed has reached. The event
+// handler may have received less than the informer holds.
+func (s *Store) confirm(f *feed) {
+	informer := f.informer.Load()
+	if informer == nil || f.observation {
+		return
+	}
+	objects := (*informer).GetStore()
+	// Read before the objects, which may then only be newer.
+	version := objects.LastStoreSyncResourceVersion()
+	s.observer.Confirm(f.kind, version, func(yield func(string, string) bool) {
+		for _, object := range objects.List() {
+			if o, ok := object.(metav1.Object); ok && !yield(o.GetName(), o.GetResourceVersion()) {
+				return
+			}
+		}
+	})
 }

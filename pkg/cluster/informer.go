@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -30,20 +31,27 @@ func (s *Store) CacheOptions() cache.Options {
 // resource version of an informer does not show them all: a kind that never changes gets
 // bookmarks that repeat the version.
 func (s *Store) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-	if f := s.feed(kindOf(object)); f != nil {
+	f := s.feed(kindOf(object))
+	if f != nil {
 		lw = s.recordContact(toolscache.ToListerWatcherWithContext(lw), f)
 	}
-	return toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
+	informer := toolscache.NewSharedIndexInformer(lw, object, resync, indexers)
+	if f != nil {
+		f.informer.Store(&informer)
+	}
+	return informer
 }
 
 // secretInformer returns the informer of Secrets, which stores none of their values.
 func (s *Store) secretInformer(lw toolscache.ListerWatcher, f *feed) (toolscache.SharedIndexInformer, error) {
 	recorded := s.recordContact(toolscache.ToListerWatcherWithContext(lw), f)
 	informer := toolscache.NewSharedIndexInformer(recorded, &corev1.Secret{}, 0, toolscache.Indexers{})
+	f.informer.Store(&informer)
 	return informer, informer.SetTransform(withoutValues)
 }
 
-// recordContact records the time of each answer to lw in the feed.
+// recordContact records the time of each answer to lw in the feed, and passes the versions of
+// lists to the observer.
 func (s *Store) recordContact(lw toolscache.ListerWatcherWithContext, f *feed) *toolscache.ListWatch {
 	record := func() { f.lastContact.Store(s.now().UnixNano()) }
 	return &toolscache.ListWatch{
@@ -51,6 +59,9 @@ func (s *Store) recordContact(lw toolscache.ListerWatcherWithContext, f *feed) *
 			list, err := lw.ListWithContext(ctx, options)
 			if err == nil {
 				record()
+				if l, err := meta.ListAccessor(list); err == nil {
+					s.list(f, l.GetResourceVersion())
+				}
 			}
 			return list, err
 		},
@@ -65,9 +76,20 @@ func (s *Store) recordContact(lw toolscache.ListerWatcherWithContext, f *feed) *
 				if e.Type != watch.Error {
 					record()
 				}
+				// A list may also be a watch that begins with all objects.
+				if o, ok := e.Object.(metav1.Object); ok && e.Type == watch.Bookmark && o.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
+					s.list(f, o.GetResourceVersion())
+				}
 				return e, true
 			}), nil
 		},
+	}
+}
+
+// list tells the observer the version of a list before its objects are in the informer.
+func (s *Store) list(f *feed, version string) {
+	if !f.observation {
+		s.observer.List(f.kind, version)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/loop"
@@ -34,8 +36,7 @@ type Store struct {
 	maxAge   time.Duration // 0 means no bound
 	intern   interner
 	announce loop.Signal
-	observe  func(id calico.ID, version string, exists bool)
-	listed   func(calico.Kind)
+	observer Observer
 
 	mu          sync.Mutex
 	objects     map[calico.ID]calico.Object
@@ -57,6 +58,8 @@ type feed struct {
 	// lastContact is the time of the API server's last answer for this kind, in Unix
 	// nanoseconds.
 	lastContact atomic.Int64
+	// informer holds the objects of the kind. It is nil until it exists.
+	informer atomic.Pointer[toolscache.SharedIndexInformer]
 	// synced is closed when all objects of the initial list are in the store.
 	synced chan struct{}
 }
@@ -70,14 +73,34 @@ func (f *feed) isSynced() bool {
 	}
 }
 
+// Observer receives what the watches of the kinds that decide BGP show. All versions are
+// resourceVersions.
+type Observer interface {
+	// List is called before the objects of a list are observed.
+	List(kind calico.Kind, version string)
+	// Observe is called for each event, after Snapshot returns the state with it: the object
+	// exists in a version, or was deleted. A deletion that the watch missed has no version.
+	Observe(id calico.ID, version string, exists bool)
+	// Confirm is called when all events up to a version are received. They are observed if
+	// Observe was called for the objects, which are the names and versions of all objects of
+	// the kind.
+	Confirm(kind calico.Kind, version string, objects iter.Seq2[string, string])
+}
+
+// noObserver is the Observer of a store without one.
+type noObserver struct{}
+
+func (noObserver) List(calico.Kind, string)                               {}
+func (noObserver) Observe(calico.ID, string, bool)                        {}
+func (noObserver) Confirm(calico.Kind, string, iter.Seq2[string, string]) {}
+
 // NewStore returns an empty store.
 func NewStore(log logr.Logger) *Store {
 	return &Store{
 		log:         log,
 		now:         time.Now,
 		announce:    loop.NewSignal(),
-		observe:     func(calico.ID, string, bool) {},
-		listed:      func(calico.Kind) {},
+		observer:    noObserver{},
 		objects:     map[calico.ID]calico.Object{},
 		counts:      map[calico.Kind]int{},
 		undecodable: map[calico.ID]string{},
@@ -135,13 +158,8 @@ func (s *Store) Unread() []Unread {
 	return out
 }
 
-// Observe sets the function that is called for each event about an object that decides BGP,
-// after Snapshot returns the state with it: the object exists in a version, or was deleted. A
-// deletion that the watch missed has no version. It also sets the function that is called when
-// the first list of a kind is complete. Call Observe before the follower starts.
-func (s *Store) Observe(observe func(id calico.ID, version string, exists bool), listed func(calico.Kind)) {
-	s.observe, s.listed = observe, listed
-}
+// SetObserver sets the observer of the watches. Call it before the follower starts.
+func (s *Store) SetObserver(observer Observer) { s.observer = observer }
 
 // Announce makes the follower announce the snapshot as if it had changed.
 func (s *Store) Announce() { s.announce.Send() }

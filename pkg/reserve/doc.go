@@ -31,9 +31,9 @@
 // version of the event that settled it. A replica whose watch has not reached a mark does not
 // judge changes.
 //
-// The first list of a replica that starts does not contain what was deleted, so no event shows
-// how reservations of these objects ended. The replica reads the record before it lists. All
-// that is settled there is older than the list.
+// A list does not contain what was deleted, so no event shows how reservations of these
+// objects ended. The informer knows the version of its list, and of each bookmark. When a
+// replica has received all objects that the informer holds, its watch has reached that version.
 //
 // Versions are resourceVersions. Those of one kind are comparable (KEP-5504), and so are those
 // of different kinds unless the API server stores them in different etcd clusters.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +27,8 @@ const (
 	// keepSettled is how long a settled reservation stays in the record for replicas whose
 	// watch lags behind.
 	keepSettled = 5 * time.Second
+	// secondReview is how long the second review of a change is recognised.
+	secondReview = 5 * time.Second
 )
 
 // ErrConflict means that another replica reserved a change since Await: the change must be
@@ -59,18 +63,18 @@ type Ledger struct {
 	// The record may still hold a reservation of done.
 	open, done map[key]*entry
 	marks      map[calico.Kind]mark
-	// versions are the versions of all objects that the watches have shown, progress the
-	// newest version of each kind.
-	versions map[calico.ID]uint64
-	progress map[calico.Kind]uint64
-	// deleted are the objects that were deleted during the last Lifetime.
-	deleted map[calico.ID]deletion
+	// versions are the versions of all objects that the watches have shown. progress is the
+	// version up to which the watch of a kind has shown all events, listed that of its newest
+	// list.
+	versions         map[calico.ID]uint64
+	progress, listed map[calico.Kind]uint64
+	// deleted are the objects that were deleted during the last Lifetime, replaced those that
+	// a reservation replaces or deletes, in the version that it replaces.
+	deleted, replaced map[calico.ID]sighting
 	// version is that of the record in shared, "" if there is none. known is false until
 	// the record is read.
 	version string
 	known   bool
-	// loaded is the version of the record that Load has read.
-	loaded uint64
 	// unreadable is when a record that does not parse was read first, zero if it parses.
 	unreadable time.Time
 }
@@ -91,8 +95,8 @@ type entry struct {
 	finished time.Time
 }
 
-// deletion is the version of the event that deleted an object, and when Observe received it.
-type deletion struct {
+// sighting is a version of an object, and when this replica learned of it.
+type sighting struct {
 	version uint64
 	at      time.Time
 }
@@ -101,10 +105,8 @@ type deletion struct {
 type mark struct {
 	Kind calico.Kind `json:"kind"`
 	Name string      `json:"name"`
-	// Version is that of the event that settled the reservation. Created is true if the
-	// reservation was for a create.
+	// Version is that of the event that settled the reservation.
 	Version uint64 `json:"version"`
-	Created bool   `json:"created,omitempty"`
 
 	seen time.Time
 }
@@ -115,8 +117,19 @@ func NewLedger(store Store, replica string, log logr.Logger) *Ledger {
 	return &Ledger{
 		store: store, replica: replica, log: log, turn: make(chan struct{}, 1), changed: make(chan struct{}),
 		open: map[key]*entry{}, done: map[key]*entry{}, marks: map[calico.Kind]mark{},
-		versions: map[calico.ID]uint64{}, progress: map[calico.Kind]uint64{}, deleted: map[calico.ID]deletion{}, known: store == nil,
+		versions: map[calico.ID]uint64{}, progress: map[calico.Kind]uint64{}, listed: map[calico.Kind]uint64{},
+		deleted: map[calico.ID]sighting{}, replaced: map[calico.ID]sighting{}, known: store == nil,
 	}
+}
+
+// List records that the objects of a kind are read in the given version. Events up to this
+// version may then be observed in any order, until Confirm. The version may be lower than
+// that of earlier events: etcd was restored from a backup.
+func (l *Ledger) List(kind calico.Kind, version string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listed[kind] = number(version)
+	l.progress[kind] = min(l.progress[kind], l.listed[kind])
 }
 
 // Observe records an event of a watch: the object exists in the given version, or was
@@ -131,9 +144,11 @@ func (l *Ledger) Observe(id calico.ID, version string, exists bool) {
 		delete(l.deleted, id)
 	} else {
 		delete(l.versions, id)
-		l.deleted[id] = deletion{n, time.Now()}
+		l.deleted[id] = sighting{n, time.Now()}
 	}
-	l.progress[id.Kind] = max(l.progress[id.Kind], n)
+	if n > l.listed[id.Kind] {
+		l.progress[id.Kind] = max(l.progress[id.Kind], n)
+	}
 	if len(l.open) > 0 || len(l.marks) > 0 {
 		defer l.wake()
 	}
@@ -144,29 +159,52 @@ func (l *Ledger) Observe(id calico.ID, version string, exists bool) {
 	}
 }
 
-// Load reads the record. It must be called before the watches list their objects; see Listed.
+// Confirm records that the watch of a kind has reached a version, unless Observe lacks one of
+// the events. objects are the names and versions of all objects of the kind, read when the
+// version was known.
+//
+// Events alone do not show this: an object that was created and deleted before a list is in
+// no event of this replica.
+func (l *Ledger) Confirm(kind calico.Kind, version string, objects iter.Seq2[string, string]) {
+	n := number(version)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n <= l.progress[kind] || n < l.listed[kind] || !l.observed(kind, objects) {
+		return
+	}
+	l.progress[kind] = n
+	for _, e := range l.open {
+		if e.Kind == kind && l.missed(e) {
+			l.finish(e, n)
+		}
+	}
+	l.wake()
+}
+
+// observed reports whether Observe has received these objects, in these versions or newer
+// ones, and no other objects of the kind.
+func (l *Ledger) observed(kind calico.Kind, objects iter.Seq2[string, string]) bool {
+	count := 0
+	for name, version := range objects {
+		if at, ok := l.versions[calico.ID{Kind: kind, Name: name}]; !ok || at < number(version) {
+			return false
+		}
+		count++
+	}
+	for id := range l.versions {
+		if id.Kind == kind {
+			count--
+		}
+	}
+	return count == 0
+}
+
+// Load reads the record, so that the first change need not wait for it.
 func (l *Ledger) Load(ctx context.Context) error {
 	if l.store == nil {
 		return nil
 	}
-	if err := l.read(ctx); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.loaded = number(l.version)
-	return nil
-}
-
-// Listed records that Observe was called for all objects of the first list of a kind. The
-// list is newer than the record that Load has read, and than all events that the record is
-// about: client-go requests the first list in the newest version. It does not contain the
-// objects that were deleted, so Observe does not show this.
-func (l *Ledger) Listed(kind calico.Kind) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.progress[kind] = max(l.progress[kind], l.loaded)
-	l.wake()
+	return l.read(ctx)
 }
 
 // settles reports whether an event settles the reservation.
@@ -181,16 +219,21 @@ func (e *entry) settles(version uint64, exists bool) bool {
 	}
 }
 
-// missed reports whether the watch has passed the event that settled a reservation without
-// showing it: the object is not in the first list of the watch, because it was deleted.
+// missed reports whether the watch has reached the event that settles a reservation, but did
+// not show it: the object was deleted before a list. A create is settled if another replica
+// has seen it, or if a later change replaces or deletes the created object.
 func (l *Ledger) missed(e *entry) bool {
-	if _, exists := l.versions[e.ID()]; exists {
-		return false
+	id, version := e.ID(), e.Version
+	switch {
+	case e.Settled > 0:
+		version = e.Settled
+	case e.Operation == state.Create:
+		if version = l.replaced[id].version; version <= e.Version {
+			return false
+		}
 	}
-	if e.Settled > 0 {
-		return l.progress[e.Kind] >= e.Settled
-	}
-	return e.Operation != state.Create && e.Version > 0 && l.progress[e.Kind] >= e.Version
+	_, exists := l.versions[id]
+	return !exists && version > 0 && l.progress[e.Kind] >= version
 }
 
 // finish moves an open reservation to done.
@@ -213,15 +256,15 @@ func (l *Ledger) expire(now time.Time) {
 		if now.Sub(e.seen) < Lifetime {
 			continue
 		}
-		if !l.missed(e) {
-			expired.Inc()
+		if l.missed(e) {
+			l.finish(e, l.progress[e.Kind])
+			continue
 		}
+		expired.Inc()
 		l.finish(e, 0)
 	}
-	for id, d := range l.deleted {
-		if now.Sub(d.at) >= Lifetime {
-			delete(l.deleted, id)
-		}
+	for _, sightings := range []map[calico.ID]sighting{l.deleted, l.replaced} {
+		maps.DeleteFunc(sightings, func(_ calico.ID, s sighting) bool { return now.Sub(s.at) >= Lifetime })
 	}
 	for k, e := range l.done {
 		// Another replica may still write the reservation.
@@ -270,7 +313,9 @@ func (l *Ledger) others(id calico.ID) (open []*Reservation, youngest time.Time) 
 			youngest = e.seen
 		}
 	}
-	slices.SortFunc(entries, func(a, b *entry) int { return cmp.Or(a.seen.Compare(b.seen), a.Time.Compare(b.Time)) })
+	slices.SortFunc(entries, func(a, b *entry) int {
+		return cmp.Or(a.seen.Compare(b.seen), a.Time.Compare(b.Time), cmp.Compare(a.Name, b.Name))
+	})
 	for _, e := range entries {
 		open = append(open, e.Reservation)
 	}
@@ -345,7 +390,7 @@ func (l *Ledger) view(id calico.ID, hurry time.Time) (view View, wait time.Durat
 		return View{}, left, l.changed, fmt.Errorf("the reservations of other replicas do not parse; they expire in %s", left.Round(time.Second))
 	}
 	for _, m := range l.marks {
-		if !l.reached(m) {
+		if l.progress[m.Kind] < m.Version {
 			return View{}, Lifetime - now.Sub(m.seen), l.changed, fmt.Errorf("%w: the watch has not shown yet how %s %s was changed", ErrBusy, m.Kind, m.Name)
 		}
 	}
@@ -355,9 +400,6 @@ func (l *Ledger) view(id calico.ID, hurry time.Time) (view View, wait time.Durat
 	}
 	return View{Open: open, version: l.version}, 0, nil, nil
 }
-
-// reached reports whether the watch has shown the event of a mark.
-func (l *Ledger) reached(m mark) bool { return l.progress[m.Kind] >= m.Version }
 
 // Reserve adds a reservation to the memory of this replica and to the record. If the record
 // changed since the view was taken, it reads the record and returns ErrConflict.
@@ -429,6 +471,9 @@ func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 		l.open[k] = e
 	}
 	e.own = e.own || own
+	if r.Operation != state.Create && r.Version > l.replaced[r.ID()].version {
+		l.replaced[r.ID()] = sighting{r.Version, time.Now()}
+	}
 	if !own && r.Settled > 0 {
 		known := *e.Reservation // Callers may hold the reservation, and r is not decoded.
 		known.Settled = r.Settled
@@ -446,16 +491,18 @@ func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 }
 
 // Reviewed reports whether c is reserved and was reviewed in another API group than group.
-// Calico's API server causes a second review of each change, and is the only one that has a
-// change reviewed in crd.projectcalico.org after projectcalico.org.
-func (l *Ledger) Reviewed(c state.Change, group string) bool {
+// version returns the resourceVersion of the object before c, "" for a create. Calico's API server causes a second review of
+// each change, and is the only one that has a change reviewed in crd.projectcalico.org after
+// projectcalico.org. It is recognised only for a short time, because the reservation must not
+// end before the change is persisted.
+func (l *Ledger) Reviewed(c state.Change, group string, version func() string) bool {
 	if group != calico.GroupV1 {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.open {
-		if e.Group == calico.GroupV3 && e.same(c) && time.Since(e.seen) < Lifetime {
+		if e.Group == calico.GroupV3 && e.same(c) && time.Since(e.seen) < secondReview && (e.Operation == state.Create || e.Version == number(version())) {
 			return true
 		}
 	}
@@ -468,12 +515,14 @@ func (l *Ledger) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the reservations: %w", err)
 	}
-	l.Update(record, version)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.replace(record, version)
+	l.wake()
 	return nil
 }
 
-// Update replaces the record by a newer version of it. An older version is ignored. With
-// version "" there is no record.
+// Update replaces the record by a newer version of it. An older version is ignored.
 func (l *Ledger) Update(record []byte, version string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -106,6 +106,17 @@ func reserve(t *testing.T, l *Ledger, r *Reservation) View {
 	return view
 }
 
+// confirm records that the watch has reached a version with these BGPPeers in version 50.
+func confirm(l *Ledger, version string, names ...string) {
+	l.Confirm(calico.KindBGPPeer, version, func(yield func(string, string) bool) {
+		for _, name := range names {
+			if !yield(name, "50") {
+				return
+			}
+		}
+	})
+}
+
 // names lists the open reservations of all objects.
 func names(l *Ledger) string {
 	var out []string
@@ -407,9 +418,109 @@ func TestAMarkReplacesAnOldReservation(t *testing.T) {
 		}
 
 		// The first list of a replica does not contain the object.
-		if _, err := await(t.Context(), ledger(m, "new"), id("z")); err != nil {
+		fresh := NewLedger(m, "new", logr.Discard())
+		confirm(fresh, "52")
+		if _, err := await(t.Context(), fresh, id("z")); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A replica that starts judges at once although the record holds objects that its first list
+// does not contain, because they were created and deleted.
+func TestAReplicaStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		a := ledger(m, "a", "kept")
+		version := 2000
+		next := func() string { version++; return fmt.Sprint(version) }
+		objects := []string{"v", "w", "x", "y"}
+		created := map[string]string{}
+		for _, name := range objects {
+			reserve(t, a, reservation(t, state.Change{After: peer(t, name, 1)}, ""))
+			created[name] = next()
+			a.Observe(id(name), created[name], true)
+		}
+		for _, name := range objects {
+			reserve(t, a, reservation(t, state.Change{Before: peer(t, name, 1)}, created[name]))
+			a.Observe(id(name), next(), false)
+		}
+		fresh := NewLedger(m, "new", logr.Discard())
+		fresh.List(calico.KindBGPPeer, next())
+		fresh.Observe(id("kept"), "50", true)
+		if err := fresh.read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(fresh.Open(id("z"))); got == 0 {
+			t.Error("nothing is open before the list is observed")
+		}
+		confirm(fresh, fmt.Sprint(version-1), "kept") // Older than the list.
+		confirm(fresh, fmt.Sprint(version))           // The observer has one that the informer lacks.
+		confirm(fresh, fmt.Sprint(version), "kept", "other")
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := await(ctx, fresh, id("z")); !errors.Is(err, ErrBusy) {
+			t.Errorf("before the list is confirmed: %v", err)
+		}
+		confirm(fresh, fmt.Sprint(version), "kept")
+		start := time.Now()
+		if view, err := await(t.Context(), fresh, id("z")); err != nil || len(view.Open) > 0 || time.Since(start) > 0 {
+			t.Errorf("%v, %d open after %s", err, len(view.Open), time.Since(start))
+		}
+	})
+}
+
+// The objects of a list are observed in any order, so only Confirm shows that all are.
+func TestAListIsObservedInAnyOrder(t *testing.T) {
+	l := ledger(nil, "x", "a", "b")
+	reserve(t, l, reservation(t, state.Change{Before: peer(t, "c", 1)}, "60"))
+	l.List(calico.KindBGPPeer, "80")
+	l.Observe(id("b"), "70", true)
+	want(t, l, "DELETE c")
+	l.Observe(id("c"), "65", true)
+	want(t, l, "")
+	if got := l.progress[calico.KindBGPPeer]; got != 50 {
+		t.Errorf("the progress is %d before the list is confirmed", got)
+	}
+	confirm(l, "80", "a", "b", "c")
+	l.Observe(id("a"), "81", true)
+	if got := l.progress[calico.KindBGPPeer]; got != 81 {
+		t.Errorf("the progress is %d, want 81", got)
+	}
+	l.List(calico.KindBGPPeer, "20") // A backup of etcd.
+	if got := l.progress[calico.KindBGPPeer]; got != 20 {
+		t.Errorf("the progress is %d, want 20", got)
+	}
+}
+
+// A user deletes the record, or etcd is restored from a backup.
+func TestTheRecordIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{version: 10, record: []byte("{}")}
+		a, b := ledger(m, "a", "v", "w", "x", "y", "z"), ledger(m, "b", "v", "w", "x", "y", "z")
+		reserve(t, a, deletionOf(t, "x"))
+		if _, err := await(t.Context(), b, id("y")); err != nil {
+			t.Fatal(err)
+		}
+		m.record, m.version = nil, 0
+		again := func(name string, conflict bool) {
+			t.Helper()
+			view, err := await(t.Context(), b, id(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Reserve(t.Context(), view, deletionOf(t, name)); errors.Is(err, ErrConflict) != conflict {
+				t.Fatalf("got %v, want a conflict: %t", err, conflict)
+			}
+		}
+		again("y", true)
+		again("y", false)
+		if !strings.Contains(string(m.record), `"name":"x"`) {
+			t.Errorf("the new record lacks the reservation of the other replica: %s", m.record)
+		}
+		b.Update([]byte("{}"), "5000")
+		again("z", true) // The version of the record is 1001, lower than the last one.
+		again("z", false)
 	})
 }
 
@@ -438,7 +549,7 @@ func TestAMarkOfAnObjectThatIsNotKnown(t *testing.T) {
 			cancel()
 		}
 
-		started.Listed(calico.KindBGPPeer)
+		confirm(started, "51", "y")
 		if _, err := await(t.Context(), started, id("z")); err != nil {
 			t.Error(err)
 		}
@@ -450,7 +561,6 @@ func TestAMarkOfAnObjectThatIsNotKnown(t *testing.T) {
 	})
 }
 
-// The record stays small while many changes are made, and this costs one write each.
 // The first list of a replica contains no object that was created and deleted before.
 func TestAReplicaStartsAfterACreateAndADelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -469,7 +579,7 @@ func TestAReplicaStartsAfterACreateAndADelete(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.Observe(id("y"), "50", true)
-		b.Listed(calico.KindBGPPeer)
+		confirm(b, "1102", "y")
 		if open := b.Open(id("z")); len(open) != 1 || open[0].Name != "y" {
 			t.Errorf("open are %v", open)
 		}
@@ -484,6 +594,7 @@ func TestAReplicaStartsAfterACreateAndADelete(t *testing.T) {
 	})
 }
 
+// The record stays small while many changes are made, and this costs one write each.
 func TestTheRecordIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
@@ -574,6 +685,7 @@ func TestAKeptReservationIsSharedLater(t *testing.T) {
 }
 
 func TestTheSecondReviewIsRecognised(t *testing.T) {
+	at := func(version string) func() string { return func() string { return version } }
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
 		a, b := ledger(m, "a", "w", "x", "y", "z"), ledger(m, "b", "w", "x", "y", "z")
@@ -581,24 +693,32 @@ func TestTheSecondReviewIsRecognised(t *testing.T) {
 		reserve(t, a, reservation(t, update, "50"))
 		b.Update(m.record, m.current())
 		for name, c := range map[string]struct {
-			change state.Change
-			group  string
-			want   bool
+			change  state.Change
+			version string
+			group   string
+			want    bool
 		}{
-			"the same change":   {update, calico.GroupV1, true},
-			"in the same group": {update, calico.GroupV3, false},
-			"of a Node":         {update, "", false},
-			"another object":    {state.Change{Before: peer(t, "y", 1), After: peer(t, "y", 2)}, calico.GroupV1, false},
-			"another content":   {state.Change{Before: peer(t, "x", 1), After: peer(t, "x", 3)}, calico.GroupV1, false},
-			"a create":          {state.Change{After: peer(t, "x", 2)}, calico.GroupV1, false},
-			"a delete":          {state.Change{Before: peer(t, "x", 1)}, calico.GroupV1, false},
+			"the same change":   {update, "50", calico.GroupV1, true},
+			"in the same group": {update, "50", calico.GroupV3, false},
+			"of a Node":         {update, "50", "", false},
+			"another object":    {state.Change{Before: peer(t, "y", 1), After: peer(t, "y", 2)}, "50", calico.GroupV1, false},
+			"another content":   {state.Change{Before: peer(t, "x", 1), After: peer(t, "x", 3)}, "50", calico.GroupV1, false},
+			"a create":          {state.Change{After: peer(t, "x", 2)}, "", calico.GroupV1, false},
+			"a delete":          {state.Change{Before: peer(t, "x", 1)}, "50", calico.GroupV1, false},
+			"another version":   {update, "49", calico.GroupV1, false},
 		} {
-			if got := b.Reviewed(c.change, c.group); got != c.want {
+			if got := b.Reviewed(c.change, c.group, at(c.version)); got != c.want {
 				t.Errorf("%s: got %t", name, got)
 			}
 		}
+		time.Sleep(secondReview)
+		if b.Reviewed(update, calico.GroupV1, at("50")) {
+			t.Error("a change that was reviewed long ago is recognised")
+		}
+		reserve(t, a, reservation(t, update, "50"))
+		b.Update(m.record, m.current())
 		b.Observe(id("x"), "51", true)
-		if b.Reviewed(update, calico.GroupV1) {
+		if b.Reviewed(update, calico.GroupV1, at("50")) {
 			t.Error("a change that is settled is recognised")
 		}
 	})

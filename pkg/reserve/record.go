@@ -8,8 +8,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Bounds of the record, in bytes. etcd stores each of its versions for some minutes, so it
@@ -67,7 +65,7 @@ func (l *Ledger) encode(r *Reservation) ([]byte, error) {
 }
 
 func (e *entry) mark(now time.Time) mark {
-	return mark{Kind: e.Kind, Name: e.Name, Version: e.settled, Created: e.Operation == state.Create, seen: now}
+	return mark{Kind: e.Kind, Name: e.Name, Version: e.settled, seen: now}
 }
 
 // decode returns the record in text, and the keys of its reservations. It decodes only the
@@ -103,9 +101,15 @@ func (l *Ledger) find(k key) *entry {
 
 // merge replaces the record by a newer version.
 func (l *Ledger) merge(text []byte, version string) {
-	if l.known && version != "" && number(version) <= number(l.version) {
-		return
+	if !l.known || number(version) > number(l.version) {
+		l.replace(text, version)
 	}
+}
+
+// replace replaces the record by one that was read. Its version may be lower than the last
+// one: etcd was restored from a backup. With version "" there is no record: it was deleted,
+// and the next one gets all reservations.
+func (l *Ledger) replace(text []byte, version string) {
 	r, keys, err := l.decode(text)
 	l.known, l.version = true, version
 	if err != nil {
@@ -116,6 +120,9 @@ func (l *Ledger) merge(text []byte, version string) {
 		return
 	}
 	l.unreadable = time.Time{}
+	if version == "" {
+		return
+	}
 	for _, entries := range []map[key]*entry{l.open, l.done} {
 		for _, e := range entries {
 			e.shared = false

@@ -70,8 +70,14 @@ func (r *Reservation) ID() calico.ID { return calico.ID{Kind: r.Kind, Name: r.Na
 // After returns the object after the change, nil for a delete.
 func (r *Reservation) After() calico.Object { return r.after }
 
-// decode reads the object of a reservation that comes from the record.
-func (r *Reservation) decode() error {
+// decode reads the object of a reservation that comes from the record. It returns a panic as
+// an error: otherwise an object that causes one would end each process that reads the record.
+func (r *Reservation) decode() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the reservation of %s: decoding it panicked: %v", r.ID(), p)
+		}
+	}()
 	if len(r.Object) == 0 {
 		if r.Operation != state.Delete {
 			return fmt.Errorf("the reservation of %s has no object", r.ID())
@@ -105,7 +111,7 @@ func (r *Reservation) key() key {
 	return k
 }
 
-// same reports whether r is the reservation of c, whatever the API group.
+// same reports whether r is a reservation of c, whatever the API group and the version.
 func (r *Reservation) same(c state.Change) bool {
 	return r.ID() == c.ID() && (r.Operation == state.Create) == (c.Before == nil) && calico.Equal(r.after, c.After)
 }

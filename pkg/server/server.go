@@ -116,9 +116,9 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	ledger := reserve.NewLedger(reservations, replica(), log.WithName("reservations"))
-	store.Observe(ledger.Observe, ledger.Listed)
+	store.SetObserver(ledger)
 	if err := ledger.Load(ctx); err != nil {
-		// Changes wait for the watches then, for as long as a reservation lasts.
+		// The first change reads them.
 		log.Error(err, "Cannot read the reservations yet")
 	}
 	if err := mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations}); err != nil {

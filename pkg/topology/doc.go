@@ -50,7 +50,7 @@
 //     marks.go, O(L + C + external peers); sessions/refusal.go)
 //  11. Merge classes that have the same neighbors on the same terms into vertices.
 //     Routes cannot distinguish such classes. Follow one route of each vertex by RFC 4271 and
-//     RFC 4456, once with and once without transit. The result is a matrix: entry
+//     RFC 4456 in each reading of external peers. Each result is a matrix: entry
 //     (a, b) reports whether the nodes of b have the routes of the nodes of a.
 //     (routing.go, O(N + L + V squared); routes.Compute, O(V x sessions) if routes are
 //     reflected once or twice)

@@ -106,7 +106,11 @@ func TestEveryNameInASummaryStandsForItsSet(t *testing.T) {
 			if n != s.nodes || gain.Members != 0 || len(gain.Sample) > 0 {
 				return fmt.Sprintf("%s stands for %d nodes and %d others, the summary has %d", s.members, n, gain.Members, s.nodes)
 			}
-			if set, ok := topology.measure(s.members).(nodesOf); ok && s.sample != "" {
+			set, ok := topology.measure(s.members).(nodesOf)
+			if isolated, is := topology.measure(s.members).(isolatedNodes); is {
+				set, ok = nodesIn(isolated.family, isolated.members), true
+			}
+			if ok && s.sample != "" {
 				names, is := []string{}, set.members(topology)
 				for i, node := range topology.index.Nodes {
 					if is(i) && len(names) < SampleSize {

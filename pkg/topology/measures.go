@@ -101,9 +101,6 @@ func (t *Topology) Gained(before *Topology, members string) (Gain, error) {
 type nodesOf struct {
 	// families are those in which a node had an address before, or else it joined.
 	families []calico.Family
-	// others reports that the set is about the routes to other nodes: a node that was the
-	// only one with an address had none, and joined too.
-	others bool
 	// members returns a function that reports whether a node of a topology is in the set.
 	members func(*Topology) func(node int) bool
 }
@@ -121,10 +118,9 @@ func nodesInAny(members func(*Topology) func(node int) bool) nodesOf {
 func (s nodesOf) gained(now, before *Topology) Gain {
 	is, was := s.members(now), s.members(before)
 	out := Gain{Sample: []string{}}
-	alone := s.others && before.routings[s.families[0]].graph.Nodes() == 1
 	now.matched(before, func(i, old int) {
 		if is(i) && (old < 0 || !was(old)) {
-			out.add(now, i, !alone && before.speaks(old, s.families...))
+			out.add(now, i, before.speaks(old, s.families...))
 		}
 	})
 	return out
@@ -145,6 +141,31 @@ func (g *Gain) add(t *Topology, i int, had bool) {
 // speaks reports whether a node has an address in one of some families; -1 is no node.
 func (t *Topology) speaks(node int, families ...calico.Family) bool {
 	return node >= 0 && slices.ContainsFunc(families, func(f calico.Family) bool { return t.index.BGP[f].Test(uint(node)) })
+}
+
+// isolatedNodes is the isolated nodes in one family and one reading of external peers.
+type isolatedNodes struct {
+	family  calico.Family
+	reading string
+}
+
+// gained counts the isolated nodes that were not isolated before. A node that was the only
+// one with an address had no routes that it could lose: it joined, like the others.
+func (s isolatedNodes) gained(now, before *Topology) Gain {
+	out := nodesIn(s.family, s.members).gained(now, before)
+	if before.index.BGP[s.family].Count() < 2 {
+		out = Gain{Sample: []string{}, Joined: out.Members + out.Joined}
+	}
+	return out
+}
+
+func (s isolatedNodes) members(t *Topology) func(int) bool {
+	r := t.routings[s.family]
+	reading := r.named(s.reading)
+	return func(i int) bool {
+		v := r.vertex(uint(i))
+		return v >= 0 && r.isolated(reading, v)
+	}
 }
 
 // withoutAddress is the nodes without an address in a family. All that had none before

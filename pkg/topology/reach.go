@@ -31,16 +31,7 @@ func (r *routing) summarize(ctx context.Context, reading routes.Reading) (*Reach
 		}
 	}
 	out.Isolated.Sample = sample(r.network.Index, first)
-	isolated := nodesIn(f, func(t *Topology) func(int) bool {
-		r := t.routings[f]
-		reading := r.named(name)
-		return func(i int) bool {
-			v := r.vertex(uint(i))
-			return v >= 0 && r.isolated(reading, v)
-		}
-	})
-	isolated.others = true
-	out.Isolated.Members = r.measures.add(prefix+"isolated", isolated)
+	out.Isolated.Members = r.measures.add(prefix+"isolated", isolatedNodes{f, name})
 	return out, nil
 }
 

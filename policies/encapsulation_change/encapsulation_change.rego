@@ -36,6 +36,7 @@
 #     2. From VXLAN to BGP: first give all nodes routes to each other, by BGPPeers or the mesh. Check
 #        with `bgpguard topology`, and then change the IPPools.
 #     3. To hand routes over between Felix and BIRD, let both program them for a moment, not neither.
+#   loosens: {transitPeers: more}
 #   parameters:
 #     type: object
 #     additionalProperties: false

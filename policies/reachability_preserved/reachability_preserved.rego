@@ -40,6 +40,7 @@
 #        must pass routes on to the clients of another.
 #     5. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
 #        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
+#   loosens: {transitPeers: more}
 #   parameters:
 #     type: object
 #     additionalProperties: false

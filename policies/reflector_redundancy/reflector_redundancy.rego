@@ -32,7 +32,7 @@
 #     2. Run `bgpguard topology` on the new state: it lists the single points of failure that remain.
 #     3. For a load violation, add route reflectors, give each group of nodes its own with
 #        `nodeSelector`, or raise `maxSessions` if the nodes have enough memory.
-#   loosens: {kinds: fewer, maxSessions: higher}
+#   loosens: {kinds: fewer, transitPeers: more, maxSessions: higher}
 #   parameters:
 #     type: object
 #     additionalProperties: false

@@ -64,7 +64,7 @@ func newBalancer(ctx context.Context, e *env.Environment) (*balancer, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.server = &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
+	b.server = &http.Server{Handler: b, ReadHeaderTimeout: time.Minute, IdleTimeout: time.Hour}
 	go b.server.Serve(listener) //nolint:errcheck // The API server reports that it cannot call the webhook.
 	return b, nil
 }
@@ -88,11 +88,10 @@ func (b *balancer) add(webhook *env.Webhook) (*replica, error) {
 		return nil, err
 	}
 	host := &url.URL{Scheme: target.Scheme, Host: target.Host}
-	// Reused connections: the handshakes would separate changes that are made at the same moment.
+	// A connection for each request: one that is reused can be closed while the answer is on its way, and the API server
+	// admits a change of a Node that gets no answer.
 	transport := &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: b.roots, MinVersion: tls.VersionTLS13},
-		MaxIdleConnsPerHost: spares,
-		IdleConnTimeout:     10 * time.Second,
+		TLSClientConfig: &tls.Config{RootCAs: b.roots, MinVersion: tls.VersionTLS13}, DisableKeepAlives: true,
 	}
 	r := &replica{
 		url:    webhook.URL,

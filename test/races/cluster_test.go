@@ -3,9 +3,11 @@
 package races
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,9 @@ const (
 	settle = 300 * time.Millisecond
 	// retry is the pause before a request that restores the state is sent again.
 	retry = 50 * time.Millisecond
+	// maxStart is how long a replica that is ready may wait for the outcome of earlier changes. It is shorter than the
+	// lifetime of a reservation.
+	maxStart = 10 * time.Second
 )
 
 // sides are the two halves of the state: a BGPPeer peer-SIDE by which all nodes peer with the route reflector rr-SIDE.
@@ -51,6 +56,18 @@ type cluster struct {
 	watch    *lateWatch // of the first replica
 	// deletes are the bodies of dry-run reviews of the deletion of each side's BGPPeer.
 	deletes map[string][]byte
+	// failedOpen is the number of changes in the audit log that the API server admitted without an answer.
+	failedOpen int
+}
+
+// unreviewed reports whether the API server has admitted a change since the last call because it got no answer in time:
+// the failurePolicy for Nodes is Ignore.
+func (c *cluster) unreviewed() (bool, error) {
+	log, err := os.ReadFile(c.AuditLog)
+	count := bytes.Count(log, []byte("failed-open.validating.webhook.admission.k8s.io"))
+	more := count > c.failedOpen
+	c.failedOpen = count
+	return more, err
 }
 
 // start starts the control plane with the state and the first replica.
@@ -83,6 +100,9 @@ func start(t *testing.T) *cluster {
 	}
 	t.Cleanup(c.watch.close)
 	c.scale(t, 1)
+	if _, err := c.unreviewed(); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
@@ -154,8 +174,12 @@ func (c *cluster) scale(t *testing.T, count int) {
 		}
 		c.replicas = append(c.replicas, r)
 	}
-	if err := until(t.Context(), "every replica is ready", retry, func() error { return c.shows(t.Context(), "a", true) }); err != nil {
+	ready := time.Now()
+	if err := until(t.Context(), "every replica allows a change", retry, func() error { return c.shows(t.Context(), "a", true) }); err != nil {
 		t.Fatal(err)
+	}
+	if waited := time.Since(ready); waited > maxStart {
+		t.Errorf("the replicas did not allow a change for %s after they were ready, want at most %s", waited, maxStart)
 	}
 }
 

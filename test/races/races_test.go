@@ -84,7 +84,13 @@ func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		row.add(result, lost)
+		unreviewed := false
+		if lost == len(sides) {
+			if unreviewed, err = c.unreviewed(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		row.add(result, lost, unreviewed)
 		if unexpected := row.rounds - row.one; lost != 1 && !r.restless && unexpected <= examples {
 			t.Logf("round %d: %d of 2 changes were persisted: %v", round, lost, errors.Join(result.errors...))
 		}
