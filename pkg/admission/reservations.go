@@ -81,7 +81,8 @@ func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.
 	}
 	answer := *r
 	answer.age = age
-	if answer.decide(d); !answer.Allowed || !d.Alters || request.DryRun {
+	answer.decide(d)
+	if !answer.Allowed || !d.Alters || request.DryRun {
 		return &answer, nil
 	}
 	reservation, err := h.reservation(r, request)
