@@ -93,7 +93,7 @@ func BenchmarkDecide(b *testing.B) {
 		}, true},
 		"change=timer": {func(b *testing.B) state.Change {
 			return state.Change{After: peer(b, "rack-00", "rack == 'r0'", "has(rr)", "maxRestartTime", "300s")}
-		}, false},
+		}, true},
 		"change=delete": {func(b *testing.B) state.Change {
 			return state.Change{Before: peer(b, "rack-00", "rack == 'r0'", "has(rr)")}
 		}, false},
