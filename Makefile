@@ -80,7 +80,7 @@ golden: generate build controlplane crds ## Write every golden file (-update); r
 ##@ Check
 
 .PHONY: test
-test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit e2e races-short browser bird ## Everything that CI runs, in this order
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit properties e2e races-short browser bird ## Everything that CI runs, in this order
 	$(step) 'all passed'
 
 .PHONY: quick
@@ -143,6 +143,11 @@ unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where 
 		go test $(LEAN) $$race $(CONCURRENT) & concurrent=$$!; \
 		go test $(LEAN) $$(go list ./... | grep -vxF "$(CONCURRENT)"); sequential=$$?; \
 		wait $$concurrent && exit $$sequential
+
+.PHONY: properties
+properties: ## Properties of decisions, on 20,000 random changes
+	$(step) 'properties: go test ./test/judgement/property, 20,000 random changes'
+	@go test $(LEAN) -timeout 30m ./test/judgement/property -property.cases 20000
 
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl

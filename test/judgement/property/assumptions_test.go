@@ -12,18 +12,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// Numbers of random changes of the tests below.
-const (
-	combined = 600
-	living   = 800
-)
-
 // TestPendingChangesAreDecidedInEveryCombination compares the decision about a change while
 // others are pending with one decision for each combination of these.
 func TestPendingChangesAreDecidedInEveryCombination(t *testing.T) {
 	t.Parallel()
 	engine, all := validate.NewEngine(library(t)), clusters(t)
-	done, onlyTogether := 0, 0
+	combined, done, onlyTogether := share(3), 0, 0
 	for round := uint64(0); done < combined; round++ {
 		r := rand.New(rand.NewPCG(*seed+2, round))
 		c := all[r.IntN(len(all))]
@@ -95,7 +89,7 @@ func TestTheLiveStateIsDecidedToo(t *testing.T) {
 	// have rules of their own. The naive decision knows no policy that evaluates changes,
 	// and no reading of external peers.
 	engine, all := validate.NewEngine(library(t, "as-number-change", "change-window", "encapsulation-change", "pools-in-use", "stale-mesh-peers", "timers-consistent")), clusters(t)
-	onlyLive, done := 0, 0
+	living, onlyLive, done := share(4), 0, 0
 	for round := uint64(0); done < living; round++ {
 		r := rand.New(rand.NewPCG(*seed+3, round))
 		c := all[r.IntN(len(all))]

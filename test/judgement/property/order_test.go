@@ -12,9 +12,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// changes is how many random changes TestDecisionsOnRandomChanges decides.
-const changes = 1500
-
 // TestDecisionsOnRandomChanges adds and removes faults at random and checks each decision:
 //
 //   - The order of policies and objects does not affect it.
@@ -33,7 +30,7 @@ func TestDecisionsOnRandomChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	engine, all := validate.NewEngine(library(t)), clusters(t)
-	denied := 0
+	changes, denied := share(7), 0
 	for round := range uint64(changes) {
 		r := rand.New(rand.NewPCG(*seed+1, round))
 		c := all[r.IntN(len(all))]
