@@ -207,6 +207,27 @@ func (l *Ledger) Load(ctx context.Context) error {
 	return l.read(ctx)
 }
 
+// Refresh reads the record. It reports whether the record is another one than this replica
+// knew, or the watches have not reached its marks.
+func (l *Ledger) Refresh(ctx context.Context) (behind bool, err error) {
+	if l.store == nil {
+		return false, nil
+	}
+	l.mu.Lock()
+	known := l.version
+	l.mu.Unlock()
+	if err := l.read(ctx); err != nil {
+		return false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	behind = l.version != known
+	for _, m := range l.marks {
+		behind = behind || l.progress[m.Kind] < m.Version
+	}
+	return behind, nil
+}
+
 // settles reports whether an event settles the reservation.
 func (e *entry) settles(version uint64, exists bool) bool {
 	switch {
