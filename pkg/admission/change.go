@@ -91,7 +91,8 @@ func ignored(snapshot *state.Snapshot, changed calico.ID) []string {
 		if u.ID() == changed || validate.Essential(u.ID()) {
 			continue
 		}
-		if count++; len(names) < maxUnread {
+		count++
+		if len(names) < maxUnread {
 			names = append(names, u.String())
 		}
 	}

@@ -53,18 +53,18 @@ type reply struct {
 }
 
 // decide turns a decision into the response.
-func (r *reply) decide(d *validate.Decision) *reply {
+func (r *reply) decide(d *validate.Decision) {
 	r.decision = d
 	switch {
 	case !d.Evaluated():
 		// Fails closed except for Nodes: a policy that might deny gave no verdict.
-		return r.fail(http.StatusInternalServerError, "the change could not be evaluated:\n"+d.Message()+"\n"+r.dataAge())
+		r.fail(http.StatusInternalServerError, "the change could not be evaluated:\n"+d.Message()+"\n"+r.dataAge())
 	case !d.Allowed:
-		return r.deny(d.Message())
+		r.deny(d.Message())
 	case d.NotEnforced != "":
-		return r.override(resultAllowed, d.NotEnforced, d.Message())
+		r.override(resultAllowed, d.NotEnforced, d.Message())
 	default:
-		return r.allow()
+		r.allow()
 	}
 }
 

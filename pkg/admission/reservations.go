@@ -56,27 +56,34 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 	hurry := time.Now().Add(patience(ctx))
 	for {
 		answer, err := h.decideTogether(ctx, r, snapshot, d, request, hurry)
-		if !errors.Is(err, reserve.ErrConflict) {
+		switch {
+		case err == nil:
 			return answer
+		case errors.Is(err, reserve.ErrConflict):
+		case first.result == resultDenied && aboutNode(r.request):
+			return &first // Any other error would allow a change that is known to do harm.
+		default:
+			return h.unreserved(r, request, err)
 		}
 	}
 }
 
 // decideTogether decides about a change together with the changes in flight, and reserves it
 // if it is allowed. d is the decision for snapshot without changes in flight. The error is
-// reserve.ErrConflict if the change must be decided again.
+// reserve.ErrConflict if the change must be decided again, and another one if it was not
+// decided.
 func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.Snapshot, d *validate.Decision, request validate.Request, hurry time.Time) (*reply, error) {
 	start := time.Now()
 	view, end, err := h.ledger.Await(ctx, r.id, hurry)
 	waits.Observe(time.Since(start).Seconds())
 	if err != nil {
-		return h.unreserved(r, request, err), nil
+		return nil, err
 	}
 	defer end()
 	// The snapshot must be newer than the view.
 	fresh, age, err := h.cluster.Snapshot()
 	if err != nil {
-		return h.unreserved(r, request, err), nil
+		return nil, err
 	}
 	request.Pending = pending(view.Open, fresh)
 	if len(request.Pending) > validate.MaxPending && !aboutNode(r.request) {
@@ -87,7 +94,8 @@ func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.
 	}
 	answer := *r
 	answer.age = age
-	if answer.decide(d); !answer.Allowed || !d.Alters || request.DryRun {
+	answer.decide(d)
+	if !answer.Allowed || !d.Alters || request.DryRun {
 		return &answer, nil
 	}
 	reservation, err := h.reservation(r, request)

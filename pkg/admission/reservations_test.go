@@ -405,3 +405,43 @@ func TestAChangeThatAltersOnlyWhatIsInFlight(t *testing.T) {
 		}
 	})
 }
+
+// A Node whose change is denied already is not allowed because others are in flight for long.
+func TestADeniedNodeIsDeniedAlsoIfTheWaitFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r := w.replica(t, "a")
+		node := labelled(5, "rack")
+		for name, c := range map[string]struct {
+			decider Decider
+			allowed bool
+		}{
+			"denied":  {always(denied()), false},
+			"allowed": {always(&validate.Decision{Allowed: true, Alters: true}), true},
+		} {
+			r.ledger.Keep(deletionOfPeer(t, "a"))
+			h := New(r, c.decider)
+			h.SetLedger(r.ledger)
+			_, end, err := r.ledger.Await(t.Context(), idOf("b"), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if got := h.Handle(ctx, node); got.Allowed != c.allowed {
+				t.Errorf("%s: allowed %t: %v", name, got.Allowed, got.Result)
+			}
+			cancel()
+			end()
+		}
+	})
+}
+
+// deletionOfPeer is the reservation of deleting a BGPPeer in version 50.
+func deletionOfPeer(t *testing.T, name string) *reserve.Reservation {
+	t.Helper()
+	r, err := reserve.New(state.Change{Before: decoded(t, peer(v3, name, goodSpec))}, "50", "jane", calico.GroupV3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

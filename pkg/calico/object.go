@@ -204,7 +204,10 @@ func Equal(a, b Object) bool {
 			return false
 		}
 	}
-	x, y := MetadataOf(a), MetadataOf(b)
+	return equalMetadata(MetadataOf(a), MetadataOf(b))
+}
+
+func equalMetadata(x, y *Metadata) bool {
 	return x != nil && y != nil && x.ID() == y.ID() && x.DeletionTimestamp == y.DeletionTimestamp &&
 		maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) && jsonEqual(x.Spec, y.Spec)
 }

@@ -38,42 +38,49 @@ func (p *Policy) violation(item any) (violation.Violation, error) {
 			return v, fmt.Errorf("violation %q: \"details\" must be an object", v.ID)
 		}
 	}
-	objects, ok := m["objects"].([]any)
-	if m["objects"] != nil && !ok {
-		return v, fmt.Errorf("violation %q: \"objects\" must be a list", v.ID)
-	}
-	for _, item := range objects {
-		o, ok := object(item)
-		if !ok {
-			return v, fmt.Errorf("violation %q: \"objects\" must contain {\"kind\", \"name\"}", v.ID)
-		}
-		v.Objects = append(v.Objects, o)
-	}
+	err = optional(&v, m)
+	return v, err
+}
+
+// optional decodes the keys that a violation may lack.
+func optional(v *violation.Violation, m map[string]any) error {
+	var ok bool
 	if v.Advisory, ok = m["advisory"].(bool); m["advisory"] != nil && !ok {
-		return v, fmt.Errorf("violation %q: \"advisory\" must be true or false", v.ID)
+		return fmt.Errorf("violation %q: \"advisory\" must be true or false", v.ID)
 	}
 	if v.Assumption, ok = m["assumption"].(string); m["assumption"] != nil && (!ok || v.Assumption == "") {
-		return v, fmt.Errorf("violation %q: \"assumption\" must be a string that is not empty", v.ID)
+		return fmt.Errorf("violation %q: \"assumption\" must be a string that is not empty", v.ID)
 	}
 	if by := m["setBy"]; by != nil {
 		o, ok := object(by)
 		if !ok {
-			return v, fmt.Errorf("violation %q: \"setBy\" must be {\"kind\", \"name\"}", v.ID)
+			return fmt.Errorf("violation %q: \"setBy\" must be {\"kind\", \"name\"}", v.ID)
 		}
 		v.SetBy = &o
 	}
+	objects, ok := m["objects"].([]any)
+	if m["objects"] != nil && !ok {
+		return fmt.Errorf("violation %q: \"objects\" must be a list", v.ID)
+	}
+	for _, item := range objects {
+		o, ok := object(item)
+		if !ok {
+			return fmt.Errorf("violation %q: \"objects\" must contain {\"kind\", \"name\"}", v.ID)
+		}
+		v.Objects = append(v.Objects, o)
+	}
 	members, ok := m["members"].([]any)
 	if m["members"] != nil && !ok {
-		return v, fmt.Errorf("violation %q: \"members\" must be a list", v.ID)
+		return fmt.Errorf("violation %q: \"members\" must be a list", v.ID)
 	}
 	for _, item := range members {
 		name, ok := item.(string)
 		if !ok {
-			return v, fmt.Errorf("violation %q: \"members\" must contain strings", v.ID)
+			return fmt.Errorf("violation %q: \"members\" must contain strings", v.ID)
 		}
 		v.Members = append(v.Members, name)
 	}
-	return v, nil
+	return nil
 }
 
 // object decodes {"kind", "name"}.

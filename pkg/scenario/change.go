@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -147,7 +148,7 @@ func (s *Scenario) stored(i int, c state.Change) (state.Change, error) {
 	meta := metadata(c.Before)
 	left := finalizers(meta)
 	if d := s.Steps[i].Delete; d != nil && d.Cascade == CascadeForeground {
-		left = append(left[:len(left):len(left)], metav1.FinalizerDeleteDependents)
+		left = append(slices.Clip(left), metav1.FinalizerDeleteDependents)
 	}
 	if len(left) == 0 {
 		return c, nil
@@ -196,6 +197,7 @@ func reviewed(c state.Change) bool {
 		return false
 	case calico.ReviewAll:
 		return true
+	case calico.ReviewBGPFields:
 	}
 	before, _ := c.Before.(*calico.Node)
 	after, _ := c.After.(*calico.Node)

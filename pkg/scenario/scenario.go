@@ -176,34 +176,39 @@ func (s *Scenario) check() []error {
 		errs = append(errs, s.fail("steps", "is empty, so the scenario tests nothing"))
 	}
 	for i := range s.Steps {
-		step, at := &s.Steps[i], fmt.Sprintf("steps[%d]", i)
-		changes := 0
-		for _, there := range []bool{step.Apply != nil, step.Patch != nil, step.Delete != nil} {
-			if there {
-				changes++
-			}
+		errs = append(errs, s.checkStep(&s.Steps[i], fmt.Sprintf("steps[%d]", i))...)
+	}
+	return errs
+}
+
+func (s *Scenario) checkStep(step *Step, at string) []error {
+	var errs []error
+	changes := 0
+	for _, there := range []bool{step.Apply != nil, step.Patch != nil, step.Delete != nil} {
+		if there {
+			changes++
 		}
-		if step.Name == "" {
-			errs = append(errs, s.fail(at+".name", "is missing"))
-		}
-		if changes != 1 {
-			errs = append(errs, s.fail(at, "must have exactly one of apply, patch and delete"))
-		}
-		if step.User == "" && len(step.Groups) > 0 {
-			errs = append(errs, s.fail(at+".user", "is missing: groups need a user"))
-		}
-		if d := step.Delete; d != nil && d.Cascade != "" && d.Cascade != CascadeForeground {
-			errs = append(errs, s.fail(at+".delete.cascade", "must be %s, is %q", CascadeForeground, d.Cascade))
-		}
-		switch e := step.Expect; {
-		case e == nil:
-		case e.Allowed == nil:
-			errs = append(errs, s.fail(at+".expect.allowed", "is missing: true or false"))
-		case *e.Allowed && (len(e.Policies) > 0 || len(e.Message) > 0):
-			errs = append(errs, s.fail(at+".expect", "must not have policies or message if allowed is true; expect warnings instead"))
-		case e.NoWarnings && len(e.Warnings) > 0:
-			errs = append(errs, s.fail(at+".expect.noWarnings", "must not be true if there are warnings"))
-		}
+	}
+	if step.Name == "" {
+		errs = append(errs, s.fail(at+".name", "is missing"))
+	}
+	if changes != 1 {
+		errs = append(errs, s.fail(at, "must have exactly one of apply, patch and delete"))
+	}
+	if step.User == "" && len(step.Groups) > 0 {
+		errs = append(errs, s.fail(at+".user", "is missing: groups need a user"))
+	}
+	if d := step.Delete; d != nil && d.Cascade != "" && d.Cascade != CascadeForeground {
+		errs = append(errs, s.fail(at+".delete.cascade", "must be %s, is %q", CascadeForeground, d.Cascade))
+	}
+	switch e := step.Expect; {
+	case e == nil:
+	case e.Allowed == nil:
+		errs = append(errs, s.fail(at+".expect.allowed", "is missing: true or false"))
+	case *e.Allowed && (len(e.Policies) > 0 || len(e.Message) > 0):
+		errs = append(errs, s.fail(at+".expect", "must not have policies or message if allowed is true; expect warnings instead"))
+	case e.NoWarnings && len(e.Warnings) > 0:
+		errs = append(errs, s.fail(at+".expect.noWarnings", "must not be true if there are warnings"))
 	}
 	return errs
 }

@@ -111,17 +111,8 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 
 	// From requests to answers.
-	reservations, err := reserve.NewConfigMap(config, process.Namespace(o.Namespace))
+	ledger, err := newLedger(ctx, mgr, store, &o, log.WithName("reservations"))
 	if err != nil {
-		return err
-	}
-	ledger := reserve.NewLedger(reservations, replica(), log.WithName("reservations"))
-	store.SetObserver(ledger)
-	if err := ledger.Load(ctx); err != nil {
-		// The first change reads them.
-		log.Error(err, "Cannot read the reservations yet")
-	}
-	if err := mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations}); err != nil {
 		return err
 	}
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
@@ -152,6 +143,21 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	running, stop := stopping.after(ctx)
 	defer stop()
 	return mgr.Start(running)
+}
+
+// newLedger returns the reservations, which the replicas share in a ConfigMap.
+func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, o *Options, log logr.Logger) (*reserve.Ledger, error) {
+	reservations, err := reserve.NewConfigMap(mgr.GetConfig(), process.Namespace(o.Namespace))
+	if err != nil {
+		return nil, err
+	}
+	ledger := reserve.NewLedger(reservations, replica(), log)
+	store.SetObserver(ledger)
+	if err := ledger.Load(ctx); err != nil {
+		// The first change reads them.
+		log.Error(err, "Cannot read the reservations yet")
+	}
+	return ledger, mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations})
 }
 
 // tryOn returns a function that evaluates a policy on the current state. Where the

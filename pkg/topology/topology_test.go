@@ -291,24 +291,24 @@ func TestDisabledPools(t *testing.T) {
 		objects []calico.Object
 		want    string // whether IPv4 needs BGP, IPv6 does, and the lists of IPv4
 	}{
-		"it was disabled later":              {[]calico.Object{pool("p", 2, nil)}, "false false [] [p]"},
-		"when is not known":                  {[]calico.Object{pool("p", 0, nil)}, "false false [] [p]"},
-		"it was created disabled":            {[]calico.Object{pool("p", 1, nil)}, "true true [] []"},
-		"it was created enabled":             {[]calico.Object{pool("p", 1, enabled)}, "true false [p] []"},
-		"it was enabled later":               {[]calico.Object{pool("p", 2, enabled)}, "true false [p] []"},
-		"it is disabled and needs no BGP":    {[]calico.Object{pool("p", 2, map[string]any{"vxlanMode": "Always"})}, "false false [] []"},
-		"it is one of several":               {[]calico.Object{pool("p", 2, nil), pool("q", 1, nil), pool("r", 4, enabled)}, "true false [r] [p]"},
-		"a change creates it":                {[]calico.Object{calico.Informed(nil, pool("p", 0, nil))}, "true true [] []"},
-		"a change of one without addresses":  {[]calico.Object{calico.Informed(pool("p", 1, nil), pool("p", 2, map[string]any{"natOutgoing": true}))}, "true true [] []"},
-		"a change disables it":               {[]calico.Object{calico.Informed(pool("p", 1, enabled), pool("p", 2, nil))}, "false false [] [p]"},
-		"a change of one with addresses":     {[]calico.Object{calico.Informed(pool("p", 2, nil), pool("p", 3, nil))}, "false false [] [p]"},
-		"a change enables one without":       {[]calico.Object{calico.Informed(pool("p", 1, nil), pool("p", 2, enabled))}, "true false [p] []"},
-		"a change that creates one for pods": {[]calico.Object{calico.Informed(nil, pool("p", 0, enabled))}, "true false [p] []"},
+		"it was disabled later":              {[]calico.Object{pool("p", 2, nil)}, "false, false, [], [p]"},
+		"when is not known":                  {[]calico.Object{pool("p", 0, nil)}, "false, false, [], [p]"},
+		"it was created disabled":            {[]calico.Object{pool("p", 1, nil)}, "true, true, [], []"},
+		"it was created enabled":             {[]calico.Object{pool("p", 1, enabled)}, "true, false, [p], []"},
+		"it was enabled later":               {[]calico.Object{pool("p", 2, enabled)}, "true, false, [p], []"},
+		"it is disabled and needs no BGP":    {[]calico.Object{pool("p", 2, map[string]any{"vxlanMode": "Always"})}, "false, false, [], []"},
+		"it is one of several":               {[]calico.Object{pool("p", 2, nil), pool("q", 1, nil), pool("r", 4, enabled)}, "true, false, [r], [p]"},
+		"a change creates it":                {[]calico.Object{calico.Informed(nil, pool("p", 0, nil))}, "true, true, [], []"},
+		"a change of one without addresses":  {[]calico.Object{calico.Informed(pool("p", 1, nil), pool("p", 2, map[string]any{"natOutgoing": true}))}, "true, true, [], []"},
+		"a change disables it":               {[]calico.Object{calico.Informed(pool("p", 1, enabled), pool("p", 2, nil))}, "false, false, [], [p]"},
+		"a change of one with addresses":     {[]calico.Object{calico.Informed(pool("p", 2, nil), pool("p", 3, nil))}, "false, false, [], [p]"},
+		"a change enables one without":       {[]calico.Object{calico.Informed(pool("p", 1, nil), pool("p", 2, enabled))}, "true, false, [p], []"},
+		"a change that creates one for pods": {[]calico.Object{calico.Informed(nil, pool("p", 0, enabled))}, "true, false, [p], []"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := compute(t, state.New(c.objects...), nil).Summary()
 			four := s.PodTraffic.IPv4
-			if got := fmt.Sprint(four.NeedsBGP, s.PodTraffic.IPv6.NeedsBGP, four.Pools, four.DisabledPools); got != c.want {
+			if got := fmt.Sprintf("%t, %t, %v, %v", four.NeedsBGP, s.PodTraffic.IPv6.NeedsBGP, four.Pools, four.DisabledPools); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})

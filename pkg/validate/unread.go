@@ -3,6 +3,7 @@ package validate
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -46,10 +47,8 @@ func unreadBy(p *policy.Policy, s *state.Snapshot) error {
 		if !Essential(u.ID()) {
 			continue
 		}
-		for _, part := range dependents[u.ID().Kind] {
-			if p.Reads(part) {
-				return &UnreadError{u}
-			}
+		if slices.ContainsFunc(dependents[u.ID().Kind], p.Reads) {
+			return &UnreadError{u}
 		}
 	}
 	return nil

@@ -149,8 +149,13 @@ type living struct{ of, live *state.Snapshot }
 // onlyDown reports whether c only touches an object that is down before and after it. It
 // is then decided in the live states alone, in which it changes nothing: what the object
 // provided is lost already. An object that stays is also decided as if it came back, because
-// Calico still configures it: its address may be that of another node.
+// Calico still configures it: its address may be that of another node. An IPPool that stays
+// is not down in this sense: Calico deletes it when no pod has an address of it, and until
+// then the pods have routes.
 func onlyDown(c state.Change) bool {
+	if c.After != nil && c.ID().Kind == calico.KindIPPool {
+		return false
+	}
 	return calico.Down(c.Before) && (c.After == nil || calico.Down(c.After))
 }
 

@@ -186,7 +186,7 @@ func (c *cluster) nodeController(t *testing.T) {
 	}
 }
 
-// creates creates Nodes with the address of another one, or without an address, as a kubelet registers.
+// creates makes Nodes with the address of another one, or without an address, as a kubelet registers.
 func (c *cluster) creates(t *testing.T, token string) {
 	t.Helper()
 	manifest := func(name, annotations string) string {

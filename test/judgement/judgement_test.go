@@ -38,6 +38,7 @@ func check(t *testing.T, r *scenario.Result) {
 }
 
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	library, err := policy.Embedded()
 	if err != nil {
 		t.Fatal(err)

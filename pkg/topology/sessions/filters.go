@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -39,7 +40,7 @@ func newFilters(s *state.Snapshot, before *Sessions) *filters {
 		f.rules[one.Name] = rules
 		f.all += fmt.Sprintf("%s %q\n", one.Name, rules)
 	}
-	f.all += fmt.Sprint(known)
+	f.all += strconv.FormatBool(known)
 	return f
 }
 

@@ -232,7 +232,7 @@ func clusters(t testing.TB) []*cluster {
 	t.Helper()
 	var out []*cluster
 	done := func(b *builder) {
-		b.cluster.ids = slices.SortedFunc(maps.Keys(b.cluster.healthy), func(x, y calico.ID) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) })
+		b.cluster.ids = slices.SortedFunc(maps.Keys(b.cluster.healthy), func(x, y calico.ID) int { return strings.Compare(x.String(), y.String()) })
 		b.findFaults()
 		out = append(out, b.cluster)
 	}
@@ -332,12 +332,13 @@ func (b *builder) findFaults() {
 			kind.id, kind.fields = id, map[string]any{path: value}
 			add(kind, "%s: %s", id, name)
 		}
-		switch id.Kind {
-		case calico.KindNode:
+		if id.Kind == calico.KindNode {
 			b.nodeFaults(id, add, change)
-		case calico.KindBGPPeer:
+		}
+		if id.Kind == calico.KindBGPPeer {
 			b.peerFaults(id, add, change)
-		case calico.KindIPPool:
+		}
+		if id.Kind == calico.KindIPPool {
 			change(fault{takes: true}, "no encapsulation", "spec vxlanMode", "Never")
 			change(fault{takes: true}, "not exported", "spec disableBGPExport", true)
 		}

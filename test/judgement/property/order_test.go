@@ -58,7 +58,7 @@ func TestDecisionsOnRandomChanges(t *testing.T) {
 			denied++
 		}
 		checkSeverities(t, d, text)
-		if criticals(engine, t, s) > 0 && criticals(engine, t, s.Apply(change)) == 0 && !d.Allowed {
+		if criticals(t, engine, s) > 0 && criticals(t, engine, s.Apply(change)) == 0 && !d.Allowed {
 			t.Errorf("a change that fixes all critical violations is denied: %s", text)
 		}
 		if round%5 == 0 {
@@ -91,7 +91,7 @@ func (c *cluster) next(r *rand.Rand, before []*fault) []*fault {
 }
 
 // criticals counts the critical violations of a state.
-func criticals(engine *validate.Engine, t *testing.T, s *state.Snapshot) int {
+func criticals(t *testing.T, engine *validate.Engine, s *state.Snapshot) int {
 	t.Helper()
 	n := 0
 	for _, v := range engine.Evaluate(t.Context(), s).Violations() {
