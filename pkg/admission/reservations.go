@@ -166,15 +166,17 @@ func (r *reply) busy(message string) *reply {
 // pending returns the changes that open reservations make to a snapshot.
 func pending(open []*reserve.Reservation, snapshot *state.Snapshot) []validate.Pending {
 	var out []validate.Pending
-	created := map[calico.ID]calico.Object{}
+	created, changed := map[calico.ID]calico.Object{}, map[calico.ID]bool{}
 	for _, r := range open {
 		c := state.Change{Before: snapshot.Get(r.ID()), After: r.After()}
 		if c.Before == nil {
 			c.Before = created[r.ID()]
 		}
-		if c.Before == nil && c.After == nil || calico.Equal(c.Before, c.After) {
-			continue // The snapshot shows the change.
+		// The snapshot shows the change, unless an earlier one is pending that this one takes back.
+		if c.Before == nil && c.After == nil || calico.Equal(c.Before, c.After) && !changed[r.ID()] {
+			continue
 		}
+		changed[r.ID()] = true
 		if c.After != nil {
 			created[r.ID()] = c.After
 		}

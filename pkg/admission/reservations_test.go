@@ -226,6 +226,34 @@ func TestALateReplicaReadsTheRecord(t *testing.T) {
 	})
 }
 
+// A deleted object that is created again is there after all changes in flight, and absent
+// between them.
+func TestPendingChangesOfOneObject(t *testing.T) {
+	x := decoded(t, peer(v3, "x", goodSpec))
+	snapshot := state.New().Apply(state.Change{After: x})
+	var open []*reserve.Reservation
+	for _, c := range []state.Change{{Before: x}, {After: x}} {
+		r, err := reserve.New(c, "50", "jane", v3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, r)
+	}
+	got := pending(open, snapshot)
+	if len(got) != 2 || got[0].After != nil || got[1].After == nil {
+		t.Fatalf("got %v", got)
+	}
+	for _, p := range got {
+		snapshot = snapshot.Apply(p.Change)
+	}
+	if snapshot.Get(idOf("x")) == nil {
+		t.Error("the object is not there")
+	}
+	if got := pending(open[1:], snapshot); len(got) != 0 {
+		t.Errorf("what the snapshot shows is pending: %v", got)
+	}
+}
+
 func TestWhatIsNotReserved(t *testing.T) {
 	dry := deletion("a")
 	dryRun := true
