@@ -20,7 +20,8 @@ import (
 // decide decides about the change of r on a snapshot. A change that alters the topology is
 // decided together with the changes in flight, and reserved if it is allowed. A change that
 // is denied is decided again if changes are in flight, because one of them may make it
-// possible. All other changes are answered at once.
+// possible. All other changes are answered at once, those that are allowed after a read of
+// the record.
 func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, request validate.Request) *reply {
 	d := h.decider.Decide(ctx, snapshot, request)
 	if !request.DryRun && h.ledger.Reviewed(request.Change, r.request.Kind.Group, func() string { return version(r.request.OldObject.Raw) }) {
@@ -37,8 +38,20 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 		first = *r
 		first.decide(h.decider.Decide(ctx, snapshot, together))
 	}
-	if first.Allowed && !first.decision.Alters || !first.Allowed && len(open) == 0 {
+	switch {
+	case first.Allowed && first.decision.Alters, !first.Allowed && len(open) > 0:
+	case !first.Allowed || request.DryRun:
 		return &first
+	default:
+		// On a snapshot that is late, a change can seem to alter nothing. Nothing is written for
+		// it, so no precondition shows that other replicas have allowed changes since.
+		behind, err := h.ledger.Refresh(ctx)
+		if err != nil {
+			return h.unreserved(r, request, err)
+		}
+		if !behind {
+			return &first
+		}
 	}
 	hurry := time.Now().Add(patience(ctx))
 	for {

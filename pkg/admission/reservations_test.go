@@ -211,6 +211,21 @@ func TestADeniedChangeWaitsForARepair(t *testing.T) {
 	})
 }
 
+// A change that seems to alter nothing on a snapshot that is late is denied because of a change
+// that another replica has allowed.
+func TestALateReplicaReadsTheRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		current, late := w.replica(t, "a", "b"), w.replica(t, "a")
+		if answer := send(t, []*replica{current}, deletion("a"))[0]; !answer.Allowed {
+			t.Fatal(toJSON(t, answer))
+		}
+		if answer := send(t, []*replica{late}, deletion("b"))[0]; answer.Allowed || answer.Result.Code != http.StatusForbidden {
+			t.Error(toJSON(t, answer))
+		}
+	})
+}
+
 // A deleted object that is created again is there after all changes in flight, and absent
 // between them.
 func TestPendingChangesOfOneObject(t *testing.T) {

@@ -1,14 +1,14 @@
 // Package reserve holds reservations: changes that were allowed and that a snapshot may not
 // show yet. The replicas share them in one object, the record.
 //
-// A change is judged on a snapshot, which follows the API server by watches. Without
-// reservations, two changes that are judged at the same moment do not see each other, and
+// A change is decided on a snapshot, which follows the API server by watches. Without
+// reservations, two changes that are decided at the same moment do not see each other, and
 // each of them may be safe only without the other.
 //
 // A replica reserves an allowed change in its memory and in the record before it answers. It
 // writes the record with the version that it has read as precondition. So when a write
-// succeeds, the replica has judged the change with all reservations of all replicas. On a
-// conflict it reads the record and judges the change again.
+// succeeds, the replica has decided the change with all reservations of all replicas. On a
+// conflict it reads the record and decides the change again.
 //
 // A reservation is open at a replica until the watch of that replica shows the outcome:
 //
@@ -22,14 +22,14 @@
 //     reservation expires after Lifetime.
 //
 // Two changes of one object can be reserved at once. At most one of them is persisted on a
-// version, but it can be either, so both stay open. A change is judged without the
+// version, but it can be either, so both stay open. A change is decided without the
 // reservations of its own object: if one of them is persisted, the change is not.
 // The same change of the same version again is the same reservation; its time starts again.
 //
 // The watch of one replica may lag behind that of another. So a replica removes a settled
 // reservation from the record only after keepSettled. In its place it leaves a mark with the
 // version of the event that settled it. A replica whose watch has not reached a mark does not
-// judge changes.
+// decide changes.
 //
 // A list does not contain what was deleted, so no event shows how reservations of these
 // objects ended. The informer knows the version of its list, and of each bookmark. When a

@@ -32,7 +32,7 @@ const (
 )
 
 // ErrConflict means that another replica reserved a change since Await: the change must be
-// judged again.
+// decided again.
 var ErrConflict = errors.New("another replica reserved a change at the same time")
 
 // ErrBusy means that the context ended while a change waited for other changes. The change can
@@ -53,7 +53,7 @@ type Ledger struct {
 	store   Store // nil if reservations are not shared
 	replica string
 	log     logr.Logger
-	// turn holds one element while a change is judged and reserved.
+	// turn holds one element while a change is decided and reserved.
 	turn chan struct{}
 
 	mu sync.Mutex
@@ -207,6 +207,27 @@ func (l *Ledger) Load(ctx context.Context) error {
 	return l.read(ctx)
 }
 
+// Refresh reads the record. It reports whether the record is another one than this replica
+// knew, or the watches have not reached its marks.
+func (l *Ledger) Refresh(ctx context.Context) (behind bool, err error) {
+	if l.store == nil {
+		return false, nil
+	}
+	l.mu.Lock()
+	known := l.version
+	l.mu.Unlock()
+	if err := l.read(ctx); err != nil {
+		return false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	behind = l.version != known
+	for _, m := range l.marks {
+		behind = behind || l.progress[m.Kind] < m.Version
+	}
+	return behind, nil
+}
+
 // settles reports whether an event settles the reservation.
 func (e *entry) settles(version uint64, exists bool) bool {
 	switch {
@@ -279,7 +300,7 @@ func (l *Ledger) expire(now time.Time) {
 	}
 }
 
-// View is what a change is judged with.
+// View is what a change is decided with.
 type View struct {
 	// Open are the open reservations of other objects, in the order in which this replica
 	// learned of them.
@@ -348,7 +369,7 @@ func (l *Ledger) Await(ctx context.Context, id calico.ID, hurry time.Time) (view
 	}
 }
 
-// wait waits until a change of id may be judged.
+// wait waits until a change of id may be decided.
 func (l *Ledger) wait(ctx context.Context, id calico.ID, hurry time.Time) error {
 	for {
 		_, wait, changed, err := l.view(id, hurry)

@@ -223,7 +223,7 @@ func TestTwoChangesOfOneVersion(t *testing.T) {
 	reserve(t, l, deletionOf(t, "a"))
 	view := reserve(t, l, reservation(t, state.Change{Before: peer(t, "a", 1), After: peer(t, "a", 2)}, "50"))
 	if len(view.Open) != 0 {
-		t.Errorf("judged with %v: at most one of both is persisted", view.Open)
+		t.Errorf("decided with %v: at most one of both is persisted", view.Open)
 	}
 	want(t, l, "DELETE a, UPDATE a")
 	l.Observe(id("a"), "51", true)
@@ -329,7 +329,7 @@ func TestChangesTakeTurns(t *testing.T) {
 		}
 		group.Wait()
 		if fmt.Sprint(got) != "[0 1 2 3]" {
-			t.Errorf("judged with %v open reservations", got)
+			t.Errorf("decided with %v open reservations", got)
 		}
 	})
 }
@@ -355,7 +355,7 @@ func TestReplicasShareReservations(t *testing.T) {
 			t.Errorf("counted %v conflicts", got)
 		}
 		if view := reserve(t, b, deletionOf(t, "y")); len(view.Open) != 1 || view.Open[0].User != "jane" || view.Open[0].Replica != "a" {
-			t.Errorf("judged with %v", view.Open)
+			t.Errorf("decided with %v", view.Open)
 		}
 		want(t, b, "DELETE x, DELETE y")
 		a.Update(m.record, m.current())
@@ -426,7 +426,7 @@ func TestAMarkReplacesAnOldReservation(t *testing.T) {
 	})
 }
 
-// A replica that starts judges at once although the record holds objects that its first list
+// A replica that starts decides at once although the record holds objects that its first list
 // does not contain, because they were created and deleted.
 func TestAReplicaStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
