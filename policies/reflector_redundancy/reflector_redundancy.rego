@@ -49,7 +49,7 @@
 #         description: |
 #           External peers that are known to pass routes on between the nodes that peer with
 #           them: names of BGPPeers, addresses, CIDRs or AS numbers. All others are
-#           judged as passing nothing on, too.
+#           also assumed to pass nothing on.
 #         default: []
 #         maxItems: 1000
 #         items:
