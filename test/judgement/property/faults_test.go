@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -53,7 +54,9 @@ type fault struct {
 	freezes bool
 	// silences means that the BGPPeer gives no half-sessions any more. alters means that one
 	// end of sessions has other settings. While a BGPPeer is silent, another one can give both
-	// ends, so that the settings of neither matter: no state has both.
+	// ends, so that the settings of neither matter: no state has both. The same setting at both
+	// ends, such as a password, fits again, so that removing it at one end is no repair: no state
+	// has two such faults with equal fields.
 	silences, alters bool
 	// with names a setting that other faults of the same setting are judged by: only one of
 	// them can be in a state. A value that fits a healthy setting is no repair while the
@@ -64,6 +67,9 @@ type fault struct {
 // clash reports whether two faults cannot be in one state.
 func (f *fault) clash(g *fault) bool {
 	if f.with != "" && f.with == g.with || f.lends && g.takes || f.takes && g.lends || f.freezes && g.freezes || f.silences && g.alters || f.alters && g.silences {
+		return true
+	}
+	if f.alters && g.alters && reflect.DeepEqual(f.fields, g.fields) {
 		return true
 	}
 	if f.id != g.id {
