@@ -30,22 +30,22 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 	}
 	first := *r
 	first.decide(d)
-	open := h.ledger.Open(r.id)
-	if first.Allowed && !d.Alters && len(open) > 0 {
+	known := h.ledger.Peek(r.id)
+	if first.Allowed && !d.Alters && len(known.Open) > 0 {
 		// It may alter the topology that a change in flight leads to.
 		together := request
-		together.Pending = pending(open, snapshot)
+		together.Pending = pending(known.Open, snapshot)
 		first = *r
 		first.decide(h.decider.Decide(ctx, snapshot, together))
 	}
 	switch {
-	case first.Allowed && first.decision.Alters, !first.Allowed && len(open) > 0:
+	case first.Allowed && first.decision.Alters, !first.Allowed && len(known.Open) > 0:
 	case !first.Allowed || request.DryRun:
 		return &first
 	default:
 		// On a snapshot that is late, a change can seem to alter nothing. Nothing is written for
 		// it, so no precondition shows that other replicas have allowed changes since.
-		behind, err := h.ledger.Refresh(ctx)
+		behind, err := h.ledger.Refresh(ctx, known)
 		if err != nil {
 			return h.unreserved(r, request, err)
 		}
@@ -95,8 +95,16 @@ func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.
 	answer := *r
 	answer.age = age
 	answer.decide(d)
-	if !answer.Allowed || !d.Alters || request.DryRun {
+	if !answer.Allowed || request.DryRun {
 		return &answer, nil
+	}
+	if !d.Alters {
+		// Nothing is written that would show that the view is out of date.
+		behind, err := h.ledger.Refresh(ctx, view)
+		if err == nil && behind {
+			err = reserve.ErrConflict
+		}
+		return &answer, err
 	}
 	reservation, err := h.reservation(r, request)
 	if err == nil {

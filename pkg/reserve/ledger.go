@@ -207,21 +207,18 @@ func (l *Ledger) Load(ctx context.Context) error {
 	return l.read(ctx)
 }
 
-// Refresh reads the record. It reports whether the record is another one than this replica
-// knew, or the watches have not reached its marks.
-func (l *Ledger) Refresh(ctx context.Context) (behind bool, err error) {
+// Refresh reads the record. It reports whether the record is another one than that of the
+// view, or the watches have not reached its marks.
+func (l *Ledger) Refresh(ctx context.Context, view View) (behind bool, err error) {
 	if l.store == nil {
 		return false, nil
 	}
-	l.mu.Lock()
-	known := l.version
-	l.mu.Unlock()
 	if err := l.read(ctx); err != nil {
 		return false, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	behind = l.version != known
+	behind = l.version != view.version
 	for _, m := range l.marks {
 		behind = behind || l.progress[m.Kind] < m.Version
 	}
@@ -310,15 +307,18 @@ type View struct {
 }
 
 // Open returns the open reservations of objects other than id.
-func (l *Ledger) Open(id calico.ID) []*Reservation {
+func (l *Ledger) Open(id calico.ID) []*Reservation { return l.Peek(id).Open }
+
+// Peek returns the view of a change of id, without waiting.
+func (l *Ledger) Peek(id calico.ID) View {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) == 0 {
-		return nil
+	view := View{version: l.version}
+	if len(l.open) > 0 {
+		l.expire(time.Now())
+		view.Open, _ = l.others(id)
 	}
-	l.expire(time.Now())
-	open, _ := l.others(id)
-	return open
+	return view
 }
 
 // others returns the open reservations of objects other than id, and the time of the
