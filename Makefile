@@ -156,13 +156,13 @@ e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
 
 .PHONY: races
 races: RACE_ROUNDS = 500
-races: races-short ## Concurrent changes against a real API server, 500 rounds of each race (half an hour)
+races: races-short ## Concurrent changes against a real API server, 500 rounds of each race (one to two hours)
 
 # The tables stay in bin/races.md. A longer run must not end at go test's limit of ten minutes.
 .PHONY: races-short
 races-short: build controlplane crds ## Concurrent changes against a real API server, RACE_ROUNDS (50) rounds of each race
 	$(step) 'races: go test ./test/races, $(RACE_ROUNDS) rounds of each race'
-	@go test $(SYSTEM) -count=1 -timeout 2h ./test/races -rounds $(RACE_ROUNDS); status=$$?; cat bin/races.md; exit $$status
+	@go test $(SYSTEM) -count=1 -timeout 3h ./test/races -rounds $(RACE_ROUNDS); status=$$?; cat bin/races.md; exit $$status
 
 .PHONY: browser
 browser: build test/browser/node_modules/.package-lock.json ## HTML reports in Chromium, with axe-core (needs chromium and npm)

@@ -19,8 +19,6 @@ import (
 // race is a way to make two changes of which only one is safe.
 type race struct {
 	name string
-	// share is the part of the rounds that it runs: a run of kubectl takes much longer than a request.
-	share int
 	// restless is true if a round does not wait until the replicas have seen the round before. Then both changes may be
 	// denied, or fail, in any number of rounds.
 	restless bool
@@ -28,21 +26,21 @@ type race struct {
 }
 
 var races = []race{
-	{name: "two BGPPeers deleted", share: 1, run: deletePeers},
-	{name: "labels of two Nodes removed", share: 1, run: unlabelNodes},
-	{name: "a BGPPeer deleted, a label removed", share: 1, run: deletePeerAndUnlabelNode},
-	{name: "DeleteCollection of BGPPeers", share: 1, run: func(ctx context.Context, c *cluster, _ int) result {
+	{name: "two BGPPeers deleted", run: deletePeers},
+	{name: "labels of two Nodes removed", run: unlabelNodes},
+	{name: "a BGPPeer deleted, a label removed", run: deletePeerAndUnlabelNode},
+	{name: "DeleteCollection of BGPPeers", run: func(ctx context.Context, c *cluster, _ int) result {
 		return together(func() error {
 			return c.peers.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 		})
 	}},
-	{name: "kubectl delete bgppeers --all", share: kubectlShare, run: func(ctx context.Context, c *cluster, _ int) result {
+	{name: "kubectl delete bgppeers --all", run: func(ctx context.Context, c *cluster, _ int) result {
 		return c.kubectl(ctx, "delete", "bgppeers", "--all")
 	}},
-	{name: "kubectl label nodes --all rr-", share: kubectlShare, run: func(ctx context.Context, c *cluster, _ int) result {
+	{name: "kubectl label nodes --all rr-", run: func(ctx context.Context, c *cluster, _ int) result {
 		return c.kubectl(ctx, "label", "nodes", "--all", reflectorLabel+"-")
 	}},
-	{name: "the first three in turn, without waiting for replicas", share: 1, restless: true, run: func(ctx context.Context, c *cluster, round int) result {
+	{name: "the first three in turn, without waiting for replicas", restless: true, run: func(ctx context.Context, c *cluster, round int) result {
 		return []func(context.Context, *cluster, int) result{deletePeers, unlabelNodes, deletePeerAndUnlabelNode}[round%3](ctx, c, round)
 	}},
 }
@@ -64,8 +62,6 @@ func deletePeerAndUnlabelNode(ctx context.Context, c *cluster, round int) result
 }
 
 const (
-	kubectlShare = 2
-	pruneShare   = 10
 	// pruneRetry is the pause before a delete is repeated.
 	pruneRetry = 500 * time.Millisecond
 	// spares is the number of BGPPeers that are deleted together.

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	rounds  = flag.Int("rounds", 50, "rounds of each race; slow races have fewer")
+	rounds  = flag.Int("rounds", 50, "rounds of each race")
 	output  = flag.String("report", "../../bin/races.md", "file for the tables of results")
 	program = flag.String("webhook", "", "the webhook's program (default bin/webhook)")
 )
@@ -79,7 +79,7 @@ func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 	t.Helper()
 	row := raceRow{setup: s.name, race: r.name}
 	began := time.Now()
-	for round := range s.rounds(r.share) {
+	for round := range *rounds {
 		result, lost, err := c.round(t.Context(), s, r, round)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
@@ -105,17 +105,14 @@ func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 	return row
 }
 
-// rounds returns the number of rounds of a race, or of harmless deletes, that runs a share of them. With a late watch
-// they are fewer, because a change waits 500 ms for the watch, and harmless deletes several times for 2 s.
-func (s setup) rounds(share int) int {
-	count := *rounds
+// prunes returns the number of rounds of harmless deletes. They are fewer than those of the races, because each deletes
+// many objects, and with a late watch waits several times for 2 s.
+func (s setup) prunes() int {
+	count := *rounds / 10
 	if s.late > 0 {
-		count = count * 2 / 5
-		if share > 1 {
-			count /= 2
-		}
+		count /= 5
 	}
-	return max(1, count/share)
+	return max(1, count)
 }
 
 // round runs one round of a race. It returns the number of changes that were persisted.
@@ -148,7 +145,7 @@ func runPrune(t *testing.T, c *cluster, s setup) pruneRow {
 		}
 	}
 	began := time.Now()
-	for round := range s.rounds(pruneShare) {
+	for round := range s.prunes() {
 		if err := c.createSpares(t.Context(), spares); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
