@@ -110,7 +110,7 @@ func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 func (s setup) rounds(share int) int {
 	count := *rounds
 	if s.late > 0 {
-		count = count * 2 / 5
+		count /= 5
 		if share > 1 {
 			count /= 2
 		}
