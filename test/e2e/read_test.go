@@ -232,7 +232,7 @@ func (c *cluster) pages(t *testing.T) {
 	if n := len(live.State.Nodes()); n != manyNodes {
 		t.Errorf("%d nodes, want %d", n, manyNodes)
 	}
-	want := "GET nodes GET nodes GET nodes GET bgpconfigurations GET bgppeers GET ippools GET felixconfigurations GET clusterinformations GET caliconodestatuses"
+	want := "GET nodes GET nodes GET nodes GET bgpconfigurations GET bgppeers GET ippools GET felixconfigurations GET clusterinformations GET ipamblocks GET caliconodestatuses"
 	if c.group == env.GroupV3 {
 		want = strings.Replace(want, "ippools", "ippools GET bgpfilters", 1)
 	}
@@ -322,7 +322,10 @@ func (c *cluster) forbids(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"kind CalicoNodeStatus was not read, so checks that depend on it are skipped: " + refused("few", "caliconodestatuses")}
+	want := []string{
+		"kind CalicoNodeStatus was not read, so checks that depend on it are skipped: " + refused("few", "caliconodestatuses"),
+		"kind IPAMBlock was not read, so checks that depend on it are skipped: " + refused("few", "ipamblocks"),
+	}
 	if c.group == env.GroupV3 {
 		want = append([]string{"kind BGPFilter was not read, so checks that depend on it are skipped: " + refused("few", "bgpfilters")}, want...)
 	}
