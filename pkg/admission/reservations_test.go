@@ -271,7 +271,7 @@ func TestWhatIsNotReserved(t *testing.T) {
 			w := newWorld()
 			r := w.replica(t, c.peers...)
 			r.Handle(t.Context(), c.request)
-			if w.store.version != 0 || len(r.ledger.Open(calico.ID{})) != 0 {
+			if w.store.version != 0 || len(r.ledger.Peek(calico.ID{}).Open) != 0 {
 				t.Errorf("%d writes", w.store.version)
 			}
 		})
@@ -295,7 +295,7 @@ func TestTwentyDeletesAreAllowedOneAfterTheOther(t *testing.T) {
 					return
 				case <-time.After(3 * time.Millisecond):
 				}
-				for _, r := range append(a.ledger.Open(calico.ID{}), b.ledger.Open(calico.ID{})...) {
+				for _, r := range append(a.ledger.Peek(calico.ID{}).Open, b.ledger.Peek(calico.ID{}).Open...) {
 					if !shown[r.ID()] {
 						shown[r.ID()] = true
 						a.shows(r.ID(), nil, fmt.Sprint(50+len(shown)))
@@ -355,7 +355,7 @@ func TestARecordThatCannotBeWritten(t *testing.T) {
 	if answer.Allowed || answer.Result.Code != http.StatusServiceUnavailable || answer.Result.Message != message {
 		t.Error(toJSON(t, answer))
 	}
-	if open := r.ledger.Open(calico.ID{}); len(open) != 0 {
+	if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 0 {
 		t.Errorf("reserved %v", open)
 	}
 	// A Node is allowed with a warning, and this replica remembers it.
@@ -363,7 +363,7 @@ func TestARecordThatCannotBeWritten(t *testing.T) {
 	if !answer.Allowed || !strings.Contains(strings.Join(answer.Warnings, "\n"), message) || answer.AuditAnnotations["decision"] != resultError {
 		t.Error(toJSON(t, answer))
 	}
-	if open := r.ledger.Open(calico.ID{}); len(open) != 1 || open[0].Name != nodeName(7) {
+	if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 1 || open[0].Name != nodeName(7) {
 		t.Errorf("reserved %v", open)
 	}
 }
@@ -380,7 +380,7 @@ func TestAnOverriddenChangeIsReserved(t *testing.T) {
 	if answer := r.Handle(t.Context(), nodeRequest(remove, lifecycle)); !answer.Allowed {
 		t.Error(toJSON(t, answer))
 	}
-	if open := r.ledger.Open(calico.ID{}); len(open) != 1 || open[0].User != lifecycle {
+	if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 1 || open[0].User != lifecycle {
 		t.Errorf("reserved %v", open)
 	}
 }
@@ -428,7 +428,7 @@ func TestAChangeThatAltersOnlyWhatIsInFlight(t *testing.T) {
 		if answer := r.Handle(t.Context(), labelled(7, "x")); !answer.Allowed || time.Since(start) < 500*time.Millisecond {
 			t.Errorf("after %s: %s", time.Since(start), toJSON(t, answer))
 		}
-		if open := r.ledger.Open(calico.ID{}); len(open) != 2 {
+		if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 2 {
 			t.Errorf("reserved %v", open)
 		}
 	})

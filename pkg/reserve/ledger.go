@@ -306,9 +306,6 @@ type View struct {
 	version string
 }
 
-// Open returns the open reservations of objects other than id.
-func (l *Ledger) Open(id calico.ID) []*Reservation { return l.Peek(id).Open }
-
 // Peek returns the view of a change of id, without waiting.
 func (l *Ledger) Peek(id calico.ID) View {
 	l.mu.Lock()

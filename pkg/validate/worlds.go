@@ -32,7 +32,8 @@ type world struct {
 
 // worlds returns the worlds of a change to s in groups. The worlds of a group contain the
 // same pending changes: first the states as configured, then, if it differs, the live
-// states. The first group contains no pending change. O(2^MaxPending) incremental
+// states. The first group contains no pending change, unless r has more than MaxPending of
+// them: the only group then contains all. O(2^MaxPending) incremental
 // evaluations; two without pending changes and objects that are down.
 func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]*world {
 	base := e.Evaluate(ctx, s)
@@ -54,21 +55,18 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]
 			alive = alive.Apply(state.LiveChange(landed[i].Change))
 		}
 		first := &world{landed: landed, configured: configured}
-		first.comparison = e.compared(ctx, base, configured, r.Change)
-		first.document = e.changeDocument(first.before, first.after, r)
+		first.comparison = e.compared(ctx, base, configured, r.Change, r)
 		if onlyDown(r.Change) && r.After != nil && liveBase.Topology != nil {
 			first.returned = func() *world {
 				w := &world{landed: landed, configured: configured, live: true}
-				w.comparison = e.compared(ctx, liveBase, alive, state.Change{After: r.After})
-				w.document = e.changeDocument(w.before, w.after, r)
+				w.comparison = e.compared(ctx, liveBase, alive, state.Change{After: r.After}, r)
 				return w
 			}
 		}
 		group := []*world{first}
 		if live {
 			second := &world{landed: landed, configured: configured, live: true}
-			second.comparison = e.compared(ctx, liveBase, alive, state.LiveChange(r.Change))
-			second.document = e.changeDocument(second.before, second.after, r)
+			second.comparison = e.compared(ctx, liveBase, alive, state.LiveChange(r.Change), r)
 			group = append(group, second)
 		}
 		out = append(out, group)
@@ -109,10 +107,10 @@ func combinations(pending []Pending) [][]Pending {
 	return out
 }
 
-// compared evaluates the states before and after c. s is the state before the change as
+// compared evaluates the states before and after c, which the change of r makes to s. s is the state before the change as
 // far as known. base is an evaluation of a similar state, from which unchanged parts are
 // reused. If the topology before the change cannot be computed, after is the same as before.
-func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapshot, c state.Change) comparison {
+func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapshot, c state.Change, r *Request) comparison {
 	before := base
 	if c.Before != nil || c.After != nil {
 		s = asKnown(s, c)
@@ -124,7 +122,7 @@ func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapsh
 	if next := s.Apply(c); next != s && before.Topology != nil {
 		after = e.evaluate(ctx, next, base.Policies, before)
 	}
-	return comparison{before: before, after: after}
+	return comparison{before: before, after: after, document: e.changeDocument(before, after, r)}
 }
 
 // livingOf returns the live state of s; see state.Snapshot.Live. The last one is cached.

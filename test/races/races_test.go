@@ -134,7 +134,7 @@ func (c *cluster) round(ctx context.Context, s setup, r race, number int) (resul
 	return made, found.lost(), err
 }
 
-// runPrune runs rounds of harmless deletes and fails the test if one of them is denied, or has to be repeated while the
+// runPrune runs rounds of harmless deletes and fails the test if one of them is denied, or must be repeated while the
 // watch is not late.
 func runPrune(t *testing.T, c *cluster, s setup) pruneRow {
 	t.Helper()
