@@ -131,12 +131,11 @@ func (e *Engine) livingOf(s *state.Snapshot) *state.Snapshot {
 	if last != nil && last.of == s {
 		return last.live
 	}
-	next := &living{of: s}
+	var before *state.Snapshot
 	if last != nil {
-		next.live = s.Live(last.live)
-	} else {
-		next.live = s.Live(nil)
+		before = last.live
 	}
+	next := &living{of: s, live: s.Live(before)}
 	e.living.Store(next)
 	return next.live
 }
