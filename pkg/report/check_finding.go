@@ -179,10 +179,10 @@ func see(found []finding) string {
 	return clean(violation.See(append(denying, others...)...))
 }
 
-// message returns the message of f, and the effect of the change if it caused f.
+// message returns the message of f, and what a denied change does if it caused f.
 func (c *Checked) message(f *finding) string {
 	text := clean(f.message)
-	if effect := c.Decision.Effect(); f.caused() && effect != "" {
+	if effect := c.Decision.Effect(); f.caused() && !c.Decision.Allowed && effect != "" {
 		text += "\n" + clean(effect)
 	}
 	return text

@@ -122,6 +122,9 @@ func writeCheckSARIF(w io.Writer, c *Check) error {
 	names := c.ruleNames()
 	for i := range c.Changes {
 		change := &c.Changes[i]
+		if line := change.notice(); line != "" {
+			run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{"note", sarifText(change.what() + ": " + clean(line))})
+		}
 		for _, f := range c.findings(change) {
 			if f.failed {
 				run.Invocations[0].ExecutionSuccessful = false
