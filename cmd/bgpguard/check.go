@@ -21,6 +21,7 @@ type checkOptions struct {
 
 	explain bool
 	quiet   bool
+	all     bool
 	output  string
 }
 
@@ -60,6 +61,7 @@ or could not be evaluated; 2 invalid input or flags.`,
 	o.addChange(f)
 	o.add(f, allPolicies)
 	f.BoolVar(&o.explain, "explain", false, "show the cause of each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
+	f.BoolVar(&o.all, "all", false, "in text, name all nodes of a violation")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "in text, skip changes that are allowed without a warning")
 	addOutput(cmd, &o.output, report.CheckFormats)
 	return cmd
@@ -98,7 +100,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout io.Write
 	if err != nil {
 		return err
 	}
-	out := &report.Check{Changes: checked, Policies: policies.Policies(), Version: version, Explain: o.explain, Quiet: o.quiet, Color: colorful(stdout)}
+	out := &report.Check{Changes: checked, Policies: policies.Policies(), Version: version, Explain: o.explain, All: o.all, Quiet: o.quiet, Color: colorful(stdout)}
 	if err := writeFormat(stdout, report.CheckFormats, o.output, out); err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ type Audit struct {
 	FailOn string
 	// Sources returns the position of an object; nil if the state is not from files.
 	Sources func(violation.Object) Source
+	// All makes Text name all nodes of a violation.
+	All bool
 	// Color makes Text use the colors of a terminal.
 	Color bool
 }

@@ -16,6 +16,8 @@ type Check struct {
 	Version string
 	// Explain adds an explanation to each violation.
 	Explain bool
+	// All makes Text name all nodes of a violation.
+	All bool
 	// Quiet makes Text skip changes without a finding.
 	Quiet bool
 	// Color makes Text use the colors of a terminal.

@@ -84,7 +84,7 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 // newly reaches, what the verdict assumes, and the action that is taken.
 func rendered(v *validate.Verdict) violation.Violation {
 	out := v.Violation
-	out.Message, out.Action, out.Assumption = v.Text(), v.Applied(), v.Assumption
+	out.Message, out.Action, out.Assumption, out.Nodes = v.Text(), v.Applied(), v.Assumption, v.Nodes()
 	return out
 }
 

@@ -41,6 +41,9 @@ func junitTest(c *Checked, rule string, found []finding) junit.Case {
 	denies, failed := false, false
 	for _, f := range found {
 		lines = append(lines, string(f.action)+": "+c.message(&f))
+		if line := nodesText(f.message, f.nodes, true); line != "" {
+			lines = append(lines, line)
+		}
 		denies = denies || (f.action == violation.Deny && !f.failed)
 		failed = failed || (f.action == violation.Deny && f.failed)
 	}

@@ -62,6 +62,11 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 			fmt.Fprintf(b, "  Audit: [%s] %s\n", clean(f.rule), clean(f.message))
 		}
 	}
+	for _, f := range found {
+		if line := nodesText(f.message, f.nodes, c.All); line != "" {
+			fmt.Fprintf(b, "  [%s] %s\n", clean(f.rule), line)
+		}
+	}
 	if line := change.notice(); line != "" {
 		fmt.Fprintf(b, "  %s\n", clean(line))
 	}
