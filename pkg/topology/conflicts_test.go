@@ -76,7 +76,7 @@ func TestGainedConflictsAgreeWithTheNaiveModel(t *testing.T) {
 		after := compute(t, now, before)
 		a, b := newNaive(old), newNaive(now)
 		for _, f := range calico.Families {
-			if before == after || !comparable(a, b, f) {
+			if before == after || !identified(a, b, f) {
 				continue
 			}
 			was := a.conflictingPeers(f)
@@ -115,8 +115,8 @@ func TestGainedConflictsAgreeWithTheNaiveModel(t *testing.T) {
 	}
 }
 
-// comparable reports whether addresses identify the nodes of both models.
-func comparable(a, b *naive, f calico.Family) bool {
+// identified reports whether addresses identify the nodes of both models.
+func identified(a, b *naive, f calico.Family) bool {
 	owners := map[netip.Addr]string{}
 	for _, m := range []*naive{a, b} {
 		seen := map[netip.Addr]bool{}

@@ -205,17 +205,22 @@ func outcome(list []rule, holds func(condition) bool) string {
 
 // document is a rule as it is in a BGPFilter.
 type document struct {
-	Action        string
-	MatchOperator string
-	CIDR          string
-	PrefixLength  *struct{ Min, Max *int }
-	Source        string
-	Interface     string
-	PeerType      string
-	Communities   *struct{ Values []string }
-	ASPathPrefix  []json.Number
-	Priority      *int
-	Operations    []json.RawMessage
+	Action        string `json:"action"`
+	MatchOperator string `json:"matchOperator"`
+	CIDR          string `json:"cidr"`
+	PrefixLength  *struct {
+		Min *int `json:"min"`
+		Max *int `json:"max"`
+	} `json:"prefixLength"`
+	Source      string `json:"source"`
+	Interface   string `json:"interface"`
+	PeerType    string `json:"peerType"`
+	Communities *struct {
+		Values []string `json:"values"`
+	} `json:"communities"`
+	ASPathPrefix []json.Number     `json:"asPathPrefix"`
+	Priority     *int              `json:"priority"`
+	Operations   []json.RawMessage `json:"operations"`
 }
 
 // parseRule returns a rule, and false if its meaning is not known.

@@ -197,7 +197,7 @@ func naiveMatches(d Direction, bits int, rule map[string]any, r route) bool {
 	cidr := netip.MustParsePrefix(rule["cidr"].(string))
 	lengths, limited := rule["prefixLength"].(map[string]any)
 	operator := rule["matchOperator"].(string)
-	matches := false
+	var matches bool
 	if strings.HasSuffix(operator, "In") {
 		lowest, highest := float64(cidr.Bits()), float64(bits)
 		if v, ok := lengths["min"].(float64); ok && v > lowest {
