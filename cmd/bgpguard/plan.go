@@ -30,10 +30,10 @@ func newPlan() *cobra.Command {
 reflectors, VXLANCrossSubnet, and eBGP per rack. The state is that of the cluster of the
 kubeconfig's current context, of --context, or of the files of -f.
 
-For each design, bgpguard computes the sessions, the delay of a start of calico-node, what
-the loss of one route reflector, zone or router isolates, which objects change, what the
-change interrupts, and which prerequisites the state meets. It recommends one, with the
-numbers behind it. The limits are those of the policies mesh-node-limit and
+For each design, bgpguard computes the sessions, the delay of a start of calico-node,
+what the loss of one route reflector, zone or router isolates, which objects change, what
+the changes interrupt, and which prerequisites the state meets. It recommends one design,
+with the numbers behind it. The limits are those of the policies mesh-node-limit and
 reflector-redundancy.
 
 The command changes nothing.
