@@ -17,6 +17,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Goal names a design: a way to carry the routes to pods.
@@ -24,10 +25,10 @@ type Goal string
 
 // The designs.
 const (
-	MeshTimers       Goal = "mesh-timers"
-	RouteReflectors  Goal = "route-reflectors"
-	VXLANCrossSubnet Goal = "vxlan-cross-subnet"
-	PerRack          Goal = "per-rack"
+	MeshTimers       = "mesh-timers"
+	RouteReflectors  = "route-reflectors"
+	VXLANCrossSubnet = "vxlan-cross-subnet"
+	PerRack          = "per-rack"
 )
 
 // Goals lists the designs, the one with the fewest changes first.
@@ -146,7 +147,7 @@ const TunedRestartTime = "30s"
 // that is not possible has unmet prerequisites and no changes. The error is about the
 // options. O(nodes log nodes).
 func Design(goal Goal, s *state.Snapshot, t *topology.Topology, o DesignOptions) (*Target, error) {
-	b := &builder{Target: &Target{Goal: goal}, s: s, summary: t.Summary(), o: o, limits: o.limits()}
+	b := &designer{Target: &Target{Goal: goal}, s: s, summary: t.Summary(), o: o, limits: o.limits()}
 	var err error
 	switch goal {
 	case MeshTimers:
@@ -169,8 +170,8 @@ func Design(goal Goal, s *state.Snapshot, t *topology.Topology, o DesignOptions)
 	return b.Target, nil
 }
 
-// builder collects the parts of a Target.
-type builder struct {
+// designer collects the parts of a Target.
+type designer struct {
 	*Target
 
 	s       *state.Snapshot // after the changes so far
@@ -180,7 +181,7 @@ type builder struct {
 }
 
 // change appends a change to the object, or its creation.
-func (b *builder) change(o calico.Object) {
+func (b *designer) change(o calico.Object) {
 	if before := b.s.Get(o.ID()); !calico.Equal(before, o) {
 		c := state.Change{Before: before, After: o}.Informed()
 		b.Changes, b.s = append(b.Changes, c), b.s.Apply(c)
@@ -189,7 +190,7 @@ func (b *builder) change(o calico.Object) {
 
 // withSpec returns an object of the state with fields of its spec set, or unset for nil. It
 // creates an object that is absent.
-func (b *builder) withSpec(kind calico.Kind, name string, fields map[string]any) (calico.Object, error) {
+func (b *designer) withSpec(kind calico.Kind, name string, fields map[string]any) (calico.Object, error) {
 	document := calico.Manifest(b.s.Get(calico.ID{Kind: kind, Name: name}))
 	if document == nil {
 		document = map[string]any{"apiVersion": calico.APIVersionV3, "kind": string(kind), "metadata": map[string]any{"name": name}}
@@ -213,7 +214,7 @@ func (b *builder) withSpec(kind calico.Kind, name string, fields map[string]any)
 
 // meshOff turns the mesh off. The API server rejects its password and restart time in an
 // object that turns the mesh off (CEL rules of BGPConfiguration since v3.32).
-func (b *builder) meshOff() error {
+func (b *designer) meshOff() error {
 	if !b.summary.Mesh.Enabled {
 		return nil
 	}
@@ -227,7 +228,7 @@ func (b *builder) meshOff() error {
 }
 
 // meshTimers keeps or turns on the mesh, with a shorter graceful restart time.
-func (b *builder) meshTimers() error {
+func (b *designer) meshTimers() error {
 	fields := map[string]any{"nodeMeshMaxRestartTime": TunedRestartTime}
 	if !b.summary.Mesh.Enabled {
 		fields["nodeToNodeMeshEnabled"] = true
@@ -254,7 +255,7 @@ func (b *builder) meshTimers() error {
 }
 
 // needVersion adds the version of Calico as a prerequisite.
-func (b *builder) needVersion(major, minor int, what string) {
+func (b *designer) needVersion(major, minor int, what string) {
 	have := b.summary.CalicoVersion
 	parts := strings.SplitN(have, ".", 3)
 	if len(parts) < 2 {
@@ -272,7 +273,7 @@ func (b *builder) needVersion(major, minor int, what string) {
 
 // hasReflectors reports whether every node has sessions to two route reflectors in each
 // family in which nodes have addresses.
-func (b *builder) hasReflectors() bool {
+func (b *designer) hasReflectors() bool {
 	any := false
 	for _, f := range calico.Families {
 		r := b.summary.Reflectors.In(f)
@@ -291,7 +292,7 @@ func (b *builder) hasReflectors() bool {
 // off. The BGPPeers come first: while no node has the label and a cluster ID, they do
 // nothing. A node that becomes a route reflector leaves the mesh and has its BGPPeer
 // sessions at once. When all of them serve, the mesh goes off and no route depends on it.
-func (b *builder) routeReflectors() error {
+func (b *designer) routeReflectors() error {
 	if b.hasReflectors() {
 		for _, n := range b.s.Nodes() {
 			if n.RouteReflector() {
@@ -348,7 +349,7 @@ type chosen struct {
 
 // choose selects the route reflectors: among them first nodes that are some already, then
 // nodes with ReflectorLabel, then control plane nodes; and one zone after the other.
-func (b *builder) choose() ([]chosen, error) {
+func (b *designer) choose() ([]chosen, error) {
 	var selector *calico.Selector
 	if b.o.Select != "" {
 		var err error
@@ -411,7 +412,7 @@ func (b *builder) choose() ([]chosen, error) {
 	return out, nil
 }
 
-func (b *builder) hasFamily(f calico.Family) bool {
+func (b *designer) hasFamily(f calico.Family) bool {
 	return slices.ContainsFunc(b.s.Nodes(), func(n *calico.Node) bool { return n.SpeaksBGP(f) })
 }
 
@@ -430,7 +431,7 @@ func rank(n *calico.Node) int {
 }
 
 // perZone reports whether each zone gets route reflectors of its own.
-func (b *builder) perZone(sizes map[string]int, zones []string, speakers int) bool {
+func (b *designer) perZone(sizes map[string]int, zones []string, speakers int) bool {
 	if len(zones) < 2 || zones[0] == "" {
 		return false
 	}
@@ -455,7 +456,7 @@ func enough(nodes int, zones []string) int {
 
 // spread takes the best node of each zone in turn. Nodes with a better rank come before
 // further zones, so that dedicated nodes in one zone are not ignored.
-func (b *builder) spread(byZone map[string][]*calico.Node, zones []string, number int) []chosen {
+func (b *designer) spread(byZone map[string][]*calico.Node, zones []string, number int) []chosen {
 	var out []chosen
 	next := map[string]int{}
 	for len(out) < number {
@@ -476,7 +477,7 @@ func (b *builder) spread(byZone map[string][]*calico.Node, zones []string, numbe
 }
 
 // describe adds what the choice means.
-func (b *builder) describe(list []chosen, sizes map[string]int, zones []string, speakers, number int) {
+func (b *designer) describe(list []chosen, sizes map[string]int, zones []string, speakers, number int) {
 	names := make([]string, len(list))
 	used, plane := map[string]bool{}, 0
 	for i, c := range list {
@@ -523,7 +524,7 @@ const isReflector = "has(" + ReflectorLabel + ")"
 
 // reflectorPeer sets the BGPPeer between nodes and route reflectors. It keeps the password
 // and the restart time of the mesh.
-func (b *builder) reflectorPeer(name, local, remote string) error {
+func (b *designer) reflectorPeer(name, local, remote string) error {
 	fields := map[string]any{"nodeSelector": local, "peerSelector": remote}
 	if c := b.s.BGPConfiguration(calico.Default); c != nil && c.MeshEnabled() {
 		if v := c.Spec["nodeMeshPassword"]; v != nil {
@@ -541,7 +542,7 @@ func (b *builder) reflectorPeer(name, local, remote string) error {
 }
 
 // peerName returns name, or name with a number if a BGPPeer of another purpose has it.
-func (b *builder) peerName(name, remote string) string {
+func (b *designer) peerName(name, remote string) string {
 	for i := 1; ; i++ {
 		try := name
 		if i > 1 {
@@ -587,7 +588,7 @@ func reflectorNode(n *calico.Node, clusterID string) (calico.Object, error) {
 
 // vxlan moves every IPPool that needs BGP to VXLAN, whose routes Felix programs, and then
 // turns the mesh off.
-func (b *builder) vxlan() error {
+func (b *designer) vxlan() error {
 	pools, disabled := 0, 0
 	for _, p := range b.s.IPPools() {
 		if !p.Routed || p.VXLANMode != string(v3.VXLANModeNever) {
@@ -633,12 +634,12 @@ func (b *builder) vxlan() error {
 	return b.meshOff()
 }
 
-func (b *builder) external() int {
+func (b *designer) external() int {
 	return b.summary.Sessions.IPv4.External + b.summary.Sessions.IPv6.External
 }
 
 // subnets counts the networks of the nodes: traffic within one is not encapsulated.
-func (b *builder) subnets() {
+func (b *designer) subnets() {
 	for _, f := range calico.Families {
 		networks, unknown := map[netip.Prefix]bool{}, 0
 		for _, n := range b.s.Nodes() {
@@ -664,12 +665,12 @@ func (b *builder) subnets() {
 // perRack leaves the routes to the external peers of each node and turns the mesh off. Nodes
 // of one AS number accept each other's routes from a router only if their AS number may
 // occur in the path.
-func (b *builder) perRack() error {
+func (b *designer) perRack() error {
 	var peers []*calico.BGPPeer
 	external := map[uint32]bool{}
 	for _, p := range b.s.BGPPeers() {
 		s := b.summary.BGPPeers[p.Name]
-		if s == nil || s.Scope != "external" || s.LocalNodes == 0 {
+		if s == nil || s.Scope != sessions.ScopeExternal || s.LocalNodes == 0 {
 			continue
 		}
 		peers, external[p.ASNumber] = append(peers, p), true
