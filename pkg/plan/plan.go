@@ -19,25 +19,15 @@ import (
 // Kind is the kind of a plan in JSON. Its API version is that of a BGPPolicy.
 const Kind = "Plan"
 
-// The targets of plans. Any other target is a file or directory with the wanted state.
-const (
-	RouteReflectors  = "route-reflectors"
-	VXLANCrossSubnet = "vxlan-cross-subnet"
-	MeshTimers       = "mesh-timers"
-	PerRack          = "per-rack"
-	// Desired is the target of a plan whose end is described by files.
-	Desired = "desired"
-)
-
-// Targets lists the targets that bgpguard designs.
-var Targets = []string{RouteReflectors, VXLANCrossSubnet, MeshTimers, PerRack}
+// Desired is the target of a plan whose end is described by files. The others are Goals.
+const Desired = "desired"
 
 // Plan is a sequence of steps from the state of a cluster to another one. Each step is
 // allowed after those before it.
 type Plan struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
-	// Target is RouteReflectors, VXLANCrossSubnet, MeshTimers, PerRack or Desired.
+	// Target is one of Goals, or Desired.
 	Target string `json:"target"`
 	Title  string `json:"title"`
 	// Cluster is the name of the cluster, "" for files. Version is that of bgpguard.
@@ -61,8 +51,6 @@ type Plan struct {
 type Reflector struct {
 	Node string `json:"node"`
 	Zone string `json:"zone"`
-	// Why says why the node was chosen.
-	Why string `json:"why"`
 	// ClusterID is its cluster ID after the plan.
 	ClusterID string `json:"clusterID"`
 	// Sessions counts its sessions after the plan, over both families.

@@ -18,15 +18,15 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// Status is how far a step is.
-type Status string
+// Progress is how far a step is.
+type Progress string
 
-// The statuses of a step.
+// The progress of a step.
 const (
-	Done    Status = "done"    // all its objects are as after the step
-	Partly  Status = "partly"  // some of its objects are
-	Open    Status = "open"    // none of them is
-	Drifted Status = "drifted" // an object is neither as before nor as after the step
+	Done    Progress = "done"    // all its objects are as after the step
+	Partly  Progress = "partly"  // some of its objects are
+	Open    Progress = "open"    // none of them is
+	Drifted Progress = "drifted" // an object is neither as before nor as after the step
 )
 
 // Waited is whether the wait after a step is over.
@@ -66,9 +66,9 @@ type Verification struct {
 
 // StepStatus is the status of a step.
 type StepStatus struct {
-	Number int    `json:"number"`
-	Title  string `json:"title"`
-	Status Status `json:"status"`
+	Number int      `json:"number"`
+	Title  string   `json:"title"`
+	Status Progress `json:"status"`
 }
 
 // Ready reports that the next step can be made, or that all are done: nothing drifted, the

@@ -21,9 +21,9 @@ func writePlanMarkdown(w io.Writer, p *Plan) error {
 		markdownRow(&b, row, false)
 	}
 	if len(p.Reflectors) > 0 {
-		markdownRow(&b, []string{"route reflector", "zone", "cluster ID", "sessions", "why"}, true)
+		markdownRow(&b, []string{"route reflector", "zone", "cluster ID", "sessions"}, true)
 		for _, r := range p.Reflectors {
-			markdownRow(&b, []string{r.Node, r.Zone, r.ClusterID, number(r.Sessions), r.Why}, false)
+			markdownRow(&b, []string{r.Node, r.Zone, r.ClusterID, number(r.Sessions)}, false)
 		}
 	}
 	markdownItems(&b, "Choices", p.Choices)

@@ -77,7 +77,7 @@ func writePlanText(w io.Writer, p *Plan) error {
 		if r.Zone != "" {
 			zone = " in zone " + clean(r.Zone)
 		}
-		fmt.Fprintf(&b, "  route reflector %s%s, cluster ID %s, %s: it %s\n", clean(r.Node), zone, r.ClusterID, Count(r.Sessions, "session"), clean(r.Why))
+		fmt.Fprintf(&b, "  route reflector %s%s, cluster ID %s, %s\n", clean(r.Node), zone, r.ClusterID, Count(r.Sessions, "session"))
 	}
 	lines(&b, "Choices:", p.Choices, "  - ")
 	for i := range p.Steps {
@@ -117,7 +117,7 @@ func writePlanStatusText(w io.Writer, v *PlanStatus) error {
 	var b strings.Builder
 	paint := painter(v.Color)
 	fmt.Fprintf(&b, "%s: %s, %s of %s made\n", clean(v.Title), clean(subject(v.Cluster)), number(v.Made), Count(len(v.Steps), "step"))
-	colors := map[plan.Status]string{plan.Done: green, plan.Partly: yellow, plan.Drifted: red}
+	colors := map[plan.Progress]string{plan.Done: green, plan.Partly: yellow, plan.Drifted: red}
 	for _, s := range v.Steps {
 		status := fmt.Sprintf("%-7s", string(s.Status))
 		if c := colors[s.Status]; c != "" {

@@ -17,7 +17,7 @@ func mesh(t testing.TB, n int, more ...calico.Object) *state.Snapshot {
 	for i := range n {
 		tweaks := []calicotest.Tweak{calicotest.Label(zoneLabel, string(rune('a'+i%3)))}
 		if i < 3 {
-			tweaks = append(tweaks, calicotest.Label(controlPlaneLabel, ""))
+			tweaks = append(tweaks, calicotest.Label("node-role.kubernetes.io/control-plane", ""))
 		}
 		objects = append(objects, calicotest.NumberedNode(t, i, tweaks...))
 	}
@@ -29,7 +29,7 @@ func input(t testing.TB, s *state.Snapshot) Input {
 }
 
 func TestToRouteReflectors(t *testing.T) {
-	p, err := ToRouteReflectors(t.Context(), input(t, mesh(t, 800)), ReflectorOptions{})
+	p, err := To(t.Context(), input(t, mesh(t, 800)), RouteReflectors, DesignOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
