@@ -11,6 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Comparison compares the designs for one cluster.
@@ -51,6 +52,8 @@ type Option struct {
 	Prerequisites []Prerequisite `json:"prerequisites"`
 	// Facts are the sessions and delays of the design.
 	Facts *Facts `json:"facts"`
+	// Impact is what all changes of the design do together, nil if it is not possible.
+	Impact *topology.Impact `json:"impact"`
 	// Interruption is what pods notice of the change itself, in one sentence.
 	Interruption string `json:"interruption"`
 }
@@ -71,6 +74,10 @@ type Facts struct {
 	// is the first node with this number.
 	Fullest     int    `json:"fullest"`
 	FullestNode string `json:"fullestNode"`
+	// Usual is the number of half-sessions that most nodes that are no route reflector have
+	// in one family, UsualNodes the number of these nodes.
+	Usual      int `json:"usual"`
+	UsualNodes int `json:"usualNodes"`
 	// NeedsBGP reports whether pod traffic between nodes needs BGP.
 	NeedsBGP bool `json:"podTrafficNeedsBGP"`
 	// Start has the delays of a start of calico-node.
@@ -87,11 +94,16 @@ const (
 	AllUp         = "all nodes are up"
 	NodeDown      = "one node is down"
 	ReflectorDown = "one route reflector is down"
+	RouterDown    = "one router is down"
 )
+
+// recoveryWait is how long, in seconds, a starting BIRD waits for a peer that does not answer
+// (BIRD 1.6, proto/nest.c: 240; Calico does not set it).
+const recoveryWait = 240
 
 // Start is how long a node has no routes after a start of calico-node.
 type Start struct {
-	// When is AllUp, NodeDown or ReflectorDown.
+	// When is AllUp, NodeDown, ReflectorDown or RouterDown.
 	When string `json:"when"`
 	// Seconds is the delay of the nodes concerned, Nodes their number: with AllUp all nodes,
 	// else those that wait for the node that is down. All others start as with AllUp.
@@ -232,7 +244,7 @@ func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Top
 		out.Prerequisites = append(out.Prerequisites, Prerequisite{Unmet, fmt.Sprintf("sessions for every node: %s would have no route to any other node", text.Count(facts.Isolated, "node"))})
 		return out, nil
 	}
-	out.Facts = facts
+	out.Facts, out.Impact = facts, computed.Impact(t)
 	out.Interruption = interruption(target, out)
 	return out, nil
 }
@@ -276,6 +288,11 @@ func factsOf(ctx context.Context, s *state.Snapshot, t *topology.Topology) (*Fac
 		out.External += in.External
 		if in.Most > out.Fullest {
 			out.Fullest, out.FullestNode = in.Most, in.MostNode
+		}
+		for _, load := range in.Load {
+			if load.Nodes > out.UsualNodes {
+				out.Usual, out.UsualNodes = load.Sessions, load.Nodes
+			}
 		}
 		if p := summary.PodTraffic.In(f); hasFamily(s, f) && (p.NeedsBGP || len(p.DisabledPools) > 0) {
 			out.NeedsBGP = true
@@ -342,7 +359,21 @@ func (l *laboratory) starts() error {
 		l.out.Start = append(l.out.Start, Start{when, down.Summary().Convergence.Start.Seconds, len(peers)})
 	}
 	slices.SortFunc(l.out.Start[1:], func(a, b Start) int { return cmp.Compare(a.When, b.When) })
+	if router := l.busiestRouter(); router > 0 {
+		l.out.Start = append(l.out.Start, Start{RouterDown, recoveryWait, router})
+	}
 	return nil
+}
+
+// busiestRouter is the highest number of nodes that peer with an external peer by one BGPPeer.
+func (l *laboratory) busiestRouter() int {
+	out := 0
+	for _, p := range l.t.Summary().BGPPeers {
+		if p.Scope == sessions.ScopeExternal {
+			out = max(out, p.LocalNodes)
+		}
+	}
+	return out
 }
 
 // ready returns the node with another condition Ready.
@@ -421,7 +452,7 @@ func (l *laboratory) routers() {
 	worst := Loss{Kind: LossRouter}
 	summary := l.t.Summary()
 	for _, p := range summary.BGPPeers {
-		if p.Scope == "external" && p.LocalNodes > 0 {
+		if p.Scope == sessions.ScopeExternal && p.LocalNodes > 0 {
 			worst.Of++
 		}
 	}

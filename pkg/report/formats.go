@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
+	"github.com/bgpguard/bgpguard/pkg/plan"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/text"
@@ -88,6 +89,14 @@ var (
 		{Text, "one line per field", writeVersionText},
 		{JSON, "an object with the same fields", func(w io.Writer, v *Version) error { return text.JSON(w, v) }},
 		{YAML, "the same data as json", func(w io.Writer, v *Version) error { return text.YAML(w, v) }},
+	}
+
+	// DesignFormats are those of "bgpguard plan" without --to.
+	DesignFormats = Formats[*plan.Comparison]{
+		{Text, "the recommendation, a table, then each design with its prerequisites", writeDesignsText},
+		{JSON, "the same data; the schema is pkg/report/designs.schema.json", func(w io.Writer, c *plan.Comparison) error { return text.JSON(w, c) }},
+		{YAML, "the same data as json", func(w io.Writer, c *plan.Comparison) error { return text.YAML(w, c) }},
+		{Markdown, "for issues and wikis", writeDesignsMarkdown},
 	}
 
 	// PolicyListFormats are those of "bgpguard policy list".

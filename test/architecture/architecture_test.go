@@ -86,7 +86,7 @@ var floors = []floor{
 		{"pkg/report/picture", "pictures of a topology; the only package that links the layout library", "pkg/topology", "drawing"},
 		{
 			"pkg/report", "the output of each command; the table of formats",
-			"pkg/audit pkg/author pkg/calico pkg/health pkg/openreports pkg/policy pkg/report/junit pkg/report/picture pkg/scenario pkg/state pkg/topology pkg/validate", "",
+			"pkg/audit pkg/author pkg/calico pkg/health pkg/openreports pkg/plan pkg/policy pkg/report/junit pkg/report/picture pkg/scenario pkg/state pkg/topology pkg/validate", "",
 		},
 	}},
 	{"clusters", []row{
