@@ -69,11 +69,11 @@ type Figures struct {
 	MostNode string `json:"mostNode"`
 	// Start is the longest time without routes after a start of calico-node in this state.
 	Start topology.Delay `json:"start"`
-	// Isolated counts the nodes, with transit by external peers, that have no routes to or
-	// from all others, in the family with more of them.
-	Isolated int `json:"isolated"`
-	// NeedsBGP reports that pod traffic between nodes needs BGP in one family.
+	// NeedsBGP reports that pod traffic between nodes needs BGP in one family. Isolated counts
+	// the nodes that have no routes to or from all others, with transit by external peers, in
+	// the family that needs BGP and has more of them.
 	NeedsBGP bool `json:"needsBGP"`
+	Isolated int  `json:"isolated"`
 }
 
 // Step is a change, or several that belong together, with what to wait for.
@@ -213,7 +213,7 @@ func (b *builder) add(step Step) error {
 				return &DeniedError{step.Title, change.ID(), d}
 			}
 			for _, w := range d.Warnings() {
-				if !slices.Contains(step.Warnings, w) {
+				if !strings.HasSuffix(w, validate.BeforeChange) && !slices.Contains(step.Warnings, w) {
 					step.Warnings = append(step.Warnings, w)
 				}
 			}
@@ -266,7 +266,7 @@ func (b *builder) denyBack(step *Step, before *state.Snapshot) (string, error) {
 		if id.Kind.Info().Review != calico.ReviewNone {
 			d := b.Engine.Decide(b.ctx, now, validate.Request{Change: c, User: b.User, Groups: b.Groups})
 			if !d.Allowed {
-				return d.Message(), b.ctx.Err()
+				return denial(d.Message()), b.ctx.Err()
 			}
 		}
 		now = now.Apply(c)
@@ -316,8 +316,9 @@ func figures(t *topology.Topology) Figures {
 		if one.Most > f.Most {
 			f.Most, f.MostNode = one.Most, one.MostNode
 		}
-		f.NeedsBGP = f.NeedsBGP || s.PodTraffic.In(family).NeedsBGP && s.Nodes.BGP > 0
-		f.Isolated = max(f.Isolated, routes.WithTransit.Isolated.Nodes)
+		if s.PodTraffic.In(family).NeedsBGP && routes.WithTransit.Nodes > 0 {
+			f.NeedsBGP, f.Isolated = true, max(f.Isolated, routes.WithTransit.Isolated.Nodes)
+		}
 	}
 	return f
 }

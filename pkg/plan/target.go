@@ -225,14 +225,8 @@ func watch(s *state.Snapshot, nodes []string) Step {
 		Why:  "calico-node writes the sessions of its node into a CalicoNodeStatus, which \"bgpguard plan verify\" and the waits of the next steps read.",
 		Wait: Wait{Text: "Nothing to wait for."},
 	}
-	reported := map[string]bool{}
-	for _, status := range s.NodeStatuses() {
-		if status.BGP && status.UpdatePeriod != nil && *status.UpdatePeriod > 0 {
-			reported[status.Node] = true
-		}
-	}
 	for _, n := range nodes {
-		if !reported[n] {
+		if !reports(s, n) {
 			step.Edits = append(step.Edits, Edit{Kind: string(calico.KindCalicoNodeStatus), Name: n, Object: map[string]any{
 				"apiVersion": version(s), "kind": string(calico.KindCalicoNodeStatus), "metadata": map[string]any{"name": n},
 				"spec": map[string]any{"node": n, "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": 10},

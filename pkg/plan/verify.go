@@ -155,6 +155,8 @@ func laterMade(p *Plan, i int, id calico.ID, s *state.Snapshot) bool {
 func (e *Edit) isMade(s *state.Snapshot) bool {
 	o := s.Get(e.ID())
 	switch {
+	case e.ID().Kind == calico.KindCalicoNodeStatus:
+		return reports(s, e.Name)
 	case e.Delete:
 		return o == nil
 	case o == nil:
@@ -166,10 +168,20 @@ func (e *Edit) isMade(s *state.Snapshot) bool {
 	}
 }
 
+// reports reports whether a CalicoNodeStatus requests the sessions of a node and their updates,
+// whatever its name and its other classes are.
+func reports(s *state.Snapshot, node string) bool {
+	return slices.ContainsFunc(s.NodeStatuses(), func(status *calico.NodeStatus) bool {
+		return status.Node == node && status.BGP && status.UpdatePeriod != nil && *status.UpdatePeriod > 0
+	})
+}
+
 // isOpen reports whether the object is as before the edit.
 func (e *Edit) isOpen(s *state.Snapshot) bool {
 	o := s.Get(e.ID())
 	switch {
+	case e.ID().Kind == calico.KindCalicoNodeStatus:
+		return !reports(s, e.Name)
 	case e.Patch != nil:
 		return o != nil && same(under(calico.Manifest(o), e.Patch), e.Before)
 	case e.Before == nil || o == nil:
@@ -251,18 +263,14 @@ func healthOf(s *state.Snapshot, t *topology.Topology, nodes []string, now time.
 			s = s.Apply(state.Change{Before: status})
 		}
 	}
-	return health.Compare(s, t, now)
+	return health.Compare(s.Knowing(calico.KindCalicoNodeStatus), t, now)
 }
 
 // unknownOf lists what is not known about the sessions of nodes.
 func unknownOf(h *health.Health, s *state.Snapshot, nodes []string) []string {
-	reports := map[string]bool{}
-	for _, status := range s.NodeStatuses() {
-		reports[status.Node] = reports[status.Node] || status.BGP
-	}
 	var out []string
 	for _, n := range nodes {
-		if !reports[n] {
+		if !reports(s, n) {
 			out = append(out, fmt.Sprintf("%s: the state has no CalicoNodeStatus of class BGP; run \"calicoctl node status\" on the node", n))
 		}
 	}
