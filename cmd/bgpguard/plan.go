@@ -33,10 +33,10 @@ func newPlan() *cobra.Command {
 reflectors, VXLANCrossSubnet, and eBGP per rack. The state is that of the cluster of the
 kubeconfig's current context, of --context, or of the files of -f.
 
-For each design, bgpguard computes the sessions, the delay of a start of calico-node, what
-the loss of one route reflector, zone or router isolates, which objects change, what the
-change interrupts, and which prerequisites the state meets. It recommends one, with the
-numbers behind it. The limits are those of the policies mesh-node-limit and
+For each design, bgpguard computes the sessions, the delay of a start of calico-node,
+what the loss of one route reflector, zone or router isolates, which objects change,
+what the change interrupts, and which prerequisites the state meets. It recommends one,
+with the numbers behind it. The limits are those of the policies mesh-node-limit and
 reflector-redundancy.
 
 With --to, plan the way to a design, or to the objects in a file or directory: numbered
@@ -57,8 +57,8 @@ The formats of -o:
 The formats of -o with --to:
 ` + report.PlanFormats.Help() + `
 
-Exit code: 0 success; 1 the policies deny a step, or there is no order of allowed changes;
-2 invalid input or flags, or the cluster could not be read.`,
+Exit code: 0 success; 1 the policies deny a step, or there is no order of allowed
+changes; 2 invalid input or flags, or the cluster could not be read.`,
 		Example: `  bgpguard plan
   bgpguard plan --context prod -o markdown
   bgpguard plan -f cluster.yaml -o json | jq .recommendation

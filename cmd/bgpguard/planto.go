@@ -30,7 +30,7 @@ func (o *planOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "`design` to plan: "+strings.Join(designs(), ", ")+", or a file or directory with the wanted objects")
 	f.IntVar(&o.design.Reflectors, "reflectors", 0, "`number` of route reflectors, of each zone with --per-zone (default: chosen by the number of nodes and zones)")
-	f.StringVar(&o.design.Select, "select", "", "Calico `selector` of the nodes that may become route reflectors (default: all)")
+	f.StringVar(&o.design.Select, "select", "", "`selector` of Calico for the nodes that may become route reflectors (default: all)")
 	f.BoolVar(&o.design.PerZone, "per-zone", false, "give each zone route reflectors of its own")
 	f.BoolVar(&o.prune, "prune", false, "delete the objects that the wanted objects of --to do not have, of the same kinds; never Nodes")
 	complete(cmd, "to", designs())

@@ -17,8 +17,8 @@ func newPlanVerify() *cobra.Command {
 		Use:   "verify DIR [-f STATE | --context CONTEXT]",
 		Short: "Show at which step of a plan a cluster is",
 		Long: `Show at which step of a plan a cluster is: which steps are made, whether the wait after
-the last one is over, whether the cluster differs from the plan, and whether the policies
-still allow the next step. DIR is the directory that "bgpguard plan --to ... -o DIR" wrote.
+the last one is over, whether the cluster differs from the plan, and whether the
+policies still allow the next step. DIR is a directory that "bgpguard plan --to" wrote.
 
 A wait is over when the CalicoNodeStatuses of its nodes report all half-sessions as
 established. Without them it is unknown. The age of CalicoNodeStatuses in files is
