@@ -52,10 +52,21 @@ type Option struct {
 	Prerequisites []Prerequisite `json:"prerequisites"`
 	// Facts are the sessions and delays of the design.
 	Facts *Facts `json:"facts"`
-	// Impact is what all changes of the design do together, nil if it is not possible.
-	Impact *topology.Impact `json:"impact"`
-	// Interruption is what pods notice of the change itself, in one sentence.
-	Interruption string `json:"interruption"`
+	// Interruption is what pods notice of the changes, nil if the design is not possible.
+	Interruption *Interruption `json:"interruption"`
+}
+
+// Interruption is what pods notice of changes that are made one after the other.
+type Interruption struct {
+	// Changes counts the changes that interrupt routes, Nodes the nodes that one of them
+	// interrupts, the highest number.
+	Changes int `json:"changes"`
+	Nodes   int `json:"nodes"`
+	// Seconds is the usual time without routes on these nodes, AtWorst the longest.
+	Seconds int `json:"seconds"`
+	AtWorst int `json:"atWorst"`
+	// Text says it in one sentence.
+	Text string `json:"text"`
 }
 
 // Number is the number of objects of a kind that change.
@@ -171,7 +182,7 @@ func Compare(ctx context.Context, s *state.Snapshot, t *topology.Topology, o Des
 	}
 	out.Now = *now
 	for _, goal := range Goals {
-		option, err := optionOf(ctx, goal, s, t, o)
+		option, err := optionOf(ctx, goal, s, t, now, o)
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +218,7 @@ func current(s *topology.Summary) Goal {
 	return ""
 }
 
-func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Topology, o DesignOptions) (*Option, error) {
+func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Topology, now *Facts, o DesignOptions) (*Option, error) {
 	target, err := Design(goal, s, t, o)
 	if err != nil {
 		return nil, err
@@ -239,39 +250,55 @@ func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Top
 	if err != nil {
 		return nil, err
 	}
-	if facts.NeedsBGP && facts.Isolated > 0 {
+	// Nodes that are isolated now, for example because they share an address, block no design.
+	if facts.NeedsBGP && (facts.Isolated > now.Isolated || facts.Isolated > 0 && facts.Isolated == computed.Summary().Nodes.BGP) {
 		out.Possible = false
 		out.Prerequisites = append(out.Prerequisites, Prerequisite{Unmet, fmt.Sprintf("sessions for every node: %s would have no route to any other node", text.Count(facts.Isolated, "node"))})
 		return out, nil
 	}
-	out.Facts, out.Impact = facts, computed.Impact(t)
-	out.Interruption = interruption(target, out)
-	return out, nil
+	out.Facts = facts
+	out.Interruption, err = interruption(ctx, target, s, t)
+	return out, err
 }
 
-// interruption says what pods notice of the changes of a design.
-func interruption(target *Target, o *Option) string {
+// interruption computes what the changes of a design interrupt, one after the other. It
+// computes a topology for each change.
+func interruption(ctx context.Context, target *Target, s *state.Snapshot, t *topology.Topology) (*Interruption, error) {
+	out := &Interruption{}
+	pools := 0
+	for _, c := range target.Changes {
+		s = s.Apply(c)
+		next, err := topology.Compute(ctx, s, t)
+		if err != nil {
+			return nil, err
+		}
+		if i := next.Impact(t).Interruption; i.AtWorst > 0 {
+			out.Changes++
+			out.Nodes, out.Seconds, out.AtWorst = max(out.Nodes, i.Nodes), max(out.Seconds, i.Seconds), max(out.AtWorst, i.AtWorst)
+		}
+		if c.ID().Kind == calico.KindIPPool {
+			pools++
+		}
+		t = next
+	}
 	switch {
 	case len(target.Changes) == 0:
-		return "none: nothing changes"
-	case target.Goal == VXLANCrossSubnet && countOf(o.Objects, calico.KindIPPool) > 0:
-		return "connections of pods between nodes pause for some seconds while each IPPool changes its encapsulation; pods keep their old MTU until they restart"
-	case target.Goal == MeshTimers:
-		return "none: BIRD keeps its sessions, and advertises the time with the next one"
-	case target.Goal == RouteReflectors && countOf(o.Objects, calico.KindNode) > 0:
-		return "one after the other, each of the " + text.Count(countOf(o.Objects, calico.KindNode), "new route reflector") +
-			" leaves the mesh: its pods have no routes for 2 to 10 s. No other node loses routes"
-	}
-	return "each node removes the routes of the mesh at once; those of the remaining sessions are there before"
-}
-
-func countOf(objects []Number, kind calico.Kind) int {
-	for _, n := range objects {
-		if n.Kind == string(kind) {
-			return n.Number
+		out.Text = "none: nothing changes"
+	case pools > 0:
+		out.Text = fmt.Sprintf("connections of pods between nodes pause for some seconds while %s the encapsulation; pods that run keep their old MTU until they restart", text.Count(pools, "IPPool changes", "IPPools change"))
+	case out.Changes == 0:
+		out.Text = "none: every route that stays also comes over a session that stays up"
+	default:
+		out.Text = fmt.Sprintf("1 of %s interrupts routes on %s for about %d s, %d s at worst", text.Count(len(target.Changes), "change"), text.Count(out.Nodes, "node"), out.Seconds, out.AtWorst)
+		if out.Changes > 1 {
+			out.Text = fmt.Sprintf("%s of %s interrupt routes, each on %s, for about %d s, %d s at worst", text.Number(out.Changes), text.Count(len(target.Changes), "change"),
+				text.Count(out.Nodes, "node"), out.Seconds, out.AtWorst)
+		}
+		if target.Goal == MeshTimers {
+			out.Text += ": BIRD restarts a session whose timer changes"
 		}
 	}
-	return 0
+	return out, nil
 }
 
 func hasFamily(s *state.Snapshot, f calico.Family) bool {

@@ -80,7 +80,7 @@ func (c *Comparison) largeMesh() {
 		text.Number(c.Now.Fullest), text.Number(d.Facts.Fullest)))
 	r.Reasons = append(r.Reasons, c.whatWaits(d.Facts)...)
 	r.Reasons = append(r.Reasons, lossReasons(d.Facts)...)
-	r.Reasons = append(r.Reasons, "interruption by the change: "+d.Interruption)
+	r.Reasons = append(r.Reasons, "interruption by the changes: "+d.Interruption.Text)
 }
 
 // whatWaits says how many nodes wait at a start while another node is down.
@@ -164,5 +164,5 @@ func (c *Comparison) whyNoMesh(d *Option) string {
 			waits = fmt.Sprintf(": while one node is down, a start still takes %d s on %s", s.Seconds, text.Count(s.Nodes, "node"))
 		}
 	}
-	return fmt.Sprintf("it only shortens how long nodes keep the routes of a node that crashed, from 120 s to %s; Calico cannot set the wait of 240 s and, as open source, has no BFD%s", TunedRestartTime, waits)
+	return fmt.Sprintf("it only shortens how long nodes keep the routes of a node that crashed, from 120 s to %s, and restarts every session once; Calico cannot set the wait of 240 s and, as open source, has no BFD%s", TunedRestartTime, waits)
 }

@@ -34,7 +34,8 @@ func writeDesignsMarkdown(w io.Writer, c *plan.Comparison) error {
 	for _, d := range c.Designs {
 		fmt.Fprintf(&b, "\n## %s\n\n", markdown(d.Title))
 		if d.Possible {
-			fmt.Fprintf(&b, "- objects that change: %s\n- interruption: %s\n", markdown(objectsText(d)), markdown(d.Interruption))
+			fmt.Fprintf(&b, "- objects that change: %s\n", markdown(objectsText(d)))
+			fmt.Fprintf(&b, "- interruption: %s\n", markdown(d.Interruption.Text))
 			if d.Changes > 0 {
 				fmt.Fprintf(&b, "- steps: %s\n", codeSpan("bgpguard plan --to "+string(d.Goal)))
 			}

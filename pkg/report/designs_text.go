@@ -45,7 +45,7 @@ func (p *printer) design(d *plan.Option) {
 	p.wrapped("", fmt.Sprintf("%s (%s)", d.Title, d.Goal))
 	if d.Possible {
 		p.wrapped("  ", "objects that change: "+objectsText(d))
-		p.wrapped("  ", "interruption: "+d.Interruption)
+		p.wrapped("  ", "interruption: "+d.Interruption.Text)
 		if d.Changes > 0 {
 			p.wrapped("  ", "steps: bgpguard plan --to "+string(d.Goal))
 		}
