@@ -35,7 +35,7 @@ kubeconfig's current context, of --context, or of the files of -f.
 
 For each design, bgpguard computes the sessions, the delay of a start of calico-node,
 what the loss of one route reflector, zone or router isolates, which objects change,
-what the change interrupts, and which prerequisites the state meets. It recommends one,
+what the changes interrupt, and which prerequisites the state meets. It recommends one,
 with the numbers behind it. The limits are those of the policies mesh-node-limit and
 reflector-redundancy.
 
