@@ -134,7 +134,7 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 			return err
 		}
 		shown = o.report(ctx, after, computed)
-		shown.Before, shown.Change = earlier, computed.GraphChange(first)
+		shown.Before, shown.Change, shown.Impact = earlier, computed.GraphChange(first), computed.Impact(first)
 		if shown.Changes, err = o.decideAll(ctx, before, changed); err != nil {
 			return err
 		}

@@ -119,7 +119,10 @@ func auditFigures(a *audit.Audit) string {
 	}
 	start := "up to " + Count(s.Convergence.Start.Seconds, "second") + " without routes after a start of calico-node"
 	if n := max(s.Routes.IPv4.WithTransit.Isolated.Nodes, s.Routes.IPv6.WithTransit.Isolated.Nodes); n > 0 {
-		start = Count(n, "isolated node") + " without routes, on others " + start
+		isolated := Count(n, "isolated node") + either(n, " never gets", " never get") + " routes"
+		if start += " on the others, " + isolated; n >= s.Nodes.BGP {
+			start = isolated
+		}
 	}
 	parts = append(parts,
 		Count(s.Sessions.IPv4.Total+s.Sessions.IPv6.Total, "session")+" between nodes",

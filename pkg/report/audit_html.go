@@ -385,7 +385,7 @@ func auditTopology(a *audit.Audit) *Topology {
 	}
 	if b := a.Before; b != nil && b.Topology != nil && b.Snapshot != nil {
 		t.Before = auditTopology(b)
-		t.Change = a.Topology.GraphChange(b.Topology)
+		t.Change, t.Impact = a.Topology.GraphChange(b.Topology), a.Topology.Impact(b.Topology)
 	}
 	return t
 }

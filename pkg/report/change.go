@@ -67,17 +67,17 @@ func (p *printer) changes(changes []Checked, t *Topology, color bool) {
 	p.effects(t)
 }
 
-// effects writes which sessions the change adds and removes, by groups of nodes.
+// effects writes what the change does, and which sessions the change adds and removes, by groups of nodes.
 func (p *printer) effects(t *Topology) {
-	moves := movesOf(t)
-	if len(moves) == 0 {
-		p.line(1, "No session is added or removed.")
+	if effect := t.effect(); effect != "" {
+		p.line(1, "What it does: ", effect)
 	}
+	moves := movesOf(t)
 	list, total := head(moves, 2*shown)
 	for _, m := range list {
-		p.line(1, m.verb(), " ", m.sessions(), ", ", m.who, ", ", m.from)
+		p.line(2, m.verb(), " ", m.sessions(), ", ", m.who, ", ", m.from)
 	}
-	p.rest(1, total, len(list))
+	p.rest(2, total, len(list))
 }
 
 // move is the sessions of one kind between two groups that a change adds, removes or
@@ -150,25 +150,11 @@ func between(a, b *picture.Shape, l topology.LinkChange) string {
 	return a.String() + " and " + b.String()
 }
 
-// effect describes what the change does in one sentence without a full stop.
+// effect describes what the change does in one line, without a full stop; "" if that was
+// not computed.
 func (t *Topology) effect() string {
-	added, removed, broken := 0, 0, 0
-	for _, m := range movesOf(t) {
-		switch n := m.difference(); {
-		case m.link.Kind == topology.LinkBroken:
-			broken += n
-		case n > 0:
-			added += n
-		default:
-			removed -= n
-		}
+	if t.Impact == nil {
+		return ""
 	}
-	parts := []string{"adds " + Count(added, "session") + " and removes " + number(removed)}
-	if broken > 0 {
-		parts = append(parts, Count(broken, "half-session")+" more cannot come up")
-	}
-	if n := t.isolated().Nodes - t.Before.isolated().Nodes; n > 0 {
-		parts = append(parts, "isolates "+Count(n, "node"))
-	}
-	return strings.Join(parts, "; ")
+	return t.Impact.String()
 }

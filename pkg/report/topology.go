@@ -36,6 +36,8 @@ type Topology struct {
 	Before *Topology
 	// Change is the graphs before and after the change; nil if there is no change.
 	Change *topology.GraphChange
+	// Impact is what the change does; nil if there is no change.
+	Impact *topology.Impact
 	// Changes are the changes with their decisions, in the order in which they are applied.
 	Changes []Checked
 	// Version is that of bgpguard, Time when the topology was computed. Cluster names the

@@ -169,7 +169,7 @@ func events(t *Topology) []event {
 		start.reason += "; this happens on " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
 	}
 	if n := t.isolated(); n.Nodes > 0 {
-		start.reason += fmt.Sprintf("; the %s never %s routes", Count(n.Nodes, "isolated node"), either(n.Nodes, "gets", "get"))
+		start.reason += "; " + either(n.Nodes, "the isolated node never gets", "the "+Count(n.Nodes, "isolated node")+" never get") + " routes"
 	}
 	out := []event{start}
 	if c.ReflectorSilence.Seconds > 0 { // There are route reflectors.
