@@ -67,7 +67,7 @@ func newChangePart(changes []Checked, t *Topology, id string) *changePart {
 func newChangedPart(c *Check, change *Checked) changedPart {
 	d, found := change.Decision, c.findings(change)
 	o := outcomeOf([]Checked{*change})
-	p := changedPart{Title: capital(change.what()), Verdict: badge{o.tone, o.tone, o.word}, Why: lines(d.Message())}
+	p := changedPart{Title: capital(change.what()), Verdict: badge{o.tone, o.tone, o.word}, Why: messageLines(d.Message())}
 	if change.Source.File != "" {
 		var first finding
 		if len(found) > 0 {
@@ -88,8 +88,8 @@ func newChangedPart(c *Check, change *Checked) changedPart {
 	return p
 }
 
-// lines returns the lines of text.
-func lines(text string) []string {
+// messageLines returns the lines of text.
+func messageLines(text string) []string {
 	var out []string
 	for line := range strings.SplitSeq(text, "\n") {
 		if line != "" {
@@ -164,7 +164,7 @@ func changeVerdict(changes []Checked, t *Topology) verdict {
 	v := verdict{Tone: o.tone, Icon: o.tone, Text: o.sentenceOf(changes)}
 	for i := range changes {
 		d := changes[i].Decision
-		why := lines(d.Message())
+		why := messageLines(d.Message())
 		if len(why) == 0 && o.tone == odd {
 			why = d.Warnings()
 		}
