@@ -31,9 +31,9 @@ reflectors, VXLANCrossSubnet, and eBGP per rack. The state is that of the cluste
 kubeconfig's current context, of --context, or of the files of -f.
 
 For each design, bgpguard computes the sessions, the delay of a start of calico-node,
-what the loss of one route reflector, zone or router isolates, which objects change, what
-the changes interrupt, and which prerequisites the state meets. It recommends one design,
-with the numbers behind it. The limits are those of the policies mesh-node-limit and
+what the loss of one route reflector, zone or router isolates, which objects change,
+what the changes interrupt, and which prerequisites the state meets. It recommends one
+design, with the numbers behind it. The limits are those of the policies mesh-node-limit and
 reflector-redundancy.
 
 The command changes nothing.
