@@ -68,6 +68,22 @@ var (
 		{HTML, "one page with the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
 
+	// PlanFormats are those of "bgpguard plan --to".
+	PlanFormats = Formats[*Plan]{
+		{Text, "the steps with their commands, effects and waits", writePlanText},
+		{JSON, "the plan, as in plan.json", func(w io.Writer, p *Plan) error { return text.JSON(w, p.Plan) }},
+		{YAML, "the same data as json", func(w io.Writer, p *Plan) error { return text.YAML(w, p.Plan) }},
+		{Markdown, "for issues and wikis, as in README.md", writePlanMarkdown},
+	}
+
+	// PlanStatusFormats are those of "bgpguard plan verify".
+	PlanStatusFormats = Formats[*PlanStatus]{
+		{Text, "the status of each step, the wait, and the next step", writePlanStatusText},
+		{JSON, "the same data as an object", func(w io.Writer, v *PlanStatus) error { return text.JSON(w, v.Verification) }},
+		{YAML, "the same data as json", func(w io.Writer, v *PlanStatus) error { return text.YAML(w, v.Verification) }},
+		{Markdown, "for issues and wikis", writePlanStatusMarkdown},
+	}
+
 	// VersionFormats are those of "bgpguard version".
 	VersionFormats = Formats[*Version]{
 		{Text, "one line per field", writeVersionText},
