@@ -3,9 +3,10 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,64 +14,42 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	live "github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/plan"
-	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
-// TestMigration moves meshes to route reflectors with kubectl, by the changes that the design has for the live cluster.
-// The webhook allows each of them, and denies those that come too early.
+// TestMigration moves meshes to route reflectors with the commands that "bgpguard plan" writes for the live cluster. The
+// webhook allows each of them, and denies those that come too early.
 func TestMigration(t *testing.T) {
 	for _, one := range []struct {
-		nodes, changes, sessions int // over both families
-		recommended              plan.Goal
+		nodes, sessions int // sessions over both families
+		recommendation  string
 	}{
-		{100, 5, 2 * (3*97 + 3), plan.MeshTimers},
-		{800, 5, 2 * (3*797 + 3), plan.RouteReflectors},
-		{5000, 12, 2 * (2*4994 + 15), plan.RouteReflectors}, // per zone, with two route reflectors in each
+		{100, 2 * (3*97 + 3), "keep the full mesh: 100 nodes, at or below the limit of 100"},
+		{800, 2 * (3*797 + 3), "move to route reflectors: the mesh has 800 nodes, above the limit of 100"},
+		// Each zone has two route reflectors of its own.
+		{5000, 2 * (2*4994 + 15), "move to route reflectors: the mesh has 5,000 nodes, above the limit of 100"},
 	} {
 		t.Run(fmt.Sprintf("%d nodes", one.nodes), func(t *testing.T) {
 			began := time.Now()
+			var times []string
+			lap := func(what string) {
+				times = append(times, fmt.Sprintf("%s in %.1f s", what, time.Since(began).Seconds()))
+				began = time.Now()
+			}
 			c := startMesh(t, one.nodes)
-			created := time.Since(began)
-			began = time.Now()
-			s, before := c.read(t)
-			comparison, err := plan.Compare(t.Context(), s, before, plan.DesignOptions{})
-			if err != nil {
-				t.Fatal(err)
+			lap("created")
+			if got := c.bgpguard(t); !strings.Contains(got, "Recommendation: "+one.recommendation+"\n") {
+				t.Errorf("got\n%s\nwant %q", got, one.recommendation)
 			}
-			if got := comparison.Recommendation; got.Goal != one.recommended || comparison.Nodes != one.nodes {
-				t.Errorf("got %d nodes and %+v, want %s", comparison.Nodes, got, one.recommended)
-			}
-			design, err := plan.Design(plan.RouteReflectors, s, before, plan.DesignOptions{})
-			if err != nil || len(design.Changes) != one.changes {
-				t.Fatalf("got %d changes, %v, want %d: %+v", len(design.Changes), err, one.changes, design.Prerequisites)
-			}
-			planned := time.Since(began)
-			began = time.Now()
-			c.tooEarly(t, design)
-			for _, change := range design.Changes {
-				input, args := kubectlOf(t, change)
-				result, err := c.Admin.RunWithInput(t.Context(), input, args...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := result.Err(); err != nil {
-					t.Fatalf("%s must be allowed: %v", change.ID(), err)
-				}
-			}
-			t.Logf("%d nodes: created in %v, read and planned in %v, %d changes made in %v",
-				one.nodes, created.Round(time.Millisecond), planned.Round(time.Millisecond), one.changes, time.Since(began).Round(time.Millisecond))
-			_, after := c.read(t)
-			got := after.Summary()
-			if n := got.Sessions.IPv4.Total + got.Sessions.IPv6.Total; n != one.sessions || got.Mesh.Enabled {
-				t.Errorf("got %d sessions, mesh %v, want %d without a mesh", n, got.Mesh.Enabled, one.sessions)
-			}
-			for _, f := range calico.Families {
-				if r := got.Routes.In(f).WithoutTransit; r.Nodes != one.nodes || r.Isolated.Nodes != 0 || r.WithoutRoute.Pairs != 0 || len(r.SinglePoints) != 0 {
-					t.Errorf("%s: got %+v, want routes between all nodes and no single point of failure", f, r)
-				}
-			}
+			lap("compared")
+			dir := filepath.Join(t.TempDir(), "plan")
+			c.bgpguard(t, "--to", "route-reflectors", "-o", dir)
+			lap("planned")
+			c.follow(t, dir)
+			lap("followed")
+			t.Logf("%d nodes: %s", one.nodes, strings.Join(times, ", "))
+			c.verify(t, one.nodes, one.sessions)
 		})
 	}
 }
@@ -99,8 +78,64 @@ func startMesh(t *testing.T, nodes int) *cluster {
 	return c
 }
 
-// read reads the state of the cluster and computes its topology.
-func (c *cluster) read(t *testing.T) (*state.Snapshot, *topology.Topology) {
+// bgpguard runs "bgpguard plan" on the cluster and returns its output.
+func (c *cluster) bgpguard(t *testing.T, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "../../bin/bgpguard", append([]string{"plan", "--kubeconfig", c.Admin.Kubeconfig}, args...)...)
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", command.Args, err, stderr.String())
+	}
+	return string(out)
+}
+
+// follow makes the steps of a plan. Before, it makes each step too early that policies then deny.
+func (c *cluster) follow(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, plan.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Read(text)
+	if err != nil || len(p.Steps) < 5 {
+		t.Fatalf("got %+v, %v, want BGPPeers, route reflectors and the mesh", p, err)
+	}
+	first := func(kind calico.Kind) *plan.Step {
+		for i := range p.Steps {
+			if p.Steps[i].Edits[0].Kind == string(kind) {
+				return &p.Steps[i]
+			}
+		}
+		t.Fatalf("no step changes a %s", kind)
+		return nil
+	}
+	for kind, policy := range map[calico.Kind]string{calico.KindNode: "reachability-preserved", calico.KindBGPConfiguration: "route-reflectors-required"} {
+		if out, err := c.shell(t, dir, first(kind).Commands); err == nil || !strings.Contains(out, "["+policy+"] ") {
+			t.Errorf("a %s too early: got %v, %s, want a denial by %s", kind, err, out, policy)
+		}
+	}
+	for i := range p.Steps {
+		if out, err := c.shell(t, dir, p.Steps[i].Commands); err != nil {
+			t.Fatalf("step %d, %s, must be allowed: %v: %s", p.Steps[i].Number, p.Steps[i].Title, err, out)
+		}
+	}
+}
+
+// shell runs the commands of a plan in its directory, with the kubectl of the cluster.
+func (c *cluster) shell(t *testing.T, dir string, commands []string) (string, error) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "sh", "-e", "-c", strings.Join(commands, "\n"))
+	command.Dir = dir
+	command.Env = append(os.Environ(), "PATH="+filepath.Dir(c.Admin.Path)+":"+os.Getenv("PATH"), "KUBECONFIG="+c.Admin.Kubeconfig,
+		"KUBECACHEDIR="+filepath.Join(c.Dir, "kubectl-cache"), "KUBERC=off")
+	out, err := command.CombinedOutput()
+	return string(out), err
+}
+
+// verify checks the sessions and routes of the cluster after the plan.
+func (c *cluster) verify(t *testing.T, nodes, sessions int) {
 	t.Helper()
 	reading, err := live.Read(t.Context(), c.Config, live.ReadOptions{})
 	if err != nil {
@@ -110,74 +145,13 @@ func (c *cluster) read(t *testing.T) (*state.Snapshot, *topology.Topology) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reading.State, computed
-}
-
-// tooEarly makes the last change, and a route reflector, before the BGPPeers.
-func (c *cluster) tooEarly(t *testing.T, design *plan.Target) {
-	t.Helper()
-	for _, change := range design.Changes {
-		var policy string
-		switch after := change.After.(type) {
-		case *calico.BGPConfiguration:
-			policy = "route-reflectors-required"
-		case *calico.Node:
-			if after.Name != design.Reflectors[0] {
-				continue
-			}
-			policy = "reachability-preserved"
-		default:
-			continue
-		}
-		input, args := kubectlOf(t, change)
-		result, err := c.Admin.RunWithInput(t.Context(), input, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if result.ExitCode != 1 || !strings.Contains(result.Stderr, "["+policy+"] ") {
-			t.Errorf("%s too early: exit code %d, %s, want a denial by %s", change.ID(), result.ExitCode, result.Stderr, policy)
+	got := computed.Summary()
+	if n := got.Sessions.IPv4.Total + got.Sessions.IPv6.Total; n != sessions || got.Mesh.Enabled {
+		t.Errorf("got %d sessions, mesh %v, want %d without a mesh", n, got.Mesh.Enabled, sessions)
+	}
+	for _, f := range calico.Families {
+		if r := got.Routes.In(f).WithoutTransit; r.Nodes != nodes || r.Isolated.Nodes != 0 || r.WithoutRoute.Pairs != 0 || len(r.SinglePoints) != 0 {
+			t.Errorf("%s: got %+v, want routes between all nodes and no single point of failure", f, r)
 		}
 	}
-}
-
-// kubectlOf returns the arguments of kubectl that make a change: a patch of what differs, or a create.
-func kubectlOf(t *testing.T, change state.Change) (input string, args []string) {
-	t.Helper()
-	after := calico.Manifest(change.After)
-	if change.Before == nil {
-		return encode(t, after), []string{"create", "-f", "-"}
-	}
-	before, patch := calico.Manifest(change.Before), map[string]any{}
-	if change.ID().Kind == calico.KindNode {
-		was, is := before["metadata"].(map[string]any), after["metadata"].(map[string]any)
-		patch["metadata"] = map[string]any{"labels": difference(was["labels"], is["labels"]), "annotations": difference(was["annotations"], is["annotations"])}
-	} else {
-		patch["spec"] = difference(before["spec"], after["spec"])
-	}
-	return "", []string{"patch", string(change.ID().Kind), change.ID().Name, "--type", "merge", "--patch", encode(t, patch)}
-}
-
-// difference is the JSON merge patch from one object without inner objects to another.
-func difference(before, after any) map[string]any {
-	was, _ := before.(map[string]any)
-	is, _ := after.(map[string]any)
-	out := maps.Clone(is)
-	for key, value := range was {
-		switch now, ok := is[key]; {
-		case !ok:
-			out[key] = nil
-		case now == value:
-			delete(out, key)
-		}
-	}
-	return out
-}
-
-func encode(t *testing.T, v any) string {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
