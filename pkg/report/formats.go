@@ -12,7 +12,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/plan"
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
@@ -63,9 +62,25 @@ var (
 		{Text, "totals, faults, routes and convergence", writeTopologyText},
 		{JSON, "every half-session, written one by one; the schema is pkg/report/topology.schema.json", writeTopologyJSON},
 		{YAML, "the same data as json, held in memory as a whole and therefore limited in size", writeTopologyYAML},
-		{DOT, "a picture for Graphviz, with every group of nodes", func(w io.Writer, t *Topology) error { return writeString(w, picture.New(t.Graph).DOT()) }},
-		{SVG, "a picture; with more than 24 groups it has one shape per role", writeTopologySVG},
-		{HTML, "one page with the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
+		{DOT, "a picture for Graphviz, with every group of nodes", func(w io.Writer, t *Topology) error { return writeString(w, t.picture().DOT()) }},
+		{SVG, "a picture; with more than 60 groups it has one shape per role", writeTopologySVG},
+		{HTML, "one page with a verdict, the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
+	}
+
+	// PlanFormats are those of "bgpguard plan --to".
+	PlanFormats = Formats[*Plan]{
+		{Text, "the steps with their commands, effects and waits", writePlanText},
+		{JSON, "the plan, as in plan.json", func(w io.Writer, p *Plan) error { return text.JSON(w, p.Plan) }},
+		{YAML, "the same data as json", func(w io.Writer, p *Plan) error { return text.YAML(w, p.Plan) }},
+		{Markdown, "for issues and wikis, as in README.md", writePlanMarkdown},
+	}
+
+	// PlanStatusFormats are those of "bgpguard plan verify".
+	PlanStatusFormats = Formats[*PlanStatus]{
+		{Text, "the status of each step, the wait, and the next step", writePlanStatusText},
+		{JSON, "the same data as an object", func(w io.Writer, v *PlanStatus) error { return text.JSON(w, v.Verification) }},
+		{YAML, "the same data as json", func(w io.Writer, v *PlanStatus) error { return text.YAML(w, v.Verification) }},
+		{Markdown, "for issues and wikis", writePlanStatusMarkdown},
 	}
 
 	// VersionFormats are those of "bgpguard version".
