@@ -23,7 +23,9 @@ type Tag struct {
 }
 
 // Error returns "file:line: field: what is wrong".
-func (t *Tag) Error() string { return fmt.Sprintf("%s:%d: %s: %s", t.File, t.Line, t.Field, t.Message()) }
+func (t *Tag) Error() string {
+	return fmt.Sprintf("%s:%d: %s: %s", t.File, t.Line, t.Field, t.Message())
+}
 
 // Message says what is wrong and what to write.
 func (t *Tag) Message() string {

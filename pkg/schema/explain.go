@@ -12,39 +12,39 @@ import (
 )
 
 // dropped says what becomes of a field that the schema does not have.
-const dropped = "kubectl apply rejects it, and for other clients the API server drops it"
+const dropped = "kubectl apply rejects it, and other clients lose it"
 
 // unknown returns the problem of a field that the schema does not have. It is an error in a
 // schema of the cluster. A Calico that is newer than the embedded definitions may have the field.
-func (d *definition) unknown(path string) Problem {
-	message := "unknown field" + suggestion(path, d.fields(path))
-	if d.own {
+func (c *compiled) unknown(path string) Problem {
+	message := "unknown field" + suggestion(path, c.beside(path))
+	if c.own {
 		return Problem{Field: path, Message: message + "; " + dropped}
 	}
 	return Problem{
 		Field: path, Warning: true,
-		Message: fmt.Sprintf("%s; Calico %s does not have it: %s, unless the cluster's version of Calico has it", message, EmbeddedVersion, dropped),
+		Message: fmt.Sprintf("%s; Calico %s does not have it: %s, unless the cluster's Calico has it", message, EmbeddedVersion, dropped),
 	}
 }
 
 var indexPattern = regexp.MustCompile(`\[\d+\]`)
 
-// fields returns the paths of fields that an unknown one may stand for: those beside it, and
+// beside returns the paths of fields that an unknown one may stand for: those beside it, and
 // those of the spec.
-func (d *definition) fields(path string) []string {
+func (c *compiled) beside(path string) []string {
 	parent := ""
 	if i := strings.LastIndex(path, "."); i >= 0 {
 		parent = path[:i]
 	}
 	var out []string
-	beside := child(d.schema, parent)
+	beside := child(c.fields, parent)
 	if beside != nil {
 		for name := range beside.Properties {
 			out = append(out, strings.TrimPrefix(parent+"."+name, "."))
 		}
 	}
 	if parent != "spec" {
-		for name := range d.schema.Properties["spec"].Properties {
+		for name := range c.fields.Properties["spec"].Properties {
 			out = append(out, "spec."+name)
 		}
 	}

@@ -13,15 +13,21 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 )
 
 // metadata returns what an API server rejects in the metadata of any object.
 func metadata(object map[string]any) []Problem {
+	// calicoctl, which alone reads such Nodes, makes strings of labels and annotations.
+	calicoctl := object["apiVersion"] == calico.APIVersionV3 && object["kind"] == string(calico.KindNode)
 	var out []Problem
 	meta, ok := object["metadata"].(map[string]any)
 	if !ok {
 		return []Problem{{Field: "metadata", Message: "must be an object with a name, is " + found(object["metadata"])}}
+	}
+	if _, ok := meta["name"].(string); !ok && meta["name"] != nil {
+		out = append(out, Problem{Field: "metadata.name", Message: fmt.Sprintf("must be a string, is %s; write it in quotes", found(meta["name"]))})
 	}
 	for _, texts := range []string{"labels", "annotations"} {
 		values, ok := meta[texts].(map[string]any)
@@ -29,7 +35,7 @@ func metadata(object map[string]any) []Problem {
 			out = append(out, Problem{Field: "metadata." + texts, Message: "must be an object of strings, is " + found(meta[texts])})
 		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
-			if _, ok := values[key].(string); !ok && values[key] != nil {
+			if _, ok := values[key].(string); !ok && values[key] != nil && !calicoctl {
 				out = append(out, Problem{
 					Field:   fmt.Sprintf("metadata.%s[%s]", texts, key),
 					Message: fmt.Sprintf("must be a string, is %s; write it in quotes", found(values[key])),
@@ -37,7 +43,7 @@ func metadata(object map[string]any) []Problem {
 			}
 		}
 	}
-	if len(out) > 0 {
+	if len(out) > 0 || calicoctl {
 		return out
 	}
 	decoded, _, unknown, err := objectmeta.GetObjectMetaWithOptions(map[string]any{"metadata": meta}, objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})

@@ -23,7 +23,7 @@ import (
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/cel/common"
 
-	"github.com/bgpguard/bgpguard/pkg/manifest"
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // Problem is a field that the API server rejects or drops.
@@ -58,15 +58,16 @@ type form struct{ apiVersion, kind string }
 type definition struct {
 	// own is true for a definition of the user or the cluster, false for an embedded one.
 	own      bool
-	schema   *apiextensionsv1.JSONSchemaProps
-	preserve bool // unknown fields
-	status   bool // is a subresource
-
 	compiled func() (*compiled, error)
 }
 
 // compiled is a definition in the forms that the libraries use.
 type compiled struct {
+	own      bool
+	fields   *apiextensionsv1.JSONSchemaProps
+	preserve bool // unknown fields
+	status   bool // is a subresource
+
 	structural *structural.Structural
 	schema     validation.SchemaValidator
 	rules      *cel.Validator // nil if there are none
@@ -74,38 +75,67 @@ type compiled struct {
 
 // New returns the schemas of definitions, and the embedded ones for kinds that definitions does
 // not have.
-func New(definitions []apiextensionsv1.CustomResourceDefinition) (*Set, error) {
+func New(definitions ...apiextensionsv1.CustomResourceDefinition) *Set {
 	out := &Set{definitions: map[form]*definition{}}
-	builtIn, err := Embedded()
-	if err != nil {
-		return nil, err
+	for _, info := range calico.Kinds() {
+		if !info.Calico {
+			continue
+		}
+		kind := info.Kind
+		out.add(form{calico.APIVersionV3, string(kind)}, false, func() (*compiled, error) {
+			d, err := embedded(kind)
+			if err != nil {
+				return nil, err
+			}
+			return compile(&d.Spec, &d.Spec.Versions[0])
+		})
+		out.add(form{calico.APIVersionV1, string(kind)}, false, func() (*compiled, error) {
+			d, err := embedded(kind)
+			if err != nil {
+				return nil, err
+			}
+			v1 := inV1(d)
+			return compile(&v1.Spec, &v1.Spec.Versions[0])
+		})
 	}
-	out.add(builtIn, false)
-	out.add(definitions, true)
-	return out, nil
-}
-
-func (s *Set) add(definitions []apiextensionsv1.CustomResourceDefinition, own bool) {
 	for i := range definitions {
 		spec := &definitions[i].Spec
 		for j := range spec.Versions {
-			v := &spec.Versions[j]
-			if v.Schema == nil || v.Schema.OpenAPIV3Schema == nil {
-				continue
+			if v := &spec.Versions[j]; v.Schema != nil && v.Schema.OpenAPIV3Schema != nil {
+				out.add(form{spec.Group + "/" + v.Name, spec.Names.Kind}, true, func() (*compiled, error) { return compile(spec, v) })
 			}
-			d := &definition{
-				own: own, schema: v.Schema.OpenAPIV3Schema, preserve: spec.PreserveUnknownFields,
-				status: v.Subresources != nil && v.Subresources.Status != nil,
-			}
-			d.compiled = sync.OnceValues(d.compile)
-			s.definitions[form{spec.Group + "/" + v.Name, spec.Names.Kind}] = d
+		}
+	}
+	out.addAggregated()
+	return out
+}
+
+func (s *Set) add(f form, own bool, compile func() (*compiled, error)) {
+	s.definitions[f] = &definition{own, sync.OnceValues(func() (*compiled, error) {
+		c, err := compile()
+		if err != nil {
+			return nil, err
+		}
+		c.own = own
+		return c, nil
+	})}
+}
+
+// addAggregated adds the schemas of projectcalico.org/v3 where only crd.projectcalico.org/v1 has
+// definitions: Calico's own API server stores the objects in these.
+func (s *Set) addAggregated() {
+	for _, kind := range calico.Kinds() {
+		v1, v3 := s.definitions[form{calico.APIVersionV1, string(kind.Kind)}], form{calico.APIVersionV3, string(kind.Kind)}
+		if v1 != nil && v1.own && !s.definitions[v3].own {
+			s.definitions[v3] = v1
 		}
 	}
 }
 
-func (d *definition) compile() (*compiled, error) {
+// compile compiles one version of a definition.
+func compile(spec *apiextensionsv1.CustomResourceDefinitionSpec, v *apiextensionsv1.CustomResourceDefinitionVersion) (*compiled, error) {
 	var internal apiextensions.JSONSchemaProps
-	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(d.schema, &internal, nil); err != nil {
+	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(v.Schema.OpenAPIV3Schema, &internal, nil); err != nil {
 		return nil, err
 	}
 	s, err := structural.NewStructural(&internal)
@@ -119,7 +149,11 @@ func (d *definition) compile() (*compiled, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &compiled{s, validator, cel.NewValidator(s, true, celconfig.PerCallLimit)}, nil
+	return &compiled{
+		fields: v.Schema.OpenAPIV3Schema, preserve: spec.PreserveUnknownFields,
+		status:     v.Subresources != nil && v.Subresources.Status != nil,
+		structural: s, schema: validator, rules: cel.NewValidator(s, true, celconfig.PerCallLimit),
+	}, nil
 }
 
 // Validate returns the problems of an object, sorted by field. old is the object before an
@@ -129,52 +163,58 @@ func (d *definition) compile() (*compiled, error) {
 func (s *Set) Validate(ctx context.Context, object, old map[string]any) ([]Problem, error) {
 	version, _ := object["apiVersion"].(string)
 	kind, _ := object["kind"].(string)
-	out := metadata(object)
+	out := without(metadata, object, old)
 	if d := s.definitions[form{version, kind}]; d != nil {
-		more, err := d.validate(ctx, object, old)
+		c, err := d.compiled()
 		if err != nil {
 			return nil, fmt.Errorf("the schema of %s in %s: %w", kind, version, err)
 		}
-		out = append(out, more...)
+		out = append(out, c.validate(ctx, object, old)...)
 	} else if version == "v1" && kind == "Node" {
-		out = append(out, node(object)...)
+		out = append(out, without(node, object, old)...)
 	}
 	slices.SortStableFunc(out, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
 	return slices.CompactFunc(out, func(a, b Problem) bool { return a == b }), nil
 }
 
-func (d *definition) validate(ctx context.Context, object, old map[string]any) ([]Problem, error) {
-	c, err := d.compiled()
-	if err != nil {
-		return nil, err
+// without returns the problems of an object that the object before an update does not have.
+func without(problems func(map[string]any) []Problem, object, old map[string]any) []Problem {
+	out := problems(object)
+	if len(out) == 0 || old == nil {
+		return out
 	}
-	object, unknown := d.stored(c, object)
+	before := problems(old)
+	return slices.DeleteFunc(out, func(p Problem) bool { return slices.Contains(before, p) })
+}
+
+func (c *compiled) validate(ctx context.Context, object, old map[string]any) []Problem {
+	object, unknown := c.stored(object)
 	if old != nil {
 		var before []string
-		if old, before = d.stored(c, old); len(before) > 0 {
+		if old, before = c.stored(old); len(before) > 0 {
 			// The cluster has stored them already: its schema is newer.
 			unknown = slices.DeleteFunc(unknown, func(path string) bool { return slices.Contains(before, path) })
 		}
 	}
 	var out []Problem
 	for _, path := range unknown {
-		out = append(out, d.unknown(path))
+		out = append(out, c.unknown(path))
 	}
 	for _, e := range c.errors(ctx, object, old) {
-		out = append(out, explain(e, object, d.schema))
+		out = append(out, explain(e, object, c.fields))
 	}
-	return out, nil
+	return out
 }
 
 // stored returns an object as an API server stores it, before validation, and the fields that it
 // drops.
-func (d *definition) stored(c *compiled, object map[string]any) (out map[string]any, unknown []string) {
+func (c *compiled) stored(object map[string]any) (out map[string]any, unknown []string) {
 	out = runtime.DeepCopyJSON(object)
 	delete(out, "metadata") // Its fields are not in the schema.
-	if d.status {
+	if c.status {
 		delete(out, "status")
 	}
-	if !d.preserve {
+	if !c.preserve {
 		unknown = pruning.PruneWithOptions(out, c.structural, true, structural.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 		defaulting.PruneNonNullableNullsWithoutDefaults(out, c.structural)
 	}
@@ -220,30 +260,18 @@ func blocks(e *field.Error) bool {
 	return false
 }
 
-// Definitions returns the CustomResourceDefinitions in files and directories. It is an error if
-// there are none.
-func Definitions(documents []manifest.Document) ([]apiextensionsv1.CustomResourceDefinition, error) {
-	var out []apiextensionsv1.CustomResourceDefinition
-	for i := range documents {
-		d := &documents[i]
-		if d.Object["kind"] != "CustomResourceDefinition" {
-			continue
-		}
-		if version := d.Object["apiVersion"]; version != apiextensionsv1.SchemeGroupVersion.String() {
-			return nil, d.At("apiVersion", fmt.Errorf("apiVersion: must be %s, is %v", apiextensionsv1.SchemeGroupVersion, version))
-		}
-		text, err := json.Marshal(d.Object)
-		if err != nil {
-			return nil, d.At("", err)
-		}
-		var definition apiextensionsv1.CustomResourceDefinition
-		if err := json.Unmarshal(text, &definition); err != nil {
-			return nil, d.At("", err)
-		}
-		out = append(out, definition)
+// Definition decodes a CustomResourceDefinition.
+func Definition(object map[string]any) (*apiextensionsv1.CustomResourceDefinition, error) {
+	if version := object["apiVersion"]; version != apiextensionsv1.SchemeGroupVersion.String() {
+		return nil, fmt.Errorf("apiVersion: must be %s, is %s", apiextensionsv1.SchemeGroupVersion, found(version))
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no CustomResourceDefinition of %s", apiextensionsv1.SchemeGroupVersion)
+	text, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	out := &apiextensionsv1.CustomResourceDefinition{}
+	if err := json.Unmarshal(text, out); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
