@@ -158,19 +158,22 @@ func compile(spec *apiextensionsv1.CustomResourceDefinitionSpec, v *apiextension
 
 // Validate returns the problems of an object, sorted by field. old is the object before an
 // update, nil for a new object. Both are JSON as pkg/manifest reads it, and are not changed. An
-// object of a kind without a schema has no problems, unless its metadata is malformed. The error
-// is about the schema.
+// object that is neither Calico's nor a Node has no problems. The error is about the schema.
 func (s *Set) Validate(ctx context.Context, object, old map[string]any) ([]Problem, error) {
 	version, _ := object["apiVersion"].(string)
 	kind, _ := object["kind"].(string)
+	d, isNode := s.definitions[form{version, kind}], kind == string(calico.KindNode)
+	if d == nil && !isNode {
+		return nil, nil
+	}
 	out := without(metadata, object, old)
-	if d := s.definitions[form{version, kind}]; d != nil {
+	if d != nil {
 		c, err := d.compiled()
 		if err != nil {
 			return nil, fmt.Errorf("the schema of %s in %s: %w", kind, version, err)
 		}
 		out = append(out, c.validate(ctx, object, old)...)
-	} else if version == "v1" && kind == "Node" {
+	} else if version == calico.APIVersionCore {
 		out = append(out, without(node, object, old)...)
 	}
 	slices.SortStableFunc(out, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
