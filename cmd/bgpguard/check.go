@@ -23,6 +23,8 @@ type checkOptions struct {
 	schemaOptions
 
 	explain bool
+	quiet   bool
+	all     bool
 	output  string
 }
 
@@ -40,6 +42,9 @@ calicoctl, lists of "kubectl get -o yaml", several documents in a file, director
 
 Several changed objects are checked in order, as kubectl sends them. An allowed
 change is applied to the state before the next one is checked; a denied change is not.
+
+For each change, one line says what it does, also if it is allowed: the sessions that it
+adds, removes and resets, and the routes that nodes lose and gain.
 
 The formats of -o:
 ` + report.CheckFormats.Help() + `
@@ -60,6 +65,8 @@ or could not be evaluated; 2 invalid input or flags.`,
 	o.libraryOptions.add(f, allPolicies)
 	o.schemaOptions.add(f)
 	f.BoolVar(&o.explain, "explain", false, "show the cause of each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
+	f.BoolVar(&o.all, "all", false, "in text, name all nodes of a violation")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "in text, skip changes that are allowed without a warning")
 	addOutput(cmd, &o.output, report.CheckFormats)
 	return cmd
 }
@@ -104,7 +111,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if err != nil {
 		return err
 	}
-	out := &report.Check{Changes: checked, Policies: policies.Policies(), Version: version, Explain: o.explain, Color: colorful(stdout)}
+	out := &report.Check{Changes: checked, Policies: policies.Policies(), Version: version, Explain: o.explain, All: o.all, Quiet: o.quiet, Color: colorful(stdout)}
 	if err := writeFormat(stdout, report.CheckFormats, o.output, out); err != nil {
 		return err
 	}
