@@ -128,7 +128,7 @@ var floors = []floor{
 		{"test/golden", "golden files and their -update flag", "", ""},
 		{"test/tool", "builds and finds the tools of tests", "", ""},
 		{"test/docs", "links and command lines of the documents", "", ""},
-		{"test/env", "a real API server and a webhook process", "", "kubernetes http"},
+		{"test/env", "a real API server and a webhook process", "pkg/scenario/live", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
 		{"test/judgement", "sequences of changes and the expected answers", "", ""},
 		{"test/races", "concurrent changes against a real API server", "", ""},
