@@ -28,6 +28,7 @@ type auditOptions struct {
 
 	contexts, history        []string
 	baseline, failOn, output string
+	all                      bool
 }
 
 func newAudit() *cobra.Command {
@@ -74,6 +75,7 @@ evaluated, or no policy evaluates states.`,
 	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a kubeconfig context; repeatable (default: the current context)")
 	o.libraryOptions.add(f, "the cluster's BGPPolicies, else every policy of the library, with its defaults")
 	addChoice(cmd, &o.failOn, "fail-on", failOn, "minimum `severity` of violations that make the exit code 1")
+	f.BoolVar(&o.all, "all", false, "in text, name all nodes of a violation")
 	f.StringVar(&o.baseline, "baseline", "", "`file` with an earlier JSON report, whose violations do not fail the audit")
 	f.StringArrayVar(&o.history, "history", nil, "`file` with an earlier JSON report for the trend; repeatable")
 	addOutput(cmd, &o.output, report.AuditFormats)
@@ -89,8 +91,6 @@ func (o *auditOptions) validate() error {
 		return errors.New("flags -f and --context are mutually exclusive: an audit reads either files or clusters")
 	case len(o.states) > 0 && o.kubeconfig != "":
 		return errors.New("flags -f and --kubeconfig are mutually exclusive: an audit reads either files or clusters")
-	case len(o.files) > 0 && len(o.contexts) > 1:
-		return errors.New("flag --change requires one cluster: --context must not be repeated")
 	case len(o.files) > 0 && o.baseline != "":
 		return errors.New("flags --change and --baseline are mutually exclusive: an audit compares with one earlier state")
 	}
@@ -116,14 +116,18 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 		return err
 	}
 	out := &report.Audit{
-		Report: &audit.Report{Version: version, Clusters: []*audit.Audit{}, Unread: []audit.Unread{}}, FailOn: o.failOn, Color: colorful(stdout),
+		Report: &audit.Report{Version: version, Clusters: []*audit.Audit{}, Unread: []audit.Unread{}}, FailOn: o.failOn, All: o.all, Color: colorful(stdout),
 	}
 	states, err := o.read(ctx, library, stdin, stderr, out)
 	if err != nil {
 		return err
 	}
+	changed, err := o.readChanges(stdin)
+	if err != nil {
+		return err
+	}
 	for _, s := range states {
-		a, err := o.audit(ctx, s, stdin, out)
+		a, err := o.audit(ctx, s, changed, out)
 		if err != nil {
 			return err
 		}
@@ -303,18 +307,19 @@ func prepare(library *policy.Library, object map[string]any) (*policy.Policy, st
 }
 
 // audit audits one state, or the state after the change if there is one.
-func (o *auditOptions) audit(ctx context.Context, s auditedState, stdin io.Reader, out *report.Audit) (*audit.Audit, error) {
+func (o *auditOptions) audit(ctx context.Context, s auditedState, changed []state.Read, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
 	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
 	a, err := audit.Run(ctx, engine, s.snapshot, options)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := o.readChanges(stdin)
-	if err != nil {
-		return nil, err
-	}
 	if len(changed) > 0 {
+		decided, err := o.decideEach(ctx, engine, s.snapshot, changed)
+		if err != nil {
+			return nil, err
+		}
+		out.Changes = append(out.Changes, decided)
 		after, err := o.apply(s.snapshot, changed)
 		if err != nil {
 			return nil, err

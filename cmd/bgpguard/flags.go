@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -200,6 +202,21 @@ func (o *changeOptions) apply(s *state.Snapshot, changed []state.Read) (*state.S
 		s = s.Apply(c)
 	}
 	return s, nil
+}
+
+// decideEach decides on changes to s, each to the state after all before it, also after
+// those that are denied: it shows what a set of changes does if all of them are made.
+func (o *changeOptions) decideEach(ctx context.Context, engine *validate.Engine, s *state.Snapshot, changed []state.Read) ([]report.Checked, error) {
+	var out []report.Checked
+	for i := range changed {
+		c, err := o.changeOf(s, changed[i].Object)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, report.Checked{Change: c, Decision: engine.Decide(ctx, s, o.request(c)), Source: sourceOf(&changed[i])})
+		s = s.Apply(c)
+	}
+	return out, nil
 }
 
 // request returns the request of the user of --as to make a change. The user is in the

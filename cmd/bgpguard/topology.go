@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 // The values of --external-peers.
@@ -29,6 +31,7 @@ var externalPeers = []string{carry, ignore}
 
 type topologyOptions struct {
 	changeOptions
+	libraryOptions
 
 	node, calicoVersion string
 	externalPeers       string
@@ -48,9 +51,10 @@ files, with the code of the webhook and without a cluster.
 "bgpguard check --help" lists the kinds of files.
 
 With --change, apply the objects of that file to the state in order, or delete them
-with --delete, and show the resulting topology. text and html compare it with the
-topology before the change; json and yaml list the half-sessions that are added,
-removed and altered; dot and svg show the new topology alone.
+with --delete, and show the resulting topology. text and html show the decision on each
+change with the policies of the library or those of --policies, and compare the topology
+with that before the change; json and yaml list the half-sessions that are added,
+removed and altered; html, dot and svg show both topologies in one picture.
 
 With --node, show the half-sessions and faults of one node; text then lists its
 half-sessions. Totals, routes and pictures always include all nodes.
@@ -78,7 +82,8 @@ Exit code: 0 success, 2 invalid input or flags.`,
 	}
 	f := cmd.Flags()
 	o.addState(f)
-	f.StringVar(&o.node, "node", "", "`name` of the node whose half-sessions and faults to show")
+	o.libraryOptions.add(f, allPolicies)
+	f.StringVar(&o.node, "node", "", "`name` of the node to describe: its routes, half-sessions and faults, and why each BGPPeer selects it or not")
 	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: from the ClusterInformation)")
 	addChoice(cmd, &o.externalPeers, "external-peers", externalPeers, "`assumption` about the routes that external peers receive")
 	addOutput(cmd, &o.output, report.TopologyFormats)
@@ -123,14 +128,18 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 	}
 	shown := o.report(ctx, before, computed)
 	if len(changed) > 0 {
-		earlier := shown
+		earlier, first := shown, computed
 		computed, err = topology.Compute(ctx, after, computed)
 		if err != nil {
 			return err
 		}
 		shown = o.report(ctx, after, computed)
-		shown.Before = earlier
+		shown.Before, shown.Change, shown.Impact = earlier, computed.GraphChange(first), computed.Impact(first)
+		if shown.Changes, err = o.decideAll(ctx, before, changed); err != nil {
+			return err
+		}
 	}
+	shown.Version, shown.Time, shown.Origin, shown.Color = version, time.Now(), strings.Join(o.states, ", "), colorful(stdout)
 	if err := writeFormat(stdout, report.TopologyFormats, o.output, shown); err != nil {
 		return err
 	}
@@ -138,6 +147,15 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 		return fmt.Errorf("interrupted, the output is incomplete: %w", err)
 	}
 	return nil
+}
+
+// decideAll decides on the changes, each to the state after all before it.
+func (o *topologyOptions) decideAll(ctx context.Context, before *state.Snapshot, changed []state.Read) ([]report.Checked, error) {
+	set, err := o.set()
+	if err != nil {
+		return nil, err
+	}
+	return o.decideEach(ctx, validate.NewEngine(set), before, changed)
 }
 
 // readBefore reads the state before the change, with the version of --calico-version.
@@ -174,6 +192,9 @@ func (o *topologyOptions) report(ctx context.Context, s *state.Snapshot, t *topo
 		Summary: t.Summary(), Node: o.node, WithTransit: o.externalPeers == carry,
 		Sessions: until(ctx, t.HalfSessions(o.node)), Broken: until(ctx, t.Broken(o.node)), Ambiguous: until(ctx, t.Ambiguous(o.node)),
 		Ignored: t.Ignored(), Graph: t.Graph(), Reflectors: report.Reflectors(s, t),
+	}
+	if o.node != "" {
+		r.Described = t.Describe(o.node)
 	}
 	for _, f := range t.Frozen() {
 		if o.node == "" || f.Node == o.node {
