@@ -148,7 +148,7 @@ type Selector struct {
 }
 
 // Optional is a text that may be unset. An unset text is "" in Go, and null in JSON and in the input
-// of policies: in Rego, "" is true.
+// of policies.
 type Optional string
 
 // Null reports whether the text is null in the input of policies.
