@@ -2,6 +2,7 @@ package report
 
 import (
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -22,7 +23,7 @@ type changeDocument struct {
 	ChangedFields []field             `json:"changedFields"`
 	Violations    []violationDocument `json:"violations"`
 	Warnings      []string            `json:"warnings"`
-	Effects       []string            `json:"effects"`
+	Impact        *impactDocument     `json:"impact"`
 	Failures      []failureDocument   `json:"failures"`
 }
 
@@ -38,6 +39,20 @@ type failureDocument struct {
 	Message string           `json:"message"`
 }
 
+// impactDocument is what a change does, and the line that says it.
+type impactDocument struct {
+	Text string `json:"text"`
+	*topology.Impact
+}
+
+// impactOf returns the document of an impact, nil for nil.
+func impactOf(i *topology.Impact) *impactDocument {
+	if i == nil {
+		return nil
+	}
+	return &impactDocument{i.String(), i}
+}
+
 func (c *Check) document() *checkDocument {
 	out := &checkDocument{Allowed: c.denied() == 0, Changes: []changeDocument{}}
 	for i := range c.Changes {
@@ -50,7 +65,7 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 	d, id := change.Decision, change.Change.ID()
 	out := changeDocument{
 		Kind: string(id.Kind), Name: id.Name, Operation: change.Change.Operation(), File: change.Source.File, Line: change.Source.line(""),
-		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: []violationDocument{}, Warnings: list0(d.Warnings()), Effects: list0(d.Effects), Failures: []failureDocument{},
+		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: []violationDocument{}, Warnings: list0(d.Warnings()), Impact: impactOf(d.Impact), Failures: []failureDocument{},
 	}
 	for v := range d.Worse() {
 		document := violationDocument{Violation: rendered(v)}
@@ -69,7 +84,7 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 // newly reaches, what the verdict assumes, and the action that is taken.
 func rendered(v *validate.Verdict) violation.Violation {
 	out := v.Violation
-	out.Message, out.Action, out.Assumption = v.Text(), v.Applied(), v.Assumption
+	out.Message, out.Action, out.Assumption, out.Nodes = v.Text(), v.Applied(), v.Assumption, v.Nodes()
 	return out
 }
 
