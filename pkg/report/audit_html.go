@@ -100,6 +100,7 @@ type violationPart struct {
 	Cause, Link            string
 	Badges                 []badge
 	Facts                  []fact
+	Nodes                  *fact // their number, and the names of all; nil if Message has them
 	Drift                  bool
 	Since                  int64 // seconds since 1970
 	Place                  int
@@ -114,6 +115,7 @@ type barPart struct {
 // writeAuditHTML writes r as one page without external resources. A script filters and
 // sorts; without it, the page shows everything.
 func writeAuditHTML(w io.Writer, r *Audit) error {
+	r = worstFirst(r)
 	p := auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
 	for _, u := range r.Unread {
 		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
@@ -145,6 +147,31 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 		p.Subtitle = strings.Join([]string{moment(a.Time), p.Subtitle, calicoVersion(a)}, " · ")
 	}
 	return execute(w, "audit.html", p)
+}
+
+// worstFirst returns r with the clusters that have the most severe violations first.
+func worstFirst(r *Audit) *Audit {
+	order := make([]int, len(r.Clusters))
+	for i := range order {
+		order[i] = i
+	}
+	rank := func(a *audit.Audit) int {
+		if len(a.Violations) == 0 && (len(a.Failures) > 0 || a.Judging() == 0) {
+			return 1 // Nobody knows how bad it is: after critical violations.
+		}
+		return 2 * audit.Rank(a.Worst())
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return rank(r.Clusters[i]) - rank(r.Clusters[j]) })
+	out := *r
+	sorted := *r.Report
+	sorted.Clusters, out.Changes, out.Report = nil, nil, &sorted
+	for _, i := range order {
+		sorted.Clusters = append(sorted.Clusters, r.Clusters[i])
+		if i < len(r.Changes) {
+			out.Changes = append(out.Changes, r.Changes[i])
+		}
+	}
+	return &out
 }
 
 func calicoVersion(a *audit.Audit) string {
@@ -256,8 +283,13 @@ func (c *clusterPart) violations(a *audit.Audit, limit int) {
 		titles[p.Name] = p.Title
 	}
 	list, all := head(a.Violations, limit)
+	named := 0
 	for i := range list {
 		v := newViolationPart(&list[i], a, i)
+		if left := namesOnPage - named; left > 0 {
+			v.Nodes = nodesPart(&list[i], left)
+			named += len(list[i].Nodes)
+		}
 		v.Title = clean(titles[list[i].Policy])
 		c.Drift = c.Drift || v.Drift
 		c.Severities = append(c.Severities, v.Severity)
@@ -276,6 +308,22 @@ func (c *clusterPart) violations(a *audit.Audit, limit int) {
 				return []string{v.Severity, v.Policy, objects(&v.Violation), moment(v.FirstSeen), moment(v.LastSeen), v.Cause}
 			}))
 	}
+}
+
+// namesOnPage is the number of nodes that the violations of a cluster name in all: about 1 MB.
+const namesOnPage = 50_000
+
+// nodesPart returns the names of the nodes of a violation, at most limit of them. It is nil if
+// the message has them.
+func nodesPart(v *audit.Violation, limit int) *fact {
+	if named(v.Message, v.Nodes) {
+		return nil
+	}
+	names := clean(strings.Join(v.Nodes[:min(len(v.Nodes), limit)], ", "))
+	if more := len(v.Nodes) - limit; more > 0 {
+		names += fmt.Sprintf(" and %s more: bgpguard audit -o json names all", number(more))
+	}
+	return &fact{"All " + Count(len(v.Nodes), "node"), names}
 }
 
 func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPart {

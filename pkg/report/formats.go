@@ -67,12 +67,21 @@ var (
 		{HTML, "one page with a verdict, the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
 
+	// DiffFormats are those of "bgpguard diff".
+	DiffFormats = Formats[*Difference]{
+		{Text, "what differs in one line, its causes, the objects and the violations", writeDiffText},
+		{JSON, "an object; the schema is pkg/report/diff.schema.json", writeDiffJSON},
+		{YAML, "the same data as json", writeDiffYAML},
+		{Markdown, "for issues and wikis", writeDiffMarkdown},
+	}
+
 	// PlanFormats are those of "bgpguard plan --to".
 	PlanFormats = Formats[*Plan]{
 		{Text, "the steps with their commands, effects and waits", writePlanText},
 		{JSON, "the plan, as in plan.json", func(w io.Writer, p *Plan) error { return text.JSON(w, p.Plan) }},
 		{YAML, "the same data as json", func(w io.Writer, p *Plan) error { return text.YAML(w, p.Plan) }},
 		{Markdown, "for issues and wikis, as in README.md", writePlanMarkdown},
+		{HTML, "one page with the steps; it loads nothing from elsewhere", writePlanHTML},
 	}
 
 	// PlanStatusFormats are those of "bgpguard plan verify".
@@ -96,6 +105,7 @@ var (
 		{JSON, "the same data; the schema is pkg/report/designs.schema.json", func(w io.Writer, c *plan.Comparison) error { return text.JSON(w, c) }},
 		{YAML, "the same data as json", func(w io.Writer, c *plan.Comparison) error { return text.YAML(w, c) }},
 		{Markdown, "for issues and wikis", writeDesignsMarkdown},
+		{HTML, "one page with the comparison; it loads nothing from elsewhere", writeDesignsHTML},
 	}
 
 	// PolicyListFormats are those of "bgpguard policy list".
