@@ -18,6 +18,8 @@ import (
 
 // cells is a table with badges, bars and links. The first cell of a row is its head.
 type cells struct {
+	// Class is the class of the element, "" for none.
+	Class    string
 	Title    string
 	Sortable bool
 	Header   []columnHead
@@ -192,7 +194,7 @@ func timerCells(s *topology.Summary) *cells {
 			in := slices.DeleteFunc(slices.Clone(groups), func(g topology.TimerGroup) bool { return g.Scope != scope })
 			usual := usualSeconds(in, s.BGPPeers, byDefault)
 			if set.Set && scope == "nodes" {
-				usual = set.Seconds
+				usual = *set.Seconds
 			}
 			for _, g := range in {
 				row := cellRow{Odd: g.Seconds != usual}
