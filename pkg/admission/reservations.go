@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,11 +70,17 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 }
 
 // matters reports whether a change can do harm together with another one: it alters the
-// topology, or it changes an object of Calico's. These are few, and each of them can change
-// what Calico reads of others, for example if a BGPPeer selects the same nodes by another
-// label. Most changes of Nodes are of what nothing reads, so they are not reserved.
+// topology, or the spec of a BGPPeer, which can be the same peering by another label. Other
+// changes that alter nothing, such as of annotations, are not reserved.
 func matters(d *validate.Decision, c state.Change) bool {
-	return d.Alters || c.ID().Kind != calico.KindNode && !calico.Equal(c.Before, c.After)
+	return d.Alters || c.ID().Kind == calico.KindBGPPeer && !reflect.DeepEqual(specOf(c.Before), specOf(c.After))
+}
+
+func specOf(o calico.Object) map[string]any {
+	if meta := calico.MetadataOf(o); meta != nil {
+		return meta.Spec
+	}
+	return nil
 }
 
 // decideTogether decides about a change together with the changes in flight, and reserves it
