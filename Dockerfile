@@ -6,8 +6,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG TARGETOS TARGETARCH VERSION=dev
-RUN VERSION=$VERSION GOOS=$TARGETOS GOARCH=$TARGETARCH make build
+ARG TARGETOS TARGETARCH VERSION=dev COMMIT=
+RUN VERSION=$VERSION COMMIT=$COMMIT GOOS=$TARGETOS GOARCH=$TARGETARCH make build
 
 # A static binary with its time zones, the CA certificates to verify bundle servers, and no shell.
 FROM scratch AS cli

@@ -10,7 +10,8 @@
 # How the product is built, here and in the Dockerfile (which calls `make build`). Without -trimpath and
 # -buildvcs=false the same commit would give other bytes in another folder or without its .git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-GO_BUILD  = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+GO_BUILD  = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)"
 IMAGE    ?= bgpguard/webhook:$(VERSION)
 CLI_IMAGE ?= bgpguard/bgpguard:$(VERSION)
 
@@ -50,10 +51,16 @@ build: ## Build bin/webhook and bin/bgpguard
 	@$(GO_BUILD) -o bin/webhook ./cmd/webhook
 	@$(GO_BUILD) -o bin/bgpguard ./cmd/bgpguard
 
+.PHONY: man
+man: ## Write the manual pages of the CLI into bin/man
+	$(step) 'man: bin/man'
+	@rm -rf bin/man && mkdir -p bin/man
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) go test $(LEAN) ./cmd/bgpguard -run '^TestManualPages$$' -man "$(CURDIR)/bin/man"
+
 .PHONY: image
 image: ## Build the container images of the webhook and of the CLI (needs Docker)
-	docker build --build-arg VERSION=$(VERSION) --target webhook -t $(IMAGE) .
-	docker build --build-arg VERSION=$(VERSION) --target cli -t $(CLI_IMAGE) .
+	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --target webhook -t $(IMAGE) .
+	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --target cli -t $(CLI_IMAGE) .
 
 .PHONY: manifests
 manifests: bin/tools/kustomize ## Render what `kubectl apply -k` installs into bin/manifests

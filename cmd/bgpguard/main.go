@@ -28,13 +28,21 @@ const (
 // errDenied makes the exit code exitDenied, without a message.
 var errDenied = errors.New("denied")
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() { os.Exit(start(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return start(append([]string{programName}, args...), stdin, stdout, stderr)
+}
+
+// start runs the command of a process and returns its exit code. argv starts with the name of the
+// program.
+func start(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	path, args := invocation(argv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // A second signal kills the process.
 	root := newRoot()
+	rename(root, path)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -56,12 +64,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // newRoot returns the command bgpguard with all its verbs.
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "bgpguard",
+		Use:           programName,
 		Short:         "Check changes to the BGP of a Calico cluster before they break its network",
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newServe(), newSnapshot())
+	root.AddCommand(newAudit(), newCheck(), newTopology(), newInput(), newPolicy(), newServe(), newSnapshot(), newVersion())
+	addCompletions(root)
 	return root
 }

@@ -19,10 +19,12 @@ import (
 	"github.com/bgpguard/bgpguard/test/tool"
 )
 
-// TestMain makes this test program the command bgpguard of the scripts.
+// TestMain makes this test program the command bgpguard of the scripts, under each of its names.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"bgpguard": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		programName:  main,
+		pluginName:   main,
+		completeName: main,
 	})
 }
 

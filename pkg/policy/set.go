@@ -43,6 +43,7 @@ type Policy struct {
 	query       rego.PreparedEvalQuery
 	// abandoned counts the evaluations that still run after their context was done.
 	abandoned *atomic.Int32
+	reach     *reach
 }
 
 // Defaults returns a document for each policy of the library, with its default parameters
@@ -174,7 +175,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	p = &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
 		fingerprint: fingerprint(d, def), match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters,
-		abandoned: &atomic.Int32{},
+		abandoned: &atomic.Int32{}, reach: &reach{known: map[[2]string]bool{}},
 	}
 	if p.query, err = def.prepare(); err != nil {
 		return nil, d.errorf("spec.policy", "%v", err)
@@ -182,11 +183,15 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	return p, nil
 }
 
+// query returns the reference to the set of violations.
+func (d *Definition) query() ast.Ref {
+	return append(slices.Clone(d.ref), ast.StringTerm(ruleName))
+}
+
 // prepare returns the query for the policy's violations.
 func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
-	query := append(slices.Clone(d.ref), ast.StringTerm(ruleName))
 	return rego.New(
-		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(query)))),
+		rego.ParsedQuery(ast.NewBody(ast.NewExpr(ast.NewTerm(d.query())))),
 		rego.Compiler(d.unit.compiler),
 		rego.Store(d.unit.store),
 		// Otherwise a builtin that fails makes its rule undefined, which looks like "no
@@ -374,6 +379,19 @@ func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.V
 	return p.evaluate(ctx, input, state, rego.EvalQueryTracer(tracer))
 }
 
+// abandon counts an evaluation that did not stop at its deadline until running is closed. It
+// does nothing if running is nil.
+func (p *Policy) abandon(running <-chan struct{}) {
+	if running == nil {
+		return
+	}
+	p.abandoned.Add(1)
+	go func() {
+		<-running
+		p.abandoned.Add(-1)
+	}()
+}
+
 func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() ast.Value, more ...rego.EvalOption) (found []violation.Violation, err error) {
 	defer func() {
 		if r := recover(); r != nil { // A panic must not prevent the evaluation of other policies.
@@ -391,13 +409,7 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}
 	results, running, err := untilDone(ctx, func() (rego.ResultSet, error) { return p.query.Eval(ctx, options...) })
-	if running != nil {
-		p.abandoned.Add(1)
-		go func() {
-			<-running
-			p.abandoned.Add(-1)
-		}()
-	}
+	p.abandon(running)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("stopped before it finished: %w", context.Cause(ctx))

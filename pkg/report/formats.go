@@ -67,6 +67,13 @@ var (
 		{HTML, "one page with the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
 
+	// VersionFormats are those of "bgpguard version".
+	VersionFormats = Formats[*Version]{
+		{Text, "one line per field", writeVersionText},
+		{JSON, "an object with the same fields", func(w io.Writer, v *Version) error { return text.JSON(w, v) }},
+		{YAML, "the same data as json", func(w io.Writer, v *Version) error { return text.YAML(w, v) }},
+	}
+
 	// PolicyListFormats are those of "bgpguard policy list".
 	PolicyListFormats = Formats[[]*policy.Definition]{
 		{Text, "a table with one line per policy", writePolicyListText},

@@ -234,6 +234,8 @@ func (r *Request) asked() *policy.Request {
 // policies.
 type comparison struct {
 	before, after *Evaluation
+	// kind is the kind of the changed object.
+	kind, operation string
 	// document returns the input of policies that evaluate changes.
 	document func() ast.Object
 }
@@ -258,10 +260,7 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verd
 	}
 	p := c.after.Policies.Policies()[i]
 	if p.Definition.Judges == policy.JudgesChange {
-		if err := unreadBy(p, c.after.Snapshot); err != nil {
-			return out, err
-		}
-		found, err := run(ctx, p, c.document(), c.after.data, len(c.after.results)-i)
+		found, err := c.ofChange(ctx, p, i)
 		for i := range found {
 			v, failed := compareToChange(&found[i], c.before.Topology, c.after.Topology)
 			if failed != nil {
@@ -280,6 +279,33 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verd
 	default:
 		return out, nil
 	}
+}
+
+// ofChange returns the violations of policy number i, which evaluates changes. It evaluates
+// the policy only if it can find a violation in such a change. The result of a policy that
+// reads only the states is cached for changes that alter nothing of what it reads.
+func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i int) ([]violation.Violation, error) {
+	if err := unreadBy(p, c.after.Snapshot); err != nil {
+		return nil, err
+	}
+	if !p.CanFire(ctx, c.kind, c.operation) {
+		return nil, nil
+	}
+	evaluate := func() ([]violation.Violation, error) {
+		return run(ctx, p, c.document(), c.after.data, len(c.after.results)-i)
+	}
+	if !p.ReadsOnlyStates() || !p.Unaffected(c.before.document, c.after.document) {
+		return evaluate()
+	}
+	cached := &c.before.unaltered[i]
+	if known := cached.Load(); known != nil {
+		return *known, nil
+	}
+	found, err := evaluate()
+	if err == nil {
+		cached.Store(&found)
+	}
+	return found, err
 }
 
 // denied reports whether a verdict or a failure denies the change.

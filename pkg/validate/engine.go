@@ -54,6 +54,9 @@ type Evaluation struct {
 	document ast.Object // the whole input without the parameters
 	data     func() ast.Value
 	results  []result // in order of the policies; empty for those that evaluate changes
+	// unaltered holds the violations of the policies that evaluate changes, in order of the
+	// policies, for a change from the snapshot that alters nothing of what the policy reads.
+	unaltered []atomic.Pointer[[]violation.Violation]
 }
 
 // result holds the violations of one policy, or the error if it could not be evaluated.
@@ -237,6 +240,7 @@ func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies
 	v.Policies = policies
 	sameNodes := before != nil && state.SameNodes(before.Snapshot, s)
 	v.results = make([]result, len(policies.Policies()))
+	v.unaltered = make([]atomic.Pointer[[]violation.Violation], len(v.results))
 	for i, p := range policies.Policies() {
 		if p.Definition.Judges == policy.JudgesChange {
 			continue

@@ -122,7 +122,7 @@ func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapsh
 	if next := s.Apply(c); next != s && before.Topology != nil {
 		after = e.evaluate(ctx, next, base.Policies, before)
 	}
-	return comparison{before: before, after: after, document: e.changeDocument(before, after, r)}
+	return comparison{before: before, after: after, kind: string(r.ID().Kind), operation: string(r.Operation()), document: e.changeDocument(before, after, r)}
 }
 
 // livingOf returns the live state of s; see state.Snapshot.Live. The last one is cached.

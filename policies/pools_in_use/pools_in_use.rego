@@ -62,6 +62,7 @@ violation contains {
 	"details": {"ipPool": input.change.name, "allocations": "some", "blocks": lost},
 	"objects": [{"kind": "IPPool", "name": input.change.name}],
 } if {
+	input.change.kind == "IPPool"
 	not _finalized
 	input.before.podAddresses.known
 	input.state.podAddresses.known
@@ -84,13 +85,14 @@ violation contains {
 	"details": {"ipPool": input.change.name, "allocations": "unknown", "blocks": 0},
 	"objects": [{"kind": "IPPool", "name": input.change.name}],
 } if {
+	input.change.kind == "IPPool"
 	not _finalized
 	_pool.allocations == "unknown"
 	_for_pods(_pool)
 	_consequence
 }
 
-_pool := input.before.ipPools[input.change.name] if input.change.kind == "IPPool"
+_pool := input.before.ipPools[input.change.name]
 
 _new := input.state.ipPools[input.change.name]
 

@@ -118,13 +118,22 @@ violation contains {
 	"details": {"field": selector.field, "selector": selector.text, "labels": labels},
 	"objects": [{"kind": "BGPPeer", "name": peer.name}],
 } if {
+	count(_managed) > 0
 	some peer in input.state.bgpPeers
 	some selector in peer.selectors
-	labels := [label | some label in selector.labels; _managed(label)]
+	labels := [label | some label in selector.labels; label in _managed]
 	count(labels) > 0
 }
 
-_managed(label) if {
+_labels contains label if {
+	some peer in input.state.bgpPeers
+	some selector in peer.selectors
+	some label in selector.labels
+}
+
+# The labels of selectors that others manage.
+_managed contains label if {
+	some label in _labels
 	some pattern in input.parameters.labels
 	glob.match(pattern, null, label)
 }

@@ -1,0 +1,436 @@
+package plan
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/topology"
+)
+
+// Comparison compares the designs for one cluster.
+type Comparison struct {
+	// Cluster names the cluster or the files. Compare leaves it empty.
+	Cluster string `json:"cluster"`
+	// CalicoVersion is "MAJOR.MINOR.PATCH", or "" if it is unknown.
+	CalicoVersion string `json:"calicoVersion"`
+	// Nodes counts the nodes with a BGP address, Zones the values of
+	// topology.kubernetes.io/zone on them.
+	Nodes int `json:"nodes"`
+	Zones int `json:"zones"`
+	// DualStack reports that nodes have addresses in both families.
+	DualStack bool   `json:"dualStack"`
+	Limits    Limits `json:"limits"`
+	// Pools are the IPPools whose pods need BGP to reach pods on other nodes.
+	Pools []string `json:"poolsThatNeedBGP"`
+	// Current is the design of the state, "" if it is none of them.
+	Current Goal `json:"current"`
+	// Now is the state before any change.
+	Now Facts `json:"now"`
+	// Designs has one entry for each of Goals, in that order.
+	Designs        []*Option      `json:"designs"`
+	Recommendation Recommendation `json:"recommendation"`
+}
+
+// Option is a design in a comparison.
+type Option struct {
+	Goal  Goal   `json:"goal"`
+	Title string `json:"title"`
+	// Possible is false if a prerequisite is unmet. Facts is then nil.
+	Possible bool `json:"possible"`
+	// Changes counts the changes. Objects counts the objects that change, by kind.
+	Changes int      `json:"changes"`
+	Objects []Number `json:"objects"`
+	// Reflectors names the route reflectors of the design.
+	Reflectors    []string       `json:"reflectors"`
+	Prerequisites []Prerequisite `json:"prerequisites"`
+	// Facts are the sessions and delays of the design.
+	Facts *Facts `json:"facts"`
+	// Interruption is what pods notice of the change itself, in one sentence.
+	Interruption string `json:"interruption"`
+}
+
+// Number is the number of objects of a kind that change.
+type Number struct {
+	Kind   string `json:"kind"`
+	Number int    `json:"number"`
+}
+
+// Facts describe one topology.
+type Facts struct {
+	// Sessions counts the sessions between nodes, External the half-sessions to external
+	// peers and pods, over both families.
+	Sessions int `json:"sessions"`
+	External int `json:"external"`
+	// Fullest is the highest number of half-sessions of one node in one family. FullestNode
+	// is the first node with this number.
+	Fullest     int    `json:"fullest"`
+	FullestNode string `json:"fullestNode"`
+	// NeedsBGP reports whether pod traffic between nodes needs BGP.
+	NeedsBGP bool `json:"podTrafficNeedsBGP"`
+	// Start has the delays of a start of calico-node.
+	Start []Start `json:"start"`
+	// Losses has one entry for each kind of failure that the state can have.
+	Losses []Loss `json:"losses"`
+	// Isolated counts the nodes without a route to or from any other, in the worse family,
+	// with transit by external peers.
+	Isolated int `json:"isolated"`
+}
+
+// The values of Start.When.
+const (
+	AllUp         = "all nodes are up"
+	NodeDown      = "one node is down"
+	ReflectorDown = "one route reflector is down"
+)
+
+// Start is how long a node has no routes after a start of calico-node.
+type Start struct {
+	// When is AllUp, NodeDown or ReflectorDown.
+	When string `json:"when"`
+	// Seconds is the delay of the nodes concerned, Nodes their number: with AllUp all nodes,
+	// else those that wait for the node that is down. All others start as with AllUp.
+	// 0 seconds mean that pod traffic does not need BGP.
+	Seconds int `json:"seconds"`
+	Nodes   int `json:"nodes"`
+}
+
+// The values of Loss.Kind.
+const (
+	LossReflector = "route reflector"
+	LossZone      = "zone"
+	LossRouter    = "router"
+)
+
+// Loss is the worst outcome of the loss of one route reflector, zone or router.
+type Loss struct {
+	Kind string `json:"kind"`
+	// Name is the one whose loss is worst, and Of the number of them.
+	Name string `json:"name"`
+	Of   int    `json:"of"`
+	// Isolated and Pairs count the nodes that then have no route to any other node, and the
+	// pairs of nodes without a route, among the nodes that are left.
+	Isolated int `json:"isolated"`
+	Pairs    int `json:"pairs"`
+}
+
+// Recommendation is the design that bgpguard recommends.
+type Recommendation struct {
+	// Goal is the design, and Keep that the cluster has it already.
+	Goal Goal `json:"goal"`
+	Keep bool `json:"keep"`
+	// Summary is one sentence, Reasons has the numbers behind it, and Others why the other
+	// designs come after it.
+	Summary string   `json:"summary"`
+	Reasons []string `json:"reasons"`
+	Others  []string `json:"others"`
+}
+
+// maxZones bounds the zones whose loss Compare computes: the largest.
+const maxZones = 32
+
+// Compare computes each design for s, whose topology is t. It takes one topology for each
+// route reflector and zone of a design, at most maxZones zones. An error is that of ctx or of
+// the options.
+func Compare(ctx context.Context, s *state.Snapshot, t *topology.Topology, o DesignOptions) (*Comparison, error) {
+	summary := t.Summary()
+	out := &Comparison{
+		CalicoVersion: summary.CalicoVersion, Nodes: summary.Nodes.BGP, Limits: o.limits(), Pools: []string{},
+		DualStack: hasFamily(s, calico.IPv4) && hasFamily(s, calico.IPv6), Current: current(summary),
+	}
+	zones := map[string]bool{}
+	for _, n := range s.Nodes() {
+		if zone := n.Labels[zoneLabel]; zone != "" {
+			zones[zone] = true
+		}
+	}
+	out.Zones = len(zones)
+	for _, f := range calico.Families {
+		out.Pools = append(append(out.Pools, summary.PodTraffic.In(f).Pools...), summary.PodTraffic.In(f).DisabledPools...)
+	}
+	now, err := factsOf(ctx, s, t)
+	if err != nil {
+		return nil, err
+	}
+	out.Now = *now
+	for _, goal := range Goals {
+		option, err := optionOf(ctx, goal, s, t, o)
+		if err != nil {
+			return nil, err
+		}
+		out.Designs = append(out.Designs, option)
+	}
+	out.recommend()
+	return out, nil
+}
+
+// Option returns the design of a goal.
+func (c *Comparison) Option(goal Goal) *Option {
+	for _, d := range c.Designs {
+		if d.Goal == goal {
+			return d
+		}
+	}
+	return nil
+}
+
+// current is the design of a state.
+func current(s *topology.Summary) Goal {
+	reflectors := s.Reflectors.IPv4.Peered + s.Reflectors.IPv6.Peered
+	switch {
+	case s.Mesh.Enabled && s.Mesh.Sessions > 0:
+		return MeshTimers
+	case reflectors > 0:
+		return RouteReflectors
+	case !s.PodTraffic.IPv4.NeedsBGP && !s.PodTraffic.IPv6.NeedsBGP:
+		return VXLANCrossSubnet
+	case s.Sessions.IPv4.External+s.Sessions.IPv6.External > 0:
+		return PerRack
+	}
+	return ""
+}
+
+func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Topology, o DesignOptions) (*Option, error) {
+	target, err := Design(goal, s, t, o)
+	if err != nil {
+		return nil, err
+	}
+	out := &Option{
+		Goal: goal, Title: goal.Title(), Possible: len(target.Blocked()) == 0, Changes: len(target.Changes), Objects: []Number{},
+		Reflectors: append([]string{}, target.Reflectors...), Prerequisites: target.Prerequisites,
+	}
+	if !out.Possible {
+		return out, nil
+	}
+	counts, seen := map[string]int{}, map[calico.ID]bool{}
+	after := s
+	for _, c := range target.Changes {
+		if id := c.ID(); !seen[id] {
+			seen[id] = true
+			counts[string(id.Kind)]++
+		}
+		after = after.Apply(c)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		out.Objects = append(out.Objects, Number{kind, counts[kind]})
+	}
+	computed, err := topology.Compute(ctx, after, t)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := factsOf(ctx, after, computed)
+	if err != nil {
+		return nil, err
+	}
+	if facts.NeedsBGP && facts.Isolated > 0 {
+		out.Possible = false
+		out.Prerequisites = append(out.Prerequisites, Prerequisite{Unmet, fmt.Sprintf("sessions for every node: %s would have no route to any other node", text.Count(facts.Isolated, "node"))})
+		return out, nil
+	}
+	out.Facts = facts
+	out.Interruption = interruption(target, out)
+	return out, nil
+}
+
+// interruption says what pods notice of the changes of a design.
+func interruption(target *Target, o *Option) string {
+	switch {
+	case len(target.Changes) == 0:
+		return "none: nothing changes"
+	case target.Goal == VXLANCrossSubnet && countOf(o.Objects, calico.KindIPPool) > 0:
+		return "connections of pods between nodes pause for some seconds while each IPPool changes its encapsulation; pods keep their old MTU until they restart"
+	case target.Goal == MeshTimers:
+		return "none: BIRD keeps its sessions, and advertises the time with the next one"
+	case target.Goal == RouteReflectors && countOf(o.Objects, calico.KindNode) > 0:
+		return "one after the other, each of the " + text.Count(countOf(o.Objects, calico.KindNode), "new route reflector") +
+			" leaves the mesh: its pods have no routes for 2 to 10 s. No other node loses routes"
+	}
+	return "each node removes the routes of the mesh at once; those of the remaining sessions are there before"
+}
+
+func countOf(objects []Number, kind calico.Kind) int {
+	for _, n := range objects {
+		if n.Kind == string(kind) {
+			return n.Number
+		}
+	}
+	return 0
+}
+
+func hasFamily(s *state.Snapshot, f calico.Family) bool {
+	return slices.ContainsFunc(s.Nodes(), func(n *calico.Node) bool { return n.SpeaksBGP(f) })
+}
+
+// factsOf describes t, the topology of s.
+func factsOf(ctx context.Context, s *state.Snapshot, t *topology.Topology) (*Facts, error) {
+	out := &Facts{Start: []Start{}, Losses: []Loss{}}
+	summary := t.Summary()
+	for _, f := range calico.Families {
+		in := summary.Sessions.In(f)
+		out.Sessions += in.Total
+		out.External += in.External
+		if in.Most > out.Fullest {
+			out.Fullest, out.FullestNode = in.Most, in.MostNode
+		}
+		if p := summary.PodTraffic.In(f); hasFamily(s, f) && (p.NeedsBGP || len(p.DisabledPools) > 0) {
+			out.NeedsBGP = true
+			out.Isolated = max(out.Isolated, summary.Routes.In(f).WithTransit.Isolated.Nodes)
+		}
+	}
+	l := &laboratory{ctx: ctx, s: s, t: t, out: out}
+	if err := l.starts(); err != nil {
+		return nil, err
+	}
+	return out, l.losses()
+}
+
+// laboratory computes what happens to a state.
+type laboratory struct {
+	ctx context.Context
+	s   *state.Snapshot
+	t   *topology.Topology
+	out *Facts
+}
+
+// starts computes the delays of a start.
+func (l *laboratory) starts() error {
+	if !l.out.NeedsBGP {
+		l.out.Start = append(l.out.Start, Start{AllUp, 0, l.t.Summary().Nodes.BGP}, Start{NodeDown, 0, 0})
+		return nil
+	}
+	up := l.s
+	for _, n := range l.s.Nodes() {
+		if n.NotReady {
+			up = up.Apply(state.Change{Before: n, After: ready(n, true)})
+		}
+	}
+	t, err := topology.Compute(l.ctx, up, l.t)
+	if err != nil {
+		return err
+	}
+	c := t.Summary().Convergence
+	l.out.Start = append(l.out.Start, Start{AllUp, c.Start.Seconds, cmp.Or(c.Waiting.Nodes, t.Summary().Nodes.BGP)})
+	var ordinary, reflecting *calico.Node
+	for _, n := range up.Nodes() {
+		switch {
+		case !n.SpeaksBGP(calico.IPv4) && !n.SpeaksBGP(calico.IPv6):
+		case n.RouteReflector() && reflecting == nil:
+			reflecting = n
+		case !n.RouteReflector() && ordinary == nil:
+			ordinary = n
+		}
+	}
+	for when, n := range map[string]*calico.Node{NodeDown: ordinary, ReflectorDown: reflecting} {
+		if n == nil {
+			continue
+		}
+		down, err := topology.Compute(l.ctx, up.Apply(state.Change{Before: n, After: ready(n, false)}), t)
+		if err != nil {
+			return err
+		}
+		peers := map[string]bool{}
+		for h := range t.HalfSessions(n.Name) {
+			if h.PeerNode != "" {
+				peers[h.PeerNode] = true
+			}
+		}
+		l.out.Start = append(l.out.Start, Start{when, down.Summary().Convergence.Start.Seconds, len(peers)})
+	}
+	slices.SortFunc(l.out.Start[1:], func(a, b Start) int { return cmp.Compare(a.When, b.When) })
+	return nil
+}
+
+// ready returns the node with another condition Ready.
+func ready(n *calico.Node, is bool) *calico.Node {
+	out := *n
+	out.NotReady = !is
+	return &out
+}
+
+// losses computes the worst loss of each kind.
+func (l *laboratory) losses() error {
+	var reflectors [][]*calico.Node
+	zones := map[string][]*calico.Node{}
+	for _, n := range l.s.Nodes() {
+		if n.RouteReflector() && (n.SpeaksBGP(calico.IPv4) || n.SpeaksBGP(calico.IPv6)) {
+			reflectors = append(reflectors, []*calico.Node{n})
+		}
+		if zone := n.Labels[zoneLabel]; zone != "" {
+			zones[zone] = append(zones[zone], n)
+		}
+	}
+	largest := slices.SortedFunc(maps.Keys(zones), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(zones[b]), len(zones[a])), cmp.Compare(a, b))
+	})
+	var sets [][]*calico.Node
+	for _, zone := range largest[:min(len(largest), maxZones)] {
+		sets = append(sets, zones[zone])
+	}
+	if err := l.worst(LossReflector, reflectors[:min(len(reflectors), maxZones)], func(i int) string { return reflectors[i][0].Name }); err != nil {
+		return err
+	}
+	if len(sets) > 1 {
+		if err := l.worst(LossZone, sets, func(i int) string { return largest[i] }); err != nil {
+			return err
+		}
+	}
+	l.routers()
+	return nil
+}
+
+// worst adds the worst of the losses of sets of nodes.
+func (l *laboratory) worst(kind string, sets [][]*calico.Node, name func(int) string) error {
+	if len(sets) == 0 {
+		return nil
+	}
+	worst := Loss{Kind: kind, Of: len(sets)}
+	for i, set := range sets {
+		loss := Loss{Kind: kind, Of: len(sets), Name: name(i)}
+		if l.out.NeedsBGP {
+			left := l.s
+			for _, n := range set {
+				left = left.Apply(state.Change{Before: n})
+			}
+			t, err := topology.Compute(l.ctx, left, l.t)
+			if err != nil {
+				return err
+			}
+			for _, f := range calico.Families {
+				r := t.Summary().Routes.In(f).WithTransit
+				loss.Isolated, loss.Pairs = max(loss.Isolated, r.Isolated.Nodes), max(loss.Pairs, r.WithoutRoute.Pairs)
+			}
+		}
+		if i == 0 || loss.Isolated > worst.Isolated || loss.Isolated == worst.Isolated && loss.Pairs > worst.Pairs {
+			worst = loss
+		}
+	}
+	l.out.Losses = append(l.out.Losses, worst)
+	return nil
+}
+
+// routers adds the loss of one external peer, by the single points of failure.
+func (l *laboratory) routers() {
+	if l.out.External == 0 {
+		return
+	}
+	worst := Loss{Kind: LossRouter}
+	summary := l.t.Summary()
+	for _, p := range summary.BGPPeers {
+		if p.Scope == "external" && p.LocalNodes > 0 {
+			worst.Of++
+		}
+	}
+	for _, f := range calico.Families {
+		for _, p := range summary.Routes.In(f).WithTransit.SinglePoints {
+			if p.Kind == "externalPeer" && p.Nodes > worst.Isolated && l.out.NeedsBGP {
+				worst.Name, worst.Isolated = p.Name, p.Nodes
+			}
+		}
+	}
+	l.out.Losses = append(l.out.Losses, worst)
+}
