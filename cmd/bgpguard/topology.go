@@ -30,9 +30,9 @@ var externalPeers = []string{carry, ignore}
 type topologyOptions struct {
 	changeOptions
 
-	node, calicoVersion string
-	externalPeers       string
-	output              string
+	node          string
+	externalPeers string
+	output        string
 }
 
 func newTopology() *cobra.Command {
@@ -73,13 +73,13 @@ Exit code: 0 success, 2 invalid input or flags.`,
   bgpguard topology -f cluster/ -o dot | dot -Tpdf >topology.pdf`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
-	o.addState(f)
+	o.addState(cmd)
+	o.addContext(f)
 	f.StringVar(&o.node, "node", "", "`name` of the node whose half-sessions and faults to show")
-	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: from the ClusterInformation)")
 	addChoice(cmd, &o.externalPeers, "external-peers", externalPeers, "`assumption` about the routes that external peers receive")
 	addOutput(cmd, &o.output, report.TopologyFormats)
 	return cmd
@@ -98,16 +98,20 @@ func (o *topologyOptions) validate() error {
 	return o.changeOptions.validate()
 }
 
-func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	before, err := o.readBefore(stdin)
+	w, err := o.readState(ctx, stdin, stderr)
 	if err != nil {
 		return err
 	}
-	changed, err := o.readChanges(stdin)
+	before := w.Snapshot
+	changed, err := o.readEdits(stdin, stderr)
 	if err != nil {
+		return err
+	}
+	if err := o.requireNodes(before, nil); err != nil {
 		return err
 	}
 	after, err := o.apply(before, changed)
@@ -138,34 +142,6 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 		return fmt.Errorf("interrupted, the output is incomplete: %w", err)
 	}
 	return nil
-}
-
-// readBefore reads the state before the change, with the version of --calico-version.
-func (o *topologyOptions) readBefore(stdin io.Reader) (*state.Snapshot, error) {
-	s, _, err := o.readStateWithNodes(stdin)
-	if err != nil || o.calicoVersion == "" {
-		return s, err
-	}
-	version, err := clusterInformation(o.calicoVersion)
-	if err != nil {
-		return nil, err
-	}
-	return s.Apply(state.Change{After: version}), nil
-}
-
-// clusterInformation returns the ClusterInformation of a cluster with that version of Calico.
-func clusterInformation(version string) (calico.Object, error) {
-	object, err := calico.Decode(map[string]any{
-		"apiVersion": calico.APIVersionV3, "kind": string(calico.KindClusterInformation),
-		"metadata": map[string]any{"name": calico.Default}, "spec": map[string]any{"calicoVersion": version},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if c, ok := object.(*calico.ClusterInformation); !ok || c.Version == nil {
-		return nil, fmt.Errorf("flag --calico-version must be a version such as v3.31.2, is %q", version)
-	}
-	return object, nil
 }
 
 // report returns the data of the report on t, the topology of s.

@@ -100,13 +100,13 @@ func parsed(o calico.Object) calico.Object {
 	return o
 }
 
-// created returns a new object. Clients cannot set when an object was deleted or its
-// generation.
+// created returns a new object. Clients set neither when an object was deleted nor its
+// generation, which an export of another object may have.
 func created(after calico.Object, document map[string]any) (calico.Object, error) {
 	if calico.MetadataOf(after) == nil {
 		return after, nil
 	}
-	return calico.Decode(withMetadata(document, map[string]any{"deletionTimestamp": nil, "generation": int64(1)}))
+	return calico.Decode(withMetadata(document, map[string]any{"deletionTimestamp": nil, "generation": nil}))
 }
 
 // stored returns the object that the API server stores if a client writes document in place

@@ -70,7 +70,6 @@ func absent(s *Snapshot, none []calico.Kind) []string {
 	if !config.MeshEnabled() {
 		note(calico.KindBGPPeer, len(s.BGPPeers()), "the mesh is off, so there are no sessions")
 	}
-	note(calico.KindIPPool, len(s.IPPools()), "pod traffic between nodes counts as needing BGP")
 	return notes
 }
 

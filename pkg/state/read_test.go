@@ -62,12 +62,11 @@ func TestNotesOfAState(t *testing.T) {
 		none     = "---\napiVersion: projectcalico.org/v3\nkind: %sList\nitems: []\n"
 	)
 	noLists := fmt.Sprintf(none+none, "BGPConfiguration", "IPPool")
-	noPool := "no IPPool in the state: pod traffic between nodes counts as needing BGP"
 	for name, test := range map[string]struct {
 		files []string
 		want  string
 	}{
-		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512\n" + noPool},
+		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512"},
 		"empty lists":                      {[]string{node + noLists}, ""},
 		"the mesh is off":                  {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},
 		"another kind":                     {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
