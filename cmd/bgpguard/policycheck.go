@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -20,9 +21,13 @@ Then report errors in:
 
   metadata     title, description, severity, judges, links, the schema of the input
   parameters   a schema without unknown names; each parameter with a description,
-               a type and a default
+               a type and a default; parameters that are read and not declared
   tests        a module NAME_test with tests
   example      example.yaml next to the policy, with a BGPPolicy that compiles
+  violation    violations without id, size or msg, keys of another type, one id for all
+  sprintf      verbs and arguments that do not match
+  trial        errors when the policy is evaluated on sample states and changes: a mesh,
+               route reflectors, routers of racks, broken and empty clusters
 
 and warnings for what makes every admission slower:
 
@@ -37,19 +42,21 @@ Exit code: 0 no error, with or without warnings; 1 an error; 2 invalid input or 
   bgpguard policy check policies/rack_has_reflector
   bgpguard policy check policies -o json | jq '.findings[] | select(.severity == "error")'`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runPolicyCheck(cmd.OutOrStdout(), args, output) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPolicyCheck(cmd.Context(), cmd.OutOrStdout(), args, output)
+		},
 	}
 	addOutput(cmd, &output, report.PolicyCheckFormats)
 	return cmd
 }
 
-func runPolicyCheck(w io.Writer, paths []string, output string) error {
+func runPolicyCheck(ctx context.Context, w io.Writer, paths []string, output string) error {
 	if err := report.PolicyCheckFormats.Validate(output); err != nil {
 		return err
 	}
 	all := &author.CheckResult{Policies: []string{}, Findings: []author.Finding{}}
 	for _, path := range paths {
-		r, err := author.Check(path)
+		r, err := author.Check(ctx, path)
 		if err != nil {
 			return err
 		}

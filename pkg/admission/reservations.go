@@ -17,8 +17,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// decide decides about the change of r on a snapshot. A change that alters the topology is
-// decided together with the changes in flight, and reserved if it is allowed. A change that
+// decide decides about the change of r on a snapshot. A change that matters is decided
+// together with the changes in flight, and reserved if it is allowed. A change that
 // is denied is decided again if changes are in flight, because one of them may make it
 // possible. All other changes are answered at once, those that are allowed after a read of
 // the record.
@@ -31,7 +31,7 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 	first := *r
 	first.decide(d)
 	known := h.ledger.Peek(r.id)
-	if first.Allowed && !d.Alters && len(known.Open) > 0 {
+	if first.Allowed && !matters(d, request.Change) && len(known.Open) > 0 {
 		// It may alter the topology that a change in flight leads to.
 		together := request
 		together.Pending = pending(known.Open, snapshot)
@@ -39,7 +39,7 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 		first.decide(h.decider.Decide(ctx, snapshot, together))
 	}
 	switch {
-	case first.Allowed && first.decision.Alters, !first.Allowed && len(known.Open) > 0:
+	case first.Allowed && matters(first.decision, request.Change), !first.Allowed && len(known.Open) > 0:
 	case !first.Allowed || request.DryRun:
 		return &first
 	default:
@@ -66,6 +66,14 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 			return h.unreserved(r, request, err)
 		}
 	}
+}
+
+// matters reports whether a change can do harm together with another one: it alters the
+// topology, or it changes an object of Calico's. These are few, and each of them can change
+// what Calico reads of others, for example if a BGPPeer selects the same nodes by another
+// label. Most changes of Nodes are of what nothing reads, so they are not reserved.
+func matters(d *validate.Decision, c state.Change) bool {
+	return d.Alters || c.ID().Kind != calico.KindNode && !calico.Equal(c.Before, c.After)
 }
 
 // decideTogether decides about a change together with the changes in flight, and reserves it
@@ -98,7 +106,7 @@ func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.
 	if !answer.Allowed || request.DryRun {
 		return &answer, nil
 	}
-	if !d.Alters {
+	if !matters(d, request.Change) {
 		// Nothing is written that would show that the view is out of date.
 		behind, err := h.ledger.Refresh(ctx, view)
 		if err == nil && behind {

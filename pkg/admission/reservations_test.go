@@ -434,6 +434,32 @@ func TestAChangeThatAltersOnlyWhatIsInFlight(t *testing.T) {
 	})
 }
 
+// A change of a BGPPeer is reserved although it alters nothing: it can change what is read of a
+// Node. A change of a Node that alters nothing is not written.
+func TestWhatIsReserved(t *testing.T) {
+	nothing := always(&validate.Decision{Allowed: true})
+	for name, c := range map[string]struct {
+		request admission.Request
+		open    int
+	}{
+		"another BGPPeer":      {request(create, v3, "BGPPeer", "b", peer(v3, "b", goodSpec), ""), 1},
+		"a BGPPeer, unchanged": {request(update, v3, "BGPPeer", "a", versioned(v3, "a"), versioned(v3, "a")), 0},
+		"a label of a Node":    {labelled(7, "x"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				r := w.replica(t, "a")
+				r.decider = nothing
+				answer := r.Handle(t.Context(), c.request)
+				if open := r.ledger.Peek(calico.ID{}).Open; !answer.Allowed || len(open) != c.open || w.store.version != c.open {
+					t.Errorf("allowed %t, reserved %v with %d writes, want %d", answer.Allowed, open, w.store.version, c.open)
+				}
+			})
+		})
+	}
+}
+
 // A Node whose change is denied already is not allowed because others are in flight for long.
 func TestADeniedNodeIsDeniedAlsoIfTheWaitFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,11 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
+	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -53,6 +55,7 @@ func TestTwinIsCountedOnce(t *testing.T) {
 			before := count()
 			for _, s := range test.steps {
 				clock = clock.Add(s.after)
+				h.SetLedger(reserve.NewLedger(nil, "", logr.Discard())) // It recognises second reviews, too.
 				if r := h.Handle(t.Context(), s.request); !r.Allowed {
 					t.Errorf("answered %s", toJSON(t, r))
 				}

@@ -2,6 +2,7 @@ package author
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -66,8 +67,8 @@ func (r *CheckResult) Count(severity string) int {
 }
 
 // Check checks the policies of a directory or of the tarball of a bundle. It returns an
-// error if path cannot be read; compiler errors are findings.
-func Check(path string) (*CheckResult, error) {
+// error if path cannot be read, and that of ctx; compiler errors are findings.
+func Check(ctx context.Context, path string) (*CheckResult, error) {
 	r := &CheckResult{Policies: []string{}, Findings: []Finding{}}
 	library, err := policy.Embedded()
 	if err != nil {
@@ -100,6 +101,21 @@ func Check(path string) (*CheckResult, error) {
 		r.Findings = append(r.Findings, c.findings...)
 	}
 	r.Findings = append(r.Findings, slow(modules)...)
+	places := map[string]*ast.Location{}
+	for _, d := range own.Definitions {
+		places[d.Name] = violationPlace(d, modules)
+	}
+	types := checkTypes(modules, own.Definitions)
+	r.Findings = append(r.Findings, types...)
+	tried, err := trial(ctx, own, func(d *policy.Definition) *ast.Location { return places[d.Name] })
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range tried { // A trial run only repeats what the types show.
+		if !slices.ContainsFunc(types, func(other Finding) bool { return other.Policy == f.Policy && other.Severity == Error }) {
+			r.Findings = append(r.Findings, f)
+		}
+	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

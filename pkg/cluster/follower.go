@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,7 @@ type Follower struct {
 	log       logr.Logger
 	informers cache.Informers
 	cached    client.Reader
+	direct    client.Reader // reads no cache
 	discovery discoverer
 	secrets   toolscache.ListerWatcher // nil if the follower does not read Secrets
 	blocks    bool                     // whether the follower reads IPAMBlocks
@@ -66,7 +68,7 @@ func NewFollower(mgr manager.Manager, store *Store, options FollowOptions) (*Fol
 	if err != nil {
 		return nil, fmt.Errorf("creating a discovery client: %w", err)
 	}
-	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), discovery: discoverer, blocks: options.IPAMBlocks, onChange: func(context.Context, *state.Snapshot) {}}
+	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), direct: mgr.GetAPIReader(), discovery: discoverer, blocks: options.IPAMBlocks, onChange: func(context.Context, *state.Snapshot) {}}
 	if namespace := options.SecretNamespace; namespace != "" {
 		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
@@ -175,6 +177,32 @@ func (f *Follower) checkGroup(found served) error {
 		return fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", now, found)
 	}
 	return nil
+}
+
+// errUnknownGroup means that Calico's objects are not served yet.
+var errUnknownGroup = errors.New("the API group of Calico's objects is not known yet")
+
+// Current returns the resourceVersion that an object has at the API server now, "" if there
+// is no such object. The permission to list the kind suffices.
+func (f *Follower) Current(ctx context.Context, id calico.ID) (string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NodeList"))
+	if id.Kind != calico.KindNode {
+		found := f.found.Load()
+		if found == nil {
+			return "", errUnknownGroup
+		}
+		list.SetGroupVersionKind(found.group.WithKind(string(id.Kind) + "List"))
+	}
+	if err := f.direct.List(ctx, list, client.MatchingFields{metav1.ObjectNameField: id.Name}); err != nil {
+		return "", fmt.Errorf("reading %s: %w", id, err)
+	}
+	for i := range list.Items {
+		if list.Items[i].Name == id.Name {
+			return list.Items[i].ResourceVersion, nil
+		}
+	}
+	return "", nil
 }
 
 // subscriber is the part of an informer that a Follower uses.

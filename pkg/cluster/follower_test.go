@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	toolscache "k8s.io/client-go/tools/cache"
 	fcache "k8s.io/client-go/tools/cache/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -359,5 +360,48 @@ func TestSecretInformerKeepsNoValue(t *testing.T) {
 	}
 	if got := string(text); len(held) != 1 || !strings.Contains(got, `"data":{"tor":null}`) || strings.Contains(got, "hunter2") || strings.Contains(got, "aHVudGVyMg") {
 		t.Errorf("it holds %s", got)
+	}
+}
+
+// directReader is an API server with some objects. It records what is listed.
+type directReader struct {
+	client.Reader
+	objects map[string]string // versions by name
+	listed  string
+	err     error
+}
+
+func (r *directReader) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
+	var o client.ListOptions
+	o.ApplyOptions(options)
+	list := into.(*metav1.PartialObjectMetadataList)
+	r.listed = fmt.Sprint(list.GroupVersionKind(), " ", o.FieldSelector)
+	for name, version := range r.objects {
+		list.Items = append(list.Items, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, ResourceVersion: version}})
+	}
+	return r.err
+}
+
+func TestCurrentReadsOneObject(t *testing.T) {
+	reader := &directReader{objects: map[string]string{"a": "50"}}
+	f := &Follower{direct: reader}
+	peerA := calico.ID{Kind: calico.KindBGPPeer, Name: "a"}
+	if _, err := f.Current(t.Context(), peerA); !errors.Is(err, errUnknownGroup) {
+		t.Errorf("before the group is known: %v", err)
+	}
+	f.found.Store(&served{group: schema.GroupVersion{Group: "crd.projectcalico.org", Version: "v1"}})
+	for id, want := range map[calico.ID]string{
+		peerA:                                    "50 crd.projectcalico.org/v1, Kind=BGPPeerList metadata.name=a",
+		{Kind: calico.KindBGPPeer, Name: "gone"}: " crd.projectcalico.org/v1, Kind=BGPPeerList metadata.name=gone",
+		{Kind: calico.KindNode, Name: "a"}:       "50 /v1, Kind=NodeList metadata.name=a",
+	} {
+		version, err := f.Current(t.Context(), id)
+		if got := version + " " + reader.listed; err != nil || got != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+	reader.err = errors.New("timeout")
+	if _, err := f.Current(t.Context(), peerA); err == nil || err.Error() != "reading BGPPeer a: timeout" {
+		t.Errorf("got %v", err)
 	}
 }

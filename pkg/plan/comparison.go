@@ -11,6 +11,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Comparison compares the designs for one cluster.
@@ -51,8 +52,21 @@ type Option struct {
 	Prerequisites []Prerequisite `json:"prerequisites"`
 	// Facts are the sessions and delays of the design.
 	Facts *Facts `json:"facts"`
-	// Interruption is what pods notice of the change itself, in one sentence.
-	Interruption string `json:"interruption"`
+	// Interruption is what pods notice of the changes, nil if the design is not possible.
+	Interruption *Interruption `json:"interruption"`
+}
+
+// Interruption is what pods notice of changes that are made one after the other.
+type Interruption struct {
+	// Changes counts the changes that interrupt routes, Nodes the nodes that one of them
+	// interrupts, the highest number.
+	Changes int `json:"changes"`
+	Nodes   int `json:"nodes"`
+	// Seconds is the usual time without routes on these nodes, AtWorst the longest.
+	Seconds int `json:"seconds"`
+	AtWorst int `json:"atWorst"`
+	// Text says it in one sentence.
+	Text string `json:"text"`
 }
 
 // Number is the number of objects of a kind that change.
@@ -71,6 +85,10 @@ type Facts struct {
 	// is the first node with this number.
 	Fullest     int    `json:"fullest"`
 	FullestNode string `json:"fullestNode"`
+	// Usual is the number of half-sessions that most nodes that are no route reflector have
+	// in one family, UsualNodes the number of these nodes.
+	Usual      int `json:"usual"`
+	UsualNodes int `json:"usualNodes"`
 	// NeedsBGP reports whether pod traffic between nodes needs BGP.
 	NeedsBGP bool `json:"podTrafficNeedsBGP"`
 	// Start has the delays of a start of calico-node.
@@ -87,11 +105,16 @@ const (
 	AllUp         = "all nodes are up"
 	NodeDown      = "one node is down"
 	ReflectorDown = "one route reflector is down"
+	RouterDown    = "one router is down"
 )
+
+// recoveryWait is how long, in seconds, a starting BIRD waits for a peer that does not answer
+// (BIRD 1.6, proto/nest.c: 240; Calico does not set it).
+const recoveryWait = 240
 
 // Start is how long a node has no routes after a start of calico-node.
 type Start struct {
-	// When is AllUp, NodeDown or ReflectorDown.
+	// When is AllUp, NodeDown, ReflectorDown or RouterDown.
 	When string `json:"when"`
 	// Seconds is the delay of the nodes concerned, Nodes their number: with AllUp all nodes,
 	// else those that wait for the node that is down. All others start as with AllUp.
@@ -159,7 +182,7 @@ func Compare(ctx context.Context, s *state.Snapshot, t *topology.Topology, o Des
 	}
 	out.Now = *now
 	for _, goal := range Goals {
-		option, err := optionOf(ctx, goal, s, t, o)
+		option, err := optionOf(ctx, goal, s, t, now, o)
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +218,7 @@ func current(s *topology.Summary) Goal {
 	return ""
 }
 
-func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Topology, o DesignOptions) (*Option, error) {
+func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Topology, now *Facts, o DesignOptions) (*Option, error) {
 	target, err := Design(goal, s, t, o)
 	if err != nil {
 		return nil, err
@@ -227,39 +250,55 @@ func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Top
 	if err != nil {
 		return nil, err
 	}
-	if facts.NeedsBGP && facts.Isolated > 0 {
+	// Nodes that are isolated now, for example because they share an address, block no design.
+	if facts.NeedsBGP && (facts.Isolated > now.Isolated || facts.Isolated > 0 && facts.Isolated == computed.Summary().Nodes.BGP) {
 		out.Possible = false
 		out.Prerequisites = append(out.Prerequisites, Prerequisite{Unmet, fmt.Sprintf("sessions for every node: %s would have no route to any other node", text.Count(facts.Isolated, "node"))})
 		return out, nil
 	}
 	out.Facts = facts
-	out.Interruption = interruption(target, out)
-	return out, nil
+	out.Interruption, err = interruption(ctx, target, s, t)
+	return out, err
 }
 
-// interruption says what pods notice of the changes of a design.
-func interruption(target *Target, o *Option) string {
+// interruption computes what the changes of a design interrupt, one after the other. It
+// computes a topology for each change.
+func interruption(ctx context.Context, target *Target, s *state.Snapshot, t *topology.Topology) (*Interruption, error) {
+	out := &Interruption{}
+	pools := 0
+	for _, c := range target.Changes {
+		s = s.Apply(c)
+		next, err := topology.Compute(ctx, s, t)
+		if err != nil {
+			return nil, err
+		}
+		if i := next.Impact(t).Interruption; i.AtWorst > 0 {
+			out.Changes++
+			out.Nodes, out.Seconds, out.AtWorst = max(out.Nodes, i.Nodes), max(out.Seconds, i.Seconds), max(out.AtWorst, i.AtWorst)
+		}
+		if c.ID().Kind == calico.KindIPPool {
+			pools++
+		}
+		t = next
+	}
 	switch {
 	case len(target.Changes) == 0:
-		return "none: nothing changes"
-	case target.Goal == VXLANCrossSubnet && countOf(o.Objects, calico.KindIPPool) > 0:
-		return "connections of pods between nodes pause for some seconds while each IPPool changes its encapsulation; pods keep their old MTU until they restart"
-	case target.Goal == MeshTimers:
-		return "none: BIRD keeps its sessions, and advertises the time with the next one"
-	case target.Goal == RouteReflectors && countOf(o.Objects, calico.KindNode) > 0:
-		return "one after the other, each of the " + text.Count(countOf(o.Objects, calico.KindNode), "new route reflector") +
-			" leaves the mesh: its pods have no routes for 2 to 10 s. No other node loses routes"
-	}
-	return "each node removes the routes of the mesh at once; those of the remaining sessions are there before"
-}
-
-func countOf(objects []Number, kind calico.Kind) int {
-	for _, n := range objects {
-		if n.Kind == string(kind) {
-			return n.Number
+		out.Text = "none: nothing changes"
+	case pools > 0:
+		out.Text = fmt.Sprintf("connections of pods between nodes pause for some seconds while %s the encapsulation; pods that run keep their old MTU until they restart", text.Count(pools, "IPPool changes", "IPPools change"))
+	case out.Changes == 0:
+		out.Text = "none: every route that stays also comes over a session that stays up"
+	default:
+		out.Text = fmt.Sprintf("1 of %s interrupts routes on %s for about %d s, %d s at worst", text.Count(len(target.Changes), "change"), text.Count(out.Nodes, "node"), out.Seconds, out.AtWorst)
+		if out.Changes > 1 {
+			out.Text = fmt.Sprintf("%s of %s interrupt routes, each on %s, for about %d s, %d s at worst", text.Number(out.Changes), text.Count(len(target.Changes), "change"),
+				text.Count(out.Nodes, "node"), out.Seconds, out.AtWorst)
+		}
+		if target.Goal == MeshTimers {
+			out.Text += ": BIRD restarts a session whose timer changes"
 		}
 	}
-	return 0
+	return out, nil
 }
 
 func hasFamily(s *state.Snapshot, f calico.Family) bool {
@@ -276,6 +315,11 @@ func factsOf(ctx context.Context, s *state.Snapshot, t *topology.Topology) (*Fac
 		out.External += in.External
 		if in.Most > out.Fullest {
 			out.Fullest, out.FullestNode = in.Most, in.MostNode
+		}
+		for _, load := range in.Load {
+			if load.Nodes > out.UsualNodes {
+				out.Usual, out.UsualNodes = load.Sessions, load.Nodes
+			}
 		}
 		if p := summary.PodTraffic.In(f); hasFamily(s, f) && (p.NeedsBGP || len(p.DisabledPools) > 0) {
 			out.NeedsBGP = true
@@ -342,7 +386,21 @@ func (l *laboratory) starts() error {
 		l.out.Start = append(l.out.Start, Start{when, down.Summary().Convergence.Start.Seconds, len(peers)})
 	}
 	slices.SortFunc(l.out.Start[1:], func(a, b Start) int { return cmp.Compare(a.When, b.When) })
+	if router := l.busiestRouter(); router > 0 {
+		l.out.Start = append(l.out.Start, Start{RouterDown, recoveryWait, router})
+	}
 	return nil
+}
+
+// busiestRouter is the highest number of nodes that peer with an external peer by one BGPPeer.
+func (l *laboratory) busiestRouter() int {
+	out := 0
+	for _, p := range l.t.Summary().BGPPeers {
+		if p.Scope == sessions.ScopeExternal {
+			out = max(out, p.LocalNodes)
+		}
+	}
+	return out
 }
 
 // ready returns the node with another condition Ready.
@@ -421,7 +479,7 @@ func (l *laboratory) routers() {
 	worst := Loss{Kind: LossRouter}
 	summary := l.t.Summary()
 	for _, p := range summary.BGPPeers {
-		if p.Scope == "external" && p.LocalNodes > 0 {
+		if p.Scope == sessions.ScopeExternal && p.LocalNodes > 0 {
 			worst.Of++
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Goal names a design: a way to carry the routes to pods.
@@ -669,7 +670,7 @@ func (b *designer) perRack() error {
 	external := map[uint32]bool{}
 	for _, p := range b.s.BGPPeers() {
 		s := b.summary.BGPPeers[p.Name]
-		if s == nil || s.Scope != "external" || s.LocalNodes == 0 {
+		if s == nil || s.Scope != sessions.ScopeExternal || s.LocalNodes == 0 {
 			continue
 		}
 		peers, external[p.ASNumber] = append(peers, p), true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -14,16 +15,39 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
+// newLibrary loads the library once.
+var newLibrary = sync.OnceValues(func() (*policy.Library, error) { return policy.NewLibrary() })
+
+// allPolicies are those of the library with their defaults.
+var allPolicies = sync.OnceValues(func() (*policy.Set, error) {
+	library, err := newLibrary()
+	if err != nil {
+		return nil, err
+	}
+	documents, err := policy.Defaults()
+	if err != nil {
+		return nil, err
+	}
+	return library.Compile(documents)
+})
+
 // newEngine returns an engine with the library's defaults, or with some of its policies.
 func newEngine(t testing.TB, names ...string) *validate.Engine {
 	t.Helper()
-	library, err := policy.NewLibrary()
+	if len(names) == 0 {
+		set, err := allPolicies()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return validate.NewEngine(set)
+	}
+	library, err := newLibrary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var documents []policy.Document
 	for _, d := range library.Definitions() {
-		if len(names) == 0 || slices.Contains(names, d.Name) {
+		if slices.Contains(names, d.Name) {
 			documents = append(documents, policy.Default(d))
 		}
 	}

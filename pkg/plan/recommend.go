@@ -75,11 +75,12 @@ func (c *Comparison) largeMesh() {
 	} else if c.Now.Isolated > 0 {
 		r.Summary += fmt.Sprintf(": %s no route to any other node", text.Count(c.Now.Isolated, "node has", "nodes have"))
 	}
-	r.Reasons = append(r.Reasons, fmt.Sprintf("%s instead of %s in all; the fullest node has %s instead of %s",
-		text.Count(d.Facts.Sessions, "session"), text.Number(c.Now.Sessions), text.Number(d.Facts.Fullest), text.Number(c.Now.Fullest)))
+	r.Reasons = append(r.Reasons, fmt.Sprintf("%s instead of %s in all; %s %s instead of up to %s, and the fullest node %s",
+		text.Count(d.Facts.Sessions, "session"), text.Number(c.Now.Sessions), text.Count(d.Facts.UsualNodes, "node has", "nodes have"), text.Number(d.Facts.Usual),
+		text.Number(c.Now.Fullest), text.Number(d.Facts.Fullest)))
 	r.Reasons = append(r.Reasons, c.whatWaits(d.Facts)...)
 	r.Reasons = append(r.Reasons, lossReasons(d.Facts)...)
-	r.Reasons = append(r.Reasons, "interruption by the change: "+d.Interruption)
+	r.Reasons = append(r.Reasons, "interruption by the changes: "+d.Interruption.Text)
 }
 
 // whatWaits says how many nodes wait at a start while another node is down.
@@ -106,7 +107,7 @@ func (c *Comparison) whatWaits(f *Facts) []string {
 
 // lossReasons says what the loss of one part of a design isolates.
 func lossReasons(f *Facts) []string {
-	var out []string
+	var out, harmless []string
 	for _, l := range f.Losses {
 		switch {
 		case !f.NeedsBGP:
@@ -115,8 +116,11 @@ func lossReasons(f *Facts) []string {
 		case l.Pairs > 0:
 			out = append(out, fmt.Sprintf("the loss of %s %s leaves %s without a route", l.Kind, text.Clean(l.Name), text.Count(l.Pairs, "pair of nodes", "pairs of nodes")))
 		default:
-			out = append(out, fmt.Sprintf("the loss of any one %s isolates no other node", l.Kind))
+			harmless = append(harmless, l.Kind)
 		}
+	}
+	if len(harmless) > 0 {
+		out = append(out, "the loss of any one "+strings.Join(harmless, " or ")+" isolates no other node")
 	}
 	return out
 }
@@ -160,5 +164,5 @@ func (c *Comparison) whyNoMesh(d *Option) string {
 			waits = fmt.Sprintf(": while one node is down, a start still takes %d s on %s", s.Seconds, text.Count(s.Nodes, "node"))
 		}
 	}
-	return fmt.Sprintf("it only shortens how long nodes keep the routes of a node that crashed, from 120 s to %s; Calico cannot set the wait of 240 s and, as open source, has no BFD%s", TunedRestartTime, waits)
+	return fmt.Sprintf("it only shortens how long nodes keep the routes of a node that crashed, from 120 s to %s, and restarts every session once; Calico cannot set the wait of 240 s and, as open source, has no BFD%s", TunedRestartTime, waits)
 }

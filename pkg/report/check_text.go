@@ -14,6 +14,7 @@ type painter bool
 
 // The terminal colors of results.
 const (
+	bold   = "1"
 	red    = "31"
 	green  = "32"
 	yellow = "33"

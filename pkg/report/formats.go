@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
+	"github.com/bgpguard/bgpguard/pkg/plan"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/text"
@@ -67,11 +68,35 @@ var (
 		{HTML, "one page with the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
 
+	// PlanFormats are those of "bgpguard plan --to".
+	PlanFormats = Formats[*Plan]{
+		{Text, "the steps with their commands, effects and waits", writePlanText},
+		{JSON, "the plan, as in plan.json", func(w io.Writer, p *Plan) error { return text.JSON(w, p.Plan) }},
+		{YAML, "the same data as json", func(w io.Writer, p *Plan) error { return text.YAML(w, p.Plan) }},
+		{Markdown, "for issues and wikis, as in README.md", writePlanMarkdown},
+	}
+
+	// PlanStatusFormats are those of "bgpguard plan verify".
+	PlanStatusFormats = Formats[*PlanStatus]{
+		{Text, "the status of each step, the wait, and the next step", writePlanStatusText},
+		{JSON, "the same data as an object", func(w io.Writer, v *PlanStatus) error { return text.JSON(w, v.Verification) }},
+		{YAML, "the same data as json", func(w io.Writer, v *PlanStatus) error { return text.YAML(w, v.Verification) }},
+		{Markdown, "for issues and wikis", writePlanStatusMarkdown},
+	}
+
 	// VersionFormats are those of "bgpguard version".
 	VersionFormats = Formats[*Version]{
 		{Text, "one line per field", writeVersionText},
 		{JSON, "an object with the same fields", func(w io.Writer, v *Version) error { return text.JSON(w, v) }},
 		{YAML, "the same data as json", func(w io.Writer, v *Version) error { return text.YAML(w, v) }},
+	}
+
+	// DesignFormats are those of "bgpguard plan" without --to.
+	DesignFormats = Formats[*plan.Comparison]{
+		{Text, "the recommendation, a table, then each design with its prerequisites", writeDesignsText},
+		{JSON, "the same data; the schema is pkg/report/designs.schema.json", func(w io.Writer, c *plan.Comparison) error { return text.JSON(w, c) }},
+		{YAML, "the same data as json", func(w io.Writer, c *plan.Comparison) error { return text.YAML(w, c) }},
+		{Markdown, "for issues and wikis", writeDesignsMarkdown},
 	}
 
 	// PolicyListFormats are those of "bgpguard policy list".

@@ -88,6 +88,9 @@ func (c *ConfigMap) Write(ctx context.Context, record []byte, version string) (s
 // sweepInterval is the time between checks for reservations that expired.
 const sweepInterval = time.Second
 
+// sweepTimeout bounds one check.
+const sweepTimeout = 10 * time.Second
+
 // Follower updates a ledger from the watch of a ConfigMap. It is a manager.Runnable.
 type Follower struct {
 	Ledger    *Ledger
@@ -126,7 +129,14 @@ func (f Follower) Start(ctx context.Context) error {
 			<-done
 			return nil
 		case <-ticker.C:
-			f.Ledger.Sweep()
+			f.sweep(ctx)
 		}
 	}
+}
+
+// sweep bounds the time in which objects are read.
+func (f Follower) sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	f.Ledger.Sweep(ctx)
 }

@@ -19,7 +19,8 @@
 //   - A create is persisted only if there is no such object. It is settled when the watch
 //     shows an object that is newer than the reservation.
 //   - Without such an event, for example because another webhook denies the change, the
-//     reservation expires after Lifetime.
+//     reservation expires after Lifetime, if the API server then has the object in the version
+//     that the watch has shown. Otherwise the watch is late, and the reservation stays open.
 //
 // Two changes of one object can be reserved at once. At most one of them is persisted on a
 // version, but it can be either, so both stay open. A change is decided without the
@@ -29,7 +30,7 @@
 // The watch of one replica may lag behind that of another. So a replica removes a settled
 // reservation from the record only after keepSettled. In its place it leaves a mark with the
 // version of the event that settled it. A replica whose watch has not reached a mark does not
-// decide changes.
+// decide changes. Marks stay for as long as a watch can be late; see ExpectLateWatches.
 //
 // A list does not contain what was deleted, so no event shows how reservations of these
 // objects ended. The informer knows the version of its list, and of each bookmark. When a

@@ -48,11 +48,22 @@ type Store interface {
 	Write(ctx context.Context, record []byte, version string) (string, error)
 }
 
+// Objects reads single objects. *cluster.Follower implements it.
+type Objects interface {
+	// Current returns the resourceVersion that an object has at the API server now, "" if
+	// there is no such object. It must not read a cache.
+	Current(ctx context.Context, id calico.ID) (version string, err error)
+}
+
 // Ledger holds the reservations that a replica knows. It is safe for concurrent use.
 type Ledger struct {
 	store   Store // nil if reservations are not shared
 	replica string
 	log     logr.Logger
+	// objects shows whether the watch is late, nil if it is not asked. late is how late the
+	// watch can be.
+	objects Objects
+	late    time.Duration
 	// turn holds one element while a change is decided and reserved.
 	turn chan struct{}
 
@@ -68,7 +79,7 @@ type Ledger struct {
 	// list.
 	versions         map[calico.ID]uint64
 	progress, listed map[calico.Kind]uint64
-	// deleted are the objects that were deleted during the last Lifetime, replaced those that
+	// deleted are the objects that were deleted during the time late, replaced those that
 	// a reservation replaces or deletes, in the version that it replaces.
 	deleted, replaced map[calico.ID]sighting
 	// version is that of the record in shared, "" if there is none. known is false until
@@ -93,6 +104,9 @@ type entry struct {
 	// from finished on, which is zero for an open reservation.
 	settled  uint64
 	finished time.Time
+	// current reports that the snapshot has shown the object as the API server has it after
+	// Lifetime: the change was not persisted. late reports that it did not: the watch is late.
+	current, late bool
 }
 
 // sighting is a version of an object, and when this replica learned of it.
@@ -115,11 +129,20 @@ type mark struct {
 // if store is nil.
 func NewLedger(store Store, replica string, log logr.Logger) *Ledger {
 	return &Ledger{
-		store: store, replica: replica, log: log, turn: make(chan struct{}, 1), changed: make(chan struct{}),
+		store: store, replica: replica, log: log, late: Lifetime, turn: make(chan struct{}, 1), changed: make(chan struct{}),
 		open: map[key]*entry{}, done: map[key]*entry{}, marks: map[calico.Kind]mark{},
 		versions: map[calico.ID]uint64{}, progress: map[calico.Kind]uint64{}, listed: map[calico.Kind]uint64{},
 		deleted: map[calico.ID]sighting{}, replaced: map[calico.ID]sighting{}, known: store == nil,
 	}
+}
+
+// ExpectLateWatches makes the ledger safe from a watch that is late by more than Lifetime. A
+// reservation without an event expires only when objects shows that the watch is not late.
+// maxAge bounds how long marks are kept, and reservations while objects cannot be read. After
+// this time without an answer of the API server no change is decided. It must be called before
+// the ledger is used.
+func (l *Ledger) ExpectLateWatches(objects Objects, maxAge time.Duration) {
+	l.objects, l.late = objects, max(maxAge, Lifetime)
 }
 
 // List records that the objects of a kind are read in the given version. Events up to this
@@ -268,30 +291,32 @@ func (l *Ledger) wake() {
 	l.changed = make(chan struct{})
 }
 
-// expire ends the reservations and marks that are older than Lifetime.
+// expire ends the reservations that are older than Lifetime, unless the watch may be late, and
+// what is kept for late watches.
 func (l *Ledger) expire(now time.Time) {
 	for _, e := range l.open {
-		if now.Sub(e.seen) < Lifetime {
-			continue
-		}
-		if l.missed(e) {
+		age := now.Sub(e.seen)
+		switch {
+		case age < Lifetime:
+		case l.missed(e):
 			l.finish(e, l.progress[e.Kind])
-			continue
+		case e.late || age < l.late && !e.current && (l.objects != nil || e.Settled > 0):
+		default:
+			expired.Inc()
+			l.finish(e, 0)
 		}
-		expired.Inc()
-		l.finish(e, 0)
 	}
 	for _, sightings := range []map[calico.ID]sighting{l.deleted, l.replaced} {
-		maps.DeleteFunc(sightings, func(_ calico.ID, s sighting) bool { return now.Sub(s.at) >= Lifetime })
+		maps.DeleteFunc(sightings, func(_ calico.ID, s sighting) bool { return now.Sub(s.at) >= l.late })
 	}
 	for k, e := range l.done {
 		// Another replica may still write the reservation.
-		if !e.shared && now.Sub(e.finished) >= Lifetime {
+		if !e.shared && now.Sub(e.finished) >= l.late {
 			delete(l.done, k)
 		}
 	}
 	for kind, m := range l.marks {
-		if now.Sub(m.seen) >= Lifetime {
+		if now.Sub(m.seen) >= l.late {
 			delete(l.marks, kind)
 		}
 	}
@@ -409,7 +434,7 @@ func (l *Ledger) view(id calico.ID, hurry time.Time) (view View, wait time.Durat
 	}
 	for _, m := range l.marks {
 		if l.progress[m.Kind] < m.Version {
-			return View{}, Lifetime - now.Sub(m.seen), l.changed, fmt.Errorf("%w: the watch has not shown yet how %s %s was changed", ErrBusy, m.Kind, m.Name)
+			return View{}, l.late - now.Sub(m.seen), l.changed, fmt.Errorf("%w: the watch has not shown yet how %s %s was changed", ErrBusy, m.Kind, m.Name)
 		}
 	}
 	open, youngest := l.others(id)
@@ -548,9 +573,49 @@ func (l *Ledger) Update(record []byte, version string) {
 	l.wake()
 }
 
-// Sweep ends the reservations that expired.
-func (l *Ledger) Sweep() {
+// Sweep ends the reservations that expired. It reads the objects of those that are older than
+// Lifetime, at most sweepReads of them.
+func (l *Ledger) Sweep(ctx context.Context) {
+	for _, id := range l.overdue() {
+		version, err := l.objects.Current(ctx, id)
+		if err != nil {
+			l.log.Error(err, "Cannot read an object whose reservation has no outcome yet, retrying", "object", id.String())
+			break
+		}
+		l.compare(id, version)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(time.Now())
+}
+
+// sweepReads bounds the objects that one Sweep reads.
+const sweepReads = 10
+
+// overdue returns the objects of open reservations that are older than Lifetime.
+func (l *Ledger) overdue() []calico.ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []calico.ID
+	for _, e := range l.open {
+		if l.objects != nil && time.Since(e.seen) >= Lifetime && !e.current && len(out) < sweepReads && !slices.Contains(out, e.ID()) {
+			out = append(out, e.ID())
+		}
+	}
+	return out
+}
+
+// compare compares the version of an object at the API server, "" for none, with the one that
+// the watch has shown, in the reservations of the object that are older than Lifetime.
+func (l *Ledger) compare(id calico.ID, version string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	shown, exists := l.versions[id]
+	current := exists == (version != "") && shown >= number(version)
+	for _, e := range l.open {
+		if e.ID() != id || time.Since(e.seen) < Lifetime {
+			continue
+		}
+		e.current, e.late = current, !current
+	}
 }

@@ -189,7 +189,7 @@ func TestAReservationExpires(t *testing.T) {
 		time.Sleep(Lifetime - time.Millisecond)
 		want(t, l, "DELETE a")
 		time.Sleep(time.Millisecond)
-		l.Sweep()
+		l.Sweep(t.Context())
 		want(t, l, "")
 		if got := testutil.ToFloat64(expired) - before; got != 1 {
 			t.Errorf("%v expired, want 1", got)
@@ -620,7 +620,7 @@ func TestTheRecordIsBounded(t *testing.T) {
 		}
 		time.Sleep(2 * Lifetime)
 		reserve(t, a, deletionOf(t, "last"))
-		a.Sweep()
+		a.Sweep(t.Context())
 		if len(a.done) > 0 || len(a.open) != 1 || len(m.record) > 400 {
 			t.Errorf("%d done, %d open, a record of %d bytes: %s", len(a.done), len(a.open), len(m.record), m.record)
 		}
@@ -759,4 +759,121 @@ func TestAnObjectThatIsTooLong(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "changes are in flight, and their objects have more than 786432 bytes") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// versions are the objects at the API server. They implement Objects.
+type versions struct {
+	mu      sync.Mutex
+	objects map[string]string
+	err     error
+	reads   int
+}
+
+func (v *versions) Current(_ context.Context, id calico.ID) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.reads++
+	return v.objects[id.Name], v.err
+}
+
+// maxAge is the --max-data-age of tests.
+const maxAge = 3 * time.Minute
+
+// A watch that is late by more than Lifetime does not make a reservation expire: only the API
+// server shows that the change was not persisted.
+func TestALateWatchOutlivesNoReservation(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*testing.T) *Reservation
+		current map[string]string // at the API server after the change
+		err     error
+		open    string        // after Lifetime
+		show    func(*Ledger) // what the watch shows at last
+		after   time.Duration // when the reservation ends without this event
+	}{
+		"a delete that was persisted": {change: func(t *testing.T) *Reservation { return deletionOf(t, "a") }, open: "DELETE a", show: func(l *Ledger) { l.Observe(id("a"), "51", false) }},
+		"a delete that was denied":    {change: func(t *testing.T) *Reservation { return deletionOf(t, "a") }, current: map[string]string{"a": "50"}},
+		"an update that was persisted": {change: func(t *testing.T) *Reservation {
+			return reservation(t, state.Change{Before: peer(t, "a", 1), After: peer(t, "a", 2)}, "50")
+		}, current: map[string]string{"a": "51"}, open: "UPDATE a", show: func(l *Ledger) { l.Observe(id("a"), "51", true) }},
+		"a create that was persisted": {change: func(t *testing.T) *Reservation {
+			return reservation(t, state.Change{After: peer(t, "b", 1)}, "")
+		}, current: map[string]string{"b": "60"}, open: "CREATE b", show: func(l *Ledger) { l.Observe(id("b"), "60", true) }},
+		"a create that was denied": {change: func(t *testing.T) *Reservation {
+			return reservation(t, state.Change{After: peer(t, "b", 1)}, "")
+		}},
+		"the API server does not answer": {
+			change: func(t *testing.T) *Reservation { return deletionOf(t, "a") }, err: errors.New("timeout"), open: "DELETE a", after: maxAge,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, objects := ledger(&memory{}, "x", "a"), &versions{objects: c.current, err: c.err}
+				l.ExpectLateWatches(objects, maxAge)
+				reserve(t, l, c.change(t))
+				time.Sleep(Lifetime - time.Millisecond)
+				l.Sweep(t.Context())
+				if objects.reads > 0 {
+					t.Error("the object is read although the change can still be persisted")
+				}
+				time.Sleep(time.Millisecond)
+				l.Sweep(t.Context())
+				want(t, l, c.open)
+				if c.open == "" {
+					return
+				}
+				time.Sleep(maxAge - Lifetime - time.Second)
+				l.Sweep(t.Context())
+				want(t, l, c.open)
+				if c.show != nil {
+					time.Sleep(time.Hour) // The API server shows that the watch is late, however late it is.
+					want(t, l, c.open)
+					c.show(l)
+					want(t, l, "")
+					return
+				}
+				time.Sleep(c.after)
+				l.Sweep(t.Context())
+				want(t, l, "")
+			})
+		})
+	}
+}
+
+// A mark, and a reservation that another replica has settled, hold until the watch of this
+// replica has reached them, or its data is too old to decide.
+func TestALateWatchOutlivesNoMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, objects := &memory{}, &versions{objects: map[string]string{"y": "50"}}
+		fast, late := ledger(m, "fast", "x", "y"), ledger(m, "late", "x", "y")
+		fast.ExpectLateWatches(objects, maxAge)
+		late.ExpectLateWatches(objects, maxAge)
+		reserve(t, fast, deletionOf(t, "x"))
+		if err := late.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		fast.Observe(id("x"), "51", false)
+		time.Sleep(Lifetime + time.Second)
+		fast.Sweep(t.Context())
+		late.Sweep(t.Context())
+		want(t, late, "DELETE x")
+		// The next record has a mark in place of the reservation.
+		reserve(t, fast, reservation(t, state.Change{Before: peer(t, "y", 1), After: peer(t, "y", 2)}, "50"))
+		for range 3 { // Every Lifetime anew: the fast replica keeps the mark in the record.
+			if err := late.Load(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if _, err := await(ctx, late, id("z")); !errors.Is(err, ErrBusy) {
+				t.Errorf("a replica whose watch is late decides: %v", err)
+			}
+			cancel()
+			time.Sleep(Lifetime)
+			fast.Sweep(t.Context())
+			reserve(t, fast, reservation(t, state.Change{Before: peer(t, "y", 1), After: peer(t, "y", 2)}, "50"))
+		}
+		late.Observe(id("x"), "51", false)
+		if view, err := await(t.Context(), late, id("z")); err != nil || len(view.Open) != 1 || view.Open[0].Name != "y" {
+			t.Errorf("after the watch caught up: %v, %v", view.Open, err)
+		}
+	})
 }

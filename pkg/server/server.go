@@ -111,7 +111,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 
 	// From requests to answers.
-	ledger, err := newLedger(ctx, mgr, store, &o, log.WithName("reservations"))
+	ledger, err := newLedger(ctx, mgr, store, follower, &o, log.WithName("reservations"))
 	if err != nil {
 		return err
 	}
@@ -146,12 +146,13 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 }
 
 // newLedger returns the reservations, which the replicas share in a ConfigMap.
-func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, o *Options, log logr.Logger) (*reserve.Ledger, error) {
+func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, follower *cluster.Follower, o *Options, log logr.Logger) (*reserve.Ledger, error) {
 	reservations, err := reserve.NewConfigMap(mgr.GetConfig(), process.Namespace(o.Namespace))
 	if err != nil {
 		return nil, err
 	}
 	ledger := reserve.NewLedger(reservations, replica(), log)
+	ledger.ExpectLateWatches(follower, o.MaxDataAge)
 	store.SetObserver(ledger)
 	if err := ledger.Load(ctx); err != nil {
 		// The first change reads them.

@@ -174,7 +174,10 @@ func (m *naive) conflicts(s *naiveSlot) []string {
 			case i >= 0:
 				for _, field := range []string{"import", "export"} {
 					if list, _ := m.state.BGPFilters()[i].Spec[field+map[calico.Family]string{calico.IPv4: "V4", calico.IPv6: "V6"}[s.family]].([]any); len(list) > 0 {
-						rules = append(rules, fmt.Sprint(field, list))
+						// The rules of random states have no conditions, so only the first one counts.
+						if text := fmt.Sprint(field, list); !slices.Contains(rules, text) {
+							rules = append(rules, text)
+						}
 					}
 				}
 			case !m.state.Knows(calico.KindBGPFilter):

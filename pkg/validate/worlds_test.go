@@ -188,3 +188,31 @@ func TestFailuresOfOneCauseAreOneLine(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Neither change alters anything alone: the BGPPeer selects the same nodes by another label,
+// and no selector reads the label that the Node loses.
+func TestTwoChangesThatAlterNothingAlone(t *testing.T) {
+	set := compiled(t, document("reach", "reachability-preserved", "Deny", ""))
+	worker := func(i int, labels map[string]any) calico.Object {
+		o, err := calico.Decode(map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{
+			"name": fmt.Sprintf("w-%d", i), "labels": labels, "annotations": map[string]any{calico.AnnotationIPv4Address: fmt.Sprintf("10.0.1.%d/24", i+1)},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	both := map[string]any{"old": "", "new": ""}
+	s := state.New(calicotest.Mesh(t, false), member(t, 0, "rr-a", false), worker(0, both), worker(1, both), peer(t, "workers", "has(old)", "rr == 'a'"))
+	selector := known(s, state.Change{After: peer(t, "workers", "has(new)", "rr == 'a'")})
+	label := known(s, state.Change{After: worker(0, map[string]any{"old": ""})})
+	e := NewEngine(set)
+	for _, c := range []state.Change{selector, label} {
+		if d := e.Decide(t.Context(), s, Request{Change: c}); !d.Allowed || d.Alters {
+			t.Errorf("%s alone: allowed %t, alters %t", c.ID(), d.Allowed, d.Alters)
+		}
+	}
+	if d := e.Decide(t.Context(), s, Request{Change: label, Pending: []Pending{{Change: selector}}}); d.Allowed || !strings.Contains(d.Message(), "w-0") {
+		t.Errorf("the label is removed while the BGPPeer is in flight: %s", d.Message())
+	}
+}

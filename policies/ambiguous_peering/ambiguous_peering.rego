@@ -6,8 +6,8 @@
 #
 #   Calico uses the settings that it reads first. That order is arbitrary and can change
 #   with any change of a Node or BGPPeer, so the session can be reset at any time. If only
-#   timers or BGPFilters with the same rules differ, the session comes up again with the
-#   same routes, and the policy only warns.
+#   timers or BGPFilters that let the same routes pass differ, the session comes up again
+#   with the same routes, and the policy only warns.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/ambiguous-peering.md
 #     description: bgpguard, ambiguous-peering
@@ -50,8 +50,8 @@ violation contains object.union(_violation(family, "conflicting settings for the
 
 # METADATA
 # description: |
-#   Half-sessions with other settings, such as timers or the names of BGPFilters with the same
-#   rules. The session is reset if Calico chooses other settings, and comes up again with the
+#   Half-sessions with other settings, such as timers or BGPFilters that let the same routes
+#   pass. The session is reset if Calico chooses other settings, and comes up again with the
 #   same routes. So it is advisory: a BGPPeer can be renamed and get another timer. The size
 #   is their number.
 violation contains object.union(_violation(family, "different timers or filters for the same peer", others), {

@@ -62,7 +62,8 @@ var floors = []floor{
 	{"what follows from a state", []row{
 		// nodes knows no sessions, and routes no objects.
 		{"pkg/topology/nodes", "the nodes of a cluster as sets, and classes of nodes that peer alike", "pkg/calico", ""},
-		{"pkg/topology/sessions", "who peers with whom, as confd and BIRD decide it", "pkg/calico pkg/state pkg/topology/nodes", ""},
+		{"pkg/topology/sessions/bgpfilter", "whether BGPFilters let the same routes pass", "", ""},
+		{"pkg/topology/sessions", "who peers with whom, as confd and BIRD decide it", "pkg/calico pkg/state pkg/topology/nodes pkg/topology/sessions/bgpfilter", ""},
 		{"pkg/topology/routes", "who has whose routes, by RFC 4271 and 4456 over a plain graph", "", ""},
 		{
 			"pkg/topology", "sessions and routes that Calico would configure; the summary for policies",
@@ -79,7 +80,7 @@ var floors = []floor{
 		{"pkg/audit", "the violations of a state, and their history", "pkg/calico pkg/health pkg/policy pkg/state pkg/topology pkg/validate", ""},
 		{"pkg/openreports", "an audit as report objects", "pkg/audit pkg/calico pkg/policy", ""},
 		{"pkg/scenario", "scenario tests of policies", "pkg/calico pkg/policy pkg/state pkg/validate", ""},
-		{"pkg/plan", "an order of changes in which each is allowed; steps to another state", "pkg/calico pkg/policy pkg/state pkg/topology pkg/validate", "calico"},
+		{"pkg/plan", "an order of changes in which each is allowed; steps to another state", "pkg/calico pkg/health pkg/policy pkg/scenario pkg/state pkg/topology pkg/topology/sessions pkg/validate", "calico"},
 		{"pkg/author", "create, check, test, measure and explain policies", "pkg/calico pkg/policy pkg/scenario pkg/state pkg/validate", ""},
 	}},
 	{"output", []row{
@@ -87,7 +88,7 @@ var floors = []floor{
 		{"pkg/report/picture", "pictures of a topology; the only package that links the layout library", "pkg/topology", "drawing"},
 		{
 			"pkg/report", "the output of each command; the table of formats",
-			"pkg/audit pkg/author pkg/calico pkg/health pkg/openreports pkg/policy pkg/report/junit pkg/report/picture pkg/scenario pkg/state pkg/topology pkg/validate", "",
+			"pkg/audit pkg/author pkg/calico pkg/health pkg/openreports pkg/plan pkg/policy pkg/report/junit pkg/report/picture pkg/scenario pkg/state pkg/topology pkg/validate", "",
 		},
 	}},
 	{"clusters", []row{

@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
@@ -159,6 +160,37 @@ func TestReservations(t *testing.T) {
 		if after, content := c.reservations(t); after != before {
 			t.Errorf("the ConfigMap was written: %s", content)
 		}
+		restore()
+	})
+	t.Run("another webhook denies", func(t *testing.T) {
+		// Nothing listens at its address.
+		c.allowed(t, `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: other}
+webhooks:
+- name: other.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  clientConfig: {url: "https://127.0.0.1:1/"}
+  rules:
+  - {apiGroups: [crd.projectcalico.org], apiVersions: [v1], operations: [DELETE], resources: [bgppeers]}
+  - {apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [nodes]}
+`, "apply -f -")
+		const probe = "label node node-0001 example.com/probe=1 --dry-run=server"
+		c.until(t, 1, "", probe)
+		for _, command := range []string{"delete bgppeer peer-a", "label node rr-a rr-"} {
+			if r := c.kubectl(t, "", command); r.ExitCode != 1 || !strings.Contains(r.Stderr, "other.example.com") {
+				t.Errorf("%s: %s%s", r, r.Stdout, r.Stderr)
+			}
+		}
+		c.allowed(t, "", "delete validatingwebhookconfiguration other")
+		c.until(t, 0, "", probe)
+		c.denied(t, "reachability-preserved", "", "delete bgppeer peer-b")
+		// Both objects are as the watches have shown them, so neither change was persisted.
+		time.Sleep(reserve.Lifetime)
+		c.until(t, 0, "", "delete bgppeer peer-b")
 		restore()
 	})
 	t.Run("without the ConfigMap", func(t *testing.T) {

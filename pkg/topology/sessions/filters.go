@@ -1,25 +1,48 @@
 package sessions
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions/bgpfilter"
 )
 
-// filters are the rules of the BGPFilters of a snapshot, as text.
+// filters are the rules of the BGPFilters of a snapshot.
 type filters struct {
 	// known reports that there are no others.
 	known bool
-	// rules are the import and the export rules of each family, by the name of the BGPFilter.
-	rules map[string][2][2]string
+	// rules are those of each family and direction, by the name of the BGPFilter.
+	rules map[string][2][2]bgpfilter.Rules
 	// all is the text of everything above, for comparing filters.
 	all string
+
+	mu sync.Mutex
+	// same holds the results of comparisons, at most maxCompared.
+	same map[compared]bool
 }
+
+// compared are two lists of BGPFilters by name, separated by commas, in a family.
+type compared struct {
+	family calico.Family
+	a, b   string
+}
+
+// maxCompared bounds the comparisons that are cached.
+const maxCompared = 1024
+
+// filterFields are the fields of a BGPFilter by family and direction.
+var filterFields = [2][2]string{
+	calico.IPv4: {bgpfilter.Import: "importV4", bgpfilter.Export: "exportV4"},
+	calico.IPv6: {bgpfilter.Import: "importV6", bgpfilter.Export: "exportV6"},
+}
+
+// addressBits is the length of addresses by family.
+var addressBits = [2]int{calico.IPv4: 32, calico.IPv6: 128}
 
 // newFilters returns the filters of s. It reuses those of before, the sessions of an
 // earlier snapshot or nil, if they are the same.
@@ -29,57 +52,69 @@ func newFilters(s *state.Snapshot, before *Sessions) *filters {
 	if before != nil && before.filters.known == known && slices.Equal(list, before.snapshot.BGPFilters()) {
 		return before.filters
 	}
-	f := &filters{known: known, rules: map[string][2][2]string{}}
+	f := &filters{known: known, rules: map[string][2][2]bgpfilter.Rules{}, same: map[compared]bool{}}
 	for _, one := range list {
-		var rules [2][2]string
-		for i, fields := range [2][2]string{{"importV4", "exportV4"}, {"importV6", "exportV6"}} {
-			for k, field := range fields {
-				rules[i][k] = rulesText(one.Spec[field])
+		var rules [2][2]bgpfilter.Rules
+		var texts []string
+		for family, fields := range filterFields {
+			for d, field := range fields {
+				parsed := bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], one.Spec[field])
+				rules[family][d] = parsed
+				texts = append(texts, parsed.Text())
 			}
 		}
 		f.rules[one.Name] = rules
-		f.all += fmt.Sprintf("%s %q\n", one.Name, rules)
+		f.all += fmt.Sprintf("%s %q\n", one.Name, texts)
 	}
 	f.all += strconv.FormatBool(known)
 	return f
 }
 
-// rulesText returns a list of rules as text, one rule a line.
-func rulesText(list any) string {
-	rules, _ := list.([]any)
-	var out strings.Builder
-	for _, rule := range rules {
-		text, err := json.Marshal(rule)
-		if err != nil { // It was decoded from JSON.
-			text = fmt.Append(nil, rule)
-		}
-		out.Write(text)
-		out.WriteByte('\n')
+// samePass reports whether two lists of BGPFilters let the same routes pass. a and b are
+// names, separated by commas.
+func (f *filters) samePass(family calico.Family, a, b string) bool {
+	if a == b {
+		return true
 	}
-	return out.String()
+	pair := compared{family, min(a, b), max(a, b)}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	same, ok := f.same[pair]
+	if !ok {
+		left, right := f.effect(family, a), f.effect(family, b)
+		same = bgpfilter.Same(left[0], right[0]) && bgpfilter.Same(left[1], right[1])
+		if len(f.same) >= maxCompared {
+			clear(f.same)
+		}
+		f.same[pair] = same
+	}
+	return same
 }
 
-// effect returns the rules that BGPFilters have together in a family: Calico applies them
-// one after the other and skips missing ones (bird.cfg.template). names are joined by commas.
-func (f *filters) effect(family calico.Family, names string) string {
-	var imports, exports strings.Builder
-	for name := range strings.SplitSeq(names, ",") {
-		rules, ok := f.rules[name]
-		switch {
-		case ok:
-			imports.WriteString(rules[family][0])
-			exports.WriteString(rules[family][1])
-		case name != "" && !f.known:
-			fmt.Fprintf(&imports, "unknown %s\n", name)
+// effect returns the rules that BGPFilters have together in a family, by direction: Calico
+// applies them one after the other and skips missing ones (bird.cfg.template). names are
+// separated by commas.
+func (f *filters) effect(family calico.Family, names string) [2]bgpfilter.Rules {
+	var out [2]bgpfilter.Rules
+	for d := range out {
+		out[d] = bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], nil)
+		for name := range strings.SplitSeq(names, ",") {
+			rules, ok := f.rules[name]
+			switch {
+			case ok:
+				out[d] = out[d].Join(rules[family][d])
+			case name != "" && !f.known:
+				out[d] = out[d].Join(bgpfilter.Unknown(bgpfilter.Direction(d), addressBits[family], name))
+			}
 		}
 	}
-	return imports.String() + "\n" + exports.String()
+	return out
 }
 
 // AddDifferences adds to fields the JSON names of the fields of HalfSession in which
 // settings differ on a node of class g. It adds to conflicts those that decide whether the
 // session comes up, or which routes it carries: not timers, the port number of a protocol's
-// name, and BGPFilters with the same rules. A half-session without conflicts is reset when
+// name, and BGPFilters that let the same routes pass. A half-session without conflicts is reset when
 // Calico chooses other settings, and comes up again.
 func (n *Network) AddDifferences(fields, conflicts map[string]bool, g uint32, p Prefix, list ...*Settings) (conflict bool) {
 	found := map[string]bool{}
@@ -90,8 +125,7 @@ func (n *Network) AddDifferences(fields, conflicts map[string]bool, g uint32, p 
 		case "gracefulRestartTime", "keepaliveTime", "protocol":
 			continue
 		case "filters":
-			first := n.filters.effect(n.Family, list[0].filters)
-			if !slices.ContainsFunc(list[1:], func(s *Settings) bool { return n.filters.effect(n.Family, s.filters) != first }) {
+			if !slices.ContainsFunc(list[1:], func(s *Settings) bool { return !n.filters.samePass(n.Family, list[0].filters, s.filters) }) {
 				continue
 			}
 		}

@@ -117,16 +117,6 @@ func (n *Network) listMesh(out []Listed, i uint32, members [][]uint32) []Listed 
 	return out
 }
 
-// MeshKind returns the kind of class g, which must be in the mesh. O(log classes).
-func (n *Network) MeshKind(g uint32) int {
-	for kind, list := range n.Mesh {
-		if _, ok := slices.BinarySearch(list, g); ok {
-			return kind
-		}
-	}
-	return meshPlain
-}
-
 // name returns the protocol's name. For a pod, it contains the name of the BGPPeer in
 // place of the address, which is not in any object.
 func (l *Listed) name() string {

@@ -109,20 +109,25 @@ func (n *Network) findMesh() {
 		if !n.Rules.inMesh(s, n.Family) {
 			continue
 		}
-		kind := meshPlain
-		switch {
-		case !s.OwnASN:
-		case s.ASN == 0:
-			kind = meshZero
-		case s.ASN == n.Rules.ASN:
-			kind = meshSame
-		default:
-			kind = meshOther
-		}
+		kind := n.Rules.meshKind(s)
 		n.Mesh[kind] = append(n.Mesh[kind], uint32(i))
 		if s.ASN == 0 || linkLocal(n.address(uint32(i))) {
 			n.suspects = append(n.suspects, uint32(i))
 		}
+	}
+}
+
+// meshKind returns the kind of a class in the mesh.
+func (r *Rules) meshKind(s *nodes.Class) int {
+	switch {
+	case !s.OwnASN:
+		return meshPlain
+	case s.ASN == 0:
+		return meshZero
+	case s.ASN == r.ASN:
+		return meshSame
+	default:
+		return meshOther
 	}
 }
 

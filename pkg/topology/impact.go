@@ -1,0 +1,266 @@
+package topology
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
+)
+
+// Impact is what a change does to the sessions and routes of a cluster: the difference
+// between two topologies. Sessions and nodes are counted over both families, a node
+// once. Its size does not depend on the number of nodes.
+type Impact struct {
+	// Added, Removed and Reset count sessions. A session is between two nodes, or
+	// between a node and an external peer or pods, in one family. A session is reset if
+	// it exists before and after the change and BIRD closes and opens it, because a
+	// parameter of it or an address changes. Kept counts the sessions that stay up.
+	// Sessions that cannot come up are not counted.
+	Added   Kinds `json:"added"`
+	Removed Kinds `json:"removed"`
+	Reset   Kinds `json:"reset"`
+	Kept    Kinds `json:"kept"`
+	// Switched counts the sessions in Reset that the mesh configures on one side of the
+	// change and BGPPeers on the other. Reset has them by what configures them after it.
+	Switched int `json:"switched"`
+	// Nodes counts the nodes with an added, removed or reset session, also those that
+	// the change deletes. ExternalPeers counts the addresses of external peers with such
+	// a session.
+	Nodes         int `json:"nodes"`
+	ExternalPeers int `json:"externalPeers"`
+	// Interruption is the time without routes that nodes have before and after the change.
+	Interruption Interruption `json:"interruption"`
+	// Start is how the next start of calico-node changes.
+	Start StartImpact `json:"start"`
+	// Routes is which routes nodes lose and gain, by family. It compares nodes that
+	// exist before and after the change.
+	Routes PerFamily[RoutesImpact] `json:"routes"`
+	// Reflectors counts the route reflectors to which other nodes have sessions after the
+	// change, and Clients these nodes. Both are the larger number of the two families.
+	Reflectors int `json:"reflectors"`
+	Clients    int `json:"clients"`
+}
+
+// Kinds counts sessions by what configures them.
+type Kinds struct {
+	// Mesh counts the sessions with at least one half-session of the node-to-node mesh.
+	Mesh int `json:"mesh"`
+	// Reflector counts the sessions between nodes that BGPPeers configure.
+	Reflector int `json:"reflector"`
+	// External counts the sessions with external peers and with pods.
+	External int `json:"external"`
+}
+
+// Total returns the number of sessions of all kinds.
+func (k Kinds) Total() int { return k.Mesh + k.Reflector + k.External }
+
+// Interruption is how long nodes have no routes while sessions are reset or replaced.
+type Interruption struct {
+	// Seconds is the usual time, and AtWorst the longest. Both are 0 if every route that
+	// nodes have after the change also comes over a session that stays up.
+	Seconds int `json:"seconds"`
+	AtWorst int `json:"atWorst"`
+	// Nodes counts the nodes with a session before and after the change in a family, of
+	// which none stays up.
+	Nodes int `json:"nodes"`
+}
+
+// StartImpact is the time that a node is without routes after calico-node starts; see
+// Convergence.
+type StartImpact struct {
+	// SecondsBefore and Seconds are the longest time on any node.
+	SecondsBefore int `json:"secondsBefore"`
+	Seconds       int `json:"seconds"`
+	// WaitingBefore and Waiting count the nodes that wait the whole graceful-restart wait.
+	WaitingBefore int `json:"waitingBefore"`
+	Waiting       int `json:"waiting"`
+}
+
+// RoutesImpact is the routes that nodes lose and gain in one family, if external peers
+// pass routes on between nodes, and if not.
+type RoutesImpact struct {
+	WithTransit    RoutesDifference `json:"withTransit"`
+	WithoutTransit RoutesDifference `json:"withoutTransit"`
+}
+
+// RoutesDifference counts ordered pairs of nodes (a, b) for which b has the routes to
+// the pods of a on one side of the change only, and the nodes in such pairs.
+type RoutesDifference struct {
+	LostPairs   int `json:"lostPairs"`
+	LostNodes   int `json:"lostNodes"`
+	GainedPairs int `json:"gainedPairs"`
+	GainedNodes int `json:"gainedNodes"`
+}
+
+// The times of a session that is reset or replaced, in seconds. BIRD connects again
+// after the connect delay. At worst, its peer first waits the error wait, and a
+// connection that fails is tried again after the connect retry.
+const (
+	resetUsual   = connectDelay
+	resetAtWorst = errorWait + connectRetry
+)
+
+// Empty reports that the change alters no session, no route and no start.
+func (i *Impact) Empty() bool {
+	return i.Added == Kinds{} && i.Removed == Kinds{} && i.Reset == Kinds{} && i.Routes == PerFamily[RoutesImpact]{} &&
+		i.Start.Seconds == i.Start.SecondsBefore && i.Start.Waiting == i.Start.WaitingBefore
+}
+
+// Impact returns what the change from the topology before to t does.
+//
+// O(nodes + links between classes + classes x kinds of classes in the mesh + half-sessions
+// with external peers that changed), and for routes O(kinds of nodes squared). O(1) if no
+// session differs.
+func (t *Topology) Impact(before *Topology) *Impact {
+	out := &Impact{}
+	a, b := before.summary, t.summary
+	out.Start = StartImpact{a.Convergence.Start.Seconds, b.Convergence.Start.Seconds, a.Convergence.Waiting.Nodes, b.Convergence.Waiting.Nodes}
+	for _, f := range calico.Families {
+		r := b.Reflectors.In(f)
+		out.Reflectors = max(out.Reflectors, r.Peered)
+		clients := 0
+		for _, l := range r.Levels {
+			if l.Reflectors > 0 {
+				clients += l.Nodes
+			}
+		}
+		out.Clients = max(out.Clients, clients)
+	}
+	if t.networks == before.networks {
+		out.keep(t)
+		return out
+	}
+	c := newComparison(t, before)
+	c.compare(out)
+	for _, f := range calico.Families {
+		*out.Routes.In(f) = RoutesImpact{
+			WithTransit: c.routes(f, routes.WithTransit), WithoutTransit: c.routes(f, routes.WithoutTransit),
+		}
+	}
+	return out
+}
+
+// keep sets Kept to all sessions of t.
+func (i *Impact) keep(t *Topology) {
+	for f, y := range t.tallies {
+		n := t.networks[f]
+		zero := n.zeroASN()
+		i.Kept.Mesh += y.byMesh
+		i.Kept.Reflector += y.Total - y.byMesh
+		for _, o := range n.Externals {
+			if n.simple(o, zero) {
+				i.Kept.External += o.List.Len
+			} else {
+				i.Kept.External += int(n.workingWith(o).Count())
+			}
+		}
+		for _, p := range n.Workloads {
+			i.Kept.External += int(p.Local.IntersectionCardinality(n.Index.BGP[f]))
+		}
+	}
+}
+
+// String returns what the change does in one line, without a full stop.
+func (i *Impact) String() string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	for _, one := range []struct {
+		verb  string
+		kinds Kinds
+	}{{"adds", i.Added}, {"removes", i.Removed}, {"resets", i.Reset}} {
+		if one.kinds.Total() > 0 {
+			add("%s %s", one.verb, one.kinds)
+		}
+	}
+	if i.Switched > 0 {
+		add("%s between mesh and BGPPeers", text.Count(i.Switched, "of these sessions switches", "of these sessions switch"))
+	}
+	if len(parts) > 0 {
+		concerned := text.Count(i.Nodes, "node")
+		if i.ExternalPeers > 0 {
+			concerned += " and " + text.Count(i.ExternalPeers, "external peer")
+		}
+		parts[len(parts)-1] += " (on " + concerned + ")"
+	}
+	if i.Removed.Mesh > 0 && i.Kept.Reflector > 0 {
+		if i.Clients > 0 {
+			add("keeps %s by BGPPeers, of %s to %s", text.Count(i.Kept.Reflector, "session"), text.Count(i.Clients, "node"), text.Count(i.Reflectors, "route reflector"))
+		} else {
+			add("keeps %s by BGPPeers", text.Count(i.Kept.Reflector, "session"))
+		}
+	}
+	changes := len(parts) > 0
+	parts = append(parts, i.routesText(changes)...)
+	if i.Interruption.AtWorst > 0 {
+		which := "interrupts " + text.Count(i.Interruption.Nodes, "node")
+		if i.Interruption.Nodes == 0 {
+			which = "may interrupt routes"
+		}
+		add("%s for about %d s, %d s at worst", which, i.Interruption.Seconds, i.Interruption.AtWorst)
+	}
+	if i.Start.Seconds != i.Start.SecondsBefore || i.Start.Waiting != i.Start.WaitingBefore {
+		if i.Start.Waiting > 0 {
+			add("at its next start, calico-node is without routes for %d s on %s (on %s before)", i.Start.Seconds, text.Count(i.Start.Waiting, "node"), text.Number(i.Start.WaitingBefore))
+		} else {
+			add("at its next start, calico-node is without routes for %d s (%d s before)", i.Start.Seconds, i.Start.SecondsBefore)
+		}
+	}
+	if len(parts) == 0 {
+		return "changes no session and no route"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// String lists the numbers that are not 0.
+func (k Kinds) String() string {
+	var parts []string
+	for _, one := range []struct {
+		n          int
+		name, many string
+	}{
+		{k.Mesh, "mesh session", "mesh sessions"}, {k.Reflector, "session between nodes by BGPPeers", "sessions between nodes by BGPPeers"},
+		{k.External, "session with external peers", "sessions with external peers"},
+	} {
+		if one.n > 0 {
+			parts = append(parts, text.Count(one.n, one.name, one.many))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// routesText says which routes are lost and gained. changes reports that sessions change.
+func (i *Impact) routesText(changes bool) []string {
+	var out []string
+	lost := false
+	for _, f := range calico.Families {
+		r := i.Routes.In(f)
+		for _, one := range []struct {
+			verb string
+			of   func(*RoutesDifference) (pairs, nodes int)
+		}{
+			{"lose", func(d *RoutesDifference) (int, int) { return d.LostPairs, d.LostNodes }},
+			{"gain", func(d *RoutesDifference) (int, int) { return d.GainedPairs, d.GainedNodes }},
+		} {
+			pairs, nodes := one.of(&r.WithTransit)
+			without, nodesWithout := one.of(&r.WithoutTransit)
+			condition := ""
+			if pairs != without {
+				condition = ", if external peers pass routes on"
+				if without > pairs {
+					pairs, nodes, condition = without, nodesWithout, ", if external peers pass no routes on"
+				}
+			}
+			if pairs == 0 {
+				continue
+			}
+			lost = lost || one.verb == "lose"
+			out = append(out, fmt.Sprintf("%s %s %s routes to nodes (%s)%s", text.Count(nodes, "node"), text.Either(nodes, one.verb+"s", one.verb), f, text.Count(pairs, "ordered pair"), condition))
+		}
+	}
+	if !lost && changes {
+		out = append([]string{"no route is lost"}, out...)
+	}
+	return out
+}

@@ -1,0 +1,291 @@
+// Package bgpfilter decides whether two lists of BGPFilter rules let the same routes pass.
+//
+// A route gets the action of the first rule whose conditions all hold
+// (confd/pkg/resource/template/template_funcs.go). Conditions on the prefix divide the prefixes
+// of a family into finitely many classes, of which one prefix each is evaluated. All other
+// conditions count as independent: each may hold or not. Lists with a rule that is not
+// understood, or with too many classes, are the same only if their rules are equal.
+package bgpfilter
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// Direction is that of the routes that rules act on.
+type Direction int
+
+// The directions.
+const (
+	Import Direction = iota
+	Export
+)
+
+// maxWork bounds the steps of one comparison: about 10 ms.
+const maxWork = 1 << 20
+
+// work counts the steps of a comparison.
+type work int
+
+// add adds steps, and reports whether the comparison may go on.
+func (w *work) add(steps int) bool {
+	*w += work(steps)
+	return *w <= maxWork
+}
+
+// maxConditions bounds the conditions that are not on the prefix, in one class of prefixes.
+const maxConditions = 12
+
+// Rules are the rules of BGPFilters for one family and one direction, in order.
+type Rules struct {
+	direction Direction
+	bits      int // of an address
+	list      []rule
+	// opaque reports that the meaning of a rule is not known.
+	opaque bool
+	text   string
+}
+
+// rule is a rule as far as its meaning is known.
+type rule struct {
+	match   prefixes
+	needs   []condition // all must hold
+	outcome string      // "" for an import rule that does what happens without it
+}
+
+// condition is a condition that is not on the prefix.
+type condition struct {
+	what   string
+	absent bool // it must not hold
+}
+
+// Parse returns the rules of a field of a BGPFilter, such as spec.exportV4. bits is the
+// length of an address of the field's family, 32 or 128. Parse accepts any value: rules
+// that BIRD or Calico do not accept, or that are newer than this package, have no known
+// meaning.
+func Parse(d Direction, bits int, field any) Rules {
+	out := Rules{direction: d, bits: bits}
+	if field == nil {
+		return out
+	}
+	list, ok := field.([]any)
+	if !ok {
+		return Unknown(d, bits, fmt.Sprint(field))
+	}
+	var text bytes.Buffer
+	for _, one := range list {
+		sent, err := json.Marshal(one)
+		if err != nil { // It was decoded from JSON.
+			sent, out.opaque = fmt.Append(nil, one), true
+		}
+		text.Write(sent)
+		text.WriteByte('\n')
+		if parsed, ok := parseRule(d, bits, sent); ok {
+			out.list = append(out.list, parsed)
+		} else {
+			out.opaque = true
+		}
+	}
+	out.text = text.String()
+	return out
+}
+
+// Unknown returns rules that are not known, and equal only to others with the same name.
+func Unknown(d Direction, bits int, name string) Rules {
+	return Rules{direction: d, bits: bits, opaque: true, text: "unknown " + name + "\n"}
+}
+
+// Join returns the rules of several BGPFilters, one after the other. All must have the
+// direction and family of r.
+func (r Rules) Join(next Rules) Rules {
+	return Rules{
+		direction: r.direction, bits: r.bits, list: slices.Concat(r.list, next.list),
+		opaque: r.opaque || next.opaque, text: r.text + next.text,
+	}
+}
+
+// Text returns the rules as JSON, one a line. Equal texts have equal meanings.
+func (r Rules) Text() string { return r.text }
+
+// Same reports whether a and b, of one direction and family, let the same routes pass with
+// the same changes. It returns false if this cannot be decided. O(CIDRs x lengths of prefixes
+// in the rules x rules), at most about a million steps.
+func Same(a, b Rules) bool {
+	switch {
+	case a.text == b.text:
+		return true
+	case a.opaque || b.opaque:
+		return false
+	}
+	var w work
+	for p := range representatives(a.bits, slices.Concat(a.list, b.list), &w) {
+		if !w.add(len(a.list) + len(b.list)) {
+			return false
+		}
+		left, right := a.live(p), b.live(p)
+		if slices.EqualFunc(left, right, rule.equal) {
+			continue
+		}
+		conditions := conditionsOf(left, right)
+		if len(conditions) > maxConditions || !w.add((len(left)+len(right))<<len(conditions)) || !sameOutcomes(left, right, conditions) {
+			return false
+		}
+	}
+	return w.add(0)
+}
+
+// live returns the rules that routes to a prefix can reach and match. The last one of them
+// is without conditions, if there is one.
+func (r Rules) live(p netip.Prefix) []rule {
+	var out []rule
+	for _, one := range r.list {
+		if !one.match.has(p) {
+			continue
+		}
+		if len(one.needs) == 0 {
+			if one.outcome != "" {
+				out = append(out, one)
+			}
+			break
+		}
+		out = append(out, one)
+	}
+	// A rule that does what happens without it decides only for rules after it.
+	for len(out) > 0 && out[len(out)-1].outcome == "" {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+// equal reports whether two rules that match the same prefix do the same.
+func (r rule) equal(other rule) bool {
+	return r.outcome == other.outcome && slices.Equal(r.needs, other.needs)
+}
+
+// conditionsOf returns what the rules depend on, without repetitions.
+func conditionsOf(lists ...[]rule) []string {
+	var out []string
+	for _, list := range lists {
+		for _, r := range list {
+			for _, c := range r.needs {
+				if !slices.Contains(out, c.what) {
+					out = append(out, c.what)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// sameOutcomes reports whether both lists decide alike whichever conditions hold.
+func sameOutcomes(a, b []rule, conditions []string) bool {
+	for mask := range 1 << len(conditions) {
+		holds := func(c condition) bool {
+			return (mask&(1<<slices.Index(conditions, c.what)) != 0) != c.absent
+		}
+		if outcome(a, holds) != outcome(b, holds) {
+			return false
+		}
+	}
+	return true
+}
+
+func outcome(list []rule, holds func(condition) bool) string {
+	for _, r := range list {
+		if !slices.ContainsFunc(r.needs, func(c condition) bool { return !holds(c) }) {
+			return r.outcome
+		}
+	}
+	return ""
+}
+
+// document is a rule as it is in a BGPFilter.
+type document struct {
+	Action        string `json:"action"`
+	MatchOperator string `json:"matchOperator"`
+	CIDR          string `json:"cidr"`
+	PrefixLength  *struct {
+		Min *int `json:"min"`
+		Max *int `json:"max"`
+	} `json:"prefixLength"`
+	Source      string `json:"source"`
+	Interface   string `json:"interface"`
+	PeerType    string `json:"peerType"`
+	Communities *struct {
+		Values []string `json:"values"`
+	} `json:"communities"`
+	ASPathPrefix []json.Number     `json:"asPathPrefix"`
+	Priority     *int              `json:"priority"`
+	Operations   []json.RawMessage `json:"operations"`
+}
+
+// parseRule returns a rule, and false if its meaning is not known.
+func parseRule(d Direction, bits int, sent []byte) (rule, bool) {
+	var doc document
+	decoder := json.NewDecoder(bytes.NewReader(sent))
+	decoder.DisallowUnknownFields()
+	if decoder.Decode(&doc) != nil {
+		return rule{}, false
+	}
+	var out rule
+	var ok bool
+	if out.match, ok = parsePrefixes(bits, &doc); !ok {
+		return rule{}, false
+	}
+	if out.needs, ok = parseConditions(d, &doc); !ok {
+		return rule{}, false
+	}
+	operations, err := json.Marshal(doc.Operations)
+	switch {
+	case err != nil:
+		return rule{}, false
+	case doc.Action == "Reject" && len(doc.Operations) == 0:
+		out.outcome = "Reject"
+	case doc.Action == "Accept" && len(doc.Operations) > 0:
+		out.outcome = "Accept " + string(operations)
+	case doc.Action == "Accept" && d == Export:
+		out.outcome = "Accept"
+	case doc.Action != "Accept":
+		return rule{}, false
+	}
+	return out, true
+}
+
+// parseConditions returns the conditions that are not on the prefix.
+func parseConditions(d Direction, doc *document) (out []condition, ok bool) {
+	switch doc.Source {
+	case "":
+	case "RemotePeers":
+		if d == Export { // All imported routes come from peers.
+			out = append(out, condition{what: "source"})
+		}
+	default:
+		return nil, false
+	}
+	if doc.Interface != "" && doc.Interface != "*" {
+		out = append(out, condition{what: "interface " + doc.Interface})
+	}
+	switch doc.PeerType { // Calico ignores other values.
+	case "eBGP":
+		out = append(out, condition{what: "eBGP"})
+	case "iBGP":
+		out = append(out, condition{what: "eBGP", absent: true})
+	}
+	if doc.Communities != nil {
+		if len(doc.Communities.Values) != 1 {
+			return nil, false
+		}
+		out = append(out, condition{what: "community " + doc.Communities.Values[0]})
+	}
+	if len(doc.ASPathPrefix) > 0 {
+		out = append(out, condition{what: fmt.Sprint("AS path ", doc.ASPathPrefix)})
+	}
+	if doc.Priority != nil {
+		out = append(out, condition{what: "priority " + strconv.Itoa(*doc.Priority)})
+	}
+	return out, true
+}
