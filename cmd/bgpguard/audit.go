@@ -88,8 +88,6 @@ func (o *auditOptions) validate() error {
 		return errors.New("flags -f and --context are mutually exclusive: an audit reads either files or clusters")
 	case len(o.states) > 0 && o.kubeconfig != "":
 		return errors.New("flags -f and --kubeconfig are mutually exclusive: an audit reads either files or clusters")
-	case o.changes() && len(o.contexts) > 1:
-		return errors.New("flag --change requires one cluster: --context must not be repeated")
 	case o.changes() && o.baseline != "":
 		return errors.New("flags --change and --baseline are mutually exclusive: an audit compares with one earlier state")
 	}
@@ -121,8 +119,12 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if err != nil {
 		return err
 	}
+	changed, err := o.readEdits(stdin, stderr)
+	if err != nil {
+		return err
+	}
 	for _, s := range states {
-		a, err := o.audit(ctx, s, stdin, stderr, out)
+		a, err := o.audit(ctx, s, changed, out)
 		if err != nil {
 			return err
 		}
@@ -308,18 +310,19 @@ func prepare(library *policy.Library, object map[string]any) (*policy.Policy, st
 }
 
 // audit audits one state, or the state after the change if there is one.
-func (o *auditOptions) audit(ctx context.Context, s auditedState, stdin io.Reader, stderr io.Writer, out *report.Audit) (*audit.Audit, error) {
+func (o *auditOptions) audit(ctx context.Context, s auditedState, changed []edit, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
 	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
 	a, err := audit.Run(ctx, engine, s.snapshot, options)
 	if err != nil {
 		return nil, err
 	}
-	changed, err := o.readEdits(stdin, stderr)
-	if err != nil {
-		return nil, err
-	}
 	if len(changed) > 0 {
+		decided, err := o.decideEach(ctx, engine, s.snapshot, changed)
+		if err != nil {
+			return nil, err
+		}
+		out.Changes = append(out.Changes, decided)
 		after, err := o.apply(s.snapshot, changed)
 		if err != nil {
 			return nil, err

@@ -271,6 +271,14 @@ func (o *changeOptions) readState(ctx context.Context, stdin io.Reader, stderr i
 	return w, err
 }
 
+// origin names the files or the cluster of a state.
+func (o *changeOptions) origin(w world) string {
+	if w.live != nil {
+		return w.live.String()
+	}
+	return strings.Join(o.states, ", ")
+}
+
 // withVersion returns s with the version of --calico-version.
 func (o *changeOptions) withVersion(s *state.Snapshot) (*state.Snapshot, error) {
 	if o.calicoVersion == "" {
@@ -446,6 +454,21 @@ func (o *changeOptions) apply(s *state.Snapshot, edits []edit) (*state.Snapshot,
 		s = s.Apply(c)
 	}
 	return s, nil
+}
+
+// decideEach decides on changes to s, each to the state after all before it, also after
+// those that are denied: it shows what a set of changes does if all of them are made.
+func (o *changeOptions) decideEach(ctx context.Context, engine *validate.Engine, s *state.Snapshot, edits []edit) ([]report.Checked, error) {
+	var out []report.Checked
+	for _, e := range edits {
+		c, err := o.changeOf(s, e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, report.Checked{Change: c, Decision: engine.Decide(ctx, s, o.request(c)), Source: e.source()})
+		s = s.Apply(c)
+	}
+	return out, nil
 }
 
 // readsOf returns the objects of files.

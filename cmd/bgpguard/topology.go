@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 // The values of --external-peers.
@@ -29,6 +31,7 @@ var externalPeers = []string{carry, ignore}
 
 type topologyOptions struct {
 	changeOptions
+	libraryOptions
 
 	node          string
 	externalPeers string
@@ -48,9 +51,10 @@ files, with the code of the webhook and without a cluster.
 "bgpguard check --help" lists the kinds of files.
 
 With --change, apply the objects of that file to the state in order, or delete them
-with --delete, and show the resulting topology. text and html compare it with the
-topology before the change; json and yaml list the half-sessions that are added,
-removed and altered; dot and svg show the new topology alone.
+with --delete, and show the resulting topology. text and html show the decision on each
+change with the policies of the library or those of --policies, and compare the topology
+with that before the change; json and yaml list the half-sessions that are added,
+removed and altered; html, dot and svg show both topologies in one picture.
 
 With --node, show the half-sessions and faults of one node; text then lists its
 half-sessions. Totals, routes and pictures always include all nodes.
@@ -79,6 +83,7 @@ Exit code: 0 success, 2 invalid input or flags.`,
 	f := cmd.Flags()
 	o.addState(cmd)
 	o.addContext(f)
+	o.libraryOptions.add(f, clusterPolicies)
 	f.StringVar(&o.node, "node", "", "`name` of the node whose half-sessions and faults to show")
 	addChoice(cmd, &o.externalPeers, "external-peers", externalPeers, "`assumption` about the routes that external peers receive")
 	addOutput(cmd, &o.output, report.TopologyFormats)
@@ -127,14 +132,18 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout, stde
 	}
 	shown := o.report(ctx, before, computed)
 	if len(changed) > 0 {
-		earlier := shown
+		earlier, first := shown, computed
 		computed, err = topology.Compute(ctx, after, computed)
 		if err != nil {
 			return err
 		}
 		shown = o.report(ctx, after, computed)
-		shown.Before = earlier
+		shown.Before, shown.Change, shown.Impact = earlier, computed.GraphChange(first), computed.Impact(first)
+		if shown.Changes, err = o.decideAll(ctx, w, changed, stderr); err != nil {
+			return err
+		}
 	}
+	shown.Version, shown.Time, shown.Origin, shown.Color = version, time.Now(), o.origin(w), colorful(stdout)
 	if err := writeFormat(stdout, report.TopologyFormats, o.output, shown); err != nil {
 		return err
 	}
@@ -142,6 +151,19 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout, stde
 		return fmt.Errorf("interrupted, the output is incomplete: %w", err)
 	}
 	return nil
+}
+
+// decideAll decides on the changes, each to the state after all before it.
+func (o *topologyOptions) decideAll(ctx context.Context, w world, changed []edit, stderr io.Writer) ([]report.Checked, error) {
+	library, err := o.library()
+	if err != nil {
+		return nil, err
+	}
+	set, err := o.policiesOf(ctx, library, w.live, stderr)
+	if err != nil {
+		return nil, err
+	}
+	return o.decideEach(ctx, validate.NewEngine(set), w.Snapshot, changed)
 }
 
 // report returns the data of the report on t, the topology of s.

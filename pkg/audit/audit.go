@@ -82,6 +82,8 @@ type Policy struct {
 	Judges string `json:"judges"`
 	// Violations counts the violations; 0 if the policy could not be evaluated.
 	Violations int `json:"violations"`
+	// Parameters are those in effect, including defaults. They must not be changed.
+	Parameters map[string]any `json:"-"`
 
 	fingerprint string
 }
@@ -156,7 +158,7 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 		index[p.Name] = i
 		one := Policy{
 			Name: p.Name, Policy: d.Name, Title: d.Title, Description: d.Description, Severity: d.Severity, Action: p.Action, Judges: d.Judges,
-			fingerprint: p.Fingerprint(),
+			Parameters: p.Parameters(), fingerprint: p.Fingerprint(),
 		}
 		if len(d.Related) > 0 {
 			one.Link = d.Related[0].Ref

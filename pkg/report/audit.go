@@ -21,6 +21,9 @@ type Audit struct {
 	FailOn string
 	// Sources returns the position of an object; nil if the state is not from files.
 	Sources func(violation.Object) Source
+	// Changes are the changes with their decisions, of each cluster in the order of
+	// Clusters; nil without changes.
+	Changes [][]Checked
 	// Color makes Text use the colors of a terminal.
 	Color bool
 }
@@ -114,10 +117,17 @@ func auditFigures(a *audit.Audit) string {
 	if s.Nodes.Reflectors > 0 {
 		parts = append(parts, Count(s.Nodes.Reflectors, "route reflector"))
 	}
+	start := "up to " + Count(s.Convergence.Start.Seconds, "second") + " without routes after a start of calico-node"
+	if n := max(s.Routes.IPv4.WithTransit.Isolated.Nodes, s.Routes.IPv6.WithTransit.Isolated.Nodes); n > 0 {
+		isolated := Count(n, "isolated node") + either(n, " never gets", " never get") + " routes"
+		if start += " on the others, " + isolated; n >= s.Nodes.BGP {
+			start = isolated
+		}
+	}
 	parts = append(parts,
 		Count(s.Sessions.IPv4.Total+s.Sessions.IPv6.Total, "session")+" between nodes",
 		"mesh "+either(btoi(s.Mesh.Enabled), "on", "off"),
-		"up to "+Count(s.Convergence.Start.Seconds, "second")+" without routes after a start of calico-node")
+		start)
 	return strings.Join(parts, ", ")
 }
 

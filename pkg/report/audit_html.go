@@ -1,11 +1,7 @@
 package report
 
 import (
-	"crypto/sha256"
-	_ "embed" // the style and the script of the page
-	"encoding/base64"
 	"fmt"
-	"html/template"
 	"io"
 	"slices"
 	"strconv"
@@ -29,16 +25,7 @@ const (
 // its hold time have this value.
 const worstDelay = 240
 
-//go:embed audit.css
-var auditStyle string
-
-// auditScript is the only script of the page: the content security policy has its
-// digest.
-//
-//go:embed audit.js
-var auditScript string
-
-// Tones are the classes of audit.css that rate a result, in addition to the severities.
+// Tones are the classes of parts.css that rate a result, in addition to the severities.
 const (
 	good    = "good"
 	unsure  = "unknown"
@@ -48,15 +35,11 @@ const (
 
 // auditPage is the data of audit.html.
 type auditPage struct {
-	Title, Subtitle string
-	// ScriptHash is the digest of the only script that may run. Styles are not
-	// restricted, because D2's pictures contain some.
-	ScriptHash string
-	Style      template.CSS
-	Script     template.JS
-	Fleet      *fleet // nil for one cluster that was read
-	Unread     []fact
-	Clusters   []*clusterPart
+	shell
+
+	Fleet    *fleet // nil for one cluster that was read
+	Unread   []fact
+	Clusters []*clusterPart
 }
 
 type fleet struct {
@@ -81,18 +64,18 @@ type clusterPart struct {
 	Severities, Found []string
 	Resolved          *table
 
-	Figures       []figure
-	PictureTables []table
-	Comparison    *table
-	Facts         *table // nil without the state
-	Routes        []routes
-	Reflectors    []cells
-	Timers        *cells
-	Delays        []barPart
-	Faults        []table
-	Health        *healthPart // nil if health was not read
-	Trend         *trend
-	Policies      cells
+	// Change is what the change is and does; nil without a change.
+	Change     *changePart
+	Figure     *figure
+	Facts      *table // nil without the state
+	Routes     []routes
+	Reflectors []cells
+	Timers     *cells
+	Delays     []barPart
+	Faults     []table
+	Health     *healthPart // nil if health was not read
+	Trend      *trend
+	Policies   cells
 }
 
 // verdict is the result in one sentence.
@@ -131,19 +114,18 @@ type barPart struct {
 // writeAuditHTML writes r as one page without external resources. A script filters and
 // sorts; without it, the page shows everything.
 func writeAuditHTML(w io.Writer, r *Audit) error {
-	digest := sha256.Sum256([]byte("\n" + auditScript))
-	p := auditPage{
-		ScriptHash: "sha256-" + base64.StdEncoding.EncodeToString(digest[:]),
-		Style:      template.CSS(pageStyle + auditStyle), Script: template.JS(auditScript), //nolint:gosec // They are files of this package.
-		Title: "BGP audit", Subtitle: "bgpguard " + clean(r.Version),
-	}
+	p := auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
 	for _, u := range r.Unread {
 		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
 	}
 	shown := max(violationsShown/max(len(r.Clusters), 1), fewestShown)
 	several := len(r.Clusters) != 1 || len(r.Unread) > 0
 	for i, a := range r.Clusters {
-		c, err := newClusterPart(a, fmt.Sprintf("c%d", i+1), shown)
+		var changes []Checked
+		if i < len(r.Changes) {
+			changes = r.Changes[i]
+		}
+		c, err := newClusterPart(a, changes, fmt.Sprintf("c%d", i+1), shown)
 		if err != nil {
 			return err
 		}
@@ -175,7 +157,7 @@ func calicoVersion(a *audit.Audit) string {
 // moment formats a time with the name of the month, which is unambiguous.
 func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04 UTC") }
 
-func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) {
+func newClusterPart(a *audit.Audit, changes []Checked, id string, shown int) (*clusterPart, error) {
 	c := &clusterPart{
 		ID: id, Name: clusterName(a.Cluster), Where: moment(a.Time) + " · " + calicoVersion(a), Verdict: verdictOf(a), Policies: policyCells(a), Trend: newTrend(a),
 		Health: newHealthPart(a.Health),
@@ -187,7 +169,7 @@ func newClusterPart(a *audit.Audit, id string, shown int) (*clusterPart, error) 
 		c.Notes = append(c.Notes, clean(n))
 	}
 	c.violations(a, shown)
-	if err := c.state(a); err != nil {
+	if err := c.state(a, changes); err != nil {
 		return nil, err
 	}
 	c.contents()
@@ -357,23 +339,28 @@ func sentence(text string) string {
 }
 
 // state adds the audited state. An audit from a file has only its summary.
-func (c *clusterPart) state(a *audit.Audit) error {
+func (c *clusterPart) state(a *audit.Audit, changes []Checked) error {
 	if a.Topology == nil || a.Snapshot == nil {
 		return nil
 	}
 	t := auditTopology(a)
 	var err error
-	if c.Figures, err = figures(t, c.ID); err != nil {
+	if c.Figure, err = newFigure(t, c.ID); err != nil {
 		return err
 	}
-	c.PictureTables = pictureTables(t)
-	c.Comparison = comparisonTable(t)
 	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary, "")))
 	c.Routes = routesOf(t)
-	c.Reflectors = reflectorCells(a.Snapshot, t)
+	c.Reflectors = reflectorCells(a.Snapshot, t, limitOf(a, "reflector-redundancy", "maxSessions"))
+	if c.Change = newChangePart(changes, t, c.ID); c.Change != nil && len(changes) > 0 {
+		before := c.Verdict
+		c.Verdict = changeVerdict(changes, t)
+		c.Verdict.Counts = before.Counts
+		c.Verdict.More = append(c.Verdict.More, "After the change: "+before.Text+".")
+		c.Verdict.More = append(c.Verdict.More, before.More...)
+	}
 	c.Timers = timerCells(t.Summary)
 	c.Tiles = tiles(t, a.Health)
-	list := events(t.Summary.Convergence)
+	list := events(t)
 	longest := worstDelay
 	for _, e := range list {
 		longest = max(longest, e.seconds)
@@ -398,8 +385,22 @@ func auditTopology(a *audit.Audit) *Topology {
 	}
 	if b := a.Before; b != nil && b.Topology != nil && b.Snapshot != nil {
 		t.Before = auditTopology(b)
+		t.Change, t.Impact = a.Topology.GraphChange(b.Topology), a.Topology.Impact(b.Topology)
 	}
 	return t
+}
+
+// limitOf returns a parameter of a policy in force, 0 if none has it. Of several
+// policies it returns the lowest.
+func limitOf(a *audit.Audit, policy, parameter string) int {
+	limit := 0
+	for _, p := range a.Policies {
+		n, err := strconv.Atoi(fmt.Sprint(p.Parameters[parameter]))
+		if p.Policy == policy && err == nil && n > 0 && (limit == 0 || n < limit) {
+			limit = n
+		}
+	}
+	return limit
 }
 
 // tiles returns the most important numbers of the cluster.
@@ -426,15 +427,21 @@ func tiles(t *Topology, h *health.Health) []tile {
 	if partitions > 1 {
 		isolatedNote = Count(partitions, "partition")
 	}
-	start := "without routes, worst case"
+	start := tile{"Start of calico-node", number(s.Convergence.Start.Seconds) + " s", "without routes, worst case"}
 	if n := s.Convergence.Waiting.Nodes; n > 0 {
-		start = "without routes on " + Count(n, "node")
+		start.Note = "without routes on " + Count(n, "node")
+	}
+	if isolated > 0 {
+		start.Value, start.Note = "no routes", fmt.Sprintf("ever on %s; %s s on the others", Count(isolated, "isolated node"), number(s.Convergence.Start.Seconds))
+		if isolated >= s.Nodes.BGP {
+			start.Note = "ever: all nodes are isolated"
+		}
 	}
 	out := []tile{
 		{"Nodes with BGP", number(s.Nodes.BGP), how},
 		{"Sessions between nodes", number(four.Total + six.Total), sessionsNote},
 		{"Isolated nodes", number(isolated), isolatedNote},
-		{"Start of calico-node", number(s.Convergence.Start.Seconds) + " s", start},
+		start,
 	}
 	if h != nil && h.Known {
 		established, predicted := h.Sessions.IPv4.Established+h.Sessions.IPv6.Established, h.Sessions.IPv4.Predicted+h.Sessions.IPv6.Predicted
@@ -452,9 +459,10 @@ func (c *clusterPart) contents() {
 			c.Contents = append(c.Contents, fact{id, title})
 		}
 	}
+	add(c.Change != nil, "change", "The change")
+	add(c.Figure != nil && c.Change != nil, "topology", "Topology")
 	add(true, "violations", "Violations")
-	add(len(c.Figures) > 0, "topology", "Topology")
-	add(c.Comparison != nil, "change", "Before and after")
+	add(c.Figure != nil && c.Change == nil, "topology", "Topology")
 	add(c.Facts != nil, "state", "State")
 	add(len(c.Reflectors) > 0, "reflectors", "Reflectors and zones")
 	add(c.Timers != nil, "timers", "Timers")

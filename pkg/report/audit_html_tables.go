@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -31,6 +32,9 @@ type columnHead struct{ Text, Class string }
 type cellRow struct {
 	Odd   bool
 	Cells []cell
+	// Groups are the IDs of the groups of the picture that the row is about, separated by
+	// spaces; "" for a row about all.
+	Groups string
 }
 
 // cell is a badge, a bar or a link, and a text. Value is the sort key; "" for the text.
@@ -47,6 +51,15 @@ func newBar(n, most int, tone string) bar {
 	return bar{tone, strconv.FormatFloat(100*float64(n)/float64(max(most, 1)), 'f', 1, 64)}
 }
 
+// loadBar is the bar of n sessions of a limit, which is greater than 0.
+func loadBar(n, limit int) bar {
+	tone := ""
+	if n > limit {
+		tone = "high"
+	}
+	return newBar(min(n, limit), limit, tone)
+}
+
 func heads(texts ...string) []columnHead {
 	out := make([]columnHead, len(texts))
 	for i, t := range texts {
@@ -60,9 +73,12 @@ func numberHead(text string) columnHead { return columnHead{text, "number"} }
 func numberCell(n int) cell { return cell{Text: number(n), Class: "number"} }
 
 // cut keeps the first rowsShown rows of t and counts the rest.
-func (t *cells) cut() {
-	if rest := len(t.Rows) - rowsShown; rest > 0 {
-		t.Rows, t.Rest = t.Rows[:rowsShown], "and "+number(rest)+" more"
+func (t *cells) cut() { t.limit(rowsShown) }
+
+// limit keeps the first n rows of t and counts the rest.
+func (t *cells) limit(n int) {
+	if rest := len(t.Rows) - n; rest > 0 {
+		t.Rows, t.Rest = t.Rows[:n], "and "+number(rest)+" more"
 	}
 }
 
@@ -91,8 +107,9 @@ func speaksBGP(n *calico.Node) bool { return slices.ContainsFunc(calico.Families
 func zoneText(zone string) string { return cmp.Or(clean(zone), "no zone") }
 
 // reflectorCells returns a table of route reflectors, most sessions first, and a table
-// of zones. It omits empty tables.
-func reflectorCells(s *state.Snapshot, t *Topology) []cells {
+// of zones. It omits empty tables. limit is the maximum number of sessions of a route
+// reflector, 0 for none.
+func reflectorCells(s *state.Snapshot, t *Topology, limit int) []cells {
 	var out []cells
 	zones := map[string]string{}
 	for _, n := range s.Nodes() {
@@ -100,12 +117,17 @@ func reflectorCells(s *state.Snapshot, t *Topology) []cells {
 	}
 	if len(t.Reflectors) > 0 {
 		list := slices.SortedStableFunc(slices.Values(t.Reflectors), func(a, b Reflector) int { return cmp.Compare(b.Sessions, a.Sessions) })
-		c := cells{Title: "Route reflectors", Sortable: true, Header: append(heads("Node", "Zone", "Cluster ID"), numberHead("Sessions"), columnHead{"Load", "plain"})}
+		c := cells{Title: "Route reflectors", Sortable: true, Header: append(heads("Node", "Zone", "Cluster ID"), numberHead("Sessions"))}
+		if limit > 0 {
+			c.Header = append(c.Header, columnHead{"Load of the limit of " + number(limit), "plain"})
+		}
 		for _, r := range list {
-			load := newBar(r.Sessions, list[0].Sessions, "")
-			c.Rows = append(c.Rows, cellRow{Cells: []cell{
-				{Text: clean(r.Node)}, {Text: zoneText(zones[r.Node])}, {Text: clean(r.ClusterID)}, numberCell(r.Sessions), {Bar: &load, Class: "load"},
-			}})
+			row := []cell{{Text: clean(r.Node)}, {Text: zoneText(zones[r.Node])}, {Text: clean(r.ClusterID)}, numberCell(r.Sessions)}
+			if limit > 0 {
+				load := loadBar(r.Sessions, limit)
+				row = append(row, cell{Bar: &load, Text: percent(r.Sessions, limit), Class: "load"})
+			}
+			c.Rows = append(c.Rows, cellRow{Cells: row})
 		}
 		c.cut()
 		out = append(out, c)
@@ -141,7 +163,10 @@ func zoneCells(s *state.Snapshot, t *Topology) cells {
 	for _, name := range slices.Sorted(maps.Keys(zones)) {
 		z := zones[name]
 		row := cellRow{Cells: []cell{{Text: zoneText(name)}, numberCell(z.nodes), numberCell(z.reflectors)}}
-		lost := cell{Text: "no other node is isolated", Value: "0"}
+		lost := cell{Text: "no other node would be isolated", Value: "0"}
+		if n := t.isolated().Nodes; n > 0 {
+			lost.Text = fmt.Sprintf("no node in addition to the %s isolated now", Count(n, "node that is", "nodes that are"))
+		}
 		for _, f := range calico.Families {
 			for _, p := range t.reach(t.Summary.Routes.In(f)).SinglePoints {
 				if p.Kind == "zone" && p.Name == name && !row.Odd {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -54,6 +55,7 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 			fmt.Fprintf(b, "  %s\n", line)
 		}
 	}
+	a.textChanges(b, one)
 	if h := bgpHealth(one); h != "" {
 		fmt.Fprintf(b, "  BGP: %s\n", h)
 	}
@@ -84,6 +86,19 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 	for i := range one.Resolved {
 		v := &one.Resolved[i]
 		fmt.Fprintf(b, "  [%s] %s%s\n", clean(v.Policy), clean(v.ID), gone(v))
+	}
+}
+
+// textChanges writes what the change is, its decision, and what it does.
+func (a *Audit) textChanges(b *strings.Builder, one *audit.Audit) {
+	i := slices.Index(a.Clusters, one)
+	if one.Before == nil || one.Topology == nil || i < 0 || i >= len(a.Changes) {
+		return
+	}
+	var p printer
+	p.changes(a.Changes[i], auditTopology(one), a.Color)
+	for line := range strings.Lines(strings.TrimPrefix(p.String(), "\n")) {
+		b.WriteString("  " + line)
 	}
 }
 

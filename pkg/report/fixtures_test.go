@@ -162,6 +162,16 @@ func changed() *Topology {
 	}
 	t.Sessions = slices.Values(append(after, half("d", "Node_172_16_0_1", "172.16.0.1", "", topology.External, "tor")))
 	t.Graph.Groups[0].Nodes, t.Graph.Links[0].Sessions = 4, 6
+	link := t.Graph.Links[0]
+	t.Change = &topology.GraphChange{
+		Groups:    []topology.GroupChange{{Before: &t.Graph.Groups[0], After: &t.Graph.Groups[0]}, {Before: &topology.Group{ID: "g2", Role: topology.RoleMesh, Nodes: 1, Sample: []string{"e"}, Members: []string{"e"}, ASN: 64512}}},
+		Externals: []topology.ExternalChange{{After: &topology.ExternalPeers{ID: "x1", Peers: 1, PeerIPs: []string{"172.16.0.1"}, ASN: 65000}}},
+		Links: []topology.LinkChange{
+			{From: "g1", To: "g1", Kind: link.Kind, Before: 6, After: 6, Families: link.Families, Sources: link.Sources},
+			{From: "g1", To: "g2", Kind: link.Kind, Before: 4, Families: link.Families, Sources: link.Sources},
+			{From: "g1", To: "x1", Kind: topology.LinkExternal, After: 1, Families: link.Families, Sources: []string{"tor"}},
+		},
+	}
 	return t
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/author"
 	"github.com/bgpguard/bgpguard/pkg/plan"
 	"github.com/bgpguard/bgpguard/pkg/policy"
-	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
@@ -63,9 +62,9 @@ var (
 		{Text, "totals, faults, routes and convergence", writeTopologyText},
 		{JSON, "every half-session, written one by one; the schema is pkg/report/topology.schema.json", writeTopologyJSON},
 		{YAML, "the same data as json, held in memory as a whole and therefore limited in size", writeTopologyYAML},
-		{DOT, "a picture for Graphviz, with every group of nodes", func(w io.Writer, t *Topology) error { return writeString(w, picture.New(t.Graph).DOT()) }},
-		{SVG, "a picture; with more than 24 groups it has one shape per role", writeTopologySVG},
-		{HTML, "one page with the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
+		{DOT, "a picture for Graphviz, with every group of nodes", func(w io.Writer, t *Topology) error { return writeString(w, t.picture().DOT()) }},
+		{SVG, "a picture; with more than 60 groups it has one shape per role", writeTopologySVG},
+		{HTML, "one page with a verdict, the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
 
 	// PlanFormats are those of "bgpguard plan --to".

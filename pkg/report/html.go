@@ -1,12 +1,11 @@
 package report
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"html/template"
 	"iter"
-
-	"github.com/bgpguard/bgpguard/pkg/report/picture"
-	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
 // rowsShown is the number of rows of a table that a page shows before it counts the
@@ -21,12 +20,36 @@ var pages embed.FS
 //go:embed page.css
 var pageStyle string
 
+//go:embed parts.css
+var partsStyle string
+
+// pageScript is the only script of a page: the content security policy has its digest.
+//
+//go:embed page.js
+var pageScript string
+
 var pageTemplates = template.Must(template.ParseFS(pages, "*.html"))
 
-// figure is a picture with a description.
-type figure struct {
-	Title, Text string
-	SVG         template.HTML
+// shell is the frame of a page.
+type shell struct {
+	Title, Subtitle string
+	// ScriptHash is the digest of the only script that may run. Styles are not
+	// restricted, because D2's pictures contain some.
+	ScriptHash string
+	Style      template.CSS
+	Script     template.JS
+	// Footer says where the same data is.
+	Footer string
+}
+
+// newShell returns the frame of a page.
+func newShell(title, subtitle, footer string) shell {
+	digest := sha256.Sum256([]byte("\n" + pageScript))
+	return shell{
+		Title: title, Subtitle: subtitle, Footer: footer,
+		ScriptHash: "sha256-" + base64.StdEncoding.EncodeToString(digest[:]),
+		Style:      template.CSS(pageStyle + partsStyle), Script: template.JS(pageScript), //nolint:gosec // They are files of this package.
+	}
 }
 
 type routes struct {
@@ -79,25 +102,4 @@ func tableOf[T any](title string, header []string, seq iter.Seq[T], total int, c
 		out.Rest = "and " + number(rest) + " more"
 	}
 	return out
-}
-
-// figures draws the topology before the change, if there is one, and the topology. of
-// makes the names of pictures unique on a page with several topologies.
-func figures(t *Topology, of string) ([]figure, error) {
-	if t.Before == nil {
-		f, err := newFigure("Topology", of, t.Graph)
-		return []figure{f}, err
-	}
-	before, err := newFigure("Before the change", of, t.Before.Graph)
-	if err != nil {
-		return nil, err
-	}
-	after, err := newFigure("After the change", of, t.Graph)
-	return []figure{before, after}, err
-}
-
-func newFigure(title, of string, g *topology.Graph) (figure, error) {
-	p := picture.New(g)
-	svg, err := p.Fold().SVG(title + of)
-	return figure{title, p.Text(), template.HTML(svg)}, err //nolint:gosec // D2 escapes the text in what it draws.
 }

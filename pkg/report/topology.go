@@ -3,8 +3,10 @@ package report
 import (
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -32,6 +34,18 @@ type Topology struct {
 	WithTransit bool
 	// Before is the topology before the change; nil if there is no change.
 	Before *Topology
+	// Change is the graphs before and after the change; nil if there is no change.
+	Change *topology.GraphChange
+	// Impact is what the change does; nil if there is no change.
+	Impact *topology.Impact
+	// Changes are the changes with their decisions, in the order in which they are applied.
+	Changes []Checked
+	// Version is that of bgpguard, Time when the topology was computed. Cluster names the
+	// cluster, "" if the state is from files; Origin describes the files.
+	Version, Cluster, Origin string
+	Time                     time.Time
+	// Color makes Text use the colors of a terminal.
+	Color bool
 }
 
 // Reflector is a route reflector and its load.
@@ -50,6 +64,23 @@ func (t *Topology) reach(r *topology.Routes) *topology.Reach {
 		return r.WithTransit
 	}
 	return r.WithoutTransit
+}
+
+// picture returns the picture of t, or that of the change if there is one.
+func (t *Topology) picture() *picture.Picture {
+	if t.Change != nil {
+		return picture.Compare(t.Change)
+	}
+	return picture.New(t.Graph)
+}
+
+// isolated returns the nodes that are isolated in a family, of the family with the most.
+func (t *Topology) isolated() topology.NodeSet {
+	four, six := t.reach(&t.Summary.Routes.IPv4).Isolated, t.reach(&t.Summary.Routes.IPv6).Isolated
+	if six.Nodes > four.Nodes {
+		return six
+	}
+	return four
 }
 
 // unknown is a total that can only be found by ranging over the whole sequence.

@@ -160,12 +160,16 @@ type event struct {
 	seconds      int
 }
 
-// events returns the estimates of c.
-func events(c *topology.Convergence) []event {
+// events returns the estimates of t.
+func events(t *Topology) []event {
+	c := t.Summary.Convergence
 	of := func(name string, d topology.Delay) event { return event{name, clean(d.Reason), d.Seconds} }
 	start := of("routes missing after a start of calico-node", c.Start)
 	if c.Waiting.Nodes > 0 {
 		start.reason += "; this happens on " + nodes(c.Waiting.Nodes, c.Waiting.Sample)
+	}
+	if n := t.isolated(); n.Nodes > 0 {
+		start.reason += "; " + either(n.Nodes, "the isolated node never gets", "the "+Count(n.Nodes, "isolated node")+" never get") + " routes"
 	}
 	out := []event{start}
 	if c.ReflectorSilence.Seconds > 0 { // There are route reflectors.
@@ -177,10 +181,10 @@ func events(c *topology.Convergence) []event {
 	return out
 }
 
-// delays returns the estimates of c as text.
-func delays(c *topology.Convergence) []fact {
+// delays returns the estimates of t as text.
+func delays(t *Topology) []fact {
 	var out []fact
-	for _, e := range events(c) {
+	for _, e := range events(t) {
 		out = append(out, fact{e.name, Count(e.seconds, "second") + ": " + e.reason})
 	}
 	return out

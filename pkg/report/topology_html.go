@@ -2,46 +2,92 @@ package report
 
 import (
 	"bytes"
-	"html/template"
+	"cmp"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/report/picture"
-	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
 // topologyPage is the data of topology.html.
 type topologyPage struct {
-	Style       template.CSS
-	Figures     []figure
+	shell
+
+	Verdict     verdict
+	Tiles       []tile
+	Change      *changePart // nil without a change
+	Figure      *figure
 	Facts       table
-	Comparison  *table // nil without a change
 	Routes      []routes
 	Convergence table
 	Tables      []table
 }
 
-// writeTopologyHTML writes t as one page without scripts and external resources.
+// writeTopologyHTML writes t as one page without external resources.
 func writeTopologyHTML(w io.Writer, t *Topology) error {
-	figures, err := figures(t, "")
+	title := "BGP topology"
+	if len(t.Changes) > 0 || t.Before != nil {
+		title = "Change of the BGP topology"
+	}
+	if t.Cluster != "" {
+		title += " of " + clean(t.Cluster)
+	}
+	var subtitle []string
+	if !t.Time.IsZero() {
+		subtitle = append(subtitle, moment(t.Time))
+	}
+	subtitle = append(subtitle, strings.TrimSpace("bgpguard "+clean(t.Version)), "Calico "+cmp.Or(clean(t.Summary.CalicoVersion), "of unknown version"))
+	if t.Origin != "" {
+		subtitle = append(subtitle, "state from "+clean(t.Origin))
+	}
+	figure, err := newFigure(t, "c1")
 	if err != nil {
 		return err
 	}
 	p := topologyPage{
-		Style:   template.CSS(pageStyle), //nolint:gosec // It is a file of this package.
-		Figures: figures, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary, versionHint)),
-		Comparison: comparisonTable(t), Routes: routesOf(t),
-		Convergence: factsTable("Convergence, worst case", []string{"Event", "Estimate from BIRD's timers"}, delays(t.Summary.Convergence)),
+		shell:   newShell(title, strings.Join(subtitle, " · "), `Run "bgpguard topology -o json" for every half-session in JSON.`),
+		Verdict: changeVerdict(t.Changes, t), Tiles: tiles(t, nil), Change: newChangePart(t.Changes, t, "c1"),
+		Figure: figure, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary, versionHint)), Routes: routesOf(t),
+		Convergence: factsTable("Convergence, worst case", []string{"Event", "Estimate from BIRD's timers"}, delays(t)),
+		Tables:      faultTables(t),
 	}
-	if t.Before != nil {
-		p.Tables = append(p.Tables, differencesTable(t))
-	}
-	p.Tables = append(p.Tables, faultTables(t)...)
-	p.Tables = append(p.Tables, pictureTables(t)...)
 	return execute(w, "topology.html", p)
+}
+
+// topologyVerdict describes the routes and the sessions of t in one sentence.
+func topologyVerdict(t *Topology) verdict {
+	v := verdict{Tone: good, Icon: good, Text: "Each node has routes to the pods of all others"}
+	worst := func(tone, text string) {
+		if v.Tone == good {
+			v.Tone, v.Icon, v.Text = tone, tone, text
+			return
+		}
+		v.More = append(v.More, text+".")
+	}
+	if n := t.isolated(); n.Nodes > 0 {
+		worst("critical", nodes(n.Nodes, n.Sample)+either(n.Nodes, " is", " are")+" isolated: no routes to or from any other")
+	}
+	for _, f := range calico.Families {
+		r := t.reach(t.Summary.Routes.In(f))
+		if n := r.WithoutRoute.Pairs; n > 0 && r.Partitions > 1 {
+			worst("high", fmt.Sprintf("%s of nodes without a route, in %s, %s", Count(n, "pair"), Count(r.Partitions, "partition"), f))
+		}
+	}
+	broken, ambiguous := 0, 0
+	for _, f := range calico.Families {
+		s := t.Summary.Sessions.In(f)
+		broken, ambiguous = broken+s.Broken, ambiguous+s.Ambiguous.HalfSessions
+	}
+	if broken > 0 {
+		worst(odd, Count(broken, "half-session")+" cannot come up")
+	}
+	if ambiguous > 0 {
+		worst(odd, Count(ambiguous, "half-session")+either(ambiguous, " depends", " depend")+" on the order in which Calico processes BGPPeers")
+	}
+	return v
 }
 
 // execute executes a template and writes the page; on an error it writes nothing.
@@ -86,26 +132,6 @@ func faultTables(t *Topology) []table {
 	}
 }
 
-// pictureTables list the shapes and links of the picture of t.
-func pictureTables(t *Topology) []table {
-	p := picture.New(t.Graph)
-	return []table{shapes(p), links(p)}
-}
-
-func differencesTable(t *Topology) table {
-	return tableOf("Half-sessions that the change adds, removes or alters", []string{"Change", "Node", "Family", "Protocol", "From"}, t.changes(), unknown,
-		func(d difference) []string {
-			verb, h := "altered", d.After
-			switch {
-			case d.Before == nil:
-				verb = "added"
-			case d.After == nil:
-				verb, h = "removed", d.Before
-			}
-			return []string{verb, h.Node, h.Family, h.Protocol, names(h.Sources, len(h.Sources))}
-		})
-}
-
 func singlePoints(t *Topology) table {
 	type point struct {
 		family string
@@ -120,23 +146,5 @@ func singlePoints(t *Topology) table {
 	return tableOf("Single points of failure, and the nodes that would be isolated", []string{"Family", "Kind", "Name", "Isolated nodes"}, slices.Values(points), len(points),
 		func(p point) []string {
 			return []string{p.family, singlePointKinds[p.Kind], p.Name, nodes(p.Nodes, p.Sample)}
-		})
-}
-
-func shapes(p *picture.Picture) table {
-	return tableOf("Groups of nodes and external peers", []string{"Group", "Nodes or peers", "Members", "AS"}, slices.Values(p.Shapes), len(p.Shapes),
-		func(s picture.Shape) []string {
-			return []string{s.RoleName(), number(s.Size), text.Names(s.Names, s.Size), s.Detail}
-		})
-}
-
-func links(p *picture.Picture) table {
-	names := map[string]string{}
-	for _, s := range p.Shapes {
-		names[s.ID] = s.String()
-	}
-	return tableOf("Sessions between the groups", []string{"Between", "And", "Sessions", "Objects"}, slices.Values(p.Links), len(p.Links),
-		func(l topology.Link) []string {
-			return []string{names[l.From], names[l.To], picture.LinkText(l), picture.LinkSources(l)}
 		})
 }

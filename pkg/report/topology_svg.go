@@ -3,13 +3,11 @@ package report
 import (
 	"encoding/xml"
 	"io"
-
-	"github.com/bgpguard/bgpguard/pkg/report/picture"
 )
 
-// writeTopologySVG draws the graph of t as a document.
+// writeTopologySVG draws t, or the change that leads to it, as a document.
 func writeTopologySVG(w io.Writer, t *Topology) error {
-	svg, err := picture.New(t.Graph).Fold().SVG("")
+	svg, err := t.picture().Fold().SVG("")
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ func writeTopologyText(w io.Writer, t *Topology) error {
 	p := &printer{}
 	p.totals(t)
 	if t.Before != nil {
-		p.change(t)
+		p.changes(t.Changes, t, t.Color)
+		p.compare(t)
 	}
 	p.reflectors(t)
 	for _, f := range calico.Families {
@@ -32,7 +33,7 @@ func writeTopologyText(w io.Writer, t *Topology) error {
 	p.ambiguous(t)
 	p.frozen(t.Frozen)
 	p.ignored(t.Ignored)
-	p.convergence(t.Summary.Convergence)
+	p.convergence(t)
 	if t.Node != "" {
 		p.sessions(t)
 	}
@@ -219,54 +220,35 @@ func (p *printer) ignored(list []topology.Ignored) {
 	p.rest(1, total, len(sample))
 }
 
-func (p *printer) convergence(c *topology.Convergence) {
+func (p *printer) convergence(t *Topology) {
 	p.section("Convergence, worst case (estimated from BIRD's timers):")
-	for _, d := range delays(c) {
+	for _, d := range delays(t) {
 		p.line(1, d.Name, ": ", d.Value)
 	}
 }
 
-func (p *printer) change(t *Topology) {
-	var added, removed, changed []topology.HalfSession
-	var totals [3]int
-	for d := range t.changes() {
-		switch {
-		case d.Before == nil:
-			added = keep(added, d.After, &totals[0])
-		case d.After == nil:
-			removed = keep(removed, d.Before, &totals[1])
-		default:
-			changed = keep(changed, d.After, &totals[2])
-		}
-	}
-	p.section("The change adds ", Count(totals[0], "half-session"), ", removes ", number(totals[1]), " and alters ", number(totals[2]), ":")
+// compare writes the totals before and after the change, and the changed half-sessions of
+// one node.
+func (p *printer) compare(t *Topology) {
+	p.section("Before and after the change:")
 	rows := [][]string{{"", "BEFORE", "AFTER"}}
 	for _, r := range comparison(t.Before, t) {
 		rows = append(rows, []string{r.Name, r.Before, r.After})
 	}
 	p.table(1, rows)
-	for i, part := range []struct {
-		verb string
-		list []topology.HalfSession
-	}{{"added", added}, {"removed", removed}, {"altered", changed}} {
-		if totals[i] == 0 {
-			continue
-		}
-		p.line(1, part.verb, ":")
-		for _, h := range part.list {
-			p.line(2, clean(h.Node), " ", h.Family, " ", clean(h.Protocol), from(h.Sources))
-		}
-		p.rest(2, totals[i], len(part.list))
+	if t.Node == "" {
+		return
 	}
-}
-
-// keep counts h and keeps the first few.
-func keep(list []topology.HalfSession, h *topology.HalfSession, total *int) []topology.HalfSession {
-	*total++
-	if len(list) < shown {
-		list = append(list, *h)
+	for d := range t.changes() {
+		verb, h := "altered", d.After
+		switch {
+		case d.Before == nil:
+			verb = "added"
+		case d.After == nil:
+			verb, h = "removed", d.Before
+		}
+		p.line(1, verb, ": ", clean(h.Node), " ", h.Family, " ", clean(h.Protocol), from(h.Sources))
 	}
-	return list
 }
 
 func (p *printer) sessions(t *Topology) {

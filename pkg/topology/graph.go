@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -19,11 +20,22 @@ const maxExternals = 40
 // Graph returns the topology for drawing. Each call computes it. O(nodes x external
 // peers + classes squared).
 func (t *Topology) Graph() *Graph {
+	b := t.newGrapher()
+	b.divide(nil)
+	return b.draw()
+}
+
+func (t *Topology) newGrapher() *grapher {
 	b := &grapher{Topology: t, graph: &Graph{Groups: []Group{}, Externals: []ExternalPeers{}, Links: []Link{}}, links: map[linkKey]*Link{}, number: map[string]int{}}
-	b.divide()
+	b.many = len(b.externals()) > maxExternals
+	return b
+}
+
+// draw adds the links and the external peers to the groups.
+func (b *grapher) draw() *Graph {
 	for _, f := range calico.Families {
-		b.connect(t.networks[f])
-		b.leave(t.networks[f])
+		b.connect(b.networks[f])
+		b.leave(b.networks[f])
 	}
 	for _, l := range b.links {
 		slices.Sort(l.Sources)
@@ -44,18 +56,20 @@ type grapher struct {
 	parts   *nodes.Classes   // classes, divided by external peers too
 	of      []int            // of each part, an index into graph.Groups; -1 without BGP
 	number  map[string]int
+	many    bool // merge all external peers into one
 	links   map[linkKey]*Link
 }
 
 // divide makes the groups of the graph. A group is the parts with the same neighbors in
-// both families and the same external peers.
-func (b *grapher) divide() {
-	splits := slices.Clone(b.sessions.Classes.Sets())
+// both families and the same external peers. If labels is not nil, it has the number of
+// the group of each node instead.
+func (b *grapher) divide(labels []int) {
+	splits := setsOf(labels)
 	externals := b.externals()
 	for _, o := range externals {
 		splits = append(splits, o.Nodes)
 	}
-	b.parts = b.index.Divide(nodes.Defaults{}, splits, nil)
+	b.parts = b.index.Refine(b.sessions.Classes, splits)
 	b.spreads = sessions.NewSpreads(b.sessions.PeerGroups, b.parts)
 	b.of = make([]int, len(b.parts.List))
 	first := map[int][]uint32{}
@@ -68,17 +82,22 @@ func (b *grapher) divide() {
 		node := uint(part.First[0])
 		far := []int{}
 		for i, o := range externals {
-			if len(externals) <= maxExternals && o.Nodes.Test(node) {
+			if !b.many && o.Nodes.Test(node) {
 				far = append(far, i)
 			}
 		}
 		key := fmt.Sprint(b.routings[0].vertex(node), b.routings[1].vertex(node), far)
+		id := len(b.graph.Groups) + 1
+		if labels != nil {
+			id = labels[node] + 1
+			key = strconv.Itoa(id)
+		}
 		i, ok := b.number[key]
 		if !ok {
 			i = len(b.graph.Groups)
 			b.number[key] = i
 			side := &b.networks[0].Classes.List[b.sessions.Classes.Of[node]]
-			b.graph.Groups = append(b.graph.Groups, Group{ID: fmt.Sprintf("group-%d", i+1), Role: b.role(node), ASN: side.ASN, ClusterID: side.ClusterID})
+			b.graph.Groups = append(b.graph.Groups, Group{ID: fmt.Sprintf("group-%d", id), Role: b.role(node), ASN: side.ASN, ClusterID: side.ClusterID})
 		}
 		b.of[p] = i
 		b.graph.Groups[i].Nodes += part.Nodes
@@ -87,6 +106,26 @@ func (b *grapher) divide() {
 	for i := range b.graph.Groups {
 		b.graph.Groups[i].Sample = sample(b.index, first[i])
 	}
+	for i, n := range b.index.Nodes {
+		if g := b.group(i); g >= 0 {
+			b.graph.Groups[g].Members = append(b.graph.Groups[g].Members, n.Name)
+		}
+	}
+}
+
+// group returns the index of the group of node i, -1 if it has none.
+func (b *grapher) group(i int) int { return b.of[b.parts.Of[i]] }
+
+// setsOf returns one set of nodes for each label.
+func setsOf(labels []int) []*bitset.BitSet {
+	var out []*bitset.BitSet
+	for i, label := range labels {
+		for len(out) <= label {
+			out = append(out, bitset.New(uint(len(labels))))
+		}
+		out[label].Set(uint(i))
+	}
+	return out
 }
 
 // externals returns the external peers of both families.
@@ -210,13 +249,12 @@ func (b *grapher) add(from, to, kind string, f calico.Family, sessions int, sour
 
 // leave adds the external peers and the links to them.
 func (b *grapher) leave(n *network) {
-	many := len(b.externals()) > maxExternals
 	for _, o := range byAddress(n.Externals) {
 		id := "external-" + o.Address.String()
-		if many {
+		if b.many {
 			id = "external"
 		}
-		b.meet(id, o, many)
+		b.meet(id, o)
 		sources := []string{}
 		for k := range o.Protocols {
 			h := &o.Protocols[k]
@@ -232,14 +270,13 @@ func (b *grapher) leave(n *network) {
 	}
 }
 
-// meet adds an external peer to the graph. If many, all external peers have the same id
-// and are merged.
-func (b *grapher) meet(id string, o *sessions.ExternalPeer, many bool) {
+// meet adds an external peer to the graph. Peers with the same id are merged.
+func (b *grapher) meet(id string, o *sessions.ExternalPeer) {
 	i := slices.IndexFunc(b.graph.Externals, func(x ExternalPeers) bool { return x.ID == id })
 	if i < 0 {
 		i = len(b.graph.Externals)
 		b.graph.Externals = append(b.graph.Externals, ExternalPeers{ID: id})
-		if !many {
+		if !b.many {
 			b.graph.Externals[i].ASN = o.Protocols[0].Variants[0].Settings.PeerASN
 		}
 	}

@@ -33,6 +33,8 @@ type Group struct {
 	Sample    []string `json:"sample"` // the first few, in order of names
 	ASN       uint32   `json:"asn"`
 	ClusterID string   `json:"clusterID,omitempty"`
+	// Members are all nodes, in order of names.
+	Members []string `json:"-"`
 }
 
 // ExternalPeers is one external peer or, if there are many, all of them.

@@ -18,16 +18,25 @@ func (p *Picture) DOT() string {
 		b.WriteString("  rankdir=LR;\n")
 	}
 	for _, s := range p.Shapes {
-		fmt.Fprintf(&b, "  %s [label=%s, %s];\n", dotQuote(s.ID), dotQuote(s.Lines()...), lookOf(roles, s.Role).dot)
+		fmt.Fprintf(&b, "  %s [label=%s, %s];\n", dotQuote(s.ID), dotQuote(s.Lines()...), lookOf(roles, s.Role).dot+p.dotState(s.State, Same))
 	}
 	ends := p.ends()
 	for _, l := range p.Links {
 		from, to := ends(l)
 		fmt.Fprintf(&b, "  %s -- %s [label=%s, tooltip=%s, %s];\n",
-			dotQuote(from), dotQuote(to), dotQuote(LinkText(l)), dotQuote(LinkSources(l)), lookOf(kinds, l.Kind).dot)
+			dotQuote(from), dotQuote(to), dotQuote(LinkText(l)), dotQuote(LinkSources(l)), lookOf(kinds, l.Kind).dot+p.dotState(LinkState(l), ""))
 	}
 	b.WriteString("}\n")
 	return b.String()
+}
+
+// dotState returns the attributes of a state in a picture of a change, "" for the state
+// of most parts. Of two attributes with one name, Graphviz uses the last.
+func (p *Picture) dotState(s, most State) string {
+	if !p.Compares || s == most {
+		return ""
+	}
+	return ", " + lookOf(states, string(s)).dot
 }
 
 // dotQuote returns lines as one quoted string. Backslashes are doubled, because they

@@ -91,3 +91,27 @@ func lookOf(looks []look, key string) look {
 	}
 	return looks[i]
 }
+
+// states are the looks of what a change does. Same is drawn only in pictures of a change.
+var states = []look{
+	{
+		string(Removed), "removed", "removed by the change",
+		`color="#C22F00", style="filled,dashed"`,
+		`style: {stroke: "#C22F00"; stroke-width: 4; stroke-dash: 4; font-color: "#A32800"}`,
+	},
+	{
+		string(Added), "added", "added by the change",
+		`color="#0A7D3C"`,
+		`style: {stroke: "#0A7D3C"; stroke-width: 5; stroke-dash: 0; font-color: "#08662F"}`,
+	},
+	{
+		string(Altered), "altered", "altered by the change",
+		`color="#8A3FC0"`,
+		`style: {stroke: "#8A3FC0"; stroke-width: 4; stroke-dash: 0; font-color: "#6E2BA0"}`,
+	},
+	{
+		string(Same), "unchanged", "unchanged",
+		`color="#8A8F9A"`,
+		`style: {stroke: "#8A8F9A"; stroke-width: 2; stroke-dash: 0}`,
+	},
+}

@@ -3,6 +3,7 @@
 package picture
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,63 +12,145 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// Picture contains the shapes and links of a drawing.
+// Picture contains the shapes and links of a drawing: a topology, or those before and
+// after a change in one layout.
 type Picture struct {
 	Shapes []Shape
-	Links  []topology.Link
+	Links  []topology.LinkChange
+	// Compares is true if the picture shows a change.
+	Compares bool
 }
 
 // Shape is a group of nodes or of external peers.
 type Shape struct {
-	ID, Role string
+	ID string
+	// Role is that after the change, or before it if the nodes are gone. RoleBefore is
+	// that before the change, or Role if the nodes are new.
+	Role, RoleBefore string
+	// State relates the shape to the change.
+	State State
 	// Size is the number of nodes or peers, Groups the number of groups.
 	Size, Groups int
 	// Names are the first few nodes or peers.
 	Names []string
 	// Detail is the last line of the label; it can be "".
 	Detail string
+	// Members are all nodes or the first few peers. Of several groups, they are in the
+	// order of the groups.
+	Members []string
+	// Parts are the IDs of the groups.
+	Parts []string
 }
+
+// State relates a shape or a link to a change.
+type State string
+
+// The states. Same is also that of each part of a picture without a change.
+const (
+	Same    State = "same"
+	Added   State = "added"
+	Removed State = "removed"
+	// Altered is a group whose role changes, or a link whose number of sessions changes.
+	Altered State = "altered"
+)
 
 const (
 	// maxAcross is the largest number of shapes that are drawn from top to bottom;
-	// more are drawn from left to right, so that the page scrolls downwards.
-	maxAcross = 8
+	// more are drawn in columns, so that the page scrolls downwards.
+	maxAcross = 6
 	// maxShapes is the largest number of shapes that Fold does not combine.
-	maxShapes = 24
+	maxShapes = 60
 )
 
 // New returns the picture of a graph with one shape per group.
 func New(g *topology.Graph) *Picture {
-	p := &Picture{Links: g.Links}
-	for _, e := range g.Externals {
-		detail := ""
-		if e.ASN != 0 {
-			detail = asn(e.ASN)
-		}
-		p.Shapes = append(p.Shapes, Shape{e.ID, roleExternal, e.Peers, 1, e.PeerIPs, detail})
+	p := &Picture{}
+	for i := range g.Externals {
+		p.Shapes = append(p.Shapes, external(&g.Externals[i]))
 	}
-	for _, group := range g.Groups {
-		detail := asn(group.ASN)
-		if group.ClusterID != "" {
-			detail += ", cluster ID " + text.Clean(group.ClusterID)
-		}
-		p.Shapes = append(p.Shapes, Shape{group.ID, group.Role, group.Nodes, 1, group.Sample, detail})
+	for i := range g.Groups {
+		p.Shapes = append(p.Shapes, group(&g.Groups[i]))
+	}
+	for _, l := range g.Links {
+		p.Links = append(p.Links, topology.LinkChange{From: l.From, To: l.To, Kind: l.Kind, Before: l.Sessions, After: l.Sessions, Families: l.Families, Sources: l.Sources})
 	}
 	return p
 }
 
+// Compare returns the picture of a change.
+func Compare(c *topology.GraphChange) *Picture {
+	p := &Picture{Compares: true, Links: c.Links}
+	for _, e := range c.Externals {
+		s := external(cmp.Or(e.After, e.Before))
+		s.State = stateOf(e.Before != nil, e.After != nil, false)
+		p.Shapes = append(p.Shapes, s)
+	}
+	for _, g := range c.Groups {
+		s := group(cmp.Or(g.After, g.Before))
+		if g.Before != nil {
+			s.RoleBefore = g.Before.Role
+		}
+		s.State = stateOf(g.Before != nil, g.After != nil, s.Role != s.RoleBefore)
+		p.Shapes = append(p.Shapes, s)
+	}
+	return p
+}
+
+func stateOf(before, after, altered bool) State {
+	switch {
+	case !before:
+		return Added
+	case !after:
+		return Removed
+	case altered:
+		return Altered
+	default:
+		return Same
+	}
+}
+
+// LinkState relates a link to the change.
+func LinkState(l topology.LinkChange) State {
+	return stateOf(l.Before > 0, l.After > 0, l.Before != l.After)
+}
+
+func external(e *topology.ExternalPeers) Shape {
+	s := Shape{ID: e.ID, Role: roleExternal, RoleBefore: roleExternal, State: Same, Size: e.Peers, Groups: 1, Names: e.PeerIPs, Members: e.PeerIPs, Parts: []string{e.ID}}
+	if e.ASN != 0 {
+		s.Detail = asn(e.ASN)
+	}
+	return s
+}
+
+func group(g *topology.Group) Shape {
+	detail := asn(g.ASN)
+	if g.ClusterID != "" {
+		detail += ", cluster ID " + text.Clean(g.ClusterID)
+	}
+	return Shape{
+		ID: g.ID, Role: g.Role, RoleBefore: g.Role, State: Same, Size: g.Nodes, Groups: 1, Names: g.Sample, Detail: detail, Members: g.Members, Parts: []string{g.ID},
+	}
+}
+
+// Folds reports whether Fold combines shapes.
+func (p *Picture) Folds() bool { return len(p.Shapes) > maxShapes }
+
 // Fold returns p if it has at most maxShapes shapes, else a picture with one shape
-// per role.
+// per role, or per pair of roles before and after the change.
 func (p *Picture) Fold() *Picture {
-	if len(p.Shapes) <= maxShapes {
+	if !p.Folds() {
 		return p
 	}
-	out, roleOf := &Picture{}, map[string]string{}
+	out, shapeOf := &Picture{Compares: p.Compares}, map[string]string{}
 	for _, s := range p.Shapes {
-		roleOf[s.ID] = s.Role
-		i := slices.IndexFunc(out.Shapes, func(f Shape) bool { return f.Role == s.Role })
+		id := s.Role
+		if p.Compares {
+			id += "-" + string(s.State) + "-" + s.RoleBefore
+		}
+		shapeOf[s.ID] = id
+		i := slices.IndexFunc(out.Shapes, func(f Shape) bool { return f.ID == id })
 		if i < 0 {
-			s.ID = s.Role
+			s.ID, s.Members, s.Parts = id, slices.Clone(s.Members), slices.Clone(s.Parts)
 			out.Shapes = append(out.Shapes, s)
 			continue
 		}
@@ -78,21 +161,23 @@ func (p *Picture) Fold() *Picture {
 		if s.Role != roleExternal {
 			f.Detail = "in " + text.Count(f.Groups, "group")
 		}
+		f.Members, f.Parts = append(f.Members, s.Members...), append(f.Parts, s.Parts...)
 		f.Names = slices.Concat(f.Names, s.Names)
 		f.Names = f.Names[:min(len(f.Names), topology.SampleSize)]
 	}
 	for _, l := range p.Links {
-		l.From, l.To = roleOf[l.From], roleOf[l.To]
+		l.From, l.To = shapeOf[l.From], shapeOf[l.To]
 		if l.From > l.To {
 			l.From, l.To = l.To, l.From
 		}
-		i := slices.IndexFunc(out.Links, func(f topology.Link) bool { return f.From == l.From && f.To == l.To && f.Kind == l.Kind })
+		i := slices.IndexFunc(out.Links, func(f topology.LinkChange) bool { return f.From == l.From && f.To == l.To && f.Kind == l.Kind })
 		if i < 0 {
 			out.Links = append(out.Links, l)
 			continue
 		}
 		f := &out.Links[i]
-		f.Sessions += l.Sessions
+		f.Before += l.Before
+		f.After += l.After
 		f.Families, f.Sources = union(f.Families, l.Families), union(f.Sources, l.Sources)
 	}
 	return out
@@ -115,11 +200,37 @@ func (s *Shape) Lines() []string {
 	if s.Detail != "" {
 		lines = append(lines, s.Detail)
 	}
+	if note := s.Note(); note != "" {
+		lines = append(lines, note)
+	}
 	return lines
+}
+
+// Note describes the state of s, "" for Same.
+func (s *Shape) Note() string {
+	switch s.State {
+	case Added:
+		return "added"
+	case Removed:
+		return "removed"
+	case Altered:
+		role := lookOf(roles, s.RoleBefore)
+		return "before: " + text.Either(s.Size, role.one, role.many)
+	default:
+		return ""
+	}
 }
 
 // RoleName returns the role of s in the plural: "route reflectors".
 func (s *Shape) RoleName() string { return lookOf(roles, s.Role).many }
+
+// Unit returns what s contains in the singular: "node" or "external peer".
+func (s *Shape) Unit() string {
+	if s.Role == roleExternal {
+		return lookOf(roles, s.Role).one
+	}
+	return "node"
+}
 
 // String returns the name of s in a sentence: "reflector clients a, b and 4,977 more".
 func (s *Shape) String() string {
@@ -127,14 +238,30 @@ func (s *Shape) String() string {
 	return text.Either(s.Size, role.one, role.many) + " " + text.Names(s.Names, s.Size)
 }
 
-// LinkText returns the label of a link: "2 mesh sessions, IPv4 and IPv6".
-func LinkText(l topology.Link) string {
+// LinkText returns the label of a link: "2 mesh sessions, IPv4 and IPv6". Of a link that
+// a change alters, it begins with the change: "removed: ", "added: ", "10 -> ".
+func LinkText(l topology.LinkChange) string {
 	kind := lookOf(kinds, l.Kind)
-	return text.Count(l.Sessions, kind.one, kind.many) + ", " + strings.Join(l.Families, " and ")
+	n, change := l.After, ""
+	switch LinkState(l) {
+	case Removed:
+		n, change = l.Before, "removed: "
+	case Added:
+		change = "added: "
+	case Altered:
+		change = text.Number(l.Before) + " -> "
+	case Same:
+	}
+	return change + text.Count(n, kind.one, kind.many) + ", " + strings.Join(l.Families, " and ")
+}
+
+// LinkKind names the kind and the families of a link: "mesh sessions, IPv4".
+func LinkKind(l topology.LinkChange) string {
+	return lookOf(kinds, l.Kind).many + ", " + strings.Join(l.Families, " and ")
 }
 
 // LinkSources names the objects that configure a link.
-func LinkSources(l topology.Link) string {
+func LinkSources(l topology.LinkChange) string {
 	if len(l.Sources) == 0 {
 		return "no object: Calico's default"
 	}
@@ -142,17 +269,30 @@ func LinkSources(l topology.Link) string {
 }
 
 // ends returns a function that orders the ends of a link by role, the higher first.
-func (p *Picture) ends() func(topology.Link) (from, to string) {
+func (p *Picture) ends() func(topology.LinkChange) (from, to string) {
 	rank := make(map[string]int, len(p.Shapes))
 	for _, s := range p.Shapes {
 		rank[s.ID] = slices.IndexFunc(roles, func(l look) bool { return l.key == s.Role })
 	}
-	return func(l topology.Link) (from, to string) {
+	return func(l topology.LinkChange) (from, to string) {
 		if rank[l.From] > rank[l.To] {
 			return l.To, l.From
 		}
 		return l.From, l.To
 	}
+}
+
+// Label names s: "296 reflector clients (AS 64512)".
+func (s *Shape) Label() string {
+	role := lookOf(roles, s.Role)
+	out := text.Count(s.Size, role.one, role.many)
+	if s.Detail != "" {
+		out += " (" + s.Detail + ")"
+	}
+	if note := s.Note(); note != "" {
+		out += ", " + note
+	}
+	return out
 }
 
 // Text describes the picture: "3 route reflectors, 4,977 reflector clients".
@@ -161,7 +301,7 @@ func (p *Picture) Text() string {
 	for _, role := range roles {
 		total := 0
 		for _, s := range p.Shapes {
-			if s.Role == role.key {
+			if s.Role == role.key && s.State != Removed {
 				total += s.Size
 			}
 		}

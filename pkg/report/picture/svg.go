@@ -27,6 +27,9 @@ const padding = 20
 // measures the text, computes the layout and draws. Pictures on one page need
 // different names; otherwise they share fonts.
 func (p *Picture) SVG(name string) ([]byte, error) {
+	if len(p.Shapes) > maxAcross {
+		return p.columns(), nil
+	}
 	ruler, err := textmeasure.NewRuler()
 	if err != nil {
 		return nil, fmt.Errorf("loading the fonts of the picture: %w", err)
@@ -56,26 +59,33 @@ func (p *Picture) SVG(name string) ([]byte, error) {
 // d2 returns p in D2 (https://d2lang.com), with a legend.
 func d2(p *Picture) string {
 	var b strings.Builder
-	if p.leftToRight() {
-		b.WriteString("direction: right\n")
-	}
 	used := map[string]bool{}
 	for _, s := range p.Shapes {
 		used[s.Role] = true
-		class := s.Role
+		classes := []string{s.Role}
 		if s.Size > 1 {
-			class = "[" + class + "; many]"
+			classes = append(classes, "many")
 		}
-		fmt.Fprintf(&b, "%s: %s {class: %s}\n", d2Quote(s.ID), d2Quote(s.Lines()...), class)
+		if p.Compares {
+			if s.Role != topology.RoleIsolated { // The look of isolated nodes says more.
+				classes = append(classes, "shape-"+string(s.State))
+				used[stateClass(s.State)] = used[stateClass(s.State)] || s.State != Same
+			}
+		}
+		fmt.Fprintf(&b, "%s: %s {class: [%s]}\n", d2Quote(s.ID), d2Quote(s.Lines()...), strings.Join(classes, "; "))
 	}
 	ends := p.ends()
 	for _, l := range p.Links {
-		used[linkClass(l.Kind)] = true
+		class := p.classOf(l) // The label has the kind.
+		used[class] = true
 		from, to := ends(l)
-		fmt.Fprintf(&b, "%s %s %s: %s {class: %s}\n", d2Quote(from), d2Arrow(l.Kind), d2Quote(to), d2Quote(LinkText(l)), linkClass(l.Kind))
+		fmt.Fprintf(&b, "%s %s %s: %s {class: [%s]}\n", d2Quote(from), d2Arrow(l.Kind), d2Quote(to), d2Quote(LinkText(l)), class)
 	}
 	return d2Legend(used) + d2Classes() + b.String()
 }
+
+// stateClass returns the class of links in a state.
+func stateClass(s State) string { return "change-" + string(s) }
 
 // linkClass returns the class of a kind of link; classes of roles have no prefix.
 func linkClass(kind string) string { return "link-" + kind }
@@ -99,6 +109,14 @@ func d2Classes() string {
 	for _, k := range kinds {
 		fmt.Fprintf(&b, "  %s: {%s}\n", linkClass(k.key), k.d2)
 	}
+	for _, s := range states {
+		fmt.Fprintf(&b, "  %s: {%s}\n", stateClass(State(s.key)), s.d2)
+		look := s.d2
+		if s.key == string(Same) {
+			look = "" // The role decides the look of a shape that does not change.
+		}
+		fmt.Fprintf(&b, "  shape-%s: {%s}\n", s.key, look)
+	}
 	b.WriteString("}\n")
 	return b.String()
 }
@@ -117,6 +135,11 @@ func d2Legend(used map[string]bool) string {
 	for _, k := range kinds {
 		if used[linkClass(k.key)] {
 			fmt.Fprintf(&b, "  from %s to: %s {class: %s}\n", d2Arrow(k.key), k.many, linkClass(k.key))
+		}
+	}
+	for _, s := range states {
+		if class := stateClass(State(s.key)); used[class] {
+			fmt.Fprintf(&b, "  from -- to: %s {class: %s}\n", s.many, class)
 		}
 	}
 	b.WriteString("}}\n")

@@ -184,6 +184,11 @@ func (ix *Index) Divide(d Defaults, sets []*bitset.BitSet, old *Classes) *Classe
 	return c
 }
 
+// Refine divides the classes of c further, by sets. O(nodes + members of the sets).
+func (ix *Index) Refine(c *Classes, sets []*bitset.BitSet) *Classes {
+	return ix.Divide(c.defaults, slices.Concat(c.sets, sets), nil)
+}
+
 // number numbers the classes in order of their first nodes, and makes List.
 func (c *Classes) number(ids int) {
 	numbers := make([]uint32, ids)
@@ -228,9 +233,6 @@ func distinct(sets []*bitset.BitSet) []*bitset.BitSet {
 	}
 	return out
 }
-
-// Sets returns the sets by which the nodes are divided.
-func (c *Classes) Sets() []*bitset.BitSet { return c.sets }
 
 // Members lists the nodes of each class. O(nodes).
 func (c *Classes) Members() [][]uint32 {
