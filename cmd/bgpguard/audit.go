@@ -27,6 +27,7 @@ type auditOptions struct {
 
 	contexts, history        []string
 	baseline, failOn, output string
+	all                      bool
 }
 
 func newAudit() *cobra.Command {
@@ -73,6 +74,7 @@ evaluated, or no policy evaluates states.`,
 	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a kubeconfig context; repeatable (default: the current context)")
 	o.libraryOptions.add(f, "the cluster's BGPPolicies, else every policy of the library, with its defaults")
 	addChoice(cmd, &o.failOn, "fail-on", failOn, "minimum `severity` of violations that make the exit code 1")
+	f.BoolVar(&o.all, "all", false, "in text, name all nodes of a violation")
 	f.StringVar(&o.baseline, "baseline", "", "`file` with an earlier JSON report, whose violations do not fail the audit")
 	f.StringArrayVar(&o.history, "history", nil, "`file` with an earlier JSON report for the trend; repeatable")
 	addOutput(cmd, &o.output, report.AuditFormats)
@@ -113,7 +115,7 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 		return err
 	}
 	out := &report.Audit{
-		Report: &audit.Report{Version: version, Clusters: []*audit.Audit{}, Unread: []audit.Unread{}}, FailOn: o.failOn, Color: colorful(stdout),
+		Report: &audit.Report{Version: version, Clusters: []*audit.Audit{}, Unread: []audit.Unread{}}, FailOn: o.failOn, All: o.all, Color: colorful(stdout),
 	}
 	states, err := o.read(ctx, library, stdin, stderr, out)
 	if err != nil {

@@ -22,8 +22,8 @@ type checkOptions struct {
 	libraryOptions
 	clockOptions
 
-	asSet, explain bool
-	failOn, output string
+	asSet, explain, quiet, all bool
+	failOn, output             string
 }
 
 // The values of --fail-on.
@@ -58,6 +58,9 @@ allowed change is applied to the state before the next one is checked; a denied 
 is not. With --as-set, the state after all changes is checked, and if it is allowed, an
 order in which each change is allowed.
 
+For each change, one line says what it does, also if it is allowed: the sessions that it
+adds, removes and resets, and the routes that nodes lose and gain.
+
 The formats of -o:
 ` + report.CheckFormats.Help() + `
 
@@ -82,6 +85,8 @@ with --fail-on warn; 130 interrupted.`,
 	f.BoolVar(&o.asSet, "as-set", false, "check the state after all changes, and find an order in which each of them is allowed; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	f.BoolVar(&o.explain, "explain", false, "show the cause of each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	addChoice(cmd, &o.failOn, "fail-on", []string{failOnDeny, failOnWarn}, "least `result` that does not make the exit code 0")
+	f.BoolVar(&o.all, "all", false, "in text, name all nodes of a violation")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "in text, skip changes that are allowed without a warning")
 	addOutput(cmd, &o.output, report.CheckFormats)
 	return cmd
 }
@@ -134,7 +139,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if err := o.requireNodes(w.Snapshot, edits); err != nil {
 		return err
 	}
-	out := &report.Check{Policies: c.policies.Policies(), Version: version, Explain: o.explain, Color: colorful(stdout)}
+	out := &report.Check{Policies: c.policies.Policies(), Version: version, Explain: o.explain, All: o.all, Quiet: o.quiet, Color: colorful(stdout)}
 	if o.asSet {
 		err = c.decideSet(ctx, out, w.Snapshot, edits)
 	} else {

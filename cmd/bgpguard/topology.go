@@ -84,7 +84,7 @@ Exit code: 0 success, 2 invalid input or flags.`,
 	o.addState(cmd)
 	o.addContext(f)
 	o.libraryOptions.add(f, clusterPolicies)
-	f.StringVar(&o.node, "node", "", "`name` of the node whose half-sessions and faults to show")
+	f.StringVar(&o.node, "node", "", "`name` of the node to describe: its routes, half-sessions and faults, and why each BGPPeer selects it or not")
 	addChoice(cmd, &o.externalPeers, "external-peers", externalPeers, "`assumption` about the routes that external peers receive")
 	addOutput(cmd, &o.output, report.TopologyFormats)
 	return cmd
@@ -172,6 +172,9 @@ func (o *topologyOptions) report(ctx context.Context, s *state.Snapshot, t *topo
 		Summary: t.Summary(), Node: o.node, WithTransit: o.externalPeers == carry,
 		Sessions: until(ctx, t.HalfSessions(o.node)), Broken: until(ctx, t.Broken(o.node)), Ambiguous: until(ctx, t.Ambiguous(o.node)),
 		Ignored: t.Ignored(), Graph: t.Graph(), Reflectors: report.Reflectors(s, t),
+	}
+	if o.node != "" {
+		r.Described = t.Describe(o.node)
 	}
 	for _, f := range t.Frozen() {
 		if o.node == "" || f.Node == o.node {

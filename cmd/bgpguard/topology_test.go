@@ -86,6 +86,14 @@ Convergence, worst case (estimated from BIRD's timers):
 Sessions IPv6: none
 Route reflectors per node, IPv4: none on 1 node (worker-2); 1 on 1 node (worker-1)
 ` + unknownVersion + `
+Node rr, AS 64512, route reflector with cluster ID 244.0.0.1:
+  IPv4: address 10.0.0.1, 1 half-session, none with a route reflector
+    not isolated: routes to the pods of 1 and from 1 of 2 other nodes
+  IPv6: no address, so no sessions
+  BGPPeer clients: selects the node
+    nodeSelector "role == 'client'" does not match, because of role == 'client' (role is "rr")
+    peerSelector "role == 'rr'" matches: role == 'rr' (role is "rr")
+
 Route reflectors and their load:
   NODE  CLUSTER ID  SESSIONS
   rr    244.0.0.1   1

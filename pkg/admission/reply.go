@@ -135,6 +135,11 @@ func (r *reply) complete() *reply {
 		see = r.decision.See()
 	}
 	lines = append(lines, r.notes...)
+	if r.decision != nil && r.result == resultAllowed && r.notEnforced == "" {
+		if notice := r.decision.Notice(); notice != "" {
+			lines = append(lines, notice)
+		}
+	}
 	if see != "" && r.Result != nil { // Clients print it after the warnings.
 		r.Result.Message += "\n" + see
 		see = ""

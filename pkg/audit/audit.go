@@ -168,6 +168,7 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 	for _, v := range evaluation.Violations() {
 		p := &a.Policies[index[v.Policy]]
 		p.Violations++
+		v.Nodes = validate.NodesOf(evaluation.Topology, &v)
 		a.Violations = append(a.Violations, Violation{Violation: v, Severity: p.Severity, FirstSeen: a.Time, LastSeen: a.Time})
 	}
 	slices.SortStableFunc(a.Violations, bySeverity)

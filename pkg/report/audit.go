@@ -21,6 +21,8 @@ type Audit struct {
 	FailOn string
 	// Sources returns the position of an object; nil if the state is not from files.
 	Sources func(violation.Object) Source
+	// All makes Text name all nodes of a violation.
+	All bool
 	// Changes are the changes with their decisions, of each cluster in the order of
 	// Clusters; nil without changes.
 	Changes [][]Checked

@@ -73,6 +73,9 @@ func (a *Audit) junitCase(suite string, one *audit.Audit, p *audit.Policy) junit
 			line += " (" + h + ")"
 		}
 		lines = append(lines, line)
+		if line := nodesText(v.Message, v.Nodes, true); line != "" {
+			lines = append(lines, line)
+		}
 	}
 	if first == nil {
 		return out

@@ -92,7 +92,10 @@ func markdownViolation(one *audit.Audit, v *audit.Violation) string {
 	if h := history(one, v); h != "" {
 		out += "<br>" + markdown(h)
 	}
-	return out
+	if named(v.Message, v.Nodes) {
+		return out
+	}
+	return out + fmt.Sprintf("<details><summary>%s</summary>%s</details>", Count(len(v.Nodes), "node"), markdown(strings.Join(v.Nodes, ", ")))
 }
 
 // codeSpan returns s as a code span, in which backslashes do not escape.

@@ -83,6 +83,9 @@ func (a *Audit) sarifResult(one *audit.Audit, v *audit.Violation, rule int) sari
 		Fingerprints: map[string]string{fingerprint: v.Policy + "/" + v.ID},
 		Properties:   map[string]any{"action": v.Action, "severity": v.Severity, "firstSeen": v.FirstSeen, "origin": v.Origin, "drift": v.Origin.Drift()},
 	}
+	if len(v.Nodes) > 0 {
+		out.Properties["nodes"] = v.Nodes
+	}
 	for _, o := range v.Objects[:min(len(v.Objects), shown)] {
 		out.Locations = append(out.Locations, a.sarifLocation(o, v.Fields()))
 	}

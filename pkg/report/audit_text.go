@@ -75,6 +75,9 @@ func (a *Audit) textOne(b *strings.Builder, one *audit.Audit) {
 			}
 			b.WriteString("\n")
 		}
+		if line := nodesText(v.Message, v.Nodes, a.All); line != "" {
+			fmt.Fprintf(b, "  %s\n", line)
+		}
 		if h := history(one, v); h != "" {
 			fmt.Fprintf(b, "  %s\n", h)
 		}

@@ -78,11 +78,10 @@ func newChangedPart(c *Check, change *Checked) changedPart {
 	for _, w := range d.Warnings() {
 		p.Warnings = append(p.Warnings, clean(w))
 	}
-	for _, e := range d.Effects {
-		if len(p.Why) > 0 {
-			break // The message has the effects.
+	if len(p.Why) == 0 && d.Impact != nil { // Else the message has this.
+		for _, e := range append(slices.Clone(d.Impact.Causes), d.Impact.String()) {
+			p.Effects = append(p.Effects, sentence(clean(e)))
 		}
-		p.Effects = append(p.Effects, sentence(clean(e)))
 	}
 	p.Lines = diffOf(change, change.marks(found))
 	return p

@@ -3,6 +3,7 @@ package report
 import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
@@ -19,6 +20,10 @@ type Check struct {
 	Version string
 	// Explain adds an explanation to each violation.
 	Explain bool
+	// All makes Text name all nodes of a violation.
+	All bool
+	// Quiet makes Text skip changes without a finding.
+	Quiet bool
 	// Color makes Text use the colors of a terminal.
 	Color bool
 }
@@ -111,6 +116,16 @@ func (c *Checked) verdict() string {
 	default:
 		return "could not be evaluated"
 	}
+}
+
+// notice returns what an allowed change does, also if it does nothing. It is "" for a
+// denied change, whose message contains it, and if this is not known.
+func (c *Checked) notice() string {
+	d := c.Decision
+	if line := d.Notice(); line != "" || !d.Allowed || len(d.Failures) > 0 {
+		return line
+	}
+	return "what the change does: " + (&topology.Impact{}).String()
 }
 
 // line returns the line of a field, 0 if the object is in no file.

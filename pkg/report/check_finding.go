@@ -27,6 +27,8 @@ type finding struct {
 	fields  []string
 	at      string
 	message string
+	// nodes are the names of all nodes that it is about; nil if they are not known.
+	nodes []string
 	// link is the page about the policy, "" for none.
 	link string
 }
@@ -66,7 +68,7 @@ func (c *Check) findings(change *Checked) []finding {
 
 // finding returns the finding of a verdict.
 func (c *Checked) finding(v *validate.Verdict) finding {
-	return finding{rule: v.Violation.Policy, fields: c.fieldsOf(&v.Violation), message: v.Text(), link: v.Violation.Link}
+	return finding{rule: v.Violation.Policy, fields: c.fieldsOf(&v.Violation), message: v.Text(), nodes: v.Nodes(), link: v.Violation.Link}
 }
 
 // notEnforced returns f. If f is not enforced, its message contains the reason.
@@ -177,10 +179,10 @@ func see(found []finding) string {
 	return clean(violation.See(append(denying, others...)...))
 }
 
-// message returns the message of f, and the effect of the change if it caused f.
+// message returns the message of f, and what a denied change does if it caused f.
 func (c *Checked) message(f *finding) string {
 	text := clean(f.message)
-	if effect := c.Decision.Effect(); f.caused() && effect != "" {
+	if effect := c.Decision.Effect(); f.caused() && !c.Decision.Allowed && effect != "" {
 		text += "\n" + clean(effect)
 	}
 	return text

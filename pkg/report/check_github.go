@@ -18,12 +18,15 @@ var (
 	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-// writeCheckGitHub writes a log line per change and a workflow command per finding.
+// writeCheckGitHub writes a log line per change, one that says what an allowed change does, and a workflow command per finding.
 func writeCheckGitHub(w io.Writer, c *Check) error {
 	var b strings.Builder
 	for i := range c.Changes {
 		change := &c.Changes[i]
 		fmt.Fprintf(&b, "%s: %s\n", change.what(), change.verdict())
+		if line := change.notice(); line != "" {
+			fmt.Fprintf(&b, "  %s\n", clean(line))
+		}
 		for _, f := range c.findings(change) {
 			fmt.Fprintf(&b, "::%s ", workflowCommands[f.action])
 			if change.Source.File != "" {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -38,7 +39,7 @@ type changeDocument struct {
 	ChangedFields []field             `json:"changedFields"`
 	Violations    []violationDocument `json:"violations"`
 	Warnings      []string            `json:"warnings"`
-	Effects       []string            `json:"effects"`
+	Impact        *impactDocument     `json:"impact"`
 	Notes         []string            `json:"notes"`
 	Failures      []failureDocument   `json:"failures"`
 }
@@ -53,6 +54,20 @@ type failureDocument struct {
 	Policy  string           `json:"policy"`
 	Action  violation.Action `json:"action"`
 	Message string           `json:"message"`
+}
+
+// impactDocument is what a change does, and the line that says it.
+type impactDocument struct {
+	Text string `json:"text"`
+	*topology.Impact
+}
+
+// impactOf returns the document of an impact, nil for nil.
+func impactOf(i *topology.Impact) *impactDocument {
+	if i == nil {
+		return nil
+	}
+	return &impactDocument{i.String(), i}
 }
 
 func (c *Check) document() *checkDocument {
@@ -86,7 +101,7 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 	d, id := change.Decision, change.Change.ID()
 	out := changeDocument{
 		Kind: string(id.Kind), Name: id.Name, Operation: change.Change.Operation(), File: change.Source.File, Line: change.Source.line(""),
-		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: c.violations(d), Warnings: list0(d.Warnings()), Effects: list0(d.Effects), Notes: list0(change.Notes), Failures: failures(d),
+		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: c.violations(d), Warnings: list0(d.Warnings()), Impact: impactOf(d.Impact), Notes: list0(change.Notes), Failures: failures(d),
 	}
 	return out
 }
@@ -117,7 +132,7 @@ func failures(d *validate.Decision) []failureDocument {
 // newly reaches, what the verdict assumes, and the action that is taken.
 func rendered(v *validate.Verdict) violation.Violation {
 	out := v.Violation
-	out.Message, out.Action, out.Assumption = v.Text(), v.Applied(), v.Assumption
+	out.Message, out.Action, out.Assumption, out.Nodes = v.Text(), v.Applied(), v.Assumption, v.Nodes()
 	return out
 }
 

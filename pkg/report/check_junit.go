@@ -11,7 +11,8 @@ import (
 // writeCheckJUnit writes one test case per change and policy. It fails if the policy
 // denies the change, is in error if a Deny policy could not be evaluated, and is skipped
 // if the policy warns or audits. Settings that Calico would ignore are an
-// additional test case.
+// additional test case. The output of the first test case of a change says what an allowed
+// change does.
 func writeCheckJUnit(w io.Writer, c *Check) error {
 	suite := junit.Suite{Name: "bgpguard check"}
 	for i := range c.Changes {
@@ -20,12 +21,15 @@ func writeCheckJUnit(w io.Writer, c *Check) error {
 		for _, f := range c.findings(change) {
 			byRule[f.rule] = append(byRule[f.rule], f)
 		}
+		output := clean(change.notice())
 		for _, name := range c.ruleNames() {
 			found := byRule[name]
 			if name == problemRule && len(found) == 0 {
 				continue
 			}
-			suite.Add(junitTest(change, name, found))
+			one := junitTest(change, name, found)
+			one.Output, output = output, ""
+			suite.Add(one)
 		}
 	}
 	return junit.Write(w, suite)
@@ -37,6 +41,9 @@ func junitTest(c *Checked, rule string, found []finding) junit.Case {
 	denies, failed := false, false
 	for _, f := range found {
 		lines = append(lines, string(f.action)+": "+c.message(&f))
+		if line := nodesText(f.message, f.nodes, true); line != "" {
+			lines = append(lines, line)
+		}
 		denies = denies || (f.action == violation.Deny && !f.failed)
 		failed = failed || (f.action == violation.Deny && f.failed)
 	}

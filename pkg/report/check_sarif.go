@@ -122,15 +122,22 @@ func writeCheckSARIF(w io.Writer, c *Check) error {
 	names := c.ruleNames()
 	for i := range c.Changes {
 		change := &c.Changes[i]
+		if line := change.notice(); line != "" {
+			run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{"note", sarifText(change.what() + ": " + clean(line))})
+		}
 		for _, f := range c.findings(change) {
 			if f.failed {
 				run.Invocations[0].ExecutionSuccessful = false
+			}
+			properties := map[string]any{"action": f.action, "operation": change.Change.Operation(), "allowed": change.Decision.Allowed}
+			if len(f.nodes) > 0 {
+				properties["nodes"] = f.nodes
 			}
 			run.Results = append(run.Results, sarifResult{
 				RuleID: f.rule, RuleIndex: slices.Index(names, f.rule), Level: sarifResultLevels[f.action],
 				Message:    sarifText(change.what() + ": " + change.text(f)),
 				Locations:  []sarifLocation{sarifLocationOf(change, change.line(&f))},
-				Properties: map[string]any{"action": f.action, "operation": change.Change.Operation(), "allowed": change.Decision.Allowed},
+				Properties: properties,
 			})
 		}
 	}

@@ -35,7 +35,7 @@ func writeCheckText(w io.Writer, c *Check) error {
 	for i := range c.Changes {
 		c.textChange(&b, &c.Changes[i])
 	}
-	if n := len(c.Changes); n > 1 {
+	if n := len(c.Changes); n > 1 && !c.Quiet {
 		fmt.Fprintf(&b, "%d changes: %d allowed, %d denied\n", n, n-c.denied(), c.denied())
 	}
 	_, err := io.WriteString(w, b.String())
@@ -44,6 +44,9 @@ func writeCheckText(w io.Writer, c *Check) error {
 
 func (c *Check) textChange(b *strings.Builder, change *Checked) {
 	p, d, found := painter(c.Color), change.Decision, c.findings(change)
+	if c.Quiet && len(found) == 0 {
+		return
+	}
 	color := green
 	if !d.Allowed {
 		color = red
@@ -63,6 +66,14 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 			fmt.Fprintf(b, "  Audit: [%s] %s\n", clean(f.rule), clean(f.message))
 		}
 	}
+	for _, f := range found {
+		if line := nodesText(f.message, f.nodes, c.All); line != "" {
+			fmt.Fprintf(b, "  [%s] %s\n", clean(f.rule), line)
+		}
+	}
+	if line := change.notice(); line != "" {
+		fmt.Fprintf(b, "  %s\n", clean(line))
+	}
 	if see := see(found); see != "" {
 		fmt.Fprintf(b, "  %s\n", see)
 	}
@@ -72,17 +83,16 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 	if !c.Explain {
 		return
 	}
-	explained := false
 	for v := range d.Worse() {
 		of := rendered(v)
 		textExplanation(b, &of, c.explain(v))
-		explained = true
 	}
-	if explained && len(d.Effects) > 0 {
-		b.WriteString("  Effects of the change:\n")
-		for _, effect := range d.Effects {
-			fmt.Fprintf(b, "    %s\n", clean(effect))
+	if d.Impact != nil && len(d.Impact.Causes) > 0 {
+		b.WriteString("  What the change does:\n")
+		for _, cause := range d.Impact.Causes {
+			fmt.Fprintf(b, "    %s\n", clean(cause))
 		}
+		fmt.Fprintf(b, "    %s\n", clean(d.Impact.String()))
 	}
 }
 

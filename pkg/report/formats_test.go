@@ -286,8 +286,8 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		})
 	}
 	suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)["a denied change, with a policy that failed"]))
-	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes; another comes\n" +
-		"Deny: <b> is wrong & bad\nwhat the change does: a session goes; another comes\nSee https://example.com/a"
+	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost\n" +
+		"Deny: <b> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost\nSee https://example.com/a"
 	if got := suite.Cases[1].Failure; got.Text != want || got.Message != "Deny: <a> is wrong & bad" {
 		t.Errorf("got %+v, want\n%s", got, want)
 	}
@@ -335,7 +335,7 @@ func TestGitHubGetsACommandForEachFinding(t *testing.T) {
 	if !slices.Equal(got, want) || !slices.Equal(others, []string{"delete BGPPeer p: denied"}) {
 		t.Errorf("got %q beside %q, want %q", got, others, want)
 	}
-	if want := "<a> is wrong & bad\nwhat the change does: a session goes; another comes\nSee https://example.com/a"; commands[0].message != want {
+	if want := "<a> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost\nSee https://example.com/a"; commands[0].message != want {
 		t.Errorf("message %q, want %q", commands[0].message, want)
 	}
 }
@@ -355,10 +355,10 @@ func FuzzFormatsKeepTextsWhole(f *testing.F) {
 		}
 		v := violation.Violation{Policy: rule, ID: rule, Action: violation.Deny, Message: message, Details: map[string]any{}, Objects: []violation.Object{}}
 		c := &Check{Policies: []*policy.Policy{{Name: rule, Action: violation.Deny, Definition: &policy.Definition{Name: rule, Title: rule, Description: message, Severity: "high"}}}, Changes: []Checked{{
-			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Verdicts: fresh(v), Effects: []string{message}},
+			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Verdicts: fresh(v), Impact: impact(message)},
 			Source: Source{File: file, LineOf: source.LineOf},
 		}}}
-		said := clean(message) + "\nwhat the change does: " + clean(message)
+		said := clean(message) + "\nwhat the change does: " + clean(message) + "; removes 2 mesh sessions (on 3 nodes); no route is lost"
 		what := "create BGPPeer " + clean(name)
 
 		commands, others := parseCommands(renderCheck(t, GitHub, c))

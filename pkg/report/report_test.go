@@ -13,6 +13,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -90,6 +91,11 @@ func failure() []validate.Failure {
 	return []validate.Failure{{Policy: "broken", Action: violation.Deny, Err: errors.New("division by zero")}}
 }
 
+// impact returns the impact of a change with causes.
+func impact(causes ...string) *topology.Impact {
+	return &topology.Impact{Removed: topology.Kinds{Mesh: 2}, Nodes: 3, Causes: causes}
+}
+
 // checks returns decisions of every kind.
 func checks(t testing.TB) map[string]*Check {
 	t.Helper()
@@ -102,7 +108,7 @@ func checks(t testing.TB) map[string]*Check {
 	warned := Checked{
 		Change: state.Change{Before: p, After: q}, Source: source,
 		Decision: &validate.Decision{
-			Allowed: true, Object: violation.Object{Kind: "BGPPeer", Name: "p"}, Effects: []string{"a session goes"},
+			Allowed: true, Object: violation.Object{Kind: "BGPPeer", Name: "p"}, Impact: impact("a session goes"),
 			Verdicts: append([]validate.Verdict{standing}, fresh(found("soft", "a", violation.Warn))...),
 			Problems: []calico.Problem{{Field: "spec.asNumber", Message: "is odd"}, {Field: "spec", Message: "is as well"}},
 		},
@@ -112,7 +118,7 @@ func checks(t testing.TB) map[string]*Check {
 		Decision: &validate.Decision{
 			Object:   violation.Object{Kind: "BGPPeer", Name: "p"},
 			Verdicts: fresh(found("hard", "a", violation.Deny), found("hard", "b", violation.Deny), found("quiet", "c", violation.Audit)),
-			Failures: failure(), Effects: []string{"a session goes", "another comes"},
+			Failures: failure(), Impact: impact("a session goes", "another comes"),
 			Problems: []calico.Problem{{Field: "spec", Message: "mind the gap"}},
 		},
 	}
@@ -157,7 +163,7 @@ func TestTextOfACheck(t *testing.T) {
   [hard] <a> is wrong & bad
   [hard] <b> is wrong & bad
   [broken] evaluation error: division by zero
-  what the change does: a session goes; another comes
+  what the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost
   Warning: BGPPeer p: spec: mind the gap
   Audit: [quiet] <c> is wrong & bad
   See https://example.com/a
@@ -165,22 +171,23 @@ func TestTextOfACheck(t *testing.T) {
 	const unjudged = `create BGPPeer p: could not be evaluated
   [broken] evaluation error: division by zero
 `
+	const allowed = "create BGPPeer p: allowed\n  what the change does: changes no session and no route\n"
 	want := map[string]string{
-		"an allowed change": "create BGPPeer p: allowed\n",
+		"an allowed change": allowed,
 		"an allowed change with warnings": `update BGPPeer p: allowed
   dir/a file.yaml:7
     - spec.asNumber: 64512
     + spec.asNumber: 64513  <- soft, warning
   Warning: [hard] <b> is wrong & bad (already so before this change)
   Warning: [soft] <a> is wrong & bad
-  Warning: what the change does: a session goes
   Warning: BGPPeer p: spec.asNumber: is odd
   Warning: BGPPeer p: spec: is as well
+  what the change does: a session goes; removes 2 mesh sessions (on 3 nodes); no route is lost
 `,
 		"a denied change, with a policy that failed": denied,
 		"a change that could not be evaluated":       unjudged,
-		"several changes, of which all must be allowed": "create BGPPeer p: allowed\n" + unjudged +
-			"create BGPPeer p: allowed\n3 changes: 2 allowed, 1 denied\n",
+		"several changes, of which all must be allowed": allowed + unjudged +
+			allowed + "3 changes: 2 allowed, 1 denied\n",
 		"a denied change, explained": denied + `  Why [hard], a, Deny:
     A hard rule (policy mesh-node-limit, severity critical)
       It holds that {all} is well.
@@ -205,14 +212,16 @@ func TestTextOfACheck(t *testing.T) {
     size: 1.5; new with this change
     numbers: nodes 3
     about: BGPPeer c
-  Effects of the change:
+  What the change does:
     a session goes
     another comes
+    removes 2 mesh sessions (on 3 nodes); no route is lost
 `,
 		"a change by somebody who is exempt": `update BGPPeer p: allowed
     - spec.asNumber: 64512
     + spec.asNumber: 64513  <- hard
   Warning: [hard] <p> is wrong & bad (not enforced: you are exempt from this policy)
+  what the change does: changes no session and no route
 `,
 	}
 	for name, c := range checks(t) {
@@ -322,7 +331,7 @@ func TestCreateAndDeleteShowTheNamedFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &Check{Policies: inForce(t), Changes: []Checked{{Change: test.change, Decision: &validate.Decision{Allowed: true, Verdicts: fresh(v)}}}}
-			if got := renderCheck(t, Text, c); !strings.HasSuffix(got, test.want+"  Warning: [soft] <p> is wrong & bad\n") || strings.Contains(got, "peerIP") {
+			if got := renderCheck(t, Text, c); !strings.HasSuffix(got, test.want+"  Warning: [soft] <p> is wrong & bad\n  what the change does: changes no session and no route\n") || strings.Contains(got, "peerIP") {
 				t.Errorf("got\n%s\nwant at its end\n%s", got, test.want)
 			}
 		})

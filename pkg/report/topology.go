@@ -20,7 +20,9 @@ type Topology struct {
 	Summary *topology.Summary
 	// Node is the only node in Sessions, Broken, Ambiguous and Frozen; "" for all
 	// nodes.
-	Node      string
+	Node string
+	// Described describes Node; nil for all nodes, and if the state does not have the node.
+	Described *topology.NodeDescription
 	Sessions  iter.Seq[topology.HalfSession]
 	Broken    iter.Seq[topology.BrokenSession]
 	Ambiguous iter.Seq[topology.AmbiguousSession]

@@ -18,6 +18,10 @@ func writeTopologyJSON(w io.Writer, t *Topology) error {
 	j := &jsonWriter{w: bufio.NewWriter(w)}
 	j.text("{\n  \"summary\": ")
 	j.value(t.Summary)
+	if t.Described != nil {
+		j.text(",\n  \"node\": ")
+		j.value(t.Described)
+	}
 	list(j, "  ", "sessions", t.Sessions)
 	broken, ambiguous := t.totals()
 	list(j, "  ", "broken", take(t.Broken, broken))

@@ -21,6 +21,9 @@ const shown = 5
 func writeTopologyText(w io.Writer, t *Topology) error {
 	p := &printer{}
 	p.totals(t)
+	if t.Described != nil {
+		p.node(t.Described)
+	}
 	if t.Before != nil {
 		p.changes(t.Changes, t, t.Color)
 		p.compare(t)
@@ -75,6 +78,87 @@ func (p *printer) totals(t *Topology) {
 	for _, fact := range facts(t.Summary, versionHint) {
 		p.line(0, fact.Name, ": ", fact.Value)
 	}
+}
+
+// node describes one node: its routes, then the BGPPeers that select it, then the others.
+func (p *printer) node(n *topology.NodeDescription) {
+	role := ""
+	if n.ClusterID != "" {
+		role = ", route reflector with cluster ID " + clean(n.ClusterID)
+	}
+	if n.Mesh {
+		role += ", in the node-to-node mesh"
+	}
+	p.section("Node ", clean(n.Name), ", AS ", strconv.FormatUint(uint64(n.ASN), 10), role, ":")
+	for _, f := range calico.Families {
+		one := n.Families.In(f)
+		if one.Address == "" {
+			p.line(1, f.String(), ": no address, so no sessions")
+			continue
+		}
+		p.line(1, f.String(), ": address ", one.Address, ", ", Count(one.Sessions, "half-session"), ", ", reflectorsOf(one.Reflectors))
+		p.line(2, reachText(&one.WithoutTransit))
+		if one.WithTransit != one.WithoutTransit {
+			p.line(2, "if external peers pass routes on: ", reachText(&one.WithTransit))
+		}
+	}
+	peers := slices.Clone(n.BGPPeers)
+	selects := func(b *topology.NodePeering) bool { return b.Local.Matches || b.Peer != nil && b.Peer.Matches }
+	slices.SortStableFunc(peers, func(a, b topology.NodePeering) int { return btoi(selects(&b)) - btoi(selects(&a)) })
+	shown := peers[:min(len(peers), peersInText)]
+	for i := range shown {
+		b := &shown[i]
+		p.line(1, "BGPPeer ", clean(b.Name), ": ", either(btoi(selects(b)), "selects the node", "does not select the node"))
+		p.line(2, matchText(&b.Local))
+		if b.Peer != nil {
+			p.line(2, matchText(b.Peer))
+		}
+	}
+	if len(peers) > len(shown) {
+		p.line(1, "and ", number(len(peers)-len(shown)), " more BGPPeers: -o json lists all")
+	}
+}
+
+// peersInText is the number of BGPPeers that the description of a node lists.
+const peersInText = 20
+
+func reflectorsOf(list []string) string {
+	if len(list) == 0 {
+		return "none with a route reflector"
+	}
+	return "with " + Count(len(list), "route reflector") + ": " + clean(strings.Join(list, ", "))
+}
+
+func reachText(r *topology.NodeReach) string {
+	switch {
+	case r.Others == 0:
+		return "no other node has an address"
+	case r.Isolated:
+		return fmt.Sprintf("isolated: no routes to or from any of %s", Count(r.Others, "other node"))
+	default:
+		return fmt.Sprintf("not isolated: routes to the pods of %s and from %s of %s", number(r.To), number(r.From), Count(r.Others, "other node"))
+	}
+}
+
+// matchText says whether a field of a BGPPeer selects the node, and which clauses decide.
+func matchText(m *topology.Match) string {
+	_, field, _ := strings.Cut(m.Field, ".")
+	switch {
+	case m.Field == "":
+		return "neither node nor nodeSelector is set: it applies to all nodes"
+	case m.Error != "":
+		return fmt.Sprintf("%s %q does not parse and matches no node: %s", field, clean(m.Value), clean(m.Error))
+	case field == "node":
+		return fmt.Sprintf("node %s %s", clean(m.Value), either(btoi(m.Matches), "is this node", "is another node"))
+	}
+	clauses := make([]string, len(m.Clauses))
+	for i, c := range m.Clauses {
+		clauses[i] = clean(c.String())
+	}
+	if m.Matches {
+		return fmt.Sprintf("%s %q matches: %s", field, clean(m.Value), strings.Join(clauses, ", "))
+	}
+	return fmt.Sprintf("%s %q does not match, because of %s", field, clean(m.Value), strings.Join(clauses, ", "))
 }
 
 func (p *printer) reflectors(t *Topology) {

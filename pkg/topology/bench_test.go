@@ -301,3 +301,32 @@ func TestAChangeReadsLabelsOnce(t *testing.T) {
 		t.Errorf("labels were read again: %d selectors of %d labels, %d of %d before", again, more, selectors, labels)
 	}
 }
+
+// BenchmarkImpact measures what a change of one object does to sessions and routes.
+func BenchmarkImpact(b *testing.B) {
+	measure := func(b *testing.B, s *state.Snapshot, change state.Change) {
+		before := compute(b, s, nil)
+		now := compute(b, s.Apply(change), before)
+		b.ReportAllocs()
+		for b.Loop() {
+			if now.Impact(before) == nil {
+				b.Fatal("no impact")
+			}
+		}
+	}
+	for _, name := range sortedKeys(changes) {
+		b.Run("change="+name, func(b *testing.B) {
+			for _, mode := range sortedKeys(modes) {
+				b.Run("mode="+mode+"/nodes=5000", func(b *testing.B) {
+					s := cluster(b, 5000, modes[mode])
+					measure(b, s, changes[name](b, s))
+				})
+			}
+		})
+	}
+	for _, shape := range shapes {
+		b.Run("change=peer-delete/"+shape.String()+"/nodes=5000", func(b *testing.B) {
+			measure(b, shape.cluster(b, 5000), state.Change{Before: shape.peerOf(b, 50, 0)})
+		})
+	}
+}

@@ -16,20 +16,25 @@ func (c *familyComparison) compareExternals() {
 	same := c.sameNodes && !c.changesNodes()
 	zero := c.now.zeroASN()
 	for _, o := range c.now.Externals {
+		if same && len(was) > 0 && was[0] == o {
+			c.keepExternal(o, zero)
+			was = was[1:]
+			continue
+		}
 		for len(was) > 0 && was[0].Name < o.Name {
 			c.external(nil, was[0])
 			was = was[1:]
 		}
-		switch {
-		case len(was) == 0 || was[0].Name != o.Name:
+		if len(was) == 0 || was[0].Name != o.Name {
 			c.external(o, nil)
-		case was[0] == o && same:
-			c.keepExternal(o, zero)
-			was = was[1:]
-		default:
-			c.external(o, was[0])
-			was = was[1:]
+			continue
 		}
+		if was[0] == o && same {
+			c.keepExternal(o, zero)
+		} else {
+			c.external(o, was[0])
+		}
+		was = was[1:]
 	}
 	for _, o := range was {
 		c.external(nil, o)

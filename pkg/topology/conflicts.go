@@ -40,6 +40,10 @@ func (c *conflictSet) addExternal(peer netip.Addr, nodes *bitset.BitSet) {
 // some to now.
 type conflictingNodes struct{ family calico.Family }
 
+func (s conflictingNodes) nodes(t *Topology) func(int) bool {
+	return t.marked(s.family, &t.tallies[s.family].conflicting)
+}
+
 // gained takes O(nodes), and for nodes that had conflicting half-sessions O(links x nodes of
 // a class that changed class + external peers x set operations).
 func (s conflictingNodes) gained(now, before *Topology) Gain {

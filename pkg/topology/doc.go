@@ -65,7 +65,8 @@
 //     function that reports its members. A policy returns names in its violations,
 //     and the engine looks up which nodes entered the set. (measures.go, O(N) for each question)
 //  15. Make lists, graphs and sentences only on demand. (list.go and neighbours.go,
-//     O(half-sessions that are listed); graph.go; effects.go)
+//     O(half-sessions that are listed); graph.go; impact.go, which compares two
+//     topologies by classes; causes.go)
 //
 // # From one snapshot to the next
 //

@@ -41,6 +41,11 @@ type Impact struct {
 	// change, and Clients these nodes. Both are the larger number of the two families.
 	Reflectors int `json:"reflectors"`
 	Clients    int `json:"clients"`
+	// Causes describes the changes of objects that lead to all this, at most maxCauses
+	// sentences without a full stop: the changes of objects, then the BGPPeers whose
+	// selectors match other nodes than before. The BGPPeer that loses the most sessions
+	// comes first. It is empty if the sessions are the same.
+	Causes []string `json:"causes"`
 }
 
 // Kinds counts sessions by what configures them.
@@ -114,7 +119,7 @@ func (i *Impact) Empty() bool {
 // with external peers that changed), and for routes O(kinds of nodes squared). O(1) if no
 // session differs.
 func (t *Topology) Impact(before *Topology) *Impact {
-	out := &Impact{}
+	out := &Impact{Causes: []string{}}
 	a, b := before.summary, t.summary
 	out.Start = StartImpact{a.Convergence.Start.Seconds, b.Convergence.Start.Seconds, a.Convergence.Waiting.Nodes, b.Convergence.Waiting.Nodes}
 	for _, f := range calico.Families {
@@ -132,6 +137,7 @@ func (t *Topology) Impact(before *Topology) *Impact {
 		out.keep(t)
 		return out
 	}
+	out.Causes = append(out.Causes, t.causes(before)...)
 	c := newComparison(t, before)
 	c.compare(out)
 	for _, f := range calico.Families {

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -188,10 +189,10 @@ func TestImpactAgreesWithTheNaiveModel(t *testing.T) {
 		for _, f := range calico.Families {
 			*want.Routes.In(f) = RoutesImpact{naiveRoutes(now, before, f, true), naiveRoutes(now, before, f, false)}
 		}
-		want.Start, want.Reflectors, want.Clients = got.Start, got.Reflectors, got.Clients
+		want.Start, want.Reflectors, want.Clients, want.Causes = got.Start, got.Reflectors, got.Clients, got.Causes
 		seen.Added, seen.Removed, seen.Reset = seen.Added.plus(got.Added), seen.Removed.plus(got.Removed), seen.Reset.plus(got.Reset)
 		seen.Kept, seen.Switched = seen.Kept.plus(got.Kept), seen.Switched+got.Switched
-		if *got != *want {
+		if !reflect.DeepEqual(got, want) {
 			return fmt.Sprintf("got %+v, want %+v\nnow:\n%s", *got, *want, show(next))
 		}
 		return ""

@@ -13,6 +13,9 @@ import (
 type measure interface {
 	// gained returns what the set has now that it did not have before.
 	gained(now, before *Topology) Gain
+	// nodes returns a function that reports whether a node of t is in the set, or in one of
+	// its pairs.
+	nodes(t *Topology) func(node int) bool
 }
 
 // measures holds the sets of a part of the summary by name. The names are the values of
@@ -97,6 +100,24 @@ func (t *Topology) Gained(before *Topology, members string) (Gain, error) {
 	return m.gained(t, before), nil
 }
 
+// Members returns the names of the nodes in a set of the summary of t, in order. Of a set
+// of pairs, these are the nodes in its pairs. A name that is not one of a set is an error.
+// O(nodes), for pairs also O(kinds of nodes squared).
+func (t *Topology) Members(name string) ([]string, error) {
+	m := t.measure(name)
+	if m == nil {
+		return nil, fmt.Errorf("members %q is not a set of the summary", name)
+	}
+	is := m.nodes(t)
+	out := []string{}
+	for i, n := range t.index.Nodes {
+		if is(i) {
+			out = append(out, n.Name)
+		}
+	}
+	return out, nil
+}
+
 // nodesOf is a set of nodes.
 type nodesOf struct {
 	// families are those in which a node had an address before, or else it joined.
@@ -114,6 +135,8 @@ func nodesIn(f calico.Family, members func(*Topology) func(node int) bool) nodes
 func nodesInAny(members func(*Topology) func(node int) bool) nodesOf {
 	return nodesOf{families: calico.Families[:], members: members}
 }
+
+func (s nodesOf) nodes(t *Topology) func(int) bool { return s.members(t) }
 
 func (s nodesOf) gained(now, before *Topology) Gain {
 	is, was := s.members(now), s.members(before)
@@ -159,6 +182,8 @@ func (s isolatedNodes) gained(now, before *Topology) Gain {
 	return out
 }
 
+func (s isolatedNodes) nodes(t *Topology) func(int) bool { return s.members(t) }
+
 func (s isolatedNodes) members(t *Topology) func(int) bool {
 	r := t.routings[s.family]
 	reading := r.named(s.reading)
@@ -172,6 +197,10 @@ func (s isolatedNodes) members(t *Topology) func(int) bool {
 // joined, although they were in the set: a policy may look at the family only since an
 // IPPool needs it.
 type withoutAddress struct{ family calico.Family }
+
+func (s withoutAddress) nodes(t *Topology) func(int) bool {
+	return func(i int) bool { return !t.speaks(i, s.family) }
+}
 
 func (s withoutAddress) gained(now, before *Topology) Gain {
 	out := Gain{Sample: []string{}}
@@ -261,4 +290,20 @@ func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 		}
 	}
 	return out
+}
+
+// nodes returns the nodes without a route to or from at least one other node.
+func (p pairsWithoutRoute) nodes(t *Topology) func(int) bool {
+	r := t.routings[p.family]
+	m := r.results[r.named(p.reading)]
+	in := make([]bool, len(r.vertices))
+	for v := range in {
+		for w := range in {
+			in[v] = in[v] || (v != w || r.graph.Vertices[v].Nodes > 1) && !m.Mutual(v, w)
+		}
+	}
+	return func(i int) bool {
+		v := r.vertex(uint(i))
+		return v >= 0 && in[v]
+	}
 }

@@ -60,6 +60,8 @@ type Verdict struct {
 	// Assumption is what the verdict assumes about what is not known, as clauses; "" for
 	// nothing. It is set for worse verdicts only.
 	Assumption string
+	// topology is the one of the state with Violation, nil if it is not available.
+	topology *topology.Topology
 	// Waived is the reason why a worse verdict does not deny the change, "" for none.
 	Waived string
 }
@@ -75,6 +77,25 @@ func (v *Verdict) Text() string {
 		out += "; this assumes that " + v.Assumption
 	}
 	return out
+}
+
+// Nodes names all nodes that the violation is about, in order; nil if they are not known.
+// O(nodes).
+func (v *Verdict) Nodes() []string { return NodesOf(v.topology, &v.Violation) }
+
+// NodesOf names all nodes that a violation of a state is about, in order; nil if they are
+// not known. The sets of a violation are nested, the most specific one first: it returns the
+// first that is not empty. t is the topology of the state or nil. O(nodes).
+func NodesOf(t *topology.Topology, v *violation.Violation) []string {
+	if t == nil {
+		return nil
+	}
+	for _, name := range v.Members {
+		if nodes, err := t.Members(name); err == nil && len(nodes) > 0 {
+			return nodes
+		}
+	}
+	return nil
 }
 
 // Applied returns the action that bgpguard takes: the action of the policy, Audit if the
@@ -191,7 +212,7 @@ func collect(out []Verdict, failures []Failure, v Verdict, err error) ([]Verdict
 
 // compareOne compares a violation with that before, nil if it did not exist.
 func compareOne(old, now *violation.Violation, before, after *topology.Topology) (Verdict, error) {
-	v := Verdict{Violation: *now, Before: old}
+	v := Verdict{Violation: *now, Before: old, topology: after}
 	joined := false
 	if before != nil && after != nil {
 		// The sets are nested: the first one that gained names the most specific nodes.

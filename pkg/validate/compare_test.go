@@ -118,6 +118,9 @@ func TestTheTextOfADecision(t *testing.T) {
 		v.Exempt = true
 		return v
 	}
+	impact := func(causes ...string) *topology.Impact {
+		return &topology.Impact{Removed: topology.Kinds{Mesh: 2}, Nodes: 3, Causes: causes}
+	}
 	failure := func(policy string, action violation.Action, exempt bool) Failure {
 		return Failure{Policy: policy, Action: action, Exempt: exempt, Err: errors.New("boom")}
 	}
@@ -125,6 +128,7 @@ func TestTheTextOfADecision(t *testing.T) {
 		decision Decision
 		message  []string
 		warnings []string
+		notice   string
 		see      string
 		exempted []string
 	}{
@@ -132,29 +136,30 @@ func TestTheTextOfADecision(t *testing.T) {
 			Decision{Allowed: true, Verdicts: []Verdict{
 				verdict("audit", violation.Audit, New), verdict("gone", violation.Deny, Gone, about), verdict("other", violation.Deny, Standing),
 				exempt(verdict("quiet", violation.Audit, New)),
-			}, Effects: []string{"a session goes"}},
-			nil, nil, "", nil,
+			}, Impact: impact("a session goes")},
+			nil, nil, "what the change does: removes 2 mesh sessions (on 3 nodes); no route is lost", "", nil,
 		},
 		"warnings, in order of policies": {
 			Decision{Allowed: true, Verdicts: []Verdict{
 				verdict("a", violation.Warn, New), exempt(verdict("c", violation.Deny, Larger)), verdict("d", violation.Audit, Standing, about), verdict("e", violation.Deny, Smaller, about),
 			}, Failures: []Failure{failure("b", violation.Warn, false), failure("f", violation.Deny, true), failure("g", violation.Audit, false)},
-				Effects: []string{"a session goes", "another comes"}, Problems: []calico.Problem{{Field: "spec", Message: "is odd"}}},
+				Impact: impact("a session goes", "another comes"), Problems: []calico.Problem{{Field: "spec", Message: "is odd"}}},
 			nil,
 			[]string{
 				"[a] a is wrong", "[b] evaluation error: boom", "[c] c is wrong (not enforced: you are exempt from this policy)",
 				"[d] d is wrong (already so before this change)", "[e] e is wrong (already so before this change)",
 				"[f] evaluation error: boom (not enforced: you are exempt from this policy)",
-				"what the change does: a session goes; another comes", "BGPPeer p: spec: is odd",
+				"BGPPeer p: spec: is odd",
 			},
+			"what the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost",
 			"See https://example.com/a, https://example.com/c, https://example.com/d and https://example.com/e", []string{"c", "f"},
 		},
 		"a denial": {
 			Decision{Verdicts: []Verdict{
 				verdict("a", violation.Warn, New), verdict("b", violation.Deny, New), verdict("b", violation.Deny, Spread), verdict("c", violation.Deny, Larger),
-			}, Failures: []Failure{failure("a", violation.Deny, false)}, Effects: []string{"1", "2", "3", "4", "5"}},
-			[]string{"[b] b is wrong", "[b] b is wrong", "[c] c is wrong", "[a] evaluation error: boom", "what the change does: 1; 2; 3; 4; and 1 more"},
-			[]string{"[a] a is wrong"},
+			}, Failures: []Failure{failure("a", violation.Deny, false)}, Impact: impact("1", "2", "3", "4", "5")},
+			[]string{"[b] b is wrong", "[b] b is wrong", "[c] c is wrong", "[a] evaluation error: boom", "what the change does: 1; 2; 3; 4; and 1 more; removes 2 mesh sessions (on 3 nodes); no route is lost"},
+			[]string{"[a] a is wrong"}, "",
 			"See https://example.com/b, https://example.com/c and https://example.com/a", nil,
 		},
 	} {
@@ -166,6 +171,9 @@ func TestTheTextOfADecision(t *testing.T) {
 			}
 			if got := d.Warnings(); !slices.Equal(got, c.warnings) {
 				t.Errorf("warnings %q\nwant %q", got, c.warnings)
+			}
+			if got := d.Notice(); got != c.notice {
+				t.Errorf("notice %q, want %q", got, c.notice)
 			}
 			if got := d.See(); got != c.see {
 				t.Errorf("got %q, want %q", got, c.see)

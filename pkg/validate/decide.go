@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -26,6 +27,12 @@ type Request struct {
 	// may or may not be persisted. The change is decided for every combination of at most
 	// MaxPending of them; of more, for the state after all of them.
 	Pending []Pending
+}
+
+// byMachine reports that a component of the cluster changes a Node, such as a kubelet or
+// calico-node. Nobody reads what such a change does.
+func (r *Request) byMachine() bool {
+	return r.ID().Kind == calico.KindNode && strings.HasPrefix(r.User, "system:")
 }
 
 // MaxPending is the number of pending changes of which every combination is decided.
@@ -77,8 +84,12 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	if first.after.Topology == nil {
 		return d
 	}
-	if w := m.harmful; w != nil {
-		d.Effects = w.after.Topology.Effects(w.before.Topology, r.Change)
+	w := first
+	if m.harmful != nil {
+		w = m.harmful
+	}
+	if w.alters() && (m.harmful != nil || !r.byMachine()) {
+		d.Impact = w.after.Topology.Impact(w.before.Topology)
 	}
 	if problems := first.after.Topology.Problems(r.ID()); len(problems) > 0 {
 		fields := d.fields()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -33,9 +34,10 @@ type Decision struct {
 	// Problems are what Calico ignores or rejects in the changed object, without the
 	// fields that a violation is about.
 	Problems []calico.Problem
-	// Effects describe how the change alters sessions. Violations describe its effects on
-	// nodes. See topology.Topology.Effects.
-	Effects []string
+	// Impact is what the change does to sessions and routes. It is nil if the change alters
+	// neither, if the topology is not known, and for an allowed change that a component of
+	// the cluster makes of a Node.
+	Impact *topology.Impact
 }
 
 // Failure is a policy that could not be evaluated. It is an error, not a violation.
@@ -122,7 +124,7 @@ func (d *Decision) Exempted() []string {
 const maxLines = 20
 
 // Message returns the reason why the change is not allowed: a line for each violation that
-// denies it and each policy that could not be evaluated, then the effects. It is "" if
+// denies it and each policy that could not be evaluated, then what the change does. It is "" if
 // nothing denies the change. If d.NotEnforced is set, the change is allowed in spite of it.
 func (d *Decision) Message() string {
 	var lines []string
@@ -139,8 +141,8 @@ func (d *Decision) Message() string {
 	if more := len(lines) - maxLines; more > 0 {
 		lines = append(lines[:maxLines], fmt.Sprintf("and %d more", more))
 	}
-	if len(lines) > 0 && len(d.Effects) > 0 {
-		lines = append(lines, d.Effect())
+	if line := d.Effect(); len(lines) > 0 && line != "" {
+		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -148,8 +150,8 @@ func (d *Decision) Message() string {
 // Warnings returns the warnings for the user. If a denial is not enforced, its message comes
 // first. Then, in order of policies, come violations of policies whose action is Warn or from
 // which the user is exempt, violations that existed before and are about the changed object,
-// and policies that could not be evaluated. The effects follow if the change is allowed, then
-// what Calico ignores in the object.
+// and policies that could not be evaluated. What Calico ignores in the object follows. What
+// an allowed change does is in Notice.
 func (d *Decision) Warnings() []string {
 	var out []string
 	if d.NotEnforced != "" {
@@ -168,9 +170,6 @@ func (d *Decision) Warnings() []string {
 	}
 	for i := range failures {
 		out = failures[i].warn(out)
-	}
-	if d.Allowed && d.NotEnforced == "" && len(out) > 0 && len(d.Effects) > 0 {
-		out = append(out, d.Effect())
 	}
 	for _, p := range d.Problems {
 		out = append(out, d.Object.String()+": "+p.String())
@@ -251,19 +250,33 @@ func (d *Decision) See() string {
 	return violation.See(append(denying, warning...)...)
 }
 
-// maxEffects bounds the effects in a message.
-const maxEffects = 4
-
-// Effect returns the line that describes the effects of the change, "" if there are none.
-func (d *Decision) Effect() string {
-	if len(d.Effects) == 0 {
+// Notice returns what the change does if it is allowed; see Effect. The message of a change
+// that policies deny contains it.
+func (d *Decision) Notice() string {
+	if !d.Allowed || d.NotEnforced != "" {
 		return ""
 	}
-	line := "what the change does: " + strings.Join(d.Effects[:min(len(d.Effects), maxEffects)], "; ")
-	if more := len(d.Effects) - maxEffects; more > 0 {
-		line += fmt.Sprintf("; and %d more", more)
+	return d.Effect()
+}
+
+// maxCauses bounds the causes in the line of Effect.
+const maxCauses = 4
+
+// Effect returns the line that says what the change does, with its causes if it does harm.
+// It is "" if the change alters no session and no route.
+func (d *Decision) Effect() string {
+	if d.Impact == nil || d.Impact.Empty() {
+		return ""
 	}
-	return line
+	parts := []string{d.Impact.String()}
+	if harmful := slices.ContainsFunc(d.Verdicts, func(v Verdict) bool { return v.Relation.Worse() && v.Applied() != violation.Audit }); harmful {
+		causes := d.Impact.Causes
+		parts = append(slices.Clone(causes[:min(len(causes), maxCauses)]), parts...)
+		if more := len(causes) - maxCauses; more > 0 {
+			parts[maxCauses-1] += fmt.Sprintf("; and %d more", more)
+		}
+	}
+	return "what the change does: " + strings.Join(parts, "; ")
 }
 
 func (v *Verdict) line() string { return "[" + v.Violation.Policy + "] " + v.Text() }

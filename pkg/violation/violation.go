@@ -67,8 +67,11 @@ type Violation struct {
 	// Members names the sets of nodes, or of pairs of nodes, that the violation is
 	// about, as the fields "members" of the summary name them. A violation that reaches
 	// a node or a pair that it did not reach before is worse, whatever its size. The
-	// names serve this comparison only.
+	// names serve this comparison, and to find Nodes.
 	Members []string `json:"-"`
+	// Nodes names all nodes that the violation is about, in order: those of the first of its
+	// Members that is not empty. It is nil without Members, and where they were not looked up.
+	Nodes []string `json:"nodes,omitempty"`
 }
 
 // Text returns the message with the link in parentheses. Use it to show a single violation;

@@ -116,14 +116,23 @@ func (c *Cluster) daemon(s Speaker) *daemon {
 	return nil
 }
 
-// Views returns what every running BIRD has.
-func (c *Cluster) Views(ctx context.Context) (map[Speaker]View, error) {
+// askRoutes is the command for the routes that BIRD learned by BGP.
+const askRoutes = "show route where source = RTS_BGP"
+
+// owners returns the node of each pod block.
+func (c *Cluster) owners() map[netip.Prefix]string {
 	owners := map[netip.Prefix]string{}
 	for _, n := range c.nodes {
 		for _, p := range n.Pods {
 			owners[p] = n.Name
 		}
 	}
+	return owners
+}
+
+// Views returns what every running BIRD has.
+func (c *Cluster) Views(ctx context.Context) (map[Speaker]View, error) {
+	owners := c.owners()
 	views := map[Speaker]View{}
 	for _, d := range c.daemons {
 		if d.process == nil {
@@ -133,7 +142,7 @@ func (c *Cluster) Views(ctx context.Context) (map[Speaker]View, error) {
 		if err != nil {
 			return nil, d.failed(err)
 		}
-		routes, err := ask(ctx, d.socket, "show route where source = RTS_BGP")
+		routes, err := ask(ctx, d.socket, askRoutes)
 		if err != nil {
 			return nil, d.failed(err)
 		}

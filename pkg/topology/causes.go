@@ -10,40 +10,65 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
-// Effects describes how a change affects the sessions. The change leads from the state
-// of before to the state of t. Effects returns first the changes of the object itself,
-// then the BGPPeers whose selectors match other nodes than before. The BGPPeer that
-// loses the most sessions comes first. Each element is one sentence without a full
-// stop. The result is empty if the sessions are the same.
-func (t *Topology) Effects(before *Topology, c state.Change) []string {
-	if t.routings == before.routings {
-		return nil
+// maxCauses bounds Impact.Causes.
+const maxCauses = 20
+
+// causes returns Impact.Causes. O(BGPPeers), and O(nodes) if nodes differ.
+func (t *Topology) causes(before *Topology) []string {
+	out := t.configurationCauses(before)
+	if t.index != before.index {
+		out = append(out, t.nodeCauses(before)...)
 	}
-	out := t.ownEffects(before, c)
-	known := map[string]*sessions.Peering{}
-	for _, p := range before.sessions.Peerings {
-		known[p.Peer.Name] = p
-	}
-	type moved struct {
+	type change struct {
 		texts []string
 		loss  int // of sessions
 	}
-	var others []moved
-	for _, p := range t.sessions.Peerings {
-		if old := known[p.Peer.Name]; old != nil {
-			others = append(others, moved{t.moved(before, p, old), before.summary.BGPPeers[p.Peer.Name].Sessions - t.summary.BGPPeers[p.Peer.Name].Sessions})
+	var others []change
+	eachByName(before.sessions.Peerings, t.sessions.Peerings, func(old, p *sessions.Peering) {
+		switch {
+		case old == nil:
+			out = append(out, fmt.Sprintf("BGPPeer %s is created and configures %s", p.Peer.Name, t.summary.BGPPeers[p.Peer.Name].configures()))
+		case p == nil:
+			out = append(out, fmt.Sprintf("BGPPeer %s is deleted, which configured %s", old.Peer.Name, before.summary.BGPPeers[old.Peer.Name].configures()))
+		default:
+			out = append(out, fieldCauses(old.Peer, p.Peer)...)
+			if texts := t.moved(before, p, old); len(texts) > 0 {
+				others = append(others, change{texts, before.summary.BGPPeers[p.Peer.Name].Sessions - t.summary.BGPPeers[p.Peer.Name].Sessions})
+			}
 		}
-	}
-	slices.SortStableFunc(others, func(a, b moved) int { return cmp.Compare(b.loss, a.loss) })
+	})
+	slices.SortStableFunc(others, func(a, b change) int { return cmp.Compare(b.loss, a.loss) })
 	for _, m := range others {
 		out = append(out, m.texts...)
 	}
+	if more := len(out) - maxCauses; more > 0 {
+		out = append(out[:maxCauses], fmt.Sprintf("and %s more", text.Number(more)))
+	}
 	return out
+}
+
+// eachByName calls visit with the peerings of each BGPPeer that differ, in order of names.
+// One of them is nil for a BGPPeer that only one list has.
+func eachByName(was, is []*sessions.Peering, visit func(old, now *sessions.Peering)) {
+	for len(was) > 0 || len(is) > 0 {
+		switch {
+		case len(was) > 0 && len(is) > 0 && was[0] == is[0]:
+			was, is = was[1:], is[1:]
+		case len(is) == 0 || len(was) > 0 && was[0].Peer.Name < is[0].Peer.Name:
+			visit(was[0], nil)
+			was = was[1:]
+		case len(was) == 0 || is[0].Peer.Name < was[0].Peer.Name:
+			visit(nil, is[0])
+			is = is[1:]
+		default:
+			visit(was[0], is[0])
+			was, is = was[1:], is[1:]
+		}
+	}
 }
 
 // moved describes the selectors of a BGPPeer that match other nodes than before.
@@ -71,42 +96,45 @@ func (t *Topology) moved(before *Topology, r, old *sessions.Peering) []string {
 	return out
 }
 
-// ownEffects describes what changes about the object itself.
-func (t *Topology) ownEffects(before *Topology, c state.Change) []string {
+// configurationCauses describes what changes about the BGPConfiguration "default".
+func (t *Topology) configurationCauses(before *Topology) []string {
 	var out []string
-	switch kind := c.ID().Kind; {
-	case kind == calico.KindBGPConfiguration:
-		if t.sessions.Rules.Mesh && !before.sessions.Rules.Mesh {
-			out = append(out, "the node-to-node mesh is turned on")
-		}
-		if !t.sessions.Rules.Mesh && before.sessions.Rules.Mesh {
-			out = append(out, "the node-to-node mesh is turned off and its "+text.Count(before.summary.Mesh.Sessions, "session")+" removed")
-		}
-		if t.sessions.Rules.ASN != before.sessions.Rules.ASN {
-			out = append(out, fmt.Sprintf("the cluster's AS number changes from %d to %d", before.sessions.Rules.ASN, t.sessions.Rules.ASN))
-		}
-	case kind == calico.KindNode:
-		if text := nodeEffect(c, before.sessions.Rules.Mesh); text != "" {
-			out = append(out, text)
-		}
-	case kind == calico.KindBGPPeer:
-		out = append(out, t.peerEffects(before, c)...)
+	is, was := &t.sessions.Rules, &before.sessions.Rules
+	if is.Mesh && !was.Mesh {
+		out = append(out, "the node-to-node mesh is turned on")
+	}
+	if !is.Mesh && was.Mesh {
+		out = append(out, "the node-to-node mesh is turned off")
+	}
+	if is.ASN != was.ASN {
+		out = append(out, fmt.Sprintf("the cluster's AS number changes from %d to %d", was.ASN, is.ASN))
 	}
 	return out
 }
 
-// peerEffects describes what changes about a BGPPeer, except its selectors, which moved
-// describes.
-func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
-	name := c.ID().Name
-	was, ok := before.snapshot.Get(c.ID()).(*calico.BGPPeer)
-	is, ok2 := t.snapshot.Get(c.ID()).(*calico.BGPPeer)
-	switch {
-	case ok && !ok2:
-		return []string{fmt.Sprintf("BGPPeer %s is deleted, which configured %s", name, before.summary.BGPPeers[name].configures())}
-	case !ok && ok2:
-		return []string{fmt.Sprintf("BGPPeer %s is created and configures %s", name, t.summary.BGPPeers[name].configures())}
-	case !ok:
+// nodeCauses describes the nodes that change.
+func (t *Topology) nodeCauses(before *Topology) []string {
+	var out []string
+	deleted := bitset.New(before.index.Len()).Complement()
+	t.matched(before, func(i, k int) {
+		if k < 0 {
+			return // Created nodes end nothing.
+		}
+		deleted.Clear(uint(k))
+		if text := nodeCause(before.index.Nodes[k], t.index.Nodes[i], before.sessions.Rules.Mesh); text != "" {
+			out = append(out, text)
+		}
+	})
+	for k, ok := deleted.NextSet(0); ok; k, ok = deleted.NextSet(k + 1) {
+		out = append(out, fmt.Sprintf("Node %s is deleted", before.index.Nodes[k].Name))
+	}
+	return out
+}
+
+// fieldCauses describes the fields of a BGPPeer that change, except its selectors, which
+// moved describes.
+func fieldCauses(was, is *calico.BGPPeer) []string {
+	if was == is {
 		return nil
 	}
 	var out []string
@@ -118,7 +146,7 @@ func (t *Topology) peerEffects(before *Topology, c state.Change) []string {
 	}
 	for _, field := range sortedKeys(fields) {
 		if fields[field] && !reflect.DeepEqual(was.Spec[field], is.Spec[field]) {
-			out = append(out, fmt.Sprintf("BGPPeer %s: %s %s", name, field, changed(was.Spec[field], is.Spec[field])))
+			out = append(out, fmt.Sprintf("BGPPeer %s: %s %s", is.Name, field, changed(was.Spec[field], is.Spec[field])))
 		}
 	}
 	return out
@@ -166,15 +194,11 @@ func scalar(v any) (string, bool) {
 	return fmt.Sprint(v), true
 }
 
-// nodeEffect describes what changes about a Node, "" for nothing. mesh reports whether
+// nodeCause describes what changes about a Node, "" for nothing. mesh reports whether
 // the mesh was on before.
-func nodeEffect(c state.Change, mesh bool) string {
-	was, ok := c.Before.(*calico.Node)
-	is, ok2 := c.After.(*calico.Node)
+func nodeCause(was, is *calico.Node, mesh bool) string {
 	switch {
-	case ok && !ok2:
-		return fmt.Sprintf("Node %s is deleted", was.Name)
-	case !ok || !ok2:
+	case was == is:
 		return ""
 	case was.ClusterID != is.ClusterID && is.ClusterID == "":
 		return fmt.Sprintf("Node %s is no longer a route reflector (cluster ID %s before)", is.Name, was.ClusterID)
