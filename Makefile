@@ -74,9 +74,10 @@ clean: ## Remove bin/, the tools and the control plane with it
 	rm -rf bin
 
 .PHONY: generate
-generate: bin/tools/controller-gen ## Write the generated files: the CRD, deep copies, BGPPolicies and pages of the library
+generate: bin/tools/controller-gen ## Write the generated files: the CRDs, deep copies, BGPPolicies and pages of the library
 	$(step) 'generate: controller-gen, config/policies, docs/policies'
 	@bin/tools/controller-gen object crd paths=./pkg/api/... output:crd:dir=config/crd
+	@go run ./test/crds -controller-gen bin/tools/controller-gen -embed pkg/schema/crds.json.gz
 	@go test ./policies ./pkg/policy ./pkg/report -run 'Library|SchemaOfChanges' -update
 
 .PHONY: golden
@@ -123,8 +124,12 @@ tidy-check: ## go.mod and go.sum of every module match the code
 		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: generate-check
-generate-check: bin/tools/controller-gen ## The CRD and the deep copies match the Go types (unit tests check the library)
+generate-check: bin/tools/controller-gen ## The CRDs and the deep copies match the Go types (unit tests check the library)
 	$(step) 'generate-check: controller-gen'
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+		go run ./test/crds -controller-gen bin/tools/controller-gen -embed "$$fresh/crds.json.gz" && \
+		gunzip <"$$fresh/crds.json.gz" >"$$fresh/crds.json" && gunzip <pkg/schema/crds.json.gz | diff - "$$fresh/crds.json" || \
+		{ echo "run make generate" >&2; exit 1; }
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 		bin/tools/controller-gen object crd paths=./pkg/api/... output:dir="$$fresh" && \
 		for file in config/crd/policy.bgpguard.io_bgppolicies.yaml pkg/api/v1alpha1/zz_generated.deepcopy.go; do \
@@ -158,8 +163,8 @@ properties: ## Properties of decisions, on 20,000 random changes
 
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
-	$(step) 'e2e: go test ./test/e2e ./test/judgement ./test/env ./test/docs against a real control plane'
-	@go test $(SYSTEM) -count=1 -p 1 ./test/e2e ./test/judgement ./test/env ./test/docs
+	$(step) 'e2e: go test ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs against a real control plane'
+	@go test $(SYSTEM) -count=1 -p 1 ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs
 
 .PHONY: races
 races: RACE_ROUNDS = 500

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,9 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/plan"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
+	"github.com/bgpguard/bgpguard/pkg/schema"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
@@ -21,6 +24,7 @@ type checkOptions struct {
 	changeOptions
 	libraryOptions
 	clockOptions
+	schemaOptions
 
 	asSet, explain, quiet, all bool
 	failOn, output             string
@@ -82,6 +86,7 @@ with --fail-on warn; 130 interrupted.`,
 	o.addChange(cmd)
 	o.libraryOptions.add(f, clusterPolicies)
 	o.clockOptions.add(f)
+	o.schemaOptions.add(f)
 	f.BoolVar(&o.asSet, "as-set", false, "check the state after all changes, and find an order in which each of them is allowed; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	f.BoolVar(&o.explain, "explain", false, "show the cause of each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	addChoice(cmd, &o.failOn, "fail-on", []string{failOnDeny, failOnWarn}, "least `result` that does not make the exit code 0")
@@ -127,6 +132,10 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	}
 	w, err := o.readState(ctx, stdin, stderr)
 	if err != nil {
+		return err
+	}
+	writeNotes(stderr, tagNotes(w.read))
+	if c.schemas, err = o.schemas(ctx, w.live, stderr); err != nil {
 		return err
 	}
 	if c.policies, err = o.policiesOf(ctx, library, w.live, stderr); err != nil {
@@ -175,7 +184,17 @@ type checker struct {
 	*changeOptions
 
 	policies *policy.Set
+	schemas  *schema.Set
 	now      func() time.Time
+}
+
+// problems returns warnings of the schemas about the object of a change, and the errors for
+// which an API server rejects it.
+func (c *checker) problems(ctx context.Context, change state.Change, e edit) ([]calico.Problem, error) {
+	if e.read == nil {
+		return validateChange(ctx, c.schemas, change, nil)
+	}
+	return validateChange(ctx, c.schemas, change, &e.read.Document)
 }
 
 func (c *checker) engine() *validate.Engine {
@@ -187,21 +206,25 @@ func (c *checker) engine() *validate.Engine {
 // decide decides on the changes in order, each to the state after the allowed ones before it.
 func (c *checker) decide(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
 	engine := c.engine()
+	var rejected []error
 	for _, e := range edits {
 		change, err := c.changeOf(snapshot, e)
 		if err != nil {
 			return err
 		}
-		d := engine.Decide(ctx, snapshot, c.request(change))
-		if err := ctx.Err(); err != nil {
-			return err
+		warnings, err := c.problems(ctx, change, e)
+		if err != nil {
+			rejected = append(rejected, err)
+			continue
 		}
+		d := engine.Decide(ctx, snapshot, c.request(change))
+		d.Problems = append(d.Problems, warnings...)
 		out.Changes = append(out.Changes, report.Checked{Change: change, Decision: d, Source: e.source(), Notes: c.assumes(ctx, snapshot, change, d)})
 		if d.Allowed {
 			snapshot = snapshot.Apply(change.Informed())
 		}
 	}
-	return nil
+	return errors.Join(rejected...)
 }
 
 // versions are versions of Calico with different rules, with the releases that they stand for;
@@ -237,13 +260,21 @@ func (c *checker) assumes(ctx context.Context, s *state.Snapshot, change state.C
 func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
 	engine, after := c.engine(), snapshot
 	changes := make([]validate.Request, len(edits))
+	warnings := make([][]calico.Problem, len(edits))
+	var rejected []error
 	for i, e := range edits {
 		change, err := c.changeOf(after, e)
 		if err != nil {
 			return err
 		}
+		if warnings[i], err = c.problems(ctx, change, e); err != nil {
+			rejected = append(rejected, err)
+		}
 		changes[i] = c.request(change)
 		after = after.Apply(change.Informed())
+	}
+	if err := errors.Join(rejected...); err != nil {
+		return err
 	}
 	together := validate.Between(engine.Evaluate(ctx, snapshot), engine.Evaluate(ctx, after))
 	out.Set = &report.Set{Together: together}
@@ -258,6 +289,7 @@ func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *st
 		return report.Checked{Change: changes[i].Change, Decision: d, Source: edits[i].source()}
 	}
 	for n, i := range o.Order {
+		o.Decisions[n].Problems = append(o.Decisions[n].Problems, warnings[i]...)
 		out.Changes = append(out.Changes, checked(i, o.Decisions[n]))
 	}
 	if !o.Given && o.Denial != nil {

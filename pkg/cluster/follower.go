@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
@@ -285,11 +286,16 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 	}
 }
 
-// report passes an event that is in the store to the observer.
+// report passes an event that is in the store to the metrics and the observer.
 func (s *Store) report(kind calico.Kind, object any, exists bool) {
-	if o, ok := object.(metav1.Object); ok && !kind.Info().Observation {
+	o, err := meta.Accessor(object)
+	if err != nil {
+		return
+	}
+	if !kind.Info().Observation {
 		s.observer.Observe(calico.ID{Kind: kind, Name: o.GetName()}, o.GetResourceVersion(), exists)
 	}
+	s.setShown(kind, o.GetResourceVersion())
 }
 
 // confirm tells the observer which version the informer of a feed has reached. The event
@@ -304,7 +310,7 @@ func (s *Store) confirm(f *feed) {
 	version := objects.LastStoreSyncResourceVersion()
 	s.observer.Confirm(f.kind, version, func(yield func(string, string) bool) {
 		for _, object := range objects.List() {
-			if o, ok := object.(metav1.Object); ok && !yield(o.GetName(), o.GetResourceVersion()) {
+			if o, err := meta.Accessor(object); err == nil && !yield(o.GetName(), o.GetResourceVersion()) {
 				return
 			}
 		}

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -23,6 +25,10 @@ var (
 		Name: "bgpguard_undecodable_objects",
 		Help: "Objects in the cluster that do not parse and are ignored, by kind.",
 	}, []string{"kind"})
+	snapshotVersion = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "bgpguard_snapshot_version",
+		Help: "Newest resourceVersion of an object or deletion that the watch has shown, by kind.",
+	}, []string{"kind"})
 	kindSynced = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_kind_synced",
 		Help: "1 if all objects of the kind have been read, else 0.",
@@ -32,7 +38,25 @@ var (
 // Collectors returns the metrics of this package. A process has one set of them, for one
 // store.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{snapshotAge, snapshotStale, snapshotObjects, undecodableObjects, kindSynced}
+	return []prometheus.Collector{snapshotAge, snapshotStale, snapshotObjects, undecodableObjects, snapshotVersion, kindSynced}
+}
+
+// setShown sets the gauges of a kind after an event, before the next setGauges: who makes
+// changes can wait until the state shows them. version is that of the event, as text.
+func (s *Store) setShown(kind calico.Kind, version string) {
+	n, _ := strconv.ParseFloat(version, 64) // "" for a deletion that the watch missed.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	undecodable := 0
+	for id := range s.undecodable {
+		if id.Kind == kind {
+			undecodable++
+		}
+	}
+	s.shown[kind] = max(s.shown[kind], n)
+	snapshotObjects.WithLabelValues(string(kind)).Set(float64(s.counts[kind]))
+	undecodableObjects.WithLabelValues(string(kind)).Set(float64(undecodable))
+	snapshotVersion.WithLabelValues(string(kind)).Set(s.shown[kind])
 }
 
 func (s *Store) setGauges() {

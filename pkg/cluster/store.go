@@ -42,6 +42,8 @@ type Store struct {
 	objects     map[calico.ID]calico.Object
 	counts      map[calico.Kind]int
 	undecodable map[calico.ID]string
+	// shown are the newest versions of events.
+	shown map[calico.Kind]float64
 	// pending holds the ids of the objects that differ from those in current.
 	pending map[calico.ID]struct{}
 	current *state.Snapshot
@@ -104,6 +106,7 @@ func NewStore(log logr.Logger) *Store {
 		objects:     map[calico.ID]calico.Object{},
 		counts:      map[calico.Kind]int{},
 		undecodable: map[calico.ID]string{},
+		shown:       map[calico.Kind]float64{},
 		pending:     map[calico.ID]struct{}{},
 	}
 }

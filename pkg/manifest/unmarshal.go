@@ -15,6 +15,8 @@ type FieldError struct {
 	// Field is the path of the field, for example "spec.match.kinds", "" for the object.
 	Field   string
 	Message string
+	// Unknown is true for an unknown field, false for a wrong type.
+	Unknown bool
 }
 
 // Unmarshal decodes an object of JSON values into v with strict validation: a field that v
@@ -27,7 +29,7 @@ func Unmarshal(object any, kind string, v any) []FieldError {
 	}
 	unknown, err := k8sjson.UnmarshalStrict(text, v, k8sjson.DisallowUnknownFields)
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return []FieldError{{e.Field, fmt.Sprintf("must be %s, is a %s", jsonType(e.Type.Kind()), e.Value)}}
+		return []FieldError{{Field: e.Field, Message: fmt.Sprintf("must be %s, is a %s", jsonType(e.Type.Kind()), e.Value)}}
 	}
 	if err != nil {
 		return []FieldError{{Message: err.Error()}}
@@ -38,7 +40,7 @@ func Unmarshal(object any, kind string, v any) []FieldError {
 		if e, ok := errors.AsType[k8sjson.FieldError](err); ok {
 			field = e.FieldPath()
 		}
-		out = append(out, FieldError{field, "is not a field of a " + kind})
+		out = append(out, FieldError{Field: field, Message: "is not a field of a " + kind, Unknown: true})
 	}
 	return out
 }

@@ -69,6 +69,7 @@ var floors = []floor{
 			"pkg/topology", "sessions and routes that Calico would configure; the summary for policies",
 			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes pkg/topology/sessions", "calico",
 		},
+		{"pkg/schema", "validates objects as an API server does, against the schemas of CustomResourceDefinitions", "pkg/calico", ""},
 		{"pkg/health", "what nodes report, compared with the topology", "pkg/calico pkg/state pkg/topology", ""},
 		// Rego is evaluated on plain values: it knows neither a state nor Calico.
 		{"pkg/policy", "compiles and evaluates policies", "", ""},
@@ -129,8 +130,9 @@ var floors = []floor{
 		{"test/golden", "golden files and their -update flag", "", ""},
 		{"test/tool", "builds and finds the tools of tests", "", ""},
 		{"test/docs", "links and command lines of the documents", "", ""},
-		{"test/env", "a real API server and a webhook process", "", "kubernetes http"},
+		{"test/env", "a real API server and a webhook process", "pkg/scenario/live", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
+		{"test/schema", "pkg/schema compared with a real API server", "pkg/calico pkg/cluster pkg/schema", "kubernetes"},
 		{"test/judgement", "sequences of changes and the expected answers", "", ""},
 		{"test/races", "concurrent changes against a real API server", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
@@ -155,7 +157,7 @@ var libraries = map[string][]string{
 // notAtAdmission are prefixes of packages that the webhook must not link, not even
 // indirectly: renderers, and the JavaScript engine of the layout library.
 var notAtAdmission = []string{
-	module + "pkg/report", module + "pkg/serve", module + "pkg/author",
+	module + "pkg/report", module + "pkg/serve", module + "pkg/author", module + "pkg/schema",
 	"oss.terrastruct.com", "github.com/dop251/goja", "github.com/alecthomas/chroma", "github.com/yuin/goldmark",
 }
 

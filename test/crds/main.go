@@ -34,8 +34,16 @@ const (
 func main() {
 	controllerGen := flag.String("controller-gen", "bin/tools/controller-gen", "the controller-gen to run")
 	output := flag.String("output", "bin/crds", "folder to write v1/ and v3/ into")
+	embedded := flag.String("embed", "", "write only the definitions that pkg/schema embeds, into this file")
 	flag.Parse()
 
+	if *embedded != "" {
+		if err := writeEmbedded(*controllerGen, *embedded); err != nil {
+			fmt.Fprintln(os.Stderr, "crds:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := errors.Join(
 		collect(filepath.Join(*output, "v1"), calicoDefinitions, keep),
 		collect(filepath.Join(*output, "v3"), generator(*controllerGen), repair),
@@ -44,6 +52,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "crds:", err)
 		os.Exit(1)
 	}
+}
+
+// writeEmbedded generates the definitions that pkg/schema embeds.
+func writeEmbedded(controllerGen, output string) error {
+	scratch, err := os.MkdirTemp("", "bgpguard-crds-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	if err := errors.Join(
+		collect(filepath.Join(scratch, "v1"), calicoDefinitions, keep),
+		collect(filepath.Join(scratch, "v3"), generator(controllerGen), repair),
+		moveBlocks(scratch),
+	); err != nil {
+		return err
+	}
+	return embed(filepath.Join(scratch, "v3"), output)
 }
 
 // collect writes those definitions of a source that are about BGP into the folder, each adapted first.

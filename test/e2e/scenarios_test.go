@@ -33,7 +33,7 @@ func TestScenariosHoldLive(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	runner, err := live.NewRunner(c.Config, live.Options{})
+	runner, err := live.NewRunner(c.Config, live.Options{Shown: c.webhook.Shown(c.prometheus(t))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,11 @@ func TestScenariosLive(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	runner, err := live.NewRunner(e.Config, live.Options{SetupGroup: setupGroup})
+	token, err := e.MetricsToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, err := live.NewRunner(e.Config, live.Options{SetupGroup: setupGroup, Shown: webhook.Shown(token)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,10 +36,9 @@ const (
 	timeout = 5 * time.Second
 	// pause is the time between two attempts.
 	pause = 20 * time.Millisecond
-	// settle is the pause after changes that bgpguard did not review. Without it bgpguard
-	// could give the expected answer to the next step on the basis of the state before the
-	// change. bgpguard itself waits for reviewed changes that alter the topology; for others
-	// a pause is enough.
+	// settle is the pause after changes that bgpguard did not review, if Options.Shown does
+	// not tell when bgpguard knows them. Without it bgpguard could give the expected answer to
+	// the next step on the basis of the state before the change.
 	settle = 100 * time.Millisecond
 	// workers is the number of concurrent requests that create and delete the state.
 	workers = 8
@@ -52,12 +52,25 @@ type Options struct {
 	// reviews these changes. The Runner then writes Nodes as calico-node, which is never
 	// denied.
 	SetupGroup string
+	// Shown returns what bgpguard knows of each kind of objects, from its metrics. If it is
+	// nil, the Runner instead pauses for a fixed time after changes that bgpguard does not
+	// review.
+	Shown func(context.Context) (map[string]Shown, error)
+}
+
+// Shown is what bgpguard knows of a kind of objects.
+type Shown struct {
+	// Version is the newest resourceVersion (bgpguard_snapshot_version), Objects the number of
+	// objects (bgpguard_snapshot_objects and bgpguard_undecodable_objects).
+	Version uint64
+	Objects int
 }
 
 // Runner runs scenarios against an API server whose changes bgpguard reviews, one at a time.
 type Runner struct {
 	config *rest.Config
 	mapper meta.RESTMapper
+	shown  func(context.Context) (map[string]Shown, error)
 	// client makes the changes of steps without a user. setup creates and deletes the state,
 	// and nodes the Nodes of it.
 	client, setup, nodes dynamic.Interface
@@ -71,7 +84,7 @@ const masters = "system:masters"
 
 // NewRunner returns a Runner for an API server.
 func NewRunner(config *rest.Config, options Options) (*Runner, error) {
-	r := &Runner{config: rest.CopyConfig(config)}
+	r := &Runner{config: rest.CopyConfig(config), shown: options.Shown}
 	r.config.WarningHandlerWithContext = r
 	r.config.QPS, r.config.Burst = -1, -1 // The objects of a scenario are few.
 	client, err := discovery.NewDiscoveryClientForConfig(r.config)
@@ -182,9 +195,12 @@ func (r *Runner) resource(kind string) (schema.GroupVersionResource, schema.Grou
 	return schema.GroupVersionResource{}, schema.GroupVersionKind{}, fmt.Errorf("the API server does not serve %s: %w", kind, err)
 }
 
+// baseKinds are the kinds of objects that every scenario depends on.
+var baseKinds = []string{"Node", "BGPPeer", "BGPConfiguration", "IPPool"}
+
 // checkEmpty returns an error if the API server has objects that the scenario could change.
 func (r *run) checkEmpty(ctx context.Context) error {
-	kinds := []string{"Node", "BGPPeer", "BGPConfiguration", "IPPool"}
+	kinds := slices.Clone(baseKinds)
 	for _, kind := range r.scenario.Kinds() {
 		if !slices.Contains(kinds, kind) {
 			kinds = append(kinds, kind)
@@ -245,7 +261,64 @@ func (r *run) createState(ctx context.Context) error {
 	if err := r.awaitPolicies(ctx); err != nil {
 		return err
 	}
-	return sleep(ctx, settle)
+	return r.settled(ctx, append(r.scenario.Kinds(), baseKinds...)...)
+}
+
+// settled waits until bgpguard knows all objects of some kinds. The watch of a kind shows
+// events in order of their versions. So if it has reached the newest version of an object, and
+// the number of objects is the same, nothing is missing.
+func (r *run) settled(ctx context.Context, kinds ...string) error {
+	if r.shown == nil {
+		return sleep(ctx, settle)
+	}
+	missing := ""
+	err := until(ctx, func() (bool, error) {
+		shown, err := r.shown(ctx)
+		if err != nil {
+			return false, err
+		}
+		for _, kind := range kinds {
+			known, followed := shown[kind]
+			if !followed {
+				continue
+			}
+			there, err := r.atServer(ctx, kind)
+			if err != nil {
+				return false, err
+			}
+			if known.Version < there.Version || known.Objects != there.Objects {
+				missing = fmt.Sprintf("%s: bgpguard knows %d objects and version %d, the API server has %d objects and version %d",
+					kind, known.Objects, known.Version, there.Objects, there.Version)
+				return false, nil
+			}
+		}
+		return true, nil
+	}, "bgpguard does not know all objects")
+	if err != nil && missing != "" {
+		return fmt.Errorf("%w; %s", err, missing)
+	}
+	return err
+}
+
+// atServer returns the objects of a kind at the API server.
+func (r *run) atServer(ctx context.Context, kind string) (Shown, error) {
+	resource, _, err := r.resource(kind)
+	if err != nil {
+		return Shown{}, err
+	}
+	list, err := r.setup.Resource(resource).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return Shown{}, err
+	}
+	out := Shown{Objects: len(list.Items)}
+	for i := range list.Items {
+		version, err := strconv.ParseUint(list.Items[i].GetResourceVersion(), 10, 64)
+		if err != nil {
+			return Shown{}, err
+		}
+		out.Version = max(out.Version, version)
+	}
+	return out, nil
 }
 
 // createAll creates objects concurrently.
@@ -392,11 +465,29 @@ func (r *run) step(ctx context.Context, i int) (scenario.StepResult, error) {
 	case !all.Allowed:
 		err = fmt.Errorf("it has no expected answer, and bgpguard denies it: %s", all.Message)
 	case step.Expect == nil:
-		err = sleep(ctx, settle)
+		err = r.settled(ctx, r.changed(i)...)
 	default:
 		err = sleep(ctx, pause)
 	}
 	return r.scenario.Judge(i, all), err
+}
+
+// changed returns the kinds of objects that step i changes.
+func (r *run) changed(i int) []string {
+	step := &r.scenario.Steps[i]
+	switch {
+	case step.Delete != nil:
+		return []string{step.Delete.Kind}
+	case step.Patch != nil:
+		return []string{step.Patch.Kind}
+	}
+	var out []string
+	for _, document := range r.scenario.Applied(i) {
+		if kind, _ := document["kind"].(string); !slices.Contains(out, kind) {
+			out = append(out, kind)
+		}
+	}
+	return out
 }
 
 // answers makes the changes of step i and returns the answer to all of them.
