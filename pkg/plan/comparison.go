@@ -27,6 +27,8 @@ type Comparison struct {
 	// DualStack reports that nodes have addresses in both families.
 	DualStack bool   `json:"dualStack"`
 	Limits    Limits `json:"limits"`
+	// IPPools counts the IPPools. Without one, pod traffic counts as needing BGP.
+	IPPools int `json:"ipPools"`
 	// Pools are the IPPools whose pods need BGP to reach pods on other nodes.
 	Pools []string `json:"poolsThatNeedBGP"`
 	// Current is the design of the state, "" if it is none of them.
@@ -163,7 +165,7 @@ const maxZones = 32
 func Compare(ctx context.Context, s *state.Snapshot, t *topology.Topology, o DesignOptions) (*Comparison, error) {
 	summary := t.Summary()
 	out := &Comparison{
-		CalicoVersion: summary.CalicoVersion, Nodes: summary.Nodes.BGP, Limits: o.limits(), Pools: []string{},
+		CalicoVersion: summary.CalicoVersion, Nodes: summary.Nodes.BGP, Limits: o.limits(), IPPools: len(s.IPPools()), Pools: []string{},
 		DualStack: hasFamily(s, calico.IPv4) && hasFamily(s, calico.IPv6), Current: current(summary),
 	}
 	zones := map[string]bool{}
@@ -326,23 +328,22 @@ func factsOf(ctx context.Context, s *state.Snapshot, t *topology.Topology) (*Fac
 			out.Isolated = max(out.Isolated, summary.Routes.In(f).WithTransit.Isolated.Nodes)
 		}
 	}
-	l := &laboratory{ctx: ctx, s: s, t: t, out: out}
-	if err := l.starts(); err != nil {
+	l := &laboratory{s: s, t: t, out: out}
+	if err := l.starts(ctx); err != nil {
 		return nil, err
 	}
-	return out, l.losses()
+	return out, l.losses(ctx)
 }
 
 // laboratory computes what happens to a state.
 type laboratory struct {
-	ctx context.Context
 	s   *state.Snapshot
 	t   *topology.Topology
 	out *Facts
 }
 
 // starts computes the delays of a start.
-func (l *laboratory) starts() error {
+func (l *laboratory) starts(ctx context.Context) error {
 	if !l.out.NeedsBGP {
 		l.out.Start = append(l.out.Start, Start{AllUp, 0, l.t.Summary().Nodes.BGP}, Start{NodeDown, 0, 0})
 		return nil
@@ -353,7 +354,7 @@ func (l *laboratory) starts() error {
 			up = up.Apply(state.Change{Before: n, After: ready(n, true)})
 		}
 	}
-	t, err := topology.Compute(l.ctx, up, l.t)
+	t, err := topology.Compute(ctx, up, l.t)
 	if err != nil {
 		return err
 	}
@@ -373,7 +374,7 @@ func (l *laboratory) starts() error {
 		if n == nil {
 			continue
 		}
-		down, err := topology.Compute(l.ctx, up.Apply(state.Change{Before: n, After: ready(n, false)}), t)
+		down, err := topology.Compute(ctx, up.Apply(state.Change{Before: n, After: ready(n, false)}), t)
 		if err != nil {
 			return err
 		}
@@ -411,7 +412,7 @@ func ready(n *calico.Node, is bool) *calico.Node {
 }
 
 // losses computes the worst loss of each kind.
-func (l *laboratory) losses() error {
+func (l *laboratory) losses(ctx context.Context) error {
 	var reflectors [][]*calico.Node
 	zones := map[string][]*calico.Node{}
 	for _, n := range l.s.Nodes() {
@@ -429,11 +430,11 @@ func (l *laboratory) losses() error {
 	for _, zone := range largest[:min(len(largest), maxZones)] {
 		sets = append(sets, zones[zone])
 	}
-	if err := l.worst(LossReflector, reflectors[:min(len(reflectors), maxZones)], func(i int) string { return reflectors[i][0].Name }); err != nil {
+	if err := l.worst(ctx, LossReflector, reflectors[:min(len(reflectors), maxZones)], func(i int) string { return reflectors[i][0].Name }); err != nil {
 		return err
 	}
 	if len(sets) > 1 {
-		if err := l.worst(LossZone, sets, func(i int) string { return largest[i] }); err != nil {
+		if err := l.worst(ctx, LossZone, sets, func(i int) string { return largest[i] }); err != nil {
 			return err
 		}
 	}
@@ -442,7 +443,7 @@ func (l *laboratory) losses() error {
 }
 
 // worst adds the worst of the losses of sets of nodes.
-func (l *laboratory) worst(kind string, sets [][]*calico.Node, name func(int) string) error {
+func (l *laboratory) worst(ctx context.Context, kind string, sets [][]*calico.Node, name func(int) string) error {
 	if len(sets) == 0 {
 		return nil
 	}
@@ -454,7 +455,7 @@ func (l *laboratory) worst(kind string, sets [][]*calico.Node, name func(int) st
 			for _, n := range set {
 				left = left.Apply(state.Change{Before: n})
 			}
-			t, err := topology.Compute(l.ctx, left, l.t)
+			t, err := topology.Compute(ctx, left, l.t)
 			if err != nil {
 				return err
 			}

@@ -227,6 +227,8 @@ func TestChoiceOfReflectors(t *testing.T) {
 		"two zones": {meshOf(t, 2, node(t, 2, zone("a")), node(t, 3, zone("b")), node(t, 4, zone("b"))), DesignOptions{}, names(0, 1, 2, 3)},
 		"no node that is down": {meshOf(t, 30).Apply(state.Change{After: ready(node(t, 0, zone("a")), false)}), DesignOptions{},
 			names(3, 1, 2)},
+		"several AS numbers":         {meshOf(t, 30, node(t, 9, calicotest.ASNumber(65001))), DesignOptions{}, nil},
+		"per zone without zones":     {meshOf(t, 30, node(t, 31)), DesignOptions{PerZone: true}, nil},
 		"fewer nodes than asked for": {meshOf(t, 3), DesignOptions{Reflectors: 4}, nil},
 		"too many for one":           {meshOf(t, 2400), DesignOptions{}, names(0, 3, 1, 4, 2, 5)},
 	}

@@ -274,18 +274,18 @@ func (b *designer) needVersion(major, minor int, what string) {
 // hasReflectors reports whether every node has sessions to two route reflectors in each
 // family in which nodes have addresses.
 func (b *designer) hasReflectors() bool {
-	any := false
+	some := false
 	for _, f := range calico.Families {
 		r := b.summary.Reflectors.In(f)
 		if r.Nodes == 0 {
 			continue
 		}
-		any = true
+		some = true
 		if len(r.Levels) == 0 || r.Levels[0].Reflectors < 2 {
 			return false
 		}
 	}
-	return any
+	return some
 }
 
 // routeReflectors chooses route reflectors, connects all nodes to them and turns the mesh
@@ -347,9 +347,19 @@ type chosen struct {
 	zone, clusterID string
 }
 
-// choose selects the route reflectors: among them first nodes that are some already, then
-// nodes with ReflectorLabel, then control plane nodes; and one zone after the other.
-func (b *designer) choose() ([]chosen, error) {
+// population is the nodes of a cluster by zone, "" for nodes without one.
+type population struct {
+	zones []string
+	// sizes counts the nodes with a BGP address, candidates has those of them that may become
+	// route reflectors, the best first.
+	sizes      map[string]int
+	candidates map[string][]*calico.Node
+	// nodes and able are the sums of both, labelled the candidates with ReflectorLabel.
+	nodes, able, labelled int
+}
+
+// population counts the nodes. The error is about the selector of the options.
+func (b *designer) population() (*population, error) {
 	var selector *calico.Selector
 	if b.o.Select != "" {
 		var err error
@@ -358,58 +368,101 @@ func (b *designer) choose() ([]chosen, error) {
 		}
 	}
 	families := [2]bool{b.hasFamily(calico.IPv4), b.hasFamily(calico.IPv6)}
-	byZone, sizes := map[string][]*calico.Node{}, map[string]int{}
-	candidates, speakers, labelled := 0, 0, 0
+	p := &population{sizes: map[string]int{}, candidates: map[string][]*calico.Node{}}
 	for _, n := range b.s.Nodes() {
 		if !n.SpeaksBGP(calico.IPv4) && !n.SpeaksBGP(calico.IPv6) {
 			continue
 		}
-		speakers++
 		zone := n.Labels[zoneLabel]
-		sizes[zone]++
+		p.nodes++
+		p.sizes[zone]++
 		if calico.Down(n) || selector != nil && !selector.Matches(n.Labels) ||
 			families[0] && !n.SpeaksBGP(calico.IPv4) || families[1] && !n.SpeaksBGP(calico.IPv6) {
 			continue
 		}
-		candidates++
+		p.able++
 		if rank(n) == 1 {
-			labelled++
+			p.labelled++
 		}
-		byZone[zone] = append(byZone[zone], n)
+		p.candidates[zone] = append(p.candidates[zone], n)
 	}
-	for _, list := range byZone {
+	for _, list := range p.candidates {
 		slices.SortStableFunc(list, func(x, y *calico.Node) int { return cmp.Compare(rank(x), rank(y)) })
 	}
-	zones := slices.Sorted(maps.Keys(sizes))
+	p.zones = slices.Sorted(maps.Keys(p.sizes))
+	return p, nil
+}
+
+// choose selects the route reflectors: first nodes that are some already, then nodes with
+// ReflectorLabel, then control plane nodes; and one zone after the other. It returns nil if
+// the state does not have enough of them.
+func (b *designer) choose() ([]chosen, error) {
+	p, err := b.population()
+	if err != nil {
+		return nil, err
+	}
+	if numbers := b.asNumbers(); numbers > 1 {
+		b.add(Unmet, "one AS number for all nodes (RFC 4456): they have %s", text.Number(numbers))
+		return nil, nil
+	}
+	if b.o.PerZone && (len(p.zones) < 2 || p.zones[0] == "") {
+		b.add(Unmet, "label %s with 2 values or more on all nodes, for route reflectors per zone", zoneLabel)
+		return nil, nil
+	}
+	b.PerZone = b.perZone(p)
 	number := b.o.Reflectors
-	b.PerZone = b.perZone(sizes, zones, speakers)
 	switch {
 	case number == 0 && b.PerZone:
 		number = 2
 	case number == 0:
 		// The BGPPeer selects every node with the label.
-		number = max(enough(speakers, zones), labelled)
+		number = max(enough(p.nodes, p.zones), p.labelled)
 	}
 	var out []chosen
 	if b.PerZone {
-		for i, zone := range zones {
-			if len(byZone[zone]) < number {
-				b.add(Unmet, "%s for route reflectors in zone %q: %s of its %s can be one (ready, an address in each family, selected)",
-					text.Count(number, "node"), zone, text.Number(len(byZone[zone])), text.Count(sizes[zone], "node"))
-				return nil, nil
-			}
-			for _, n := range byZone[zone][:number] {
-				out = append(out, chosen{n, zone, cmp.Or(n.ClusterID, fmt.Sprintf("244.0.%d.%d", (i+1)>>8, (i+1)&255))})
-			}
-		}
-	} else if candidates < number || number < 2 {
-		b.add(Unmet, "%s for route reflectors: %s of %s can be one (ready, an address in each family, selected)", text.Count(max(number, 2), "node"), text.Number(candidates), text.Count(speakers, "node"))
-		return nil, nil
+		out = b.inEachZone(p, number)
+	} else if p.able < number || number < 2 {
+		b.add(Unmet, "%s for route reflectors: %s of %s can be one (ready, an address in each family, selected)", text.Count(max(number, 2), "node"), text.Number(p.able), text.Count(p.nodes, "node"))
 	} else {
-		out = b.spread(byZone, zones, number)
+		out = spread(p, number)
 	}
-	b.describe(out, sizes, zones, speakers, number)
+	if out != nil {
+		b.describe(out, p, number)
+	}
 	return out, nil
+}
+
+// asNumbers counts the AS numbers of the nodes.
+func (b *designer) asNumbers() int {
+	cluster, numbers := b.s.BGPConfiguration(calico.Default).ClusterASNumber(), map[uint32]bool{}
+	for _, n := range b.s.Nodes() {
+		switch {
+		case !n.SpeaksBGP(calico.IPv4) && !n.SpeaksBGP(calico.IPv6):
+		case n.ASNumber == nil:
+			numbers[cluster] = true
+		default:
+			numbers[*n.ASNumber] = true
+		}
+	}
+	return len(numbers)
+}
+
+// inEachZone takes the best nodes of each zone, which share a cluster ID. It returns nil if a
+// zone does not have enough.
+func (b *designer) inEachZone(p *population, number int) []chosen {
+	var out []chosen
+	for i, zone := range p.zones {
+		able := p.candidates[zone]
+		if len(able) < number {
+			b.add(Unmet, "%s for route reflectors in zone %q: %s of its %s can be one (ready, an address in each family, selected)",
+				text.Count(number, "node"), zone, text.Number(len(able)), text.Count(p.sizes[zone], "node"))
+			return nil
+		}
+		for _, n := range able[:number] {
+			out = append(out, chosen{n, zone, cmp.Or(n.ClusterID, fmt.Sprintf("244.0.%d.%d", (i+1)>>8, (i+1)&255))})
+		}
+	}
+	return out
 }
 
 func (b *designer) hasFamily(f calico.Family) bool {
@@ -431,15 +484,12 @@ func rank(n *calico.Node) int {
 }
 
 // perZone reports whether each zone gets route reflectors of its own.
-func (b *designer) perZone(sizes map[string]int, zones []string, speakers int) bool {
-	if len(zones) < 2 || zones[0] == "" {
+func (b *designer) perZone(p *population) bool {
+	if len(p.zones) < 2 || p.zones[0] == "" {
 		return false
 	}
-	largest := 0
-	for _, n := range sizes {
-		largest = max(largest, n)
-	}
-	return b.o.PerZone || speakers-1 > b.limits.ReflectorSessions && largest+2*len(zones) <= b.limits.ReflectorSessions
+	largest := slices.Max(slices.Collect(maps.Values(p.sizes)))
+	return b.o.PerZone || p.nodes-1 > b.limits.ReflectorSessions && largest+2*len(p.zones) <= b.limits.ReflectorSessions
 }
 
 // enough is the number of route reflectors of which two are left when one of them or a zone
@@ -454,30 +504,24 @@ func enough(nodes int, zones []string) int {
 	return 3
 }
 
-// spread takes the best node of each zone in turn. Nodes with a better rank come before
-// further zones, so that dedicated nodes in one zone are not ignored.
-func (b *designer) spread(byZone map[string][]*calico.Node, zones []string, number int) []chosen {
+// spread takes the best node of each zone in turn.
+func spread(p *population, number int) []chosen {
 	var out []chosen
 	next := map[string]int{}
 	for len(out) < number {
-		took := false
-		for _, zone := range zones {
-			if i := next[zone]; i < len(byZone[zone]) && len(out) < number {
-				n := byZone[zone][i]
+		for _, zone := range p.zones {
+			if i := next[zone]; i < len(p.candidates[zone]) && len(out) < number {
+				n := p.candidates[zone][i]
 				out = append(out, chosen{n, zone, cmp.Or(n.ClusterID, "244.0.0.1")})
 				next[zone]++
-				took = true
 			}
-		}
-		if !took {
-			break
 		}
 	}
 	return out
 }
 
 // describe adds what the choice means.
-func (b *designer) describe(list []chosen, sizes map[string]int, zones []string, speakers, number int) {
+func (b *designer) describe(list []chosen, p *population, number int) {
 	names := make([]string, len(list))
 	used, plane := map[string]bool{}, 0
 	for i, c := range list {
@@ -491,30 +535,30 @@ func (b *designer) describe(list []chosen, sizes map[string]int, zones []string,
 	if plane > 0 {
 		b.add(Unknown, "%s of them in the control plane: their load of BGP must fit beside the API server", text.Number(plane))
 	}
-	switch load := loadOf(sizes, zones, speakers, number, b.PerZone); {
+	switch load := loadOf(p, number, b.PerZone); {
 	case load > b.limits.ReflectorSessions:
 		b.add(Unknown, "%s on a route reflector, above the limit of %s: label nodes with zones (%s) for route reflectors per zone, or raise the limit", text.Count(load, "session"), text.Number(b.limits.ReflectorSessions), zoneLabel)
 	default:
 		b.add(Met, "%s on a route reflector, at or below the limit of %s", text.Count(load, "session"), text.Number(b.limits.ReflectorSessions))
 	}
 	switch {
-	case len(zones) == 1 && zones[0] == "":
+	case len(p.zones) == 1 && p.zones[0] == "":
 		b.add(Unknown, "label %s: no node has it, so the route reflectors may share one rack or power supply", zoneLabel)
-	case len(used) < min(len(zones), 2):
-		b.add(Unknown, "route reflectors in 2 zones: all of them are in one of %s", text.Count(len(zones), "zone"))
+	case len(used) < min(len(p.zones), 2):
+		b.add(Unknown, "route reflectors in 2 zones: all of them are in one of %s", text.Count(len(p.zones), "zone"))
 	default:
-		b.add(Met, "route reflectors in %s of %s", text.Number(len(used)), text.Count(len(zones), "zone"))
+		b.add(Met, "route reflectors in %s of %s", text.Number(len(used)), text.Count(len(p.zones), "zone"))
 	}
 }
 
 // loadOf is the highest number of sessions of a route reflector in one family.
-func loadOf(sizes map[string]int, zones []string, speakers, number int, perZone bool) int {
+func loadOf(p *population, number int, perZone bool) int {
 	if !perZone {
-		return speakers - 1
+		return p.nodes - 1
 	}
 	load := 0
-	for _, n := range sizes {
-		load = max(load, n-1+number*(len(zones)-1))
+	for _, n := range p.sizes {
+		load = max(load, n-1+number*(len(p.zones)-1))
 	}
 	return load
 }
@@ -692,9 +736,10 @@ func (b *designer) perRack() error {
 			asns[*n.ASNumber] = true
 		}
 	}
-	if external[cluster] && shared > 0 {
+	switch {
+	case external[cluster] && shared > 0:
 		b.add(Unknown, "routers of AS %d, that of the nodes, must be route reflectors", cluster)
-	} else if len(asns)+min(shared, 1) == 1 {
+	case len(asns)+min(shared, 1) == 1:
 		b.add(Unknown, "all nodes have one AS number: BGPPeers get numAllowedLocalASNumbers: 1, so that nodes accept routes that return with it")
 		for _, p := range peers {
 			if p.NumAllowedLocalASNumbers > 0 {
@@ -706,7 +751,7 @@ func (b *designer) perRack() error {
 			}
 			b.change(o)
 		}
-	} else {
+	default:
 		b.add(Met, "AS numbers of racks: %s", text.Number(len(asns)+min(shared, 1)))
 	}
 	for _, f := range calico.Families {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/text"
@@ -94,13 +95,11 @@ func (c *Comparison) whatWaits(f *Facts) []string {
 			out = append(out, "a start of calico-node does not wait for BGP: Felix programs the routes")
 			continue
 		}
-		line := fmt.Sprintf("while one node is down, a start of calico-node takes %d s on %s", s.Seconds, text.Count(s.Nodes, "node"))
-		for _, now := range c.Now.Start {
-			if now.When == NodeDown && now.Nodes != s.Nodes {
-				line += " instead of " + text.Number(now.Nodes)
-			}
+		instead := ""
+		if i := slices.IndexFunc(c.Now.Start, func(now Start) bool { return now.When == NodeDown && now.Nodes != s.Nodes }); i >= 0 {
+			instead = " instead of " + text.Number(c.Now.Start[i].Nodes)
 		}
-		out = append(out, line)
+		out = append(out, fmt.Sprintf("while one node is down, a start of calico-node takes %d s on %s%s", s.Seconds, text.Count(s.Nodes, "node"), instead))
 	}
 	return out
 }

@@ -131,6 +131,9 @@ func designHeadings(c *plan.Comparison) []string {
 		now += fmt.Sprintf("; %s no route to any other node", Count(c.Now.Isolated, "node has", "nodes have"))
 	}
 	pools := "IPPools that need BGP: none"
+	if c.IPPools == 0 {
+		pools = "IPPools: none in the state, so pod traffic between nodes counts as needing BGP"
+	}
 	if len(c.Pools) > 0 {
 		pools = "IPPools that need BGP: " + names(c.Pools[:min(len(c.Pools), shown)], len(c.Pools))
 	}
