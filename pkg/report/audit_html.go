@@ -115,6 +115,7 @@ type barPart struct {
 // writeAuditHTML writes r as one page without external resources. A script filters and
 // sorts; without it, the page shows everything.
 func writeAuditHTML(w io.Writer, r *Audit) error {
+	r = worstFirst(r)
 	p := auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
 	for _, u := range r.Unread {
 		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
@@ -146,6 +147,31 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 		p.Subtitle = strings.Join([]string{moment(a.Time), p.Subtitle, calicoVersion(a)}, " · ")
 	}
 	return execute(w, "audit.html", p)
+}
+
+// worstFirst returns r with the clusters that have the most severe violations first.
+func worstFirst(r *Audit) *Audit {
+	order := make([]int, len(r.Clusters))
+	for i := range order {
+		order[i] = i
+	}
+	rank := func(a *audit.Audit) int {
+		if len(a.Violations) == 0 && (len(a.Failures) > 0 || a.Judging() == 0) {
+			return 1 // Nobody knows how bad it is: after critical violations.
+		}
+		return 2 * audit.Rank(a.Worst())
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return rank(r.Clusters[i]) - rank(r.Clusters[j]) })
+	out := *r
+	sorted := *r.Report
+	sorted.Clusters, out.Changes, out.Report = nil, nil, &sorted
+	for _, i := range order {
+		sorted.Clusters = append(sorted.Clusters, r.Clusters[i])
+		if i < len(r.Changes) {
+			out.Changes = append(out.Changes, r.Changes[i])
+		}
+	}
+	return &out
 }
 
 func calicoVersion(a *audit.Audit) string {

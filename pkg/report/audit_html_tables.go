@@ -18,6 +18,8 @@ import (
 
 // cells is a table with badges, bars and links. The first cell of a row is its head.
 type cells struct {
+	// Class is the class of the element, "" for none.
+	Class    string
 	Title    string
 	Sortable bool
 	Header   []columnHead

@@ -286,8 +286,8 @@ func TestAFleetHasAnOverview(t *testing.T) {
 			t.Errorf("the page does not say %q:\n%.2000s", want, got)
 		}
 	}
-	if !strings.Contains(page, `<a href="#c3">prod</a>`) || !strings.Contains(page, `id="c3"`) {
-		t.Error("the overview does not lead to prod")
+	if !strings.Contains(page, `<a href="#c1">prod</a>`) || !strings.Contains(page, `id="c1"`) {
+		t.Error("the overview does not lead to prod, which is the worst and comes first")
 	}
 }
 

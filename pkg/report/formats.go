@@ -81,6 +81,7 @@ var (
 		{JSON, "the plan, as in plan.json", func(w io.Writer, p *Plan) error { return text.JSON(w, p.Plan) }},
 		{YAML, "the same data as json", func(w io.Writer, p *Plan) error { return text.YAML(w, p.Plan) }},
 		{Markdown, "for issues and wikis, as in README.md", writePlanMarkdown},
+		{HTML, "one page with the steps; it loads nothing from elsewhere", writePlanHTML},
 	}
 
 	// PlanStatusFormats are those of "bgpguard plan verify".
@@ -104,6 +105,7 @@ var (
 		{JSON, "the same data; the schema is pkg/report/designs.schema.json", func(w io.Writer, c *plan.Comparison) error { return text.JSON(w, c) }},
 		{YAML, "the same data as json", func(w io.Writer, c *plan.Comparison) error { return text.YAML(w, c) }},
 		{Markdown, "for issues and wikis", writeDesignsMarkdown},
+		{HTML, "one page with the comparison; it loads nothing from elsewhere", writeDesignsHTML},
 	}
 
 	// PolicyListFormats are those of "bgpguard policy list".

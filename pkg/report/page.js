@@ -274,7 +274,7 @@
       // D2 writes the ID of a shape in base64 as its first class, and escapes it for HTML first.
       const id = shape.dataset.shape || decode(shape.classList[0] || "").replace(/^"|"$/g, "");
       const mine = (canvas.dataset.shapes || "").split("\n").map((line) => line.split("\t")).find((line) => line[0] === id);
-      if (!mine) {
+      if (!mine || !shape.textContent.trim()) { // The legend has shapes without text.
         continue;
       }
       partsOf.set(id, mine[1].split(" "));
@@ -282,7 +282,6 @@
       const label = mine[2];
       shape.setAttribute("role", "button");
       shape.setAttribute("tabindex", "0");
-      shape.setAttribute("aria-label", label);
       shape.setAttribute("aria-pressed", "false");
       shape.addEventListener("click", () => {
         if (!drag || !drag.moved) {

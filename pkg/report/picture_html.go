@@ -129,7 +129,7 @@ func linkCells(p *picture.Picture) cells {
 func matrixCells(p *picture.Picture) cells {
 	list, total := head(p.Shapes, matrixShown)
 	index := map[string]int{}
-	c := cells{Title: "Sessions between the groups as a matrix", Header: heads("Group")}
+	c := cells{Class: "matrix", Title: "Sessions between the groups as a matrix", Header: heads("Group")}
 	for i := range list {
 		index[list[i].ID] = i
 		c.Header = append(c.Header, columnHead{number(i + 1), "number"})

@@ -52,7 +52,7 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 		Verdict: changeVerdict(t.Changes, t), Tiles: tiles(t, nil), Change: newChangePart(t.Changes, t, "c1"),
 		Figure: figure, Facts: factsTable("Summary", []string{"Figure", "Value"}, facts(t.Summary, versionHint)), Routes: routesOf(t),
 		Convergence: factsTable("Convergence, worst case", []string{"Event", "Estimate from BIRD's timers"}, delays(t)),
-		Tables:      faultTables(t),
+		Tables:      slices.DeleteFunc(faultTables(t), func(f table) bool { return len(f.Rows) == 0 }),
 	}
 	return execute(w, "topology.html", p)
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/bgpguard/bgpguard/pkg/process"
 )
@@ -41,28 +42,55 @@ type listener struct {
 func newListener(mgr manager.Manager, page http.Handler, o *Options) (*listener, error) {
 	log := mgr.GetLogger().WithName("page")
 	l := &listener{address: o.BindAddress, log: log}
-	handler := onlyLoopback(page)
+	mux := http.NewServeMux()
+	mux.Handle(pagePath, onlyLoopback(page))
 	if o.Secure {
 		filter, err := filters.WithAuthenticationAndAuthorization(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
 			return nil, err
 		}
-		if handler, err = filter(log, page); err != nil {
+		authorized, err := authorizer(filter, log)
+		if err != nil {
 			return nil, err
 		}
+		mux = secureMux(newLogin(page, authorized))
 		get, err := certificate(mgr, o.CertDir)
 		if err != nil {
 			return nil, fmt.Errorf("certificate: %w", err)
 		}
 		l.tls = &tls.Config{NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13, GetCertificate: get}
 	}
-	mux := http.NewServeMux()
-	mux.Handle(pagePath, handler)
 	l.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: pageTimeout,
 		IdleTimeout: pageTimeout, MaxHeaderBytes: headerBytes,
 	}
 	return l, nil
+}
+
+// authorizer returns a function that wraps handlers with filter, after one trial.
+func authorizer(filter metricsserver.Filter, log logr.Logger) (func(http.Handler) http.Handler, error) {
+	if _, err := filter(log, http.NotFoundHandler()); err != nil {
+		return nil, err
+	}
+	return func(next http.Handler) http.Handler {
+		handler, err := filter(log, next)
+		if err != nil {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				log.Error(err, "Cannot authenticate the request")
+				http.Error(w, "The request cannot be authenticated.", http.StatusInternalServerError)
+			})
+		}
+		return handler
+	}, nil
+}
+
+// secureMux serves the page and the form to log in. Browsers cannot send the form from
+// another site.
+func secureMux(l *login) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle(pagePath, http.HandlerFunc(l.ServePage))
+	mux.Handle(loginPath, http.NewCrossOriginProtection().Handler(l))
+	return mux
 }
 
 // certificate returns a function for tls.Config.GetCertificate: the certificate in

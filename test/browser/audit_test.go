@@ -37,7 +37,7 @@ func TestAudit(t *testing.T) {
 		},
 		{
 			"100 nodes after a change", pageOf(t, changed),
-			[]string{"By the change:", "Before the change", "After the change", "isolated nodes"},
+			[]string{"By the change:", "Before and after the change", "isolated nodes", "before: reflector clients", "removed: "},
 		},
 		{
 			"5000 nodes", pageOf(t, large),
@@ -68,7 +68,7 @@ func TestTheProgramWritesThePage(t *testing.T) {
 	earlier := write(t, string(bgpguard(t, "audit", "-f", state, "-o", "json")))
 	change := write(t, "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: clients}}")
 	p := open(t, bgpguard(t, "audit", "-f", state, "--change", change, "--delete", "--history", earlier, "--fail-on", "none", "-o", "html"), view{})
-	p.says("By the change:", "17 isolated nodes", "Before the change", "2 audits", "more than the 0 of")
+	p.says("Denied: delete BGPPeer clients", "What it does:", "17 nodes x 6", "By the change:", "17 isolated nodes", "2 audits", "more than the 0 of")
 	p.everywhere("audit of a change by the program")
 }
 
@@ -193,7 +193,7 @@ func TestTablesAreSorted(t *testing.T) {
 func TestThePageIsUsedFromTheKeyboard(t *testing.T) {
 	p := open(t, pageOf(t, past(auditOf(t, "prod", manifest(t, 100, faults...)))), view{})
 	focused := func() string {
-		return ask[string](p, `(e => e.getAttribute("name") || e.id || e.className || e.getAttribute("href") || e.tagName)(document.activeElement)`)
+		return ask[string](p, `(e => e.getAttribute("name") || e.id || e.getAttribute("class") || e.getAttribute("href") || e.tagName)(document.activeElement)`)
 	}
 	p.do(chromedp.KeyEvent(kb.Tab))
 	if got := focused(); got != "skip" {
@@ -208,15 +208,33 @@ func TestThePageIsUsedFromTheKeyboard(t *testing.T) {
 		order = append(order, focused())
 		p.do(chromedp.KeyEvent(kb.Tab))
 	}
-	for _, want := range []string{"#c1-violations", "text", "severity", "policy", "order", "drift", "picture", "size"} {
+	for _, want := range []string{"#c1-violations", "text", "severity", "policy", "order", "drift", "picture"} {
 		if !slices.Contains(order, want) {
 			t.Errorf("the focus does not come to %s, but to %q", want, order)
 		}
 	}
-	// Space on the button for the size of the picture.
-	p.do(chromedp.Focus(chromedp.CSS(".size")), chromedp.KeyEvent(" "))
-	if !ask[bool](p, `document.querySelector(".size").getAttribute("aria-pressed") === "true" && document.querySelector(".picture").scrollWidth > document.querySelector(".picture").clientWidth`) {
-		t.Error("the picture has not got its full size")
+	// Keys in the picture, and Space on the button that enlarges it.
+	view := func() string {
+		return ask[string](p, `document.querySelector(".canvas > svg").getAttribute("viewBox")`)
+	}
+	whole := view()
+	p.do(chromedp.Focus(chromedp.CSS(".picture")), chromedp.KeyEvent("+"))
+	zoomed := view()
+	p.do(chromedp.KeyEvent(kb.ArrowRight))
+	if moved := view(); zoomed == whole || moved == zoomed {
+		t.Errorf("the picture shows %s, zoomed %s, moved %s", whole, zoomed, moved)
+	}
+	p.do(chromedp.KeyEvent("0"))
+	if got := view(); got != whole {
+		t.Errorf("the fitted picture shows %s, want %s", got, whole)
+	}
+	p.do(chromedp.Focus(chromedp.CSS(".tools button:last-child")), chromedp.KeyEvent(" "))
+	if !ask[bool](p, `document.querySelector(".tools button:last-child").getAttribute("aria-pressed") === "true" && document.querySelector("figure.full").getBoundingClientRect().height >= innerHeight - 1`) {
+		t.Error("the picture is not enlarged")
+	}
+	p.do(chromedp.KeyEvent(kb.Escape))
+	if ask[bool](p, `Boolean(document.querySelector("figure.full"))`) {
+		t.Error("Escape does not close the enlarged picture")
 	}
 }
 
@@ -232,7 +250,7 @@ func TestThePageCanBeReadWithoutScripts(t *testing.T) {
 
 func TestThePageIsPrinted(t *testing.T) {
 	p := open(t, pageOf(t, past(auditOf(t, "prod", manifest(t, 100, faults...)))), view{print: true, dark: true})
-	for _, hidden := range []string{".controls", ".contents", ".more", ".size"} {
+	for _, hidden := range []string{".controls", ".contents", ".more", ".tools", ".group"} {
 		if ask[bool](p, fmt.Sprintf(`document.querySelector(%q).checkVisibility()`, hidden)) {
 			t.Errorf("%s is printed", hidden)
 		}
