@@ -57,6 +57,7 @@ var floors = []floor{
 	{"the state of a cluster", []row{
 		{"pkg/calico", "Calico's objects in every API form; the table of kinds", "", "calico"},
 		{"pkg/state", "snapshots and changes", "pkg/calico", ""},
+		{"pkg/apply", "what an API server stores after kubectl or calicoctl sends a file", "pkg/calico", ""},
 	}},
 	{"what follows from a state", []row{
 		// nodes knows no sessions, and routes no objects.
