@@ -34,8 +34,9 @@ By default the page is served on a loopback address over HTTP, without authentic
 with the permissions of your kubeconfig: list and watch Nodes, Calico's objects and
 BGPPolicies. --secure serves it over HTTPS to users who may "get" the URL /report; any
 other address requires it. Programs send a token as "Authorization: Bearer TOKEN";
-browsers get a form at /login that takes a token. The authentication needs the permission to create
-TokenReviews and SubjectAccessReviews. config/components/serve runs it in a cluster.
+browsers get a form at /login that takes a token. The authentication needs the
+permission to create TokenReviews and SubjectAccessReviews. config/components/serve
+runs it in a cluster.
 
 The command only reads from the cluster. It runs until it is interrupted.
 
