@@ -34,7 +34,7 @@ Exit code: 0 the next step can be made, or all steps are made and the wait is ov
 deny the next step; 2 invalid input or flags, or the cluster could not be read.`,
 		Example: `  bgpguard plan verify migration/ --context prod
   bgpguard plan verify migration/ -f cluster.yaml -o json | jq .next`,
-		Args: func(cmd *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("requires one argument, the directory of a plan, got %d", len(args))
 			}

@@ -51,6 +51,7 @@ func reportNew(w io.Writer, written []string, dir string) error {
 	}
 	_, err := fmt.Fprintf(w, `
 Next:
+  replace the runbook in related_resources: denials and warnings end with this link
   bgpguard policy test --watch %[1]s    while you edit the policy
   bgpguard policy check %[1]s           before you use the policy
   bgpguard check --policy-dir %[1]s -f CHANGE --state STATE

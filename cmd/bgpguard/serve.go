@@ -62,7 +62,7 @@ Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
 	f.BoolVar(&s.IPAMBlocks, "ipam-blocks", false, "read IPAMBlocks, so that policies see which IPPools hold addresses of pods")
 	addChoice(cmd, &s.LogFormat, "log-format", process.LogFormats, "log `format`")
 	addChoice(cmd, &s.LogLevel, "log-level", process.LogLevels, "minimum log `level`")
-	return cmd
+	return endsItself(cmd)
 }
 
 func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {

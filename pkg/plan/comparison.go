@@ -165,7 +165,7 @@ const maxZones = 32
 func Compare(ctx context.Context, s *state.Snapshot, t *topology.Topology, o DesignOptions) (*Comparison, error) {
 	summary := t.Summary()
 	out := &Comparison{
-		CalicoVersion: summary.CalicoVersion, Nodes: summary.Nodes.BGP, Limits: o.limits(), IPPools: len(s.IPPools()), Pools: []string{},
+		CalicoVersion: string(summary.CalicoVersion), Nodes: summary.Nodes.BGP, Limits: o.limits(), IPPools: len(s.IPPools()), Pools: []string{},
 		DualStack: hasFamily(s, calico.IPv4) && hasFamily(s, calico.IPv6), Current: current(summary),
 	}
 	zones := map[string]bool{}
@@ -316,7 +316,7 @@ func factsOf(ctx context.Context, s *state.Snapshot, t *topology.Topology) (*Fac
 		out.Sessions += in.Total
 		out.External += in.External
 		if in.Most > out.Fullest {
-			out.Fullest, out.FullestNode = in.Most, in.MostNode
+			out.Fullest, out.FullestNode = in.Most, string(in.MostNode)
 		}
 		for _, load := range in.Load {
 			if load.Nodes > out.UsualNodes {

@@ -256,7 +256,7 @@ func (b *designer) meshTimers() error {
 
 // needVersion adds the version of Calico as a prerequisite.
 func (b *designer) needVersion(major, minor int, what string) {
-	have := b.summary.CalicoVersion
+	have := string(b.summary.CalicoVersion)
 	parts := strings.SplitN(have, ".", 3)
 	if len(parts) < 2 {
 		b.add(Unknown, "Calico v%d.%d or later for %s: the state has no ClusterInformation", major, minor, what)

@@ -309,7 +309,7 @@ func figures(t *topology.Topology) Figures {
 		f.Sessions += one.Total
 		f.External += one.External
 		if one.Most > f.Most {
-			f.Most, f.MostNode = one.Most, one.MostNode
+			f.Most, f.MostNode = one.Most, string(one.MostNode)
 		}
 		if s.PodTraffic.In(family).NeedsBGP && routes.WithTransit.Nodes > 0 {
 			f.NeedsBGP, f.Isolated = true, max(f.Isolated, routes.WithTransit.Isolated.Nodes)

@@ -64,6 +64,9 @@ func (d *Document) decode(o map[string]any) error {
 	}
 	var errs []error
 	for _, e := range manifest.Unmarshal(o, v1alpha1.KindBGPPolicy, &d.BGPPolicy) {
+		if strings.HasPrefix(e.Field, "spec.rego.") && !strings.HasPrefix(e.Field, "spec.rego.modules") {
+			e.Message += "; spec.rego has one field: modules, a list of {name: FILE.rego, text: REGO}"
+		}
 		errs = append(errs, d.errorf(e.Field, "%s", e.Message))
 	}
 	if len(errs) > 0 {

@@ -88,7 +88,7 @@ func TestEvaluate(t *testing.T) {
 		"members that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "members": "all"}`, `violation "x": "members" must be a list`},
 		"members that are no strings":     {`violation contains {"id": "x", "size": 1, "msg": "m", "members": ["a", 1]}`, `violation "x": "members" must contain strings`},
 		"two violations of one id":        {`violation contains {"id": "x", "size": n, "msg": "m"} if some n in [1, 2]`, `two violations have the id "x"`},
-		"a builtin that fails":            {`violation contains {"id": "x", "size": to_number(input.state.calicoVersion), "msg": "m"} if input.state.nodes.total > 0`, `a/a.rego:17: eval_builtin_error: to_number: strconv.ParseFloat: parsing "": invalid syntax`},
+		"a builtin that fails":            {`violation contains {"id": "x", "size": to_number(input.state.mesh.source), "msg": "m"} if input.state.nodes.total > 0`, `a/a.rego:17: eval_builtin_error: to_number: strconv.ParseFloat: parsing "set": invalid syntax`},
 		"a complete rule with two values": {always + " if _x > 0\n\n_x := n if some n in [1, 2]", "a/a.rego:19: eval_conflict_error: rule data.policies.a._x produced conflicting values:\n  1 at a/a.rego:19\n  2 at a/a.rego:19"},
 	} {
 		t.Run(name, func(t *testing.T) {

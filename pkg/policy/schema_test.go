@@ -46,8 +46,17 @@ func (c *schemaComparison) compare(at string, schema any, is reflect.Type) {
 	if ref, ok := s["$ref"].(string); ok {
 		s = c.definitions[path.Base(ref)].(map[string]any)
 	}
-	if is.Kind() == reflect.Pointer {
+	pointer := is.Kind() == reflect.Pointer
+	if pointer {
 		is = is.Elem()
+	}
+	if either, ok := s["anyOf"].([]any); ok { // A value that may be null.
+		null := len(either) == 2 && reflect.DeepEqual(either[1], map[string]any{"type": "null"})
+		if nullable := pointer || is.Implements(reflect.TypeFor[interface{ Null() bool }]()); !null || !nullable {
+			c.t.Errorf("%s must be one of a type and null, and the type in Go one that can be null", at)
+			return
+		}
+		s = either[0].(map[string]any)
 	}
 	if types, ok := s["type"].([]any); ok { // Labels and specs may also be null.
 		s = maps.Clone(s)

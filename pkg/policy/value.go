@@ -13,10 +13,14 @@ import (
 // Value converts a Go value to a Rego value by the rules of encoding/json, without encoding
 // it: structs by their json tags, maps with string keys, slices, arrays, pointers, and the
 // types of decoded JSON. A nil map becomes {} and a nil slice [], so that every field is
-// present. Values of type ast.Value stay as they are.
+// present. Values of type ast.Value stay as they are. A value whose method Null returns true
+// becomes null.
 func Value(v any) ast.Value { return value(reflect.ValueOf(v)) }
 
-var astValue = reflect.TypeFor[ast.Value]()
+var (
+	astValue = reflect.TypeFor[ast.Value]()
+	nullable = reflect.TypeFor[interface{ Null() bool }]()
+)
 
 func value(v reflect.Value) ast.Value {
 	if !v.IsValid() {
@@ -24,6 +28,9 @@ func value(v reflect.Value) ast.Value {
 	}
 	if v.Type().Implements(astValue) && !(v.Kind() == reflect.Interface && v.IsNil()) {
 		return v.Interface().(ast.Value)
+	}
+	if v.Type().Implements(nullable) && v.Interface().(interface{ Null() bool }).Null() {
+		return ast.NullValue
 	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:

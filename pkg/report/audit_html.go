@@ -186,7 +186,7 @@ func calicoVersion(a *audit.Audit) string {
 	if a.Summary == nil || a.Summary.CalicoVersion == "" {
 		return "unknown Calico version"
 	}
-	return "Calico " + clean(a.Summary.CalicoVersion)
+	return "Calico " + clean(string(a.Summary.CalicoVersion))
 }
 
 // moment formats a time with the name of the month, which is unambiguous.

@@ -194,7 +194,7 @@ func timerCells(s *topology.Summary) *cells {
 			in := slices.DeleteFunc(slices.Clone(groups), func(g topology.TimerGroup) bool { return g.Scope != scope })
 			usual := usualSeconds(in, s.BGPPeers, byDefault)
 			if set.Set && scope == "nodes" {
-				usual = set.Seconds
+				usual = *set.Seconds
 			}
 			for _, g := range in {
 				row := cellRow{Odd: g.Seconds != usual}

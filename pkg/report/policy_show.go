@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,6 +42,11 @@ type parameter struct {
 	Range       string `json:"range,omitempty"`
 	Default     any    `json:"default,omitempty"`
 	Description string `json:"description"`
+	// Loosens says which change of the parameter loosens the policy, "" for a field of a
+	// parameter.
+	Loosens string `json:"loosens,omitempty"`
+
+	example any // the first of the schema's examples, nil if it has none
 }
 
 // describe returns the documentation of a policy.
@@ -50,6 +56,11 @@ func describe(d *policy.Definition) *description {
 		Severity: d.Severity, Judges: d.Judges, Actions: d.Actions, Schema: d.Parameters(), Related: d.Related, Source: d.Source, File: d.File, Parameters: []parameter{},
 	}
 	out.addParameters("", d.Parameters())
+	for i, p := range out.Parameters {
+		if !strings.ContainsAny(p.Name, ".[") {
+			out.Parameters[i].Loosens = cmp.Or(d.Loosens[p.Name], "unknown")
+		}
+	}
 	if out.Related == nil {
 		out.Related = []policy.Link{}
 	}
@@ -62,9 +73,13 @@ func (d *description) addParameters(prefix string, schema any) {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		p, _ := properties[name].(map[string]any)
 		text, _ := p["description"].(string)
-		d.Parameters = append(d.Parameters, parameter{
+		own := parameter{
 			Name: prefix + name, Type: typeOf(p), Range: rangeOf(p), Default: p["default"], Description: strings.Join(strings.Fields(text), " "),
-		})
+		}
+		if examples, _ := p["examples"].([]any); len(examples) > 0 {
+			own.example = examples[0]
+		}
+		d.Parameters = append(d.Parameters, own)
 		d.addParameters(prefix+name+".", p)
 		d.addParameters(prefix+name+"[].", p["items"])
 	}
@@ -105,6 +120,12 @@ func rangeOf(schema map[string]any) string {
 	return ""
 }
 
+// loosening describes the values of METADATA custom.loosens.
+var loosening = map[string]string{
+	"higher": "a higher value", "lower": "a lower value", "more": "more items", "fewer": "fewer items",
+	"true": "true", "false": "false", "unknown": "not known, any change can",
+}
+
 // actions joins validation actions.
 func actions(list []violation.Action) string {
 	var out []string
@@ -133,6 +154,9 @@ func writePolicyText(w io.Writer, of *policy.Definition) error {
 		fmt.Fprintf(&b, "  %s (%s%s%s)\n", p.Name, p.Type, bounds, p.defaultText(", default "))
 		for _, line := range text.Wrap(p.Description, width-6) {
 			fmt.Fprintf(&b, "      %s\n", line)
+		}
+		if words := loosening[p.Loosens]; words != "" {
+			fmt.Fprintf(&b, "      Loosens the policy: %s.\n", words)
 		}
 	}
 	if d.Message != "" {
@@ -194,14 +218,14 @@ func writePolicyMarkdown(w io.Writer, of *policy.Definition) error {
 	fmt.Fprintf(&b, "| severity | default action | judges |\n| --- | --- | --- |\n| %s | %s | %s |\n\n%s\n",
 		d.Severity, actions(d.Actions), d.judged(), d.Description)
 	if len(d.Parameters) > 0 {
-		b.WriteString("\n## Parameters\n\n| parameter | type | default | range | description |\n| --- | --- | --- | --- | --- |\n")
+		b.WriteString("\n## Parameters\n\n| parameter | type | default | range | loosens | description |\n| --- | --- | --- | --- | --- | --- |\n")
 	}
 	for _, p := range d.Parameters {
 		value := p.defaultText("")
 		if value != "" {
 			value = "`" + value + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", p.Name, cell(p.Type), cell(value), p.Range, cell(p.Description))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", p.Name, cell(p.Type), cell(value), p.Range, loosening[p.Loosens], cell(p.Description))
 	}
 	fmt.Fprintf(&b, "\n## Example\n\n```yaml\n%s```\n", d.example())
 	if d.Message != "" {
@@ -223,13 +247,18 @@ func writePolicyMarkdown(w io.Writer, of *policy.Definition) error {
 	return err
 }
 
-// example returns a BGPPolicy with the policy's defaults, each explained.
+// example returns a BGPPolicy with the policy's parameters, each explained. A parameter has the
+// first of the examples in its schema, or its default.
 func (d *description) example() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "apiVersion: policy.bgpguard.io/v1alpha1\nkind: BGPPolicy\nmetadata:\n  name: %s\nspec:\n  policy: %s\n", d.Name, d.Name)
 	first := true
 	for _, p := range d.Parameters {
-		if p.Default == nil || strings.ContainsAny(p.Name, ".[") {
+		value := p.Default
+		if p.example != nil {
+			value = p.example
+		}
+		if value == nil || strings.ContainsAny(p.Name, ".[") {
 			continue
 		}
 		if first {
@@ -239,7 +268,7 @@ func (d *description) example() string {
 		for _, line := range text.Wrap(p.Description, 94) {
 			fmt.Fprintf(&b, "    # %s\n", line)
 		}
-		text, err := yaml.Marshal(map[string]any{p.Name: p.Default})
+		text, err := yaml.Marshal(map[string]any{p.Name: value})
 		if err != nil { // It was read from YAML.
 			continue
 		}

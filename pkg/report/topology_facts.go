@@ -34,7 +34,7 @@ func facts(s *topology.Summary, hint string) []fact {
 			out = append(out, fact{"Route reflectors per node, " + f.String(), levels(r)})
 		}
 	}
-	version := s.CalicoVersion
+	version := string(s.CalicoVersion)
 	if version == "" {
 		version = "unknown; " + hint + "add the ClusterInformation"
 	}
@@ -64,7 +64,7 @@ func sessions(s *topology.Sessions) string {
 		parts = append(parts, Count(s.Broken, "broken half-session"))
 	}
 	if s.Most > 0 {
-		parts = append(parts, fmt.Sprintf("at most %s on one node (%s)", number(s.Most), clean(s.MostNode)))
+		parts = append(parts, fmt.Sprintf("at most %s on one node (%s)", number(s.Most), clean(string(s.MostNode))))
 	}
 	return strings.Join(parts, ", ")
 }

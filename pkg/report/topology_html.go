@@ -39,7 +39,7 @@ func writeTopologyHTML(w io.Writer, t *Topology) error {
 	if !t.Time.IsZero() {
 		subtitle = append(subtitle, moment(t.Time))
 	}
-	subtitle = append(subtitle, strings.TrimSpace("bgpguard "+clean(t.Version)), "Calico "+cmp.Or(clean(t.Summary.CalicoVersion), "of unknown version"))
+	subtitle = append(subtitle, strings.TrimSpace("bgpguard "+clean(t.Version)), "Calico "+cmp.Or(clean(string(t.Summary.CalicoVersion)), "of unknown version"))
 	if t.Origin != "" {
 		subtitle = append(subtitle, "state from "+clean(t.Origin))
 	}

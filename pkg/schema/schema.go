@@ -254,14 +254,12 @@ func (c *compiled) errors(ctx context.Context, object, old map[string]any) field
 	return append(errs, broken...)
 }
 
-// blocks reports whether an API server evaluates no CEL rule because of an error.
-func blocks(e *field.Error) bool {
-	switch e.Type {
-	case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
-		return true
-	}
-	return false
+// blocking are the types of errors after which an API server evaluates no CEL rule.
+var blocking = []field.ErrorType{
+	field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid,
 }
+
+func blocks(e *field.Error) bool { return slices.Contains(blocking, e.Type) }
 
 // Definition decodes a CustomResourceDefinition.
 func Definition(object map[string]any) (*apiextensionsv1.CustomResourceDefinition, error) {

@@ -177,8 +177,8 @@ func (k Kinds) minus(o Kinds) Kinds {
 	return Kinds{k.Mesh - o.Mesh, k.Reflector - o.Reflector, k.External - o.External}
 }
 
-// ofKind returns the number of sessions between nodes that mesh selects.
-func (k *Kinds) ofKind(mesh bool) *int {
+// between returns the number of sessions between nodes, of the mesh or of BGPPeers.
+func between(k *Kinds, mesh bool) *int {
 	if mesh {
 		return &k.Mesh
 	}
@@ -270,23 +270,23 @@ func (c *familyComparison) pair(m *meshComparison, a, b uint32) {
 		has, hasMesh = c.now.Peered(uint32(x.is), uint32(y.is))
 	}
 	if had {
-		*c.was.ofKind(hadMesh) += pairs
+		*between(&c.was, hadMesh) += pairs
 		c.had[a] += ofA
 		c.had[b] += ofB
 	}
 	if has {
-		*c.is.ofKind(hasMesh) += pairs
+		*between(&c.is, hasMesh) += pairs
 		c.has[a] += ofA
 		c.has[b] += ofB
 	}
 	if had && has {
-		*c.bothWas.ofKind(hadMesh) += pairs
-		*c.bothIs.ofKind(hasMesh) += pairs
+		*between(&c.bothWas, hadMesh) += pairs
+		*between(&c.bothIs, hasMesh) += pairs
 		reset = x.moved || y.moved || c.now.Resets(uint32(x.is), uint32(y.is), c.before.Network, uint32(x.was), uint32(y.was))
 		if reset {
-			*c.reset.ofKind(hasMesh) += pairs
+			*between(&c.reset, hasMesh) += pairs
 		} else {
-			*c.kept.ofKind(hasMesh) += pairs
+			*between(&c.kept, hasMesh) += pairs
 			c.stays[a] += ofA
 			c.stays[b] += ofB
 		}
@@ -355,28 +355,38 @@ func (m *meshComparison) visited(a, b uint32, peers int) {
 	m.seen[a][m.of[b]] += peers
 }
 
+// left returns the nodes of a kind with which pair has not compared a node of cell i.
+func (m *meshComparison) left(i, kind int) int {
+	n := m.sizes[kind]
+	if m.seen[i] != nil {
+		n -= m.seen[i][kind]
+	}
+	if kind == m.of[i] {
+		n-- // the node itself
+	}
+	return n
+}
+
+// established reports whether mesh sessions come up between nodes of two kinds; -1 is none.
+func (n *network) established(a, b int) bool {
+	return a >= 0 && b >= 0 && n.Rules.MeshReason(a, b) == ""
+}
+
 // count compares the sessions that pair has not visited.
 func (m *meshComparison) count(c *familyComparison) {
 	var was, is, both, reset int // each session is counted at both ends
-	established := func(n *network, a, b int) bool { return a >= 0 && b >= 0 && n.Rules.MeshReason(a, b) == "" }
 	for i := range c.cells {
 		if m.of[i] < 0 {
 			continue
 		}
 		own := &m.kinds[m.of[i]]
 		for k := range m.kinds {
-			peers := m.sizes[k]
-			if m.seen[i] != nil {
-				peers -= m.seen[i][k]
-			}
-			if k == m.of[i] {
-				peers-- // itself
-			}
+			peers := m.left(i, k)
 			if peers == 0 {
 				continue
 			}
 			other := &m.kinds[k]
-			had, has := established(c.before, own.was, other.was), established(c.now, own.is, other.is)
+			had, has := c.before.established(own.was, other.was), c.now.established(own.is, other.is)
 			resets := had && has && (own.changed || other.changed)
 			total := peers * c.cells[i].nodes
 			if had {

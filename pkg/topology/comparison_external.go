@@ -57,7 +57,7 @@ func (c *familyComparison) changesNodes() bool {
 
 // keepExternal counts the sessions with an external peer that does not change.
 func (c *familyComparison) keepExternal(o *sessions.ExternalPeer, zero bool) {
-	n := 0
+	var n int
 	if c.now.simple(o, zero) {
 		n = o.List.Len
 		o.List.AddTo(c.staysOutside)

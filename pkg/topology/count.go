@@ -65,7 +65,8 @@ const linksBetweenChecks = 256
 func (n *network) sumUp(t *tally, fields, conflicts map[string]bool) {
 	loads := t.loads.byCount(n)
 	t.Load, t.reflectorLoad = t.list(n, loads[0], false), t.list(n, loads[1], true)
-	t.Most, t.MostNode = n.most(t.Load, t.reflectorLoad)
+	most, node := n.most(t.Load, t.reflectorLoad)
+	t.Most, t.MostNode = most, Optional(node)
 	t.BrokenReasons = make(map[Reason]HalfGroup, len(t.broken))
 	for reason, m := range t.broken {
 		t.BrokenReasons[reason] = m.halfGroup(n, t.brokenMembers(n.Family, reason))

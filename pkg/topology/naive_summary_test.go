@@ -2,7 +2,9 @@ package topology
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -139,7 +141,7 @@ func (m *naive) totals(f calico.Family) string {
 			}
 		}
 		if mine > out.Most {
-			out.Most, out.MostNode = mine, n.Name
+			out.Most, out.MostNode = mine, Optional(n.Name)
 		}
 		for reason, peers := range m.refusals(n, f) {
 			if frozen[reason] == nil {
@@ -220,6 +222,47 @@ func selectorsOfPart(list []Selector) string {
 	text := ""
 	for _, s := range list {
 		text += fmt.Sprintf("%s %q parses %v matches %d; ", s.Field, s.Text, s.Error == "", s.Nodes)
+	}
+	return text
+}
+
+// peer is the parsed peer of a BGPPeer as text. It reads the address as Calico does, as text before
+// and after the last colon.
+func (m *naive) peer(p *calico.BGPPeer) string {
+	spec := p.Spec
+	host, _ := spec["peerIP"].(string)
+	if host == "" || spec["peerSelector"] != nil {
+		return peerOfPart(&BGPPeer{})
+	}
+	out := &BGPPeer{}
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		host = h
+		if n, err := strconv.Atoi(port); err == nil && n != 0 {
+			out.Port = &n
+		}
+	}
+	ip := net.ParseIP(host)
+	if ip == nil {
+		return peerOfPart(&BGPPeer{})
+	}
+	out.Address = new(ip.String())
+	if asn, ok := spec["asNumber"].(int64); ok && asn != 0 {
+		out.ASNumber = new(int(asn))
+	}
+	return peerOfPart(out)
+}
+
+func peerOfPart(b *BGPPeer) string {
+	text := "no address"
+	if b.Address != nil {
+		text = *b.Address
+	}
+	for _, n := range []*int{b.Port, b.ASNumber} {
+		if n == nil {
+			text += " unset"
+		} else {
+			text += fmt.Sprintf(" %d", *n)
+		}
 	}
 	return text
 }

@@ -25,7 +25,7 @@ const (
 // programming is which components program the routes of the IPPools without VXLAN.
 type programming struct {
 	// setting is the effective programClusterRoutes, "" if it is unknown.
-	setting ClusterRoutesSetting
+	setting struct{ Felix, BIRD string }
 	// ipip and noEncap are the components for each class. Pools is not set.
 	ipip, noEncap PoolClass
 	version       *version.Version // nil if it is unknown
@@ -109,9 +109,9 @@ func (p *programming) needsBGP(pool *calico.IPPool) bool {
 // clusterRoutes returns which components program the routes to pods on other nodes.
 func clusterRoutes(s *state.Snapshot, a *allocations) *ClusterRoutes {
 	p := newProgramming(s)
-	out := &ClusterRoutes{Setting: p.setting}
+	out := &ClusterRoutes{Setting: ClusterRoutesSetting{Optional(p.setting.Felix), Optional(p.setting.BIRD)}}
 	if p.version != nil {
-		out.Version = fmt.Sprintf("%d.%d", p.version.Major(), p.version.Minor())
+		out.Version = Optional(fmt.Sprintf("%d.%d", p.version.Major(), p.version.Minor()))
 	}
 	p.ipip.Pools, p.noEncap.Pools = []string{}, []string{}
 	for _, pool := range s.IPPools() {

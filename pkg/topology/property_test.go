@@ -178,6 +178,9 @@ func summaryDiffers(got *Summary, m *naive) string {
 		return fmt.Sprintf("not ready in the mesh: got %s, want %s", g, w)
 	}
 	for _, p := range m.state.BGPPeers() {
+		if g, w := peerOfPart(got.BGPPeers[p.Name]), m.peer(p); g != w {
+			return fmt.Sprintf("peer of %s: got %s, want %s", p.Name, g, w)
+		}
 		if g, w := selectorsOfPart(got.BGPPeers[p.Name].Selectors), m.selectors(p); g != w {
 			return fmt.Sprintf("selectors of %s: got %s, want %s", p.Name, g, w)
 		}

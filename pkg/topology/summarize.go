@@ -24,7 +24,7 @@ func (t *Topology) summarize(before *Topology) {
 	t.allocations = newAllocations(t.snapshot, before)
 	s := &Summary{PodAddresses: share(old.PodAddresses, t.allocations.summary)}
 	if v := sessions.CalicoVersion(t.snapshot); v != nil {
-		s.CalicoVersion = v.String()
+		s.CalicoVersion = Optional(v.String())
 	}
 	s.Nodes = share(old.Nodes, t.nodes())
 	s.Mesh = share(old.Mesh, t.mesh())
@@ -57,7 +57,7 @@ func (t *Topology) summarize(before *Topology) {
 			return &IPPool{object(&p.Metadata, nil), p.Family.String(), !unused && needs(p), has}
 		})
 		s.BGPConfigurations = parts(t.snapshot.BGPConfigurations(), old.BGPConfigurations, func(c *calico.BGPConfiguration) *BGPConfiguration {
-			return &BGPConfiguration{object(&c.Metadata, nil), c.NodeOf()}
+			return &BGPConfiguration{object(&c.Metadata, nil), Optional(c.NodeOf())}
 		})
 		peersSame = false
 	}
@@ -247,9 +247,21 @@ func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
 		Sessions:    sessions,
 		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.Selectors,
 	}
+	if p.PeerSelector == "" && p.PeerAddress.IsValid() {
+		b.Address = new(p.PeerAddress.String())
+		b.Port, b.ASNumber = setNumber(int(p.PeerPort)), setNumber(int(p.ASNumber))
+	}
 	b.LocalNodes = int(r.Local.IntersectionCardinality(t.index.Speakers))
 	b.RemoteNodes = int(r.Remote.IntersectionCardinality(t.index.Speakers))
 	return b
+}
+
+// setNumber returns a pointer to n, nil for 0, which means that a number is unset.
+func setNumber(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }
 
 // reflectorsIn counts the route reflectors that the other nodes have sessions to in

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // Summary is the part of a state that policies read. Its JSON form is input.state.
@@ -9,7 +10,7 @@ import (
 // Summaries share equal parts by pointer, so callers must not change them.
 type Summary struct {
 	// CalicoVersion is "MAJOR.MINOR.PATCH", or "" if it is unknown.
-	CalicoVersion string `json:"calicoVersion"`
+	CalicoVersion Optional `json:"calicoVersion"`
 	// Nodes counts the nodes.
 	Nodes *Nodes `json:"nodes"`
 	// Mesh is the node-to-node mesh.
@@ -45,6 +46,9 @@ type Summary struct {
 	// Secrets names the Secrets in calico-node's namespace.
 	Secrets *Secrets `json:"secrets"`
 }
+
+// Optional is a text that may be unset: "", or null in JSON and in the input of policies.
+type Optional = sessions.Optional
 
 // PerFamily holds a T for each address family.
 type PerFamily[T any] struct {
@@ -96,9 +100,10 @@ type Sessions struct {
 	// External counts the half-sessions to external peers and to pods.
 	External int `json:"external"`
 	// Most is the highest number of half-sessions on one node, without those that
-	// cannot come up. MostNode is the first node, by name, with this number.
-	Most     int    `json:"most"`
-	MostNode string `json:"mostNode"`
+	// cannot come up. MostNode is the first node, by name, with this number, "" if no node
+	// has one.
+	Most     int      `json:"most"`
+	MostNode Optional `json:"mostNode"`
 	// Load counts the nodes that are not route reflectors by their number of
 	// half-sessions, counted as in Most, highest first.
 	Load []Load `json:"load"`
@@ -350,7 +355,7 @@ type ClusterRoutes struct {
 	Setting ClusterRoutesSetting `json:"setting"`
 	// Version is Calico's "MAJOR.MINOR", which decides the defaults, or "" if it is
 	// unknown. The defaults are then those before v3.33.
-	Version string `json:"version"`
+	Version Optional `json:"version"`
 }
 
 // PoolClass is the IPPools of one encapsulation.
@@ -364,8 +369,8 @@ type PoolClass struct {
 // ClusterRoutesSetting is programClusterRoutes of the FelixConfiguration and the
 // BGPConfiguration "default", or "" if it is unset and the version is unknown.
 type ClusterRoutesSetting struct {
-	Felix string `json:"felix"`
-	BIRD  string `json:"bird"`
+	Felix Optional `json:"felix"`
+	BIRD  Optional `json:"bird"`
 }
 
 // Timers groups sessions by their timers.
@@ -379,10 +384,10 @@ type Timers struct {
 	MeshRestartTime OptionalSeconds `json:"nodeMeshMaxRestartTime"`
 }
 
-// OptionalSeconds is a duration that may be unset. Seconds is 0 if it is unset.
+// OptionalSeconds is a duration that may be unset. Seconds is nil if it is unset.
 type OptionalSeconds struct {
 	Set     bool `json:"set"`
-	Seconds int  `json:"seconds"`
+	Seconds *int `json:"seconds"`
 }
 
 // TimerGroup is the sessions with the same value of one timer, and the objects that
@@ -427,6 +432,12 @@ type BGPPeer struct {
 	// Scope is "nodes" if the peers are nodes of the state, "workloads" if they are
 	// pods, and "external" otherwise.
 	Scope string `json:"scope"`
+	// Address is the address in peerIP, in its canonical form and without the port, Port its
+	// port, and ASNumber the AS number of the peer. Each is nil if it is unset or invalid, or
+	// if Calico ignores it because peerSelector is set.
+	Address  *string `json:"address"`
+	Port     *int    `json:"port"`
+	ASNumber *int    `json:"asNumber"`
 	// LocalNodes and RemoteNodes count the nodes with a BGP address on each side.
 	LocalNodes  int `json:"localNodes"`
 	RemoteNodes int `json:"remoteNodes"`
@@ -443,7 +454,7 @@ type BGPPeer struct {
 type BGPConfiguration struct {
 	Object
 	// Node is the node to which it applies, or "" for "default".
-	Node string `json:"node"`
+	Node Optional `json:"node"`
 }
 
 // IPPool is an IPPool.

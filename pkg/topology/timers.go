@@ -39,7 +39,7 @@ func (t *Topology) timers(mesh bool, old *Timers) *Timers {
 	var meshRestart *time.Duration
 	if c != nil && c.NodeMeshMaxRestartTime != nil {
 		meshRestart = c.NodeMeshMaxRestartTime
-		out.MeshRestartTime = OptionalSeconds{true, sessions.Seconds(*meshRestart)}
+		out.MeshRestartTime = OptionalSeconds{true, new(sessions.Seconds(*meshRestart))}
 	}
 	if mesh {
 		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: t.tallies[0].byMesh + t.tallies[1].byMesh}

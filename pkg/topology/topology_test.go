@@ -117,7 +117,7 @@ func TestTimers(t *testing.T) {
 	)
 	got := compute(t, state.New(objects...), nil).Summary().Timers
 	want := &Timers{
-		MeshRestartTime: OptionalSeconds{true, 150},
+		MeshRestartTime: OptionalSeconds{true, new(150)},
 		RestartTime: []TimerGroup{
 			{120, "external", 0, []TimerObject{{"BGPPeer", "b", false, 0}}},
 			{90, "nodes", 3, []TimerObject{{"BGPPeer", "a", true, 3}}},

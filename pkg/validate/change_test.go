@@ -134,7 +134,7 @@ func TestEvaluateSkipsPoliciesThatJudgeChanges(t *testing.T) {
 }
 
 func TestAPolicyCanReadAllNodes(t *testing.T) {
-	e := NewEngine(own(t, "state", messageOf(`[n | some n in data.state.nodes; n.routeReflectorClusterID != ""]`), ""))
+	e := NewEngine(own(t, "state", messageOf(`[n | some n in data.state.nodes; n.routeReflectorClusterID != null]`), ""))
 	s := state.New(nodes(t, 3, 0)...)
 	if j := e.Evaluate(t.Context(), s); len(j.Violations()) != 1 || j.Violations()[0].Message != "[]" || len(j.Failures()) > 0 {
 		t.Errorf("before: %v, %v", j.Violations(), j.Failures())
@@ -203,7 +203,7 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 	if found, err := try("state", messageOf("input.state.nodes.total")); err != nil || len(found) != 1 || found[0].Message != "3" {
 		t.Errorf("found %v, %v", found, err)
 	}
-	if _, err := try("state", `violation contains {"id": "x", "size": 1, "msg": "m"} if to_number(input.state.calicoVersion) > 0`); err == nil {
+	if _, err := try("state", `violation contains {"id": "x", "size": 1, "msg": "m"} if to_number(input.state.mesh.source) > 0`); err == nil {
 		t.Error("a policy that fails gives no error")
 	}
 	if found, err := try("change", messageOf("input.change")); len(found) > 0 || err != nil {

@@ -9,16 +9,17 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
 // nodeData is a node in data.state.nodes.
 type nodeData struct {
 	Name                    string            `json:"name"`
 	Labels                  map[string]string `json:"labels"`
-	IPv4Address             string            `json:"ipv4Address"`
-	IPv6Address             string            `json:"ipv6Address"`
+	IPv4Address             topology.Optional `json:"ipv4Address"`
+	IPv6Address             topology.Optional `json:"ipv6Address"`
 	ASNumber                *int              `json:"asNumber"`
-	RouteReflectorClusterID string            `json:"routeReflectorClusterID"`
+	RouteReflectorClusterID topology.Optional `json:"routeReflectorClusterID"`
 	NotReady                bool              `json:"notReady"`
 }
 
@@ -29,7 +30,7 @@ func newStateData(s *state.Snapshot) func() ast.Value {
 		nodes := ast.NewObject()
 		for _, n := range s.Nodes() {
 			d := nodeData{
-				Name: n.Name, Labels: n.Labels, RouteReflectorClusterID: n.ClusterID, NotReady: n.NotReady,
+				Name: n.Name, Labels: n.Labels, RouteReflectorClusterID: topology.Optional(n.ClusterID), NotReady: n.NotReady,
 				IPv4Address: prefixText(n.Address[calico.IPv4]), IPv6Address: prefixText(n.Address[calico.IPv6]),
 			}
 			if n.ASNumber != nil {
@@ -43,9 +44,9 @@ func newStateData(s *state.Snapshot) func() ast.Value {
 }
 
 // prefixText returns an address with its prefix length, "" if there is none.
-func prefixText(p netip.Prefix) string {
+func prefixText(p netip.Prefix) topology.Optional {
 	if !p.IsValid() {
 		return ""
 	}
-	return p.String()
+	return topology.Optional(p.String())
 }

@@ -69,6 +69,10 @@
 #         type: array
 #         description: Windows in which the changes can be made.
 #         default: []
+#         examples:
+#           - - schedule: 0 22 * * fri
+#               duration: 6h
+#               timeZone: Europe/Berlin
 #         items:
 #           type: object
 #           additionalProperties: false

@@ -49,7 +49,7 @@ violation contains {
 	"objects": [{"kind": "BGPConfiguration", "name": configuration.name}],
 } if {
 	some configuration in input.state.bgpConfigurations
-	configuration.node != ""
+	configuration.node != null
 	fields := sort([field |
 		some field in _default_only
 		value := object.get(configuration.spec, field, null)

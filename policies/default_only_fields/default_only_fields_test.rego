@@ -5,7 +5,7 @@ import data.policies.testing_test as testing
 
 test_success_fields_in_their_place if {
 	_violations({
-		"default": {"name": "default", "node": "", "spec": {"asNumber": 64600, "nodeToNodeMeshEnabled": false}},
+		"default": {"name": "default", "node": null, "spec": {"asNumber": 64600, "nodeToNodeMeshEnabled": false}},
 		"node.node-1": {
 			"name": "node.node-1",
 			"node": "node-1",
@@ -26,7 +26,7 @@ test_success_nothing_is_set if {
 }
 
 test_success_an_object_that_is_ignored_as_a_whole if {
-	_violations({"backup": {"name": "backup", "node": "", "spec": {"asNumber": 64600}}}) == set()
+	_violations({"backup": {"name": "backup", "node": null, "spec": {"asNumber": 64600}}}) == set()
 }
 
 test_fail_a_field_that_is_ignored if {

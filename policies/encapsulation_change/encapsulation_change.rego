@@ -170,8 +170,8 @@ _nobody(routes) := {class: pools |
 		some name in routes[class].pools
 		not routes[class].felix
 		not routes[class].bird
-		routes.setting.felix != ""
-		routes.setting.bird != ""
+		routes.setting.felix != null
+		routes.setting.bird != null
 	]
 }
 

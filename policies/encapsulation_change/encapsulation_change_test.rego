@@ -187,7 +187,7 @@ test_success_routes_are_handed_over_by_way_of_both if {
 }
 
 test_success_who_programs_them_is_not_known if {
-	_violations(_programs(false, true, "Disabled"), _programs(false, false, "")) == set()
+	_violations(_programs(false, true, "Disabled"), _programs(false, false, null)) == set()
 }
 
 test_success_nobody_did_before if {

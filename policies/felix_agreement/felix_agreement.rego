@@ -140,8 +140,8 @@ _classes contains object.union(routes, {
 		text.list(routes.pools, count(routes.pools)),
 	]),
 }) if {
-	input.state.clusterRoutes.setting.felix != ""
-	input.state.clusterRoutes.setting.bird != ""
+	input.state.clusterRoutes.setting.felix != null
+	input.state.clusterRoutes.setting.bird != null
 	some class, words in {"ipip": "with IP-in-IP", "noEncap": "without encapsulation"}
 	routes := input.state.clusterRoutes[class]
 	count(routes.pools) > 0

@@ -23,7 +23,7 @@ test_success_classes_without_pools if {
 }
 
 test_success_an_unknown_setting if {
-	every setting in [{"felix": "", "bird": "Enabled"}, {"felix": "Enabled", "bird": ""}] {
+	every setting in [{"felix": null, "bird": "Enabled"}, {"felix": "Enabled", "bird": null}] {
 		_violations({"clusterRoutes": {
 			"ipip": {"felix": false, "bird": false, "pools": ["pool-a"]},
 			"noEncap": {"felix": true, "bird": true, "pools": ["pool-b"]},

@@ -73,7 +73,7 @@ violation contains {
 } if {
 	some peer in input.state.bgpPeers
 	some selector in peer.selectors
-	selector.error != ""
+	selector.error != null
 }
 
 # METADATA
@@ -96,7 +96,7 @@ violation contains {
 	nodes > 0
 	some peer in input.state.bgpPeers
 	some selector in peer.selectors
-	selector.error == ""
+	selector.error == null
 	selector.nodes == 0
 }
 

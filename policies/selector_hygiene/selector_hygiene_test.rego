@@ -131,7 +131,7 @@ _peer(selectors) := {"name": "racks", "selectors": selectors}
 _selector(field, text, labels, nodes) := {
 	"field": field,
 	"text": text,
-	"error": "",
+	"error": null,
 	"labels": labels,
 	"nodes": nodes,
 }

@@ -49,7 +49,7 @@ _good := {
 	"timers": {
 		"restartTime": [{"seconds": 120, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
 		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
-		"nodeMeshMaxRestartTime": {"set": false, "seconds": 0},
+		"nodeMeshMaxRestartTime": {"set": false, "seconds": null},
 	},
 	"bgpPeers": {},
 	"bgpConfigurations": {},
@@ -101,7 +101,7 @@ _no_sessions := {
 	"total": 0,
 	"external": 0,
 	"most": 0,
-	"mostNode": "",
+	"mostNode": null,
 	"load": [],
 	"broken": 0,
 	"brokenReasons": {},

@@ -1,6 +1,13 @@
 // Package judgement tests which changes bgpguard allows: each scenario of this directory is a
 // sequence of changes with the expected answers. This file runs them without a cluster, and
 // live_test.go against a real API server.
+//
+// Some answers depend on more than a state and a change, so other tests have them: objects that
+// do not decode (the CRDs reject almost all of them, and a scenario consists of objects that
+// decode) in pkg/validate/unread_test.go; the age of the data in pkg/cluster/stale_test.go;
+// panics in pkg/admission/panic_test.go; BGPPolicies that are weakened (steps change only objects
+// that decide BGP) in pkg/admission/bgppolicy_test.go and test/e2e/policies_test.go; changes that
+// race in pkg/reserve and test/races.
 package judgement
 
 import (

@@ -96,7 +96,7 @@ func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 		case text == "":
 		case s == nil:
 			_, err := calico.ParseSelector(text)
-			out = append(out, Selector{Field: field, Text: text, Error: err.Error(), Labels: []string{}})
+			out = append(out, Selector{Field: field, Text: text, Error: Optional(err.Error()), Labels: []string{}})
 		default:
 			out = append(out, Selector{Field: field, Text: text, Labels: s.Labels(), Nodes: int(ix.Select(text, s).Count())})
 		}

@@ -1,5 +1,10 @@
 package sessions
 
+import (
+	"bytes"
+	"encoding/json"
+)
+
 // HalfSession is one side of a BGP session as Calico configures it: one
 // "protocol bgp" block in a node's bird.cfg (IPv4) or bird6.cfg (IPv6).
 type HalfSession struct {
@@ -135,9 +140,28 @@ type Selector struct {
 	Field string `json:"field"` // "spec.nodeSelector" or "spec.peerSelector"
 	Text  string `json:"text"`
 	// Error is why the selector does not parse, "" if it parses.
-	Error string `json:"error"`
+	Error Optional `json:"error"`
 	// Labels names the labels that it reads, sorted.
 	Labels []string `json:"labels"`
 	// Nodes counts the nodes that it matches, including those without BGP.
 	Nodes int `json:"nodes"`
+}
+
+// Optional is a text that may be unset. An unset text is "" in Go, and null in JSON and in the input
+// of policies.
+type Optional string
+
+// Null reports whether the text is null in the input of policies.
+func (o Optional) Null() bool { return o == "" }
+
+// MarshalJSON returns null for "".
+func (o Optional) MarshalJSON() ([]byte, error) {
+	if o == "" {
+		return []byte("null"), nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // The encoder of the whole document decides.
+	err := e.Encode(string(o))
+	return bytes.TrimSpace(b.Bytes()), err
 }
