@@ -24,7 +24,6 @@ import (
 type auditOptions struct {
 	changeOptions
 	libraryOptions
-	clusterOptions
 
 	contexts, history        []string
 	baseline, failOn, output string
@@ -70,7 +69,7 @@ evaluated, or no policy evaluates states.`,
 		},
 	}
 	f := cmd.Flags()
-	o.addState(f)
+	o.addState(cmd)
 	o.clusterOptions.add(f)
 	f.StringArrayVar(&o.contexts, "context", nil, "`name` of a kubeconfig context; repeatable (default: the current context)")
 	o.libraryOptions.add(f, "the cluster's BGPPolicies, else every policy of the library, with its defaults")
@@ -91,7 +90,7 @@ func (o *auditOptions) validate() error {
 		return errors.New("flags -f and --context are mutually exclusive: an audit reads either files or clusters")
 	case len(o.states) > 0 && o.kubeconfig != "":
 		return errors.New("flags -f and --kubeconfig are mutually exclusive: an audit reads either files or clusters")
-	case len(o.files) > 0 && o.baseline != "":
+	case o.changes() && o.baseline != "":
 		return errors.New("flags --change and --baseline are mutually exclusive: an audit compares with one earlier state")
 	}
 	if err := report.AuditFormats.Validate(o.output); err != nil {
@@ -122,7 +121,7 @@ func (o *auditOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if err != nil {
 		return err
 	}
-	changed, err := o.readChanges(stdin)
+	changed, err := o.readEdits(stdin, stderr)
 	if err != nil {
 		return err
 	}
@@ -203,16 +202,23 @@ func (s *auditedState) dateStatuses(now time.Time) {
 // the report lists those that cannot be read.
 func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin io.Reader, stderr io.Writer, out *report.Audit) ([]auditedState, error) {
 	if len(o.states) > 0 {
-		snapshot, read, err := o.readStateWithNodes(stdin)
+		snapshot, contents, err := state.ReadState(o.states, stdin)
+		if err == nil {
+			err = o.requireNodes(snapshot, nil)
+		}
+		if err == nil {
+			snapshot, err = o.withVersion(snapshot)
+		}
 		if err != nil {
 			return nil, err
 		}
+		read := contents.Objects
 		policies, err := o.compile(library)
 		if err != nil {
 			return nil, err
 		}
 		out.Sources = sourcesOf(read)
-		s := auditedState{snapshot: snapshot, read: read, policies: policies}
+		s := auditedState{snapshot: snapshot, read: read, policies: policies, notes: contents.Notes}
 		s.dateStatuses(time.Now())
 		return []auditedState{s}, nil
 	}
@@ -248,50 +254,49 @@ func (o *auditOptions) readCluster(ctx context.Context, live *liveCluster, libra
 	for _, u := range reading.Unread {
 		out.notes = append(out.notes, u.String())
 	}
-	if err := o.policiesOf(ctx, live, library, &out); err != nil {
+	if out.snapshot, err = o.withVersion(out.snapshot); err != nil {
 		return auditedState{}, err
 	}
-	return out, nil
+	var notes []string
+	out.policies, out.unusable, notes, err = o.ofCluster(ctx, live, library)
+	out.notes = append(out.notes, notes...)
+	return out, err
 }
 
-// policiesOf sets the policies to evaluate on the state of a cluster: those of --policies,
+// ofCluster returns the policies to evaluate on the state of a cluster: those of --policies,
 // else the BGPPolicies of the cluster, else every policy of the library with its defaults,
 // with a note. BGPPolicies that cannot be evaluated here become failures, for example one
 // whose policy is neither built in nor in --policy-dir.
-func (o *auditOptions) policiesOf(ctx context.Context, live *liveCluster, library *policy.Library, out *auditedState) error {
-	useDefaults := func(why string) error {
-		out.notes = append(out.notes, why+": every policy of the library was evaluated with its defaults; select others with --policies")
-		var err error
-		out.policies, err = o.compile(library)
-		return err
-	}
+func (o *libraryOptions) ofCluster(ctx context.Context, live *liveCluster, library *policy.Library) (set *policy.Set, unusable []audit.Failure, notes []string, err error) {
 	if len(o.policies) > 0 {
-		var err error
-		out.policies, err = o.compile(library)
-		return err
+		set, err = o.compile(library)
+		return set, nil, nil, err
 	}
 	objects, err := cluster.ReadPolicies(ctx, live.config)
+	why := "the cluster has no BGPPolicies"
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return err
+		return nil, nil, nil, err
 	case err != nil:
-		return useDefaults("the cluster's BGPPolicies could not be read (" + err.Error() + ")")
-	case len(objects) == 0:
-		return useDefaults("the cluster has no BGPPolicies")
+		why = "the cluster's BGPPolicies could not be read (" + err.Error() + ")"
+		objects = nil
+	}
+	if len(objects) == 0 {
+		set, err = o.compile(library)
+		return set, nil, []string{why + ": every policy of the library was evaluated with its defaults; select others with --policies"}, err
 	}
 	var prepared []*policy.Policy
 	for _, object := range objects {
 		p, name, err := prepare(library, object)
 		if err != nil {
-			out.unusable = append(out.unusable, audit.Failure{
+			unusable = append(unusable, audit.Failure{
 				Policy: name, Message: fmt.Sprintf("BGPPolicy could not be loaded: %s; add policies that are not built in with --policy-dir", text.Clean(err.Error())),
 			})
 			continue
 		}
 		prepared = append(prepared, p)
 	}
-	out.policies = policy.NewSet(prepared)
-	return nil
+	return policy.NewSet(prepared), unusable, nil, nil
 }
 
 // prepare compiles a BGPPolicy object. It returns the name even if it returns an error.
@@ -307,7 +312,7 @@ func prepare(library *policy.Library, object map[string]any) (*policy.Policy, st
 }
 
 // audit audits one state, or the state after the change if there is one.
-func (o *auditOptions) audit(ctx context.Context, s auditedState, changed []state.Read, out *report.Audit) (*audit.Audit, error) {
+func (o *auditOptions) audit(ctx context.Context, s auditedState, changed []edit, out *report.Audit) (*audit.Audit, error) {
 	engine := validate.NewEngine(s.policies)
 	options := audit.Options{Cluster: s.cluster, Time: time.Now(), Read: s.readAt, Notes: s.notes}
 	a, err := audit.Run(ctx, engine, s.snapshot, options)
@@ -324,7 +329,7 @@ func (o *auditOptions) audit(ctx context.Context, s auditedState, changed []stat
 		if err != nil {
 			return nil, err
 		}
-		out.Sources = sourcesOf(slices.Concat(s.read, changed))
+		out.Sources = sourcesOf(slices.Concat(s.read, readsOf(changed)))
 		before := a
 		if a, err = audit.Run(ctx, engine, after, options); err != nil {
 			return nil, err

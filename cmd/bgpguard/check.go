@@ -7,9 +7,12 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/plan"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/schema"
@@ -20,28 +23,44 @@ import (
 type checkOptions struct {
 	changeOptions
 	libraryOptions
+	clockOptions
 	schemaOptions
 
-	explain bool
-	quiet   bool
-	all     bool
-	output  string
+	asSet, explain, quiet, all bool
+	failOn, output             string
 }
 
+// The values of --fail-on.
+const (
+	failOnDeny = "deny"
+	failOnWarn = "warn"
+)
+
 func newCheck() *cobra.Command {
-	var o checkOptions
+	o := checkOptions{failOn: failOnDeny}
 	cmd := &cobra.Command{
-		Use:   "check -f CHANGE [--state STATE]",
-		Short: "Check changes in files as the webhook would",
-		Long: `Check changes in files as the webhook would: with the same policies and the same
-code, but without a cluster.
+		Use:   "check -f CHANGE (--state STATE | --context CONTEXT)",
+		Short: "Check changes before they are applied, as the webhook would",
+		Long: `Check changes before they are applied, with the policies and the code of the webhook.
+The state before the change is that of the files of --state or of the cluster of
+--context, whose BGPPolicies are then evaluated. The command changes nothing.
 
 Files contain Nodes of v1 or projectcalico.org/v3 and Calico's objects of
 crd.projectcalico.org/v1 or projectcalico.org/v3, in YAML or JSON: exports of
 calicoctl, lists of "kubectl get -o yaml", several documents in a file, directories.
+Objects of other kinds are skipped, and so are files without objects in directories,
+with a note. Charts and templates must be rendered first.
 
-Several changed objects are checked in order, as kubectl sends them. An allowed
-change is applied to the state before the next one is checked; a denied change is not.
+Objects are merged as "kubectl apply" does: fields that a file does not have keep their
+value, except those that the last "kubectl apply" had. A Node needs only the labels
+that change. --replace replaces them as "kubectl replace" and "calicoctl apply" do.
+Nodes of projectcalico.org/v3 follow the rules of calicoctl.
+
+Several changed objects are checked in order, as kubectl sends them: first files, those
+of a directory sorted by name, then --label, --annotate, --patch and --delete. An
+allowed change is applied to the state before the next one is checked; a denied change
+is not. With --as-set, the state after all changes is checked, and if it is allowed, an
+order in which each change is allowed.
 
 For each change, one line says what it does, also if it is allowed: the sessions that it
 adds, removes and resets, and the routes that nodes lose and gain.
@@ -49,22 +68,28 @@ adds, removes and resets, and the routes that nodes lose and gain.
 The formats of -o:
 ` + report.CheckFormats.Help() + `
 
-Exit code: 0 all changes are allowed, with or without warnings; 1 a change is denied
-or could not be evaluated; 2 invalid input or flags.`,
+Exit code: 0 all changes are allowed, with or without warnings; 1 a change is denied;
+2 invalid input or flags; 3 a change could not be evaluated; 4 a change has warnings,
+with --fail-on warn; 130 interrupted.`,
 		Example: `  bgpguard check -f change.yaml --state cluster.yaml
   kubectl get ` + resourcesOfAState() + ` -o yaml | bgpguard check -f change.yaml --state -
-  bgpguard check --delete -f peer.yaml --state cluster/ -o json
+  bgpguard check -f change.yaml --context prod
+  bgpguard check --delete bgppeer/rack-1 --state cluster/ -o json
+  bgpguard check --label node/worker-1 route-reflector=true --state cluster/
+  bgpguard check -f migration/ --as-set --state cluster/
   bgpguard check -f change.yaml --state cluster/ --explain --as jane --as-group network`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
-	o.addChange(f)
-	o.libraryOptions.add(f, allPolicies)
+	o.addChange(cmd)
+	o.libraryOptions.add(f, clusterPolicies)
+	o.clockOptions.add(f)
 	o.schemaOptions.add(f)
+	f.BoolVar(&o.asSet, "as-set", false, "check the state after all changes, and find an order in which each of them is allowed; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	f.BoolVar(&o.explain, "explain", false, "show the cause of each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
+	addChoice(cmd, &o.failOn, "fail-on", []string{failOnDeny, failOnWarn}, "least `result` that does not make the exit code 0")
 	f.BoolVar(&o.all, "all", false, "in text, name all nodes of a violation")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "in text, skip changes that are allowed without a warning")
 	addOutput(cmd, &o.output, report.CheckFormats)
@@ -72,14 +97,22 @@ or could not be evaluated; 2 invalid input or flags.`,
 }
 
 func (o *checkOptions) validate() error {
-	if err := o.requireFiles(); err != nil {
+	if err := o.requireChange(); err != nil {
+		return err
+	}
+	if err := o.requireState(); err != nil {
 		return err
 	}
 	if err := report.CheckFormats.Validate(o.output); err != nil {
 		return err
 	}
-	if formats := report.ExplainFormats.Names(); o.explain && !slices.Contains(formats, o.output) {
-		return fmt.Errorf("flag --explain: -o must be one of %s, is %q", strings.Join(formats, ", "), o.output)
+	if err := checkChoice("fail-on", o.failOn, []string{failOnDeny, failOnWarn}); err != nil {
+		return err
+	}
+	for name, set := range map[string]bool{"explain": o.explain, "as-set": o.asSet} {
+		if formats := report.ExplainFormats.Names(); set && !slices.Contains(formats, o.output) {
+			return fmt.Errorf("flag --%s: -o must be one of %s, is %q", name, strings.Join(formats, ", "), o.output)
+		}
 	}
 	return o.changeOptions.validate()
 }
@@ -88,60 +121,189 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if err := o.validate(); err != nil {
 		return err
 	}
-	policies, err := o.set()
+	c := checker{changeOptions: &o.changeOptions}
+	var err error
+	if c.now, err = o.clock(); err != nil {
+		return err
+	}
+	library, err := o.library()
 	if err != nil {
 		return err
 	}
-	snapshot, read, err := o.readState(stdin)
+	w, err := o.readState(ctx, stdin, stderr)
 	if err != nil {
 		return err
 	}
-	for _, note := range tagNotes(read) {
-		fmt.Fprintln(stderr, "note:", note)
+	writeNotes(stderr, tagNotes(w.read))
+	if c.schemas, err = o.schemas(ctx, w.live, stderr); err != nil {
+		return err
 	}
-	schemas, err := o.schemas(ctx, nil, stderr)
+	if c.policies, err = o.policiesOf(ctx, library, w.live, stderr); err != nil {
+		return err
+	}
+	edits, err := o.readEdits(stdin, stderr)
 	if err != nil {
 		return err
 	}
-	changed, err := o.readChanges(stdin)
+	if err := o.requireNodes(w.Snapshot, edits); err != nil {
+		return err
+	}
+	out := &report.Check{Policies: c.policies.Policies(), Version: version, Explain: o.explain, All: o.all, Quiet: o.quiet, Color: colorful(stdout)}
+	if o.asSet {
+		err = c.decideSet(ctx, out, w.Snapshot, edits)
+	} else {
+		err = c.decide(ctx, out, w.Snapshot, edits)
+	}
 	if err != nil {
 		return err
 	}
-	checked, err := o.decide(ctx, policies, schemas, snapshot, changed)
-	if err != nil {
-		return err
-	}
-	out := &report.Check{Changes: checked, Policies: policies.Policies(), Version: version, Explain: o.explain, All: o.all, Quiet: o.quiet, Color: colorful(stdout)}
 	if err := writeFormat(stdout, report.CheckFormats, o.output, out); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(checked, func(c report.Checked) bool { return !c.Decision.Allowed }) {
+	return o.outcome(out)
+}
+
+// outcome returns the error that sets the exit code.
+func (o *checkOptions) outcome(c *report.Check) error {
+	decisions := c.Decisions()
+	has := func(is func(*validate.Decision) bool) bool { return slices.ContainsFunc(decisions, is) }
+	switch {
+	case has(func(d *validate.Decision) bool { return !d.Allowed && d.Evaluated() }), c.Set != nil && c.Set.Knot != nil && !c.Set.Knot.Incomplete:
 		return errDenied
+	case has(func(d *validate.Decision) bool { return !d.Allowed }), c.Set != nil && c.Set.Knot != nil:
+		return errNotEvaluated
+	case o.failOn == failOnWarn && (has(func(d *validate.Decision) bool { return len(d.Warnings()) > 0 }) || c.Set != nil && c.Set.First != nil):
+		return errWarned
+	default:
+		return nil
 	}
-	return nil
+}
+
+// checker decides on changes.
+type checker struct {
+	*changeOptions
+
+	policies *policy.Set
+	schemas  *schema.Set
+	now      func() time.Time
+}
+
+// problems returns warnings of the schemas about the object of a change, and the errors for
+// which an API server rejects it.
+func (c *checker) problems(ctx context.Context, change state.Change, e edit) ([]calico.Problem, error) {
+	if e.read == nil {
+		return validateChange(ctx, c.schemas, change, nil)
+	}
+	return validateChange(ctx, c.schemas, change, &e.read.Document)
+}
+
+func (c *checker) engine() *validate.Engine {
+	engine := validate.NewEngine(c.policies)
+	engine.SetClock(c.now)
+	return engine
 }
 
 // decide decides on the changes in order, each to the state after the allowed ones before it.
-func (o *checkOptions) decide(ctx context.Context, policies *policy.Set, schemas *schema.Set, snapshot *state.Snapshot, changed []state.Read) ([]report.Checked, error) {
-	engine := validate.NewEngine(policies)
-	var checked []report.Checked
+func (c *checker) decide(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
+	engine := c.engine()
 	var rejected []error
-	for i := range changed {
-		c, err := o.changeOf(snapshot, changed[i].Object)
+	for _, e := range edits {
+		change, err := c.changeOf(snapshot, e)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		warnings, err := validateChange(ctx, schemas, c, &changed[i].Document)
+		warnings, err := c.problems(ctx, change, e)
 		if err != nil {
 			rejected = append(rejected, err)
 			continue
 		}
-		d := engine.Decide(ctx, snapshot, o.request(c))
+		d := engine.Decide(ctx, snapshot, c.request(change))
 		d.Problems = append(d.Problems, warnings...)
-		checked = append(checked, report.Checked{Change: c, Decision: d, Source: sourceOf(&changed[i])})
+		out.Changes = append(out.Changes, report.Checked{Change: change, Decision: d, Source: e.source(), Notes: c.assumes(ctx, snapshot, change, d)})
 		if d.Allowed {
-			snapshot = snapshot.Apply(c.Informed())
+			snapshot = snapshot.Apply(change.Informed())
 		}
 	}
-	return checked, errors.Join(rejected...)
+	return errors.Join(rejected...)
+}
+
+// versions are versions of Calico with different rules, with the releases that they stand for;
+// see the package topology.
+var versions = []struct{ version, releases string }{
+	{"v3.30.0", "releases before v3.31"}, {"v3.31.0", "v3.31"}, {"v3.32.0", "v3.32"}, {"v3.33.0", "releases since v3.33"},
+}
+
+// assumes returns a note if the state does not have the version of Calico and a version with
+// other rules would allow the denied change.
+func (c *checker) assumes(ctx context.Context, s *state.Snapshot, change state.Change, d *validate.Decision) []string {
+	if info := s.ClusterInformation(); d.Allowed || !d.Evaluated() || info != nil && info.Version != nil {
+		return nil
+	}
+	var allowed []string
+	for _, v := range versions {
+		information, err := clusterInformation(v.version)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		if c.engine().Decide(ctx, s.Apply(state.Change{After: information}), c.request(change)).Allowed {
+			allowed = append(allowed, v.releases)
+		}
+	}
+	if len(allowed) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("The state does not contain the version of Calico, and %s would allow this change: set --calico-version", strings.Join(allowed, ", "))}
+}
+
+// decideSet decides on the state after all changes. If it is allowed, it searches for an order
+// in which each change is allowed.
+func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
+	engine, after := c.engine(), snapshot
+	changes := make([]validate.Request, len(edits))
+	warnings := make([][]calico.Problem, len(edits))
+	var rejected []error
+	for i, e := range edits {
+		change, err := c.changeOf(after, e)
+		if err != nil {
+			return err
+		}
+		if warnings[i], err = c.problems(ctx, change, e); err != nil {
+			rejected = append(rejected, err)
+		}
+		changes[i] = c.request(change)
+		after = after.Apply(change.Informed())
+	}
+	if err := errors.Join(rejected...); err != nil {
+		return err
+	}
+	together := validate.Between(engine.Evaluate(ctx, snapshot), engine.Evaluate(ctx, after))
+	out.Set = &report.Set{Together: together}
+	if err := ctx.Err(); err != nil || !together.Allowed {
+		return err
+	}
+	o, err := plan.Order(ctx, engine, snapshot, changes)
+	if err != nil {
+		return err
+	}
+	checked := func(i int, d *validate.Decision) report.Checked {
+		return report.Checked{Change: changes[i].Change, Decision: d, Source: edits[i].source()}
+	}
+	for n, i := range o.Order {
+		o.Decisions[n].Problems = append(o.Decisions[n].Problems, warnings[i]...)
+		out.Changes = append(out.Changes, checked(i, o.Decisions[n]))
+	}
+	if !o.Given && o.Denial != nil {
+		first := checked(o.First, o.Denial)
+		out.Set.First = &first
+	}
+	if k := o.Knot; k != nil {
+		out.Set.Knot = &report.Knot{Incomplete: k.Incomplete}
+		for _, i := range k.After {
+			out.Set.Knot.After = append(out.Set.Knot.After, checked(i, &validate.Decision{Allowed: true}))
+		}
+		for n, i := range k.Changes {
+			out.Set.Knot.Changes = append(out.Set.Knot.Changes, checked(i, k.Denials[n]))
+		}
+	}
+	return nil
 }

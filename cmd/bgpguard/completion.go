@@ -104,13 +104,13 @@ func idsOfFlags(cmd *cobra.Command) []calico.ID {
 		return nil
 	}
 	slices.Sort(paths) // cobra parses the flags twice.
-	_, read, err := state.ReadState(slices.Compact(paths), nil)
+	_, contents, err := state.ReadState(slices.Compact(paths), nil)
 	if err != nil {
 		return nil
 	}
 	var out []calico.ID
-	for i := range read {
-		out = append(out, read[i].ID())
+	for _, o := range contents.Objects {
+		out = append(out, o.ID())
 	}
 	return out
 }

@@ -49,7 +49,7 @@ differs; 2 invalid input or flags, or a policy could not be evaluated.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd.Context(), [2]string(args), cmd.InOrStdin(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), [2]string(args), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -59,7 +59,7 @@ differs; 2 invalid input or flags, or a policy could not be evaluated.`,
 	return cmd
 }
 
-func (o *diffOptions) run(ctx context.Context, names [2]string, stdin io.Reader, stdout io.Writer) error {
+func (o *diffOptions) run(ctx context.Context, names [2]string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := report.DiffFormats.Validate(o.output); err != nil {
 		return err
 	}
@@ -76,12 +76,15 @@ func (o *diffOptions) run(ctx context.Context, names [2]string, stdin io.Reader,
 		if err := files.validate(); err != nil {
 			return err
 		}
-		snapshot, read, err := files.readStateWithNodes(stdin)
+		w, err := files.readState(ctx, stdin, stderr)
 		if err != nil {
 			return err
 		}
-		objects[i] = read
-		if audits[i], err = audit.Run(ctx, engine, snapshot, audit.Options{Time: now}); err != nil {
+		if err := files.requireNodes(w.Snapshot, nil); err != nil {
+			return err
+		}
+		objects[i] = w.read
+		if audits[i], err = audit.Run(ctx, engine, w.Snapshot, audit.Options{Time: now}); err != nil {
 			return err
 		}
 	}

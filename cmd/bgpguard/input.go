@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/spf13/cobra"
@@ -18,11 +17,10 @@ type inputOptions struct {
 	oneChangeOptions
 
 	data bool
-	now  func() time.Time
 }
 
 func newInput() *cobra.Command {
-	o := inputOptions{now: time.Now}
+	var o inputOptions
 	cmd := &cobra.Command{
 		Use:   "input [-f CHANGE] --state STATE",
 		Short: "Print the document that a policy reads as input",
@@ -46,31 +44,26 @@ Exit code: 0 success, 2 invalid input or flags.`,
   bgpguard input --state cluster.yaml --data >data.json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
-	o.add(f, "`name` of the policy whose parameters to include")
+	o.add(cmd, "`name` of the policy whose parameters to include")
 	f.BoolVar(&o.data, "data", false, "print the document data.state instead")
 	return cmd
 }
 
-func (o *inputOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	if len(o.files) == 0 {
-		if err := o.requireState(); err != nil {
-			return err
-		}
-	}
-	r, err := o.read(stdin)
+func (o *inputOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	r, err := o.read(ctx, stdin, stderr)
 	if err != nil {
 		return err
 	}
 	p := r.policy
-	if p != nil && p.Definition.Judges == policy.JudgesChange && len(o.files) == 0 {
+	if p != nil && p.Definition.Judges == policy.JudgesChange && !o.changes() {
 		return fmt.Errorf("flag -f is required: policy %s evaluates changes", o.policy)
 	}
 	engine := validate.NewEngine(r.set)
-	engine.SetClock(o.now)
+	engine.SetClock(r.now)
 	input, data, err := engine.Input(ctx, r.snapshot, r.request)
 	if err != nil {
 		return err

@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -27,15 +27,15 @@ func TestExamplesOfTheInput(t *testing.T) {
 	for name, change := range map[string]changeOptions{
 		"create.json": {files: []string{"new-peer.yaml"}},
 		"update.json": {files: []string{"change.yaml"}},
-		"delete.json": {files: []string{"change.yaml"}, delete: true},
+		"delete.json": {files: []string{"change.yaml"}, delete: deletions{files: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			change.files[0] = filepath.Join(samples, change.files[0])
 			change.states = []string{filepath.Join(samples, "cluster.yaml")}
 			change.user, change.groups = "alice", []string{"network"}
-			o := inputOptions{oneChangeOptions: oneChangeOptions{changeOptions: change}, now: func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }}
+			o := inputOptions{oneChangeOptions: oneChangeOptions{changeOptions: change, clockOptions: clockOptions{now: "2026-01-01T00:00:00Z"}}}
 			var got bytes.Buffer
-			if err := o.run(t.Context(), strings.NewReader(""), &got); err != nil {
+			if err := o.run(t.Context(), strings.NewReader(""), &got, io.Discard); err != nil {
 				t.Fatal(err)
 			}
 			golden.Check(t, filepath.Join(examples, name), got.Bytes())

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -18,15 +19,32 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// Exit codes, with the meaning that they have for conftest.
+// Exit codes. The first three have the meaning that they have for conftest.
 const (
-	exitOK      = 0 // success: every change is allowed
-	exitDenied  = 1 // a change is denied or could not be evaluated; a test or an audit fails
-	exitInvalid = 2 // invalid input or flags
+	exitOK           = 0   // success: every change is allowed
+	exitDenied       = 1   // a change is denied; a test or an audit fails
+	exitInvalid      = 2   // invalid input or flags
+	exitNotEvaluated = 3   // no change is denied, and one could not be evaluated
+	exitWarned       = 4   // every change is allowed, one has warnings, and --fail-on is warn
+	exitSignal       = 128 // plus the number of the signal that ended the command: 130 after Ctrl-C
 )
 
-// errDenied makes the exit code exitDenied, without a message.
-var errDenied = errors.New("denied")
+// These errors set the exit code, without a message.
+var (
+	errDenied       = errors.New("denied")
+	errNotEvaluated = errors.New("not evaluated")
+	errWarned       = errors.New("warned")
+)
+
+// ownEnd is the annotation of commands that end by themselves after a signal, because they
+// must clean up. All others are ended at once, also while they read or compute.
+const ownEnd = "bgpguard/own-end"
+
+// endsItself marks a command that must clean up after a signal.
+func endsItself(cmd *cobra.Command) *cobra.Command {
+	cmd.Annotations = map[string]string{ownEnd: ""}
+	return cmd
+}
 
 func main() { os.Exit(start(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
@@ -38,9 +56,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // program.
 func start(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	path, args := invocation(argv)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // A second signal kills the process.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	root := newRoot()
 	rename(root, path)
 	root.SetArgs(args)
@@ -50,15 +70,48 @@ func start(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if width := terminalWidth(stdout); width > 0 {
 		root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
 	}
-	switch err := root.ExecuteContext(ctx); {
+	var cleansUp atomic.Bool
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		_, own := cmd.Annotations[ownEnd]
+		cleansUp.Store(own)
+	}
+	done := make(chan error, 1)
+	go func() { done <- root.ExecuteContext(ctx) }()
+	var received os.Signal
+	var err error
+	select {
+	case err = <-done:
+	case received = <-signals:
+		signal.Stop(signals) // A second signal kills the process.
+		cancel()
+		if !cleansUp.Load() {
+			fmt.Fprintln(stderr, "error: interrupted")
+			return exitCode(received)
+		}
+		err = <-done
+	}
+	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errDenied):
 		return exitDenied
+	case errors.Is(err, errNotEvaluated):
+		return exitNotEvaluated
+	case errors.Is(err, errWarned):
+		return exitWarned
 	default:
 		fmt.Fprintln(stderr, "error:", err)
+		if received != nil {
+			return exitCode(received)
+		}
 		return exitInvalid
 	}
+}
+
+// exitCode returns the exit code of a process that a signal ends.
+func exitCode(s os.Signal) int {
+	number, _ := s.(syscall.Signal)
+	return exitSignal + int(number)
 }
 
 // newRoot returns the command bgpguard with all its verbs.

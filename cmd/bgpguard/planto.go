@@ -200,10 +200,10 @@ func (o *planOptions) plan(ctx context.Context, s auditedState, stdin io.Reader)
 	if err != nil {
 		return nil, err
 	}
-	if len(read) == 0 {
+	if len(read.Objects) == 0 {
 		return nil, fmt.Errorf("flag --to: %s: contains no object that decides BGP", o.to)
 	}
-	return plan.ToDesired(ctx, in, state.Objects(read), o.prune)
+	return plan.ToDesired(ctx, in, state.Objects(read.Objects), o.prune)
 }
 
 // policyDocuments returns the BGPPolicies that evaluated the plan, none for the library's

@@ -34,22 +34,22 @@ Exit code: 0 success, whatever the decision; 2 invalid input or flags.`,
   bgpguard policy explain -f peer.yaml --delete --state cluster/ --policy-dir policies --policy my-policy`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	o.add(cmd.Flags(), "`name` of the policy to explain")
+	o.add(cmd, "`name` of the policy to explain")
 	return cmd
 }
 
-func (o *policyExplainOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	if err := o.requireFiles(); err != nil {
+func (o *policyExplainOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	if err := o.requireChange(); err != nil {
 		return err
 	}
-	r, err := o.read(stdin)
+	r, err := o.read(ctx, stdin, stderr)
 	if err != nil {
 		return err
 	}
-	e, err := author.Explain(ctx, r.set, o.policy, r.snapshot, r.request)
+	e, err := author.Explain(ctx, r.set, r.now, o.policy, r.snapshot, r.request)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ not compile, or there are no tests.`,
 	f.StringVar(&o.context, "context", "", "`name` of the kubeconfig context for --live")
 	o.add(f)
 	addOutput(cmd, &o.output, report.PolicyTestFormats)
-	return cmd
+	return endsItself(cmd)
 }
 
 // connect selects how scenarios run. --live requires --context, so that users do not run

@@ -34,8 +34,9 @@ By default the page is served on a loopback address over HTTP, without authentic
 with the permissions of your kubeconfig: list and watch Nodes, Calico's objects and
 BGPPolicies. --secure serves it over HTTPS to users who may "get" the URL /report; any
 other address requires it. Programs send a token as "Authorization: Bearer TOKEN";
-browsers get a form at /login that takes a token. The authentication needs the permission to create
-TokenReviews and SubjectAccessReviews. config/components/serve runs it in a cluster.
+browsers get a form at /login that takes a token. The authentication needs the
+permission to create TokenReviews and SubjectAccessReviews. config/components/serve
+runs it in a cluster.
 
 The command only reads from the cluster. It runs until it is interrupted.
 
@@ -62,7 +63,7 @@ Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
 	f.BoolVar(&s.IPAMBlocks, "ipam-blocks", false, "read IPAMBlocks, so that policies see which IPPools hold addresses of pods")
 	addChoice(cmd, &s.LogFormat, "log-format", process.LogFormats, "log `format`")
 	addChoice(cmd, &s.LogLevel, "log-level", process.LogLevels, "minimum log `level`")
-	return cmd
+	return endsItself(cmd)
 }
 
 func (o *serveOptions) run(ctx context.Context, stderr io.Writer) error {

@@ -62,7 +62,7 @@ Exit code: 0 success, 2 no file was written.`,
 	o.add(f)
 	f.StringVar(&o.context, "context", "", "`name` of the kubeconfig context (default: the current context)")
 	f.StringVarP(&o.output, "output", "o", "", "`file` to write, with the extension .yaml or .yml, or - (stdout)")
-	return cmd
+	return endsItself(cmd)
 }
 
 func (o *snapshotOptions) validate() error {

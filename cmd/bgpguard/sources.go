@@ -14,6 +14,7 @@ var calicoctlFields = map[string]string{
 	"metadata.annotations[" + calico.AnnotationIPv6Address + "]": "spec.bgp.ipv6Address",
 	"metadata.annotations[" + calico.AnnotationASNumber + "]":    "spec.bgp.asNumber",
 	"metadata.annotations[" + calico.AnnotationClusterID + "]":   "spec.bgp.routeReflectorClusterID",
+	"metadata.annotations[" + calico.AnnotationLabels + "]":      "metadata.labels",
 }
 
 // sourceOf returns the file and lines of an object. Objects from stdin have none.

@@ -33,9 +33,9 @@ type topologyOptions struct {
 	changeOptions
 	libraryOptions
 
-	node, calicoVersion string
-	externalPeers       string
-	output              string
+	node          string
+	externalPeers string
+	output        string
 }
 
 func newTopology() *cobra.Command {
@@ -77,14 +77,14 @@ Exit code: 0 success, 2 invalid input or flags.`,
   bgpguard topology -f cluster/ -o dot | dot -Tpdf >topology.pdf`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
-	o.addState(f)
-	o.libraryOptions.add(f, allPolicies)
+	o.addState(cmd)
+	o.addContext(f)
+	o.libraryOptions.add(f, clusterPolicies)
 	f.StringVar(&o.node, "node", "", "`name` of the node to describe: its routes, half-sessions and faults, and why each BGPPeer selects it or not")
-	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: from the ClusterInformation)")
 	addChoice(cmd, &o.externalPeers, "external-peers", externalPeers, "`assumption` about the routes that external peers receive")
 	addOutput(cmd, &o.output, report.TopologyFormats)
 	return cmd
@@ -103,16 +103,20 @@ func (o *topologyOptions) validate() error {
 	return o.changeOptions.validate()
 }
 
-func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	before, err := o.readBefore(stdin)
+	w, err := o.readState(ctx, stdin, stderr)
 	if err != nil {
 		return err
 	}
-	changed, err := o.readChanges(stdin)
+	before := w.Snapshot
+	changed, err := o.readEdits(stdin, stderr)
 	if err != nil {
+		return err
+	}
+	if err := o.requireNodes(before, nil); err != nil {
 		return err
 	}
 	after, err := o.apply(before, changed)
@@ -135,11 +139,11 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 		}
 		shown = o.report(ctx, after, computed)
 		shown.Before, shown.Change, shown.Impact = earlier, computed.GraphChange(first), computed.Impact(first)
-		if shown.Changes, err = o.decideAll(ctx, before, changed); err != nil {
+		if shown.Changes, err = o.decideAll(ctx, w, changed, stderr); err != nil {
 			return err
 		}
 	}
-	shown.Version, shown.Time, shown.Origin, shown.Color = version, time.Now(), strings.Join(o.states, ", "), colorful(stdout)
+	shown.Version, shown.Time, shown.Origin, shown.Color = version, time.Now(), o.origin(w), colorful(stdout)
 	if err := writeFormat(stdout, report.TopologyFormats, o.output, shown); err != nil {
 		return err
 	}
@@ -150,40 +154,16 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout io.Wr
 }
 
 // decideAll decides on the changes, each to the state after all before it.
-func (o *topologyOptions) decideAll(ctx context.Context, before *state.Snapshot, changed []state.Read) ([]report.Checked, error) {
-	set, err := o.set()
+func (o *topologyOptions) decideAll(ctx context.Context, w world, changed []edit, stderr io.Writer) ([]report.Checked, error) {
+	library, err := o.library()
 	if err != nil {
 		return nil, err
 	}
-	return o.decideEach(ctx, validate.NewEngine(set), before, changed)
-}
-
-// readBefore reads the state before the change, with the version of --calico-version.
-func (o *topologyOptions) readBefore(stdin io.Reader) (*state.Snapshot, error) {
-	s, _, err := o.readStateWithNodes(stdin)
-	if err != nil || o.calicoVersion == "" {
-		return s, err
-	}
-	version, err := clusterInformation(o.calicoVersion)
+	set, err := o.policiesOf(ctx, library, w.live, stderr)
 	if err != nil {
 		return nil, err
 	}
-	return s.Apply(state.Change{After: version}), nil
-}
-
-// clusterInformation returns the ClusterInformation of a cluster with that version of Calico.
-func clusterInformation(version string) (calico.Object, error) {
-	object, err := calico.Decode(map[string]any{
-		"apiVersion": calico.APIVersionV3, "kind": string(calico.KindClusterInformation),
-		"metadata": map[string]any{"name": calico.Default}, "spec": map[string]any{"calicoVersion": version},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if c, ok := object.(*calico.ClusterInformation); !ok || c.Version == nil {
-		return nil, fmt.Errorf("flag --calico-version must be a version such as v3.31.2, is %q", version)
-	}
-	return object, nil
+	return o.decideEach(ctx, validate.NewEngine(set), w.Snapshot, changed)
 }
 
 // report returns the data of the report on t, the topology of s.

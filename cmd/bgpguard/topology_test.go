@@ -262,11 +262,11 @@ func TestTopologyPicturesNameTheGroups(t *testing.T) {
 func TestTopologyRejectsInvalidInput(t *testing.T) {
 	in := files{"state.yaml": clusterOf3, "peer.yaml": router, "empty.yaml": "# Nothing here.\n"}
 	for name, c := range map[string]struct{ args, want string }{
-		"no file":                       {"", "flag -f is required: the file with the objects of the cluster, or - for stdin"},
+		"no file":                       {"", "flag -f or --context is required: the file with the objects of the cluster, - for stdin, or the context of the cluster"},
 		"no node":                       {"-f peer.yaml", "peer.yaml: contains no Node: without nodes there are no sessions"},
 		"no object":                     {"-f empty.yaml", "empty.yaml: contains no object of a cluster"},
 		"a change without objects":      {"-f state.yaml --change empty.yaml", "empty.yaml: contains no object to apply"},
-		"a delete without a change":     {"-f state.yaml --delete", "flag --delete requires --change: the file with the objects to delete"},
+		"a delete without a change":     {"-f state.yaml --delete", "flag --delete requires KIND/NAME or --change: the object, or the file with the objects to delete"},
 		"a delete of an unknown object": {"-f state.yaml --change peer.yaml --delete", "BGPPeer router cannot be deleted: it is not in the state"},
 		"a misspelled node":             {"-f state.yaml --node wroker-1", `flag --node: no node "wroker-1" among 3 nodes; similar names: worker-1`},
 		"a part of a name":              {"-f state.yaml --node worker", `flag --node: no node "worker" among 3 nodes; similar names: worker-1, worker-2`},
@@ -351,12 +351,12 @@ func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
 	}
 	o := topologyOptions{changeOptions: changeOptions{states: []string{"-"}}, externalPeers: carry, output: report.JSON}
 	var all bytes.Buffer
-	if err := o.run(t.Context(), strings.NewReader(nodes.String()), &all); err != nil {
+	if err := o.run(t.Context(), strings.NewReader(nodes.String()), &all, io.Discard); err != nil {
 		t.Fatalf("error %v without an interrupt", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var some bytes.Buffer
-	err := o.run(ctx, strings.NewReader(nodes.String()), onWrite{&some, cancel})
+	err := o.run(ctx, strings.NewReader(nodes.String()), onWrite{&some, cancel}, io.Discard)
 	if !errors.Is(err, context.Canceled) || err.Error() != "interrupted, the output is incomplete: context canceled" {
 		t.Errorf("error %v", err)
 	}
@@ -364,7 +364,7 @@ func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
 		t.Errorf("%d of %d bytes were written", some.Len(), all.Len())
 	}
 	var none bytes.Buffer
-	if err := o.run(ctx, strings.NewReader(nodes.String()), &none); !errors.Is(err, context.Canceled) || none.Len() > 0 {
+	if err := o.run(ctx, strings.NewReader(nodes.String()), &none, io.Discard); !errors.Is(err, context.Canceled) || none.Len() > 0 {
 		t.Errorf("error %v, and %d bytes were written after an interrupt", err, none.Len())
 	}
 }

@@ -36,7 +36,7 @@ func TestATraceIsAsLongAsThePolicy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := Explain(t.Context(), defaults(t), "selector-hygiene", snapshot, validate.Request{Change: change})
+		e, err := Explain(t.Context(), defaults(t), time.Now, "selector-hygiene", snapshot, validate.Request{Change: change})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package author
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -43,9 +44,10 @@ type Evaluation struct {
 }
 
 // Explain decides on a change and traces the named policy. If name is "", it traces every
-// policy that finds a violation before or after the change.
-func Explain(ctx context.Context, set *policy.Set, name string, s *state.Snapshot, r validate.Request) (*Explanation, error) {
+// policy that finds a violation before or after the change. now is the clock of policies.
+func Explain(ctx context.Context, set *policy.Set, now func() time.Time, name string, s *state.Snapshot, r validate.Request) (*Explanation, error) {
 	engine := validate.NewEngine(set)
+	engine.SetClock(now)
 	out := &Explanation{Request: r, Decision: engine.Decide(ctx, s, r)}
 	before, dataBefore, err := engine.Input(ctx, s, validate.Request{})
 	if err != nil {

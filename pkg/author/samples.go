@@ -31,12 +31,12 @@ func samples() ([]sample, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, read, err := state.ReadState([]string{manifest.Stdin}, strings.NewReader(string(text)))
+		s, contents, err := state.ReadState([]string{manifest.Stdin}, strings.NewReader(string(text)))
 		if err != nil {
 			return nil, fmt.Errorf("sample %s: %w", name, err)
 		}
 		states = append(states, sample{name: fmt.Sprintf("the sample state %q", name), snapshot: s})
-		objects[name] = state.Objects(read)
+		objects[name] = state.Objects(contents.Objects)
 	}
 	for i, name := range names {
 		s := states[i].snapshot

@@ -74,9 +74,30 @@ type Node struct {
 	// terminating.
 	DeletionTimestamp string
 
-	sent     map[string]any // the whole core/v1 Node, nil if it was not decoded from one
-	problems []Problem
+	sent map[string]any // the whole core/v1 Node, nil if it was not decoded from one
+	// kubernetes are the labels of annotationKubernetesLabels, and annotations those of a
+	// projectcalico.org/v3 Node.
+	kubernetes  map[string]string
+	annotations map[string]any
+	problems    []Problem
 }
+
+// annotationKubernetesLabels is the annotation of a projectcalico.org/v3 Node with the labels
+// that it has from Kubernetes, as JSON. calicoctl writes it, and removes these labels again
+// before it stores a Node (libcalico-go/lib/backend/k8s/resources/node.go).
+const annotationKubernetesLabels = "projectcalico.org/kube-labels"
+
+// Core reports whether the Node was decoded from a core/v1 document.
+func (n *Node) Core() bool { return n.sent != nil }
+
+// KubernetesLabels returns the labels that a projectcalico.org/v3 Node has from Kubernetes. It
+// returns nil if its document does not distinguish them from Calico's own, and for a core/v1
+// Node. The map must not be changed.
+func (n *Node) KubernetesLabels() map[string]string { return n.kubernetes }
+
+// CalicoAnnotations returns the annotations of a projectcalico.org/v3 document, nil for a
+// core/v1 Node. The map must not be changed.
+func (n *Node) CalicoAnnotations() map[string]any { return n.annotations }
 
 // ID returns the Node's kind and name.
 func (n *Node) ID() ID { return ID{KindNode, n.Name} }
@@ -276,5 +297,11 @@ func decodeCalicoNode(d *document) Object {
 	}
 	n.setClusterID(bgp.at("routeReflectorClusterID"), bgp.text("routeReflectorClusterID"))
 	d.spec.adopt(bgp)
+	n.annotations, _ = d.meta.values["annotations"].(map[string]any)
+	if text := d.Annotations[annotationKubernetesLabels]; text != "" {
+		if err := json.Unmarshal([]byte(text), &n.kubernetes); err != nil {
+			d.meta.fail("annotations["+annotationKubernetesLabels+"]", "is not a JSON object of strings: %v", err)
+		}
+	}
 	return n
 }

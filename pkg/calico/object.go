@@ -7,6 +7,7 @@
 package calico
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 )
@@ -161,6 +162,57 @@ func (m *Metadata) manifest() map[string]any {
 	}
 	delete(meta, "managedFields") // They are often longer than the rest of the object.
 	out["metadata"] = withTexts(meta, m.Labels, m.Annotations)
+	return out
+}
+
+// Applied returns the document of o to which a client applies a document of an API version,
+// and the document of the last "kubectl apply" in that version: the value of its annotation,
+// "" if there is none. An object that is stored in crd.projectcalico.org/v1 and applied in
+// projectcalico.org/v3 is converted, as Calico's API server does. The document shares values
+// with o and must not be changed.
+func Applied(o Object, apiVersion string) (document map[string]any, last string) {
+	document = Manifest(o)
+	m := MetadataOf(o)
+	if m == nil {
+		return document, annotationsOf(document)[annotationLastApplied]
+	}
+	if m.sent == nil {
+		return document, ""
+	}
+	own := annotationsOf(m.sent)
+	switch {
+	case m.sent["apiVersion"] == apiVersion:
+		document = maps.Clone(m.sent)
+		meta, _ := document["metadata"].(map[string]any)
+		meta = maps.Clone(meta)
+		delete(meta, "managedFields")
+		document["metadata"] = meta
+		return document, own[annotationLastApplied]
+	case apiVersion == APIVersionV3:
+		var wrapped struct {
+			Annotations map[string]string `json:"annotations"`
+		}
+		switch text := own[annotationMetadata]; {
+		case text == "": // A snapshot file: its labels and annotations are those of the user.
+			last = own[annotationLastApplied]
+		case json.Unmarshal([]byte(text), &wrapped) == nil:
+			last = wrapped.Annotations[annotationLastApplied]
+		}
+	}
+	document["apiVersion"] = apiVersion
+	return document, last
+}
+
+// annotationsOf returns the annotations of a document that are strings.
+func annotationsOf(document map[string]any) map[string]string {
+	meta, _ := document["metadata"].(map[string]any)
+	values, _ := meta["annotations"].(map[string]any)
+	out := make(map[string]string, len(values))
+	for key, value := range values {
+		if text, ok := value.(string); ok {
+			out[key] = text
+		}
+	}
 	return out
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -63,13 +64,13 @@ type Reading struct {
 	// Unread lists the kinds and objects that could not be read, sorted by kind and name.
 	Unread []Unread
 
-	// none holds an empty list for each optional kind that was read and has no objects.
+	// none holds an empty list for each kind of Calico that was read and has no objects.
 	none []map[string]any
 }
 
 // Manifests iterates over the objects, in their order, as documents with the labels,
 // annotations and specs that their authors wrote. Before the objects, it yields an empty list
-// for each optional kind without objects. state.ReadState needs these lists to know the kinds.
+// for each kind of Calico without objects. state.ReadState needs these lists to know the kinds.
 // The documents share values with Objects and must not be changed.
 func (r *Reading) Manifests() iter.Seq[map[string]any] {
 	return func(yield func(map[string]any) bool) {
@@ -79,7 +80,7 @@ func (r *Reading) Manifests() iter.Seq[map[string]any] {
 			}
 		}
 		for _, object := range r.Objects {
-			if !yield(withoutEmpty(calico.Manifest(object))) {
+			if !yield(withLastApplied(object)) {
 				return
 			}
 		}
@@ -128,7 +129,7 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 		case err == nil:
 			known = append(known, kind)
 			out.Objects, out.Unread = append(out.Objects, read.objects...), append(out.Unread, read.unread...)
-			if optional && len(read.objects) == 0 {
+			if kind.Info().Calico && len(read.objects) == 0 {
 				out.none = append(out.none, map[string]any{"apiVersion": r.group.String(), "kind": string(kind) + "List", "items": []any{}})
 			}
 		case optional && apierrors.IsForbidden(err):
@@ -273,7 +274,11 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 			return nil, nil, err
 		}
 		for i := range list.Items {
-			out = append(out, nodeManifest(stripNode(&list.Items[i], &r.intern)))
+			node := nodeManifest(stripNode(&list.Items[i], &r.intern))
+			if last := list.Items[i].Annotations[corev1.LastAppliedConfigAnnotation]; last != "" {
+				withAnnotation(node, last)
+			}
+			out = append(out, node)
 		}
 		return out, list, nil
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -8,8 +9,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// strip returns one of Calico's objects with only the fields that its author wrote, and
-// the status of an observation, and whether it is terminating: without managed fields, versions and UIDs.
+// strip returns one of Calico's objects with only the fields that its author wrote, kubectl's
+// copy of them, the status of an observation, and whether the object is terminating: without
+// managed fields, versions and UIDs.
 func strip(object map[string]any) map[string]any {
 	metadata := pick(object["metadata"], "name", "labels", "annotations", "deletionTimestamp")
 	out := map[string]any{"metadata": metadata}
@@ -17,9 +19,6 @@ func strip(object map[string]any) map[string]any {
 		if value, ok := object[key]; ok {
 			out[key] = value
 		}
-	}
-	if annotations, ok := metadata["annotations"].(map[string]any); ok {
-		delete(annotations, corev1.LastAppliedConfigAnnotation)
 	}
 	withoutEmpty(out)
 	kind, _ := out["kind"].(string)
@@ -88,6 +87,31 @@ func withoutEmpty(manifest map[string]any) map[string]any {
 		}
 	}
 	return manifest
+}
+
+// withAnnotation adds the annotation of "kubectl apply" to a manifest.
+func withAnnotation(manifest map[string]any, last string) {
+	metadata, _ := manifest["metadata"].(map[string]any)
+	old, _ := metadata["annotations"].(map[string]any)
+	annotations := make(map[string]any, len(old)+1)
+	maps.Copy(annotations, old)
+	annotations[corev1.LastAppliedConfigAnnotation] = last
+	metadata["annotations"] = annotations
+}
+
+// withLastApplied returns the manifest of an object with the annotation of "kubectl apply",
+// with which a later "kubectl apply" is merged. calico.Manifest removes it.
+func withLastApplied(o calico.Object) map[string]any {
+	manifest := calico.Manifest(o)
+	version, _ := manifest["apiVersion"].(string)
+	_, last := calico.Applied(o, version)
+	if last == "" { // It was applied in Calico's own API server.
+		_, last = calico.Applied(o, calico.APIVersionV3)
+	}
+	if last != "" {
+		withAnnotation(manifest, last)
+	}
+	return withoutEmpty(manifest)
 }
 
 // nameOf returns the name of a manifest.

@@ -4,6 +4,7 @@ package manifest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -115,19 +116,17 @@ func child(n *yamlv3.Node, step string) *yamlv3.Node {
 
 // Read reads the objects of all paths in order. A path is a file, a directory, or "-" for
 // stdin. Of a directory it reads the .yaml, .yml and .json files, sorted by name, without
-// kustomization.yaml and without subdirectories. Errors are *Error if they have a place.
+// hidden files, files of Helm and kustomize, and subdirectories. Errors are *Error if they
+// have a place.
 func Read(paths []string, stdin io.Reader) ([]Document, error) {
 	var docs []Document
 	for _, path := range paths {
-		files := []string{path}
-		if path != Stdin {
-			var err error
-			if files, err = list(path); err != nil {
-				return nil, err
-			}
+		files, _, err := list(path)
+		if err != nil {
+			return nil, err
 		}
 		for _, file := range files {
-			more, err := readFile(file, stdin)
+			more, err := readFile(file, stdin, false)
 			if err != nil {
 				return nil, err
 			}
@@ -137,19 +136,23 @@ func Read(paths []string, stdin io.Reader) ([]Document, error) {
 	return docs, nil
 }
 
-func list(path string) ([]string, error) {
+// list returns the files of a path that may contain objects, and the other ones of a
+// directory.
+func list(path string) (files, others []string, err error) {
+	if path == Stdin {
+		return []string{path}, nil, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, plain(err)
+		return nil, nil, plain(err)
 	}
 	if !info.IsDir() {
-		return []string{path}, nil
+		return []string{path}, nil, nil
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, plain(err)
+		return nil, nil, plain(err)
 	}
-	var files []string
 	for _, e := range entries {
 		file := filepath.Join(path, e.Name())
 		// The files of a mounted ConfigMap are links to files in hidden directories.
@@ -157,16 +160,21 @@ func list(path string) ([]string, error) {
 		if err != nil || info.IsDir() || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) {
 			continue
 		}
-		if strings.HasPrefix(e.Name(), "kustomization.") { // It is not an object of the cluster.
-			continue
+		if noObject.MatchString(e.Name()) {
+			others = append(others, file)
+		} else {
+			files = append(files, file)
 		}
-		files = append(files, file)
 	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s: no .yaml, .yml or .json file in this directory", path)
+	if len(files)+len(others) == 0 {
+		return nil, nil, fmt.Errorf("%s: no .yaml, .yml or .json file in this directory", path)
 	}
-	return files, nil
+	return files, others, nil
 }
+
+// noObject matches the names of files that are no objects of the cluster: hidden files, and
+// those of Helm and kustomize.
+var noObject = regexp.MustCompile(`^(\..*|kustomization\..*|Chart\.yaml|values([-._].*)?\.ya?ml)$`)
 
 // plain removes the operation from an error: "open x: no such file" becomes "x: no such file".
 func plain(err error) error {
@@ -176,7 +184,8 @@ func plain(err error) error {
 	return err
 }
 
-func readFile(path string, stdin io.Reader) ([]Document, error) {
+// readFile reads a file. If lenient, it skips what is no object.
+func readFile(path string, stdin io.Reader, lenient bool) ([]Document, error) {
 	if path == Stdin && stdin == nil {
 		return nil, errors.New("- (standard input) cannot be read here: use a file or a directory")
 	}
@@ -185,25 +194,51 @@ func readFile(path string, stdin io.Reader) ([]Document, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", StdinFile, err)
 		}
-		return Parse(StdinFile, data)
+		return parser{StdinFile, lenient}.parse(data)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, plain(err)
 	}
-	return Parse(path, data)
+	return parser{path, lenient}.parse(data)
 }
 
-// Parse reads the objects in data, which is one or more YAML or JSON documents. file is the
-// name in errors.
-func Parse(file string, data []byte) ([]Document, error) {
+// Parse reads the objects in data, which is one or more YAML documents, or one or more JSON
+// values with or without a separator, such as a line for each. A list of objects, such as
+// "calicoctl get -o yaml" writes for several kinds, counts as its items. file is the name in
+// errors.
+func Parse(file string, data []byte) ([]Document, error) { return parser{file, false}.parse(data) }
+
+// parser parses a file.
+type parser struct {
+	file string
+	// lenient makes the parser skip documents that have neither apiVersion nor kind.
+	lenient bool
+}
+
+// errTemplate is the error of a file that must be rendered before it has objects.
+var errTemplate = errors.New("is a template: render it first, for example: helm template . | bgpguard check -f -")
+
+// template matches an action of a Helm template.
+var template = regexp.MustCompile(`\{\{-?\s*[.$a-zA-Z/(]`)
+
+func (p parser) parse(data []byte) ([]Document, error) {
+	docs, err := p.separated(data)
+	if err != nil && template.Match(data) {
+		at := bytes.Count(data[:template.FindIndex(data)[0]], []byte("\n")) + 1
+		return nil, &Error{p.file, at, errTemplate}
+	}
+	return docs, err
+}
+
+func (p parser) separated(data []byte) ([]Document, error) {
 	var docs []Document
 	start, offset, line := 0, 0, 0 // first byte of the document, lines before it, current line
 	end := 0
 	for text := range bytes.Lines(data) {
 		line++
 		if separates(text) {
-			more, err := parseOne(file, data[start:end], offset)
+			more, err := p.values(data[start:end], offset)
 			if err != nil {
 				return nil, err
 			}
@@ -212,11 +247,50 @@ func Parse(file string, data []byte) ([]Document, error) {
 		}
 		end += len(text)
 	}
-	more, err := parseOne(file, data[start:], offset)
+	more, err := p.values(data[start:], offset)
 	if err != nil {
 		return nil, err
 	}
 	return append(docs, more...), nil
+}
+
+// values parses text that is one YAML document, or several JSON values.
+func (p parser) values(text []byte, offset int) ([]Document, error) {
+	ends := jsonValues(text)
+	if len(ends) < 2 {
+		return p.parseOne(text, offset)
+	}
+	var docs []Document
+	start := 0
+	for _, end := range ends {
+		more, err := p.parseOne(text[start:end], offset)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, more...)
+		offset += bytes.Count(text[start:end], []byte("\n"))
+		start = end
+	}
+	return docs, nil
+}
+
+// jsonValues returns the ends of the JSON objects of which text consists, nil if it does not
+// consist of objects.
+func jsonValues(text []byte) []int {
+	if trimmed := bytes.TrimSpace(text); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil
+	}
+	var ends []int
+	for d := json.NewDecoder(bytes.NewReader(text)); ; {
+		var value json.RawMessage
+		switch err := d.Decode(&value); {
+		case errors.Is(err, io.EOF):
+			return ends
+		case err != nil || value[0] != '{':
+			return nil
+		}
+		ends = append(ends, int(d.InputOffset()))
+	}
 }
 
 // separates reports whether a line separates two documents. As in kubectl, it is three
@@ -227,7 +301,8 @@ func separates(line []byte) bool {
 	return ok && (len(rest) == 0 || rest[0] == '#')
 }
 
-func parseOne(file string, text []byte, offset int) ([]Document, error) {
+func (p parser) parseOne(text []byte, offset int) ([]Document, error) {
+	file := p.file
 	// The values are those that kubectl reads. The second parser only finds the lines.
 	raw, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
@@ -253,14 +328,23 @@ func parseOne(file string, text []byte, offset int) ([]Document, error) {
 	if object == nil || len(root.Content) == 0 {
 		return nil, nil // Only comments.
 	}
-	return documents(file, offset, root.Content[0], object)
+	return p.documents(offset, root.Content[0], object)
 }
 
-func documents(file string, offset int, node *yamlv3.Node, object any) ([]Document, error) {
-	d := Document{File: file, Line: node.Line + offset, node: node, offset: offset}
+func (p parser) documents(offset int, node *yamlv3.Node, object any) ([]Document, error) {
+	d := Document{File: p.file, Line: node.Line + offset, node: node, offset: offset}
+	if items, ok := object.([]any); ok {
+		return p.items(offset, node, node, items)
+	}
 	var ok bool
 	if d.Object, ok = object.(map[string]any); !ok {
-		return nil, &Error{file, d.Line, errors.New("must be an object with apiVersion and kind")}
+		if p.lenient {
+			return nil, nil
+		}
+		return nil, &Error{p.file, d.Line, errors.New("must be an object with apiVersion and kind")}
+	}
+	if p.lenient && d.Object["apiVersion"] == nil && d.Object["kind"] == nil {
+		return nil, nil
 	}
 	for _, field := range []string{"apiVersion", "kind"} {
 		if s, ok := d.Object[field].(string); !ok || s == "" {
@@ -277,14 +361,18 @@ func documents(file string, offset int, node *yamlv3.Node, object any) ([]Docume
 	if len(items) == 0 && d.Object["kind"] != "List" {
 		return []Document{d}, nil
 	}
-	list := child(node, "items")
+	return p.items(offset, node, child(node, "items"), items)
+}
+
+// items returns the objects of a list at a node. parent is the nearest node with a line.
+func (p parser) items(offset int, parent, list *yamlv3.Node, items []any) ([]Document, error) {
 	var docs []Document
 	for i, item := range items {
 		at := child(list, strconv.Itoa(i))
 		if at == nil { // The list comes from a merge key.
-			at = node
+			at = parent
 		}
-		more, err := documents(file, offset, at, item)
+		more, err := p.documents(offset, at, item)
 		if err != nil {
 			return nil, err
 		}

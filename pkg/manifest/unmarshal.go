@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	k8sjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
 )
 
 // FieldError is a field that is unknown or has a wrong type.
@@ -42,6 +43,17 @@ func Unmarshal(object any, kind string, v any) []FieldError {
 		out = append(out, FieldError{Field: field, Message: "is not a field of a " + kind, Unknown: true})
 	}
 	return out
+}
+
+// ParseObject reads a JSON or YAML object without apiVersion and kind. Integers are int64.
+func ParseObject(text string) (map[string]any, error) {
+	raw, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	var out map[string]any
+	err = k8sjson.UnmarshalCaseSensitivePreserveInts(raw, &out)
+	return out, err
 }
 
 // jsonType describes the JSON type of Go values of a kind.

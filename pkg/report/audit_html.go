@@ -115,8 +115,16 @@ type barPart struct {
 // writeAuditHTML writes r as one page without external resources. A script filters and
 // sorts; without it, the page shows everything.
 func writeAuditHTML(w io.Writer, r *Audit) error {
+	p, err := newAuditPage(r)
+	if err != nil {
+		return err
+	}
+	return execute(w, "audit.html", p)
+}
+
+func newAuditPage(r *Audit) (*auditPage, error) {
 	r = worstFirst(r)
-	p := auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
+	p := &auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
 	for _, u := range r.Unread {
 		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
 	}
@@ -129,7 +137,7 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 		}
 		c, err := newClusterPart(a, changes, fmt.Sprintf("c%d", i+1), shown)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if c.Several = several; several {
 			c.Verdict.Name = c.Name
@@ -146,7 +154,7 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 		}
 		p.Subtitle = strings.Join([]string{moment(a.Time), p.Subtitle, calicoVersion(a)}, " · ")
 	}
-	return execute(w, "audit.html", p)
+	return p, nil
 }
 
 // worstFirst returns r with the clusters that have the most severe violations first.
@@ -399,7 +407,7 @@ func (c *clusterPart) state(a *audit.Audit, changes []Checked) error {
 	c.Facts = new(factsTable("State", []string{"Figure", "Value"}, facts(t.Summary, "")))
 	c.Routes = routesOf(t)
 	c.Reflectors = reflectorCells(a.Snapshot, t, limitOf(a, "reflector-redundancy", "maxSessions"))
-	if c.Change = newChangePart(changes, t, c.ID); c.Change != nil && len(changes) > 0 {
+	if c.Change = newChangePart(changes, t, c.ID); c.Change != nil && len(changes) > 0 && changes[0].Decision != nil {
 		before := c.Verdict
 		c.Verdict = changeVerdict(changes, t)
 		c.Verdict.Counts = before.Counts

@@ -65,6 +65,10 @@ func newChangePart(changes []Checked, t *Topology, id string) *changePart {
 }
 
 func newChangedPart(c *Check, change *Checked) changedPart {
+	if change.Decision == nil { // The difference of two states.
+		verb := verbs[change.Change.Operation()] + "d"
+		return changedPart{Title: change.Change.ID().String(), Verdict: badge{neutral, "low", verb}, Lines: diffOf(change, nil)}
+	}
 	d, found := change.Decision, c.findings(change)
 	o := outcomeOf([]Checked{*change})
 	p := changedPart{Title: capital(change.what()), Verdict: badge{o.tone, o.tone, o.word}, Why: messageLines(d.Message())}

@@ -9,7 +9,11 @@ import (
 
 // Check contains the decisions on a sequence of changes.
 type Check struct {
+	// Changes are the changes in the order in which they were decided. If Set is not nil, it is
+	// an order in which each of them is allowed, and empty if none was found.
 	Changes []Checked
+	// Set is the decision on all changes together, nil if each change is decided alone.
+	Set *Set
 	// Policies are the policies in force, in order of names.
 	Policies []*policy.Policy
 	// Version is the version of bgpguard.
@@ -34,6 +38,49 @@ type Checked struct {
 	Decision *validate.Decision
 	// Source is the position of the changed object.
 	Source Source
+	// Notes say on which assumptions about the state the decision rests.
+	Notes []string
+}
+
+// Set is the decision on several changes together.
+type Set struct {
+	// Together is the decision on the state after all changes.
+	Together *validate.Decision
+	// First is the first change that is denied in the order in which kubectl sends them, nil if
+	// none is.
+	First *Checked
+	// Knot is the reason why no order was found, nil if one was.
+	Knot *Knot
+}
+
+// Knot is a set of changes of which none is allowed before the others.
+type Knot struct {
+	// After are the changes that are applied before, in order.
+	After []Checked
+	// Changes are the changes of the knot, with the decisions on them after After.
+	Changes []Checked
+	// Incomplete reports that the search ended before it tried all orders.
+	Incomplete bool
+}
+
+// Decisions returns all decisions that decide the result.
+func (c *Check) Decisions() []*validate.Decision {
+	var out []*validate.Decision
+	if c.Set != nil {
+		out = append(out, c.Set.Together)
+	}
+	for i := range c.Changes {
+		out = append(out, c.Changes[i].Decision)
+	}
+	return out
+}
+
+// allowed reports whether the changes are allowed.
+func (c *Check) allowed() bool {
+	if c.Set != nil && (!c.Set.Together.Allowed || c.Set.Knot != nil) {
+		return false
+	}
+	return c.denied() == 0
 }
 
 // Source is the position of an object in a file.

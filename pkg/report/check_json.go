@@ -11,6 +11,22 @@ import (
 type checkDocument struct {
 	Allowed bool             `json:"allowed"`
 	Changes []changeDocument `json:"changes"`
+	Set     *setDocument     `json:"set,omitempty"`
+}
+
+// setDocument is the JSON form of a Set.
+type setDocument struct {
+	Allowed       bool                `json:"allowed"`
+	Violations    []violationDocument `json:"violations"`
+	Failures      []failureDocument   `json:"failures"`
+	DeniedInOrder *changeDocument     `json:"deniedInOrder"`
+	Knot          *knotDocument       `json:"knot"`
+}
+
+type knotDocument struct {
+	After      []changeDocument `json:"after"`
+	Changes    []changeDocument `json:"changes"`
+	Incomplete bool             `json:"incomplete"`
 }
 
 type changeDocument struct {
@@ -24,6 +40,7 @@ type changeDocument struct {
 	Violations    []violationDocument `json:"violations"`
 	Warnings      []string            `json:"warnings"`
 	Impact        *impactDocument     `json:"impact"`
+	Notes         []string            `json:"notes"`
 	Failures      []failureDocument   `json:"failures"`
 }
 
@@ -54,9 +71,28 @@ func impactOf(i *topology.Impact) *impactDocument {
 }
 
 func (c *Check) document() *checkDocument {
-	out := &checkDocument{Allowed: c.denied() == 0, Changes: []changeDocument{}}
+	out := &checkDocument{Allowed: c.allowed(), Changes: []changeDocument{}}
 	for i := range c.Changes {
 		out.Changes = append(out.Changes, c.changeDocument(&c.Changes[i]))
+	}
+	if c.Set == nil {
+		return out
+	}
+	d := c.Set.Together
+	out.Set = &setDocument{Allowed: d.Allowed, Violations: c.violations(d), Failures: failures(d)}
+	if first := c.Set.First; first != nil {
+		document := c.changeDocument(first)
+		out.Set.DeniedInOrder = &document
+	}
+	if k := c.Set.Knot; k != nil {
+		knot := &knotDocument{After: []changeDocument{}, Changes: []changeDocument{}, Incomplete: k.Incomplete}
+		for i := range k.After {
+			knot.After = append(knot.After, c.changeDocument(&k.After[i]))
+		}
+		for i := range k.Changes {
+			knot.Changes = append(knot.Changes, c.changeDocument(&k.Changes[i]))
+		}
+		out.Set.Knot = knot
 	}
 	return out
 }
@@ -65,17 +101,29 @@ func (c *Check) changeDocument(change *Checked) changeDocument {
 	d, id := change.Decision, change.Change.ID()
 	out := changeDocument{
 		Kind: string(id.Kind), Name: id.Name, Operation: change.Change.Operation(), File: change.Source.File, Line: change.Source.line(""),
-		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: []violationDocument{}, Warnings: list0(d.Warnings()), Impact: impactOf(d.Impact), Failures: []failureDocument{},
+		Allowed: d.Allowed, ChangedFields: list0(change.changed()), Violations: c.violations(d), Warnings: list0(d.Warnings()), Impact: impactOf(d.Impact), Notes: list0(change.Notes), Failures: failures(d),
 	}
+	return out
+}
+
+// violations returns the violations that are worse.
+func (c *Check) violations(d *validate.Decision) []violationDocument {
+	out := []violationDocument{}
 	for v := range d.Worse() {
 		document := violationDocument{Violation: rendered(v)}
 		if c.Explain {
 			document.Explanation = c.explain(v)
 		}
-		out.Violations = append(out.Violations, document)
+		out = append(out, document)
 	}
+	return out
+}
+
+// failures returns the policies that could not be evaluated.
+func failures(d *validate.Decision) []failureDocument {
+	out := []failureDocument{}
 	for _, f := range d.Failures {
-		out.Failures = append(out.Failures, failureDocument{f.Policy, f.Applied(), f.Err.Error()})
+		out = append(out, failureDocument{f.Policy, f.Applied(), f.Err.Error()})
 	}
 	return out
 }

@@ -29,6 +29,9 @@ func (p painter) paint(color, text string) string {
 
 func writeCheckText(w io.Writer, c *Check) error {
 	var b strings.Builder
+	if c.Set != nil {
+		c.textSet(&b)
+	}
 	for i := range c.Changes {
 		c.textChange(&b, &c.Changes[i])
 	}
@@ -74,6 +77,9 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 	if see := see(found); see != "" {
 		fmt.Fprintf(b, "  %s\n", see)
 	}
+	for _, note := range change.Notes {
+		fmt.Fprintf(b, "  Note: %s\n", clean(note))
+	}
 	if !c.Explain {
 		return
 	}
@@ -87,6 +93,73 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 			fmt.Fprintf(b, "    %s\n", clean(cause))
 		}
 		fmt.Fprintf(b, "    %s\n", clean(d.Impact.String()))
+	}
+}
+
+// textSet writes the decision on all changes together, and the order of the changes.
+func (c *Check) textSet(b *strings.Builder) {
+	p, d := painter(c.Color), c.Set.Together
+	color, verdict := green, "allowed"
+	switch {
+	case d.Allowed:
+	case d.Evaluated():
+		color, verdict = red, "denied"
+	default:
+		color, verdict = red, "could not be evaluated"
+	}
+	fmt.Fprintf(b, "all changes together: %s\n", p.paint(color, verdict))
+	for line := range strings.SplitSeq(d.Message(), "\n") {
+		if line != "" {
+			fmt.Fprintf(b, "  %s\n", clean(line))
+		}
+	}
+	for _, warning := range d.Warnings() {
+		fmt.Fprintf(b, "  %s %s\n", p.paint(yellow, "Warning:"), clean(warning))
+	}
+	if k := c.Set.Knot; k != nil {
+		c.textKnot(b, k)
+		return
+	}
+	switch first := c.Set.First; {
+	case !d.Allowed:
+	case first == nil:
+		b.WriteString("in the given order, in which \"kubectl apply\" sends them, each change is allowed:\n")
+	default:
+		fmt.Fprintf(b, "in the given order, in which \"kubectl apply\" sends them: %s\n", p.paint(red, "denied at "+first.what()))
+		c.textDenial(b, first)
+		b.WriteString("in this order, each change is allowed:\n")
+	}
+}
+
+// textKnot writes why there is no order.
+func (c *Check) textKnot(b *strings.Builder, k *Knot) {
+	p := painter(c.Color)
+	if k.Incomplete {
+		b.WriteString(p.paint(red, "no order was found in which each change is allowed") + "; the search ended before it tried all orders\n")
+	} else {
+		b.WriteString(p.paint(red, "there is no order in which each change is allowed") + "\n")
+	}
+	if len(k.After) > 0 {
+		names := make([]string, len(k.After))
+		for i := range k.After {
+			names[i] = k.After[i].what()
+		}
+		fmt.Fprintf(b, "after %s, each of these is denied:\n", strings.Join(names, ", "))
+	} else {
+		b.WriteString("each of these is denied before the others:\n")
+	}
+	for i := range k.Changes {
+		fmt.Fprintf(b, "  %s\n", k.Changes[i].what())
+		c.textDenial(b, &k.Changes[i])
+	}
+}
+
+// textDenial writes why a change is denied.
+func (c *Check) textDenial(b *strings.Builder, change *Checked) {
+	for line := range strings.SplitSeq(change.Decision.Message(), "\n") {
+		if line != "" {
+			fmt.Fprintf(b, "    %s\n", clean(line))
+		}
 	}
 }
 

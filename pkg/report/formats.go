@@ -73,6 +73,7 @@ var (
 		{JSON, "an object; the schema is pkg/report/diff.schema.json", writeDiffJSON},
 		{YAML, "the same data as json", writeDiffYAML},
 		{Markdown, "for issues and wikis", writeDiffMarkdown},
+		{HTML, "one page with both topologies in one picture; it loads nothing from elsewhere", writeDiffHTML},
 	}
 
 	// PlanFormats are those of "bgpguard plan --to".

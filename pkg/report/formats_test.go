@@ -50,7 +50,9 @@ func validateJSON(t testing.TB, schemaFile, text string) any {
 
 func TestJSONAndYAMLOfACheckFollowTheSchema(t *testing.T) {
 	written := map[string]bool{}
-	for name, c := range checks(t) {
+	all := checks(t)
+	all["changes together"] = together(t)
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			text := renderCheck(t, JSON, c)
 			keys(validateJSON(t, "check.schema.json", text), written)
@@ -68,6 +70,54 @@ func TestJSONAndYAMLOfACheckFollowTheSchema(t *testing.T) {
 		if !written[property] {
 			t.Errorf("no check has the property %q of the schema", property)
 		}
+	}
+}
+
+// together is a check of changes of which none is allowed first.
+func together(t *testing.T) *Check {
+	t.Helper()
+	v := found("soft", "p", violation.Deny)
+	denied := Checked{
+		Change: state.Change{After: peer(t, "p", "asNumber", int64(1))}, Notes: []string{"The state does not contain the version of Calico"},
+		Decision: &validate.Decision{Verdicts: []validate.Verdict{{Violation: v, Relation: validate.New}}},
+	}
+	return &Check{Set: &Set{
+		Together: &validate.Decision{Allowed: true}, First: &denied,
+		Knot: &Knot{After: []Checked{denied}, Changes: []Checked{denied, denied}, Incomplete: true},
+	}}
+}
+
+func TestTextOfASet(t *testing.T) {
+	const denial = "[soft] "
+	c := together(t)
+	for name, test := range map[string]struct {
+		change func(*Set)
+		want   []string
+	}{
+		"a knot": {func(s *Set) { s.Knot.Incomplete = false }, []string{
+			"all changes together: allowed\n", "there is no order in which each change is allowed\n", "after create BGPPeer p, each of these is denied:\n  create BGPPeer p\n    " + denial,
+		}},
+		"an incomplete search": {func(s *Set) { s.Knot.After = nil }, []string{
+			"no order was found in which each change is allowed; the search ended before it tried all orders\n", "each of these is denied before the others:\n",
+		}},
+		"another order": {func(s *Set) { s.Knot = nil }, []string{
+			"in the given order, in which \"kubectl apply\" sends them: denied at create BGPPeer p\n    " + denial, "in this order, each change is allowed:\n",
+		}},
+		"the given order": {func(s *Set) { s.Knot, s.First = nil, nil }, []string{"in the given order, in which \"kubectl apply\" sends them, each change is allowed:\n"}},
+		"a denied state":  {func(s *Set) { s.Knot, s.First, s.Together = nil, nil, c.Set.First.Decision }, []string{"all changes together: denied\n  " + denial}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := *c.Set
+			knot := *c.Set.Knot
+			set.Knot = &knot
+			test.change(&set)
+			text := renderCheck(t, Text, &Check{Set: &set})
+			for _, want := range test.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("the text lacks %q:\n%s", want, text)
+				}
+			}
+		})
 	}
 }
 

@@ -1,9 +1,9 @@
 package report
 
 import (
-	"fmt"
 	"html/template"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/report/picture"
@@ -117,7 +117,7 @@ func linkCells(p *picture.Picture) cells {
 	c := cells{Title: "Sessions between the groups", Sortable: true, Header: heads("Between", "And", "Sessions", "Objects")}
 	for _, l := range p.Links {
 		c.Rows = append(c.Rows, cellRow{Groups: l.From + " " + l.To, Cells: []cell{
-			{Text: names[l.From]}, {Text: names[l.To]}, {Text: picture.LinkText(l), Value: fmt.Sprint(max(l.Before, l.After))}, {Text: clean(picture.LinkSources(l))},
+			{Text: names[l.From]}, {Text: names[l.To]}, {Text: picture.LinkText(l), Value: strconv.Itoa(max(l.Before, l.After))}, {Text: clean(picture.LinkSources(l))},
 		}})
 	}
 	c.limit(groupsShown)

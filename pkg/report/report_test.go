@@ -294,12 +294,12 @@ func TestFieldMarks(t *testing.T) {
 		found finding
 		want  string
 	}{
-		"a violation marks all changed fields":             {finding{rule: "p"}, "spec.a p; spec.b p"},
+		"a violation without a field marks nothing":        {finding{rule: "p"}, ""},
 		"a violation with a field marks that field":        {names("p", map[string]any{"field": "spec.b"}), "spec.b p"},
 		"a violation with several fields marks them":       {names("p", map[string]any{"fields": []any{"b", "c"}}), "spec.b p; spec.c p"},
 		"a violation with a parent field marks its leaves": {names("p", map[string]any{"field": "d"}), "spec.d.e p; spec.d.f p"},
-		"a field of another object is ignored":             {names("q", map[string]any{"field": "spec.b"}), "spec.a p; spec.b p"},
-		"a field that the object lacks is ignored":         {names("p", map[string]any{"field": "spec.x"}), "spec.a p; spec.b p"},
+		"a field of another object is ignored":             {names("q", map[string]any{"field": "spec.b"}), ""},
+		"a field that the object lacks is ignored":         {names("p", map[string]any{"field": "spec.x"}), ""},
 		"a standing violation marks nothing":               {finding{rule: "p", standing: true}, ""},
 		"an evaluation error marks nothing":                {finding{rule: "p", failed: true}, ""},
 		"a problem marks its field":                        {finding{rule: problemRule, fields: change.leaves("spec.c")}, "spec.c warning"},

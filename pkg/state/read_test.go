@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -47,6 +48,51 @@ func TestWhatFilesSayOfAState(t *testing.T) {
 	}
 	if s, _, err := ReadState(nil, nil); err != nil || len(s.Nodes()) > 0 {
 		t.Errorf("no file: error %v, %d nodes; want the empty state", err, len(s.Nodes()))
+	}
+}
+
+func TestNotesOfAState(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const (
+		node     = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n"
+		meshOff  = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {nodeToNodeMeshEnabled: false}\n"
+		pool     = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16}\n"
+		policy   = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
+		misspelt = "apiVersion: projectcalico.org/v3\nkind: BGPPer\nmetadata: {name: p}\n"
+		none     = "---\napiVersion: projectcalico.org/v3\nkind: %sList\nitems: []\n"
+	)
+	noLists := fmt.Sprintf(none+none, "BGPConfiguration", "IPPool")
+	for name, test := range map[string]struct {
+		files []string
+		want  string
+	}{
+		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512"},
+		"empty lists":                      {[]string{node + noLists}, ""},
+		"the mesh is off":                  {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},
+		"another kind":                     {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
+		"a misspelled kind":                {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
+		"an object twice":                  {[]string{node + "---\n" + node}, "0.yaml:7: Node a is in the state twice: it is also in 0.yaml:1"},
+		"an object in two files":           {[]string{node + noLists, node}, "1 object is in several files of the state, and the last one counts: Node a of 1.yaml:1, not of 0.yaml:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var paths []string
+			for i, text := range test.files {
+				paths = append(paths, fmt.Sprintf("%d.yaml", i))
+				if err := os.WriteFile(paths[i], []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, c, err := ReadState(paths, nil)
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				got = strings.Join(c.Notes, "\n")
+			}
+			if got != test.want && (err == nil || !strings.HasPrefix(got, test.want)) {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
 	}
 }
 

@@ -17,6 +17,20 @@ import (
 // If there are more, the graph merges all of them into one.
 const maxExternals = 40
 
+type linkKey struct{ from, to, kind string }
+
+// grapher makes a Graph.
+type grapher struct {
+	*Topology
+	graph   *Graph
+	spreads sessions.Spreads // over the parts
+	parts   *nodes.Classes   // classes, divided by external peers too
+	of      []int            // of each part, an index into graph.Groups; -1 without BGP
+	number  map[string]int
+	many    bool // merge all external peers into one
+	links   map[linkKey]*Link
+}
+
 // Graph returns the topology for drawing. Each call computes it. O(nodes x external
 // peers + classes squared).
 func (t *Topology) Graph() *Graph {
@@ -44,20 +58,6 @@ func (b *grapher) draw() *Graph {
 	}
 	slices.SortFunc(b.graph.Links, compareLinks)
 	return b.graph
-}
-
-type linkKey struct{ from, to, kind string }
-
-// grapher makes a Graph.
-type grapher struct {
-	*Topology
-	graph   *Graph
-	spreads sessions.Spreads // over the parts
-	parts   *nodes.Classes   // classes, divided by external peers too
-	of      []int            // of each part, an index into graph.Groups; -1 without BGP
-	number  map[string]int
-	many    bool // merge all external peers into one
-	links   map[linkKey]*Link
 }
 
 // divide makes the groups of the graph. A group is the parts with the same neighbors in

@@ -57,6 +57,7 @@ var floors = []floor{
 	{"the state of a cluster", []row{
 		{"pkg/calico", "Calico's objects in every API form; the table of kinds", "", "calico"},
 		{"pkg/state", "snapshots and changes", "pkg/calico", ""},
+		{"pkg/apply", "what an API server stores after kubectl or calicoctl sends a file", "pkg/calico", ""},
 	}},
 	{"what follows from a state", []row{
 		// nodes knows no sessions, and routes no objects.
@@ -131,7 +132,7 @@ var floors = []floor{
 		{"test/docs", "links and command lines of the documents", "", ""},
 		{"test/env", "a real API server and a webhook process", "pkg/scenario/live", "kubernetes http"},
 		{"test/e2e", "end-to-end tests", "", ""},
-		{"test/schema", "pkg/schema compared with a real API server", "pkg/calico pkg/cluster pkg/schema", "kubernetes"},
+		{"test/schema", "pkg/schema compared with a real API server", "", ""},
 		{"test/judgement", "sequences of changes and the expected answers", "", ""},
 		{"test/races", "concurrent changes against a real API server", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},

@@ -1,0 +1,248 @@
+package apply_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/bgpguard/bgpguard/pkg/apply"
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/manifest"
+)
+
+func document(t *testing.T, text string) map[string]any {
+	t.Helper()
+	docs, err := manifest.Parse("test.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs[0].Object
+}
+
+func decode(t *testing.T, text string) calico.Object {
+	t.Helper()
+	if text == "" {
+		return nil
+	}
+	o, err := calico.Decode(document(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// parts returns the labels, annotations, spec and status of an object as JSON values, without
+// the annotation of kubectl.
+func parts(t *testing.T, o calico.Object) map[string]any {
+	t.Helper()
+	text, err := json.Marshal(calico.Manifest(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]any{}
+	meta, _ := m["metadata"].(map[string]any)
+	for key, v := range map[string]any{"labels": meta["labels"], "annotations": meta["annotations"], "spec": m["spec"], "status": m["status"]} {
+		values, _ := v.(map[string]any)
+		delete(values, "kubectl.kubernetes.io/last-applied-configuration")
+		if len(values) > 0 {
+			out[key] = values
+		}
+	}
+	return out
+}
+
+const node = `
+apiVersion: v1
+kind: Node
+metadata:
+  name: a
+  labels: {kubernetes.io/hostname: a, rack: r1}
+  annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24, projectcalico.org/labels: '{"own":"1"}'}
+spec: {podCIDR: 10.1.0.0/24}
+status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: InternalIP, address: 10.0.0.1}]}
+`
+
+func TestApply(t *testing.T) {
+	// last returns a document with the annotation of "kubectl apply".
+	last := func(before, applied string) string {
+		d := document(t, before)
+		text, err := json.Marshal(document(t, applied))
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta := d["metadata"].(map[string]any)
+		meta["annotations"] = map[string]any{"kubectl.kubernetes.io/last-applied-configuration": string(text)}
+		out, err := yaml.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	const (
+		peer    = "apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {name: p}\n"
+		peerV1  = "apiVersion: crd.projectcalico.org/v1\nkind: BGPPeer\nmetadata: {name: p}\n"
+		config  = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\n"
+		wrapped = `
+apiVersion: crd.projectcalico.org/v1
+kind: BGPPeer
+metadata:
+  name: p
+  annotations:
+    projectcalico.org/metadata: '{"labels":{"team":"net"},"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"spec\":{\"keepOriginalNextHop\":true}}"}}'
+spec: {peerIP: 10.0.0.9, asNumber: 64512, keepOriginalNextHop: true}
+`
+	)
+	for _, test := range []struct{ name, before, document, want string }{
+		{
+			"new object", "", peer + "spec: {peerIP: 10.0.0.9}", "spec: {peerIP: 10.0.0.9}",
+		},
+		{
+			"without the annotation, fields are kept",
+			config + "spec: {asNumber: 64512, serviceClusterIPs: [{cidr: 10.96.0.0/12}]}", config + "spec: {nodeToNodeMeshEnabled: false}",
+			"spec: {asNumber: 64512, nodeToNodeMeshEnabled: false, serviceClusterIPs: [{cidr: 10.96.0.0/12}]}",
+		},
+		{
+			"a list is replaced",
+			config + "spec: {serviceClusterIPs: [{cidr: 10.96.0.0/12}, {cidr: 10.97.0.0/16}]}", config + "spec: {serviceClusterIPs: [{cidr: 10.98.0.0/16}]}",
+			"spec: {serviceClusterIPs: [{cidr: 10.98.0.0/16}]}",
+		},
+		{
+			"null removes a field", config + "spec: {asNumber: 64512, nodeToNodeMeshEnabled: true}", config + "spec: {asNumber: null}", "spec: {nodeToNodeMeshEnabled: true}",
+		},
+		{
+			"a field of the last apply is removed, a patched one is kept",
+			last(peer+"spec: {nodeSelector: rack == 'a', peerSelector: has(rr), keepOriginalNextHop: true}", peer+"spec: {peerSelector: has(rr), keepOriginalNextHop: true}"),
+			peer + "spec: {peerSelector: has(rr)}",
+			"spec: {nodeSelector: rack == 'a', peerSelector: has(rr)}",
+		},
+		{
+			"an object that Calico's API server stored",
+			wrapped, peer + "spec: {peerIP: 10.0.0.9}", "{labels: {team: net}, spec: {peerIP: 10.0.0.9, asNumber: 64512}}",
+		},
+		{
+			"the same through its CRD, which has no last apply",
+			wrapped, peerV1 + "spec: {peerIP: 10.0.0.9}", "{labels: {team: net}, spec: {peerIP: 10.0.0.9, asNumber: 64512, keepOriginalNextHop: true}}",
+		},
+		{
+			"a Node with one label",
+			node, "{apiVersion: v1, kind: Node, metadata: {name: a, labels: {team: net}}}",
+			`{labels: {kubernetes.io/hostname: a, rack: r1, team: net}, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24, projectcalico.org/labels: '{"own":"1"}'},
+spec: {podCIDR: 10.1.0.0/24}, status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: InternalIP, address: 10.0.0.1}]}}`,
+		},
+		{
+			"the status of a Node is a subresource",
+			node, "{apiVersion: v1, kind: Node, metadata: {name: a}, status: {conditions: [{type: Ready, status: Unknown}]}}",
+			`{labels: {kubernetes.io/hostname: a, rack: r1}, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24, projectcalico.org/labels: '{"own":"1"}'},
+spec: {podCIDR: 10.1.0.0/24}, status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: InternalIP, address: 10.0.0.1}]}}`,
+		},
+		{
+			"calicoctl's Node keeps the labels of Kubernetes and replaces its own",
+			node, `{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: a, labels: {rack: r2, new: "2", kubernetes.io/hostname: a},
+annotations: {projectcalico.org/kube-labels: '{"kubernetes.io/hostname":"a"}'}}, spec: {bgp: {ipv4Address: 10.0.0.2/24, asNumber: 64513}}}`,
+			`{labels: {kubernetes.io/hostname: a, rack: r1}, annotations: {projectcalico.org/IPv4Address: 10.0.0.2/24, projectcalico.org/ASNumber: "64513",
+projectcalico.org/labels: '{"new":"2","rack":"r2"}'}, spec: {podCIDR: 10.1.0.0/24}, status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: InternalIP, address: 10.0.0.1}]}}`,
+		},
+		{
+			"calicoctl's Node without spec.bgp removes the addresses",
+			node, "{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: a}}",
+			`{labels: {kubernetes.io/hostname: a, rack: r1}, spec: {podCIDR: 10.1.0.0/24}, status: {conditions: [{type: Ready, status: "True"}], addresses: [{type: InternalIP, address: 10.0.0.1}]}}`,
+		},
+		{
+			"both in calicoctl's form",
+			`{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: a, labels: {rack: r1, own: "1"}, annotations: {projectcalico.org/kube-labels: '{"rack":"r1"}'}}, spec: {bgp: {ipv4Address: 10.0.0.1/24}}}`,
+			`{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: a}, spec: {bgp: {ipv4Address: 10.0.0.1/24}}}`,
+			"{labels: {rack: r1}, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24}}",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := document(t, test.document)
+			o, err := apply.Apply(decode(t, test.before), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again := document(t, test.document); !reflect.DeepEqual(in, again) {
+				t.Errorf("Apply changed the document: %v, was %v", in, again)
+			}
+			want := map[string]any{}
+			if err := yaml.Unmarshal([]byte(test.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			if got := parts(t, o); !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %v\nwant %v", got, want)
+			}
+		})
+	}
+}
+
+func TestApplyTwice(t *testing.T) {
+	const peer = "apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {name: p}\n"
+	o := decode(t, peer+"spec: {peerIP: 10.0.0.9}")
+	for _, text := range []string{"spec: {keepOriginalNextHop: true}", "spec: {asNumber: 64513}"} {
+		var err error
+		if o, err = apply.Apply(o, document(t, peer+text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec, _ := parts(t, o)["spec"].(map[string]any)
+	if want := map[string]any{"peerIP": "10.0.0.9", "asNumber": 64513.0}; !reflect.DeepEqual(spec, want) {
+		t.Errorf("got %v, want %v: the second apply removes what the first one had", spec, want)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	o, err := apply.Replace(decode(t, node), document(t, "{apiVersion: v1, kind: Node, metadata: {name: a, labels: {team: net}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := parts(t, o)
+	if got["status"] == nil || got["annotations"] != nil || !reflect.DeepEqual(got["labels"], map[string]any{"team": "net"}) {
+		t.Errorf("got %v, want the new label, the old status and nothing else", got)
+	}
+}
+
+func TestGeneration(t *testing.T) {
+	const pool = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p, generation: 3}\n"
+	before := decode(t, pool+"spec: {cidr: 10.244.0.0/16}")
+	for spec, want := range map[string]int64{"spec: {cidr: 10.244.0.0/16}": 3, "spec: {disabled: true}": 4} {
+		o, err := apply.Apply(before, document(t, pool+spec))
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, _ := calico.Manifest(o)["metadata"].(map[string]any)
+		if meta["generation"] != want {
+			t.Errorf("%s: generation %v, want %d", spec, meta["generation"], want)
+		}
+	}
+}
+
+func TestPatch(t *testing.T) {
+	o, err := apply.Patch(decode(t, node), map[string]any{"metadata": map[string]any{"labels": map[string]any{"rack": nil, "team": "net"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := parts(t, o)["labels"], map[string]any{"kubernetes.io/hostname": "a", "team": "net"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	_, err = apply.Patch(decode(t, node), map[string]any{"metadata": map[string]any{"name": "b"}})
+	if err == nil || !strings.Contains(err.Error(), "must not change the kind or the name, gives Node b") {
+		t.Errorf("got %v, want an error of the name", err)
+	}
+}
+
+func TestSecret(t *testing.T) {
+	before := decode(t, "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: kube-system}, data: {a: eA==}}")
+	o, err := apply.Apply(before, document(t, "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: kube-system}, stringData: {b: x}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := o.(*calico.Secret).Keys, []string{"a", "b"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("keys %v, want %v", got, want)
+	}
+}
