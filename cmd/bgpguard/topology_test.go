@@ -123,7 +123,7 @@ The change:
     change.yaml:4
       - spec.nodeSelector: role == 'client'
       + spec.nodeSelector: role != 'rr'
-  What it does: adds 1 session between nodes by BGPPeers (on 2 nodes); no route is lost; 3 nodes gain IPv4 routes to nodes (4 ordered pairs)
+  What it does: adds 1 session between nodes by BGPPeers (on 2 nodes); no route is lost or interrupted; 3 nodes gain IPv4 routes to nodes (4 ordered pairs)
     adds 1 reflected session, IPv4, route reflector rr and reflector client worker-2, from clients
 
 Before and after the change:

@@ -86,13 +86,13 @@ func ToDesired(ctx context.Context, in Input, wanted []calico.Object, prune bool
 	if len(changes) == 0 {
 		return nil, errors.New("no plan: the state has all wanted objects already")
 	}
-	b := newBuilder(ctx, in, Desired, "Change the cluster to the wanted state")
+	b := newBuilder(in, Desired, "Change the cluster to the wanted state")
 	ordering, err := Order(ctx, in.Engine, in.Snapshot, changes)
 	if err != nil {
 		return nil, err
 	}
 	if k := ordering.Knot; k != nil {
-		extended, found, err := b.untie(changes, k)
+		extended, found, err := b.untie(ctx, changes, k)
 		if err != nil {
 			return nil, err
 		}
@@ -124,11 +124,11 @@ func ToDesired(ctx context.Context, in Input, wanted []calico.Object, prune bool
 		if n, ok := c.After.(*calico.Node); ok && n.RouteReflector() {
 			step.Wait = Wait{Text: "Wait until all sessions of " + n.Name + " are established.", Nodes: []string{n.Name}}
 		}
-		if err := b.add(step); err != nil {
+		if err := b.add(ctx, step); err != nil {
 			return nil, err
 		}
 	}
-	return b.finish()
+	return b.finish(ctx)
 }
 
 // differences returns the changes from the state to the wanted objects, in their order, then
@@ -200,7 +200,7 @@ const intermediate = "-next"
 // untie adds, for each BGPPeer that the knot changes or deletes, a new BGPPeer with the
 // wanted fields to the changes, which is created first and deleted last. It returns the
 // changes with the order that it found, or an order that is empty.
-func (b *builder) untie(changes []validate.Request, k *Knot) ([]validate.Request, Ordering, error) {
+func (b *builder) untie(ctx context.Context, changes []validate.Request, k *Knot) ([]validate.Request, Ordering, error) {
 	var first, last []validate.Request
 	for _, i := range k.Changes {
 		peer, ok := changes[i].After.(*calico.BGPPeer)
@@ -225,7 +225,7 @@ func (b *builder) untie(changes []validate.Request, k *Knot) ([]validate.Request
 		return nil, Ordering{}, nil
 	}
 	extended := slices.Concat(first, changes, last)
-	ordering, err := Order(b.ctx, b.Engine, b.Snapshot, extended)
+	ordering, err := Order(ctx, b.Engine, b.Snapshot, extended)
 	if err == nil && ordering.Order != nil {
 		b.note("There is no order of the wanted changes alone in which each is allowed. The plan therefore creates %s and deletes %s at the end.",
 			text.Count(len(first), "intermediate BGPPeer"), text.Either(len(first), "it", "them"))

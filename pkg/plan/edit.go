@@ -190,9 +190,16 @@ func patchCommand(resource string, patch map[string]any) string {
 // quoted returns text as one word of a shell.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// fill sets the number of half-sessions of the nodes, and the commands that show them.
+// fill sets the number of half-sessions of the nodes, and the commands that show them. It keeps
+// the commands of a wait without nodes.
 func (w *Wait) fill(t *topology.Topology) {
-	w.Sessions = 0
+	if w.Commands == nil {
+		w.Commands = []string{}
+	}
+	if len(w.Nodes) == 0 {
+		w.Nodes = []string{}
+		return
+	}
 	wanted := func(n *calico.Node) bool { return slices.Contains(w.Nodes, n.Name) }
 	for n := range t.Neighbours(wanted) {
 		for i := range n.List {

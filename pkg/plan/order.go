@@ -61,9 +61,9 @@ type Knot struct {
 // It makes at most MaxDecisions decisions; no set of applied changes is searched twice. An
 // error is that of ctx.
 func Order(ctx context.Context, engine *validate.Engine, snapshot *state.Snapshot, changes []validate.Request) (Ordering, error) {
-	s := &search{ctx: ctx, engine: engine, changes: changes, dead: map[string]bool{}, left: MaxDecisions, applied: make([]byte, (len(changes)+7)/8)}
+	s := &search{engine: engine, changes: changes, dead: map[string]bool{}, left: MaxDecisions, applied: make([]byte, (len(changes)+7)/8)}
 	s.follow()
-	found := s.from(snapshot)
+	found := s.from(ctx, snapshot)
 	if err := ctx.Err(); err != nil {
 		return Ordering{}, err
 	}
@@ -75,14 +75,13 @@ func Order(ctx context.Context, engine *validate.Engine, snapshot *state.Snapsho
 		out.Order, out.Decisions = s.path, s.decisions
 		return out, nil
 	}
-	knot, err := s.knot(snapshot)
+	knot, err := s.knot(ctx, snapshot)
 	out.Knot = knot
 	return out, err
 }
 
 // search is a depth-first search for an order.
 type search struct {
-	ctx     context.Context
 	engine  *validate.Engine
 	changes []validate.Request
 	// earlier has, for each change, the last one before it of the same object, or -1.
@@ -119,7 +118,7 @@ func (s *search) flip(i int)     { s.applied[i/8] ^= 1 << (i % 8) }
 
 // from reports whether it found an order of the changes that are left. The path then is the
 // whole order.
-func (s *search) from(now *state.Snapshot) bool {
+func (s *search) from(ctx context.Context, now *state.Snapshot) bool {
 	if len(s.path) > len(s.deepest) || s.deepest == nil {
 		s.deepest = slices.Clone(s.path)
 	}
@@ -134,10 +133,10 @@ func (s *search) from(now *state.Snapshot) bool {
 		if s.has(i) || s.earlier[i] >= 0 && !s.has(s.earlier[i]) {
 			continue
 		}
-		if s.left <= 0 || s.ctx.Err() != nil {
+		if s.left <= 0 || ctx.Err() != nil {
 			return false
 		}
-		d := s.decide(now, i)
+		d := s.decide(ctx, now, i)
 		if !d.Allowed {
 			if s.denial == nil {
 				s.first, s.denial = i, d
@@ -146,7 +145,7 @@ func (s *search) from(now *state.Snapshot) bool {
 		}
 		s.flip(i)
 		s.path, s.decisions = append(s.path, i), append(s.decisions, d)
-		if s.from(s.after(now, i)) {
+		if s.from(ctx, s.after(now, i)) {
 			return true
 		}
 		s.flip(i)
@@ -163,13 +162,13 @@ func (s *search) request(now *state.Snapshot, i int) validate.Request {
 	return r
 }
 
-func (s *search) decide(now *state.Snapshot, i int) *validate.Decision {
+func (s *search) decide(ctx context.Context, now *state.Snapshot, i int) *validate.Decision {
 	s.left--
 	r := s.request(now, i)
 	if r.Before == nil && r.After == nil {
 		return &validate.Decision{Allowed: true} // Deleted before.
 	}
-	return s.engine.Decide(s.ctx, now, r)
+	return s.engine.Decide(ctx, now, r)
 }
 
 func (s *search) after(now *state.Snapshot, i int) *state.Snapshot {
@@ -179,7 +178,7 @@ func (s *search) after(now *state.Snapshot, i int) *state.Snapshot {
 // knot describes where the search ended: after the longest path, the smallest set of changes
 // found that is allowed at once. If all that is left is not allowed at once either, the knot
 // is all of it. It evaluates at most one state for each change that is left.
-func (s *search) knot(snapshot *state.Snapshot) (*Knot, error) {
+func (s *search) knot(ctx context.Context, snapshot *state.Snapshot) (*Knot, error) {
 	k := &Knot{After: s.deepest, Incomplete: s.left <= 0}
 	now := snapshot
 	for _, i := range s.deepest {
@@ -190,18 +189,18 @@ func (s *search) knot(snapshot *state.Snapshot) (*Knot, error) {
 			k.Changes = append(k.Changes, i)
 		}
 	}
-	if k.Together = s.together(now, k.Changes); k.Together && len(k.Changes) <= maxShrink {
-		for at := len(k.Changes) - 1; at >= 0; at-- {
+	if k.Together = s.together(ctx, now, k.Changes); k.Together && len(k.Changes) <= maxShrink {
+		for at := range slices.Backward(k.Changes) {
 			smaller := slices.Delete(slices.Clone(k.Changes), at, at+1)
-			if len(smaller) > 1 && s.keepsOrder(smaller) && s.together(now, smaller) {
+			if len(smaller) > 1 && s.keepsOrder(smaller) && s.together(ctx, now, smaller) {
 				k.Changes = smaller
 			}
 		}
 	}
 	for _, i := range k.Changes {
-		k.Denials = append(k.Denials, s.decide(now, i))
+		k.Denials = append(k.Denials, s.decide(ctx, now, i))
 	}
-	return k, s.ctx.Err()
+	return k, ctx.Err()
 }
 
 // maxShrink bounds the changes of which the knot is made smaller.
@@ -218,13 +217,13 @@ func (s *search) keepsOrder(set []int) bool {
 
 // together reports whether the state after all changes of a set has no violation that would
 // deny it. Policies that evaluate changes have no part in it.
-func (s *search) together(now *state.Snapshot, set []int) bool {
+func (s *search) together(ctx context.Context, now *state.Snapshot, set []int) bool {
 	after := now
 	for _, i := range set {
 		after = s.after(after, i)
 	}
-	before := s.engine.Evaluate(s.ctx, now).Found()
-	verdicts, failures := validate.Compare(before, s.engine.Evaluate(s.ctx, after).Found())
+	before := s.engine.Evaluate(ctx, now).Found()
+	verdicts, failures := validate.Compare(before, s.engine.Evaluate(ctx, after).Found())
 	return len(failures) == 0 && !slices.ContainsFunc(verdicts, func(v validate.Verdict) bool {
 		return v.Relation.Worse() && v.Applied() == violation.Deny
 	})

@@ -163,18 +163,17 @@ func (e *DeniedError) Error() string {
 type builder struct {
 	Input
 
-	ctx  context.Context
 	plan *Plan
 	// now is the state after the steps so far.
 	now *state.Snapshot
 }
 
-func newBuilder(ctx context.Context, in Input, target, title string) *builder {
+func newBuilder(in Input, target, title string) *builder {
 	p := &Plan{
 		APIVersion: apiVersion, Kind: Kind, Target: target, Title: title, Cluster: in.Cluster, Version: in.Version, Created: in.Now.UTC().Truncate(time.Second),
 		Choices: []string{}, Notes: []string{}, Reflectors: []Reflector{}, Steps: []Step{},
 	}
-	return &builder{Input: in, ctx: ctx, plan: p, now: in.Snapshot}
+	return &builder{Input: in, plan: p, now: in.Snapshot}
 }
 
 // apiVersion is the API version of plans and scenarios.
@@ -190,7 +189,7 @@ func (b *builder) note(format string, args ...any) {
 
 // add evaluates a step and adds it. A step without a change is skipped. The error is a
 // *DeniedError if the policies deny a change of it.
-func (b *builder) add(step Step) error {
+func (b *builder) add(ctx context.Context, step Step) error {
 	before := b.now
 	var edits []Edit
 	for _, e := range step.Edits {
@@ -205,8 +204,8 @@ func (b *builder) add(step Step) error {
 		e.complete(change)
 		edits = append(edits, e)
 		if change.ID().Kind.Info().Review != calico.ReviewNone {
-			d := b.Engine.Decide(b.ctx, b.now, validate.Request{Change: change, User: b.User, Groups: b.Groups})
-			if err := b.ctx.Err(); err != nil {
+			d := b.Engine.Decide(ctx, b.now, validate.Request{Change: change, User: b.User, Groups: b.Groups})
+			if err := ctx.Err(); err != nil {
 				return err
 			}
 			if !d.Allowed {
@@ -226,7 +225,7 @@ func (b *builder) add(step Step) error {
 	step.Edits = edits
 	step.Number = len(b.plan.Steps) + 1
 	step.Name = slug(step.Name)
-	if err := b.describe(&step, before); err != nil {
+	if err := b.describe(ctx, &step, before); err != nil {
 		return err
 	}
 	b.plan.Steps = append(b.plan.Steps, step)
@@ -235,10 +234,10 @@ func (b *builder) add(step Step) error {
 
 // describe fills in what follows from the edits of a step: its impact, its commands, what to
 // wait for and how to go back.
-func (b *builder) describe(step *Step, before *state.Snapshot) error {
-	was, is := b.Engine.Evaluate(b.ctx, before).Topology, b.Engine.Evaluate(b.ctx, b.now).Topology
+func (b *builder) describe(ctx context.Context, step *Step, before *state.Snapshot) error {
+	was, is := b.Engine.Evaluate(ctx, before).Topology, b.Engine.Evaluate(ctx, b.now).Topology
 	if was == nil || is == nil {
-		return errors.Join(b.ctx.Err(), errors.New("the topology could not be computed"))
+		return errors.Join(ctx.Err(), errors.New("the topology could not be computed"))
 	}
 	step.Impact = is.Impact(was)
 	step.Effect = step.Impact.String()
@@ -246,40 +245,36 @@ func (b *builder) describe(step *Step, before *state.Snapshot) error {
 		step.Warnings = []string{}
 	}
 	step.write(before)
-	if step.Wait.Nodes == nil {
-		step.Wait.Nodes, step.Wait.Commands = []string{}, []string{}
-	} else {
-		step.Wait.fill(is)
-	}
-	denied, err := b.denyBack(step, before)
+	step.Wait.fill(is)
+	denied, err := b.denyBack(ctx, step, before)
 	step.BackDenied = denied
 	return err
 }
 
 // denyBack returns the message with which the policies deny going back from b.now to before,
 // "" if they allow it.
-func (b *builder) denyBack(step *Step, before *state.Snapshot) (string, error) {
+func (b *builder) denyBack(ctx context.Context, step *Step, before *state.Snapshot) (string, error) {
 	now := b.now
 	for i := len(step.Edits) - 1; i >= 0; i-- {
 		id := step.Edits[i].ID()
 		c := state.Change{Before: now.Get(id), After: before.Get(id)}
 		if id.Kind.Info().Review != calico.ReviewNone {
-			d := b.Engine.Decide(b.ctx, now, validate.Request{Change: c, User: b.User, Groups: b.Groups})
+			d := b.Engine.Decide(ctx, now, validate.Request{Change: c, User: b.User, Groups: b.Groups})
 			if !d.Allowed {
-				return denial(d.Message()), b.ctx.Err()
+				return denial(d.Message()), ctx.Err()
 			}
 		}
 		now = now.Apply(c)
 	}
-	return "", b.ctx.Err()
+	return "", ctx.Err()
 }
 
 // finish returns the plan.
-func (b *builder) finish() (*Plan, error) {
-	if err := b.ctx.Err(); err != nil {
+func (b *builder) finish(ctx context.Context) (*Plan, error) {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	before, after := b.Engine.Evaluate(b.ctx, b.Snapshot).Topology, b.Engine.Evaluate(b.ctx, b.now)
+	before, after := b.Engine.Evaluate(ctx, b.Snapshot).Topology, b.Engine.Evaluate(ctx, b.now)
 	if before == nil || after.Topology == nil {
 		return nil, errors.New("the topology could not be computed")
 	}

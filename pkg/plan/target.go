@@ -21,7 +21,7 @@ import (
 //
 // O(nodes log nodes), plus the evaluation of each step and of the way back from it.
 func To(ctx context.Context, in Input, goal Goal, o DesignOptions) (*Plan, error) {
-	b := newBuilder(ctx, in, string(goal), "Change the cluster to "+goal.Title())
+	b := newBuilder(in, string(goal), "Change the cluster to "+goal.Title())
 	t := in.Engine.Evaluate(ctx, in.Snapshot).Topology
 	if t == nil {
 		return nil, errors.Join(ctx.Err(), errors.New("the topology could not be computed"))
@@ -37,11 +37,11 @@ func To(ctx context.Context, in Input, goal Goal, o DesignOptions) (*Plan, error
 		return nil, fmt.Errorf("no plan to %s: the cluster has this design already", goal)
 	}
 	if goal == RouteReflectors {
-		if err := b.add(watch(in.Snapshot, target.Reflectors)); err != nil {
+		if err := b.add(ctx, watch(in.Snapshot, target.Reflectors)); err != nil {
 			return nil, err
 		}
 	}
-	if err := b.follow(target); err != nil {
+	if err := b.follow(ctx, target); err != nil {
 		return nil, err
 	}
 	for _, p := range target.Prerequisites {
@@ -52,9 +52,9 @@ func To(ctx context.Context, in Input, goal Goal, o DesignOptions) (*Plan, error
 		}
 	}
 	b.explain(goal, target)
-	plan, err := b.finish()
+	plan, err := b.finish(ctx)
 	if err == nil {
-		b.listReflectors(target)
+		b.listReflectors(ctx, target)
 	}
 	return plan, err
 }
@@ -64,7 +64,7 @@ func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // follow adds the changes of a design as steps: BGPPeers that follow each other are one step,
 // and every other change is a step of its own.
-func (b *builder) follow(t *Target) error {
+func (b *builder) follow(ctx context.Context, t *Target) error {
 	for rest := t.Changes; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[0].ID().Kind == calico.KindBGPPeer && rest[n].ID().Kind == calico.KindBGPPeer {
@@ -74,7 +74,7 @@ func (b *builder) follow(t *Target) error {
 		if err != nil {
 			return err
 		}
-		if err := b.add(step); err != nil {
+		if err := b.add(ctx, step); err != nil {
 			return err
 		}
 		rest = rest[n:]
@@ -126,7 +126,7 @@ func (b *builder) words(s *Step, t *Target, changes []state.Change, names []stri
 			s.Why = "The nodes have sessions to the route reflectors of their own zone. They no longer need those of other zones."
 			s.Wait = Wait{Text: "Wait until all sessions of the route reflectors are established.", Nodes: watched}
 		case b.now.BGPConfiguration(calico.Default).MeshEnabled():
-			s.Why = "They select the route reflectors by their label, and do nothing while no node has it. " +
+			s.Why = "They select the route reflectors by the label " + ReflectorLabel + ". " +
 				"They come before the cluster IDs: a cluster ID removes a node from the mesh at once, and only BGPPeers then give it sessions."
 			s.Wait = Wait{Text: "Nothing to wait for."}
 		default:
@@ -146,6 +146,7 @@ func (b *builder) words(s *Step, t *Target, changes []state.Change, names []stri
 			Commands: []string{"ip route show proto 80   # on some nodes of each subnet: the routes that Felix programs"}}
 	case calico.KindBGPConfiguration:
 		b.configurationWords(s, t, c)
+	default: // No design changes other kinds.
 	}
 }
 
@@ -203,12 +204,12 @@ func (b *builder) explain(goal Goal, t *Target) {
 }
 
 // listReflectors fills the route reflectors of the plan.
-func (b *builder) listReflectors(t *Target) {
+func (b *builder) listReflectors(ctx context.Context, t *Target) {
 	if t.Goal != RouteReflectors {
 		return
 	}
 	sessions := map[string]int{}
-	for n := range b.Engine.Evaluate(b.ctx, b.now).Topology.Neighbours(func(n *calico.Node) bool { return n.RouteReflector() }) {
+	for n := range b.Engine.Evaluate(ctx, b.now).Topology.Neighbours(func(n *calico.Node) bool { return n.RouteReflector() }) {
 		sessions[n.Node.Name] += len(n.List)
 	}
 	for _, name := range t.Reflectors {
@@ -226,7 +227,7 @@ func watch(s *state.Snapshot, nodes []string) Step {
 		Wait: Wait{Text: "Nothing to wait for."},
 	}
 	for _, n := range nodes {
-		if !reports(s, n) {
+		if !reported(s, n) {
 			step.Edits = append(step.Edits, Edit{Kind: string(calico.KindCalicoNodeStatus), Name: n, Object: map[string]any{
 				"apiVersion": version(s), "kind": string(calico.KindCalicoNodeStatus), "metadata": map[string]any{"name": n},
 				"spec": map[string]any{"node": n, "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": 10},

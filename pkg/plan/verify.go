@@ -108,7 +108,8 @@ func Verify(ctx context.Context, in Input, p *Plan) (*Verification, error) {
 		return v, ctx.Err()
 	}
 	v.Next = v.Made + 1
-	return v, v.judge(ctx, in, &p.Steps[v.Made])
+	err := v.judge(ctx, in, &p.Steps[v.Made])
+	return v, err
 }
 
 // status compares the objects of step i with the state. An object that later steps change too
@@ -156,7 +157,7 @@ func (e *Edit) isMade(s *state.Snapshot) bool {
 	o := s.Get(e.ID())
 	switch {
 	case e.ID().Kind == calico.KindCalicoNodeStatus:
-		return reports(s, e.Name)
+		return reported(s, e.Name)
 	case e.Delete:
 		return o == nil
 	case o == nil:
@@ -168,9 +169,9 @@ func (e *Edit) isMade(s *state.Snapshot) bool {
 	}
 }
 
-// reports reports whether a CalicoNodeStatus requests the sessions of a node and their updates,
+// reported reports whether a CalicoNodeStatus requests the sessions of a node and their updates,
 // whatever its name and its other classes are.
-func reports(s *state.Snapshot, node string) bool {
+func reported(s *state.Snapshot, node string) bool {
 	return slices.ContainsFunc(s.NodeStatuses(), func(status *calico.NodeStatus) bool {
 		return status.Node == node && status.BGP && status.UpdatePeriod != nil && *status.UpdatePeriod > 0
 	})
@@ -181,7 +182,7 @@ func (e *Edit) isOpen(s *state.Snapshot) bool {
 	o := s.Get(e.ID())
 	switch {
 	case e.ID().Kind == calico.KindCalicoNodeStatus:
-		return !reports(s, e.Name)
+		return !reported(s, e.Name)
 	case e.Patch != nil:
 		return o != nil && same(under(calico.Manifest(o), e.Patch), e.Before)
 	case e.Before == nil || o == nil:
@@ -270,7 +271,7 @@ func healthOf(s *state.Snapshot, t *topology.Topology, nodes []string, now time.
 func unknownOf(h *health.Health, s *state.Snapshot, nodes []string) []string {
 	var out []string
 	for _, n := range nodes {
-		if !reports(s, n) {
+		if !reported(s, n) {
 			out = append(out, fmt.Sprintf("%s: the state has no CalicoNodeStatus of class BGP; run \"calicoctl node status\" on the node", n))
 		}
 	}

@@ -100,6 +100,7 @@ type violationPart struct {
 	Cause, Link            string
 	Badges                 []badge
 	Facts                  []fact
+	Nodes                  *fact // their number, and the names of all; nil if Message has them
 	Drift                  bool
 	Since                  int64 // seconds since 1970
 	Place                  int
@@ -256,8 +257,13 @@ func (c *clusterPart) violations(a *audit.Audit, limit int) {
 		titles[p.Name] = p.Title
 	}
 	list, all := head(a.Violations, limit)
+	named := 0
 	for i := range list {
 		v := newViolationPart(&list[i], a, i)
+		if left := namesOnPage - named; left > 0 {
+			v.Nodes = nodesPart(&list[i], left)
+			named += len(list[i].Nodes)
+		}
 		v.Title = clean(titles[list[i].Policy])
 		c.Drift = c.Drift || v.Drift
 		c.Severities = append(c.Severities, v.Severity)
@@ -276,6 +282,22 @@ func (c *clusterPart) violations(a *audit.Audit, limit int) {
 				return []string{v.Severity, v.Policy, objects(&v.Violation), moment(v.FirstSeen), moment(v.LastSeen), v.Cause}
 			}))
 	}
+}
+
+// namesOnPage is the number of nodes that the violations of a cluster name in all: about 1 MB.
+const namesOnPage = 50_000
+
+// nodesPart returns the names of the nodes of a violation, at most limit of them. It is nil if
+// the message has them.
+func nodesPart(v *audit.Violation, limit int) *fact {
+	if named(v.Message, v.Nodes) {
+		return nil
+	}
+	names := clean(strings.Join(v.Nodes[:min(len(v.Nodes), limit)], ", "))
+	if more := len(v.Nodes) - limit; more > 0 {
+		names += fmt.Sprintf(" and %s more: bgpguard audit -o json names all", number(more))
+	}
+	return &fact{"All " + Count(len(v.Nodes), "node"), names}
 }
 
 func newViolationPart(v *audit.Violation, a *audit.Audit, place int) violationPart {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -349,5 +350,37 @@ func TestEveryFormatShowsErrorsAndUnreadClusters(t *testing.T) {
 func TestAnUnknownFormatOfAnAuditIsAnError(t *testing.T) {
 	if err := AuditFormats.Write(&strings.Builder{}, "xml", audits()["clean"]); err == nil || err.Error() != AuditFormats.Validate("xml").Error() {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAllNodesOfAViolationAreNamed(t *testing.T) {
+	var list []string
+	for i := range 300 {
+		list = append(list, fmt.Sprintf("node-%03d", i))
+	}
+	v := audit.Violation{Violation: violation.Violation{Policy: "p", ID: "p", Action: violation.Deny, Message: "300 of 300 nodes (node-000, node-001, node-002 and 297 more)", Details: map[string]any{}, Objects: []violation.Object{}, Nodes: list}, Severity: "high"}
+	one := &audit.Audit{Policies: []audit.Policy{{Name: "p", Policy: "p", Title: "P", Severity: "high", Judges: "state"}}, Violations: []audit.Violation{v}, Resolved: []audit.Violation{}, Failures: []audit.Failure{}, Notes: []string{}, Trend: []audit.Point{}}
+	a := &Audit{Report: &audit.Report{Clusters: []*audit.Audit{one}, Unread: []audit.Unread{}}, FailOn: "low"}
+	for _, format := range []string{JSON, YAML, HTML, Markdown, SARIF, JUnit, Text} {
+		var b bytes.Buffer
+		a.All = format == Text
+		if err := AuditFormats.Write(&b, format, a); err != nil {
+			t.Fatal(err)
+		}
+		out := strings.ReplaceAll(b.String(), `\-`, "-")
+		for _, name := range list {
+			if !strings.Contains(out, name) {
+				t.Errorf("%s does not name %s", format, name)
+				break
+			}
+		}
+	}
+	var b bytes.Buffer
+	a.All = false
+	if err := AuditFormats.Write(&b, Text, a); err != nil {
+		t.Fatal(err)
+	}
+	if want := "300 nodes: node-000, node-001, node-002, node-003, node-004, node-005, node-006, node-007, node-008, node-009 and 290 more (--all names them)"; !strings.Contains(b.String(), want) {
+		t.Errorf("got %s", b.String())
 	}
 }

@@ -55,7 +55,7 @@ func (o changesOutcome) sentenceOf(changes []Checked) string {
 
 // changes writes what the changes are, their decisions, and what they do.
 func (p *printer) changes(changes []Checked, t *Topology, color bool) {
-	c := Check{Changes: changes, Color: color}
+	c := Check{Changes: changes, Color: color, together: len(changes) == 1}
 	p.section("The change:")
 	var b strings.Builder
 	for i := range changes {

@@ -26,11 +26,11 @@ type changePart struct {
 
 // changedPart is one changed object.
 type changedPart struct {
-	Title, Where   string
-	Verdict        badge
-	Lines          []diffLine
-	Why, Warnings  []string
-	Effects        []string
+	Title, Where  string
+	Verdict       badge
+	Lines         []diffLine
+	Why, Warnings []string
+	Effects       []string
 }
 
 // diffLine is a line of a diff. Class is "del", "add" or "".

@@ -22,6 +22,10 @@ type Check struct {
 	Quiet bool
 	// Color makes Text use the colors of a terminal.
 	Color bool
+
+	// together makes Text leave what each change does to the caller, who says what all of
+	// them do.
+	together bool
 }
 
 // Checked is a change and its decision.

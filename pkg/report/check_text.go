@@ -68,7 +68,7 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 			fmt.Fprintf(b, "  [%s] %s\n", clean(f.rule), line)
 		}
 	}
-	if line := change.notice(); line != "" {
+	if line := change.notice(); line != "" && !c.together {
 		fmt.Fprintf(b, "  %s\n", clean(line))
 	}
 	if see := see(found); see != "" {

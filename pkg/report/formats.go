@@ -67,6 +67,14 @@ var (
 		{HTML, "one page with a verdict, the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
 
+	// DiffFormats are those of "bgpguard diff".
+	DiffFormats = Formats[*Difference]{
+		{Text, "what differs in one line, its causes, the objects and the violations", writeDiffText},
+		{JSON, "an object; the schema is pkg/report/diff.schema.json", writeDiffJSON},
+		{YAML, "the same data as json", writeDiffYAML},
+		{Markdown, "for issues and wikis", writeDiffMarkdown},
+	}
+
 	// PlanFormats are those of "bgpguard plan --to".
 	PlanFormats = Formats[*Plan]{
 		{Text, "the steps with their commands, effects and waits", writePlanText},

@@ -236,8 +236,8 @@ func TestJUnitHasATestForEachChangeAndPolicy(t *testing.T) {
 		})
 	}
 	suite := parseJUnit(t, renderCheck(t, JUnit, checks(t)["a denied change, with a policy that failed"]))
-	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost\n" +
-		"Deny: <b> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost\nSee https://example.com/a"
+	want := "Deny: <a> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted\n" +
+		"Deny: <b> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted\nSee https://example.com/a"
 	if got := suite.Cases[1].Failure; got.Text != want || got.Message != "Deny: <a> is wrong & bad" {
 		t.Errorf("got %+v, want\n%s", got, want)
 	}
@@ -285,7 +285,7 @@ func TestGitHubGetsACommandForEachFinding(t *testing.T) {
 	if !slices.Equal(got, want) || !slices.Equal(others, []string{"delete BGPPeer p: denied"}) {
 		t.Errorf("got %q beside %q, want %q", got, others, want)
 	}
-	if want := "<a> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost\nSee https://example.com/a"; commands[0].message != want {
+	if want := "<a> is wrong & bad\nwhat the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted\nSee https://example.com/a"; commands[0].message != want {
 		t.Errorf("message %q, want %q", commands[0].message, want)
 	}
 }
@@ -308,7 +308,7 @@ func FuzzFormatsKeepTextsWhole(f *testing.F) {
 			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Verdicts: fresh(v), Impact: impact(message)},
 			Source: Source{File: file, LineOf: source.LineOf},
 		}}}
-		said := clean(message) + "\nwhat the change does: " + clean(message) + "; removes 2 mesh sessions (on 3 nodes); no route is lost"
+		said := clean(message) + "\nwhat the change does: " + clean(message) + "; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted"
 		what := "create BGPPeer " + clean(name)
 
 		commands, others := parseCommands(renderCheck(t, GitHub, c))

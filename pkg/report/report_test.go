@@ -163,7 +163,7 @@ func TestTextOfACheck(t *testing.T) {
   [hard] <a> is wrong & bad
   [hard] <b> is wrong & bad
   [broken] evaluation error: division by zero
-  what the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost
+  what the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted
   Warning: BGPPeer p: spec: mind the gap
   Audit: [quiet] <c> is wrong & bad
   See https://example.com/a
@@ -182,7 +182,7 @@ func TestTextOfACheck(t *testing.T) {
   Warning: [soft] <a> is wrong & bad
   Warning: BGPPeer p: spec.asNumber: is odd
   Warning: BGPPeer p: spec: is as well
-  what the change does: a session goes; removes 2 mesh sessions (on 3 nodes); no route is lost
+  what the change does: a session goes; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted
 `,
 		"a denied change, with a policy that failed": denied,
 		"a change that could not be evaluated":       unjudged,
@@ -215,7 +215,7 @@ func TestTextOfACheck(t *testing.T) {
   What the change does:
     a session goes
     another comes
-    removes 2 mesh sessions (on 3 nodes); no route is lost
+    removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted
 `,
 		"a change by somebody who is exempt": `update BGPPeer p: allowed
     - spec.asNumber: 64512

@@ -265,8 +265,12 @@ func (i *Impact) routesText(changes bool) []string {
 			out = append(out, fmt.Sprintf("%s %s %s routes to nodes (%s)%s", text.Count(nodes, "node"), text.Either(nodes, one.verb+"s", one.verb), f, text.Count(pairs, "ordered pair"), condition))
 		}
 	}
-	if !lost && changes {
+	switch {
+	case lost || !changes:
+	case i.Interruption.AtWorst > 0:
 		out = append([]string{"no route is lost"}, out...)
+	default:
+		out = append([]string{"no route is lost or interrupted"}, out...)
 	}
 	return out
 }

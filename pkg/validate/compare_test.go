@@ -137,7 +137,7 @@ func TestTheTextOfADecision(t *testing.T) {
 				verdict("audit", violation.Audit, New), verdict("gone", violation.Deny, Gone, about), verdict("other", violation.Deny, Standing),
 				exempt(verdict("quiet", violation.Audit, New)),
 			}, Impact: impact("a session goes")},
-			nil, nil, "what the change does: removes 2 mesh sessions (on 3 nodes); no route is lost", "", nil,
+			nil, nil, "what the change does: removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted", "", nil,
 		},
 		"warnings, in order of policies": {
 			Decision{Allowed: true, Verdicts: []Verdict{
@@ -151,14 +151,14 @@ func TestTheTextOfADecision(t *testing.T) {
 				"[f] evaluation error: boom (not enforced: you are exempt from this policy)",
 				"BGPPeer p: spec: is odd",
 			},
-			"what the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost",
+			"what the change does: a session goes; another comes; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted",
 			"See https://example.com/a, https://example.com/c, https://example.com/d and https://example.com/e", []string{"c", "f"},
 		},
 		"a denial": {
 			Decision{Verdicts: []Verdict{
 				verdict("a", violation.Warn, New), verdict("b", violation.Deny, New), verdict("b", violation.Deny, Spread), verdict("c", violation.Deny, Larger),
 			}, Failures: []Failure{failure("a", violation.Deny, false)}, Impact: impact("1", "2", "3", "4", "5")},
-			[]string{"[b] b is wrong", "[b] b is wrong", "[c] c is wrong", "[a] evaluation error: boom", "what the change does: 1; 2; 3; 4; and 1 more; removes 2 mesh sessions (on 3 nodes); no route is lost"},
+			[]string{"[b] b is wrong", "[b] b is wrong", "[c] c is wrong", "[a] evaluation error: boom", "what the change does: 1; 2; 3; 4; and 1 more; removes 2 mesh sessions (on 3 nodes); no route is lost or interrupted"},
 			[]string{"[a] a is wrong"}, "",
 			"See https://example.com/b, https://example.com/c and https://example.com/a", nil,
 		},
