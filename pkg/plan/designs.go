@@ -419,11 +419,12 @@ func (b *designer) choose() ([]chosen, error) {
 		number = max(enough(p.nodes, p.zones), p.labelled)
 	}
 	var out []chosen
-	if b.PerZone {
+	switch {
+	case b.PerZone:
 		out = b.inEachZone(p, number)
-	} else if p.able < number || number < 2 {
+	case p.able < number || number < 2:
 		b.add(Unmet, "%s for route reflectors: %s of %s can be one (ready, an address in each family, selected)", text.Count(max(number, 2), "node"), text.Number(p.able), text.Count(p.nodes, "node"))
-	} else {
+	default:
 		out = spread(p, number)
 	}
 	if out != nil {
