@@ -247,7 +247,7 @@ func TestTopologyPicturesNameTheGroups(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			got := bgpguard(t, in, "", "topology", "-f", "state.yaml", "--change", "change.yaml", "-o", format)
 			compare(t, result{code: got.code, stderr: got.stderr}, result{code: exitOK})
-			for _, want := range []string{"1 route reflector", "1 reflector client", "before: isolated node", "worker-1", "worker-2", "172.16.0.1", "added: 1 reflected session", "1 external session"} {
+			for _, want := range []string{"1 route reflector", "1 reflector client", "before: node with other sessions only", "worker-1", "worker-2", "172.16.0.1", "added: 1 reflected session", "1 external session"} {
 				if !strings.Contains(got.stdout, want) {
 					t.Errorf("%q is not in\n%s", want, got.stdout)
 				}
@@ -400,5 +400,5 @@ func TestABGPFilterAndASecretMayChange(t *testing.T) {
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: kube-system}, data: {tor: aHVudGVyMg==}}
 `
-	compare(t, check(t, files{"s.yaml": clusterOf3, "c.yaml": change}, "", "-f", "c.yaml", "--state", "s.yaml"), result{stdout: "create BGPFilter f: allowed\ncreate Secret bgp: allowed\n2 changes: 2 allowed, 0 denied\n"})
+	compare(t, check(t, files{"s.yaml": clusterOf3, "c.yaml": change}, "", "-f", "c.yaml", "--state", "s.yaml"), result{stdout: "create BGPFilter f: allowed\n  what the change does: changes no session and no route\ncreate Secret bgp: allowed\n  what the change does: changes no session and no route\n2 changes: 2 allowed, 0 denied\n"})
 }
