@@ -130,7 +130,7 @@ func parseID(text string) (calico.ID, error) {
 	if ok && name != "" {
 		kind, _, _ = strings.Cut(strings.ToLower(kind), ".")
 		for _, info := range calico.Kinds() {
-			if !info.Observation && (kind == strings.ToLower(string(info.Kind)) || kind == info.Resource) {
+			if !info.Observation && (strings.EqualFold(kind, string(info.Kind)) || kind == info.Resource) {
 				return calico.ID{Kind: info.Kind, Name: name}, nil
 			}
 		}
@@ -384,7 +384,7 @@ func (o *changeOptions) readEdits(stdin io.Reader, stderr io.Writer) ([]edit, er
 // parseTexts returns the patch of "KEY=VALUE" and "KEY-", for labels or annotations.
 func parseTexts(field, text string) (map[string]any, error) {
 	values := map[string]any{}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		key, value, set := strings.Cut(word, "=")
 		name, removed := strings.CutSuffix(word, "-")
 		switch {

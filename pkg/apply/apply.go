@@ -126,7 +126,8 @@ func stored(before calico.Object, document map[string]any) (calico.Object, error
 	}
 	out := withMetadata(document, keep)
 	if before.ID().Kind == calico.KindNode {
-		if delete(out, "status"); old["status"] != nil {
+		delete(out, "status")
+		if old["status"] != nil {
 			out["status"] = old["status"]
 		}
 	}

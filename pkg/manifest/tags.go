@@ -8,9 +8,9 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// Tag is a YAML tag where text was meant: YAML reads an unquoted ! at the start of a value as
+// TagError is a YAML tag where text was meant: YAML reads an unquoted ! at the start of a value as
 // a tag and not as part of the value, so that the selector !has(x) is empty.
-type Tag struct {
+type TagError struct {
 	// Field is the path of the field, for example "spec.nodeSelector".
 	Field string
 	// File and Line are the place of the tag.
@@ -23,12 +23,12 @@ type Tag struct {
 }
 
 // Error returns "file:line: field: what is wrong".
-func (t *Tag) Error() string {
+func (t *TagError) Error() string {
 	return fmt.Sprintf("%s:%d: %s: %s", t.File, t.Line, t.Field, t.Message())
 }
 
 // Message says what is wrong and what to write.
-func (t *Tag) Message() string {
+func (t *TagError) Message() string {
 	value := "empty"
 	if t.Value != "" {
 		value = strconv.Quote(t.Value)
@@ -39,13 +39,13 @@ func (t *Tag) Message() string {
 
 // Tags returns the values with a tag that is not one of YAML's own, in the order of the text.
 // The tag of an alias is returned where the alias stands for the value.
-func (d *Document) Tags() []Tag {
-	var out []Tag
+func (d *Document) Tags() []TagError {
+	var out []TagError
 	d.tags(d.node, "", 0, &out)
 	return out
 }
 
-func (d *Document) tags(n *yamlv3.Node, path string, depth int, out *[]Tag) {
+func (d *Document) tags(n *yamlv3.Node, path string, depth int, out *[]TagError) {
 	const deepest = 100 // Objects of Kubernetes are far less deep.
 	if n == nil || depth > deepest || len(*out) > deepest {
 		return
@@ -71,7 +71,7 @@ func (d *Document) tags(n *yamlv3.Node, path string, depth int, out *[]Tag) {
 		}
 	case yamlv3.ScalarNode:
 		if len(n.Tag) > 1 && n.Tag[0] == '!' && n.Tag[1] != '!' {
-			*out = append(*out, Tag{Field: path, File: d.File, Line: n.Line + d.offset, Text: n.Tag, Value: n.Value})
+			*out = append(*out, TagError{Field: path, File: d.File, Line: n.Line + d.offset, Text: n.Tag, Value: n.Value})
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (p *Policy) canFire(ctx context.Context, kind, operation string) (bool, err
 		if operation == missing {
 			change.Insert(ast.StringTerm(side), ast.NullTerm())
 		} else {
-			unknown = append(unknown[:len(unknown):len(unknown)], "input.change."+side)
+			unknown = append(slices.Clip(unknown), "input.change."+side)
 		}
 	}
 	input := ast.NewObject(

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -80,9 +81,13 @@ func (c *Check) textChange(b *strings.Builder, change *Checked) {
 	for _, note := range change.Notes {
 		fmt.Fprintf(b, "  Note: %s\n", clean(note))
 	}
-	if !c.Explain {
-		return
+	if c.Explain {
+		c.textCauses(b, d)
 	}
+}
+
+// textCauses writes the causes of what a decision says.
+func (c *Check) textCauses(b *strings.Builder, d *validate.Decision) {
 	for v := range d.Worse() {
 		of := rendered(v)
 		textExplanation(b, &of, c.explain(v))

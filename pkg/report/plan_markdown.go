@@ -57,7 +57,7 @@ func markdownStep(b *strings.Builder, s *plan.Step) {
 	commands(b, s.Back)
 	if s.BackDenied != "" {
 		fmt.Fprintf(b, "\nThe policies deny going back. Change the policy first, or have its user exempt:\n\n")
-		for _, line := range strings.Split(s.BackDenied, "\n") {
+		for line := range strings.SplitSeq(s.BackDenied, "\n") {
 			fmt.Fprintf(b, "- %s\n", markdown(line))
 		}
 	}
@@ -102,7 +102,7 @@ func writePlanStatusMarkdown(w io.Writer, v *PlanStatus) error {
 		b.WriteString("\nAll steps are made.\n")
 	case v.NextDenied != "":
 		fmt.Fprintf(&b, "\nStep %d is denied in the present state:\n\n", v.Next)
-		for _, line := range strings.Split(v.NextDenied, "\n") {
+		for line := range strings.SplitSeq(v.NextDenied, "\n") {
 			fmt.Fprintf(&b, "- %s\n", markdown(line))
 		}
 	case len(v.NextCommands) == 0:

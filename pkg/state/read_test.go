@@ -83,11 +83,9 @@ func TestNotesOfAState(t *testing.T) {
 				}
 			}
 			_, c, err := ReadState(paths, nil)
-			got := ""
+			got := strings.Join(c.Notes, "\n")
 			if err != nil {
 				got = err.Error()
-			} else {
-				got = strings.Join(c.Notes, "\n")
 			}
 			if got != test.want && (err == nil || !strings.HasPrefix(got, test.want)) {
 				t.Errorf("got  %s\nwant %s", got, test.want)

@@ -72,7 +72,7 @@ func (w *Watcher) run(ctx context.Context, daemons []*daemon, owners map[netip.P
 		if err != nil {
 			return err
 		}
-		now, done := time.Now(), ctx.Err() != nil
+		now, ended := time.Now(), ctx.Err()
 		w.outage.Samples++
 		w.outage.Slowest = max(w.outage.Slowest, now.Sub(last))
 		last = now
@@ -82,7 +82,7 @@ func (w *Watcher) run(ctx context.Context, daemons []*daemon, owners map[netip.P
 		for s, routes := range wanted {
 			for to, r := range routes {
 				there := found[s][to] != nil
-				if r.missing && (there || done) {
+				if r.missing && (there || ended != nil) {
 					w.record(s.Node, to, now.Sub(r.seen))
 				}
 				if r.missing = !there; there {
@@ -90,8 +90,8 @@ func (w *Watcher) run(ctx context.Context, daemons []*daemon, owners map[netip.P
 				}
 			}
 		}
-		if done {
-			return nil
+		if ended != nil { // The end is what was asked for.
+			return nil //nolint:nilerr
 		}
 		select {
 		case <-ctx.Done():

@@ -5,9 +5,11 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -112,6 +114,7 @@ func renew(kind calico.Kind, root *props) {
 		}}
 	case calico.KindFelixConfiguration:
 		renewFelix(&spec)
+	default: // Other kinds have the same fields.
 	}
 	root.Properties["spec"] = spec
 }
@@ -127,9 +130,7 @@ func set(s *props, name string, change func(*props)) {
 }
 
 func add(s *props, more fields) {
-	for name, field := range more {
-		s.Properties[name] = field
-	}
+	maps.Copy(s.Properties, more)
 }
 
 func enum(values ...string) func(*props) {
@@ -253,7 +254,7 @@ func numbers(n int, pattern string) string {
 
 // upTo is a pattern of the decimal numbers from 0 to limit, without leading zeros.
 func upTo(limit uint64) string {
-	digits := fmt.Sprint(limit)
+	digits := strconv.FormatUint(limit, 10)
 	parts := []string{"0", fmt.Sprintf("[1-9][0-9]{0,%d}", len(digits)-2)}
 	for i := range digits { // Numbers of the same length that are smaller from digit i on.
 		low := byte('0')

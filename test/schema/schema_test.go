@@ -198,7 +198,7 @@ func compare(t *testing.T, config *rest.Config, set *schema.Set) {
 		rejected := slices.ContainsFunc(problems, func(p schema.Problem) bool { return !unknown(p) })
 		lenient, strict := s.validate(t, object, old, false), s.validate(t, object, old, true)
 		if (lenient != nil) != rejected || (strict != nil) != (len(problems) > 0) {
-			text, _ := json.Marshal(object)
+			text, _ := json.Marshal(object) //nolint:errchkjson // It was read from JSON.
 			t.Errorf("%s, update %v:\nbgpguard: %v\nAPI server: %v\nstrict: %v", text, old != nil, problems, lenient, strict)
 		}
 		if len(problems) == 0 {
