@@ -90,8 +90,8 @@ func (w *Watcher) run(ctx context.Context, daemons []*daemon, owners map[netip.P
 				}
 			}
 		}
-		if ended != nil { // The end is what was asked for.
-			return nil //nolint:nilerr
+		if ended != nil {
+			return nil //nolint:nilerr // The context ends the watch.
 		}
 		select {
 		case <-ctx.Done():
