@@ -74,23 +74,26 @@ func TestRaces(t *testing.T) {
 	})
 }
 
-// run runs a race and fails the test if all changes of a round were admitted, or if none was in too many rounds.
+// run runs a race and fails the test if all changes of a round were evaluated and admitted, or if none was in too many rounds.
 func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 	t.Helper()
 	row := raceRow{setup: s.name, race: r.name}
 	began := time.Now()
 	for round := range *rounds {
+		if err := c.mark(); err != nil {
+			t.Fatal(err)
+		}
 		result, lost, err := c.round(t.Context(), s, r, round)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		unreviewed := false
+		unevaluated := false
 		if lost == len(sides) {
-			if unreviewed, err = c.unreviewed(); err != nil {
+			if unevaluated, err = c.unevaluated(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		row.add(result, lost, unreviewed)
+		row.add(result, lost, unevaluated)
 		if unexpected := row.rounds - row.one; lost != 1 && !r.restless && unexpected <= examples {
 			t.Logf("round %d: %d of 2 changes were persisted: %v", round, lost, errors.Join(result.errors...))
 		}
