@@ -129,7 +129,7 @@ func (c *Checked) notice() string {
 	if line := d.Notice(); line != "" || !d.Allowed || len(d.Failures) > 0 {
 		return line
 	}
-	return "what the change does: " + (&topology.Impact{}).String()
+	return validate.EffectPrefix + (&topology.Impact{}).String()
 }
 
 // line returns the line of a field, 0 if the object is in no file.

@@ -259,6 +259,10 @@ func (d *Decision) Notice() string {
 	return d.Effect()
 }
 
+// EffectPrefix begins the line that says what a change does. The line of an allowed change is
+// a warning of the API server, because kubectl shows nothing else, but is not about a fault.
+const EffectPrefix = "what the change does: "
+
 // maxCauses bounds the causes in the line of Effect.
 const maxCauses = 4
 
@@ -276,7 +280,7 @@ func (d *Decision) Effect() string {
 			parts[maxCauses-1] += fmt.Sprintf("; and %d more", more)
 		}
 	}
-	return "what the change does: " + strings.Join(parts, "; ")
+	return EffectPrefix + strings.Join(parts, "; ")
 }
 
 func (v *Verdict) line() string { return "[" + v.Violation.Policy + "] " + v.Text() }

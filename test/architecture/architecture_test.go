@@ -95,7 +95,7 @@ var floors = []floor{
 	{"clusters", []row{
 		{"pkg/cluster", "follows or reads a cluster", "pkg/calico pkg/state", "kubernetes http"},
 		{"pkg/reserve", "changes that were allowed and that a snapshot may not show, shared by the replicas", "pkg/calico pkg/state", "kubernetes"},
-		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario", "kubernetes"},
+		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario pkg/validate", "kubernetes"},
 	}},
 	// These stand side by side: none of them imports another.
 	{"the parts of the webhook", []row{

@@ -29,6 +29,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 const (
@@ -165,6 +166,9 @@ type created struct {
 // HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
 func (r *Runner) HandleWarningHeaderWithContext(_ context.Context, code int, _, text string) {
 	if code != 299 || text == "" { // An API server uses no other code.
+		return
+	}
+	if strings.HasPrefix(text, validate.EffectPrefix) {
 		return
 	}
 	r.mu.Lock()
