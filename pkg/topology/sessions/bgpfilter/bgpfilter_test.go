@@ -249,7 +249,7 @@ func TestSameIsNaive(t *testing.T) {
 	}
 }
 
-// TestSameIsBounded compares lists that cannot be compared in time: they count as different.
+// TestSameIsBounded compares lists that take more steps than allowed: they count as different.
 func TestSameIsBounded(t *testing.T) {
 	var many, conditions []any
 	for i := range 4000 {
@@ -259,13 +259,9 @@ func TestSameIsBounded(t *testing.T) {
 		conditions = append(conditions, map[string]any{"action": []string{"Accept", "Reject"}[i%2], "interface": fmt.Sprintf("eth%d", i)})
 	}
 	for _, list := range [][]any{many, conditions} {
-		start := time.Now()
 		other := append([]any{map[string]any{"action": "Reject", "matchOperator": "In", "cidr": "11.0.0.0/8"}}, list...)
 		if Same(Parse(Export, 32, list), Parse(Export, 32, other)) {
 			t.Errorf("lists of %d rules are different", len(list))
-		}
-		if took := time.Since(start); took > 2*time.Second {
-			t.Errorf("comparing lists of %d rules took %s", len(list), took)
 		}
 	}
 }
