@@ -83,9 +83,11 @@ func TestNotesOfAState(t *testing.T) {
 				}
 			}
 			_, c, err := ReadState(paths, nil)
-			got := strings.Join(c.Notes, "\n")
+			var got string
 			if err != nil {
 				got = err.Error()
+			} else {
+				got = strings.Join(c.Notes, "\n")
 			}
 			if got != test.want && (err == nil || !strings.HasPrefix(got, test.want)) {
 				t.Errorf("got  %s\nwant %s", got, test.want)
