@@ -291,11 +291,15 @@ func interruption(ctx context.Context, target *Target, s *state.Snapshot, t *top
 	case out.Changes == 0:
 		out.Text = "none: every route that stays also comes over a session that stays up"
 	default:
-		out.Text = fmt.Sprintf("1 of %s interrupts routes on %s for about %d s, %d s at worst", text.Count(len(target.Changes), "change"), text.Count(out.Nodes, "node"), out.Seconds, out.AtWorst)
-		if out.Changes > 1 {
-			out.Text = fmt.Sprintf("%s of %s interrupt routes, each on %s, for about %d s, %d s at worst", text.Number(out.Changes), text.Count(len(target.Changes), "change"),
-				text.Count(out.Nodes, "node"), out.Seconds, out.AtWorst)
+		nodes := text.Count(out.Nodes, "node")
+		verb := "interrupts routes on " + nodes
+		switch {
+		case out.Nodes == 0: // Each node keeps a session.
+			verb = "may interrupt routes"
+		case out.Changes > 1:
+			verb = "interrupt routes, each on " + nodes + ","
 		}
+		out.Text = fmt.Sprintf("%s of %s %s for about %d s, %d s at worst", text.Number(out.Changes), text.Count(len(target.Changes), "change"), verb, out.Seconds, out.AtWorst)
 		if target.Goal == MeshTimers {
 			out.Text += ": BIRD restarts a session whose timer changes"
 		}

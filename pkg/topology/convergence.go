@@ -13,7 +13,8 @@ import (
 const (
 	connectDelay        = 2
 	connectRetry        = 5
-	errorWait           = 5
+	errorWait           = 5 // doubled by each further error
+	errorWaitMax        = 30
 	holdTime            = 240
 	defaultRestart      = 120
 	gracefulRestartWait = 240

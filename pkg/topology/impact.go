@@ -100,11 +100,11 @@ type RoutesDifference struct {
 }
 
 // The times of a session that is reset or replaced, in seconds. BIRD connects again
-// after the connect delay. At worst, its peer first waits the error wait, and a
-// connection that fails is tried again after the connect retry.
+// after the connect delay. At worst, errors follow each other until the error wait has its
+// longest value, and a connection that fails is tried again after the connect retry.
 const (
 	resetUsual   = connectDelay
-	resetAtWorst = errorWait + connectRetry
+	resetAtWorst = errorWaitMax + connectRetry
 )
 
 // Empty reports that the change alters no session, no route and no start.

@@ -133,7 +133,7 @@ func naiveImpact(was, is *naive) *Impact {
 		if !m[0] || !m[1] {
 			continue
 		}
-		out.Interruption.Seconds, out.Interruption.AtWorst = 2, 10
+		out.Interruption.Seconds, out.Interruption.AtWorst = 2, 35
 		for key := range had {
 			if n, ok := strings.CutPrefix(key, family+" "); ok && has[key] && !stays[key] {
 				idle[n] = true
