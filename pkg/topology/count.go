@@ -26,10 +26,8 @@ type tally struct {
 	// sessions.AnyRefusal, together.
 	broken    map[Reason]*marks
 	ambiguous marks
-	// conflicting marks the ambiguous half-sessions whose settings conflict, conflicts are
-	// their nodes and peers.
+	// conflicting marks the ambiguous half-sessions whose settings conflict.
 	conflicting marks
-	conflicts   conflictSet
 	frozen      map[string]*marks
 	loads       *loads
 	// dead are the classes with a half-session for which a starting BIRD waits until
@@ -102,7 +100,9 @@ func (t *tally) ambiguousMembers(f calico.Family) string {
 // conflictingMembers registers the nodes with ambiguous half-sessions whose settings
 // conflict.
 func (t *tally) conflictingMembers(f calico.Family) string {
-	return t.measures.add("sessions/"+f.String()+"/conflicting", conflictingNodes{f})
+	return t.measures.add("sessions/"+f.String()+"/conflicting", nodesIn(f, func(t *Topology) func(int) bool {
+		return t.marked(f, &t.tallies[f].conflicting)
+	}))
 }
 
 // frozenMembers registers the nodes whose BIRD rejects its configuration for a
@@ -163,7 +163,6 @@ func (n *network) countLink(t *tally, l *sessions.Link, degrees []int, fields, c
 			}
 			if n.AddDifferences(fields, conflicts, l.From, h.Prefix, all...) {
 				t.conflicting.addClass(n, l.From, halves).addPeers(n, l, h)
-				t.conflicts.addLink(l)
 			}
 		case i > 0:
 			n.breaks(t, n.LaterReason(l, h), halves, l.From).addPeers(n, l, h)
@@ -328,7 +327,6 @@ func (n *network) countExternals(t *tally, fields, conflicts map[string]bool) {
 			}
 			if conflicting.Any() {
 				t.conflicting.addNodes(conflicting)
-				t.conflicts.addExternal(o.Address, conflicting)
 				addSourcesAt(h, &t.conflicting, conflicting)
 			}
 			for _, v := range h.Variants {
