@@ -80,7 +80,7 @@ func (o *changeOptions) addEdits(cmd *cobra.Command) {
 	f.StringArrayVar(&o.labels, "label", nil, "`KIND/NAME` of an object, then KEY=VALUE to set a label or KEY- to remove it; repeatable in quotes")
 	f.StringArrayVar(&o.annotations, "annotate", nil, "`KIND/NAME` of an object, then KEY=VALUE to set an annotation or KEY- to remove it; repeatable in quotes")
 	f.StringArrayVar(&o.patches, "patch", nil, "`KIND/NAME` of an object, then a JSON merge patch; repeatable in quotes")
-	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: from the ClusterInformation)")
+	o.addVersion(f)
 	cmd.Args = o.arguments
 	cmd.ValidArgsFunction = completeObjects
 }
@@ -277,6 +277,11 @@ func (o *changeOptions) origin(w world) string {
 		return w.live.String()
 	}
 	return strings.Join(o.states, ", ")
+}
+
+// addVersion adds the flag of the version of Calico.
+func (o *changeOptions) addVersion(f *pflag.FlagSet) {
+	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: from the ClusterInformation)")
 }
 
 // withVersion returns s with the version of --calico-version.

@@ -18,8 +18,9 @@ import (
 type diffOptions struct {
 	libraryOptions
 
-	all    bool
-	output string
+	versions changeOptions // --calico-version, of both states
+	all      bool
+	output   string
 }
 
 func newDiff() *cobra.Command {
@@ -53,6 +54,7 @@ differs; 2 invalid input or flags, or a policy could not be evaluated.`,
 		},
 	}
 	f := cmd.Flags()
+	o.versions.addVersion(f)
 	o.add(f, allPolicies)
 	f.BoolVar(&o.all, "all", false, "in text, name all objects, and all nodes of a violation")
 	addOutput(cmd, &o.output, report.DiffFormats)
@@ -72,7 +74,7 @@ func (o *diffOptions) run(ctx context.Context, names [2]string, stdin io.Reader,
 	var audits [2]*audit.Audit
 	var objects [2][]state.Read
 	for i, name := range names {
-		files := changeOptions{states: []string{name}, statesFlag: "argument"}
+		files := changeOptions{states: []string{name}, statesFlag: "argument", calicoVersion: o.versions.calicoVersion}
 		if err := files.validate(); err != nil {
 			return err
 		}

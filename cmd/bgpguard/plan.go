@@ -87,6 +87,7 @@ func (o *planOptions) addStateFlags(cmd *cobra.Command) {
 	f.StringArrayVarP(&o.states, "filename", "f", nil, "`file`, directory or - (stdin) with the cluster's objects; repeatable")
 	o.clusterOptions.add(f)
 	f.StringVar(&o.context, "context", "", "`name` of the kubeconfig context (default: the current context)")
+	o.addVersion(f)
 	o.libraryOptions.add(f, "the cluster's BGPPolicies, else every policy of the library, with its defaults")
 }
 
