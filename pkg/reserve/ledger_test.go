@@ -858,7 +858,7 @@ func TestALateWatchOutlivesNoMark(t *testing.T) {
 		want(t, late, "DELETE x")
 		// The next record has a mark in place of the reservation.
 		reserve(t, fast, reservation(t, state.Change{Before: peer(t, "y", 1), After: peer(t, "y", 2)}, "50"))
-		for range 3 { // Every Lifetime anew: the fast replica keeps the mark in the record.
+		for range 3 { // In each Lifetime, the fast replica keeps the mark in the record.
 			if err := late.Load(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -70,25 +70,21 @@ func (c *cluster) mark() error {
 	return err
 }
 
-// unevaluated reports whether a change of a Node was admitted since the call of mark although it was not evaluated in
-// time: the API server got no answer, or the webhook answered that it could not evaluate the change. Nodes fail open.
-func (c *cluster) unevaluated() (bool, error) {
+// unevaluated reports which changes of Nodes were admitted since the call of mark although they were not evaluated in
+// time: unanswered, if the API server got no answer, and failed, if the webhook answered that it could not evaluate the
+// change. Nodes fail open.
+func (c *cluster) unevaluated() (unanswered, failed bool, err error) {
 	log, err := os.Open(c.AuditLog)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	defer log.Close()
 	if _, err := log.Seek(c.logged, io.SeekStart); err != nil {
-		return false, err
+		return false, false, err
 	}
 	text, err := io.ReadAll(log)
-	for line := range bytes.Lines(text) {
-		if bytes.Contains(line, []byte("failed-open.validating.webhook.admission.k8s.io")) ||
-			bytes.Contains(line, []byte(`nodes.bgpguard.io/decision":"error"`)) {
-			return true, err
-		}
-	}
-	return false, err
+	return bytes.Contains(text, []byte("failed-open.validating.webhook.admission.k8s.io")),
+		bytes.Contains(text, []byte(`nodes.bgpguard.io/decision":"error"`)), err
 }
 
 // start starts the control plane with the state and the first replica.

@@ -74,7 +74,7 @@ func TestRaces(t *testing.T) {
 	})
 }
 
-// run runs a race and fails the test if all changes of a round were evaluated and admitted, or if none was in too many rounds.
+// run runs a race and fails the test if all changes of a round were admitted, or if none was in too many rounds.
 func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 	t.Helper()
 	row := raceRow{setup: s.name, race: r.name}
@@ -87,13 +87,16 @@ func run(t *testing.T, c *cluster, s setup, r race) raceRow {
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		unevaluated := false
+		unanswered, failed := false, false
 		if lost == len(sides) {
-			if unevaluated, err = c.unevaluated(); err != nil {
+			if unanswered, failed, err = c.unevaluated(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		row.add(result, lost, unevaluated)
+		row.add(result, lost, unanswered)
+		if failed {
+			t.Logf("round %d: the webhook could not evaluate one of the two changes and admitted it, because it is of a Node", round)
+		}
 		if unexpected := row.rounds - row.one; lost != 1 && !r.restless && unexpected <= examples {
 			t.Logf("round %d: %d of 2 changes were persisted: %v", round, lost, errors.Join(result.errors...))
 		}

@@ -18,22 +18,22 @@ type report struct {
 
 // raceRow is the result of a race.
 type raceRow struct {
-	setup, race                                  string
-	rounds, both, unevaluated, one, none, failed int
-	took                                         []time.Duration
-	elapsed                                      time.Duration
+	setup, race                                 string
+	rounds, both, unanswered, one, none, failed int
+	took                                        []time.Duration
+	elapsed                                     time.Duration
 }
 
-// add adds a round in which a number of changes were persisted, and one of them perhaps without an evaluation.
-func (r *raceRow) add(result result, persisted int, unevaluated bool) {
+// add adds a round in which a number of changes were persisted, and one of them perhaps without an answer.
+func (r *raceRow) add(result result, persisted int, unanswered bool) {
 	r.rounds++
 	switch {
 	case persisted == 0:
 		r.none++
 	case persisted == 1:
 		r.one++
-	case unevaluated:
-		r.unevaluated++
+	case unanswered:
+		r.unanswered++
 	default:
 		r.both++
 	}
@@ -62,11 +62,11 @@ func (r *report) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s on %d CPUs, which the API server, etcd and kubectl share. Times to an answer in ms; of kubectl, of its run.\n\n", runtime.Version(), runtime.NumCPU())
 	text.WriteString("Two changes, of which either is safe and both together isolate all nodes:\n\n" +
-		"| replicas | changes | rounds | both admitted | one not evaluated in time | one allowed | both denied | errors | p50 | p99 | max | a round |\n" +
+		"| replicas | changes | rounds | both admitted | one without an answer | one allowed | both denied | errors | p50 | p99 | max | a round |\n" +
 		"|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, row := range r.races {
 		fmt.Fprintf(&text, "| %s | %s | %d | %d | %d | %d | %d | %d | %s | %s |\n",
-			row.setup, row.race, row.rounds, row.both, row.unevaluated, row.one, row.none, row.failed, times(row.took), mean(row.elapsed, row.rounds))
+			row.setup, row.race, row.rounds, row.both, row.unanswered, row.one, row.none, row.failed, times(row.took), mean(row.elapsed, row.rounds))
 	}
 	fmt.Fprintf(&text, "\n%d BGPPeers that no node needs, deleted at the same moment, and again after an error:\n\n"+
 		"| replicas | rounds | allowed | denied | errors | p50 | p99 | max | a round |\n"+

@@ -23,7 +23,7 @@ func (s prefixes) has(p netip.Prefix) bool {
 }
 
 // parsePrefixes returns the prefixes that a rule matches, and false if BIRD or Calico reject
-// the rule, or if it is an error when a route comes to it.
+// the rule, or if it is an error for every route that reaches it.
 func parsePrefixes(bits int, doc *document) (prefixes, bool) {
 	if doc.CIDR == "" {
 		// Calico ignores matchOperator and prefixLength without a CIDR.
