@@ -85,6 +85,13 @@ func TestEvaluate(t *testing.T) {
 		"objects that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": {"kind": "Node"}}`, `violation "x": "objects" must be a list`},
 		"an object without a name":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node"}]}`, `violation "x": "objects" must contain {"kind", "name"}`},
 		"an object that is a text":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": ["Node n"]}`, `violation "x": "objects" must contain {"kind", "name"}`},
+		"objects with fields": {
+			`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node", "name": "n", "fields": ["metadata.labels.rack"]}, {"kind": "Node", "name": "m", "fields": []}]}`,
+			`[{"policy":"doc","id":"x","size":1,"action":"Warn","message":"m","details":{},"objects":[{"kind":"Node","name":"n","fields":["metadata.labels.rack"]},{"kind":"Node","name":"m"}]}]`,
+		},
+		"fields that are no list":         {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node", "name": "n", "fields": "spec.a"}]}`, `violation "x": "fields" of Node n must be a list`},
+		"a field that is no path":         {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node", "name": "n", "fields": ["rack"]}]}`, `violation "x": "fields" of Node n must contain paths such as "spec.peerSelector" or "metadata.labels.rack", found rack`},
+		"a field that is a number":        {`violation contains {"id": "x", "size": 1, "msg": "m", "objects": [{"kind": "Node", "name": "n", "fields": [1]}]}`, `violation "x": "fields" of Node n must contain paths such as "spec.peerSelector" or "metadata.labels.rack", found 1`},
 		"members that are no list":        {`violation contains {"id": "x", "size": 1, "msg": "m", "members": "all"}`, `violation "x": "members" must be a list`},
 		"members that are no strings":     {`violation contains {"id": "x", "size": 1, "msg": "m", "members": ["a", 1]}`, `violation "x": "members" must contain strings`},
 		"two violations of one id":        {`violation contains {"id": "x", "size": n, "msg": "m"} if some n in [1, 2]`, `two violations have the id "x"`},

@@ -92,9 +92,9 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 		d.Impact = w.after.Topology.Impact(w.before.Topology)
 	}
 	if problems := first.after.Topology.Problems(r.ID()); len(problems) > 0 {
-		fields := d.fields()
+		explained := d.explained()
 		for _, p := range problems {
-			if !slices.Contains(fields, p.Field) {
+			if !slices.Contains(explained, p.Field) {
 				d.Problems = append(d.Problems, p)
 			}
 		}
@@ -325,13 +325,15 @@ func (d *Decision) denied() bool {
 		slices.ContainsFunc(d.Failures, func(f Failure) bool { return f.Applied() == violation.Deny })
 }
 
-// fields lists the fields of the changed object that the message or a warning names.
-func (d *Decision) fields() []string {
+// explained lists the fields of the changed object that the message or a warning explains: those
+// of violations that are about this object alone. A violation that is about others too says what
+// follows from a field, and not what is wrong with it.
+func (d *Decision) explained() []string {
 	var out []string
 	for i := range d.Verdicts {
 		v := &d.Verdicts[i]
-		if v.Violation.Action != violation.Audit && v.Violation.Concerns(d.Object) && v.Relation != Gone {
-			out = append(out, v.Violation.Fields()...)
+		if v.Violation.Action != violation.Audit && len(v.Violation.Objects) == 1 && v.Relation != Gone {
+			out = append(out, v.Violation.Fields(d.Object)...)
 		}
 	}
 	return out

@@ -206,6 +206,9 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 		for j := range verdicts[from:] {
 			v := &verdicts[from+j]
 			v.Exempt = exempt
+			if v.Relation.Worse() {
+				v.blame(object)
+			}
 			switch by := v.Violation.SetBy; {
 			case !v.Relation.Worse():
 			case !w.live && onlyDown(r.Change) && !w.harmsIfReturned(ctx, i, v.Violation.ID):
@@ -218,6 +221,15 @@ func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, fail
 		}
 	}
 	return verdicts, failures
+}
+
+// blame adds the changed object to the objects of a verdict that the change makes worse: a policy
+// sees only the state, in which the cause may have no trace, such as a deleted BGPPeer.
+func (v *Verdict) blame(changed violation.Object) {
+	if !v.Violation.Concerns(changed) {
+		// The violation is shared with other decisions.
+		v.Violation.Objects = slices.Concat(violation.Subjects(changed), v.Violation.Objects)
+	}
 }
 
 // harmsIfReturned reports whether the return of an object that is down makes a violation of

@@ -32,6 +32,8 @@
 #     additionalProperties: false
 package policies.default_only_fields
 
+import data.policies.lib.objects
+
 # METADATA
 # description: A BGPConfiguration for one node with ignored fields. The size is their number.
 violation contains {
@@ -46,7 +48,7 @@ violation contains {
 		]),
 	]),
 	"details": {"node": configuration.node, "fields": fields},
-	"objects": [{"kind": "BGPConfiguration", "name": configuration.name}],
+	"objects": objects.named("BGPConfiguration", [configuration.name], [sprintf("spec.%s", [field]) | some field in fields]),
 } if {
 	some configuration in input.state.bgpConfigurations
 	configuration.node != null

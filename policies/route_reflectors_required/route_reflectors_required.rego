@@ -48,6 +48,7 @@
 #         maximum: 16
 package policies.route_reflectors_required
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -69,7 +70,7 @@ violation contains {
 		_remedy(details),
 	]),
 	"details": details,
-	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], peers),
+	"objects": _objects(family, details),
 } if {
 	not input.state.mesh.enabled
 	some family in ["IPv4", "IPv6"]
@@ -81,7 +82,6 @@ violation contains {
 		short,
 		[level | some level in input.state.reflectors[family].reflecting; level.reflectors < least],
 	)
-	peers := [{"kind": "BGPPeer", "name": name} | some name in input.state.reflectors[family].bgpPeers]
 	details := {
 		"family": family,
 		"nodes": input.state.reflectors[family].nodes,
@@ -92,6 +92,20 @@ violation contains {
 		"peered": input.state.reflectors[family].peered,
 		"sample": array.slice([name | some level in short; some name in level.sample], 0, 3),
 	}
+}
+
+# Without enough route reflectors, the cause is that the mesh is off.
+_objects(_, details) := array.concat([objects.mesh], objects.unused(input.state.bgpPeers)) if {
+	details.reflectors < details.minReflectors
+}
+
+_objects(family, details) := objects.leaving_out(
+	details.sample,
+	input.state.bgpPeers,
+	input.state.reflectors[family].bgpPeers,
+	input.state.nodes.reflectors,
+) if {
+	details.reflectors >= details.minReflectors
 }
 
 # A state without IPPools can need BGP in a family in which it has no node, and a single node needs

@@ -60,7 +60,7 @@ test_fail_no_reflectors_at_all if {
 			"peered": 0,
 			"sample": ["node-1", "node-2", "node-3"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]}],
 	}}
 }
 
@@ -110,7 +110,7 @@ test_fail_too_few_reflectors if {
 			"peered": 3,
 			"sample": ["node-8", "node-9", "node-2"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]}],
 	}}
 }
 
@@ -138,7 +138,13 @@ test_fail_node_not_covered_by_a_peer if {
 			"peered": 3,
 			"sample": ["node-4"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
+		"objects": [
+			{"kind": "BGPPeer", "name": "to-reflectors", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
+			{"kind": "Node", "name": "node-4", "fields": [
+				"metadata.labels.rr",
+				"metadata.annotations[projectcalico.org/RouteReflectorClusterID]",
+			]},
+		],
 	}}
 }
 
