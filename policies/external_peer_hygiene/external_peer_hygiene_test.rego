@@ -165,8 +165,8 @@ test_fail_two_for_the_same_nodes if {
 		]),
 		"details": {"peer": "10.0.0.1", "bgpPeers": ["one", "two"]},
 		"objects": [
-			{"kind": "BGPPeer", "name": "one", "fields": ["spec.nodeSelector", "spec.peerIP"]},
-			{"kind": "BGPPeer", "name": "two", "fields": ["spec.nodeSelector", "spec.peerIP"]},
+			{"kind": "BGPPeer", "name": "one", "fields": ["spec.peerIP"]},
+			{"kind": "BGPPeer", "name": "two", "fields": ["spec.peerIP"]},
 		],
 	}}
 }

@@ -13,7 +13,7 @@ mesh := {"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToN
 
 # METADATA
 # description: Objects of one kind with the same fields at fault.
-named(kind, names, fields) := [{"kind": kind, "name": name, "fields": fields} | some name in names]
+named(kind, names, fields) := [object.union({"kind": kind, "fields": fields}, {"name": name}) | some name in names]
 
 # METADATA
 # description: The path of an annotation.

@@ -63,7 +63,7 @@ _peers := {
 	"no-peer": _peer("nodes", {"peerSelector": "zone == 'a'", "peerIP": ""}, 300, 0, 0),
 	"no-local": _peer("external", {"node": "gone", "nodeSelector": "", "peerIP": "172.16.0.1"}, 0, 0, 0),
 	"nothing": _peer("nodes", {"nodeSelector": "rack == 'x'", "peerSelector": "rack == 'y'"}, 0, 0, 0),
-	"tor": _peer("external", {"peerIP": "172.16.0.2", "nodeSelector": null}, 20, 0, 0),
+	"tor": _peer("external", {"peerIP": "172.16.0.2", "nodeSelector": ""}, 20, 0, 0),
 	"pods": _peer("workloads", {"localWorkloadSelector": "all()"}, 5, 0, 0),
 }
 
