@@ -532,3 +532,28 @@ func TestAChangeToACalicoNodeStatusEvaluatesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestTheChangedObjectIsAnObjectOfWhatItMakesWorse(t *testing.T) {
+	workers := violation.Object{Kind: "BGPPeer", Name: "workers"}
+	e := NewEngine(defaults(t, aboutSessions...))
+	s := state.New(append(nodes(t, 20, 3), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)"), calicotest.Mesh(t, false))...)
+	r := Request{Change: known(s, state.Change{Before: peer(t, "workers", "", "")})}
+	for range 2 { // The violations of both decisions are the same cached ones.
+		found := 0
+		for v := range e.Decide(t.Context(), s, r).Worse() {
+			found++
+			about := v.Violation.Objects
+			if about[0].Object != workers || slices.ContainsFunc(about[1:], func(o violation.Subject) bool { return o.Object == workers }) {
+				t.Errorf("%s is about %+v, want %s first and once", v.Violation.Policy, about, workers)
+			}
+		}
+		if found != 2 {
+			t.Fatalf("%d violations are worse, want 2", found)
+		}
+	}
+	for _, v := range e.Evaluate(t.Context(), s.Apply(r.Change)).Violations() {
+		if v.Concerns(workers) {
+			t.Errorf("%s is about a BGPPeer that is not in the state: %+v", v.Policy, v.Objects)
+		}
+	}
+}

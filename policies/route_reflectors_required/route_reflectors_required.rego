@@ -94,11 +94,7 @@ violation contains {
 	}
 }
 
-# Without enough route reflectors, the cause is that the mesh is off.
-_objects(_, details) := array.concat([objects.mesh], objects.unused(input.state.bgpPeers)) if {
-	details.reflectors < details.minReflectors
-}
-
+# If the mesh is off and nothing replaces it, the mesh is the cause.
 _objects(family, details) := objects.leaving_out(
 	details.sample,
 	input.state.bgpPeers,
@@ -106,7 +102,8 @@ _objects(family, details) := objects.leaving_out(
 	input.state.nodes.reflectors,
 ) if {
 	details.reflectors >= details.minReflectors
-}
+	details.peered > 0
+} else := array.concat([objects.mesh], objects.unused(input.state.bgpPeers))
 
 # A state without IPPools can need BGP in a family in which it has no node, and a single node needs
 # no routes.

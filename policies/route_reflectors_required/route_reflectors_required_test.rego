@@ -242,6 +242,7 @@ test_fail_reflectors_that_no_peer_selects if {
 test_fail_no_peer_selects_a_reflector if {
 	levels := [_level(0, 7, ["node-4", "node-5", "node-6"])]
 	some violation in _violations({"reflectors": {"IPv4": {"peered": 0, "levels": levels}}}, 2)
+	violation.objects == [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]}]
 	violation.msg == concat("", [
 		"too few IPv4 sessions to route reflectors: 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
 		"below the minimum of 2, 7 nodes with none; no BGPPeer selects a route reflector ",
