@@ -32,8 +32,6 @@
 #     additionalProperties: false
 package policies.default_only_fields
 
-import data.policies.lib.objects
-
 # METADATA
 # description: A BGPConfiguration for one node with ignored fields. The size is their number.
 violation contains {
@@ -48,7 +46,11 @@ violation contains {
 		]),
 	]),
 	"details": {"node": configuration.node, "fields": fields},
-	"objects": objects.named("BGPConfiguration", [configuration.name], [sprintf("spec.%s", [field]) | some field in fields]),
+	"objects": [{
+		"kind": "BGPConfiguration",
+		"name": configuration.name,
+		"fields": [sprintf("spec.%s", [field]) | some field in fields],
+	}],
 } if {
 	some configuration in input.state.bgpConfigurations
 	configuration.node != null

@@ -145,9 +145,11 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 			sprintf("set the annotation projectcalico.org/%sAddress to the node's address, as calico-node does", [family]),
 		]),
 		"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
-		"objects": objects.named("Node", missing.sample, [objects.annotation(sprintf("projectcalico.org/%sAddress", [family]))]),
+		"objects": objects.named("Node", missing.sample, [objects.annotation(_address_annotation(family))]),
 	}
 }
+
+_address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
 
 # Nodes must have an address if IPPools need it or, without IPPools in the state, nodes have one.
 _wanted(_, need) if count(need.pools) > 0

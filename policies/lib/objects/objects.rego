@@ -30,11 +30,14 @@ of_nodes(peers) := array.concat(
 # description: |
 #   The BGPPeers that give no node a session because one side selects no node, with the field of
 #   that side. At most 10, by name.
-unused(peers) := array.slice([{"kind": "BGPPeer", "name": name, "fields": fields} |
-	some name, peer in peers
-	fields := sort(_unused_sides(peer))
-	count(fields) > 0
-], 0, 10)
+unused(peers) := array.slice(
+	[{"kind": "BGPPeer", "name": name, "fields": fields} |
+		some name, peer in peers
+		fields := sort(_unused_sides(peer))
+		count(fields) > 0
+	],
+	0, 10,
+)
 
 # METADATA
 # description: |
