@@ -118,8 +118,8 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 	if asn := spec.asNumber("asNumber"); asn != nil {
 		p.ASNumber = *asn
 	}
-	p.MaxRestartTime = p.timer("maxRestartTime", p.MaxRestartTime, maxRestartTime)
-	p.KeepaliveTime = p.timer("keepaliveTime", p.KeepaliveTime, 0)
+	p.timer("maxRestartTime", p.MaxRestartTime, maxRestartTime)
+	p.timer("keepaliveTime", p.KeepaliveTime, 0)
 	p.nodeSelector = p.selector("nodeSelector", p.NodeSelector)
 	p.peerSelector = p.selector("peerSelector", p.PeerSelector)
 	if p.PeerIP != "" {
@@ -148,19 +148,21 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 // BIRD a longer time wraps.
 const maxRestartTime = 4095 * time.Second
 
-// timer adds a problem if a timer is negative or longer than longest, where 0 means no
-// limit. It returns nil if the timer is negative, else d.
-func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) *time.Duration {
+// timer adds a problem if BIRD rejects a timer, or if it is longer than longest, where 0 means
+// no limit.
+func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) {
 	switch {
 	case d == nil:
-	case *d < 0:
-		m.problem("spec."+field, "must not be negative, is %v", *d)
-		return nil
+	case RejectedSeconds(Seconds(*d)) != "":
+		m.problem("spec."+field, "%v: %s, which BIRD rejects: nodes with this half-session keep their old BGP configuration", *d, RejectedSeconds(Seconds(*d)))
 	case longest > 0 && *d > longest:
 		m.problem("spec."+field, "%v is longer than the maximum of BGP, %v, and wraps", *d, longest)
 	}
-	return d
 }
+
+// Seconds returns a timer in seconds, rounded as Calico rounds it for bird.cfg
+// (confd/pkg/backends/calico/bgp_processor.go).
+func Seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
 
 func (p *BGPPeer) selector(field, text string) *Selector {
 	if text == "" {

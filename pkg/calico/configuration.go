@@ -40,6 +40,8 @@ type BGPConfiguration struct {
 	ListenPort uint16
 	// ProgramClusterRoutes is empty if unset, which means the default of the Calico version.
 	ProgramClusterRoutes string
+
+	rejected [2][]Rejected // by family
 }
 
 // nodePrefix is the prefix of the name of a BGPConfiguration for one node.
@@ -54,7 +56,8 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 		ListenPort:             uint16(spec.number("listenPort", 65535)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
 	}
-	c.NodeMeshMaxRestartTime = c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
+	c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
+	c.rejected = c.readRejected()
 	if spec.has("nodeToNodeMeshEnabled") {
 		on := spec.flag("nodeToNodeMeshEnabled")
 		c.NodeToNodeMeshEnabled = &on
@@ -190,9 +193,19 @@ func decodeFelixConfiguration(m Metadata, spec *fields) *FelixConfiguration {
 }
 
 // BGPFilter is a BGPFilter. Its rules are in Spec and are not evaluated.
-type BGPFilter struct{ Metadata }
+type BGPFilter struct {
+	Metadata
 
-func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter { return &BGPFilter{Metadata: m} }
+	rejected [2][]Rejected // by family
+}
+
+func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter {
+	f := &BGPFilter{Metadata: m}
+	for _, family := range Families {
+		f.rejected[family] = rejectedRules(family, m.Spec)
+	}
+	return f
+}
 
 // ClusterInformation is a ClusterInformation.
 type ClusterInformation struct {

@@ -193,7 +193,7 @@ func (m *naive) settings(n *calico.Node, f calico.Family, p *calico.BGPPeer) Hal
 	h := HalfSession{
 		Node: n.Name, Family: f.String(), LocalASN: m.asnOf(n), PeerPort: 179,
 		GracefulRestartTime: wholeSeconds(p.MaxRestartTime), KeepaliveTime: wholeSeconds(p.KeepaliveTime),
-		NextHopMode: p.NextHopMode, TTLSecurity: p.TTLSecurity, Password: p.Password,
+		NextHopMode: p.NextHopMode, TTLSecurity: p.TTLSecurity, Password: p.Password, ReachableBy: p.ReachableBy,
 		Filters: p.Filters, Sources: []string{p.Name},
 	}
 	if h.KeepaliveTime != nil && *h.KeepaliveTime == 0 {
@@ -216,8 +216,10 @@ func (m *naive) fillWorkloads(n *calico.Node, f calico.Family) {
 		if p.LocalWorkloadSelector == "" || !slices.Contains(m.locals(p), n) {
 			continue
 		}
-		h := m.settings(n, f, p)
-		h.Protocol, h.PeerASN, h.Passive = "Local_Workload_"+p.Name, p.ASNumber, true
+		h := HalfSession{
+			Node: n.Name, Family: f.String(), Protocol: "Local_Workload_" + p.Name, PeerPort: 179, PeerASN: p.ASNumber, LocalASN: m.asnOf(n), Passive: true,
+			Filters: p.Filters, Sources: []string{p.Name},
+		}
 		if p.LocalASNumber != 0 {
 			h.LocalASN = p.LocalASNumber
 		}

@@ -60,7 +60,7 @@ func totalsOf(s *Sessions) string {
 	text := fmt.Sprintf("total %d, external %d, most %d on %q, %s, broken %d, ambiguous %s differ in %v, conflicting %s in %v, frozen %s",
 		s.Total, s.External, s.Most, s.MostNode, loadOf(s.Load), s.Broken, halfGroupOf(s.Ambiguous.HalfGroup), s.Ambiguous.Fields, halfGroupOf(s.Conflicting.HalfGroup), s.Conflicting.Fields, nodeSetOf(s.Frozen))
 	for _, r := range s.FrozenReasons {
-		text += fmt.Sprintf(", frozen by %s: %s by %v", r.Reason, nodeSetOf(r.NodeSet), r.BGPPeers)
+		text += fmt.Sprintf(", frozen by %s: %s by %v", r.Reason, nodeSetOf(r.NodeSet), r.Objects)
 	}
 	for _, reason := range sortedKeys(s.BrokenReasons) {
 		text += fmt.Sprintf(", %s: %s", reason, halfGroupOf(s.BrokenReasons[reason]))
@@ -108,7 +108,7 @@ func (m *naive) load(f calico.Family, reflectors bool) []Load {
 
 func (m *naive) totals(f calico.Family) string {
 	out := &Sessions{BrokenReasons: map[Reason]HalfGroup{}, Load: m.load(f, false)}
-	broken, frozen := map[Reason]*naiveSet{}, map[string]*naiveSet{}
+	broken, frozen, faults := map[Reason]*naiveSet{}, map[*calico.Rule]*naiveSet{}, naiveRejections{}
 	all, ambiguous, fields, conflicting, conflicts := &naiveSet{}, &naiveSet{}, &naiveSet{}, &naiveSet{}, &naiveSet{}
 	paired := 0
 	for _, n := range m.nodes {
@@ -143,11 +143,12 @@ func (m *naive) totals(f calico.Family) string {
 		if mine > out.Most {
 			out.Most, out.MostNode = mine, Optional(n.Name)
 		}
-		for reason, peers := range m.refusals(n, f) {
-			if frozen[reason] == nil {
-				frozen[reason] = &naiveSet{}
+		for rule, objects := range m.rejections(n, f) {
+			if frozen[rule] == nil {
+				frozen[rule] = &naiveSet{}
 			}
-			frozen[reason].add(n, 0, peers)
+			frozen[rule].add(n, 0, nil)
+			faults[rule] = append(faults[rule], objects...)
 			all.add(n, 0, nil)
 		}
 	}
@@ -157,8 +158,12 @@ func (m *naive) totals(f calico.Family) string {
 	for reason, set := range broken {
 		out.BrokenReasons[reason] = set.halfGroup()
 	}
-	for _, reason := range sortedKeys(frozen) {
-		out.FrozenReasons = append(out.FrozenReasons, FrozenReason{reason, frozen[reason].nodeSet(), frozen[reason].names()})
+	for _, rule := range calico.Rules {
+		if frozen[rule] != nil {
+			slices.SortFunc(faults[rule], Subject.compare)
+			objects := slices.Compact(faults[rule])
+			out.FrozenReasons = append(out.FrozenReasons, FrozenReason{rule.Reason, rule.Fix, frozen[rule].nodeSet(), objects[:min(len(objects), maxNames)]})
+		}
 	}
 	return totalsOf(out)
 }

@@ -119,8 +119,11 @@ func (g *generator) node(i int) calico.Object {
 		return hosts[i]
 	}
 	var options []calicotest.Tweak
-	if !g.oddly() {
+	switch {
+	case !g.oddly():
 		options = append(options, calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
+	case g.one(4):
+		options = append(options, calicotest.BGP("ipv4Address", "0.0.0.0"))
 	}
 	switch {
 	case g.one(2):
@@ -145,7 +148,7 @@ func (g *generator) node(i int) calico.Object {
 
 func (g *generator) clusterID() string {
 	if g.oddly() && g.one(4) {
-		return "244.0.0.0/8"
+		return pick(g.choices, "244.0.0.0/8", "::ffff:244.0.0.1")
 	}
 	return pick(g.choices, "244.0.0.1", "244.0.0.1", "244.0.0.2", "244.0.0.3")
 }
@@ -237,7 +240,7 @@ func (g *generator) peerIP() string {
 		case 3:
 			return fmt.Sprintf("192.0.2.1:%d", port)
 		case 4:
-			return "nonsense"
+			return pick(g.choices, "nonsense", "0.0.0.0", "fe80::9", "::")
 		}
 		return fmt.Sprintf("10.0.0.%d:%d", host, port)
 	}
@@ -258,8 +261,9 @@ func (g *generator) settings(spec map[string]any) {
 	}{ // A slice has an order, so a seed always makes the same state.
 		{"password", []any{secret("a"), secret("b")}},
 		{"ttlSecurity", []any{int64(1), int64(2)}},
-		{"maxRestartTime", []any{"120s", "0s", "89600ms"}},
-		{"keepaliveTime", []any{"300ms", "20s"}},
+		{"maxRestartTime", []any{"120s", "0s", "89600ms", "-5s"}},
+		{"keepaliveTime", []any{"300ms", "20s", "1200000h"}},
+		{"reachableBy", []any{"10.0.0.254", "fd00::fe", "::ffff:10.0.0.254"}},
 		{"sourceAddress", []any{"None", "UseNodeIP"}},
 		{"reversePeering", []any{"Manual", "Auto"}},
 		{"filters", []any{[]any{"f"}, []any{"f", "g"}}},
@@ -285,18 +289,39 @@ func (g *generator) configuration() calico.Object {
 		spec["listenPort"] = pick[int64](g.choices, 179, 1790)
 	}
 	if g.oddly() {
-		spec["nodeMeshMaxRestartTime"] = "180s"
+		spec["nodeMeshMaxRestartTime"] = pick(g.choices, "180s", "-1s")
 	}
 	if g.oddly() {
 		spec["nodeMeshPassword"] = map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "a"}}
 	}
+	if g.oddly() && g.one(2) {
+		g.rejected(spec)
+	}
 	return calicotest.Object(g.t, "BGPConfiguration", calico.Default, spec)
+}
+
+// rejected sets a field of a BGPConfiguration that BIRD rejects on some nodes.
+func (g *generator) rejected(spec map[string]any) {
+	network := []any{map[string]any{"cidr": pick(g.choices, "10.96.0.1/12", "fd00::1/64", "10.96.0.1/33"), "communities": []any{"1:2"}}}
+	switch g.choices.IntN(4) {
+	case 0:
+		spec["prefixAdvertisements"] = network
+	case 1:
+		spec["serviceLoadBalancerIPs"] = network
+	case 2:
+		spec["ipv4NormalRoutePriority"] = pick[int64](g.choices, -1, 3000000000)
+	default:
+		spec["ignoredInterfaces"] = []any{"a\"b"}
+	}
 }
 
 func (g *generator) nodeConfiguration() calico.Object {
 	spec := map[string]any{"listenPort": pick[int64](g.choices, 179, 1790, 1791)}
 	if g.one(3) {
 		spec["nodeToNodeMeshEnabled"] = false // Calico ignores the field here.
+	}
+	if g.oddly() && g.one(2) {
+		g.rejected(spec)
 	}
 	return calicotest.Object(g.t, "BGPConfiguration", "node."+nodeName(g.choices.IntN(pick(g.choices, 2, maxNodes))), spec)
 }

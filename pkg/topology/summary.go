@@ -1,6 +1,9 @@
 package topology
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
@@ -118,7 +121,7 @@ type Sessions struct {
 	// session comes up, or which routes it carries.
 	Conflicting Ambiguous `json:"conflicting"`
 	// Frozen is the nodes whose BIRD rejects its configuration. FrozenReasons lists
-	// the parts that it rejects, sorted.
+	// the kinds of values that it rejects, in the order of calico.Rules.
 	Frozen        NodeSet        `json:"frozen"`
 	FrozenReasons []FrozenReason `json:"frozenReasons"`
 }
@@ -155,12 +158,25 @@ type Ambiguous struct {
 	Fields []string `json:"fields"`
 }
 
-// FrozenReason is a part of the configuration that BIRD rejects, with its nodes.
+// FrozenReason is a kind of values that BIRD rejects, with the nodes that have them in their
+// configuration. Reason and Fix are those of calico.Rules.
 type FrozenReason struct {
 	Reason string `json:"reason"`
+	Fix    string `json:"fix"`
 	NodeSet
-	// BGPPeers names the first few that configure the half-sessions with it.
-	BGPPeers []string `json:"bgpPeers"`
+	// Objects are the first few objects with such a value, and its field.
+	Objects []Subject `json:"objects"`
+}
+
+// Subject is a field of an object, such as "spec.exportV4[0].cidr" of a BGPFilter.
+type Subject struct {
+	Kind  string `json:"kind"`
+	Name  string `json:"name"`
+	Field string `json:"field"`
+}
+
+func (s Subject) compare(o Subject) int {
+	return cmp.Or(strings.Compare(s.Kind, o.Kind), strings.Compare(s.Name, o.Name), strings.Compare(s.Field, o.Field))
 }
 
 // Routes describes which nodes have routes to the pods of which others in one

@@ -262,9 +262,6 @@ type Settings struct {
 	allow, ttl                     int // numAllowedLocalASNumbers; ttlSecurity in hops
 }
 
-// Unset is the value of a timer that is not set. BIRD then uses its default.
-const Unset = -1
-
 // settingsFor returns the settings of the peering for a peer that is a node of class
 // c, forward or by reverse peering.
 func (r *Peering) settingsFor(c *nodes.Class, back bool) Settings {
@@ -323,9 +320,11 @@ func sameSelectors(a, b []Selector) bool {
 
 func sameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }
 
-// workloadSettings returns the settings for a peer that is a pod.
+// workloadSettings returns the settings for a peer that is a pod. Calico reads no others
+// (confd/pkg/backends/calico/client.go, localBGPPeers).
 func (r *Peering) workloadSettings() Settings {
-	s := r.commonSettings()
-	s.PeerASN, s.localASN = r.Peer.ASNumber, r.Peer.LocalASNumber
-	return s
+	p := r.Peer
+	return Settings{
+		PeerASN: p.ASNumber, localASN: p.LocalASNumber, filters: strings.Join(p.Filters, ","), sourceNone: true, Restart: Unset, keepalive: Unset,
+	}
 }

@@ -3,7 +3,6 @@ package sessions
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,6 +156,7 @@ type Rules struct {
 	meshSource   bool   // there is a BGPConfiguration "default"
 	ports        string // all listen ports, for comparing Rules
 	filters      string // all rules of BGPFilters, for comparing Rules
+	written      string // all values of objects that BIRD rejects, for comparing Rules
 }
 
 // meshSettings returns the settings of a mesh half-session of class a to class b.
@@ -173,16 +173,12 @@ func (r *Rules) inMesh(g *nodes.Class, f calico.Family) bool {
 	return r.Mesh && g.Speaks(f) && !g.Reflector()
 }
 
-// Seconds returns a timer in seconds, rounded as Calico rounds it for bird.cfg
-// (confd/pkg/backends/calico/bgp_processor.go).
-func Seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
-
 // optionalSeconds returns a timer in seconds, Unset for nil.
 func optionalSeconds(d *time.Duration) int {
 	if d == nil {
 		return Unset
 	}
-	return Seconds(*d)
+	return calico.Seconds(*d)
 }
 
 func newRules(s *state.Snapshot) Rules {
