@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -257,18 +258,22 @@ func (n *Node) setAddress(f Family, field, text string) {
 }
 
 // setClusterID sets the cluster ID if Calico accepts text: an IPv4 address, or an IPv4
-// network without host bits. BIRD rejects the network.
+// network without host bits, both also in the form of IPv6
+// (libcalico-go/lib/validator/v3, ValidateIPv4Network). BIRD accepts the address only.
 func (n *Node) setClusterID(field, text string) {
 	if text == "" {
 		return
 	}
-	if a, err := netip.ParseAddr(text); err == nil && a.Is4() {
-		n.ClusterID = text
-		return
+	a, err := netip.ParseAddr(text)
+	accepted := err == nil && a.Unmap().Is4()
+	if ip, network, err := net.ParseCIDR(text); err == nil {
+		accepted = ip.To4() != nil && network.IP.Equal(ip)
 	}
-	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() && p == p.Masked() {
+	if accepted {
 		n.ClusterID = text
-		n.problem(field, "%q has a mask, which BIRD rejects: the node keeps its old BGP configuration", text)
+		if message := RejectedClusterID(text); message != "" {
+			n.problem(field, "%s, which BIRD rejects: the node keeps its old BGP configuration", message)
+		}
 		return
 	}
 	n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)

@@ -11,6 +11,12 @@ import (
 // those that depend on half-sessions: the AS number and nodeMeshMaxRestartTime.
 func (c *BGPConfiguration) Rejected(f Family) []Rejected { return c.rejected[f] }
 
+// Advertises reports whether the BGPConfiguration has a list of prefixAdvertisements.
+func (c *BGPConfiguration) Advertises() bool {
+	_, ok := c.Spec["prefixAdvertisements"].([]any)
+	return ok
+}
+
 // readRejected returns what BIRD rejects. Of the configuration of one node, Calico writes the
 // prefixAdvertisements only (confd/pkg/backends/calico/client.go).
 func (c *BGPConfiguration) readRejected() (out [2][]Rejected) {
@@ -78,10 +84,10 @@ func (r *configurationReader) readAdvertisements() {
 				continue
 			}
 			written = true
-			r.reject(RejectAdvertisedCommunity, field, rejectedCommunity(community), OnAll)
+			r.reject(RejectAdvertisedCommunity, field, rejectedCommunity(community), OnAdvertising)
 		}
 		if written {
-			r.reject(RejectAdvertisedCIDR, path+".cidr", rejectedNetwork(r.family, cidr), OnAll)
+			r.reject(RejectAdvertisedCIDR, path+".cidr", rejectedNetwork(r.family, cidr), OnAdvertising)
 		}
 	}
 }

@@ -185,6 +185,9 @@ type Written int
 const (
 	// OnAll means all nodes with an address in the family.
 	OnAll Written = iota
+	// OnAdvertising means all nodes with an address in the family, except those whose own
+	// BGPConfiguration has prefixAdvertisements, which replace those of the cluster.
+	OnAdvertising
 	// OnReflectors means route reflectors only.
 	OnReflectors
 	// OnPeering means nodes with at least one half-session in the family.

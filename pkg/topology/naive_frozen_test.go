@@ -139,7 +139,10 @@ func (m *naive) rejectGateways(out naiveRejections, n *calico.Node, f calico.Fam
 func (m *naive) rejectWritten(out naiveRejections, n *calico.Node, f calico.Family, peering bool) {
 	add := func(o calico.Object, list []calico.Rejected) {
 		for _, r := range list {
-			if r.On == calico.OnAll || r.On == calico.OnReflectors && n.RouteReflector() || r.On == calico.OnPeering && peering {
+			replaced := r.On == calico.OnAdvertising && o.ID().Name == "default" && slices.ContainsFunc(m.state.BGPConfigurations(), func(c *calico.BGPConfiguration) bool {
+				return c.Name == "node."+n.Name && c.Spec["prefixAdvertisements"] != nil
+			})
+			if r.On == calico.OnAll || r.On == calico.OnAdvertising && !replaced || r.On == calico.OnReflectors && n.RouteReflector() || r.On == calico.OnPeering && peering {
 				out.add(r.Rule, r.Field, string(o.ID().Kind), o.ID().Name)
 			}
 		}

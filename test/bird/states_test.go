@@ -146,7 +146,7 @@ func (w *world) await(t *testing.T, c *Cluster) {
 	for _, n := range w.topology.Frozen() {
 		for _, f := range calico.Families {
 			if s := (Speaker{n.Node, f}); n.Family == f.String() && rejected[s] == "" {
-				t.Errorf("BIRD accepts the configuration of %s for %s; the prediction is that it rejects it: %v", n.Node, n.Family, n.Reasons)
+				t.Errorf("BIRD accepts the configuration of %s for %s; the prediction is that it rejects it: %v", n.Node, n.Family, n.Rejected)
 			}
 		}
 	}

@@ -46,6 +46,8 @@ type ObjectRejection struct {
 type written struct {
 	// byFamily are those of BGPFilters and BGPConfigurations.
 	byFamily [2][]objectValue
+	// advertising names the nodes whose own BGPConfigurations have prefixAdvertisements.
+	advertising []string
 	// passwords are the references, as "name/key", to passwords that BIRD rejects.
 	passwords map[string]bool
 	text      string // everything above, for comparing
@@ -78,6 +80,12 @@ func newWritten(s *state.Snapshot) *written {
 			}
 		}
 	}
+	for _, one := range s.BGPConfigurations() {
+		if node := one.NodeOf(); node != "" && one.Advertises() {
+			w.advertising = append(w.advertising, node)
+		}
+	}
+	fmt.Fprintf(&text, "%q\n", w.advertising)
 	for _, secret := range s.Secrets() {
 		for _, key := range secret.Rejected {
 			w.passwords[secret.Name+"/"+key] = true
@@ -130,6 +138,12 @@ func (n *Network) ObjectRejections() []ObjectRejection {
 			set = speakers.Intersection(n.Index.Reflectors)
 		case calico.OnPeering:
 			set = n.peering()
+		}
+		if v.On == calico.OnAdvertising && v.node == "" && len(n.written.advertising) > 0 {
+			set = set.Clone()
+			for _, node := range n.written.advertising {
+				set.InPlaceDifference(n.Index.Named(node))
+			}
 		}
 		if v.node != "" {
 			set = set.Intersection(n.Index.Named(v.node))
