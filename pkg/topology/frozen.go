@@ -183,7 +183,9 @@ func (t *Topology) Frozen() []FrozenNode {
 // rejectedValues adds the rejected values to the lists of the nodes.
 func (t *Topology) rejectedValues(n *network, values map[int][]sessions.RejectedValue) {
 	frozen := &t.tallies[n.Family].frozen.all
-	add := func(r *sessions.Rejection, node int) { values[node] = append(values[node], n.RejectedValues(r, node)...) }
+	add := func(r *sessions.Rejection, node int) {
+		values[node] = append(values[node], n.RejectedValues(r, node)...)
+	}
 	byClass := make([][]sessions.Rejection, len(n.Classes.List))
 	for g := range byClass {
 		if frozen.hasClass(g) {

@@ -116,10 +116,8 @@ func newWorld(t *testing.T, list []object) *world {
 	}
 	s := state.New(decoded...)
 	w.topology = topologytest.Compute(t, s, nil)
+	w.nodes = Nodes(s, w.topology)
 	var err error
-	if w.nodes, err = Nodes(s, w.topology); err != nil {
-		t.Fatal(err)
-	}
 	if w.want, err = Predict(t.Context(), s, w.topology, w.nodes); err != nil {
 		t.Fatal(err)
 	}

@@ -134,16 +134,14 @@ func (n *Network) ObjectRejections() []ObjectRejection {
 	for _, v := range n.written.byFamily[n.Family] {
 		set := speakers
 		switch v.On {
+		case calico.OnAdvertising:
+			if v.node == "" {
+				set = speakers.Difference(n.advertising())
+			}
 		case calico.OnReflectors:
 			set = speakers.Intersection(n.Index.Reflectors)
 		case calico.OnPeering:
 			set = n.peering()
-		}
-		if v.On == calico.OnAdvertising && v.node == "" && len(n.written.advertising) > 0 {
-			set = set.Clone()
-			for _, node := range n.written.advertising {
-				set.InPlaceDifference(n.Index.Named(node))
-			}
 		}
 		if v.node != "" {
 			set = set.Intersection(n.Index.Named(v.node))
@@ -161,6 +159,17 @@ func (n *Network) ObjectRejections() []ObjectRejection {
 		}
 	}
 	return append(out, n.gatewayRejections()...)
+}
+
+// advertising returns the nodes whose own BGPConfigurations have prefixAdvertisements.
+func (n *Network) advertising() *bitset.BitSet {
+	out := bitset.New(n.Index.Len())
+	for _, name := range n.written.advertising {
+		if i, ok := n.Index.Find(name); ok {
+			out.Set(i)
+		}
+	}
+	return out
 }
 
 // gatewayRejections returns the values of reachableBy that Calico also writes on nodes without
