@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -261,9 +262,9 @@ func TestTimersThatCannotBeMeant(t *testing.T) {
 	p := calicotest.BGPPeer(t, "p", calicotest.Spec{"peerSelector": "all()", "maxRestartTime": "2h", "keepaliveTime": "-5s"})
 	want := []calico.Problem{
 		{Field: "spec.maxRestartTime", Message: "2h0m0s is longer than the maximum of BGP, 1h8m15s, and wraps"},
-		{Field: "spec.keepaliveTime", Message: "must not be negative, is -5s"},
+		{Field: "spec.keepaliveTime", Message: "-5s: -5 seconds is negative, which BIRD rejects: nodes with this half-session keep their old BGP configuration"},
 	}
-	if !slices.Equal(p.Problems(), want) || p.KeepaliveTime != nil || p.MaxRestartTime == nil {
+	if !slices.Equal(p.Problems(), want) || *p.KeepaliveTime != -5*time.Second || *p.MaxRestartTime != 2*time.Hour {
 		t.Errorf("got %v, %v, %v", p.Problems(), p.KeepaliveTime, p.MaxRestartTime)
 	}
 }
