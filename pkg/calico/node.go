@@ -242,14 +242,7 @@ func (n *Node) setAddress(f Family, field, text string) {
 	if text == "" {
 		return
 	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		var a netip.Addr
-		if a, err = netip.ParseAddr(text); err == nil && a.Zone() == "" {
-			a = a.Unmap()
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-	}
+	p := parseCIDROrIP(text)
 	if !p.IsValid() || FamilyOf(p.Addr()) != f {
 		n.problem(field, "%q is not an %s address, so the node has no %s BGP", text, f, f)
 		return
@@ -257,26 +250,49 @@ func (n *Node) setAddress(f Family, field, text string) {
 	n.Address[f] = p
 }
 
+// parseCIDROrIP parses an address with or without the length of its network as Calico does
+// (libcalico-go/lib/net/ipnet.go, ParseCIDROrIP): an IPv4-mapped address is an IPv4 address, and
+// a length may have leading zeros. The result has host bits. It is the zero Prefix if text is
+// neither. An IPv4-mapped address whose network is not one of IPv4 has the length of a single
+// address.
+func parseCIDROrIP(text string) netip.Prefix {
+	if ip, network, err := net.ParseCIDR(text); err == nil {
+		a, _ := netip.AddrFromSlice(ip)
+		ones, bits := network.Mask.Size()
+		a = a.Unmap()
+		if ones -= bits - a.BitLen(); ones < 0 {
+			ones = a.BitLen()
+		}
+		return netip.PrefixFrom(a, ones)
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil || a.Zone() != "" {
+		return netip.Prefix{}
+	}
+	a = a.Unmap()
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
 // setClusterID sets the cluster ID if Calico accepts text: an IPv4 address, or an IPv4
-// network without host bits, both also in the form of IPv6
-// (libcalico-go/lib/validator/v3, ValidateIPv4Network). BIRD accepts the address only.
+// network without host bits (libcalico-go/lib/validator/v3, ValidateIPv4Network). BIRD accepts
+// only an IPv4 address in its usual form.
 func (n *Node) setClusterID(field, text string) {
 	if text == "" {
 		return
 	}
-	a, err := netip.ParseAddr(text)
-	accepted := err == nil && a.Unmap().Is4()
+	p := parseCIDROrIP(text)
+	accepted := p.IsValid() && p.Addr().Is4()
 	if ip, network, err := net.ParseCIDR(text); err == nil {
-		accepted = ip.To4() != nil && network.IP.Equal(ip)
+		accepted = accepted && network.IP.Equal(ip)
 	}
-	if accepted {
-		n.ClusterID = text
-		if message := RejectedClusterID(text); message != "" {
-			n.problem(field, "%s, which BIRD rejects: the node keeps its old BGP configuration", message)
-		}
+	if !accepted {
+		n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)
 		return
 	}
-	n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)
+	n.ClusterID = text
+	if message := RejectedClusterID(text); message != "" {
+		n.problem(field, "%s, which BIRD rejects: the node keeps its old BGP configuration", message)
+	}
 }
 
 // decodeCoreNode decodes a core/v1 Node.

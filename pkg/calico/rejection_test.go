@@ -176,25 +176,6 @@ func TestRejectedPasswords(t *testing.T) {
 	}
 }
 
-func TestClusterIDsThatOnlyCalicoAccepts(t *testing.T) {
-	for text, want := range map[string]string{
-		"244.0.0.1": "", "0.0.0.0": "", "244.0.0.0/8": `"244.0.0.0/8" has a mask`, "244.0.0.0/08": `"244.0.0.0/08" has a mask`, "244.0.0.1/32": `"244.0.0.1/32" has a mask`,
-		"::ffff:244.0.0.1": `"::ffff:244.0.0.1" has the form of IPv6`,
-	} {
-		t.Run(text, func(t *testing.T) {
-			n := calicotest.Node(t, "a", calicotest.RouteReflector(text))
-			if n.ClusterID != text || calico.RejectedClusterID(text) != want || len(n.Problems()) > 0 != (want != "") {
-				t.Errorf("got %q, %q and %v, want %q", n.ClusterID, calico.RejectedClusterID(text), n.Problems(), want)
-			}
-		})
-	}
-	for _, text := range []string{"244.0.0.1/8", "fd00::1", "1", "244.0.0.1/33"} {
-		if n := calicotest.Node(t, "a", calicotest.RouteReflector(text)); n.ClusterID != "" || len(n.Problems()) == 0 {
-			t.Errorf("%s: got %q and %v, want no route reflector", text, n.ClusterID, n.Problems())
-		}
-	}
-}
-
 func TestTheTableOfRejections(t *testing.T) {
 	reasons := map[string]bool{}
 	for _, r := range calico.Rules {

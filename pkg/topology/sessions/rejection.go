@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -527,6 +526,3 @@ func SortRejected(list []RejectedValue) []RejectedValue {
 }
 
 func linkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
-
-// Unset is the value of a timer that is not set. BIRD then uses its default.
-const Unset = math.MinInt
