@@ -3,12 +3,14 @@ package calico_test
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
+	"github.com/bgpguard/bgpguard/test/golden"
 )
 
 // rejected returns the fields that are rejected in a family, with the beginning of the message.
@@ -184,4 +186,24 @@ func TestTheTableOfRejections(t *testing.T) {
 		}
 		reasons[r.Reason] = true
 	}
+	var page strings.Builder
+	page.WriteString(`# Values that BIRD rejects
+
+Kubernetes stores these values, and Calico writes them into the configuration of BIRD. BIRD, or confd in calico-node, rejects the
+file. The node then keeps its old configuration until the value is fixed, and after a restart of calico-node it has no BGP. The
+policy [bird-accepts](policies/bird-accepts.md) denies them. What BIRD accepts was observed with ` + "`bird -p`" + ` of BIRD 1.6.8;
+` + "`test/bird`" + ` compares it with the prediction in random states. Sources are files of
+[Calico](https://github.com/projectcalico/calico), or of ` + "`node/filesystem/etc/calico/confd/templates`" + ` in it; BIRD or Calico
+is the program that rejects the value.
+
+A field of a BGPFilter is a field of a rule. Calico writes all BGPFilters on every node with an address of the rule's family,
+also those that no BGPPeer names. The values of a BGPPeer are on the nodes with its half-sessions.
+
+| kind | field | rejected | fix | source |
+| --- | --- | --- | --- | --- |
+`)
+	for _, r := range calico.Rules {
+		fmt.Fprintf(&page, "| %s | `%s` | %s | %s | %s |\n", r.Kind, r.Field, r.Reason, r.Fix, r.Source)
+	}
+	golden.Check(t, filepath.Join("..", "..", "docs", "rejections.md"), []byte(page.String()))
 }
