@@ -44,8 +44,8 @@ const (
 // The table of rejections. Rules of one object are in the same order as Rules.
 var (
 	RejectFilterCIDR = &Rule{
-		KindBGPFilter, "cidr", "a cidr in a BGPFilter that is not a network of its family, with all host bits 0",
-		"set all host bits of the cidr to 0, and use an IPv4 network in importV4 and exportV4 and an IPv6 network in importV6 and exportV6", filtersFile,
+		KindBGPFilter, "cidr", "a cidr in a BGPFilter with host bits, or that is not a network of its family",
+		"set cidr to a network of its family with all host bits 0", filtersFile,
 	}
 	RejectFilterOperator = &Rule{
 		KindBGPFilter, "matchOperator", "a cidr in a BGPFilter without a known matchOperator",
@@ -53,7 +53,7 @@ var (
 	}
 	RejectFilterLength = &Rule{
 		KindBGPFilter, "prefixLength", "a prefixLength in a BGPFilter without any length between min and max",
-		"set prefixLength to a range that contains lengths from that of the cidr on", filtersFile,
+		"set prefixLength to a range with at least one length that is not less than that of the cidr", filtersFile,
 	}
 	RejectFilterAction = &Rule{
 		KindBGPFilter, "action", "a BGPFilter rule with an unknown action",
@@ -80,7 +80,7 @@ var (
 		"set priority to a number from 0 to 2147483647", filtersFile,
 	}
 	RejectAdvertisedCIDR = &Rule{
-		KindBGPConfiguration, "spec.prefixAdvertisements.cidr", "a cidr in prefixAdvertisements that is not a network with all host bits 0",
+		KindBGPConfiguration, "spec.prefixAdvertisements.cidr", "a cidr in prefixAdvertisements with host bits, or that is not a network",
 		"set all host bits of the cidr to 0", peersFile,
 	}
 	RejectAdvertisedCommunity = &Rule{

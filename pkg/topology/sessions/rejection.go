@@ -10,7 +10,6 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
-	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 )
 
 // Rejection is a value that BIRD rejects in the configuration of some nodes. The rules are
@@ -105,21 +104,16 @@ type ExternalSide struct {
 // ExternalSides returns the half-sessions with the external peers in Counted, and with
 // pods. O(variants + BGPPeers with pods as peers).
 func (n *Network) ExternalSides() []ExternalSide {
-	out := sidesOf(n.Counted)
-	for _, p := range n.Workloads {
-		out = append(out, ExternalSide{Variant: Variant{p.workloadSettings(), []*Peering{p}, p.Local.Intersection(n.Index.BGP[n.Family])}})
-	}
-	return out
-}
-
-func sidesOf(externals []*ExternalPeer) []ExternalSide {
 	var out []ExternalSide
-	for _, o := range externals {
+	for _, o := range n.Counted {
 		for k := range o.Protocols {
 			for _, v := range o.Protocols[k].Variants {
 				out = append(out, ExternalSide{v, o.Address})
 			}
 		}
+	}
+	for _, p := range n.Workloads {
+		out = append(out, ExternalSide{Variant: Variant{p.workloadSettings(), []*Peering{p}, p.Local.Intersection(n.Index.BGP[n.Family])}})
 	}
 	return out
 }
@@ -147,17 +141,28 @@ func (n *Network) ObjectRejections() []ObjectRejection {
 		}
 		out = append(out, ObjectRejection{Rejection{Rule: v.Rule, Field: v.Field, Message: v.Message, Object: v.object, Class: NoClass}, set})
 	}
-	for _, side := range sidesOf(n.Externals) {
-		add := func(r Rejection) { out = append(out, ObjectRejection{r, side.Nodes}) }
-		n.settingsRejections(&side.Settings, func(r Rejection) {
-			r.Peerings = side.Sources
-			add(r)
-		})
-		if message := calico.RejectedPeer(side.address); message != "" {
-			add(Rejection{Rule: calico.RejectPeerIP, Field: calico.RejectPeerIP.Field, Message: message, Peerings: side.Sources, Class: NoClass})
+	for _, o := range n.Externals {
+		message := calico.RejectedPeer(o.Address)
+		for k := range o.Protocols {
+			for i := range o.Protocols[k].Variants {
+				v := &o.Protocols[k].Variants[i]
+				list := n.settingsRejections(nil, &v.Settings)
+				if message != "" {
+					list = append(list, rejectionOf(calico.RejectPeerIP, message))
+				}
+				for _, r := range list {
+					r.Peerings = v.Sources
+					out = append(out, ObjectRejection{r, v.Nodes})
+				}
+			}
 		}
 	}
 	return append(out, n.gatewayRejections()...)
+}
+
+// rejectionOf returns the rejection of the field of a rule.
+func rejectionOf(rule *calico.Rule, message string) Rejection {
+	return Rejection{Rule: rule, Field: rule.Field, Message: message, Class: NoClass}
 }
 
 // advertising returns the nodes whose own BGPConfigurations have prefixAdvertisements.
@@ -189,9 +194,9 @@ func (n *Network) gatewayRejections() []ObjectRejection {
 				continue
 			}
 		}
-		out = append(out, ObjectRejection{
-			Rejection{Rule: calico.RejectReachableBy, Field: calico.RejectReachableBy.Field, Message: message, Peerings: g.Members, Class: NoClass}, set,
-		})
+		r := rejectionOf(calico.RejectReachableBy, message)
+		r.Peerings = g.Members
+		out = append(out, ObjectRejection{r, set})
 	}
 	return out
 }
@@ -241,20 +246,21 @@ func (n *Network) peering() *bitset.BitSet {
 	return out
 }
 
-// settingsRejections calls add with the rejected values of settings that do not depend on the
-// class of a node, of a half-session that is not of the mesh.
-func (n *Network) settingsRejections(s *Settings, add func(Rejection)) {
-	reject := func(rule *calico.Rule, message string) {
-		if message != "" {
-			add(Rejection{Rule: rule, Field: rule.Field, Message: message, Class: NoClass})
+// settingsRejections appends the rejected values of settings that do not depend on the class of a
+// node, of a half-session that is not of the mesh.
+func (n *Network) settingsRejections(out []Rejection, s *Settings) []Rejection {
+	for _, c := range []struct {
+		rule    *calico.Rule
+		message string
+	}{
+		{calico.RejectRestartTime, rejectedTimer(s.Restart)}, {calico.RejectKeepaliveTime, rejectedTimer(s.keepalive)},
+		{calico.RejectReachableBy, calico.RejectedGateway(n.Family, s.reachableBy)},
+	} {
+		if c.message != "" {
+			out = append(out, rejectionOf(c.rule, c.message))
 		}
 	}
-	reject(calico.RejectRestartTime, rejectedTimer(s.Restart))
-	reject(calico.RejectKeepaliveTime, rejectedTimer(s.keepalive))
-	reject(calico.RejectReachableBy, calico.RejectedGateway(n.Family, s.reachableBy))
-	if n.written.passwords[s.password] {
-		add(n.passwordRejection(s.password))
-	}
+	return n.passwordRejections(out, s.password)
 }
 
 func rejectedTimer(seconds int) string {
@@ -264,12 +270,16 @@ func rejectedTimer(seconds int) string {
 	return calico.RejectedSeconds(seconds)
 }
 
-func (n *Network) passwordRejection(reference string) Rejection {
+// passwordRejections appends a rejected password, by its reference "name/key".
+func (n *Network) passwordRejections(out []Rejection, reference string) []Rejection {
+	if !n.written.passwords[reference] {
+		return out
+	}
 	name, key, _ := strings.Cut(reference, "/")
-	return Rejection{
+	return append(out, Rejection{
 		Rule: calico.RejectPassword, Field: fmt.Sprintf("data[%s]", key), Message: "contains a quotation mark or a line break",
 		Object: calico.ID{Kind: calico.KindSecret, Name: name}, Class: NoClass,
-	}
+	})
 }
 
 // Rejections returns the values that BIRD rejects on the nodes of class g because of the nodes
@@ -279,110 +289,126 @@ func (n *Network) Rejections(g uint32) []Rejection {
 	if !s.Speaks(n.Family) {
 		return nil
 	}
-	var out []Rejection
-	add := func(r Rejection) { out = append(out, r) }
-	// BIRD takes the router ID from the interfaces in IPv4 only. A cluster without IPv4 addresses
-	// sets CALICO_ROUTER_ID, which is in no object.
-	if n.Family == calico.IPv6 && n.Index.BGP[calico.IPv4].Any() {
-		switch {
-		case !s.IPv4:
-			add(Rejection{Rule: calico.RejectRouterID, Field: calico.RejectRouterID.Field, Message: "is not an IPv4 address, and the router ID of the node is empty", Class: int(g)})
-		case s.Unspecified[calico.IPv4]:
-			add(Rejection{Rule: calico.RejectRouterID, Field: calico.RejectRouterID.Field, Message: "is unspecified, and the router ID of the node is 0", Class: int(g)})
-		}
-	}
+	out := n.routerIDRejections(nil, g)
 	list := n.LinksFrom(g)
 	for i := range list {
 		l := &list[i]
 		for k := range l.Protocols {
-			n.linkRejections(s, l, &l.Protocols[k], add)
+			out = n.linkRejections(out, l, &l.Protocols[k])
 		}
 	}
 	if n.InMesh(g) {
-		n.meshRejections(g, add)
+		out = n.meshRejections(out, g)
 	}
 	return out
 }
 
-// linkRejections returns the rejections of the half-sessions h of link l. s is class l.From.
-func (n *Network) linkRejections(s *nodes.Class, l *Link, h *Protocol, add func(Rejection)) {
-	for _, w := range h.Ways {
-		configured := func(r Rejection) {
-			r.Link, r.Sources = l, w.Sources
-			add(r)
-		}
-		n.asNumberRejections(l.From, l.To, w.Settings.Local(s), w.Settings.PeerASN, h.Prefix == PrefixMesh, add, configured)
-		n.clientRejection(&w.Settings, l.From, h.Prefix, add)
-		n.addressRejections(l.From, l.To, h.Prefix != PrefixMesh && w.Settings.sourceNone, add)
-		if h.Prefix == PrefixMesh {
-			n.meshSettingsRejections(&w.Settings, add)
-		} else {
-			n.settingsRejections(&w.Settings, configured)
-		}
+// routerIDRejections appends a missing router ID. BIRD takes it from the interfaces in IPv4 only.
+// A cluster without IPv4 addresses sets CALICO_ROUTER_ID, which is in no object.
+func (n *Network) routerIDRejections(out []Rejection, g uint32) []Rejection {
+	s := &n.Classes.List[g]
+	message := ""
+	switch {
+	case n.Family == calico.IPv4 || n.Index.BGP[calico.IPv4].None():
+		return out
+	case !s.IPv4:
+		message = "is not an IPv4 address, and the router ID of the node is empty"
+	case s.Unspecified[calico.IPv4]:
+		message = "is unspecified, and the router ID of the node is 0"
+	default:
+		return out
 	}
+	r := rejectionOf(calico.RejectRouterID, message)
+	r.Class = int(g)
+	return append(out, r)
 }
 
-// asNumberRejections adds AS numbers of 0, local and peer, of half-sessions of class g to class to.
-func (n *Network) asNumberRejections(g, to uint32, local, peer uint32, mesh bool, add, configured func(Rejection)) {
-	if local == 0 {
-		add(n.zeroOf(g))
+// linkRejections appends the rejections of the half-sessions h of link l.
+func (n *Network) linkRejections(out []Rejection, l *Link, h *Protocol) []Rejection {
+	own := &n.Classes.List[l.From]
+	mesh := h.Prefix == PrefixMesh
+	for i := range h.Ways {
+		w := &h.Ways[i]
+		if w.Settings.Local(own) == 0 {
+			out = append(out, n.zeroOf(l.From))
+		}
+		if w.Settings.PeerASN == 0 && n.Classes.List[l.To].ASN == 0 {
+			out = append(out, n.zeroOf(l.To))
+		}
+		out = n.clientRejections(out, &w.Settings, l.From, h.Prefix)
+		if message := calico.RejectedPeer(n.address(l.To)); message != "" {
+			out = append(out, n.addressRejection(l.To, message))
+		}
+		if mesh || !w.Settings.sourceNone {
+			out = n.sourceRejections(out, l.From)
+		}
+		if mesh {
+			out = n.meshSettingsRejections(out, &w.Settings)
+			continue
+		}
+		first := len(out)
+		if w.Settings.PeerASN == 0 && n.Classes.List[l.To].ASN != 0 {
+			out = append(out, rejectionOf(calico.RejectPeerASNumber, "is 0 or missing"))
+		}
+		out = n.settingsRejections(out, &w.Settings)
+		for k := range out[first:] {
+			out[first+k].Link, out[first+k].Sources = l, w.Sources
+		}
 	}
-	switch {
-	case peer != 0:
-	case n.Classes.List[to].ASN == 0:
-		add(n.zeroOf(to))
-	case !mesh: // In the mesh, 0 is the node's own AS number, which is reported above.
-		configured(Rejection{Rule: calico.RejectPeerASNumber, Field: calico.RejectPeerASNumber.Field, Message: "is 0 or missing", Class: NoClass})
-	}
+	return out
 }
 
 // zeroOf returns the rejection of the AS number 0 of class g, which is in its Nodes or in the
 // BGPConfiguration of the cluster.
 func (n *Network) zeroOf(g uint32) Rejection {
-	if !n.Classes.List[g].OwnASN {
-		return Rejection{
-			Rule: calico.RejectClusterASNumber, Field: calico.RejectClusterASNumber.Field, Message: "is 0",
-			Object: calico.ID{Kind: calico.KindBGPConfiguration, Name: calico.Default}, Class: NoClass,
-		}
+	if n.Classes.List[g].OwnASN {
+		r := rejectionOf(calico.RejectNodeASNumber, "is 0")
+		r.Class = int(g)
+		return r
 	}
-	return Rejection{Rule: calico.RejectNodeASNumber, Field: calico.RejectNodeASNumber.Field, Message: "is 0", Class: int(g)}
+	return ofCluster(calico.RejectClusterASNumber, "is 0")
 }
 
-// clientRejection adds a cluster ID that BIRD rejects, of half-sessions of class g with a client.
-func (n *Network) clientRejection(s *Settings, g uint32, p Prefix, add func(Rejection)) {
+// ofCluster returns the rejection of a field of the BGPConfiguration of the cluster.
+func ofCluster(rule *calico.Rule, message string) Rejection {
+	r := rejectionOf(rule, message)
+	r.Object = calico.ID{Kind: calico.KindBGPConfiguration, Name: calico.Default}
+	return r
+}
+
+// clientRejections appends a cluster ID that BIRD rejects, of half-sessions of class g with a client.
+func (n *Network) clientRejections(out []Rejection, s *Settings, g uint32, p Prefix) []Rejection {
 	own := &n.Classes.List[g]
-	if message := calico.RejectedClusterID(own.ClusterID); message != "" && s.client(own, p) {
-		add(Rejection{Rule: calico.RejectClusterID, Field: calico.RejectClusterID.Field, Message: message, Class: int(g)})
+	if !s.client(own, p) {
+		return out
 	}
+	if message := calico.RejectedClusterID(own.ClusterID); message != "" {
+		r := rejectionOf(calico.RejectClusterID, message)
+		r.Class = int(g)
+		out = append(out, r)
+	}
+	return out
 }
 
-// addressRejections adds the addresses that BIRD rejects, of half-sessions of class g to class
-// to. anySource means that the half-sessions have no source address.
-func (n *Network) addressRejections(g, to uint32, anySource bool, add func(Rejection)) {
-	if message := calico.RejectedPeer(n.address(to)); message != "" {
-		add(n.addressRejection(to, message))
+// sourceRejections appends the address of class g if it is link-local: a source address of a
+// session with several hops must not be.
+func (n *Network) sourceRejections(out []Rejection, g uint32) []Rejection {
+	if a := n.address(g); linkLocal(a) {
+		out = append(out, n.addressRejection(g, calico.RejectedPeer(a)))
 	}
-	if a := n.address(g); linkLocal(a) && !anySource {
-		add(n.addressRejection(g, calico.RejectedPeer(a)))
-	}
+	return out
 }
 
 func (n *Network) addressRejection(g uint32, message string) Rejection {
 	return Rejection{Rule: calico.RejectNodeAddress, Field: calico.AddressField(n.Family), Message: message, Class: int(g)}
 }
 
-// meshSettingsRejections adds the values of the BGPConfiguration that BIRD rejects in every mesh
-// half-session.
-func (n *Network) meshSettingsRejections(s *Settings, add func(Rejection)) {
+// meshSettingsRejections appends the values that BIRD rejects in every mesh half-session.
+func (n *Network) meshSettingsRejections(out []Rejection, s *Settings) []Rejection {
 	if message := rejectedTimer(s.Restart); message != "" {
-		add(Rejection{
-			Rule: calico.RejectMeshRestartTime, Field: calico.RejectMeshRestartTime.Field, Message: message,
-			Object: calico.ID{Kind: calico.KindBGPConfiguration, Name: calico.Default}, Class: NoClass,
-		})
+		out = append(out, ofCluster(calico.RejectMeshRestartTime, message))
 	}
-	if n.written.passwords[s.password] {
-		add(n.passwordRejection(s.password))
-	}
+	return n.passwordRejections(out, s.password)
 }
 
 // ExternalRejections returns the values of Nodes and BGPConfigurations that BIRD rejects in the
@@ -393,54 +419,53 @@ func (n *Network) ExternalRejections(u *ExternalSide, g uint32) []Rejection {
 		return nil
 	}
 	var out []Rejection
-	add := func(r Rejection) { out = append(out, r) }
 	if u.Settings.Local(own) == 0 {
-		add(n.zeroOf(g))
+		out = append(out, n.zeroOf(g))
 	}
 	if u.Settings.PeerASN == 0 {
-		add(Rejection{Rule: calico.RejectPeerASNumber, Field: calico.RejectPeerASNumber.Field, Message: "is 0 or missing", Peerings: u.Sources, Class: NoClass})
+		r := rejectionOf(calico.RejectPeerASNumber, "is 0 or missing")
+		r.Peerings = u.Sources
+		out = append(out, r)
 	}
-	n.clientRejection(&u.Settings, g, PrefixNode, add)
-	if a := n.address(g); linkLocal(a) && u.address.IsValid() && !u.Settings.sourceNone {
-		add(n.addressRejection(g, calico.RejectedPeer(a)))
+	out = n.clientRejections(out, &u.Settings, g, PrefixNode)
+	if u.address.IsValid() && !u.Settings.sourceNone {
+		out = n.sourceRejections(out, g)
 	}
 	return out
 }
 
-// meshRejections adds the rejections of the mesh half-sessions of class g. It skips
+// meshRejections appends the rejections of the mesh half-sessions of class g. It skips
 // half-sessions on links.
-func (n *Network) meshRejections(g uint32, add func(Rejection)) {
+func (n *Network) meshRejections(out []Rejection, g uint32) []Rejection {
 	s := &n.Classes.List[g]
 	if n.hasMeshPeer(g) {
 		if s.ASN == 0 {
-			add(n.zeroOf(g))
+			out = append(out, n.zeroOf(g))
 		}
-		if a := n.address(g); linkLocal(a) {
-			add(n.addressRejection(g, calico.RejectedPeer(a)))
-		}
-		settings := Settings{Restart: n.Rules.meshRestart, password: n.Rules.meshPassword}
-		n.meshSettingsRejections(&settings, add)
+		out = n.sourceRejections(out, g)
+		out = n.meshSettingsRejections(out, &Settings{Restart: n.Rules.meshRestart, password: n.Rules.meshPassword})
 	}
 	for _, other := range n.suspects {
 		if other == g && s.Nodes == 1 || n.SameAddress(g, other) {
 			continue
 		}
-		if n.Rules.meshSettings(s, &n.Classes.List[other]).PeerASN == 0 && n.Classes.List[other].ASN == 0 {
-			add(n.zeroOf(other))
+		if n.Classes.List[other].ASN == 0 && n.Rules.meshSettings(s, &n.Classes.List[other]).PeerASN == 0 {
+			out = append(out, n.zeroOf(other))
 		}
 		if message := calico.RejectedPeer(n.address(other)); message != "" {
-			add(n.addressRejection(other, message))
+			out = append(out, n.addressRejection(other, message))
 		}
 	}
 	for _, shared := range n.AddressSharers() {
 		// Every node in the mesh without this address gets two protocols of one name.
 		if n.InMesh(shared) && shared != g && !n.SameAddress(g, shared) && n.twiceInMesh(shared) {
-			add(Rejection{
+			out = append(out, Rejection{
 				Rule: calico.RejectSharedAddress, Field: calico.AddressField(n.Family), Class: int(shared),
 				Message: fmt.Sprintf("%s is the address of several nodes, and their protocols have one name", n.address(shared)),
 			})
 		}
 	}
+	return out
 }
 
 // hasMeshPeer reports whether the nodes of class g have a mesh half-session. O(1), and O(nodes
