@@ -36,6 +36,7 @@
 package policies.bird_accepts
 
 import data.policies.lib.asn
+import data.policies.lib.causes
 import data.policies.lib.text
 
 # METADATA
@@ -52,7 +53,7 @@ violation contains {
 		text.listed(frozen.nodes, "node", frozen.sample),
 		concat("; ", [_reason(rejected, frozen) | some rejected in reasons]),
 		"later changes do not reach these nodes, and after a restart they have no BGP",
-		concat("; ", [object.get(_remedies, rejected.reason, "fix this first") | some rejected in reasons]),
+		concat("; ", [_remedy(rejected.reason, family) | some rejected in reasons]),
 	]),
 	"details": {
 		"family": family,
@@ -84,6 +85,10 @@ _reason(rejected, frozen) := concat("", [
 	peers := count(rejected.bgpPeers)
 }
 
+_remedy(reason, family) := causes.shared(family, input.state.addresses[family]) if {
+	reason == "two protocols of one name, for an address that several nodes have"
+} else := object.get(_remedies, reason, "fix this first")
+
 # The remedies by the reasons of pkg/topology/sessions/refusal.go.
 _remedies := {
 	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or remove it%s", [
@@ -96,7 +101,6 @@ _remedies := {
 	]),
 	"the remote AS number 0 of a BGPPeer": "set asNumber of the BGPPeer, which has no default with peerIP",
 	"a cluster ID with a mask": sprintf("set the annotation %s to an address without a mask", [_cluster_id]),
-	"two protocols of one name, for an address that several nodes have": "give each node its own address",
 }
 
 _as_number := "projectcalico.org/ASNumber"

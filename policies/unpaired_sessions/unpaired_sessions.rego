@@ -39,6 +39,7 @@
 #     additionalProperties: false
 package policies.unpaired_sessions
 
+import data.policies.lib.causes
 import data.policies.lib.text
 
 # METADATA
@@ -54,7 +55,7 @@ violation contains {
 		concat("", [sprintf(" from %s", [text.listed(peers, "BGPPeer", broken.bgpPeers)]) | peers > 0]),
 		text.listed(broken.nodes, "node", broken.sample),
 		_delay(reason),
-		about.remedy,
+		causes.advice(_causes(reason, family), broken.nodes, about.remedy),
 	]),
 	"details": {
 		"family": family,
@@ -75,7 +76,20 @@ violation contains {
 	peers := count(broken.bgpPeers)
 }
 
+# An address that several nodes have is a reason of its own.
+_causes("AddressShared", family) := causes.of(family, input.state.addresses[family], {"nodes": 0, "groups": []})
+
+_causes(reason, family) := causes.of(family, _no_addresses, input.state.otherASNumbers[family]) if {
+	reason in {"NoReturn", "ASNumberMismatch"}
+} else := [] if reason != "AddressShared"
+
+_no_addresses := {"shared": {"nodes": 0}, "sharedAddresses": []}
+
 _reasons := {
+	"AddressShared": {
+		"cause": "several nodes have the same address",
+		"remedy": "give each node its own address",
+	},
 	"NoReturn": {
 		"cause": "the other node has no half-session back",
 		"remedy": "select the other node with a BGPPeer by peerSelector, or by the peerIP and AS number of a node",
