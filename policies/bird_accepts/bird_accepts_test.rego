@@ -56,6 +56,19 @@ test_fail_the_reasons_of_a_family_are_one_violation if {
 	])
 }
 
+test_fail_nodes_that_share_an_address_are_named if {
+	reason := "two protocols of one name, for an address that several nodes have"
+	patch := {
+		"sessions": {"IPv4": _sessions([object.union(_rejected(3, []), {"reason": reason})])},
+		"addresses": {"IPv4": {"sharedAddresses": [{"address": "10.0.0.8", "nodes": 2, "sample": ["node-2", "node-9"]}]}},
+	}
+	some violation in rule.violation with input as testing.input_with(patch, {})
+	endswith(violation.msg, concat("", [
+		"they have no BGP; nodes node-2 and node-9 have the same address 10.0.0.8; give each node its own ",
+		"address (annotation projectcalico.org/IPv4Address)",
+	]))
+}
+
 test_fail_several_bgp_peers_are_named if {
 	some violation in _violations([_rejected(2, ["a", "b"])])
 	contains(violation.msg, ": a cluster ID with a mask, BGPPeers: a, b; ")

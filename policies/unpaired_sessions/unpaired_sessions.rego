@@ -4,6 +4,7 @@
 #   Finds half-sessions without a matching half-session on the other node. The two nodes
 #   of a session must both be configured for it: with each other's AS number, the same
 #   password, TTL security on both or neither, and a port on which the other node listens.
+#   And each of them needs an address of its own.
 #
 #   Otherwise the session never comes up and, for most causes, each start of calico-node
 #   waits 240 s for it. overlapping-sessions finds idle duplicates of a session, and

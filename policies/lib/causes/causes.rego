@@ -55,14 +55,17 @@ other_as_numbers(numbers) := concat("; ", [named(one) | some one in array.slice(
 
 # METADATA
 # description: BGPPeers with one AS number for nodes with another one, and the fix.
-named(one) := sprintf("%s %s asNumber %d, but the nodes that they name have AS number %d; set asNumber: %d", [
-	_bgp_peers(one),
-	{true: "has", false: "have"}[one.bgpPeers == 1],
+# scope: document
+named(one) := sprintf("BGPPeer %s has asNumber %d, but the node at its peerIP has AS number %d; set asNumber: %d", [
+	one.sample[0],
+	one.asNumber,
+	one.nodeASNumber,
+	one.nodeASNumber,
+]) if {
+	one.bgpPeers == 1
+} else := sprintf("BGPPeers %s have asNumber %d, but the nodes at their peerIP have AS number %d; set asNumber: %d", [
+	text.list(one.sample, one.bgpPeers),
 	one.asNumber,
 	one.nodeASNumber,
 	one.nodeASNumber,
 ])
-
-_bgp_peers(one) := sprintf("BGPPeer %s", one.sample) if one.bgpPeers == 1
-
-_bgp_peers(one) := sprintf("BGPPeers %s", [text.list(one.sample, one.bgpPeers)]) if one.bgpPeers > 1

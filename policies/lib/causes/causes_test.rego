@@ -35,9 +35,9 @@ test_bgp_peers_with_other_as_numbers_are_named if {
 	}
 	causes.of("IPv6", _fine, numbers) == [{
 		"text": concat("", [
-			"BGPPeers p-1, p-2, p-3 and 1 more have asNumber 63400, but the nodes that they name have AS ",
-			"number 65523; set asNumber: 65523; BGPPeer q has asNumber 63401, but the nodes that they name ",
-			"have AS number 65523; set asNumber: 65523",
+			"BGPPeers p-1, p-2, p-3 and 1 more have asNumber 63400, but the nodes at their peerIP have AS ",
+			"number 65523; set asNumber: 65523; BGPPeer q has asNumber 63401, but the node at its peerIP has ",
+			"AS number 65523; set asNumber: 65523",
 		]),
 		"nodes": 5,
 	}]
