@@ -56,7 +56,7 @@ violation contains {
 		concat("", [sprintf(" from %s", [text.listed(peers, "BGPPeer", broken.bgpPeers)]) | peers > 0]),
 		text.listed(broken.nodes, "node", broken.sample),
 		_delay(reason),
-		causes.advice(_causes(reason, family), broken.nodes, about.remedy),
+		_advice(reason, family, broken.nodes),
 	]),
 	"details": {
 		"family": family,
@@ -77,20 +77,18 @@ violation contains {
 	peers := count(broken.bgpPeers)
 }
 
-# An address that several nodes have is a reason of its own.
-_causes("AddressShared", family) := causes.of(family, input.state.addresses[family], {"nodes": 0, "groups": []})
+_advice("AddressShared", family, _) := causes.shared(family, input.state.addresses[family])
 
-_causes(reason, family) := causes.of(family, _no_addresses, input.state.otherASNumbers[family]) if {
+_advice(reason, family, nodes) := causes.advice(found, nodes, _reasons[reason].remedy) if {
 	reason in {"NoReturn", "ASNumberMismatch"}
-} else := [] if reason != "AddressShared"
+	found := causes.of(family, _no_addresses, input.state.otherASNumbers[family])
+} else := _reasons[reason].remedy if reason != "AddressShared"
 
+# Nodes with one address have a reason of their own.
 _no_addresses := {"shared": {"nodes": 0}, "sharedAddresses": []}
 
 _reasons := {
-	"AddressShared": {
-		"cause": "several nodes have the same address",
-		"remedy": "give each node its own address",
-	},
+	"AddressShared": {"cause": "several nodes have the same address"},
 	"NoReturn": {
 		"cause": "the other node has no half-session back",
 		"remedy": "select the other node with a BGPPeer by peerSelector, or by the peerIP and AS number of a node",
