@@ -42,6 +42,9 @@ type BGPConfiguration struct {
 	ListenPort uint16
 	// ProgramClusterRoutes is empty if unset, which means the default of the Calico version.
 	ProgramClusterRoutes string
+	// WorkloadPeering reports whether localWorkloadPeeringIPV4 or localWorkloadPeeringIPV6 is
+	// set: the address of the node with which its pods peer. Felix reads both from "default".
+	WorkloadPeering bool
 
 	rejected [2][]Rejected // by family
 }
@@ -57,6 +60,7 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 		NodeMeshPassword:       spec.secret("nodeMeshPassword"),
 		ListenPort:             uint16(spec.number("listenPort", 0, math.MaxUint16)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
+		WorkloadPeering:        spec.text("localWorkloadPeeringIPV4") != "" || spec.text("localWorkloadPeeringIPV6") != "",
 	}
 	c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
 	c.rejected = c.readRejected()

@@ -125,10 +125,13 @@ func (g *generator) node(i int) calico.Object {
 	}
 	var options []calicotest.Tweak
 	switch {
-	case !g.oddly():
-		options = append(options, calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
-	case g.one(4):
+	case g.oddly() && g.one(4):
 		options = append(options, calicotest.BGP("ipv4Address", "0.0.0.0"))
+	case g.oddly():
+	case g.oddly() && g.one(2): // Addresses that autodetection takes from the wrong interface.
+		options = append(options, calicotest.BGP("ipv4Address", pick(g.choices, "172.17.0.1/16", "172.18.0.1/16", "10.9.0.5/24", "10.9.0.6/16", "10.9.0.7")))
+	default:
+		options = append(options, calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
 	}
 	switch {
 	case g.one(2):
@@ -139,6 +142,8 @@ func (g *generator) node(i int) calico.Object {
 	}
 	if g.one(3) {
 		options = append(options, calicotest.BGP("routeReflectorClusterID", g.clusterID()), calicotest.Label("rr", ""))
+	} else if g.oddly() {
+		options = append(options, calicotest.Label("rr", pick(g.choices, "false", "Off", "disabled", "no")))
 	}
 	if g.one(4) {
 		options = append(options, calicotest.BGP("asNumber", g.asn()))
@@ -147,6 +152,7 @@ func (g *generator) node(i int) calico.Object {
 	n.NotReady = g.oddly()
 	if g.one(8) { // Another address of its own, which BGPPeers may name.
 		n.Others = []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(1 + g.choices.IntN(2))})}
+		n.InternalIP[calico.IPv4], n.Listed[calico.IPv4] = n.Others[0], g.one(3)
 	}
 	return n
 }
@@ -169,7 +175,7 @@ func (g *generator) selector() string {
 	if g.oddly() {
 		return pick(g.choices, " ", "broken =", "has(nothing)", "rack != 'a'")
 	}
-	return pick(g.choices, "all()", "has(rr)", "has(rr)", "!has(rr)", "rack == 'a'", "rack in {'b', 'c'}")
+	return pick(g.choices, "all()", "has(rr)", "has(rr)", "!has(rr)", "rack == 'a'", "rack in {'b', 'c'}", "has(rr) && rr != 'no'", "rack == 'b' || has(rr)")
 }
 
 func (g *generator) bgpPeer(i int) calico.Object {
@@ -258,7 +264,7 @@ func (g *generator) peerIP() string {
 		return fmt.Sprintf("10.0.0.%d:%d", host, port)
 	}
 	if g.one(3) {
-		return pick(g.choices, "192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1", "127.0.0.1")
+		return pick(g.choices, "192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1", "127.0.0.1", "224.0.0.5")
 	}
 	return fmt.Sprintf(pick(g.choices, "10.0.0.%d", "fd00::%d"), host)
 }
@@ -304,6 +310,9 @@ func (g *generator) configuration() calico.Object {
 	}
 	if g.oddly() {
 		spec["nodeMeshMaxRestartTime"] = pick(g.choices, "180s", "-1s")
+	}
+	if g.oddly() {
+		spec["localWorkloadPeeringIPV4"] = "169.254.0.1"
 	}
 	if g.oddly() {
 		spec["nodeMeshPassword"] = map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "a"}}

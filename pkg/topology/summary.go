@@ -16,6 +16,11 @@ type Summary struct {
 	CalicoVersion Optional `json:"calicoVersion"`
 	// Nodes counts the nodes.
 	Nodes *Nodes `json:"nodes"`
+	// Addresses describes, for each family, BGP addresses of nodes that cannot work.
+	Addresses *PerFamily[Addresses] `json:"addresses"`
+	// OtherASNumbers groups, for each family, the BGPPeers that name a node by its address
+	// and another AS number than that of the node.
+	OtherASNumbers *PerFamily[OtherASNumbers] `json:"otherASNumbers"`
 	// Mesh is the node-to-node mesh.
 	Mesh *Mesh `json:"mesh"`
 	// Reflectors counts, for each family, the route reflectors that the other nodes
@@ -77,6 +82,53 @@ type Nodes struct {
 	// NotReady is the nodes with a BGP address that are not ready. Their configured
 	// sessions are counted like those of other nodes.
 	NotReady NodeSet `json:"notReady"`
+}
+
+// Addresses describes BGP addresses of nodes that cannot work, in one family.
+type Addresses struct {
+	// Shared is the nodes whose address another node has too. SharedAddresses lists the
+	// first maxNames of these addresses, in order.
+	Shared          NodeSet         `json:"shared"`
+	SharedAddresses []SharedAddress `json:"sharedAddresses"`
+	// Misdetected is the nodes with an address that other nodes probably cannot reach: the
+	// status of the Node does not contain it, and no other node is in its subnet.
+	// MisdetectedAddresses lists the addresses of the nodes in the sample.
+	Misdetected          NodeSet       `json:"misdetected"`
+	MisdetectedAddresses []NodeAddress `json:"misdetectedAddresses"`
+}
+
+// SharedAddress is an address that several nodes have: their number, and the names of the
+// first SampleSize.
+type SharedAddress struct {
+	Address string   `json:"address"`
+	Nodes   int      `json:"nodes"`
+	Sample  []string `json:"sample"`
+}
+
+// NodeAddress is the BGP address of a node, and the InternalIP in the Node's status.
+type NodeAddress struct {
+	Node       string   `json:"node"`
+	Address    string   `json:"address"`
+	InternalIP Optional `json:"internalIP"`
+}
+
+// OtherASNumbers is the BGPPeers of one family that name a node by its address and another
+// AS number than that of the node. No session comes up with them.
+type OtherASNumbers struct {
+	// Nodes counts the nodes of these BGPPeers, on both sides.
+	Nodes int `json:"nodes"`
+	// Groups lists the first maxNames pairs of AS numbers, in order.
+	Groups []OtherASNumber `json:"groups"`
+}
+
+// OtherASNumber is the BGPPeers with one AS number for nodes with another one.
+type OtherASNumber struct {
+	// ASNumber is that of the BGPPeers, NodeASNumber that of the nodes.
+	ASNumber     int `json:"asNumber"`
+	NodeASNumber int `json:"nodeASNumber"`
+	// BGPPeers counts the BGPPeers. Sample names the first maxNames.
+	BGPPeers int      `json:"bgpPeers"`
+	Sample   []string `json:"sample"`
 }
 
 // NodeSet is a set of nodes: their number, and the names of the first SampleSize.
@@ -290,6 +342,8 @@ type Reflectors struct {
 	Total int `json:"total"`
 	// Peered counts the route reflectors to which other nodes have a session.
 	Peered int `json:"peered"`
+	// NotReady is the route reflectors in Peered that are not ready.
+	NotReady NodeSet `json:"notReady"`
 	// Nodes counts the nodes that are not route reflectors.
 	Nodes int `json:"nodes"`
 	// Levels groups these nodes by the number of reflectors to which they have
@@ -454,6 +508,10 @@ type BGPPeer struct {
 	Address  *string `json:"address"`
 	Port     *int    `json:"port"`
 	ASNumber *int    `json:"asNumber"`
+	// Unusable is why the nodes cannot have a session with the peer, "" if they can: peerIP
+	// is a loopback, unspecified, multicast or broadcast address or one of the only local
+	// node, or pods have no address to peer with.
+	Unusable Optional `json:"unusable"`
 	// LocalNodes and RemoteNodes count the nodes with a BGP address on each side.
 	LocalNodes  int `json:"localNodes"`
 	RemoteNodes int `json:"remoteNodes"`

@@ -40,6 +40,7 @@
 #     additionalProperties: false
 package policies.bird_accepts
 
+import data.policies.lib.causes
 import data.policies.lib.text
 
 # METADATA
@@ -56,7 +57,7 @@ violation contains {
 		text.listed(frozen.nodes, "node", frozen.sample),
 		concat("; ", [_reason(rejected, frozen) | some rejected in reasons]),
 		_consequence(frozen.nodes),
-		concat("; ", [rejected.fix | some rejected in reasons]),
+		concat("; ", [_fix(rejected, family) | some rejected in reasons]),
 	]),
 	"details": {
 		"family": family,
@@ -96,6 +97,10 @@ _reason(rejected, frozen) := concat("", [
 ]) if {
 	objects := sort({_named(object) | some object in rejected.objects})
 }
+
+_fix(rejected, family) := causes.shared(family, input.state.addresses[family]) if {
+	rejected.reason == "two protocols of one name, for an address that several nodes have"
+} else := rejected.fix
 
 # The field of an annotation is in the fix.
 _named(object) := sprintf("%s %s", [object.kind, object.name]) if startswith(object.field, "metadata.")

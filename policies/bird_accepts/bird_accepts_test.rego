@@ -68,6 +68,19 @@ test_fail_an_object_is_named_once_with_its_fields if {
 	}]
 }
 
+test_fail_nodes_that_share_an_address_are_named if {
+	reason := "two protocols of one name, for an address that several nodes have"
+	patch := {
+		"sessions": {"IPv4": _sessions([object.union(_rejected(3), {"reason": reason})])},
+		"addresses": {"IPv4": {"sharedAddresses": [{"address": "10.0.0.8", "nodes": 2, "sample": ["node-2", "node-9"]}]}},
+	}
+	some violation in rule.violation with input as testing.input_with(patch, {})
+	endswith(violation.msg, concat("", [
+		"without BGP; nodes node-2 and node-9 have the same address 10.0.0.8; give each node its own ",
+		"address (annotation projectcalico.org/IPv4Address)",
+	]))
+}
+
 _cluster_id := "metadata.annotations[projectcalico.org/RouteReflectorClusterID]"
 
 _rejected(nodes) := {

@@ -109,9 +109,7 @@ func (s *Settings) normalise(g *nodes.Class) {
 	if !s.internal(g) || s.clusterID != g.ClusterID {
 		s.clusterID = ""
 	}
-	if s.nextHopMode != "" || s.internal(g) {
-		s.keepOriginal = false
-	}
+	s.nextHopMode, s.keepOriginal = s.nextHop(g), false
 	if s.keepalive == 0 { // BIRD reads 0 as unset.
 		s.keepalive = Unset
 	}

@@ -169,6 +169,16 @@ type Selector struct {
 	Labels []string `json:"labels"`
 	// Nodes counts the nodes that it matches, including those without BGP.
 	Nodes int `json:"nodes"`
+	// Unintended is the nodes that it matches only because has() also matches the values
+	// "false", "off" and "disabled".
+	Unintended Unintended `json:"unintended"`
+}
+
+// Unintended is a part of the nodes that a selector matches: their number, and the names of
+// the first few.
+type Unintended struct {
+	Nodes  int      `json:"nodes"`
+	Sample []string `json:"sample"`
 }
 
 // Optional is a text that may be unset. An unset text is "" in Go, and null in JSON and in the input

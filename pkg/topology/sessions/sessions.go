@@ -75,7 +75,7 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 		// A peering without a peerSelector also depends on AS numbers and ports.
 		if r == nil || r.Peer != p || before.index != c.index || !sameVersion || p.PeerSelector == "" && !sameConfigurations {
 			fresh := resolve(p, c.index, c.snapshot)
-			if r == nil || r.Peer != p || !slices.Equal(r.Problems, fresh.Problems) || !r.equivalent(fresh) {
+			if r == nil || r.Peer != p || !r.described(fresh) || !r.equivalent(fresh) {
 				r = fresh
 			}
 		}
