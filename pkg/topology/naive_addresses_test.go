@@ -111,7 +111,7 @@ func (m *naive) unusable(p *calico.BGPPeer) bool {
 		return false
 	}
 	// The addresses of random states at which no machine can be.
-	if slices.Contains([]string{"127.0.0.1", "224.0.0.5"}, p.PeerAddress.String()) {
+	if slices.Contains([]string{"127.0.0.1", "224.0.0.5", "0.0.0.0", "::"}, p.PeerAddress.String()) {
 		return true
 	}
 	locals := m.locals(p)
