@@ -48,23 +48,21 @@ violation contains {
 	"members": [wrong.members],
 	"msg": concat("", [
 		"BGP addresses that other nodes probably cannot reach: ",
-		text.listed_of(
-			wrong.nodes, input.state.nodes.bgp, "node",
-			[_described(one) | some one in input.state.addresses[family].misdetectedAddresses],
-		),
+		text.listed_of(wrong.nodes, input.state.nodes.bgp, "node", [_described(one) | some one in addresses]),
 		"; set the autodetection method of calico-node to the nodes' network, ",
 		sprintf("for example %s=kubernetes-internal-ip", [_variables[family]]),
 	]),
 	"details": {
 		"family": family,
 		"nodes": wrong.nodes,
-		"addresses": input.state.addresses[family].misdetectedAddresses,
+		"addresses": addresses,
 	},
 	"objects": [{"kind": "Node", "name": name} | some name in wrong.sample],
 } if {
 	some family in ["IPv4", "IPv6"]
 	wrong := input.state.addresses[family].misdetected
 	wrong.nodes > 0
+	addresses := input.state.addresses[family].misdetectedAddresses
 }
 
 _described(one) := sprintf("%s has %s", [one.node, one.address]) if one.internalIP == null
