@@ -48,7 +48,7 @@ violation contains {
 	"members": [wrong.members],
 	"msg": concat("", [
 		"BGP addresses that other nodes probably cannot reach: ",
-		text.listed_of(wrong.nodes, input.state.nodes.bgp, "node", [_described(one) | some one in addresses]),
+		text.listed_of(wrong.nodes, input.state.nodes.bgp, "node", described),
 		"; set the autodetection method of calico-node to the nodes' network, ",
 		sprintf("for example %s=kubernetes-internal-ip", [_variables[family]]),
 	]),
@@ -63,6 +63,7 @@ violation contains {
 	wrong := input.state.addresses[family].misdetected
 	wrong.nodes > 0
 	addresses := input.state.addresses[family].misdetectedAddresses
+	described := [_described(one) | some one in addresses]
 }
 
 _described(one) := sprintf("%s has %s", [one.node, one.address]) if one.internalIP == null
