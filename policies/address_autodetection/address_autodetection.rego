@@ -50,7 +50,7 @@ violation contains {
 		"BGP addresses that other nodes probably cannot reach: ",
 		text.listed_of(wrong.nodes, input.state.nodes.bgp, "node", described),
 		"; set the autodetection method of calico-node to the nodes' network, ",
-		sprintf("for example %s=kubernetes-internal-ip", [_variables[family]]),
+		sprintf("for example %s=kubernetes-internal-ip", [_variable(family)]),
 	]),
 	"details": {
 		"family": family,
@@ -72,4 +72,6 @@ _described(one) := sprintf("%s has %s, its InternalIP is %s", [one.node, one.add
 	one.internalIP != null
 }
 
-_variables := {"IPv4": "IP_AUTODETECTION_METHOD", "IPv6": "IP6_AUTODETECTION_METHOD"}
+_variable("IPv4") := "IP_AUTODETECTION_METHOD"
+
+_variable("IPv6") := "IP6_AUTODETECTION_METHOD"
