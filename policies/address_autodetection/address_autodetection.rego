@@ -48,23 +48,22 @@ violation contains {
 	"members": [wrong.members],
 	"msg": concat("", [
 		"BGP addresses that other nodes probably cannot reach: ",
-		text.listed_of(
-			wrong.nodes, input.state.nodes.bgp, "node",
-			[_described(one) | some one in input.state.addresses[family].misdetectedAddresses],
-		),
+		text.listed_of(wrong.nodes, input.state.nodes.bgp, "node", described),
 		"; set the autodetection method of calico-node to the nodes' network, ",
-		sprintf("for example %s=kubernetes-internal-ip", [_variables[family]]),
+		sprintf("for example %s=kubernetes-internal-ip", [_variable(family)]),
 	]),
 	"details": {
 		"family": family,
 		"nodes": wrong.nodes,
-		"addresses": input.state.addresses[family].misdetectedAddresses,
+		"addresses": addresses,
 	},
 	"objects": [{"kind": "Node", "name": name} | some name in wrong.sample],
 } if {
 	some family in ["IPv4", "IPv6"]
 	wrong := input.state.addresses[family].misdetected
 	wrong.nodes > 0
+	addresses := input.state.addresses[family].misdetectedAddresses
+	described := [_described(one) | some one in addresses]
 }
 
 _described(one) := sprintf("%s has %s", [one.node, one.address]) if one.internalIP == null
@@ -73,4 +72,6 @@ _described(one) := sprintf("%s has %s, its InternalIP is %s", [one.node, one.add
 	one.internalIP != null
 }
 
-_variables := {"IPv4": "IP_AUTODETECTION_METHOD", "IPv6": "IP6_AUTODETECTION_METHOD"}
+_variable("IPv4") := "IP_AUTODETECTION_METHOD"
+
+_variable("IPv6") := "IP6_AUTODETECTION_METHOD"

@@ -117,8 +117,8 @@ violation contains {
 # BGPPeers that name nodes with the number that they no longer have.
 _left(from) := [causes.named(group) |
 	input.change.kind != "BGPPeer"
-	some numbers in input.state.otherASNumbers
-	some group in numbers.groups
+	some others in input.state.otherASNumbers
+	some group in others.groups
 	group.asNumber == from
 ]
 

@@ -86,15 +86,6 @@ violation contains {
 	peer.unusable != null
 }
 
-_usable := {
-	"external": concat("", [
-		"each start of calico-node on its nodes waits 240 s for it; ",
-		"set peerIP to the router's address on the nodes' network, or delete the BGPPeer",
-	]),
-	"nodes": "set peerIP to the address of another node, or delete the BGPPeer",
-	"workloads": "set one of these fields, or delete the BGPPeer",
-}
-
 # METADATA
 # description: A peer without a password.
 violation contains {
@@ -230,6 +221,15 @@ violation contains {
 	ip := _address(peer.spec.peerIP).ip
 	ranges := [range | some range in _ranges; net.cidr_contains(range.cidr, ip)]
 	count(ranges) > 0
+}
+
+_usable := {
+	"external": concat("", [
+		"each start of calico-node on its nodes waits 240 s for it; ",
+		"set peerIP to the router's address on the nodes' network, or delete the BGPPeer",
+	]),
+	"nodes": "set peerIP to the address of another node, or delete the BGPPeer",
+	"workloads": "set one of these fields, or delete the BGPPeer",
 }
 
 _advertised := ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]

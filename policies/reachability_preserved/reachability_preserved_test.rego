@@ -74,7 +74,10 @@ test_fail_more_isolated_nodes_than_those_with_one_address if {
 	patch := object.union(_ipv4(_two_isolated), {"addresses": {"IPv4": object.union(_shared, {"shared": {"nodes": 1}})}})
 	some message in _messages(patch)
 	contains(message, "; nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address ")
-	endswith(message, "; connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the node-to-node mesh on")
+	endswith(message, concat("", [
+		"; connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the ",
+		"node-to-node mesh on",
+	]))
 }
 
 test_fail_partitions_with_a_cause if {

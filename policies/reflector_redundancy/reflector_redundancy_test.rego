@@ -82,7 +82,12 @@ test_fail_reflectors_that_are_not_ready if {
 		"the others alone, and each start of calico-node on a node that peers with them waits 240 s; fix ",
 		"the nodes, or delete the Nodes of machines that no longer exist",
 	])
-	_violations({"reflectors": {"IPv4": {"notReady": down}}, "podTraffic": {"IPv4": {"needsBGP": false}}}, {}) == set()
+}
+
+test_success_reflectors_that_are_not_ready_and_not_needed if {
+	down := {"nodes": 1, "sample": ["node-2"], "members": "down"}
+	patch := {"reflectors": {"IPv4": {"notReady": down}}, "podTraffic": {"IPv4": {"needsBGP": false}}}
+	_violations(patch, {}) == set()
 }
 
 test_fail_reflectors_with_too_many_sessions if {

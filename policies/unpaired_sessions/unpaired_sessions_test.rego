@@ -56,13 +56,13 @@ test_fail_bgp_peers_with_the_old_as_number_are_the_cause if {
 	cause := "BGPPeer rack-1 has asNumber 64512, but the node at its peerIP has AS number 64600; set asNumber: 64600"
 	every reason in ["NoReturn", "ASNumberMismatch"] {
 		some nodes, ending in {5: cause, 3: concat("", [cause, "; s"])}
-		numbers := {"nodes": nodes, "groups": [group]}
-		some violation in _violations(object.union(_broken(reason, _some), {"otherASNumbers": {"IPv4": numbers}}))
+		others := {"nodes": nodes, "groups": [group]}
+		some violation in _violations(object.union(_broken(reason, _some), {"otherASNumbers": {"IPv4": others}}))
 		contains(violation.msg, ending)
 	}
 	every reason in ["PasswordMismatch"] {
-		numbers := {"nodes": 5, "groups": [group]}
-		some violation in _violations(object.union(_broken(reason, _some), {"otherASNumbers": {"IPv4": numbers}}))
+		others := {"nodes": 5, "groups": [group]}
+		some violation in _violations(object.union(_broken(reason, _some), {"otherASNumbers": {"IPv4": others}}))
 		not contains(violation.msg, cause)
 	}
 }

@@ -23,13 +23,13 @@ advice(found, nodes, usual) := concat("; ", [cause.text | some cause in found]) 
 # description: |
 #   The causes in a family, from input.state.addresses and input.state.otherASNumbers: a text, and
 #   the number of nodes.
-of(family, addresses, numbers) := array.concat(
+of(family, addresses, others) := array.concat(
 	[{"text": text_, "nodes": addresses.shared.nodes} |
 		text_ := shared(family, addresses)
 		text_ != ""
 	],
-	[{"text": text_, "nodes": numbers.nodes} |
-		text_ := other_as_numbers(numbers)
+	[{"text": text_, "nodes": others.nodes} |
+		text_ := other_as_numbers(others)
 		text_ != ""
 	],
 )
@@ -51,7 +51,7 @@ _same(one) := sprintf("nodes %s have the same address %s", [concat(" and ", one.
 # METADATA
 # description: The BGPPeers with another AS number than that of their peer, and the fix. Empty if there are none.
 # scope: document
-other_as_numbers(numbers) := concat("; ", [named(one) | some one in array.slice(numbers.groups, 0, 3)])
+other_as_numbers(others) := concat("; ", [named(one) | some one in array.slice(others.groups, 0, 3)])
 
 # METADATA
 # description: BGPPeers with one AS number for nodes with another one, and the fix.

@@ -26,14 +26,14 @@ test_shared_addresses_are_named_with_their_nodes if {
 }
 
 test_bgp_peers_with_other_as_numbers_are_named if {
-	numbers := {
+	others := {
 		"nodes": 5,
 		"groups": [
 			{"asNumber": 63400, "nodeASNumber": 65523, "bgpPeers": 4, "sample": ["p-1", "p-2", "p-3", "p-4"]},
 			{"asNumber": 63401, "nodeASNumber": 65523, "bgpPeers": 1, "sample": ["q"]},
 		],
 	}
-	causes.of("IPv6", _fine, numbers) == [{
+	causes.of("IPv6", _fine, others) == [{
 		"text": concat("", [
 			"BGPPeers p-1, p-2, p-3 and 1 more have asNumber 63400, but the nodes at their peerIP have AS ",
 			"number 65523; set asNumber: 65523; BGPPeer q has asNumber 63401, but the node at its peerIP has ",
