@@ -47,7 +47,7 @@ func (f *files) read() (reading, error) {
 		return reading{}, err
 	}
 	if len(snapshot.Nodes()) == 0 {
-		return reading{}, fmt.Errorf("%s: no Node in the state: without Nodes there are no sessions", strings.Join(f.paths, ", "))
+		return reading{}, fmt.Errorf("%s: contains no Node: without nodes there are no sessions", strings.Join(f.paths, ", "))
 	}
 	if f.information != nil {
 		snapshot = snapshot.Apply(state.Change{Before: snapshot.Get(f.information.ID()), After: f.information})

@@ -58,7 +58,7 @@ func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("more.yaml", "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default}}\n")
-	if a, err := c.Audit(t.Context()); a != nil || err == nil || !strings.Contains(err.Error(), "no Node in the state") {
+	if a, err := c.Audit(t.Context()); a != nil || err == nil || !strings.Contains(err.Error(), "contains no Node") {
 		t.Errorf("without Nodes: %+v, %v", a, err)
 	}
 }
