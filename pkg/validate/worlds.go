@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
-	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // world is the states before and after a change under assumptions. A change is decided in
@@ -23,24 +25,28 @@ type world struct {
 	landed []Pending
 	// configured is the state as configured, of which a live state leaves objects out.
 	configured *state.Snapshot
-	// returned returns the world in which an object that is down was not there, and comes
-	// back as the change leaves it. It is set for the states as configured, if the change
+	// returned returns the world in which objects that are down were not there, and come
+	// back as the changes leave them. It is set for the states as configured, if a change
 	// only touches such an object and does not delete it.
 	returned func() *world
 	back     *world // by returned, once it is needed
+	// others returns the world of the changes of a set that touch objects that are not down.
+	// It is nil if all changes are of one sort.
+	others func() *world
+	rest   *world // by others, once it is needed
 }
 
-// worlds returns the worlds of a change to s in groups. The worlds of a group contain the
+// worlds returns the worlds of a set of changes to s in groups. The worlds of a group contain the
 // same pending changes: first the states as configured, then, if it differs, the live
-// states. The first group contains no pending change, unless r has more than MaxPending of
+// states. The first group contains no pending change, unless the set has more than MaxPending of
 // them: the only group then contains all. O(2^MaxPending) incremental
 // evaluations; two without pending changes and objects that are down.
-func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]*world {
+func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) [][]*world {
 	base := e.Evaluate(ctx, s)
-	pending := r.others()
+	pending := set.others()
 	liveBase := base
 	living := e.livingOf(s)
-	live := living != s || calico.Down(r.Before) || calico.Down(r.After)
+	live := living != s || set.some(func(r *Request) bool { return calico.Down(r.Before) || calico.Down(r.After) })
 	for i := range pending {
 		live = live || calico.Down(pending[i].Before) || calico.Down(pending[i].After)
 	}
@@ -55,35 +61,24 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]
 			alive = alive.Apply(state.LiveChange(landed[i].Change))
 		}
 		first := &world{landed: landed, configured: configured}
-		first.comparison = e.compared(ctx, base, configured, r.Change, r)
-		if onlyDown(r.Change) && r.After != nil && liveBase.Topology != nil {
+		first.comparison = e.compared(ctx, base, configured, set, set.changes(same))
+		if base.Topology != nil && !set.onlyDown() && set.some(func(r *Request) bool { return onlyDown(r.Change) }) {
+			first.others = func() *world { return e.withoutDown(ctx, first) }
+		}
+		if liveBase.Topology != nil && set.some(func(r *Request) bool { return onlyDown(r.Change) && r.After != nil }) {
 			first.returned = func() *world {
 				w := &world{landed: landed, configured: configured, live: true}
-				w.comparison = e.compared(ctx, liveBase, alive, state.Change{After: r.After}, r)
+				w.comparison = e.compared(ctx, liveBase, alive, set, set.changes(returned))
 				return w
 			}
 		}
 		group := []*world{first}
 		if live {
 			second := &world{landed: landed, configured: configured, live: true}
-			second.comparison = e.compared(ctx, liveBase, alive, state.LiveChange(r.Change), r)
+			second.comparison = e.compared(ctx, liveBase, alive, set, set.changes(state.LiveChange))
 			group = append(group, second)
 		}
 		out = append(out, group)
-	}
-	return out
-}
-
-// others returns the pending changes of other objects. A pending change of the same object
-// is not one of them: the request contains the object before the change, and the API server
-// persists a change only to the version that was reviewed.
-func (r *Request) others() []Pending {
-	var out []Pending
-	for _, p := range r.Pending {
-		if p.ID() != r.ID() {
-			p.Change = p.Informed()
-			out = append(out, p)
-		}
 	}
 	return out
 }
@@ -107,22 +102,60 @@ func combinations(pending []Pending) [][]Pending {
 	return out
 }
 
-// compared evaluates the states before and after c, which the change of r makes to s. s is the state before the change as
-// far as known. base is an evaluation of a similar state, from which unchanged parts are
-// reused. If the topology before the change cannot be computed, after is the same as before.
-func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapshot, c state.Change, r *Request) comparison {
+// compared evaluates the states before and after changes, those of the requests of a set in
+// the form that the world needs. s is the state before the changes as far as known. base is an
+// evaluation of a similar state, from which unchanged parts are reused. If the topology before
+// the changes cannot be computed, after is the same as before.
+func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapshot, set requestSet, changes []state.Change) comparison {
 	before := base
-	if c.Before != nil || c.After != nil {
-		s = asKnown(s, c)
+	for _, c := range changes {
+		if c.Before != nil || c.After != nil {
+			s = asKnown(s, c)
+		}
 	}
 	if s != base.Snapshot && base.Topology != nil {
 		before = e.evaluate(ctx, s, base.Policies, base)
 	}
-	after := before
-	if next := s.Apply(c); next != s && before.Topology != nil {
+	after, next := before, s
+	for _, c := range changes {
+		next = next.Apply(c)
+	}
+	if next != s && before.Topology != nil {
 		after = e.evaluate(ctx, next, base.Policies, before)
 	}
-	return comparison{before: before, after: after, kind: string(r.ID().Kind), operation: string(r.Operation()), document: e.changeDocument(before, after, r)}
+	return e.comparison(before, after, set)
+}
+
+// comparison compares two evaluations, between which the changes of a set are made.
+func (e *Engine) comparison(before, after *Evaluation, set requestSet) comparison {
+	c := comparison{before: before, after: after, set: set, documents: make([]func() ast.Object, len(set))}
+	for i := range set {
+		c.documents[i] = e.changeDocument(before, after, set[i].Request)
+	}
+	return c
+}
+
+// withoutDown returns the world in which the changes that only touch objects that are down
+// were made before the others of the set.
+func (e *Engine) withoutDown(ctx context.Context, w *world) *world {
+	s := w.before.Snapshot
+	for i := range w.set {
+		if c := w.set[i].Change; onlyDown(c) {
+			s = s.Apply(c)
+		}
+	}
+	out := *w
+	out.comparison = e.comparison(e.evaluate(ctx, s, w.before.Policies, w.before), w.after, w.set)
+	return &out
+}
+
+// returned returns a change to the live state in which an object that is down comes back as
+// the change leaves it.
+func returned(c state.Change) state.Change {
+	if onlyDown(c) {
+		return state.Change{After: c.After}
+	}
+	return state.LiveChange(c)
 }
 
 // livingOf returns the live state of s; see state.Snapshot.Live. The last one is cached.
@@ -186,51 +219,71 @@ func (w *world) assumption() string {
 	return strings.Join(clauses, ", and ")
 }
 
-// judge returns the verdicts of the policies that match the request, and the failures. It
-// sets Exempt, and Waived if the change only touches an object that is down, sets the value from
-// which others differ, or fixes an unread object.
-func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, failures []Failure) {
-	asked, object := r.asked(), violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}
+// judge returns the verdicts of the policies that match a request, and the failures. It sets
+// Exempt, and Waived if the violation only comes from changes of objects that are down, if a
+// changed object sets the value from which others differ, or if a change fixes an unread
+// object.
+func (w *world) judge(ctx context.Context) (verdicts []Verdict, failures []Failure) {
 	verdicts = w.room()
 	for i, p := range w.after.Policies.Policies() {
-		if !p.Matches(asked) {
-			continue
-		}
-		exempt, from := p.Exempts(asked), len(verdicts)
-		var err error
-		if verdicts, err = w.verdicts(ctx, verdicts, i); err != nil {
-			f := Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err}
-			soften(&f, r.Change)
-			failures = append(failures, f)
-		}
-		for j := range verdicts[from:] {
-			v := &verdicts[from+j]
-			v.Exempt = exempt
-			switch by := v.Violation.SetBy; {
-			case !v.Relation.Worse():
-			case !w.live && onlyDown(r.Change) && !w.harmsIfReturned(ctx, i, v.Violation.ID):
-				v.Waived = isDown
-			case by != nil && *by == object:
-				v.Waived = setsValue
-			case fixesUnread(r.Change):
-				v.Waived = wasUnread
+		switch numbers := w.set.matching(p); {
+		case p.Definition.Judges == policy.JudgesChange:
+			for j := range numbers { // A user can be exempt from one of them.
+				verdicts, failures = w.judgePolicy(ctx, verdicts, failures, i, numbers[j:j+1])
 			}
+		case len(numbers) > 0:
+			verdicts, failures = w.judgePolicy(ctx, verdicts, failures, i, numbers)
 		}
 	}
 	return verdicts, failures
 }
 
-// harmsIfReturned reports whether the return of an object that is down makes a violation of
-// the policy with the given number worse, or whether this is not known.
-func (w *world) harmsIfReturned(ctx context.Context, number int, id string) bool {
-	if w.returned == nil {
+// judgePolicy appends the verdicts of policy number i on the requests with the given numbers,
+// and its failure.
+func (w *world) judgePolicy(ctx context.Context, verdicts []Verdict, failures []Failure, i int, numbers []int) ([]Verdict, []Failure) {
+	p := w.after.Policies.Policies()[i]
+	exempt, from := w.set.exempt(p, numbers), len(verdicts)
+	verdicts, err := w.verdicts(ctx, verdicts, i, numbers)
+	if err != nil {
+		f := Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err}
+		if w.set.fixesUnread() {
+			soften(&f)
+		}
+		failures = append(failures, f)
+	}
+	for j := range verdicts[from:] {
+		v := &verdicts[from+j]
+		v.Exempt = exempt
+		switch {
+		case !v.Relation.Worse():
+		case w.onlyByDown(ctx, i, v.Violation.ID, numbers):
+			v.Waived = isDown
+		case w.set.sets(v.Violation.SetBy):
+			v.Waived = setsValue
+		case w.set.fixesUnread():
+			v.Waived = wasUnread
+		}
+	}
+	return verdicts, failures
+}
+
+// onlyByDown reports whether only changes of objects that are down make a violation of the
+// policy with the given number worse, and do no harm if the objects come back.
+func (w *world) onlyByDown(ctx context.Context, number int, id string, numbers []int) bool {
+	if w.live || !w.set.onlyDown() && w.others == nil {
 		return false
 	}
-	if w.back == nil {
-		w.back = w.returned()
+	harms := func(make func() *world, made **world) bool {
+		if make == nil {
+			return false
+		}
+		if *made == nil {
+			*made = make()
+		}
+		verdicts, err := (*made).verdicts(ctx, nil, number, numbers)
+		return err != nil || slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Violation.ID == id && v.Relation.Worse() })
 	}
-	verdicts, err := w.back.verdicts(ctx, nil, number)
-	return err != nil || slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Violation.ID == id && v.Relation.Worse() })
+	return !harms(w.others, &w.rest) && !harms(w.returned, &w.back)
 }
 
 // alters reports whether a change alters the topology in a world, or whether this is
