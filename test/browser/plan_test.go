@@ -12,7 +12,7 @@ func TestPlan(t *testing.T) {
 		says []string
 	}{
 		{"designs for 5 nodes", []string{"-f", write(t, mesh(t, 5))}, []string{"Designs", "How to read the table", "route reflectors"}},
-		{"designs for 300 nodes", []string{"-f", write(t, mesh(t, 300, routers(2)...))}, []string{"recommended", "44,850", "in one address family"}},
+		{"designs for 300 nodes", []string{"-f", write(t, mesh(t, 300, routers(2)...))}, []string{"recommended", "89,700", "in one address family"}},
 		{"designs for 5000 nodes", []string{"-f", write(t, mesh(t, 5000))}, []string{"recommended"}},
 		{"plan for 300 nodes", []string{"-f", write(t, mesh(t, 300)), "--to", "route-reflectors"}, []string{"1. ", "To go back:", "Before and after the plan"}},
 	} {

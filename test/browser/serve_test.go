@@ -5,8 +5,6 @@ package browser
 import (
 	"bufio"
 	"context"
-	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,12 +14,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/bgpguard/bgpguard/test/env"
 )
 
 // served is the line of the log with the URL of the page.
@@ -68,16 +60,16 @@ func serveFiles(t *testing.T, paths ...string) (url string, end func()) {
 // await waits until a page says something. The page may be replaced meanwhile.
 func (p *page) await(text string) {
 	p.Helper()
-	says := fmt.Sprintf(`document.readyState === "complete" && document.body.innerText.includes(%q)`, text)
-	for {
-		found, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](says))
-		if err == nil && found {
-			return
+	says := ""
+	for !strings.Contains(says, text) {
+		time.Sleep(20 * time.Millisecond)
+		found, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? document.body.innerText : ""`))
+		if err == nil {
+			says = found
 		}
 		if p.ctx.Err() != nil {
-			p.Fatalf("the page does not say %q: %v", text, err)
+			p.Fatalf("the page does not say %q but %.500q: %v", text, says, err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -132,72 +124,4 @@ func TestAServedPageFollowsItsFiles(t *testing.T) {
 	p.comeBack()
 	p.await("bgpguard has not answered since")
 	p.says("8 mesh nodes")
-}
-
-// TestLogin logs in to the page of a cluster with tokens that its API server issued.
-func TestLogin(t *testing.T) {
-	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}})
-	if err := e.CreateNodes(t.Context(), env.Nodes(20)); err != nil {
-		t.Fatal(err)
-	}
-	for _, folder := range []string{"config/crd", "test/e2e/testdata/serve"} {
-		if _, err := e.ApplyKustomization(t.Context(), folder); err != nil {
-			t.Fatal(err)
-		}
-	}
-	token := func(name string) string {
-		t.Helper()
-		accounts := e.Client.CoreV1().ServiceAccounts("default")
-		if _, err := accounts.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		issued, err := accounts.CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return issued.Status.Token
-	}
-	stranger, reader := token("stranger"), token("reader")
-	if _, err := e.Client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "reader"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "bgpguard-report-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: "reader"}},
-	}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	report, err := e.StartServe(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	address, err := url.Parse(report)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	p := visit(t, report, view{})
-	p.failsToLoad = true // A form that is sent in vain has an error as status.
-	p.origin = "https://" + address.Host + "/"
-	p.await("Log in to bgpguard")
-	p.everywhere("login")
-	p.look(view{})
-	logIn := func(token string) {
-		p.Helper()
-		p.do(chromedp.SetValue(chromedp.CSS("#token"), token), chromedp.Click(chromedp.CSS("button")))
-	}
-	logIn("nobody")
-	p.await("The API server does not accept this token.")
-	p.everywhere("login rejected")
-	p.look(view{})
-	logIn(stranger)
-	p.await(`The user of this token may not "get" the URL /report.`)
-	logIn(reader)
-	p.await("BGP audit")
-	p.do(chromedp.Navigate(p.origin + "login"))
-	p.await("You are logged in")
-	p.everywhere("login done")
-	p.look(view{})
-	p.do(chromedp.Click(chromedp.CSS("button")))
-	p.await("You are logged out.")
-	p.do(chromedp.Navigate(report))
-	p.await("Log in to bgpguard")
 }
