@@ -177,7 +177,7 @@ races-short: build controlplane crds ## Concurrent changes against a real API se
 	@go test $(SYSTEM) -count=1 -timeout 3h ./test/races -rounds $(RACE_ROUNDS); status=$$?; cat bin/races.md; exit $$status
 
 .PHONY: browser
-browser: build controlplane crds test/browser/node_modules/.package-lock.json ## HTML pages in Chromium, with axe-core (needs chromium and npm)
+browser: build test/browser/node_modules/.package-lock.json ## HTML reports in Chromium, with axe-core (needs chromium and npm)
 	$(step) 'browser: go test ./test/browser in Chromium'
 	@go test $(SYSTEM) -count=1 ./test/browser
 
