@@ -36,6 +36,10 @@ func TestAudit(t *testing.T) {
 			[]string{"99.6 %", "4 violations, 1 of them high", "Drift: 1 violation bypassed admission", "31 audits", "BGPPeer mistyped", "node-0002"},
 		},
 		{
+			"300 nodes", pageOf(t, past(auditOf(t, "prod-asia", manifest(t, 300, faults...)))),
+			[]string{"3 route reflectors", "Reflectors and zones", "BGPPeer mistyped"},
+		},
+		{
 			"100 nodes after a change", pageOf(t, changed),
 			[]string{"By the change:", "Before and after the change", "isolated nodes", "before: reflector clients", "removed: "},
 		},
