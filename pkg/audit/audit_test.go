@@ -649,3 +649,31 @@ func TestFailuresAreSortedByPolicy(t *testing.T) {
 		t.Errorf("got %+v, want %+v", a.Failures, want)
 	}
 }
+
+func TestTheAgeOfStatusesInFilesIsMeasuredFromTheNewest(t *testing.T) {
+	now := time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		updated []time.Duration // before now
+		want    time.Duration
+	}{
+		"the newest":           {[]time.Duration{72 * time.Hour, 48 * time.Hour, 50 * time.Hour}, 48 * time.Hour},
+		"one from the future":  {[]time.Duration{72 * time.Hour, -time.Hour}, 72 * time.Hour},
+		"none":                 {nil, -1},
+		"only from the future": {[]time.Duration{-time.Hour}, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var objects []calico.Object
+			for i, d := range c.updated {
+				objects = append(objects, &calico.NodeStatus{Name: string(rune('a' + i)), LastUpdated: now.Add(-d)})
+			}
+			read, note := ReadTime(state.New(objects...), now)
+			want := now.Add(-c.want)
+			if c.want < 0 {
+				want = time.Time{}
+			}
+			if !read.Equal(want) || (note == "") != want.IsZero() {
+				t.Errorf("got %s and the note %q, want %s", read, note, want)
+			}
+		})
+	}
+}

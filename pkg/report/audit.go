@@ -28,6 +28,9 @@ type Audit struct {
 	Changes [][]Checked
 	// Color makes Text use the colors of a terminal.
 	Color bool
+	// Live is the version of a page that a server updates: the page reloads itself, or offers
+	// to, when its URL has another version as ETag. "" is a page in a file.
+	Live string
 }
 
 // auditOf returns the name of the audited state: "cluster prod-eu", or "the state" for files.
