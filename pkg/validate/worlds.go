@@ -264,6 +264,7 @@ func (w *world) judgePolicy(ctx context.Context, verdicts []Verdict, failures []
 	for j := range verdicts[from:] {
 		v := &verdicts[from+j]
 		v.Exempt = exempt
+		v.untouched = len(v.Violation.Objects) > 1 && !w.set.touches(&v.Violation)
 		if v.Relation.Worse() && len(w.set) == 1 { // Of several changes, any may be the cause.
 			v.blame(w.set.objects()[0])
 		}
