@@ -244,12 +244,8 @@ func (a *Audit) source(v *violation.Violation) (Source, int) {
 		return Source{}, 0
 	}
 	for _, o := range v.Objects {
-		if s := a.Sources(o); s.File != "" {
-			field := ""
-			if fields := v.Fields(); len(fields) > 0 {
-				field = fields[0]
-			}
-			return s, s.line(field)
+		if s := a.Sources(o.Object); s.File != "" {
+			return s, s.lineOf(o.Fields)
 		}
 	}
 	return Source{}, 0

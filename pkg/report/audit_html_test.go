@@ -69,7 +69,7 @@ func withFound(a *audit.Audit, name string, n int, edit func(*audit.Violation)) 
 		v := audit.Violation{
 			Violation: violation.Violation{
 				Policy: name, ID: fmt.Sprintf("id-%05d", k), Action: a.Policies[i].Action, Message: fmt.Sprintf("node-%05d has no password: set spec.password of BGPPeer peer-%05d", k, k),
-				Link: "https://example.com/" + name, Objects: []violation.Object{{Kind: "BGPPeer", Name: fmt.Sprintf("peer-%05d", k)}},
+				Link: "https://example.com/" + name, Objects: violation.Subjects(violation.Object{Kind: "BGPPeer", Name: fmt.Sprintf("peer-%05d", k)}),
 			},
 			Severity: a.Policies[i].Severity, FirstSeen: noon.Add(-48 * time.Hour), LastSeen: noon,
 		}
@@ -219,7 +219,7 @@ func TestSectionsOfThePage(t *testing.T) {
 	a.Failures = []audit.Failure{{Policy: "reach", Severity: "critical", Message: "it took too long"}}
 	a.Notes = []string{"Secrets are not readable"}
 	a.Trend = []audit.Point{{Time: noon.Add(-24 * time.Hour), Violations: map[string]int{"medium": 5}, Nodes: 4, Sessions: 5, StartSeconds: 7}}
-	a.Resolved = []audit.Violation{{Violation: violation.Violation{Policy: "hygiene", Objects: []violation.Object{{Kind: "BGPPeer", Name: "old"}}}, Severity: "medium", FirstSeen: noon, LastSeen: noon, Cause: "its policy is no longer in force"}}
+	a.Resolved = []audit.Violation{{Violation: violation.Violation{Policy: "hygiene", Objects: violation.Subjects(violation.Object{Kind: "BGPPeer", Name: "old"})}, Severity: "medium", FirstSeen: noon, LastSeen: noon, Cause: "its policy is no longer in force"}}
 	page := auditPageOf(t, a)
 	for id, wants := range map[string][]string{
 		"c1-violations": {"Resolved", "medium hygiene BGPPeer old 1 Jul 2026 12:00 UTC 1 Jul 2026 12:00 UTC its policy is no longer in force"},
@@ -604,7 +604,7 @@ func FuzzNoTextBecomesMarkup(f *testing.F) {
 			p.Title, p.Severity, p.Action = "t"+s, "s"+s, violation.Action("a"+s)
 		}
 		withFound(a, "reach", 1, func(v *audit.Violation) {
-			v.Policy, v.Message, v.Cause, v.Objects = "p"+s, "m"+s, "c"+s, []violation.Object{{Kind: "k" + s, Name: "n" + s}}
+			v.Policy, v.Message, v.Cause, v.Objects = "p"+s, "m"+s, "c"+s, violation.Subjects(violation.Object{Kind: "k" + s, Name: "n" + s})
 			v.Link = "https://example.com/" + clean(s)
 		})
 		a.Resolved = a.Violations
