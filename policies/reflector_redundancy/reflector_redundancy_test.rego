@@ -155,8 +155,10 @@ _violations(patch, parameters) := {violation |
 
 _found(patch, parameters) := found if {
 	defaults := {"kinds": ["node", "zone"], "transitPeers": [], "maxSessions": 2000}
-	state := object.union(_peers, patch)
-	found := rule.violation with input as testing.input_with(state, object.union(defaults, parameters))
+	found := rule.violation with input as testing.input_with(
+		object.union(_peers, patch),
+		object.union(defaults, parameters),
+	)
 }
 
 _peers := {"bgpPeers": {"to-reflectors": testing.to_reflectors}}
