@@ -29,7 +29,7 @@ func TestAnInterruptEndsEveryLongCommand(t *testing.T) {
 	}
 	for _, args := range []string{
 		"audit -f -", "check -f change.yaml --state -", "check -f change.yaml --state - --as-set", "check -f change.yaml --state - -o json", "diff state.yaml -",
-		"input --state -", "plan -f -", "plan -f - --to route-reflectors", "policy explain mesh-node-limit -f change.yaml --state -", "topology -f -",
+		"input --state -", "plan -f -", "plan -f - --to route-reflectors", "policy explain --policy mesh-node-limit -f change.yaml --state -", "topology -f -",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
