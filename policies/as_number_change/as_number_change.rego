@@ -81,6 +81,7 @@
 package policies.as_number_change
 
 import data.policies.lib.asn
+import data.policies.lib.causes
 import data.policies.lib.permission
 import data.policies.lib.text
 
@@ -91,7 +92,7 @@ import data.policies.lib.text
 violation contains {
 	"id": "as-number",
 	"size": reset.sessions,
-	"msg": sprintf("%s; %s", [reset.message, permission.remedy(input.parameters, input.now)]),
+	"msg": concat("; ", array.concat([reset.message, permission.remedy(input.parameters, input.now)], _left(reset.from))),
 	"details": {"from": reset.from, "to": reset.to, "sessions": reset.sessions},
 	"objects": [{"kind": input.change.kind, "name": input.change.name}],
 } if {
@@ -112,6 +113,14 @@ violation contains {
 	problems := permission.problems(input.parameters)
 	count(problems) > 0
 }
+
+# BGPPeers that name nodes with the number that they no longer have.
+_left(from) := [causes.named(group) |
+	input.change.kind != "BGPPeer"
+	some others in input.state.otherASNumbers
+	some group in others.groups
+	group.asNumber == from
+]
 
 _not_permitted if {
 	count(_resets) > 0

@@ -73,6 +73,19 @@ test_fail_external_peers_expect_the_old_number if {
 	]))
 }
 
+test_fail_bgp_peers_that_name_the_old_number if {
+	group := {"asNumber": 64512, "nodeASNumber": 64600, "bgpPeers": 1, "sample": ["rack-1"]}
+	other := object.union(group, {"asNumber": 64700, "sample": ["rack-2"]})
+	state := {"otherASNumbers": {"IPv4": {"nodes": 2, "groups": [group, other]}}}
+	change := _cluster("UPDATE", {}, {"asNumber": 64600})
+	defaults := {"windows": [], "approval": {"annotation": "policy.bgpguard.io/approval", "pattern": ".+"}}
+	some violation in rule.violation with input as testing.change_with(change, {}, state, defaults)
+	endswith(violation.msg, concat("", [
+		"; set the annotation policy.bgpguard.io/approval; BGPPeer rack-1 has asNumber 64512, but the node at ",
+		"its peerIP has AS number 64600; set asNumber: 64600",
+	]))
+}
+
 # The AS number of a node.
 
 test_success_the_number_of_a_node_stays if {

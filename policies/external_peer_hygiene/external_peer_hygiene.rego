@@ -3,7 +3,8 @@
 # description: |
 #   Finds BGPPeers for external peers without a password or, if maxHops is set, without
 #   TTL security; with reserved AS numbers; with a peerIP in an IPPool or a service range;
-#   and BGPPeers that give the same nodes the same peer. It also finds services that are
+#   and BGPPeers that give the same nodes the same peer. It also finds BGPPeers of any kind
+#   whose peer no session can be with, such as a loopback address, and services that are
 #   advertised without any external peer. dangling-references checks that the Secret of a
 #   password exists.
 #
@@ -36,6 +37,9 @@
 #     3. Replace reserved AS numbers by the router's own. Add the number to `allowedASNumbers` if you
 #        use it on purpose, for example in a lab.
 #     4. Set `peerIP` to the router's address on the nodes' network, and keep one BGPPeer for each peer.
+#     5. To peer with a daemon on the node itself, give it an address of its own. Pods with a
+#        `localWorkloadSelector` need `localWorkloadPeeringIPV4` or `localWorkloadPeeringIPV6` in
+#        BGPConfiguration default.
 #   loosens: {requirePassword: false, maxHops: higher, allowedASNumbers: more}
 #   parameters:
 #     type: object
@@ -64,6 +68,23 @@ package policies.external_peer_hygiene
 
 import data.policies.lib.asn
 import data.policies.lib.text
+
+# METADATA
+# description: A peer with which no session can come up.
+violation contains {
+	"id": sprintf("%s/unusable", [peer.name]),
+	"size": 1,
+	"msg": sprintf("BGPPeer %s has a peer with which no session can come up: %s; %s", [
+		peer.name,
+		peer.unusable,
+		_usable[peer.scope],
+	]),
+	"details": {"reason": peer.unusable},
+	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+} if {
+	some peer in input.state.bgpPeers
+	peer.unusable != null
+}
 
 # METADATA
 # description: A peer without a password.
@@ -202,11 +223,21 @@ violation contains {
 	count(ranges) > 0
 }
 
+_usable := {
+	"external": concat("", [
+		"each start of calico-node on its nodes waits 240 s for it; ",
+		"set peerIP to the router's address on the nodes' network, or delete the BGPPeer",
+	]),
+	"nodes": "set peerIP to the address of another node, or delete the BGPPeer",
+	"workloads": "set one of these fields, or delete the BGPPeer",
+}
+
 _advertised := ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 
 _peers contains peer if {
 	some peer in input.state.bgpPeers
 	peer.scope == "external"
+	peer.unusable == null
 	is_string(peer.spec.peerIP)
 	peer.spec.peerIP != ""
 }

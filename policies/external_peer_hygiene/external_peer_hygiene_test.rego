@@ -34,8 +34,37 @@ test_fail_no_external_peer_for_services if {
 
 test_success_peers_that_are_nodes_or_pods if {
 	every scope in ["nodes", "workloads"] {
-		bare := {"name": "x", "scope": scope, "spec": {"peerIP": "10.0.0.1", "asNumber": 64500}}
+		bare := {"name": "x", "scope": scope, "unusable": null, "spec": {"peerIP": "10.0.0.1", "asNumber": 64500}}
 		_violations({"bgpPeers": {"x": bare}}, {"maxHops": 1}) == set()
+	}
+}
+
+# Peers with which no session can come up.
+
+test_fail_a_loopback_address if {
+	peer := object.union(_peer("lb", {"peerIP": "127.0.0.1", "password": null}), {"unusable": "127.0.0.1 is one"})
+	_violations({"bgpPeers": {"lb": peer}}, {"maxHops": 1}) == {{
+		"id": "lb/unusable",
+		"size": 1,
+		"msg": concat("", [
+			"BGPPeer lb has a peer with which no session can come up: 127.0.0.1 is one; each start of ",
+			"calico-node on its nodes waits 240 s for it; set peerIP to the router's address on the nodes' ",
+			"network, or delete the BGPPeer",
+		]),
+		"details": {"reason": "127.0.0.1 is one"},
+		"objects": [{"kind": "BGPPeer", "name": "lb"}],
+	}}
+}
+
+test_fail_a_node_and_pods_that_cannot_be_peers if {
+	endings := {
+		"nodes": ": a reason; set peerIP to the address of another node, or delete the BGPPeer",
+		"workloads": ": a reason; set one of these fields, or delete the BGPPeer",
+	}
+	every scope, ending in endings {
+		peer := object.union(_peer("x", {}), {"scope": scope, "unusable": "a reason"})
+		some violation in _violations({"bgpPeers": {"x": peer}}, {})
+		endswith(violation.msg, ending)
 	}
 }
 
@@ -243,6 +272,7 @@ _of_peer(spec, parameters) := _violations({"bgpPeers": {"tor-1": _peer("tor-1", 
 _peer(name, spec) := {
 	"name": name,
 	"scope": "external",
+	"unusable": null,
 	"localNodes": 3,
 	"spec": object.union(_in_order, spec),
 }

@@ -58,6 +58,7 @@
 #           pattern: "^([0-9]+|[0-9A-Fa-f:.]+(/[0-9]+)?|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$"
 package policies.reachability_preserved
 
+import data.policies.lib.causes
 import data.policies.lib.text
 import data.policies.lib.transit
 
@@ -213,15 +214,18 @@ _message(details) := sprintf("isolated nodes: %s cannot exchange %s pod traffic 
 	)),
 ])
 
-_remedy(details) := concat("", [
+_remedy(details) := causes.advice(_causes(details.family), details.isolated, concat("", [
 	"connect them to other nodes with a BGPPeer, for example to route reflectors",
 	_or_the_mesh,
-]) if {
+])) if {
 	_only_isolated(details)
 } else := concat("", [
+	concat("", [sprintf("%s; ", [cause.text]) | some cause in _causes(details.family)]),
 	"give both nodes of a pair sessions to the same route reflector, or connect their route reflectors",
 	_or_the_mesh,
 ])
+
+_causes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
 
 default _or_the_mesh := ""
 

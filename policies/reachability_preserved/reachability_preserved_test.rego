@@ -61,6 +61,38 @@ test_fail_nodes_are_isolated if {
 	}}
 }
 
+test_fail_isolated_nodes_with_one_address if {
+	patch := object.union(_ipv4(_two_isolated), {"addresses": {"IPv4": _shared}})
+	_messages(patch) == {concat("", [
+		"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other nodes; ",
+		"nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address (annotation ",
+		"projectcalico.org/IPv4Address)",
+	])}
+}
+
+test_fail_more_isolated_nodes_than_those_with_one_address if {
+	patch := object.union(_ipv4(_two_isolated), {"addresses": {"IPv4": object.union(_shared, {"shared": {"nodes": 1}})}})
+	some message in _messages(patch)
+	contains(message, "; nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address ")
+	endswith(message, concat("", [
+		"; connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the ",
+		"node-to-node mesh on",
+	]))
+}
+
+test_fail_partitions_with_a_cause if {
+	some message in _messages(object.union(_ipv4(_apart), {"addresses": {"IPv4": _shared}}))
+	contains(message, concat("", [
+		"; nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address (annotation ",
+		"projectcalico.org/IPv4Address); give both nodes of a pair sessions ",
+	]))
+}
+
+_shared := {
+	"shared": {"nodes": 2},
+	"sharedAddresses": [{"address": "10.0.0.8", "nodes": 2, "sample": ["node-8", "node-9"]}],
+}
+
 test_fail_one_node_is_isolated_beside_the_mesh if {
 	reach := _reach({
 		"partitions": 2,

@@ -70,6 +70,26 @@ test_fail_each_family_is_named if {
 	startswith(violation.msg, "single point of failure in IPv4: the loss of zone a would isolate 1 node (node-9); ")
 }
 
+test_fail_reflectors_that_are_not_ready if {
+	down := {"nodes": 1, "sample": ["node-2"], "members": "down"}
+	some violation in _violations({"reflectors": {"IPv4": {"notReady": down}}}, {})
+	violation.id == "IPv4/not-ready"
+	violation.size == 1
+	violation.members == ["down"]
+	violation.objects == [{"kind": "Node", "name": "node-2"}]
+	violation.msg == concat("", [
+		"IPv4 route reflectors that are not ready: 1 of 3 route reflectors (node-2); nodes have routes from ",
+		"the others alone, and each start of calico-node on a node that peers with them waits 240 s; fix ",
+		"the nodes, or delete the Nodes of machines that no longer exist",
+	])
+}
+
+test_success_reflectors_that_are_not_ready_and_not_needed if {
+	down := {"nodes": 1, "sample": ["node-2"], "members": "down"}
+	patch := {"reflectors": {"IPv4": {"notReady": down}}, "podTraffic": {"IPv4": {"needsBGP": false}}}
+	_violations(patch, {}) == set()
+}
+
 test_fail_reflectors_with_too_many_sessions if {
 	load := [
 		{"sessions": 12, "nodes": 1, "sample": ["node-1"], "members": "load/12"},

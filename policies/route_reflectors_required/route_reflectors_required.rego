@@ -48,6 +48,7 @@
 #         maximum: 16
 package policies.route_reflectors_required
 
+import data.policies.lib.causes
 import data.policies.lib.text
 
 # METADATA
@@ -66,7 +67,7 @@ violation contains {
 		text.listed_of(details.short, details.nodes, "node", details.sample),
 		least,
 		text.counted(details.without, "node"),
-		_remedy(details),
+		causes.advice(_causes(family), details.short, _remedy(details)),
 	]),
 	"details": details,
 	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], peers),
@@ -101,6 +102,8 @@ _counts(family) if {
 	input.state.reflectors[family].nodes > 0
 	input.state.reflectors[family].nodes + input.state.reflectors[family].total > 1
 }
+
+_causes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
 
 # External peers can reflect routes too, which no object shows.
 _remedy(details) := concat("", [

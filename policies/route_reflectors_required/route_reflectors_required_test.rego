@@ -221,6 +221,19 @@ _violations(patch, least) := found if {
 	found := rule.violation with input as testing.input_with(patch, {"minReflectors": least})
 }
 
+test_fail_bgp_peers_with_the_old_as_number_are_the_cause if {
+	group := {"asNumber": 64512, "nodeASNumber": 64600, "bgpPeers": 2, "sample": ["rack-1", "rack-2"]}
+	patch := {
+		"reflectors": {"IPv4": {"levels": [_level(0, 7, ["node-4", "node-5", "node-6"])]}},
+		"otherASNumbers": {"IPv4": {"nodes": 8, "groups": [group]}},
+	}
+	some violation in _violations(patch, 2)
+	endswith(violation.msg, concat("", [
+		" with none; BGPPeers rack-1, rack-2 have asNumber 64512, but the nodes at their peerIP have AS number ",
+		"64600; set asNumber: 64600",
+	]))
+}
+
 test_fail_reflectors_that_no_peer_selects if {
 	levels := [{"reflectors": 1, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
 	some violation in _violations({"reflectors": {"IPv4": {"peered": 1, "levels": levels}}}, 2)

@@ -120,6 +120,29 @@ test_fail_a_selector_can_be_wrong_in_two_ways if {
 	}
 }
 
+test_fail_has_matches_a_negative_value if {
+	selector := object.union(_selector("spec.peerSelector", "has(rr)", ["rr"], 5), {"unintended": {
+		"nodes": 4,
+		"sample": ["node-4", "node-5", "node-6"],
+	}})
+	_violations([selector], _default) == {{
+		"id": "racks/spec.peerSelector/has",
+		"size": 4,
+		"msg": concat("", [
+			"BGPPeer racks selects nodes by a label with the value \"false\", \"off\" or \"disabled\": ",
+			"spec.peerSelector \"has(rr)\" selects 4 nodes (node-4, node-5, node-6 and 1 more) because has() ",
+			"matches each value; compare the value of the label, or remove the label from these nodes",
+		]),
+		"details": {
+			"field": "spec.peerSelector",
+			"selector": "has(rr)",
+			"nodes": 4,
+			"sample": ["node-4", "node-5", "node-6"],
+		},
+		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+	}}
+}
+
 _default := [
 	"node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane",
 	"kubernetes.io/role", "beta.kubernetes.io/*",
@@ -134,6 +157,7 @@ _selector(field, text, labels, nodes) := {
 	"error": null,
 	"labels": labels,
 	"nodes": nodes,
+	"unintended": {"nodes": 0, "sample": []},
 }
 
 _violations(selectors, labels) := found if {

@@ -4,6 +4,7 @@
 #   Finds half-sessions without a matching half-session on the other node. The two nodes
 #   of a session must both be configured for it: with each other's AS number, the same
 #   password, TTL security on both or neither, and a port on which the other node listens.
+#   And each of them needs an address of its own.
 #
 #   Otherwise the session never comes up and, for most causes, each start of calico-node
 #   waits 240 s for it. overlapping-sessions finds idle duplicates of a session, and
@@ -39,6 +40,7 @@
 #     additionalProperties: false
 package policies.unpaired_sessions
 
+import data.policies.lib.causes
 import data.policies.lib.text
 
 # METADATA
@@ -54,7 +56,7 @@ violation contains {
 		concat("", [sprintf(" from %s", [text.listed(peers, "BGPPeer", broken.bgpPeers)]) | peers > 0]),
 		text.listed(broken.nodes, "node", broken.sample),
 		_delay(reason),
-		about.remedy,
+		_advice(reason, family, broken.nodes),
 	]),
 	"details": {
 		"family": family,
@@ -75,7 +77,18 @@ violation contains {
 	peers := count(broken.bgpPeers)
 }
 
+_advice("AddressShared", family, _) := causes.shared(family, input.state.addresses[family])
+
+_advice(reason, family, nodes) := causes.advice(found, nodes, _reasons[reason].remedy) if {
+	reason in {"NoReturn", "ASNumberMismatch"}
+	found := causes.of(family, _no_addresses, input.state.otherASNumbers[family])
+} else := _reasons[reason].remedy if reason != "AddressShared"
+
+# Nodes with one address have a reason of their own.
+_no_addresses := {"shared": {"nodes": 0}, "sharedAddresses": []}
+
 _reasons := {
+	"AddressShared": {"cause": "several nodes have the same address"},
 	"NoReturn": {
 		"cause": "the other node has no half-session back",
 		"remedy": "select the other node with a BGPPeer by peerSelector, or by the peerIP and AS number of a node",

@@ -8,7 +8,7 @@ test_success_every_half_session_has_another if {
 }
 
 test_success_what_other_policies_find[reason] if {
-	some reason in ["Overlapping", "AddressShared", "ASNumberZero"]
+	some reason in ["Overlapping", "ASNumberZero"]
 	_violations(_broken(reason, _some)) == set()
 }
 
@@ -35,6 +35,36 @@ test_fail_another_as_number_does_not_wait if {
 		"BGPPeer to that of the node with this peerIP, or set the AS numbers of all nodes in the ",
 		"same way",
 	])
+}
+
+test_fail_two_nodes_share_an_address if {
+	addresses := {
+		"shared": {"nodes": 2},
+		"sharedAddresses": [{"address": "10.0.0.8", "nodes": 2, "sample": ["node-4", "node-9"]}],
+	}
+	patch := object.union(_broken("AddressShared", object.union(_some, {"nodes": 2})), {"addresses": {"IPv4": addresses}})
+	some violation in _violations(patch)
+	violation.id == "IPv4/AddressShared"
+	endswith(violation.msg, concat("", [
+		"waits 240 s; nodes node-4 and node-9 have the same address 10.0.0.8; give each node its own address ",
+		"(annotation projectcalico.org/IPv4Address)",
+	]))
+}
+
+test_fail_bgp_peers_with_the_old_as_number_are_the_cause if {
+	group := {"asNumber": 64512, "nodeASNumber": 64600, "bgpPeers": 1, "sample": ["rack-1"]}
+	cause := "BGPPeer rack-1 has asNumber 64512, but the node at its peerIP has AS number 64600; set asNumber: 64600"
+	every reason in ["NoReturn", "ASNumberMismatch"] {
+		some nodes, ending in {5: cause, 3: concat("", [cause, "; s"])}
+		others := {"nodes": nodes, "groups": [group]}
+		some violation in _violations(object.union(_broken(reason, _some), {"otherASNumbers": {"IPv4": others}}))
+		contains(violation.msg, ending)
+	}
+	every reason in ["PasswordMismatch"] {
+		others := {"nodes": 5, "groups": [group]}
+		some violation in _violations(object.union(_broken(reason, _some), {"otherASNumbers": {"IPv4": others}}))
+		not contains(violation.msg, cause)
+	}
 }
 
 test_fail_several_bgp_peers_are_named if {

@@ -29,7 +29,7 @@ func TestAudit(t *testing.T) {
 	}{
 		{
 			"5 nodes", pageOf(t, auditOf(t, "edge-1", manifest(t, 5))),
-			[]string{"BGP audit of edge-1", "No violations: 17 policies evaluated", "5 mesh nodes", "zone-3"},
+			[]string{"BGP audit of edge-1", "No violations: 18 policies evaluated", "5 mesh nodes", "zone-3"},
 		},
 		{
 			"100 nodes", pageOf(t, reporting(past(auditOf(t, "prod-eu", manifest(t, 100, faults...))))),
