@@ -47,8 +47,10 @@ type Store struct {
 	// pending holds the ids of the objects that differ from those in current.
 	pending map[calico.ID]struct{}
 	current *state.Snapshot
-	// feeds is nil until the kinds that the API server serves are known.
-	feeds []*feed
+	// feeds is nil until the kinds that the API server serves are known. unknown is why they
+	// are not known yet.
+	feeds   []*feed
+	unknown error
 }
 
 // feed is the source of the objects of one kind.
@@ -210,6 +212,9 @@ func (s *Store) stale() error {
 }
 
 func (s *Store) notSynced() error {
+	if s.feeds == nil && s.unknown != nil {
+		return fmt.Errorf("%w: %w", state.ErrNotSynced, s.unknown)
+	}
 	if s.feeds == nil {
 		return fmt.Errorf("%w: no API group that serves BGPPeers was found yet", state.ErrNotSynced)
 	}
@@ -270,6 +275,13 @@ func (s *Store) follow(kinds []calico.Kind) {
 		s.feeds = append(s.feeds, f)
 	}
 	s.current = s.current.Knowing(s.kinds()...)
+}
+
+// notFound records why the kinds that the API server serves are not known yet.
+func (s *Store) notFound(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unknown = err
 }
 
 // synced records that all objects of a feed's initial list are in the store.

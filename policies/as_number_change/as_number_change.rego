@@ -82,6 +82,7 @@ package policies.as_number_change
 
 import data.policies.lib.asn
 import data.policies.lib.causes
+import data.policies.lib.objects
 import data.policies.lib.permission
 import data.policies.lib.text
 
@@ -94,7 +95,7 @@ violation contains {
 	"size": reset.sessions,
 	"msg": concat("; ", array.concat([reset.message, permission.remedy(input.parameters, input.now)], _left(reset.from))),
 	"details": {"from": reset.from, "to": reset.to, "sessions": reset.sessions},
-	"objects": [{"kind": input.change.kind, "name": input.change.name}],
+	"objects": objects.named(input.change.kind, [input.change.name], [reset.field]),
 } if {
 	_not_permitted
 	some reset in _resets
@@ -129,6 +130,7 @@ _not_permitted if {
 
 # The AS number of the cluster, which nodes without their own AS number use.
 _resets contains {
+	"field": "spec.asNumber",
 	"from": from,
 	"to": to,
 	"sessions": sessions,
@@ -156,6 +158,7 @@ _resets contains {
 
 # The AS number of one node.
 _resets contains {
+	"field": objects.annotation("projectcalico.org/ASNumber"),
 	"from": from,
 	"to": to,
 	"sessions": _in_mesh,
@@ -177,6 +180,7 @@ _resets contains {
 
 # The AS number of a peer, and the local one that nodes use with it.
 _resets contains {
+	"field": sprintf("spec.%s", [field]),
 	"from": from,
 	"to": to,
 	"sessions": sessions,

@@ -41,7 +41,7 @@ test_fail_the_number_of_the_cluster_changes if {
 			"the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 64512, "to": 64600, "sessions": 21},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.asNumber"]}],
 	}}
 }
 
@@ -127,7 +127,11 @@ test_fail_the_number_of_a_node_changes if {
 			"sessions; set the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 64512, "to": 65546, "sessions": 0},
-		"objects": [{"kind": "Node", "name": "node-1"}],
+		"objects": [{
+			"kind": "Node",
+			"name": "node-1",
+			"fields": ["metadata.annotations[projectcalico.org/ASNumber]"],
+		}],
 	}}
 }
 
@@ -179,7 +183,7 @@ test_fail_the_number_of_a_peer_changes if {
 			"the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 65000, "to": 65001, "sessions": 7},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.asNumber"]}],
 	}}
 }
 

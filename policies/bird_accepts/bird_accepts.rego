@@ -75,15 +75,15 @@ violation contains {
 
 # The objects with rejected values, each once with all of these fields.
 _objects(reasons) := [object.union(id, {"fields": fields}) |
-	some id in sort({{"kind": object.kind, "name": object.name} |
+	some id in sort({{"kind": fault.kind, "name": fault.name} |
 		some rejected in reasons
-		some object in rejected.objects
+		some fault in rejected.objects
 	})
-	fields := sort({object.field |
+	fields := sort({fault.field |
 		some rejected in reasons
-		some object in rejected.objects
-		object.kind == id.kind
-		object.name == id.name
+		some fault in rejected.objects
+		fault.kind == id.kind
+		fault.name == id.name
 	})
 ]
 
@@ -95,7 +95,7 @@ _reason(rejected, frozen) := concat("", [
 	]),
 	sprintf(" (%s)", [text.list(objects, count(objects))]),
 ]) if {
-	objects := sort({_named(object) | some object in rejected.objects})
+	objects := sort({_named(fault) | some fault in rejected.objects})
 }
 
 _fix(rejected, family) := causes.shared(family, input.state.addresses[family]) if {
@@ -103,10 +103,10 @@ _fix(rejected, family) := causes.shared(family, input.state.addresses[family]) i
 } else := rejected.fix
 
 # The field of an annotation is in the fix.
-_named(object) := sprintf("%s %s", [object.kind, object.name]) if startswith(object.field, "metadata.")
+_named(fault) := sprintf("%s %s", [fault.kind, fault.name]) if startswith(fault.field, "metadata.")
 
-_named(object) := sprintf("%s %s %s", [object.kind, object.name, object.field]) if {
-	not startswith(object.field, "metadata.")
+_named(fault) := sprintf("%s %s %s", [fault.kind, fault.name, fault.field]) if {
+	not startswith(fault.field, "metadata.")
 }
 
 _consequence(1) := concat("", [

@@ -67,6 +67,7 @@
 package policies.external_peer_hygiene
 
 import data.policies.lib.asn
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -97,7 +98,7 @@ violation contains {
 		"set spec.password.secretKeyRef, and the same password on the router",
 	]),
 	"details": {"peerIP": peer.spec.peerIP},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], ["spec.password"]),
 } if {
 	input.parameters.requirePassword
 	some peer in _peers
@@ -115,7 +116,7 @@ violation contains {
 		sprintf("set spec.ttlSecurity: %d or less, and TTL security on the router", [limit]),
 	]),
 	"details": {"peerIP": peer.spec.peerIP, "ttlSecurity": _ttl_security(peer), "maxHops": limit},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], ["spec.ttlSecurity"]),
 } if {
 	limit := input.parameters.maxHops
 	some peer in _peers
@@ -136,7 +137,7 @@ violation contains {
 		"or add it to the parameter allowedASNumbers",
 	]),
 	"details": {"field": sprintf("spec.%s", [field]), "asNumber": number},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [sprintf("spec.%s", [field])]),
 } if {
 	some peer in _peers
 	some field in ["asNumber", "localASNumber"]
@@ -163,7 +164,7 @@ violation contains {
 		"create a BGPPeer for the routers, or remove the addresses",
 	]),
 	"details": {"fields": fields},
-	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	"objects": objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [field]) | some field in fields]),
 } if {
 	fields := [field |
 		some field in _advertised
@@ -190,7 +191,7 @@ violation contains {
 		"Calico uses one of them for each node; keep one, or separate them by nodes or ports",
 	]),
 	"details": {"peer": address, "bgpPeers": names},
-	"objects": [{"kind": "BGPPeer", "name": name} | some name in names],
+	"objects": [objects.selecting(name, input.state.bgpPeers[name]) | some name in names],
 } if {
 	some address, peers in _by_address
 	count(peers) > 1
@@ -213,7 +214,7 @@ violation contains {
 	]),
 	"details": {"peerIP": peer.spec.peerIP, "ranges": [range.cidr | some range in ranges]},
 	"objects": array.concat(
-		[{"kind": "BGPPeer", "name": peer.name}],
+		objects.named("BGPPeer", [peer.name], ["spec.peerIP"]),
 		sort({range.object | some range in ranges}),
 	),
 } if {
@@ -318,7 +319,7 @@ _ranges := sort(_pools | _services)
 _pools contains {
 	"cidr": pool.spec.cidr,
 	"words": sprintf("%s of IPPool %s", [pool.spec.cidr, pool.name]),
-	"object": {"kind": "IPPool", "name": pool.name},
+	"object": {"kind": "IPPool", "name": pool.name, "fields": ["spec.cidr"]},
 } if {
 	some pool in input.state.ipPools
 	_is_range(pool.spec.cidr)
@@ -327,7 +328,7 @@ _pools contains {
 _services contains {
 	"cidr": block.cidr,
 	"words": sprintf("%s of %s in BGPConfiguration default", [block.cidr, field]),
-	"object": {"kind": "BGPConfiguration", "name": "default"},
+	"object": {"kind": "BGPConfiguration", "name": "default", "fields": [sprintf("spec.%s", [field])]},
 } if {
 	some field in ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 	some block in input.state.bgpConfigurations["default"].spec[field]

@@ -27,7 +27,7 @@ test_fail_no_external_peer_for_services if {
 			"BGPPeer for the routers, or remove the addresses",
 		]),
 		"details": {"fields": ["serviceLoadBalancerIPs"]},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.serviceLoadBalancerIPs"]}],
 	}}
 	_violations(_peered(patch), {}) == set()
 }
@@ -84,7 +84,7 @@ test_fail_a_peer_without_a_password if {
 			"router",
 		]),
 		"details": {"peerIP": "10.0.0.1"},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.password"]}],
 	}}
 }
 
@@ -111,7 +111,7 @@ test_fail_no_ttl_security if {
 				"security on the router",
 			]),
 			"details": {"peerIP": "10.0.0.1", "ttlSecurity": 0, "maxHops": 2},
-			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+			"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.ttlSecurity"]}],
 		}}
 	}
 }
@@ -152,7 +152,7 @@ test_fail_an_as_number_for_documentation if {
 			"4200000000 to 4294967294, or add it to the parameter allowedASNumbers",
 		]),
 		"details": {"field": "spec.asNumber", "asNumber": 64500},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.asNumber"]}],
 	}}
 }
 
@@ -193,7 +193,10 @@ test_fail_two_for_the_same_nodes if {
 			"Calico uses one of them for each node; keep one, or separate them by nodes or ports",
 		]),
 		"details": {"peer": "10.0.0.1", "bgpPeers": ["one", "two"]},
-		"objects": [{"kind": "BGPPeer", "name": "one"}, {"kind": "BGPPeer", "name": "two"}],
+		"objects": [
+			{"kind": "BGPPeer", "name": "one", "fields": ["spec.peerIP"]},
+			{"kind": "BGPPeer", "name": "two", "fields": ["spec.peerIP"]},
+		],
 	}}
 }
 
@@ -246,7 +249,10 @@ test_fail_an_address_of_pods if {
 			"10.244.0.0/16 of IPPool pods; use the router's address on the nodes' network",
 		]),
 		"details": {"peerIP": "10.244.1.1:1179", "ranges": ["10.244.0.0/16"]},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}, {"kind": "IPPool", "name": "pods"}],
+		"objects": [
+			{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.peerIP"]},
+			{"kind": "IPPool", "name": "pods", "fields": ["spec.cidr"]},
+		],
 	}}
 }
 

@@ -64,6 +64,7 @@
 #         minimum: 1
 package policies.reflector_redundancy
 
+import data.policies.lib.objects
 import data.policies.lib.text
 import data.policies.lib.transit
 
@@ -93,7 +94,7 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 			"nodes": point.nodes,
 			"sample": point.sample,
 		},
-		"objects": _objects(point, family),
+		"objects": _objects(point),
 	}
 }
 
@@ -149,7 +150,10 @@ violation contains {
 		"sessions": over[0].sessions,
 		"maxSessions": limit,
 	},
-	"objects": _bgp_peers(about.bgpPeers),
+	"objects": array.concat(
+		objects.named("Node", array.slice(sample, 0, 3), objects.of_nodes(input.state.bgpPeers)),
+		objects.largest(input.state.bgpPeers, about.bgpPeers),
+	),
 } if {
 	limit := input.parameters.maxSessions
 	some family in ["IPv4", "IPv6"]
@@ -160,13 +164,25 @@ violation contains {
 	sample := [name | some level in over; some name in level.sample]
 }
 
-# Any BGPPeer that gives nodes their sessions can be the cause.
-_objects(point, family) := array.concat(
-	[{"kind": "Node", "name": point.name} | point.kind == "node"],
-	_bgp_peers(input.state.routes[family].bgpPeers),
+# The single point, and nodes that depend on it, which may lack a label.
+_objects(point) := array.concat(
+	array.concat(
+		objects.named("Node", [point.name | point.kind == "node"], []),
+		[objects.selecting(name, input.state.bgpPeers[name]) |
+			point.kind == "externalPeer"
+			some name in object.get(_by_address, point.name, [])
+		],
+	),
+	objects.named("Node", point.sample, _labels),
 )
 
-_bgp_peers(names) := [{"kind": "BGPPeer", "name": name} | some name in names]
+# One set for all single points.
+_labels := objects.of_nodes(input.state.bgpPeers)
+
+_by_address[address] contains name if {
+	some name, peer in input.state.bgpPeers
+	address := peer.address
+}
 
 _kinds := {"node": "node", "zone": "zone", "externalPeer": "external peer"}
 

@@ -33,7 +33,12 @@ test_fail_one_reflector_alone if {
 	violation.id == "IPv4/single-point/node/node-1"
 	violation.size == 7
 	violation.members == ["point/node-1"]
-	violation.objects == [{"kind": "Node", "name": "node-1"}, {"kind": "BGPPeer", "name": "to-reflectors"}]
+	violation.objects == [
+		{"kind": "Node", "name": "node-1", "fields": []},
+		_of_node("node-4"),
+		_of_node("node-5"),
+		_of_node("node-6"),
+	]
 	violation.msg == concat("", [
 		"single point of failure in IPv4: the loss of node node-1 would isolate 7 nodes (node-4, ",
 		"node-5, node-6 and 4 more); peer these nodes with a second route reflector, by its ",
@@ -48,7 +53,7 @@ test_fail_a_zone_and_a_node_are_two if {
 
 test_fail_a_zone_is_no_object if {
 	some violation in _violations(_points([_zone]), {})
-	violation.objects == [{"kind": "BGPPeer", "name": "to-reflectors"}]
+	violation.objects == [_of_node("node-9")]
 	violation.msg == concat("", [
 		"single point of failure in IPv4: the loss of zone a would isolate 1 node (node-9); add a ",
 		"route reflector in another zone, and peer these nodes with it",
@@ -56,13 +61,28 @@ test_fail_a_zone_is_no_object if {
 }
 
 test_fail_a_router_if_the_parameter_has_its_kind if {
-	some violation in _violations(_points([_router]), {"kinds": ["externalPeer"]})
+	patch := object.union(_points([_router]), {"bgpPeers": {
+		"tor": {"scope": "external", "address": "192.0.2.1", "spec": {"peerIP": "192.0.2.1"}, "selectors": []},
+		"other": {"scope": "external", "address": "192.0.2.2", "spec": {"peerIP": "192.0.2.2"}, "selectors": []},
+	}})
+	some violation in _violations(patch, {"kinds": ["externalPeer"]})
+	violation.objects == [
+		{"kind": "BGPPeer", "name": "tor", "fields": ["spec.peerIP"]},
+		_of_node("node-4"),
+		_of_node("node-5"),
+		_of_node("node-6"),
+	]
 	violation.msg == concat("", [
 		"single point of failure in IPv4: the loss of external peer 192.0.2.1 would isolate 40 ",
 		"nodes (node-4, node-5, node-6 and 37 more); peer these nodes with a second router, or ",
 		"with route reflectors",
 	])
 }
+
+_of_node(name) := {"kind": "Node", "name": name, "fields": [
+	"metadata.labels.rr",
+	"metadata.annotations[projectcalico.org/RouteReflectorClusterID]",
+]}
 
 test_fail_each_family_is_named if {
 	patch := object.union(_points([_zone]), {"podTraffic": {"IPv6": {"needsBGP": true}}})

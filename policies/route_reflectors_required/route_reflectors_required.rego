@@ -49,6 +49,7 @@
 package policies.route_reflectors_required
 
 import data.policies.lib.causes
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -70,7 +71,7 @@ violation contains {
 		causes.advice(_causes(family), details.short, _remedy(details)),
 	]),
 	"details": details,
-	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], peers),
+	"objects": _objects(family, details),
 } if {
 	not input.state.mesh.enabled
 	some family in ["IPv4", "IPv6"]
@@ -82,7 +83,6 @@ violation contains {
 		short,
 		[level | some level in input.state.reflectors[family].reflecting; level.reflectors < least],
 	)
-	peers := [{"kind": "BGPPeer", "name": name} | some name in input.state.reflectors[family].bgpPeers]
 	details := {
 		"family": family,
 		"nodes": input.state.reflectors[family].nodes,
@@ -94,6 +94,17 @@ violation contains {
 		"sample": array.slice([name | some level in short; some name in level.sample], 0, 3),
 	}
 }
+
+# If the mesh is off and nothing replaces it, the mesh is the cause.
+_objects(family, details) := objects.leaving_out(
+	details.sample,
+	input.state.bgpPeers,
+	input.state.reflectors[family].bgpPeers,
+	input.state.nodes.reflectors,
+) if {
+	details.reflectors >= details.minReflectors
+	details.peered > 0
+} else := array.concat([objects.mesh], objects.unused(input.state.bgpPeers))
 
 # A state without IPPools can need BGP in a family in which it has no node, and a single node needs
 # no routes.

@@ -58,6 +58,7 @@
 #           pattern: ^[A-Za-z0-9_./*-]+$
 package policies.selector_hygiene
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -72,7 +73,7 @@ violation contains {
 		selector.error,
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "error": selector.error},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [selector.field]),
 } if {
 	some peer in input.state.bgpPeers
 	some selector in peer.selectors
@@ -93,7 +94,7 @@ violation contains {
 		"label the nodes, or correct the selector",
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "nodes": nodes},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [selector.field]),
 } if {
 	nodes := input.state.nodes.total
 	nodes > 0
@@ -119,7 +120,7 @@ violation contains {
 		"use your own label, or change the parameter labels",
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "labels": labels},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [selector.field]),
 } if {
 	count(_managed) > 0
 	some peer in input.state.bgpPeers

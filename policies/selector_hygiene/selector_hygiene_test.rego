@@ -51,7 +51,7 @@ test_fail_an_invalid_selector if {
 			"characters) selects no node; correct it",
 		]),
 		"details": {"field": "spec.peerSelector", "selector": "rack = 'a'", "error": "unexpected characters"},
-		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+		"objects": [{"kind": "BGPPeer", "name": "racks", "fields": ["spec.peerSelector"]}],
 	}}
 }
 
@@ -65,7 +65,7 @@ test_fail_a_selector_that_selects_no_node if {
 			"correct the selector",
 		]),
 		"details": {"field": "spec.peerSelector", "selector": "rack == 'a'", "nodes": 10},
-		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+		"objects": [{"kind": "BGPPeer", "name": "racks", "fields": ["spec.peerSelector"]}],
 	}}
 	some violation in _violations([_selector("spec.nodeSelector", "rack == 'a'", ["rack"], 0)], _default)
 	violation.id == "racks/spec.nodeSelector/nodes"
@@ -88,7 +88,7 @@ test_fail_a_selector_uses_a_label_of_the_installer if {
 			"selector": "has(node-role.kubernetes.io/master)",
 			"labels": ["node-role.kubernetes.io/master"],
 		},
-		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+		"objects": [{"kind": "BGPPeer", "name": "racks", "fields": ["spec.peerSelector"]}],
 	}}
 }
 

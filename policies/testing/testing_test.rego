@@ -62,7 +62,7 @@ _good := {
 		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
 		"nodeMeshMaxRestartTime": {"set": false, "seconds": null},
 	},
-	"bgpPeers": {},
+	"bgpPeers": {"to-reflectors": _bgp_peer},
 	"bgpConfigurations": {},
 	"ipPools": {},
 	"felixConfigurations": {},
@@ -96,6 +96,27 @@ _bird_programs := {
 	"noEncap": {"felix": false, "bird": true, "pools": ["default-ipv4-ippool"]},
 	"setting": {"felix": "Disabled", "bird": "Enabled"},
 	"version": "3.32",
+}
+
+_bgp_peer := {
+	"name": "to-reflectors",
+	"labels": {},
+	"annotations": {},
+	"spec": {"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"},
+	"problems": [],
+	"scope": "nodes",
+	"address": null,
+	"port": null,
+	"asNumber": null,
+	"localNodes": 7,
+	"remoteNodes": 3,
+	"sessions": 21,
+	"restartTimeSeconds": 120,
+	"keepaliveTimeSeconds": 80,
+	"selectors": [
+		{"field": "spec.nodeSelector", "text": "!has(rr)", "error": null, "labels": ["rr"], "nodes": 7},
+		{"field": "spec.peerSelector", "text": "has(rr)", "error": null, "labels": ["rr"], "nodes": 3},
+	],
 }
 
 _to_reflectors := {"kind": "BGPPeer", "name": "to-reflectors", "set": false, "sessions": 21}

@@ -17,7 +17,11 @@ test_fail_no_session_back if {
 	violation.id == "IPv4/NoReturn"
 	violation.size == 12
 	violation.members == ["broken"]
-	violation.objects == [{"kind": "BGPPeer", "name": "rack-1"}]
+	violation.objects == [{
+		"kind": "BGPPeer",
+		"name": "rack-1",
+		"fields": ["spec.peerIP", "spec.peerSelector", "spec.reversePeering"],
+	}]
 	violation.msg == concat("", [
 		"IPv4 sessions cannot come up because the other node has no half-session back: 12 ",
 		"half-sessions from 1 BGPPeer (rack-1) on 4 nodes (node-4, node-5, node-6 and 1 more); ",
@@ -28,7 +32,7 @@ test_fail_no_session_back if {
 
 test_fail_another_as_number_does_not_wait if {
 	some violation in _violations(_broken("ASNumberMismatch", object.union(_some, {"bgpPeers": []})))
-	violation.objects == [{"kind": "BGPConfiguration", "name": "default"}]
+	violation.objects == [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.asNumber"]}]
 	violation.msg == concat("", [
 		"IPv4 sessions cannot come up because the two ends expect different AS numbers: 12 ",
 		"half-sessions on 4 nodes (node-4, node-5, node-6 and 1 more); set asNumber of the ",
