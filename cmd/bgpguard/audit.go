@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
-	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -191,8 +190,9 @@ func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin 
 		if err == nil {
 			err = o.requireNodes(snapshot, nil)
 		}
+		var assumed []string
 		if err == nil {
-			snapshot, err = o.withVersion(snapshot)
+			snapshot, assumed, err = o.withVersion(ctx, snapshot)
 		}
 		if err != nil {
 			return nil, err
@@ -203,7 +203,7 @@ func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin 
 			return nil, err
 		}
 		out.Sources = sourcesOf(read)
-		s := auditedState{snapshot: snapshot, read: read, policies: policies, notes: contents.Notes}
+		s := auditedState{snapshot: snapshot, read: read, policies: policies, notes: append(contents.Notes, assumed...)}
 		var note string
 		if s.readAt, note = audit.ReadTime(snapshot, time.Now()); note != "" {
 			s.notes = append(s.notes, note)
@@ -242,61 +242,14 @@ func (o *auditOptions) readCluster(ctx context.Context, live *liveCluster, libra
 	for _, u := range reading.Unread {
 		out.notes = append(out.notes, u.String())
 	}
-	if out.snapshot, err = o.withVersion(out.snapshot); err != nil {
+	var notes []string
+	if out.snapshot, notes, err = o.withVersion(ctx, out.snapshot); err != nil {
 		return auditedState{}, err
 	}
-	var notes []string
+	out.notes = append(out.notes, notes...)
 	out.policies, out.unusable, notes, err = o.ofCluster(ctx, live, library)
 	out.notes = append(out.notes, notes...)
 	return out, err
-}
-
-// ofCluster returns the policies to evaluate on the state of a cluster: those of --policies,
-// else the BGPPolicies of the cluster, else every policy of the library with its defaults,
-// with a note. BGPPolicies that cannot be evaluated here become failures, for example one
-// whose policy is neither built in nor in --policy-dir.
-func (o *libraryOptions) ofCluster(ctx context.Context, live *liveCluster, library *policy.Library) (set *policy.Set, unusable []audit.Failure, notes []string, err error) {
-	if len(o.policies) > 0 {
-		set, err = o.compile(library)
-		return set, nil, nil, err
-	}
-	objects, err := cluster.ReadPolicies(ctx, live.config)
-	why := "the cluster has no BGPPolicies"
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, nil, nil, err
-	case err != nil:
-		why = "the cluster's BGPPolicies could not be read (" + err.Error() + ")"
-		objects = nil
-	}
-	if len(objects) == 0 {
-		set, err = o.compile(library)
-		return set, nil, []string{why + ": every policy of the library was evaluated with its defaults; select others with --policies"}, err
-	}
-	var prepared []*policy.Policy
-	for _, object := range objects {
-		p, name, err := prepare(library, object)
-		if err != nil {
-			unusable = append(unusable, audit.Failure{
-				Policy: name, Message: fmt.Sprintf("BGPPolicy could not be loaded: %s; add policies that are not built in with --policy-dir", text.Clean(err.Error())),
-			})
-			continue
-		}
-		prepared = append(prepared, p)
-	}
-	return policy.NewSet(prepared), unusable, nil, nil
-}
-
-// prepare compiles a BGPPolicy object. It returns the name even if it returns an error.
-func prepare(library *policy.Library, object map[string]any) (*policy.Policy, string, error) {
-	metadata, _ := object["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	d, err := policy.Decode(object)
-	if err != nil {
-		return nil, name, err
-	}
-	p, err := library.Prepare(&d)
-	return p, name, err
 }
 
 // audit audits one state, or the state after the change if there is one.

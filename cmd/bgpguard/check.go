@@ -17,6 +17,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/schema"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
@@ -141,6 +142,7 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if c.policies, err = o.policiesOf(ctx, library, w.live, stderr); err != nil {
 		return err
 	}
+	c.engine = c.newEngine()
 	edits, err := o.readEdits(stdin, stderr)
 	if err != nil {
 		return err
@@ -186,6 +188,7 @@ type checker struct {
 	policies *policy.Set
 	schemas  *schema.Set
 	now      func() time.Time
+	engine   *validate.Engine
 }
 
 // problems returns warnings of the schemas about the object of a change, and the errors for
@@ -197,7 +200,8 @@ func (c *checker) problems(ctx context.Context, change state.Change, e edit) ([]
 	return validateChange(ctx, c.schemas, change, &e.read.Document)
 }
 
-func (c *checker) engine() *validate.Engine {
+// newEngine returns an engine for states that are not similar to those of c.engine.
+func (c *checker) newEngine() *validate.Engine {
 	engine := validate.NewEngine(c.policies)
 	engine.SetClock(c.now)
 	return engine
@@ -205,7 +209,6 @@ func (c *checker) engine() *validate.Engine {
 
 // decide decides on the changes in order, each to the state after the allowed ones before it.
 func (c *checker) decide(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
-	engine := c.engine()
 	var rejected []error
 	for _, e := range edits {
 		change, err := c.changeOf(snapshot, e)
@@ -217,9 +220,15 @@ func (c *checker) decide(ctx context.Context, out *report.Check, snapshot *state
 			rejected = append(rejected, err)
 			continue
 		}
-		d := engine.Decide(ctx, snapshot, c.request(change))
+		d := c.engine.Decide(ctx, snapshot, c.request(change))
 		d.Problems = append(d.Problems, warnings...)
-		out.Changes = append(out.Changes, report.Checked{Change: change, Decision: d, Source: e.source(), Notes: c.assumes(ctx, snapshot, change, d)})
+		notes, err := c.assumes(ctx, snapshot, snapshot.Apply(change.Informed()), d, func(e *validate.Engine, s *state.Snapshot) *validate.Decision {
+			return e.Decide(ctx, s, c.request(change))
+		})
+		if err != nil {
+			return err
+		}
+		out.Changes = append(out.Changes, report.Checked{Change: change, Decision: d, Source: e.source(), Notes: notes})
 		if d.Allowed {
 			snapshot = snapshot.Apply(change.Informed())
 		}
@@ -227,38 +236,55 @@ func (c *checker) decide(ctx context.Context, out *report.Check, snapshot *state
 	return errors.Join(rejected...)
 }
 
-// versions are versions of Calico with different rules, with the releases that they stand for;
-// see the package topology.
-var versions = []struct{ version, releases string }{
-	{"v3.30.0", "releases before v3.31"}, {"v3.31.0", "v3.31"}, {"v3.32.0", "v3.32"}, {"v3.33.0", "releases since v3.33"},
-}
-
-// assumes returns a note if the state does not have the version of Calico and a version with
-// other rules would allow the denied change.
-func (c *checker) assumes(ctx context.Context, s *state.Snapshot, change state.Change, d *validate.Decision) []string {
-	if info := s.ClusterInformation(); d.Allowed || !d.Evaluated() || info != nil && info.Version != nil {
-		return nil
+// assumes returns a note if s does not have the version of Calico and the decision d would be
+// another one with a version: decide makes it in a state. It decides only for versions that
+// change the topology before or after the changes, unless a policy reads the version.
+func (c *checker) assumes(ctx context.Context, s, after *state.Snapshot, d *validate.Decision, decide func(*validate.Engine, *state.Snapshot) *validate.Decision) ([]string, error) {
+	if hasVersion(s) || !d.Evaluated() {
+		return nil, nil
 	}
-	var allowed []string
-	for _, v := range versions {
-		information, err := clusterInformation(v.version)
+	possible := rulesets
+	if !c.policies.Reads("calicoVersion") {
+		possible = nil
+		for _, one := range []*state.Snapshot{s, after} {
+			t, err := topology.Compute(ctx, one, c.engine.Evaluate(ctx, s).Topology)
+			if err != nil {
+				return nil, err
+			}
+			differing, err := differingVersions(ctx, one, t)
+			if err != nil {
+				return nil, err
+			}
+			possible = append(possible, differing...)
+		}
+	}
+	var other []ruleset
+	for _, r := range rulesets {
+		if !slices.Contains(possible, r) {
+			continue
+		}
+		versioned, err := r.of(s)
 		if err != nil {
-			return []string{err.Error()}
+			return nil, err
 		}
-		if c.engine().Decide(ctx, s.Apply(state.Change{After: information}), c.request(change)).Allowed {
-			allowed = append(allowed, v.releases)
+		if e := decide(c.newEngine(), versioned); e.Evaluated() && e.Allowed != d.Allowed {
+			other = append(other, r)
 		}
 	}
-	if len(allowed) == 0 {
-		return nil
+	if len(other) == 0 {
+		return nil, ctx.Err()
 	}
-	return []string{fmt.Sprintf("The state does not contain the version of Calico, and %s would allow this change: set --calico-version", strings.Join(allowed, ", "))}
+	verb := "allow"
+	if d.Allowed {
+		verb = "deny"
+	}
+	return []string{fmt.Sprintf("The state does not contain the version of Calico, and %s would %s this change: set --calico-version", releasesOf(other), verb)}, nil
 }
 
 // decideSet decides on all changes together. If they are allowed, it searches for an order in
 // which each change is allowed.
 func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
-	engine, after := c.engine(), snapshot
+	after := snapshot
 	changes := make([]validate.Request, len(edits))
 	warnings := make([][]calico.Problem, len(edits))
 	var rejected []error
@@ -276,11 +302,14 @@ func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *st
 	if err := errors.Join(rejected...); err != nil {
 		return err
 	}
-	together := engine.DecideSet(ctx, snapshot, changes)
-	out.Set = &report.Set{Together: together}
-	if err := ctx.Err(); err != nil {
+	together := c.engine.DecideSet(ctx, snapshot, changes)
+	notes, err := c.assumes(ctx, snapshot, after, together, func(e *validate.Engine, s *state.Snapshot) *validate.Decision {
+		return e.DecideSet(ctx, s, changes)
+	})
+	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
 	}
+	out.Set = &report.Set{Together: together, Notes: notes}
 	if !together.Allowed { // No change is decided alone, so the set has the warnings of the schemas.
 		for i, w := range warnings {
 			for _, p := range w {
@@ -289,7 +318,7 @@ func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *st
 		}
 		return nil
 	}
-	o, err := plan.Order(ctx, engine, snapshot, changes)
+	o, err := plan.Order(ctx, c.engine, snapshot, changes)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,7 +19,8 @@ import (
 type diffOptions struct {
 	libraryOptions
 
-	versions changeOptions // --calico-version, of both states
+	both     changeOptions // --calico-version and --kubeconfig, of both states
+	contexts []string
 	all      bool
 	output   string
 }
@@ -26,7 +28,7 @@ type diffOptions struct {
 func newDiff() *cobra.Command {
 	var o diffOptions
 	cmd := &cobra.Command{
-		Use:   "diff BEFORE AFTER",
+		Use:   "diff (BEFORE | --context CONTEXT) (AFTER | --context CONTEXT)",
 		Short: "Compare the sessions, routes and violations of two states",
 		Long: `Compare two states: the sessions that the second adds, removes and resets, the routes
 that nodes lose and gain, and the violations that are new, worse or resolved. Objects
@@ -34,7 +36,9 @@ that differ are listed too. A difference of objects alone, such as a label that 
 selector reads, does not count.
 
 BEFORE and AFTER are files, directories or - (stdin). "bgpguard check --help" lists the
-kinds of files; "bgpguard snapshot" writes the state of a cluster.
+kinds of files; "bgpguard snapshot" writes the state of a cluster. --context reads the
+state of a cluster instead: with one file, it is AFTER, and with none, the first
+--context is BEFORE and the second AFTER. The policies are the same for both states.
 
 The formats of -o:
 ` + report.DiffFormats.Help() + `
@@ -42,26 +46,45 @@ The formats of -o:
 Exit code, as of diff: 0 the same sessions, routes and violations; 1 at least one
 differs; 2 invalid input or flags, or a policy could not be evaluated.`,
 		Example: `  bgpguard diff monday.json friday.json
-  bgpguard diff clusters/prod/ clusters/staging/ -o markdown`,
+  bgpguard diff clusters/prod/ clusters/staging/ -o markdown
+  bgpguard diff cluster.yaml --context prod
+  bgpguard diff --context staging --context prod`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return fmt.Errorf("two states are required, BEFORE and AFTER; got %d", len(args))
+			if n := len(args) + len(o.contexts); n != 2 {
+				return fmt.Errorf("two states are required, BEFORE and AFTER; got %d", n)
+			}
+			if countStdin(args) > 1 {
+				return errors.New("BEFORE and AFTER: - (stdin) can be read only once")
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd.Context(), [2]string(args), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
-	o.versions.addVersion(f)
+	f.StringArrayVar(&o.contexts, "context", nil, "`name` of the kubeconfig context of a cluster to compare; repeatable")
+	o.both.clusterOptions.add(f)
+	o.both.addVersion(f)
 	o.add(f, allPolicies)
 	f.BoolVar(&o.all, "all", false, "in text, name all objects, and all nodes of a violation")
 	addOutput(cmd, &o.output, report.DiffFormats)
 	return cmd
 }
 
-func (o *diffOptions) run(ctx context.Context, names [2]string, stdin io.Reader, stdout, stderr io.Writer) error {
+// states returns the two states: those of files, then those of clusters.
+func (o *diffOptions) states(files []string) []changeOptions {
+	var out []changeOptions
+	for _, file := range files {
+		out = append(out, changeOptions{states: []string{file}, calicoVersion: o.both.calicoVersion})
+	}
+	for _, name := range o.contexts {
+		out = append(out, changeOptions{context: name, clusterOptions: o.both.clusterOptions, calicoVersion: o.both.calicoVersion})
+	}
+	return out
+}
+
+func (o *diffOptions) run(ctx context.Context, files []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := report.DiffFormats.Validate(o.output); err != nil {
 		return err
 	}
@@ -69,30 +92,26 @@ func (o *diffOptions) run(ctx context.Context, names [2]string, stdin io.Reader,
 	if err != nil {
 		return err
 	}
-	out := &report.Difference{Names: names, All: o.all, Color: colorful(stdout)}
+	out := &report.Difference{All: o.all, Color: colorful(stdout)}
 	engine, now := validate.NewEngine(policies), time.Now()
 	var audits [2]*audit.Audit
-	var objects [2][]state.Read
-	for i, name := range names {
-		files := changeOptions{states: []string{name}, statesFlag: "argument", calicoVersion: o.versions.calicoVersion}
-		if err := files.validate(); err != nil {
-			return err
-		}
-		w, err := files.readState(ctx, stdin, stderr)
+	var states [2]*state.Snapshot
+	for i, side := range o.states(files) {
+		w, err := side.readState(ctx, stdin, stderr)
 		if err != nil {
 			return err
 		}
-		if err := files.requireNodes(w.Snapshot, nil); err != nil {
+		if err := side.requireNodes(w.Snapshot, nil); err != nil {
 			return err
 		}
-		objects[i] = w.read
+		out.Names[i], states[i] = side.origin(w), w.Snapshot
 		if audits[i], err = audit.Run(ctx, engine, w.Snapshot, audit.Options{Time: now}); err != nil {
 			return err
 		}
 	}
 	out.Before, out.After = audits[0], audits[1]
 	out.After.Compare(out.Before)
-	out.Objects = report.ChangesBetween(objects[0], objects[1])
+	out.Objects = report.ChangesBetween(states[0], states[1])
 	if !out.After.Topology.Equivalent(out.Before.Topology) {
 		out.Impact = out.After.Topology.Impact(out.Before.Topology)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,8 @@ type planOptions struct {
 	// to is a design or a path, "" for a comparison of designs. prune belongs to a path.
 	to    string
 	prune bool
+	// routers are the values of --tor.
+	routers []string
 }
 
 func newPlan() *cobra.Command {
@@ -64,6 +68,7 @@ changes; 2 invalid input or flags, or the cluster could not be read.`,
   bgpguard plan -f cluster.yaml -o json | jq .recommendation
   bgpguard plan -f cluster.yaml --to route-reflectors -o migration/
   bgpguard plan --context prod --to route-reflectors --reflectors 4
+  bgpguard plan -f cluster.yaml --to per-rack --tor r1=192.0.2.1,65001 --tor r2=192.0.2.2,65002
   bgpguard plan -f cluster.yaml --to desired/ --prune -o markdown
   bgpguard plan verify migration/ --context prod`,
 		Args: noArguments,
@@ -113,10 +118,11 @@ func (o *planOptions) validate() error {
 	if err := report.DesignFormats.Validate(o.output); err != nil {
 		return err
 	}
-	for flag, set := range map[string]bool{"reflectors": o.design.Reflectors != 0, "select": o.design.Select != "", "per-zone": o.design.PerZone, "prune": o.prune} {
-		if set {
-			return fmt.Errorf("flag --%s requires --to: a comparison of designs has no steps", flag)
-		}
+	if flags := slices.Sorted(maps.Keys(o.designFlags())); len(flags) > 0 {
+		return fmt.Errorf("flag --%s requires --to: a comparison of designs has no steps", flags[0])
+	}
+	if o.prune {
+		return errors.New("flag --prune requires --to: a comparison of designs has no steps")
 	}
 	return o.changeOptions.validate()
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +34,8 @@ func (o *planOptions) addTo(cmd *cobra.Command) {
 	f.IntVar(&o.design.Reflectors, "reflectors", 0, "`number` of route reflectors, of each zone with --per-zone (default: chosen by the number of nodes and zones)")
 	f.StringVar(&o.design.Select, "select", "", "`selector` of Calico for the nodes that may become route reflectors (default: all)")
 	f.BoolVar(&o.design.PerZone, "per-zone", false, "give each zone route reflectors of its own")
+	f.StringArrayVar(&o.routers, "tor", nil, "router of a rack for per-rack, as `RACK=ADDRESS,AS`, in addition to the external peers of the state; repeatable")
+	f.StringVar(&o.design.RackLabel, "rack-label", "", "`label` of nodes whose value is the rack (default: "+plan.DefaultRackLabel+")")
 	f.BoolVar(&o.prune, "prune", false, "delete the objects that the wanted objects of --to do not have, of the same kinds; never Nodes")
 	complete(cmd, "to", designs())
 }
@@ -61,12 +65,21 @@ func (o *planOptions) validateTo() error {
 			return fmt.Errorf("flag --to must be one of %s, or a file or directory with the wanted objects: %w", strings.Join(designs(), ", "), plainPath(err))
 		}
 	}
-	for flag, set := range map[string]bool{"reflectors": o.design.Reflectors != 0, "select": o.design.Select != "", "per-zone": o.design.PerZone} {
-		if set && o.to != plan.RouteReflectors {
-			return fmt.Errorf("flag --%s requires --to %s", flag, plan.RouteReflectors)
+	for flag, design := range o.designFlags() {
+		if o.to != design {
+			return fmt.Errorf("flag --%s requires --to %s", flag, design)
 		}
 	}
+	for _, text := range o.routers {
+		r, err := parseRouter(text)
+		if err != nil {
+			return err
+		}
+		o.design.Routers = append(o.design.Routers, r)
+	}
 	switch {
+	case o.design.RackLabel != "" && len(o.routers) == 0:
+		return errors.New("flag --rack-label requires --tor: the label selects the nodes of a router")
 	case o.prune && o.isDesign():
 		return errors.New("flag --prune requires a file or directory in --to: a design deletes what it replaces by itself")
 	case o.design.Reflectors < 0:
@@ -76,6 +89,44 @@ func (o *planOptions) validateTo() error {
 		return err
 	}
 	return o.changeOptions.validate()
+}
+
+// designFlags returns the flags that are set and belong to one design, with the design.
+func (o *planOptions) designFlags() map[string]string {
+	out := map[string]string{}
+	for flag, is := range map[string]struct {
+		set    bool
+		design string
+	}{
+		"reflectors": {o.design.Reflectors != 0, plan.RouteReflectors}, "select": {o.design.Select != "", plan.RouteReflectors},
+		"per-zone": {o.design.PerZone, plan.RouteReflectors}, "tor": {len(o.routers) > 0, plan.PerRack}, "rack-label": {o.design.RackLabel != "", plan.PerRack},
+	} {
+		if is.set {
+			out[flag] = is.design
+		}
+	}
+	return out
+}
+
+// parseRouter returns the router of RACK=ADDRESS,AS.
+func parseRouter(text string) (plan.Router, error) {
+	invalid := func(why string) (plan.Router, error) {
+		return plan.Router{}, fmt.Errorf("flag --tor must be RACK=ADDRESS,AS, for example r1=192.0.2.1,65001, is %q: %s", text, why)
+	}
+	rack, rest, ok := strings.Cut(text, "=")
+	address, number, both := strings.Cut(rest, ",")
+	if !ok || !both || rack == "" {
+		return invalid("a part is missing")
+	}
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Zone() != "" {
+		return invalid("the address is not an IP address")
+	}
+	as, err := strconv.ParseUint(number, 10, 32)
+	if err != nil || as == 0 {
+		return invalid("the AS number is not from 1 to 4294967295")
+	}
+	return plan.Router{Rack: rack, Address: a, AS: uint32(as)}, nil
 }
 
 // mistyped is the number of edits up to which -o counts as a mistyped format.

@@ -49,8 +49,8 @@ type Option struct {
 	// Changes counts the changes. Objects counts the objects that change, by kind.
 	Changes int      `json:"changes"`
 	Objects []Number `json:"objects"`
-	// Reflectors names the route reflectors of the design.
-	Reflectors    []string       `json:"reflectors"`
+	// Reflectors are the route reflectors of the design.
+	Reflectors    []Reflector    `json:"reflectors"`
 	Prerequisites []Prerequisite `json:"prerequisites"`
 	// Facts are the sessions and delays of the design.
 	Facts *Facts `json:"facts"`
@@ -227,7 +227,7 @@ func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Top
 	}
 	out := &Option{
 		Goal: goal, Title: goal.Title(), Possible: len(target.Blocked()) == 0, Changes: len(target.Changes), Objects: []Number{},
-		Reflectors: append([]string{}, target.Reflectors...), Prerequisites: target.Prerequisites,
+		Reflectors: []Reflector{}, Prerequisites: target.Prerequisites,
 	}
 	if !out.Possible {
 		return out, nil
@@ -252,6 +252,7 @@ func optionOf(ctx context.Context, goal Goal, s *state.Snapshot, t *topology.Top
 	if err != nil {
 		return nil, err
 	}
+	out.Reflectors = reflectorsOf(after, computed, target.Reflectors)
 	// Nodes that are isolated now, for example because they share an address, block no design.
 	if facts.NeedsBGP && (facts.Isolated > now.Isolated || facts.Isolated > 0 && facts.Isolated == computed.Summary().Nodes.BGP) {
 		out.Possible = false

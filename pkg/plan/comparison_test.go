@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -184,6 +186,52 @@ func TestDesignsOfRouters(t *testing.T) {
 	if got := compare(t, one, DesignOptions{}).Option(PerRack); got.Possible || !strings.HasPrefix(got.Prerequisites[len(got.Prerequisites)-1].Text, "sessions for every node: 30 nodes would") {
 		t.Errorf("one node with a router: got %+v, want it impossible", got)
 	}
+}
+
+func TestDesignWithRouters(t *testing.T) {
+	s := rackedMesh(t)
+	routers := []Router{{"r1", netip.MustParseAddr("192.0.2.1"), 65001}, {"r2", netip.MustParseAddr("192.0.2.2"), 65002}, {"r2", netip.MustParseAddr("192.0.2.3"), 65002}}
+	target := design(t, PerRack, s, DesignOptions{Routers: routers})
+	var got []string
+	for _, c := range target.Changes {
+		if p, ok := c.After.(*calico.BGPPeer); ok {
+			got = append(got, fmt.Sprintf("%s %s %s %s %d %d", c.Operation(), p.Name, p.NodeSelector, p.PeerIP, p.ASNumber, p.NumAllowedLocalASNumbers))
+		}
+	}
+	want := []string{"CREATE tor-r1 rack == 'r1' 192.0.2.1 65001 1", "CREATE tor-r2 rack == 'r2' 192.0.2.2 65002 1", "CREATE tor-r2-2 rack == 'r2' 192.0.2.3 65002 1"}
+	if last := target.Changes[len(target.Changes)-1]; !slices.Equal(got, want) || last.ID().Kind != calico.KindBGPConfiguration {
+		t.Errorf("got %q, then %s, want %q, then the mesh off", got, last.ID(), want)
+	}
+	for name, c := range map[string]struct {
+		options DesignOptions
+		want    string // an unmet prerequisite
+	}{
+		"a rack without a router": {DesignOptions{Routers: routers[:1]}, "a router in each rack: 1 of 2 racks are without one (r2)"},
+		"a node without a rack":   {DesignOptions{Routers: []Router{{"x", routers[0].Address, 65001}}, RackLabel: "row"}, "label row on all nodes: 3 nodes are without it (node-00001, node-00002, node-00003)"},
+	} {
+		target := design(t, PerRack, s, c.options)
+		if !slices.Contains(target.Blocked(), c.want) || len(target.Changes) > 0 {
+			t.Errorf("%s: got %q, want %q", name, target.Blocked(), c.want)
+		}
+	}
+	computed := topologytest.Compute(t, s, nil)
+	if _, err := Design(PerRack, s, computed, DesignOptions{Routers: []Router{{"r9", routers[0].Address, 65001}}}); err == nil ||
+		err.Error() != `the router 192.0.2.1 is in rack "r9", and no node has the label rack=r9` {
+		t.Errorf("got %v", err)
+	}
+}
+
+// rackedMesh is a mesh of 4 nodes in 2 racks. One of them also has the label row=x.
+func rackedMesh(t testing.TB) *state.Snapshot {
+	objects := []calico.Object{calicotest.Mesh(t, true)}
+	for i, rack := range []string{"r1", "r1", "r2", "r2"} {
+		options := []calicotest.Tweak{calicotest.Label("rack", rack)}
+		if i == 0 {
+			options = append(options, calicotest.Label("row", "x"))
+		}
+		objects = append(objects, calicotest.NumberedNode(t, i, options...))
+	}
+	return state.New(objects...)
 }
 
 func TestDesignKeepsSettingsOfTheMesh(t *testing.T) {

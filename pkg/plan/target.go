@@ -14,6 +14,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
 // To returns a plan that leads to a design; see Design, whose changes and order it follows.
@@ -63,12 +64,12 @@ func To(ctx context.Context, in Input, goal Goal, o DesignOptions) (*Plan, error
 // sentence returns text with a capital letter.
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// follow adds the changes of a design as steps: BGPPeers that follow each other are one step,
-// and every other change is a step of its own.
+// follow adds the changes of a design as steps: BGPPeers that are created one after the other
+// are one step, and those that are changed, too. Every other change is a step of its own.
 func (b *builder) follow(ctx context.Context, t *Target) error {
 	for rest := t.Changes; len(rest) > 0; {
 		n := 1
-		for n < len(rest) && rest[0].ID().Kind == calico.KindBGPPeer && rest[n].ID().Kind == calico.KindBGPPeer {
+		for n < len(rest) && sameStep(rest[0], rest[n]) {
 			n++
 		}
 		step, err := b.stepOf(t, rest[:n])
@@ -81,6 +82,12 @@ func (b *builder) follow(ctx context.Context, t *Target) error {
 		rest = rest[n:]
 	}
 	return nil
+}
+
+// sameStep reports whether two changes that follow each other are one step: both create
+// BGPPeers, or both change some.
+func sameStep(a, b state.Change) bool {
+	return a.ID().Kind == calico.KindBGPPeer && b.ID().Kind == calico.KindBGPPeer && a.Operation() == b.Operation()
 }
 
 // stepOf describes changes of one kind.
@@ -118,6 +125,9 @@ func (b *builder) words(s *Step, t *Target, changes []state.Change, names []stri
 	case calico.KindBGPPeer:
 		s.Name, s.Title = "bgppeers", "Create the BGPPeers: "+strings.Join(names, ", ")
 		switch {
+		case t.Goal == PerRack && c.Before == nil:
+			s.Why = "Each node gets a session with the routers of its rack. The routers must have the nodes as neighbors before."
+			s.Wait = Wait{Text: "Wait until the sessions with the routers are established.", Commands: []string{"calicoctl node status   # on a node of each rack, or birdcl show protocols"}}
 		case t.Goal == PerRack:
 			s.Name, s.Title = "bgppeers", "Let nodes accept routes of their own AS number: "+text.Names(names, len(names))
 			s.Why = "numAllowedLocalASNumbers lets a node accept the routes that come back from the router with its own AS number in their path."
@@ -206,18 +216,24 @@ func (b *builder) explain(goal Goal, t *Target) {
 
 // listReflectors fills the route reflectors of the plan.
 func (b *builder) listReflectors(ctx context.Context, t *Target) {
-	if t.Goal != RouteReflectors {
-		return
+	if t.Goal == RouteReflectors {
+		b.plan.Reflectors = reflectorsOf(b.now, b.Engine.Evaluate(ctx, b.now).Topology, t.Reflectors)
 	}
+}
+
+// reflectorsOf describes the route reflectors with the given names in s, whose topology is t.
+func reflectorsOf(s *state.Snapshot, t *topology.Topology, names []string) []Reflector {
+	out := []Reflector{}
 	sessions := map[string]int{}
-	for n := range b.Engine.Evaluate(ctx, b.now).Topology.Neighbours(func(n *calico.Node) bool { return n.RouteReflector() }) {
+	for n := range t.Neighbours(func(n *calico.Node) bool { return slices.Contains(names, n.Name) }) {
 		sessions[n.Node.Name] += len(n.List)
 	}
-	for _, name := range t.Reflectors {
-		if n, ok := b.now.Get(calico.ID{Kind: calico.KindNode, Name: name}).(*calico.Node); ok {
-			b.plan.Reflectors = append(b.plan.Reflectors, Reflector{name, n.Labels[zoneLabel], n.ClusterID, sessions[name]})
+	for _, name := range names {
+		if n, ok := s.Get(calico.ID{Kind: calico.KindNode, Name: name}).(*calico.Node); ok {
+			out = append(out, Reflector{name, n.Labels[zoneLabel], n.ClusterID, sessions[name]})
 		}
 	}
+	return out
 }
 
 // watch lets calico-node on some nodes report its sessions.

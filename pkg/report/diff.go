@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
-	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -28,29 +27,21 @@ type Difference struct {
 	Color bool
 }
 
-// ChangesBetween returns the changes of objects that lead from one list of objects to
-// another: creations and updates in the order of after, then deletions in the order of
-// before. Objects with equal fields are no change.
-func ChangesBetween(before, after []state.Read) []Checked {
-	old, now := map[calico.ID]calico.Object{}, map[calico.ID]bool{}
-	for i := range before {
-		old[before[i].Object.ID()] = before[i].Object
-	}
-	var out []Checked
-	for i := range after {
-		o := after[i].Object
-		now[o.ID()] = true
-		c := Checked{Change: state.Change{Before: old[o.ID()], After: o}}
-		if c.Change.Before == nil || len(c.changed()) > 0 {
+// ChangesBetween returns the changes of objects that lead from one state to another:
+// creations and updates, then deletions, each by kind and name. Objects with equal fields are
+// no change.
+func ChangesBetween(before, after *state.Snapshot) []Checked {
+	var out, deleted []Checked
+	for _, change := range state.Difference(before, after) {
+		c := Checked{Change: change}
+		switch {
+		case change.After == nil:
+			deleted = append(deleted, c)
+		case change.Before == nil || len(c.changed()) > 0:
 			out = append(out, c)
 		}
 	}
-	for i := range before {
-		if o := before[i].Object; !now[o.ID()] {
-			out = append(out, Checked{Change: state.Change{Before: o}})
-		}
-	}
-	return out
+	return append(out, deleted...)
 }
 
 // Differs reports whether sessions, routes or violations differ. Objects may differ without

@@ -7,22 +7,14 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
-	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 func TestFormatsOfADifference(t *testing.T) {
-	read := func(objects ...calico.Object) []state.Read {
-		var out []state.Read
-		for _, o := range objects {
-			out = append(out, state.Read{Object: o})
-		}
-		return out
-	}
 	objects := ChangesBetween(
-		read(peer(t, "gone"), peer(t, "same"), peer(t, "moved", "asNumber", int64(1))),
-		read(peer(t, "moved", "asNumber", int64(2)), peer(t, "same"), peer(t, "new")),
+		state.New(peer(t, "gone"), peer(t, "same"), peer(t, "moved", "asNumber", int64(1))),
+		state.New(peer(t, "moved", "asNumber", int64(2)), peer(t, "same"), peer(t, "new")),
 	)
 	found := func(id string, compared audit.Comparison) audit.Violation {
 		return audit.Violation{
