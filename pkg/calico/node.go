@@ -80,6 +80,7 @@ type Node struct {
 	kubernetes  map[string]string
 	annotations map[string]any
 	problems    []Problem
+	rejected    []rejection
 }
 
 // annotationKubernetesLabels is the annotation of a projectcalico.org/v3 Node with the labels
@@ -124,7 +125,7 @@ func (n *Node) SameBGP(m *Node) bool {
 func (n *Node) equal(m *Node) bool {
 	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady && n.DeletionTimestamp == m.DeletionTimestamp &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
-		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.Others, m.Others) && slices.Equal(n.problems, m.problems)
+		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.Others, m.Others) && slices.Equal(n.problems, m.problems) && slices.Equal(n.rejected, m.rejected)
 }
 
 func (n *Node) manifest() map[string]any {
@@ -230,6 +231,7 @@ func newNode(name string, labels, annotations map[string]string) *Node {
 	}
 	text, field = at(AnnotationClusterID)
 	n.setClusterID(field, text)
+	n.check(annotations)
 	return n
 }
 
@@ -269,6 +271,7 @@ func (n *Node) setClusterID(field, text string) {
 	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() && p == p.Masked() {
 		n.ClusterID = text
 		n.problem(field, "%q has a mask, which BIRD rejects: the node keeps its old BGP configuration", text)
+		n.rejected = append(n.rejected, rejection{Problem: Problem{field, fmt.Sprintf("%q has a mask", text)}})
 		return
 	}
 	n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)

@@ -76,6 +76,7 @@ type Metadata struct {
 	kind     Kind
 	sent     map[string]any // the whole object as it was sent
 	problems []Problem
+	rejected []rejection
 }
 
 // ID returns the object's kind and name.
