@@ -56,11 +56,16 @@ func (s *Snapshot) Drops() bool {
 // returns them also if the snapshot drops them. The list must not be changed.
 func (s *Snapshot) Rejected() []calico.Object { return s.orEmpty().typha.rejected }
 
-// Rejects reports whether the validator of the snapshot's version of Calico rejects an object.
-// It returns false for nil.
-func (s *Snapshot) Rejects(o calico.Object) bool {
-	return o != nil && len(calico.Rejections(o, s.calicoVersion())) > 0
+// Rejections returns what the validator of the snapshot's version of Calico rejects in an object,
+// nothing for nil; see calico.Rejections.
+func (s *Snapshot) Rejections(o calico.Object) []calico.Problem {
+	if o == nil {
+		return nil
+	}
+	return calico.Rejections(o, s.calicoVersion())
 }
+
+func (s *Snapshot) rejects(o calico.Object) bool { return len(s.Rejections(o)) > 0 }
 
 // calicoVersion returns the version in the ClusterInformation, nil if it is unknown.
 func (s *Snapshot) calicoVersion() *version.Version {
@@ -98,6 +103,13 @@ func (s *Snapshot) AssumingTypha() *Snapshot {
 	return &n
 }
 
+// TyphaMatters reports whether AssumingTypha could give another state than s, before or after
+// changes of it: it is not known whether Typha is installed, and it would drop an object. O(changes).
+func (s *Snapshot) TyphaMatters(changes ...Change) bool {
+	return s.Typha() == TyphaUnknown && !s.orEmpty().typha.assumed &&
+		(len(s.Rejected()) > 0 || slices.ContainsFunc(changes, func(c Change) bool { return s.rejects(c.Before) || s.rejects(c.After) }))
+}
+
 // reread finds the rejected objects again if they depend on what differs from before: the
 // version of Calico, or whether the snapshot drops them. O(n) in that case.
 func (s *Snapshot) reread(before *Snapshot) {
@@ -121,7 +133,7 @@ func (s *Snapshot) reject() {
 	var rejected []calico.Object
 	for i := range s.lists {
 		s.lists[i] = s.lists[i].Without(func(o calico.Object) bool {
-			found := s.Rejects(o)
+			found := s.rejects(o)
 			if found {
 				rejected = append(rejected, o)
 			}
@@ -141,7 +153,7 @@ func (s *Snapshot) put(id calico.ID, o calico.Object) {
 		end++
 	}
 	var middle []calico.Object
-	if s.Rejects(o) {
+	if s.rejects(o) {
 		middle = []calico.Object{o}
 	}
 	if found || middle != nil {

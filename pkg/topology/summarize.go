@@ -26,6 +26,7 @@ func (t *Topology) summarize(before *Topology) {
 	if v := sessions.CalicoVersion(t.snapshot); v != nil {
 		s.CalicoVersion = Optional(v.String())
 	}
+	s.Typha = share(old.Typha, typhaOf(t.snapshot))
 	s.Nodes = share(old.Nodes, t.nodes())
 	s.Mesh = share(old.Mesh, t.mesh())
 	if before != nil && t.routings == before.routings {

@@ -146,7 +146,8 @@ func waive(groups [][]Verdict) {
 type merger struct {
 	decision *Decision
 	index    map[[2]string]int // of policy and id
-	// harmful is the first world in which a violation with members is worse.
+	// harmful is the first world in which a violation with members is worse, or any violation
+	// only because Typha drops an object.
 	harmful *world
 }
 
@@ -178,7 +179,7 @@ func (m *merger) add(w *world, verdicts []Verdict) {
 		if !worse && (!first || v.Violation.Assumption != "") {
 			continue
 		}
-		if worse && m.harmful == nil && len(v.Violation.Members) > 0 {
+		if worse && m.harmful == nil && (len(v.Violation.Members) > 0 || w.typha) {
 			m.harmful = w
 		}
 		key := [2]string{v.Violation.Policy, v.Violation.ID}

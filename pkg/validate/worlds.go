@@ -16,9 +16,8 @@ import (
 // every world that could make a difference, and worse in one of them is worse.
 type world struct {
 	comparison
-	// live reports that the states have no objects that are being deleted and no Nodes that
-	// are not ready; otherwise they are the states as configured.
-	live bool
+	reading
+
 	// landed are the pending changes that the states contain.
 	landed []Pending
 	// configured is the state as configured, of which a live state leaves objects out.
@@ -31,45 +30,52 @@ type world struct {
 }
 
 // worlds returns the worlds of a change to s in groups. The worlds of a group contain the
-// same pending changes: first the states as configured, then, if it differs, the live
-// states. The first group contains no pending change, unless r has more than MaxPending of
-// them: the only group then contains all. O(2^MaxPending) incremental
-// evaluations; two without pending changes and objects that are down.
+// same pending changes and make the same assumption about Typha: first the states as configured,
+// then, if it differs, the live states. The first group contains no pending change, unless r has
+// more than MaxPending of them: all groups then contain all. O(2^MaxPending) incremental
+// evaluations; two without pending changes and objects that are down, and twice as many if it
+// is not known whether Typha drops an object.
 func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]*world {
 	base := e.Evaluate(ctx, s)
 	pending := r.others()
-	liveBase := base
-	living := e.livingOf(s)
-	live := living != s || calico.Down(r.Before) || calico.Down(r.After)
+	changes := []state.Change{r.Change}
 	for i := range pending {
-		live = live || calico.Down(pending[i].Before) || calico.Down(pending[i].After)
+		changes = append(changes, pending[i].Change)
 	}
-	if live && base.Topology != nil {
-		liveBase = e.evaluateLive(ctx, living, base)
+	readings := e.readings(s, changes...)
+	bases := map[reading]*Evaluation{}
+	for _, how := range readings {
+		bases[how] = base
+		if read := e.read(how, s); read != s && base.Topology != nil {
+			bases[how] = e.evaluateOnce(ctx, how, read, base, 0)
+		}
 	}
 	var out [][]*world
 	for _, landed := range combinations(pending) {
-		configured, alive := s, living
+		configured := s
 		for i := range landed {
 			configured = configured.Apply(landed[i].Change)
-			alive = alive.Apply(state.LiveChange(landed[i].Change))
 		}
-		first := &world{landed: landed, configured: configured}
-		first.comparison = e.compared(ctx, base, configured, r.Change, r)
-		if onlyDown(r.Change) && r.After != nil && liveBase.Topology != nil {
-			first.returned = func() *world {
-				w := &world{landed: landed, configured: configured, live: true}
-				w.comparison = e.compared(ctx, liveBase, alive, state.Change{After: r.After}, r)
-				return w
+		in := func(how reading, c state.Change) *world {
+			before := e.read(how, s)
+			for i := range landed {
+				before = before.Apply(how.change(landed[i].Change))
 			}
+			return &world{reading: how, landed: landed, configured: configured, comparison: e.compared(ctx, bases[how], before, c, r)}
 		}
-		group := []*world{first}
-		if live {
-			second := &world{landed: landed, configured: configured, live: true}
-			second.comparison = e.compared(ctx, liveBase, alive, state.LiveChange(r.Change), r)
-			group = append(group, second)
+		for _, how := range readings {
+			w := in(how, how.change(r.Change))
+			if how.live {
+				last := len(out) - 1
+				out[last] = append(out[last], w)
+				continue
+			}
+			alive := reading{live: true, typha: how.typha}
+			if onlyDown(r.Change) && r.After != nil && bases[alive].Topology != nil {
+				w.returned = func() *world { return in(alive, state.Change{After: r.After}) }
+			}
+			out = append(out, []*world{w})
 		}
-		out = append(out, group)
 	}
 	return out
 }
@@ -125,23 +131,79 @@ func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapsh
 	return comparison{before: before, after: after, kind: string(r.ID().Kind), operation: string(r.Operation()), document: e.changeDocument(before, after, r)}
 }
 
-// livingOf returns the live state of s; see state.Snapshot.Live. The last one is cached.
-func (e *Engine) livingOf(s *state.Snapshot) *state.Snapshot {
-	last := e.living.Load()
-	if last != nil && last.of == s {
-		return last.live
-	}
-	var before *state.Snapshot
-	if last != nil {
-		before = last.live
-	}
-	next := &living{of: s, live: s.Live(before)}
-	e.living.Store(next)
-	return next.live
+// reading is how the states of a world are read from a snapshot.
+type reading struct {
+	// live means without objects that are being deleted and without Nodes that are not ready.
+	live bool
+	// typha means as if Typha were installed, which is not known; see Snapshot.AssumingTypha.
+	typha bool
 }
 
-// living is a snapshot and its live state.
-type living struct{ of, live *state.Snapshot }
+// asConfigured is the reading of a snapshot as it is.
+var asConfigured = reading{}
+
+// allReadings lists the readings. The states as configured precede the live ones.
+var allReadings = []reading{asConfigured, {live: true}, {typha: true}, {live: true, typha: true}}
+
+// readings returns the readings of s that could make a difference, before or after changes of it,
+// in order. The first one is asConfigured.
+func (e *Engine) readings(s *state.Snapshot, changes ...state.Change) []reading {
+	live := e.read(reading{live: true}, s) != s ||
+		slices.ContainsFunc(changes, func(c state.Change) bool { return calico.Down(c.Before) || calico.Down(c.After) })
+	typha := s.TyphaMatters(changes...)
+	return slices.DeleteFunc(slices.Clone(allReadings), func(r reading) bool { return r.live && !live || r.typha && !typha })
+}
+
+// slot returns the slot of a reading.
+func (e *Engine) slot(r reading) *slot {
+	switch r {
+	case reading{live: true}:
+		return &e.live
+	case reading{typha: true}:
+		return &e.typha
+	case reading{live: true, typha: true}:
+		return &e.typhaLive
+	default:
+		return &e.configured
+	}
+}
+
+// change returns what a change does to the states of a reading. A state that assumes Typha drops
+// objects itself.
+func (r reading) change(c state.Change) state.Change {
+	if r.live {
+		return state.LiveChange(c)
+	}
+	return c
+}
+
+// read returns the state of a reading of s. The last one of each reading is cached.
+func (e *Engine) read(r reading, s *state.Snapshot) *state.Snapshot {
+	if r == asConfigured {
+		return s
+	}
+	in := e.slot(r)
+	last := in.read.Load()
+	if last != nil && last.of == s {
+		return last.state
+	}
+	next := &readState{of: s, state: s}
+	if r.typha {
+		next.state = e.read(reading{live: r.live}, s).AssumingTypha()
+	}
+	if r.live && !r.typha {
+		var before *state.Snapshot
+		if last != nil {
+			before = last.state
+		}
+		next.state = s.Live(before)
+	}
+	in.read.Store(next)
+	return next.state
+}
+
+// readState is a snapshot and its state in a reading.
+type readState struct{ of, state *state.Snapshot }
 
 // onlyDown reports whether c only touches an object that is down before and after it. It
 // is then decided in the live states alone, in which it changes nothing: what the object
@@ -164,7 +226,7 @@ const isDown = "the object is being deleted, or its node is not ready"
 const setsValue = "the changed object sets the value, and can be changed before the objects that must have it"
 
 // assumption returns what the world assumes, as clauses; "" for the states as configured
-// without pending changes.
+// without pending changes and without an assumption about Typha.
 func (w *world) assumption() string {
 	var clauses []string
 	for i := range w.landed {
@@ -183,7 +245,27 @@ func (w *world) assumption() string {
 		}
 		clauses = append(clauses, fmt.Sprintf("%s that %s not ready or being deleted stay down: %s", text.Count(n, "object"), map[bool]string{true: "is", false: "are"}[n == 1], text.SomeOf(names, n)))
 	}
+	if w.typha {
+		clauses = append(clauses, w.dropped())
+	}
 	return strings.Join(clauses, ", and ")
+}
+
+// droppedSample is how many objects that Typha drops an assumption names.
+const droppedSample = 3
+
+// dropped returns the assumption that Typha is installed, with the objects that it drops after
+// the change, or before it if there are none.
+func (w *world) dropped() string {
+	rejected := w.after.Snapshot.Rejected()
+	if len(rejected) == 0 {
+		rejected = w.before.Snapshot.Rejected()
+	}
+	names := make([]string, 0, droppedSample)
+	for _, o := range rejected[:min(len(rejected), droppedSample)] {
+		names = append(names, o.ID().String())
+	}
+	return "Typha is installed, which drops what Calico's validator rejects: " + text.SomeOf(names, len(rejected))
 }
 
 // judge returns the verdicts of the policies that match the request, and the failures. It
