@@ -108,6 +108,16 @@ func MetadataOf(o Object) *Metadata {
 	return nil
 }
 
+// APIVersionOf returns the API version in which o was sent, "" if it is not known.
+func APIVersionOf(o Object) string {
+	m := MetadataOf(o)
+	if m == nil {
+		return ""
+	}
+	version, _ := m.sent["apiVersion"].(string)
+	return version
+}
+
 // Down reports whether o is down: it is terminating, or it is a Node that is not ready. What
 // is down must not be relied upon, although Calico still configures its sessions. Down
 // returns false for nil, and for a Secret, an IPAMBlock, a NodeStatus or an Unparsed.

@@ -30,6 +30,7 @@ type Snapshot struct {
 	// contain neither them nor the objects that Typha drops.
 	unread []*calico.Unparsed
 	typha  typha
+	group  group
 }
 
 // empty is the empty state.

@@ -27,6 +27,17 @@ type Request struct {
 	// may or may not be persisted. The change is decided for every combination of at most
 	// MaxPending of them; of more, for the state after all of them.
 	Pending []Pending
+
+	// copies is set by Decide; see copies.
+	copies bool
+}
+
+// copies reports whether a change creates an object of s in an API version that Calico does not read.
+// Calico's migration to projectcalico.org/v3 copies each object in this way, in any order. Such a change
+// is decided as an update of the object of s, because what the object does is in effect already.
+func copies(s *state.Snapshot, c state.Change) bool {
+	from := s.APIVersion()
+	return c.Before == nil && from != "" && c.ID().Kind.Info().Calico && calico.APIVersionOf(c.After) != from && s.Get(c.ID()) != nil
 }
 
 // byMachine reports that a component of the cluster changes a Node, such as a kubelet or
@@ -58,7 +69,10 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	if r.Before == nil && r.After == nil {
 		return &Decision{Allowed: true}
 	}
-	r.Change = r.Informed()
+	r.Change, r.copies = r.Informed(), copies(s, r.Change)
+	if r.copies {
+		r.Before = s.Get(r.ID())
+	}
 	d := &Decision{Object: violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}}
 	m := merger{decision: d}
 	var first *world

@@ -27,8 +27,10 @@ type Engine struct {
 	policies atomic.Pointer[policy.Set]
 	now      func() time.Time
 
-	// configured, live, typha and typhaLive hold the last evaluations of the readings.
-	configured, live, typha, typhaLive slot
+	// configured holds the last evaluation by Evaluate, assumed those of the other readings, in order
+	// of allReadings.
+	configured slot
+	assumed    [readingCount]slot
 	// warmTime bounds the policies of Warm.
 	warmTime time.Duration
 }

@@ -30,7 +30,7 @@ type world struct {
 }
 
 // worlds returns the worlds of a change to s in groups. The worlds of a group contain the
-// same pending changes and make the same assumption about Typha: first the states as configured,
+// same pending changes and make the same assumptions about Typha and the API group: first the states as configured,
 // then, if it differs, the live states. The first group contains no pending change, unless r has
 // more than MaxPending of them: all groups then contain all. O(2^MaxPending) incremental
 // evaluations; two without pending changes and objects that are down, and twice as many if it
@@ -42,7 +42,7 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]
 	for i := range pending {
 		changes = append(changes, pending[i].Change)
 	}
-	readings := e.readings(s, changes...)
+	readings := slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && r.copies })
 	bases := map[reading]*Evaluation{}
 	for _, how := range readings {
 		bases[how] = base
@@ -70,7 +70,7 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]
 				out[last] = append(out[last], w)
 				continue
 			}
-			alive := reading{live: true, typha: how.typha}
+			alive := reading{live: true, typha: how.typha, other: how.other}
 			if onlyDown(r.Change) && r.After != nil && bases[alive].Topology != nil {
 				w.returned = func() *world { return in(alive, state.Change{After: r.After}) }
 			}
@@ -137,35 +137,46 @@ type reading struct {
 	live bool
 	// typha means as if Typha were installed, which is not known; see Snapshot.AssumingTypha.
 	typha bool
+	// other means of the other API group, because it is not known which one Calico reads; see
+	// Snapshot.Other.
+	other bool
 }
 
 // asConfigured is the reading of a snapshot as it is.
 var asConfigured = reading{}
 
+// readingCount is the number of readings.
+const readingCount = 8
+
 // allReadings lists the readings. The states as configured precede the live ones.
-var allReadings = []reading{asConfigured, {live: true}, {typha: true}, {live: true, typha: true}}
+var allReadings = func() (out []reading) {
+	for _, other := range []bool{false, true} {
+		for _, typha := range []bool{false, true} {
+			out = append(out, reading{other: other, typha: typha}, reading{other: other, typha: typha, live: true})
+		}
+	}
+	return out
+}()
 
 // readings returns the readings of s that could make a difference, before or after changes of it,
 // in order. The first one is asConfigured.
 func (e *Engine) readings(s *state.Snapshot, changes ...state.Change) []reading {
-	live := e.read(reading{live: true}, s) != s ||
-		slices.ContainsFunc(changes, func(c state.Change) bool { return calico.Down(c.Before) || calico.Down(c.After) })
-	typha := s.TyphaMatters(changes...)
-	return slices.DeleteFunc(slices.Clone(allReadings), func(r reading) bool { return r.live && !live || r.typha && !typha })
+	down := slices.ContainsFunc(changes, func(c state.Change) bool { return calico.Down(c.Before) || calico.Down(c.After) })
+	return slices.DeleteFunc(slices.Clone(allReadings), func(r reading) bool {
+		if r.other && s.Other() == nil {
+			return true
+		}
+		of := e.read(reading{other: r.other}, s)
+		return r.typha && !of.TyphaMatters(changes...) || r.live && !down && e.read(reading{other: r.other, live: true}, s) == of
+	})
 }
 
 // slot returns the slot of a reading.
 func (e *Engine) slot(r reading) *slot {
-	switch r {
-	case reading{live: true}:
-		return &e.live
-	case reading{typha: true}:
-		return &e.typha
-	case reading{live: true, typha: true}:
-		return &e.typhaLive
-	default:
+	if r == asConfigured {
 		return &e.configured
 	}
+	return &e.assumed[slices.Index(allReadings, r)]
 }
 
 // change returns what a change does to the states of a reading. A state that assumes Typha drops
@@ -187,16 +198,18 @@ func (e *Engine) read(r reading, s *state.Snapshot) *state.Snapshot {
 	if last != nil && last.of == s {
 		return last.state
 	}
-	next := &readState{of: s, state: s}
-	if r.typha {
-		next.state = e.read(reading{live: r.live}, s).AssumingTypha()
-	}
-	if r.live && !r.typha {
+	next := &readState{of: s}
+	switch {
+	case r.typha:
+		next.state = e.read(reading{live: r.live, other: r.other}, s).AssumingTypha()
+	case r.live:
 		var before *state.Snapshot
 		if last != nil {
 			before = last.state
 		}
-		next.state = s.Live(before)
+		next.state = e.read(reading{other: r.other}, s).Live(before)
+	default:
+		next.state = s.Other()
 	}
 	in.read.Store(next)
 	return next.state
@@ -247,6 +260,9 @@ func (w *world) assumption() string {
 	}
 	if w.typha {
 		clauses = append(clauses, w.dropped())
+	}
+	if w.other {
+		clauses = append(clauses, fmt.Sprintf("Calico reads its objects from %s", w.before.Snapshot.APIVersion()))
 	}
 	return strings.Join(clauses, ", and ")
 }
