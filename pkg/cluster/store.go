@@ -517,7 +517,7 @@ func (s *Store) put(c *contents, id calico.ID, o calico.Object, err error) {
 	for _, c := range s.in(c, id.Kind) {
 		if err == nil {
 			delete(c.undecodable, id)
-			c.set(id, o)
+			s.set(c, id, o)
 			continue
 		}
 		if c.undecodable[id] != err.Error() {
@@ -525,12 +525,11 @@ func (s *Store) put(c *contents, id calico.ID, o calico.Object, err error) {
 			s.log.Error(err, "Ignoring an object that does not parse", "kind", id.Kind, "name", id.Name)
 		}
 		if id.Kind.Info().Observation {
-			c.set(id, nil)
+			s.set(c, id, nil)
 		} else {
-			c.set(id, calico.NewUnparsed(id, err))
+			s.set(c, id, calico.NewUnparsed(id, err))
 		}
 	}
-	s.announceChanges()
 }
 
 // remove removes a deleted object.
@@ -539,24 +538,24 @@ func (s *Store) remove(c *contents, id calico.ID) {
 	defer s.mu.Unlock()
 	for _, c := range s.in(c, id.Kind) {
 		delete(c.undecodable, id)
-		c.set(id, nil)
+		s.set(c, id, nil)
 	}
-	s.announceChanges()
 }
 
-// announceChanges announces the snapshot if it lacks changes.
-func (s *Store) announceChanges() {
-	if len(s.pending) > 0 || s.other != nil && len(s.other.pending) > 0 {
+// set replaces an object of contents, and announces the snapshot if it changes.
+func (s *Store) set(c *contents, id calico.ID, o calico.Object) {
+	if c.set(id, o) {
 		s.Announce()
 	}
 }
 
 // set keeps the old object if the new one is equal to it, as in most updates of a Node, so
-// that the snapshot and everything that is computed from it stay valid.
-func (s *contents) set(id calico.ID, o calico.Object) {
+// that the snapshot and everything that is computed from it stay valid. It reports whether the
+// snapshot changes.
+func (s *contents) set(id calico.ID, o calico.Object) bool {
 	old := s.objects[id]
 	if calico.Equal(old, o) {
-		return
+		return false
 	}
 	if o == nil {
 		delete(s.objects, id)
@@ -564,9 +563,11 @@ func (s *contents) set(id calico.ID, o calico.Object) {
 		s.objects[id] = o
 	}
 	s.counts[id.Kind] += parsed(o) - parsed(old)
-	if !s.withholds(id.Kind) {
-		s.pending[id] = struct{}{}
+	if s.withholds(id.Kind) {
+		return false
 	}
+	s.pending[id] = struct{}{}
+	return true
 }
 
 // parsed returns 1 for an object that parses, 0 for nil and for one that does not.

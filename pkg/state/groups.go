@@ -15,6 +15,9 @@ type group struct {
 // server serves both during Calico's migration to projectcalico.org/v3, and after it until a
 // user removes crd.projectcalico.org/v1.
 func (s *Snapshot) ReadFrom(apiVersion string, other *Snapshot) *Snapshot {
+	if s.orEmpty().group == (group{apiVersion, other}) {
+		return s
+	}
 	n := *s.orEmpty()
 	n.group = group{apiVersion, other}
 	return &n
