@@ -2,8 +2,12 @@ package calico
 
 import (
 	"math"
+	"net"
 	"net/netip"
+	"strconv"
 	"time"
+
+	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 )
 
 // BGPPeer is a BGPPeer with the fields that decide its sessions.
@@ -18,8 +22,11 @@ type BGPPeer struct {
 	PeerSelector string
 	// PeerIP is the remote address as it was written, with its port if it has one.
 	PeerIP string
+	// PeerHost is the text of the address in PeerIP, without a port. It can be empty although
+	// PeerIP is set, for example in ":179".
+	PeerHost string
 	// PeerAddress and PeerPort are parsed from PeerIP. PeerAddress is the zero Addr if
-	// PeerIP does not parse. PeerPort is 0 if PeerIP has no port.
+	// PeerHost is not an address. PeerPort is 0 if PeerIP has no port, or port 0.
 	PeerAddress netip.Addr
 	PeerPort    uint16
 	// ASNumber is the AS number of PeerIP, 0 if unset. Calico has no default, and BIRD
@@ -29,8 +36,8 @@ type BGPPeer struct {
 	LocalWorkloadSelector string
 	// LocalASNumber is the AS number that the local nodes use instead of their own, 0 if
 	// unset. NumAllowedLocalASNumbers is how often their own AS number may occur in the AS
-	// path of a route that they accept. Calico reads both only if PeerIP is set; it reads
-	// LocalASNumber for local workloads too.
+	// path of a route that they accept; Calico reads a negative number as 0. Calico reads both
+	// only if PeerIP is set; it reads LocalASNumber for local workloads too.
 	LocalASNumber            uint32
 	NumAllowedLocalASNumbers int
 	// TTLSecurity is the maximum number of hops to the peer, 0 if TTL security is off.
@@ -41,13 +48,16 @@ type BGPPeer struct {
 	// in it, as "name/key".
 	Filters  []string
 	Password string
-	// SourceAddressNone means that the kernel selects the source address.
+	// SourceAddressNone means that the kernel selects the source address. It is true for
+	// each text other than "UseNodeIP" and "", as Calico reads them.
 	SourceAddressNone bool
 	// NextHopMode is "Self", "Keep", or "" for the default of BGP. KeepOriginalNextHop is
-	// the older form of "Keep", and applies to eBGP only.
+	// the older form of "Keep", and applies to eBGP only. It is false if nextHopMode is set,
+	// because Calico then ignores it.
 	NextHopMode         string
 	KeepOriginalNextHop bool
-	// MaxRestartTime and KeepaliveTime are nil if unset, which means BIRD's default.
+	// MaxRestartTime and KeepaliveTime are nil if unset, which means BIRD's default. They can
+	// be negative, which BIRD rejects.
 	MaxRestartTime *time.Duration
 	KeepaliveTime  *time.Duration
 	// ReverseManual means that Calico does not configure the reverse peering.
@@ -67,27 +77,7 @@ func (p *BGPPeer) Remote() *Selector { return p.peerSelector }
 // addresses of nodes. Calico compares addresses as text. It does not find the node of an
 // address in another form, and does not configure the reverse peering
 // (confd/pkg/backends/calico/client.go).
-func (p *BGPPeer) Canonical() bool {
-	text := p.PeerAddress.String()
-	if p.PeerPort == 0 {
-		return p.PeerIP == text
-	}
-	return hostOf(p.PeerIP) == text
-}
-
-// hostOf returns the address of "IPv4:port" or "[IPv6]:port".
-func hostOf(text string) string {
-	for i := len(text) - 1; i >= 0; i-- {
-		if text[i] == ':' {
-			text = text[:i]
-			break
-		}
-	}
-	if len(text) > 1 && text[0] == '[' && text[len(text)-1] == ']' {
-		return text[1 : len(text)-1]
-	}
-	return text
-}
+func (p *BGPPeer) Canonical() bool { return p.PeerHost == p.PeerAddress.String() }
 
 func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 	p := &BGPPeer{
@@ -101,25 +91,22 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 		KeepaliveTime:         spec.duration("keepaliveTime"),
 		ReverseManual:         spec.text("reversePeering") == "Manual",
 
-		NumAllowedLocalASNumbers: int(spec.number("numAllowedLocalASNumbers", math.MaxInt32)),
-		TTLSecurity:              int(spec.number("ttlSecurity", math.MaxUint8)),
+		NumAllowedLocalASNumbers: int(max(0, spec.number("numAllowedLocalASNumbers", math.MinInt32, math.MaxInt32))),
+		TTLSecurity:              int(spec.number("ttlSecurity", 0, math.MaxUint8)),
 		ReachableBy:              spec.text("reachableBy"),
 		Filters:                  spec.texts("filters"),
 		Password:                 spec.secret("password"),
-		SourceAddressNone:        spec.text("sourceAddress") == "None",
 		KeepOriginalNextHop:      spec.flag("keepOriginalNextHop"),
 	}
-	if mode := spec.text("nextHopMode"); mode != "Auto" {
-		p.NextHopMode = mode
-	}
+	p.readWords(spec)
 	if asn := spec.asNumber("localASNumber"); asn != nil {
 		p.LocalASNumber = *asn
 	}
 	if asn := spec.asNumber("asNumber"); asn != nil {
 		p.ASNumber = *asn
 	}
-	p.MaxRestartTime = p.timer("maxRestartTime", p.MaxRestartTime, maxRestartTime)
-	p.KeepaliveTime = p.timer("keepaliveTime", p.KeepaliveTime, 0)
+	p.timer("maxRestartTime", p.MaxRestartTime, maxRestartTime)
+	p.timer("keepaliveTime", p.KeepaliveTime, 0)
 	p.nodeSelector = p.selector("nodeSelector", p.NodeSelector)
 	p.peerSelector = p.selector("peerSelector", p.PeerSelector)
 	if p.PeerIP != "" {
@@ -130,6 +117,8 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 		p.problem("spec.node", "is ignored because nodeSelector is set too")
 	case p.PeerIP == "" && p.PeerSelector == "" && p.LocalWorkloadSelector == "":
 		p.problem("spec", "has no peerIP, peerSelector or localWorkloadSelector: Calico peers with every single-stack node, which makes a second full mesh")
+	case p.PeerHost == "" && p.PeerSelector == "" && p.LocalWorkloadSelector == "":
+		p.problem("spec.peerIP", "%q has no address: Calico peers with every single-stack node, which makes a second full mesh", p.PeerIP)
 	}
 	if p.PeerSelector != "" {
 		for _, field := range []string{"peerIP", "asNumber"} {
@@ -149,17 +138,44 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 const maxRestartTime = 4095 * time.Second
 
 // timer adds a problem if a timer is negative or longer than longest, where 0 means no
-// limit. It returns nil if the timer is negative, else d.
-func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) *time.Duration {
+// limit.
+func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) {
 	switch {
 	case d == nil:
 	case *d < 0:
 		m.problem("spec."+field, "must not be negative, is %v", *d)
-		return nil
 	case longest > 0 && *d > longest:
 		m.problem("spec."+field, "%v is longer than the maximum of BGP, %v, and wraps", *d, longest)
 	}
-	return d
+}
+
+// readWords reads the fields with a few known values. Calico reads any other text as one of
+// them (confd/pkg/backends/calico, client.go and bgp_processor.go).
+func (p *BGPPeer) readWords(spec *fields) {
+	switch text := spec.text("sourceAddress"); text {
+	case "", string(v3.SourceAddressUseNodeIP):
+	default:
+		p.SourceAddressNone = true
+		if text != string(v3.SourceAddressNone) {
+			p.problem("spec.sourceAddress", "is %q, which Calico reads as None", text)
+		}
+	}
+	switch text := spec.text("nextHopMode"); v3.BindMode(text) { // The type of the constants.
+	case v3.NextHopModeSelf, v3.NextHopModeKeep:
+		p.NextHopMode = text
+	case v3.NextHopModeAuto, "":
+	default:
+		p.problem("spec.nextHopMode", "is %q, which Calico reads as Auto", text)
+	}
+	if p.KeepOriginalNextHop && spec.has("nextHopMode") {
+		p.KeepOriginalNextHop = false
+		p.problem("spec.keepOriginalNextHop", "is ignored because nextHopMode is set too")
+	}
+	switch text := spec.text("reversePeering"); v3.ReversePeering(text) {
+	case v3.ReversePeeringManual, v3.ReversePeeringAuto, "":
+	default:
+		p.problem("spec.reversePeering", "is %q, which Calico reads as Auto", text)
+	}
 }
 
 func (p *BGPPeer) selector(field, text string) *Selector {
@@ -173,14 +189,22 @@ func (p *BGPPeer) selector(field, text string) *Selector {
 	return s
 }
 
+// readPeerIP splits PeerIP as Calico does: a port is a number in any base of Go, with brackets
+// around an address of either family, and text with an invalid port is an address as a whole
+// (confd/pkg/backends/calico/client.go, parseIPPort).
 func (p *BGPPeer) readPeerIP() {
-	if a, err := netip.ParseAddr(p.PeerIP); err == nil {
+	p.PeerHost = p.PeerIP
+	if host, port, err := net.SplitHostPort(p.PeerIP); err == nil {
+		if n, err := strconv.ParseUint(port, 0, 16); err == nil {
+			p.PeerHost, p.PeerPort = host, uint16(n)
+		}
+	}
+	if p.PeerHost == "" {
+		return
+	}
+	if a, err := netip.ParseAddr(p.PeerHost); err == nil && a.Zone() == "" {
 		p.PeerAddress = a.Unmap()
-	} else if ap, err := netip.ParseAddrPort(p.PeerIP); err == nil {
-		p.PeerAddress, p.PeerPort = ap.Addr().Unmap(), ap.Port()
+		return
 	}
-	if !p.PeerAddress.IsValid() || p.PeerAddress.Zone() != "" {
-		p.PeerAddress = netip.Addr{}
-		p.problem("spec.peerIP", "%q is not an address, \"IPv4:port\" or \"[IPv6]:port\", so Calico ignores the peer", p.PeerIP)
-	}
+	p.problem("spec.peerIP", "%q is not an address, \"IPv4:port\" or \"[IPv6]:port\", so Calico ignores the peer", p.PeerIP)
 }

@@ -2,11 +2,13 @@ package calico_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -98,6 +100,62 @@ func TestNodeReadsWhatCalicoAccepts(t *testing.T) {
 	}
 }
 
+func TestAddressesOfNodes(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.1":              "10.0.0.1/32",
+		"10.0.0.1/024":          "10.0.0.1/24",
+		"10.0.0.1/0":            "10.0.0.1/0",
+		"::ffff:10.0.0.1":       "10.0.0.1/32",
+		"::ffff:10.0.0.1/120":   "10.0.0.1/24",
+		"::ffff:10.0.0.1/64":    "10.0.0.1/32",
+		"10.0.0.1/33":           "",
+		"10.0.0.1/255.255.0.0":  "",
+		"010.0.0.1/24":          "",
+		"10.0.0.1 /24":          "",
+		"autodetect":            "",
+		"fd00::1/64":            "",
+		"fe80::1%eth0/64":       "",
+		"::ffff:10.0.0.1/120 ":  "",
+		"0.0.0.0":               "0.0.0.0/32",
+		"::ffff:10.0.0.1/00128": "10.0.0.1/32",
+	} {
+		t.Run(text, func(t *testing.T) {
+			n := coreNode(t, map[string]string{calico.AnnotationIPv4Address: text})
+			got := ""
+			if n.SpeaksBGP(calico.IPv4) {
+				got = n.Address[calico.IPv4].String()
+			}
+			if got != want || (want == "") != (len(n.Problems()) > 0) {
+				t.Errorf("got %q, problems %v, want %q", got, n.Problems(), want)
+			}
+		})
+	}
+}
+
+func TestClusterIDs(t *testing.T) {
+	for text, problem := range map[string]string{
+		"244.0.0.1":            "",
+		"::ffff:244.0.0.1":     "an IPv4-mapped address",
+		"244.0.0.1/32":         "a mask",
+		"244.0.0.0/08":         "a mask",
+		"::ffff:244.0.0.0/104": "a mask",
+		"244.0.0.1/8":          "does not make",
+		"::ffff:244.0.0.0/90":  "does not make",
+		"fd00::1":              "does not make",
+		"1":                    "does not make",
+		"244.0.0.1 ":           "does not make",
+		"244.000.000.001":      "does not make",
+	} {
+		t.Run(text, func(t *testing.T) {
+			n := coreNode(t, map[string]string{calico.AnnotationClusterID: text})
+			problems := fmt.Sprint(n.Problems())
+			if !strings.Contains(problems, problem) || n.RouteReflector() == (problem == "does not make") || problem == "" && len(n.Problems()) > 0 {
+				t.Errorf("reflector %v, problems %s", n.RouteReflector(), problems)
+			}
+		})
+	}
+}
+
 func TestNodeNamesWhatCalicoRefuses(t *testing.T) {
 	n := coreNode(t, map[string]string{
 		calico.AnnotationIPv4Address: "fd00::1", calico.AnnotationIPv6Address: "x", calico.AnnotationASNumber: " 1",
@@ -133,6 +191,14 @@ func TestPeerIP(t *testing.T) {
 		"[fd00::1]:179":   {"fd00::1", 179, true},
 		"fd00:0:0::1":     {"fd00::1", 0, false},
 		"[fd00:0::1]:179": {"fd00::1", 179, false},
+		"[10.0.0.1]:179":  {"10.0.0.1", 179, true},
+		"10.0.0.1:0263":   {"10.0.0.1", 179, true},
+		"10.0.0.1:0o263":  {"10.0.0.1", 179, true},
+		"10.0.0.1:0xb3":   {"10.0.0.1", 179, true},
+		"10.0.0.1:1_79":   {"10.0.0.1", 179, true},
+		"10.0.0.1:0":      {"10.0.0.1", 0, true},
+		"fd00::1:179":     {"fd00::1:179", 0, true},
+		"::ffff:10.0.0.1": {"10.0.0.1", 0, false},
 	} {
 		t.Run(text, func(t *testing.T) {
 			p := calicotest.BGPPeer(t, "p", calicotest.Spec{"asNumber": 1, "peerIP": text})
@@ -141,7 +207,9 @@ func TestPeerIP(t *testing.T) {
 			}
 		})
 	}
-	for _, text := range []string{"10.0.0", "10.0.0.1:x", "fe80::1%eth0", "host"} {
+	for _, text := range []string{
+		"10.0.0", "10.0.0.1:x", "10.0.0.1:08", "10.0.0.1:65536", "10.0.0.1:", "[10.0.0.1]", "010.0.0.1", "10.0.0.1/32", "fe80::1%eth0", " 10.0.0.1", "host", ":179", "[]:179",
+	} {
 		t.Run(text, func(t *testing.T) {
 			p := calicotest.BGPPeer(t, "p", calicotest.Spec{"peerIP": text})
 			if p.PeerAddress.IsValid() || len(p.Problems()) != 1 {
@@ -263,7 +331,7 @@ func TestTimersThatCannotBeMeant(t *testing.T) {
 		{Field: "spec.maxRestartTime", Message: "2h0m0s is longer than the maximum of BGP, 1h8m15s, and wraps"},
 		{Field: "spec.keepaliveTime", Message: "must not be negative, is -5s"},
 	}
-	if !slices.Equal(p.Problems(), want) || p.KeepaliveTime != nil || p.MaxRestartTime == nil {
+	if !slices.Equal(p.Problems(), want) || *p.KeepaliveTime != -5*time.Second || p.MaxRestartTime == nil {
 		t.Errorf("got %v, %v, %v", p.Problems(), p.KeepaliveTime, p.MaxRestartTime)
 	}
 }

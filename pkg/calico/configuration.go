@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -32,7 +33,8 @@ type BGPConfiguration struct {
 	NodeToNodeMeshEnabled *bool
 	// ASNumber is nil if unset, which means DefaultASNumber.
 	ASNumber *uint32
-	// NodeMeshMaxRestartTime is nil if unset, which means BIRD's default.
+	// NodeMeshMaxRestartTime is nil if unset, which means BIRD's default. It can be negative,
+	// which BIRD rejects.
 	NodeMeshMaxRestartTime *time.Duration
 	// NodeMeshPassword is the name of the mesh's Secret and the key in it, as "name/key".
 	NodeMeshPassword string
@@ -51,10 +53,10 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 		ASNumber:               spec.asNumber("asNumber"),
 		NodeMeshMaxRestartTime: spec.duration("nodeMeshMaxRestartTime"),
 		NodeMeshPassword:       spec.secret("nodeMeshPassword"),
-		ListenPort:             uint16(spec.number("listenPort", 65535)),
+		ListenPort:             uint16(spec.number("listenPort", 0, math.MaxUint16)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
 	}
-	c.NodeMeshMaxRestartTime = c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
+	c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
 	if spec.has("nodeToNodeMeshEnabled") {
 		on := spec.flag("nodeToNodeMeshEnabled")
 		c.NodeToNodeMeshEnabled = &on

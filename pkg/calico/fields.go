@@ -111,15 +111,15 @@ func (f *fields) textMap(name string) map[string]string {
 	return out
 }
 
-// number reads an integer from 0 to high, 0 if it is absent.
-func (f *fields) number(name string, high int64) int64 {
+// number reads an integer from low to high, 0 if it is absent.
+func (f *fields) number(name string, low, high int64) int64 {
 	v, ok := f.values[name]
 	if !ok || v == nil {
 		return 0
 	}
 	n, ok := integer(v)
-	if !ok || n < 0 || n > high {
-		f.fail(name, "must be a whole number from 0 to %d, is %s", high, describe(v))
+	if !ok || n < low || n > high {
+		f.fail(name, "must be a whole number from %d to %d, is %s", low, high, describe(v))
 		return 0
 	}
 	return n

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -243,14 +245,7 @@ func (n *Node) setAddress(f Family, field, text string) {
 	if text == "" {
 		return
 	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		var a netip.Addr
-		if a, err = netip.ParseAddr(text); err == nil && a.Zone() == "" {
-			a = a.Unmap()
-			p = netip.PrefixFrom(a, a.BitLen())
-		}
-	}
+	p := parseCIDROrIP(text)
 	if !p.IsValid() || FamilyOf(p.Addr()) != f {
 		n.problem(field, "%q is not an %s address, so the node has no %s BGP", text, f, f)
 		return
@@ -258,23 +253,53 @@ func (n *Node) setAddress(f Family, field, text string) {
 	n.Address[f] = p
 }
 
+// parseCIDROrIP parses an address with or without the length of its network as Calico does
+// (libcalico-go/lib/net/ipnet.go, ParseCIDROrIP): an IPv4-mapped address is an IPv4 address, and
+// a length may have leading zeros. The result has host bits. It is the zero Prefix if text is
+// neither. An IPv4-mapped address whose network is not one of IPv4 has the length of a single
+// address.
+func parseCIDROrIP(text string) netip.Prefix {
+	if ip, network, err := net.ParseCIDR(text); err == nil {
+		a, _ := netip.AddrFromSlice(ip)
+		ones, bits := network.Mask.Size()
+		a = a.Unmap()
+		if ones -= bits - a.BitLen(); ones < 0 {
+			ones = a.BitLen()
+		}
+		return netip.PrefixFrom(a, ones)
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil || a.Zone() != "" {
+		return netip.Prefix{}
+	}
+	a = a.Unmap()
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
 // setClusterID sets the cluster ID if Calico accepts text: an IPv4 address, or an IPv4
-// network without host bits. BIRD rejects the network.
+// network without host bits (libcalico-go/lib/validator/v3, ValidateIPv4Network). BIRD accepts
+// only an IPv4 address in its usual form.
 func (n *Node) setClusterID(field, text string) {
 	if text == "" {
 		return
 	}
-	if a, err := netip.ParseAddr(text); err == nil && a.Is4() {
-		n.ClusterID = text
+	p := parseCIDROrIP(text)
+	accepted := p.IsValid() && p.Addr().Is4()
+	if ip, network, err := net.ParseCIDR(text); err == nil {
+		accepted = accepted && network.IP.Equal(ip)
+	}
+	if !accepted {
+		n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)
 		return
 	}
-	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() && p == p.Masked() {
-		n.ClusterID = text
+	n.ClusterID = text
+	switch {
+	case strings.Contains(text, "/"):
 		n.problem(field, "%q has a mask, which BIRD rejects: the node keeps its old BGP configuration", text)
 		n.rejected = append(n.rejected, rejection{Problem: Problem{field, fmt.Sprintf("%q has a mask", text)}})
-		return
+	case strings.Contains(text, ":"):
+		n.problem(field, "%q is an IPv4-mapped address, which BIRD rejects: the node keeps its old BGP configuration", text)
 	}
-	n.problem(field, "%q is not an IPv4 address, so Calico does not make the node a route reflector", text)
 }
 
 // decodeCoreNode decodes a core/v1 Node.

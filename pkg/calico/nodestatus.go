@@ -348,7 +348,7 @@ func (s *NodeStatus) readSpec(spec *fields) {
 	}
 	slices.Sort(s.classes)
 	timing := &fields{path: spec.path, values: spec.values}
-	period := time.Duration(timing.number("updatePeriodSeconds", maxUpdatePeriod)) * time.Second
+	period := time.Duration(timing.number("updatePeriodSeconds", 0, maxUpdatePeriod)) * time.Second
 	if timing.has("updatePeriodSeconds") && timing.err == nil {
 		s.UpdatePeriod = &period
 	}
@@ -428,7 +428,7 @@ func (f *fields) word(name string, words []string) int {
 }
 
 // count reads a count, 0 if it is absent.
-func (f *fields) count(name string) int { return int(f.number(name, math.MaxInt32)) }
+func (f *fields) count(name string) int { return int(f.number(name, 0, math.MaxInt32)) }
 
 // moment reads a time and returns it in UTC and whole seconds. It returns the zero time if
 // the field is absent.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/bgpguard/bgpguard/pkg/text"
-	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // BIRD's timers in Calico, in seconds. Calico's template sets connect delay, connect
@@ -44,7 +43,7 @@ func (t *Topology) convergence() *Convergence {
 			}
 			for _, w := range l.Protocols[0].Ways {
 				s := w.Settings.Restart
-				if s == sessions.Unset {
+				if s < 0 { // Unset, or a time that BIRD rejects.
 					s = defaultRestart
 				}
 				s &= carriedRestart

@@ -93,10 +93,19 @@ func (m *naive) meshASN(n, p *calico.Node) uint32 {
 	if p.ASNumber != nil {
 		return *p.ASNumber
 	}
-	if c := m.state.ClusterInformation(); c != nil && c.Version != nil && (c.Version.Major() < 3 || c.Version.Major() == 3 && c.Version.Minor() <= 31) {
+	if !m.atLeast(3, 32, 0) {
 		return m.globalASN()
 	}
 	return m.asnOf(n)
+}
+
+// atLeast reports whether Calico has at least a version, or an unknown one.
+func (m *naive) atLeast(want ...uint) bool {
+	c := m.state.ClusterInformation()
+	if c == nil || c.Version == nil {
+		return true
+	}
+	return slices.Compare([]uint{c.Version.Major(), c.Version.Minor(), c.Version.Patch()}, want) >= 0
 }
 
 func (m *naive) fillPeers(n *calico.Node, f calico.Family, table map[naiveKey][]naivePeering) {
@@ -175,9 +184,9 @@ func (m *naive) render(n *calico.Node, f calico.Family, scope string, p naivePee
 		if p.peer.LocalASNumber != 0 {
 			h.LocalASN = p.peer.LocalASNumber
 		}
-		if p.peer.KeepOriginalNextHop && h.NextHopMode == "" && h.PeerASN != h.LocalASN {
-			h.NextHopMode = "Keep"
-		}
+	}
+	if p.peer.KeepOriginalNextHop && (p.byIP || m.atLeast(3, 30, 2)) && h.PeerASN != h.LocalASN {
+		h.NextHopMode = "Keep"
 	}
 	h.Passive = scope == allNodes && p.calicoNode && h.PeerIP > addressText(n, f)
 	if !p.peer.SourceAddressNone {
@@ -194,12 +203,36 @@ func (m *naive) settings(n *calico.Node, f calico.Family, p *calico.BGPPeer) Hal
 		Node: n.Name, Family: f.String(), LocalASN: m.asnOf(n), PeerPort: 179,
 		GracefulRestartTime: wholeSeconds(p.MaxRestartTime), KeepaliveTime: wholeSeconds(p.KeepaliveTime),
 		NextHopMode: p.NextHopMode, TTLSecurity: p.TTLSecurity, Password: p.Password,
-		Filters: p.Filters, Sources: []string{p.Name},
+		Filters: m.filtersOf(p, f), Sources: []string{p.Name},
 	}
 	if h.KeepaliveTime != nil && *h.KeepaliveTime == 0 {
 		h.KeepaliveTime = nil // BIRD reads 0 as unset.
 	}
 	return h
+}
+
+// filtersOf returns the BGPFilters of a BGPPeer that have rules for a family, and those that are
+// not known.
+func (m *naive) filtersOf(p *calico.BGPPeer, f calico.Family) []string {
+	var out []string
+	for _, name := range p.Filters {
+		exists, rules := false, 0
+		for _, filter := range m.state.BGPFilters() {
+			if filter.Name == name {
+				exists = true
+				for _, field := range []string{"importV4", "exportV4", "importV6", "exportV6"} {
+					list, _ := filter.Spec[field].([]any)
+					if strings.HasSuffix(f.String(), field[len(field)-1:]) {
+						rules += len(list)
+					}
+				}
+			}
+		}
+		if exists && rules > 0 || !exists && !m.state.Knows(calico.KindBGPFilter) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // reflects makes the neighbor a client if n is a route reflector.
@@ -216,8 +249,10 @@ func (m *naive) fillWorkloads(n *calico.Node, f calico.Family) {
 		if p.LocalWorkloadSelector == "" || !slices.Contains(m.locals(p), n) {
 			continue
 		}
-		h := m.settings(n, f, p)
-		h.Protocol, h.PeerASN, h.Passive = "Local_Workload_"+p.Name, p.ASNumber, true
+		h := HalfSession{
+			Node: n.Name, Family: f.String(), Protocol: "Local_Workload_" + p.Name, PeerPort: 179, PeerASN: p.ASNumber, LocalASN: m.asnOf(n),
+			Passive: true, Filters: m.filtersOf(p, f), Sources: []string{p.Name},
+		}
 		if p.LocalASNumber != 0 {
 			h.LocalASN = p.LocalASNumber
 		}

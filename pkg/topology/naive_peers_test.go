@@ -3,6 +3,7 @@ package topology
 import (
 	"maps"
 	"net/netip"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -211,20 +212,26 @@ func (m *naive) nodesAt(host string, port uint16, asn uint32) []*calico.Node {
 	return out
 }
 
-// hostAndPort splits peerIP. It does not change the text of the host.
+// ports are the texts of ports that the generator writes, as Calico reads them. Calico does not
+// accept others.
+var ports = map[string]uint16{"179": 179, "1790": 1790, "1791": 1791, "0263": 179, "0xb3": 179, "1_79": 179, "0": 0}
+
+// hostAndPort splits peerIP at its last colon. It does not change the text of the host.
 func hostAndPort(p *calico.BGPPeer) (string, uint16) {
-	if ap, err := netip.ParseAddrPort(p.PeerIP); err == nil {
-		text := p.PeerIP
-		for text[len(text)-1] != ':' {
-			text = text[:len(text)-1]
-		}
-		text = text[:len(text)-1]
-		if text[0] == '[' {
-			text = text[1 : len(text)-1]
-		}
-		return text, ap.Port()
+	i := strings.LastIndexByte(p.PeerIP, ':')
+	if i < 0 {
+		return p.PeerIP, 0
 	}
-	return p.PeerIP, 0
+	host, text := p.PeerIP[:i], p.PeerIP[i+1:]
+	bracketed := strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")
+	if strings.Contains(host, ":") && !bracketed {
+		return p.PeerIP, 0
+	}
+	port, ok := ports[text]
+	if !ok {
+		return p.PeerIP, 0
+	}
+	return strings.Trim(host, "[]"), port
 }
 
 func addressText(n *calico.Node, f calico.Family) string {

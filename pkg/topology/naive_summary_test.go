@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -226,20 +225,16 @@ func selectorsOfPart(list []Selector) string {
 	return text
 }
 
-// peer is the parsed peer of a BGPPeer as text. It reads the address as Calico does, as text before
-// and after the last colon.
+// peer is the parsed peer of a BGPPeer as text.
 func (m *naive) peer(p *calico.BGPPeer) string {
 	spec := p.Spec
-	host, _ := spec["peerIP"].(string)
-	if host == "" || spec["peerSelector"] != nil {
+	if spec["peerSelector"] != nil {
 		return peerOfPart(&BGPPeer{})
 	}
 	out := &BGPPeer{}
-	if h, port, err := net.SplitHostPort(host); err == nil {
-		host = h
-		if n, err := strconv.Atoi(port); err == nil && n != 0 {
-			out.Port = &n
-		}
+	host, port := hostAndPort(p)
+	if port != 0 {
+		out.Port = new(int(port))
 	}
 	ip := net.ParseIP(host)
 	if ip == nil {

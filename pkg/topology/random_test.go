@@ -79,6 +79,11 @@ func (g *generator) state() []calico.Object {
 	if !g.one(3) {
 		out = append(out, g.version())
 	}
+	for _, name := range []string{"f", "g"} {
+		if g.oddly() {
+			out = append(out, g.filter(name))
+		}
+	}
 	return out
 }
 
@@ -216,7 +221,7 @@ func (g *generator) localASN(spec map[string]any) {
 		spec["localASNumber"] = pick[int64](g.choices, 64512, 64513, 65000)
 	}
 	if g.oddly() {
-		spec["numAllowedLocalASNumbers"] = int64(1 + g.choices.IntN(2))
+		spec["numAllowedLocalASNumbers"] = int64(g.choices.IntN(4) - 1)
 	}
 	if g.oddly() {
 		spec["keepOriginalNextHop"] = true
@@ -227,7 +232,7 @@ func (g *generator) peerIP() string {
 	host := hosts[g.choices.IntN(pick(g.choices, 2, maxNodes))]
 	if g.oddly() {
 		port := pick(g.choices, 179, 179, 1790, 1791)
-		switch g.choices.IntN(8) {
+		switch g.choices.IntN(12) {
 		case 0:
 			return fmt.Sprintf("fd00:0:0::%d", host)
 		case 1:
@@ -238,6 +243,14 @@ func (g *generator) peerIP() string {
 			return fmt.Sprintf("192.0.2.1:%d", port)
 		case 4:
 			return "nonsense"
+		case 5:
+			return fmt.Sprintf("[10.0.0.%d]:%d", host, port)
+		case 6:
+			return fmt.Sprintf("10.0.0.%d:%s", host, pick(g.choices, "0263", "0xb3", "1_79", "08", "70000", "0"))
+		case 7:
+			return fmt.Sprintf("::ffff:10.0.0.%d", host)
+		case 8:
+			return fmt.Sprintf(":%d", port)
 		}
 		return fmt.Sprintf("10.0.0.%d:%d", host, port)
 	}
@@ -260,16 +273,17 @@ func (g *generator) settings(spec map[string]any) {
 		{"ttlSecurity", []any{int64(1), int64(2)}},
 		{"maxRestartTime", []any{"120s", "0s", "89600ms"}},
 		{"keepaliveTime", []any{"300ms", "20s"}},
-		{"sourceAddress", []any{"None", "UseNodeIP"}},
-		{"reversePeering", []any{"Manual", "Auto"}},
+		{"sourceAddress", []any{"None", "UseNodeIP", "Other"}},
+		{"reversePeering", []any{"Manual", "Auto", "Other"}},
+		{"keepOriginalNextHop", []any{true, false}},
 		{"filters", []any{[]any{"f"}, []any{"f", "g"}}},
 	} {
 		if g.oddly() && g.one(2) {
 			spec[s.key] = pick(g.choices, s.values...)
 		}
 	}
-	if spec["keepOriginalNextHop"] == nil && g.oddly() {
-		spec["nextHopMode"] = pick(g.choices, "Self", "Keep", "Auto")
+	if g.oddly() {
+		spec["nextHopMode"] = pick(g.choices, "Self", "Keep", "Auto", "Other")
 	}
 }
 
@@ -302,7 +316,11 @@ func (g *generator) nodeConfiguration() calico.Object {
 }
 
 func (g *generator) version() calico.Object {
-	return calicotest.ClusterInformation(g.t, pick(g.choices, "v3.31.2", "v3.32.0", "master"))
+	return calicotest.ClusterInformation(g.t, pick(g.choices, "v3.30.1", "v3.31.2", "v3.32.0", "master"))
+}
+
+func (g *generator) filter(name string) calico.Object {
+	return calicotest.Object(g.t, "BGPFilter", name, pick(g.choices, nil, map[string]any{"exportV6": []any{map[string]any{"action": "Reject"}}}))
 }
 
 // beside returns an object that does not affect sessions.
@@ -314,7 +332,7 @@ func (g *generator) beside() calico.Object {
 	case 1:
 		return calicotest.Object(g.t, "BGPConfiguration", calico.Default, program)
 	case 2:
-		return calicotest.Object(g.t, "BGPFilter", pick(g.choices, "f", "g"), pick(g.choices, nil, map[string]any{"exportV6": []any{map[string]any{"action": "Reject"}}}))
+		return g.filter(pick(g.choices, "f", "g"))
 	case 3:
 		return &calico.Secret{Name: "bgp", Keys: []string{pick(g.choices, "a", "b")}}
 	default:

@@ -219,7 +219,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			}
 		}
 		for _, p := range t.sessions.Peerings {
-			if len(p.Peer.Filters) > 0 && (p.Forward[f] || p.Reverse[f]) {
+			if (p.Forward[f] || p.Reverse[f]) && t.sessions.Networks[f].Filtered(p.Peer) {
 				one.Filtered = append(one.Filtered, p.Peer.Name)
 			}
 		}

@@ -188,7 +188,7 @@ type Routes struct {
 	// BGPPeers names the BGPPeers that configure sessions of nodes in either family,
 	// except sessions with pods.
 	BGPPeers []string `json:"bgpPeers"`
-	// Filtered names the BGPPeers with BGPFilters. The result assumes that the
+	// Filtered names the BGPPeers with BGPFilters that have rules for the family. The result assumes that the
 	// filters accept the routes to pods.
 	Filtered []string `json:"filtered"`
 }

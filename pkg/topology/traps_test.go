@@ -58,7 +58,7 @@ func TestTheNaiveModelKnowsTheTraps(t *testing.T) {
 func traps(t *testing.T) map[string]*trap {
 	t.Helper()
 	out := map[string]*trap{}
-	for _, list := range []map[string]*trap{bgpPeerTraps(t), peerIPTraps(t), meshTraps(t), reflectorTraps(t), frozenTraps(t)} {
+	for _, list := range []map[string]*trap{bgpPeerTraps(t), peerIPTraps(t), meshTraps(t), reflectorTraps(t), frozenTraps(t), readingTraps(t)} {
 		maps.Copy(out, list)
 	}
 	return out

@@ -128,5 +128,14 @@ func settingsOf(h HalfSession) []string {
 	if h.GracefulRestartTime != nil {
 		out = append(out, fmt.Sprintf("restart %d", *h.GracefulRestartTime))
 	}
+	if h.NextHopMode != "" {
+		out = append(out, "next hop "+h.NextHopMode)
+	}
+	if h.NumAllowedLocalASNumbers != 0 {
+		out = append(out, fmt.Sprintf("allow own %d", h.NumAllowedLocalASNumbers))
+	}
+	if h.SourceAddress == "" && h.PeerIP != "" && h.PeerIP != "invalid IP" {
+		out = append(out, "source none")
+	}
 	return append(out, strings.TrimSpace("by "+strings.Join(h.Sources, ",")))
 }

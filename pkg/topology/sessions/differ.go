@@ -21,7 +21,7 @@ func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession
 	if s.Restart != Unset {
 		h.GracefulRestartTime = &s.Restart
 	}
-	if s.keepalive > 0 {
+	if s.keepalive != Unset && s.keepalive != 0 {
 		h.KeepaliveTime = &s.keepalive
 	}
 	if p == PrefixMesh || p != PrefixWorkload && !s.sourceNone {

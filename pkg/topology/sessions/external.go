@@ -242,7 +242,7 @@ func (n *Network) waysAt(h *ExternalProtocol, i uint) []Way {
 			continue
 		}
 		s := v.Settings
-		s.normalise(&n.Classes.List[n.Classes.Of[i]])
+		n.normalise(&s, &n.Classes.List[n.Classes.Of[i]])
 		for _, p := range v.sourcesAt(i) {
 			merged.add(s, only(p))
 		}
@@ -266,8 +266,8 @@ func (n *Network) AmbiguousAt(h *ExternalProtocol, fields, conflicts map[string]
 			}
 			if differ := n.Classes.Union(func(g int) bool {
 				a, b := v.Settings, w.Settings
-				a.normalise(&n.Classes.List[g])
-				b.normalise(&n.Classes.List[g])
+				n.normalise(&a, &n.Classes.List[g])
+				n.normalise(&b, &n.Classes.List[g])
 				return a != b
 			}); differ != nil {
 				both.InPlaceIntersection(differ)
@@ -288,8 +288,8 @@ func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes
 		g := n.Classes.Of[i]
 		if !seen[g] {
 			a, b := *v, *w
-			a.normalise(&n.Classes.List[g])
-			b.normalise(&n.Classes.List[g])
+			n.normalise(&a, &n.Classes.List[g])
+			n.normalise(&b, &n.Classes.List[g])
 			seen[g], conflicting[g] = true, n.AddDifferences(fields, conflicts, g, h.Prefix, &a, &b)
 		}
 		if conflicting[g] {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions/bgpfilter"
 )
 
@@ -68,6 +69,37 @@ func newFilters(s *state.Snapshot, before *Sessions) *filters {
 	}
 	f.all += strconv.FormatBool(known)
 	return f
+}
+
+// in returns the names, separated by commas, of the BGPFilters in a list that Calico writes into
+// the half-sessions of a family. It skips BGPFilters that do not exist, and those without rules
+// for the family (confd/pkg/backends/calico/bgp_processor.go, buildImportFilter and
+// buildExportFilter).
+func (f *filters) in(family calico.Family, names string) string {
+	if names == "" {
+		return ""
+	}
+	list := strings.Split(names, ",")
+	return strings.Join(slices.DeleteFunc(list, func(name string) bool {
+		rules, ok := f.rules[name]
+		if !ok {
+			return f.known
+		}
+		return !slices.ContainsFunc(rules[family][:], func(r bgpfilter.Rules) bool { return r.Text() != "" })
+	}), ",")
+}
+
+// Filtered reports whether BGPFilters have rules for the half-sessions that a BGPPeer configures
+// in the family, or may have them because they are not known.
+func (n *Network) Filtered(p *calico.BGPPeer) bool {
+	return n.filters.in(n.Family, strings.Join(p.Filters, ",")) != ""
+}
+
+// normalise unsets the settings that have no effect on the bird.cfg of a node of class g. A
+// difference in these settings does not make a half-session ambiguous.
+func (n *Network) normalise(s *Settings, g *nodes.Class) {
+	s.normalise(g)
+	s.filters = n.filters.in(n.Family, s.filters)
 }
 
 // samePass reports whether two lists of BGPFilters let the same routes pass. a and b are

@@ -85,7 +85,9 @@ func (n *Network) Collect(out []Listed, i uint32, members [][]uint32) []Listed {
 	}
 	for _, p := range n.Workloads {
 		if p.Local.Test(uint(i)) {
-			out = append(out, Listed{Protocol: Protocol{Prefix: PrefixWorkload, Ways: []Way{{p.workloadSettings(), []Source{only(p)}}}}, network: n, node: i, peer: -1, external: true})
+			s := p.workloadSettings()
+			s.filters = n.filters.in(n.Family, s.filters)
+			out = append(out, Listed{Protocol: Protocol{Prefix: PrefixWorkload, Ways: []Way{{s, []Source{only(p)}}}}, network: n, node: i, peer: -1, external: true})
 		}
 	}
 	return out

@@ -289,7 +289,7 @@ func (n *Network) enter(l *Link, c *candidate) {
 	s := c.peers.settingsFor(b, c.pass == passReverse)
 	s.passive = c.pass == passGlobal && c.peers.known && c.peers.below.Test(uint(a.First[0]))
 	from := newSource(c.peers, c.pass == passReverse)
-	s.normalise(a)
+	n.normalise(&s, a)
 	for i := range l.Protocols {
 		h := &l.Protocols[i]
 		if h.Prefix == PrefixMesh || portOr179(h.port) != portOr179(s.port) {

@@ -36,12 +36,13 @@ type peerKind struct {
 	address          netip.Addr
 	forward, reverse [2]bool
 	global, known    bool
+	keepsForNodes    bool
 }
 
 // newPeerKind returns the kind of a peering. Peerings of one kind whose peerIP is the
 // address of one node have the same remote nodes.
 func newPeerKind(r *Peering) unique.Handle[peerKind] {
-	return unique.Make(peerKind{r.ownSettings(), r.Peer.PeerAddress, r.Forward, r.Reverse, r.global(), r.known})
+	return unique.Make(peerKind{r.ownSettings(), r.Peer.PeerAddress, r.Forward, r.Reverse, r.global(), r.known, r.keepsForNodes})
 }
 
 // varying returns the nodes of a member on the varying side.

@@ -3,12 +3,14 @@ package sessions
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
 	"unique"
 
 	"github.com/bits-and-blooms/bitset"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -48,6 +50,9 @@ type Peering struct {
 	// Selectors are the selectors that are set.
 	Selectors []Selector
 
+	// keepsForNodes reports that keepOriginalNextHop applies to peers that are nodes.
+	keepsForNodes bool
+
 	kind                    unique.Handle[peerKind]
 	localNodes, remoteNodes nodes.List
 	alone                   *PeerGroup // this peering alone, without its number
@@ -55,7 +60,7 @@ type Peering struct {
 
 // resolve returns the peering of a BGPPeer.
 func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
-	r := &Peering{Peer: p, Scope: ScopeNodes, Selectors: selectors(p, ix)}
+	r := &Peering{Peer: p, Scope: ScopeNodes, Selectors: selectors(p, ix), keepsForNodes: keepsForNodes(s)}
 	switch {
 	case p.NodeSelector != "":
 		r.Local = ix.Select(p.NodeSelector, p.Local())
@@ -72,7 +77,7 @@ func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
 		r.back = r.Remote
 		r.Forward = [2]bool{true, true}
 		r.Reverse = r.Forward
-	case p.PeerIP != "":
+	case p.PeerHost != "":
 		r.byAddress(ix, s)
 	default:
 		r.withoutPeer(ix, s)
@@ -195,9 +200,9 @@ func below(ix *nodes.Index, a netip.Addr, f calico.Family) *bitset.BitSet {
 	return set
 }
 
-// withoutPeer resolves a BGPPeer without peerIP, peerSelector and localWorkloadSelector.
-// Calico makes no forward half-sessions. Its reverse pass compares the empty peerIP with
-// the addresses of nodes. A node without an address in one family matches, and Calico
+// withoutPeer resolves a BGPPeer without an address in peerIP, peerSelector and
+// localWorkloadSelector. Calico makes no forward half-sessions. Its reverse pass compares the
+// empty address with the addresses of nodes. A node without an address in one family matches, and Calico
 // configures half-sessions from it to all local nodes. They are in the IPv4 family.
 func (r *Peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 	r.back = bitset.New(ix.Len())
@@ -207,7 +212,7 @@ func (r *Peering) withoutPeer(ix *nodes.Index, s *state.Snapshot) {
 		asn = s.BGPConfiguration(calico.Default).ClusterASNumber()
 	}
 	for i, n := range ix.Nodes {
-		if !(n.SpeaksBGP(calico.IPv4) && n.SpeaksBGP(calico.IPv6)) && asNumberOf(n, s) == asn {
+		if !(n.SpeaksBGP(calico.IPv4) && n.SpeaksBGP(calico.IPv6)) && asNumberOf(n, s) == asn && portFits(r.Peer, n, s) {
 			r.back.Set(uint(i))
 		}
 	}
@@ -263,7 +268,7 @@ type Settings struct {
 }
 
 // Unset is the value of a timer that is not set. BIRD then uses its default.
-const Unset = -1
+const Unset = math.MinInt
 
 // settingsFor returns the settings of the peering for a peer that is a node of class
 // c, forward or by reverse peering.
@@ -274,6 +279,7 @@ func (r *Peering) settingsFor(c *nodes.Class, back bool) Settings {
 		return s
 	}
 	s.PeerASN, s.clusterID, s.port = c.ASN, c.ClusterID, c.Port
+	s.keepOriginal = s.keepOriginal && r.keepsForNodes
 	return s
 }
 
@@ -286,7 +292,7 @@ func (r *Peering) externalSettings() Settings {
 
 // ownSettings returns the settings that do not depend on the peer.
 func (r *Peering) ownSettings() Settings {
-	if r.Peer.PeerIP != "" {
+	if r.Peer.PeerHost != "" {
 		return r.externalSettings()
 	}
 	return r.commonSettings()
@@ -296,21 +302,21 @@ func (r *Peering) ownSettings() Settings {
 func (r *Peering) addAddressed(s *Settings) {
 	p := r.Peer
 	s.PeerASN, s.localASN, s.port, s.allow = p.ASNumber, p.LocalASNumber, r.port, p.NumAllowedLocalASNumbers
-	s.keepOriginal = p.KeepOriginalNextHop
 }
 
-// commonSettings returns the settings that Calico reads of every BGPPeer.
+// commonSettings returns the settings that Calico reads of every BGPPeer whose peers are not
+// pods.
 func (r *Peering) commonSettings() Settings {
 	p := r.Peer
 	return Settings{
 		password: p.Password, nextHopMode: p.NextHopMode, filters: strings.Join(p.Filters, ","), reachableBy: p.ReachableBy,
-		sourceNone: p.SourceAddressNone, Restart: optionalSeconds(p.MaxRestartTime), keepalive: optionalSeconds(p.KeepaliveTime), ttl: p.TTLSecurity,
+		sourceNone: p.SourceAddressNone, keepOriginal: p.KeepOriginalNextHop, Restart: optionalSeconds(p.MaxRestartTime), keepalive: optionalSeconds(p.KeepaliveTime), ttl: p.TTLSecurity,
 	}
 }
 
 // equivalent reports whether two peerings configure the same half-sessions.
 func (r *Peering) equivalent(q *Peering) bool {
-	return r == q || r.Peer.Name == q.Peer.Name && r.Scope == q.Scope && r.Peer.ASNumber == q.Peer.ASNumber && r.Peer.LocalASNumber == q.Peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.byPeerIP() == q.byPeerIP() &&
+	return r == q || r.Peer.Name == q.Peer.Name && r.Scope == q.Scope && r.keepsForNodes == q.keepsForNodes && r.Peer.ASNumber == q.Peer.ASNumber && r.Peer.LocalASNumber == q.Peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.byPeerIP() == q.byPeerIP() &&
 		r.Peer.PeerAddress == q.Peer.PeerAddress && r.ownSettings() == q.ownSettings() && r.Forward == q.Forward && r.Reverse == q.Reverse &&
 		sameSelectors(r.Selectors, q.Selectors) && sameSet(r.Local, q.Local) && sameSet(r.Remote, q.Remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
 }
@@ -323,9 +329,19 @@ func sameSelectors(a, b []Selector) bool {
 
 func sameSet(a, b *bitset.BitSet) bool { return a == b || a != nil && b != nil && a.Equal(b) }
 
-// workloadSettings returns the settings for a peer that is a pod.
+// workloadSettings returns the settings for a peer that is a pod, for which Calico reads no
+// others (confd/pkg/backends/calico/client.go, localBGPPeerDataAsBGPPeers).
 func (r *Peering) workloadSettings() Settings {
-	s := r.commonSettings()
-	s.PeerASN, s.localASN = r.Peer.ASNumber, r.Peer.LocalASNumber
-	return s
+	return Settings{
+		PeerASN: r.Peer.ASNumber, localASN: r.Peer.LocalASNumber, filters: strings.Join(r.Peer.Filters, ","),
+		sourceNone: true, Restart: Unset, keepalive: Unset,
+	}
+}
+
+// keepsForNodes reports whether keepOriginalNextHop applies to peers that are nodes, which Calico
+// takes from a peerSelector or by reverse peering. It does since v3.30.2, and if the version is
+// unknown (confd/pkg/backends/calico/client.go, nodeAsBGPPeers).
+func keepsForNodes(s *state.Snapshot) bool {
+	v := CalicoVersion(s)
+	return v == nil || v.AtLeast(version.MustParseGeneric("3.30.2"))
 }

@@ -101,8 +101,8 @@ func (s *Settings) Local(g *nodes.Class) uint32 { return cmp.Or(s.localASN, g.AS
 // internal reports whether the session is iBGP: both AS numbers are equal.
 func (s *Settings) internal(g *nodes.Class) bool { return s.PeerASN == s.Local(g) }
 
-// normalise unsets the settings that have no effect on the bird.cfg of a node of class
-// g. A difference in these settings does not make a half-session ambiguous.
+// normalise unsets the settings other than filters that have no effect on the bird.cfg of a
+// node of class g.
 func (s *Settings) normalise(g *nodes.Class) {
 	if s.localASN == g.ASN {
 		s.localASN = 0

@@ -53,8 +53,9 @@ func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Se
 // resolve sets Peerings. It reuses the peerings of before that did not change.
 func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 	var was []*Peering // in order of names, like the BGPPeers
-	sameConfigurations := false
+	sameConfigurations, sameVersion := false, false
 	if before != nil {
+		sameVersion = keepsForNodes(before.snapshot) == keepsForNodes(c.snapshot)
 		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), c.snapshot.BGPConfigurations())
 		was = before.Peerings
 	}
@@ -71,7 +72,7 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 			r = was[0]
 		}
 		// A peering without a peerSelector also depends on AS numbers and ports.
-		if r == nil || r.Peer != p || before.index != c.index || p.PeerSelector == "" && !sameConfigurations {
+		if r == nil || r.Peer != p || before.index != c.index || !sameVersion || p.PeerSelector == "" && !sameConfigurations {
 			fresh := resolve(p, c.index, c.snapshot)
 			if r == nil || r.Peer != p || !slices.Equal(r.Problems, fresh.Problems) || !r.equivalent(fresh) {
 				r = fresh
