@@ -500,13 +500,17 @@ func (s *contents) feed(kind calico.Kind) *feed {
 	return nil
 }
 
-// in returns the contents that hold the objects of a kind, which a watch of c shows: Nodes and
+// in returns the contents that hold the objects of a kind which a watch of c shows: Nodes and
 // Secrets are in the contents of both API groups.
 func (s *Store) in(c *contents, kind calico.Kind) []*contents {
-	if kind.Info().Calico || s.other == nil {
+	switch {
+	case kind.Info().Calico:
 		return []*contents{c}
+	case s.other == nil:
+		return []*contents{s.contents}
+	default:
+		return []*contents{s.contents, s.other}
 	}
-	return []*contents{s.contents, s.other}
 }
 
 // put stores an object as the API server sent it, or the error of decoding it. An object that
