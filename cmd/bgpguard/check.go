@@ -59,8 +59,8 @@ Nodes of projectcalico.org/v3 follow the rules of calicoctl.
 Several changed objects are checked in order, as kubectl sends them: first files, those
 of a directory sorted by name, then --label, --annotate, --patch and --delete. An
 allowed change is applied to the state before the next one is checked; a denied change
-is not. With --as-set, the state after all changes is checked, and if it is allowed, an
-order in which each change is allowed.
+is not. With --as-set, all changes are checked as if they were made at once, and if they
+are allowed, an order in which each change is allowed.
 
 For each change, one line says what it does, also if it is allowed: the sessions that it
 adds, removes and resets, and the routes that nodes lose and gain.
@@ -87,7 +87,7 @@ with --fail-on warn; 130 interrupted.`,
 	o.libraryOptions.add(f, clusterPolicies)
 	o.clockOptions.add(f)
 	o.schemaOptions.add(f)
-	f.BoolVar(&o.asSet, "as-set", false, "check the state after all changes, and find an order in which each of them is allowed; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
+	f.BoolVar(&o.asSet, "as-set", false, "check all changes as if they were made at once, and find an order in which each of them is allowed; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	f.BoolVar(&o.explain, "explain", false, "show the cause of each violation; with -o "+strings.Join(report.ExplainFormats.Names(), ", "))
 	addChoice(cmd, &o.failOn, "fail-on", []string{failOnDeny, failOnWarn}, "least `result` that does not make the exit code 0")
 	f.BoolVar(&o.all, "all", false, "in text, name all nodes of a violation")
@@ -255,8 +255,8 @@ func (c *checker) assumes(ctx context.Context, s *state.Snapshot, change state.C
 	return []string{fmt.Sprintf("The state does not contain the version of Calico, and %s would allow this change: set --calico-version", strings.Join(allowed, ", "))}
 }
 
-// decideSet decides on the state after all changes. If it is allowed, it searches for an order
-// in which each change is allowed.
+// decideSet decides on all changes together. If they are allowed, it searches for an order in
+// which each change is allowed.
 func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
 	engine, after := c.engine(), snapshot
 	changes := make([]validate.Request, len(edits))
@@ -276,10 +276,18 @@ func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *st
 	if err := errors.Join(rejected...); err != nil {
 		return err
 	}
-	together := validate.Between(engine.Evaluate(ctx, snapshot), engine.Evaluate(ctx, after))
+	together := engine.DecideSet(ctx, snapshot, changes)
 	out.Set = &report.Set{Together: together}
-	if err := ctx.Err(); err != nil || !together.Allowed {
+	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if !together.Allowed { // No change is decided alone, so the set has the warnings of the schemas.
+		for i, w := range warnings {
+			for _, p := range w {
+				out.Set.Problems = append(out.Set.Problems, fmt.Sprintf("%s: %s", changes[i].ID(), p))
+			}
+		}
+		return nil
 	}
 	o, err := plan.Order(ctx, engine, snapshot, changes)
 	if err != nil {

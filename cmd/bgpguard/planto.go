@@ -203,7 +203,11 @@ func (o *planOptions) plan(ctx context.Context, s auditedState, stdin io.Reader)
 	if len(read.Objects) == 0 {
 		return nil, fmt.Errorf("flag --to: %s: contains no object that decides BGP", o.to)
 	}
-	return plan.ToDesired(ctx, in, state.Objects(read.Objects), o.prune)
+	wanted := make([]map[string]any, len(read.Objects))
+	for i := range read.Objects {
+		wanted[i] = read.Objects[i].Document.Object
+	}
+	return plan.ToDesired(ctx, in, wanted, o.prune)
 }
 
 // policyDocuments returns the BGPPolicies that evaluated the plan, none for the library's

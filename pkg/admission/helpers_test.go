@@ -46,7 +46,7 @@ func (f deciderFunc) Decide(ctx context.Context, s *state.Snapshot, c validate.R
 func always(d *validate.Decision) deciderFunc {
 	return func(_ context.Context, _ *state.Snapshot, r validate.Request) *validate.Decision {
 		own := *d
-		own.Object = violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}
+		own.Objects = []violation.Object{{Kind: string(r.ID().Kind), Name: r.ID().Name}}
 		own.Admit(&r)
 		return &own
 	}

@@ -21,8 +21,8 @@ import (
 )
 
 // Apply returns the object that the API server stores after "kubectl apply" of a document.
-// before is the present object, nil if there is none; document is then stored as it is. Apply
-// does not change document.
+// before is the present object, nil if there is none; document is then stored with the
+// annotation of kubectl. Apply does not change document.
 //
 // kubectl computes a patch from three documents: the one of the last "kubectl apply", which
 // is in an annotation of the present object, the new one, and the present object. Fields that
@@ -39,7 +39,7 @@ func Apply(before calico.Object, document map[string]any) (calico.Object, error)
 		return nil, err
 	}
 	if before = parsed(before); before == nil {
-		return created(after, document)
+		return applied(after, document)
 	}
 	switch after := after.(type) {
 	case *calico.Secret:
@@ -87,9 +87,27 @@ func Patch(before calico.Object, patch map[string]any) (calico.Object, error) {
 		return nil, err
 	}
 	if after.ID() != before.ID() {
-		return nil, fmt.Errorf("a patch must not change the kind or the name, gives %s", after.ID())
+		return nil, fmt.Errorf("must not change the kind or the name, gives %s", after.ID())
 	}
 	return after, nil
+}
+
+// PatchStatus returns the object that the API server stores after a JSON merge patch of the
+// status of before, as kubelets send it: the labels and annotations of the patch count, too,
+// and its spec does not.
+func PatchStatus(before calico.Object, patch map[string]any) (calico.Object, error) {
+	old := calico.Manifest(before)
+	patched, err := mergePatch(old, patch)
+	if err != nil {
+		return nil, err
+	}
+	was, _ := old["metadata"].(map[string]any)
+	out := withMetadata(patched, map[string]any{"name": was["name"], "deletionTimestamp": was["deletionTimestamp"], "finalizers": was["finalizers"]})
+	delete(out, "spec")
+	if old["spec"] != nil {
+		out["spec"] = old["spec"]
+	}
+	return calico.Decode(out)
 }
 
 // parsed returns o, or nil if o does not parse: nothing is known of it to merge with.
@@ -103,10 +121,24 @@ func parsed(o calico.Object) calico.Object {
 // created returns a new object. Clients set neither when an object was deleted nor its
 // generation, which an export of another object may have.
 func created(after calico.Object, document map[string]any) (calico.Object, error) {
-	if calico.MetadataOf(after) == nil {
+	if k := after.ID().Kind; calico.MetadataOf(after) == nil && k != calico.KindNode {
 		return after, nil
 	}
 	return calico.Decode(withMetadata(document, map[string]any{"deletionTimestamp": nil, "generation": nil}))
+}
+
+// applied returns a new object, with the annotation of kubectl if it is an object that kubectl
+// writes: calicoctl writes Nodes in its own form.
+func applied(after calico.Object, document map[string]any) (calico.Object, error) {
+	calicoctl := after.ID().Kind == calico.KindNode && document["apiVersion"] == calico.APIVersionV3
+	if calicoctl || after.ID().Kind.Info().Observation || after.ID().Kind == calico.KindSecret {
+		return created(after, document)
+	}
+	document, err := remembered(document)
+	if err != nil {
+		return nil, err
+	}
+	return created(after, document)
 }
 
 // stored returns the object that the API server stores if a client writes document in place

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/apply"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 )
 
@@ -244,5 +245,71 @@ func TestSecret(t *testing.T) {
 	}
 	if got, want := o.(*calico.Secret).Keys, []string{"a", "b"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("keys %v, want %v", got, want)
+	}
+}
+
+func TestPatchMerges(t *testing.T) {
+	for _, c := range []struct{ target, patch, want string }{ // RFC 7386, appendix A
+		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
+		{`{"a":"b"}`, `{"a":null}`, `{}`},
+		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`},
+		{`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
+		{`{"a":"foo"}`, `{"a":{"b":{"c":null}}}`, `{"a":{"b":{}}}`},
+		{`{"e":null}`, `{"a":1}`, `{"a":1,"e":null}`},
+	} {
+		t.Run(c.target+" and "+c.patch, func(t *testing.T) {
+			var target, patch calicotest.Spec
+			for text, v := range map[string]*calicotest.Spec{c.target: &target, c.patch: &patch} {
+				if err := json.Unmarshal([]byte(text), v); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after, err := apply.Patch(calicotest.Object(t, calico.KindBGPFilter, "f", target), calicotest.Spec{"spec": patch})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := json.Marshal(after.(*calico.BGPFilter).Spec)
+			if err != nil || string(got) != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// What the first "kubectl apply" had and the second one does not have is removed, also without
+// an annotation in the files.
+func TestApplyRemembersNewObjects(t *testing.T) {
+	first := "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: p}, spec: {peerIP: 10.0.0.9, keepOriginalNextHop: true}}"
+	second := "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: p}, spec: {peerIP: 10.0.0.9}}"
+	before, err := apply.Apply(nil, document(t, first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := apply.Apply(before, document(t, second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := parts(t, after), parts(t, decode(t, second)); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPatchStatus(t *testing.T) {
+	before := decode(t, node)
+	after, err := apply.PatchStatus(before, document(t, `{apiVersion: v1, kind: Node, metadata: {labels: {a: b}, name: x, deletionTimestamp: 2026-01-02T03:04:05Z},
+spec: {podCIDR: 10.9.0.0/24}, status: {conditions: [{type: Ready, status: Unknown}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := parts(t, before)
+	want["labels"].(map[string]any)["a"] = "b"
+	want["status"].(map[string]any)["conditions"] = []any{map[string]any{"type": "Ready", "status": "Unknown"}}
+	if got := parts(t, after); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+	if n, ok := after.(*calico.Node); !ok || n.Name != "a" || !n.NotReady || n.DeletionTimestamp != "" {
+		t.Errorf("got %+v", after)
 	}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
+	"github.com/bgpguard/bgpguard/pkg/apply"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
@@ -70,15 +70,15 @@ func denial(message string) string {
 	return strings.Join(out, "\n")
 }
 
-// ToDesired returns a plan that leads to the objects of wanted. Objects that differ only in
-// what the API server writes are skipped. A Node keeps labels and annotations that the wanted
-// one does not have, as with "kubectl apply". With prune, the plan deletes the objects of the
-// state that wanted does not have, of the kinds of which wanted has an object, except Nodes.
+// ToDesired returns a plan that leads to the state after "kubectl apply" of the wanted
+// documents; see apply.Apply. Objects that differ only in what the API server or kubectl writes
+// are skipped. With prune, the plan deletes the objects of the state that wanted does not have,
+// of the kinds of which wanted has an object, except Nodes.
 //
 // The order is found by search; see Order. If there is none, the plan first creates a new
 // BGPPeer with the wanted fields beside one that it changes, and deletes it last, if there is
 // an order with it. Otherwise the error is a *KnotError.
-func ToDesired(ctx context.Context, in Input, wanted []calico.Object, prune bool) (*Plan, error) {
+func ToDesired(ctx context.Context, in Input, wanted []map[string]any, prune bool) (*Plan, error) {
 	changes, err := differences(in, wanted, prune)
 	if err != nil {
 		return nil, err
@@ -133,26 +133,35 @@ func ToDesired(ctx context.Context, in Input, wanted []calico.Object, prune bool
 
 // differences returns the changes from the state to the wanted objects, in their order, then
 // the deletions by kind and name.
-func differences(in Input, wanted []calico.Object, prune bool) ([]validate.Request, error) {
+func differences(in Input, wanted []map[string]any, prune bool) ([]validate.Request, error) {
 	var out []validate.Request
 	kinds, there := map[calico.Kind]bool{}, map[calico.ID]bool{}
 	s := in.Snapshot
 	request := func(c state.Change) validate.Request {
 		return validate.Request{Change: c, User: in.User, Groups: in.Groups}
 	}
-	for _, o := range wanted {
+	for _, document := range wanted {
+		o, err := calico.Decode(document)
+		if err != nil {
+			return nil, err
+		}
 		id := o.ID()
 		if id.Kind.Info().Observation || id.Kind.Info().Review == calico.ReviewNone {
 			continue
 		}
 		kinds[id.Kind], there[id] = true, true
 		before := s.Get(id)
-		after, err := kept(before, o)
+		after, err := apply.Apply(before, document)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", id, err)
 		}
-		if !calico.Equal(before, after) {
-			out = append(out, request(state.Change{Before: before, After: after}))
+		c := state.Change{Before: before, After: after}
+		e, err := editOf(c, s)
+		if err != nil {
+			return nil, err
+		}
+		if e.Object != nil || len(e.Patch) > 0 {
+			out = append(out, request(c))
 		}
 	}
 	if prune {
@@ -163,35 +172,6 @@ func differences(in Input, wanted []calico.Object, prune bool) ([]validate.Reque
 		}
 	}
 	return out, nil
-}
-
-// kept returns a wanted object with what the present one keeps: labels and annotations, and
-// what the API server writes.
-func kept(before, wanted calico.Object) (calico.Object, error) {
-	if before == nil {
-		return wanted, nil
-	}
-	document, old := maps.Clone(calico.Manifest(wanted)), calico.Manifest(before)
-	for key, value := range old {
-		if _, ok := document[key]; !ok {
-			document[key] = value
-		}
-	}
-	document["apiVersion"] = old["apiVersion"]
-	meta, _ := document["metadata"].(map[string]any)
-	oldMeta, _ := old["metadata"].(map[string]any)
-	merged := maps.Clone(oldMeta)
-	for key, value := range meta {
-		texts, ok := value.(map[string]any)
-		if oldTexts, was := merged[key].(map[string]any); ok && was {
-			both := maps.Clone(oldTexts)
-			maps.Copy(both, texts)
-			value = both
-		}
-		merged[key] = value
-	}
-	document["metadata"] = merged
-	return decode(document)
 }
 
 // intermediate is the suffix of the names of intermediate BGPPeers.
@@ -213,7 +193,7 @@ func (b *builder) untie(ctx context.Context, changes []validate.Request, k *Knot
 		}
 		document := clean(calico.Manifest(peer))
 		document["metadata"] = map[string]any{"name": name}
-		o, err := decode(document)
+		o, err := calico.Decode(document)
 		if err != nil {
 			return nil, Ordering{}, err
 		}

@@ -19,13 +19,22 @@ func stepNames(p *Plan) []string {
 	return out
 }
 
+// documents returns the documents of objects.
+func documents(objects ...calico.Object) []map[string]any {
+	var out []map[string]any
+	for _, o := range objects {
+		out = append(out, calico.Manifest(o))
+	}
+	return out
+}
+
 func TestToDesiredFindsAnOrder(t *testing.T) {
 	s, changes := meshToReflectors(t, 8)
 	var wanted []calico.Object
 	for _, c := range changes {
 		wanted = append(wanted, c.After)
 	}
-	p, err := ToDesired(t.Context(), inputFor(t, s), wanted, false)
+	p, err := ToDesired(t.Context(), inputFor(t, s), documents(wanted...), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +64,7 @@ func reflectorOf(t *testing.T, i int, role string) calico.Object {
 
 func TestToDesiredUntiesAKnot(t *testing.T) {
 	s, wanted := movedReflectors(t)
-	p, err := ToDesired(t.Context(), inputFor(t, s), wanted, false)
+	p, err := ToDesired(t.Context(), inputFor(t, s), documents(wanted...), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +77,7 @@ func TestToDesiredUntiesAKnot(t *testing.T) {
 
 func TestToDesiredReportsTheDeniedState(t *testing.T) {
 	s, _ := movedReflectors(t)
-	_, err := ToDesired(t.Context(), inputFor(t, s), []calico.Object{peerOf(t, "all", "all()", "role == 'nwe'")}, false)
+	_, err := ToDesired(t.Context(), inputFor(t, s), documents(peerOf(t, "all", "all()", "role == 'nwe'")), false)
 	knot, ok := errors.AsType[*KnotError](err)
 	if !ok || knot.Knot.Together || !strings.Contains(err.Error(), "the policies deny the wanted state; 1 change is left: update of BGPPeer all\nupdate of BGPPeer all would be denied:\n[") {
 		t.Errorf("got %v, want the denied state", err)
@@ -79,7 +88,7 @@ func TestToDesiredPrunes(t *testing.T) {
 	s := zonedMesh(t, 4, calicotest.BGPPeer(t, "unused", calicotest.Spec{"nodeSelector": "has(x)", "peerSelector": "has(y)"}))
 	wanted := []calico.Object{calicotest.BGPPeer(t, "tor", calicotest.Spec{"nodeSelector": "has(rack)", "peerIP": "192.0.2.1", "asNumber": int64(65000)})}
 	for prune, want := range map[bool][]string{false: {"bgppeer-tor"}, true: {"bgppeer-tor", "bgppeer-unused"}} {
-		p, err := ToDesired(t.Context(), inputFor(t, s), wanted, prune)
+		p, err := ToDesired(t.Context(), inputFor(t, s), documents(wanted...), prune)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,14 +104,34 @@ func TestToDesiredKeepsLabelsOfNodes(t *testing.T) {
 	partial := calicotest.Decode(t, map[string]any{
 		"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "node-00001", "labels": map[string]any{"rack": "r1"}},
 	})
-	p, err := ToDesired(t.Context(), inputFor(t, s), []calico.Object{partial}, false)
+	p, err := ToDesired(t.Context(), inputFor(t, s), documents(partial), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if e := p.Steps[0].Edits[0]; !same(e.Patch, map[string]any{"metadata": map[string]any{"labels": map[string]any{"rack": "r1"}}}) {
 		t.Errorf("got patch %v, want the new label alone", e.Patch)
 	}
-	if _, err := ToDesired(t.Context(), inputFor(t, s), []calico.Object{calicotest.Mesh(t, true)}, false); err == nil {
+	if _, err := ToDesired(t.Context(), inputFor(t, s), documents(calicotest.Mesh(t, true)), false); err == nil {
 		t.Error("got no error for a state that is there")
 	}
+}
+
+// A file that does not have a field keeps it, unless the last "kubectl apply" had it.
+func TestToDesiredMergesAsKubectlDoes(t *testing.T) {
+	last := `{"spec":{"nodeSelector":"has(x)","keepOriginalNextHop":true}}`
+	s := zonedMesh(t, 4, calicotest.Decode(t, map[string]any{
+		"apiVersion": "projectcalico.org/v3", "kind": "BGPPeer",
+		"metadata": map[string]any{"name": "tor", "annotations": map[string]any{"kubectl.kubernetes.io/last-applied-configuration": last}},
+		"spec":     map[string]any{"nodeSelector": "has(x)", "peerIP": "192.0.2.1", "asNumber": int64(65000), "keepOriginalNextHop": true},
+	}))
+	wanted := calicotest.BGPPeer(t, "tor", calicotest.Spec{"nodeSelector": "has(y)"})
+	p, err := ToDesired(t.Context(), inputFor(t, s), documents(wanted), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"spec": map[string]any{"nodeSelector": "has(y)", "keepOriginalNextHop": nil}}
+	if e := p.Steps[0].Edits[0]; !same(e.Patch, want) {
+		t.Errorf("got patch %v, want %v", e.Patch, want)
+	}
+	replay(t, s, p)
 }

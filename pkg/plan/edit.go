@@ -7,8 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
-
+	"github.com/bgpguard/bgpguard/pkg/apply"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -20,39 +19,13 @@ func (e *Edit) change(s *state.Snapshot) (state.Change, error) {
 	var err error
 	switch {
 	case e.Object != nil:
-		c.After, err = decode(e.Object)
+		c.After, err = apply.Apply(c.Before, e.Object)
 	case e.Patch != nil && c.Before == nil:
 		err = fmt.Errorf("%s does not exist", e.ID())
 	case e.Patch != nil:
-		c.After, err = merged(c.Before, e.Patch)
+		c.After, err = apply.Patch(c.Before, e.Patch)
 	}
 	return c, err
-}
-
-// decode decodes a document whose numbers can be of any type.
-func decode(document map[string]any) (calico.Object, error) {
-	raw, err := json.Marshal(document)
-	if err != nil {
-		return nil, err
-	}
-	return calico.DecodeJSON(raw)
-}
-
-// merged applies a JSON merge patch to an object.
-func merged(o calico.Object, patch map[string]any) (calico.Object, error) {
-	before, err := json.Marshal(calico.Manifest(o))
-	if err != nil {
-		return nil, err
-	}
-	changes, err := json.Marshal(patch)
-	if err != nil {
-		return nil, err
-	}
-	after, err := jsonpatch.MergePatch(before, changes)
-	if err != nil {
-		return nil, err
-	}
-	return calico.DecodeJSON(after)
 }
 
 // complete sets Before from the change that e makes.

@@ -2,10 +2,11 @@ package plan
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+
+	k8sjson "sigs.k8s.io/json"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/scenario"
@@ -72,7 +73,7 @@ func (p *Plan) Files(s *state.Snapshot, policies []map[string]any) (map[string][
 // Read reads File of a plan.
 func Read(data []byte) (*Plan, error) {
 	p := &Plan{}
-	if err := json.Unmarshal(data, p); err != nil {
+	if err := k8sjson.UnmarshalCaseSensitivePreserveInts(data, p); err != nil {
 		return nil, fmt.Errorf("is no plan: %w", err)
 	}
 	if p.Kind != Kind || p.APIVersion != apiVersion {

@@ -11,7 +11,6 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
-	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // MaxDecisions bounds the decisions of Order. A set of n changes whose given order is allowed
@@ -45,9 +44,8 @@ type Knot struct {
 	// after After.
 	Changes []int
 	Denials []*validate.Decision
-	// Together reports that the state after all changes of the knot has no violation that
-	// would deny it: only the states in between have. Otherwise the wanted state itself is
-	// worse.
+	// Together reports that all changes of the knot are allowed at once: only the states in
+	// between are denied. Otherwise the wanted state itself is.
 	Together bool
 	// Incomplete reports that the search ended at MaxDecisions: there may be an order.
 	Incomplete bool
@@ -215,16 +213,12 @@ func (s *search) keepsOrder(set []int) bool {
 	})
 }
 
-// together reports whether the state after all changes of a set has no violation that would
-// deny it. Policies that evaluate changes have no part in it.
+// together reports whether all changes of a set are allowed at once.
 func (s *search) together(ctx context.Context, now *state.Snapshot, set []int) bool {
-	after := now
-	for _, i := range set {
-		after = s.after(after, i)
+	requests, after := make([]validate.Request, len(set)), now
+	for n, i := range set {
+		requests[n] = s.request(after, i)
+		after = after.Apply(requests[n].Informed())
 	}
-	before := s.engine.Evaluate(ctx, now).Found()
-	verdicts, failures := validate.Compare(before, s.engine.Evaluate(ctx, after).Found())
-	return len(failures) == 0 && !slices.ContainsFunc(verdicts, func(v validate.Verdict) bool {
-		return v.Relation.Worse() && v.Applied() == violation.Deny
-	})
+	return s.engine.DecideSet(ctx, now, requests).Allowed
 }

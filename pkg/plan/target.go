@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
+	k8sjson "sigs.k8s.io/json"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -230,7 +231,7 @@ func watch(s *state.Snapshot, nodes []string) Step {
 		if !reported(s, n) {
 			step.Edits = append(step.Edits, Edit{Kind: string(calico.KindCalicoNodeStatus), Name: n, Object: map[string]any{
 				"apiVersion": version(s), "kind": string(calico.KindCalicoNodeStatus), "metadata": map[string]any{"name": n},
-				"spec": map[string]any{"node": n, "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": 10},
+				"spec": map[string]any{"node": n, "classes": []any{"Agent", "BGP"}, "updatePeriodSeconds": int64(10)},
 			}})
 		}
 	}
@@ -285,5 +286,5 @@ func editOf(c state.Change, s *state.Snapshot) (Edit, error) {
 	if err != nil {
 		return e, err
 	}
-	return e, json.Unmarshal(patch, &e.Patch)
+	return e, k8sjson.UnmarshalCaseSensitivePreserveInts(patch, &e.Patch)
 }

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"slices"
+
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -44,14 +46,22 @@ type Checked struct {
 
 // Set is the decision on several changes together.
 type Set struct {
-	// Together is the decision on the state after all changes.
+	// Together is the decision on all changes as if they were made at once.
 	Together *validate.Decision
+	// Problems are warnings about the objects, if Together does not allow the changes. They are
+	// among the warnings of Changes otherwise.
+	Problems []string
+	// Notes are about the decision, such as what it assumes.
+	Notes []string
 	// First is the first change that is denied in the order in which kubectl sends them, nil if
 	// none is.
 	First *Checked
 	// Knot is the reason why no order was found, nil if one was.
 	Knot *Knot
 }
+
+// warnings returns the warnings about all changes.
+func (s *Set) warnings() []string { return slices.Concat(s.Together.Warnings(), s.Problems) }
 
 // Knot is a set of changes of which none is allowed before the others.
 type Knot struct {

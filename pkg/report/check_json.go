@@ -18,6 +18,9 @@ type checkDocument struct {
 type setDocument struct {
 	Allowed       bool                `json:"allowed"`
 	Violations    []violationDocument `json:"violations"`
+	Warnings      []string            `json:"warnings"`
+	Impact        *impactDocument     `json:"impact"`
+	Notes         []string            `json:"notes"`
 	Failures      []failureDocument   `json:"failures"`
 	DeniedInOrder *changeDocument     `json:"deniedInOrder"`
 	Knot          *knotDocument       `json:"knot"`
@@ -79,7 +82,9 @@ func (c *Check) document() *checkDocument {
 		return out
 	}
 	d := c.Set.Together
-	out.Set = &setDocument{Allowed: d.Allowed, Violations: c.violations(d), Failures: failures(d)}
+	out.Set = &setDocument{
+		Allowed: d.Allowed, Violations: c.violations(d), Warnings: list0(c.Set.warnings()), Impact: impactOf(d.Impact), Notes: list0(c.Set.Notes), Failures: failures(d),
+	}
 	if first := c.Set.First; first != nil {
 		document := c.changeDocument(first)
 		out.Set.DeniedInOrder = &document

@@ -118,8 +118,14 @@ func (c *Check) textSet(b *strings.Builder) {
 			fmt.Fprintf(b, "  %s\n", clean(line))
 		}
 	}
-	for _, warning := range d.Warnings() {
+	for _, warning := range c.Set.warnings() {
 		fmt.Fprintf(b, "  %s %s\n", p.paint(yellow, "Warning:"), clean(warning))
+	}
+	if line := d.Notice(); line != "" {
+		fmt.Fprintf(b, "  %s\n", clean(line))
+	}
+	for _, note := range c.Set.Notes {
+		fmt.Fprintf(b, "  Note: %s\n", clean(note))
 	}
 	if k := c.Set.Knot; k != nil {
 		c.textKnot(b, k)

@@ -108,7 +108,7 @@ func checks(t testing.TB) map[string]*Check {
 	warned := Checked{
 		Change: state.Change{Before: p, After: q}, Source: source,
 		Decision: &validate.Decision{
-			Allowed: true, Object: violation.Object{Kind: "BGPPeer", Name: "p"}, Impact: impact("a session goes"),
+			Allowed: true, Objects: []violation.Object{{Kind: "BGPPeer", Name: "p"}}, Impact: impact("a session goes"),
 			Verdicts: append([]validate.Verdict{standing}, fresh(found("soft", "a", violation.Warn))...),
 			Problems: []calico.Problem{{Field: "spec.asNumber", Message: "is odd"}, {Field: "spec", Message: "is as well"}},
 		},
@@ -116,7 +116,7 @@ func checks(t testing.TB) map[string]*Check {
 	denied := Checked{
 		Change: state.Change{Before: p}, Source: source,
 		Decision: &validate.Decision{
-			Object:   violation.Object{Kind: "BGPPeer", Name: "p"},
+			Objects:  []violation.Object{{Kind: "BGPPeer", Name: "p"}},
 			Verdicts: fresh(found("hard", "a", violation.Deny), found("hard", "b", violation.Deny), found("quiet", "c", violation.Audit)),
 			Failures: failure(), Impact: impact("a session goes", "another comes"),
 			Problems: []calico.Problem{{Field: "spec", Message: "mind the gap"}},

@@ -1,16 +1,14 @@
 package scenario
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"time"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/bgpguard/bgpguard/pkg/apply"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 )
@@ -38,9 +36,8 @@ func (s *Scenario) change(i, j int, present objects) (state.Change, error) {
 			return state.Change{}, s.decodeError(at+".apply", err)
 		}
 		before := present[after.ID()]
-		after, err = calico.Decode(written(before, document))
-		if err == nil {
-			after, err = numbered(before, after)
+		if after, err = Stored(before, document); err == nil && before == nil {
+			after, err = first(after)
 		}
 		if err != nil {
 			return state.Change{}, s.decodeError(at+".apply", err)
@@ -60,79 +57,34 @@ func (s *Scenario) change(i, j int, present objects) (state.Change, error) {
 	if step.Delete != nil {
 		return state.Change{Before: before}, nil
 	}
-	after, err := patched(before, step.Patch.Merge)
-	if err == nil {
-		after, err = numbered(before, after)
+	patch := apply.Patch
+	if step.Patch.Merge["status"] != nil && before.ID().Kind == calico.KindNode {
+		patch = apply.PatchStatus
 	}
+	after, err := patch(before, step.Patch.Merge)
 	if err != nil {
 		return state.Change{}, s.decodeError(at+".merge", err)
-	}
-	if after.ID() != before.ID() {
-		return state.Change{}, s.fail(at+".merge", "must not change the kind or the name, gives %s", after.ID())
 	}
 	return state.Change{Before: before, After: after}, nil
 }
 
-// written returns the document that the API server stores if a user applies document. before
-// is the present object, nil if there is none. An object keeps its finalizers if the document
-// has none, as with "kubectl apply". A Node keeps its status, which is a subresource.
-func written(before calico.Object, document map[string]any) map[string]any {
-	if before == nil {
-		return withMetadata(document, map[string]any{"deletionTimestamp": nil})
+// Stored returns the object that the API server stores if a step applies document to before,
+// nil if there is none: that of "kubectl apply". A document of a Node with a status writes the
+// status, as a kubelet does.
+func Stored(before calico.Object, document map[string]any) (calico.Object, error) {
+	if status := document["status"]; before != nil && before.ID().Kind == calico.KindNode && status != nil {
+		return apply.PatchStatus(before, map[string]any{"metadata": document["metadata"], "status": status})
 	}
-	old, keep := metadata(before), map[string]any{}
-	keep["deletionTimestamp"] = old["deletionTimestamp"]
-	if meta, _ := document["metadata"].(map[string]any); meta["finalizers"] == nil {
-		keep["finalizers"] = old["finalizers"]
-	}
-	out := withMetadata(document, keep)
-	if status := calico.Manifest(before)["status"]; before.ID().Kind == calico.KindNode && out["status"] == nil && status != nil {
-		out["status"] = status
-	}
-	return out
+	return apply.Apply(before, document)
 }
 
-// patched applies a JSON merge patch (RFC 7386) to an object. Users cannot change the
-// deletionTimestamp.
-func patched(o calico.Object, patch map[string]any) (calico.Object, error) {
-	before, err := json.Marshal(calico.Manifest(o))
-	if err != nil {
-		return nil, err
+// first returns a new object with the generation that the API server gives to it. It returns
+// objects without a spec that decides BGP as they are.
+func first(o calico.Object) (calico.Object, error) {
+	if calico.MetadataOf(o) == nil {
+		return o, nil
 	}
-	changes, err := json.Marshal(patch)
-	if err != nil {
-		return nil, err
-	}
-	after, err := jsonpatch.MergePatch(before, changes)
-	if err != nil {
-		return nil, err
-	}
-	read, err := calico.DecodeJSON(after)
-	if err != nil {
-		return nil, err
-	}
-	at := metadata(o)["deletionTimestamp"]
-	if metadata(read)["deletionTimestamp"] == at {
-		return read, nil
-	}
-	return calico.Decode(withMetadata(calico.Manifest(read), map[string]any{"deletionTimestamp": at}))
-}
-
-// numbered returns after with the generation that the API server gives to it: 1 if the object
-// is new, and one more if its spec changes. It returns objects without a spec that decides BGP
-// as they are.
-func numbered(before, after calico.Object) (calico.Object, error) {
-	if calico.MetadataOf(after) == nil {
-		return after, nil
-	}
-	generation := int64(1)
-	if before != nil {
-		old, _ := metadata(before)["generation"].(int64)
-		if generation = old; !reflect.DeepEqual(calico.Manifest(before)["spec"], calico.Manifest(after)["spec"]) {
-			generation++
-		}
-	}
-	return calico.Decode(withMetadata(calico.Manifest(after), map[string]any{"generation": generation}))
+	return calico.Decode(withMetadata(calico.Manifest(o), map[string]any{"generation": int64(1)}))
 }
 
 // stored returns what the API server does to its objects if the change of step i is allowed.

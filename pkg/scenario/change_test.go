@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -121,8 +122,8 @@ func TestStepsChangeTheStateAsAnAPIServerDoes(t *testing.T) {
 		"the status of a Node": {
 			"state: [" + node + "]\nsteps:\n" + patch("Node", "w", `{status: {conditions: [{type: Ready, status: "False"}]}}`) + patch("Node", "w", "{metadata: {labels: {a: b}}}") +
 				"- {name: s, apply: " + node + "}\n" + "- {name: s, apply: {apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: w}}}\n",
-			"UPDATE of Node w not ready, reviewed: false\n" + strings.Repeat("UPDATE of Node w not ready, reviewed: true\n", 2) +
-				"UPDATE of Node w not ready, reviewed: false\nNode w not ready\n",
+			"UPDATE of Node w not ready, reviewed: false\nUPDATE of Node w not ready, reviewed: true\n" +
+				strings.Repeat("UPDATE of Node w not ready, reviewed: false\n", 2) + "Node w not ready\n",
 		},
 		"a Node with BGP settings": {
 			"steps:\n- {name: s, apply: {nodes: {count: 2, prefix: w, ipv4: 10.0.0.0/24, notReady: true}}}\n- {name: s, delete: {kind: Node, name: w1}}\n",
@@ -189,6 +190,26 @@ steps:
 	var out bytes.Buffer
 	if err := WriteText(&out, []*Result{r}); err != nil || out.String() != "PASS: scenario directory (2 steps)\n" {
 		t.Errorf("error %v\n%s", err, out.String())
+	}
+}
+
+// The fields that a manifest does not have stay, except those that the last step that applied
+// the object had.
+func TestAppliesPartialManifests(t *testing.T) {
+	config := func(spec string) string {
+		return "{apiVersion: projectcalico.org/v3, kind: BGPConfiguration, metadata: {name: default}, spec: " + spec + "}"
+	}
+	present := objectsAfter(t, "state:\n- "+config("{asNumber: 64513, listenPort: 1179}")+
+		"\n- {apiVersion: v1, kind: Node, metadata: {name: w, labels: {a: b}, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24}}}\n"+
+		"steps:\n- {name: s, apply: "+config("{nodeToNodeMeshEnabled: false, listenPort: 179}")+"}\n- {name: s, apply: "+config("{nodeToNodeMeshEnabled: false}")+"}\n"+
+		"- {name: s, apply: {apiVersion: v1, kind: Node, metadata: {name: w, labels: {c: d}}}}\n", nil)
+	spec := present[calico.ID{Kind: calico.KindBGPConfiguration, Name: calico.Default}].(*calico.BGPConfiguration).Spec
+	if want := map[string]any{"asNumber": int64(64513), "nodeToNodeMeshEnabled": false}; !reflect.DeepEqual(map[string]any(spec), want) {
+		t.Errorf("got %v, want %v", spec, want)
+	}
+	n := present[calico.ID{Kind: calico.KindNode, Name: "w"}].(*calico.Node)
+	if len(n.Labels) != 2 || !n.SpeaksBGP(calico.IPv4) {
+		t.Errorf("got %+v, want both labels and the address", n)
 	}
 }
 

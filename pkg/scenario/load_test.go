@@ -12,8 +12,6 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 )
@@ -158,36 +156,6 @@ func TestAStepOnWhatIsNotThereCannotBeRun(t *testing.T) {
 			}
 			if _, err := Run(t.Context(), scenarios[0], library); err == nil || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
-			}
-		})
-	}
-}
-
-func TestMerge(t *testing.T) {
-	for _, c := range []struct{ target, patch, want string }{ // RFC 7386, appendix A
-		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
-		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
-		{`{"a":"b"}`, `{"a":null}`, `{}`},
-		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`},
-		{`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`},
-		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
-		{`{"a":"foo"}`, `{"a":{"b":{"c":null}}}`, `{"a":{"b":{}}}`},
-		{`{"e":null}`, `{"a":1}`, `{"a":1,"e":null}`},
-	} {
-		t.Run(c.target+" and "+c.patch, func(t *testing.T) {
-			var target, patch calicotest.Spec
-			for text, v := range map[string]*calicotest.Spec{c.target: &target, c.patch: &patch} {
-				if err := json.Unmarshal([]byte(text), v); err != nil {
-					t.Fatal(err)
-				}
-			}
-			after, err := patched(calicotest.Object(t, calico.KindBGPFilter, "f", target), calicotest.Spec{"spec": patch})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := json.Marshal(after.(*calico.BGPFilter).Spec)
-			if err != nil || string(got) != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
 	}

@@ -56,9 +56,9 @@ type Metadata struct {
 // Step is one change and the expected answer.
 type Step struct {
 	Name string `json:"name"`
-	// Apply creates an object, or replaces the one of its kind and name. It has the forms of
-	// an item of State: with a file or a group of Nodes, the step applies several objects, one
-	// after the other.
+	// Apply creates an object, or merges it with the one of its kind and name as "kubectl
+	// apply" does: it need not be whole. It has the forms of an item of State: with a file or a
+	// group of Nodes, the step applies several objects, one after the other.
 	Apply map[string]any `json:"apply,omitempty"`
 	// Patch changes an object of the state.
 	Patch *Patch `json:"patch,omitempty"`
@@ -287,7 +287,7 @@ func (s *Scenario) readState() error {
 		errs = append(errs, err)
 		for _, o := range items {
 			if metadata(o.Object)["generation"] == nil {
-				o.Object, err = numbered(nil, o.Object)
+				o.Object, err = first(o.Object)
 				errs = append(errs, err)
 			}
 			s.objects = append(s.objects, o.Object)
@@ -304,9 +304,6 @@ func (s *Scenario) readState() error {
 		items, err := s.readItem(step.Apply, fmt.Sprintf("steps[%d].apply", i))
 		errs = append(errs, err)
 		for _, o := range items {
-			if o.ID().Kind == calico.KindNode {
-				o.document = calico.Manifest(o.Object) // No API server has the Nodes of calicoctl.
-			}
 			step.documents = append(step.documents, o.document)
 		}
 	}

@@ -139,18 +139,6 @@ func Compare(before, after Found) ([]Verdict, []Failure) {
 	return compare(nil, before, after)
 }
 
-// Between returns the decision on all changes between two states at once, as configured, as
-// far as policies that evaluate states decide it.
-func Between(before, after *Evaluation) *Decision {
-	d := &Decision{}
-	var failures []Failure
-	d.Verdicts, failures = Compare(before.Found(), after.Found())
-	d.Failures = append(slices.Clone(after.Failures()), failures...)
-	waive([][]Verdict{d.Verdicts})
-	d.Allowed = !d.denied()
-	return d
-}
-
 // compare appends the verdicts to out.
 func compare(out []Verdict, before, after Found) ([]Verdict, []Failure) {
 	var failures []Failure

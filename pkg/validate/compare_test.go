@@ -165,7 +165,7 @@ func TestTheTextOfADecision(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &c.decision
-			d.Object = about
+			d.Objects = []violation.Object{about}
 			if got := d.Message(); got != strings.Join(c.message, "\n") {
 				t.Errorf("message\n%s\nwant\n%s", got, strings.Join(c.message, "\n"))
 			}

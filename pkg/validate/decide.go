@@ -66,25 +66,30 @@ type Pending struct {
 // violation that is worse in one of them is worse; the decision has the verdict with the
 // strongest action for each violation.
 func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Decision {
-	if r.Before == nil && r.After == nil {
+	return e.decide(ctx, s, newRequestSet([]Request{r}))
+}
+
+func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) *Decision {
+	if len(set) == 0 {
 		return &Decision{Allowed: true}
 	}
-	r.Change, r.copies = r.Informed(), copies(s, r.Change)
-	if r.copies {
-		r.Before = s.Get(r.ID())
+	for i := range set {
+		if r := set[i].Request; copies(s, r.Change) {
+			r.copies, r.Before = true, s.Get(r.ID())
+		}
 	}
-	d := &Decision{Object: violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}}
+	d := &Decision{Objects: set.objects()}
 	m := merger{decision: d}
 	var first *world
-	for _, group := range e.worlds(ctx, s, &r) {
+	for _, group := range e.worlds(ctx, s, set) {
 		judged := make([][]Verdict, len(group))
 		for i, w := range group {
 			if first == nil {
 				first = w
 			}
 			var failures []Failure
-			d.Alters = d.Alters || w.alters() || fixesUnread(r.Change)
-			judged[i], failures = w.judge(ctx, &r)
+			d.Alters = d.Alters || w.alters() || set.fixesUnread()
+			judged[i], failures = w.judge(ctx)
 			m.fail(failures)
 		}
 		waive(judged)
@@ -94,7 +99,9 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	}
 	m.finish()
 	d.Allowed = !d.denied()
-	d.Admit(&r)
+	if set.every(func(r *Request) bool { return r.NotEnforced() != "" }) {
+		d.Admit(set[0].Request)
+	}
 	if first.after.Topology == nil {
 		return d
 	}
@@ -102,18 +109,26 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 	if m.harmful != nil {
 		w = m.harmful
 	}
-	if w.alters() && (m.harmful != nil || !r.byMachine()) {
+	if w.alters() && (m.harmful != nil || !set.every((*Request).byMachine)) {
 		d.Impact = w.after.Topology.Impact(w.before.Topology)
 	}
-	if problems := first.after.Topology.Problems(r.ID()); len(problems) > 0 {
-		fields := d.fields()
-		for _, p := range problems {
-			if !slices.Contains(fields, p.Field) {
-				d.Problems = append(d.Problems, p)
-			}
-		}
+	if len(set) == 1 {
+		d.addProblems(first.after.Topology.Problems(set[0].ID()))
 	}
 	return d
+}
+
+// addProblems adds the problems of the changed object whose fields no violation names.
+func (d *Decision) addProblems(problems []calico.Problem) {
+	if len(problems) == 0 {
+		return
+	}
+	fields := d.fields()
+	for _, p := range problems {
+		if !slices.Contains(fields, p.Field) {
+			d.Problems = append(d.Problems, p)
+		}
+	}
 }
 
 // rank orders severities: the worst has the highest rank. An unknown one has the lowest.
@@ -260,10 +275,10 @@ func (r *Request) asked() *policy.Request {
 // policies.
 type comparison struct {
 	before, after *Evaluation
-	// kind is the kind of the changed object.
-	kind, operation string
-	// document returns the input of policies that evaluate changes.
-	document func() ast.Object
+	// set are the requests for the changes between the states.
+	set requestSet
+	// documents return the input of policies that evaluate changes, for each request.
+	documents []func() ast.Object
 }
 
 // room returns an empty list with room for the verdicts of the policies that evaluate
@@ -276,25 +291,31 @@ func (c *comparison) room() []Verdict {
 	return make([]Verdict, 0, n)
 }
 
-// verdicts appends the verdicts of policy number i to out. An error means that the policy
+// verdicts appends the verdicts of policy number i to out. numbers are those of the requests
+// that the policy matches; only policies that evaluate changes read them. An error means that the policy
 // could not be evaluated on one of the states, or that the members of a violation are
 // unknown.
-func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verdict, error) {
+func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int, numbers []int) ([]Verdict, error) {
 	before, after := &c.before.results[i], &c.after.results[i]
 	if after.err != nil {
 		return out, after.err
 	}
 	p := c.after.Policies.Policies()[i]
 	if p.Definition.Judges == policy.JudgesChange {
-		found, err := c.ofChange(ctx, p, i)
-		for i := range found {
-			v, failed := compareToChange(&found[i], c.before.Topology, c.after.Topology)
-			if failed != nil {
-				return out, failed
+		for _, request := range numbers {
+			found, err := c.ofChange(ctx, p, i, request)
+			if err != nil {
+				return out, err
 			}
-			out = append(out, v)
+			for j := range found {
+				v, failed := compareToChange(&found[j], c.before.Topology, c.after.Topology)
+				if failed != nil {
+					return out, failed
+				}
+				out = append(out, v)
+			}
 		}
-		return out, err
+		return out, nil
 	}
 	out, failures := compare(out, Found{Violations: before.violations, Topology: c.before.Topology}, Found{Violations: after.violations, Topology: c.after.Topology})
 	switch {
@@ -307,18 +328,19 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int) ([]Verd
 	}
 }
 
-// ofChange returns the violations of policy number i, which evaluates changes. It evaluates
+// ofChange returns the violations of policy number i, which evaluates changes, on the change of
+// a request. It evaluates
 // the policy only if it can find a violation in such a change. The result of a policy that
 // reads only the states is cached for changes that alter nothing of what it reads.
-func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i int) ([]violation.Violation, error) {
+func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request int) ([]violation.Violation, error) {
 	if err := unreadBy(p, c.after.Snapshot); err != nil {
 		return nil, err
 	}
-	if !p.CanFire(ctx, c.kind, c.operation) {
+	if asked := c.set[request].asked; !p.CanFire(ctx, asked.Kind, asked.Operation) {
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {
-		return run(ctx, p, c.document(), c.after.data, len(c.after.results)-i)
+		return run(ctx, p, c.documents[request](), c.after.data, len(c.after.results)-i)
 	}
 	if !p.ReadsOnlyStates() || !p.Unaffected(c.before.document, c.after.document) {
 		return evaluate()
@@ -345,7 +367,7 @@ func (d *Decision) fields() []string {
 	var out []string
 	for i := range d.Verdicts {
 		v := &d.Verdicts[i]
-		if v.Violation.Action != violation.Audit && v.Violation.Concerns(d.Object) && v.Relation != Gone {
+		if v.Violation.Action != violation.Audit && d.concerned(v) && v.Relation != Gone {
 			out = append(out, v.Violation.Fields()...)
 		}
 	}

@@ -21,8 +21,8 @@ type Decision struct {
 	// NotEnforced is the reason why the change is allowed although policies deny it; see
 	// Request.NotEnforced. It is "" if there is none.
 	NotEnforced string
-	// Object is the changed object.
-	Object violation.Object
+	// Objects are the changed objects: one, or several of DecideSet.
+	Objects []violation.Object
 	// Alters reports that the change alters the topology under one of the assumptions, or that
 	// this is not known.
 	Alters bool
@@ -32,7 +32,7 @@ type Decision struct {
 	// Failures are the policies that could not be evaluated, by name.
 	Failures []Failure
 	// Problems are what Calico ignores or rejects in the changed object, without the
-	// fields that a violation is about.
+	// fields that a violation is about. It is empty for several objects.
 	Problems []calico.Problem
 	// Impact is what the change does to sessions and routes. It is nil if the change alters
 	// neither, if the topology is not known, and for an allowed change that a component of
@@ -90,7 +90,12 @@ func (d *Decision) Standing() iter.Seq[*Verdict] {
 
 // standing does not include Joined: users are warned about it whatever the changed object is.
 func (d *Decision) standing(v *Verdict) bool {
-	return (v.Relation == Standing || v.Relation == Smaller) && v.Violation.Concerns(d.Object)
+	return (v.Relation == Standing || v.Relation == Smaller) && d.concerned(v)
+}
+
+// concerned reports whether v is about a changed object.
+func (d *Decision) concerned(v *Verdict) bool {
+	return slices.ContainsFunc(d.Objects, v.Violation.Concerns)
 }
 
 // denies reports whether v denies the change.
@@ -155,7 +160,7 @@ func (d *Decision) Message() string {
 func (d *Decision) Warnings() []string {
 	var out []string
 	if d.NotEnforced != "" {
-		out = append([]string{d.Object.String() + " is allowed anyway: " + d.NotEnforced}, strings.Split(d.Message(), "\n")...)
+		out = append([]string{d.subject() + " is allowed anyway: " + d.NotEnforced}, strings.Split(d.Message(), "\n")...)
 	}
 	failures := grouped(d.Failures)
 	for i := range d.Verdicts {
@@ -172,9 +177,19 @@ func (d *Decision) Warnings() []string {
 		out = failures[i].warn(out)
 	}
 	for _, p := range d.Problems {
-		out = append(out, d.Object.String()+": "+p.String())
+		out = append(out, d.subject()+": "+p.String())
 	}
 	return out
+}
+
+// subject names the changed objects, of several the first few.
+func (d *Decision) subject() string {
+	const most = 3
+	names := make([]string, min(len(d.Objects), most))
+	for i := range names {
+		names[i] = d.Objects[i].String()
+	}
+	return text.SomeOf(names, len(d.Objects))
 }
 
 // warns reports whether the user is warned about v, and the suffix of the warning.

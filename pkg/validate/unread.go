@@ -64,10 +64,10 @@ func fixesUnread(c state.Change) bool {
 // wasUnread is the reason why a change that fixes an unread object is not denied.
 const wasUnread = "the object did not parse before this change, so the state before it is not known"
 
-// soften makes a failure a warning if the change fixes an unread object and the policy failed
+// soften makes a failure of a change that fixes an unread object a warning if the policy failed
 // because another one remains: otherwise none of two such objects could be fixed.
-func soften(f *Failure, c state.Change) {
-	if f.Action == violation.Deny && isUnread(f.Err) && fixesUnread(c) {
+func soften(f *Failure) {
+	if f.Action == violation.Deny && isUnread(f.Err) {
 		f.Action = violation.Warn
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
-	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // world is the states before and after a change under assumptions. A change is decided in
@@ -22,27 +24,32 @@ type world struct {
 	landed []Pending
 	// configured is the state as configured, of which a live state leaves objects out.
 	configured *state.Snapshot
-	// returned returns the world in which an object that is down was not there, and comes
-	// back as the change leaves it. It is set for the states as configured, if the change
+	// returned returns the world in which objects that are down were not there, and come
+	// back as the changes leave them. It is set for the states as configured, if a change
 	// only touches such an object and does not delete it.
 	returned func() *world
 	back     *world // by returned, once it is needed
+	// others returns the world of the changes of a set that touch objects that are not down.
+	// It is nil if all changes are of one sort.
+	others func() *world
+	rest   *world // by others, once it is needed
 }
 
-// worlds returns the worlds of a change to s in groups. The worlds of a group contain the
-// same pending changes and make the same assumptions about Typha and the API group: first the states as configured,
-// then, if it differs, the live states. The first group contains no pending change, unless r has
-// more than MaxPending of them: all groups then contain all. O(2^MaxPending) incremental
-// evaluations; two without pending changes and objects that are down, and twice as many if it
-// is not known whether Typha drops an object.
-func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]*world {
+// worlds returns the worlds of a set of changes to s in groups. The worlds of a group contain the
+// same pending changes and make the same assumptions about Typha and the API group: first the
+// states as configured, then, if it differs, the live states. The first group contains no pending
+// change, unless the set has more than MaxPending of them: all groups then contain all.
+// O(2^MaxPending) incremental evaluations; two without pending changes and objects that are down, and
+// twice as many if it is not known whether Typha drops an object, or which API group Calico reads.
+func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) [][]*world {
 	base := e.Evaluate(ctx, s)
-	pending := r.others()
-	changes := []state.Change{r.Change}
+	pending := set.others()
+	changes := set.changes(same)
 	for i := range pending {
 		changes = append(changes, pending[i].Change)
 	}
-	readings := slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && r.copies })
+	copied := set.some(func(r *Request) bool { return r.copies })
+	readings := slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && copied })
 	bases := map[reading]*Evaluation{}
 	for _, how := range readings {
 		bases[how] = base
@@ -56,39 +63,28 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, r *Request) [][]
 		for i := range landed {
 			configured = configured.Apply(landed[i].Change)
 		}
-		in := func(how reading, c state.Change) *world {
+		in := func(how reading, changes []state.Change) *world {
 			before := e.read(how, s)
 			for i := range landed {
 				before = before.Apply(how.change(landed[i].Change))
 			}
-			return &world{reading: how, landed: landed, configured: configured, comparison: e.compared(ctx, bases[how], before, c, r)}
+			return &world{reading: how, landed: landed, configured: configured, comparison: e.compared(ctx, bases[how], before, set, changes)}
 		}
 		for _, how := range readings {
-			w := in(how, how.change(r.Change))
+			w := in(how, set.changes(how.change))
 			if how.live {
 				last := len(out) - 1
 				out[last] = append(out[last], w)
 				continue
 			}
+			if base.Topology != nil && !set.onlyDown() && set.some(func(r *Request) bool { return onlyDown(r.Change) }) {
+				w.others = func() *world { return e.withoutDown(ctx, w) }
+			}
 			alive := reading{live: true, typha: how.typha, other: how.other}
-			if onlyDown(r.Change) && r.After != nil && bases[alive].Topology != nil {
-				w.returned = func() *world { return in(alive, state.Change{After: r.After}) }
+			if living := bases[alive]; living != nil && living.Topology != nil && set.some(func(r *Request) bool { return onlyDown(r.Change) && r.After != nil }) {
+				w.returned = func() *world { return in(alive, set.changes(returned)) }
 			}
 			out = append(out, []*world{w})
-		}
-	}
-	return out
-}
-
-// others returns the pending changes of other objects. A pending change of the same object
-// is not one of them: the request contains the object before the change, and the API server
-// persists a change only to the version that was reviewed.
-func (r *Request) others() []Pending {
-	var out []Pending
-	for _, p := range r.Pending {
-		if p.ID() != r.ID() {
-			p.Change = p.Informed()
-			out = append(out, p)
 		}
 	}
 	return out
@@ -113,22 +109,60 @@ func combinations(pending []Pending) [][]Pending {
 	return out
 }
 
-// compared evaluates the states before and after c, which the change of r makes to s. s is the state before the change as
-// far as known. base is an evaluation of a similar state, from which unchanged parts are
-// reused. If the topology before the change cannot be computed, after is the same as before.
-func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapshot, c state.Change, r *Request) comparison {
+// compared evaluates the states before and after changes, those of the requests of a set in
+// the form that the world needs. s is the state before the changes as far as known. base is an
+// evaluation of a similar state, from which unchanged parts are reused. If the topology before
+// the changes cannot be computed, after is the same as before.
+func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapshot, set requestSet, changes []state.Change) comparison {
 	before := base
-	if c.Before != nil || c.After != nil {
-		s = asKnown(s, c)
+	for _, c := range changes {
+		if c.Before != nil || c.After != nil {
+			s = asKnown(s, c)
+		}
 	}
 	if s != base.Snapshot && base.Topology != nil {
 		before = e.evaluate(ctx, s, base.Policies, base)
 	}
-	after := before
-	if next := s.Apply(c); next != s && before.Topology != nil {
+	after, next := before, s
+	for _, c := range changes {
+		next = next.Apply(c)
+	}
+	if next != s && before.Topology != nil {
 		after = e.evaluate(ctx, next, base.Policies, before)
 	}
-	return comparison{before: before, after: after, kind: string(r.ID().Kind), operation: string(r.Operation()), document: e.changeDocument(before, after, r)}
+	return e.comparison(before, after, set)
+}
+
+// comparison compares two evaluations, between which the changes of a set are made.
+func (e *Engine) comparison(before, after *Evaluation, set requestSet) comparison {
+	c := comparison{before: before, after: after, set: set, documents: make([]func() ast.Object, len(set))}
+	for i := range set {
+		c.documents[i] = e.changeDocument(before, after, set[i].Request)
+	}
+	return c
+}
+
+// withoutDown returns the world in which the changes that only touch objects that are down
+// were made before the others of the set.
+func (e *Engine) withoutDown(ctx context.Context, w *world) *world {
+	s := w.before.Snapshot
+	for i := range w.set {
+		if c := w.set[i].Change; onlyDown(c) {
+			s = s.Apply(c)
+		}
+	}
+	out := *w
+	out.comparison = e.comparison(e.evaluate(ctx, s, w.before.Policies, w.before), w.after, w.set)
+	return &out
+}
+
+// returned returns a change to the live state in which an object that is down comes back as
+// the change leaves it.
+func returned(c state.Change) state.Change {
+	if onlyDown(c) {
+		return state.Change{After: c.After}
+	}
+	return state.LiveChange(c)
 }
 
 // reading is how the states of a world are read from a snapshot.
@@ -284,51 +318,71 @@ func (w *world) dropped() string {
 	return "Typha is installed, which drops what Calico's validator rejects: " + text.SomeOf(names, len(rejected))
 }
 
-// judge returns the verdicts of the policies that match the request, and the failures. It
-// sets Exempt, and Waived if the change only touches an object that is down, sets the value from
-// which others differ, or fixes an unread object.
-func (w *world) judge(ctx context.Context, r *Request) (verdicts []Verdict, failures []Failure) {
-	asked, object := r.asked(), violation.Object{Kind: string(r.ID().Kind), Name: r.ID().Name}
+// judge returns the verdicts of the policies that match a request, and the failures. It sets
+// Exempt, and Waived if the violation only comes from changes of objects that are down, if a
+// changed object sets the value from which others differ, or if a change fixes an unread
+// object.
+func (w *world) judge(ctx context.Context) (verdicts []Verdict, failures []Failure) {
 	verdicts = w.room()
 	for i, p := range w.after.Policies.Policies() {
-		if !p.Matches(asked) {
-			continue
-		}
-		exempt, from := p.Exempts(asked), len(verdicts)
-		var err error
-		if verdicts, err = w.verdicts(ctx, verdicts, i); err != nil {
-			f := Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err}
-			soften(&f, r.Change)
-			failures = append(failures, f)
-		}
-		for j := range verdicts[from:] {
-			v := &verdicts[from+j]
-			v.Exempt = exempt
-			switch by := v.Violation.SetBy; {
-			case !v.Relation.Worse():
-			case !w.live && onlyDown(r.Change) && !w.harmsIfReturned(ctx, i, v.Violation.ID):
-				v.Waived = isDown
-			case by != nil && *by == object:
-				v.Waived = setsValue
-			case fixesUnread(r.Change):
-				v.Waived = wasUnread
+		switch numbers := w.set.matching(p); {
+		case p.Definition.Judges == policy.JudgesChange:
+			for j := range numbers { // A user can be exempt from one of them.
+				verdicts, failures = w.judgePolicy(ctx, verdicts, failures, i, numbers[j:j+1])
 			}
+		case len(numbers) > 0:
+			verdicts, failures = w.judgePolicy(ctx, verdicts, failures, i, numbers)
 		}
 	}
 	return verdicts, failures
 }
 
-// harmsIfReturned reports whether the return of an object that is down makes a violation of
-// the policy with the given number worse, or whether this is not known.
-func (w *world) harmsIfReturned(ctx context.Context, number int, id string) bool {
-	if w.returned == nil {
+// judgePolicy appends the verdicts of policy number i on the requests with the given numbers,
+// and its failure.
+func (w *world) judgePolicy(ctx context.Context, verdicts []Verdict, failures []Failure, i int, numbers []int) ([]Verdict, []Failure) {
+	p := w.after.Policies.Policies()[i]
+	exempt, from := w.set.exempt(p, numbers), len(verdicts)
+	verdicts, err := w.verdicts(ctx, verdicts, i, numbers)
+	if err != nil {
+		f := Failure{Policy: p.Name, Action: p.Action, Exempt: exempt, Err: err}
+		if w.set.fixesUnread() {
+			soften(&f)
+		}
+		failures = append(failures, f)
+	}
+	for j := range verdicts[from:] {
+		v := &verdicts[from+j]
+		v.Exempt = exempt
+		switch {
+		case !v.Relation.Worse():
+		case w.onlyByDown(ctx, i, v.Violation.ID, numbers):
+			v.Waived = isDown
+		case w.set.sets(v.Violation.SetBy):
+			v.Waived = setsValue
+		case w.set.fixesUnread():
+			v.Waived = wasUnread
+		}
+	}
+	return verdicts, failures
+}
+
+// onlyByDown reports whether only changes of objects that are down make a violation of the
+// policy with the given number worse, and do no harm if the objects come back.
+func (w *world) onlyByDown(ctx context.Context, number int, id string, numbers []int) bool {
+	if w.live || !w.set.onlyDown() && w.others == nil {
 		return false
 	}
-	if w.back == nil {
-		w.back = w.returned()
+	harms := func(make func() *world, made **world) bool {
+		if make == nil {
+			return false
+		}
+		if *made == nil {
+			*made = make()
+		}
+		verdicts, err := (*made).verdicts(ctx, nil, number, numbers)
+		return err != nil || slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Violation.ID == id && v.Relation.Worse() })
 	}
-	verdicts, err := w.back.verdicts(ctx, nil, number)
-	return err != nil || slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Violation.ID == id && v.Relation.Worse() })
+	return !harms(w.others, &w.rest) && !harms(w.returned, &w.back)
 }
 
 // alters reports whether a change alters the topology in a world, or whether this is

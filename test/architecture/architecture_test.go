@@ -80,8 +80,8 @@ var floors = []floor{
 		{"pkg/validate", "the engine: snapshot + change -> decision", "pkg/calico pkg/policy pkg/state pkg/topology", ""},
 		{"pkg/audit", "the violations of a state, and their history", "pkg/calico pkg/health pkg/policy pkg/state pkg/topology pkg/validate", ""},
 		{"pkg/openreports", "an audit as report objects", "pkg/audit pkg/calico pkg/policy", ""},
-		{"pkg/scenario", "scenario tests of policies", "pkg/calico pkg/policy pkg/state pkg/validate", ""},
-		{"pkg/plan", "an order of changes in which each is allowed; steps to another state", "pkg/calico pkg/health pkg/policy pkg/scenario pkg/state pkg/topology pkg/topology/sessions pkg/validate", "calico"},
+		{"pkg/scenario", "scenario tests of policies", "pkg/apply pkg/calico pkg/policy pkg/state pkg/validate", ""},
+		{"pkg/plan", "an order of changes in which each is allowed; steps to another state", "pkg/apply pkg/calico pkg/health pkg/policy pkg/scenario pkg/state pkg/topology pkg/topology/sessions pkg/validate", "calico"},
 		{"pkg/author", "create, check, test, measure and explain policies", "pkg/calico pkg/policy pkg/scenario pkg/state pkg/validate", ""},
 	}},
 	{"output", []row{

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -615,14 +616,44 @@ func (r *run) change(ctx context.Context, client dynamic.Interface, i int, dryRu
 	}
 }
 
-// apply creates an object, or replaces the one of its kind and name.
+// apply writes the object that "kubectl apply" makes of a document and of the present object.
 func (r *run) apply(ctx context.Context, client dynamic.Interface, document map[string]any, dryRun []string) error {
-	object, resource, err := r.object(document)
+	decoded, err := calico.Decode(document)
 	if err != nil {
 		return err
 	}
-	old, err := r.setup.Resource(resource).Get(ctx, object.GetName(), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
+	id := decoded.ID()
+	resource, kind, err := r.resource(string(id.Kind))
+	if err != nil {
+		return err
+	}
+	var before calico.Object
+	old, err := r.setup.Resource(resource).Get(ctx, id.Name, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		if before, err = calico.Decode(old.Object); err != nil {
+			return err
+		}
+	case !apierrors.IsNotFound(err):
+		return err
+	}
+	if id.Kind != calico.KindNode { // Those of calicoctl have another form.
+		document = maps.Clone(document)
+		document["apiVersion"] = kind.GroupVersion().String()
+	}
+	after, err := scenario.Stored(before, document)
+	if err != nil {
+		return err
+	}
+	stored := calico.Manifest(after)
+	if stored == nil { // Only documents have the values of Secrets.
+		stored = document
+	}
+	object, _, err := r.object(stored)
+	if err != nil {
+		return err
+	}
+	if before == nil {
 		if err := create(ctx, client.Resource(resource), object, dryRun); err != nil {
 			return err
 		}
@@ -631,14 +662,8 @@ func (r *run) apply(ctx context.Context, client dynamic.Interface, document map[
 		}
 		return nil
 	}
-	if err != nil {
-		return err
-	}
 	object.SetResourceVersion(old.GetResourceVersion())
-	if object.GetFinalizers() == nil { // As with "kubectl apply".
-		object.SetFinalizers(old.GetFinalizers())
-	}
-	_, err = client.Resource(resource).Update(ctx, object, metav1.UpdateOptions{DryRun: dryRun}, subresources(object.GroupVersionKind(), object.Object)...)
+	_, err = client.Resource(resource).Update(ctx, object, metav1.UpdateOptions{DryRun: dryRun}, subresources(kind, document)...)
 	return err
 }
 
