@@ -183,21 +183,6 @@ type auditedState struct {
 	unusable []audit.Failure
 }
 
-// dateStatuses sets readAt for a state from files to the newest CalicoNodeStatus: files do
-// not contain the time when they were written, and all statuses of an old file would look
-// stale. Statuses from the future are ignored.
-func (s *auditedState) dateStatuses(now time.Time) {
-	for _, status := range s.snapshot.NodeStatuses() {
-		if at := status.LastUpdated; at.After(s.readAt) && at.Before(now) {
-			s.readAt = status.LastUpdated
-		}
-	}
-	if !s.readAt.IsZero() {
-		s.notes = append(s.notes, "the age of CalicoNodeStatuses is measured from the newest one, of "+
-			s.readAt.UTC().Format(time.RFC3339)+": files do not contain the time when they were written")
-	}
-}
-
 // read reads the state of the files, or those of the clusters. If there are several clusters,
 // the report lists those that cannot be read.
 func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin io.Reader, stderr io.Writer, out *report.Audit) ([]auditedState, error) {
@@ -219,7 +204,10 @@ func (o *auditOptions) read(ctx context.Context, library *policy.Library, stdin 
 		}
 		out.Sources = sourcesOf(read)
 		s := auditedState{snapshot: snapshot, read: read, policies: policies, notes: contents.Notes}
-		s.dateStatuses(time.Now())
+		var note string
+		if s.readAt, note = audit.ReadTime(snapshot, time.Now()); note != "" {
+			s.notes = append(s.notes, note)
+		}
 		return []auditedState{s}, nil
 	}
 	contexts := o.contexts

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
-	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
@@ -50,35 +48,6 @@ func TestAClusterThatIsNotInTheBaselineIsNew(t *testing.T) {
 			}
 			if err != nil || strings.Join(got, ", ") != c.want {
 				t.Errorf("got %q, %v, want %s", got, err, c.want)
-			}
-		})
-	}
-}
-
-func TestTheAgeOfStatusesInFilesIsMeasuredFromTheNewest(t *testing.T) {
-	now := time.Date(2026, 3, 16, 8, 0, 0, 0, time.UTC)
-	for name, c := range map[string]struct {
-		updated []time.Duration // before now
-		want    time.Duration
-	}{
-		"the newest":           {[]time.Duration{72 * time.Hour, 48 * time.Hour, 50 * time.Hour}, 48 * time.Hour},
-		"one from the future":  {[]time.Duration{72 * time.Hour, -time.Hour}, 72 * time.Hour},
-		"none":                 {nil, -1},
-		"only from the future": {[]time.Duration{-time.Hour}, -1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var objects []calico.Object
-			for i, d := range c.updated {
-				objects = append(objects, &calico.NodeStatus{Name: string(rune('a' + i)), LastUpdated: now.Add(-d)})
-			}
-			s := auditedState{snapshot: state.New(objects...)}
-			s.dateStatuses(now)
-			want, notes := now.Add(-c.want), 1
-			if c.want < 0 {
-				want, notes = time.Time{}, 0
-			}
-			if !s.readAt.Equal(want) || len(s.notes) != notes {
-				t.Errorf("got %s and notes %q, want %s and %d notes", s.readAt, s.notes, want, notes)
 			}
 		})
 	}

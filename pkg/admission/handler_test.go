@@ -28,7 +28,7 @@ func TestHandle(t *testing.T) {
 	failed := &validate.Decision{Failures: []validate.Failure{{Policy: "mine", Action: violation.Deny, Err: errors.New("division by zero")}}}
 	about := violation.Object{Kind: "BGPPeer", Name: "a"}
 	warned := &validate.Decision{Allowed: true, Objects: []violation.Object{about}, Verdicts: []validate.Verdict{{
-		Violation: violation.Violation{Policy: "timers-consistent", Message: "2 sessions differ", Objects: []violation.Object{about}}, Relation: validate.Standing,
+		Violation: violation.Violation{Policy: "timers-consistent", Message: "2 sessions differ", Objects: violation.Subjects(about)}, Relation: validate.Standing,
 	}}}
 	tests := map[string]struct {
 		request admission.Request

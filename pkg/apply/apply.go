@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	corev1 "k8s.io/api/core/v1"
@@ -249,11 +248,10 @@ func mergePatch(document, patch map[string]any) (map[string]any, error) {
 
 // mergeSecret returns a Secret with the keys of both.
 func mergeSecret(before calico.Object, after *calico.Secret) calico.Object {
-	out := *after
 	if old, ok := before.(*calico.Secret); ok {
-		out.Keys = slices.Compact(slices.Sorted(slices.Values(slices.Concat(old.Keys, after.Keys))))
+		return old.Merge(after)
 	}
-	return &out
+	return after
 }
 
 // decoded reads the result of a patch library. Integers stay integers.

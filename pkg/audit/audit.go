@@ -57,6 +57,9 @@ type Audit struct {
 	// Trend is earlier audits of the cluster, oldest first.
 	Trend []Point `json:"trend"`
 
+	// Stale is the age of the state if it may not be the current one: the API server has sent
+	// nothing for that time. Zero otherwise.
+	Stale time.Duration `json:"-"`
 	// Snapshot is the state, Topology its sessions and routes. Both are nil in an audit
 	// that was read back from JSON.
 	Snapshot *state.Snapshot    `json:"-"`
@@ -131,8 +134,27 @@ type Options struct {
 	// Read is when the state was read. The age of node reports is measured from it. The
 	// zero value means Time.
 	Read time.Time
+	// Stale is the age of a state that may not be the current one, else zero.
+	Stale time.Duration
 	// Notes name the parts of the state that are not known.
 	Notes []string
+}
+
+// ReadTime returns the reference time for the age of the CalicoNodeStatuses of a state from
+// files, and a note on it: the time of the newest status before now. Files do not contain the
+// time when they were written, and all statuses of an old file would look stale. It returns the
+// zero time and "" if there is no status. O(statuses).
+func ReadTime(s *state.Snapshot, now time.Time) (read time.Time, note string) {
+	for _, status := range s.NodeStatuses() {
+		if at := status.LastUpdated; at.After(read) && at.Before(now) {
+			read = at
+		}
+	}
+	if read.IsZero() {
+		return read, ""
+	}
+	return read, "the age of CalicoNodeStatuses is measured from the newest one, of " +
+		read.UTC().Format(time.RFC3339) + ": files do not contain the time when they were written"
 }
 
 // Run evaluates the policies of engine on s. Every violation counts as seen for the first
@@ -150,7 +172,7 @@ func Run(ctx context.Context, engine *validate.Engine, s *state.Snapshot, o Opti
 	a := &Audit{
 		Cluster: o.Cluster, Time: o.Time.UTC(), Policies: []Policy{}, Violations: []Violation{}, Resolved: []Violation{}, Failures: []Failure{},
 		Notes: slices.Concat([]string{}, o.Notes), Summary: evaluation.Topology.Summary(),
-		Health: health.Compare(s, evaluation.Topology, read), Trend: []Point{}, Snapshot: s, Topology: evaluation.Topology,
+		Health: health.Compare(s, evaluation.Topology, read), Trend: []Point{}, Stale: o.Stale, Snapshot: s, Topology: evaluation.Topology,
 	}
 	index := map[string]int{}
 	for i, p := range evaluation.Policies.Policies() {

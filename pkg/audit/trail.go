@@ -227,7 +227,7 @@ func seen(v *Violation) Seen {
 		Origin: v.Origin, Cause: v.Cause,
 	}
 	if len(v.Objects) > 0 {
-		s.Object = &v.Objects[0]
+		s.Object = &v.Objects[0].Object
 	}
 	return s
 }
@@ -235,11 +235,11 @@ func seen(v *Violation) Seen {
 // violation returns s as a violation without message, details and members.
 func (s *Seen) violation() Violation {
 	v := Violation{
-		Violation: violation.Violation{Policy: s.Policy, ID: s.ID, Size: s.Size, Action: s.Action, Objects: []violation.Object{}},
+		Violation: violation.Violation{Policy: s.Policy, ID: s.ID, Size: s.Size, Action: s.Action, Objects: []violation.Subject{}},
 		Severity:  s.Severity, FirstSeen: s.FirstSeen, LastSeen: s.LastSeen, Origin: s.Origin, Cause: s.Cause,
 	}
 	if s.Object != nil {
-		v.Objects = append(v.Objects, *s.Object)
+		v.Objects = append(v.Objects, violation.Subject{Object: *s.Object})
 	}
 	return v
 }

@@ -96,10 +96,14 @@ func resolvedNotice(a *audit.Audit, v *audit.Violation) notice {
 }
 
 func newNotice(a *audit.Audit, v *audit.Violation, reason string) notice {
-	return notice{
-		Reason: reason, Time: a.Time, Policy: v.Policy, ID: v.ID, Objects: v.Objects[:min(len(v.Objects), maxObjects)],
+	n := notice{
+		Reason: reason, Time: a.Time, Policy: v.Policy, ID: v.ID,
 		severity: v.Severity, origin: v.Origin, firstSeen: v.FirstSeen,
 	}
+	for _, o := range v.Objects[:min(len(v.Objects), maxObjects)] {
+		n.Objects = append(n.Objects, o.Object)
+	}
+	return n
 }
 
 // boundNotices keeps notices for at most maxEvents Events about violations that were found, and

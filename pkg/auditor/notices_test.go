@@ -35,7 +35,7 @@ func found(n int, policies ...string) *audit.Audit {
 		a.Policies = append(a.Policies, audit.Policy{Name: p})
 		for i := range n {
 			a.Violations = append(a.Violations, audit.Violation{
-				Violation: violation.Violation{Policy: p, ID: fmt.Sprintf("%s-%05d", p, i), Size: 1, Message: "m", Objects: []violation.Object{{Kind: "Node", Name: "a"}, {Kind: "Node", Name: "b"}}},
+				Violation: violation.Violation{Policy: p, ID: fmt.Sprintf("%s-%05d", p, i), Size: 1, Message: "m", Objects: violation.Subjects(violation.Object{Kind: "Node", Name: "a"}, violation.Object{Kind: "Node", Name: "b"})},
 				Severity:  policy.Severities[0], FirstSeen: began, LastSeen: began, Origin: audit.Standing,
 			})
 		}
@@ -79,7 +79,7 @@ func TestNotices(t *testing.T) {
 	long := found(1, "p")
 	long.Violations[0].Message = strings.Repeat("ü", 1000)
 	secret := found(1, "p")
-	secret.Violations[0].Objects = []violation.Object{{Kind: "Secret", Name: "s"}}
+	secret.Violations[0].Objects = violation.Subjects(violation.Object{Kind: "Secret", Name: "s"})
 	gone := &audit.Audit{Time: began, Resolved: []audit.Violation{{Violation: violation.Violation{Policy: "p", ID: "x"}, FirstSeen: began.Add(-time.Hour), Cause: "its policy is no longer in force"}}}
 	for name, test := range map[string]struct {
 		a    *audit.Audit

@@ -165,27 +165,77 @@ func (t *typed) rule(m *ast.Module, r *ast.Rule) {
 	}
 }
 
-// keys are the keys of a violation, those that it must have first.
-var keys = []struct {
+// form is an object with known keys.
+type form struct {
+	name, rule string // of such an object in messages, and what it must have
+	keys       []key
+}
+
+// key is a key of a form.
+type key struct {
 	name     string
 	required bool
 	want     string
 	fits     func(types.Type) bool
-}{
-	{"id", true, "a string", is[types.String]},
-	{"size", true, "a number that grows as the state gets worse", is[types.Number]},
-	{"msg", true, "a string", is[types.String]},
-	{"details", false, "an object", is[*types.Object]},
-	{"objects", false, `an array of objects with "kind" and "name"`, is[*types.Array]},
-	{"members", false, "an array of strings", is[*types.Array]},
-	{"advisory", false, "true or false", is[types.Boolean]},
-	{"assumption", false, "a string", is[types.String]},
-	{"setBy", false, `an object with "kind" and "name"`, is[*types.Object]},
+	// of is the form of the value, or of the elements of an array; nil if it is no object.
+	of *form
+}
+
+// violationForm is the form of violations, with the required keys first.
+var violationForm = &form{"the violation", `a violation is an object with "id", "size" and "msg"`, []key{
+	{name: "id", required: true, want: "a string", fits: is[types.String]},
+	{name: "size", required: true, want: "a number that grows as the state gets worse", fits: is[types.Number]},
+	{name: "msg", required: true, want: "a string", fits: is[types.String]},
+	{name: "details", want: "an object", fits: is[*types.Object]},
+	{name: "objects", want: `an array of objects with "kind" and "name"`, fits: arrayOf(is[*types.Object]), of: &form{`an element of "objects"`, `it must be an object with "kind" and "name"`, []key{
+		{name: "kind", required: true, want: "a string", fits: is[types.String]},
+		{name: "name", required: true, want: "a string", fits: is[types.String]},
+		{name: "fields", want: "an array of strings", fits: arrayOf(is[types.String])},
+	}}},
+	{name: "members", want: "an array of strings", fits: arrayOf(is[types.String])},
+	{name: "advisory", want: "true or false", fits: is[types.Boolean]},
+	{name: "assumption", want: "a string", fits: is[types.String]},
+	{name: "setBy", want: `an object with "kind" and "name"`, fits: is[*types.Object], of: &form{`"setBy"`, `it must be an object with "kind" and "name"`, []key{
+		{name: "kind", required: true, want: "a string", fits: is[types.String]},
+		{name: "name", required: true, want: "a string", fits: is[types.String]},
+	}}},
+}}
+
+// names lists the keys of the form.
+func (f *form) names() []string {
+	var out []string
+	for i := range f.keys {
+		out = append(out, f.keys[i].name)
+	}
+	return out
 }
 
 func is[T types.Type](t types.Type) bool {
 	_, ok := t.(T)
 	return ok
+}
+
+// arrayOf returns a function that reports whether a type is an array whose elements can all fit.
+func arrayOf(fits func(types.Type) bool) func(types.Type) bool {
+	return func(t types.Type) bool {
+		return is[*types.Array](t) && !slices.ContainsFunc(elements(t), func(one types.Type) bool { return !could(one, fits) })
+	}
+}
+
+// elements returns the types of the elements of an array, none for another type.
+func elements(t types.Type) []types.Type {
+	array, ok := t.(*types.Array)
+	if !ok {
+		return nil
+	}
+	var out []types.Type
+	for i := range array.Len() {
+		out = append(out, array.Select(i))
+	}
+	if one := array.Dynamic(); one != nil {
+		out = append(out, one)
+	}
+	return out
 }
 
 // could reports whether a value of a type can fit.
@@ -219,48 +269,66 @@ func name(t types.Type) string {
 	}
 }
 
+// withElements describes a type as name does, and the elements of an array.
+func withElements(t types.Type) string {
+	var names []string
+	for _, one := range elements(t) {
+		if n := name(one); n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if len(names) == 0 {
+		return name(t)
+	}
+	return name(t) + " of " + strings.Join(names, " and ")
+}
+
 // violation checks the type of a violation.
 func (t *typed) violation(m *ast.Module, r *ast.Rule, found types.Type) {
 	at := cmp.Or(r.Head.Key.Location, r.Location)
-	const form = `a violation is an object with "id", "size" and "msg"`
 	if !could(found, is[*types.Object]) {
-		t.add(Error, checkViolation, m, at, "the violation is %s: %s", name(found), form)
+		t.add(Error, checkViolation, m, at, "%s is %s: %s", violationForm.name, name(found), violationForm.rule)
 		return
 	}
+	t.form(m, at, r.Head.Key, found, violationForm)
+}
+
+// form checks the type of an object with known keys. literal is the object in the source, or nil.
+func (t *typed) form(m *ast.Module, at *ast.Location, literal *ast.Term, found types.Type, of *form) {
 	object, ok := found.(*types.Object)
 	if !ok {
 		return // A union or unknown: the trial run shows the rest.
 	}
-	literal, _ := r.Head.Key.Value.(ast.Object)
-	for _, key := range keys {
-		value := object.Select(key.name)
-		place := at
-		if literal != nil {
-			if term := literal.Get(ast.StringTerm(key.name)); term != nil {
+	var known ast.Object
+	if literal != nil {
+		known, _ = literal.Value.(ast.Object)
+	}
+	for i := range of.keys {
+		key := &of.keys[i]
+		value, place := object.Select(key.name), at
+		if known != nil {
+			if term := known.Get(ast.StringTerm(key.name)); term != nil {
 				place = cmp.Or(term.Location, at)
 			}
 		}
 		switch {
 		case value == nil && key.required:
-			t.add(Error, checkViolation, m, at, "the violation has no %q: %s; %q is %s", key.name, form, key.name, key.want)
-		case value != nil && !could(value, key.fits):
-			t.add(Error, checkViolation, m, place, "%q is %s, must be %s", key.name, name(value), key.want)
+			t.add(Error, checkViolation, m, at, "%s has no %q: %s; %q is %s", of.name, key.name, of.rule, key.name, key.want)
+		case value == nil:
+		case !could(value, key.fits):
+			t.add(Error, checkViolation, m, place, "%q is %s, must be %s", key.name, withElements(value), key.want)
+		case key.of != nil:
+			for _, one := range append(elements(value), value) {
+				t.form(m, place, nil, one, key.of)
+			}
 		}
 	}
 	for _, property := range object.StaticProperties() {
 		key, _ := property.Key.(string)
-		if names := keyNames(); !slices.Contains(names, key) {
-			t.add(Warning, checkViolation, m, at, "the key %q of the violation has no effect: known are %s", key, strings.Join(names, ", "))
+		if names := of.names(); !slices.Contains(names, key) {
+			t.add(Warning, checkViolation, m, at, "the key %q of %s has no effect: known are %s", key, of.name, strings.Join(names, ", "))
 		}
 	}
-}
-
-func keyNames() []string {
-	var out []string
-	for _, key := range keys {
-		out = append(out, key.name)
-	}
-	return out
 }
 
 // sameID reports a violation that is found for each element of a collection and has the same id

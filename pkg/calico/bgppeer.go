@@ -137,13 +137,13 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 // BIRD a longer time wraps.
 const maxRestartTime = 4095 * time.Second
 
-// timer adds a problem if a timer is negative or longer than longest, where 0 means no
-// limit.
+// timer adds a problem if BIRD rejects a timer, or if it is longer than longest, where 0 means
+// no limit.
 func (m *Metadata) timer(field string, d *time.Duration, longest time.Duration) {
 	switch {
 	case d == nil:
-	case *d < 0:
-		m.problem("spec."+field, "must not be negative, is %v", *d)
+	case RejectedSeconds(Seconds(*d)) != "":
+		m.problem("spec."+field, "%v: %s, which BIRD rejects: nodes with this half-session keep their old BGP configuration", *d, RejectedSeconds(Seconds(*d)))
 	case longest > 0 && *d > longest:
 		m.problem("spec."+field, "%v is longer than the maximum of BGP, %v, and wraps", *d, longest)
 	}
@@ -177,6 +177,10 @@ func (p *BGPPeer) readWords(spec *fields) {
 		p.problem("spec.reversePeering", "is %q, which Calico reads as Auto", text)
 	}
 }
+
+// Seconds returns a timer in seconds, rounded as Calico rounds it for bird.cfg
+// (confd/pkg/backends/calico/bgp_processor.go).
+func Seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
 
 func (p *BGPPeer) selector(field, text string) *Selector {
 	if text == "" {

@@ -135,7 +135,7 @@ func TestAddressesOfNodes(t *testing.T) {
 func TestClusterIDs(t *testing.T) {
 	for text, problem := range map[string]string{
 		"244.0.0.1":            "",
-		"::ffff:244.0.0.1":     "an IPv4-mapped address",
+		"::ffff:244.0.0.1":     "the form of IPv6",
 		"244.0.0.1/32":         "a mask",
 		"244.0.0.0/08":         "a mask",
 		"::ffff:244.0.0.0/104": "a mask",
@@ -329,9 +329,9 @@ func TestTimersThatCannotBeMeant(t *testing.T) {
 	p := calicotest.BGPPeer(t, "p", calicotest.Spec{"peerSelector": "all()", "maxRestartTime": "2h", "keepaliveTime": "-5s"})
 	want := []calico.Problem{
 		{Field: "spec.maxRestartTime", Message: "2h0m0s is longer than the maximum of BGP, 1h8m15s, and wraps"},
-		{Field: "spec.keepaliveTime", Message: "must not be negative, is -5s"},
+		{Field: "spec.keepaliveTime", Message: "-5s: -5 seconds is negative, which BIRD rejects: nodes with this half-session keep their old BGP configuration"},
 	}
-	if !slices.Equal(p.Problems(), want) || *p.KeepaliveTime != -5*time.Second || p.MaxRestartTime == nil {
+	if !slices.Equal(p.Problems(), want) || *p.KeepaliveTime != -5*time.Second || *p.MaxRestartTime != 2*time.Hour {
 		t.Errorf("got %v, %v, %v", p.Problems(), p.KeepaliveTime, p.MaxRestartTime)
 	}
 }

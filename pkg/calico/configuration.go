@@ -42,6 +42,11 @@ type BGPConfiguration struct {
 	ListenPort uint16
 	// ProgramClusterRoutes is empty if unset, which means the default of the Calico version.
 	ProgramClusterRoutes string
+	// WorkloadPeering reports whether localWorkloadPeeringIPV4 or localWorkloadPeeringIPV6 is
+	// set: the address of the node with which its pods peer. Felix reads both from "default".
+	WorkloadPeering bool
+
+	rejected [2][]Rejected // by family
 }
 
 // nodePrefix is the prefix of the name of a BGPConfiguration for one node.
@@ -55,8 +60,10 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 		NodeMeshPassword:       spec.secret("nodeMeshPassword"),
 		ListenPort:             uint16(spec.number("listenPort", 0, math.MaxUint16)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
+		WorkloadPeering:        spec.text("localWorkloadPeeringIPV4") != "" || spec.text("localWorkloadPeeringIPV6") != "",
 	}
 	c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
+	c.rejected = c.readRejected()
 	if spec.has("nodeToNodeMeshEnabled") {
 		on := spec.flag("nodeToNodeMeshEnabled")
 		c.NodeToNodeMeshEnabled = &on
@@ -192,9 +199,19 @@ func decodeFelixConfiguration(m Metadata, spec *fields) *FelixConfiguration {
 }
 
 // BGPFilter is a BGPFilter. Its rules are in Spec and are not evaluated.
-type BGPFilter struct{ Metadata }
+type BGPFilter struct {
+	Metadata
 
-func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter { return &BGPFilter{Metadata: m} }
+	rejected [2][]Rejected // by family
+}
+
+func decodeBGPFilter(m Metadata, _ *fields) *BGPFilter {
+	f := &BGPFilter{Metadata: m}
+	for _, family := range Families {
+		f.rejected[family] = rejectedRules(family, m.Spec)
+	}
+	return f
+}
 
 // ClusterInformation is a ClusterInformation.
 type ClusterInformation struct {

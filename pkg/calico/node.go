@@ -72,6 +72,10 @@ type Node struct {
 	NotReady bool
 	// Others are the addresses in the Node's status that are not its BGP addresses.
 	Others []netip.Addr
+	// InternalIP is, by family, the first InternalIP in the Node's status, zero if there is
+	// none. Listed reports whether the status contains the BGP address of the family.
+	InternalIP [2]netip.Addr
+	Listed     [2]bool
 	// DeletionTimestamp is the time of metadata.deletionTimestamp, "" unless the Node is
 	// terminating.
 	DeletionTimestamp string
@@ -116,18 +120,29 @@ func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
 // node-to-node mesh.
 func (n *Node) RouteReflector() bool { return n.ClusterID != "" }
 
-// SameBGP reports whether m and n are equal apart from NotReady, DeletionTimestamp and
-// Others, which do not change the sessions that Calico configures.
+// SameBGP reports whether m and n are equal apart from NotReady, DeletionTimestamp and the
+// addresses in their status, which do not change the sessions that Calico configures.
 func (n *Node) SameBGP(m *Node) bool {
 	same := *m
-	same.NotReady, same.DeletionTimestamp, same.Others = n.NotReady, n.DeletionTimestamp, n.Others
+	same.NotReady, same.DeletionTimestamp = n.NotReady, n.DeletionTimestamp
+	same.Others, same.InternalIP, same.Listed = n.Others, n.InternalIP, n.Listed
 	return n.equal(&same)
+}
+
+// Has reports whether an address is one of the node's, for BGP or in its status.
+func (n *Node) Has(a netip.Addr) bool {
+	return n.Address[FamilyOf(a)].Addr() == a || slices.Contains(n.Others, a)
+}
+
+// SameStatus reports whether the addresses in the status of m and n are equal.
+func (n *Node) SameStatus(m *Node) bool {
+	return slices.Equal(n.Others, m.Others) && n.InternalIP == m.InternalIP && n.Listed == m.Listed
 }
 
 func (n *Node) equal(m *Node) bool {
 	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady && n.DeletionTimestamp == m.DeletionTimestamp &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
-		maps.Equal(n.Labels, m.Labels) && slices.Equal(n.Others, m.Others) && slices.Equal(n.problems, m.problems) && slices.Equal(n.rejected, m.rejected)
+		maps.Equal(n.Labels, m.Labels) && n.SameStatus(m) && slices.Equal(n.problems, m.problems) && slices.Equal(n.rejected, m.rejected)
 }
 
 func (n *Node) manifest() map[string]any {
@@ -175,21 +190,28 @@ func NodeFromCore(node *corev1.Node) *Node {
 		}
 	}
 	for _, a := range node.Status.Addresses {
-		n.addOther(string(a.Type), a.Address)
+		n.addStatusAddress(a.Type, a.Address)
 	}
 	return n
 }
 
-// addOther adds an address of the Node's status to Others. Host names are skipped.
-func (n *Node) addOther(kind, text string) {
-	if kind != string(corev1.NodeInternalIP) && kind != string(corev1.NodeExternalIP) {
+// addStatusAddress reads an address of the Node's status. Host names are skipped.
+func (n *Node) addStatusAddress(kind corev1.NodeAddressType, text string) {
+	if kind != corev1.NodeInternalIP && kind != corev1.NodeExternalIP {
 		return
 	}
 	a, err := netip.ParseAddr(text)
 	if err != nil {
 		return
 	}
-	if a = a.Unmap().WithZone(""); a != n.Address[FamilyOf(a)].Addr() {
+	a = a.Unmap().WithZone("")
+	f := FamilyOf(a)
+	if kind == corev1.NodeInternalIP && !n.InternalIP[f].IsValid() {
+		n.InternalIP[f] = a
+	}
+	if a == n.Address[f].Addr() {
+		n.Listed[f] = true
+	} else {
 		n.Others = append(n.Others, a)
 	}
 }
@@ -293,12 +315,11 @@ func (n *Node) setClusterID(field, text string) {
 		return
 	}
 	n.ClusterID = text
-	switch {
-	case strings.Contains(text, "/"):
-		n.problem(field, "%q has a mask, which BIRD rejects: the node keeps its old BGP configuration", text)
+	if message := RejectedClusterID(text); message != "" {
+		n.problem(field, "%s, which BIRD rejects: the node keeps its old BGP configuration", message)
+	}
+	if strings.Contains(text, "/") {
 		n.rejected = append(n.rejected, rejection{Problem: Problem{field, fmt.Sprintf("%q has a mask", text)}})
-	case strings.Contains(text, ":"):
-		n.problem(field, "%q is an IPv4-mapped address, which BIRD rejects: the node keeps its old BGP configuration", text)
 	}
 }
 
@@ -310,7 +331,7 @@ func decodeCoreNode(d *document) Object {
 		a, _ := v.(map[string]any)
 		kind, _ := a["type"].(string)
 		text, _ := a["address"].(string)
-		n.addOther(kind, text)
+		n.addStatusAddress(corev1.NodeAddressType(kind), text)
 	}
 	d.root.adopt(status)
 	return n

@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"encoding/base64"
 	"maps"
 	"slices"
 
@@ -12,8 +13,9 @@ import (
 // values in an annotation.
 type Secret struct {
 	Name, Namespace string
-	// Keys are the names of its keys, sorted.
-	Keys []string
+	// Keys are the names of its keys, sorted. Rejected are those of them whose values BIRD
+	// rejects as a password.
+	Keys, Rejected []string
 }
 
 // ID returns the Secret's kind and name.
@@ -30,7 +32,7 @@ func (s *Secret) MayServeCalicoNode() bool {
 }
 
 func (s *Secret) equal(t *Secret) bool {
-	return s.Name == t.Name && s.Namespace == t.Namespace && slices.Equal(s.Keys, t.Keys)
+	return s.Name == t.Name && s.Namespace == t.Namespace && slices.Equal(s.Keys, t.Keys) && slices.Equal(s.Rejected, t.Rejected)
 }
 
 func (s *Secret) manifest() map[string]any {
@@ -43,13 +45,41 @@ func (s *Secret) manifest() map[string]any {
 
 // SecretFromCore converts a core/v1 Secret.
 func SecretFromCore(secret *corev1.Secret) *Secret {
-	keys := slices.AppendSeq(slices.Collect(maps.Keys(secret.Data)), maps.Keys(secret.StringData))
-	return newSecret(secret.Name, secret.Namespace, keys)
+	keys := passwords{}
+	for key, value := range secret.Data {
+		keys.add(key, string(value))
+	}
+	for key, value := range secret.StringData {
+		keys.add(key, value)
+	}
+	return keys.secret(secret.Name, secret.Namespace)
 }
 
-func newSecret(name, namespace string, keys []string) *Secret {
-	slices.Sort(keys)
-	return &Secret{name, namespace, slices.Compact(keys)}
+// passwords holds, for each key of a Secret, whether BIRD rejects its value.
+type passwords map[string]bool
+
+// add adds a key. A later value of the same key replaces the earlier one.
+func (p passwords) add(key, value string) { p[key] = rejectedString(value) != "" }
+
+func (p passwords) secret(name, namespace string) *Secret {
+	s := &Secret{Name: name, Namespace: namespace, Keys: slices.Sorted(maps.Keys(p))}
+	for _, key := range s.Keys {
+		if p[key] {
+			s.Rejected = append(s.Rejected, key)
+		}
+	}
+	return s
+}
+
+// Merge returns a Secret with the keys of both. The values of other have precedence.
+func (s *Secret) Merge(other *Secret) *Secret {
+	keys := passwords{}
+	for _, one := range []*Secret{s, other} {
+		for _, key := range one.Keys {
+			keys[key] = slices.Contains(one.Rejected, key)
+		}
+	}
+	return keys.secret(other.Name, other.Namespace)
 }
 
 // decodeSecret decodes a core/v1 Secret. Errors contain the field but not its value, because
@@ -80,9 +110,18 @@ func decodeSecret(v map[string]any) (Object, error) {
 	if name == "" {
 		fail("metadata.name", "is missing")
 	}
-	keys := slices.AppendSeq(slices.Collect(maps.Keys(object("data"))), maps.Keys(object("stringData")))
+	keys := passwords{}
+	for key, value := range object("data") {
+		encoded, _ := value.(string)
+		decoded, _ := base64.StdEncoding.DecodeString(encoded) // A value that does not decode is rejected by the API server.
+		keys.add(key, string(decoded))
+	}
+	for key, value := range object("stringData") {
+		text, _ := value.(string)
+		keys.add(key, text)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return newSecret(name, namespace, keys), nil
+	return keys.secret(name, namespace), nil
 }

@@ -13,6 +13,8 @@ import (
 type Selector struct {
 	root   parser.Selector
 	labels []string
+	// onlyHas are those of labels that the selector reads by has() and by no other operator.
+	onlyHas []string
 }
 
 // ParseSelector parses text with Calico's parser. It rejects newlines outside strings, as
@@ -27,23 +29,37 @@ func ParseSelector(text string) (*Selector, error) {
 		reason, _, _ := strings.Cut(err.Error(), " not {")
 		return nil, errors.New(reason)
 	}
-	v := &labelNames{[]string{}}
+	v := &labelNames{names: []string{}}
 	root.AcceptVisitor(v)
 	slices.Sort(v.names)
-	return &Selector{root, slices.Compact(v.names)}, nil
+	s := &Selector{root: root, labels: slices.Compact(v.names)}
+	for _, label := range s.labels {
+		if slices.Contains(v.has, label) && !slices.Contains(v.compared, label) {
+			s.onlyHas = append(s.onlyHas, label)
+		}
+	}
+	return s, nil
 }
 
 // Labels returns the names of the labels that the selector reads, sorted. The slice must not
 // be changed.
 func (s *Selector) Labels() []string { return s.labels }
 
-// labelNames collects the labels that a selector reads.
-type labelNames struct{ names []string }
+// labelNames collects the labels that a selector reads: all, those that it reads by has(),
+// and those that it reads by other operators.
+type labelNames struct{ names, has, compared []string }
 
 // Visit implements parser.Visitor.
 func (v *labelNames) Visit(n any) {
-	if label := labelOf(n); label != "" {
-		v.names = append(v.names, label)
+	label := labelOf(n)
+	if label == "" {
+		return
+	}
+	v.names = append(v.names, label)
+	if _, ok := n.(*parser.HasNode); ok {
+		v.has = append(v.has, label)
+	} else {
+		v.compared = append(v.compared, label)
 	}
 }
 
@@ -66,6 +82,71 @@ func newlineOutsideString(text string) bool {
 
 // Matches reports whether the selector matches labels.
 func (s *Selector) Matches(labels map[string]string) bool { return s.root.Evaluate(labels) }
+
+// negative are the values of a label that a user sets to state that an item does not have a
+// property. has() matches them like all other values.
+var negative = []string{"false", "off", "disabled"}
+
+// isNegative reports whether value is one of negative, in any case.
+func isNegative(value string) bool {
+	return slices.ContainsFunc(negative, func(n string) bool { return strings.EqualFold(n, value) })
+}
+
+// ReadsHas reports whether Unintended can match labels.
+func (s *Selector) ReadsHas() bool { return len(s.onlyHas) > 0 }
+
+// Unintended reports whether the selector matches labels only because has() also matches a
+// label with the value "false", "off" or "disabled".
+func (s *Selector) Unintended(labels map[string]string) bool {
+	if !s.ReadsHas() || !s.Matches(labels) {
+		return false
+	}
+	return !s.root.EvaluateLabels(meant{parser.MapAsLabels(labels), s.onlyHas})
+}
+
+// meant is labels without those whose value is negative, of the labels in names.
+type meant struct {
+	parser.Labels
+	names []string
+}
+
+// Get implements parser.Labels.
+func (m meant) Get(name string) (string, bool) {
+	value, ok := m.Labels.Get(name)
+	if ok && slices.Contains(m.names, name) && isNegative(value) {
+		return "", false
+	}
+	return value, ok
+}
+
+// SelectUnintended returns the items in u whose labels Unintended matches, of the items that
+// Select returned. It costs the same as Select.
+func (s *Selector) SelectUnintended(u Universe, selected *bitset.BitSet) *bitset.BitSet {
+	if !s.ReadsHas() {
+		return bitset.New(u.Len())
+	}
+	return selected.Difference(s.Select(meantUniverse{u, s.onlyHas}))
+}
+
+// meantUniverse is a Universe without the labels whose value is negative, of the labels in
+// names. A selector reads these labels by has() only, so Having needs no change.
+type meantUniverse struct {
+	Universe
+	names []string
+}
+
+// Where implements Universe.
+func (u meantUniverse) Where(label string, match func(value string, present bool) bool) *bitset.BitSet {
+	if !slices.Contains(u.names, label) {
+		return u.Universe.Where(label, match)
+	}
+	return u.Universe.Where(label, func(value string, present bool) bool {
+		if isNegative(value) {
+			return match("", false)
+		}
+		return match(value, present)
+	})
+}
 
 // Universe is a set of numbered items with labels. The caller may change the sets that its
 // methods return.

@@ -165,6 +165,7 @@ func (f *Follower) await(ctx context.Context) error {
 	return wait.PollUntilContextCancel(ctx, retryInterval, true, func(context.Context) (bool, error) {
 		var err error
 		f.groups, err = discover(f.discovery)
+		f.store.notFound(err)
 		if err != nil && failure.Changed(err) {
 			f.log.Error(err, "Cannot read Calico's objects yet, retrying until they are served")
 		}

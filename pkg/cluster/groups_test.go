@@ -106,7 +106,7 @@ func TestAnnotationsThatCalicosValidatorRejectsAreKept(t *testing.T) {
 			"projectcalico.org/IPv4VXLANTunnelAddr": "10.244.0.1/32", "projectcalico.org/IPv4IPIPTunnelAddr": "10.244.0.2", "example.com/owner": "a",
 		}
 	}), &interner{})
-	if got := stripped.Annotations; len(got) != 1 || len(calico.Rejections(calico.NodeFromCore(stripped), nil)) != 1 {
+	if got := stripped.Annotations; len(got) != 1 || len(calico.ValidatorRejections(calico.NodeFromCore(stripped), nil)) != 1 {
 		t.Errorf("kept %v, want the annotation with a mask", got)
 	}
 }

@@ -48,6 +48,8 @@ type Store struct {
 	// reads.
 	other *contents
 	both  both
+	// unknown is why the kinds that the API server serves are not known yet.
+	unknown error
 }
 
 // contents are the objects of one of Calico's API groups, the Nodes and the Secrets.
@@ -238,6 +240,9 @@ func (s *Store) stale() error {
 }
 
 func (s *Store) notSynced() error {
+	if s.feeds == nil && s.unknown != nil {
+		return fmt.Errorf("%w: %w", state.ErrNotSynced, s.unknown)
+	}
 	if s.feeds == nil {
 		return fmt.Errorf("%w: no API group that serves BGPPeers was found yet", state.ErrNotSynced)
 	}
@@ -438,6 +443,13 @@ func (s *Store) fed(f *feed) []*contents {
 		}
 	}
 	return out
+}
+
+// notFound records why the kinds that the API server serves are not known yet.
+func (s *Store) notFound(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unknown = err
 }
 
 // synced records that all objects of a feed's initial list are in the store.

@@ -195,6 +195,9 @@ func TestNotSynced(t *testing.T) {
 		}
 	}
 	check("not ready: no API group that serves BGPPeers was found yet")
+	s.notFound(errors.New("connection refused"))
+	check("not ready: connection refused")
+	s.notFound(nil)
 	s.follow([]calico.Kind{calico.KindNode, calico.KindBGPPeer})
 	check("not ready: still reading Node, BGPPeer from the API server")
 	close(s.feeds[0].synced)

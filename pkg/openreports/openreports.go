@@ -208,7 +208,7 @@ func (b *builder) violation(v *audit.Violation) v1alpha1.ReportResult {
 	result := b.result(b.outcome(), v.ID, v.Message)
 	result.Timestamp = metav1.Timestamp{Seconds: v.FirstSeen.Unix(), Nanos: int32(v.FirstSeen.Nanosecond())}
 	for _, o := range v.Objects[:min(len(v.Objects), maxResources)] {
-		result.Subjects = append(result.Subjects, b.reference(o))
+		result.Subjects = append(result.Subjects, b.reference(o.Object))
 	}
 	p := result.Properties
 	flatten(p, "details", v.Details)

@@ -33,7 +33,7 @@ func found(id string, size float64) audit.Violation {
 	return audit.Violation{
 		Violation: violation.Violation{
 			ID: id, Size: size, Message: "too many nodes", Link: "https://example.com", Details: map[string]any{"nodes": 120.0, "maxNodes": 100.0},
-			Objects: []violation.Object{{Kind: "BGPConfiguration", Name: "default"}, {Kind: "Node", Name: "n"}},
+			Objects: violation.Subjects(violation.Object{Kind: "BGPConfiguration", Name: "default"}, violation.Object{Kind: "Node", Name: "n"}),
 		},
 		FirstSeen: first, LastSeen: first.Add(time.Hour), Origin: audit.PastAdmission, Cause: "introduced by night",
 	}

@@ -626,7 +626,8 @@ func reflectorNode(n *calico.Node, clusterID string) (calico.Object, error) {
 	o, err := calico.Decode(document)
 	if changed, ok := o.(*calico.Node); ok {
 		// A Node that was not read from a core/v1 document has no status.
-		changed.NotReady, changed.Others, changed.DeletionTimestamp = n.NotReady, n.Others, n.DeletionTimestamp
+		changed.NotReady, changed.DeletionTimestamp = n.NotReady, n.DeletionTimestamp
+		changed.Others, changed.InternalIP, changed.Listed = n.Others, n.InternalIP, n.Listed
 	}
 	return o, err
 }

@@ -4,14 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // violation decodes one element of the rule's set:
-// {"id", "size", "msg", "details", "objects": [{"kind", "name"}], "members", "advisory", "assumption", "setBy"}.
+// {"id", "size", "msg", "details", "objects": [{"kind", "name", "fields"}], "members", "advisory", "assumption", "setBy"}.
 func (p *Policy) violation(item any) (violation.Violation, error) {
-	v := violation.Violation{Policy: p.Name, Action: p.Action, Severity: p.Definition.Severity, Details: map[string]any{}, Objects: []violation.Object{}}
+	v := violation.Violation{Policy: p.Name, Action: p.Action, Severity: p.Definition.Severity, Details: map[string]any{}, Objects: []violation.Subject{}}
 	if related := p.Definition.Related; len(related) > 0 {
 		v.Link = related[0].Ref
 	}
@@ -63,11 +64,11 @@ func optional(v *violation.Violation, m map[string]any) error {
 		return fmt.Errorf("violation %q: \"objects\" must be a list", v.ID)
 	}
 	for _, item := range objects {
-		o, ok := object(item)
-		if !ok {
-			return fmt.Errorf("violation %q: \"objects\" must contain {\"kind\", \"name\"}", v.ID)
+		s, err := subject(item)
+		if err != nil {
+			return fmt.Errorf("violation %q: %w", v.ID, err)
 		}
-		v.Objects = append(v.Objects, o)
+		v.Objects = append(v.Objects, s)
 	}
 	members, ok := m["members"].([]any)
 	if m["members"] != nil && !ok {
@@ -81,6 +82,28 @@ func optional(v *violation.Violation, m map[string]any) error {
 		v.Members = append(v.Members, name)
 	}
 	return nil
+}
+
+// subject decodes {"kind", "name", "fields"}, where "fields" is a list of paths and may be absent.
+func subject(item any) (violation.Subject, error) {
+	o, ok := object(item)
+	if !ok {
+		return violation.Subject{}, errors.New("\"objects\" must contain {\"kind\", \"name\"}")
+	}
+	s := violation.Subject{Object: o}
+	m, _ := item.(map[string]any)
+	fields, ok := m["fields"].([]any)
+	if m["fields"] != nil && !ok {
+		return s, fmt.Errorf("\"fields\" of %s must be a list", o)
+	}
+	for _, item := range fields {
+		field, ok := item.(string)
+		if top, _, _ := strings.Cut(field, "."); !ok || (top != "spec" && top != "metadata") {
+			return s, fmt.Errorf("\"fields\" of %s must contain paths such as \"spec.peerSelector\" or \"metadata.labels.rack\", found %v", o, item)
+		}
+		s.Fields = append(s.Fields, field)
+	}
+	return s, nil
 }
 
 // object decodes {"kind", "name"}.

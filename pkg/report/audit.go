@@ -28,6 +28,9 @@ type Audit struct {
 	Changes [][]Checked
 	// Color makes Text use the colors of a terminal.
 	Color bool
+	// Live is the version of a page that a server updates: the page reloads itself, or offers
+	// to, when its URL has another version as ETag. "" is a page in a file.
+	Live string
 }
 
 // auditOf returns the name of the audited state: "cluster prod-eu", or "the state" for files.
@@ -241,12 +244,8 @@ func (a *Audit) source(v *violation.Violation) (Source, int) {
 		return Source{}, 0
 	}
 	for _, o := range v.Objects {
-		if s := a.Sources(o); s.File != "" {
-			field := ""
-			if fields := v.Fields(); len(fields) > 0 {
-				field = fields[0]
-			}
-			return s, s.line(field)
+		if s := a.Sources(o.Object); s.File != "" {
+			return s, s.lineOf(o.Fields)
 		}
 	}
 	return Source{}, 0

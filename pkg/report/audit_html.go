@@ -125,6 +125,7 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 func newAuditPage(r *Audit) (*auditPage, error) {
 	r = worstFirst(r)
 	p := &auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
+	p.Live = r.Live
 	for _, u := range r.Unread {
 		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
 	}
@@ -145,7 +146,9 @@ func newAuditPage(r *Audit) (*auditPage, error) {
 		p.Clusters = append(p.Clusters, c)
 	}
 	if several {
-		p.Title += " of " + Count(len(r.Clusters)+len(r.Unread), "cluster")
+		if n := len(r.Clusters) + len(r.Unread); n > 1 {
+			p.Title += " of " + Count(n, "cluster")
+		}
 		p.Fleet = newFleet(r.Report, p.Clusters)
 	} else {
 		a := r.Clusters[0]
@@ -157,13 +160,17 @@ func newAuditPage(r *Audit) (*auditPage, error) {
 	return p, nil
 }
 
-// worstFirst returns r with the clusters that have the most severe violations first.
+// worstFirst returns r with the clusters that have the most severe violations first, after
+// those whose state is stale.
 func worstFirst(r *Audit) *Audit {
 	order := make([]int, len(r.Clusters))
 	for i := range order {
 		order[i] = i
 	}
 	rank := func(a *audit.Audit) int {
+		if a.Stale > 0 {
+			return -1
+		}
 		if len(a.Violations) == 0 && (len(a.Failures) > 0 || a.Judging() == 0) {
 			return 1 // Nobody knows how bad it is: after critical violations.
 		}
@@ -235,6 +242,12 @@ func verdictOf(a *audit.Audit) verdict {
 		v.Text = fmt.Sprintf("No violations, but %s of %s could not be evaluated", number(len(a.Failures)), Count(judging, "policy", "policies"))
 	default:
 		v.Text = "No violations: " + Count(judging, "policy", "policies") + " evaluated"
+	}
+	if a.Stale > 0 {
+		if v.Tone == good {
+			v.Tone, v.Icon = unsure, unsure
+		}
+		v.More = append(v.More, fmt.Sprintf("The state may be stale: the API server has sent nothing for %s.", a.Stale.Round(time.Second)))
 	}
 	if n := len(a.Failures); n > 0 && len(a.Violations) > 0 {
 		v.More = append(v.More, Count(n, "policy", "policies")+" could not be evaluated, so there may be more violations.")
@@ -531,12 +544,19 @@ func (c *clusterPart) contents() {
 
 // newFleet returns the totals of the clusters of r.
 func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
-	counts, with, unjudged, worst := map[string]int{}, 0, 0, ""
+	counts, with, unjudged, stale, worst := map[string]int{}, 0, 0, 0, ""
 	t := cells{Title: "Clusters", Sortable: true, Header: heads("Cluster", "Verdict")}
 	for _, severity := range policy.Severities {
 		t.Header = append(t.Header, numberHead(strings.ToUpper(severity[:1])+severity[1:]))
 	}
 	t.Header = append(t.Header, numberHead("Nodes"), numberHead("Sessions"), columnHead{Text: "Audited"})
+	for _, u := range r.Unread {
+		row := []cell{{Text: clusterName(u.Cluster)}, {Badge: &badge{unsure, unsure, "could not be read"}, Value: "-2"}}
+		for len(row) < len(t.Header) {
+			row = append(row, cell{})
+		}
+		t.Rows = append(t.Rows, cellRow{Cells: row})
+	}
 	for i, a := range r.Clusters {
 		if len(a.Violations) > 0 {
 			with++
@@ -552,6 +572,10 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 		if len(a.Violations) > 0 {
 			rank = audit.Rank(a.Worst())
 		}
+		if a.Stale > 0 {
+			rank = -1
+			stale++
+		}
 		row := []cell{
 			{Text: parts[i].Name, Link: "#" + parts[i].ID},
 			{Badge: &badge{v.Tone, v.Icon, fleetWord(a)}, Value: strconv.Itoa(rank)},
@@ -562,33 +586,34 @@ func newFleet(r *audit.Report, parts []*clusterPart) *fleet {
 		}
 		t.Rows = append(t.Rows, cellRow{Cells: append(row, numberCell(point.Nodes), numberCell(point.Sessions), cell{Text: moment(a.Time), Value: strconv.FormatInt(a.Time.Unix(), 10)})})
 	}
-	for _, u := range r.Unread {
-		row := []cell{{Text: clusterName(u.Cluster)}, {Badge: &badge{unsure, unsure, "could not be read"}, Value: "-1"}}
-		for len(row) < len(t.Header) {
-			row = append(row, cell{})
-		}
-		t.Rows = append(t.Rows, cellRow{Cells: row})
-	}
 	v := verdict{Tone: good, Icon: good, Counts: countsOf(counts), Text: "No violations in " + Count(len(r.Clusters), "cluster")}
 	if n := len(r.Unread); n > 0 {
 		v.More = append(v.More, Count(n, "cluster")+" could not be read.")
+	}
+	if stale > 0 {
+		v.More = append(v.More, "The state of "+Count(stale, "cluster")+" may be stale.")
 	}
 	switch {
 	case with > 0:
 		v.Tone, v.Icon = tone(worst), tone(worst)
 		v.Text = fmt.Sprintf("%s, in %s of %s", violationsText(counts), number(with), Count(len(r.Clusters), "cluster"))
 	case len(r.Clusters) == 0:
-		v.Tone, v.Icon, v.Text, v.More = unsure, unsure, "Nothing was checked: no cluster could be read", nil
+		v.Tone, v.Icon, v.Text, v.More = unsure, unsure, "Nothing was checked: no state could be read", nil
 	case unjudged > 0:
 		v.Tone, v.Icon, v.Text = unsure, unsure, fmt.Sprintf("%s, but %s could not be fully evaluated", v.Text, number(unjudged))
-	case len(r.Unread) > 0:
+	case len(r.Unread) > 0 || stale > 0:
 		v.Tone, v.Icon = unsure, unsure
 	}
 	return &fleet{v, t}
 }
 
-// fleetWord returns the verdict in one or two words.
+// fleetWord returns the verdict in a few words.
 func fleetWord(a *audit.Audit) string {
+	if a.Stale > 0 {
+		now := *a
+		now.Stale = 0
+		return "stale: " + fleetWord(&now)
+	}
 	switch {
 	case len(a.Violations) > 0:
 		return Count(len(a.Violations), "violation")

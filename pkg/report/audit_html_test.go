@@ -69,7 +69,7 @@ func withFound(a *audit.Audit, name string, n int, edit func(*audit.Violation)) 
 		v := audit.Violation{
 			Violation: violation.Violation{
 				Policy: name, ID: fmt.Sprintf("id-%05d", k), Action: a.Policies[i].Action, Message: fmt.Sprintf("node-%05d has no password: set spec.password of BGPPeer peer-%05d", k, k),
-				Link: "https://example.com/" + name, Objects: []violation.Object{{Kind: "BGPPeer", Name: fmt.Sprintf("peer-%05d", k)}},
+				Link: "https://example.com/" + name, Objects: violation.Subjects(violation.Object{Kind: "BGPPeer", Name: fmt.Sprintf("peer-%05d", k)}),
 			},
 			Severity: a.Policies[i].Severity, FirstSeen: noon.Add(-48 * time.Hour), LastSeen: noon,
 		}
@@ -219,7 +219,7 @@ func TestSectionsOfThePage(t *testing.T) {
 	a.Failures = []audit.Failure{{Policy: "reach", Severity: "critical", Message: "it took too long"}}
 	a.Notes = []string{"Secrets are not readable"}
 	a.Trend = []audit.Point{{Time: noon.Add(-24 * time.Hour), Violations: map[string]int{"medium": 5}, Nodes: 4, Sessions: 5, StartSeconds: 7}}
-	a.Resolved = []audit.Violation{{Violation: violation.Violation{Policy: "hygiene", Objects: []violation.Object{{Kind: "BGPPeer", Name: "old"}}}, Severity: "medium", FirstSeen: noon, LastSeen: noon, Cause: "its policy is no longer in force"}}
+	a.Resolved = []audit.Violation{{Violation: violation.Violation{Policy: "hygiene", Objects: violation.Subjects(violation.Object{Kind: "BGPPeer", Name: "old"})}, Severity: "medium", FirstSeen: noon, LastSeen: noon, Cause: "its policy is no longer in force"}}
 	page := auditPageOf(t, a)
 	for id, wants := range map[string][]string{
 		"c1-violations": {"Resolved", "medium hygiene BGPPeer old 1 Jul 2026 12:00 UTC 1 Jul 2026 12:00 UTC its policy is no longer in force"},
@@ -295,6 +295,8 @@ func TestAFleetHasAnOverview(t *testing.T) {
 func TestFleetVerdict(t *testing.T) {
 	idle := audited(t, racked)
 	idle.Policies = idle.Policies[2:]
+	old := audited(t, racked)
+	old.Stale = time.Hour
 	unread := []audit.Unread{{Cluster: "lab", Message: "no answer"}, {Cluster: "eu", Message: "no answer"}}
 	for name, c := range map[string]struct {
 		report     audit.Report
@@ -303,7 +305,8 @@ func TestFleetVerdict(t *testing.T) {
 		"all evaluated":         {audit.Report{Clusters: []*audit.Audit{audited(t, racked), audited(t, racked)}}, good, "No violations in 2 clusters"},
 		"no policy in one":      {audit.Report{Clusters: []*audit.Audit{audited(t, racked), idle}}, unsure, "No violations in 2 clusters, but 1 could not be fully evaluated"},
 		"one could not be read": {audit.Report{Clusters: []*audit.Audit{audited(t, racked)}, Unread: unread[:1]}, unsure, "No violations in 1 cluster"},
-		"none could be read":    {audit.Report{Unread: unread}, unsure, "Nothing was checked: no cluster could be read"},
+		"one is stale":          {audit.Report{Clusters: []*audit.Audit{old, audited(t, racked)}}, unsure, "No violations in 2 clusters"},
+		"none could be read":    {audit.Report{Unread: unread}, unsure, "Nothing was checked: no state could be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var parts []*clusterPart
@@ -314,6 +317,44 @@ func TestFleetVerdict(t *testing.T) {
 				t.Errorf("got %s, %q, want %s, %q", got.Tone, got.Text, c.tone, c.want)
 			}
 		})
+	}
+}
+
+// What is not known comes before what is bad.
+func TestTheOverviewBeginsWithWhatIsNotKnown(t *testing.T) {
+	bad := withFound(audited(t, racked), "reach", 1, nil)
+	stale := audited(t, racked)
+	stale.Stale = 200 * time.Second
+	fine := audited(t, racked)
+	fine.Cluster, bad.Cluster, stale.Cluster = "good", "bad", "old"
+	p, err := newAuditPage(&Audit{Report: &audit.Report{Clusters: []*audit.Audit{fine, bad, stale}, Unread: []audit.Unread{{Cluster: "lab", Message: "no answer"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, row := range p.Fleet.Table.Rows {
+		got = append(got, row.Cells[0].Text+": "+row.Cells[1].Badge.Text)
+	}
+	if want := []string{"lab: could not be read", "old: stale: no violations", "bad: 1 violation", "good: no violations"}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if want := "The state may be stale: the API server has sent nothing for 3m20s."; p.Clusters[0].Verdict.Tone != unsure || !slices.Contains(p.Clusters[0].Verdict.More, want) {
+		t.Errorf("the verdict of the stale state is %+v", p.Clusters[0].Verdict)
+	}
+}
+
+// A page that a server updates may ask for itself, and for nothing else.
+func TestALivePageHasAVersion(t *testing.T) {
+	for _, live := range []string{"", "v7"} {
+		var b bytes.Buffer
+		if err := writeAuditHTML(&b, &Audit{Report: &audit.Report{Clusters: []*audit.Audit{audited(t, racked)}}, Live: live}); err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{`<body data-live="v7">`, `; connect-src 'self'">`, `<p class="live"`} {
+			if got := strings.Contains(b.String(), part); got != (live != "") {
+				t.Errorf("version %q: %t for %s", live, got, part)
+			}
+		}
 	}
 }
 
@@ -563,7 +604,7 @@ func FuzzNoTextBecomesMarkup(f *testing.F) {
 			p.Title, p.Severity, p.Action = "t"+s, "s"+s, violation.Action("a"+s)
 		}
 		withFound(a, "reach", 1, func(v *audit.Violation) {
-			v.Policy, v.Message, v.Cause, v.Objects = "p"+s, "m"+s, "c"+s, []violation.Object{{Kind: "k" + s, Name: "n" + s}}
+			v.Policy, v.Message, v.Cause, v.Objects = "p"+s, "m"+s, "c"+s, violation.Subjects(violation.Object{Kind: "k" + s, Name: "n" + s})
 			v.Link = "https://example.com/" + clean(s)
 		})
 		a.Resolved = a.Violations

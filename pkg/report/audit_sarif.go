@@ -87,27 +87,23 @@ func (a *Audit) sarifResult(one *audit.Audit, v *audit.Violation, rule int) sari
 		out.Properties["nodes"] = v.Nodes
 	}
 	for _, o := range v.Objects[:min(len(v.Objects), shown)] {
-		out.Locations = append(out.Locations, a.sarifLocation(o, v.Fields()))
+		out.Locations = append(out.Locations, a.sarifLocation(o))
 	}
 	if len(out.Locations) == 0 { // Code scanning needs a location.
-		out.Locations = append(out.Locations, a.sarifLocation(violation.Object{Kind: "Cluster", Name: cmp.Or(one.Cluster, "state")}, nil))
+		out.Locations = append(out.Locations, a.sarifLocation(violation.Subject{Object: violation.Object{Kind: "Cluster", Name: cmp.Or(one.Cluster, "state")}}))
 	}
 	return out
 }
 
-func (a *Audit) sarifLocation(o violation.Object, fields []string) sarifLocation {
+func (a *Audit) sarifLocation(o violation.Subject) sarifLocation {
 	out := sarifLocation{Logical: []sarifLogical{{Name: o.Name, Full: o.Kind + "/" + o.Name, Kind: "resource"}}}
 	if a.Sources == nil {
 		return out
 	}
-	s, field := a.Sources(o), ""
-	if len(fields) > 0 {
-		field = fields[0]
-	}
-	if s.File != "" {
+	if s := a.Sources(o.Object); s.File != "" {
 		out.Physical = &sarifPhysical{}
 		out.Physical.Artifact.URI = fileURI(s.File)
-		out.Physical.Region.StartLine = s.line(field)
+		out.Physical.Region.StartLine = s.lineOf(o.Fields)
 	}
 	return out
 }

@@ -37,11 +37,22 @@ func auditPolicies() []audit.Policy {
 	}
 }
 
+// about returns objects, of which BGPPeers have a field at fault.
+func about(objects []violation.Object) []violation.Subject {
+	out := violation.Subjects(objects...)
+	for i := range out {
+		if out[i].Kind == "BGPPeer" {
+			out[i].Fields = []string{"spec.peerSelector"}
+		}
+	}
+	return out
+}
+
 func auditViolation(policy, id, severity string, action violation.Action, objects ...violation.Object) audit.Violation {
 	return audit.Violation{
 		Violation: violation.Violation{
-			Policy: policy, ID: id, Size: 1, Action: action, Message: "3 nodes are wrong: mend them", Details: map[string]any{"field": "spec.peerSelector", "n": 3},
-			Link: "https://example.com/" + policy, Objects: append([]violation.Object{}, objects...),
+			Policy: policy, ID: id, Size: 1, Action: action, Message: "3 nodes are wrong: mend them", Details: map[string]any{"n": 3},
+			Link: "https://example.com/" + policy, Objects: about(objects),
 		},
 		Severity: severity, FirstSeen: monday, LastSeen: monday,
 	}
@@ -358,7 +369,7 @@ func TestAllNodesOfAViolationAreNamed(t *testing.T) {
 	for i := range 300 {
 		list = append(list, fmt.Sprintf("node-%03d", i))
 	}
-	v := audit.Violation{Violation: violation.Violation{Policy: "p", ID: "p", Action: violation.Deny, Message: "300 of 300 nodes (node-000, node-001, node-002 and 297 more)", Details: map[string]any{}, Objects: []violation.Object{}, Nodes: list}, Severity: "high"}
+	v := audit.Violation{Violation: violation.Violation{Policy: "p", ID: "p", Action: violation.Deny, Message: "300 of 300 nodes (node-000, node-001, node-002 and 297 more)", Details: map[string]any{}, Objects: []violation.Subject{}, Nodes: list}, Severity: "high"}
 	one := &audit.Audit{Policies: []audit.Policy{{Name: "p", Policy: "p", Title: "P", Severity: "high", Judges: "state"}}, Violations: []audit.Violation{v}, Resolved: []audit.Violation{}, Failures: []audit.Failure{}, Notes: []string{}, Trend: []audit.Point{}}
 	a := &Audit{Report: &audit.Report{Clusters: []*audit.Audit{one}, Unread: []audit.Unread{}}, FailOn: "low"}
 	for _, format := range []string{JSON, YAML, HTML, Markdown, SARIF, JUnit, Text} {

@@ -142,6 +142,15 @@ func (c *Checked) notice() string {
 	return validate.EffectPrefix + (&topology.Impact{}).String()
 }
 
+// lineOf returns the line of the first of fields, or of the object if fields is empty. It is 0 if
+// the object is in no file.
+func (s Source) lineOf(fields []string) int {
+	if len(fields) == 0 {
+		return s.line("")
+	}
+	return s.line(fields[0])
+}
+
 // line returns the line of a field, 0 if the object is in no file.
 func (s Source) line(field string) int {
 	if s.File == "" || s.LineOf == nil {

@@ -68,7 +68,18 @@ func (c *Check) findings(change *Checked) []finding {
 
 // finding returns the finding of a verdict.
 func (c *Checked) finding(v *validate.Verdict) finding {
-	return finding{rule: v.Violation.Policy, fields: c.fieldsOf(&v.Violation), message: v.Text(), nodes: v.Nodes(), link: v.Violation.Link}
+	f := finding{rule: v.Violation.Policy, fields: c.fieldsOf(&v.Violation), message: v.Text(), nodes: v.Nodes(), link: v.Violation.Link}
+	if !v.Relation.Worse() {
+		return f
+	}
+	// The cause is among the changed fields.
+	changed := slices.DeleteFunc(c.changed(), func(one field) bool { return !slices.Contains(f.fields, one.Field) })
+	if len(changed) > 0 {
+		f.fields = slices.DeleteFunc(f.fields, func(path string) bool {
+			return !slices.ContainsFunc(changed, func(one field) bool { return one.Field == path })
+		})
+	}
+	return f
 }
 
 // notEnforced returns f. If f is not enforced, its message contains the reason.
@@ -92,11 +103,8 @@ func (c *Check) policy(name string) *policy.Policy {
 // fieldsOf lists the fields of the changed object that v names.
 func (c *Checked) fieldsOf(v *violation.Violation) []string {
 	id := c.Change.ID()
-	if !v.Concerns(violation.Object{Kind: string(id.Kind), Name: id.Name}) {
-		return nil
-	}
 	var out []string
-	for _, field := range v.Fields() {
+	for _, field := range v.Fields(violation.Object{Kind: string(id.Kind), Name: id.Name}) {
 		out = append(out, c.leaves(field)...)
 	}
 	return out

@@ -26,7 +26,7 @@ func TestFormatsOfADifference(t *testing.T) {
 	)
 	found := func(id string, compared audit.Comparison) audit.Violation {
 		return audit.Violation{
-			Violation: violation.Violation{Policy: "p", ID: id, Action: violation.Deny, Message: id + " is wrong", Details: map[string]any{}, Objects: []violation.Object{}, Nodes: []string{"a"}},
+			Violation: violation.Violation{Policy: "p", ID: id, Action: violation.Deny, Message: id + " is wrong", Details: map[string]any{}, Objects: []violation.Subject{}, Nodes: []string{"a"}},
 			Severity:  "high", FirstSeen: time.Unix(0, 0).UTC(), LastSeen: time.Unix(0, 0).UTC(), Compared: compared,
 		}
 	}

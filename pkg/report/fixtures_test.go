@@ -118,7 +118,7 @@ func large() *Topology {
 		Ambiguous: slices.Values([]topology.AmbiguousSession{{
 			Node: "node-3", Family: "IPv4", PeerIP: "10.1.0.1", PeerNode: "rr-1", Sources: []string{"clients", "twice"}, Differs: []string{"keepaliveTime"}, Candidates: []topology.HalfSession{h, h},
 		}}),
-		Frozen:     []topology.FrozenNode{{Node: "node-8", Family: "IPv4", Reasons: []string{"Node_10_1_0_1: the remote AS number is 0"}}},
+		Frozen:     []topology.FrozenNode{{Node: "node-8", Family: "IPv4", Rejected: []topology.RejectedValue{{Kind: "BGPPeer", Name: "tor", Field: "spec.asNumber", Reason: "the remote AS number 0 of a BGPPeer", Message: "is 0 or missing"}}}},
 		Ignored:    []topology.Ignored{{Kind: "BGPPeer", Name: "typo", Message: "spec.peerIP: is not an address: Calico skips the peer"}},
 		Reflectors: []Reflector{{"rr-1", "244.0.0.1", 4983}, {"rr-2", "244.0.0.1", 4860}, {"rr-3", "244.0.0.1", 4860}},
 		Graph: &topology.Graph{

@@ -353,7 +353,7 @@ func FuzzFormatsKeepTextsWhole(f *testing.F) {
 		if name == "" || rule == "" || message == "" || rule == problemRule {
 			return
 		}
-		v := violation.Violation{Policy: rule, ID: rule, Action: violation.Deny, Message: message, Details: map[string]any{}, Objects: []violation.Object{}}
+		v := violation.Violation{Policy: rule, ID: rule, Action: violation.Deny, Message: message, Details: map[string]any{}, Objects: []violation.Subject{}}
 		c := &Check{Policies: []*policy.Policy{{Name: rule, Action: violation.Deny, Definition: &policy.Definition{Name: rule, Title: rule, Description: message, Severity: "high"}}}, Changes: []Checked{{
 			Change: state.Change{After: peer(t, name)}, Decision: &validate.Decision{Verdicts: fresh(v), Impact: impact(message)},
 			Source: Source{File: file, LineOf: source.LineOf},

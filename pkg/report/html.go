@@ -40,6 +40,8 @@ type shell struct {
 	Script     template.JS
 	// Footer says where the same data is.
 	Footer string
+	// Live is the version of a page that a server updates; "" for a page in a file.
+	Live string
 }
 
 // newShell returns the frame of a page.

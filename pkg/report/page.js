@@ -109,6 +109,60 @@
     });
   }
 
+  if (document.body.dataset.live) {
+    follow(document.body.dataset.live);
+  }
+
+  // follow shows the newest version of a page that a server updates: at once while the reader
+  // has done nothing with the page, else on request.
+  function follow(version) {
+    const interval = 15_000;
+    const notice = document.querySelector(".live");
+    let touched = false, timer = 0, since = "";
+    for (const event of ["pointerdown", "keydown", "input"]) {
+      document.addEventListener(event, () => { touched = true; }, { once: true, capture: true });
+    }
+    const say = (text, action) => {
+      if (notice.dataset.text === text) {
+        return;
+      }
+      notice.dataset.text = text;
+      notice.replaceChildren(text);
+      if (action) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = action;
+        button.addEventListener("click", () => location.reload());
+        notice.append(" ", button);
+      }
+    };
+    const check = async () => {
+      clearTimeout(timer);
+      try {
+        const answer = await fetch(location.pathname, { method: "HEAD", cache: "no-store" });
+        const current = answer.headers.get("ETag");
+        since = "";
+        if (answer.redirected || answer.status === 401 || answer.status === 403) {
+          say("You are no longer logged in, so this report is not updated.", "Log in");
+        } else if (!current) {
+          say("bgpguard could not write a newer report (status " + answer.status + "): this one may be stale.");
+        } else if (current === JSON.stringify(version)) {
+          say("");
+        } else if (touched) {
+          say("There is a newer report.", "Show it");
+        } else {
+          location.reload();
+        }
+      } catch {
+        since = since || new Date().toISOString().slice(11, 16) + " UTC";
+        say("bgpguard has not answered since " + since + ": this report may be stale.");
+      }
+      timer = setTimeout(check, interval);
+    };
+    document.addEventListener("visibilitychange", () => document.hidden ? clearTimeout(timer) : check());
+    timer = setTimeout(check, interval);
+  }
+
   for (const part of document.querySelectorAll("[data-topology]")) {
     topology(part);
   }

@@ -68,7 +68,7 @@ func writePlanHTML(w io.Writer, p *Plan) error {
 	page.Tiles = []tile{
 		{"Steps", number(len(p.Steps)), "each allowed by the policies"},
 		{"Sessions between nodes", number(p.After.Sessions), number(p.Before.Sessions) + " before"},
-		{"Most on one node", number(p.After.Most), number(p.Before.Most) + " before"},
+		{"Most on one node", number(p.After.Most), number(p.Before.Most) + " before, in one address family"},
 		{"Without routes", number(worst) + " s", "worst case of a step"},
 	}
 	page.Tables = []cells{steps, figures}
@@ -127,11 +127,11 @@ func writeDesignsHTML(w io.Writer, c *plan.Comparison) error {
 	page.Tiles = []tile{
 		{"Nodes", number(c.Nodes), Count(c.Zones, "zone")},
 		{"Sessions now", number(c.Now.Sessions), "between nodes"},
-		{"Fullest node now", number(c.Now.Fullest), clean(c.Now.FullestNode)},
+		{"Fullest node now", number(c.Now.Fullest), strings.TrimPrefix(clean(c.Now.FullestNode)+", in one address family", ", ")},
 		{"Isolated nodes now", number(c.Now.Isolated), ""},
 	}
 	rows := designTable(c)
-	table := cells{Title: "Designs", Header: heads(rows[0]...)}
+	table := cells{Class: "compared", Title: "Designs", Header: heads(rows[0]...)}
 	table.Header[0].Text = "Figure"
 	for _, row := range rows[1:] {
 		table.Rows = append(table.Rows, textRow(row...))
@@ -155,7 +155,7 @@ func writeDesignsHTML(w io.Writer, c *plan.Comparison) error {
 		}
 		page.Steps = append(page.Steps, part)
 	}
-	page.Lists = lists(titledList{"Why not the others", cleaned(c.Recommendation.Others)})
+	page.Lists = lists(titledList{"How to read the table", cleaned(designLegend(c))}, titledList{"Why not the others", cleaned(c.Recommendation.Others)})
 	return execute(w, "plan.html", page)
 }
 

@@ -30,7 +30,7 @@ func planFigures(p *plan.Plan) [][]string {
 	return [][]string{
 		row("sessions between nodes", func(f *plan.Figures) string { return number(f.Sessions) }),
 		row("sessions to external peers", func(f *plan.Figures) string { return number(f.External) }),
-		row("most sessions of a node", func(f *plan.Figures) string {
+		row("most on a node, one family", func(f *plan.Figures) string {
 			if f.Most == 0 {
 				return "0"
 			}

@@ -33,7 +33,7 @@ func peer(t testing.TB, name string, spec ...any) calico.Object {
 func found(policy, id string, action violation.Action) violation.Violation {
 	return violation.Violation{
 		Policy: policy, ID: id, Size: 1.5, Action: action, Message: "<" + id + "> is wrong & bad",
-		Details: map[string]any{"nodes": 3}, Objects: []violation.Object{{Kind: "BGPPeer", Name: id}},
+		Details: map[string]any{"nodes": 3}, Objects: violation.Subjects(violation.Object{Kind: "BGPPeer", Name: id}),
 	}
 }
 
@@ -103,7 +103,7 @@ func checks(t testing.TB) map[string]*Check {
 	q := peer(t, "p", "asNumber", int64(64513))
 	allowed := Checked{Change: state.Change{After: p}, Decision: &validate.Decision{Allowed: true}}
 	standing := validate.Verdict{Violation: found("hard", "b", violation.Deny), Relation: validate.Standing}
-	standing.Violation.Objects = []violation.Object{{Kind: "BGPPeer", Name: "p"}}
+	standing.Violation.Objects = violation.Subjects(violation.Object{Kind: "BGPPeer", Name: "p"})
 	standing.Before = &standing.Violation
 	warned := Checked{
 		Change: state.Change{Before: p, After: q}, Source: source,
@@ -132,7 +132,7 @@ func checks(t testing.TB) map[string]*Check {
 		Allowed: true, Verdicts: fresh(found("hard", "p", violation.Deny)),
 	}}
 	exempted.Decision.Verdicts[0].Exempt = true
-	exempted.Decision.Verdicts[0].Violation.Details["field"] = "asNumber"
+	exempted.Decision.Verdicts[0].Violation.Objects[0].Fields = []string{"spec.asNumber"}
 	policies := inForce(t)
 	out := map[string]*Check{}
 	for name, changes := range map[string][]Checked{
@@ -286,20 +286,23 @@ func TestFieldMarks(t *testing.T) {
 		Before: peer(t, "p", "a", "x", "b", "x", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
 		After:  peer(t, "p", "a", "y", "b", "y", "c", "x", "d", map[string]any{"e": "x", "f": "x"}),
 	}}
-	names := func(object string, details map[string]any) finding {
-		v := violation.Violation{Objects: []violation.Object{{Kind: "BGPPeer", Name: object}}, Details: details}
-		return finding{rule: "p", fields: change.fieldsOf(&v)}
+	names := func(relation validate.Relation, object string, fields ...string) finding {
+		o := violation.Object{Kind: "BGPPeer", Name: object}
+		v := violation.Violation{Policy: "p", Objects: []violation.Subject{{Object: o, Fields: fields}}}
+		return change.finding(&validate.Verdict{Violation: v, Relation: relation})
 	}
 	for name, c := range map[string]struct {
 		found finding
 		want  string
 	}{
 		"a violation without a field marks nothing":        {finding{rule: "p"}, ""},
-		"a violation with a field marks that field":        {names("p", map[string]any{"field": "spec.b"}), "spec.b p"},
-		"a violation with several fields marks them":       {names("p", map[string]any{"fields": []any{"b", "c"}}), "spec.b p; spec.c p"},
-		"a violation with a parent field marks its leaves": {names("p", map[string]any{"field": "d"}), "spec.d.e p; spec.d.f p"},
-		"a field of another object is ignored":             {names("q", map[string]any{"field": "spec.b"}), ""},
-		"a field that the object lacks is ignored":         {names("p", map[string]any{"field": "spec.x"}), ""},
+		"a violation with a field marks that field":        {names(validate.New, "p", "spec.b"), "spec.b p"},
+		"a new violation marks the changed ones of them":   {names(validate.New, "p", "spec.c", "spec.b"), "spec.b p"},
+		"a new violation with none of them marks them":     {names(validate.New, "p", "spec.c"), "spec.c p"},
+		"an old violation marks all of them":               {names(validate.Standing, "p", "spec.b", "spec.c"), "spec.b p; spec.c p"},
+		"a violation with a parent field marks its leaves": {names(validate.New, "p", "spec.d"), "spec.d.e p; spec.d.f p"},
+		"a field of another object is ignored":             {names(validate.New, "q", "spec.b"), ""},
+		"a field that the object lacks is ignored":         {names(validate.New, "p", "spec.x"), ""},
 		"a standing violation marks nothing":               {finding{rule: "p", standing: true}, ""},
 		"an evaluation error marks nothing":                {finding{rule: "p", failed: true}, ""},
 		"a problem marks its field":                        {finding{rule: problemRule, fields: change.leaves("spec.c")}, "spec.c warning"},
@@ -321,7 +324,7 @@ func TestFieldMarks(t *testing.T) {
 func TestCreateAndDeleteShowTheNamedFields(t *testing.T) {
 	o := peer(t, "p", "asNumber", int64(1), "peerIP", "10.0.0.1")
 	v := found("soft", "p", violation.Warn)
-	v.Details = map[string]any{"field": "spec.asNumber"}
+	v.Objects[0].Fields = []string{"spec.asNumber"}
 	for name, test := range map[string]struct {
 		change state.Change
 		want   string

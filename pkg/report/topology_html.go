@@ -124,8 +124,8 @@ func faultTables(t *Topology) []table {
 			func(a topology.AmbiguousSession) []string {
 				return []string{a.Node, a.Family, a.PeerIP, names(a.Sources, len(a.Sources)), names(a.Differs, len(a.Differs))}
 			}),
-		tableOf("Nodes whose BIRD rejects its configuration", []string{"Node", "Family", "Reasons"}, slices.Values(t.Frozen), len(t.Frozen),
-			func(n topology.FrozenNode) []string { return []string{n.Node, n.Family, strings.Join(n.Reasons, "; ")} }),
+		tableOf("Nodes whose BIRD rejects its configuration", []string{"Node", "Family", "Rejected"}, slices.Values(t.Frozen), len(t.Frozen),
+			func(n topology.FrozenNode) []string { return []string{n.Node, n.Family, rejectedValues(n)} }),
 		tableOf("Settings that Calico ignores or rejects", []string{"Kind", "Name", "Message"}, slices.Values(t.Ignored), len(t.Ignored),
 			func(i topology.Ignored) []string { return []string{i.Kind, i.Name, i.Message} }),
 		singlePoints(t),

@@ -287,9 +287,18 @@ func (p *printer) frozen(list []topology.FrozenNode) {
 	}
 	p.section(Count(total, "configuration"), " that BIRD rejects (the node keeps the previous one):")
 	for _, n := range sample {
-		p.line(1, clean(n.Node), " ", n.Family, ": ", clean(strings.Join(n.Reasons, "; ")))
+		p.line(1, clean(n.Node), " ", n.Family, ": ", clean(rejectedValues(n)))
 	}
 	p.rest(1, total, len(sample))
+}
+
+// rejectedValues lists the values that BIRD rejects on a node.
+func rejectedValues(n topology.FrozenNode) string {
+	texts := make([]string, len(n.Rejected))
+	for i, v := range n.Rejected {
+		texts[i] = v.String()
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (p *printer) ignored(list []topology.Ignored) {

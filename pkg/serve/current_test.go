@@ -12,10 +12,8 @@ import (
 
 	"github.com/go-logr/logr"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
@@ -26,15 +24,13 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// fakeCluster is a followed cluster and its API server, which holds no ConfigMap.
+// fakeCluster is the store of a cluster, and what the webhook recorded there: nothing.
 type fakeCluster struct {
-	client.Reader
-
 	snapshot *state.Snapshot
 	age      time.Duration
 	err      error // of Snapshot
 	unread   []cluster.Unread
-	getErr   error // of Get, beside "not found"
+	trailErr error
 }
 
 func (f *fakeCluster) Snapshot() (*state.Snapshot, time.Duration, error) {
@@ -42,12 +38,7 @@ func (f *fakeCluster) Snapshot() (*state.Snapshot, time.Duration, error) {
 }
 func (f *fakeCluster) Unread() []cluster.Unread { return f.unread }
 
-func (f *fakeCluster) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
-	if f.getErr != nil {
-		return f.getErr
-	}
-	return apierrors.NewNotFound(schema.GroupResource{Resource: "configmaps"}, key.Name)
-}
+func (f *fakeCluster) trail(context.Context) (*audit.Trail, error) { return nil, f.trailErr }
 
 // mesh is the state of n nodes with a full mesh.
 func mesh(t *testing.T, n int) *state.Snapshot {
@@ -84,7 +75,7 @@ func watch(t *testing.T, documents ...policy.Document) (*current, *fakeCluster, 
 	f := &fakeCluster{snapshot: mesh(t, 4)}
 	now := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 	return &current{
-		cluster: f, reader: f, keeper: keeper, engine: validate.NewEngine(policy.NewSet(nil)), name: "prod", log: logr.Discard(),
+		state: &clusterState{f}, trail: f.trail, keeper: keeper, engine: validate.NewEngine(policy.NewSet(nil)), name: "prod", origin: "prod",
 		objects: func(*http.Request) error { return nil }, library: func(*http.Request) error { return nil }, now: func() time.Time { return now },
 	}, f, &now
 }
@@ -136,24 +127,26 @@ func TestNothingIsAuditedBeforeItIsKnown(t *testing.T) {
 	}
 }
 
-func TestNotes(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*fakeCluster)
-		want   []string
-	}{
-		"all is known":            {func(*fakeCluster) {}, nil},
-		"nearly stale":            {func(f *fakeCluster) { f.age = staleAfter }, nil},
-		"stale":                   {func(f *fakeCluster) { f.age = 200 * time.Second }, []string{"the state may be stale: the API server sent nothing for 3m20s"}},
-		"no permission to recall": {func(f *fakeCluster) { f.getErr = errors.New("forbidden") }, []string{"when and how violations appeared is not known: forbidden"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			current, f, _ := watch(t, meshLimit)
-			c.change(f)
-			a, err := current.Audit(t.Context())
-			if err != nil || len(a.Violations) != 1 || !slices.Equal(a.Notes, c.want) {
-				t.Errorf("got %+v, %v", a, err)
-			}
-		})
+func TestAStaleStateIsMarked(t *testing.T) {
+	c, f, _ := watch(t, meshLimit)
+	for _, age := range []time.Duration{staleAfter, 200 * time.Second, time.Second} {
+		f.age = age
+		want := age
+		if age <= staleAfter {
+			want = 0
+		}
+		if a, err := c.Audit(t.Context()); err != nil || len(a.Violations) != 1 || a.Stale != want {
+			t.Errorf("after %s: got %+v, %v", age, a, err)
+		}
+	}
+}
+
+func TestAnUnknownPastIsNoted(t *testing.T) {
+	c, f, _ := watch(t, meshLimit)
+	f.trailErr = errors.New("forbidden")
+	a, err := c.Audit(t.Context())
+	if err != nil || !slices.Equal(a.Notes, []string{"when and how violations appeared is not known: forbidden"}) {
+		t.Errorf("got %+v, %v", a, err)
 	}
 }
 
@@ -202,9 +195,9 @@ func TestWithoutBGPPoliciesTheLibraryIsEvaluated(t *testing.T) {
 			}
 		})
 	}
-	t.Run("with files none is meant", func(t *testing.T) {
+	t.Run("in files of policies none is meant", func(t *testing.T) {
 		current, _, _ := watch(t)
-		current.objects = nil
+		current.objects, current.given = nil, true
 		if a, err := current.Audit(t.Context()); err != nil || len(a.Policies) != 0 || len(a.Notes) != 0 {
 			t.Errorf("got %+v, %v", a, err)
 		}

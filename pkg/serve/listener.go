@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/bgpguard/bgpguard/pkg/process"
 )
@@ -27,48 +27,80 @@ const (
 	headerBytes   = 16 << 10
 )
 
-// listener serves the page. It is a manager.Runnable, which listens once it is
-// started.
+// listener is an HTTP server, which listens once it is started.
 type listener struct {
-	address string
-	tls     *tls.Config // nil for HTTP
-	server  *http.Server
-	log     logr.Logger
-	open    atomic.Bool
+	flag, address string
+	// opened is called with the URL of the server when it listens.
+	opened func(url string)
+	tls    *tls.Config // nil for HTTP
+	server *http.Server
+	open   atomic.Bool
 }
 
-// newListener returns the listener of the page: over HTTPS to users who may "get"
-// the URL of the page, or over HTTP on loopback.
-func newListener(mgr manager.Manager, page http.Handler, o *Options) (*listener, error) {
-	log := mgr.GetLogger().WithName("page")
-	l := &listener{address: o.BindAddress, log: log}
+// newListener returns a listener on the address that a flag names.
+func newListener(flag, address string, handler http.Handler, opened func(url string)) *listener {
+	return &listener{flag: flag, address: address, opened: opened, server: &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: pageTimeout,
+		IdleTimeout: pageTimeout, MaxHeaderBytes: headerBytes,
+	}}
+}
+
+// newListeners returns what serves the page and the probes.
+func newListeners(page http.Handler, ready healthz.Checker, o *Options, log logr.Logger) ([]runnable, error) {
+	log = log.WithName("page")
+	var out []runnable
 	mux := http.NewServeMux()
 	mux.Handle(pagePath, onlyLoopback(page))
+	var config *tls.Config
 	if o.Secure {
-		filter, err := filters.WithAuthenticationAndAuthorization(mgr.GetConfig(), mgr.GetHTTPClient())
-		if err != nil {
-			return nil, err
-		}
-		authorized, err := authorizer(filter, log)
+		authorized, err := authorizer(o.Clusters[0].Config, log)
 		if err != nil {
 			return nil, err
 		}
 		mux = secureMux(newLogin(page, authorized))
-		get, err := certificate(mgr, o.CertDir)
+		get, watcher, err := certificate(o.CertDir)
 		if err != nil {
 			return nil, fmt.Errorf("certificate: %w", err)
 		}
-		l.tls = &tls.Config{NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13, GetCertificate: get}
+		if watcher != nil {
+			out = append(out, watcher)
+		}
+		config = &tls.Config{NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13, GetCertificate: get}
 	}
-	l.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: pageTimeout,
-		IdleTimeout: pageTimeout, MaxHeaderBytes: headerBytes,
+	listener := newListener("bind-address", o.BindAddress, mux, func(url string) {
+		log.Info("Serving the report of the current audit", "url", url+pagePath)
+	})
+	listener.tls = config
+	out = append(out, listener)
+	if o.HealthProbeBindAddress != process.NoAddress {
+		checks := map[string]healthz.Checker{"state": ready, "page": listener.Check}
+		out = append(out, newListener("health-probe-bind-address", o.HealthProbeBindAddress, probes(checks), func(string) {}))
 	}
-	return l, nil
+	return out, nil
 }
 
-// authorizer returns a function that wraps handlers with filter, after one trial.
-func authorizer(filter metricsserver.Filter, log logr.Logger) (func(http.Handler) http.Handler, error) {
+// probes serves /healthz, which succeeds while the process runs, and /readyz, which succeeds
+// while all checks do.
+func probes(ready map[string]healthz.Checker) http.Handler {
+	mux := http.NewServeMux()
+	for path, checks := range map[string]map[string]healthz.Checker{"/healthz": {"ping": healthz.Ping}, "/readyz": ready} {
+		mux.Handle(path, http.StripPrefix(path, &healthz.Handler{Checks: checks}))
+	}
+	return mux
+}
+
+// authorizer returns a function that wraps a handler: it then serves the requests that the API
+// server of config authenticates and authorizes.
+func authorizer(config *rest.Config, log logr.Logger) (func(http.Handler) http.Handler, error) {
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := filters.WithAuthenticationAndAuthorization(config, client)
+	if err != nil {
+		return nil, err
+	}
+	// A trial, so that errors in the configuration end the process at once.
 	if _, err := filter(log, http.NotFoundHandler()); err != nil {
 		return nil, err
 	}
@@ -94,20 +126,19 @@ func secureMux(l *login) *http.ServeMux {
 }
 
 // certificate returns a function for tls.Config.GetCertificate: the certificate in
-// dir, which is reloaded when it is replaced, or a self-signed one where dir is "".
-func certificate(mgr manager.Manager, dir string) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+// dir, which the returned watcher reloads when it is replaced, or a self-signed one where dir
+// is "".
+func certificate(dir string) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), *certwatcher.CertWatcher, error) {
 	if dir == "" {
 		s := &selfSigned{now: time.Now}
-		if _, err := s.get(nil); err != nil {
-			return nil, err
-		}
-		return s.get, nil
+		_, err := s.get(nil)
+		return s.get, nil, err
 	}
 	watcher, err := certwatcher.New(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return watcher.GetCertificate, mgr.Add(watcher)
+	return watcher.GetCertificate, watcher, nil
 }
 
 // onlyLoopback rejects requests whose Host header does not name this machine: a web
@@ -127,11 +158,7 @@ func onlyLoopback(next http.Handler) http.Handler {
 	})
 }
 
-// NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (l *listener) NeedLeaderElection() bool { return false }
-
-// Check is a healthz.Checker for readiness: it fails until the page can be
-// requested.
+// Check is a healthz.Checker for readiness: it fails until the server listens.
 func (l *listener) Check(*http.Request) error {
 	if !l.open.Load() {
 		return errors.New("not listening yet")
@@ -143,14 +170,14 @@ func (l *listener) Check(*http.Request) error {
 func (l *listener) Start(ctx context.Context) error {
 	listening, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
 	if err != nil {
-		return fmt.Errorf("flag --bind-address: %w", err)
+		return fmt.Errorf("flag --%s: %w", l.flag, err)
 	}
 	scheme := "http"
 	if l.tls != nil {
 		scheme, listening = "https", tls.NewListener(listening, l.tls)
 	}
 	l.open.Store(true)
-	l.log.Info("Serving the report of the current audit", "url", scheme+"://"+listening.Addr().String()+pagePath)
+	l.opened(scheme + "://" + listening.Addr().String())
 	defer context.AfterFunc(ctx, func() { _ = l.server.Close() })() // A reader can reload the page.
 	if err := l.server.Serve(listening); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err

@@ -6,51 +6,96 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 // pagePath is the path of the page.
 const pagePath = "/report"
 
-// page serves the report of the current audit as HTML.
+// audits are what the page shows.
+type audits []*current
+
+// report returns the current audits, and why others cannot be had. Audits run at the same
+// time.
+func (a audits) report(ctx context.Context) *audit.Report {
+	found, errs := make([]*audit.Audit, len(a)), make([]error, len(a))
+	var wg sync.WaitGroup
+	for i, c := range a {
+		wg.Go(func() { found[i], errs[i] = c.Audit(ctx) })
+	}
+	wg.Wait()
+	r := &audit.Report{Clusters: []*audit.Audit{}, Unread: []audit.Unread{}}
+	for i, c := range a {
+		if errs[i] != nil {
+			r.Unread = append(r.Unread, audit.Unread{Cluster: c.origin, Message: errs[i].Error()})
+		} else {
+			r.Clusters = append(r.Clusters, found[i])
+		}
+	}
+	return r
+}
+
+// Check is a healthz.Checker for readiness: it fails until there is something to show.
+func (a audits) Check(r *http.Request) error {
+	var first error
+	for _, c := range a {
+		err := c.Check(r)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// setLibrary replaces the library of policies.
+func (a audits) setLibrary(library *policy.Library) {
+	for _, c := range a {
+		c.keeper.SetLibrary(library)
+	}
+}
+
+// page serves the report of the current audits as HTML.
 type page struct {
 	log    logr.Logger
-	audit  func(context.Context) (*audit.Audit, error)
-	render func(io.Writer, *audit.Audit) error
+	report func(context.Context) *audit.Report
+	render func(io.Writer, *report.Audit) error
 
-	// One page is rendered at a time, and once for each audit.
+	// One page is rendered at a time, and once for each report.
 	mu       sync.Mutex
-	of       *audit.Audit
+	of       *audit.Report
+	version  string
 	rendered []byte
 }
 
-// newPage returns the page of the audits that current returns; version is that of
-// bgpguard.
-func newPage(current func(context.Context) (*audit.Audit, error), version string, log logr.Logger) *page {
-	return &page{log: log, audit: current, render: func(w io.Writer, a *audit.Audit) error {
-		return report.AuditFormats.Write(w, report.HTML, &report.Audit{Report: &audit.Report{Version: version, Clusters: []*audit.Audit{a}}})
+// newPage returns the page of audits; version is that of bgpguard.
+func newPage(shown audits, version string, log logr.Logger) *page {
+	return &page{log: log, report: shown.report, render: func(w io.Writer, a *report.Audit) error {
+		a.Version = version
+		return report.AuditFormats.Write(w, report.HTML, a)
 	}}
 }
 
-// ServeHTTP answers 503 until the state is known.
+// ServeHTTP answers 503, with the reasons, while no state is known.
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "The report is read-only: use GET.", http.StatusMethodNotAllowed)
 		return
 	}
-	a, err := p.audit(r.Context())
-	if err != nil {
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "There is no report yet: "+err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	text, err := p.renderOnce(a)
+	current := p.report(r.Context())
+	text, version, err := p.renderOnce(current)
 	if err != nil {
 		p.log.Error(err, "Cannot render the report")
 		http.Error(w, "The report cannot be rendered: see the log of bgpguard.", http.StatusInternalServerError)
@@ -59,29 +104,40 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "private, no-cache")
+	h.Set("ETag", strconv.Quote(version)) // The page compares it with its own version.
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
-	http.ServeContent(w, r, "", a.Time, bytes.NewReader(text))
+	if len(current.Clusters) == 0 {
+		h.Set("Retry-After", "5")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		if r.Method == http.MethodGet {
+			_, _ = w.Write(text) // The reader can reload the page.
+		}
+		return
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
 }
 
-// renderOnce returns the page of an audit. A panic fails one request and not the
-// process.
-func (p *page) renderOnce(a *audit.Audit) (text []byte, err error) {
+// renderOnce returns the page of a report and its version. A panic fails one request and not
+// the process.
+func (p *page) renderOnce(r *audit.Report) (text []byte, version string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.of == a {
-		return p.rendered, nil
+	if p.of != nil && slices.Equal(p.of.Clusters, r.Clusters) && slices.Equal(p.of.Unread, r.Unread) {
+		return p.rendered, p.version, nil
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			text, err = nil, fmt.Errorf("rendering panicked: %v", r)
 		}
 	}()
+	// Unlike a number, a time does not repeat after a restart of the process.
+	version = strconv.FormatInt(time.Now().UnixNano(), 36)
 	var b bytes.Buffer
-	if err := p.render(&b, a); err != nil {
-		return nil, err
+	if err := p.render(&b, &report.Audit{Report: r, Live: version}); err != nil {
+		return nil, "", err
 	}
-	p.of, p.rendered = a, b.Bytes()
-	return p.rendered, nil
+	p.of, p.version, p.rendered = r, version, b.Bytes()
+	return p.rendered, p.version, nil
 }

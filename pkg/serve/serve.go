@@ -1,5 +1,5 @@
-// Package serve is the process of the web UI: it follows a cluster, read-only, and
-// serves the report of the current audit as a page. It runs beside the webhook, not
+// Package serve is the process of the web UI: it follows clusters or files, read-only,
+// and serves the report of their current audits as a page. It runs beside the webhook, not
 // in it: drawing needs libraries that have no place in the admission path.
 package serve
 
@@ -11,22 +11,42 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/auditor"
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
+	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/process"
 )
 
+// Cluster is a cluster to follow.
+type Cluster struct {
+	// Name is the name of the cluster on the page, "" for none.
+	Name   string
+	Config *rest.Config
+}
+
 // Options configure the process.
 type Options struct {
-	// Cluster is the name of the cluster on the page, "" for none.
-	Cluster string
+	// Clusters are shown together, the one with the most severe violations first. With
+	// Secure, the API server of the first one authenticates and authorizes the readers.
+	Clusters []Cluster
+	// Files are files and directories of objects: one state, read again when a file changes.
+	// They are shown instead of clusters.
+	Files []string
+	// ClusterInformation replaces that of Files, which decides the version of Calico; nil for
+	// none.
+	ClusterInformation calico.Object
 	// Version is that of bgpguard.
 	Version string
 
@@ -43,7 +63,7 @@ type Options struct {
 	HealthProbeBindAddress string
 
 	// Policies are files and directories of BGPPolicy documents. They replace the
-	// cluster's BGPPolicies.
+	// BGPPolicies of the clusters, and for Files the library with its defaults.
 	Policies []string
 	// PolicyDir are directories of Rego modules, or tarballs of bundles, whose
 	// policies BGPPolicies can name in addition to the built-in ones.
@@ -82,6 +102,8 @@ func (o *Options) Validate() error {
 	if host, _, err := net.SplitHostPort(o.BindAddress); valid && err == nil {
 		check(o.Secure || process.IsLoopback(host), "bind-address", o.BindAddress, "must be a loopback address without --secure")
 	}
+	check(!o.Secure || len(o.Files) == 0, "secure", "true", "requires clusters, whose API server authenticates the readers")
+	check(!slices.Contains(o.Files, manifest.Stdin), "filename", manifest.Stdin, "must be a file or directory, which can be read again")
 	check(o.Secure || o.CertDir == "", "cert-dir", o.CertDir, "requires --secure")
 	check(process.IsBindAddress(o.HealthProbeBindAddress), "health-probe-bind-address", o.HealthProbeBindAddress, "must be HOST:PORT, :PORT or 0")
 	check(slices.Contains(process.LogFormats, o.LogFormat), "log-format", o.LogFormat, "must be "+strings.Join(process.LogFormats, " or "))
@@ -89,8 +111,13 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Run serves the page of the cluster of config until ctx is done. It logs to w.
-func Run(ctx context.Context, config *rest.Config, o Options, w io.Writer) error {
+// runnable runs until ctx is done, or returns an error.
+type runnable interface {
+	Start(ctx context.Context) error
+}
+
+// Run serves the page of the clusters or files of o until ctx is done. It logs to w.
+func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
@@ -101,59 +128,80 @@ func Run(ctx context.Context, config *rest.Config, o Options, w io.Writer) error
 	if err != nil {
 		return fmt.Errorf("policies: %w", err)
 	}
-	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
-	sources.OnChange(keeper.SetLibrary)
-	var files *enforce.Files
+	runnables := []runnable{sources}
+	var given *enforce.Keeper // of the policies in files
 	if len(o.Policies) > 0 {
-		if files, err = enforce.NewFiles(keeper, o.Policies, log.WithName("policies")); err != nil {
+		given = enforce.NewKeeper(sources.Library(), log.WithName("policies"))
+		files, err := enforce.NewFiles(given, o.Policies, log.WithName("policies"))
+		if err != nil {
 			return fmt.Errorf("policies: %w", err)
 		}
+		runnables = append(runnables, files)
 	}
 
-	// From the cluster to audits.
-	scheme, err := process.NewScheme()
+	// From states to audits.
+	var shown audits
+	if len(o.Files) > 0 {
+		shown = append(shown, newCurrent(strings.Join(o.Files, ", "), &files{paths: o.Files, information: o.ClusterInformation, now: time.Now}, given, sources, log))
+	}
+	for _, c := range o.Clusters {
+		mgr, current, err := follow(c, given, sources, &o, log)
+		if err != nil {
+			return fmt.Errorf("cluster %q: %w", c.Name, err)
+		}
+		runnables, shown = append(runnables, mgr), append(shown, current)
+	}
+	sources.OnChange(shown.setLibrary)
+
+	// From audits to pages.
+	listeners, err := newListeners(newPage(shown, o.Version, log.WithName("page")), shown.Check, &o, log)
 	if err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, r := range append(runnables, listeners...) {
+		group.Go(func() error { return r.Start(ctx) })
+	}
+	return group.Wait()
+}
+
+// follow returns the current audit of a cluster, and the manager that follows the cluster.
+// given holds the policies to evaluate; nil means the BGPPolicies of the cluster.
+func follow(c Cluster, given *enforce.Keeper, sources *enforce.Sources, o *Options, log logr.Logger) (manager.Manager, *current, error) {
+	if c.Name != "" {
+		log = log.WithValues("cluster", c.Name)
+	}
+	scheme, err := process.NewScheme()
+	if err != nil {
+		return nil, nil, err
+	}
 	store := cluster.NewStore(log.WithName("cluster"))
-	config = rest.CopyConfig(config)
+	config := rest.CopyConfig(c.Config)
 	config.QPS = -1 // The API server has priority and fairness.
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme: scheme, Logger: log, Cache: store.CacheOptions(),
-		Metrics:                metricsserver.Options{BindAddress: process.NoAddress},
-		HealthProbeBindAddress: o.HealthProbeBindAddress,
+		Metrics: metricsserver.Options{BindAddress: process.NoAddress}, HealthProbeBindAddress: process.NoAddress,
 	})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	follower, err := cluster.NewFollower(mgr, store, cluster.FollowOptions{SecretNamespace: o.CalicoNamespace, IPAMBlocks: o.IPAMBlocks})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	current := newCurrent(store, keeper, sources, mgr.GetAPIReader(), &o, log.WithName("audit"))
-	runnables := []manager.Runnable{follower, sources}
-	if files != nil {
-		runnables = append(runnables, files)
-	} else {
-		objects := enforce.NewObjects(mgr, keeper, log.WithName("policies"))
+	if err := mgr.Add(follower); err != nil {
+		return nil, nil, err
+	}
+	current := newCurrent(c.Name, &clusterState{store}, given, sources, log)
+	current.name = c.Name
+	namespace := process.Namespace(o.Namespace)
+	current.trail = func(ctx context.Context) (*audit.Trail, error) {
+		return auditor.ReadTrail(ctx, mgr.GetAPIReader(), namespace, log.WithName("audit"))
+	}
+	if given == nil {
+		objects := enforce.NewObjects(mgr, current.keeper, log.WithName("policies"))
 		current.objects = objects.Check
-		runnables = append(runnables, objects)
+		return mgr, current, mgr.Add(objects)
 	}
-
-	// From audits to pages.
-	listener, err := newListener(mgr, newPage(current.Audit, o.Version, log.WithName("page")), &o)
-	if err != nil {
-		return err
-	}
-	for _, runnable := range append(runnables, listener) {
-		if err := mgr.Add(runnable); err != nil {
-			return err
-		}
-	}
-	if err := process.AddProbes(mgr, map[string]healthz.Checker{
-		"cluster": store.Check, "policies": current.checkPolicies, "library": sources.Check, "page": listener.Check,
-	}); err != nil {
-		return err
-	}
-	return mgr.Start(ctx)
+	return mgr, current, nil
 }

@@ -2,10 +2,13 @@ package serve
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
 
 func TestValidate(t *testing.T) {
@@ -25,6 +28,9 @@ func TestValidate(t *testing.T) {
 		"probes without a port":       {func(o *Options) { o.HealthProbeBindAddress = "localhost" }, `flag --health-probe-bind-address must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"an unknown log format":       {func(o *Options) { o.LogFormat = "xml" }, `flag --log-format must be json or text, is "xml"`},
 		"an unknown log level":        {func(o *Options) { o.LogLevel = "loud" }, `flag --log-level must be one of debug, info, error, is "loud"`},
+		"files":                       {func(o *Options) { o.Files = []string{"state.yaml"} }, ""},
+		"files, secure":               {func(o *Options) { o.Files, o.Secure = []string{"state.yaml"}, true }, `flag --secure requires clusters, whose API server authenticates the readers, is "true"`},
+		"stdin":                       {func(o *Options) { o.Files = []string{"-"} }, `flag --filename must be a file or directory, which can be read again, is "-"`},
 		"two flags":                   {func(o *Options) { o.LogFormat, o.LogLevel = "", "" }, "flag --log-format must be json or text, is \"\"\nflag --log-level must be one of debug, info, error, is \"\""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +61,26 @@ func TestOtherHostsAreRejectedOnLoopback(t *testing.T) {
 				t.Errorf("got %d, want %d", w.Code, want)
 			}
 		})
+	}
+}
+
+func TestProbes(t *testing.T) {
+	var failure error
+	h := probes(map[string]healthz.Checker{"state": func(*http.Request) error { return failure }})
+	status := func(path string) int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		return w.Code
+	}
+	if got := status("/readyz"); got != http.StatusOK {
+		t.Errorf("ready: %d", got)
+	}
+	failure = errors.New("still reading")
+	if got := status("/readyz"); got != http.StatusInternalServerError {
+		t.Errorf("not ready: %d", got)
+	}
+	if got := status("/healthz"); got != http.StatusOK {
+		t.Errorf("healthy: %d", got)
 	}
 }
 

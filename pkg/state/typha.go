@@ -57,12 +57,12 @@ func (s *Snapshot) Drops() bool {
 func (s *Snapshot) Rejected() []calico.Object { return s.orEmpty().typha.rejected }
 
 // Rejections returns what the validator of the snapshot's version of Calico rejects in an object,
-// nothing for nil; see calico.Rejections.
+// nothing for nil; see calico.ValidatorRejections.
 func (s *Snapshot) Rejections(o calico.Object) []calico.Problem {
 	if o == nil {
 		return nil
 	}
-	return calico.Rejections(o, s.calicoVersion())
+	return calico.ValidatorRejections(o, s.calicoVersion())
 }
 
 func (s *Snapshot) rejects(o calico.Object) bool { return len(s.Rejections(o)) > 0 }

@@ -20,6 +20,9 @@ type AmbiguousSession = sessions.AmbiguousSession
 // FrozenNode is a node whose BIRD rejects its configuration.
 type FrozenNode = sessions.FrozenNode
 
+// RejectedValue is a value of an object that BIRD rejects.
+type RejectedValue = sessions.RejectedValue
+
 // Selector is a selector of a BGPPeer, with what it matches.
 type Selector = sessions.Selector
 

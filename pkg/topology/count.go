@@ -22,13 +22,12 @@ type tally struct {
 	byPeering []int
 	byMesh    int
 	// broken, ambiguous and frozen are the half-sessions and nodes that Sessions counts.
-	// broken has them by reason. frozen has them by the part that BIRD rejects and, under
-	// sessions.AnyRefusal, together.
+	// broken has them by reason.
 	broken    map[Reason]*marks
 	ambiguous marks
 	// conflicting marks the ambiguous half-sessions whose settings conflict.
 	conflicting marks
-	frozen      map[string]*marks
+	frozen      *rejections
 	loads       *loads
 	// dead are the classes with a half-session for which a starting BIRD waits until
 	// its graceful-restart wait is over.
@@ -71,16 +70,8 @@ func (n *network) sumUp(t *tally, fields, conflicts map[string]bool) {
 	}
 	t.Ambiguous = Ambiguous{t.ambiguous.halfGroup(n, t.ambiguousMembers(n.Family)), firstNames(fields)}
 	t.Conflicting = Ambiguous{t.conflicting.halfGroup(n, t.conflictingMembers(n.Family)), firstNames(conflicts)}
-	t.Frozen = NodeSet{Sample: []string{}, Members: t.frozenMembers(n.Family, sessions.AnyRefusal)}
-	if all := t.frozen[sessions.AnyRefusal]; all != nil {
-		t.Frozen = all.nodeSet(n, t.Frozen.Members)
-	}
-	t.FrozenReasons = []FrozenReason{}
-	for _, reason := range sortedKeys(t.frozen) {
-		if m := t.frozen[reason]; reason != sessions.AnyRefusal {
-			t.FrozenReasons = append(t.FrozenReasons, FrozenReason{reason, m.nodeSet(n, t.frozenMembers(n.Family, reason)), firstNames(m.peers)})
-		}
-	}
+	t.Frozen = t.frozen.all.nodeSet(n, t.frozenMembers(n.Family, nil))
+	t.FrozenReasons = t.frozenReasons(n)
 }
 
 // brokenMembers registers the nodes with half-sessions broken for a reason.
@@ -105,15 +96,15 @@ func (t *tally) conflictingMembers(f calico.Family) string {
 	}))
 }
 
-// frozenMembers registers the nodes whose BIRD rejects its configuration for a
-// reason, or for any reason under sessions.AnyRefusal.
-func (t *tally) frozenMembers(f calico.Family, reason string) string {
+// frozenMembers registers the nodes whose BIRD rejects its configuration by a rule, or by
+// any rule for nil.
+func (t *tally) frozenMembers(f calico.Family, rule *calico.Rule) string {
 	name := "frozen/" + f.String()
-	if reason != sessions.AnyRefusal {
-		name += "/" + reason
+	if rule != nil {
+		name += "/" + rule.Reason
 	}
 	return t.measures.add(name, nodesIn(f, func(t *Topology) func(int) bool {
-		return t.marked(f, t.tallies[f].frozen[reason])
+		return t.marked(f, t.tallies[f].frozen.marked(rule))
 	}))
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // namedSet is a set of nodes in the JSON of a summary.
@@ -367,17 +368,18 @@ func TestPoolsWhoseRoutesSomebodyProgramsByChoice(t *testing.T) {
 
 func TestSelectorsOfBGPPeers(t *testing.T) {
 	objects := append(makeNodes(t, 3, calicotest.Label("rack", "a")), calicotest.Node(t, "bare", calicotest.Label("rack", "a")), calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.Label("rr", "")))
+	none := sessions.Unintended{Sample: []string{}}
 	for name, c := range map[string]struct {
 		spec map[string]any
 		want []Selector
 	}{
 		"none is set":      {map[string]any{"peerIP": "172.16.0.1", "asNumber": int64(1)}, []Selector{}},
-		"both are set":     {map[string]any{"nodeSelector": "rack == 'a' && !has(rr)", "peerSelector": "has(rr)"}, []Selector{{Field: "spec.nodeSelector", Text: "rack == 'a' && !has(rr)", Error: "", Labels: []string{"rack", "rr"}, Nodes: 4}, {Field: "spec.peerSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1}}},
-		"it reads nothing": {map[string]any{"peerSelector": "all()"}, []Selector{{Field: "spec.peerSelector", Text: "all()", Error: "", Labels: []string{}, Nodes: 5}}},
-		"one does not parse": {map[string]any{"nodeSelector": "has(x)", "peerSelector": "has(rr"}, []Selector{{Field: "spec.nodeSelector", Text: "has(x)", Error: "", Labels: []string{"x"}, Nodes: 0},
-			{Field: "spec.peerSelector", Text: "has(rr", Error: "Expected == or !=", Labels: []string{}, Nodes: 0}}},
+		"both are set":     {map[string]any{"nodeSelector": "rack == 'a' && !has(rr)", "peerSelector": "has(rr)"}, []Selector{{Field: "spec.nodeSelector", Text: "rack == 'a' && !has(rr)", Error: "", Labels: []string{"rack", "rr"}, Nodes: 4, Unintended: none}, {Field: "spec.peerSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1, Unintended: none}}},
+		"it reads nothing": {map[string]any{"peerSelector": "all()"}, []Selector{{Field: "spec.peerSelector", Text: "all()", Error: "", Labels: []string{}, Nodes: 5, Unintended: none}}},
+		"one does not parse": {map[string]any{"nodeSelector": "has(x)", "peerSelector": "has(rr"}, []Selector{{Field: "spec.nodeSelector", Text: "has(x)", Error: "", Labels: []string{"x"}, Nodes: 0, Unintended: none},
+			{Field: "spec.peerSelector", Text: "has(rr", Error: "Expected == or !=", Labels: []string{}, Nodes: 0, Unintended: none}}},
 		"the peers are pods": {map[string]any{"nodeSelector": "has(rr)", "localWorkloadSelector": "has(x)", "peerSelector": "rack == 'a'", "asNumber": int64(1)},
-			[]Selector{{Field: "spec.nodeSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1}, {Field: "spec.peerSelector", Text: "rack == 'a'", Error: "", Labels: []string{"rack"}, Nodes: 4}}},
+			[]Selector{{Field: "spec.nodeSelector", Text: "has(rr)", Error: "", Labels: []string{"rr"}, Nodes: 1, Unintended: none}, {Field: "spec.peerSelector", Text: "rack == 'a'", Error: "", Labels: []string{"rack"}, Nodes: 4, Unintended: none}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := state.New(append(objects, calicotest.Object(t, "BGPPeer", "p", c.spec))...)

@@ -60,7 +60,8 @@ func (m *naive) sessions() map[string]naiveSession {
 func (s *naiveSlot) rendered() string {
 	var all []string
 	for _, h := range s.candidates {
-		timers := []int{-1, -1}
+		const unset = -1 << 40
+		timers := []int{unset, unset}
 		for i, p := range []*int{h.GracefulRestartTime, h.KeepaliveTime} {
 			if p != nil {
 				timers[i] = *p

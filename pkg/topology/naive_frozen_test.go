@@ -1,44 +1,160 @@
 package topology
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
-	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
 // frozen reports whether BIRD rejects the configuration that Calico would write for a
 // node and family, or may reject it, depending on the order of BGPPeers.
-func (m *naive) frozen(n *calico.Node, f calico.Family) bool { return len(m.refusals(n, f)) > 0 }
+func (m *naive) frozen(n *calico.Node, f calico.Family) bool { return len(m.rejections(n, f)) > 0 }
 
-// refusals returns the parts of the configuration of a node and family that BIRD
-// rejects, each with the BGPPeers that configure them.
-func (m *naive) refusals(n *calico.Node, f calico.Family) map[string][]string {
-	out := map[string][]string{}
-	names := map[string]bool{}
+// naiveRejections are the objects with values that BIRD rejects, by rule.
+type naiveRejections map[*calico.Rule][]Subject
+
+func (r naiveRejections) add(rule *calico.Rule, field, kind string, names ...string) {
+	r[rule] = append(r[rule], []Subject{}...)
+	for _, name := range names {
+		r[rule] = append(r[rule], Subject{kind, name, field})
+	}
+}
+
+func (r naiveRejections) addPeers(rule *calico.Rule, names []string) {
+	r.add(rule, rule.Field, "BGPPeer", names...)
+}
+
+// rejections returns the values in the configuration of a node and family that BIRD rejects.
+func (m *naive) rejections(n *calico.Node, f calico.Family) naiveRejections {
+	out := naiveRejections{}
+	if !n.SpeaksBGP(f) {
+		return out
+	}
+	address := [...]string{"metadata.annotations[projectcalico.org/IPv4Address]", "metadata.annotations[projectcalico.org/IPv6Address]"}[f]
+	meshNames := map[string][]string{}
+	slots := 0
 	for _, s := range m.slots {
 		if s.node != n || s.family != f {
 			continue
 		}
+		slots++
 		for _, h := range s.candidates {
-			// For nodes that share an address, the mesh has one half-session for each node.
-			peerZero := h.PeerASN == 0 && slices.ContainsFunc(m.nodes, func(p *calico.Node) bool { return p.Name == h.PeerNode && m.asnOf(p) == 0 })
-			for reason, refused := range map[string]bool{
-				sessions.RefusesOwnZero: h.LocalASN == 0, sessions.RefusesPeerZero: peerZero, sessions.RefusesRemoteZero: h.PeerASN == 0 && !peerZero && !s.mesh(),
-				sessions.RefusesMask: strings.Contains(h.ClusterID, "/"), sessions.RefusesLinkLocal: f == calico.IPv6 && s.peer.IsLinkLocalUnicast(),
-			} {
-				if refused {
-					out[reason] = append(out[reason], s.peersOf(h)...)
-				}
+			m.rejectHalf(out, n, s, h, address)
+			if s.mesh() {
+				meshNames[h.Protocol] = append(meshNames[h.Protocol], h.PeerNode)
 			}
 		}
-		if names[s.protocol()] {
-			out[sessions.RefusesTwice] = append(out[sessions.RefusesTwice], []string{}...)
-		}
-		names[s.protocol()] = true
 	}
+	for _, names := range meshNames {
+		if len(names) > 1 {
+			out.add(calico.RejectSharedAddress, address, "Node", names...)
+		}
+	}
+	m.rejectRouterID(out, n, f)
+	m.rejectGateways(out, n, f)
+	m.rejectWritten(out, n, f, slots > 0)
 	return out
+}
+
+// rejectHalf adds what BIRD rejects in one half-session.
+func (m *naive) rejectHalf(out naiveRejections, n *calico.Node, s *naiveSlot, h HalfSession, address string) {
+	peers := s.peersOf(h)
+	if h.LocalASN == 0 {
+		m.rejectZero(out, n)
+	}
+	if h.PeerASN == 0 {
+		peer := slices.IndexFunc(m.nodes, func(p *calico.Node) bool { return p.Name == h.PeerNode && m.asnOf(p) == 0 })
+		switch {
+		case peer >= 0:
+			m.rejectZero(out, m.nodes[peer])
+		case !s.mesh():
+			out.addPeers(calico.RejectPeerASNumber, peers)
+		}
+	}
+	if strings.ContainsAny(h.ClusterID, "/:") {
+		out.add(calico.RejectClusterID, "metadata.annotations[projectcalico.org/RouteReflectorClusterID]", "Node", n.Name)
+	}
+	if s.peer.IsValid() && (s.peer.IsUnspecified() || s.peer.Is6() && s.peer.IsLinkLocalUnicast()) {
+		if h.PeerNode != "" {
+			out.add(calico.RejectNodeAddress, address, "Node", h.PeerNode)
+		} else {
+			out.addPeers(calico.RejectPeerIP, peers)
+		}
+	}
+	if strings.HasPrefix(h.SourceAddress, "fe80:") {
+		out.add(calico.RejectNodeAddress, address, "Node", n.Name)
+	}
+	for rule, seconds := range map[*calico.Rule]*int{calico.RejectRestartTime: h.GracefulRestartTime, calico.RejectKeepaliveTime: h.KeepaliveTime} {
+		switch {
+		case seconds == nil || *seconds >= 0 && *seconds <= 4294967295:
+		case s.mesh():
+			out.add(calico.RejectMeshRestartTime, "spec.nodeMeshMaxRestartTime", "BGPConfiguration", "default")
+		default:
+			out.addPeers(rule, peers)
+		}
+	}
+	for _, secret := range m.state.Secrets() {
+		for _, key := range secret.Rejected {
+			if h.Password == secret.Name+"/"+key {
+				out.add(calico.RejectPassword, "data["+key+"]", "Secret", secret.Name)
+			}
+		}
+	}
+}
+
+func (m *naive) rejectZero(out naiveRejections, n *calico.Node) {
+	if n.ASNumber == nil {
+		out.add(calico.RejectClusterASNumber, "spec.asNumber", "BGPConfiguration", "default")
+	} else {
+		out.add(calico.RejectNodeASNumber, "metadata.annotations[projectcalico.org/ASNumber]", "Node", n.Name)
+	}
+}
+
+func (m *naive) rejectRouterID(out naiveRejections, n *calico.Node, f calico.Family) {
+	four := slices.ContainsFunc(m.nodes, func(p *calico.Node) bool { return p.SpeaksBGP(calico.IPv4) })
+	if f == calico.IPv6 && four && (!n.SpeaksBGP(calico.IPv4) || n.Address[calico.IPv4].Addr().IsUnspecified()) {
+		out.add(calico.RejectRouterID, "metadata.annotations[projectcalico.org/IPv4Address]", "Node", n.Name)
+	}
+}
+
+// rejectGateways adds the values of reachableBy. Calico writes them for all entries of its table,
+// also for the node's own address.
+func (m *naive) rejectGateways(out naiveRejections, n *calico.Node, f calico.Family) {
+	for key, peerings := range m.table() {
+		if key.scope != allNodes && key.scope != n.Name || calico.FamilyOf(key.address) != f {
+			continue
+		}
+		for _, p := range peerings {
+			gateway, err := netip.ParseAddr(p.peer.ReachableBy)
+			if p.peer.ReachableBy != "" && (err != nil || calico.FamilyOf(gateway) != f) {
+				out.addPeers(calico.RejectReachableBy, []string{p.peer.Name})
+			}
+		}
+	}
+}
+
+// rejectWritten adds the values of BGPFilters and BGPConfigurations.
+func (m *naive) rejectWritten(out naiveRejections, n *calico.Node, f calico.Family, peering bool) {
+	add := func(o calico.Object, list []calico.Rejected) {
+		for _, r := range list {
+			replaced := r.On == calico.OnAdvertising && o.ID().Name == "default" && slices.ContainsFunc(m.state.BGPConfigurations(), func(c *calico.BGPConfiguration) bool {
+				return c.Name == "node."+n.Name && c.Spec["prefixAdvertisements"] != nil
+			})
+			if r.On == calico.OnAll || r.On == calico.OnAdvertising && !replaced || r.On == calico.OnReflectors && n.RouteReflector() || r.On == calico.OnPeering && peering {
+				out.add(r.Rule, r.Field, string(o.ID().Kind), o.ID().Name)
+			}
+		}
+	}
+	for _, one := range m.state.BGPFilters() {
+		add(one, one.Rejected(f))
+	}
+	for _, one := range m.state.BGPConfigurations() {
+		if one.Name == "default" || one.Name == "node."+n.Name {
+			add(one, one.Rejected(f))
+		}
+	}
 }
 
 func (s *naiveSlot) mesh() bool { return strings.HasPrefix(s.candidates[0].Protocol, "Mesh_") }

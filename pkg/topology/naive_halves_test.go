@@ -202,7 +202,7 @@ func (m *naive) settings(n *calico.Node, f calico.Family, p *calico.BGPPeer) Hal
 	h := HalfSession{
 		Node: n.Name, Family: f.String(), LocalASN: m.asnOf(n), PeerPort: 179,
 		GracefulRestartTime: wholeSeconds(p.MaxRestartTime), KeepaliveTime: wholeSeconds(p.KeepaliveTime),
-		NextHopMode: p.NextHopMode, TTLSecurity: p.TTLSecurity, Password: p.Password,
+		NextHopMode: p.NextHopMode, TTLSecurity: p.TTLSecurity, Password: p.Password, ReachableBy: p.ReachableBy,
 		Filters: m.filtersOf(p, f), Sources: []string{p.Name},
 	}
 	if h.KeepaliveTime != nil && *h.KeepaliveTime == 0 {

@@ -168,6 +168,11 @@ func (m *naive) forward(p *calico.BGPPeer) []naivePeering {
 	if !p.PeerAddress.IsValid() {
 		return nil
 	}
+	if p.ReachableBy != "" {
+		if gateway, err := netip.ParseAddr(p.ReachableBy); err != nil || gateway.Unmap().Is4() != p.PeerAddress.Is4() {
+			return nil
+		}
+	}
 	host, port := hostAndPort(p)
 	if port == 0 {
 		if at := m.nodesAt(host, 0, p.ASNumber); len(at) > 0 {

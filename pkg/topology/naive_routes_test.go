@@ -35,7 +35,7 @@ type naiveReading func(*naiveSlot) bool
 // reading is with transit or without.
 func (m *naive) reading(transit bool) naiveReading {
 	return func(s *naiveSlot) bool {
-		if !transit || s.peer.IsLoopback() {
+		if !transit || s.peer.IsLoopback() || s.peer.IsUnspecified() || s.peer.IsMulticast() {
 			return false
 		}
 		for _, n := range m.nodes {

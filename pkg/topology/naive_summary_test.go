@@ -12,7 +12,7 @@ import (
 // from the naive model.
 
 func levelsOf(r *Reflectors) string {
-	text := fmt.Sprintf("%d reflectors, %d nodes, %s", r.Total, r.Nodes, loadOf(r.Load))
+	text := fmt.Sprintf("%d reflectors, %s not ready, %d nodes, %s", r.Total, nodeSetOf(r.NotReady), r.Nodes, loadOf(r.Load))
 	for _, l := range r.Levels {
 		text += fmt.Sprintf("; %d: %d nodes %v", l.Reflectors, l.Nodes, l.Sample)
 	}
@@ -25,9 +25,13 @@ func levelsOf(r *Reflectors) string {
 func (m *naive) levels(f calico.Family) string {
 	r := &Reflectors{Load: m.load(f, true)}
 	with, reflecting := map[int][]string{}, map[int]int{}
+	down := &naiveSet{}
 	for _, n := range m.nodes {
 		count := 0
 		for _, s := range m.slots {
+			if n.RouteReflector() && n.NotReady && s.node == n && s.family == f && s.status == Paired && !m.owner(f, s.peer).RouteReflector() {
+				down.add(n, 0, nil)
+			}
 			if s.node == n && s.family == f && s.status == Paired && m.owner(f, s.peer).RouteReflector() {
 				count++
 			}
@@ -42,6 +46,7 @@ func (m *naive) levels(f calico.Family) string {
 			with[count] = append(with[count], n.Name)
 		}
 	}
+	r.NotReady = down.nodeSet()
 	for count := range MaxLevel {
 		if reflecting[count] > 0 {
 			r.Reflecting = append(r.Reflecting, Reflecting{Reflectors: count, Nodes: reflecting[count]})
@@ -59,7 +64,7 @@ func totalsOf(s *Sessions) string {
 	text := fmt.Sprintf("total %d, external %d, most %d on %q, %s, broken %d, ambiguous %s differ in %v, conflicting %s in %v, frozen %s",
 		s.Total, s.External, s.Most, s.MostNode, loadOf(s.Load), s.Broken, halfGroupOf(s.Ambiguous.HalfGroup), s.Ambiguous.Fields, halfGroupOf(s.Conflicting.HalfGroup), s.Conflicting.Fields, nodeSetOf(s.Frozen))
 	for _, r := range s.FrozenReasons {
-		text += fmt.Sprintf(", frozen by %s: %s by %v", r.Reason, nodeSetOf(r.NodeSet), r.BGPPeers)
+		text += fmt.Sprintf(", frozen by %s: %s by %v", r.Reason, nodeSetOf(r.NodeSet), r.Objects)
 	}
 	for _, reason := range sortedKeys(s.BrokenReasons) {
 		text += fmt.Sprintf(", %s: %s", reason, halfGroupOf(s.BrokenReasons[reason]))
@@ -107,7 +112,7 @@ func (m *naive) load(f calico.Family, reflectors bool) []Load {
 
 func (m *naive) totals(f calico.Family) string {
 	out := &Sessions{BrokenReasons: map[Reason]HalfGroup{}, Load: m.load(f, false)}
-	broken, frozen := map[Reason]*naiveSet{}, map[string]*naiveSet{}
+	broken, frozen, faults := map[Reason]*naiveSet{}, map[*calico.Rule]*naiveSet{}, naiveRejections{}
 	all, ambiguous, fields, conflicting, conflicts := &naiveSet{}, &naiveSet{}, &naiveSet{}, &naiveSet{}, &naiveSet{}
 	paired := 0
 	for _, n := range m.nodes {
@@ -142,11 +147,12 @@ func (m *naive) totals(f calico.Family) string {
 		if mine > out.Most {
 			out.Most, out.MostNode = mine, Optional(n.Name)
 		}
-		for reason, peers := range m.refusals(n, f) {
-			if frozen[reason] == nil {
-				frozen[reason] = &naiveSet{}
+		for rule, objects := range m.rejections(n, f) {
+			if frozen[rule] == nil {
+				frozen[rule] = &naiveSet{}
 			}
-			frozen[reason].add(n, 0, peers)
+			frozen[rule].add(n, 0, nil)
+			faults[rule] = append(faults[rule], objects...)
 			all.add(n, 0, nil)
 		}
 	}
@@ -156,8 +162,12 @@ func (m *naive) totals(f calico.Family) string {
 	for reason, set := range broken {
 		out.BrokenReasons[reason] = set.halfGroup()
 	}
-	for _, reason := range sortedKeys(frozen) {
-		out.FrozenReasons = append(out.FrozenReasons, FrozenReason{reason, frozen[reason].nodeSet(), frozen[reason].names()})
+	for _, rule := range calico.Rules {
+		if frozen[rule] != nil {
+			slices.SortFunc(faults[rule], Subject.compare)
+			objects := slices.Compact(faults[rule])
+			out.FrozenReasons = append(out.FrozenReasons, FrozenReason{rule.Reason, rule.Fix, frozen[rule].nodeSet(), objects[:min(len(objects), maxNames)]})
+		}
 	}
 	return totalsOf(out)
 }
@@ -211,16 +221,39 @@ func (m *naive) selectors(p *calico.BGPPeer) string {
 		selector    *calico.Selector
 	}{{"spec.nodeSelector", p.NodeSelector, p.Local()}, {"spec.peerSelector", p.PeerSelector, p.Remote()}} {
 		if s.text != "" {
-			text += fmt.Sprintf("%s %q parses %v matches %d; ", s.field, s.text, s.selector != nil, len(m.selected(s.selector)))
+			var unintended []string
+			for _, n := range m.selected(s.selector) {
+				if m.selectsByValue(s.text, n) {
+					unintended = append(unintended, n.Name)
+				}
+			}
+			text += fmt.Sprintf("%s %q parses %v matches %d, %d of them unintendedly: %q; ", s.field, s.text, s.selector != nil,
+				len(m.selected(s.selector)), len(unintended), unintended[:min(len(unintended), SampleSize)])
 		}
 	}
 	return text
 }
 
+// selectsByValue reports whether a selector matches a node, which it matches, only by a
+// negative value of the label rr.
+func (m *naive) selectsByValue(selector string, n *calico.Node) bool {
+	if !slices.Contains([]string{"false", "Off", "disabled"}, n.Labels["rr"]) {
+		return false
+	}
+	switch selector { // Of the selectors of random states, these read rr by has() alone.
+	case "has(rr)":
+		return true
+	case "rack == 'b' || has(rr)":
+		return n.Labels["rack"] != "b"
+	}
+	return false
+}
+
 func selectorsOfPart(list []Selector) string {
 	text := ""
 	for _, s := range list {
-		text += fmt.Sprintf("%s %q parses %v matches %d; ", s.Field, s.Text, s.Error == "", s.Nodes)
+		text += fmt.Sprintf("%s %q parses %v matches %d, %d of them unintendedly: %q; ", s.Field, s.Text, s.Error == "",
+			s.Nodes, s.Unintended.Nodes, s.Unintended.Sample)
 	}
 	return text
 }

@@ -177,7 +177,18 @@ func summaryDiffers(got *Summary, m *naive) string {
 	if g, w := nodeSetOf(got.Mesh.NotReady), nodeSetOf(m.meshNotReady()); g != w {
 		return fmt.Sprintf("not ready in the mesh: got %s, want %s", g, w)
 	}
+	for _, f := range calico.Families {
+		if g, w := addressesOf(got.Addresses.In(f)), m.addresses(f); g != w {
+			return fmt.Sprintf("%s addresses: got %s, want %s", f, g, w)
+		}
+		if g, w := fmt.Sprint(*got.OtherASNumbers.In(f)), m.otherASNumbers(f); g != w {
+			return fmt.Sprintf("%s other AS numbers: got %s, want %s", f, g, w)
+		}
+	}
 	for _, p := range m.state.BGPPeers() {
+		if g, w := got.BGPPeers[p.Name].Unusable != "", m.unusable(p); g != w {
+			return fmt.Sprintf("unusable %s: got %v, want %v", p.Name, g, w)
+		}
 		if g, w := peerOfPart(got.BGPPeers[p.Name]), m.peer(p); g != w {
 			return fmt.Sprintf("peer of %s: got %s, want %s", p.Name, g, w)
 		}

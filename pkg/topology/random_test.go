@@ -124,7 +124,13 @@ func (g *generator) node(i int) calico.Object {
 		return hosts[i]
 	}
 	var options []calicotest.Tweak
-	if !g.oddly() {
+	switch {
+	case g.oddly() && g.one(4):
+		options = append(options, calicotest.BGP("ipv4Address", "0.0.0.0"))
+	case g.oddly():
+	case g.oddly() && g.one(2): // Addresses that autodetection takes from the wrong interface.
+		options = append(options, calicotest.BGP("ipv4Address", pick(g.choices, "172.17.0.1/16", "172.18.0.1/16", "10.9.0.5/24", "10.9.0.6/16", "10.9.0.7")))
+	default:
 		options = append(options, calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
 	}
 	switch {
@@ -136,6 +142,8 @@ func (g *generator) node(i int) calico.Object {
 	}
 	if g.one(3) {
 		options = append(options, calicotest.BGP("routeReflectorClusterID", g.clusterID()), calicotest.Label("rr", ""))
+	} else if g.oddly() {
+		options = append(options, calicotest.Label("rr", pick(g.choices, "false", "Off", "disabled", "no")))
 	}
 	if g.one(4) {
 		options = append(options, calicotest.BGP("asNumber", g.asn()))
@@ -144,13 +152,14 @@ func (g *generator) node(i int) calico.Object {
 	n.NotReady = g.oddly()
 	if g.one(8) { // Another address of its own, which BGPPeers may name.
 		n.Others = []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(1 + g.choices.IntN(2))})}
+		n.InternalIP[calico.IPv4], n.Listed[calico.IPv4] = n.Others[0], g.one(3)
 	}
 	return n
 }
 
 func (g *generator) clusterID() string {
 	if g.oddly() && g.one(4) {
-		return "244.0.0.0/8"
+		return pick(g.choices, "244.0.0.0/8", "::ffff:244.0.0.1")
 	}
 	return pick(g.choices, "244.0.0.1", "244.0.0.1", "244.0.0.2", "244.0.0.3")
 }
@@ -166,7 +175,7 @@ func (g *generator) selector() string {
 	if g.oddly() {
 		return pick(g.choices, " ", "broken =", "has(nothing)", "rack != 'a'")
 	}
-	return pick(g.choices, "all()", "has(rr)", "has(rr)", "!has(rr)", "rack == 'a'", "rack in {'b', 'c'}")
+	return pick(g.choices, "all()", "has(rr)", "has(rr)", "!has(rr)", "rack == 'a'", "rack in {'b', 'c'}", "has(rr) && rr != 'no'", "rack == 'b' || has(rr)")
 }
 
 func (g *generator) bgpPeer(i int) calico.Object {
@@ -242,7 +251,7 @@ func (g *generator) peerIP() string {
 		case 3:
 			return fmt.Sprintf("192.0.2.1:%d", port)
 		case 4:
-			return "nonsense"
+			return pick(g.choices, "nonsense", "0.0.0.0", "fe80::9", "::")
 		case 5:
 			return fmt.Sprintf("[10.0.0.%d]:%d", host, port)
 		case 6:
@@ -255,7 +264,7 @@ func (g *generator) peerIP() string {
 		return fmt.Sprintf("10.0.0.%d:%d", host, port)
 	}
 	if g.one(3) {
-		return pick(g.choices, "192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1", "127.0.0.1")
+		return pick(g.choices, "192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "198.51.100.1", "127.0.0.1", "224.0.0.5")
 	}
 	return fmt.Sprintf(pick(g.choices, "10.0.0.%d", "fd00::%d"), host)
 }
@@ -271,8 +280,9 @@ func (g *generator) settings(spec map[string]any) {
 	}{ // A slice has an order, so a seed always makes the same state.
 		{"password", []any{secret("a"), secret("b")}},
 		{"ttlSecurity", []any{int64(1), int64(2)}},
-		{"maxRestartTime", []any{"120s", "0s", "89600ms"}},
-		{"keepaliveTime", []any{"300ms", "20s"}},
+		{"maxRestartTime", []any{"120s", "0s", "89600ms", "-5s"}},
+		{"keepaliveTime", []any{"300ms", "20s", "1200000h"}},
+		{"reachableBy", []any{"10.0.0.254", "fd00::fe", "::ffff:10.0.0.254"}},
 		{"sourceAddress", []any{"None", "UseNodeIP", "Other"}},
 		{"reversePeering", []any{"Manual", "Auto", "Other"}},
 		{"keepOriginalNextHop", []any{true, false}},
@@ -299,18 +309,42 @@ func (g *generator) configuration() calico.Object {
 		spec["listenPort"] = pick[int64](g.choices, 179, 1790)
 	}
 	if g.oddly() {
-		spec["nodeMeshMaxRestartTime"] = "180s"
+		spec["nodeMeshMaxRestartTime"] = pick(g.choices, "180s", "-1s")
+	}
+	if g.oddly() {
+		spec["localWorkloadPeeringIPV4"] = "169.254.0.1"
 	}
 	if g.oddly() {
 		spec["nodeMeshPassword"] = map[string]any{"secretKeyRef": map[string]any{"name": "bgp", "key": "a"}}
 	}
+	if g.oddly() && g.one(2) {
+		g.rejected(spec)
+	}
 	return calicotest.Object(g.t, "BGPConfiguration", calico.Default, spec)
+}
+
+// rejected sets a field of a BGPConfiguration that BIRD rejects on some nodes.
+func (g *generator) rejected(spec map[string]any) {
+	network := []any{map[string]any{"cidr": pick(g.choices, "10.96.0.1/12", "fd00::1/64", "10.96.0.1/33"), "communities": []any{"1:2"}}}
+	switch g.choices.IntN(4) {
+	case 0:
+		spec["prefixAdvertisements"] = network
+	case 1:
+		spec["serviceLoadBalancerIPs"] = network
+	case 2:
+		spec["ipv4NormalRoutePriority"] = pick[int64](g.choices, -1, 3000000000)
+	default:
+		spec["ignoredInterfaces"] = []any{"a\"b"}
+	}
 }
 
 func (g *generator) nodeConfiguration() calico.Object {
 	spec := map[string]any{"listenPort": pick[int64](g.choices, 179, 1790, 1791)}
 	if g.one(3) {
 		spec["nodeToNodeMeshEnabled"] = false // Calico ignores the field here.
+	}
+	if g.oddly() && g.one(2) {
+		g.rejected(spec)
 	}
 	return calicotest.Object(g.t, "BGPConfiguration", "node."+nodeName(g.choices.IntN(pick(g.choices, 2, maxNodes))), spec)
 }

@@ -28,6 +28,8 @@ func (t *Topology) summarize(before *Topology) {
 	}
 	s.Typha = share(old.Typha, typhaOf(t.snapshot))
 	s.Nodes = share(old.Nodes, t.nodes())
+	s.Addresses = share(old.Addresses, t.addresses())
+	s.OtherASNumbers = share(old.OtherASNumbers, t.otherASNumbers())
 	s.Mesh = share(old.Mesh, t.mesh())
 	if before != nil && t.routings == before.routings {
 		s.Sessions, s.Reflectors, s.Convergence = old.Sessions, old.Reflectors, old.Convergence
@@ -245,7 +247,7 @@ func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
 	p := r.Peer
 	b := &BGPPeer{
 		Object: object(&p.Metadata, r.Problems), Scope: r.Scope,
-		Sessions:    sessions,
+		Sessions: sessions, Unusable: r.Unusable,
 		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.Selectors,
 	}
 	if p.PeerSelector == "" && p.PeerAddress.IsValid() {
@@ -281,12 +283,10 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 		case s.Reflector():
 			reflecting[n.reflectorsOf(uint32(g))] += s.Nodes
 			out.Total += s.Nodes
-			serves := false
 			for _, l := range n.LinksFrom(uint32(g)) {
 				n.markGiving(&l, peers)
-				serves = serves || l.Established() && !n.Classes.List[l.To].Reflector()
 			}
-			if serves {
+			if n.serves(uint32(g)) {
 				out.Peered += s.Nodes
 			}
 			continue
@@ -301,6 +301,9 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 			}
 		}
 	}
+	out.NotReady = nodeSet(t.index, t.downReflectors(f), t.sessionMeasures.add("reflectors/"+f.String()+"/notReady", nodesIn(f, func(t *Topology) func(int) bool {
+		return within(t.downReflectors(f))
+	})))
 	members := func(level int) string {
 		return t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesIn(f, func(t *Topology) func(int) bool { return t.atMost(f, level) }))
 	}
@@ -313,6 +316,25 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	for i, p := range t.sessions.Peerings {
 		if peers[i] {
 			out.BGPPeers = append(out.BGPPeers, p.Peer.Name)
+		}
+	}
+	return out
+}
+
+// serves reports whether nodes that are not route reflectors have sessions to the route
+// reflectors of a class. O(links of the class).
+func (n *network) serves(g uint32) bool {
+	return slices.ContainsFunc(n.LinksFrom(g), func(l sessions.Link) bool { return l.Established() && !n.Classes.List[l.To].Reflector() })
+}
+
+// downReflectors returns the route reflectors that are not ready and to which other nodes
+// have sessions in family f. O(nodes / 64 + reflectors that are not ready x links of one).
+func (t *Topology) downReflectors(f calico.Family) *bitset.BitSet {
+	n := t.networks[f]
+	out := t.index.NotReady.Intersection(t.index.Reflectors).Intersection(t.index.BGP[f])
+	for i, ok := out.NextSet(0); ok; i, ok = out.NextSet(i + 1) {
+		if !n.serves(n.Classes.Of[i]) {
+			out.Clear(i)
 		}
 	}
 	return out

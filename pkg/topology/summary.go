@@ -1,6 +1,9 @@
 package topology
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
@@ -13,6 +16,11 @@ type Summary struct {
 	CalicoVersion Optional `json:"calicoVersion"`
 	// Nodes counts the nodes.
 	Nodes *Nodes `json:"nodes"`
+	// Addresses describes, for each family, BGP addresses of nodes that cannot work.
+	Addresses *PerFamily[Addresses] `json:"addresses"`
+	// OtherASNumbers groups, for each family, the BGPPeers that name a node by its address
+	// and another AS number than that of the node.
+	OtherASNumbers *PerFamily[OtherASNumbers] `json:"otherASNumbers"`
 	// Mesh is the node-to-node mesh.
 	Mesh *Mesh `json:"mesh"`
 	// Reflectors counts, for each family, the route reflectors that the other nodes
@@ -78,6 +86,53 @@ type Nodes struct {
 	NotReady NodeSet `json:"notReady"`
 }
 
+// Addresses describes BGP addresses of nodes that cannot work, in one family.
+type Addresses struct {
+	// Shared is the nodes whose address another node has too. SharedAddresses lists the
+	// first maxNames of these addresses, in order.
+	Shared          NodeSet         `json:"shared"`
+	SharedAddresses []SharedAddress `json:"sharedAddresses"`
+	// Misdetected is the nodes with an address that other nodes probably cannot reach: the
+	// status of the Node does not contain it, and no other node is in its subnet.
+	// MisdetectedAddresses lists the addresses of the nodes in the sample.
+	Misdetected          NodeSet       `json:"misdetected"`
+	MisdetectedAddresses []NodeAddress `json:"misdetectedAddresses"`
+}
+
+// SharedAddress is an address that several nodes have: their number, and the names of the
+// first SampleSize.
+type SharedAddress struct {
+	Address string   `json:"address"`
+	Nodes   int      `json:"nodes"`
+	Sample  []string `json:"sample"`
+}
+
+// NodeAddress is the BGP address of a node, and the InternalIP in the Node's status.
+type NodeAddress struct {
+	Node       string   `json:"node"`
+	Address    string   `json:"address"`
+	InternalIP Optional `json:"internalIP"`
+}
+
+// OtherASNumbers is the BGPPeers of one family that name a node by its address and another
+// AS number than that of the node. No session comes up with them.
+type OtherASNumbers struct {
+	// Nodes counts the nodes of these BGPPeers, on both sides.
+	Nodes int `json:"nodes"`
+	// Groups lists the first maxNames pairs of AS numbers, in order.
+	Groups []OtherASNumber `json:"groups"`
+}
+
+// OtherASNumber is the BGPPeers with one AS number for nodes with another one.
+type OtherASNumber struct {
+	// ASNumber is that of the BGPPeers, NodeASNumber that of the nodes.
+	ASNumber     int `json:"asNumber"`
+	NodeASNumber int `json:"nodeASNumber"`
+	// BGPPeers counts the BGPPeers. Sample names the first maxNames.
+	BGPPeers int      `json:"bgpPeers"`
+	Sample   []string `json:"sample"`
+}
+
 // NodeSet is a set of nodes: their number, and the names of the first SampleSize.
 type NodeSet struct {
 	Nodes  int      `json:"nodes"`
@@ -120,7 +175,7 @@ type Sessions struct {
 	// session comes up, or which routes it carries.
 	Conflicting Ambiguous `json:"conflicting"`
 	// Frozen is the nodes whose BIRD rejects its configuration. FrozenReasons lists
-	// the parts that it rejects, sorted.
+	// the kinds of values that it rejects, in the order of calico.Rules.
 	Frozen        NodeSet        `json:"frozen"`
 	FrozenReasons []FrozenReason `json:"frozenReasons"`
 }
@@ -157,12 +212,25 @@ type Ambiguous struct {
 	Fields []string `json:"fields"`
 }
 
-// FrozenReason is a part of the configuration that BIRD rejects, with its nodes.
+// FrozenReason is a kind of values that BIRD rejects, with the nodes that have them in their
+// configuration. Reason and Fix are those of calico.Rules.
 type FrozenReason struct {
 	Reason string `json:"reason"`
+	Fix    string `json:"fix"`
 	NodeSet
-	// BGPPeers names the first few that configure the half-sessions with it.
-	BGPPeers []string `json:"bgpPeers"`
+	// Objects are the first few objects with such a value, and its field.
+	Objects []Subject `json:"objects"`
+}
+
+// Subject is a field of an object, such as "spec.exportV4[0].cidr" of a BGPFilter.
+type Subject struct {
+	Kind  string `json:"kind"`
+	Name  string `json:"name"`
+	Field string `json:"field"`
+}
+
+func (s Subject) compare(o Subject) int {
+	return cmp.Or(strings.Compare(s.Kind, o.Kind), strings.Compare(s.Name, o.Name), strings.Compare(s.Field, o.Field))
 }
 
 // Routes describes which nodes have routes to the pods of which others in one
@@ -276,6 +344,8 @@ type Reflectors struct {
 	Total int `json:"total"`
 	// Peered counts the route reflectors to which other nodes have a session.
 	Peered int `json:"peered"`
+	// NotReady is the route reflectors in Peered that are not ready.
+	NotReady NodeSet `json:"notReady"`
 	// Nodes counts the nodes that are not route reflectors.
 	Nodes int `json:"nodes"`
 	// Levels groups these nodes by the number of reflectors to which they have
@@ -440,6 +510,10 @@ type BGPPeer struct {
 	Address  *string `json:"address"`
 	Port     *int    `json:"port"`
 	ASNumber *int    `json:"asNumber"`
+	// Unusable is why the nodes cannot have a session with the peer, "" if they can: peerIP
+	// is a loopback, unspecified, multicast or broadcast address or one of the only local
+	// node, or pods have no address to peer with.
+	Unusable Optional `json:"unusable"`
 	// LocalNodes and RemoteNodes count the nodes with a BGP address on each side.
 	LocalNodes  int `json:"localNodes"`
 	RemoteNodes int `json:"remoteNodes"`

@@ -13,18 +13,18 @@ import (
 // BIRD, 0 is a value and does not select the default.
 func restartTime(d *time.Duration) int {
 	if d == nil {
-		return sessions.Seconds(calico.DefaultRestartTime)
+		return calico.Seconds(calico.DefaultRestartTime)
 	}
-	return sessions.Seconds(*d)
+	return calico.Seconds(*d)
 }
 
 // keepaliveTime returns a keepalive time in seconds, BIRD's default for nil and for a
 // time that rounds to 0. For BIRD, 0 is unset.
 func keepaliveTime(d *time.Duration) int {
-	if d == nil || sessions.Seconds(*d) == 0 {
-		return sessions.Seconds(calico.DefaultKeepaliveTime)
+	if d == nil || calico.Seconds(*d) == 0 {
+		return calico.Seconds(calico.DefaultKeepaliveTime)
 	}
-	return sessions.Seconds(*d)
+	return calico.Seconds(*d)
 }
 
 // timers groups the mesh and the BGPPeers by their timers. old is the Timers of an
@@ -39,7 +39,7 @@ func (t *Topology) timers(mesh bool, old *Timers) *Timers {
 	var meshRestart *time.Duration
 	if c != nil && c.NodeMeshMaxRestartTime != nil {
 		meshRestart = c.NodeMeshMaxRestartTime
-		out.MeshRestartTime = OptionalSeconds{true, new(sessions.Seconds(*meshRestart))}
+		out.MeshRestartTime = OptionalSeconds{true, new(calico.Seconds(*meshRestart))}
 	}
 	if mesh {
 		o := TimerObject{Kind: string(calico.KindBGPConfiguration), Name: calico.Default, Sessions: t.tallies[0].byMesh + t.tallies[1].byMesh}

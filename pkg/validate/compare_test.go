@@ -112,7 +112,7 @@ func TestUnknownMembersAreAFailure(t *testing.T) {
 func TestTheTextOfADecision(t *testing.T) {
 	about := violation.Object{Kind: "BGPPeer", Name: "p"}
 	verdict := func(policy string, action violation.Action, relation Relation, objects ...violation.Object) Verdict {
-		return Verdict{Violation: violation.Violation{Policy: policy, Action: action, Message: policy + " is wrong", Link: "https://example.com/" + policy, Objects: objects}, Relation: relation}
+		return Verdict{Violation: violation.Violation{Policy: policy, Action: action, Message: policy + " is wrong", Link: "https://example.com/" + policy, Objects: violation.Subjects(objects...)}, Relation: relation}
 	}
 	exempt := func(v Verdict) Verdict {
 		v.Exempt = true

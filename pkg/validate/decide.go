@@ -123,9 +123,9 @@ func (d *Decision) addProblems(problems []calico.Problem) {
 	if len(problems) == 0 {
 		return
 	}
-	fields := d.fields()
+	explained := d.explained()
 	for _, p := range problems {
-		if !slices.Contains(fields, p.Field) {
+		if !slices.Contains(explained, p.Field) {
 			d.Problems = append(d.Problems, p)
 		}
 	}
@@ -362,13 +362,15 @@ func (d *Decision) denied() bool {
 		slices.ContainsFunc(d.Failures, func(f Failure) bool { return f.Applied() == violation.Deny })
 }
 
-// fields lists the fields of the changed object that the message or a warning names.
-func (d *Decision) fields() []string {
+// explained lists the fields of the changed object that the message or a warning explains: those
+// of violations that are about this object alone. A violation that is about others too says what
+// follows from a field, and not what is wrong with it.
+func (d *Decision) explained() []string {
 	var out []string
 	for i := range d.Verdicts {
 		v := &d.Verdicts[i]
-		if v.Violation.Action != violation.Audit && d.concerned(v) && v.Relation != Gone {
-			out = append(out, v.Violation.Fields()...)
+		if v.Violation.Action != violation.Audit && len(v.Violation.Objects) == 1 && v.Relation != Gone {
+			out = append(out, v.Violation.Fields(d.Objects[0])...)
 		}
 	}
 	return out

@@ -17,7 +17,7 @@ import (
 var dependents = map[calico.Kind][]string{
 	calico.KindBGPConfiguration: {
 		"mesh", "reflectors", "sessions", "routes", "convergence", "timers", "bgpPeers", "bgpConfigurations",
-		"podTraffic", "clusterRoutes", "ipPools",
+		"podTraffic", "clusterRoutes", "ipPools", "otherASNumbers",
 	},
 	calico.KindFelixConfiguration: {"podTraffic", "clusterRoutes", "felixConfigurations", "ipPools", "routes"},
 	calico.KindClusterInformation: {"calicoVersion", "podTraffic", "clusterRoutes", "ipPools", "routes", "sessions", "convergence", "timers"},

@@ -146,8 +146,10 @@ func TestDecisions(t *testing.T) {
 			state.Change{After: calicotest.Object(t, "Node", "node-00050", map[string]any{"bgp": map[string]any{}})}, "", ""},
 		"it may while the mesh carries them":      {append(reflected(calicotest.Mesh(t, true))[20:], calicotest.Mesh(t, true)), state.Change{Before: peer(t, "workers", "", "")}, "", ""},
 		"a selector that loses its nodes may not": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "workers", "has(gone)", "has(rr)")}, "reachability-preserved,route-reflectors-required", "BGPPeer workers: spec: selects no local node out of 120"},
-		"a BGPPeer that a violation was about before is a warning": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), calicotest.Mesh(t, false)),
-			state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}, "", "[route-reflectors-required] too few IPv4 sessions to route reflectors: 19 of 19 nodes"},
+		"a BGPPeer that a violation was about before is a warning": {append(nodes(t, 20, 2), peer(t, "workers", "has(lost)", "has(rr)"), calicotest.Mesh(t, false)),
+			state.Change{After: peer(t, "workers", "has(lost)", "has(rr)", "keepOriginalNextHop", true)}, "", "[reachability-preserved] isolated nodes: 20 of 20 nodes"},
+		"a BGPPeer that is not at fault is none": {append(nodes(t, 20, 1), peer(t, "workers", "!has(rr)", "has(rr)"), calicotest.Mesh(t, false)),
+			state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}, "", ""},
 		"a selector that does not parse matches no node": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "workers", "has(", "has(rr)")}, "reachability-preserved,route-reflectors-required", `BGPPeer workers: spec.nodeSelector: "has(" does not parse`},
 		"a restart time unlike the others' is a warning": {reflected(calicotest.Mesh(t, false)), state.Change{After: peer(t, "reflectors", "has(rr)", "has(rr)", "maxRestartTime", "300s")}, "", "[timers-consistent] different restart times between nodes: 120s for 351 sessions"},
 		"nodeMeshMaxRestartTime may change before the BGPPeers": {append(nodes(t, 5, 0), peer(t, "p", "all()", "all()")),
@@ -368,9 +370,12 @@ func worse(before, after []violation.Violation) bool {
 
 func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
 	e := NewEngine(defaults(t, aboutSessions...))
-	s := state.New(append(nodes(t, 20, 3), calicotest.Mesh(t, false), peer(t, "workers", "!has(rr)", "has(rr)"))...)
+	configuration := func(level string) calico.Object {
+		return calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"nodeToNodeMeshEnabled": false, "logSeverityScreen": level})
+	}
+	s := state.New(append(nodes(t, 20, 3), configuration("Info"), peer(t, "workers", "!has(rr)", "has(rr)"))...)
 	base := e.Evaluate(t.Context(), s)
-	next := e.evaluate(t.Context(), s.Apply(state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)", "keepOriginalNextHop", true)}), base.Policies, base)
+	next := e.evaluate(t.Context(), s.Apply(state.Change{After: configuration("Debug")}), base.Policies, base)
 	a, b := base.document, next.document
 	for _, p := range base.Policies.Policies() {
 		if !p.Unaffected(a, b) {
@@ -525,5 +530,30 @@ func TestAChangeToACalicoNodeStatusEvaluatesNothing(t *testing.T) {
 				t.Error("something was computed again")
 			}
 		})
+	}
+}
+
+func TestTheChangedObjectIsAnObjectOfWhatItMakesWorse(t *testing.T) {
+	workers := violation.Object{Kind: "BGPPeer", Name: "workers"}
+	e := NewEngine(defaults(t, aboutSessions...))
+	s := state.New(append(nodes(t, 20, 3), peer(t, "workers", "!has(rr)", "has(rr)"), peer(t, "reflectors", "has(rr)", "has(rr)"), calicotest.Mesh(t, false))...)
+	r := Request{Change: known(s, state.Change{Before: peer(t, "workers", "", "")})}
+	for range 2 { // The violations of both decisions are the same cached ones.
+		found := 0
+		for v := range e.Decide(t.Context(), s, r).Worse() {
+			found++
+			about := v.Violation.Objects
+			if about[0].Object != workers || slices.ContainsFunc(about[1:], func(o violation.Subject) bool { return o.Object == workers }) {
+				t.Errorf("%s is about %+v, want %s first and once", v.Violation.Policy, about, workers)
+			}
+		}
+		if found != 2 {
+			t.Fatalf("%d violations are worse, want 2", found)
+		}
+	}
+	for _, v := range e.Evaluate(t.Context(), s.Apply(r.Change)).Violations() {
+		if v.Concerns(workers) {
+			t.Errorf("%s is about a BGPPeer that is not in the state: %+v", v.Policy, v.Objects)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
+	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
 // world is the states before and after a change under assumptions. A change is decided in
@@ -337,6 +338,15 @@ func (w *world) judge(ctx context.Context) (verdicts []Verdict, failures []Failu
 	return verdicts, failures
 }
 
+// blame adds the changed object to the objects of a verdict that the change makes worse: a policy
+// sees only the state, in which the cause may have no trace, such as a deleted BGPPeer.
+func (v *Verdict) blame(changed violation.Object) {
+	if !v.Violation.Concerns(changed) {
+		// The violation is shared with other decisions.
+		v.Violation.Objects = slices.Concat(violation.Subjects(changed), v.Violation.Objects)
+	}
+}
+
 // judgePolicy appends the verdicts of policy number i on the requests with the given numbers,
 // and its failure.
 func (w *world) judgePolicy(ctx context.Context, verdicts []Verdict, failures []Failure, i int, numbers []int) ([]Verdict, []Failure) {
@@ -353,6 +363,9 @@ func (w *world) judgePolicy(ctx context.Context, verdicts []Verdict, failures []
 	for j := range verdicts[from:] {
 		v := &verdicts[from+j]
 		v.Exempt = exempt
+		if v.Relation.Worse() && len(w.set) == 1 { // Of several changes, any may be the cause.
+			v.blame(w.set.objects()[0])
+		}
 		switch {
 		case !v.Relation.Worse():
 		case w.onlyByDown(ctx, i, v.Violation.ID, numbers):

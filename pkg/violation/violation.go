@@ -31,6 +31,25 @@ type Object struct {
 // String returns "Kind name", for example "BGPPeer rack-1".
 func (o Object) String() string { return o.Kind + " " + o.Name }
 
+// Subject is an object that a violation is about.
+type Subject struct {
+	Object
+	// Fields are the fields of the object that are at fault, the most important one first, as
+	// paths such as "spec.peerSelector" or "metadata.labels[topology.kubernetes.io/zone]": a key
+	// that has other characters than letters, digits, "-" and "_" is in brackets. Nodes have the
+	// fields of core/v1. It is empty if the policy names no field.
+	Fields []string `json:"fields,omitempty"`
+}
+
+// Subjects returns objects without fields.
+func Subjects(objects ...Object) []Subject {
+	out := make([]Subject, len(objects))
+	for i, o := range objects {
+		out[i] = Subject{Object: o}
+	}
+	return out
+}
+
 // Violation is one defect that a policy found in a state or a change.
 type Violation struct {
 	// Policy is the name of the BGPPolicy that found it.
@@ -62,8 +81,9 @@ type Violation struct {
 	Details map[string]any `json:"details"`
 	// Link is the page about the policy, "" where the policy names none.
 	Link string `json:"link,omitempty"`
-	// Objects are those that the violation is about.
-	Objects []Object `json:"objects"`
+	// Objects are the objects at fault. For a violation that a change makes worse, they include
+	// the changed object.
+	Objects []Subject `json:"objects"`
 	// Members names the sets of nodes, or of pairs of nodes, that the violation is
 	// about, as the fields "members" of the summary name them. A violation that reaches
 	// a node or a pair that it did not reach before is worse, whatever its size. The
@@ -102,27 +122,21 @@ func See(links ...string) string {
 	}
 }
 
-// Fields lists the fields of its objects that the violation is about, as paths such as
-// "spec.peerSelector": the values of "field" and "fields" in the details. It is empty
-// where the policy names no field.
-func (v *Violation) Fields() []string {
-	names, _ := v.Details["fields"].([]any)
-	var out []string
-	for _, name := range append([]any{v.Details["field"]}, names...) {
-		field, ok := name.(string)
-		if !ok || field == "" {
-			continue
+// Fields returns the fields of o that are at fault. It is empty if the policy names none, and
+// if v is not about o.
+func (v *Violation) Fields(o Object) []string {
+	for i := range v.Objects {
+		if v.Objects[i].Object == o {
+			return v.Objects[i].Fields
 		}
-		if top, _, _ := strings.Cut(field, "."); top != "spec" && top != "metadata" {
-			field = "spec." + field
-		}
-		out = append(out, field)
 	}
-	return out
+	return nil
 }
 
 // Concerns reports whether v is about o.
-func (v *Violation) Concerns(o Object) bool { return slices.Contains(v.Objects, o) }
+func (v *Violation) Concerns(o Object) bool {
+	return slices.ContainsFunc(v.Objects, func(s Subject) bool { return s.Object == o })
+}
 
 // ByPolicyAndID compares violations: by policy, then by id, then by assumption.
 func ByPolicyAndID(a, b Violation) int {

@@ -5,22 +5,21 @@ import (
 	"testing"
 )
 
-func TestFieldsArePathsIntoTheObject(t *testing.T) {
+func TestFieldsAreThoseOfTheObject(t *testing.T) {
+	peer, node := Object{Kind: "BGPPeer", Name: "a"}, Object{Kind: "Node", Name: "a"}
+	v := Violation{Objects: append(Subjects(node), Subject{Object: peer, Fields: []string{"spec.peerSelector", "spec.asNumber"}})}
 	for name, c := range map[string]struct {
-		details map[string]any
-		want    []string
+		object   Object
+		concerns bool
+		fields   []string
 	}{
-		"a path stays":                           {map[string]any{"field": "spec.peerSelector"}, []string{"spec.peerSelector"}},
-		"a label is metadata":                    {map[string]any{"field": "metadata.labels.rack"}, []string{"metadata.labels.rack"}},
-		"a name is one of the spec":              {map[string]any{"field": "asNumber"}, []string{"spec.asNumber"}},
-		"several come behind the one":            {map[string]any{"field": "a", "fields": []any{"spec.b", "c.d"}}, []string{"spec.a", "spec.b", "spec.c.d"}},
-		"what is no text is none":                {map[string]any{"field": 3, "fields": []any{nil, "", "a"}}, []string{"spec.a"}},
-		"what is no list holds none":             {map[string]any{"fields": "a"}, nil},
-		"a violation without details names none": {nil, nil},
+		"with fields":    {peer, true, []string{"spec.peerSelector", "spec.asNumber"}},
+		"without fields": {node, true, nil},
+		"another object": {Object{Kind: "BGPPeer", Name: "b"}, false, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := (&Violation{Details: c.details}).Fields(); !slices.Equal(got, c.want) {
-				t.Errorf("got %q, want %q", got, c.want)
+			if got := v.Fields(c.object); !slices.Equal(got, c.fields) || v.Concerns(c.object) != c.concerns {
+				t.Errorf("got %q, concerns %v, want %q, %v", got, v.Concerns(c.object), c.fields, c.concerns)
 			}
 		})
 	}

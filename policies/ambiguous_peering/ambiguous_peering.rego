@@ -33,6 +33,7 @@
 #     additionalProperties: false
 package policies.ambiguous_peering
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -88,7 +89,7 @@ _violation(family, what, ambiguous) := {
 		"bgpPeers": ambiguous.bgpPeers,
 		"fields": fields,
 	},
-	"objects": [{"kind": "BGPPeer", "name": name} | some name in ambiguous.bgpPeers],
+	"objects": objects.named("BGPPeer", ambiguous.bgpPeers, [sprintf("spec.%s", [field]) | some field in fields]),
 } if {
 	fields := sort({_in_bgp_peers(field) | some field in ambiguous.fields})
 }

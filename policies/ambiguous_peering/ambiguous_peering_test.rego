@@ -13,7 +13,10 @@ test_fail_two_bgp_peers_that_differ if {
 	violation.size == 2
 	violation.members == ["conflicting"]
 	not violation.advisory
-	violation.objects == [{"kind": "BGPPeer", "name": "all-nodes"}, {"kind": "BGPPeer", "name": "rack-1"}]
+	violation.objects == [
+		{"kind": "BGPPeer", "name": "all-nodes", "fields": ["spec.password"]},
+		{"kind": "BGPPeer", "name": "rack-1", "fields": ["spec.password"]},
+	]
 	violation.msg == concat("", [
 		"conflicting settings for the same peer in IPv4: 2 half-sessions on 1 node (node-4), ",
 		"BGPPeers all-nodes, rack-1, fields password; Calico uses one of them arbitrarily; keep one BGPPeer ",
@@ -53,7 +56,10 @@ test_fail_harmless_differences_are_advisory if {
 			"bgpPeers": ["old", "new"],
 			"fields": ["maxRestartTime"],
 		},
-		"objects": [{"kind": "BGPPeer", "name": "old"}, {"kind": "BGPPeer", "name": "new"}],
+		"objects": [
+			{"kind": "BGPPeer", "name": "old", "fields": ["spec.maxRestartTime"]},
+			{"kind": "BGPPeer", "name": "new", "fields": ["spec.maxRestartTime"]},
+		],
 	}}
 }
 

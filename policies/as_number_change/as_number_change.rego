@@ -81,6 +81,8 @@
 package policies.as_number_change
 
 import data.policies.lib.asn
+import data.policies.lib.causes
+import data.policies.lib.objects
 import data.policies.lib.permission
 import data.policies.lib.text
 
@@ -91,9 +93,9 @@ import data.policies.lib.text
 violation contains {
 	"id": "as-number",
 	"size": reset.sessions,
-	"msg": sprintf("%s; %s", [reset.message, permission.remedy(input.parameters, input.now)]),
+	"msg": concat("; ", array.concat([reset.message, permission.remedy(input.parameters, input.now)], _left(reset.from))),
 	"details": {"from": reset.from, "to": reset.to, "sessions": reset.sessions},
-	"objects": [{"kind": input.change.kind, "name": input.change.name}],
+	"objects": objects.named(input.change.kind, [input.change.name], [reset.field]),
 } if {
 	_not_permitted
 	some reset in _resets
@@ -113,6 +115,14 @@ violation contains {
 	count(problems) > 0
 }
 
+# BGPPeers that name nodes with the number that they no longer have.
+_left(from) := [causes.named(group) |
+	input.change.kind != "BGPPeer"
+	some others in input.state.otherASNumbers
+	some group in others.groups
+	group.asNumber == from
+]
+
 _not_permitted if {
 	count(_resets) > 0
 	not permission.given(input.change, input.parameters, input.now)
@@ -120,6 +130,7 @@ _not_permitted if {
 
 # The AS number of the cluster, which nodes without their own AS number use.
 _resets contains {
+	"field": "spec.asNumber",
 	"from": from,
 	"to": to,
 	"sessions": sessions,
@@ -147,6 +158,7 @@ _resets contains {
 
 # The AS number of one node.
 _resets contains {
+	"field": objects.annotation("projectcalico.org/ASNumber"),
 	"from": from,
 	"to": to,
 	"sessions": _in_mesh,
@@ -168,6 +180,7 @@ _resets contains {
 
 # The AS number of a peer, and the local one that nodes use with it.
 _resets contains {
+	"field": sprintf("spec.%s", [field]),
 	"from": from,
 	"to": to,
 	"sessions": sessions,

@@ -41,7 +41,7 @@ test_fail_the_number_of_the_cluster_changes if {
 			"the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 64512, "to": 64600, "sessions": 21},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.asNumber"]}],
 	}}
 }
 
@@ -70,6 +70,19 @@ test_fail_external_peers_expect_the_old_number if {
 	contains(violation.msg, concat("", [
 		" (up to 26 sessions between 10 nodes, 24 with external peers, which must expect the new ",
 		"number); ",
+	]))
+}
+
+test_fail_bgp_peers_that_name_the_old_number if {
+	group := {"asNumber": 64512, "nodeASNumber": 64600, "bgpPeers": 1, "sample": ["rack-1"]}
+	other := object.union(group, {"asNumber": 64700, "sample": ["rack-2"]})
+	state := {"otherASNumbers": {"IPv4": {"nodes": 2, "groups": [group, other]}}}
+	change := _cluster("UPDATE", {}, {"asNumber": 64600})
+	defaults := {"windows": [], "approval": {"annotation": "policy.bgpguard.io/approval", "pattern": ".+"}}
+	some violation in rule.violation with input as testing.change_with(change, {}, state, defaults)
+	endswith(violation.msg, concat("", [
+		"; set the annotation policy.bgpguard.io/approval; BGPPeer rack-1 has asNumber 64512, but the node at ",
+		"its peerIP has AS number 64600; set asNumber: 64600",
 	]))
 }
 
@@ -114,7 +127,11 @@ test_fail_the_number_of_a_node_changes if {
 			"sessions; set the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 64512, "to": 65546, "sessions": 0},
-		"objects": [{"kind": "Node", "name": "node-1"}],
+		"objects": [{
+			"kind": "Node",
+			"name": "node-1",
+			"fields": ["metadata.annotations[projectcalico.org/ASNumber]"],
+		}],
 	}}
 }
 
@@ -166,7 +183,7 @@ test_fail_the_number_of_a_peer_changes if {
 			"the annotation policy.bgpguard.io/approval",
 		]),
 		"details": {"from": 65000, "to": 65001, "sessions": 7},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.asNumber"]}],
 	}}
 }
 

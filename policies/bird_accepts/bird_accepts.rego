@@ -1,12 +1,18 @@
 # METADATA
 # title: Configurations that BIRD accepts
 # description: |
-#   Finds nodes whose BIRD rejects the configuration that Calico generates. Causes are an AS
-#   number of 0 (a BGPPeer with peerIP and without asNumber has it), a cluster ID with a
-#   mask, and one address on two nodes.
+#   Finds nodes whose BIRD rejects the configuration that Calico generates. Kubernetes stores many
+#   values that BIRD rejects: host bits in a network, a negative time, an AS number of 0 (a BGPPeer
+#   with peerIP and without asNumber has it), a cluster ID with a mask, one address on two nodes, a
+#   line break at the end of a password. A BGPFilter counts also if no BGPPeer names it, because
+#   Calico writes every BGPFilter on every node.
 #
 #   BIRD then keeps its previous configuration: no later change reaches the node until the
-#   cause is fixed. If BIRD restarts, the node has no BGP at all.
+#   cause is fixed. After a restart of calico-node, there is no previous configuration, and the
+#   node has no BGP at all.
+#
+#   A node with an IPv6 address only has an empty router ID, unless CALICO_ROUTER_ID is set in the
+#   DaemonSet. The policy assumes that it is set if no node of the cluster has an IPv4 address.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/bird-accepts.md
 #     description: bgpguard, bird-accepts
@@ -21,21 +27,20 @@
 #   judges: state
 #   validationActions: [Deny]
 #   exampleMessage: |
-#     BIRD rejects the IPv4 configuration of 1 node (node-1): a cluster ID with a mask; later changes
-#     do not reach these nodes, and after a restart they have no BGP; set the annotation
-#     projectcalico.org/RouteReflectorClusterID to an address without a mask
+#     BIRD rejects the IPv4 configuration of 1 node (node-1): a cluster ID with a mask or in the form of
+#     IPv6 (Node node-1); the node keeps its old configuration until this is fixed, and a restart of
+#     calico-node then leaves it without BGP; set the annotation
+#     projectcalico.org/RouteReflectorClusterID to an IPv4 address without a mask
 #   remediation: |
-#     1. Set `asNumber` in every BGPPeer with `peerIP`: Calico has no default for it.
-#     2. Correct the annotations of the Nodes: `projectcalico.org/ASNumber` must not be 0, and
-#        `projectcalico.org/RouteReflectorClusterID` must be an IPv4 address without a mask.
-#     3. Give each node its own address.
-#     4. Check with `bgpguard topology --node NAME` that BIRD accepts the configuration.
+#     1. Correct the fields that the message names. Every value that it names must be fixed.
+#     2. Check with `bgpguard topology --node NAME` that BIRD accepts the configuration.
+#     3. Do not restart calico-node on these nodes before. The fix itself needs no restart.
 #   parameters:
 #     type: object
 #     additionalProperties: false
 package policies.bird_accepts
 
-import data.policies.lib.asn
+import data.policies.lib.causes
 import data.policies.lib.text
 
 # METADATA
@@ -51,8 +56,8 @@ violation contains {
 		family,
 		text.listed(frozen.nodes, "node", frozen.sample),
 		concat("; ", [_reason(rejected, frozen) | some rejected in reasons]),
-		"later changes do not reach these nodes, and after a restart they have no BGP",
-		concat("; ", [object.get(_remedies, rejected.reason, "fix this first") | some rejected in reasons]),
+		_consequence(frozen.nodes),
+		concat("; ", [_fix(rejected, family) | some rejected in reasons]),
 	]),
 	"details": {
 		"family": family,
@@ -60,52 +65,58 @@ violation contains {
 		"sample": frozen.sample,
 		"reasons": [object.remove(rejected, ["members"]) | some rejected in reasons],
 	},
-	"objects": array.concat(
-		[{"kind": "BGPPeer", "name": name} | some name in peers],
-		[{"kind": "Node", "name": name} | some name in nodes],
-	),
+	"objects": _objects(reasons),
 } if {
 	some family in ["IPv4", "IPv6"]
 	frozen := input.state.sessions[family].frozen
 	frozen.nodes > 0
 	reasons := input.state.sessions[family].frozenReasons
-	peers := sort({name | some rejected in reasons; some name in rejected.bgpPeers})
-	nodes := sort({name | some rejected in reasons; some name in rejected.sample})
 }
 
-# A reason, its nodes if others are rejected too, and the BGPPeers with it.
+# The objects with rejected values, each once with all of these fields.
+_objects(reasons) := [object.union(id, {"fields": fields}) |
+	some id in sort({{"kind": fault.kind, "name": fault.name} |
+		some rejected in reasons
+		some fault in rejected.objects
+	})
+	fields := sort({fault.field |
+		some rejected in reasons
+		some fault in rejected.objects
+		fault.kind == id.kind
+		fault.name == id.name
+	})
+]
+
+# A reason, its nodes if others are rejected too, and the objects with it.
 _reason(rejected, frozen) := concat("", [
 	rejected.reason,
 	concat("", [sprintf(" on %s", [text.listed(rejected.nodes, "node", rejected.sample)]) |
 		rejected.nodes < frozen.nodes
 	]),
-	concat("", [sprintf(", BGPPeers: %s", [text.list(rejected.bgpPeers, peers)]) | peers > 0]),
+	sprintf(" (%s)", [text.list(objects, count(objects))]),
 ]) if {
-	peers := count(rejected.bgpPeers)
+	objects := sort({_named(fault) | some fault in rejected.objects})
 }
 
-# The remedies by the reasons of pkg/topology/sessions/refusal.go.
-_remedies := {
-	"the node's own AS number 0": sprintf("set the annotation %s to the node's AS number, or remove it%s", [
-		_as_number,
-		_or_of_cluster,
-	]),
-	"the AS number 0 of a peer that is a node": sprintf("set that node's annotation %s to its AS number%s", [
-		_as_number,
-		_or_of_cluster,
-	]),
-	"the remote AS number 0 of a BGPPeer": "set asNumber of the BGPPeer, which has no default with peerIP",
-	"a cluster ID with a mask": sprintf("set the annotation %s to an address without a mask", [_cluster_id]),
-	"two protocols of one name, for an address that several nodes have": "give each node its own address",
+_fix(rejected, family) := causes.shared(family, input.state.addresses[family]) if {
+	rejected.reason == "two protocols of one name, for an address that several nodes have"
+} else := rejected.fix
+
+# The field of an annotation is in the fix.
+_named(fault) := sprintf("%s %s", [fault.kind, fault.name]) if startswith(fault.field, "metadata.")
+
+_named(fault) := sprintf("%s %s %s", [fault.kind, fault.name, fault.field]) if {
+	not startswith(fault.field, "metadata.")
 }
 
-_as_number := "projectcalico.org/ASNumber"
+_consequence(1) := concat("", [
+	"the node keeps its old configuration until this is fixed, ",
+	"and a restart of calico-node then leaves it without BGP",
+])
 
-default _or_of_cluster := ""
-
-# Nodes without their own AS number use that of the cluster.
-_or_of_cluster := ", and asNumber of BGPConfiguration default to that of the cluster" if {
-	asn.number(object.get(input.state.bgpConfigurations, ["default", "spec", "asNumber"], null), null) == 0
+_consequence(nodes) := concat("", [
+	"the nodes keep their old configuration until this is fixed, ",
+	"and a restart of calico-node then leaves a node without BGP",
+]) if {
+	nodes != 1
 }
-
-_cluster_id := "projectcalico.org/RouteReflectorClusterID"

@@ -34,6 +34,7 @@
 #     additionalProperties: false
 package policies.dangling_references
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -51,8 +52,8 @@ violation contains {
 	]),
 	"details": {"filters": missing},
 	"objects": array.concat(
-		[{"kind": "BGPPeer", "name": peer.name}],
-		[{"kind": "BGPFilter", "name": name} | some name in missing],
+		objects.named("BGPPeer", [peer.name], ["spec.filters"]),
+		objects.named("BGPFilter", missing, []),
 	),
 } if {
 	input.state.bgpFilters.known
@@ -78,7 +79,7 @@ violation contains {
 		"secret": object.get(holder.reference, "name", ""),
 		"key": object.get(holder.reference, "key", ""),
 	},
-	"objects": [{"kind": holder.kind, "name": holder.name}],
+	"objects": objects.named(holder.kind, [holder.name], [sprintf("spec.%s", [holder.field])]),
 } if {
 	some holder in _passwords
 	wrong := _wrong(holder)

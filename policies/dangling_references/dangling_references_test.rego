@@ -55,8 +55,8 @@ test_fail_a_missing_filter if {
 		]),
 		"details": {"filters": ["no-default"]},
 		"objects": [
-			{"kind": "BGPPeer", "name": "tor"},
-			{"kind": "BGPFilter", "name": "no-default"},
+			{"kind": "BGPPeer", "name": "tor", "fields": ["spec.filters"]},
+			{"kind": "BGPFilter", "name": "no-default", "fields": []},
 		],
 	}}
 }
@@ -83,7 +83,7 @@ test_fail_a_missing_secret if {
 			"reference another Secret",
 		]),
 		"details": {"field": "spec.password", "secret": "bgp", "key": "tor"},
-		"objects": [{"kind": "BGPPeer", "name": "tor"}],
+		"objects": [{"kind": "BGPPeer", "name": "tor", "fields": ["spec.password"]}],
 	}}
 }
 
@@ -132,7 +132,7 @@ test_fail_the_mesh_has_no_password if {
 			"has one; create it, or reference another Secret",
 		]),
 		"details": {"field": "spec.nodeMeshPassword", "secret": "bgp", "key": "mesh"},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeMeshPassword"]}],
 	}}
 }
 

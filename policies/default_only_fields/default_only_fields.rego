@@ -46,7 +46,11 @@ violation contains {
 		]),
 	]),
 	"details": {"node": configuration.node, "fields": fields},
-	"objects": [{"kind": "BGPConfiguration", "name": configuration.name}],
+	"objects": [{
+		"kind": "BGPConfiguration",
+		"name": configuration.name,
+		"fields": [sprintf("spec.%s", [field]) | some field in fields],
+	}],
 } if {
 	some configuration in input.state.bgpConfigurations
 	configuration.node != null

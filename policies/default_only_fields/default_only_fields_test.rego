@@ -39,7 +39,7 @@ test_fail_a_field_that_is_ignored if {
 			"for all nodes",
 		]),
 		"details": {"node": "node-1", "fields": ["bindMode"]},
-		"objects": [{"kind": "BGPConfiguration", "name": "node.node-1"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "node.node-1", "fields": ["spec.bindMode"]}],
 	}}
 }
 
@@ -54,7 +54,11 @@ test_fail_an_as_number_has_another_place if {
 			"projectcalico.org/ASNumber on node node-1",
 		]),
 		"details": {"node": "node-1", "fields": ["asNumber", "nodeToNodeMeshEnabled"]},
-		"objects": [{"kind": "BGPConfiguration", "name": "node.node-1"}],
+		"objects": [{
+			"kind": "BGPConfiguration",
+			"name": "node.node-1",
+			"fields": ["spec.asNumber", "spec.nodeToNodeMeshEnabled"],
+		}],
 	}}
 }
 

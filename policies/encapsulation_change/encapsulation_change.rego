@@ -54,6 +54,7 @@
 #           pattern: "^([0-9]+|[0-9A-Fa-f:.]+(/[0-9]+)?|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$"
 package policies.encapsulation_change
 
+import data.policies.lib.objects
 import data.policies.lib.text
 import data.policies.lib.transit
 
@@ -89,7 +90,7 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 			_transit(reading),
 		]),
 		"details": {"family": family, "ipPools": pools},
-		"objects": [{"kind": "IPPool", "name": name} | some name in pools],
+		"objects": objects.named("IPPool", pools, _encapsulation),
 	}
 }
 
@@ -120,8 +121,8 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 		]),
 		"details": {"family": family, "ipPools": pools, "withoutRoute": lost},
 		"objects": array.concat(
-			[{"kind": "BGPConfiguration", "name": "default"}],
-			[{"kind": "IPPool", "name": name} | some name in pools],
+			[objects.mesh],
+			objects.named("IPPool", pools, _encapsulation),
 		),
 	}
 }
@@ -140,7 +141,13 @@ violation contains {
 		"enable one of them before you disable the other",
 	]),
 	"details": {"class": class, "ipPools": pools, "felix": setting.felix, "bird": setting.bird},
-	"objects": [{"kind": "IPPool", "name": name} | some name in pools],
+	"objects": array.concat(
+		[object_ |
+			some kind in ["FelixConfiguration", "BGPConfiguration"]
+			some object_ in objects.named(kind, ["default"], ["spec.programClusterRoutes"])
+		],
+		objects.named("IPPool", pools, _encapsulation),
+	),
 } if {
 	_in_use
 	setting := input.state.clusterRoutes.setting
@@ -153,6 +160,8 @@ violation contains {
 	]
 	count(pools) > 0
 }
+
+_encapsulation := ["spec.vxlanMode", "spec.ipipMode"]
 
 # A new IPPool has no pods, and changes nothing where others had the same need before.
 _counts(name, _) if input.before.ipPools[name]

@@ -55,7 +55,7 @@ test_fail_a_pool_newly_needs_bgp if {
 			"all nodes routes to each other, by BGPPeers or the node-to-node mesh",
 		]),
 		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
-		"objects": [{"kind": "IPPool", "name": "pool-a"}],
+		"objects": [_of_pool("pool-a")],
 	}}
 }
 
@@ -167,9 +167,9 @@ test_fail_the_mesh_is_turned_off_while_pools_need_bgp if {
 		]),
 		"details": {"family": "IPv4", "ipPools": ["pool-a", "pool-b"], "withoutRoute": 45},
 		"objects": [
-			{"kind": "BGPConfiguration", "name": "default"},
-			{"kind": "IPPool", "name": "pool-a"},
-			{"kind": "IPPool", "name": "pool-b"},
+			{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]},
+			_of_pool("pool-a"),
+			_of_pool("pool-b"),
 		],
 	}}
 }
@@ -204,7 +204,11 @@ test_fail_nobody_programs_the_routes_after_the_change if {
 			"one of them before you disable the other",
 		]),
 		"details": {"class": "noEncap", "ipPools": ["pool-a"], "felix": "Disabled", "bird": "Disabled"},
-		"objects": [{"kind": "IPPool", "name": "pool-a"}],
+		"objects": [
+			{"kind": "FelixConfiguration", "name": "default", "fields": ["spec.programClusterRoutes"]},
+			{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.programClusterRoutes"]},
+			_of_pool("pool-a"),
+		],
 	}}
 }
 
@@ -249,3 +253,5 @@ _found(before, after, transit_peers) := found if {
 	parameters := {"transitPeers": transit_peers}
 	found := rule.violation with input as testing.change_with(change, before, after, parameters)
 }
+
+_of_pool(name) := {"kind": "IPPool", "name": name, "fields": ["spec.vxlanMode", "spec.ipipMode"]}

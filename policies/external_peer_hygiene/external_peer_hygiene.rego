@@ -3,7 +3,8 @@
 # description: |
 #   Finds BGPPeers for external peers without a password or, if maxHops is set, without
 #   TTL security; with reserved AS numbers; with a peerIP in an IPPool or a service range;
-#   and BGPPeers that give the same nodes the same peer. It also finds services that are
+#   and BGPPeers that give the same nodes the same peer. It also finds BGPPeers of any kind
+#   whose peer no session can be with, such as a loopback address, and services that are
 #   advertised without any external peer. dangling-references checks that the Secret of a
 #   password exists.
 #
@@ -36,6 +37,9 @@
 #     3. Replace reserved AS numbers by the router's own. Add the number to `allowedASNumbers` if you
 #        use it on purpose, for example in a lab.
 #     4. Set `peerIP` to the router's address on the nodes' network, and keep one BGPPeer for each peer.
+#     5. To peer with a daemon on the node itself, give it an address of its own. Pods with a
+#        `localWorkloadSelector` need `localWorkloadPeeringIPV4` or `localWorkloadPeeringIPV6` in
+#        BGPConfiguration default.
 #   loosens: {requirePassword: false, maxHops: higher, allowedASNumbers: more}
 #   parameters:
 #     type: object
@@ -63,7 +67,25 @@
 package policies.external_peer_hygiene
 
 import data.policies.lib.asn
+import data.policies.lib.objects
 import data.policies.lib.text
+
+# METADATA
+# description: A peer with which no session can come up.
+violation contains {
+	"id": sprintf("%s/unusable", [peer.name]),
+	"size": 1,
+	"msg": sprintf("BGPPeer %s has a peer with which no session can come up: %s; %s", [
+		peer.name,
+		peer.unusable,
+		_usable[peer.scope],
+	]),
+	"details": {"reason": peer.unusable},
+	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+} if {
+	some peer in input.state.bgpPeers
+	peer.unusable != null
+}
 
 # METADATA
 # description: A peer without a password.
@@ -76,7 +98,7 @@ violation contains {
 		"set spec.password.secretKeyRef, and the same password on the router",
 	]),
 	"details": {"peerIP": peer.spec.peerIP},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], ["spec.password"]),
 } if {
 	input.parameters.requirePassword
 	some peer in _peers
@@ -94,7 +116,7 @@ violation contains {
 		sprintf("set spec.ttlSecurity: %d or less, and TTL security on the router", [limit]),
 	]),
 	"details": {"peerIP": peer.spec.peerIP, "ttlSecurity": _ttl_security(peer), "maxHops": limit},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], ["spec.ttlSecurity"]),
 } if {
 	limit := input.parameters.maxHops
 	some peer in _peers
@@ -115,7 +137,7 @@ violation contains {
 		"or add it to the parameter allowedASNumbers",
 	]),
 	"details": {"field": sprintf("spec.%s", [field]), "asNumber": number},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [sprintf("spec.%s", [field])]),
 } if {
 	some peer in _peers
 	some field in ["asNumber", "localASNumber"]
@@ -142,7 +164,7 @@ violation contains {
 		"create a BGPPeer for the routers, or remove the addresses",
 	]),
 	"details": {"fields": fields},
-	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	"objects": objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [field]) | some field in fields]),
 } if {
 	fields := [field |
 		some field in _advertised
@@ -169,7 +191,7 @@ violation contains {
 		"Calico uses one of them for each node; keep one, or separate them by nodes or ports",
 	]),
 	"details": {"peer": address, "bgpPeers": names},
-	"objects": [{"kind": "BGPPeer", "name": name} | some name in names],
+	"objects": [objects.selecting(name, input.state.bgpPeers[name]) | some name in names],
 } if {
 	some address, peers in _by_address
 	count(peers) > 1
@@ -192,7 +214,7 @@ violation contains {
 	]),
 	"details": {"peerIP": peer.spec.peerIP, "ranges": [range.cidr | some range in ranges]},
 	"objects": array.concat(
-		[{"kind": "BGPPeer", "name": peer.name}],
+		objects.named("BGPPeer", [peer.name], ["spec.peerIP"]),
 		sort({range.object | some range in ranges}),
 	),
 } if {
@@ -202,11 +224,21 @@ violation contains {
 	count(ranges) > 0
 }
 
+_usable := {
+	"external": concat("", [
+		"each start of calico-node on its nodes waits 240 s for it; ",
+		"set peerIP to the router's address on the nodes' network, or delete the BGPPeer",
+	]),
+	"nodes": "set peerIP to the address of another node, or delete the BGPPeer",
+	"workloads": "set one of these fields, or delete the BGPPeer",
+}
+
 _advertised := ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 
 _peers contains peer if {
 	some peer in input.state.bgpPeers
 	peer.scope == "external"
+	peer.unusable == null
 	is_string(peer.spec.peerIP)
 	peer.spec.peerIP != ""
 }
@@ -287,7 +319,7 @@ _ranges := sort(_pools | _services)
 _pools contains {
 	"cidr": pool.spec.cidr,
 	"words": sprintf("%s of IPPool %s", [pool.spec.cidr, pool.name]),
-	"object": {"kind": "IPPool", "name": pool.name},
+	"object": {"kind": "IPPool", "name": pool.name, "fields": ["spec.cidr"]},
 } if {
 	some pool in input.state.ipPools
 	_is_range(pool.spec.cidr)
@@ -296,7 +328,7 @@ _pools contains {
 _services contains {
 	"cidr": block.cidr,
 	"words": sprintf("%s of %s in BGPConfiguration default", [block.cidr, field]),
-	"object": {"kind": "BGPConfiguration", "name": "default"},
+	"object": {"kind": "BGPConfiguration", "name": "default", "fields": [sprintf("spec.%s", [field])]},
 } if {
 	some field in ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 	some block in input.state.bgpConfigurations["default"].spec[field]

@@ -27,15 +27,44 @@ test_fail_no_external_peer_for_services if {
 			"BGPPeer for the routers, or remove the addresses",
 		]),
 		"details": {"fields": ["serviceLoadBalancerIPs"]},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.serviceLoadBalancerIPs"]}],
 	}}
 	_violations(_peered(patch), {}) == set()
 }
 
 test_success_peers_that_are_nodes_or_pods if {
 	every scope in ["nodes", "workloads"] {
-		bare := {"name": "x", "scope": scope, "spec": {"peerIP": "10.0.0.1", "asNumber": 64500}}
+		bare := {"name": "x", "scope": scope, "unusable": null, "spec": {"peerIP": "10.0.0.1", "asNumber": 64500}}
 		_violations({"bgpPeers": {"x": bare}}, {"maxHops": 1}) == set()
+	}
+}
+
+# Peers with which no session can come up.
+
+test_fail_a_loopback_address if {
+	peer := object.union(_peer("lb", {"peerIP": "127.0.0.1", "password": null}), {"unusable": "127.0.0.1 is one"})
+	_violations({"bgpPeers": {"lb": peer}}, {"maxHops": 1}) == {{
+		"id": "lb/unusable",
+		"size": 1,
+		"msg": concat("", [
+			"BGPPeer lb has a peer with which no session can come up: 127.0.0.1 is one; each start of ",
+			"calico-node on its nodes waits 240 s for it; set peerIP to the router's address on the nodes' ",
+			"network, or delete the BGPPeer",
+		]),
+		"details": {"reason": "127.0.0.1 is one"},
+		"objects": [{"kind": "BGPPeer", "name": "lb"}],
+	}}
+}
+
+test_fail_a_node_and_pods_that_cannot_be_peers if {
+	endings := {
+		"nodes": ": a reason; set peerIP to the address of another node, or delete the BGPPeer",
+		"workloads": ": a reason; set one of these fields, or delete the BGPPeer",
+	}
+	every scope, ending in endings {
+		peer := object.union(_peer("x", {}), {"scope": scope, "unusable": "a reason"})
+		some violation in _violations({"bgpPeers": {"x": peer}}, {})
+		endswith(violation.msg, ending)
 	}
 }
 
@@ -55,7 +84,7 @@ test_fail_a_peer_without_a_password if {
 			"router",
 		]),
 		"details": {"peerIP": "10.0.0.1"},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.password"]}],
 	}}
 }
 
@@ -82,7 +111,7 @@ test_fail_no_ttl_security if {
 				"security on the router",
 			]),
 			"details": {"peerIP": "10.0.0.1", "ttlSecurity": 0, "maxHops": 2},
-			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+			"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.ttlSecurity"]}],
 		}}
 	}
 }
@@ -123,7 +152,7 @@ test_fail_an_as_number_for_documentation if {
 			"4200000000 to 4294967294, or add it to the parameter allowedASNumbers",
 		]),
 		"details": {"field": "spec.asNumber", "asNumber": 64500},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.asNumber"]}],
 	}}
 }
 
@@ -164,7 +193,10 @@ test_fail_two_for_the_same_nodes if {
 			"Calico uses one of them for each node; keep one, or separate them by nodes or ports",
 		]),
 		"details": {"peer": "10.0.0.1", "bgpPeers": ["one", "two"]},
-		"objects": [{"kind": "BGPPeer", "name": "one"}, {"kind": "BGPPeer", "name": "two"}],
+		"objects": [
+			{"kind": "BGPPeer", "name": "one", "fields": ["spec.peerIP"]},
+			{"kind": "BGPPeer", "name": "two", "fields": ["spec.peerIP"]},
+		],
 	}}
 }
 
@@ -217,7 +249,10 @@ test_fail_an_address_of_pods if {
 			"10.244.0.0/16 of IPPool pods; use the router's address on the nodes' network",
 		]),
 		"details": {"peerIP": "10.244.1.1:1179", "ranges": ["10.244.0.0/16"]},
-		"objects": [{"kind": "BGPPeer", "name": "tor-1"}, {"kind": "IPPool", "name": "pods"}],
+		"objects": [
+			{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.peerIP"]},
+			{"kind": "IPPool", "name": "pods", "fields": ["spec.cidr"]},
+		],
 	}}
 }
 
@@ -243,6 +278,7 @@ _of_peer(spec, parameters) := _violations({"bgpPeers": {"tor-1": _peer("tor-1", 
 _peer(name, spec) := {
 	"name": name,
 	"scope": "external",
+	"unusable": null,
 	"localNodes": 3,
 	"spec": object.union(_in_order, spec),
 }

@@ -49,6 +49,7 @@
 #           enum: [somebody, one, priorities]
 package policies.felix_agreement
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -106,10 +107,10 @@ violation contains {
 		"BIRD mistakes normal routes for those of pods that move, or the reverse; set the same value in both",
 	]),
 	"details": {"field": field, "felix": felix_priority, "bird": bird_priority},
-	"objects": [
-		{"kind": "FelixConfiguration", "name": felix.name},
-		{"kind": "BGPConfiguration", "name": "default"},
-	],
+	"objects": array.concat(
+		objects.named("FelixConfiguration", [felix.name], [sprintf("spec.%s", [field])]),
+		objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [field])]),
+	),
 } if {
 	"priorities" in input.parameters.agreements
 	some field in ["ipv4NormalRoutePriority", "ipv6NormalRoutePriority"]
@@ -148,8 +149,11 @@ _classes contains object.union(routes, {
 }
 
 _objects(pools) := array.concat(
-	[{"kind": "FelixConfiguration", "name": "default"}, {"kind": "BGPConfiguration", "name": "default"}],
-	[{"kind": "IPPool", "name": name} | some name in pools],
+	[object_ |
+		some kind in ["FelixConfiguration", "BGPConfiguration"]
+		some object_ in objects.named(kind, ["default"], ["spec.programClusterRoutes"])
+	],
+	objects.named("IPPool", pools, ["spec.vxlanMode", "spec.ipipMode"]),
 )
 
 # A FelixConfiguration for a single node counts if it sets the field.

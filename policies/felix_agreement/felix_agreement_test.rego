@@ -66,9 +66,9 @@ test_fail_nobody_programs_the_routes if {
 		]),
 		"details": {"class": "noEncap", "ipPools": ["pool-b"], "felix": "Disabled", "bird": "EnabledIPIPOnly"},
 		"objects": [
-			{"kind": "FelixConfiguration", "name": "default"},
-			{"kind": "BGPConfiguration", "name": "default"},
-			{"kind": "IPPool", "name": "pool-b"},
+			{"kind": "FelixConfiguration", "name": "default", "fields": ["spec.programClusterRoutes"]},
+			{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.programClusterRoutes"]},
+			{"kind": "IPPool", "name": "pool-b", "fields": ["spec.vxlanMode", "spec.ipipMode"]},
 		],
 	}}
 }
@@ -117,8 +117,8 @@ test_fail_priorities_differ if {
 		]),
 		"details": {"field": "ipv4NormalRoutePriority", "felix": 2000, "bird": 1024},
 		"objects": [
-			{"kind": "FelixConfiguration", "name": "default"},
-			{"kind": "BGPConfiguration", "name": "default"},
+			{"kind": "FelixConfiguration", "name": "default", "fields": ["spec.ipv4NormalRoutePriority"]},
+			{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.ipv4NormalRoutePriority"]},
 		],
 	}}
 }

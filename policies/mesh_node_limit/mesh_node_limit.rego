@@ -44,6 +44,7 @@
 #         minimum: 1
 package policies.mesh_node_limit
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -69,7 +70,7 @@ violation contains {
 		"maxNodes": limit,
 		"source": mesh.source,
 	},
-	"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+	"objects": [objects.mesh],
 } if {
 	input.state.mesh.enabled
 	_needs_bgp

@@ -70,7 +70,7 @@ test_fail_mesh_on_with_too_many_nodes[source] if {
 		"size": 20,
 		"msg": message,
 		"details": {"nodes": 120, "sessionsPerNode": 119, "sessions": 7140, "maxNodes": 100, "source": source},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]}],
 	}}
 }
 

@@ -40,6 +40,7 @@
 #     additionalProperties: false
 package policies.overlapping_sessions
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -65,8 +66,8 @@ violation contains {
 		"mesh": mesh,
 	},
 	"objects": array.concat(
-		[{"kind": "BGPConfiguration", "name": "default"} | mesh],
-		[{"kind": "BGPPeer", "name": name} | some name in idle.bgpPeers],
+		[objects.mesh | mesh],
+		[objects.selecting(name, input.state.bgpPeers[name]) | some name in idle.bgpPeers],
 	),
 } if {
 	some family in ["IPv4", "IPv6"]

@@ -12,11 +12,15 @@ test_success_half_sessions_that_are_broken_otherwise if {
 }
 
 test_fail_the_mesh_over_bgp_peers if {
-	some violation in _violations(object.union(_overlapping(_idle), {"mesh": {"enabled": true}}))
+	peers := {"all-to-all": {"name": "all-to-all", "scope": "nodes", "spec": {"peerSelector": "all()"}}}
+	some violation in _violations(object.union(_overlapping(_idle), {"mesh": {"enabled": true}, "bgpPeers": peers}))
 	violation.id == "IPv4"
 	violation.size == 90
 	violation.members == ["overlapping"]
-	violation.objects == [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "all-to-all"}]
+	violation.objects == [
+		{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]},
+		{"kind": "BGPPeer", "name": "all-to-all", "fields": ["spec.peerSelector"]},
+	]
 	violation.msg == concat("", [
 		"duplicate IPv4 sessions to the same peer: 90 idle half-sessions on 10 nodes (node-1, ",
 		"node-2, node-3 and 7 more), BGPPeers: all-to-all; each start of calico-node there waits ",
@@ -42,11 +46,11 @@ test_fail_one_neighbour_on_two_ports if {
 }
 
 test_fail_one_router_on_two_ports_has_nothing_to_do_with_the_mesh if {
-	peers := {"tor-a": {"name": "tor-a", "scope": "external"}}
+	peers := {"tor-a": {"name": "tor-a", "scope": "external", "spec": {"peerIP": "192.0.2.1"}}}
 	idle := object.union(_idle, {"bgpPeers": ["tor-a"]})
 	patch := object.union(_overlapping(idle), {"mesh": {"enabled": true}, "bgpPeers": peers})
 	some violation in _violations(patch)
-	violation.objects == [{"kind": "BGPPeer", "name": "tor-a"}]
+	violation.objects == [{"kind": "BGPPeer", "name": "tor-a", "fields": ["spec.peerIP"]}]
 	endswith(violation.msg, concat("", [
 		", BGPPeers: tor-a; each start of calico-node there waits 240 s; ",
 		"keep one BGPPeer and one port for each peer",

@@ -42,6 +42,7 @@
 #     additionalProperties: false
 package policies.pools_in_use
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -60,7 +61,7 @@ violation contains {
 		"or create an IPPool that contains its CIDR",
 	]),
 	"details": {"ipPool": input.change.name, "allocations": "some", "blocks": lost},
-	"objects": [{"kind": "IPPool", "name": input.change.name}],
+	"objects": objects.named("IPPool", [input.change.name], _fields),
 } if {
 	input.change.kind == "IPPool"
 	not _finalized
@@ -83,7 +84,7 @@ violation contains {
 		"(component ipam)",
 	]),
 	"details": {"ipPool": input.change.name, "allocations": "unknown", "blocks": 0},
-	"objects": [{"kind": "IPPool", "name": input.change.name}],
+	"objects": objects.named("IPPool", [input.change.name], _fields),
 } if {
 	input.change.kind == "IPPool"
 	not _finalized
@@ -107,6 +108,16 @@ _change := sprintf("the CIDR of IPPool %s changes from %v to %v", [_pool.name, _
 } else := sprintf("pods are no longer a use of IPPool %s", [_pool.name]) if {
 	_for_pods(_pool)
 	not _for_pods(_new)
+}
+
+default _fields := []
+
+# The field that takes the IPPool from pods, if it is not deleted.
+_fields := ["spec.cidr"] if {
+	_new
+	_pool.spec.cidr != _new.spec.cidr
+} else := ["spec.allowedUses"] if {
+	_new
 }
 
 _consequence := "would lose their routes" if {

@@ -31,13 +31,14 @@ test_fail_a_pool_in_use_is_deleted if {
 			"recreate its pods, or create an IPPool that contains its CIDR",
 		]),
 		"details": {"ipPool": "a", "allocations": "some", "blocks": 2},
-		"objects": [{"kind": "IPPool", "name": "a"}],
+		"objects": [{"kind": "IPPool", "name": "a", "fields": []}],
 	}}
 }
 
 test_fail_the_cidr_of_a_pool_in_use_changes if {
 	new := object.union(_pool("none"), {"spec": {"cidr": "10.9.0.0/16"}})
 	some violation in _violations(_updated(_pool("some"), new), _known(0), _known(1))
+	violation.objects == [{"kind": "IPPool", "name": "a", "fields": ["spec.cidr"]}]
 	startswith(violation.msg, concat("", [
 		"the CIDR of IPPool a changes from 10.1.0.0/16 to 10.9.0.0/16 while pods have addresses ",
 		"of it: 1 IPAMBlock would ",
@@ -46,6 +47,7 @@ test_fail_the_cidr_of_a_pool_in_use_changes if {
 
 test_fail_load_balancers_become_the_only_use if {
 	some violation in _violations(_updated(_pool("some"), _used_for(["LoadBalancer"])), _known(0), _known(1))
+	violation.objects == [{"kind": "IPPool", "name": "a", "fields": ["spec.allowedUses"]}]
 	startswith(violation.msg, "LoadBalancer becomes the only use of IPPool a while pods have addresses of it")
 }
 
@@ -100,7 +102,7 @@ test_fail_unknown_is_advisory if {
 			"let bgpguard read IPAMBlocks (component ipam)",
 		]),
 		"details": {"ipPool": "a", "allocations": "unknown", "blocks": 0},
-		"objects": [{"kind": "IPPool", "name": "a"}],
+		"objects": [{"kind": "IPPool", "name": "a", "fields": []}],
 	}}
 }
 

@@ -58,6 +58,8 @@
 #           pattern: "^([0-9]+|[0-9A-Fa-f:.]+(/[0-9]+)?|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$"
 package policies.reachability_preserved
 
+import data.policies.lib.causes
+import data.policies.lib.objects
 import data.policies.lib.text
 import data.policies.lib.transit
 
@@ -95,7 +97,7 @@ violation contains object.union(found, transit.assumption(array.concat(reading.a
 			part != ""
 		]),
 		"details": details,
-		"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], _bgp_peers(family)),
+		"objects": _objects(family, reach),
 	}
 }
 
@@ -116,7 +118,7 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 			"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
 		]),
 		"details": {"family": family, "ipPools": pools},
-		"objects": [{"kind": "IPPool", "name": name} | some name in pools],
+		"objects": objects.named("IPPool", pools, ["spec.disableBGPExport"]),
 	}
 }
 
@@ -125,8 +127,7 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 #   Nodes that get no session in a family because they have no address in it. The size is
 #   their number. The violation also exists if no node has an address, so that adding
 #   addresses to one node after the other makes it smaller from the start. It is there to
-#   deny a change that removes an address. It names no object, because a change of a
-#   BGPPeer can neither cause nor fix it.
+#   deny a change that removes an address.
 violation contains object.union(found, transit.assumption(need.assumes)) if {
 	some family, needs in _needs
 	some need in needs
@@ -145,9 +146,11 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 			sprintf("set the annotation projectcalico.org/%sAddress to the node's address, as calico-node does", [family]),
 		]),
 		"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
-		"objects": [],
+		"objects": objects.named("Node", missing.sample, [objects.annotation(_address_annotation(family))]),
 	}
 }
+
+_address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
 
 # Nodes must have an address if IPPools need it or, without IPPools in the state, nodes have one.
 _wanted(_, need) if count(need.pools) > 0
@@ -176,9 +179,24 @@ _may_need(traffic) if traffic.needsBGP
 
 _may_need(traffic) if count(traffic.disabledPools) > 0
 
-# Any of them can be the cause, also a BGPPeer that no longer selects a node or whose peerIP is no
-# longer a node.
-_bgp_peers(family) := [{"kind": "BGPPeer", "name": name} | some name in input.state.routes[family].bgpPeers]
+# If the mesh is off and no BGPPeer replaces it, the mesh is the cause.
+_objects(family, reach) := array.concat([objects.mesh], objects.unused(input.state.bgpPeers)) if {
+	not input.state.mesh.enabled
+	input.state.sessions[family].total == 0
+} else := objects.leaving_out(
+	_sample(reach),
+	input.state.bgpPeers,
+	input.state.reflectors[family].bgpPeers,
+	input.state.nodes.reflectors,
+)
+
+# Nodes without routes: isolated ones, or else those of pairs.
+_sample(reach) := reach.isolated.sample if reach.isolated.nodes > 0
+
+_sample(reach) := array.slice(nodes, 0, 3) if {
+	reach.isolated.nodes == 0
+	nodes := sort({node | some pair in reach.withoutRoute.sample; some node in pair})
+}
 
 _pairs(nodes) := (nodes * (nodes - 1)) / 2
 
@@ -213,15 +231,18 @@ _message(details) := sprintf("isolated nodes: %s cannot exchange %s pod traffic 
 	)),
 ])
 
-_remedy(details) := concat("", [
+_remedy(details) := causes.advice(_causes(details.family), details.isolated, concat("", [
 	"connect them to other nodes with a BGPPeer, for example to route reflectors",
 	_or_the_mesh,
-]) if {
+])) if {
 	_only_isolated(details)
 } else := concat("", [
+	concat("", [sprintf("%s; ", [cause.text]) | some cause in _causes(details.family)]),
 	"give both nodes of a pair sessions to the same route reflector, or connect their route reflectors",
 	_or_the_mesh,
 ])
+
+_causes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
 
 default _or_the_mesh := ""
 

@@ -30,8 +30,7 @@ test_success_external_peers_carry_routes if {
 }
 
 test_fail_nodes_are_isolated if {
-	patch := object.union(_ipv4(_two_isolated), {"routes": {"IPv4": {"bgpPeers": ["racks", "to-reflectors", "tor"]}}})
-	_violations(patch) == {{
+	_violations(_ipv4(_two_isolated)) == {{
 		"id": "IPv4/without-route",
 		"size": 17,
 		"members": ["isolated", "without-route"],
@@ -53,12 +52,43 @@ test_fail_nodes_are_isolated if {
 			"transitPeers": [],
 		},
 		"objects": [
-			{"kind": "BGPConfiguration", "name": "default"},
-			{"kind": "BGPPeer", "name": "racks"},
-			{"kind": "BGPPeer", "name": "to-reflectors"},
-			{"kind": "BGPPeer", "name": "tor"},
+			{"kind": "BGPPeer", "name": "to-reflectors", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
+			_of_node("node-8"),
+			_of_node("node-9"),
 		],
 	}}
+}
+
+test_fail_isolated_nodes_with_one_address if {
+	patch := object.union(_ipv4(_two_isolated), {"addresses": {"IPv4": _shared}})
+	_messages(patch) == {concat("", [
+		"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other nodes; ",
+		"nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address (annotation ",
+		"projectcalico.org/IPv4Address)",
+	])}
+}
+
+test_fail_more_isolated_nodes_than_those_with_one_address if {
+	patch := object.union(_ipv4(_two_isolated), {"addresses": {"IPv4": object.union(_shared, {"shared": {"nodes": 1}})}})
+	some message in _messages(patch)
+	contains(message, "; nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address ")
+	endswith(message, concat("", [
+		"; connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the ",
+		"node-to-node mesh on",
+	]))
+}
+
+test_fail_partitions_with_a_cause if {
+	some message in _messages(object.union(_ipv4(_apart), {"addresses": {"IPv4": _shared}}))
+	contains(message, concat("", [
+		"; nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address (annotation ",
+		"projectcalico.org/IPv4Address); give both nodes of a pair sessions ",
+	]))
+}
+
+_shared := {
+	"shared": {"nodes": 2},
+	"sharedAddresses": [{"address": "10.0.0.8", "nodes": 2, "sample": ["node-8", "node-9"]}],
 }
 
 test_fail_one_node_is_isolated_beside_the_mesh if {
@@ -233,7 +263,7 @@ test_fail_a_pool_is_not_exported if {
 			"with ipipMode: Never",
 		]),
 		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
-		"objects": [{"kind": "IPPool", "name": "pool-a"}],
+		"objects": [{"kind": "IPPool", "name": "pool-a", "fields": ["spec.disableBGPExport"]}],
 	}}
 }
 
@@ -249,6 +279,26 @@ test_fail_many_pools_are_not_exported if {
 	])
 	count(violation.objects) == 5
 }
+
+test_fail_the_mesh_is_off_and_nothing_replaces_it if {
+	patch := {"sessions": {"IPv4": {"total": 0}}, "bgpPeers": {"to-reflectors": {"localNodes": 0}}}
+	some violation in _violations(object.union(_ipv4(_two_isolated), patch))
+	violation.objects == [
+		{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]},
+		{"kind": "BGPPeer", "name": "to-reflectors", "fields": ["spec.nodeSelector"]},
+	]
+}
+
+test_fail_nodes_of_pairs_are_named_if_none_is_isolated if {
+	some violation in _violations(_ipv4(_apart))
+	nodes := [object_ | some object_ in violation.objects; object_.kind == "Node"]
+	nodes == [_of_node("node-1"), _of_node("node-7"), _of_node("node-8")]
+}
+
+_of_node(name) := {"kind": "Node", "name": name, "fields": [
+	"metadata.labels.rr",
+	"metadata.annotations[projectcalico.org/RouteReflectorClusterID]",
+]}
 
 _two_isolated := _reach({
 	"partitions": 3,
@@ -306,7 +356,11 @@ test_fail_a_node_without_an_address if {
 			"annotation projectcalico.org/IPv4Address to the node's address, as calico-node does",
 		]),
 		"details": {"family": "IPv4", "nodes": 1, "sample": ["node-9"]},
-		"objects": [],
+		"objects": [{
+			"kind": "Node",
+			"name": "node-9",
+			"fields": ["metadata.annotations[projectcalico.org/IPv4Address]"],
+		}],
 	}}
 }
 

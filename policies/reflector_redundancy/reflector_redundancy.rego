@@ -4,7 +4,7 @@
 #   Finds route reflectors, zones and external peers whose loss would isolate other
 #   nodes, in each address family in which pod traffic between nodes needs BGP. A node
 #   depends on a single point of failure if all its sessions are with it. The policy
-#   also finds route reflectors with too many sessions.
+#   also finds route reflectors that are not ready, and those with too many sessions.
 #
 #   When a single point of failure is lost, isolated nodes lose the routes to all other
 #   nodes. A route reflector with many sessions needs more memory and time to send
@@ -30,7 +30,9 @@
 #     1. Add a second route reflector, if possible in another zone, and give it the label that the
 #        BGPPeer's `peerSelector` selects.
 #     2. Run `bgpguard topology` on the new state: it lists the single points of failure that remain.
-#     3. For a load violation, add route reflectors, give each group of nodes its own with
+#     3. Find out why a route reflector is not ready: `kubectl describe node NAME`. Delete the Node
+#        objects of machines that no longer exist.
+#     4. For a load violation, add route reflectors, give each group of nodes its own with
 #        `nodeSelector`, or raise `maxSessions` if the nodes have enough memory.
 #   loosens: {kinds: fewer, transitPeers: more, maxSessions: higher}
 #   parameters:
@@ -62,6 +64,7 @@
 #         minimum: 1
 package policies.reflector_redundancy
 
+import data.policies.lib.objects
 import data.policies.lib.text
 import data.policies.lib.transit
 
@@ -91,8 +94,39 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 			"nodes": point.nodes,
 			"sample": point.sample,
 		},
-		"objects": _objects(point, family),
+		"objects": _objects(point),
 	}
+}
+
+# METADATA
+# description: |
+#   Route reflectors that are not ready and to which other nodes have sessions. The size is their
+#   number.
+violation contains {
+	"id": sprintf("%s/not-ready", [family]),
+	"size": down.nodes,
+	"members": [down.members],
+	"msg": concat("", [
+		sprintf("%s route reflectors that are not ready: %s; ", [
+			family,
+			text.listed_of(down.nodes, reflectors.peered, "route reflector", down.sample),
+		]),
+		"nodes have routes from the others alone, and each start of calico-node on a node that peers with ",
+		"them waits 240 s; fix the nodes, or delete the Nodes of machines that no longer exist",
+	]),
+	"details": {
+		"family": family,
+		"nodes": down.nodes,
+		"sample": down.sample,
+		"peered": reflectors.peered,
+	},
+	"objects": [{"kind": "Node", "name": name} | some name in down.sample],
+} if {
+	some family in ["IPv4", "IPv6"]
+	input.state.podTraffic[family].needsBGP
+	reflectors := input.state.reflectors[family]
+	down := reflectors.notReady
+	down.nodes > 0
 }
 
 # METADATA
@@ -116,7 +150,10 @@ violation contains {
 		"sessions": over[0].sessions,
 		"maxSessions": limit,
 	},
-	"objects": _bgp_peers(about.bgpPeers),
+	"objects": array.concat(
+		objects.named("Node", array.slice(sample, 0, 3), objects.of_nodes(input.state.bgpPeers)),
+		objects.largest(input.state.bgpPeers, about.bgpPeers),
+	),
 } if {
 	limit := input.parameters.maxSessions
 	some family in ["IPv4", "IPv6"]
@@ -127,13 +164,25 @@ violation contains {
 	sample := [name | some level in over; some name in level.sample]
 }
 
-# Any BGPPeer that gives nodes their sessions can be the cause.
-_objects(point, family) := array.concat(
-	[{"kind": "Node", "name": point.name} | point.kind == "node"],
-	_bgp_peers(input.state.routes[family].bgpPeers),
+# The single point, and nodes that depend on it, which may lack a label.
+_objects(point) := array.concat(
+	array.concat(
+		objects.named("Node", [point.name | point.kind == "node"], []),
+		[objects.selecting(name, input.state.bgpPeers[name]) |
+			point.kind == "externalPeer"
+			some name in object.get(_by_address, point.name, [])
+		],
+	),
+	objects.named("Node", point.sample, _labels),
 )
 
-_bgp_peers(names) := [{"kind": "BGPPeer", "name": name} | some name in names]
+# One set for all single points.
+_labels := objects.of_nodes(input.state.bgpPeers)
+
+_by_address[address] contains name if {
+	some name, peer in input.state.bgpPeers
+	address := peer.address
+}
 
 _kinds := {"node": "node", "zone": "zone", "externalPeer": "external peer"}
 

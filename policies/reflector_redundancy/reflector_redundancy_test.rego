@@ -33,7 +33,12 @@ test_fail_one_reflector_alone if {
 	violation.id == "IPv4/single-point/node/node-1"
 	violation.size == 7
 	violation.members == ["point/node-1"]
-	violation.objects == [{"kind": "Node", "name": "node-1"}, {"kind": "BGPPeer", "name": "to-reflectors"}]
+	violation.objects == [
+		{"kind": "Node", "name": "node-1", "fields": []},
+		_of_node("node-4"),
+		_of_node("node-5"),
+		_of_node("node-6"),
+	]
 	violation.msg == concat("", [
 		"single point of failure in IPv4: the loss of node node-1 would isolate 7 nodes (node-4, ",
 		"node-5, node-6 and 4 more); peer these nodes with a second route reflector, by its ",
@@ -48,7 +53,7 @@ test_fail_a_zone_and_a_node_are_two if {
 
 test_fail_a_zone_is_no_object if {
 	some violation in _violations(_points([_zone]), {})
-	violation.objects == [{"kind": "BGPPeer", "name": "to-reflectors"}]
+	violation.objects == [_of_node("node-9")]
 	violation.msg == concat("", [
 		"single point of failure in IPv4: the loss of zone a would isolate 1 node (node-9); add a ",
 		"route reflector in another zone, and peer these nodes with it",
@@ -56,7 +61,17 @@ test_fail_a_zone_is_no_object if {
 }
 
 test_fail_a_router_if_the_parameter_has_its_kind if {
-	some violation in _violations(_points([_router]), {"kinds": ["externalPeer"]})
+	patch := object.union(_points([_router]), {"bgpPeers": {
+		"tor": {"scope": "external", "address": "192.0.2.1", "spec": {"peerIP": "192.0.2.1"}, "selectors": []},
+		"other": {"scope": "external", "address": "192.0.2.2", "spec": {"peerIP": "192.0.2.2"}, "selectors": []},
+	}})
+	some violation in _violations(patch, {"kinds": ["externalPeer"]})
+	violation.objects == [
+		{"kind": "BGPPeer", "name": "tor", "fields": ["spec.peerIP"]},
+		_of_node("node-4"),
+		_of_node("node-5"),
+		_of_node("node-6"),
+	]
 	violation.msg == concat("", [
 		"single point of failure in IPv4: the loss of external peer 192.0.2.1 would isolate 40 ",
 		"nodes (node-4, node-5, node-6 and 37 more); peer these nodes with a second router, or ",
@@ -64,10 +79,35 @@ test_fail_a_router_if_the_parameter_has_its_kind if {
 	])
 }
 
+_of_node(name) := {"kind": "Node", "name": name, "fields": [
+	"metadata.labels.rr",
+	"metadata.annotations[projectcalico.org/RouteReflectorClusterID]",
+]}
+
 test_fail_each_family_is_named if {
 	patch := object.union(_points([_zone]), {"podTraffic": {"IPv6": {"needsBGP": true}}})
 	some violation in _violations(patch, {})
 	startswith(violation.msg, "single point of failure in IPv4: the loss of zone a would isolate 1 node (node-9); ")
+}
+
+test_fail_reflectors_that_are_not_ready if {
+	down := {"nodes": 1, "sample": ["node-2"], "members": "down"}
+	some violation in _violations({"reflectors": {"IPv4": {"notReady": down}}}, {})
+	violation.id == "IPv4/not-ready"
+	violation.size == 1
+	violation.members == ["down"]
+	violation.objects == [{"kind": "Node", "name": "node-2"}]
+	violation.msg == concat("", [
+		"IPv4 route reflectors that are not ready: 1 of 3 route reflectors (node-2); nodes have routes from ",
+		"the others alone, and each start of calico-node on a node that peers with them waits 240 s; fix ",
+		"the nodes, or delete the Nodes of machines that no longer exist",
+	])
+}
+
+test_success_reflectors_that_are_not_ready_and_not_needed if {
+	down := {"nodes": 1, "sample": ["node-2"], "members": "down"}
+	patch := {"reflectors": {"IPv4": {"notReady": down}}, "podTraffic": {"IPv4": {"needsBGP": false}}}
+	_violations(patch, {}) == set()
 }
 
 test_fail_reflectors_with_too_many_sessions if {

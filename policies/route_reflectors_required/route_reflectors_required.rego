@@ -48,6 +48,8 @@
 #         maximum: 16
 package policies.route_reflectors_required
 
+import data.policies.lib.causes
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -66,10 +68,10 @@ violation contains {
 		text.listed_of(details.short, details.nodes, "node", details.sample),
 		least,
 		text.counted(details.without, "node"),
-		_remedy(details),
+		causes.advice(_causes(family), details.short, _remedy(details)),
 	]),
 	"details": details,
-	"objects": array.concat([{"kind": "BGPConfiguration", "name": "default"}], peers),
+	"objects": _objects(family, details),
 } if {
 	not input.state.mesh.enabled
 	some family in ["IPv4", "IPv6"]
@@ -81,7 +83,6 @@ violation contains {
 		short,
 		[level | some level in input.state.reflectors[family].reflecting; level.reflectors < least],
 	)
-	peers := [{"kind": "BGPPeer", "name": name} | some name in input.state.reflectors[family].bgpPeers]
 	details := {
 		"family": family,
 		"nodes": input.state.reflectors[family].nodes,
@@ -94,6 +95,17 @@ violation contains {
 	}
 }
 
+# If the mesh is off and nothing replaces it, the mesh is the cause.
+_objects(family, details) := objects.leaving_out(
+	details.sample,
+	input.state.bgpPeers,
+	input.state.reflectors[family].bgpPeers,
+	input.state.nodes.reflectors,
+) if {
+	details.reflectors >= details.minReflectors
+	details.peered > 0
+} else := array.concat([objects.mesh], objects.unused(input.state.bgpPeers))
+
 # A state without IPPools can need BGP in a family in which it has no node, and a single node needs
 # no routes.
 _counts(family) if {
@@ -101,6 +113,8 @@ _counts(family) if {
 	input.state.reflectors[family].nodes > 0
 	input.state.reflectors[family].nodes + input.state.reflectors[family].total > 1
 }
+
+_causes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
 
 # External peers can reflect routes too, which no object shows.
 _remedy(details) := concat("", [

@@ -60,7 +60,7 @@ test_fail_no_reflectors_at_all if {
 			"peered": 0,
 			"sample": ["node-1", "node-2", "node-3"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]}],
 	}}
 }
 
@@ -110,7 +110,7 @@ test_fail_too_few_reflectors if {
 			"peered": 3,
 			"sample": ["node-8", "node-9", "node-2"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]}],
 	}}
 }
 
@@ -138,7 +138,13 @@ test_fail_node_not_covered_by_a_peer if {
 			"peered": 3,
 			"sample": ["node-4"],
 		},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}],
+		"objects": [
+			{"kind": "BGPPeer", "name": "to-reflectors", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
+			{"kind": "Node", "name": "node-4", "fields": [
+				"metadata.labels.rr",
+				"metadata.annotations[projectcalico.org/RouteReflectorClusterID]",
+			]},
+		],
 	}}
 }
 
@@ -221,6 +227,19 @@ _violations(patch, least) := found if {
 	found := rule.violation with input as testing.input_with(patch, {"minReflectors": least})
 }
 
+test_fail_bgp_peers_with_the_old_as_number_are_the_cause if {
+	group := {"asNumber": 64512, "nodeASNumber": 64600, "bgpPeers": 2, "sample": ["rack-1", "rack-2"]}
+	patch := {
+		"reflectors": {"IPv4": {"levels": [_level(0, 7, ["node-4", "node-5", "node-6"])]}},
+		"otherASNumbers": {"IPv4": {"nodes": 8, "groups": [group]}},
+	}
+	some violation in _violations(patch, 2)
+	endswith(violation.msg, concat("", [
+		" with none; BGPPeers rack-1, rack-2 have asNumber 64512, but the nodes at their peerIP have AS number ",
+		"64600; set asNumber: 64600",
+	]))
+}
+
 test_fail_reflectors_that_no_peer_selects if {
 	levels := [{"reflectors": 1, "nodes": 7, "sample": ["node-4", "node-5", "node-6"]}]
 	some violation in _violations({"reflectors": {"IPv4": {"peered": 1, "levels": levels}}}, 2)
@@ -236,6 +255,7 @@ test_fail_reflectors_that_no_peer_selects if {
 test_fail_no_peer_selects_a_reflector if {
 	levels := [_level(0, 7, ["node-4", "node-5", "node-6"])]
 	some violation in _violations({"reflectors": {"IPv4": {"peered": 0, "levels": levels}}}, 2)
+	violation.objects == [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]}]
 	violation.msg == concat("", [
 		"too few IPv4 sessions to route reflectors: 7 of 7 nodes (node-4, node-5, node-6 and 4 more) ",
 		"below the minimum of 2, 7 nodes with none; no BGPPeer selects a route reflector ",

@@ -1,10 +1,11 @@
 # METADATA
 # title: Reliable selectors in BGPPeers
 # description: |
-#   Finds selectors of BGPPeers that are invalid, that select no node, or that use labels
-#   which Kubernetes installers and cloud providers set and remove.
+#   Finds selectors of BGPPeers that are invalid, that select no node, that use labels
+#   which Kubernetes installers and cloud providers set and remove, or that select nodes
+#   whose label has the value "false", because has() matches each value.
 #
-#   Such labels can disappear with an upgrade, and sessions disappear with them: clusters have
+#   Labels of others can disappear with an upgrade, and sessions disappear with them: clusters have
 #   lost all route reflectors because an upgrade removed node-role.kubernetes.io/master. Your
 #   own labels, and the labels of hosts and zones, stay as long as the node exists.
 # related_resources:
@@ -29,6 +30,8 @@
 #     3. Set your own label on the nodes, for example `example.org/route-reflector`, and select it
 #        instead of a label that others manage.
 #     4. If you manage one of the labels yourself, remove it from the parameter `labels`.
+#     5. Compare the value of a label, for example `route-reflector == 'true'`, if some nodes have it
+#        with the value `false`, `off` or `disabled`. Or remove the label from these nodes.
 #   loosens: {labels: fewer}
 #   parameters:
 #     type: object
@@ -55,6 +58,7 @@
 #           pattern: ^[A-Za-z0-9_./*-]+$
 package policies.selector_hygiene
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -69,7 +73,7 @@ violation contains {
 		selector.error,
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "error": selector.error},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [selector.field]),
 } if {
 	some peer in input.state.bgpPeers
 	some selector in peer.selectors
@@ -90,7 +94,7 @@ violation contains {
 		"label the nodes, or correct the selector",
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "nodes": nodes},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [selector.field]),
 } if {
 	nodes := input.state.nodes.total
 	nodes > 0
@@ -116,13 +120,43 @@ violation contains {
 		"use your own label, or change the parameter labels",
 	]),
 	"details": {"field": selector.field, "selector": selector.text, "labels": labels},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [selector.field]),
 } if {
 	count(_managed) > 0
 	some peer in input.state.bgpPeers
 	some selector in peer.selectors
 	labels := [label | some label in selector.labels; label in _managed]
 	count(labels) > 0
+}
+
+# METADATA
+# description: |
+#   A selector with has() that selects nodes whose label has a negative value. The size is the number
+#   of nodes.
+violation contains {
+	"id": sprintf("%s/%s/has", [peer.name, selector.field]),
+	"size": unintended.nodes,
+	"msg": concat("", [
+		sprintf("BGPPeer %s selects nodes by a label with the value \"false\", \"off\" or \"disabled\": ", [peer.name]),
+		sprintf("%s %q selects %s because has() matches each value; ", [
+			selector.field,
+			selector.text,
+			text.listed(unintended.nodes, "node", unintended.sample),
+		]),
+		"compare the value of the label, or remove the label from these nodes",
+	]),
+	"details": {
+		"field": selector.field,
+		"selector": selector.text,
+		"nodes": unintended.nodes,
+		"sample": unintended.sample,
+	},
+	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+} if {
+	some peer in input.state.bgpPeers
+	some selector in peer.selectors
+	unintended := selector.unintended
+	unintended.nodes > 0
 }
 
 _labels contains label if {

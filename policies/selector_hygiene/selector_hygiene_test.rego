@@ -51,7 +51,7 @@ test_fail_an_invalid_selector if {
 			"characters) selects no node; correct it",
 		]),
 		"details": {"field": "spec.peerSelector", "selector": "rack = 'a'", "error": "unexpected characters"},
-		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+		"objects": [{"kind": "BGPPeer", "name": "racks", "fields": ["spec.peerSelector"]}],
 	}}
 }
 
@@ -65,7 +65,7 @@ test_fail_a_selector_that_selects_no_node if {
 			"correct the selector",
 		]),
 		"details": {"field": "spec.peerSelector", "selector": "rack == 'a'", "nodes": 10},
-		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+		"objects": [{"kind": "BGPPeer", "name": "racks", "fields": ["spec.peerSelector"]}],
 	}}
 	some violation in _violations([_selector("spec.nodeSelector", "rack == 'a'", ["rack"], 0)], _default)
 	violation.id == "racks/spec.nodeSelector/nodes"
@@ -88,7 +88,7 @@ test_fail_a_selector_uses_a_label_of_the_installer if {
 			"selector": "has(node-role.kubernetes.io/master)",
 			"labels": ["node-role.kubernetes.io/master"],
 		},
-		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+		"objects": [{"kind": "BGPPeer", "name": "racks", "fields": ["spec.peerSelector"]}],
 	}}
 }
 
@@ -120,6 +120,29 @@ test_fail_a_selector_can_be_wrong_in_two_ways if {
 	}
 }
 
+test_fail_has_matches_a_negative_value if {
+	selector := object.union(_selector("spec.peerSelector", "has(rr)", ["rr"], 5), {"unintended": {
+		"nodes": 4,
+		"sample": ["node-4", "node-5", "node-6"],
+	}})
+	_violations([selector], _default) == {{
+		"id": "racks/spec.peerSelector/has",
+		"size": 4,
+		"msg": concat("", [
+			"BGPPeer racks selects nodes by a label with the value \"false\", \"off\" or \"disabled\": ",
+			"spec.peerSelector \"has(rr)\" selects 4 nodes (node-4, node-5, node-6 and 1 more) because has() ",
+			"matches each value; compare the value of the label, or remove the label from these nodes",
+		]),
+		"details": {
+			"field": "spec.peerSelector",
+			"selector": "has(rr)",
+			"nodes": 4,
+			"sample": ["node-4", "node-5", "node-6"],
+		},
+		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+	}}
+}
+
 _default := [
 	"node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane",
 	"kubernetes.io/role", "beta.kubernetes.io/*",
@@ -134,6 +157,7 @@ _selector(field, text, labels, nodes) := {
 	"error": null,
 	"labels": labels,
 	"nodes": nodes,
+	"unintended": {"nodes": 0, "sample": []},
 }
 
 _violations(selectors, labels) := found if {

@@ -46,6 +46,7 @@
 #         minimum: 1
 package policies.session_budget
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -68,7 +69,10 @@ violation contains {
 		"sessions": over[0].sessions,
 		"maxSessionsPerNode": limit,
 	},
-	"objects": _objects(family),
+	"objects": array.concat(
+		_objects(family),
+		objects.named("Node", array.slice(sample, 0, 3), objects.of_nodes(input.state.bgpPeers)),
+	),
 } if {
 	limit := input.parameters.maxSessionsPerNode
 	_configured
@@ -112,7 +116,9 @@ _remedy := "select fewer nodes on one side of a BGPPeer, for example only route 
 	not input.state.mesh.enabled
 }
 
-_objects(family) := array.concat(
-	[{"kind": "BGPConfiguration", "name": "default"} | input.state.mesh.enabled],
-	[{"kind": "BGPPeer", "name": name} | some name in input.state.routes[family].bgpPeers],
-)
+# What gives the most sessions.
+_objects(_) := [objects.mesh] if input.state.mesh.enabled
+
+_objects(family) := objects.largest(input.state.bgpPeers, input.state.routes[family].bgpPeers) if {
+	not input.state.mesh.enabled
+}

@@ -27,7 +27,13 @@ test_fail_one_node_with_one_session_too_many if {
 	violation.id == "IPv4/node"
 	violation.size == 1
 	violation.members == ["load/2"]
-	violation.objects == [{"kind": "BGPPeer", "name": "to-reflectors"}]
+	violation.objects == [
+		{"kind": "BGPPeer", "name": "to-reflectors", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
+		{"kind": "Node", "name": "node-4", "fields": [
+			"metadata.labels.rr",
+			"metadata.annotations[projectcalico.org/RouteReflectorClusterID]",
+		]},
+	]
 	violation.msg == concat("", [
 		"too many IPv4 sessions per node: 1 node (node-4) above the limit of 1, up to 2; select ",
 		"fewer nodes on one side of a BGPPeer, for example only route reflectors, or raise the ",
@@ -40,7 +46,8 @@ test_fail_a_mesh_of_many if {
 	patch := {"mesh": {"enabled": true}, "sessions": {"IPv6": {"load": load}}}
 	some violation in _violations(patch, {"maxSessionsPerNode": 200})
 	violation.size == 29700
-	violation.objects == [{"kind": "BGPConfiguration", "name": "default"}, {"kind": "BGPPeer", "name": "to-reflectors"}]
+	[object_.name | some object_ in violation.objects] == ["default", "node-1", "node-2", "node-3"]
+	violation.objects[0].fields == ["spec.nodeToNodeMeshEnabled"]
 	violation.msg == concat("", [
 		"too many IPv6 sessions per node: 300 nodes (node-1, node-2, node-3 and 297 more) above ",
 		"the limit of 200, up to 299; peer the nodes with route reflectors and turn the node-to-node mesh off, ",

@@ -17,10 +17,21 @@ input_with(patch, parameters) := {
 _good := {
 	"calicoVersion": "3.32.1",
 	"nodes": {"total": 10, "bgp": 10, "reflectors": 3, "notReady": _no_nodes},
+	"addresses": {"IPv4": _fine_addresses, "IPv6": _fine_addresses},
+	"otherASNumbers": {"IPv4": {"nodes": 0, "groups": []}, "IPv6": {"nodes": 0, "groups": []}},
 	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0, "notReady": _no_nodes},
 	"reflectors": {
 		"IPv4": _three_reflectors,
-		"IPv6": {"total": 0, "peered": 0, "nodes": 0, "bgpPeers": [], "levels": [], "reflecting": [], "load": []},
+		"IPv6": {
+			"total": 0,
+			"peered": 0,
+			"notReady": _no_nodes,
+			"nodes": 0,
+			"bgpPeers": [],
+			"levels": [],
+			"reflecting": [],
+			"load": [],
+		},
 	},
 	"sessions": {
 		"IPv4": object.union(_no_sessions, {"total": 21, "most": 7, "mostNode": "node-1", "load": [_three_sessions]}),
@@ -51,7 +62,7 @@ _good := {
 		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
 		"nodeMeshMaxRestartTime": {"set": false, "seconds": null},
 	},
-	"bgpPeers": {},
+	"bgpPeers": {"to-reflectors": _bgp_peer},
 	"bgpConfigurations": {},
 	"ipPools": {},
 	"felixConfigurations": {},
@@ -63,6 +74,7 @@ _good := {
 _three_reflectors := {
 	"total": 3,
 	"peered": 3,
+	"notReady": _no_nodes,
 	"nodes": 7,
 	"bgpPeers": ["to-reflectors"],
 	"levels": [{
@@ -87,7 +99,35 @@ _bird_programs := {
 	"version": "3.32",
 }
 
+_bgp_peer := {
+	"name": "to-reflectors",
+	"labels": {},
+	"annotations": {},
+	"spec": {"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"},
+	"problems": [],
+	"scope": "nodes",
+	"address": null,
+	"port": null,
+	"asNumber": null,
+	"localNodes": 7,
+	"remoteNodes": 3,
+	"sessions": 21,
+	"restartTimeSeconds": 120,
+	"keepaliveTimeSeconds": 80,
+	"selectors": [
+		{"field": "spec.nodeSelector", "text": "!has(rr)", "error": null, "labels": ["rr"], "nodes": 7},
+		{"field": "spec.peerSelector", "text": "has(rr)", "error": null, "labels": ["rr"], "nodes": 3},
+	],
+}
+
 _to_reflectors := {"kind": "BGPPeer", "name": "to-reflectors", "set": false, "sessions": 21}
+
+_fine_addresses := {
+	"shared": _no_nodes,
+	"sharedAddresses": [],
+	"misdetected": _no_nodes,
+	"misdetectedAddresses": [],
+}
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}
 

@@ -72,6 +72,7 @@
 #         items: {type: string, minLength: 1}
 package policies.timer_safety
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -87,7 +88,7 @@ violation contains {
 		concat("", [", or add the BGPPeer to the parameter fastPeers" | holder.kind == "BGPPeer"]),
 	]),
 	"details": {"keepaliveTime": group.seconds, "minKeepaliveTime": limit, "sessions": holder.sessions},
-	"objects": [_object(holder)],
+	"objects": objects.named(holder.kind, [holder.name], _keepalive_fields[holder.kind]),
 } if {
 	limit := _seconds(input.parameters.minKeepaliveTime)
 	some group in input.state.timers.keepaliveTime
@@ -109,7 +110,7 @@ violation contains {
 		sprintf("set keepaliveTime: %ds or less", [limit]),
 	]),
 	"details": {"keepaliveTime": group.seconds, "maxKeepaliveTime": limit, "sessions": holder.sessions},
-	"objects": [_object(holder)],
+	"objects": objects.named(holder.kind, [holder.name], _keepalive_fields[holder.kind]),
 } if {
 	limit := _seconds(input.parameters.maxKeepaliveTime)
 	some group in input.state.timers.keepaliveTime
@@ -131,7 +132,7 @@ violation contains {
 		limit,
 	]),
 	"details": {"restartTime": group.seconds, "minRestartTime": limit, "sessions": holder.sessions},
-	"objects": [_object(holder)],
+	"objects": objects.named(holder.kind, [holder.name], [sprintf("spec.%s", [_restart_fields[holder.kind]])]),
 } if {
 	limit := max([_seconds(input.parameters.minRestartTime), _start])
 	some group in input.state.timers.restartTime
@@ -153,7 +154,7 @@ violation contains {
 		_max_restart,
 	]),
 	"details": {"restartTime": group.seconds, "maxRestartTime": _max_restart, "sessions": holder.sessions},
-	"objects": [_object(holder)],
+	"objects": objects.named(holder.kind, [holder.name], [sprintf("spec.%s", [_restart_fields[holder.kind]])]),
 } if {
 	some group in input.state.timers.restartTime
 	group.seconds > _max_restart
@@ -180,8 +181,9 @@ _fast(holder) if {
 	glob.match(pattern, null, holder.name)
 }
 
+# The mesh has BIRD's default, which no field changes.
+_keepalive_fields := {"BGPPeer": ["spec.keepaliveTime"], "BGPConfiguration": []}
+
 _restart_fields := {"BGPPeer": "maxRestartTime", "BGPConfiguration": "nodeMeshMaxRestartTime"}
 
 _name(holder) := sprintf("%s %s", [holder.kind, holder.name])
-
-_object(holder) := {"kind": holder.kind, "name": holder.name}

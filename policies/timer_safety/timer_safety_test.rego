@@ -26,7 +26,7 @@ test_fail_a_short_keepalive_time if {
 	some violation in _violations(_timers([3], [120]), {"fastPeers": ["other"]})
 	violation.id == "keepaliveTime/short/BGPPeer/peer-0"
 	violation.size == 7
-	violation.objects == [{"kind": "BGPPeer", "name": "peer-0"}]
+	violation.objects == [{"kind": "BGPPeer", "name": "peer-0", "fields": ["spec.keepaliveTime"]}]
 	violation.msg == concat("", [
 		"BGPPeer peer-0 has a short keepalive time: 3s, minimum 10s (parameter minKeepaliveTime); ",
 		"sessions of a busy node can flap; set keepaliveTime: 10s or more, or add the BGPPeer to ",
@@ -54,6 +54,7 @@ test_fail_a_short_restart_time_of_the_mesh if {
 	}
 	some violation in _violations({"timers": {"restartTime": [group]}}, {})
 	violation.id == "restartTime/short/BGPConfiguration/default"
+	violation.objects == [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeMeshMaxRestartTime"]}]
 	violation.size == 30
 	violation.msg == concat("", [
 		"BGPConfiguration default has a short restart time: 0s, but a restart of calico-node ",

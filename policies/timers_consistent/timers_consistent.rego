@@ -82,6 +82,7 @@
 #         pattern: ^([0-9]{1,5}(\.[0-9]{1,3})?(ms|s|m|h)){1,3}$
 package policies.timers_consistent
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -109,7 +110,7 @@ violation contains object.union(setting.by, {
 		"setting": setting.seconds,
 		"source": setting.source,
 	},
-	"objects": [{"kind": holder.kind, "name": holder.name}],
+	"objects": objects.named(holder.kind, [holder.name], [sprintf("spec.%s", [field])]),
 }) if {
 	some timer, setting in _settings
 	some group in _groups[timer]
@@ -148,7 +149,10 @@ violation contains {
 		"setting": most.seconds,
 		"settingSessions": most.sessions,
 	},
-	"objects": [{"kind": holder.kind, "name": holder.name} | some holder in differing],
+	"objects": [{"kind": holder.kind, "name": holder.name, "fields": fields} |
+		some holder in differing
+		fields := [sprintf("spec.%s", [field]) | field := about.fields[holder.kind]]
+	],
 } if {
 	some timer, about in _timers
 	not _settings[timer]
@@ -188,7 +192,7 @@ violation contains {
 		"set": holder.set,
 		bound.side: bound.seconds,
 	},
-	"objects": [{"kind": holder.kind, "name": holder.name}],
+	"objects": objects.named(holder.kind, [holder.name], [sprintf("spec.%s", [field])]),
 } if {
 	some bound in _bounds
 	some group in _groups[bound.timer]

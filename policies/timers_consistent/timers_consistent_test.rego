@@ -42,7 +42,7 @@ test_fail_a_peer_that_differs_from_most if {
 			"setting": 120,
 			"settingSessions": 7140,
 		},
-		"objects": [{"kind": "BGPPeer", "name": "rack-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "rack-1", "fields": ["spec.maxRestartTime"]}],
 	}}
 }
 
@@ -75,10 +75,10 @@ test_fail_several_objects_that_differ_are_sorted_and_shortened if {
 			"settingSessions": 2000,
 		},
 		"objects": [
-			{"kind": "BGPConfiguration", "name": "default"},
-			{"kind": "BGPPeer", "name": "rack-1"},
-			{"kind": "BGPPeer", "name": "rack-3"},
-			{"kind": "BGPPeer", "name": "rack-4"},
+			{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeMeshMaxRestartTime"]},
+			{"kind": "BGPPeer", "name": "rack-1", "fields": ["spec.maxRestartTime"]},
+			{"kind": "BGPPeer", "name": "rack-3", "fields": ["spec.maxRestartTime"]},
+			{"kind": "BGPPeer", "name": "rack-4", "fields": ["spec.maxRestartTime"]},
 		],
 	}}
 }
@@ -108,7 +108,7 @@ test_fail_most_sessions_win_over_the_default if {
 	]
 	some violation in _violations({"restartTime": groups}, {})
 	violation.details.setting == 90
-	violation.objects == [{"kind": "BGPPeer", "name": "rack-2"}]
+	violation.objects == [{"kind": "BGPPeer", "name": "rack-2", "fields": ["spec.maxRestartTime"]}]
 }
 
 test_fail_the_keepalive_time_of_the_mesh_cannot_be_set if {
@@ -151,7 +151,7 @@ test_fail_a_peer_differs_from_the_restart_time_of_the_mesh if {
 			"setting": 240,
 			"source": "nodeMeshMaxRestartTime in BGPConfiguration default",
 		},
-		"objects": [{"kind": "BGPPeer", "name": "rack-1"}],
+		"objects": [{"kind": "BGPPeer", "name": "rack-1", "fields": ["spec.maxRestartTime"]}],
 	}}
 }
 
@@ -208,7 +208,7 @@ test_fail_objects_differ_from_the_parameter if {
 				"120s in it, or first change the parameter restartTime for all",
 			]),
 			"details": {"timer": "restart-time", "seconds": 300, "set": true, "setting": 120, "source": source},
-			"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+			"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeMeshMaxRestartTime"]}],
 		},
 		{
 			"id": "restart-time/BGPPeer/tor-1",
@@ -219,7 +219,7 @@ test_fail_objects_differ_from_the_parameter if {
 				"parameter restartTime for all",
 			]),
 			"details": {"timer": "restart-time", "seconds": 90, "set": true, "setting": 120, "source": source},
-			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+			"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.maxRestartTime"]}],
 		},
 	}
 }
@@ -240,7 +240,7 @@ test_fail_the_keepalive_differs_from_the_parameter if {
 			"setting": 60,
 			"source": "parameter keepaliveTime",
 		},
-		"objects": [{"kind": "BGPPeer", "name": "to-reflectors"}],
+		"objects": [{"kind": "BGPPeer", "name": "to-reflectors", "fields": ["spec.keepaliveTime"]}],
 	}}
 }
 
@@ -268,7 +268,7 @@ test_fail_values_out_of_bounds if {
 				"spec.nodeMeshMaxRestartTime: 240s or less in it",
 			]),
 			"details": {"timer": "restart-time", "seconds": 300, "set": true, "maximum": 240},
-			"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+			"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeMeshMaxRestartTime"]}],
 		},
 		{
 			"id": "restart-time-bounds/BGPPeer/tor-1",
@@ -278,7 +278,7 @@ test_fail_values_out_of_bounds if {
 				"100s (parameter minRestartTime); set spec.maxRestartTime: 100s or more in it",
 			]),
 			"details": {"timer": "restart-time", "seconds": 90, "set": true, "minimum": 100},
-			"objects": [{"kind": "BGPPeer", "name": "tor-1"}],
+			"objects": [{"kind": "BGPPeer", "name": "tor-1", "fields": ["spec.maxRestartTime"]}],
 		},
 	}
 }

@@ -45,28 +45,38 @@ violation contains {
 	"advisory": installed == null,
 	"msg": concat("; ", [
 		sprintf("Calico's validator rejects %s", [_rejected(kind, dropped)]),
-		sprintf("Typha%s drops %s, so %s", [_if_unknown(installed), _them(dropped.objects), _consequence(kind, dropped.sample)]),
+		sprintf("Typha%s drops %s, so %s", [
+			_if_unknown(installed),
+			_them(dropped.objects),
+			_consequence(kind, dropped.sample),
+		]),
 		sprintf("correct %s", [_them(dropped.objects)]),
 	]),
 	"details": {"kind": kind, "objects": dropped.objects, "sample": dropped.sample},
-	"objects": [{"kind": kind, "name": object.name} | some object in dropped.sample],
+	"objects": [_at_fault(kind, item) | some item in dropped.sample],
 } if {
 	some kind, dropped in input.state.typha.dropped
 	installed := input.state.typha.installed
 }
 
+_at_fault(kind, item) := {
+	"kind": kind,
+	"name": item.name,
+	"fields": [rejected.field | some rejected in item.fields],
+}
+
 # One object with its first field, or several with that of the first.
-_rejected(kind, {"objects": 1, "sample": [object]}) := sprintf("%s %s: %s", [kind, object.name, _reason(object)])
+_rejected(kind, {"objects": 1, "sample": [item]}) := sprintf("%s %s: %s", [kind, item.name, _reason(item)])
 
 _rejected(kind, dropped) := sprintf("%s, of %s: %s", [
-	text.listed(dropped.objects, kind, [object.name | some object in dropped.sample]),
+	text.listed(dropped.objects, kind, [item.name | some item in dropped.sample]),
 	dropped.sample[0].name,
 	_reason(dropped.sample[0]),
 ]) if {
 	dropped.objects > 1
 }
 
-_reason(object) := sprintf("%s: %s", [object.fields[0].field, object.fields[0].message])
+_reason(item) := sprintf("%s: %s", [item.fields[0].field, item.fields[0].message])
 
 _them(1) := "it"
 
@@ -87,9 +97,12 @@ _consequence("BGPPeer", _) := "the sessions of a BGPPeer that is dropped end"
 
 _consequence("BGPFilter", _) := "routes pass that the filter rejects"
 
-_consequence("Node", _) := "the other nodes have neither sessions with the node nor routes to its pods, not even by VXLAN or IPIP"
+_consequence("Node", _) := concat("", [
+	"the other nodes have neither sessions with the node nor routes to its pods, ",
+	"not even by VXLAN or IPIP",
+])
 
 _default_is_in(sample) if {
-	some object in sample
-	object.name == "default"
+	some item in sample
+	item.name == "default"
 }

@@ -19,7 +19,7 @@ test_fail_the_default_configuration if {
 			"node-to-node mesh is on and the AS number is 64512; correct it",
 		]),
 		"details": {"kind": "BGPConfiguration", "objects": 1, "sample": _one("default").sample},
-		"objects": [{"kind": "BGPConfiguration", "name": "default"}],
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.a", "spec.b"]}],
 	}}
 }
 
@@ -48,14 +48,18 @@ test_fail_several_objects_of_each_kind if {
 		]),
 		"Node": concat("", [
 			"Calico's validator rejects 4 Nodes (a, b, c and 1 more), of a: spec.a: is wrong; Typha drops them, ",
-			"so the other nodes have neither sessions with the node nor routes to its pods, not even by VXLAN or IPIP; correct them",
+			"so the other nodes have neither sessions with the node nor routes to its pods, ",
+			"not even by VXLAN or IPIP; correct them",
 		]),
 	}
 }
 
 _one(name) := {"objects": 1, "sample": [_object(name)]}
 
-_object(name) := {"name": name, "fields": [{"field": "spec.a", "message": "is wrong"}, {"field": "spec.b", "message": ""}]}
+_object(name) := {
+	"name": name,
+	"fields": [{"field": "spec.a", "message": "is wrong"}, {"field": "spec.b", "message": ""}],
+}
 
 _violations(typha) := found if {
 	found := rule.violation with input as testing.input_with({"typha": typha}, {})

@@ -4,6 +4,7 @@
 #   Finds half-sessions without a matching half-session on the other node. The two nodes
 #   of a session must both be configured for it: with each other's AS number, the same
 #   password, TTL security on both or neither, and a port on which the other node listens.
+#   And each of them needs an address of its own.
 #
 #   Otherwise the session never comes up and, for most causes, each start of calico-node
 #   waits 240 s for it. overlapping-sessions finds idle duplicates of a session, and
@@ -39,6 +40,8 @@
 #     additionalProperties: false
 package policies.unpaired_sessions
 
+import data.policies.lib.causes
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -54,7 +57,7 @@ violation contains {
 		concat("", [sprintf(" from %s", [text.listed(peers, "BGPPeer", broken.bgpPeers)]) | peers > 0]),
 		text.listed(broken.nodes, "node", broken.sample),
 		_delay(reason),
-		about.remedy,
+		_advice(reason, family, broken.nodes),
 	]),
 	"details": {
 		"family": family,
@@ -65,8 +68,8 @@ violation contains {
 		"bgpPeers": broken.bgpPeers,
 	},
 	"objects": array.concat(
-		[{"kind": "BGPConfiguration", "name": "default"} | count(broken.bgpPeers) == 0],
-		[{"kind": "BGPPeer", "name": name} | some name in broken.bgpPeers],
+		objects.named("BGPConfiguration", ["default" | peers == 0], about.fields.BGPConfiguration),
+		objects.named("BGPPeer", broken.bgpPeers, about.fields.BGPPeer),
 	),
 } if {
 	some family in ["IPv4", "IPv6"]
@@ -75,13 +78,33 @@ violation contains {
 	peers := count(broken.bgpPeers)
 }
 
+_advice("AddressShared", family, _) := causes.shared(family, input.state.addresses[family])
+
+_advice(reason, family, nodes) := causes.advice(found, nodes, _reasons[reason].remedy) if {
+	reason in {"NoReturn", "ASNumberMismatch"}
+	found := causes.of(family, _no_addresses, input.state.otherASNumbers[family])
+} else := _reasons[reason].remedy if reason != "AddressShared"
+
+# Nodes with one address have a reason of their own.
+_no_addresses := {"shared": {"nodes": 0}, "sharedAddresses": []}
+
 _reasons := {
+	"AddressShared": {
+		"cause": "several nodes have the same address",
+		"fields": {"BGPConfiguration": [], "BGPPeer": []},
+	},
 	"NoReturn": {
 		"cause": "the other node has no half-session back",
+		"fields": {"BGPConfiguration": ["spec.nodeToNodeMeshEnabled"], "BGPPeer": [
+			"spec.peerIP",
+			"spec.peerSelector",
+			"spec.reversePeering",
+		]},
 		"remedy": "select the other node with a BGPPeer by peerSelector, or by the peerIP and AS number of a node",
 	},
 	"ASNumberMismatch": {
 		"cause": "the two ends expect different AS numbers",
+		"fields": {"BGPConfiguration": ["spec.asNumber"], "BGPPeer": ["spec.asNumber", "spec.localASNumber"]},
 		"remedy": concat("", [
 			"set asNumber of the BGPPeer to that of the node with this peerIP, ",
 			"or set the AS numbers of all nodes in the same way",
@@ -89,14 +112,17 @@ _reasons := {
 	},
 	"PasswordMismatch": {
 		"cause": "the two ends have different passwords, or only one has a password",
+		"fields": {"BGPConfiguration": ["spec.nodeMeshPassword"], "BGPPeer": ["spec.password"]},
 		"remedy": "reference the same Secret and key for both ends",
 	},
 	"TTLSecurityMismatch": {
 		"cause": "only one end has TTL security",
+		"fields": {"BGPConfiguration": [], "BGPPeer": ["spec.ttlSecurity"]},
 		"remedy": "set the same ttlSecurity for both ends",
 	},
 	"NobodyDials": {
 		"cause": "neither end connects to a port on which the other listens",
+		"fields": {"BGPConfiguration": ["spec.listenPort"], "BGPPeer": ["spec.peerIP"]},
 		"remedy": "remove the port from peerIP, or set it to the listenPort in the node's BGPConfiguration",
 	},
 }

@@ -115,7 +115,7 @@ var floors = []floor{
 		},
 		{
 			"pkg/serve", "the web UI, which only the CLI links",
-			"pkg/audit pkg/auditor pkg/cluster pkg/enforce pkg/policy pkg/process pkg/report pkg/state pkg/validate", "kubernetes http",
+			"pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/manifest pkg/policy pkg/process pkg/report pkg/state pkg/validate", "kubernetes http",
 		},
 	}},
 	{"commands", []row{

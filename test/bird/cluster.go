@@ -32,7 +32,10 @@ type Options struct {
 // Close, also after an error.
 func Start(nodes []Node, o Options) (*Cluster, error) {
 	c := &Cluster{nodes: nodes, changed: time.Now()}
-	var err error
+	err := checkAddresses(nodes)
+	if err != nil {
+		return c, err
+	}
 	if c.dir, err = os.MkdirTemp("", "bgpg-"); err != nil {
 		return c, err
 	}
@@ -96,7 +99,11 @@ func (c *Cluster) Reconfigure(ctx context.Context, nodes []Node) error {
 			if d == nil {
 				continue
 			}
-			if err := os.WriteFile(d.config, []byte(n.Config(f)), 0o600); err != nil {
+			config, err := n.Config(f)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(d.config, []byte(config), 0o600); err != nil {
 				return err
 			}
 			if _, err := ask(ctx, d.socket, "configure"); err != nil {

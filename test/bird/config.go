@@ -2,8 +2,6 @@ package bird
 
 import (
 	"fmt"
-	"hash/fnv"
-	"net/netip"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -13,50 +11,112 @@ import (
 // defaultPort is the port that BIRD listens on and connects to by default.
 const defaultPort = 179
 
-// Config returns the BIRD 1.6 configuration of the node in family f: the statements of calico-node's
-// node/filesystem/etc/calico/confd/templates/bird.cfg.template that decide sessions and routes. It omits what no test
-// uses: service ranges, communities, filters, and local workloads, whose addresses are in no API object.
-func (n *Node) Config(f calico.Family) string {
+// Config returns the BIRD 1.6 configuration of the node in family f: the statements of calico-node's bird.cfg, bird_aggr.cfg
+// and bird_ipam.cfg, or bird6.cfg, bird6_aggr.cfg and bird6_ipam.cfg, in one text
+// (node/filesystem/etc/calico/confd/templates). It omits Services and IPPools, of whose values BIRD rejects none, and local
+// workloads, whose addresses are in no API object. The pods of all nodes are in one pool. The error is that of confd, which
+// then writes no file.
+func (n *Node) Config(f calico.Family) (string, error) {
+	settings := n.Settings[f]
+	if settings == nil {
+		return "", n.unwritten[f]
+	}
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("router id %s;", n.routerID())
-	if n.ListenPort != 0 {
+	line("function apply_communities() {")
+	for _, a := range settings.Communities {
+		line("  if ( net ~ %s ) then { %s }", a.Network, strings.Join(a.Statements, " "))
+	}
+	line("}")
+	n.writeRoutes(line, settings, f)
+	n.writeExports(line, settings, f)
+	line("router id %s;", n.RouterID)
+	switch {
+	case settings.Listen != "" && n.ListenPort != 0:
+		line("listen bgp address %s port %d;", settings.Listen, n.ListenPort)
+	case settings.Listen != "":
+		line("listen bgp address %s;", settings.Listen)
+	case n.ListenPort != 0:
 		line("listen bgp port %d;", n.ListenPort)
 	}
-	line("filter pods_only { if net ~ %s then accept; reject; }", podNetworks[f])
 	line("protocol device { scan time 2; }")
-	line("protocol direct { interface -\"cali*\", -\"kube-ipvs*\", \"*\"; }")
-	line("protocol static pods { route %s blackhole; }", n.Pods[f])
+	interfaces := ""
+	for _, name := range settings.Ignored {
+		interfaces += fmt.Sprintf("-\"%s\", ", name)
+	}
+	line("protocol direct { interface %s-\"cali*\", -\"kube-ipvs*\", \"*\"; }", interfaces)
 	line("protocol kernel {")
 	line("  learn; persist; scan time 2; graceful restart; merge paths on;")
-	line("  import all; export all;")
+	line("  import all; export filter kernel_routes;")
 	line("}")
 	line("template bgp calico {")
+	line("  local as %d;", n.ASN)
 	line("  gateway recursive; add paths on; graceful restart;")
 	line("  connect delay time 2; connect retry time 5; error wait time 5,30;")
-	line("  import all; export filter pods_only;")
 	line("}")
+	for _, function := range settings.Filters {
+		line("%s", function)
+	}
 	for _, h := range n.HalfSessions {
 		if h.Family == f.String() && h.PeerIP != "" {
-			b.WriteString(protocol(h))
+			b.WriteString(n.protocol(h, settings))
 		}
 	}
-	return b.String()
+	return b.String(), nil
 }
 
-// routerID returns the node's IPv4 address. A node without one has a router ID, and BGP, only if calico-node gets
-// CALICO_ROUTER_ID. The tests assume its value "hash": a number that is a hash of the node's name.
-func (n *Node) routerID() netip.Addr {
-	if a := n.Address[calico.IPv4]; a.IsValid() {
-		return a
+// writeRoutes writes what bird_aggr.cfg has.
+func (n *Node) writeRoutes(line func(string, ...any), settings *Settings, f calico.Family) {
+	line("protocol static pods {")
+	line("  route %s blackhole;", n.Pods[f])
+	for _, cidr := range settings.Ranges {
+		line("  route %s blackhole;", cidr)
 	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(n.Name)) // It cannot fail.
-	return netip.AddrFrom4([4]byte(h.Sum(nil)))
+	for _, route := range settings.Gateways {
+		line("  %s", route)
+	}
+	for _, h := range n.HalfSessions {
+		if h.Family == f.String() && h.ReachableBy != "" {
+			line("  route %s/%d via %s;", h.PeerIP, addressBits[f], h.ReachableBy)
+		}
+	}
+	line("}")
+	line("function own_blocks() {")
+	line("  if ( net = %s ) then { accept; }", n.Pods[f])
+	line("  if ( net ~ %s && krt_metric < %d ) then { accept; }", n.Pods[f], settings.Priority)
+	line("  if ( net ~ %s ) then { reject; }", n.Pods[f])
+	line("}")
 }
 
-// protocol returns the block of one half-session.
-func protocol(h topology.HalfSession) string {
+// writeExports writes what bird_ipam.cfg has.
+func (n *Node) writeExports(line func(string, ...any), settings *Settings, f calico.Family) {
+	line("function export_to_peers() {")
+	line("  apply_communities();")
+	line("  own_blocks();")
+	for _, cidr := range settings.Ranges {
+		line("  if ( net ~ %s ) then { accept; }", cidr)
+	}
+	if n.Reflector {
+		for _, cidr := range settings.Reflected {
+			line("  if ( net ~ %s ) then { accept; }", cidr)
+		}
+	}
+	line("  if ( net ~ %s ) then { accept; }", podNetworks[f])
+	line("}")
+	line("filter kernel_routes {")
+	for _, cidr := range settings.Ranges {
+		line("  if ( net ~ %s ) then { reject; }", cidr)
+	}
+	line("  if (defined(source) && (source = RTS_BGP) && !defined(krt_metric)) then { krt_metric = %d; }", settings.Priority)
+	line("  accept;")
+	line("}")
+}
+
+// addressBits is the length of addresses by family.
+var addressBits = [2]int{calico.IPv4: 32, calico.IPv6: 128}
+
+// protocol returns the block of one half-session. settings are those of its family.
+func (n *Node) protocol(h topology.HalfSession, settings *Settings) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	port := ""
@@ -87,7 +147,7 @@ func protocol(h topology.HalfSession) string {
 		line("  rr client; rr cluster id %s;", h.ClusterID)
 	}
 	if h.Password != "" {
-		line("  password %q;", h.Password) // Secrets of other names hold other passwords.
+		line("  password \"%s\";", n.password(h.Password))
 	}
 	if h.NextHopMode != "" {
 		line("  next hop %s;", strings.ToLower(h.NextHopMode))
@@ -95,6 +155,22 @@ func protocol(h topology.HalfSession) string {
 	if h.NumAllowedLocalASNumbers > 0 {
 		line("  allow local as %d;", h.NumAllowedLocalASNumbers)
 	}
+	line("  import filter {")
+	for _, name := range h.Filters {
+		line("    %s", settings.Calls[name][0])
+	}
+	line("    if (defined(bgp_local_pref)&&(bgp_local_pref > %d)) then preference = 200;", maxPriority-settings.Priority)
+	line("    accept;")
+	line("  };")
+	line("  export filter {")
+	line("    if (defined(source) && source = RTS_BGP && defined(bgp_local_pref)) then { krt_metric = %d - bgp_local_pref; }", maxPriority)
+	line("    else { if (!defined(krt_metric)) then { krt_metric = %d; } bgp_local_pref = %d - krt_metric; }", settings.Priority, maxPriority)
+	for _, name := range h.Filters {
+		line("    %s", settings.Calls[name][1])
+	}
+	line("    export_to_peers();")
+	line("    reject;")
+	line("  };")
 	line("}")
 	return b.String()
 }

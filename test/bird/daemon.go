@@ -18,20 +18,27 @@ type daemon struct {
 	speaker Speaker
 	config  string // path
 	socket  string
-	log     string    // path
-	process *exec.Cmd // nil while it is not running
+	log     string // path
+	// unwritten is the error of confd if it writes no configuration.
+	unwritten error
+	process   *exec.Cmd // nil while it is not running
 }
 
 // newDaemon writes the configuration of a BIRD in dir.
 func newDaemon(dir string, n *Node, f calico.Family) (*daemon, error) {
 	base := filepath.Join(dir, n.Name+"."+programs[f])
 	d := &daemon{speaker: Speaker{n.Name, f}, config: base + ".cfg", socket: base + ".ctl", log: base + ".log"}
-	return d, os.WriteFile(d.config, []byte(n.Config(f)), 0o600)
+	var config string
+	config, d.unwritten = n.Config(f)
+	return d, os.WriteFile(d.config, []byte(config), 0o600)
 }
 
-// rejected returns BIRD's error if it rejects the configuration, and "" otherwise. confd checks a file in the same way
+// rejected returns the error of confd or BIRD if there is no valid configuration, and "" otherwise. confd checks a file in the same way
 // before it installs it (confd/pkg/resource/template/resource.go).
 func (d *daemon) rejected() string {
+	if d.unwritten != nil {
+		return d.unwritten.Error()
+	}
 	out, err := exec.Command(programs[d.speaker.Family], "-p", "-c", d.config).CombinedOutput()
 	if err == nil {
 		return ""

@@ -7,6 +7,7 @@ package bird
 
 import (
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
 
@@ -31,21 +32,61 @@ type Node struct {
 	ListenPort uint16
 	// Pods is the pod block by family.
 	Pods [2]netip.Prefix
+	// RouterID is the node's IPv4 address, "" if it has none.
+	RouterID string
+	// ASN is the node's AS number. Reflector reports that the node has a cluster ID.
+	ASN       uint32
+	Reflector bool
 	// HalfSessions are those of both families, sorted by protocol name.
 	HalfSessions []topology.HalfSession
+	// Settings are those of each family, nil if confd writes no file.
+	Settings [2]*Settings
+	// Passwords are the values of Secrets, by "name/key". Others hold their own reference.
+	Passwords map[string]string
+
+	unwritten [2]error
 }
 
 // Nodes returns the nodes of s, whose topology is t, sorted by name.
-func Nodes(s *state.Snapshot, t *topology.Topology) ([]Node, error) {
+func Nodes(s *state.Snapshot, t *topology.Topology) []Node {
 	nodes := make([]Node, 0, len(s.Nodes()))
 	for i, n := range s.Nodes() {
-		node := Node{Name: n.Name, ListenPort: listenPort(s, n.Name), HalfSessions: slices.Collect(t.HalfSessions(n.Name))}
+		node := Node{
+			Name: n.Name, ListenPort: listenPort(s, n.Name), HalfSessions: slices.Collect(t.HalfSessions(n.Name)), RouterID: routerID(s, n),
+			ASN: s.BGPConfiguration(calico.Default).ClusterASNumber(), Reflector: n.RouteReflector(),
+		}
+		if n.ASNumber != nil {
+			node.ASN = *n.ASNumber
+		}
 		for _, f := range calico.Families {
 			node.Address[f], node.Pods[f] = n.Address[f].Addr(), podBlock(f, i+1)
+			node.Settings[f], node.unwritten[f] = settingsOf(s, n, f)
 		}
 		nodes = append(nodes, node)
 	}
-	return nodes, checkAddresses(nodes)
+	return nodes
+}
+
+// routerID returns the node's IPv4 address. A cluster without IPv4 addresses has a router ID, and BGP, only if calico-node
+// gets CALICO_ROUTER_ID. The tests assume its value "hash" there: a number that is a hash of the node's name.
+func routerID(s *state.Snapshot, n *calico.Node) string {
+	if n.SpeaksBGP(calico.IPv4) {
+		return n.Address[calico.IPv4].Addr().String()
+	}
+	if slices.ContainsFunc(s.Nodes(), func(o *calico.Node) bool { return o.SpeaksBGP(calico.IPv4) }) {
+		return ""
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(n.Name)) // It cannot fail.
+	return netip.AddrFrom4([4]byte(h.Sum(nil))).String()
+}
+
+// password returns the value of a key of a Secret, by "name/key".
+func (n *Node) password(reference string) string {
+	if value, ok := n.Passwords[reference]; ok {
+		return value
+	}
+	return reference
 }
 
 // listenPort returns the node's listen port, or else the cluster's (confd/pkg/backends/calico/bgp_processor.go).

@@ -129,13 +129,14 @@ func TestPairing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			nodes := []Node{
-				{Name: "one", ListenPort: tc.ports[0], HalfSessions: tc.one},
-				{Name: "two", ListenPort: tc.ports[1], HalfSessions: tc.two},
+				{Name: "one", ListenPort: tc.ports[0], HalfSessions: tc.one, ASN: 64512},
+				{Name: "two", ListenPort: tc.ports[1], HalfSessions: tc.two, ASN: 64512},
 			}
 			for i := range nodes {
 				n := &nodes[i]
 				n.Address[calico.IPv4] = netip.MustParseAddr(fmt.Sprintf("10.192.0.%d", i+1))
-				n.Pods[calico.IPv4] = podBlock(calico.IPv4, i+1)
+				n.Pods[calico.IPv4], n.RouterID = podBlock(calico.IPv4, i+1), n.Address[calico.IPv4].String()
+				n.Settings[calico.IPv4] = &Settings{Priority: 1024}
 				for j := range n.HalfSessions {
 					n.HalfSessions[j].SourceAddress = n.Address[calico.IPv4].String()
 					n.HalfSessions[j].PeerIP = fmt.Sprintf("10.192.0.%d", 2-i)

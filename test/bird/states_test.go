@@ -116,10 +116,8 @@ func newWorld(t *testing.T, list []object) *world {
 	}
 	s := state.New(decoded...)
 	w.topology = topologytest.Compute(t, s, nil)
+	w.nodes = Nodes(s, w.topology)
 	var err error
-	if w.nodes, err = Nodes(s, w.topology); err != nil {
-		t.Fatal(err)
-	}
 	if w.want, err = Predict(t.Context(), s, w.topology, w.nodes); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +144,7 @@ func (w *world) await(t *testing.T, c *Cluster) {
 	for _, n := range w.topology.Frozen() {
 		for _, f := range calico.Families {
 			if s := (Speaker{n.Node, f}); n.Family == f.String() && rejected[s] == "" {
-				t.Errorf("BIRD accepts the configuration of %s for %s; the prediction is that it rejects it: %v", n.Node, n.Family, n.Reasons)
+				t.Errorf("BIRD accepts the configuration of %s for %s; the prediction is that it rejects it: %v", n.Node, n.Family, n.Rejected)
 			}
 		}
 	}

@@ -29,11 +29,15 @@ func TestAudit(t *testing.T) {
 	}{
 		{
 			"5 nodes", pageOf(t, auditOf(t, "edge-1", manifest(t, 5))),
-			[]string{"BGP audit of edge-1", "No violations: 17 policies evaluated", "5 mesh nodes", "zone-3"},
+			[]string{"BGP audit of edge-1", "No violations: 18 policies evaluated", "5 mesh nodes", "zone-3"},
 		},
 		{
 			"100 nodes", pageOf(t, reporting(past(auditOf(t, "prod-eu", manifest(t, 100, faults...))))),
 			[]string{"99.6 %", "4 violations, 1 of them high", "Drift: 1 violation bypassed admission", "31 audits", "BGPPeer mistyped", "node-0002"},
+		},
+		{
+			"300 nodes", pageOf(t, past(auditOf(t, "prod-asia", manifest(t, 300, faults...)))),
+			[]string{"3 route reflectors", "Reflectors and zones", "BGPPeer mistyped"},
 		},
 		{
 			"100 nodes after a change", pageOf(t, changed),
@@ -80,7 +84,7 @@ func many(a *audit.Audit, n int) *audit.Audit {
 			Violation: violation.Violation{
 				Policy: fmt.Sprintf("%s-%d", severity, i%10), ID: fmt.Sprint(i), Action: violation.Warn, Link: "https://docs.example.com/policies",
 				Message: fmt.Sprintf("BGPPeer rack-%05d peers with 172.16.0.1, which no node of the rack reaches: set spec.peerIP to the address of the rack's own router", i),
-				Objects: []violation.Object{{Kind: "BGPPeer", Name: fmt.Sprintf("rack-%05d", i)}},
+				Objects: violation.Subjects(violation.Object{Kind: "BGPPeer", Name: fmt.Sprintf("rack-%05d", i)}),
 			},
 			Severity: severity, FirstSeen: now.Add(time.Duration(i-n) * time.Minute), LastSeen: now,
 		}

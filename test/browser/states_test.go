@@ -29,8 +29,18 @@ var now = time.Date(2026, 7, 1, 9, 30, 0, 0, time.UTC)
 // objects come behind, each a line of YAML without its apiVersion.
 func manifest(t *testing.T, count int, extra ...string) string {
 	t.Helper()
+	return nodes(t, count, count <= 10, extra)
+}
+
+// mesh is a cluster of count nodes in a full mesh, with extra objects.
+func mesh(t *testing.T, count int, extra ...string) string {
+	t.Helper()
+	return nodes(t, count, true, extra)
+}
+
+func nodes(t *testing.T, count int, mesh bool, extra []string) string {
+	t.Helper()
 	var b bytes.Buffer
-	mesh := count <= 10
 	for i, node := range env.Nodes(count) {
 		if !mesh && i < 3 {
 			env.RouteReflector("244.0.0.1")(node)

@@ -11,15 +11,21 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// bgpguard runs the program and returns what it prints.
+// bgpguard runs the program, which must succeed, and returns what it prints.
 func bgpguard(t *testing.T, args ...string) []byte {
+	t.Helper()
+	return bgpguardOf(t, 0, args...)
+}
+
+// bgpguardOf runs the program, which must end with that exit code, and returns what it prints.
+func bgpguardOf(t *testing.T, code int, args ...string) []byte {
 	t.Helper()
 	var stderr strings.Builder
 	cmd := exec.CommandContext(t.Context(), "../../bin/bgpguard", args...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("bgpguard %s: %v\n%s", strings.Join(args, " "), err, &stderr)
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
+		t.Fatalf("bgpguard %s: %v, want exit code %d\n%s", strings.Join(args, " "), err, code, &stderr)
 	}
 	return out
 }

@@ -229,7 +229,7 @@ func withMany(a *audit.Audit, name string, n int) *audit.Audit {
 		next.Violations = append(next.Violations, audit.Violation{
 			Violation: violation.Violation{
 				Policy: name, ID: fmt.Sprintf("peer-%05d", i), Size: 1, Message: strings.Repeat("BGPPeer selects none ", 40), Details: map[string]any{"i": float64(i)},
-				Objects: []violation.Object{{Kind: "BGPPeer", Name: fmt.Sprintf("peer-%05d", i)}},
+				Objects: violation.Subjects(violation.Object{Kind: "BGPPeer", Name: fmt.Sprintf("peer-%05d", i)}),
 			},
 			Severity: "medium", FirstSeen: a.Time, LastSeen: a.Time, Origin: audit.Standing,
 		})

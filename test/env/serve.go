@@ -17,10 +17,10 @@ func (e *Environment) StartServe(ctx context.Context) (url string, err error) {
 	return "https://" + address + "/report", err
 }
 
-// StartLocalServe runs `bgpguard serve` as a cluster administrator does on a workstation. It returns the URL of the page
-// when the process is ready.
-func (e *Environment) StartLocalServe(ctx context.Context) (url string, err error) {
-	address, err := e.startServe(ctx, filepath.Join(e.Dir, "admin.kubeconfig"))
+// StartLocalServe runs `bgpguard serve` as a cluster administrator does on a workstation, with further arguments. The
+// arguments can name another kubeconfig. It returns the URL of the page when the process is ready.
+func (e *Environment) StartLocalServe(ctx context.Context, args ...string) (url string, err error) {
+	address, err := e.startServe(ctx, filepath.Join(e.Dir, "admin.kubeconfig"), args...)
 	return "http://" + address + "/report", err
 }
 

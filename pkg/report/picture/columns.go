@@ -22,7 +22,7 @@ const (
 	bulge        = 70 // of a curve between two boxes of one column
 	legendHeight = 34
 	// maxText is the number of characters of a line in a box.
-	maxText = 42
+	maxText = 38
 	// labelsShown is the number of changed links that have labels.
 	labelsShown = 16
 )
@@ -246,6 +246,7 @@ func (b *box) draw(out *strings.Builder, compares bool) {
 	}
 	fmt.Fprintf(out, `<rect x="%d" y="%d" width="%d" height="%d" rx="5" fill="%s" stroke="%s" stroke-width="%g"%s/>`, b.x, b.y, boxWidth, boxHeight, colors[0], stroke, width, dash)
 	lines := b.Lines()
+	lines[1] = b.fittingNames()
 	if len(lines) > 3 {
 		lines = append(lines[:2:2], strings.Join(lines[2:], ", "))
 	}
@@ -257,6 +258,16 @@ func (b *box) draw(out *strings.Builder, compares bool) {
 		fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="middle" fill="#111111"%s>%s</text>`, b.x+boxWidth/2, b.y+17+i*14, weight, escape(text.Cut(text.Clean(line), maxText)))
 	}
 	out.WriteString("</g>")
+}
+
+// fittingNames returns as many names of b as fit on a line, and the number of the others.
+func (b *box) fittingNames() string {
+	for n := len(b.Names); n > 1; n-- {
+		if line := text.Names(b.Names[:n], b.Size); len(line) <= maxText {
+			return line
+		}
+	}
+	return text.Names(b.Names[:min(len(b.Names), 1)], b.Size)
 }
 
 // legend draws the roles and the kinds of links or states that occur, on one line.

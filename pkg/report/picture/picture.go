@@ -1,5 +1,10 @@
 // Package picture draws the graph of a topology as SVG and as Graphviz's DOT. Only
 // this package imports the layout engine: a binary that imports it contains a JavaScript engine.
+//
+// Pictures are drawn here and not by a graph library in the reader's browser. Such a library
+// makes each page larger by several hundred kilobytes, and draws nothing where scripts do not
+// run: in print, in previews of attachments, and for a screen reader. A page shows at most
+// maxShapes groups, for which an SVG with a small script for zoom and selection suffices.
 package picture
 
 import (

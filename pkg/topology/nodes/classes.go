@@ -18,6 +18,8 @@ type Identity struct {
 	ClusterID string // "" for a node that is not a route reflector
 	// linkLocal reports that the IPv6 address is link-local, so peers cannot connect to it.
 	linkLocal bool
+	// Unspecified reports, for each family, that the address is 0.0.0.0 or ::.
+	Unspecified [2]bool
 	// alone is 1 + the number of a node that shares an address, and 0 for other nodes. It
 	// puts the node into a class of its own.
 	alone uint32
@@ -90,6 +92,9 @@ func newIdentity(ix *Index, i int) Identity {
 	n := ix.Nodes[i]
 	k := Identity{IPv4: n.SpeaksBGP(calico.IPv4), IPv6: n.SpeaksBGP(calico.IPv6), ClusterID: n.ClusterID}
 	k.linkLocal = k.IPv6 && n.Address[calico.IPv6].Addr().IsLinkLocalUnicast()
+	for _, f := range calico.Families {
+		k.Unspecified[f] = n.SpeaksBGP(f) && n.Address[f].Addr().IsUnspecified()
+	}
 	if n.ASNumber != nil {
 		k.OwnASN, k.ASN = true, *n.ASNumber
 	}

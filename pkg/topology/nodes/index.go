@@ -21,6 +21,9 @@ type Index struct {
 	Reflectors *bitset.BitSet    // nodes with a cluster ID
 	NotReady   *bitset.BitSet    // nodes with an address that are not ready
 	Zones      *Column           // of the label topology.kubernetes.io/zone
+	// Misdetected are, by family, the nodes with an address that other nodes probably cannot
+	// reach; see misdetected.
+	Misdetected [2]*bitset.BitSet
 
 	addresses *addresses
 	others    *others
@@ -32,10 +35,11 @@ type Index struct {
 	limit      int                  // maximum number of selections
 }
 
-// selection is a selector and the nodes that it matches. The set is never changed.
+// selection is a selector, the nodes that it matches, and those of them that it matches
+// unintendedly; see calico.Selector.Unintended. The sets are never changed.
 type selection struct {
-	selector *calico.Selector
-	nodes    *bitset.BitSet
+	selector          *calico.Selector
+	nodes, unintended *bitset.BitSet
 }
 
 // maxTried is the number of selectors that an index caches in addition to those of the
@@ -70,6 +74,7 @@ func New(nodes []*calico.Node, old *Index, keep func(selector string) bool) *Ind
 	ix.Speakers = ix.BGP[calico.IPv4].Union(ix.BGP[calico.IPv6])
 	ix.addresses = newAddresses(nodes)
 	ix.others = newOthers(nodes)
+	ix.Misdetected = ix.misdetected()
 	ix.identity = newIdentities(ix, nil, nil)
 	ix.Zones = ix.column(corev1.LabelTopologyZone)
 	return ix
@@ -97,6 +102,10 @@ func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string
 		out.addresses = ix.addresses.edited(nodes, e)
 	}
 	out.others = ix.others.edited(ix.Nodes[e.at:e.at+e.removed], nodes[e.at:e.at+e.added])
+	out.Misdetected = ix.Misdetected
+	if out.addresses != ix.addresses || !slices.EqualFunc(ix.Nodes[e.at:e.at+e.removed], nodes[e.at:e.at+e.added], (*calico.Node).SameStatus) {
+		out.Misdetected = out.misdetected()
+	}
 	out.identity = newIdentities(out, ix, e)
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
@@ -107,7 +116,11 @@ func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string
 	}
 	for text, s := range ix.selections {
 		if keep(text) {
-			out.selections[text] = selection{s.selector, e.carry(s.nodes, nodes, func(n *calico.Node) bool { return s.selector.Matches(n.Labels) })}
+			out.selections[text] = selection{
+				s.selector,
+				e.carry(s.nodes, nodes, func(n *calico.Node) bool { return s.selector.Matches(n.Labels) }),
+				e.carry(s.unintended, nodes, func(n *calico.Node) bool { return s.selector.Unintended(n.Labels) }),
+			}
 		}
 	}
 	if out.Zones = out.columns[corev1.LabelTopologyZone]; out.Zones == nil {
@@ -161,26 +174,37 @@ func (ix *Index) Where(label string, match func(value string, present bool) bool
 // cache. Callers must not change the set. O(1) if the result is cached, otherwise the
 // cost of Selector.Select.
 func (ix *Index) Select(text string, s *calico.Selector) *bitset.BitSet {
+	return ix.selection(text, s).nodes
+}
+
+// Unintended returns the nodes that a selector matches unintendedly; see
+// calico.Selector.Unintended. The arguments and the cost are those of Select.
+func (ix *Index) Unintended(text string, s *calico.Selector) *bitset.BitSet {
+	return ix.selection(text, s).unintended
+}
+
+func (ix *Index) selection(text string, s *calico.Selector) selection {
 	if s == nil {
-		return bitset.New(ix.Len())
+		return selection{nodes: bitset.New(ix.Len()), unintended: bitset.New(ix.Len())}
 	}
 	ix.mu.Lock()
 	known, ok := ix.selections[text]
 	ix.mu.Unlock()
 	if ok {
-		return known.nodes
+		return known
 	}
 	set := s.Select(ix)
+	fresh := selection{s, set, s.SelectUnintended(ix, set)}
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if known, ok := ix.selections[text]; ok {
-		return known.nodes // Another goroutine cached it in the meantime.
+		return known // Another goroutine cached it in the meantime.
 	}
 	if len(ix.selections) >= ix.limit {
 		clear(ix.selections)
 	}
-	ix.selections[text] = selection{s, set}
-	return set
+	ix.selections[text] = fresh
+	return fresh
 }
 
 // Reserve makes room in the cache for the selectors of the given number of BGPPeers.

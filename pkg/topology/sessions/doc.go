@@ -12,7 +12,7 @@
 //     links, except for classes that a BGPPeer also connects.
 //   - A peer that is not a node is an ExternalPeer. Its configuration is unknown.
 //   - The package compares the two half-sessions of a link. If no session comes up, the
-//     link has a Reason. A Refusal is a part of the configuration that BIRD rejects.
+//     link has a Reason. A Rejection is a value that BIRD rejects.
 //   - A half-session is ambiguous if several BGPPeers configure it with different
 //     settings. confd uses one of them, and which one is undefined.
 //

@@ -154,7 +154,7 @@ const maxLayers = 8
 // The result is for counting: one router per node counts like one router of all nodes.
 // A merged peer has the address and settings of its first external peer; only the
 // settings in the exit hold for all. mergeExternals does not merge an external peer with
-// several ports, ambiguous settings or a link-local address. own are the AS numbers of
+// several ports, ambiguous settings, idle half-sessions or a link-local address. own are the AS numbers of
 // the nodes. O(external peers + their nodes).
 func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*ExternalPeer {
 	out := []*ExternalPeer{}
@@ -162,7 +162,7 @@ func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*Ext
 	var last Exit
 	var list []*ExternalPeer // the layers of last
 	for _, one := range all {
-		if len(one.Protocols) > 1 || len(one.Protocols[0].Variants) > 1 || linkLocal(one.Address) {
+		if len(one.Protocols) > 1 || len(one.Protocols[0].Variants) > 1 || one.Protocols[0].Idle.Any() || linkLocal(one.Address) {
 			out = append(out, one)
 			continue
 		}

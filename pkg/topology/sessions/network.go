@@ -35,6 +35,9 @@ type Network struct {
 	// Workloads are the BGPPeers whose peers are pods.
 	Workloads []*Peering
 	filters   *filters
+	groups    []*PeerGroup
+	written   *written
+	meshNodes int // number of nodes in the mesh
 }
 
 // Link is the half-sessions from all nodes of class From to all nodes of class To.
@@ -92,6 +95,7 @@ func (c *candidate) order(d *candidate) int {
 
 // connectPeers makes the links, and sets Reason for those without a session.
 func (n *Network) connectPeers(ctx context.Context, peers []*PeerGroup) error {
+	n.groups = peers
 	n.findMesh()
 	candidates, err := n.candidates(ctx, peers)
 	if err != nil {
@@ -111,7 +115,8 @@ func (n *Network) findMesh() {
 		}
 		kind := n.Rules.meshKind(s)
 		n.Mesh[kind] = append(n.Mesh[kind], uint32(i))
-		if s.ASN == 0 || linkLocal(n.address(uint32(i))) {
+		n.meshNodes += s.Nodes
+		if s.ASN == 0 || calico.RejectedPeer(n.address(uint32(i))) != "" {
 			n.suspects = append(n.suspects, uint32(i))
 		}
 	}

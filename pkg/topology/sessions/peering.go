@@ -45,6 +45,12 @@ type Peering struct {
 	below *bitset.BitSet
 	// known reports that the text of peerIP is the text of a node's address.
 	known bool
+	// nodeASN is the AS number of the node with the address peerIP if it differs from
+	// asNumber, and 0 for all others.
+	nodeASN uint32
+	// Unusable is why the nodes cannot have a session with the peer, "" if they can. It is
+	// one of Problems.
+	Unusable Optional
 	// Problems are what Calico ignores in the spec because of other objects.
 	Problems []calico.Problem
 	// Selectors are the selectors that are set.
@@ -72,6 +78,9 @@ func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
 	switch {
 	case p.LocalWorkloadSelector != "":
 		r.Scope, r.Remote = ScopeWorkloads, bitset.New(ix.Len())
+		if c := s.BGPConfiguration(calico.Default); c == nil || !c.WorkloadPeering {
+			r.unusable("spec.localWorkloadSelector", "pods have no address to peer with: localWorkloadPeeringIPV4 and localWorkloadPeeringIPV6 of BGPConfiguration default are unset")
+		}
 	case p.PeerSelector != "":
 		r.Remote = ix.Select(p.PeerSelector, p.Remote())
 		r.back = r.Remote
@@ -101,9 +110,13 @@ func selectors(p *calico.BGPPeer, ix *nodes.Index) []Selector {
 		case text == "":
 		case s == nil:
 			_, err := calico.ParseSelector(text)
-			out = append(out, Selector{Field: field, Text: text, Error: Optional(err.Error()), Labels: []string{}})
+			out = append(out, Selector{Field: field, Text: text, Error: Optional(err.Error()), Labels: []string{}, Unintended: Unintended{Sample: []string{}}})
 		default:
-			out = append(out, Selector{Field: field, Text: text, Labels: s.Labels(), Nodes: int(ix.Select(text, s).Count())})
+			set := ix.Unintended(text, s)
+			out = append(out, Selector{
+				Field: field, Text: text, Labels: s.Labels(), Nodes: int(ix.Select(text, s).Count()),
+				Unintended: Unintended{int(set.Count()), ix.Names(set, sampleSize)},
+			})
 		}
 	}
 	add("spec.nodeSelector", p.NodeSelector, p.Local())
@@ -124,6 +137,12 @@ func (r *Peering) byPeerIP() bool {
 	return r.Peer.PeerAddress.IsValid() && r.Forward != [2]bool{} && r.Peer.PeerSelector == ""
 }
 
+// unusable sets Unusable.
+func (r *Peering) unusable(field, format string, args ...any) {
+	r.Unusable = Optional(fmt.Sprintf(format, args...))
+	r.problem(field, "%s", r.Unusable)
+}
+
 func (r *Peering) problem(field, format string, args ...any) {
 	r.Problems = append(r.Problems, calico.Problem{Field: field, Message: fmt.Sprintf(format, args...)})
 }
@@ -136,8 +155,14 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	if !p.PeerAddress.IsValid() {
 		return
 	}
-	if !external(p.PeerAddress) {
-		r.problem("spec.peerIP", "%s is a loopback, unspecified, multicast or broadcast address: a node cannot have a session with another machine there", p.PeerAddress)
+	switch kind := unusableKind(p.PeerAddress); {
+	case kind != "":
+		r.unusable("spec.peerIP", "%s is %s address, at which no other machine can be", p.PeerAddress, kind)
+	case r.Local.Count() == 1:
+		i, _ := r.Local.NextSet(0)
+		if node := ix.Nodes[i]; node.Has(p.PeerAddress) {
+			r.unusable("spec.peerIP", "%s is an address of node %s itself, the only node of the BGPPeer", p.PeerAddress, node.Name)
+		}
 	}
 	f := calico.FamilyOf(p.PeerAddress)
 	r.Forward[f] = r.reachable()
@@ -155,6 +180,9 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 		expected := cmp.Or(p.ASNumber, s.BGPConfiguration(calico.Default).ClusterASNumber())
 		switch asn := asNumberOf(node, s); {
 		case asn != expected:
+			if p.ASNumber != 0 {
+				r.nodeASN = asn
+			}
 			r.problem("spec.asNumber", "is %d, but the peer is node %s of AS %d: the session does not come up", p.ASNumber, node.Name, asn)
 		case !portFits(p, node, s):
 			r.problem("spec.peerIP", "has port %d, but node %s listens on another port: Calico configures no half-session back", p.PeerPort, node.Name)
@@ -172,6 +200,35 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	if len(at) > 0 && r.global() {
 		r.below = below(ix, p.PeerAddress, f)
 	}
+}
+
+// unusableKind returns the kind of an address that cannot be that of another machine, with
+// its article, "" for all other addresses.
+func unusableKind(a netip.Addr) string {
+	switch {
+	case a.IsLoopback():
+		return "a loopback"
+	case a.IsUnspecified():
+		return "an unspecified"
+	case a.IsMulticast():
+		return "a multicast"
+	case a == broadcast:
+		return "a broadcast"
+	}
+	return ""
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// OtherASNumber returns the AS number of the node with the address peerIP if it is another
+// one than asNumber. It returns false if there is no such node.
+func (r *Peering) OtherASNumber() (uint32, bool) { return r.nodeASN, r.nodeASN != 0 }
+
+// Ends adds the nodes of the BGPPeer, on both sides, to set. O(nodes / 64), and less for
+// few nodes.
+func (r *Peering) Ends(set *bitset.BitSet) {
+	r.localNodes.AddTo(set)
+	r.remoteNodes.AddTo(set)
 }
 
 // reachable reports whether reachableBy is unset or an address of the family of
@@ -319,6 +376,13 @@ func (r *Peering) equivalent(q *Peering) bool {
 	return r == q || r.Peer.Name == q.Peer.Name && r.Scope == q.Scope && r.keepsForNodes == q.keepsForNodes && r.Peer.ASNumber == q.Peer.ASNumber && r.Peer.LocalASNumber == q.Peer.LocalASNumber && r.global() == q.global() && r.known == q.known && r.byPeerIP() == q.byPeerIP() &&
 		r.Peer.PeerAddress == q.Peer.PeerAddress && r.ownSettings() == q.ownSettings() && r.Forward == q.Forward && r.Reverse == q.Reverse &&
 		sameSelectors(r.Selectors, q.Selectors) && sameSet(r.Local, q.Local) && sameSet(r.Remote, q.Remote) && sameSet(r.back, q.back) && sameSet(r.below, q.below)
+}
+
+// described reports whether r describes the BGPPeer as q does, for the summary.
+func (r *Peering) described(q *Peering) bool {
+	return slices.Equal(r.Problems, q.Problems) && slices.EqualFunc(r.Selectors, q.Selectors, func(x, y Selector) bool {
+		return x.Unintended.Nodes == y.Unintended.Nodes && slices.Equal(x.Unintended.Sample, y.Unintended.Sample)
+	})
 }
 
 // sameSelectors reports whether the selectors match the same numbers of nodes.

@@ -3,7 +3,6 @@ package sessions
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,9 +109,7 @@ func (s *Settings) normalise(g *nodes.Class) {
 	if !s.internal(g) || s.clusterID != g.ClusterID {
 		s.clusterID = ""
 	}
-	if s.nextHopMode != "" || s.internal(g) {
-		s.keepOriginal = false
-	}
+	s.nextHopMode, s.keepOriginal = s.nextHop(g), false
 	if s.keepalive == 0 { // BIRD reads 0 as unset.
 		s.keepalive = Unset
 	}
@@ -157,6 +154,7 @@ type Rules struct {
 	meshSource   bool   // there is a BGPConfiguration "default"
 	ports        string // all listen ports, for comparing Rules
 	filters      string // all rules of BGPFilters, for comparing Rules
+	written      string // all values of objects that BIRD rejects, for comparing Rules
 }
 
 // meshSettings returns the settings of a mesh half-session of class a to class b.
@@ -173,16 +171,12 @@ func (r *Rules) inMesh(g *nodes.Class, f calico.Family) bool {
 	return r.Mesh && g.Speaks(f) && !g.Reflector()
 }
 
-// Seconds returns a timer in seconds, rounded as Calico rounds it for bird.cfg
-// (confd/pkg/backends/calico/bgp_processor.go).
-func Seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
-
 // optionalSeconds returns a timer in seconds, Unset for nil.
 func optionalSeconds(d *time.Duration) int {
 	if d == nil {
 		return Unset
 	}
-	return Seconds(*d)
+	return calico.Seconds(*d)
 }
 
 func newRules(s *state.Snapshot) Rules {

@@ -2,7 +2,10 @@ package sessions
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"strings"
 )
 
 // HalfSession is one side of a BGP session as Calico configures it: one
@@ -130,9 +133,30 @@ type AmbiguousSession struct {
 // keeps the old configuration, and later changes have no effect on it. Without an old
 // configuration, BIRD does not start (confd/pkg/resource/template/resource.go).
 type FrozenNode struct {
-	Node    string   `json:"node"`
-	Family  string   `json:"family"`
-	Reasons []string `json:"reasons"`
+	Node   string `json:"node"`
+	Family string `json:"family"`
+	// Rejected are the values that BIRD rejects, in order of objects and fields.
+	Rejected []RejectedValue `json:"rejected"`
+}
+
+// RejectedValue is a value of an object that BIRD rejects.
+type RejectedValue struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Field is the path of the value, such as "spec.exportV4[0].cidr".
+	Field string `json:"field"`
+	// Reason is the reason in calico.Rules, and Message says what is wrong with this value.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// String returns "Kind name, field: message".
+func (v RejectedValue) String() string {
+	return fmt.Sprintf("%s %s, %s: %s", v.Kind, v.Name, v.Field, v.Message)
+}
+
+func (v RejectedValue) compare(w RejectedValue) int {
+	return cmp.Or(strings.Compare(v.Kind, w.Kind), strings.Compare(v.Name, w.Name), strings.Compare(v.Field, w.Field), strings.Compare(v.Message, w.Message))
 }
 
 // Selector is a selector of nodes.
@@ -145,6 +169,16 @@ type Selector struct {
 	Labels []string `json:"labels"`
 	// Nodes counts the nodes that it matches, including those without BGP.
 	Nodes int `json:"nodes"`
+	// Unintended is the nodes that it matches only because has() also matches the values
+	// "false", "off" and "disabled".
+	Unintended Unintended `json:"unintended"`
+}
+
+// Unintended is a part of the nodes that a selector matches: their number, and the names of
+// the first few.
+type Unintended struct {
+	Nodes  int      `json:"nodes"`
+	Sample []string `json:"sample"`
 }
 
 // Optional is a text that may be unset. An unset text is "" in Go, and null in JSON and in the input

@@ -23,6 +23,7 @@ type Sessions struct {
 	snapshot  *state.Snapshot
 	index     *nodes.Index
 	filters   *filters
+	written   *written
 	externals [2][]*ExternalPeer
 }
 
@@ -37,8 +38,8 @@ type Sessions struct {
 // O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
 func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, same bool, err error) {
-	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s), transit: transit, filters: newFilters(s, before)}
-	c.Rules.filters = c.filters.all
+	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s), transit: transit, filters: newFilters(s, before), written: newWritten(s)}
+	c.Rules.filters, c.Rules.written = c.filters.all, c.written.text
 	if err := c.resolve(ctx, before); err != nil {
 		return nil, false, err
 	}
@@ -74,7 +75,7 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 		// A peering without a peerSelector also depends on AS numbers and ports.
 		if r == nil || r.Peer != p || before.index != c.index || !sameVersion || p.PeerSelector == "" && !sameConfigurations {
 			fresh := resolve(p, c.index, c.snapshot)
-			if r == nil || r.Peer != p || !slices.Equal(r.Problems, fresh.Problems) || !r.equivalent(fresh) {
+			if r == nil || r.Peer != p || !r.described(fresh) || !r.equivalent(fresh) {
 				r = fresh
 			}
 		}
@@ -104,7 +105,7 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 	own := c.index.ASNumbers()
 	own[c.Rules.ASN] = true
 	for _, f := range calico.Families {
-		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads, filters: c.filters}
+		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads, filters: c.filters, written: c.written}
 		if before != nil && before.index.BGP[f] == c.index.BGP[f] {
 			n.Externals = findExternals(f, c.index, c.Peerings, before.externals[f], before.Peerings)
 		} else {

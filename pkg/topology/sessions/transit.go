@@ -111,15 +111,8 @@ func (n *Network) findPassing(lists []*TransitPeers, own map[uint32]bool) {
 // neverPasses reports whether nothing at an address can pass routes on: it is no unicast
 // address of another machine, or it belongs to a node, whose own sessions are known.
 func (n *Network) neverPasses(a netip.Addr) bool {
-	return !external(a) || n.Index.Owns(a)
+	return unusableKind(a) != "" || n.Index.Owns(a)
 }
-
-// external reports whether an address can be that of another machine.
-func external(a netip.Addr) bool {
-	return !a.IsLoopback() && !a.IsUnspecified() && !a.IsMulticast() && a != broadcast
-}
-
-var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // among returns the external peer with only the nodes that have a half-session with it by a
 // BGPPeer whose peer is in the list; the external peer itself if these are all of its nodes,

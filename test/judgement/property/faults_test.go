@@ -380,7 +380,8 @@ func (b *builder) nodeFaults(id calico.ID, add func(fault, string, ...any), chan
 	annotations := doc["metadata"].(document)["annotations"].(document)
 	annotation := func(name string) string { return "metadata annotations " + name }
 	frozen, both := fault{takes: true, freezes: true}, fault{takes: true, lends: true}
-	change(fault{takes: true, removes: true}, "no IPv4 address", annotation(calico.AnnotationIPv4Address), nil)
+	// Without it, the node has no router ID in IPv6.
+	change(fault{takes: true, removes: true, freezes: annotations[calico.AnnotationIPv6Address] != nil}, "no IPv4 address", annotation(calico.AnnotationIPv4Address), nil)
 	change(frozen, "AS number 0", annotation(calico.AnnotationASNumber), "0")
 	// Sessions with another AS number are eBGP, and pass routes on that iBGP does not.
 	change(both, "AS number 65002", annotation(calico.AnnotationASNumber), "65002")

@@ -21,7 +21,7 @@ var (
 // rejectedFields returns the fields of o that the validator of a version rejects.
 func rejectedFields(o calico.Object, v *version.Version) string {
 	var fields []string
-	for _, p := range calico.Rejections(o, v) {
+	for _, p := range calico.ValidatorRejections(o, v) {
 		fields = append(fields, p.Field)
 	}
 	return strings.Join(fields, " ")

@@ -23,11 +23,11 @@ type rejection struct {
 	old bool
 }
 
-// Rejections returns what the validator of Calico's version v rejects in o, or that of any version
+// ValidatorRejections returns what the validator of Calico's version v rejects in o, or that of any version
 // if v is nil. Calico's API server and calicoctl do not write such an object. If it is stored,
 // Typha passes it on as if it had been deleted (typha/pkg/calc/validation_filter.go,
 // libcalico-go/lib/validator/v3). The result is empty for kinds that Typha does not filter.
-func Rejections(o Object, v *version.Version) []Problem {
+func ValidatorRejections(o Object, v *version.Version) []Problem {
 	all := rejectionsOf(o)
 	if len(all) == 0 {
 		return nil
@@ -189,15 +189,15 @@ func (c *checker) address(field, text string, version int) {
 // wildcards.
 var interfaceName = regexp.MustCompile(`^[-.*_0-9A-Za-z]{1,15}$`)
 
-// The largest and smallest priorities of routes.
+// The priorities of routes that the validator accepts.
 const (
-	minPriority = 1
-	maxPriority = 1<<31 - 2
+	smallestPriority = 1
+	largestPriority  = 1<<31 - 2
 )
 
 func (c *checker) priority(p part, name string) {
-	if n, ok := integer(p.values[name]); ok && (n < minPriority || n > maxPriority) {
-		c.reject(p.at(name), "must be from %d to %d, is %d", minPriority, maxPriority, n)
+	if n, ok := integer(p.values[name]); ok && (n < smallestPriority || n > largestPriority) {
+		c.reject(p.at(name), "must be from %d to %d, is %d", smallestPriority, largestPriority, n)
 	}
 }
 

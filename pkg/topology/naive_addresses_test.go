@@ -1,0 +1,123 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+func addressesOf(a *Addresses) string {
+	return fmt.Sprintf("shared %s %v, misdetected %s %v", nodeSetOf(a.Shared), a.SharedAddresses, nodeSetOf(a.Misdetected), a.MisdetectedAddresses)
+}
+
+// addresses compares each pair of nodes.
+func (m *naive) addresses(f calico.Family) string {
+	out := &Addresses{}
+	shared, misdetected := &naiveSet{}, &naiveSet{}
+	by := map[netip.Addr]*naiveSet{}
+	for _, n := range m.nodes {
+		if !n.SpeaksBGP(f) {
+			continue
+		}
+		p, twice, others, near := n.Address[f], false, false, false
+		for _, o := range m.nodes {
+			if o == n || !o.SpeaksBGP(f) {
+				continue
+			}
+			q := o.Address[f]
+			others = true
+			twice = twice || q.Addr() == p.Addr()
+			near = near || q.Addr() != p.Addr() && (p.Masked().Contains(q.Addr()) || q.Masked().Contains(p.Addr()))
+		}
+		if twice {
+			shared.add(n, 0, nil)
+			if by[p.Addr()] == nil {
+				by[p.Addr()] = &naiveSet{}
+			}
+			by[p.Addr()].add(n, 0, nil)
+		}
+		// The addresses of bridges in random states.
+		bridge := slices.Contains([]string{"172.17.0.1/16", "172.18.0.1/16"}, p.String())
+		if others && !near && !n.Listed[f] && (bridge || n.InternalIP[f].IsValid() && p.Bits() < p.Addr().BitLen()) {
+			misdetected.add(n, 0, nil)
+			if len(out.MisdetectedAddresses) < SampleSize {
+				a := NodeAddress{Node: n.Name, Address: p.Addr().String()}
+				if n.InternalIP[f].IsValid() {
+					a.InternalIP = Optional(n.InternalIP[f].String())
+				}
+				out.MisdetectedAddresses = append(out.MisdetectedAddresses, a)
+			}
+		}
+	}
+	out.Shared, out.Misdetected = shared.nodeSet(), misdetected.nodeSet()
+	addresses := make([]netip.Addr, 0, len(by))
+	for a := range by {
+		addresses = append(addresses, a)
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	for _, a := range addresses {
+		set := by[a].nodeSet()
+		out.SharedAddresses = append(out.SharedAddresses, SharedAddress{a.String(), set.Nodes, set.Sample})
+	}
+	return addressesOf(out)
+}
+
+// otherASNumbers visits each BGPPeer and each node with its address.
+func (m *naive) otherASNumbers(f calico.Family) string {
+	out := OtherASNumbers{Groups: []OtherASNumber{}}
+	ends := &naiveSet{}
+	for _, p := range m.state.BGPPeers() {
+		actual := uint32(0)
+		for _, n := range m.nodes {
+			if p.LocalWorkloadSelector == "" && p.PeerSelector == "" && p.ASNumber != 0 && n.SpeaksBGP(f) && n.Address[f].Addr() == p.PeerAddress &&
+				p.Canonical() && m.asnOf(n) != p.ASNumber {
+				actual = m.asnOf(n)
+			}
+		}
+		if actual == 0 {
+			continue
+		}
+		for _, n := range m.nodes {
+			if n.SpeaksBGP(f) && (slices.Contains(m.locals(p), n) || n.Address[f].Addr() == p.PeerAddress) {
+				ends.add(n, 0, nil)
+			}
+		}
+		i := slices.IndexFunc(out.Groups, func(g OtherASNumber) bool {
+			return g.ASNumber == int(p.ASNumber) && g.NodeASNumber == int(actual)
+		})
+		if i < 0 {
+			i = len(out.Groups)
+			out.Groups = append(out.Groups, OtherASNumber{ASNumber: int(p.ASNumber), NodeASNumber: int(actual)})
+		}
+		out.Groups[i].BGPPeers++
+		out.Groups[i].Sample = append(out.Groups[i].Sample, p.Name)
+	}
+	slices.SortFunc(out.Groups, func(a, b OtherASNumber) int {
+		return 2*(a.ASNumber-b.ASNumber) + min(1, max(-1, a.NodeASNumber-b.NodeASNumber))
+	})
+	out.Nodes = ends.nodeSet().Nodes
+	return fmt.Sprint(out)
+}
+
+// unusable reports whether the nodes of a BGPPeer cannot have a session with its peer.
+func (m *naive) unusable(p *calico.BGPPeer) bool {
+	if p.LocalWorkloadSelector != "" {
+		c := m.state.BGPConfiguration(calico.Default)
+		return c == nil || c.Spec["localWorkloadPeeringIPV4"] == nil
+	}
+	if p.PeerSelector != "" || !p.PeerAddress.IsValid() {
+		return false
+	}
+	// The addresses of random states at which no machine can be.
+	if slices.Contains([]string{"127.0.0.1", "224.0.0.5", "0.0.0.0", "::"}, p.PeerAddress.String()) {
+		return true
+	}
+	locals := m.locals(p)
+	if len(locals) != 1 {
+		return false
+	}
+	own := append([]netip.Addr{locals[0].Address[0].Addr(), locals[0].Address[1].Addr()}, locals[0].Others...)
+	return slices.Contains(own, p.PeerAddress)
+}
