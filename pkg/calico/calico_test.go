@@ -143,7 +143,7 @@ func TestClusterIDs(t *testing.T) {
 		"::ffff:244.0.0.0/90":  "does not make",
 		"fd00::1":              "does not make",
 		"1":                    "does not make",
-		"244.0.0.1 ":           "does not make",
+		"244.0.0.1" + " ":      "does not make",
 		"244.000.000.001":      "does not make",
 	} {
 		t.Run(text, func(t *testing.T) {

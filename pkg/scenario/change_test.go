@@ -204,7 +204,7 @@ func TestAppliesPartialManifests(t *testing.T) {
 		"steps:\n- {name: s, apply: "+config("{nodeToNodeMeshEnabled: false, listenPort: 179}")+"}\n- {name: s, apply: "+config("{nodeToNodeMeshEnabled: false}")+"}\n"+
 		"- {name: s, apply: {apiVersion: v1, kind: Node, metadata: {name: w, labels: {c: d}}}}\n", nil)
 	spec := present[calico.ID{Kind: calico.KindBGPConfiguration, Name: calico.Default}].(*calico.BGPConfiguration).Spec
-	if want := map[string]any{"asNumber": int64(64513), "nodeToNodeMeshEnabled": false}; !reflect.DeepEqual(map[string]any(spec), want) {
+	if want := map[string]any{"asNumber": int64(64513), "nodeToNodeMeshEnabled": false}; !reflect.DeepEqual(spec, want) {
 		t.Errorf("got %v, want %v", spec, want)
 	}
 	n := present[calico.ID{Kind: calico.KindNode, Name: "w"}].(*calico.Node)

@@ -59,7 +59,8 @@ func TestThePageIsRenderedOncePerAudit(t *testing.T) {
 		t.Errorf("of the next audit: %q, rendered %d times", body, rendered)
 	}
 	versions = append(versions, response.Header().Get("ETag"))
-	if slices.Sort(versions); len(slices.Compact(versions)) != 2 {
+	slices.Sort(versions)
+	if len(slices.Compact(versions)) != 2 {
 		t.Errorf("the versions are %q", versions)
 	}
 }

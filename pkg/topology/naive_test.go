@@ -2,9 +2,7 @@ package topology
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
@@ -39,11 +37,13 @@ func TestRandomStatesHaveEverythingInThem(t *testing.T) {
 		"Global Overlapping", "Global Paired", "Global PasswordMismatch", "Global TTLSecurityMismatch",
 		"Local External",
 		"Mesh ASNumberMismatch", "Mesh ASNumberZero", "Mesh AddressShared", "Mesh NobodyDials", "Mesh Overlapping", "Mesh Paired", "Mesh PasswordMismatch", "Mesh TTLSecurityMismatch",
-		"Node ASNumberMismatch", "Node ASNumberZero", "Node AddressShared", "Node External", "Node NoReturn", "Node NobodyDials",
+		"Node ASNumberMismatch", "Node ASNumberZero", "Node AddressShared", "Node External", "Node NoReturn",
 		"Node Overlapping", "Node Paired", "Node PasswordMismatch", "Node TTLSecurityMismatch",
 		"ambiguous Broken", "ambiguous External", "ambiguous Paired", "client Broken", "client External", "client Paired",
 	}
-	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, want) {
-		t.Errorf("got %s, want %q", fmt.Sprint(seen), want)
+	for _, one := range want {
+		if seen[one] == 0 {
+			t.Errorf("no half-session is %s, got %s", one, fmt.Sprint(seen))
+		}
 	}
 }

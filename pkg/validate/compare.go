@@ -60,6 +60,9 @@ type Verdict struct {
 	// Assumption is what the verdict assumes about what is not known, as clauses; "" for
 	// nothing. It is set for worse verdicts only.
 	Assumption string
+	// untouched reports that the violation is about several objects, and that the change changes
+	// none of their fields at fault.
+	untouched bool
 	// topology is the one of the state with Violation, nil if it is not available.
 	topology *topology.Topology
 	// Waived is the reason why a worse verdict does not deny the change, "" for none.

@@ -90,7 +90,7 @@ func (d *Decision) Standing() iter.Seq[*Verdict] {
 
 // standing does not include Joined: users are warned about it whatever the changed object is.
 func (d *Decision) standing(v *Verdict) bool {
-	return (v.Relation == Standing || v.Relation == Smaller) && d.concerned(v)
+	return (v.Relation == Standing || v.Relation == Smaller) && !v.untouched && d.concerned(v)
 }
 
 // concerned reports whether v is about a changed object.

@@ -2,7 +2,10 @@ package validate
 
 import (
 	"context"
+	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -136,4 +139,37 @@ func (s requestSet) exempt(p *policy.Policy, numbers []int) bool {
 // for none of the changes.
 func (e *Engine) DecideSet(ctx context.Context, s *state.Snapshot, requests []Request) *Decision {
 	return e.decide(ctx, s, newRequestSet(requests))
+}
+
+// touches reports whether a change changes a field at fault of an object of v. A create and a delete
+// change all fields, and so does a change of an object without named fields.
+func (s requestSet) touches(v *violation.Violation) bool {
+	for i, o := range s.objects() {
+		if !v.Concerns(o) {
+			continue
+		}
+		fields := v.Fields(o)
+		if len(fields) == 0 || s[i].Before == nil || s[i].After == nil {
+			return true
+		}
+		before, after := calico.Manifest(s[i].Before), calico.Manifest(s[i].After)
+		if slices.ContainsFunc(fields, func(path string) bool {
+			return !reflect.DeepEqual(valueAt(before, path), valueAt(after, path))
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+var fieldKeys = regexp.MustCompile(`[^.\[\]]+|\[[^\]]*\]`)
+
+// valueAt returns the value of a field of a document, nil if it is absent; see violation.Subject.
+func valueAt(document map[string]any, path string) any {
+	var value any = document
+	for _, key := range fieldKeys.FindAllString(path, -1) {
+		m, _ := value.(map[string]any)
+		value = m[strings.Trim(key, "[]")]
+	}
+	return value
 }

@@ -363,6 +363,7 @@ func (w *world) judgePolicy(ctx context.Context, verdicts []Verdict, failures []
 	for j := range verdicts[from:] {
 		v := &verdicts[from+j]
 		v.Exempt = exempt
+		v.untouched = len(v.Violation.Objects) > 1 && !w.set.touches(&v.Violation)
 		if v.Relation.Worse() && len(w.set) == 1 { // Of several changes, any may be the cause.
 			v.blame(w.set.objects()[0])
 		}
@@ -385,14 +386,14 @@ func (w *world) onlyByDown(ctx context.Context, number int, id string, numbers [
 	if w.live || !w.set.onlyDown() && w.others == nil {
 		return false
 	}
-	harms := func(make func() *world, made **world) bool {
-		if make == nil {
+	harms := func(build func() *world, built **world) bool {
+		if build == nil {
 			return false
 		}
-		if *made == nil {
-			*made = make()
+		if *built == nil {
+			*built = build()
 		}
-		verdicts, err := (*made).verdicts(ctx, nil, number, numbers)
+		verdicts, err := (*built).verdicts(ctx, nil, number, numbers)
 		return err != nil || slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Violation.ID == id && v.Relation.Worse() })
 	}
 	return !harms(w.others, &w.rest) && !harms(w.returned, &w.back)

@@ -27,10 +27,9 @@
 #   judges: state
 #   validationActions: [Deny]
 #   exampleMessage: |
-#     BIRD rejects the IPv4 configuration of 1 node (node-1): a cluster ID with a mask or in the form of
-#     IPv6 (Node node-1); the node keeps its old configuration until this is fixed, and a restart of
-#     calico-node then leaves it without BGP; set the annotation
-#     projectcalico.org/RouteReflectorClusterID to an IPv4 address without a mask
+#     BIRD rejects the IPv4 configuration of 1 node (node-1): a cluster ID with a mask (Node node-1); the
+#     node keeps its old configuration until this is fixed, and a restart of calico-node then leaves it
+#     without BGP; remove the mask
 #   remediation: |
 #     1. Correct the fields that the message names. Every value that it names must be fixed.
 #     2. Check with `bgpguard topology --node NAME` that BIRD accepts the configuration.

@@ -342,7 +342,7 @@ _assuming(patch, transit_peers, assumption) := {violation |
 }
 
 _found(patch, transit_peers) := found if {
-	found := rule.violation with input as testing.input_with(patch, {"transitPeers": transit_peers})
+	found := rule.violation with input as testing.input_with(object.union(_peers, patch), {"transitPeers": transit_peers})
 }
 
 test_fail_a_node_without_an_address if {
@@ -375,3 +375,5 @@ test_success_a_family_that_no_node_has_and_no_pool_is_known_to_need if {
 	patch := {"routes": {"IPv6": {"noAddress": missing}}, "podTraffic": {"IPv6": {"needsBGP": true}}}
 	_violations(patch) == set()
 }
+
+_peers := {"bgpPeers": {"to-reflectors": testing.to_reflectors}}

@@ -155,5 +155,7 @@ _violations(patch, parameters) := {violation |
 
 _found(patch, parameters) := found if {
 	defaults := {"kinds": ["node", "zone"], "transitPeers": [], "maxSessions": 2000}
-	found := rule.violation with input as testing.input_with(patch, object.union(defaults, parameters))
+	found := rule.violation with input as testing.input_with(object.union(_peers, patch), object.union(defaults, parameters))
 }
+
+_peers := {"bgpPeers": {"to-reflectors": testing.to_reflectors}}

@@ -224,7 +224,7 @@ _no_reflectors := {
 }
 
 _violations(patch, least) := found if {
-	found := rule.violation with input as testing.input_with(patch, {"minReflectors": least})
+	found := rule.violation with input as testing.input_with(object.union(_peers, patch), {"minReflectors": least})
 }
 
 test_fail_bgp_peers_with_the_old_as_number_are_the_cause if {
@@ -263,3 +263,5 @@ test_fail_no_peer_selects_a_reflector if {
 		"node-to-node mesh on",
 	])
 }
+
+_peers := {"bgpPeers": {"to-reflectors": testing.to_reflectors}}

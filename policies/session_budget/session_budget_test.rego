@@ -67,5 +67,7 @@ test_fail_one_session_too_many_in_all if {
 }
 
 _violations(patch, parameters) := found if {
-	found := rule.violation with input as testing.input_with(patch, parameters)
+	found := rule.violation with input as testing.input_with(object.union(_peers, patch), parameters)
 }
+
+_peers := {"bgpPeers": {"to-reflectors": testing.to_reflectors}}

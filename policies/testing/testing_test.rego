@@ -62,7 +62,7 @@ _good := {
 		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
 		"nodeMeshMaxRestartTime": {"set": false, "seconds": null},
 	},
-	"bgpPeers": {"to-reflectors": _bgp_peer},
+	"bgpPeers": {},
 	"bgpConfigurations": {},
 	"ipPools": {},
 	"felixConfigurations": {},
@@ -99,7 +99,9 @@ _bird_programs := {
 	"version": "3.32",
 }
 
-_bgp_peer := {
+# METADATA
+# description: The summary of BGPPeer to-reflectors, for tests of policies that read it.
+to_reflectors := {
 	"name": "to-reflectors",
 	"labels": {},
 	"annotations": {},

@@ -40,11 +40,11 @@ func (n *Node) Config(f calico.Family) (string, error) {
 		line("listen bgp port %d;", n.ListenPort)
 	}
 	line("protocol device { scan time 2; }")
-	interfaces := ""
+	var interfaces strings.Builder
 	for _, name := range settings.Ignored {
-		interfaces += fmt.Sprintf("-\"%s\", ", name)
+		interfaces.WriteString(`-"` + name + `", `)
 	}
-	line("protocol direct { interface %s-\"cali*\", -\"kube-ipvs*\", \"*\"; }", interfaces)
+	line("protocol direct { interface %s-\"cali*\", -\"kube-ipvs*\", \"*\"; }", interfaces.String())
 	line("protocol kernel {")
 	line("  learn; persist; scan time 2; graceful restart; merge paths on;")
 	line("  import all; export filter kernel_routes;")

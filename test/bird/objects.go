@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -52,7 +53,7 @@ func settingsOf(s *state.Snapshot, node *calico.Node, f calico.Family) (*Setting
 	}
 	out.addAdvertisements(s, node, spec, f)
 	out.addRanges(spec, f)
-	out.addGateways(s, node, f)
+	out.addGateways(s, f)
 	for _, v := range items(spec["ignoredInterfaces"]) {
 		out.Ignored = append(out.Ignored, fmt.Sprint(v))
 	}
@@ -177,7 +178,7 @@ func only(cidrs []string, f calico.Family) []string {
 
 // addGateways adds the static routes of global BGPPeers, which are on every node. Those of others come with the
 // half-sessions.
-func (o *Settings) addGateways(s *state.Snapshot, node *calico.Node, f calico.Family) {
+func (o *Settings) addGateways(s *state.Snapshot, f calico.Family) {
 	for _, p := range s.BGPPeers() {
 		gateway := p.ReachableBy
 		if gateway == "" || p.Node != "" || p.NodeSelector != "" {
@@ -214,7 +215,7 @@ func (o *Settings) addFilter(filter *calico.BGPFilter, f calico.Family) error {
 		}
 		lines := []string{fmt.Sprintf("function %s(%s) {", name, parameter)}
 		for _, rule := range rules {
-			line, err := ruleStatement(fields(rule), f)
+			line, err := ruleStatement(fields(rule))
 			if err != nil {
 				return err
 			}
@@ -234,7 +235,7 @@ func (o *Settings) addFilter(filter *calico.BGPFilter, f calico.Family) error {
 }
 
 // ruleStatement returns the statement of a rule.
-func ruleStatement(rule map[string]any, f calico.Family) (string, error) {
+func ruleStatement(rule map[string]any) (string, error) {
 	action := text(rule, "action")
 	if action != "Accept" && action != "Reject" {
 		return "", fmt.Errorf("action %q", action)
@@ -261,12 +262,12 @@ func ruleStatement(rule map[string]any, f calico.Family) (string, error) {
 		return "", fmt.Errorf("source %q", source)
 	}
 	if name := text(rule, "interface"); name != "" {
-		conditions = append(conditions, fmt.Sprintf(`((defined(ifname))&&(ifname ~ "%s"))`, name))
+		conditions = append(conditions, `((defined(ifname))&&(ifname ~ "`+name+`"))`)
 	}
 	if rule["communities"] != nil {
 		values := items(fields(rule["communities"])["values"])
 		if len(values) == 0 {
-			return "", fmt.Errorf("no communities")
+			return "", errors.New("no communities")
 		}
 		parts := strings.Split(fmt.Sprint(values[0]), ":")
 		if len(parts) < 2 || len(parts) > 3 {
@@ -330,11 +331,11 @@ func operationStatements(operations []any) (string, error) {
 		case operation["setPriority"] != nil:
 			n, ok := number(fields(operation["setPriority"])["value"])
 			if !ok {
-				return "", fmt.Errorf("setPriority without a value")
+				return "", errors.New("setPriority without a value")
 			}
 			fmt.Fprintf(&b, "bgp_local_pref = %d; ", maxPriority-n)
 		default:
-			return "", fmt.Errorf("an operation without a field")
+			return "", errors.New("an operation without a field")
 		}
 	}
 	return b.String(), nil

@@ -75,7 +75,7 @@ func TestServedPage(t *testing.T) {
 		t.Errorf("the page does not show what the webhook recorded:\n%s", body)
 	}
 
-	testLogin(t, c, strings.TrimSuffix(address, "report")+"login", stranger, reader)
+	testLogin(t, strings.TrimSuffix(address, "report")+"login", stranger, reader)
 
 	// It follows the cluster.
 	c.allowed(t, "", "delete bgppolicy "+meshLimit)
@@ -90,7 +90,7 @@ func TestServedPage(t *testing.T) {
 }
 
 // testLogin logs in as a browser does, with tokens that the API server issued.
-func testLogin(t *testing.T, c *cluster, login, stranger, reader string) {
+func testLogin(t *testing.T, login, stranger, reader string) {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {

@@ -127,6 +127,7 @@ func (n *Network) ObjectRejections() []ObjectRejection {
 	for _, v := range n.written.byFamily[n.Family] {
 		set := speakers
 		switch v.On {
+		case calico.OnAll:
 		case calico.OnAdvertising:
 			if v.node == "" {
 				set = speakers.Difference(n.advertising())
@@ -307,7 +308,7 @@ func (n *Network) Rejections(g uint32) []Rejection {
 // A cluster without IPv4 addresses sets CALICO_ROUTER_ID, which is in no object.
 func (n *Network) routerIDRejections(out []Rejection, g uint32) []Rejection {
 	s := &n.Classes.List[g]
-	message := ""
+	var message string
 	switch {
 	case n.Family == calico.IPv4 || n.Index.BGP[calico.IPv4].None():
 		return out
