@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,5 +106,31 @@ func TestEachReadingHasASlot(t *testing.T) {
 	}
 	if len(slots) != readingCount || len(allReadings) != readingCount || allReadings[0] != asConfigured {
 		t.Errorf("%d readings have %d slots, want %d", len(allReadings), len(slots), readingCount)
+	}
+}
+
+// Each reading is evaluated on its own, so a change has only those that could make a difference.
+func TestReadingsThatMakeADifference(t *testing.T) {
+	good, fine := state.New(reflected(t)...), peer(t, "peer-b", "all()", "has(rr)")
+	update := func(after calico.Object) state.Change {
+		return state.Change{Before: good.Get(after.ID()), After: after}
+	}
+	for name, c := range map[string]struct {
+		state  *state.Snapshot
+		change state.Change
+		want   []reading
+	}{
+		"nothing is rejected":    {good, update(fine), []reading{asConfigured}},
+		"a change to be dropped": {good, update(rejected(t)), []reading{asConfigured, {typha: true}}},
+		"an object is dropped":   {state.New(append(reflected(t), rejected(t))...), update(fine), []reading{asConfigured, {typha: true}}},
+		"no Typha":               {good.WithTypha(state.TyphaAbsent), update(rejected(t)), []reading{asConfigured}},
+		"both groups":            {good.ReadFrom(calico.APIVersionV1, good.ReadFrom(calico.APIVersionV3, nil)), update(fine), []reading{asConfigured, {other: true}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := NewEngine(compiled(t, document("reach", "reachability-preserved", "Deny", "")))
+			if got := e.readings(c.state, c.change); !slices.Equal(got, c.want) {
+				t.Errorf("readings %v, want %v", got, c.want)
+			}
+		})
 	}
 }
