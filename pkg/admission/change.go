@@ -38,6 +38,10 @@ func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *inva
 	var c change
 	switch req.Operation {
 	case admissionv1.Create, admissionv1.Update, admissionv1.Delete:
+		if version := req.Kind.Group + "/" + req.Kind.Version; snapshot.Stale(version) {
+			c.notes = append(c.notes, fmt.Sprintf("Calico has moved its objects from %s to %s, so the change has no effect and is not evaluated", version, snapshot.APIVersion()))
+			return c, nil
+		}
 	case "":
 		return c, &invalid{http.StatusBadRequest, "the body is not an AdmissionReview with a request"}
 	default:

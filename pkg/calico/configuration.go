@@ -220,7 +220,17 @@ type ClusterInformation struct {
 	// Version is Calico's version. It is nil if it is unknown, and for products based on
 	// Calico, which have other version numbers.
 	Version *version.Version
+	// Typha reports that the cluster's type says that Typha is installed. Other clusters may
+	// have Typha too.
+	Typha bool
+	// DatastoreReady is nil if unset. It is false while Calico must not read its datastore, and in
+	// an API group that Calico has moved out of.
+	DatastoreReady *bool
 }
+
+// typesWithTypha are the elements of a cluster's type that mean that Typha is installed: the
+// Tigera operator always installs it (pkg/render/node.go of tigera/operator).
+var typesWithTypha = []string{"operator", "typha"}
 
 func decodeClusterInformation(m Metadata, spec *fields) *ClusterInformation {
 	c := &ClusterInformation{Metadata: m}
@@ -228,6 +238,11 @@ func decodeClusterInformation(m Metadata, spec *fields) *ClusterInformation {
 	if variant == "" || variant == "Calico" {
 		// A version such as "master" is unknown.
 		c.Version, _ = version.ParseGeneric(text)
+	}
+	c.Typha = slices.ContainsFunc(strings.Split(spec.text("clusterType"), ","), func(t string) bool { return slices.Contains(typesWithTypha, t) })
+	if spec.has("datastoreReady") {
+		ready := spec.flag("datastoreReady")
+		c.DatastoreReady = &ready
 	}
 	return c
 }

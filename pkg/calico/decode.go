@@ -78,7 +78,10 @@ func whole(decode func(*document) Object) func(map[string]any) (Object, error) {
 func calicoForms[T Object](decode func(Metadata, *fields) T) []form {
 	return everyVersion(whole(func(d *document) Object {
 		d.unwrap(d.meta)
-		return decode(d.Metadata, d.spec)
+		o := decode(d.Metadata, d.spec)
+		m := MetadataOf(o)
+		m.rejected = check(m)
+		return o
 	}))
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -85,6 +86,7 @@ type Node struct {
 	kubernetes  map[string]string
 	annotations map[string]any
 	problems    []Problem
+	rejected    []rejection
 }
 
 // annotationKubernetesLabels is the annotation of a projectcalico.org/v3 Node with the labels
@@ -140,7 +142,7 @@ func (n *Node) SameStatus(m *Node) bool {
 func (n *Node) equal(m *Node) bool {
 	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady && n.DeletionTimestamp == m.DeletionTimestamp &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
-		maps.Equal(n.Labels, m.Labels) && n.SameStatus(m) && slices.Equal(n.problems, m.problems)
+		maps.Equal(n.Labels, m.Labels) && n.SameStatus(m) && slices.Equal(n.problems, m.problems) && slices.Equal(n.rejected, m.rejected)
 }
 
 func (n *Node) manifest() map[string]any {
@@ -253,6 +255,7 @@ func newNode(name string, labels, annotations map[string]string) *Node {
 	}
 	text, field = at(AnnotationClusterID)
 	n.setClusterID(field, text)
+	n.check(annotations)
 	return n
 }
 
@@ -314,6 +317,9 @@ func (n *Node) setClusterID(field, text string) {
 	n.ClusterID = text
 	if message := RejectedClusterID(text); message != "" {
 		n.problem(field, "%s, which BIRD rejects: the node keeps its old BGP configuration", message)
+	}
+	if strings.Contains(text, "/") {
+		n.rejected = append(n.rejected, rejection{Problem: Problem{field, fmt.Sprintf("%q has a mask", text)}})
 	}
 }
 

@@ -76,6 +76,7 @@ type Metadata struct {
 	kind     Kind
 	sent     map[string]any // the whole object as it was sent
 	problems []Problem
+	rejected []rejection
 }
 
 // ID returns the object's kind and name.
@@ -105,6 +106,16 @@ func MetadataOf(o Object) *Metadata {
 		return m.metadata()
 	}
 	return nil
+}
+
+// APIVersionOf returns the API version in which o was sent, "" if it is not known.
+func APIVersionOf(o Object) string {
+	m := MetadataOf(o)
+	if m == nil {
+		return ""
+	}
+	version, _ := m.sent["apiVersion"].(string)
+	return version
 }
 
 // Down reports whether o is down: it is terminating, or it is a Node that is not ready. What

@@ -46,16 +46,30 @@ func (s served) String() string {
 	return s.group.String() + ": " + strings.Join(kinds, ", ")
 }
 
-// discover finds the API group to read Calico's objects from.
-func discover(client discoverer) (served, error) {
+// namesOf joins the texts of groups.
+func namesOf(groups []served) string {
+	out := make([]string, len(groups))
+	for i, group := range groups {
+		out[i] = group.String()
+	}
+	return strings.Join(out, "; ")
+}
+
+// discover returns the API groups that serve Calico's objects, in order of precedence: one, or
+// both of calico.APIVersions. If an error is about the first one, the next one could be the wrong
+// one.
+func discover(client discoverer) ([]served, error) {
+	var out []served
 	for _, group := range groups {
 		list, err := client.ServerResourcesForGroupVersion(group.String())
 		if apierrors.IsNotFound(err) {
 			continue
 		}
+		if err != nil && len(out) > 0 { // Calico's API server does not answer.
+			continue
+		}
 		if err != nil {
-			// The next group could be the wrong one.
-			return served{}, fmt.Errorf("reading the resources of %s: %w", group, err)
+			return nil, fmt.Errorf("reading the resources of %s: %w", group, err)
 		}
 		found := served{group: group}
 		var missing []string
@@ -69,11 +83,45 @@ func discover(client discoverer) (served, error) {
 			}
 		}
 		if missing == nil {
-			return found, nil
-		}
-		if slices.Contains(found.kinds, calico.KindBGPPeer) {
-			return served{}, fmt.Errorf("%s serves no %s", group, strings.Join(missing, ", "))
+			out = append(out, found)
+		} else if slices.Contains(found.kinds, calico.KindBGPPeer) && len(out) == 0 {
+			return nil, fmt.Errorf("%s serves no %s", group, strings.Join(missing, ", "))
 		}
 	}
-	return served{}, fmt.Errorf("neither %s serves bgppeers: are Calico's CRDs installed?", strings.Join(calico.APIVersions, " nor "))
+	if len(out) == 0 {
+		return nil, fmt.Errorf("neither %s serves bgppeers: are Calico's CRDs installed?", strings.Join(calico.APIVersions, " nor "))
+	}
+	return out, nil
+}
+
+// choose returns the number of the API group in groups that Calico reads. If both are served, v3
+// is an aggregated API over the objects of v1, or native CRDs that replace them. Calico's
+// migration to native CRDs locks the ClusterInformation of v1 (datastoreReady: false), copies all
+// objects, and then unlocks that of v3 only
+// (kube-controllers/pkg/controllers/migration/controller.go, since v3.32). known is false while both
+// are locked: Calico then uses what it read last. information returns the ClusterInformation of
+// a group, nil if there is none.
+func choose(groups []served, information func(schema.GroupVersion) (*calico.ClusterInformation, error)) (live int, known bool, err error) {
+	if len(groups) == 1 {
+		return 0, true, nil
+	}
+	v1, err := information(groups[0].group)
+	if err != nil {
+		return 0, false, err
+	}
+	if v1 != nil && (v1.DatastoreReady == nil || *v1.DatastoreReady) {
+		return 0, true, nil
+	}
+	v3, err := information(groups[1].group)
+	if err != nil {
+		return 0, false, err
+	}
+	switch {
+	case v3 != nil && (v1 == nil || v3.DatastoreReady != nil && *v3.DatastoreReady):
+		return 1, true, nil
+	case v1 == nil: // Calico has not started yet.
+		return 0, true, nil
+	default:
+		return 0, false, nil
+	}
 }

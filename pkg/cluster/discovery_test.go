@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/go-logr/logr"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // fakeDiscovery maps a group and version to the resources it serves.
@@ -37,7 +39,8 @@ func TestDiscover(t *testing.T) {
 		want   string
 	}{
 		"the CRDs that calico-node reads":       {fakeDiscovery{"crd.projectcalico.org/v1": all}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
-		"they come first where both are served": {fakeDiscovery{"crd.projectcalico.org/v1": all, "projectcalico.org/v3": all}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
+		"they come first where both are served": {fakeDiscovery{"crd.projectcalico.org/v1": all, "projectcalico.org/v3": {"bgppeers", "bgpconfigurations"}}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation; projectcalico.org/v3: BGPConfiguration, BGPPeer"},
+		"Calico's API server does not answer":   {fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}, "projectcalico.org/v3": nil}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer"},
 		"newer Calico without the old CRDs":     {fakeDiscovery{"projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
 		"old CRDs of which only some are left":  {fakeDiscovery{"crd.projectcalico.org/v1": {"ippools"}, "projectcalico.org/v3": all}, "projectcalico.org/v3: BGPConfiguration, BGPPeer, IPPool, BGPFilter, FelixConfiguration, ClusterInformation"},
 		"a kind that is not there is left out":  {fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}}, "crd.projectcalico.org/v1: BGPConfiguration, BGPPeer"},
@@ -49,7 +52,7 @@ func TestDiscover(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			found, err := discover(test.served)
-			got := found.String()
+			got := namesOf(found)
 			if err != nil {
 				got = err.Error()
 			}
@@ -60,7 +63,7 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
-func TestCheckGroup(t *testing.T) {
+func TestCheckGroups(t *testing.T) {
 	const v1, v3 = "crd.projectcalico.org/v1", "projectcalico.org/v3"
 	found, err := discover(fakeDiscovery{v1: {"bgppeers", "bgpconfigurations"}})
 	if err != nil {
@@ -73,18 +76,65 @@ func TestCheckGroup(t *testing.T) {
 		"nothing changed":            {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations"}}, ""},
 		"the API server cannot tell": {fakeDiscovery{v1: nil}, ""},
 		"the objects moved":          {fakeDiscovery{v3: {"bgppeers", "bgpconfigurations"}}, "the API server now serves Calico's objects as projectcalico.org/v3: BGPConfiguration, BGPPeer, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: restarting"},
+		"another group is served":    {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations"}, v3: {"bgppeers", "bgpconfigurations"}}, ""},
 		"a kind was added":           {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations", "ippools"}}, "the API server now serves Calico's objects as crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: restarting"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := &Follower{log: logr.Discard(), discovery: test.served}
+			f.found.Store(&found[0])
 			got := ""
-			if err := f.checkGroup(found); err != nil {
+			if err := f.checkGroups(); err != nil {
 				got = err.Error()
 			}
 			if got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestChooseTheGroupThatCalicoReads(t *testing.T) {
+	const absent, unset, locked, ready = "", "unset", "false", "true"
+	information := func(state string) *calico.ClusterInformation {
+		switch state {
+		case absent:
+			return nil
+		case unset:
+			return &calico.ClusterInformation{}
+		default:
+			return &calico.ClusterInformation{DatastoreReady: new(state == ready)}
+		}
+	}
+	for _, c := range []struct {
+		name, v1, v3 string
+		live         int
+		known        bool
+	}{
+		{"Calico's API server serves the objects of v1", ready, ready, 0, true},
+		{"before the migration", ready, absent, 0, true},
+		{"an old ClusterInformation", unset, absent, 0, true},
+		{"nothing is installed yet", absent, absent, 0, true},
+		{"the migration begins", locked, absent, 0, false},
+		{"the migration copies objects", locked, locked, 0, false},
+		{"after the migration", locked, ready, 1, true},
+		{"the migration was aborted", ready, locked, 0, true},
+		{"v1 has CRDs but was never used", absent, ready, 1, true},
+		{"v1 was never used, and v3 is locked", absent, locked, 1, true},
+	} {
+		two := []served{{group: groups[0]}, {group: groups[1]}}
+		live, known, err := choose(two, func(group schema.GroupVersion) (*calico.ClusterInformation, error) {
+			return information(map[schema.GroupVersion]string{groups[0]: c.v1, groups[1]: c.v3}[group]), nil
+		})
+		if live != c.live || known != c.known || err != nil {
+			t.Errorf("%s: got %d, %v, %v, want %d, %v", c.name, live, known, err, c.live, c.known)
+		}
+	}
+	failed := errors.New("forbidden")
+	if _, _, err := choose([]served{{}, {}}, func(schema.GroupVersion) (*calico.ClusterInformation, error) { return nil, failed }); !errors.Is(err, failed) {
+		t.Errorf("got %v, want an error", err)
+	}
+	if _, known, err := choose([]served{{}}, nil); !known || err != nil {
+		t.Errorf("one group: got %v, %v", known, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,8 @@ const (
 	retryInterval = time.Second
 	// groupInterval is the time between checks of the API group that serves the CRDs.
 	groupInterval = time.Minute
+	// chooseInterval is the time between checks of the API group that Calico reads.
+	chooseInterval = 5 * time.Second
 	// gaugeInterval is the time between updates of the gauges.
 	gaugeInterval = time.Second
 )
@@ -50,8 +53,11 @@ type Follower struct {
 	secrets   toolscache.ListerWatcher // nil if the follower does not read Secrets
 	blocks    bool                     // whether the follower reads IPAMBlocks
 	onChange  func(context.Context, *state.Snapshot)
-	// found is the group and the kinds that the API server serves, nil until they are known.
+	// found is the group that Calico reads and its kinds, nil until they are known.
 	found atomic.Pointer[served]
+	// groups are all groups that serve Calico's objects. failure is the last error of choose.
+	groups  []served
+	failure loop.Failure
 }
 
 // FollowOptions are the kinds that a Follower reads only if they are requested.
@@ -88,67 +94,91 @@ func (f *Follower) OnChange(changed func(context.Context, *state.Snapshot)) { f.
 // NeedLeaderElection returns false: every replica follows the cluster.
 func (f *Follower) NeedLeaderElection() bool { return false }
 
-// Start follows the cluster until ctx is done. It returns an error when Calico's objects
-// move to another API group: Calico then no longer reads the objects in the store, and a new
-// process must start with the right group.
+// Start follows the cluster until ctx is done. If Calico moves its objects to another API group,
+// Start follows them there. It returns an error when the API server serves other kinds: a new
+// process must then follow them.
 func (f *Follower) Start(ctx context.Context) error {
-	found, err := f.await(ctx)
-	if err != nil {
+	if err := f.await(ctx); err != nil {
 		return nil // The context is done.
 	}
-	f.found.Store(&found)
-	f.log.Info("Reading Calico's objects", "group", found.group.String(), "kinds", found.kinds)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	// Cancelled before the deferred Wait, also when Start returns an error.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	kinds := []calico.Kind{calico.KindNode}
-	for _, kind := range found.kinds {
-		if !kind.Info().OptIn || kind == calico.KindIPAMBlock && f.blocks {
-			kinds = append(kinds, kind)
-		}
+	live, known, err := choose(f.groups, f.information(ctx))
+	if err != nil { // The first group has precedence until the answer is known.
+		f.log.Error(err, "Cannot check which API group Calico reads", "group", f.groups[live].group.String())
 	}
+	f.found.Store(&f.groups[live])
+	f.store.setGroup(f.groups[live].group)
+	kinds := append([]calico.Kind{calico.KindNode}, f.kinds(f.groups[live])...)
 	if f.secrets != nil {
 		kinds = append(kinds, calico.KindSecret)
 	}
-	f.store.follow(kinds)
-	for _, feed := range f.store.feeds {
-		informer, err := f.informer(ctx, &wg, feed, found.group)
+	if err := f.follow(ctx, &wg, f.store.contents, kinds); err != nil {
+		return err
+	}
+	if err == nil && !known {
+		if err := f.followOther(ctx, &wg, f.groups[1-live]); err != nil {
+			return err
+		}
+	}
+	wg.Go(func() { f.store.announceTo(ctx, f.onChange) })
+	return f.watchGroups(ctx, &wg)
+}
+
+// kinds returns the kinds of a group that the follower reads.
+func (f *Follower) kinds(from served) []calico.Kind {
+	return slices.DeleteFunc(slices.Clone(from.kinds), func(kind calico.Kind) bool {
+		return kind.Info().OptIn && (kind != calico.KindIPAMBlock || !f.blocks)
+	})
+}
+
+// follow feeds contents from the informers of kinds.
+func (f *Follower) follow(ctx context.Context, wg *sync.WaitGroup, to *contents, kinds []calico.Kind) error {
+	f.log.Info("Reading Calico's objects", "group", to.group.String(), "kinds", kinds)
+	for _, feed := range f.store.followIn(to, kinds) {
+		informer, err := f.informer(ctx, wg, feed, to.group)
 		var registration toolscache.ResourceEventHandlerRegistration
 		if err == nil {
-			registration, err = informer.AddEventHandler(f.store.handler(feed.kind))
+			registration, err = informer.AddEventHandler(f.store.handlerOf(to, feed.kind))
 		}
 		if err != nil {
 			return fmt.Errorf("following %s: %w", feed.kind, err)
 		}
 		wg.Go(func() { f.signalSynced(ctx, feed, registration) })
 	}
-	wg.Go(func() { f.store.announceTo(ctx, f.onChange) })
-	return f.watchGroup(ctx, found)
+	return nil
+}
+
+// followOther follows another group, too, because it is not known which one Calico reads.
+func (f *Follower) followOther(ctx context.Context, wg *sync.WaitGroup, group served) error {
+	return f.follow(ctx, wg, f.store.followOther(group.group), f.kinds(group))
 }
 
 // await waits until Calico's objects are served, so that bgpguard can be installed before
 // Calico. It returns the error of ctx if ctx is done first.
-func (f *Follower) await(ctx context.Context) (found served, err error) {
+func (f *Follower) await(ctx context.Context) error {
 	var failure loop.Failure
-	err = wait.PollUntilContextCancel(ctx, retryInterval, true, func(context.Context) (bool, error) {
+	return wait.PollUntilContextCancel(ctx, retryInterval, true, func(context.Context) (bool, error) {
 		var err error
-		found, err = discover(f.discovery)
+		f.groups, err = discover(f.discovery)
 		f.store.notFound(err)
 		if err != nil && failure.Changed(err) {
 			f.log.Error(err, "Cannot read Calico's objects yet, retrying until they are served")
 		}
 		return err == nil, nil
 	})
-	return found, err
 }
 
-// watchGroup returns an error when another group or other kinds are served.
-func (f *Follower) watchGroup(ctx context.Context, found served) error {
-	gauges, group := time.NewTicker(gaugeInterval), time.NewTicker(groupInterval)
+// watchGroups follows the group that Calico reads. It returns an error when other kinds are
+// served.
+func (f *Follower) watchGroups(ctx context.Context, wg *sync.WaitGroup) error {
+	gauges, choice, group := time.NewTicker(gaugeInterval), time.NewTicker(chooseInterval), time.NewTicker(groupInterval)
 	defer gauges.Stop()
+	defer choice.Stop()
 	defer group.Stop()
 	for {
 		select {
@@ -156,29 +186,103 @@ func (f *Follower) watchGroup(ctx context.Context, found served) error {
 			return nil
 		case <-gauges.C:
 			f.store.setGauges()
-			for _, feed := range f.store.feeds {
+			for _, feed := range f.store.liveFeeds() {
 				f.store.confirm(feed)
 			}
+		case <-choice.C:
+			if err := f.checkChoice(ctx, wg); err != nil {
+				return err
+			}
 		case <-group.C:
-			if err := f.checkGroup(found); err != nil {
+			if err := f.checkGroups(); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// checkGroup returns an error if another group or other kinds are served. A failed request
-// is not such an error: the age of the snapshot shows that the API server does not answer.
-func (f *Follower) checkGroup(found served) error {
+// checkGroups reads again which groups serve Calico's objects. It returns an error if the group
+// that Calico reads serves other kinds, or none. A failed request is not such an error: the age of the
+// snapshot shows that the API server does not answer.
+func (f *Follower) checkGroups() error {
+	found := f.found.Load()
 	now, err := discover(f.discovery)
 	if err != nil {
 		f.log.Error(err, "Cannot check whether Calico's objects are still served", "group", found.group.String())
 		return nil
 	}
-	if !now.equal(found) {
-		return fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", now, found)
+	if !slices.ContainsFunc(now, found.equal) {
+		return fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", namesOf(now), found)
+	}
+	f.groups = now
+	return nil
+}
+
+// checkChoice follows the group that Calico reads now, and both while this is not known.
+func (f *Follower) checkChoice(ctx context.Context, wg *sync.WaitGroup) error {
+	live, known, err := choose(f.groups, f.information(ctx))
+	if err != nil {
+		if f.failure.Changed(err) {
+			f.log.Error(err, "Cannot check which API group Calico reads", "group", f.found.Load().group.String())
+		}
+		return nil
+	}
+	followed := f.found.Load().group
+	chosen := f.groups[live]
+	if (!known || chosen.group != followed) && f.store.otherGroup().Empty() {
+		f.log.Info("Calico may have moved its objects, so they are read from both API groups")
+		other := f.groups[slices.IndexFunc(f.groups, func(s served) bool { return s.group != followed })]
+		return f.followOther(ctx, wg, other)
+	}
+	if !known {
+		return nil
+	}
+	dropped := f.store.settle(chosen.group)
+	if dropped == nil {
+		return nil
+	}
+	f.found.Store(&chosen)
+	f.log.Info("Calico reads its objects from one API group", "group", chosen.group.String())
+	for _, feed := range dropped.feeds {
+		if feed.kind.Info().Calico {
+			if err := f.informers.RemoveInformer(ctx, informed(dropped.group, feed.kind)); err != nil {
+				f.log.Error(err, "Cannot stop a watch", "group", dropped.group.String(), "kind", feed.kind)
+			}
+		}
 	}
 	return nil
+}
+
+// information returns a function that returns the ClusterInformation of a group: as it is followed, or
+// read from the API server. It returns nil if there is none.
+func (f *Follower) information(ctx context.Context) func(schema.GroupVersion) (*calico.ClusterInformation, error) {
+	return func(group schema.GroupVersion) (*calico.ClusterInformation, error) {
+		if known, ok := f.store.information(group); ok {
+			return known, nil
+		}
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(group.WithKind(string(calico.KindClusterInformation) + "List"))
+		if err := f.direct.List(ctx, list, client.MatchingFields{metav1.ObjectNameField: calico.Default}); err != nil {
+			return nil, fmt.Errorf("reading the ClusterInformation of %s: %w", group, err)
+		}
+		return informationIn(list)
+	}
+}
+
+// informationIn returns the ClusterInformation "default" in a list, nil if there is none.
+func informationIn(list *unstructured.UnstructuredList) (*calico.ClusterInformation, error) {
+	for i := range list.Items {
+		if list.Items[i].GetName() != calico.Default {
+			continue
+		}
+		object, err := decode(list.Items[i].Object)
+		if err != nil {
+			return nil, err
+		}
+		out, _ := object.(*calico.ClusterInformation)
+		return out, nil
+	}
+	return nil, nil
 }
 
 // errUnknownGroup means that Calico's objects are not served yet.
@@ -226,9 +330,14 @@ func (f *Follower) informer(ctx context.Context, wg *sync.WaitGroup, feed *feed,
 	if feed.kind == calico.KindNode {
 		return f.informers.GetInformer(ctx, &corev1.Node{}, cache.BlockUntilSynced(false))
 	}
+	return f.informers.GetInformer(ctx, informed(group, feed.kind), cache.BlockUntilSynced(false))
+}
+
+// informed returns the object that selects the informer of one of Calico's kinds.
+func informed(group schema.GroupVersion, kind calico.Kind) client.Object {
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(group.WithKind(string(feed.kind)))
-	return f.informers.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+	object.SetGroupVersionKind(group.WithKind(string(kind)))
+	return object
 }
 
 // signalSynced waits for the event handler: the informer itself is synced before the
@@ -254,21 +363,26 @@ func decode(object map[string]any) (decoded calico.Object, err error) {
 	return calico.Decode(object)
 }
 
-// handler returns the event handler for the informer of a kind.
+// handler returns the event handler for the informer of a kind in the group that Calico reads.
 func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
+	return s.handlerOf(s.contents, kind)
+}
+
+// handlerOf returns the event handler for the informer of a kind that feeds contents.
+func (s *Store) handlerOf(to *contents, kind calico.Kind) toolscache.ResourceEventHandler {
 	put := func(object any) {
 		switch o := object.(type) {
 		case *corev1.Node:
-			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.NodeFromCore(o), nil)
+			s.put(to, calico.ID{Kind: kind, Name: o.Name}, calico.NodeFromCore(o), nil)
 		case *corev1.Secret:
-			s.put(calico.ID{Kind: kind, Name: o.Name}, calico.SecretFromCore(o), nil)
+			s.put(to, calico.ID{Kind: kind, Name: o.Name}, calico.SecretFromCore(o), nil)
 		case *stored:
-			s.put(calico.ID{Kind: kind, Name: o.name}, o.decoded, o.err)
+			s.put(to, calico.ID{Kind: kind, Name: o.name}, o.decoded, o.err)
 		case *unstructured.Unstructured:
 			decoded, err := decode(o.Object)
-			s.put(calico.ID{Kind: kind, Name: o.GetName()}, decoded, err)
+			s.put(to, calico.ID{Kind: kind, Name: o.GetName()}, decoded, err)
 		}
-		s.report(kind, object, true)
+		s.report(to, kind, object, true)
 	}
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    put,
@@ -277,20 +391,21 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 			// The name is in the key, also if the informer missed the deletion and has
 			// only an older version of the object.
 			if name, err := toolscache.DeletionHandlingObjectToName(object); err == nil {
-				s.remove(calico.ID{Kind: kind, Name: name.Name})
+				s.remove(to, calico.ID{Kind: kind, Name: name.Name})
 				if missed, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
 					object = &metav1.ObjectMeta{Name: missed.Key}
 				}
-				s.report(kind, object, false)
+				s.report(to, kind, object, false)
 			}
 		},
 	}
 }
 
-// report passes an event that is in the store to the metrics and the observer.
-func (s *Store) report(kind calico.Kind, object any, exists bool) {
+// report passes an event that is in the store to the metrics and the observer. Neither is about
+// a group that Calico may not read.
+func (s *Store) report(from *contents, kind calico.Kind, object any, exists bool) {
 	o, err := meta.Accessor(object)
-	if err != nil {
+	if err != nil || kind.Info().Calico && !s.isLive(from) {
 		return
 	}
 	if !kind.Info().Observation {

@@ -31,7 +31,7 @@ func (s *Store) CacheOptions() cache.Options {
 // resource version of an informer does not show them all: a kind that never changes gets
 // bookmarks that repeat the version.
 func (s *Store) newInformer(lw toolscache.ListerWatcher, object runtime.Object, resync time.Duration, indexers toolscache.Indexers) toolscache.SharedIndexInformer {
-	f := s.feed(kindOf(object))
+	f := s.feedOf(object.GetObjectKind().GroupVersionKind().GroupVersion().String(), kindOf(object))
 	if f != nil {
 		lw = s.recordContact(toolscache.ToListerWatcherWithContext(lw), f)
 	}

@@ -106,6 +106,9 @@ func (u Unread) String() string {
 // Read reads the Nodes and Calico's objects of a cluster once, page by page. It only lists
 // objects, and never Secrets.
 //
+// If two API groups serve Calico's objects, Read reads the group that Calico reads. While this is
+// not known, the state has the state in the other group, too; see Snapshot.Other.
+//
 // Optional kinds that the user is not permitted to list, and objects that do not decode,
 // are skipped and returned as Unread. Anything else that cannot be read is an error.
 func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Reading, error) {
@@ -119,10 +122,49 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 	if err != nil {
 		return nil, r.explain(ctx, schema.GroupResource{}, err)
 	}
-	r.group = found.group
+	live, known, err := choose(found, func(group schema.GroupVersion) (*calico.ClusterInformation, error) {
+		list, err := r.objects.Resource(group.WithResource(calico.KindClusterInformation.Info().Resource)).List(ctx, metav1.ListOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return informationIn(list)
+	})
+	if err != nil {
+		return nil, r.explain(ctx, schema.GroupResource{Group: calico.GroupV1, Resource: calico.KindClusterInformation.Info().Resource}, err)
+	}
 	out := &Reading{}
+	nodes, err := r.read(ctx, out, []calico.Kind{calico.KindNode})
+	if err != nil {
+		return nil, err
+	}
+	other := &Reading{Objects: slices.Clone(out.Objects), Unread: slices.Clone(out.Unread)}
+	r.group = found[live].group
+	kinds, err := r.read(ctx, out, found[live].kinds)
+	if err != nil {
+		return nil, err
+	}
+	out.finish(append(nodes, kinds...))
+	if known {
+		out.State = out.State.ReadFrom(r.group.String(), nil)
+		return out, nil
+	}
+	of := r.group.String()
+	r.group = found[1-live].group
+	if kinds, err = r.read(ctx, other, found[1-live].kinds); err != nil {
+		return nil, err
+	}
+	other.finish(append(nodes, kinds...))
+	out.State = out.State.ReadFrom(of, other.State)
+	return out, nil
+}
+
+// read adds the objects of kinds to out, and returns the kinds that it has read.
+func (r *reader) read(ctx context.Context, out *Reading, kinds []calico.Kind) ([]calico.Kind, error) {
 	var known []calico.Kind
-	for _, kind := range append([]calico.Kind{calico.KindNode}, found.kinds...) {
+	for _, kind := range kinds {
 		optional := kind.Info().Need == calico.Optional
 		read, err := r.list(ctx, kind)
 		switch {
@@ -138,8 +180,7 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 			return nil, r.explain(ctx, r.resource(kind).GroupResource(), err)
 		}
 	}
-	out.finish(known)
-	return out, nil
+	return known, nil
 }
 
 type discovererFunc func(groupVersion string) (*metav1.APIResourceList, error)

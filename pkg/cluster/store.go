@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	toolscache "k8s.io/client-go/tools/cache"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -38,20 +39,50 @@ type Store struct {
 	announce loop.Signal
 	observer Observer
 
-	mu          sync.Mutex
+	mu sync.Mutex
+	// shown are the newest versions of events.
+	shown map[calico.Kind]float64
+	// contents are those of the API group that Calico reads.
+	*contents
+	// other are the contents of the other API group, nil unless it is not known which group Calico
+	// reads.
+	other *contents
+	both  both
+	// unknown is why the kinds that the API server serves are not known yet.
+	unknown error
+}
+
+// contents are the objects of one of Calico's API groups, the Nodes and the Secrets.
+type contents struct {
+	group       schema.GroupVersion // zero until it is known
 	objects     map[calico.ID]calico.Object
 	counts      map[calico.Kind]int
 	undecodable map[calico.ID]string
-	// shown are the newest versions of events.
-	shown map[calico.Kind]float64
 	// pending holds the ids of the objects that differ from those in current.
 	pending map[calico.ID]struct{}
 	current *state.Snapshot
-	// feeds is nil until the kinds that the API server serves are known. unknown is why they
-	// are not known yet.
-	feeds   []*feed
-	unknown error
+	// feeds is nil until the kinds that the API server serves are known. The feeds of Nodes and
+	// Secrets feed both contents.
+	feeds []*feed
 }
+
+func newContents(group schema.GroupVersion) *contents {
+	return &contents{
+		group: group, objects: map[calico.ID]calico.Object{}, counts: map[calico.Kind]int{}, undecodable: map[calico.ID]string{}, pending: map[calico.ID]struct{}{},
+		current: (*state.Snapshot)(nil).ReadFrom(versionOf(group), nil),
+	}
+}
+
+// versionOf returns the API version of a group, "" for the zero group.
+func versionOf(group schema.GroupVersion) string {
+	if group.Empty() {
+		return ""
+	}
+	return group.String()
+}
+
+// both caches the snapshot with the states of both groups.
+type both struct{ live, other, joined *state.Snapshot }
 
 // feed is the source of the objects of one kind.
 type feed struct {
@@ -101,15 +132,12 @@ func (noObserver) Confirm(calico.Kind, string, iter.Seq2[string, string]) {}
 // NewStore returns an empty store.
 func NewStore(log logr.Logger) *Store {
 	return &Store{
-		log:         log,
-		now:         time.Now,
-		announce:    loop.NewSignal(),
-		observer:    noObserver{},
-		objects:     map[calico.ID]calico.Object{},
-		counts:      map[calico.Kind]int{},
-		undecodable: map[calico.ID]string{},
-		shown:       map[calico.Kind]float64{},
-		pending:     map[calico.ID]struct{}{},
+		log:      log,
+		now:      time.Now,
+		announce: loop.NewSignal(),
+		observer: noObserver{},
+		shown:    map[calico.Kind]float64{},
+		contents: newContents(schema.GroupVersion{}),
 	}
 }
 
@@ -202,7 +230,7 @@ func (s *Store) stale() error {
 		return nil
 	}
 	var kinds []string
-	for _, f := range s.feeds {
+	for _, f := range s.read() {
 		if !f.observation && s.now().Sub(time.Unix(0, f.lastContact.Load())) > s.maxAge {
 			kinds = append(kinds, string(f.kind))
 		}
@@ -219,7 +247,7 @@ func (s *Store) notSynced() error {
 		return fmt.Errorf("%w: no API group that serves BGPPeers was found yet", state.ErrNotSynced)
 	}
 	var missing []string
-	for _, f := range s.feeds {
+	for _, f := range s.read() {
 		if !f.observation && !f.isSynced() {
 			missing = append(missing, string(f.kind))
 		}
@@ -230,8 +258,33 @@ func (s *Store) notSynced() error {
 	return fmt.Errorf("%w: still reading %s from the API server", state.ErrNotSynced, strings.Join(missing, ", "))
 }
 
-// build updates current and returns it. O(1) if nothing changed.
+// readsBoth reports whether snapshots have the state of the other API group, too. They do not wait for
+// it: what is served as projectcalico.org may be Calico's API server, which may not answer.
+func (s *Store) readsBoth() bool { return s.other != nil && s.other.isSynced() }
+
+// read returns the feeds of the contents from which snapshots are built.
+func (s *Store) read() []*feed {
+	if !s.readsBoth() {
+		return s.feeds
+	}
+	return slices.Concat(s.feeds, s.other.feeds)
+}
+
+// build returns the current state, with that of the other API group if it is not known which
+// one Calico reads. O(1) if nothing changed.
 func (s *Store) build() *state.Snapshot {
+	live := s.contents.build()
+	if !s.readsBoth() {
+		return live
+	}
+	if other := s.other.build(); s.both.live != live || s.both.other != other {
+		s.both = both{live, other, live.ReadFrom(live.APIVersion(), other)}
+	}
+	return s.both.joined
+}
+
+// build updates current and returns it. O(1) if nothing changed.
+func (s *contents) build() *state.Snapshot {
 	switch {
 	case len(s.pending) == 0:
 		return s.current
@@ -242,7 +295,7 @@ func (s *Store) build() *state.Snapshot {
 				all = append(all, o)
 			}
 		}
-		s.current = state.New(all...).Knowing(s.kinds()...).Sharing(s.current)
+		s.current = state.New(all...).Knowing(s.kinds()...).ReadFrom(versionOf(s.group), nil).Sharing(s.current)
 	default:
 		for id := range s.pending {
 			c := state.Change{Before: s.current.Get(id), After: s.objects[id]}
@@ -257,7 +310,7 @@ func (s *Store) build() *state.Snapshot {
 
 func (s *Store) age() time.Duration {
 	oldest := s.now().UnixNano()
-	for _, f := range s.feeds {
+	for _, f := range s.read() {
 		if !f.observation {
 			oldest = min(oldest, f.lastContact.Load())
 		}
@@ -266,15 +319,130 @@ func (s *Store) age() time.Duration {
 }
 
 // follow adds a feed for each kind.
-func (s *Store) follow(kinds []calico.Kind) {
+func (s *Store) follow(kinds []calico.Kind) { s.followIn(s.contents, kinds) }
+
+// followIn adds a feed for each kind to contents, and returns the new feeds.
+func (s *Store) followIn(c *contents, kinds []calico.Kind) []*feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var added []*feed
 	for _, kind := range kinds {
 		f := &feed{kind: kind, observation: kind.Info().Observation, synced: make(chan struct{})}
 		f.lastContact.Store(s.now().UnixNano())
-		s.feeds = append(s.feeds, f)
+		added = append(added, f)
 	}
-	s.current = s.current.Knowing(s.kinds()...)
+	c.feeds = append(c.feeds, added...)
+	c.current = c.current.Knowing(c.kinds()...)
+	return added
+}
+
+// followOther begins to follow the other API group, with the Nodes and Secrets of the first one.
+// Until settle, snapshots have the states of both groups.
+func (s *Store) followOther(group schema.GroupVersion) *contents {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := newContents(group)
+	for _, f := range s.feeds {
+		if !f.kind.Info().Calico {
+			c.feeds = append(c.feeds, f)
+		}
+	}
+	for id, o := range s.objects {
+		if !id.Kind.Info().Calico {
+			c.set(id, o)
+		}
+	}
+	for id, text := range s.undecodable {
+		if !id.Kind.Info().Calico {
+			c.undecodable[id] = text
+		}
+	}
+	s.other = c
+	return c
+}
+
+// settle ends that snapshots have the states of both groups: they have that of group. It returns the
+// contents that are no longer followed, nil if there are none. It changes nothing while the objects
+// of the group have not been read.
+func (s *Store) settle(group schema.GroupVersion) (dropped *contents) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.other == nil:
+		return nil
+	case s.contents.group == group:
+		dropped = s.other
+	case s.other.isSynced():
+		dropped, s.contents = s.contents, s.other
+	default:
+		return nil
+	}
+	s.other, s.both = nil, both{}
+	s.Announce()
+	return dropped
+}
+
+// setGroup sets the group from which the objects are read, before they are.
+func (s *Store) setGroup(group schema.GroupVersion) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.group, s.current = group, s.current.ReadFrom(versionOf(group), nil)
+}
+
+// isLive reports whether contents are those of the group that Calico reads.
+func (s *Store) isLive(c *contents) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.contents == c
+}
+
+// liveFeeds returns the feeds of the group that Calico reads.
+func (s *Store) liveFeeds() []*feed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.feeds)
+}
+
+// otherGroup returns the group that is followed, too, the zero group if there is none.
+func (s *Store) otherGroup() schema.GroupVersion {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.other == nil {
+		return schema.GroupVersion{}
+	}
+	return s.other.group
+}
+
+// information returns the ClusterInformation of a group, nil if there is none. ok is false if
+// the store has not read it.
+func (s *Store) information(group schema.GroupVersion) (found *calico.ClusterInformation, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range []*contents{s.contents, s.other} {
+		if c == nil || c.group != group {
+			continue
+		}
+		if feed := c.feed(calico.KindClusterInformation); feed != nil && feed.isSynced() {
+			return c.build().ClusterInformation(), true
+		}
+	}
+	return nil, false
+}
+
+// isSynced reports whether all objects that decide BGP have been read.
+func (s *contents) isSynced() bool {
+	return !slices.ContainsFunc(s.feeds, func(f *feed) bool { return !f.observation && !f.isSynced() })
+}
+
+// fed returns the contents with a feed.
+func (s *Store) fed(f *feed) []*contents {
+	var out []*contents
+	for _, c := range []*contents{s.contents, s.other} {
+		if c != nil && slices.Contains(c.feeds, f) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // notFound records why the kinds that the API server serves are not known yet.
@@ -290,10 +458,12 @@ func (s *Store) synced(f *feed) {
 	defer s.mu.Unlock()
 	close(f.synced)
 	if f.observation {
-		s.current = s.current.Knowing(f.kind)
-		for id := range s.objects {
-			if id.Kind == f.kind {
-				s.pending[id] = struct{}{}
+		for _, c := range s.fed(f) {
+			c.current = c.current.Knowing(f.kind)
+			for id := range c.objects {
+				if id.Kind == f.kind {
+					c.pending[id] = struct{}{}
+				}
 			}
 		}
 	}
@@ -301,7 +471,7 @@ func (s *Store) synced(f *feed) {
 }
 
 // kinds returns the kinds for which a snapshot contains all objects.
-func (s *Store) kinds() []calico.Kind {
+func (s *contents) kinds() []calico.Kind {
 	var kinds []calico.Kind
 	for _, f := range s.feeds {
 		if !f.observation || f.isSynced() {
@@ -312,7 +482,7 @@ func (s *Store) kinds() []calico.Kind {
 }
 
 // withholds reports whether snapshots do not contain the objects of a kind yet.
-func (s *Store) withholds(kind calico.Kind) bool {
+func (s *contents) withholds(kind calico.Kind) bool {
 	return slices.ContainsFunc(s.feeds, func(f *feed) bool { return f.kind == kind && f.observation && !f.isSynced() })
 }
 
@@ -320,6 +490,20 @@ func (s *Store) withholds(kind calico.Kind) bool {
 func (s *Store) feed(kind calico.Kind) *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.contents.feed(kind)
+}
+
+// feedOf returns the feed of a kind in an API version, nil if the store does not follow it.
+func (s *Store) feedOf(apiVersion string, kind calico.Kind) *feed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.other != nil && versionOf(s.other.group) == apiVersion {
+		return s.other.feed(kind)
+	}
+	return s.contents.feed(kind)
+}
+
+func (s *contents) feed(kind calico.Kind) *feed {
 	for _, f := range s.feeds {
 		if f.kind == kind {
 			return f
@@ -328,41 +512,66 @@ func (s *Store) feed(kind calico.Kind) *feed {
 	return nil
 }
 
+// in returns the contents that hold the objects of a kind which a watch of c shows: Nodes and
+// Secrets are in the contents of both API groups.
+func (s *Store) in(c *contents, kind calico.Kind) []*contents {
+	switch {
+	case kind.Info().Calico:
+		return []*contents{c}
+	case s.other == nil:
+		return []*contents{s.contents}
+	default:
+		return []*contents{s.contents, s.other}
+	}
+}
+
 // put stores an object as the API server sent it, or the error of decoding it. An object that
 // does not decode is unread in the state, because a part of it could have another meaning.
-func (s *Store) put(id calico.ID, o calico.Object, err error) {
+func (s *Store) put(c *contents, id calico.ID, o calico.Object, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
-		if s.undecodable[id] != err.Error() {
-			s.undecodable[id] = err.Error()
+	for _, c := range s.in(c, id.Kind) {
+		if err == nil {
+			delete(c.undecodable, id)
+			s.set(c, id, o)
+			continue
+		}
+		if c.undecodable[id] != err.Error() {
+			c.undecodable[id] = err.Error()
 			s.log.Error(err, "Ignoring an object that does not parse", "kind", id.Kind, "name", id.Name)
 		}
 		if id.Kind.Info().Observation {
-			s.set(id, nil)
+			s.set(c, id, nil)
 		} else {
-			s.set(id, calico.NewUnparsed(id, err))
+			s.set(c, id, calico.NewUnparsed(id, err))
 		}
-		return
 	}
-	delete(s.undecodable, id)
-	s.set(id, o)
 }
 
 // remove removes a deleted object.
-func (s *Store) remove(id calico.ID) {
+func (s *Store) remove(c *contents, id calico.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.undecodable, id)
-	s.set(id, nil)
+	for _, c := range s.in(c, id.Kind) {
+		delete(c.undecodable, id)
+		s.set(c, id, nil)
+	}
+}
+
+// set replaces an object of contents, and announces the snapshot if it changes.
+func (s *Store) set(c *contents, id calico.ID, o calico.Object) {
+	if c.set(id, o) {
+		s.Announce()
+	}
 }
 
 // set keeps the old object if the new one is equal to it, as in most updates of a Node, so
-// that the snapshot and everything that is computed from it stay valid.
-func (s *Store) set(id calico.ID, o calico.Object) {
+// that the snapshot and everything that is computed from it stay valid. It reports whether the
+// snapshot changes.
+func (s *contents) set(id calico.ID, o calico.Object) bool {
 	old := s.objects[id]
 	if calico.Equal(old, o) {
-		return
+		return false
 	}
 	if o == nil {
 		delete(s.objects, id)
@@ -371,10 +580,10 @@ func (s *Store) set(id calico.ID, o calico.Object) {
 	}
 	s.counts[id.Kind] += parsed(o) - parsed(old)
 	if s.withholds(id.Kind) {
-		return
+		return false
 	}
 	s.pending[id] = struct{}{}
-	s.Announce()
+	return true
 }
 
 // parsed returns 1 for an object that parses, 0 for nil and for one that does not.

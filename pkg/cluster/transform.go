@@ -85,8 +85,8 @@ func stripNode(node *corev1.Node, intern *interner) *corev1.Node {
 			meta.Labels[intern.of(key)] = value
 		}
 	}
-	for _, key := range calico.NodeAnnotations {
-		if value, ok := node.Annotations[key]; ok {
+	for key, value := range node.Annotations {
+		if calico.DecidesBGP(key, value) {
 			if meta.Annotations == nil {
 				meta.Annotations = make(map[string]string, len(calico.NodeAnnotations))
 			}

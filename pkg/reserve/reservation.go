@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -143,7 +142,10 @@ func reduced(o calico.Object) map[string]any {
 	}
 	if annotations, ok := kept["annotations"].(map[string]any); ok {
 		annotations = maps.Clone(annotations)
-		maps.DeleteFunc(annotations, func(name string, _ any) bool { return !slices.Contains(calico.NodeAnnotations, name) })
+		maps.DeleteFunc(annotations, func(name string, value any) bool {
+			text, _ := value.(string)
+			return !calico.DecidesBGP(name, text)
+		})
 		kept["annotations"] = annotations
 	}
 	status, _ := sent["status"].(map[string]any)

@@ -13,5 +13,5 @@ func Difference(before, after *Snapshot) []Change {
 			before.orEmpty().lists[i].Changes(after.orEmpty().lists[i], add)
 		}
 	}
-	return unreadChanges(out, before, after)
+	return unlistedChanges(out, before, after)
 }

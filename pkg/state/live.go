@@ -1,6 +1,10 @@
 package state
 
-import "github.com/bgpguard/bgpguard/pkg/calico"
+import (
+	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
 
 // Live returns the live state: the snapshot without the objects that are down, which are
 // terminating objects and Nodes that are not ready. Observations, which do not decide BGP,
@@ -26,9 +30,14 @@ func (s *Snapshot) Live(before *Snapshot) *Snapshot {
 		changed = true
 		n.lists[i] = list.Sharing(before.orEmpty().lists[i])
 	}
+	if slices.ContainsFunc(n.typha.rejected, calico.Down) {
+		changed = true
+		n.typha.rejected = slices.DeleteFunc(slices.Clone(n.typha.rejected), calico.Down)
+	}
 	if !changed {
 		return s
 	}
+	n.reread(s)
 	return &n
 }
 

@@ -27,8 +27,10 @@ type Snapshot struct {
 	// known reports, for an optional kind, whether the snapshot contains all its objects.
 	known [calico.KindCount]bool
 	// unread are the objects that exist and do not parse, sorted by kind and name. The lists
-	// do not contain them.
+	// contain neither them nor the objects that Typha drops.
 	unread []*calico.Unparsed
+	typha  typha
+	group  group
 }
 
 // empty is the empty state.
@@ -91,8 +93,9 @@ func (c Change) Informed() Change {
 }
 
 // New returns a snapshot of objects, which may be in any order. If two objects have the same
-// ID, the snapshot contains the later one. An Unparsed object is unread; see Unread. An optional kind is known if objects contains an
-// object of the kind. O(n log n).
+// ID, the snapshot contains the later one. An Unparsed object is unread; see Unread. An optional
+// kind is known if objects contains an object of the kind. The lists of the snapshot lack the
+// objects that Typha drops; see Drops. O(n log n).
 func New(objects ...calico.Object) *Snapshot {
 	var counts [calico.KindCount]int
 	for _, o := range objects {
@@ -116,7 +119,9 @@ func New(objects ...calico.Object) *Snapshot {
 		s.lists[i] = info.Empty.Of(groups[i])
 		s.known[i] = info.Need == calico.Optional && s.lists[i].Len() > 0
 	}
-	return s.withUnread(objects)
+	s = s.withUnread(objects)
+	s.reject()
+	return s
 }
 
 // Knowing returns a copy of the snapshot for which Knows returns true for the given kinds,
@@ -158,7 +163,8 @@ func (s *Snapshot) Knows(kind calico.Kind) bool {
 
 // Apply returns the snapshot after a change. It shares all lists that did not change with s.
 // Apply reads only the ID of Before. It returns s if the change has no effect. It copies one
-// slice of pointers. After the change, the object is unread only if After is Unparsed.
+// slice of pointers. After the change, the object is unread only if After is Unparsed. A
+// change of the ClusterInformation can change what Typha drops, which is O(n).
 func (s *Snapshot) Apply(c Change) *Snapshot {
 	if c.Before == nil && c.After == nil {
 		return s
@@ -171,16 +177,19 @@ func (s *Snapshot) Apply(c Change) *Snapshot {
 	n := *s.orEmpty()
 	unparsed, _ := c.After.(*calico.Unparsed)
 	if unparsed == nil {
-		n.lists[i] = n.lists[i].With(id.Name, c.After)
-	} else if n.lists[i].Get(id.Name) != nil {
-		n.lists[i] = n.lists[i].With(id.Name, nil)
+		n.put(id, c.After)
+	} else {
+		n.put(id, nil)
 	}
 	n.unread = replaceUnread(n.unread, id, unparsed)
+	if id.Kind == calico.KindClusterInformation {
+		n.reread(s)
+	}
 	return &n
 }
 
-// Get returns the object with the given ID, an *calico.Unparsed if it does not parse, nil if
-// there is no such object.
+// Get returns the object with the given ID, also if Typha drops it. It returns an
+// *calico.Unparsed if the object does not parse, nil if there is no such object.
 func (s *Snapshot) Get(id calico.ID) calico.Object {
 	i := id.Kind.Index()
 	if i < 0 {
@@ -188,6 +197,9 @@ func (s *Snapshot) Get(id calico.ID) calico.Object {
 	}
 	if u := s.unreadOf(id); u != nil {
 		return u
+	}
+	if o := s.droppedObject(id); o != nil {
+		return o
 	}
 	return s.orEmpty().lists[i].Get(id.Name)
 }
@@ -203,6 +215,12 @@ func listOf[T interface {
 		}
 	}
 	return nil
+}
+
+// find returns an object of a list, the zero T if the list does not contain it.
+func find[T calico.Object](s *Snapshot, kind calico.Kind, name string) T {
+	o, _ := s.orEmpty().lists[kind.Index()].Get(name).(T)
+	return o
 }
 
 // Nodes returns the nodes, sorted by name.
@@ -239,20 +257,17 @@ func (s *Snapshot) NodeStatuses() []*calico.NodeStatus { return listOf[*calico.N
 // BGPConfiguration returns the BGPConfiguration with the given name, nil if there is no such
 // object.
 func (s *Snapshot) BGPConfiguration(name string) *calico.BGPConfiguration {
-	c, _ := s.Get(calico.ID{Kind: calico.KindBGPConfiguration, Name: name}).(*calico.BGPConfiguration)
-	return c
+	return find[*calico.BGPConfiguration](s, calico.KindBGPConfiguration, name)
 }
 
 // FelixConfiguration returns the FelixConfiguration "default", nil if it does not exist.
 func (s *Snapshot) FelixConfiguration() *calico.FelixConfiguration {
-	c, _ := s.Get(calico.ID{Kind: calico.KindFelixConfiguration, Name: calico.Default}).(*calico.FelixConfiguration)
-	return c
+	return find[*calico.FelixConfiguration](s, calico.KindFelixConfiguration, calico.Default)
 }
 
 // ClusterInformation returns the ClusterInformation "default", nil if it does not exist.
 func (s *Snapshot) ClusterInformation() *calico.ClusterInformation {
-	c, _ := s.Get(calico.ID{Kind: calico.KindClusterInformation, Name: calico.Default}).(*calico.ClusterInformation)
-	return c
+	return find[*calico.ClusterInformation](s, calico.KindClusterInformation, calico.Default)
 }
 
 // SameNodes reports whether two snapshots share their list of Nodes, and therefore have equal
@@ -276,7 +291,7 @@ func (s *Snapshot) ReadAll(kind calico.Kind) bool {
 }
 
 // SameConfiguration reports whether two snapshots share the lists of all objects that decide
-// BGP, and have the same unread objects. Only observations, which are CalicoNodeStatuses, can
+// BGP, and have the same unread objects and the same objects that Typha drops. Only observations, which are CalicoNodeStatuses, can
 // then differ. Snapshots that do not share these lists may contain equal objects too. O(unread
 // objects).
 func SameConfiguration(a, b *Snapshot) bool {
@@ -288,5 +303,5 @@ func SameConfiguration(a, b *Snapshot) bool {
 			return false
 		}
 	}
-	return slices.Equal(a.unread, b.unread)
+	return slices.Equal(a.unread, b.unread) && sameTypha(a, b)
 }

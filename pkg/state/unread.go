@@ -71,15 +71,22 @@ func (s *Snapshot) withUnread(objects []calico.Object) *Snapshot {
 	return s
 }
 
-// unreadChanges returns changes, which are sorted by kind, without those of objects that are
-// unread in before or after, and with the changes of these objects.
-func unreadChanges(changes []Change, before, after *Snapshot) []Change {
-	if slices.Equal(before.Unread(), after.Unread()) {
-		return changes
-	}
+// unlistedChanges returns changes, which are sorted by kind, without those of objects that are
+// unread or dropped by Typha in before or after, and with the changes of these objects.
+func unlistedChanges(changes []Change, before, after *Snapshot) []Change {
 	ids := map[calico.ID]bool{}
-	for _, u := range slices.Concat(before.Unread(), after.Unread()) {
-		ids[u.ID()] = true
+	for _, s := range []*Snapshot{before, after} {
+		for _, u := range s.Unread() {
+			ids[u.ID()] = true
+		}
+		if s.Drops() {
+			for _, o := range s.Rejected() {
+				ids[o.ID()] = true
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return changes
 	}
 	changes = slices.DeleteFunc(changes, func(c Change) bool { return ids[c.ID()] })
 	for id := range ids {

@@ -26,6 +26,7 @@ func (t *Topology) summarize(before *Topology) {
 	if v := sessions.CalicoVersion(t.snapshot); v != nil {
 		s.CalicoVersion = Optional(v.String())
 	}
+	s.Typha = share(old.Typha, typhaOf(t.snapshot))
 	s.Nodes = share(old.Nodes, t.nodes())
 	s.Addresses = share(old.Addresses, t.addresses())
 	s.OtherASNumbers = share(old.OtherASNumbers, t.otherASNumbers())

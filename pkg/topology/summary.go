@@ -53,6 +53,8 @@ type Summary struct {
 	BGPFilters *BGPFilters `json:"bgpFilters"`
 	// Secrets names the Secrets in calico-node's namespace.
 	Secrets *Secrets `json:"secrets"`
+	// Typha describes the objects that Typha drops.
+	Typha *Typha `json:"typha"`
 }
 
 // Optional is a text that may be unset: "", or null in JSON and in the input of policies.

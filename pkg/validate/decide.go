@@ -27,6 +27,17 @@ type Request struct {
 	// may or may not be persisted. The change is decided for every combination of at most
 	// MaxPending of them; of more, for the state after all of them.
 	Pending []Pending
+
+	// copies is set by Decide; see copies.
+	copies bool
+}
+
+// copies reports whether a change creates an object of s in an API version that Calico does not read.
+// Calico's migration to projectcalico.org/v3 copies each object in this way, in any order. Such a change
+// is decided as an update of the object of s, because what the object does is in effect already.
+func copies(s *state.Snapshot, c state.Change) bool {
+	from := s.APIVersion()
+	return c.Before == nil && from != "" && c.ID().Kind.Info().Calico && calico.APIVersionOf(c.After) != from && s.Get(c.ID()) != nil
 }
 
 // byMachine reports that a component of the cluster changes a Node, such as a kubelet or
@@ -61,6 +72,11 @@ func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Deci
 func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) *Decision {
 	if len(set) == 0 {
 		return &Decision{Allowed: true}
+	}
+	for i := range set {
+		if r := set[i].Request; copies(s, r.Change) {
+			r.copies, r.Before = true, s.Get(r.ID())
+		}
 	}
 	d := &Decision{Objects: set.objects()}
 	m := merger{decision: d}
@@ -159,7 +175,8 @@ func waive(groups [][]Verdict) {
 type merger struct {
 	decision *Decision
 	index    map[[2]string]int // of policy and id
-	// harmful is the first world in which a violation with members is worse.
+	// harmful is the first world in which a violation with members is worse, or any violation
+	// only because Typha drops an object.
 	harmful *world
 }
 
@@ -191,7 +208,7 @@ func (m *merger) add(w *world, verdicts []Verdict) {
 		if !worse && (!first || v.Violation.Assumption != "") {
 			continue
 		}
-		if worse && m.harmful == nil && len(v.Violation.Members) > 0 {
+		if worse && m.harmful == nil && (len(v.Violation.Members) > 0 || w.typha) {
 			m.harmful = w
 		}
 		key := [2]string{v.Violation.Policy, v.Violation.ID}

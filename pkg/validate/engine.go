@@ -27,16 +27,18 @@ type Engine struct {
 	policies atomic.Pointer[policy.Set]
 	now      func() time.Time
 
-	// configured holds the last evaluation by Evaluate, live that of a live state.
-	configured, live slot
-	living           atomic.Pointer[living]
+	// configured holds the last evaluation by Evaluate, assumed those of the other readings, in order
+	// of allReadings.
+	configured slot
+	assumed    [readingCount]slot
 	// warmTime bounds the policies of Warm.
 	warmTime time.Duration
 }
 
-// slot caches the last evaluation of one kind of state. busy holds one element while an
-// evaluation runs, so that concurrent calls do not repeat it.
+// slot caches the last state of one reading and its last evaluation. busy holds one element
+// while an evaluation runs, so that concurrent calls do not repeat it.
 type slot struct {
+	read atomic.Pointer[readState]
 	last atomic.Pointer[Evaluation]
 	busy chan struct{}
 }
@@ -102,7 +104,9 @@ func (v *Evaluation) Found() Found {
 // NewEngine returns an engine that evaluates policies.
 func NewEngine(policies *policy.Set) *Engine {
 	e := &Engine{now: time.Now, warmTime: warmTime}
-	e.configured.busy, e.live.busy = make(chan struct{}, 1), make(chan struct{}, 1)
+	for _, r := range allReadings {
+		e.slot(r).busy = make(chan struct{}, 1)
+	}
 	e.policies.Store(policies)
 	return e
 }
@@ -130,9 +134,11 @@ func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 			err = fmt.Errorf("evaluating the state panicked: %v", r)
 		}
 	}()
-	base := e.evaluateOnce(ctx, &e.configured, s, nil, e.warmTime)
-	if live := e.livingOf(s); live != s && base.Topology != nil {
-		e.evaluateOnce(ctx, &e.live, live, base, e.warmTime)
+	base := e.evaluateOnce(ctx, asConfigured, s, nil, e.warmTime)
+	for _, r := range e.readings(s) {
+		if r != asConfigured && base.Topology != nil {
+			e.evaluateOnce(ctx, r, e.read(r, s), base, e.warmTime)
+		}
 	}
 	return nil
 }
@@ -141,23 +147,14 @@ func (e *Engine) Warm(ctx context.Context, s *state.Snapshot) (err error) {
 // snapshot and policies; parts of the previous result are reused. Policies that evaluate
 // changes are skipped. If ctx ends before the topology is computed, all policies fail.
 func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
-	return e.evaluateOnce(ctx, &e.configured, s, nil, 0)
+	return e.evaluateOnce(ctx, asConfigured, s, nil, 0)
 }
 
-// evaluateLive evaluates a live state by the policies of base, the evaluation of the state
-// as configured.
-func (e *Engine) evaluateLive(ctx context.Context, s *state.Snapshot, base *Evaluation) *Evaluation {
-	if s == base.Snapshot {
-		return base
-	}
-	return e.evaluateOnce(ctx, &e.live, s, base, 0)
-}
-
-// evaluateOnce evaluates s unless the slot holds its evaluation. base is the evaluation of a
+// evaluateOnce evaluates s, a state of a reading, unless its slot holds the evaluation. base is the evaluation of a
 // similar state, whose policies are used, or nil for the policies in force. limit bounds the
 // time of the policies; with 0, only ctx does.
-func (e *Engine) evaluateOnce(ctx context.Context, in *slot, s *state.Snapshot, base *Evaluation, limit time.Duration) *Evaluation {
-	policies := e.policies.Load()
+func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot, base *Evaluation, limit time.Duration) *Evaluation {
+	in, policies := e.slot(r), e.policies.Load()
 	if base != nil {
 		policies = base.Policies
 	}

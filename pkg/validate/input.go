@@ -71,6 +71,7 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	put("felixConfigurations", false, each(s.FelixConfigurations, old.FelixConfigurations))
 	put("bgpFilters", s.BGPFilters == old.BGPFilters, whole(s.BGPFilters))
 	put("secrets", s.Secrets == old.Secrets, whole(s.Secrets))
+	put("typha", s.Typha == old.Typha, whole(s.Typha))
 	return in
 }
 

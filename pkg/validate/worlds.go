@@ -19,9 +19,8 @@ import (
 // every world that could make a difference, and worse in one of them is worse.
 type world struct {
 	comparison
-	// live reports that the states have no objects that are being deleted and no Nodes that
-	// are not ready; otherwise they are the states as configured.
-	live bool
+	reading
+
 	// landed are the pending changes that the states contain.
 	landed []Pending
 	// configured is the state as configured, of which a live state leaves objects out.
@@ -38,48 +37,56 @@ type world struct {
 }
 
 // worlds returns the worlds of a set of changes to s in groups. The worlds of a group contain the
-// same pending changes: first the states as configured, then, if it differs, the live
-// states. The first group contains no pending change, unless the set has more than MaxPending of
-// them: the only group then contains all. O(2^MaxPending) incremental
-// evaluations; two without pending changes and objects that are down.
+// same pending changes and make the same assumptions about Typha and the API group: first the
+// states as configured, then, if it differs, the live states. The first group contains no pending
+// change, unless the set has more than MaxPending of them: all groups then contain all.
+// O(2^MaxPending) incremental evaluations; two without pending changes and objects that are down, and
+// twice as many if it is not known whether Typha drops an object, or which API group Calico reads.
 func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) [][]*world {
 	base := e.Evaluate(ctx, s)
 	pending := set.others()
-	liveBase := base
-	living := e.livingOf(s)
-	live := living != s || set.some(func(r *Request) bool { return calico.Down(r.Before) || calico.Down(r.After) })
+	changes := set.changes(same)
 	for i := range pending {
-		live = live || calico.Down(pending[i].Before) || calico.Down(pending[i].After)
+		changes = append(changes, pending[i].Change)
 	}
-	if live && base.Topology != nil {
-		liveBase = e.evaluateLive(ctx, living, base)
+	copied := set.some(func(r *Request) bool { return r.copies })
+	readings := slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && copied })
+	bases := map[reading]*Evaluation{}
+	for _, how := range readings {
+		bases[how] = base
+		if read := e.read(how, s); read != s && base.Topology != nil {
+			bases[how] = e.evaluateOnce(ctx, how, read, base, 0)
+		}
 	}
 	var out [][]*world
 	for _, landed := range combinations(pending) {
-		configured, alive := s, living
+		configured := s
 		for i := range landed {
 			configured = configured.Apply(landed[i].Change)
-			alive = alive.Apply(state.LiveChange(landed[i].Change))
 		}
-		first := &world{landed: landed, configured: configured}
-		first.comparison = e.compared(ctx, base, configured, set, set.changes(same))
-		if base.Topology != nil && !set.onlyDown() && set.some(func(r *Request) bool { return onlyDown(r.Change) }) {
-			first.others = func() *world { return e.withoutDown(ctx, first) }
-		}
-		if liveBase.Topology != nil && set.some(func(r *Request) bool { return onlyDown(r.Change) && r.After != nil }) {
-			first.returned = func() *world {
-				w := &world{landed: landed, configured: configured, live: true}
-				w.comparison = e.compared(ctx, liveBase, alive, set, set.changes(returned))
-				return w
+		in := func(how reading, changes []state.Change) *world {
+			before := e.read(how, s)
+			for i := range landed {
+				before = before.Apply(how.change(landed[i].Change))
 			}
+			return &world{reading: how, landed: landed, configured: configured, comparison: e.compared(ctx, bases[how], before, set, changes)}
 		}
-		group := []*world{first}
-		if live {
-			second := &world{landed: landed, configured: configured, live: true}
-			second.comparison = e.compared(ctx, liveBase, alive, set, set.changes(state.LiveChange))
-			group = append(group, second)
+		for _, how := range readings {
+			w := in(how, set.changes(how.change))
+			if how.live {
+				last := len(out) - 1
+				out[last] = append(out[last], w)
+				continue
+			}
+			if base.Topology != nil && !set.onlyDown() && set.some(func(r *Request) bool { return onlyDown(r.Change) }) {
+				w.others = func() *world { return e.withoutDown(ctx, w) }
+			}
+			alive := reading{live: true, typha: how.typha, other: how.other}
+			if living := bases[alive]; living != nil && living.Topology != nil && set.some(func(r *Request) bool { return onlyDown(r.Change) && r.After != nil }) {
+				w.returned = func() *world { return in(alive, set.changes(returned)) }
+			}
+			out = append(out, []*world{w})
 		}
-		out = append(out, group)
 	}
 	return out
 }
@@ -159,23 +166,92 @@ func returned(c state.Change) state.Change {
 	return state.LiveChange(c)
 }
 
-// livingOf returns the live state of s; see state.Snapshot.Live. The last one is cached.
-func (e *Engine) livingOf(s *state.Snapshot) *state.Snapshot {
-	last := e.living.Load()
-	if last != nil && last.of == s {
-		return last.live
-	}
-	var before *state.Snapshot
-	if last != nil {
-		before = last.live
-	}
-	next := &living{of: s, live: s.Live(before)}
-	e.living.Store(next)
-	return next.live
+// reading is how the states of a world are read from a snapshot.
+type reading struct {
+	// live means without objects that are being deleted and without Nodes that are not ready.
+	live bool
+	// typha means as if Typha were installed, which is not known; see Snapshot.AssumingTypha.
+	typha bool
+	// other means of the other API group, because it is not known which one Calico reads; see
+	// Snapshot.Other.
+	other bool
 }
 
-// living is a snapshot and its live state.
-type living struct{ of, live *state.Snapshot }
+// asConfigured is the reading of a snapshot as it is.
+var asConfigured = reading{}
+
+// readingCount is the number of readings.
+const readingCount = 8
+
+// allReadings lists the readings. The states as configured precede the live ones.
+var allReadings = func() (out []reading) {
+	for _, other := range []bool{false, true} {
+		for _, typha := range []bool{false, true} {
+			out = append(out, reading{other: other, typha: typha}, reading{other: other, typha: typha, live: true})
+		}
+	}
+	return out
+}()
+
+// readings returns the readings of s that could make a difference, before or after changes of it,
+// in order. The first one is asConfigured.
+func (e *Engine) readings(s *state.Snapshot, changes ...state.Change) []reading {
+	down := slices.ContainsFunc(changes, func(c state.Change) bool { return calico.Down(c.Before) || calico.Down(c.After) })
+	return slices.DeleteFunc(slices.Clone(allReadings), func(r reading) bool {
+		if r.other && s.Other() == nil {
+			return true
+		}
+		of := e.read(reading{other: r.other}, s)
+		return r.typha && !of.TyphaMatters(changes...) || r.live && !down && e.read(reading{other: r.other, live: true}, s) == of
+	})
+}
+
+// slot returns the slot of a reading.
+func (e *Engine) slot(r reading) *slot {
+	if r == asConfigured {
+		return &e.configured
+	}
+	return &e.assumed[slices.Index(allReadings, r)]
+}
+
+// change returns what a change does to the states of a reading. A state that assumes Typha drops
+// objects itself.
+func (r reading) change(c state.Change) state.Change {
+	if r.live {
+		return state.LiveChange(c)
+	}
+	return c
+}
+
+// read returns the state of a reading of s. The last one of each reading is cached.
+func (e *Engine) read(r reading, s *state.Snapshot) *state.Snapshot {
+	if r == asConfigured {
+		return s
+	}
+	in := e.slot(r)
+	last := in.read.Load()
+	if last != nil && last.of == s {
+		return last.state
+	}
+	next := &readState{of: s}
+	switch {
+	case r.typha:
+		next.state = e.read(reading{live: r.live, other: r.other}, s).AssumingTypha()
+	case r.live:
+		var before *state.Snapshot
+		if last != nil {
+			before = last.state
+		}
+		next.state = e.read(reading{other: r.other}, s).Live(before)
+	default:
+		next.state = s.Other()
+	}
+	in.read.Store(next)
+	return next.state
+}
+
+// readState is a snapshot and its state in a reading.
+type readState struct{ of, state *state.Snapshot }
 
 // onlyDown reports whether c only touches an object that is down before and after it. It
 // is then decided in the live states alone, in which it changes nothing: what the object
@@ -198,7 +274,7 @@ const isDown = "the object is being deleted, or its node is not ready"
 const setsValue = "the changed object sets the value, and can be changed before the objects that must have it"
 
 // assumption returns what the world assumes, as clauses; "" for the states as configured
-// without pending changes.
+// without pending changes and without an assumption about Typha.
 func (w *world) assumption() string {
 	var clauses []string
 	for i := range w.landed {
@@ -217,7 +293,30 @@ func (w *world) assumption() string {
 		}
 		clauses = append(clauses, fmt.Sprintf("%s that %s not ready or being deleted stay down: %s", text.Count(n, "object"), map[bool]string{true: "is", false: "are"}[n == 1], text.SomeOf(names, n)))
 	}
+	if w.typha {
+		clauses = append(clauses, w.dropped())
+	}
+	if w.other {
+		clauses = append(clauses, fmt.Sprintf("Calico reads its objects from %s", w.before.Snapshot.APIVersion()))
+	}
 	return strings.Join(clauses, ", and ")
+}
+
+// droppedSample is how many objects that Typha drops an assumption names.
+const droppedSample = 3
+
+// dropped returns the assumption that Typha is installed, with the objects that it drops after
+// the change, or before it if there are none.
+func (w *world) dropped() string {
+	rejected := w.after.Snapshot.Rejected()
+	if len(rejected) == 0 {
+		rejected = w.before.Snapshot.Rejected()
+	}
+	names := make([]string, 0, droppedSample)
+	for _, o := range rejected[:min(len(rejected), droppedSample)] {
+		names = append(names, o.ID().String())
+	}
+	return "Typha is installed, which drops what Calico's validator rejects: " + text.SomeOf(names, len(rejected))
 }
 
 // judge returns the verdicts of the policies that match a request, and the failures. It sets

@@ -68,6 +68,7 @@ _good := {
 	"felixConfigurations": {},
 	"bgpFilters": {"known": false, "names": []},
 	"secrets": {"known": false, "keys": {}},
+	"typha": {"installed": null, "dropped": {}},
 }
 
 _three_reflectors := {
