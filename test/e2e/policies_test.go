@@ -213,7 +213,7 @@ func (c *cluster) refused(t *testing.T) {
 		},
 		"a policy that is not in the library": {
 			fields{"policy": "mesh-limit"},
-			`spec.policy: "mesh-limit" is not in the library; known are ambiguous-peering, `,
+			`spec.policy: "mesh-limit" is not in the library; known are address-autodetection, `,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
