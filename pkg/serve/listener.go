@@ -15,7 +15,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 
 	"github.com/bgpguard/bgpguard/pkg/process"
 )
@@ -96,7 +95,7 @@ func authorizer(config *rest.Config, log logr.Logger) (func(http.Handler) http.H
 	if err != nil {
 		return nil, err
 	}
-	filter, err := filters.WithAuthenticationAndAuthorization(config, client)
+	filter, err := process.Authorization(config, client)
 	if err != nil {
 		return nil, err
 	}

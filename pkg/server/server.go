@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -192,7 +191,7 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 		Metrics: metricsserver.Options{
 			BindAddress:    o.MetricsBindAddress,
 			SecureServing:  true,
-			FilterProvider: filters.WithAuthenticationAndAuthorization,
+			FilterProvider: process.Authorization,
 			TLSOpts:        withCertificate,
 		},
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,

@@ -8,10 +8,11 @@ import (
 // Typha describes the objects that Calico's validator rejects. Where Calico reads its objects
 // through Typha, they are missing for it.
 type Typha struct {
-	// Installed is nil if it is not known whether Typha is installed.
+	// Installed is nil if it is not known whether Typha is installed, also in a state that
+	// assumes it.
 	Installed *bool `json:"installed"`
 	// Dropped describes the rejected objects, by kind. It is empty if Typha is not installed.
-	// If Installed is true, the rest of the summary lacks these objects.
+	// The rest of the summary lacks these objects if Typha is installed or assumed.
 	Dropped map[calico.Kind]*Dropped `json:"dropped"`
 }
 
@@ -39,7 +40,7 @@ type RejectedField struct {
 func typhaOf(s *state.Snapshot) *Typha {
 	out := &Typha{Dropped: map[calico.Kind]*Dropped{}}
 	switch {
-	case s.Drops():
+	case s.Typha() == state.TyphaInstalled:
 		out.Installed = new(true)
 	case s.Typha() == state.TyphaAbsent:
 		out.Installed = new(false)

@@ -37,8 +37,8 @@ import data.policies.lib.text
 # METADATA
 # description: |
 #   The objects of a kind that Calico's validator rejects. The size is their number. It is advisory
-#   if it is not known whether Typha is installed: the engine also evaluates the reading in which
-#   it is.
+#   if it is not known whether Typha is installed. The other policies evaluate the state in which it
+#   is, and find the harm that the loss of the objects does.
 violation contains {
 	"id": kind,
 	"size": dropped.objects,

@@ -23,6 +23,25 @@ test_fail_the_default_configuration if {
 	}}
 }
 
+test_fail_a_service_range if {
+	range := {
+		"name": "default",
+		"fields": [{
+			"field": "spec.serviceClusterIPs[0].cidr",
+			"message": "\"10.96.0.1/12\" has host bits: the network is 10.96.0.0/12",
+		}],
+	}
+	some violation in _violations({
+		"installed": true,
+		"dropped": {"BGPConfiguration": {"objects": 1, "sample": [range]}},
+	})
+	violation.msg == concat("", [
+		"Calico's validator rejects BGPConfiguration default: spec.serviceClusterIPs[0].cidr: ",
+		"\"10.96.0.1/12\" has host bits: the network is 10.96.0.0/12; Typha drops it, so the node-to-node ",
+		"mesh is on and the AS number is 64512; correct it",
+	])
+}
+
 test_fail_it_is_not_known_whether_typha_is_installed if {
 	some violation in _violations({"installed": null, "dropped": {"BGPConfiguration": _one("node.node-1")}})
 	violation.advisory

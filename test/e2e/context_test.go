@@ -44,7 +44,7 @@ func TestContexts(t *testing.T) {
 	dir, before := filepath.Join(t.TempDir(), "plan"), filepath.Join(t.TempDir(), "before.yaml")
 	run(0, "snapshot", "--context", "us", "-o", before)
 	run(0, "plan", "--context", "us", "--to", "route-reflectors", "-o", dir)
-	contains(run(0, "plan", "verify", dir, "--context", "us"), ": us, 0 of ")
+	contains(run(0, "plan", "verify", dir, "--context", "us"), "cluster us, 0 of ")
 
 	text, err := os.ReadFile(filepath.Join(dir, plan.File))
 	if err != nil {
@@ -60,7 +60,7 @@ func TestContexts(t *testing.T) {
 		}
 	}
 	// Nothing runs calico-node here, so no report says that the sessions are established.
-	contains(run(1, "plan", "verify", dir, "--context", "us"), ": us, 3 of ")
+	contains(run(1, "plan", "verify", dir, "--context", "us"), "cluster us, 3 of ")
 
 	contains(run(0, "diff", "--context", "eu", "--context", "us"), "eu and us: same sessions, routes and violations")
 	contains(run(1, "diff", before, "--context", "us"), "create BGPPeer route-reflectors")

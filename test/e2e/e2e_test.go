@@ -175,6 +175,9 @@ func (c *cluster) metrics(t *testing.T) {
 	if status, _ := c.scrape(t, ""); status != http.StatusUnauthorized {
 		t.Errorf("metrics without a token: status %d, want 401", status)
 	}
+	if status, _ := c.scrape(t, "nobody"); status != http.StatusUnauthorized {
+		t.Errorf("metrics with a token that is none: status %d, want 401", status)
+	}
 	if status, _ := c.scrape(t, c.token(t, "stranger")); status != http.StatusForbidden {
 		t.Errorf("metrics without the right: status %d, want 403", status)
 	}
