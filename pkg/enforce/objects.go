@@ -44,6 +44,8 @@ type Objects struct {
 	changed   loop.Signal
 	read      atomic.Bool
 	notServed atomic.Bool
+	// failed is the last error before the BGPPolicies could be read.
+	failed atomic.Pointer[error]
 	status    *status // nil if the status is not written
 }
 
@@ -76,6 +78,8 @@ func (o *Objects) Check(*http.Request) error {
 		return nil
 	case o.notServed.Load():
 		return fmt.Errorf("%w: %w", state.ErrNotSynced, ErrNotServed)
+	case o.failed.Load() != nil:
+		return fmt.Errorf("%w: reading %s of %s: %w", state.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion, *o.failed.Load())
 	default:
 		return fmt.Errorf("%w: still reading %s of %s from the API server", state.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
 	}
@@ -131,6 +135,9 @@ func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandle
 		var err error
 		informer, err = o.cache.GetInformer(ctx, &v1alpha1.BGPPolicy{}, cache.BlockUntilSynced(false))
 		o.notServed.Store(meta.IsNoMatchError(err))
+		if o.failed.Store(nil); err != nil {
+			o.failed.Store(&err)
+		}
 		if err != nil && failure.Changed(err) {
 			o.log.Error(err, "Cannot read BGPPolicies yet, retrying until they are served: kubectl apply -k config/crd")
 		}
