@@ -209,8 +209,44 @@ func (c *checker) bgpConfiguration(spec part) {
 			}
 		}
 	}
-	communities, defined := spec.parts("communities"), map[string]bool{}
-	for _, community := range communities {
+	c.communities(spec)
+	for path, name := range spec.texts("ignoredInterfaces") {
+		if name == "*" || !interfaceName.MatchString(name) {
+			c.reject(path, "%q is not the name of an interface", name)
+		}
+	}
+	for version, name := range map[int]string{4: "localWorkloadPeeringIPV4", 6: "localWorkloadPeeringIPV6"} {
+		if text := spec.text(name); text != "" {
+			c.address(spec.at(name), text, version)
+		}
+	}
+	c.priority(spec, "ipv4NormalRoutePriority")
+	c.priority(spec, "ipv6NormalRoutePriority")
+
+	c.oldConfiguration(spec)
+}
+
+// oldConfiguration checks what only the validator of old versions rejects in a BGPConfiguration.
+func (c *checker) oldConfiguration(spec part) {
+	if level := spec.text("logSeverityScreen"); level != "" && !slices.Contains([]string{"Trace", "Debug", "Info", "Warning", "Error", "Fatal"}, level) {
+		c.rejectOld(spec.at("logSeverityScreen"), "%q is not a log level", level)
+	}
+	if len(spec.parts("communities")) > 0 && len(spec.parts("prefixAdvertisements")) == 0 {
+		c.rejectOld(spec.at("communities"), "no entry of prefixAdvertisements uses them")
+	}
+	if mesh, ok := spec.values["nodeToNodeMeshEnabled"].(bool); ok && !mesh {
+		for _, name := range []string{"nodeMeshPassword", "nodeMeshMaxRestartTime"} {
+			if spec.has(name) {
+				c.rejectOld(spec.at(name), "must not be set together with nodeToNodeMeshEnabled: false")
+			}
+		}
+	}
+}
+
+// communities checks the communities of a BGPConfiguration and where it uses them.
+func (c *checker) communities(spec part) {
+	defined := map[string]bool{}
+	for _, community := range spec.parts("communities") {
 		name, value := community.text("name"), community.text("value")
 		defined[name] = true
 		if len(validation.IsDNS1123Subdomain(name)) > 0 {
@@ -231,32 +267,6 @@ func (c *checker) bgpConfiguration(spec part) {
 				c.reject(path, "%q is not a BGP community", text)
 			case !valid && !defined[text]:
 				c.reject(path, "%q is neither a BGP community nor a name in communities", text)
-			}
-		}
-	}
-	for path, name := range spec.texts("ignoredInterfaces") {
-		if name == "*" || !interfaceName.MatchString(name) {
-			c.reject(path, "%q is not the name of an interface", name)
-		}
-	}
-	for version, name := range map[int]string{4: "localWorkloadPeeringIPV4", 6: "localWorkloadPeeringIPV6"} {
-		if text := spec.text(name); text != "" {
-			c.address(spec.at(name), text, version)
-		}
-	}
-	c.priority(spec, "ipv4NormalRoutePriority")
-	c.priority(spec, "ipv6NormalRoutePriority")
-
-	if level := spec.text("logSeverityScreen"); level != "" && !slices.Contains([]string{"Trace", "Debug", "Info", "Warning", "Error", "Fatal"}, level) {
-		c.rejectOld(spec.at("logSeverityScreen"), "%q is not a log level", level)
-	}
-	if len(communities) > 0 && len(spec.parts("prefixAdvertisements")) == 0 {
-		c.rejectOld(spec.at("communities"), "no entry of prefixAdvertisements uses them")
-	}
-	if mesh, ok := spec.values["nodeToNodeMeshEnabled"].(bool); ok && !mesh {
-		for _, name := range []string{"nodeMeshPassword", "nodeMeshMaxRestartTime"} {
-			if spec.has(name) {
-				c.rejectOld(spec.at(name), "must not be set together with nodeToNodeMeshEnabled: false")
 			}
 		}
 	}
@@ -293,26 +303,8 @@ func (c *checker) bgpPeer(spec part) {
 			}
 		}
 	}
-	peer := peerHost(peerIP)
-	if peerIP != "" && peer == nil {
-		c.reject(spec.at("peerIP"), `%q is not an address, "IPv4:port" or "[IPv6]:port"`, peerIP)
-	}
-	if text := spec.text("reachableBy"); text != "" {
-		gateway := net.ParseIP(text)
-		switch {
-		case gateway == nil:
-			c.reject(spec.at("reachableBy"), "%q is not an address", text)
-		case peer != nil && (gateway.To4() == nil) != (peer.To4() == nil):
-			c.reject(spec.at("reachableBy"), "%q is not of the address family of peerIP", text)
-		case peerIP == "":
-			c.rejectOld(spec.at("reachableBy"), "must not be set without peerIP")
-		}
-	}
-	for path, name := range spec.texts("filters") {
-		if len(validation.IsDNS1123Subdomain(name)) > 0 {
-			c.reject(path, "%q is not a lower-case DNS name", name)
-		}
-	}
+	c.peerAddress(spec)
+	c.filterNames(spec)
 	asNumber := spec.has("asNumber") && fmt.Sprint(spec.values["asNumber"]) != "0"
 	for _, rule := range []struct {
 		broken bool
@@ -336,8 +328,37 @@ func (c *checker) bgpPeer(spec part) {
 	}
 }
 
+// filterNames checks the names of the BGPFilters of a BGPPeer.
+func (c *checker) filterNames(spec part) {
+	for path, name := range spec.texts("filters") {
+		if len(validation.IsDNS1123Subdomain(name)) > 0 {
+			c.reject(path, "%q is not a lower-case DNS name", name)
+		}
+	}
+}
+
+// peerAddress checks peerIP and reachableBy of a BGPPeer.
+func (c *checker) peerAddress(spec part) {
+	peerIP := spec.text("peerIP")
+	peer := peerHost(peerIP)
+	if peerIP != "" && peer == nil {
+		c.reject(spec.at("peerIP"), `%q is not an address, "IPv4:port" or "[IPv6]:port"`, peerIP)
+	}
+	if text := spec.text("reachableBy"); text != "" {
+		gateway := net.ParseIP(text)
+		switch {
+		case gateway == nil:
+			c.reject(spec.at("reachableBy"), "%q is not an address", text)
+		case peer != nil && (gateway.To4() == nil) != (peer.To4() == nil):
+			c.reject(spec.at("reachableBy"), "%q is not of the address family of peerIP", text)
+		case peerIP == "":
+			c.rejectOld(spec.at("reachableBy"), "must not be set without peerIP")
+		}
+	}
+}
+
 // addressWithPort is a peerIP with a port, whose digits the validator reads as decimal.
-var addressWithPort = regexp.MustCompile(`^(?:[0-9]+(?:\.[0-9]+){3}|\[[:.0-9A-Fa-f]+\]):[0-9]+$`)
+var addressWithPort = regexp.MustCompile(`^(?:\d+(?:\.\d+){3}|\[[:.0-9A-Fa-f]+\]):\d+$`)
 
 // peerHost returns the address of a peerIP that the validator accepts, else nil.
 func peerHost(text string) net.IP {
@@ -363,17 +384,11 @@ func (c *checker) bgpFilter(spec part) {
 }
 
 func (c *checker) filterRule(rule part, version int) {
-	cidr, operator, action := rule.text("cidr"), rule.text("matchOperator"), rule.text("action")
-	if cidr != "" {
+	action := rule.text("action")
+	if cidr := rule.text("cidr"); cidr != "" {
 		c.network(rule.at("cidr"), cidr, version)
 	}
-	length := rule.part("prefixLength")
-	longest := map[int]int64{4: 32, 6: 128}[version]
-	for _, name := range []string{"min", "max"} {
-		if n, ok := integer(length.values[name]); ok && (n < 0 || n > longest) {
-			c.reject(length.at(name), "must be from 0 to %d, is %d", longest, n)
-		}
-	}
+	c.prefixLength(rule, version)
 	if source := rule.text("source"); source != "" && source != "RemotePeers" {
 		c.reject(rule.at("source"), "%q is not RemotePeers", source)
 	}
@@ -387,20 +402,19 @@ func (c *checker) filterRule(rule part, version int) {
 		c.reject(communities.at("values"), "is missing")
 	}
 	c.priority(rule, "priority")
-	for _, operation := range rule.parts("operations") {
-		for name, value := range map[string]string{"addCommunity": "value", "prependASPath": "prefix", "setPriority": "value"} {
-			if one := operation.part(name); operation.has(name) && !one.has(value) {
-				c.reject(one.at(value), "is missing")
-			}
-		}
-		c.priority(operation.part("setPriority"), "value")
-	}
+	c.operations(rule)
 	switch {
 	case action == "":
 		c.reject(rule.at("action"), "is missing")
 	case action != "Accept" && action != "Reject":
 		c.rejectOld(rule.at("action"), "%q is neither Accept nor Reject", action)
 	}
+	c.match(rule)
+}
+
+// match checks how a rule matches its network, which only the validator of old versions does.
+func (c *checker) match(rule part) {
+	cidr, operator := rule.text("cidr"), rule.text("matchOperator")
 	if operator != "" && !slices.Contains([]string{"Equal", "NotEqual", "In", "NotIn"}, operator) {
 		c.rejectOld(rule.at("matchOperator"), "%q is not Equal, NotEqual, In or NotIn", operator)
 	}
@@ -412,6 +426,29 @@ func (c *checker) filterRule(rule part, version int) {
 	}
 	if cidr == "" && rule.has("prefixLength") {
 		c.rejectOld(rule.at("prefixLength"), "must not be set without cidr")
+	}
+}
+
+// prefixLength checks the lengths of a rule for a version of IP.
+func (c *checker) prefixLength(rule part, version int) {
+	length := rule.part("prefixLength")
+	longest := map[int]int64{4: 32, 6: 128}[version]
+	for _, name := range []string{"min", "max"} {
+		if n, ok := integer(length.values[name]); ok && (n < 0 || n > longest) {
+			c.reject(length.at(name), "must be from 0 to %d, is %d", longest, n)
+		}
+	}
+}
+
+// operations checks the operations of a rule.
+func (c *checker) operations(rule part) {
+	for _, operation := range rule.parts("operations") {
+		for name, value := range map[string]string{"addCommunity": "value", "prependASPath": "prefix", "setPriority": "value"} {
+			if one := operation.part(name); operation.has(name) && !one.has(value) {
+				c.reject(one.at(value), "is missing")
+			}
+		}
+		c.priority(operation.part("setPriority"), "value")
 	}
 }
 

@@ -102,7 +102,7 @@ func TestWhatCalicosValidatorRejects(t *testing.T) {
 			"spec.exportV4[0].operations[0].addCommunity.value spec.exportV4[0].operations[0].prependASPath.prefix spec.exportV4[0].operations[0].setPriority.value", "same"},
 		{filter, calicotest.Spec{"importV6": []any{calicotest.Spec{}}}, "spec.importV6[0].action", "same"},
 		{filter, rule("V4", calicotest.Spec{"action": "accept", "cidr": "10.0.0.0/8"}), "spec.exportV4[0].action spec.exportV4[0].cidr", ""},
-		{filter, rule("V4", calicotest.Spec{"matchOperator": "in", "prefixLength": calicotest.Spec{}}), "spec.exportV4[0].matchOperator spec.exportV4[0].matchOperator spec.exportV4[0].prefixLength", ""},
+		{filter, rule("V4", calicotest.Spec{"matchOperator": "in", "prefixLength": calicotest.Spec{}}), strings.Repeat("spec.exportV4[0].matchOperator ", 2) + "spec.exportV4[0].prefixLength", ""},
 
 		{calico.KindIPPool, calicotest.Spec{"cidr": "10.244.0.1/16", "ipipMode": "Always", "vxlanMode": "Always"}, "", ""},
 		{calico.KindFelixConfiguration, calicotest.Spec{"serviceLoopPrevention": "Sometimes"}, "", ""},

@@ -48,7 +48,8 @@ func TestTheStoreFollowsTheGroupThatCalicoReads(t *testing.T) {
 	}
 	v3 := s.handlerOf(other, calico.KindBGPPeer)
 	v3.OnAdd(migrated(t, "p", 1), true)
-	if check("v3 is not read yet", "crd.projectcalico.org/v1: a p1"); s.settle(groups[1]) != nil {
+	check("v3 is not read yet", "crd.projectcalico.org/v1: a p1")
+	if s.settle(groups[1]) != nil {
 		t.Error("settled before the objects are read")
 	}
 	s.synced(feed)

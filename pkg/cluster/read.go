@@ -161,6 +161,17 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 	return out, nil
 }
 
+// reader reads one cluster once.
+type reader struct {
+	host      string
+	discovery *discovery.DiscoveryClient
+	nodes     corev1client.NodeInterface
+	objects   dynamic.Interface
+	group     schema.GroupVersion
+	progress  func(Progress)
+	intern    interner
+}
+
 // read adds the objects of kinds to out, and returns the kinds that it has read.
 func (r *reader) read(ctx context.Context, out *Reading, kinds []calico.Kind) ([]calico.Kind, error) {
 	var known []calico.Kind
@@ -187,17 +198,6 @@ type discovererFunc func(groupVersion string) (*metav1.APIResourceList, error)
 
 func (f discovererFunc) ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error) {
 	return f(groupVersion)
-}
-
-// reader reads one cluster once.
-type reader struct {
-	host      string
-	discovery *discovery.DiscoveryClient
-	nodes     corev1client.NodeInterface
-	objects   dynamic.Interface
-	group     schema.GroupVersion
-	progress  func(Progress)
-	intern    interner
 }
 
 func newReader(config *rest.Config, options ReadOptions) (*reader, error) {

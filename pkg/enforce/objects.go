@@ -46,7 +46,7 @@ type Objects struct {
 	notServed atomic.Bool
 	// failed is the last error before the BGPPolicies could be read.
 	failed atomic.Pointer[error]
-	status    *status // nil if the status is not written
+	status *status // nil if the status is not written
 }
 
 // NewObjects returns an Objects for the cluster of mgr, whose scheme must include
@@ -135,7 +135,8 @@ func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandle
 		var err error
 		informer, err = o.cache.GetInformer(ctx, &v1alpha1.BGPPolicy{}, cache.BlockUntilSynced(false))
 		o.notServed.Store(meta.IsNoMatchError(err))
-		if o.failed.Store(nil); err != nil {
+		o.failed.Store(nil)
+		if err != nil {
 			o.failed.Store(&err)
 		}
 		if err != nil && failure.Changed(err) {

@@ -41,9 +41,11 @@ func typhaObjects(t *testing.T) map[calico.ID][]calico.Object {
 // identical reports whether two snapshots have the same lists, and reject and drop the same objects.
 func identical(a, b *Snapshot) bool {
 	for i := range a.lists {
-		if n := 0; a.lists[i].Len() != b.lists[i].Len() {
-			return false
-		} else if a.lists[i].Changes(b.lists[i], func(calico.Object, calico.Object) { n++ }); n > 0 {
+		n := 0
+		if a.lists[i].Len() == b.lists[i].Len() {
+			a.lists[i].Changes(b.lists[i], func(calico.Object, calico.Object) { n++ })
+		}
+		if a.lists[i].Len() != b.lists[i].Len() || n > 0 {
 			return false
 		}
 	}
