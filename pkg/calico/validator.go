@@ -23,8 +23,8 @@ type rejection struct {
 	old bool
 }
 
-// ValidatorRejections returns what the validator of Calico's version v rejects in o, or that of any version
-// if v is nil. Calico's API server and calicoctl do not write such an object. If it is stored,
+// ValidatorRejections returns what the validator of Calico's version v rejects in o, or what that of every
+// version rejects if v is nil. Calico's API server and calicoctl do not write such an object. If it is stored,
 // Typha passes it on as if it had been deleted (typha/pkg/calc/validation_filter.go,
 // libcalico-go/lib/validator/v3). The result is empty for kinds that Typha does not filter.
 func ValidatorRejections(o Object, v *version.Version) []Problem {
@@ -34,7 +34,7 @@ func ValidatorRejections(o Object, v *version.Version) []Problem {
 	}
 	var out []Problem
 	for _, r := range all {
-		if !r.old || v == nil || v.LessThan(validatorWithoutCEL) {
+		if !r.old || v != nil && v.LessThan(validatorWithoutCEL) {
 			out = append(out, r.Problem)
 		}
 	}

@@ -123,9 +123,12 @@ func TestTyphaDropsTheSameAfterEveryWay(t *testing.T) {
 
 func TestTyphaDropsWhatItsVersionRejects(t *testing.T) {
 	old := calicotest.BGPConfiguration(t, calico.Default, calicotest.Spec{"nodeToNodeMeshEnabled": false, "nodeMeshMaxRestartTime": "60s"})
-	s := New(old)
+	if s := New(old); len(s.Rejected()) > 0 {
+		t.Errorf("not every version rejects %v", s.Rejected())
+	}
+	s := New(old, calicotest.ClusterInformation(t, "v3.32.1"))
 	if s.Typha() != TyphaUnknown || s.Drops() || s.BGPConfiguration(calico.Default) != old || len(s.Rejected()) != 1 {
-		t.Errorf("without a ClusterInformation: %v, %v, %v", s.Typha(), s.Drops(), s.Rejected())
+		t.Errorf("without a clusterType: %v, %v, %v", s.Typha(), s.Drops(), s.Rejected())
 	}
 	if assumed := s.AssumingTypha(); assumed.BGPConfiguration(calico.Default) != nil || assumed.Get(old.ID()) != calico.Object(old) || SameConfiguration(s, assumed) {
 		t.Error("the assumption drops nothing, or Get does not return the object")

@@ -23,6 +23,12 @@ func reflected(t testing.TB, more ...calico.Object) []calico.Object {
 // rejected is BGPPeer peer-a with a field that Calico ignores and that its validator rejects.
 func rejected(t testing.TB) calico.Object {
 	t.Helper()
+	return peer(t, "peer-a", "all()", "rr == 'a'", "filters", []any{"Upper"})
+}
+
+// rejectedByOld is BGPPeer peer-a with a field that only the validator before v3.33 rejects.
+func rejectedByOld(t testing.TB) calico.Object {
+	t.Helper()
 	return peer(t, "peer-a", "all()", "rr == 'a'", "node", "w-0")
 }
 
@@ -44,7 +50,8 @@ func TestDecideWithAndWithoutTypha(t *testing.T) {
 		"it is not known":                      {state: good, after: rejected(t), deny: assumes},
 		"Typha is installed":                   {state: state.New(reflected(t, operator)...), after: rejected(t), deny: "[reach] ", not: "assumes"},
 		"Typha is not installed":               {state: good.WithTypha(state.TyphaAbsent), after: rejected(t)},
-		"the CRDs of v3.33 have the rule":      {state: state.New(reflected(t, information(calicotest.Spec{"calicoVersion": "v3.33.0"}))...), after: rejected(t)},
+		"the CRDs of v3.33 have the rule":      {state: state.New(reflected(t, information(calicotest.Spec{"calicoVersion": "v3.33.0"}))...), after: rejectedByOld(t)},
+		"the version is not known":             {state: good, after: rejectedByOld(t)},
 		"an unrelated change":                  {state: bad, after: member(t, 3, "w-2", false)},
 		"the object is fixed":                  {state: bad, after: peer(t, "peer-a", "all()", "rr == 'a'")},
 		"it is fixed where Typha is installed": {state: state.New(reflected(t, rejected(t), operator)...), after: peer(t, "peer-a", "all()", "rr == 'a'")},
