@@ -35,7 +35,7 @@ import (
 
 const (
 	// timeout is the time limit for the expected answer to a step.
-	timeout = 5 * time.Second
+	timeout = 30 * time.Second
 	// pause is the time between two attempts.
 	pause = 20 * time.Millisecond
 	// settle is the pause after changes that bgpguard did not review, if Options.Shown does
