@@ -108,7 +108,7 @@ var floors = []floor{
 		{"certs", "the serving certificate", "", "kubernetes http"},
 	}},
 	{"processes", []row{
-		{"pkg/process", "what the processes share: log, probes, addresses", "", "kubernetes"},
+		{"pkg/process", "what the processes share: log, probes, addresses", "", "kubernetes http"},
 		{
 			"pkg/server", "the webhook: options, wiring, shutdown",
 			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/policy pkg/process pkg/reserve pkg/state pkg/validate", "kubernetes http",
