@@ -35,7 +35,10 @@ import (
 
 const (
 	// timeout is the time limit for the expected answer to a step.
-	timeout = 30 * time.Second
+	timeout = 5 * time.Second
+	// deleteTimeout is the time limit for deleting the objects of a scenario after its last step.
+	// Each of them is reviewed, and some can only be deleted after all Nodes.
+	deleteTimeout = 30 * time.Second
 	// pause is the time between two attempts.
 	pause = 20 * time.Millisecond
 	// settle is the pause after changes that bgpguard did not review, if Options.Shown does
@@ -436,14 +439,18 @@ func enforced(o *unstructured.Unstructured) bool {
 }
 
 func until(ctx context.Context, done func() (bool, error), otherwise string) error {
-	deadline := time.Now().Add(timeout)
+	return untilWithin(ctx, timeout, done, otherwise)
+}
+
+func untilWithin(ctx context.Context, limit time.Duration, done func() (bool, error), otherwise string) error {
+	deadline := time.Now().Add(limit)
 	for {
 		ok, err := done()
 		if ok || err != nil {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("after %s %s", timeout, otherwise)
+			return fmt.Errorf("after %s %s", limit, otherwise)
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
@@ -681,7 +688,7 @@ func subresources(kind schema.GroupVersionKind, document map[string]any) []strin
 func (r *run) clean(ctx context.Context) error {
 	defer r.takeWarnings()
 	var last error
-	err := until(ctx, func() (bool, error) {
+	err := untilWithin(ctx, deleteTimeout, func() (bool, error) {
 		gone := make([]bool, len(r.created))
 		last = parallel(len(r.created), func(i int) error {
 			client := r.owner(r.created[i].resource)
