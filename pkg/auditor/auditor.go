@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +63,8 @@ type Options struct {
 	Replica string
 	// Reference returns objects in the form that Events use.
 	Reference Reference
-	// Notes name the parts of the state that are not known.
+	// Notes name the parts of the state that are not known, and why policies are not enforced.
+	// Other notes than those of the last audit make an audit due.
 	Notes func() []string
 	// Publishers are called after each audit, in this order.
 	Publishers []Publisher
@@ -260,10 +262,11 @@ func (a *Auditor) load(ctx context.Context) (err error) {
 	return err
 }
 
-// due reports whether the state must be audited.
+// due reports whether there must be an audit.
 func (a *Auditor) due(now time.Time, snapshot *state.Snapshot, set *policy.Set) bool {
 	latest := a.Latest()
-	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval
+	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval ||
+		!slices.Equal(latest.Notes, a.options.Notes())
 }
 
 // audit evaluates the policies on the state, follows their violations and updates latest

@@ -65,7 +65,7 @@ func (p policies) reference(ctx context.Context, cached client.Reader, name stri
 // violations of the latest audit.
 func (p policies) Publish(context.Context, *audit.Audit) error {
 	if p.objects != nil {
-		p.objects.Recount()
+		p.objects.Refresh()
 	}
 	return nil
 }

@@ -90,10 +90,16 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	policies := newPolicies(mgr, keeper, files, log.WithName("policies"))
-	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, log.WithName("audit"))
+	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, certificate.VerifiedBy, log.WithName("audit"))
 	if err != nil {
 		return err
 	}
+	audits.registration.OnChange(func() {
+		audits.Notify()
+		if policies.objects != nil {
+			policies.objects.Refresh()
+		}
+	})
 	follower.OnChange(func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
 			log.Error(err, "Cannot evaluate the policies ahead of the next request")
@@ -101,7 +107,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		audits.Notify()
 	})
 	if policies.objects != nil {
-		policies.objects.WriteStatus(mgr, replica(), audits.Counts)
+		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
 	}
 	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
 		if err := mgr.Add(runnable); err != nil {
