@@ -116,6 +116,8 @@ type Auditor struct {
 	// policies are the policies of latest. If repeat is true, the next audit is due in any case.
 	policies *policy.Set
 	repeat   bool
+	// quarantined are the names of the policies whose quarantine was reported.
+	quarantined []string
 	// record is the trail and the notices that were not sent yet.
 	record record
 	// unpublished reports that latest has not reached every publisher.
@@ -297,7 +299,9 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	}
 	a.past.add(now, snapshot)
 	notices := noticesOf(latest, before, a.record.Omitted > 0)
-	a.record = record{Trail: trail, Notices: append(a.record.Notices, boundNotices(notices)...)}
+	failing, names := quarantineNotices(set, a.quarantined, now)
+	a.quarantined = names
+	a.record = record{Trail: trail, Notices: slices.Concat(a.record.Notices, failing, boundNotices(notices))}
 	a.record.fit(len(latest.Violations))
 	a.throttle.add(now, !sameResults(a.Latest(), latest))
 	a.policies, a.repeat, a.unpublished = set, false, true

@@ -261,6 +261,10 @@ func enforced(outcome *Outcome, replicas []v1alpha1.Replica, notAsked string) me
 		c.Reason, c.Message = v1alpha1.ReasonNotAsked, notAsked
 		return c
 	}
+	if err := outcome.Policy.Quarantined(); err != nil {
+		c.Reason, c.Message = v1alpha1.ReasonEvaluationFails, fmt.Sprintf("not enforced: %v", err)
+		return c
+	}
 	var behind []string
 	for _, r := range replicas {
 		if r.EnforcedGeneration != outcome.Generation {
