@@ -257,12 +257,12 @@ func enforced(outcome *Outcome, replicas []v1alpha1.Replica, notAsked string) me
 		}
 		return c
 	}
-	if notAsked != "" {
-		c.Reason, c.Message = v1alpha1.ReasonNotAsked, notAsked
-		return c
-	}
 	if err := outcome.Policy.Quarantined(); err != nil {
 		c.Reason, c.Message = v1alpha1.ReasonEvaluationFails, fmt.Sprintf("not enforced: %v", err)
+		return c
+	}
+	if notAsked != "" {
+		c.Reason, c.Message = v1alpha1.ReasonNotAsked, notAsked
 		return c
 	}
 	var behind []string
