@@ -76,7 +76,11 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		Dir: o.CertDir, Namespace: process.Namespace(o.Namespace), Secret: o.CertSecret, Service: o.CertService,
 		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
 	})
-	mgr, err := newManager(config, &o, log, store, certificate)
+	clients, err := newClientCA(o.ClientCaFile, log.WithName("clients"))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, &o, log, store, certificate, clients)
 	if err != nil {
 		return err
 	}
@@ -127,12 +131,12 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.Path, handler)
+	mgr.GetWebhookServer().Register(admission.Path, clients.protect(handler))
 	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.PolicyPath, handler)
+	mgr.GetWebhookServer().Register(admission.PolicyPath, clients.protect(handler))
 
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
 	if err := process.AddProbes(mgr, map[string]healthz.Checker{
@@ -181,7 +185,7 @@ func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, 
 	}
 }
 
-func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source) (manager.Manager, error) {
+func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source, clients *clientCA) (manager.Manager, error) {
 	scheme, err := process.NewScheme()
 	if err != nil {
 		return nil, err
@@ -201,7 +205,7 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			TLSOpts:        withCertificate,
 		},
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,
-		WebhookServer:                 webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: withCertificate}),
+		WebhookServer:                 webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: append(withCertificate, clients.configure)}),
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       process.Namespace(o.Namespace),
