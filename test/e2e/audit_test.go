@@ -27,6 +27,7 @@ const (
 )
 
 func TestAudit(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1, "--leader-elect", "--audit-delay=500ms")
 	t.Run("what stood before is found and is no drift", func(t *testing.T) { c.standing(t) })
 	t.Run("what is mended is resolved once", func(t *testing.T) { c.resolved(t) })

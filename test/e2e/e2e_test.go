@@ -93,6 +93,7 @@ func (c *cluster) deniedBy(t *testing.T, webhook, policy, input, args string) {
 }
 
 func TestGuardInBothGroups(t *testing.T) {
+	t.Parallel()
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
 		t.Run(string(group), func(t *testing.T) {
 			c := start(t, group)

@@ -87,6 +87,7 @@ func rego(modules ...string) fields {
 }
 
 func TestBGPPolicies(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1, "--leader-elect")
 	t.Run("the default install is in force and says so", func(t *testing.T) { c.installed(t) })
 	t.Run("the schema refuses what no policy can be", func(t *testing.T) { c.schema(t) })
@@ -445,6 +446,7 @@ func (c *cluster) deleted(t *testing.T) {
 // The guard may be there before its CRD: it judges nothing until it knows which
 // policies there are, and then what there is, be it nothing.
 func TestBGPPoliciesComeLater(t *testing.T) {
+	t.Parallel()
 	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
 	for _, folder := range []string{"config/manager", "config/rbac", "config/webhook"} {
 		if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
