@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -89,7 +89,7 @@ func (r *Registration) Start(ctx context.Context) error {
 	defer r.forget()
 	changed := loop.NewSignal()
 	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: r.source, ObjectType: &admissionv1.ValidatingWebhookConfiguration{},
+		ListerWatcher: r.source, ObjectType: &admissionregistrationv1.ValidatingWebhookConfiguration{},
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(any) { changed.Send() },
 			UpdateFunc: func(any, any) { changed.Send() },
@@ -129,9 +129,9 @@ func (r *Registration) forget() {
 
 // compare compares the configuration in store and reports what is new.
 func (r *Registration) compare(ctx context.Context, store cache.Store) {
-	var is *admissionv1.ValidatingWebhookConfiguration
+	var is *admissionregistrationv1.ValidatingWebhookConfiguration
 	if item, exists, err := store.GetByKey(r.expected.Name); err == nil && exists {
-		is, _ = item.(*admissionv1.ValidatingWebhookConfiguration)
+		is, _ = item.(*admissionregistrationv1.ValidatingWebhookConfiguration)
 	}
 	found := registration.Differences(is, r.expected)
 	before := r.Differences()
@@ -141,7 +141,7 @@ func (r *Registration) compare(ctx context.Context, store cache.Store) {
 		return
 	}
 	r.onChange()
-	about := corev1.ObjectReference{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: registration.Kind, Name: r.expected.Name}
+	about := corev1.ObjectReference{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: registration.Kind, Name: r.expected.Name}
 	if is != nil {
 		about.UID = is.UID
 	}

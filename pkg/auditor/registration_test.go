@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	fcache "k8s.io/client-go/tools/cache/testing"
@@ -20,9 +20,9 @@ import (
 )
 
 // installedConfiguration is the configuration of config/webhook with a CA.
-func installedConfiguration(t *testing.T) *admissionv1.ValidatingWebhookConfiguration {
+func installedConfiguration(t *testing.T) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	t.Helper()
-	out := &admissionv1.ValidatingWebhookConfiguration{}
+	out := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := yaml.UnmarshalStrict(webhook.Configuration, out); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestTheRegistrationIsFollowed(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- r.Start(ctx) }()
 
-	source.Delete(&admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "bgpguard"}})
+	source.Delete(&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "bgpguard"}})
 	<-changed
 	if got := r.Differences(); len(got) != 1 || !strings.Contains(got[0], "does not exist") {
 		t.Errorf("after the deletion: %q", got)
@@ -53,7 +53,7 @@ func TestTheRegistrationIsFollowed(t *testing.T) {
 	if got := r.Differences(); got != nil {
 		t.Errorf("after the creation: %q", got)
 	}
-	weaker, ignore := installedConfiguration(t), admissionv1.Ignore
+	weaker, ignore := installedConfiguration(t), admissionregistrationv1.Ignore
 	weaker.Webhooks[0].FailurePolicy = &ignore
 	source.Modify(weaker)
 	<-changed

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/bgpguard/bgpguard/config/webhook"
@@ -31,8 +31,8 @@ type Expected struct {
 
 // installed returns the configuration of config/webhook. Its tests parse it, so that it cannot
 // fail here.
-var installed = sync.OnceValue(func() *admissionv1.ValidatingWebhookConfiguration {
-	out := &admissionv1.ValidatingWebhookConfiguration{}
+var installed = sync.OnceValue(func() *admissionregistrationv1.ValidatingWebhookConfiguration {
+	out := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := yaml.UnmarshalStrict(webhook.Configuration, out); err != nil {
 		panic(fmt.Sprintf("the embedded %s: %v", Kind, err))
 	}
@@ -42,14 +42,14 @@ var installed = sync.OnceValue(func() *admissionv1.ValidatingWebhookConfiguratio
 // Differences returns how is, nil if it does not exist, asks bgpguard about fewer changes than
 // the installed configuration, or in another way. It is empty if there is no difference. What
 // is adds, such as more rules or other timeouts, is no difference.
-func Differences(is *admissionv1.ValidatingWebhookConfiguration, e Expected) []string {
+func Differences(is *admissionregistrationv1.ValidatingWebhookConfiguration, e Expected) []string {
 	if is == nil {
 		return []string{fmt.Sprintf("%s %s does not exist: the API server asks bgpguard about no change", Kind, e.Name)}
 	}
 	var out []string
 	for i := range installed().Webhooks {
 		want := &installed().Webhooks[i]
-		at := slices.IndexFunc(is.Webhooks, func(w admissionv1.ValidatingWebhook) bool { return w.Name == want.Name })
+		at := slices.IndexFunc(is.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == want.Name })
 		if at < 0 {
 			out = append(out, fmt.Sprintf("%s %s has no webhook %s", Kind, e.Name, want.Name))
 			continue
@@ -68,16 +68,16 @@ func Describe(differences []string) string {
 }
 
 // compare returns the differences of one webhook.
-func compare(is, want *admissionv1.ValidatingWebhook, e Expected) []string {
+func compare(is, want *admissionregistrationv1.ValidatingWebhook, e Expected) []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, missing := range uncovered(is.Rules, want.Rules) {
 		add("no rule covers %s", missing)
 	}
-	if got := orDefault(is.FailurePolicy, admissionv1.Fail); got != *want.FailurePolicy {
+	if got := orDefault(is.FailurePolicy, admissionregistrationv1.Fail); got != *want.FailurePolicy {
 		add("failurePolicy is %s, not %s", got, *want.FailurePolicy)
 	}
-	if got := orDefault(is.MatchPolicy, admissionv1.Equivalent); got != *want.MatchPolicy {
+	if got := orDefault(is.MatchPolicy, admissionregistrationv1.Equivalent); got != *want.MatchPolicy {
 		add("matchPolicy is %s, not %s", got, *want.MatchPolicy)
 	}
 	if is.NamespaceSelector.Size() > 0 {
@@ -94,7 +94,7 @@ func compare(is, want *admissionv1.ValidatingWebhook, e Expected) []string {
 
 // compareClient returns the differences in how the API server reaches the webhook. A URL, for
 // a webhook outside the cluster, needs only the path.
-func compareClient(is, want *admissionv1.WebhookClientConfig, e Expected) []string {
+func compareClient(is, want *admissionregistrationv1.WebhookClientConfig, e Expected) []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	path := *want.Service.Path
@@ -127,12 +127,12 @@ func orDefault[T any](value *T, otherwise T) T {
 }
 
 // sameCondition compares the expressions without regard to spaces and line breaks.
-func sameCondition(a, b admissionv1.MatchCondition) bool {
+func sameCondition(a, b admissionregistrationv1.MatchCondition) bool {
 	return a.Name == b.Name && slices.Equal(strings.Fields(a.Expression), strings.Fields(b.Expression))
 }
 
 // uncovered returns the resources with operations of want that no rule of is covers.
-func uncovered(is, want []admissionv1.RuleWithOperations) []string {
+func uncovered(is, want []admissionregistrationv1.RuleWithOperations) []string {
 	var out []string
 	for _, rule := range want {
 		for _, group := range rule.APIGroups {
@@ -140,7 +140,9 @@ func uncovered(is, want []admissionv1.RuleWithOperations) []string {
 				for _, resource := range rule.Resources {
 					var operations []string
 					for _, operation := range rule.Operations {
-						if !slices.ContainsFunc(is, func(r admissionv1.RuleWithOperations) bool { return covers(&r, group, version, resource, operation) }) {
+						if !slices.ContainsFunc(is, func(r admissionregistrationv1.RuleWithOperations) bool {
+							return covers(&r, group, version, resource, operation)
+						}) {
 							operations = append(operations, string(operation))
 						}
 					}
@@ -163,8 +165,8 @@ func qualified(resource, group, version string) string {
 }
 
 // covers reports whether a rule for cluster-scoped objects matches an operation.
-func covers(r *admissionv1.RuleWithOperations, group, version, resource string, operation admissionv1.OperationType) bool {
-	if scope := orDefault(r.Scope, admissionv1.AllScopes); scope != admissionv1.AllScopes && scope != admissionv1.ClusterScope {
+func covers(r *admissionregistrationv1.RuleWithOperations, group, version, resource string, operation admissionregistrationv1.OperationType) bool {
+	if scope := orDefault(r.Scope, admissionregistrationv1.AllScopes); scope != admissionregistrationv1.AllScopes && scope != admissionregistrationv1.ClusterScope {
 		return false
 	}
 	name, subresource, _ := strings.Cut(resource, "/")

@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 var expected = Expected{Name: "bgpguard", Namespace: "bgpguard-system", Service: "bgpguard-webhook"}
 
 // shipped returns the installed configuration with a CA.
-func shipped() *admissionv1.ValidatingWebhookConfiguration {
+func shipped() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	out := installed().DeepCopy()
 	for i := range out.Webhooks {
 		out.Webhooks[i].ClientConfig.CABundle = []byte("CA")
@@ -30,52 +30,70 @@ func TestWhatIsAddedIsNoDifference(t *testing.T) {
 	is := shipped()
 	w := &is.Webhooks[0]
 	everything := []string{"*"}
-	w.Rules = []admissionv1.RuleWithOperations{{
-		Operations: []admissionv1.OperationType{admissionv1.OperationAll},
-		Rule:       admissionv1.Rule{APIGroups: everything, APIVersions: everything, Resources: everything},
+	w.Rules = []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
+		Rule:       admissionregistrationv1.Rule{APIGroups: everything, APIVersions: everything, Resources: everything},
 	}}
 	w.NamespaceSelector, w.ObjectSelector = &metav1.LabelSelector{}, &metav1.LabelSelector{}
 	w.TimeoutSeconds = nil
 	is.Webhooks[1].MatchConditions[0].Expression = strings.Join(strings.Fields(is.Webhooks[1].MatchConditions[0].Expression), "\n")
-	is.Webhooks = append(is.Webhooks, admissionv1.ValidatingWebhook{Name: "other.example.com"})
+	is.Webhooks = append(is.Webhooks, admissionregistrationv1.ValidatingWebhook{Name: "other.example.com"})
 	if got := Differences(is, expected); got != nil {
 		t.Error(got)
 	}
 }
 
 func TestDifferences(t *testing.T) {
-	ignore, exact, namespaced, url := admissionv1.Ignore, admissionv1.Exact, admissionv1.NamespacedScope, "https://127.0.0.1:9443/other"
+	ignore, exact, namespaced, url := admissionregistrationv1.Ignore, admissionregistrationv1.Exact, admissionregistrationv1.NamespacedScope, "https://127.0.0.1:9443/other"
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
 	bgp := "webhook bgp.bgpguard.io of ValidatingWebhookConfiguration bgpguard: "
 	for name, c := range map[string]struct {
-		change func(is *admissionv1.ValidatingWebhookConfiguration)
+		change func(is *admissionregistrationv1.ValidatingWebhookConfiguration)
 		want   string
 	}{
-		"webhook": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks = is.Webhooks[1:] }, "ValidatingWebhookConfiguration bgpguard has no webhook bgp.bgpguard.io"},
-		"failurePolicy": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].FailurePolicy = &ignore },
+		"webhook": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) { is.Webhooks = is.Webhooks[1:] }, "ValidatingWebhookConfiguration bgpguard has no webhook bgp.bgpguard.io"},
+		"failurePolicy": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].FailurePolicy = &ignore
+		},
 			bgp + "failurePolicy is Ignore, not Fail"},
-		"matchPolicy": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].MatchPolicy = &exact }, bgp + "matchPolicy is Exact, not Equivalent"},
-		"rule": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].Rules[1].Resources = is.Webhooks[0].Rules[1].Resources[1:] },
+		"matchPolicy": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) { is.Webhooks[0].MatchPolicy = &exact }, bgp + "matchPolicy is Exact, not Equivalent"},
+		"rule": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].Rules[1].Resources = is.Webhooks[0].Rules[1].Resources[1:]
+		},
 			bgp + "no rule covers CREATE, UPDATE, DELETE of bgpconfigurations.v3.projectcalico.org"},
-		"operation": {func(is *admissionv1.ValidatingWebhookConfiguration) {
+		"operation": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			is.Webhooks[2].Rules[0].Operations = is.Webhooks[2].Rules[0].Operations[:2]
 		}, "webhook policies.bgpguard.io of ValidatingWebhookConfiguration bgpguard: no rule covers DELETE of bgppolicies.v1alpha1.policy.bgpguard.io"},
-		"subresource": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[1].Rules[1].Resources[0] = "*" },
+		"subresource": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[1].Rules[1].Resources[0] = "*"
+		},
 			"webhook nodes.bgpguard.io of ValidatingWebhookConfiguration bgpguard: no rule covers UPDATE of nodes/status"},
-		"scope": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[2].Rules[0].Scope = &namespaced },
+		"scope": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[2].Rules[0].Scope = &namespaced
+		},
 			"webhook policies.bgpguard.io of ValidatingWebhookConfiguration bgpguard: no rule covers CREATE, UPDATE, DELETE of bgppolicies.v1alpha1.policy.bgpguard.io"},
-		"namespaceSelector": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].NamespaceSelector = selector }, bgp + "it has a namespaceSelector"},
-		"objectSelector":    {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].ObjectSelector = selector }, bgp + "it has an objectSelector"},
-		"matchConditions": {func(is *admissionv1.ValidatingWebhookConfiguration) {
-			is.Webhooks[0].MatchConditions = []admissionv1.MatchCondition{{Name: "none", Expression: "false"}}
+		"namespaceSelector": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].NamespaceSelector = selector
+		}, bgp + "it has a namespaceSelector"},
+		"objectSelector": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].ObjectSelector = selector
+		}, bgp + "it has an objectSelector"},
+		"matchConditions": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "none", Expression: "false"}}
 		}, bgp + "its matchConditions are not those of bgpguard"},
-		"Service": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].ClientConfig.Service.Name = "other" },
+		"Service": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].ClientConfig.Service.Name = "other"
+		},
 			bgp + "the Service is bgpguard-system/other, not bgpguard-system/bgpguard-webhook"},
-		"path": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].ClientConfig.Service.Path = nil }, bgp + `the path is "", not "/validate"`},
-		"URL": {func(is *admissionv1.ValidatingWebhookConfiguration) {
+		"path": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].ClientConfig.Service.Path = nil
+		}, bgp + `the path is "", not "/validate"`},
+		"URL": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			is.Webhooks[0].ClientConfig.Service, is.Webhooks[0].ClientConfig.URL = nil, &url
 		}, bgp + `the path of the URL is not "/validate"`},
-		"caBundle": {func(is *admissionv1.ValidatingWebhookConfiguration) { is.Webhooks[0].ClientConfig.CABundle = nil },
+		"caBundle": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			is.Webhooks[0].ClientConfig.CABundle = nil
+		},
 			bgp + "caBundle is empty: the API server does not trust the certificate of bgpguard"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -67,6 +67,10 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 		},
 		Reference: reference, Publishers: publishers,
 	}, log)
+	a.registration.OnChange(func() {
+		a.Notify()
+		p.refresh()
+	})
 	return a, nil
 }
 

@@ -98,12 +98,6 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	audits.registration.OnChange(func() {
-		audits.Notify()
-		if policies.objects != nil {
-			policies.objects.Refresh()
-		}
-	})
 	follower.OnChange(func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
 			log.Error(err, "Cannot evaluate the policies ahead of the next request")
