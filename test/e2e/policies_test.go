@@ -447,7 +447,7 @@ func (c *cluster) deleted(t *testing.T) {
 // policies there are, and then what there is, be it nothing.
 func TestBGPPoliciesComeLater(t *testing.T) {
 	t.Parallel()
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
 	for _, folder := range []string{"config/manager", "config/rbac", "config/webhook"} {
 		if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
 			t.Fatal(err)
