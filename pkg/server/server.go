@@ -56,10 +56,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	store := cluster.NewStore(log.WithName("cluster"))
 	store.SetMaxAge(o.MaxDataAge)
 	engine := validate.NewEngine(policy.NewSet(nil))
-	trials, err := trial.NewRunner()
-	if err != nil {
-		return err
-	}
+	trials := trial.NewRunner()
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
 	keeper.SetCheck(trials.Check)
 	sources.OnChange(keeper.SetLibrary)

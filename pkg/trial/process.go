@@ -57,7 +57,8 @@ func limitMemory() error {
 	go func() {
 		heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 		for range time.Tick(watchInterval) {
-			if metrics.Read(heap); heap[0].Value.Uint64() > maxHeap {
+			metrics.Read(heap)
+			if heap[0].Value.Uint64() > maxHeap {
 				os.Exit(codeMemory)
 			}
 		}

@@ -62,20 +62,11 @@ type result struct {
 }
 
 // Runner runs trials, one at a time. It is safe for concurrent use.
-type Runner struct {
-	executable string
-	turn       chan struct{}
-}
+type Runner struct{ turn chan struct{} }
 
 // NewRunner returns a runner of trials. The program must call Main if its only argument is
 // Argument.
-func NewRunner() (*Runner, error) {
-	executable, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding the program for trials of policies: %w", err)
-	}
-	return &Runner{executable: executable, turn: make(chan struct{}, 1)}, nil
-}
+func NewRunner() *Runner { return &Runner{turn: make(chan struct{}, 1)} }
 
 // Check compiles a document with Rego, and runs its tests for at most limit. Tests that take
 // longer are a *policy.LimitError. The error of a document that does not compile is that of
@@ -150,8 +141,12 @@ func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit t
 	if err != nil {
 		return nil, err
 	}
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding the program of the trial: %w", err)
+	}
 	output, problems := &bounded{left: maxResult}, &bounded{left: maxErrors}
-	process := exec.CommandContext(ctx, r.executable, Argument)
+	process := exec.CommandContext(ctx, executable, Argument)
 	process.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
 	process.Stdin, process.Stdout, process.Stderr = bytes.NewReader(input), output, problems
 	err = process.Run()
