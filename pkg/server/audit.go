@@ -34,7 +34,7 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 		}
 		return follower.Reference(ctx, kind, name)
 	}
-	a := auditing{exemptions: auditor.NewExemptions(mgr, replica(), log)}
+	a := auditing{exemptions: auditor.NewExemptions(mgr, process.Namespace(o.Namespace), replica(), log)}
 	publishers := []auditor.Publisher{p}
 	if o.Reports != auditor.ReportsNone {
 		var err error

@@ -116,7 +116,11 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
 	admit.SetLedger(ledger)
-	admit.SetRecord(audits.exemptions.Record)
+	exceptions := enforce.NewExceptions(mgr, engine.SetExceptions, log.WithName("exceptions"))
+	if err := mgr.Add(exceptions); err != nil {
+		return err
+	}
+	admit.SetRecord(recordWith(audits.exemptions, exceptions))
 	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
