@@ -51,7 +51,7 @@ var floors = []floor{
 		{"pkg/text/wrap", "lines broken at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
 		{"pkg/loop", "signals, pauses, intervals and repeated errors of long-running loops", "", ""},
-		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
+		{"pkg/api/v1alpha1", "the types of BGPPolicies, BGPExceptions and scenarios", "", ""},
 		{"policies", "the embedded library of policies in Rego", "", ""},
 	}},
 	{"the state of a cluster", []row{
@@ -104,7 +104,7 @@ var floors = []floor{
 			"pkg/auditor", "the audit that runs on the leader: record, Events, reports, metrics",
 			"pkg/audit pkg/calico pkg/health pkg/openreports pkg/policy pkg/state pkg/topology pkg/validate", "kubernetes http",
 		},
-		{"pkg/enforce", "the policies in force: library, files, BGPPolicies and their status", "pkg/policy pkg/state", "kubernetes http"},
+		{"pkg/enforce", "the policies and exceptions in force: library, files, BGPPolicies, BGPExceptions, their status", "pkg/policy pkg/state", "kubernetes http"},
 		{"certs", "the serving certificate", "", "kubernetes http"},
 	}},
 	{"processes", []row{
