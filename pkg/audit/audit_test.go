@@ -403,7 +403,9 @@ func TestViolationsOfANewPolicyAreStanding(t *testing.T) {
 func TestAChangeThatComesWithItsExemptionIsDrift(t *testing.T) {
 	off, on := state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, false))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
 	_, trail := follow(t, nil, policies(t, deny3), off, 0, Step{})
-	jane := func(context.Context, string, violation.Object) (Exemption, bool) { return Exemption{User: "jane"}, true }
+	jane := func(context.Context, string, violation.Object) (Exemption, bool) {
+		return Exemption{User: "jane"}, true
+	}
 	a, _ := follow(t, trail, policies(t, deny3+", exempt: {users: [jane]}"), on, 1, Step{Before: off, Exempted: jane})
 	if v := a.Violations[0]; v.Origin != Exempt {
 		t.Errorf("got %s: %s", v.Origin, v.Cause)

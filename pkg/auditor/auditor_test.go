@@ -122,7 +122,9 @@ func TestChangesWithinASecondAreOneRecord(t *testing.T) {
 }
 
 // exemptFrom returns the override of a user who is exempt from policies.
-func exemptFrom(policies ...string) []validate.Override { return []validate.Override{{Policies: policies}} }
+func exemptFrom(policies ...string) []validate.Override {
+	return []validate.Override{{Policies: policies}}
+}
 
 func TestAnExceptionIsNamed(t *testing.T) {
 	server := newAPIServer()
@@ -130,7 +132,7 @@ func TestAnExceptionIsNamed(t *testing.T) {
 	r.then(t, 0, cluster(t, 4, false))
 	x, err := policy.NewException(&v1alpha1.BGPException{
 		ObjectMeta: metav1.ObjectMeta{Name: "incident", UID: "u-1"},
-		Spec: v1alpha1.BGPExceptionSpec{Policies: []string{"*"}, Reason: "INC-1: no routes", Expires: metav1.NewTime(began.Add(time.Hour))},
+		Spec:       v1alpha1.BGPExceptionSpec{Policies: []string{"*"}, Reason: "INC-1: no routes", Expires: metav1.NewTime(began.Add(time.Hour))},
 	})
 	if err != nil {
 		t.Fatal(err)

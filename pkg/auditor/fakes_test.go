@@ -40,7 +40,7 @@ type apiServer struct {
 	configMap *corev1.ConfigMap
 	// exemptions is the ConfigMap of exemptions.
 	exemptions *corev1.ConfigMap
-	events    map[string]*eventsv1.Event
+	events     map[string]*eventsv1.Event
 	// writes counts the writes of the ConfigMap, created the writes of Events.
 	writes, created int
 	// fail maps the operations that fail, "read", "write" or "event", to their errors. If lost
