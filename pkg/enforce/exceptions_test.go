@@ -28,7 +28,6 @@ import (
 type exceptionServer struct {
 	client.Reader
 	client.Writer
-	client.SubResourceWriter
 	objects map[string]*v1alpha1.BGPException
 	fail    error
 	writes  int
@@ -58,7 +57,14 @@ func (s *exceptionServer) Delete(_ context.Context, o client.Object, _ ...client
 	return nil
 }
 
-func (s *exceptionServer) Patch(_ context.Context, o client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+// exceptionStatus is the subresource status of a server.
+type exceptionStatus struct {
+	client.SubResourceWriter
+	server *exceptionServer
+}
+
+func (e exceptionStatus) Patch(_ context.Context, o client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+	s := e.server
 	if s.fail != nil {
 		return s.fail
 	}
@@ -97,7 +103,7 @@ func newExceptionBench(objects ...*v1alpha1.BGPException) *exceptionBench {
 		b.server.objects[o.Name] = o
 	}
 	b.Exceptions = &Exceptions{
-		reader: b.server, writer: b.server, status: b.server, log: logr.Discard(), now: b.clock.now,
+		reader: b.server, writer: b.server, status: exceptionStatus{server: b.server}, log: logr.Discard(), now: b.clock.now,
 		apply:   func(list []*policy.Exception) { b.applied = list },
 		changed: loop.NewSignal(), used: loop.NewSignal(), rest: loop.NewSignal(),
 		active: map[string]bool{}, uses: map[types.UID]use{},
@@ -182,7 +188,7 @@ func TestUsesAreCountedOnce(t *testing.T) {
 	b.round(t)
 	x := b.applied[0]
 	other := newExceptionBench() // Another replica.
-	other.reader, other.status = b.server, b.server
+	other.reader, other.status, other.now = b.server, b.status, b.clock.now
 	b.Use(x, "jane")
 	b.clock.at = b.clock.at.Add(2 * time.Second)
 	b.Use(x, "joe")
