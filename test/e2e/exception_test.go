@@ -3,8 +3,11 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,7 +178,7 @@ func (c *cluster) excepted(t *testing.T) {
 	}), "create -f -")
 	c.until(t, 0, "", remove+" --dry-run=server")
 	c.awaitException(t, "incident", isActive, "Active")
-	c.denied(t, "route-reflectors-required", "", "label node node-0000 node-0001 node-0002 route-reflector-")
+	c.denied(t, meshLimit, c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: true"), "apply -f -")
 	if uses := c.exception(t, "incident", "{.status.uses}"); uses != "" {
 		t.Errorf("%s uses by dry runs", uses)
 	}
@@ -249,6 +252,98 @@ func (c *cluster) checkedException(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	c.allowed(t, "", "delete bgpexception checked")
+}
+
+// calicoAPIServer is the user as whom Calico's API server writes.
+const calicoAPIServer = "system:serviceaccount:calico-apiserver:calico-apiserver"
+
+// TestSecondReviews has two replicas. Calico's API server has the API server review a deletion as
+// projectcalico.org/v3 by jane, and then deletes the object in crd.projectcalico.org/v1 itself.
+func TestSecondReviews(t *testing.T) {
+	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.balanced(t)
+	c.racked(t)
+	c.allowed(t, "", "create clusterrolebinding calico --clusterrole=cluster-admin --user="+calicoAPIServer)
+	second := "--as=" + calicoAPIServer + " delete bgppeer rack-1"
+	for name, prepare := range map[string]func(){
+		"an exception for a user": func() {
+			c.allowed(t, bgpException("jane", time.Hour, fields{"users": []string{"jane"}}), "create -f -")
+		},
+		"an exempt user": func() {
+			for _, policy := range []string{"reachability-preserved", "route-reflectors-required"} {
+				c.allowed(t, "", "patch bgppolicy "+policy+` --type=merge -p {"spec":{"exempt":{"users":["jane"]}}}`)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.until(t, 1, "", second+" --dry-run=server")
+			prepare()
+			for range 2 { // Either replica gets the second review.
+				review := c.deletionInV3(t, "rack-1", "jane")
+				answer := ""
+				for range 200 {
+					if answer = c.review(t, review); strings.Contains(answer, `"allowed":true`) {
+						break
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+				if !strings.Contains(answer, `"allowed":true`) {
+					t.Fatalf("jane is denied: %s", answer)
+				}
+				c.allowed(t, "", second)
+				c.recorded(t, `"bgp.bgpguard.io/second-review":"true"`)
+				c.restored(t)
+			}
+			c.allowed(t, "", "delete bgpexceptions --all")
+		})
+	}
+}
+
+// deletionInV3 returns the AdmissionReview of the deletion of a BGPPeer by a user of Calico's API server.
+func (c *cluster) deletionInV3(t *testing.T, name, user string) string {
+	t.Helper()
+	var old map[string]any
+	if err := json.Unmarshal([]byte(c.allowed(t, "", "get bgppeer "+name+" -o json").Stdout), &old); err != nil {
+		t.Fatal(err)
+	}
+	old["apiVersion"] = env.GroupV3.APIVersion()
+	kind := fields{"group": "projectcalico.org", "version": "v3", "kind": "BGPPeer"}
+	text, err := json.Marshal(fields{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": fields{
+		"uid": "1", "kind": kind, "resource": fields{"group": "projectcalico.org", "version": "v3", "resource": "bgppeers"},
+		"name": name, "operation": "DELETE", "userInfo": fields{"username": user}, "oldObject": old, "dryRun": false,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// review sends an AdmissionReview to one replica and returns the answer.
+func (c *cluster) review(t *testing.T, review string) string {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // On loopback.
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.webhook.URL, strings.NewReader(review))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // environment returns the environment of a user with kubectl and its plugin bgpguard.
