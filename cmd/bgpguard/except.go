@@ -47,16 +47,16 @@ func newExcept() *cobra.Command {
 		Use:   "except (KIND | KIND/NAME... | --all-objects) (--policy NAME | --all-policies) --reason TEXT",
 		Short: "Allow changes that policies deny, for a limited time",
 		Long: `Create a BGPException: until it expires, the named policies deny no change of the named
-objects, also if they cannot be evaluated. bgpguard warns about each change that it allows,
-and records it. Other policies deny as before.
+objects, also if they cannot be evaluated. bgpguard warns about each change that it
+allows, and records it. Other policies deny as before.
 
-KIND is the kind of the changed objects, such as bgppeer or node. "*" in NAME matches any
-characters, and --selector selects by labels. With --user or --group, only the changes of these
-users are allowed.
+KIND is the kind of the changed objects, such as bgppeer or node. "*" in NAME matches
+any characters, and --selector selects by labels. With --user or --group, only the
+changes of these users are allowed.
 
-You need the permission to create bgpexceptions.policy.bgpguard.io, which the ClusterRole
-bgpguard-exceptions has. "kubectl get bgpexceptions" shows what is active, and deleting a
-BGPException ends it.
+You need the permission to create bgpexceptions.policy.bgpguard.io, which the
+ClusterRole bgpguard-exceptions has. "kubectl get bgpexceptions" shows the exceptions.
+Delete a BGPException to end it.
 
 Exit code: 0 success, 2 no exception was created.`,
 		Example: `  bgpguard except bgppeer/rack-1 --policy reachability-preserved --reason "INC-4711: no routes"
