@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -55,17 +56,23 @@ type Failure struct {
 }
 
 // Applied returns the action that bgpguard takes: the action of the policy, Audit if the user is
-// exempt, at most Warn if the failure is excepted.
+// exempt, and at most Warn if the policy is quarantined or the failure excepted.
 func (f *Failure) Applied() violation.Action {
-	a := applied(f.Action, f.Exempt)
-	if a == violation.Deny && f.Exception != nil {
-		return violation.Warn
+	if action := applied(f.Action, f.Exempt); action != violation.Deny || !f.quarantined() && f.Exception == nil {
+		return action
 	}
-	return a
+	return violation.Warn
 }
 
+func (f *Failure) quarantined() bool { return errors.Is(f.Err, policy.ErrQuarantined) }
+
 // Text returns the message for the user.
-func (f *Failure) Text() string { return fmt.Sprintf("evaluation error: %v", f.Err) }
+func (f *Failure) Text() string {
+	if f.quarantined() {
+		return fmt.Sprintf("not enforced: %v", f.Err)
+	}
+	return fmt.Sprintf("evaluation error: %v", f.Err)
+}
 
 // The suffixes of the warnings about a violation that existed before the change, and about
 // a violation that is not enforced.
@@ -257,7 +264,7 @@ func (f *Failure) warn(out []string) []string {
 		return append(out, f.line()+NotEnforced)
 	case f.Exception != nil:
 		return append(out, f.line()+ExceptedBy(f.Exception))
-	case !f.Exempt && f.Action == violation.Warn:
+	case !f.Exempt && f.Applied() == violation.Warn:
 		return append(out, f.line())
 	default:
 		return out

@@ -92,6 +92,7 @@ func (c *cluster) notes(t *testing.T, kind, name, reason string) string {
 const isActive = `{.status.conditions[?(@.type=="Active")].reason}`
 
 func TestExceptions(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1, "--leader-elect", "--audit-delay=500ms")
 	c.racked(t)
 	t.Run("who may create one", func(t *testing.T) { c.mayExcept(t) })
@@ -240,7 +241,9 @@ func (c *cluster) expiredException(t *testing.T) {
 	c.until(t, 0, "", remove)
 	c.until(t, 1, "", remove)
 	c.awaitException(t, "short", isActive, "Expired")
-	c.allowed(t, "", "delete bgpexception short")
+	// One that expired more than 30 days ago is deleted.
+	c.allowed(t, "", `patch bgpexception short --type=merge -p {"spec":{"expires":"2020-01-01T00:00:00Z"}}`)
+	c.awaitException(t, "short", "{.metadata.name}", "")
 }
 
 func (c *cluster) checkedException(t *testing.T) {
@@ -260,7 +263,8 @@ const calicoAPIServer = "system:serviceaccount:calico-apiserver:calico-apiserver
 // TestSecondReviews has two replicas. Calico's API server has the API server review a deletion as
 // projectcalico.org/v3 by jane, and then deletes the object in crd.projectcalico.org/v1 itself.
 func TestSecondReviews(t *testing.T) {
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	t.Parallel()
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
@@ -365,6 +369,7 @@ func (c *cluster) environment(t *testing.T) []string {
 
 // TestEmergencies follows the emergency page: each of its blocks makes a change that is not possible before.
 func TestEmergencies(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1)
 	c.racked(t)
 	blocks := map[string][]docs.Command{}
