@@ -228,7 +228,7 @@ func (e *Exemptions) read(ctx context.Context) (*corev1.ConfigMap, []exemption, 
 func (e *Exemptions) eventsOf(x *exemption) []*eventsv1.Event {
 	policies := strings.Join(x.Policies, ",")
 	event := func(regarding corev1.ObjectReference, reason, note string) *eventsv1.Event {
-		out := newEvent(e.replica, regarding, reason, "Admit", x.Time, x.User, policies, x.Exception, x.reference.Name)
+		out := newEvent(e.replica, regarding, reason, "Admit", x.Time, x.User, policies, x.Exception, x.Object.String())
 		out.Type, out.Note = corev1.EventTypeWarning, text.Cut(note, maxNote)
 		out.Annotations = map[string]string{annotationPolicies: policies, annotationUser: x.User}
 		return out
