@@ -81,12 +81,13 @@ func (o *libraryOptions) exceptionsOf(ctx context.Context, live *liveCluster, st
 		return nil, nil
 	}
 	objects, err := cluster.ReadExceptions(ctx, live.config)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
 		return nil, err
-	}
-	if err != nil {
+	default:
 		writeNotes(stderr, []string{"the cluster's BGPExceptions could not be read, so none is applied: " + err.Error()})
-		return nil, nil
+		objects = nil
 	}
 	var out []*policy.Exception
 	for _, object := range objects {

@@ -111,7 +111,8 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if policies.objects != nil {
 		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
 	}
-	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
+	exceptions := enforce.NewExceptions(mgr, engine.SetExceptions, log.WithName("exceptions"))
+	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable, exceptions) {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
@@ -124,10 +125,6 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
 	admit.SetLedger(ledger)
-	exceptions := enforce.NewExceptions(mgr, engine.SetExceptions, log.WithName("exceptions"))
-	if err := mgr.Add(exceptions); err != nil {
-		return err
-	}
 	admit.SetRecord(recordWith(audits.exemptions, exceptions))
 	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
