@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -42,9 +43,7 @@ func (c *cluster) restored(t *testing.T) {
 // bgpException is a manifest of a BGPException for all policies.
 func bgpException(name string, ends time.Duration, spec fields) string {
 	whole := fields{"policies": []string{"*"}, "match": fields{}, "reason": "INC-4711", "expires": time.Now().Add(ends).UTC().Format(time.RFC3339)}
-	for key, value := range spec {
-		whole[key] = value
-	}
+	maps.Copy(whole, spec)
 	text, err := json.Marshal(fields{"apiVersion": "policy.bgpguard.io/v1alpha1", "kind": "BGPException", "metadata": fields{"name": name}, "spec": whole})
 	if err != nil {
 		panic(err) // Strings alone.
@@ -331,7 +330,7 @@ func (c *cluster) deletionInV3(t *testing.T, name, user string) string {
 // review sends an AdmissionReview to one replica and returns the answer.
 func (c *cluster) review(t *testing.T, review string) string {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // On loopback.
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer client.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.webhook.URL, strings.NewReader(review))
 	if err != nil {
