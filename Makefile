@@ -132,7 +132,7 @@ generate-check: bin/tools/controller-gen ## The CRDs and the deep copies match t
 		{ echo "run make generate" >&2; exit 1; }
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
 		bin/tools/controller-gen object crd paths=./pkg/api/... output:dir="$$fresh" && \
-		for file in config/crd/policy.bgpguard.io_bgppolicies.yaml pkg/api/v1alpha1/zz_generated.deepcopy.go; do \
+		for file in config/crd/policy.bgpguard.io_bgpexceptions.yaml config/crd/policy.bgpguard.io_bgppolicies.yaml pkg/api/v1alpha1/zz_generated.deepcopy.go; do \
 			diff -u "$$file" "$$fresh/$$(basename "$$file")" || { echo "run make generate" >&2; exit 1; }; done
 
 .PHONY: policies-check

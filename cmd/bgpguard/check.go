@@ -44,7 +44,8 @@ func newCheck() *cobra.Command {
 		Short: "Check changes before they are applied, as the webhook would",
 		Long: `Check changes before they are applied, with the policies and the code of the webhook.
 The state before the change is that of the files of --state or of the cluster of
---context, whose BGPPolicies are then evaluated. The command changes nothing.
+--context, whose BGPPolicies are then evaluated and whose BGPExceptions are applied. The
+command changes nothing.
 
 Files contain Nodes of v1 or projectcalico.org/v3 and Calico's objects of
 crd.projectcalico.org/v1 or projectcalico.org/v3, in YAML or JSON: exports of
@@ -142,6 +143,9 @@ func (o *checkOptions) run(ctx context.Context, stdin io.Reader, stdout, stderr 
 	if c.policies, err = o.policiesOf(ctx, library, w.live, stderr); err != nil {
 		return err
 	}
+	if c.exceptions, err = o.exceptionsOf(ctx, w.live, stderr); err != nil {
+		return err
+	}
 	c.engine = c.newEngine()
 	edits, err := o.readEdits(stdin, stderr)
 	if err != nil {
@@ -185,10 +189,11 @@ func (o *checkOptions) outcome(c *report.Check) error {
 type checker struct {
 	*changeOptions
 
-	policies *policy.Set
-	schemas  *schema.Set
-	now      func() time.Time
-	engine   *validate.Engine
+	policies   *policy.Set
+	exceptions []*policy.Exception
+	schemas    *schema.Set
+	now        func() time.Time
+	engine     *validate.Engine
 }
 
 // problems returns warnings of the schemas about the object of a change, and the errors for
@@ -204,6 +209,7 @@ func (c *checker) problems(ctx context.Context, change state.Change, e edit) ([]
 func (c *checker) newEngine() *validate.Engine {
 	engine := validate.NewEngine(c.policies)
 	engine.SetClock(c.now)
+	engine.SetExceptions(c.exceptions)
 	return engine
 }
 

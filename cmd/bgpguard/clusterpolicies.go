@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -69,6 +72,37 @@ func (o *libraryOptions) ofCluster(ctx context.Context, live *liveCluster, libra
 		prepared = append(prepared, p)
 	}
 	return policy.NewSet(prepared), unusable, nil, nil
+}
+
+// exceptionsOf returns the BGPExceptions of the cluster whose BGPPolicies are evaluated: none with
+// --policies or for a state from files. It writes a note about those that cannot be read.
+func (o *libraryOptions) exceptionsOf(ctx context.Context, live *liveCluster, stderr io.Writer) ([]*policy.Exception, error) {
+	if live == nil || len(o.policies) > 0 {
+		return nil, nil
+	}
+	objects, err := cluster.ReadExceptions(ctx, live.config)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, err
+	default:
+		writeNotes(stderr, []string{"the cluster's BGPExceptions could not be read, so none is applied: " + err.Error()})
+		objects = nil
+	}
+	var out []*policy.Exception
+	for _, object := range objects {
+		var x v1alpha1.BGPException
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, &x); err != nil {
+			return nil, fmt.Errorf("%s: %w", v1alpha1.KindBGPException, err)
+		}
+		exception, err := policy.NewException(&x)
+		if err != nil { // bgpguard does not apply it either.
+			writeNotes(stderr, []string{err.Error()})
+			continue
+		}
+		out = append(out, exception)
+	}
+	return out, nil
 }
 
 // prepare compiles a BGPPolicy object. It returns the name even if it returns an error.

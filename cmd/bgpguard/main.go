@@ -123,7 +123,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newAudit(), newCheck(), newDiff(), newTopology(), newInput(), newPlan(), newPolicy(), newServe(), newSnapshot(), newVersion())
+	root.AddCommand(newAudit(), newCheck(), newDiff(), newExcept(), newTopology(), newInput(), newPlan(), newPolicy(), newServe(), newSnapshot(), newVersion())
 	addCompletions(root)
 	return root
 }

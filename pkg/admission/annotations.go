@@ -2,6 +2,7 @@ package admission
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,16 @@ func (r *reply) annotations() map[string]string {
 	}
 	if exempted := r.decision.Exempted(); exempted != nil {
 		a["exempted"] = strings.Join(exempted, ",")
+	}
+	if overrides := r.decision.Excepted(); r.Allowed && overrides != nil {
+		var reasons []string
+		for _, o := range overrides {
+			reasons = append(reasons, fmt.Sprintf("%s (%s): %s", o.Exception, strings.Join(o.Policies, ","), o.Exception.Reason))
+		}
+		a["exceptions"] = text.Cut(strings.Join(reasons, "; "), maxAuditViolations)
+	}
+	if r.twin {
+		a["second-review"] = "true"
 	}
 	var failed []string
 	for _, f := range r.decision.Failures {

@@ -28,7 +28,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// PolicyPath is the path of the webhook that reviews BGPPolicies.
+// PolicyPath is the path of the webhook that reviews BGPPolicies and BGPExceptions.
 const PolicyPath = "/validate-bgppolicy"
 
 // Policies checks documents and returns the policies in force; *enforce.Keeper implements
@@ -45,18 +45,19 @@ type Policies interface {
 // validate.ErrNoTopology or state.ErrStale, or is a *validate.UnreadError.
 type Try func(context.Context, *policy.Document, *policy.Policy) ([]violation.Violation, error)
 
-// PolicyHandler reviews BGPPolicies. It rejects those that cannot be used. A change that
-// weakens or deletes a policy is allowed, with a warning, a log line and an audit
-// annotation.
+// PolicyHandler reviews BGPPolicies and BGPExceptions. It rejects those that cannot be used. A
+// change that weakens or deletes a policy, and each change of an exception, is allowed with a log
+// line and an audit annotation.
 type PolicyHandler struct {
 	policies Policies
 	try      Try
 	notes    []string
+	now      func() time.Time
 }
 
 // NewPolicyHandler returns a handler. notes are warnings that each answer carries.
 func NewPolicyHandler(policies Policies, try Try, notes ...string) *PolicyHandler {
-	return &PolicyHandler{policies: policies, try: try, notes: notes}
+	return &PolicyHandler{policies: policies, try: try, notes: notes, now: time.Now}
 }
 
 // HTTP returns the HTTP handler of the webhook; see Handler.HTTP.
@@ -76,7 +77,7 @@ func (h *PolicyHandler) Handle(ctx context.Context, req admission.Request) admis
 	}
 	r.Warnings = warnings(append(r.Warnings, h.notes...), "")
 	r.AuditAnnotations["decision"] = r.result
-	requests.WithLabelValues(r.result, operationLabel(&reply{request: &req}), v1alpha1.KindBGPPolicy, strconv.FormatBool(dryRun(&req))).Inc()
+	requests.WithLabelValues(r.result, operationLabel(&reply{request: &req}), kindLabel(&req), strconv.FormatBool(dryRun(&req))).Inc()
 	return r.Response
 }
 
@@ -90,8 +91,12 @@ func (h *PolicyHandler) review(ctx context.Context, req *admission.Request) *pol
 	log := logf.FromContext(ctx)
 	r := &policyReview{result: resultAllowed}
 	r.Allowed, r.AuditAnnotations = true, map[string]string{}
-	if req.Kind.Kind != v1alpha1.KindBGPPolicy || req.Kind.Group != v1alpha1.Group {
-		return r.reject(log, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Errorf("this path reviews %s, not %s of %q", v1alpha1.KindBGPPolicy, req.Kind.Kind, req.Kind.Group))
+	switch {
+	case req.Kind.Group == v1alpha1.Group && req.Kind.Kind == v1alpha1.KindBGPException:
+		return h.reviewException(log, r, req)
+	case req.Kind.Group != v1alpha1.Group || req.Kind.Kind != v1alpha1.KindBGPPolicy:
+		return r.reject(log, http.StatusBadRequest, metav1.StatusReasonBadRequest,
+			fmt.Errorf("this path reviews %s and %s, not %s of %q", v1alpha1.KindBGPPolicy, v1alpha1.KindBGPException, req.Kind.Kind, req.Kind.Group))
 	}
 	var old, is v1alpha1.BGPPolicy
 	if len(req.OldObject.Raw) > 0 && json.Unmarshal(req.OldObject.Raw, &old) != nil {
@@ -119,11 +124,7 @@ func (h *PolicyHandler) review(ctx context.Context, req *admission.Request) *pol
 		err = h.warnViolations(ctx, r, d, p)
 	}
 	if err != nil {
-		r.reject(log, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
-		r.Result.Details = &metav1.StatusDetails{
-			Name: req.Name, Group: req.Kind.Group, Kind: req.Kind.Kind, Causes: fieldCauses(err),
-		}
-		return r
+		return r.rejectFields(log, req, err)
 	}
 	if req.Operation == admissionv1.Update {
 		warnWeakened(log, r, p, &old, &is)
@@ -135,6 +136,13 @@ func (r *policyReview) reject(log logr.Logger, code int32, reason metav1.StatusR
 	r.Allowed, r.result = false, resultInvalid
 	r.Result = &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: err.Error()}
 	log.Info("Rejected as invalid", "code", code, "message", err.Error())
+	return r
+}
+
+// rejectFields rejects an object with invalid fields.
+func (r *policyReview) rejectFields(log logr.Logger, req *admission.Request, err error) *policyReview {
+	r.reject(log, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
+	r.Result.Details = &metav1.StatusDetails{Name: req.Name, Group: req.Kind.Group, Kind: req.Kind.Kind, Causes: fieldCauses(err)}
 	return r
 }
 

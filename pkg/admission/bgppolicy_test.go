@@ -192,7 +192,7 @@ func TestBGPPolicyReview(t *testing.T) {
 		},
 		"another kind": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
-			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"this path reviews BGPPolicy, not BGPPeer of \"projectcalico.org\"","reason":"BadRequest","code":400},"auditAnnotations":{"decision":"invalid"}}`,
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"this path reviews BGPPolicy and BGPException, not BGPPeer of \"projectcalico.org\"","reason":"BadRequest","code":400},"auditAnnotations":{"decision":"invalid"}}`,
 		},
 		"no JSON": {
 			request: policyRequest(create, "mesh", "{", ""),

@@ -40,13 +40,13 @@ type Handler struct {
 
 // Record is called for each change that is allowed although policies deny it, except for
 // dry runs. It must not block.
-type Record func(object corev1.ObjectReference, user string, policies []string)
+type Record func(object corev1.ObjectReference, user string, overrides []validate.Override)
 
 // New returns a handler that decides about changes to cluster.
 func New(cluster Cluster, decider Decider) *Handler {
 	return &Handler{
 		cluster: cluster, decider: decider, ledger: reserve.NewLedger(nil, "", logr.Discard()), twins: newTwins(time.Now),
-		record: func(corev1.ObjectReference, string, []string) {},
+		record: func(corev1.ObjectReference, string, []validate.Override) {},
 	}
 }
 
@@ -80,8 +80,8 @@ func (h *Handler) account(log logr.Logger, r *reply, took time.Duration) {
 	}
 	r.count(took)
 	r.log(log)
-	if policies := r.overridden(); policies != nil && !dryRun(r.request) {
-		h.record(r.reference(), r.request.UserInfo.Username, policies)
+	if overrides := r.overridden(); overrides != nil && !dryRun(r.request) {
+		h.record(r.reference(), r.request.UserInfo.Username, overrides)
 	}
 }
 

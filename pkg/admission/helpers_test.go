@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -77,6 +80,25 @@ func exempt(policies ...string) []validate.Verdict {
 		out = append(out, v)
 	}
 	return out
+}
+
+// excepted returns a decision that the BGPException incident allows: a policy denies the change, and another
+// one cannot be evaluated.
+func excepted(t *testing.T) *validate.Decision {
+	t.Helper()
+	x, err := policy.NewException(&v1alpha1.BGPException{
+		ObjectMeta: metav1.ObjectMeta{Name: "incident", UID: "u-1"},
+		Spec: v1alpha1.BGPExceptionSpec{
+			Policies: []string{"*"}, Reason: "INC-1: no routes", Expires: metav1.NewTime(time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)),
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := denied()
+	d.Allowed, d.Verdicts[0].Exception = true, x
+	d.Failures = []validate.Failure{{Policy: "failing", Action: violation.Deny, Exception: x, Err: errors.New("timeout")}}
+	return d
 }
 
 // request returns a request of user jane about a BGPPeer or BGPConfiguration.

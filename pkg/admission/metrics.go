@@ -22,6 +22,10 @@ var (
 		Name: "bgpguard_exemptions_total",
 		Help: "Requests that a policy would have denied if the user were not exempt from it.",
 	}, []string{"policy", "dry_run"})
+	exceptedChanges = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bgpguard_excepted_changes_total",
+		Help: "Requests that a policy would have denied without a BGPException.",
+	}, []string{"policy", "dry_run"})
 	policyFailures = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_policy_failures_total",
 		Help: "Requests for which a policy could not be evaluated.",
@@ -47,7 +51,7 @@ var waits = prometheus.NewHistogram(prometheus.HistogramOpts{
 
 // Collectors returns the metrics of this package. All handlers of the process share them.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{requests, decisions, exemptions, policyFailures, panics, duration, waits}
+	return []prometheus.Collector{requests, decisions, exemptions, exceptedChanges, policyFailures, panics, duration, waits}
 }
 
 // count counts the request; a label marks dry runs. No label holds a value that users can
@@ -74,6 +78,13 @@ func (r *reply) count(took time.Duration) {
 	}
 	for _, policy := range r.decision.Exempted() {
 		exemptions.WithLabelValues(policy, dry).Inc()
+	}
+	for _, o := range r.overridden() {
+		for _, policy := range o.Policies {
+			if o.Exception != nil {
+				exceptedChanges.WithLabelValues(policy, dry).Inc()
+			}
+		}
 	}
 	for _, f := range r.decision.Failures {
 		policyFailures.WithLabelValues(f.Policy).Inc()

@@ -77,7 +77,7 @@ func TestPanicsOfPoliciesAreLogged(t *testing.T) {
 // What happens after the answer does not change it.
 func TestAPanicAfterTheAnswerDoesNotChangeIt(t *testing.T) {
 	h := New(fakeCluster{}, always(denied()))
-	h.SetRecord(func(corev1.ObjectReference, string, []string) { panic("out of cheese") })
+	h.SetRecord(func(corev1.ObjectReference, string, []validate.Override) { panic("out of cheese") })
 	if r := h.Handle(t.Context(), nodeRequest(remove, lifecycle)); !r.Allowed || r.AuditAnnotations["not-enforced"] != nodeRemoved {
 		t.Errorf("got %s", toJSON(t, r))
 	}

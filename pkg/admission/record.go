@@ -9,22 +9,28 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// overridden returns the names of the policies that deny an allowed change: those from
-// which the user is exempt, and all policies if the request has a reason not to enforce
+// overridden returns what allows a change that policies deny: exceptions, and then the policies
+// from which the user is exempt, or all policies if the request has a reason not to enforce
 // them. It returns nil if no policy denies the change, if the change is not allowed or if
-// it could not be evaluated.
-func (r *reply) overridden() []string {
+// bgpguard could not evaluate it.
+func (r *reply) overridden() []validate.Override {
 	if !r.Allowed || r.decision == nil || r.result != resultAllowed {
 		return nil
 	}
+	out := r.decision.Excepted()
 	policies := r.decision.Exempted()
 	if r.notEnforced != "" {
 		policies = slices.Concat(policies, r.policies(violation.Deny))
 	}
-	return policies
+	if policies != nil {
+		slices.Sort(policies)
+		out = append(out, validate.Override{Policies: slices.Compact(policies)})
+	}
+	return out
 }
 
 // reference returns the changed object in the form that Events use. An object that is

@@ -180,6 +180,9 @@ func (r *reply) log(log logr.Logger) {
 	case r.result == resultError:
 		log.Error(nil, "Could not evaluate the change", "code", r.Result.Code, "message", r.Result.Message)
 	case r.decision != nil:
+		for _, o := range r.decision.Excepted() {
+			log.Info("Allowed by a BGPException", "exception", o.Exception.Name, "reason", o.Exception.Reason, "policies", o.Policies)
+		}
 		if exempted := r.decision.Exempted(); exempted != nil {
 			log.Info("Allowed, as the user is exempt", "policies", exempted)
 		}

@@ -25,14 +25,14 @@ import (
 // the record.
 func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, request validate.Request) *reply {
 	d := h.decider.Decide(ctx, snapshot, request)
-	if !request.DryRun && h.ledger.Reviewed(request.Change, r.request.Kind.Group, func() string { return version(r.request.OldObject.Raw) }) {
+	if h.reviewed(ctx, r, request, d) {
 		r.decision, r.twin = d, true
 		return r.allow()
 	}
 	first := *r
 	first.decide(d)
 	known := h.ledger.Peek(r.id)
-	if first.Allowed && !matters(d, request.Change) && len(known.Open) > 0 {
+	if first.Allowed && !first.reserves(request.Change) && len(known.Open) > 0 {
 		// It may alter the topology that a change in flight leads to.
 		together := request
 		together.Pending = pending(known.Open, snapshot)
@@ -40,7 +40,7 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 		first.decide(h.decider.Decide(ctx, snapshot, together))
 	}
 	switch {
-	case first.Allowed && matters(first.decision, request.Change), !first.Allowed && len(known.Open) > 0:
+	case first.Allowed && first.reserves(request.Change), !first.Allowed && len(known.Open) > 0:
 	case !first.Allowed || request.DryRun:
 		return &first
 	default:
@@ -67,6 +67,30 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 			return h.unreserved(r, request, err)
 		}
 	}
+}
+
+// reviewed reports whether the request is the second review of a change, which Calico's API server
+// causes as another user: the answer to the first one counts. Before a second review is denied, the
+// reservations of the other replicas are read. Calico's API server persists no dry run, so that a
+// dry run has no second review.
+func (h *Handler) reviewed(ctx context.Context, r *reply, request validate.Request, d *validate.Decision) bool {
+	known := func() bool {
+		return h.ledger.Reviewed(request.Change, r.request.Kind.Group, func() string { return version(r.request.OldObject.Raw) })
+	}
+	switch {
+	case request.DryRun:
+		return false
+	case known():
+		return true
+	default:
+		return !d.Allowed && r.request.Kind.Group == calico.GroupV1 && h.ledger.Load(ctx) == nil && known()
+	}
+}
+
+// reserves reports whether an allowed change is reserved: it matters, or its second review would
+// be denied without a reservation.
+func (r *reply) reserves(c state.Change) bool {
+	return matters(r.decision, c) || r.request.Kind.Group == calico.GroupV3 && r.overridden() != nil
 }
 
 // matters reports whether a change can do harm together with another one: it alters the
@@ -113,7 +137,7 @@ func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.
 	if !answer.Allowed || request.DryRun {
 		return &answer, nil
 	}
-	if !matters(d, request.Change) {
+	if !answer.reserves(request.Change) {
 		// Nothing is written that would show that the view is out of date.
 		behind, err := h.ledger.Refresh(ctx, view)
 		if err == nil && behind {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -411,6 +412,55 @@ func TestTheSecondReviewIsNotJudgedOnTopOfTheFirst(t *testing.T) {
 			t.Error("another change is recognised as a second review")
 		}
 	})
+}
+
+// Calico's API server is not exempt, also for a change that alters nothing and that another replica reviews.
+func TestTheSecondReviewOfAnOverriddenChange(t *testing.T) {
+	byException := excepted(t)
+	byUser := &validate.Decision{Allowed: true, Verdicts: exempt("mesh-node-limit")}
+	for name, first := range map[string]*validate.Decision{"an exempt user": byUser, "an exception for a user": byException} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				a, b := w.replica(t, "a", "b"), w.replica(t, "a", "b")
+				records := 0
+				for _, r := range []*replica{a, b} {
+					r.decider = deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
+						if c.User == "jane" {
+							return first
+						}
+						return denied()
+					})
+					r.SetRecord(func(corev1.ObjectReference, string, []validate.Override) { records++ })
+				}
+				second := request(remove, v1, "BGPPeer", "a", "", versioned(v1, "a"))
+				second.UserInfo.Username = "system:serviceaccount:calico-apiserver:calico-apiserver"
+				if answer := b.Handle(t.Context(), second); answer.Allowed {
+					t.Fatalf("allowed without a first review: %s", toJSON(t, answer))
+				}
+				tried, yes := deletion("a"), true
+				tried.DryRun = &yes
+				if answer := a.Handle(t.Context(), tried); !answer.Allowed || w.store.version != 0 || records != 0 {
+					t.Errorf("%d writes, %d records of a dry run: %s", w.store.version, records, toJSON(t, answer))
+				}
+				if answer := a.Handle(t.Context(), deletion("a")); !answer.Allowed {
+					t.Fatal(toJSON(t, answer))
+				}
+				ctx, log := logged(t)
+				if answer := b.Handle(ctx, second); !answer.Allowed || answer.AuditAnnotations["second-review"] != "true" || log.Len() > 0 {
+					t.Errorf("%s, log %s", toJSON(t, answer), log)
+				}
+				if records != 1 {
+					t.Errorf("%d records", records)
+				}
+				other := request(remove, v1, "BGPPeer", "b", "", versioned(v1, "b"))
+				other.UserInfo = second.UserInfo
+				if answer := b.Handle(t.Context(), other); answer.Allowed {
+					t.Error("another change is recognised as a second review")
+				}
+			})
+		})
+	}
 }
 
 // A change that alters nothing yet may alter what a change in flight leads to.

@@ -208,8 +208,11 @@ func TestOrigins(t *testing.T) {
 		}
 		return s
 	}
-	exempt := func(_ context.Context, policy string, o violation.Object) (string, bool) {
-		return "jane", policy == "mesh-node-limit" && o.String() == "BGPConfiguration default"
+	exempt := func(_ context.Context, policy string, o violation.Object) (Exemption, bool) {
+		return Exemption{User: "jane"}, policy == "mesh-node-limit" && o.String() == "BGPConfiguration default"
+	}
+	excepted := func(context.Context, string, violation.Object) (Exemption, bool) {
+		return Exemption{User: "jane", Exception: "incident"}, true
 	}
 	notReady := func() *state.Snapshot {
 		n := *four.Nodes()[0]
@@ -225,7 +228,7 @@ func TestOrigins(t *testing.T) {
 		policies string
 		before   *state.Snapshot
 		after    *state.Snapshot
-		exempted func(context.Context, string, violation.Object) (string, bool)
+		exempted func(context.Context, string, violation.Object) (Exemption, bool)
 		want     Origin
 		cause    string
 	}{
@@ -236,8 +239,9 @@ func TestOrigins(t *testing.T) {
 		"the mesh is turned on":                    {deny3, off, four, nil, PastAdmission, "BGPConfiguration default"},
 		"and a node is no longer ready":            {deny3, notReady(), four, nil, PastAdmission, "BGPConfiguration default"},
 		"and a node gets a label":                  {deny3, off, labelled(four, 1), nil, PastAdmission, "a change to BGPConfiguration default that the policy denies: it bypassed the webhook"},
-		"by one who is exempt":                     {deny3, off, four, exempt, Exempt, "BGPConfiguration default by jane"},
-		"by one who is exempt from something else": {deny3, off, four, func(context.Context, string, violation.Object) (string, bool) { return "", false }, PastAdmission, "BGPConfiguration default"},
+		"by one who is exempt":                     {deny3, off, four, exempt, Exempt, "BGPConfiguration default by jane, who is exempt from the policy"},
+		"with an exception":                        {deny3, off, four, excepted, Exempt, "BGPConfiguration default by jane, which BGPException incident allowed"},
+		"by one who is exempt from something else": {deny3, off, four, func(context.Context, string, violation.Object) (Exemption, bool) { return Exemption{}, false }, PastAdmission, "BGPConfiguration default"},
 		"by one whom the policy does not match":    {"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [Node]}", off, four, nil, Allowed, "BGPConfiguration default, which the policy does not match"},
 		"the mesh is turned on and a node gets a label, and the policy matches neither": {
 			"mesh-node-limit parameters: {maxNodes: 3}, validationActions: [Deny], match: {kinds: [BGPPeer]}", off, labelled(four, 1), nil, Together,
@@ -399,7 +403,9 @@ func TestViolationsOfANewPolicyAreStanding(t *testing.T) {
 func TestAChangeThatComesWithItsExemptionIsDrift(t *testing.T) {
 	off, on := state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, false))...), state.New(append(calicotest.Nodes(t, 4), calicotest.Mesh(t, true))...)
 	_, trail := follow(t, nil, policies(t, deny3), off, 0, Step{})
-	jane := func(context.Context, string, violation.Object) (string, bool) { return "jane", true }
+	jane := func(context.Context, string, violation.Object) (Exemption, bool) {
+		return Exemption{User: "jane"}, true
+	}
 	a, _ := follow(t, trail, policies(t, deny3+", exempt: {users: [jane]}"), on, 1, Step{Before: off, Exempted: jane})
 	if v := a.Violations[0]; v.Origin != Exempt {
 		t.Errorf("got %s: %s", v.Origin, v.Cause)

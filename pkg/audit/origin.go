@@ -29,7 +29,7 @@ const (
 	// violation, such as a node that joins or becomes not ready, or a Secret.
 	Unreviewed Origin = "Unreviewed"
 	// Exempt: a change that the policy denies introduced the violation. The user who made it is
-	// exempt from the policy.
+	// exempt from the policy, or a BGPException allowed it.
 	Exempt Origin = "Exempt"
 	// PastAdmission: a change that the policy denies introduced the violation. It bypassed the
 	// webhook, which was down or was not called.
@@ -134,8 +134,8 @@ func (s *Step) origin(ctx context.Context, policy string, reviewed []state.Chang
 	}
 	if s.Exempted != nil {
 		for _, o := range denied {
-			if user, ok := s.Exempted(ctx, policy, o); ok {
-				return Exempt, fmt.Sprintf("introduced by a change to %s by %s, who is exempt from the policy", o, user)
+			if by, ok := s.Exempted(ctx, policy, o); ok {
+				return Exempt, fmt.Sprintf("introduced by a change to %s by %s", o, by)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package audit
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -49,10 +50,26 @@ type Step struct {
 	// Before is the state of the previous audit, nil if it is not known, for example after a
 	// start.
 	Before *state.Snapshot
-	// Exempted returns the user who changed an object although a policy denies it,
-	// because the user is exempt from it; false if no such change is recorded. It is
-	// nil if no records are kept.
-	Exempted func(ctx context.Context, policy string, object violation.Object) (user string, ok bool)
+	// Exempted returns why a change of an object was allowed although a policy denies it; false if no
+	// such change is recorded. It is nil if no records are kept.
+	Exempted func(ctx context.Context, policy string, object violation.Object) (Exemption, bool)
+}
+
+// Exemption is why a change was allowed although a policy denies it.
+type Exemption struct {
+	// User made the change.
+	User string `json:"user"`
+	// Exception is the name of the BGPException that allowed it, "" if the user is exempt from the
+	// policy.
+	Exception string `json:"exception,omitempty"`
+}
+
+// String returns "USER, ..." with the reason.
+func (e Exemption) String() string {
+	if e.Exception != "" {
+		return fmt.Sprintf("%s, which BGPException %s allowed", e.User, e.Exception)
+	}
+	return e.User + ", who is exempt from the policy"
 }
 
 // Follow adds the next audit: it sets FirstSeen, Origin and Cause of each violation of a,

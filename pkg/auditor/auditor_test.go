@@ -10,10 +10,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 const meshNote = "[mesh-node-limit] the node-to-node mesh is too large: 4 nodes (limit 3), 3 sessions per node, 6 in total; " +
@@ -83,8 +87,11 @@ func TestTheExemptUserIsNamed(t *testing.T) {
 			r := start(t, server, policies(t, deny3), nil)
 			r.then(t, 0, cluster(t, 4, false))
 			r.at = began.Add(10*time.Second - test.age)
-			r.exemptions.Record(corev1.ObjectReference{Kind: "BGPConfiguration", Name: test.object}, "jane", []string{"timer-safety", test.policy})
-			r.exemptions.write(<-r.exemptions.queue)
+			r.exemptions.Record(corev1.ObjectReference{Kind: "BGPConfiguration", Name: test.object}, "jane", exemptFrom("timer-safety", test.policy))
+			r.exemptions.write(r.exemptions.queued())
+			if strings.HasPrefix(name, "a change that was recorded") { // Audits do not read Events, which anybody can write.
+				server.events = nil
+			}
 			r.at = began
 			r.then(t, 10*time.Second, cluster(t, 4, true))
 			v := r.Latest().Violations[0]
@@ -100,10 +107,10 @@ func TestChangesWithinASecondAreOneRecord(t *testing.T) {
 	r := start(t, server, policies(t, deny3), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 3 {
-		r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", []string{"b", "a"})
+		r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", exemptFrom("b", "a"))
 	}
 	r.at = r.at.Add(2 * time.Second)
-	r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", []string{"a", "b"})
+	r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a", UID: "u"}, "jane", exemptFrom("a", "b"))
 	cancel() // Start still writes the records in the queue.
 	if err := r.exemptions.Start(ctx); err != nil {
 		t.Error(err)
@@ -114,11 +121,86 @@ func TestChangesWithinASecondAreOneRecord(t *testing.T) {
 	}
 }
 
+// exemptFrom returns the override of a user who is exempt from policies.
+func exemptFrom(policies ...string) []validate.Override {
+	return []validate.Override{{Policies: policies}}
+}
+
+func TestAnExceptionIsNamed(t *testing.T) {
+	server := newAPIServer()
+	r := start(t, server, policies(t, deny3), nil)
+	r.then(t, 0, cluster(t, 4, false))
+	x, err := policy.NewException(&v1alpha1.BGPException{
+		ObjectMeta: metav1.ObjectMeta{Name: "incident", UID: "u-1"},
+		Spec:       v1alpha1.BGPExceptionSpec{Policies: []string{"*"}, Reason: "INC-1: no routes", Expires: metav1.NewTime(began.Add(time.Hour))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := corev1.ObjectReference{Kind: "BGPConfiguration", Name: "default"}
+	r.exemptions.Record(changed, "jane", []validate.Override{{Exception: x, Policies: []string{"mesh-node-limit"}}})
+	r.exemptions.write(r.exemptions.queued())
+	want := "19:00:00 Excepted BGPConfiguration default: BGPException incident until 2026-03-14T20:00:00Z allowed a change by jane that policies deny: mesh-node-limit; reason: INC-1: no routes\n" +
+		"19:00:00 Used BGPException incident: allowed a change to BGPConfiguration default by jane that policies deny: mesh-node-limit"
+	if got := server.eventLines(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	r.then(t, 10*time.Second, cluster(t, 4, true))
+	if v := r.Latest().Violations[0]; v.Origin != audit.Exempt || v.Cause != "introduced by a change to BGPConfiguration default by jane, which BGPException incident allowed" {
+		t.Errorf("got %s: %s", v.Origin, v.Cause)
+	}
+}
+
+// The replicas share the record: none overwrites what another one wrote, and old exemptions are removed.
+func TestReplicasShareTheRecordOfExemptions(t *testing.T) {
+	server := newAPIServer()
+	first, second := start(t, server, policies(t, deny3), nil), start(t, server, policies(t, deny3), nil)
+	record := func(r *replica, name string) {
+		t.Helper()
+		r.exemptions.Record(corev1.ObjectReference{Kind: "BGPPeer", Name: name}, "jane", exemptFrom("a"))
+		r.exemptions.write(r.exemptions.queued())
+	}
+	names := func() string {
+		_, list, err := first.exemptions.read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := ""
+		for _, x := range list {
+			out += x.Object.Name + " "
+		}
+		return out
+	}
+	record(first, "old")
+	first.at, second.at = began.Add(keepExemptions+time.Second), began.Add(keepExemptions+time.Second)
+	record(second, "a")
+	record(first, "b")
+	record(second, "b")
+	if got := names(); got != "a b " {
+		t.Errorf("recorded %s", got)
+	}
+	server.exemptions.Data = map[string]string{exemptionsKey: "{"}
+	record(second, "c")
+	if got := names(); got != "c " {
+		t.Errorf("recorded %s after a record that did not parse", got)
+	}
+	for i := range maxExemptions + 10 {
+		first.exemptions.Record(corev1.ObjectReference{Kind: "BGPPeer", Name: fmt.Sprint(i)}, "jane", exemptFrom("a"))
+		if i%100 == 0 {
+			first.exemptions.write(first.exemptions.queued())
+		}
+	}
+	first.exemptions.write(first.exemptions.queued())
+	if _, list, err := first.exemptions.read(t.Context()); err != nil || len(list) != maxExemptions || list[0].Object.Name == "c" {
+		t.Errorf("%d are recorded, %v", len(list), err)
+	}
+}
+
 func TestARecordNeverBlocks(t *testing.T) {
 	r := start(t, newAPIServer(), policies(t, deny3), nil)
 	before := value(t, exemptionsDropped)
 	for range maxQueue + 2 {
-		r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a"}, "jane", nil)
+		r.exemptions.Record(corev1.ObjectReference{Kind: "Node", Name: "a"}, "jane", exemptFrom("a"))
 	}
 	if got := value(t, exemptionsDropped) - before; got != 2 {
 		t.Errorf("%v were dropped", got)

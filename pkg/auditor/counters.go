@@ -17,7 +17,7 @@ var (
 	})
 	exemptionsDropped = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_exemption_records_dropped_total",
-		Help: "Changes by exempt users for which no Event could be written. An audit cannot name the user of such a change.",
+		Help: "Changes that were allowed although policies deny them and that could not be recorded. An audit cannot name their users.",
 	})
 )
 

@@ -19,7 +19,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -39,7 +38,9 @@ var began = time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
 type apiServer struct {
 	client.Client
 	configMap *corev1.ConfigMap
-	events    map[string]*eventsv1.Event
+	// exemptions is the ConfigMap of exemptions.
+	exemptions *corev1.ConfigMap
+	events     map[string]*eventsv1.Event
 	// writes counts the writes of the ConfigMap, created the writes of Events.
 	writes, created int
 	// fail maps the operations that fail, "read", "write" or "event", to their errors. If lost
@@ -58,11 +59,13 @@ func (a *apiServer) Get(_ context.Context, key client.ObjectKey, out client.Obje
 	if err := a.fail["read"]; err != nil {
 		return err
 	}
-	if a.configMap == nil || client.ObjectKeyFromObject(a.configMap) != key {
-		return apierrors.NewNotFound(configMaps, key.Name)
+	for _, o := range []*corev1.ConfigMap{a.configMap, a.exemptions} {
+		if o != nil && client.ObjectKeyFromObject(o) == key {
+			o.DeepCopyInto(out.(*corev1.ConfigMap))
+			return nil
+		}
 	}
-	a.configMap.DeepCopyInto(out.(*corev1.ConfigMap))
-	return nil
+	return apierrors.NewNotFound(configMaps, key.Name)
 }
 
 func (a *apiServer) Create(_ context.Context, in client.Object, _ ...client.CreateOption) error {
@@ -80,6 +83,9 @@ func (a *apiServer) Create(_ context.Context, in client.Object, _ ...client.Crea
 		a.events[o.Name] = o.DeepCopy()
 		a.created++
 	case *corev1.ConfigMap:
+		if o.Name == exemptionsName {
+			return a.putExemptions(o)
+		}
 		if a.configMap != nil {
 			return apierrors.NewAlreadyExists(configMaps, o.Name)
 		}
@@ -91,12 +97,28 @@ func (a *apiServer) Create(_ context.Context, in client.Object, _ ...client.Crea
 func (a *apiServer) Update(_ context.Context, in client.Object, _ ...client.UpdateOption) error {
 	o := in.(*corev1.ConfigMap)
 	switch {
+	case o.Name == exemptionsName:
+		return a.putExemptions(o)
 	case a.configMap == nil:
 		return apierrors.NewNotFound(configMaps, o.Name)
 	case a.configMap.ResourceVersion != o.ResourceVersion:
 		return apierrors.NewConflict(configMaps, o.Name, errors.New("it was changed"))
 	}
 	return a.put(o)
+}
+
+// putExemptions stores the ConfigMap of exemptions if o has its version.
+func (a *apiServer) putExemptions(o *corev1.ConfigMap) error {
+	version := 0
+	if a.exemptions != nil {
+		version, _ = strconv.Atoi(a.exemptions.ResourceVersion)
+		if o.ResourceVersion != a.exemptions.ResourceVersion {
+			return apierrors.NewConflict(configMaps, o.Name, errors.New("it was changed"))
+		}
+	}
+	a.exemptions = o.DeepCopy()
+	a.exemptions.ResourceVersion = strconv.Itoa(version + 1)
+	return nil
 }
 
 func (a *apiServer) put(o *corev1.ConfigMap) error {
@@ -119,20 +141,6 @@ func (a *apiServer) put(o *corev1.ConfigMap) error {
 		return errors.New("connection reset")
 	}
 	o.ResourceVersion = kept.ResourceVersion
-	return nil
-}
-
-func (a *apiServer) List(_ context.Context, out client.ObjectList, options ...client.ListOption) error {
-	var all client.ListOptions
-	all.ApplyOptions(options)
-	list := out.(*eventsv1.EventList)
-	for _, e := range a.events {
-		if all.Namespace == e.Namespace && all.FieldSelector.Matches(fields.Set{
-			"reason": e.Reason, "regarding.kind": e.Regarding.Kind, "regarding.name": e.Regarding.Name, "reportingController": e.ReportingController,
-		}) {
-			list.Items = append(list.Items, *e)
-		}
-	}
 	return nil
 }
 
@@ -215,7 +223,7 @@ func start(t testing.TB, server *apiServer, set *policy.Set, s *state.Snapshot) 
 		events: &events{writer: server, replica: "r", log: log, reference: func(_ context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
 			return corev1.ObjectReference{Kind: string(kind), Name: name}, kind != calico.KindSecret
 		}},
-		exemptions: &Exemptions{reader: server, writer: server, replica: "r", log: log, now: now, queue: make(chan exemption, maxQueue)},
+		exemptions: &Exemptions{reader: server, writer: server, namespace: "bgpguard-system", replica: "r", log: log, now: now, queue: make(chan exemption, maxQueue)},
 	}
 	return r
 }

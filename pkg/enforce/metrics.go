@@ -19,6 +19,10 @@ var (
 		Name: "bgpguard_policy_unusable",
 		Help: "1 for each BGPPolicy whose current version is rejected. Its last valid version, if any, is enforced.",
 	}, []string{"policy"})
+	exceptionExpiry = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "bgpguard_exception_expiry_timestamp_seconds",
+		Help: "When each active BGPException expires, as a Unix time.",
+	}, []string{"exception"})
 	libraryReloadFailures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_library_reload_failures_total",
 		Help: "Number of changed policy directories and bundles that were rejected. The library keeps the last valid version.",
@@ -28,7 +32,7 @@ var (
 // Collectors returns the metrics of this package. They belong to the process,
 // not to a keeper.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{policiesLoaded, reloadFailures, unusable, libraryReloadFailures, quarantined}
+	return []prometheus.Collector{policiesLoaded, reloadFailures, unusable, exceptionExpiry, libraryReloadFailures, quarantined}
 }
 
 // countUnusable sets the gauge of each rejected BGPPolicy, and deletes those of

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
@@ -24,7 +25,7 @@ import (
 
 // Intervals of Objects.
 const (
-	// retryInterval is the time between two attempts to find the CRD.
+	// retryInterval is the time between two attempts to find the CRD of BGPPolicies.
 	retryInterval = time.Second
 	// recheckInterval is how often tests that exceeded their time limit are run
 	// again.
@@ -138,11 +139,8 @@ func (o *Objects) Start(ctx context.Context) error {
 // subscribe waits until BGPPolicies are served, so that bgpguard can be installed
 // before its CRD. It returns an error when ctx is done first.
 func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandlerRegistration, error) {
-	var informer cache.Informer
 	var failure loop.Failure
-	if err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
-		var err error
-		informer, err = o.cache.GetInformer(ctx, &v1alpha1.BGPPolicy{}, cache.BlockUntilSynced(false))
+	return subscribe(ctx, o.cache, &v1alpha1.BGPPolicy{}, retryInterval, o.changed, func(err error) {
 		o.notServed.Store(meta.IsNoMatchError(err))
 		o.failed.Store(nil)
 		if err != nil {
@@ -151,14 +149,26 @@ func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandle
 		if err != nil && failure.Changed(err) {
 			o.log.Error(err, "Cannot read BGPPolicies yet, retrying until they are served: kubectl apply -k config/crd")
 		}
+	})
+}
+
+// subscribe waits until a kind is served, with an interval between two attempts, and calls report
+// with the error of each attempt, nil for the last one. Then changed is sent at each event. It
+// returns an error when ctx is done first.
+func subscribe(ctx context.Context, objects cache.Cache, kind client.Object, interval time.Duration, changed loop.Signal, report func(error)) (toolscache.ResourceEventHandlerRegistration, error) {
+	var informer cache.Informer
+	if err := wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
+		var err error
+		informer, err = objects.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		report(err)
 		return err == nil, nil
 	}); err != nil {
 		return nil, err
 	}
 	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { o.changed.Send() },
-		UpdateFunc: func(any, any) { o.changed.Send() },
-		DeleteFunc: func(any) { o.changed.Send() },
+		AddFunc:    func(any) { changed.Send() },
+		UpdateFunc: func(any, any) { changed.Send() },
+		DeleteFunc: func(any) { changed.Send() },
 	})
 }
 

@@ -102,21 +102,7 @@ func (d *Document) check() error {
 	if problem := checkActions(d.Spec.ValidationActions); problem != nil {
 		fail("spec."+problem.field, "%s", problem.message)
 	}
-	if m := d.Spec.Match; m != nil {
-		for field, set := range map[string]struct{ got, known []string }{
-			"kinds":      {m.Kinds, Kinds},
-			"operations": {m.Operations, Operations},
-		} {
-			for i, v := range set.got {
-				if !slices.Contains(set.known, v) {
-					fail(fmt.Sprintf("spec.match.%s[%d]", field, i), "must be one of %s, is %q", strings.Join(set.known, ", "), v)
-				}
-			}
-		}
-		if _, err := metav1.LabelSelectorAsSelector(m.LabelSelector); err != nil {
-			fail("spec.match.labelSelector", "%v", err)
-		}
-	}
+	checkMatch(d.Spec.Match, fail)
 	if e := d.Spec.Exempt; e != nil {
 		for i, a := range e.ServiceAccounts {
 			if a.Namespace == "" || a.Name == "" {
@@ -126,6 +112,26 @@ func (d *Document) check() error {
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// checkMatch calls fail for each invalid field of spec.match, which can be nil.
+func checkMatch(m *v1alpha1.Match, fail func(field, format string, args ...any)) {
+	if m == nil {
+		return
+	}
+	for field, set := range map[string]struct{ got, known []string }{
+		"kinds":      {m.Kinds, Kinds},
+		"operations": {m.Operations, Operations},
+	} {
+		for i, v := range set.got {
+			if !slices.Contains(set.known, v) {
+				fail(fmt.Sprintf("spec.match.%s[%d]", field, i), "must be one of %s, is %q", strings.Join(set.known, ", "), v)
+			}
+		}
+	}
+	if _, err := metav1.LabelSelectorAsSelector(m.LabelSelector); err != nil {
+		fail("spec.match.labelSelector", "%v", err)
+	}
 }
 
 // fieldError is an invalid field.

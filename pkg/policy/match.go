@@ -31,7 +31,7 @@ type Request struct {
 	Groups []string
 }
 
-// matcher holds match and exempt of a BGPPolicy.
+// matcher selects changes and users, as match and exempt of a BGPPolicy do.
 type matcher struct {
 	kinds, operations []string
 	names             *regexp.Regexp // nil for any
@@ -39,10 +39,10 @@ type matcher struct {
 	users, groups     []string
 }
 
-// newMatcher returns the matcher of a valid spec.
-func newMatcher(spec *v1alpha1.BGPPolicySpec) matcher {
+// newMatcher returns the matcher of a valid match and exempt, each of which can be nil.
+func newMatcher(match *v1alpha1.Match, exempt *v1alpha1.Exempt) matcher {
 	m := matcher{labels: labels.Everything()}
-	if match := spec.Match; match != nil {
+	if match != nil {
 		m.kinds, m.operations = match.Kinds, match.Operations
 		if len(match.Names) > 0 {
 			var patterns []string
@@ -55,7 +55,7 @@ func newMatcher(spec *v1alpha1.BGPPolicySpec) matcher {
 			m.labels, _ = metav1.LabelSelectorAsSelector(match.LabelSelector) // Document.check has validated it.
 		}
 	}
-	if exempt := spec.Exempt; exempt != nil {
+	if exempt != nil {
 		m.users, m.groups = slices.Clone(exempt.Users), exempt.Groups
 		for _, a := range exempt.ServiceAccounts {
 			m.users = append(m.users, "system:serviceaccount:"+a.Namespace+":"+a.Name)
@@ -65,8 +65,9 @@ func newMatcher(spec *v1alpha1.BGPPolicySpec) matcher {
 }
 
 // Matches reports whether the policy applies to the change.
-func (p *Policy) Matches(r *Request) bool {
-	m := &p.match
+func (p *Policy) Matches(r *Request) bool { return p.match.matches(r) }
+
+func (m *matcher) matches(r *Request) bool {
 	return (len(m.kinds) == 0 || slices.Contains(m.kinds, r.Kind)) &&
 		(len(m.operations) == 0 || slices.Contains(m.operations, r.Operation)) &&
 		(m.names == nil || m.names.MatchString(r.Name)) &&
@@ -76,7 +77,10 @@ func (p *Policy) Matches(r *Request) bool {
 }
 
 // Exempts reports whether the user is exempt from the policy.
-func (p *Policy) Exempts(r *Request) bool {
-	return slices.Contains(p.match.users, r.User) ||
-		slices.ContainsFunc(r.Groups, func(g string) bool { return slices.Contains(p.match.groups, g) })
+func (p *Policy) Exempts(r *Request) bool { return p.match.by(r) }
+
+// by reports whether the matcher names the user of a change or one of the user's groups.
+func (m *matcher) by(r *Request) bool {
+	return slices.Contains(m.users, r.User) ||
+		slices.ContainsFunc(r.Groups, func(g string) bool { return slices.Contains(m.groups, g) })
 }

@@ -175,7 +175,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	}
 	p = &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
-		fingerprint: fingerprint(d, def), match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters,
+		fingerprint: fingerprint(d, def), match: newMatcher(d.Spec.Match, d.Spec.Exempt), parameters: ast.NewTerm(value), values: parameters,
 		abandoned: &atomic.Int32{}, quarantine: newQuarantine(), reach: &reach{known: map[[2]string]bool{}},
 	}
 	if p.query, err = def.prepare(); err != nil {

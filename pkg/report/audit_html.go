@@ -390,7 +390,7 @@ var origins = map[audit.Origin]string{
 	audit.Standing:      "before the first audit or the policy",
 	audit.Allowed:       "changes that the policy does not deny",
 	audit.Unreviewed:    "changes that admission does not review",
-	audit.Exempt:        "change by an exempt user",
+	audit.Exempt:        "change that was exempt",
 	audit.PastAdmission: "bypassed admission",
 	audit.Together:      "several changes, each of them allowed",
 	audit.Unwatched:     "appeared while no audit ran",

@@ -205,7 +205,7 @@ func TestPageShowsEveryFieldOfAViolation(t *testing.T) {
 	got := textOf(t, auditPageOf(t, a), func(n *html.Node) bool {
 		return n.Data == "li" && strings.HasPrefix(attribute(n, "class"), "violation ")
 	})
-	want := "critical new drift: change by an exempt user reach Routes between all " +
+	want := "critical new drift: change that was exempt reach Routes between all " +
 		"node-00000 has no password: set spec.password of BGPPeer peer-00000 " +
 		"Introduced by a change to BGPPeer peer-00000 by alice, who is exempt from the policy. " +
 		"about BGPPeer peer-00000 first seen 29 Jun 2026 12:00 UTC last seen 1 Jul 2026 12:00 UTC action Deny more https://example.com/reach"

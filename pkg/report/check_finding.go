@@ -22,6 +22,8 @@ type finding struct {
 	// failed reports that the policy could not be evaluated, standing that the change did
 	// not cause the violation, exempt that the user is exempt from the policy.
 	failed, standing, exempt bool
+	// exception allows it, nil for none.
+	exception *policy.Exception
 	// fields are the fields of the changed object that it is about; empty if unknown. at is
 	// the field whose line is shown, or their parent.
 	fields  []string
@@ -43,7 +45,7 @@ func (c *Check) findings(change *Checked) []finding {
 	var out []finding
 	for v := range d.Worse() {
 		f := change.finding(v)
-		f.action, f.exempt = v.Applied(), v.Exempt && v.Violation.Action != violation.Audit
+		f.action, f.exempt, f.exception = v.Applied(), v.Exempt && v.Violation.Action != violation.Audit, v.Exception
 		out = append(out, f.notEnforced())
 	}
 	for v := range d.Standing() {
@@ -56,7 +58,7 @@ func (c *Check) findings(change *Checked) []finding {
 		failure := &d.Failures[i]
 		f := finding{
 			rule: failure.Policy, action: failure.Applied(), failed: true, message: failure.Text(),
-			exempt: failure.Exempt && failure.Action != violation.Audit,
+			exempt: failure.Exempt && failure.Action != violation.Audit, exception: failure.Exception,
 		}
 		out = append(out, f.notEnforced())
 	}
@@ -84,8 +86,11 @@ func (c *Checked) finding(v *validate.Verdict) finding {
 
 // notEnforced returns f. If f is not enforced, its message contains the reason.
 func (f finding) notEnforced() finding {
-	if f.exempt {
+	switch {
+	case f.exempt:
 		f.message += validate.NotEnforced
+	case f.exception != nil:
+		f.message += validate.ExceptedBy(f.exception)
 	}
 	return f
 }

@@ -37,7 +37,7 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 		}
 		return follower.Reference(ctx, kind, name)
 	}
-	a := auditing{exemptions: auditor.NewExemptions(mgr, replica(), log)}
+	a := auditing{exemptions: auditor.NewExemptions(mgr, process.Namespace(o.Namespace), replica(), log)}
 	expected := registration.Expected{Name: o.WebhookConfiguration, Namespace: process.Namespace(o.Namespace), Verify: verify}
 	if o.CertDir == "" {
 		expected.Service = o.CertService

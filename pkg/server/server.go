@@ -111,7 +111,8 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if policies.objects != nil {
 		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
 	}
-	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
+	exceptions := enforce.NewExceptions(mgr, engine.SetExceptions, log.WithName("exceptions"))
+	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable, exceptions) {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
@@ -124,7 +125,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
 	admit.SetLedger(ledger)
-	admit.SetRecord(audits.exemptions.Record)
+	admit.SetRecord(recordWith(audits.exemptions, exceptions))
 	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -67,6 +68,9 @@ type Verdict struct {
 	topology *topology.Topology
 	// Waived is the reason why a worse verdict does not deny the change, "" for none.
 	Waived string
+	// Exception is the BGPException because of which the verdict does not deny the change, nil for
+	// none.
+	Exception *policy.Exception
 }
 
 // Text returns the message of the violation, the nodes that it newly reaches, and what the
@@ -102,10 +106,10 @@ func NodesOf(t *topology.Topology, v *violation.Violation) []string {
 }
 
 // Applied returns the action that bgpguard takes: the action of the policy, Audit if the
-// user is exempt, at most Warn if the violation is advisory or waived.
+// user is exempt, at most Warn if the violation is advisory, waived or excepted.
 func (v *Verdict) Applied() violation.Action {
 	a := applied(v.Violation.Action, v.Exempt)
-	if a == violation.Deny && (v.Violation.Advisory || v.Waived != "") {
+	if a == violation.Deny && (v.Violation.Advisory || v.Waived != "" || v.Exception != nil) {
 		return violation.Warn
 	}
 	return a

@@ -98,6 +98,7 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 		}
 	}
 	m.finish()
+	e.except(d, set, first.after.Policies)
 	d.Allowed = !d.denied()
 	if set.every(func(r *Request) bool { return r.NotEnforced() != "" }) {
 		d.Admit(set[0].Request)

@@ -49,13 +49,16 @@ type Failure struct {
 	Action violation.Action
 	// Exempt reports that the user is exempt from the policy: the failure is not enforced.
 	Exempt bool
-	Err    error
+	// Exception is the BGPException because of which the failure does not deny the change, nil for
+	// none.
+	Exception *policy.Exception
+	Err       error
 }
 
-// Applied returns the action that bgpguard takes: the action of the policy, Audit if the user
-// is exempt, and at most Warn if the policy is quarantined.
+// Applied returns the action that bgpguard takes: the action of the policy, Audit if the user is
+// exempt, and at most Warn if the policy is quarantined or the failure excepted.
 func (f *Failure) Applied() violation.Action {
-	if action := applied(f.Action, f.Exempt); action != violation.Deny || !f.quarantined() {
+	if action := applied(f.Action, f.Exempt); action != violation.Deny || !f.quarantined() && f.Exception == nil {
 		return action
 	}
 	return violation.Warn
@@ -168,7 +171,7 @@ func (d *Decision) Message() string {
 
 // Warnings returns the warnings for the user. If a denial is not enforced, its message comes
 // first. Then, in order of policies, come violations of policies whose action is Warn or from
-// which the user is exempt, violations that existed before and are about the changed object,
+// which the user is exempt or that an exception covers, violations that existed before and are about the changed object,
 // and policies that could not be evaluated. What Calico ignores in the object follows. What
 // an allowed change does is in Notice.
 func (d *Decision) Warnings() []string {
@@ -211,6 +214,8 @@ func (d *Decision) warns(v *Verdict) (suffix string, ok bool) {
 	switch worse := v.Relation.Worse(); {
 	case worse && v.Exempt:
 		return NotEnforced, v.Violation.Action != violation.Audit
+	case worse && v.Exception != nil:
+		return ExceptedBy(v.Exception), true
 	case worse && v.Waived != "":
 		return " (allowed: " + v.Waived + ")", v.Applied() == violation.Warn
 	case worse:
@@ -232,12 +237,13 @@ func grouped(failures []Failure) []Failure {
 		text   string
 		action violation.Action
 		exempt bool
+		by     *policy.Exception
 	}
 	var out []Failure
 	var names [][]string
 	index := map[cause]int{}
 	for _, f := range failures {
-		key := cause{f.Text(), f.Action, f.Exempt}
+		key := cause{f.Text(), f.Action, f.Exempt, f.Exception}
 		at, ok := index[key]
 		if !ok {
 			at = len(out)
@@ -256,6 +262,8 @@ func (f *Failure) warn(out []string) []string {
 	switch {
 	case f.Exempt && f.Action != violation.Audit:
 		return append(out, f.line()+NotEnforced)
+	case f.Exception != nil:
+		return append(out, f.line()+ExceptedBy(f.Exception))
 	case !f.Exempt && f.Applied() == violation.Warn:
 		return append(out, f.line())
 	default:

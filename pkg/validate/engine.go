@@ -24,8 +24,9 @@ import (
 
 // Engine evaluates a set of policies on states and changes. It is safe for concurrent use.
 type Engine struct {
-	policies atomic.Pointer[policy.Set]
-	now      func() time.Time
+	policies   atomic.Pointer[policy.Set]
+	exceptions atomic.Pointer[[]*policy.Exception]
+	now        func() time.Time
 
 	// configured holds the last evaluation by Evaluate, assumed those of the other readings, in order
 	// of allReadings.
@@ -116,6 +117,9 @@ func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 
 // SetPolicies replaces the policies. Running evaluations finish with the old ones.
 func (e *Engine) SetPolicies(policies *policy.Set) { e.policies.Store(policies) }
+
+// SetExceptions replaces the exceptions that Decide and DecideSet apply. It has none at first.
+func (e *Engine) SetExceptions(exceptions []*policy.Exception) { e.exceptions.Store(&exceptions) }
 
 // Policies returns the policies in force.
 func (e *Engine) Policies() *policy.Set { return e.policies.Load() }

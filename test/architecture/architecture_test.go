@@ -51,7 +51,7 @@ var floors = []floor{
 		{"pkg/text/wrap", "lines broken at the width of a terminal", "", ""},
 		{"pkg/manifest", "YAML and JSON documents with line numbers", "", ""},
 		{"pkg/loop", "signals, pauses, intervals and repeated errors of long-running loops", "", ""},
-		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
+		{"pkg/api/v1alpha1", "the types of BGPPolicies, BGPExceptions and scenarios", "", ""},
 		{"policies", "the embedded library of policies in Rego", "", ""},
 		{"config/webhook", "the embedded configuration that registers the webhook", "", ""},
 	}},
@@ -107,7 +107,7 @@ var floors = []floor{
 			"pkg/audit pkg/calico pkg/health pkg/openreports pkg/policy pkg/registration pkg/state pkg/topology pkg/validate", "kubernetes http",
 		},
 		{"pkg/trial", "first runs of Rego, in a process with limits", "pkg/policy", ""},
-		{"pkg/enforce", "the policies in force: library, files, BGPPolicies and their status", "pkg/policy pkg/state", "kubernetes http"},
+		{"pkg/enforce", "the policies and exceptions in force: library, files, BGPPolicies, BGPExceptions, their status", "pkg/policy pkg/state", "kubernetes http"},
 		{"certs", "the serving certificate", "", "kubernetes http"},
 	}},
 	{"processes", []row{

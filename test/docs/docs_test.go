@@ -132,7 +132,7 @@ func TestInstallNamesTheGuardedKinds(t *testing.T) {
 			got[strings.TrimSpace(kind)] = true
 		}
 	}
-	want := map[string]bool{"BGPPolicy": true}
+	want := map[string]bool{"BGPPolicy": true, "BGPException": true}
 	for _, info := range calico.Kinds() {
 		if info.Review != calico.ReviewNone {
 			want[string(info.Kind)] = true

@@ -6,6 +6,7 @@
 //   - "sh": each line runs in a folder with the samples of config/samples, and succeeds, or ends with the exit code of a
 //     comment "# exit code N";
 //   - "sh cluster": the same with kubectl against a real API server (build tag system);
+//   - "sh emergency": the same while a webhook reviews changes, or does not (test/e2e);
 //   - "sh outside": the lines need something that tests have not, such as a registry; make targets must exist;
 //   - "console": a transcript: each line that begins with "$ " runs, and prints exactly the lines after it.
 package docs

@@ -101,8 +101,9 @@ func granted(manifests string) (map[permission]bool, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		// The Role of a user has no binding in the manifests.
-		if kind := o.GetKind(); kind != "Role" && kind != "ClusterRole" || o.GetName() == "bgpguard-metrics-reader" {
+		// The Roles of users have no binding in the manifests.
+		users := []string{"bgpguard-metrics-reader", "bgpguard-exceptions"}
+		if kind := o.GetKind(); kind != "Role" && kind != "ClusterRole" || slices.Contains(users, o.GetName()) {
 			continue
 		}
 		var role rbacv1.ClusterRole

@@ -6,12 +6,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Group and version of the API, and the kind of a BGPPolicy.
+// Group and version of the API, and its kinds of objects.
 const (
-	Group         = "policy.bgpguard.io"
-	Version       = "v1alpha1"
-	APIVersion    = Group + "/" + Version
-	KindBGPPolicy = "BGPPolicy"
+	Group            = "policy.bgpguard.io"
+	Version          = "v1alpha1"
+	APIVersion       = Group + "/" + Version
+	KindBGPPolicy    = "BGPPolicy"
+	KindBGPException = "BGPException"
 )
 
 // GroupVersion is the group and version of the types in this package.
@@ -19,7 +20,7 @@ var GroupVersion = schema.GroupVersion{Group: Group, Version: Version}
 
 // AddToScheme adds the types of this package to a scheme.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &BGPPolicy{}, &BGPPolicyList{})
+	s.AddKnownTypes(GroupVersion, &BGPPolicy{}, &BGPPolicyList{}, &BGPException{}, &BGPExceptionList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }
