@@ -76,6 +76,8 @@ type tooMany struct{ reason, message string }
 // Error returns the message for the user.
 func (e *tooMany) Error() string { return e.message }
 
+var errWaited = &tooMany{rejectedWaited, "the review was not read before its deadline, because too many others are in flight: try again in a few seconds"}
+
 // enter waits for a share of the lane until ctx is done. The error is a *tooMany.
 func (l *lane) enter(ctx context.Context, share int64) error {
 	if l.room.TryAcquire(share) {
@@ -86,7 +88,7 @@ func (l *lane) enter(ctx context.Context, share int64) error {
 	}
 	defer l.waiting.Release(1)
 	if l.room.Acquire(ctx, share) != nil {
-		return &tooMany{rejectedWaited, "the review was not read before its deadline, because too many others are in flight: try again in a few seconds"}
+		return errWaited
 	}
 	return nil
 }
@@ -126,13 +128,24 @@ func (in *Intake) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 // receive reads the body, which must arrive within bodyTime.
 func (in *Intake) receive(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	until := in.now().Add(in.bodyTime)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+	deadline, ok := ctx.Deadline()
+	short := ok && deadline.Before(until) // The wait took the time for the body.
+	if short {
 		until = deadline
 	}
 	// Errors mean that w has no connection. Every writer of a server has one.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(until)
 	defer func() { _ = connection.SetReadDeadline(time.Time{}) }()
+	body, err := readBody(w, r)
+	if short && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errWaited
+	}
+	return body, err
+}
+
+// readBody reads a body of at most maxBody.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength < 0 {
 		return io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	}

@@ -334,6 +334,22 @@ func TestAWaitEndsWithTheDeadline(t *testing.T) {
 	})
 }
 
+// A body that begins to arrive just before the deadline of its request has until then: the wait took its time.
+func TestABodyEndsWithTheDeadlineOfItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, in := newGate(), NewIntake()
+		f := newFlood(t, web(t, g.decider(), in))
+		f.send(1, maxBody)
+		time.AfterFunc(3500*time.Millisecond, func() { close(g.open) })
+		start, w := time.Now(), connect()
+		f.handler.ServeHTTP(w, sent(t, maxBody, withheld{w}))
+		if took := time.Since(start); w.Code != http.StatusTooManyRequests || took != 3800*time.Millisecond {
+			t.Errorf("got %d after %s: %s", w.Code, took, w.Body)
+		}
+		f.wg.Wait()
+	})
+}
+
 // A flood of rejected reviews is no flood of log lines.
 func TestRejectedReviewsAreLoggedOnceASecond(t *testing.T) {
 	var out bytes.Buffer
