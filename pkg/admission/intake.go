@@ -70,21 +70,21 @@ func NewIntake() *Intake {
 	}
 }
 
-// tooMany means that a review was not read because others are in flight.
-type tooMany struct{ reason, message string }
+// crowdedError means that a review was not read because others are in flight.
+type crowdedError struct{ reason, message string }
 
 // Error returns the message for the user.
-func (e *tooMany) Error() string { return e.message }
+func (e *crowdedError) Error() string { return e.message }
 
-var errWaited = &tooMany{rejectedWaited, "the review was not read before its deadline, because too many others are in flight: try again in a few seconds"}
+var errWaited = &crowdedError{rejectedWaited, "the review was not read before its deadline, because too many others are in flight: try again in a few seconds"}
 
-// enter waits for a share of the lane until ctx is done. The error is a *tooMany.
+// enter waits for a share of the lane until ctx is done. The error is a *crowdedError.
 func (l *lane) enter(ctx context.Context, share int64) error {
 	if l.room.TryAcquire(share) {
 		return nil
 	}
 	if !l.waiting.TryAcquire(1) {
-		return &tooMany{rejectedFull, fmt.Sprintf("%d reviews already wait to be read, the most that can wait: try again in a few seconds", maxWaiting)}
+		return &crowdedError{rejectedFull, fmt.Sprintf("%d reviews already wait to be read, the most that can wait: try again in a few seconds", maxWaiting)}
 	}
 	defer l.waiting.Release(1)
 	if l.room.Acquire(ctx, share) != nil {
@@ -95,7 +95,7 @@ func (l *lane) enter(ctx context.Context, share int64) error {
 
 // read returns the body of a request, as soon as its lane has room. It waits until ctx is done.
 // The caller calls done when neither the body nor what was made of it is in use any more. The
-// error is a *tooMany, an *http.MaxBytesError, or an error of reading, which is
+// error is a *crowdedError, an *http.MaxBytesError, or an error of reading, which is
 // os.ErrDeadlineExceeded if the body does not arrive in time.
 func (in *Intake) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
 	share := r.ContentLength
@@ -159,7 +159,7 @@ func (in *Intake) reject(w http.ResponseWriter, log logr.Logger, err error) {
 	code, reason, message := http.StatusBadRequest, rejectedUnreadable, "the AdmissionReview cannot be read: "+err.Error()
 	// A client that still sends the body has this time to read the answer.
 	end := in.now().Add(in.bodyTime)
-	crowd, tooLarge := (*tooMany)(nil), (*http.MaxBytesError)(nil)
+	crowd, tooLarge := (*crowdedError)(nil), (*http.MaxBytesError)(nil)
 	switch {
 	case errors.As(err, &crowd):
 		code, reason, message = http.StatusTooManyRequests, crowd.reason, crowd.message

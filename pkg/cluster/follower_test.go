@@ -69,7 +69,7 @@ func TestFollowerFeedsTheStore(t *testing.T) {
 	f := &Follower{
 		store: store, log: logr.Discard(), informers: informers,
 		discovery: fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}},
-		idle: alwaysIdle,
+		idle:      alwaysIdle,
 		onChange: func(ctx context.Context, s *state.Snapshot) {
 			select {
 			case announced <- names(s):
@@ -153,7 +153,7 @@ func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
 			f := &Follower{
 				store: store, log: logr.Discard(), informers: informers,
 				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
-				idle: alwaysIdle,
+				idle:      alwaysIdle,
 				onChange: func(ctx context.Context, s *state.Snapshot) {
 					select {
 					case announced <- secretsOf(s):
@@ -213,7 +213,7 @@ func TestFollowerIsReadyWithoutCalicoNodeStatuses(t *testing.T) {
 			f := &Follower{
 				store: store, log: logr.Discard(), informers: informers,
 				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
-				idle: alwaysIdle,
+				idle:      alwaysIdle,
 				onChange: func(ctx context.Context, s *state.Snapshot) {
 					select {
 					case announced <- statuses(s):

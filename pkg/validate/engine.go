@@ -194,7 +194,7 @@ func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
 }
 
 // evaluateOnce evaluates s, a state of a reading, unless its slot holds the evaluation. base is the evaluation of a
-// similar state, whose policies are used, or nil for the policies in force. limit bounds the
+// similar state for the same decision, whose policies are used, or nil for the policies in force. limit bounds the
 // time of the policies; with 0, only ctx does.
 //
 // While another call evaluates, evaluateOnce waits for it, because it would compute the same. If
@@ -217,7 +217,7 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 	if !in.enter(ctx, patience(ctx)) {
 		if started := in.started.Load(); started.fits(s, policies, e.now()) {
 			v := *started
-			v.evaluate(ctx, previous(), limit)
+			v.evaluate(ctx, previous(), base, limit)
 			return &v
 		}
 		if !in.enter(ctx, nil) {
@@ -235,7 +235,7 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 	}
 	in.started.Store(v)
 	out := *v
-	out.evaluate(ctx, old, limit)
+	out.evaluate(ctx, old, base, limit)
 	in.last.Store(&out)
 	return &out
 }
@@ -302,14 +302,14 @@ func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time
 }
 
 // evaluate evaluates all policies on s. A policy that fails does not hide the violations of
-// the others. Results of before, which may be nil, are reused if the input of the policy is
-// the same.
+// the others. before, which may be nil, is an evaluation for the same decision. Its results are
+// reused if the input of the policy is the same.
 func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation) *Evaluation {
 	v, err := e.start(ctx, s, policies, before)
 	if err != nil {
 		return unevaluated(s, policies, err)
 	}
-	v.evaluate(ctx, before, 0)
+	v.evaluate(ctx, before, before, 0)
 	return v
 }
 
@@ -322,9 +322,11 @@ func (e *Engine) start(ctx context.Context, s *state.Snapshot, policies *policy.
 	return v, err
 }
 
-// evaluate sets the results of an evaluation from start, with the same before. limit bounds the
-// time of the policies; with 0, only ctx does.
-func (v *Evaluation) evaluate(ctx context.Context, before *Evaluation, limit time.Duration) {
+// evaluate sets the results of an evaluation from start, with the same before. decided, which may
+// be nil, is an evaluation for the same decision: a policy that exceeded its time there fails here
+// as well, and leaves the time to the others. limit bounds the time of the policies; with 0, only
+// ctx does.
+func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, limit time.Duration) {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -345,6 +347,10 @@ func (v *Evaluation) evaluate(ctx context.Context, before *Evaluation, limit tim
 		}
 		if reusable && before.results[i].err == nil && (sameNodes || !p.ReadsData()) && p.Unaffected(before.document, v.document) {
 			v.results[i] = before.results[i]
+			continue
+		}
+		if decided != nil && decided.Policies == v.Policies && errors.Is(decided.results[i].err, context.DeadlineExceeded) {
+			v.results[i].err = decided.results[i].err
 			continue
 		}
 		v.results[i].violations, v.results[i].err = run(ctx, p, v.document, v.data)

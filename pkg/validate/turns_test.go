@@ -127,9 +127,14 @@ func TestASlowPolicyLeavesTimeForTheOthers(t *testing.T) {
 	inBubble(t, slowAnd(t), 1, func(t *testing.T, e *Engine, s *state.Snapshot, r Request) {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		defer cancel()
+		start := time.Now()
 		d := e.Decide(ctx, s, r)
 		if got := failed(d); !slices.Equal(got, []string{"own"}) || !errors.Is(d.Failures[0].Err, context.DeadlineExceeded) || ctx.Err() != nil {
 			t.Errorf("failed %q, %v", got, d.Failures)
+		}
+		// It has half of the time once, and is not evaluated on the state after the change.
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("took %s", took)
 		}
 	})
 }

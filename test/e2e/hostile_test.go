@@ -66,7 +66,7 @@ func TestHostileInput(t *testing.T) {
 	others := a.others(ctx)
 	for _, attack := range []struct {
 		name string
-		run  func(*testing.T, context.Context)
+		run  func(context.Context, *testing.T)
 	}{
 		{"100 large reviews at once", a.large},
 		{"200 bodies whose last bytes are withheld", a.withheld},
@@ -76,7 +76,7 @@ func TestHostileInput(t *testing.T) {
 	} {
 		t.Run(attack.name, func(t *testing.T) {
 			begin := time.Now()
-			attack.run(t, ctx)
+			attack.run(ctx, t)
 			t.Logf("took %s; the largest memory was %d MiB", time.Since(begin).Round(100*time.Millisecond), a.memory(t)>>20)
 		})
 	}
@@ -185,7 +185,7 @@ func (a *attacker) memory(t *testing.T) int {
 }
 
 // large sends valid reviews of the largest accepted size. Each is evaluated, or rejected because too many are in flight.
-func (a *attacker) large(t *testing.T, ctx context.Context) {
+func (a *attacker) large(ctx context.Context, t *testing.T) {
 	t.Helper()
 	body := reviewOf("large", maxReview)
 	var mu sync.Mutex
@@ -214,7 +214,7 @@ func (a *attacker) large(t *testing.T, ctx context.Context) {
 }
 
 // withheld sends all but the last bytes of reviews. Each connection ends.
-func (a *attacker) withheld(t *testing.T, ctx context.Context) {
+func (a *attacker) withheld(ctx context.Context, t *testing.T) {
 	t.Helper()
 	var mu sync.Mutex
 	codes := map[int]int{}
@@ -269,7 +269,7 @@ func (a *attacker) withhold(ctx context.Context, body []byte) (int, error) {
 }
 
 // selectors are rejected before they are parsed, with the bound in the message.
-func (a *attacker) selectors(t *testing.T, _ context.Context) {
+func (a *attacker) selectors(_ context.Context, t *testing.T) {
 	t.Helper()
 	for _, length := range []int{60_000, 400_000, 1_900_000} {
 		want := fmt.Sprintf("BGPPeer deep does not parse: spec.nodeSelector: has %d bytes, and a selector can have at most 65536", length)
@@ -286,7 +286,7 @@ func (a *attacker) selectors(t *testing.T, _ context.Context) {
 }
 
 // http2 offers only HTTP/2. No connection is made.
-func (a *attacker) http2(t *testing.T, ctx context.Context) {
+func (a *attacker) http2(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for range 20 {
 		config := a.config.Clone()
@@ -303,7 +303,7 @@ func (a *attacker) http2(t *testing.T, ctx context.Context) {
 
 // largestObject is near the largest size that etcd stores. It was created without a review. A change of it can be too
 // large, and its deletion never is.
-func (a *attacker) largestObject(t *testing.T, _ context.Context) {
+func (a *attacker) largestObject(_ context.Context, t *testing.T) {
 	t.Helper()
 	const unreviewed = "unreviewed"
 	if err := a.SkipReviews(t.Context(), unreviewed); err != nil {
