@@ -73,10 +73,10 @@ func (r *reply) decide(d *validate.Decision) {
 	}
 }
 
-// causeOf returns why policies could not be evaluated.
+// causeOf returns why policies that may deny could not be evaluated.
 func causeOf(failures []validate.Failure) string {
 	for _, f := range failures {
-		if errors.Is(f.Err, context.DeadlineExceeded) {
+		if f.Applied() == violation.Deny && errors.Is(f.Err, context.DeadlineExceeded) {
 			return unevaluatedTime
 		}
 	}

@@ -75,7 +75,11 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		Dir: o.CertDir, Namespace: process.Namespace(o.Namespace), Secret: o.CertSecret, Service: o.CertService,
 		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
 	})
-	mgr, err := newManager(config, &o, log, store, certificate)
+	clients, err := newClientCA(o.ClientCaFile, log.WithName("clients"))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, &o, log, store, certificate, clients)
 	if err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	policies := newPolicies(mgr, keeper, files, log.WithName("policies"))
-	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, log.WithName("audit"))
+	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, certificate.VerifiedBy, log.WithName("audit"))
 	if err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		audits.Notify()
 	})
 	if policies.objects != nil {
-		policies.objects.WriteStatus(mgr, replica(), audits.Counts)
+		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
 	}
 	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
 		if err := mgr.Add(runnable); err != nil {
@@ -121,12 +125,12 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.Path, handler)
+	mgr.GetWebhookServer().Register(admission.Path, clients.protect(handler))
 	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout, intake)
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.PolicyPath, handler)
+	mgr.GetWebhookServer().Register(admission.PolicyPath, clients.protect(handler))
 
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
 	if err := process.AddProbes(mgr, map[string]healthz.Checker{
@@ -175,7 +179,7 @@ func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, 
 	}
 }
 
-func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source) (manager.Manager, error) {
+func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source, clients *clientCA) (manager.Manager, error) {
 	scheme, err := process.NewScheme()
 	if err != nil {
 		return nil, err
@@ -195,7 +199,7 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			TLSOpts:        withCertificate,
 		},
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,
-		WebhookServer:                 newWebhookServer(o.Host, o.Port, o.RequestTimeout, withCertificate...),
+		WebhookServer:                 newWebhookServer(o.Host, o.Port, o.RequestTimeout, append(withCertificate, clients.configure)...),
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       process.Namespace(o.Namespace),
