@@ -18,8 +18,9 @@ import (
 const (
 	// maxBody bounds an AdmissionReview. etcd accepts objects of 1.5 MiB, and stores custom
 	// resources in the JSON that a review has. The review of a deletion has one object, so that
-	// every object that exists can be deleted. The review of an update has two: an update of
-	// an object of more than about 1.5 MiB, by another one of this size, is rejected.
+	// every object that exists can be deleted. The review of an update has the old and the new
+	// object, and is rejected if both together are too large. So can be a review of a Node, which
+	// etcd does not store as JSON; the API server then allows the change.
 	maxBody = 3 << 20
 	// smallBody is the largest body in the lane of small ones. Objects that people write have
 	// a few KiB.
@@ -48,8 +49,6 @@ const (
 // failurePolicy of the webhook applies.
 type Intake struct {
 	small, large *lane
-	bodyTime     time.Duration
-	now          func() time.Time
 	logged       rate.Sometimes
 }
 
@@ -64,10 +63,7 @@ func NewIntake() *Intake {
 	newLane := func(room int64) *lane {
 		return &lane{room: semaphore.NewWeighted(room), waiting: semaphore.NewWeighted(maxWaiting)}
 	}
-	return &Intake{
-		small: newLane(smallLane), large: newLane(largeLane), bodyTime: bodyTime, now: time.Now,
-		logged: rate.Sometimes{Interval: time.Second},
-	}
+	return &Intake{small: newLane(smallLane), large: newLane(largeLane), logged: rate.Sometimes{Interval: time.Second}}
 }
 
 // crowdedError means that a review was not read because others are in flight.
@@ -118,7 +114,7 @@ func (in *Intake) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		inFlight.Dec()
 		through.room.Release(share)
 	}
-	if body, err = in.receive(ctx, w, r); err != nil {
+	if body, err = receive(ctx, w, r); err != nil {
 		done()
 		return nil, nil, err
 	}
@@ -126,8 +122,8 @@ func (in *Intake) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 }
 
 // receive reads the body, which must arrive within bodyTime.
-func (in *Intake) receive(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	until := in.now().Add(in.bodyTime)
+func receive(ctx context.Context, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	until := time.Now().Add(bodyTime)
 	deadline, ok := ctx.Deadline()
 	short := ok && deadline.Before(until) // The wait took the time for the body.
 	if short {
@@ -158,7 +154,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 func (in *Intake) reject(w http.ResponseWriter, log logr.Logger, err error) {
 	code, reason, message := http.StatusBadRequest, rejectedUnreadable, "the AdmissionReview cannot be read: "+err.Error()
 	// A client that still sends the body has this time to read the answer.
-	end := in.now().Add(in.bodyTime)
+	end := time.Now().Add(bodyTime)
 	crowd, tooLarge := (*crowdedError)(nil), (*http.MaxBytesError)(nil)
 	switch {
 	case errors.As(err, &crowd):
@@ -168,8 +164,8 @@ func (in *Intake) reject(w http.ResponseWriter, log logr.Logger, err error) {
 		message = fmt.Sprintf("the AdmissionReview has more than %d bytes, the most that bgpguard reads", tooLarge.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		code, reason = http.StatusRequestTimeout, rejectedSlow
-		message = fmt.Sprintf("the AdmissionReview did not arrive within %s", in.bodyTime)
-		end = in.now()
+		message = fmt.Sprintf("the AdmissionReview did not arrive within %s", bodyTime)
+		end = time.Now()
 	}
 	rejectedReviews.WithLabelValues(reason).Inc()
 	in.logged.Do(func() { // A flood of requests must not be one of log lines: the metric counts them.

@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/go-logr/logr"
+	"github.com/open-policy-agent/opa/v1/ast"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,6 +26,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/process"
 	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/trial"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -53,7 +55,9 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	store := cluster.NewStore(log.WithName("cluster"))
 	store.SetMaxAge(o.MaxDataAge)
 	engine := validate.NewEngine(policy.NewSet(nil))
+	trials := trial.NewRunner()
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
+	keeper.SetCheck(trials.Check)
 	sources.OnChange(keeper.SetLibrary)
 	keeper.OnChange(func(set *policy.Set) {
 		engine.SetPolicies(set)
@@ -126,7 +130,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	mgr.GetWebhookServer().Register(admission.Path, clients.protect(handler))
-	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout, intake)
+	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout, intake)
 	if err != nil {
 		return err
 	}
@@ -164,10 +168,11 @@ func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, f
 	return ledger, mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations})
 }
 
-// tryOn returns a function that evaluates a policy on the current state. Where the
-// state is not known yet it returns no violations: policies may be created first.
-func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, *policy.Policy) ([]violation.Violation, error) {
-	return func(ctx context.Context, p *policy.Policy) ([]violation.Violation, error) {
+// tryOn returns a function that evaluates a policy on the current state, one with Rego of its
+// own in a trial. Where the state is not known yet it returns no violations: policies may be
+// created first.
+func tryOn(engine *validate.Engine, store *cluster.Store, trials *trial.Runner) admission.Try {
+	return func(ctx context.Context, d *policy.Document, p *policy.Policy) ([]violation.Violation, error) {
 		snapshot, _, err := store.Snapshot()
 		if errors.Is(err, state.ErrNotSynced) {
 			return nil, nil
@@ -175,7 +180,13 @@ func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, 
 		if err != nil {
 			return nil, err
 		}
-		return engine.Try(ctx, snapshot, p)
+		evaluate := p.Evaluate
+		if d.Spec.Rego != nil {
+			evaluate = func(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
+				return trials.Evaluate(ctx, d, p, input, state)
+			}
+		}
+		return engine.Try(ctx, snapshot, p, evaluate)
 	}
 }
 

@@ -408,20 +408,33 @@ func run(ctx context.Context, p *policy.Policy, document ast.Object, data func()
 // It does not mean that the policy is invalid.
 var ErrNoTopology = errors.New("the topology was not computed in time")
 
-// Try returns the violations in s of a policy that is not in force, sorted by id. For a
-// policy that evaluates changes it returns none.
-func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) ([]violation.Violation, error) {
+// Evaluate evaluates a policy on an input without parameters. state returns data.state.
+// The method of a policy is one.
+type Evaluate func(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error)
+
+// Try returns the violations in s of a policy that is not in force, sorted by id, as evaluate
+// finds them. For a policy that evaluates changes it returns none.
+func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy, evaluate Evaluate) ([]violation.Violation, error) {
 	if p.Definition.Judges == policy.JudgesChange {
 		return nil, nil
 	}
-	end, err := e.turn(ctx)
+	v, err := e.inTurn(ctx, s, policy.NewSet([]*policy.Policy{p}))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTopology, err)
 	}
-	defer end()
-	v := e.evaluate(ctx, s, policy.NewSet([]*policy.Policy{p}), e.configured.last.Load())
-	if v.Topology == nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoTopology, ctx.Err())
+	if err := unreadBy(p, s); err != nil {
+		return nil, err
 	}
-	return v.results[0].violations, v.results[0].err
+	return evaluate(ctx, v.document, v.data)
+}
+
+// inTurn waits for a turn and returns the evaluation of s by policies without results. It keeps the
+// turn only for that, so that no request waits for a policy that is tried.
+func (e *Engine) inTurn(ctx context.Context, s *state.Snapshot, policies *policy.Set) (*Evaluation, error) {
+	end, err := e.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return e.prepare(ctx, s, policies, policies.Reads, e.configured.last.Load(), false)
 }

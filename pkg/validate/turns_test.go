@@ -75,7 +75,7 @@ func TestARequestWithoutATurnIsNotEvaluated(t *testing.T) {
 		if e.configured.last.Load() != nil {
 			t.Error("it was evaluated")
 		}
-		if _, err := e.Try(ctx, s, policies.Policies()[0]); !errors.Is(err, ErrNoTopology) || !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := e.Try(ctx, s, policies.Policies()[0], policies.Policies()[0].Evaluate); !errors.Is(err, ErrNoTopology) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a policy that is tried: %v", err)
 		}
 		end()
