@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -241,6 +242,13 @@ func (f *flood) send(n, length int) {
 	synctest.Wait()
 }
 
+// answers returns the number of answers by status, and the last one that is no AdmissionReview.
+func (f *flood) answers() (codes map[int]int, last string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.codes), f.last
+}
+
 // The bodies in memory, and the requests that wait for them, are bounded for each lane.
 func TestLanes(t *testing.T) {
 	for name, test := range map[string]struct{ length, inFlight int }{
@@ -258,25 +266,26 @@ func TestLanes(t *testing.T) {
 				if got := len(g.entered); got != test.inFlight || testutil.ToFloat64(inFlight) != float64(got) {
 					t.Errorf("%d are in flight, want %d; the metric is %v", got, test.inFlight, testutil.ToFloat64(inFlight))
 				}
-				if len(f.codes) > 0 {
-					t.Errorf("answered: %v", f.codes)
+				if codes, _ := f.answers(); len(codes) > 0 {
+					t.Errorf("answered: %v", codes)
 				}
 				f.send(1, test.length)
-				if want := "256 reviews already wait to be read, the most that can wait: try again in a few seconds\n"; f.codes[http.StatusTooManyRequests] != 1 || f.last != want {
-					t.Errorf("one more: %v, %s, want %s", f.codes, f.last, want)
+				codes, last := f.answers()
+				if want := "256 reviews already wait to be read, the most that can wait: try again in a few seconds\n"; codes[http.StatusTooManyRequests] != 1 || last != want {
+					t.Errorf("one more: %v, %s, want %s", codes, last, want)
 				}
 				if got := testutil.ToFloat64(rejectedReviews.WithLabelValues(rejectedFull)) - before; got != 1 {
 					t.Errorf("counted %v", got)
 				}
 				want := test.inFlight + maxWaiting
-				if test.length == maxBody { // Decoding all of them takes seconds. They wait until their deadline.
+				if test.length >= smallBody { // Decoding all of them takes seconds. They wait until their deadline.
 					time.Sleep(5 * time.Second)
-					want = 1
+					want = test.inFlight
 				}
 				close(g.open)
 				f.wg.Wait()
-				if got := f.codes[http.StatusOK]; got != want {
-					t.Errorf("answered: %v, want %d", f.codes, want)
+				if codes, _ = f.answers(); codes[http.StatusOK] != want {
+					t.Errorf("answered: %v, want %d", codes, want)
 				}
 			})
 		})
@@ -305,8 +314,8 @@ func TestLargeReviewsDelayNoSmallOne(t *testing.T) {
 		time.Sleep(5 * time.Second) // Until the large ones that wait give up.
 		close(g.open)
 		f.wg.Wait()
-		if f.codes[http.StatusOK] != 1 || f.codes[http.StatusTooManyRequests] != maxWaiting {
-			t.Errorf("the large ones: %v", f.codes)
+		if codes, _ := f.answers(); codes[http.StatusOK] != 1 || codes[http.StatusTooManyRequests] != maxWaiting {
+			t.Errorf("the large ones: %v", codes)
 		}
 	})
 }
@@ -317,15 +326,12 @@ func TestAWaitEndsWithTheDeadline(t *testing.T) {
 		g := newGate()
 		f := newFlood(t, web(t, g.decider(), NewIntake()))
 		before := testutil.ToFloat64(rejectedReviews.WithLabelValues(rejectedWaited))
-		start := time.Now()
 		f.send(2, maxBody)
 		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		f.mu.Lock()
-		if want := "the review was not read before its deadline, because too many others are in flight: try again in a few seconds\n"; f.codes[http.StatusTooManyRequests] != 1 || f.last != want {
-			t.Errorf("%s after the start: %v, %s, want %s", time.Since(start), f.codes, f.last, want)
+		const want = "the review was not read before its deadline, because too many others are in flight: try again in a few seconds\n"
+		if codes, last := f.answers(); codes[http.StatusTooManyRequests] != 1 || last != want {
+			t.Errorf("after 5s: %v, %s, want %s", codes, last, want)
 		}
-		f.mu.Unlock()
 		if got := testutil.ToFloat64(rejectedReviews.WithLabelValues(rejectedWaited)) - before; got != 1 {
 			t.Errorf("counted %v", got)
 		}
