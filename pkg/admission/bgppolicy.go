@@ -61,8 +61,8 @@ func NewPolicyHandler(policies Policies, try Try, notes ...string) *PolicyHandle
 }
 
 // HTTP returns the HTTP handler of the webhook; see Handler.HTTP.
-func (h *PolicyHandler) HTTP(log logr.Logger, limit time.Duration) (http.Handler, error) {
-	return serve(h, log, limit)
+func (h *PolicyHandler) HTTP(log logr.Logger, limit time.Duration, in *Intake) (http.Handler, error) {
+	return serve(h, log, limit, in)
 }
 
 // Handle implements admission.Handler.

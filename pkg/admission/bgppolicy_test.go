@@ -39,7 +39,7 @@ func (p fakePolicies) Check(ctx context.Context, d *policy.Document) (*policy.Po
 }
 
 // inForce returns a fakePolicies with four policies of the default install in force.
-func inForce(t *testing.T) fakePolicies {
+func inForce(t testing.TB) fakePolicies {
 	t.Helper()
 	documents, err := policy.Defaults()
 	if err != nil {
@@ -233,7 +233,7 @@ func TestBGPPolicyReviewIsLoggedAndCounted(t *testing.T) {
 }
 
 func TestBGPPolicyReviewOverHTTP(t *testing.T) {
-	h, err := NewPolicyHandler(inForce(t), nothing).HTTP(logr.Discard(), time.Second)
+	h, err := NewPolicyHandler(inForce(t), nothing).HTTP(logr.Discard(), time.Second, NewIntake())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,7 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	if err != nil {
 		// Fails closed except for Nodes: without the state, or on one that is stale, a
 		// change that isolates nodes cannot be distinguished from other changes.
+		r.cause = unevaluatedState
 		return r.fail(http.StatusServiceUnavailable, err.Error())
 	}
 	c, invalid := readChange(req, snapshot)

@@ -3,36 +3,28 @@ package admission
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
-	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
 // Path is the path of the webhook that reviews changes.
 const Path = "/validate"
 
-// maxBody bounds an AdmissionReview: etcd accepts objects of up to 1.5 MiB, a review holds
-// the old and the new one, and 1 MiB is for the rest. With a smaller bound an existing
-// object could not be deleted.
-const maxBody = 4 << 20
-
 // maxMargin bounds the time between an answer and the API server's timeout. With this
 // margin, the user gets bgpguard's message instead of "context deadline exceeded".
 const maxMargin = 200 * time.Millisecond
 
-// HTTP returns the HTTP handler of the webhook. An answer takes at most limit, or less if the
-// API server's timeout is shorter.
-func (h *Handler) HTTP(log logr.Logger, limit time.Duration) (http.Handler, error) {
-	return serve(h, log, limit)
+// HTTP returns the HTTP handler of the webhook, which reads requests through in. An answer takes
+// at most limit, or less if the API server's timeout is shorter.
+func (h *Handler) HTTP(log logr.Logger, limit time.Duration, in *Intake) (http.Handler, error) {
+	return serve(h, log, limit, in)
 }
 
-func serve(h admission.Handler, log logr.Logger, limit time.Duration) (http.Handler, error) {
+func serve(h admission.Handler, log logr.Logger, limit time.Duration, in *Intake) (http.Handler, error) {
 	hook, err := admission.StandaloneWebhook(&admission.Webhook{Handler: h, LogConstructor: withRequest}, admission.StandaloneOptions{Logger: log})
 	if err != nil {
 		return nil, err
@@ -43,18 +35,12 @@ func serve(h admission.Handler, log logr.Logger, limit time.Duration) (http.Hand
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), deadline(r.URL.Query().Get("timeout"), limit))
 		defer cancel()
 		if r.Body != nil && r.Body != http.NoBody {
-			body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-			if err == nil && len(body) > maxBody {
-				err = fmt.Errorf("the AdmissionReview has more than %d bytes", maxBody)
-				log.Error(err, "Bad request")
-				write(w, log, admission.Errored(http.StatusRequestEntityTooLarge, err))
-				return
-			}
+			body, done, err := in.read(ctx, w, r)
 			if err != nil {
-				log.Error(err, "Bad request")
-				write(w, log, admission.Errored(http.StatusBadRequest, fmt.Errorf("reading the AdmissionReview: %w", err)))
+				in.reject(w, log, err)
 				return
 			}
+			defer done()
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
 		hook.ServeHTTP(w, r.WithContext(ctx))
@@ -82,11 +68,3 @@ func withRequest(log logr.Logger, req *admission.Request) logr.Logger {
 }
 
 func dryRun(req *admission.Request) bool { return req.DryRun != nil && *req.DryRun }
-
-func write(w io.Writer, log logr.Logger, r admission.Response) {
-	review := admissionv1.AdmissionReview{Response: &r.AdmissionResponse}
-	review.SetGroupVersionKind(admissionv1.SchemeGroupVersion.WithKind("AdmissionReview"))
-	if err := json.NewEncoder(w).Encode(review); err != nil {
-		log.Error(err, "Cannot write the response")
-	}
-}

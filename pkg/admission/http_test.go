@@ -21,7 +21,7 @@ func review() string {
 func post(t *testing.T, decider Decider, url, body string) (answer, log string) {
 	t.Helper()
 	var out bytes.Buffer
-	h, err := New(fakeCluster{}, decider).HTTP(jsonLogger(&out), 4*time.Second)
+	h, err := New(fakeCluster{}, decider).HTTP(jsonLogger(&out), 4*time.Second, NewIntake())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,10 +56,6 @@ func TestHTTP(t *testing.T) {
 		"an AdmissionReview without a request is a bad request": {
 			body: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
 			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"the body is not an AdmissionReview with a request","reason":"BadRequest","code":400},"auditAnnotations":{"data-age":"3s","decision":"invalid"}}}`,
-		},
-		"an oversized body is rejected": {
-			body: strings.Repeat(" ", maxBody+1),
-			want: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"","allowed":false,"status":{"metadata":{},"message":"the AdmissionReview has more than 4194304 bytes","code":413}}}`,
 		},
 		"a panic is an error with the request's UID": {
 			body:    review(),
@@ -97,7 +93,7 @@ func TestRequestOutlivesTheServersContext(t *testing.T) {
 		}
 		return allowed()
 	})
-	h, err := New(fakeCluster{}, decider).HTTP(jsonLogger(&bytes.Buffer{}), time.Minute)
+	h, err := New(fakeCluster{}, decider).HTTP(jsonLogger(&bytes.Buffer{}), time.Minute, NewIntake())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,9 +49,50 @@ var waits = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Buckets: []float64{.0001, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 })
 
+// The reasons to reject a review before it is read.
+const (
+	rejectedFull       = "full"       // too many wait already
+	rejectedWaited     = "waited"     // it waited until its deadline
+	rejectedLarge      = "large"      // the body is too large
+	rejectedSlow       = "slow"       // the body did not arrive in time
+	rejectedUnreadable = "unreadable" // the connection ended, for example
+)
+
+// The reasons why a change of a Node is allowed without an evaluation.
+const (
+	unevaluatedState    = "state"       // the state is not known, or stale
+	unevaluatedTime     = "deadline"    // the deadline of the request passed
+	unevaluatedPolicy   = "policy"      // a policy failed for another reason
+	unevaluatedInFlight = "reservation" // it was not decided together with changes in flight
+	unevaluatedPanic    = "panic"
+)
+
+var (
+	rejectedReviews = withReasons(prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bgpguard_rejected_reviews_total",
+		Help: "Reviews that were rejected before they were read, by reason: full (too many wait already), waited (until the deadline), large (more than 3 MiB), slow (the body did not arrive in time) or unreadable. The failurePolicy of the webhook decides about the change.",
+	}, []string{"reason"}), rejectedFull, rejectedWaited, rejectedLarge, rejectedSlow, rejectedUnreadable)
+	inFlight = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "bgpguard_requests_in_flight",
+		Help: "Reviews that are being read or answered, without those that wait to be read.",
+	})
+	unevaluatedNodes = withReasons(prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bgpguard_unevaluated_node_changes_total",
+		Help: "Changes of Nodes that were allowed although they could not be evaluated, without dry runs, by reason: state (not known, or stale), deadline, policy (it failed), reservation (not decided together with changes in flight) or panic.",
+	}, []string{"reason"}), unevaluatedState, unevaluatedTime, unevaluatedPolicy, unevaluatedInFlight, unevaluatedPanic)
+)
+
+// withReasons creates the series of all reasons, so that an alert sees their first increase.
+func withReasons(of *prometheus.CounterVec, reasons ...string) *prometheus.CounterVec {
+	for _, reason := range reasons {
+		of.WithLabelValues(reason)
+	}
+	return of
+}
+
 // Collectors returns the metrics of this package. All handlers of the process share them.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{requests, decisions, exemptions, exceptedChanges, policyFailures, panics, duration, waits}
+	return []prometheus.Collector{requests, decisions, exemptions, exceptedChanges, policyFailures, panics, duration, waits, rejectedReviews, inFlight, unevaluatedNodes}
 }
 
 // count counts the request; a label marks dry runs. No label holds a value that users can
@@ -64,6 +105,9 @@ func (r *reply) count(took time.Duration) {
 	}
 	requests.WithLabelValues(r.result, operationLabel(r), kind, dry).Inc()
 	duration.Observe(took.Seconds())
+	if r.result == resultError && r.notEnforced != "" && !dryRun(r.request) {
+		unevaluatedNodes.WithLabelValues(r.cause).Inc()
+	}
 	if r.decision == nil {
 		return
 	}

@@ -36,7 +36,7 @@ func logPanic(log logr.Logger, err error, stack []byte) {
 
 // panicked returns the answer to a request whose evaluation panicked.
 func panicked(req *admission.Request, err error) *reply {
-	r := &reply{request: req}
+	r := &reply{request: req, cause: unevaluatedPanic}
 	return r.fail(http.StatusInternalServerError, "the change could not be evaluated: "+err.Error())
 }
 

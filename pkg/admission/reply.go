@@ -1,6 +1,8 @@
 package admission
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -50,6 +52,8 @@ type reply struct {
 	// be evaluated; message is the answer that the user would have received without that
 	// reason.
 	notEnforced, message string
+	// cause is why the request could not be evaluated, one of the reasons of unevaluatedNodes.
+	cause string
 }
 
 // decide turns a decision into the response.
@@ -58,6 +62,7 @@ func (r *reply) decide(d *validate.Decision) {
 	switch {
 	case !d.Evaluated():
 		// Fails closed except for Nodes: a policy that might deny gave no verdict.
+		r.cause = causeOf(d.Failures)
 		r.fail(http.StatusInternalServerError, "the change could not be evaluated:\n"+d.Message()+"\n"+r.dataAge())
 	case !d.Allowed:
 		r.deny(d.Message())
@@ -66,6 +71,16 @@ func (r *reply) decide(d *validate.Decision) {
 	default:
 		r.allow()
 	}
+}
+
+// causeOf returns why policies that may deny could not be evaluated.
+func causeOf(failures []validate.Failure) string {
+	for _, f := range failures {
+		if f.Applied() == violation.Deny && errors.Is(f.Err, context.DeadlineExceeded) {
+			return unevaluatedTime
+		}
+	}
+	return unevaluatedPolicy
 }
 
 func (r *reply) allow() *reply {

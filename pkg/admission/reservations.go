@@ -179,6 +179,7 @@ func (h *Handler) unreserved(r *reply, request validate.Request, err error) *rep
 	if errors.Is(err, reserve.ErrBusy) && !aboutNode(r.request) {
 		return r.busy(fmt.Sprintf("%s was not evaluated, because other changes are in flight; repeat it: %v", describe(r.request), err))
 	}
+	r.cause = unevaluatedInFlight
 	r.fail(http.StatusServiceUnavailable, "the change could not be evaluated together with the changes that are in flight: "+err.Error())
 	if r.Allowed && !request.DryRun {
 		if reservation, err := h.reservation(r, request); err == nil {

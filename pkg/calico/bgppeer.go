@@ -83,10 +83,10 @@ func decodeBGPPeer(m Metadata, spec *fields) *BGPPeer {
 	p := &BGPPeer{
 		Metadata:              m,
 		Node:                  spec.text("node"),
-		NodeSelector:          spec.text("nodeSelector"),
-		PeerSelector:          spec.text("peerSelector"),
+		NodeSelector:          spec.selector("nodeSelector"),
+		PeerSelector:          spec.selector("peerSelector"),
 		PeerIP:                spec.text("peerIP"),
-		LocalWorkloadSelector: spec.text("localWorkloadSelector"),
+		LocalWorkloadSelector: spec.selector("localWorkloadSelector"),
 		MaxRestartTime:        spec.duration("maxRestartTime"),
 		KeepaliveTime:         spec.duration("keepaliveTime"),
 		ReverseManual:         spec.text("reversePeering") == "Manual",

@@ -312,6 +312,9 @@ func FuzzParseSelector(f *testing.F) {
 	f.Add("has(a) && b in {'x', \"y\"} || !(c contains 'z')", "a", "x")
 	f.Fuzz(func(t *testing.T, text, label, value string) {
 		s, err := calico.ParseSelector(text)
+		if bound, ok := errors.AsType[*calico.SelectorBoundError](err); ok && bound.Found <= bound.Limit {
+			t.Errorf("%q is rejected by a bound that it does not exceed: %v", text, err)
+		}
 		if err != nil {
 			return
 		}

@@ -79,8 +79,10 @@ func calicoForms[T Object](decode func(Metadata, *fields) T) []form {
 	return everyVersion(whole(func(d *document) Object {
 		d.unwrap(d.meta)
 		o := decode(d.Metadata, d.spec)
-		m := MetadataOf(o)
-		m.rejected = check(m)
+		if d.spec.err == nil { // Otherwise the object is not used.
+			m := MetadataOf(o)
+			m.rejected = check(m)
+		}
 		return o
 	}))
 }

@@ -49,6 +49,17 @@ func (f *fields) has(name string) bool { return f.values[name] != nil }
 
 func (f *fields) text(name string) string { return get[string](f, name, "a string") }
 
+// selector reads the text of a selector, and fails if it exceeds a bound: bgpguard does not
+// evaluate such a selector, and Calico may.
+func (f *fields) selector(name string) string {
+	text := f.text(name)
+	if err := checkBounds(text); err != nil {
+		f.fail(name, "%v", err)
+		return ""
+	}
+	return text
+}
+
 func (f *fields) flag(name string) bool { return get[bool](f, name, "true or false") }
 
 func (f *fields) object(name string) *fields {

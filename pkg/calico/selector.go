@@ -2,6 +2,7 @@ package calico
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -17,9 +18,94 @@ type Selector struct {
 	onlyHas []string
 }
 
+// The bounds of a selector. Calico's parser keeps many times the length in memory, and calls
+// itself for each level of nesting, so that a long selector exhausts the memory or the stack
+// of the process.
+const (
+	// MaxSelectorLength is in bytes.
+	MaxSelectorLength = 64 << 10
+	// MaxSelectorDepth is in levels. Each open parenthesis is one, and so is each "!" in
+	// front of what it negates. Conditions joined by && or || are on one level.
+	MaxSelectorDepth = 64
+)
+
+// SelectorBoundError means that a selector is too long or nested too deep. What it selects is
+// not known.
+type SelectorBoundError struct {
+	// Found and Limit are the number that was found and the largest accepted one.
+	Found, Limit int
+	// Unit is what they count, in the plural.
+	Unit string
+}
+
+// Error returns both numbers. It does not contain the selector.
+func (e *SelectorBoundError) Error() string {
+	return fmt.Sprintf("has %d %s, and a selector can have at most %d", e.Found, e.Unit, e.Limit)
+}
+
+// checkBounds returns a *SelectorBoundError if text exceeds a bound. O(length), without
+// recursion. ParseSelector calls it before the parser reads text.
+func checkBounds(text string) error {
+	if len(text) > MaxSelectorLength {
+		return &SelectorBoundError{len(text), MaxSelectorLength, "bytes"}
+	}
+	if depth := selectorDepth(text); depth > MaxSelectorDepth {
+		return &SelectorBoundError{depth, MaxSelectorDepth, "levels of nesting"}
+	}
+	return nil
+}
+
+// selectorDepth returns the largest number of levels around any part of a selector, which need
+// not parse.
+func selectorDepth(text string) int {
+	deepest, depth := 0, 0
+	negations := 0   // directly before the present position
+	var opened []int // the levels of each open parenthesis, with the negations before it
+	for i, quote := 0, byte(0); i < len(text); i++ {
+		c := text[i]
+		if quote != 0 {
+			if c == quote {
+				quote = 0
+			}
+			continue
+		}
+		switch c {
+		case ' ', '\t':
+		case '!':
+			if i+1 < len(text) && text[i+1] == '=' {
+				i++
+				negations = 0
+				continue
+			}
+			negations++
+		case '(':
+			opened = append(opened, negations+1)
+			depth += negations + 1
+			negations = 0
+		case ')':
+			if n := len(opened); n > 0 {
+				depth -= opened[n-1]
+				opened = opened[:n-1]
+			}
+			negations = 0
+		default:
+			if c == '\'' || c == '"' {
+				quote = c
+			}
+			negations = 0
+		}
+		deepest = max(deepest, depth+negations)
+	}
+	return deepest
+}
+
 // ParseSelector parses text with Calico's parser. It rejects newlines outside strings, as
 // Calico's current parser does; the parser of v3.23, which this package uses, accepts some.
+// The error is a *SelectorBoundError if text exceeds MaxSelectorLength or MaxSelectorDepth.
 func ParseSelector(text string) (*Selector, error) {
+	if err := checkBounds(text); err != nil {
+		return nil, err
+	}
 	if newlineOutsideString(text) {
 		return nil, errors.New("a newline is not allowed in a selector")
 	}

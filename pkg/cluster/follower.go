@@ -52,6 +52,7 @@ type Follower struct {
 	discovery discoverer
 	secrets   toolscache.ListerWatcher // nil if the follower does not read Secrets
 	blocks    bool                     // whether the follower reads IPAMBlocks
+	idle      func(context.Context)
 	onChange  func(context.Context, *state.Snapshot)
 	// found is the group that Calico reads and its kinds, nil until they are known.
 	found atomic.Pointer[served]
@@ -75,7 +76,8 @@ func NewFollower(mgr manager.Manager, store *Store, options FollowOptions) (*Fol
 	if err != nil {
 		return nil, fmt.Errorf("creating a discovery client: %w", err)
 	}
-	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), direct: mgr.GetAPIReader(), discovery: discoverer, blocks: options.IPAMBlocks, onChange: func(context.Context, *state.Snapshot) {}}
+	f := &Follower{store: store, log: store.log, informers: mgr.GetCache(), cached: mgr.GetCache(), direct: mgr.GetAPIReader(), discovery: discoverer, blocks: options.IPAMBlocks}
+	f.OnChange(func(context.Context) {}, func(context.Context, *state.Snapshot) {})
 	if namespace := options.SecretNamespace; namespace != "" {
 		core, err := corev1client.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 		if err != nil {
@@ -86,10 +88,13 @@ func NewFollower(mgr manager.Manager, store *Store, options FollowOptions) (*Fol
 	return f, nil
 }
 
-// OnChange sets the function that is called with the new snapshot after a change, one call
-// at a time, and once for all changes that happened during the last call. Call it before
-// Start.
-func (f *Follower) OnChange(changed func(context.Context, *state.Snapshot)) { f.onChange = changed }
+// OnChange sets the function that is called with the newest snapshot after a change, one call
+// at a time. idle is called before each call, and returns when there is time for it. One call
+// stands for all changes that happened during the last call and during idle. Call OnChange
+// before Start.
+func (f *Follower) OnChange(idle func(context.Context), changed func(context.Context, *state.Snapshot)) {
+	f.idle, f.onChange = idle, changed
+}
 
 // NeedLeaderElection returns false: every replica follows the cluster.
 func (f *Follower) NeedLeaderElection() bool { return false }
@@ -125,7 +130,7 @@ func (f *Follower) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	wg.Go(func() { f.store.announceTo(ctx, f.onChange) })
+	wg.Go(func() { f.store.announceTo(ctx, f.idle, f.onChange) })
 	return f.watchGroups(ctx, &wg)
 }
 

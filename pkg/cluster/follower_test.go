@@ -55,6 +55,9 @@ func (f *fakeInformers) GetInformer(_ context.Context, o client.Object, _ ...cac
 	return informer, nil
 }
 
+// alwaysIdle is an idle function of OnChange.
+func alwaysIdle(context.Context) {}
+
 func TestFollowerFeedsTheStore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	store := NewStore(logr.Discard())
@@ -66,6 +69,7 @@ func TestFollowerFeedsTheStore(t *testing.T) {
 	f := &Follower{
 		store: store, log: logr.Discard(), informers: informers,
 		discovery: fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}},
+		idle:      alwaysIdle,
 		onChange: func(ctx context.Context, s *state.Snapshot) {
 			select {
 			case announced <- names(s):
@@ -149,6 +153,7 @@ func TestFollowerTellsWhatItKnowsOfBGPFiltersAndSecrets(t *testing.T) {
 			f := &Follower{
 				store: store, log: logr.Discard(), informers: informers,
 				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
+				idle:      alwaysIdle,
 				onChange: func(ctx context.Context, s *state.Snapshot) {
 					select {
 					case announced <- secretsOf(s):
@@ -208,6 +213,7 @@ func TestFollowerIsReadyWithoutCalicoNodeStatuses(t *testing.T) {
 			f := &Follower{
 				store: store, log: logr.Discard(), informers: informers,
 				discovery: fakeDiscovery{"crd.projectcalico.org/v1": append([]string{"bgppeers", "bgpconfigurations"}, c.served...)},
+				idle:      alwaysIdle,
 				onChange: func(ctx context.Context, s *state.Snapshot) {
 					select {
 					case announced <- statuses(s):

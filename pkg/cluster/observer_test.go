@@ -64,7 +64,7 @@ func TestTheVersionOfAListIsConfirmed(t *testing.T) {
 		store: store, log: logr.Discard(), informers: informers,
 		discovery: fakeDiscovery{"crd.projectcalico.org/v1": {"bgppeers", "bgpconfigurations"}},
 	}
-	f.onChange = func(context.Context, *state.Snapshot) {}
+	f.OnChange(alwaysIdle, func(context.Context, *state.Snapshot) {})
 	go func() { _ = f.Start(t.Context()) }()
 	select {
 	case <-observer.confirmed:

@@ -99,7 +99,7 @@ func TestAStaleStateIsAnnounced(t *testing.T) {
 	defer cancel()
 	announced := false
 	s.Announce()
-	s.announceTo(ctx, func(context.Context, *state.Snapshot) {
+	s.announceTo(ctx, alwaysIdle, func(context.Context, *state.Snapshot) {
 		announced = true
 		cancel()
 	})

@@ -197,15 +197,18 @@ func (s *Store) SetObserver(observer Observer) { s.observer = observer }
 // Announce makes the follower announce the snapshot as if it had changed.
 func (s *Store) Announce() { s.announce.Send() }
 
-// announceTo calls changed with the current snapshot after every change, once
-// for all changes since the last call.
-func (s *Store) announceTo(ctx context.Context, changed func(context.Context, *state.Snapshot)) {
+// announceTo calls changed with the current snapshot after every change, once for all changes
+// since the last call. Before, it calls idle, which may wait: changes during that time are in the
+// snapshot and need no call of their own. Between the calls no snapshot is built for changed.
+func (s *Store) announceTo(ctx context.Context, idle func(context.Context), changed func(context.Context, *state.Snapshot)) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.announce:
-			if snapshot, ok := s.latest(); ok {
+			idle(ctx)
+			s.announce.Clear() // Before the snapshot: a change after it is sent again.
+			if snapshot, ok := s.latest(); ok && ctx.Err() == nil {
 				changed(ctx, snapshot)
 			}
 		}

@@ -9,6 +9,12 @@ import (
 // between two expressions and in most builtins that can be slow.
 const grace = 50 * time.Millisecond
 
+// maxAbandoned is the number of evaluations of one policy that may run on after their deadline.
+// The policy is not evaluated again until one of them ends: each request would leave another one
+// running, until memory or CPUs are exhausted. One is not enough to conclude this: on a busy CPU,
+// OPA can need longer than grace.
+const maxAbandoned = 2
+
 // untilDone calls f and returns its result, or its panic as an error. If ctx is done and f
 // does not return, as in a builtin that ignores the context, untilDone returns the error of
 // ctx and a channel that is closed when f returns. Otherwise the channel is nil.

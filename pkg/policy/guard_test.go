@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,38 +85,52 @@ func TestAModuleThatHasTheNameOfAHelperIsRefused(t *testing.T) {
 	}
 }
 
-// blocks registers a builtin test.block that cancels ctx when it is called, ignores the
-// cancellation, and returns only after release was called.
-func blocks(t *testing.T) (ctx context.Context, release func()) {
+// blocks registers a builtin test.block that ignores the cancellation of its context, and returns
+// only after release was called. A call of the builtin cancels the last context of begin.
+func blocks(t *testing.T) (begin func() context.Context, release func()) {
 	t.Helper()
 	const name = "test.block"
 	if topdown.GetBuiltin(name) == nil {
 		ast.RegisterBuiltin(&ast.Builtin{Name: name, Decl: types.NewFunction(nil, types.N)})
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	var last atomic.Pointer[context.CancelFunc]
+	begin = func() context.Context {
+		ctx, cancel := context.WithCancel(t.Context())
+		last.Store(&cancel)
+		return ctx
+	}
 	let := make(chan struct{})
 	topdown.RegisterBuiltinFunc(name, func(_ topdown.BuiltinContext, _ []*ast.Term, iter func(*ast.Term) error) error {
-		cancel()
+		(*last.Load())()
 		<-let
 		return iter(ast.IntNumberTerm(1))
 	})
 	release = sync.OnceFunc(func() { close(let) })
 	t.Cleanup(release)
-	return ctx, release
+	return begin, release
 }
 
-func TestAnEvaluationThatHeedsNothingIsLeftBehind(t *testing.T) {
-	ctx, release := blocks(t)
+func TestEvaluationsThatHeedNothingAreLeftBehind(t *testing.T) {
+	begin, release := blocks(t)
 	p, err := check(t, inline("a.rego", a(strings.Replace(always, `"size": 1`, `"size": test.block()`, 1))))
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := sample(t)
-	if _, err := p.Evaluate(ctx, in, nil); err == nil || err.Error() != "stopped before it finished: context canceled" {
-		t.Errorf("stopped: %v", err)
+	other, err := check(t, inline("a.rego", a(always)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := p.Evaluate(t.Context(), in, nil); err == nil || !strings.HasPrefix(err.Error(), "not started: an earlier evaluation did not stop at its deadline") {
-		t.Errorf("while it has not ended: %v", err)
+	in := sample(t)
+	for i := range maxAbandoned { // One that still runs does not keep the policy from being evaluated.
+		if _, err := p.Evaluate(begin(), in, nil); err == nil || err.Error() != "stopped before it finished: context canceled" {
+			t.Errorf("evaluation %d: %v", i+1, err)
+		}
+	}
+	if _, err := p.Evaluate(t.Context(), in, nil); err == nil || !strings.HasPrefix(err.Error(), "stopped: 2 earlier evaluations did not stop at their deadline") {
+		t.Errorf("while none of them has ended: %v", err)
+	}
+	if found, err := other.Evaluate(t.Context(), in, nil); err != nil || len(found) != 1 {
+		t.Errorf("another policy: %v, %v", found, err)
 	}
 	release()
 	for p.abandoned.Load() > 0 {
@@ -127,13 +142,13 @@ func TestAnEvaluationThatHeedsNothingIsLeftBehind(t *testing.T) {
 }
 
 func TestTestsThatHeedNothingAreLeftBehind(t *testing.T) {
-	ctx, release := blocks(t)
+	begin, release := blocks(t)
 	l, err := Embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := inline("a.rego", a(always), "a_test.rego", "package policies.a_test\n\ntest_a if test.block() == 1")
-	_, err = l.Check(ctx, d, time.Minute)
+	_, err = l.Check(begin(), d, time.Minute)
 	slow, ok := errors.AsType[*LimitError](err)
 	if !ok || !slow.Running() {
 		t.Fatalf("got %v, want an error of tests that are running", err)

@@ -408,8 +408,8 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if ctx.Err() != nil { // A short evaluation can finish before OPA checks the context.
 		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
-	if p.abandoned.Load() > 0 { // Each request would leave another one running, until memory or CPUs are exhausted.
-		return nil, errors.New("not started: an earlier evaluation did not stop at its deadline and still runs; one of its builtin calls takes too long and needs a smaller argument")
+	if n := p.abandoned.Load(); n >= maxAbandoned {
+		return nil, fmt.Errorf("stopped: %d earlier evaluations did not stop at their deadline and still run; one of the policy's builtin calls takes too long and needs a smaller argument", n)
 	}
 	options := append([]rego.EvalOption{rego.EvalParsedInput(p.Input(input))}, more...)
 	if p.ReadsData() {

@@ -76,7 +76,7 @@ func (c *clientCA) current() *x509.CertPool {
 }
 
 // configure makes a server verify the certificate that a client sends. A connection without a
-// certificate is not an error, because the readiness probe opens one.
+// certificate is not an error, so that the answer can say what is missing.
 func (c *clientCA) configure(base *tls.Config) {
 	if c == nil {
 		return

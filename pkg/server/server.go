@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/bgpguard/bgpguard/certs"
 	"github.com/bgpguard/bgpguard/pkg/admission"
@@ -102,7 +101,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	follower.OnChange(func(ctx context.Context, s *state.Snapshot) {
+	follower.OnChange(engine.AwaitIdle, func(ctx context.Context, s *state.Snapshot) {
 		if err := engine.Warm(ctx, s); err != nil {
 			log.Error(err, "Cannot evaluate the policies ahead of the next request")
 		}
@@ -126,12 +125,13 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
 	admit.SetLedger(ledger)
 	admit.SetRecord(recordWith(audits.exemptions, exceptions))
-	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
+	intake := admission.NewIntake()
+	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout, intake)
 	if err != nil {
 		return err
 	}
 	mgr.GetWebhookServer().Register(admission.Path, clients.protect(handler))
-	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
+	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout, intake)
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			TLSOpts:        withCertificate,
 		},
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,
-		WebhookServer:                 webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: append(withCertificate, clients.configure)}),
+		WebhookServer:                 newWebhookServer(o.Host, o.Port, o.RequestTimeout, append(withCertificate, clients.configure)...),
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       process.Namespace(o.Namespace),

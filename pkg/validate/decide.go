@@ -59,7 +59,8 @@ type Pending struct {
 // Decide evaluates the policies on a change to s. It evaluates only the policies whose
 // input the change alters; the evaluation of s itself is cached between calls. A request
 // without a change is allowed. If ctx ends before the topologies are computed, all policies
-// fail.
+// fail. As many decisions run at once as there are CPUs. Others wait, in order of arrival; if
+// ctx ends before a decision begins, all policies fail.
 //
 // A change is decided under each assumption that could make a difference: for the states as
 // configured and for the live states, with every combination of pending changes. A
@@ -80,8 +81,15 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 	}
 	d := &Decision{Objects: set.objects()}
 	m := merger{decision: d}
+	var groups [][]*world
+	if end, err := e.turn(ctx); err != nil {
+		groups = e.unevaluatedWorld(s, set, err)
+	} else {
+		defer end()
+		groups = e.worlds(ctx, s, set)
+	}
 	var first *world
-	for _, group := range e.worlds(ctx, s, set) {
+	for _, group := range groups {
 		judged := make([][]Verdict, len(group))
 		for i, w := range group {
 			if first == nil {
@@ -341,7 +349,7 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {
-		return run(ctx, p, c.documents[request](), c.after.data, len(c.after.results)-i)
+		return run(ctx, p, c.documents[request](), c.after.data)
 	}
 	if !p.ReadsOnlyStates() || !p.Unaffected(c.before.document, c.after.document) {
 		return evaluate()

@@ -11,10 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -27,21 +29,26 @@ type Engine struct {
 	policies   atomic.Pointer[policy.Set]
 	exceptions atomic.Pointer[[]*policy.Exception]
 	now        func() time.Time
+	// turns has one turn for each CPU. A decision holds one, so that those that run finish in
+	// time and the others wait, in order of arrival.
+	turns *semaphore.Weighted
 
 	// configured holds the last evaluation by Evaluate, assumed those of the other readings, in order
 	// of allReadings.
 	configured slot
 	assumed    [readingCount]slot
-	// warmTime bounds the policies of Warm.
-	warmTime time.Duration
+	// warmTime bounds the policies of Warm, idleTime the wait of AwaitIdle.
+	warmTime, idleTime time.Duration
 }
 
 // slot caches the last state of one reading and its last evaluation. busy holds one element
-// while an evaluation runs, so that concurrent calls do not repeat it.
+// while an evaluation runs, so that concurrent calls do not repeat it. started is that evaluation
+// without results, nil until its topology is computed.
 type slot struct {
-	read atomic.Pointer[readState]
-	last atomic.Pointer[Evaluation]
-	busy chan struct{}
+	read    atomic.Pointer[readState]
+	last    atomic.Pointer[Evaluation]
+	started atomic.Pointer[Evaluation]
+	busy    chan struct{}
 }
 
 // Evaluation holds the results of a set of policies on one snapshot. It is immutable.
@@ -104,7 +111,7 @@ func (v *Evaluation) Found() Found {
 
 // NewEngine returns an engine that evaluates policies.
 func NewEngine(policies *policy.Set) *Engine {
-	e := &Engine{now: time.Now, warmTime: warmTime}
+	e := &Engine{now: time.Now, turns: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))), warmTime: warmTime, idleTime: idleTime}
 	for _, r := range allReadings {
 		e.slot(r).busy = make(chan struct{}, 1)
 	}
@@ -124,8 +131,44 @@ func (e *Engine) SetExceptions(exceptions []*policy.Exception) { e.exceptions.St
 // Policies returns the policies in force.
 func (e *Engine) Policies() *policy.Set { return e.policies.Load() }
 
-// warmTime is the longest time that a request waits for an answer.
-const warmTime = 5 * time.Second
+// turn waits for a turn, which the caller ends with end. The error is that of ctx.
+func (e *Engine) turn(ctx context.Context) (end func(), err error) {
+	// Acquire fails if ctx is done, also where nobody waits.
+	if !e.turns.TryAcquire(1) {
+		if err := e.turns.Acquire(ctx, 1); err != nil {
+			return nil, fmt.Errorf("waiting for the evaluation of earlier requests: %w", err)
+		}
+	}
+	return func() { e.turns.Release(1) }, nil
+}
+
+const (
+	// warmTime is the longest time that a request waits for an answer.
+	warmTime = 5 * time.Second
+	// idleTime is how long Warm gives way to requests. It must end: requests alone could never
+	// finish a topology that takes longer than one of them.
+	idleTime = time.Second
+	// idleInterval is the time between two looks at the turns.
+	idleInterval = 5 * time.Millisecond
+)
+
+// AwaitIdle waits until a turn is free that no request wants, for at most a second, or until ctx
+// is done. Call it before Warm, with the snapshot that is the newest afterwards. Warm holds no
+// turn: requests do not wait for it.
+func (e *Engine) AwaitIdle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, e.idleTime)
+	defer cancel()
+	look := time.NewTicker(idleInterval)
+	defer look.Stop()
+	for !e.turns.TryAcquire(1) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+	e.turns.Release(1)
+}
 
 // Warm evaluates s and caches the result for the next Decide. The policies get the time of
 // one request; Decide evaluates those that fail again. The topology has no time limit of
@@ -155,8 +198,12 @@ func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
 }
 
 // evaluateOnce evaluates s, a state of a reading, unless its slot holds the evaluation. base is the evaluation of a
-// similar state, whose policies are used, or nil for the policies in force. limit bounds the
+// similar state for the same decision, whose policies are used, or nil for the policies in force. limit bounds the
 // time of the policies; with 0, only ctx does.
+//
+// While another call evaluates, evaluateOnce waits for it, because it would compute the same. If
+// the other call takes too long for ctx although it has the topology, a policy is slow: then
+// evaluateOnce evaluates the policies itself, so that no request fails because of another one.
 func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot, base *Evaluation, limit time.Duration) *Evaluation {
 	in, policies := e.slot(r), e.policies.Load()
 	if base != nil {
@@ -165,24 +212,64 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 	if v := in.last.Load(); v.fits(s, policies, e.now()) {
 		return v
 	}
-	select {
-	case in.busy <- struct{}{}:
-		defer func() { <-in.busy }()
-	case <-ctx.Done():
-		return unevaluated(s, policies, fmt.Errorf("waiting for the topology: %w", ctx.Err()))
+	previous := func() *Evaluation {
+		if old := in.last.Load(); old != nil {
+			return old
+		}
+		return base
 	}
-	old := in.last.Load()
+	if !in.enter(ctx, patience(ctx)) {
+		if started := in.started.Load(); started.fits(s, policies, e.now()) {
+			v := *started
+			v.evaluate(ctx, previous(), base, limit)
+			return &v
+		}
+		if !in.enter(ctx, nil) {
+			return unevaluated(s, policies, fmt.Errorf("waiting for the topology: %w", ctx.Err()))
+		}
+	}
+	defer in.leave()
+	old := previous()
 	if old.fits(s, policies, e.now()) {
 		return old
 	}
-	if old == nil {
-		old = base
+	v, err := e.start(ctx, s, policies, old)
+	if err != nil {
+		return unevaluated(s, policies, err)
 	}
-	v := e.evaluateWithin(ctx, s, policies, old, limit)
-	if v.Topology != nil {
-		in.last.Store(v)
+	in.started.Store(v)
+	out := *v
+	out.evaluate(ctx, old, base, limit)
+	in.last.Store(&out)
+	return &out
+}
+
+// enter waits until no other call evaluates, and reports whether the caller now does. It gives up
+// when ctx is done or enough is closed.
+func (in *slot) enter(ctx context.Context, enough <-chan time.Time) bool {
+	select {
+	case in.busy <- struct{}{}:
+		return true
+	case <-enough:
+	case <-ctx.Done():
 	}
-	return v
+	return false
+}
+
+// leave ends what enter began.
+func (in *slot) leave() {
+	in.started.Store(nil)
+	<-in.busy
+}
+
+// patience returns a channel that receives after half of the remaining time of ctx, nil if ctx has
+// no deadline.
+func patience(ctx context.Context) <-chan time.Time {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return nil
+	}
+	return time.After(time.Until(deadline) / 2)
 }
 
 // unevaluated returns an evaluation of s without a topology, in which all policies fail
@@ -219,34 +306,46 @@ func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time
 }
 
 // evaluate evaluates all policies on s. A policy that fails does not hide the violations of
-// the others. Results of before, which may be nil, are reused if the input of the policy is
-// the same.
+// the others. before, which may be nil, is an evaluation for the same decision. Its results are
+// reused if the input of the policy is the same.
 func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation) *Evaluation {
-	return e.evaluateWithin(ctx, s, policies, before, 0)
-}
-
-// evaluateWithin is evaluate with a time limit for the policies; with 0, only ctx limits
-// them.
-func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation, limit time.Duration) *Evaluation {
-	reusable := before != nil && before.Policies == policies
-	v, err := e.prepare(ctx, s, policies, policies.Reads, before, reusable)
+	v, err := e.start(ctx, s, policies, before)
 	if err != nil {
 		return unevaluated(s, policies, err)
 	}
+	v.evaluate(ctx, before, before, 0)
+	return v
+}
+
+// start returns the evaluation of s by policies without results; see prepare.
+func (e *Engine) start(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation) (*Evaluation, error) {
+	v, err := e.prepare(ctx, s, policies, policies.Reads, before, before != nil && before.Policies == policies)
+	if err == nil {
+		v.Policies = policies
+	}
+	return v, err
+}
+
+// evaluate sets the results of an evaluation from start, with the same before. decided, which may
+// be nil, is an evaluation for the same decision: a policy that exceeded its time there fails here
+// as well, and leaves the time to the others. limit bounds the time of the policies; with 0, only
+// ctx does.
+func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, limit time.Duration) {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	v.Policies = policies
-	sameNodes := before != nil && state.SameNodes(before.Snapshot, s)
-	v.results = make([]result, len(policies.Policies()))
-	v.unaltered = make([]atomic.Pointer[[]violation.Violation], len(v.results))
-	for i, p := range policies.Policies() {
+	reusable := before != nil && before.Policies == v.Policies
+	sameNodes := before != nil && state.SameNodes(before.Snapshot, v.Snapshot)
+	policies := v.Policies.Policies()
+	v.results = make([]result, len(policies))
+	v.unaltered = make([]atomic.Pointer[[]violation.Violation], len(policies))
+	for i, p := range policies {
 		if p.Definition.Judges == policy.JudgesChange {
 			continue
 		}
-		if err := unreadBy(p, s); err != nil {
+		if err := unreadBy(p, v.Snapshot); err != nil {
 			v.results[i].err = err
 			continue
 		}
@@ -254,9 +353,12 @@ func (e *Engine) evaluateWithin(ctx context.Context, s *state.Snapshot, policies
 			v.results[i] = before.results[i]
 			continue
 		}
-		v.results[i].violations, v.results[i].err = run(ctx, p, v.document, v.data, len(v.results)-i)
+		if decided != nil && decided.Policies == v.Policies && errors.Is(decided.results[i].err, context.DeadlineExceeded) {
+			v.results[i].err = decided.results[i].err
+			continue
+		}
+		v.results[i].violations, v.results[i].err = run(ctx, p, v.document, v.data)
 	}
-	return v
 }
 
 // prepare returns the evaluation of s without results: its topology and the input of
@@ -295,12 +397,12 @@ func transitPeers(policies *policy.Set) []*topology.TransitPeers {
 	return out
 }
 
-// run evaluates one policy. The remaining time is divided equally among this policy and those
-// after it, left in total, so that a policy that does not end takes no time from the others.
-func run(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value, left int) ([]violation.Violation, error) {
+// run evaluates one policy, which may use half of the remaining time. So a policy that does not
+// end leaves time for the others, and one that is only slow has enough.
+func run(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left+1))
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
 	return p.Evaluate(ctx, document, data)
@@ -320,8 +422,7 @@ func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy, e
 	if p.Definition.Judges == policy.JudgesChange {
 		return nil, nil
 	}
-	set := policy.NewSet([]*policy.Policy{p})
-	v, err := e.prepare(ctx, s, set, set.Reads, e.configured.last.Load(), false)
+	v, err := e.inTurn(ctx, s, policy.NewSet([]*policy.Policy{p}))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTopology, err)
 	}
@@ -329,4 +430,15 @@ func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy, e
 		return nil, err
 	}
 	return evaluate(ctx, v.document, v.data)
+}
+
+// inTurn waits for a turn and returns the evaluation of s by policies without results. It keeps the
+// turn only for that, so that no request waits for a policy that is tried.
+func (e *Engine) inTurn(ctx context.Context, s *state.Snapshot, policies *policy.Set) (*Evaluation, error) {
+	end, err := e.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return e.prepare(ctx, s, policies, policies.Reads, e.configured.last.Load(), false)
 }

@@ -91,6 +91,12 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 	return out
 }
 
+// unevaluatedWorld returns worlds in which all policies fail with err.
+func (e *Engine) unevaluatedWorld(s *state.Snapshot, set requestSet, err error) [][]*world {
+	v := unevaluated(s, e.policies.Load(), err)
+	return [][]*world{{{configured: s, comparison: e.comparison(v, v, set)}}}
+}
+
 // combinations returns all subsets of pending, the empty one first. If pending has more
 // than MaxPending elements, it returns only pending itself.
 func combinations(pending []Pending) [][]Pending {
