@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +23,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/admission"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
+	"github.com/bgpguard/bgpguard/pkg/leader"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/process"
 	"github.com/bgpguard/bgpguard/pkg/reserve"
@@ -67,11 +69,16 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 	}
 
-	// The manager, which runs everything below.
+	// The manager, which runs everything below. The probes answer before it starts.
 	config, err := restConfig(o.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}
+	probes, err := process.ServeProbes(o.HealthProbeBindAddress)
+	if err != nil {
+		return err
+	}
+	defer probes.Close()
 	certificate := certs.NewSource(certs.Options{
 		Dir: o.CertDir, Namespace: process.Namespace(o.Namespace), Secret: o.CertSecret, Service: o.CertService,
 		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
@@ -100,17 +107,23 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 		audits.Notify()
 	})
+	election, err := newElection(config, &o, log.WithName("leader"))
+	if err != nil {
+		return err
+	}
+	election.Add(audits.work()...)
 	if policies.objects != nil {
 		policies.objects.WriteStatus(mgr, replica(), audits.Counts)
+		election.Add(leader.Work{Lead: policies.objects.Lead})
 	}
-	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
+	for _, runnable := range []manager.Runnable{election, audits.exemptions, follower, sources, policies.runnable} {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
 	}
 
 	// From requests to answers.
-	ledger, err := newLedger(ctx, mgr, store, follower, &o, log.WithName("reservations"))
+	ledger, err := newLedger(mgr, store, follower, &o, log.WithName("reservations"))
 	if err != nil {
 		return err
 	}
@@ -121,31 +134,47 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.Path, handler)
+	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
+	mgr.GetWebhookServer().Register(admission.Path, stopping.handler(handler))
 	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.PolicyPath, handler)
+	mgr.GetWebhookServer().Register(admission.PolicyPath, stopping.handler(handler))
 
-	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
-	if err := process.AddProbes(mgr, map[string]healthz.Checker{
+	if err := process.AwaitAPIServer(ctx, config, probes, log); err != nil {
+		if ctx.Err() != nil { // A signal ends the process.
+			return nil
+		}
+		return err
+	}
+	if err := ledger.Load(ctx); err != nil {
+		// The first change reads them.
+		log.Error(err, "Cannot read the reservations yet")
+	}
+	probes.Check(map[string]healthz.Checker{
 		"cluster":     store.Check,
 		"certificate": certificate.Check,
 		"webhook":     mgr.GetWebhookServer().StartedChecker(),
 		"shutdown":    stopping.Check,
 		"policies":    policies.check,
 		"library":     sources.Check,
-	}); err != nil {
-		return err
-	}
+	})
 	running, stop := stopping.after(ctx)
 	defer stop()
 	return mgr.Start(running)
 }
 
+// newElection returns the election of the leader.
+func newElection(config *rest.Config, o *Options, log logr.Logger) (*leader.Election, error) {
+	if !o.LeaderElect {
+		return leader.Alone(), nil
+	}
+	return leader.New(config, types.NamespacedName{Namespace: process.Namespace(o.Namespace), Name: leaseName}, replica(), log)
+}
+
 // newLedger returns the reservations, which the replicas share in a ConfigMap.
-func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, follower *cluster.Follower, o *Options, log logr.Logger) (*reserve.Ledger, error) {
+func newLedger(mgr manager.Manager, store *cluster.Store, follower *cluster.Follower, o *Options, log logr.Logger) (*reserve.Ledger, error) {
 	reservations, err := reserve.NewConfigMap(mgr.GetConfig(), process.Namespace(o.Namespace))
 	if err != nil {
 		return nil, err
@@ -153,10 +182,6 @@ func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, f
 	ledger := reserve.NewLedger(reservations, replica(), log)
 	ledger.ExpectLateWatches(follower, o.MaxDataAge)
 	store.SetObserver(ledger)
-	if err := ledger.Load(ctx); err != nil {
-		// The first change reads them.
-		log.Error(err, "Cannot read the reservations yet")
-	}
 	return ledger, mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations})
 }
 
@@ -194,12 +219,8 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			FilterProvider: process.Authorization,
 			TLSOpts:        withCertificate,
 		},
-		HealthProbeBindAddress:        o.HealthProbeBindAddress,
-		WebhookServer:                 webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: withCertificate}),
-		LeaderElection:                o.LeaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       process.Namespace(o.Namespace),
-		LeaderElectionReleaseOnCancel: true,
+		HealthProbeBindAddress: process.NoAddress, // See process.ServeProbes.
+		WebhookServer:          webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: withCertificate}),
 	})
 }
 

@@ -106,12 +106,13 @@ var floors = []floor{
 		},
 		{"pkg/enforce", "the policies in force: library, files, BGPPolicies and their status", "pkg/policy pkg/state", "kubernetes http"},
 		{"certs", "the serving certificate", "", "kubernetes http"},
+		{"pkg/leader", "the election of a leader, which runs and stops the leader's work", "", "kubernetes"},
 	}},
 	{"processes", []row{
 		{"pkg/process", "what the processes share: log, probes, addresses", "", "kubernetes http"},
 		{
 			"pkg/server", "the webhook: options, wiring, shutdown",
-			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/policy pkg/process pkg/reserve pkg/state pkg/validate", "kubernetes http",
+			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/leader pkg/policy pkg/process pkg/reserve pkg/state pkg/validate", "kubernetes http",
 		},
 		{
 			"pkg/serve", "the web UI, which only the CLI links",
