@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
@@ -30,7 +31,8 @@ func probe(t *testing.T, p *Probes, path string) (int, string) {
 }
 
 func TestProbes(t *testing.T) {
-	p, err := ServeProbes("127.0.0.1:0")
+	var log bytes.Buffer
+	p, err := ServeProbes("127.0.0.1:0", NewLogger(&log, LogText, "info"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,24 +44,28 @@ func TestProbes(t *testing.T) {
 		}
 	}
 	check("/healthz", http.StatusOK, "ok")
-	check("/readyz", http.StatusInternalServerError, "[-]process failed")
+	check("/readyz", http.StatusInternalServerError, "process: not ready: still starting")
 	p.NotReady("apiserver", errors.New("not ready: gone"))
 	check("/healthz", http.StatusOK, "ok")
-	check("/readyz", http.StatusInternalServerError, "[-]apiserver failed")
+	check("/readyz", http.StatusInternalServerError, "apiserver: not ready: gone")
 	check("/readyz/apiserver", http.StatusInternalServerError, "not ready: gone")
 	p.Check(map[string]healthz.Checker{"all": healthz.Ping})
 	check("/readyz", http.StatusOK, "ok")
 	check("/readyz/all", http.StatusOK, "ok")
+	check("/readyz/other", http.StatusNotFound, "")
 	check("/other", http.StatusNotFound, "")
+	if got := regexp.MustCompile(`msg=.*`).FindAllString(log.String(), -1); strings.Join(got, "; ") != `msg="Not ready" reasons="process: not ready: still starting"; msg=Ready` {
+		t.Errorf("logged %s", got)
+	}
 }
 
 func TestAnAddressInUseIsAnError(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	defer s.Close()
-	if _, err := ServeProbes(s.Listener.Addr().String()); err == nil || !strings.HasPrefix(err.Error(), "probes: listen tcp") {
+	if _, err := ServeProbes(s.Listener.Addr().String(), logr.Discard()); err == nil || !strings.HasPrefix(err.Error(), "probes: listen tcp") {
 		t.Errorf("got %v", err)
 	}
-	p, err := ServeProbes(NoAddress)
+	p, err := ServeProbes(NoAddress, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +90,7 @@ func TestReadinessOfTheAPIServer(t *testing.T) {
 				io.WriteString(w, test.body) //nolint:errcheck // The client shows it.
 			}))
 			defer s.Close()
-			p, err := ServeProbes(NoAddress)
+			p, err := ServeProbes(NoAddress, logr.Discard())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +101,7 @@ func TestReadinessOfTheAPIServer(t *testing.T) {
 			if ready := err == nil; ready != (test.want == "") {
 				t.Errorf("got %v", err)
 			}
-			if _, text := probe(t, p, "/readyz/apiserver"); test.want != "" && text != "internal server error: not ready: waiting for the API server: "+test.want {
+			if _, text := probe(t, p, "/readyz/apiserver"); test.want != "" && text != "not ready: waiting for the API server: "+test.want {
 				t.Errorf("got %q", text)
 			}
 		})
@@ -104,7 +110,7 @@ func TestReadinessOfTheAPIServer(t *testing.T) {
 
 func TestTheReasonIsLoggedAtGrowingIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, err := ServeProbes(NoAddress)
+		p, err := ServeProbes(NoAddress, logr.Discard())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +136,7 @@ func TestTheReasonIsLoggedAtGrowingIntervals(t *testing.T) {
 }
 
 func TestASignalEndsTheWait(t *testing.T) {
-	p, err := ServeProbes(NoAddress)
+	p, err := ServeProbes(NoAddress, logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}
-	probes, err := process.ServeProbes(o.HealthProbeBindAddress)
+	probes, err := process.ServeProbes(o.HealthProbeBindAddress, log)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,7 +102,7 @@ func startFailing(t *testing.T) *failing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.review, err = env.DeletionReview("bgppeers", workers); err != nil {
+	if f.review, err = env.DryRunReview("bgppeers", workers, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f.balancer, err = f.Balancer(); err != nil {
@@ -222,9 +223,11 @@ func (f *failing) under(t *testing.T, during func()) *load {
 			}
 		})
 	}
-	during()
-	stop()
-	wg.Wait()
+	func() {
+		defer wg.Wait()
+		defer stop()
+		during()
+	}()
 	t.Log(l)
 	if l.sent.Load() == 0 {
 		t.Error("no request was sent")
@@ -279,7 +282,7 @@ func (f *failing) restart(t *testing.T) {
 
 // certificates replaces first the certificate and then the CA.
 func (f *failing) certificates(t *testing.T) {
-	before := f.serial(t, f.replicas[0])
+	before := f.served(t, f.replicas[0])
 	l := f.under(t, func() {
 		for _, keys := range []string{
 			`{"tls.crt":null,"tls.key":null}`,
@@ -287,9 +290,9 @@ func (f *failing) certificates(t *testing.T) {
 		} {
 			f.allowed(t, "", "--namespace="+namespace+` patch secret bgpguard-webhook-cert --type=merge -p {"data":`+keys+`}`)
 			eventually(t, "every replica serves another certificate", func() bool {
-				return !slices.ContainsFunc(f.replicas[:], func(w *env.Webhook) bool { return f.serial(t, w) == before })
+				return !slices.ContainsFunc(f.replicas[:], func(w *env.Webhook) bool { return f.served(t, w) == before })
 			})
-			before = f.serial(t, f.replicas[0])
+			before = f.served(t, f.replicas[0])
 		}
 	})
 	if len(l.failed) > 0 {
@@ -299,9 +302,9 @@ func (f *failing) certificates(t *testing.T) {
 	f.guards(t)
 }
 
-// serial returns the serial number of the certificate that a replica serves. Like an API server, it verifies the
-// certificate with the CAs of the webhook configuration.
-func (f *failing) serial(t *testing.T, w *env.Webhook) string {
+// served returns the certificate that a replica serves. Like an API server, it verifies the certificate with the CAs of
+// the webhook configuration.
+func (f *failing) served(t *testing.T, w *env.Webhook) string {
 	t.Helper()
 	configuration, err := f.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "bgpguard", metav1.GetOptions{})
 	if err != nil {
@@ -314,7 +317,7 @@ func (f *failing) serial(t *testing.T, w *env.Webhook) string {
 		t.Fatalf("the API server would not trust the certificate: %v", err)
 	}
 	defer connection.Close()
-	return connection.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()
+	return string(connection.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw)
 }
 
 // kill ends a replica with SIGKILL. The balancer removes it at once.
@@ -619,7 +622,11 @@ func (f *failing) apiServer(t *testing.T) {
 func (f *failing) cutOff(t *testing.T) func(*testing.T) {
 	t.Helper()
 	const maxAge = 90 * time.Second
-	proxy, err := env.NewProxy(strings.TrimPrefix(f.Config.Host, "https://"))
+	server, err := url.Parse(f.Config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy, err := env.NewProxy(server.Host)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package env
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -93,16 +95,23 @@ func (p *Process) waitReady(ctx context.Context, probe string) error {
 	defer cancel()
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
+	var reason error // without that of ctx
 	for {
 		last := get(ctx, probe)
 		if last == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			reason = last
+		}
 		select {
 		case <-p.exited:
 			return fmt.Errorf("the %s ended before it was ready (%s); the end of its log:\n%s", p.name, p.command.ProcessState, p.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("the %s did not become ready: %w (%w); the end of its log:\n%s", p.name, ctx.Err(), last, p.Log())
+			if reason == nil {
+				reason = last
+			}
+			return fmt.Errorf("the %s did not become ready: %w (%w); the end of its log:\n%s", p.name, ctx.Err(), reason, p.Log())
 		case <-ticker.C:
 		}
 	}
@@ -120,7 +129,8 @@ func get(ctx context.Context, url string) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, response.Status)
+		reasons, err := io.ReadAll(response.Body)
+		return errors.Join(fmt.Errorf("%s: %s: %s", url, response.Status, reasons), err)
 	}
 	return nil
 }
