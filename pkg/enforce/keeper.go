@@ -225,6 +225,7 @@ func (k *Keeper) publish() {
 	slices.SortFunc(outcomes, func(a, b Outcome) int { return strings.Compare(a.Name, b.Name) })
 	k.outcomes.Store(&outcomes)
 	countUnusable(outcomes)
+	quarantined.outcomes.Store(&outcomes)
 	set := policy.NewSet(policies)
 	if slices.Equal(set.Policies(), k.Set().Policies()) {
 		return

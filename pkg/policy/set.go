@@ -42,8 +42,9 @@ type Policy struct {
 	values      map[string]any // the parameters
 	query       rego.PreparedEvalQuery
 	// abandoned counts the evaluations that still run after their context was done.
-	abandoned *atomic.Int32
-	reach     *reach
+	abandoned  *atomic.Int32
+	quarantine *quarantine
+	reach      *reach
 }
 
 // Defaults returns a document for each policy of the library, with its default parameters
@@ -175,7 +176,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	p = &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
 		fingerprint: fingerprint(d, def), match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters,
-		abandoned: &atomic.Int32{}, reach: &reach{known: map[[2]string]bool{}},
+		abandoned: &atomic.Int32{}, quarantine: newQuarantine(), reach: &reach{known: map[[2]string]bool{}},
 	}
 	if p.query, err = def.prepare(); err != nil {
 		return nil, d.errorf("spec.policy", "%v", err)
@@ -203,7 +204,7 @@ func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
 // Fresh returns a copy of the policy without the state of earlier evaluations.
 func (p *Policy) Fresh() (*Policy, error) {
 	out := *p
-	out.abandoned = &atomic.Int32{}
+	out.abandoned, out.quarantine = &atomic.Int32{}, newQuarantine()
 	var err error
 	out.query, err = p.Definition.prepare()
 	return &out, err
@@ -369,9 +370,15 @@ func (stateData) Put(ast.Ref, ast.Value) {}
 // Evaluate returns the violations of the policy for input, sorted by id. input has no
 // parameters; the policy adds them. state returns data.state, and is called if the policy
 // reads it. An error is an evaluation error and not a violation: a builtin that fails, a
-// result of the wrong type, or the end of ctx, which stops the evaluation.
+// result of the wrong type, or the end of ctx, which stops the evaluation. A policy whose
+// evaluations keep failing is quarantined; see ErrQuarantined.
 func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
-	return p.evaluate(ctx, input, state)
+	if err := p.quarantine.admit(); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	found, err := p.evaluate(ctx, input, state)
+	return found, p.quarantine.record(ctx, time.Since(start), err)
 }
 
 // Trace is like Evaluate and reports each step to a tracer.

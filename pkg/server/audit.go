@@ -15,6 +15,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/enforce"
 	"github.com/bgpguard/bgpguard/pkg/leader"
 	"github.com/bgpguard/bgpguard/pkg/process"
+	"github.com/bgpguard/bgpguard/pkg/registration"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
@@ -23,12 +24,14 @@ import (
 type auditing struct {
 	*auditor.Auditor
 
-	exemptions *auditor.Exemptions
-	reports    *auditor.Reports // nil with --reports=none
+	exemptions   *auditor.Exemptions
+	reports      *auditor.Reports // nil with --reports=none
+	registration *auditor.Registration
 }
 
-// newAuditing audits what follower follows.
-func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluster, follower *cluster.Follower, p policies, o *Options, log logr.Logger) (auditing, error) {
+// newAuditing audits what follower follows. verify returns an error if a CA bundle does not
+// verify the serving certificate.
+func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluster, follower *cluster.Follower, p policies, o *Options, verify func([]byte) error, log logr.Logger) (auditing, error) {
 	reference := func(ctx context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
 		if kind == v1alpha1.KindBGPPolicy {
 			return p.reference(ctx, mgr.GetCache(), name), true
@@ -36,9 +39,16 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 		return follower.Reference(ctx, kind, name)
 	}
 	a := auditing{exemptions: auditor.NewExemptions(mgr, replica(), log)}
+	expected := registration.Expected{Name: o.WebhookConfiguration, Namespace: process.Namespace(o.Namespace), Verify: verify}
+	if o.CertDir == "" {
+		expected.Service = o.CertService
+	}
+	var err error
+	if a.registration, err = auditor.NewRegistration(mgr, expected, replica(), log); err != nil {
+		return auditing{}, err
+	}
 	publishers := []auditor.Publisher{p}
 	if o.Reports != auditor.ReportsNone {
-		var err error
 		if a.reports, err = auditor.NewReports(mgr.GetConfig(), mgr.GetHTTPClient(), auditor.ReportOptions{Kind: o.Reports, Reference: reference}, log); err != nil {
 			return auditing{}, err
 		}
@@ -51,16 +61,32 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 			for _, u := range ready.Unread() {
 				notes = append(notes, u.String())
 			}
+			if reason := a.notAsked(); reason != "" {
+				notes = append(notes, reason)
+			}
 			return notes
 		},
 		Reference: reference, Publishers: publishers,
 	}, log)
+	a.registration.OnChange(func() {
+		a.Notify()
+		p.refresh()
+	})
 	return a, nil
+}
+
+// notAsked returns why the API server does not ask this webhook about all changes, "" if it
+// does.
+func (a auditing) notAsked() string {
+	if differences := a.registration.Differences(); len(differences) > 0 {
+		return registration.Describe(differences)
+	}
+	return ""
 }
 
 // work returns what depends on the leadership.
 func (a auditing) work() []leader.Work {
-	work := []leader.Work{{Lead: a.Lead, Follow: a.Follow}}
+	work := []leader.Work{{Lead: a.Lead, Follow: a.Follow}, {Lead: a.registration.Lead}}
 	if a.reports != nil {
 		work = append(work, leader.Work{Lead: a.reports.Lead})
 	}

@@ -83,7 +83,11 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		Dir: o.CertDir, Namespace: process.Namespace(o.Namespace), Secret: o.CertSecret, Service: o.CertService,
 		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
 	})
-	mgr, err := newManager(config, &o, log, store, certificate)
+	clients, err := newClientCA(o.ClientCaFile, log.WithName("clients"))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, &o, log, store, certificate, clients)
 	if err != nil {
 		return err
 	}
@@ -97,7 +101,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	policies := newPolicies(mgr, keeper, files, log.WithName("policies"))
-	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, log.WithName("audit"))
+	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, certificate.VerifiedBy, log.WithName("audit"))
 	if err != nil {
 		return err
 	}
@@ -113,7 +117,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	election.Add(audits.work()...)
 	if policies.objects != nil {
-		policies.objects.WriteStatus(mgr, replica(), audits.Counts)
+		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
 		election.Add(leader.Work{Lead: policies.objects.Lead})
 	}
 	for _, runnable := range []manager.Runnable{election, audits.exemptions, follower, sources, policies.runnable} {
@@ -135,12 +139,12 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
-	mgr.GetWebhookServer().Register(admission.Path, stopping.handler(handler))
+	mgr.GetWebhookServer().Register(admission.Path, stopping.handler(clients.protect(handler)))
 	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.PolicyPath, stopping.handler(handler))
+	mgr.GetWebhookServer().Register(admission.PolicyPath, stopping.handler(clients.protect(handler)))
 
 	if err := process.AwaitAPIServer(ctx, config, probes, log); err != nil {
 		if ctx.Err() != nil { // A signal ends the process.
@@ -200,7 +204,7 @@ func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, 
 	}
 }
 
-func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source) (manager.Manager, error) {
+func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source, clients *clientCA) (manager.Manager, error) {
 	scheme, err := process.NewScheme()
 	if err != nil {
 		return nil, err
@@ -220,7 +224,7 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			TLSOpts:        withCertificate,
 		},
 		HealthProbeBindAddress: process.NoAddress, // See process.ServeProbes.
-		WebhookServer:          webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: withCertificate}),
+		WebhookServer:          webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: append(withCertificate, clients.configure)}),
 	})
 }
 

@@ -48,6 +48,7 @@ func stored(t *testing.T, o calico.Object) map[string]any {
 // bgpguard check computes the object that the API server has after "kubectl apply", "kubectl replace", "kubectl label",
 // "kubectl annotate" and "kubectl patch" of the same files, whatever kubectl did to the object before.
 func TestFilesAreAppliedAsKubectlDoes(t *testing.T) {
+	t.Parallel()
 	const (
 		peer      = "{apiVersion: %s, kind: BGPPeer, metadata: {name: p, labels: {%s}, annotations: {%s}}, spec: {%s}}"
 		defaults  = "{apiVersion: %s, kind: BGPConfiguration, metadata: {name: default}, spec: {%s}}"

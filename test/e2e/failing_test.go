@@ -662,7 +662,7 @@ func (f *failing) cutOff(t *testing.T) func(*testing.T) {
 		f.balancer.Reset()
 		// The API server may use a connection that is closed at this moment.
 		want := []string{
-			`admission webhook "bgp.bgpguard.io" denied the request: stale data: for 1m`,
+			`admission webhook "bgp.bgpguard.io" denied the request: stale data: for `,
 			"the API server has sent nothing, limit 1m30s: check that bgpguard can reach it; this replica is not ready: if the error lasts, all replicas are stale\n",
 		}
 		var got env.Result

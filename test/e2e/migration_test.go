@@ -21,6 +21,7 @@ import (
 // TestMigration moves meshes to route reflectors with the commands that "bgpguard plan" writes for the live cluster. The
 // webhook allows each of them, and denies those that come too early.
 func TestMigration(t *testing.T) {
+	t.Parallel()
 	for _, one := range []struct {
 		nodes, sessions int // sessions over both families
 		recommendation  string

@@ -34,6 +34,7 @@ import (
 const manyNodes = 1203
 
 func TestReadingACluster(t *testing.T) {
+	t.Parallel()
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
 		t.Run(string(group), func(t *testing.T) {
 			c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{group}}), group: group}

@@ -247,6 +247,7 @@ func number(t *testing.T, o *unstructured.Unstructured, path ...string) int64 {
 }
 
 func TestReports(t *testing.T) {
+	t.Parallel()
 	c := startReporting(t)
 	now := time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
 	a := audited(t, 101, now)
@@ -423,6 +424,7 @@ func TestReports(t *testing.T) {
 
 // TestTheWebhookReports runs the process itself: what it audits is in reports and metrics.
 func TestTheWebhookReports(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1, "--audit-delay=100ms")
 	objects, err := dynamic.NewForConfig(c.Config)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 // What the scenarios say of the engine holds of the whole way from an API
 // server's client to the guard and back.
 func TestScenariosHoldLive(t *testing.T) {
+	t.Parallel()
 	scenarios, err := scenario.Load([]string{"../scenarios"})
 	if err != nil {
 		t.Fatal(err)

@@ -24,18 +24,21 @@ rules:
 `
 
 // configureAPIServer sets options that envtest does not set as in production.
-func (e *Environment) configureAPIServer() error {
+func (e *Environment) configureAPIServer(admission string) error {
 	policy := filepath.Join(e.Dir, "audit-policy.yaml")
 	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		return err
 	}
-	e.plane.ControlPlane.GetAPIServer().Configure().
+	arguments := e.plane.ControlPlane.GetAPIServer().Configure().
 		// It is the default of envtest. It is explicit because without it every test of permissions would pass.
 		Set("authorization-mode", "RBAC").
 		// envtest disables the ServiceAccount plugin for tests that create Pods.
 		Disable("disable-admission-plugins").
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", e.AuditLog)
+	if admission != "" {
+		arguments.Set("admission-control-config-file", admission)
+	}
 	return nil
 }
 

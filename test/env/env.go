@@ -46,6 +46,8 @@ const startTimeout = 2 * time.Minute
 type Options struct {
 	// Groups are the groups whose CRDs are installed.
 	Groups []Group
+	// AdmissionConfiguration is the path of an AdmissionConfiguration for the API server, "" for none.
+	AdmissionConfiguration string
 	// Dir is the directory of the kubeconfigs and the logs. The default is a temporary directory that Stop removes.
 	Dir string
 }
@@ -67,6 +69,7 @@ type Environment struct {
 	WebhookPort int
 
 	root      string
+	admission string // the path of an AdmissionConfiguration
 	scratch   string // the directory of files that Stop removes
 	plane     *envtest.Environment
 	logs      []*os.File
@@ -113,7 +116,7 @@ func prepare(options Options) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Environment{root: root, Dir: options.Dir, WebhookPort: ports[0], scratch: scratch}
+	e := &Environment{root: root, Dir: options.Dir, WebhookPort: ports[0], scratch: scratch, admission: options.AdmissionConfiguration}
 	if e.Dir == "" {
 		e.Dir = filepath.Join(scratch, "environment")
 	}
@@ -148,7 +151,7 @@ func (e *Environment) start(ctx context.Context) error {
 	// Without a logger, controller-runtime prints a warning with a stack trace.
 	ctrllog.SetLogger(logr.Discard())
 
-	if err := e.configureAPIServer(); err != nil {
+	if err := e.configureAPIServer(e.admission); err != nil {
 		return err
 	}
 	if err := e.openLogs(); err != nil {
