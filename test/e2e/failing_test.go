@@ -60,6 +60,7 @@ type failing struct {
 
 // TestFailures lets one part after the other fail. A replica whose watch is late is in test/races.
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	f := startFailing(t)
 	stale := f.cutOff(t)
 	t.Run("a rolling restart loses no request", f.restart)

@@ -202,11 +202,11 @@ func (s *soak) review(ctx, request context.Context, client int, limiter *rate.Li
 	}
 }
 
-// label changes labels of Nodes until ctx is done. Half of them are labels that no selector reads.
+// label changes labels of Nodes until ctx is done, one that a selector reads and one that none reads.
 func (s *soak) label(ctx, request context.Context, client int, limiter *rate.Limiter) {
 	for turn := client; limiter.Wait(ctx) == nil; turn += clients {
 		key := []string{"rack", "example.com/unread"}[turn/clients%2]
-		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"v-%d"}}}`, key, turn)
+		patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"v-%d"}}}`, key, turn%250)
 		name := env.Node(3 + turn%(*nodes-3)).Name
 		if _, err := s.nodes.CoreV1().Nodes().Patch(request, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 			s.unchanged.Add(1)
