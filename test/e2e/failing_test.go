@@ -48,8 +48,8 @@ const (
 	endpoint = time.Second
 )
 
-// failing is a cluster with two replicas of the webhook behind a balancer, as behind a Service.
-type failing struct {
+// failures is a cluster with two replicas of the webhook behind a balancer, as behind a Service.
+type failures struct {
 	*cluster
 	balancer *env.Proxy
 	replicas [2]*env.Webhook
@@ -76,9 +76,9 @@ func TestFailures(t *testing.T) {
 	t.Run("a replica that the API server does not reach any more says so and recovers", func(t *testing.T) { stale(t) })
 }
 
-func startFailing(t *testing.T) *failing {
+func startFailing(t *testing.T) *failures {
 	t.Helper()
-	f := &failing{cluster: &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}}
+	f := &failures{cluster: &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}}
 	nodes := env.Nodes(20)
 	for _, node := range nodes[:3] {
 		env.RouteReflector("244.0.0.1")(node)
@@ -119,7 +119,7 @@ func startFailing(t *testing.T) *failing {
 }
 
 // replica starts a replica.
-func (f *failing) replica(t *testing.T, options env.WebhookOptions) *env.Webhook {
+func (f *failures) replica(t *testing.T, options env.WebhookOptions) *env.Webhook {
 	t.Helper()
 	options.Args = append([]string{"--leader-elect", "--audit-delay=200ms", "--shutdown-delay=" + drain.String()}, options.Args...)
 	w, err := f.StartWebhook(t.Context(), options)
@@ -130,13 +130,13 @@ func (f *failing) replica(t *testing.T, options env.WebhookOptions) *env.Webhook
 }
 
 // useAll makes the balancer use both replicas.
-func (f *failing) useAll() { f.balancer.Use(f.replicas[0].Address(), f.replicas[1].Address()) }
+func (f *failures) useAll() { f.balancer.Use(f.replicas[0].Address(), f.replicas[1].Address()) }
 
 // useOnly makes the balancer use one replica.
-func (f *failing) useOnly(i int) { f.balancer.Use(f.replicas[i].Address()) }
+func (f *failures) useOnly(i int) { f.balancer.Use(f.replicas[i].Address()) }
 
 // guards waits until kubectl shows that the policies are evaluated.
-func (f *failing) guards(t *testing.T) {
+func (f *failures) guards(t *testing.T) {
 	t.Helper()
 	var last env.Result
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
@@ -149,7 +149,7 @@ func (f *failing) guards(t *testing.T) {
 }
 
 // denies checks that a replica denies the deletion, and still runs.
-func (f *failing) denies(t *testing.T, w *env.Webhook) {
+func (f *failures) denies(t *testing.T, w *env.Webhook) {
 	t.Helper()
 	answer, err := w.Review(t.Context(), f.review)
 	switch {
@@ -212,7 +212,7 @@ func (l *load) String() string {
 }
 
 // under runs during while clients send requests, and returns what became of them.
-func (f *failing) under(t *testing.T, during func()) *load {
+func (f *failures) under(t *testing.T, during func()) *load {
 	t.Helper()
 	l := &load{limiter: rate.NewLimiter(requestRate, 1)}
 	ctx, stop := context.WithCancel(t.Context())
@@ -237,7 +237,7 @@ func (f *failing) under(t *testing.T, during func()) *load {
 }
 
 // request sends one request: a change that is allowed, or one that is denied.
-func (f *failing) request(ctx context.Context, l *load, turn int) {
+func (f *failures) request(ctx context.Context, l *load, turn int) {
 	began := time.Now()
 	var err error
 	if turn%2 == 0 {
@@ -261,7 +261,7 @@ func (f *failing) request(ctx context.Context, l *load, turn int) {
 }
 
 // restart restarts one replica after the other, each while the other one answers.
-func (f *failing) restart(t *testing.T) {
+func (f *failures) restart(t *testing.T) {
 	l := f.under(t, func() {
 		for i, w := range f.replicas {
 			ended := make(chan error, 1)
@@ -282,7 +282,7 @@ func (f *failing) restart(t *testing.T) {
 }
 
 // certificates replaces first the certificate and then the CA.
-func (f *failing) certificates(t *testing.T) {
+func (f *failures) certificates(t *testing.T) {
 	before := f.served(t, f.replicas[0])
 	l := f.under(t, func() {
 		for _, keys := range []string{
@@ -305,7 +305,7 @@ func (f *failing) certificates(t *testing.T) {
 
 // served returns the certificate that a replica serves. Like an API server, it verifies the certificate with the CAs of
 // the webhook configuration.
-func (f *failing) served(t *testing.T, w *env.Webhook) string {
+func (f *failures) served(t *testing.T, w *env.Webhook) string {
 	t.Helper()
 	configuration, err := f.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "bgpguard", metav1.GetOptions{})
 	if err != nil {
@@ -322,7 +322,7 @@ func (f *failing) served(t *testing.T, w *env.Webhook) string {
 }
 
 // kill ends a replica with SIGKILL. The balancer removes it at once.
-func (f *failing) kill(t *testing.T) {
+func (f *failures) kill(t *testing.T) {
 	var gone time.Time
 	l := f.under(t, func() {
 		time.Sleep(endpoint)
@@ -343,7 +343,7 @@ func (f *failing) kill(t *testing.T) {
 	}
 }
 
-func (f *failing) lease(t *testing.T) *coordinationv1.Lease {
+func (f *failures) lease(t *testing.T) *coordinationv1.Lease {
 	t.Helper()
 	lease, err := f.Client.CoordinationV1().Leases(namespace).Get(t.Context(), leaseName, metav1.GetOptions{})
 	if err != nil {
@@ -353,7 +353,7 @@ func (f *failing) lease(t *testing.T) *coordinationv1.Lease {
 }
 
 // leader waits for a leader among the replicas and returns it.
-func (f *failing) leader(t *testing.T) *env.Webhook {
+func (f *failures) leader(t *testing.T) *env.Webhook {
 	t.Helper()
 	var found *env.Webhook
 	eventually(t, "a replica is the leader", func() bool {
@@ -368,7 +368,7 @@ func (f *failing) leader(t *testing.T) *env.Webhook {
 }
 
 // takeLease makes a stranger the holder of the Lease.
-func (f *failing) takeLease(t *testing.T) {
+func (f *failures) takeLease(t *testing.T) {
 	t.Helper()
 	stranger, now := "stranger", metav1.NowMicro()
 	eventually(t, "the stranger holds the Lease", func() bool {
@@ -383,7 +383,7 @@ func (f *failing) takeLease(t *testing.T) {
 }
 
 // audited returns the version of the record of audits.
-func (f *failing) audited(t *testing.T) string {
+func (f *failures) audited(t *testing.T) string {
 	t.Helper()
 	record, err := f.Client.CoreV1().ConfigMaps(namespace).Get(t.Context(), "bgpguard-audit", metav1.GetOptions{})
 	if err != nil {
@@ -408,7 +408,7 @@ func logged(t *testing.T, w *env.Webhook, text string) int {
 }
 
 // loseLease takes the Lease while the leader audits one change after the other.
-func (f *failing) loseLease(t *testing.T) {
+func (f *failures) loseLease(t *testing.T) {
 	t.Parallel()
 	leader := f.leader(t)
 	before := logged(t, leader, lost)
@@ -493,7 +493,7 @@ func tarball(t *testing.T, files map[string]string) []byte {
 }
 
 // follow starts a replica with the bundle, in a configuration with more fields.
-func (f *failing) follow(t *testing.T, name string, b *bundle, more, field string) *env.Webhook {
+func (f *failures) follow(t *testing.T, name string, b *bundle, more, field string) *env.Webhook {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "opa.yaml")
 	if err := os.WriteFile(config, fmt.Appendf(nil, "%s\nservices: {s: {url: %s, response_header_timeout_seconds: 1}}\n"+
@@ -510,7 +510,7 @@ func (f *failing) follow(t *testing.T, name string, b *bundle, more, field strin
 }
 
 // hangingBundles starts a replica whose bundle server hangs, at first and later.
-func (f *failing) hangingBundles(t *testing.T) {
+func (f *failures) hangingBundles(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	b.hangs.Store(1)
@@ -528,7 +528,7 @@ func (f *failing) hangingBundles(t *testing.T) {
 }
 
 // fullDisk starts a replica that cannot write the bundle to its disk.
-func (f *failing) fullDisk(t *testing.T) {
+func (f *failures) fullDisk(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -541,7 +541,7 @@ func (f *failing) fullDisk(t *testing.T) {
 }
 
 // etcd stops etcd for longer than a leader keeps a Lease that it cannot renew.
-func (f *failing) etcd(t *testing.T) {
+func (f *failures) etcd(t *testing.T) {
 	leader := f.leader(t)
 	losses, terms := logged(t, leader, lost), f.terms(t)
 	resume, err := f.Pause(env.Etcd)
@@ -574,13 +574,13 @@ func (f *failing) etcd(t *testing.T) {
 }
 
 // terms returns how many terms the replicas have led.
-func (f *failing) terms(t *testing.T) int {
+func (f *failures) terms(t *testing.T) int {
 	t.Helper()
 	return logged(t, f.replicas[0], gained) + logged(t, f.replicas[1], gained)
 }
 
 // apiServer ends the API server and starts a replica while it is away.
-func (f *failing) apiServer(t *testing.T) {
+func (f *failures) apiServer(t *testing.T) {
 	kubeconfig, err := f.ServiceAccountKubeconfig(t.Context(), namespace, "bgpguard")
 	if err != nil {
 		t.Fatal(err)
@@ -620,7 +620,7 @@ func (f *failing) apiServer(t *testing.T) {
 }
 
 // cutOff starts a third replica and cuts it off from the API server. The returned test checks it later.
-func (f *failing) cutOff(t *testing.T) func(*testing.T) {
+func (f *failures) cutOff(t *testing.T) func(*testing.T) {
 	t.Helper()
 	const maxAge = 90 * time.Second
 	server, err := url.Parse(f.Config.Host)
