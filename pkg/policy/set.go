@@ -144,7 +144,7 @@ func (l *Library) Check(ctx context.Context, d *Document, limit time.Duration) (
 		return p, err
 	}
 	if err := p.Test(ctx, limit); err != nil {
-		return nil, d.errorf("spec.rego.modules", "%w", err)
+		return nil, d.Errorf("spec.rego.modules", "%w", err)
 	}
 	return p, nil
 }
@@ -154,7 +154,7 @@ func (l *Library) Check(ctx context.Context, d *Document, limit time.Duration) (
 func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, d.errorf("", "compiling it panicked: %v", r)
+			p, err = nil, d.Errorf("", "compiling it panicked: %v", r)
 		}
 	}()
 	def, err := l.definition(d)
@@ -167,11 +167,11 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	}
 	parameters, bad := def.schema.fill(text)
 	if bad != nil {
-		return nil, d.errorf(strings.TrimSuffix("spec.parameters."+bad.field, "."), "%s", bad.message)
+		return nil, d.Errorf(strings.TrimSuffix("spec.parameters."+bad.field, "."), "%s", bad.message)
 	}
 	value, err := ast.InterfaceToValue(parameters)
 	if err != nil {
-		return nil, d.errorf("spec.parameters", "%v", err)
+		return nil, d.Errorf("spec.parameters", "%v", err)
 	}
 	p = &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
@@ -179,7 +179,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 		abandoned: &atomic.Int32{}, quarantine: newQuarantine(), reach: &reach{known: map[[2]string]bool{}},
 	}
 	if p.query, err = def.prepare(); err != nil {
-		return nil, d.errorf("spec.policy", "%v", err)
+		return nil, d.Errorf("spec.policy", "%v", err)
 	}
 	return p, nil
 }
@@ -215,7 +215,7 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 	if d.Spec.Rego == nil {
 		def := l.definitions[d.Spec.Policy]
 		if def == nil {
-			return nil, d.errorf("spec.policy", "%q is not in the library; known are %s", d.Spec.Policy,
+			return nil, d.Errorf("spec.policy", "%q is not in the library; known are %s", d.Spec.Policy,
 				strings.Join(l.Names(), ", "))
 		}
 		return def, nil
@@ -223,16 +223,16 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 	source := Source{Name: v1alpha1.KindBGPPolicy + " " + d.Name, Modules: map[string]string{}}
 	for i, m := range d.Spec.Rego.Modules {
 		if _, twice := source.Modules[m.Name]; twice {
-			return nil, d.errorf(fmt.Sprintf("spec.rego.modules[%d].name", i), "%q is used by two modules", m.Name)
+			return nil, d.Errorf(fmt.Sprintf("spec.rego.modules[%d].name", i), "%q is used by two modules", m.Name)
 		}
 		source.Modules[m.Name] = m.Text
 	}
 	definitions, err := compile(source)
 	if err != nil {
-		return nil, d.errorf("spec.rego.modules", "%w", err)
+		return nil, d.Errorf("spec.rego.modules", "%w", err)
 	}
 	if len(definitions) > 1 {
-		return nil, d.errorf("spec.rego.modules", "must contain one policy, contain %d, including %s and %s", len(definitions),
+		return nil, d.Errorf("spec.rego.modules", "must contain one policy, contain %d, including %s and %s", len(definitions),
 			definitions[0].Name, definitions[1].Name)
 	}
 	return definitions[0], nil

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/open-policy-agent/opa/v1/ast"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -28,6 +31,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/process"
 	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/trial"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -56,7 +60,9 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	store := cluster.NewStore(log.WithName("cluster"))
 	store.SetMaxAge(o.MaxDataAge)
 	engine := validate.NewEngine(policy.NewSet(nil))
+	trials := trial.NewRunner()
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
+	keeper.SetCheck(trials.Check)
 	sources.OnChange(keeper.SetLibrary)
 	keeper.OnChange(func(set *policy.Set) {
 		engine.SetPolicies(set)
@@ -111,14 +117,9 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 		audits.Notify()
 	})
-	election, err := newElection(config, &o, log.WithName("leader"))
+	election, err := newElection(mgr, audits, policies, &o, log.WithName("leader"))
 	if err != nil {
 		return err
-	}
-	election.Add(audits.work()...)
-	if policies.objects != nil {
-		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
-		election.Add(leader.Work{Lead: policies.objects.Lead})
 	}
 	for _, runnable := range []manager.Runnable{election, audits.exemptions, follower, sources, policies.runnable} {
 		if err := mgr.Add(runnable); err != nil {
@@ -134,23 +135,20 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
 	admit.SetLedger(ledger)
 	admit.SetRecord(audits.exemptions.Record)
-	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout)
-	if err != nil {
-		return err
-	}
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
-	mgr.GetWebhookServer().Register(admission.Path, stopping.handler(clients.protect(handler)))
-	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
-	if err != nil {
-		return err
+	for path, handler := range map[string]httpHandler{
+		admission.Path:       admit,
+		admission.PolicyPath: admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...),
+	} {
+		answering, err := handler.HTTP(log.WithName("admission"), o.RequestTimeout)
+		if err != nil {
+			return err
+		}
+		mgr.GetWebhookServer().Register(path, stopping.handler(clients.protect(answering)))
 	}
-	mgr.GetWebhookServer().Register(admission.PolicyPath, stopping.handler(clients.protect(handler)))
 
 	if err := process.AwaitAPIServer(ctx, config, probes, log); err != nil {
-		if ctx.Err() != nil { // A signal ends the process.
-			return nil
-		}
-		return err
+		return ignoreDone(ctx, err)
 	}
 	if err := ledger.Load(ctx); err != nil {
 		// The first change reads them.
@@ -169,12 +167,35 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	return mgr.Start(running)
 }
 
-// newElection returns the election of the leader.
-func newElection(config *rest.Config, o *Options, log logr.Logger) (*leader.Election, error) {
-	if !o.LeaderElect {
-		return leader.Alone(), nil
+// httpHandler is a handler of reviews.
+type httpHandler interface {
+	HTTP(log logr.Logger, timeout time.Duration) (http.Handler, error)
+}
+
+// ignoreDone returns nil if ctx is done: a signal ends the process. Otherwise it returns err.
+func ignoreDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
 	}
-	return leader.New(config, types.NamespacedName{Namespace: process.Namespace(o.Namespace), Name: leaseName}, replica(), log)
+	return err
+}
+
+// newElection returns the election of the leader, with all work that depends on it.
+func newElection(mgr manager.Manager, audits auditing, p policies, o *Options, log logr.Logger) (*leader.Election, error) {
+	election := leader.Alone()
+	if o.LeaderElect {
+		var err error
+		lease := types.NamespacedName{Namespace: process.Namespace(o.Namespace), Name: leaseName}
+		if election, err = leader.New(mgr.GetConfig(), lease, replica(), log); err != nil {
+			return nil, err
+		}
+	}
+	election.Add(audits.work()...)
+	if p.objects != nil {
+		p.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
+		election.Add(leader.Work{Lead: p.objects.Lead})
+	}
+	return election, nil
 }
 
 // newLedger returns the reservations, which the replicas share in a ConfigMap.
@@ -189,10 +210,11 @@ func newLedger(mgr manager.Manager, store *cluster.Store, follower *cluster.Foll
 	return ledger, mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations})
 }
 
-// tryOn returns a function that evaluates a policy on the current state. Where the
-// state is not known yet it returns no violations: policies may be created first.
-func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, *policy.Policy) ([]violation.Violation, error) {
-	return func(ctx context.Context, p *policy.Policy) ([]violation.Violation, error) {
+// tryOn returns a function that evaluates a policy on the current state, one with Rego of its
+// own in a trial. Where the state is not known yet it returns no violations: policies may be
+// created first.
+func tryOn(engine *validate.Engine, store *cluster.Store, trials *trial.Runner) admission.Try {
+	return func(ctx context.Context, d *policy.Document, p *policy.Policy) ([]violation.Violation, error) {
 		snapshot, _, err := store.Snapshot()
 		if errors.Is(err, state.ErrNotSynced) {
 			return nil, nil
@@ -200,7 +222,13 @@ func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, 
 		if err != nil {
 			return nil, err
 		}
-		return engine.Try(ctx, snapshot, p)
+		evaluate := p.Evaluate
+		if d.Spec.Rego != nil {
+			evaluate = func(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
+				return trials.Evaluate(ctx, d, p, input, state)
+			}
+		}
+		return engine.Try(ctx, snapshot, p, evaluate)
 	}
 }
 

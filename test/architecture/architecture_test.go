@@ -106,6 +106,7 @@ var floors = []floor{
 			"pkg/auditor", "the audit that runs on the leader: record, Events, reports, metrics",
 			"pkg/audit pkg/calico pkg/health pkg/openreports pkg/policy pkg/registration pkg/state pkg/topology pkg/validate", "kubernetes http",
 		},
+		{"pkg/trial", "first runs of Rego, in a process with limits", "pkg/policy", ""},
 		{"pkg/enforce", "the policies in force: library, files, BGPPolicies and their status", "pkg/policy pkg/state", "kubernetes http"},
 		{"certs", "the serving certificate", "", "kubernetes http"},
 		{"pkg/leader", "the election of a leader, which runs and stops the leader's work", "", "kubernetes"},
@@ -114,7 +115,7 @@ var floors = []floor{
 		{"pkg/process", "what the processes share: log, probes, addresses", "", "kubernetes http"},
 		{
 			"pkg/server", "the webhook: options, wiring, shutdown",
-			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/leader pkg/policy pkg/process pkg/registration pkg/reserve pkg/state pkg/validate", "kubernetes http",
+			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/leader pkg/policy pkg/process pkg/registration pkg/reserve pkg/state pkg/trial pkg/validate", "kubernetes http",
 		},
 		{
 			"pkg/serve", "the web UI, which only the CLI links",
@@ -122,7 +123,7 @@ var floors = []floor{
 		},
 	}},
 	{"commands", []row{
-		{"cmd/webhook", "the webhook's main function", "pkg/server", ""},
+		{"cmd/webhook", "the webhook's main function", "pkg/server pkg/trial", ""},
 		{"cmd/bgpguard", "the CLI: one file per verb", anything, "kubernetes"},
 	}},
 	// No package above imports these.

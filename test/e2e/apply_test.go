@@ -57,7 +57,7 @@ func TestFilesAreAppliedAsKubectlDoes(t *testing.T) {
 	)
 	planes := map[env.Group]plane{}
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
-		planes[group] = plane{env.StartForTest(t, env.Options{Groups: []env.Group{group}})}
+		planes[group] = plane{startEnvironment(t, env.Options{Groups: []env.Group{group}})}
 	}
 	type step struct{ command, text string } // text is the file or the patch, "" for a label or an annotation.
 	for name, steps := range map[string][]step{

@@ -83,7 +83,7 @@ plugins:
     kind: WebhookAdmissionConfiguration
     kubeConfigFile: %s
 `, kubeconfig))
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}, AdmissionConfiguration: admission}), group: env.GroupV3}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}, AdmissionConfiguration: admission}), group: env.GroupV3}
 	if err := c.CreateNodes(t.Context(), env.Nodes(3)); err != nil {
 		t.Fatal(err)
 	}

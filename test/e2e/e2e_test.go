@@ -32,7 +32,7 @@ type cluster struct {
 // start installs bgpguard and starts its webhook with args.
 func start(t *testing.T, group env.Group, args ...string) *cluster {
 	t.Helper()
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{group}}), group: group}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{group}}), group: group}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}

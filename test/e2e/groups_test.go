@@ -15,7 +15,7 @@ import (
 // controller does, while bgpguard runs.
 func TestCalicosMigration(t *testing.T) {
 	t.Parallel()
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1, env.GroupV3}}), group: env.GroupV1}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1, env.GroupV3}}), group: env.GroupV1}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 // TestServedPage reads the page of `bgpguard serve` as its component installs it, beside the webhook that audits.
 func TestServedPage(t *testing.T) {
 	t.Parallel()
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func testLogin(t *testing.T, login, stranger, reader string) {
 // TestServedFleet reads the page of two clusters, one of which nobody can reach.
 func TestServedFleet(t *testing.T) {
 	t.Parallel()
-	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}})
+	e := startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}})
 	if err := e.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestServedFleet(t *testing.T) {
 // TestServedPageOnLoopback reads the page of a user's own `bgpguard serve`, in a cluster without bgpguard.
 func TestServedPageOnLoopback(t *testing.T) {
 	t.Parallel()
-	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}})
+	e := startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}})
 	if err := e.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}

@@ -61,6 +61,24 @@ package policies.failing
 violation contains {"id": "one", "size": 1 / (input.state.nodes.total - input.state.nodes.total), "msg": "never"}
 `
 
+// doubling is a policy that makes a string of 4 GiB.
+const doubling = `# METADATA
+# title: A long string
+# custom:
+#   severity: low
+#   judges: state
+#   validationActions: [Deny]
+package policies.doubling
+
+s1 := replace("aaaaaaaaaaaaaaaa", "a", "aaaaaaaaaaaaaaaa")
+
+s2 := replace(s1, "a", s1)
+
+s3 := replace(s2, "a", s2)
+
+violation contains {"id": "one", "size": count(s3), "msg": "never"}
+`
+
 type fields map[string]any
 
 // bgpPolicy is a manifest of a BGPPolicy that denies, unless the spec says
@@ -235,6 +253,10 @@ func (c *cluster) refused(t *testing.T) {
 		"a test that fails": {
 			fields{"rego": rego("peer_names.rego", peerNames, "peer_names_test.rego", peerNamesTest+"\ntest_never if false\n")},
 			"spec.rego.modules: peer_names_test.rego:9: test policies.peer_names_test.test_never fails",
+		},
+		"a policy that takes more memory than it may": {
+			fields{"rego": rego("doubling.rego", doubling)},
+			"BGPPolicy wrong: cannot be evaluated on the current state: it needs more than 64 MiB of memory",
 		},
 		"a parameter that is not known": {
 			fields{"policy": "mesh-node-limit", "parameters": fields{"maxNode": 7}},
@@ -447,7 +469,7 @@ func (c *cluster) deleted(t *testing.T) {
 // policies there are, and then what there is, be it nothing.
 func TestBGPPoliciesComeLater(t *testing.T) {
 	t.Parallel()
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
 	for _, folder := range []string{"config/manager", "config/rbac", "config/webhook"} {
 		if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
 			t.Fatal(err)

@@ -71,7 +71,7 @@ func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func startReporting(t *testing.T) *reporting {
 	t.Helper()
-	r := &reporting{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}})}
+	r := &reporting{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}})}
 	if err := r.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +416,7 @@ func TestReports(t *testing.T) {
 	})
 	t.Run("bgpguard may not: the error says so", func(t *testing.T) {
 		c.kubectl(t, "delete", "clusterrolebinding", "bgpguard")
-		if err := w.Publish(t.Context(), a); !apierrors.IsForbidden(err) && (err == nil || !strings.Contains(err.Error(), "forbidden")) {
+		if err := c.writer(t, auditor.ReportsAuto).Publish(t.Context(), a); !apierrors.IsForbidden(err) && (err == nil || !strings.Contains(err.Error(), "forbidden")) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -22,7 +22,7 @@ func TestScenariosHoldLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
 	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -7,17 +7,22 @@ import (
 	"strings"
 )
 
-// auditPolicy records requests for the objects that bgpguard reviews, with user and annotations, and no others.
+// auditPolicy records the requests of bgpguard's ServiceAccount, and those that write the objects that bgpguard reviews,
+// with user and annotations.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- level: Metadata
+  users: [system:serviceaccount:bgpguard-system:bgpguard]
 - level: Metadata
   verbs: [create, update, patch, delete, deletecollection]
   resources:
   - group: crd.projectcalico.org
   - group: projectcalico.org
   - group: policy.bgpguard.io
+  - group: openreports.io
+  - group: wgpolicyk8s.io
   - group: ""
     resources: [nodes, nodes/status]
 - level: None

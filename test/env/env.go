@@ -61,8 +61,9 @@ type Environment struct {
 	Admin Kubectl
 	// Dir is the directory of kubeconfigs and logs.
 	Dir string
-	// AuditLog is the path of the API server's audit log of requests for Calico's objects, Nodes and BGPPolicies. Each
-	// line is a JSON document; it includes the annotations of admission webhooks.
+	// AuditLog is the path of the API server's audit log of writes of Calico's objects, Nodes and BGPPolicies, and of all
+	// requests of bgpguard's ServiceAccount. Each line is a JSON document; it includes the annotations of admission
+	// webhooks.
 	AuditLog string
 	// WebhookPort is the port in webhook configurations of ApplyKustomization, on which StartWebhook serves. It is
 	// chosen by Start, because the configuration exists before the process.

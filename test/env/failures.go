@@ -39,6 +39,11 @@ func (e *Environment) pid(c Component) (int, error) {
 	return 0, fmt.Errorf("no %s runs", c)
 }
 
+func (e *Environment) runs(c Component) bool {
+	_, err := e.pid(c)
+	return err == nil
+}
+
 func (e *Environment) path(c Component) string {
 	if c == Etcd {
 		return e.plane.ControlPlane.Etcd.Path
@@ -68,7 +73,7 @@ func (e *Environment) KillAPIServer() error {
 		return fmt.Errorf("kill the API server: %w", err)
 	}
 	for range 100 {
-		if _, err := e.pid(APIServer); err != nil {
+		if !e.runs(APIServer) {
 			return nil
 		}
 		time.Sleep(pollInterval)
