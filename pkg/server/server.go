@@ -136,23 +136,15 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	admit.SetLedger(ledger)
 	admit.SetRecord(audits.exemptions.Record)
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
-	for path, handler := range map[string]httpHandler{
+	if err := serveReviews(mgr, map[string]reviewer{
 		admission.Path:       admit,
 		admission.PolicyPath: admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...),
-	} {
-		answering, err := handler.HTTP(log.WithName("admission"), o.RequestTimeout)
-		if err != nil {
-			return err
-		}
-		mgr.GetWebhookServer().Register(path, stopping.handler(clients.protect(answering)))
+	}, func(h http.Handler) http.Handler { return stopping.handler(clients.protect(h)) }, &o, log.WithName("admission")); err != nil {
+		return err
 	}
 
-	if err := process.AwaitAPIServer(ctx, config, probes, log); err != nil {
+	if err := await(ctx, config, probes, ledger, log); err != nil {
 		return ignoreDone(ctx, err)
-	}
-	if err := ledger.Load(ctx); err != nil {
-		// The first change reads them.
-		log.Error(err, "Cannot read the reservations yet")
 	}
 	probes.Check(map[string]healthz.Checker{
 		"cluster":     store.Check,
@@ -167,17 +159,43 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	return mgr.Start(running)
 }
 
-// httpHandler is a handler of reviews.
-type httpHandler interface {
+// reviewer answers reviews.
+type reviewer interface {
 	HTTP(log logr.Logger, timeout time.Duration) (http.Handler, error)
 }
 
-// ignoreDone returns nil if ctx is done: a signal ends the process. Otherwise it returns err.
-func ignoreDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+// serveReviews makes the webhook serve reviewers by path.
+func serveReviews(mgr manager.Manager, reviewers map[string]reviewer, wrap func(http.Handler) http.Handler, o *Options, log logr.Logger) error {
+	for path, r := range reviewers {
+		handler, err := r.HTTP(log, o.RequestTimeout)
+		if err != nil {
+			return err
+		}
+		mgr.GetWebhookServer().Register(path, wrap(handler))
 	}
-	return err
+	return nil
+}
+
+// await waits for the API server and then reads the reservations.
+func await(ctx context.Context, config *rest.Config, probes *process.Probes, ledger *reserve.Ledger, log logr.Logger) error {
+	if err := process.AwaitAPIServer(ctx, config, probes, log); err != nil {
+		return err
+	}
+	if err := ledger.Load(ctx); err != nil {
+		// The first change reads them.
+		log.Error(err, "Cannot read the reservations yet")
+	}
+	return nil
+}
+
+// ignoreDone returns nil if ctx is done, because a signal ends the process, otherwise err.
+func ignoreDone(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
+	}
 }
 
 // newElection returns the election of the leader, with all work that depends on it.
