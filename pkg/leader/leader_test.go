@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 var lease = types.NamespacedName{Namespace: "bgpguard-system", Name: "bgpguard"}
@@ -94,6 +95,22 @@ func (r *replica) run(t *testing.T, e *Election) {
 func (r *replica) end() {
 	r.stop()
 	<-r.done
+}
+
+// metric returns the value of leader_election_master_status. controller-runtime registers it.
+func metric(t *testing.T) float64 {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "leader_election_master_status" {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("no metric")
+	return 0
 }
 
 func expect(t *testing.T, when string, r *replica, want string) {
@@ -174,6 +191,9 @@ func TestTheWorkStopsWhileTheAPIServerIsAway(t *testing.T) {
 		r := compete(t, client, "r")
 		time.Sleep(2 * time.Second)
 		expect(t, "at first", r, leads)
+		if got := metric(t); got != 1 {
+			t.Errorf("the metric of a leader is %v", got)
+		}
 		var away atomic.Bool
 		away.Store(true)
 		client.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
@@ -183,6 +203,9 @@ func TestTheWorkStopsWhileTheAPIServerIsAway(t *testing.T) {
 		expect(t, "before the deadline", r, leads)
 		time.Sleep(2*retryPeriod + time.Second)
 		expect(t, "after the deadline", r, follows)
+		if got := metric(t); got != 0 {
+			t.Errorf("the metric of a replica that is not the leader is %v", got)
+		}
 		time.Sleep(time.Hour)
 		expect(t, "later", r, follows)
 		away.Store(false)
