@@ -12,6 +12,7 @@ import (
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -36,7 +37,7 @@ func setupSelfManaged(mgr manager.Manager, o Options) (func() (*tls.Certificate,
 	watched, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(),
 		Scheme:     mgr.GetScheme(),
-		Mapper:     mgr.GetRESTMapper(),
+		Mapper:     mapper(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: byName(o.Secret)}}},
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}: {Field: byName(o.WebhookConfiguration)},
@@ -64,6 +65,15 @@ func setupSelfManaged(mgr manager.Manager, o Options) (func() (*tls.Certificate,
 		return nil, fmt.Errorf("adding cert-controller: %w", err)
 	}
 	return s.current, nil
+}
+
+// mapper maps the two kinds that a replica watches. That of the manager asks the API server, which may be away when the
+// process starts.
+func mapper() meta.RESTMapper {
+	m := meta.NewDefaultRESTMapper(nil)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	m.Add(admissionregistrationv1.SchemeGroupVersion.WithKind("ValidatingWebhookConfiguration"), meta.RESTScopeRoot)
+	return m
 }
 
 func newRotator(o Options, dir string) *rotator.CertRotator {

@@ -4,6 +4,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -85,6 +86,14 @@ func (h *Handler) account(log logr.Logger, r *reply, took time.Duration) {
 	}
 }
 
+// staleHint returns what a user can conclude from the answer of a replica with stale data.
+func staleHint(err error) string {
+	if errors.Is(err, state.ErrStale) {
+		return "; this replica is not ready: if the error lasts, all replicas are stale"
+	}
+	return ""
+}
+
 // answer makes the reply. Handle counts, logs and records, so that a dry run gets the same
 // answer.
 func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
@@ -95,7 +104,7 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		// Fails closed except for Nodes: without the state, or on one that is stale, a
 		// change that isolates nodes cannot be distinguished from other changes.
 		r.cause = unevaluatedState
-		return r.fail(http.StatusServiceUnavailable, err.Error())
+		return r.fail(http.StatusServiceUnavailable, err.Error()+staleHint(err))
 	}
 	c, invalid := readChange(req, snapshot)
 	r.notes = c.notes

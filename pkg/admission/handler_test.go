@@ -65,7 +65,7 @@ func TestHandle(t *testing.T) {
 		"requests on stale data fail": {
 			request: request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
 			cluster: fakeCluster{err: fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale), age: 4 * time.Minute},
-			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"stale data: for 4m0s the API server has sent nothing about Node","reason":"ServiceUnavailable","code":503},"auditAnnotations":{"data-age":"4m0s","decision":"error"}}`,
+			want:    `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"stale data: for 4m0s the API server has sent nothing about Node; this replica is not ready: if the error lasts, all replicas are stale","reason":"ServiceUnavailable","code":503},"auditAnnotations":{"data-age":"4m0s","decision":"error"}}`,
 		},
 		"an unknown kind is a bad request": {
 			request: request(create, v3, "Tier", "a", strings.Replace(peer(v3, "a", "{}"), "BGPPeer", "Tier", 1), ""),

@@ -134,8 +134,8 @@ func TestAnswersAboutNodes(t *testing.T) {
 			request: nodeRequest(update, "jane"), decider: always(denied()),
 			cluster: fakeCluster{err: fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale), age: 4 * time.Minute},
 			want: `{"uid":"","allowed":true,"auditAnnotations":{"data-age":"4m0s","decision":"error","not-enforced":"kubelets and calico-node write Nodes and must not depend on bgpguard"},` +
-				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","stale data: for 4m0s the API server has sent nothing about Node"]}`,
-			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"stale data: for 4m0s the API server has sent nothing about Node"}` + "\n",
+				`"warnings":["Node cp-1 is allowed anyway: kubelets and calico-node write Nodes and must not depend on bgpguard","stale data: for 4m0s the API server has sent nothing about Node; this replica is not ready: if the error lasts, all replicas are stale"]}`,
+			log: `{"level":"ERROR","msg":"Could not evaluate the change, allowed it anyway","reason":"kubelets and calico-node write Nodes and must not depend on bgpguard","message":"stale data: for 4m0s the API server has sent nothing about Node; this replica is not ready: if the error lasts, all replicas are stale"}` + "\n",
 		},
 		"a state that is not known yet blocks no Node": {
 			request: nodeRequest(update, "system:node:cp-1"), decider: always(denied()),

@@ -73,7 +73,7 @@ type Options struct {
 // phase is what a replica does in each turn of its loop.
 type phase int
 
-// The phases, in order. A replica that loses the leadership is stopped by the manager.
+// The phases, in order. A replica that is no longer the leader begins again.
 const (
 	// following: the replica is not the leader. It remembers states, so that as a leader
 	// it can compare with the state of the last audit.
@@ -84,10 +84,11 @@ const (
 	leading
 )
 
-// Auditor audits a cluster. It is a manager.Runnable on every replica.
+// Auditor audits a cluster. Every replica calls Follow until it is elected, and Lead while it
+// is the leader; see package leader.
 //
-// Its loop takes a turn when it is elected, when the state or the policies change, and
-// when the previous turn asked for one. A turn of the leader has two steps:
+// Both take a turn at once, when the state or the policies change, and when the previous turn
+// asked for one. A turn of the leader has two steps:
 //
 //  1. audit, if it is due: the state or the policies changed, the interval is over, or
 //     the last attempt failed. It gives the latest audit and the next record, which holds
@@ -101,7 +102,6 @@ type Auditor struct {
 	engine     *validate.Engine
 	cluster    Cluster
 	options    Options
-	elected    <-chan struct{}
 	log        logr.Logger
 	now        func() time.Time
 	changed    loop.Signal // of state or policies
@@ -110,7 +110,7 @@ type Auditor struct {
 	events     *events
 	exemptions *Exemptions
 
-	// The fields below belong to the goroutine of Start.
+	// The fields below belong to Follow and Lead, which never run at the same time.
 	phase phase
 	past  past
 	// policies are the policies of latest. If repeat is true, the next audit is due in any case.
@@ -127,20 +127,15 @@ type Auditor struct {
 }
 
 // New returns an auditor. exemptions records the users who changed objects although
-// policies deny it. The caller adds both to the manager, whose scheme must know ConfigMaps
-// and Events.
+// policies deny it. The scheme of the manager must know ConfigMaps and Events.
 func New(mgr manager.Manager, engine *validate.Engine, cluster Cluster, exemptions *Exemptions, o Options, log logr.Logger) *Auditor {
 	return &Auditor{
-		engine: engine, cluster: cluster, options: o, elected: mgr.Elected(), log: log, now: time.Now, changed: loop.NewSignal(),
+		engine: engine, cluster: cluster, options: o, log: log, now: time.Now, changed: loop.NewSignal(),
 		store:      &store{reader: mgr.GetAPIReader(), writer: mgr.GetClient(), namespace: o.Namespace, interval: o.Interval, log: log},
 		events:     &events{writer: mgr.GetClient(), reference: o.Reference, replica: o.Replica, log: log},
 		exemptions: exemptions, throttle: newThrottle(),
 	}
 }
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica follows the
-// state.
-func (a *Auditor) NeedLeaderElection() bool { return false }
 
 // Notify reports that the state or the policies changed. It never blocks.
 func (a *Auditor) Notify() { a.changed.Send() }
@@ -169,24 +164,35 @@ func (a *Auditor) Counts() (counts map[string]int32, at time.Time) {
 	return counts, latest.Time
 }
 
-// Start runs the loop until ctx is done.
-func (a *Auditor) Start(ctx context.Context) error {
-	defer clearGauges()
-	elected := a.elected
+// Follow remembers states until ctx is done.
+func (a *Auditor) Follow(ctx context.Context) {
+	a.phase = following
+	a.run(ctx)
+}
+
+// Lead audits until ctx is done. It then forgets the results: another replica may audit.
+func (a *Auditor) Lead(ctx context.Context) {
+	a.phase = loading
+	a.run(ctx)
+	a.record, a.policies, a.repeat, a.unpublished = record{}, nil, false, false
+	a.latest.Store(nil)
+	clearGauges()
+}
+
+// run takes turns until ctx is done.
+func (a *Auditor) run(ctx context.Context) {
 	wait := time.Duration(0)
 	for {
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
-		case <-elected:
-			a.phase, elected = loading, nil
 		case <-a.changed:
 			loop.Pause(ctx, max(a.options.Delay, a.throttle.delay))
 		}
 		timer.Stop()
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		a.changed.Clear() // This turn covers it.
 		wait = a.turn(ctx)

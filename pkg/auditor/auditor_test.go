@@ -420,12 +420,7 @@ func TestCounts(t *testing.T) {
 func TestChangesWithinTheDelayAreOneAudit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, newAPIServer(), policies(t, deny3), cluster(t, 4, true))
-		r.phase, r.Auditor.now = following, time.Now
-		elected := make(chan struct{})
-		r.elected = elected
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- r.Start(ctx) }()
+		r.Auditor.now = time.Now
 		check := func(audits int, why string) {
 			t.Helper()
 			synctest.Wait()
@@ -433,8 +428,10 @@ func TestChangesWithinTheDelayAreOneAudit(t *testing.T) {
 				t.Errorf("%s: %d audits, want %d", why, got, audits)
 			}
 		}
+		end := run(t, r.Follow)
 		check(0, "not elected")
-		close(elected)
+		end()
+		end = run(t, r.Lead)
 		check(1, "elected")
 		for range 3 {
 			r.state.set(cluster(t, 4, true))
@@ -449,9 +446,53 @@ func TestChangesWithinTheDelayAreOneAudit(t *testing.T) {
 		check(2, "before the interval is over")
 		time.Sleep(2 * time.Second)
 		check(3, "after the interval")
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+		end()
+	})
+}
+
+// run calls f in the background. The returned function ends its context and waits for it.
+func run(t *testing.T, f func(context.Context)) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); f(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+// A replica that is elected again continues from the record of the leader in between.
+func TestALostLeadershipIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, set := newAPIServer(), policies(t, deny3)
+		on, off := cluster(t, 4, true), cluster(t, 4, false)
+		first, second := start(t, server, set, on), start(t, server, set, on)
+		first.Auditor.now, second.Auditor.now = time.Now, time.Now
+		terms := []struct{ leads, follows *replica }{{first, second}, {second, first}, {first, second}}
+		for i, term := range terms {
+			stop, lose := run(t, term.follows.Follow), run(t, term.leads.Lead)
+			synctest.Wait()
+			if i == 1 {
+				first.state.set(off)
+				second.state.set(off)
+				first.Notify()
+				second.Notify()
+				time.Sleep(10 * time.Second)
+			}
+			if term.leads.Latest() == nil || term.follows.Latest() != nil {
+				t.Errorf("term %d: the leader has %v, the other replica %v", i, term.leads.Latest(), term.follows.Latest())
+			}
+			lose()
+			stop()
+			if got := term.leads.Latest(); got != nil {
+				t.Errorf("after term %d there is still an audit: %v", i, got)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		got := map[string]int{}
+		for _, e := range server.events {
+			got[e.Reason]++
+		}
+		if fmt.Sprint(got) != "map[ViolationFound:1 ViolationResolved:1]" {
+			t.Errorf("sent\n%s", server.eventLines())
 		}
 	})
 }
@@ -464,9 +505,7 @@ func TestFlappingResultsAreThrottled(t *testing.T) {
 		states := []*state.Snapshot{cluster(t, 4, true), cluster(t, 4, false)}
 		r := start(t, server, policies(t, deny3), states[0])
 		r.Auditor.now = time.Now
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- r.Start(ctx) }()
+		end := run(t, r.Lead)
 		for i := range 20 * 60 { // One hour.
 			r.state.set(states[i%2])
 			r.Notify()
@@ -480,10 +519,7 @@ func TestFlappingResultsAreThrottled(t *testing.T) {
 		if seldom := int(time.Hour / trailRefresh); server.created > most || server.writes > most+seldom || r.out.count() > most+seldom {
 			t.Errorf("%d Events, %d writes of the trail, %d audits; want no more than %d", server.created, server.writes, r.out.count(), most)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		end()
 	})
 }
 

@@ -43,7 +43,7 @@ var configurationDifferences = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 
 // Registration follows the ValidatingWebhookConfiguration that makes the API server ask
 // bgpguard, and reports where it differs from the installed one, as log line, Event and
-// metric. It changes nothing. It is a manager.Runnable of the leader.
+// metric. It changes nothing. The leader calls Lead.
 type Registration struct {
 	expected registration.Expected
 	source   cache.ListerWatcher
@@ -58,7 +58,7 @@ type Registration struct {
 }
 
 // NewRegistration returns a Registration that reads the configuration of the cluster of mgr.
-// The caller adds it to mgr. replica is the name of this process.
+// replica is the name of this process.
 func NewRegistration(mgr manager.Manager, expected registration.Expected, replica string, log logr.Logger) (*Registration, error) {
 	clients, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
@@ -72,7 +72,7 @@ func NewRegistration(mgr manager.Manager, expected registration.Expected, replic
 }
 
 // OnChange sets the function that is called when Differences returns others than before. It
-// must be fast. Call it before Start.
+// must be fast. Call it before Lead.
 func (r *Registration) OnChange(f func()) { r.onChange = f }
 
 // Differences returns the present differences, nil if there are none, if they are not known
@@ -84,8 +84,8 @@ func (r *Registration) Differences() []string {
 	return nil
 }
 
-// Start follows the configuration until ctx is done.
-func (r *Registration) Start(ctx context.Context) error {
+// Lead follows the configuration until ctx is done, and then forgets it.
+func (r *Registration) Lead(ctx context.Context) {
 	defer r.forget()
 	changed := loop.NewSignal()
 	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
@@ -103,18 +103,18 @@ func (r *Registration) Start(ctx context.Context) error {
 	}()
 	defer func() { <-stopped }()
 	if !cache.WaitForCacheSync(ctx.Done(), controller.HasSynced) {
-		return nil
+		return
 	}
 	for {
 		changed.Clear() // This turn covers it.
 		loop.Pause(ctx, r.delay)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		r.compare(ctx, store)
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-changed:
 		case <-time.After(registrationInterval):
 		}

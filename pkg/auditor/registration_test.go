@@ -1,7 +1,6 @@
 package auditor
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -39,9 +38,7 @@ func TestTheRegistrationIsFollowed(t *testing.T) {
 		expected: registration.Expected{Name: "bgpguard", Namespace: "bgpguard-system", Service: "bgpguard-webhook"},
 		source:   source, writer: server, replica: "a", log: logr.Discard(), now: func() time.Time { return began }, onChange: changed.Send,
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- r.Start(ctx) }()
+	end := run(t, r.Lead)
 
 	source.Delete(&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "bgpguard"}})
 	<-changed
@@ -61,10 +58,7 @@ func TestTheRegistrationIsFollowed(t *testing.T) {
 		t.Errorf("after the change: %q", got)
 	}
 
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	end()
 	if got := r.Differences(); got != nil {
 		t.Errorf("a replica that is not the leader has differences: %q", got)
 	}

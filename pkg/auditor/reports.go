@@ -73,7 +73,7 @@ type ReportOptions struct {
 }
 
 // Reports writes the results of audits as objects that tools such as Policy Reporter show.
-// On the leader, it is a Publisher and a manager.Runnable that restores missing reports.
+// It is a Publisher. The leader calls Lead, which restores missing reports.
 type Reports struct {
 	options ReportOptions
 	objects dynamic.Interface
@@ -95,8 +95,7 @@ type Reports struct {
 	failure loop.Failure
 }
 
-// NewReports returns a writer of reports. The caller adds it to the manager and to the
-// publishers of an Auditor.
+// NewReports returns a writer of reports. The caller adds it to the publishers of an Auditor.
 func NewReports(config *rest.Config, client *http.Client, o ReportOptions, log logr.Logger) (*Reports, error) {
 	objects, err := dynamic.NewForConfigAndClient(config, client)
 	if err != nil {
@@ -109,14 +108,13 @@ func NewReports(config *rest.Config, client *http.Client, o ReportOptions, log l
 	return &Reports{options: o, objects: objects, metadata: lists, log: log, written: map[string]int64{}, unserved: map[openreports.Kind]bool{}}, nil
 }
 
-// NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader writes
-// reports.
-func (*Reports) NeedLeaderElection() bool { return true }
-
-// Start restores the reports of the last audit every minute until ctx is done.
-func (r *Reports) Start(ctx context.Context) error {
+// Lead restores the reports of the last audit every minute until ctx is done. It then forgets
+// the audit: another replica may write reports.
+func (r *Reports) Lead(ctx context.Context) {
 	loop.Every(ctx, reportsInterval, func() { r.Refresh(ctx) })
-	return nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latest = nil
 }
 
 // Refresh writes the reports of the last audit that are missing or were changed, and looks for

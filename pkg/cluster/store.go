@@ -233,10 +233,19 @@ func (s *Store) stale() error {
 		return nil
 	}
 	var kinds []string
+	current := 0
 	for _, f := range s.read() {
-		if !f.observation && s.now().Sub(time.Unix(0, f.lastContact.Load())) > s.maxAge {
+		switch {
+		case f.observation:
+		case s.now().Sub(time.Unix(0, f.lastContact.Load())) > s.maxAge:
 			kinds = append(kinds, string(f.kind))
+		default:
+			current++
 		}
+	}
+	if current == 0 {
+		return fmt.Errorf("%w: for %s the API server has sent nothing, limit %s: check that bgpguard can reach it",
+			state.ErrStale, age.Round(time.Second), s.maxAge)
 	}
 	return fmt.Errorf("%w: for %s the API server has sent nothing about %s, limit %s: check that bgpguard can reach it, and list and watch these objects",
 		state.ErrStale, age.Round(time.Second), strings.Join(kinds, ", "), s.maxAge)

@@ -54,15 +54,14 @@ func newBundles(path string, log logr.Logger) (*bundles, error) {
 }
 
 // start loads the bundles in the background. It calls update with the source of
-// each bundle that was loaded, or with the reason why it was not.
+// each bundle that was loaded, and with the reason if one was not, or not written to the disk.
 func (b *bundles) start(ctx context.Context, update func(name string, source policy.Source, err error)) error {
 	b.plugin.Register(opaID, func(s bundleplugin.Status) {
-		if s.Code != "" {
-			errs := []error{errors.New(s.Message)}
-			update(sourceName(s.Name), policy.Source{}, errors.Join(append(errs, s.Errors...)...))
-			return
-		}
 		source, err := b.read(ctx, s.Name)
+		if s.Code != "" {
+			// OPA has activated a bundle that it then could not write to the disk.
+			err = errors.Join(append([]error{err, errors.New(s.Message)}, s.Errors...)...)
+		}
 		update(sourceName(s.Name), source, err)
 	})
 	if err := b.manager.Start(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -41,16 +42,17 @@ const (
 // uses, the leader the conditions. The leader deletes those that expired keepExpired ago. It is
 // a manager.Runnable.
 type Exceptions struct {
-	cache   cache.Cache
-	reader  client.Reader
-	writer  client.Writer
-	status  client.SubResourceWriter
-	elected <-chan struct{}
-	apply   func([]*policy.Exception)
-	log     logr.Logger
-	now     func() time.Time
+	cache  cache.Cache
+	reader client.Reader
+	writer client.Writer
+	status client.SubResourceWriter
+	apply  func([]*policy.Exception)
+	log    logr.Logger
+	now    func() time.Time
 	// changed wakes the loop of Start, used and rest the writers of the status.
 	changed, used, rest loop.Signal
+	// read reports that the BGPExceptions were read.
+	read atomic.Bool
 	// active are the names of the exceptions that were applied last.
 	active map[string]bool
 
@@ -71,10 +73,20 @@ type use struct {
 // BGPExceptions. It calls apply with the active ones when they change. The caller adds it to mgr.
 func NewExceptions(mgr manager.Manager, apply func([]*policy.Exception), log logr.Logger) *Exceptions {
 	return &Exceptions{
-		cache: mgr.GetCache(), reader: mgr.GetCache(), writer: mgr.GetClient(), status: mgr.GetClient().Status(), elected: mgr.Elected(),
+		cache: mgr.GetCache(), reader: mgr.GetCache(), writer: mgr.GetClient(), status: mgr.GetClient().Status(),
 		apply: apply, log: log, now: time.Now, changed: loop.NewSignal(), used: loop.NewSignal(), rest: loop.NewSignal(),
 		active: map[string]bool{}, uses: map[types.UID]use{},
 	}
+}
+
+// Lead writes the conditions and deletes old BGPExceptions until ctx is done.
+func (x *Exceptions) Lead(ctx context.Context) {
+	x.rest.Send()
+	runOnSignal(ctx, x.rest, restDelay, restInterval, func() {
+		if x.read.Load() {
+			x.lead(ctx)
+		}
+	})
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica applies exceptions.
@@ -110,13 +122,6 @@ func (x *Exceptions) Start(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { runOnSignal(ctx, x.used, ownDelay, ownDelay, func() { x.writeUses(ctx) }) })
-	wg.Go(func() {
-		select {
-		case <-ctx.Done():
-		case <-x.elected:
-			runOnSignal(ctx, x.rest, restDelay, restInterval, func() { x.lead(ctx) })
-		}
-	})
 	for ctx.Err() == nil {
 		next, err := x.load(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -144,6 +149,7 @@ func (x *Exceptions) load(ctx context.Context) (next time.Duration, err error) {
 	if err := x.reader.List(ctx, &list); err != nil {
 		return exceptionRecheck, err
 	}
+	x.read.Store(true)
 	now := x.now()
 	next = exceptionRecheck
 	var active []*policy.Exception

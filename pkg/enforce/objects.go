@@ -67,10 +67,10 @@ type StatusOptions struct {
 }
 
 // WriteStatus makes Objects write the status of BGPPolicies: each replica its own
-// entry, the leader the rest. Call it before Start.
+// entry, the leader the rest, in Lead. Call it before Start.
 func (o *Objects) WriteStatus(mgr manager.Manager, options StatusOptions) {
 	o.status = &status{
-		keeper: o.keeper, count: options.Count, notAsked: options.NotAsked, replica: options.Replica, elected: mgr.Elected(), log: o.log,
+		keeper: o.keeper, count: options.Count, notAsked: options.NotAsked, replica: options.Replica, log: o.log,
 		cached: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient().Status(), now: time.Now,
 		own: loop.NewSignal(), rest: loop.NewSignal(), lagging: map[lag]time.Time{},
 	}
@@ -93,6 +93,21 @@ func (o *Objects) Check(*http.Request) error {
 	default:
 		return fmt.Errorf("%w: still reading %s of %s from the API server", state.ErrNotSynced, v1alpha1.KindBGPPolicy, v1alpha1.APIVersion)
 	}
+}
+
+// Lead writes the leader's part of the status until ctx is done.
+func (o *Objects) Lead(ctx context.Context) {
+	if o.status == nil {
+		<-ctx.Done()
+		return
+	}
+	clear(o.status.lagging) // The times are of an earlier term.
+	o.status.rest.Send()
+	runOnSignal(ctx, o.status.rest, restDelay, restInterval, func() {
+		if o.read.Load() {
+			o.status.lead(ctx)
+		}
+	})
 }
 
 // Refresh makes the leader write its part of the status soon, if it differs.
@@ -119,7 +134,7 @@ func (o *Objects) Start(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	if o.status != nil {
-		wg.Go(func() { o.status.keep(ctx) })
+		wg.Go(func() { o.status.keepOwn(ctx) })
 	}
 	recheck := time.NewTicker(recheckInterval)
 	defer recheck.Stop()

@@ -135,32 +135,40 @@ func (s *Sources) Check(*http.Request) error {
 	return fmt.Errorf("not ready: still loading bundle %s", strings.Join(missing, ", "))
 }
 
-// update replaces the source of a name, or records why it cannot be read. A
-// rejected source leaves the last valid one in the library.
+// update replaces the source of a name, or records why it cannot be read. err may also be a
+// reason why a source that is used has a problem.
 func (s *Sources) update(name string, source policy.Source, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, had := s.good[name]
-	if err == nil && had && reflect.DeepEqual(old, source) {
-		delete(s.failures, name)
-		return
-	}
-	var library *policy.Library
-	if err == nil {
-		s.good[name] = source
-		library, err = s.compile()
+	if err == nil || len(source.Modules) > 0 {
+		err = errors.Join(err, s.replace(name, source))
 	}
 	if err != nil {
-		if s.good[name] = old; !had {
-			delete(s.good, name)
-		}
 		s.fail(name, err)
 		return
 	}
 	delete(s.failures, name)
+}
+
+// replace replaces the source of a name. A rejected source leaves the last valid one in the
+// library.
+func (s *Sources) replace(name string, source policy.Source) error {
+	old, had := s.good[name]
+	if had && reflect.DeepEqual(old, source) {
+		return nil
+	}
+	s.good[name] = source
+	library, err := s.compile()
+	if err != nil {
+		if s.good[name] = old; !had {
+			delete(s.good, name)
+		}
+		return err
+	}
 	s.library = library
 	s.onChange(library)
 	s.log.Info("The policy library changed", "source", name, "policies", len(library.Definitions()))
+	return nil
 }
 
 func (s *Sources) fail(name string, err error) {
@@ -169,6 +177,6 @@ func (s *Sources) fail(name string, err error) {
 	}
 	if s.failures[name].Changed(err) {
 		libraryReloadFailures.Inc()
-		s.log.Error(err, "Changed policies are rejected, the library keeps the last valid ones", "source", name)
+		s.log.Error(err, "Cannot load all policies of a source, the library keeps the last valid ones", "source", name)
 	}
 }

@@ -317,3 +317,22 @@ func TestAPersistedBundleIsUsedWhenItsServerIsDown(t *testing.T) {
 		t.Errorf("not ready: %v", err)
 	}
 }
+
+// A disk that is full, or read-only, keeps no bundle from being used.
+func TestABundleThatCannotBePersistedIsUsed(t *testing.T) {
+	s := serve(t)
+	s.put("/a.tar.gz", tarball(t, "a", "one", ""))
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "not a directory")
+	config := filepath.Join(t.TempDir(), "opa.yaml")
+	write(t, config, "persistence_directory: "+file+"\nservices: {s: {url: "+s.URL+"}}\n"+
+		"bundles: {first: {service: s, resource: a.tar.gz, persist: true, "+often+"}}\n")
+	f, _, libraries := follow(t, SourceOptions{BundleConfig: config})
+	await(t, libraries, "a", "one")
+	awaitFailure(t, f, "bundle first", "not a directory")
+	if err := f.Check(nil); err != nil {
+		t.Errorf("not ready: %v", err)
+	}
+	s.put("/a.tar.gz", tarball(t, "a", "two", ""))
+	await(t, libraries, "a", "two")
+}

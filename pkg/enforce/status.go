@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -52,7 +51,6 @@ type status struct {
 	count    Count
 	notAsked func() string
 	replica  string
-	elected  <-chan struct{}
 	log      logr.Logger
 	// cached is read first, live before a write.
 	cached, live client.Reader
@@ -77,20 +75,11 @@ type Count func() (violations map[string]int32, at time.Time)
 // part returns the part of a status to write, nil if it is up to date.
 type part func(*v1alpha1.BGPPolicy, *Outcome) *v1alpha1.BGPPolicyStatus
 
-// keep writes the status until ctx is done.
-func (s *status) keep(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() {
-		owner := fieldManager + "-" + s.replica
-		owner = owner[:min(len(owner), maxOwner)]
-		runOnSignal(ctx, s.own, ownDelay, ownDelay, func() { s.write(ctx, owner, s.ownPart) })
-	})
-	select {
-	case <-ctx.Done():
-	case <-s.elected:
-		runOnSignal(ctx, s.rest, restDelay, restInterval, func() { s.lead(ctx) })
-	}
+// keepOwn writes this replica's entry until ctx is done.
+func (s *status) keepOwn(ctx context.Context) {
+	owner := fieldManager + "-" + s.replica
+	owner = owner[:min(len(owner), maxOwner)]
+	runOnSignal(ctx, s.own, ownDelay, ownDelay, func() { s.write(ctx, owner, s.ownPart) })
 }
 
 // runOnSignal runs run a delay after wake was sent, or retryWrites after the last

@@ -277,6 +277,39 @@ func TestLongErrorsAreShortened(t *testing.T) {
 	}
 }
 
+// Only the leader writes the conditions, and only once the BGPPolicies have been read. A replica
+// that leads again does not count the time in between as lag.
+func TestTheLeaderWritesTheStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, server, at := bench(t, named("mesh", "mesh-node-limit", 2))
+		s.own, s.rest, s.now = loop.NewSignal(), loop.NewSignal(), time.Now
+		server.object.Status.Replicas = []v1alpha1.Replica{{Name: "slow", ObservedGeneration: 1, EnforcedGeneration: 1, LastTransitionTime: metav1.NewTime(at.at)}}
+		o := &Objects{status: s}
+		lead := func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { defer close(done); o.Lead(ctx) }()
+			time.Sleep(20 * time.Second)
+			cancel()
+			<-done
+		}
+		lead()
+		if len(server.writes) > 0 {
+			t.Errorf("%q wrote before the BGPPolicies were read", server.writes)
+		}
+		o.read.Store(true)
+		lead()
+		if !slices.Contains(server.writes, fieldManager) {
+			t.Error("the leader wrote nothing")
+		}
+		time.Sleep(time.Hour)
+		lead()
+		if len(server.object.Status.Replicas) != 1 {
+			t.Error("the leader dropped a replica that lags for less than a minute of its term")
+		}
+	})
+}
+
 func TestWritesAreCombined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

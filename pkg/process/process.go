@@ -1,6 +1,6 @@
 // Package process holds what the long-running processes of bgpguard share, which
-// are the webhook (pkg/server) and the web UI (pkg/serve): log, scheme, probes,
-// addresses and namespace.
+// are the webhook (pkg/server) and the web UI (pkg/serve): log, scheme, probes, the
+// wait for an API server, addresses and namespace.
 package process
 
 import (
@@ -11,8 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 )
@@ -26,20 +24,6 @@ func NewScheme() (*runtime.Scheme, error) {
 		}
 	}
 	return scheme, nil
-}
-
-// AddProbes serves /healthz, which succeeds while the process runs, and /readyz,
-// which succeeds while all checks do.
-func AddProbes(mgr manager.Manager, ready map[string]healthz.Checker) error {
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return err
-	}
-	for name, check := range ready {
-		if err := mgr.AddReadyzCheck(name, check); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // NoAddress is the bind address that disables a server.

@@ -13,6 +13,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
+	"github.com/bgpguard/bgpguard/pkg/leader"
 	"github.com/bgpguard/bgpguard/pkg/process"
 	"github.com/bgpguard/bgpguard/pkg/registration"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -83,13 +84,13 @@ func (a auditing) notAsked() string {
 	return ""
 }
 
-// runnables returns what the manager runs.
-func (a auditing) runnables() []manager.Runnable {
-	runnables := []manager.Runnable{a.Auditor, a.exemptions, a.registration}
+// work returns what depends on the leadership.
+func (a auditing) work() []leader.Work {
+	work := []leader.Work{{Lead: a.Lead, Follow: a.Follow}, {Lead: a.registration.Lead}}
 	if a.reports != nil {
-		runnables = append(runnables, a.reports)
+		work = append(work, leader.Work{Lead: a.reports.Lead})
 	}
-	return runnables
+	return work
 }
 
 // readyCluster is a store that returns no snapshot before the policies are in

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/open-policy-agent/opa/v1/ast"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +25,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/admission"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
+	"github.com/bgpguard/bgpguard/pkg/leader"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/process"
 	"github.com/bgpguard/bgpguard/pkg/reserve"
@@ -70,11 +74,16 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 	}
 
-	// The manager, which runs everything below.
+	// The manager, which runs everything below. The probes answer before it starts.
 	config, err := restConfig(o.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}
+	probes, err := process.ServeProbes(o.HealthProbeBindAddress, log)
+	if err != nil {
+		return err
+	}
+	defer probes.Close()
 	certificate := certs.NewSource(certs.Options{
 		Dir: o.CertDir, Namespace: process.Namespace(o.Namespace), Secret: o.CertSecret, Service: o.CertService,
 		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
@@ -107,54 +116,110 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 		audits.Notify()
 	})
-	if policies.objects != nil {
-		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
-	}
 	exceptions := enforce.NewExceptions(mgr, engine.SetExceptions, log.WithName("exceptions"))
-	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable, exceptions) {
+	election, err := newElection(mgr, audits, policies, exceptions, &o, log.WithName("leader"))
+	if err != nil {
+		return err
+	}
+	for _, runnable := range []manager.Runnable{election, audits.exemptions, follower, sources, policies.runnable, exceptions} {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
 	}
 
 	// From requests to answers.
-	ledger, err := newLedger(ctx, mgr, store, follower, &o, log.WithName("reservations"))
+	ledger, err := newLedger(mgr, store, follower, &o, log.WithName("reservations"))
 	if err != nil {
 		return err
 	}
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
 	admit.SetLedger(ledger)
 	admit.SetRecord(recordWith(audits.exemptions, exceptions))
-	intake := admission.NewIntake()
-	handler, err := admit.HTTP(log.WithName("admission"), o.RequestTimeout, intake)
-	if err != nil {
-		return err
-	}
-	mgr.GetWebhookServer().Register(admission.Path, clients.protect(handler))
-	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout, intake)
-	if err != nil {
-		return err
-	}
-	mgr.GetWebhookServer().Register(admission.PolicyPath, clients.protect(handler))
-
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
-	if err := process.AddProbes(mgr, map[string]healthz.Checker{
+	if err := serveReviews(mgr, map[string]reviewer{
+		admission.Path:       admit,
+		admission.PolicyPath: admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...),
+	}, func(h http.Handler) http.Handler { return stopping.handler(clients.protect(h)) }, &o, log.WithName("admission")); err != nil {
+		return err
+	}
+
+	if err := await(ctx, config, probes, ledger, log); err != nil {
+		return ignoreDone(ctx, err)
+	}
+	probes.Check(map[string]healthz.Checker{
 		"cluster":     store.Check,
 		"certificate": certificate.Check,
 		"webhook":     mgr.GetWebhookServer().StartedChecker(),
 		"shutdown":    stopping.Check,
 		"policies":    policies.check,
 		"library":     sources.Check,
-	}); err != nil {
-		return err
-	}
+	})
 	running, stop := stopping.after(ctx)
 	defer stop()
 	return mgr.Start(running)
 }
 
+// reviewer answers reviews.
+type reviewer interface {
+	HTTP(log logr.Logger, timeout time.Duration, intake *admission.Intake) (http.Handler, error)
+}
+
+// serveReviews makes the webhook serve reviewers by path. They share the memory for reviews.
+func serveReviews(mgr manager.Manager, reviewers map[string]reviewer, wrap func(http.Handler) http.Handler, o *Options, log logr.Logger) error {
+	intake := admission.NewIntake()
+	for path, r := range reviewers {
+		handler, err := r.HTTP(log, o.RequestTimeout, intake)
+		if err != nil {
+			return err
+		}
+		mgr.GetWebhookServer().Register(path, wrap(handler))
+	}
+	return nil
+}
+
+// await waits for the API server and then reads the reservations.
+func await(ctx context.Context, config *rest.Config, probes *process.Probes, ledger *reserve.Ledger, log logr.Logger) error {
+	if err := process.AwaitAPIServer(ctx, config, probes, log); err != nil {
+		return err
+	}
+	if err := ledger.Load(ctx); err != nil {
+		// The first change reads them.
+		log.Error(err, "Cannot read the reservations yet")
+	}
+	return nil
+}
+
+// ignoreDone returns nil if ctx is done, because a signal ends the process, otherwise err.
+func ignoreDone(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
+	}
+}
+
+// newElection returns the election of the leader, with all work that depends on it.
+func newElection(mgr manager.Manager, audits auditing, p policies, exceptions *enforce.Exceptions, o *Options, log logr.Logger) (*leader.Election, error) {
+	election := leader.Alone()
+	if o.LeaderElect {
+		var err error
+		lease := types.NamespacedName{Namespace: process.Namespace(o.Namespace), Name: leaseName}
+		if election, err = leader.New(mgr.GetConfig(), lease, replica(), log); err != nil {
+			return nil, err
+		}
+	}
+	election.Add(audits.work()...)
+	election.Add(leader.Work{Lead: exceptions.Lead})
+	if p.objects != nil {
+		p.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
+		election.Add(leader.Work{Lead: p.objects.Lead})
+	}
+	return election, nil
+}
+
 // newLedger returns the reservations, which the replicas share in a ConfigMap.
-func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, follower *cluster.Follower, o *Options, log logr.Logger) (*reserve.Ledger, error) {
+func newLedger(mgr manager.Manager, store *cluster.Store, follower *cluster.Follower, o *Options, log logr.Logger) (*reserve.Ledger, error) {
 	reservations, err := reserve.NewConfigMap(mgr.GetConfig(), process.Namespace(o.Namespace))
 	if err != nil {
 		return nil, err
@@ -162,10 +227,6 @@ func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, f
 	ledger := reserve.NewLedger(reservations, replica(), log)
 	ledger.ExpectLateWatches(follower, o.MaxDataAge)
 	store.SetObserver(ledger)
-	if err := ledger.Load(ctx); err != nil {
-		// The first change reads them.
-		log.Error(err, "Cannot read the reservations yet")
-	}
 	return ledger, mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations})
 }
 
@@ -210,12 +271,8 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			FilterProvider: process.Authorization,
 			TLSOpts:        withCertificate,
 		},
-		HealthProbeBindAddress:        o.HealthProbeBindAddress,
-		WebhookServer:                 newWebhookServer(o.Host, o.Port, o.RequestTimeout, append(withCertificate, clients.configure)...),
-		LeaderElection:                o.LeaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       process.Namespace(o.Namespace),
-		LeaderElectionReleaseOnCancel: true,
+		HealthProbeBindAddress: process.NoAddress, // See process.ServeProbes.
+		WebhookServer:          newWebhookServer(o.Host, o.Port, o.RequestTimeout, append(withCertificate, clients.configure)...),
 	})
 }
 

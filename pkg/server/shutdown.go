@@ -29,6 +29,18 @@ func (s *shutdown) Check(*http.Request) error {
 	return nil
 }
 
+// handler makes clients close their connections once a shutdown has begun. An API server then
+// sends its next request to another replica. Without that, the request could arrive while the
+// server closes the connection.
+func (s *shutdown) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.begun.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // after returns a context that is done the delay after ctx is, or when stop is
 // called.
 func (s *shutdown) after(ctx context.Context) (delayed context.Context, stop context.CancelFunc) {

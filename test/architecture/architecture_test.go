@@ -109,12 +109,13 @@ var floors = []floor{
 		{"pkg/trial", "first runs of Rego, in a process with limits", "pkg/policy", ""},
 		{"pkg/enforce", "the policies and exceptions in force: library, files, BGPPolicies, BGPExceptions, their status", "pkg/policy pkg/state", "kubernetes http"},
 		{"certs", "the serving certificate", "", "kubernetes http"},
+		{"pkg/leader", "the election of a leader, which runs and stops the leader's work", "", "kubernetes"},
 	}},
 	{"processes", []row{
 		{"pkg/process", "what the processes share: log, probes, addresses", "", "kubernetes http"},
 		{
 			"pkg/server", "the webhook: options, wiring, shutdown",
-			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/policy pkg/process pkg/registration pkg/reserve pkg/state pkg/trial pkg/validate", "kubernetes http",
+			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/leader pkg/policy pkg/process pkg/registration pkg/reserve pkg/state pkg/trial pkg/validate", "kubernetes http",
 		},
 		{
 			"pkg/serve", "the web UI, which only the CLI links",
@@ -138,6 +139,7 @@ var floors = []floor{
 		{"test/schema", "pkg/schema compared with a real API server", "", ""},
 		{"test/judgement", "sequences of changes and the expected answers", "", ""},
 		{"test/races", "concurrent changes against a real API server", "", ""},
+		{"test/soak", "the webhook under load for minutes", "", ""},
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
 		{"test/demo", "a guided tour on a real API server", "test/env", ""},
 		{"test/bird", "predictions compared with BIRD", "pkg/calico pkg/state pkg/topology", ""},

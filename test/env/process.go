@@ -2,7 +2,9 @@ package env
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,25 +31,34 @@ type Process struct {
 	command *exec.Cmd
 	exited  chan struct{} // closed when the process has ended, after exit is set
 	exit    error
-	killed  bool
+	killed  bool // Stop returns no error
 }
 
-// startProcess starts a program and returns when /readyz at the address health succeeds. The environment stops it at the
-// end. A hostname other than "" is the name of the process among the replicas.
-func (e *Environment) startProcess(ctx context.Context, name, binary, hostname, health string, args []string) (*Process, error) {
-	p, err := e.launch(name, binary, hostname, args)
-	if err != nil {
+// startProcess starts a program. The environment stops it at the end. A hostname other than "" is the name of the process
+// among the replicas.
+func (e *Environment) startProcess(ctx context.Context, name, binary, hostname string, args []string) (*Process, error) {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := p.waitReady(ctx, "http://"+health+"/readyz"); err != nil {
-		// The error contains the log, and the exit status if the process ended by itself.
-		_ = p.Stop()
+	p, err := e.launch(name, binary, hostname, args)
+	if err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.processes = append(e.processes, p)
 	return p, nil
+}
+
+// awaitReady returns when /readyz at a URL succeeds. Otherwise it ends the process and returns an error with its log.
+func (p *Process) awaitReady(ctx context.Context, probes string) error {
+	err := p.waitReady(ctx, probes+"/readyz")
+	if err != nil {
+		// The error contains the log, and the exit status if the process ended by itself.
+		_ = p.Stop()
+		p.killed = true // Nothing is left to report at the end.
+	}
+	return err
 }
 
 // launch starts the process with a log file of its own.
@@ -84,16 +95,23 @@ func (p *Process) waitReady(ctx context.Context, probe string) error {
 	defer cancel()
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
+	var reason error // without that of ctx
 	for {
 		last := get(ctx, probe)
 		if last == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			reason = last
+		}
 		select {
 		case <-p.exited:
 			return fmt.Errorf("the %s ended before it was ready (%s); the end of its log:\n%s", p.name, p.command.ProcessState, p.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("the %s did not become ready: %w (%w); the end of its log:\n%s", p.name, ctx.Err(), last, p.Log())
+			if reason == nil {
+				reason = last
+			}
+			return fmt.Errorf("the %s did not become ready: %w (%w); the end of its log:\n%s", p.name, ctx.Err(), reason, p.Log())
 		case <-ticker.C:
 		}
 	}
@@ -111,9 +129,20 @@ func get(ctx context.Context, url string) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, response.Status)
+		reasons, err := io.ReadAll(response.Body)
+		return errors.Join(fmt.Errorf("%s: %s: %s", url, response.Status, reasons), err)
 	}
 	return nil
+}
+
+// Running reports whether the process has not ended.
+func (p *Process) Running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
 }
 
 // Log returns the end of the output of the process.

@@ -35,8 +35,11 @@ func (e *Environment) startServe(ctx context.Context, kubeconfig string, args ..
 		return "", err
 	}
 	page, health := loopback(ports[0]), loopback(ports[1])
-	_, err = e.startProcess(ctx, "serve", binary, "", health, append([]string{
+	process, err := e.startProcess(ctx, "serve", binary, "", append([]string{
 		"serve", "--kubeconfig=" + kubeconfig, "--bind-address=" + page, "--health-probe-bind-address=" + health,
 	}, args...))
-	return page, err
+	if err != nil {
+		return "", err
+	}
+	return page, process.awaitReady(ctx, "http://"+health)
 }

@@ -3,9 +3,12 @@ package env
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +25,10 @@ type WebhookOptions struct {
 	Policies []string
 	// Hostname is the name of an additional replica, which serves on another port and which the API server does not call.
 	Hostname string
+	// Kubeconfig is the path of a kubeconfig. The default has a new token of the ServiceAccount.
+	Kubeconfig string
+	// Starting makes StartWebhook return before the webhook is ready.
+	Starting bool
 	// Args follow the arguments of the environment and so override them.
 	Args []string
 }
@@ -34,6 +41,8 @@ type Webhook struct {
 	URL string
 	// MetricsURL is the address of its metrics, which need authorization.
 	MetricsURL string
+	// ProbeURL is the address of its probes, to which /healthz and /readyz are added.
+	ProbeURL string
 }
 
 // StartWebhook runs the webhook as in production, with the permissions of its ServiceAccount, and returns when it is
@@ -43,9 +52,12 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 	if err := need(options.Binary, "run `make build`"); err != nil {
 		return nil, err
 	}
-	kubeconfig, err := e.ServiceAccountKubeconfig(ctx, options.Namespace, options.ServiceAccount)
-	if err != nil {
-		return nil, err
+	kubeconfig := options.Kubeconfig
+	if kubeconfig == "" {
+		var err error
+		if kubeconfig, err = e.ServiceAccountKubeconfig(ctx, options.Namespace, options.ServiceAccount); err != nil {
+			return nil, err
+		}
 	}
 	ports, err := freePorts(3)
 	if err != nil {
@@ -70,11 +82,43 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 		args = append(args, "--policies="+path)
 	}
 
-	process, err := e.startProcess(ctx, "webhook", options.Binary, options.Hostname, health, append(args, options.Args...))
-	if err != nil {
+	webhook := &Webhook{
+		URL: fmt.Sprintf("https://localhost:%d/validate", port), MetricsURL: "https://" + metrics + "/metrics", ProbeURL: "http://" + health,
+	}
+	if webhook.Process, err = e.startProcess(ctx, "webhook", options.Binary, options.Hostname, append(args, options.Args...)); err != nil {
 		return nil, err
 	}
-	return &Webhook{Process: process, URL: fmt.Sprintf("https://localhost:%d/validate", port), MetricsURL: "https://" + metrics + "/metrics"}, nil
+	if options.Starting {
+		return webhook, nil
+	}
+	if err := webhook.AwaitReady(ctx); err != nil {
+		return nil, err
+	}
+	return webhook, nil
+}
+
+// Address returns the HOST:PORT on which the webhook serves.
+func (w *Webhook) Address() string {
+	return strings.TrimSuffix(strings.TrimPrefix(w.URL, "https://"), "/validate")
+}
+
+// AwaitReady returns when the webhook is ready. If it does not become ready, AwaitReady ends it and returns an error with
+// the log.
+func (w *Webhook) AwaitReady(ctx context.Context) error { return w.awaitReady(ctx, w.ProbeURL) }
+
+// Probe returns the status and the body of a probe of the webhook, such as /readyz/cluster.
+func (w *Webhook) Probe(ctx context.Context, path string) (status int, body string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.ProbeURL+path, http.NoBody)
+	if err != nil {
+		return 0, "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, strings.TrimSpace(string(text)), err
 }
 
 // withDefaults sets the defaults.

@@ -3,14 +3,11 @@
 package races
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -19,10 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	admissionv1 "k8s.io/api/admission/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/bgpguard/bgpguard/test/env"
 )
@@ -105,48 +99,15 @@ func (b *balancer) add(webhook *env.Webhook) (*replica, error) {
 // use makes the API server ask these replicas in turn.
 func (b *balancer) use(replicas ...*replica) { b.replicas.Store(&replicas) }
 
-// deletionReview returns the body of a dry-run review of the deletion of an object.
-func deletionReview(object *unstructured.Unstructured) ([]byte, error) {
-	gvk := object.GroupVersionKind()
-	kind := metav1.GroupVersionKind{Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind}
-	of := metav1.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: "bgppeers"}
-	raw, err := object.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	review := admissionv1.AdmissionReview{Request: &admissionv1.AdmissionRequest{
-		UID: "probe", Kind: kind, RequestKind: &kind, Resource: of, RequestResource: &of,
-		Name: object.GetName(), Operation: admissionv1.Delete, DryRun: new(true),
-		UserInfo: authenticationv1.UserInfo{Username: "probe", Groups: []string{"system:authenticated"}},
-	}}
-	review.Request.OldObject.Raw = raw
-	review.SetGroupVersionKind(admissionv1.SchemeGroupVersion.WithKind("AdmissionReview"))
-	return json.Marshal(review)
-}
-
 // answers returns an error unless the replica allows or denies a review.
 func (r *replica) answers(ctx context.Context, review []byte, allowed bool) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"?timeout=5s", bytes.NewReader(review))
+	answer, err := env.PostReview(ctx, r.client, r.url, review)
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := r.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	var answer admissionv1.AdmissionReview
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Response == nil {
-		return fmt.Errorf("%s: not an AdmissionReview: %s", response.Status, body)
-	}
-	code := answer.Response.Result.Code
-	if answer.Response.Allowed != allowed || !allowed && code != http.StatusForbidden {
-		return fmt.Errorf("allowed=%t with code %d: %s", answer.Response.Allowed, code, answer.Response.Result.Message)
+	code := answer.Result.Code
+	if answer.Allowed != allowed || !allowed && code != http.StatusForbidden {
+		return fmt.Errorf("allowed=%t with code %d: %s", answer.Allowed, code, answer.Result.Message)
 	}
 	return nil
 }

@@ -212,7 +212,7 @@ func (c *cluster) createPeer(ctx context.Context, side string) error {
 	if err != nil {
 		return err
 	}
-	c.deletes[side], err = deletionReview(created)
+	c.deletes[side], err = env.DryRunReview("bgppeers", created, nil)
 	return err
 }
 
