@@ -28,7 +28,7 @@ const (
 	// maxReview is the largest review that bgpguard reads.
 	maxReview = 3 << 20
 	// hostileTime bounds all attacks together.
-	hostileTime = 90 * time.Second
+	hostileTime = time.Minute
 	// endTime is how long a connection with a withheld body may last: a request waits at most until
 	// its deadline, and its body must arrive within a second.
 	endTime = 20 * time.Second
