@@ -86,6 +86,7 @@ type Node struct {
 	kubernetes  map[string]string
 	annotations map[string]any
 	problems    []Problem
+	odd         []FieldError
 	rejected    []rejection
 }
 
@@ -112,6 +113,12 @@ func (n *Node) ID() ID { return ID{KindNode, n.Name} }
 // Problems lists the fields that Calico or BIRD ignores or rejects. Calico treats an
 // annotation that it rejects as absent, and logs this at info level.
 func (n *Node) Problems() []Problem { return n.problems }
+
+func (n *Node) oddValues() []FieldError { return n.odd }
+
+func (n *Node) setOdd(odd []FieldError) {
+	n.odd, n.problems = odd, append(oddProblems(KindNode, odd), n.problems...)
+}
 
 // SpeaksBGP reports whether the node has a BGP address in the family f.
 func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
@@ -333,19 +340,17 @@ func decodeCoreNode(d *document) Object {
 		text, _ := a["address"].(string)
 		n.addStatusAddress(corev1.NodeAddressType(kind), text)
 	}
-	d.root.adopt(status)
 	return n
 }
 
 // decodeCalicoNode decodes a projectcalico.org/v3 Node, which calicoctl writes.
 func decodeCalicoNode(d *document) Object {
 	bgp := d.spec.object("bgp")
-	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber"), DeletionTimestamp: d.DeletionTimestamp}
+	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber"), DeletionTimestamp: d.DeletionTimestamp, problems: d.problems}
 	for f, key := range []string{"ipv4Address", "ipv6Address"} {
 		n.setAddress(Family(f), bgp.at(key), bgp.text(key))
 	}
 	n.setClusterID(bgp.at("routeReflectorClusterID"), bgp.text("routeReflectorClusterID"))
-	d.spec.adopt(bgp)
 	n.annotations, _ = d.meta.values["annotations"].(map[string]any)
 	if text := d.Annotations[annotationKubernetesLabels]; text != "" {
 		if err := json.Unmarshal([]byte(text), &n.kubernetes); err != nil {

@@ -53,6 +53,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	store := cluster.NewStore(log.WithName("cluster"))
 	store.SetMaxAge(o.MaxDataAge)
+	store.SetTypha(o.Typha)
 	engine := validate.NewEngine(policy.NewSet(nil))
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
 	sources.OnChange(keeper.SetLibrary)
