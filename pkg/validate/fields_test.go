@@ -127,10 +127,10 @@ func TestEveryFieldOfTheNewestDefinitionsReachesPolicies(t *testing.T) {
 				}
 				return v
 			}
-			same(t, "input.state", at(input(Request{}), append(append([]string{"state"}, path[kind]...), calico.Default, "spec")...), spec)
+			sameJSON(t, "input.state", at(input(Request{}), append(append([]string{"state"}, path[kind]...), calico.Default, "spec")...), spec)
 			change := input(Request{Change: state.Change{Before: o}})
-			same(t, "input.change.oldObject", at(change, "change", "oldObject", "spec"), spec)
-			same(t, "input.before", at(change, append(append([]string{"before"}, path[kind]...), calico.Default, "spec")...), spec)
+			sameJSON(t, "input.change.oldObject", at(change, "change", "oldObject", "spec"), spec)
+			sameJSON(t, "input.before", at(change, append(append([]string{"before"}, path[kind]...), calico.Default, "spec")...), spec)
 		})
 	}
 	if seen != 2*len(path) {
@@ -138,8 +138,8 @@ func TestEveryFieldOfTheNewestDefinitionsReachesPolicies(t *testing.T) {
 	}
 }
 
-// same compares two values as JSON.
-func same(t *testing.T, where string, got, want any) {
+// sameJSON compares two values as JSON.
+func sameJSON(t *testing.T, where string, got, want any) {
 	t.Helper()
 	plain := func(v any) any {
 		text, err := json.Marshal(v)

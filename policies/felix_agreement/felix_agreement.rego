@@ -153,9 +153,7 @@ violation contains {
 	"size": other.nodes,
 	"members": [other.members],
 	"msg": concat("", [
-		sprintf("Felix and BIRD have different route priorities on %s: ", [
-			text.listed(other.nodes, "node", other.sample),
-		]),
+		sprintf("Felix and BIRD have different route priorities on %s: ", [text.listed(other.nodes, "node", other.sample)]),
 		sprintf("%s is %d in FelixConfiguration %s and %s in BGPConfiguration default; ", [
 			field,
 			other.priority,
