@@ -26,7 +26,9 @@ func (f *fields) fail(name, format string, args ...any) {
 	e := FieldError{f.at(name), fmt.Sprintf(format, args...)}
 	switch {
 	case f.odd != nil:
-		*f.odd = append(*f.odd, e)
+		if !slices.Contains(*f.odd, e) { // A field may be read twice.
+			*f.odd = append(*f.odd, e)
+		}
 	case f.err == nil:
 		f.err = &e
 	}

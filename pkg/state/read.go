@@ -159,9 +159,7 @@ func (c *Contents) read(paths []string, stdin io.Reader, decode func(map[string]
 				}
 				errs = append(errs, d.At(field, err))
 			case object != nil:
-				for _, odd := range calico.Odd(object) {
-					c.Notes = append(c.Notes, d.At(odd.Field, fmt.Errorf("Calico cannot decode it: %w", &odd)).Error())
-				}
+				c.Notes = append(c.Notes, oddities(object, &d)...)
 				if secret, ok := object.(*calico.Secret); !ok || secret.MayServeCalicoNode() {
 					out[i] = append(out[i], Read{object, d})
 				}
@@ -171,6 +169,23 @@ func (c *Contents) read(paths []string, stdin io.Reader, decode func(map[string]
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// oddities returns notes on the values of an object that Calico cannot decode, and on labels that
+// only calicoctl accepts.
+func oddities(o calico.Object, d *manifest.Document) []string {
+	var out []string
+	for _, odd := range calico.Odd(o) {
+		out = append(out, d.At(odd.Field, fmt.Errorf("%w; Calico cannot decode it", &odd)).Error())
+	}
+	if n, ok := o.(*calico.Node); ok && !n.Core() {
+		for _, p := range n.Problems() {
+			if strings.HasPrefix(p.Field, "metadata.labels.") {
+				out = append(out, d.At(p.Field, errors.New(p.String())).Error())
+			}
+		}
+	}
+	return out
 }
 
 // maxTypos is the number of characters in which a kind of Calico's API groups may differ from

@@ -132,7 +132,9 @@ var priorityFields = [...]string{calico.IPv4: "ipv4NormalRoutePriority", calico.
 // FelixConfiguration "default".
 func (t *Topology) clusterRoutesValues(scopes []felixScope) []felixValue[string] {
 	v := sessions.CalicoVersion(t.snapshot)
-	of := func(c *calico.FelixConfiguration) (string, bool) { return felixSetting(v, c.ProgramClusterRoutes), c.ProgramClusterRoutes != "" }
+	of := func(c *calico.FelixConfiguration) (string, bool) {
+		return felixSetting(v, c.ProgramClusterRoutes), c.ProgramClusterRoutes != ""
+	}
 	text := ""
 	if c := t.snapshot.FelixConfiguration(); c != nil {
 		text = c.ProgramClusterRoutes
@@ -147,7 +149,9 @@ const defaultRoutePriority = 1024
 // priorityValues returns the priorities of a family that are not the one of FelixConfiguration
 // "default".
 func (t *Topology) priorityValues(scopes []felixScope, f calico.Family) []felixValue[int] {
-	of := func(c *calico.FelixConfiguration) (int, bool) { return c.NormalRoutePriority[f], c.NormalRoutePriority[f] != 0 }
+	of := func(c *calico.FelixConfiguration) (int, bool) {
+		return c.NormalRoutePriority[f], c.NormalRoutePriority[f] != 0
+	}
 	def := defaultRoutePriority
 	if c := t.snapshot.FelixConfiguration(); c != nil {
 		def = cmp.Or(c.NormalRoutePriority[f], defaultRoutePriority)
