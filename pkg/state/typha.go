@@ -26,7 +26,7 @@ const (
 var typhaTexts = map[Typha]string{TyphaUnknown: "auto", TyphaInstalled: "yes", TyphaAbsent: "no"}
 
 // String returns "auto", "yes" or "no".
-func (t Typha) String() string { return typhaTexts[t] }
+func (t *Typha) String() string { return typhaTexts[*t] }
 
 // Set implements pflag.Value. It accepts the texts of String.
 func (t *Typha) Set(text string) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/bits-and-blooms/bitset"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -115,7 +116,7 @@ func (t *Topology) felixMembers(field, value string) func(int) bool {
 	}
 	for _, f := range calico.Families {
 		for _, v := range t.priorityValues(scopes, f) {
-			if priorityFields[f] == field && fmt.Sprint(v.value) == value {
+			if priorityFields[f] == field && strconv.Itoa(v.value) == value {
 				return within(v.nodes)
 			}
 		}
