@@ -47,7 +47,8 @@ func Decode(v map[string]any) (Object, error) {
 
 // DecodeStored decodes an object that an API server has stored, like Decode, but reads a field
 // with a value that Calico cannot decode as unset. Odd returns these values, and they are among
-// the object's Problems. The result is an *Unparsed if Calico skips the object.
+// the object's Problems. The result is an *Unparsed if Calico skips the object. In an object of
+// Kubernetes, which an API server validates, such a value is an error.
 func DecodeStored(v map[string]any) (Object, error) {
 	f := &fields{values: v}
 	apiVersion, kind := f.text("apiVersion"), f.text("kind")
@@ -114,8 +115,12 @@ func whole(decode func(*document) Object) func(map[string]any) (Object, error) {
 		if d.skipped != (FieldError{}) {
 			return &Unparsed{id: o.ID(), Message: d.skipped.Error(), skipped: d.skipped}, nil
 		}
-		if holder, ok := o.(interface{ setOdd(odd []FieldError) }); ok {
-			holder.setOdd(odd)
+		switch m := MetadataOf(o); {
+		case len(odd) == 0:
+		case m == nil: // An API server stores no Node with such a value.
+			return nil, &odd[0]
+		default:
+			m.setOdd(odd)
 		}
 		return o, nil
 	}
@@ -147,9 +152,7 @@ func oddProblems(kind Kind, odd []FieldError) []Problem {
 	out := make([]Problem, len(odd))
 	for i, e := range odd {
 		out[i] = Problem(e)
-		if kind.Info().Calico {
-			out[i].Message += fmt.Sprintf("; Calico cannot decode it, and then reads no %s at all: running nodes keep what they have read, and a node that starts gets no BGP", kind)
-		}
+		out[i].Message += fmt.Sprintf("; Calico cannot decode it, and then reads no %s at all: running nodes keep what they have read, and a node that starts gets no BGP", kind)
 	}
 	return out
 }

@@ -86,7 +86,6 @@ type Node struct {
 	kubernetes  map[string]string
 	annotations map[string]any
 	problems    []Problem
-	odd         []FieldError
 	rejected    []rejection
 }
 
@@ -113,12 +112,6 @@ func (n *Node) ID() ID { return ID{KindNode, n.Name} }
 // Problems lists the fields that Calico or BIRD ignores or rejects. Calico treats an
 // annotation that it rejects as absent, and logs this at info level.
 func (n *Node) Problems() []Problem { return n.problems }
-
-func (n *Node) oddValues() []FieldError { return n.odd }
-
-func (n *Node) setOdd(odd []FieldError) {
-	n.odd, n.problems = odd, append(oddProblems(KindNode, odd), n.problems...)
-}
 
 // SpeaksBGP reports whether the node has a BGP address in the family f.
 func (n *Node) SpeaksBGP(f Family) bool { return n.Address[f].IsValid() }
