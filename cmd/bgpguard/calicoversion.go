@@ -12,19 +12,24 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// addVersion adds the flag of the version of Calico.
+// addVersion adds the flags of the version of Calico and of Typha.
 func (o *changeOptions) addVersion(f *pflag.FlagSet) {
 	f.StringVar(&o.calicoVersion, "calico-version", "", "`version` of Calico, for example v3.31.2 (default: from the ClusterInformation)")
+	f.Var(&o.typha, "typha", state.TyphaUsage)
 }
 
-// withVersion returns s with the version of --calico-version. Without it, and if the result
-// depends on a version that s does not have, it returns a note.
+// withVersion returns s with the version of --calico-version, and with --typha. Without the
+// version, and if the result depends on a version that s does not have, it returns a note.
 func (o *changeOptions) withVersion(ctx context.Context, s *state.Snapshot) (*state.Snapshot, []string, error) {
+	if o.typha != state.TyphaUnknown {
+		s = s.WithTypha(o.typha)
+	}
 	if o.calicoVersion != "" {
 		information, err := clusterInformation(o.calicoVersion)
 		if err != nil {
 			return nil, nil, err
 		}
+		s = s.WithTypha(s.Typha()) // The ClusterInformation that says so is replaced.
 		return s.Apply(state.Change{After: information}), nil, nil
 	}
 	if hasVersion(s) {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bgpguard/bgpguard/pkg/manifest"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // changeOptions are the flags of every command that reads a state and changes to it.
@@ -24,6 +25,7 @@ type changeOptions struct {
 	annotations   []string
 	patches       []string // "KIND/NAME JSON"
 	calicoVersion string
+	typha         state.Typha
 	user          string
 	groups        []string
 

@@ -76,10 +76,10 @@ differs; 2 invalid input or flags, or a policy could not be evaluated.`,
 func (o *diffOptions) states(files []string) []changeOptions {
 	var out []changeOptions
 	for _, file := range files {
-		out = append(out, changeOptions{states: []string{file}, calicoVersion: o.both.calicoVersion})
+		out = append(out, changeOptions{states: []string{file}, calicoVersion: o.both.calicoVersion, typha: o.both.typha})
 	}
 	for _, name := range o.contexts {
-		out = append(out, changeOptions{context: name, clusterOptions: o.both.clusterOptions, calicoVersion: o.both.calicoVersion})
+		out = append(out, changeOptions{context: name, clusterOptions: o.both.clusterOptions, calicoVersion: o.both.calicoVersion, typha: o.both.typha})
 	}
 	return out
 }

@@ -91,6 +91,7 @@ func (o *serveOptions) shown() error {
 		return err
 	}
 	version := o.versions.calicoVersion
+	o.serve.Typha = o.versions.typha
 	if len(o.serve.Files) > 0 {
 		if len(o.contexts) > 0 || o.kubeconfig != "" {
 			return errors.New("flags -f, --context and --kubeconfig are mutually exclusive: the page shows either files or clusters")

@@ -369,7 +369,7 @@ func TestAnInterruptEndsALongListWithAnError(t *testing.T) {
 	}
 }
 
-func TestAStateHasTheNamesOfBGPFiltersAndSecretKeysOnly(t *testing.T) {
+func TestAStateHasBGPFiltersAndTheNamesOfSecretKeysOnly(t *testing.T) {
 	const more = `---
 {apiVersion: crd.projectcalico.org/v1, kind: BGPFilter, metadata: {name: no-default}, spec: {importV4: []}}
 ---
@@ -385,7 +385,7 @@ items:
 	if got.code != 0 || got.stderr != "" {
 		t.Fatalf("code %d, stderr %s", got.code, got.stderr)
 	}
-	for _, want := range []string{`"bgpFilters":{"known":true,"names":["no-default"]}`, `"secrets":{"known":true,"keys":{"bgp":["mesh","tor"]}}`} {
+	for _, want := range []string{`"bgpFilters":{"known":true,"names":["no-default"],"objects":{"no-default":{`, `"secrets":{"known":true,"keys":{"bgp":["mesh","tor"]}}`} {
 		if !strings.Contains(strings.ReplaceAll(got.stdout, ": ", ":"), want) {
 			t.Errorf("%s is not in %s", want, got.stdout)
 		}

@@ -47,39 +47,53 @@ func readChange(req *admission.Request, snapshot *state.Snapshot) (change, *inva
 	default:
 		return c, &invalid{http.StatusBadRequest, fmt.Sprintf("operation %q is not supported; use CREATE, UPDATE or DELETE", req.Operation)}
 	}
+	id := calico.ID{Kind: calico.Kind(req.Kind.Kind), Name: req.Name}
+	switch {
+	case req.Operation == admissionv1.Create:
+	case len(req.OldObject.Raw) == 0:
+		c.Before = snapshot.Get(id)
+	default:
+		before, err := calico.DecodeStoredJSON(req.OldObject.Raw)
+		if unknown := (*calico.UnknownKindError)(nil); errors.As(err, &unknown) {
+			return c, unreadable(req, err)
+		}
+		if err != nil { // Not a reason to reject the request, which may fix the object.
+			before = calico.NewUnparsed(id, err)
+		}
+		c.Before = before
+	}
 	if req.Operation != admissionv1.Delete {
-		after, err := calico.DecodeJSON(req.Object.Raw)
+		after, err := calico.DecodeStoredJSON(req.Object.Raw)
 		if err != nil {
 			if deleting(req.Object.Raw) {
 				c.notes = append(c.notes, fmt.Sprintf("%s does not parse and is being deleted, so the change is not evaluated: %v", describe(req), err))
-				return c, nil
+				return change{notes: c.notes}, nil
 			}
 			return c, unreadable(req, err)
 		}
+		if odd := calico.NewlyOdd(c.Before, after); odd != nil && !deleting(req.Object.Raw) {
+			return c, unreadable(req, odd)
+		}
 		c.After = after
 	}
-	if req.Operation == admissionv1.Create {
-		return c, nil
-	}
-	id := calico.ID{Kind: calico.Kind(req.Kind.Kind), Name: req.Name}
-	if len(req.OldObject.Raw) == 0 {
-		c.Before = snapshot.Get(id)
-		return c, nil
-	}
-	before, err := calico.DecodeJSON(req.OldObject.Raw)
-	if unknown := (*calico.UnknownKindError)(nil); errors.As(err, &unknown) {
-		return c, unreadable(req, err)
-	}
-	if err != nil { // Not a reason to reject the request, which may fix the object.
-		before = calico.NewUnparsed(id, err)
-		note := "%s before the change does not parse and is ignored: %v"
-		if validate.Essential(id) {
-			note = "%s before the change does not parse, so only the state after the change is evaluated: %v"
-		}
-		c.notes = append(c.notes, fmt.Sprintf(note, describe(req), err))
-	}
-	c.Before = before
+	c.notes = append(c.notes, unparsedNotes(req, c.Change)...)
 	return c, nil
+}
+
+// unparsedNotes returns notes on the parts of the object before and after a change that do not
+// parse.
+func unparsedNotes(req *admission.Request, c state.Change) []string {
+	u, unparsed := c.Before.(*calico.Unparsed)
+	switch odd := calico.Odd(c.After); {
+	case len(odd) > 0:
+		return []string{fmt.Sprintf("%s has a value that Calico cannot decode, as before the change: %v", describe(req), &odd[0])}
+	case unparsed && !u.Skipped() && validate.Essential(u.ID()):
+		return []string{fmt.Sprintf("%s before the change does not parse, so only the state after the change is evaluated: %s", describe(req), u.Message)}
+	case unparsed:
+		return []string{fmt.Sprintf("%s before the change does not parse and is ignored: %s", describe(req), u.Message)}
+	default:
+		return nil
+	}
 }
 
 // maxUnread bounds the objects that a warning names.
@@ -92,7 +106,7 @@ func ignored(snapshot *state.Snapshot, changed calico.ID) []string {
 	count := 0
 	var names []string
 	for _, u := range snapshot.Unread() {
-		if u.ID() == changed || validate.Essential(u.ID()) {
+		if u.ID() == changed || validate.Essential(u.ID()) && !u.Skipped() {
 			continue
 		}
 		count++

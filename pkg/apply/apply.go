@@ -106,7 +106,20 @@ func PatchStatus(before calico.Object, patch map[string]any) (calico.Object, err
 	if old["spec"] != nil {
 		out["spec"] = old["spec"]
 	}
-	return calico.Decode(out)
+	return decode(before, out)
+}
+
+// decode decodes the object after a change of before. A value that Calico cannot decode is an
+// error unless before has it.
+func decode(before calico.Object, document map[string]any) (calico.Object, error) {
+	after, err := calico.DecodeStored(document)
+	if err != nil {
+		return nil, err
+	}
+	if odd := calico.NewlyOdd(before, after); odd != nil {
+		return nil, odd
+	}
+	return after, nil
 }
 
 // parsed returns o, or nil if o does not parse: nothing is known of it to merge with.
@@ -117,13 +130,13 @@ func parsed(o calico.Object) calico.Object {
 	return o
 }
 
-// created returns a new object. Clients set neither when an object was deleted nor its
+// created returns a new object. Clients set neither the times of its creation and deletion nor its
 // generation, which an export of another object may have.
 func created(after calico.Object, document map[string]any) (calico.Object, error) {
 	if k := after.ID().Kind; calico.MetadataOf(after) == nil && k != calico.KindNode {
 		return after, nil
 	}
-	return calico.Decode(withMetadata(document, map[string]any{"deletionTimestamp": nil, "generation": nil}))
+	return calico.Decode(withMetadata(document, map[string]any{"creationTimestamp": nil, "deletionTimestamp": nil, "generation": nil}))
 }
 
 // applied returns a new object, with the annotation of kubectl if it is an object that kubectl
@@ -155,6 +168,9 @@ func stored(before calico.Object, document map[string]any) (calico.Object, error
 			keep["generation"] = generation
 		}
 	}
+	if before.ID().Kind == calico.KindFelixConfiguration { // The oldest of several has precedence.
+		keep["creationTimestamp"] = was["creationTimestamp"]
+	}
 	out := withMetadata(document, keep)
 	if before.ID().Kind == calico.KindNode {
 		delete(out, "status")
@@ -162,7 +178,7 @@ func stored(before calico.Object, document map[string]any) (calico.Object, error
 			out["status"] = old["status"]
 		}
 	}
-	return calico.Decode(out)
+	return decode(before, out)
 }
 
 // withMetadata returns a copy of a document with other values in its metadata. It removes the

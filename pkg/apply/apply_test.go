@@ -313,3 +313,43 @@ spec: {podCIDR: 10.9.0.0/24}, status: {conditions: [{type: Ready, status: Unknow
 		t.Errorf("got %+v", after)
 	}
 }
+
+// A merge keeps a value that Calico cannot decode, and an object that does not exist must not have one.
+func TestStoredValuesThatCalicoCannotDecode(t *testing.T) {
+	document := func(spec map[string]any) map[string]any {
+		return calicotest.Document(t, calico.KindBGPConfiguration, calico.Default, spec)
+	}
+	before, err := calico.DecodeStored(document(map[string]any{"nodeMeshMaxRestartTime": "2 minutes"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := apply.Apply(before, document(map[string]any{"nodeToNodeMeshEnabled": false}))
+	if c, ok := after.(*calico.BGPConfiguration); err != nil || !ok || c.MeshEnabled() || len(calico.Odd(after)) != 1 {
+		t.Errorf("applied: %v, error %v", after, err)
+	}
+	if after, err = apply.Apply(before, document(map[string]any{"nodeMeshMaxRestartTime": "120s"})); err != nil || len(calico.Odd(after)) > 0 {
+		t.Errorf("fixed: %v, error %v", after, err)
+	}
+	if _, err = apply.Patch(before, map[string]any{"spec": map[string]any{"listenPort": int64(70000)}}); err == nil || err.Error() != "spec.listenPort: must be a whole number from 0 to 65535, is 70000" {
+		t.Errorf("another one: error %v", err)
+	}
+	if _, err = apply.Apply(nil, document(map[string]any{"nodeMeshMaxRestartTime": "2 minutes"})); err == nil {
+		t.Error("a new object has one")
+	}
+}
+
+// An update keeps the time of creation of a FelixConfiguration, which decides between several.
+func TestAFelixConfigurationKeepsItsAge(t *testing.T) {
+	const at = "2026-01-01T00:00:00Z"
+	document := func() map[string]any {
+		return calicotest.Document(t, calico.KindFelixConfiguration, "racks", map[string]any{"nodeSelector": "has(rack)"})
+	}
+	old := document()
+	old["metadata"] = map[string]any{"name": "racks", "creationTimestamp": at}
+	for name, change := range map[string]func(before calico.Object, document map[string]any) (calico.Object, error){"apply": apply.Apply, "replace": apply.Replace} {
+		after, err := change(calicotest.Decode(t, old), document())
+		if c, ok := after.(*calico.FelixConfiguration); err != nil || !ok || c.Created != at {
+			t.Errorf("%s: %+v, error %v", name, after, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"slices"
@@ -88,8 +89,11 @@ func NodeConfiguration(node string) string { return nodePrefix + node }
 
 // NodeOf returns the name of the node to which the configuration applies. It returns "" for
 // "default" and for names that Calico ignores.
-func (c *BGPConfiguration) NodeOf() string {
-	node, ok := strings.CutPrefix(c.Name, nodePrefix)
+func (c *BGPConfiguration) NodeOf() string { return nodeOf(c.Name) }
+
+// nodeOf returns the name of the node of a configuration for one node, "" for other names.
+func nodeOf(name string) string {
+	node, ok := strings.CutPrefix(name, nodePrefix)
 	if !ok {
 		return ""
 	}
@@ -186,16 +190,63 @@ func (p *IPPool) encapsulation(spec *fields, field string) string {
 	return string(v3.VXLANModeNever)
 }
 
-// FelixConfiguration is a FelixConfiguration.
+// FelixConfiguration is a FelixConfiguration. It applies to all nodes if its name is "default", to
+// one node if it is "node.NODENAME", and else, since v3.32, to the nodes that NodeSelector selects.
+// A node reads each field from the first of these objects that sets it: the one for the node, one
+// with a selector, and "default". Of several with a selector that selects the node, Felix reads
+// only the oldest (felix/config, and the reference of FelixConfiguration).
 type FelixConfiguration struct {
 	Metadata
 
 	// ProgramClusterRoutes is empty if unset, which means the default of the Calico version.
 	ProgramClusterRoutes string
+	// NormalRoutePriority is the priority of normal routes by family, 0 if unset.
+	NormalRoutePriority [2]int
+	// NodeSelector is "" for "default" and "node.NODENAME", where Felix does not read it.
+	NodeSelector string
+	// Created is the time of metadata.creationTimestamp as it was sent, "" if it is not known.
+	Created string
+
+	selector *Selector
+}
+
+// Selects returns the parsed NodeSelector, nil if it is empty or does not parse. Felix then skips
+// the object, unless its name says for which nodes it is.
+func (c *FelixConfiguration) Selects() *Selector { return c.selector }
+
+// NodeOf returns the name of the node of a configuration for one node, else "".
+func (c *FelixConfiguration) NodeOf() string { return nodeOf(c.Name) }
+
+// Older reports whether Felix reads c rather than d if both select a node. An object without a time
+// was not created yet.
+func (c *FelixConfiguration) Older(d *FelixConfiguration) bool {
+	if c.Created != d.Created && c.Created != "" && d.Created != "" {
+		return c.Created < d.Created // RFC 3339, in UTC
+	}
+	return cmp.Or(cmp.Compare(len(d.Created), len(c.Created)), cmp.Compare(c.Name, d.Name)) < 0
 }
 
 func decodeFelixConfiguration(m Metadata, spec *fields) *FelixConfiguration {
-	return &FelixConfiguration{Metadata: m, ProgramClusterRoutes: spec.text("programClusterRoutes")}
+	c := &FelixConfiguration{Metadata: m, ProgramClusterRoutes: spec.text("programClusterRoutes"), Created: m.created()}
+	for f, field := range []string{"ipv4NormalRoutePriority", "ipv6NormalRoutePriority"} {
+		c.NormalRoutePriority[f] = int(spec.number(field, math.MinInt32, math.MaxInt32))
+	}
+	selector := spec.text("nodeSelector")
+	switch {
+	case c.Name == Default || c.NodeOf() != "":
+		if selector != "" {
+			c.problem("spec.nodeSelector", "has no effect on a FelixConfiguration of this name")
+		}
+	case selector == "":
+		c.problem("metadata.name", "%q is neither \"default\" nor \"node.NODENAME\", and the object has no nodeSelector, so Calico ignores it", c.Name)
+	default:
+		c.NodeSelector = selector
+		var err error
+		if c.selector, err = ParseSelector(selector); err != nil {
+			c.problem("spec.nodeSelector", "%q does not parse, so Calico ignores the object: %v", selector, err)
+		}
+	}
+	return c
 }
 
 // BGPFilter is a BGPFilter. Its rules are in Spec and are not evaluated.

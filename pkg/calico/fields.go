@@ -2,25 +2,35 @@ package calico
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/projectcalico/api/pkg/lib/numorstring"
 )
 
-// fields reads the values of a JSON object. It keeps the first error. A field that is absent
-// or null reads as the zero value.
+// fields reads the values of a JSON object. A field that is absent or null, or that has an
+// error, reads as the zero value.
 type fields struct {
 	path   string
 	values map[string]any
-	err    *FieldError
+	// odd collects the errors. If it is nil, err is the first error.
+	odd *[]FieldError
+	err *FieldError
 }
 
 func (f *fields) fail(name, format string, args ...any) {
-	if f.err == nil {
-		f.err = &FieldError{f.at(name), fmt.Sprintf(format, args...)}
+	e := FieldError{f.at(name), fmt.Sprintf(format, args...)}
+	switch {
+	case f.odd != nil:
+		if !slices.Contains(*f.odd, e) { // A field may be read twice.
+			*f.odd = append(*f.odd, e)
+		}
+	case f.err == nil:
+		f.err = &e
 	}
 }
 
@@ -63,7 +73,7 @@ func (f *fields) selector(name string) string {
 func (f *fields) flag(name string) bool { return get[bool](f, name, "true or false") }
 
 func (f *fields) object(name string) *fields {
-	return &fields{path: f.at(name), values: get[map[string]any](f, name, "an object")}
+	return &fields{path: f.at(name), values: get[map[string]any](f, name, "an object"), odd: f.odd}
 }
 
 // secret reads a BGPPassword and returns its secretKeyRef as "name/key", "" if it is unset.
@@ -100,6 +110,7 @@ func (f *fields) texts(name string) []string {
 		s, ok := v.(string)
 		if !ok {
 			f.fail(fmt.Sprintf("%s[%d]", name, i), "must be a string, is %s", describe(v))
+			continue
 		}
 		out = append(out, s)
 	}
@@ -112,10 +123,12 @@ func (f *fields) textMap(name string) map[string]string {
 		return nil
 	}
 	out := make(map[string]string, len(m))
-	for k, v := range m {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		v := m[k]
 		s, ok := v.(string)
 		if !ok {
 			f.fail(name+"."+k, "must be a string, is %s", describe(v))
+			continue
 		}
 		out[k] = s
 	}
@@ -142,6 +155,9 @@ func (f *fields) duration(name string) *time.Duration {
 		return nil
 	}
 	s := f.text(name)
+	if _, ok := f.values[name].(string); !ok {
+		return nil
+	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
 		f.fail(name, "must be a duration such as \"120s\" or \"2m\", is %q", s)

@@ -333,19 +333,17 @@ func decodeCoreNode(d *document) Object {
 		text, _ := a["address"].(string)
 		n.addStatusAddress(corev1.NodeAddressType(kind), text)
 	}
-	d.root.adopt(status)
 	return n
 }
 
 // decodeCalicoNode decodes a projectcalico.org/v3 Node, which calicoctl writes.
 func decodeCalicoNode(d *document) Object {
 	bgp := d.spec.object("bgp")
-	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber"), DeletionTimestamp: d.DeletionTimestamp}
+	n := &Node{Name: d.Name, Labels: d.Labels, ASNumber: bgp.asNumber("asNumber"), DeletionTimestamp: d.DeletionTimestamp, problems: d.problems}
 	for f, key := range []string{"ipv4Address", "ipv6Address"} {
 		n.setAddress(Family(f), bgp.at(key), bgp.text(key))
 	}
 	n.setClusterID(bgp.at("routeReflectorClusterID"), bgp.text("routeReflectorClusterID"))
-	d.spec.adopt(bgp)
 	n.annotations, _ = d.meta.values["annotations"].(map[string]any)
 	if text := d.Annotations[annotationKubernetesLabels]; text != "" {
 		if err := json.Unmarshal([]byte(text), &n.kubernetes); err != nil {

@@ -76,6 +76,7 @@ type Metadata struct {
 	kind     Kind
 	sent     map[string]any // the whole object as it was sent
 	problems []Problem
+	odd      []FieldError
 	rejected []rejection
 }
 
@@ -89,6 +90,12 @@ func (m *Metadata) problem(field, format string, args ...any) {
 	m.problems = append(m.problems, Problem{field, fmt.Sprintf(format, args...)})
 }
 
+func (m *Metadata) oddValues() []FieldError { return m.odd }
+
+func (m *Metadata) setOdd(odd []FieldError) {
+	m.odd, m.problems = odd, append(oddProblems(m.kind, odd), m.problems...)
+}
+
 func (m *Metadata) metadata() *Metadata { return m }
 
 // generation returns metadata.generation, which the API server sets to 1 for a new object
@@ -97,6 +104,13 @@ func (m *Metadata) generation() int64 {
 	meta, _ := m.sent["metadata"].(map[string]any)
 	n, _ := integer(meta["generation"])
 	return n
+}
+
+// created returns metadata.creationTimestamp, which the API server sets, "" if it is not known.
+func (m *Metadata) created() string {
+	meta, _ := m.sent["metadata"].(map[string]any)
+	text, _ := meta["creationTimestamp"].(string)
+	return text
 }
 
 // MetadataOf returns the metadata and spec of o. It returns nil for a Node, a Secret, an
@@ -262,8 +276,13 @@ func Equal(a, b Object) bool {
 		b, ok := b.(*Unparsed)
 		return ok && *a == *b
 	}
-	if p, ok := a.(*IPPool); ok {
-		if q, ok := b.(*IPPool); !ok || p.Unused != q.Unused {
+	switch a := a.(type) {
+	case *IPPool:
+		if b, ok := b.(*IPPool); !ok || a.Unused != b.Unused {
+			return false
+		}
+	case *FelixConfiguration:
+		if b, ok := b.(*FelixConfiguration); !ok || a.Created != b.Created {
 			return false
 		}
 	}

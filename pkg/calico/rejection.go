@@ -31,6 +31,7 @@ const (
 	exportsFile  = "bird_ipam.cfg.template; BIRD"
 	filtersFile  = "bird.cfg.template, confd/pkg/resource/template/template_funcs.go; BIRD"
 	filterErrors = "bird.cfg.template, confd/pkg/resource/template/template_funcs.go; Calico"
+	allFiles     = "libcalico-go/lib/backend/k8s/resources/customresource.go; Calico"
 )
 
 // The fields of annotations of Nodes.
@@ -155,6 +156,12 @@ var (
 		KindNode, fieldClusterID, "a cluster ID with a mask or in the form of IPv6",
 		"set the annotation " + AnnotationClusterID + " to an IPv4 address without a mask", peersFile,
 	}
+	// RejectUndecodable is for each object that Odd returns values for, of the kinds that Calico
+	// writes into files. Calico reads all objects of a kind in one request.
+	RejectUndecodable = &Rule{
+		KindBGPConfiguration, "spec", "a value that Calico cannot decode, in any BGPConfiguration, BGPPeer, BGPFilter or IPPool",
+		"set the field to a value of its type, for example a duration to 120s", allFiles,
+	}
 )
 
 // Rules lists the table of rejections. It must not be changed.
@@ -166,6 +173,7 @@ var Rules = []*Rule{
 	RejectPeerIP, RejectPeerASNumber, RejectRestartTime, RejectKeepaliveTime, RejectReachableBy,
 	RejectPassword,
 	RejectNodeAddress, RejectSharedAddress, RejectRouterID, RejectNodeASNumber, RejectClusterID,
+	RejectUndecodable,
 }
 
 // Rejected is a value of an object that BIRD rejects.

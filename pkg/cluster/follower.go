@@ -357,7 +357,7 @@ func (f *Follower) signalSynced(ctx context.Context, feed *feed, registration to
 	}
 }
 
-// decode calls calico.Decode and returns a panic as an error. Otherwise an object that causes
+// decode calls calico.DecodeStored and returns a panic as an error. Otherwise an object that causes
 // a panic would end the process again after every restart.
 func decode(object map[string]any) (decoded calico.Object, err error) {
 	defer func() {
@@ -365,7 +365,7 @@ func decode(object map[string]any) (decoded calico.Object, err error) {
 			decoded, err = nil, fmt.Errorf("decoding it panicked: %v", r)
 		}
 	}()
-	return calico.Decode(object)
+	return calico.DecodeStored(object)
 }
 
 // handler returns the event handler for the informer of a kind in the group that Calico reads.

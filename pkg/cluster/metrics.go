@@ -23,7 +23,7 @@ var (
 	}, []string{"kind"})
 	undecodableObjects = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_undecodable_objects",
-		Help: "Objects in the cluster that do not parse and are ignored, by kind.",
+		Help: "Objects in the cluster with a value that does not decode, by kind.",
 	}, []string{"kind"})
 	snapshotVersion = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_version",

@@ -93,12 +93,17 @@ type Unread struct {
 	// Name is the name of the object, "" for a kind.
 	Name string
 	Err  error
+	// Field is true if only a field of the object was not read.
+	Field bool
 }
 
 // String describes what is missing, the consequence, and the cause.
 func (u Unread) String() string {
 	if u.Name == "" {
 		return fmt.Sprintf("kind %s was not read, so checks that depend on it are skipped: %v", u.Kind, u.Err)
+	}
+	if u.Field {
+		return fmt.Sprintf("%s %s has a value that Calico cannot decode: %v", u.Kind, u.Name, u.Err)
 	}
 	return fmt.Sprintf("%s %s is ignored, because it does not parse: %v", u.Kind, u.Name, u.Err)
 }
@@ -247,9 +252,16 @@ type listed struct {
 // add decodes a stripped object.
 func (l *listed) add(kind calico.Kind, manifest map[string]any) {
 	object, err := decode(manifest)
+	odd := calico.Odd(object)
+	if err == nil && calico.IsUnparsed(object) {
+		err = &odd[0]
+	}
 	if err != nil {
-		l.unread = append(l.unread, Unread{kind, nameOf(manifest), err})
+		l.unread = append(l.unread, Unread{Kind: kind, Name: nameOf(manifest), Err: err})
 		return
+	}
+	for i := range odd {
+		l.unread = append(l.unread, Unread{Kind: kind, Name: nameOf(manifest), Err: &odd[i], Field: true})
 	}
 	l.objects = append(l.objects, object)
 }
@@ -337,7 +349,7 @@ func (r *reader) page(ctx context.Context, kind calico.Kind, options metav1.List
 func (r *Reading) finish(known []calico.Kind) {
 	objects := slices.Clone(r.Objects)
 	for _, u := range r.Unread {
-		if u.Name != "" {
+		if u.Name != "" && !u.Field {
 			objects = append(objects, calico.NewUnparsed(calico.ID{Kind: u.Kind, Name: u.Name}, u.Err))
 		}
 	}

@@ -58,6 +58,7 @@ type contents struct {
 	objects     map[calico.ID]calico.Object
 	counts      map[calico.Kind]int
 	undecodable map[calico.ID]string
+	typha       state.Typha
 	// pending holds the ids of the objects that differ from those in current.
 	pending map[calico.ID]struct{}
 	current *state.Snapshot
@@ -178,14 +179,15 @@ func (s *Store) Check(*http.Request) error {
 	return s.stale()
 }
 
-// Unread returns the objects that do not decode and are therefore not in the state, sorted
-// by kind and name.
+// Unread returns the objects that do not decode and are therefore not in the state, and those with
+// a field that does not decode, sorted by kind and name.
 func (s *Store) Unread() []Unread {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]Unread, 0, len(s.undecodable))
 	for id, text := range s.undecodable {
-		out = append(out, Unread{Kind: id.Kind, Name: id.Name, Err: errors.New(text)})
+		o := s.objects[id]
+		out = append(out, Unread{Kind: id.Kind, Name: id.Name, Err: errors.New(text), Field: o != nil && !calico.IsUnparsed(o)})
 	}
 	slices.SortFunc(out, func(a, b Unread) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out
@@ -193,6 +195,11 @@ func (s *Store) Unread() []Unread {
 
 // SetObserver sets the observer of the watches. Call it before the follower starts.
 func (s *Store) SetObserver(observer Observer) { s.observer = observer }
+
+// SetTypha sets whether Typha is installed. Call it before the follower starts.
+func (s *Store) SetTypha(t state.Typha) { s.contents.setTypha(t) }
+
+func (s *contents) setTypha(t state.Typha) { s.typha, s.current = t, s.current.WithTypha(t) }
 
 // Announce makes the follower announce the snapshot as if it had changed.
 func (s *Store) Announce() { s.announce.Send() }
@@ -307,7 +314,7 @@ func (s *contents) build() *state.Snapshot {
 				all = append(all, o)
 			}
 		}
-		s.current = state.New(all...).Knowing(s.kinds()...).ReadFrom(versionOf(s.group), nil).Sharing(s.current)
+		s.current = state.New(all...).Knowing(s.kinds()...).ReadFrom(versionOf(s.group), nil).WithTypha(s.typha).Sharing(s.current)
 	default:
 		for id := range s.pending {
 			c := state.Change{Before: s.current.Get(id), After: s.objects[id]}
@@ -354,6 +361,7 @@ func (s *Store) followOther(group schema.GroupVersion) *contents {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := newContents(group)
+	c.setTypha(s.typha)
 	for _, f := range s.feeds {
 		if !f.kind.Info().Calico {
 			c.feeds = append(c.feeds, f)
@@ -538,25 +546,35 @@ func (s *Store) in(c *contents, kind calico.Kind) []*contents {
 }
 
 // put stores an object as the API server sent it, or the error of decoding it. An object that
-// does not decode is unread in the state, because a part of it could have another meaning.
+// does not decode at all is unread in the state.
 func (s *Store) put(c *contents, id calico.ID, o calico.Object, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.in(c, id.Kind) {
-		if err == nil {
+		odd := calico.Odd(o)
+		switch {
+		case err == nil && len(odd) == 0:
 			delete(c.undecodable, id)
-			s.set(c, id, o)
-			continue
+		case err == nil && calico.IsUnparsed(o):
+			s.logOnce(c, id, &odd[0], "Ignoring an object that Calico skips")
+		case err == nil:
+			s.logOnce(c, id, &odd[0], "An object has a value that Calico cannot decode")
+		default:
+			s.logOnce(c, id, err, "Ignoring an object that does not parse")
+			o = nil
+			if !id.Kind.Info().Observation {
+				o = calico.NewUnparsed(id, err)
+			}
 		}
-		if c.undecodable[id] != err.Error() {
-			c.undecodable[id] = err.Error()
-			s.log.Error(err, "Ignoring an object that does not parse", "kind", id.Kind, "name", id.Name)
-		}
-		if id.Kind.Info().Observation {
-			s.set(c, id, nil)
-		} else {
-			s.set(c, id, calico.NewUnparsed(id, err))
-		}
+		s.set(c, id, o)
+	}
+}
+
+// logOnce logs what does not decode in an object, unless it is the same as before.
+func (s *Store) logOnce(c *contents, id calico.ID, err error, message string) {
+	if c.undecodable[id] != err.Error() {
+		c.undecodable[id] = err.Error()
+		s.log.Error(err, message, "kind", id.Kind, "name", id.Name)
 	}
 }
 

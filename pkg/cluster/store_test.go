@@ -107,13 +107,13 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 		},
 		"an object no longer parses": {
 			func(_, peers toolscache.ResourceEventHandler) {
-				peers.OnUpdate(nil, object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
+				peers.OnUpdate(nil, skipped(t, "p"))
 			},
 			"a",
 		},
 		"an object parses again": {
 			func(_, peers toolscache.ResourceEventHandler) {
-				peers.OnUpdate(nil, object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)}))
+				peers.OnUpdate(nil, skipped(t, "p"))
 				peers.OnUpdate(nil, peer(t, "p", 2))
 			},
 			"a p2",
@@ -313,6 +313,14 @@ func TestAStatusThatSaysTheSameIsNotAnnounced(t *testing.T) {
 	}
 }
 
+// skipped returns a BGPPeer that Calico skips, because of notJSON.
+func skipped(t testing.TB, name string) *unstructured.Unstructured {
+	t.Helper()
+	return &unstructured.Unstructured{Object: calicotest.Document(t, calico.KindBGPPeer, name, nil, calicotest.CRD, calicotest.Annotation("projectcalico.org/metadata", "{"))}
+}
+
+const notJSON = "metadata.annotations[projectcalico.org/metadata]: is not the JSON that Calico writes: unexpected end of JSON input"
+
 func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 	var out bytes.Buffer
 	s := syncedStore(calico.KindBGPPeer)
@@ -323,20 +331,29 @@ func TestUndecodableObjectIsLoggedOnce(t *testing.T) {
 		return a
 	}}))
 	h := s.handler(calico.KindBGPPeer)
-	bad := object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7), "password": "hunter2"})
+	bad := skipped(t, "p")
 	h.OnAdd(bad, true)
 	h.OnUpdate(bad, bad)
-	want := `level=ERROR msg="Ignoring an object that does not parse" err="spec.peerIP: must be a string, is 7" kind=BGPPeer name=p` + "\n"
+	want := `level=ERROR msg="Ignoring an object that Calico skips" err="` + notJSON + `" kind=BGPPeer name=p` + "\n"
 	if out.String() != want {
 		t.Errorf("got %s", out.String())
 	}
 	if len(s.undecodable) != 1 {
 		t.Errorf("counted %v", s.undecodable)
 	}
-	h.OnAdd(object(t, calico.KindBGPPeer, "a", map[string]any{"peerIP": int64(8)}), false)
-	const unread = "[BGPPeer a is ignored, because it does not parse: spec.peerIP: must be a string, is 8 BGPPeer p is ignored, because it does not parse: spec.peerIP: must be a string, is 7]"
-	if got := fmt.Sprint(s.Unread()); got != unread {
+	out.Reset()
+	odd := object(t, calico.KindBGPPeer, "a", map[string]any{"peerIP": int64(8), "asNumber": int64(1), "password": "hunter2"})
+	h.OnAdd(odd, false)
+	h.OnUpdate(odd, odd)
+	want = `level=ERROR msg="An object has a value that Calico cannot decode" err="spec.peerIP: must be a string, is 8" kind=BGPPeer name=a` + "\n"
+	if out.String() != want || len(s.undecodable) != 2 {
+		t.Errorf("got %s of %v", out.String(), s.undecodable)
+	}
+	if got := fmt.Sprint(s.Unread()); got != "[BGPPeer a has a value that Calico cannot decode: spec.peerIP: must be a string, is 8 BGPPeer p is ignored, because it does not parse: "+notJSON+"]" {
 		t.Errorf("unread are %s", got)
+	}
+	if list := snapshot(t, s).BGPPeers(); len(list) != 1 || list[0].ASNumber != 1 {
+		t.Errorf("got %v", list)
 	}
 	h.OnDelete(peer(t, "a", 1))
 	h.OnDelete(bad)
@@ -370,11 +387,11 @@ func TestObjectsThatDoNotParseAreUnread(t *testing.T) {
 					t.Errorf("got %q, want %q", got, want)
 				}
 			}
-			bad := object(t, calico.KindBGPPeer, "p", map[string]any{"peerIP": int64(7)})
+			bad := skipped(t, "p")
 			handler.OnAdd(peer(t, "p", 1), false)
 			step("; BGPPeers 1 1")
 			handler.OnUpdate(nil, bad)
-			step("BGPPeer p (spec.peerIP: must be a string, is 7); BGPPeers 0 0")
+			step("BGPPeer p (" + notJSON + "); BGPPeers 0 0")
 			before := snapshot(t, s)
 			handler.OnUpdate(nil, bad)
 			if snapshot(t, s) != before {

@@ -14,6 +14,10 @@ import (
 // managed fields, versions and UIDs.
 func strip(object map[string]any) map[string]any {
 	metadata := pick(object["metadata"], "name", "labels", "annotations", "deletionTimestamp")
+	spec, _ := object["spec"].(map[string]any)
+	if object["kind"] == string(calico.KindFelixConfiguration) && spec["nodeSelector"] != nil { // The oldest has precedence.
+		maps.Copy(metadata, pick(object["metadata"], "creationTimestamp"))
+	}
 	out := map[string]any{"metadata": metadata}
 	for _, key := range []string{"apiVersion", "kind", "spec"} {
 		if value, ok := object[key]; ok {

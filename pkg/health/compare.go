@@ -21,18 +21,19 @@ func Compare(s *state.Snapshot, t *topology.Topology, now time.Time) *Health {
 	h := &Health{
 		Known: s.Knows(calico.KindCalicoNodeStatus), Missing: NodeSet{Sample: []string{}}, Outdated: List[Outdated]{Items: []Outdated{}},
 		Down: List[Session]{Items: []Session{}}, Absent: List[Session]{Items: []Session{}}, Unexpected: List[Session]{Items: []Session{}},
-		NotReady: List[Daemon]{Items: []Daemon{}}, Restarts: Restarts{Measured: List[Restart]{Items: []Restart{}}},
+		NotReady: List[Daemon]{Items: []Daemon{}}, Reflectors: List[Reflector]{Items: []Reflector{}}, Restarts: Restarts{Measured: List[Restart]{Items: []Restart{}}},
 	}
 	if !h.Known {
 		return h
 	}
-	r := h.choose(s, now)
+	ready := readyReflectors(s.Nodes())
+	r := h.choose(s, now, ready)
 	h.count(s.Nodes(), r)
 	var restarts []Restart
 	var found tally
 	for n := range t.Neighbours(func(n *calico.Node) bool { return r.sessions[n.Name] != nil }) {
 		status := r.sessions[n.Node.Name]
-		found = h.join(n, status.Families[n.Family].Peers)
+		found = h.join(n, status.Families[n.Family].Peers, ready)
 		h.add(n.Family, &found, &status.Families[n.Family])
 		if one, ok := measure(n.Node, n.Family, status); ok {
 			one.NotEstablished = found.predicted - found.established
@@ -46,6 +47,7 @@ func Compare(s *state.Snapshot, t *topology.Topology, now time.Time) *Health {
 		}
 	}
 	h.Restarts = sum(restarts)
+	h.Reflectors = ready.dead()
 	return h
 }
 
@@ -133,7 +135,7 @@ func rank(n *topology.Neighbour) int {
 // join matches the sorted rows of a node in one family with its half-sessions by type and
 // peerIP, the only keys in a row. Half-sessions to one neighbour on several ports cannot be
 // distinguished.
-func (h *Health) join(n topology.Neighbours, rows []calico.PeerStatus) tally {
+func (h *Health) join(n topology.Neighbours, rows []calico.PeerStatus, ready reflectorEvidence) tally {
 	list := n.List
 	slices.SortFunc(list, func(a, b topology.Neighbour) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), a.IP.Compare(b.IP), cmp.Compare(rank(&a), rank(&b)))
@@ -148,7 +150,7 @@ func (h *Health) join(n topology.Neighbours, rows []calico.PeerStatus) tally {
 		for j < len(rows) && (neighbour{rows[j].Type, rows[j].IP}) == first {
 			j++
 		}
-		h.match(&out, n, list[:i], rows[:j])
+		h.match(&out, n, list[:i], rows[:j], ready)
 		list, rows = list[i:], rows[j:]
 	}
 	return out
@@ -171,7 +173,7 @@ func firstOf(list []topology.Neighbour, rows []calico.PeerStatus) neighbour {
 }
 
 // match assigns the rows of one neighbour to its half-sessions, in order of rank.
-func (h *Health) match(out *tally, n topology.Neighbours, list []topology.Neighbour, rows []calico.PeerStatus) {
+func (h *Health) match(out *tally, n topology.Neighbours, list []topology.Neighbour, rows []calico.PeerStatus, ready reflectorEvidence) {
 	down := slices.IndexFunc(rows, func(p calico.PeerStatus) bool { return p.State == calico.SessionEstablished })
 	if down < 0 {
 		down = len(rows)
@@ -182,6 +184,7 @@ func (h *Health) match(out *tally, n topology.Neighbours, list []topology.Neighb
 		switch r := rank(half); {
 		case r == 0:
 			out.predicted++
+			ready.count(n.Node.Name, half.PeerNode, len(up) > 0)
 			switch {
 			case len(up) > 0:
 				out.established++

@@ -41,6 +41,9 @@ type Health struct {
 	// are those that are not ready.
 	Daemons  topology.PerFamily[Daemons] `json:"daemons"`
 	NotReady List[Daemon]                `json:"notReady"`
+	// Reflectors are the route reflectors that are probably dead although their Nodes are ready,
+	// sorted by name. A client of two of them depends on the other one alone.
+	Reflectors List[Reflector] `json:"reflectors"`
 	// Restarts are the measured starts of BIRD.
 	Restarts Restarts `json:"restarts"`
 }

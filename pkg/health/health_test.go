@@ -376,6 +376,7 @@ func TestTheJSONHasEveryFieldAndNoNullList(t *testing.T) {
 	want := `{"known":false,"nodes":0,"reporting":0,"missing":{"nodes":0,"sample":[]},"outdated":` + none +
 		`,"sessions":{"IPv4":{"predicted":0,"established":0,"waiting":0,"successRate":null},"IPv6":{"predicted":0,"established":0,"waiting":0,"successRate":null}}` +
 		`,"down":` + none + `,"absent":` + none + `,"unexpected":` + none + `,"daemons":{"IPv4":{"ready":0,"notReady":0},"IPv6":{"ready":0,"notReady":0}},"notReady":` + none +
+		`,"reflectors":` + none +
 		`,"restarts":{"slowestSeconds":null,"medianSeconds":null,"measured":` + none + `}}`
 	if string(text) != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)

@@ -17,7 +17,7 @@ type reports struct {
 
 // choose returns, for each node, the statuses with sessions and with daemons that changed
 // last. It lists those that are not compared as Outdated.
-func (h *Health) choose(s *state.Snapshot, now time.Time) *reports {
+func (h *Health) choose(s *state.Snapshot, now time.Time, ready reflectorEvidence) *reports {
 	list := s.NodeStatuses()
 	r := &reports{make(map[string]*calico.NodeStatus, len(list)), make(map[string]*calico.NodeStatus, len(list)), make(map[string]bool, len(list))}
 	for _, status := range list {
@@ -39,6 +39,7 @@ func (h *Health) choose(s *state.Snapshot, now time.Time) *reports {
 		}
 		switch {
 		case reason != "":
+			ready.stale(status, reason)
 			h.Outdated.add(func() Outdated { return Outdated{status.Name, status.Node, known(status.LastUpdated), reason, message} })
 		case status.BGP:
 			later(r.sessions, status)

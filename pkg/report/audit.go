@@ -8,6 +8,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/health"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -153,7 +154,7 @@ func bgpHealth(a *audit.Audit) string {
 	case !h.Known:
 		return "unknown: no CalicoNodeStatus was read"
 	case h.Reporting == 0:
-		return fmt.Sprintf("unknown: none of %s has an up-to-date CalicoNodeStatus of class BGP", Count(h.Nodes, "node"))
+		return fmt.Sprintf("unknown: none of %s has an up-to-date CalicoNodeStatus of class BGP", Count(h.Nodes, "node")) + deadReflectors(h)
 	}
 	predicted, established := 0, 0
 	for _, f := range calico.Families {
@@ -177,7 +178,26 @@ func bgpHealth(a *audit.Audit) string {
 	if s := h.Restarts.SlowestSeconds; s != nil {
 		parts = append(parts, fmt.Sprintf("sessions came up within %s of the last starts (median %s)", Count(*s, "second"), Count(*h.Restarts.MedianSeconds, "second")))
 	}
-	return strings.Join(parts, ", ") + fmt.Sprintf("; reported by %s of %s", number(h.Reporting), Count(h.Nodes, "node"))
+	return strings.Join(parts, ", ") + fmt.Sprintf("; reported by %s of %s", number(h.Reporting), Count(h.Nodes, "node")) + deadReflectors(h)
+}
+
+// maxDeadReflectors bounds the route reflectors that the line about health names.
+const maxDeadReflectors = 3
+
+// deadReflectors names the route reflectors that are probably dead, with the evidence for the
+// first ones; "" if there are none.
+func deadReflectors(h *health.Health) string {
+	if h.Reflectors.Total == 0 {
+		return ""
+	}
+	var out []string
+	for _, r := range h.Reflectors.Items[:min(len(h.Reflectors.Items), maxDeadReflectors)] {
+		out = append(out, r.Node+": "+r.Message)
+	}
+	if n := h.Reflectors.Total - len(out); n > 0 {
+		out = append(out, number(n)+" more")
+	}
+	return fmt.Sprintf("; %s probably dead (%s)", Count(h.Reflectors.Total, "route reflector is", "route reflectors are"), strings.Join(out, "; "))
 }
 
 // history returns the relation of a violation to the baseline, when it was first seen

@@ -49,6 +49,8 @@ func newHealthPart(h *health.Health) *healthPart {
 		sessionsTable("Reported but not predicted", h.Unexpected),
 		tableOf("BIRDs that are not ready", []string{"Node", "Family", "State", "Version"}, slices.Values(h.NotReady.Items), h.NotReady.Total,
 			func(d health.Daemon) []string { return []string{d.Node, d.Family, d.State, d.Version} }),
+		tableOf("Route reflectors that are probably dead", []string{"Node", "Evidence"}, slices.Values(h.Reflectors.Items), h.Reflectors.Total,
+			func(r health.Reflector) []string { return []string{r.Node, r.Message} }),
 		tableOf("CalicoNodeStatuses that are not compared", []string{"Node", "Status", "Last updated", "Why"}, slices.Values(h.Outdated.Items), h.Outdated.Total,
 			func(o health.Outdated) []string {
 				updated := "never"

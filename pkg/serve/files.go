@@ -18,6 +18,7 @@ type files struct {
 	paths []string
 	// information replaces the ClusterInformation of the state; nil for none.
 	information calico.Object
+	typha       state.Typha
 	now         func() time.Time
 
 	mu sync.Mutex
@@ -52,6 +53,7 @@ func (f *files) read() (reading, error) {
 	if f.information != nil {
 		snapshot = snapshot.Apply(state.Change{Before: snapshot.Get(f.information.ID()), After: f.information})
 	}
+	snapshot = snapshot.WithTypha(f.typha)
 	r := reading{snapshot: snapshot, notes: contents.Notes}
 	var note string
 	if r.read, note = audit.ReadTime(snapshot, f.now()); note != "" {

@@ -27,6 +27,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/enforce"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/process"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Cluster is a cluster to follow.
@@ -79,6 +80,9 @@ type Options struct {
 	CalicoNamespace string
 	// IPAMBlocks is true if IPAMBlocks are read.
 	IPAMBlocks bool
+	// Typha says whether Typha is installed; state.TyphaUnknown means that the
+	// ClusterInformation says so.
+	Typha state.Typha
 
 	LogFormat string
 	LogLevel  string
@@ -142,7 +146,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	// From states to audits.
 	var shown audits
 	if len(o.Files) > 0 {
-		shown = append(shown, newCurrent(strings.Join(o.Files, ", "), &files{paths: o.Files, information: o.ClusterInformation, now: time.Now}, given, sources, log))
+		shown = append(shown, newCurrent(strings.Join(o.Files, ", "), &files{paths: o.Files, information: o.ClusterInformation, typha: o.Typha, now: time.Now}, given, sources, log))
 	}
 	for _, c := range o.Clusters {
 		mgr, current, err := follow(c, given, sources, &o, log)
@@ -176,6 +180,7 @@ func follow(c Cluster, given *enforce.Keeper, sources *enforce.Sources, o *Optio
 		return nil, nil, err
 	}
 	store := cluster.NewStore(log.WithName("cluster"))
+	store.SetTypha(o.Typha)
 	config := rest.CopyConfig(c.Config)
 	config.QPS = -1 // The API server has priority and fairness.
 	mgr, err := ctrl.NewManager(config, manager.Options{

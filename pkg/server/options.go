@@ -14,6 +14,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/auditor"
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/process"
+	"github.com/bgpguard/bgpguard/pkg/state"
 )
 
 // Options configure the webhook. Each field has a flag of the same name.
@@ -61,6 +62,9 @@ type Options struct {
 	CalicoNamespace string
 	// IPAMBlocks is true if IPAMBlocks are read.
 	IPAMBlocks bool
+	// Typha says whether Typha is installed; state.TyphaUnknown means that the
+	// ClusterInformation says so.
+	Typha state.Typha
 
 	// AuditDelay is the time from a change to an audit, AuditInterval the maximum
 	// time between two audits.
@@ -123,6 +127,7 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 
 	flags.StringVar(&o.CalicoNamespace, "calico-namespace", o.CalicoNamespace, "namespace of calico-node, whose Secrets policies see by name and key, to find BGPPeers without a password; values are not kept (default: no Secret is read)")
 	flags.BoolVar(&o.IPAMBlocks, "ipam-blocks", o.IPAMBlocks, "read IPAMBlocks, so that policies see which IPPools hold addresses of pods")
+	flags.Var(&o.Typha, "typha", state.TyphaUsage)
 
 	flags.DurationVar(&o.AuditDelay, "audit-delay", o.AuditDelay, "time from a change to the audit of the new state; changes during that time share one audit")
 	flags.DurationVar(&o.AuditInterval, "audit-interval", o.AuditInterval, "maximum time between two audits")

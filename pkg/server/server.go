@@ -58,6 +58,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	store := cluster.NewStore(log.WithName("cluster"))
 	store.SetMaxAge(o.MaxDataAge)
+	store.SetTypha(o.Typha)
 	engine := validate.NewEngine(policy.NewSet(nil))
 	trials := trial.NewRunner()
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))

@@ -33,11 +33,12 @@ type Contents struct {
 // ReadState reads a state from the files of all paths, like ReadChanges, with the objects that
 // report the status of the network. Without paths the state is empty. It is an error if the
 // files contain no object, or if one path contains an object twice. Of several paths, the
-// objects of the last one count, with a note. If the files contain an empty list of a kind,
+// objects of the last one count, with a note. A value that Calico cannot decode is noted, and
+// read as unset. If the files contain an empty list of a kind,
 // the state knows the kind. Without it, a kind that is absent and decides something is noted.
 func ReadState(paths []string, stdin io.Reader) (*Snapshot, *Contents, error) {
 	c := &Contents{}
-	byPath, err := c.read(paths, stdin)
+	byPath, err := c.read(paths, stdin, calico.DecodeStored)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -131,13 +132,13 @@ func (r *Read) place() string { return fmt.Sprintf("%s:%d", r.Document.File, r.D
 // that report the status of the network.
 func ReadFiles(paths []string, stdin io.Reader) ([]Read, error) {
 	var c Contents
-	byPath, err := c.read(paths, stdin)
+	byPath, err := c.read(paths, stdin, calico.Decode)
 	return slices.Concat(byPath...), err
 }
 
 // read returns the objects of each path. Its errors contain file, line and field; it joins
-// those of all objects.
-func (c *Contents) read(paths []string, stdin io.Reader) ([][]Read, error) {
+// those of all objects. It adds notes on values that Calico cannot decode.
+func (c *Contents) read(paths []string, stdin io.Reader, decode func(map[string]any) (calico.Object, error)) ([][]Read, error) {
 	byPath, skipped, err := manifest.ReadObjects(paths, stdin, decides)
 	if err != nil {
 		return nil, err
@@ -149,7 +150,7 @@ func (c *Contents) read(paths []string, stdin io.Reader) ([][]Read, error) {
 	var errs []error
 	for i, docs := range byPath {
 		for _, d := range docs {
-			object, kind, err := readDocument(d)
+			object, kind, err := readDocument(d, decode)
 			switch {
 			case err != nil:
 				field := "kind"
@@ -158,6 +159,7 @@ func (c *Contents) read(paths []string, stdin io.Reader) ([][]Read, error) {
 				}
 				errs = append(errs, d.At(field, err))
 			case object != nil:
+				c.Notes = append(c.Notes, oddities(object, &d)...)
 				if secret, ok := object.(*calico.Secret); !ok || secret.MayServeCalicoNode() {
 					out[i] = append(out[i], Read{object, d})
 				}
@@ -167,6 +169,23 @@ func (c *Contents) read(paths []string, stdin io.Reader) ([][]Read, error) {
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// oddities returns notes on the values of an object that Calico cannot decode, and on labels that
+// only calicoctl accepts.
+func oddities(o calico.Object, d *manifest.Document) []string {
+	var out []string
+	for _, odd := range calico.Odd(o) {
+		out = append(out, d.At(odd.Field, fmt.Errorf("%w; Calico cannot decode it", &odd)).Error())
+	}
+	if n, ok := o.(*calico.Node); ok && !n.Core() {
+		for _, p := range n.Problems() {
+			if strings.HasPrefix(p.Field, "metadata.labels.") {
+				out = append(out, d.At(p.Field, errors.New(p.String())).Error())
+			}
+		}
+	}
+	return out
 }
 
 // maxTypos is the number of characters in which a kind of Calico's API groups may differ from
@@ -194,11 +213,11 @@ func decides(d *manifest.Document) bool {
 // readDocument returns an object, or the kind of an empty list of Calico objects. It returns
 // neither for other empty lists. An empty list of Secrets, for example, does not contain the
 // namespace from which it was read.
-func readDocument(d manifest.Document) (calico.Object, calico.Kind, error) {
+func readDocument(d manifest.Document, decode func(map[string]any) (calico.Object, error)) (calico.Object, calico.Kind, error) {
 	name, _ := d.Object["kind"].(string)
 	of, isList := strings.CutSuffix(name, "List")
 	if !isList {
-		object, err := calico.Decode(d.Object)
+		object, err := decode(d.Object)
 		return object, "", err
 	}
 	version, _ := d.Object["apiVersion"].(string)
@@ -220,7 +239,7 @@ func readDocument(d manifest.Document) (calico.Object, calico.Kind, error) {
 // contain file, line and field; ReadChanges joins the errors of all objects.
 func ReadChanges(paths []string, stdin io.Reader) (*Contents, error) {
 	c := &Contents{}
-	byPath, err := c.read(paths, stdin)
+	byPath, err := c.read(paths, stdin, calico.Decode)
 	c.Objects = slices.DeleteFunc(slices.Concat(byPath...), func(r Read) bool { return r.ID().Kind.Info().Observation })
 	return c, err
 }

@@ -71,8 +71,13 @@ func TestNotesOfAState(t *testing.T) {
 		"the mesh is off":                  {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},
 		"another kind":                     {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
 		"a misspelled kind":                {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
-		"an object twice":                  {[]string{node + "---\n" + node}, "0.yaml:7: Node a is in the state twice: it is also in 0.yaml:1"},
-		"an object in two files":           {[]string{node + noLists, node}, "1 object is in several files of the state, and the last one counts: Node a of 1.yaml:1, not of 0.yaml:1"},
+		"a label without quotes":           {[]string{node + noLists + "---\n" + "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: b\n  labels: {rr: true}\n"}, "0.yaml:17: metadata.labels.rr: true is not in quotes: calicoctl reads it as text, kubectl rejects it"},
+		"a value that does not decode": {
+			[]string{node + noLists + "---\n" + meshOff + "---\n" + strings.Replace(pool, "10.0.0.0/16", "7", 1)},
+			"0.yaml:21: spec.cidr: must be a string, is 7; Calico cannot decode it\nno BGPPeer in the state: the mesh is off, so there are no sessions",
+		},
+		"an object twice":        {[]string{node + "---\n" + node}, "0.yaml:7: Node a is in the state twice: it is also in 0.yaml:1"},
+		"an object in two files": {[]string{node + noLists, node}, "1 object is in several files of the state, and the last one counts: Node a of 1.yaml:1, not of 0.yaml:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var paths []string

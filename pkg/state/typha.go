@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/version"
@@ -20,6 +21,29 @@ const (
 	// TyphaAbsent means that Typha is not installed.
 	TyphaAbsent
 )
+
+// typhaTexts are the values of a flag that says whether Typha is installed.
+var typhaTexts = map[Typha]string{TyphaUnknown: "auto", TyphaInstalled: "yes", TyphaAbsent: "no"}
+
+// String returns "auto", "yes" or "no".
+func (t *Typha) String() string { return typhaTexts[*t] }
+
+// Set implements pflag.Value. It accepts the texts of String.
+func (t *Typha) Set(text string) error {
+	for value, name := range typhaTexts {
+		if text == name {
+			*t = value
+			return nil
+		}
+	}
+	return fmt.Errorf("must be auto, yes or no, is %q", text)
+}
+
+// Type implements pflag.Value.
+func (t *Typha) Type() string { return "auto|yes|no" }
+
+// TyphaUsage describes a flag with a Typha as value.
+const TyphaUsage = "whether Calico reads its objects through Typha, which drops those that Calico's validator rejects: yes, no, or auto, by the clusterType of the ClusterInformation"
 
 // typha is how a snapshot reads its objects.
 type typha struct {

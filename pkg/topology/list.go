@@ -100,6 +100,12 @@ func (t *Topology) Ignored() []Ignored {
 	for _, o := range t.snapshot.IPPools() {
 		add(o)
 	}
+	for _, o := range t.snapshot.BGPFilters() {
+		add(o)
+	}
+	for _, o := range t.snapshot.FelixConfigurations() {
+		add(o)
+	}
 	for _, o := range t.snapshot.Nodes() {
 		if len(o.Problems()) > 0 {
 			add(o)

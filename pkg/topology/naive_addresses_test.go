@@ -115,6 +115,11 @@ func (m *naive) unusable(p *calico.BGPPeer) bool {
 		return true
 	}
 	locals := m.locals(p)
+	if len(locals) > 0 && locals[0].Address[0].IsValid() { // Random states have networks of 24 bits or of one address.
+		if network := locals[0].Address[0]; network.Bits() == 24 && network.Contains(p.PeerAddress) && p.PeerAddress.AsSlice()[3] == 255 {
+			return true
+		}
+	}
 	if len(locals) != 1 {
 		return false
 	}

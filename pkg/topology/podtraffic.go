@@ -3,6 +3,8 @@ package topology
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strconv"
 
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -24,12 +26,18 @@ const (
 
 // programming is which components program the routes of the IPPools without VXLAN.
 type programming struct {
-	// setting is the effective programClusterRoutes, "" if it is unknown.
+	// setting is the effective programClusterRoutes, "" if it is unknown. Felix is that of the
+	// nodes that are not in others.
 	setting struct{ Felix, BIRD string }
 	// ipip and noEncap are the components for each class. Pools is not set.
 	ipip, noEncap PoolClass
+	others        []NodeSetting
+	needs         needs
 	version       *version.Version // nil if it is unknown
 }
+
+// needs reports which classes of IPPools need BGP.
+type needs struct{ ipip, noEncap bool }
 
 // newProgramming evaluates programClusterRoutes by the rules of the Calico version:
 //
@@ -42,34 +50,73 @@ type programming struct {
 //     has the effect of an unset field.
 //
 // If the version is unknown, the rules since v3.33 apply to a value that is set, and the
-// setting is "" for an unset field.
-func newProgramming(s *state.Snapshot) programming {
-	p := programming{version: sessions.CalicoVersion(s)}
+// setting is "" for an unset field. A FelixConfiguration can set the field for some nodes only,
+// a BGPConfiguration cannot.
+func (t *Topology) newProgramming(scopes []felixScope) *programming {
+	s := t.snapshot
+	p := &programming{version: sessions.CalicoVersion(s)}
 	if c := s.FelixConfiguration(); c != nil {
 		p.setting.Felix = c.ProgramClusterRoutes
 	}
 	if c := s.BGPConfiguration(calico.Default); c != nil {
 		p.setting.BIRD = c.ProgramClusterRoutes
 	}
-	switch {
-	case p.version == nil:
-		p.setting.Felix, p.setting.BIRD = fourValues(p.setting.Felix, ""), fourValues(p.setting.BIRD, "")
-	case p.version.AtLeast(version.MajorMinor(3, 33)):
-		p.setting.Felix, p.setting.BIRD = fourValues(p.setting.Felix, programIPIPOnly), fourValues(p.setting.BIRD, programNoEncapOnly)
-	default:
-		if p.setting.Felix != programEnabled || !p.version.AtLeast(version.MajorMinor(3, 31)) {
-			p.setting.Felix = programDisabled
-		}
-		if p.setting.BIRD != programDisabled || !p.version.AtLeast(version.MajorMinor(3, 32)) {
-			p.setting.BIRD = programEnabled
-		}
+	p.setting.Felix, p.setting.BIRD = felixSetting(p.version, p.setting.Felix), birdSetting(p.version, p.setting.BIRD)
+	values := t.clusterRoutesValues(scopes)
+	rest := t.index.Len()
+	for _, v := range values {
+		rest -= v.nodes.Count()
 	}
-	p.ipip.Felix, p.noEncap.Felix = classes(p.setting.Felix, programDisabled)
+	if rest == 0 && len(values) > 0 { // No node has the setting of "default".
+		most := slices.MaxFunc(values, func(a, b felixValue[string]) int { return cmp.Compare(a.nodes.Count(), b.nodes.Count()) })
+		p.setting.Felix = most.value
+		values = slices.DeleteFunc(values, func(v felixValue[string]) bool { return v.value == most.value })
+	}
+	p.ipip.Felix, p.noEncap.Felix = felixClasses(p.version, p.setting.Felix)
 	p.ipip.BIRD, p.noEncap.BIRD = classes(p.setting.BIRD, programEnabled)
-	if p.version != nil && !p.version.AtLeast(version.MajorMinor(3, 32)) {
-		p.noEncap.Felix = false
+	everywhere := needs{p.ipip.Felix, p.noEncap.Felix}
+	for _, v := range values {
+		one := NodeSetting{Setting: Optional(v.value), FelixConfigurations: v.objects, NodeSet: t.felixNodes(fieldProgramClusterRoutes, v.value, v.nodes)}
+		one.IPIP, one.NoEncap = felixClasses(p.version, v.value)
+		everywhere.ipip, everywhere.noEncap = everywhere.ipip && one.IPIP, everywhere.noEncap && one.NoEncap
+		p.others = append(p.others, one)
 	}
+	p.needs.ipip = p.version == nil || p.ipip.BIRD || !everywhere.ipip
+	p.needs.noEncap = p.version == nil || p.noEncap.BIRD || !everywhere.noEncap
 	return p
+}
+
+// felixSetting returns the effective programClusterRoutes of Felix, "" if it is unknown. v is
+// nil for an unknown version.
+func felixSetting(v *version.Version, text string) string {
+	switch {
+	case v == nil:
+		return fourValues(text, "")
+	case v.AtLeast(version.MajorMinor(3, 33)):
+		return fourValues(text, programIPIPOnly)
+	case text == programEnabled && v.AtLeast(version.MajorMinor(3, 31)):
+		return programEnabled
+	}
+	return programDisabled
+}
+
+// birdSetting returns the effective programClusterRoutes of BIRD, like felixSetting.
+func birdSetting(v *version.Version, text string) string {
+	switch {
+	case v == nil:
+		return fourValues(text, "")
+	case v.AtLeast(version.MajorMinor(3, 33)):
+		return fourValues(text, programNoEncapOnly)
+	case text == programDisabled && v.AtLeast(version.MajorMinor(3, 32)):
+		return programDisabled
+	}
+	return programEnabled
+}
+
+// felixClasses returns the classes of IPPools whose routes Felix programs.
+func felixClasses(v *version.Version, setting string) (ipip, noEncap bool) {
+	ipip, noEncap = classes(setting, programDisabled)
+	return ipip, noEncap && (v == nil || v.AtLeast(version.MajorMinor(3, 32)))
 }
 
 func fourValues(value, otherwise string) string {
@@ -99,27 +146,45 @@ func (p *programming) class(pool *calico.IPPool) *PoolClass {
 }
 
 // needsBGP reports whether pods of a pool need BGP to reach pods on other nodes. They
-// do not if Felix programs the routes to them and BIRD does not. If the version is
-// unknown, needsBGP returns true for every pool without VXLAN.
+// do not if Felix of every node programs the routes to them and BIRD does not. If the version
+// is unknown, needsBGP returns true for every pool without VXLAN.
 func (p *programming) needsBGP(pool *calico.IPPool) bool {
-	c := p.class(pool)
-	return c != nil && (p.version == nil || c.BIRD || !c.Felix)
+	switch p.class(pool) {
+	case nil:
+		return false
+	case &p.ipip:
+		return p.needs.ipip
+	default:
+		return p.needs.noEncap
+	}
 }
 
 // clusterRoutes returns which components program the routes to pods on other nodes.
-func clusterRoutes(s *state.Snapshot, a *allocations) *ClusterRoutes {
-	p := newProgramming(s)
-	out := &ClusterRoutes{Setting: ClusterRoutesSetting{Optional(p.setting.Felix), Optional(p.setting.BIRD)}}
+func (t *Topology) clusterRoutes(p *programming, scopes []felixScope) *ClusterRoutes {
+	out := &ClusterRoutes{IPIP: p.ipip, NoEncap: p.noEncap, Setting: ClusterRoutesSetting{Optional(p.setting.Felix), Optional(p.setting.BIRD)}}
 	if p.version != nil {
 		out.Version = Optional(fmt.Sprintf("%d.%d", p.version.Major(), p.version.Minor()))
 	}
-	p.ipip.Pools, p.noEncap.Pools = []string{}, []string{}
-	for _, pool := range s.IPPools() {
-		if c := p.class(pool); c != nil && a.mayRoute(pool) != AllocationsNone {
-			c.Pools = append(c.Pools, pool.Name)
+	out.IPIP.Pools, out.NoEncap.Pools = []string{}, []string{}
+	for _, pool := range t.snapshot.IPPools() {
+		if t.allocations.mayRoute(pool) == AllocationsNone {
+			continue
+		}
+		switch p.class(pool) {
+		case &p.ipip:
+			out.IPIP.Pools = append(out.IPIP.Pools, pool.Name)
+		case &p.noEncap:
+			out.NoEncap.Pools = append(out.NoEncap.Pools, pool.Name)
 		}
 	}
-	out.IPIP, out.NoEncap = p.ipip, p.noEncap
+	out.OtherNodes = append([]NodeSetting{}, p.others...)
+	for _, f := range calico.Families {
+		list := out.OtherPriorities.In(f)
+		*list = []NodePriority{}
+		for _, v := range t.priorityValues(scopes, f) {
+			*list = append(*list, NodePriority{v.value, v.objects, t.felixNodes(priorityFields[f], strconv.Itoa(v.value), v.nodes)})
+		}
+	}
 	return out
 }
 

@@ -251,7 +251,7 @@ func (g *generator) peerIP() string {
 		case 3:
 			return fmt.Sprintf("192.0.2.1:%d", port)
 		case 4:
-			return pick(g.choices, "nonsense", "0.0.0.0", "fe80::9", "::")
+			return pick(g.choices, "nonsense", "0.0.0.0", "fe80::9", "::", "10.0.0.255")
 		case 5:
 			return fmt.Sprintf("[10.0.0.%d]:%d", host, port)
 		case 6:

@@ -39,20 +39,22 @@ func (t *Topology) summarize(before *Topology) {
 		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
 		s.Convergence = share(old.Convergence, t.convergence())
 	}
-	programming := newProgramming(t.snapshot)
+	scopes := t.felixScopes()
+	programming := t.newProgramming(scopes)
+	t.needs = programming.needs
 	needs := programming.needsBGP
 	s.Routes = share(old.Routes, t.routes(before, needs))
+	s.ClusterRoutes = share(old.ClusterRoutes, t.clusterRoutes(programming, scopes))
 	peersSame := t.summarizePeers(s, before)
 	switch {
-	case before != nil && sameButNodes(t.snapshot, before.snapshot):
+	case before != nil && t.needs == before.needs && sameButNodes(t.snapshot, before.snapshot):
 		s.PodTraffic, s.IPPools, s.BGPConfigurations = old.PodTraffic, old.IPPools, old.BGPConfigurations
-		s.ClusterRoutes, s.FelixConfigurations, s.BGPFilters, s.Secrets = old.ClusterRoutes, old.FelixConfigurations, old.BGPFilters, old.Secrets
+		s.FelixConfigurations, s.BGPFilters, s.Secrets = old.FelixConfigurations, old.BGPFilters, old.Secrets
 	default:
-		s.ClusterRoutes = share(old.ClusterRoutes, clusterRoutes(t.snapshot, t.allocations))
 		s.FelixConfigurations = parts(t.snapshot.FelixConfigurations(), old.FelixConfigurations, func(c *calico.FelixConfiguration) *FelixConfiguration {
 			return &FelixConfiguration{object(&c.Metadata, nil)}
 		})
-		s.BGPFilters, s.Secrets = share(old.BGPFilters, filters(t.snapshot)), share(old.Secrets, secrets(t.snapshot))
+		s.BGPFilters, s.Secrets = filters(t.snapshot, old.BGPFilters), share(old.Secrets, secrets(t.snapshot))
 		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, t.allocations, needs))
 		s.IPPools = parts(t.snapshot.IPPools(), old.IPPools, func(p *calico.IPPool) *IPPool {
 			has := t.allocations.of(p)
@@ -141,12 +143,18 @@ func sameButNodes(a, b *state.Snapshot) bool {
 		a.Knows(calico.KindBGPFilter) == b.Knows(calico.KindBGPFilter) && a.Knows(calico.KindSecret) == b.Knows(calico.KindSecret)
 }
 
-func filters(s *state.Snapshot) *BGPFilters {
+// filters returns the part of the summary about BGPFilters. old may be nil.
+func filters(s *state.Snapshot, old *BGPFilters) *BGPFilters {
 	out := &BGPFilters{Known: s.Knows(calico.KindBGPFilter), Names: []string{}}
 	for _, f := range s.BGPFilters() {
 		out.Names = append(out.Names, f.Name)
 	}
-	return out
+	var known map[string]*BGPFilter
+	if old != nil {
+		known = old.Objects
+	}
+	out.Objects = parts(s.BGPFilters(), known, func(f *calico.BGPFilter) *BGPFilter { return &BGPFilter{object(&f.Metadata, nil)} })
+	return share(old, out)
 }
 
 func secrets(s *state.Snapshot) *Secrets {

@@ -49,7 +49,7 @@ type Summary struct {
 	IPPools map[string]*IPPool `json:"ipPools"`
 	// FelixConfigurations holds the FelixConfigurations by name.
 	FelixConfigurations map[string]*FelixConfiguration `json:"felixConfigurations"`
-	// BGPFilters names the BGPFilters.
+	// BGPFilters holds the BGPFilters.
 	BGPFilters *BGPFilters `json:"bgpFilters"`
 	// Secrets names the Secrets in calico-node's namespace.
 	Secrets *Secrets `json:"secrets"`
@@ -425,6 +425,12 @@ type ClusterRoutes struct {
 	NoEncap PoolClass `json:"noEncap"`
 	// Setting is the effective programClusterRoutes.
 	Setting ClusterRoutesSetting `json:"setting"`
+	// OtherNodes are the nodes whose Felix has another setting than Setting.Felix, because of a
+	// FelixConfiguration for one node or with a nodeSelector, in order of settings.
+	OtherNodes []NodeSetting `json:"otherNodes"`
+	// OtherPriorities are the nodes whose Felix has another priority of normal routes than
+	// FelixConfiguration "default", in order of priorities.
+	OtherPriorities PerFamily[[]NodePriority] `json:"otherPriorities"`
 	// Version is Calico's "MAJOR.MINOR", which decides the defaults, or "" if it is
 	// unknown. The defaults are then those before v3.33.
 	Version Optional `json:"version"`
@@ -432,10 +438,31 @@ type ClusterRoutes struct {
 
 // PoolClass is the IPPools of one encapsulation.
 type PoolClass struct {
-	// Felix and BIRD report whether each programs the routes of the pools.
+	// Felix and BIRD report whether each programs the routes of the pools. Felix does not
+	// cover the nodes in OtherNodes.
 	Felix bool     `json:"felix"`
 	BIRD  bool     `json:"bird"`
 	Pools []string `json:"pools"`
+}
+
+// NodeSetting is the nodes whose Felix has one setting of programClusterRoutes.
+type NodeSetting struct {
+	// Setting is the setting, "" if it is unknown. IPIP and NoEncap report for which classes
+	// Felix then programs routes.
+	Setting Optional `json:"setting"`
+	IPIP    bool     `json:"ipip"`
+	NoEncap bool     `json:"noEncap"`
+	// FelixConfigurations names the first maxNames objects that set it.
+	FelixConfigurations []string `json:"felixConfigurations"`
+	NodeSet
+}
+
+// NodePriority is the nodes whose Felix has one priority of normal routes.
+type NodePriority struct {
+	Priority int `json:"priority"`
+	// FelixConfigurations names the first maxNames objects that set it.
+	FelixConfigurations []string `json:"felixConfigurations"`
+	NodeSet
 }
 
 // ClusterRoutesSetting is programClusterRoutes of the FelixConfiguration and the
@@ -548,11 +575,15 @@ type IPPool struct {
 // FelixConfiguration is a FelixConfiguration.
 type FelixConfiguration struct{ Object }
 
-// BGPFilters names the BGPFilters. If Known is false, there may be more.
+// BGPFilters holds the BGPFilters, by name. If Known is false, there may be more.
 type BGPFilters struct {
-	Known bool     `json:"known"`
-	Names []string `json:"names"`
+	Known   bool                  `json:"known"`
+	Names   []string              `json:"names"`
+	Objects map[string]*BGPFilter `json:"objects"`
 }
+
+// BGPFilter is a BGPFilter. Its rules are in Spec.
+type BGPFilter struct{ Object }
 
 // Secrets holds the keys of Secrets, by name. If Known is false, there may be more.
 type Secrets struct {

@@ -32,6 +32,7 @@ type Topology struct {
 	// routings hold further sets.
 	measures, sessionMeasures measures
 	allocations               *allocations
+	needs                     needs
 }
 
 // Transit returns the lists of transit peers that Compute was given, none for a nil t.
@@ -119,13 +120,16 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	return nil
 }
 
-// selectorsOf returns a function that reports whether a BGPPeer of the snapshot has a
-// selector. It returns true for "", which selects all nodes.
+// selectorsOf returns a function that reports whether a BGPPeer or FelixConfiguration of the
+// snapshot has a selector. It returns true for "", which selects all nodes.
 func selectorsOf(s *state.Snapshot) func(string) bool {
 	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
 	used[""] = true
 	for _, p := range s.BGPPeers() {
 		used[p.NodeSelector], used[p.PeerSelector] = true, true
+	}
+	for _, c := range s.FelixConfigurations() {
+		used[c.NodeSelector] = true
 	}
 	return func(selector string) bool { return used[selector] }
 }

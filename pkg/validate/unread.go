@@ -44,7 +44,7 @@ func isUnread(err error) bool {
 // unreadBy returns an *UnreadError if the policy reads a part of s that is not known.
 func unreadBy(p *policy.Policy, s *state.Snapshot) error {
 	for _, u := range s.Unread() {
-		if !Essential(u.ID()) {
+		if !Essential(u.ID()) || u.Skipped() {
 			continue
 		}
 		if slices.ContainsFunc(dependents[u.ID().Kind], p.Reads) {
@@ -58,7 +58,8 @@ func unreadBy(p *policy.Policy, s *state.Snapshot) error {
 // depend on and that did not parse. Nothing was known before it, so that nothing can be worse:
 // it is never denied.
 func fixesUnread(c state.Change) bool {
-	return calico.IsUnparsed(c.Before) && !calico.IsUnparsed(c.After) && Essential(c.ID())
+	u, ok := c.Before.(*calico.Unparsed)
+	return ok && !u.Skipped() && !calico.IsUnparsed(c.After) && Essential(c.ID())
 }
 
 // wasUnread is the reason why a change that fixes an unread object is not denied.

@@ -5,7 +5,8 @@
 #   values that BIRD rejects: host bits in a network, a negative time, an AS number of 0 (a BGPPeer
 #   with peerIP and without asNumber has it), a cluster ID with a mask, one address on two nodes, a
 #   line break at the end of a password. A BGPFilter counts also if no BGPPeer names it, because
-#   Calico writes every BGPFilter on every node.
+#   Calico writes every BGPFilter on every node. A stored value that Calico cannot decode, such as
+#   the duration "2 minutes", concerns all nodes: Calico then reads no object of the kind.
 #
 #   BIRD then keeps its previous configuration: no later change reaches the node until the
 #   cause is fixed. After a restart of calico-node, there is no previous configuration, and the

@@ -10,6 +10,10 @@
 #   sessions are established. With different priorities, BIRD mistakes normal routes for those of
 #   pods that move. Calico does not check this. To hand routes over you change two objects, one
 #   after the other: let both program the routes in between, not neither.
+#
+#   A FelixConfiguration `node.NODENAME`, or since v3.32 one with a nodeSelector, has precedence over
+#   FelixConfiguration default on its nodes, field by field. The policy names these nodes. A
+#   BGPConfiguration sets these fields for all nodes.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/felix-agreement.md
 #     description: bgpguard, felix-agreement
@@ -93,7 +97,91 @@ violation contains {
 }
 
 # METADATA
-# description: A FelixConfiguration whose route priority differs from BGPConfiguration default.
+# description: |
+#   Nodes with a FelixConfiguration of their own by which nobody programs the routes of a class, or
+#   both do. The size is their number.
+violation contains {
+	"id": sprintf("%s/%s/%s", [routes.class, fault, other.setting]),
+	"size": other.nodes,
+	"members": [other.members],
+	"msg": concat("", [
+		sprintf("%s the routes to pods on other nodes on %s: %s, ", [
+			who,
+			text.listed(other.nodes, "node", other.sample),
+			routes.listed,
+		]),
+		sprintf("programClusterRoutes is %s for Felix in FelixConfiguration %s and %s for BIRD; ", [
+			other.setting,
+			text.list(other.felixConfigurations, count(other.felixConfigurations)),
+			setting.bird,
+		]),
+		"change it in one of them",
+	]),
+	"details": {
+		"class": routes.class,
+		"ipPools": routes.pools,
+		"felix": other.setting,
+		"bird": setting.bird,
+		"nodes": other.nodes,
+		"sample": other.sample,
+	},
+	"objects": array.concat(
+		objects.named("FelixConfiguration", other.felixConfigurations, ["spec.programClusterRoutes"]),
+		_objects(routes.pools),
+	),
+} if {
+	some routes in _classes
+	some other in input.state.clusterRoutes.otherNodes
+	other.setting != null
+	some fault, case in {
+		"nobody": {"agreement": "somebody", "programs": false, "who": "neither Felix nor BIRD programs"},
+		"both": {"agreement": "one", "programs": true, "who": "both Felix and BIRD program"},
+	}
+	case.agreement in input.parameters.agreements
+	other[routes.class] == case.programs
+	routes.bird == case.programs
+	who := case.who
+	setting := input.state.clusterRoutes.setting
+}
+
+# METADATA
+# description: |
+#   Nodes with a FelixConfiguration of their own whose route priority differs from BGPConfiguration
+#   default. The size is their number.
+violation contains {
+	"id": sprintf("%s/%d", [field, other.priority]),
+	"size": other.nodes,
+	"members": [other.members],
+	"msg": concat("", [
+		sprintf("Felix and BIRD have different route priorities on %s: ", [text.listed(other.nodes, "node", other.sample)]),
+		sprintf("%s is %d in FelixConfiguration %s and %s in BGPConfiguration default; ", [
+			field,
+			other.priority,
+			text.list(other.felixConfigurations, count(other.felixConfigurations)),
+			_text(_bird, field),
+		]),
+		_mistaken,
+	]),
+	"details": {
+		"field": field,
+		"felix": other.priority,
+		"bird": _priority(_bird, field),
+		"nodes": other.nodes,
+		"sample": other.sample,
+	},
+	"objects": array.concat(
+		objects.named("FelixConfiguration", other.felixConfigurations, [sprintf("spec.%s", [field])]),
+		objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [field])]),
+	),
+} if {
+	"priorities" in input.parameters.agreements
+	some family, field in _priorities
+	some other in input.state.clusterRoutes.otherPriorities[family]
+	other.priority != _priority(_bird, field)
+}
+
+# METADATA
+# description: A route priority of FelixConfiguration default that differs from BGPConfiguration default.
 violation contains {
 	"id": sprintf("%s/%s", [felix.name, field]),
 	"size": 1,
@@ -103,8 +191,8 @@ violation contains {
 			_text(felix.spec, field),
 			felix.name,
 		]),
-		sprintf("and %s in BGPConfiguration default; ", [_text(bird, field)]),
-		"BIRD mistakes normal routes for those of pods that move, or the reverse; set the same value in both",
+		sprintf("and %s in BGPConfiguration default; ", [_text(_bird, field)]),
+		_mistaken,
 	]),
 	"details": {"field": field, "felix": felix_priority, "bird": bird_priority},
 	"objects": array.concat(
@@ -113,14 +201,21 @@ violation contains {
 	),
 } if {
 	"priorities" in input.parameters.agreements
-	some field in ["ipv4NormalRoutePriority", "ipv6NormalRoutePriority"]
-	some felix in input.state.felixConfigurations
-	_sets(felix, field)
-	bird := object.get(input.state.bgpConfigurations, ["default", "spec"], {})
+	some field in _priorities
+	felix := input.state.felixConfigurations["default"]
 	felix_priority := _priority(felix.spec, field)
-	bird_priority := _priority(bird, field)
+	bird_priority := _priority(_bird, field)
 	felix_priority != bird_priority
 }
+
+_priorities := {"IPv4": "ipv4NormalRoutePriority", "IPv6": "ipv6NormalRoutePriority"}
+
+_bird := object.get(input.state.bgpConfigurations, ["default", "spec"], {})
+
+_mistaken := concat("", [
+	"BIRD mistakes normal routes for those of pods that move, or the reverse; ",
+	"set the same value in both",
+])
 
 default _disable := "disable it in FelixConfiguration default or in BGPConfiguration default"
 
@@ -155,14 +250,6 @@ _objects(pools) := array.concat(
 	],
 	objects.named("IPPool", pools, ["spec.vxlanMode", "spec.ipipMode"]),
 )
-
-# A FelixConfiguration for a single node counts if it sets the field.
-_sets(felix, _) if felix.name == "default"
-
-_sets(felix, field) if {
-	startswith(felix.name, "node.")
-	object.get(felix.spec, field, null) != null
-}
 
 # The default is 1024 in both (Calico v3.32).
 _priority(spec, field) := value if {

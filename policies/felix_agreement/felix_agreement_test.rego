@@ -49,11 +49,6 @@ test_success_priorities_of_felix_are_not_known if {
 	_violations({"bgpConfigurations": bird}) == set()
 }
 
-test_success_priorities_of_a_node_that_sets_none if {
-	patch := {"felixConfigurations": {"node.node-1": {"name": "node.node-1", "spec": {}}}}
-	_violations(object.union(_priorities({}, {}), patch)) == set()
-}
-
 test_fail_nobody_programs_the_routes if {
 	_violations(_no_encap(false, false, {"felix": "Disabled", "bird": "EnabledIPIPOnly"})) == {{
 		"id": "noEncap/nobody",
@@ -123,13 +118,68 @@ test_fail_priorities_differ if {
 	}}
 }
 
+test_success_other_nodes_agree if {
+	_violations({"clusterRoutes": {
+		"ipip": {"felix": true, "bird": true, "pools": []},
+		"noEncap": {"felix": false, "bird": true, "pools": ["pool-b"]},
+		"setting": {"felix": "EnabledIPIPOnly", "bird": "EnabledNoEncapOnly"},
+		"otherNodes": [_other_nodes("Disabled", false)],
+		"otherPriorities": {"IPv4": [_other_priority(1024)], "IPv6": []},
+	}}) == set()
+}
+
+test_fail_both_program_the_routes_of_one_node if {
+	some violation in _violations({"clusterRoutes": {
+		"noEncap": {"felix": false, "bird": true, "pools": ["pool-b"]},
+		"setting": {"felix": "EnabledIPIPOnly", "bird": "EnabledNoEncapOnly"},
+		"otherNodes": [_other_nodes("Enabled", true)],
+	}})
+	violation.id == "noEncap/both/Enabled"
+	violation.size == 1
+	violation.members == ["felix/programClusterRoutes/Enabled"]
+	violation.msg == concat("", [
+		"both Felix and BIRD program the routes to pods on other nodes on 1 node (node-1): 1 IPPool ",
+		"without encapsulation (pool-b), programClusterRoutes is Enabled for Felix in ",
+		"FelixConfiguration node.node-1 and EnabledNoEncapOnly for BIRD; change it in one of them",
+	])
+}
+
+test_fail_nobody_programs_the_routes_of_one_node if {
+	violations := _violations({"clusterRoutes": {
+		"noEncap": {"felix": true, "bird": false, "pools": ["pool-b"]},
+		"setting": {"felix": "Enabled", "bird": "EnabledIPIPOnly"},
+		"otherNodes": [_other_nodes("Disabled", false)],
+	}})
+	{violation.id | some violation in violations} == {"noEncap/nobody/Disabled"}
+}
+
 test_fail_priorities_of_one_node_differ if {
-	patch := {"felixConfigurations": {
-		"node.node-1": {"name": "node.node-1", "spec": {"ipv6NormalRoutePriority": 100}},
-		"other": {"name": "other", "spec": {"ipv6NormalRoutePriority": 100}},
-	}}
-	violations := _violations(object.union(_priorities({}, {}), patch))
-	{violation.id | some violation in violations} == {"node.node-1/ipv6NormalRoutePriority"}
+	some violation in _violations({"clusterRoutes": {"otherPriorities": {"IPv4": [], "IPv6": [_other_priority(100)]}}})
+	violation.id == "ipv6NormalRoutePriority/100"
+	violation.msg == concat("", [
+		"Felix and BIRD have different route priorities on 1 node (node-1): ipv6NormalRoutePriority ",
+		"is 100 in FelixConfiguration node.node-1 and 1024 (the default) in BGPConfiguration default; ",
+		"BIRD mistakes normal routes for those of pods that move, or the reverse; set the same value ",
+		"in both",
+	])
+}
+
+_other_nodes(setting, programs) := {
+	"setting": setting,
+	"ipip": programs,
+	"noEncap": programs,
+	"felixConfigurations": ["node.node-1"],
+	"nodes": 1,
+	"sample": ["node-1"],
+	"members": sprintf("felix/programClusterRoutes/%s", [setting]),
+}
+
+_other_priority(priority) := {
+	"priority": priority,
+	"felixConfigurations": ["node.node-1"],
+	"nodes": 1,
+	"sample": ["node-1"],
+	"members": sprintf("felix/ipv6NormalRoutePriority/%d", [priority]),
 }
 
 test_fail_only_the_agreements_of_the_parameter if {

@@ -66,7 +66,7 @@ _good := {
 	"bgpConfigurations": {},
 	"ipPools": {},
 	"felixConfigurations": {},
-	"bgpFilters": {"known": false, "names": []},
+	"bgpFilters": {"known": false, "names": [], "objects": {}},
 	"secrets": {"known": false, "keys": {}},
 	"typha": {"installed": null, "dropped": {}},
 }
@@ -96,6 +96,8 @@ _bird_programs := {
 	"ipip": {"felix": false, "bird": true, "pools": []},
 	"noEncap": {"felix": false, "bird": true, "pools": ["default-ipv4-ippool"]},
 	"setting": {"felix": "Disabled", "bird": "Enabled"},
+	"otherNodes": [],
+	"otherPriorities": {"IPv4": [], "IPv6": []},
 	"version": "3.32",
 }
 

@@ -46,6 +46,9 @@ func TestExtremeStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, rule := range calico.Rules {
+		if rule == calico.RejectUndecodable { // Calico writes no file, and the API server stores few such values.
+			continue
+		}
 		count := 0
 		for _, reasons := range reached {
 			if reasons[rule.Reason] {

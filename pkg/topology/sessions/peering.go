@@ -165,6 +165,9 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 		}
 	}
 	f := calico.FamilyOf(p.PeerAddress)
+	if i, ok := r.Local.NextSet(0); ok && r.Unusable == "" && isBroadcast(p.PeerAddress, ix.Nodes[i].Address[calico.IPv4]) {
+		r.unusable("spec.peerIP", "%s is the broadcast address of the network of node %s", p.PeerAddress, ix.Nodes[i].Name)
+	}
 	r.Forward[f] = r.reachable()
 	r.back = bitset.New(ix.Len())
 	at := ix.At(p.PeerAddress)
@@ -216,6 +219,12 @@ func unusableKind(a netip.Addr) string {
 		return "a broadcast"
 	}
 	return ""
+}
+
+// isBroadcast reports whether an address is the last one of an IPv4 network. Networks of one or two
+// addresses have no broadcast address (RFC 3021).
+func isBroadcast(a netip.Addr, network netip.Prefix) bool {
+	return a.Is4() && network.IsValid() && network.Bits() <= 30 && network.Contains(a) && !network.Contains(a.Next())
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -71,11 +71,19 @@ func newWritten(s *state.Snapshot) *written {
 		}
 		for _, one := range s.BGPFilters() {
 			add(one, "", one.Rejected(f))
+			add(one, "", undecodable(one))
 		}
 		for _, one := range s.BGPConfigurations() {
 			if node := one.NodeOf(); node != "" || one.Name == calico.Default {
 				add(one, node, one.Rejected(f))
 			}
+			add(one, "", undecodable(one))
+		}
+		for _, one := range s.BGPPeers() {
+			add(one, "", undecodable(one))
+		}
+		for _, one := range s.IPPools() {
+			add(one, "", undecodable(one))
 		}
 	}
 	for _, one := range s.BGPConfigurations() {
@@ -92,6 +100,16 @@ func newWritten(s *state.Snapshot) *written {
 	}
 	w.text = text.String()
 	return w
+}
+
+// undecodable returns the values of an object that Calico cannot decode. It then writes no file on
+// any node.
+func undecodable(o calico.Object) []calico.Rejected {
+	var out []calico.Rejected
+	for _, e := range calico.Odd(o) {
+		out = append(out, calico.Rejected{Rule: calico.RejectUndecodable, Field: e.Field, Message: e.Message, On: calico.OnAll})
+	}
+	return out
 }
 
 // ExternalSide is half-sessions with one external peer or, if address is not set, with
