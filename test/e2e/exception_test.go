@@ -73,8 +73,8 @@ func (c *cluster) awaitException(t *testing.T, name, jsonpath, want string) {
 	t.Fatalf("BGPException %s: %s is %q, want %q\nthe webhook's log:\n%s", name, jsonpath, got, want, c.webhook.Log())
 }
 
-// notes returns the notes of the Events of a reason about an object.
-func (c *cluster) notes(t *testing.T, kind, name, reason string) string {
+// eventNotes returns the notes of the Events of a reason about an object.
+func (c *cluster) eventNotes(t *testing.T, kind, name, reason string) string {
 	t.Helper()
 	result := c.allowed(t, "", "get events.events.k8s.io --namespace=default -o json --field-selector=reportingController=bgpguard,reason="+reason+",regarding.kind="+kind+",regarding.name="+name)
 	var list eventsv1.EventList
@@ -196,7 +196,7 @@ func (c *cluster) excepted(t *testing.T) {
 	} {
 		note := ""
 		for range 200 {
-			if note = c.notes(t, about[0], about[1], about[2]); note != "" {
+			if note = c.eventNotes(t, about[0], about[1], about[2]); note != "" {
 				break
 			}
 			time.Sleep(50 * time.Millisecond)

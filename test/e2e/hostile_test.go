@@ -49,6 +49,7 @@ type attacker struct {
 // Whoever reaches the webhook, or may create a BGPPeer, can send it anything. Meanwhile it answers others, and its memory
 // stays below its limit.
 func TestHostileInput(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1)
 	u, err := url.Parse(c.webhook.URL)
 	if err != nil {
