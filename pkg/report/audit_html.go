@@ -125,7 +125,7 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 func newAuditPage(r *Audit) (*auditPage, error) {
 	r = worstFirst(r)
 	p := &auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
-	p.Live = r.Live
+	p.Live, p.Logout = r.Live, r.Logout
 	for _, u := range r.Unread {
 		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
 	}
