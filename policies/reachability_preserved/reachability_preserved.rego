@@ -183,6 +183,10 @@ _may_need(traffic) if count(traffic.disabledPools) > 0
 _objects(family, reach) := array.concat([objects.mesh], objects.unused(input.state.bgpPeers)) if {
 	not input.state.mesh.enabled
 	input.state.sessions[family].total == 0
+} else := blamed if {
+	reach.isolated.nodes > 0
+	blamed := causes.blamed(family, input.state.addresses[family], input.state.otherASNumbers[family], reach.isolated.nodes)
+	count(blamed) > 0
 } else := objects.leaving_out(
 	_sample(reach),
 	input.state.bgpPeers,
