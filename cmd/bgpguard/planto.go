@@ -188,9 +188,7 @@ func (o *planOptions) readOne(ctx context.Context, stdin io.Reader, stderr io.Wr
 	if len(s.unusable) > 0 {
 		return auditedState{}, fmt.Errorf("BGPPolicy %s: %s", s.unusable[0].Policy, s.unusable[0].Message)
 	}
-	for _, note := range s.notes {
-		fmt.Fprintln(stderr, "note:", text.Clean(note))
-	}
+	writeNotes(stderr, s.notes)
 	return s, nil
 }
 

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
@@ -70,7 +72,27 @@ func absent(s *Snapshot, none []calico.Kind) []string {
 	if !config.MeshEnabled() {
 		note(calico.KindBGPPeer, len(s.BGPPeers()), "the mesh is off, so there are no sessions")
 	}
+	if len(s.Nodes()) > 0 {
+		note(calico.KindIPPool, len(s.IPPools()), "all pod traffic counts as needing BGP")
+	}
+	if readsFelix(s) {
+		note(calico.KindFelixConfiguration, len(s.FelixConfigurations()), "its field programClusterRoutes counts as unset")
+	}
 	return notes
+}
+
+// never is the VXLANMode of an IPPool without VXLAN.
+const never = "Never"
+
+// readsFelix reports whether the FelixConfiguration can decide which component programs the
+// routes to pods: since v3.31, of IPPools without VXLAN.
+func readsFelix(s *Snapshot) bool {
+	if info := s.ClusterInformation(); info != nil && info.Version != nil && !info.Version.AtLeast(version.MajorMinor(3, 31)) {
+		return false
+	}
+	return slices.ContainsFunc(s.IPPools(), func(p *calico.IPPool) bool {
+		return p.Workload && p.Routed && p.VXLANMode == never
+	})
 }
 
 // unite puts the objects of all paths into Objects, each object once.
@@ -198,6 +220,9 @@ func readDocument(d manifest.Document) (calico.Object, calico.Kind, error) {
 	name, _ := d.Object["kind"].(string)
 	of, isList := strings.CutSuffix(name, "List")
 	if !isList {
+		if version, _ := d.Object["apiVersion"].(string); version == calico.APIVersionV3 && name == string(calico.KindNode) {
+			textsOfCalicoctl(d.Object)
+		}
 		object, err := calico.Decode(d.Object)
 		return object, "", err
 	}
@@ -210,6 +235,25 @@ func readDocument(d manifest.Document) (calico.Object, calico.Kind, error) {
 		return nil, "", err
 	}
 	return nil, kind, nil
+}
+
+// textsOfCalicoctl makes strings of the labels and annotations of a projectcalico.org/v3 Node
+// that are booleans or numbers, as calicoctl does. An API server rejects them in other objects.
+func textsOfCalicoctl(node map[string]any) {
+	meta, _ := node["metadata"].(map[string]any)
+	for _, field := range []string{"labels", "annotations"} {
+		texts, _ := meta[field].(map[string]any)
+		for key, value := range texts {
+			switch v := value.(type) {
+			case bool:
+				texts[key] = strconv.FormatBool(v)
+			case int64:
+				texts[key] = strconv.FormatInt(v, 10)
+			case float64:
+				texts[key] = strconv.FormatFloat(v, 'g', -1, 64)
+			}
+		}
+	}
 }
 
 // ReadChanges reads and decodes the objects of all paths in order. The path manifest.Stdin

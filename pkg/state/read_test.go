@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -54,25 +55,34 @@ func TestWhatFilesSayOfAState(t *testing.T) {
 func TestNotesOfAState(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const (
-		node     = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n"
-		meshOff  = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {nodeToNodeMeshEnabled: false}\n"
-		pool     = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16}\n"
-		policy   = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
-		misspelt = "apiVersion: projectcalico.org/v3\nkind: BGPPer\nmetadata: {name: p}\n"
-		none     = "---\napiVersion: projectcalico.org/v3\nkind: %sList\nitems: []\n"
+		node      = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n"
+		meshOff   = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {nodeToNodeMeshEnabled: false}\n"
+		pool      = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16}\n"
+		meshOn    = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\n"
+		vxlanPool = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16, vxlanMode: Always}\n"
+		oldCalico = "apiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.30.1}\n"
+		policy    = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
+		misspelt  = "apiVersion: projectcalico.org/v3\nkind: BGPPer\nmetadata: {name: p}\n"
+		none      = "---\napiVersion: projectcalico.org/v3\nkind: %sList\nitems: []\n"
 	)
 	noLists := fmt.Sprintf(none+none, "BGPConfiguration", "IPPool")
 	for name, test := range map[string]struct {
 		files []string
 		want  string
 	}{
-		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512"},
-		"empty lists":                      {[]string{node + noLists}, ""},
-		"the mesh is off":                  {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},
-		"another kind":                     {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
-		"a misspelled kind":                {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
-		"an object twice":                  {[]string{node + "---\n" + node}, "0.yaml:7: Node a is in the state twice: it is also in 0.yaml:1"},
-		"an object in two files":           {[]string{node + noLists, node}, "1 object is in several files of the state, and the last one counts: Node a of 1.yaml:1, not of 0.yaml:1"},
+		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512\n" +
+			"no IPPool in the state: all pod traffic counts as needing BGP"},
+		"a pool without VXLAN":     {[]string{node + "---\n" + meshOn + "---\n" + pool}, "no FelixConfiguration in the state: its field programClusterRoutes counts as unset"},
+		"a pool with VXLAN":        {[]string{node + "---\n" + meshOn + "---\n" + vxlanPool}, ""},
+		"Felix programs no routes": {[]string{node + "---\n" + meshOn + "---\n" + pool + "---\n" + oldCalico}, ""},
+		"a state without nodes":    {[]string{meshOn}, ""},
+		"empty lists":              {[]string{node + noLists}, ""},
+		"the mesh is off": {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions\n" +
+			"no FelixConfiguration in the state: its field programClusterRoutes counts as unset"},
+		"another kind":           {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
+		"a misspelled kind":      {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
+		"an object twice":        {[]string{node + "---\n" + node}, "0.yaml:7: Node a is in the state twice: it is also in 0.yaml:1"},
+		"an object in two files": {[]string{node + noLists, node}, "1 object is in several files of the state, and the last one counts: Node a of 1.yaml:1, not of 0.yaml:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var paths []string
@@ -101,4 +111,19 @@ func known(s *Snapshot, kind calico.Kind) string {
 		return "known"
 	}
 	return "unknown"
+}
+
+func TestCalicoctlMakesStringsOfLabels(t *testing.T) {
+	const labels = "metadata: {name: a, labels: {rr: true, rack: 7, weight: 0.5}}\n"
+	c, err := ReadChanges([]string{"-"}, strings.NewReader("apiVersion: projectcalico.org/v3\nkind: Node\n"+labels))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, _ := c.Objects[0].Object.(*calico.Node)
+	if want := map[string]string{"rr": "true", "rack": "7", "weight": "0.5"}; !maps.Equal(node.Labels, want) {
+		t.Errorf("got %v, want %v", node.Labels, want)
+	}
+	if _, err := ReadChanges([]string{"-"}, strings.NewReader("apiVersion: v1\nkind: Node\n"+labels)); err == nil {
+		t.Error("a Node of v1 with such labels is valid")
+	}
 }
