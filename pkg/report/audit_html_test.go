@@ -267,7 +267,7 @@ func TestAChangeIsDrawnBeforeAndAfter(t *testing.T) {
 			t.Errorf("%q is not among %q", want, got)
 		}
 	}
-	if got, want := textOf(t, page, sectionOf("c1-change")), "isolated nodes, IPv4 0 2"; !strings.Contains(got, want) {
+	if got, want := textOf(t, page, sectionOf("c1-moves")), "isolated nodes, IPv4 0 2"; !strings.Contains(got, want) {
 		t.Errorf("%q is not in %q", want, got)
 	}
 }

@@ -23,8 +23,10 @@ const (
 	legendHeight = 34
 	// maxText is the number of characters of a line in a box.
 	maxText = 38
-	// labelsShown is the number of changed links that have labels.
-	labelsShown = 16
+	// The size of a label: of a character, and of its line.
+	labelChar   = 8
+	labelHeight = 14
+	loopWidth   = 24 // of a curve from a box to itself
 )
 
 // palette is the colors of the layout in columns: fill and stroke by role, stroke by kind
@@ -58,8 +60,8 @@ type box struct {
 }
 
 // columns lays the shapes out in columns by role: external peers, route reflectors, other
-// nodes. Links are curves between the boxes, without labels if the change does not alter
-// them. Each box is as large as its text, so the layout is readable with many groups.
+// nodes. Links are curves between the boxes. The label of one that the change alters is the
+// difference in sessions, if there is place for it. Each box is as large as its text, so the layout is readable with many groups.
 // O(shapes x links).
 func (p *Picture) columns() []byte {
 	boxes := make([]*box, len(p.Shapes))
@@ -160,7 +162,8 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 	links := slices.SortedStableFunc(slices.Values(p.Links), func(a, b topology.LinkChange) int {
 		return cmp.Compare(btoi(LinkState(a) != Same), btoi(LinkState(b) != Same))
 	})
-	labels := 0
+	var labels []label
+	var above strings.Builder // the labels, above all curves
 	for _, l := range links {
 		a, b := byID[l.From], byID[l.To]
 		if a == nil || b == nil {
@@ -183,35 +186,74 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 		}
 		y1, y2 := a.y+boxHeight/2, b.y+boxHeight/2
 		var path string
-		var lx, ly int
+		var at func(t float64) (x, y float64)
 		switch {
 		case a == b:
-			x := a.x + boxWidth
-			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, y1-9, x+34, y1-24, x+34, y1+24, x, y1+9)
-			lx, ly = x+28, y1
+			x, side := a.x+boxWidth, 1
+			if a.column == 2 { // The right edge of the picture is near.
+				x, side = a.x, -1
+			}
+			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, y1-9, x+34*side, y1-24, x+34*side, y1+24, x, y1+9)
+			beside := side * (loopWidth + len(linkDifference(l))*labelChar/2) // The box must not cover the label.
+			at = func(t float64) (float64, float64) { return float64(x + beside), float64(y1) + (t-0.5)*boxHeight }
 		case a.x == b.x:
 			x := a.x + boxWidth
 			if a.column == 2 { // The right edge of the picture is near.
 				path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", a.x, y1, a.x-bulge, y1, a.x-bulge, y2, a.x, y2)
-				lx, ly = a.x-bulge*3/4, (y1+y2)/2
+				at = cubic(a.x, y1, a.x-bulge, y1, a.x-bulge, y2, a.x, y2)
 				break
 			}
 			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, y1, x+bulge, y1, x+bulge, y2, x, y2)
-			lx, ly = x+bulge*3/4, (y1+y2)/2
+			at = cubic(x, y1, x+bulge, y1, x+bulge, y2, x, y2)
 		default:
 			x1, x2 := a.x+boxWidth, b.x
 			mid := (x1 + x2) / 2
 			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, mid, y1, mid, y2, x2, y2)
-			lx, ly = mid, (y1+y2)/2
+			at = cubic(x1, y1, mid, y1, mid, y2, x2, y2)
 		}
 		fmt.Fprintf(out, `<g class="%s" data-ends="%s"><title>%s</title><path d="%s" fill="none" stroke="%s" stroke-width="%.1f"%s/>`,
 			class, escape(l.From+" "+l.To), escape(a.String()+" and "+b.String()+": "+LinkText(l)), path, palette[class][1], width, dash)
-		if p.Compares && LinkState(l) != Same && labels < labelsShown {
-			labels++
-			fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="middle" font-weight="600" fill="%s" paint-order="stroke" stroke="#FFFFFF" stroke-width="4" class="label">%s</text>`,
-				lx, ly-4, palette[class][1], escape(LinkText(l)))
+		if p.Compares && LinkState(l) != Same {
+			if one, ok := newLabel(linkDifference(l), at, labels); ok {
+				labels = append(labels, one)
+				fmt.Fprintf(&above, `<g class="%s" data-ends="%s"><text x="%.0f" y="%.0f" text-anchor="middle" font-weight="600" fill="%s" paint-order="stroke" stroke="#FFFFFF" stroke-width="4" class="label">%s</text></g>`,
+					class, escape(l.From+" "+l.To), one.x, one.y+4, palette[class][1], escape(one.text))
+			}
 		}
 		out.WriteString("</g>")
+	}
+	out.WriteString(above.String())
+}
+
+// label is a text on a curve, with its center and half of its width.
+type label struct {
+	text        string
+	x, y, width float64
+}
+
+// newLabel places a text on a curve where it covers none of others. ok is false if there is no
+// such place: the title of the curve and the table have the number too.
+func newLabel(text string, at func(t float64) (x, y float64), others []label) (l label, ok bool) {
+	for _, t := range []float64{0.5, 0.35, 0.65, 0.22, 0.78} {
+		x, y := at(t)
+		l = label{text, x, y, float64(len(text)*labelChar) / 2}
+		if !slices.ContainsFunc(others, func(o label) bool {
+			return math.Abs(l.x-o.x) < l.width+o.width && math.Abs(l.y-o.y) < labelHeight
+		}) {
+			return l, true
+		}
+	}
+	return label{}, false
+}
+
+// cubic returns the points of a Bezier curve from (x0, y0) to (x3, y3), for t from 0 to 1.
+func cubic(x0, y0, x1, y1, x2, y2, x3, y3 int) func(t float64) (x, y float64) {
+	return func(t float64) (x, y float64) {
+		u := 1 - t
+		at := func(a, b, c, d int) float64 {
+			return u*u*u*float64(a) + 3*u*u*t*float64(b) + 3*u*t*t*float64(c) + t*t*t*float64(d)
+		}
+		return at(x0, x1, x2, x3), at(y0, y1, y2, y3)
 	}
 }
 
