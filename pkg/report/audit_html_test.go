@@ -370,6 +370,9 @@ func TestThePageOfManyViolationsIsBounded(t *testing.T) {
 	if n := strings.Count(page, `<li class="violation `); n != violationsShown {
 		t.Errorf("the page shows %d violations", n)
 	}
+	if n := strings.Count(page[:strings.Index(page, "<noscript>")], `<li class="violation `); n != violationsFirst {
+		t.Errorf("the page shows %d violations at first", n)
+	}
 	if want := "9,500 more, none more severe than these, are not on this page: bgpguard audit -o json lists all."; !strings.Contains(page, want) {
 		t.Errorf("the page does not say %q", want)
 	}
