@@ -57,7 +57,9 @@ func newChangePart(changes []Checked, t *Topology, id string) *changePart {
 		p.Rest = "and " + Count(rest, "more change")
 	}
 	if t != nil && t.Before != nil {
-		p.Effect = sentence(t.effect())
+		if len(changes) != 1 || changes[0].Decision == nil { // Else the object has this.
+			p.Effect = sentence(t.effect())
+		}
 		p.Moves = moveCells(t)
 		p.Comparison = comparisonTable(t)
 	}
@@ -168,7 +170,7 @@ func diffOf(change *Checked, marks map[string][]string) []diffLine {
 
 // moveCells lists the sessions that a change adds and removes, by groups of nodes.
 func moveCells(t *Topology) *cells {
-	c := &cells{Title: "Sessions that the change adds and removes", Sortable: true, Header: append(heads("Change"), numberHead("Sessions"), columnHead{Text: "Kind"}, columnHead{Text: "Nodes x sessions of each"}, columnHead{Text: "From"})}
+	c := &cells{Title: "Sessions that the change adds and removes", Sortable: true, Header: append(heads("Change"), numberHead("Sessions"), columnHead{Text: "Kind"}, columnHead{"Nodes x sessions of each", "wide"}, columnHead{Text: "From"})}
 	for _, m := range movesOf(t) {
 		b := badge{"good", "new", "added"}
 		if m.difference() < 0 {

@@ -163,7 +163,6 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 		return cmp.Compare(btoi(LinkState(a) != Same), btoi(LinkState(b) != Same))
 	})
 	var labels []label
-	var above strings.Builder // the labels, above all curves
 	for _, l := range links {
 		a, b := byID[l.From], byID[l.To]
 		if a == nil || b == nil {
@@ -185,6 +184,9 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 			a, b = b, a
 		}
 		y1, y2 := a.y+boxHeight/2, b.y+boxHeight/2
+		if state := LinkState(l); p.Compares && a != b { // Two boxes can have removed and added sessions.
+			y1, y2 = y1+beside[state], y2+beside[state]
+		}
 		var path string
 		var at func(t float64) (x, y float64)
 		switch {
@@ -194,8 +196,8 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 				x, side = a.x, -1
 			}
 			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, y1-9, x+34*side, y1-24, x+34*side, y1+24, x, y1+9)
-			beside := side * (loopWidth + len(linkDifference(l))*labelChar/2) // The box must not cover the label.
-			at = func(t float64) (float64, float64) { return float64(x + beside), float64(y1) + (t-0.5)*boxHeight }
+			center := x + side*(loopWidth+len(linkDifference(l))*labelChar/2) // The box must not cover the label.
+			at = func(t float64) (float64, float64) { return float64(center), float64(y1) + (t-0.5)*boxHeight }
 		case a.x == b.x:
 			x := a.x + boxWidth
 			if a.column == 2 { // The right edge of the picture is near.
@@ -214,36 +216,45 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 		fmt.Fprintf(out, `<g class="%s" data-ends="%s"><title>%s</title><path d="%s" fill="none" stroke="%s" stroke-width="%.1f"%s/>`,
 			class, escape(l.From+" "+l.To), escape(a.String()+" and "+b.String()+": "+LinkText(l)), path, palette[class][1], width, dash)
 		if p.Compares && LinkState(l) != Same {
-			if one, ok := newLabel(linkDifference(l), at, labels); ok {
-				labels = append(labels, one)
-				fmt.Fprintf(&above, `<g class="%s" data-ends="%s"><text x="%.0f" y="%.0f" text-anchor="middle" font-weight="600" fill="%s" paint-order="stroke" stroke="#FFFFFF" stroke-width="4" class="label">%s</text></g>`,
-					class, escape(l.From+" "+l.To), one.x, one.y+4, palette[class][1], escape(one.text))
-			}
+			labels = append(labels, label{text: linkDifference(l), class: class, ends: l.From + " " + l.To, at: at, difference: max(l.After-l.Before, l.Before-l.After)})
 		}
 		out.WriteString("</g>")
 	}
-	out.WriteString(above.String())
+	for _, l := range placed(labels) {
+		fmt.Fprintf(out, `<g class="%s" data-ends="%s"><text x="%.0f" y="%.0f" text-anchor="middle" font-weight="600" fill="%s" paint-order="stroke" stroke="#FFFFFF" stroke-width="4" class="label">%s</text></g>`,
+			l.class, escape(l.ends), l.x, l.y+4, palette[l.class][1], escape(l.text))
+	}
 }
+
+// beside is how far a link is below the middle of its boxes, in pixels.
+var beside = map[State]int{Removed: -4, Added: 4}
 
 // label is a text on a curve, with its center and half of its width.
 type label struct {
-	text        string
-	x, y, width float64
+	text, class, ends string
+	at                func(t float64) (x, y float64)
+	difference        int
+	x, y, width       float64
 }
 
-// newLabel places a text on a curve where it covers none of others. ok is false if there is no
-// such place: the title of the curve and the table have the number too.
-func newLabel(text string, at func(t float64) (x, y float64), others []label) (l label, ok bool) {
-	for _, t := range []float64{0.5, 0.35, 0.65, 0.22, 0.78} {
-		x, y := at(t)
-		l = label{text, x, y, float64(len(text)*labelChar) / 2}
-		if !slices.ContainsFunc(others, func(o label) bool {
-			return math.Abs(l.x-o.x) < l.width+o.width && math.Abs(l.y-o.y) < labelHeight
-		}) {
-			return l, true
+// placed returns the labels that cover no other, those of the largest differences first. The title
+// of a curve and the tables have the numbers of the others.
+func placed(labels []label) []label {
+	slices.SortStableFunc(labels, func(a, b label) int { return cmp.Compare(b.difference, a.difference) })
+	var out []label
+	for _, l := range labels {
+		l.width = float64(len(l.text)*labelChar) / 2
+		for _, t := range []float64{0.5, 0.35, 0.65, 0.22, 0.78} {
+			l.x, l.y = l.at(t)
+			if !slices.ContainsFunc(out, func(o label) bool {
+				return math.Abs(l.x-o.x) < l.width+o.width && math.Abs(l.y-o.y) < labelHeight
+			}) {
+				out = append(out, l)
+				break
+			}
 		}
 	}
-	return label{}, false
+	return out
 }
 
 // cubic returns the points of a Bezier curve from (x0, y0) to (x3, y3), for t from 0 to 1.
