@@ -161,10 +161,12 @@ properties: ## Properties of decisions, on 20,000 random changes
 	$(step) 'properties: go test ./test/judgement/property, 20,000 random changes'
 	@go test $(LEAN) -timeout 30m ./test/judgement/property -property.cases 20000
 
+# These tests wait more than they compute, so some run at the same time. Each has a control plane of its own. All of
+# test/e2e together take longer than go test's limit of ten minutes.
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
-	$(step) 'e2e: go test ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs against a real control plane'
-	@go test $(SYSTEM) -count=1 -p 1 ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs
+	$(step) 'e2e: go test ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs against real control planes'
+	@go test $(SYSTEM) -count=1 -timeout 30m -p 2 -parallel 2 ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs
 
 .PHONY: races
 races: RACE_ROUNDS = 500

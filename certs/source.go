@@ -8,6 +8,7 @@ package certs
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -99,6 +100,27 @@ func (s *Source) SetupWithManager(mgr manager.Manager) error {
 // what is missing. After that it always returns the last valid certificate.
 func (s *Source) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return s.current()
+}
+
+// VerifiedBy returns an error if no certificate of caBundle verifies the serving certificate. Without a serving
+// certificate it returns nil.
+func (s *Source) VerifiedBy(caBundle []byte) error {
+	serving, err := s.current()
+	if err != nil {
+		return nil //nolint:nilerr // Check reports it.
+	}
+	roots := x509.NewCertPool()
+	for _, ca := range parseCertificates(caBundle) {
+		roots.AddCert(ca)
+	}
+	intermediates := x509.NewCertPool()
+	for _, der := range serving.Certificate[1:] {
+		if between, err := x509.ParseCertificate(der); err == nil {
+			intermediates.AddCert(between)
+		}
+	}
+	_, err = serving.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates})
+	return err
 }
 
 // Check is a healthz.Checker for readiness: it fails until there is a certificate.

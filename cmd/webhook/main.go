@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/server"
+	"github.com/bgpguard/bgpguard/pkg/trial"
 )
 
 // version is set by the linker.
@@ -19,6 +20,9 @@ var version = "dev"
 func main() { os.Exit(run()) }
 
 func run() int {
+	if len(os.Args) == 2 && os.Args[1] == trial.Argument {
+		return trial.Main(os.Stdin, os.Stdout)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	// A second signal ends the process at once.

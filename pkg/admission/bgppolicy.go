@@ -40,10 +40,10 @@ type Policies interface {
 	Set() *policy.Set
 }
 
-// Try returns the violations of a policy in the current state, none if the state is not
-// known yet. An error means that the policy cannot be evaluated on it, unless it wraps
+// Try returns the violations of the policy of a document in the current state, none if the state
+// is not known yet. An error means that the policy cannot be evaluated on it, unless it wraps
 // validate.ErrNoTopology or state.ErrStale, or is a *validate.UnreadError.
-type Try func(context.Context, *policy.Policy) ([]violation.Violation, error)
+type Try func(context.Context, *policy.Document, *policy.Policy) ([]violation.Violation, error)
 
 // PolicyHandler reviews BGPPolicies. It rejects those that cannot be used. A change that
 // weakens or deletes a policy is allowed, with a warning, a log line and an audit
@@ -113,9 +113,10 @@ func (h *PolicyHandler) review(ctx context.Context, req *admission.Request) *pol
 	if is.Name == "" { // The API server generates one after the review.
 		is.Name = is.GenerateName
 	}
-	p, err := h.policies.Check(ctx, &policy.Document{BGPPolicy: is})
+	d := &policy.Document{BGPPolicy: is}
+	p, err := h.policies.Check(ctx, d)
 	if err == nil {
-		err = h.warnViolations(ctx, r, p)
+		err = h.warnViolations(ctx, r, d, p)
 	}
 	if err != nil {
 		r.reject(log, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, err)
@@ -139,8 +140,8 @@ func (r *policyReview) reject(log logr.Logger, code int32, reason metav1.StatusR
 
 // warnViolations warns about the violations of a policy in the current state. A policy that
 // cannot be evaluated is an error: it would deny every change, or none.
-func (h *PolicyHandler) warnViolations(ctx context.Context, r *policyReview, p *policy.Policy) error {
-	found, err := h.try(ctx, p)
+func (h *PolicyHandler) warnViolations(ctx context.Context, r *policyReview, d *policy.Document, p *policy.Policy) error {
+	found, err := h.try(ctx, d, p)
 	if _, unread := errors.AsType[*validate.UnreadError](err); unread || errors.Is(err, validate.ErrNoTopology) || errors.Is(err, state.ErrStale) {
 		// Fails open, as the API server does for BGPPolicies when the webhook is down.
 		r.Warnings = append(r.Warnings, fmt.Sprintf("BGPPolicy %s was not evaluated on the current state: %v", p.Name, err))

@@ -269,7 +269,9 @@ func TestAnExemptUserIsAllowedAndRecorded(t *testing.T) {
 }
 
 // nothing is a Try on a state without violations.
-func nothing(context.Context, *policy.Policy) ([]violation.Violation, error) { return nil, nil }
+func nothing(context.Context, *policy.Document, *policy.Policy) ([]violation.Violation, error) {
+	return nil, nil
+}
 
 func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 	req := policyRequest(create, "mesh", bgpPolicy("mesh", `{"policy":"mesh-node-limit","validationActions":["Deny"]}`), "")
@@ -278,31 +280,31 @@ func TestABGPPolicyIsTriedOnTheCurrentState(t *testing.T) {
 		want string
 	}{
 		"it finds something": {
-			func(_ context.Context, p *policy.Policy) ([]violation.Violation, error) {
+			func(_ context.Context, _ *policy.Document, p *policy.Policy) ([]violation.Violation, error) {
 				return []violation.Violation{{Message: p.Name + " is too large"}, {Message: "x"}}, nil
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh finds 2 violations in the current state. Only changes that make them worse are affected: mesh is too large; and 1 more"]}`,
 		},
 		"the state is stale": {
-			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+			func(context.Context, *policy.Document, *policy.Policy) ([]violation.Violation, error) {
 				return nil, fmt.Errorf("%w: for 4m0s the API server has sent nothing about Node", state.ErrStale)
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: stale data: for 4m0s the API server has sent nothing about Node"]}`,
 		},
 		"an object does not parse": {
-			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+			func(context.Context, *policy.Document, *policy.Policy) ([]violation.Violation, error) {
 				return nil, &validate.UnreadError{Object: calico.NewUnparsed(calico.ID{Kind: "BGPConfiguration", Name: "default"}, errors.New("spec.x: must be a string"))}
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: BGPConfiguration default does not parse (spec.x: must be a string): fix or delete it"]}`,
 		},
 		"the topology is late": {
-			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+			func(context.Context, *policy.Document, *policy.Policy) ([]violation.Violation, error) {
 				return nil, fmt.Errorf("%w: %w", validate.ErrNoTopology, context.DeadlineExceeded)
 			},
 			`{"uid":"","allowed":true,"auditAnnotations":{"decision":"allowed"},"warnings":["BGPPolicy mesh was not evaluated on the current state: the topology was not computed in time: context deadline exceeded"]}`,
 		},
 		"it cannot be evaluated": {
-			func(context.Context, *policy.Policy) ([]violation.Violation, error) {
+			func(context.Context, *policy.Document, *policy.Policy) ([]violation.Violation, error) {
 				return nil, errors.New("division by zero")
 			},
 			`{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: cannot be evaluated on the current state: division by zero","reason":"Invalid","details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"BGPPolicy mesh: cannot be evaluated on the current state: division by zero","field":"spec"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,

@@ -48,7 +48,8 @@ type Audit struct {
 	Resolved []Violation `json:"resolved"`
 	// Failures are the policies that could not be evaluated, by name.
 	Failures []Failure `json:"failures"`
-	// Notes name the parts of the state that are not known and so were not evaluated.
+	// Notes name the parts of the state that are not known and so were not evaluated, and why
+	// policies are not enforced.
 	Notes []string `json:"notes"`
 	// Summary is the input of the policies, input.state.
 	Summary *topology.Summary `json:"summary"`
@@ -136,7 +137,7 @@ type Options struct {
 	Read time.Time
 	// Stale is the age of a state that may not be the current one, else zero.
 	Stale time.Duration
-	// Notes name the parts of the state that are not known.
+	// Notes are those of the audit.
 	Notes []string
 }
 

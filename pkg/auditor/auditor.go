@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +63,8 @@ type Options struct {
 	Replica string
 	// Reference returns objects in the form that Events use.
 	Reference Reference
-	// Notes name the parts of the state that are not known.
+	// Notes name the parts of the state that are not known, and why policies are not enforced.
+	// Other notes than those of the last audit make an audit due.
 	Notes func() []string
 	// Publishers are called after each audit, in this order.
 	Publishers []Publisher
@@ -114,6 +116,8 @@ type Auditor struct {
 	// policies are the policies of latest. If repeat is true, the next audit is due in any case.
 	policies *policy.Set
 	repeat   bool
+	// quarantined are the names of the policies whose quarantine was reported.
+	quarantined []string
 	// record is the trail and the notices that were not sent yet.
 	record record
 	// unpublished reports that latest has not reached every publisher.
@@ -260,10 +264,11 @@ func (a *Auditor) load(ctx context.Context) (err error) {
 	return err
 }
 
-// due reports whether the state must be audited.
+// due reports whether there must be an audit.
 func (a *Auditor) due(now time.Time, snapshot *state.Snapshot, set *policy.Set) bool {
 	latest := a.Latest()
-	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval
+	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval ||
+		!slices.Equal(latest.Notes, a.options.Notes())
 }
 
 // audit evaluates the policies on the state, follows their violations and updates latest
@@ -294,7 +299,9 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	}
 	a.past.add(now, snapshot)
 	notices := noticesOf(latest, before, a.record.Omitted > 0)
-	a.record = record{Trail: trail, Notices: append(a.record.Notices, boundNotices(notices)...)}
+	failing, names := quarantineNotices(set, a.quarantined, now)
+	a.quarantined = names
+	a.record = record{Trail: trail, Notices: slices.Concat(a.record.Notices, failing, boundNotices(notices))}
 	a.record.fit(len(latest.Violations))
 	a.throttle.add(now, !sameResults(a.Latest(), latest))
 	a.policies, a.repeat, a.unpublished = set, false, true

@@ -23,7 +23,7 @@ var (
 
 // counters returns the counters of this package.
 func counters() []prometheus.Collector {
-	return []prometheus.Collector{violationsFound, violationsResolved, auditErrors, exemptionsDropped}
+	return []prometheus.Collector{violationsFound, violationsResolved, auditErrors, exemptionsDropped, configurationDifferences}
 }
 
 func countNotices(notices []notice) {

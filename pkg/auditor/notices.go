@@ -2,9 +2,11 @@ package auditor
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -14,6 +16,7 @@ const (
 	reasonFound    = "ViolationFound"
 	reasonDrift    = "DriftFound"
 	reasonResolved = "ViolationResolved"
+	reasonFails    = "EvaluationFails"
 )
 
 const (
@@ -104,6 +107,22 @@ func newNotice(a *audit.Audit, v *audit.Violation, reason string) notice {
 		n.Objects = append(n.Objects, o.Object)
 	}
 	return n
+}
+
+// quarantineNotices returns a notice for each policy that is quarantined and not in known, and
+// the names of all that are.
+func quarantineNotices(set *policy.Set, known []string, now time.Time) (notices []notice, names []string) {
+	for _, p := range set.Policies() {
+		err := p.Quarantined()
+		if err == nil {
+			continue
+		}
+		names = append(names, p.Name)
+		if !slices.Contains(known, p.Name) {
+			notices = append(notices, notice{Reason: reasonFails, Time: now, Policy: p.Name, Note: text.Cut(fmt.Sprintf("[%s] not enforced: %v", p.Name, err), maxNote)})
+		}
+	}
+	return notices, names
 }
 
 // boundNotices keeps notices for at most maxEvents Events about violations that were found, and

@@ -87,6 +87,8 @@ type Reports struct {
 	// kind is the kind that is written, "" for none; logged reports that it was logged.
 	kind   openreports.Kind
 	logged bool
+	// unserved are the kinds that the API server did not serve when Refresh last looked.
+	unserved map[openreports.Kind]bool
 	// written are the generations at which reports were last known to be correct, by name.
 	// A change to the contents of a report raises its generation.
 	written map[string]int64
@@ -104,7 +106,7 @@ func NewReports(config *rest.Config, client *http.Client, o ReportOptions, log l
 	if err != nil {
 		return nil, fmt.Errorf("creating a client for reports: %w", err)
 	}
-	return &Reports{options: o, objects: objects, metadata: lists, log: log, written: map[string]int64{}}, nil
+	return &Reports{options: o, objects: objects, metadata: lists, log: log, written: map[string]int64{}, unserved: map[openreports.Kind]bool{}}, nil
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader writes
@@ -117,8 +119,8 @@ func (r *Reports) Start(ctx context.Context) error {
 	return nil
 }
 
-// Refresh writes the reports of the last audit that are missing or were changed. It logs an
-// error once. A panic does not end the process, which answers requests too.
+// Refresh writes the reports of the last audit that are missing or were changed, and looks for
+// kinds that were not served before: audits are too frequent for that. It logs an error once. A panic does not end the process, which answers requests too.
 func (r *Reports) Refresh(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,6 +132,7 @@ func (r *Reports) Refresh(ctx context.Context) {
 	if r.latest == nil {
 		return
 	}
+	clear(r.unserved)
 	if err := r.write(ctx, r.latest); err != nil && ctx.Err() == nil {
 		r.logError(err)
 		return
@@ -160,9 +163,13 @@ func (r *Reports) write(ctx context.Context, a *audit.Audit) error {
 	existing := map[openreports.Kind][]metav1.PartialObjectMetadata{}
 	var errs []error
 	for _, kind := range openreports.Kinds {
+		if r.unserved[kind] {
+			continue
+		}
 		items, err := r.list(ctx, kind)
 		switch {
 		case gone(err):
+			r.unserved[kind] = true
 		case err != nil && r.wants(kind): // The next kind may be the wrong one.
 			return fmt.Errorf("listing reports: %w", err)
 		case err != nil:

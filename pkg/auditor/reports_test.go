@@ -7,8 +7,14 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/bgpguard/bgpguard/pkg/audit"
+	"github.com/bgpguard/bgpguard/pkg/openreports"
 )
 
 // A panic must not end the process, because it answers requests too.
@@ -22,5 +28,30 @@ func TestReportsThatPanicDoNotEndTheProcess(t *testing.T) {
 	}
 	if got := log.String(); strings.Count(got, "Cannot write reports") != 1 || !strings.Contains(got, "panic: ") || !strings.Contains(got, "reports_test.go") {
 		t.Errorf("logged\n%s", got)
+	}
+}
+
+func TestKindsThatAreNotServedAreNotListedAtEachAudit(t *testing.T) {
+	client := metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme())
+	lists := 0
+	client.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		lists++
+		return true, nil, apierrors.NewNotFound(schema.GroupResource{}, "")
+	})
+	r := &Reports{
+		options: ReportOptions{Kind: ReportsAuto}, metadata: client, log: logr.Discard(), written: map[string]int64{}, unserved: map[openreports.Kind]bool{},
+	}
+	for _, step := range []struct {
+		do   func() error
+		want int
+	}{
+		{func() error { return r.Publish(t.Context(), &audit.Audit{}) }, len(openreports.Kinds)},
+		{func() error { return r.Publish(t.Context(), &audit.Audit{}) }, 0},
+		{func() error { r.Refresh(t.Context()); return nil }, len(openreports.Kinds)},
+	} {
+		lists = 0
+		if err := step.do(); err != nil || lists != step.want {
+			t.Errorf("%d lists, want %d; error %v", lists, step.want, err)
+		}
 	}
 }

@@ -45,6 +45,7 @@ type Outcome struct {
 type Keeper struct {
 	log      logr.Logger
 	onChange func(*policy.Set)
+	rego     Check // of documents with Rego, nil for Library.Check
 
 	set      atomic.Pointer[policy.Set]
 	library  atomic.Pointer[policy.Library]
@@ -62,6 +63,10 @@ type entry struct {
 	library  *policy.Library
 }
 
+// Check compiles a document, and runs its tests for at most limit, with the policies of a
+// library that it can name.
+type Check func(ctx context.Context, library *policy.Library, d *policy.Document, limit time.Duration) (*policy.Policy, error)
+
 // NewKeeper returns a keeper without documents.
 func NewKeeper(library *policy.Library, log logr.Logger) *Keeper {
 	k := &Keeper{log: log, onChange: func(*policy.Set) {}}
@@ -76,6 +81,10 @@ func NewKeeper(library *policy.Library, log logr.Logger) *Keeper {
 // document is set.
 func (k *Keeper) OnChange(f func(*policy.Set)) { k.onChange = f }
 
+// SetCheck sets how documents with Rego of their own are checked; the default is
+// Library.Check. It must be called before the first document is set.
+func (k *Keeper) SetCheck(check Check) { k.rego = check }
+
 // Set returns the policies in force.
 func (k *Keeper) Set() *policy.Set { return k.set.Load() }
 
@@ -89,6 +98,9 @@ func (k *Keeper) Outcomes() []Outcome { return *k.outcomes.Load() }
 // Check returns the policy of a document, or the error with which the keeper
 // would reject the document. It changes nothing.
 func (k *Keeper) Check(ctx context.Context, d *policy.Document) (*policy.Policy, error) {
+	if d.Spec.Rego != nil && k.rego != nil {
+		return k.rego(ctx, k.Library(), d, testLimit)
+	}
 	return k.Library().Check(ctx, d, testLimit)
 }
 
@@ -225,6 +237,7 @@ func (k *Keeper) publish() {
 	slices.SortFunc(outcomes, func(a, b Outcome) int { return strings.Compare(a.Name, b.Name) })
 	k.outcomes.Store(&outcomes)
 	countUnusable(outcomes)
+	quarantined.outcomes.Store(&outcomes)
 	set := policy.NewSet(policies)
 	if slices.Equal(set.Policies(), k.Set().Policies()) {
 		return

@@ -1,6 +1,10 @@
 package enforce
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 var (
 	policiesLoaded = prometheus.NewGauge(prometheus.GaugeOpts{
@@ -24,7 +28,7 @@ var (
 // Collectors returns the metrics of this package. They belong to the process,
 // not to a keeper.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{policiesLoaded, reloadFailures, unusable, libraryReloadFailures}
+	return []prometheus.Collector{policiesLoaded, reloadFailures, unusable, libraryReloadFailures, quarantined}
 }
 
 // countUnusable sets the gauge of each rejected BGPPolicy, and deletes those of
@@ -34,6 +38,30 @@ func countUnusable(outcomes []Outcome) {
 	for _, o := range outcomes {
 		if o.Err != nil {
 			unusable.WithLabelValues(o.Name).Set(1)
+		}
+	}
+}
+
+// quarantineGauges export which policies of the last outcomes are quarantined.
+type quarantineGauges struct{ outcomes atomic.Pointer[[]Outcome] }
+
+var (
+	quarantined   = &quarantineGauges{}
+	quarantineNow = prometheus.NewDesc("bgpguard_policy_quarantined", "1 for each BGPPolicy that this replica does not enforce because its evaluations keep failing.", []string{"policy"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (*quarantineGauges) Describe(to chan<- *prometheus.Desc) { to <- quarantineNow }
+
+// Collect implements prometheus.Collector.
+func (g *quarantineGauges) Collect(to chan<- prometheus.Metric) {
+	outcomes := g.outcomes.Load()
+	if outcomes == nil {
+		return
+	}
+	for _, o := range *outcomes {
+		if o.Policy != nil && o.Policy.Quarantined() != nil {
+			to <- prometheus.MustNewConstMetric(quarantineNow, prometheus.GaugeValue, 1, o.Name)
 		}
 	}
 }

@@ -55,12 +55,21 @@ func NewObjects(mgr manager.Manager, keeper *Keeper, log logr.Logger) *Objects {
 	return &Objects{keeper: keeper, cache: mgr.GetCache(), log: log, changed: loop.NewSignal()}
 }
 
+// StatusOptions configure the status of BGPPolicies.
+type StatusOptions struct {
+	// Replica is the name of this process.
+	Replica string
+	// Count returns the violations.
+	Count Count
+	// NotAsked returns why the API server does not ask bgpguard about all changes, "" if it does.
+	NotAsked func() string
+}
+
 // WriteStatus makes Objects write the status of BGPPolicies: each replica its own
-// entry, the leader the rest. replica is the name of this process in them, count
-// returns the violations. Call it before Start.
-func (o *Objects) WriteStatus(mgr manager.Manager, replica string, count Count) {
+// entry, the leader the rest. Call it before Start.
+func (o *Objects) WriteStatus(mgr manager.Manager, options StatusOptions) {
 	o.status = &status{
-		keeper: o.keeper, count: count, replica: replica, elected: mgr.Elected(), log: o.log,
+		keeper: o.keeper, count: options.Count, notAsked: options.NotAsked, replica: options.Replica, elected: mgr.Elected(), log: o.log,
 		cached: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient().Status(), now: time.Now,
 		own: loop.NewSignal(), rest: loop.NewSignal(), lagging: map[lag]time.Time{},
 	}
@@ -85,8 +94,8 @@ func (o *Objects) Check(*http.Request) error {
 	}
 }
 
-// Recount makes the leader write the number of violations soon.
-func (o *Objects) Recount() {
+// Refresh makes the leader write its part of the status soon, if it differs.
+func (o *Objects) Refresh() {
 	if o.status != nil {
 		o.status.rest.Send()
 	}

@@ -48,11 +48,12 @@ const (
 // status writes the status of BGPPolicies: each replica its own entry, the leader
 // the rest. It writes only what differs.
 type status struct {
-	keeper  *Keeper
-	count   Count
-	replica string
-	elected <-chan struct{}
-	log     logr.Logger
+	keeper   *Keeper
+	count    Count
+	notAsked func() string
+	replica  string
+	elected  <-chan struct{}
+	log      logr.Logger
 	// cached is read first, live before a write.
 	cached, live client.Reader
 	writer       client.SubResourceWriter
@@ -223,7 +224,7 @@ func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGP
 			replicas = append(replicas, r)
 		}
 	}
-	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas)} {
+	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas, s.notAsked())} {
 		c.ObservedGeneration, c.LastTransitionTime, c.Message = outcome.Generation, metav1.NewTime(s.now()), text.Cut(c.Message, maxMessage)
 		meta.SetStatusCondition(&want.Conditions, c)
 	}
@@ -242,8 +243,9 @@ func compiled(outcome *Outcome) metav1.Condition {
 	}
 }
 
-// enforced returns the condition for all replicas, the leader's own entry first.
-func enforced(outcome *Outcome, replicas []v1alpha1.Replica) metav1.Condition {
+// enforced returns the condition for all replicas, the leader's own entry first. notAsked is the
+// reason why the API server does not ask bgpguard about all changes, "" if it does.
+func enforced(outcome *Outcome, replicas []v1alpha1.Replica, notAsked string) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionEnforced, Status: metav1.ConditionFalse}
 	if outcome.Err != nil {
 		c.Reason = v1alpha1.ReasonInvalid
@@ -253,6 +255,14 @@ func enforced(outcome *Outcome, replicas []v1alpha1.Replica) metav1.Condition {
 			c.Message = fmt.Sprintf("generation %d is still enforced: generation %d is rejected, see condition %s",
 				outcome.Enforced, outcome.Generation, v1alpha1.ConditionCompiled)
 		}
+		return c
+	}
+	if err := outcome.Policy.Quarantined(); err != nil {
+		c.Reason, c.Message = v1alpha1.ReasonEvaluationFails, fmt.Sprintf("not enforced: %v", err)
+		return c
+	}
+	if notAsked != "" {
+		c.Reason, c.Message = v1alpha1.ReasonNotAsked, notAsked
 		return c
 	}
 	var behind []string

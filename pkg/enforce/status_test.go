@@ -87,8 +87,9 @@ func bench(t *testing.T, documents ...policy.Document) (*status, *apiServer, *cl
 	k.SetDocuments(documents)
 	return &status{
 		keeper: k, replica: "a", log: logr.Discard(), cached: server, live: server, writer: server, now: at.now,
-		count:   func() (map[string]int32, time.Time) { return map[string]int32{"mesh": 1}, at.at },
-		lagging: map[lag]time.Time{},
+		count:    func() (map[string]int32, time.Time) { return map[string]int32{"mesh": 1}, at.at },
+		notAsked: func() string { return "" },
+		lagging:  map[lag]time.Time{},
 	}, server, at
 }
 
@@ -210,24 +211,26 @@ func TestEnforcedLooksAtAllReplicas(t *testing.T) {
 	for name, c := range map[string]struct {
 		outcome  Outcome
 		replicas []v1alpha1.Replica
+		notAsked string
 		want     string
 	}{
-		"all agree": {good, []v1alpha1.Replica{of("a", 3), of("b", 3)}, "True Enforced: generation 3 is enforced on all replicas (2)"},
+		"all agree":                   {good, []v1alpha1.Replica{of("a", 3), of("b", 3)}, "", "True Enforced: generation 3 is enforced on all replicas (2)"},
+		"the API server does not ask": {good, []v1alpha1.Replica{of("a", 3), of("b", 2)}, "no webhook", "False NotAsked: no webhook"},
 		"one is behind": {
 			good, []v1alpha1.Replica{of("a", 3), of("b", 2)},
-			"False ReplicasDiffer: 1 of 2 replicas do not enforce generation 3 yet (b enforces generation 2): see status.replicas",
+			"", "False ReplicasDiffer: 1 of 2 replicas do not enforce generation 3 yet (b enforces generation 2): see status.replicas",
 		},
 		"an older generation": {
 			Outcome{Generation: 3, Enforced: 2, Policy: &policy.Policy{}, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 2)},
-			"False LastGood: generation 2 is still enforced: generation 3 is rejected, see condition Compiled",
+			"", "False LastGood: generation 2 is still enforced: generation 3 is rejected, see condition Compiled",
 		},
 		"nothing": {
 			Outcome{Generation: 3, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 0)},
-			"False Invalid: nothing is enforced: generation 3 is rejected, see condition Compiled",
+			"no webhook", "False Invalid: nothing is enforced: generation 3 is rejected, see condition Compiled",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := enforced(&c.outcome, c.replicas)
+			got := enforced(&c.outcome, c.replicas, c.notAsked)
 			if text := fmt.Sprintf("%s %s: %s", got.Status, got.Reason, got.Message); text != c.want {
 				t.Errorf("\n got %s\nwant %s", text, c.want)
 			}

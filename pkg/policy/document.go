@@ -38,7 +38,7 @@ func Load(paths []string) ([]Document, error) {
 			continue
 		}
 		if seen[d.Name] {
-			errs = append(errs, d.errorf("metadata.name", "is used by two documents"))
+			errs = append(errs, d.Errorf("metadata.name", "is used by two documents"))
 			continue
 		}
 		seen[d.Name] = true
@@ -60,14 +60,14 @@ func Decode(object map[string]any) (Document, error) {
 
 func (d *Document) decode(o map[string]any) error {
 	if o["apiVersion"] != v1alpha1.APIVersion || o["kind"] != v1alpha1.KindBGPPolicy {
-		return d.errorf("kind", "must be %s of %s, is %s of %s", v1alpha1.KindBGPPolicy, v1alpha1.APIVersion, orNothing(o["kind"]), orNothing(o["apiVersion"]))
+		return d.Errorf("kind", "must be %s of %s, is %s of %s", v1alpha1.KindBGPPolicy, v1alpha1.APIVersion, orNothing(o["kind"]), orNothing(o["apiVersion"]))
 	}
 	var errs []error
 	for _, e := range manifest.Unmarshal(o, v1alpha1.KindBGPPolicy, &d.BGPPolicy) {
 		if strings.HasPrefix(e.Field, "spec.rego.") && !strings.HasPrefix(e.Field, "spec.rego.modules") {
 			e.Message += "; spec.rego has one field: modules, a list of {name: FILE.rego, text: REGO}"
 		}
-		errs = append(errs, d.errorf(e.Field, "%s", e.Message))
+		errs = append(errs, d.Errorf(e.Field, "%s", e.Message))
 	}
 	if len(errs) > 0 {
 		return errors.Join(errs...)
@@ -87,10 +87,10 @@ func orNothing(v any) string {
 // an API server.
 func (d *Document) check() error {
 	if d.Name == "" {
-		return d.errorf("metadata.name", "is missing")
+		return d.Errorf("metadata.name", "is missing")
 	}
 	var errs []error
-	fail := func(field, format string, args ...any) { errs = append(errs, d.errorf(field, format, args...)) }
+	fail := func(field, format string, args ...any) { errs = append(errs, d.Errorf(field, format, args...)) }
 	switch {
 	case d.Spec.Policy == "" && d.Spec.Rego == nil:
 		fail("spec.policy", "is missing: set it to the name of a policy of the library, or write your own policy in spec.rego")
@@ -168,9 +168,9 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
 // Unwrap returns the error without its field.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// errorf returns an error at a field, with file and line if the document was read from a
+// Errorf returns an error at a field, with file and line if the document was read from a
 // file.
-func (d *Document) errorf(field, format string, args ...any) error {
+func (d *Document) Errorf(field, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	if field != "" {
 		err = &FieldError{field, err}

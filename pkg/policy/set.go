@@ -42,8 +42,9 @@ type Policy struct {
 	values      map[string]any // the parameters
 	query       rego.PreparedEvalQuery
 	// abandoned counts the evaluations that still run after their context was done.
-	abandoned *atomic.Int32
-	reach     *reach
+	abandoned  *atomic.Int32
+	quarantine *quarantine
+	reach      *reach
 }
 
 // Defaults returns a document for each policy of the library, with its default parameters
@@ -143,7 +144,7 @@ func (l *Library) Check(ctx context.Context, d *Document, limit time.Duration) (
 		return p, err
 	}
 	if err := p.Test(ctx, limit); err != nil {
-		return nil, d.errorf("spec.rego.modules", "%w", err)
+		return nil, d.Errorf("spec.rego.modules", "%w", err)
 	}
 	return p, nil
 }
@@ -153,7 +154,7 @@ func (l *Library) Check(ctx context.Context, d *Document, limit time.Duration) (
 func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, d.errorf("", "compiling it panicked: %v", r)
+			p, err = nil, d.Errorf("", "compiling it panicked: %v", r)
 		}
 	}()
 	def, err := l.definition(d)
@@ -166,19 +167,19 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	}
 	parameters, bad := def.schema.fill(text)
 	if bad != nil {
-		return nil, d.errorf(strings.TrimSuffix("spec.parameters."+bad.field, "."), "%s", bad.message)
+		return nil, d.Errorf(strings.TrimSuffix("spec.parameters."+bad.field, "."), "%s", bad.message)
 	}
 	value, err := ast.InterfaceToValue(parameters)
 	if err != nil {
-		return nil, d.errorf("spec.parameters", "%v", err)
+		return nil, d.Errorf("spec.parameters", "%v", err)
 	}
 	p = &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
 		fingerprint: fingerprint(d, def), match: newMatcher(&d.Spec), parameters: ast.NewTerm(value), values: parameters,
-		abandoned: &atomic.Int32{}, reach: &reach{known: map[[2]string]bool{}},
+		abandoned: &atomic.Int32{}, quarantine: newQuarantine(), reach: &reach{known: map[[2]string]bool{}},
 	}
 	if p.query, err = def.prepare(); err != nil {
-		return nil, d.errorf("spec.policy", "%v", err)
+		return nil, d.Errorf("spec.policy", "%v", err)
 	}
 	return p, nil
 }
@@ -203,7 +204,7 @@ func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
 // Fresh returns a copy of the policy without the state of earlier evaluations.
 func (p *Policy) Fresh() (*Policy, error) {
 	out := *p
-	out.abandoned = &atomic.Int32{}
+	out.abandoned, out.quarantine = &atomic.Int32{}, newQuarantine()
 	var err error
 	out.query, err = p.Definition.prepare()
 	return &out, err
@@ -214,7 +215,7 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 	if d.Spec.Rego == nil {
 		def := l.definitions[d.Spec.Policy]
 		if def == nil {
-			return nil, d.errorf("spec.policy", "%q is not in the library; known are %s", d.Spec.Policy,
+			return nil, d.Errorf("spec.policy", "%q is not in the library; known are %s", d.Spec.Policy,
 				strings.Join(l.Names(), ", "))
 		}
 		return def, nil
@@ -222,16 +223,16 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 	source := Source{Name: v1alpha1.KindBGPPolicy + " " + d.Name, Modules: map[string]string{}}
 	for i, m := range d.Spec.Rego.Modules {
 		if _, twice := source.Modules[m.Name]; twice {
-			return nil, d.errorf(fmt.Sprintf("spec.rego.modules[%d].name", i), "%q is used by two modules", m.Name)
+			return nil, d.Errorf(fmt.Sprintf("spec.rego.modules[%d].name", i), "%q is used by two modules", m.Name)
 		}
 		source.Modules[m.Name] = m.Text
 	}
 	definitions, err := compile(source, source.Modules)
 	if err != nil {
-		return nil, d.errorf("spec.rego.modules", "%w", err)
+		return nil, d.Errorf("spec.rego.modules", "%w", err)
 	}
 	if len(definitions) > 1 {
-		return nil, d.errorf("spec.rego.modules", "must contain one policy, contain %d, including %s and %s", len(definitions),
+		return nil, d.Errorf("spec.rego.modules", "must contain one policy, contain %d, including %s and %s", len(definitions),
 			definitions[0].Name, definitions[1].Name)
 	}
 	return definitions[0], nil
@@ -369,9 +370,15 @@ func (stateData) Put(ast.Ref, ast.Value) {}
 // Evaluate returns the violations of the policy for input, sorted by id. input has no
 // parameters; the policy adds them. state returns data.state, and is called if the policy
 // reads it. An error is an evaluation error and not a violation: a builtin that fails, a
-// result of the wrong type, or the end of ctx, which stops the evaluation.
+// result of the wrong type, or the end of ctx, which stops the evaluation. A policy whose
+// evaluations keep failing is quarantined; see ErrQuarantined.
 func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
-	return p.evaluate(ctx, input, state)
+	if err := p.quarantine.admit(); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	found, err := p.evaluate(ctx, input, state)
+	return found, p.quarantine.record(ctx, time.Since(start), err)
 }
 
 // Trace is like Evaluate and reports each step to a tracer.

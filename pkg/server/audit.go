@@ -14,6 +14,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/cluster"
 	"github.com/bgpguard/bgpguard/pkg/enforce"
 	"github.com/bgpguard/bgpguard/pkg/process"
+	"github.com/bgpguard/bgpguard/pkg/registration"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
@@ -22,12 +23,14 @@ import (
 type auditing struct {
 	*auditor.Auditor
 
-	exemptions *auditor.Exemptions
-	reports    *auditor.Reports // nil with --reports=none
+	exemptions   *auditor.Exemptions
+	reports      *auditor.Reports // nil with --reports=none
+	registration *auditor.Registration
 }
 
-// newAuditing audits what follower follows.
-func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluster, follower *cluster.Follower, p policies, o *Options, log logr.Logger) (auditing, error) {
+// newAuditing audits what follower follows. verify returns an error if a CA bundle does not
+// verify the serving certificate.
+func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluster, follower *cluster.Follower, p policies, o *Options, verify func([]byte) error, log logr.Logger) (auditing, error) {
 	reference := func(ctx context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
 		if kind == v1alpha1.KindBGPPolicy {
 			return p.reference(ctx, mgr.GetCache(), name), true
@@ -35,9 +38,16 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 		return follower.Reference(ctx, kind, name)
 	}
 	a := auditing{exemptions: auditor.NewExemptions(mgr, replica(), log)}
+	expected := registration.Expected{Name: o.WebhookConfiguration, Namespace: process.Namespace(o.Namespace), Verify: verify}
+	if o.CertDir == "" {
+		expected.Service = o.CertService
+	}
+	var err error
+	if a.registration, err = auditor.NewRegistration(mgr, expected, replica(), log); err != nil {
+		return auditing{}, err
+	}
 	publishers := []auditor.Publisher{p}
 	if o.Reports != auditor.ReportsNone {
-		var err error
 		if a.reports, err = auditor.NewReports(mgr.GetConfig(), mgr.GetHTTPClient(), auditor.ReportOptions{Kind: o.Reports, Reference: reference}, log); err != nil {
 			return auditing{}, err
 		}
@@ -50,16 +60,32 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 			for _, u := range ready.Unread() {
 				notes = append(notes, u.String())
 			}
+			if reason := a.notAsked(); reason != "" {
+				notes = append(notes, reason)
+			}
 			return notes
 		},
 		Reference: reference, Publishers: publishers,
 	}, log)
+	a.registration.OnChange(func() {
+		a.Notify()
+		p.refresh()
+	})
 	return a, nil
+}
+
+// notAsked returns why the API server does not ask this webhook about all changes, "" if it
+// does.
+func (a auditing) notAsked() string {
+	if differences := a.registration.Differences(); len(differences) > 0 {
+		return registration.Describe(differences)
+	}
+	return ""
 }
 
 // runnables returns what the manager runs.
 func (a auditing) runnables() []manager.Runnable {
-	runnables := []manager.Runnable{a.Auditor, a.exemptions}
+	runnables := []manager.Runnable{a.Auditor, a.exemptions, a.registration}
 	if a.reports != nil {
 		runnables = append(runnables, a.reports)
 	}

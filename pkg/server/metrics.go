@@ -18,7 +18,7 @@ import (
 func Collectors() []prometheus.Collector {
 	return slices.Concat(
 		admission.Collectors(), auditor.Collectors(), certs.Collectors(), cluster.Collectors(), enforce.Collectors(),
-		reserve.Collectors(),
+		reserve.Collectors(), []prometheus.Collector{unauthenticated},
 	)
 }
 

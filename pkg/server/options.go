@@ -46,6 +46,9 @@ type Options struct {
 	CertService          string
 	CertExtraDNSNames    []string
 	WebhookConfiguration string
+	// ClientCaFile holds the CAs of the certificates that clients of the webhook need; "" answers
+	// every client.
+	ClientCaFile string
 
 	// Kubeconfig is a path. "" means $KUBECONFIG, then the cluster that the process runs
 	// in, then ~/.kube/config.
@@ -111,6 +114,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.CertService, "cert-service", o.CertService, "name of the Service that the certificate is valid for")
 	flags.StringArrayVar(&o.CertExtraDNSNames, "cert-extra-dns-names", o.CertExtraDNSNames, "additional DNS name of the certificate; repeatable")
 	flags.StringVar(&o.WebhookConfiguration, "webhook-configuration", o.WebhookConfiguration, "name of the ValidatingWebhookConfiguration that bgpguard writes its CA into")
+
+	flags.StringVar(&o.ClientCaFile, "client-ca-file", o.ClientCaFile, "file with the CA of the API server's client certificate for webhooks, reloaded when it is replaced; clients without a certificate of it get status 401 (default: the webhook answers every client)")
 
 	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig file (default $KUBECONFIG, then the cluster that the process runs in)")
 	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "namespace of bgpguard's own objects (default $POD_NAMESPACE, then that of the pod's service account, then "+process.DefaultNamespace+")")

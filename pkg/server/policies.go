@@ -64,8 +64,13 @@ func (p policies) reference(ctx context.Context, cached client.Reader, name stri
 // Publish implements auditor.Publisher: the status of BGPPolicies gets the
 // violations of the latest audit.
 func (p policies) Publish(context.Context, *audit.Audit) error {
-	if p.objects != nil {
-		p.objects.Recount()
-	}
+	p.refresh()
 	return nil
+}
+
+// refresh makes the leader write the status of BGPPolicies soon.
+func (p policies) refresh() {
+	if p.objects != nil {
+		p.objects.Refresh()
+	}
 }

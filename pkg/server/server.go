@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/go-logr/logr"
+	"github.com/open-policy-agent/opa/v1/ast"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,6 +27,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/process"
 	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/trial"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
@@ -54,7 +56,9 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	store := cluster.NewStore(log.WithName("cluster"))
 	store.SetMaxAge(o.MaxDataAge)
 	engine := validate.NewEngine(policy.NewSet(nil))
+	trials := trial.NewRunner()
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
+	keeper.SetCheck(trials.Check)
 	sources.OnChange(keeper.SetLibrary)
 	keeper.OnChange(func(set *policy.Set) {
 		engine.SetPolicies(set)
@@ -76,7 +80,11 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		Dir: o.CertDir, Namespace: process.Namespace(o.Namespace), Secret: o.CertSecret, Service: o.CertService,
 		ExtraDNSNames: o.CertExtraDNSNames, WebhookConfiguration: o.WebhookConfiguration,
 	})
-	mgr, err := newManager(config, &o, log, store, certificate)
+	clients, err := newClientCA(o.ClientCaFile, log.WithName("clients"))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, &o, log, store, certificate, clients)
 	if err != nil {
 		return err
 	}
@@ -90,7 +98,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	policies := newPolicies(mgr, keeper, files, log.WithName("policies"))
-	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, log.WithName("audit"))
+	audits, err := newAuditing(mgr, engine, readyCluster{store, policies, sources}, follower, policies, &o, certificate.VerifiedBy, log.WithName("audit"))
 	if err != nil {
 		return err
 	}
@@ -101,7 +109,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		audits.Notify()
 	})
 	if policies.objects != nil {
-		policies.objects.WriteStatus(mgr, replica(), audits.Counts)
+		policies.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
 	}
 	for _, runnable := range append(audits.runnables(), follower, sources, policies.runnable) {
 		if err := mgr.Add(runnable); err != nil {
@@ -121,12 +129,12 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.Path, handler)
-	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
+	mgr.GetWebhookServer().Register(admission.Path, clients.protect(handler))
+	handler, err = admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...).HTTP(log.WithName("admission"), o.RequestTimeout)
 	if err != nil {
 		return err
 	}
-	mgr.GetWebhookServer().Register(admission.PolicyPath, handler)
+	mgr.GetWebhookServer().Register(admission.PolicyPath, clients.protect(handler))
 
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
 	if err := process.AddProbes(mgr, map[string]healthz.Checker{
@@ -160,10 +168,11 @@ func newLedger(ctx context.Context, mgr manager.Manager, store *cluster.Store, f
 	return ledger, mgr.Add(reserve.Follower{Ledger: ledger, ConfigMap: reservations})
 }
 
-// tryOn returns a function that evaluates a policy on the current state. Where the
-// state is not known yet it returns no violations: policies may be created first.
-func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, *policy.Policy) ([]violation.Violation, error) {
-	return func(ctx context.Context, p *policy.Policy) ([]violation.Violation, error) {
+// tryOn returns a function that evaluates a policy on the current state, one with Rego of its
+// own in a trial. Where the state is not known yet it returns no violations: policies may be
+// created first.
+func tryOn(engine *validate.Engine, store *cluster.Store, trials *trial.Runner) admission.Try {
+	return func(ctx context.Context, d *policy.Document, p *policy.Policy) ([]violation.Violation, error) {
 		snapshot, _, err := store.Snapshot()
 		if errors.Is(err, state.ErrNotSynced) {
 			return nil, nil
@@ -171,11 +180,17 @@ func tryOn(engine *validate.Engine, store *cluster.Store) func(context.Context, 
 		if err != nil {
 			return nil, err
 		}
-		return engine.Try(ctx, snapshot, p)
+		evaluate := p.Evaluate
+		if d.Spec.Rego != nil {
+			evaluate = func(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
+				return trials.Evaluate(ctx, d, p, input, state)
+			}
+		}
+		return engine.Try(ctx, snapshot, p, evaluate)
 	}
 }
 
-func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source) (manager.Manager, error) {
+func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster.Store, certificate *certs.Source, clients *clientCA) (manager.Manager, error) {
 	scheme, err := process.NewScheme()
 	if err != nil {
 		return nil, err
@@ -195,7 +210,7 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			TLSOpts:        withCertificate,
 		},
 		HealthProbeBindAddress:        o.HealthProbeBindAddress,
-		WebhookServer:                 webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: withCertificate}),
+		WebhookServer:                 webhook.NewServer(webhook.Options{Host: o.Host, Port: o.Port, TLSOpts: append(withCertificate, clients.configure)}),
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       process.Namespace(o.Namespace),

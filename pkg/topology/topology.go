@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -152,21 +153,27 @@ func (t *Topology) connect(ctx context.Context) error {
 }
 
 // Problems lists what Calico would ignore or reject in the object of the given id. For
-// a BGPPeer, this includes problems that depend on other objects.
+// a BGPPeer, this includes problems that depend on other objects. O(log BGPPeers).
 func (t *Topology) Problems(id calico.ID) []calico.Problem {
 	out := []calico.Problem{}
 	if o := t.snapshot.Get(id); o != nil {
 		out = append(out, o.Problems()...)
 	}
-	for _, r := range t.sessions.Peerings {
-		if id.Kind == calico.KindBGPPeer && r.Peer.Name == id.Name {
-			out = append(out, r.Problems...)
-			if r.Local.None() && (r.Peer.NodeSelector == "" || r.Peer.Local() != nil) {
-				out = append(out, calico.Problem{Field: "spec", Message: "selects no local node out of " + text.Number(len(t.index.Nodes))})
-			}
-			if r.Peer.PeerSelector != "" && r.Peer.Remote() != nil && r.Remote.None() {
-				out = append(out, calico.Problem{Field: "spec.peerSelector", Message: "selects no node out of " + text.Number(len(t.index.Nodes))})
-			}
+	if id.Kind != calico.KindBGPPeer {
+		return out
+	}
+	peerings := t.sessions.Peerings // in order of names
+	first, _ := slices.BinarySearchFunc(peerings, id.Name, func(r *sessions.Peering, name string) int { return strings.Compare(r.Peer.Name, name) })
+	for _, r := range peerings[first:] {
+		if r.Peer.Name != id.Name {
+			break
+		}
+		out = append(out, r.Problems...)
+		if r.Local.None() && (r.Peer.NodeSelector == "" || r.Peer.Local() != nil) {
+			out = append(out, calico.Problem{Field: "spec", Message: "selects no local node out of " + text.Number(len(t.index.Nodes))})
+		}
+		if r.Peer.PeerSelector != "" && r.Peer.Remote() != nil && r.Remote.None() {
+			out = append(out, calico.Problem{Field: "spec.peerSelector", Message: "selects no node out of " + text.Number(len(t.index.Nodes))})
 		}
 	}
 	return out

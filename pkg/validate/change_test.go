@@ -198,7 +198,8 @@ func TestAPolicyCanBeTriedBeforeItIsInForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	try := func(judges, rule string) ([]violation.Violation, error) {
-		return e.Try(t.Context(), s, own(t, judges, rule, "").Policies()[0])
+		p := own(t, judges, rule, "").Policies()[0]
+		return e.Try(t.Context(), s, p, p.Evaluate)
 	}
 	if found, err := try("state", messageOf("input.state.nodes.total")); err != nil || len(found) != 1 || found[0].Message != "3" {
 		t.Errorf("found %v, %v", found, err)

@@ -93,13 +93,13 @@ func TestATopologyThatIsLateIsNoErrorOfThePolicy(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e := NewEngine(defaults(t, aboutSessions...))
-	if _, err := e.Try(ctx, s, p); !errors.Is(err, ErrNoTopology) || !errors.Is(err, context.Canceled) {
+	if _, err := e.Try(ctx, s, p, p.Evaluate); !errors.Is(err, ErrNoTopology) || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if err := e.Warm(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Try(ctx, s, p); errors.Is(err, ErrNoTopology) || !errors.Is(err, context.Canceled) {
+	if _, err := e.Try(ctx, s, p, p.Evaluate); errors.Is(err, ErrNoTopology) || !errors.Is(err, context.Canceled) {
 		t.Errorf("a policy that is late: %v", err)
 	}
 }

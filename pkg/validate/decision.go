@@ -1,12 +1,14 @@
 package validate
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -50,12 +52,24 @@ type Failure struct {
 	Err    error
 }
 
-// Applied returns the action that bgpguard takes: the action of the policy, or Audit if the
-// user is exempt.
-func (f *Failure) Applied() violation.Action { return applied(f.Action, f.Exempt) }
+// Applied returns the action that bgpguard takes: the action of the policy, Audit if the user
+// is exempt, and at most Warn if the policy is quarantined.
+func (f *Failure) Applied() violation.Action {
+	if action := applied(f.Action, f.Exempt); action != violation.Deny || !f.quarantined() {
+		return action
+	}
+	return violation.Warn
+}
+
+func (f *Failure) quarantined() bool { return errors.Is(f.Err, policy.ErrQuarantined) }
 
 // Text returns the message for the user.
-func (f *Failure) Text() string { return fmt.Sprintf("evaluation error: %v", f.Err) }
+func (f *Failure) Text() string {
+	if f.quarantined() {
+		return fmt.Sprintf("not enforced: %v", f.Err)
+	}
+	return fmt.Sprintf("evaluation error: %v", f.Err)
+}
 
 // The suffixes of the warnings about a violation that existed before the change, and about
 // a violation that is not enforced.
@@ -242,7 +256,7 @@ func (f *Failure) warn(out []string) []string {
 	switch {
 	case f.Exempt && f.Action != violation.Audit:
 		return append(out, f.line()+NotEnforced)
-	case !f.Exempt && f.Action == violation.Warn:
+	case !f.Exempt && f.Applied() == violation.Warn:
 		return append(out, f.line())
 	default:
 		return out

@@ -306,15 +306,23 @@ func run(ctx context.Context, p *policy.Policy, document ast.Object, data func()
 // It does not mean that the policy is invalid.
 var ErrNoTopology = errors.New("the topology was not computed in time")
 
-// Try returns the violations in s of a policy that is not in force, sorted by id. For a
-// policy that evaluates changes it returns none.
-func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy) ([]violation.Violation, error) {
+// Evaluate evaluates a policy on an input without parameters. state returns data.state.
+// The method of a policy is one.
+type Evaluate func(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error)
+
+// Try returns the violations in s of a policy that is not in force, sorted by id, as evaluate
+// finds them. For a policy that evaluates changes it returns none.
+func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy, evaluate Evaluate) ([]violation.Violation, error) {
 	if p.Definition.Judges == policy.JudgesChange {
 		return nil, nil
 	}
-	v := e.evaluate(ctx, s, policy.NewSet([]*policy.Policy{p}), e.configured.last.Load())
-	if v.Topology == nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoTopology, ctx.Err())
+	set := policy.NewSet([]*policy.Policy{p})
+	v, err := e.prepare(ctx, s, set, set.Reads, e.configured.last.Load(), false)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTopology, err)
 	}
-	return v.results[0].violations, v.results[0].err
+	if err := unreadBy(p, s); err != nil {
+		return nil, err
+	}
+	return evaluate(ctx, v.document, v.data)
 }

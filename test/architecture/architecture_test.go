@@ -53,6 +53,7 @@ var floors = []floor{
 		{"pkg/loop", "signals, pauses, intervals and repeated errors of long-running loops", "", ""},
 		{"pkg/api/v1alpha1", "the types of BGPPolicies and scenarios", "", ""},
 		{"policies", "the embedded library of policies in Rego", "", ""},
+		{"config/webhook", "the embedded configuration that registers the webhook", "", ""},
 	}},
 	{"the state of a cluster", []row{
 		{"pkg/calico", "Calico's objects in every API form; the table of kinds", "", "calico"},
@@ -93,6 +94,7 @@ var floors = []floor{
 		},
 	}},
 	{"clusters", []row{
+		{"pkg/registration", "how the API server is configured to ask the webhook, compared with the installed configuration", "config/webhook", ""},
 		{"pkg/cluster", "follows or reads a cluster", "pkg/calico pkg/state", "kubernetes http"},
 		{"pkg/reserve", "changes that were allowed and that a snapshot may not show, shared by the replicas", "pkg/calico pkg/state", "kubernetes"},
 		{"pkg/scenario/live", "runs scenarios against a cluster", "pkg/calico pkg/scenario pkg/validate", "kubernetes"},
@@ -102,8 +104,9 @@ var floors = []floor{
 		{"pkg/admission", "AdmissionReview -> decision -> response", "pkg/calico pkg/policy pkg/reserve pkg/state pkg/validate", "kubernetes http"},
 		{
 			"pkg/auditor", "the audit that runs on the leader: record, Events, reports, metrics",
-			"pkg/audit pkg/calico pkg/health pkg/openreports pkg/policy pkg/state pkg/topology pkg/validate", "kubernetes http",
+			"pkg/audit pkg/calico pkg/health pkg/openreports pkg/policy pkg/registration pkg/state pkg/topology pkg/validate", "kubernetes http",
 		},
+		{"pkg/trial", "first runs of Rego, in a process with limits", "pkg/policy", ""},
 		{"pkg/enforce", "the policies in force: library, files, BGPPolicies and their status", "pkg/policy pkg/state", "kubernetes http"},
 		{"certs", "the serving certificate", "", "kubernetes http"},
 	}},
@@ -111,7 +114,7 @@ var floors = []floor{
 		{"pkg/process", "what the processes share: log, probes, addresses", "", "kubernetes http"},
 		{
 			"pkg/server", "the webhook: options, wiring, shutdown",
-			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/policy pkg/process pkg/reserve pkg/state pkg/validate", "kubernetes http",
+			"certs pkg/admission pkg/audit pkg/auditor pkg/calico pkg/cluster pkg/enforce pkg/policy pkg/process pkg/registration pkg/reserve pkg/state pkg/trial pkg/validate", "kubernetes http",
 		},
 		{
 			"pkg/serve", "the web UI, which only the CLI links",
@@ -119,7 +122,7 @@ var floors = []floor{
 		},
 	}},
 	{"commands", []row{
-		{"cmd/webhook", "the webhook's main function", "pkg/server", ""},
+		{"cmd/webhook", "the webhook's main function", "pkg/server pkg/trial", ""},
 		{"cmd/bgpguard", "the CLI: one file per verb", anything, "kubernetes"},
 	}},
 	// No package above imports these.

@@ -48,6 +48,7 @@ func stored(t *testing.T, o calico.Object) map[string]any {
 // bgpguard check computes the object that the API server has after "kubectl apply", "kubectl replace", "kubectl label",
 // "kubectl annotate" and "kubectl patch" of the same files, whatever kubectl did to the object before.
 func TestFilesAreAppliedAsKubectlDoes(t *testing.T) {
+	t.Parallel()
 	const (
 		peer      = "{apiVersion: %s, kind: BGPPeer, metadata: {name: p, labels: {%s}, annotations: {%s}}, spec: {%s}}"
 		defaults  = "{apiVersion: %s, kind: BGPConfiguration, metadata: {name: default}, spec: {%s}}"
@@ -56,7 +57,7 @@ func TestFilesAreAppliedAsKubectlDoes(t *testing.T) {
 	)
 	planes := map[env.Group]plane{}
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
-		planes[group] = plane{env.StartForTest(t, env.Options{Groups: []env.Group{group}})}
+		planes[group] = plane{startEnvironment(t, env.Options{Groups: []env.Group{group}})}
 	}
 	type step struct{ command, text string } // text is the file or the patch, "" for a label or an annotation.
 	for name, steps := range map[string][]step{

@@ -21,6 +21,7 @@ import (
 // TestAuditOfClusters has the command audit a real cluster, under two names and
 // beside one that is not there, as its BGPPolicies say.
 func TestAuditOfClusters(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV3)
 	config := c.contexts(t)
 	audited := func(code int, args ...string) (stdout, stderr string) {

@@ -27,10 +27,12 @@ const (
 )
 
 func TestAudit(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1, "--leader-elect", "--audit-delay=500ms")
 	t.Run("what stood before is found and is no drift", func(t *testing.T) { c.standing(t) })
 	t.Run("what is mended is resolved once", func(t *testing.T) { c.resolved(t) })
 	t.Run("what a policy lets pass is no drift", func(t *testing.T) { c.warned(t) })
+	t.Run("a webhook that the API server does not ask as installed is reported", func(t *testing.T) { c.notAsked(t) })
 	t.Run("what came while the webhook was not asked is drift", func(t *testing.T) { c.past(t) })
 	t.Run("what an exempt user did has their name", func(t *testing.T) { c.exempted(t) })
 	t.Run("ten thousand violations are few Events and a small record", func(t *testing.T) { c.many(t) })
@@ -196,6 +198,38 @@ func (c *cluster) asked(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.until(t, 1, c.object("IPPool", "quiet", quiet), "create -f - --dry-run=server")
+}
+
+// notAsked deletes the webhook configuration, restores it, weakens it, and restores it again.
+func (c *cluster) notAsked(t *testing.T) {
+	t.Helper()
+	enforced := func(want, message string) {
+		t.Helper()
+		c.allowed(t, "", "wait bgppolicy "+meshLimit+" --for=condition=Enforced="+want+" --timeout=30s")
+		if got := c.get(t, meshLimit, `{.status.conditions[?(@.type=="Enforced")].message}`); !strings.Contains(got, message) {
+			t.Errorf("the message is %q, want %q", got, message)
+		}
+	}
+	differences := func(want string) {
+		t.Helper()
+		_, metrics := c.scrape(t, c.prometheus(t))
+		if line := `bgpguard_webhook_configuration_differences{name="bgpguard"} ` + want; !strings.Contains(metrics, line) {
+			t.Errorf("no %s in the metrics:\n%s", line, grep(metrics, "differences"))
+		}
+	}
+	differences("0")
+	c.unasked(t, c.object("IPPool", "quiet", quiet), "create -f - --dry-run=server")
+	enforced("False", "ValidatingWebhookConfiguration bgpguard does not exist: the API server asks bgpguard about no change")
+	differences("1")
+	c.asked(t)
+	enforced("True", "is enforced on all replicas")
+	c.allowed(t, "", `patch validatingwebhookconfiguration bgpguard --type=json -p [{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"}]`)
+	enforced("False", "webhook bgp.bgpguard.io of ValidatingWebhookConfiguration bgpguard: failurePolicy is Ignore, not Fail")
+	c.asked(t)
+	enforced("True", "is enforced on all replicas")
+	if events := c.allowed(t, "", "get events.events.k8s.io --namespace=default -o jsonpath={.items[*].reason} --field-selector=regarding.kind=ValidatingWebhookConfiguration").Stdout; strings.Count(events, "NotAsked") != 2 {
+		t.Errorf("the Events are %q, want two of NotAsked", events)
+	}
 }
 
 const pastCause = "introduced by a change to BGPConfiguration default that the policy denies: it bypassed the webhook"

@@ -17,6 +17,7 @@ import (
 
 // TestContexts plans for the cluster of a context, follows the plan, and compares clusters.
 func TestContexts(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV3)
 	config := c.contexts(t)
 	run := func(code int, args ...string) string {

@@ -25,12 +25,14 @@ type cluster struct {
 	*env.Environment
 	group   env.Group
 	webhook *env.Webhook
+	// reader is a token of a ServiceAccount that may read the metrics, "" before it exists.
+	reader string
 }
 
 // start installs bgpguard and starts its webhook with args.
 func start(t *testing.T, group env.Group, args ...string) *cluster {
 	t.Helper()
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{group}}), group: group}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{group}}), group: group}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +93,7 @@ func (c *cluster) deniedBy(t *testing.T, webhook, policy, input, args string) {
 }
 
 func TestGuardInBothGroups(t *testing.T) {
+	t.Parallel()
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
 		t.Run(string(group), func(t *testing.T) {
 			c := start(t, group)
@@ -195,10 +198,13 @@ func (c *cluster) metrics(t *testing.T) {
 // prometheus returns a token of one who may read the metrics.
 func (c *cluster) prometheus(t *testing.T) string {
 	t.Helper()
+	if c.reader != "" {
+		return c.reader
+	}
 	// Bound before it first asks: a refusal is remembered for a while.
-	token := c.token(t, "prometheus")
+	c.reader = c.token(t, "prometheus")
 	c.allowed(t, "", "create clusterrolebinding prometheus --clusterrole=bgpguard-metrics-reader --serviceaccount=default:prometheus")
-	return token
+	return c.reader
 }
 
 // token makes a ServiceAccount and returns a token of it.

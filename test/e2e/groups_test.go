@@ -14,7 +14,8 @@ import (
 // TestCalicosMigration moves the objects from crd.projectcalico.org/v1 to projectcalico.org/v3, as Calico's
 // controller does, while bgpguard runs.
 func TestCalicosMigration(t *testing.T) {
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1, env.GroupV3}}), group: env.GroupV1}
+	t.Parallel()
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1, env.GroupV3}}), group: env.GroupV1}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}

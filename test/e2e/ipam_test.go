@@ -21,9 +21,10 @@ const (
 // rights of its ServiceAccount and denies the delete of an IPPool that pods use. Without it,
 // the webhook has no right to read them, and warns.
 func TestAPoolInUseIsDeniedWhereTheComponentIsInstalled(t *testing.T) {
+	t.Parallel()
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
 		t.Run(string(group), func(t *testing.T) {
-			c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{group}}), group: group}
+			c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{group}}), group: group}
 			version := "crd.projectcalico.org/v1"
 			if group == env.GroupV3 {
 				version = "projectcalico.org/v3"

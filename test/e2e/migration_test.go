@@ -21,6 +21,7 @@ import (
 // TestMigration moves meshes to route reflectors with the commands that "bgpguard plan" writes for the live cluster. The
 // webhook allows each of them, and denies those that come too early.
 func TestMigration(t *testing.T) {
+	t.Parallel()
 	for _, one := range []struct {
 		nodes, sessions int // sessions over both families
 		recommendation  string
@@ -57,7 +58,7 @@ func TestMigration(t *testing.T) {
 // startMesh starts a control plane with a mesh, and then bgpguard, so that no policy denies the mesh.
 func startMesh(t *testing.T, nodes int) *cluster {
 	t.Helper()
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodes)); err != nil {
 		t.Fatal(err)
 	}

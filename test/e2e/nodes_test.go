@@ -25,6 +25,7 @@ const (
 )
 
 func TestNodes(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1)
 	c.reflect(t)
 	token := c.prometheus(t)

@@ -22,7 +22,8 @@ import (
 
 // TestServedPage reads the page of `bgpguard serve` as its component installs it, beside the webhook that audits.
 func TestServedPage(t *testing.T) {
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
+	t.Parallel()
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,8 @@ func testLogin(t *testing.T, login, stranger, reader string) {
 
 // TestServedFleet reads the page of two clusters, one of which nobody can reach.
 func TestServedFleet(t *testing.T) {
-	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}})
+	t.Parallel()
+	e := startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}})
 	if err := e.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +181,8 @@ func TestServedFleet(t *testing.T) {
 
 // TestServedPageOnLoopback reads the page of a user's own `bgpguard serve`, in a cluster without bgpguard.
 func TestServedPageOnLoopback(t *testing.T) {
-	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}})
+	t.Parallel()
+	e := startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}})
 	if err := e.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,36 @@ test_a_bad_name if {
 }
 `
 
+// failing is a policy that compiles and fails at each evaluation.
+const failing = `# METADATA
+# title: Division by zero
+# custom:
+#   severity: low
+#   judges: state
+#   validationActions: [Deny]
+package policies.failing
+
+violation contains {"id": "one", "size": 1 / (input.state.nodes.total - input.state.nodes.total), "msg": "never"}
+`
+
+// doubling is a policy that makes a string of 4 GiB.
+const doubling = `# METADATA
+# title: A long string
+# custom:
+#   severity: low
+#   judges: state
+#   validationActions: [Deny]
+package policies.doubling
+
+s1 := replace("aaaaaaaaaaaaaaaa", "a", "aaaaaaaaaaaaaaaa")
+
+s2 := replace(s1, "a", s1)
+
+s3 := replace(s2, "a", s2)
+
+violation contains {"id": "one", "size": count(s3), "msg": "never"}
+`
+
 type fields map[string]any
 
 // bgpPolicy is a manifest of a BGPPolicy that denies, unless the spec says
@@ -75,6 +105,7 @@ func rego(modules ...string) fields {
 }
 
 func TestBGPPolicies(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1, "--leader-elect")
 	t.Run("the default install is in force and says so", func(t *testing.T) { c.installed(t) })
 	t.Run("the schema refuses what no policy can be", func(t *testing.T) { c.schema(t) })
@@ -85,6 +116,26 @@ func TestBGPPolicies(t *testing.T) {
 	t.Run("a bad policy that got past the webhook harms nothing", func(t *testing.T) { c.bad(t) })
 	t.Run("each replica has its entry", func(t *testing.T) { c.replicas(t) })
 	t.Run("a delete is told and recorded", func(t *testing.T) { c.deleted(t) })
+}
+
+// quarantined creates a policy that fails at each evaluation, while the API server does not ask
+// about policies.
+func (c *cluster) quarantined(t *testing.T) {
+	t.Helper()
+	peer := c.object("BGPPeer", "harmless", "nodeSelector: has(nothing), peerSelector: has(nothing)")
+	create := "create -f - --dry-run=server"
+	c.allowed(t, bgpPolicy("failing", fields{"rego": rego("failing.rego", failing)}), "apply -f -")
+	c.until(t, 1, peer, create)
+	c.until(t, 0, peer, create)
+	if warned := c.allowed(t, peer, create); !strings.Contains(warned.Stderr, "Warning: [failing] not enforced: quarantined: the last ") {
+		t.Errorf("stderr %q, want a warning of the quarantine", warned.Stderr)
+	}
+	c.denied(t, required, c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: false"), "apply -f -")
+	c.await(t, "failing", `{.status.conditions[?(@.type=="Enforced")].reason}`, "EvaluationFails")
+	if _, metrics := c.scrape(t, c.prometheus(t)); !strings.Contains(metrics, `bgpguard_policy_quarantined{policy="failing"} 1`) {
+		t.Errorf("no bgpguard_policy_quarantined in the metrics:\n%s", grep(metrics, "bgpguard_polic"))
+	}
+	c.allowed(t, "", "delete bgppolicy failing")
 }
 
 // get is a part of a BGPPolicy.
@@ -202,6 +253,10 @@ func (c *cluster) refused(t *testing.T) {
 		"a test that fails": {
 			fields{"rego": rego("peer_names.rego", peerNames, "peer_names_test.rego", peerNamesTest+"\ntest_never if false\n")},
 			"spec.rego.modules: peer_names_test.rego:9: test policies.peer_names_test.test_never fails",
+		},
+		"a policy that takes more memory than it may": {
+			fields{"rego": rego("doubling.rego", doubling)},
+			"BGPPolicy wrong: cannot be evaluated on the current state: it needs more than 64 MiB of memory",
 		},
 		"a parameter that is not known": {
 			fields{"policy": "mesh-node-limit", "parameters": fields{"maxNode": 7}},
@@ -360,6 +415,7 @@ func (c *cluster) bad(t *testing.T) {
 		}
 	}
 
+	c.quarantined(t)
 	if _, err := c.ApplyKustomization(t.Context(), "config/webhook"); err != nil {
 		t.Fatal(err)
 	}
@@ -412,7 +468,8 @@ func (c *cluster) deleted(t *testing.T) {
 // The guard may be there before its CRD: it judges nothing until it knows which
 // policies there are, and then what there is, be it nothing.
 func TestBGPPoliciesComeLater(t *testing.T) {
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	t.Parallel()
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
 	for _, folder := range []string{"config/manager", "config/rbac", "config/webhook"} {
 		if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
 			t.Fatal(err)

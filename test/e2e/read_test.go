@@ -34,9 +34,10 @@ import (
 const manyNodes = 1203
 
 func TestReadingACluster(t *testing.T) {
+	t.Parallel()
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
 		t.Run(string(group), func(t *testing.T) {
-			c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{group}}), group: group}
+			c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{group}}), group: group}
 			c.describeNodes(t)
 			t.Run("a cluster without filters is known to have none", func(t *testing.T) { c.roundTrip(t) })
 			c.describe(t)

@@ -69,6 +69,7 @@ func resource(name string) schema.GroupVersionResource {
 }
 
 func TestHotReload(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1)
 	config := rest.CopyConfig(c.Config)
 	config.QPS = -1 // As fast as the answers come.

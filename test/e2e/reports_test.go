@@ -71,7 +71,7 @@ func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func startReporting(t *testing.T) *reporting {
 	t.Helper()
-	r := &reporting{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}})}
+	r := &reporting{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}})}
 	if err := r.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +247,7 @@ func number(t *testing.T, o *unstructured.Unstructured, path ...string) int64 {
 }
 
 func TestReports(t *testing.T) {
+	t.Parallel()
 	c := startReporting(t)
 	now := time.Date(2026, 3, 14, 19, 0, 0, 0, time.UTC)
 	a := audited(t, 101, now)
@@ -415,7 +416,7 @@ func TestReports(t *testing.T) {
 	})
 	t.Run("bgpguard may not: the error says so", func(t *testing.T) {
 		c.kubectl(t, "delete", "clusterrolebinding", "bgpguard")
-		if err := w.Publish(t.Context(), a); !apierrors.IsForbidden(err) && (err == nil || !strings.Contains(err.Error(), "forbidden")) {
+		if err := c.writer(t, auditor.ReportsAuto).Publish(t.Context(), a); !apierrors.IsForbidden(err) && (err == nil || !strings.Contains(err.Error(), "forbidden")) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -423,6 +424,7 @@ func TestReports(t *testing.T) {
 
 // TestTheWebhookReports runs the process itself: what it audits is in reports and metrics.
 func TestTheWebhookReports(t *testing.T) {
+	t.Parallel()
 	c := start(t, env.GroupV1, "--audit-delay=100ms")
 	objects, err := dynamic.NewForConfig(c.Config)
 	if err != nil {

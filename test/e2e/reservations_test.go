@@ -108,7 +108,8 @@ func (c *cluster) reservations(t *testing.T) (version, content string) {
 // TestReservations has two replicas of the webhook, two route reflectors rr-a and rr-b, and a BGPPeer of all nodes to
 // each of them. Removing one of the two is safe.
 func TestReservations(t *testing.T) {
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
+	t.Parallel()
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}}), group: env.GroupV1}
 	nodes := env.Nodes(10)
 	for i, side := range []string{"a", "b"} {
 		nodes = append(nodes, env.Node(10+i, env.RouteReflector(fmt.Sprintf("244.0.0.%d", i+1)), func(node *corev1.Node) {

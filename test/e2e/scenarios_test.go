@@ -17,11 +17,12 @@ import (
 // What the scenarios say of the engine holds of the whole way from an API
 // server's client to the guard and back.
 func TestScenariosHoldLive(t *testing.T) {
+	t.Parallel()
 	scenarios, err := scenario.Load([]string{"../scenarios"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
 	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 // With the component, and the argument that it gives, the webhook reads the Secrets
 // of calico-node's namespace by the rights of its ServiceAccount, and no others.
 func TestSecretsAreReadWhereTheComponentIsInstalled(t *testing.T) {
-	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
+	t.Parallel()
+	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}}), group: env.GroupV3}
 	c.allowed(t, "", "create namespace calico-system")
 	c.allowed(t, "", "create secret generic bgp --namespace=calico-system --from-literal=tor=hunter2")
 	c.allowed(t, "", "create secret generic other --namespace=default --from-literal=tor=hunter2")

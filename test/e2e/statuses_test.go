@@ -38,6 +38,7 @@ spec: {node: node-0001, classes: [BGP], updatePeriodSeconds: 0}
 // The guard follows what nodes report, and needs none of it: without the right to read
 // it, as where its role is an older one, it is ready and judges.
 func TestCalicoNodeStatusesAreReadAndNotNeeded(t *testing.T) {
+	t.Parallel()
 	for _, group := range []env.Group{env.GroupV1, env.GroupV3} {
 		t.Run(string(group), func(t *testing.T) {
 			c := start(t, group)

@@ -7,35 +7,43 @@ import (
 	"strings"
 )
 
-// auditPolicy records requests for the objects that bgpguard reviews, with user and annotations, and no others.
+// auditPolicy records the requests of bgpguard's ServiceAccount, and those that write the objects that bgpguard reviews,
+// with user and annotations.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- level: Metadata
+  users: [system:serviceaccount:bgpguard-system:bgpguard]
 - level: Metadata
   verbs: [create, update, patch, delete, deletecollection]
   resources:
   - group: crd.projectcalico.org
   - group: projectcalico.org
   - group: policy.bgpguard.io
+  - group: openreports.io
+  - group: wgpolicyk8s.io
   - group: ""
     resources: [nodes, nodes/status]
 - level: None
 `
 
 // configureAPIServer sets options that envtest does not set as in production.
-func (e *Environment) configureAPIServer() error {
+func (e *Environment) configureAPIServer(admission string) error {
 	policy := filepath.Join(e.Dir, "audit-policy.yaml")
 	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		return err
 	}
-	e.plane.ControlPlane.GetAPIServer().Configure().
+	arguments := e.plane.ControlPlane.GetAPIServer().Configure().
 		// It is the default of envtest. It is explicit because without it every test of permissions would pass.
 		Set("authorization-mode", "RBAC").
 		// envtest disables the ServiceAccount plugin for tests that create Pods.
 		Disable("disable-admission-plugins").
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", e.AuditLog)
+	if admission != "" {
+		arguments.Set("admission-control-config-file", admission)
+	}
 	return nil
 }
 

@@ -46,6 +46,8 @@ const startTimeout = 2 * time.Minute
 type Options struct {
 	// Groups are the groups whose CRDs are installed.
 	Groups []Group
+	// AdmissionConfiguration is the path of an AdmissionConfiguration for the API server, "" for none.
+	AdmissionConfiguration string
 	// Dir is the directory of the kubeconfigs and the logs. The default is a temporary directory that Stop removes.
 	Dir string
 }
@@ -59,14 +61,16 @@ type Environment struct {
 	Admin Kubectl
 	// Dir is the directory of kubeconfigs and logs.
 	Dir string
-	// AuditLog is the path of the API server's audit log of requests for Calico's objects, Nodes and BGPPolicies. Each
-	// line is a JSON document; it includes the annotations of admission webhooks.
+	// AuditLog is the path of the API server's audit log of writes of Calico's objects, Nodes and BGPPolicies, and of all
+	// requests of bgpguard's ServiceAccount. Each line is a JSON document; it includes the annotations of admission
+	// webhooks.
 	AuditLog string
 	// WebhookPort is the port in webhook configurations of ApplyKustomization, on which StartWebhook serves. It is
 	// chosen by Start, because the configuration exists before the process.
 	WebhookPort int
 
 	root      string
+	admission string // the path of an AdmissionConfiguration
 	scratch   string // the directory of files that Stop removes
 	plane     *envtest.Environment
 	logs      []*os.File
@@ -113,7 +117,7 @@ func prepare(options Options) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Environment{root: root, Dir: options.Dir, WebhookPort: ports[0], scratch: scratch}
+	e := &Environment{root: root, Dir: options.Dir, WebhookPort: ports[0], scratch: scratch, admission: options.AdmissionConfiguration}
 	if e.Dir == "" {
 		e.Dir = filepath.Join(scratch, "environment")
 	}
@@ -148,7 +152,7 @@ func (e *Environment) start(ctx context.Context) error {
 	// Without a logger, controller-runtime prints a warning with a stack trace.
 	ctrllog.SetLogger(logr.Discard())
 
-	if err := e.configureAPIServer(); err != nil {
+	if err := e.configureAPIServer(e.admission); err != nil {
 		return err
 	}
 	if err := e.openLogs(); err != nil {

@@ -193,6 +193,12 @@ const (
 	// ReasonLastGood: Enforced is False because the current generation is
 	// rejected. An older one is still enforced.
 	ReasonLastGood = "LastGood"
+	// ReasonNotAsked: Enforced is False because the API server does not ask bgpguard about
+	// some or all changes.
+	ReasonNotAsked = "NotAsked"
+	// ReasonEvaluationFails: Enforced is False because the evaluation of the policy failed so
+	// often in succession that it is quarantined.
+	ReasonEvaluationFails = "EvaluationFails"
 	// ReasonReplicasDiffer: Enforced is False because some replicas do not enforce
 	// the current generation yet.
 	ReasonReplicasDiffer = "ReplicasDiffer"

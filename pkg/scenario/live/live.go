@@ -430,11 +430,13 @@ func (r *run) awaitPolicies(ctx context.Context) error {
 	}, "the BGPPolicies are not enforced; is bgpguard running?")
 }
 
+// enforced reports whether the replicas enforce a BGPPolicy. The API server may be configured to
+// ask bgpguard about the changes of some users only.
 func enforced(o *unstructured.Unstructured) bool {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	return slices.ContainsFunc(conditions, func(c any) bool {
 		m, _ := c.(map[string]any)
-		return m["type"] == v1alpha1.ConditionEnforced && m["status"] == string(metav1.ConditionTrue)
+		return m["type"] == v1alpha1.ConditionEnforced && (m["status"] == string(metav1.ConditionTrue) || m["reason"] == v1alpha1.ReasonNotAsked)
 	})
 }
 

@@ -1,0 +1,141 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
+	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/violation"
+)
+
+// TestMain is also the process of the trials.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == Argument {
+		os.Exit(Main(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
+const header = `# METADATA
+# title: A policy of a user
+# custom:
+#   severity: low
+#   judges: state
+#   validationActions: [Deny]
+package policies.mine
+
+`
+
+// doubling makes a string of 64 GiB in 36 steps.
+const doubling = header + `
+two := "ab"
+s1 := replace("aaaaaaaaaaaaaaaa", "a", "aaaaaaaaaaaaaaaa")
+s2 := replace(s1, "a", s1)
+s3 := replace(s2, "a", s2)
+s4 := replace(s3, "a", s3)
+violation contains {"id": "x", "size": count(s4), "msg": "m"}
+`
+
+// document returns a BGPPolicy with modules, by name and text in turn.
+func document(modules ...string) *policy.Document {
+	d := &policy.Document{}
+	d.Name = "mine"
+	d.Spec.ValidationActions, d.Spec.Rego = []violation.Action{violation.Deny}, &v1alpha1.Rego{}
+	for i := 0; i < len(modules); i += 2 {
+		d.Spec.Rego.Modules = append(d.Spec.Rego.Modules, v1alpha1.Module{Name: modules[i], Text: modules[i+1]})
+	}
+	return d
+}
+
+func newRunner(t *testing.T) (*Runner, *policy.Library) {
+	t.Helper()
+	library, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewRunner(), library
+}
+
+func TestCheck(t *testing.T) {
+	r, library := newRunner(t)
+	rule := header + `violation contains {"id": "x", "size": 1, "msg": "m"} if input.state.mesh.enabled` + "\n"
+	tests := func(body string) string {
+		return "package policies.mine_test\n\nimport data.policies.mine\n\ntest_one if { " + body + " }\n"
+	}
+	const limit = time.Second
+	for name, c := range map[string]struct {
+		d     *policy.Document
+		want  string // "" for a policy that is valid
+		limit bool
+	}{
+		"valid":            {document("mine.rego", rule, "mine_test.rego", tests(`count(mine.violation) == 1 with input as {"state": {"mesh": {"enabled": true}}}`)), "", false},
+		"does not compile": {document("mine.rego", strings.Replace(rule, "if input", "iff input", 1)), "BGPPolicy mine: spec.rego.modules: mine.rego:", false},
+		"a test fails":     {document("mine.rego", rule, "mine_test.rego", tests("count(mine.violation) == 2")), "BGPPolicy mine: spec.rego.modules: mine_test.rego:5: test policies.mine_test.test_one fails", false},
+		"a test loops":     {document("mine.rego", rule, "mine_test.rego", tests("count(mine.violation) == 0; count([1 | some x in numbers.range(1, 30000); some y in numbers.range(1, 30000); x + y < 0]) == 0")), "BGPPolicy mine: spec.rego.modules: the tests did not finish within 1s", true},
+		"a test takes memory": {
+			document("mine.rego", doubling, "mine_test.rego", tests("count(mine.violation) == 1")),
+			"BGPPolicy mine: spec.rego.modules: it needs more than 64 MiB of memory", false,
+		},
+		"nested deeper than the stack": {
+			document("mine.rego", header+"x := "+strings.Repeat("[", 500_000)+strings.Repeat("]", 500_000)+"\n"),
+			"BGPPolicy mine: spec.rego.modules: ", false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := r.Check(t.Context(), library, c.d, limit)
+			_, slow := errors.AsType[*policy.LimitError](err)
+			switch {
+			case c.want == "" && (err != nil || p == nil || p.Name != "mine"):
+				t.Errorf("got %v, %v", p, err)
+			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want) || slow != c.limit):
+				t.Errorf("got %.300v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestEvaluate(t *testing.T) {
+	r, library := newRunner(t)
+	evaluate := func(ctx context.Context, text string) ([]violation.Violation, error) {
+		t.Helper()
+		d := document("mine.rego", text)
+		p, err := library.Prepare(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		input, state := ast.MustParseTerm(`{"state": {"nodes": {"total": 3}}}`), ast.MustParseTerm(`{"nodes": {"a": 1}}`)
+		return r.Evaluate(ctx, d, p, input.Value.(ast.Object), func() ast.Value { return state.Value })
+	}
+	found, err := evaluate(t.Context(), header+`violation contains {"id": "x", "size": input.state.nodes.total, "msg": "m"} if data.state.nodes.a == 1`+"\n")
+	if err != nil || len(found) != 1 || found[0].ID != "x" || found[0].Size != 3 || found[0].Message != "m" || found[0].Policy != "mine" {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	if _, err := evaluate(t.Context(), header+`violation contains {"id": "x", "size": 1 / (input.state.nodes.total - 3), "msg": "m"}`+"\n"); err == nil || !strings.Contains(err.Error(), "divide by zero") {
+		t.Errorf("a division by zero: %v", err)
+	}
+	if _, err := evaluate(t.Context(), doubling); !errors.Is(err, ErrMemory) {
+		t.Errorf("a string that doubles: %v", err)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := evaluate(canceled, header+"violation contains 1\n"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a request that has ended: %v", err)
+	}
+}
+
+func TestTrialsTakeTurns(t *testing.T) {
+	r, library := newRunner(t)
+	r.turn <- struct{}{}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := r.Check(ctx, library, document("mine.rego", header), time.Second); err == nil || !strings.Contains(err.Error(), "waiting for the trial of another policy") {
+		t.Errorf("got %v", err)
+	}
+}
