@@ -81,17 +81,21 @@ func absent(s *Snapshot, none []calico.Kind) []string {
 	return notes
 }
 
-// never is the VXLANMode of an IPPool without VXLAN.
+// never is the VXLANMode or IPIPMode of an IPPool without it.
 const never = "Never"
 
-// readsFelix reports whether the FelixConfiguration can decide which component programs the
-// routes to pods: since v3.31, of IPPools without VXLAN.
+// readsFelix reports whether programClusterRoutes of the FelixConfiguration decides whether an
+// IPPool needs BGP: since v3.31, if BIRD may not program the routes to its pods. BIRD does by
+// default, except since v3.33 those of IPPools with IPIP.
 func readsFelix(s *Snapshot) bool {
-	if info := s.ClusterInformation(); info != nil && info.Version != nil && !info.Version.AtLeast(version.MajorMinor(3, 31)) {
-		return false
+	since := func(minor uint) bool {
+		info := s.ClusterInformation()
+		return info == nil || info.Version == nil || info.Version.AtLeast(version.MajorMinor(3, minor))
 	}
-	return slices.ContainsFunc(s.IPPools(), func(p *calico.IPPool) bool {
-		return p.Workload && p.Routed && p.VXLANMode == never
+	config := s.BGPConfiguration(calico.Default)
+	configured := config != nil && config.ProgramClusterRoutes != ""
+	return since(31) && slices.ContainsFunc(s.IPPools(), func(p *calico.IPPool) bool {
+		return p.Workload && p.Routed && p.VXLANMode == never && (configured || p.IPIPMode != never && since(33))
 	})
 }
 

@@ -60,6 +60,8 @@ func TestNotesOfAState(t *testing.T) {
 		pool      = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16}\n"
 		meshOn    = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\n"
 		vxlanPool = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16, vxlanMode: Always}\n"
+		ipipPool  = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16, ipipMode: Always}\n"
+		felix     = "no FelixConfiguration in the state: its field programClusterRoutes counts as unset"
 		oldCalico = "apiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.30.1}\n"
 		policy    = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
 		misspelt  = "apiVersion: projectcalico.org/v3\nkind: BGPPer\nmetadata: {name: p}\n"
@@ -72,17 +74,18 @@ func TestNotesOfAState(t *testing.T) {
 	}{
 		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512\n" +
 			"no IPPool in the state: all pod traffic counts as needing BGP"},
-		"a pool without VXLAN":     {[]string{node + "---\n" + meshOn + "---\n" + pool}, "no FelixConfiguration in the state: its field programClusterRoutes counts as unset"},
-		"a pool with VXLAN":        {[]string{node + "---\n" + meshOn + "---\n" + vxlanPool}, ""},
-		"Felix programs no routes": {[]string{node + "---\n" + meshOn + "---\n" + pool + "---\n" + oldCalico}, ""},
-		"a state without nodes":    {[]string{meshOn}, ""},
-		"empty lists":              {[]string{node + noLists}, ""},
-		"the mesh is off": {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions\n" +
-			"no FelixConfiguration in the state: its field programClusterRoutes counts as unset"},
-		"another kind":           {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
-		"a misspelled kind":      {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
-		"an object twice":        {[]string{node + "---\n" + node}, "0.yaml:7: Node a is in the state twice: it is also in 0.yaml:1"},
-		"an object in two files": {[]string{node + noLists, node}, "1 object is in several files of the state, and the last one counts: Node a of 1.yaml:1, not of 0.yaml:1"},
+		"BIRD programs the routes":  {[]string{node + "---\n" + meshOn + "---\n" + pool}, ""},
+		"BIRD may not program them": {[]string{node + "---\n" + meshOn + "spec: {programClusterRoutes: Disabled}\n---\n" + pool}, felix},
+		"a pool with IPIP":          {[]string{node + "---\n" + meshOn + "---\n" + ipipPool}, felix},
+		"Felix programs no routes":  {[]string{node + "---\n" + meshOn + "---\n" + ipipPool + "---\n" + oldCalico}, ""},
+		"a pool with VXLAN":         {[]string{node + "---\n" + meshOn + "---\n" + vxlanPool}, ""},
+		"a state without nodes":     {[]string{meshOn}, ""},
+		"empty lists":               {[]string{node + noLists}, ""},
+		"the mesh is off":           {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},
+		"another kind":              {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
+		"a misspelled kind":         {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
+		"an object twice":           {[]string{node + "---\n" + node}, "0.yaml:7: Node a is in the state twice: it is also in 0.yaml:1"},
+		"an object in two files":    {[]string{node + noLists, node}, "1 object is in several files of the state, and the last one counts: Node a of 1.yaml:1, not of 0.yaml:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var paths []string
