@@ -185,7 +185,7 @@ _objects(family, reach) := array.concat([objects.mesh], objects.unused(input.sta
 	input.state.sessions[family].total == 0
 } else := blamed if {
 	reach.isolated.nodes > 0
-	blamed := causes.blamed(family, input.state.addresses[family], input.state.otherASNumbers[family], reach.isolated.nodes)
+	blamed := _blamed(family, reach.isolated.nodes)
 	count(blamed) > 0
 } else := objects.leaving_out(
 	_sample(reach),
@@ -193,6 +193,8 @@ _objects(family, reach) := array.concat([objects.mesh], objects.unused(input.sta
 	input.state.reflectors[family].bgpPeers,
 	input.state.nodes.reflectors,
 )
+
+_blamed(f, nodes) := causes.blamed(f, input.state.addresses[f], input.state.otherASNumbers[f], nodes)
 
 # Nodes without routes: isolated ones, or else those of pairs.
 _sample(reach) := reach.isolated.sample if reach.isolated.nodes > 0

@@ -94,12 +94,16 @@ violation contains {
 	}
 }
 
+_blamed(f, nodes) := causes.blamed(f, input.state.addresses[f], input.state.otherASNumbers[f], nodes)
+
 # The set of a level contains those of lower levels.
-_widest_first(levels) := [members | some [_, members] in sort({[0 - level.reflectors, level.members] | some level in levels})]
+_widest_first(levels) := [members |
+	some [_, members] in sort({[0 - level.reflectors, level.members] | some level in levels})
+]
 
 # If the mesh is off and nothing replaces it, the mesh is the cause.
 _objects(family, details) := blamed if {
-	blamed := causes.blamed(family, input.state.addresses[family], input.state.otherASNumbers[family], details.short)
+	blamed := _blamed(family, details.short)
 	count(blamed) > 0
 } else := objects.leaving_out(
 	details.sample,
