@@ -33,8 +33,13 @@ func (s *reviewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := func(o any) {
+		text, err := json.Marshal(o)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(o) // The client reports what it cannot read.
+		_, _ = w.Write(text) // The client reports what it cannot read.
 	}
 	switch r.URL.Path {
 	case "/version":
