@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,19 +97,21 @@ func (o *diffOptions) run(ctx context.Context, files []string, stdin io.Reader, 
 	engine, now := validate.NewEngine(policies), time.Now()
 	var audits [2]*audit.Audit
 	var states [2]*state.Snapshot
+	var notes [2][]string
 	for i, side := range o.states(files) {
-		w, err := side.readState(ctx, stdin, stderr)
+		w, err := side.load(ctx, stdin, stderr)
 		if err != nil {
 			return err
 		}
 		if err := side.requireNodes(w.Snapshot, nil); err != nil {
 			return err
 		}
-		out.Names[i], states[i] = side.origin(w), w.Snapshot
+		out.Names[i], states[i], notes[i] = side.origin(w), w.Snapshot, w.notes
 		if audits[i], err = audit.Run(ctx, engine, w.Snapshot, audit.Options{Time: now}); err != nil {
 			return err
 		}
 	}
+	writeNotes(stderr, notesOfBoth(out.Names, notes))
 	out.Before, out.After = audits[0], audits[1]
 	out.After.Compare(out.Before)
 	out.Objects = report.ChangesBetween(states[0], states[1])
@@ -125,4 +128,21 @@ func (o *diffOptions) run(ctx context.Context, files []string, stdin io.Reader, 
 		return errDenied
 	}
 	return nil
+}
+
+// notesOfBoth returns the notes about two states: each note that is about both once, and each
+// other one with the name of its state.
+func notesOfBoth(names [2]string, notes [2][]string) []string {
+	var out []string
+	for i, list := range notes {
+		for _, note := range list {
+			switch both := slices.Contains(notes[1-i], note); {
+			case !both:
+				out = append(out, names[i]+": "+note)
+			case i == 0:
+				out = append(out, note)
+			}
+		}
+	}
+	return out
 }

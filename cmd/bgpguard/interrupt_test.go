@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/report"
 )
 
 // TestAnInterruptEndsEveryLongCommand sends SIGINT to each command that reads a state, while it
@@ -109,5 +113,53 @@ func (c *longCommand) interrupted(t *testing.T, reads func() error) {
 	}
 	if c.stdout.Len() > 0 || !strings.Contains(c.stderr.String(), "error: ") {
 		t.Errorf("stdout %q, stderr %q", c.stdout.String(), c.stderr.String())
+	}
+}
+
+// TestAnInterruptEndsServe interrupts a command that ends by itself.
+func TestAnInterruptEndsServe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "state.yaml"), []byte(clusterOf3), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), programName, "serve", "-f", "state.yaml", "--bind-address", "127.0.0.1:0")
+	c.Dir = dir
+	stderr, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(stderr); lines.Scan() && !strings.Contains(lines.Text(), "Serving"); {
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait() // The exit code says it.
+	if code := c.ProcessState.ExitCode(); code != exitSignal+2 {
+		t.Errorf("exit code %d, want 130", code)
+	}
+}
+
+// TestInterruptedTestsHaveNoVerdict runs a scenario that was interrupted.
+func TestInterruptedTestsHaveNoVerdict(t *testing.T) {
+	t.Chdir(t.TempDir())
+	scenario := "apiVersion: policy.bgpguard.io/v1alpha1\nkind: Scenario\nmetadata: {name: s}\nsteps:\n" +
+		"- apply: {apiVersion: v1, kind: Node, metadata: {name: a}}\n"
+	if err := os.WriteFile("scenario.yaml", []byte(scenario), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var o policyTestOptions
+	if err := o.connect(); err != nil {
+		t.Fatal(err)
+	}
+	o.output = report.PolicyTestFormats.Default()
+	var out bytes.Buffer
+	if err := o.run(ctx, &out, []string{"scenario.yaml"}); err == nil || errors.Is(err, errDenied) || out.Len() > 0 {
+		t.Errorf("error %v, output %q", err, &out)
 	}
 }

@@ -91,6 +91,8 @@ func start(argv []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = <-done
 	}
 	switch {
+	case err == nil && received == os.Interrupt:
+		return exitCode(received)
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errDenied):

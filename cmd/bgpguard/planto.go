@@ -32,7 +32,7 @@ func (o *planOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "`design` to plan: "+strings.Join(designs(), ", ")+", or a file or directory with the wanted objects")
 	f.IntVar(&o.design.Reflectors, "reflectors", 0, "`number` of route reflectors, of each zone with --per-zone (default: chosen by the number of nodes and zones)")
-	f.StringVar(&o.design.Select, "select", "", "`selector` of Calico for the nodes that may become route reflectors (default: all)")
+	f.StringVar(&o.design.Select, "select", "", "`LABEL`, LABEL=VALUE or selector of Calico for the nodes that may become route reflectors (default: all)")
 	f.BoolVar(&o.design.PerZone, "per-zone", false, "give each zone route reflectors of its own")
 	f.StringArrayVar(&o.routers, "tor", nil, "router of a rack for per-rack, as `RACK=ADDRESS,AS`, in addition to the external peers of the state; repeatable")
 	f.StringVar(&o.design.RackLabel, "rack-label", "", "`label` of nodes whose value is the rack (default: "+plan.DefaultRackLabel+")")
@@ -188,9 +188,7 @@ func (o *planOptions) readOne(ctx context.Context, stdin io.Reader, stderr io.Wr
 	if len(s.unusable) > 0 {
 		return auditedState{}, fmt.Errorf("BGPPolicy %s: %s", s.unusable[0].Policy, s.unusable[0].Message)
 	}
-	for _, note := range s.notes {
-		fmt.Fprintln(stderr, "note:", text.Clean(note))
-	}
+	writeNotes(stderr, s.notes)
 	return s, nil
 }
 

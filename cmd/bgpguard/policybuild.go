@@ -10,8 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/author"
+	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/text"
 )
+
+// formatBGPPolicy is the value of -o for BGPPolicies on stdout instead of a bundle.
+const formatBGPPolicy = "bgppolicy"
 
 func newPolicyBuild() *cobra.Command {
 	o := author.BuildOptions{SigningAlgorithm: "RS256"}
@@ -23,10 +27,10 @@ func newPolicyBuild() *cobra.Command {
 without the tests, the built-in helpers that they use, and their data. The webhook,
 opa and conftest can read the bundle.
 
-With --bgppolicy, write one BGPPolicy per directory instead, which contains the policy
-and its tests in spec.rego: "kubectl apply" puts it into force without a bundle server.
-Each directory must contain one policy. The parameters are the defaults, the match is
-METADATA custom.match.
+With --bgppolicy, or with -o bgppolicy for stdout, write one BGPPolicy per directory
+instead, which contains the policy and its tests in spec.rego: "kubectl apply" puts it
+into force without a bundle server. Each directory must contain one policy. The
+parameters are the defaults, the match is METADATA custom.match.
 
 With --signing-key, sign the bundle as "opa sign" does.
 
@@ -34,10 +38,13 @@ Exit code: 0 success, 2 no file was written.`,
 		Example: `  bgpguard policy build policies -o bundle.tar.gz --revision "$(git rev-parse HEAD)"
   bgpguard policy build policies -o bundle.tar.gz --signing-key key.pem --signing-alg ES256
   bgpguard policy build policies/rack_limit --bgppolicy rack-limit.yaml
-  bgpguard policy build policies/rack_limit --bgppolicy - | kubectl apply -f -
+  bgpguard policy build policies/rack_limit -o bgppolicy | kubectl apply -f -
   opa eval -b bundle.tar.gz -i input.json data.policies.my_policy.violation`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if output == formatBGPPolicy && bgpPolicy == "" {
+				output, bgpPolicy = "", manifest.Stdin // as a file, "-" is stdout
+			}
 			var b bytes.Buffer // A bundle that fails to build must not overwrite a good one.
 			var names []string
 			var err error
@@ -67,7 +74,7 @@ Exit code: 0 success, 2 no file was written.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&output, "output", "o", "", "`file` to write the bundle to")
+	f.StringVarP(&output, "output", "o", "", "`file` to write the bundle to; bgppolicy writes BGPPolicies to stdout")
 	f.StringVar(&bgpPolicy, "bgppolicy", "", "`file` or - (stdout) to write BGPPolicies with the policies to")
 	f.StringVar(&o.Revision, "revision", "", "`revision` of the bundle, for example a commit")
 	f.StringVar(&o.SigningKey, "signing-key", "", "`key` for the signature: a file with a PEM private key, or the secret of an HMAC")

@@ -111,6 +111,9 @@ func (o *policyTestOptions) run(ctx context.Context, w io.Writer, paths []string
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil { // Tests and scenarios that did not end have failed.
+		return fmt.Errorf("interrupted: %w", ctx.Err())
+	}
 	if err := writeFormat(w, report.PolicyTestFormats, o.output, tested); err != nil {
 		return err
 	}

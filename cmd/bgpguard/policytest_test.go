@@ -57,7 +57,7 @@ func TestPolicyTestWatches(t *testing.T) {
 	}
 	stdout.seen, stderr.seen = step, step
 	code := run([]string{"policy", "test", "--watch", "."}, strings.NewReader(""), stdout, stderr)
-	if code != exitOK || len(steps) > 0 {
+	if code != exitSignal+int(syscall.SIGINT) || len(steps) > 0 {
 		t.Errorf("exit code %d, and %d steps are left", code, len(steps))
 	}
 }

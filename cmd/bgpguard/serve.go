@@ -46,9 +46,9 @@ browsers get a form at /login that takes a token. The API server of the first --
 authenticates the users, which needs the permission to create TokenReviews and
 SubjectAccessReviews. config/components/serve runs it in a cluster.
 
-The command only reads from clusters. It runs until it is interrupted.
+The command only reads from clusters. It runs until it is interrupted or terminated.
 
-Exit code: 0 interrupted; 2 invalid input or flags, or a failure.`,
+Exit code: 0 terminated; 2 invalid input or flags, or a failure; 130 interrupted.`,
 		Example: `  bgpguard serve
   bgpguard serve --context prod-eu --context prod-us
   bgpguard serve -f cluster/ --bind-address localhost:9000

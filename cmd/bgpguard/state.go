@@ -16,13 +16,20 @@ import (
 type world struct {
 	*state.Snapshot
 
-	read []state.Read // the objects of files; nil for a cluster
-	live *liveCluster // nil for files
+	read  []state.Read // the objects of files; nil for a cluster
+	live  *liveCluster // nil for files
+	notes []string     // what the state lacks and a reader should know
 }
 
-// readState reads the state of the files or the cluster, with the version of
-// --calico-version, and writes notes about it.
+// readState reads the state like load, and writes the notes about it.
 func (o *changeOptions) readState(ctx context.Context, stdin io.Reader, stderr io.Writer) (world, error) {
+	w, err := o.load(ctx, stdin, stderr)
+	writeNotes(stderr, w.notes)
+	return w, err
+}
+
+// load reads the state of the files or the cluster, with the version of --calico-version.
+func (o *changeOptions) load(ctx context.Context, stdin io.Reader, stderr io.Writer) (world, error) {
 	var w world
 	if o.live() {
 		live, err := o.find(o.context)
@@ -33,22 +40,21 @@ func (o *changeOptions) readState(ctx context.Context, stdin io.Reader, stderr i
 		if err != nil {
 			return world{}, err
 		}
-		for _, u := range reading.Unread {
-			writeNotes(stderr, []string{u.String()})
-		}
 		w = world{Snapshot: reading.State, live: live}
+		for _, u := range reading.Unread {
+			w.notes = append(w.notes, u.String())
+		}
 	} else {
 		s, contents, err := state.ReadState(o.states, stdin)
 		if err != nil {
 			return world{}, err
 		}
-		writeNotes(stderr, contents.Notes)
-		w = world{Snapshot: s, read: contents.Objects}
+		w = world{Snapshot: s, read: contents.Objects, notes: contents.Notes}
 	}
 	var notes []string
 	var err error
 	w.Snapshot, notes, err = o.withVersion(ctx, w.Snapshot)
-	writeNotes(stderr, notes)
+	w.notes = append(w.notes, notes...)
 	return w, err
 }
 

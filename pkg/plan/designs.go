@@ -52,7 +52,7 @@ type DesignOptions struct {
 	// number with which every node keeps two route reflectors when one of them or a zone
 	// fails.
 	Reflectors int
-	// Select is a selector of the nodes that may become route reflectors, "" for all.
+	// Select is a label, LABEL=VALUE or a selector of Calico, of the nodes that may become route reflectors, "" for all.
 	Select string
 	// PerZone gives each zone route reflectors of its own. A design does so by itself where
 	// one route reflector would have more than Limits.ReflectorSessions sessions.

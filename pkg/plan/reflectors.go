@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,12 +100,27 @@ type population struct {
 	nodes, able, labelled int
 }
 
+// label is LABEL or LABEL=VALUE, as kubectl writes selectors.
+var label = regexp.MustCompile(`^([\w./-]+)(=([\w.-]+))?$`)
+
+// selectorOf returns the selector of Calico for a label, and any other text as it is.
+func selectorOf(text string) string {
+	switch m := label.FindStringSubmatch(text); {
+	case m == nil:
+		return text
+	case m[2] == "":
+		return "has(" + m[1] + ")"
+	default:
+		return m[1] + " == '" + m[3] + "'"
+	}
+}
+
 // population counts the nodes. The error is about the selector of the options.
 func (b *designer) population() (*population, error) {
 	var selector *calico.Selector
 	if b.o.Select != "" {
 		var err error
-		if selector, err = calico.ParseSelector(b.o.Select); err != nil {
+		if selector, err = calico.ParseSelector(selectorOf(b.o.Select)); err != nil {
 			return nil, fmt.Errorf("the selector of route reflectors %q does not parse: %w", b.o.Select, err)
 		}
 	}

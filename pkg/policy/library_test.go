@@ -40,7 +40,7 @@ const always = `violation contains {"id": "x", "size": 1, "msg": "m", "details":
 func libraryOf(t *testing.T, modules map[string]string) (*Library, error) {
 	t.Helper()
 	l := &Library{definitions: map[string]*Definition{}}
-	err := l.add(Source{Name: "test", Modules: modules})
+	err := l.add(Source{Name: "test", Modules: modules}, modules)
 	return l, err
 }
 

@@ -227,7 +227,7 @@ func (l *Library) definition(d *Document) (*Definition, error) {
 		}
 		source.Modules[m.Name] = m.Text
 	}
-	definitions, err := compile(source)
+	definitions, err := compile(source, source.Modules)
 	if err != nil {
 		return nil, d.Errorf("spec.rego.modules", "%w", err)
 	}

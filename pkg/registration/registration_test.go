@@ -46,6 +46,7 @@ func TestWhatIsAddedIsNoDifference(t *testing.T) {
 func TestDifferences(t *testing.T) {
 	ignore, exact, namespaced, url := admissionregistrationv1.Ignore, admissionregistrationv1.Exact, admissionregistrationv1.NamespacedScope, "https://127.0.0.1:9443/other"
 	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	policies := "webhook policies.bgpguard.io of ValidatingWebhookConfiguration bgpguard: "
 	bgp := "webhook bgp.bgpguard.io of ValidatingWebhookConfiguration bgpguard: "
 	for name, c := range map[string]struct {
 		change func(is *admissionregistrationv1.ValidatingWebhookConfiguration)
@@ -63,7 +64,7 @@ func TestDifferences(t *testing.T) {
 			bgp + "no rule covers CREATE, UPDATE, DELETE of bgpconfigurations.v3.projectcalico.org"},
 		"operation": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			is.Webhooks[2].Rules[0].Operations = is.Webhooks[2].Rules[0].Operations[:2]
-		}, "webhook policies.bgpguard.io of ValidatingWebhookConfiguration bgpguard: no rule covers DELETE of bgppolicies.v1alpha1.policy.bgpguard.io"},
+		}, policies + "no rule covers DELETE of bgppolicies.v1alpha1.policy.bgpguard.io; " + policies + "no rule covers DELETE of bgpexceptions.v1alpha1.policy.bgpguard.io"},
 		"subresource": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			is.Webhooks[1].Rules[1].Resources[0] = "*"
 		},
@@ -71,7 +72,8 @@ func TestDifferences(t *testing.T) {
 		"scope": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			is.Webhooks[2].Rules[0].Scope = &namespaced
 		},
-			"webhook policies.bgpguard.io of ValidatingWebhookConfiguration bgpguard: no rule covers CREATE, UPDATE, DELETE of bgppolicies.v1alpha1.policy.bgpguard.io"},
+			policies + "no rule covers CREATE, UPDATE, DELETE of bgppolicies.v1alpha1.policy.bgpguard.io; " +
+				policies + "no rule covers CREATE, UPDATE, DELETE of bgpexceptions.v1alpha1.policy.bgpguard.io"},
 		"namespaceSelector": {func(is *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			is.Webhooks[0].NamespaceSelector = selector
 		}, bgp + "it has a namespaceSelector"},
@@ -99,7 +101,7 @@ func TestDifferences(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := shipped()
 			c.change(is)
-			if got := Differences(is, expected); len(got) != 1 || got[0] != c.want {
+			if got := strings.Join(Differences(is, expected), "; "); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

@@ -32,6 +32,8 @@ type Audit struct {
 	// Live is the version of a page that a server updates: the page reloads itself, or offers
 	// to, when its URL has another version as ETag. "" is a page in a file.
 	Live string
+	// Logout is the URL where readers of a served page log out, "" for none.
+	Logout string
 }
 
 // auditOf returns the name of the audited state: "cluster prod-eu", or "the state" for files.

@@ -107,6 +107,18 @@ type violationPart struct {
 }
 
 // barPart is one bar of a bar chart.
+// violationsFirst is the number of violations that a page shows at first. Its script builds the
+// others on demand: thousands of elements would make the page slow.
+const violationsFirst = 25
+
+// First returns the violations that the page shows at first.
+func (c *clusterPart) First() []violationPart {
+	return c.Violations[:min(violationsFirst, len(c.Violations))]
+}
+
+// Later returns the violations after First.
+func (c *clusterPart) Later() []violationPart { return c.Violations[len(c.First()):] }
+
 type barPart struct {
 	Name, Value, Reason string
 	Bar                 bar
@@ -125,7 +137,7 @@ func writeAuditHTML(w io.Writer, r *Audit) error {
 func newAuditPage(r *Audit) (*auditPage, error) {
 	r = worstFirst(r)
 	p := &auditPage{shell: newShell("BGP audit", "bgpguard "+clean(r.Version), `Run "bgpguard audit -o json" for the same data in JSON.`)}
-	p.Live = r.Live
+	p.Live, p.Logout = r.Live, r.Logout
 	for _, u := range r.Unread {
 		p.Unread = append(p.Unread, fact{clusterName(u.Cluster), clean(u.Message)})
 	}

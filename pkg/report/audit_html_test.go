@@ -267,7 +267,7 @@ func TestAChangeIsDrawnBeforeAndAfter(t *testing.T) {
 			t.Errorf("%q is not among %q", want, got)
 		}
 	}
-	if got, want := textOf(t, page, sectionOf("c1-change")), "isolated nodes, IPv4 0 2"; !strings.Contains(got, want) {
+	if got, want := textOf(t, page, sectionOf("c1-moves")), "isolated nodes, IPv4 0 2"; !strings.Contains(got, want) {
 		t.Errorf("%q is not in %q", want, got)
 	}
 }
@@ -369,6 +369,10 @@ func TestThePageOfManyViolationsIsBounded(t *testing.T) {
 	}
 	if n := strings.Count(page, `<li class="violation `); n != violationsShown {
 		t.Errorf("the page shows %d violations", n)
+	}
+	atFirst, _, _ := strings.Cut(page, "<noscript>")
+	if n := strings.Count(atFirst, `<li class="violation `); n != violationsFirst {
+		t.Errorf("the page shows %d violations at first", n)
 	}
 	if want := "9,500 more, none more severe than these, are not on this page: bgpguard audit -o json lists all."; !strings.Contains(page, want) {
 		t.Errorf("the page does not say %q", want)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/report/picture"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
@@ -49,19 +50,48 @@ func newChangePart(changes []Checked, t *Topology, id string) *changePart {
 	}
 	p := &changePart{ID: id}
 	c := &Check{Changes: changes}
-	list, total := head(changes, changesShown)
-	for i := range list {
-		p.Objects = append(p.Objects, newChangedPart(c, &list[i]))
-	}
+	parts := alike(changes, func(change *Checked) changedPart { return newChangedPart(c, change) })
+	list, total := head(parts, changesShown)
+	p.Objects = list
 	if rest := total - len(list); rest > 0 {
 		p.Rest = "and " + Count(rest, "more change")
 	}
 	if t != nil && t.Before != nil {
-		p.Effect = sentence(t.effect())
+		if len(changes) != 1 || changes[0].Decision == nil { // Else the object has this.
+			p.Effect = sentence(t.effect())
+		}
 		p.Moves = moveCells(t)
 		p.Comparison = comparisonTable(t)
 	}
 	return p
+}
+
+// alike returns the parts of changes. Objects of one kind with the same difference are one part.
+func alike(changes []Checked, part func(*Checked) changedPart) []changedPart {
+	var out []changedPart
+	at := map[string]int{} // in out, by difference
+	names := map[int][]string{}
+	for i := range changes {
+		one, id := part(&changes[i]), changes[i].Change.ID()
+		if changes[i].Decision != nil {
+			out = append(out, one)
+			continue
+		}
+		differing := changes[i].changed()
+		if changes[i].Change.Operation() != state.Update {
+			differing = changes[i].fields()
+		}
+		key := fmt.Sprint(id.Kind, one.Verdict, differing)
+		n, found := at[key]
+		if !found {
+			n = len(out)
+			at[key], out = n, append(out, one)
+		}
+		if names[n] = append(names[n], id.Name); found {
+			out[n].Title = fmt.Sprintf("%s %s", Count(len(names[n]), string(id.Kind)), clean(text.SomeOf(names[n][:min(len(names[n]), topology.SampleSize)], len(names[n]))))
+		}
+	}
+	return out
 }
 
 func newChangedPart(c *Check, change *Checked) changedPart {
@@ -140,7 +170,7 @@ func diffOf(change *Checked, marks map[string][]string) []diffLine {
 
 // moveCells lists the sessions that a change adds and removes, by groups of nodes.
 func moveCells(t *Topology) *cells {
-	c := &cells{Title: "Sessions that the change adds and removes", Sortable: true, Header: append(heads("Change"), numberHead("Sessions"), columnHead{Text: "Kind"}, columnHead{Text: "Nodes x sessions of each"}, columnHead{Text: "From"})}
+	c := &cells{Title: "Sessions that the change adds and removes", Sortable: true, Header: append(heads("Change"), numberHead("Sessions"), columnHead{Text: "Kind"}, columnHead{"Nodes x sessions of each", "wide"}, columnHead{Text: "From"})}
 	for _, m := range movesOf(t) {
 		b := badge{"good", "new", "added"}
 		if m.difference() < 0 {
@@ -167,7 +197,9 @@ func changeVerdict(changes []Checked, t *Topology) verdict {
 	v := verdict{Tone: o.tone, Icon: o.tone, Text: o.sentenceOf(changes)}
 	for i := range changes {
 		d := changes[i].Decision
-		why := messageLines(d.Message())
+		why := slices.DeleteFunc(messageLines(d.Message()), func(line string) bool { // The last line has this.
+			return t != nil && line == clean(d.Effect())
+		})
 		if len(why) == 0 && o.tone == odd {
 			why = d.Warnings()
 		}

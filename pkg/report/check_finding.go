@@ -147,8 +147,7 @@ func (c *Checked) line(f *finding) int {
 }
 
 // marks returns the marks of each field: names of policies, or "warning" for a setting
-// that Calico would ignore or reject. A finding that the change caused and that names no
-// field marks the changed field if there is only one: of several, any may be the cause.
+// that Calico would ignore or reject. A finding marks only the fields that it names.
 func (c *Checked) marks(found []finding) map[string][]string {
 	out := map[string][]string{}
 	mark := func(field, by string) {
@@ -163,9 +162,6 @@ func (c *Checked) marks(found []finding) map[string][]string {
 		}
 		for _, field := range f.fields {
 			mark(field, by)
-		}
-		if changed := c.changed(); len(f.fields) == 0 && f.caused() && len(changed) == 1 {
-			mark(changed[0].Field, by)
 		}
 	}
 	return out

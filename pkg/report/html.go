@@ -42,6 +42,8 @@ type shell struct {
 	Footer string
 	// Live is the version of a page that a server updates; "" for a page in a file.
 	Live string
+	// Logout is the URL where readers of a served page log out, "" for none.
+	Logout string
 }
 
 // newShell returns the frame of a page.

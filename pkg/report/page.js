@@ -1,8 +1,6 @@
 "use strict";
 // This script filters, sorts and zooms. Without it, the page shows everything.
 (() => {
-  const few = 25;
-
   for (const section of document.querySelectorAll("[data-violations]")) {
     const controls = section.querySelector(".controls");
     const list = section.querySelector(".violations");
@@ -11,7 +9,11 @@
     }
     const showing = section.querySelector(".showing");
     const more = section.querySelector(".more");
-    const items = Array.from(list.children);
+    // The violations after the first few are text until they are shown, so that the page stays fast.
+    const later = document.createElement("template");
+    later.innerHTML = section.querySelector("noscript")?.textContent || "";
+    const items = [...list.children, ...later.content.querySelectorAll(".violation")];
+    const few = list.children.length;
     const texts = new Map(items.map((item) => [item, item.textContent.toLowerCase()]));
     let all = false;
 
@@ -30,13 +32,10 @@
         (!wanted.policy.value || item.dataset.policy === wanted.policy.value) &&
         (!wanted.drift || !wanted.drift.checked || item.dataset.drift === "true") &&
         words.every((word) => texts.get(item).includes(word));
-      let found = 0;
-      for (const item of items) {
-        const fit = fits(item);
-        found += fit;
-        item.hidden = !fit || (!all && found > few);
-      }
+      const matches = items.filter(fits);
+      const found = matches.length;
       const shown = all ? found : Math.min(found, few);
+      list.replaceChildren(...matches.slice(0, shown));
       const count = (n) => n.toLocaleString("en");
       if (found === 0) {
         showing.textContent = "None of " + count(items.length) + " matches.";
@@ -53,7 +52,6 @@
     controls.addEventListener("input", (event) => {
       if (event.target.name === "order") {
         items.sort(orders[event.target.value]);
-        list.append(...items);
       }
       all = false;
       show();
@@ -70,10 +68,10 @@
       show();
     });
     more.addEventListener("click", () => {
-      const seen = items.filter((item) => !item.hidden).length;
+      const seen = list.children.length;
       all = true;
       show();
-      const next = items.filter((item) => !item.hidden)[seen];
+      const next = list.children[seen];
       next.tabIndex = -1;
       next.focus();
     });

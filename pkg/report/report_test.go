@@ -177,7 +177,7 @@ func TestTextOfACheck(t *testing.T) {
 		"an allowed change with warnings": `update BGPPeer p: allowed
   dir/a file.yaml:7
     - spec.asNumber: 64512
-    + spec.asNumber: 64513  <- soft, warning
+    + spec.asNumber: 64513  <- warning
   Warning: [hard] <b> is wrong & bad (already so before this change)
   Warning: [soft] <a> is wrong & bad
   Warning: BGPPeer p: spec.asNumber: is odd

@@ -744,7 +744,7 @@ func TestTheReservationOfANodeIsSmall(t *testing.T) {
 }
 
 func TestAnObjectThatIsTooLong(t *testing.T) {
-	long := calicotest.Object(t, calico.KindBGPPeer, "a", map[string]any{"nodeSelector": "a == '" + strings.Repeat("x", maxObject) + "'"})
+	long := calicotest.Object(t, calico.KindBGPPeer, "a", map[string]any{"filters": []any{strings.Repeat("x", maxObject)}})
 	if _, err := New(state.Change{After: long}, "", "jane", ""); err == nil || !strings.Contains(err.Error(), "at most 262144 bytes can be reserved") {
 		t.Errorf("got %v", err)
 	}
@@ -752,7 +752,7 @@ func TestAnObjectThatIsTooLong(t *testing.T) {
 	var err error
 	for i := 0; err == nil && i < 10; i++ {
 		name := fmt.Sprintf("peer-%d", i)
-		large := calicotest.Object(t, calico.KindBGPPeer, name, map[string]any{"nodeSelector": "a == '" + strings.Repeat("x", maxObject-1000) + "'"})
+		large := calicotest.Object(t, calico.KindBGPPeer, name, map[string]any{"filters": []any{strings.Repeat("x", maxObject-1000)}})
 		l.Keep(reservation(t, state.Change{After: large}, ""))
 		_, err = l.encode(deletionOf(t, "b"))
 	}

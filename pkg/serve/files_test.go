@@ -33,7 +33,7 @@ func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 
 	write("nodes.yaml", nodeManifest("a", "10.0.0.1")+nodeManifest("b", "10.0.0.2"))
 	a, err := c.Audit(t.Context())
-	if err != nil || a.Summary.Nodes.BGP != 2 || len(a.Policies) != len(sources.Library().Definitions()) || len(a.Notes) != 1 || !strings.HasPrefix(a.Notes[0], "no BGPConfiguration in the state") {
+	if err != nil || a.Summary.Nodes.BGP != 2 || len(a.Policies) != len(sources.Library().Definitions()) || len(a.Notes) != 2 || !strings.HasPrefix(a.Notes[0], "no BGPConfiguration in the state") {
 		t.Fatalf("got %+v, %v", a, err)
 	}
 	if again, err := c.Audit(t.Context()); err != nil || again != a {

@@ -46,7 +46,7 @@ var loginTemplate = template.Must(template.New("login").Parse(loginText))
 type login struct {
 	// authorized passes requests with a valid token of a user who may get the page to next.
 	authorized func(next http.Handler) http.Handler
-	page       http.Handler // the authorized page
+	page       http.Handler // for a user who may get it
 	limit      *rate.Limiter
 	now        func() time.Time
 
@@ -62,27 +62,40 @@ type session struct {
 
 func newLogin(page http.Handler, authorized func(http.Handler) http.Handler) *login {
 	return &login{
-		authorized: authorized, page: authorized(page), limit: rate.NewLimiter(loginsPerSecond, loginBurst), now: time.Now, sessions: map[string]session{},
+		authorized: authorized, page: page, limit: rate.NewLimiter(loginsPerSecond, loginBurst), now: time.Now, sessions: map[string]session{},
 	}
 }
 
 // ServePage serves the page to requests with a Bearer token or a session. It redirects
-// browsers without one to the form.
+// browsers without one to the form, and shows them the form if the token of the session is no
+// longer valid.
 func (l *login) ServePage(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Authorization") != "" {
-		l.page.ServeHTTP(w, r)
-		return
+	browser := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
+	token := ""
+	if r.Header.Get("Authorization") == "" {
+		token = l.token(r)
 	}
-	token := l.token(r)
 	if token == "" {
-		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		if browser && r.Header.Get("Authorization") == "" {
 			http.Redirect(w, r, loginPath, http.StatusSeeOther)
 			return
 		}
-		l.page.ServeHTTP(w, r) // It rejects the request.
+		l.authorized(l.page).ServeHTTP(w, r)
 		return
 	}
-	l.page.ServeHTTP(w, withToken(r, token))
+	switch l.review(r.Context(), token) {
+	case http.StatusOK:
+		l.page.ServeHTTP(w, r)
+	case http.StatusUnauthorized:
+		l.end(w, r)
+		if browser {
+			l.form(w, http.StatusUnauthorized, "Your token is no longer valid: log in again.", false)
+			return
+		}
+		http.Error(w, "The token of the session is no longer valid.", http.StatusUnauthorized)
+	default:
+		l.authorized(l.page).ServeHTTP(w, withToken(r, token)) // It rejects the request.
+	}
 }
 
 // ServeHTTP serves the form. POST with a token begins a session, POST with "out" ends it.
@@ -106,8 +119,7 @@ func (l *login) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.PostForm.Has("out") {
-		l.end(r)
-		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		l.end(w, r)
 		l.form(w, http.StatusOK, "You are logged out.", false)
 		return
 	}
@@ -187,8 +199,9 @@ func (l *login) token(r *http.Request) string {
 	return s.token
 }
 
-// end ends the session of r.
-func (l *login) end(r *http.Request) {
+// end ends the session of r and removes the cookie.
+func (l *login) end(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -200,9 +213,9 @@ func (l *login) end(r *http.Request) {
 func (l *login) form(w http.ResponseWriter, status int, message string, loggedIn bool) {
 	var b bytes.Buffer
 	data := struct {
-		Message, Page string
-		LoggedIn      bool
-	}{message, pagePath, loggedIn}
+		Message, Login, Page string
+		LoggedIn             bool
+	}{message, loginPath, pagePath, loggedIn}
 	if err := loginTemplate.Execute(&b, data); err != nil {
 		http.Error(w, "The form cannot be rendered.", http.StatusInternalServerError)
 		return

@@ -75,6 +75,31 @@ func TestABrowserLogsIn(t *testing.T) {
 	}
 }
 
+func TestATokenThatIsNoLongerValidEndsTheSession(t *testing.T) {
+	l, h, _ := loginOf(t)
+	for name, accept := range map[string]string{"browser": "text/html,*/*", "script of the page": "*/*"} {
+		id := l.begin("revoked")
+		with := func(r *http.Request) {
+			r.Header.Set("Accept", accept)
+			r.AddCookie(&http.Cookie{Name: sessionCookie, Value: id})
+		}
+		w := send(t, h, http.MethodGet, pagePath, nil, with)
+		if w.Code != http.StatusUnauthorized || w.Result().Cookies()[0].MaxAge >= 0 || l.sessions[id].token != "" {
+			t.Errorf("%s: %d, sessions %v", name, w.Code, l.sessions)
+		}
+		form := strings.Contains(w.Body.String(), "log in again") && strings.Contains(w.Body.String(), `action="/login"`)
+		if form != (name == "browser") {
+			t.Errorf("%s: the answer is %s", name, w.Body)
+		}
+	}
+	// The user of the token has lost the permission.
+	id := l.begin("stranger")
+	w := send(t, h, http.MethodGet, pagePath, nil, func(r *http.Request) { r.AddCookie(&http.Cookie{Name: sessionCookie, Value: id}) })
+	if w.Code != http.StatusForbidden {
+		t.Errorf("without the permission: %d", w.Code)
+	}
+}
+
 func TestALogoutEndsTheSession(t *testing.T) {
 	_, h, _ := loginOf(t)
 	c := send(t, h, http.MethodPost, loginPath, url.Values{"token": {"reader"}}, nil).Result().Cookies()[0]

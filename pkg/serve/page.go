@@ -79,10 +79,13 @@ type page struct {
 	rendered []byte
 }
 
-// newPage returns the page of audits; version is that of bgpguard.
-func newPage(shown audits, version string, log logr.Logger) *page {
+// newPage returns the page of audits.
+func newPage(shown audits, o *Options, log logr.Logger) *page {
 	return &page{log: log, report: shown.report, render: func(w io.Writer, a *report.Audit) error {
-		a.Version = version
+		a.Version = o.Version
+		if o.Secure {
+			a.Logout = loginPath
+		}
 		return report.AuditFormats.Write(w, report.HTML, a)
 	}}
 }

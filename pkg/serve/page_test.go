@@ -67,7 +67,7 @@ func TestThePageIsRenderedOncePerAudit(t *testing.T) {
 
 func TestThePageKnowsItsVersion(t *testing.T) {
 	current, _, _ := watch(t, meshLimit)
-	response, body := ask(t, newPage(audits{current}, "v1.2.3", logr.Discard()), http.MethodGet)
+	response, body := ask(t, newPage(audits{current}, &Options{Version: "v1.2.3"}, logr.Discard()), http.MethodGet)
 	version, err := strconv.Unquote(response.Header().Get("ETag"))
 	if err != nil || !strings.Contains(body, `<body data-live="`+version+`">`) || !strings.Contains(body, "bgpguard v1.2.3") {
 		t.Errorf("of version %q: %v, %s", version, err, body)
@@ -78,17 +78,17 @@ func TestUnreadableStatesAreShown(t *testing.T) {
 	one, _, _ := watch(t, meshLimit)
 	lost, f, _ := watch(t, meshLimit)
 	lost.name, lost.origin, f.err = "lab", "lab", errors.New("still reading Node")
-	response, body := ask(t, newPage(audits{one, lost}, "", logr.Discard()), http.MethodGet)
-	if response.Code != http.StatusOK || !strings.Contains(body, "BGP audit of 2 clusters") || !strings.Contains(body, "still reading Node") {
+	response, body := ask(t, newPage(audits{one, lost}, &Options{Secure: true}, logr.Discard()), http.MethodGet)
+	if response.Code != http.StatusOK || !strings.Contains(body, `<a href="/login">Log out</a>`) || !strings.Contains(body, "BGP audit of 2 clusters") || !strings.Contains(body, "still reading Node") {
 		t.Errorf("one of two: %d %s", response.Code, body)
 	}
 	if err := (audits{lost, one}).Check(nil); err != nil {
 		t.Errorf("one of two: not ready: %v", err)
 	}
-	p := newPage(audits{lost}, "", logr.Discard())
+	p := newPage(audits{lost}, &Options{}, logr.Discard())
 	response, body = ask(t, p, http.MethodGet)
 	if response.Code != http.StatusServiceUnavailable || response.Header().Get("Retry-After") == "" || response.Header().Get("ETag") == "" ||
-		!strings.Contains(body, "Nothing was checked") || !strings.Contains(body, "still reading Node") {
+		!strings.Contains(body, "Nothing was checked") || strings.Contains(body, "Log out") || !strings.Contains(body, "still reading Node") {
 		t.Errorf("none: %d %v %s", response.Code, response.Header(), body)
 	}
 	if response, body := ask(t, p, http.MethodHead); response.Code != http.StatusServiceUnavailable || body != "" {

@@ -158,7 +158,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	sources.OnChange(shown.setLibrary)
 
 	// From audits to pages.
-	listeners, err := newListeners(newPage(shown, o.Version, log.WithName("page")), shown.Check, &o, log)
+	listeners, err := newListeners(newPage(shown, &o, log.WithName("page")), shown.Check, &o, log)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/manifest"
@@ -71,7 +72,31 @@ func absent(s *Snapshot, none []calico.Kind) []string {
 	if !config.MeshEnabled() {
 		note(calico.KindBGPPeer, len(s.BGPPeers()), "the mesh is off, so there are no sessions")
 	}
+	if len(s.Nodes()) > 0 {
+		note(calico.KindIPPool, len(s.IPPools()), "all pod traffic counts as needing BGP")
+	}
+	if readsFelix(s) {
+		note(calico.KindFelixConfiguration, len(s.FelixConfigurations()), "its field programClusterRoutes counts as unset")
+	}
 	return notes
+}
+
+// never is the VXLANMode or IPIPMode of an IPPool without it.
+const never = "Never"
+
+// readsFelix reports whether programClusterRoutes of the FelixConfiguration decides whether an
+// IPPool needs BGP: since v3.31, if BIRD may not program the routes to its pods. BIRD does by
+// default, except since v3.33 those of IPPools with IPIP.
+func readsFelix(s *Snapshot) bool {
+	since := func(minor uint) bool {
+		info := s.ClusterInformation()
+		return info == nil || info.Version == nil || info.Version.AtLeast(version.MajorMinor(3, minor))
+	}
+	config := s.BGPConfiguration(calico.Default)
+	configured := config != nil && config.ProgramClusterRoutes != ""
+	return since(31) && slices.ContainsFunc(s.IPPools(), func(p *calico.IPPool) bool {
+		return p.Workload && p.Routed && p.VXLANMode == never && (configured || p.IPIPMode != never && since(33))
+	})
 }
 
 // unite puts the objects of all paths into Objects, each object once.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -54,24 +55,36 @@ func TestWhatFilesSayOfAState(t *testing.T) {
 func TestNotesOfAState(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const (
-		node     = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n"
-		meshOff  = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {nodeToNodeMeshEnabled: false}\n"
-		pool     = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16}\n"
-		policy   = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
-		misspelt = "apiVersion: projectcalico.org/v3\nkind: BGPPer\nmetadata: {name: p}\n"
-		none     = "---\napiVersion: projectcalico.org/v3\nkind: %sList\nitems: []\n"
+		node      = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n"
+		meshOff   = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {nodeToNodeMeshEnabled: false}\n"
+		pool      = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16}\n"
+		meshOn    = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\n"
+		vxlanPool = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16, vxlanMode: Always}\n"
+		ipipPool  = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16, ipipMode: Always}\n"
+		felix     = "no FelixConfiguration in the state: its field programClusterRoutes counts as unset"
+		oldCalico = "apiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.30.1}\n"
+		policy    = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
+		misspelt  = "apiVersion: projectcalico.org/v3\nkind: BGPPer\nmetadata: {name: p}\n"
+		none      = "---\napiVersion: projectcalico.org/v3\nkind: %sList\nitems: []\n"
 	)
 	noLists := fmt.Sprintf(none+none, "BGPConfiguration", "IPPool")
 	for name, test := range map[string]struct {
 		files []string
 		want  string
 	}{
-		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512"},
-		"empty lists":                      {[]string{node + noLists}, ""},
-		"the mesh is off":                  {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},
-		"another kind":                     {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
-		"a misspelled kind":                {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
-		"a label without quotes":           {[]string{node + noLists + "---\n" + "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: b\n  labels: {rr: true}\n"}, "0.yaml:17: metadata.labels.rr: true is not in quotes: calicoctl reads it as text, kubectl rejects it"},
+		"what decides something is absent": {[]string{node}, "no BGPConfiguration in the state: the mesh counts as on, and the AS number as 64512\n" +
+			"no IPPool in the state: all pod traffic counts as needing BGP"},
+		"BIRD programs the routes":  {[]string{node + "---\n" + meshOn + "---\n" + pool}, ""},
+		"BIRD may not program them": {[]string{node + "---\n" + meshOn + "spec: {programClusterRoutes: Disabled}\n---\n" + pool}, felix},
+		"a pool with IPIP":          {[]string{node + "---\n" + meshOn + "---\n" + ipipPool}, felix},
+		"Felix programs no routes":  {[]string{node + "---\n" + meshOn + "---\n" + ipipPool + "---\n" + oldCalico}, ""},
+		"a pool with VXLAN":         {[]string{node + "---\n" + meshOn + "---\n" + vxlanPool}, ""},
+		"a state without nodes":     {[]string{meshOn}, ""},
+		"empty lists":               {[]string{node + noLists}, ""},
+		"the mesh is off":           {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},
+		"another kind":              {[]string{node + noLists + "---\n" + policy}, "skipped 1 object of other kinds (1 GlobalNetworkPolicy)"},
+		"a misspelled kind":         {[]string{node + "---\n" + misspelt}, "0.yaml:6: BGPPer of projectcalico.org/v3 does not decide BGP; known are"},
+		"a label without quotes":    {[]string{node + noLists + "---\n" + "apiVersion: projectcalico.org/v3\nkind: Node\nmetadata:\n  name: b\n  labels: {rr: true}\n"}, "0.yaml:17: metadata.labels.rr: true is not in quotes: calicoctl reads it as text, kubectl rejects it"},
 		"a value that does not decode": {
 			[]string{node + noLists + "---\n" + meshOff + "---\n" + strings.Replace(pool, "10.0.0.0/16", "7", 1)},
 			"0.yaml:21: spec.cidr: must be a string, is 7; Calico cannot decode it\nno BGPPeer in the state: the mesh is off, so there are no sessions",
@@ -106,4 +119,19 @@ func known(s *Snapshot, kind calico.Kind) string {
 		return "known"
 	}
 	return "unknown"
+}
+
+func TestCalicoctlMakesStringsOfLabels(t *testing.T) {
+	const labels = "metadata: {name: a, labels: {rr: true, rack: 7, weight: 0.5}}\n"
+	c, err := ReadChanges([]string{"-"}, strings.NewReader("apiVersion: projectcalico.org/v3\nkind: Node\n"+labels))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, _ := c.Objects[0].Object.(*calico.Node)
+	if want := map[string]string{"rr": "true", "rack": "7", "weight": "0.5"}; !maps.Equal(node.Labels, want) {
+		t.Errorf("got %v, want %v", node.Labels, want)
+	}
+	if _, err := ReadChanges([]string{"-"}, strings.NewReader("apiVersion: v1\nkind: Node\n"+labels)); err == nil {
+		t.Error("a Node of v1 with such labels is valid")
+	}
 }

@@ -138,6 +138,14 @@ func nodesInAny(members func(*Topology) func(node int) bool) nodesOf {
 
 func (s nodesOf) nodes(t *Topology) func(int) bool { return s.members(t) }
 
+// clientsOf is a set of nodes of which only those that are no route reflectors are named.
+type clientsOf struct{ nodesOf }
+
+func (s clientsOf) nodes(t *Topology) func(int) bool {
+	in, reflector := s.members(t), within(t.index.Reflectors)
+	return func(i int) bool { return in(i) && !reflector(i) }
+}
+
 func (s nodesOf) gained(now, before *Topology) Gain {
 	is, was := s.members(now), s.members(before)
 	out := Gain{Sample: []string{}}

@@ -312,14 +312,16 @@ func (t *Topology) reflectorsIn(f calico.Family) Reflectors {
 	out.NotReady = nodeSet(t.index, t.downReflectors(f), t.sessionMeasures.add("reflectors/"+f.String()+"/notReady", nodesIn(f, func(t *Topology) func(int) bool {
 		return within(t.downReflectors(f))
 	})))
-	members := func(level int) string {
-		return t.sessionMeasures.add("reflectors/"+f.String()+"/atMost/"+strconv.Itoa(level), nodesIn(f, func(t *Topology) func(int) bool { return t.atMost(f, level) }))
+	atMost := func(level int) (name string, set nodesOf) {
+		return "reflectors/" + f.String() + "/atMost/" + strconv.Itoa(level), nodesIn(f, func(t *Topology) func(int) bool { return t.atMost(f, level) })
 	}
 	for _, level := range sortedKeys(counts) {
-		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), members(level)})
+		name, set := atMost(level)
+		out.Levels = append(out.Levels, Level{level, counts[level], sample(t.index, levels[level]), t.sessionMeasures.add(name, clientsOf{set})})
 	}
 	for _, level := range sortedKeys(reflecting) {
-		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level], members(level)})
+		name, set := atMost(level) // A name of Levels keeps its set.
+		out.Reflecting = append(out.Reflecting, Reflecting{level, reflecting[level], t.sessionMeasures.add(name, set)})
 	}
 	for i, p := range t.sessions.Peerings {
 		if peers[i] {

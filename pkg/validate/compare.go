@@ -91,8 +91,8 @@ func (v *Verdict) Text() string {
 func (v *Verdict) Nodes() []string { return NodesOf(v.topology, &v.Violation) }
 
 // NodesOf names all nodes that a violation of a state is about, in order; nil if they are
-// not known. The sets of a violation are nested, the most specific one first: it returns the
-// first that is not empty. t is the topology of the state or nil. O(nodes).
+// not known. The sets of a violation are nested, first the one whose nodes the message counts:
+// it returns the first that is not empty. t is the topology of the state or nil. O(nodes).
 func NodesOf(t *topology.Topology, v *violation.Violation) []string {
 	if t == nil {
 		return nil
@@ -210,7 +210,7 @@ func compareOne(old, now *violation.Violation, before, after *topology.Topology)
 	v := Verdict{Violation: *now, Before: old, topology: after}
 	joined := false
 	if before != nil && after != nil {
-		// The sets are nested: the first one that gained names the most specific nodes.
+		// The sets are nested: the first one that gained names the nodes.
 		for _, members := range now.Members {
 			gain, err := after.Gained(before, members)
 			if err != nil {

@@ -183,12 +183,18 @@ _may_need(traffic) if count(traffic.disabledPools) > 0
 _objects(family, reach) := array.concat([objects.mesh], objects.unused(input.state.bgpPeers)) if {
 	not input.state.mesh.enabled
 	input.state.sessions[family].total == 0
+} else := blamed if {
+	reach.isolated.nodes > 0
+	blamed := _blamed(family, reach.isolated.nodes)
+	count(blamed) > 0
 } else := objects.leaving_out(
 	_sample(reach),
 	input.state.bgpPeers,
 	input.state.reflectors[family].bgpPeers,
 	input.state.nodes.reflectors,
 )
+
+_blamed(f, nodes) := causes.blamed(f, input.state.addresses[f], input.state.otherASNumbers[f], nodes)
 
 # Nodes without routes: isolated ones, or else those of pairs.
 _sample(reach) := reach.isolated.sample if reach.isolated.nodes > 0

@@ -66,6 +66,11 @@ test_fail_isolated_nodes_with_one_address if {
 		"nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address (annotation ",
 		"projectcalico.org/IPv4Address)",
 	])}
+	some violation in _violations(patch)
+	violation.objects == [
+	{"kind": "Node", "name": name, "fields": ["metadata.annotations[projectcalico.org/IPv4Address]"]} |
+		some name in ["node-8", "node-9"]
+	]
 }
 
 test_fail_more_isolated_nodes_than_those_with_one_address if {

@@ -134,7 +134,7 @@ violation contains {
 violation contains {
 	"id": sprintf("%s/load", [family]),
 	"size": sum([excess | some level in over; excess := (level.sessions - limit) * level.nodes]),
-	"members": [level.members | some level in over],
+	"members": [level.members | some level in array.reverse(over)], # the largest set first
 	"msg": concat("", [
 		sprintf("too many %s sessions: %s above the limit of %s, up to %s; ", [
 			family,

@@ -119,7 +119,7 @@ test_fail_reflectors_with_too_many_sessions if {
 	some violation in _violations({"reflectors": {"IPv4": {"load": load}}}, {"maxSessions": 8})
 	violation.id == "IPv4/load"
 	violation.size == 7
-	violation.members == ["load/12", "load/9"]
+	violation.members == ["load/9", "load/12"]
 	violation.msg == concat("", [
 		"too many IPv4 sessions: 4 route reflectors (node-1, node-2, node-3 and 1 more) above the ",
 		"limit of 8, up to 12; add route reflectors and divide the nodes among them, or raise the ",

@@ -62,7 +62,7 @@ import data.policies.lib.text
 violation contains {
 	"id": family,
 	"size": sum([level.nodes | some level in below]),
-	"members": [members | some [_, members] in sort({[level.reflectors, level.members] | some level in below})],
+	"members": array.concat(named, [members | some members in _widest_first(reflecting); not members in named]),
 	"msg": sprintf("too few %s sessions to route reflectors: %s below the minimum of %d, %s with none; %s", [
 		family,
 		text.listed_of(details.short, details.nodes, "node", details.sample),
@@ -79,10 +79,9 @@ violation contains {
 	least := input.parameters.minReflectors
 	short := [level | some level in input.state.reflectors[family].levels; level.reflectors < least]
 	count(short) > 0
-	below := array.concat(
-		short,
-		[level | some level in input.state.reflectors[family].reflecting; level.reflectors < least],
-	)
+	reflecting := [level | some level in input.state.reflectors[family].reflecting; level.reflectors < least]
+	below := array.concat(short, reflecting)
+	named := _widest_first(short)
 	details := {
 		"family": family,
 		"nodes": input.state.reflectors[family].nodes,
@@ -95,8 +94,18 @@ violation contains {
 	}
 }
 
+_blamed(f, nodes) := causes.blamed(f, input.state.addresses[f], input.state.otherASNumbers[f], nodes)
+
+# The set of a level contains those of lower levels.
+_widest_first(levels) := [members |
+	some [_, members] in sort({[0 - level.reflectors, level.members] | some level in levels})
+]
+
 # If the mesh is off and nothing replaces it, the mesh is the cause.
-_objects(family, details) := objects.leaving_out(
+_objects(family, details) := blamed if {
+	blamed := _blamed(family, details.short)
+	count(blamed) > 0
+} else := objects.leaving_out(
 	details.sample,
 	input.state.bgpPeers,
 	input.state.reflectors[family].bgpPeers,

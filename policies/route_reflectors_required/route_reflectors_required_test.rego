@@ -93,7 +93,7 @@ test_fail_too_few_reflectors if {
 	_violations({"reflectors": {"IPv4": {"total": 1, "nodes": 9, "levels": levels}}}, 2) == {{
 		"id": "IPv4",
 		"size": 9,
-		"members": ["reflectors/0", "reflectors/1"],
+		"members": ["reflectors/1", "reflectors/0"],
 		"msg": concat("", [
 			"too few IPv4 sessions to route reflectors: 9 of 9 nodes (node-8, node-9, node-2 and ",
 			"6 more) below the minimum of 2, 2 nodes with none; add 1 route reflector (annotation ",

@@ -151,7 +151,7 @@ violation contains {
 		"nodes": unintended.nodes,
 		"sample": unintended.sample,
 	},
-	"objects": [{"kind": "BGPPeer", "name": peer.name}],
+	"objects": objects.named("BGPPeer", [peer.name], [selector.field]),
 } if {
 	some peer in input.state.bgpPeers
 	some selector in peer.selectors

@@ -139,7 +139,7 @@ test_fail_has_matches_a_negative_value if {
 			"nodes": 4,
 			"sample": ["node-4", "node-5", "node-6"],
 		},
-		"objects": [{"kind": "BGPPeer", "name": "racks"}],
+		"objects": [{"kind": "BGPPeer", "name": "racks", "fields": ["spec.peerSelector"]}],
 	}}
 }
 

@@ -54,7 +54,7 @@ import data.policies.lib.text
 violation contains {
 	"id": sprintf("%s/node", [family]),
 	"size": sum([excess | some level in over; excess := (level.sessions - limit) * level.nodes]),
-	"members": [level.members | some level in over],
+	"members": [level.members | some level in array.reverse(over)], # the largest set first
 	"msg": sprintf("too many %s sessions per node: %s above the limit of %s, up to %s; %s, or %s", [
 		family,
 		text.listed(nodes, "node", sample),

@@ -41,6 +41,15 @@ test_fail_one_node_with_one_session_too_many if {
 	])
 }
 
+test_fail_the_largest_set_of_nodes_is_first if {
+	load := [
+		{"sessions": 3, "nodes": 1, "sample": ["node-4"], "members": "load/3"},
+		{"sessions": 2, "nodes": 1, "sample": ["node-5"], "members": "load/2"},
+	]
+	some violation in _violations({"sessions": {"IPv4": {"load": load}}}, {"maxSessionsPerNode": 1})
+	violation.members == ["load/2", "load/3"]
+}
+
 test_fail_a_mesh_of_many if {
 	load := [{"sessions": 299, "nodes": 300, "sample": ["node-1", "node-2", "node-3"], "members": "load/299"}]
 	patch := {"mesh": {"enabled": true}, "sessions": {"IPv6": {"load": load}}}

@@ -67,15 +67,22 @@ violation contains {
 		"sample": broken.sample,
 		"bgpPeers": broken.bgpPeers,
 	},
-	"objects": array.concat(
-		objects.named("BGPConfiguration", ["default" | peers == 0], about.fields.BGPConfiguration),
-		objects.named("BGPPeer", broken.bgpPeers, about.fields.BGPPeer),
-	),
+	"objects": _objects(reason, family, broken.bgpPeers, about.fields),
 } if {
 	some family in ["IPv4", "IPv6"]
 	some reason, broken in input.state.sessions[family].brokenReasons
 	about := _reasons[reason]
 	peers := count(broken.bgpPeers)
+}
+
+# The nodes are at fault if they share an address, whatever peers them.
+_objects("AddressShared", family, _, _) := causes.sharing(family, input.state.addresses[family])
+
+_objects(reason, _, peers, fields) := array.concat(
+	objects.named("BGPConfiguration", ["default" | count(peers) == 0], fields.BGPConfiguration),
+	objects.named("BGPPeer", peers, fields.BGPPeer),
+) if {
+	reason != "AddressShared"
 }
 
 _advice("AddressShared", family, _) := causes.shared(family, input.state.addresses[family])

@@ -53,6 +53,10 @@ test_fail_two_nodes_share_an_address if {
 		"waits 240 s; nodes node-4 and node-9 have the same address 10.0.0.8; give each node its own address ",
 		"(annotation projectcalico.org/IPv4Address)",
 	]))
+	violation.objects == [
+	{"kind": "Node", "name": name, "fields": ["metadata.annotations[projectcalico.org/IPv4Address]"]} |
+		some name in ["node-4", "node-9"]
+	]
 }
 
 test_fail_bgp_peers_with_the_old_as_number_are_the_cause if {

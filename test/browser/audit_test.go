@@ -16,6 +16,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
+// manyElements is more than a page has at first: what is long is folded or built on demand.
+const manyElements = 3_000
+
 func TestAudit(t *testing.T) {
 	changed := auditOf(t, "prod-eu", strings.Replace(manifest(t, 100), "'!has(route-reflector)'", "rack == 'rack-001'", 1))
 	changed.Before = auditOf(t, "prod-eu", manifest(t, 100))
@@ -29,7 +32,7 @@ func TestAudit(t *testing.T) {
 	}{
 		{
 			"5 nodes", pageOf(t, auditOf(t, "edge-1", manifest(t, 5))),
-			[]string{"BGP audit of edge-1", "No violations: 18 policies evaluated", "5 mesh nodes", "zone-3"},
+			[]string{"BGP audit of edge-1", "No violations: ", " policies evaluated", "5 mesh nodes", "zone-3"},
 		},
 		{
 			"100 nodes", pageOf(t, reporting(past(auditOf(t, "prod-eu", manifest(t, 100, faults...))))),
@@ -55,7 +58,7 @@ func TestAudit(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := open(t, c.page, view{})
 			p.says(c.says...)
-			if n := ask[int](p, `document.querySelectorAll("*").length`); n > 15_000 {
+			if n := ask[int](p, `document.querySelectorAll("*").length`); n > manyElements {
 				t.Errorf("the page has %d elements", n)
 			}
 			if len(c.page) > 2<<20 {

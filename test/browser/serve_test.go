@@ -17,17 +17,13 @@ import (
 )
 
 // served is the line of the log with the URL of the page.
-var served = regexp.MustCompile(`url=(http://\S+/report)`)
+var served = regexp.MustCompile(`url=(https?://\S+/report)`)
 
-// serveFiles runs `bgpguard serve` for the state of files and returns the URL of its page, and a function that ends it.
-func serveFiles(t *testing.T, paths ...string) (url string, end func()) {
+// serve runs `bgpguard serve` and returns the URL of its page, and a function that ends it.
+func serve(t *testing.T, args ...string) (url string, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	args := []string{"serve", "--bind-address=127.0.0.1:0"}
-	for _, path := range paths {
-		args = append(args, "-f", path)
-	}
-	cmd := exec.CommandContext(ctx, "../../bin/bgpguard", args...)
+	cmd := exec.CommandContext(ctx, "../../bin/bgpguard", append([]string{"serve", "--bind-address=127.0.0.1:0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -57,13 +53,19 @@ func serveFiles(t *testing.T, paths ...string) (url string, end func()) {
 	return url, end
 }
 
+// unanswered is when a page that may be replaced is asked again.
+const unanswered = 5 * time.Second
+
 // await waits until a page says something. The page may be replaced meanwhile.
 func (p *page) await(text string) {
 	p.Helper()
 	says := ""
 	for !strings.Contains(says, text) {
 		time.Sleep(20 * time.Millisecond)
-		found, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? document.body.innerText : ""`))
+		// A question to a page that is being replaced may have no answer.
+		ctx, cancel := context.WithTimeout(p.ctx, unanswered)
+		found, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? document.body.innerText : ""`))
+		cancel()
 		if err == nil {
 			says = found
 		}
@@ -89,7 +91,7 @@ func TestAServedPageFollowsItsFiles(t *testing.T) {
 		}
 	}
 	save(manifest(t, 5))
-	url, end := serveFiles(t, file)
+	url, end := serve(t, "-f", file)
 	p := visit(t, url, view{})
 	p.failsToLoad = true // Answers with the status 503, and at last none, are meant.
 	p.says("5 mesh nodes")

@@ -23,8 +23,10 @@ const (
 	legendHeight = 34
 	// maxText is the number of characters of a line in a box.
 	maxText = 38
-	// labelsShown is the number of changed links that have labels.
-	labelsShown = 16
+	// The size of a label: of a character, and of its line.
+	labelChar   = 8
+	labelHeight = 14
+	loopWidth   = 24 // of a curve from a box to itself
 )
 
 // palette is the colors of the layout in columns: fill and stroke by role, stroke by kind
@@ -58,8 +60,8 @@ type box struct {
 }
 
 // columns lays the shapes out in columns by role: external peers, route reflectors, other
-// nodes. Links are curves between the boxes, without labels if the change does not alter
-// them. Each box is as large as its text, so the layout is readable with many groups.
+// nodes. Links are curves between the boxes. The label of one that the change alters is the
+// difference in sessions, if there is place for it. Each box is as large as its text, so the layout is readable with many groups.
 // O(shapes x links).
 func (p *Picture) columns() []byte {
 	boxes := make([]*box, len(p.Shapes))
@@ -160,7 +162,7 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 	links := slices.SortedStableFunc(slices.Values(p.Links), func(a, b topology.LinkChange) int {
 		return cmp.Compare(btoi(LinkState(a) != Same), btoi(LinkState(b) != Same))
 	})
-	labels := 0
+	var labels []label
 	for _, l := range links {
 		a, b := byID[l.From], byID[l.To]
 		if a == nil || b == nil {
@@ -182,36 +184,87 @@ func (p *Picture) curves(out *strings.Builder, byID map[string]*box) {
 			a, b = b, a
 		}
 		y1, y2 := a.y+boxHeight/2, b.y+boxHeight/2
+		if state := LinkState(l); p.Compares && a != b { // Two boxes can have removed and added sessions.
+			y1, y2 = y1+beside[state], y2+beside[state]
+		}
 		var path string
-		var lx, ly int
+		var at func(t float64) (x, y float64)
 		switch {
 		case a == b:
-			x := a.x + boxWidth
-			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, y1-9, x+34, y1-24, x+34, y1+24, x, y1+9)
-			lx, ly = x+28, y1
+			x, side := a.x+boxWidth, 1
+			if a.column == 2 { // The right edge of the picture is near.
+				x, side = a.x, -1
+			}
+			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, y1-9, x+34*side, y1-24, x+34*side, y1+24, x, y1+9)
+			center := x + side*(loopWidth+len(linkDifference(l))*labelChar/2) // The box must not cover the label.
+			at = func(t float64) (float64, float64) { return float64(center), float64(y1) + (t-0.5)*boxHeight }
 		case a.x == b.x:
 			x := a.x + boxWidth
 			if a.column == 2 { // The right edge of the picture is near.
 				path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", a.x, y1, a.x-bulge, y1, a.x-bulge, y2, a.x, y2)
-				lx, ly = a.x-bulge*3/4, (y1+y2)/2
+				at = cubic(a.x, y1, a.x-bulge, y1, a.x-bulge, y2, a.x, y2)
 				break
 			}
 			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x, y1, x+bulge, y1, x+bulge, y2, x, y2)
-			lx, ly = x+bulge*3/4, (y1+y2)/2
+			at = cubic(x, y1, x+bulge, y1, x+bulge, y2, x, y2)
 		default:
 			x1, x2 := a.x+boxWidth, b.x
 			mid := (x1 + x2) / 2
 			path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, mid, y1, mid, y2, x2, y2)
-			lx, ly = mid, (y1+y2)/2
+			at = cubic(x1, y1, mid, y1, mid, y2, x2, y2)
 		}
 		fmt.Fprintf(out, `<g class="%s" data-ends="%s"><title>%s</title><path d="%s" fill="none" stroke="%s" stroke-width="%.1f"%s/>`,
 			class, escape(l.From+" "+l.To), escape(a.String()+" and "+b.String()+": "+LinkText(l)), path, palette[class][1], width, dash)
-		if p.Compares && LinkState(l) != Same && labels < labelsShown {
-			labels++
-			fmt.Fprintf(out, `<text x="%d" y="%d" text-anchor="middle" font-weight="600" fill="%s" paint-order="stroke" stroke="#FFFFFF" stroke-width="4" class="label">%s</text>`,
-				lx, ly-4, palette[class][1], escape(LinkText(l)))
+		if p.Compares && LinkState(l) != Same {
+			labels = append(labels, label{text: linkDifference(l), class: class, ends: l.From + " " + l.To, at: at, difference: max(l.After-l.Before, l.Before-l.After)})
 		}
 		out.WriteString("</g>")
+	}
+	for _, l := range placed(labels) {
+		fmt.Fprintf(out, `<g class="%s" data-ends="%s"><text x="%.0f" y="%.0f" text-anchor="middle" font-weight="600" fill="%s" paint-order="stroke" stroke="#FFFFFF" stroke-width="4" class="label">%s</text></g>`,
+			l.class, escape(l.ends), l.x, l.y+4, palette[l.class][1], escape(l.text))
+	}
+}
+
+// beside is how far a link is below the middle of its boxes, in pixels.
+var beside = map[State]int{Removed: -4, Added: 4}
+
+// label is a text on a curve, with its center and half of its width.
+type label struct {
+	text, class, ends string
+	at                func(t float64) (x, y float64)
+	difference        int
+	x, y, width       float64
+}
+
+// placed returns the labels that cover no other, those of the largest differences first. The title
+// of a curve and the tables have the numbers of the others.
+func placed(labels []label) []label {
+	slices.SortStableFunc(labels, func(a, b label) int { return cmp.Compare(b.difference, a.difference) })
+	var out []label
+	for _, l := range labels {
+		l.width = float64(len(l.text)*labelChar) / 2
+		for _, t := range []float64{0.5, 0.35, 0.65, 0.22, 0.78} {
+			l.x, l.y = l.at(t)
+			if !slices.ContainsFunc(out, func(o label) bool {
+				return math.Abs(l.x-o.x) < l.width+o.width && math.Abs(l.y-o.y) < labelHeight
+			}) {
+				out = append(out, l)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// cubic returns the points of a Bezier curve from (x0, y0) to (x3, y3), for t from 0 to 1.
+func cubic(x0, y0, x1, y1, x2, y2, x3, y3 int) func(t float64) (x, y float64) {
+	return func(t float64) (x, y float64) {
+		u := 1 - t
+		at := func(a, b, c, d int) float64 {
+			return u*u*u*float64(a) + 3*u*u*t*float64(b) + 3*u*t*t*float64(c) + t*t*t*float64(d)
+		}
+		return at(x0, x1, x2, x3), at(y0, y1, y2, y3)
 	}
 }
 

@@ -260,6 +260,19 @@ func LinkText(l topology.LinkChange) string {
 	return change + text.Count(n, kind.one, kind.many) + ", " + strings.Join(l.Families, " and ")
 }
 
+// linkDifference returns the number of sessions of a link that a change adds or removes: "+39",
+// "-1,190".
+func linkDifference(l topology.LinkChange) string {
+	switch n := l.After - l.Before; {
+	case n > 0:
+		return "+" + text.Number(n)
+	case n < 0:
+		return "-" + text.Number(-n)
+	default:
+		return text.Number(l.After)
+	}
+}
+
 // LinkKind names the kind and the families of a link: "mesh sessions, IPv4".
 func LinkKind(l topology.LinkChange) string {
 	return lookOf(kinds, l.Kind).many + ", " + strings.Join(l.Families, " and ")
@@ -267,8 +280,8 @@ func LinkKind(l topology.LinkChange) string {
 
 // LinkSources names the objects that configure a link.
 func LinkSources(l topology.LinkChange) string {
-	if len(l.Sources) == 0 {
-		return "no object: Calico's default"
+	if len(l.Sources) == 0 { // Only the mesh has no BGPPeers.
+		return "from the node-to-node mesh"
 	}
 	return "from " + text.Names(l.Sources[:min(len(l.Sources), topology.SampleSize)], len(l.Sources))
 }

@@ -6,6 +6,7 @@
 #   follows from such a fact names the fact and its fix, and not a fix of its own.
 package policies.lib.causes
 
+import data.policies.lib.objects
 import data.policies.lib.text
 
 # METADATA
@@ -32,6 +33,31 @@ of(family, addresses, others) := array.concat(
 		text_ := other_as_numbers(others)
 		text_ != ""
 	],
+)
+
+# METADATA
+# description: |
+#   The objects at fault in a family if the nodes of its causes are as many as the given number, as
+#   in advice: the nodes that share an address, and the BGPPeers with another AS number. Empty
+#   otherwise.
+blamed(family, addresses, others, nodes) := array.concat(sharing(family, addresses), _numbering(others)) if {
+	found := of(family, addresses, others)
+	count(found) > 0
+	sum([cause.nodes | some cause in found]) >= nodes
+} else := []
+
+# METADATA
+# description: The nodes that share an address, as objects at fault.
+sharing(family, addresses) := objects.named(
+	"Node",
+	[name | some one in array.slice(addresses.sharedAddresses, 0, 3); some name in one.sample],
+	[objects.annotation(sprintf("projectcalico.org/%sAddress", [family]))],
+)
+
+_numbering(others) := objects.named(
+	"BGPPeer",
+	[name | some one in array.slice(others.groups, 0, 3); some name in one.sample],
+	["spec.asNumber"],
 )
 
 # METADATA

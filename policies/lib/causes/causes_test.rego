@@ -43,6 +43,16 @@ test_bgp_peers_with_other_as_numbers_are_named if {
 	}]
 }
 
+test_blamed_are_the_objects_of_the_causes if {
+	others := {"nodes": 1, "groups": [{"asNumber": 63401, "nodeASNumber": 65523, "bgpPeers": 1, "sample": ["q"]}]}
+	address := ["metadata.annotations[projectcalico.org/IPv4Address]"]
+	nodes := [{"kind": "Node", "name": name, "fields": address} | some name in ["n2", "n9", "a", "b", "c"]]
+	peer := {"kind": "BGPPeer", "name": "q", "fields": ["spec.asNumber"]}
+	causes.blamed("IPv4", _shared, others, 7) == array.concat(nodes, [peer])
+	causes.blamed("IPv4", _shared, others, 8) == []
+	causes.blamed("IPv4", _fine, {"nodes": 0, "groups": []}, 0) == []
+}
+
 _fine := {"shared": {"nodes": 0}, "sharedAddresses": []}
 
 _shared := {
