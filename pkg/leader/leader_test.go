@@ -148,6 +148,18 @@ func TestOneReplicaLeads(t *testing.T) {
 func TestALostLeaseStopsOnlyTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
+		// The fake client does not compare versions. After a change, the replica must read the Lease
+		// before it can write it.
+		var changed atomic.Bool
+		client.PrependReactor("*", "leases", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			if action.GetVerb() == "get" {
+				changed.Store(false)
+			}
+			if !changed.Load() {
+				return false, nil, nil
+			}
+			return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, lease.Name, errors.New("changed"))
+		})
 		r := compete(t, client, "r")
 		time.Sleep(2 * time.Second)
 		leases := client.CoordinationV1().Leases(lease.Namespace)
@@ -159,15 +171,7 @@ func TestALostLeaseStopsOnlyTheWork(t *testing.T) {
 		if _, err := leases.Update(t.Context(), taken, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		// The fake client does not compare versions. The replica must read the Lease before it can write it.
-		var read atomic.Bool
-		client.PrependReactor("*", "leases", func(action clienttesting.Action) (bool, runtime.Object, error) {
-			if read.Load() || action.GetVerb() == "get" {
-				read.Store(true)
-				return false, nil, nil
-			}
-			return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, lease.Name, errors.New("changed"))
-		})
+		changed.Store(true)
 		time.Sleep(renewDeadline + 2*retryPeriod)
 		expect(t, "while the stranger holds the Lease", r, follows)
 		time.Sleep(leaseDuration)
@@ -188,17 +192,17 @@ level=INFO msg="Released the Lease"
 func TestTheWorkStopsWhileTheAPIServerIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
+		var away atomic.Bool
+		client.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return away.Load(), nil, errors.New("connection refused")
+		})
 		r := compete(t, client, "r")
 		time.Sleep(2 * time.Second)
 		expect(t, "at first", r, leads)
 		if got := metric(t); got != 1 {
 			t.Errorf("the metric of a leader is %v", got)
 		}
-		var away atomic.Bool
 		away.Store(true)
-		client.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return away.Load(), nil, errors.New("connection refused")
-		})
 		time.Sleep(renewDeadline - time.Second)
 		expect(t, "before the deadline", r, leads)
 		time.Sleep(2*retryPeriod + time.Second)
