@@ -44,15 +44,15 @@ func Line(line string, width int) string {
 	if strings.Contains(colors.ReplaceAllString(line[len(start[0]):], ""), "  ") {
 		return line
 	}
-	indent := len(start[1])
-	margin := strings.Repeat(" ", min(indent+hang, width/2))
+	margin := strings.Repeat(" ", min(len(start[1])+hang, width/2))
 	var b strings.Builder
 	column := 0
+	begun := false // the present part has a word
 	for i, word := range strings.Split(line, " ") {
 		columns := columnsOf.String(word)
 		switch {
 		case i == 0:
-		case column > max(indent, len(margin)) && column+1+columns > width:
+		case begun && column+1+columns > width:
 			b.WriteString("\n" + margin)
 			column = len(margin)
 		default:
@@ -61,6 +61,7 @@ func Line(line string, width int) string {
 		}
 		b.WriteString(word)
 		column += columns
+		begun = begun || columns > 0
 	}
 	return b.String()
 }
