@@ -67,7 +67,7 @@ func setupSelfManaged(mgr manager.Manager, o Options) (func() (*tls.Certificate,
 	return s.current, nil
 }
 
-// mapper maps the two kinds that a replica watches. That of the manager asks the API server, which may be away when the
+// mapper maps the two kinds that a replica watches. That of the manager asks the API server, which may be down when the
 // process starts.
 func mapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)

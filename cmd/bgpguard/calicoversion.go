@@ -29,7 +29,7 @@ func (o *changeOptions) withVersion(ctx context.Context, s *state.Snapshot) (*st
 		if err != nil {
 			return nil, nil, err
 		}
-		s = s.WithTypha(s.Typha()) // The ClusterInformation that says so is replaced.
+		s = s.WithTypha(s.Typha()) // The ClusterInformation that decides is replaced.
 		return s.Apply(state.Change{After: information}), nil, nil
 	}
 	if hasVersion(s) {

@@ -75,13 +75,13 @@ func NewRegistration(mgr manager.Manager, expected registration.Expected, replic
 // must be fast. Call it before Lead.
 func (r *Registration) OnChange(f func()) { r.onChange = f }
 
-// Differences returns the present differences, nil if there are none, if they are not known
-// yet, and on replicas that are not the leader. The slice must not be changed.
-func (r *Registration) Differences() []string {
+// Differences returns the present differences. They are not known before the leader has read the
+// configuration, and on other replicas. The slice must not be changed.
+func (r *Registration) Differences() (differences []string, known bool) {
 	if found := r.differences.Load(); found != nil {
-		return *found
+		return *found, true
 	}
-	return nil
+	return nil, false
 }
 
 // Lead follows the configuration until ctx is done, and then forgets it.
@@ -134,13 +134,16 @@ func (r *Registration) compare(ctx context.Context, store cache.Store) {
 		is, _ = item.(*admissionregistrationv1.ValidatingWebhookConfiguration)
 	}
 	found := registration.Differences(is, r.expected)
-	before := r.Differences()
+	before, known := r.Differences()
 	r.differences.Store(&found)
 	configurationDifferences.WithLabelValues(r.expected.Name).Set(float64(len(found)))
-	if slices.Equal(found, before) {
+	if known && slices.Equal(found, before) {
 		return
 	}
 	r.onChange()
+	if len(found) == 0 && !known {
+		return
+	}
 	about := corev1.ObjectReference{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: registration.Kind, Name: r.expected.Name}
 	if is != nil {
 		about.UID = is.UID

@@ -118,7 +118,8 @@ func (r *Reports) Lead(ctx context.Context) {
 }
 
 // Refresh writes the reports of the last audit that are missing or were changed, and looks for
-// kinds that were not served before: audits are too frequent for that. It logs an error once. A panic does not end the process, which answers requests too.
+// kinds that were not served before: audits are too frequent for that. It logs an error once. A
+// panic does not end the process, which answers requests too.
 func (r *Reports) Refresh(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,6 +150,9 @@ func (r *Reports) logError(err error, more ...any) {
 func (r *Reports) Publish(ctx context.Context, a *audit.Audit) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if ctx.Err() != nil { // Lead may have ended.
+		return ctx.Err()
+	}
 	r.latest = a
 	return r.write(ctx, a)
 }

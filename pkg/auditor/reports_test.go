@@ -2,6 +2,7 @@ package auditor
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -28,6 +29,17 @@ func TestReportsThatPanicDoNotEndTheProcess(t *testing.T) {
 	}
 	if got := log.String(); strings.Count(got, "Cannot write reports") != 1 || !strings.Contains(got, "panic: ") || !strings.Contains(got, "reports_test.go") {
 		t.Errorf("logged\n%s", got)
+	}
+}
+
+// The auditor and Lead end at the same time, so that an audit may be published after Lead has ended.
+func TestAFormerLeaderKeepsNoAudit(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := &Reports{log: logr.Discard()}
+	r.Lead(ctx)
+	if err := r.Publish(ctx, &audit.Audit{}); err == nil || r.latest != nil {
+		t.Errorf("error %v, the latest audit %+v", err, r.latest)
 	}
 }
 

@@ -62,8 +62,9 @@ type StatusOptions struct {
 	Replica string
 	// Count returns the violations.
 	Count Count
-	// NotAsked returns why the API server does not ask bgpguard about all changes, "" if it does.
-	NotAsked func() string
+	// NotAsked returns why the API server does not ask bgpguard about all changes, "" if it does,
+	// and whether that is known.
+	NotAsked func() (reason string, known bool)
 }
 
 // WriteStatus makes Objects write the status of BGPPolicies: each replica its own

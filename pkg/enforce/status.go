@@ -49,7 +49,7 @@ const (
 type status struct {
 	keeper   *Keeper
 	count    Count
-	notAsked func() string
+	notAsked func() (reason string, known bool)
 	replica  string
 	log      logr.Logger
 	// cached is read first, live before a write.
@@ -213,7 +213,11 @@ func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGP
 			replicas = append(replicas, r)
 		}
 	}
-	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas, s.notAsked())} {
+	notAsked, known := s.notAsked()
+	if is := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionEnforced); !known && is != nil && is.Reason == v1alpha1.ReasonNotAsked {
+		notAsked = is.Message // What the previous leader has found.
+	}
+	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas, notAsked)} {
 		c.ObservedGeneration, c.LastTransitionTime, c.Message = outcome.Generation, metav1.NewTime(s.now()), text.Cut(c.Message, maxMessage)
 		meta.SetStatusCondition(&want.Conditions, c)
 	}

@@ -88,7 +88,7 @@ func bench(t *testing.T, documents ...policy.Document) (*status, *apiServer, *cl
 	return &status{
 		keeper: k, replica: "a", log: logr.Discard(), cached: server, live: server, writer: server, now: at.now,
 		count:    func() (map[string]int32, time.Time) { return map[string]int32{"mesh": 1}, at.at },
-		notAsked: func() string { return "" },
+		notAsked: func() (string, bool) { return "", true },
 		lagging:  map[lag]time.Time{},
 	}, server, at
 }
@@ -200,6 +200,28 @@ func TestACacheThatLagsBehindCausesNoWrite(t *testing.T) {
 	s.round(t)
 	if len(server.writes) != 2 {
 		t.Errorf("%q wrote", server.writes)
+	}
+}
+
+// A new leader has not compared the configuration of the webhook yet: what the previous one has
+// found stays until then.
+func TestANewLeaderKeepsNotAsked(t *testing.T) {
+	s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
+	for _, step := range []struct {
+		notAsked string
+		known    bool
+		want     string
+	}{
+		{"", false, "Enforced generation 1 is enforced on all replicas (1)"},
+		{"no webhook", true, "NotAsked no webhook"},
+		{"", false, "NotAsked no webhook"},
+		{"", true, "Enforced generation 1 is enforced on all replicas (1)"},
+	} {
+		s.notAsked = func() (string, bool) { return step.notAsked, step.known }
+		s.round(t)
+		if is := server.object.Status.Conditions[1]; is.Reason+" "+is.Message != step.want {
+			t.Errorf("not asked %q, known %t: got %s %s, want %s", step.notAsked, step.known, is.Reason, is.Message, step.want)
+		}
 	}
 }
 

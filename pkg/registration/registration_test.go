@@ -36,6 +36,8 @@ func TestWhatIsAddedIsNoDifference(t *testing.T) {
 	}}
 	w.NamespaceSelector, w.ObjectSelector = &metav1.LabelSelector{}, &metav1.LabelSelector{}
 	w.TimeoutSeconds = nil
+	url := "https://bgpguard.example.com/validate"
+	is.Webhooks[1].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &url} // Of a CA that the system trusts.
 	is.Webhooks[1].MatchConditions[0].Expression = strings.Join(strings.Fields(is.Webhooks[1].MatchConditions[0].Expression), "\n")
 	is.Webhooks = append(is.Webhooks, admissionregistrationv1.ValidatingWebhook{Name: "other.example.com"})
 	if got := Differences(is, expected); got != nil {

@@ -81,7 +81,7 @@ type Options struct {
 	// IPAMBlocks is true if IPAMBlocks are read.
 	IPAMBlocks bool
 	// Typha says whether Typha is installed; state.TyphaUnknown means that the
-	// ClusterInformation says so.
+	// ClusterInformation decides.
 	Typha state.Typha
 
 	LogFormat string

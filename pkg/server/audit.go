@@ -61,7 +61,7 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 			for _, u := range ready.Unread() {
 				notes = append(notes, u.String())
 			}
-			if reason := a.notAsked(); reason != "" {
+			if reason, _ := a.notAsked(); reason != "" {
 				notes = append(notes, reason)
 			}
 			return notes
@@ -76,12 +76,13 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 }
 
 // notAsked returns why the API server does not ask this webhook about all changes, "" if it
-// does.
-func (a auditing) notAsked() string {
-	if differences := a.registration.Differences(); len(differences) > 0 {
-		return registration.Describe(differences)
+// does, and whether that is known.
+func (a auditing) notAsked() (reason string, known bool) {
+	differences, known := a.registration.Differences()
+	if len(differences) > 0 {
+		reason = registration.Describe(differences)
 	}
-	return ""
+	return reason, known
 }
 
 // work returns what depends on the leadership.

@@ -63,7 +63,7 @@ type Options struct {
 	// IPAMBlocks is true if IPAMBlocks are read.
 	IPAMBlocks bool
 	// Typha says whether Typha is installed; state.TyphaUnknown means that the
-	// ClusterInformation says so.
+	// ClusterInformation decides.
 	Typha state.Typha
 
 	// AuditDelay is the time from a change to an audit, AuditInterval the maximum

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
-// The bounds of a connection to the webhook. Whoever reaches the port can open one.
+// The bounds of a connection to the webhook. Every client that reaches the port can open one.
 const (
 	// headerTime bounds the TLS handshake, and the time until the header of a request is read.
 	headerTime = 10 * time.Second
@@ -36,7 +36,7 @@ const (
 
 // webhookServer is a webhook.Server that bounds its connections, which that of controller-runtime
 // does not, and speaks HTTP/1.1 only: HTTP/2 has many requests on one connection, without a time
-// limit for the body of each. The API server asks webhooks in a cluster by HTTP/1.1.
+// limit for the body of each. API servers call webhooks in a cluster by HTTP/1.1.
 type webhookServer struct {
 	webhook.Server // has the handlers and their metrics
 

@@ -62,7 +62,7 @@ type failures struct {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	f := startFailing(t)
-	stale := f.cutOff(t)
+	stale := f.disconnect(t)
 	t.Run("a rolling restart loses no request", f.restart)
 	t.Run("new certificates and a new CA lose no request", f.certificates)
 	t.Run("a replica that is killed loses only requests in flight", f.kill)
@@ -72,8 +72,8 @@ func TestFailures(t *testing.T) {
 		t.Run("a disk that cannot hold bundles", f.fullDisk)
 	})
 	t.Run("etcd does not answer", f.etcd)
-	t.Run("the API server is away", f.apiServer)
-	t.Run("a replica that the API server does not reach any more says so and recovers", func(t *testing.T) { stale(t) })
+	t.Run("the API server is down", f.apiServer)
+	t.Run("a replica that no longer reaches the API server reports it and recovers", func(t *testing.T) { stale(t) })
 }
 
 func startFailing(t *testing.T) *failures {
@@ -589,7 +589,7 @@ func (f *failures) terms(t *testing.T) int {
 	return logged(t, f.replicas[0], gained) + logged(t, f.replicas[1], gained)
 }
 
-// apiServer ends the API server and starts a replica while it is away.
+// apiServer ends the API server and starts a replica while it is down.
 func (f *failures) apiServer(t *testing.T) {
 	kubeconfig, err := f.ServiceAccountKubeconfig(t.Context(), namespace, "bgpguard")
 	if err != nil {
@@ -619,7 +619,7 @@ func (f *failures) apiServer(t *testing.T) {
 	if err := w.AwaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the API server was away for %s; a replica that started meanwhile was ready %s later", back.Sub(killed).Round(time.Second), time.Since(back).Round(100*time.Millisecond))
+	t.Logf("the API server was down for %s; a replica that started meanwhile was ready %s later", back.Sub(killed).Round(time.Second), time.Since(back).Round(100*time.Millisecond))
 	f.guards(t)
 	for _, w := range append(f.replicas[:], w) {
 		f.denies(t, w)
@@ -629,8 +629,8 @@ func (f *failures) apiServer(t *testing.T) {
 	}
 }
 
-// cutOff starts a third replica and cuts it off from the API server. The returned test checks it later.
-func (f *failures) cutOff(t *testing.T) func(*testing.T) {
+// disconnect starts a third replica and disconnects it from the API server. The returned test checks it later.
+func (f *failures) disconnect(t *testing.T) func(*testing.T) {
 	t.Helper()
 	const maxAge = 90 * time.Second
 	server, err := url.Parse(f.Config.Host)
@@ -658,8 +658,8 @@ func (f *failures) cutOff(t *testing.T) func(*testing.T) {
 		t.Fatal(err)
 	}
 	w := f.replica(t, env.WebhookOptions{Hostname: "cut", Kubeconfig: kubeconfig, Args: []string{"--max-data-age=" + maxAge.String()}})
-	began, heal := time.Now(), proxy.Cut()
-	t.Cleanup(heal)
+	began, end := time.Now(), proxy.Cut()
+	t.Cleanup(end)
 	return func(t *testing.T) {
 		for time.Since(began) < maxAge+5*time.Second { // By then no kind has been confirmed.
 			if !w.Running() {
@@ -685,10 +685,10 @@ func (f *failures) cutOff(t *testing.T) func(*testing.T) {
 		if got.ExitCode != 1 || !strings.Contains(got.Stderr, want[1]) || strings.Count(got.Stderr, "\n") != 1 {
 			t.Errorf("kubectl shows %q", got.Stderr)
 		}
-		heal()
-		healed := time.Now()
+		end()
+		ended := time.Now()
 		probes(t, w, "/readyz", http.StatusOK, "")
-		t.Logf("cut off for %s, ready %s after the cut", healed.Sub(began).Round(time.Second), time.Since(healed).Round(100*time.Millisecond))
+		t.Logf("disconnected for %s, ready %s after that", ended.Sub(began).Round(time.Second), time.Since(ended).Round(100*time.Millisecond))
 		f.guards(t)
 		f.useAll()
 		if err := w.Stop(); err != nil {

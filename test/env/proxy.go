@@ -57,7 +57,7 @@ func (p *Proxy) Reset() {
 
 // Cut makes the proxy forward nothing. Connections stay open on both sides. The returned function ends the cut: what was
 // sent in the meantime arrives.
-func (p *Proxy) Cut() (heal func()) {
+func (p *Proxy) Cut() (end func()) {
 	cut := make(chan struct{})
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -65,12 +65,12 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer kept.Close()
-	heal := p.Cut()
+	end := p.Cut()
 	expect("a cut", ask(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 100 * time.Millisecond}), "error")
 	if _, err := kept.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	heal()
+	end()
 	buffer := make([]byte, 15)
 	if _, err := io.ReadFull(kept, buffer); err != nil || string(buffer) != "HTTP/1.1 200 OK" {
 		t.Errorf("after the cut a connection got %q, %v", buffer, err)
