@@ -24,7 +24,8 @@ const (
 	maxSilence = 5 * time.Minute
 )
 
-// AwaitAPIServer returns nil when the API server of config is ready, or the error of ctx. Until
+// AwaitAPIServer returns nil when the API server of config is ready and names its API groups to
+// this process, or the error of ctx. Until
 // then the process is alive and not ready, for a reason that /readyz/apiserver has and that is
 // logged at growing intervals.
 func AwaitAPIServer(ctx context.Context, config *rest.Config, probes *Probes, log logr.Logger) error {
@@ -34,7 +35,12 @@ func AwaitAPIServer(ctx context.Context, config *rest.Config, probes *Probes, lo
 	if err != nil {
 		return fmt.Errorf("creating a client of the API server: %w", err)
 	}
-	return await(ctx, func(ctx context.Context) error { return isReady(ctx, client.RESTClient()) }, probes, log)
+	return await(ctx, func(ctx context.Context) error {
+		if err := isReady(ctx, client.RESTClient()); err != nil {
+			return err
+		}
+		return isPermitted(ctx, client)
+	}, probes, log)
 }
 
 // await is AwaitAPIServer for any request.
@@ -63,6 +69,15 @@ func await(ctx context.Context, ready func(context.Context) error, probes *Probe
 		}
 		loop.Pause(ctx, askInterval)
 	}
+}
+
+// isPermitted returns an error if this process may not read which API groups there are. An API
+// server that has just started answers for a moment that nothing is permitted.
+func isPermitted(ctx context.Context, client *discovery.DiscoveryClient) error {
+	if _, err := client.ServerGroupsWithContext(ctx); err != nil {
+		return fmt.Errorf("reading the API groups: %w", err)
+	}
+	return nil
 }
 
 // isReady returns an error with the reasons if the API server is not ready. An API server that

@@ -72,6 +72,9 @@ func TestAnAddressInUseIsAnError(t *testing.T) {
 	p.Close()
 }
 
+// forbidden is the body of an API server that answers 403 to all requests but that for its probe.
+const forbidden = "forbidden"
+
 func TestReadinessOfTheAPIServer(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
@@ -81,13 +84,22 @@ func TestReadinessOfTheAPIServer(t *testing.T) {
 		"it is ready":          {http.StatusOK, "ok", ""},
 		"it hides its probe":   {http.StatusForbidden, "no", ""},
 		"it has no such probe": {http.StatusNotFound, "no", ""},
+		"it permits nothing":   {http.StatusOK, forbidden, "reading the API groups: unknown"},
 		"etcd is away":         {http.StatusInternalServerError, "[+]ping ok\n[-]etcd failed: reason withheld\n[-]informer-sync failed: reason withheld\nreadyz check failed\n", "etcd failed: reason withheld, informer-sync failed: reason withheld"},
 		"the token is invalid": {http.StatusUnauthorized, "no", "the server has asked for the client to provide credentials"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(test.status)
-				io.WriteString(w, test.body) //nolint:errcheck // The client shows it.
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch {
+				case r.URL.Path == "/readyz":
+					w.WriteHeader(test.status)
+					io.WriteString(w, test.body) //nolint:errcheck // The client shows it.
+				case test.body == forbidden:
+					w.WriteHeader(http.StatusForbidden)
+				default:
+					io.WriteString(w, `{"kind":"APIGroupList","apiVersion":"v1","groups":[{"name":"apps"}]}`) //nolint:errcheck // As above.
+				}
 			}))
 			defer s.Close()
 			p, err := ServeProbes(NoAddress, logr.Discard())

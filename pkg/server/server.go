@@ -12,7 +12,9 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/open-policy-agent/opa/v1/ast"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -37,6 +39,10 @@ import (
 
 // leaseName is the Lease of the leader election.
 const leaseName = "bgpguard.policy.bgpguard.io"
+
+// permissionTime is how long an API server that has started may need to know what this process may
+// do.
+const permissionTime = 10 * time.Second
 
 // Run runs the webhook until ctx is done and all requests are answered. It logs
 // to w.
@@ -183,7 +189,13 @@ func await(ctx context.Context, config *rest.Config, probes *process.Probes, led
 	if err := process.AwaitAPIServer(ctx, config, probes, log); err != nil {
 		return err
 	}
-	if err := ledger.Load(ctx); err != nil {
+	// An API server that has just started answers for a moment that nothing is permitted.
+	var err error
+	_ = wait.PollUntilContextTimeout(ctx, time.Second, permissionTime, true, func(ctx context.Context) (bool, error) {
+		err = ledger.Load(ctx)
+		return !apierrors.IsForbidden(err), nil
+	})
+	if err != nil {
 		// The first change reads them.
 		log.Error(err, "Cannot read the reservations yet")
 	}
