@@ -62,12 +62,12 @@ func TestAPolicyIsNotQuarantined(t *testing.T) {
 		err   func(i int) error
 		pause time.Duration
 	}{
-		"failures within one request": {t.Context(), 0, func(int) error { return errBroken }, 0},
-		"a success in between":        {t.Context(), 0, func(i int) error { return []error{errBroken, errBroken, errBroken, nil}[i%4] }, quarantineSpan},
-		"too little time":             {late, fairShare - 1, func(int) error { return errBroken }, quarantineSpan},
-		"the client has gone":         {done, time.Second, func(int) error { return errBroken }, quarantineSpan},
+		"failures within one request":   {t.Context(), 0, func(int) error { return errBroken }, 0},
+		"a success in between":          {t.Context(), 0, func(i int) error { return []error{errBroken, errBroken, errBroken, nil}[i%4] }, quarantineSpan},
+		"too little time":               {late, fairShare - 1, func(int) error { return errBroken }, quarantineSpan},
+		"the client has gone":           {done, time.Second, func(int) error { return errBroken }, quarantineSpan},
 		"earlier evaluations still run": {t.Context(), 0, func(int) error { return errAbandoned }, quarantineSpan},
-		"every evaluation succeeds":   {t.Context(), 0, func(int) error { return nil }, quarantineSpan},
+		"every evaluation succeeds":     {t.Context(), 0, func(int) error { return nil }, quarantineSpan},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, at := steps()
