@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -154,21 +155,16 @@ func TestTheCPUTimeOfACall(t *testing.T) {
 	close(end)
 	wg.Wait()
 	m = &cpuMeter{}
-	busy := make(chan struct{})
+	var enough atomic.Bool
 	wg.Go(func() {
 		defer m.start()()
-		for {
-			select {
-			case <-busy:
-				return
-			default:
-			}
+		for !enough.Load() {
 		}
 	})
 	for m.used() < 5*time.Millisecond { // Ends when the clock runs.
 		time.Sleep(time.Millisecond)
 	}
-	close(busy)
+	enough.Store(true)
 	wg.Wait()
 	if m.used() < 5*time.Millisecond {
 		t.Error("the time is lost when the call ends")
