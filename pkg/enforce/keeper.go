@@ -175,8 +175,12 @@ func (e *entry) covers(d policy.Document, library *policy.Library) bool {
 	if e.UID != d.UID || !reflect.DeepEqual(e.document.Spec, d.Spec) {
 		return false
 	}
+	// A check whose failure may be due to the machine is repeated, unless tests still run.
 	if slow, ok := errors.AsType[*policy.LimitError](e.Err); ok {
-		return slow.Running() // Tests that have ended are run again: the machine may have been busy.
+		return slow.Running()
+	}
+	if errors.Is(e.Err, policy.ErrNotChecked) {
+		return false
 	}
 	if d.Spec.Rego != nil || e.library == library {
 		return true

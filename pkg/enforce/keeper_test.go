@@ -267,12 +267,14 @@ func TestSlowTestsAreRunAgain(t *testing.T) {
 	k := newKeeper(t, logr.Discard())
 	d := own("good", passes, 1)
 	k.SetDocuments([]policy.Document{d})
-	slow := k.entries["good"]
-	slow.Err, slow.Policy, slow.Enforced = fmt.Errorf("slow: %w", &policy.LimitError{Limit: testLimit}), nil, 0
-	k.entries["good"] = slow
-	k.SetDocuments([]policy.Document{d})
-	if got := states(k); got != "good: 1/1" {
-		t.Errorf("got %s", got)
+	for _, err := range []error{&policy.LimitError{Limit: testLimit}, policy.ErrNotChecked} {
+		slow := k.entries["good"]
+		slow.Err, slow.Policy, slow.Enforced = fmt.Errorf("slow: %w", err), nil, 0
+		k.entries["good"] = slow
+		k.SetDocuments([]policy.Document{d})
+		if got := states(k); got != "good: 1/1" {
+			t.Errorf("after %v: got %s", err, got)
+		}
 	}
 	failed := k.entries["good"]
 	failed.Err = errors.New("wrong")

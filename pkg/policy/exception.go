@@ -87,7 +87,7 @@ func CheckExpiry(o *v1alpha1.BGPException, now time.Time) error {
 // denies.
 func (x *Exception) Covers(policy string, r *Request, now time.Time) bool {
 	return now.Before(x.Ends) && (x.policies[0] == v1alpha1.AllPolicies || slices.Contains(x.policies, policy)) &&
-		(x.anyone || x.match.by(r)) && x.match.matches(r)
+		(x.anyone || x.match.by(r)) && x.match.matches(r) && x.match.keeps(r)
 }
 
 // String returns "BGPException NAME until TIME".

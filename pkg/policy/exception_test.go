@@ -117,3 +117,31 @@ func TestTheEndOfANewException(t *testing.T) {
 		})
 	}
 }
+
+// A user must not be able to select an object for an exception by the change itself.
+func TestAChangeOfLabelsMustMatchBeforeAndAfter(t *testing.T) {
+	x, err := NewException(exceptionOf(func(o *v1alpha1.BGPException) {
+		o.Spec.Match.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"rack": "1"}}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := map[string]string{"rack": "1"}, map[string]string{}
+	for name, test := range map[string]struct {
+		labels [2]map[string]string
+		want   bool
+	}{
+		"kept":      {[2]map[string]string{in, in}, true},
+		"added":     {[2]map[string]string{out, in}, false},
+		"removed":   {[2]map[string]string{in, out}, false},
+		"a create":  {[2]map[string]string{nil, in}, true},
+		"a delete":  {[2]map[string]string{in, nil}, true},
+		"never set": {[2]map[string]string{out, out}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := x.Covers("mesh", &Request{Kind: "Node", Name: "a", Operation: "UPDATE", Labels: test.labels}, noon); got != test.want {
+				t.Errorf("covers: %t", got)
+			}
+		})
+	}
+}

@@ -76,6 +76,14 @@ func (m *matcher) matches(r *Request) bool {
 		}))
 }
 
+// keeps reports whether the matcher selects the labels of the object before and after the
+// change. A change that adds a label selects itself otherwise.
+func (m *matcher) keeps(r *Request) bool {
+	return !slices.ContainsFunc(r.Labels[:], func(set map[string]string) bool {
+		return set != nil && !m.labels.Matches(labels.Set(set))
+	})
+}
+
 // Exempts reports whether the user is exempt from the policy.
 func (p *Policy) Exempts(r *Request) bool { return p.match.by(r) }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +19,10 @@ const (
 	quarantineSpan     = 10 * time.Second
 	// trialInterval is the time between two evaluations of a quarantined policy.
 	trialInterval = time.Minute
-	// fairTime is the least time that an evaluation must have had for its end at the deadline
-	// to count as a failure of the policy.
-	fairTime = 500 * time.Millisecond
+	// fairShare is the least CPU time that an evaluation must have used for its end at the
+	// deadline to count as a failure of the policy. On a busy machine a policy that needs little
+	// passes its deadline too.
+	fairShare = 250 * time.Millisecond
 )
 
 // ErrQuarantined is wrapped by the errors of a quarantined policy: its evaluations failed so
@@ -58,17 +60,18 @@ func (q *quarantine) admit() error {
 	return q.reason
 }
 
-// record records the result of an evaluation that took some time, and returns the error
-// to report.
-func (q *quarantine) record(ctx context.Context, took time.Duration, err error) error {
+// record records the result of an evaluation that used some CPU time, and returns the error
+// to report. The error of a quarantined policy always wraps ErrQuarantined.
+func (q *quarantine) record(ctx context.Context, used time.Duration, err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err == nil {
 		q.failures, q.reason = 0, nil
 		return nil
 	}
-	if ctx.Err() != nil && (took < fairTime || errors.Is(ctx.Err(), context.Canceled)) {
-		return err // The policy did not get the time that it needs.
+	starved := ctx.Err() != nil && (used < fairShare || errors.Is(ctx.Err(), context.Canceled))
+	if starved || errors.Is(err, errAbandoned) && q.failures == 0 {
+		return cmp.Or(q.reason, err) // The policy did not get the time that it needs.
 	}
 	now := q.now()
 	if q.failures == 0 {
@@ -86,13 +89,18 @@ func (q *quarantine) record(ctx context.Context, took time.Duration, err error) 
 	return q.reason
 }
 
+// quarantined returns the reason why the policy is quarantined, nil if it is not.
+func (q *quarantine) quarantined() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.reason
+}
+
 // Quarantined returns the reason why the policy is quarantined, which wraps ErrQuarantined; nil
 // if it is not.
 func (p *Policy) Quarantined() error {
 	if p.quarantine == nil {
 		return nil
 	}
-	p.quarantine.mu.Lock()
-	defer p.quarantine.mu.Unlock()
-	return p.quarantine.reason
+	return p.quarantine.quarantined()
 }

@@ -372,18 +372,31 @@ func (stateData) Put(ast.Ref, ast.Value) {}
 // reads it. An error is an evaluation error and not a violation: a builtin that fails, a
 // result of the wrong type, or the end of ctx, which stops the evaluation. A policy whose
 // evaluations keep failing is quarantined; see ErrQuarantined.
+//
+// input is of the state of the cluster, or of a change that a policy evaluates. For the states
+// that a change leads to, see EvaluateProposed.
 func (p *Policy) Evaluate(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
 	if err := p.quarantine.admit(); err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	found, err := p.evaluate(ctx, input, state)
-	return found, p.quarantine.record(ctx, time.Since(start), err)
+	found, used, err := p.evaluate(ctx, input, state)
+	return found, p.quarantine.record(ctx, used, err)
+}
+
+// EvaluateProposed is Evaluate for a state that the cluster does not have. Its failures never
+// quarantine the policy: users who can propose changes could otherwise end its enforcement.
+func (p *Policy) EvaluateProposed(ctx context.Context, input ast.Object, state func() ast.Value) ([]violation.Violation, error) {
+	if err := p.quarantine.quarantined(); err != nil {
+		return nil, err
+	}
+	found, _, err := p.evaluate(ctx, input, state)
+	return found, err
 }
 
 // Trace is like Evaluate and reports each step to a tracer.
 func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.Value, tracer topdown.QueryTracer) ([]violation.Violation, error) {
-	return p.evaluate(ctx, input, state, rego.EvalQueryTracer(tracer))
+	found, _, err := p.evaluate(ctx, input, state, rego.EvalQueryTracer(tracer))
+	return found, err
 }
 
 // abandon counts an evaluation that did not stop at its deadline until running is closed. It
@@ -399,30 +412,45 @@ func (p *Policy) abandon(running <-chan struct{}) {
 	}()
 }
 
-func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() ast.Value, more ...rego.EvalOption) (found []violation.Violation, err error) {
+// errAbandoned is the error of a policy of which maxAbandoned evaluations run on.
+var errAbandoned = fmt.Errorf("stopped: %d earlier evaluations did not stop at their deadline and still run; one of the policy's builtin calls takes too long and needs a smaller argument", maxAbandoned)
+
+// evaluate evaluates the policy and returns the CPU time that this used.
+func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() ast.Value, more ...rego.EvalOption) (found []violation.Violation, used time.Duration, err error) {
 	defer func() {
 		if r := recover(); r != nil { // A panic must not prevent the evaluation of other policies.
 			found, err = nil, recovered(r)
 		}
 	}()
 	if ctx.Err() != nil { // A short evaluation can finish before OPA checks the context.
-		return nil, fmt.Errorf("not started: %w", context.Cause(ctx))
+		return nil, 0, fmt.Errorf("not started: %w", context.Cause(ctx))
 	}
-	if n := p.abandoned.Load(); n >= maxAbandoned {
-		return nil, fmt.Errorf("stopped: %d earlier evaluations did not stop at their deadline and still run; one of the policy's builtin calls takes too long and needs a smaller argument", n)
+	if p.abandoned.Load() >= maxAbandoned {
+		return nil, 0, errAbandoned
 	}
 	options := append([]rego.EvalOption{rego.EvalParsedInput(p.Input(input))}, more...)
 	if p.ReadsData() {
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}
-	results, running, err := untilDone(ctx, func() (rego.ResultSet, error) { return p.query.Eval(ctx, options...) })
+	meter := &cpuMeter{}
+	results, running, err := untilDone(ctx, func() (rego.ResultSet, error) {
+		defer meter.start()()
+		return p.query.Eval(ctx, options...)
+	})
 	p.abandon(running)
+	used = meter.used()
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("stopped before it finished: %w", context.Cause(ctx))
+			return nil, used, fmt.Errorf("stopped before it finished: %w", context.Cause(ctx))
 		}
-		return nil, err
+		return nil, used, err
 	}
+	found, err = p.violations(results)
+	return found, used, err
+}
+
+// violations returns the violations in the result of the query.
+func (p *Policy) violations(results rego.ResultSet) ([]violation.Violation, error) {
 	if len(results) != 1 || len(results[0].Expressions) != 1 {
 		return nil, fmt.Errorf("has no result: rule %s is undefined", ruleName)
 	}
@@ -430,6 +458,7 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if !ok {
 		return nil, fmt.Errorf("rule %s must be a set, is a %T", ruleName, results[0].Expressions[0].Value)
 	}
+	var found []violation.Violation
 	ids := map[[2]string]bool{} // with the assumption
 	for _, item := range list {
 		v, err := p.violation(item)

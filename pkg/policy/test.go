@@ -34,6 +34,10 @@ func (p *Policy) Test(ctx context.Context, limit time.Duration) error {
 	return errors.Join(errs...)
 }
 
+// ErrNotChecked is wrapped by the error of a check that ended without a result for a reason that
+// is not in the policy, such as a busy machine.
+var ErrNotChecked = errors.New("not checked")
+
 // LimitError means that tests did not finish in time. A slow machine can cause it.
 type LimitError struct {
 	Limit time.Duration

@@ -41,6 +41,10 @@ func Main(in io.Reader, out io.Writer) int {
 		fmt.Fprintln(os.Stderr, "reading the request:", err)
 		return 1
 	}
+	if err := lower(syscall.RLIMIT_CPU, uint64(q.Time/time.Second)+1); err != nil {
+		fmt.Fprintln(os.Stderr, "limiting the CPU time:", err)
+		return 1
+	}
 	if err := json.NewEncoder(out).Encode(try(context.Background(), &q)); err != nil {
 		fmt.Fprintln(os.Stderr, "writing the result:", err)
 		return 1
@@ -50,8 +54,7 @@ func Main(in io.Reader, out io.Writer) int {
 
 // limitMemory limits the memory of this process.
 func limitMemory() error {
-	limit := syscall.Rlimit{Cur: maxData, Max: maxData}
-	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
+	if err := lower(syscall.RLIMIT_DATA, maxData); err != nil {
 		return fmt.Errorf("limiting the memory: %w", err)
 	}
 	go func() {
@@ -64,6 +67,17 @@ func limitMemory() error {
 		}
 	}()
 	return nil
+}
+
+// lower sets a limit of this process, unless it has a lower one. The kernel ends a process that
+// uses more CPU time than its limit.
+func lower(resource int, limit uint64) error {
+	var now syscall.Rlimit
+	if err := syscall.Getrlimit(resource, &now); err != nil {
+		return err
+	}
+	limit = min(limit, now.Max)
+	return syscall.Setrlimit(resource, &syscall.Rlimit{Cur: limit, Max: limit})
 }
 
 // try runs the trial of a request.

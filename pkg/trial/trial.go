@@ -45,6 +45,8 @@ type request struct {
 	Document json.RawMessage `json:"document"`
 	// Limit is the time limit of its tests. Without an input, the tests are run.
 	Limit time.Duration `json:"limit,omitempty"`
+	// Time is the limit of the whole trial. The process then ends also if nobody stops it.
+	Time time.Duration `json:"time"`
 	// Input is the input of an evaluation, without parameters, and State is data.state.
 	Input json.RawMessage `json:"input,omitempty"`
 	State json.RawMessage `json:"state,omitempty"`
@@ -69,7 +71,8 @@ type Runner struct{ turn chan struct{} }
 func NewRunner() *Runner { return &Runner{turn: make(chan struct{}, 1)} }
 
 // Check compiles a document with Rego, and runs its tests for at most limit. Tests that take
-// longer are a *policy.LimitError. The error of a document that does not compile is that of
+// longer are a *policy.LimitError. The error of a trial without a result is ErrMemory or wraps
+// policy.ErrNotChecked. The error of a document that does not compile is that of
 // Library.Prepare.
 func (r *Runner) Check(ctx context.Context, library *policy.Library, d *policy.Document, limit time.Duration) (*policy.Policy, error) {
 	out, err := r.run(ctx, d, request{Limit: limit}, limit+startTime)
@@ -127,7 +130,7 @@ func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit t
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the trial of another policy: %w", ctx.Err())
+		return nil, fmt.Errorf("%w: waiting for the trial of another policy: %w", policy.ErrNotChecked, ctx.Err())
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -137,13 +140,14 @@ func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit t
 	if q.Document, err = json.Marshal(&document); err != nil {
 		return nil, err
 	}
+	q.Time = limit
 	input, err := json.Marshal(&q)
 	if err != nil {
 		return nil, err
 	}
 	executable, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("finding the program of the trial: %w", err)
+		return nil, fmt.Errorf("%w: finding the program of the trial: %w", policy.ErrNotChecked, err)
 	}
 	output, problems := &bounded{left: maxResult}, &bounded{left: maxErrors}
 	process := exec.CommandContext(ctx, executable, Argument)
@@ -152,15 +156,15 @@ func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit t
 	err = process.Run()
 	switch code := process.ProcessState.ExitCode(); {
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("stopped before it finished: %w", ctx.Err())
+		return nil, fmt.Errorf("%w: stopped before it finished: %w", policy.ErrNotChecked, ctx.Err())
 	case code == codeMemory, err != nil && strings.Contains(problems.String(), "out of memory"), err != nil && strings.Contains(problems.String(), "cannot allocate memory"):
 		return nil, ErrMemory
 	case err != nil:
-		return nil, fmt.Errorf("the process of the trial failed: %w: %s", err, firstLine(problems.String()))
+		return nil, fmt.Errorf("%w: the process of the trial failed: %w: %s", policy.ErrNotChecked, err, firstLine(problems.String()))
 	}
 	out := &result{}
 	if err := json.Unmarshal(output.Bytes(), out); err != nil {
-		return nil, fmt.Errorf("reading the result of the trial: %w", err)
+		return nil, fmt.Errorf("%w: reading the result of the trial: %w", policy.ErrNotChecked, err)
 	}
 	return out, nil
 }

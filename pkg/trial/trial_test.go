@@ -1,10 +1,14 @@
 package trial
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,8 +129,37 @@ func TestEvaluate(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := evaluate(canceled, header+"violation contains 1\n"); !errors.Is(err, context.Canceled) {
+	if _, err := evaluate(canceled, header+"violation contains 1\n"); !errors.Is(err, context.Canceled) || !errors.Is(err, policy.ErrNotChecked) {
 		t.Errorf("a request that has ended: %v", err)
+	}
+}
+
+// The process ends by itself also if the webhook has ended first.
+func TestATrialEndsWithoutItsRunner(t *testing.T) {
+	d := document("mine.rego", header+`violation contains {"id": "x", "size": 1, "msg": "m"} if {
+	some x in numbers.range(1, 30000)
+	some y in numbers.range(1, 30000)
+	x + y < 0
+}
+`)
+	d.APIVersion, d.Kind = v1alpha1.APIVersion, v1alpha1.KindBGPPolicy
+	text, err := json.Marshal(&d.BGPPolicy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, err := json.Marshal(&request{Document: text, Input: json.RawMessage("{}"), Time: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	process := exec.CommandContext(t.Context(), executable, Argument)
+	process.Stdin = bytes.NewReader(input)
+	err = process.Run()
+	if status, ok := process.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Errorf("got %v, want that the kernel ends it", err)
 	}
 }
 
@@ -135,7 +168,7 @@ func TestTrialsTakeTurns(t *testing.T) {
 	r.turn <- struct{}{}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := r.Check(ctx, library, document("mine.rego", header), time.Second); err == nil || !strings.Contains(err.Error(), "waiting for the trial of another policy") {
+	if _, err := r.Check(ctx, library, document("mine.rego", header), time.Second); !errors.Is(err, policy.ErrNotChecked) || !strings.Contains(err.Error(), "waiting for the trial of another policy") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -349,7 +349,7 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {
-		return run(ctx, p, c.documents[request](), c.after.data)
+		return run(ctx, p, (*policy.Policy).Evaluate, c.documents[request](), c.after.data)
 	}
 	if !p.ReadsOnlyStates() || !p.Unaffected(c.before.document, c.after.document) {
 		return evaluate()

@@ -202,8 +202,9 @@ func (e *Engine) Evaluate(ctx context.Context, s *state.Snapshot) *Evaluation {
 // time of the policies; with 0, only ctx does.
 //
 // While another call evaluates, evaluateOnce waits for it, because it would compute the same. If
-// the other call takes too long for ctx although it has the topology, a policy is slow: then
-// evaluateOnce evaluates the policies itself, so that no request fails because of another one.
+// the other call takes too long for ctx, evaluateOnce evaluates s itself, so that no request fails
+// because of another one. It reuses the topology of the other call if that has it, and caches
+// nothing.
 func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot, base *Evaluation, limit time.Duration) *Evaluation {
 	in, policies := e.slot(r), e.policies.Load()
 	if base != nil {
@@ -219,14 +220,16 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 		return base
 	}
 	if !in.enter(ctx, patience(ctx)) {
-		if started := in.started.Load(); started.fits(s, policies, e.now()) {
-			v := *started
-			v.evaluate(ctx, previous(), base, limit)
-			return &v
+		old, started := previous(), in.started.Load()
+		if !started.fits(s, policies, e.now()) {
+			var err error
+			if started, err = e.start(ctx, s, policies, old); err != nil {
+				return unevaluated(s, policies, err)
+			}
 		}
-		if !in.enter(ctx, nil) {
-			return unevaluated(s, policies, fmt.Errorf("waiting for the topology: %w", ctx.Err()))
-		}
+		v := *started
+		v.evaluate(ctx, old, base, limit, (*policy.Policy).Evaluate)
+		return &v
 	}
 	defer in.leave()
 	old := previous()
@@ -239,13 +242,13 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 	}
 	in.started.Store(v)
 	out := *v
-	out.evaluate(ctx, old, base, limit)
+	out.evaluate(ctx, old, base, limit, (*policy.Policy).Evaluate)
 	in.last.Store(&out)
 	return &out
 }
 
 // enter waits until no other call evaluates, and reports whether the caller now does. It gives up
-// when ctx is done or enough is closed.
+// when ctx is done or enough receives.
 func (in *slot) enter(ctx context.Context, enough <-chan time.Time) bool {
 	select {
 	case in.busy <- struct{}{}:
@@ -305,7 +308,7 @@ func (v *Evaluation) fits(s *state.Snapshot, policies *policy.Set, now time.Time
 	return true
 }
 
-// evaluate evaluates all policies on s. A policy that fails does not hide the violations of
+// evaluate evaluates all policies on s, a state that the cluster does not have. A policy that fails does not hide the violations of
 // the others. before, which may be nil, is an evaluation for the same decision. Its results are
 // reused if the input of the policy is the same.
 func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *policy.Set, before *Evaluation) *Evaluation {
@@ -313,7 +316,7 @@ func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *poli
 	if err != nil {
 		return unevaluated(s, policies, err)
 	}
-	v.evaluate(ctx, before, before, 0)
+	v.evaluate(ctx, before, before, 0, (*policy.Policy).EvaluateProposed)
 	return v
 }
 
@@ -329,8 +332,8 @@ func (e *Engine) start(ctx context.Context, s *state.Snapshot, policies *policy.
 // evaluate sets the results of an evaluation from start, with the same before. decided, which may
 // be nil, is an evaluation for the same decision: a policy that exceeded its time there fails here
 // as well, and leaves the time to the others. limit bounds the time of the policies; with 0, only
-// ctx does.
-func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, limit time.Duration) {
+// ctx does. evaluate evaluates one policy.
+func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, limit time.Duration, evaluate method) {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -357,7 +360,7 @@ func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, 
 			v.results[i].err = decided.results[i].err
 			continue
 		}
-		v.results[i].violations, v.results[i].err = run(ctx, p, v.document, v.data)
+		v.results[i].violations, v.results[i].err = run(ctx, p, evaluate, v.document, v.data)
 	}
 }
 
@@ -397,15 +400,18 @@ func transitPeers(policies *policy.Set) []*topology.TransitPeers {
 	return out
 }
 
+// method is policy.Policy.Evaluate or policy.Policy.EvaluateProposed.
+type method func(*policy.Policy, context.Context, ast.Object, func() ast.Value) ([]violation.Violation, error)
+
 // run evaluates one policy, which may use half of the remaining time. So a policy that does not
 // end leaves time for the others, and one that is only slow has enough.
-func run(ctx context.Context, p *policy.Policy, document ast.Object, data func() ast.Value) ([]violation.Violation, error) {
+func run(ctx context.Context, p *policy.Policy, evaluate method, document ast.Object, data func() ast.Value) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
-	return p.Evaluate(ctx, document, data)
+	return evaluate(p, ctx, document, data)
 }
 
 // ErrNoTopology is wrapped by the error of Try if ctx ends before the topology is computed.

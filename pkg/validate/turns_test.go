@@ -170,6 +170,30 @@ func TestNoRequestFailsBecauseAnotherOneIsSlow(t *testing.T) {
 	})
 }
 
+// While the evaluation of another state takes long, such as Warm's of an older one, a request evaluates its own state.
+func TestNoRequestWaitsForAnotherState(t *testing.T) {
+	inBubble(t, slowAnd(t), 2, func(t *testing.T, e *Engine, s *state.Snapshot, r Request) {
+		ctx, cancel := context.WithCancel(t.Context())
+		e.warmTime = time.Hour
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := e.Warm(ctx, s); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		newer := s.Apply(state.Change{After: peer(t, "other", "!has(rr)", "has(rr)")})
+		short, cancelShort := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancelShort()
+		d := e.Decide(short, newer, r)
+		if got := failed(d); !slices.Equal(got, []string{"own"}) || short.Err() != nil {
+			t.Errorf("failed %q, %v", got, d.Failures)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
 // Requests go first: Warm begins when a turn is free, or after a while, and then takes no turn from them.
 func TestWarmGivesWayToRequests(t *testing.T) {
 	inBubble(t, slowAnd(t), 2, func(t *testing.T, e *Engine, s *state.Snapshot, r Request) {

@@ -64,7 +64,8 @@ type BGPExceptionSpec struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!('*' in self) || size(self) == 1",message="\"*\" stands for every policy and must be the only item"
 	Policies []string `json:"policies"`
-	// Match selects the changes that are allowed, as in a BGPPolicy. {} selects
+	// Match selects the changes that are allowed, as in a BGPPolicy, but a
+	// labelSelector must select the object before and after an update. {} selects
 	// every change.
 	Match Match `json:"match"`
 	// Users are the names of users whose changes are allowed, as in RBAC
