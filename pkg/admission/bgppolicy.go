@@ -123,6 +123,11 @@ func (h *PolicyHandler) review(ctx context.Context, req *admission.Request) *pol
 	if err == nil {
 		err = h.warnViolations(ctx, r, d, p)
 	}
+	if errors.Is(err, policy.ErrNotChecked) {
+		r.reject(log, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, fmt.Errorf("%w: try again", err))
+		r.result = resultError
+		return r
+	}
 	if err != nil {
 		return r.rejectFields(log, req, err)
 	}

@@ -27,17 +27,25 @@ import (
 const Argument = "try-policy"
 
 const (
-	// startTime is the time for the start of the process and for compiling, in addition to the
-	// limit of the tests.
-	startTime = 3 * time.Second
+	// startTime is the CPU time for the start of the process and for compiling, in addition to that
+	// of the tests or of the evaluation.
+	startTime = time.Second
+	// evaluationTime is the CPU time of an evaluation.
+	evaluationTime = time.Second
+	// maxTime bounds a trial. A busy machine may take much longer than the CPU time.
+	maxTime = 30 * time.Second
 	// maxResult bounds the result of a trial, in bytes.
 	maxResult = 8 << 20
 	// maxErrors bounds what is read of the process's standard error, in bytes.
 	maxErrors = 64 << 10
 )
 
-// ErrMemory means that a trial exceeded its limit of memory.
-var ErrMemory = fmt.Errorf("it needs more than %d MiB of memory", maxHeap>>20)
+// ErrMemory means that a trial exceeded its limit of memory, ErrTime that it exceeded its limit
+// of CPU time.
+var (
+	ErrMemory = fmt.Errorf("it needs more than %d MiB of memory", maxHeap>>20)
+	ErrTime   = errors.New("it needs too much CPU time")
+)
 
 // request is what the process of a trial reads from its standard input.
 type request struct {
@@ -45,7 +53,7 @@ type request struct {
 	Document json.RawMessage `json:"document"`
 	// Limit is the time limit of its tests. Without an input, the tests are run.
 	Limit time.Duration `json:"limit,omitempty"`
-	// Time is the limit of the whole trial. The process then ends also if nobody stops it.
+	// Time is the CPU time of the trial. The kernel ends the process then.
 	Time time.Duration `json:"time"`
 	// Input is the input of an evaluation, without parameters, and State is data.state.
 	Input json.RawMessage `json:"input,omitempty"`
@@ -71,8 +79,8 @@ type Runner struct{ turn chan struct{} }
 func NewRunner() *Runner { return &Runner{turn: make(chan struct{}, 1)} }
 
 // Check compiles a document with Rego, and runs its tests for at most limit. Tests that take
-// longer are a *policy.LimitError. The error of a trial without a result is ErrMemory or wraps
-// policy.ErrNotChecked. The error of a document that does not compile is that of
+// longer are a *policy.LimitError. The error of a trial without a result is ErrMemory, wraps
+// ErrTime, or wraps policy.ErrNotChecked. The error of a document that does not compile is that of
 // Library.Prepare.
 func (r *Runner) Check(ctx context.Context, library *policy.Library, d *policy.Document, limit time.Duration) (*policy.Policy, error) {
 	out, err := r.run(ctx, d, request{Limit: limit}, limit+startTime)
@@ -105,7 +113,7 @@ func (r *Runner) Evaluate(ctx context.Context, d *policy.Document, p *policy.Pol
 			return nil, err
 		}
 	}
-	out, err := r.run(ctx, d, q, startTime)
+	out, err := r.run(ctx, d, q, startTime+evaluationTime)
 	if err != nil {
 		return nil, err
 	}
@@ -124,15 +132,15 @@ func marshal(v ast.Value) (json.RawMessage, error) {
 	return json.Marshal(plain)
 }
 
-// run runs one trial.
-func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit time.Duration) (*result, error) {
+// run runs one trial, which may use some CPU time.
+func (r *Runner) run(ctx context.Context, d *policy.Document, q request, cpu time.Duration) (*result, error) {
 	select {
 	case r.turn <- struct{}{}:
 		defer func() { <-r.turn }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: waiting for the trial of another policy: %w", policy.ErrNotChecked, ctx.Err())
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
 	document := d.BGPPolicy
 	document.APIVersion, document.Kind = v1alpha1.APIVersion, v1alpha1.KindBGPPolicy // An informer drops them.
@@ -140,7 +148,7 @@ func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit t
 	if q.Document, err = json.Marshal(&document); err != nil {
 		return nil, err
 	}
-	q.Time = limit
+	q.Time = cpu
 	input, err := json.Marshal(&q)
 	if err != nil {
 		return nil, err
@@ -151,7 +159,8 @@ func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit t
 	}
 	output, problems := &bounded{left: maxResult}, &bounded{left: maxErrors}
 	process := exec.CommandContext(ctx, executable, Argument)
-	process.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
+	// Garbage is collected long before it counts as memory that the policy needs.
+	process.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none", fmt.Sprintf("GOMEMLIMIT=%d", maxHeap*3/4)}
 	process.Stdin, process.Stdout, process.Stderr = bytes.NewReader(input), output, problems
 	err = process.Run()
 	switch code := process.ProcessState.ExitCode(); {
@@ -159,6 +168,8 @@ func (r *Runner) run(ctx context.Context, d *policy.Document, q request, limit t
 		return nil, fmt.Errorf("%w: stopped before it finished: %w", policy.ErrNotChecked, ctx.Err())
 	case code == codeMemory, err != nil && strings.Contains(problems.String(), "out of memory"), err != nil && strings.Contains(problems.String(), "cannot allocate memory"):
 		return nil, ErrMemory
+	case err != nil && process.ProcessState.UserTime()+process.ProcessState.SystemTime() >= cpu:
+		return nil, fmt.Errorf("%w: more than %s", ErrTime, cpu)
 	case err != nil:
 		return nil, fmt.Errorf("%w: the process of the trial failed: %w: %s", policy.ErrNotChecked, err, firstLine(problems.String()))
 	}

@@ -172,3 +172,20 @@ func TestTrialsTakeTurns(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestATrialThatLoopsNeedsTooMuchTime(t *testing.T) {
+	r, library := newRunner(t)
+	d := document("mine.rego", header+`violation contains {"id": "x", "size": 1, "msg": "m"} if {
+	some x in numbers.range(1, 30000)
+	some y in numbers.range(1, 30000)
+	x + y < 0
+}
+`)
+	p, err := library.Prepare(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Evaluate(t.Context(), d, p, ast.NewObject(), nil); !errors.Is(err, ErrTime) {
+		t.Errorf("got %v, want %v", err, ErrTime)
+	}
+}
