@@ -45,6 +45,10 @@ type Plan struct {
 	Before     Figures     `json:"before"`
 	After      Figures     `json:"after"`
 	Steps      []Step      `json:"steps"`
+
+	// Start and End are the topologies before and after the steps; nil in a plan that was read.
+	Start *topology.Topology `json:"-"`
+	End   *topology.Topology `json:"-"`
 }
 
 // Reflector is a node that is or becomes a route reflector.
@@ -278,6 +282,7 @@ func (b *builder) finish(ctx context.Context) (*Plan, error) {
 	if before == nil || after.Topology == nil {
 		return nil, errors.New("the topology could not be computed")
 	}
+	b.plan.Start, b.plan.End = before, after.Topology
 	b.plan.Before, b.plan.After = figures(before), figures(after.Topology)
 	b.remaining(after)
 	return b.plan, nil

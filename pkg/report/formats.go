@@ -82,7 +82,7 @@ var (
 		{JSON, "the plan, as in plan.json", func(w io.Writer, p *Plan) error { return text.JSON(w, p.Plan) }},
 		{YAML, "the same data as json", func(w io.Writer, p *Plan) error { return text.YAML(w, p.Plan) }},
 		{Markdown, "for issues and wikis, as in README.md", writePlanMarkdown},
-		{HTML, "one page with the steps; it loads nothing from elsewhere", writePlanHTML},
+		{HTML, "one page with the steps, and a picture before and after; it loads nothing from elsewhere", writePlanHTML},
 	}
 
 	// PlanStatusFormats are those of "bgpguard plan verify".

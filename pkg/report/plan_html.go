@@ -14,6 +14,7 @@ type planPage struct {
 
 	Verdict verdict
 	Tiles   []tile
+	Figure  *figure // nil without a picture
 	Tables  []cells
 	Lists   []titledList
 	Steps   []stepPart
@@ -70,6 +71,13 @@ func writePlanHTML(w io.Writer, p *Plan) error {
 		{"Sessions between nodes", number(p.After.Sessions), number(p.Before.Sessions) + " before"},
 		{"Most on one node", number(p.After.Most), number(p.Before.Most) + " before, in one address family"},
 		{"Without routes", number(worst) + " s", "worst case of a step"},
+	}
+	if p.Start != nil && p.End != nil {
+		figure, err := newFigure(&Topology{Change: p.End.GraphChange(p.Start)}, "c1")
+		if err != nil {
+			return err
+		}
+		page.Figure = figure
 	}
 	page.Tables = []cells{steps, figures}
 	if len(p.Reflectors) > 0 {

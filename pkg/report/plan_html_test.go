@@ -2,11 +2,17 @@ package report
 
 import (
 	"bytes"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/plan"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/topologytest"
+	"github.com/bgpguard/bgpguard/test/golden"
 )
 
 func TestThePageOfAPlanHasEveryStep(t *testing.T) {
@@ -32,6 +38,21 @@ func TestThePageOfAPlanHasEveryStep(t *testing.T) {
 			t.Errorf("%q is not on the page", want)
 		}
 	}
+}
+
+func TestThePageOfAPlanShowsTheTopologyBeforeAndAfter(t *testing.T) {
+	var nodes []calico.Object
+	for i := range 4 {
+		nodes = append(nodes, calicotest.NumberedNode(t, i))
+	}
+	p := samplePlan()
+	p.Start = topologytest.Compute(t, state.New(append(nodes, calicotest.Mesh(t, true))...), nil)
+	p.End = topologytest.Compute(t, state.New(append(nodes, calicotest.Mesh(t, false))...), p.Start)
+	var b bytes.Buffer
+	if err := PlanFormats.Write(&b, HTML, &Plan{Plan: p}); err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, filepath.Join("testdata", "plan_html.golden"), b.Bytes())
 }
 
 func TestThePageOfDesignsHasEachDesign(t *testing.T) {

@@ -53,17 +53,19 @@ func ReadState(paths []string, stdin io.Reader) (*Snapshot, *Contents, error) {
 	}
 	s := New(Objects(c.Objects)...).Knowing(c.none...)
 	if len(paths) > 0 {
-		c.Notes = append(c.Notes, absent(s, c.none)...)
+		c.Notes = append(c.Notes, c.absent(s)...)
 	}
 	return s, c, nil
 }
 
-// absent returns notes on the kinds of which a state from files has no object and no empty
-// list, and whose absence decides something.
-func absent(s *Snapshot, none []calico.Kind) []string {
+// absent returns notes on the kinds of which the files have no object and no empty list, and
+// whose absence decides something. s is the state of the files. An object that Typha drops is
+// not absent: a policy reports it.
+func (c *Contents) absent(s *Snapshot) []string {
 	var notes []string
 	note := func(kind calico.Kind, count int, effect string) {
-		if count == 0 && !slices.Contains(none, kind) {
+		read := slices.ContainsFunc(c.Objects, func(r Read) bool { return r.ID().Kind == kind })
+		if count == 0 && !read && !slices.Contains(c.none, kind) {
 			notes = append(notes, fmt.Sprintf("no %s in the state: %s", kind, effect))
 		}
 	}

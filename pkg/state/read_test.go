@@ -63,6 +63,7 @@ func TestNotesOfAState(t *testing.T) {
 		ipipPool  = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/16, ipipMode: Always}\n"
 		felix     = "no FelixConfiguration in the state: its field programClusterRoutes counts as unset"
 		oldCalico = "apiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.30.1}\n"
+		withTypha = "apiVersion: projectcalico.org/v3\nkind: ClusterInformation\nmetadata: {name: default}\nspec: {calicoVersion: v3.30.1, clusterType: 'k8s,typha'}\n"
 		policy    = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
 		misspelt  = "apiVersion: projectcalico.org/v3\nkind: BGPPer\nmetadata: {name: p}\n"
 		none      = "---\napiVersion: projectcalico.org/v3\nkind: %sList\nitems: []\n"
@@ -79,6 +80,7 @@ func TestNotesOfAState(t *testing.T) {
 		"a pool with IPIP":          {[]string{node + "---\n" + meshOn + "---\n" + ipipPool}, felix},
 		"Felix programs no routes":  {[]string{node + "---\n" + meshOn + "---\n" + ipipPool + "---\n" + oldCalico}, ""},
 		"a pool with VXLAN":         {[]string{node + "---\n" + meshOn + "---\n" + vxlanPool}, ""},
+		"Typha drops the only one":  {[]string{node + "---\n" + strings.Replace(meshOff, "false", "false, serviceClusterIPs: [{cidr: 10.96.0.1/12}]", 1) + "---\n" + pool + "---\n" + withTypha}, ""},
 		"a state without nodes":     {[]string{meshOn}, ""},
 		"empty lists":               {[]string{node + noLists}, ""},
 		"the mesh is off":           {[]string{node + "---\n" + meshOff + "---\n" + pool}, "no BGPPeer in the state: the mesh is off, so there are no sessions"},

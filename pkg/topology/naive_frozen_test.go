@@ -29,6 +29,7 @@ func (r naiveRejections) addPeers(rule *calico.Rule, names []string) {
 // rejections returns the values in the configuration of a node and family that BIRD rejects.
 func (m *naive) rejections(n *calico.Node, f calico.Family) naiveRejections {
 	out := naiveRejections{}
+	m.rejectRouterID(out, n, f)
 	if !n.SpeaksBGP(f) {
 		return out
 	}
@@ -52,7 +53,6 @@ func (m *naive) rejections(n *calico.Node, f calico.Family) naiveRejections {
 			out.add(calico.RejectSharedAddress, address, "Node", names...)
 		}
 	}
-	m.rejectRouterID(out, n, f)
 	m.rejectGateways(out, n, f)
 	m.rejectWritten(out, n, f, slots > 0)
 	return out
@@ -114,7 +114,8 @@ func (m *naive) rejectZero(out naiveRejections, n *calico.Node) {
 
 func (m *naive) rejectRouterID(out naiveRejections, n *calico.Node, f calico.Family) {
 	four := slices.ContainsFunc(m.nodes, func(p *calico.Node) bool { return p.SpeaksBGP(calico.IPv4) })
-	if f == calico.IPv6 && four && (!n.SpeaksBGP(calico.IPv4) || n.Address[calico.IPv4].Addr().IsUnspecified()) {
+	empty, zero := !n.SpeaksBGP(calico.IPv4), n.Address[calico.IPv4].IsValid() && n.Address[calico.IPv4].Addr().IsUnspecified()
+	if four && n.SpeaksBGP(calico.IPv6) && (empty || f == calico.IPv6 && zero) {
 		out.add(calico.RejectRouterID, "metadata.annotations[projectcalico.org/IPv4Address]", "Node", n.Name)
 	}
 }

@@ -46,7 +46,7 @@ func TestChanges(t *testing.T) {
 			{"audit of a change", 0, []string{"audit", "-f", reflected, "--change", change, "--delete", "--fail-on", "none"}, []string{"Denied: delete BGPPeer clients", "What it does:", "By the change:", "isolated nodes"}},
 			{"topology after a change", 0, []string{"topology", "-f", reflected, "--change", change, "--delete"}, []string{"Denied: delete BGPPeer clients", "What it does:", "isolated nodes"}},
 			{"diff", 1, []string{"diff", full, reflected}, []string{"Difference of", "Before and after the change", "3 Nodes", "from the node-to-node mesh"}},
-			{"plan to reflectors", 0, []string{"plan", "-f", full, "--to", "route-reflectors"}, []string{"1. ", "To go back:", "Before and after the plan"}},
+			{"plan to reflectors", 0, []string{"plan", "-f", full, "--to", "route-reflectors"}, []string{"1. ", "To go back:", "Before and after the plan", "Before and after the change"}},
 		} {
 			name := fmt.Sprintf("%s of %d nodes", c.name, n)
 			t.Run(name, func(t *testing.T) {

@@ -305,10 +305,10 @@ func (n *Network) passwordRejections(out []Rejection, reference string) []Reject
 // themselves and of their half-sessions with other nodes. O(links of the class).
 func (n *Network) Rejections(g uint32) []Rejection {
 	s := &n.Classes.List[g]
-	if !s.Speaks(n.Family) {
-		return nil
-	}
 	out := n.routerIDRejections(nil, g)
+	if !s.Speaks(n.Family) {
+		return out
+	}
 	list := n.LinksFrom(g)
 	for i := range list {
 		l := &list[i]
@@ -322,17 +322,17 @@ func (n *Network) Rejections(g uint32) []Rejection {
 	return out
 }
 
-// routerIDRejections appends a missing router ID. BIRD takes it from the interfaces in IPv4 only.
-// A cluster without IPv4 addresses sets CALICO_ROUTER_ID, which is in no object.
+// routerIDRejections appends a missing router ID of a node with an IPv6 address. Calico writes it
+// into the files of both families. BIRD takes a router ID of 0 from the interfaces in IPv4 only. A cluster without IPv4 addresses sets CALICO_ROUTER_ID, which is in no object.
 func (n *Network) routerIDRejections(out []Rejection, g uint32) []Rejection {
 	s := &n.Classes.List[g]
 	var message string
 	switch {
-	case n.Family == calico.IPv4 || n.Index.BGP[calico.IPv4].None():
+	case !s.IPv6 || n.Index.BGP[calico.IPv4].None():
 		return out
 	case !s.IPv4:
 		message = "is not an IPv4 address, and the router ID of the node is empty"
-	case s.Unspecified[calico.IPv4]:
+	case n.Family == calico.IPv6 && s.Unspecified[calico.IPv4]:
 		message = "is unspecified, and the router ID of the node is 0"
 	default:
 		return out
