@@ -64,6 +64,7 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 		WorkloadPeering:        spec.text("localWorkloadPeeringIPV4") != "" || spec.text("localWorkloadPeeringIPV6") != "",
 	}
 	c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
+	c.knownClusterRoutes(c.ProgramClusterRoutes)
 	c.rejected = c.readRejected()
 	if spec.has("nodeToNodeMeshEnabled") {
 		on := spec.flag("nodeToNodeMeshEnabled")
@@ -226,11 +227,23 @@ func (c *FelixConfiguration) Older(d *FelixConfiguration) bool {
 	return cmp.Or(cmp.Compare(len(d.Created), len(c.Created)), cmp.Compare(c.Name, d.Name)) < 0
 }
 
+// clusterRoutes are the values of programClusterRoutes. Felix and confd read every other one as
+// their default.
+var clusterRoutes = []string{"Enabled", "Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly"}
+
+// knownClusterRoutes reports a value of programClusterRoutes that is none of clusterRoutes.
+func (m *Metadata) knownClusterRoutes(value string) {
+	if value != "" && !slices.Contains(clusterRoutes, value) {
+		m.problem("spec.programClusterRoutes", "%q is none of %s, so Calico uses its default", value, strings.Join(clusterRoutes, ", "))
+	}
+}
+
 func decodeFelixConfiguration(m Metadata, spec *fields) *FelixConfiguration {
 	c := &FelixConfiguration{Metadata: m, ProgramClusterRoutes: spec.text("programClusterRoutes"), Created: m.created()}
 	for f, field := range []string{"ipv4NormalRoutePriority", "ipv6NormalRoutePriority"} {
 		c.NormalRoutePriority[f] = int(spec.number(field, math.MinInt32, math.MaxInt32))
 	}
+	c.knownClusterRoutes(c.ProgramClusterRoutes)
 	selector := spec.text("nodeSelector")
 	switch {
 	case c.Name == Default || c.NodeOf() != "":

@@ -242,11 +242,10 @@ _remedy(details) := causes.advice(_causes(details.family), details.isolated, con
 	_or_the_mesh,
 ])) if {
 	_only_isolated(details)
-} else := concat("", [
-	concat("", [sprintf("%s; ", [cause.text]) | some cause in _causes(details.family)]),
+} else := causes.advice(_causes(details.family), details.nodes, concat("", [
 	"give both nodes of a pair sessions to the same route reflector, or connect their route reflectors",
 	_or_the_mesh,
-])
+]))
 
 _causes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
 

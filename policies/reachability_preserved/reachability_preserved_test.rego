@@ -78,8 +78,8 @@ test_fail_more_isolated_nodes_than_those_with_one_address if {
 	some message in _messages(patch)
 	contains(message, "; nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address ")
 	endswith(message, concat("", [
-		"; connect them to other nodes with a BGPPeer, for example to route reflectors, or turn the ",
-		"node-to-node mesh on",
+		"; if that does not suffice, connect them to other nodes with a BGPPeer, for example to route ",
+		"reflectors, or turn the node-to-node mesh on",
 	]))
 }
 
@@ -87,7 +87,7 @@ test_fail_partitions_with_a_cause if {
 	some message in _messages(object.union(_ipv4(_apart), {"addresses": {"IPv4": _shared}}))
 	contains(message, concat("", [
 		"; nodes node-8 and node-9 have the same address 10.0.0.8; give each node its own address (annotation ",
-		"projectcalico.org/IPv4Address); give both nodes of a pair sessions ",
+		"projectcalico.org/IPv4Address); if that does not suffice, give both nodes of a pair sessions ",
 	]))
 }
 

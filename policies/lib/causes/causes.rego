@@ -18,7 +18,12 @@ import data.policies.lib.text
 advice(found, nodes, usual) := concat("; ", [cause.text | some cause in found]) if {
 	count(found) > 0
 	sum([cause.nodes | some cause in found]) >= nodes
-} else := concat("; ", array.concat([cause.text | some cause in found], [usual]))
+} else := concat("; ", array.concat(
+	[cause.text | some cause in found],
+	[sprintf("if that does not suffice, %s", [usual])],
+)) if {
+	count(found) > 0
+} else := usual
 
 # METADATA
 # description: |

@@ -12,7 +12,7 @@ test_advice_names_causes_of_all_nodes_alone if {
 }
 
 test_advice_names_causes_of_some_nodes_first if {
-	causes.advice([{"text": "a", "nodes": 2}], 3, "do it") == "a; do it"
+	causes.advice([{"text": "a", "nodes": 2}], 3, "do it") == "a; if that does not suffice, do it"
 }
 
 test_shared_addresses_are_named_with_their_nodes if {
