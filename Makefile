@@ -166,7 +166,7 @@ properties: ## Properties of decisions, on 20,000 random changes
 .PHONY: e2e
 e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
 	$(step) 'e2e: go test ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs against real control planes'
-	@go test $(SYSTEM) -count=1 -timeout 30m -p 2 -parallel 2 ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs
+	@go test $(SYSTEM) -count=1 -timeout 30m -p 2 -parallel 3 ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs
 
 .PHONY: races
 races: RACE_ROUNDS = 500

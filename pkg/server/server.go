@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -285,7 +286,10 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 			TLSOpts:        withCertificate,
 		},
 		HealthProbeBindAddress: process.NoAddress, // See process.ServeProbes.
-		WebhookServer:          newWebhookServer(o.Host, o.Port, o.RequestTimeout, append(withCertificate, clients.configure)...),
+		// cert-controller waits for the API server as long as it takes. Otherwise its controller, and
+		// with it the process, would end after two minutes.
+		Controller:    controllerconfig.Controller{CacheSyncTimeout: 10 * 365 * 24 * time.Hour},
+		WebhookServer: newWebhookServer(o.Host, o.Port, o.RequestTimeout, append(withCertificate, clients.configure)...),
 	})
 }
 
