@@ -84,7 +84,7 @@ func collect(path string) error {
 		switch {
 		case event.Annotations["authorization.k8s.io/decision"] == "allow":
 			usage.used[p] = true
-		case !impersonated:
+		case !impersonated && resource != "caliconodestatuses": // A test removes this permission.
 			usage.forbidden[p] = true
 		}
 	}
