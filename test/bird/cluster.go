@@ -44,7 +44,7 @@ func Start(nodes []Node, o Options) (*Cluster, error) {
 	}
 	for i, n := range nodes {
 		for _, f := range calico.Families {
-			if !n.Address[f].IsValid() || o.Dead[n.Name] {
+			if !n.runs(f) || o.Dead[n.Name] {
 				continue
 			}
 			d, err := newDaemon(c.dir, &n, f)

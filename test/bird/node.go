@@ -47,6 +47,12 @@ type Node struct {
 	unwritten [2]error
 }
 
+// runs reports whether the laboratory has a BIRD of the node for a family. calico-node runs both. Without an address in the
+// family, only one that rejects its configuration matters: that of a node without a router ID.
+func (n *Node) runs(f calico.Family) bool {
+	return n.Address[f].IsValid() || n.RouterID == "" && n.Address[calico.IPv6].IsValid()
+}
+
 // Nodes returns the nodes of s, whose topology is t, sorted by name.
 func Nodes(s *state.Snapshot, t *topology.Topology) []Node {
 	nodes := make([]Node, 0, len(s.Nodes()))

@@ -93,8 +93,7 @@ func parsed(t *testing.T, dir string, seed uint64, list []object, passwords map[
 	for _, n := range Nodes(s, computed) {
 		n.Passwords = passwords
 		for _, f := range calico.Families {
-			// Without an IPv4 address, BIRD rejects the empty router ID also in the file of IPv4.
-			if !n.Address[f].IsValid() && (n.RouterID != "" || !n.Address[calico.IPv6].IsValid()) {
+			if !n.runs(f) {
 				continue
 			}
 			place := filepath.Join(dir, fmt.Sprint(seed))

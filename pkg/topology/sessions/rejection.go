@@ -323,7 +323,8 @@ func (n *Network) Rejections(g uint32) []Rejection {
 }
 
 // routerIDRejections appends a missing router ID of a node with an IPv6 address. Calico writes it
-// into the files of both families. BIRD takes a router ID of 0 from the interfaces in IPv4 only. A cluster without IPv4 addresses sets CALICO_ROUTER_ID, which is in no object.
+// into the files of both families. BIRD takes a router ID of 0 from the interfaces in IPv4 only. A
+// cluster without IPv4 addresses sets CALICO_ROUTER_ID, which is in no object.
 func (n *Network) routerIDRejections(out []Rejection, g uint32) []Rejection {
 	s := &n.Classes.List[g]
 	var message string
