@@ -201,6 +201,7 @@ func (r *reader) read(ctx context.Context, out *Reading, kinds []calico.Kind) ([
 
 type discovererFunc func(groupVersion string) (*metav1.APIResourceList, error)
 
+// ServerResourcesForGroupVersion calls f.
 func (f discovererFunc) ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error) {
 	return f(groupVersion)
 }

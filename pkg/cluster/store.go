@@ -126,8 +126,13 @@ type Observer interface {
 // noObserver is the Observer of a store without one.
 type noObserver struct{}
 
-func (noObserver) List(calico.Kind, string)                               {}
-func (noObserver) Observe(calico.ID, string, bool)                        {}
+// List implements Observer.
+func (noObserver) List(calico.Kind, string) {}
+
+// Observe implements Observer.
+func (noObserver) Observe(calico.ID, string, bool) {}
+
+// Confirm implements Observer.
 func (noObserver) Confirm(calico.Kind, string, iter.Seq2[string, string]) {}
 
 // NewStore returns an empty store.

@@ -237,11 +237,14 @@ type statusOnly struct {
 	status int
 }
 
+// Header implements http.ResponseWriter.
 func (s *statusOnly) Header() http.Header { return s.header }
 
+// Write implements http.ResponseWriter. It drops the body.
 func (s *statusOnly) Write(p []byte) (int, error) {
 	s.status = cmp.Or(s.status, http.StatusOK)
 	return len(p), nil
 }
 
+// WriteHeader implements http.ResponseWriter.
 func (s *statusOnly) WriteHeader(status int) { s.status = cmp.Or(s.status, status) }

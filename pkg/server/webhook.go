@@ -22,7 +22,7 @@ const (
 	headerTime = 10 * time.Second
 	// idleTime is how long an idle connection stays open. The API server closes its own after 90 s.
 	idleTime = 90 * time.Second
-	// answerMargin is what reading and writing a request may take in addition to its timeout. The
+	// answerMargin is the time to read and write a request, which is added to its timeout. The
 	// body has a shorter time; see admission.Intake.
 	answerMargin = 5 * time.Second
 	// maxHeader is the largest header of a request, in bytes.
