@@ -10,7 +10,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 )
@@ -39,39 +38,35 @@ type setup struct {
 	late     time.Duration
 }
 
-var setups = []setup{
-	{"one replica", 1, 0},
-	{"one replica, its watch is 2 s late", 1, late},
-	{"two replicas", 2, 0},
-	{"two replicas, the watch of one is 2 s late", 2, late},
+// groups are setups that share a control plane, so that one replica becomes two. Those with a late watch wait
+// more than they compute, so the groups run at the same time.
+var groups = map[string][]setup{
+	"current": {{"one replica", 1, 0}, {"two replicas", 2, 0}},
+	"late":    {{"one replica, its watch is 2 s late", 1, late}, {"two replicas, the watch of one is 2 s late", 2, late}},
 }
 
 func TestRaces(t *testing.T) {
-	c := start(t)
 	results := &report{}
 	t.Cleanup(func() { t.Logf("\n%s", results) })
-	// After each race, so that a run that is interrupted leaves its results.
-	write := func() {
-		if err := os.WriteFile(*output, []byte(results.String()), 0o600); err != nil {
-			t.Error(err)
-		}
-	}
-	for _, s := range setups {
-		t.Run(s.name, func(t *testing.T) {
-			c.watch.delay(0)
-			c.scale(t, s.replicas)
-			for _, r := range races {
-				t.Run(r.name, func(t *testing.T) { results.races = append(results.races, run(t, c, s, r)) })
-				write()
+	for name, setups := range groups {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := start(t)
+			for _, s := range setups {
+				t.Run(s.name, func(t *testing.T) {
+					c.watch.delay(0)
+					c.scale(t, s.replicas)
+					for _, r := range races {
+						t.Run(r.name, func(t *testing.T) { results.addRace(t, run(t, c, s, r)) })
+					}
+					t.Run("harmless deletes", func(t *testing.T) { results.addPrune(t, runPrune(t, c, s)) })
+				})
 			}
-			t.Run("harmless deletes", func(t *testing.T) { results.prunes = append(results.prunes, runPrune(t, c, s)) })
-			write()
+			if name == "late" {
+				t.Run("the watch of one replica is far behind", func(t *testing.T) { farBehind(t, c) })
+			}
 		})
 	}
-	t.Run("the watch of one replica is far behind", func(t *testing.T) {
-		c.scale(t, 2)
-		farBehind(t, c)
-	})
 }
 
 // run runs a race and fails the test if all changes of a round were admitted, or if none was in too many rounds.

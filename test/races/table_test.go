@@ -4,16 +4,45 @@ package races
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"testing"
 	"time"
 )
 
-// report is the result of a run.
+// report is the result of a run, so far.
 type report struct {
+	mu     sync.Mutex
 	races  []raceRow
 	prunes []pruneRow
+}
+
+// addRace adds the result of a race and writes the tables, so that a run that is interrupted leaves its results.
+func (r *report) addRace(t *testing.T, row raceRow) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.races = append(r.races, row)
+	r.write(t)
+}
+
+// addPrune adds the result of harmless deletes and writes the tables.
+func (r *report) addPrune(t *testing.T, row pruneRow) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.prunes = append(r.prunes, row)
+	r.write(t)
+}
+
+func (r *report) write(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(*output, []byte(r.String()), 0o600); err != nil {
+		t.Error(err)
+	}
 }
 
 // raceRow is the result of a race.
@@ -57,8 +86,10 @@ func (r *pruneRow) add(result result) {
 	r.took = append(r.took, result.took...)
 }
 
-// String returns the tables in Markdown.
+// String returns the tables in Markdown, in order of the setups.
 func (r *report) String() string {
+	slices.SortStableFunc(r.races, func(a, b raceRow) int { return strings.Compare(a.setup, b.setup) })
+	slices.SortStableFunc(r.prunes, func(a, b pruneRow) int { return strings.Compare(a.setup, b.setup) })
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s on %d CPUs, which the API server, etcd and kubectl share. Times to an answer in ms; of kubectl, of its run.\n\n", runtime.Version(), runtime.NumCPU())
 	text.WriteString("Two changes, of which either is safe and both together isolate all nodes:\n\n" +
