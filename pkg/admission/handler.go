@@ -98,6 +98,7 @@ func staleHint(err error) string {
 // answer.
 func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	r := &reply{request: req}
+	known := h.ledger.Peek() // Before the snapshot, so that each change in flight is in one of the two.
 	snapshot, age, err := h.cluster.Snapshot()
 	r.age = age
 	if err != nil {
@@ -118,7 +119,7 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 	if !aboutNode(req) {
 		r.notes = append(r.notes, ignored(snapshot, r.id)...)
 	}
-	r = h.decide(ctx, r, snapshot, validate.Request{
+	r = h.decide(ctx, r, snapshot, known.Without(r.id), validate.Request{
 		Change: c.Change, User: req.UserInfo.Username, Groups: req.UserInfo.Groups, DryRun: dryRun(req),
 	})
 	// A denied change is not written, so no second review follows. The same change made

@@ -18,12 +18,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
-// decide decides about the change of r on a snapshot. A change that matters is decided
-// together with the changes in flight, and reserved if it is allowed. A change that
-// is denied is decided again if changes are in flight, because one of them may make it
-// possible. All other changes are answered at once, those that are allowed after a read of
-// the record.
-func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, request validate.Request) *reply {
+// decide decides about the change of r on a snapshot, which was taken after the view known of the
+// changes in flight. A change that matters is decided together with them, and reserved if it is
+// allowed. A change that is denied is decided again if changes are in flight, because one of them
+// may make it possible. All other changes are answered at once, those that are allowed after a read
+// of the record.
+func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, known reserve.View, request validate.Request) *reply {
 	d := h.decider.Decide(ctx, snapshot, request)
 	if h.reviewed(ctx, r, request, d) {
 		r.decision, r.twin = d, true
@@ -31,7 +31,6 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 	}
 	first := *r
 	first.decide(d)
-	known := h.ledger.Peek(r.id)
 	if first.Allowed && !first.reserves(request.Change) && len(known.Open) > 0 {
 		// It may alter the topology that a change in flight leads to.
 		together := request

@@ -58,12 +58,19 @@ type replica struct {
 	mu       sync.Mutex
 	snapshot *state.Snapshot
 	ledger   *reserve.Ledger
+	// taken, if it is set, is called once, after a snapshot is taken.
+	taken func()
 }
 
 func (r *replica) Snapshot() (*state.Snapshot, time.Duration, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.snapshot, time.Second, nil
+	snapshot, taken := r.snapshot, r.taken
+	r.taken = nil
+	r.mu.Unlock()
+	if taken != nil {
+		taken()
+	}
+	return snapshot, time.Second, nil
 }
 
 // shows is an event of the replica's watch: an object, or the deletion of one.
@@ -272,7 +279,7 @@ func TestWhatIsNotReserved(t *testing.T) {
 			w := newWorld()
 			r := w.replica(t, c.peers...)
 			r.Handle(t.Context(), c.request)
-			if w.store.version != 0 || len(r.ledger.Peek(calico.ID{}).Open) != 0 {
+			if w.store.version != 0 || len(r.ledger.Peek().Open) != 0 {
 				t.Errorf("%d writes", w.store.version)
 			}
 		})
@@ -296,7 +303,7 @@ func TestTwentyDeletesAreAllowedOneAfterTheOther(t *testing.T) {
 					return
 				case <-time.After(3 * time.Millisecond):
 				}
-				for _, r := range append(a.ledger.Peek(calico.ID{}).Open, b.ledger.Peek(calico.ID{}).Open...) {
+				for _, r := range append(a.ledger.Peek().Open, b.ledger.Peek().Open...) {
 					if !shown[r.ID()] {
 						shown[r.ID()] = true
 						a.shows(r.ID(), nil, fmt.Sprint(50+len(shown)))
@@ -356,7 +363,7 @@ func TestARecordThatCannotBeWritten(t *testing.T) {
 	if answer.Allowed || answer.Result.Code != http.StatusServiceUnavailable || answer.Result.Message != message {
 		t.Error(toJSON(t, answer))
 	}
-	if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 0 {
+	if open := r.ledger.Peek().Open; len(open) != 0 {
 		t.Errorf("reserved %v", open)
 	}
 	// A Node is allowed with a warning, and this replica remembers it.
@@ -364,7 +371,7 @@ func TestARecordThatCannotBeWritten(t *testing.T) {
 	if !answer.Allowed || !strings.Contains(strings.Join(answer.Warnings, "\n"), message) || answer.AuditAnnotations["decision"] != resultError {
 		t.Error(toJSON(t, answer))
 	}
-	if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 1 || open[0].Name != nodeName(7) {
+	if open := r.ledger.Peek().Open; len(open) != 1 || open[0].Name != nodeName(7) {
 		t.Errorf("reserved %v", open)
 	}
 }
@@ -381,7 +388,7 @@ func TestAnOverriddenChangeIsReserved(t *testing.T) {
 	if answer := r.Handle(t.Context(), nodeRequest(remove, lifecycle)); !answer.Allowed {
 		t.Error(toJSON(t, answer))
 	}
-	if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 1 || open[0].User != lifecycle {
+	if open := r.ledger.Peek().Open; len(open) != 1 || open[0].User != lifecycle {
 		t.Errorf("reserved %v", open)
 	}
 }
@@ -478,10 +485,63 @@ func TestAChangeThatAltersOnlyWhatIsInFlight(t *testing.T) {
 		if answer := r.Handle(t.Context(), labelled(7, "x")); !answer.Allowed || time.Since(start) < 500*time.Millisecond {
 			t.Errorf("after %s: %s", time.Since(start), toJSON(t, answer))
 		}
-		if open := r.ledger.Peek(calico.ID{}).Open; len(open) != 2 {
+		if open := r.ledger.Peek().Open; len(open) != 2 {
 			t.Errorf("reserved %v", open)
 		}
 	})
+}
+
+// A change in flight that settles right after the snapshot of a request is taken is in the view of the request, although
+// it is not in the snapshot: the request alters something only together with it.
+func TestAChangeThatSettlesAfterTheSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		r := w.replica(t, "a")
+		b := decoded(t, peer(v3, "b", goodSpec))
+		if answer := send(t, []*replica{r}, request(create, v3, "BGPPeer", "b", peer(v3, "b", goodSpec), ""))[0]; !answer.Allowed {
+			t.Fatal(toJSON(t, answer))
+		}
+		r.taken = func() { r.shows(idOf("b"), b, "60") }
+		r.decider = deciderFunc(func(_ context.Context, s *state.Snapshot, c validate.Request) *validate.Decision {
+			return &validate.Decision{Allowed: true, Alters: s.Get(idOf("b")) != nil || len(c.Pending) > 0}
+		})
+		if answer := r.Handle(t.Context(), labelled(7, "x")); !answer.Allowed {
+			t.Fatal(toJSON(t, answer))
+		}
+		if open := r.ledger.Peek().Open; len(open) != 1 || open[0].Name != nodeName(7) {
+			t.Errorf("reserved %v, want node %s", open, nodeName(7))
+		}
+	})
+}
+
+// A change that is reserved after the view of a request was taken is in neither the view nor the snapshot.
+func TestAChangeThatIsReservedAfterTheView(t *testing.T) {
+	for name, shared := range map[string]bool{"shared": true, "not shared": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				r := w.replica(t, "a", "b")
+				if !shared {
+					r.ledger = reserve.NewLedger(nil, "", logr.Discard())
+					r.SetLedger(r.ledger)
+				}
+				r.taken = func() {
+					if answer := send(t, []*replica{r}, deletion("a"))[0]; !answer.Allowed {
+						t.Error(toJSON(t, answer))
+					}
+				}
+				r.decider = deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {
+					return &validate.Decision{Allowed: true, Alters: c.ID().Kind == calico.KindBGPPeer || len(c.Pending) > 0}
+				})
+				if answer := r.Handle(t.Context(), labelled(7, "x")); !answer.Allowed {
+					t.Fatal(toJSON(t, answer))
+				}
+				if open := r.ledger.Peek().Open; len(open) != 2 {
+					t.Errorf("reserved %v, want the deletion and the label", open)
+				}
+			})
+		})
+	}
 }
 
 // A change of a BGPPeer is reserved although it alters nothing: it can change what is read of a
@@ -502,7 +562,7 @@ func TestWhatIsReserved(t *testing.T) {
 				r := w.replica(t, "a")
 				r.decider = nothing
 				answer := r.Handle(t.Context(), c.request)
-				if open := r.ledger.Peek(calico.ID{}).Open; !answer.Allowed || len(open) != c.open || w.store.version != c.open {
+				if open := r.ledger.Peek().Open; !answer.Allowed || len(open) != c.open || w.store.version != c.open {
 					t.Errorf("allowed %t, reserved %v with %d writes, want %d", answer.Allowed, open, w.store.version, c.open)
 				}
 			})

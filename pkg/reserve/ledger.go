@@ -31,9 +31,9 @@ const (
 	secondReview = 5 * time.Second
 )
 
-// ErrConflict means that another replica reserved a change since Await: the change must be
-// decided again.
-var ErrConflict = errors.New("another replica reserved a change at the same time")
+// ErrConflict means that a change was reserved since Await, by another replica or because it could not be
+// decided: the change must be decided again.
+var ErrConflict = errors.New("another change was reserved at the same time")
 
 // ErrBusy means that the context ended while a change waited for other changes. The change can
 // be repeated.
@@ -71,8 +71,9 @@ type Ledger struct {
 	// changed is closed and replaced when a waiting change may continue.
 	changed chan struct{}
 	// open are the reservations that are neither settled nor expired, done those that are.
-	// The record may still hold a reservation of done.
+	// The record may still hold a reservation of done. added counts those that were ever open.
 	open, done map[key]*entry
+	added      uint64
 	marks      map[calico.Kind]mark
 	// versions are the versions of all objects that the watches have shown. progress is the
 	// version up to which the watch of a kind has shown all events, listed that of its newest
@@ -230,18 +231,17 @@ func (l *Ledger) Load(ctx context.Context) error {
 	return l.read(ctx)
 }
 
-// Refresh reads the record. It reports whether the record is another one than that of the
-// view, or the watches have not reached its marks.
+// Refresh reads the record. It reports whether a change was reserved since the view was taken, the
+// record is another one, or the watches have not reached its marks.
 func (l *Ledger) Refresh(ctx context.Context, view View) (behind bool, err error) {
-	if l.store == nil {
-		return false, nil
-	}
-	if err := l.read(ctx); err != nil {
-		return false, err
+	if l.store != nil {
+		if err := l.read(ctx); err != nil {
+			return false, err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	behind = l.version != view.version
+	behind = !l.current(view)
 	for _, m := range l.marks {
 		behind = behind || l.progress[m.Kind] < m.Version
 	}
@@ -329,19 +329,31 @@ type View struct {
 	Open []*Reservation
 
 	version string
+	added   uint64
 }
 
-// Peek returns the view of a change of id, without waiting.
-func (l *Ledger) Peek(id calico.ID) View {
+// Without returns the view of a change of id.
+func (v View) Without(id calico.ID) View {
+	v.Open = slices.DeleteFunc(slices.Clone(v.Open), func(r *Reservation) bool { return r.ID() == id })
+	return v
+}
+
+// Peek returns the view of a change of an object that has no reservation, without waiting. A snapshot
+// that is taken afterwards shows every change that was reserved before and is not in the view.
+// A snapshot that is taken before does not: a reservation that is settled in between is in neither.
+func (l *Ledger) Peek() View {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	view := View{version: l.version}
+	view := View{version: l.version, added: l.added}
 	if len(l.open) > 0 {
 		l.expire(time.Now())
-		view.Open, _ = l.others(id)
+		view.Open, _ = l.others(calico.ID{})
 	}
 	return view
 }
+
+// current reports whether nothing was reserved since the view was taken, as far as this replica knows.
+func (l *Ledger) current(v View) bool { return l.version == v.version && l.added == v.added }
 
 // others returns the open reservations of objects other than id, and the time of the
 // youngest.
@@ -441,23 +453,24 @@ func (l *Ledger) view(id calico.ID, hurry time.Time) (view View, wait time.Durat
 	if left := min(Landing-now.Sub(youngest), hurry.Sub(now)); len(open) > 0 && left > 0 {
 		return View{}, left, l.changed, nil
 	}
-	return View{Open: open, version: l.version}, 0, nil, nil
+	return View{Open: open, version: l.version, added: l.added}, 0, nil, nil
 }
 
-// Reserve adds a reservation to the memory of this replica and to the record. If the record
-// changed since the view was taken, it reads the record and returns ErrConflict.
+// Reserve adds a reservation to the memory of this replica and to the record. If a change was reserved
+// or the record changed since the view was taken, it returns ErrConflict.
 func (l *Ledger) Reserve(ctx context.Context, view View, r *Reservation) error {
-	if l.store == nil {
-		l.Keep(r)
-		return nil
-	}
 	l.mu.Lock()
-	if l.version != view.version {
+	if !l.current(view) {
 		l.mu.Unlock()
 		conflicts.Inc()
 		return ErrConflict
 	}
 	l.prepare(r)
+	if l.store == nil {
+		defer l.mu.Unlock()
+		l.add(r.key(), r, true)
+		return nil
+	}
 	record, err := l.encode(r)
 	l.mu.Unlock()
 	if err != nil {
@@ -512,6 +525,7 @@ func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 	if e == nil || !e.Time.Equal(r.Time) {
 		e = &entry{Reservation: r, key: k, seen: time.Now()}
 		l.open[k] = e
+		l.added++
 	}
 	e.own = e.own || own
 	if r.Operation != state.Create && r.Version > l.replaced[r.ID()].version {

@@ -13,7 +13,7 @@ var (
 	})
 	conflicts = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "bgpguard_reservation_conflicts_total",
-		Help: "Changes that were evaluated again because another replica reserved a change at the same time.",
+		Help: "Changes that were evaluated again because another change was reserved at the same time.",
 	})
 )
 
