@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/plan"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/report"
@@ -196,13 +197,19 @@ type checker struct {
 	engine     *validate.Engine
 }
 
-// problems returns warnings of the schemas about the object of a change, and the errors for
-// which an API server rejects it.
-func (c *checker) problems(ctx context.Context, change state.Change, e edit) ([]calico.Problem, error) {
-	if e.read == nil {
-		return validateChange(ctx, c.schemas, change, nil)
+// changeOf returns the change to s that an edit makes, with warnings of the schemas about its
+// object, and the errors for which an API server rejects it.
+func (c *checker) changeOf(ctx context.Context, s *state.Snapshot, e edit) (state.Change, []calico.Problem, error) {
+	change, err := c.changeOptions.changeOf(s, e)
+	if err != nil {
+		return state.Change{}, nil, err
 	}
-	return validateChange(ctx, c.schemas, change, &e.read.Document)
+	var document *manifest.Document
+	if e.read != nil {
+		document = &e.read.Document
+	}
+	warnings, err := validateChange(ctx, c.schemas, change, document)
+	return change, warnings, err
 }
 
 // newEngine returns an engine for states that are not similar to those of c.engine.
@@ -217,11 +224,7 @@ func (c *checker) newEngine() *validate.Engine {
 func (c *checker) decide(ctx context.Context, out *report.Check, snapshot *state.Snapshot, edits []edit) error {
 	var rejected []error
 	for _, e := range edits {
-		change, err := c.changeOf(snapshot, e)
-		if err != nil {
-			return err
-		}
-		warnings, err := c.problems(ctx, change, e)
+		change, warnings, err := c.changeOf(ctx, snapshot, e)
 		if err != nil {
 			rejected = append(rejected, err)
 			continue
@@ -295,12 +298,11 @@ func (c *checker) decideSet(ctx context.Context, out *report.Check, snapshot *st
 	warnings := make([][]calico.Problem, len(edits))
 	var rejected []error
 	for i, e := range edits {
-		change, err := c.changeOf(after, e)
-		if err != nil {
-			return err
-		}
-		if warnings[i], err = c.problems(ctx, change, e); err != nil {
+		var change state.Change
+		var err error
+		if change, warnings[i], err = c.changeOf(ctx, after, e); err != nil {
 			rejected = append(rejected, err)
+			continue
 		}
 		changes[i] = c.request(change)
 		after = after.Apply(change.Informed())

@@ -183,14 +183,22 @@ func (o *changeOptions) changeOf(s *state.Snapshot, e edit) (state.Change, error
 		}
 	case o.replace:
 		if c.After, err = apply.Replace(c.Before, e.read.Document.Object); err != nil {
-			err = e.read.Document.At("", err)
+			err = e.at(err)
 		}
 	default:
 		if c.After, err = apply.Apply(c.Before, e.read.Document.Object); err != nil {
-			err = e.read.Document.At("", err)
+			err = e.at(err)
 		}
 	}
 	return c, err
+}
+
+// at returns an error about the object of a file with the file, and the line of the field.
+func (e edit) at(err error) error {
+	if f, ok := errors.AsType[*calico.FieldError](err); ok {
+		return e.read.Document.At(f.Field, fmt.Errorf("%s: %w", e.id, f))
+	}
+	return e.read.Document.At("", err)
 }
 
 // apply returns s after all changes, in order.

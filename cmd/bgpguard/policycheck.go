@@ -31,7 +31,7 @@ Then report errors in:
 
 and warnings for what makes every admission slower:
 
-  all-nodes    reads of data.state.nodes
+  all-nodes    reads of data.state, which grows with the nodes
   square       iterations over BGPPeers or nodes for each BGPPeer or node
   pattern      regular expressions and globs that are compiled for each element
   walk, range  walks over a whole state, long ranges of numbers

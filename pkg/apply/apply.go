@@ -31,7 +31,8 @@ import (
 // (k8s.io/kubectl/pkg/cmd/apply/patcher.go).
 //
 // A Node of projectcalico.org/v3 is written by calicoctl; see calicoNode. The error is one of
-// calico.Decode, or of the patch libraries.
+// calico.Decode, of the patch libraries, or a *calico.FieldError if the document names another
+// version of the object; see unmodified.
 func Apply(before calico.Object, document map[string]any) (calico.Object, error) {
 	after, err := calico.Decode(document)
 	if err != nil {
@@ -39,6 +40,9 @@ func Apply(before calico.Object, document map[string]any) (calico.Object, error)
 	}
 	if before = parsed(before); before == nil {
 		return applied(after, document)
+	}
+	if err := unmodified(before, document); err != nil {
+		return nil, err
 	}
 	switch after := after.(type) {
 	case *calico.Secret:
@@ -59,7 +63,7 @@ func Apply(before calico.Object, document map[string]any) (calico.Object, error)
 
 // Replace returns the object that the API server stores after "kubectl replace" or "calicoctl
 // apply" of a document: the document, with what a client cannot change. before is the present
-// object, nil if there is none.
+// object, nil if there is none. The error is as of Apply.
 func Replace(before calico.Object, document map[string]any) (calico.Object, error) {
 	after, err := calico.Decode(document)
 	if err != nil {
@@ -68,6 +72,9 @@ func Replace(before calico.Object, document map[string]any) (calico.Object, erro
 	if before = parsed(before); before == nil {
 		return created(after, document)
 	}
+	if err := unmodified(before, document); err != nil {
+		return nil, err
+	}
 	if n, ok := after.(*calico.Node); ok && document["apiVersion"] == calico.APIVersionV3 {
 		return calicoNode(before, n, document)
 	}
@@ -75,8 +82,11 @@ func Replace(before calico.Object, document map[string]any) (calico.Object, erro
 }
 
 // Patch returns the object that the API server stores after a JSON merge patch (RFC 7386) of
-// before.
+// before. The error is as of Apply.
 func Patch(before calico.Object, patch map[string]any) (calico.Object, error) {
+	if err := unmodified(before, patch); err != nil {
+		return nil, err
+	}
 	patched, err := mergePatch(calico.Manifest(before), patch)
 	if err != nil {
 		return nil, err
@@ -109,6 +119,25 @@ func PatchStatus(before calico.Object, patch map[string]any) (calico.Object, err
 	return decode(before, out)
 }
 
+// unmodified returns an error if a document or a patch names another version of before by
+// metadata.resourceVersion, or another object by metadata.uid: the API server then rejects the
+// write, which is the purpose of both fields. An export of the object has them as they were at that
+// time. A field that the document or before does not have is not compared.
+func unmodified(before calico.Object, document map[string]any) error {
+	old, _ := calico.Manifest(before)["metadata"].(map[string]any)
+	meta, _ := document["metadata"].(map[string]any)
+	for _, f := range []struct{ name, cause string }{
+		{"uid", "another object had this name"}, {"resourceVersion", "the object was changed since"},
+	} {
+		want, _ := meta[f.name].(string)
+		is, _ := old[f.name].(string)
+		if want != "" && is != "" && want != is {
+			return &calico.FieldError{Field: "metadata." + f.name, Message: fmt.Sprintf("is %q, and that of the object in the state is %q: %s, so the API server rejects the change; remove the field", want, is, f.cause)}
+		}
+	}
+	return nil
+}
+
 // decode decodes the object after a change of before. A value that Calico cannot decode is an
 // error unless before has it.
 func decode(before calico.Object, document map[string]any) (calico.Object, error) {
@@ -130,13 +159,15 @@ func parsed(o calico.Object) calico.Object {
 	return o
 }
 
-// created returns a new object. Clients set neither the times of its creation and deletion nor its
-// generation, which an export of another object may have.
+// created returns a new object. Clients set neither its uid and version, nor the times of its creation
+// and deletion, nor its generation, which an export of another object may have.
 func created(after calico.Object, document map[string]any) (calico.Object, error) {
 	if k := after.ID().Kind; calico.MetadataOf(after) == nil && k != calico.KindNode {
 		return after, nil
 	}
-	return calico.Decode(withMetadata(document, map[string]any{"creationTimestamp": nil, "deletionTimestamp": nil, "generation": nil}))
+	return calico.Decode(withMetadata(document, map[string]any{
+		"creationTimestamp": nil, "deletionTimestamp": nil, "generation": nil, "resourceVersion": nil, "uid": nil,
+	}))
 }
 
 // applied returns a new object, with the annotation of kubectl if it is an object that kubectl
@@ -158,7 +189,8 @@ func applied(after calico.Object, document map[string]any) (calico.Object, error
 func stored(before calico.Object, document map[string]any) (calico.Object, error) {
 	old := calico.Manifest(before)
 	was, _ := old["metadata"].(map[string]any)
-	keep := map[string]any{"deletionTimestamp": was["deletionTimestamp"]}
+	// A write that changes the object gives it a version that nobody knows before.
+	keep := map[string]any{"deletionTimestamp": was["deletionTimestamp"], "uid": was["uid"], "resourceVersion": nil}
 	if calico.MetadataOf(before) != nil {
 		keep["generation"] = nil
 		if generation, ok := was["generation"].(int64); ok {

@@ -353,3 +353,35 @@ func TestAFelixConfigurationKeepsItsAge(t *testing.T) {
 		}
 	}
 }
+
+// An API server rejects a write that names another version of the object, or another object.
+func TestOtherVersionsAreRejected(t *testing.T) {
+	const old = "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: p, resourceVersion: '7', uid: b}, spec: {peerIP: 10.0.0.9}}"
+	const bare = "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: p}, spec: {peerIP: 10.0.0.9}}"
+	for metadata, want := range map[string]string{
+		"name: p":                               "",
+		"name: p, resourceVersion: '7', uid: b": "",
+		"name: p, resourceVersion: '6'":         `metadata.resourceVersion: is "6", and that of the object in the state is "7": the object was changed since, so the API server rejects the change; remove the field`,
+		"name: p, resourceVersion: '7', uid: a": `metadata.uid: is "a", and that of the object in the state is "b": another object had this name, so the API server rejects the change; remove the field`,
+	} {
+		text := "{apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {" + metadata + "}, spec: {peerIP: 10.0.0.8}}"
+		for name, change := range map[string]func(calico.Object, map[string]any) (calico.Object, error){"apply": apply.Apply, "replace": apply.Replace, "patch": apply.Patch} {
+			after, err := change(decode(t, old), document(t, text))
+			if err == nil && want == "" {
+				meta, _ := calico.Manifest(after)["metadata"].(map[string]any)
+				if meta["uid"] != "b" || meta["resourceVersion"] != nil {
+					t.Errorf("%s of %s: stored as %v", name, metadata, meta)
+				}
+			} else if err == nil || err.Error() != want {
+				t.Errorf("%s of %s: error %v, want %q", name, metadata, err, want)
+			}
+			if _, err := change(decode(t, bare), document(t, text)); err != nil {
+				t.Errorf("%s of %s to an object without a version: %v", name, metadata, err)
+			}
+		}
+		after, err := apply.Apply(nil, document(t, text))
+		if meta, _ := calico.Manifest(after)["metadata"].(map[string]any); err != nil || meta["uid"] != nil || meta["resourceVersion"] != nil {
+			t.Errorf("new object with %s: %v, error %v", metadata, meta, err)
+		}
+	}
+}

@@ -34,9 +34,12 @@ var patterns = map[string]int{
 var (
 	stateRef  = ast.MustParseRef("input.state")
 	beforeRef = ast.MustParseRef("input.before")
-	allNodes  = ast.MustParseRef("data.state.nodes")
+	dataRef   = ast.MustParseRef("data.state")
 	// large are the collections that grow with a cluster.
-	large = []ast.Ref{ast.MustParseRef("input.state.bgpPeers"), ast.MustParseRef("input.before.bgpPeers"), allNodes}
+	large = []ast.Ref{
+		ast.MustParseRef("input.state.bgpPeers"), ast.MustParseRef("input.before.bgpPeers"), ast.MustParseRef("data.state.nodes"),
+		ast.MustParseRef("data.state.ipamBlocks.objects"), ast.MustParseRef("data.state.calicoNodeStatuses.objects"),
+	}
 )
 
 // slow returns findings for constructs in modules other than tests that cost time in each
@@ -316,9 +319,9 @@ func (s *reader) comprehension(body ast.Body, sc *scope, heads ...*ast.Term) {
 // ref reads a reference, which iterates at each variable without a value.
 func (s *reader) ref(ref ast.Ref, at *ast.Location, sc *scope) {
 	whole := sc.resolve(ast.NewTerm(ref))
-	if whole.HasPrefix(allNodes) {
-		s.add(checkAllNodes, at, "reads data.state.nodes, all nodes of the cluster: most policies need only input.state, "+
-			"and are evaluated again only if a part of it that they read changes")
+	if whole.HasPrefix(dataRef) && len(whole) > len(dataRef) {
+		s.add(checkAllNodes, at, "reads %s, which grows with the nodes of the cluster: most policies need only input.state, "+
+			"and are evaluated again only if a part of it that they read changes", whole[:len(dataRef)+1])
 	}
 	for i, step := range whole {
 		v := varOf(step)
@@ -368,7 +371,7 @@ func ofState(ref ast.Ref) bool {
 	case len(ref) == 1:
 		return ref[0].Equal(ast.InputRootDocument) || ref[0].Equal(ast.DefaultRootDocument)
 	default:
-		return ref.HasPrefix(stateRef) || ref.HasPrefix(beforeRef) || ref.HasPrefix(allNodes[:2])
+		return ref.HasPrefix(stateRef) || ref.HasPrefix(beforeRef) || ref.HasPrefix(dataRef)
 	}
 }
 

@@ -74,7 +74,7 @@ func Odd(o Object) []FieldError {
 // NewlyOdd returns the first value in after that Calico cannot decode and that before does not
 // have, nil if there is none.
 func NewlyOdd(before, after Object) *FieldError {
-	known := Odd(before)
+	known := Odd(Whole(before))
 	for _, e := range Odd(after) {
 		if !slices.Contains(known, e) {
 			return &e
@@ -164,7 +164,7 @@ func calicoForms[T Object](decode func(Metadata, *fields) T) []form {
 		o := decode(d.Metadata, d.spec)
 		if d.spec.err == nil { // Otherwise the object is not used.
 			m := MetadataOf(o)
-			m.rejected = check(m)
+			m.rejected, m.newer = check(m), findNewer(m.kind, m.Spec)
 		}
 		return o
 	}))

@@ -1,13 +1,17 @@
 package calico
 
 import (
+	"encoding/json"
+	"maps"
 	"net/netip"
 	"strings"
+
+	k8sjson "sigs.k8s.io/json"
 )
 
-// IPAMBlock is a block of addresses, which Calico's IPAM allocates to pods. It contains only
-// what shows where pods have addresses, because a cluster has at least one block for each
-// node, and an object of about 10 KB changes whenever a pod starts or stops.
+// IPAMBlock is a block of addresses, which Calico's IPAM allocates to pods. It contains of the
+// allocations only whether pods have any, because a cluster has at least one block for each node,
+// and an object of about 10 KB changes whenever a pod starts or stops. All other fields are in Spec.
 type IPAMBlock struct {
 	Name string
 	// CIDR is the block, with its host bits masked.
@@ -17,6 +21,20 @@ type IPAMBlock struct {
 	// and Calico allocates addresses of Services of the type LoadBalancer: these do not
 	// count.
 	Pods bool
+
+	spec string // as JSON, without the fields in perPod
+}
+
+// perPod are the fields of an IPAMBlock's spec that change when pods start and stop.
+var perPod = []string{"allocations", "attributes", "unallocated", "sequenceNumber", "sequenceNumberForAllocation"}
+
+// Spec returns the block's spec as it was sent, without the fields that change when pods start and
+// stop: allocations, attributes, unallocated and the sequence numbers. The map belongs to the
+// caller. O(fields).
+func (b *IPAMBlock) Spec() map[string]any {
+	var out map[string]any
+	_ = k8sjson.UnmarshalCaseSensitivePreserveInts([]byte(b.spec), &out) // decodeIPAMBlock encoded it.
+	return out
 }
 
 // ID returns the block's kind and name.
@@ -34,12 +52,10 @@ func (b *IPAMBlock) manifest() map[string]any {
 	if b.Pods {
 		allocations, attributes = []any{int64(0)}, []any{map[string]any{}}
 	}
+	spec := b.Spec()
+	spec["allocations"], spec["attributes"], spec["unallocated"] = allocations, attributes, []any{}
 	return map[string]any{
-		"apiVersion": APIVersionV1, "kind": string(KindIPAMBlock), "metadata": withTexts(map[string]any{"name": b.Name}, nil, nil),
-		"spec": map[string]any{
-			"cidr": b.CIDR.String(), "allocations": allocations, "attributes": attributes,
-			"strictAffinity": false, "unallocated": []any{},
-		},
+		"apiVersion": APIVersionV1, "kind": string(KindIPAMBlock), "metadata": withTexts(map[string]any{"name": b.Name}, nil, nil), "spec": spec,
 	}
 }
 
@@ -69,6 +85,18 @@ func decodeIPAMBlock(v map[string]any) (Object, error) {
 			return nil, err
 		}
 	}
+	rest := maps.Clone(spec.values)
+	for _, field := range perPod {
+		delete(rest, field)
+	}
+	if rest["strictAffinity"] == nil {
+		rest["strictAffinity"] = false // Its CRD requires it.
+	}
+	text, err := json.Marshal(rest)
+	if err != nil {
+		return nil, &FieldError{"spec", err.Error()}
+	}
+	b.spec = string(text)
 	return b, nil
 }
 

@@ -27,6 +27,9 @@ type List interface {
 	// Without returns the list without the objects for which drop returns true, in their
 	// order. It returns the list itself if there are none. O(n).
 	Without(drop func(Object) bool) List
+	// Map returns the list with the result of by for each object, which has the same name. It
+	// returns the list itself if they are the same objects. O(n).
+	Map(by func(Object) Object) List
 	// Changes calls yield for each name whose object differs in after, sorted by name. A
 	// missing object is nil. Changes does not compare objects that both lists share.
 	// O(n).
@@ -115,6 +118,22 @@ func (l Objects[T]) Without(drop func(Object) bool) List {
 		if !drop(o) {
 			out = append(out, o)
 		}
+	}
+	return out
+}
+
+// Map implements List.
+func (l Objects[T]) Map(by func(Object) Object) List {
+	out, shared := l, true
+	for i, o := range l {
+		typed, ok := by(o).(T)
+		if !ok || typed == o {
+			continue
+		}
+		if shared {
+			out, shared = slices.Clone(l), false
+		}
+		out[i] = typed
 	}
 	return out
 }

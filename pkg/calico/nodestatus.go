@@ -2,7 +2,9 @@ package calico
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+	k8sjson "sigs.k8s.io/json"
 )
 
 // NodeStatus is a CalicoNodeStatus: the status of BIRD on one node, which calico-node reports
@@ -37,7 +40,9 @@ type NodeStatus struct {
 	Families [2]FamilyStatus
 
 	// classes are the other requested classes.
-	classes  []string
+	classes []string
+	// more are the other fields of the spec as JSON, "" if there are none.
+	more     string
 	problems []Problem
 }
 
@@ -199,7 +204,7 @@ func (s *NodeStatus) ID() ID { return ID{KindCalicoNodeStatus, s.Name} }
 func (s *NodeStatus) Problems() []Problem { return s.problems }
 
 func (s *NodeStatus) equal(o *NodeStatus) bool {
-	same := s.Name == o.Name && s.Node == o.Node && s.Agent == o.Agent && s.BGP == o.BGP && slices.Equal(s.classes, o.classes) &&
+	same := s.Name == o.Name && s.Node == o.Node && s.Agent == o.Agent && s.BGP == o.BGP && s.more == o.more && slices.Equal(s.classes, o.classes) &&
 		(s.UpdatePeriod == nil) == (o.UpdatePeriod == nil) && (s.UpdatePeriod == nil || *s.UpdatePeriod == *o.UpdatePeriod) &&
 		s.LastUpdated.Equal(o.LastUpdated) && slices.Equal(s.problems, o.problems)
 	for f := range s.Families {
@@ -209,9 +214,13 @@ func (s *NodeStatus) equal(o *NodeStatus) bool {
 	return same
 }
 
-// manifest returns a document with all known fields.
-func (s *NodeStatus) manifest() map[string]any {
-	spec, status := map[string]any{}, map[string]any{}
+// Spec returns the spec with all fields that parse. Its classes are sorted. The map belongs to the
+// caller. O(fields).
+func (s *NodeStatus) Spec() map[string]any {
+	spec := map[string]any{}
+	if s.more != "" {
+		_ = k8sjson.UnmarshalCaseSensitivePreserveInts([]byte(s.more), &spec) // readSpec encoded it.
+	}
 	put(spec, "node", s.Node)
 	var classes []any
 	for _, c := range s.classNames() {
@@ -221,6 +230,12 @@ func (s *NodeStatus) manifest() map[string]any {
 	if s.UpdatePeriod != nil {
 		spec["updatePeriodSeconds"] = int64(*s.UpdatePeriod / time.Second)
 	}
+	return spec
+}
+
+// manifest returns a document with all known fields.
+func (s *NodeStatus) manifest() map[string]any {
+	spec, status := s.Spec(), map[string]any{}
 	if !s.LastUpdated.IsZero() {
 		status["lastUpdated"] = s.LastUpdated.Format(time.RFC3339)
 	}
@@ -353,6 +368,14 @@ func (s *NodeStatus) readSpec(spec *fields) {
 		s.UpdatePeriod = &period
 	}
 	s.addProblems(spec, timing)
+	more := maps.Clone(spec.values)
+	for _, known := range []string{"node", "classes", "updatePeriodSeconds"} {
+		delete(more, known)
+	}
+	if len(more) > 0 {
+		text, _ := json.Marshal(more) //nolint:errchkjson // It was read from JSON.
+		s.more = string(text)
+	}
 }
 
 func (s *NodeStatus) readDaemon(f *fields) DaemonStatus {

@@ -70,7 +70,7 @@ type Metadata struct {
 	// finalizers are removed.
 	DeletionTimestamp string
 	// Spec is the object's spec as it was sent, including fields that this package does
-	// not know. It must not be changed.
+	// not know, and without those that InVersion dropped. It must not be changed.
 	Spec map[string]any
 
 	kind     Kind
@@ -78,6 +78,8 @@ type Metadata struct {
 	problems []Problem
 	odd      []FieldError
 	rejected []rejection
+	newer    *newer // nil if each version of Calico has all fields
+	whole    Object // that InVersion read as this object, nil for none
 }
 
 // ID returns the object's kind and name.
@@ -291,5 +293,6 @@ func Equal(a, b Object) bool {
 
 func equalMetadata(x, y *Metadata) bool {
 	return x != nil && y != nil && x.ID() == y.ID() && x.DeletionTimestamp == y.DeletionTimestamp &&
-		maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) && jsonEqual(x.Spec, y.Spec)
+		maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) && jsonEqual(x.Spec, y.Spec) &&
+		(x.whole == nil && y.whole == nil || x.whole != nil && y.whole != nil && Equal(x.whole, y.whole))
 }

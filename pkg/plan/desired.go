@@ -151,7 +151,7 @@ func differences(in Input, wanted []map[string]any, prune bool) ([]validate.Requ
 		}
 		kinds[id.Kind], there[id] = true, true
 		before := s.Get(id)
-		after, err := apply.Apply(before, document)
+		after, err := apply.Apply(before, clean(document)) // The files may be exports, and the plan writes its own.
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", id, err)
 		}

@@ -304,6 +304,7 @@ func TestReadsOfEveryKindOfExpression(t *testing.T) {
 		"nodes":                           {"x if count(data.state.nodes) > 1", "", true},
 		"nodes by another name":           {"import data.state as st\n\nx if count(st.nodes) > 1", "", true},
 		"nodes by a key":                  {"x if {\n\tsome k in [\"state\"]\n\tcount(data[k].nodes) > 1\n}", "", true},
+		"IPAMBlocks":                      {"x if count(data.state.ipamBlocks.objects) > 1", "", true},
 		"nodes of an input's name":        {"x if data.state.nodes[input.parameters.name].notReady", "parameters.name", true},
 		"data of the policy's source":     {"x if data.limits.most > 1", "", false},
 	} {
@@ -336,6 +337,42 @@ func TestReadsOfEveryKindOfExpression(t *testing.T) {
 			}
 			if text := strings.Join(got, " "); text != c.reads || p.ReadsData() != c.data {
 				t.Errorf("reads %q, data %v; want %q, %v", text, p.ReadsData(), c.reads, c.data)
+			}
+		})
+	}
+}
+
+func TestReadsDataPart(t *testing.T) {
+	for body, want := range map[string]string{
+		"x if count(data.state.nodes) > 1":                                        "nodes",
+		"x if data.state.ipamBlocks.known":                                        "ipamBlocks",
+		"x if {\n\tcount(data.state.nodes) > 1\n\tdata.state.ipamBlocks.known\n}": "ipamBlocks nodes",
+		"import data.state as st\n\nx if count(st.nodes) > 1":                     "nodes",
+		"x if {\n\ts := data.state\n\tcount(s.nodes) > 1\n}":                      "ipamBlocks nodes other",
+		"x if {\n\tsome k in [\"nodes\"]\n\tcount(data.state[k]) > 1\n}":          "ipamBlocks nodes other",
+		"x if count(_all.nodes) > 1\n\n_all := data.state":                        "ipamBlocks nodes other",
+		"x if input.state.mesh.enabled":                                           "",
+	} {
+		t.Run(body, func(t *testing.T) {
+			rule := "violation contains {\"id\": \"x\", \"size\": 1, \"msg\": \"m\"} if x"
+			imports, rest, found := strings.Cut(body, "\n\nx if")
+			if found && strings.HasPrefix(imports, "import") {
+				body = imports + "\n\n" + rule + "\n\nx if" + rest
+			} else {
+				body = rule + "\n\n" + body
+			}
+			p, err := prepare(t, inline("a.rego", strings.Replace(a(body), "# schemas:\n#   - input: schema.input\n", "", 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, part := range []string{"ipamBlocks", "nodes", "other"} {
+				if p.ReadsDataPart(part) {
+					got = append(got, part)
+				}
+			}
+			if text := strings.Join(got, " "); text != want {
+				t.Errorf("reads %q, want %q", text, want)
 			}
 		})
 	}

@@ -50,12 +50,16 @@ type Definition struct {
 	// Source is the name of the Source. File is the name of the module with the METADATA.
 	Source, File string
 
-	schema   *schema
-	ref      ast.Ref // data.policies.NAME
-	unit     *unit
-	reads    []ast.Ref // paths into input
-	readsAll bool      // reads data.state
+	schema *schema
+	ref    ast.Ref // data.policies.NAME
+	unit   *unit
+	reads  []ast.Ref // paths into input
+	// data are the parts of data.state that the policy reads, wholeData if it may read any.
+	data map[string]bool
 }
+
+// wholeData stands for all parts of data.state.
+const wholeData = ""
 
 // Link is a related resource.
 type Link struct {
@@ -433,11 +437,12 @@ func walkRoots(x any, visit func(ast.Ref)) {
 	}).Walk(x)
 }
 
-// findReads finds the constant prefixes of the paths into input, and whether data.state is
-// used, in the policy's rules and their dependencies. The result of the policy depends on
+// findReads finds the constant prefixes of the paths into input, and the parts of data.state that
+// are used, in the policy's rules and their dependencies. The result of the policy depends on
 // nothing else.
 func (d *Definition) findReads() error {
 	c := d.unit.compiler
+	d.data = map[string]bool{}
 	seen := map[*ast.Rule]bool{}
 	var open []*ast.Rule
 	for _, m := range c.Modules {
@@ -468,7 +473,13 @@ func (d *Definition) findReads() error {
 						"states without a change; set METADATA custom.judges: change if the policy needs it", ref[0].Location, strings.Trim(path[0].String(), `"`)))
 				}
 			case len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value):
-				d.readsAll = true
+				part := wholeData
+				if len(ref) > 2 && ref[1].Equal(stateKey) {
+					if name, ok := ref[2].Value.(ast.String); ok {
+						part = string(name)
+					}
+				}
+				d.data[part] = true
 			}
 		})
 	}

@@ -306,7 +306,13 @@ var (
 )
 
 // ReadsData reports whether the policy refers to data.state.
-func (p *Policy) ReadsData() bool { return p.Definition.readsAll }
+func (p *Policy) ReadsData() bool { return len(p.Definition.data) > 0 }
+
+// ReadsDataPart reports whether the policy may refer to a part of data.state. Other parts can be
+// absent.
+func (p *Policy) ReadsDataPart(part string) bool {
+	return p.Definition.data[part] || p.Definition.data[wholeData]
+}
 
 // Unaffected reports whether the policy has the same result for two inputs because the parts
 // that it reads are equal, apart from data.state. Comparing a part with itself is O(1).

@@ -94,7 +94,8 @@ func (c Change) Informed() Change {
 
 // New returns a snapshot of objects, which may be in any order. If two objects have the same
 // ID, the snapshot contains the later one. An Unparsed object is unread; see Unread. An optional
-// kind is known if objects contains an object of the kind. The lists of the snapshot lack the
+// kind is known if objects contains an object of the kind. The objects in the lists are as the
+// version of Calico in the ClusterInformation reads them; see calico.InVersion. The lists lack the
 // objects that Typha drops; see Drops. O(n log n).
 func New(objects ...calico.Object) *Snapshot {
 	var counts [calico.KindCount]int
@@ -120,6 +121,7 @@ func New(objects ...calico.Object) *Snapshot {
 		s.known[i] = info.Need == calico.Optional && s.lists[i].Len() > 0
 	}
 	s = s.withUnread(objects)
+	s.readInVersion()
 	s.reject()
 	return s
 }
@@ -164,13 +166,15 @@ func (s *Snapshot) Knows(kind calico.Kind) bool {
 // Apply returns the snapshot after a change. It shares all lists that did not change with s.
 // Apply reads only the ID of Before. It returns s if the change has no effect. It copies one
 // slice of pointers. After the change, the object is unread only if After is Unparsed. A
-// change of the ClusterInformation can change what Typha drops, which is O(n).
+// change of the ClusterInformation can change what Typha drops, and which fields Calico reads,
+// which is O(n).
 func (s *Snapshot) Apply(c Change) *Snapshot {
 	if c.Before == nil && c.After == nil {
 		return s
 	}
 	id := c.ID()
 	i := id.Kind.Index()
+	c.After = calico.InVersion(c.After, s.calicoVersion())
 	if i < 0 || calico.Equal(s.Get(id), c.After) {
 		return s
 	}
@@ -245,6 +249,11 @@ func (s *Snapshot) FelixConfigurations() []*calico.FelixConfiguration {
 // BGPFilters returns the BGPFilters, sorted by name.
 func (s *Snapshot) BGPFilters() []*calico.BGPFilter { return listOf[*calico.BGPFilter](s) }
 
+// ClusterInformations returns the ClusterInformations, sorted by name.
+func (s *Snapshot) ClusterInformations() []*calico.ClusterInformation {
+	return listOf[*calico.ClusterInformation](s)
+}
+
 // Secrets returns the Secrets in calico-node's namespace, sorted by name.
 func (s *Snapshot) Secrets() []*calico.Secret { return listOf[*calico.Secret](s) }
 
@@ -270,19 +279,16 @@ func (s *Snapshot) ClusterInformation() *calico.ClusterInformation {
 	return find[*calico.ClusterInformation](s, calico.KindClusterInformation, calico.Default)
 }
 
-// SameNodes reports whether two snapshots share their list of Nodes, and therefore have equal
-// Nodes. Snapshots that do not share the list may have equal Nodes too. O(1).
-func SameNodes(a, b *Snapshot) bool {
-	i := calico.KindNode.Index()
-	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i])
+// SameKind reports whether two snapshots share their list of a kind, and therefore have equal objects
+// of it, and agree on whether it is complete. Snapshots that do not share the list may have equal
+// objects too. O(unread objects).
+func SameKind(a, b *Snapshot, kind calico.Kind) bool {
+	i := kind.Index()
+	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i]) && a.ReadAll(kind) == b.ReadAll(kind)
 }
 
-// SameIPAMBlocks reports whether two snapshots share their list of IPAMBlocks and agree on
-// whether it is complete. O(unread objects).
-func SameIPAMBlocks(a, b *Snapshot) bool {
-	i := calico.KindIPAMBlock.Index()
-	return a.orEmpty().lists[i].Same(b.orEmpty().lists[i]) && a.ReadAll(calico.KindIPAMBlock) == b.ReadAll(calico.KindIPAMBlock)
-}
+// SameIPAMBlocks is SameKind for IPAMBlocks.
+func SameIPAMBlocks(a, b *Snapshot) bool { return SameKind(a, b, calico.KindIPAMBlock) }
 
 // ReadAll reports whether the snapshot contains all objects of a kind, and each of them
 // parses. O(unread objects).

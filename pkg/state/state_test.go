@@ -235,7 +235,7 @@ func TestKnows(t *testing.T) {
 	}
 }
 
-func TestSameConfigurationAndSameNodes(t *testing.T) {
+func TestSameConfigurationAndSameKind(t *testing.T) {
 	var all []calico.Object
 	for _, kind := range kinds {
 		all = append(all, object(t, kind, "default", 0))
@@ -248,7 +248,7 @@ func TestSameConfigurationAndSameNodes(t *testing.T) {
 			if got, want := SameConfiguration(s, next), kind == calico.KindCalicoNodeStatus; got != want {
 				t.Errorf("same configuration after a change: got %v, want %v", got, want)
 			}
-			if got, want := SameNodes(s, next), kind != calico.KindNode; got != want {
+			if got, want := SameKind(s, next, calico.KindNode), kind != calico.KindNode; got != want {
 				t.Errorf("same nodes after a change: got %v, want %v", got, want)
 			}
 			if got, want := SameConfiguration(empty, empty.Knowing(kind)), kind != calico.KindBGPFilter && kind != calico.KindSecret && kind != calico.KindIPAMBlock; got != want {

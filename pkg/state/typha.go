@@ -134,8 +134,18 @@ func (s *Snapshot) TyphaMatters(changes ...Change) bool {
 		(len(s.Rejected()) > 0 || slices.ContainsFunc(changes, func(c Change) bool { return s.rejects(c.Before) || s.rejects(c.After) }))
 }
 
-// reread finds the rejected objects again if they depend on what differs from before: the
-// version of Calico, or whether the snapshot drops them. O(n) in that case.
+// readInVersion reads the objects in the lists as the snapshot's version of Calico does. O(n).
+func (s *Snapshot) readInVersion() {
+	v := s.calicoVersion()
+	for i, info := range calico.Kinds() {
+		if info.Calico {
+			s.lists[i] = s.lists[i].Map(func(o calico.Object) calico.Object { return calico.InVersion(o, v) })
+		}
+	}
+}
+
+// reread reads the objects and finds the rejected ones again if they depend on what differs from
+// before: the version of Calico, or whether the snapshot drops them. O(n) in that case.
 func (s *Snapshot) reread(before *Snapshot) {
 	drops, dropped := s.Drops(), before.Drops()
 	if now, then := s.calicoVersion(), before.calicoVersion(); drops == dropped && (now == then || now != nil && then != nil && now.EqualTo(then)) {
@@ -147,6 +157,7 @@ func (s *Snapshot) reread(before *Snapshot) {
 			s.lists[i] = s.lists[i].With(o.ID().Name, o)
 		}
 	}
+	s.readInVersion()
 	s.reject()
 }
 

@@ -50,9 +50,13 @@ func (t *Topology) summarize(before *Topology) {
 	case before != nil && t.needs == before.needs && sameButNodes(t.snapshot, before.snapshot):
 		s.PodTraffic, s.IPPools, s.BGPConfigurations = old.PodTraffic, old.IPPools, old.BGPConfigurations
 		s.FelixConfigurations, s.BGPFilters, s.Secrets = old.FelixConfigurations, old.BGPFilters, old.Secrets
+		s.ClusterInformations = old.ClusterInformations
 	default:
 		s.FelixConfigurations = parts(t.snapshot.FelixConfigurations(), old.FelixConfigurations, func(c *calico.FelixConfiguration) *FelixConfiguration {
 			return &FelixConfiguration{object(&c.Metadata, nil)}
+		})
+		s.ClusterInformations = parts(t.snapshot.ClusterInformations(), old.ClusterInformations, func(c *calico.ClusterInformation) *ClusterInformation {
+			return &ClusterInformation{object(&c.Metadata, nil)}
 		})
 		s.BGPFilters, s.Secrets = filters(t.snapshot, old.BGPFilters), share(old.Secrets, secrets(t.snapshot))
 		s.PodTraffic = share(old.PodTraffic, podTraffic(t.snapshot, t.allocations, needs))
@@ -138,7 +142,7 @@ func (t *Topology) sessionsOf(number int) int {
 // reads, except Nodes and BGPPeers.
 func sameButNodes(a, b *state.Snapshot) bool {
 	return state.SameIPAMBlocks(a, b) && slices.Equal(a.BGPConfigurations(), b.BGPConfigurations()) && slices.Equal(a.IPPools(), b.IPPools()) &&
-		slices.Equal(a.FelixConfigurations(), b.FelixConfigurations()) && a.ClusterInformation() == b.ClusterInformation() &&
+		slices.Equal(a.FelixConfigurations(), b.FelixConfigurations()) && slices.Equal(a.ClusterInformations(), b.ClusterInformations()) &&
 		slices.Equal(a.BGPFilters(), b.BGPFilters()) && slices.Equal(a.Secrets(), b.Secrets()) &&
 		a.Knows(calico.KindBGPFilter) == b.Knows(calico.KindBGPFilter) && a.Knows(calico.KindSecret) == b.Knows(calico.KindSecret)
 }

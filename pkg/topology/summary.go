@@ -49,6 +49,8 @@ type Summary struct {
 	IPPools map[string]*IPPool `json:"ipPools"`
 	// FelixConfigurations holds the FelixConfigurations by name.
 	FelixConfigurations map[string]*FelixConfiguration `json:"felixConfigurations"`
+	// ClusterInformations holds the ClusterInformations by name.
+	ClusterInformations map[string]*ClusterInformation `json:"clusterInformations"`
 	// BGPFilters holds the BGPFilters.
 	BGPFilters *BGPFilters `json:"bgpFilters"`
 	// Secrets names the Secrets in calico-node's namespace.
@@ -574,6 +576,9 @@ type IPPool struct {
 
 // FelixConfiguration is a FelixConfiguration.
 type FelixConfiguration struct{ Object }
+
+// ClusterInformation is a ClusterInformation.
+type ClusterInformation struct{ Object }
 
 // BGPFilters holds the BGPFilters, by name. If Known is false, there may be more.
 type BGPFilters struct {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -146,6 +148,63 @@ func TestAPolicyCanReadAllNodes(t *testing.T) {
 	found := e.Evaluate(t.Context(), s.Apply(state.Change{After: node(t, 9, true)})).Violations()
 	if len(found) != 1 || !strings.Contains(found[0].Message, `"routeReflectorClusterID":"`) || !strings.Contains(found[0].Message, `"asNumber":null`) {
 		t.Errorf("after: %v", found)
+	}
+}
+
+// A part of data.state is built once for the states that share its objects, and only for a policy that
+// reads it.
+func TestPartsOfDataAreBuiltForThePoliciesThatReadThem(t *testing.T) {
+	block := func(name, cidr string, pods bool) calico.Object {
+		spec := map[string]any{"cidr": cidr, "affinity": "host:node-00001"}
+		if pods {
+			spec["allocations"] = []any{0}
+		}
+		return calicotest.Object(t, calico.KindIPAMBlock, name, spec)
+	}
+	status := func(established int) calico.Object {
+		return calicotest.Object(t, calico.KindCalicoNodeStatus, "s", map[string]any{"node": "node-00001", "classes": []any{"BGP"}},
+			calicotest.Status(map[string]any{"bgp": map[string]any{"numberEstablishedV4": established}}))
+	}
+	s := state.New(append(nodes(t, 3, 0), block("b", "10.244.0.0/26", true), status(2))...)
+	next := s.Apply(state.Change{After: block("c", "10.244.0.64/26", false)})
+	for body, want := range map[string][2]string{
+		`[b.spec.affinity | some b in data.state.ipamBlocks.objects]`:                                    {`["host:node-00001"]`, `["host:node-00001","host:node-00001"]`},
+		`[b.pods | some b in data.state.ipamBlocks.objects]`:                                             {`[true]`, `[true,false]`},
+		`[n | some s in data.state.calicoNodeStatuses.objects; n := s.status.families.IPv4.established]`: {`[2]`, `[2]`},
+		`count(data.state.nodes)`: {`3`, `3`},
+	} {
+		t.Run(body, func(t *testing.T) {
+			e := NewEngine(own(t, "state", messageOf(body), ""))
+			before := e.Evaluate(t.Context(), s)
+			after := e.evaluate(t.Context(), next, before.Policies, before)
+			for i, v := range []*Evaluation{before, after} {
+				if found := v.Violations(); len(found) != 1 || found[0].Message != want[i] {
+					t.Errorf("found %v, %v, want %s", found, v.Failures(), want[i])
+				}
+			}
+			p := e.Policies().Policies()[0]
+			for i, part := range dataParts {
+				if p.ReadsDataPart(part.name) {
+					continue
+				}
+				after.data.parts[i] = func() ast.Value {
+					t.Errorf("built %s", part.name)
+					return ast.NullValue
+				}
+			}
+			if _, err := run(t.Context(), p, (*policy.Policy).Evaluate, after.document, after.data); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	// What does not change is not built again.
+	e := NewEngine(own(t, "state", messageOf(`count(data.state.nodes)`), ""))
+	before := e.Evaluate(t.Context(), s)
+	if again := e.evaluate(t.Context(), s.Apply(state.Change{After: peer(t, "p", "all()", "all()")}), before.Policies, before); again.data != before.data {
+		t.Error("a BGPPeer changes data.state")
+	}
+	if built := before.data.parts[0](); built != e.evaluate(t.Context(), next, before.Policies, before).data.parts[0]() {
+		t.Error("an IPAMBlock changes the nodes in data.state")
 	}
 }
 

@@ -62,7 +62,7 @@ type Evaluation struct {
 	at       time.Time // input.now
 	input    *stateInput
 	document ast.Object // the whole input without the parameters
-	data     func() ast.Value
+	data     *stateData
 	results  []result // in order of the policies; empty for those that evaluate changes
 	// unaltered holds the violations of the policies that evaluate changes, in order of the
 	// policies, for a change from the snapshot that alters nothing of what the policy reads.
@@ -340,7 +340,6 @@ func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, 
 		defer cancel()
 	}
 	reusable := before != nil && before.Policies == v.Policies
-	sameNodes := before != nil && state.SameNodes(before.Snapshot, v.Snapshot)
 	policies := v.Policies.Policies()
 	v.results = make([]result, len(policies))
 	v.unaltered = make([]atomic.Pointer[[]violation.Violation], len(policies))
@@ -352,7 +351,7 @@ func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, 
 			v.results[i].err = err
 			continue
 		}
-		if reusable && before.results[i].err == nil && (sameNodes || !p.ReadsData()) && p.Unaffected(before.document, v.document) {
+		if reusable && before.results[i].err == nil && v.data.sameFor(p, before.data) && p.Unaffected(before.document, v.document) {
 			v.results[i] = before.results[i]
 			continue
 		}
@@ -372,8 +371,9 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, policies *polic
 	v := &Evaluation{Snapshot: s}
 	var oldTopology *topology.Topology
 	var oldInput *stateInput
+	var oldData *stateData
 	if before != nil {
-		oldTopology, v.data = before.Topology, before.data
+		oldTopology, oldData = before.Topology, before.data
 	}
 	if sameParts {
 		oldInput = before.input
@@ -385,9 +385,7 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, policies *polic
 	v.input = newStateInput(v.Topology.Summary(), reads, oldInput)
 	v.at = e.now()
 	v.document = v.input.document(v.at)
-	if before == nil || !state.SameNodes(before.Snapshot, s) {
-		v.data = newStateData(s)
-	}
+	v.data = newStateData(s, oldData)
 	return v, nil
 }
 
@@ -405,13 +403,13 @@ type method func(*policy.Policy, context.Context, ast.Object, func() ast.Value) 
 
 // run evaluates one policy, which may use half of the remaining time. So a policy that does not
 // end leaves time for the others, and one that is only slow has enough.
-func run(ctx context.Context, p *policy.Policy, evaluate method, document ast.Object, data func() ast.Value) ([]violation.Violation, error) {
+func run(ctx context.Context, p *policy.Policy, evaluate method, document ast.Object, data *stateData) ([]violation.Violation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
-	return evaluate(p, ctx, document, data)
+	return evaluate(p, ctx, document, func() ast.Value { return data.value(p.ReadsDataPart) })
 }
 
 // ErrNoTopology is wrapped by the error of Try if ctx ends before the topology is computed.
@@ -435,7 +433,7 @@ func (e *Engine) Try(ctx context.Context, s *state.Snapshot, p *policy.Policy, e
 	if err := unreadBy(p, s); err != nil {
 		return nil, err
 	}
-	return evaluate(ctx, v.document, v.data)
+	return evaluate(ctx, v.document, func() ast.Value { return v.data.value(p.ReadsDataPart) })
 }
 
 // inTurn waits for a turn and returns the evaluation of s by policies without results. It keeps the

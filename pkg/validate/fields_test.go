@@ -18,7 +18,7 @@ import (
 
 // formed are values of fields whose texts have a form that no schema says.
 var formed = map[string]any{
-	"nodeMeshMaxRestartTime": "120s", "maxRestartTime": "120s", "keepaliveTime": "30s", "nodeSelector": "all()",
+	"nodeMeshMaxRestartTime": "120s", "maxRestartTime": "120s", "keepaliveTime": "30s", "nodeSelector": "all()", "cidr": "10.0.0.0/8",
 }
 
 // filled returns a value with every field of a schema.
@@ -81,17 +81,24 @@ func TestEveryFieldOfTheNewestDefinitionsReachesPolicies(t *testing.T) {
 	path := map[calico.Kind][]string{
 		calico.KindBGPConfiguration: {"bgpConfigurations"}, calico.KindBGPPeer: {"bgpPeers"}, calico.KindIPPool: {"ipPools"},
 		calico.KindFelixConfiguration: {"felixConfigurations"}, calico.KindBGPFilter: {"bgpFilters", "objects"},
+		calico.KindClusterInformation: {"clusterInformations"},
 	}
+	// A cluster has as many of these as nodes: they are in data.state.
+	data := map[calico.Kind]string{calico.KindIPAMBlock: "ipamBlocks", calico.KindCalicoNodeStatus: "calicoNodeStatuses"}
+	// What changes with each pod that starts is not kept.
+	dropped := map[calico.Kind][]string{calico.KindIPAMBlock: {"allocations", "attributes", "unallocated", "sequenceNumber", "sequenceNumberForAllocation"}}
 	definitions, err := schema.Embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The numbers of fields that a definition has at least, against a definition that is not walked.
-	least := map[calico.Kind]int{calico.KindBGPConfiguration: 20, calico.KindBGPPeer: 20, calico.KindIPPool: 10, calico.KindFelixConfiguration: 150, calico.KindBGPFilter: 70}
+	least := map[calico.Kind]int{calico.KindBGPConfiguration: 20, calico.KindBGPPeer: 20, calico.KindIPPool: 10, calico.KindFelixConfiguration: 150, calico.KindBGPFilter: 70,
+		calico.KindClusterInformation: 4, calico.KindIPAMBlock: 8, calico.KindCalicoNodeStatus: 3}
 	seen := 0
 	for _, d := range definitions {
 		kind := calico.Kind(d.Spec.Names.Kind)
-		if path[kind] == nil {
+		if path[kind] == nil && data[kind] == "" {
+			t.Errorf("%s does not reach policies", kind)
 			continue
 		}
 		seen++
@@ -107,18 +114,21 @@ func TestEveryFieldOfTheNewestDefinitionsReachesPolicies(t *testing.T) {
 			o := calicotest.Decode(t, document)
 			s := state.New(append(calicotest.Nodes(t, 2), o)...)
 			engine := NewEngine(policy.NewSet(nil))
-			input := func(r Request) map[string]any {
+			plain := func(v ast.Value) any {
 				t.Helper()
-				value, _, err := engine.Input(t.Context(), s, r)
+				out, err := ast.JSON(v)
 				if err != nil {
 					t.Fatal(err)
 				}
-				plain, err := ast.JSON(value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				out, _ := plain.(map[string]any)
 				return out
+			}
+			input := func(r Request) (input, data any) {
+				t.Helper()
+				value, all, err := engine.Input(t.Context(), s, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return plain(value), plain(all)
 			}
 			at := func(v any, steps ...string) any {
 				for _, step := range steps {
@@ -127,13 +137,24 @@ func TestEveryFieldOfTheNewestDefinitionsReachesPolicies(t *testing.T) {
 				}
 				return v
 			}
-			sameJSON(t, "input.state", at(input(Request{}), append(append([]string{"state"}, path[kind]...), calico.Default, "spec")...), spec)
-			change := input(Request{Change: state.Change{Before: o}})
+			whole, objects := input(Request{})
+			if part := data[kind]; part != "" {
+				for _, field := range dropped[kind] {
+					if _, ok := spec[field]; !ok {
+						t.Errorf("the definition has no %s", field)
+					}
+					delete(spec, field)
+				}
+				sameJSON(t, "data.state", at(objects, part, "objects", calico.Default, "spec"), spec)
+				return
+			}
+			sameJSON(t, "input.state", at(whole, append(append([]string{"state"}, path[kind]...), calico.Default, "spec")...), spec)
+			change, _ := input(Request{Change: state.Change{Before: o}})
 			sameJSON(t, "input.change.oldObject", at(change, "change", "oldObject", "spec"), spec)
 			sameJSON(t, "input.before", at(change, append(append([]string{"before"}, path[kind]...), calico.Default, "spec")...), spec)
 		})
 	}
-	if seen != 2*len(path) {
+	if seen != 2*(len(path)+len(data)) {
 		t.Errorf("%d definitions", seen)
 	}
 }

@@ -69,6 +69,7 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	put("bgpConfigurations", false, each(s.BGPConfigurations, old.BGPConfigurations))
 	put("ipPools", false, each(s.IPPools, old.IPPools))
 	put("felixConfigurations", false, each(s.FelixConfigurations, old.FelixConfigurations))
+	put("clusterInformations", false, each(s.ClusterInformations, old.ClusterInformations))
 	put("bgpFilters", s.BGPFilters == old.BGPFilters, whole(s.BGPFilters))
 	put("secrets", s.Secrets == old.Secrets, whole(s.Secrets))
 	put("typha", s.Typha == old.Typha, whole(s.Typha))
@@ -138,23 +139,23 @@ func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() as
 // input for the state alone, without the parts before and change. The only error is that of
 // ctx.
 func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input ast.Object, data ast.Value, err error) {
-	every, policies := func(string) bool { return true }, e.policies.Load()
+	policies := e.policies.Load()
 	r.Change = r.Informed()
 	if r.Before == nil && r.After == nil {
-		j, err := e.prepare(ctx, s, policies, every, nil, false)
+		j, err := e.prepare(ctx, s, policies, everyPart, nil, false)
 		if err != nil {
 			return nil, nil, err
 		}
-		return j.document, j.data(), nil
+		return j.document, j.data.value(everyPart), nil
 	}
 	s = asKnown(s, r.Change)
-	before, err := e.prepare(ctx, s, policies, every, nil, false)
+	before, err := e.prepare(ctx, s, policies, everyPart, nil, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := e.prepare(ctx, s.Apply(r.Change), policies, every, before, true)
+	after, err := e.prepare(ctx, s.Apply(r.Change), policies, everyPart, before, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	return e.changeDocument(before, after, &r)(), after.data(), nil
+	return e.changeDocument(before, after, &r)(), after.data.value(everyPart), nil
 }

@@ -20,7 +20,10 @@ var dependents = map[calico.Kind][]string{
 		"podTraffic", "clusterRoutes", "ipPools", "otherASNumbers",
 	},
 	calico.KindFelixConfiguration: {"podTraffic", "clusterRoutes", "felixConfigurations", "ipPools", "routes"},
-	calico.KindClusterInformation: {"calicoVersion", "podTraffic", "clusterRoutes", "ipPools", "routes", "sessions", "convergence", "timers"},
+	calico.KindClusterInformation: {
+		"calicoVersion", "podTraffic", "clusterRoutes", "ipPools", "routes", "reflectors", "sessions", "convergence", "timers",
+		"bgpPeers", "bgpConfigurations", "bgpFilters", "felixConfigurations", "clusterInformations",
+	},
 }
 
 // Essential reports whether parts of a summary are not known while the object with the given

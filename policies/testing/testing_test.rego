@@ -66,6 +66,7 @@ _good := {
 	"bgpConfigurations": {},
 	"ipPools": {},
 	"felixConfigurations": {},
+	"clusterInformations": {},
 	"bgpFilters": {"known": false, "names": [], "objects": {}},
 	"secrets": {"known": false, "keys": {}},
 	"typha": {"installed": null, "dropped": {}},

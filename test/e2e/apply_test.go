@@ -113,13 +113,85 @@ func TestFilesAreAppliedAsKubectlDoes(t *testing.T) {
 							continue
 						}
 						before := e.read(t, target)
-						want := wanted(t, before, s.command, text)
+						want, err := wanted(t, before, s.command, text)
+						if err != nil {
+							t.Fatal(err)
+						}
 						e.write(t, s.command, text, target)
 						if got := e.read(t, target); !reflect.DeepEqual(stored(t, got), stored(t, want)) {
 							t.Fatalf("%s of %s\n       to %v:\nbgpguard:   %v\nAPI server: %v", s.command, text, stored(t, before), stored(t, want), stored(t, got))
 						}
 					}
 				})
+			}
+		})
+	}
+}
+
+// bgpguard check rejects the files that kubectl fails to send because they name another version of the object, or
+// another object of the same name, and accepts the others.
+func TestFilesOfOtherVersionsAreRejectedAsByTheAPIServer(t *testing.T) {
+	t.Parallel()
+	const (
+		other = "7c2f7d3e-5f0e-4a55-9d5e-000000000001" // a uid
+		peer  = "{apiVersion: %s, kind: BGPPeer, metadata: {name: p%s}, spec: {peerIP: 172.16.0.%d, asNumber: 65000}}"
+		node  = "{apiVersion: %s, kind: Node, metadata: {name: node-a%s, labels: {rack: r%d}}}"
+	)
+	e := plane{startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1, env.GroupV3}})}
+	for name, one := range map[string]struct{ file, version string }{
+		"BGPPeer of v1": {peer, calico.APIVersionV1}, "BGPPeer of v3": {peer, calico.APIVersionV3}, "Node": {node, "v1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			count := 0
+			file := func(metadata string) string { // Each one changes the object.
+				count++
+				return fmt.Sprintf(one.file, one.version, metadata, count)
+			}
+			target := targetOf(t, file(""))
+			e.kubectl(t, file(""), "create", "-f", "-")
+			metadata := func(field string) string {
+				return strings.TrimSpace(e.kubectl(t, "", append([]string{"get", "-o", "jsonpath={.metadata." + field + "}"}, target...)...))
+			}
+			first := metadata("resourceVersion")
+			e.kubectl(t, file(""), "apply", "-f", "-")
+			for _, command := range []string{"apply -f -", "replace -f -", "patch --type=merge"} {
+				for what, fields := range map[string]func() string{
+					"neither":        func() string { return "" },
+					"the version":    func() string { return fmt.Sprintf(", resourceVersion: %q", metadata("resourceVersion")) },
+					"an old version": func() string { return fmt.Sprintf(", resourceVersion: %q", first) },
+					"the uid":        func() string { return ", uid: " + metadata("uid") },
+					"another uid":    func() string { return ", uid: " + other },
+					"the version and another uid": func() string {
+						return fmt.Sprintf(", resourceVersion: %q, uid: %s", metadata("resourceVersion"), other)
+					},
+					"an old version, and the uid":           func() string { return fmt.Sprintf(", resourceVersion: %q, uid: %s", first, metadata("uid")) },
+					"an old creation and an old generation": func() string { return ", creationTimestamp: '2020-01-02T03:04:05Z', generation: 77" },
+				} {
+					t.Run(command+" with "+what, func(t *testing.T) {
+						text := file(fields())
+						if strings.HasPrefix(command, "patch") {
+							converted, err := yaml.YAMLToJSON([]byte(text))
+							if err != nil {
+								t.Fatal(err)
+							}
+							text = string(converted)
+						}
+						_, predicted := wanted(t, e.read(t, target), command, text)
+						result := e.send(t, command, text, target)
+						if (predicted != nil) != (result.ExitCode != 0) {
+							t.Errorf("bgpguard: %v\nAPI server: %s", predicted, result)
+						}
+						t.Logf("%s", result)
+					})
+				}
+			}
+			old := file(fmt.Sprintf(", resourceVersion: %q, uid: %s", first, other))
+			e.kubectl(t, old, "delete", "-f", "-")
+			for _, verb := range []string{"apply", "create"} {
+				if result := e.send(t, verb+" -f -", old, target); result.ExitCode != 0 {
+					t.Errorf("%s of a new object with a version: %s", verb, result)
+				}
+				e.kubectl(t, "", append([]string{"delete"}, target...)...)
 			}
 		})
 	}
@@ -172,8 +244,16 @@ func (e plane) read(t *testing.T, target []string) calico.Object {
 	return o
 }
 
-// write runs a command of kubectl.
+// write runs a command of kubectl, which must succeed.
 func (e plane) write(t *testing.T, command, text string, target []string) {
+	t.Helper()
+	if result := e.send(t, command, text, target); result.ExitCode != 0 {
+		t.Fatal(result)
+	}
+}
+
+// send runs a command of kubectl.
+func (e plane) send(t *testing.T, command, text string, target []string) env.Result {
 	t.Helper()
 	arguments := strings.Fields(command)
 	switch arguments[0] {
@@ -184,14 +264,16 @@ func (e plane) write(t *testing.T, command, text string, target []string) {
 		arguments = append(append(arguments, target...), "-p", text)
 		text = ""
 	}
-	e.kubectl(t, text, arguments...)
+	result, err := e.Admin.RunWithInput(t.Context(), text, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
 }
 
 // wanted returns what bgpguard expects of a command.
-func wanted(t *testing.T, before calico.Object, command, text string) calico.Object {
+func wanted(t *testing.T, before calico.Object, command, text string) (calico.Object, error) {
 	t.Helper()
-	var after calico.Object
-	var err error
 	verb := strings.Fields(command)[0]
 	var document map[string]any
 	switch verb {
@@ -218,14 +300,10 @@ func wanted(t *testing.T, before calico.Object, command, text string) calico.Obj
 	}
 	switch verb {
 	case "patch":
-		after, err = apply.Patch(before, document)
+		return apply.Patch(before, document)
 	case "replace":
-		after, err = apply.Replace(before, document)
+		return apply.Replace(before, document)
 	default:
-		after, err = apply.Apply(before, document)
+		return apply.Apply(before, document)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return after
 }
