@@ -85,7 +85,6 @@ func (p *Policy) canFire(ctx context.Context, kind, operation string) (bool, err
 // ReadsOnlyStates reports whether the violations of the policy, which must evaluate changes,
 // depend only on the summaries of the states before and after a change.
 func (p *Policy) ReadsOnlyStates() bool {
-	return !p.ReadsData() && !slices.ContainsFunc(p.Definition.reads, func(ref ast.Ref) bool {
-		return len(ref) == 0 || ref[0].Equal(changeKey) || ref[0].Equal(nowKey)
-	})
+	r := p.Definition.reads
+	return !p.ReadsData() && r.of(partChange) == nil && r.of(partNow) == nil
 }

@@ -173,10 +173,61 @@ func TestUnaffected(t *testing.T) {
 		"a part of another type":   {`{"p": {"sessions": 1}}`, `[]`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := p.Unaffected(value(base), value(strings.Replace(base, c.from, c.to, 1))); got != c.want {
+			if got := NewDifference(value(base), value(strings.Replace(base, c.from, c.to, 1))).Unaffected(p); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// What a policy reads of each object is compared, and which objects there are.
+func TestUnaffectedByOtherFieldsOfObjects(t *testing.T) {
+	p := one(t, always+` if {
+	some name, peer in input.state.bgpPeers
+	peer.sessions > input.parameters.limit
+	some selector in peer.selectors
+	selector.field == "nodeSelector"
+}`)
+	value := func(text string) ast.Object { return ast.MustParseTerm(text).Value.(ast.Object) }
+	base := `{"state": {"bgpPeers": {"p": {"sessions": 1, "selectors": [{"field": "a", "text": "x"}], "spec": {}}, "q": {"sessions": 2}}}}`
+	for name, c := range map[string]struct {
+		from, to string
+		want     bool
+	}{
+		"an unread field":            {`"spec": {}`, `"spec": {"node": "a"}`, true},
+		"a read field":               {`"sessions": 2`, `"sessions": 3`, false},
+		"an unread field of a list":  {`"x"`, `"y"`, true},
+		"a read field of a list":     {`"a"`, `"b"`, false},
+		"another element":            {`[{`, `[{"field": "a"}, {`, false},
+		"an object for a list":       {`[{"field": "a", "text": "x"}]`, `{"0": {"field": "a", "text": "x"}}`, false},
+		"another key":                {`"q"`, `"r"`, false},
+		"another object":             {`"q"`, `"r": {"sessions": 0}, "q"`, false},
+		"an object of another type":  {`{"sessions": 2}`, `[]`, false},
+		"a field that is absent now": {`"sessions": 2`, ``, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := strings.Replace(base, c.from, c.to, 1)
+			if changed == base {
+				t.Fatal("nothing is changed")
+			}
+			if got := NewDifference(value(base), value(changed)).Unaffected(p); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// The values of a collection are compared once, for all policies and paths.
+func TestADifferenceIsComputedOnce(t *testing.T) {
+	value := func(text string) ast.Object { return ast.MustParseTerm(text).Value.(ast.Object) }
+	d := NewDifference(value(`{"state": {"bgpPeers": {"p": {"sessions": 1}, "q": {"sessions": 2}}}}`), value(`{"state": {"bgpPeers": {"p": {"sessions": 1}, "q": {"sessions": 3}}}}`))
+	for range 2 {
+		if d.Unaffected(one(t, always+" if {\n\tsome peer in input.state.bgpPeers\n\tpeer.sessions > 5\n}")) || !d.Unaffected(one(t, always+" if {\n\tsome peer in input.state.bgpPeers\n\tpeer.localNodes > 5\n}")) {
+			t.Error("wrong answer")
+		}
+	}
+	if len(d.changed) != 1 {
+		t.Errorf("%d collections were compared, want 1", len(d.changed))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -293,12 +294,41 @@ func TestReadsOfEveryKindOfExpression(t *testing.T) {
 		data  bool
 	}{
 		"a path":                          {"x if input.state.mesh.enabled", "state.mesh.enabled", false},
-		"a variable":                      {"x if {\n\ti := input\n\ti.state.mesh.enabled\n}", all, false},
-		"an argument":                     {"x if _f(input)\n\n_f(i) if i.state.mesh.enabled", all, false},
-		"a part of the input as argument": {"x if _f(input.state)\n\n_f(s) if s.mesh.enabled", "state", false},
+		"a variable":                      {"x if {\n\ti := input\n\ti.state.mesh.enabled\n}", "state.mesh.enabled", false},
+		"an argument":                     {"x if _f(input)\n\n_f(i) if i.state.mesh.enabled", "state.mesh.enabled", false},
+		"a part of the input as argument": {"x if _f(input.state)\n\n_f(s) if s.mesh.enabled", "state.mesh.enabled", false},
+		"an argument of two functions":    {"x if _f(input.state)\n\n_f(s) if _g(s.mesh, s.nodes)\n\n_g(m, n) if m.nodes > n.total", "state.mesh.nodes state.nodes.total", false},
+		"an argument of two rules":        {"x if _f(input.state)\n\n_f(s) if s.mesh.enabled\n\n_f(s) if s.nodes.total > 5", "state.mesh.enabled state.nodes.total", false},
+		"an argument with an else":        {"x if _f(input.state) > 1\n\n_f(s) := 1 if s.mesh.enabled\n\nelse := s.nodes.total", "state.mesh.enabled state.nodes.total", false},
+		"an argument that is returned":    {"x if _f(input.state.mesh).enabled\n\n_f(m) := m", "state.mesh", false},
+		"an argument that is compared":    {"x if _f(input.state.mesh, input.state.nodes)\n\n_f(m, n) if m == n.total", "state.mesh state.nodes.total", false},
+		"an argument with a pattern":      {"x if _f(input.state.timers.restartTime)\n\n_f([a, _]) if a.seconds > 1", "state.timers.restartTime", false},
+		"an argument that is not read":    {"x if _f(input.state.mesh)\n\n_f(_) := true", "state.mesh?", false},
+		"an argument of a rule's result":  {"x if _f(_meshes[_])\n\n_meshes contains input.state.mesh\n\n_f(m) if m.enabled", "state.mesh", false},
+		"each object":                     {"x if {\n\tsome p in input.state.bgpPeers\n\tp.sessions > 5\n}", "state.bgpPeers.*.sessions", false},
+		"each object in a comprehension":  {"x if count([p.name | some p in input.state.bgpPeers; p.sessions > 5]) > 1", "state.bgpPeers.*.name state.bgpPeers.*.sessions", false},
+		"each object as a whole":          {"x if count({p | some p in input.state.bgpPeers}) > 1", "state.bgpPeers.*", false},
+		"the keys of objects":             {"x if {\n\tsome name, _ in input.state.bgpPeers\n\tname == \"a\"\n}", "state.bgpPeers.*?", false},
+		"the keys of objects, negated":    {"x if not input.state.bgpPeers.a", "state.bgpPeers.a", false},
+		"the number of objects":           {"x if count(input.state.bgpPeers) > 1", "state.bgpPeers", false},
+		"every object":                    {"x if every p in input.state.bgpPeers { p.sessions > 5 }", "state.bgpPeers.*.sessions", false},
+		"every key":                       {"x if every name, _ in input.state.bgpPeers { name != \"a\" }", "state.bgpPeers.*?", false},
+		"every in every":                  {"x if every p in input.state.bgpPeers { every o in p.objects { o.name == \"a\" } }", "state.bgpPeers.*.objects.*.name", false},
+		"an object by the key of another": {"x if {\n\tsome name, _ in input.state.bgpPeers\n\tinput.state.ipPools[name].sessions > 5\n}", "state.bgpPeers.*? state.ipPools.*.sessions", false},
+		"a field of a variable's field":   {"x if {\n\tsome p in input.state.bgpPeers\n\ts := p.spec\n\ts.node == \"a\"\n}", "state.bgpPeers.*.spec.node", false},
+		"two references that are equal":   {"x if {\n\ta := input.state.sessions.IPv4\n\ta == input.state.sessions.IPv6\n\ta.external > 1\n}", "state.sessions.IPv4 state.sessions.IPv6", false},
+		"a value that both sides have":    {"x if {\n\tsome v, w\n\tw = input.state.sessions.IPv4\n\tinput.state.sessions.IPv6 = w\n\tw.external > v\n\tv = 1\n}", "state.sessions.IPv4 state.sessions.IPv6", false},
+		"a value in a composite":          {"x if {\n\tm := input.state.mesh\n\t[m.enabled, m] == [true, input.state.mesh]\n}", "state.mesh", false},
+		"a destructured value":            {"x if {\n\t[a, _] := input.state.timers.restartTime\n\ta.seconds > 1\n}", "state.timers.restartTime", false},
+		"a variable as a key":             {"x if {\n\tk := input.state.mesh\n\tdata.limits[k.source]\n}", "state.mesh.source", false},
+		"object.get":                      {"x if {\n\tsome p in input.state.bgpPeers\n\tobject.get(p.spec, \"node\", \"\") == \"a\"\n}", "state.bgpPeers.*.spec.node", false},
+		"object.get with a path":          {"x if object.get(input.state, [\"mesh\", \"enabled\"], false)", "state", false},
+		"object.get with a default":       {"x if object.get(input.state.mesh, \"a\", input.state.nodes.total) == 1", "state.mesh.a state.nodes.total", false},
+		"a text":                          {"x if {\n\tm := input.state.mesh\n\t$\"{m.enabled}\" == \"true\"\n}", "state.mesh.enabled", false},
 		"a builtin's argument":            {"x if object.get(input, [\"state\", \"mesh\", \"enabled\"], false)", all, false},
 		"a walk":                          {"x if {\n\tsome p, v\n\twalk(input, [p, v])\n\tv == 3\n}", all, false},
 		"a computed key":                  {"x if input.state[input.parameters.name].enabled", "parameters.name state", false},
+		"a computed part":                 {"x if {\n\tsome part in [\"state\"]\n\tinput[part].mesh\n}", all, false},
 		"with":                            {"x if _g with input as {\"a\": 1}\n\n_g if input.a", all + " a", false},
 		"an else":                         {"x if _h == 2\n\n_h := 1 if input.state.mesh.enabled\n\nelse := 2 if input.state.nodes.total > 1", "state.mesh.enabled state.nodes.total", false},
 		"nodes":                           {"x if count(data.state.nodes) > 1", "", true},
@@ -324,16 +354,9 @@ func TestReadsOfEveryKindOfExpression(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			var got []string
-			for _, ref := range p.Definition.reads {
-				var steps []string
-				for _, step := range ref {
-					steps = append(steps, strings.Trim(step.String(), `"`))
-				}
-				if steps == nil {
-					steps = []string{all}
-				}
-				got = append(got, strings.Join(steps, "."))
+			got := p.Definition.reads.paths()
+			if slices.Equal(got, []string{""}) {
+				got = []string{all}
 			}
 			if text := strings.Join(got, " "); text != c.reads || p.ReadsData() != c.data {
 				t.Errorf("reads %q, data %v; want %q, %v", text, p.ReadsData(), c.reads, c.data)

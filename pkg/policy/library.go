@@ -53,7 +53,7 @@ type Definition struct {
 	schema *schema
 	ref    ast.Ref // data.policies.NAME
 	unit   *unit
-	reads  []ast.Ref // paths into input
+	reads  *reads // of the input
 	// data are the parts of data.state that the policy reads, wholeData if it may read any.
 	data map[string]bool
 }
@@ -415,21 +415,21 @@ func (d *Definition) readMetadata(meta *ast.Annotations) error {
 	return nil
 }
 
-// walkRoots calls visit for each reference in x that starts with input or data, and for each
-// use of either as a whole, such as an argument of a function.
-func walkRoots(x any, visit func(ast.Ref)) {
+// walkData calls visit for each reference in x that starts with data, and for each use of data as a whole, such as an argument of
+// a function.
+func walkData(x any, visit func(ast.Ref)) {
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case ast.Ref:
-			if x[0].Equal(ast.InputRootDocument) || x[0].Equal(ast.DefaultRootDocument) {
+			if x[0].Equal(ast.DefaultRootDocument) {
 				visit(x)
 				for _, term := range x[1:] { // Keys can be references too.
-					walkRoots(term, visit)
+					walkData(term, visit)
 				}
 				return true
 			}
 		case *ast.Term:
-			if v, ok := x.Value.(ast.Var); ok && (x.Equal(ast.InputRootDocument) || x.Equal(ast.DefaultRootDocument)) {
+			if v, ok := x.Value.(ast.Var); ok && x.Equal(ast.DefaultRootDocument) {
 				visit(ast.Ref{ast.NewTerm(v).SetLocation(x.Location)})
 			}
 		}
@@ -437,12 +437,12 @@ func walkRoots(x any, visit func(ast.Ref)) {
 	}).Walk(x)
 }
 
-// findReads finds the constant prefixes of the paths into input, and the parts of data.state that
-// are used, in the policy's rules and their dependencies. The result of the policy depends on
-// nothing else.
+// findReads finds what the policy's rules and their dependencies read of the input, and the parts of
+// data.state that they use. The result of the policy depends on nothing else.
 func (d *Definition) findReads() error {
 	c := d.unit.compiler
-	d.data = map[string]bool{}
+	d.reads, d.data = &reads{}, map[string]bool{}
+	of := readers{compiler: c, functions: map[string][]*reads{}}
 	seen := map[*ast.Rule]bool{}
 	var open []*ast.Rule
 	for _, m := range c.Modules {
@@ -463,28 +463,28 @@ func (d *Definition) findReads() error {
 				open = append(open, next)
 			}
 		}
-		walkRoots(r, func(ref ast.Ref) {
-			switch {
-			case ref[0].Equal(ast.InputRootDocument):
-				path := ref.ConstantPrefix()[1:]
-				d.reads = append(d.reads, path)
-				if d.Judges == JudgesState && len(path) > 0 && (path[0].Equal(changeKey) || path[0].Equal(beforeKey)) {
-					forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states must not read input.%s, because it is also evaluated on "+
-						"states without a change; set METADATA custom.judges: change if the policy needs it", ref[0].Location, strings.Trim(path[0].String(), `"`)))
-				}
-			case len(ref) == 1 || ref[1].Equal(stateKey) || !ast.IsConstant(ref[1].Value):
-				part := wholeData
-				if len(ref) > 2 && ref[1].Equal(stateKey) {
-					if name, ok := ref[2].Value.(ast.String); ok {
-						part = string(name)
-					}
-				}
-				d.data[part] = true
+		found := of.rule(r)
+		d.reads.merge(found.input)
+		for _, ref := range found.inputs {
+			if d.Judges == JudgesState && len(ref) > 1 && (ref[1].Equal(changeKey) || ref[1].Equal(beforeKey)) {
+				forbidden = append(forbidden, fmt.Errorf("%s: a policy that judges states must not read input.%s, because it is also evaluated on "+
+					"states without a change; set METADATA custom.judges: change if the policy needs it", ref[0].Location, strings.Trim(ref[1].String(), `"`)))
 			}
+		}
+		walkData(r, func(ref ast.Ref) {
+			if len(ref) > 1 && !ref[1].Equal(stateKey) && ast.IsConstant(ref[1].Value) {
+				return
+			}
+			part := wholeData
+			if len(ref) > 2 && ref[1].Equal(stateKey) {
+				if name, ok := ref[2].Value.(ast.String); ok {
+					part = string(name)
+				}
+			}
+			d.data[part] = true
 		})
 	}
-	slices.SortFunc(d.reads, func(a, b ast.Ref) int { return a.Compare(b) })
-	d.reads = slices.CompactFunc(d.reads, func(a, b ast.Ref) bool { return a.Equal(b) })
 	slices.SortFunc(forbidden, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	forbidden = slices.CompactFunc(forbidden, func(a, b error) bool { return a.Error() == b.Error() })
 	return errors.Join(forbidden...)
 }

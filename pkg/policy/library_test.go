@@ -184,19 +184,13 @@ _helper(mesh) if mesh.enabled`),
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]string{
-		"a": {"parameters.limit", "state.bgpPeers", "state.mesh", "state.nodes.total", "state.podTraffic.IPv4.needsBGP", "state.reflectors"},
-		"b": {"state.timers.restartTime.0.seconds"},
+		"a": {
+			"parameters.limit", "state.bgpPeers.*.name", "state.mesh.enabled", "state.nodes.total", "state.podTraffic.IPv4.needsBGP", "state.reflectors.*.levels.*",
+		},
+		"b": {"state.timers.restartTime.*.seconds"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var got []string
-			for _, ref := range lib.definitions[name].reads {
-				var steps []string
-				for _, step := range ref {
-					steps = append(steps, strings.Trim(step.String(), `"`))
-				}
-				got = append(got, strings.Join(steps, "."))
-			}
-			slices.Sort(got)
+			got := lib.definitions[name].reads.paths()
 			if !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}

@@ -276,10 +276,8 @@ func (s *Set) Reads(part string) bool {
 
 // Reads reports whether the policy refers to a part of the summary of a state.
 func (p *Policy) Reads(part string) bool {
-	key := ast.InternedTerm(part)
-	return slices.ContainsFunc(p.Definition.reads, func(ref ast.Ref) bool {
-		return len(ref) == 0 || ((ref[0].Equal(stateKey) || ref[0].Equal(beforeKey)) && (len(ref) == 1 || ref[1].Equal(key)))
-	})
+	r := p.Definition.reads
+	return r.of(partState).of(part) != nil || r.of(partBefore).of(part) != nil
 }
 
 // ReadsTime reports whether the violations of any policy in a state can depend on the time.
@@ -288,21 +286,27 @@ func (s *Set) ReadsTime() bool {
 		if p.Definition.Judges == JudgesChange {
 			continue
 		}
-		for _, ref := range p.Definition.reads {
-			if len(ref) == 0 || ref[0].Equal(nowKey) {
-				return true
-			}
+		if p.Definition.reads.of(partNow) != nil {
+			return true
 		}
 	}
 	return false
 }
 
+// Parts of the input.
+const (
+	partNow        = "now"
+	partState      = "state"
+	partBefore     = "before"
+	partChange     = "change"
+	partParameters = "parameters"
+)
+
 var (
-	nowKey        = ast.InternedTerm("now")
-	stateKey      = ast.InternedTerm("state")
-	beforeKey     = ast.InternedTerm("before")
-	changeKey     = ast.InternedTerm("change")
-	parametersKey = ast.InternedTerm("parameters")
+	stateKey      = ast.InternedTerm(partState)
+	beforeKey     = ast.InternedTerm(partBefore)
+	changeKey     = ast.InternedTerm(partChange)
+	parametersKey = ast.InternedTerm(partParameters)
 )
 
 // ReadsData reports whether the policy refers to data.state.
@@ -312,39 +316,6 @@ func (p *Policy) ReadsData() bool { return len(p.Definition.data) > 0 }
 // absent.
 func (p *Policy) ReadsDataPart(part string) bool {
 	return p.Definition.data[part] || p.Definition.data[wholeData]
-}
-
-// Unaffected reports whether the policy has the same result for two inputs because the parts
-// that it reads are equal, apart from data.state. Comparing a part with itself is O(1).
-func (p *Policy) Unaffected(a, b ast.Object) bool {
-	for _, ref := range p.Definition.reads {
-		if len(ref) > 0 && ref[0].Equal(parametersKey) {
-			continue
-		}
-		if !equalAt(a, b, ref) {
-			return false
-		}
-	}
-	return true
-}
-
-func equalAt(a, b ast.Value, ref ast.Ref) bool {
-	for _, step := range ref {
-		if a == b {
-			return true
-		}
-		x, ok := a.(ast.Object)
-		y, ok2 := b.(ast.Object)
-		if !ok || !ok2 {
-			break
-		}
-		s, t := x.Get(step), y.Get(step)
-		if s == nil || t == nil {
-			return s == nil && t == nil
-		}
-		a, b = s.Value, t.Value
-	}
-	return a == b || a.Compare(b) == 0
 }
 
 // Input returns input with the parameters of the policy.

@@ -284,6 +284,7 @@ func (r *Request) asked() *policy.Request {
 // policies.
 type comparison struct {
 	before, after *Evaluation
+	difference    *policy.Difference
 	// set are the requests for the changes between the states.
 	set requestSet
 	// documents return the input of policies that evaluate changes, for each request.
@@ -351,7 +352,7 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 	evaluate := func() ([]violation.Violation, error) {
 		return run(ctx, p, (*policy.Policy).Evaluate, c.documents[request](), c.after.data)
 	}
-	if !p.ReadsOnlyStates() || !p.Unaffected(c.before.document, c.after.document) {
+	if !p.ReadsOnlyStates() || !c.difference.Unaffected(p) {
 		return evaluate()
 	}
 	cached := &c.before.unaltered[i]

@@ -339,7 +339,11 @@ func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, 
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	var difference *policy.Difference
 	reusable := before != nil && before.Policies == v.Policies
+	if reusable {
+		difference = policy.NewDifference(before.document, v.document)
+	}
 	policies := v.Policies.Policies()
 	v.results = make([]result, len(policies))
 	v.unaltered = make([]atomic.Pointer[[]violation.Violation], len(policies))
@@ -351,7 +355,7 @@ func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, 
 			v.results[i].err = err
 			continue
 		}
-		if reusable && before.results[i].err == nil && v.data.sameFor(p, before.data) && p.Unaffected(before.document, v.document) {
+		if reusable && before.results[i].err == nil && v.data.sameFor(p, before.data) && difference.Unaffected(p) {
 			v.results[i] = before.results[i]
 			continue
 		}

@@ -380,15 +380,15 @@ func TestPoliciesThatReadNothingThatChangedAreNotEvaluated(t *testing.T) {
 	next := e.evaluate(t.Context(), s.Apply(state.Change{After: configuration("Debug")}), base.Policies, base)
 	a, b := base.document, next.document
 	for _, p := range base.Policies.Policies() {
-		if !p.Unaffected(a, b) {
+		if !policy.NewDifference(a, b).Unaffected(p) {
 			t.Errorf("%s is affected by a field that no session depends on", p.Name)
 		}
 	}
 	changed := e.evaluate(t.Context(), s.Apply(state.Change{Before: peer(t, "workers", "", "")}), base.Policies, base)
 	c := changed.document
 	for _, p := range base.Policies.Policies() {
-		if p.Unaffected(a, c) != (p.Name == "mesh-node-limit") {
-			t.Errorf("%s: Unaffected = %v by the loss of a BGPPeer", p.Name, p.Unaffected(a, c))
+		if policy.NewDifference(a, c).Unaffected(p) != (p.Name == "mesh-node-limit") {
+			t.Errorf("%s: Unaffected = %v by the loss of a BGPPeer", p.Name, policy.NewDifference(a, c).Unaffected(p))
 		}
 	}
 }

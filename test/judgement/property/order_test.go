@@ -3,6 +3,7 @@ package property
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -18,6 +19,8 @@ import (
 //   - A denied change makes a violation worse, and no worse one has a lower severity than a
 //     violation that the change fixes for certain.
 //   - A change is allowed if it leaves no critical violation and there was one.
+//   - The violations after it are those that an engine finds which knows no other state: a policy is not evaluated again only if
+//     it would find the same.
 func TestDecisionsOnRandomChanges(t *testing.T) {
 	t.Parallel()
 	docs, err := policy.Defaults()
@@ -29,7 +32,8 @@ func TestDecisionsOnRandomChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, all := validate.NewEngine(library(t)), clusters(t)
+	policies, all := library(t), clusters(t)
+	engine := validate.NewEngine(policies)
 	changes, denied := share(7), 0
 	for round := range uint64(changes) {
 		r := rand.New(rand.NewPCG(*seed+1, round))
@@ -57,6 +61,12 @@ func TestDecisionsOnRandomChanges(t *testing.T) {
 		checkSeverities(t, d, text)
 		if criticals(t, engine, s) > 0 && criticals(t, engine, s.Apply(change)) == 0 && !d.Allowed {
 			t.Errorf("a change that fixes all critical violations is denied: %s", text)
+		}
+		engine.Evaluate(t.Context(), s)
+		reused := engine.Evaluate(t.Context(), s.Apply(change)).Violations()
+		fresh := validate.NewEngine(policies).Evaluate(t.Context(), s.Apply(change)).Violations()
+		if !reflect.DeepEqual(reused, fresh) {
+			t.Errorf("a policy was not evaluated again: %s\nfound %v\nwant  %v", text, reused, fresh)
 		}
 		if round%5 == 0 {
 			slices.Reverse(objects)
