@@ -317,7 +317,7 @@ func TestReadsOfEveryKindOfExpression(t *testing.T) {
 		"an object by the key of another": {"x if {\n\tsome name, _ in input.state.bgpPeers\n\tinput.state.ipPools[name].sessions > 5\n}", "state.bgpPeers.*? state.ipPools.*.sessions", false},
 		"a field of a variable's field":   {"x if {\n\tsome p in input.state.bgpPeers\n\ts := p.spec\n\ts.node == \"a\"\n}", "state.bgpPeers.*.spec.node", false},
 		"two references that are equal":   {"x if {\n\ta := input.state.sessions.IPv4\n\ta == input.state.sessions.IPv6\n\ta.external > 1\n}", "state.sessions.IPv4 state.sessions.IPv6", false},
-		"a value that both sides have":    {"x if {\n\tsome w\n\tw = input.state.sessions.IPv4\n\tinput.state.sessions.IPv6 = w\n\t1 < w.external\n}", "state.sessions.IPv4 state.sessions.IPv6", false},
+		"a value that both sides have":    {"x if {\n\tsome w\n\tinput.state.sessions.IPv4 = w\n\tinput.state.sessions.IPv6 = w\n\t1 < w.external\n}", "state.sessions.IPv4 state.sessions.IPv6", false},
 		"a value in a composite":          {"x if {\n\tm := input.state.mesh\n\t[m.enabled, m] == [true, input.state.mesh]\n}", "state.mesh", false},
 		"a destructured value":            {"x if {\n\t[a, _] := input.state.timers.restartTime\n\ta.seconds > 1\n}", "state.timers.restartTime", false},
 		"a variable as a key":             {"x if {\n\tk := input.state.mesh\n\tdata.limits[k.source]\n}", "state.mesh.source", false},
