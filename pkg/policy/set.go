@@ -276,10 +276,14 @@ func (s *Set) Reads(part string) bool {
 
 // Reads reports whether the policy refers to a part of the summary of a state.
 func (p *Policy) Reads(part string) bool {
-	key := ast.InternedTerm(part)
 	return slices.ContainsFunc(p.Definition.reads, func(ref ast.Ref) bool {
-		return len(ref) == 0 || ((ref[0].Equal(stateKey) || ref[0].Equal(beforeKey)) && (len(ref) == 1 || ref[1].Equal(key)))
+		return len(ref) == 0 || ((ref[0].Equal(stateKey) || ref[0].Equal(beforeKey)) && (len(ref) == 1 || isString(ref[1], part)))
 	})
+}
+
+func isString(t *ast.Term, text string) bool {
+	s, ok := t.Value.(ast.String)
+	return ok && string(s) == text
 }
 
 // ReadsTime reports whether the violations of any policy in a state can depend on the time.
