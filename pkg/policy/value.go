@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -74,22 +75,27 @@ type field struct {
 // structs holds the fields of the types that Value has converted, as []field.
 var structs sync.Map
 
-// fieldsOf returns the fields of a struct, with those of embedded structs in their place.
+// fieldsOf returns the fields of a struct, with those of embedded structs in their place. A later
+// field replaces one of the same name.
 func fieldsOf(t reflect.Type) []field {
 	if known, ok := structs.Load(t); ok {
 		return known.([]field)
 	}
 	var out []field
+	add := func(f field) {
+		same := func(known field) bool { return known.key.Equal(f.key) }
+		out = append(slices.DeleteFunc(out, same), f)
+	}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Anonymous {
 			for _, inner := range fieldsOf(f.Type) {
-				out = append(out, field{inner.key, append([]int{i}, inner.index...)})
+				add(field{inner.key, append([]int{i}, inner.index...)})
 			}
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		out = append(out, field{ast.InternedTerm(name), []int{i}})
+		add(field{ast.InternedTerm(name), []int{i}})
 	}
 	structs.Store(t, out)
 	return out
