@@ -58,6 +58,9 @@ func Apply(before calico.Object, document map[string]any) (calico.Object, error)
 	if err != nil {
 		return nil, fmt.Errorf("merging %s with the one in the state: %w", after.ID(), err)
 	}
+	if err := versioned(before, merged); err != nil {
+		return nil, err
+	}
 	return stored(before, merged)
 }
 
@@ -89,6 +92,9 @@ func Patch(before calico.Object, patch map[string]any) (calico.Object, error) {
 	}
 	patched, err := mergePatch(calico.Manifest(before), patch)
 	if err != nil {
+		return nil, err
+	}
+	if err := versioned(before, patched); err != nil {
 		return nil, err
 	}
 	after, err := stored(before, patched)
@@ -136,6 +142,21 @@ func unmodified(before calico.Object, document map[string]any) error {
 		}
 	}
 	return nil
+}
+
+// versioned returns an error if a patch of before removed metadata.resourceVersion: an API server
+// rejects this for objects of CustomResourceDefinitions. "kubectl apply" removes it if the last one had
+// it and the new document does not.
+func versioned(before calico.Object, patched map[string]any) error {
+	old, _ := calico.Manifest(before)["metadata"].(map[string]any)
+	meta, _ := patched["metadata"].(map[string]any)
+	if old["resourceVersion"] == nil || meta["resourceVersion"] != nil || !before.ID().Kind.Info().Calico {
+		return nil
+	}
+	return &calico.FieldError{
+		Field:   "metadata.resourceVersion",
+		Message: "is removed, because the last \"kubectl apply\" had it, and the API server rejects the change without it; run \"kubectl apply set-last-applied -f FILE\" first, or \"kubectl replace\"",
+	}
 }
 
 // decode decodes the object after a change of before. A value that Calico cannot decode is an

@@ -385,3 +385,24 @@ func TestOtherVersionsAreRejected(t *testing.T) {
 		}
 	}
 }
+
+// An API server rejects a patch that removes the version of a custom resource, as "kubectl apply" does if the last one had it.
+func TestAVersionThatTheLastApplyHadIsRemoved(t *testing.T) {
+	of := func(apiVersion, kind string) (before, after string) {
+		const last = `kubectl.kubernetes.io/last-applied-configuration: '{"metadata":{"name":"p","resourceVersion":"6"}}'`
+		head := "{apiVersion: " + apiVersion + ", kind: " + kind + ", metadata: {name: p"
+		return head + ", resourceVersion: '7', annotations: {" + last + "}}}", head + ", labels: {a: b}}}"
+	}
+	before, after := of("projectcalico.org/v3", "BGPPeer")
+	const want = `metadata.resourceVersion: is removed, because the last "kubectl apply" had it, and the API server rejects the change without it; run "kubectl apply set-last-applied -f FILE" first, or "kubectl replace"`
+	if _, err := apply.Apply(decode(t, before), document(t, after)); err == nil || err.Error() != want {
+		t.Errorf("apply: error %v, want %s", err, want)
+	}
+	if _, err := apply.Replace(decode(t, before), document(t, after)); err != nil {
+		t.Errorf("replace: %v", err)
+	}
+	before, after = of("v1", "Node")
+	if _, err := apply.Apply(decode(t, before), document(t, after)); err != nil {
+		t.Errorf("apply of a Node: %v", err)
+	}
+}

@@ -2,10 +2,10 @@ package policy
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -39,9 +39,12 @@ func value(v reflect.Value) ast.Value {
 		}
 		return value(v.Elem())
 	case reflect.Struct:
-		obj := ast.NewObject()
-		insertFields(obj, v)
-		return obj
+		fields := fieldsOf(v.Type())
+		items := make([][2]*ast.Term, len(fields))
+		for i, f := range fields {
+			items[i] = [2]*ast.Term{f.key, ast.NewTerm(value(v.FieldByIndex(f.index)))}
+		}
+		return ast.NewObject(items...)
 	case reflect.Map:
 		return mapValue(v)
 	case reflect.Slice, reflect.Array:
@@ -63,27 +66,51 @@ func value(v reflect.Value) ast.Value {
 	return ast.String(fmt.Sprintf("unsupported type %s", v.Type()))
 }
 
-func insertFields(obj ast.Object, v reflect.Value) {
-	t := v.Type()
+// field is a field of a struct in JSON.
+type field struct {
+	key   *ast.Term
+	index []int
+}
+
+// structs holds the fields of the types that Value has converted, as []field.
+var structs sync.Map
+
+// fieldsOf returns the fields of a struct, with those of embedded structs in their place. A later
+// field replaces one of the same name.
+func fieldsOf(t reflect.Type) []field {
+	if known, ok := structs.Load(t); ok {
+		return known.([]field)
+	}
+	var out []field
+	add := func(f field) {
+		same := func(known field) bool { return known.key.Equal(f.key) }
+		out = append(slices.DeleteFunc(out, same), f)
+	}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Anonymous {
-			insertFields(obj, v.Field(i))
+			for _, inner := range fieldsOf(f.Type) {
+				add(field{inner.key, append([]int{i}, inner.index...)})
+			}
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		obj.Insert(ast.InternedTerm(name), ast.NewTerm(value(v.Field(i))))
+		add(field{ast.InternedTerm(name), []int{i}})
 	}
+	structs.Store(t, out)
+	return out
 }
 
 func mapValue(v reflect.Value) ast.Value {
-	obj := ast.NewObject()
-	m := make(map[string]reflect.Value, v.Len())
-	for it := v.MapRange(); it.Next(); {
-		m[it.Key().String()] = it.Value()
+	items := make([][2]*ast.Term, 0, v.Len())
+	if m, ok := v.Interface().(map[string]any); ok { // JSON
+		for k, item := range m {
+			items = append(items, [2]*ast.Term{ast.StringTerm(k), ast.NewTerm(Value(item))})
+		}
+	} else {
+		for it := v.MapRange(); it.Next(); {
+			items = append(items, [2]*ast.Term{ast.StringTerm(it.Key().String()), ast.NewTerm(value(it.Value()))})
+		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		obj.Insert(ast.StringTerm(k), ast.NewTerm(value(m[k])))
-	}
-	return obj
+	return ast.NewObject(items...)
 }

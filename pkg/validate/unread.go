@@ -21,7 +21,7 @@ var dependents = map[calico.Kind][]string{
 	},
 	calico.KindFelixConfiguration: {"podTraffic", "clusterRoutes", "felixConfigurations", "ipPools", "routes"},
 	calico.KindClusterInformation: {
-		"calicoVersion", "podTraffic", "clusterRoutes", "ipPools", "routes", "reflectors", "sessions", "convergence", "timers",
+		"calicoVersion", "podTraffic", "clusterRoutes", "ipPools", "routes", "sessions", "convergence", "timers",
 		"bgpPeers", "bgpConfigurations", "bgpFilters", "felixConfigurations", "clusterInformations",
 	},
 }

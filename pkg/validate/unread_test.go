@@ -44,6 +44,8 @@ func TestTheTableOfDependentsIsComplete(t *testing.T) {
 		calicotest.BGPPeer(t, "reflectors", spec{"nodeSelector": "all()", "peerSelector": "has(rr)"}),
 		calicotest.BGPPeer(t, "tor", spec{"nodeSelector": "all()", "peerIP": "10.9.9.9", "asNumber": 64512}),
 		calicotest.BGPPeer(t, "by-address", spec{"node": calicotest.NodeName(0), "peerIP": calicotest.NodeAddress(1), "asNumber": 64512}),
+		calicotest.BGPPeer(t, "newer", spec{"nodeSelector": "has(rr)", "peerSelector": "all()", "keepaliveTime": "30s", "reversePeering": "Manual"}),
+		calicotest.Object(t, calico.KindBGPFilter, "newer", spec{"exportV4": []any{spec{"action": "Accept", "peerType": "eBGP"}}}),
 		calicotest.IPPool(t, "ipip", spec{"cidr": "192.168.0.0/17", "ipipMode": "Always", "disableBGPExport": true}),
 		calicotest.IPPool(t, "none", spec{"cidr": "192.168.128.0/17", "disableBGPExport": true}),
 	})

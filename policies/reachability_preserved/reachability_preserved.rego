@@ -69,36 +69,15 @@ import data.policies.lib.transit
 #   number of pairs of such nodes. Isolated nodes are part of this violation and have no
 #   violation of their own: otherwise connecting some of them to each other, the first
 #   step of a fix, would make a new violation.
-violation contains object.union(found, transit.assumption(array.concat(reading.assumes, need.assumes))) if {
+violation contains object.union(
+	_without_route(family, reading.reach),
+	transit.assumption(array.concat(reading.assumes, need.assumes)),
+) if {
 	some family, needs in _needs
 	some need in needs
 	some reading in transit.readings(input.state.routes[family], input.parameters.transitPeers)
-	reach := reading.reach
-	reach.nodes > 1 # A single node needs no routes.
-	reach.withoutRoute.pairs > 0
-	details := {
-		"family": family,
-		"nodes": reach.nodes,
-		"isolated": reach.isolated.nodes,
-		"isolatedSample": reach.isolated.sample,
-		"pairs": _pairs(reach.nodes),
-		"withoutRoute": reach.withoutRoute.pairs,
-		"withoutRouteSample": reach.withoutRoute.sample,
-		"partitions": reach.partitions,
-		"largestPartition": reach.largestPartition,
-		"transitPeers": input.parameters.transitPeers,
-	}
-	found := {
-		"id": sprintf("%s/without-route", [family]),
-		"size": reach.withoutRoute.pairs,
-		"members": [reach.isolated.members, reach.withoutRoute.members],
-		"msg": concat("; ", [part |
-			some part in [_message(details), _remedy(details), _with_transit(details), _disabled(family), _broken(family)]
-			part != ""
-		]),
-		"details": details,
-		"objects": _objects(family, reach),
-	}
+	reading.reach.nodes > 1 # A single node needs no routes.
+	reading.reach.withoutRoute.pairs > 0
 }
 
 # METADATA
@@ -147,6 +126,33 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 		]),
 		"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
 		"objects": objects.named("Node", missing.sample, [objects.annotation(_address_annotation(family))]),
+	}
+}
+
+# OPA evaluates it once for all assumptions about IPPools.
+_without_route(family, reach) := found if {
+	details := {
+		"family": family,
+		"nodes": reach.nodes,
+		"isolated": reach.isolated.nodes,
+		"isolatedSample": reach.isolated.sample,
+		"pairs": _pairs(reach.nodes),
+		"withoutRoute": reach.withoutRoute.pairs,
+		"withoutRouteSample": reach.withoutRoute.sample,
+		"partitions": reach.partitions,
+		"largestPartition": reach.largestPartition,
+		"transitPeers": input.parameters.transitPeers,
+	}
+	found := {
+		"id": sprintf("%s/without-route", [family]),
+		"size": reach.withoutRoute.pairs,
+		"members": [reach.isolated.members, reach.withoutRoute.members],
+		"msg": concat("; ", [part |
+			some part in [_message(details), _remedy(details), _with_transit(details), _disabled(family), _broken(family)]
+			part != ""
+		]),
+		"details": details,
+		"objects": _objects(family, reach),
 	}
 }
 

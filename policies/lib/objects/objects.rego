@@ -22,9 +22,11 @@ annotation(key) := sprintf("metadata.annotations[%s]", [key])
 # METADATA
 # description: The paths of the labels that the selectors of BGPPeers use, and of the annotation with a cluster ID.
 of_nodes(peers) := array.concat(
-	sort({_label(label) | some peer in peers; some selector in peer.selectors; some label in selector.labels}),
+	sort({_label(label) | some label in labels}),
 	[annotation("projectcalico.org/RouteReflectorClusterID")],
-)
+) if {
+	labels := {label | label := peers[_].selectors[_].labels[_]}
+}
 
 # METADATA
 # description: |
@@ -32,24 +34,26 @@ of_nodes(peers) := array.concat(
 #   that side. At most 10, by name.
 unused(peers) := array.slice(
 	[{"kind": "BGPPeer", "name": name, "fields": fields} |
-		some name, peer in peers
-		fields := sort(_unused_sides(peer))
+		some name in sort(candidates)
+		fields := sort(_unused_sides(peers[name]))
 		count(fields) > 0
 	],
 	0, 10,
-)
+) if {
+	candidates := {name | peers[name].localNodes == 0} | {name | peers[name].remoteNodes == 0}
+}
 
 # METADATA
 # description: |
 #   Those of the named BGPPeers that connect more nodes than there are route reflectors, so that they
 #   have to select all other nodes, with the fields that select. Empty if there are more than 3:
 #   each of them may be for other nodes, and which one is at fault is not known.
-connecting(peers, names, reflectors) := found if {
-	found := [selecting(name, peers[name]) |
+connecting(peers, names, reflectors) := [selecting(name, peers[name]) | some name in wide] if {
+	wide := [name |
 		some name in names
 		max([peers[name].localNodes, peers[name].remoteNodes]) > reflectors
 	]
-	count(found) <= 3
+	count(wide) <= 3
 } else := []
 
 # METADATA
@@ -79,25 +83,29 @@ _sessions(peer) := peer.localNodes if peer.scope != "nodes"
 # description: A BGPPeer, with the fields that select its nodes and peers.
 selecting(name, peer) := {"kind": "BGPPeer", "name": name, "fields": array.concat(_local(peer), _remote(peer))}
 
-_unused_sides(peer) := {field | some field in _local(peer); peer.localNodes == 0} | {field |
-	some field in _remote(peer)
+_unused_sides(peer) := {field | peer.localNodes == 0; some field in _local(peer)} | {field |
 	peer.scope == "nodes"
 	peer.remoteNodes == 0
+	some field in _remote(peer)
 }
 
 # nodeSelector takes precedence over node.
-_local(peer) := [sprintf("spec.%s", [field]) |
-	set_fields := [field | some field in ["nodeSelector", "node"]; _is_set(peer, field)]
-	some field in array.slice(set_fields, 0, 1)
-]
+_local(peer) := ["spec.nodeSelector"] if {
+	_is_set(object.get(peer.spec, "nodeSelector", ""))
+} else := ["spec.node"] if {
+	_is_set(object.get(peer.spec, "node", ""))
+} else := []
 
 # peerSelector takes precedence over peerIP.
-_remote(peer) := [sprintf("spec.%s", [field]) |
-	set_fields := [field | some field in ["peerSelector", "localWorkloadSelector", "peerIP"]; _is_set(peer, field)]
-	some field in array.slice(set_fields, 0, 1)
-]
+_remote(peer) := ["spec.peerSelector"] if {
+	_is_set(object.get(peer.spec, "peerSelector", ""))
+} else := ["spec.localWorkloadSelector"] if {
+	_is_set(object.get(peer.spec, "localWorkloadSelector", ""))
+} else := ["spec.peerIP"] if {
+	_is_set(object.get(peer.spec, "peerIP", ""))
+} else := []
 
-_is_set(peer, field) if not object.get(peer.spec, field, "") in {"", null}
+_is_set(value) if not value in {"", null}
 
 _label(key) := sprintf("metadata.labels.%s", [key]) if regex.match(`^[A-Za-z0-9_-]+$`, key)
 
