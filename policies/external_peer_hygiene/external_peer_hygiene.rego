@@ -193,8 +193,12 @@ violation contains {
 	"details": {"peer": address, "bgpPeers": names},
 	"objects": [objects.selecting(name, input.state.bgpPeers[name]) | some name in names],
 } if {
-	some address, peers in _by_address
-	count(peers) > 1
+	some address in _repeated([entry[0] | some entry in _addressed])
+	peers := [peer |
+		some entry in _addressed
+		entry[0] == address
+		peer := entry[1]
+	]
 	names := sort(_of_same_nodes([{"name": peer.name, "nodes": _nodes(peer)} |
 		some peer in peers
 		peer.localNodes > 0
@@ -261,13 +265,10 @@ _reserved := [
 	{"first": 4294967295, "last": 4294967295, "purpose": "RFC 7300, the last of 4 bytes"},
 ]
 
-# Peers with different ports are different peers.
-_by_address[key] contains peer if {
-	some peer in _peers
-	address := _address(peer.spec.peerIP)
-	key := _key(address)
-}
+# Pairs of the address and the BGPPeer.
+_addressed contains [_key(_address(peer.spec.peerIP)), peer] if some peer in _peers
 
+# Peers with different ports are different peers.
 _key(address) := address.ip if address.port == 179
 
 _key(address) := sprintf("%s port %d", [address.ip, address.port]) if address.port != 179
@@ -275,24 +276,24 @@ _key(address) := sprintf("%s port %d", [address.ip, address.port]) if address.po
 # The names of the BGPPeers that give a node a peer that another BGPPeer gives it too. Different
 # selectors count as different nodes, although they may select the same nodes.
 _of_same_nodes(peers) := {peer.name | some peer in peers} if {
-	["", ""] in {peer.nodes | some peer in peers}
+	"" in {peer.nodes | some peer in peers}
+} else := {peer.name | some peer in peers; peer.nodes in shared} if {
+	shared := _repeated([peer.nodes | some peer in peers])
 }
 
-# BGPPeers of the same nodes are next to each other once sorted.
-_of_same_nodes(peers) := {name |
-	some i
-	sorted[i].nodes == sorted[i + 1].nodes
-	some name in [sorted[i].name, sorted[i + 1].name]
-} if {
-	not ["", ""] in {peer.nodes | some peer in peers}
-	sorted := [{"nodes": pair[0], "name": pair[1]} | some pair in sort([[peer.nodes, peer.name] | some peer in peers])]
+# The texts that are in a list more than once. They are next to each other once sorted.
+_repeated(texts) := {text |
+	sorted := sort(texts)
+	some i, text in sorted
+	sorted[i + 1] == text
 }
 
-# nodeSelector takes precedence over node.
-_nodes(peer) := ["", selector] if {
-	selector := object.get(peer.spec, "nodeSelector", "")
-	selector != ""
-} else := [object.get(peer.spec, "node", ""), ""]
+# What selects the nodes of a BGPPeer, empty for all nodes. nodeSelector takes precedence over node.
+_nodes(peer) := sprintf("nodeSelector %s", [peer.spec.nodeSelector]) if {
+	object.get(peer.spec, "nodeSelector", "") != ""
+} else := sprintf("node %s", [peer.spec.node]) if {
+	object.get(peer.spec, "node", "") != ""
+} else := ""
 
 # The shortest form of the address, and the port, from the three formats of peerIP.
 _address(text) := {"ip": _shortest(text), "port": 179} if _shortest(text)
