@@ -144,29 +144,34 @@ func replaced(text, old, with string) float64 {
 
 // formatted returns an upper bound for the length of the result of sprintf.
 func formatted(format string, arguments ast.Value) float64 {
-	longest := 0.0
-	forEach(arguments, func(t *ast.Term) { longest = max(longest, encoded(t.Value)) })
-	size := float64(len(format))
-	directive, number := false, 0 // in a directive, and the digits so far of a width or a precision in it
+	all, longest := 0.0, 0.0
+	forEach(arguments, func(t *ast.Term) {
+		size := encoded(t.Value)
+		all, longest = all+size, max(longest, size)
+	})
+	size, directives := float64(len(format)), 0
+	directive, indexed := false, false
+	number := 0 // the digits so far of a width or a precision in a directive
 	for _, c := range []byte(format) {
 		switch {
 		case c == '%':
 			directive, number = !directive, 0
-			size += longest
+			directives++
 		case directive && c >= '0' && c <= '9':
-			if number = number*10 + int(c-'0'); number > maxWidth { // sprintf ignores it.
-				number = maxWidth
-			}
+			number = min(number*10+int(c-'0'), maxWidth)
 		case directive:
 			size += float64(number)
 			if c == '*' {
 				size += maxWidth
 			}
-			number = 0
+			number, indexed = 0, indexed || c == '['
 			directive = !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
 		}
 	}
-	return size
+	if indexed { // Only then can it print an argument more than once.
+		all = float64(directives) * longest
+	}
+	return size + all
 }
 
 // encoded returns about the length of a value as JSON, at most a little more than maxResult. Values
