@@ -101,6 +101,9 @@ func excepted(t *testing.T) *validate.Decision {
 	return d
 }
 
+// calicoAPIServer is the user as which Calico's API server writes.
+const calicoAPIServer = "system:serviceaccount:calico-apiserver:calico-apiserver"
+
 // request returns a request of user jane about a BGPPeer or BGPConfiguration.
 func request(op admissionv1.Operation, group, kind, name, object, old string) admission.Request {
 	r := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{

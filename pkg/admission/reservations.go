@@ -69,7 +69,7 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 }
 
 // reviewed reports whether the request is the second review of a change, which Calico's API server
-// causes as another user: the answer to the first one counts. Before a second review is denied, the
+// causes as itself: the answer to the first one counts. Before a second review is denied, the
 // reservations of the other replicas are read. Calico's API server persists no dry run, so that a
 // dry run has no second review.
 func (h *Handler) reviewed(ctx context.Context, r *reply, request validate.Request, d *validate.Decision) bool {
@@ -77,7 +77,7 @@ func (h *Handler) reviewed(ctx context.Context, r *reply, request validate.Reque
 		return h.ledger.Reviewed(request.Change, r.request.Kind.Group, func() string { return version(r.request.OldObject.Raw) })
 	}
 	switch {
-	case request.DryRun:
+	case request.DryRun, !calico.IsAPIServer(request.User):
 		return false
 	case known():
 		return true

@@ -406,7 +406,12 @@ func TestTheSecondReviewIsNotJudgedOnTopOfTheFirst(t *testing.T) {
 		b.shows(idOf("b"), nil, "51")
 		start := time.Now()
 		second := request(remove, v1, "BGPPeer", "a", "", versioned(v1, "a"))
-		second.UserInfo.Username = "system:serviceaccount:calico-apiserver:calico-apiserver"
+		second.UserInfo.Username = calicoAPIServer
+		byUser := request(remove, v1, "BGPPeer", "a", "", versioned(v1, "a"))
+		if answer := b.Handle(t.Context(), byUser); answer.Allowed {
+			t.Errorf("a user's change is taken for a second review: %s", toJSON(t, answer))
+		}
+		start = time.Now()
 		ctx, out := logged(t)
 		if answer := b.Handle(ctx, second); !answer.Allowed || time.Since(start) != 0 {
 			t.Errorf("after %s: %s", time.Since(start), toJSON(t, answer))
@@ -441,7 +446,7 @@ func TestTheSecondReviewOfAnOverriddenChange(t *testing.T) {
 					r.SetRecord(func(corev1.ObjectReference, string, []validate.Override) { records++ })
 				}
 				second := request(remove, v1, "BGPPeer", "a", "", versioned(v1, "a"))
-				second.UserInfo.Username = "system:serviceaccount:calico-apiserver:calico-apiserver"
+				second.UserInfo.Username = calicoAPIServer
 				if answer := b.Handle(t.Context(), second); answer.Allowed {
 					t.Fatalf("allowed without a first review: %s", toJSON(t, answer))
 				}
@@ -452,6 +457,11 @@ func TestTheSecondReviewOfAnOverriddenChange(t *testing.T) {
 				}
 				if answer := a.Handle(t.Context(), deletion("a")); !answer.Allowed {
 					t.Fatal(toJSON(t, answer))
+				}
+				byAnother := second
+				byAnother.UserInfo.Username = "joe"
+				if answer := b.Handle(t.Context(), byAnother); answer.Allowed {
+					t.Errorf("the change of another user is taken for a second review: %s", toJSON(t, answer))
 				}
 				ctx, log := logged(t)
 				if answer := b.Handle(ctx, second); !answer.Allowed || answer.AuditAnnotations["second-review"] != "true" || log.Len() > 0 {

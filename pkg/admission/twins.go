@@ -44,7 +44,7 @@ func newTwins(now func() time.Time) *twins { return &twins{now: now, seen: map[t
 // review has one second review: a change that is made again is counted again.
 func (t *twins) second(req *admission.Request, c state.Change) bool {
 	v3 := req.Kind.Group == calico.GroupV3
-	if !v3 && req.Kind.Group != calico.GroupV1 {
+	if !v3 && (req.Kind.Group != calico.GroupV1 || !calico.IsAPIServer(req.UserInfo.Username)) {
 		return false
 	}
 	key, ok := keyOf(req, c)

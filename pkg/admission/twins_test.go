@@ -20,6 +20,8 @@ func TestTwinIsCountedOnce(t *testing.T) {
 	dry := true
 	first := request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), "")
 	second := request(create, v1, "BGPPeer", "a", peer(v1, "a", goodSpec), "")
+	byUser := second
+	second.UserInfo.Username = calicoAPIServer
 	other := request(create, v1, "BGPPeer", "a", peer(v1, "a", `{"peerIP":"10.0.0.2","asNumber":64512}`), "")
 	dryRun := second
 	dryRun.DryRun = &dry
@@ -32,6 +34,7 @@ func TestTwinIsCountedOnce(t *testing.T) {
 		want  float64
 	}{
 		"a change that is reviewed in both groups":        {[]step{{first, 0}, {second, time.Second}}, 1},
+		"a change that a user makes in both groups":       {[]step{{first, 0}, {byUser, time.Second}}, 2},
 		"a change that is made again":                     {[]step{{first, 0}, {second, time.Second}, {second, 0}}, 2},
 		"a change that is made in the one group only":     {[]step{{second, 0}, {second, 0}}, 2},
 		"a change to something else":                      {[]step{{first, 0}, {other, 0}}, 2},
@@ -78,6 +81,9 @@ func TestTheSecondReviewOfEveryKindIsRecognised(t *testing.T) {
 			reviewed := func(group string, tweaks ...calicotest.Tweak) bool {
 				document := calicotest.Document(t, info.Kind, "default", calicotest.Spec{"later": true}, tweaks...)
 				r := request(create, group, string(info.Kind), "default", string(calicotest.JSON(t, document)), "")
+				if group == v1 {
+					r.UserInfo.Username = calicoAPIServer
+				}
 				return tw.second(&r, state.Change{After: calicotest.Decode(t, document)})
 			}
 			if reviewed(v3) {

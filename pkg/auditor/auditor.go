@@ -251,7 +251,17 @@ func (a *Auditor) lead(ctx context.Context, now time.Time, snapshot *state.Snaps
 		return failedRetry
 	}
 	a.failure.Clear()
-	return max(0, a.options.Interval-a.now().Sub(a.Latest().Time))
+	return a.left(a.now())
+}
+
+// left returns the time until the next audit of a state that does not change. A clock that was set
+// back does not postpone it.
+func (a *Auditor) left(now time.Time) time.Duration {
+	age := now.Sub(a.Latest().Time)
+	if age < 0 {
+		return 0
+	}
+	return max(0, a.options.Interval-age)
 }
 
 // failed logs an error, once until a turn succeeds, and returns the time to the next turn.
@@ -273,7 +283,7 @@ func (a *Auditor) load(ctx context.Context) (err error) {
 // due reports whether there must be an audit.
 func (a *Auditor) due(now time.Time, snapshot *state.Snapshot, set *policy.Set) bool {
 	latest := a.Latest()
-	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || now.Sub(latest.Time) >= a.options.Interval ||
+	return a.repeat || latest == nil || latest.Snapshot != snapshot || a.policies != set || a.left(now) == 0 ||
 		!slices.Equal(latest.Notes, a.options.Notes())
 }
 

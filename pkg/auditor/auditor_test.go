@@ -328,6 +328,10 @@ func TestAnAuditIsOnlyMadeWhenDue(t *testing.T) {
 	step(1, cluster(t, 4, false), true, "another state")
 	r.engine.SetPolicies(policies(t, deny3))
 	step(1, r.state.snapshot, true, "other policies")
+	step(-3*time.Hour, r.state.snapshot, true, "a clock that was set back")
+	step(time.Second, r.state.snapshot, false, "less than an interval after that")
+	step(5*time.Minute, r.state.snapshot, true, "an interval after that")
+	step(3*time.Hour, r.state.snapshot, true, "a clock that was set forward")
 }
 
 func TestFailuresAreRetriedAndLoggedOnce(t *testing.T) {

@@ -52,6 +52,7 @@ type Registration struct {
 	log      logr.Logger
 	now      func() time.Time
 	onChange func()
+	reported func(ctx context.Context, description string) bool
 	delay    time.Duration
 
 	differences atomic.Pointer[[]string]
@@ -65,7 +66,8 @@ func NewRegistration(mgr manager.Manager, expected registration.Expected, replic
 		return nil, fmt.Errorf("creating a client for the %s: %w", registration.Kind, err)
 	}
 	return &Registration{
-		expected: expected, writer: mgr.GetClient(), replica: replica, log: log, now: time.Now, onChange: func() {}, delay: registrationDelay,
+		expected: expected, writer: mgr.GetClient(), replica: replica, log: log, now: time.Now, delay: registrationDelay,
+		onChange: func() {}, reported: func(_ context.Context, description string) bool { return description == "" },
 		source: cache.NewListWatchFromClient(clients.AdmissionregistrationV1().RESTClient(), "validatingwebhookconfigurations",
 			metav1.NamespaceAll, fields.OneTermEqualSelector(metav1.ObjectNameField, expected.Name)),
 	}, nil
@@ -74,6 +76,11 @@ func NewRegistration(mgr manager.Manager, expected registration.Expected, replic
 // OnChange sets the function that is called when Differences returns others than before. It
 // must be fast. Call it before Lead.
 func (r *Registration) OnChange(f func()) { r.onChange = f }
+
+// Reported sets the function that returns whether an earlier leader has reported differences with a
+// description of registration.Describe, "" for none. A new leader does not report them again.
+// Call it before Lead.
+func (r *Registration) Reported(f func(ctx context.Context, description string) bool) { r.reported = f }
 
 // Differences returns the present differences. They are not known before the leader has read the
 // configuration, and on other replicas. The slice must not be changed.
@@ -135,13 +142,18 @@ func (r *Registration) compare(ctx context.Context, store cache.Store) {
 	}
 	found := registration.Differences(is, r.expected)
 	before, known := r.Differences()
-	r.differences.Store(&found)
-	configurationDifferences.WithLabelValues(r.expected.Name).Set(float64(len(found)))
 	if known && slices.Equal(found, before) {
 		return
 	}
+	described := ""
+	if len(found) > 0 {
+		described = registration.Describe(found)
+	}
+	news := known || !r.reported(ctx, described) // Asked before onChange, which replaces the report.
+	r.differences.Store(&found)
+	configurationDifferences.WithLabelValues(r.expected.Name).Set(float64(len(found)))
 	r.onChange()
-	if len(found) == 0 && !known {
+	if !news {
 		return
 	}
 	about := corev1.ObjectReference{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: registration.Kind, Name: r.expected.Name}
@@ -150,7 +162,7 @@ func (r *Registration) compare(ctx context.Context, store cache.Store) {
 	}
 	reason, kind, note := reasonAsked, corev1.EventTypeNormal, fmt.Sprintf("%s %s asks bgpguard again as installed", registration.Kind, r.expected.Name)
 	if len(found) > 0 {
-		reason, kind, note = reasonNotAsked, corev1.EventTypeWarning, registration.Describe(found)
+		reason, kind, note = reasonNotAsked, corev1.EventTypeWarning, described
 	}
 	r.log.Info(note, "differences", found)
 	event := newEvent(r.replica, about, reason, "Compare", r.now(), strings.Join(found, "\n"))

@@ -1,6 +1,7 @@
 package auditor
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +38,7 @@ func TestTheRegistrationIsFollowed(t *testing.T) {
 	r := &Registration{
 		expected: registration.Expected{Name: "bgpguard", Namespace: "bgpguard-system", Service: "bgpguard-webhook"},
 		source:   source, writer: server, replica: "a", log: logr.Discard(), now: func() time.Time { return began }, onChange: changed.Send,
+		reported: func(_ context.Context, description string) bool { return description == "" },
 	}
 	end := run(t, r.Lead)
 	<-changed // They are known.
@@ -77,6 +79,53 @@ func TestTheRegistrationIsFollowed(t *testing.T) {
 	}
 	if !slices.Equal(events, want) {
 		t.Errorf("Events:\n%s", strings.Join(events, "\n"))
+	}
+}
+
+// The condition of the BGPPolicies shows what an earlier leader has reported.
+func TestANewLeaderReportsOnlyWhatIsNew(t *testing.T) {
+	weaker, ignore := installedConfiguration(t), admissionregistrationv1.Ignore
+	weaker.Webhooks[0].FailurePolicy = &ignore
+	expected := registration.Expected{Name: "bgpguard", Namespace: "bgpguard-system", Service: "bgpguard-webhook"}
+	described := registration.Describe(registration.Differences(weaker, expected))
+	for name, c := range map[string]struct {
+		is      *admissionregistrationv1.ValidatingWebhookConfiguration
+		written string
+		want    string
+	}{
+		"nothing, as before":             {installedConfiguration(t), "", ""},
+		"a difference":                   {weaker, "", reasonNotAsked},
+		"the same difference as before":  {weaker, described, ""},
+		"another difference than before": {weaker, "not enforced, because it does not exist", reasonNotAsked},
+		"no difference any more":         {installedConfiguration(t), described, reasonAsked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, server, changed := fcache.NewFakeControllerSource(), newAPIServer(), loop.NewSignal()
+			source.Add(c.is)
+			written := c.written
+			r := &Registration{
+				expected: expected, source: source, writer: server, replica: "b", log: logr.Discard(), now: func() time.Time { return began },
+				reported: func(_ context.Context, description string) bool { return description == written },
+			}
+			r.onChange = func() {
+				differences, _ := r.Differences()
+				written = "" // As the leader writes the status.
+				if len(differences) > 0 {
+					written = registration.Describe(differences)
+				}
+				changed.Send()
+			}
+			end := run(t, r.Lead)
+			<-changed
+			end()
+			got := ""
+			for _, e := range server.events {
+				got += e.Reason
+			}
+			if got != c.want {
+				t.Errorf("Events %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

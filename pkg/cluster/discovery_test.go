@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,14 +84,45 @@ func TestCheckGroups(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &Follower{log: logr.Discard(), discovery: test.served}
 			f.found.Store(&found[0])
+			next, err := f.checkGroups()
+			if err != nil {
+				t.Fatalf("ended without a second check: %v", err)
+			}
+			if want := map[bool]time.Duration{true: groupInterval, false: confirmInterval}[test.want == ""]; next != want {
+				t.Errorf("the next check is after %s, want %s", next, want)
+			}
 			got := ""
-			if err := f.checkGroups(); err != nil {
+			if _, err := f.checkGroups(); err != nil {
 				got = err.Error()
 			}
 			if got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// An API server that starts serves the CRDs one after the other.
+func TestGroupsThatComeBackEndNothing(t *testing.T) {
+	const v1 = "crd.projectcalico.org/v1"
+	all := fakeDiscovery{v1: {"bgppeers", "bgpconfigurations", "ippools", "bgpfilters"}}
+	found, err := discover(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Follower{log: logr.Discard()}
+	f.found.Store(&found[0])
+	for i, served := range []fakeDiscovery{
+		{v1: {"bgppeers", "bgpconfigurations"}}, {v1: {"bgppeers", "bgpconfigurations", "ippools"}}, all,
+		{v1: {"bgppeers", "bgpconfigurations"}}, {v1: nil}, all, {v1: {"bgppeers", "bgpconfigurations"}},
+	} {
+		f.discovery = served
+		if _, err := f.checkGroups(); err != nil {
+			t.Errorf("check %d: %v", i, err)
+		}
+	}
+	if _, err := f.checkGroups(); err == nil {
+		t.Error("a kind that is gone for good ends nothing")
 	}
 }
 

@@ -33,8 +33,10 @@ import (
 const (
 	// retryInterval is the time between attempts to find Calico's CRDs.
 	retryInterval = time.Second
-	// groupInterval is the time between checks of the API group that serves the CRDs.
-	groupInterval = time.Minute
+	// groupInterval is the time between checks of the API group that serves the CRDs, and
+	// confirmInterval the time until a check that found other kinds is repeated.
+	groupInterval   = time.Minute
+	confirmInterval = 10 * time.Second
 	// chooseInterval is the time between checks of the API group that Calico reads.
 	chooseInterval = 5 * time.Second
 	// gaugeInterval is the time between updates of the gauges.
@@ -59,6 +61,8 @@ type Follower struct {
 	// groups are all groups that serve Calico's objects. failure is the last error of choose.
 	groups  []served
 	failure loop.Failure
+	// doubt is what the last check of the groups found if other kinds were served, nil if not.
+	doubt []served
 }
 
 // FollowOptions are the kinds that a Follower reads only if they are requested.
@@ -181,7 +185,7 @@ func (f *Follower) await(ctx context.Context) error {
 // watchGroups follows the group that Calico reads. It returns an error when other kinds are
 // served.
 func (f *Follower) watchGroups(ctx context.Context, wg *sync.WaitGroup) error {
-	gauges, choice, group := time.NewTicker(gaugeInterval), time.NewTicker(chooseInterval), time.NewTicker(groupInterval)
+	gauges, choice, group := time.NewTicker(gaugeInterval), time.NewTicker(chooseInterval), time.NewTimer(groupInterval)
 	defer gauges.Stop()
 	defer choice.Stop()
 	defer group.Stop()
@@ -199,28 +203,37 @@ func (f *Follower) watchGroups(ctx context.Context, wg *sync.WaitGroup) error {
 				return err
 			}
 		case <-group.C:
-			if err := f.checkGroups(); err != nil {
+			next, err := f.checkGroups()
+			if err != nil {
 				return err
 			}
+			group.Reset(next)
 		}
 	}
 }
 
-// checkGroups reads again which groups serve Calico's objects. It returns an error if the group
-// that Calico reads serves other kinds, or none. A failed request is not such an error: the age of the
-// snapshot shows that the API server does not answer.
-func (f *Follower) checkGroups() error {
+// checkGroups reads again which groups serve Calico's objects, and returns the time until the next
+// check. It returns an error if the group that Calico reads serves other kinds, or none, as the
+// check before found as well: an API server that has just started does not serve all CRDs yet. A
+// failed request is not such an error: the age of the snapshot shows that the API server does not
+// answer.
+func (f *Follower) checkGroups() (next time.Duration, err error) {
 	found := f.found.Load()
 	now, err := discover(f.discovery)
 	if err != nil {
 		f.log.Error(err, "Cannot check whether Calico's objects are still served", "group", found.group.String())
-		return nil
+		return groupInterval, nil
 	}
-	if !slices.ContainsFunc(now, found.equal) {
-		return fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", namesOf(now), found)
+	if slices.ContainsFunc(now, found.equal) {
+		f.groups, f.doubt = now, nil
+		return groupInterval, nil
 	}
-	f.groups = now
-	return nil
+	if slices.EqualFunc(now, f.doubt, served.equal) {
+		return 0, fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", namesOf(now), found)
+	}
+	f.log.Info("The API server serves other kinds than before, checking again", "now", namesOf(now), "before", found.String(), "after", confirmInterval.String())
+	f.doubt = now
+	return confirmInterval, nil
 }
 
 // checkChoice follows the group that Calico reads now, and both while this is not known.

@@ -53,7 +53,7 @@ func (s *Store) secretInformer(lw toolscache.ListerWatcher, f *feed) (toolscache
 // recordContact records the time of each answer to lw in the feed, and passes the versions of
 // lists to the observer.
 func (s *Store) recordContact(lw toolscache.ListerWatcherWithContext, f *feed) *toolscache.ListWatch {
-	record := func() { f.lastContact.Store(s.now().UnixNano()) }
+	record := func() { f.lastContact.Store(int64(s.elapsed())) }
 	return &toolscache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := lw.ListWithContext(ctx, options)

@@ -20,9 +20,9 @@ import (
 // its clock and let the API server answer for a kind.
 func silent(t *testing.T) (s *Store, sleep func(time.Duration), answer func(calico.Kind, watch.EventType)) {
 	t.Helper()
-	now := time.Unix(1000, 0)
+	now := time.Duration(0)
 	s = syncedStore()
-	s.now = func() time.Time { return now }
+	s.elapsed = func() time.Duration { return now }
 	s.follow([]calico.Kind{calico.KindNode, calico.KindBGPPeer, calico.KindCalicoNodeStatus})
 	for _, f := range s.feeds {
 		close(f.synced)
@@ -41,7 +41,7 @@ func silent(t *testing.T) (s *Store, sleep func(time.Duration), answer func(cali
 		<-w.ResultChan()
 		w.Stop()
 	}
-	return s, func(d time.Duration) { now = now.Add(d) }, answer
+	return s, func(d time.Duration) { now += d }, answer
 }
 
 func TestSnapshotsHaveAMaximumAge(t *testing.T) {

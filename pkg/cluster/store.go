@@ -32,8 +32,10 @@ const bulkFrom = 50
 // Store holds the latest version of each object of the state that the API server sent,
 // and builds snapshots of them. A Follower feeds it.
 type Store struct {
-	log      logr.Logger
-	now      func() time.Time
+	log logr.Logger
+	// elapsed returns the time since the store was created. A clock that is set forward or back
+	// does not change it.
+	elapsed  func() time.Duration
 	maxAge   time.Duration // 0 means no bound
 	intern   interner
 	announce loop.Signal
@@ -91,8 +93,8 @@ type feed struct {
 	// observation is true for kinds that do not decide BGP. No snapshot waits for them. A
 	// snapshot contains either all of their objects or none.
 	observation bool
-	// lastContact is the time of the API server's last answer for this kind, in Unix
-	// nanoseconds.
+	// lastContact is when the API server last answered for this kind, as the store's elapsed
+	// time in nanoseconds.
 	lastContact atomic.Int64
 	// informer holds the objects of the kind. It is nil until it exists.
 	informer atomic.Pointer[toolscache.SharedIndexInformer]
@@ -137,9 +139,10 @@ func (noObserver) Confirm(calico.Kind, string, iter.Seq2[string, string]) {}
 
 // NewStore returns an empty store.
 func NewStore(log logr.Logger) *Store {
+	began := time.Now()
 	return &Store{
 		log:      log,
-		now:      time.Now,
+		elapsed:  func() time.Duration { return time.Since(began) },
 		announce: loop.NewSignal(),
 		observer: noObserver{},
 		shown:    map[calico.Kind]float64{},
@@ -249,7 +252,7 @@ func (s *Store) stale() error {
 	for _, f := range s.read() {
 		switch {
 		case f.observation:
-		case s.now().Sub(time.Unix(0, f.lastContact.Load())) > s.maxAge:
+		case s.elapsed()-time.Duration(f.lastContact.Load()) > s.maxAge:
 			kinds = append(kinds, string(f.kind))
 		default:
 			current++
@@ -333,13 +336,14 @@ func (s *contents) build() *state.Snapshot {
 }
 
 func (s *Store) age() time.Duration {
-	oldest := s.now().UnixNano()
+	now := s.elapsed()
+	oldest := now
 	for _, f := range s.read() {
 		if !f.observation {
-			oldest = min(oldest, f.lastContact.Load())
+			oldest = min(oldest, time.Duration(f.lastContact.Load()))
 		}
 	}
-	return s.now().Sub(time.Unix(0, oldest))
+	return now - oldest
 }
 
 // follow adds a feed for each kind.
@@ -352,7 +356,7 @@ func (s *Store) followIn(c *contents, kinds []calico.Kind) []*feed {
 	var added []*feed
 	for _, kind := range kinds {
 		f := &feed{kind: kind, observation: kind.Info().Observation, synced: make(chan struct{})}
-		f.lastContact.Store(s.now().UnixNano())
+		f.lastContact.Store(int64(s.elapsed()))
 		added = append(added, f)
 	}
 	c.feeds = append(c.feeds, added...)

@@ -213,10 +213,9 @@ func TestNotSynced(t *testing.T) {
 
 func TestAgeIsThatOfTheMostSilentKind(t *testing.T) {
 	s := syncedStore(calico.KindNode, calico.KindBGPPeer)
-	now := time.Unix(1000, 0)
-	s.now = func() time.Time { return now }
-	s.feed(calico.KindNode).lastContact.Store(now.Add(-2 * time.Second).UnixNano())
-	s.feed(calico.KindBGPPeer).lastContact.Store(now.Add(-40 * time.Second).UnixNano())
+	s.elapsed = func() time.Duration { return time.Minute }
+	s.feed(calico.KindNode).lastContact.Store(int64(58 * time.Second))
+	s.feed(calico.KindBGPPeer).lastContact.Store(int64(20 * time.Second))
 	if _, age, _ := s.Snapshot(); age != 40*time.Second {
 		t.Errorf("got %s", age)
 	}
@@ -249,8 +248,7 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 	for name, count := range map[string]int{"one by one": 2, "in bulk": bulkFrom + 2} {
 		t.Run(name, func(t *testing.T) {
 			s := NewStore(logr.Discard())
-			now := time.Unix(1000, 0)
-			s.now = func() time.Time { return now }
+			s.elapsed = func() time.Duration { return time.Minute }
 			s.follow([]calico.Kind{calico.KindNode, calico.KindCalicoNodeStatus})
 			feeds := s.feeds
 			h := s.handler(calico.KindCalicoNodeStatus)

@@ -104,42 +104,30 @@ func (x *Exceptions) Use(e *policy.Exception, user string) {
 // Start applies exceptions until ctx is done.
 func (x *Exceptions) Start(ctx context.Context) error {
 	var failure loop.Failure
-	registration, err := subscribe(ctx, x.cache, &v1alpha1.BGPException{}, exceptionRetry, x.changed, func(err error) {
-		if err != nil && failure.Changed(err) {
-			x.log.Error(err, "Cannot read BGPExceptions, so none is in force, retrying until they are served: kubectl apply -k config/crd")
-		}
-	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-registration.HasSyncedChecker().Done():
-	}
 	var wg sync.WaitGroup
-	wg.Go(func() { runOnSignal(ctx, x.used, ownDelay, ownDelay, func() { x.writeUses(ctx) }) })
-	for ctx.Err() == nil {
-		next, err := x.load(ctx)
-		if err != nil && ctx.Err() == nil {
-			x.log.Error(err, "Cannot read BGPExceptions")
-		}
-		timer := time.NewTimer(next)
-		select {
-		case <-ctx.Done():
-		case <-x.changed:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
+	err := followKind(ctx, x.cache, followed{
+		kind: &v1alpha1.BGPException{}, retry: exceptionRetry, changed: x.changed,
+		found: func(err error) {
+			if err != nil && failure.Changed(err) {
+				x.log.Error(err, "Cannot read BGPExceptions, so none is in force, retrying until they are served: kubectl apply -k config/crd")
+			}
+		},
+		begin: func() {
+			wg.Go(func() { runOnSignal(ctx, x.used, ownDelay, ownDelay, func() { x.writeUses(ctx) }) })
+		},
+		load: func() (time.Duration, error) {
+			next, err := x.load(ctx)
+			if err != nil && ctx.Err() == nil {
+				x.log.Error(err, "Cannot read BGPExceptions")
+			}
+			return next, nil
+		},
+	})
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 	defer cancel()
 	x.writeUses(last)
-	return nil
+	return err
 }
 
 // load applies the active BGPExceptions and returns the time until one of them expires, at most

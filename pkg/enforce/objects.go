@@ -11,16 +11,14 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/util/wait"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
 	"github.com/bgpguard/bgpguard/pkg/loop"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // Intervals of Objects.
@@ -118,73 +116,46 @@ func (o *Objects) Refresh() {
 	}
 }
 
-// Start follows the BGPPolicies until ctx is done.
+// ReportedNotAsked reports whether the status of the BGPPolicies has notAsked as the reason why the
+// API server does not ask bgpguard about all changes, "" for none.
+func (o *Objects) ReportedNotAsked(ctx context.Context, notAsked string) bool {
+	var list v1alpha1.BGPPolicyList
+	if !o.read.Load() || o.cache.List(ctx, &list) != nil {
+		return false
+	}
+	written := ""
+	for i := range list.Items {
+		if c := meta.FindStatusCondition(list.Items[i].Status.Conditions, v1alpha1.ConditionEnforced); c != nil && c.Reason == v1alpha1.ReasonNotAsked {
+			written = c.Message
+		}
+	}
+	return written == text.Cut(notAsked, maxMessage)
+}
+
+// Start follows the BGPPolicies until ctx is done. They may be served later: bgpguard can be
+// installed before its CRD.
 func (o *Objects) Start(ctx context.Context) error {
-	registration, err := o.subscribe(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-registration.HasSyncedChecker().Done():
-	}
+	var failure loop.Failure
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if o.status != nil {
-		wg.Go(func() { o.status.keepOwn(ctx) })
-	}
-	recheck := time.NewTicker(recheckInterval)
-	defer recheck.Stop()
-	for {
-		if err := o.load(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-o.changed:
-		case <-recheck.C:
-		}
-	}
-}
-
-// subscribe waits until BGPPolicies are served, so that bgpguard can be installed
-// before its CRD. It returns an error when ctx is done first.
-func (o *Objects) subscribe(ctx context.Context) (toolscache.ResourceEventHandlerRegistration, error) {
-	var failure loop.Failure
-	return subscribe(ctx, o.cache, &v1alpha1.BGPPolicy{}, retryInterval, o.changed, func(err error) {
-		o.notServed.Store(meta.IsNoMatchError(err))
-		o.failed.Store(nil)
-		if err != nil {
-			o.failed.Store(&err)
-		}
-		if err != nil && failure.Changed(err) {
-			o.log.Error(err, "Cannot read BGPPolicies yet, retrying until they are served: kubectl apply -k config/crd")
-		}
-	})
-}
-
-// subscribe waits until a kind is served, with an interval between two attempts, and calls report
-// with the error of each attempt, nil for the last one. Then changed is sent at each event. It
-// returns an error when ctx is done first.
-func subscribe(ctx context.Context, objects cache.Cache, kind client.Object, interval time.Duration, changed loop.Signal, report func(error)) (toolscache.ResourceEventHandlerRegistration, error) {
-	var informer cache.Informer
-	if err := wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
-		var err error
-		informer, err = objects.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
-		report(err)
-		return err == nil, nil
-	}); err != nil {
-		return nil, err
-	}
-	return informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { changed.Send() },
-		UpdateFunc: func(any, any) { changed.Send() },
-		DeleteFunc: func(any) { changed.Send() },
+	return followKind(ctx, o.cache, followed{
+		kind: &v1alpha1.BGPPolicy{}, retry: retryInterval, changed: o.changed,
+		found: func(err error) {
+			o.notServed.Store(meta.IsNoMatchError(err))
+			o.failed.Store(nil)
+			if err != nil {
+				o.failed.Store(&err)
+			}
+			if err != nil && failure.Changed(err) {
+				o.log.Error(err, "Cannot read BGPPolicies yet, retrying until they are served: kubectl apply -k config/crd")
+			}
+		},
+		begin: func() {
+			if o.status != nil {
+				wg.Go(func() { o.status.keepOwn(ctx) })
+			}
+		},
+		load: func() (time.Duration, error) { return recheckInterval, o.load(ctx) },
 	})
 }
 

@@ -126,11 +126,13 @@ func (s *status) lead(ctx context.Context) {
 }
 
 // auditTime returns the lastAuditTime to write. It keeps the present one until it is
-// auditAge old or the violations change. Otherwise the status of a cluster that changes all
+// auditAge old, the violations change or the clock is set back. Otherwise the status of a cluster that changes all
 // the time would be written every few seconds, after each audit.
 func auditTime(is *v1alpha1.BGPPolicyStatus, violations int32, at time.Time) *metav1.Time {
-	if is.LastAuditTime != nil && is.Violations != nil && *is.Violations == violations && at.Sub(is.LastAuditTime.Time) < auditAge {
-		return is.LastAuditTime
+	if is.LastAuditTime != nil && is.Violations != nil && *is.Violations == violations {
+		if age := at.Sub(is.LastAuditTime.Time); age >= 0 && age < auditAge {
+			return is.LastAuditTime
+		}
 	}
 	return &metav1.Time{Time: at.Truncate(time.Second)}
 }

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bgpguard/bgpguard/pkg/api/v1alpha1"
@@ -157,7 +158,9 @@ func TestViolationsInTheStatus(t *testing.T) {
 		{"a state that is not known keeps the number", 0, nil, "3 at 00:00:00", 1},
 		{"none is a number too", 2 * time.Second, map[string]int32{"mesh": 0}, "0 at 00:00:04", 2},
 		{"counted again after a while", 5 * time.Minute, map[string]int32{"mesh": 0}, "0 at 00:05:04", 3},
-		{"a policy that cannot judge has none", 0, map[string]int32{}, "none", 4},
+		{"a clock that was set back", -5 * time.Minute, map[string]int32{"mesh": 0}, "0 at 00:00:04", 4},
+		{"a clock that was set forward", time.Hour, map[string]int32{"mesh": 0}, "0 at 01:00:04", 5},
+		{"a policy that cannot judge has none", 0, map[string]int32{}, "none", 6},
 	} {
 		counts, at = step.counts, at.Add(step.after)
 		s.lead(t.Context())
@@ -355,4 +358,34 @@ func TestWritesAreCombined(t *testing.T) {
 			t.Errorf("ran at %v", at)
 		}
 	})
+}
+
+// listed is a cache with the BGPPolicy of a server.
+type listed struct {
+	cache.Cache
+	server *apiServer
+}
+
+func (l listed) List(ctx context.Context, out client.ObjectList, options ...client.ListOption) error {
+	return l.server.List(ctx, out, options...)
+}
+
+// A new leader finds out from the conditions what an earlier one has reported.
+func TestWhatAnEarlierLeaderHasReported(t *testing.T) {
+	s, server, _ := bench(t, named("mesh", "mesh-node-limit", 1))
+	long := strings.Repeat("x", 2*maxMessage)
+	o := &Objects{cache: listed{server: server}}
+	if o.ReportedNotAsked(t.Context(), "") {
+		t.Error("known before the BGPPolicies are read")
+	}
+	o.read.Store(true)
+	for _, written := range []string{"", "it does not exist", long} {
+		s.notAsked = func() (string, bool) { return written, true }
+		s.lead(t.Context())
+		for _, asked := range []string{"", "it does not exist", long} {
+			if got := o.ReportedNotAsked(t.Context(), asked); got != (asked == written) {
+				t.Errorf("%.20q is written, %.20q is asked for: got %t", written, asked, got)
+			}
+		}
+	}
 }

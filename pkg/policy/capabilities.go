@@ -1,14 +1,11 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
-	"sync"
 	// Policies use time zones, and the image has no time zone database.
 	_ "time/tzdata"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
 // impure lists builtins whose result depends on more than their arguments, such as the
@@ -32,24 +29,3 @@ func Capabilities() *ast.Capabilities {
 	c.AllowNet = []string{}
 	return c
 }
-
-// recoverBuiltins makes builtins that panic return an error. OPA runs tests on its own
-// goroutines, where a panic ends the process: a BGPPolicy with such a test would end every
-// replica. It changes OPA's global table of builtins, so it must be called before anything
-// is evaluated.
-var recoverBuiltins = sync.OnceFunc(func() {
-	for _, b := range Capabilities().Builtins {
-		call := topdown.GetBuiltin(b.Name)
-		if call == nil { // The compiler rewrites calls of this builtin.
-			continue
-		}
-		topdown.RegisterBuiltinFunc(b.Name, func(bctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) (err error) {
-			defer func() {
-				if r := recover(); r != nil {
-					err = fmt.Errorf("panicked: %v", r)
-				}
-			}()
-			return call(bctx, args, iter)
-		})
-	}
-})

@@ -296,7 +296,7 @@ func withShared(modules map[string]*ast.Module, tests bool) (map[string]*ast.Mod
 
 // newCompiler returns a compiler that enforces Capabilities and the schemas of the input.
 func newCompiler() (*ast.Compiler, error) {
-	recoverBuiltins()
+	guardBuiltins()
 	schemas, err := inputSchemas()
 	if err != nil {
 		return nil, err

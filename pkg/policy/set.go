@@ -409,6 +409,8 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if p.ReadsData() {
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}
+	ctx, end := memory.watch(ctx)
+	defer end()
 	meter := &cpuMeter{}
 	results, running, err := untilDone(ctx, func() (rego.ResultSet, error) {
 		defer meter.start()()
@@ -417,6 +419,9 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	p.abandon(running)
 	used = meter.used()
 	if err != nil {
+		if exceeded, ok := errors.AsType[*MemoryError](context.Cause(ctx)); ok {
+			return nil, used, exceeded
+		}
 		if ctx.Err() != nil {
 			return nil, used, fmt.Errorf("stopped before it finished: %w", context.Cause(ctx))
 		}

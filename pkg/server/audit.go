@@ -68,6 +68,7 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 		},
 		Reference: reference, Publishers: publishers,
 	}, log)
+	a.registration.Reported(p.reportedNotAsked)
 	a.registration.OnChange(func() {
 		a.Notify()
 		p.refresh()

@@ -68,6 +68,15 @@ func (p policies) Publish(context.Context, *audit.Audit) error {
 	return nil
 }
 
+// reportedNotAsked reports whether an earlier leader has reported why the API server does not ask
+// this webhook about all changes, "" for no reason.
+func (p policies) reportedNotAsked(ctx context.Context, notAsked string) bool {
+	if p.objects == nil {
+		return notAsked == ""
+	}
+	return p.objects.ReportedNotAsked(ctx, notAsked)
+}
+
 // refresh makes the leader write the status of BGPPolicies soon.
 func (p policies) refresh() {
 	if p.objects != nil {

@@ -52,6 +52,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	limitGarbage()
+	policy.LimitMemory()
 	log := process.NewLogger(w, o.LogFormat, o.LogLevel)
 	if err := registerMetrics(metrics.Registry); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)

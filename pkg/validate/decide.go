@@ -283,6 +283,7 @@ func (r *Request) asked() *policy.Request {
 // comparison holds the evaluations of the states before and after a change, by the same
 // policies.
 type comparison struct {
+	engine        *Engine
 	before, after *Evaluation
 	difference    *policy.Difference
 	// set are the requests for the changes between the states.
@@ -346,11 +347,12 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 	if err := unreadBy(p, c.after.Snapshot); err != nil {
 		return nil, err
 	}
-	if asked := c.set[request].asked; !p.CanFire(ctx, asked.Kind, asked.Operation) {
+	asked := c.set[request].asked
+	if !p.CanFire(ctx, asked.Kind, asked.Operation) {
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {
-		return run(ctx, p, (*policy.Policy).Evaluate, c.documents[request](), c.after.data)
+		return c.engine.evaluateChange(ctx, p, asked, c.documents[request](), c.after)
 	}
 	if !p.ReadsOnlyStates() || !c.difference.Unaffected(p) {
 		return evaluate()

@@ -143,7 +143,7 @@ func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapsh
 // comparison compares two evaluations, between which the changes of a set are made.
 func (e *Engine) comparison(before, after *Evaluation, set requestSet) comparison {
 	c := comparison{
-		before: before, after: after, set: set, documents: make([]func() ast.Object, len(set)),
+		engine: e, before: before, after: after, set: set, documents: make([]func() ast.Object, len(set)),
 		difference: policy.NewDifference(before.document, after.document),
 	}
 	for i := range set {

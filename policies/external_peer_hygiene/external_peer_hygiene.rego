@@ -101,7 +101,8 @@ violation contains {
 	"objects": objects.named("BGPPeer", [peer.name], ["spec.password"]),
 } if {
 	input.parameters.requirePassword
-	some peer in _peers
+	some name in _peers
+	peer := input.state.bgpPeers[name]
 	object.get(peer.spec, "password", null) == null
 }
 
@@ -119,7 +120,8 @@ violation contains {
 	"objects": objects.named("BGPPeer", [peer.name], ["spec.ttlSecurity"]),
 } if {
 	limit := input.parameters.maxHops
-	some peer in _peers
+	some name in _peers
+	peer := input.state.bgpPeers[name]
 
 	# Without TTL security, packets can come from any number of hops away.
 	hops := {true: _ttl_security(peer), false: 255}[_ttl_security(peer) > 0]
@@ -139,9 +141,13 @@ violation contains {
 	"details": {"field": sprintf("spec.%s", [field]), "asNumber": number},
 	"objects": objects.named("BGPPeer", [peer.name], [sprintf("spec.%s", [field])]),
 } if {
-	some peer in _peers
-	some field in ["asNumber", "localASNumber"]
-	number := asn.number(object.get(peer.spec, field, null), null)
+	some name in _peers
+	peer := input.state.bgpPeers[name]
+	some field, value in {
+		"asNumber": object.get(peer.spec, "asNumber", null),
+		"localASNumber": object.get(peer.spec, "localASNumber", null),
+	}
+	number := asn.number(value, null)
 	some reserved in _reserved
 	number >= reserved.first
 	number <= reserved.last
@@ -193,10 +199,12 @@ violation contains {
 	"details": {"peer": address, "bgpPeers": names},
 	"objects": [objects.selecting(name, input.state.bgpPeers[name]) | some name in names],
 } if {
-	some address, peers in _by_address
-	count(peers) > 1
-	names := sort(_of_same_nodes([{"name": peer.name, "nodes": _nodes(peer)} |
-		some peer in peers
+	some address in _repeated([entry[0] | some entry in _addressed])
+	names := sort(_of_same_nodes([{"name": name, "nodes": _nodes(peer)} |
+		some entry in _addressed
+		entry[0] == address
+		name := entry[1]
+		peer := input.state.bgpPeers[name]
 		peer.localNodes > 0
 	]))
 	count(names) > 1
@@ -218,7 +226,8 @@ violation contains {
 		sort({range.object | some range in ranges}),
 	),
 } if {
-	some peer in _peers
+	some name in _peers
+	peer := input.state.bgpPeers[name]
 	ip := _address(peer.spec.peerIP).ip
 	ranges := [range | some range in _ranges; net.cidr_contains(range.cidr, ip)]
 	count(ranges) > 0
@@ -235,8 +244,9 @@ _usable := {
 
 _advertised := ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
 
-_peers contains peer if {
-	some peer in input.state.bgpPeers
+# The names of the external BGPPeers that can have sessions.
+_peers contains name if {
+	some name, peer in input.state.bgpPeers
 	peer.scope == "external"
 	peer.unusable == null
 	is_string(peer.spec.peerIP)
@@ -261,13 +271,13 @@ _reserved := [
 	{"first": 4294967295, "last": 4294967295, "purpose": "RFC 7300, the last of 4 bytes"},
 ]
 
-# Peers with different ports are different peers.
-_by_address[key] contains peer if {
-	some peer in _peers
-	address := _address(peer.spec.peerIP)
-	key := _key(address)
+# Pairs of the address and the name of the BGPPeer.
+_addressed contains [_key(_address(peer.spec.peerIP)), name] if {
+	some name in _peers
+	peer := input.state.bgpPeers[name]
 }
 
+# Peers with different ports are different peers.
 _key(address) := address.ip if address.port == 179
 
 _key(address) := sprintf("%s port %d", [address.ip, address.port]) if address.port != 179
@@ -275,24 +285,24 @@ _key(address) := sprintf("%s port %d", [address.ip, address.port]) if address.po
 # The names of the BGPPeers that give a node a peer that another BGPPeer gives it too. Different
 # selectors count as different nodes, although they may select the same nodes.
 _of_same_nodes(peers) := {peer.name | some peer in peers} if {
-	["", ""] in {peer.nodes | some peer in peers}
+	"" in {peer.nodes | some peer in peers}
+} else := {peer.name | some peer in peers; peer.nodes in shared} if {
+	shared := _repeated([peer.nodes | some peer in peers])
 }
 
-# BGPPeers of the same nodes are next to each other once sorted.
-_of_same_nodes(peers) := {name |
-	some i
-	sorted[i].nodes == sorted[i + 1].nodes
-	some name in [sorted[i].name, sorted[i + 1].name]
-} if {
-	not ["", ""] in {peer.nodes | some peer in peers}
-	sorted := [{"nodes": pair[0], "name": pair[1]} | some pair in sort([[peer.nodes, peer.name] | some peer in peers])]
+# The texts that are in a list more than once. They are next to each other once sorted.
+_repeated(texts) := {text |
+	sorted := sort(texts)
+	some i, text in sorted
+	sorted[i + 1] == text
 }
 
-# nodeSelector takes precedence over node.
-_nodes(peer) := ["", selector] if {
-	selector := object.get(peer.spec, "nodeSelector", "")
-	selector != ""
-} else := [object.get(peer.spec, "node", ""), ""]
+# What selects the nodes of a BGPPeer, empty for all nodes. nodeSelector takes precedence over node.
+_nodes(peer) := sprintf("nodeSelector %s", [peer.spec.nodeSelector]) if {
+	object.get(peer.spec, "nodeSelector", "") != ""
+} else := sprintf("node %s", [peer.spec.node]) if {
+	object.get(peer.spec, "node", "") != ""
+} else := ""
 
 # The shortest form of the address, and the port, from the three formats of peerIP.
 _address(text) := {"ip": _shortest(text), "port": 179} if _shortest(text)

@@ -179,9 +179,13 @@ _objects(point) := array.concat(
 # One set for all single points.
 _labels := objects.of_nodes(input.state.bgpPeers)
 
-_by_address[address] contains name if {
-	some name, peer in input.state.bgpPeers
-	address := peer.address
+# The names of the BGPPeers with an address. An object rule would compare each key with all earlier ones.
+# regal ignore:prefer-set-or-object-rule
+_by_address := {address: names | some [address, names] in _addressed}
+
+_addressed contains [address, names] if {
+	some address in {peer.address | some peer in input.state.bgpPeers}
+	names := [name | some name, peer in input.state.bgpPeers; peer.address == address]
 }
 
 _kinds := {"node": "node", "zone": "zone", "externalPeer": "external peer"}

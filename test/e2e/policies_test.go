@@ -256,7 +256,7 @@ func (c *cluster) refused(t *testing.T) {
 		},
 		"a policy that takes more memory than it may": {
 			fields{"rego": rego("doubling.rego", doubling)},
-			"BGPPolicy wrong: cannot be evaluated on the current state: it needs more than 64 MiB of memory",
+			"BGPPolicy wrong: cannot be evaluated on the current state: doubling.rego:13: eval_builtin_error: replace: the result would have more than 16 MiB",
 		},
 		"a parameter that is not known": {
 			fields{"policy": "mesh-node-limit", "parameters": fields{"maxNode": 7}},
