@@ -31,7 +31,7 @@ type followed struct {
 // error.
 func followKind(ctx context.Context, objects cache.Cache, f followed) error {
 	registration, err := f.subscribe(ctx, objects)
-	if ctx.Err() != nil {
+	if isDone(ctx) {
 		return nil
 	}
 	if err != nil {
@@ -45,7 +45,7 @@ func followKind(ctx context.Context, objects cache.Cache, f followed) error {
 	f.begin()
 	for {
 		again, err := f.load()
-		if ctx.Err() != nil {
+		if isDone(ctx) {
 			return nil
 		}
 		if err != nil {
@@ -58,9 +58,19 @@ func followKind(ctx context.Context, objects cache.Cache, f followed) error {
 		case <-timer.C:
 		}
 		timer.Stop()
-		if ctx.Err() != nil {
+		if isDone(ctx) {
 			return nil
 		}
+	}
+}
+
+// isDone reports whether ctx is done.
+func isDone(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return true
+	default:
+		return false
 	}
 }
 

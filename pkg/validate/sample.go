@@ -66,6 +66,7 @@ func samples(ctx context.Context, s *state.Snapshot, p *policy.Policy, asked *po
 		switch state.Operation(asked.Operation) {
 		case state.Create:
 			c.Before = nil
+		case state.Update:
 		case state.Delete:
 			c.After = nil
 		}
