@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,22 +16,60 @@ const grace = 50 * time.Millisecond
 // OPA can need longer than grace.
 const maxAbandoned = 2
 
+// Together returns a context for evaluations that follow each other, until end is called. They run on one goroutine: a new one for
+// each would grow its stack again each time, which takes a fifth of the time of a short evaluation.
+func Together(ctx context.Context) (together context.Context, end func()) {
+	w := &worker{calls: make(chan func(), 1)}
+	go func() {
+		for call := range w.calls {
+			call()
+		}
+	}()
+	return context.WithValue(ctx, workerKey{}, w), func() { close(w.calls) }
+}
+
+type workerKey struct{}
+
+// worker is a goroutine that makes one call after the other.
+type worker struct {
+	calls chan func()
+	busy  atomic.Bool
+}
+
+// start makes a call on the worker of ctx, or on a new goroutine if ctx has none or it makes another call: one that was abandoned.
+// done is closed when the call has returned.
+func start(ctx context.Context, call func()) (done <-chan struct{}) {
+	closed := make(chan struct{})
+	w, _ := ctx.Value(workerKey{}).(*worker)
+	if w == nil || !w.busy.CompareAndSwap(false, true) {
+		go func() {
+			defer close(closed)
+			call()
+		}()
+		return closed
+	}
+	w.calls <- func() {
+		defer close(closed)
+		defer w.busy.Store(false)
+		call()
+	}
+	return closed
+}
+
 // untilDone calls f and returns its result, or its panic as an error. If ctx is done and f
 // does not return, as in a builtin that ignores the context, untilDone returns the error of
 // ctx and a channel that is closed when f returns. Otherwise the channel is nil.
 func untilDone[T any](ctx context.Context, f func() (T, error)) (result T, running <-chan struct{}, err error) {
-	done := make(chan struct{})
 	var got T
 	var failed error
-	go func() {
-		defer close(done)
+	done := start(ctx, func() {
 		defer func() {
 			if r := recover(); r != nil {
 				failed = recovered(r)
 			}
 		}()
 		got, failed = f()
-	}()
+	})
 	select {
 	case <-done:
 		return got, nil, failed

@@ -86,6 +86,9 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 		groups = e.unevaluatedWorld(s, set, err)
 	} else {
 		defer end()
+		var finish func()
+		ctx, finish = policy.Together(ctx)
+		defer finish()
 		groups = e.worlds(ctx, s, set)
 	}
 	var first *world
