@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/operator"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -58,17 +59,20 @@ func (s requestSet) some(has func(*Request) bool) bool {
 	return slices.ContainsFunc(s, func(m setMember) bool { return has(m.Request) })
 }
 
-// changes returns the changes, each in the form that of returns.
-func (s requestSet) changes(of func(state.Change) state.Change) []state.Change {
+// changes returns the changes with what they do to a running cluster; see operator.Effect.
+func (s requestSet) changes() []state.Change {
 	out := make([]state.Change, len(s))
 	for i := range s {
-		out[i] = of(s[i].Change)
+		out[i] = operator.Effect(s[i].Change)
 	}
 	return out
 }
 
-// same returns a change as it is.
-func same(c state.Change) state.Change { return c }
+// single reports whether a user changes one object. The others of the set are those that
+// tigera-operator writes because of it. It is the first one.
+func (s requestSet) single() bool {
+	return len(s) == 1 || !slices.ContainsFunc(s[1:], func(m setMember) bool { return !m.written })
+}
 
 // objects returns the changed objects.
 func (s requestSet) objects() []violation.Object {
@@ -138,7 +142,7 @@ func (s requestSet) exempt(p *policy.Policy, numbers []int) bool {
 // exempts the users of all changes that it matches. A denial is enforced unless it would be
 // for none of the changes.
 func (e *Engine) DecideSet(ctx context.Context, s *state.Snapshot, requests []Request) *Decision {
-	return e.decide(ctx, s, newRequestSet(requests))
+	return e.decide(ctx, s, newRequestSet(withWrites(s, requests)))
 }
 
 // touches reports whether a change changes a field at fault of an object of v. A create and a delete
