@@ -228,7 +228,9 @@ func TestTheRolesReadTheKindsOfTheTable(t *testing.T) {
 			var got []string
 			for _, role := range roles {
 				for _, rule := range role.Rules {
-					if slices.ContainsFunc(rule.APIGroups, func(g string) bool { return g == "" || strings.Contains(g, "projectcalico") || strings.Contains(g, "tigera") }) {
+					if slices.ContainsFunc(rule.APIGroups, func(g string) bool {
+						return g == "" || strings.Contains(g, "projectcalico") || strings.Contains(g, "tigera")
+					}) {
 						got = append(got, cross(rule.APIGroups, rule.Resources, rule.Verbs)...)
 					}
 				}

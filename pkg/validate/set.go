@@ -34,7 +34,7 @@ func newRequestSet(requests []Request) requestSet {
 			continue
 		}
 		if at, ok := index[r.ID()]; ok {
-			r.Before = set[at].Before
+			r.Before, r.written = set[at].Before, r.written && set[at].written
 			set[at].Request = &r
 			continue
 		}
@@ -59,11 +59,21 @@ func (s requestSet) some(has func(*Request) bool) bool {
 	return slices.ContainsFunc(s, func(m setMember) bool { return has(m.Request) })
 }
 
-// changes returns the changes with what they do to a running cluster; see operator.Effect.
-func (s requestSet) changes() []state.Change {
-	out := make([]state.Change, len(s))
+// changes returns the changes of a state with what they do to a running cluster; see
+// operator.Effect. What tigera-operator writes is that for the state, and not that for the one for
+// which the set was made.
+func (s requestSet) changes(at *state.Snapshot) []state.Change {
+	out := make([]state.Change, 0, len(s))
+	installs := false
 	for i := range s {
-		out[i] = operator.Effect(s[i].Change)
+		if s[i].written {
+			continue
+		}
+		c := operator.Effect(s[i].Change)
+		out, at, installs = append(out, c), asKnown(at, c).Apply(c), installs || isInstallation(c)
+	}
+	if installs {
+		out = append(out, operator.Writes(at)...)
 	}
 	return out
 }
@@ -91,7 +101,7 @@ func (s requestSet) others() []Pending {
 	for i := range s {
 		for _, p := range s[i].Pending {
 			known := func(q Pending) bool { return q.ID() == p.ID() }
-			if s.some(func(r *Request) bool { return r.ID() == p.ID() }) || slices.ContainsFunc(out, known) {
+			if s.some(func(r *Request) bool { return !r.written && r.ID() == p.ID() }) || slices.ContainsFunc(out, known) {
 				continue
 			}
 			p.Change = p.Informed()
@@ -109,6 +119,11 @@ func (s requestSet) onlyDown() bool {
 // fixesUnread reports whether a change fixes an object that did not parse.
 func (s requestSet) fixesUnread() bool {
 	return s.some(func(r *Request) bool { return fixesUnread(r.Change) })
+}
+
+// installation returns the changed Installation of which the written changes of the set are.
+func (s requestSet) installation() setMember {
+	return s[slices.IndexFunc(s, func(m setMember) bool { return isInstallation(m.Change) })]
 }
 
 // sets reports whether a changed object is by, the one that sets a value; nil for none.

@@ -48,7 +48,7 @@ type world struct {
 func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) [][]*world {
 	base := e.Evaluate(ctx, s)
 	pending := set.others()
-	changes := set.changes()
+	changes := set.changes(s)
 	for i := range pending {
 		changes = append(changes, pending[i].Change)
 	}
@@ -79,7 +79,7 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 			for _, c := range how.changes(&at, applied) {
 				before = before.Apply(how.change(c))
 			}
-			changes := how.changes(&at, set.changes())
+			changes := how.changes(&at, set.changes(at))
 			for i := range changes {
 				changes[i] = of(changes[i])
 			}

@@ -158,8 +158,8 @@ type Rules struct {
 	// BindMode is that of the BGPConfiguration "default": BIRD listens on the address of the
 	// node if it is NodeIP, and else on all addresses.
 	BindMode string
-	filters      string // all rules of BGPFilters, for comparing Rules
-	written      string // all values of objects that BIRD rejects, for comparing Rules
+	filters  string // all rules of BGPFilters, for comparing Rules
+	written  string // all values of objects that BIRD rejects, for comparing Rules
 }
 
 // meshSettings returns the settings of a mesh half-session of class a to class b.
