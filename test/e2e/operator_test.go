@@ -46,6 +46,7 @@ func TestOperator(t *testing.T) {
 	if err := c.CreateNodes(t.Context(), env.Nodes(5)); err != nil {
 		t.Fatal(err)
 	}
+	c.allowed(t, "", "create clusterrolebinding tigera-operator --clusterrole=cluster-admin --serviceaccount=tigera-operator:tigera-operator")
 	c.allowed(t, c.object("ClusterInformation", "default", "calicoVersion: v3.33.0"), "apply -f -")
 	c.allowed(t, c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: true, programClusterRoutes: Disabled"), "apply -f -")
 	c.allowed(t, c.object("FelixConfiguration", "default", "programClusterRoutes: Enabled"), "apply -f -")
