@@ -1,5 +1,7 @@
 package calico
 
+import "cmp"
+
 // OverlayInstallation is the name of the Installation whose fields have precedence over those of
 // the Installation "default".
 const OverlayInstallation = "overlay"
@@ -15,6 +17,8 @@ type Installation struct {
 	// ClusterRoutingMode says who programs the routes to pods on other nodes, "" if unset. It
 	// exists since the operator of Calico v3.32.
 	ClusterRoutingMode string
+	// LinuxDataplane is "Iptables" if unset.
+	LinuxDataplane string
 	// CNI is the type of the CNI plugin, Provider the Kubernetes provider, "" if unset.
 	CNI, Provider string
 	// IPPools are the IPPools that the operator manages. They are nil if unset: the operator then
@@ -30,11 +34,8 @@ type InstallationPool struct {
 	DisableBGPExport, DisableNewAllocations                              bool
 }
 
-// The values of Installation.BGP.
-const (
-	bgpEnabled  = "Enabled"
-	bgpDisabled = "Disabled"
-)
+// bgpEnabled is the value of Installation.BGP with which calico-node runs BIRD.
+const bgpEnabled = "Enabled"
 
 // PluginCalico is the CNI plugin of Calico.
 const PluginCalico = "Calico"
@@ -44,6 +45,7 @@ func decodeInstallation(m Metadata, spec *fields) *Installation {
 	i.CNI = spec.object("cni").text("type")
 	network := spec.object("calicoNetwork")
 	i.BGP, i.ClusterRoutingMode = network.text("bgp"), network.text("clusterRoutingMode")
+	i.LinuxDataplane = cmp.Or(network.text("linuxDataplane"), "Iptables")
 	if network.has("ipPools") {
 		i.IPPools = []InstallationPool{}
 		for _, pool := range network.objects("ipPools") {
@@ -94,6 +96,12 @@ func (i *Installation) RunsBIRD(overlay *Installation) bool {
 	default:
 		return i.Plugin() == PluginCalico && i.Provider != "EKS"
 	}
+}
+
+// Restarts reports whether every calico-node restarts if the Installation replaces before: bgp and
+// linuxDataplane are in the environment of calico-node (tigera/operator, pkg/render/node.go).
+func (i *Installation) Restarts(before *Installation) bool {
+	return i.RunsBIRD(nil) != before.RunsBIRD(nil) || i.LinuxDataplane != before.LinuxDataplane
 }
 
 // Terminating returns the Installation as a delete leaves it: tigera-operator removes calico-node

@@ -39,7 +39,7 @@ type Decision struct {
 	// Advice says what a change of an IPPool means for its delete, and how to take it back; ""
 	// for nothing.
 	Advice string
-	// Written is what tigera-operator writes because of a changed Installation, "" for nothing.
+	// Written is what tigera-operator does because of a changed Installation, "" for nothing.
 	// It is part of the change that was evaluated.
 	Written string
 	// Impact is what the change does to sessions and routes. It is nil if the change alters

@@ -51,18 +51,29 @@ func withWrites(s *state.Snapshot, requests []Request) []Request {
 // maxWritten bounds the objects that a message names.
 const maxWritten = 5
 
-// writing returns what tigera-operator writes because of the set, "" for nothing.
+// writing returns what tigera-operator does because of the set, "" for nothing.
 func (s requestSet) writing() string {
 	var names []string
+	restarts := false
 	for i := range s {
 		if s[i].written {
 			names = append(names, written(s[i].Change))
 		}
+		before, ok := s[i].Before.(*calico.Installation)
+		after, is := s[i].After.(*calico.Installation)
+		restarts = restarts || ok && is && after.Restarts(before)
 	}
-	if len(names) == 0 {
+	var parts []string
+	if len(names) > 0 {
+		parts = append(parts, text.SomeOf(names[:min(len(names), maxWritten)], len(names)))
+	}
+	if restarts {
+		parts = append(parts, "restarts every calico-node")
+	}
+	if len(parts) == 0 {
 		return ""
 	}
-	return "tigera-operator " + text.SomeOf(names[:min(len(names), maxWritten)], len(names))
+	return "tigera-operator " + strings.Join(parts, ", and ")
 }
 
 // written returns what the operator does to an object.

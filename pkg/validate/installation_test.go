@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +117,40 @@ func TestAnInstallationInASet(t *testing.T) {
 	d := e.DecideSet(t.Context(), s, requests)
 	if !d.Allowed || !strings.Contains(d.Written, "updates FelixConfiguration default (programClusterRoutes: Disabled)") {
 		t.Errorf("allowed %t, writes %q: %s", d.Allowed, d.Written, d.Message())
+	}
+}
+
+func TestWhatTheOperatorDoesIsSaid(t *testing.T) {
+	s, was, is := byFelix(t, true)
+	installation := func(fields calicotest.Spec) calico.Object {
+		fields["clusterRoutingMode"] = "Felix"
+		return calicotest.Object(t, calico.KindInstallation, calico.Default, calicotest.Spec{"calicoNetwork": fields})
+	}
+	pools := make([]any, 7)
+	for i := range pools {
+		pools[i] = calicotest.Spec{"cidr": fmt.Sprintf("10.%d.0.0/16", i), "name": fmt.Sprint("p", i)}
+	}
+	e := NewEngine(defaults(t, "reachability-preserved"))
+	for name, test := range map[string]struct {
+		after calico.Object
+		want  string
+	}{
+		"routes":                {is, "tigera-operator updates FelixConfiguration default (programClusterRoutes: Disabled), updates BGPConfiguration default (programClusterRoutes: Enabled)"},
+		"no BGP":                {installation(calicotest.Spec{"bgp": "Disabled"}), "tigera-operator restarts every calico-node"},
+		"the default of bgp":    {installation(calicotest.Spec{"bgp": "Enabled", "linuxDataplane": "Iptables"}), ""},
+		"another dataplane":     {installation(calicotest.Spec{"linuxDataplane": "BPF"}), "tigera-operator restarts every calico-node"},
+		"IPPools, and no BGP":   {installation(calicotest.Spec{"bgp": "Disabled", "ipPools": pools[:1]}), "tigera-operator creates IPPool p0 (cidr: 10.0.0.0/16), and restarts every calico-node"},
+		"more than are named":   {installation(calicotest.Spec{"ipPools": pools}), "creates IPPool p4 (cidr: 10.4.0.0/16) and 2 more"},
+		"a delete says nothing": {nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := e.Decide(t.Context(), s, Request{Change: state.Change{Before: was, After: test.after}})
+			if !strings.Contains(d.Written, test.want) || test.want == "" && d.Written != "" {
+				t.Errorf("got %q, want %q", d.Written, test.want)
+			}
+			if d.Written != "" && !strings.HasPrefix(d.Effect(), EffectPrefix+d.Written) {
+				t.Errorf("the line is %q", d.Effect())
+			}
+		})
 	}
 }
