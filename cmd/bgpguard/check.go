@@ -52,7 +52,8 @@ crd.projectcalico.org/v1 or projectcalico.org/v3, and Installations of
 operator.tigera.io/v1, which are checked with all that tigera-operator writes for them.
 They are in YAML or JSON: exports of calicoctl, lists of "kubectl get -o yaml", several
 documents in a file, directories. Objects of other kinds are skipped, and so are files
-without objects in directories, with a note. Charts and templates must be rendered first.
+without objects in directories, with a note. Charts and templates must be rendered
+first.
 
 Objects are merged as "kubectl apply" does: fields that a file does not have keep their
 value, except those that the last "kubectl apply" had. A Node needs only the labels
