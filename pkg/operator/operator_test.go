@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -144,9 +145,7 @@ func TestWritesAreInTheAPIVersionOfTheCluster(t *testing.T) {
 func TestAsks(t *testing.T) {
 	routes := func(value string, more spec) calico.Object {
 		content := spec{"programClusterRoutes": value}
-		for field, v := range more {
-			content[field] = v
-		}
+		maps.Copy(content, more)
 		return calicotest.Object(t, calico.KindFelixConfiguration, "default", content)
 	}
 	pool := func(content spec) calico.Object { return calicotest.IPPool(t, "a", content, managed) }

@@ -1,7 +1,9 @@
 package topology
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,9 +40,9 @@ func TestRestart(t *testing.T) {
 		"a calico-node that starts BIRD": {nil, []calico.Object{off}, Restart{}, 0, "removes 3 mesh sessions"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			was := append(base[:len(base):len(base)], test.with...)
+			was := slices.Concat(base, test.with)
 			before := compute(t, state.New(was...), nil)
-			impact := compute(t, state.New(append(was[:len(was):len(was)], test.after...)...), before).Impact(before)
+			impact := compute(t, state.New(slices.Concat(was, test.after)...), before).Impact(before)
 			if impact.Restart != test.want || impact.Reset.Mesh != test.resets {
 				t.Errorf("got %+v, %d sessions reset, want %+v, %d", impact.Restart, impact.Reset.Mesh, test.want, test.resets)
 			}
@@ -79,7 +81,7 @@ func TestWithoutBIRD(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(x) != string(y) {
+		if !bytes.Equal(x, y) {
 			t.Errorf("%s: incrementally\n%s\nfrom nothing\n%s", name, x, y)
 		}
 	}

@@ -62,7 +62,8 @@ func withoutPool(s *state.Snapshot, p *calico.IPPool) (n int, sample []string) {
 		if replaced {
 			continue
 		}
-		if n++; n <= nodeSample {
+		n++
+		if n <= nodeSample {
 			sample = append(sample, node.Name)
 		}
 	}

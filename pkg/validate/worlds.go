@@ -52,16 +52,8 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 	for i := range pending {
 		changes = append(changes, pending[i].Change)
 	}
-	copied := set.some(func(r *Request) bool { return r.copies })
-	installs := set.some(func(r *Request) bool { return isInstallation(r.Change) })
-	readings := slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && copied || how.asked && installs })
-	bases := map[reading]*Evaluation{}
-	for _, how := range readings {
-		bases[how] = base
-		if read := e.read(how, s); read != s && base.Topology != nil {
-			bases[how] = e.evaluateOnce(ctx, how, read, base, 0)
-		}
-	}
+	readings := e.readingsOf(s, set, changes)
+	bases := e.bases(ctx, s, base, readings)
 	var out [][]*world
 	for _, landed := range combinations(pending) {
 		configured, applied := s, []state.Change(nil)
@@ -104,6 +96,27 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 				w.returned = func() *world { return in(alive, returned) }
 			}
 			out = append(out, []*world{w})
+		}
+	}
+	return out
+}
+
+// readingsOf returns the readings of s that could make a difference for changes of a set. A set that copies
+// objects to the other API group is decided in the present one. One that changes an Installation leads to the
+// states that it asks for, so that those that it asked for before do not count.
+func (e *Engine) readingsOf(s *state.Snapshot, set requestSet, changes []state.Change) []reading {
+	copied := set.some(func(r *Request) bool { return r.copies })
+	installs := set.some(func(r *Request) bool { return isInstallation(r.Change) })
+	return slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && copied || how.asked && installs })
+}
+
+// bases returns the evaluation of s in each reading. base is that of s as configured.
+func (e *Engine) bases(ctx context.Context, s *state.Snapshot, base *Evaluation, readings []reading) map[reading]*Evaluation {
+	out := map[reading]*Evaluation{}
+	for _, how := range readings {
+		out[how] = base
+		if read := e.read(how, s); read != s && base.Topology != nil {
+			out[how] = e.evaluateOnce(ctx, how, read, base, 0)
 		}
 	}
 	return out
