@@ -48,11 +48,13 @@ The state before the change is that of the files of --state or of the cluster of
 --context, whose BGPPolicies are then evaluated and whose BGPExceptions are applied. The
 command changes nothing.
 
-Files contain Nodes of v1 or projectcalico.org/v3 and Calico's objects of
-crd.projectcalico.org/v1 or projectcalico.org/v3, in YAML or JSON: exports of
-calicoctl, lists of "kubectl get -o yaml", several documents in a file, directories.
-Objects of other kinds are skipped, and so are files without objects in directories,
-with a note. Charts and templates must be rendered first.
+Files contain Nodes of v1 or projectcalico.org/v3, Calico's objects of
+crd.projectcalico.org/v1 or projectcalico.org/v3, and Installations of
+operator.tigera.io/v1, which are checked with all that tigera-operator writes for them.
+They are in YAML or JSON: exports of calicoctl, lists of "kubectl get -o yaml", several
+documents in a file, directories. Objects of other kinds are skipped, and so are files
+without objects in directories, with a note. Charts and templates must be rendered
+first.
 
 Objects are merged as "kubectl apply" does: fields that a file does not have keep their
 value, except those that the last "kubectl apply" had. A Node needs only the labels

@@ -120,7 +120,7 @@ func libraryNames(t *testing.T) string {
 }
 
 func TestCheckRejectsInvalidInput(t *testing.T) {
-	const kinds = "known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3"
+	const kinds = "known are Node of v1 and projectcalico.org/v3, Secret of v1, BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3, and Installation of operator.tigera.io/v1"
 	for name, c := range map[string]struct {
 		in   files
 		args string

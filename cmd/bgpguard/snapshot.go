@@ -34,7 +34,8 @@ func newSnapshot() *cobra.Command {
 		Short: "Save the state of a running cluster to a file",
 		Long: `Save the state of a running cluster to a file, which "bgpguard check --state" and
 "bgpguard topology -f" read: Nodes, BGPConfigurations, BGPPeers, BGPFilters, IPPools,
-FelixConfigurations, ClusterInformations, CalicoNodeStatuses and IPAMBlocks.
+FelixConfigurations, ClusterInformations, CalicoNodeStatuses, IPAMBlocks, and the
+Installations of tigera-operator.
 
 The command only lists objects, with the permissions of your kubeconfig. If you may
 not list BGPFilters, CalicoNodeStatuses or IPAMBlocks, they are skipped; so is an object

@@ -121,8 +121,8 @@ func TestBGPPolicyReview(t *testing.T) {
 		},
 		"each field that is wrong is a cause": {
 			request: policyRequest(create, "mesh", bgpPolicy("mesh", `{"policy":"mesh-node-limit","validationActions":["Shout"],"match":{"kinds":["Pod"]}}`), ""),
-			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: spec.match.kinds[0]: must be one of Node, BGPConfiguration, BGPPeer, BGPFilter, IPPool, FelixConfiguration, is \"Pod\"\nBGPPolicy mesh: spec.validationActions[0]: must be Deny, Warn or Audit, is \"Shout\"","reason":"Invalid",` +
-				`"details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"must be one of Node, BGPConfiguration, BGPPeer, BGPFilter, IPPool, FelixConfiguration, is \"Pod\"","field":"spec.match.kinds[0]"},{"reason":"FieldValueInvalid","message":"must be Deny, Warn or Audit, is \"Shout\"","field":"spec.validationActions[0]"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPolicy mesh: spec.match.kinds[0]: must be one of Node, BGPConfiguration, BGPPeer, BGPFilter, IPPool, FelixConfiguration, Installation, is \"Pod\"\nBGPPolicy mesh: spec.validationActions[0]: must be Deny, Warn or Audit, is \"Shout\"","reason":"Invalid",` +
+				`"details":{"name":"mesh","group":"policy.bgpguard.io","kind":"BGPPolicy","causes":[{"reason":"FieldValueInvalid","message":"must be one of Node, BGPConfiguration, BGPPeer, BGPFilter, IPPool, FelixConfiguration, Installation, is \"Pod\"","field":"spec.match.kinds[0]"},{"reason":"FieldValueInvalid","message":"must be Deny, Warn or Audit, is \"Shout\"","field":"spec.validationActions[0]"}]},"code":422},"auditAnnotations":{"decision":"invalid"}}`,
 		},
 		"one without a name yet": {
 			request: policyRequest(create, "", strings.Replace(bgpPolicy("", mesh), `"name":""`, `"generateName":"mesh-"`, 1), ""), want: plain,

@@ -69,12 +69,12 @@ func TestHandle(t *testing.T) {
 		},
 		"an unknown kind is a bad request": {
 			request: request(create, v3, "Tier", "a", strings.Replace(peer(v3, "a", "{}"), "BGPPeer", "Tier", 1), ""),
-			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"Tier of projectcalico.org/v3 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3","reason":"BadRequest","code":400},` +
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"Tier of projectcalico.org/v3 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3, and Installation of operator.tigera.io/v1","reason":"BadRequest","code":400},` +
 				`"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
 		},
 		"an unknown group is a bad request": {
 			request: request(remove, "example.com", "BGPPeer", "a", "", strings.Replace(peer(v3, "a", "{}"), v3, "example.com", 1)),
-			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPeer of example.com/v3 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3","reason":"BadRequest","code":400},` +
+			want: `{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"BGPPeer of example.com/v3 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3, and Installation of operator.tigera.io/v1","reason":"BadRequest","code":400},` +
 				`"auditAnnotations":{"data-age":"3s","decision":"invalid"}}`,
 		},
 		"an operation that is not reviewed is a bad request": {

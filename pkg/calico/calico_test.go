@@ -59,7 +59,7 @@ func TestDecodeErrorsNameTheField(t *testing.T) {
 		`spec.bgp.asNumber: must be an AS number from 0 to 4294967295, is "x"`: `{"apiVersion":"projectcalico.org/v3","kind":"Node","metadata":{"name":"n"},"spec":{"bgp":{"asNumber":"x"}}}`,
 		`metadata.labels.a: must be a string, is 1`:                            `{"apiVersion":"v1","kind":"Node","metadata":{"name":"n","labels":{"a":1}}}`,
 		`spec.allowedUses[1]: must be a string, is 2`:                          `{"apiVersion":"projectcalico.org/v3","kind":"IPPool","metadata":{"name":"p"},"spec":{"allowedUses":["Workload",2]}}`,
-		"Pod of v1 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, and BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`,
+		"Pod of v1 does not decide BGP; known are Node of v1 and projectcalico.org/v3, Secret of v1, BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPAMBlock, IPPool of crd.projectcalico.org/v1 and projectcalico.org/v3, and Installation of operator.tigera.io/v1": `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}`,
 	} {
 		t.Run(want, func(t *testing.T) {
 			_, err := calico.DecodeJSON([]byte(text))

@@ -41,6 +41,9 @@ type BGPConfiguration struct {
 	NodeMeshPassword string
 	// ListenPort is 0 if unset, which means BIRD's default, 179.
 	ListenPort uint16
+	// BindMode is "NodeIP" if BIRD listens on the address of the node only, and empty if it
+	// listens on all addresses. Calico reads it from "default" only.
+	BindMode string
 	// ProgramClusterRoutes is empty if unset, which means the default of the Calico version.
 	ProgramClusterRoutes string
 	// WorkloadPeering reports whether localWorkloadPeeringIPV4 or localWorkloadPeeringIPV6 is
@@ -62,6 +65,9 @@ func decodeBGPConfiguration(m Metadata, spec *fields) *BGPConfiguration {
 		ListenPort:             uint16(spec.number("listenPort", 0, math.MaxUint16)),
 		ProgramClusterRoutes:   spec.text("programClusterRoutes"),
 		WorkloadPeering:        spec.text("localWorkloadPeeringIPV4") != "" || spec.text("localWorkloadPeeringIPV6") != "",
+	}
+	if v3.BindMode(spec.text("bindMode")) == v3.BindModeNodeIP {
+		c.BindMode = string(v3.BindModeNodeIP)
 	}
 	c.timer("nodeMeshMaxRestartTime", c.NodeMeshMaxRestartTime, maxRestartTime)
 	c.knownClusterRoutes(c.ProgramClusterRoutes)
@@ -142,6 +148,9 @@ type IPPool struct {
 	// Unused means that the pool is known to hold no address: it was created disabled, and
 	// its spec did not change since.
 	Unused bool
+
+	selector *Selector // nil selects all nodes
+	manual   bool      // pods get its addresses on request only
 }
 
 // Informed returns the object after a change with what the change shows about it. An IPPool
@@ -160,6 +169,31 @@ func Informed(before, after Object) Object {
 	return &out
 }
 
+// Disables reports whether an update only disables an IPPool. Calico's clients make this update
+// before they delete an IPPool (libcalico-go/lib/clientv3/ippool.go, Delete), and nothing else in
+// the request tells them apart from a user who disables it.
+func Disables(before, after Object) bool {
+	old, ok := before.(*IPPool)
+	p, is := after.(*IPPool)
+	if !ok || !is || old.Disabled || !p.Disabled {
+		return false
+	}
+	for _, spec := range []map[string]any{old.Spec, p.Spec} {
+		for field := range spec {
+			if field != "disabled" && !jsonEqual(old.Spec[field], p.Spec[field]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Gives reports whether pods on a node get addresses from the pool by default. The pool must be
+// enabled.
+func (p *IPPool) Gives(labels map[string]string) bool {
+	return p.Workload && !p.Disabled && !p.manual && p.CIDR.IsValid() && (p.selector == nil || p.selector.Matches(labels))
+}
+
 func decodeIPPool(m Metadata, spec *fields) *IPPool {
 	p := &IPPool{Metadata: m}
 	p.VXLANMode, p.IPIPMode = p.encapsulation(spec, "vxlanMode"), p.encapsulation(spec, "ipipMode")
@@ -172,6 +206,10 @@ func decodeIPPool(m Metadata, spec *fields) *IPPool {
 	}
 	p.Disabled = spec.flag("disabled")
 	p.Unused = p.Disabled && m.generation() == 1
+	p.manual = v3.AssignmentMode(spec.text("assignmentMode")) == v3.Manual
+	if selector := spec.text("nodeSelector"); selector != "" {
+		p.selector, _ = ParseSelector(selector) // Calico's validator rejects other text.
+	}
 	uses := spec.texts("allowedUses")
 	p.Routed = len(uses) == 0 || slices.ContainsFunc(uses, func(use string) bool { return use != string(v3.IPPoolAllowedUseLoadBalancer) })
 	p.Workload = len(uses) == 0 || slices.Contains(uses, string(v3.IPPoolAllowedUseWorkload))

@@ -76,6 +76,21 @@ func (f *fields) object(name string) *fields {
 	return &fields{path: f.at(name), values: get[map[string]any](f, name, "an object"), odd: f.odd}
 }
 
+// objects reads a list of objects.
+func (f *fields) objects(name string) []*fields {
+	var out []*fields
+	for i, v := range get[[]any](f, name, "a list") {
+		at := fmt.Sprintf("%s[%d]", name, i)
+		values, ok := v.(map[string]any)
+		if !ok {
+			f.fail(at, "must be an object, is %s", describe(v))
+			continue
+		}
+		out = append(out, &fields{path: f.at(at), values: values, odd: f.odd})
+	}
+	return out
+}
+
 // secret reads a BGPPassword and returns its secretKeyRef as "name/key", "" if it is unset.
 func (f *fields) secret(name string) string {
 	if v := f.values[name]; v != nil {

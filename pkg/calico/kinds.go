@@ -23,6 +23,7 @@ const (
 	KindClusterInformation Kind = "ClusterInformation"
 	KindCalicoNodeStatus   Kind = "CalicoNodeStatus"
 	KindIPAMBlock          Kind = "IPAMBlock"
+	KindInstallation       Kind = "Installation"
 )
 
 // The API groups that serve Calico's objects. GroupV1 contains the CRDs that calico-node
@@ -37,6 +38,8 @@ const (
 	APIVersionCore = "v1"
 	APIVersionV1   = GroupV1 + "/v1"
 	APIVersionV3   = v3.GroupVersionCurrent
+	// APIVersionOperator is that of tigera-operator's Installation.
+	APIVersionOperator = "operator.tigera.io/v1"
 )
 
 // APIVersions lists the API versions in which API servers serve Calico's objects. The first
@@ -66,12 +69,28 @@ type Info struct {
 	// OptIn is true if a process that follows a cluster reads the kind only with an option,
 	// with permissions that an optional component grants.
 	OptIn bool
-	// Calico is true if Calico's API groups serve the kind, false if Kubernetes does.
+	// Calico is true if Calico's API groups serve the kind.
 	Calico bool
+	// Operator is true if tigera-operator's API group serves the kind, in clusters that have it.
+	// If neither Calico nor Operator is true, Kubernetes serves the kind.
+	Operator bool
 	// Empty is an empty list of the kind.
 	Empty List
 
 	forms []form
+}
+
+// APIVersion returns the API version in which an API server serves the kind. served is the one of
+// APIVersions in which it serves Calico's kinds.
+func (i Info) APIVersion(served string) string {
+	switch {
+	case i.Calico:
+		return served
+	case i.Operator:
+		return APIVersionOperator
+	default:
+		return APIVersionCore
+	}
 }
 
 // Need says whether a state must contain the objects of a kind.
@@ -149,6 +168,10 @@ var table = [...]Info{
 	{
 		Kind: KindIPAMBlock, Resource: "ipamblocks", Need: Optional, OptIn: true, Calico: true, Empty: Objects[*IPAMBlock](nil),
 		forms: everyVersion(decodeIPAMBlock),
+	},
+	{
+		Kind: KindInstallation, Resource: "installations", Need: Optional, Review: ReviewAll, Operator: true, Empty: Objects[*Installation](nil),
+		forms: []form{{APIVersionOperator, whole(func(d *document) Object { return decodeInstallation(d.Metadata, d.spec) })}},
 	},
 	{
 		Kind: KindCalicoNodeStatus, Resource: "caliconodestatuses", Need: Optional, Observation: true, Calico: true, Empty: Objects[*NodeStatus](nil),

@@ -27,7 +27,7 @@ func forms(info calico.Info) []string {
 	if info.Calico {
 		return calico.APIVersions
 	}
-	return []string{calico.APIVersionCore}
+	return []string{info.APIVersion("")}
 }
 
 func TestObjectsOfEveryKindDecodeAndFitTheList(t *testing.T) {
@@ -79,6 +79,9 @@ func TestAPIVersions(t *testing.T) {
 		{"v1", "Node", ""},
 		{"projectcalico.org/v3", "Node", ""},
 		{"v1", "Secret", ""},
+		{"operator.tigera.io/v1", "Installation", ""},
+		{"operator.tigera.io/v2", "Installation", `apiVersion: must be operator.tigera.io/v1 for a Installation, is "operator.tigera.io/v2"`},
+		{"projectcalico.org/v3", "Installation", "Installation of projectcalico.org/v3 does not decide BGP; known are "},
 		{"projectcalico.org/v3", "BGPPeer", ""},
 		{"crd.projectcalico.org/v1", "BGPPeer", ""},
 		{"projectcalico.org/v9", "BGPPeer", `apiVersion: must be crd.projectcalico.org/v1 or projectcalico.org/v3 for a BGPPeer, is "projectcalico.org/v9"`},
@@ -225,7 +228,9 @@ func TestTheRolesReadTheKindsOfTheTable(t *testing.T) {
 			var got []string
 			for _, role := range roles {
 				for _, rule := range role.Rules {
-					if slices.ContainsFunc(rule.APIGroups, func(g string) bool { return g == "" || strings.Contains(g, "projectcalico") }) {
+					if slices.ContainsFunc(rule.APIGroups, func(g string) bool {
+						return g == "" || strings.Contains(g, "projectcalico") || strings.Contains(g, "tigera")
+					}) {
 						got = append(got, cross(rule.APIGroups, rule.Resources, rule.Verbs)...)
 					}
 				}

@@ -27,8 +27,8 @@ type ID struct {
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 
 // Object is a Node, BGPConfiguration, BGPPeer, IPPool, BGPFilter,
-// FelixConfiguration, ClusterInformation, IPAMBlock, Secret or NodeStatus, or the Unparsed in
-// place of one. Objects are immutable once decoded.
+// FelixConfiguration, ClusterInformation, Installation, IPAMBlock, Secret or NodeStatus, or the
+// Unparsed in place of one. Objects are immutable once decoded.
 type Object interface {
 	// ID returns the object's kind and name.
 	ID() ID

@@ -27,6 +27,15 @@ var groups = func() []schema.GroupVersion {
 	return out
 }()
 
+// groupVersion returns the API version that serves a kind. calicos is the one that serves Calico's.
+func groupVersion(kind calico.Kind, calicos schema.GroupVersion) schema.GroupVersion {
+	group, version, ok := strings.Cut(kind.Info().APIVersion(calicos.String()), "/")
+	if !ok {
+		group, version = "", group
+	}
+	return schema.GroupVersion{Group: group, Version: version}
+}
+
 // served is the API group in which an API server serves Calico's objects, and its kinds.
 type served struct {
 	group schema.GroupVersion
@@ -90,6 +99,25 @@ func discover(client discoverer) ([]served, error) {
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("neither %s serves bgppeers: are Calico's CRDs installed?", strings.Join(calico.APIVersions, " nor "))
+	}
+	return out, nil
+}
+
+// discoverOperator returns the kinds that tigera-operator's API group serves, none if the cluster
+// does not have it.
+func discoverOperator(client discoverer) ([]calico.Kind, error) {
+	list, err := client.ServerResourcesForGroupVersion(calico.APIVersionOperator)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the resources of %s: %w", calico.APIVersionOperator, err)
+	}
+	var out []calico.Kind
+	for _, info := range calico.Kinds() {
+		if info.Operator && slices.ContainsFunc(list.APIResources, func(a metav1.APIResource) bool { return a.Name == info.Resource }) {
+			out = append(out, info.Kind)
+		}
 	}
 	return out, nil
 }

@@ -79,6 +79,11 @@ func TestCheckGroups(t *testing.T) {
 		"the objects moved":          {fakeDiscovery{v3: {"bgppeers", "bgpconfigurations"}}, "the API server now serves Calico's objects as projectcalico.org/v3: BGPConfiguration, BGPPeer, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: restarting"},
 		"another group is served":    {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations"}, v3: {"bgppeers", "bgpconfigurations"}}, ""},
 		"a kind was added":           {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations", "ippools"}}, "the API server now serves Calico's objects as crd.projectcalico.org/v1: BGPConfiguration, BGPPeer, IPPool, was crd.projectcalico.org/v1: BGPConfiguration, BGPPeer: restarting"},
+		"tigera-operator was installed": {
+			fakeDiscovery{v1: {"bgppeers", "bgpconfigurations"}, calico.APIVersionOperator: {"apiservers", "installations"}},
+			"the API server now serves [Installation] as operator.tigera.io/v1, was []: restarting",
+		},
+		"it cannot tell about tigera-operator": {fakeDiscovery{v1: {"bgppeers", "bgpconfigurations"}, calico.APIVersionOperator: nil}, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

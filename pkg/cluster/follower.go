@@ -58,11 +58,13 @@ type Follower struct {
 	onChange  func(context.Context, *state.Snapshot)
 	// found is the group that Calico reads and its kinds, nil until they are known.
 	found atomic.Pointer[served]
-	// groups are all groups that serve Calico's objects. failure is the last error of choose.
-	groups  []served
-	failure loop.Failure
-	// doubt is what the last check of the groups found if other kinds were served, nil if not.
-	doubt []served
+	// groups are all groups that serve Calico's objects, and operator the kinds that tigera-operator's
+	// group serves. failure is the last error of choose.
+	groups   []served
+	operator []calico.Kind
+	failure  loop.Failure
+	// doubt is the difference that the last check of the groups found, "" for none.
+	doubt string
 }
 
 // FollowOptions are the kinds that a Follower reads only if they are requested.
@@ -122,7 +124,7 @@ func (f *Follower) Start(ctx context.Context) error {
 	}
 	f.found.Store(&f.groups[live])
 	f.store.setGroup(f.groups[live].group)
-	kinds := append([]calico.Kind{calico.KindNode}, f.kinds(f.groups[live])...)
+	kinds := slices.Concat([]calico.Kind{calico.KindNode}, f.kinds(f.groups[live]), f.operator)
 	if f.secrets != nil {
 		kinds = append(kinds, calico.KindSecret)
 	}
@@ -173,7 +175,9 @@ func (f *Follower) await(ctx context.Context) error {
 	var failure loop.Failure
 	return wait.PollUntilContextCancel(ctx, retryInterval, true, func(context.Context) (bool, error) {
 		var err error
-		f.groups, err = discover(f.discovery)
+		if f.groups, err = discover(f.discovery); err == nil {
+			f.operator, err = discoverOperator(f.discovery)
+		}
 		f.store.notFound(err)
 		if err != nil && failure.Changed(err) {
 			f.log.Error(err, "Cannot read Calico's objects yet, retrying until they are served")
@@ -212,28 +216,43 @@ func (f *Follower) watchGroups(ctx context.Context, wg *sync.WaitGroup) error {
 	}
 }
 
-// checkGroups reads again which groups serve Calico's objects, and returns the time until the next
-// check. It returns an error if the group that Calico reads serves other kinds, or none, as the
-// check before found as well: an API server that has just started does not serve all CRDs yet. A
-// failed request is not such an error: the age of the snapshot shows that the API server does not
-// answer.
+// checkGroups reads again which groups serve Calico's and tigera-operator's objects, and returns the
+// time until the next check. It returns an error if the group that Calico reads or that of
+// tigera-operator serves other kinds, or none, as the check before found as well: an API server that
+// has just started does not serve all CRDs yet. A failed request is not such an error: the age of the
+// snapshot shows that the API server does not answer.
 func (f *Follower) checkGroups() (next time.Duration, err error) {
-	found := f.found.Load()
 	now, err := discover(f.discovery)
+	var operator []calico.Kind
+	if err == nil {
+		operator, err = discoverOperator(f.discovery)
+	}
 	if err != nil {
-		f.log.Error(err, "Cannot check whether Calico's objects are still served", "group", found.group.String())
+		f.log.Error(err, "Cannot check whether Calico's objects are still served", "group", f.found.Load().group.String())
 		return groupInterval, nil
 	}
-	if slices.ContainsFunc(now, found.equal) {
-		f.groups, f.doubt = now, nil
+	changed := f.changed(now, operator)
+	switch {
+	case changed == nil:
+		f.groups, f.doubt = now, ""
 		return groupInterval, nil
+	case changed.Error() == f.doubt:
+		return 0, changed
 	}
-	if slices.EqualFunc(now, f.doubt, served.equal) {
-		return 0, fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", namesOf(now), found)
-	}
-	f.log.Info("The API server serves other kinds than before, checking again", "now", namesOf(now), "before", found.String(), "after", confirmInterval.String())
-	f.doubt = now
+	f.log.Info("The API server serves other kinds than before, checking again", "difference", changed.Error(), "after", confirmInterval.String())
+	f.doubt = changed.Error()
 	return confirmInterval, nil
+}
+
+// changed returns an error if what is served is not what the Follower follows.
+func (f *Follower) changed(now []served, operator []calico.Kind) error {
+	if found := f.found.Load(); !slices.ContainsFunc(now, found.equal) {
+		return fmt.Errorf("the API server now serves Calico's objects as %s, was %s: restarting", namesOf(now), found)
+	}
+	if !slices.Equal(operator, f.operator) {
+		return fmt.Errorf("the API server now serves %v as %s, was %v: restarting", operator, calico.APIVersionOperator, f.operator)
+	}
+	return nil
 }
 
 // checkChoice follows the group that Calico reads now, and both while this is not known.
@@ -309,15 +328,12 @@ var errUnknownGroup = errors.New("the API group of Calico's objects is not known
 // Current returns the resourceVersion that an object has at the API server now, "" if there
 // is no such object. The permission to list the kind suffices.
 func (f *Follower) Current(ctx context.Context, id calico.ID) (string, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NodeList"))
-	if id.Kind != calico.KindNode {
-		found := f.found.Load()
-		if found == nil {
-			return "", errUnknownGroup
-		}
-		list.SetGroupVersionKind(found.group.WithKind(string(id.Kind) + "List"))
+	found := f.found.Load()
+	if found == nil {
+		return "", errUnknownGroup
 	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(groupVersion(id.Kind, found.group).WithKind(string(id.Kind) + "List"))
 	if err := f.direct.List(ctx, list, client.MatchingFields{metav1.ObjectNameField: id.Name}); err != nil {
 		return "", fmt.Errorf("reading %s: %w", id, err)
 	}
@@ -351,10 +367,11 @@ func (f *Follower) informer(ctx context.Context, wg *sync.WaitGroup, feed *feed,
 	return f.informers.GetInformer(ctx, informed(group, feed.kind), cache.BlockUntilSynced(false))
 }
 
-// informed returns the object that selects the informer of one of Calico's kinds.
+// informed returns the object that selects the informer of a kind of Calico or tigera-operator.
+// group is the one that serves Calico's kinds.
 func informed(group schema.GroupVersion, kind calico.Kind) client.Object {
 	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(group.WithKind(string(kind)))
+	object.SetGroupVersionKind(groupVersion(kind, group).WithKind(string(kind)))
 	return object
 }
 

@@ -121,9 +121,14 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 	if err != nil {
 		return nil, err
 	}
-	found, err := discover(discovererFunc(func(groupVersion string) (*metav1.APIResourceList, error) {
+	client := discovererFunc(func(groupVersion string) (*metav1.APIResourceList, error) {
 		return r.discovery.ServerResourcesForGroupVersionWithContext(ctx, groupVersion)
-	}))
+	})
+	found, err := discover(client)
+	if err != nil {
+		return nil, r.explain(ctx, schema.GroupResource{}, err)
+	}
+	operator, err := discoverOperator(client)
 	if err != nil {
 		return nil, r.explain(ctx, schema.GroupResource{}, err)
 	}
@@ -141,7 +146,7 @@ func Read(ctx context.Context, config *rest.Config, options ReadOptions) (*Readi
 		return nil, r.explain(ctx, schema.GroupResource{Group: calico.GroupV1, Resource: calico.KindClusterInformation.Info().Resource}, err)
 	}
 	out := &Reading{}
-	nodes, err := r.read(ctx, out, []calico.Kind{calico.KindNode})
+	nodes, err := r.read(ctx, out, append([]calico.Kind{calico.KindNode}, operator...))
 	if err != nil {
 		return nil, err
 	}
@@ -237,11 +242,7 @@ func newReader(config *rest.Config, options ReadOptions) (*reader, error) {
 
 // resource returns the resource that serves the objects of a kind.
 func (r *reader) resource(kind calico.Kind) schema.GroupVersionResource {
-	info := kind.Info()
-	if !info.Calico {
-		return schema.GroupVersionResource{Version: calico.APIVersionCore, Resource: info.Resource}
-	}
-	return r.group.WithResource(info.Resource)
+	return groupVersion(kind, r.group).WithResource(kind.Info().Resource)
 }
 
 // listed holds the objects of a kind that were read.

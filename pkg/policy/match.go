@@ -15,7 +15,7 @@ import (
 // match. The kinds are those that admission reviews according to the table in pkg/calico. A
 // test in that package checks this.
 var (
-	Kinds      = []string{"Node", "BGPConfiguration", "BGPPeer", "BGPFilter", "IPPool", "FelixConfiguration"}
+	Kinds      = []string{"Node", "BGPConfiguration", "BGPPeer", "BGPFilter", "IPPool", "FelixConfiguration", "Installation"}
 	Operations = []string{"CREATE", "UPDATE", "DELETE"}
 )
 

@@ -237,7 +237,7 @@ func decides(d *manifest.Document) bool {
 	})
 }
 
-// readDocument returns an object, or the kind of an empty list of Calico objects. It returns
+// readDocument returns an object, or the kind of an empty list of objects of Calico or its operator. It returns
 // neither for other empty lists. An empty list of Secrets, for example, does not contain the
 // namespace from which it was read.
 func readDocument(d manifest.Document, decode func(map[string]any) (calico.Object, error)) (calico.Object, calico.Kind, error) {
@@ -252,7 +252,7 @@ func readDocument(d manifest.Document, decode func(map[string]any) (calico.Objec
 	if _, ok := errors.AsType[*calico.UnknownKindError](err); ok {
 		return nil, "", nil
 	}
-	if err != nil || !kind.Info().Calico {
+	if info := kind.Info(); err != nil || !info.Calico && !info.Operator {
 		return nil, "", err
 	}
 	return nil, kind, nil

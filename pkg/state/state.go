@@ -279,6 +279,19 @@ func (s *Snapshot) ClusterInformation() *calico.ClusterInformation {
 	return find[*calico.ClusterInformation](s, calico.KindClusterInformation, calico.Default)
 }
 
+// Installations returns the Installations of tigera-operator, sorted by name.
+func (s *Snapshot) Installations() []*calico.Installation { return listOf[*calico.Installation](s) }
+
+// Installation returns the Installation with the given name, nil if there is no such object.
+func (s *Snapshot) Installation(name string) *calico.Installation {
+	return find[*calico.Installation](s, calico.KindInstallation, name)
+}
+
+// RunsBIRD reports whether calico-node runs BIRD; see calico.Installation.
+func (s *Snapshot) RunsBIRD() bool {
+	return s.Installation(calico.Default).RunsBIRD(s.Installation(calico.OverlayInstallation))
+}
+
 // SameKind reports whether two snapshots share their list of a kind, and therefore have equal objects
 // of it, and agree on whether it is complete. Snapshots that do not share the list may have equal
 // objects too. O(unread objects).

@@ -96,14 +96,18 @@ func (t *Topology) moved(before *Topology, r, old *sessions.Peering) []string {
 	return out
 }
 
-// configurationCauses describes what changes about the BGPConfiguration "default".
+// configurationCauses describes what changes about the BGPConfiguration "default" and the Installation.
 func (t *Topology) configurationCauses(before *Topology) []string {
 	var out []string
 	is, was := &t.sessions.Rules, &before.sessions.Rules
-	if is.Mesh && !was.Mesh {
+	switch {
+	case is.BIRD && !was.BIRD:
+		out = append(out, "calico-node starts BIRD, because tigera-operator turns BGP on")
+	case !is.BIRD && was.BIRD:
+		out = append(out, "calico-node no longer runs BIRD, because tigera-operator turns BGP off")
+	case is.Mesh && !was.Mesh:
 		out = append(out, "the node-to-node mesh is turned on")
-	}
-	if !is.Mesh && was.Mesh {
+	case !is.Mesh && was.Mesh:
 		out = append(out, "the node-to-node mesh is turned off")
 	}
 	if is.ASN != was.ASN {

@@ -34,6 +34,8 @@ type Impact struct {
 	Interruption Interruption `json:"interruption"`
 	// Start is how the next start of calico-node changes.
 	Start StartImpact `json:"start"`
+	// Restart is the nodes on which the change takes effect only when calico-node restarts.
+	Restart Restart `json:"restart"`
 	// Routes is which routes nodes lose and gain, by family. It compares nodes that
 	// exist before and after the change.
 	Routes PerFamily[RoutesImpact] `json:"routes"`
@@ -83,6 +85,17 @@ type StartImpact struct {
 	Waiting       int `json:"waiting"`
 }
 
+// Restart is the nodes whose BIRD must restart, because it must listen on another port or
+// address. It does not move its listening socket while it runs: it logs a warning (conf/conf.c of
+// BIRD 1.6, global_commit), and its neighbors connect to the new port at once.
+type Restart struct {
+	// Nodes counts the nodes, and Ports those of them that must listen on another port.
+	Nodes int `json:"nodes"`
+	Ports int `json:"ports"`
+	// Seconds is the longest time that one of them is without routes after its restart.
+	Seconds int `json:"seconds"`
+}
+
 // RoutesImpact is the routes that nodes lose and gain in one family, if external peers
 // pass routes on between nodes, and if not.
 type RoutesImpact struct {
@@ -110,7 +123,7 @@ const (
 // Empty reports that the change alters no session, no route and no start.
 func (i *Impact) Empty() bool {
 	return i.Added == Kinds{} && i.Removed == Kinds{} && i.Reset == Kinds{} && i.Routes == PerFamily[RoutesImpact]{} &&
-		i.Start.Seconds == i.Start.SecondsBefore && i.Start.Waiting == i.Start.WaitingBefore
+		i.Start.Seconds == i.Start.SecondsBefore && i.Start.Waiting == i.Start.WaitingBefore && i.Restart.Nodes == 0
 }
 
 // Impact returns what the change from the topology before to t does.
@@ -138,12 +151,39 @@ func (t *Topology) Impact(before *Topology) *Impact {
 		return out
 	}
 	out.Causes = append(out.Causes, t.causes(before)...)
+	out.Restart = t.restart(before)
 	c := newComparison(t, before)
 	c.compare(out)
 	for _, f := range calico.Families {
 		*out.Routes.In(f) = RoutesImpact{
 			WithTransit: c.routes(f, routes.WithTransit), WithoutTransit: c.routes(f, routes.WithoutTransit),
 		}
+	}
+	return out
+}
+
+// restart returns Impact.Restart. Nodes that are new start with the new settings. O(nodes) if a
+// setting differs, else O(1).
+func (t *Topology) restart(before *Topology) Restart {
+	var out Restart
+	is, was := &t.sessions.Rules, &before.sessions.Rules
+	if !is.BIRD || !was.BIRD || is.BindMode == was.BindMode && is.SamePorts(was) {
+		return out
+	}
+	t.matched(before, func(i, k int) {
+		if k < 0 || !t.index.Speakers.Test(uint(i)) || !before.index.Speakers.Test(uint(k)) {
+			return
+		}
+		moves := t.sessions.Port(i) != before.sessions.Port(k)
+		if moves {
+			out.Ports++
+		}
+		if moves || is.BindMode != was.BindMode {
+			out.Nodes++
+		}
+	})
+	if out.Nodes > 0 {
+		out.Seconds = t.summary.Convergence.Start.Seconds
 	}
 	return out
 }
@@ -212,6 +252,14 @@ func (i *Impact) String() string {
 		} else {
 			add("at its next start, calico-node is without routes for %d s (%d s before)", i.Start.Seconds, i.Start.SecondsBefore)
 		}
+	}
+	if r := i.Restart; r.Nodes > 0 {
+		line := fmt.Sprintf("%s until calico-node restarts there, and each restart leaves its node without routes for about %d s",
+			text.Count(r.Nodes, "node listens as before", "nodes listen as before"), r.Seconds)
+		if r.Ports > 0 {
+			line += "; before, no neighbor connects to them on the new port"
+		}
+		parts = append(parts, line)
 	}
 	if len(parts) == 0 {
 		return "changes no session and no route"

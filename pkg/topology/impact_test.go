@@ -142,8 +142,18 @@ func naiveImpact(was, is *naive) *Impact {
 		}
 	}
 	out.Interruption.Nodes = len(idle)
+	for _, n := range is.nodes {
+		for _, old := range was.nodes {
+			if old.Name == n.Name && speaks(n) && speaks(old) && naivePort(is.listenPort(n)) != naivePort(was.listenPort(old)) {
+				out.Restart.Nodes++
+				out.Restart.Ports++
+			}
+		}
+	}
 	return out
 }
+
+func speaks(n *calico.Node) bool { return n.SpeaksBGP(calico.IPv4) || n.SpeaksBGP(calico.IPv6) }
 
 // naiveRoutes compares the routes of all pairs of nodes that exist in both topologies.
 func naiveRoutes(now, before *Topology, f calico.Family, transit bool) RoutesDifference {
@@ -190,6 +200,10 @@ func TestImpactAgreesWithTheNaiveModel(t *testing.T) {
 		for _, f := range calico.Families {
 			*want.Routes.In(f) = RoutesImpact{naiveRoutes(now, before, f, true), naiveRoutes(now, before, f, false)}
 		}
+		if want.Restart.Nodes > 0 {
+			want.Restart.Seconds = got.Start.Seconds
+			seen.Restart.Nodes += want.Restart.Nodes
+		}
 		want.Start, want.Reflectors, want.Clients, want.Causes = got.Start, got.Reflectors, got.Clients, got.Causes
 		seen.Added, seen.Removed, seen.Reset = seen.Added.plus(got.Added), seen.Removed.plus(got.Removed), seen.Reset.plus(got.Reset)
 		seen.Kept, seen.Switched = seen.Kept.plus(got.Kept), seen.Switched+got.Switched
@@ -206,5 +220,8 @@ func TestImpactAgreesWithTheNaiveModel(t *testing.T) {
 		if n < 20 {
 			t.Errorf("only %d sessions of the random changes are %s", n, name)
 		}
+	}
+	if seen.Restart.Nodes == 0 {
+		t.Error("no random change moves a listening socket")
 	}
 }

@@ -106,6 +106,9 @@ func (t *Topology) Ignored() []Ignored {
 	for _, o := range t.snapshot.FelixConfigurations() {
 		add(o)
 	}
+	for _, o := range t.snapshot.Installations() {
+		add(o)
+	}
 	for _, o := range t.snapshot.Nodes() {
 		if len(o.Problems()) > 0 {
 			add(o)

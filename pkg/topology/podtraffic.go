@@ -50,7 +50,8 @@ type needs struct{ ipip, noEncap bool }
 //     has the effect of an unset field.
 //
 // If the version is unknown, the rules since v3.33 apply to a value that is set, and the
-// setting is "" for an unset field. A FelixConfiguration can set the field for some nodes only,
+// setting is "" for an unset field. Where calico-node does not run BIRD, BIRD programs none,
+// whatever is set. A FelixConfiguration can set the field for some nodes only,
 // a BGPConfiguration cannot.
 func (t *Topology) newProgramming(scopes []felixScope) *programming {
 	s := t.snapshot
@@ -62,6 +63,9 @@ func (t *Topology) newProgramming(scopes []felixScope) *programming {
 		p.setting.BIRD = c.ProgramClusterRoutes
 	}
 	p.setting.Felix, p.setting.BIRD = felixSetting(p.version, p.setting.Felix), birdSetting(p.version, p.setting.BIRD)
+	if !s.RunsBIRD() {
+		p.setting.BIRD = programDisabled
+	}
 	values := t.clusterRoutesValues(scopes)
 	rest := t.index.Len()
 	for _, v := range values {

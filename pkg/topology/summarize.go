@@ -72,7 +72,7 @@ func (t *Topology) summarize(before *Topology) {
 	}
 	s.Timers = old.Timers
 	if !peersSame || s.Mesh != old.Mesh {
-		s.Timers = share(old.Timers, t.timers(s.Mesh.Enabled, old.Timers))
+		s.Timers = share(old.Timers, t.timers(t.sessions.Rules.Mesh, old.Timers))
 	}
 	t.summary = s
 }
@@ -188,7 +188,7 @@ func (t *Topology) mesh() *Mesh {
 	case c.NodeToNodeMeshEnabled == nil:
 		m.Source = "unset"
 	}
-	if !m.Enabled {
+	if !t.sessions.Rules.Mesh {
 		m.SessionsPerNode, m.Sessions = 0, 0
 	}
 	m.NotReady = nodeSet(t.index, t.meshNotReady(), t.measures.add("mesh/notReady", nodesInAny(func(t *Topology) func(int) bool { return within(t.meshNotReady()) })))
@@ -198,7 +198,7 @@ func (t *Topology) mesh() *Mesh {
 // meshNotReady returns the nodes in the mesh that are not ready, nil if the mesh is
 // off.
 func (t *Topology) meshNotReady() *bitset.BitSet {
-	if !t.snapshot.BGPConfiguration(calico.Default).MeshEnabled() {
+	if !t.sessions.Rules.Mesh {
 		return nil
 	}
 	return t.index.NotReady.Difference(t.index.Reflectors)

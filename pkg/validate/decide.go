@@ -30,6 +30,11 @@ type Request struct {
 
 	// copies is set by Decide; see copies.
 	copies bool
+	// written is set for a change that tigera-operator makes because of another request.
+	written bool
+	// step is set by Decide for a change that tigera-operator makes, if an Installation asks for
+	// it; see steps.
+	step bool
 }
 
 // copies reports whether a change creates an object of s in an API version that Calico does not read.
@@ -66,8 +71,13 @@ type Pending struct {
 // configured and for the live states, with every combination of pending changes. A
 // violation that is worse in one of them is worse; the decision has the verdict with the
 // strongest action for each violation.
+//
+// A change that only disables an IPPool may be the first of the two requests of a delete: if the
+// delete would be denied and nothing replaces the IPPool, the change is denied, too.
 func (e *Engine) Decide(ctx context.Context, s *state.Snapshot, r Request) *Decision {
-	return e.decide(ctx, s, newRequestSet([]Request{r}))
+	d := e.decide(ctx, s, newRequestSet(withWrites(s, []Request{r})))
+	e.decideDelete(ctx, s, &r, d)
+	return d
 }
 
 func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) *Decision {
@@ -78,8 +88,9 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 		if r := set[i].Request; copies(s, r.Change) {
 			r.copies, r.Before = true, s.Get(r.ID())
 		}
+		set[i].step = steps(s, set[i].Request)
 	}
-	d := &Decision{Objects: set.objects()}
+	d := &Decision{Objects: set.objects(), Written: set.writing()}
 	m := merger{decision: d}
 	var groups [][]*world
 	if end, err := e.turn(ctx); err != nil {
@@ -124,7 +135,7 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 	if w.alters() && (m.harmful != nil || !set.every((*Request).byMachine)) {
 		d.Impact = w.after.Topology.Impact(w.before.Topology)
 	}
-	if len(set) == 1 {
+	if set.single() {
 		d.addProblems(first.after.Topology.Problems(set[0].ID()))
 	}
 	return d

@@ -36,6 +36,12 @@ type Decision struct {
 	// Problems are what Calico ignores or rejects in the changed object, without the
 	// fields that a violation is about. It is empty for several objects.
 	Problems []calico.Problem
+	// Advice says what a change of an IPPool means for its delete, and how to take it back; ""
+	// for nothing.
+	Advice string
+	// Written is what tigera-operator does because of a changed Installation, "" for nothing.
+	// It is part of the change that was evaluated.
+	Written string
 	// Impact is what the change does to sessions and routes. It is nil if the change alters
 	// neither, if the topology is not known, and for an allowed change that a component of
 	// the cluster makes of a Node.
@@ -163,7 +169,13 @@ func (d *Decision) Message() string {
 	if more := len(lines) - maxLines; more > 0 {
 		lines = append(lines[:maxLines], fmt.Sprintf("and %d more", more))
 	}
-	if line := d.Effect(); len(lines) > 0 && line != "" {
+	if len(lines) == 0 {
+		return ""
+	}
+	if d.Advice != "" {
+		lines = append(lines, d.Advice)
+	}
+	if line := d.Effect(); line != "" {
 		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
@@ -195,6 +207,9 @@ func (d *Decision) Warnings() []string {
 	}
 	for _, p := range d.Problems {
 		out = append(out, d.subject()+": "+p.String())
+	}
+	if d.Advice != "" && d.Allowed {
+		out = append(out, d.Advice)
 	}
 	return out
 }
@@ -304,10 +319,13 @@ const EffectPrefix = "what the change does: "
 const maxCauses = 4
 
 // Effect returns the line that says what the change does, with its causes if it does harm.
-// It is "" if the change alters no session and no route.
+// It is "" if the change alters no session and no route, and the operator writes nothing.
 func (d *Decision) Effect() string {
 	if d.Impact == nil || d.Impact.Empty() {
-		return ""
+		if d.Written == "" {
+			return ""
+		}
+		return EffectPrefix + d.Written
 	}
 	parts := []string{d.Impact.String()}
 	if harmful := slices.ContainsFunc(d.Verdicts, func(v Verdict) bool { return v.Relation.Worse() && v.Applied() != violation.Audit }); harmful {
@@ -316,6 +334,9 @@ func (d *Decision) Effect() string {
 		if more := len(causes) - maxCauses; more > 0 {
 			parts[maxCauses-1] += fmt.Sprintf("; and %d more", more)
 		}
+	}
+	if d.Written != "" {
+		parts = append([]string{d.Written}, parts...)
 	}
 	return EffectPrefix + strings.Join(parts, "; ")
 }

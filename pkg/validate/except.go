@@ -20,7 +20,8 @@ type Override struct {
 func ExceptedBy(x *policy.Exception) string { return " (allowed by " + x.String() + ")" }
 
 // except sets Exception of each verdict and failure that denies the changes of set and that an
-// exception covers. Of several changes, one exception must cover all that the policy matches.
+// exception covers. Of several changes, one exception must cover all that the policy matches. One
+// for an Installation covers what tigera-operator writes for it.
 func (e *Engine) except(d *Decision, set requestSet, policies *policy.Set) {
 	exceptions := e.exceptions.Load()
 	if exceptions == nil || len(*exceptions) == 0 || !d.denied() {
@@ -31,7 +32,9 @@ func (e *Engine) except(d *Decision, set requestSet, policies *policy.Set) {
 	for _, p := range policies.Policies() {
 		numbers := set.matching(p)
 		i := slices.IndexFunc(*exceptions, func(x *policy.Exception) bool {
-			return !slices.ContainsFunc(numbers, func(n int) bool { return !x.Covers(p.Name, set[n].asked, now) })
+			return !slices.ContainsFunc(numbers, func(n int) bool {
+				return !x.Covers(p.Name, set[n].asked, now) && !(set[n].written && x.Covers(p.Name, set.installation().asked, now))
+			})
 		})
 		if i >= 0 && len(numbers) > 0 {
 			covering[p.Name] = (*exceptions)[i]

@@ -8,6 +8,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/operator"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -153,7 +154,11 @@ func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := e.prepare(ctx, s.Apply(r.Change), policies, everyPart, before, true)
+	next := s
+	for _, w := range withWrites(s, []Request{r}) {
+		next = next.Apply(operator.Effect(w.Change))
+	}
+	after, err := e.prepare(ctx, next, policies, everyPart, before, true)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/operator"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/violation"
@@ -33,7 +34,7 @@ func newRequestSet(requests []Request) requestSet {
 			continue
 		}
 		if at, ok := index[r.ID()]; ok {
-			r.Before = set[at].Before
+			r.Before, r.written = set[at].Before, r.written && set[at].written
 			set[at].Request = &r
 			continue
 		}
@@ -58,17 +59,30 @@ func (s requestSet) some(has func(*Request) bool) bool {
 	return slices.ContainsFunc(s, func(m setMember) bool { return has(m.Request) })
 }
 
-// changes returns the changes, each in the form that of returns.
-func (s requestSet) changes(of func(state.Change) state.Change) []state.Change {
-	out := make([]state.Change, len(s))
+// changes returns the changes of a state with what they do to a running cluster; see
+// operator.Effect. What tigera-operator writes is that for the state, and not that for the one for
+// which the set was made.
+func (s requestSet) changes(at *state.Snapshot) []state.Change {
+	out := make([]state.Change, 0, len(s))
+	installs := false
 	for i := range s {
-		out[i] = of(s[i].Change)
+		if s[i].written {
+			continue
+		}
+		c := operator.Effect(s[i].Change)
+		out, at, installs = append(out, c), asKnown(at, c).Apply(c), installs || isInstallation(c)
+	}
+	if installs {
+		out = append(out, operator.Writes(at)...)
 	}
 	return out
 }
 
-// same returns a change as it is.
-func same(c state.Change) state.Change { return c }
+// single reports whether a user changes one object. The others of the set are those that
+// tigera-operator writes because of it. It is the first one.
+func (s requestSet) single() bool {
+	return len(s) == 1 || !slices.ContainsFunc(s[1:], func(m setMember) bool { return !m.written })
+}
 
 // objects returns the changed objects.
 func (s requestSet) objects() []violation.Object {
@@ -87,7 +101,7 @@ func (s requestSet) others() []Pending {
 	for i := range s {
 		for _, p := range s[i].Pending {
 			known := func(q Pending) bool { return q.ID() == p.ID() }
-			if s.some(func(r *Request) bool { return r.ID() == p.ID() }) || slices.ContainsFunc(out, known) {
+			if s.some(func(r *Request) bool { return !r.written && r.ID() == p.ID() }) || slices.ContainsFunc(out, known) {
 				continue
 			}
 			p.Change = p.Informed()
@@ -105,6 +119,11 @@ func (s requestSet) onlyDown() bool {
 // fixesUnread reports whether a change fixes an object that did not parse.
 func (s requestSet) fixesUnread() bool {
 	return s.some(func(r *Request) bool { return fixesUnread(r.Change) })
+}
+
+// installation returns the changed Installation of which the written changes of the set are.
+func (s requestSet) installation() setMember {
+	return s[slices.IndexFunc(s, func(m setMember) bool { return isInstallation(m.Change) })]
 }
 
 // sets reports whether a changed object is by, the one that sets a value; nil for none.
@@ -138,7 +157,7 @@ func (s requestSet) exempt(p *policy.Policy, numbers []int) bool {
 // exempts the users of all changes that it matches. A denial is enforced unless it would be
 // for none of the changes.
 func (e *Engine) DecideSet(ctx context.Context, s *state.Snapshot, requests []Request) *Decision {
-	return e.decide(ctx, s, newRequestSet(requests))
+	return e.decide(ctx, s, newRequestSet(withWrites(s, requests)))
 }
 
 // touches reports whether a change changes a field at fault of an object of v. A create and a delete

@@ -9,6 +9,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/operator"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
@@ -23,6 +24,8 @@ type world struct {
 
 	// landed are the pending changes that the states contain.
 	landed []Pending
+	// asked reports that the states have what an Installation asks for.
+	asked bool
 	// configured is the state as configured, of which a live state leaves objects out.
 	configured *state.Snapshot
 	// returned returns the world in which objects that are down were not there, and come
@@ -45,34 +48,40 @@ type world struct {
 func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) [][]*world {
 	base := e.Evaluate(ctx, s)
 	pending := set.others()
-	changes := set.changes(same)
+	changes := set.changes(s)
 	for i := range pending {
 		changes = append(changes, pending[i].Change)
 	}
-	copied := set.some(func(r *Request) bool { return r.copies })
-	readings := slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && copied })
-	bases := map[reading]*Evaluation{}
-	for _, how := range readings {
-		bases[how] = base
-		if read := e.read(how, s); read != s && base.Topology != nil {
-			bases[how] = e.evaluateOnce(ctx, how, read, base, 0)
-		}
-	}
+	readings := e.readingsOf(s, set, changes)
+	bases := e.bases(ctx, s, base, readings)
 	var out [][]*world
 	for _, landed := range combinations(pending) {
-		configured := s
+		configured, applied := s, []state.Change(nil)
+		asked := slices.ContainsFunc(landed, func(p Pending) bool { return isInstallation(p.Change) })
 		for i := range landed {
-			configured = configured.Apply(landed[i].Change)
-		}
-		in := func(how reading, changes []state.Change) *world {
-			before := e.read(how, s)
-			for i := range landed {
-				before = before.Apply(how.change(landed[i].Change))
+			for _, c := range effects(configured, landed[i].Change) {
+				configured, applied = configured.Apply(c), append(applied, c)
 			}
-			return &world{reading: how, landed: landed, configured: configured, comparison: e.compared(ctx, bases[how], before, set, changes)}
+		}
+		in := func(how reading, of func(state.Change) state.Change) *world {
+			before, at := e.read(how, s), s
+			if how.other {
+				at = s.Other()
+			}
+			for _, c := range how.changes(&at, applied) {
+				before = before.Apply(how.change(c))
+			}
+			changes := how.changes(&at, set.changes(at))
+			for i := range changes {
+				changes[i] = of(changes[i])
+			}
+			return &world{reading: how, asked: asked || how.asked, landed: landed, configured: configured, comparison: e.compared(ctx, bases[how], before, set, changes)}
 		}
 		for _, how := range readings {
-			w := in(how, set.changes(how.change))
+			if how.asked && asked { // The states are as the pending Installation asks.
+				continue
+			}
+			w := in(how, how.change)
 			if how.live {
 				last := len(out) - 1
 				out[last] = append(out[last], w)
@@ -81,11 +90,33 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 			if base.Topology != nil && !set.onlyDown() && set.some(func(r *Request) bool { return onlyDown(r.Change) }) {
 				w.others = func() *world { return e.withoutDown(ctx, w) }
 			}
-			alive := reading{live: true, typha: how.typha, other: how.other}
+			alive := how
+			alive.live = true
 			if living := bases[alive]; living != nil && living.Topology != nil && set.some(func(r *Request) bool { return onlyDown(r.Change) && r.After != nil }) {
-				w.returned = func() *world { return in(alive, set.changes(returned)) }
+				w.returned = func() *world { return in(alive, returned) }
 			}
 			out = append(out, []*world{w})
+		}
+	}
+	return out
+}
+
+// readingsOf returns the readings of s that could make a difference for changes of a set. A set that copies
+// objects to the other API group is decided in the present one. One that changes an Installation leads to the
+// states that it asks for, so that those that it asked for before do not count.
+func (e *Engine) readingsOf(s *state.Snapshot, set requestSet, changes []state.Change) []reading {
+	copied := set.some(func(r *Request) bool { return r.copies })
+	installs := set.some(func(r *Request) bool { return isInstallation(r.Change) })
+	return slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && copied || how.asked && installs })
+}
+
+// bases returns the evaluation of s in each reading. base is that of s as configured.
+func (e *Engine) bases(ctx context.Context, s *state.Snapshot, base *Evaluation, readings []reading) map[reading]*Evaluation {
+	out := map[reading]*Evaluation{}
+	for _, how := range readings {
+		out[how] = base
+		if read := e.read(how, s); read != s && base.Topology != nil {
+			out[how] = e.evaluateOnce(ctx, how, read, base, 0)
 		}
 	}
 	return out
@@ -184,19 +215,24 @@ type reading struct {
 	// other means of the other API group, because it is not known which one Calico reads; see
 	// Snapshot.Other.
 	other bool
+	// asked means as tigera-operator leaves the states, which has not written yet all that an
+	// Installation asks for; see operator.Reconciled.
+	asked bool
 }
 
 // asConfigured is the reading of a snapshot as it is.
 var asConfigured = reading{}
 
 // readingCount is the number of readings.
-const readingCount = 8
+const readingCount = 16
 
 // allReadings lists the readings. The states as configured precede the live ones.
 var allReadings = func() (out []reading) {
-	for _, other := range []bool{false, true} {
-		for _, typha := range []bool{false, true} {
-			out = append(out, reading{other: other, typha: typha}, reading{other: other, typha: typha, live: true})
+	for _, asked := range []bool{false, true} {
+		for _, other := range []bool{false, true} {
+			for _, typha := range []bool{false, true} {
+				out = append(out, reading{asked: asked, other: other, typha: typha}, reading{asked: asked, other: other, typha: typha, live: true})
+			}
 		}
 	}
 	return out
@@ -210,8 +246,11 @@ func (e *Engine) readings(s *state.Snapshot, changes ...state.Change) []reading 
 		if r.other && s.Other() == nil {
 			return true
 		}
-		of := e.read(reading{other: r.other}, s)
-		return r.typha && !of.TyphaMatters(changes...) || r.live && !down && e.read(reading{other: r.other, live: true}, s) == of
+		of := e.read(reading{other: r.other, asked: r.asked}, s)
+		if r.asked && of == e.read(reading{other: r.other}, s) {
+			return true
+		}
+		return r.typha && !of.TyphaMatters(changes...) || r.live && !down && e.read(reading{other: r.other, asked: r.asked, live: true}, s) == of
 	})
 }
 
@@ -245,13 +284,15 @@ func (e *Engine) read(r reading, s *state.Snapshot) *state.Snapshot {
 	next := &readState{of: s}
 	switch {
 	case r.typha:
-		next.state = e.read(reading{live: r.live, other: r.other}, s).AssumingTypha()
+		next.state = e.read(reading{live: r.live, other: r.other, asked: r.asked}, s).AssumingTypha()
 	case r.live:
 		var before *state.Snapshot
 		if last != nil {
 			before = last.state
 		}
-		next.state = e.read(reading{other: r.other}, s).Live(before)
+		next.state = e.read(reading{other: r.other, asked: r.asked}, s).Live(before)
+	case r.asked:
+		next.state = operator.Reconciled(e.read(reading{other: r.other}, s))
 	default:
 		next.state = s.Other()
 	}
@@ -301,6 +342,9 @@ func (w *world) assumption() string {
 			names[i] = id.String()
 		}
 		clauses = append(clauses, fmt.Sprintf("%s that %s not ready or being deleted stay down: %s", text.Count(n, "object"), map[bool]string{true: "is", false: "are"}[n == 1], text.SomeOf(names, n)))
+	}
+	if w.reading.asked {
+		clauses = append(clauses, "tigera-operator has written what the Installation asks for")
 	}
 	if w.typha {
 		clauses = append(clauses, w.dropped())
@@ -373,11 +417,13 @@ func (w *world) judgePolicy(ctx context.Context, verdicts []Verdict, failures []
 		v := &verdicts[from+j]
 		v.Exempt = exempt
 		v.untouched = len(v.Violation.Objects) > 1 && !w.set.touches(&v.Violation)
-		if v.Relation.Worse() && len(w.set) == 1 { // Of several changes, any may be the cause.
+		if v.Relation.Worse() && w.set.single() { // Of several changes, any may be the cause.
 			v.blame(w.set.objects()[0])
 		}
 		switch {
 		case !v.Relation.Worse():
+		case !w.asked && w.set.every(func(r *Request) bool { return r.step }):
+			v.Waived = isStep
 		case w.onlyByDown(ctx, i, v.Violation.ID, numbers):
 			v.Waived = isDown
 		case w.set.sets(v.Violation.SetBy):

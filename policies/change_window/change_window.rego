@@ -52,7 +52,7 @@
 #               description: Kinds of the changed object.
 #               items:
 #                 type: string
-#                 enum: [BGPConfiguration, BGPFilter, BGPPeer, FelixConfiguration, IPPool, Node]
+#                 enum: [BGPConfiguration, BGPFilter, BGPPeer, FelixConfiguration, IPPool, Installation, Node]
 #             operations:
 #               type: array
 #               description: Operations on the object.

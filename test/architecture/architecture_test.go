@@ -58,6 +58,7 @@ var floors = []floor{
 	{"the state of a cluster", []row{
 		{"pkg/calico", "Calico's objects in every API form; the table of kinds", "", "calico"},
 		{"pkg/state", "snapshots and changes", "pkg/calico", ""},
+		{"pkg/operator", "what tigera-operator writes for an Installation", "pkg/calico pkg/state", "calico"},
 		{"pkg/apply", "what an API server stores after kubectl or calicoctl sends a file", "pkg/calico", ""},
 	}},
 	{"what follows from a state", []row{
@@ -78,7 +79,7 @@ var floors = []floor{
 	// One code path judges, for webhook, audit, CLI and tests. Up to here and in the
 	// next floor nothing knows a cluster or a network: a judgement is a pure function.
 	{"judging", []row{
-		{"pkg/validate", "the engine: snapshot + change -> decision", "pkg/calico pkg/policy pkg/state pkg/topology", ""},
+		{"pkg/validate", "the engine: snapshot + change -> decision", "pkg/calico pkg/operator pkg/policy pkg/state pkg/topology", ""},
 		{"pkg/audit", "the violations of a state, and their history", "pkg/calico pkg/health pkg/policy pkg/state pkg/topology pkg/validate", ""},
 		{"pkg/openreports", "an audit as report objects", "pkg/audit pkg/calico pkg/policy", ""},
 		{"pkg/scenario", "scenario tests of policies", "pkg/apply pkg/calico pkg/policy pkg/state pkg/validate", ""},

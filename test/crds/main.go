@@ -189,6 +189,9 @@ func repair(definition *apiextensionsv1.CustomResourceDefinition) {
 		// controller-gen takes "information" for a word without a plural.
 		definition.Spec.Names.Plural = "clusterinformations"
 		definition.Name = "clusterinformations." + definition.Spec.Group
+	case "BGPConfiguration":
+		// As below: tigera-operator writes it.
+		spec.Properties["programClusterRoutes"] = apiextensionsv1.JSONSchemaProps{Type: "string"}
 	case "BGPPeer":
 		// A field that is younger than the types. Without it the API server would drop the field in silence,
 		// and no test could show that the guard hands policies what it has no Go type for.

@@ -46,6 +46,8 @@ const startTimeout = 2 * time.Minute
 type Options struct {
 	// Groups are the groups whose CRDs are installed.
 	Groups []Group
+	// Operator installs the kind Installation of tigera-operator, too.
+	Operator bool
 	// AdmissionConfiguration is the path of an AdmissionConfiguration for the API server, "" for none.
 	AdmissionConfiguration string
 	// Dir is the directory of the kubeconfigs and the logs. The default is a temporary directory that Stop removes.
@@ -106,6 +108,9 @@ func prepare(options Options) (*Environment, error) {
 	crds, err := findCRDs(root, options.Groups)
 	if err != nil {
 		return nil, err
+	}
+	if options.Operator {
+		crds = append(crds, filepath.Join(root, "test", "env", "testdata", "operator"))
 	}
 	ports, err := freePorts(1)
 	if err != nil {

@@ -19,7 +19,7 @@ const setupGroup = "bgpguard:scenario-setup"
 // those of TestScenarios.
 func TestScenariosLive(t *testing.T) {
 	scenarios := load(t)
-	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}})
+	e := env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV3}, Operator: true})
 	if err := e.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}

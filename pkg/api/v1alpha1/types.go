@@ -120,7 +120,7 @@ type Match struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:Enum=Node;BGPConfiguration;BGPPeer;BGPFilter;IPPool;FelixConfiguration
+	// +kubebuilder:validation:items:Enum=Node;BGPConfiguration;BGPPeer;BGPFilter;IPPool;FelixConfiguration;Installation
 	Kinds []string `json:"kinds,omitempty"`
 	// Operations are CREATE, UPDATE and DELETE.
 	// +optional

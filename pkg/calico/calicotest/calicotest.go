@@ -20,12 +20,15 @@ type Spec = map[string]any
 // Tweak changes a document before it is decoded.
 type Tweak func(document map[string]any)
 
-// Document returns a projectcalico.org/v3 object in the form that Kubernetes' JSON decoder
+// Document returns a projectcalico.org/v3 object, or one of tigera-operator, in the form that Kubernetes' JSON decoder
 // returns, in which integers are int64. It has no spec if spec is nil. It shares no values
 // with spec.
 func Document(t testing.TB, kind calico.Kind, name string, spec Spec, tweaks ...Tweak) map[string]any {
 	t.Helper()
 	document := map[string]any{"apiVersion": calico.APIVersionV3, "kind": kind, "metadata": map[string]any{"name": name}}
+	if kind.Info().Operator {
+		document["apiVersion"] = calico.APIVersionOperator
+	}
 	if spec == nil && kind == calico.KindIPAMBlock { // The only kind that is invalid without a spec.
 		spec = Spec{"cidr": "10.244.0.0/26"}
 	}

@@ -188,11 +188,14 @@ func (r *Runner) takeWarnings() []string {
 	return out
 }
 
+// operatorGroup is the API group of tigera-operator.
+var operatorGroup, _ = schema.ParseGroupVersion(calico.APIVersionOperator)
+
 // resource returns the resource of a kind, in the group in which the API server serves it.
 func (r *Runner) resource(kind string) (schema.GroupVersionResource, schema.GroupVersionKind, error) {
 	var err error
 	for _, gv := range []schema.GroupVersion{
-		{Version: "v1"}, {Group: calico.GroupV3, Version: "v3"}, {Group: calico.GroupV1, Version: "v1"}, v1alpha1.GroupVersion,
+		{Version: "v1"}, {Group: calico.GroupV3, Version: "v3"}, {Group: calico.GroupV1, Version: "v1"}, operatorGroup, v1alpha1.GroupVersion,
 	} {
 		mapping, e := r.mapper.RESTMapping(schema.GroupKind{Group: gv.Group, Kind: kind}, gv.Version)
 		if e == nil {

@@ -140,7 +140,9 @@ func (h *Protocol) passive(s *Settings, own, peer string) bool {
 // Rules are the cluster-wide settings of sessions. They depend on the BGPConfigurations
 // and on the version of Calico.
 type Rules struct {
-	// Mesh reports whether the node-to-node mesh is on.
+	// BIRD reports whether calico-node runs BIRD. Without it there are no sessions.
+	BIRD bool
+	// Mesh reports whether the node-to-node mesh is on. It is false without BIRD.
 	Mesh bool
 	// ASN is the AS number of nodes without an AS number of their own.
 	ASN uint32
@@ -153,8 +155,11 @@ type Rules struct {
 	meshRestart  int    // seconds, or Unset
 	meshSource   bool   // there is a BGPConfiguration "default"
 	ports        string // all listen ports, for comparing Rules
-	filters      string // all rules of BGPFilters, for comparing Rules
-	written      string // all values of objects that BIRD rejects, for comparing Rules
+	// BindMode is that of the BGPConfiguration "default": BIRD listens on the address of the
+	// node if it is NodeIP, and else on all addresses.
+	BindMode string
+	filters  string // all rules of BGPFilters, for comparing Rules
+	written  string // all values of objects that BIRD rejects, for comparing Rules
 }
 
 // meshSettings returns the settings of a mesh half-session of class a to class b.
@@ -181,13 +186,14 @@ func optionalSeconds(d *time.Duration) int {
 
 func newRules(s *state.Snapshot) Rules {
 	c := s.BGPConfiguration(calico.Default)
-	r := Rules{Mesh: c.MeshEnabled(), ASN: c.ClusterASNumber(), meshRestart: Unset, peerInherits: true}
+	r := Rules{BIRD: s.RunsBIRD(), ASN: c.ClusterASNumber(), meshRestart: Unset, peerInherits: true}
+	r.Mesh = r.BIRD && c.MeshEnabled()
 	if v := CalicoVersion(s); v != nil {
 		r.peerInherits = v.AtLeast(version.MajorMinor(3, 32))
 	}
 	if c != nil {
 		r.meshPassword, r.meshRestart = c.NodeMeshPassword, optionalSeconds(c.NodeMeshMaxRestartTime)
-		r.meshSource = true
+		r.meshSource, r.BindMode = true, c.BindMode
 	}
 	var ports strings.Builder
 	for _, c := range s.BGPConfigurations() {

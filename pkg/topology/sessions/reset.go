@@ -66,6 +66,9 @@ func (r *Rules) SameMesh(o *Rules) bool {
 	return r.meshPassword == o.meshPassword && r.meshRestart == o.meshRestart
 }
 
+// SamePorts reports whether the BGPConfigurations set the same listen ports as in o.
+func (r *Rules) SamePorts(o *Rules) bool { return r.ports == o.ports }
+
 // Resets reports whether the session between the nodes of two classes of the network
 // restarts on the way from the network before, where it was between nodes of two other
 // classes. The session is established in both. The addresses of the nodes are the same

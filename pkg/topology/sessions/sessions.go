@@ -86,18 +86,22 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 
 // connect divides the nodes into classes and makes the networks.
 func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
+	peerings := c.Peerings
+	if !c.Rules.BIRD {
+		peerings = nil
+	}
 	var old *nodes.Classes
 	var oldPeers []*PeerGroup
 	if before != nil {
 		old, oldPeers = before.Classes, before.PeerGroups
 	}
-	c.PeerGroups = groupPeerings(c.index, c.Peerings, oldPeers)
+	c.PeerGroups = groupPeerings(c.index, peerings, oldPeers)
 	splits := make([]*bitset.BitSet, 0, 4*len(c.PeerGroups))
 	for _, g := range c.PeerGroups {
 		splits = append(splits, g.Local, g.Remote, g.back, g.below)
 	}
 	var workloads []*Peering
-	for _, p := range c.Peerings {
+	for _, p := range peerings {
 		if p.Scope == ScopeWorkloads {
 			workloads = append(workloads, p)
 		}
@@ -106,10 +110,10 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 	own[c.Rules.ASN] = true
 	for _, f := range calico.Families {
 		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads, filters: c.filters, written: c.written}
-		if before != nil && before.index.BGP[f] == c.index.BGP[f] {
-			n.Externals = findExternals(f, c.index, c.Peerings, before.externals[f], before.Peerings)
+		if before != nil && before.index.BGP[f] == c.index.BGP[f] && before.Rules.BIRD {
+			n.Externals = findExternals(f, c.index, peerings, before.externals[f], before.Peerings)
 		} else {
-			n.Externals = findExternals(f, c.index, c.Peerings, nil, nil)
+			n.Externals = findExternals(f, c.index, peerings, nil, nil)
 		}
 		n.Counted = mergeExternals(n.Externals, c.index.Len(), own)
 		n.findPassing(c.transit, own)
@@ -130,6 +134,9 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 	}
 	return nil
 }
+
+// Port returns the port on which BIRD of node i must listen.
+func (c *Sessions) Port(i int) uint16 { return portOr179(c.Classes.List[c.Classes.Of[i]].Port) }
 
 // defaults returns the AS number and the ports that the BGPConfigurations set for
 // nodes.

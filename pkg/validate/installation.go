@@ -1,0 +1,134 @@
+package validate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/operator"
+	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
+)
+
+// isInstallation reports whether a change is one of an Installation, from which others follow.
+func isInstallation(c state.Change) bool { return c.ID().Kind == calico.KindInstallation }
+
+// effects returns what follows from a change to s: the change with what it does to a running
+// cluster, and what tigera-operator writes if it is one of an Installation. O(IPPools).
+func effects(s *state.Snapshot, c state.Change) []state.Change {
+	c = operator.Effect(c)
+	out := []state.Change{c}
+	if isInstallation(c) {
+		out = append(out, operator.Writes(s.Apply(c))...)
+	}
+	return out
+}
+
+// withWrites returns the requests to s, and one for each object that tigera-operator then writes
+// because they change an Installation. These are by the user who changes the Installation: so an
+// Installation is decided like the objects that it stands for.
+func withWrites(s *state.Snapshot, requests []Request) []Request {
+	i := slices.IndexFunc(requests, func(r Request) bool { return (r.Before != nil || r.After != nil) && isInstallation(r.Change) })
+	if i < 0 {
+		return requests
+	}
+	by := requests[i]
+	for _, r := range requests {
+		if r.Before != nil || r.After != nil {
+			s = asKnown(s, r.Change).Apply(operator.Effect(r.Change))
+		}
+	}
+	out := slices.Clone(requests)
+	for _, c := range operator.Writes(s) {
+		r := by
+		r.Change, r.written = c, true
+		out = append(out, r)
+	}
+	return out
+}
+
+// maxWritten bounds the objects that a message names.
+const maxWritten = 5
+
+// writing returns what tigera-operator does because of the set, "" for nothing.
+func (s requestSet) writing() string {
+	var names []string
+	restarts := false
+	for i := range s {
+		if s[i].written {
+			names = append(names, written(s[i].Change))
+		}
+		before, ok := s[i].Before.(*calico.Installation)
+		after, is := s[i].After.(*calico.Installation)
+		restarts = restarts || ok && is && after.Restarts(before)
+	}
+	var parts []string
+	if len(names) > 0 {
+		parts = append(parts, text.SomeOf(names[:min(len(names), maxWritten)], len(names)))
+	}
+	if restarts {
+		parts = append(parts, "restarts every calico-node")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "tigera-operator " + strings.Join(parts, ", and ")
+}
+
+// written returns what the operator does to an object.
+func written(c state.Change) string {
+	value := ""
+	for _, field := range []string{"programClusterRoutes", "cidr"} {
+		if m := calico.MetadataOf(c.After); m != nil && m.Spec[field] != nil {
+			value = fmt.Sprintf(" (%s: %v)", field, m.Spec[field])
+		}
+	}
+	return strings.ToLower(string(c.Operation())) + "s " + c.ID().String() + value
+}
+
+// operators are the users as which the writes of tigera-operator arrive: its own ServiceAccount,
+// and that of Calico's API server, through which it writes IPPools; which namespace that has depends
+// on the version of the operator.
+var operators = []string{
+	"system:serviceaccount:tigera-operator:tigera-operator",
+	"system:serviceaccount:calico-system:calico-apiserver",
+	"system:serviceaccount:calico-apiserver:calico-apiserver",
+}
+
+// steps reports whether a request is a step of tigera-operator towards what the Installation in s, or
+// a pending one, asks for: neither the user nor the object alone suffices. The Installation was
+// evaluated with all that the operator writes for it. So a step is decided in the states that have
+// all of it, in which it changes nothing unless it does something else, too.
+func steps(s *state.Snapshot, r *Request) bool {
+	if !slices.Contains(operators, r.User) {
+		return false
+	}
+	if operator.Asks(s, r.Change) {
+		return true
+	}
+	return slices.ContainsFunc(r.Pending, func(p Pending) bool {
+		return isInstallation(p.Change) && operator.Asks(s.Apply(p.Change), r.Change)
+	})
+}
+
+// isStep is the reason why a step of tigera-operator is not denied.
+const isStep = "the Installation asks for it, and was evaluated as a whole; the other steps follow"
+
+// changes returns changes of s, made one after the other, in the form that the states of a reading
+// need, and sets s to the state after them. For states as tigera-operator leaves them, that is how the
+// objects differ in them: a change that it takes back changes nothing.
+func (r reading) changes(s **state.Snapshot, changes []state.Change) []state.Change {
+	out := slices.Clone(changes)
+	for i, c := range changes {
+		if c.Before == nil && c.After == nil {
+			continue
+		}
+		before := asKnown(*s, c)
+		*s = before.Apply(c)
+		if r.asked {
+			out[i] = state.Change{Before: operator.Reconciled(before).Get(c.ID()), After: operator.Reconciled(*s).Get(c.ID())}
+		}
+	}
+	return out
+}
