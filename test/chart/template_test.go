@@ -195,8 +195,11 @@ func TestGivenCertificate(t *testing.T) {
 }
 
 func TestFailurePolicyAndAnnotations(t *testing.T) {
-	got := render(t, "webhook: {register: Always, failurePolicy: Ignore, annotations: {argocd.argoproj.io/sync-wave: \"1\"}}\n").
-		Objects()["ValidatingWebhookConfiguration//bgpguard"]
+	objects := render(t, "webhook: {register: Always, failurePolicy: Ignore, annotations: {argocd.argoproj.io/sync-wave: \"1\"}}\n").Objects()
+	if args := containers(t, objects["Deployment/bgpguard-system/bgpguard"])[0]["args"].([]any); !slices.Contains(args, any("--failure-policy=Ignore")) {
+		t.Errorf("bgpguard would report the failurePolicy: %v", args)
+	}
+	got := objects["ValidatingWebhookConfiguration//bgpguard"]
 	object := unstructured.Unstructured{Object: got}
 	if a := object.GetAnnotations(); len(a) != 1 || a["argocd.argoproj.io/sync-wave"] != "1" {
 		t.Errorf("annotations %v", a)
