@@ -9,7 +9,7 @@ set -eu
 export LC_ALL=C TZ=UTC
 out=$1 version=$2 commit=$3 epoch=$4
 shift 4
-export SOURCE_DATE_EPOCH="$epoch"
+export SOURCE_DATE_EPOCH="$epoch" CGO_ENABLED=0
 number=${version#v}
 rm -rf "$out"
 mkdir -p "$out"
@@ -22,13 +22,13 @@ pack() {
 	file=$1 folder=$2
 	shift 2
 	tar --create --directory "$folder" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --format=ustar "$@" |
-		gzip -n -9 >"$file"
+		gzip -n >"$file"
 }
 
 echo "    manual pages, completions"
 mkdir -p "$work/cli/man" "$work/cli/completions"
-go test -vet=off -ldflags=-w ./cmd/bgpguard -run '^TestManualPages$' -man "$work/cli/man" >/dev/null
-go build -trimpath -buildvcs=false -o "$work/bgpguard" ./cmd/bgpguard
+go test -trimpath -vet=off -ldflags "-s -w" ./cmd/bgpguard -run '^TestManualPages$' -man "$work/cli/man" >/dev/null
+go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$work/bgpguard" ./cmd/bgpguard
 for shell in bash zsh fish powershell; do
 	"$work/bgpguard" completion "$shell" >"$work/cli/completions/bgpguard.$shell"
 done
@@ -43,7 +43,7 @@ for platform in "$@"; do
 	for program in bgpguard webhook; do
 		# The webhook runs on Linux only.
 		[ "$program" = bgpguard ] || [ "$os" = linux ] || continue
-		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false \
+		GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false \
 			-ldflags "-s -w -X main.version=$version -X main.commit=$commit" -o "$work/$os-$arch/$program" "./cmd/$program"
 		bin/tools/cyclonedx-gomod bin -json -noserial -notimestamp -version "$version" \
 			-output "$out/${program}_${number}_${os}_$arch.cdx.json" "$work/$os-$arch/$program" 2>"$work/log" || { cat "$work/log" >&2; exit 1; }

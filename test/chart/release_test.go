@@ -5,6 +5,7 @@ package chart
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,7 +129,7 @@ func TestReleaseOnAnAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), t, helm}
+	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), t: t, helm: helm}
 	if err := c.CreateNodes(t.Context(), env.Nodes(3)); err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +188,49 @@ func TestReleaseOnAnAPIServer(t *testing.T) {
 	c.mustPrint("", "apply", "--server-side", "--force-conflicts", "-f", filepath.Join(Folder, "crds"), "-o", "jsonpath={''}")
 
 	c.uninstall()
+}
+
+// `make install` waits for the pods before it registers the webhook.
+func TestMakeInstall(t *testing.T) {
+	c := &cluster{Environment: env.StartForTest(t, env.Options{Groups: []env.Group{env.GroupV1}}), t: t}
+	done := make(chan error, 1)
+	go func() {
+		command := exec.CommandContext(t.Context(), "make", "install", "IMAGE=registry.example.com/bgpguard/webhook:v9")
+		command.Dir = "../.."
+		command.Env = append(os.Environ(), "KUBECONFIG="+c.Admin.Kubeconfig, "PATH="+filepath.Dir(c.Admin.Path)+":"+os.Getenv("PATH"), "KUBERC=off", "KUBECACHEDIR="+t.TempDir())
+		out, err := command.CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, out)
+		}
+		done <- err
+	}()
+	for {
+		select {
+		case err := <-done:
+			t.Fatalf("make install ends before the pods are ready: %v", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+		if uid, _ := c.registration(); uid != "" {
+			t.Fatal("the webhook is registered before the pods are ready")
+		}
+		err := c.MarkReady(t.Context(), Namespace, "bgpguard")
+		if err == nil {
+			break
+		}
+		if !apierrors.IsNotFound(err) {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := c.image(); got != "registry.example.com/bgpguard/webhook:v9" {
+		t.Errorf("the image is %s", got)
+	}
+	if uid, _ := c.registration(); uid == "" {
+		t.Error("the webhook is not registered")
+	}
+	c.mustPrint("mesh-node-limit", "get", "bgppolicy", "mesh-node-limit", "-o", "jsonpath={.metadata.name}")
 }
 
 // awaitBundle waits until bgpguard has written its CA into the registration.
