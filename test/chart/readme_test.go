@@ -51,11 +51,11 @@ func values(t *testing.T, mapping *yaml.Node, path string) []string {
 			t.Errorf("values.yaml:%d: %s has no comment", key.Line, name)
 		}
 		if nested {
-			rows = append(rows, fmt.Sprintf("| `%s` | | %s |", name, comment))
+			rows = append(rows, fmt.Sprintf("| %#q | | %s |", name, comment))
 			rows = append(rows, values(t, value, name+".")...)
 			continue
 		}
-		rows = append(rows, fmt.Sprintf("| `%s` | `%s` | %s |", name, flow(t, value), comment))
+		rows = append(rows, fmt.Sprintf("| %#q | %#q | %s |", name, flow(t, value), comment))
 	}
 	return rows
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -43,7 +44,7 @@ func guard(ctx context.Context) (*guarded, error) {
 	}
 	g := &guarded{Environment: e}
 	if err := g.prepare(ctx); err != nil {
-		return nil, fmt.Errorf("%w; %v", err, g.stop())
+		return nil, errors.Join(err, g.stop())
 	}
 	return g, nil
 }

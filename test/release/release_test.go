@@ -149,9 +149,15 @@ func TestARelease(t *testing.T) {
 			if !strings.HasSuffix(name, ".cdx.json") {
 				continue
 			}
+			type component struct {
+				Name    string `json:"name"`
+				Version string `json:"version"`
+			}
 			var bom struct {
-				Metadata   struct{ Component struct{ Version string } }
-				Components []struct{ Name string }
+				Metadata struct {
+					Component component `json:"component"`
+				} `json:"metadata"`
+				Components []component `json:"components"`
 			}
 			if err := json.Unmarshal(read(t, filepath.Join(dist, name)), &bom); err != nil {
 				t.Fatal(err)
@@ -159,7 +165,7 @@ func TestARelease(t *testing.T) {
 			if bom.Metadata.Component.Version != version {
 				t.Errorf("%s is about version %s", name, bom.Metadata.Component.Version)
 			}
-			if !slices.ContainsFunc(bom.Components, func(c struct{ Name string }) bool { return c.Name == "github.com/open-policy-agent/opa" }) {
+			if !slices.ContainsFunc(bom.Components, func(c component) bool { return c.Name == "github.com/open-policy-agent/opa" }) {
 				t.Errorf("%s lacks OPA among %d components", name, len(bom.Components))
 			}
 		}
@@ -200,11 +206,16 @@ func image(t *testing.T, dist, target string) {
 		}
 	}
 	type descriptor struct {
-		Digest      string
-		Platform    struct{ OS, Architecture string }
-		Annotations map[string]string
+		Digest   string `json:"digest"`
+		Platform struct {
+			OS           string `json:"os"`
+			Architecture string `json:"architecture"`
+		} `json:"platform"`
+		Annotations map[string]string `json:"annotations"`
 	}
-	var top, index struct{ Manifests []descriptor }
+	var top, index struct {
+		Manifests []descriptor `json:"manifests"`
+	}
 	if err := json.Unmarshal(layout["index.json"], &top); err != nil || len(top.Manifests) != 1 {
 		t.Fatalf("index.json: %v, %d manifests", err, len(top.Manifests))
 	}
@@ -224,17 +235,18 @@ func image(t *testing.T, dist, target string) {
 	files, instructions := dockerfile(t, stage)
 	for _, d := range index.Manifests {
 		var manifest struct {
-			Config descriptor
-			Layers []descriptor
+			Config descriptor   `json:"config"`
+			Layers []descriptor `json:"layers"`
 		}
 		blob(d.Digest, &manifest)
 		var config struct {
-			OS, Architecture string
-			Config           struct {
-				User         string
-				Entrypoint   []string
-				ExposedPorts map[string]struct{}
-			}
+			OS           string `json:"os"`
+			Architecture string `json:"architecture"`
+			Config       struct {
+				User         string              `json:"User"`
+				Entrypoint   []string            `json:"Entrypoint"`
+				ExposedPorts map[string]struct{} `json:"ExposedPorts"`
+			} `json:"config"`
 		}
 		blob(manifest.Config.Digest, &config)
 		if config.OS != d.Platform.OS || config.Architecture != d.Platform.Architecture {
@@ -260,7 +272,8 @@ func image(t *testing.T, dist, target string) {
 				}
 			}
 		}
-		if slices.Sort(names); !slices.Equal(names, files) {
+		slices.Sort(names)
+		if !slices.Equal(names, files) {
 			t.Errorf("the files are %v, and %v in the Dockerfile", names, files)
 		}
 	}
