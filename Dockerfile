@@ -9,9 +9,9 @@ COPY . .
 ARG TARGETOS TARGETARCH VERSION=dev COMMIT=
 RUN VERSION=$VERSION COMMIT=$COMMIT GOOS=$TARGETOS GOARCH=$TARGETARCH make build
 
-# A static binary with its time zones, the CA certificates to verify bundle servers, and no shell.
+# A static binary, with its time zones and with the CA certificates to verify bundle servers, and no shell. tools/image builds
+# the images of a release from these two stages, without Docker.
 FROM scratch AS cli
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/bin/bgpguard /bgpguard
 # A number, so that the kubelet can verify runAsNonRoot.
 USER 65532:65532
@@ -19,7 +19,6 @@ EXPOSE 8444
 ENTRYPOINT ["/bgpguard"]
 
 FROM scratch AS webhook
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/bin/webhook /webhook
 USER 65532:65532
 EXPOSE 9443 8443 8081

@@ -26,12 +26,14 @@ SYSTEM     = -tags system
 CONCURRENT = $$(go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic")}}{{println $$.ImportPath}}{{end}}{{end}}' ./... | sort -u)
 # `make vet` vets the tests, and linking debug information takes a third of a test's build.
 LEAN       = -vet=off -ldflags=-w
+E2E        = ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs ./test/chart ./test/demo
 # The core decides about a change; `make quick` tests it.
 CORE       = $(addprefix ./,$(addsuffix /...,pkg/text pkg/calico pkg/state pkg/topology pkg/policy pkg/validate pkg/admission pkg/audit policies))
 # Packages with golden files import test/golden in their tests.
 GOLDEN     = $$(go list $(SYSTEM) -f '{{range .TestImports}}{{if eq . "github.com/bgpguard/bgpguard/test/golden"}}{{println $$.ImportPath}}{{end}}{{end}}' ./...)
 
-step = @printf '\n==> %s\n'
+# The title of a step, and how long the step before it took. Two runs of make at the same time have times of their own.
+step = @tools/step.sh $$PPID
 
 ##@ Use
 
@@ -42,9 +44,12 @@ help: ## Show this help
 		/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build controlplane crds ## Guard a real API server on this machine (KEEP=1 leaves it running)
-	$(step) 'demo'
-	@KEEP=$(KEEP) go run ./test/demo
+demo: build crds bin/tools/setup-envtest ## Guard a real API server on this machine (KEEP=1 leaves a guarded cluster running)
+	$(step) 'demo: find or download a control plane'
+	@tools/envtest.sh >bin/.assets || { echo '    building one instead'; $(MAKE) --no-print-directory controlplane; echo "$(CURDIR)/bin/controlplane" >bin/.assets; }
+	$(step) 'demo: two stories'
+	@KEEP=$(KEEP) KUBEBUILDER_ASSETS=$$(cat bin/.assets) go run ./test/demo
+	$(step) 'demo: done' all
 
 .PHONY: build
 build: ## Build bin/webhook and bin/bgpguard
@@ -63,12 +68,40 @@ image: ## Build the container images of the webhook and of the CLI (needs Docker
 	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --target webhook -t $(IMAGE) .
 	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --target cli -t $(CLI_IMAGE) .
 
+.PHONY: push
+push: ## Push the image of the webhook, IMAGE, to its registry (needs Docker)
+	docker push $(IMAGE)
+
 .PHONY: manifests
-manifests: bin/tools/kustomize ## Render what `kubectl apply -k` installs into bin/manifests
-	$(step) 'manifests: render config/'
-	@mkdir -p bin/manifests
-	@for overlay in crd default certmanager; do \
-		bin/tools/kustomize build config/$$overlay -o bin/manifests/$$overlay.yaml || exit 1; done
+manifests: bin/tools/kustomize ## Render what `kubectl apply -k` installs, with IMAGE, into bin/manifests
+	$(step) 'manifests: render config/ with $(IMAGE)'
+	@tools/manifests.sh bin/manifests $(IMAGE)
+
+# The registration comes last: an image that does not start never blocks changes.
+.PHONY: install
+install: manifests ## Install IMAGE in the cluster of the current context (needs kubectl)
+	$(step) 'install: the kinds and the pods'
+	kubectl apply -f bin/manifests/crd.yaml
+	kubectl wait --for=condition=Established crd/bgppolicies.policy.bgpguard.io crd/bgpexceptions.policy.bgpguard.io
+	kubectl apply -f bin/manifests/start.yaml
+	$(step) 'install: wait for the pods, then register the webhook'
+	kubectl -n bgpguard-system rollout status deployment/bgpguard --timeout=5m
+	kubectl apply -f bin/manifests/default.yaml
+
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64
+DIST      ?= bin/release
+# The time stamp of files in a release.
+EPOCH     ?= $(shell git log -1 --format=%ct 2>/dev/null)
+
+.PHONY: release
+release: bin/tools/kustomize bin/tools/cyclonedx-gomod bin/tools/image ## Build a release into bin/release, offline and reproducibly
+	$(step) 'release: $(VERSION) for $(PLATFORMS), into $(DIST)'
+	@tools/release.sh $(DIST) $(VERSION) '$(COMMIT)' $(EPOCH) $(PLATFORMS)
+
+.PHONY: release-check
+release-check: bin/tools/kustomize bin/tools/cyclonedx-gomod bin/tools/image ## Build a release twice, in two folders, and compare all bytes
+	$(step) 'release-check: twice for $(PLATFORMS)'
+	@RELEASE_PLATFORMS='$(PLATFORMS)' go test $(SYSTEM) -count=1 -timeout 60m ./test/release -run '^TestARelease'
 
 .PHONY: clean
 clean: ## Remove bin/, the tools and the control plane with it
@@ -89,8 +122,8 @@ golden: generate build controlplane crds ## Write every golden file (-update); r
 ##@ Check
 
 .PHONY: test
-test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short browser bird ## Everything that CI runs, in this order
-	$(step) 'all passed'
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short browser bird reproducible ## Everything that CI runs, in this order
+	$(step) 'all passed' all
 
 .PHONY: quick
 quick: fmt-check ## Format, vet and unit tests of the core, without a control plane: under a minute on a warm cache
@@ -150,7 +183,7 @@ monitoring-check: bin/tools/kustomize bin/tools/promtool ## Test when alerts fir
 	@go test -count=1 ./test/monitoring
 
 .PHONY: unit
-unit: bin/tools/opa bin/tools/regal ## Unit tests, with the race detector where goroutines share memory
+unit: bin/tools/opa bin/tools/regal bin/tools/helm bin/tools/kustomize ## Unit tests, with the race detector where goroutines share memory
 	$(step) 'unit: go test, and go test -race where goroutines share memory'
 	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race, which needs a C compiler'; }; \
 		go test $(LEAN) $$race $(CONCURRENT) & concurrent=$$!; \
@@ -165,9 +198,14 @@ properties: ## Properties of decisions, on 20,000 random changes
 # These tests wait more than they compute, so some run at the same time. Each has a control plane of its own. All of
 # test/e2e together take longer than go test's limit of ten minutes.
 .PHONY: e2e
-e2e: build controlplane crds ## Tests against a real kube-apiserver and kubectl
-	$(step) 'e2e: go test ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs against real control planes'
-	@go test $(SYSTEM) -count=1 -timeout 30m -p 2 -parallel 3 ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs
+e2e: build controlplane crds bin/tools/helm bin/tools/setup-envtest ## Tests against a real kube-apiserver and kubectl
+	$(step) 'e2e: go test $(E2E) against real control planes'
+	@go test $(SYSTEM) -count=1 -timeout 30m -p 2 -parallel 3 $(E2E)
+
+# For one platform, to save time: make release-check compares all.
+.PHONY: reproducible
+reproducible: PLATFORMS = linux/amd64
+reproducible: release-check
 
 .PHONY: races
 races: RACE_ROUNDS = 500
@@ -198,11 +236,10 @@ bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (
 
 # sudo keeps no environment.
 .PHONY: cluster
-cluster: build controlplane nodes crds ## Install on two real nodes, in namespaces (needs root or sudo, runc, nftables and iproute2)
+cluster: build controlplane nodes crds bin/tools/image bin/tools/helm ## Install on two real nodes, in namespaces (needs root or sudo, runc, nftables and iproute2)
 	$(step) 'cluster: test/cluster on two nodes, each a kubelet with containerd'
 	@go test $(SYSTEM) -c -o bin/cluster.test ./test/cluster
-	@cd test/cluster && $$([ "$$(id -u)" = 0 ] || echo sudo -n --preserve-env=KUBEBUILDER_ASSETS) \
-		../../bin/cluster.test -test.v -test.timeout 20m
+	@cd test/cluster && $$([ "$$(id -u)" = 0 ] || echo sudo -n --preserve-env=KUBEBUILDER_ASSETS) ../../bin/cluster.test -test.v -test.timeout 20m
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (2s; each night 5m or more)
@@ -212,6 +249,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (2s; each night 5m or more)
 		printf '\n==> fuzz %s: %s\n' "$$(dirname "$$file")" "$$target"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" || exit 1; \
 	done
+
+.PHONY: vulnerabilities
+vulnerabilities: bin/tools/govulncheck ## Known vulnerabilities in code that the binaries call (needs a network)
+	$(step) 'vulnerabilities: govulncheck'
+	@bin/tools/govulncheck ./cmd/...
 
 ##@ Measure
 

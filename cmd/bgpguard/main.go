@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // The CAs of servers of bundles, where the system has none: in the images.
 )
 
 // version is set by the linker.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // The CAs of servers of bundles, where the system has none: in the images.
 
 	"github.com/bgpguard/bgpguard/pkg/server"
 	"github.com/bgpguard/bgpguard/pkg/trial"

@@ -24,6 +24,9 @@ type Expected struct {
 	Name string
 	// Namespace and Service name the Service of the webhook; Service "" accepts any.
 	Namespace, Service string
+	// FailurePolicy is that of the webhook that config/webhook installs with Fail, which reviews
+	// Calico's objects; "" means Fail.
+	FailurePolicy admissionregistrationv1.FailurePolicyType
 	// Verify returns an error if no certificate of caBundle verifies the serving certificate;
 	// nil if the certificate is not known.
 	Verify func(caBundle []byte) error
@@ -74,8 +77,12 @@ func compare(is, want *admissionregistrationv1.ValidatingWebhook, e Expected) []
 	for _, missing := range uncovered(is.Rules, want.Rules) {
 		add("no rule covers %s", missing)
 	}
-	if got := orDefault(is.FailurePolicy, admissionregistrationv1.Fail); got != *want.FailurePolicy {
-		add("failurePolicy is %s, not %s", got, *want.FailurePolicy)
+	failurePolicy := *want.FailurePolicy
+	if failurePolicy == admissionregistrationv1.Fail && e.FailurePolicy != "" {
+		failurePolicy = e.FailurePolicy
+	}
+	if got := orDefault(is.FailurePolicy, admissionregistrationv1.Fail); got != failurePolicy {
+		add("failurePolicy is %s, not %s", got, failurePolicy)
 	}
 	if got := orDefault(is.MatchPolicy, admissionregistrationv1.Equivalent); got != *want.MatchPolicy {
 		add("matchPolicy is %s, not %s", got, *want.MatchPolicy)

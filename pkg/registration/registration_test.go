@@ -110,6 +110,21 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// An installation can choose Ignore for Calico's objects; Fail is a difference then.
+func TestTheIntendedFailurePolicyIsNoDifference(t *testing.T) {
+	e := expected
+	e.FailurePolicy = admissionregistrationv1.Ignore
+	is := shipped()
+	want := "webhook bgp.bgpguard.io of ValidatingWebhookConfiguration bgpguard: failurePolicy is Fail, not Ignore"
+	if got := Differences(is, e); len(got) != 1 || got[0] != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	is.Webhooks[0].FailurePolicy = &e.FailurePolicy
+	if got := Differences(is, e); got != nil {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestAMissingConfiguration(t *testing.T) {
 	want := "ValidatingWebhookConfiguration bgpguard does not exist: the API server asks bgpguard about no change"
 	if got := Differences(nil, expected); len(got) != 1 || got[0] != want {

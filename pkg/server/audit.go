@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -39,7 +40,7 @@ func newAuditing(mgr manager.Manager, engine *validate.Engine, ready readyCluste
 		return follower.Reference(ctx, kind, name)
 	}
 	a := auditing{exemptions: auditor.NewExemptions(mgr, process.Namespace(o.Namespace), replica(), log)}
-	expected := registration.Expected{Name: o.WebhookConfiguration, Namespace: process.Namespace(o.Namespace), Verify: verify}
+	expected := registration.Expected{Name: o.WebhookConfiguration, Namespace: process.Namespace(o.Namespace), Verify: verify, FailurePolicy: admissionregistrationv1.FailurePolicyType(o.FailurePolicy)}
 	if o.CertDir == "" {
 		expected.Service = o.CertService
 	}

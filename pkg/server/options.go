@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/bgpguard/bgpguard/pkg/auditor"
@@ -47,6 +48,9 @@ type Options struct {
 	CertService          string
 	CertExtraDNSNames    []string
 	WebhookConfiguration string
+	// FailurePolicy is the intended failurePolicy of the webhook for Calico's objects, Fail or
+	// Ignore; audits report another one.
+	FailurePolicy string
 	// ClientCaFile holds the CAs of the certificates that clients of the webhook need; "" answers
 	// every client.
 	ClientCaFile string
@@ -81,6 +85,9 @@ type Options struct {
 	LogLevel  string
 }
 
+// failurePolicies are the values of --failure-policy.
+var failurePolicies = []string{string(admissionregistrationv1.Fail), string(admissionregistrationv1.Ignore)}
+
 // DefaultOptions returns the options of a webhook without flags.
 func DefaultOptions() Options {
 	return Options{
@@ -91,6 +98,7 @@ func DefaultOptions() Options {
 		CertSecret:             "bgpguard-webhook-cert",
 		CertService:            "bgpguard-webhook",
 		WebhookConfiguration:   "bgpguard",
+		FailurePolicy:          string(admissionregistrationv1.Fail),
 		AuditDelay:             2 * time.Second,
 		AuditInterval:          5 * time.Minute,
 		Reports:                auditor.ReportsAuto,
@@ -118,6 +126,8 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.CertService, "cert-service", o.CertService, "name of the Service that the certificate is valid for")
 	flags.StringArrayVar(&o.CertExtraDNSNames, "cert-extra-dns-names", o.CertExtraDNSNames, "additional DNS name of the certificate; repeatable")
 	flags.StringVar(&o.WebhookConfiguration, "webhook-configuration", o.WebhookConfiguration, "name of the ValidatingWebhookConfiguration that bgpguard writes its CA into")
+
+	flags.StringVar(&o.FailurePolicy, "failure-policy", o.FailurePolicy, "intended failurePolicy of the webhook for Calico's objects, "+strings.Join(failurePolicies, " or ")+"; BGPPolicies report another one, for example after an emergency")
 
 	flags.StringVar(&o.ClientCaFile, "client-ca-file", o.ClientCaFile, "file with the CA of the API server's client certificate for webhooks, reloaded when it is replaced; clients without a certificate of it get status 401 (default: the webhook answers every client)")
 
@@ -166,6 +176,7 @@ func (o *Options) Validate() error {
 			check(isName(name) && net.ParseIP(name) == nil, "cert-extra-dns-names", name, "must be a DNS name")
 		}
 	}
+	check(slices.Contains(failurePolicies, o.FailurePolicy), "failure-policy", o.FailurePolicy, "must be "+strings.Join(failurePolicies, " or "))
 	check(o.Namespace == "" || isName(o.Namespace), "namespace", o.Namespace, "must be the name of a namespace")
 	check(o.CalicoNamespace == "" || isName(o.CalicoNamespace), "calico-namespace", o.CalicoNamespace, "must be the name of a namespace")
 	check(o.AuditDelay >= 0 && o.AuditDelay <= time.Minute, "audit-delay", o.AuditDelay, "must be from 0s to 1m")

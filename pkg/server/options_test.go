@@ -66,6 +66,7 @@ func TestValidate(t *testing.T) {
 		"no time between audits":       {func(o *Options) { o.AuditInterval = 0 }, `--audit-interval: must be at least 1s, and at least --audit-delay, is "0s"`},
 		"an interval below the delay":  {func(o *Options) { o.AuditInterval = time.Second }, `--audit-interval: must be at least 1s, and at least --audit-delay, is "1s"`},
 		"audits each second":           {func(o *Options) { o.AuditDelay, o.AuditInterval = time.Second, time.Second }, ``},
+		"an unknown failure policy":    {func(o *Options) { o.FailurePolicy = "fail" }, `--failure-policy: must be Fail or Ignore, is "fail"`},
 		"unknown reports":              {func(o *Options) { o.Reports = "xml" }, `--reports: must be one of auto, openreports, policyreport, none, is "xml"`},
 		"an address without a port":    {func(o *Options) { o.MetricsBindAddress = "localhost" }, `--metrics-bind-address: must be HOST:PORT, :PORT or 0, is "localhost"`},
 		"no metrics":                   {func(o *Options) { o.MetricsBindAddress = "0" }, ``},

@@ -149,6 +149,8 @@ var floors = []floor{
 		{"test/judgement/property", "property tests of decisions on random states", "", ""},
 		{"test/crds", "Calico's CRDs, from its modules", "pkg/calico", "calico"},
 		{"test/monitoring", "alerts and dashboard", "", ""},
+		{"test/chart", "the Helm chart, compared with config/ and on a real API server", "test/tool", ""},
+		{"test/release", "what make release builds", "", ""},
 	}},
 }
 

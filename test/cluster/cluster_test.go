@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -78,10 +79,11 @@ func start(t *testing.T) *cluster {
 	if c.plane, err = env.FindControlPlane(root); err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range []string{
-		"kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "pause",
+	for path, target := range map[string]string{
+		"cluster/kubelet": "nodes", "cluster/ctr": "nodes", "cluster/pause": "nodes", "webhook": "build", "crds/v3": "crds",
+		"tools/image": "bin/tools/image", "tools/helm": "bin/tools/helm",
 	} {
-		if err := env.Need(c.program(program), "run `make nodes`"); err != nil {
+		if err := env.Need(filepath.Join(root, "bin", path), "run `make "+target+"`"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -268,10 +270,11 @@ func (c *cluster) startNode(n *node) error {
 	)
 }
 
-// importImages makes images known to containerd on every node.
-func (c *cluster) importImages(ctx context.Context, images ...image) error {
-	archive := c.file("images.tar")
-	if err := writeImages(ctx, archive, images...); err != nil {
+// importImage builds an image without a registry, as a release does, and makes it known to containerd on every node.
+func (c *cluster) importImage(ctx context.Context, name, dockerfile, target, programs string) error {
+	archive := c.file("image.tar")
+	if err := execute(exec.CommandContext(ctx, filepath.Join(c.root, "bin", "tools", "image"), "-dockerfile", filepath.Join(c.root, dockerfile),
+		"-target", target, "-name", name, "-platform", "linux/"+runtime.GOARCH+"="+filepath.Join(c.root, programs), "-output", archive)); err != nil {
 		return err
 	}
 	for _, n := range c.nodes {
@@ -314,16 +317,29 @@ func eventually(t *testing.T, check func(context.Context) error) {
 	}
 }
 
-// run runs kubectl, which must succeed, and returns its output.
-func (c *cluster) run(t *testing.T, args string) string {
+// run runs a kubectl or helm command line, which must succeed, and returns its output. IMAGE and TAG stand for those of
+// image.
+func (c *cluster) run(t *testing.T, line, image string) string {
 	t.Helper()
-	return c.runWithInput(t, "", args)
+	_, tag, _ := strings.Cut(filepath.Base(image), ":")
+	words := strings.Fields(strings.NewReplacer("IMAGE", image, "TAG", tag).Replace(line))
+	if words[0] == "kubectl" {
+		return c.kubectlRun(t, "", words[1:]...)
+	}
+	command := exec.CommandContext(t.Context(), filepath.Join(c.root, "bin", "tools", words[0]), words[1:]...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+c.kubectl.Kubeconfig,
+		"HELM_CACHE_HOME="+c.state, "HELM_CONFIG_HOME="+c.state, "HELM_DATA_HOME="+c.state)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return string(out)
 }
 
-// runWithInput is like run, with input as standard input.
-func (c *cluster) runWithInput(t *testing.T, input, args string) string {
+// kubectlRun runs kubectl with an input, and returns its output. It must succeed.
+func (c *cluster) kubectlRun(t *testing.T, input string, args ...string) string {
 	t.Helper()
-	result, err := c.kubectl.RunWithInput(t.Context(), input, strings.Fields(args)...)
+	result, err := c.kubectl.RunWithInput(t.Context(), input, args...)
 	if err := errors.Join(err, result.Err()); err != nil {
 		t.Fatal(err)
 	}

@@ -147,8 +147,8 @@ func (c container) mounts() (map[string]string, error) {
 }
 
 // isConfined compares what the kernel enforces with what the manifest says.
-func (c *cluster) isConfined(t *testing.T) {
-	pods := c.awaitReady(t, c.image(t))
+func (c *cluster) isConfined(t *testing.T, image string) {
+	pods := c.awaitReady(t, image)
 	for _, pod := range pods {
 		found, err := find(pod)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,44 +19,56 @@ import (
 
 const namespace = "bgpguard-system"
 
-// way is a way to install bgpguard.
+// way is a way to install bgpguard: the command lines of docs/install.md, with IMAGE and TAG for an image.
 type way struct {
 	name string
-	// install installs the image of the manifests as docs/install.md describes.
-	install func(t *testing.T, c *cluster)
-	// upgrade replaces the image.
-	upgrade func(t *testing.T, c *cluster, image string)
-	// uninstall removes everything.
-	uninstall func(t *testing.T, c *cluster)
+	// start starts the pods, and register registers the webhook when they are ready.
+	start, register []string
+	upgrade         []string
+	uninstall       []string
 }
 
 var ways = []way{
 	{
 		name: "kustomize",
-		install: func(t *testing.T, c *cluster) {
-			c.run(t, "apply -k "+c.config("crd"))
-			c.run(t, "wait --for=condition=Established crd/bgppolicies.policy.bgpguard.io crd/bgpexceptions.policy.bgpguard.io --timeout=3m")
-			c.run(t, "apply -k "+c.config("default"))
+		start: []string{
+			"kubectl apply -k config/crd",
+			"kubectl wait --for=condition=Established --timeout=3m crd/bgppolicies.policy.bgpguard.io crd/bgpexceptions.policy.bgpguard.io",
+			"kubectl apply -k config/start",
 		},
-		upgrade: func(t *testing.T, c *cluster, image string) {
-			manifests := strings.ReplaceAll(c.run(t, "kustomize "+c.config("default")), c.image(t), image)
-			c.runWithInput(t, manifests, "apply -f -")
+		register: []string{"kubectl apply -k config/default"},
+		upgrade:  []string{"kubectl --namespace=" + namespace + " set image deployment/bgpguard webhook=IMAGE"},
+		uninstall: []string{
+			"kubectl delete validatingwebhookconfiguration bgpguard",
+			"kubectl delete -k config/default --ignore-not-found --wait=false",
+			"kubectl delete -k config/crd",
 		},
-		uninstall: func(t *testing.T, c *cluster) {
-			c.run(t, "delete validatingwebhookconfiguration bgpguard")
-			c.run(t, "delete -k "+c.config("default")+" --ignore-not-found --wait=false")
-			c.run(t, "delete -k "+c.config("crd"))
+	},
+	{
+		name:     "helm",
+		start:    []string{"helm upgrade --install bgpguard charts/bgpguard --namespace " + namespace + " --create-namespace"},
+		register: []string{"helm upgrade bgpguard charts/bgpguard --namespace " + namespace + " --reuse-values"},
+		upgrade:  []string{"helm upgrade bgpguard charts/bgpguard --namespace " + namespace + " --reuse-values --set image.tag=TAG"},
+		uninstall: []string{
+			"helm uninstall bgpguard --namespace " + namespace,
+			"kubectl delete -f charts/bgpguard/crds",
+			"kubectl delete namespace " + namespace,
 		},
 	},
 }
 
-// config returns the path of a directory of config/.
-func (c *cluster) config(name string) string { return filepath.Join(c.root, "config", name) }
+// do runs command lines.
+func (c *cluster) do(t *testing.T, lines []string, image string) {
+	t.Helper()
+	for _, line := range lines {
+		c.run(t, line, image)
+	}
+}
 
 // image returns the image of the manifests.
 func (c *cluster) image(t *testing.T) string {
 	t.Helper()
-	for line := range strings.Lines(c.run(t, "kustomize "+c.config("default"))) {
+	for line := range strings.Lines(c.kubectlRun(t, "", "kustomize", "config/default")) {
 		if _, image, found := strings.Cut(strings.TrimSpace(line), "image: "); found {
 			return image
 		}
@@ -66,48 +77,46 @@ func (c *cluster) image(t *testing.T) string {
 	return ""
 }
 
+// next returns the image of an upgrade.
+func next(image string) string { return image + "-next" }
+
 // TestCluster installs bgpguard in each way. The steps are in the order of the life of an installation.
 func TestCluster(t *testing.T) {
 	c := start(t)
-	c.prepare(t)
+	t.Chdir(c.root)
+	image := c.image(t)
+	c.prepare(t, image)
 	for i, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
 			before, err := c.inventory(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.install(t, c)
-			t.Run("both replicas become ready, without a restart or a warning", c.becomesReady)
-			t.Run("the containers are confined", c.isConfined)
+			c.do(t, w.start, image)
+			t.Run("both replicas become ready, without a restart or a warning", func(t *testing.T) { c.becomesReady(t, image) })
+			t.Run("the containers are confined", func(t *testing.T) { c.isConfined(t, image) })
+			c.do(t, w.register, image)
 			t.Run("the webhook denies a change and allows another one", c.reviews)
-			t.Run("an upgrade loses no request", func(t *testing.T) { c.upgrade(t, w) })
+			t.Run("an upgrade loses no request", func(t *testing.T) { c.upgrade(t, w, next(image)) })
 			if i == 0 { // These do not depend on how it was installed.
-				t.Run("the pods stay on nodes that are not ready", c.stays)
-				t.Run("a drain loses no request", c.drain)
+				t.Run("the pods stay on nodes that are not ready", func(t *testing.T) { c.stays(t, next(image)) })
+				t.Run("a drain loses no request", func(t *testing.T) { c.drain(t, next(image)) })
 				t.Run("5,000 nodes", c.grow)
-				t.Run("a killed replica loses few requests and comes back", c.kill)
-				t.Run("the memory is below the request", c.memory)
+				t.Run("a killed replica loses few requests and comes back", func(t *testing.T) { c.kill(t, next(image)) })
+				t.Run("the memory is below the request", func(t *testing.T) { c.memory(t, next(image)) })
 			}
 			t.Run("uninstalling leaves nothing behind", func(t *testing.T) { c.uninstall(t, w, before) })
 		})
 	}
 }
 
-// next returns the name of the image of an upgrade.
-func next(image string) string { return image + "-next" }
-
 // prepare makes a cluster in which Calico works: images, CRDs and objects, without bgpguard.
-func (c *cluster) prepare(t *testing.T) {
+func (c *cluster) prepare(t *testing.T, image string) {
 	t.Helper()
-	webhook, crds := filepath.Join(c.root, "bin", "webhook"), filepath.Join(c.root, "bin", "crds", string(env.GroupV3))
-	if err := errors.Join(env.Need(webhook, "run `make build`"), env.Need(crds, "run `make crds`")); err != nil {
-		t.Fatal(err)
-	}
-	name := c.image(t)
-	if err := c.importImages(t.Context(),
-		image{name: sandbox, program: c.program("pause"), user: "65532:65532"},
-		image{name: qualified(name), program: webhook, user: "65532:65532"},
-		image{name: qualified(next(name)), program: webhook, user: "65532:65532"},
+	if err := errors.Join(
+		c.importImage(t.Context(), sandbox, "test/cluster/pause/Dockerfile", "pause", "bin/cluster"),
+		c.importImage(t.Context(), image, "Dockerfile", "webhook", "bin"),
+		c.importImage(t.Context(), next(image), "Dockerfile", "webhook", "bin"),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -118,31 +127,23 @@ func (c *cluster) prepare(t *testing.T) {
 		})
 	}
 	// A kubelet may not set this label.
-	c.run(t, "label node "+c.nodes[0].name+" node-role.kubernetes.io/control-plane=")
+	c.kubectlRun(t, "", "label", "node", c.nodes[0].name, "node-role.kubernetes.io/control-plane=")
 	// It is the controller manager's, and pods need it.
 	eventually(t, func(ctx context.Context) error {
 		_, err := c.client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
 
-	c.run(t, "apply --server-side -f "+crds)
-	c.run(t, "wait --for=condition=Established crd --all --timeout=3m")
+	c.kubectlRun(t, "", "apply", "--server-side", "-f", "bin/crds/"+string(env.GroupV3))
+	c.kubectlRun(t, "", "wait", "--for=condition=Established", "crd", "--all", "--timeout=3m")
 	c.create(t, 0, nodesBefore)
-	c.runWithInput(t, c.sample(t), "apply -f -")
-}
-
-// qualified returns the full name of an image, with the registry that a kubelet adds.
-func qualified(image string) string {
-	if host, _, found := strings.Cut(image, "/"); found && strings.ContainsAny(host, ".:") {
-		return image
-	}
-	return "docker.io/" + image
+	c.kubectlRun(t, sample(t), "apply", "-f", "-")
 }
 
 // sample returns Calico's objects of config/samples. The Nodes are those of c.create.
-func (c *cluster) sample(t *testing.T) string {
+func sample(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(c.config("samples"), "cluster.yaml"))
+	text, err := os.ReadFile("config/samples/cluster.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,9 +63,9 @@ func (c *cluster) awaitReady(t *testing.T, image string) (pods []corev1.Pod) {
 	return pods
 }
 
-func (c *cluster) becomesReady(t *testing.T) {
+func (c *cluster) becomesReady(t *testing.T, image string) {
 	began := time.Now()
-	pods := c.awaitReady(t, c.image(t))
+	pods := c.awaitReady(t, image)
 	t.Logf("ready after %s", time.Since(began).Round(time.Second))
 	if pods[0].Spec.NodeName == pods[1].Spec.NodeName {
 		t.Errorf("both replicas run on node %s", pods[0].Spec.NodeName)
@@ -93,8 +92,7 @@ func (c *cluster) becomesReady(t *testing.T) {
 func (c *cluster) reviews(t *testing.T) {
 	// The replicas write the CA into the configuration.
 	eventually(t, func(ctx context.Context) error { return c.write(ctx, 1) })
-	change := "apply -f " + filepath.Join(c.config("samples"), "change.yaml")
-	result, err := c.kubectl.Run(t.Context(), strings.Fields(change)...)
+	result, err := c.kubectl.Run(t.Context(), "apply", "-f", "config/samples/change.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,14 +100,13 @@ func (c *cluster) reviews(t *testing.T) {
 		t.Errorf("%s: exit code %d: %s%s", result, result.ExitCode, result.Stdout, result.Stderr)
 	}
 	t.Log(result.Stderr)
-	c.run(t, "apply -f "+filepath.Join(c.config("samples"), "new-peer.yaml"))
-	c.run(t, "delete -f "+filepath.Join(c.config("samples"), "new-peer.yaml"))
+	c.kubectlRun(t, "", "apply", "-f", "config/samples/new-peer.yaml")
+	c.kubectlRun(t, "", "delete", "-f", "config/samples/new-peer.yaml")
 }
 
-func (c *cluster) upgrade(t *testing.T, w way) {
-	image := next(c.image(t))
+func (c *cluster) upgrade(t *testing.T, w way, image string) {
 	l := c.under(t, func() {
-		w.upgrade(t, c, image)
+		c.do(t, w.upgrade, image)
 		c.awaitReady(t, image)
 	})
 	if len(l.failed) > 0 {
@@ -127,8 +124,8 @@ spec:
   containers: [{name: pause, image: "` + sandbox + `"}]
 `
 
-func (c *cluster) stays(t *testing.T) {
-	before, err := c.ready(t.Context(), next(c.image(t)))
+func (c *cluster) stays(t *testing.T, image string) {
+	before, err := c.ready(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +139,7 @@ func (c *cluster) stays(t *testing.T) {
 		}
 	}
 
-	c.runWithInput(t, leaver, "apply -f -")
+	c.kubectlRun(t, leaver, "apply", "-f", "-")
 	eventually(t, func(ctx context.Context) error {
 		_, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, "leaver", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -160,7 +157,7 @@ func (c *cluster) stays(t *testing.T) {
 		t.Error("the other pod was not evicted, so nothing shows that bgpguard would be")
 	}
 
-	after, err := c.ready(t.Context(), next(c.image(t)))
+	after, err := c.ready(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +191,7 @@ func names(pods []corev1.Pod) []string {
 }
 
 // drain drains the node of the leader.
-func (c *cluster) drain(t *testing.T) {
-	image := next(c.image(t))
+func (c *cluster) drain(t *testing.T, image string) {
 	node := ""
 	eventually(t, func(ctx context.Context) error {
 		leases, err := c.client.CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{})
@@ -218,7 +214,7 @@ func (c *cluster) drain(t *testing.T) {
 		return fmt.Errorf("no pod holds a Lease: %+v", leases.Items)
 	})
 	l := c.under(t, func() {
-		c.run(t, "drain "+node+" --delete-emptydir-data --timeout=2m")
+		c.kubectlRun(t, "", "drain", node, "--delete-emptydir-data", "--timeout=3m")
 		pods, err := c.pods(t.Context())
 		if err != nil {
 			t.Error(err)
@@ -228,7 +224,7 @@ func (c *cluster) drain(t *testing.T) {
 				t.Errorf("pod %s is still on node %s", pod.Name, node)
 			}
 		}
-		c.run(t, "uncordon "+node)
+		c.kubectlRun(t, "", "uncordon", node)
 		c.awaitReady(t, image)
 	})
 	if len(l.failed) > 0 {
@@ -253,8 +249,7 @@ func (c *cluster) grow(t *testing.T) {
 const mostLost = 5 * writesPerSecond / 2
 
 // kill kills the process of a replica. Writes fail that the API server sends to it, until its node has reported it.
-func (c *cluster) kill(t *testing.T) {
-	image := next(c.image(t))
+func (c *cluster) kill(t *testing.T, image string) {
 	pods := c.awaitReady(t, image)
 	killed := pods[0]
 	container, err := find(killed)
@@ -288,14 +283,14 @@ func (c *cluster) kill(t *testing.T) {
 
 // memory compares the memory of the containers since their start with their request. One of them has started with all
 // Nodes there; the other one has seen each of them come.
-func (c *cluster) memory(t *testing.T) {
+func (c *cluster) memory(t *testing.T, image string) {
 	// The evaluation of a change needs memory, too.
 	for turn := range 4 * replicas {
 		if err := c.write(t.Context(), turn); err != nil {
 			t.Error(err)
 		}
 	}
-	pods, err := c.ready(t.Context(), next(c.image(t)))
+	pods, err := c.ready(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +312,7 @@ func (c *cluster) memory(t *testing.T) {
 }
 
 func (c *cluster) uninstall(t *testing.T, w way, before map[string]bool) {
-	w.uninstall(t, c)
+	c.do(t, w.uninstall, "")
 	eventually(t, func(context.Context) error {
 		after, err := c.inventory(t.Context())
 		if err != nil {

@@ -14,9 +14,8 @@ type stage struct {
 	commands, denied, wrong int
 }
 
-// perform starts the act's cluster with bgpguard and runs its scenes. It stops
-// the cluster when last returns.
-func (s *stage) perform(ctx context.Context, act act, last func(*env.Environment)) (err error) {
+// perform starts the act's cluster with bgpguard, runs its scenes and stops it.
+func (s *stage) perform(ctx context.Context, act act) (err error) {
 	fmt.Printf("\n## %s\n\n", act.title)
 	say("Starting etcd and kube-apiserver on loopback, with Calico's CRDs")
 	e, err := env.Start(ctx, env.Options{Groups: []env.Group{env.GroupV1}})
@@ -61,7 +60,6 @@ func (s *stage) perform(ctx context.Context, act act, last func(*env.Environment
 	if err := s.run(ctx, act.scenes); err != nil {
 		return fmt.Errorf("%w\nthe webhook's log:\n%s", err, webhook.Log())
 	}
-	last(e)
 	return nil
 }
 
