@@ -88,7 +88,7 @@ func start(t *testing.T) *cluster {
 		}
 	}
 	for _, m := range nodes {
-		n, err := newNode(context.Background(), c.state, m) // The nodes end after the cleanup of the test.
+		n, err := newNode(context.Background(), m) // The nodes end after the cleanup of the test.
 		if err != nil {
 			t.Fatal(err)
 		}

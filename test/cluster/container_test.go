@@ -95,13 +95,13 @@ func readStatus(process string) (map[string]string, error) {
 }
 
 // proc returns the path of a file of the container's first process.
-func (c container) proc(file string) string { return filepath.Join("/proc", strconv.Itoa(c.pid), file) }
+func (c container) proc(file string) string { return fmt.Sprintf("/proc/%d/%s", c.pid, file) }
 
 // group returns the number in a file of the container's cgroup: of the controller memory in version 1, else of version
 // 2.
 func (c container) group(v1, v2 string) (int64, error) {
 	for controllers, path := range c.groups {
-		file := ""
+		var file string
 		switch {
 		case slices.Contains(strings.Split(controllers, ","), "memory"):
 			file = filepath.Join(groupRoot, controllers, path, v1)

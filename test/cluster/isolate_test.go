@@ -92,7 +92,7 @@ func isolate() (code int, err error) {
 	select {
 	case <-signals:
 		_ = command.Process.Kill() // It may have ended at this moment.
-		<-exited
+		_ = <-exited               // It was killed.
 		return interrupted, errors.New("interrupted")
 	case err := <-exited:
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
@@ -181,7 +181,7 @@ func protectSettings(dir string) error {
 		if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
 			return err
 		}
-		if err := mountAll([]mount{{source: file, target: filepath.Join("/proc/sys", name), flags: unix.MS_BIND}}); err != nil {
+		if err := mountAll([]mount{{source: file, target: "/proc/sys/" + name, flags: unix.MS_BIND}}); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ type node struct {
 }
 
 // newNode makes the namespaces of a node and connects them to the bridge. They end with the tests.
-func newNode(ctx context.Context, state string, m member) (*node, error) {
+func newNode(ctx context.Context, m member) (*node, error) {
 	holder := exec.CommandContext(ctx, "/proc/self/exe")
 	holder.Env = append(os.Environ(), stageVariable+"="+stageNode, nodeVariable+"="+m.name)
 	holder.Stderr = os.Stderr
