@@ -1,6 +1,7 @@
-# bgpguard needs Go and make. Every tool and the control plane of the tests are Go programs, pinned in modules of their
-# own (tools/*, test/controlplane) and built into bin/ on first use. Two parts of `make test` need more: `make browser`
-# needs Chromium and npm, `make bird` needs root, BIRD 1.6 and iproute2. `make system` installs them.
+# bgpguard needs Go and make. Every tool and the cluster of the tests are Go programs, pinned in modules of their own
+# (tools/*, test/controlplane, test/containerd) and built into bin/ on first use. Three parts of `make test` need more:
+# `make browser` needs Chromium and npm, `make bird` needs root, BIRD 1.6 and iproute2, and `make cluster` needs root, runc,
+# nftables and iproute2. `make system` installs them.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -133,9 +134,9 @@ quick: fmt-check ## Format, vet and unit tests of the core, without a control pl
 	@go test $(CORE)
 
 .PHONY: system
-system: ## Install what tests need in addition to Go and make: BIRD 1.6, iproute2, Chromium, npm (Debian and Ubuntu)
-	$(step) 'system: BIRD, iproute2, Chromium, npm'
-	@tools/system.sh bird=bird bird6=bird ip=iproute2 chromium=chromium npm=npm
+system: ## Install what tests need in addition to Go and make: BIRD 1.6, iproute2, runc, nftables, Chromium, npm (Debian and Ubuntu)
+	$(step) 'system: BIRD, iproute2, runc, nftables, Chromium, npm'
+	@tools/system.sh bird=bird bird6=bird ip=iproute2 runc=runc nft=nftables chromium=chromium npm=npm
 
 .PHONY: fmt-check
 fmt-check: ## gofmt
@@ -155,7 +156,7 @@ lint: bin/tools/golangci-lint ## golangci-lint
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum of every module match the code
 	$(step) 'tidy-check: go mod tidy -diff in every module'
-	@for module in . test/controlplane $(dir $(wildcard tools/*/go.mod)); do \
+	@for module in . test/controlplane test/containerd $(dir $(wildcard tools/*/go.mod)); do \
 		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: generate-check
@@ -235,6 +236,13 @@ bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (
 	@mkdir -p bin && go test $(SYSTEM) -c -o bin/bird.test ./test/bird
 	@cd test/bird && $$([ "$$(id -u)" = 0 ] || echo sudo -n) ../../bin/bird.test
 
+# sudo keeps no environment.
+.PHONY: cluster
+cluster: build controlplane nodes crds bin/tools/image bin/tools/helm ## Install on two real nodes, in namespaces (needs root or sudo, runc, nftables and iproute2)
+	$(step) 'cluster: test/cluster on two nodes, each a kubelet with containerd'
+	@go test $(SYSTEM) -c -o bin/cluster.test ./test/cluster
+	@cd test/cluster && $$([ "$$(id -u)" = 0 ] || echo sudo -n --preserve-env=KUBEBUILDER_ASSETS) ../../bin/cluster.test -test.v -test.timeout 20m
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (2s; each night 5m or more)
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' cmd pkg policies certs test 2>/dev/null | \
@@ -306,6 +314,28 @@ bin/controlplane/kubectl:
 	$(step) 'control plane 3/3: build kubectl (a minute, once)'
 	@cd test/controlplane && $(kubernetes_ldflags) && \
 		../../tools/build.sh ../../$@ k8s.io/kubernetes/cmd/kubectl "$$ldflags"
+
+KUBERNETES = $(addprefix bin/cluster/,kube-controller-manager kube-scheduler kubelet kube-proxy)
+CONTAINERD = $(addprefix bin/cluster/,containerd containerd-shim-runc-v2 ctr)
+
+.PHONY: nodes
+nodes: $(KUBERNETES) $(CONTAINERD) bin/cluster/pause ## Build what nodes run: kubelet, kube-proxy, containerd (4 minutes, once)
+
+$(KUBERNETES): test/controlplane/go.mod test/controlplane/go.sum
+	$(step) 'cluster: build $(@F) (up to two minutes, once)'
+	@cd test/controlplane && $(kubernetes_ldflags) && \
+		../../tools/build.sh ../../$@ k8s.io/kubernetes/cmd/$(@F) "$$ldflags"
+
+# Without snapshotters that the nodes do not use, and without tracing.
+$(CONTAINERD): export GOFLAGS = -tags=no_btrfs,no_devmapper,no_zfs,no_tracing
+$(CONTAINERD): test/containerd/go.mod test/containerd/go.sum
+	$(step) 'cluster: build $(@F) (up to a minute, once)'
+	@cd test/containerd && version=$$(go list -m -f '{{.Version}}' github.com/containerd/containerd/v2) && \
+		../../tools/build.sh ../../$@ github.com/containerd/containerd/v2/cmd/$(@F) \
+		"-X github.com/containerd/containerd/v2/version.Version=$$version"
+
+bin/cluster/pause: test/cluster/pause/main.go
+	@tools/build.sh $@ ./test/cluster/pause
 
 .PHONY: crds
 crds: bin/crds/.done ## Write Calico's CRDs into bin/crds/{v1,v3}, from Calico's own modules

@@ -5,6 +5,8 @@
 #
 # Without apt-get, or without the right to run it, the script prints the command that root has to run, and fails.
 set -eu
+# Programs of root are not in the PATH of every user.
+PATH=$PATH:/usr/sbin:/sbin
 packages=
 for need in "$@"; do
 	command -v "${need%%=*}" >/dev/null && continue

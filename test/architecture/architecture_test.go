@@ -144,6 +144,8 @@ var floors = []floor{
 		{"test/bench", "measures the webhook beside one that does nothing", "test/env", "kubernetes http"},
 		{"test/demo", "a guided tour on a real API server", "test/env", ""},
 		{"test/bird", "predictions compared with BIRD", "pkg/calico pkg/state pkg/topology", ""},
+		{"test/cluster", "an installation on real nodes: kubelet, containerd, kube-proxy", "", ""},
+		{"test/cluster/pause", "the program of the sandbox containers in test/cluster", "", ""},
 		{"test/browser", "HTML reports in Chromium", "", ""},
 		{"test/judgement/property", "property tests of decisions on random states", "", ""},
 		{"test/crds", "Calico's CRDs, from its modules", "pkg/calico", "calico"},

@@ -12,8 +12,8 @@ import (
 // module is the first line of the go.mod in the root of the repository.
 const module = "module github.com/bgpguard/bgpguard\n"
 
-// findRoot returns the root of the repository that contains the current directory.
-func findRoot() (string, error) {
+// Root returns the root of the repository that contains the current directory.
+func Root() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", err
@@ -29,23 +29,24 @@ func findRoot() (string, error) {
 	}
 }
 
-// binaries holds the paths of the programs of a control plane.
-type binaries struct{ etcd, apiServer, kubectl string }
+// ControlPlane holds the paths of the programs of a control plane.
+type ControlPlane struct{ Etcd, APIServer, Kubectl string }
 
-// findControlPlane finds the programs in KUBEBUILDER_ASSETS if it is set, else in bin/controlplane.
-func findControlPlane(root string) (binaries, error) {
+// FindControlPlane finds the programs in KUBEBUILDER_ASSETS if it is set, else in bin/controlplane below the root of the
+// repository.
+func FindControlPlane(root string) (ControlPlane, error) {
 	dir, remedy := filepath.Join(root, "bin", "controlplane"), "run `make controlplane`"
 	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
 		dir, remedy = assets, "correct KUBEBUILDER_ASSETS, or unset it and run `make controlplane`"
 	}
-	found := binaries{
-		etcd:      filepath.Join(dir, "etcd"),
-		apiServer: filepath.Join(dir, "kube-apiserver"),
-		kubectl:   filepath.Join(dir, "kubectl"),
+	found := ControlPlane{
+		Etcd:      filepath.Join(dir, "etcd"),
+		APIServer: filepath.Join(dir, "kube-apiserver"),
+		Kubectl:   filepath.Join(dir, "kubectl"),
 	}
-	for _, path := range []string{found.etcd, found.apiServer, found.kubectl} {
-		if err := need(path, remedy); err != nil {
-			return binaries{}, err
+	for _, path := range []string{found.Etcd, found.APIServer, found.Kubectl} {
+		if err := Need(path, remedy); err != nil {
+			return ControlPlane{}, err
 		}
 	}
 	return found, nil
@@ -56,15 +57,15 @@ func findCRDs(root string, groups []Group) ([]string, error) {
 	folders := make([]string, len(groups))
 	for i, group := range groups {
 		folders[i] = filepath.Join(root, "bin", "crds", string(group))
-		if err := need(folders[i], "run `make crds`"); err != nil {
+		if err := Need(folders[i], "run `make crds`"); err != nil {
 			return nil, err
 		}
 	}
 	return folders, nil
 }
 
-// need returns an error with a remedy if a file does not exist.
-func need(path, remedy string) error {
+// Need returns an error with a remedy if a file does not exist.
+func Need(path, remedy string) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing: %s", path, remedy)
 	} else if err != nil {

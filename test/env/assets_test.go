@@ -19,12 +19,12 @@ func TestMissingFilesAreNamedWithTheirRemedy(t *testing.T) {
 		want   string
 	}{
 		"no control plane was built": {
-			find: func() error { _, err := findControlPlane(root); return err },
+			find: func() error { _, err := FindControlPlane(root); return err },
 			want: root + "/bin/controlplane/etcd is missing: run `make controlplane`",
 		},
 		"KUBEBUILDER_ASSETS holds only a part of a control plane": {
 			assets: partial,
-			find:   func() error { _, err := findControlPlane(root); return err },
+			find:   func() error { _, err := FindControlPlane(root); return err },
 			want: partial + "/kube-apiserver is missing: correct KUBEBUILDER_ASSETS, " +
 				"or unset it and run `make controlplane`",
 		},

@@ -97,11 +97,11 @@ func Start(ctx context.Context, options Options) (*Environment, error) {
 
 // prepare finds all files that the environment needs.
 func prepare(options Options) (*Environment, error) {
-	root, err := findRoot()
+	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
-	binaries, err := findControlPlane(root)
+	programs, err := FindControlPlane(root)
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +137,9 @@ func prepare(options Options) (*Environment, error) {
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  startTimeout,
 	}
-	e.plane.ControlPlane.Etcd = &envtest.Etcd{Path: binaries.etcd, DataDir: etcdDir}
-	e.plane.ControlPlane.APIServer = &envtest.APIServer{Path: binaries.apiServer, CertDir: apiServerDir}
-	e.plane.ControlPlane.KubectlPath = binaries.kubectl
+	e.plane.ControlPlane.Etcd = &envtest.Etcd{Path: programs.Etcd, DataDir: etcdDir}
+	e.plane.ControlPlane.APIServer = &envtest.APIServer{Path: programs.APIServer, CertDir: apiServerDir}
+	e.plane.ControlPlane.KubectlPath = programs.Kubectl
 
 	for _, dir := range []string{e.Dir, etcdDir, apiServerDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

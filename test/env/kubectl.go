@@ -31,6 +31,11 @@ type Result struct {
 	ExitCode int
 }
 
+// NewKubectl returns a kubectl that keeps its cache of discovery in the directory of the kubeconfig.
+func NewKubectl(path, kubeconfig string) Kubectl {
+	return Kubectl{Path: path, Kubeconfig: kubeconfig, cache: filepath.Join(filepath.Dir(kubeconfig), "kubectl-cache")}
+}
+
 // As returns a kubectl with another kubeconfig.
 func (e *Environment) As(kubeconfig string) Kubectl {
 	return Kubectl{

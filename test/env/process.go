@@ -20,7 +20,7 @@ const (
 	pollInterval = 20 * time.Millisecond
 )
 
-// Process is a running process of bgpguard.
+// Process is a running process of bgpguard, or of the cluster that it runs in.
 type Process struct {
 	// LogFile is the file with the output of the process.
 	LogFile string
@@ -40,7 +40,12 @@ func (e *Environment) startProcess(ctx context.Context, name, binary, hostname s
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p, err := e.launch(name, binary, hostname, args)
+	command := exec.Command(binary, args...)
+	command.Env = environment()
+	if hostname != "" {
+		command.Env = append(command.Env, "HOSTNAME="+hostname)
+	}
+	p, err := Launch(e.Dir, name, command)
 	if err != nil {
 		return nil, err
 	}
@@ -61,19 +66,15 @@ func (p *Process) awaitReady(ctx context.Context, probes string) error {
 	return err
 }
 
-// launch starts the process with a log file of its own.
-func (e *Environment) launch(name, binary, hostname string, args []string) (*Process, error) {
-	log, err := os.CreateTemp(e.Dir, name+"-*.log")
+// Launch starts a process with a log file of its own in a directory. The caller must stop it.
+func Launch(dir, name string, command *exec.Cmd) (*Process, error) {
+	log, err := os.CreateTemp(dir, name+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // The child has its own handle.
 
-	p := &Process{name: name, LogFile: log.Name(), command: exec.Command(binary, args...), exited: make(chan struct{})}
-	p.command.Env = environment()
-	if hostname != "" {
-		p.command.Env = append(p.command.Env, "HOSTNAME="+hostname)
-	}
+	p := &Process{name: name, LogFile: log.Name(), command: command, exited: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr = log, log
 	// In a process group of its own: an interrupt from the terminal stops it through Stop, like the rest of the
 	// environment, and not while the test or the demo still needs it.

@@ -27,7 +27,7 @@ func (e *Environment) StartLocalServe(ctx context.Context, args ...string) (url 
 // startServe returns the address of the page.
 func (e *Environment) startServe(ctx context.Context, kubeconfig string, args ...string) (string, error) {
 	binary := filepath.Join(e.root, "bin", "bgpguard")
-	if err := need(binary, "run `make build`"); err != nil {
+	if err := Need(binary, "run `make build`"); err != nil {
 		return "", err
 	}
 	ports, err := freePorts(2)

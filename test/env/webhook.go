@@ -49,7 +49,7 @@ type Webhook struct {
 // ready. Only one webhook can run on the environment's WebhookPort; see WebhookOptions.Hostname for others.
 func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) (*Webhook, error) {
 	options = e.withDefaults(options)
-	if err := need(options.Binary, "run `make build`"); err != nil {
+	if err := Need(options.Binary, "run `make build`"); err != nil {
 		return nil, err
 	}
 	kubeconfig := options.Kubeconfig

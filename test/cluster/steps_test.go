@@ -1,0 +1,369 @@
+//go:build system && linux
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// replicas is the number of replicas in the manifests.
+const replicas = 2
+
+// pods returns the pods of bgpguard.
+func (c *cluster) pods(ctx context.Context) ([]corev1.Pod, error) {
+	list, err := c.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=bgpguard"})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// ready returns the pods if all replicas are ready and run an image, and an error otherwise.
+func (c *cluster) ready(ctx context.Context, image string) ([]corev1.Pod, error) {
+	pods, err := c.pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(pods) != replicas {
+		return nil, fmt.Errorf("there are %d pods, want %d", len(pods), replicas)
+	}
+	for _, pod := range pods {
+		ready := slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+			return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+		})
+		if !ready || pod.DeletionTimestamp != nil || pod.Spec.Containers[0].Image != image {
+			return nil, fmt.Errorf("pod %s with image %s on node %q: ready %t, %s, %+v", pod.Name, pod.Spec.Containers[0].Image,
+				pod.Spec.NodeName, ready, pod.Status.Phase, pod.Status.ContainerStatuses)
+		}
+	}
+	return pods, nil
+}
+
+// awaitReady waits until all replicas are ready with an image, and the API server calls them.
+func (c *cluster) awaitReady(t *testing.T, image string) (pods []corev1.Pod) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) (err error) {
+		pods, err = c.ready(ctx, image)
+		return err
+	})
+	return pods
+}
+
+func (c *cluster) becomesReady(t *testing.T, image string) {
+	began := time.Now()
+	pods := c.awaitReady(t, image)
+	t.Logf("ready after %s", time.Since(began).Round(time.Second))
+	if pods[0].Spec.NodeName == pods[1].Spec.NodeName {
+		t.Errorf("both replicas run on node %s", pods[0].Spec.NodeName)
+	}
+	for _, pod := range pods {
+		if restarts := pod.Status.ContainerStatuses[0].RestartCount; restarts != 0 {
+			t.Errorf("pod %s restarted %d times", pod.Name, restarts)
+		}
+	}
+	events, err := c.client.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range events.Items {
+		// The kubelet probes before the webhook has read the cluster.
+		if event.Reason != "Unhealthy" || !strings.HasPrefix(event.Message, "Readiness probe failed") {
+			t.Errorf("warning about %s %s: %s: %s", event.InvolvedObject.Kind, event.InvolvedObject.Name, event.Reason, event.Message)
+		}
+	}
+}
+
+func (c *cluster) reviews(t *testing.T) {
+	// The replicas write the CA into the configuration.
+	eventually(t, func(ctx context.Context) error { return c.write(ctx, 1) })
+	result, err := c.kubectl.Run(t.Context(), "apply", "-f", "config/samples/change.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.ExitCode == 0 || !strings.Contains(result.Stderr, `admission webhook "bgp.bgpguard.io" denied the request: [`) {
+		t.Errorf("%s: exit code %d: %s%s", result, result.ExitCode, result.Stdout, result.Stderr)
+	}
+	t.Log(result.Stderr)
+	c.kubectlRun(t, "", "apply", "-f", "config/samples/new-peer.yaml")
+	c.kubectlRun(t, "", "delete", "-f", "config/samples/new-peer.yaml")
+}
+
+func (c *cluster) upgrade(t *testing.T, w way, image string) {
+	l := c.under(t, func() {
+		c.do(t, w.upgrade, image)
+		c.awaitReady(t, image)
+	})
+	if len(l.failed) > 0 {
+		t.Error(l)
+	}
+}
+
+// leaver is a pod with the tolerations that bgpguard once had: it may start on a node that is not ready, and not stay.
+const leaver = `apiVersion: v1
+kind: Pod
+metadata: {name: leaver, namespace: default}
+spec:
+  hostNetwork: true
+  tolerations: [{key: node.kubernetes.io/not-ready, operator: Exists, effect: NoSchedule}]
+  containers: [{name: pause, image: "` + sandbox + `"}]
+`
+
+func (c *cluster) stays(t *testing.T, image string) {
+	before, err := c.ready(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range before {
+		if got := seconds(pod.Spec.Tolerations, corev1.TaintNodeNotReady); got != "forever" {
+			t.Errorf("pod %s stays on a node that is not ready: %s, want forever", pod.Name, got)
+		}
+		// A node that cannot be reached may be gone.
+		if got := seconds(pod.Spec.Tolerations, corev1.TaintNodeUnreachable); got != "300" {
+			t.Errorf("pod %s stays on a node that cannot be reached: %s, want 300 s", pod.Name, got)
+		}
+	}
+
+	c.kubectlRun(t, leaver, "apply", "-f", "-")
+	eventually(t, func(ctx context.Context) error {
+		_, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, "leaver", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(err, errors.New("the other pod is still there"))
+	})
+	events, err := c.client.CoreV1().Events(metav1.NamespaceDefault).List(t.Context(), metav1.ListOptions{
+		FieldSelector: fields.SelectorFromSet(fields.Set{"involvedObject.name": "leaver", "reason": "TaintManagerEviction"}).String(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(events.Items) == 0 {
+		t.Error("the other pod was not evicted, so nothing shows that bgpguard would be")
+	}
+
+	after, err := c.ready(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(after), names(before); !slices.Equal(got, want) {
+		t.Errorf("the pods are %v, and were %v", got, want)
+	}
+}
+
+// seconds returns how long a pod with tolerations may stay on a node with a taint: a number of seconds, "forever", or
+// "not".
+func seconds(tolerations []corev1.Toleration, key string) string {
+	for _, toleration := range tolerations {
+		if toleration.Key != key || toleration.Effect != "" && toleration.Effect != corev1.TaintEffectNoExecute {
+			continue
+		}
+		if toleration.TolerationSeconds == nil {
+			return "forever"
+		}
+		return strconv.FormatInt(*toleration.TolerationSeconds, 10)
+	}
+	return "not"
+}
+
+func names(pods []corev1.Pod) []string {
+	out := make([]string, len(pods))
+	for i, pod := range pods {
+		out[i] = pod.Name
+	}
+	slices.Sort(out)
+	return out
+}
+
+// drain drains the node of the leader.
+func (c *cluster) drain(t *testing.T, image string) {
+	node := ""
+	eventually(t, func(ctx context.Context) error {
+		leases, err := c.client.CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		pods, err := c.ready(ctx, image)
+		if err != nil {
+			return err
+		}
+		for _, lease := range leases.Items {
+			for _, pod := range pods {
+				// On the host network, the name of the host is that of the node.
+				if holder := lease.Spec.HolderIdentity; holder != nil && (strings.HasPrefix(*holder, pod.Name) || strings.HasPrefix(*holder, pod.Spec.NodeName)) {
+					node = pod.Spec.NodeName
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("no pod holds a Lease: %+v", leases.Items)
+	})
+	l := c.under(t, func() {
+		c.kubectlRun(t, "", "drain", node, "--delete-emptydir-data", "--timeout=3m")
+		pods, err := c.pods(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		for _, pod := range pods {
+			if pod.Spec.NodeName == node {
+				t.Errorf("pod %s is still on node %s", pod.Name, node)
+			}
+		}
+		c.kubectlRun(t, "", "uncordon", node)
+		c.awaitReady(t, image)
+	})
+	if len(l.failed) > 0 {
+		t.Error(l)
+	}
+}
+
+// grow adds Nodes until there are 5,000, and waits until all replicas evaluate changes with all of them.
+func (c *cluster) grow(t *testing.T) {
+	c.create(t, nodesBefore, nodesAfter)
+	nodes, err := c.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(nodes.Items) != 5000 {
+		t.Errorf("there are %d Nodes, want 5000", len(nodes.Items))
+	}
+}
+
+// mostLost is how many writes may fail after a replica was killed, until its node reports it, the Service drops it and
+// kube-proxy no longer uses it: half of the writes of five seconds.
+const mostLost = 5 * writesPerSecond / 2
+
+// kill kills the process of a replica. Writes fail that the API server sends to it, until its node has reported it.
+func (c *cluster) kill(t *testing.T, image string) {
+	pods := c.awaitReady(t, image)
+	killed := pods[0]
+	container, err := find(killed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := c.under(t, func() {
+		if err := syscall.Kill(container.pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, func(ctx context.Context) error {
+			pods, err := c.ready(ctx, image)
+			if err != nil {
+				return err
+			}
+			for _, pod := range pods {
+				if pod.Name == killed.Name && pod.Status.ContainerStatuses[0].RestartCount == 1 {
+					return nil
+				}
+			}
+			return fmt.Errorf("pod %s did not restart", killed.Name)
+		})
+	})
+	if len(l.failed) > mostLost {
+		t.Errorf("at most %d writes may fail: %s", mostLost, l)
+	}
+	if l := c.under(t, func() { time.Sleep(3 * time.Second) }); len(l.failed) > 0 {
+		t.Errorf("after the replica is ready again: %s", l)
+	}
+}
+
+// memory compares the memory of the containers since their start with their request. One of them has started with all
+// Nodes there; the other one has seen each of them come.
+func (c *cluster) memory(t *testing.T, image string) {
+	// The evaluation of a change needs memory, too.
+	for turn := range 4 * replicas {
+		if err := c.write(t.Context(), turn); err != nil {
+			t.Error(err)
+		}
+	}
+	pods, err := c.ready(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range pods {
+		container, err := find(pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		peak, err := container.peak()
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := pod.Spec.Containers[0].Resources.Requests.Memory()
+		t.Logf("pod %s on node %s: %.1f MiB at most, request %s", pod.Name, pod.Spec.NodeName, float64(peak)/(1<<20), request)
+		if peak >= request.Value() {
+			t.Errorf("pod %s has used %d bytes, more than its request of %s", pod.Name, peak, request)
+		}
+	}
+}
+
+func (c *cluster) uninstall(t *testing.T, w way, before map[string]bool) {
+	c.do(t, w.uninstall, "")
+	eventually(t, func(context.Context) error {
+		after, err := c.inventory(t.Context())
+		if err != nil {
+			return err
+		}
+		var left []string
+		for object := range after {
+			if !before[object] {
+				left = append(left, object)
+			}
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		slices.Sort(left)
+		return fmt.Errorf("left over:\n%s", strings.Join(left, "\n"))
+	})
+	eventually(t, func(context.Context) error { return nothingRuns() })
+	if err := c.patch(t.Context(), "bgpconfigurations/default", `{"metadata":{"annotations":{"example.com/uninstalled":"true"}}}`); err != nil {
+		t.Error(err)
+	}
+}
+
+// inventory returns the objects of the cluster, as KIND NAMESPACE/NAME, without Nodes and without what Kubernetes writes
+// about its own work.
+func (c *cluster) inventory(ctx context.Context) (map[string]bool, error) {
+	lists, err := c.client.Discovery().ServerPreferredResources()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]bool{}
+	for _, list := range lists {
+		version, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			return nil, err
+		}
+		for _, resource := range list.APIResources {
+			if !slices.Contains(resource.Verbs, "list") || slices.Contains([]string{"Event", "Lease", "Node", "CSINode"}, resource.Kind) {
+				continue
+			}
+			objects, err := c.objects.Resource(version.WithResource(resource.Name)).List(ctx, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+				continue // Its kind is being removed.
+			}
+			if err != nil {
+				return nil, err
+			}
+			for _, object := range objects.Items {
+				all[fmt.Sprintf("%s %s/%s", resource.Kind, object.GetNamespace(), object.GetName())] = true
+			}
+		}
+	}
+	return all, nil
+}
