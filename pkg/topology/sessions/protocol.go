@@ -155,6 +155,7 @@ type Rules struct {
 	ports        string // all listen ports, for comparing Rules
 	filters      string // all rules of BGPFilters, for comparing Rules
 	written      string // all values of objects that BIRD rejects, for comparing Rules
+	advertised   string // all prefixAdvertisements that decide which routes pass, for comparing Rules
 }
 
 // meshSettings returns the settings of a mesh half-session of class a to class b.
