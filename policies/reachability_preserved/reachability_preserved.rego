@@ -9,8 +9,8 @@
 #   Pods on nodes without routes cannot reach each other. BGPFilters, AS paths and well-known
 #   communities decide which routes pass a session. Objects do not show whether
 #   external peers pass routes on between nodes. A change must make nothing worse if all
-#   of them do, if only those in the parameter transitPeers do, and if all of them do and
-#   keep the AS numbers of nodes in AS paths.
+#   of them do, and if only those in the parameter transitPeers do. It also warns if a change
+#   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -54,8 +54,8 @@
 #         type: boolean
 #         description: |
 #           External peers replace or remove the AS numbers of nodes in AS paths, so that nodes
-#           of one AS accept routes of each other through them. If it is false, a change that
-#           makes routes worse if external peers keep AS paths is a violation.
+#           of one AS accept routes of each other through them. If it is false, bgpguard warns
+#           of a change that makes routes worse if external peers keep AS paths.
 #         default: false
 #       transitPeers:
 #         type: array
@@ -80,11 +80,13 @@ import data.policies.lib.transit
 #   An address family in which nodes have no routes to each other's pods. The size is the
 #   number of pairs of such nodes. Isolated nodes are part of this violation and have no
 #   violation of their own: otherwise connecting some of them to each other, the first
-#   step of a fix, would make a new violation.
-violation contains object.union(found, transit.assumption(array.concat(reading.assumes, need.assumes))) if {
+#   step of a fix, would make a new violation. It is advisory if external peers keep AS paths:
+#   many replace AS numbers.
+violation contains object.union_n([found, _advice(reading), transit.assumption(assumes)]) if {
 	some family, needs in _needs
 	some need in needs
 	some reading in _readings(family)
+	assumes := array.concat(reading.assumes, need.assumes)
 	reach := reading.reach
 	reach.nodes > 1 # A single node needs no routes.
 	reach.withoutRoute.pairs > 0
@@ -174,6 +176,10 @@ _kept(_) := [] if input.parameters.asOverride
 _kept(routes) := [{"reach": routes.withASPaths, "assumes": [_keep]}] if not input.parameters.asOverride
 
 _keep := "external peers keep the AS numbers of nodes in AS paths"
+
+_advice(reading) := {"advisory": true} if _keep in reading.assumes
+
+_advice(reading) := {} if not _keep in reading.assumes
 
 # Nodes must have an address if IPPools need it or, without IPPools in the state, nodes have one.
 _wanted(_, need) if count(need.pools) > 0
