@@ -62,7 +62,9 @@ func (m *naive) reading(transit bool) naiveReading {
 }
 
 // withASPaths is the reading in which external peers pass routes on and keep AS paths.
-func (m *naive) withASPaths() naiveReading { return naiveReading{nameWithASPaths, m.reading(true).passes, true} }
+func (m *naive) withASPaths() naiveReading {
+	return naiveReading{nameWithASPaths, m.reading(true).passes, true}
+}
 
 // known is the reading in which only the peers in a list pass routes on.
 func (m *naive) known(list []string) naiveReading {

@@ -45,22 +45,33 @@ func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool)
 // policies numbers the lists of BGPFilters of half-sessions. Number 0 is no BGPFilter.
 type policies struct {
 	numbers map[string]int
-	lists   [][]string // of each number but 0, the alternatives of an ambiguous half-session
+	// lists are, of each number but 0, the alternatives of an ambiguous half-session.
+	lists [][]filterList
+}
+
+// filterList is a list of BGPFilters, separated by commas, and its rules by direction.
+type filterList struct {
+	names string
+	rules [2]bgpfilter.Rules
 }
 
 // number returns the number of some lists of BGPFilters, of which one applies.
-func (p *policies) number(lists ...string) int {
+func (r *routing) number(lists ...string) int {
 	if len(lists) == 1 && lists[0] == "" {
 		return 0
 	}
 	slices.Sort(lists)
-	key := strings.Join(lists, "|")
+	key, p := strings.Join(lists, "|"), &r.policies
 	n, ok := p.numbers[key]
 	if !ok {
 		if p.numbers == nil {
 			p.numbers = map[string]int{}
 		}
-		p.lists = append(p.lists, lists)
+		list := make([]filterList, len(lists))
+		for i, names := range lists {
+			list[i] = filterList{names, r.network.FilterRules(names)}
+		}
+		p.lists = append(p.lists, list)
 		n = len(p.lists)
 		p.numbers[key] = n
 	}
@@ -80,9 +91,8 @@ func (r *routing) destinations() []routes.Destination {
 	}
 	var rules []bgpfilter.Rules
 	for _, list := range r.policies.lists {
-		for _, names := range list {
-			both := r.network.FilterRules(names)
-			rules = append(rules, both[:]...)
+		for i := range list {
+			rules = append(rules, list[i].rules[:]...)
 		}
 	}
 	var advertised []netip.Prefix
@@ -92,10 +102,16 @@ func (r *routing) destinations() []routes.Destination {
 		}
 	}
 	var out []routes.Destination
+	known := map[string]bool{}
 	r.partial = false
 	for _, pool := range r.pods.pools {
 		prefixes, all := bgpfilter.Representatives(pool.cidr, pool.blockSize, advertised, rules...)
 		for _, p := range prefixes {
+			key := r.matches(p)
+			if known[key] {
+				continue
+			}
+			known[key] = true
 			d := r.destination(p)
 			if slices.ContainsFunc(out, func(has routes.Destination) bool { return reflect.DeepEqual(has, d) }) {
 				continue
@@ -111,6 +127,25 @@ func (r *routing) destinations() []routes.Destination {
 	return out
 }
 
+// matches returns a text that is equal for prefixes that all rules and prefixAdvertisements treat
+// alike.
+func (r *routing) matches(p netip.Prefix) string {
+	var key []byte
+	for _, list := range r.policies.lists {
+		for i := range list {
+			for _, rules := range list[i].rules {
+				key = rules.AppendMatches(key, p)
+			}
+		}
+	}
+	for _, a := range r.network.Advertised {
+		for _, one := range a.List {
+			key = strconv.AppendBool(key, one.Network.Bits() <= p.Bits() && one.Network.Contains(p.Addr()))
+		}
+	}
+	return string(key)
+}
+
 // maxDestinations bounds the kinds of prefixes that are followed. The summary names the BGPPeers
 // with BGPFilters if there are more.
 const maxDestinations = 64
@@ -118,18 +153,37 @@ const maxDestinations = 64
 // destination returns what the policies of the sessions do with routes to a prefix.
 func (r *routing) destination(p netip.Prefix) routes.Destination {
 	d := routes.Destination{Policies: make([]routes.Policy, 1+len(r.policies.lists))}
-	for i, list := range r.policies.lists {
-		for _, names := range list {
-			rules := r.network.FilterRules(names)
-			one := &d.Policies[i+1]
-			one.Import = append(one.Import, terms(rules[bgpfilter.Import], p))
-			one.Export = append(one.Export, terms(rules[bgpfilter.Export], p))
-		}
-	}
+	adds := false
 	for _, a := range r.network.Advertised {
 		d.Communities = append(d.Communities, communitiesOf(a.List, p))
+		adds = adds || len(d.Communities[len(d.Communities)-1]) > 0
+	}
+	for i, list := range r.policies.lists {
+		one := &d.Policies[i+1]
+		for k := range list {
+			one.Import = append(one.Import, deciding(terms(list[k].rules[bgpfilter.Import], p)))
+			export := terms(list[k].rules[bgpfilter.Export], p)
+			if !adds {
+				export = deciding(export)
+			}
+			one.Export = append(one.Export, export)
+		}
 	}
 	return d
+}
+
+// deciding returns the terms without those at the end that only accept routes. These pass without
+// them too: nodes import all routes, and export those to pods. Nodes add communities to exported
+// routes that no term accepts.
+func deciding(list []routes.Term) []routes.Term {
+	for len(list) > 0 {
+		last := &list[len(list)-1]
+		if !last.Accept || len(last.Add) > 0 || len(last.Prepend) > 0 || last.Set != nil {
+			break
+		}
+		list = list[:len(list)-1]
+	}
+	return list
 }
 
 // communitiesOf returns the communities that nodes add to routes to a prefix: those of every
@@ -191,7 +245,8 @@ func communities(list []string) []routes.Community {
 	return out
 }
 
-// understands reports whether the meaning of all rules of the BGPFilters of a BGPPeer is known.
+// understands reports whether the meaning of all rules of the BGPFilters of a BGPPeer is known,
+// and all kinds of prefixes are followed.
 func (r *routing) understands(p *calico.BGPPeer) bool {
 	if len(p.Filters) == 0 {
 		return true
@@ -200,8 +255,19 @@ func (r *routing) understands(p *calico.BGPPeer) bool {
 	if names == "" || r.partial {
 		return names == ""
 	}
-	rules := r.network.FilterRules(names)
-	return rules[bgpfilter.Import].Understood() && rules[bgpfilter.Export].Understood()
+	for _, list := range r.policies.lists {
+		for i := range list {
+			if list[i].names == names {
+				return list[i].understood()
+			}
+		}
+	}
+	// No session has them.
+	return (&filterList{names, r.network.FilterRules(names)}).understood()
+}
+
+func (l *filterList) understood() bool {
+	return l.rules[bgpfilter.Import].Understood() && l.rules[bgpfilter.Export].Understood()
 }
 
 // asNumbers is the AS numbers that routes.Anonymous replaces.

@@ -272,14 +272,14 @@ func (r *routing) edge(l, m *sessions.Link) edge {
 	return edge{allowed: own.Allowed, Session: routes.Session{
 		To: int32(l.To), Internal: own.Internal, ASN: r.asn.of(own.ASN), PeerASN: r.asn.of(peer.ASN),
 		Client: own.Client, PeerClient: peer.Client, PeerAllowed: peer.Allowed,
-		Policy: r.policies.number(own.Filters...), PeerPolicy: r.policies.number(peer.Filters...),
+		Policy: r.number(own.Filters...), PeerPolicy: r.number(peer.Filters...),
 	}}
 }
 
 // externalSession returns the session of a node of class s with external peers.
 func (r *routing) externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
 	local := cmp.Or(k.LocalASN, s.ASN)
-	x := routes.ExternalSession{Internal: !k.Foreign && k.PeerASN == local, ASN: r.asn.of(local), Allowed: k.Allowed, Policy: r.policies.number(k.Lists()...)}
+	x := routes.ExternalSession{Internal: !k.Foreign && k.PeerASN == local, ASN: r.asn.of(local), Allowed: k.Allowed, Policy: r.number(k.Lists()...)}
 	x.Client = x.Internal && s.Reflector()
 	return x
 }

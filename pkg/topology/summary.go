@@ -97,6 +97,15 @@ type Addresses struct {
 	// MisdetectedAddresses lists the addresses of the nodes in the sample.
 	Misdetected          NodeSet       `json:"misdetected"`
 	MisdetectedAddresses []NodeAddress `json:"misdetectedAddresses"`
+	// Subnets are the networks of the addresses, by the masks in the Nodes. Networks inside
+	// others are not counted, nor addresses without a mask.
+	Subnets Subnets `json:"subnets"`
+}
+
+// Subnets counts networks. Sample lists the first SampleSize.
+type Subnets struct {
+	Subnets int      `json:"subnets"`
+	Sample  []string `json:"sample"`
 }
 
 // SharedAddress is an address that several nodes have: their number, and the names of the

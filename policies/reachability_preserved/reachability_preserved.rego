@@ -40,8 +40,8 @@
 #     4. Pairs of nodes without routes often have different route reflectors. Connect the route
 #        reflectors to each other, and give redundant route reflectors different cluster IDs if one
 #        must pass routes on to the clients of another.
-#     5. Read which BGPFilters reject the prefixes of the IPPools: `bgpguard topology --node NODE --routes`.
-#        Nodes of one AS behind external peers need `numAllowedLocalASNumbers: 1`, or external peers that
+#     5. Read the rules of the BGPFilters in the BGPPeers: none may reject prefixes of the IPPools between
+#        nodes. Nodes of one AS behind external peers need `numAllowedLocalASNumbers: 1`, or external peers that
 #        replace AS numbers: then set `asOverride`.
 #     6. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
 #        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.

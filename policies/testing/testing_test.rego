@@ -131,6 +131,7 @@ _fine_addresses := {
 	"sharedAddresses": [],
 	"misdetected": _no_nodes,
 	"misdetectedAddresses": [],
+	"subnets": {"subnets": 1, "sample": ["192.0.2.0/24"]},
 }
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}

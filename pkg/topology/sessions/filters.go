@@ -21,6 +21,8 @@ type filters struct {
 	known, old bool
 	// rules are those of each family and direction, by the name of the BGPFilter.
 	rules map[string][2][2]bgpfilter.Rules
+	// parsed are the same by object.
+	parsed map[*calico.BGPFilter]*parsed
 	// paths are the AS numbers in the rules.
 	paths []uint32
 	// all is the text of everything above, for comparing filters.
@@ -60,23 +62,46 @@ func newFilters(s *state.Snapshot, before *Sessions) *filters {
 	if before != nil && before.filters.known == known && before.filters.old == old && slices.Equal(list, before.snapshot.BGPFilters()) {
 		return before.filters
 	}
-	f := &filters{known: known, old: old, rules: map[string][2][2]bgpfilter.Rules{}, same: map[compared]bool{}}
+	f := &filters{known: known, old: old, rules: map[string][2][2]bgpfilter.Rules{}, parsed: map[*calico.BGPFilter]*parsed{}, same: map[compared]bool{}}
+	var all strings.Builder
 	for _, one := range list {
-		var rules [2][2]bgpfilter.Rules
-		var texts []string
-		for family, fields := range filterFields {
-			for d, field := range fields {
-				parsed := bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], one.Spec[field], old)
-				rules[family][d] = parsed
-				texts = append(texts, parsed.Text())
-				f.paths = append(f.paths, parsed.Paths()...)
-			}
+		var p *parsed
+		if before != nil && before.filters.old == old {
+			p = before.filters.parsed[one]
 		}
-		f.rules[one.Name] = rules
-		f.all += fmt.Sprintf("%s %q\n", one.Name, texts)
+		if p == nil {
+			p = parse(one, old)
+		}
+		f.parsed[one], f.rules[one.Name] = p, p.rules
+		f.paths = append(f.paths, p.paths...)
+		all.WriteString(p.text)
 	}
-	f.all += strconv.FormatBool(known)
+	all.WriteString(strconv.FormatBool(known))
+	f.all = all.String()
 	return f
+}
+
+// parsed is the rules of a BGPFilter, by family and direction, the AS numbers in them, and its name
+// and rules as text.
+type parsed struct {
+	rules [2][2]bgpfilter.Rules
+	paths []uint32
+	text  string
+}
+
+func parse(one *calico.BGPFilter, old bool) *parsed {
+	out := &parsed{}
+	var texts []string
+	for family, fields := range filterFields {
+		for d, field := range fields {
+			rules := bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], one.Spec[field], old)
+			out.rules[family][d] = rules
+			texts = append(texts, rules.Text())
+			out.paths = append(out.paths, rules.Paths()...)
+		}
+	}
+	out.text = fmt.Sprintf("%s %q\n", one.Name, texts)
+	return out
 }
 
 // in returns the names, separated by commas, of the BGPFilters in a list that Calico writes into

@@ -10,6 +10,7 @@ package bgpfilter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -153,6 +154,17 @@ func (r Rules) For(p netip.Prefix) []Effect {
 		}
 	}
 	return out
+}
+
+// AppendMatches appends to key which rules match a prefix. The effects of rules on two prefixes are
+// equal if their keys are. O(rules).
+func (r Rules) AppendMatches(key []byte, p netip.Prefix) []byte {
+	for i := range r.list {
+		if r.list[i].match.has(p) {
+			key = binary.AppendUvarint(key, uint64(i)+1)
+		}
+	}
+	return append(key, 0)
 }
 
 // Paths returns the AS numbers in the conditions and operations of the rules.
