@@ -86,7 +86,7 @@ func filteredState(r *rand.Rand) []object {
 		filter := spec{}
 		for _, field := range []string{"importV4", "exportV4", "importV6", "exportV6"} {
 			var rules []any
-			for range r.IntN(3) {
+			for range r.IntN(4) {
 				rules = append(rules, randomRule(r, field))
 			}
 			if rules != nil {
@@ -97,7 +97,7 @@ func filteredState(r *rand.Rand) []object {
 	}
 	for i := range 2 + r.IntN(3) {
 		s := randomPeer(r, 8, n)
-		if r.IntN(3) > 0 {
+		if r.IntN(6) > 0 {
 			s["filters"] = pick(r, []any{"f"}, []any{"g", "f"}, []any{"f", "missing"})
 		}
 		list = append(list, peer(fmt.Sprintf("peer-%d", i), s))
@@ -107,7 +107,7 @@ func filteredState(r *rand.Rand) []object {
 
 // randomRule returns a rule of a BGPFilter. Its interfaces are those of which the objects show whether routes go over them.
 func randomRule(r *rand.Rand, field string) spec {
-	rule := spec{"action": pick(r, "Accept", "Reject")}
+	rule := spec{"action": pick(r, "Accept", "Reject", "Reject")}
 	if r.IntN(4) > 0 {
 		cidrs, low := []string{"10.244.0.0/16", "10.244.0.0/22", "10.244.4.0/26", "10.0.0.0/8", "10.96.0.0/12"}, 24
 		if field == "importV6" || field == "exportV6" {
@@ -129,7 +129,7 @@ func randomRule(r *rand.Rand, field string) spec {
 		{"asPathPrefix", []any{[]any{64512}, []any{65001}, []any{65001, 64512}}},
 		{"priority", []any{1024, 5}},
 	} {
-		if r.IntN(6) == 0 {
+		if r.IntN(9) == 0 {
 			rule[c.key] = pick(r, c.values...)
 		}
 	}
