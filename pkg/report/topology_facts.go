@@ -136,7 +136,7 @@ func routeFindings(t *Topology, f calico.Family) []string {
 			either(len(routes.NotExported), "IPPool", "IPPools"), names(routes.NotExported, len(routes.NotExported))))
 	}
 	if len(routes.Filtered) > 0 {
-		out = append(out, "BGPFilters are not evaluated: the filters of "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered))+" are assumed to accept all routes")
+		out = append(out, "not all rules of the BGPFilters of "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered))+" are known or understood: they are assumed to match no route to pods")
 	}
 	switch traffic := t.Summary.PodTraffic.In(f); {
 	case !traffic.NeedsBGP:

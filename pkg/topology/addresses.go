@@ -10,8 +10,8 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// addresses returns the part of the summary about addresses. O(nodes / 64 + nodes with a
-// shared address).
+// addresses returns the part of the summary about addresses. O(nodes) with a very small
+// constant.
 func (t *Topology) addresses() *PerFamily[Addresses] {
 	out, ix := &PerFamily[Addresses]{}, t.index
 	for _, f := range calico.Families {
@@ -19,6 +19,11 @@ func (t *Topology) addresses() *PerFamily[Addresses] {
 		one.Shared = nodeSet(ix, ix.Shared(f), t.measures.add("addresses/"+f.String()+"/shared", nodesIn(f, func(t *Topology) func(int) bool { return within(t.index.Shared(f)) })))
 		one.SharedAddresses = t.sharedAddresses(f)
 		one.Misdetected = nodeSet(ix, ix.Misdetected[f], t.measures.add("addresses/"+f.String()+"/misdetected", nodesIn(f, func(t *Topology) func(int) bool { return within(t.index.Misdetected[f]) })))
+		subnets := ix.Subnets(f)
+		one.Subnets = Subnets{len(subnets), make([]string, min(len(subnets), SampleSize))}
+		for i := range one.Subnets.Sample {
+			one.Subnets.Sample[i] = subnets[i].String()
+		}
 		one.MisdetectedAddresses = []NodeAddress{}
 		for _, name := range one.Misdetected.Sample {
 			i, _ := ix.Find(name)

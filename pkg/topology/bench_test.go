@@ -215,6 +215,87 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
+// asNumberMesh returns a mesh of n nodes, each with an AS number of its own.
+func asNumberMesh(t testing.TB, n int) *state.Snapshot {
+	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})}
+	for i := range n {
+		objects = append(objects, clusterNode(t, i+3, calicotest.BGP("asNumber", int64(4200000000+i))))
+	}
+	return state.New(objects...)
+}
+
+// filtered returns a cluster with 10 BGPFilters and 5 IPPools, which its BGPPeers use.
+func filtered(t testing.TB, n int, mesh bool) *state.Snapshot {
+	s := cluster(t, n, mesh)
+	for i := range 10 {
+		s = s.Apply(state.Change{After: calicotest.Object(t, "BGPFilter", fmt.Sprintf("filter-%d", i), map[string]any{
+			"exportV4": []any{
+				map[string]any{"action": "Reject", "matchOperator": "In", "cidr": fmt.Sprintf("10.%d.0.0/16", 200+i)},
+				map[string]any{"action": "Accept", "matchOperator": "In", "cidr": fmt.Sprintf("10.%d.%d.0/24", 100+i%5, i), "source": "RemotePeers"},
+			},
+			"importV4": []any{map[string]any{"action": "Reject", "matchOperator": "Equal", "cidr": "0.0.0.0/0"}},
+		})})
+	}
+	for i := range 5 {
+		s = s.Apply(state.Change{After: calicotest.Object(t, "IPPool", fmt.Sprintf("pool-%d", i), map[string]any{
+			"cidr": fmt.Sprintf("10.%d.0.0/16", 100+i), "ipipMode": "Never", "vxlanMode": "Never",
+		})})
+	}
+	for i := range 16 {
+		s = s.Apply(state.Change{After: calicotest.Object(t, "BGPPeer", fmt.Sprintf("rack-%02d", i), map[string]any{
+			"nodeSelector": fmt.Sprintf("rack == 'r%d'", i), "peerSelector": "has(rr)", "filters": []any{fmt.Sprintf("filter-%d", i%10), "filter-0"},
+		})})
+	}
+	return s
+}
+
+// BenchmarkRoutes measures the first summary of states in which AS numbers and BGPFilters decide
+// which routes pass, and a change of a BGPFilter.
+func BenchmarkRoutes(b *testing.B) {
+	states := map[string]func() *state.Snapshot{
+		"as-number-per-node/nodes=2000": func() *state.Snapshot { return asNumberMesh(b, 2000) },
+		"filters/nodes=5000":            func() *state.Snapshot { return filtered(b, 5000, false) },
+		"no-filters/nodes=5000":         func() *state.Snapshot { return cluster(b, 5000, false) },
+	}
+	for _, name := range sortedKeys(states) {
+		b.Run(name, func(b *testing.B) {
+			s := states[name]()
+			b.ReportAllocs()
+			for b.Loop() {
+				compute(b, s, nil)
+			}
+		})
+	}
+	b.Run("filters/change/nodes=5000", func(b *testing.B) {
+		s := filtered(b, 5000, false)
+		before := compute(b, s, nil)
+		next := s.Apply(state.Change{After: calicotest.Object(b, "BGPFilter", "filter-3", map[string]any{
+			"exportV4": []any{map[string]any{"action": "Reject", "matchOperator": "In", "cidr": "10.103.0.0/17"}},
+		})})
+		b.ReportAllocs()
+		for b.Loop() {
+			compute(b, next, before)
+		}
+	})
+}
+
+// TestAnASNumberForEachNodeIsOneKindOfNodes verifies that nodes with AS numbers of their own are
+// one vertex.
+func TestAnASNumberForEachNodeIsOneKindOfNodes(t *testing.T) {
+	small, large := compute(t, asNumberMesh(t, 10), nil), compute(t, asNumberMesh(t, 200), nil)
+	for _, one := range []*Topology{small, large} {
+		if got := len(one.routings[calico.IPv4].vertices); got != 1 {
+			t.Errorf("%d kinds of nodes, want 1", got)
+		}
+		if got := one.Summary().Routes.IPv4.WithoutTransit.WithoutRoute.Pairs; got != 0 {
+			t.Errorf("%d pairs without a route, want none", got)
+		}
+	}
+	if a, b := small.work().hops, large.work().hops; a != b {
+		t.Errorf("%d sessions of kinds with 10 nodes, %d with 200: want the same", a, b)
+	}
+}
+
 // work is the sizes that determine the cost of a topology.
 type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 

@@ -209,6 +209,7 @@ func TestGainAgreesWithTheNaiveModel(t *testing.T) {
 			}{
 				{routes.WithoutTransit, a.reading(false), b.reading(false)},
 				{routes.WithTransit, a.reading(true), b.reading(true)},
+				{routes.WithASPaths, a.withASPaths(), b.withASPaths()},
 				{routes.KnownTransit[0].Reach, a.known(list.Entries()), b.known(list.Entries())},
 			} {
 				isolated, pairs := naiveGains(a, b, f, c.was, c.now)
@@ -253,8 +254,8 @@ func naiveGains(before, after *naive, f calico.Family, was, now naiveReading) (i
 		}
 		return count > 1
 	}
-	mutual := func(m *naive, a, b *calico.Node, passes naiveReading) bool {
-		return m.reached(f, a, passes)[b] && m.reached(f, b, passes)[a]
+	mutual := func(m *naive, a, b *calico.Node, reading naiveReading) bool {
+		return m.reached(f, a, reading)[b] && m.reached(f, b, reading)[a]
 	}
 	for i, n := range fresh {
 		if several(after) && after.alone(n, f, now) {

@@ -209,7 +209,7 @@ func (n *network) kindOf(a, c uint32) string {
 	case l.Protocols[0].Prefix == sessions.PrefixMesh && m.Protocols[0].Prefix == sessions.PrefixMesh:
 		return LinkMesh
 	}
-	if e := n.edge(l, m); e.Client || e.PeerClient {
+	if n.Terms(l).Client || n.Terms(m).Client {
 		return LinkReflector
 	}
 	return LinkPeer

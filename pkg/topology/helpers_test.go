@@ -46,6 +46,12 @@ func show(s *state.Snapshot) string {
 		}
 		write("Node", map[string]any{"name": n.Name, "labels": n.Labels}, map[string]any{"bgp": bgp})
 	}
+	for _, p := range s.IPPools() {
+		write("IPPool", map[string]any{"name": p.Name}, p.Spec)
+	}
+	for _, f := range s.BGPFilters() {
+		write("BGPFilter", map[string]any{"name": f.Name}, f.Spec)
+	}
 	for _, p := range s.BGPPeers() {
 		write("BGPPeer", map[string]any{"name": p.Name}, p.Spec)
 	}

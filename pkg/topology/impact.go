@@ -130,7 +130,7 @@ func (i *Impact) Empty() bool {
 //
 // O(nodes + links between classes + classes x kinds of classes in the mesh + half-sessions
 // with external peers that changed), and for routes O(kinds of nodes squared). O(1) if no
-// session differs.
+// session and no route differs.
 func (t *Topology) Impact(before *Topology) *Impact {
 	out := &Impact{Causes: []string{}}
 	a, b := before.summary, t.summary
@@ -146,7 +146,7 @@ func (t *Topology) Impact(before *Topology) *Impact {
 		}
 		out.Clients = max(out.Clients, clients)
 	}
-	if t.networks == before.networks {
+	if t.networks == before.networks && t.routings == before.routings {
 		out.keep(t)
 		return out
 	}

@@ -1,9 +1,11 @@
 package topology
 
 import (
+	"context"
 	"slices"
 
 	"iter"
+	"net/netip"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
@@ -128,4 +130,26 @@ func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool
 		reading = routes.WithTransit
 	}
 	return ok && ok2 && t.routings[f].hasRoute(reading, a, b)
+}
+
+// RoutesTo returns a function that reports whether node to has the route of node from to a prefix
+// of pods of node from, if external peers pass no routes on. BGPFilters and prefixAdvertisements
+// apply to the prefix. RoutesTo returns an error only if ctx is done. O(kinds of nodes x sessions).
+func (t *Topology) RoutesTo(ctx context.Context, prefix netip.Prefix) (func(from, to string) bool, error) {
+	r := t.routings[calico.FamilyOf(prefix.Addr())]
+	graph := r.graph
+	graph.Readings, graph.Destinations = 1, []routes.Destination{r.destination(prefix)}
+	results, err := routes.Compute(ctx, &graph)
+	if err != nil {
+		return nil, err
+	}
+	return func(from, to string) bool {
+		a, ok := t.index.Find(from)
+		b, ok2 := t.index.Find(to)
+		if !ok || !ok2 || a == b {
+			return false
+		}
+		v, w := r.vertex(a), r.vertex(b)
+		return v >= 0 && w >= 0 && results[routes.WithoutTransit].Has(v, w)
+	}, nil
 }

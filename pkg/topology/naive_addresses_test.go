@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -9,7 +10,8 @@ import (
 )
 
 func addressesOf(a *Addresses) string {
-	return fmt.Sprintf("shared %s %v, misdetected %s %v", nodeSetOf(a.Shared), a.SharedAddresses, nodeSetOf(a.Misdetected), a.MisdetectedAddresses)
+	return fmt.Sprintf("shared %s %v, misdetected %s %v, subnets %d %v", nodeSetOf(a.Shared), a.SharedAddresses, nodeSetOf(a.Misdetected), a.MisdetectedAddresses,
+		a.Subnets.Subnets, a.Subnets.Sample)
 }
 
 // addresses compares each pair of nodes.
@@ -51,6 +53,7 @@ func (m *naive) addresses(f calico.Family) string {
 			}
 		}
 	}
+	out.Subnets = m.subnets(f)
 	out.Shared, out.Misdetected = shared.nodeSet(), misdetected.nodeSet()
 	addresses := make([]netip.Addr, 0, len(by))
 	for a := range by {
@@ -125,4 +128,29 @@ func (m *naive) unusable(p *calico.BGPPeer) bool {
 	}
 	own := append([]netip.Addr{locals[0].Address[0].Addr(), locals[0].Address[1].Addr()}, locals[0].Others...)
 	return slices.Contains(own, p.PeerAddress)
+}
+
+// subnets returns the networks of nodes that are inside no network of another node.
+func (m *naive) subnets(f calico.Family) Subnets {
+	found := map[netip.Prefix]bool{}
+	for _, n := range m.nodes {
+		p := n.Address[f]
+		if !p.IsValid() || p.Bits() == p.Addr().BitLen() {
+			continue
+		}
+		inside := false
+		for _, o := range m.nodes {
+			q := o.Address[f]
+			inside = inside || q.IsValid() && q.Bits() < p.Bits() && q.Masked().Contains(p.Addr())
+		}
+		if !inside {
+			found[p.Masked()] = true
+		}
+	}
+	all := slices.SortedFunc(maps.Keys(found), netip.Prefix.Compare)
+	out := Subnets{Subnets: len(all)}
+	for _, p := range all[:min(len(all), SampleSize)] {
+		out.Sample = append(out.Sample, p.String())
+	}
+	return out
 }

@@ -20,6 +20,18 @@ type naive struct {
 	// operative is, for each node and neighbor's address, the slot to which BIRD gives
 	// the connection.
 	operative map[naiveNeighbour]*naiveSlot
+	// followed are the nodes that receive a route.
+	followed map[naiveFollowed]map[*calico.Node]bool
+	// fields are the fields that rules of BGPFilters have or not; see reads.
+	fields map[string]bool
+}
+
+// naiveFollowed is a route: that of a node to a block, in a reading of external peers.
+type naiveFollowed struct {
+	family  calico.Family
+	origin  *calico.Node
+	block   netip.Prefix
+	reading string
 }
 
 // naiveNeighbour is the address of a neighbor of a node.
@@ -29,7 +41,7 @@ type naiveNeighbour struct {
 }
 
 func newNaive(s *state.Snapshot) *naive {
-	m := &naive{state: s, nodes: s.Nodes(), operative: map[naiveNeighbour]*naiveSlot{}}
+	m := &naive{state: s, nodes: s.Nodes(), operative: map[naiveNeighbour]*naiveSlot{}, followed: map[naiveFollowed]map[*calico.Node]bool{}, fields: map[string]bool{}}
 	m.fill()
 	return m
 }

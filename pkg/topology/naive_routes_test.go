@@ -1,9 +1,12 @@
 package topology
 
 import (
+	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
@@ -13,9 +16,14 @@ type naiveRoute struct {
 	at *calico.Node
 	// in is the half-session over which the node learned it, nil for the origin.
 	in *naiveSlot
-	// clusters is the cluster list. path is the AS path.
+	// clusters is the cluster list. path is the AS path, the nearest AS number last.
 	clusters []string
 	path     []uint32
+	// outside reports that external peers passed it on, which may have added to the path and
+	// the communities. preference is the local preference.
+	outside     bool
+	communities []string
+	preference  int64
 }
 
 // naiveFlood follows the routes of the origin.
@@ -23,18 +31,24 @@ type naiveFlood struct {
 	model    *naive
 	origin   *calico.Node
 	family   calico.Family
-	passes   naiveReading
-	external bool // whether an external peer that passes routes on has one
+	block    netip.Prefix // the zero Prefix for any
+	reading  naiveReading
+	external []naiveRoute // the routes that external peers pass on
 	// routes are all that have come anywhere, fresh those to be passed on yet.
 	routes, fresh []naiveRoute
 }
 
-// naiveReading tells whether the external peer of a slot passes routes on.
-type naiveReading func(*naiveSlot) bool
+// naiveReading tells whether the external peer of a slot passes routes on, and whether external
+// peers keep AS paths.
+type naiveReading struct {
+	name   string
+	passes func(*naiveSlot) bool
+	keeps  bool
+}
 
 // reading is with transit or without.
 func (m *naive) reading(transit bool) naiveReading {
-	return func(s *naiveSlot) bool {
+	return naiveReading{name: strconv.FormatBool(transit), passes: func(s *naiveSlot) bool {
 		if !transit || s.peer.IsLoopback() || s.peer.IsUnspecified() || s.peer.IsMulticast() {
 			return false
 		}
@@ -44,14 +58,19 @@ func (m *naive) reading(transit bool) naiveReading {
 			}
 		}
 		return true
-	}
+	}}
+}
+
+// withASPaths is the reading in which external peers pass routes on and keep AS paths.
+func (m *naive) withASPaths() naiveReading {
+	return naiveReading{nameWithASPaths, m.reading(true).passes, true}
 }
 
 // known is the reading in which only the peers in a list pass routes on.
 func (m *naive) known(list []string) naiveReading {
 	all := m.reading(true)
-	return func(s *naiveSlot) bool {
-		if !all(s) {
+	return naiveReading{name: strings.Join(list, ","), passes: func(s *naiveSlot) bool {
+		if !all.passes(s) {
 			return false
 		}
 		for _, name := range s.peersOf(s.candidates...) {
@@ -64,19 +83,41 @@ func (m *naive) known(list []string) naiveReading {
 			}
 		}
 		return false
-	}
+	}}
 }
 
-// reached returns the nodes that get origin's routes in family f: they are
-// passed on, all paths of them since Calico's BIRD adds paths, until nothing new
+// reached returns the nodes that get origin's routes in family f to all blocks.
+func (m *naive) reached(f calico.Family, origin *calico.Node, reading naiveReading) map[*calico.Node]bool {
+	var out map[*calico.Node]bool
+	for _, block := range m.blocks(f) {
+		got := m.receivers(f, origin, block, reading)
+		if out == nil {
+			out = maps.Clone(got)
+		}
+		for n := range out {
+			if !got[n] {
+				delete(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// receivers returns the nodes that get origin's route to a block: it is
+// passed on, all paths of it since Calico's BIRD adds paths, until nothing new
 // comes.
-func (m *naive) reached(f calico.Family, origin *calico.Node, passes naiveReading) map[*calico.Node]bool {
-	w := &naiveFlood{model: m, origin: origin, family: f, passes: passes}
+func (m *naive) receivers(f calico.Family, origin *calico.Node, block netip.Prefix, reading naiveReading) map[*calico.Node]bool {
+	key := naiveFollowed{f, origin, block, reading.name}
+	if out, ok := m.followed[key]; ok {
+		return out
+	}
+	w := &naiveFlood{model: m, origin: origin, family: f, block: block, reading: reading}
 	out := map[*calico.Node]bool{}
+	m.followed[key] = out
 	if !origin.SpeaksBGP(f) {
 		return out
 	}
-	w.fresh = []naiveRoute{{at: origin}}
+	w.fresh = []naiveRoute{{at: origin, preference: math.MaxInt32 - m.priority(f)}}
 	for len(w.fresh) > 0 {
 		r := w.fresh[0]
 		w.fresh = w.fresh[1:]
@@ -95,18 +136,37 @@ func (w *naiveFlood) spread(r naiveRoute) {
 		switch {
 		case s.status == Paired:
 			w.send(r, s)
-		case s.status == External && w.passes(s) && !w.external:
-			w.external = true
-			w.handOn()
+		case s.status == External && w.reading.passes(s):
+			w.leave(r, s)
 		}
 	}
 }
 
-// handOn passes the route of external peers to all nodes that peer with one that does.
-func (w *naiveFlood) handOn() {
+// leave sends a route to an external peer that passes it on to all nodes that peer with one
+// that does.
+func (w *naiveFlood) leave(r naiveRoute, s *naiveSlot) {
+	next, ok := w.sent(r, s)
+	if !ok {
+		return
+	}
+	next.outside, next.clusters = true, nil
+	if !w.reading.keeps {
+		next.path = nil
+	}
+	for _, has := range w.external {
+		if atMost(has, next) && w.sameAttributes(has, next) {
+			return
+		}
+	}
+	w.external = append(w.external, next)
 	for _, s := range w.model.slots {
-		if s.family == w.family && !s.workload() && s.status == External && w.passes(s) {
-			w.receive(naiveRoute{at: s.node, in: s})
+		if s.family == w.family && !s.workload() && s.status == External && w.reading.passes(s) {
+			one := next
+			one.at, one.in = s.node, s
+			if !s.internal() {
+				one.preference = 100
+			}
+			w.receive(one)
 		}
 	}
 }
@@ -125,16 +185,44 @@ func (s *naiveSlot) reflected(r naiveRoute) bool {
 	return r.in != nil && r.in.internal() && s.internal() && r.in.localASN() == s.localASN()
 }
 
-// send sends r over a session.
-func (w *naiveFlood) send(r naiveRoute, s *naiveSlot) {
-	next := naiveRoute{at: w.model.owner(s.family, s.peer), in: w.model.back(s), clusters: r.clusters, path: r.path}
+// sent returns r as a node sends it over s, and false if it does not.
+func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
+	next := r
 	switch {
 	case !s.internal():
 		next.path, next.clusters = append(slices.Clone(r.path), s.localASN()), nil
 	case s.reflected(r) && !slices.Contains(r.clusters, s.node.ClusterID):
 		next.clusters = append(slices.Clone(r.clusters), s.node.ClusterID)
 	}
-	w.receive(next)
+	if w.block.IsValid() {
+		if r.in != nil {
+			for _, c := range r.communities {
+				if c == "65535:65282" || !s.internal() && (c == "65535:65281" || c == "65535:65283") {
+					return next, false
+				}
+			}
+		}
+		switch w.filter("export", s, &next, r.in != nil) {
+		case "Reject":
+			return next, false
+		case "":
+			for _, c := range w.model.advertised(s.node, w.family, w.block) {
+				next.communities = withText(next.communities, c)
+			}
+		}
+	}
+	if !s.internal() {
+		next.preference = 100
+	}
+	return next, true
+}
+
+// send sends r over a session.
+func (w *naiveFlood) send(r naiveRoute, s *naiveSlot) {
+	if next, ok := w.sent(r, s); ok {
+		next.at, next.in = w.model.owner(s.family, s.peer), w.model.back(s)
+		w.receive(next)
+	}
 }
 
 // receive keeps a route, unless the node drops it or has a route over the same session
@@ -143,12 +231,30 @@ func (w *naiveFlood) receive(r naiveRoute) {
 	if r.at == w.origin || r.in.client() && slices.Contains(r.clusters, r.at.ClusterID) || timesIn(r.path, r.in.localASN()) > r.in.allowed() {
 		return
 	}
+	if w.block.IsValid() && w.filter("import", r.in, &r, true) == "Reject" {
+		return
+	}
 	for _, has := range w.routes {
-		if has.at == r.at && has.in == r.in && atMost(has, r) {
+		if has.at == r.at && has.in == r.in && atMost(has, r) && w.sameAttributes(has, r) {
 			return
 		}
 	}
 	w.routes, w.fresh = append(w.routes, r), append(w.fresh, r)
+}
+
+// sameAttributes reports whether all rules treat a and b alike: none reads more than two AS
+// numbers of a path.
+func (w *naiveFlood) sameAttributes(a, b naiveRoute) bool {
+	near := func(r naiveRoute) []uint32 {
+		if !w.model.reads("asPathPrefix") {
+			return nil
+		}
+		return r.path[max(0, len(r.path)-2):]
+	}
+	seen := func(r naiveRoute) []string {
+		return slices.DeleteFunc(slices.Clone(r.communities), func(c string) bool { return !strings.HasPrefix(c, "65535:") && !w.model.reads("communities") })
+	}
+	return a.outside == b.outside && slices.Equal(seen(a), seen(b)) && (a.preference == b.preference || !w.model.reads("priority")) && slices.Equal(near(a), near(b))
 }
 
 // atMost reports whether b's cluster list and AS path contain those of a.

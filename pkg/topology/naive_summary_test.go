@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions/bgpfilter"
 )
 
 // The functions below return parts of a summary as texts, once from the summary and once
@@ -173,32 +174,49 @@ func (m *naive) totals(f calico.Family) string {
 }
 
 // conflicts lists the fields in which candidates differ, after timers are equal and filters
-// are their rules.
+// are those of the first candidate whose filters let the same routes pass.
 func (m *naive) conflicts(s *naiveSlot) []string {
 	var halves []HalfSession
 	for _, h := range s.candidates {
 		h.GracefulRestartTime, h.KeepaliveTime, h.Protocol = nil, nil, ""
-		var rules []string
-		for _, name := range h.Filters {
-			i := slices.IndexFunc(m.state.BGPFilters(), func(f *calico.BGPFilter) bool { return f.Name == name })
-			switch {
-			case i >= 0:
-				for _, field := range []string{"import", "export"} {
-					if list, _ := m.state.BGPFilters()[i].Spec[field+map[calico.Family]string{calico.IPv4: "V4", calico.IPv6: "V6"}[s.family]].([]any); len(list) > 0 {
-						// The rules of random states have no conditions, so only the first one counts.
-						if text := fmt.Sprint(field, list); !slices.Contains(rules, text) {
-							rules = append(rules, text)
-						}
-					}
-				}
-			case !m.state.Knows(calico.KindBGPFilter):
-				rules = append(rules, name)
+		for _, other := range s.candidates {
+			if m.samePass(s.family, h.Filters, other.Filters) {
+				h.Filters = other.Filters
+				break
 			}
 		}
-		h.Filters = rules
 		halves = append(halves, h)
 	}
 	return differing(halves)
+}
+
+// samePass reports whether two lists of BGPFilters let the same routes pass. Package bgpfilter
+// has a naive model of its own.
+func (m *naive) samePass(f calico.Family, a, b []string) bool {
+	if slices.Equal(a, b) {
+		return true
+	}
+	bits := map[calico.Family]int{calico.IPv4: 32, calico.IPv6: 128}[f]
+	rules := func(names []string, d bgpfilter.Direction) bgpfilter.Rules {
+		direction := map[bgpfilter.Direction]string{bgpfilter.Import: "import", bgpfilter.Export: "export"}[d]
+		out := bgpfilter.Parse(d, bits, nil, false)
+		for _, name := range names {
+			next := bgpfilter.Unknown(d, bits, name)
+			for _, filter := range m.state.BGPFilters() {
+				if filter.Name == name {
+					next = bgpfilter.Parse(d, bits, filter.Spec[naiveField(direction, f)], !m.atLeast(3, 32, 0))
+				}
+			}
+			out = out.Join(next)
+		}
+		return out
+	}
+	for _, d := range []bgpfilter.Direction{bgpfilter.Import, bgpfilter.Export} {
+		if !bgpfilter.Same(rules(a, d), rules(b, d)) {
+			return false
+		}
+	}
+	return true
 }
 
 // meshNotReady returns the nodes in the mesh that are not ready.
@@ -300,19 +318,19 @@ func reachOf(r *Reach) string {
 		r.Nodes, r.Isolated.Nodes, r.Isolated.Sample, r.WithoutRoute.Pairs, r.WithoutRoute.Sample)
 }
 
-func (m *naive) reach(f calico.Family, passes naiveReading) string {
+func (m *naive) reach(f calico.Family, reading naiveReading) string {
 	out := &Reach{}
 	var speakers []*calico.Node
 	to := map[*calico.Node]map[*calico.Node]bool{}
 	for _, n := range m.nodes {
 		if n.SpeaksBGP(f) {
 			speakers = append(speakers, n)
-			to[n] = m.reached(f, n, passes)
+			to[n] = m.reached(f, n, reading)
 		}
 	}
 	out.Nodes = len(speakers)
 	for i, n := range speakers {
-		if len(speakers) > 1 && m.alone(n, f, passes) {
+		if len(speakers) > 1 && m.alone(n, f, reading) {
 			out.Isolated.Nodes++
 			if len(out.Isolated.Sample) < SampleSize {
 				out.Isolated.Sample = append(out.Isolated.Sample, n.Name)
@@ -330,20 +348,15 @@ func (m *naive) reach(f calico.Family, passes naiveReading) string {
 	return reachOf(out)
 }
 
-// alone reports whether a node has no session with another node. Nodes with external peers
-// that pass routes on are connected to each other.
-func (m *naive) alone(n *calico.Node, f calico.Family, passes naiveReading) bool {
-	leaves, others := false, false
-	for _, s := range m.slots {
-		switch {
-		case s.family != f || s.workload():
-		case s.status == Paired && s.node == n:
-			return false
-		case s.status == External && passes(s) && s.node == n:
-			leaves = true
-		case s.status == External && passes(s):
-			others = true
+// alone reports whether a node has no route to a block of another node, and no other node one
+// to a block of its own.
+func (m *naive) alone(n *calico.Node, f calico.Family, reading naiveReading) bool {
+	for _, block := range m.blocks(f) {
+		for _, other := range m.nodes {
+			if other != n && (m.receivers(f, n, block, reading)[other] || m.receivers(f, other, block, reading)[n]) {
+				return false
+			}
 		}
 	}
-	return !leaves || !others
+	return true
 }

@@ -209,6 +209,9 @@ func summaryDiffers(got *Summary, m *naive) string {
 				return fmt.Sprintf("%s routes, transit %v: got %s, want %s", f, transit, g, w)
 			}
 		}
+		if g, w := reachOf(routes.WithASPaths), m.reach(f, m.withASPaths()); g != w {
+			return fmt.Sprintf("%s routes, AS paths kept: got %s, want %s", f, g, w)
+		}
 		for _, known := range routes.KnownTransit {
 			if g, w := reachOf(known.Reach), m.reach(f, m.known(known.TransitPeers)); g != w {
 				return fmt.Sprintf("%s routes, transit by %q: got %s, want %s", f, known.TransitPeers, g, w)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -38,10 +39,12 @@ type generator struct {
 	choices choices
 	// odd is the number of odd decisions out of 12: 0, 1 or 3.
 	odd int
+	// filtered means that BGPFilters are frequent.
+	filtered bool
 }
 
 func newGenerator(t testing.TB, c choices) *generator {
-	return &generator{t, c, pick(c, 0, 1, 3)}
+	return &generator{t: t, choices: c, odd: pick(c, 0, 1, 3), filtered: c.IntN(3) == 0}
 }
 
 func pick[T any](c choices, of ...T) T { return of[c.IntN(len(of))] }
@@ -80,11 +83,25 @@ func (g *generator) state() []calico.Object {
 		out = append(out, g.version())
 	}
 	for _, name := range []string{"f", "g"} {
-		if g.oddly() {
+		if g.filtered || g.oddly() {
 			out = append(out, g.filter(name))
 		}
 	}
+	for i := range pools {
+		if g.one(2) {
+			out = append(out, g.pool(i))
+		}
+	}
 	return out
+}
+
+// pools are the CIDRs of IPPools, with four blocks each.
+var pools = []string{"10.244.0.0/24", "10.245.0.0/24", "fd00:244::/120"}
+
+func (g *generator) pool(i int) calico.Object {
+	return calicotest.Object(g.t, "IPPool", fmt.Sprintf("pool-%d", i), map[string]any{
+		"cidr": pools[i], "ipipMode": "Never", "vxlanMode": pick(g.choices, "Never", "Never", "Always"), "disableBGPExport": g.one(8),
+	})
 }
 
 // twins returns BGPPeers that differ from others only in their names and nodes.
@@ -145,8 +162,11 @@ func (g *generator) node(i int) calico.Object {
 	} else if g.oddly() {
 		options = append(options, calicotest.Label("rr", pick(g.choices, "false", "Off", "disabled", "no")))
 	}
-	if g.one(4) {
+	switch {
+	case g.one(4):
 		options = append(options, calicotest.BGP("asNumber", g.asn()))
+	case g.one(6): // An AS number of its own, which no other node has.
+		options = append(options, calicotest.BGP("asNumber", int64(65100+i)))
 	}
 	n := calicotest.Node(g.t, nodeName(i), append(options, calicotest.Label("rack", pick(g.choices, "a", "b", "c")))...)
 	n.NotReady = g.oddly()
@@ -288,7 +308,7 @@ func (g *generator) settings(spec map[string]any) {
 		{"keepOriginalNextHop", []any{true, false}},
 		{"filters", []any{[]any{"f"}, []any{"f", "g"}}},
 	} {
-		if g.oddly() && g.one(2) {
+		if g.oddly() && g.one(2) || s.key == "filters" && g.filtered && g.one(2) {
 			spec[s.key] = pick(g.choices, s.values...)
 		}
 	}
@@ -320,7 +340,17 @@ func (g *generator) configuration() calico.Object {
 	if g.oddly() && g.one(2) {
 		g.rejected(spec)
 	}
+	g.advertisements(spec)
 	return calicotest.Object(g.t, "BGPConfiguration", calico.Default, spec)
+}
+
+// advertisements sets prefixAdvertisements.
+func (g *generator) advertisements(spec map[string]any) {
+	if g.filtered && g.one(3) && spec["prefixAdvertisements"] == nil {
+		spec["prefixAdvertisements"] = []any{map[string]any{
+			"cidr": pick(g.choices, "10.244.0.0/16", "10.244.0.128/25", "fd00:244::/64"), "communities": []any{pick(g.choices, "1:1", "65535:65282", "65535:65281", "7:7")},
+		}}
+	}
 }
 
 // rejected sets a field of a BGPConfiguration that BIRD rejects on some nodes.
@@ -346,6 +376,7 @@ func (g *generator) nodeConfiguration() calico.Object {
 	if g.oddly() && g.one(2) {
 		g.rejected(spec)
 	}
+	g.advertisements(spec)
 	return calicotest.Object(g.t, "BGPConfiguration", "node."+nodeName(g.choices.IntN(pick(g.choices, 2, maxNodes))), spec)
 }
 
@@ -354,7 +385,60 @@ func (g *generator) version() calico.Object {
 }
 
 func (g *generator) filter(name string) calico.Object {
-	return calicotest.Object(g.t, "BGPFilter", name, pick(g.choices, nil, map[string]any{"exportV6": []any{map[string]any{"action": "Reject"}}}))
+	if !g.filtered {
+		return calicotest.Object(g.t, "BGPFilter", name, pick(g.choices, nil, map[string]any{"exportV6": []any{map[string]any{"action": "Reject"}}}))
+	}
+	spec := map[string]any{}
+	for _, field := range []string{"importV4", "exportV4", "importV6", "exportV6"} {
+		var rules []any
+		for range g.choices.IntN(3) {
+			rules = append(rules, g.rule(field))
+		}
+		if rules != nil {
+			spec[field] = rules
+		}
+	}
+	return calicotest.Object(g.t, "BGPFilter", name, spec)
+}
+
+// rule returns a rule of a field of a BGPFilter.
+func (g *generator) rule(field string) any {
+	rule := map[string]any{"action": pick(g.choices, "Accept", "Reject")}
+	if !g.one(4) {
+		cidrs, low := []string{"10.244.0.0/24", "10.244.0.0/25", "10.244.0.64/26", "10.0.0.0/8", "10.245.0.192/26"}, int64(24)
+		if strings.HasSuffix(field, "V6") {
+			cidrs, low = []string{"fd00:244::/120", "fd00:244::80/121", "fd00:244::40/122", "fd00::/8"}, 120
+		}
+		rule["cidr"] = pick(g.choices, cidrs...)
+		rule["matchOperator"] = pick(g.choices, "In", "In", "NotIn", "Equal", "NotEqual")
+		if g.one(4) {
+			rule["prefixLength"] = map[string]any{"min": low, "max": low + pick[int64](g.choices, 2, 2, 6)}
+		}
+	}
+	conditions := []struct {
+		key    string
+		values []any
+	}{
+		{"source", []any{"RemotePeers"}},
+		{"interface", []any{"*", "eth0", "vxlan.calico", "cali*"}},
+		{"peerType", []any{"eBGP", "iBGP"}},
+		{"communities", []any{map[string]any{"values": []any{"1:1"}}, map[string]any{"values": []any{"1:2:3"}}}},
+		{"asPathPrefix", []any{[]any{int64(64512)}, []any{int64(64513), int64(64512)}}},
+		{"priority", []any{int64(1024), int64(5)}},
+	}
+	for _, c := range conditions {
+		if g.one(8) {
+			rule[c.key] = pick(g.choices, c.values...)
+		}
+	}
+	if rule["action"] == "Accept" && g.one(3) {
+		rule["operations"] = []any{pick(g.choices,
+			map[string]any{"addCommunity": map[string]any{"value": pick(g.choices, "1:1", "1:2:3", "65535:65281", "65535:65282")}},
+			map[string]any{"prependASPath": map[string]any{"prefix": []any{int64(64513), int64(65000)}}},
+			map[string]any{"setPriority": map[string]any{"value": int64(5)}},
+		)}
+	}
+	return rule
 }
 
 // beside returns an object that does not affect sessions.
@@ -371,7 +455,7 @@ func (g *generator) beside() calico.Object {
 		return &calico.Secret{Name: "bgp", Keys: []string{pick(g.choices, "a", "b")}}
 	default:
 		return calicotest.Object(g.t, "IPPool", pick(g.choices, "a", "b"), map[string]any{
-			"cidr": pick(g.choices, "10.0.0.0/16", "fd00::/64"), "ipipMode": pick(g.choices, "Never", "Always"), "disableBGPExport": g.one(4),
+			"cidr": pick(g.choices, "10.246.0.0/24", "fd00:246::/120"), "ipipMode": pick(g.choices, "Never", "Always"), "disableBGPExport": g.one(4),
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -18,6 +19,11 @@ type routing struct {
 	results  []*routes.Reachability // by reading
 	graph    routes.Graph
 	network  *network
+	pods     podPrefixes
+	policies policies
+	asn      asNumbers
+	// partial reports that not all kinds of prefixes are followed.
+	partial  bool
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	names    []string // of the readings, in the names of sets
@@ -44,35 +50,55 @@ type edge struct {
 const (
 	nameWithoutTransit = "withoutTransit"
 	nameWithTransit    = "withTransit"
+	nameWithASPaths    = "withASPaths"
 )
 
 // nameOf returns the name of the reading in which only peers in a list pass routes on.
 func nameOf(list *TransitPeers) string { return fmt.Sprintf("transit/%q", list.Entries()) }
 
-// newRouting follows the routes over the sessions of a network, in the readings with and
-// without transit and in one for each list. O(links + nodes +
-// vertices in the mesh squared), and the cost of routes.Compute.
-func newRouting(ctx context.Context, n *network, lists []*TransitPeers) (*routing, error) {
-	r := &routing{network: n, vertexOf: make([]int32, len(n.Classes.List)), names: []string{nameWithoutTransit, nameWithTransit}}
+// newRouting follows the routes to pods over the sessions of a network, in the readings that
+// every graph has and in one for each list. O(links + nodes + vertices in the mesh squared),
+// and the cost of routes.Compute.
+func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*TransitPeers) (*routing, error) {
+	r := &routing{network: n, pods: pods, vertexOf: make([]int32, len(n.Classes.List)), names: []string{nameWithoutTransit, nameWithTransit, nameWithASPaths}}
 	for _, list := range lists {
 		r.names = append(r.names, nameOf(list))
 	}
 	r.graph.Readings = len(r.names)
+	r.asn = n.anonymousNumbers()
 	if err := r.merge(ctx); err != nil {
 		return nil, err
 	}
 	r.findZones()
+	return r, r.follow(ctx)
+}
+
+// with returns the routing of the same network with other prefixes of pods. It returns r if the
+// sessions treat both alike.
+func (r *routing) with(ctx context.Context, pods podPrefixes) (*routing, error) {
+	if pods.key == r.pods.key || !r.evaluates() {
+		return r, nil
+	}
+	out := *r
+	out.pods, out.measures = pods, measures{}
+	return &out, out.follow(ctx)
+}
+
+// follow follows the routes over the sessions of the graph, and makes the parts of the summary.
+func (r *routing) follow(ctx context.Context) error {
+	r.graph.Preference = routes.MaxPreference - r.pods.priority
+	r.graph.Destinations = r.destinations()
 	var err error
 	if r.results, err = routes.Compute(ctx, &r.graph); err != nil {
-		return nil, err
+		return err
 	}
 	r.reach = make([]*Reach, len(r.results))
 	for i := range r.reach {
 		if r.reach[i], err = r.summarize(ctx, routes.Reading(i)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // merge makes the graph.
@@ -103,11 +129,11 @@ func (r *routing) merge(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		edges[g] = n.edges(uint32(g))
+		edges[g] = r.edges(uint32(g))
 		var externals [][]routes.ExternalSession
 		for reading := range exitKeys {
 			for _, k := range exitKeys[reading] {
-				if x := externalSession(k, s); x.ASN != 0 && n.Passing[reading].Exits[k].Test(uint(s.First[0])) { // BIRD rejects 0.
+				if x := r.externalSession(k, s); x.ASN != 0 && n.Passing[reading].Exits[k].Test(uint(s.First[0])) { // BIRD rejects 0.
 					if externals == nil {
 						externals = make([][]routes.ExternalSession, len(exitKeys))
 					}
@@ -115,13 +141,13 @@ func (r *routing) merge(ctx context.Context) error {
 				}
 			}
 		}
-		key := signature(n, uint32(g), kinds[g], edges[g], externals)
+		key := r.signature(uint32(g), kinds[g], edges[g], externals)
 		v, ok := known[key]
 		if !ok {
 			v = int32(len(r.vertices))
 			known[key] = v
 			r.vertices = append(r.vertices, vertex{})
-			r.graph.Vertices = append(r.graph.Vertices, routes.Vertex{Cluster: clusterNumber(clusters, s), External: externals})
+			r.graph.Vertices = append(r.graph.Vertices, routes.Vertex{Cluster: clusterNumber(clusters, s), External: externals, Adds: n.Adds(uint32(g))})
 		}
 		r.vertexOf[g] = v
 		one := &r.vertices[v]
@@ -182,8 +208,8 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 		if kind < 0 || linked[int32(v)] || n.SharesAddress(other) || n.Rules.MeshReason(kinds[g], kind) != "" {
 			continue
 		}
-		a, b := &n.Classes.List[g], &n.Classes.List[other]
-		out = append(out, routes.Session{To: int32(v), Internal: a.ASN == b.ASN, ASN: a.ASN, PeerASN: b.ASN})
+		a, b := r.asn.of(n.Classes.List[g].ASN), r.asn.of(n.Classes.List[other].ASN)
+		out = append(out, routes.Session{To: int32(v), Internal: a == b && a != routes.Anonymous, ASN: a, PeerASN: b})
 	}
 	return out
 }
@@ -229,47 +255,51 @@ func (r *routing) named(name string) routes.Reading {
 }
 
 // edges lists the sessions of class g on links. It skips links without sessions.
-func (n *network) edges(g uint32) []edge {
+func (r *routing) edges(g uint32) []edge {
 	var out []edge
-	list := n.LinksFrom(g)
+	list := r.network.LinksFrom(g)
 	for i := range list {
 		if l := &list[i]; l.Established() {
-			out = append(out, n.edge(l, n.Link(l.To, l.From)))
+			out = append(out, r.edge(l, r.network.Link(l.To, l.From)))
 		}
 	}
 	return out
 }
 
 // edge returns the sessions on link l, whose half-sessions back are on link m.
-func (n *network) edge(l, m *sessions.Link) edge {
-	own, peer := n.Terms(l), n.Terms(m)
+func (r *routing) edge(l, m *sessions.Link) edge {
+	own, peer := r.network.Terms(l), r.network.Terms(m)
 	return edge{allowed: own.Allowed, Session: routes.Session{
-		To: int32(l.To), Internal: own.Internal, ASN: own.ASN, PeerASN: peer.ASN,
+		To: int32(l.To), Internal: own.Internal, ASN: r.asn.of(own.ASN), PeerASN: r.asn.of(peer.ASN),
 		Client: own.Client, PeerClient: peer.Client, PeerAllowed: peer.Allowed,
+		Policy: r.number(own.Filters...), PeerPolicy: r.number(peer.Filters...),
 	}}
 }
 
 // externalSession returns the session of a node of class s with external peers.
-func externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
-	local := k.LocalASN
-	if local == 0 {
-		local = s.ASN
-	}
-	x := routes.ExternalSession{Internal: !k.Foreign && k.PeerASN == local, ASN: local}
+func (r *routing) externalSession(k sessions.Exit, s *nodes.Class) routes.ExternalSession {
+	local := cmp.Or(k.LocalASN, s.ASN)
+	x := routes.ExternalSession{Internal: !k.Foreign && k.PeerASN == local, ASN: r.asn.of(local), Allowed: k.Allowed, Policy: r.number(k.Lists()...)}
 	x.Client = x.Internal && s.Reflector()
 	return x
 }
 
 // signature returns a key for the vertex of class g. Classes with equal keys have the
 // same sessions on the same terms, so routes cannot distinguish them.
-func signature(n *network, g uint32, mesh int, edges []edge, externals [][]routes.ExternalSession) string {
+func (r *routing) signature(g uint32, mesh int, edges []edge, externals [][]routes.ExternalSession) string {
+	n := r.network
 	s := &n.Classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
 	b = append(b, s.ClusterID...)
 	b = append(b, 0, byte(mesh+1))
-	b = binary.BigEndian.AppendUint32(b, s.ASN)
+	number := func(list ...uint32) {
+		for _, n := range list {
+			b = binary.BigEndian.AppendUint32(b, n)
+		}
+	}
+	number(r.asn.of(s.ASN), uint32(n.Adds(g)))
 	if n.SharesAddress(g) {
-		b = binary.BigEndian.AppendUint32(b, g+1)
+		number(g + 1)
 	}
 	flags := func(set ...bool) {
 		var f byte
@@ -283,23 +313,22 @@ func signature(n *network, g uint32, mesh int, edges []edge, externals [][]route
 	for reading := range externals {
 		b = append(b, 'r')
 		for _, x := range externals[reading] {
-			b = binary.BigEndian.AppendUint32(append(b, 'x'), x.ASN)
+			b = append(b, 'x')
+			number(x.ASN, uint32(x.Allowed), uint32(x.Policy))
 			flags(x.Internal, x.Client)
 		}
 	}
 	for i := range edges {
 		e := &edges[i]
-		b = binary.BigEndian.AppendUint32(append(b, 'e'), uint32(e.To))
-		b = binary.BigEndian.AppendUint32(b, e.ASN)
-		b = binary.BigEndian.AppendUint32(b, e.PeerASN)
-		b = binary.BigEndian.AppendUint32(b, uint32(e.PeerAllowed))
-		b = binary.BigEndian.AppendUint32(b, uint32(e.allowed))
+		b = append(b, 'e')
+		number(uint32(e.To), e.ASN, e.PeerASN, uint32(e.PeerAllowed), uint32(e.allowed), uint32(e.Policy), uint32(e.PeerPolicy))
 		flags(e.Internal, e.Client, e.PeerClient)
 	}
 	// A link without sessions also replaces the mesh session.
 	if mesh >= 0 {
 		for _, l := range n.LinksFrom(g) {
-			b = binary.BigEndian.AppendUint32(append(b, 'l'), l.To)
+			b = append(b, 'l')
+			number(l.To)
 		}
 	}
 	return string(b)

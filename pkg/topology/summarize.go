@@ -16,12 +16,11 @@ import (
 )
 
 // summarize sets t.summary. It shares equal parts with the summary of before.
-func (t *Topology) summarize(before *Topology) {
+func (t *Topology) summarize(before *Topology, programming *programming, scopes []felixScope) {
 	old := &Summary{}
 	if before != nil {
 		old = before.summary
 	}
-	t.allocations = newAllocations(t.snapshot, before)
 	s := &Summary{PodAddresses: share(old.PodAddresses, t.allocations.summary)}
 	if v := sessions.CalicoVersion(t.snapshot); v != nil {
 		s.CalicoVersion = Optional(v.String())
@@ -31,7 +30,7 @@ func (t *Topology) summarize(before *Topology) {
 	s.Addresses = share(old.Addresses, t.addresses())
 	s.OtherASNumbers = share(old.OtherASNumbers, t.otherASNumbers())
 	s.Mesh = share(old.Mesh, t.mesh())
-	if before != nil && t.routings == before.routings {
+	if before != nil && t.tallies == before.tallies {
 		s.Sessions, s.Reflectors, s.Convergence = old.Sessions, old.Reflectors, old.Convergence
 		t.sessionMeasures = before.sessionMeasures
 	} else {
@@ -39,9 +38,6 @@ func (t *Topology) summarize(before *Topology) {
 		s.Reflectors = share(old.Reflectors, &PerFamily[Reflectors]{t.reflectorsIn(calico.IPv4), t.reflectorsIn(calico.IPv6)})
 		s.Convergence = share(old.Convergence, t.convergence())
 	}
-	scopes := t.felixScopes()
-	programming := t.newProgramming(scopes)
-	t.needs = programming.needs
 	needs := programming.needsBGP
 	s.Routes = share(old.Routes, t.routes(before, needs))
 	s.ClusterRoutes = share(old.ClusterRoutes, t.clusterRoutes(programming, scopes))
@@ -219,8 +215,9 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 	for _, f := range calico.Families {
 		one, r := out.In(f), t.routings[f]
 		one.WithoutTransit, one.WithTransit, one.KnownTransit = r.reach[routes.WithoutTransit], r.reach[routes.WithTransit], []KnownTransit{}
+		one.WithASPaths = r.reach[routes.WithASPaths]
 		for i, list := range t.transit {
-			one.KnownTransit = append(one.KnownTransit, KnownTransit{list.Entries(), r.reach[int(routes.WithTransit)+1+i]})
+			one.KnownTransit = append(one.KnownTransit, KnownTransit{list.Entries(), r.reach[int(routes.WithASPaths)+1+i]})
 		}
 		if before != nil && r != before.routings[f] {
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
@@ -233,7 +230,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			}
 		}
 		for _, p := range t.sessions.Peerings {
-			if (p.Forward[f] || p.Reverse[f]) && t.sessions.Networks[f].Filtered(p.Peer) {
+			if (p.Forward[f] || p.Reverse[f]) && !r.understands(p.Peer) {
 				one.Filtered = append(one.Filtered, p.Peer.Name)
 			}
 		}

@@ -99,6 +99,15 @@ type Addresses struct {
 	// MisdetectedAddresses lists the addresses of the nodes in the sample.
 	Misdetected          NodeSet       `json:"misdetected"`
 	MisdetectedAddresses []NodeAddress `json:"misdetectedAddresses"`
+	// Subnets are the networks of the addresses, by the masks in the Nodes. Networks inside
+	// others are not counted, nor addresses without a mask.
+	Subnets Subnets `json:"subnets"`
+}
+
+// Subnets counts networks. Sample lists the first SampleSize.
+type Subnets struct {
+	Subnets int      `json:"subnets"`
+	Sample  []string `json:"sample"`
 }
 
 // SharedAddress is an address that several nodes have: their number, and the names of the
@@ -246,6 +255,10 @@ type Routes struct {
 	// WithoutTransit assumes that external peers do not pass routes on. Without external
 	// peers, both results are equal.
 	WithoutTransit *Reach `json:"withoutTransit"`
+	// WithASPaths assumes the same as WithTransit, but that external peers keep the AS numbers
+	// that nodes prepended. A node drops a route in whose AS path its own AS number is more often
+	// than numAllowedLocalASNumbers permits.
+	WithASPaths *Reach `json:"withASPaths"`
 	// KnownTransit holds a reading for each list of TransitPeers that Compute was given:
 	// of the external peers in WithTransit, only those in the list pass routes on.
 	KnownTransit []KnownTransit `json:"knownTransit"`
@@ -258,8 +271,8 @@ type Routes struct {
 	// BGPPeers names the BGPPeers that configure sessions of nodes in either family,
 	// except sessions with pods.
 	BGPPeers []string `json:"bgpPeers"`
-	// Filtered names the BGPPeers with BGPFilters that have rules for the family. The result assumes that the
-	// filters accept the routes to pods.
+	// Filtered names the BGPPeers with BGPFilters of which rules for the family are not known or
+	// not understood. The result assumes that these rules match no route to pods.
 	Filtered []string `json:"filtered"`
 }
 

@@ -111,12 +111,21 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore, t.transit); err != nil {
 		return err
 	}
+	t.allocations = newAllocations(s, before)
+	scopes := t.felixScopes()
+	programming := t.newProgramming(scopes)
+	t.needs = programming.needs
 	if same {
-		t.networks, t.tallies, t.routings, t.waiting = before.networks, before.tallies, before.routings, before.waiting
-	} else if err := t.connect(ctx); err != nil {
+		t.networks, t.tallies, t.waiting = before.networks, before.tallies, before.waiting
+		for _, f := range calico.Families {
+			if t.routings[f], err = before.routings[f].with(ctx, t.podPrefixes(f, programming.needsBGP)); err != nil {
+				return err
+			}
+		}
+	} else if err := t.connect(ctx, programming.needsBGP); err != nil {
 		return err
 	}
-	t.summarize(before)
+	t.summarize(before, programming, scopes)
 	return nil
 }
 
@@ -134,8 +143,9 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 	return func(selector string) bool { return used[selector] }
 }
 
-// connect counts the sessions and computes the routes.
-func (t *Topology) connect(ctx context.Context) error {
+// connect counts the sessions and computes the routes. needs reports whether pods of an IPPool
+// need BGP.
+func (t *Topology) connect(ctx context.Context, needs func(*calico.IPPool) bool) error {
 	for _, f := range calico.Families {
 		n := &network{t.sessions.Networks[f]}
 		t.networks[f] = n
@@ -143,7 +153,7 @@ func (t *Topology) connect(ctx context.Context) error {
 		if t.tallies[f], err = n.count(ctx, len(t.sessions.Peerings)); err != nil {
 			return err
 		}
-		if t.routings[f], err = newRouting(ctx, n, t.transit); err != nil {
+		if t.routings[f], err = newRouting(ctx, n, t.podPrefixes(f, needs), t.transit); err != nil {
 			return err
 		}
 		if w := n.waiting(t.tallies[f]); w != nil {

@@ -10,6 +10,9 @@
 #   change does not count: pairs of nodes that had no route, and IPPools that needed one. A new
 #   IPPool has no pods, so it counts only if no IPPool of its family needed BGP before.
 #
+#   It warns if IPPools lose their encapsulation while nodes are in different subnets and no external
+#   peer learns the routes: the network between the subnets does not know the pods.
+#
 #   From BGP to VXLAN, two steps are safe: first set vxlanMode: CrossSubnet and
 #   ipipMode: Never in each IPPool, then turn the mesh off. This policy names the IPPools,
 #   and reachability-preserved the nodes.
@@ -159,6 +162,59 @@ violation contains {
 		_counts(name, before[class])
 	]
 	count(pools) > 0
+}
+
+# METADATA
+# description: |
+#   IPPools without encapsulation whose packets newly need the help of routers: nodes are in several
+#   subnets, by the masks of their addresses. Calico then sends packets to pods in another subnet to the
+#   default gateway. The size is the number of IPPools. It is advisory, because routers may know the
+#   pods by other means than BGP. External peers learn them by BGP.
+violation contains {
+	"id": sprintf("%s/subnets", [family]),
+	"size": count(pools),
+	"advisory": true,
+	"msg": concat("", [
+		sprintf("no encapsulation between different subnets: %s, and nodes are in %d subnets (%s), so routers ", [
+			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
+			subnets.subnets,
+			concat(", ", _sample(subnets)),
+		]),
+		"between them must know the addresses of pods; use vxlanMode: CrossSubnet or ipipMode: CrossSubnet, ",
+		"or give the routers the routes with a BGPPeer",
+	]),
+	"details": {"family": family, "ipPools": pools, "subnets": subnets.subnets, "sample": subnets.sample},
+	"objects": objects.named("IPPool", pools, _encapsulation),
+} if {
+	_in_use
+	some family in ["IPv4", "IPv6"]
+	before := _routed(input.before, family)
+	pools := [name |
+		some name in _routed(input.state, family)
+		not name in before
+		_counts(name, before)
+	]
+	count(pools) > 0
+	subnets := input.state.addresses[family].subnets
+}
+
+_sample(subnets) := subnets.sample if subnets.subnets == count(subnets.sample)
+
+_sample(subnets) := array.concat(subnets.sample, ["..."]) if subnets.subnets > count(subnets.sample)
+
+# The IPPools without encapsulation if nodes are in several subnets and no external peer learns their
+# routes.
+_routed(state, family) := [name |
+	state.addresses[family].subnets.subnets > 1
+	count([peer | some peer in state.bgpPeers; _learns(peer)]) == 0
+	some name in state.clusterRoutes.noEncap.pools
+	state.ipPools[name].family == family
+]
+
+_learns(peer) if {
+	peer.scope == "external"
+	peer.unusable == null
+	peer.localNodes > 0
 }
 
 _encapsulation := ["spec.vxlanMode", "spec.ipipMode"]

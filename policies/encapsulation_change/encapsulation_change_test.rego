@@ -179,6 +179,59 @@ test_fail_one_pool_still_needs_bgp if {
 	contains(violation.msg, "needs its routes: 1 IPv4 IPPool (pool-b); ")
 }
 
+# Subnets.
+
+test_fail_no_encapsulation_between_subnets if {
+	_violations(_subnets(2, []), _subnets(2, ["pool-a"])) == {{
+		"id": "IPv4/subnets",
+		"size": 1,
+		"advisory": true,
+		"msg": concat("", [
+			"no encapsulation between different subnets: 1 IPv4 IPPool (pool-a), and nodes are in 2 subnets ",
+			"(192.0.2.0/24, 198.51.100.0/24), so routers between them must know the addresses of pods; use ",
+			"vxlanMode: CrossSubnet or ipipMode: CrossSubnet, or give the routers the routes with a BGPPeer",
+		]),
+		"details": {"family": "IPv4", "ipPools": ["pool-a"], "subnets": 2, "sample": ["192.0.2.0/24", "198.51.100.0/24"]},
+		"objects": [_of_pool("pool-a")],
+	}}
+}
+
+test_fail_a_node_in_a_further_subnet if {
+	some violation in _violations(_subnets(1, ["pool-a"]), _subnets(3, ["pool-a"]))
+	contains(violation.msg, "in 3 subnets (192.0.2.0/24, 198.51.100.0/24, ...)")
+}
+
+test_fail_the_last_router_is_removed if {
+	peered := object.union(_subnets(2, ["pool-a"]), {"bgpPeers": {"tor": _tor}})
+	{violation.id | some violation in _violations(peered, _subnets(2, ["pool-a"]))} == {"IPv4/subnets"}
+}
+
+test_success_subnets_with_a_router if {
+	peered := object.union(_subnets(2, ["pool-a"]), {"bgpPeers": {"tor": _tor}})
+	_violations(object.union(_subnets(2, []), {"bgpPeers": {"tor": _tor}}), peered) == set()
+}
+
+test_fail_subnets_with_a_router_that_cannot_be_reached if {
+	unusable := {"bgpPeers": {"tor": object.union(_tor, {"unusable": "a loopback address"})}}
+	count(_violations(_subnets(2, []), object.union(_subnets(2, ["pool-a"]), unusable))) == 1
+}
+
+test_success_one_subnet if _violations(_subnets(1, []), _subnets(1, ["pool-a"])) == set()
+
+test_success_one_more_pool_between_subnets if {
+	one := {"ipPools": {"pool-a": {"name": "pool-a", "family": "IPv4"}}}
+	before := object.union(object.remove(_subnets(2, ["pool-a"]), ["ipPools"]), one)
+	_violations(before, _subnets(2, ["pool-a", "pool-b"])) == set()
+}
+
+_tor := {"scope": "external", "unusable": null, "localNodes": 10}
+
+_subnets(number, pools) := object.union(_peered(["pool-a"]), {
+	"addresses": {"IPv4": {"subnets": {"subnets": number, "sample": ["192.0.2.0/24", "198.51.100.0/24"]}}},
+	"clusterRoutes": {"noEncap": {"pools": pools}},
+	"ipPools": {name: {"name": name, "family": "IPv4"} | some name in ["pool-a", "pool-b"]},
+})
+
 # Who programs the routes.
 
 test_success_routes_are_handed_over_by_way_of_both if {

@@ -6,9 +6,11 @@
 #   that Calico does not export to BGP although they need it, and nodes without an
 #   address for BGP.
 #
-#   Pods on nodes without routes cannot reach each other. Objects do not show whether
+#   Pods on nodes without routes cannot reach each other. BGPFilters, AS paths and well-known
+#   communities decide which routes pass a session. Objects do not show whether
 #   external peers pass routes on between nodes. A change must make nothing worse if all
-#   of them do, and if only those in the parameter transitPeers do.
+#   of them do, and if only those in the parameter transitPeers do. It also warns if a change
+#   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -38,13 +40,23 @@
 #     4. Pairs of nodes without routes often have different route reflectors. Connect the route
 #        reflectors to each other, and give redundant route reflectors different cluster IDs if one
 #        must pass routes on to the clients of another.
-#     5. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
+#     5. Read the rules of the BGPFilters in the BGPPeers: none may reject prefixes of the IPPools between
+#        nodes. Nodes of one AS behind external peers need `numAllowedLocalASNumbers: 1`, or external peers that
+#        replace AS numbers: then set `asOverride`.
+#     6. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
 #        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
-#   loosens: {transitPeers: more}
+#   loosens: {transitPeers: more, asOverride: true}
 #   parameters:
 #     type: object
 #     additionalProperties: false
 #     properties:
+#       asOverride:
+#         type: boolean
+#         description: |
+#           External peers replace or remove the AS numbers of nodes in AS paths, so that nodes
+#           of one AS accept routes of each other through them. If it is false, bgpguard warns
+#           of a change that makes routes worse if external peers keep AS paths.
+#         default: false
 #       transitPeers:
 #         type: array
 #         description: |
@@ -68,14 +80,16 @@ import data.policies.lib.transit
 #   An address family in which nodes have no routes to each other's pods. The size is the
 #   number of pairs of such nodes. Isolated nodes are part of this violation and have no
 #   violation of their own: otherwise connecting some of them to each other, the first
-#   step of a fix, would make a new violation.
-violation contains object.union(
-	_without_route(family, reading.reach),
+#   step of a fix, would make a new violation. It is advisory if external peers keep AS paths:
+#   many replace AS numbers.
+violation contains object.union_n([
+	_without_route(family, reading),
+	_advice(reading),
 	transit.assumption(array.concat(reading.assumes, need.assumes)),
-) if {
+]) if {
 	some family, needs in _needs
 	some need in needs
-	some reading in transit.readings(input.state.routes[family], input.parameters.transitPeers)
+	some reading in _readings(family)
 	reading.reach.nodes > 1 # A single node needs no routes.
 	reading.reach.withoutRoute.pairs > 0
 }
@@ -130,7 +144,8 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 }
 
 # OPA evaluates it once for all assumptions about IPPools.
-_without_route(family, reach) := found if {
+_without_route(family, reading) := found if {
+	reach := reading.reach
 	details := {
 		"family": family,
 		"nodes": reach.nodes,
@@ -148,7 +163,7 @@ _without_route(family, reach) := found if {
 		"size": reach.withoutRoute.pairs,
 		"members": [reach.isolated.members, reach.withoutRoute.members],
 		"msg": concat("; ", [part |
-			some part in [_message(details), _remedy(details), _with_transit(details), _disabled(family), _broken(family)]
+			some part in [_message(details), _remedy(details), _external(reading, details), _disabled(family), _broken(family)]
 			part != ""
 		]),
 		"details": details,
@@ -157,6 +172,21 @@ _without_route(family, reach) := found if {
 }
 
 _address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
+
+# The readings of external peers, and the reading with transit in which they keep AS paths.
+_readings(family) := array.concat(transit.readings(routes, input.parameters.transitPeers), _kept(routes)) if {
+	routes := input.state.routes[family]
+}
+
+_kept(_) := [] if input.parameters.asOverride
+
+_kept(routes) := [{"reach": routes.withASPaths, "assumes": [_keep]}] if not input.parameters.asOverride
+
+_keep := "external peers keep the AS numbers of nodes in AS paths"
+
+_advice(reading) := {"advisory": true} if _keep in reading.assumes
+
+_advice(reading) := {} if not _keep in reading.assumes
 
 # Nodes must have an address if IPPools need it or, without IPPools in the state, nodes have one.
 _wanted(_, need) if count(need.pools) > 0
@@ -262,6 +292,21 @@ _or_the_mesh := ", or turn the node-to-node mesh on" if not input.state.mesh.ena
 _or_the_mesh := " (the node-to-node mesh does not include route reflectors)" if {
 	input.state.mesh.enabled
 	input.state.nodes.reflectors > 0
+}
+
+# What another reading of external peers would change.
+_external(reading, details) := _with_transit(details) if not _keep in reading.assumes
+
+_external(reading, details) := concat("", [
+	"nodes drop routes that hold their own AS number in the AS path: set numAllowedLocalASNumbers in the ",
+	"BGPPeers of external peers, or the parameter asOverride if external peers replace AS numbers ",
+	sprintf("(then %s without routes)", [text.counted(pairs, "pair")]),
+]) if {
+	_keep in reading.assumes
+	pairs := input.state.routes[details.family].withTransit.withoutRoute.pairs
+	pairs < details.withoutRoute
+} else := "" if {
+	_keep in reading.assumes
 }
 
 # The reading with transit, if it makes a difference.

@@ -350,6 +350,32 @@ _found(patch, transit_peers) := found if {
 	found := rule.violation with input as testing.input_with(object.union(_peers, patch), {"transitPeers": transit_peers})
 }
 
+# AS paths.
+
+test_fail_external_peers_keep_as_paths if {
+	patch := {"routes": {"IPv4": {"withASPaths": _two_isolated}}}
+	_violations(patch) == set()
+	some violation in _assuming(patch, [], "external peers keep the AS numbers of nodes in AS paths")
+	endswith(violation.msg, concat("", [
+		"; nodes drop routes that hold their own AS number in the AS path: set numAllowedLocalASNumbers in the ",
+		"BGPPeers of external peers, or the parameter asOverride if external peers replace AS numbers (then 0 ",
+		"pairs without routes)",
+	]))
+}
+
+test_success_external_peers_replace_as_numbers if {
+	patch := object.union(_peers, {"routes": {"IPv4": {"withASPaths": _two_isolated}}})
+	parameters := {"transitPeers": [], "asOverride": true}
+	count(rule.violation) == 0 with input as testing.input_with(patch, parameters)
+}
+
+test_fail_as_paths_make_no_difference if {
+	reading := {"withTransit": _two_isolated, "withASPaths": _two_isolated}
+	assumption := "external peers keep the AS numbers of nodes in AS paths"
+	some violation in _assuming({"routes": {"IPv4": reading}}, [], assumption)
+	not contains(violation.msg, "AS path")
+}
+
 test_fail_a_node_without_an_address if {
 	missing := {"nodes": 1, "sample": ["node-9"], "members": "no-address"}
 	_violations({"routes": {"IPv4": {"noAddress": missing}}}) == {{

@@ -38,8 +38,8 @@ _good := {
 		"IPv6": _no_sessions,
 	},
 	"routes": {
-		"IPv4": object.union(_no_routes, {"withTransit": _all_reached, "withoutTransit": _all_reached}),
-		"IPv6": object.union(_no_routes, {"withTransit": _none_there, "withoutTransit": _none_there}),
+		"IPv4": _routes(_all_reached),
+		"IPv6": _routes(_none_there),
 	},
 	"convergence": {
 		"start": {"seconds": 12, "reason": "connect delay"},
@@ -132,6 +132,7 @@ _fine_addresses := {
 	"sharedAddresses": [],
 	"misdetected": _no_nodes,
 	"misdetectedAddresses": [],
+	"subnets": {"subnets": 1, "sample": ["192.0.2.0/24"]},
 }
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}
@@ -182,7 +183,10 @@ _all_reached := {
 
 _none_there := object.union(_all_reached, {"nodes": 0, "partitions": 0, "largestPartition": 0})
 
-_no_routes := {
+_routes(reach) := {
+	"withTransit": reach,
+	"withoutTransit": reach,
+	"withASPaths": reach,
 	"knownTransit": [],
 	"noAddress": _no_nodes,
 	"notExported": [],

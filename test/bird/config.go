@@ -157,7 +157,7 @@ func (n *Node) protocol(h topology.HalfSession, settings *Settings) string {
 	}
 	line("  import filter {")
 	for _, name := range h.Filters {
-		line("    %s", settings.Calls[name][0])
+		line("    %s", call(settings.Calls[name][0], &h))
 	}
 	line("    if (defined(bgp_local_pref)&&(bgp_local_pref > %d)) then preference = 200;", maxPriority-settings.Priority)
 	line("    accept;")
@@ -166,11 +166,19 @@ func (n *Node) protocol(h topology.HalfSession, settings *Settings) string {
 	line("    if (defined(source) && source = RTS_BGP && defined(bgp_local_pref)) then { krt_metric = %d - bgp_local_pref; }", maxPriority)
 	line("    else { if (!defined(krt_metric)) then { krt_metric = %d; } bgp_local_pref = %d - krt_metric; }", settings.Priority, maxPriority)
 	for _, name := range h.Filters {
-		line("    %s", settings.Calls[name][1])
+		line("    %s", call(settings.Calls[name][1], &h))
 	}
 	line("    export_to_peers();")
 	line("    reject;")
 	line("  };")
 	line("}")
 	return b.String()
+}
+
+// call returns the call of the function of a BGPFilter. Its argument, if it has one, reports whether the session is iBGP.
+func call(text string, h *topology.HalfSession) string {
+	if h.LocalASN != h.PeerASN {
+		return strings.Replace(text, "(true);", "(false);", 1)
+	}
+	return text
 }

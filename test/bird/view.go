@@ -61,12 +61,22 @@ func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes
 				}
 			}
 			slices.Sort(v.Sessions)
-			for _, from := range nodes {
-				if from.Name != n.Name && !frozen[Speaker{from.Name, f}] && running.HasRoute(f, from.Name, n.Name, false) {
+			views[self] = v
+		}
+		for _, from := range nodes {
+			if !from.Address[f].IsValid() || frozen[Speaker{from.Name, f}] {
+				continue
+			}
+			has, err := running.RoutesTo(ctx, from.Pods[f])
+			if err != nil {
+				return nil, err
+			}
+			for _, n := range nodes {
+				if v, ok := views[Speaker{n.Name, f}]; ok && has(from.Name, n.Name) {
 					v.Routes = append(v.Routes, from.Name)
+					views[Speaker{n.Name, f}] = v
 				}
 			}
-			views[self] = v
 		}
 	}
 	return views, nil

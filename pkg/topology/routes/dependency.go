@@ -47,7 +47,7 @@ func (r *Reachability) findDependencies(ctx context.Context) error {
 			peers[r.graph.Vertices[v].Sessions[i].To] = v + 1
 		}
 		for w := range n {
-			if r.Has(w, v) && peers[w] != v+1 { // A route that the peers do not originate.
+			if r.some[w*n+v] && peers[w] != v+1 { // A route that the peers do not originate.
 				r.dependencies[v] = r.dependency(v)
 				break
 			}

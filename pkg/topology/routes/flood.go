@@ -27,6 +27,13 @@ type route struct {
 	// are sorted.
 	clusters []int
 	path     []uint32
+	// external reports that external peers passed the route on: its AS path and communities
+	// may have more elements. The fields after it are set if they are observed: the AS path
+	// in order, the sorted communities, and the local preference.
+	external    bool
+	order       []uint32 // as many as are observed
+	communities []Community
+	preference  uint32
 }
 
 // maxRoutes is the maximum number of paths of one route that the nodes of a vertex
@@ -36,24 +43,29 @@ type route struct {
 // routes that other nodes learn only over a dropped path. It never has additional ones.
 const maxRoutes = 16
 
-// flood follows the route of one node of the vertex source. The other nodes of that
-// vertex are receivers like all others.
+// flood follows the route of one node of the vertex source to one destination. The other
+// nodes of that vertex are receivers like all others.
 type flood struct {
-	graph   *Graph
-	reading Reading
-	parts   []int  // of each vertex, the number of its component
-	relays  []bool // of each vertex
+	graph       *Graph
+	reading     Reading
+	destination Destination
+	observed    observed
+	parts       []int  // of each vertex, the number of its component
+	relays      []bool // of each vertex
 
 	source   int32
 	got      []bool    // of each vertex, whether its nodes have the route
 	missing  int       // number of vertices of the source's component without the route
 	routes   [][]route // of each vertex; keep does not add a route that an earlier one covers
 	queue    []route   // routes to advertise
-	external bool      // whether the external peers have the route
+	external []route   // the routes that the external peers pass on
 }
 
-func newFlood(g *Graph, reading Reading) *flood {
-	f := &flood{graph: g, reading: reading, parts: g.components(reading), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices))}
+func newFlood(g *Graph, reading Reading, d Destination) *flood {
+	f := &flood{
+		graph: g, reading: reading, destination: d, observed: d.observes(),
+		parts: g.components(reading), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices)),
+	}
 	for i := range f.relays {
 		f.relays[i] = g.Vertices[i].relays(reading)
 	}
@@ -64,7 +76,7 @@ func newFlood(g *Graph, reading Reading) *flood {
 // source. It sets got for source itself if the other nodes of source receive the
 // route. run checks the context before it advertises a path, which is O(vertices).
 func (f *flood) run(ctx context.Context, source int32, got []bool) error {
-	f.source, f.got, f.external = source, got, false
+	f.source, f.got, f.external = source, got, f.external[:0]
 	f.queue = f.queue[:0]
 	f.missing = 0
 	for _, part := range f.parts {
@@ -78,7 +90,7 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	for i := range f.routes {
 		f.routes[i] = f.routes[i][:0]
 	}
-	f.advertise(&route{at: source, learned: locally})
+	f.advertise(&route{at: source, learned: locally, preference: f.graph.Preference})
 	for len(f.queue) > 0 && f.missing > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -99,6 +111,14 @@ func (f *flood) receivers(v int32) int {
 	return f.graph.Vertices[v].Nodes
 }
 
+// policy returns a policy for the destination by its number.
+func (f *flood) policy(number int) *Policy {
+	if number < len(f.destination.Policies) {
+		return &f.destination.Policies[number]
+	}
+	return &Policy{}
+}
+
 // advertise sends a route over every session that carries it.
 func (f *flood) advertise(r *route) {
 	v := &f.graph.Vertices[r.at]
@@ -115,35 +135,88 @@ func (f *flood) advertise(r *route) {
 		if receivers < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
 			continue
 		}
-		if !s.Internal && f.covered(r, s.To) {
+		if !s.Internal && f.covered(r, s) {
 			continue
 		}
-		next := route{at: s.To, learned: byIBGP, client: s.PeerClient, asn: s.PeerASN, clusters: r.clusters, path: r.path}
-		switch {
-		case !s.Internal:
-			next.learned, next.clusters = byEBGP, nil
-			next.path = slices.Sorted(slices.Values(append(slices.Clone(r.path), s.ASN)))
-		case r.learned == byIBGP && r.asn == s.ASN:
+		next := *r
+		next.at, next.learned, next.client, next.asn = s.To, byIBGP, s.PeerClient, s.PeerASN
+		if s.Internal && r.learned == byIBGP && r.asn == s.ASN {
 			next.clusters = reflected
+		}
+		if !f.send(&next, r, s.Internal, s.ASN, s.Policy) {
+			continue
 		}
 		f.receive(&next, s)
 	}
-	if !f.external {
-		for _, x := range v.externalIn(f.reading) {
-			if r.exported(x.Internal, x.Client, x.ASN, v.Cluster) {
-				f.transfer()
-				return
-			}
+	f.hand(r, v)
+}
+
+// hand sends a route to the external peers that pass routes on.
+func (f *flood) hand(r *route, v *Vertex) {
+	for _, x := range v.externalIn(f.reading) {
+		if !r.exported(x.Internal, x.Client, x.ASN, v.Cluster) {
+			continue
 		}
+		next := *r
+		if !f.send(&next, r, x.Internal, x.ASN, x.Policy) {
+			continue
+		}
+		next.external, next.clusters = true, nil
+		if f.reading != WithASPaths {
+			next.path = nil
+		}
+		if slices.ContainsFunc(f.external, func(has route) bool { return f.sameAttributes(&has, &next) && subset(has.path, next.path) }) || len(f.external) >= maxRoutes {
+			continue
+		}
+		f.external = append(f.external, next)
+		f.transfer(&next)
 	}
 }
 
-// covered reports whether the nodes of vertex v already have an eBGP route that
-// covers r after r is sent to them over eBGP. advertise calls it before it allocates
-// the path, because most routes in a mesh of AS numbers are covered.
-func (f *flood) covered(r *route, v int32) bool {
-	for i := range f.routes[v] {
-		if s := &f.routes[v][i]; s.learned == byEBGP && len(s.clusters) == 0 && subset(s.path, r.path) {
+// send changes next, a copy of r, to r as a node sends it over a session, and reports
+// whether the node does. asn is the node's AS number on the session, policy the number of
+// its policy.
+func (f *flood) send(next, r *route, internal bool, asn uint32, policy int) bool {
+	if f.observed.communities && r.learned != locally && r.confined(internal) {
+		return false
+	}
+	if !internal {
+		next.learned, next.clusters = byEBGP, nil
+		next.prepend(asn, f.observed.path)
+	}
+	if f.observed.any {
+		switch f.policy(policy).Export.apply(next, r.learned != locally, internal, f.observed) {
+		case rejected:
+			return false
+		case passed:
+			if adds := f.graph.Vertices[r.at].Adds; adds < len(f.destination.Communities) {
+				next.add(f.destination.Communities[adds])
+			}
+		case accepted:
+		}
+	}
+	if !internal {
+		next.preference = externalPreference
+	}
+	return true
+}
+
+// confined reports whether a well-known community keeps a node from passing a learned
+// route on (RFC 1997; BIRD 1.6, proto/bgp/attrs.c).
+func (r *route) confined(internal bool) bool {
+	return slices.Contains(r.communities, NoAdvertise) ||
+		!internal && (slices.Contains(r.communities, NoExport) || slices.Contains(r.communities, NoExportSubconfed))
+}
+
+// covered reports whether the nodes at the other end of an eBGP session already have a
+// route that covers r after it is sent over the session. advertise calls it before it
+// allocates the path, because most routes in a mesh of AS numbers are covered.
+func (f *flood) covered(r *route, s *Session) bool {
+	if f.observed.any && (s.Policy > 0 || s.PeerPolicy > 0 || f.observed.path > 0 || f.observed.communities) {
+		return false
+	}
+	for i := range f.routes[s.To] {
+		if has := &f.routes[s.To][i]; has.learned == byEBGP && len(has.clusters) == 0 && subset(has.path, r.path) && (!f.observed.preference || has.preference == externalPreference) {
 			return true
 		}
 	}
@@ -164,35 +237,51 @@ func (r *route) exported(internal, client bool, asn uint32, cluster int) bool {
 }
 
 // receive keeps a route at the nodes at the other end of a session, unless they
-// drop it as a loop.
+// drop it as a loop or their policy rejects it.
 func (f *flood) receive(r *route, s *Session) {
 	if s.Internal && s.PeerClient && slices.Contains(r.clusters, f.graph.Vertices[r.at].Cluster) {
 		return
 	}
-	loops := 0
-	for _, asn := range r.path {
-		if asn == s.PeerASN {
-			loops++
-		}
+	if loops(r.path, s.PeerASN) > s.PeerAllowed {
+		return
 	}
-	if loops > s.PeerAllowed {
+	if f.observed.any && f.policy(s.PeerPolicy).Import.apply(r, true, s.Internal, f.observed) == rejected {
 		return
 	}
 	f.keep(r)
 }
 
-// transfer sends the route from the external peers to all nodes that peer with one
-// of them.
-func (f *flood) transfer() {
-	f.external = true
+// loops returns how often an AS number is in a path. A node that has an AS number of its
+// own finds it only in routes that it already has.
+func loops(path []uint32, asn uint32) int {
+	if asn == Anonymous {
+		return 0
+	}
+	n := 0
+	for _, a := range path {
+		if a == asn {
+			n++
+		}
+	}
+	return n
+}
+
+// transfer sends a route from the external peers to all nodes that peer with one of them.
+func (f *flood) transfer(sent *route) {
 	for i := range f.graph.Vertices {
 		if f.receivers(int32(i)) < 1 {
 			continue
 		}
 		for _, x := range f.graph.Vertices[i].externalIn(f.reading) {
-			r := route{at: int32(i), learned: byEBGP, client: x.Client, asn: x.ASN}
+			r := *sent
+			r.at, r.learned, r.client, r.asn = int32(i), byEBGP, x.Client, x.ASN
 			if x.Internal {
 				r.learned = byIBGP
+			} else {
+				r.preference = externalPreference
+			}
+			if loops(r.path, x.ASN) > x.Allowed || f.observed.any && f.policy(x.Policy).Import.apply(&r, true, x.Internal, f.observed) == rejected {
+				continue
 			}
 			f.keep(&r)
 		}
@@ -202,7 +291,7 @@ func (f *flood) transfer() {
 // keep adds a route to its vertex, unless a route of the vertex covers it.
 func (f *flood) keep(r *route) {
 	for i := range f.routes[r.at] {
-		if f.routes[r.at][i].covers(r) {
+		if f.routes[r.at][i].covers(r) && f.sameAttributes(&f.routes[r.at][i], r) {
 			return
 		}
 	}
@@ -219,7 +308,17 @@ func (f *flood) keep(r *route) {
 	}
 }
 
-// covers reports whether r reaches at least the same vertices as s.
+// sameAttributes reports whether policies treat two routes alike that are learned alike.
+func (f *flood) sameAttributes(a, b *route) bool {
+	o := &f.observed
+	return (a.external == b.external || o.path == 0 && !o.communities) &&
+		slices.Equal(a.order, b.order) &&
+		(!o.communities || slices.Equal(a.communities, b.communities)) &&
+		(!o.preference || a.preference == b.preference)
+}
+
+// covers reports whether r reaches at least the same vertices as s, if policies treat both
+// alike.
 func (r *route) covers(s *route) bool {
 	if r.learned != byEBGP && (r.learned != s.learned || r.client != s.client || r.asn != s.asn) {
 		return false

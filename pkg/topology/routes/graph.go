@@ -1,12 +1,20 @@
 package routes
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Graph is the BGP sessions of one address family.
 type Graph struct {
 	Vertices []Vertex
 	// Readings is the number of readings of external peers.
 	Readings int
+	// Preference is the local preference of the routes that nodes originate.
+	Preference uint32
+	// Destinations are the kinds of prefixes that the policies of sessions distinguish.
+	// Without any, there is one kind, and sessions have no policies.
+	Destinations []Destination
 }
 
 // Reading is a number of a reading of external peers: it assumes which of them pass
@@ -14,11 +22,18 @@ type Graph struct {
 type Reading int
 
 // The readings that every graph has. In WithoutTransit, no external peer passes routes
-// on.
+// on. In WithTransit, external peers pass routes on without AS path. In WithASPaths, they
+// keep the AS numbers that nodes prepended: a node may then find its own.
 const (
 	WithoutTransit Reading = iota
 	WithTransit
+	WithASPaths
 )
+
+// Anonymous is the AS number of each node of a vertex whose nodes have AS numbers of their
+// own that occur nowhere else. The nodes peer with each other over eBGP. RFC 7300 reserves
+// the number.
+const Anonymous uint32 = math.MaxUint32
 
 // Vertex is nodes that have the same sessions.
 type Vertex struct {
@@ -35,6 +50,9 @@ type Vertex struct {
 	// External are the sessions with external peers that pass routes on, by Reading. Readings
 	// at the end may be absent if there are none.
 	External [][]ExternalSession
+	// Adds is the number, in Destination.Communities, of the communities that the nodes add
+	// to the routes that they advertise.
+	Adds int
 }
 
 // NoCluster and NoZone are the Cluster and the Zone of a vertex without one.
@@ -59,14 +77,20 @@ type Session struct {
 	PeerClient  bool
 	PeerASN     uint32
 	PeerAllowed int
+	// Policy and PeerPolicy are the numbers, in Destination.Policies, of the policies of the
+	// sending nodes and of the nodes of To on the session. 0 is no policy.
+	Policy, PeerPolicy int
 }
 
 // ExternalSession is a session of every node of a vertex with an external peer.
 // Internal is true for iBGP, Client if the peer is a client of the nodes. ASN is the
-// AS number of the nodes on the session.
+// AS number of the nodes on the session, Allowed how often they accept it in the AS path
+// of a route, and Policy the number of their policy.
 type ExternalSession struct {
 	Internal, Client bool
 	ASN              uint32
+	Allowed          int
+	Policy           int
 }
 
 // Nodes returns the number of nodes of all vertices.
@@ -87,10 +111,11 @@ func (v *Vertex) externalIn(reading Reading) []ExternalSession {
 	return v.External[reading]
 }
 
-// sameReadings reports whether the same sessions pass routes on in two readings.
+// sameReadings reports whether the same sessions pass the same routes on in two readings.
 func (g *Graph) sameReadings(a, b Reading) bool {
 	for i := range g.Vertices {
-		if !slices.Equal(g.Vertices[i].externalIn(a), g.Vertices[i].externalIn(b)) {
+		x := g.Vertices[i].externalIn(a)
+		if !slices.Equal(x, g.Vertices[i].externalIn(b)) || len(x) > 0 && (a == WithASPaths) != (b == WithASPaths) {
 			return false
 		}
 	}

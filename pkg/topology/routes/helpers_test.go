@@ -32,8 +32,10 @@ type link struct {
 type external struct {
 	name string
 	asn  uint32
-	// known means that the peer passes routes on in the third reading too.
+	// known means that the peer passes routes on in the last reading too.
 	known bool
+	// allowed is how often the speaker accepts its own AS number.
+	allowed int
 }
 
 // network describes a graph.
@@ -54,7 +56,7 @@ func (n *network) index(name string) int {
 // graph returns the network as a graph. The clients of a route reflector are all iBGP
 // peers except route reflectors with the same cluster ID.
 func (n *network) graph() *Graph {
-	g := &Graph{Readings: 3}
+	g := &Graph{Readings: 4}
 	clusters := map[string]int{}
 	for i := range n.speakers {
 		s := &n.speakers[i]
@@ -95,12 +97,13 @@ func (n *network) graph() *Graph {
 		ibgp := x.asn == s.asn
 		v := &g.Vertices[n.index(x.name)]
 		if v.External == nil {
-			v.External = make([][]ExternalSession, 3)
+			v.External = make([][]ExternalSession, 4)
 		}
-		session := ExternalSession{Internal: ibgp, Client: ibgp && s.cluster != "", ASN: s.asn}
-		v.External[WithTransit] = append(v.External[WithTransit], session)
-		if x.known {
-			v.External[WithTransit+1] = append(v.External[WithTransit+1], session)
+		session := ExternalSession{Internal: ibgp, Client: ibgp && s.cluster != "", ASN: s.asn, Allowed: x.allowed}
+		for reading := WithTransit; reading <= WithASPaths+1; reading++ {
+			if reading <= WithASPaths || x.known {
+				v.External[reading] = append(v.External[reading], session)
+			}
 		}
 	}
 	return g

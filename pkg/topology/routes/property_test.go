@@ -29,7 +29,7 @@ func random(r *rand.Rand, most int) *network {
 			}
 		}
 		if r.IntN(4) == 0 {
-			n.external = append(n.external, external{a.name, 64512 + uint32(r.IntN(4)), r.IntN(2) == 0})
+			n.external = append(n.external, external{a.name, 64512 + uint32(r.IntN(4)), r.IntN(2) == 0, max(0, r.IntN(4)-2)})
 		}
 	}
 	return n
@@ -69,7 +69,7 @@ func TestAVertexStandsForItsNodes(t *testing.T) {
 		g := random(rand.New(rand.NewPCG(seed, 1)), 3).graph()
 		single, of := g.single()
 		merged, apart := computed(t, g), computed(t, single)
-		for reading := range Reading(3) {
+		for reading := range Reading(4) {
 			m, a := merged[reading], apart[reading]
 			for i, v := range of {
 				for j, w := range of {
@@ -121,7 +121,7 @@ const maxPath = 8
 // exhaustive returns the vertices that receive the route of source. It follows every
 // path and does not drop a path that another covers. All vertices must have one node.
 func exhaustive(g *Graph, source int, reading Reading) map[int]bool {
-	seen, external := map[path]bool{}, false
+	seen, external := map[path]bool{}, map[string]bool{}
 	queue := []path{{at: source, learned: locally}}
 	add := func(p path) {
 		if p.at != source && !seen[p] {
@@ -170,14 +170,27 @@ func exhaustive(g *Graph, source int, reading Reading) map[int]bool {
 			}
 		}
 		for _, x := range v.externalIn(reading) {
-			if !external && sends(x.Internal, x.Client, x.ASN) {
-				external = true
-				for w := range g.Vertices {
-					for _, y := range g.Vertices[w].externalIn(reading) {
-						one := path{at: w, learned: byEBGP, client: y.Client, asn: y.ASN}
-						if y.Internal {
-							one.learned = byIBGP
-						}
+			if !sends(x.Internal, x.Client, x.ASN) {
+				continue
+			}
+			kept := ""
+			if reading == WithASPaths {
+				kept = p.path
+				if !x.Internal {
+					kept = sorted(kept, number(x.ASN))
+				}
+			}
+			if external[kept] || len(kept) > maxPath {
+				continue
+			}
+			external[kept] = true
+			for w := range g.Vertices {
+				for _, y := range g.Vertices[w].externalIn(reading) {
+					one := path{at: w, learned: byEBGP, client: y.Client, asn: y.ASN, path: kept}
+					if y.Internal {
+						one.learned = byIBGP
+					}
+					if has(kept, number(y.ASN)) <= y.Allowed {
 						add(one)
 					}
 				}
@@ -198,7 +211,7 @@ func TestNoRouteIsLostToACoveringOne(t *testing.T) {
 	for seed := range uint64(600) {
 		g := random(rand.New(rand.NewPCG(seed, 2)), 1).graph()
 		r := computed(t, g)
-		for reading := range Reading(3) {
+		for reading := range Reading(4) {
 			for v := range g.Vertices {
 				want := exhaustive(g, v, reading)
 				for w := range g.Vertices {
@@ -223,7 +236,10 @@ func TestTransitOnlyAddsRoutes(t *testing.T) {
 		r := computed(t, g)
 		for v := range g.Vertices {
 			for w := range g.Vertices {
-				without, some, with := r[WithoutTransit].Has(v, w), r[WithTransit+1].Has(v, w), r[WithTransit].Has(v, w)
+				without, some, with := r[WithoutTransit].Has(v, w), r[WithASPaths+1].Has(v, w), r[WithTransit].Has(v, w)
+				if kept := r[WithASPaths].Has(v, w); without && !kept || kept && !with {
+					t.Fatalf("seed %d: the route of %d at %d is lost with more transit\n%v", seed, v, w, g)
+				}
 				if without && !some || some && !with {
 					t.Fatalf("seed %d: the route of %d at %d is lost with more transit\n%v", seed, v, w, g)
 				}

@@ -1,12 +1,15 @@
 package routes
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Compute follows the routes of every vertex of g. The caller must not change g
 // afterwards. Compute returns a result for each Reading. Readings in which the same external
-// peers pass routes on share one. Compute returns an error only if ctx is done. O(vertices x
-// sessions) for each distinct reading of the usual networks, in which a route is reflected
-// once or twice.
+// peers pass routes on share one. Compute returns an error only if ctx is done. O(destinations
+// x vertices x sessions) for each distinct reading of the usual networks, in which a route is
+// reflected once or twice.
 func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) {
 	out := make([]*Reachability, g.Readings)
 	for reading := range Reading(g.Readings) {
@@ -29,14 +32,26 @@ func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) {
 func compute(ctx context.Context, g *Graph, reading Reading) (*Reachability, error) {
 	n := len(g.Vertices)
 	r := &Reachability{graph: g, reading: reading, has: make([]bool, n*n)}
+	r.some = r.has
 	if n == 0 {
 		return r, nil
 	}
-	f := newFlood(g, reading)
-	for v := range n {
-		if err := f.run(ctx, int32(v), r.has[v*n:(v+1)*n]); err != nil {
-			return nil, err
+	destinations := g.Destinations
+	if len(destinations) == 0 {
+		destinations = []Destination{{}}
+	}
+	for i, d := range destinations {
+		has := r.has
+		if i > 0 {
+			has = make([]bool, n*n)
 		}
+		f := newFlood(g, reading, d)
+		for v := range n {
+			if err := f.run(ctx, int32(v), has[v*n:(v+1)*n]); err != nil {
+				return nil, err
+			}
+		}
+		r.combine(i, has)
 	}
 	if err := r.findDependencies(ctx); err != nil {
 		return nil, err
@@ -44,28 +59,43 @@ func compute(ctx context.Context, g *Graph, reading Reading) (*Reachability, err
 	return r, nil
 }
 
+// combine adds the result for destination number i, which is not the first, to has and some.
+func (r *Reachability) combine(i int, has []bool) {
+	if i == 0 || slices.Equal(has, r.has) {
+		return
+	}
+	if &r.some[0] == &r.has[0] {
+		r.some = slices.Clone(r.has)
+	}
+	for k, is := range has {
+		r.has[k], r.some[k] = r.has[k] && is, r.some[k] || is
+	}
+}
+
 // Reachability is which nodes have the routes of which other nodes, under one reading
 // of external peers.
 type Reachability struct {
 	graph        *Graph
 	reading      Reading
-	has          []bool       // [a*vertices+b]: the nodes of b have the routes of those of a
+	has          []bool       // [a*vertices+b]: the nodes of b have the routes of those of a, to all destinations
+	some         []bool       // the same for at least one destination; shares has if both are equal
 	dependencies []Dependency // of each vertex
 }
 
 // Has reports whether the nodes of vertex to have the routes of the nodes of vertex
-// from. If both are the same vertex, it reports whether each of its nodes has the
+// from, to all destinations. If both are the same vertex, it reports whether each of its nodes has the
 // routes of its other nodes.
 func (r *Reachability) Has(from, to int) bool { return r.has[from*len(r.graph.Vertices)+to] }
 
 // Mutual reports whether the nodes of two vertices have each other's routes.
 func (r *Reachability) Mutual(a, b int) bool { return r.Has(a, b) && r.Has(b, a) }
 
-// Isolated reports whether the nodes of a vertex have no routes of other nodes, and
-// other nodes have no routes of theirs. O(vertices).
+// Isolated reports whether the nodes of a vertex have no routes of other nodes to any
+// destination, and other nodes have no routes of theirs. O(vertices).
 func (r *Reachability) Isolated(v int) bool {
-	for w := range r.graph.Vertices {
-		if r.Has(v, w) || r.Has(w, v) {
+	n := len(r.graph.Vertices)
+	for w := range n {
+		if r.some[v*n+w] || r.some[w*n+v] {
 			return false
 		}
 	}

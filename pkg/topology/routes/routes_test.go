@@ -197,7 +197,7 @@ func TestNetworksInLayersStayBounded(t *testing.T) {
 		n.links = append(n.links, link{a: a, b: "last"})
 	}
 	g := n.graph()
-	f := newFlood(g, WithoutTransit)
+	f := newFlood(g, WithoutTransit, Destination{})
 	if err := f.run(t.Context(), 0, make([]bool, len(g.Vertices))); err != nil {
 		t.Fatal(err)
 	}

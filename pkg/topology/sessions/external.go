@@ -2,8 +2,10 @@ package sessions
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -154,10 +156,10 @@ const maxLayers = 8
 // The result is for counting: one router per node counts like one router of all nodes.
 // A merged peer has the address and settings of its first external peer; only the
 // settings in the exit hold for all. mergeExternals does not merge an external peer with
-// several ports, ambiguous settings, idle half-sessions or a link-local address. own are the AS numbers of
-// the nodes. O(external peers + their nodes).
-func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*ExternalPeer {
-	out := []*ExternalPeer{}
+// several ports, ambiguous settings, idle half-sessions or a link-local address.
+// O(external peers + their nodes).
+func (n *Network) mergeExternals(all []*ExternalPeer) []*ExternalPeer {
+	out, nodes := []*ExternalPeer{}, n.Index.Len()
 	layers := map[Exit][]*ExternalPeer{}
 	var last Exit
 	var list []*ExternalPeer // the layers of last
@@ -167,7 +169,7 @@ func mergeExternals(all []*ExternalPeer, nodes uint, own map[uint32]bool) []*Ext
 			continue
 		}
 		v := &one.Protocols[0].Variants[0]
-		kind := newExit(&v.Settings, own)
+		kind := n.exit(&v.Settings)
 		if kind != last || list == nil {
 			last, list = kind, layers[kind]
 		}
@@ -322,27 +324,31 @@ func (v *Variant) sourcesAt(i uint) []*Peering {
 	return out
 }
 
-// Exit is the settings that decide whether a session with an external peer is iBGP.
+// Exit is the settings that decide which routes pass a session with an external peer.
 type Exit struct {
 	LocalASN uint32 // 0 for the node's own
 	PeerASN  uint32 // 0 if Foreign
 	// Foreign reports that no node has the AS number of the peer: the session is eBGP.
 	Foreign bool
+	// Allowed is how often the nodes accept their own AS number in the path of a route.
+	Allowed int
+	// Filters are the BGPFilters; see Lists.
+	Filters string
 }
 
-// newExit returns the exit of a half-session with settings s. own are the AS numbers
-// of the nodes.
-func newExit(s *Settings, own map[uint32]bool) Exit {
-	if s.PeerASN != 0 && s.PeerASN != s.localASN && !own[s.PeerASN] {
-		return Exit{LocalASN: s.localASN, Foreign: true}
+// exit returns the exit of a half-session with settings s.
+func (n *Network) exit(s *Settings) Exit {
+	out := Exit{LocalASN: s.localASN, PeerASN: s.PeerASN, Allowed: s.allow, Filters: n.filters.in(n.Family, s.filters)}
+	if s.PeerASN != 0 && s.PeerASN != s.localASN && !n.own[s.PeerASN] {
+		out.PeerASN, out.Foreign = 0, true
 	}
-	return Exit{LocalASN: s.localASN, PeerASN: s.PeerASN}
+	return out
 }
 
 // exits returns the nodes of each exit. It skips BGPPeers with AS number 0, which BIRD
-// may reject, and the nodes in shared, whose address another node has too.
-func exits(externals []*ExternalPeer, shared *bitset.BitSet, own map[uint32]bool) map[Exit]*bitset.BitSet {
-	out := map[Exit]*bitset.BitSet{}
+// may reject, and nodes whose address another node has too.
+func (n *Network) exits(externals []*ExternalPeer) map[Exit]*bitset.BitSet {
+	out, shared := map[Exit]*bitset.BitSet{}, n.Index.Shared(n.Family)
 	for _, o := range externals {
 		for i := range o.Protocols {
 			h := &o.Protocols[i]
@@ -352,20 +358,60 @@ func exits(externals []*ExternalPeer, shared *bitset.BitSet, own map[uint32]bool
 					zero.InPlaceUnion(v.Nodes)
 				}
 			}
-			for _, v := range h.Variants {
-				if v.Settings.PeerASN == 0 {
-					continue
-				}
-				k := newExit(&v.Settings, own)
+			working := h.Nodes.Difference(h.Idle).Difference(shared).Difference(zero)
+			add := func(k Exit, nodes *bitset.BitSet) {
 				if out[k] == nil {
 					out[k] = bitset.New(0)
 				}
-				out[k].InPlaceUnion(v.Nodes.Difference(h.Idle).Difference(shared).Difference(zero))
+				out[k].InPlaceUnion(nodes.Intersection(working))
+			}
+			if h.disjoint() {
+				for _, v := range h.Variants {
+					if v.Settings.PeerASN != 0 {
+						add(n.exit(&v.Settings), v.Nodes)
+					}
+				}
+				continue
+			}
+			for i, ok := working.NextSet(0); ok; i, ok = working.NextSet(i + 1) {
+				for _, k := range n.ambiguousExits(h, i) {
+					add(k, bitset.New(0).Set(i))
+				}
 			}
 		}
 	}
 	return out
 }
+
+// ambiguousExits returns the exits of the half-session of node i. It is not known which of its
+// ways Calico chooses, so each of them has the least number of own AS numbers and all lists of
+// BGPFilters.
+func (n *Network) ambiguousExits(h *ExternalProtocol, i uint) []Exit {
+	var out []Exit
+	var filters []string
+	allowed := math.MaxInt
+	for _, v := range h.Variants {
+		if v.Nodes.Test(i) {
+			k := n.exit(&v.Settings)
+			allowed = min(allowed, k.Allowed)
+			if !slices.Contains(filters, k.Filters) {
+				filters = append(filters, k.Filters)
+			}
+			out = append(out, k)
+		}
+	}
+	slices.Sort(filters)
+	for x := range out {
+		out[x].Allowed, out[x].Filters = allowed, strings.Join(filters, alternative)
+	}
+	return slices.Compact(out)
+}
+
+// alternative separates the lists of BGPFilters of an ambiguous half-session in an Exit.
+const alternative = "|"
+
+// Lists returns the lists of BGPFilters of which one applies, as Network.Filters returns them.
+func (k *Exit) Lists() []string { return strings.Split(k.Filters, alternative) }
 
 // SortedExits returns the keys of m in a fixed order.
 func SortedExits(m map[Exit]*bitset.BitSet) []Exit {
@@ -377,7 +423,10 @@ func SortedExits(m map[Exit]*bitset.BitSet) []Exit {
 		if a.Foreign != b.Foreign {
 			return map[bool]int{true: 1, false: -1}[a.Foreign]
 		}
-		return cmp.Or(cmp.Compare(a.PeerASN, b.PeerASN), cmp.Compare(a.LocalASN, b.LocalASN))
+		return cmp.Or(
+			cmp.Compare(a.PeerASN, b.PeerASN), cmp.Compare(a.LocalASN, b.LocalASN),
+			cmp.Compare(a.Allowed, b.Allowed), cmp.Compare(a.Filters, b.Filters),
+		)
 	})
 	return out
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
@@ -15,10 +17,14 @@ import (
 
 // filters are the rules of the BGPFilters of a snapshot.
 type filters struct {
-	// known reports that there are no others.
-	known bool
+	// known reports that there are no others. old reports a Calico before v3.32.
+	known, old bool
 	// rules are those of each family and direction, by the name of the BGPFilter.
 	rules map[string][2][2]bgpfilter.Rules
+	// parsed are the same by object.
+	parsed map[*calico.BGPFilter]*parsed
+	// paths are the AS numbers in the rules.
+	paths []uint32
 	// all is the text of everything above, for comparing filters.
 	all string
 
@@ -49,26 +55,53 @@ var addressBits = [2]int{calico.IPv4: 32, calico.IPv6: 128}
 // earlier snapshot or nil, if they are the same.
 func newFilters(s *state.Snapshot, before *Sessions) *filters {
 	list := s.BGPFilters()
-	known := s.Knows(calico.KindBGPFilter)
-	if before != nil && before.filters.known == known && slices.Equal(list, before.snapshot.BGPFilters()) {
+	known, old := s.Knows(calico.KindBGPFilter), false
+	if v := CalicoVersion(s); v != nil {
+		old = v.LessThan(version.MajorMinor(3, 32))
+	}
+	if before != nil && before.filters.known == known && before.filters.old == old && slices.Equal(list, before.snapshot.BGPFilters()) {
 		return before.filters
 	}
-	f := &filters{known: known, rules: map[string][2][2]bgpfilter.Rules{}, same: map[compared]bool{}}
+	f := &filters{known: known, old: old, rules: map[string][2][2]bgpfilter.Rules{}, parsed: map[*calico.BGPFilter]*parsed{}, same: map[compared]bool{}}
+	var all strings.Builder
 	for _, one := range list {
-		var rules [2][2]bgpfilter.Rules
-		var texts []string
-		for family, fields := range filterFields {
-			for d, field := range fields {
-				parsed := bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], one.Spec[field])
-				rules[family][d] = parsed
-				texts = append(texts, parsed.Text())
-			}
+		var p *parsed
+		if before != nil && before.filters.old == old {
+			p = before.filters.parsed[one]
 		}
-		f.rules[one.Name] = rules
-		f.all += fmt.Sprintf("%s %q\n", one.Name, texts)
+		if p == nil {
+			p = parse(one, old)
+		}
+		f.parsed[one], f.rules[one.Name] = p, p.rules
+		f.paths = append(f.paths, p.paths...)
+		all.WriteString(p.text)
 	}
-	f.all += strconv.FormatBool(known)
+	all.WriteString(strconv.FormatBool(known))
+	f.all = all.String()
 	return f
+}
+
+// parsed is the rules of a BGPFilter, by family and direction, the AS numbers in them, and its name
+// and rules as text.
+type parsed struct {
+	rules [2][2]bgpfilter.Rules
+	paths []uint32
+	text  string
+}
+
+func parse(one *calico.BGPFilter, old bool) *parsed {
+	out := &parsed{}
+	var texts []string
+	for family, fields := range filterFields {
+		for d, field := range fields {
+			rules := bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], one.Spec[field], old)
+			out.rules[family][d] = rules
+			texts = append(texts, rules.Text())
+			out.paths = append(out.paths, rules.Paths()...)
+		}
+	}
+	out.text = fmt.Sprintf("%s %q\n", one.Name, texts)
+	return out
 }
 
 // in returns the names, separated by commas, of the BGPFilters in a list that Calico writes into
@@ -89,10 +122,17 @@ func (f *filters) in(family calico.Family, names string) string {
 	}), ",")
 }
 
-// Filtered reports whether BGPFilters have rules for the half-sessions that a BGPPeer configures
-// in the family, or may have them because they are not known.
-func (n *Network) Filtered(p *calico.BGPPeer) bool {
-	return n.filters.in(n.Family, strings.Join(p.Filters, ",")) != ""
+// Filters returns the names, separated by commas, of the BGPFilters that apply to the
+// half-sessions that a BGPPeer configures in the family: those that have rules for the family, or
+// may have them because they are not known.
+func (n *Network) Filters(p *calico.BGPPeer) string {
+	return n.filters.in(n.Family, strings.Join(p.Filters, ","))
+}
+
+// FilterRules returns the rules that BGPFilters have together, by direction. names are separated
+// by commas, and unknown BGPFilters have rules without a known meaning.
+func (n *Network) FilterRules(names string) [2]bgpfilter.Rules {
+	return n.filters.effect(n.Family, names)
 }
 
 // normalise unsets the settings that have no effect on the bird.cfg of a node of class g. A
@@ -129,7 +169,7 @@ func (f *filters) samePass(family calico.Family, a, b string) bool {
 func (f *filters) effect(family calico.Family, names string) [2]bgpfilter.Rules {
 	var out [2]bgpfilter.Rules
 	for d := range out {
-		out[d] = bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], nil)
+		out[d] = bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], nil, false)
 		for name := range strings.SplitSeq(names, ",") {
 			rules, ok := f.rules[name]
 			switch {

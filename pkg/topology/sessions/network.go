@@ -34,6 +34,12 @@ type Network struct {
 	Passing []Passing
 	// Workloads are the BGPPeers whose peers are pods.
 	Workloads []*Peering
+	// Advertised are the prefixAdvertisements that decide which routes pass: those of all
+	// nodes first, and then those of nodes with others.
+	Advertised []Advertised
+	// Named are the AS numbers in objects other than Nodes.
+	Named     map[uint32]bool
+	own       map[uint32]bool // the AS numbers of nodes
 	filters   *filters
 	groups    []*PeerGroup
 	written   *written

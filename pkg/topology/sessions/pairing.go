@@ -124,6 +124,9 @@ type Terms struct {
 	// Allowed is how often the nodes accept their own AS number in the path of a route,
 	// whichever way Calico chooses.
 	Allowed int
+	// Filters are the BGPFilters, as Network.Filters returns them, of each way that Calico
+	// may choose.
+	Filters []string
 }
 
 // Terms returns the terms of the nodes of class l.From. O(ways).
@@ -134,6 +137,9 @@ func (n *Network) Terms(l *Link) Terms {
 	for i := range h.Ways {
 		s := &h.Ways[i].Settings
 		t.Client, t.Allowed = t.Client && s.client(g, h.Prefix), min(t.Allowed, s.allow)
+		if !slices.Contains(t.Filters, s.filters) {
+			t.Filters = append(t.Filters, s.filters)
+		}
 	}
 	return t
 }

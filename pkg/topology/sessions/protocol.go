@@ -157,9 +157,10 @@ type Rules struct {
 	ports        string // all listen ports, for comparing Rules
 	// BindMode is that of the BGPConfiguration "default": BIRD listens on the address of the
 	// node if it is NodeIP, and else on all addresses.
-	BindMode string
-	filters  string // all rules of BGPFilters, for comparing Rules
-	written  string // all values of objects that BIRD rejects, for comparing Rules
+	BindMode   string
+	filters    string // all rules of BGPFilters, for comparing Rules
+	written    string // all values of objects that BIRD rejects, for comparing Rules
+	advertised string // all prefixAdvertisements that decide which routes pass, for comparing Rules
 }
 
 // meshSettings returns the settings of a mesh half-session of class a to class b.

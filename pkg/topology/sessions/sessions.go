@@ -19,12 +19,14 @@ type Sessions struct {
 	Classes    *nodes.Classes
 	Networks   [2]*Network // by family
 
-	transit   []*TransitPeers // of the readings after the first two
-	snapshot  *state.Snapshot
-	index     *nodes.Index
-	filters   *filters
-	written   *written
-	externals [2][]*ExternalPeer
+	transit  []*TransitPeers // of the readings after the first two
+	snapshot *state.Snapshot
+	index    *nodes.Index
+	filters  *filters
+	written  *written
+	// advertised are the prefixAdvertisements by family; see Network.Advertised.
+	advertised [2][]Advertised
+	externals  [2][]*ExternalPeer
 }
 
 // Compute returns the sessions of a snapshot, whose nodes are in ix. before is the
@@ -40,6 +42,12 @@ type Sessions struct {
 func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, same bool, err error) {
 	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s), transit: transit, filters: newFilters(s, before), written: newWritten(s)}
 	c.Rules.filters, c.Rules.written = c.filters.all, c.written.text
+	for _, f := range calico.Families {
+		c.advertised[f] = c.advertisements(f)
+		for _, a := range c.advertised[f] {
+			c.Rules.advertised += a.text
+		}
+	}
 	if err := c.resolve(ctx, before); err != nil {
 		return nil, false, err
 	}
@@ -108,19 +116,29 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 	}
 	own := c.index.ASNumbers()
 	own[c.Rules.ASN] = true
+	named := map[uint32]bool{c.Rules.ASN: true}
+	for _, p := range c.Peerings {
+		named[p.Peer.ASNumber], named[p.Peer.LocalASNumber] = true, true
+	}
+	for _, asn := range c.filters.paths {
+		named[asn] = true
+	}
 	for _, f := range calico.Families {
-		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads, filters: c.filters, written: c.written}
+		n := &Network{Family: f, Rules: c.Rules, Index: c.index, Workloads: workloads, own: own, filters: c.filters, written: c.written, Advertised: c.advertised[f], Named: named}
 		if before != nil && before.index.BGP[f] == c.index.BGP[f] && before.Rules.BIRD {
 			n.Externals = findExternals(f, c.index, peerings, before.externals[f], before.Peerings)
 		} else {
 			n.Externals = findExternals(f, c.index, peerings, nil, nil)
 		}
-		n.Counted = mergeExternals(n.Externals, c.index.Len(), own)
-		n.findPassing(c.transit, own)
+		n.Counted = n.mergeExternals(n.Externals)
+		n.findPassing(c.transit)
 		for _, passing := range n.Passing {
 			for _, k := range SortedExits(passing.Exits) {
 				splits = append(splits, passing.Exits[k])
 			}
+		}
+		for _, a := range n.Advertised[1:] {
+			splits = append(splits, a.Nodes)
 		}
 		c.Networks[f], c.externals[f] = n, n.Externals
 	}

@@ -81,16 +81,16 @@ type Passing struct {
 }
 
 // findPassing sets the readings of a network: no external peer passes routes on; all do
-// that can; and for each list the peers in it that can. own are the AS numbers of the
-// nodes. O(external peers + their nodes) for each reading.
-func (n *Network) findPassing(lists []*TransitPeers, own map[uint32]bool) {
+// that can; the same again, for the reading in which they keep AS paths; and for each list
+// the peers in it that can. O(external peers + their nodes) for each reading.
+func (n *Network) findPassing(lists []*TransitPeers) {
 	all := Passing{Externals: n.Externals, Counted: n.Counted}
 	if never := func(o *ExternalPeer) bool { return n.neverPasses(o.Address) }; slices.ContainsFunc(n.Externals, never) {
 		all.Externals = slices.DeleteFunc(slices.Clone(n.Externals), never)
-		all.Counted = mergeExternals(all.Externals, n.Index.Len(), own)
+		all.Counted = n.mergeExternals(all.Externals)
 	}
-	all.Exits = exits(all.Counted, n.Index.Shared(n.Family), own)
-	n.Passing = append(make([]Passing, 0, 2+len(lists)), Passing{}, all)
+	all.Exits = n.exits(all.Counted)
+	n.Passing = append(make([]Passing, 0, 3+len(lists)), Passing{}, all, all)
 	for _, list := range lists {
 		some := Passing{}
 		for _, o := range all.Externals {
@@ -102,8 +102,8 @@ func (n *Network) findPassing(lists []*TransitPeers, own map[uint32]bool) {
 			n.Passing = append(n.Passing, all)
 			continue
 		}
-		some.Counted = mergeExternals(some.Externals, n.Index.Len(), own)
-		some.Exits = exits(some.Counted, n.Index.Shared(n.Family), own)
+		some.Counted = n.mergeExternals(some.Externals)
+		some.Exits = n.exits(some.Counted)
 		n.Passing = append(n.Passing, some)
 	}
 }

@@ -1,16 +1,19 @@
-// Package bgpfilter decides whether two lists of BGPFilter rules let the same routes pass.
+// Package bgpfilter evaluates BGPFilter rules: what they do with routes to a prefix, which
+// prefixes they distinguish, and whether two lists of rules let the same routes pass.
 //
 // A route gets the action of the first rule whose conditions all hold
 // (confd/pkg/resource/template/template_funcs.go). Conditions on the prefix divide the prefixes
-// of a family into finitely many classes, of which one prefix each is evaluated. All other
-// conditions count as independent: each may hold or not. Lists with a rule that is not
+// of a family into finitely many classes, of which one prefix each is evaluated. For Same, all
+// other conditions count as independent: each may hold or not. Lists with a rule that is not
 // understood, or with too many classes, are the same only if their rules are equal.
 package bgpfilter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -55,6 +58,29 @@ type rule struct {
 	match   prefixes
 	needs   []condition // all must hold
 	outcome string      // "" for an import rule that does what happens without it
+	effect  Effect
+}
+
+// Effect is the conditions of a rule that are not on the prefix, and what the rule does. A
+// field that is not set is no condition.
+type Effect struct {
+	// Learned means that only routes that BGP peers sent match.
+	Learned bool
+	// EBGP and IBGP mean that only sessions of that kind match.
+	EBGP, IBGP bool
+	// Interface is a pattern for the name of the outgoing interface. It is never "*", which
+	// every route matches.
+	Interface string
+	Community string
+	// Path is the start of the AS path, the nearest AS number first.
+	Path     []uint32
+	Priority *uint32
+	// Accept is false for a rule that rejects routes. The operations below change accepted
+	// ones: Add are communities, Prepend AS numbers, the nearest first.
+	Accept  bool
+	Add     []string
+	Prepend []uint32
+	Set     *uint32 // the priority
 }
 
 // condition is a condition that is not on the prefix.
@@ -64,10 +90,11 @@ type condition struct {
 }
 
 // Parse returns the rules of a field of a BGPFilter, such as spec.exportV4. bits is the
-// length of an address of the field's family, 32 or 128. Parse accepts any value: rules
-// that BIRD or Calico do not accept, or that are newer than this package, have no known
-// meaning.
-func Parse(d Direction, bits int, field any) Rules {
+// length of an address of the field's family, 32 or 128. old means a Calico before v3.32,
+// which ignores the conditions and operations that v3.32 added: such a rule matches more
+// routes than it says. Parse accepts any value: rules that BIRD or Calico do not accept, or
+// that are newer than this package, have no known meaning.
+func Parse(d Direction, bits int, field any, old bool) Rules {
 	out := Rules{direction: d, bits: bits}
 	if field == nil {
 		return out
@@ -84,13 +111,16 @@ func Parse(d Direction, bits int, field any) Rules {
 		}
 		text.Write(sent)
 		text.WriteByte('\n')
-		if parsed, ok := parseRule(d, bits, sent); ok {
+		if parsed, ok := parseRule(d, bits, sent, old); ok {
 			out.list = append(out.list, parsed)
 		} else {
 			out.opaque = true
 		}
 	}
 	out.text = text.String()
+	if old && out.text != "" {
+		out.text = "old " + out.text
+	}
 	return out
 }
 
@@ -110,6 +140,69 @@ func (r Rules) Join(next Rules) Rules {
 
 // Text returns the rules as JSON, one a line. Equal texts have equal meanings.
 func (r Rules) Text() string { return r.text }
+
+// Understood reports whether the meaning of all rules is known.
+func (r Rules) Understood() bool { return !r.opaque }
+
+// For returns the effects of the rules that match a prefix, in order: the first one whose
+// conditions hold decides. It skips rules whose meaning is not known. O(rules).
+func (r Rules) For(p netip.Prefix) []Effect {
+	var out []Effect
+	for _, one := range r.list {
+		if one.match.has(p) {
+			out = append(out, one.effect)
+		}
+	}
+	return out
+}
+
+// AppendMatches appends to key which rules match a prefix. The effects of rules on two prefixes are
+// equal if their keys are. O(rules).
+func (r Rules) AppendMatches(key []byte, p netip.Prefix) []byte {
+	for i := range r.list {
+		if r.list[i].match.has(p) {
+			key = binary.AppendUvarint(key, uint64(i)+1)
+		}
+	}
+	return append(key, 0)
+}
+
+// Paths returns the AS numbers in the conditions and operations of the rules.
+func (r Rules) Paths() []uint32 {
+	var out []uint32
+	for _, one := range r.list {
+		out = append(append(out, one.effect.Path...), one.effect.Prepend...)
+	}
+	return out
+}
+
+// Representatives returns at least one prefix of a length inside a prefix for each class that
+// rules and further CIDRs distinguish, and false if there are too many classes. The prefix must
+// not be longer than length. O(CIDRs squared) at worst.
+func Representatives(within netip.Prefix, length int, further []netip.Prefix, lists ...Rules) ([]netip.Prefix, bool) {
+	cidrs := []netip.Prefix{within}
+	add := func(c netip.Prefix) {
+		if c.IsValid() && c.Bits() > within.Bits() && c.Bits() <= length && within.Contains(c.Addr()) {
+			cidrs = append(cidrs, c)
+		}
+	}
+	for _, c := range further {
+		add(c)
+	}
+	for _, r := range lists {
+		for _, one := range r.list {
+			add(one.match.cidr)
+		}
+	}
+	var w work
+	var out []netip.Prefix
+	for i, c := range sorted(&cidrs) {
+		if p, ok := free(c, length, inside(cidrs, i), &w); ok {
+			out = append(out, p)
+		}
+	}
+	return out, w.add(0)
+}
 
 // Same reports whether a and b, of one direction and family, let the same routes pass with
 // the same changes. It returns false if this cannot be decided. O(CIDRs x lengths of prefixes
@@ -223,21 +316,40 @@ type document struct {
 	Operations   []json.RawMessage `json:"operations"`
 }
 
+// operation is an entry of the operations of a rule.
+type operation struct {
+	AddCommunity *struct {
+		Value string `json:"value"`
+	} `json:"addCommunity"`
+	PrependASPath *struct {
+		Prefix []uint32 `json:"prefix"`
+	} `json:"prependASPath"`
+	SetPriority *struct {
+		Value uint32 `json:"value"`
+	} `json:"setPriority"`
+}
+
 // parseRule returns a rule, and false if its meaning is not known.
-func parseRule(d Direction, bits int, sent []byte) (rule, bool) {
+func parseRule(d Direction, bits int, sent []byte, old bool) (rule, bool) {
 	var doc document
 	decoder := json.NewDecoder(bytes.NewReader(sent))
 	decoder.DisallowUnknownFields()
 	if decoder.Decode(&doc) != nil {
 		return rule{}, false
 	}
+	if old {
+		doc.PeerType, doc.Communities, doc.ASPathPrefix, doc.Priority, doc.Operations = "", nil, nil, nil, nil
+	}
 	var out rule
 	var ok bool
 	if out.match, ok = parsePrefixes(bits, &doc); !ok {
 		return rule{}, false
 	}
-	if out.needs, ok = parseConditions(d, &doc); !ok {
+	if out.needs, ok = out.effect.parse(d, &doc); !ok {
 		return rule{}, false
+	}
+	if failing(bits, &doc) { // The condition on the prefix is the first.
+		out.needs, out.effect = nil, Effect{}
 	}
 	operations, err := json.Marshal(doc.Operations)
 	switch {
@@ -252,39 +364,80 @@ func parseRule(d Direction, bits int, sent []byte) (rule, bool) {
 	case doc.Action != "Accept":
 		return rule{}, false
 	}
-	return out, true
+	out.effect.Accept = doc.Action == "Accept"
+	return out, out.effect.operate(doc.Operations)
 }
 
-// parseConditions returns the conditions that are not on the prefix.
-func parseConditions(d Direction, doc *document) (out []condition, ok bool) {
+// operate sets the operations of an effect. It returns false if one is not understood.
+func (e *Effect) operate(list []json.RawMessage) bool {
+	for _, sent := range list {
+		var one operation
+		decoder := json.NewDecoder(bytes.NewReader(sent))
+		decoder.DisallowUnknownFields()
+		if decoder.Decode(&one) != nil {
+			return false
+		}
+		switch {
+		case one.AddCommunity != nil:
+			e.Add = append(e.Add, one.AddCommunity.Value)
+		case one.PrependASPath != nil:
+			e.Prepend = slices.Concat(one.PrependASPath.Prefix, e.Prepend)
+		case one.SetPriority != nil:
+			e.Set = &one.SetPriority.Value
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// parse sets the conditions of an effect, and returns them for comparisons.
+func (e *Effect) parse(d Direction, doc *document) (out []condition, ok bool) {
 	switch doc.Source {
 	case "":
 	case "RemotePeers":
 		if d == Export { // All imported routes come from peers.
+			e.Learned = true
 			out = append(out, condition{what: "source"})
 		}
 	default:
 		return nil, false
 	}
 	if doc.Interface != "" && doc.Interface != "*" {
+		e.Interface = doc.Interface
 		out = append(out, condition{what: "interface " + doc.Interface})
 	}
 	switch doc.PeerType { // Calico ignores other values.
 	case "eBGP":
+		e.EBGP = true
 		out = append(out, condition{what: "eBGP"})
 	case "iBGP":
+		e.IBGP = true
 		out = append(out, condition{what: "eBGP", absent: true})
 	}
 	if doc.Communities != nil {
-		if len(doc.Communities.Values) != 1 {
+		if len(doc.Communities.Values) != 1 || doc.Communities.Values[0] == "" {
 			return nil, false
 		}
-		out = append(out, condition{what: "community " + doc.Communities.Values[0]})
+		e.Community = doc.Communities.Values[0]
+		out = append(out, condition{what: "community " + e.Community})
 	}
-	if len(doc.ASPathPrefix) > 0 {
-		out = append(out, condition{what: fmt.Sprint("AS path ", doc.ASPathPrefix)})
+	for _, text := range doc.ASPathPrefix {
+		asn, err := strconv.ParseUint(text.String(), 10, 32)
+		if err != nil {
+			return nil, false
+		}
+		e.Path = append(e.Path, uint32(asn))
+	}
+	if len(e.Path) > 0 {
+		out = append(out, condition{what: fmt.Sprint("AS path ", e.Path)})
 	}
 	if doc.Priority != nil {
+		if *doc.Priority < 0 || *doc.Priority > math.MaxInt32 {
+			return nil, false
+		}
+		priority := uint32(*doc.Priority)
+		e.Priority = &priority
 		out = append(out, condition{what: "priority " + strconv.Itoa(*doc.Priority)})
 	}
 	return out, true

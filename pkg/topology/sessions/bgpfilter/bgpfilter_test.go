@@ -72,7 +72,7 @@ func TestSame(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for d, want := range map[Direction]bool{Import: tt.imports, Export: tt.sends} {
-				a, b := Parse(d, 32, field(t, "["+tt.a+"]")), Parse(d, 32, field(t, "["+tt.b+"]"))
+				a, b := Parse(d, 32, field(t, "["+tt.a+"]"), false), Parse(d, 32, field(t, "["+tt.b+"]"), false)
 				if got, back := Same(a, b), Same(b, a); got != want || back != want {
 					t.Errorf("direction %d: got %t and %t, want %t", d, got, back, want)
 				}
@@ -86,8 +86,8 @@ func TestParseAcceptsAnyValue(t *testing.T) {
 		`[{"action": "Reject", "cidr": "10.0.0.0/8"}]`, `[{"action": "Reject", "cidr": "fd00::/8", "matchOperator": "In"}]`,
 		`[{"action": "Reject", "cidr": "10.0.0.0/8", "matchOperator": "In", "prefixLength": {"min": 20, "max": 10}}]`,
 		`[{"action": "Reject", "communities": {"values": []}}]`, `[{"action": "Reject", "source": "x"}]`} {
-		r := Parse(Export, 32, field(t, text))
-		if !r.opaque || !Same(r, Parse(Export, 32, field(t, text))) || Same(r, Rules{direction: Export, bits: 32}) {
+		r := Parse(Export, 32, field(t, text), false)
+		if !r.opaque || !Same(r, Parse(Export, 32, field(t, text), false)) || Same(r, Rules{direction: Export, bits: 32}) {
 			t.Errorf("%s: got %+v, want rules without a known meaning, which are equal to themselves alone", text, r)
 		}
 	}
@@ -97,9 +97,9 @@ func TestParseAcceptsAnyValue(t *testing.T) {
 }
 
 func TestJoin(t *testing.T) {
-	a := Parse(Import, 32, field(t, `[{"action": "Reject", "cidr": "10.0.0.0/8", "matchOperator": "In"}]`))
-	b := Parse(Import, 32, field(t, `[{"action": "Reject", "cidr": "11.0.0.0/8", "matchOperator": "In"}]`))
-	both := Parse(Import, 32, field(t, `[{"action": "Reject", "cidr": "10.0.0.0/7", "matchOperator": "In"}, {"action": "Accept"}]`))
+	a := Parse(Import, 32, field(t, `[{"action": "Reject", "cidr": "10.0.0.0/8", "matchOperator": "In"}]`), false)
+	b := Parse(Import, 32, field(t, `[{"action": "Reject", "cidr": "11.0.0.0/8", "matchOperator": "In"}]`), false)
+	both := Parse(Import, 32, field(t, `[{"action": "Reject", "cidr": "10.0.0.0/7", "matchOperator": "In"}, {"action": "Accept"}]`), false)
 	if Same(a.Join(b), both) {
 		t.Error("10.0.0.0/7 itself is in neither half")
 	}
@@ -240,7 +240,7 @@ func TestSameIsNaive(t *testing.T) {
 			}
 		}
 		count[want]++
-		if got := Same(Parse(d, w.bits, a), Parse(d, w.bits, b)); got != want {
+		if got := Same(Parse(d, w.bits, a, false), Parse(d, w.bits, b, false)); got != want {
 			t.Fatalf("seed %d, direction %d: got %t, want %t for\n%v\n%v", seed, d, got, want, a, b)
 		}
 	}
@@ -260,7 +260,7 @@ func TestSameIsBounded(t *testing.T) {
 	}
 	for _, list := range [][]any{many, conditions} {
 		other := append([]any{map[string]any{"action": "Reject", "matchOperator": "In", "cidr": "11.0.0.0/8"}}, list...)
-		if Same(Parse(Export, 32, list), Parse(Export, 32, other)) {
+		if Same(Parse(Export, 32, list, false), Parse(Export, 32, other, false)) {
 			t.Errorf("lists of %d rules are different", len(list))
 		}
 	}

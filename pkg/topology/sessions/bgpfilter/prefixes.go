@@ -29,6 +29,10 @@ func parsePrefixes(bits int, doc *document) (prefixes, bool) {
 		// Calico ignores matchOperator and prefixLength without a CIDR.
 		return all, true
 	}
+	if failing(bits, doc) {
+		doc.Action, doc.Operations = "Reject", nil
+		return all, true
+	}
 	cidr, err := netip.ParsePrefix(doc.CIDR)
 	if err != nil || cidr != cidr.Masked() || cidr.Addr().BitLen() != bits {
 		return prefixes{}, false
@@ -62,6 +66,17 @@ func parsePrefixes(bits int, doc *document) (prefixes, bool) {
 	return out, true
 }
 
+// failing reports whether BIRD accepts the condition on the prefix and fails to evaluate it. It
+// then rejects every route that reaches the rule (filter/filter.c).
+func failing(bits int, doc *document) bool {
+	if address, err := netip.ParseAddr(doc.CIDR); err == nil {
+		return address.BitLen() == bits && doc.PrefixLength == nil && (doc.MatchOperator == "In" || doc.MatchOperator == "NotIn")
+	}
+	cidr, err := netip.ParsePrefix(doc.CIDR)
+	return err == nil && bits == 128 && cidr.Addr().Is4() && cidr == cidr.Masked() && doc.PrefixLength == nil &&
+		(doc.MatchOperator == "In" || doc.MatchOperator == "NotIn")
+}
+
 // representatives returns at least one prefix of each class of prefixes that the rules
 // distinguish, as far as w permits. Two prefixes are in one class if the same CIDR is the
 // smallest one that contains them, and the same ranges contain their lengths.
@@ -78,26 +93,37 @@ func representatives(bits int, list []rule, w *work) iter.Seq[netip.Prefix] {
 		cidrs = append(cidrs, r.match.cidr)
 		lengths = append(lengths, r.match.cidr.Bits(), r.match.cidr.Bits()+1, r.match.min, r.match.max+1)
 	}
-	slices.SortFunc(cidrs, netip.Prefix.Compare)
-	cidrs = slices.Compact(cidrs)
 	slices.Sort(lengths)
 	lengths = slices.Compact(lengths)
 	return func(yield func(netip.Prefix) bool) {
-		for i, c := range cidrs {
-			end := i + 1 // The CIDRs inside c follow it.
-			for end < len(cidrs) && c.Overlaps(cidrs[end]) {
-				end++
-			}
+		for i, c := range sorted(&cidrs) {
+			taken := inside(cidrs, i)
 			for _, length := range lengths {
 				if length < c.Bits() || length > bits {
 					continue
 				}
-				if p, ok := free(c, length, cidrs[i+1:end], w); ok && !yield(p) {
+				if p, ok := free(c, length, taken, w); ok && !yield(p) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// sorted sorts CIDRs and removes repetitions. A CIDR comes before those inside it.
+func sorted(cidrs *[]netip.Prefix) []netip.Prefix {
+	slices.SortFunc(*cidrs, netip.Prefix.Compare)
+	*cidrs = slices.Compact(*cidrs)
+	return *cidrs
+}
+
+// inside returns the CIDRs inside the one of a number, which follow it.
+func inside(cidrs []netip.Prefix, i int) []netip.Prefix {
+	end := i + 1
+	for end < len(cidrs) && cidrs[i].Overlaps(cidrs[end]) {
+		end++
+	}
+	return cidrs[i+1 : end]
 }
 
 // free returns a prefix of a length inside p that none of taken contains, and false if there

@@ -1,0 +1,241 @@
+package topology
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// blocks returns every block of the pools that need BGP and that Calico exports. It returns the
+// zero Prefix if there are none, or if nothing in the state distinguishes blocks.
+func (m *naive) blocks(f calico.Family) []netip.Prefix {
+	var out []netip.Prefix
+	if !m.reads("") {
+		return []netip.Prefix{{}}
+	}
+	for _, p := range m.state.IPPools() {
+		cidr, err := netip.ParsePrefix(fmt.Sprint(p.Spec["cidr"]))
+		if err != nil || calico.FamilyOf(cidr.Addr()) != f || p.Spec["disableBGPExport"] == true || p.Spec["vxlanMode"] == "Always" {
+			continue
+		}
+		size := map[calico.Family]int{calico.IPv4: 26, calico.IPv6: 122}[f]
+		if n, ok := p.Spec["blockSize"].(int64); ok {
+			size = int(n)
+		}
+		for a := cidr.Masked().Addr(); cidr.Contains(a); {
+			block := netip.PrefixFrom(a, size)
+			out = append(out, block)
+			for block.Contains(a) {
+				a = a.Next()
+			}
+		}
+	}
+	if out == nil {
+		return []netip.Prefix{{}}
+	}
+	return out
+}
+
+// reads reports whether a rule of a BGPFilter has a field, and for "" whether there are
+// BGPFilters or prefixAdvertisements.
+func (m *naive) reads(field string) bool {
+	out, ok := m.fields[field]
+	if !ok {
+		for _, c := range m.state.BGPConfigurations() {
+			out = out || field == "" && c.Spec["prefixAdvertisements"] != nil
+		}
+		for _, filter := range m.state.BGPFilters() {
+			out = out || strings.Contains(fmt.Sprint(filter.Spec), field)
+		}
+		m.fields[field] = out
+	}
+	return out
+}
+
+// priority is that of the routes that nodes originate.
+func (m *naive) priority(f calico.Family) int64 {
+	if c := m.state.BGPConfiguration(calico.Default); c != nil {
+		if n, ok := c.Spec[map[calico.Family]string{calico.IPv4: "ipv4NormalRoutePriority", calico.IPv6: "ipv6NormalRoutePriority"}[f]].(int64); ok && n >= 0 && n <= math.MaxInt32 {
+			return n
+		}
+	}
+	return 1024
+}
+
+// advertised returns the communities of the prefixAdvertisements of a node that contain a block.
+func (m *naive) advertised(n *calico.Node, f calico.Family, block netip.Prefix) []string {
+	var list []any
+	for _, name := range []string{calico.Default, "node." + n.Name} {
+		if c := m.state.BGPConfiguration(name); c != nil && c.Spec["prefixAdvertisements"] != nil {
+			list = c.Spec["prefixAdvertisements"].([]any)
+		}
+	}
+	var out []string
+	for _, one := range list {
+		entry := one.(map[string]any)
+		cidr, err := netip.ParsePrefix(entry["cidr"].(string))
+		if err == nil && cidr.Bits() <= block.Bits() && cidr.Contains(block.Addr()) {
+			for _, c := range entry["communities"].([]any) {
+				out = append(out, c.(string))
+			}
+		}
+	}
+	return out
+}
+
+func withText(list []string, text string) []string {
+	out := append(slices.Clone(list), text)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func naiveField(direction string, f calico.Family) string {
+	return direction + map[calico.Family]string{calico.IPv4: "V4", calico.IPv6: "V6"}[f]
+}
+
+// filter returns the action of the BGPFilters of a slot on a route, "" if no rule matches. If
+// it is not known which BGPFilters apply, all must let the route pass, and the first decide
+// its attributes.
+func (w *naiveFlood) filter(direction string, s *naiveSlot, r *naiveRoute, learned bool) string {
+	var lists []string
+	for _, h := range s.candidates {
+		lists = withText(lists, strings.Join(h.Filters, ","))
+	}
+	out := "Accept"
+	for i, names := range lists {
+		copied := *r
+		action := w.act(direction, strings.Split(names, ","), s, &copied, learned)
+		switch {
+		case action == "Reject":
+			return action
+		case action == "":
+			out = ""
+		}
+		if i == 0 {
+			*r = copied
+		}
+	}
+	return out
+}
+
+// act returns the action of the first rule of some BGPFilters that matches a route, and changes
+// the route as this rule says.
+func (w *naiveFlood) act(direction string, names []string, s *naiveSlot, r *naiveRoute, learned bool) string {
+	for _, name := range names {
+		for _, filter := range w.model.state.BGPFilters() {
+			rules, _ := filter.Spec[naiveField(direction, w.family)].([]any)
+			if filter.Name != name {
+				continue
+			}
+			for _, one := range rules {
+				rule := one.(map[string]any)
+				matches := w.matches(direction, rule, s, r, learned)
+				action := rule["action"].(string)
+				if matches == "no" || matches == "perhaps" && action == "Accept" {
+					continue
+				}
+				if action == "Accept" && w.model.atLeast(3, 32, 0) {
+					operate(rule, r)
+				}
+				return action
+			}
+		}
+	}
+	return ""
+}
+
+func operate(rule map[string]any, r *naiveRoute) {
+	list, _ := rule["operations"].([]any)
+	for _, one := range list {
+		operation := one.(map[string]any)
+		if o, ok := operation["addCommunity"].(map[string]any); ok {
+			r.communities = withText(r.communities, o["value"].(string))
+		}
+		if o, ok := operation["prependASPath"].(map[string]any); ok {
+			for _, asn := range slices.Backward(o["prefix"].([]any)) {
+				r.path = append(slices.Clone(r.path), uint32(asn.(int64)))
+			}
+		}
+		if o, ok := operation["setPriority"].(map[string]any); ok {
+			r.preference = math.MaxInt32 - o["value"].(int64)
+		}
+	}
+}
+
+// matches reports whether a rule matches: "yes", "no" or "perhaps".
+func (w *naiveFlood) matches(direction string, rule map[string]any, s *naiveSlot, r *naiveRoute, learned bool) string {
+	if !naiveInside(rule, w.block) {
+		return "no"
+	}
+	if rule["source"] == "RemotePeers" && !learned {
+		return "no"
+	}
+	out := "yes"
+	if pattern, ok := rule["interface"].(string); ok {
+		matched, _ := path.Match(pattern, "")
+		// The interface towards a node is not known, but none of Calico's.
+		switch {
+		case pattern == "*":
+		case !learned && !matched, pattern == "vxlan.calico", pattern == "cali*":
+			return "no"
+		default:
+			out = "perhaps"
+		}
+	}
+	if !w.model.atLeast(3, 32, 0) {
+		return out
+	}
+	internal := s.internal()
+	if rule["peerType"] == "eBGP" && internal || rule["peerType"] == "iBGP" && !internal {
+		return "no"
+	}
+	if n, ok := rule["priority"].(int64); ok && r.preference != math.MaxInt32-n {
+		return "no"
+	}
+	if c, ok := rule["communities"].(map[string]any); ok && !slices.Contains(r.communities, c["values"].([]any)[0].(string)) {
+		if !r.outside {
+			return "no"
+		}
+		out = "perhaps"
+	}
+	prefix, _ := rule["asPathPrefix"].([]any)
+	for i, asn := range prefix {
+		if k := len(r.path) - 1 - i; k < 0 || int64(r.path[k]) != asn.(int64) {
+			if !r.outside {
+				return "no"
+			}
+			out = "perhaps"
+		}
+	}
+	return out
+}
+
+// naiveInside reports whether the condition on the prefix holds.
+func naiveInside(rule map[string]any, block netip.Prefix) bool {
+	text, ok := rule["cidr"].(string)
+	if !ok {
+		return true
+	}
+	cidr := netip.MustParsePrefix(text)
+	lengths, limited := rule["prefixLength"].(map[string]any)
+	operator := rule["matchOperator"].(string)
+	var matches bool
+	if strings.HasSuffix(operator, "In") {
+		low, high := int64(cidr.Bits()), int64(128)
+		if n, ok := lengths["min"].(int64); ok {
+			low = max(low, n)
+		}
+		if n, ok := lengths["max"].(int64); ok {
+			high = n
+		}
+		matches = cidr.Contains(block.Addr()) && int64(block.Bits()) >= low && int64(block.Bits()) <= high
+	} else {
+		matches = !limited && cidr == block
+	}
+	return matches != strings.HasPrefix(operator, "Not")
+}

@@ -1,0 +1,300 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions/bgpfilter"
+)
+
+// podPrefixes is the prefixes that a cluster needs routes to in one family: the blocks of the
+// IPPools whose pods need BGP.
+type podPrefixes struct {
+	pools []podPool
+	// priority is that of the routes that nodes originate.
+	priority uint32
+	key      string // equal for equal podPrefixes
+}
+
+// podPool is the CIDR of an IPPool and the length of its blocks.
+type podPool struct {
+	cidr      netip.Prefix
+	blockSize int
+}
+
+// podPrefixes returns the prefixes that need BGP in a family. It skips IPPools that Calico does
+// not export, which the summary names. O(IPPools).
+func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool) podPrefixes {
+	out := podPrefixes{priority: t.snapshot.BGPConfiguration(calico.Default).NormalPriority(f)}
+	for _, p := range t.snapshot.IPPools() {
+		if p.Family == f && p.CIDR.IsValid() && !p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
+			out.pools = append(out.pools, podPool{p.CIDR, p.BlockSize()})
+		}
+	}
+	out.key = fmt.Sprint(out.pools, out.priority)
+	return out
+}
+
+// policies numbers the lists of BGPFilters of half-sessions. Number 0 is no BGPFilter.
+type policies struct {
+	numbers map[string]int
+	// lists are, of each number but 0, the alternatives of an ambiguous half-session.
+	lists [][]filterList
+}
+
+// filterList is a list of BGPFilters, separated by commas, and its rules by direction.
+type filterList struct {
+	names string
+	rules [2]bgpfilter.Rules
+}
+
+// number returns the number of some lists of BGPFilters, of which one applies.
+func (r *routing) number(lists ...string) int {
+	if len(lists) == 1 && lists[0] == "" {
+		return 0
+	}
+	slices.Sort(lists)
+	key, p := strings.Join(lists, "|"), &r.policies
+	n, ok := p.numbers[key]
+	if !ok {
+		if p.numbers == nil {
+			p.numbers = map[string]int{}
+		}
+		list := make([]filterList, len(lists))
+		for i, names := range lists {
+			list[i] = filterList{names, r.network.FilterRules(names)}
+		}
+		p.lists = append(p.lists, list)
+		n = len(p.lists)
+		p.numbers[key] = n
+	}
+	return n
+}
+
+// evaluates reports whether routes to different prefixes may pass different sessions.
+func (r *routing) evaluates() bool {
+	return len(r.policies.lists) > 0 || slices.ContainsFunc(r.network.Advertised, func(a sessions.Advertised) bool { return len(a.List) > 0 })
+}
+
+// destinations returns the kinds of prefixes of pods that sessions treat differently, nil if
+// they treat all alike. It sets partial if there are too many. O(IPPools x CIDRs of rules squared) at worst.
+func (r *routing) destinations() []routes.Destination {
+	if !r.evaluates() || len(r.pods.pools) == 0 {
+		return nil
+	}
+	var rules []bgpfilter.Rules
+	for _, list := range r.policies.lists {
+		for i := range list {
+			rules = append(rules, list[i].rules[:]...)
+		}
+	}
+	var advertised []netip.Prefix
+	for _, a := range r.network.Advertised {
+		for _, one := range a.List {
+			advertised = append(advertised, one.Network)
+		}
+	}
+	var out []routes.Destination
+	known := map[string]bool{}
+	r.partial = false
+	for _, pool := range r.pods.pools {
+		prefixes, all := bgpfilter.Representatives(pool.cidr, pool.blockSize, advertised, rules...)
+		for _, p := range prefixes {
+			key := r.matches(p)
+			if known[key] {
+				continue
+			}
+			known[key] = true
+			d := r.destination(p)
+			if slices.ContainsFunc(out, func(has routes.Destination) bool { return reflect.DeepEqual(has, d) }) {
+				continue
+			}
+			if len(out) == maxDestinations {
+				all = false
+				break
+			}
+			out = append(out, d)
+		}
+		r.partial = r.partial || !all
+	}
+	return out
+}
+
+// matches returns a text that is equal for prefixes that all rules and prefixAdvertisements treat
+// alike.
+func (r *routing) matches(p netip.Prefix) string {
+	var key []byte
+	for _, list := range r.policies.lists {
+		for i := range list {
+			for _, rules := range list[i].rules {
+				key = rules.AppendMatches(key, p)
+			}
+		}
+	}
+	for _, a := range r.network.Advertised {
+		for _, one := range a.List {
+			key = strconv.AppendBool(key, one.Network.Bits() <= p.Bits() && one.Network.Contains(p.Addr()))
+		}
+	}
+	return string(key)
+}
+
+// maxDestinations bounds the kinds of prefixes that are followed. The summary names the BGPPeers
+// with BGPFilters if there are more.
+const maxDestinations = 64
+
+// destination returns what the policies of the sessions do with routes to a prefix.
+func (r *routing) destination(p netip.Prefix) routes.Destination {
+	d := routes.Destination{Policies: make([]routes.Policy, 1+len(r.policies.lists))}
+	adds := false
+	for _, a := range r.network.Advertised {
+		d.Communities = append(d.Communities, communitiesOf(a.List, p))
+		adds = adds || len(d.Communities[len(d.Communities)-1]) > 0
+	}
+	for i, list := range r.policies.lists {
+		one := &d.Policies[i+1]
+		for k := range list {
+			one.Import = append(one.Import, deciding(terms(list[k].rules[bgpfilter.Import], p)))
+			export := terms(list[k].rules[bgpfilter.Export], p)
+			if !adds {
+				export = deciding(export)
+			}
+			one.Export = append(one.Export, export)
+		}
+	}
+	return d
+}
+
+// deciding returns the terms without those at the end that only accept routes. These pass without
+// them too: nodes import all routes, and export those to pods. Nodes add communities to exported
+// routes that no term accepts.
+func deciding(list []routes.Term) []routes.Term {
+	for len(list) > 0 {
+		last := &list[len(list)-1]
+		if !last.Accept || len(last.Add) > 0 || len(last.Prepend) > 0 || last.Set != nil {
+			break
+		}
+		list = list[:len(list)-1]
+	}
+	return list
+}
+
+// communitiesOf returns the communities that nodes add to routes to a prefix: those of every
+// network that contains it.
+func communitiesOf(list []calico.Advertisement, p netip.Prefix) []routes.Community {
+	var out []routes.Community
+	for _, a := range list {
+		if a.Network.Bits() <= p.Bits() && a.Network.Contains(p.Addr()) {
+			out = append(out, communities(a.Communities)...)
+		}
+	}
+	return out
+}
+
+// terms returns what rules do with routes to a prefix.
+func terms(rules bgpfilter.Rules, p netip.Prefix) []routes.Term {
+	out := []routes.Term{}
+	for _, e := range rules.For(p) {
+		t := routes.Term{Learned: e.Learned, EBGP: e.EBGP, IBGP: e.IBGP, Path: e.Path, Accept: e.Accept, Add: communities(e.Add), Prepend: e.Prepend}
+		if e.Interface != "" {
+			if calicoInterface(e.Interface) {
+				continue
+			}
+			// Own routes have no interface. That of learned ones is not in any object.
+			t.Learned, t.Uncertain = true, true
+		}
+		if e.Community != "" {
+			t.Community = &communities([]string{e.Community})[0]
+		}
+		if e.Priority != nil {
+			t.Preference = new(routes.MaxPreference - *e.Priority)
+		}
+		if e.Set != nil {
+			t.Set = new(routes.MaxPreference - *e.Set)
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// calicoInterface reports whether a pattern matches only interfaces that Calico makes. Routes
+// from BGP peers never go over them: the next hop is an address of a node.
+func calicoInterface(pattern string) bool {
+	return pattern == "tunl0" || strings.HasPrefix(pattern, "cali") || strings.HasPrefix(pattern, "bpf") ||
+		strings.HasSuffix(pattern, ".calico") || strings.HasSuffix(pattern, ".cali")
+}
+
+// communities parses communities of Calico's form.
+func communities(list []string) []routes.Community {
+	var out []routes.Community
+	for _, text := range list {
+		c := routes.Community{Large: strings.Count(text, ":") == 2}
+		for i, part := range strings.SplitN(text, ":", len(c.Parts)) {
+			n, _ := strconv.ParseUint(part, 10, 32) // BIRD rejects other communities.
+			c.Parts[i] = uint32(n)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// understands reports whether the meaning of all rules of the BGPFilters of a BGPPeer is known,
+// and all kinds of prefixes are followed.
+func (r *routing) understands(p *calico.BGPPeer) bool {
+	if len(p.Filters) == 0 {
+		return true
+	}
+	names := r.network.Filters(p)
+	if names == "" || r.partial {
+		return names == ""
+	}
+	for _, list := range r.policies.lists {
+		for i := range list {
+			if list[i].names == names {
+				return list[i].understood()
+			}
+		}
+	}
+	// No session has them.
+	return (&filterList{names, r.network.FilterRules(names)}).understood()
+}
+
+func (l *filterList) understood() bool {
+	return l.rules[bgpfilter.Import].Understood() && l.rules[bgpfilter.Export].Understood()
+}
+
+// asNumbers is the AS numbers that routes.Anonymous replaces.
+type asNumbers map[uint32]bool
+
+// of returns the AS number that the graph has for one of a node.
+func (a asNumbers) of(asn uint32) uint32 {
+	if a[asn] {
+		return routes.Anonymous
+	}
+	return asn
+}
+
+// anonymousNumbers returns the AS numbers that one node has and that no object names: routes
+// cannot distinguish such nodes. O(classes).
+func (n *network) anonymousNumbers() asNumbers {
+	classes := map[uint32]int{}
+	for i := range n.Classes.List {
+		if g := &n.Classes.List[i]; g.OwnASN {
+			classes[g.ASN] += g.Nodes
+		}
+	}
+	out := asNumbers{}
+	for asn, nodes := range classes {
+		if nodes == 1 && asn != 0 && !n.Named[asn] {
+			out[asn] = true
+		}
+	}
+	return out
+}

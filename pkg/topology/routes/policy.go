@@ -1,0 +1,200 @@
+package routes
+
+import (
+	"math"
+	"slices"
+)
+
+// Destination is prefixes that every policy treats alike.
+type Destination struct {
+	// Policies are the policies of sessions for routes to the prefixes, by number. The
+	// first has no terms.
+	Policies []Policy
+	// Communities are those that nodes add to routes that no term of an export policy
+	// accepts, by Vertex.Adds. Lists at the end may be absent if they are empty.
+	Communities [][]Community
+}
+
+// Policy is what one side of a session does with routes to a destination. A route gets
+// the action of the first term that matches it. Routes that no term matches pass.
+type Policy struct{ Import, Export Terms }
+
+// Terms are alternatives for the terms of one direction, of which one applies. It is not
+// known which, so a route must pass with each of them. The first decides its attributes.
+type Terms [][]Term
+
+// Term is an action on the routes that meet all of its conditions.
+type Term struct {
+	// Learned is true if only routes that BGP peers sent match.
+	Learned bool
+	// EBGP and IBGP are true if only sessions of that kind match.
+	EBGP, IBGP bool
+	// Community is a community that routes must have, nil for any.
+	Community *Community
+	// Path is the start of the AS path, the nearest AS number first.
+	Path []uint32
+	// Preference is the local preference, nil for any.
+	Preference *uint32
+	// Uncertain reports that the term may also have a condition of which the graph has no
+	// knowledge. A route that meets all others matches a term that rejects it, and does not
+	// match one that accepts it.
+	Uncertain bool
+	// Accept is false if the term rejects routes. The remaining fields change the attributes
+	// of accepted routes.
+	Accept  bool
+	Add     []Community
+	Prepend []uint32 // the nearest AS number first
+	Set     *uint32  // local preference, nil for unchanged
+}
+
+// Community is a BGP community, or a large one (RFC 1997 and RFC 8092).
+type Community struct {
+	Large bool
+	Parts [3]uint32 // the third is 0 unless Large
+}
+
+// The well-known communities that BIRD 1.6 follows (proto/bgp/attrs.c).
+var (
+	NoExport           = Community{Parts: [3]uint32{65535, 65281}}
+	NoAdvertise        = Community{Parts: [3]uint32{65535, 65282}}
+	NoExportSubconfed  = Community{Parts: [3]uint32{65535, 65283}}
+	wellKnown          = []Community{NoExport, NoAdvertise, NoExportSubconfed}
+	externalPreference = uint32(100) // BIRD's local preference of routes without one
+)
+
+// MaxPreference is the highest local preference: Calico uses MaxPreference minus the
+// priority of a route.
+const MaxPreference = math.MaxInt32
+
+// observed are the attributes that decide whether routes to a destination pass. The others
+// need not be followed.
+type observed struct {
+	path                         int // how many of the nearest AS numbers
+	communities, preference, any bool
+}
+
+// observes returns the attributes that the policies for a destination read.
+func (d *Destination) observes() observed {
+	var out observed
+	added := false
+	known := func(list []Community) bool {
+		return slices.ContainsFunc(list, func(c Community) bool { return slices.Contains(wellKnown, c) })
+	}
+	for i := range d.Policies {
+		for _, terms := range slices.Concat(d.Policies[i].Import, d.Policies[i].Export) {
+			for k := range terms {
+				t := &terms[k]
+				out.any = true
+				out.path = max(out.path, len(t.Path))
+				out.communities = out.communities || t.Community != nil
+				out.preference = out.preference || t.Preference != nil
+				added = added || known(t.Add)
+			}
+		}
+	}
+	for _, list := range d.Communities {
+		added = added || known(list)
+	}
+	out.communities = out.communities || added
+	out.any = out.any || added
+	return out
+}
+
+// verdict is what the terms of a policy do with a route.
+type verdict uint8
+
+const (
+	passed   verdict = iota // no term matches
+	accepted                // a term accepts it
+	rejected                // a term rejects it
+)
+
+// apply returns the verdict on a route, and changes the attributes of one that a term
+// accepts. learned and internal describe the route and the session, seen the attributes that
+// are observed.
+func (t Terms) apply(r *route, learned, internal bool, seen observed) verdict {
+	out := accepted
+	for i, terms := range t {
+		switch k := first(terms, r, learned, internal); {
+		case k < 0:
+			out = passed
+		case !terms[k].Accept:
+			return rejected
+		case i == 0:
+			terms[k].change(r, seen.path)
+		}
+	}
+	if len(t) == 0 {
+		return passed
+	}
+	return out
+}
+
+// first returns the index of the first term that matches a route, -1 for none.
+func first(terms []Term, r *route, learned, internal bool) int {
+	return slices.IndexFunc(terms, func(t Term) bool {
+		certain := !t.Uncertain
+		switch {
+		case t.Learned && !learned, t.EBGP && internal, t.IBGP && !internal, t.Preference != nil && *t.Preference != r.preference:
+			return false
+		}
+		if t.Community != nil && !slices.Contains(r.communities, *t.Community) {
+			if !r.external {
+				return false
+			}
+			certain = false
+		}
+		if len(t.Path) > 0 && (len(r.order) < len(t.Path) || !slices.Equal(r.order[:len(t.Path)], t.Path)) {
+			if !r.external {
+				return false
+			}
+			certain = false
+		}
+		return certain || !t.Accept
+	})
+}
+
+// change changes the attributes of a route as an accepting term says. seen is how many AS
+// numbers of paths are observed.
+func (t *Term) change(r *route, seen int) {
+	if len(t.Add) > 0 {
+		r.add(t.Add)
+	}
+	if len(t.Prepend) > 0 {
+		for _, asn := range slices.Backward(t.Prepend) {
+			r.prepend(asn, seen)
+		}
+	}
+	if t.Set != nil {
+		r.preference = *t.Set
+	}
+}
+
+// add adds communities to a route.
+func (r *route) add(list []Community) {
+	out := slices.Clone(r.communities)
+	for _, c := range list {
+		if i, ok := slices.BinarySearchFunc(out, c, compareCommunities); !ok {
+			out = slices.Insert(out, i, c)
+		}
+	}
+	r.communities = out
+}
+
+func compareCommunities(a, b Community) int {
+	if a.Large != b.Large {
+		return map[bool]int{false: -1, true: 1}[a.Large]
+	}
+	return slices.Compare(a.Parts[:], b.Parts[:])
+}
+
+// prepend prepends an AS number to the path of a route. seen is how many AS numbers of the
+// path are observed.
+func (r *route) prepend(asn uint32, seen int) {
+	if seen > 0 {
+		order := append([]uint32{asn}, r.order...)
+		r.order = order[:min(len(order), seen)]
+	}
+	i, _ := slices.BinarySearch(r.path, asn)
+	r.path = slices.Insert(slices.Clone(r.path), i, asn)
+}
