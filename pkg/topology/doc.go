@@ -49,11 +49,12 @@
 //     configuration, and the half-sessions per node. (count.go, frozen.go, load.go,
 //     marks.go, O(L + C + external peers); sessions/refusal.go)
 //  11. Merge classes that have the same neighbors on the same terms into vertices.
-//     Routes cannot distinguish such classes. Follow one route of each vertex by RFC 4271 and
-//     RFC 4456 in each reading of external peers. Each result is a matrix: entry
+//     Routes cannot distinguish such classes. Find the kinds of prefixes of pods that
+//     BGPFilters and prefixAdvertisements treat differently. For each kind, follow one route of
+//     each vertex by RFC 4271 and RFC 4456 in each reading of external peers. Each result is a matrix: entry
 //     (a, b) reports whether the nodes of b have the routes of the nodes of a.
-//     (routing.go, O(N + L + V squared); routes.Compute, O(V x sessions) if routes are
-//     reflected once or twice)
+//     (routing.go and policies.go, O(N + L + V squared); routes.Compute, O(kinds of prefixes x V x
+//     sessions) if routes are reflected once or twice)
 //  12. Read from the matrix: isolated nodes, pairs without a route, partitions, and
 //     single points of failure. (reach.go, points.go, O(V squared), O(N) for single
 //     points)
@@ -74,7 +75,8 @@
 // nodes change, nodes.New edits copies of the index, its columns and its sets. Equal
 // parts keep their pointers, so later steps detect unchanged input by comparing
 // pointers. If nothing that decides sessions changed, steps 4 to 12 are skipped
-// (sessions.Compute). A property test verifies that the result does not depend on the
+// (sessions.Compute), except that routes are followed again if IPPools change which
+// prefixes BGPFilters apply to. A property test verifies that the result does not depend on the
 // previous topology.
 //
 // # Sources

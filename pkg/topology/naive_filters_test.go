@@ -68,7 +68,7 @@ func (m *naive) priority(f calico.Family) int64 {
 }
 
 // advertised returns the communities of the prefixAdvertisements of a node that contain a block.
-func (m *naive) advertised(n *calico.Node, f calico.Family, block netip.Prefix) []string {
+func (m *naive) advertised(n *calico.Node, block netip.Prefix) []string {
 	var list []any
 	for _, name := range []string{calico.Default, "node." + n.Name} {
 		if c := m.state.BGPConfiguration(name); c != nil && c.Spec["prefixAdvertisements"] != nil {
@@ -134,7 +134,7 @@ func (w *naiveFlood) act(direction string, names []string, s *naiveSlot, r *naiv
 			}
 			for _, one := range rules {
 				rule := one.(map[string]any)
-				matches := w.matches(direction, rule, s, r, learned)
+				matches := w.matches(rule, s, r, learned)
 				action := rule["action"].(string)
 				if matches == "no" || matches == "perhaps" && action == "Accept" {
 					continue
@@ -168,7 +168,7 @@ func operate(rule map[string]any, r *naiveRoute) {
 }
 
 // matches reports whether a rule matches: "yes", "no" or "perhaps".
-func (w *naiveFlood) matches(direction string, rule map[string]any, s *naiveSlot, r *naiveRoute, learned bool) string {
+func (w *naiveFlood) matches(rule map[string]any, s *naiveSlot, r *naiveRoute, learned bool) string {
 	if !naiveInside(rule, w.block) {
 		return "no"
 	}

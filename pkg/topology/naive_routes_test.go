@@ -206,7 +206,7 @@ func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 		case "Reject":
 			return next, false
 		case "":
-			for _, c := range w.model.advertised(s.node, w.family, w.block) {
+			for _, c := range w.model.advertised(s.node, w.block) {
 				next.communities = withText(next.communities, c)
 			}
 		}

@@ -70,7 +70,10 @@ func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*Tran
 		return nil, err
 	}
 	r.findZones()
-	return r, r.follow(ctx)
+	if err := r.follow(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // with returns the routing of the same network with other prefixes of pods. It returns r if the
@@ -81,7 +84,10 @@ func (r *routing) with(ctx context.Context, pods podPrefixes) (*routing, error) 
 	}
 	out := *r
 	out.pods, out.measures = pods, measures{}
-	return &out, out.follow(ctx)
+	if err := out.follow(ctx); err != nil {
+		return nil, err
+	}
+	return &out, nil
 }
 
 // follow follows the routes over the sessions of the graph, and makes the parts of the summary.

@@ -64,12 +64,12 @@ var floors = []floor{
 	{"what follows from a state", []row{
 		// nodes knows no sessions, and routes no objects.
 		{"pkg/topology/nodes", "the nodes of a cluster as sets, and classes of nodes that peer alike", "pkg/calico", ""},
-		{"pkg/topology/sessions/bgpfilter", "whether BGPFilters let the same routes pass", "", ""},
+		{"pkg/topology/sessions/bgpfilter", "what BGPFilters do with routes to a prefix, and whether they let the same routes pass", "", ""},
 		{"pkg/topology/sessions", "who peers with whom, as confd and BIRD decide it", "pkg/calico pkg/state pkg/topology/nodes pkg/topology/sessions/bgpfilter", ""},
 		{"pkg/topology/routes", "who has whose routes, by RFC 4271 and 4456 over a plain graph", "", ""},
 		{
 			"pkg/topology", "sessions and routes that Calico would configure; the summary for policies",
-			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes pkg/topology/sessions", "calico",
+			"pkg/calico pkg/state pkg/topology/nodes pkg/topology/routes pkg/topology/sessions pkg/topology/sessions/bgpfilter", "calico",
 		},
 		{"pkg/schema", "validates objects as an API server does, against the schemas of CustomResourceDefinitions", "pkg/calico", ""},
 		{"pkg/health", "what nodes report, compared with the topology", "pkg/calico pkg/state pkg/topology", ""},

@@ -33,11 +33,15 @@
 //     best one. Compute keeps at most maxRoutes paths per vertex, and drops a path if
 //     another path reaches at least the same vertices.
 //   - An external peer that passes routes on and receives the route passes it to every
-//     node that has a session with any such peer, without AS path and cluster list.
+//     node that has a session with any such peer, without cluster list and, except in
+//     WithASPaths, without AS path.
+//   - The policies of a session reject routes, or change their attributes, by Destination:
+//     prefixes that all policies treat alike. A route with a well-known community is not
+//     passed on (RFC 1997).
 //
 // # Results
 //
 // The result is a matrix: entry (a, b) reports whether the nodes of b have the routes
-// of the nodes of a. Its methods return isolated vertices, partitions, pairs of nodes
+// of the nodes of a to all destinations. Its methods return isolated vertices, partitions, pairs of nodes
 // without a route, and the node, zone or external peers that a vertex depends on.
 package routes

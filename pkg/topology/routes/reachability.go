@@ -59,6 +59,16 @@ func compute(ctx context.Context, g *Graph, reading Reading) (*Reachability, err
 	return r, nil
 }
 
+// Reachability is which nodes have the routes of which other nodes, under one reading
+// of external peers.
+type Reachability struct {
+	graph        *Graph
+	reading      Reading
+	has          []bool       // [a*vertices+b]: the nodes of b have the routes of those of a, to all destinations
+	some         []bool       // the same for at least one destination; shares has if both are equal
+	dependencies []Dependency // of each vertex
+}
+
 // combine adds the result for destination number i, which is not the first, to has and some.
 func (r *Reachability) combine(i int, has []bool) {
 	if i == 0 || slices.Equal(has, r.has) {
@@ -70,16 +80,6 @@ func (r *Reachability) combine(i int, has []bool) {
 	for k, is := range has {
 		r.has[k], r.some[k] = r.has[k] && is, r.some[k] || is
 	}
-}
-
-// Reachability is which nodes have the routes of which other nodes, under one reading
-// of external peers.
-type Reachability struct {
-	graph        *Graph
-	reading      Reading
-	has          []bool       // [a*vertices+b]: the nodes of b have the routes of those of a, to all destinations
-	some         []bool       // the same for at least one destination; shares has if both are equal
-	dependencies []Dependency // of each vertex
 }
 
 // Has reports whether the nodes of vertex to have the routes of the nodes of vertex

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"path"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,69 @@ func TestJoin(t *testing.T) {
 	}
 	if !Same(a.Join(b), b.Join(a)) {
 		t.Error("the order of BGPFilters that reject is a difference")
+	}
+}
+
+func TestFor(t *testing.T) {
+	const rules = `[
+		{"action": "Reject", "matchOperator": "In", "cidr": "10.244.0.0/17", "source": "RemotePeers", "interface": "eth*"},
+		{"action": "Accept", "matchOperator": "NotIn", "cidr": "10.244.0.0/16", "peerType": "iBGP", "communities": {"values": ["1:2"]}, "asPathPrefix": [65001], "priority": 7},
+		{"action": "Accept", "operations": [{"addCommunity": {"value": "1:2:3"}}, {"prependASPath": {"prefix": [1, 2]}}, {"prependASPath": {"prefix": [3]}}, {"setPriority": {"value": 5}}]}
+	]`
+	seven, five := uint32(7), uint32(5)
+	first := Effect{Learned: true, Interface: "eth*"}
+	second := Effect{IBGP: true, Community: "1:2", Path: []uint32{65001}, Priority: &seven, Accept: true}
+	third := Effect{Accept: true, Add: []string{"1:2:3"}, Prepend: []uint32{3, 1, 2}, Set: &five}
+	tests := []struct {
+		prefix string
+		old    bool
+		want   []Effect
+	}{
+		{"10.244.0.0/26", false, []Effect{first, third}},
+		{"10.244.128.0/26", false, []Effect{third}},
+		{"10.96.0.0/26", false, []Effect{second, third}},
+		// Before v3.32, conditions and operations that Calico does not know have no effect.
+		{"10.96.0.0/26", true, []Effect{{Accept: true}, {Accept: true}}},
+	}
+	for _, tt := range tests {
+		got := Parse(Export, 32, field(t, rules), tt.old).For(netip.MustParsePrefix(tt.prefix))
+		if !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s, old %t: got %+v, want %+v", tt.prefix, tt.old, got, tt.want)
+		}
+	}
+}
+
+// BIRD fails to compare a prefix with an address, and then rejects every route that reaches the rule.
+func TestARuleThatFailsRejectsEverything(t *testing.T) {
+	for _, tt := range []struct {
+		bits   int
+		rule   string
+		prefix string
+	}{
+		{32, `{"action": "Accept", "matchOperator": "In", "cidr": "10.0.0.0", "peerType": "eBGP"}`, "192.0.2.0/24"},
+		{128, `{"action": "Accept", "matchOperator": "In", "cidr": "10.0.0.0/8"}`, "fd00::/64"},
+	} {
+		r := Parse(Export, tt.bits, field(t, "["+tt.rule+"]"), false)
+		if got := r.For(netip.MustParsePrefix(tt.prefix)); !r.Understood() || !reflect.DeepEqual(got, []Effect{{}}) {
+			t.Errorf("%s: got %+v, want a rule that rejects all routes", tt.rule, got)
+		}
+	}
+}
+
+func TestRepresentatives(t *testing.T) {
+	rules := Parse(Export, 32, field(t, `[{"action": "Reject", "matchOperator": "In", "cidr": "10.244.128.0/17"}, {"action": "Reject", "matchOperator": "Equal", "cidr": "10.244.0.64/26"}]`), false)
+	further := []netip.Prefix{netip.MustParsePrefix("10.244.192.0/18"), netip.MustParsePrefix("192.0.2.0/24")}
+	got, all := Representatives(netip.MustParsePrefix("10.244.0.0/16"), 26, further, rules)
+	want := "[10.244.0.0/26 10.244.0.64/26 10.244.128.0/26 10.244.192.0/26]"
+	if fmt.Sprint(got) != want || !all {
+		t.Errorf("got %v, all %t, want %s", got, all, want)
+	}
+	keys := map[string]bool{}
+	for _, p := range got[:3] {
+		keys[string(rules.AppendMatches(nil, p))] = true
+	}
+	if len(keys) != 3 {
+		t.Errorf("%d of 3 kinds of prefixes have keys of their own", len(keys))
 	}
 }
 
