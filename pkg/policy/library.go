@@ -444,12 +444,8 @@ func (d *Definition) findReads() error {
 	d.reads, d.data = &reads{}, map[string]bool{}
 	of := readers{compiler: c, functions: map[string][]*reads{}}
 	seen := map[*ast.Rule]bool{}
-	var open []*ast.Rule
-	for _, m := range c.Modules {
-		if m.Package.Path.Equal(d.ref) {
-			open = append(open, m.Rules...)
-		}
-	}
+	// Rules of other packages can add to the policy's: a.violation in the package policies.
+	open := c.GetRulesDynamicWithOpts(d.ref, ast.RulesOptions{IncludeHiddenModules: true})
 	var forbidden []error
 	for len(open) > 0 {
 		r := open[len(open)-1]

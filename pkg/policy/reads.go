@@ -69,12 +69,18 @@ func (r *reads) merge(other *reads) {
 	}
 }
 
-// of returns what is read of a field, nil if nothing is.
+// of returns what is read of a field, nil if not even its existence is.
 func (r *reads) of(field string) *reads {
-	if r == nil || r.whole {
+	switch {
+	case r == nil || r.whole:
 		return r
+	case r.each == nil:
+		return r.fields[field]
 	}
-	return r.fields[field]
+	out := &reads{}
+	out.merge(r.each)
+	out.merge(r.fields[field])
+	return out
 }
 
 // paths returns the paths that are read, sorted: "a.b" for a value, "a.*.b" for a part of each value of a, "a?" if only the existence
@@ -155,6 +161,10 @@ func (rs *readers) rule(r *ast.Rule) *reader {
 				out.arguments = append(out.arguments, &reads{})
 			}
 			if v, ok := argument.Value.(ast.Var); ok {
+				if other, twice := out.parameters[v]; twice && other != i { // The two arguments are compared.
+					out.arguments[other].merge(wholeValue)
+					out.arguments[i].merge(wholeValue)
+				}
 				out.parameters[v] = i
 				continue
 			}
@@ -184,7 +194,7 @@ func (r *reader) resolve(u use) {
 	of := u.of
 	for range len(r.origins) + 1 { // Variables that define each other come from a third value.
 		if of == inputVar {
-			r.readInput(path, read)
+			r.input.add(path, read)
 			return
 		}
 		if i, ok := r.parameters[of]; ok {
@@ -203,20 +213,6 @@ func (r *reader) resolve(u use) {
 func (r *reader) compares(v ast.Var) bool {
 	_, parameter := r.parameters[v]
 	return r.definitions[v] > 1 || parameter
-}
-
-// constantSteps is how many steps into the input are constant keys in reads: the parts of a state are known by name. A path in
-// which one of them is another key reads everything before that key.
-const constantSteps = 2
-
-func (r *reader) readInput(path []step, what *reads) {
-	for i := range path[:min(constantSteps, len(path))] {
-		if path[i].any {
-			path, what = path[:i], wholeValue
-			break
-		}
-	}
-	r.input.add(path, what)
 }
 
 func (r *reader) body(body ast.Body) {
@@ -239,6 +235,17 @@ func (r *reader) expr(e *ast.Expr) {
 		r.every(terms)
 	case []*ast.Term:
 		r.call(terms, !e.Negated)
+	case *ast.Not:
+		r.body(terms.Body)
+	case *ast.LogicalAnd:
+		r.body(terms.Lhs)
+		r.body(terms.Rhs)
+	case *ast.LogicalOr:
+		r.body(terms.Lhs)
+		r.body(terms.Rhs)
+	case *ast.SomeDecl:
+	default:
+		r.anything()
 	}
 }
 
@@ -404,10 +411,15 @@ func (r *reader) term(t *ast.Term) {
 			r.term(value)
 		})
 	case ast.Null, ast.Boolean, ast.Number, ast.String:
-	default: // Another kind of value may read anything.
-		r.read(inputVar, nil, wholeValue)
-		for i := range r.arguments {
-			r.arguments[i].merge(wholeValue)
-		}
+	default:
+		r.anything()
+	}
+}
+
+// anything records that everything is read, for a kind of Rego that a later OPA adds.
+func (r *reader) anything() {
+	r.read(inputVar, nil, wholeValue)
+	for _, argument := range r.arguments {
+		argument.merge(wholeValue)
 	}
 }
