@@ -12,7 +12,7 @@ import (
 // IPAMBlock is a block of addresses, which Calico's IPAM allocates to pods. It contains of the
 // allocations only whether pods have any, because a cluster has at least one block for each node,
 // and an object of about 10 KB changes whenever a pod starts or stops. A decoded document with 64
-// pods takes 65 KB of memory, an IPAMBlock about 200 bytes. All other fields are in Spec.
+// pods takes 65 KB of memory, an IPAMBlock about 350 bytes. All other fields are in Spec.
 type IPAMBlock struct {
 	Name string
 	// CIDR is the block, with its host bits masked.
