@@ -404,14 +404,13 @@ func TestTheSecondReviewIsNotJudgedOnTopOfTheFirst(t *testing.T) {
 		b.ledger.Update(w.store.record, w.store.current())
 		// The watch of b already shows the loss of the other BGPPeer, which would deny it.
 		b.shows(idOf("b"), nil, "51")
-		start := time.Now()
 		second := request(remove, v1, "BGPPeer", "a", "", versioned(v1, "a"))
 		second.UserInfo.Username = calicoAPIServer
 		byUser := request(remove, v1, "BGPPeer", "a", "", versioned(v1, "a"))
 		if answer := b.Handle(t.Context(), byUser); answer.Allowed {
 			t.Errorf("a user's change is taken for a second review: %s", toJSON(t, answer))
 		}
-		start = time.Now()
+		start := time.Now()
 		ctx, out := logged(t)
 		if answer := b.Handle(ctx, second); !answer.Allowed || time.Since(start) != 0 {
 			t.Errorf("after %s: %s", time.Since(start), toJSON(t, answer))

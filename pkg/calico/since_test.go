@@ -1,6 +1,7 @@
 package calico_test
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,9 +16,7 @@ import (
 func TestInVersion(t *testing.T) {
 	rule := func(extra calicotest.Spec) calicotest.Spec {
 		out := calicotest.Spec{"action": "Accept", "cidr": "10.0.0.0/8", "matchOperator": "In"}
-		for field, value := range extra {
-			out[field] = value
-		}
+		maps.Copy(out, extra)
 		return out
 	}
 	communities := calicotest.Spec{"values": []any{"70000:1"}}

@@ -255,7 +255,8 @@ func unchecked(text string) (*Policy, error) {
 		return nil, err
 	}
 	c := ast.NewCompiler().WithCapabilities(Capabilities()).WithStrict(true)
-	if c.Compile(map[string]*ast.Module{"a.rego": module}); c.Failed() {
+	c.Compile(map[string]*ast.Module{"a.rego": module})
+	if c.Failed() {
 		return nil, c.Errors
 	}
 	d := &Definition{Judges: JudgesState, ref: module.Package.Path, unit: &unit{compiler: c, store: (&Source{}).store()}}

@@ -103,7 +103,7 @@ func fieldsOf(t reflect.Type) []field {
 
 func mapValue(v reflect.Value) ast.Value {
 	items := make([][2]*ast.Term, 0, v.Len())
-	if m, ok := v.Interface().(map[string]any); ok { // JSON
+	if m, ok := reflect.TypeAssert[map[string]any](v); ok { // JSON
 		for k, item := range m {
 			items = append(items, [2]*ast.Term{ast.StringTerm(k), ast.NewTerm(Value(item))})
 		}

@@ -92,8 +92,7 @@ func isolate() (code int, err error) {
 	select {
 	case <-signals:
 		_ = command.Process.Kill() // It may have ended at this moment.
-		_ = <-exited               // It was killed.
-		return interrupted, errors.New("interrupted")
+		return interrupted, errors.Join(errors.New("interrupted"), <-exited)
 	case err := <-exited:
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 			return exit.ExitCode(), nil

@@ -46,6 +46,7 @@ var groups = map[string][]setup{
 }
 
 func TestRaces(t *testing.T) {
+	t.Parallel()
 	results := &report{}
 	t.Cleanup(func() { t.Logf("\n%s", results) })
 	for name, setups := range groups {
