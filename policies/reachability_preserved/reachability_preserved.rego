@@ -143,10 +143,26 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 	}
 }
 
-# OPA evaluates it once for all assumptions about IPPools.
-_without_route(family, reading) := found if {
-	reach := reading.reach
-	details := {
+_without_route(family, reading) := object.union(found, {"msg": concat("; ", parts)}) if {
+	found := _pairs_without(family, reading.reach)
+	parts := [part |
+		some part in [
+			_message(found.details),
+			_remedy(found.details),
+			_external(reading, found.details),
+			_disabled(family),
+			_broken(family),
+		]
+		part != ""
+	]
+}
+
+# OPA evaluates it once for readings that are equal, and for all assumptions about IPPools.
+_pairs_without(family, reach) := {
+	"id": sprintf("%s/without-route", [family]),
+	"size": reach.withoutRoute.pairs,
+	"members": [reach.isolated.members, reach.withoutRoute.members],
+	"details": {
 		"family": family,
 		"nodes": reach.nodes,
 		"isolated": reach.isolated.nodes,
@@ -157,18 +173,8 @@ _without_route(family, reading) := found if {
 		"partitions": reach.partitions,
 		"largestPartition": reach.largestPartition,
 		"transitPeers": input.parameters.transitPeers,
-	}
-	found := {
-		"id": sprintf("%s/without-route", [family]),
-		"size": reach.withoutRoute.pairs,
-		"members": [reach.isolated.members, reach.withoutRoute.members],
-		"msg": concat("; ", [part |
-			some part in [_message(details), _remedy(details), _external(reading, details), _disabled(family), _broken(family)]
-			part != ""
-		]),
-		"details": details,
-		"objects": _objects(family, reach),
-	}
+	},
+	"objects": _objects(family, reach),
 }
 
 _address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
