@@ -147,6 +147,8 @@ func (c *cluster) startControlPlane(ctx context.Context) error {
 		c.launch(n, c.program("kube-controller-manager"), "--kubeconfig="+c.kubeconfig("kube-controller-manager"),
 			"--root-ca-file="+c.file("api.crt"), "--service-account-private-key-file="+c.file("sa.key"),
 			"--use-service-account-credentials", "--leader-elect=false",
+			// It writes every Node when their number grows.
+			"--controllers=*,-ttl-controller",
 			// Nodes without a kubelet stay ready.
 			"--node-monitor-grace-period=1h", "--node-startup-grace-period=1h"),
 		c.launch(n, c.program("kube-scheduler"), "--kubeconfig="+c.kubeconfig("kube-scheduler"), "--leader-elect=false"),

@@ -232,18 +232,6 @@ func (c *cluster) drain(t *testing.T, image string) {
 	}
 }
 
-// grow adds Nodes until there are 5,000, and waits until all replicas evaluate changes with all of them.
-func (c *cluster) grow(t *testing.T) {
-	c.create(t, nodesBefore, nodesAfter)
-	nodes, err := c.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(nodes.Items) != 5000 {
-		t.Errorf("there are %d Nodes, want 5000", len(nodes.Items))
-	}
-}
-
 // mostLost is how many writes may fail after a replica was killed, until its node reports it, the Service drops it and
 // kube-proxy no longer uses it: half of the writes of five seconds.
 const mostLost = 5 * writesPerSecond / 2
@@ -281,14 +269,11 @@ func (c *cluster) kill(t *testing.T, image string) {
 	}
 }
 
-// memory compares the memory of the containers since their start with their request. One of them has started with all
-// Nodes there; the other one has seen each of them come.
+// memory compares the memory of the containers since their start with their request.
 func (c *cluster) memory(t *testing.T, image string) {
-	// The evaluation of a change needs memory, too.
-	for turn := range 4 * replicas {
-		if err := c.write(t.Context(), turn); err != nil {
-			t.Error(err)
-		}
+	// The evaluation of a change needs memory, too. The API server calls any replica.
+	for turn := range 8 * replicas {
+		eventually(t, func(ctx context.Context) error { return c.write(ctx, turn) })
 	}
 	pods, err := c.ready(t.Context(), image)
 	if err != nil {
