@@ -122,7 +122,7 @@ golden: generate build controlplane crds ## Write every golden file (-update); r
 ##@ Check
 
 .PHONY: test
-test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short browser bird reproducible ## Everything that CI runs, in this order
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short browser bird cluster reproducible ## Everything that CI runs, in this order
 	$(step) 'all passed' all
 
 .PHONY: quick
@@ -237,7 +237,7 @@ bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (
 # sudo keeps no environment.
 .PHONY: cluster
 cluster: build controlplane nodes crds bin/tools/image bin/tools/helm ## Install on two real nodes, in namespaces (needs root or sudo, runc, nftables and iproute2)
-	$(step) 'cluster: test/cluster on two nodes, each a kubelet with containerd'
+	$(step) 'cluster: test/cluster on two nodes, each a kubelet with containerd (three minutes)'
 	@go test $(SYSTEM) -c -o bin/cluster.test ./test/cluster
 	@cd test/cluster && $$([ "$$(id -u)" = 0 ] || echo sudo -n --preserve-env=KUBEBUILDER_ASSETS) ../../bin/cluster.test -test.v -test.timeout 20m
 
