@@ -239,7 +239,7 @@ bird: ## Predicted sessions and routes against BIRD 1.6, in network namespaces (
 # sudo keeps no environment.
 .PHONY: cluster
 cluster: build controlplane nodes crds bin/tools/image bin/tools/helm ## Install on two real nodes, in namespaces (needs root or sudo, runc, nftables and iproute2)
-	$(step) 'cluster: test/cluster on two nodes, each a kubelet with containerd'
+	$(step) 'cluster: test/cluster on two nodes, each a kubelet with containerd (three minutes)'
 	@go test $(SYSTEM) -c -o bin/cluster.test ./test/cluster
 	@cd test/cluster && $$([ "$$(id -u)" = 0 ] || echo sudo -n --preserve-env=KUBEBUILDER_ASSETS) ../../bin/cluster.test -test.v -test.timeout 20m
 

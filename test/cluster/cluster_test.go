@@ -144,14 +144,6 @@ func (c *cluster) startControlPlane(ctx context.Context) error {
 			// The names of the nodes are in no DNS.
 			"--kubelet-preferred-address-types=InternalIP",
 			fmt.Sprintf("--default-not-ready-toleration-seconds=%d", evictAfter)),
-		c.launch(n, c.program("kube-controller-manager"), "--kubeconfig="+c.kubeconfig("kube-controller-manager"),
-			"--root-ca-file="+c.file("api.crt"), "--service-account-private-key-file="+c.file("sa.key"),
-			"--use-service-account-credentials", "--leader-elect=false",
-			// It writes every Node when their number grows.
-			"--controllers=*,-ttl-controller",
-			// Nodes without a kubelet stay ready.
-			"--node-monitor-grace-period=1h", "--node-startup-grace-period=1h"),
-		c.launch(n, c.program("kube-scheduler"), "--kubeconfig="+c.kubeconfig("kube-scheduler"), "--leader-elect=false"),
 	); err != nil {
 		return err
 	}
@@ -167,9 +159,22 @@ func (c *cluster) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	c.kubectl = env.NewKubectl(c.plane.Kubectl, c.kubeconfig("admin"))
-	return await(ctx, func(ctx context.Context) error {
+	if err := await(ctx, func(ctx context.Context) error {
 		return c.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	})
+	}); err != nil {
+		return err
+	}
+	// The controller manager ends if it waits too long for the API server, and nothing would start it again.
+	return errors.Join(
+		c.launch(n, c.program("kube-controller-manager"), "--kubeconfig="+c.kubeconfig("kube-controller-manager"),
+			"--root-ca-file="+c.file("api.crt"), "--service-account-private-key-file="+c.file("sa.key"),
+			"--use-service-account-credentials", "--leader-elect=false",
+			// It writes every Node when their number grows.
+			"--controllers=*,-ttl-controller",
+			// Nodes without a kubelet stay ready.
+			"--node-monitor-grace-period=1h", "--node-startup-grace-period=1h"),
+		c.launch(n, c.program("kube-scheduler"), "--kubeconfig="+c.kubeconfig("kube-scheduler"), "--leader-elect=false"),
+	)
 }
 
 // writeIdentities writes the certificate of the API server, the key of ServiceAccounts, and a token and a kubeconfig for

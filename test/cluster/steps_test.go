@@ -240,6 +240,7 @@ const mostLost = 5 * writesPerSecond / 2
 func (c *cluster) kill(t *testing.T, image string) {
 	pods := c.awaitReady(t, image)
 	killed := pods[0]
+	restarts := killed.Status.ContainerStatuses[0].RestartCount
 	container, err := find(killed)
 	if err != nil {
 		t.Fatal(err)
@@ -254,7 +255,7 @@ func (c *cluster) kill(t *testing.T, image string) {
 				return err
 			}
 			for _, pod := range pods {
-				if pod.Name == killed.Name && pod.Status.ContainerStatuses[0].RestartCount == 1 {
+				if pod.Name == killed.Name && pod.Status.ContainerStatuses[0].RestartCount > restarts {
 					return nil
 				}
 			}
