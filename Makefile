@@ -188,7 +188,7 @@ monitoring-check: bin/tools/kustomize bin/tools/promtool ## Test when alerts fir
 unit: bin/tools/opa bin/tools/regal bin/tools/helm bin/tools/kustomize ## Unit tests, with the race detector where goroutines share memory
 	$(step) 'unit: go test, and go test -race where goroutines share memory'
 	@race=-race; command -v "$$(go env CC)" >/dev/null || { race=; echo '    without -race, which needs a C compiler'; }; \
-		go test $(LEAN) $$race $(CONCURRENT) & concurrent=$$!; \
+		go test $(LEAN) -timeout 30m $$race $(CONCURRENT) & concurrent=$$!; \
 		go test $(LEAN) $$(go list ./... | grep -vxF "$(CONCURRENT)"); sequential=$$?; \
 		wait $$concurrent && exit $$sequential
 
