@@ -35,9 +35,6 @@ const (
 	apiServer = "https://10.77.0.1:6443"
 	services  = "10.96.0.0/16"
 	sandbox   = "registry.invalid/pause:1"
-	// evictAfter is the time in seconds after which a pod without tolerations leaves a node that is not ready, instead of the
-	// 300 of the API server's default.
-	evictAfter = 5
 )
 
 // identities are the users of the static tokens, with the programs as in a real cluster.
@@ -142,8 +139,7 @@ func (c *cluster) startControlPlane(ctx context.Context) error {
 			"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+c.file("sa.key"),
 			"--service-account-signing-key-file="+c.file("sa.key"),
 			// The names of the nodes are in no DNS.
-			"--kubelet-preferred-address-types=InternalIP",
-			fmt.Sprintf("--default-not-ready-toleration-seconds=%d", evictAfter)),
+			"--kubelet-preferred-address-types=InternalIP"),
 	); err != nil {
 		return err
 	}
