@@ -87,13 +87,17 @@ func isolate() (code int, err error) {
 		return 0, err
 	}
 
-	exited := make(chan error, 1)
-	go func() { exited <- command.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		err = command.Wait()
+		close(ended)
+	}()
 	select {
 	case <-signals:
 		_ = command.Process.Kill() // It may have ended at this moment.
-		return interrupted, errors.Join(errors.New("interrupted"), <-exited)
-	case err := <-exited:
+		<-ended
+		return interrupted, errors.New("interrupted")
+	case <-ended:
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 			return exit.ExitCode(), nil
 		}
