@@ -19,17 +19,7 @@ const filteredStates = 24
 // which routes pass.
 func TestRandomFilters(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(filteredStates) {
-		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			t.Parallel()
-			r := rand.New(rand.NewPCG(seed, 1))
-			w := newWorld(t, filteredState(r))
-			for uncertain(w) {
-				w = newWorld(t, filteredState(r))
-			}
-			w.await(t, start(t, w.nodes, Options{}))
-		})
-	}
+	compareRandomly(t, filteredStates, 1, filteredState)
 }
 
 // TestFilteredStatesCutRoutes verifies that the BGPFilters and prefixAdvertisements of the random states decide routes.

@@ -14,20 +14,26 @@ import (
 // randomStates is the number of random states; the number of each is its seed.
 const randomStates = 40
 
-// TestRandomStates compares BIRD with the prediction in random states.
-func TestRandomStates(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(randomStates) {
+// compareRandomly compares BIRD with the prediction in a number of random states, each from a seed of its own in a stream.
+func compareRandomly(t *testing.T, states int, stream uint64, state func(*rand.Rand) []object) {
+	t.Helper()
+	for seed := range uint64(states) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			r := rand.New(rand.NewPCG(seed, 0))
-			w := newWorld(t, randomState(r))
+			r := rand.New(rand.NewPCG(seed, stream))
+			w := newWorld(t, state(r))
 			for uncertain(w) {
-				w = newWorld(t, randomState(r))
+				w = newWorld(t, state(r))
 			}
 			w.await(t, start(t, w.nodes, Options{}))
 		})
 	}
+}
+
+// TestRandomStates compares BIRD with the prediction in random states.
+func TestRandomStates(t *testing.T) {
+	t.Parallel()
+	compareRandomly(t, randomStates, 0, randomState)
 }
 
 // uncertain reports whether the result depends on chance: on the order in which Calico visits BGPPeers, or on a connection

@@ -113,7 +113,7 @@ func (c *cluster) upgrade(t *testing.T, w way, image string) {
 	}
 }
 
-// stays checks that no toleration ends while the node is not ready. All nodes are, for want of a CNI plugin.
+// stays checks that no toleration ends while the node is not ready. No node is ready, because there is no CNI plugin.
 func (c *cluster) stays(t *testing.T, image string) {
 	pods, err := c.ready(t.Context(), image)
 	if err != nil {

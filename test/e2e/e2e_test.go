@@ -29,13 +29,20 @@ type cluster struct {
 	reader string
 }
 
-// start installs bgpguard and starts its webhook with args.
+// start starts a cluster with Nodes that bgpguard guards.
 func start(t *testing.T, group env.Group, args ...string) *cluster {
 	t.Helper()
 	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{group}}), group: group}
 	if err := c.CreateNodes(t.Context(), env.Nodes(nodeCount)); err != nil {
 		t.Fatal(err)
 	}
+	c.deploy(t, args...)
+	return c
+}
+
+// deploy installs bgpguard and starts its webhook with args.
+func (c *cluster) deploy(t *testing.T, args ...string) {
+	t.Helper()
 	if err := c.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +58,6 @@ func start(t *testing.T, group env.Group, args ...string) *cluster {
 			t.Logf("the webhook's log:\n%s", c.webhook.Log())
 		}
 	})
-	return c
 }
 
 // object is a manifest of the cluster's group.

@@ -25,21 +25,7 @@ func TestCalicosMigration(t *testing.T) {
 		c.allowed(t, c.object("ClusterInformation", "default", fmt.Sprintf("calicoVersion: v3.32.1, datastoreReady: %t", ready)), "apply -f -")
 	}
 	lock(env.GroupV1, true)
-	if err := c.Install(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.webhook.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the webhook's log:\n%s", c.webhook.Log())
-		}
-	})
+	c.deploy(t)
 	c.reflect(t)
 	const deleteV1, deleteV3 = "delete bgppeers.crd.projectcalico.org workers --dry-run=server", "delete bgppeers.projectcalico.org workers --dry-run=server"
 	c.denied(t, "reachability-preserved", "", deleteV1)

@@ -64,18 +64,7 @@ func startMesh(t *testing.T, nodes int) *cluster {
 	}
 	c.allowed(t, c.object("IPPool", "pods", "cidr: 10.244.0.0/16, ipipMode: CrossSubnet")+"---\n"+
 		c.object("BGPConfiguration", "default", "nodeToNodeMeshEnabled: true, nodeMeshMaxRestartTime: 120s"), "apply -f -")
-	if err := c.Install(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.webhook.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	c.deploy(t)
 	return c
 }
 

@@ -52,21 +52,7 @@ func TestOperator(t *testing.T) {
 	c.allowed(t, c.object("FelixConfiguration", "default", "programClusterRoutes: Enabled"), "apply -f -")
 	c.allowed(t, c.object("IPPool", "pods", "cidr: 10.244.0.0/16, ipipMode: Never, vxlanMode: Never, natOutgoing: true, nodeSelector: all(), blockSize: 26"), "apply -f -")
 	c.allowed(t, install("Felix"), "apply -f -")
-	if err := c.Install(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.webhook.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the webhook's log:\n%s", c.webhook.Log())
-		}
-	})
+	c.deploy(t)
 
 	if written, failure := c.reconcile(t, "Disabled", "Enabled"); written != 0 || !strings.Contains(failure, "[encapsulation-change]") {
 		t.Errorf("without an Installation that asks for it, the operator made %d writes: %s", written, failure)
