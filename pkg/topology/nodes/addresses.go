@@ -17,6 +17,8 @@ type addresses struct {
 	nodes []uint32
 	// shared are, by family, the nodes whose address another node has too.
 	shared [2]*bitset.BitSet
+	// subnets are the networks of the addresses, by family; see Index.Subnets.
+	subnets [2][]netip.Prefix
 }
 
 type located struct {
@@ -37,6 +39,7 @@ func newAddresses(nodes []*calico.Node) *addresses {
 		a.list, a.nodes = append(a.list, l.address), append(a.nodes, l.node)
 	}
 	a.findShared()
+	a.findSubnets(nodes)
 	return a
 }
 
@@ -73,6 +76,7 @@ func (a *addresses) edited(nodes []*calico.Node, e *edit) *addresses {
 		out.list, out.nodes = slices.Insert(out.list, from, l.address), slices.Insert(out.nodes, from, l.node)
 	}
 	out.findShared()
+	out.findSubnets(nodes)
 	return out
 }
 
