@@ -34,12 +34,12 @@ func (d *Difference) equal(r *reads, a, b ast.Value) bool {
 		return true
 	}
 	if r.whole {
-		return a.Compare(b) == 0
+		return equal(a, b)
 	}
 	x, ok := a.(ast.Object)
 	y, ok2 := b.(ast.Object)
 	if len(r.fields) > 0 && (!ok || !ok2) {
-		return a.Compare(b) == 0
+		return equal(a, b)
 	}
 	for key, of := range r.fields {
 		k := ast.InternedTerm(key)
@@ -65,6 +65,9 @@ func (d *Difference) equal(r *reads, a, b ast.Value) bool {
 	return true
 }
 
+// equal reports whether two values are equal. Values have their hashes, so that it is O(1) for nearly all that are not.
+func equal(a, b ast.Value) bool { return a.Hash() == b.Hash() && a.Compare(b) == 0 }
+
 // of returns the changes between two values. Two values that are not both objects or both arrays have different keys, unless they
 // are equal.
 func (d *Difference) of(a, b ast.Value) changes {
@@ -78,7 +81,7 @@ func (d *Difference) of(a, b ast.Value) changes {
 			return d.once(a, b, func() changes { return changedElements(x, y) })
 		}
 	}
-	return changes{keys: a.Compare(b) != 0}
+	return changes{keys: !equal(a, b)}
 }
 
 func (d *Difference) once(a, b ast.Value, compare func() changes) changes {

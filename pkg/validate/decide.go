@@ -133,7 +133,7 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 		w = m.harmful
 	}
 	if w.alters() && (m.harmful != nil || !set.every((*Request).byMachine)) {
-		d.Impact = w.after.Topology.Impact(w.before.Topology)
+		d.Impact = w.impact()
 	}
 	if set.single() {
 		d.addProblems(first.after.Topology.Problems(set[0].ID()))
@@ -297,9 +297,10 @@ func (r *Request) asked() *policy.Request {
 // comparison holds the evaluations of the states before and after a change, by the same
 // policies.
 type comparison struct {
-	engine        *Engine
-	before, after *Evaluation
-	difference    *policy.Difference
+	*proposal
+
+	engine     *Engine
+	difference *policy.Difference
 	// set are the requests for the changes between the states.
 	set requestSet
 	// documents return the input of policies that evaluate changes, for each request.
@@ -321,6 +322,9 @@ func (c *comparison) room() []Verdict {
 // could not be evaluated on one of the states, or that the members of a violation are
 // unknown.
 func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int, numbers []int) ([]Verdict, error) {
+	if known := c.proposal.verdicts[i].Load(); known != nil {
+		return append(out, *known...), nil
+	}
 	before, after := &c.before.results[i], &c.after.results[i]
 	if after.err != nil {
 		return out, after.err
@@ -342,15 +346,17 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int, numbers
 		}
 		return out, nil
 	}
+	from := len(out)
 	out, failures := compare(out, Found{Violations: before.violations, Topology: c.before.Topology}, Found{Violations: after.violations, Topology: c.after.Topology})
 	switch {
 	case len(failures) > 0:
 		return out, failures[0].Err
 	case before.err != nil && !isUnread(before.err): // Otherwise the change fixes the object.
 		return out, fmt.Errorf("on the state before the change: %w", before.err)
-	default:
-		return out, nil
 	}
+	found := slices.Clone(out[from:])
+	c.proposal.verdicts[i].Store(&found)
+	return out, nil
 }
 
 // ofChange returns the violations of policy number i, which evaluates changes, on the change of

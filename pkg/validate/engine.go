@@ -37,6 +37,9 @@ type Engine struct {
 	// of allReadings.
 	configured slot
 	assumed    [readingCount]slot
+	// proposed and changes hold results of the last decisions.
+	proposed recent[*proposal]
+	changes  recent[*changeResult]
 	// warmTime bounds the policies of Warm, idleTime the wait of AwaitIdle.
 	warmTime, idleTime time.Duration
 }
@@ -228,7 +231,7 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 			}
 		}
 		v := *started
-		v.evaluate(ctx, old, base, limit, (*policy.Policy).Evaluate)
+		e.fill(ctx, &v, old, base, limit, (*policy.Policy).Evaluate)
 		return &v
 	}
 	defer in.leave()
@@ -242,7 +245,7 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 	}
 	in.started.Store(v)
 	out := *v
-	out.evaluate(ctx, old, base, limit, (*policy.Policy).Evaluate)
+	e.fill(ctx, &out, old, base, limit, (*policy.Policy).Evaluate)
 	in.last.Store(&out)
 	return &out
 }
@@ -316,7 +319,7 @@ func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *poli
 	if err != nil {
 		return unevaluated(s, policies, err)
 	}
-	v.evaluate(ctx, before, before, 0, (*policy.Policy).EvaluateProposed)
+	e.fill(ctx, v, before, before, 0, (*policy.Policy).EvaluateProposed)
 	return v
 }
 
@@ -329,21 +332,20 @@ func (e *Engine) start(ctx context.Context, s *state.Snapshot, policies *policy.
 	return v, err
 }
 
-// evaluate sets the results of an evaluation from start, with the same before. decided, which may
+// fill sets the results of an evaluation from start, with the same before. decided, which may
 // be nil, is an evaluation for the same decision: a policy that exceeded its time there fails here
 // as well, and leaves the time to the others. limit bounds the time of the policies; with 0, only
 // ctx does. evaluate evaluates one policy.
-func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, limit time.Duration, evaluate method) {
+//
+// A result is reused of before, or else of the last states that changes led to, if the policy reads equal values of both: a
+// change that was decided is often decided again, in a second review or after a dry run, and then made.
+func (e *Engine) fill(ctx context.Context, v, before, decided *Evaluation, limit time.Duration, evaluate method) {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	var difference *policy.Difference
-	reusable := before != nil && before.Policies == v.Policies
-	if reusable {
-		difference = policy.NewDifference(before.document, v.document)
-	}
+	known := v.similar(before, e.proposed.all())
 	policies := v.Policies.Policies()
 	v.results = make([]result, len(policies))
 	v.unaltered = make([]atomic.Pointer[[]violation.Violation], len(policies))
@@ -355,8 +357,8 @@ func (v *Evaluation) evaluate(ctx context.Context, before, decided *Evaluation, 
 			v.results[i].err = err
 			continue
 		}
-		if reusable && before.results[i].err == nil && v.data.sameFor(p, before.data) && difference.Unaffected(p) {
-			v.results[i] = before.results[i]
+		if r, ok := known.result(v, i); ok {
+			v.results[i] = r
 			continue
 		}
 		if decided != nil && decided.Policies == v.Policies && errors.Is(decided.results[i].err, context.DeadlineExceeded) {

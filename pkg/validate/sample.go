@@ -16,9 +16,15 @@ import (
 // after. Such a change does not show whether the policy works: users could quarantine a policy by a
 // change on which it fails. If it fails or is quarantined, it is also evaluated on samples.
 func (e *Engine) evaluateChange(ctx context.Context, p *policy.Policy, asked *policy.Request, document ast.Object, after *Evaluation) ([]violation.Violation, error) {
+	if found, ok := e.ofChange(p, document, after.data); ok {
+		return found, nil
+	}
 	found, err := run(ctx, p, (*policy.Policy).EvaluateProposed, document, after.data)
 	if err != nil && e.trySamples(ctx, p, asked) && errors.Is(err, policy.ErrQuarantined) {
-		return run(ctx, p, (*policy.Policy).EvaluateProposed, document, after.data)
+		found, err = run(ctx, p, (*policy.Policy).EvaluateProposed, document, after.data)
+	}
+	if err == nil {
+		e.changes.add(&changeResult{p, document, after.data, found}, func(*changeResult) bool { return false })
 	}
 	return found, err
 }

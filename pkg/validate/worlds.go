@@ -125,7 +125,7 @@ func (e *Engine) bases(ctx context.Context, s *state.Snapshot, base *Evaluation,
 // unevaluatedWorld returns worlds in which all policies fail with err.
 func (e *Engine) unevaluatedWorld(s *state.Snapshot, set requestSet, err error) [][]*world {
 	v := unevaluated(s, e.policies.Load(), err)
-	return [][]*world{{{configured: s, comparison: e.comparison(v, v, set)}}}
+	return [][]*world{{{configured: s, comparison: e.comparison(newProposal(v, nil, v), set)}}}
 }
 
 // combinations returns all subsets of pending, the empty one first. If pending has more
@@ -149,8 +149,7 @@ func combinations(pending []Pending) [][]Pending {
 
 // compared evaluates the states before and after changes, those of the requests of a set in
 // the form that the world needs. s is the state before the changes as far as known. base is an
-// evaluation of a similar state, from which unchanged parts are reused. If the topology before
-// the changes cannot be computed, after is the same as before.
+// evaluation of a similar state, from which unchanged parts are reused.
 func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapshot, set requestSet, changes []state.Change) comparison {
 	before := base
 	for _, c := range changes {
@@ -161,24 +160,17 @@ func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapsh
 	if s != base.Snapshot && base.Topology != nil {
 		before = e.evaluate(ctx, s, base.Policies, base)
 	}
-	after, next := before, s
-	for _, c := range changes {
-		next = next.Apply(c)
-	}
-	if next != s && before.Topology != nil {
-		after = e.evaluate(ctx, next, base.Policies, before)
-	}
-	return e.comparison(before, after, set)
+	return e.comparison(e.propose(ctx, s, changes, before), set)
 }
 
-// comparison compares two evaluations, between which the changes of a set are made.
-func (e *Engine) comparison(before, after *Evaluation, set requestSet) comparison {
+// comparison compares the states before and after a proposal, between which the changes of a set are made.
+func (e *Engine) comparison(p *proposal, set requestSet) comparison {
 	c := comparison{
-		engine: e, before: before, after: after, set: set, documents: make([]func() ast.Object, len(set)),
-		difference: policy.NewDifference(before.document, after.document),
+		engine: e, proposal: p, set: set, documents: make([]func() ast.Object, len(set)),
+		difference: policy.NewDifference(p.before.document, p.after.document),
 	}
 	for i := range set {
-		c.documents[i] = e.changeDocument(before, after, set[i].Request)
+		c.documents[i] = e.changeDocument(p.before, p.after, set[i].Request)
 	}
 	return c
 }
@@ -193,7 +185,7 @@ func (e *Engine) withoutDown(ctx context.Context, w *world) *world {
 		}
 	}
 	out := *w
-	out.comparison = e.comparison(e.evaluate(ctx, s, w.before.Policies, w.before), w.after, w.set)
+	out.comparison = e.comparison(newProposal(e.evaluate(ctx, s, w.before.Policies, w.before), nil, w.after), w.set)
 	return &out
 }
 
