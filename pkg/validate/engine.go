@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -231,7 +232,7 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 			}
 		}
 		v := *started
-		e.fill(ctx, &v, old, base, limit, (*policy.Policy).Evaluate)
+		e.fill(ctx, &v, old, base, limit)
 		return &v
 	}
 	defer in.leave()
@@ -245,7 +246,7 @@ func (e *Engine) evaluateOnce(ctx context.Context, r reading, s *state.Snapshot,
 	}
 	in.started.Store(v)
 	out := *v
-	e.fill(ctx, &out, old, base, limit, (*policy.Policy).Evaluate)
+	e.fill(ctx, &out, old, base, limit)
 	in.last.Store(&out)
 	return &out
 }
@@ -319,7 +320,7 @@ func (e *Engine) evaluate(ctx context.Context, s *state.Snapshot, policies *poli
 	if err != nil {
 		return unevaluated(s, policies, err)
 	}
-	e.fill(ctx, v, before, before, 0, (*policy.Policy).EvaluateProposed)
+	e.fillProposed(ctx, v, before)
 	return v
 }
 
@@ -332,19 +333,50 @@ func (e *Engine) start(ctx context.Context, s *state.Snapshot, policies *policy.
 	return v, err
 }
 
-// fill sets the results of an evaluation from start, with the same before. decided, which may
+// fill sets the results of an evaluation of a state of the cluster from start, with the same before. decided, which may
 // be nil, is an evaluation for the same decision: a policy that exceeded its time there fails here
 // as well, and leaves the time to the others. limit bounds the time of the policies; with 0, only
-// ctx does. evaluate evaluates one policy.
-//
-// A result is reused of before, or else of the last states that changes led to, if the policy reads equal values of both: a
-// change that was decided is often decided again, in a second review or after a dry run, and then made.
-func (e *Engine) fill(ctx context.Context, v, before, decided *Evaluation, limit time.Duration, evaluate method) {
+// ctx does.
+func (e *Engine) fill(ctx context.Context, v, before, decided *Evaluation, limit time.Duration) {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	for _, i := range e.reuse(v, before, decided) {
+		v.run(ctx, i, (*policy.Policy).Evaluate)
+	}
+}
+
+// fillProposed is fill for a state that a change leads to. It evaluates policies side by side as far as CPUs are idle. The
+// caller holds a turn.
+func (e *Engine) fillProposed(ctx context.Context, v, before *Evaluation) {
+	policies := e.reuse(v, before, before)
+	var next atomic.Int64
+	work := func(ctx context.Context) {
+		for k := next.Add(1) - 1; k < int64(len(policies)); k = next.Add(1) - 1 {
+			v.run(ctx, policies[k], (*policy.Policy).EvaluateProposed)
+		}
+	}
+	var others sync.WaitGroup
+	for range len(policies) - 1 {
+		if !e.turns.TryAcquire(1) {
+			break
+		}
+		others.Go(func() {
+			defer e.turns.Release(1)
+			ctx, end := policy.Together(ctx)
+			defer end()
+			work(ctx)
+		})
+	}
+	work(ctx)
+	others.Wait()
+}
+
+// reuse sets the results of v that are known without an evaluation, and returns the numbers of the other policies; see fill.
+// It reuses results of before, or else of the last states that changes led to, of policies that read equal values of both.
+func (e *Engine) reuse(v, before, decided *Evaluation) (others []int) {
 	known := v.similar(before, e.proposed.all())
 	policies := v.Policies.Policies()
 	v.results = make([]result, len(policies))
@@ -365,8 +397,14 @@ func (e *Engine) fill(ctx context.Context, v, before, decided *Evaluation, limit
 			v.results[i].err = decided.results[i].err
 			continue
 		}
-		v.results[i].violations, v.results[i].err = run(ctx, p, evaluate, v.document, v.data)
+		others = append(others, i)
 	}
+	return others
+}
+
+// run evaluates policy number i.
+func (v *Evaluation) run(ctx context.Context, i int, evaluate method) {
+	v.results[i].violations, v.results[i].err = run(ctx, v.Policies.Policies()[i], evaluate, v.document, v.data)
 }
 
 // prepare returns the evaluation of s without results: its topology and the input of

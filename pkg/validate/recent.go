@@ -63,6 +63,7 @@ func (p *proposal) is(changes []state.Change) bool {
 // changes were just decided, for example in a dry run or in the first of two reviews. If the topology before the changes could
 // not be computed, the state after them is the same as before.
 func (e *Engine) propose(ctx context.Context, s *state.Snapshot, changes []state.Change, before *Evaluation) *proposal {
+	changes = slices.DeleteFunc(changes, func(c state.Change) bool { return c.Before == nil && c.After == nil })
 	for _, p := range e.proposed.all() {
 		if p.before == before && p.is(changes) && p.after.fits(p.after.Snapshot, before.Policies, e.now()) {
 			return p
