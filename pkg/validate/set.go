@@ -64,13 +64,16 @@ func (s requestSet) some(has func(*Request) bool) bool {
 // which the set was made.
 func (s requestSet) changes(at *state.Snapshot) []state.Change {
 	out := make([]state.Change, 0, len(s))
-	installs := false
+	installs := s.installs()
 	for i := range s {
 		if s[i].written {
 			continue
 		}
 		c := operator.Effect(s[i].Change)
-		out, at, installs = append(out, c), asKnown(at, c).Apply(c), installs || isInstallation(c)
+		out = append(out, c)
+		if installs {
+			at = asKnown(at, c).Apply(c)
+		}
 	}
 	if installs {
 		out = append(out, operator.Writes(at)...)
@@ -119,6 +122,11 @@ func (s requestSet) onlyDown() bool {
 // fixesUnread reports whether a change fixes an object that did not parse.
 func (s requestSet) fixesUnread() bool {
 	return s.some(func(r *Request) bool { return fixesUnread(r.Change) })
+}
+
+// installs reports whether a request changes an Installation.
+func (s requestSet) installs() bool {
+	return s.some(func(r *Request) bool { return isInstallation(r.Change) })
 }
 
 // installation returns the changed Installation of which the written changes of the set are.

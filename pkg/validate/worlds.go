@@ -68,10 +68,14 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 			if how.other {
 				at = s.Other()
 			}
-			for _, c := range how.changes(&at, applied) {
+			inReading := func(changes []state.Change) []state.Change { return changes }
+			if how.asked || set.installs() {
+				inReading = func(changes []state.Change) []state.Change { return how.changes(&at, changes) }
+			}
+			for _, c := range inReading(applied) {
 				before = before.Apply(how.change(c))
 			}
-			changes := how.changes(&at, set.changes(at))
+			changes := inReading(set.changes(at))
 			for i := range changes {
 				changes[i] = of(changes[i])
 			}
@@ -106,7 +110,7 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 // states that it asks for, so that those that it asked for before do not count.
 func (e *Engine) readingsOf(s *state.Snapshot, set requestSet, changes []state.Change) []reading {
 	copied := set.some(func(r *Request) bool { return r.copies })
-	installs := set.some(func(r *Request) bool { return isInstallation(r.Change) })
+	installs := set.installs()
 	return slices.DeleteFunc(e.readings(s, changes...), func(how reading) bool { return how.other && copied || how.asked && installs })
 }
 
