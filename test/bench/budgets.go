@@ -10,6 +10,7 @@ const (
 	subjectProcess = "process"
 	mixDry         = "mix of requests, dry run"
 	mixReal        = "mix of requests, real"
+	mixOfFloor     = "mix of requests, answered by the floor"
 )
 
 // metric is what is measured of a subject, with its unit. The floor is the webhook that allows everything.

@@ -80,19 +80,23 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	var latencies []latency
-	if now.results, latencies, err = measureAll(ctx, o); err != nil {
-		return err
-	}
 	newest := entry{}
 	if len(past) > 0 {
 		newest = past[len(past)-1]
 	}
-	fmt.Print(now.machine, ".\n\n", latencyTable(latencies), "\n", budgetTable(now.results, newest))
-	if o.record {
-		return appendHistory(historyFile, now)
+	b, err := startBench(ctx, o)
+	if err != nil {
+		return err
 	}
-	return nil
+	err = errors.Join(b.measureAll(ctx), b.Stop())
+	// Also after an error or an interrupt: what was measured before is valid.
+	now.results = b.results
+	now.results.addGrowth()
+	fmt.Print(now.machine, ".\n\n", latencyTable(b.latencies), "\n", budgetTable(now.results, newest))
+	if err == nil && o.record {
+		err = appendHistory(historyFile, now)
+	}
+	return err
 }
 
 func (o *options) check() error {
