@@ -99,7 +99,9 @@ func (b *bench) restart(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	began := time.Now()
-	webhook, err := b.StartWebhook(ctx, env.WebhookOptions{Binary: b.options.webhook, Kubeconfig: b.kubeconfig, Args: []string{"--leader-elect"}})
+	webhook, err := b.StartWebhook(ctx, env.WebhookOptions{
+		Binary: b.options.webhook, Kubeconfig: b.kubeconfig, Args: []string{"--leader-elect", "--request-timeout=" + requestTimeout.String()},
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -246,7 +248,7 @@ func mixOf(unread, allowed, denied question) []question {
 }
 
 // auditWindow is longer than the time from a change to the end of its audit, which the webhook delays by 2 s.
-const auditWindow = 3 * time.Second
+const auditWindow = 4 * time.Second
 
 // measureAudit measures the CPU time of the webhook from a change of a BGPPeer to the end of the audit that it causes. What the
 // webhook uses in the same time without a change does not count.
