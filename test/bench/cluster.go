@@ -18,28 +18,59 @@ const (
 	racks      = 16
 	torPeers   = 3
 	images     = 20
-	// maxNodes is twice the number of nodes that Kubernetes supports.
-	maxNodes = 10000
+	// largeNodes is the number of nodes that Kubernetes supports, maxNodes twice that number.
+	largeNodes = 5000
+	maxNodes   = 2 * largeNodes
+	// namespace is that of bgpguard.
+	namespace = "bgpguard-system"
 )
 
-// fill creates a cluster without violations: the mesh is off, and the nodes of each rack peer with all reflectors.
-func fill(ctx context.Context, e *env.Environment, count int) error {
-	nodes := env.Nodes(count)
-	for i, node := range nodes {
+// grow adds the Nodes numbered from, up to but without to.
+func grow(ctx context.Context, e *env.Environment, from, to int) error {
+	nodes := make([]*corev1.Node, 0, to-from)
+	for i := from; i < to; i++ {
+		node := env.Node(i)
 		if i < reflectors {
 			env.RouteReflector("244.0.0.1")(node)
 		}
 		node.Labels["rack"] = rack(i % racks)
 		furnish(node, i)
+		nodes = append(nodes, node)
 	}
-	if err := e.CreateNodes(ctx, nodes); err != nil {
+	return e.CreateNodes(ctx, nodes)
+}
+
+// install creates Calico's objects, and bgpguard without its pods. The cluster has no violations, whatever the number of its
+// nodes: the mesh is off, and the nodes of each rack peer with all route reflectors.
+func install(ctx context.Context, e *env.Environment) error {
+	if err := apply(ctx, e, calicoObjects()); err != nil {
 		return err
 	}
-	applied, err := e.Admin.RunWithInput(ctx, calicoObjects(), "apply", "-f", "-")
+	if err := e.Install(ctx); err != nil {
+		return err
+	}
+	// The API server must not wait for webhooks that do not run while the cluster grows. Reviews do not come from it.
+	if err := e.SkipReviews(ctx, "system:masters"); err != nil {
+		return err
+	}
+	// By default the policy only warns about a timer that differs.
+	return kubectl(ctx, e, "patch", "bgppolicy", "timers-consistent", "--type=merge", `--patch={"spec":{"parameters":{"restartTime":"120s"}}}`)
+}
+
+func apply(ctx context.Context, e *env.Environment, manifests string) error {
+	result, err := e.Admin.RunWithInput(ctx, manifests, "apply", "-f", "-")
 	if err != nil {
 		return err
 	}
-	return applied.Err()
+	return result.Err()
+}
+
+func kubectl(ctx context.Context, e *env.Environment, args ...string) error {
+	result, err := e.Admin.Run(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return result.Err()
 }
 
 func rack(number int) string { return fmt.Sprintf("r%02d", number) }
@@ -47,13 +78,14 @@ func rack(number int) string { return fmt.Sprintf("r%02d", number) }
 // rackPeer returns the name of the BGPPeer between a rack's nodes and the reflectors.
 func rackPeer(number int) string { return "rack-" + rack(number) }
 
-// calicoObjects returns the default BGPConfiguration and the BGPPeers.
+// calicoObjects returns the default BGPConfiguration, an IPPool whose pods need BGP, and the BGPPeers.
 func calicoObjects() string {
 	var text strings.Builder
 	add := func(kind, name, spec string) {
 		fmt.Fprintf(&text, "---\n{apiVersion: %s, kind: %s, metadata: {name: %s}, spec: %s}\n", env.GroupV1.APIVersion(), kind, name, spec)
 	}
 	add("BGPConfiguration", "default", "{asNumber: 64512, logSeverityScreen: Info, nodeToNodeMeshEnabled: false}")
+	add("IPPool", "pods", "{cidr: 192.168.0.0/16, ipipMode: Never, vxlanMode: Never, natOutgoing: true, nodeSelector: all()}")
 	add("BGPPeer", "reflectors", "{nodeSelector: has(route-reflector), peerSelector: has(route-reflector)}")
 	for i := range racks {
 		add("BGPPeer", rackPeer(i), fmt.Sprintf("{nodeSelector: rack == '%s', peerSelector: has(route-reflector)}", rack(i)))
@@ -64,7 +96,7 @@ func calicoObjects() string {
 	return text.String()
 }
 
-// furnish adds to a Node what kubelet and cloud providers write, which the webhook must skip: 15 labels, five conditions
+// furnish adds to a Node what kubelet and cloud providers write and what no policy reads: 15 labels, five conditions
 // and a list of images.
 func furnish(node *corev1.Node, number int) {
 	maps.Copy(node.Labels, map[string]string{
@@ -106,10 +138,4 @@ func furnish(node *corev1.Node, number int) {
 			SizeBytes: int64(20_000_000 + i*1_000_003),
 		})
 	}
-}
-
-// nodeSize returns the size of the JSON of one Node, as the API server stores it, in bytes.
-func nodeSize(ctx context.Context, e *env.Environment) (int, error) {
-	raw, err := e.Client.CoreV1().RESTClient().Get().AbsPath("/api/v1/nodes/" + env.Node(0).Name).DoRaw(ctx)
-	return len(raw), err
 }

@@ -6,17 +6,22 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -24,66 +29,116 @@ import (
 	"github.com/bgpguard/bgpguard/test/env"
 )
 
-// floorArgument makes this program run as the floor. The next argument is the folder with the certificate and a file with
-// the port.
+// floorArgument makes this program run as the floor. The next arguments are the directory of the certificate, the port and a
+// kubeconfig.
 const floorArgument = "serve-floor"
 
+// The paths of the floor: one allows at once, and one first writes a ConfigMap, as a webhook must that shares what it
+// has allowed with its replicas through the API server.
 const (
-	portFile = "port"
+	allowPath = "/allow"
+	writePath = "/write"
+)
+
+const (
 	certFile = "tls.crt"
 	keyFile  = "tls.key"
-	// floorTimeout bounds the start and the end of the floor.
+	// floorTimeout is the time limit for the start of the floor.
 	floorTimeout = 10 * time.Second
 )
 
-// serveFloor allows every change until standard input is closed, which happens however the parent ends.
-func serveFloor(dir string) error {
+// serveFloor allows every change until SIGTERM.
+func serveFloor(dir, port, kubeconfig string) error {
 	ctrllog.SetLogger(logr.Discard())
-	text, err := fs.ReadFile(os.DirFS(dir), portFile)
+	number, err := strconv.Atoi(port)
 	if err != nil {
 		return err
 	}
-	port, err := strconv.Atoi(string(text))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	writer, err := newWriter(ctx, kubeconfig)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		defer cancel()
-		// An error is an end as well.
-		_, _ = io.Copy(io.Discard, os.Stdin)
-	}()
-	server := webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: port, CertDir: dir})
-	server.Register("/validate", &admission.Webhook{
+	server := webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: number, CertDir: dir})
+	server.Register(allowPath, &admission.Webhook{
 		Handler: admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") }),
 	})
+	server.Register(writePath, &admission.Webhook{Handler: writer})
 	return server.Start(ctx)
+}
+
+// writer allows a change after it has written its object to a ConfigMap.
+type writer struct {
+	configMaps typedcorev1.ConfigMapInterface
+
+	mu      sync.Mutex
+	current *corev1.ConfigMap
+}
+
+func newWriter(ctx context.Context, kubeconfig string) (*writer, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{configMaps: client.CoreV1().ConfigMaps(metav1.NamespaceDefault)}
+	w.current, err = w.configMaps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "floor"}}, metav1.CreateOptions{})
+	return w, err
+}
+
+// Handle implements admission.Handler. The version of the ConfigMap is the precondition of the write.
+func (w *writer) Handle(ctx context.Context, request admission.Request) admission.Response {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := w.current.DeepCopy()
+	next.Data = map[string]string{"record": string(request.UID) + string(request.Object.Raw)}
+	written, err := w.configMaps.Update(ctx, next, metav1.UpdateOptions{})
+	if err != nil {
+		return admission.Errored(500, err)
+	}
+	w.current = written
+	return admission.Allowed("")
 }
 
 // identity is the serving certificate of bgpguard. The floor uses it too, so that TLS costs both the same.
 type identity struct{ ca, certificate, key []byte }
 
 func readIdentity(ctx context.Context, e *env.Environment) (identity, error) {
-	secret, err := e.Client.CoreV1().Secrets("bgpguard-system").Get(ctx, "bgpguard-webhook-cert", metav1.GetOptions{})
+	secret, err := e.Client.CoreV1().Secrets(namespace).Get(ctx, "bgpguard-webhook-cert", metav1.GetOptions{})
 	if err != nil {
 		return identity{}, err
 	}
 	return identity{ca: secret.Data["ca.crt"], certificate: secret.Data[certFile], key: secret.Data[keyFile]}, nil
 }
 
-// floor is the running floor process.
-type floor struct {
-	url string
-	pid int
-
-	dir     string
-	command *exec.Cmd
-	stdin   io.Closer
-	exited  chan error
+// write writes the certificate into a new directory below dir, and returns its path.
+func (id identity) write(dir string) (string, error) {
+	dir, err := os.MkdirTemp(dir, "certificate-")
+	if err != nil {
+		return "", err
+	}
+	for name, content := range map[string][]byte{certFile: id.certificate, keyFile: id.key} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 }
 
-func startFloor(ctx context.Context, id identity) (*floor, error) {
+// floor is the running floor.
+type floor struct {
+	*env.Process
+
+	allow, write *target
+}
+
+// startFloor starts the floor. The caller must stop it.
+func startFloor(ctx context.Context, e *env.Environment, id identity) (*floor, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -92,40 +147,26 @@ func startFloor(ctx context.Context, id identity) (*floor, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "bgpguard-floor-")
+	dir, err := id.write(e.Dir)
 	if err != nil {
 		return nil, err
 	}
-	f := &floor{
-		url: fmt.Sprintf("https://localhost:%d/validate", port), dir: dir,
-		command: exec.Command(program, floorArgument, dir), exited: make(chan error, 1),
+	f := &floor{}
+	for path, to := range map[string]**target{allowPath: &f.allow, writePath: &f.write} {
+		if *to, err = newTarget(fmt.Sprintf("https://localhost:%d%s", port, path), id.ca, func(question) bool { return true }); err != nil {
+			return nil, err
+		}
 	}
-	if err := f.start(ctx, id, port); err != nil {
-		return nil, errors.Join(err, f.stop())
+	if f.Process, err = env.Launch(e.Dir, "floor", exec.Command(program, floorArgument, dir, strconv.Itoa(port), e.Admin.Kubeconfig)); err != nil {
+		return nil, err
+	}
+	if err := awaitTLS(ctx, id.ca, port); err != nil {
+		return nil, errors.Join(fmt.Errorf("the floor does not answer: %w; the end of its log:\n%s", err, f.Log()), f.Stop())
 	}
 	return f, nil
 }
 
-func (f *floor) start(ctx context.Context, id identity, port int) error {
-	for name, content := range map[string][]byte{portFile: []byte(strconv.Itoa(port)), certFile: id.certificate, keyFile: id.key} {
-		if err := os.WriteFile(filepath.Join(f.dir, name), content, 0o600); err != nil {
-			return err
-		}
-	}
-	stdin, err := f.command.StdinPipe()
-	if err != nil {
-		return err
-	}
-	f.command.Stderr = os.Stderr
-	if err := f.command.Start(); err != nil {
-		return err
-	}
-	f.stdin, f.pid = stdin, f.command.Process.Pid
-	go func() { f.exited <- f.command.Wait() }()
-	return awaitTLS(ctx, id.ca, port)
-}
-
-// awaitTLS waits until the port answers with a certificate of the CA.
+// awaitTLS waits until a port of this machine answers with a certificate of the CA.
 func awaitTLS(ctx context.Context, ca []byte, port int) error {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
@@ -139,25 +180,10 @@ func awaitTLS(ctx context.Context, ca []byte, port int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the floor does not answer: %w", err)
+			return err
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// stop ends the process, if it was started, and removes its files.
-func (f *floor) stop() error {
-	var problems []error
-	if f.stdin != nil {
-		problems = append(problems, f.stdin.Close())
-		select {
-		case err := <-f.exited:
-			problems = append(problems, err)
-		case <-time.After(floorTimeout):
-			problems = append(problems, errors.New("the floor did not end and is killed"), f.command.Process.Kill())
-		}
-	}
-	return errors.Join(append(problems, os.RemoveAll(f.dir))...)
 }
 
 // freePort returns a port that nothing listens on.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -88,19 +87,4 @@ func (e *Environment) StartAPIServer() error {
 		return fmt.Errorf("start the API server again: %w\n%s", err, e.controlPlaneLogs())
 	}
 	return nil
-}
-
-// Memory returns the resident memory of the process in KiB.
-func (p *Process) Memory() (int, error) {
-	path := fmt.Sprintf("/proc/%d/status", p.Pid)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if size, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			return strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(size), " kB"))
-		}
-	}
-	return 0, fmt.Errorf("%s has no VmRSS", path)
 }

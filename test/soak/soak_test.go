@@ -9,7 +9,6 @@
 package soak
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"flag"
@@ -54,8 +53,6 @@ const (
 	growth = 25
 	// kept is the share of the requests, in percent, from which on a machine has kept up.
 	kept = 90
-	// ticks are the units of CPU times in /proc, a second.
-	ticks = 100
 )
 
 // soak is a cluster under load.
@@ -86,25 +83,42 @@ func TestSoak(t *testing.T) {
 		wg.Go(func() { s.review(ctx, t.Context(), client, reviews) })
 		wg.Go(func() { s.label(ctx, t.Context(), client, labels) })
 	}
-	began, before := time.Now(), s.cpu(t)
+	began := time.Now()
+	before, err := s.webhook.CPU()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var memory, goroutines []int
 	for range samples {
 		time.Sleep(*duration / (samples + 1))
-		resident, err := s.webhook.Memory()
+		used, err := s.webhook.Memory()
 		if err != nil {
 			t.Fatal(err)
 		}
-		memory, goroutines = append(memory, resident>>10), append(goroutines, s.metric(t, "go_goroutines "))
+		running, err := s.webhook.Metric(t.Context(), s.token, "go_goroutines ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory, goroutines = append(memory, used.Resident>>10), append(goroutines, int(running))
 	}
 	wg.Wait()
-	took, used := time.Since(began), s.cpu(t)-before
+	took := time.Since(began)
+	after, err := s.webhook.CPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := after - before
+	most, err := s.webhook.Memory()
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	rate := func(n int) string { return fmt.Sprintf("%.0f/s", float64(n)/took.Seconds()) }
 	changed, first := int(s.changed.Load()), s.took[:len(s.took)/2]
 	t.Logf("%d reviews (%s, asked for %d/s), %d of them failed; p50 %s, p99 %s in the first half and %s in the second, max %s",
 		len(s.took), rate(len(s.took)), *requests, len(s.errors), percentile(s.took, 50), percentile(first, 99), percentile(s.took[len(first):], 99), percentile(s.took, 100))
 	t.Logf("%d changes of labels (%s, asked for %d/s); CPU time of the webhook %s, %s for each review and change; RSS in MiB %v, at most %d; goroutines %v",
-		changed, rate(changed), *changes, used.Round(time.Millisecond), (used / time.Duration(max(1, len(s.took)+changed))).Round(time.Microsecond), memory, s.peak(t)>>20, goroutines)
+		changed, rate(changed), *changes, used.Round(time.Millisecond), (used / time.Duration(max(1, len(s.took)+changed))).Round(time.Microsecond), memory, most.Peak>>10, goroutines)
 	if len(s.errors) > 0 {
 		t.Errorf("%d reviews failed, the first: %v", len(s.errors), s.errors[0])
 	}
@@ -133,40 +147,6 @@ func TestSoak(t *testing.T) {
 			t.Errorf("%s: at most %d in the first half and %d in the second", name, first, second)
 		}
 	}
-}
-
-// cpu returns the CPU time that the webhook has used.
-func (s *soak) cpu(t *testing.T) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.webhook.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(text), ") ") // The name of the program can contain spaces.
-	fields, total := strings.Fields(after), time.Duration(0)
-	for _, field := range fields[11:13] { // utime and stime, see proc(5).
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += time.Duration(n) * time.Second / ticks
-	}
-	return total
-}
-
-// peak returns the largest resident memory of the webhook in its life, in bytes.
-func (s *soak) peak(t *testing.T) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.webhook.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, line, _ := strings.Cut(string(text), "VmHWM:")
-	var kib int
-	if _, err := fmt.Sscan(line, &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib << 10
 }
 
 // start fills a cluster without violations and starts the webhook.
@@ -301,33 +281,6 @@ func (s *soak) label(ctx, request context.Context, client int, limiter *rate.Lim
 		}
 		s.changed.Add(1)
 	}
-}
-
-// metric returns the value of the metric whose line begins with prefix.
-func (s *soak) metric(t *testing.T, prefix string) int {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.webhook.MetricsURL, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+s.token)
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), prefix); ok {
-			number, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return int(number)
-		}
-	}
-	t.Fatalf("%s: no metric %s", response.Status, prefix)
-	return 0
 }
 
 // percentile returns the nearest-rank percentile of times, 0 without any.
