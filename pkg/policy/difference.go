@@ -34,12 +34,12 @@ func (d *Difference) equal(r *reads, a, b ast.Value) bool {
 		return true
 	}
 	if r.whole {
-		return a.Compare(b) == 0
+		return identical(a, b)
 	}
 	x, ok := a.(ast.Object)
 	y, ok2 := b.(ast.Object)
 	if len(r.fields) > 0 && (!ok || !ok2) {
-		return a.Compare(b) == 0
+		return identical(a, b)
 	}
 	for key, of := range r.fields {
 		k := ast.InternedTerm(key)
@@ -78,7 +78,33 @@ func (d *Difference) of(a, b ast.Value) changes {
 			return d.once(a, b, func() changes { return changedElements(x, y) })
 		}
 	}
-	return changes{keys: a.Compare(b) != 0}
+	return changes{keys: !identical(a, b)}
+}
+
+// identical reports whether two values of JSON are equal and have the same text. Rego's 1 and 1.0 are equal, but a message that holds
+// one of them is not. O(size of the values).
+func identical(a, b ast.Value) bool {
+	switch x := a.(type) {
+	case ast.Object:
+		y, ok := b.(ast.Object)
+		return ok && x.Len() == y.Len() && !x.Until(func(key, value *ast.Term) bool {
+			other := y.Get(key)
+			return other == nil || value.Value != other.Value && !identical(value.Value, other.Value)
+		})
+	case *ast.Array:
+		y, ok := b.(*ast.Array)
+		if !ok || x.Len() != y.Len() {
+			return false
+		}
+		for i := range x.Len() {
+			if v, w := x.Elem(i).Value, y.Elem(i).Value; v != w && !identical(v, w) {
+				return false
+			}
+		}
+		return true
+	default: // The text of a number is its value in Go.
+		return a == b
+	}
 }
 
 func (d *Difference) once(a, b ast.Value, compare func() changes) changes {
