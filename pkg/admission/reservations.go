@@ -21,8 +21,7 @@ import (
 // decide decides about the change of r on a snapshot, which was taken after the view known of the
 // changes in flight. A change that matters is decided together with them, and reserved if it is
 // allowed. A change that is denied is decided again if changes are in flight, because one of them
-// may make it possible. All other changes are answered at once, those that are allowed after a read
-// of the record.
+// may make it possible. All other changes are answered without a wait.
 func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot, known reserve.View, request validate.Request) *reply {
 	d := h.decider.Decide(ctx, snapshot, request)
 	if h.reviewed(ctx, r, request, d) {
@@ -31,26 +30,16 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 	}
 	first := *r
 	first.decide(d)
-	if first.Allowed && !first.reserves(request.Change) && len(known.Open) > 0 {
-		// It may alter the topology that a change in flight leads to.
-		together := request
-		together.Pending = pending(known.Open, snapshot)
-		first = *r
-		first.decide(h.decider.Decide(ctx, snapshot, together))
-	}
 	switch {
-	case first.Allowed && first.reserves(request.Change), !first.Allowed && len(known.Open) > 0:
-	case !first.Allowed || request.DryRun:
+	case !first.Allowed && len(known.Open) == 0:
 		return &first
-	default:
-		// On a snapshot that is late, a change can seem to alter nothing. Nothing is written for
-		// it, so no precondition shows that other replicas have allowed changes since.
-		behind, err := h.ledger.Refresh(ctx, known)
-		if err != nil {
+	case first.Allowed && !first.reserves(request.Change):
+		answer, err := h.decideInert(ctx, &first, snapshot, known, request)
+		switch {
+		case err != nil:
 			return h.unreserved(r, request, err)
-		}
-		if !behind {
-			return &first
+		case answer != nil:
+			return answer
 		}
 	}
 	hurry := time.Now().Add(patience(ctx))
@@ -66,6 +55,42 @@ func (h *Handler) decide(ctx context.Context, r *reply, snapshot *state.Snapshot
 			return h.unreserved(r, request, err)
 		}
 	}
+}
+
+// decideInert returns the answer to a change that is allowed on a snapshot and alters nothing there, unless it
+// alters what changes in flight lead to, or is denied with them: then it is nil, and the change must wait for
+// them. first is the answer for the snapshot alone, and view the changes in flight when it was taken.
+//
+// What nobody reads alters no state. Any other change can seem to alter nothing on a snapshot that is late, and
+// nothing is written for it, so that no precondition shows that other replicas have allowed changes since:
+// decideInert reads the record.
+func (h *Handler) decideInert(ctx context.Context, first *reply, snapshot *state.Snapshot, view reserve.View, request validate.Request) (*reply, error) {
+	if calico.Alike(request.Before, request.After) {
+		return first, nil
+	}
+	answer := *first
+	current := true
+	if !request.DryRun {
+		fresh, late, err := h.ledger.Refresh(ctx)
+		if err != nil || late {
+			return nil, err
+		}
+		if current = fresh.Current(view); !current {
+			view = fresh.Without(first.id)
+			if snapshot, answer.age, err = h.cluster.Snapshot(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if current && len(view.Open) == 0 {
+		return first, nil
+	}
+	request.Pending = pending(view.Open, snapshot)
+	answer.decide(h.decider.Decide(ctx, snapshot, request))
+	if !answer.Allowed || answer.reserves(request.Change) {
+		return nil, nil
+	}
+	return &answer, nil
 }
 
 // reviewed reports whether the request is the second review of a change, which Calico's API server
@@ -124,8 +149,8 @@ func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.
 		return nil, err
 	}
 	request.Pending = pending(view.Open, fresh)
-	if len(request.Pending) > validate.MaxPending && !aboutNode(r.request) {
-		return r.crowded(request.Pending), nil
+	if groups := validate.GroupsOf(request.Pending); len(groups) > validate.MaxPending && !aboutNode(r.request) {
+		return r.crowded(groups), nil
 	}
 	if len(request.Pending) > 0 || fresh != snapshot {
 		d = h.decider.Decide(ctx, fresh, request)
@@ -137,12 +162,13 @@ func (h *Handler) decideTogether(ctx context.Context, r *reply, snapshot *state.
 		return &answer, nil
 	}
 	if !answer.reserves(request.Change) {
-		// Nothing is written that would show that the view is out of date.
-		behind, err := h.ledger.Refresh(ctx, view)
-		if err == nil && behind {
+		end()
+		request.Pending = nil
+		inert, err := h.decideInert(ctx, &answer, fresh, view, request)
+		if err == nil && inert == nil {
 			err = reserve.ErrConflict
 		}
-		return &answer, err
+		return inert, err
 	}
 	reservation, err := h.reservation(r, request)
 	if err == nil {
@@ -193,13 +219,17 @@ const maxInFlight = 5
 
 // crowded answers a change that is rejected because more changes are in flight than can be
 // combined.
-func (r *reply) crowded(pending []validate.Pending) *reply {
-	names := make([]string, len(pending))
-	for i, p := range pending {
-		names[i] = p.ID().String()
+func (r *reply) crowded(groups [][]validate.Pending) *reply {
+	names := make([]string, 0, maxInFlight)
+	for _, group := range groups[:min(len(groups), maxInFlight)] {
+		name := group[0].ID().String()
+		if n := len(group); n > 1 {
+			name = text.Count(n, "Node") + " that join"
+		}
+		names = append(names, name)
 	}
 	return r.busy(fmt.Sprintf("%d other changes are in flight (%s), and at most %d are evaluated together; repeat %s in a few seconds",
-		len(pending), text.SomeOf(names[:min(len(names), maxInFlight)], len(names)), validate.MaxPending, describe(r.request)))
+		len(groups), text.SomeOf(names, len(groups)), validate.MaxPending, describe(r.request)))
 }
 
 // busy answers a change that can be repeated at once. Clients of Kubernetes do so by
@@ -227,7 +257,7 @@ func pending(open []*reserve.Reservation, snapshot *state.Snapshot) []validate.P
 		if c.After != nil {
 			created[r.ID()] = c.After
 		}
-		out = append(out, validate.Pending{Change: c, User: r.User})
+		out = append(out, validate.Pending{Change: c, User: r.User, Joins: r.Joins})
 	}
 	return out
 }

@@ -86,6 +86,7 @@ type sharedRecord struct {
 	mu      sync.Mutex
 	record  []byte
 	version int
+	reads   int
 	err     error
 	delay   time.Duration
 }
@@ -93,6 +94,7 @@ type sharedRecord struct {
 func (s *sharedRecord) Read(context.Context) ([]byte, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reads++
 	return s.record, s.current(), nil
 }
 
@@ -573,6 +575,118 @@ func TestWhatIsReserved(t *testing.T) {
 				answer := r.Handle(t.Context(), c.request)
 				if open := r.ledger.Peek().Open; !answer.Allowed || len(open) != c.open || w.store.version != c.open {
 					t.Errorf("allowed %t, reserved %v with %d writes, want %d", answer.Allowed, open, w.store.version, c.open)
+				}
+			})
+		})
+	}
+}
+
+// What nobody reads is not decided with the changes in flight, however many there are, and is answered without a look at
+// the record. What alters nothing does not wait either.
+func TestWhatAltersNothingNeverWaits(t *testing.T) {
+	annotated := strings.Replace(versioned(v3, "f"), `"metadata":{`, `"metadata":{"annotations":{"team":"a"},`, 1)
+	weighed := strings.Replace(versioned(v3, "f"), `"spec":{`, `"spec":{"maxRestartTime":"30s",`, 1)
+	for name, c := range map[string]struct {
+		kind, object string
+		reads        int
+	}{
+		"an annotation":           {"BGPPeer", annotated, 0},
+		"a field without effects": {"BGPFilter", weighed, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				r := w.replica(t, "a", "b", "c", "d", "e", "f")
+				for _, name := range []string{"a", "b", "c", "d"} {
+					if answer := send(t, []*replica{r}, deletion(name))[0]; !answer.Allowed {
+						t.Fatal(toJSON(t, answer))
+					}
+				}
+				r.decider = always(&validate.Decision{Allowed: true})
+				// Another replica writes the record in the meantime, which it waits for.
+				var other time.Duration
+				r.taken = func() {
+					start := time.Now()
+					defer func() { other = time.Since(start) }()
+					if answer := w.replica(t, "a", "b", "e", "f").Handle(t.Context(), deletion("e")); !answer.Allowed {
+						t.Error(toJSON(t, answer))
+					}
+					w.store.mu.Lock()
+					w.store.reads = 0
+					w.store.mu.Unlock()
+				}
+				old := strings.ReplaceAll(versioned(v3, "f"), "BGPPeer", c.kind)
+				start := time.Now()
+				answer := r.Handle(t.Context(), request(update, v3, c.kind, "f", strings.ReplaceAll(c.object, "BGPPeer", c.kind), old))
+				if waited := time.Since(start) - other; !answer.Allowed || waited > 0 || w.store.reads != c.reads {
+					t.Errorf("after %s and %d reads: %s", waited, w.store.reads, toJSON(t, answer))
+				}
+				if open := r.ledger.Peek().Without(idOf("e")).Open; len(open) != 4 {
+					t.Errorf("reserved %v", open)
+				}
+			})
+		})
+	}
+}
+
+// oneAddress denies a Node with the address of another one.
+func oneAddress(_ context.Context, s *state.Snapshot, r validate.Request) *validate.Decision {
+	for _, p := range r.Pending {
+		s = s.Apply(p.Change)
+	}
+	mine := r.After.(*calico.Node).Address[calico.IPv4]
+	for _, n := range s.Nodes() {
+		if n.Name != r.ID().Name && n.Address[calico.IPv4] == mine {
+			d := denied()
+			d.Alters = true
+			return d
+		}
+	}
+	return &validate.Decision{Allowed: true, Alters: true}
+}
+
+// Nodes that join at the same moment share writes, and of two with one address only one is allowed, on one replica and on two.
+func TestNodesThatJoinTogether(t *testing.T) {
+	const pairs = 20
+	for name, replicas := range map[string]int{"one replica": 1, "two replicas": 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.store.delay = 10 * time.Millisecond
+				var all []*replica
+				for range replicas {
+					r := w.replica(t)
+					r.decider = deciderFunc(oneAddress)
+					all = append(all, r)
+				}
+				var requests []admission.Request
+				for i := range 2 * pairs {
+					object := fmt.Sprintf(`{"apiVersion":"v1","kind":"Node","metadata":{"name":"n-%d","annotations":{"projectcalico.org/IPv4Address":"10.0.0.%d/24"}}}`, i, i/2+1)
+					r := request(create, "", "Node", fmt.Sprintf("n-%d", i), object, "")
+					r.Kind.Version = "v1"
+					requests = append(requests, r)
+				}
+				start := time.Now()
+				answers := send(t, all, requests...)
+				taken := map[int]int{}
+				for i, a := range answers {
+					if a.Allowed {
+						taken[i/2]++
+					}
+					if len(a.Warnings) > 0 || !a.Allowed && a.Result.Code != http.StatusForbidden {
+						t.Errorf("not decided: %s", toJSON(t, a))
+					}
+				}
+				if len(taken) != pairs {
+					t.Errorf("%d addresses are taken, want %d", len(taken), pairs)
+				}
+				for address, n := range taken {
+					if n != 1 {
+						t.Errorf("%d nodes have address %d", n, address)
+					}
+				}
+				if took := time.Since(start); replicas == 1 && (w.store.version > 2 || took > time.Second) {
+					t.Errorf("%d writes in %s, want 2", w.store.version, took)
 				}
 			})
 		})

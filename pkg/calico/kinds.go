@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // Kind is the kind of an object that decides BGP, or that reports its status.
@@ -237,7 +239,7 @@ func formOf(apiVersion, kind string) (*form, error) {
 	if !known { // Another project has a kind of the same name, such as MetalLB's BGPPeer.
 		return nil, &UnknownKindError{apiVersion, kind}
 	}
-	return nil, &FieldError{"apiVersion", fmt.Sprintf("must be %s for a %s, is %q", strings.Join(apiVersions(forms), " or "), kind, apiVersion)}
+	return nil, &FieldError{"apiVersion", fmt.Sprintf("must be %s for %s, is %q", strings.Join(apiVersions(forms), " or "), text.A(kind), apiVersion)}
 }
 
 // groupOf returns the group of an API version, "" for the core group. Text without a slash

@@ -80,7 +80,7 @@ func TestAPIVersions(t *testing.T) {
 		{"projectcalico.org/v3", "Node", ""},
 		{"v1", "Secret", ""},
 		{"operator.tigera.io/v1", "Installation", ""},
-		{"operator.tigera.io/v2", "Installation", `apiVersion: must be operator.tigera.io/v1 for a Installation, is "operator.tigera.io/v2"`},
+		{"operator.tigera.io/v2", "Installation", `apiVersion: must be operator.tigera.io/v1 for an Installation, is "operator.tigera.io/v2"`},
 		{"projectcalico.org/v3", "Installation", "Installation of projectcalico.org/v3 does not decide BGP; known are "},
 		{"projectcalico.org/v3", "BGPPeer", ""},
 		{"crd.projectcalico.org/v1", "BGPPeer", ""},

@@ -106,6 +106,20 @@ func (n *Node) KubernetesLabels() map[string]string { return n.kubernetes }
 // core/v1 Node. The map must not be changed.
 func (n *Node) CalicoAnnotations() map[string]any { return n.annotations }
 
+// Joins reports whether a change adds a node to BGP: the object is a Node that has an address after it,
+// and none before it.
+func Joins(before, after Object) bool {
+	n, ok := after.(*Node)
+	if !ok || !n.addressed() {
+		return false
+	}
+	was, ok := before.(*Node)
+	return before == nil || ok && !was.addressed()
+}
+
+// addressed reports whether the Node has an address for BGP.
+func (n *Node) addressed() bool { return n.Address[IPv4].IsValid() || n.Address[IPv6].IsValid() }
+
 // ID returns the Node's kind and name.
 func (n *Node) ID() ID { return ID{KindNode, n.Name} }
 

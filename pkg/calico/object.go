@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // Default is the name of the BGPConfiguration, FelixConfiguration and ClusterInformation of
@@ -258,6 +259,12 @@ func withTexts(meta map[string]any, labels, annotations map[string]string) map[s
 // Equal reports whether two objects have the same ID and the same content. The API version
 // does not matter. nil equals only nil.
 func Equal(a, b Object) bool {
+	return Alike(a, b) && maps.Equal(annotations(a), annotations(b))
+}
+
+// Alike reports whether every version of Calico reads two objects alike, with Typha and without it: they
+// are equal but for annotations that decide nothing.
+func Alike(a, b Object) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -288,11 +295,19 @@ func Equal(a, b Object) bool {
 			return false
 		}
 	}
-	return equalMetadata(MetadataOf(a), MetadataOf(b))
+	return alikeMetadata(MetadataOf(a), MetadataOf(b))
 }
 
-func equalMetadata(x, y *Metadata) bool {
+func alikeMetadata(x, y *Metadata) bool {
 	return x != nil && y != nil && x.ID() == y.ID() && x.DeletionTimestamp == y.DeletionTimestamp &&
-		maps.Equal(x.Labels, y.Labels) && maps.Equal(x.Annotations, y.Annotations) && jsonEqual(x.Spec, y.Spec) &&
-		(x.whole == nil && y.whole == nil || x.whole != nil && y.whole != nil && Equal(x.whole, y.whole))
+		maps.Equal(x.Labels, y.Labels) && slices.Equal(x.rejected, y.rejected) && jsonEqual(x.Spec, y.Spec) &&
+		(x.whole == nil && y.whole == nil || x.whole != nil && y.whole != nil && Alike(x.whole, y.whole))
+}
+
+// annotations returns the annotations of an object with Metadata.
+func annotations(o Object) map[string]string {
+	if m := MetadataOf(o); m != nil {
+		return m.Annotations
+	}
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 
 	k8sjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // FieldError is a field that is unknown or has a wrong type.
@@ -23,13 +25,13 @@ type FieldError struct {
 // does not have, or that has another type, is an error. kind is the kind of the object in
 // messages.
 func Unmarshal(object any, kind string, v any) []FieldError {
-	text, err := json.Marshal(object)
+	raw, err := json.Marshal(object)
 	if err != nil {
 		return []FieldError{{Message: err.Error()}}
 	}
-	unknown, err := k8sjson.UnmarshalStrict(text, v, k8sjson.DisallowUnknownFields)
+	unknown, err := k8sjson.UnmarshalStrict(raw, v, k8sjson.DisallowUnknownFields)
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return []FieldError{{Field: e.Field, Message: fmt.Sprintf("must be %s, is a %s", jsonType(e.Type.Kind()), e.Value)}}
+		return []FieldError{{Field: e.Field, Message: fmt.Sprintf("must be %s, is %s", jsonType(e.Type.Kind()), text.A(e.Value))}}
 	}
 	if err != nil {
 		return []FieldError{{Message: err.Error()}}
@@ -40,7 +42,7 @@ func Unmarshal(object any, kind string, v any) []FieldError {
 		if e, ok := errors.AsType[k8sjson.FieldError](err); ok {
 			field = e.FieldPath()
 		}
-		out = append(out, FieldError{Field: field, Message: "is not a field of a " + kind, Unknown: true})
+		out = append(out, FieldError{Field: field, Message: "is not a field of " + text.A(kind), Unknown: true})
 	}
 	return out
 }

@@ -141,6 +141,9 @@ var controlPlane = []string{"node-role.kubernetes.io/control-plane", "node-role.
 // calico-node.
 const TunedRestartTime = "30s"
 
+// tunedSeconds is TunedRestartTime in a sentence.
+const tunedSeconds = "30 s"
+
 // Design returns the changes that lead from s, whose topology is t, to a design. A design
 // that is not possible has unmet prerequisites and no changes. The error is about the
 // options. O(nodes log nodes).
@@ -247,7 +250,7 @@ func (b *designer) meshTimers() error {
 	} else {
 		b.add(Met, "no node is down: a start of calico-node waits for no peer")
 	}
-	b.add(Unknown, "calico-node is back within %s of a restart: else peers drop its routes before it is", TunedRestartTime)
+	b.add(Unknown, "calico-node is back within %s of a restart: else peers drop its routes before it is", tunedSeconds)
 	b.needVersion(3, 23, "nodeMeshMaxRestartTime")
 	return nil
 }

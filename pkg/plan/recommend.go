@@ -163,5 +163,5 @@ func (c *Comparison) whyNoMesh(d *Option) string {
 			waits = fmt.Sprintf(": while one node is down, a start still takes %d s on %s", s.Seconds, text.Count(s.Nodes, "node"))
 		}
 	}
-	return fmt.Sprintf("it only shortens how long nodes keep the routes of a node that crashed, from 120 s to %s, and restarts every session once; Calico cannot set the wait of 240 s and, as open source, has no BFD%s", TunedRestartTime, waits)
+	return fmt.Sprintf("it only shortens how long nodes keep the routes of a node that crashed, from 120 s to %s, and restarts every session once; Calico cannot set the wait of 240 s and, as open source, has no BFD%s", tunedSeconds, waits)
 }

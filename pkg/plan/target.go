@@ -202,7 +202,7 @@ func (b *builder) explain(goal Goal, t *Target) {
 		b.note("The label " + ReflectorLabel + " and the cluster ID are part of the Nodes. If a node pool or machine is replaced, set both on the new Node.")
 	case MeshTimers:
 		b.note("This is for the short term. It shortens how long routes of dead nodes stay, not the start of calico-node: BIRD waits 240 s for a configured peer that does not answer, and no field of Calico changes that. Delete the Nodes of machines that no longer exist.")
-		b.note("A shorter restart time makes more restarts visible: if calico-node on a node needs longer than %s, its peers remove the routes of the node, and the traffic to its pods stops until it is back.", TunedRestartTime)
+		b.note("A shorter restart time makes more restarts visible: if calico-node on a node needs longer than %s, its peers remove the routes of the node, and the traffic to its pods stops until it is back.", tunedSeconds)
 		b.note("The time to detect a dead node stays: BIRD's hold time is 240 s, which no field of Calico changes. keepaliveTime of BGPPeers (since v3.32) sends keepalives more often, which costs messages and makes busy nodes flap, and detects nothing sooner unless the peer asks for a shorter hold time. The mesh has no keepalive field.")
 		b.note("BFD, which detects a dead peer in less than a second, is not in Calico open source.")
 	case VXLANCrossSubnet:

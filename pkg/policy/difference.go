@@ -34,12 +34,12 @@ func (d *Difference) equal(r *reads, a, b ast.Value) bool {
 		return true
 	}
 	if r.whole {
-		return equal(a, b)
+		return identical(a, b)
 	}
 	x, ok := a.(ast.Object)
 	y, ok2 := b.(ast.Object)
 	if len(r.fields) > 0 && (!ok || !ok2) {
-		return equal(a, b)
+		return identical(a, b)
 	}
 	for key, of := range r.fields {
 		k := ast.InternedTerm(key)
@@ -65,9 +65,6 @@ func (d *Difference) equal(r *reads, a, b ast.Value) bool {
 	return true
 }
 
-// equal reports whether two values are equal. Values have their hashes, so that it is O(1) for nearly all that are not.
-func equal(a, b ast.Value) bool { return a.Hash() == b.Hash() && a.Compare(b) == 0 }
-
 // of returns the changes between two values. Two values that are not both objects or both arrays have different keys, unless they
 // are equal.
 func (d *Difference) of(a, b ast.Value) changes {
@@ -81,7 +78,36 @@ func (d *Difference) of(a, b ast.Value) changes {
 			return d.once(a, b, func() changes { return changedElements(x, y) })
 		}
 	}
-	return changes{keys: !equal(a, b)}
+	return changes{keys: !identical(a, b)}
+}
+
+// identical reports whether two values of JSON are equal and have the same text. Rego's 1 and 1.0 are equal, but a message that holds
+// one of them is not. O(size of the values). Values have their hashes, so that it is O(1) for nearly all that differ.
+func identical(a, b ast.Value) bool {
+	if a.Hash() != b.Hash() {
+		return false
+	}
+	switch x := a.(type) {
+	case ast.Object:
+		y, ok := b.(ast.Object)
+		return ok && x.Len() == y.Len() && !x.Until(func(key, value *ast.Term) bool {
+			other := y.Get(key)
+			return other == nil || value.Value != other.Value && !identical(value.Value, other.Value)
+		})
+	case *ast.Array:
+		y, ok := b.(*ast.Array)
+		if !ok || x.Len() != y.Len() {
+			return false
+		}
+		for i := range x.Len() {
+			if v, w := x.Elem(i).Value, y.Elem(i).Value; v != w && !identical(v, w) {
+				return false
+			}
+		}
+		return true
+	default: // The text of a number is its value in Go.
+		return a == b
+	}
 }
 
 func (d *Difference) once(a, b ast.Value, compare func() changes) changes {

@@ -171,6 +171,7 @@ func TestUnaffected(t *testing.T) {
 		"a deleted part":           {`"p": {"sessions": 1}`, ``, false},
 		"a part of another object": {`"p": {`, `"q": {"sessions": 7}, "p": {`, true},
 		"a part of another type":   {`{"p": {"sessions": 1}}`, `[]`, false},
+		"the text of a number":     {`"sessions": 1`, `"sessions": 1.0`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := NewDifference(value(base), value(strings.Replace(base, c.from, c.to, 1))).Unaffected(p); got != c.want {
@@ -204,6 +205,7 @@ func TestUnaffectedByOtherFieldsOfObjects(t *testing.T) {
 		"another object":             {`"q"`, `"r": {"sessions": 0}, "q"`, false},
 		"an object of another type":  {`{"sessions": 2}`, `[]`, false},
 		"a field that is absent now": {`"sessions": 2`, ``, false},
+		"the text of a number":       {`"sessions": 2`, `"sessions": 2.0`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(base, c.from, c.to, 1)

@@ -10,6 +10,11 @@
 // succeeds, the replica has decided the change with all reservations of all replicas. On a
 // conflict it reads the record and decides the change again.
 //
+// A replica decides one change at a time, and writes the record at the same time: what it decides
+// during a write is in the next one, all of it. Each change is decided with those before it, whether
+// they are written or not. If the replica learns of a record of another replica, all its changes
+// that are not written yet are decided again.
+//
 // A reservation is open at a replica until the watch of that replica shows the outcome:
 //
 //   - The API server reviews a change together with the object that the change replaces, and
@@ -26,6 +31,11 @@
 // version, but it can be either, so both stay open. A change is decided without the
 // reservations of its own object: if one of them is persisted, the change is not.
 // The same change of the same version again is the same reservation; its time starts again.
+//
+// Changes wait for the outcome of the changes in flight, so that few combinations of them are left.
+// They do not wait for nodes that join, which can be many at once: a scale-out, or Nodes from a backup.
+// A node that joins adds sessions and routes and removes none, so it is enough to decide a change
+// with all of them and with none; see validate.GroupsOf.
 //
 // The watch of one replica may lag behind that of another. So a replica removes a settled
 // reservation from the record only after keepSettled. In its place it leaves a mark with the

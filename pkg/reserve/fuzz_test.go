@@ -27,8 +27,9 @@ func FuzzRecord(f *testing.F) {
 				t.Errorf("the reservation of %s has no object", r.ID())
 			}
 		}
+		l.Keep(deletionOf(t, "x"))
 		l.mu.Lock()
-		written, err := l.encode(deletionOf(t, "x"))
+		written, err := l.encode()
 		l.mu.Unlock()
 		if err != nil {
 			return // More than fits.

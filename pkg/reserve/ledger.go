@@ -29,6 +29,9 @@ const (
 	keepSettled = 5 * time.Second
 	// secondReview is how long the second review of a change is recognised.
 	secondReview = 5 * time.Second
+	// maxJoins is the number of open reservations of nodes that join for which no change waits. It
+	// bounds the record, and what a change is decided with.
+	maxJoins = 100
 )
 
 // ErrConflict means that a change was reserved since Await, by another replica or because it could not be
@@ -71,10 +74,17 @@ type Ledger struct {
 	// changed is closed and replaced when a waiting change may continue.
 	changed chan struct{}
 	// open are the reservations that are neither settled nor expired, done those that are.
-	// The record may still hold a reservation of done. added counts those that were ever open.
+	// The record may still hold a reservation of done.
 	open, done map[key]*entry
-	added      uint64
-	marks      map[calico.Kind]mark
+	// proposed are the reservations of this replica that are not in the record yet, in the order in
+	// which their changes were decided. writes reports that write runs, and writing is the record
+	// with some of them that it writes, nil if there is none.
+	proposed []*proposal
+	writes   bool
+	writing  *batch
+	// added counts the reservations of this replica, learned the records of other replicas.
+	added, learned uint64
+	marks          map[calico.Kind]mark
 	// versions are the versions of all objects that the watches have shown. progress is the
 	// version up to which the watch of a kind has shown all events, listed that of its newest
 	// list.
@@ -231,21 +241,20 @@ func (l *Ledger) Load(ctx context.Context) error {
 	return l.read(ctx)
 }
 
-// Refresh reads the record. It reports whether a change was reserved since the view was taken, the
-// record is another one, or the watches have not reached its marks.
-func (l *Ledger) Refresh(ctx context.Context, view View) (behind bool, err error) {
+// Refresh reads the record and returns the view after it, as Peek does. late reports that the watches
+// have not reached the marks of the record.
+func (l *Ledger) Refresh(ctx context.Context) (view View, late bool, err error) {
 	if l.store != nil {
 		if err := l.read(ctx); err != nil {
-			return false, err
+			return View{}, false, err
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	behind = !l.current(view)
 	for _, m := range l.marks {
-		behind = behind || l.progress[m.Kind] < m.Version
+		late = late || l.progress[m.Kind] < m.Version
 	}
-	return behind, nil
+	return l.peek(), late, nil
 }
 
 // settles reports whether an event settles the reservation.
@@ -328,8 +337,8 @@ type View struct {
 	// learned of them.
 	Open []*Reservation
 
-	version string
-	added   uint64
+	added, learned uint64
+	end            func() // of Await, nil for others
 }
 
 // Without returns the view of a change of id.
@@ -344,27 +353,46 @@ func (v View) Without(id calico.ID) View {
 func (l *Ledger) Peek() View {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	view := View{version: l.version, added: l.added}
-	if len(l.open) > 0 {
+	return l.peek()
+}
+
+func (l *Ledger) peek() View {
+	view := View{added: l.added, learned: l.learned}
+	if len(l.open)+len(l.proposed) > 0 {
 		l.expire(time.Now())
 		view.Open, _ = l.others(calico.ID{})
 	}
 	return view
 }
 
-// current reports whether nothing was reserved since the view was taken, as far as this replica knows.
-func (l *Ledger) current(v View) bool { return l.version == v.version && l.added == v.added }
+// Current reports whether nothing was reserved since the view v was taken, as far as the view w knows.
+func (v View) Current(w View) bool { return v.added == w.added && v.learned == w.learned }
 
-// others returns the open reservations of objects other than id, and the time of the
-// youngest.
+// others returns the open reservations of objects other than id, and the time of the youngest
+// of those for which other changes wait: nodes that join count only if there are more than maxJoins.
 func (l *Ledger) others(id calico.ID) (open []*Reservation, youngest time.Time) {
 	var entries []*entry
+	proposed := make(map[key]bool, len(l.proposed))
+	for _, p := range l.proposed {
+		proposed[p.key] = true
+		if p.ID() != id {
+			entries = append(entries, p.entry)
+		}
+	}
+	joins := 0
 	for _, e := range l.open {
-		if e.ID() == id || l.missed(e) {
+		if e.ID() == id || proposed[e.key] || l.missed(e) {
 			continue
 		}
 		entries = append(entries, e)
-		if e.seen.After(youngest) {
+	}
+	for _, e := range entries {
+		if e.Joins {
+			joins++
+		}
+	}
+	for _, e := range entries {
+		if e.seen.After(youngest) && (!e.Joins || joins > maxJoins) {
 			youngest = e.seen
 		}
 	}
@@ -378,11 +406,11 @@ func (l *Ledger) others(id calico.ID) (open []*Reservation, youngest time.Time) 
 }
 
 // Await waits until no reservation of another object is open, or until the youngest one is
-// as old as Landing, and until the watches of this replica have reached all marks. A snapshot
+// as old as Landing, nodes that join apart, and until the watches of this replica have reached all marks. A snapshot
 // that is taken afterwards shows every change of the record that is not in the View. From
 // the time hurry on, Await does not wait for reservations, but returns them in the View.
 //
-// Until the caller calls end, Await returns to no other caller, so that no change is
+// Until the caller calls end or Reserve, Await returns to no other caller, so that no change is
 // reserved in the meantime. The error wraps ErrBusy if ctx ends before the end of the wait.
 func (l *Ledger) Await(ctx context.Context, id calico.ID, hurry time.Time) (view View, end func(), err error) {
 	for {
@@ -397,7 +425,8 @@ func (l *Ledger) Await(ctx context.Context, id calico.ID, hurry time.Time) (view
 		// Others may have reserved changes while this one waited for its turn.
 		view, wait, _, err := l.view(id, hurry)
 		if err == nil && wait == 0 {
-			return view, func() { <-l.turn }, nil
+			view.end = sync.OnceFunc(func() { <-l.turn })
+			return view, view.end, nil
 		}
 		<-l.turn
 	}
@@ -450,48 +479,31 @@ func (l *Ledger) view(id calico.ID, hurry time.Time) (view View, wait time.Durat
 		}
 	}
 	open, youngest := l.others(id)
-	if left := min(Landing-now.Sub(youngest), hurry.Sub(now)); len(open) > 0 && left > 0 {
+	if left := min(Landing-now.Sub(youngest), hurry.Sub(now)); left > 0 {
 		return View{}, left, l.changed, nil
 	}
-	return View{Open: open, version: l.version, added: l.added}, 0, nil, nil
+	return View{Open: open, added: l.added, learned: l.learned}, 0, nil, nil
 }
 
-// Reserve adds a reservation to the memory of this replica and to the record. If a change was reserved
-// or the record changed since the view was taken, it returns ErrConflict.
+// Reserve adds a reservation to the memory of this replica and to the record. If another change was
+// reserved since the view was taken, it returns ErrConflict. As soon as the memory has the reservation,
+// the next change may be decided: the two are then written together, with all others that wait for the
+// record.
 func (l *Ledger) Reserve(ctx context.Context, view View, r *Reservation) error {
-	l.mu.Lock()
-	if !l.current(view) {
-		l.mu.Unlock()
-		conflicts.Inc()
-		return ErrConflict
+	p, err := l.propose(view, r)
+	if view.end != nil {
+		view.end()
 	}
-	l.prepare(r)
-	if l.store == nil {
-		defer l.mu.Unlock()
-		l.add(r.key(), r, true)
-		return nil
-	}
-	record, err := l.encode(r)
-	l.mu.Unlock()
-	if err != nil {
+	if err != nil || l.store == nil {
 		return err
 	}
-	version, err := l.store.Write(ctx, record, view.version)
-	switch {
-	case errors.Is(err, ErrConflict):
-		conflicts.Inc()
-		if err := l.read(ctx); err != nil {
-			return err
-		}
-		return ErrConflict
-	case err != nil:
+	select {
+	case err := <-p.outcome:
 		return err
+	case <-ctx.Done():
+		l.withdraw(p)
+		return fmt.Errorf("writing the reservations: %w", ctx.Err())
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.add(r.key(), r, true)
-	l.merge(record, version)
-	return nil
 }
 
 // Keep adds a reservation to the memory of this replica. The record gets it with the next
@@ -500,6 +512,7 @@ func (l *Ledger) Keep(r *Reservation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prepare(r)
+	l.added++
 	l.add(r.key(), r, true)
 }
 
@@ -525,7 +538,6 @@ func (l *Ledger) add(k key, r *Reservation, own bool) *entry {
 	if e == nil || !e.Time.Equal(r.Time) {
 		e = &entry{Reservation: r, key: k, seen: time.Now()}
 		l.open[k] = e
-		l.added++
 	}
 	e.own = e.own || own
 	if r.Operation != state.Create && r.Version > l.replaced[r.ID()].version {
@@ -568,13 +580,20 @@ func (l *Ledger) Reviewed(c state.Change, group string, version func() string) b
 
 // read reads the record.
 func (l *Ledger) read(ctx context.Context) error {
+	l.mu.Lock()
+	before := l.version
+	l.mu.Unlock()
 	record, version, err := l.store.Read(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the reservations: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.replace(record, version)
+	if l.version == before {
+		l.replace(record, version)
+	} else { // A newer record can have come from a watch or a write.
+		l.merge(record, version)
+	}
 	l.wake()
 	return nil
 }

@@ -25,22 +25,26 @@ type record struct {
 	Settled []mark `json:"settled,omitempty"`
 }
 
-// encode returns the record with a further reservation. It drops what expired. It replaces
+// encode returns the record with the proposed reservations. It drops what expired. It replaces
 // settled reservations by marks if they are old, or if they have more than maxSettled bytes.
-func (l *Ledger) encode(r *Reservation) ([]byte, error) {
+func (l *Ledger) encode() ([]byte, error) {
 	now := time.Now()
 	l.expire(now)
-	out := record{Reservations: []*Reservation{r}}
-	added := r.key()
+	out := record{Reservations: []*Reservation{}}
+	proposed := make(map[key]bool, len(l.proposed))
+	for _, p := range l.proposed {
+		proposed[p.key] = true
+		out.Reservations = append(out.Reservations, p.Reservation)
+	}
 	for k, e := range l.open {
-		if (e.own || e.shared) && k != added {
+		if (e.own || e.shared) && !proposed[k] {
 			out.Reservations = append(out.Reservations, e.Reservation)
 		}
 	}
 	marks, size := maps.Clone(l.marks), 0
 	settled := slices.SortedFunc(maps.Values(l.done), func(a, b *entry) int { return b.finished.Compare(a.finished) })
 	for _, e := range settled {
-		if !e.shared || e.settled == 0 || e.key == added {
+		if !e.shared || e.settled == 0 || proposed[e.key] {
 			continue
 		}
 		if size += len(e.Object) + len(e.Name) + len(e.User) + 200; size <= maxSettled && now.Sub(e.finished) < keepSettled {
@@ -110,6 +114,11 @@ func (l *Ledger) merge(text []byte, version string) {
 // one: etcd was restored from a backup. With version "" there is no record: it was deleted,
 // and the next one gets all reservations.
 func (l *Ledger) replace(text []byte, version string) {
+	if l.written(text) {
+		l.resolve(l.writing, nil)
+	} else if version != l.version {
+		l.learned++
+	}
 	r, keys, err := l.decode(text)
 	l.known, l.version = true, version
 	if err != nil {

@@ -25,6 +25,8 @@ type Reservation struct {
 	// Object is the object after the change with only the fields that decide BGP. It is
 	// empty for a delete.
 	Object json.RawMessage `json:"object,omitempty"`
+	// Joins reports that the change adds a node to BGP; see calico.Joins.
+	Joins bool `json:"joins,omitempty"`
 	// User made the change, by a request to the API group Group.
 	User  string `json:"user"`
 	Group string `json:"group"`
@@ -43,6 +45,7 @@ type Reservation struct {
 func New(c state.Change, version, user, group string) (*Reservation, error) {
 	id := c.ID()
 	r := &Reservation{Kind: id.Kind, Name: id.Name, Operation: operation(c, version), Version: number(version), User: user, Group: group, after: c.After}
+	r.Joins = (r.Operation != state.Create) == (c.Before != nil) && calico.Joins(c.Before, c.After)
 	if c.After == nil {
 		return r, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/agnivade/levenshtein"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // dropped says what becomes of a field that the schema does not have.
@@ -152,7 +154,7 @@ func explain(e *field.Error, object map[string]any, s *apiextensionsv1.JSONSchem
 		if m := typePattern.FindStringSubmatch(e.Detail); m != nil {
 			accepted := typeNames[m[1]]
 			if accepted == "" { // A format, for example date-time.
-				accepted = "a " + m[1]
+				accepted = text.A(m[1])
 			}
 			p.Message = fmt.Sprintf("must be %s, is %s%s", accepted, found(value), wrapped(s, path, value))
 		}

@@ -38,6 +38,15 @@ func Either(n int, one, many string) string {
 	return many
 }
 
+// A returns a noun with its indefinite article: "a Node", "an IPPool". It decides by the first letter, which fits all kinds of
+// objects and types of JSON.
+func A(noun string) string {
+	if noun != "" && strings.ContainsRune("AEIOUaeiou", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
 // SomeOf lists names and counts the rest of total: "a, b and 4,977 more". Without names,
 // it returns only the number.
 func SomeOf(names []string, total int) string {

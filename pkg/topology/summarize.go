@@ -15,6 +15,22 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
 
+// bgpOf returns whether BGP is enabled.
+func bgpOf(s *state.Snapshot) *BGP {
+	if s.RunsBIRD() {
+		return &BGP{Enabled: true}
+	}
+	i, overlay := s.Installation(calico.Default), s.Installation(calico.OverlayInstallation)
+	switch {
+	case i.DeletionTimestamp != "":
+		return &BGP{Installation: Optional(i.Name), Deleting: true}
+	case overlay != nil && overlay.BGP != "":
+		return &BGP{Installation: Optional(overlay.Name)}
+	default:
+		return &BGP{Installation: Optional(i.Name)}
+	}
+}
+
 // summarize sets t.summary. It shares equal parts with the summary of before.
 func (t *Topology) summarize(before *Topology, programming *programming, scopes []felixScope) {
 	old := &Summary{}
@@ -26,6 +42,7 @@ func (t *Topology) summarize(before *Topology, programming *programming, scopes 
 		s.CalicoVersion = Optional(v.String())
 	}
 	s.Typha = share(old.Typha, typhaOf(t.snapshot))
+	s.BGP = share(old.BGP, bgpOf(t.snapshot))
 	s.Nodes = share(old.Nodes, t.nodes())
 	s.Addresses = share(old.Addresses, t.addresses())
 	s.OtherASNumbers = share(old.OtherASNumbers, t.otherASNumbers())

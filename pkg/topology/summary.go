@@ -14,6 +14,8 @@ import (
 type Summary struct {
 	// CalicoVersion is "MAJOR.MINOR.PATCH", or "" if it is unknown.
 	CalicoVersion Optional `json:"calicoVersion"`
+	// BGP reports whether calico-node runs BIRD.
+	BGP *BGP `json:"bgp"`
 	// Nodes counts the nodes.
 	Nodes *Nodes `json:"nodes"`
 	// Addresses describes, for each family, BGP addresses of nodes that cannot work.
@@ -74,6 +76,15 @@ func (p *PerFamily[T]) In(f calico.Family) *T {
 		return &p.IPv4
 	}
 	return &p.IPv6
+}
+
+// BGP reports whether calico-node runs BIRD. Without BIRD there are no sessions.
+type BGP struct {
+	Enabled bool `json:"enabled"`
+	// Installation names the Installation that disables BGP, "" if none does. Deleting reports that it
+	// does so because it is being deleted.
+	Installation Optional `json:"installation"`
+	Deleting     bool     `json:"deleting"`
 }
 
 // Nodes counts nodes.

@@ -25,7 +25,7 @@ type Request struct {
 	DryRun bool
 	// Pending are changes that were allowed and that the snapshot does not show: each of them
 	// may or may not be persisted. The change is decided for every combination of at most
-	// MaxPending of them; of more, for the state after all of them.
+	// MaxPending groups of them; of more, for the states with none of them and with all. See GroupsOf.
 	Pending []Pending
 
 	// copies is set by Decide; see copies.
@@ -51,7 +51,7 @@ func (r *Request) byMachine() bool {
 	return r.ID().Kind == calico.KindNode && strings.HasPrefix(r.User, "system:")
 }
 
-// MaxPending is the number of pending changes of which every combination is decided.
+// MaxPending is the number of groups of pending changes of which every combination is decided.
 const MaxPending = 3
 
 // Pending is a change that was allowed and that no snapshot shows yet.
@@ -59,6 +59,8 @@ type Pending struct {
 	state.Change
 	// User made the change.
 	User string
+	// Joins reports that the change adds a node to BGP; see calico.Joins.
+	Joins bool
 }
 
 // Decide evaluates the policies on a change to s. It evaluates only the policies whose

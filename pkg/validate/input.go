@@ -54,6 +54,7 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	}
 	whole := func(v any) func(ast.Object) ast.Value { return func(ast.Object) ast.Value { return policy.Value(v) } }
 	put("calicoVersion", s.CalicoVersion == old.CalicoVersion, whole(s.CalicoVersion))
+	put("bgp", s.BGP == old.BGP, whole(s.BGP))
 	put("nodes", s.Nodes == old.Nodes, whole(s.Nodes))
 	put("addresses", s.Addresses == old.Addresses, whole(s.Addresses))
 	put("otherASNumbers", s.OtherASNumbers == old.OtherASNumbers, whole(s.OtherASNumbers))

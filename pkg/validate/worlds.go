@@ -42,8 +42,7 @@ type world struct {
 // worlds returns the worlds of a set of changes to s in groups. The worlds of a group contain the
 // same pending changes and make the same assumptions about Typha and the API group: first the
 // states as configured, then, if it differs, the live states. The first group contains no pending
-// change, unless the set has more than MaxPending of them: all groups then contain all.
-// O(2^MaxPending) incremental evaluations; two without pending changes and objects that are down, and
+// change. O(2^MaxPending) incremental evaluations; two without pending changes and objects that are down, and
 // twice as many if it is not known whether Typha drops an object, or which API group Calico reads.
 func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) [][]*world {
 	base := e.Evaluate(ctx, s)
@@ -132,18 +131,39 @@ func (e *Engine) unevaluatedWorld(s *state.Snapshot, set requestSet, err error) 
 	return [][]*world{{{configured: s, comparison: e.comparison(newProposal(v, nil, v), set)}}}
 }
 
-// combinations returns all subsets of pending, the empty one first. If pending has more
-// than MaxPending elements, it returns only pending itself.
-func combinations(pending []Pending) [][]Pending {
-	if len(pending) > MaxPending {
-		return [][]Pending{pending}
+// GroupsOf returns pending changes in groups: the nodes that join are one, and each other change is one. The
+// changes of a group are assumed to be persisted together. A node that joins adds sessions and routes and removes
+// none, and no pod runs on it yet: for the other nodes a change does most harm either with none of the nodes that
+// join, or with all of them.
+func GroupsOf(pending []Pending) [][]Pending {
+	var joins []Pending
+	var out [][]Pending
+	for i := range pending {
+		if pending[i].Joins {
+			joins = append(joins, pending[i])
+		} else {
+			out = append(out, pending[i:i+1])
+		}
 	}
-	out := make([][]Pending, 0, 1<<len(pending))
-	for mask := range 1 << len(pending) {
+	if joins != nil {
+		out = append(out, joins)
+	}
+	return out
+}
+
+// combinations returns all subsets of the groups of pending changes, the empty one first. Of more than MaxPending
+// groups, it returns only none of them and all.
+func combinations(pending []Pending) [][]Pending {
+	groups := GroupsOf(pending)
+	if len(groups) > MaxPending {
+		return [][]Pending{nil, pending}
+	}
+	out := make([][]Pending, 0, 1<<len(groups))
+	for mask := range 1 << len(groups) {
 		var set []Pending
-		for i := range pending {
+		for i := range groups {
 			if mask&(1<<i) != 0 {
-				set = append(set, pending[i])
+				set = append(set, groups[i]...)
 			}
 		}
 		out = append(out, set)
@@ -323,8 +343,16 @@ const setsValue = "the changed object sets the value, and can be changed before 
 // without pending changes and without an assumption about Typha.
 func (w *world) assumption() string {
 	var clauses []string
-	for i := range w.landed {
-		p := &w.landed[i]
+	for _, group := range GroupsOf(w.landed) {
+		p := &group[0]
+		if n := len(group); n > 1 {
+			names := make([]string, 0, joinSample)
+			for i := range group[:min(n, joinSample)] {
+				names = append(names, group[i].ID().Name)
+			}
+			clauses = append(clauses, fmt.Sprintf("%s that were just allowed to join do so: %s", text.Count(n, "node"), text.SomeOf(names, n)))
+			continue
+		}
 		by := ""
 		if p.User != "" {
 			by = " by " + p.User
@@ -350,6 +378,9 @@ func (w *world) assumption() string {
 	}
 	return strings.Join(clauses, ", and ")
 }
+
+// joinSample is how many nodes that join an assumption names.
+const joinSample = 3
 
 // droppedSample is how many objects that Typha drops an assumption names.
 const droppedSample = 3

@@ -98,9 +98,26 @@ func TestDecideUnderAssumptions(t *testing.T) {
 
 func TestCombinations(t *testing.T) {
 	pending := make([]Pending, MaxPending+1)
-	for n, want := range []int{1, 2, 4, 8, 1} {
+	for n, want := range []int{1, 2, 4, 8, 2} {
 		if got := combinations(pending[:n]); len(got) != want || len(got[len(got)-1]) != n {
 			t.Errorf("%d pending changes: %d combinations, the last of %d, want %d of %d", n, len(got), len(got[len(got)-1]), want, n)
+		}
+	}
+}
+
+// Nodes that join are one group: all of them are persisted, or none.
+func TestCombinationsOfNodesThatJoin(t *testing.T) {
+	joins := make([]Pending, 40)
+	for i := range joins {
+		joins[i].Joins = true
+	}
+	for n, want := range [][]int{{0, 40}, {0, 1, 40, 41}, {0, 1, 1, 2, 40, 41, 41, 42}, {0, 43}} {
+		var sizes []int
+		for _, set := range combinations(slices.Concat(joins[:20], make([]Pending, n), joins[20:])) {
+			sizes = append(sizes, len(set))
+		}
+		if slices.Sort(sizes); !slices.Equal(sizes, want) {
+			t.Errorf("%d other changes: sets of %v, want %v", n, sizes, want)
 		}
 	}
 }

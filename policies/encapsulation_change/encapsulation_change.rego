@@ -57,6 +57,7 @@
 #           pattern: "^([0-9]+|[0-9A-Fa-f:.]+(/[0-9]+)?|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$"
 package policies.encapsulation_change
 
+import data.policies.lib.causes
 import data.policies.lib.objects
 import data.policies.lib.text
 import data.policies.lib.transit
@@ -88,8 +89,7 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 				text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
 				missing,
 			]),
-			"use vxlanMode: CrossSubnet or Always, ",
-			"or first give all nodes routes to each other, by BGPPeers or the node-to-node mesh",
+			_connect,
 			_transit(reading),
 		]),
 		"details": {"family": family, "ipPools": pools},
@@ -116,15 +116,15 @@ violation contains object.union(found, transit.assumption(reading.assumes)) if {
 		"size": count(pools),
 		"members": [reading.reach.isolated.members, reading.reach.withoutRoute.members],
 		"msg": concat("", [
-			"the node-to-node mesh is turned off while pod traffic needs its routes: ",
+			_off.what,
+			" while pod traffic needs its routes: ",
 			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
-			"; first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools, ",
-			"or connect all nodes with BGPPeers",
+			_off.instead,
 			_transit(reading),
 		]),
 		"details": {"family": family, "ipPools": pools, "withoutRoute": lost},
 		"objects": array.concat(
-			[objects.mesh],
+			_off.objects,
 			objects.named("IPPool", pools, _encapsulation),
 		),
 	}
@@ -141,14 +141,11 @@ violation contains {
 		"neither Felix nor BIRD would program the routes to pods on other nodes: ",
 		text.listed(count(pools), "IPPool", pools),
 		sprintf(", programClusterRoutes is %s for Felix and %s for BIRD; ", [setting.felix, setting.bird]),
-		"enable one of them before you disable the other",
+		_enable,
 	]),
 	"details": {"class": class, "ipPools": pools, "felix": setting.felix, "bird": setting.bird},
 	"objects": array.concat(
-		[object_ |
-			some kind in ["FelixConfiguration", "BGPConfiguration"]
-			some object_ in objects.named(kind, ["default"], ["spec.programClusterRoutes"])
-		],
+		_programming,
 		objects.named("IPPool", pools, _encapsulation),
 	),
 } if {
@@ -282,3 +279,48 @@ _missing(reach, family, pools) := sprintf("%s without an %s address for BGP", [
 	without := input.state.routes[family].noAddress.nodes
 	without > 0
 }
+
+_connect := concat("", [
+	"use vxlanMode: CrossSubnet or Always, ",
+	"or first give all nodes routes to each other, by BGPPeers or the node-to-node mesh",
+]) if {
+	input.state.bgp.enabled
+} else := concat("", [
+	"use vxlanMode: CrossSubnet or Always, ",
+	sprintf("or first set spec.calicoNetwork.bgp: Enabled in Installation %s", [input.state.bgp.installation]),
+])
+
+# What turns the mesh off, and what to do first.
+_off := {
+	"what": "the node-to-node mesh is turned off",
+	"instead": concat("", [
+		"; first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools, ",
+		"or connect all nodes with BGPPeers",
+	]),
+	"objects": [objects.mesh],
+} if {
+	input.state.bgp.enabled
+} else := {
+	"what": sprintf("Installation %s turns BGP off", [input.state.bgp.installation]),
+	"instead": "; first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools",
+	"objects": causes.disabling(input.state.bgp),
+}
+
+_enable := "enable one of them before you disable the other" if input.state.bgp.enabled
+
+_enable := concat("", [
+	"set programClusterRoutes: Enabled in FelixConfiguration default ",
+	sprintf("before Installation %s ends BIRD", [input.state.bgp.installation]),
+]) if {
+	not input.state.bgp.enabled
+}
+
+_programming := [object_ |
+	some kind in ["FelixConfiguration", "BGPConfiguration"]
+	some object_ in objects.named(kind, ["default"], ["spec.programClusterRoutes"])
+] if {
+	input.state.bgp.enabled
+} else := array.concat(
+	causes.disabling(input.state.bgp),
+	objects.named("FelixConfiguration", ["default"], ["spec.programClusterRoutes"]),
+)

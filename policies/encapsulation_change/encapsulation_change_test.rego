@@ -174,6 +174,27 @@ test_fail_the_mesh_is_turned_off_while_pools_need_bgp if {
 	}}
 }
 
+_disabled := {"bgp": {"enabled": false, "installation": "default", "deleting": false}}
+
+_installation := {"kind": "Installation", "name": "default", "fields": ["spec.calicoNetwork.bgp"]}
+
+test_fail_a_pool_needs_bgp_which_is_off if {
+	some violation in _violations(object.union(_apart([]), _disabled), object.union(_apart(["pool-a"]), _disabled))
+	endswith(violation.msg, concat("", [
+		"; use vxlanMode: CrossSubnet or Always, ",
+		"or first set spec.calicoNetwork.bgp: Enabled in Installation default",
+	]))
+}
+
+test_fail_bgp_is_turned_off_while_pools_need_it if {
+	some violation in _violations(_meshed(["pool-a"]), object.union(_apart(["pool-a"]), _disabled))
+	violation.msg == concat("", [
+		"Installation default turns BGP off while pod traffic needs its routes: 1 IPv4 IPPool (pool-a); ",
+		"first set vxlanMode: CrossSubnet and ipipMode: Never in all IPPools",
+	])
+	violation.objects == [_installation, _of_pool("pool-a")]
+}
+
 test_fail_one_pool_still_needs_bgp if {
 	some violation in _violations(_meshed(["pool-b"]), _apart(["pool-b"]))
 	contains(violation.msg, "needs its routes: 1 IPv4 IPPool (pool-b); ")
@@ -263,6 +284,17 @@ test_fail_nobody_programs_the_routes_after_the_change if {
 			_of_pool("pool-a"),
 		],
 	}}
+}
+
+test_fail_bgp_is_turned_off_while_bird_programs_the_routes if {
+	after := object.union(_programs(false, false, "Disabled"), _disabled)
+	some violation in _violations(_programs(false, true, "Disabled"), after)
+	endswith(violation.msg, concat("", [
+		"; set programClusterRoutes: Enabled in FelixConfiguration default ",
+		"before Installation default ends BIRD",
+	]))
+	felix := {"kind": "FelixConfiguration", "name": "default", "fields": ["spec.programClusterRoutes"]}
+	violation.objects == [_installation, felix, _of_pool("pool-a")]
 }
 
 test_fail_a_pool_is_added_to_a_class_that_nobody_programs if {

@@ -174,7 +174,7 @@ _pairs_without(family, reach) := {
 		"largestPartition": reach.largestPartition,
 		"transitPeers": input.parameters.transitPeers,
 	},
-	"objects": _objects(family, reach),
+	"objects": _at_fault(family, reach),
 }
 
 _address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
@@ -220,6 +220,10 @@ _needs[family] contains {
 _may_need(traffic) if traffic.needsBGP
 
 _may_need(traffic) if count(traffic.disabledPools) > 0
+
+_at_fault(_, _) := causes.disabling(_bgp) if not _bgp.enabled
+
+_at_fault(family, reach) := _objects(family, reach) if _bgp.enabled
 
 # If the mesh is off and no BGPPeer replaces it, the mesh is the cause.
 _objects(family, reach) := array.concat([objects.mesh], objects.unused(input.state.bgpPeers)) if {
@@ -279,17 +283,23 @@ _message(details) := sprintf("isolated nodes: %s cannot exchange %s pod traffic 
 	)),
 ])
 
-_remedy(details) := causes.advice(_causes(details.family), details.isolated, concat("", [
+_remedy(details) := causes.advice(_causes(details.family, details.isolated), details.isolated, concat("", [
 	"connect them to other nodes with a BGPPeer, for example to route reflectors",
 	_or_the_mesh,
 ])) if {
 	_only_isolated(details)
-} else := causes.advice(_causes(details.family), details.nodes, concat("", [
+} else := causes.advice(_causes(details.family, details.nodes), details.nodes, concat("", [
 	"give both nodes of a pair sessions to the same route reflector, or connect their route reflectors",
 	_or_the_mesh,
 ]))
 
-_causes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
+_bgp := input.state.bgp
+
+_causes(_, nodes) := causes.disabled(_bgp, nodes) if not _bgp.enabled
+
+_causes(family, _) := _of_nodes(family) if _bgp.enabled
+
+_of_nodes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
 
 default _or_the_mesh := ""
 

@@ -59,6 +59,20 @@ test_fail_nodes_are_isolated if {
 	}}
 }
 
+# No BGPPeer helps where calico-node runs no BIRD, also for nodes that share an address.
+test_fail_isolated_nodes_because_an_installation_disables_bgp if {
+	patch := object.union(_ipv4(_two_isolated), {
+		"bgp": {"enabled": false, "installation": "default", "deleting": false},
+		"addresses": {"IPv4": _shared},
+	})
+	_messages(patch) == {concat("", [
+		"isolated nodes: 2 of 10 nodes (node-8, node-9) cannot exchange IPv4 pod traffic with other nodes; ",
+		"Installation default disables BGP, so there are no sessions; set spec.calicoNetwork.bgp: Enabled",
+	])}
+	some violation in _violations(patch)
+	violation.objects == [{"kind": "Installation", "name": "default", "fields": ["spec.calicoNetwork.bgp"]}]
+}
+
 test_fail_isolated_nodes_with_one_address if {
 	patch := object.union(_ipv4(_two_isolated), {"addresses": {"IPv4": _shared}})
 	_messages(patch) == {concat("", [

@@ -68,10 +68,10 @@ violation contains {
 		text.listed_of(details.short, details.nodes, "node", details.sample),
 		least,
 		text.counted(details.without, "node"),
-		causes.advice(_causes(family), details.short, _remedy(details)),
+		causes.advice(_causes(family, details.short), details.short, _remedy(details)),
 	]),
 	"details": details,
-	"objects": _objects(family, details),
+	"objects": _at_fault(family, details),
 } if {
 	not input.state.mesh.enabled
 	some family in ["IPv4", "IPv6"]
@@ -93,6 +93,12 @@ violation contains {
 		"sample": array.slice([name | some level in short; some name in level.sample], 0, 3),
 	}
 }
+
+_bgp := input.state.bgp
+
+_at_fault(_, _) := causes.disabling(_bgp) if not _bgp.enabled
+
+_at_fault(family, details) := _objects(family, details) if _bgp.enabled
 
 _blamed(f, nodes) := causes.blamed(f, input.state.addresses[f], input.state.otherASNumbers[f], nodes)
 
@@ -123,7 +129,11 @@ _counts(family) if {
 	input.state.reflectors[family].nodes + input.state.reflectors[family].total > 1
 }
 
-_causes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
+_causes(_, nodes) := causes.disabled(_bgp, nodes) if not _bgp.enabled
+
+_causes(family, _) := _of_nodes(family) if _bgp.enabled
+
+_of_nodes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
 
 # External peers can reflect routes too, which no object shows.
 _remedy(details) := concat("", [

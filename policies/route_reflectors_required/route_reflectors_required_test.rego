@@ -73,6 +73,19 @@ test_success_a_node_that_is_alone if {
 	violation.size == 1
 }
 
+test_fail_an_installation_disables_bgp if {
+	patch := {
+		"bgp": {"enabled": false, "installation": "default", "deleting": false},
+		"reflectors": {"IPv4": _no_reflectors},
+	}
+	some violation in _violations(patch, 2)
+	endswith(violation.msg, concat("", [
+		"5,000 nodes with none; Installation default disables BGP, so there are no sessions; ",
+		"set spec.calicoNetwork.bgp: Enabled",
+	]))
+	violation.objects == [{"kind": "Installation", "name": "default", "fields": ["spec.calicoNetwork.bgp"]}]
+}
+
 test_fail_some_reflectors_but_not_enough_for_any_node if {
 	levels := [_level(1, 7, ["node-2", "node-3", "node-4"])]
 	some violation in _violations({"reflectors": {"IPv4": {"total": 1, "levels": levels}}}, 2)

@@ -17,6 +17,7 @@ input_with(patch, parameters) := {
 _good := {
 	"calicoVersion": "3.32.1",
 	"nodes": {"total": 10, "bgp": 10, "reflectors": 3, "notReady": _no_nodes},
+	"bgp": {"enabled": true, "installation": null, "deleting": false},
 	"addresses": {"IPv4": _fine_addresses, "IPv6": _fine_addresses},
 	"otherASNumbers": {"IPv4": {"nodes": 0, "groups": []}, "IPv6": {"nodes": 0, "groups": []}},
 	"mesh": {"enabled": false, "source": "set", "nodes": 7, "sessionsPerNode": 0, "sessions": 0, "notReady": _no_nodes},

@@ -1,9 +1,9 @@
 # METADATA
 # title: Common causes of violations
 # description: |
-#   Facts of a state that explain violations of several policies: an address that several nodes have,
-#   and BGPPeers that name a node with another AS number than its own. A policy whose violation
-#   follows from such a fact names the fact and its fix, and not a fix of its own.
+#   Facts of a state that explain violations of several policies: BGP that an Installation disables, an
+#   address that several nodes have, and BGPPeers that name a node with another AS number than its own.
+#   A policy whose violation follows from such a fact names the fact and its fix, and not a fix of its own.
 package policies.lib.causes
 
 import data.policies.lib.objects
@@ -39,6 +39,29 @@ of(family, addresses, others) := array.concat(
 		text_ != ""
 	],
 )
+
+# METADATA
+# description: |
+#   The Installation that disables BGP, from input.state.bgp, as the one cause of a violation of some
+#   nodes. Empty if BGP is enabled: other causes count then.
+# scope: document
+disabled(bgp, nodes) := [{"text": _disabled(bgp), "nodes": nodes}] if {
+	not bgp.enabled
+} else := []
+
+_disabled(bgp) := concat("", [
+	sprintf("Installation %s is being deleted, and calico-node with it; ", [bgp.installation]),
+	"do not delete it",
+]) if {
+	bgp.deleting
+} else := concat("", [
+	sprintf("Installation %s disables BGP, so there are no sessions; ", [bgp.installation]),
+	"set spec.calicoNetwork.bgp: Enabled",
+])
+
+# METADATA
+# description: The Installation that disables BGP, as an object at fault.
+disabling(bgp) := objects.named("Installation", [bgp.installation], ["spec.calicoNetwork.bgp"])
 
 # METADATA
 # description: |

@@ -53,6 +53,26 @@ test_blamed_are_the_objects_of_the_causes if {
 	causes.blamed("IPv4", _fine, {"nodes": 0, "groups": []}, 0) == []
 }
 
+test_an_installation_that_disables_bgp_is_the_only_cause if {
+	causes.disabled({"enabled": true, "installation": null, "deleting": false}, 7) == []
+	found := causes.disabled(_off, 7)
+	causes.advice(found, 7, "do it") == concat("", [
+		"Installation overlay disables BGP, so there are no sessions; ",
+		"set spec.calicoNetwork.bgp: Enabled",
+	])
+	causes.disabling(_off) == [{"kind": "Installation", "name": "overlay", "fields": ["spec.calicoNetwork.bgp"]}]
+}
+
+test_an_installation_that_is_being_deleted if {
+	found := causes.disabled({"enabled": false, "installation": "default", "deleting": true}, 7)
+	causes.advice(found, 7, "do it") == concat("", [
+		"Installation default is being deleted, and calico-node with it; ",
+		"do not delete it",
+	])
+}
+
+_off := {"enabled": false, "installation": "overlay", "deleting": false}
+
 _fine := {"shared": {"nodes": 0}, "sharedAddresses": []}
 
 _shared := {
