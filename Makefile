@@ -272,7 +272,7 @@ soak-short: build controlplane crds ## Load a webhook at 5,000 nodes for SOAK (6
 
 # BENCH_FLAGS="--nodes 5000 --duration 2s --record" measures less or longer, or adds the results to test/bench/history.md.
 .PHONY: bench
-bench: build controlplane crds ## Compare bgpguard with a webhook that does nothing, at 100 to 10,000 nodes, with BENCH_FLAGS (5 minutes)
+bench: build controlplane crds ## Compare bgpguard with a webhook that does nothing, at 100 to 10,000 nodes, with BENCH_FLAGS
 	$(step) 'bench: go run ./test/bench $(BENCH_FLAGS)'
 	@go run ./test/bench $(BENCH_FLAGS)
 
