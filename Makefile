@@ -157,7 +157,7 @@ lint: bin/tools/golangci-lint ## golangci-lint
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum of every module match the code
 	$(step) 'tidy-check: go mod tidy -diff in every module'
-	@for module in . test/controlplane test/containerd test/bench/gatekeeper $(dir $(wildcard tools/*/go.mod)); do \
+	@for module in . test/controlplane test/containerd $(dir $(wildcard tools/*/go.mod)); do \
 		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: generate-check
@@ -272,19 +272,9 @@ soak-short: build controlplane crds ## Load a webhook at 5,000 nodes for SOAK (6
 
 # BENCH_FLAGS="--nodes 5000 --duration 2s --record" measures less or longer, or adds the results to test/bench/history.md.
 .PHONY: bench
-bench: build controlplane crds ## Compare bgpguard with a webhook that does nothing, at 100 to 10,000 nodes, with BENCH_FLAGS (5 minutes)
+bench: build controlplane crds ## Compare bgpguard with a webhook that does nothing, at 100 to 10,000 nodes, with BENCH_FLAGS
 	$(step) 'bench: go run ./test/bench $(BENCH_FLAGS)'
 	@go run ./test/bench $(BENCH_FLAGS)
-
-.PHONY: bench-peers
-bench-peers: build controlplane crds bin/gatekeeper ## Compare bgpguard with Gatekeeper and three equivalent policies, at 5,000 nodes, with BENCH_FLAGS
-	$(step) 'bench-peers: go run ./test/bench --gatekeeper bin/gatekeeper $(BENCH_FLAGS)'
-	@manifest=$$(cd test/bench/gatekeeper && go list -m -f '{{.Dir}}' github.com/open-policy-agent/gatekeeper/v3)/deploy/gatekeeper.yaml && \
-		go run ./test/bench --gatekeeper bin/gatekeeper --gatekeeper-manifest $$manifest --nodes 5000 --duration 3s $(BENCH_FLAGS)
-
-bin/gatekeeper: test/bench/gatekeeper/go.mod test/bench/gatekeeper/go.sum
-	$(step) 'bench-peers: build Gatekeeper (several minutes, once)'
-	@cd test/bench/gatekeeper && ../../../tools/build.sh ../../../$@ github.com/open-policy-agent/gatekeeper/v3
 
 .PHONY: bench-stages
 bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), with a summary of BENCHCOUNT runs

@@ -43,10 +43,6 @@ func (l latency) rateRatio() float64 {
 	return medianOf(l.many, func(r repetition) float64 { return r.own.perSecond / r.floor.perSecond })
 }
 
-func (l latency) p50() time.Duration {
-	return medianOf(l.one, func(r repetition) time.Duration { return r.own.p50 })
-}
-
 func (l latency) perSecond() float64 {
 	return medianOf(l.many, func(r repetition) float64 { return r.own.perSecond })
 }

@@ -28,8 +28,6 @@ type options struct {
 	webhook     string
 	perNode     bool
 	record      bool
-	// gatekeeper is the program, "" if it is not measured, and gatekeeperManifest the file with its definitions.
-	gatekeeper, gatekeeperManifest string
 }
 
 func main() {
@@ -43,8 +41,6 @@ func main() {
 	pflag.StringVar(&o.webhook, "webhook", "", "the program of the webhook, for example one with symbols for a profile (default bin/webhook)")
 	pflag.BoolVar(&o.perNode, "bgppeer-per-node", true, fmt.Sprintf("measure with a BGPPeer for each node, too, at %d nodes", largeNodes))
 	pflag.BoolVar(&o.record, "record", false, "append the results to "+historyFile)
-	pflag.StringVar(&o.gatekeeper, "gatekeeper", "", "the program of Gatekeeper: compare bgpguard with it, and measure nothing else")
-	pflag.StringVar(&o.gatekeeperManifest, "gatekeeper-manifest", "", "the file with Gatekeeper's CustomResourceDefinitions")
 	pflag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -67,14 +63,6 @@ func run(ctx context.Context, o options) error {
 	now, err := newEntry(ctx, o)
 	if err != nil {
 		return err
-	}
-	if o.gatekeeper != "" {
-		peers, err := measurePeers(ctx, o)
-		if err != nil {
-			return err
-		}
-		fmt.Print(now.machine, ".\n\n", peersTable(peers))
-		return nil
 	}
 	past, err := readHistory(historyFile)
 	if err != nil {

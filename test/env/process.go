@@ -55,8 +55,8 @@ func (e *Environment) startProcess(ctx context.Context, name, binary, hostname s
 	return p, nil
 }
 
-// AwaitReady returns when /readyz at a URL succeeds. Otherwise it ends the process and returns an error with its log.
-func (p *Process) AwaitReady(ctx context.Context, probes string) error {
+// awaitReady returns when /readyz at a URL succeeds. Otherwise it ends the process and returns an error with its log.
+func (p *Process) awaitReady(ctx context.Context, probes string) error {
 	err := p.waitReady(ctx, probes+"/readyz")
 	if err != nil {
 		// The error contains the log, and the exit status if the process ended by itself.

@@ -41,5 +41,5 @@ func (e *Environment) startServe(ctx context.Context, kubeconfig string, args ..
 	if err != nil {
 		return "", err
 	}
-	return page, process.AwaitReady(ctx, "http://"+health)
+	return page, process.awaitReady(ctx, "http://"+health)
 }

@@ -104,7 +104,7 @@ func (w *Webhook) Address() string {
 
 // AwaitReady returns when the webhook is ready. If it does not become ready, AwaitReady ends it and returns an error with
 // the log.
-func (w *Webhook) AwaitReady(ctx context.Context) error { return w.Process.AwaitReady(ctx, w.ProbeURL) }
+func (w *Webhook) AwaitReady(ctx context.Context) error { return w.awaitReady(ctx, w.ProbeURL) }
 
 // Probe returns the status and the body of a probe of the webhook, such as /readyz/cluster.
 func (w *Webhook) Probe(ctx context.Context, path string) (status int, body string, err error) {
