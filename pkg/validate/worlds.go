@@ -178,7 +178,9 @@ func (e *Engine) comparison(before, after *Evaluation, set requestSet) compariso
 		difference: policy.NewDifference(before.document, after.document),
 	}
 	for i := range set {
-		c.documents[i] = e.changeDocument(before, after, set[i].Request)
+		r := *set[i].Request
+		r.Change = r.ofUser()
+		c.documents[i] = e.changeDocument(before, after, &r)
 	}
 	return c
 }
