@@ -67,14 +67,15 @@ func changeSchema(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	object := `{"description": "The object as it was sent; null if there is none.", "type": ["object", "null"], "additionalProperties": true}`
+	installation := `{"description": "The Installation for which tigera-operator makes the change, as the user changes it, or as it was before a delete; null for every other change.", "type": ["object", "null"], "additionalProperties": true}`
 	change := `{
 		"description": "The change.", "type": "object", "additionalProperties": false,
-		"required": ["operation", "kind", "name", "user", "groups", "dryRun", "object", "oldObject"],
+		"required": ["operation", "kind", "name", "user", "groups", "dryRun", "object", "oldObject", "installation"],
 		"properties": {
 			"operation": {"type": "string", "enum": ["CREATE", "UPDATE", "DELETE"]},
 			"kind": {"type": "string"}, "name": {"type": "string"}, "user": {"type": "string"},
 			"groups": {"type": "array", "items": {"type": "string"}}, "dryRun": {"type": "boolean"},
-			"object": ` + object + `, "oldObject": ` + object + `
+			"object": ` + object + `, "oldObject": ` + object + `, "installation": ` + installation + `
 		}
 	}`
 	definitions := bytes.TrimRight(bytes.TrimSuffix(input.Definitions, []byte("}")), " \n")

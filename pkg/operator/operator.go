@@ -59,16 +59,26 @@ func Effect(c state.Change) state.Change {
 
 // Asks reports whether the Installations in s ask for a change: the operator has to write the object,
 // and after the change it has not. Calico disables an IPPool before it deletes it, so that they ask
-// for this too if they ask for the delete. The object before the change is that of the change.
-func Asks(s *state.Snapshot, c state.Change) bool {
+// for this too if they ask for the delete. The object before the change is that of the change. rest is
+// what the change does besides, a change without objects for nothing: an Installation has all of an
+// IPPool, and a field of other objects.
+func Asks(s *state.Snapshot, c state.Change) (rest state.Change, ok bool) {
 	s = s.Apply(state.Change{Before: s.Get(c.ID()), After: c.Before})
 	of := func(w state.Change) bool { return w.ID() == c.ID() }
 	writes := Writes(s)
 	i := slices.IndexFunc(writes, of)
-	if i < 0 {
-		return false
+	switch {
+	case i < 0:
+		return rest, false
+	case writes[i].After == nil && calico.Disables(c.Before, c.After):
+		return rest, true
+	case slices.ContainsFunc(Writes(s.Apply(c)), of):
+		return rest, false
+	case c.ID().Kind == calico.KindIPPool:
+		return rest, true
+	default:
+		return state.Change{Before: writes[i].After, After: c.After}, true
 	}
-	return !slices.ContainsFunc(Writes(s.Apply(c)), of) || writes[i].After == nil && calico.Disables(c.Before, c.After)
 }
 
 // programClusterRoutes are the values of programClusterRoutes for Felix and for BIRD by

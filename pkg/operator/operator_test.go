@@ -3,7 +3,9 @@ package operator_test
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -158,23 +160,38 @@ func TestAsks(t *testing.T) {
 	for name, test := range map[string]struct {
 		change state.Change
 		want   bool
+		// rest is the field of the spec that the change sets besides.
+		rest string
 	}{
-		"the value":                      {state.Change{Before: routes("Enabled", nil), After: routes("Disabled", nil)}, true},
-		"with defaults":                  {state.Change{Before: routes("Enabled", nil), After: routes("Disabled", spec{"healthPort": 9099})}, true},
-		"another value":                  {state.Change{Before: routes("Enabled", nil), After: routes("EnabledIPIPOnly", nil)}, false},
-		"the value is there":             {state.Change{Before: routes("Disabled", nil), After: routes("Disabled", spec{"healthPort": 9099})}, false},
-		"a FelixConfiguration of a node": {state.Change{After: calicotest.Object(t, calico.KindFelixConfiguration, "node.a", spec{"programClusterRoutes": "Disabled"})}, false},
-		"the delete of an IPPool":        {state.Change{Before: pool(used)}, true},
-		"its first step":                 {state.Change{Before: pool(used), After: pool(disabled)}, true},
-		"more than its first step":       {state.Change{Before: pool(used), After: pool(spec{"cidr": "10.244.0.0/16", "disabled": true, "disableBGPExport": true})}, false},
-		"its second step":                {state.Change{Before: pool(disabled)}, true},
-		"a new IPPool":                   {state.Change{After: calicotest.IPPool(t, "b", spec{"cidr": "10.245.0.0/16", "ipipMode": "Always", "natOutgoing": true}, managed)}, true},
-		"another new IPPool":             {state.Change{After: calicotest.IPPool(t, "c", spec{"cidr": "10.246.0.0/16"}, managed)}, false},
-		"a new IPPool without IP-in-IP":  {state.Change{After: calicotest.IPPool(t, "b", spec{"cidr": "10.245.0.0/16", "natOutgoing": true}, managed)}, false},
+		"the value":                      {state.Change{Before: routes("Enabled", nil), After: routes("Disabled", nil)}, true, ""},
+		"with defaults":                  {state.Change{Before: routes("Enabled", nil), After: routes("Disabled", spec{"healthPort": 9099})}, true, "healthPort"},
+		"another value":                  {state.Change{Before: routes("Enabled", nil), After: routes("EnabledIPIPOnly", nil)}, false, ""},
+		"the value is there":             {state.Change{Before: routes("Disabled", nil), After: routes("Disabled", spec{"healthPort": 9099})}, false, ""},
+		"a FelixConfiguration of a node": {state.Change{After: calicotest.Object(t, calico.KindFelixConfiguration, "node.a", spec{"programClusterRoutes": "Disabled"})}, false, ""},
+		"the delete of an IPPool":        {state.Change{Before: pool(used)}, true, ""},
+		"its first step":                 {state.Change{Before: pool(used), After: pool(disabled)}, true, ""},
+		"more than its first step":       {state.Change{Before: pool(used), After: pool(spec{"cidr": "10.244.0.0/16", "disabled": true, "disableBGPExport": true})}, false, ""},
+		"its second step":                {state.Change{Before: pool(disabled)}, true, ""},
+		"a new IPPool":                   {state.Change{After: calicotest.IPPool(t, "b", spec{"cidr": "10.245.0.0/16", "ipipMode": "Always", "natOutgoing": true}, managed)}, true, ""},
+		"another new IPPool":             {state.Change{After: calicotest.IPPool(t, "c", spec{"cidr": "10.246.0.0/16"}, managed)}, false, ""},
+		"a new IPPool without IP-in-IP":  {state.Change{After: calicotest.IPPool(t, "b", spec{"cidr": "10.245.0.0/16", "natOutgoing": true}, managed)}, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := operator.Asks(s, test.change); got != test.want {
+			rest, got := operator.Asks(s, test.change)
+			if got != test.want {
 				t.Errorf("the Installation asks for it: %v, want %v", got, test.want)
+			}
+			var sets []string
+			if rest.After != nil {
+				before := calico.Manifest(rest.Before)["spec"].(map[string]any)
+				for field, value := range calico.Manifest(rest.After)["spec"].(map[string]any) {
+					if !reflect.DeepEqual(before[field], value) {
+						sets = append(sets, field)
+					}
+				}
+			}
+			if strings.Join(sets, ",") != test.rest {
+				t.Errorf("it also sets %v, want %q", sets, test.rest)
 			}
 		})
 	}

@@ -42,7 +42,7 @@ func (p *Policy) CanFire(ctx context.Context, kind, operation string) bool {
 
 // unknownOfChange are the parts of the input that differ between changes of one kind by one
 // operation.
-var unknownOfChange = []string{"input.state", "input.before", "input.now", "input.change.name", "input.change.user", "input.change.groups", "input.change.dryRun", "data.state"}
+var unknownOfChange = []string{"input.state", "input.before", "input.now", "input.change.name", "input.change.user", "input.change.groups", "input.change.dryRun", "input.change.installation", "data.state"}
 
 func (p *Policy) canFire(ctx context.Context, kind, operation string) (bool, error) {
 	change := ast.NewObject(

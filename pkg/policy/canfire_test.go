@@ -71,7 +71,7 @@ func TestCanFireOfTheLibrary(t *testing.T) {
 func changeOf(t *testing.T, kind, operation string) ast.Object {
 	t.Helper()
 	object := map[string]any{"metadata": map[string]any{"name": "x"}, "spec": map[string]any{"number": 1}}
-	change := map[string]any{"kind": kind, "operation": operation, "name": "x", "user": "jane", "groups": []any{"g"}, "dryRun": false, "object": object, "oldObject": object}
+	change := map[string]any{"kind": kind, "operation": operation, "name": "x", "user": "jane", "groups": []any{"g"}, "dryRun": false, "object": object, "oldObject": object, "installation": nil}
 	switch operation {
 	case "CREATE":
 		change["oldObject"] = nil

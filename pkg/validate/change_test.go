@@ -91,6 +91,7 @@ func TestAPolicyThatJudgesChangesSeesTheChange(t *testing.T) {
 			},
 			"spec": map[string]any{"peerSelector": "all()", "newField": 4294967295.0}, "status": map[string]any{"s": true},
 		},
+		"installation": nil,
 	}
 	old, _ := got.(map[string]any)["oldObject"].(map[string]any)
 	if spec, _ := old["spec"].(map[string]any); spec["peerSelector"] != "has(rr)" {

@@ -30,11 +30,27 @@ type Request struct {
 
 	// copies is set by Decide; see copies.
 	copies bool
-	// written is set for a change that tigera-operator makes because of another request.
-	written bool
+	// installation is the Installation that another request changes, if tigera-operator makes the
+	// change because of it: as that request leaves it, or as it was before a delete.
+	installation calico.Object
 	// step is set by Decide for a change that tigera-operator makes, if an Installation asks for
 	// it; see steps.
 	step bool
+	// rest is what such a change does besides, and of a change with an installation what was
+	// not asked for before; a change without objects for nothing.
+	rest state.Change
+}
+
+// written reports whether tigera-operator makes the change because of another request.
+func (r *Request) written() bool { return r.installation != nil }
+
+// ofUser returns what policies that evaluate changes evaluate of the change. What an Installation
+// asks for, they have evaluated together with the Installation.
+func (r *Request) ofUser() state.Change {
+	if r.step || r.written() {
+		return r.rest
+	}
+	return r.Change
 }
 
 // copies reports whether a change creates an object of s in an API version that Calico does not read.
@@ -90,7 +106,9 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 		if r := set[i].Request; copies(s, r.Change) {
 			r.copies, r.Before = true, s.Get(r.ID())
 		}
-		set[i].step = steps(s, set[i].Request)
+		if rest, ok := steps(s, set[i].Request); ok {
+			set[i].rest, set[i].step = rest, true
+		}
 	}
 	d := &Decision{Objects: set.objects(), Written: set.writing()}
 	m := merger{decision: d}
@@ -369,8 +387,8 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 	if err := unreadBy(p, c.after.Snapshot); err != nil {
 		return nil, err
 	}
-	asked := c.set[request].asked
-	if !p.CanFire(ctx, asked.Kind, asked.Operation) {
+	asked, change := c.set[request].asked, c.set[request].ofUser()
+	if change.Before == nil && change.After == nil || !p.CanFire(ctx, asked.Kind, string(change.Operation())) {
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {

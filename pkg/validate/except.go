@@ -33,7 +33,7 @@ func (e *Engine) except(d *Decision, set requestSet, policies *policy.Set) {
 		numbers := set.matching(p)
 		i := slices.IndexFunc(*exceptions, func(x *policy.Exception) bool {
 			return !slices.ContainsFunc(numbers, func(n int) bool {
-				return !x.Covers(p.Name, set[n].asked, now) && !(set[n].written && x.Covers(p.Name, set.installation().asked, now))
+				return !x.Covers(p.Name, set[n].asked, now) && !(set[n].written() && x.Covers(p.Name, set.installation().asked, now))
 			})
 		})
 		if i >= 0 && len(numbers) > 0 {

@@ -121,9 +121,11 @@ func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() as
 			DryRun    bool           `json:"dryRun"`
 			Object    map[string]any `json:"object"`
 			OldObject map[string]any `json:"oldObject"`
-		}{string(r.Operation()), string(r.ID().Kind), r.ID().Name, r.User, r.Groups, r.DryRun, calico.Manifest(r.After), calico.Manifest(r.Before)}
+			// Installation is that for which tigera-operator makes the change.
+			Installation map[string]any `json:"installation"`
+		}{string(r.Operation()), string(r.ID().Kind), r.ID().Name, r.User, r.Groups, r.DryRun, calico.Manifest(r.After), calico.Manifest(r.Before), calico.Manifest(r.installation)}
 		value, _ := policy.Value(change).(ast.Object)
-		for key, object := range map[string]calico.Object{"object": r.After, "oldObject": r.Before} {
+		for key, object := range map[string]calico.Object{"object": r.After, "oldObject": r.Before, "installation": r.installation} {
 			if calico.Manifest(object) == nil { // Value converts a nil map to {}, which would mean that the object exists.
 				value.Insert(ast.InternedTerm(key), ast.NullTerm())
 			}

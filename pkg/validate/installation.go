@@ -2,6 +2,7 @@ package validate
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -34,18 +35,36 @@ func withWrites(s *state.Snapshot, requests []Request) []Request {
 		return requests
 	}
 	by := requests[i]
+	by.installation = by.After
+	if by.After == nil {
+		by.installation = by.Before
+	}
+	before := s
 	for _, r := range requests {
 		if r.Before != nil || r.After != nil {
+			before = asKnown(before, r.Change)
 			s = asKnown(s, r.Change).Apply(operator.Effect(r.Change))
 		}
 	}
+	asked := operator.Reconciled(before)
 	out := slices.Clone(requests)
 	for _, c := range operator.Writes(s) {
 		r := by
-		r.Change, r.written = c, true
+		r.Change, r.rest = c, state.Change{Before: asked.Get(c.ID()), After: c.After}
+		if sameSpec(r.rest.Before, r.rest.After) { // The operator has to write it in any case.
+			r.rest = state.Change{}
+		}
 		out = append(out, r)
 	}
 	return out
+}
+
+// sameSpec reports whether two objects have the same spec, or whether both are nil.
+func sameSpec(a, b calico.Object) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return reflect.DeepEqual(calico.MetadataOf(a).Spec, calico.MetadataOf(b).Spec)
 }
 
 // maxWritten bounds the objects that a message names.
@@ -56,7 +75,7 @@ func (s requestSet) writing() string {
 	var names []string
 	restarts := false
 	for i := range s {
-		if s[i].written {
+		if s[i].written() {
 			names = append(names, written(s[i].Change))
 		}
 		before, ok := s[i].Before.(*calico.Installation)
@@ -99,17 +118,22 @@ var operators = []string{
 // steps reports whether a request is a step of tigera-operator towards what the Installation in s, or
 // a pending one, asks for: neither the user nor the object alone suffices. The Installation was
 // evaluated with all that the operator writes for it. So a step is decided in the states that have
-// all of it, in which it changes nothing unless it does something else, too.
-func steps(s *state.Snapshot, r *Request) bool {
+// all of it, in which it changes nothing unless it does something else, too: rest.
+func steps(s *state.Snapshot, r *Request) (rest state.Change, ok bool) {
 	if !slices.Contains(operators, r.User) {
-		return false
+		return rest, false
 	}
-	if operator.Asks(s, r.Change) {
-		return true
+	if rest, ok = operator.Asks(s, r.Change); ok {
+		return rest, true
 	}
-	return slices.ContainsFunc(r.Pending, func(p Pending) bool {
-		return isInstallation(p.Change) && operator.Asks(s.Apply(p.Change), r.Change)
-	})
+	for i := range r.Pending {
+		if p := r.Pending[i].Change; isInstallation(p) {
+			if rest, ok = operator.Asks(s.Apply(p), r.Change); ok {
+				return rest, true
+			}
+		}
+	}
+	return rest, false
 }
 
 // isStep is the reason why a step of tigera-operator is not denied.

@@ -19,7 +19,10 @@ func (e *Engine) decideDelete(ctx context.Context, s *state.Snapshot, r *Request
 		d.Advice = fmt.Sprintf("IPPool %s stays disabled; %s", p.Name, enable(p))
 		return
 	}
-	if !d.Allowed || !calico.Disables(r.Before, r.After) || steps(s, r) {
+	if !d.Allowed || !calico.Disables(r.Before, r.After) {
+		return
+	}
+	if _, step := steps(s, r); step {
 		return
 	}
 	deletion := *r

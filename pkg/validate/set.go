@@ -34,7 +34,10 @@ func newRequestSet(requests []Request) requestSet {
 			continue
 		}
 		if at, ok := index[r.ID()]; ok {
-			r.Before, r.written = set[at].Before, r.written && set[at].written
+			r.Before = set[at].Before
+			if !set[at].written() {
+				r.installation = nil
+			}
 			set[at].Request = &r
 			continue
 		}
@@ -66,7 +69,7 @@ func (s requestSet) changes(at *state.Snapshot) []state.Change {
 	out := make([]state.Change, 0, len(s))
 	installs := s.installs()
 	for i := range s {
-		if s[i].written {
+		if s[i].written() {
 			continue
 		}
 		c := operator.Effect(s[i].Change)
@@ -84,7 +87,7 @@ func (s requestSet) changes(at *state.Snapshot) []state.Change {
 // single reports whether a user changes one object. The others of the set are those that
 // tigera-operator writes because of it. It is the first one.
 func (s requestSet) single() bool {
-	return len(s) == 1 || !slices.ContainsFunc(s[1:], func(m setMember) bool { return !m.written })
+	return len(s) == 1 || !slices.ContainsFunc(s[1:], func(m setMember) bool { return !m.written() })
 }
 
 // objects returns the changed objects.
@@ -104,7 +107,7 @@ func (s requestSet) others() []Pending {
 	for i := range s {
 		for _, p := range s[i].Pending {
 			known := func(q Pending) bool { return q.ID() == p.ID() }
-			if s.some(func(r *Request) bool { return !r.written && r.ID() == p.ID() }) || slices.ContainsFunc(out, known) {
+			if s.some(func(r *Request) bool { return !r.written() && r.ID() == p.ID() }) || slices.ContainsFunc(out, known) {
 				continue
 			}
 			p.Change = p.Informed()

@@ -194,7 +194,9 @@ func (e *Engine) comparison(p *proposal, set requestSet) comparison {
 		difference: policy.NewDifference(p.before.document, p.after.document),
 	}
 	for i := range set {
-		c.documents[i] = e.changeDocument(p.before, p.after, set[i].Request)
+		r := *set[i].Request
+		r.Change = r.ofUser()
+		c.documents[i] = e.changeDocument(p.before, p.after, &r)
 	}
 	return c
 }

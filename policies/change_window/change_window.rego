@@ -8,7 +8,8 @@
 #   Changes of BGP can interrupt the network of the whole cluster, so they should be made
 #   when somebody is there to watch them. An update that changes neither the spec of an
 #   object nor the labels and BGP annotations of a Node is always permitted, so that an
-#   approval can be set before the change.
+#   approval can be set before the change. What tigera-operator writes because an Installation
+#   changes is part of that change: the windows and the approval of the Installation apply.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/change-window.md
 #     description: bgpguard, change-window
@@ -96,7 +97,8 @@
 #       approval:
 #         type: object
 #         description: |
-#           The annotation of the changed object that approves the change. Everybody who may
+#           The annotation of the changed object that approves the change. That of an
+#           Installation also approves what tigera-operator writes for it. Everybody who may
 #           change the object can set it: it documents the change and prevents mistakes, but
 #           it is not access control.
 #         default: {}
@@ -125,7 +127,7 @@ violation contains {
 		input.change.name,
 		_operations[input.change.operation],
 		_missing,
-		permission.remedy(input.parameters, input.now),
+		permission.remedy(input.change, input.parameters, input.now),
 	]),
 	"details": {"operation": input.change.operation, "windows": input.parameters.windows},
 	"objects": [{"kind": input.change.kind, "name": input.change.name}],

@@ -19,6 +19,7 @@ _no_change := {
 	"dryRun": false,
 	"object": _unchanged,
 	"oldObject": _unchanged,
+	"installation": null,
 }
 
 _unchanged := {

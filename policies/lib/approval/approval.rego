@@ -3,22 +3,38 @@
 # description: |
 #   An approval is an annotation of the changed object whose value matches a pattern as a
 #   whole. For a delete, the object must have it before. It approves changes as long as it is
-#   set: the user who sets it must remove it again.
+#   set: the user who sets it must remove it again. That of an Installation also approves what
+#   tigera-operator writes because the Installation changes.
 package policies.lib.approval
 
 # METADATA
-# description: True if the changed object has the approval.
-given(change, approval) if {
+# description: |
+#   True if the changed object has the approval, or the Installation for which
+#   tigera-operator makes the change.
+# scope: document
+given(change, approval) if _has(_object(change), approval)
+
+given(change, approval) if _has(change.installation, approval)
+
+_has(object, approval) if {
 	problem(approval) == ""
-	value := _object(change).metadata.annotations[approval.annotation]
+	value := object.metadata.annotations[approval.annotation]
 	regex.match(sprintf("^(?:%s)$", [_pattern(approval)]), value)
 }
 
 # METADATA
 # description: How to approve a change; empty if no approval is possible.
-advice(approval) := sprintf("set the annotation %s%s", [approval.annotation, _matching(_pattern(approval))]) if {
+advice(change, approval) := concat("", [
+	sprintf("set the annotation %s", [approval.annotation]),
+	_of(change),
+	_matching(_pattern(approval)),
+]) if {
 	approval.annotation
 	problem(approval) == ""
+} else := ""
+
+_of(change) := sprintf(" of Installation %s", [name]) if {
+	name := change.installation.metadata.name
 } else := ""
 
 # METADATA

@@ -36,15 +36,27 @@ test_an_invalid_pattern_is_reported_and_approves_nothing if {
 	broken := {"annotation": "example.org/ticket", "pattern": "CHG-("}
 	not approval.given({"operation": "CREATE", "object": _with("CHG-(")}, broken)
 	approval.problem(broken) == `approval pattern "CHG-(" is not a regular expression`
-	approval.advice(broken) == ""
+	approval.advice(_sent, broken) == ""
 	approval.problem(_tickets) == ""
 }
 
 test_advice_names_annotation_and_pattern if {
-	approval.advice(_tickets) == "set the annotation example.org/ticket to a value that matches CHG-[0-9]+"
-	approval.advice({"annotation": "example.org/ticket"}) == "set the annotation example.org/ticket"
-	approval.advice({}) == ""
+	approval.advice(_sent, _tickets) == "set the annotation example.org/ticket to a value that matches CHG-[0-9]+"
+	approval.advice(_sent, {"annotation": "example.org/ticket"}) == "set the annotation example.org/ticket"
+	approval.advice(_sent, {}) == ""
 }
+
+test_the_annotation_of_an_installation_approves_what_follows if {
+	follows := {"operation": "UPDATE", "object": _with("x"), "oldObject": _with("x"), "installation": _with("CHG-1")}
+	approval.given(follows, _tickets)
+	advice := "set the annotation example.org/ticket of Installation x to a value that matches CHG-[0-9]+"
+	approval.advice(follows, _tickets) == advice
+	every installation in [null, _with("x")] {
+		not approval.given(object.union(follows, {"installation": installation}), _tickets)
+	}
+}
+
+_sent := {"operation": "UPDATE", "object": _with("x"), "oldObject": _with("x"), "installation": null}
 
 _tickets := {"annotation": "example.org/ticket", "pattern": "CHG-[0-9]+"}
 

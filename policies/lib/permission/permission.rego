@@ -16,14 +16,14 @@ given(_, parameters, now) if window.open(parameters.windows, now)
 given(change, parameters, _) if approval.given(change, parameters.approval)
 
 # METADATA
-# description: How to get permission, according to the valid parameters.
-remedy(parameters, now) := concat(", or ", ways) if {
+# description: How to get permission for a change, according to the valid parameters.
+remedy(change, parameters, now) := concat(", or ", ways) if {
 	ways := array.concat(
 		[sprintf("wait for the next window (%s)", [window.next(parameters.windows, now)]) |
 			count(window.problems(parameters.windows)) < count(parameters.windows)
 		],
 		[advice |
-			advice := approval.advice(parameters.approval)
+			advice := approval.advice(change, parameters.approval)
 			advice != ""
 		],
 	)

@@ -32,7 +32,7 @@ test_the_remedy_names_what_there_is if {
 	]
 	[[windows, way, remedy] |
 		some [windows, way, _] in cases
-		remedy := permission.remedy({"windows": windows, "approval": way}, _noon)
+		remedy := permission.remedy(_unapproved, {"windows": windows, "approval": way}, _noon)
 	] == cases
 }
 
