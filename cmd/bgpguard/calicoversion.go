@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -46,25 +47,63 @@ func (o *changeOptions) withVersion(ctx context.Context, s *state.Snapshot) (*st
 	return s, []string{fmt.Sprintf("the state does not contain the version of Calico, and sessions, routes or timers differ for %s: set --calico-version", releasesOf(differing))}, nil
 }
 
-// ruleset is a version of Calico with other rules than the ones before it, and the releases
-// for which it stands; see the package topology.
-type ruleset struct{ version, releases string }
+// ruleset is the versions of Calico with the same rules about BGP: those since a version, and before another one.
+type ruleset struct{ since, before *utilversion.Version } // nil without a bound
 
-var rulesets = []ruleset{
-	{"v3.30.0", "releases before v3.31"}, {"v3.31.0", "v3.31"}, {"v3.32.0", "v3.32"}, {"v3.33.0", "releases since v3.33"},
+// rulesets are all versions, in order.
+var rulesets = func() []ruleset {
+	out := []ruleset{{}}
+	for _, v := range calico.Versions() {
+		out[len(out)-1].before = v
+		out = append(out, ruleset{since: v})
+	}
+	return out
+}()
+
+// String returns the versions in words.
+func (r ruleset) String() string {
+	switch {
+	case r.since == nil && r.before == nil:
+		return "all releases"
+	case r.since == nil:
+		return "releases before " + release(r.before)
+	case r.before == nil:
+		return "releases since " + release(r.since)
+	default:
+		return fmt.Sprintf("releases since %s and before %s", release(r.since), release(r.before))
+	}
 }
 
+// release returns the name of a release without a patch number of 0: "v3.31", "v3.30.2".
+func release(v *utilversion.Version) string { return "v" + strings.TrimSuffix(v.String(), ".0") }
+
+// releasesOf lists rulesets, which must be in order. Those that follow each other are one range.
 func releasesOf(list []ruleset) string {
-	names := make([]string, len(list))
-	for i, r := range list {
-		names[i] = r.releases
+	var ranges []ruleset
+	for _, r := range list {
+		if last := len(ranges) - 1; last >= 0 && ranges[last].before == r.since {
+			ranges[last].before = r.before
+			continue
+		}
+		ranges = append(ranges, r)
+	}
+	names := make([]string, len(ranges))
+	for i, r := range ranges {
+		names[i] = r.String()
 	}
 	return strings.Join(names, ", ")
 }
 
-// of returns s in a cluster with the version.
+// oldest is a version without any of the fields and rules that have come since.
+const oldest = "v3.0.0"
+
+// of returns s in a cluster with a version of the ruleset.
 func (r ruleset) of(s *state.Snapshot) (*state.Snapshot, error) {
-	information, err := clusterInformation(r.version)
+	name := oldest
+	if r.since != nil {
+		name = "v" + r.since.String()
+	}
+	information, err := clusterInformation(name)
 	if err != nil {
 		return nil, err
 	}

@@ -167,7 +167,7 @@ func (o *exceptOptions) match(args []string) (v1alpha1.Match, error) {
 		kind, name, named := strings.Cut(arg, "/")
 		found := guardedKind(kind)
 		if found == "" || named && name == "" {
-			return m, fmt.Errorf("must be KIND or KIND/NAME, for example bgppeer/rack-1, is %q; known kinds: %s", arg, strings.Join(policy.Kinds, ", "))
+			return m, fmt.Errorf("an argument must be KIND or KIND/NAME, for example bgppeer/rack-1, is %q; known kinds: %s", arg, strings.Join(policy.Kinds, ", "))
 		}
 		if len(m.Kinds) > 0 && m.Kinds[0] != found {
 			return m, fmt.Errorf("the objects must be of one kind, are of %s and %s: create an exception for each kind", m.Kinds[0], found)

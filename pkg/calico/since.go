@@ -2,6 +2,7 @@ package calico
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,8 +13,7 @@ import (
 
 // fieldsSince are the fields in specs that came after Calico v3.23 and that decide BGP, with the
 // first version whose CustomResourceDefinitions have them
-// (libcalico-go/config/crd of the releases). A path has no indexes of lists. Rules for values of a
-// version, such as those of programClusterRoutes, are with the readers of the field.
+// (libcalico-go/config/crd of the releases). A path has no indexes of lists.
 var fieldsSince = map[Kind]map[string]string{
 	KindBGPPeer: {
 		"reachableBy": "3.25.0", "ttlSecurity": "3.25.0", "filters": "3.26.0", "localWorkloadSelector": "3.30.0",
@@ -31,6 +31,67 @@ var fieldsSince = map[Kind]map[string]string{
 		"source": "3.27.0", "interface": "3.27.0", "prefixLength": "3.29.0", "asPathPrefix": "3.32.0", "communities": "3.32.0",
 		"operations": "3.32.0", "peerType": "3.32.0", "priority": "3.32.0",
 	}),
+}
+
+// Feature is a rule of Calico about BGP that is not in each version.
+type Feature string
+
+// The features that came with a version, apart from fields.
+const (
+	// NodesKeepNextHop says that keepOriginalNextHop applies to peers that are nodes.
+	NodesKeepNextHop Feature = "keepOriginalNextHop of nodes"
+	// FiltersByAttributes says that rules of BGPFilters can match and change attributes of routes.
+	FiltersByAttributes Feature = "BGPFilters by attributes"
+	// MeshPeersInheritASN says that a node expects its own AS number of a mesh peer without an AS number of its own.
+	MeshPeersInheritASN Feature = "AS numbers of mesh peers"
+	// FelixRoutesNoEncap says that Felix can program the routes of IPPools without encapsulation.
+	FelixRoutesNoEncap Feature = "Felix programs routes without encapsulation"
+	// SplitClusterRoutes says that programClusterRoutes has values for a part of the IPPools, and that Felix and BIRD
+	// share the routes if it is unset.
+	SplitClusterRoutes Feature = "programClusterRoutes by encapsulation"
+	// ValidatesInCRDs says that Calico's validator leaves rules to the CustomResourceDefinitions, which Typha
+	// does not evaluate.
+	ValidatesInCRDs Feature = "validation by CustomResourceDefinitions"
+)
+
+// featuresSince are the first versions with the features.
+var featuresSince = map[Feature]*version.Version{
+	NodesKeepNextHop:    version.MustParseGeneric("3.30.2"),
+	MeshPeersInheritASN: version.MustParseGeneric("3.32.0"),
+	FiltersByAttributes: version.MustParseGeneric("3.32.0"),
+	FelixRoutesNoEncap:  version.MustParseGeneric("3.32.0"),
+	SplitClusterRoutes:  version.MustParseGeneric("3.33.0"),
+	ValidatesInCRDs:     version.MustParseGeneric("3.33.0"),
+}
+
+// In reports whether a version of Calico has the feature. It does if the version is not known (nil).
+func (f Feature) In(v *version.Version) bool { return v == nil || v.AtLeast(featuresSince[f]) }
+
+// HasField reports whether a version of Calico has a field of fieldsSince. It does if the version is not known (nil).
+func HasField(v *version.Version, kind Kind, path string) bool {
+	return v == nil || v.AtLeast(version.MustParseGeneric(fieldsSince[kind][path]))
+}
+
+// Versions returns the versions of Calico, in order, that read an object or decide BGP in another way than the one before:
+// those of the fields and features that are not in each version.
+func Versions() []*version.Version {
+	out := slices.Collect(maps.Values(featuresSince))
+	for _, rows := range newerRows {
+		for _, row := range rows {
+			out = append(out, row.since)
+		}
+	}
+	slices.SortFunc(out, func(a, b *version.Version) int {
+		switch {
+		case a.LessThan(b):
+			return -1
+		case b.LessThan(a):
+			return 1
+		default:
+			return 0
+		}
+	})
+	return slices.CompactFunc(out, func(a, b *version.Version) bool { return a.EqualTo(b) })
 }
 
 // inRules returns the fields of the rules of a BGPFilter in its four lists.

@@ -34,15 +34,12 @@ func ValidatorRejections(o Object, v *version.Version) []Problem {
 	}
 	var out []Problem
 	for _, r := range all {
-		if !r.old || v != nil && v.LessThan(validatorWithoutCEL) {
+		if !r.old || !ValidatesInCRDs.In(v) {
 			out = append(out, r.Problem)
 		}
 	}
 	return out
 }
-
-// validatorWithoutCEL is the first version of Calico whose validator leaves rules to the CRDs.
-var validatorWithoutCEL = version.MustParseGeneric("3.33.0")
 
 // rejectionsOf returns what a version of Calico's validator rejects in o. O(1): it was found
 // when o was decoded.

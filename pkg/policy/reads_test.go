@@ -75,7 +75,7 @@ func (w *regoWriter) value() string {
 	}
 	w.depth++
 	defer func() { w.depth-- }()
-	switch w.IntN(16) {
+	switch w.IntN(20) {
 	case 0:
 		return w.pick("0", "1", "null", "false", `"a"`, `"b"`, "[]", "{}")
 	case 1:
@@ -97,6 +97,15 @@ func (w *regoWriter) value() string {
 		return fmt.Sprintf("$\"{%s}\"", w.reference())
 	case 8:
 		return "object.keys(" + w.reference() + ")"
+	case 9:
+		return "{" + w.value() + ", " + w.reference() + "}"
+	case 10:
+		return fmt.Sprintf("{json.marshal(%s): %s}", w.reference(), w.reference())
+	case 11:
+		return w.scope(func() string {
+			body := w.body(2)
+			return fmt.Sprintf("{json.marshal(%s): %s | %s}", w.reference(), w.reference(), body)
+		})
 	}
 	return w.reference()
 }
@@ -160,7 +169,7 @@ func (w *regoWriter) statement() string {
 	case 12:
 		return "not " + w.reference() + " = " + w.reference()
 	case 13:
-		value := w.reference()
+		value := w.pick(w.reference(), "["+w.value()+", "+w.reference()+"]")
 		return w.scope(func() string {
 			k, v := w.bind(), w.bind()
 			return fmt.Sprintf("every %s, %s in %s { _use(%s); _use(%s); %s }", k, v, value, k, v, w.block())
@@ -199,7 +208,7 @@ func (w *regoWriter) rule() string {
 				w.variables, first, use = []string{second}, w.pick("1", "null", "[]"), "_use("+second+"); "
 			}
 			arguments := w.variables
-			body := w.body(3)
+			body := w.body(1)
 			out := fmt.Sprintf("%s(%s, %s) := %s if { %s%s }", name, first, second, w.value(), use, body)
 			if w.IntN(3) == 0 {
 				w.variables = arguments
@@ -209,18 +218,23 @@ func (w *regoWriter) rule() string {
 			if w.IntN(4) == 0 {
 				out += "\n\ndefault " + name + "(_, _) := 7"
 			}
+			if w.IntN(3) == 0 { // Another rule of the same function. The two must not return different values.
+				a, b := w.fresh(), w.fresh()
+				w.variables = []string{a, b}
+				out += fmt.Sprintf("\n\n%s(%s, %s) := %s if { _use(%s); _use(%s); %s }", name, a, b, w.pick("7", w.value()), a, b, w.body(2))
+			}
 			return out
 		case 2:
 			defer func() { w.values = append(w.values, name) }()
-			body := w.body(3)
+			body := w.body(1 + w.IntN(2))
 			return fmt.Sprintf("%s contains %s if { %s }", name, w.value(), body)
 		case 3:
 			defer func() { w.values = append(w.values, name) }()
-			body := w.body(3)
+			body := w.body(1 + w.IntN(2))
 			return fmt.Sprintf("%s%s[%s] := %s if { %s }", name, w.pick("", ".a"), w.pick(`"a"`, "json.marshal("+w.reference()+")", w.reference()), w.value(), body)
 		default:
 			defer func() { w.values = append(w.values, name) }()
-			body := w.body(3)
+			body := w.body(1 + w.IntN(2))
 			out := fmt.Sprintf("%s := %s if { %s }", name, w.value(), body)
 			if w.IntN(3) == 0 {
 				w.variables = nil
@@ -235,13 +249,25 @@ func (w *regoWriter) rule() string {
 // policy returns a policy.
 func (w *regoWriter) policy() string {
 	var rules []string
-	for range w.IntN(4) {
+	for range w.IntN(3) {
 		rules = append(rules, w.rule())
 	}
-	body := w.body(3)
+	// One violation that shows one rule, or what one statement finds: what is read elsewhere would hide what the analysis misses,
+	// and a condition that seldom holds as well.
+	value, body := "", "true"
+	switch {
+	case len(w.functions) > 0:
+		first := w.reference()
+		value = fmt.Sprintf("%s(%s, %s)", w.functions[len(w.functions)-1], first, w.pick(first, w.reference()))
+	case len(w.values) > 0:
+		value = w.values[len(w.values)-1]
+	default:
+		body = w.body(1)
+		value = w.pick("1", w.value())
+	}
 	rules = append([]string{
 		"import future.keywords.and\nimport future.keywords.not\nimport future.keywords.or",
-		fmt.Sprintf(`violation contains {"id": json.marshal(%s), "size": 1, "msg": "m"} if { %s }`, w.value(), body),
+		fmt.Sprintf(`violation contains {"id": json.marshal(%s), "size": 1, "msg": "m"} if { %s }`, value, body),
 		"_use(_) := true",
 	}, rules...)
 	return "package policies.a\n\n" + strings.Join(rules, "\n\n")
@@ -317,10 +343,10 @@ func TestReadsOfRulesInOtherPackages(t *testing.T) {
 
 // randomValue returns a value of JSON.
 func randomValue(r *rand.Rand, depth int) ast.Value {
-	if depth == 0 || r.IntN(4) == 0 {
-		return ast.MustParseTerm([]string{"0", "1", "false", "true", "null", `"a"`, `"b"`, "[]", "{}"}[r.IntN(9)]).Value
+	if depth == 0 || r.IntN(6) == 0 {
+		return ast.MustParseTerm([]string{"1", "1.0", "false", "null", `"a"`, "[]", "{}"}[r.IntN(7)]).Value
 	}
-	if r.IntN(3) == 0 {
+	if r.IntN(5) == 0 {
 		var terms []*ast.Term
 		for range r.IntN(3) {
 			terms = append(terms, ast.NewTerm(randomValue(r, depth-1)))
@@ -329,7 +355,7 @@ func randomValue(r *rand.Rand, depth int) ast.Value {
 	}
 	out := ast.NewObject()
 	for _, key := range []string{"a", "b", "c"} {
-		if r.IntN(3) > 0 {
+		if r.IntN(6) > 0 {
 			out.Insert(ast.StringTerm(key), ast.NewTerm(randomValue(r, depth-1)))
 		}
 	}
@@ -432,7 +458,7 @@ func checkReads(t *testing.T, r *rand.Rand) (compiles bool, unaffected int) {
 
 func TestReadsOfRandomPolicies(t *testing.T) {
 	compiled, same := 0, 0
-	const policies = 300
+	const policies = 1000
 	for seed := range uint64(policies) {
 		compiles, unaffected := checkReads(t, rand.New(rand.NewPCG(seed, 1)))
 		if compiles {

@@ -146,7 +146,11 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	// From states to audits.
 	var shown audits
 	if len(o.Files) > 0 {
-		shown = append(shown, newCurrent(strings.Join(o.Files, ", "), &files{paths: o.Files, information: o.ClusterInformation, typha: o.Typha, now: time.Now}, given, sources, log))
+		f := &files{paths: o.Files, information: o.ClusterInformation, typha: o.Typha, now: time.Now}
+		if _, err := f.Read(); err != nil {
+			return err
+		}
+		shown = append(shown, newCurrent(strings.Join(o.Files, ", "), f, given, sources, log))
 	}
 	for _, c := range o.Clusters {
 		mgr, current, err := follow(c, given, sources, &o, log)

@@ -90,14 +90,14 @@ const never = "Never"
 // IPPool needs BGP: since v3.31, if BIRD may not program the routes to its pods. BIRD does by
 // default, except since v3.33 those of IPPools with IPIP.
 func readsFelix(s *Snapshot) bool {
-	since := func(minor uint) bool {
-		info := s.ClusterInformation()
-		return info == nil || info.Version == nil || info.Version.AtLeast(version.MajorMinor(3, minor))
+	var v *version.Version
+	if info := s.ClusterInformation(); info != nil {
+		v = info.Version
 	}
 	config := s.BGPConfiguration(calico.Default)
 	configured := config != nil && config.ProgramClusterRoutes != ""
-	return since(31) && slices.ContainsFunc(s.IPPools(), func(p *calico.IPPool) bool {
-		return p.Workload && p.Routed && p.VXLANMode == never && (configured || p.IPIPMode != never && since(33))
+	return calico.HasField(v, calico.KindFelixConfiguration, "programClusterRoutes") && slices.ContainsFunc(s.IPPools(), func(p *calico.IPPool) bool {
+		return p.Workload && p.Routed && p.VXLANMode == never && (configured || p.IPIPMode != never && calico.SplitClusterRoutes.In(v))
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"github.com/bits-and-blooms/bitset"
-	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
@@ -27,8 +26,7 @@ type felixScope struct {
 // selectors are cached.
 func (t *Topology) felixScopes() []felixScope {
 	var scoped, own []felixScope
-	v := sessions.CalicoVersion(t.snapshot)
-	selectors := v == nil || v.AtLeast(version.MajorMinor(3, 32))
+	selectors := calico.HasField(sessions.CalicoVersion(t.snapshot), calico.KindFelixConfiguration, "nodeSelector")
 	for _, c := range t.snapshot.FelixConfigurations() {
 		switch {
 		case c.NodeOf() != "":

@@ -96,9 +96,9 @@ func felixSetting(v *version.Version, text string) string {
 	switch {
 	case v == nil:
 		return fourValues(text, "")
-	case v.AtLeast(version.MajorMinor(3, 33)):
+	case calico.SplitClusterRoutes.In(v):
 		return fourValues(text, programIPIPOnly)
-	case text == programEnabled && v.AtLeast(version.MajorMinor(3, 31)):
+	case text == programEnabled && calico.HasField(v, calico.KindFelixConfiguration, fieldProgramClusterRoutes):
 		return programEnabled
 	}
 	return programDisabled
@@ -109,9 +109,9 @@ func birdSetting(v *version.Version, text string) string {
 	switch {
 	case v == nil:
 		return fourValues(text, "")
-	case v.AtLeast(version.MajorMinor(3, 33)):
+	case calico.SplitClusterRoutes.In(v):
 		return fourValues(text, programNoEncapOnly)
-	case text == programDisabled && v.AtLeast(version.MajorMinor(3, 32)):
+	case text == programDisabled && calico.HasField(v, calico.KindBGPConfiguration, fieldProgramClusterRoutes):
 		return programDisabled
 	}
 	return programEnabled
@@ -120,7 +120,7 @@ func birdSetting(v *version.Version, text string) string {
 // felixClasses returns the classes of IPPools whose routes Felix programs.
 func felixClasses(v *version.Version, setting string) (ipip, noEncap bool) {
 	ipip, noEncap = classes(setting, programDisabled)
-	return ipip, noEncap && (v == nil || v.AtLeast(version.MajorMinor(3, 32)))
+	return ipip, noEncap && calico.FelixRoutesNoEncap.In(v)
 }
 
 func fourValues(value, otherwise string) string {

@@ -60,6 +60,7 @@ func TestRaces(t *testing.T) {
 					for _, r := range races {
 						t.Run(r.name, func(t *testing.T) { results.addRace(t, run(t, c, s, r)) })
 					}
+					t.Run("Nodes with one address", func(t *testing.T) { results.addRace(t, runJoins(t, c, s)) })
 					t.Run("harmless deletes", func(t *testing.T) { results.addPrune(t, runPrune(t, c, s)) })
 				})
 			}

@@ -92,7 +92,7 @@ func (r *report) String() string {
 	slices.SortStableFunc(r.prunes, func(a, b pruneRow) int { return strings.Compare(a.setup, b.setup) })
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s on %d CPUs, which the API server, etcd and kubectl share. Times to an answer in ms; of kubectl, of its run.\n\n", runtime.Version(), runtime.NumCPU())
-	text.WriteString("Two changes, of which either is safe and both together isolate all nodes:\n\n" +
+	text.WriteString("Two changes, of which either is safe and both together isolate nodes:\n\n" +
 		"| replicas | changes | rounds | both admitted | one without an answer | one allowed | both denied | errors | p50 | p99 | max | a round |\n" +
 		"|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, row := range r.races {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/util/version"
-
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
@@ -55,10 +53,7 @@ var addressBits = [2]int{calico.IPv4: 32, calico.IPv6: 128}
 // earlier snapshot or nil, if they are the same.
 func newFilters(s *state.Snapshot, before *Sessions) *filters {
 	list := s.BGPFilters()
-	known, old := s.Knows(calico.KindBGPFilter), false
-	if v := CalicoVersion(s); v != nil {
-		old = v.LessThan(version.MajorMinor(3, 32))
-	}
+	known, old := s.Knows(calico.KindBGPFilter), !calico.FiltersByAttributes.In(CalicoVersion(s))
 	if before != nil && before.filters.known == known && before.filters.old == old && slices.Equal(list, before.snapshot.BGPFilters()) {
 		return before.filters
 	}

@@ -10,7 +10,6 @@ import (
 	"unique"
 
 	"github.com/bits-and-blooms/bitset"
-	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -415,6 +414,5 @@ func (r *Peering) workloadSettings() Settings {
 // takes from a peerSelector or by reverse peering. It does since v3.30.2, and if the version is
 // unknown (confd/pkg/backends/calico/client.go, nodeAsBGPPeers).
 func keepsForNodes(s *state.Snapshot) bool {
-	v := CalicoVersion(s)
-	return v == nil || v.AtLeast(version.MustParseGeneric("3.30.2"))
+	return calico.NodesKeepNextHop.In(CalicoVersion(s))
 }

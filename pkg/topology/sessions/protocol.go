@@ -147,9 +147,8 @@ type Rules struct {
 	// ASN is the AS number of nodes without an AS number of their own.
 	ASN uint32
 	// peerInherits reports that a node expects its own AS number of a mesh peer without
-	// an AS number of its own. This holds since v3.32 (bgp_processor.go,
-	// processMeshPeers), and if the version is unknown. Before v3.32, the node expects
-	// the cluster's AS number.
+	// an AS number of its own: calico.MeshPeersInheritASN (bgp_processor.go,
+	// processMeshPeers). Before, the node expects the cluster's AS number.
 	peerInherits bool
 	meshPassword string
 	meshRestart  int    // seconds, or Unset
@@ -187,11 +186,8 @@ func optionalSeconds(d *time.Duration) int {
 
 func newRules(s *state.Snapshot) Rules {
 	c := s.BGPConfiguration(calico.Default)
-	r := Rules{BIRD: s.RunsBIRD(), ASN: c.ClusterASNumber(), meshRestart: Unset, peerInherits: true}
+	r := Rules{BIRD: s.RunsBIRD(), ASN: c.ClusterASNumber(), meshRestart: Unset, peerInherits: calico.MeshPeersInheritASN.In(CalicoVersion(s))}
 	r.Mesh = r.BIRD && c.MeshEnabled()
-	if v := CalicoVersion(s); v != nil {
-		r.peerInherits = v.AtLeast(version.MajorMinor(3, 32))
-	}
 	if c != nil {
 		r.meshPassword, r.meshRestart = c.NodeMeshPassword, optionalSeconds(c.NodeMeshMaxRestartTime)
 		r.meshSource, r.BindMode = true, c.BindMode
