@@ -125,7 +125,7 @@ golden: generate build controlplane crds ## Write every golden file (-update); r
 ##@ Check
 
 .PHONY: test
-test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short soak-short browser bird reproducible ## Everything that CI runs, in this order
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short soak-short browser bird cluster reproducible ## Everything that CI runs, in this order
 	$(step) 'all passed' all
 
 .PHONY: quick
@@ -264,7 +264,7 @@ vulnerabilities: bin/tools/govulncheck ## Known vulnerabilities in code that the
 soak: SOAK = 5m
 soak: soak-short ## Load a webhook at 5,000 nodes for 5 minutes: no errors, and no growth of memory and goroutines
 
-# SOAK_FLAGS="-nodes 10000 -bgppeers 5000 -requests 5 -changes 5" measures the memory of another cluster.
+# SOAK_FLAGS="-nodes 10000 -bgppeers 5000 -memory 512 -requests 2 -changes 2" measures another cluster in a container of 512 MiB.
 .PHONY: soak-short
 soak-short: build controlplane crds ## Load a webhook at 5,000 nodes for SOAK (60s), with SOAK_FLAGS
 	$(step) 'soak: go test ./test/soak, $(SOAK)'
@@ -349,6 +349,8 @@ bin/crds/.done: go.mod pkg/calico/kinds.go $(wildcard test/crds/*.go) bin/tools/
 
 .PHONY: tools
 tools: $(patsubst tools/%/go.mod,bin/tools/%,$(wildcard tools/*/go.mod)) ## Build every tool into bin/tools
+
+bin/tools/image: tools/image/main.go
 
 # promtool without the clients of two dozen clouds that it could discover targets in: a test of rules needs none.
 bin/tools/promtool: export GOFLAGS = -tags=remove_all_sd

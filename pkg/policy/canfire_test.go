@@ -151,6 +151,10 @@ func TestCanFireWithoutTimeIsTrueAndNotCached(t *testing.T) {
 	if !p.CanFire(ended, "IPPool", "UPDATE") {
 		t.Error("without time, CanFire is false")
 	}
+	// Callers may ask for each of thousands of objects. A partial evaluation allocates thousands of times.
+	if n := testing.AllocsPerRun(10, func() { p.CanFire(ended, "IPPool", "UPDATE") }); n > 10 {
+		t.Errorf("without time, CanFire allocates %.0f times", n)
+	}
 	if p.CanFire(t.Context(), "IPPool", "UPDATE") {
 		t.Error("the result without time was cached")
 	}

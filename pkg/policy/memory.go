@@ -30,7 +30,7 @@ type MemoryError struct {
 
 // Error says how much memory the policy used.
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("stopped: it used %d MiB of memory, and the limit of the process is %d MiB (GOMEMLIMIT)", e.Used>>20, e.Limit>>20)
+	return fmt.Sprintf("stopped: it used %d MiB of memory, and the process may use %d MiB in all; raise the memory limit of the container", e.Used>>20, e.Limit>>20)
 }
 
 // memoryWatch stops evaluations that use too much memory. The runtime counts the memory of the whole
@@ -58,7 +58,7 @@ type watched struct {
 var memory = &memoryWatch{live: liveHeap, limit: func() int64 { return math.MaxInt64 }}
 
 // LimitMemory makes evaluations fail with a *MemoryError that use too much of the memory that
-// GOMEMLIMIT grants this process. It must be called before the first evaluation.
+// this process may use, by its soft limit (see debug.SetMemoryLimit). It must be called before the first evaluation.
 func LimitMemory() {
 	limit := debug.SetMemoryLimit(-1)
 	memory.limit = func() int64 { return limit }

@@ -95,7 +95,7 @@ func TestAPolicyThatUsesTooMuchMemoryIsStoppedAndQuarantined(t *testing.T) {
 		}
 		at = at.Add(quarantineSpan)
 	}
-	if want := "stopped: it used 100 MiB of memory, and the limit of the process is 230 MiB (GOMEMLIMIT)"; !errors.Is(err, ErrQuarantined) || !strings.Contains(err.Error(), want) {
+	if want := "stopped: it used 100 MiB of memory, and the process may use 230 MiB in all; raise the memory limit of the container"; !errors.Is(err, ErrQuarantined) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

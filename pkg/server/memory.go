@@ -1,8 +1,10 @@
 package server
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 )
 
 // gcPercent keeps the process small. Most of its memory holds the cluster's nodes, which
@@ -16,4 +18,28 @@ func limitGarbage() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+}
+
+const (
+	// memoryVariable has the memory limit of the container, in bytes.
+	memoryVariable = "MEMORY_LIMIT"
+	// reservedMemory is what the process leaves of it, in bytes: to the trial of a policy, which
+	// is a process of its own with a heap of 64 MiB, and to what the runtime does not count.
+	reservedMemory = 76 << 20
+)
+
+// limitMemory makes the garbage collector keep the memory of the process below the limit of its
+// container, less reservedMemory, unless $GOMEMLIMIT sets a limit: near the limit, the process
+// spends more time on collection instead of being killed. Without a limit, it does nothing.
+func limitMemory() error {
+	value := os.Getenv(memoryVariable)
+	if value == "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	limit, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || limit <= reservedMemory {
+		return fmt.Errorf("$%s is %q, must be more than %d: the memory limit of the container in bytes", memoryVariable, value, reservedMemory)
+	}
+	debug.SetMemoryLimit(limit - reservedMemory)
+	return nil
 }

@@ -52,6 +52,9 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	limitGarbage()
+	if err := limitMemory(); err != nil {
+		return err
+	}
 	policy.LimitMemory()
 	log := process.NewLogger(w, o.LogFormat, o.LogLevel)
 	if err := registerMetrics(metrics.Registry); err != nil {

@@ -144,8 +144,8 @@ func TestReleaseOnAnAPIServer(t *testing.T) {
 	}
 	c.mustAllow()
 
-	// Another attempt with the right image, still without pods.
-	if out := c.mustHelm("upgrade", "--install", "bgpguard", older); !strings.Contains(out, "NOT GUARDED YET") {
+	// Another attempt with the right image, still without pods. Without a value, Helm keeps that of the attempt before.
+	if out := c.mustHelm("upgrade", "--install", "bgpguard", older, "--set", "image.tag=v0.0.9"); !strings.Contains(out, "NOT GUARDED YET") {
 		t.Errorf("the notes are\n%s", out)
 	}
 	if uid, _ := c.registration(); uid != "" {
@@ -153,7 +153,7 @@ func TestReleaseOnAnAPIServer(t *testing.T) {
 	}
 	c.mustAllow()
 
-	// The pods are ready: the same command registers the webhook.
+	// The pods are ready: the same command, here for revision 3, registers the webhook.
 	if err := c.MarkReady(t.Context(), Namespace, "bgpguard"); err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +183,23 @@ func TestReleaseOnAnAPIServer(t *testing.T) {
 	}
 	c.mustKeep("rollback", uid, bundle)
 	c.mustPrint("7", "get", "bgppolicy", "mesh-node-limit", "-o", "jsonpath={.spec.parameters.maxNodes}")
+
+	// Back to the older version, as it was registered.
+	c.mustHelm("rollback", "bgpguard", "3")
+	if got := c.image(); got != "bgpguard/webhook:v0.0.9" {
+		t.Errorf("the image is %s", got)
+	}
+	c.mustKeep("rollback to the older version", uid, bundle)
+
+	// Back to before the registration, and forward again.
+	c.mustHelm("rollback", "bgpguard", "2")
+	if uid, _ := c.registration(); uid != "" {
+		t.Errorf("after a rollback to before the registration, it is %q", uid)
+	}
+	c.mustAllow()
+	c.mustHelm("upgrade", "bgpguard", newer)
+	c.awaitBundle()
+	c.mustDeny()
 
 	// A change of the kinds comes by kubectl, because Helm does not upgrade crds/.
 	c.mustPrint("", "apply", "--server-side", "--force-conflicts", "-f", filepath.Join(Folder, "crds"), "-o", "jsonpath={''}")

@@ -140,7 +140,11 @@ func delegate(dir string, controllers []string) error {
 	for _, controller := range controllers {
 		fmt.Fprintf(&enable, "+%s ", controller)
 	}
-	return os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(enable.String()), 0o600)
+	err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(enable.String()), 0o600)
+	if errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("%w: a cgroup with processes cannot give controllers to others; in a container, use the cgroups of the machine (docker run --cgroupns=host)", err)
+	}
+	return err
 }
 
 // enter moves this process into the cgroups.

@@ -34,17 +34,13 @@ type Process struct {
 	killed  bool // Stop returns no error
 }
 
-// startProcess starts a program. The environment stops it at the end. A hostname other than "" is the name of the process
-// among the replicas.
-func (e *Environment) startProcess(ctx context.Context, name, binary, hostname string, args []string) (*Process, error) {
+// startProcess starts a program with further environment variables. The environment stops it at the end.
+func (e *Environment) startProcess(ctx context.Context, name, binary string, variables, args []string) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	command := exec.Command(binary, args...)
-	command.Env = environment()
-	if hostname != "" {
-		command.Env = append(command.Env, "HOSTNAME="+hostname)
-	}
+	command.Env = append(environment(), variables...)
 	p, err := Launch(e.Dir, name, command)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,8 @@ type WebhookOptions struct {
 	Starting bool
 	// Args follow the arguments of the environment and so override them.
 	Args []string
+	// Memory is the memory limit of the container in bytes, by which the process sets its own; 0 for none.
+	Memory int64
 }
 
 // Webhook is a running webhook.
@@ -85,7 +87,14 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 	webhook := &Webhook{
 		URL: fmt.Sprintf("https://localhost:%d/validate", port), MetricsURL: "https://" + metrics + "/metrics", ProbeURL: "http://" + health,
 	}
-	if webhook.Process, err = e.startProcess(ctx, "webhook", options.Binary, options.Hostname, append(args, options.Args...)); err != nil {
+	var variables []string
+	if options.Hostname != "" { // The name of the process among the replicas.
+		variables = append(variables, "HOSTNAME="+options.Hostname)
+	}
+	if options.Memory > 0 {
+		variables = append(variables, fmt.Sprintf("MEMORY_LIMIT=%d", options.Memory))
+	}
+	if webhook.Process, err = e.startProcess(ctx, "webhook", options.Binary, variables, append(args, options.Args...)); err != nil {
 		return nil, err
 	}
 	if options.Starting {

@@ -5,7 +5,8 @@
 //
 // A client sends its next request after the answer to the last one, so that a busy machine gets fewer requests than
 // were asked for, and not more at the same time. The log has the rates. A change that was not evaluated in time is an
-// error only if the machine kept up with them. Every other wrong answer is an error on any machine.
+// error only if the machine kept up with them. Every other wrong answer is an error on any machine. The webhook sets its
+// limits as in a container with -memory, which its resident memory must not exceed.
 package soak
 
 import (
@@ -42,6 +43,7 @@ var (
 	requests = flag.Int("requests", 200, "reviews a second")
 	changes  = flag.Int("changes", 100, "changes of labels of Nodes a second")
 	bgppeers = flag.Int("bgppeers", 0, "number of further BGPPeers, each for an external peer of one Node")
+	memory   = flag.Int("memory", 256, "memory limit of the container, in MiB")
 )
 
 const (
@@ -88,7 +90,7 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var memory, goroutines []int
+	var residents, goroutines []int
 	for range samples {
 		time.Sleep(*duration / (samples + 1))
 		used, err := s.webhook.Memory()
@@ -99,7 +101,7 @@ func TestSoak(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		memory, goroutines = append(memory, used.Resident>>10), append(goroutines, int(running))
+		residents, goroutines = append(residents, used.Resident>>10), append(goroutines, int(running))
 	}
 	wg.Wait()
 	took := time.Since(began)
@@ -117,8 +119,12 @@ func TestSoak(t *testing.T) {
 	changed, first := int(s.changed.Load()), s.took[:len(s.took)/2]
 	t.Logf("%d reviews (%s, asked for %d/s), %d of them failed; p50 %s, p99 %s in the first half and %s in the second, max %s",
 		len(s.took), rate(len(s.took)), *requests, len(s.errors), percentile(s.took, 50), percentile(first, 99), percentile(s.took[len(first):], 99), percentile(s.took, 100))
-	t.Logf("%d changes of labels (%s, asked for %d/s); CPU time of the webhook %s, %s for each review and change; RSS in MiB %v, at most %d; goroutines %v",
-		changed, rate(changed), *changes, used.Round(time.Millisecond), (used / time.Duration(max(1, len(s.took)+changed))).Round(time.Microsecond), memory, most.Peak>>10, goroutines)
+	peak := most.Peak >> 10
+	t.Logf("%d changes of labels (%s, asked for %d/s); CPU time of the webhook %s, %s for each review and change; RSS in MiB %v, at most %d of %d; goroutines %v",
+		changed, rate(changed), *changes, used.Round(time.Millisecond), (used / time.Duration(max(1, len(s.took)+changed))).Round(time.Microsecond), residents, peak, *memory, goroutines)
+	if peak > *memory {
+		t.Errorf("the resident memory was %d MiB, more than the limit of %d MiB", peak, *memory)
+	}
 	if len(s.errors) > 0 {
 		t.Errorf("%d reviews failed, the first: %v", len(s.errors), s.errors[0])
 	}
@@ -141,7 +147,7 @@ func TestSoak(t *testing.T) {
 	if len(s.took) == len(s.late) || changed == 0 {
 		t.Error("no review was answered, or no label was changed")
 	}
-	for name, values := range map[string][]int{"memory in MiB": memory, "goroutines": goroutines} {
+	for name, values := range map[string][]int{"memory in MiB": residents, "goroutines": goroutines} {
 		first, second := slices.Max(values[:samples/2]), slices.Max(values[samples/2:])
 		if second > first+first*growth/100 {
 			t.Errorf("%s: at most %d in the first half and %d in the second", name, first, second)
@@ -192,7 +198,7 @@ func start(t *testing.T) *soak {
 	if err := s.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s.webhook, err = s.StartWebhook(t.Context(), env.WebhookOptions{Args: []string{"--leader-elect"}}); err != nil {
+	if s.webhook, err = s.StartWebhook(t.Context(), env.WebhookOptions{Args: []string{"--leader-elect"}, Memory: int64(*memory) << 20}); err != nil {
 		t.Fatal(err)
 	}
 	if s.token, err = s.MetricsToken(t.Context()); err != nil {
