@@ -24,6 +24,8 @@ type naiveRoute struct {
 	outside     bool
 	communities []string
 	preference  int64
+	// hop is the node whose address is the next hop, nil for one that external peers choose.
+	hop *calico.Node
 }
 
 // naiveFlood follows the routes of the origin.
@@ -34,8 +36,11 @@ type naiveFlood struct {
 	block    netip.Prefix // the zero Prefix for any
 	reading  naiveReading
 	external []naiveRoute // the routes that external peers pass on
-	// routes are all that have come anywhere, fresh those to be passed on yet.
+	// routes are all that have come anywhere, fresh those to be passed on yet. all means that it
+	// keeps those that differ only in attributes that decide nothing.
 	routes, fresh []naiveRoute
+	all           bool
+	silent        string // the name of a node that sends nothing
 }
 
 // naiveReading tells whether the external peer of a slot passes routes on, and whether external
@@ -117,14 +122,21 @@ func (m *naive) receivers(f calico.Family, origin *calico.Node, block netip.Pref
 	if !origin.SpeaksBGP(f) {
 		return out
 	}
-	w.fresh = []naiveRoute{{at: origin, preference: math.MaxInt32 - m.priority(f)}}
+	w.run(func(r naiveRoute) { out[r.at] = true })
+	return out
+}
+
+// run calls visit with each route, the first one at the origin.
+func (w *naiveFlood) run(visit func(naiveRoute)) {
+	w.fresh = []naiveRoute{{at: w.origin, hop: w.origin, preference: math.MaxInt32 - w.model.priority(w.family)}}
 	for len(w.fresh) > 0 {
 		r := w.fresh[0]
 		w.fresh = w.fresh[1:]
-		out[r.at] = true
-		w.spread(r)
+		visit(r)
+		if r.at.Name != w.silent {
+			w.spread(r)
+		}
 	}
-	return out
 }
 
 // spread advertises a route over every half-session that exports it.
@@ -149,7 +161,7 @@ func (w *naiveFlood) leave(r naiveRoute, s *naiveSlot) {
 	if !ok {
 		return
 	}
-	next.outside, next.clusters = true, nil
+	next.outside, next.clusters, next.hop = true, nil, nil
 	if !w.reading.keeps {
 		next.path = nil
 	}
@@ -188,6 +200,9 @@ func (s *naiveSlot) reflected(r naiveRoute) bool {
 // sent returns r as a node sends it over s, and false if it does not.
 func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 	next := r
+	if mode := s.candidates[0].NextHopMode; mode == "Self" || !s.internal() && mode != "Keep" {
+		next.hop = s.node
+	}
 	switch {
 	case !s.internal():
 		next.path, next.clusters = append(slices.Clone(r.path), s.localASN()), nil
@@ -245,6 +260,9 @@ func (w *naiveFlood) receive(r naiveRoute) {
 // sameAttributes reports whether all rules treat a and b alike: none reads more than two AS
 // numbers of a path.
 func (w *naiveFlood) sameAttributes(a, b naiveRoute) bool {
+	if w.all && (a.hop != b.hop || !slices.Equal(a.communities, b.communities) || len(a.path) == len(b.path) && !slices.Equal(a.path, b.path)) {
+		return false
+	}
 	near := func(r naiveRoute) []uint32 {
 		if !w.model.reads("asPathPrefix") {
 			return nil
