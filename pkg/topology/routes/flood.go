@@ -50,8 +50,9 @@ type flood struct {
 	reading     Reading
 	destination Destination
 	observed    observed
-	parts       []int  // of each vertex, the number of its component
-	relays      []bool // of each vertex
+	parts       []int   // of each vertex, the number of its component
+	relays      []bool  // of each vertex
+	shared      *Shared // nil if one node originates the route
 
 	source   int32
 	got      []bool    // of each vertex, whether its nodes have the route
@@ -90,7 +91,12 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	for i := range f.routes {
 		f.routes[i] = f.routes[i][:0]
 	}
-	f.advertise(&route{at: source, learned: locally, preference: f.graph.Preference})
+	f.advertise(f.own(source))
+	return f.drain(ctx)
+}
+
+// drain advertises all routes that are to be advertised, until no vertex is missing.
+func (f *flood) drain(ctx context.Context) error {
 	for len(f.queue) > 0 && f.missing > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -129,7 +135,7 @@ func (f *flood) advertise(r *route) {
 	for i := range v.Sessions {
 		s := &v.Sessions[i]
 		receivers := f.receivers(s.To)
-		if s.To == r.at && r.learned != locally {
+		if s.To == r.at && (r.learned != locally || r.at != f.source) {
 			receivers-- // A node does not send routes to itself.
 		}
 		if receivers < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
@@ -143,7 +149,7 @@ func (f *flood) advertise(r *route) {
 		if s.Internal && r.learned == byIBGP && r.asn == s.ASN {
 			next.clusters = reflected
 		}
-		if !f.send(&next, r, s.Internal, s.ASN, s.Policy) {
+		if !f.send(&next, r, s.Internal, s.ASN, s.Policy, f.passes(r)) {
 			continue
 		}
 		f.receive(&next, s)
@@ -158,7 +164,7 @@ func (f *flood) hand(r *route, v *Vertex) {
 			continue
 		}
 		next := *r
-		if !f.send(&next, r, x.Internal, x.ASN, x.Policy) {
+		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, true) {
 			continue
 		}
 		next.external, next.clusters = true, nil
@@ -175,8 +181,8 @@ func (f *flood) hand(r *route, v *Vertex) {
 
 // send changes next, a copy of r, to r as a node sends it over a session, and reports
 // whether the node does. asn is the node's AS number on the session, policy the number of
-// its policy.
-func (f *flood) send(next, r *route, internal bool, asn uint32, policy int) bool {
+// its policy. passes reports whether the node exports a route that no term accepts.
+func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, passes bool) bool {
 	if f.observed.communities && r.learned != locally && r.confined(internal) {
 		return false
 	}
@@ -184,11 +190,17 @@ func (f *flood) send(next, r *route, internal bool, asn uint32, policy int) bool
 		next.learned, next.clusters = byEBGP, nil
 		next.prepend(asn, f.observed.path)
 	}
+	if !f.observed.any && !passes {
+		return false
+	}
 	if f.observed.any {
 		switch f.policy(policy).Export.apply(next, r.learned != locally, internal, f.observed) {
 		case rejected:
 			return false
 		case passed:
+			if !passes {
+				return false
+			}
 			if adds := f.graph.Vertices[r.at].Adds; adds < len(f.destination.Communities) {
 				next.add(f.destination.Communities[adds])
 			}
